@@ -1,0 +1,127 @@
+//! Numbers of a window: networks, tenure, set sizes.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use crate::detector::Knowledge;
+use crate::detector::timeline::{Presence, address_key};
+use crate::dns::Name;
+use crate::time::{Span, Timestamp};
+
+/// A half-open window `(from, now]`, cut where watching began.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Window {
+    pub from: Timestamp,
+    pub now: Timestamp,
+}
+
+impl Window {
+    /// Returns the window of `span` before `now`.
+    pub fn before(now: Timestamp, span: Span, watched_since: Timestamp) -> Self {
+        Self { from: (now - span).max(watched_since), now }
+    }
+
+    /// Returns whether an instant lies in the window.
+    pub fn holds(&self, at: Timestamp) -> bool {
+        at > self.from && at <= self.now
+    }
+
+    /// Returns how many hours the window lasts.
+    pub fn hours(&self) -> f64 {
+        self.now.since(self.from).as_hours().max(0.0)
+    }
+
+    /// Returns for how many hours of the window a value was there.
+    fn exposure_hours(&self, presence: &Presence) -> f64 {
+        let from = presence.from.max(self.from);
+        let to = presence.to.unwrap_or(self.now).min(self.now);
+        to.since(from).as_hours().max(0.0)
+    }
+
+    /// Returns whether a value was there at any time of the window.
+    fn touches(&self, presence: &Presence) -> bool {
+        presence.from <= self.now && presence.to.is_none_or(|to| to > self.from)
+    }
+}
+
+/// The values that were there at any time of the window, each once, in order.
+pub(super) fn values_in<'a, T: Ord>(window: &Window, presences: &'a [(T, Presence)]) -> BTreeSet<&'a T> {
+    presences.iter().filter(|(_, presence)| window.touches(presence)).map(|(value, _)| value).collect()
+}
+
+/// Exposure and removals of a set in a window.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Stayed {
+    /// Hours that the values were there, summed.
+    pub exposure_hours: f64,
+    /// How often a value left.
+    pub removals: u32,
+}
+
+impl Stayed {
+    /// Sums over `presences`.
+    pub fn of<T>(window: &Window, presences: &[(T, Presence)]) -> Self {
+        Self {
+            exposure_hours: presences.iter().map(|(_, presence)| window.exposure_hours(presence)).sum(),
+            removals: presences.iter().filter(|(_, presence)| presence.to.is_some_and(|to| window.holds(to))).count() as u32,
+        }
+    }
+
+    /// Returns the mean time a value stayed, in hours; `None` if none left.
+    ///
+    /// Exposure divided by removals: values that are still there count with the time they have had,
+    /// so that a short watch does not make a stable set look short-lived.
+    pub fn tenure_hours(&self) -> Option<f64> {
+        (self.removals > 0).then(|| self.exposure_hours / f64::from(self.removals))
+    }
+
+    /// Returns the mean number of values over the window.
+    pub fn mean_size(&self, window: &Window) -> f64 {
+        if window.hours() > 0.0 { self.exposure_hours / window.hours() } else { 0.0 }
+    }
+}
+
+/// Where a set of addresses lies.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Spread {
+    /// Distinct addresses, IPv6 by /48.
+    pub addresses: u32,
+    /// Distinct autonomous systems that the table knows.
+    pub networks: BTreeSet<u32>,
+    /// Distinct prefixes: /16 of IPv4, /32 of IPv6.
+    pub prefixes: BTreeSet<String>,
+}
+
+impl Spread {
+    /// Measures a set of addresses.
+    pub fn of<'a>(addresses: impl Iterator<Item = &'a (Name, IpAddr)>, knowledge: &dyn Knowledge) -> Self {
+        let mut keys = BTreeSet::new();
+        let mut spread = Self::default();
+        for (_, address) in addresses {
+            keys.insert(address_key(*address));
+            spread.networks.extend(knowledge.asn(*address));
+            spread.prefixes.insert(prefix_of(*address));
+        }
+        spread.addresses = keys.len() as u32;
+        spread
+    }
+}
+
+/// Returns the prefix that stands in for a network: `10.3.0.0/16`, `2001:db8::/32`.
+pub(super) fn prefix_of(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(address) => {
+            let [a, b, ..] = address.octets();
+            format!("{a}.{b}.0.0/16")
+        }
+        IpAddr::V6(address) => {
+            let [a, b, ..] = address.segments();
+            format!("{}/32", std::net::Ipv6Addr::new(a, b, 0, 0, 0, 0, 0, 0))
+        }
+    }
+}
+
+/// Returns `value` as a share of 0 to 1 of the way from `from` to `from + over`.
+pub(super) fn clamp_share(value: f64, from: f64, over: f64) -> f64 {
+    ((value - from) / over).clamp(0.0, 1.0)
+}

@@ -1,0 +1,238 @@
+//! What the detector says: terms, gates, checks, level and verdict.
+
+use std::net::IpAddr;
+
+use serde::Serialize;
+
+use crate::detector::timeline::ChangePoint;
+use crate::dns::Name;
+use crate::time::Timestamp;
+
+/// How sure, from the least. In order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// Changes often; nothing else is said.
+    Watch,
+    /// Worth a person's look; nobody is mailed.
+    Review,
+    /// The abuse desk is told.
+    Report,
+}
+
+impl Level {
+    /// Returns the word in listings.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Watch => "watch",
+            Self::Review => "review",
+            Self::Report => "report",
+        }
+    }
+
+    /// Returns the level that [`Level::word`] gave `word` for.
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Watch, Self::Review, Self::Report].into_iter().find(|level| level.word() == word)
+    }
+}
+
+/// What is suspected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// Name servers and addresses rotate.
+    DoubleFlux,
+    /// Name servers rotate; the addresses do not, or cannot be seen.
+    NsFlux,
+    /// Addresses rotate.
+    SingleFlux,
+}
+
+impl Verdict {
+    /// Returns the word in listings.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::DoubleFlux => "double-flux",
+            Self::NsFlux => "ns-flux",
+            Self::SingleFlux => "single-flux",
+        }
+    }
+
+    /// Returns the verdict that [`Verdict::word`] gave `word` for.
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::DoubleFlux, Self::NsFlux, Self::SingleFlux].into_iter().find(|verdict| verdict.word() == word)
+    }
+}
+
+/// One of the two planes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Plane {
+    /// NS names and the addresses of those name servers.
+    Nameservers,
+    /// An owner's own addresses.
+    Addresses,
+}
+
+/// One summand of a score.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Term {
+    /// What is measured.
+    pub name: &'static str,
+    /// Its value, with its unit.
+    pub value: String,
+    /// Points it gives.
+    pub points: f64,
+    /// Points it can give at most.
+    pub points_max: f64,
+}
+
+/// One condition of the gate.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Gate {
+    /// What is asked.
+    pub name: &'static str,
+    /// The value found.
+    pub value: String,
+    /// The value needed.
+    pub needed: String,
+    /// Whether it is met.
+    pub passed: bool,
+}
+
+/// A benign explanation that was looked for.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Check {
+    /// The explanation.
+    pub name: &'static str,
+    /// What was found.
+    pub result: String,
+    /// Whether it explains what was seen, in whole or in part.
+    pub explains: bool,
+}
+
+/// An address of the window with what is known of it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct SeenAddress {
+    /// The name it belongs to.
+    pub host: Name,
+    /// The address.
+    pub address: IpAddr,
+    /// Its prefix: /16 or /32.
+    pub prefix: String,
+    /// The autonomous system, if the table knows it.
+    pub asn: Option<u32>,
+    /// That system's name, if the table gives one.
+    pub asn_name: Option<String>,
+    /// Whether it is there now.
+    pub present: bool,
+}
+
+/// A name server of the window with what is known of it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct SeenName {
+    /// The name server.
+    pub host: Name,
+    /// Its operator domain.
+    pub operator: Name,
+    /// Whether so many stable names use it that it is a provider's.
+    pub popular: bool,
+    /// Whether it is there now.
+    pub present: bool,
+}
+
+/// What is found on one plane of one owner.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlaneFinding {
+    /// The plane.
+    pub plane: Plane,
+    /// The zone.
+    pub zone: Name,
+    /// The delegation or owner.
+    pub owner: Name,
+    /// The level it reaches; `None` if it is not even watched.
+    pub level: Option<Level>,
+    /// 0 to 100: the sum of the terms.
+    pub score: f64,
+    /// Whether every gate is open.
+    pub gate_open: bool,
+    /// The summands of the score.
+    pub terms: Vec<Term>,
+    /// The conditions.
+    pub gates: Vec<Gate>,
+    /// The benign explanations that were looked for.
+    pub checks: Vec<Check>,
+    /// Change instants of the last 7 days, oldest first.
+    pub points: Vec<ChangePoint>,
+    /// Change instants in the last 24 hours, 72 hours and 7 days, bulk ones left out.
+    pub change_counts: [u32; 3],
+    /// Mean time a value stayed, in hours, over 7 days; `None` if none left.
+    pub tenure_hours: Option<f64>,
+    /// Name servers of the last 7 days; empty on the address plane.
+    pub names: Vec<SeenName>,
+    /// Addresses of the last 7 days.
+    pub addresses: Vec<SeenAddress>,
+    /// `1.32 n + 18.54 asn` (Holz et al., NDSS 2008; flux above 142.38); `None` on the name-server
+    /// plane or without a table of autonomous systems.
+    pub holz: Option<f64>,
+    /// When watching of this zone began.
+    pub watched_since: Timestamp,
+    /// The time it was judged at.
+    pub now: Timestamp,
+}
+
+impl PlaneFinding {
+    /// Returns when the last counted change was.
+    pub fn last_change_at(&self) -> Option<Timestamp> {
+        self.points.last().map(|point| point.moment.at)
+    }
+
+    /// Returns the order in which planes of one kind compete: level, open gate, score.
+    fn rank(&self) -> (Option<Level>, bool, f64) {
+        (self.level, self.gate_open, self.score)
+    }
+
+    /// Returns whether this says more than `other`.
+    pub fn outranks(&self, other: &Self) -> bool {
+        self.rank().partial_cmp(&other.rank()) == Some(std::cmp::Ordering::Greater)
+    }
+}
+
+/// What is suspected of a domain.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Finding {
+    /// The domain.
+    pub domain: Name,
+    /// The zone of the plane that says most.
+    pub zone: Name,
+    /// What is suspected.
+    pub verdict: Verdict,
+    /// How sure.
+    pub level: Level,
+    /// 0 to 100: the higher of the planes' scores.
+    pub score: f64,
+    /// The last change of either plane within 7 days.
+    pub last_change_at: Timestamp,
+    /// The time it was judged at.
+    pub now: Timestamp,
+    /// What the name-server plane says.
+    pub nameservers: Option<PlaneFinding>,
+    /// What the address plane says.
+    pub addresses: Option<PlaneFinding>,
+}
+
+/// Joins the planes of a domain; `None` if neither is even watched.
+pub fn judge(domain: &Name, nameservers: Option<PlaneFinding>, addresses: Option<PlaneFinding>, now: Timestamp) -> Option<Finding> {
+    let planes = || nameservers.iter().chain(addresses.iter());
+    let level = planes().filter_map(|plane| plane.level).max()?;
+    let open = |plane: &Option<PlaneFinding>| plane.as_ref().is_some_and(|plane| plane.gate_open);
+    let strongest = planes().reduce(|best, other| if other.outranks(best) { other } else { best })?;
+    let verdict = match (open(&nameservers), open(&addresses), strongest.plane) {
+        (true, true, _) => Verdict::DoubleFlux,
+        (_, _, Plane::Nameservers) => Verdict::NsFlux,
+        (_, _, Plane::Addresses) => Verdict::SingleFlux,
+    };
+    let score = planes().filter(|plane| plane.level == Some(level)).map(|plane| plane.score).fold(0.0, f64::max);
+    let last_change_at = planes().filter_map(PlaneFinding::last_change_at).max().unwrap_or(now);
+    Some(Finding { domain: domain.clone(), zone: strongest.zone.clone(), verdict, level, score, last_change_at, now, nameservers, addresses })
+}

@@ -1,0 +1,40 @@
+//! What is suspected of a domain: a pure function of its history, what is known of its addresses,
+//! and a policy. See docs/detection.md for every formula.
+//!
+//! Two planes are judged apart. The **name-server plane** is a delegation's NS names *and* the
+//! addresses of those name servers; the **address plane** is an owner's own A and AAAA records in a
+//! hosted zone. One zone version is one change instant, however many records it touches. Event time
+//! alone rules: the wall clock is not to be had here.
+
+mod address_plane;
+mod features;
+mod finding;
+mod nameserver_plane;
+mod policy;
+mod timeline;
+
+pub use address_plane::{AddressWindow, evaluate_addresses};
+pub use finding::{Check, Finding, Gate, Level, Plane, PlaneFinding, SeenAddress, SeenName, Term, Verdict, judge};
+pub use nameserver_plane::{NameserverWindow, evaluate_nameservers};
+pub use policy::{AddressPolicy, DetectPolicy, NameserverPolicy, POLICY_VERSION};
+pub use timeline::{ChangePoint, Moment, Stay};
+
+use std::net::IpAddr;
+
+use crate::dns::Name;
+
+/// What is known about addresses and names beyond the zone. Implemented by the enrich room.
+pub trait Knowledge {
+    /// Returns the number of the autonomous system that announces an address, if the table has it.
+    fn asn(&self, address: IpAddr) -> Option<u32>;
+
+    /// Returns the name of an autonomous system, if the table gives one.
+    fn asn_name(&self, asn: u32) -> Option<&str>;
+
+    /// Returns whether there is a table at all; without one, prefixes stand in.
+    fn has_asn_table(&self) -> bool;
+
+    /// Returns the operator domain of a name server: its registrable domain by the Public Suffix
+    /// List, or the name itself if it has none.
+    fn operator(&self, host: &Name) -> Name;
+}

@@ -1,0 +1,155 @@
+//! Every threshold of the detector, each a key under `[detect]`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::time::Span;
+
+/// Names the formulas and defaults of this build in every finding.
+pub const POLICY_VERSION: &str = "2026-11a";
+
+/// The detector's thresholds. docs/detection.md gives the reason and the source of each.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DetectPolicy {
+    /// How far back a value counts as seen before.
+    pub memory: Span,
+    /// Change instants in 7 days from which a domain is watched.
+    pub watch_changes_7d_min: f64,
+    /// An RRset that was gone for no longer than this went on, rather than began anew.
+    pub absence_max: Span,
+    /// The name-server plane.
+    pub nameservers: NameserverPolicy,
+    /// The address plane.
+    pub addresses: AddressPolicy,
+}
+
+impl Default for DetectPolicy {
+    fn default() -> Self {
+        Self {
+            memory: Span::days(90),
+            watch_changes_7d_min: 3.0,
+            absence_max: Span::hours(24),
+            nameservers: NameserverPolicy::default(),
+            addresses: AddressPolicy::default(),
+        }
+    }
+}
+
+/// Thresholds of the name-server plane.
+///
+/// The gate sits in the gap between 4 changes in 7 days, the most that any of 1,458 root-zone
+/// delegations made in 1,018 days, and slow flux, which makes 7 to 14.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct NameserverPolicy {
+    /// Weighted change instants in 7 days that open the gate.
+    pub changes_7d_min: f64,
+    /// Weighted change instants in 3 days that open the gate instead.
+    pub changes_3d_min: f64,
+    /// Values never seen before, in 7 days.
+    pub fresh_min: u32,
+    /// Autonomous systems of the name servers' addresses, in 7 days.
+    pub networks_min: u32,
+    /// Prefixes (/16, /32) that stand in where there is no table of autonomous systems.
+    pub prefixes_min: u32,
+    /// Operator domains of the name servers' names, in 7 days.
+    pub operators_min: u32,
+    /// Score from which an open gate is `report`.
+    pub score_min: f64,
+    /// Score of the review rule.
+    pub review_score_min: f64,
+    /// Weighted change instants in 7 days of the review rule.
+    pub review_changes_7d_min: f64,
+    /// Values never seen before of the review rule.
+    pub review_fresh_min: u32,
+    /// Autonomous systems of the review rule.
+    pub review_networks_min: u32,
+    /// Prefixes of the review rule.
+    pub review_prefixes_min: u32,
+    /// Operator domains of the review rule.
+    pub review_operators_min: u32,
+    /// Stable names that must use a name server for it to count as a provider's.
+    pub popular_host_names: u32,
+    /// Stable names that must use an operator domain for it to count as a provider.
+    pub popular_operator_names: u32,
+    /// How long a name must have kept its name servers to count as stable.
+    pub popular_stable: Span,
+    /// Names that must make the same move at one instant for it to count as a migration.
+    pub shared_move_names: u32,
+    /// A name with more change instants in 30 days is not excused by a shared move.
+    pub shared_move_changes_30d_max: u32,
+}
+
+impl Default for NameserverPolicy {
+    fn default() -> Self {
+        Self {
+            changes_7d_min: 5.0,
+            changes_3d_min: 3.0,
+            fresh_min: 3,
+            networks_min: 4,
+            prefixes_min: 6,
+            operators_min: 4,
+            score_min: 55.0,
+            review_score_min: 45.0,
+            review_changes_7d_min: 4.0,
+            review_fresh_min: 3,
+            review_networks_min: 3,
+            review_prefixes_min: 5,
+            review_operators_min: 3,
+            popular_host_names: 20,
+            popular_operator_names: 50,
+            popular_stable: Span::days(30),
+            shared_move_names: 10,
+            shared_move_changes_30d_max: 4,
+        }
+    }
+}
+
+/// Thresholds of the address plane.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AddressPolicy {
+    /// Distinct addresses (IPv6 by /48) in the window.
+    pub addresses_min: u32,
+    /// Autonomous systems in the window.
+    pub networks_min: u32,
+    /// Prefixes that stand in where there is no table of autonomous systems.
+    pub prefixes_min: u32,
+    /// Distinct prefixes divided by distinct addresses.
+    pub prefix_ratio_min: f64,
+    /// Weighted change instants in the window.
+    pub changes_min: f64,
+    /// Share of the added addresses that were never seen before.
+    pub novelty_min: f64,
+    /// Fresh addresses divided by the mean set size, in 24 hours.
+    pub turnover_24h_min: f64,
+    /// The same in 7 days.
+    pub turnover_7d_min: f64,
+    /// Mean time an address stayed.
+    pub tenure_max: Span,
+    /// Score from which an open gate is `report`.
+    pub score_min: f64,
+    /// Autonomous systems of the review rule.
+    pub review_networks_min: u32,
+    /// Prefixes of the review rule.
+    pub review_prefixes_min: u32,
+}
+
+impl Default for AddressPolicy {
+    fn default() -> Self {
+        Self {
+            addresses_min: 8,
+            networks_min: 5,
+            prefixes_min: 7,
+            prefix_ratio_min: 0.33,
+            changes_min: 3.0,
+            novelty_min: 0.5,
+            turnover_24h_min: 2.0,
+            turnover_7d_min: 5.0,
+            tenure_max: Span::hours(48),
+            score_min: 60.0,
+            review_networks_min: 4,
+            review_prefixes_min: 6,
+        }
+    }
+}

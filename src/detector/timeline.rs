@@ -1,0 +1,392 @@
+//! From intervals to change points: what an entity's set was before and after each instant.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use crate::dns::{Name, Serial};
+use crate::time::{Span, Timestamp};
+
+/// A zone version, as the end of an interval: a change instant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    /// The version's row.
+    pub version_id: i64,
+    /// Its time.
+    pub at: Timestamp,
+    /// Its serial.
+    pub serial: Option<Serial>,
+    /// Whether so much of the zone changed that nobody is accused.
+    pub bulk: bool,
+    /// How many names made the same name-server move in it; 0 if fewer than two.
+    pub shared_count: u32,
+}
+
+impl Moment {
+    /// Orders moments by time, then by version.
+    fn key(&self) -> (Timestamp, i64) {
+        (self.at, self.version_id)
+    }
+}
+
+/// A value and when it was there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stay<T> {
+    /// The value.
+    pub value: T,
+    /// The version that added it.
+    pub added: Moment,
+    /// The version that removed it; `None` while it is there.
+    pub removed: Option<Moment>,
+    /// Whether it was there when watching began.
+    pub baseline: bool,
+}
+
+/// What changed for an entity at one instant. All lists are sorted; the sets of instants more than
+/// eight days back are left out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangePoint {
+    /// The instant.
+    pub moment: Moment,
+    /// Name servers before.
+    pub names_before: Vec<Name>,
+    /// Name servers after.
+    pub names_after: Vec<Name>,
+    /// Addresses before, each with the name server it belongs to (the owner, on the address plane).
+    pub addresses_before: Vec<(Name, IpAddr)>,
+    /// Addresses after.
+    pub addresses_after: Vec<(Name, IpAddr)>,
+    /// Name servers never seen before.
+    pub fresh_names: u32,
+    /// Addresses never seen before of name servers that stayed.
+    pub fresh_glue: u32,
+    /// Addresses never seen before of name servers that came.
+    pub fresh_host_addresses: u32,
+    /// Distinct addresses added.
+    pub added_addresses: u32,
+    /// Whether the set of names differs.
+    pub names_changed: bool,
+    /// Whether the addresses of a name server that stayed differ.
+    pub glue_changed: bool,
+}
+
+/// Change points older than this carry their counts, not their sets: bounds memory.
+const DETAIL_SPAN: Span = Span::days(8);
+
+/// One value's presence; `to` is `None` while it is there.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Presence {
+    pub from: Timestamp,
+    pub to: Option<Timestamp>,
+}
+
+/// An entity's history, replayed up to a time.
+#[derive(Debug, Default)]
+pub(super) struct Timeline {
+    /// In order of time.
+    pub points: Vec<ChangePoint>,
+    /// Name servers and when they were there.
+    pub names: Vec<(Name, Presence)>,
+    /// Addresses and when they were there.
+    pub addresses: Vec<((Name, IpAddr), Presence)>,
+}
+
+/// What to replay.
+pub(super) struct Replay<'a> {
+    /// Name servers; `None` on the address plane, where the owner stands for the one name.
+    pub names: Option<&'a [Stay<Name>]>,
+    /// Addresses with the name they belong to.
+    pub addresses: &'a [(Name, Stay<IpAddr>)],
+    /// A new registration: everything before it is forgotten.
+    pub reset_at: Option<Timestamp>,
+    /// See [`DetectPolicy::absence_max`](super::DetectPolicy::absence_max).
+    pub absence_max: Span,
+    /// What comes later is not looked at.
+    pub now: Timestamp,
+}
+
+/// What happens at one instant.
+#[derive(Default)]
+struct Event {
+    moment: Option<Moment>,
+    names: [Vec<Name>; 2],
+    addresses: [Vec<(Name, IpAddr)>; 2],
+    known_names: Vec<Name>,
+    known_addresses: Vec<(Name, IpAddr)>,
+}
+
+/// A set that goes on through a short absence.
+#[derive(Clone)]
+struct Held<T> {
+    active: BTreeSet<T>,
+    empty_since: Option<Timestamp>,
+}
+
+impl<T> Default for Held<T> {
+    fn default() -> Self {
+        Self { active: BTreeSet::new(), empty_since: None }
+    }
+}
+
+/// What became of a [`Held`] set.
+enum Became {
+    /// It is the same, or absent for now.
+    Same,
+    /// It began.
+    Began,
+    /// It was another set before.
+    Changed,
+}
+
+impl<T: Ord + Clone> Held<T> {
+    /// Moves the set to `after`.
+    fn become_set(&mut self, after: &BTreeSet<T>, at: Timestamp, absence_max: Span) -> Became {
+        if after.is_empty() {
+            if !self.active.is_empty() {
+                self.empty_since.get_or_insert(at);
+            }
+            return Became::Same;
+        }
+        let too_long = self.empty_since.take().is_some_and(|since| at.since(since) > absence_max);
+        let before = std::mem::replace(&mut self.active, after.clone());
+        if before.is_empty() || too_long {
+            Became::Began
+        } else if before == *after {
+            Became::Same
+        } else {
+            Became::Changed
+        }
+    }
+}
+
+/// Returns what an address counts as: itself, or its /48 for IPv6.
+pub(super) fn address_key(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => {
+            let octets = address.octets();
+            let mut prefix = [0; 16];
+            prefix[..6].copy_from_slice(&octets[..6]);
+            IpAddr::V6(prefix.into())
+        }
+    }
+}
+
+/// Replays an entity's history.
+pub(super) fn replay(input: &Replay<'_>) -> Timeline {
+    let mut walk = Walk::new(input);
+    for (_, event) in collect_events(input) {
+        walk.step(event);
+    }
+    walk.timeline
+}
+
+/// Sorts the ends of all intervals into instants.
+fn collect_events(input: &Replay<'_>) -> BTreeMap<(Timestamp, i64), Event> {
+    let mut events: BTreeMap<(Timestamp, i64), Event> = BTreeMap::new();
+    for stay in input.names.unwrap_or_default() {
+        if let Some(event) = event_at(&mut events, &stay.added, input.now) {
+            if stay.baseline { &mut event.known_names } else { &mut event.names[1] }.push(stay.value.clone());
+        }
+        if let Some(event) = stay.removed.as_ref().and_then(|removed| event_at(&mut events, removed, input.now)) {
+            event.names[0].push(stay.value.clone());
+        }
+    }
+    for (name, stay) in input.addresses {
+        let value = (name.clone(), stay.value);
+        if let Some(event) = event_at(&mut events, &stay.added, input.now) {
+            if stay.baseline { &mut event.known_addresses } else { &mut event.addresses[1] }.push(value.clone());
+        }
+        if let Some(event) = stay.removed.as_ref().and_then(|removed| event_at(&mut events, removed, input.now)) {
+            event.addresses[0].push(value);
+        }
+    }
+    events
+}
+
+/// Returns the event of a moment, made if it is not there; `None` if it is later than `now`.
+fn event_at<'a>(events: &'a mut BTreeMap<(Timestamp, i64), Event>, moment: &Moment, now: Timestamp) -> Option<&'a mut Event> {
+    if moment.at > now {
+        return None;
+    }
+    let event = events.entry(moment.key()).or_default();
+    // Where several owners share a version, the delegation's own end knows of the shared move.
+    let shared = event.moment.map_or(0, |known| known.shared_count).max(moment.shared_count);
+    event.moment = Some(Moment { shared_count: shared, ..*moment });
+    Some(event)
+}
+
+/// The state between two instants.
+struct Walk<'a> {
+    input: &'a Replay<'a>,
+    raw_names: BTreeSet<Name>,
+    raw_addresses: BTreeMap<Name, BTreeSet<IpAddr>>,
+    names: Held<Name>,
+    addresses: BTreeMap<Name, Held<IpAddr>>,
+    seen_names: BTreeSet<Name>,
+    seen_addresses: BTreeSet<IpAddr>,
+    present_names: BTreeSet<Name>,
+    present_addresses: BTreeSet<(Name, IpAddr)>,
+    is_reset: bool,
+    timeline: Timeline,
+}
+
+impl<'a> Walk<'a> {
+    fn new(input: &'a Replay<'a>) -> Self {
+        Self {
+            input,
+            raw_names: BTreeSet::new(),
+            raw_addresses: BTreeMap::new(),
+            names: Held::default(),
+            addresses: BTreeMap::new(),
+            seen_names: BTreeSet::new(),
+            seen_addresses: BTreeSet::new(),
+            present_names: BTreeSet::new(),
+            present_addresses: BTreeSet::new(),
+            is_reset: input.reset_at.is_none(),
+            timeline: Timeline::default(),
+        }
+    }
+
+    /// Applies one instant.
+    fn step(&mut self, event: Event) {
+        let moment = event.moment.expect("every event is made with its moment");
+        let begins_anew = !self.is_reset && self.input.reset_at.is_some_and(|reset| moment.at >= reset);
+        if begins_anew {
+            self.is_reset = true;
+            self.forget();
+        }
+        self.learn_known(&event);
+        self.apply_raw(&event);
+        if begins_anew {
+            self.learn_all();
+        } else {
+            self.compare(moment);
+        }
+        self.note_presences(moment.at);
+    }
+
+    /// Notes what is there from `at` on.
+    fn note_presences(&mut self, at: Timestamp) {
+        let names = self.names.active.clone();
+        let addresses = self.active_addresses(&names);
+        note_presence(&mut self.timeline.names, &self.present_names, &names, at);
+        note_presence(&mut self.timeline.addresses, &self.present_addresses, &addresses, at);
+        self.present_names = names;
+        self.present_addresses = addresses;
+    }
+
+    /// Forgets everything before a new registration.
+    fn forget(&mut self) {
+        self.names = Held::default();
+        self.addresses.clear();
+        self.seen_names.clear();
+        self.seen_addresses.clear();
+        self.present_names.clear();
+        self.present_addresses.clear();
+        self.timeline = Timeline::default();
+    }
+
+    /// Takes in records that were there before they were first told of: no change.
+    fn learn_known(&mut self, event: &Event) {
+        for name in &event.known_names {
+            self.raw_names.insert(name.clone());
+            self.names.active.insert(name.clone());
+            self.seen_names.insert(name.clone());
+        }
+        for (name, address) in &event.known_addresses {
+            self.raw_addresses.entry(name.clone()).or_default().insert(*address);
+            self.addresses.entry(name.clone()).or_default().active.insert(*address);
+            self.seen_addresses.insert(address_key(*address));
+        }
+    }
+
+    /// Moves the sets as the zone has them.
+    fn apply_raw(&mut self, event: &Event) {
+        for name in &event.names[0] {
+            self.raw_names.remove(name);
+        }
+        self.raw_names.extend(event.names[1].iter().cloned());
+        for (name, address) in &event.addresses[0] {
+            if let Some(set) = self.raw_addresses.get_mut(name) {
+                set.remove(address);
+            }
+        }
+        for (name, address) in &event.addresses[1] {
+            self.raw_addresses.entry(name.clone()).or_default().insert(*address);
+        }
+    }
+
+    /// Takes the whole present state as known: a domain begins.
+    fn learn_all(&mut self) {
+        self.names.active.clone_from(&self.raw_names);
+        for (name, set) in &self.raw_addresses {
+            self.addresses.insert(name.clone(), Held { active: set.clone(), empty_since: None });
+            self.seen_addresses.extend(set.iter().map(|address| address_key(*address)));
+        }
+        self.seen_names.extend(self.raw_names.iter().cloned());
+    }
+
+    /// Returns the active addresses of the active name servers.
+    fn active_addresses(&self, names: &BTreeSet<Name>) -> BTreeSet<(Name, IpAddr)> {
+        let of = |name: &Name| self.addresses.get(name).map(|held| held.active.iter().map(|address| (name.clone(), *address)).collect::<Vec<_>>()).unwrap_or_default();
+        match self.input.names {
+            Some(_) => names.iter().flat_map(of).collect(),
+            None => self.addresses.keys().flat_map(of).collect(),
+        }
+    }
+
+    /// Compares the sets before and after and notes a change point.
+    fn compare(&mut self, moment: Moment) {
+        let names_before = self.names.active.clone();
+        let addresses_before = self.active_addresses(&names_before);
+        let names_became = self.names.become_set(&self.raw_names, moment.at, self.input.absence_max);
+        let mut changed_hosts = BTreeSet::new();
+        for (name, set) in &self.raw_addresses {
+            let held = self.addresses.entry(name.clone()).or_default();
+            if let Became::Changed = held.become_set(set, moment.at, self.input.absence_max) {
+                changed_hosts.insert(name.clone());
+            }
+        }
+        let names_after = self.names.active.clone();
+        let addresses_after = self.active_addresses(&names_after);
+        let names_changed = matches!(names_became, Became::Changed);
+        let on_address_plane = self.input.names.is_none();
+        let stays = |name: &Name| on_address_plane || (names_before.contains(name) && names_after.contains(name));
+        let glue_changed = changed_hosts.iter().any(stays);
+        if names_changed || glue_changed {
+            let fresh_names = names_after.difference(&self.seen_names).count() as u32;
+            let added: Vec<&(Name, IpAddr)> = addresses_after.difference(&addresses_before).collect();
+            let keys_of = |counts: &dyn Fn(&Name) -> bool| -> BTreeSet<IpAddr> { added.iter().filter(|(name, _)| counts(name)).map(|(_, address)| address_key(*address)).collect() };
+            let glue = keys_of(&|name| stays(name) && changed_hosts.contains(name));
+            let of_new_hosts = keys_of(&|name| !stays(name));
+            let is_recent = self.input.now.since(moment.at) <= DETAIL_SPAN;
+            let names_of = |set: &BTreeSet<Name>| if is_recent { set.iter().cloned().collect() } else { Vec::new() };
+            let addresses_of = |set: &BTreeSet<(Name, IpAddr)>| if is_recent { set.iter().cloned().collect() } else { Vec::new() };
+            self.timeline.points.push(ChangePoint {
+                moment,
+                fresh_names,
+                fresh_glue: glue.difference(&self.seen_addresses).count() as u32,
+                fresh_host_addresses: of_new_hosts.difference(&self.seen_addresses).count() as u32,
+                added_addresses: glue.union(&of_new_hosts).count() as u32,
+                names_before: names_of(&names_before),
+                names_after: names_of(&names_after),
+                addresses_before: addresses_of(&addresses_before),
+                addresses_after: addresses_of(&addresses_after),
+                names_changed,
+                glue_changed,
+            });
+        }
+        self.seen_names.extend(names_after);
+        self.seen_addresses.extend(addresses_after.iter().map(|(_, address)| address_key(*address)));
+    }
+}
+
+/// Ends the presence of what left and begins that of what came.
+fn note_presence<T: Ord + Clone>(presences: &mut Vec<(T, Presence)>, before: &BTreeSet<T>, after: &BTreeSet<T>, at: Timestamp) {
+    for gone in before.difference(after) {
+        if let Some((_, presence)) = presences.iter_mut().rev().find(|(value, presence)| value == gone && presence.to.is_none()) {
+            presence.to = Some(at);
+        }
+    }
+    presences.extend(after.difference(before).map(|new| (new.clone(), Presence { from: at, to: None })));
+}

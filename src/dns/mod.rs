@@ -1,0 +1,14 @@
+//! The words of the DNS (RFC 9499), without I/O: names, serials, records.
+//!
+//! Every value here is canonical by construction: names are absolute and lower case with A-labels,
+//! addresses are binary, RDATA is decompressed. Two values are equal exactly if the DNS treats them
+//! as equal, whatever text they were written in.
+
+mod name;
+mod record;
+mod serial;
+
+pub(crate) use name::wire_is_at_or_below;
+pub use name::{LABEL_OCTETS_MAX, NAME_OCTETS_MAX, Name, NameError};
+pub use record::{Rdata, RdataError, Record, RecordType};
+pub use serial::Serial;

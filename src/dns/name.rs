@@ -1,0 +1,439 @@
+//! Domain names: absolute, lower case, with A-labels.
+
+use std::borrow::Cow;
+use std::cmp::Ordering;
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// The most octets of a name on the wire, root label included (RFC 1035 §3.1).
+pub const NAME_OCTETS_MAX: usize = 255;
+/// The most octets of one label (RFC 1035 §3.1).
+pub const LABEL_OCTETS_MAX: usize = 63;
+
+/// An absolute domain name in canonical form (RFC 4034 §6.2): uncompressed wire octets, ASCII
+/// letters lower case.
+///
+/// Invariant: 1 to [`NAME_OCTETS_MAX`] octets, ends with the root label, every label 1 to
+/// [`LABEL_OCTETS_MAX`] octets. Its order is the canonical order of RFC 4034 §6.1: by labels from
+/// the right.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Name(Box<[u8]>);
+
+/// Why octets or text are no domain name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    /// Longer than 255 octets on the wire.
+    #[error("name is longer than 255 octets")]
+    TooLong,
+    /// A label longer than 63 octets.
+    #[error("label {0:?} is longer than 63 octets")]
+    LabelTooLong(String),
+    /// Two dots in a row, or a dot at the start.
+    #[error("name {0:?} has an empty label")]
+    EmptyLabel(String),
+    /// A backslash without the three digits or the character it announces.
+    #[error("name {0:?} has an incomplete escape")]
+    BadEscape(String),
+    /// A label with non-ASCII characters that IDNA does not allow.
+    #[error("label {0:?} is not a valid U-label")]
+    BadUnicode(String),
+    /// Wire octets that do not end where the name ends.
+    #[error("wire form of a name is malformed")]
+    BadWire,
+    /// Nothing was written.
+    #[error("name is empty")]
+    Empty,
+}
+
+impl Name {
+    /// Returns the root.
+    pub fn root() -> Self {
+        Self(Box::new([0]))
+    }
+
+    /// Takes uncompressed wire octets and lower-cases them.
+    ///
+    /// # Errors
+    ///
+    /// [`NameError::BadWire`] or [`NameError::TooLong`]; compression pointers are malformed here.
+    pub fn from_wire(octets: &[u8]) -> Result<Self, NameError> {
+        if octets.len() > NAME_OCTETS_MAX {
+            return Err(NameError::TooLong);
+        }
+        let mut at = 0;
+        loop {
+            let length = *octets.get(at).ok_or(NameError::BadWire)? as usize;
+            if length > LABEL_OCTETS_MAX {
+                return Err(NameError::BadWire);
+            }
+            at += 1 + length;
+            if length == 0 {
+                break;
+            }
+        }
+        if at != octets.len() {
+            return Err(NameError::BadWire);
+        }
+        // Length octets are below 64 and so never mistaken for upper-case letters' range 65..=90.
+        Ok(Self(octets.to_ascii_lowercase().into_boxed_slice()))
+    }
+
+    /// Parses presentation form (RFC 1035 §5.1), with or without the final dot, with `\DDD` and
+    /// `\X` escapes. Labels with non-ASCII characters are U-labels and become A-labels (UTS 46).
+    ///
+    /// # Errors
+    ///
+    /// Every variant of [`NameError`] but `BadWire`.
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        if text == "." {
+            return Ok(Self::root());
+        }
+        if text.is_empty() {
+            return Err(NameError::Empty);
+        }
+        let mut wire = Vec::with_capacity(text.len() + 2);
+        for label in split_labels(text)? {
+            let octets = label_octets(text, &label)?;
+            if octets.len() > LABEL_OCTETS_MAX {
+                return Err(NameError::LabelTooLong(label));
+            }
+            if octets.is_empty() {
+                return Err(NameError::EmptyLabel(text.to_owned()));
+            }
+            wire.push(octets.len() as u8);
+            wire.extend_from_slice(&octets);
+        }
+        wire.push(0);
+        if wire.len() > NAME_OCTETS_MAX {
+            return Err(NameError::TooLong);
+        }
+        wire.make_ascii_lowercase();
+        Ok(Self(wire.into_boxed_slice()))
+    }
+
+    /// Parses what a person may paste: defanged (`bad[.]example`), a URL (`hxxps://bad.example/x`),
+    /// a U-label, any case, with or without the final dot.
+    ///
+    /// # Errors
+    ///
+    /// As [`Name::parse`].
+    pub fn parse_pasted(text: &str) -> Result<Self, NameError> {
+        let mut text = text.trim();
+        if let Some((scheme, rest)) = text.split_once("://")
+            && scheme.chars().all(|c| c.is_ascii_alphanumeric())
+        {
+            text = rest;
+        }
+        if let Some(at) = text.find(['/', '?', '#']) {
+            // An in-addr.arpa name of RFC 2317 has a slash in a label: keep it if dots follow.
+            if !text[at..].contains("in-addr") {
+                text = &text[..at];
+            }
+        }
+        let refanged = text.replace("[.]", ".").replace("(.)", ".").replace("[dot]", ".");
+        Self::parse(&refanged)
+    }
+
+    /// Returns the wire octets, root label included.
+    pub fn as_wire(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Returns whether this is the root.
+    pub fn is_root(&self) -> bool {
+        self.0.len() == 1
+    }
+
+    /// Returns the labels from left to right, without the root label. Empty for the root.
+    pub fn labels(&self) -> Labels<'_> {
+        Labels { rest: &self.0 }
+    }
+
+    /// Returns how many labels the name has, without the root label.
+    pub fn label_count(&self) -> usize {
+        self.labels().count()
+    }
+
+    /// Returns the name without its first label; `None` for the root.
+    pub fn parent(&self) -> Option<Self> {
+        let length = self.0[0] as usize;
+        (length > 0).then(|| Self(self.0[1 + length..].into()))
+    }
+
+    /// Returns whether the name is `ancestor` or below it.
+    pub fn is_at_or_below(&self, ancestor: &Self) -> bool {
+        wire_is_at_or_below(&self.0, &ancestor.0)
+    }
+
+    /// Returns whether the name is below `ancestor` and not `ancestor` itself.
+    pub fn is_below(&self, ancestor: &Self) -> bool {
+        self.0.len() > ancestor.0.len() && self.is_at_or_below(ancestor)
+    }
+
+    /// Returns the name relative to `apex` with its labels in reverse, `bad.ns1` for
+    /// `ns1.bad.example.` in `example.`; empty for the apex itself.
+    ///
+    /// Below-name ranges are prefix ranges of this key. `None` if the name is not in the zone.
+    pub fn relative_key(&self, apex: &Self) -> Option<String> {
+        if !self.is_at_or_below(apex) {
+            return None;
+        }
+        let count = self.label_count() - apex.label_count();
+        let mut labels: Vec<&[u8]> = self.labels().take(count).collect();
+        labels.reverse();
+        let mut key = String::with_capacity(self.0.len());
+        for (i, label) in labels.into_iter().enumerate() {
+            if i > 0 {
+                key.push('.');
+            }
+            push_label(&mut key, label);
+        }
+        Some(key)
+    }
+
+    /// Returns the name that [`Name::relative_key`] gave `key` for.
+    ///
+    /// # Errors
+    ///
+    /// [`NameError`] if the key was not made by [`Name::relative_key`] with this apex.
+    pub fn from_relative_key(key: &str, apex: &Self) -> Result<Self, NameError> {
+        if key.is_empty() {
+            return Ok(apex.clone());
+        }
+        let mut wire = Vec::with_capacity(key.len() + 1 + apex.0.len());
+        for label in key.rsplit('.') {
+            let octets = label_octets(key, label)?;
+            wire.push(octets.len() as u8);
+            wire.extend_from_slice(&octets);
+        }
+        wire.extend_from_slice(&apex.0);
+        Self::from_wire(&wire)
+    }
+
+    /// Returns the presentation form without the final dot; `.` for the root.
+    pub fn to_text_without_dot(&self) -> String {
+        let mut text = self.to_string();
+        if text.len() > 1 {
+            text.pop();
+        }
+        text
+    }
+}
+
+/// Returns whether the canonical wire name `name` is `ancestor` or below it.
+pub(crate) fn wire_is_at_or_below(name: &[u8], ancestor: &[u8]) -> bool {
+    if name.len() < ancestor.len() {
+        return false;
+    }
+    let boundary = name.len() - ancestor.len();
+    let mut at = 0;
+    while at < boundary {
+        at += 1 + name[at] as usize;
+    }
+    at == boundary && &name[boundary..] == ancestor
+}
+
+/// The labels of a name from left to right.
+pub struct Labels<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for Labels<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let (&length, rest) = self.rest.split_first()?;
+        if length == 0 {
+            return None;
+        }
+        let (label, rest) = rest.split_at(length as usize);
+        self.rest = rest;
+        Some(label)
+    }
+}
+
+/// Splits presentation form at its unescaped dots; a final dot ends the name.
+fn split_labels(text: &str) -> Result<Vec<String>, NameError> {
+    let mut labels = Vec::new();
+    let mut label = String::new();
+    let mut characters = text.chars();
+    while let Some(character) = characters.next() {
+        match character {
+            '\\' => {
+                label.push('\\');
+                label.push(characters.next().ok_or_else(|| NameError::BadEscape(text.to_owned()))?);
+            }
+            // UTS 46 counts these as dots in a U-label.
+            '.' | '\u{3002}' | '\u{ff0e}' | '\u{ff61}' => labels.push(std::mem::take(&mut label)),
+            _ => label.push(character),
+        }
+    }
+    if !label.is_empty() {
+        labels.push(label);
+    }
+    if labels.iter().any(String::is_empty) {
+        return Err(NameError::EmptyLabel(text.to_owned()));
+    }
+    Ok(labels)
+}
+
+/// Turns one label of presentation form into its octets.
+fn label_octets(text: &str, label: &str) -> Result<Vec<u8>, NameError> {
+    if !label.is_ascii() {
+        let ascii = idna::domain_to_ascii(label).map_err(|_| NameError::BadUnicode(label.to_owned()))?;
+        return Ok(ascii.into_bytes());
+    }
+    let bytes = label.as_bytes();
+    let mut octets = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        if bytes[at] != b'\\' {
+            octets.push(bytes[at]);
+            at += 1;
+            continue;
+        }
+        let next = *bytes.get(at + 1).ok_or_else(|| NameError::BadEscape(text.to_owned()))?;
+        if !next.is_ascii_digit() {
+            octets.push(next);
+            at += 2;
+            continue;
+        }
+        let value = label
+            .get(at + 1..at + 4)
+            .and_then(|digits| digits.parse::<u16>().ok())
+            .and_then(|value| u8::try_from(value).ok())
+            .ok_or_else(|| NameError::BadEscape(text.to_owned()))?;
+        octets.push(value);
+        at += 4;
+    }
+    Ok(octets)
+}
+
+/// Appends a label in presentation form: plain host name characters as they are, all else `\DDD`.
+fn push_label(text: &mut String, label: &[u8]) {
+    for &octet in label {
+        match octet {
+            b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'*' | b'/' | b'+' | b'=' | b'!' | b'#' | b'%' | b'&' | b'~' | b'^' | b'?' | b':' => {
+                text.push(octet as char);
+            }
+            _ => text.push_str(&format!("\\{octet:03}")),
+        }
+    }
+}
+
+impl fmt::Display for Name {
+    /// Writes presentation form with the final dot, every unusual octet as `\DDD`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_root() {
+            return f.write_str(".");
+        }
+        let mut text = String::with_capacity(self.0.len());
+        for label in self.labels() {
+            push_label(&mut text, label);
+            text.push('.');
+        }
+        f.write_str(&text)
+    }
+}
+
+impl fmt::Debug for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Name({self})")
+    }
+}
+
+impl Ord for Name {
+    /// Compares in canonical order (RFC 4034 §6.1).
+    fn cmp(&self, other: &Self) -> Ordering {
+        let mut left: Vec<&[u8]> = self.labels().collect();
+        let mut right: Vec<&[u8]> = other.labels().collect();
+        left.reverse();
+        right.reverse();
+        left.cmp(&right)
+    }
+}
+
+impl PartialOrd for Name {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Serialize for Name {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Name {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Cow::<str>::deserialize(deserializer)?;
+        Self::parse(&text).map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn name(text: &str) -> Name {
+        Name::parse(text).expect("the test's name is valid")
+    }
+
+    #[test]
+    fn textual_forms_of_one_name_are_equal() {
+        assert_eq!(name("BAD.Example"), name("bad.example."));
+        assert_eq!(name("bücher.example"), name("xn--bcher-kva.example."));
+        assert_eq!(name(r"a\.b.example").to_string(), r"a\046b.example.");
+        assert_eq!(name(r"a\046b.example"), name(r"a\.b.example"));
+        for pasted in ["hxxps://bad[.]example/path?x", " BAD.example. ", "bad[dot]example", "http://bad.example"] {
+            assert_eq!(Name::parse_pasted(pasted), Ok(name("bad.example.")), "{pasted}");
+        }
+        assert_eq!(Name::parse_pasted("0/25.2.0.192.in-addr.arpa"), Ok(name("0/25.2.0.192.in-addr.arpa.")));
+    }
+
+    #[test]
+    fn malformed_names_are_refused() {
+        for text in ["", "a..b", ".a", "a\\", "a\\25", "a\\256.", "xn--\u{fffd}.example", &"a".repeat(64), &"abc.".repeat(64)] {
+            assert!(Name::parse(text).is_err(), "{text}");
+        }
+        assert_eq!(Name::from_wire(&[1, b'a']), Err(NameError::BadWire));
+        assert_eq!(Name::from_wire(&[0xc0, 0]), Err(NameError::BadWire));
+    }
+
+    #[test]
+    fn canonical_order_is_by_labels_from_the_right() {
+        let mut names: Vec<Name> = ["zabc.a.example", "example", r"\200.z.example", "a.example", "yljkjljk.a.example", "*.z.example", "z.a.example"].map(name).into();
+        names.sort();
+        let sorted: Vec<String> = names.iter().map(Name::to_string).collect();
+        assert_eq!(sorted, ["example.", "a.example.", "yljkjljk.a.example.", "z.a.example.", "zabc.a.example.", "*.z.example.", r"\200.z.example."]);
+    }
+
+    #[test]
+    fn suffix_of_octets_is_not_an_ancestor() {
+        assert!(name("ns1.bad.example").is_at_or_below(&name("bad.example")));
+        assert!(!name("notbad.example").is_at_or_below(&name("bad.example")));
+        assert!(name("bad.example").is_below(&Name::root()));
+        assert!(!name("bad.example").is_below(&name("bad.example")));
+    }
+
+    proptest! {
+        #[test]
+        fn text_wire_and_key_round_trip(labels in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..20), 0..6)) {
+            let mut wire = Vec::new();
+            for label in &labels {
+                wire.push(label.len() as u8);
+                wire.extend_from_slice(label);
+            }
+            wire.extend_from_slice(b"\x07example\x00");
+            let it = Name::from_wire(&wire).expect("generated within the limits");
+            prop_assert_eq!(&Name::parse(&it.to_string()).expect("own text parses"), &it);
+            let apex = name("example.");
+            let key = it.relative_key(&apex).expect("below the apex");
+            prop_assert_eq!(Name::from_relative_key(&key, &apex).expect("own key parses"), it);
+        }
+    }
+}

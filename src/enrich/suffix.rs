@@ -1,0 +1,47 @@
+//! Registrable domains by the Public Suffix List (its rule `*` for top-level domains it lacks).
+
+use crate::dns::Name;
+
+/// Returns the registrable domain of a name; `None` for a public suffix and the root.
+fn registrable(name: &Name) -> Option<Name> {
+    let text = name.to_text_without_dot();
+    let domain = psl::domain_str(&text)?;
+    Name::parse(domain).ok()
+}
+
+/// Returns the operator domain of a name server: its registrable domain, or itself.
+pub fn operator_domain(host: &Name) -> Name {
+    registrable(host).unwrap_or_else(|| host.clone())
+}
+
+/// Returns the domain that a case about `owner` in the zone `apex` is about.
+///
+/// A hosted zone is one domain, its apex. Where the apex is a public suffix (a dynamic DNS service,
+/// say), each registrable domain below it is another customer's.
+pub fn case_domain(apex: &Name, owner: &Name) -> Name {
+    match registrable(owner) {
+        Some(domain) if domain.is_below(apex) => domain,
+        _ => apex.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn operators_are_registrable_domains() {
+        let operator = |text: &str| operator_domain(&Name::parse(text).expect("valid")).to_string();
+        assert_eq!(operator("ns1.dns.provider.co.uk"), "provider.co.uk.");
+        assert_eq!(operator("ns1.provider.example"), "provider.example.");
+        assert_eq!(operator("com"), "com.");
+    }
+
+    #[test]
+    fn a_hosted_zone_is_one_domain_and_a_suffix_is_many() {
+        let domain = |apex: &str, owner: &str| case_domain(&Name::parse(apex).expect("valid"), &Name::parse(owner).expect("valid")).to_string();
+        assert_eq!(domain("bad.example", "www.bad.example"), "bad.example.");
+        assert_eq!(domain("sub.bad.example", "www.sub.bad.example"), "sub.bad.example.");
+        assert_eq!(domain("duckdns.org", "a.customer.duckdns.org"), "customer.duckdns.org.");
+    }
+}

@@ -1,0 +1,71 @@
+//! Delivers into a Maildir: written whole to `tmp`, synced, renamed into `new`.
+//!
+//! The file's name is made of the Message-ID, so that a message delivered again after a crash finds
+//! itself there and is not delivered twice.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use crate::outbox::Attempt;
+
+/// A Maildir.
+pub struct MaildirMailer {
+    root: PathBuf,
+}
+
+impl MaildirMailer {
+    /// Returns the Maildir at `root`; it is made at the first delivery.
+    pub fn new(root: PathBuf) -> Self {
+        Self { root }
+    }
+
+    /// Delivers one message.
+    pub fn deliver(&self, message_id: &str, octets: &[u8]) -> Attempt {
+        match self.write(message_id, octets) {
+            Ok(reply) => Attempt::Delivered(reply),
+            Err(error) => Attempt::Passing(format!("{}: {error}", self.root.display())),
+        }
+    }
+
+    /// Writes the file unless it is there already.
+    fn write(&self, message_id: &str, octets: &[u8]) -> io::Result<String> {
+        let [tmp, new, cur] = ["tmp", "new", "cur"].map(|folder| self.root.join(folder));
+        for folder in [&tmp, &new, &cur] {
+            fs::create_dir_all(folder)?;
+        }
+        let name: String = message_id.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '@')).collect();
+        let there = new.join(&name).exists() || fs::read_dir(&cur)?.flatten().any(|entry| entry.file_name().to_string_lossy().split(':').next() == Some(&name));
+        if there {
+            return Ok(format!("already in {}", self.root.display()));
+        }
+        let temporary = tmp.join(&name);
+        let mut file = File::create(&temporary)?;
+        file.write_all(octets)?;
+        file.sync_all()?;
+        fs::rename(&temporary, new.join(&name))?;
+        File::open(&new)?.sync_all()?;
+        Ok(format!("written to {}", new.join(&name).display()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_delivered_again_is_there_once() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mailer = MaildirMailer::new(folder.path().join("desk"));
+        for _ in 0..2 {
+            assert!(matches!(mailer.deliver("<a.1@x.example>", b"Subject: x\r\n\r\nbody\r\n"), Attempt::Delivered(_)));
+        }
+        let files: Vec<_> = fs::read_dir(folder.path().join("desk/new")).expect("made").collect();
+        assert_eq!(files.len(), 1);
+        let seen = folder.path().join("desk/cur/a.1@x.example:2,S");
+        fs::rename(files[0].as_ref().expect("readable").path(), &seen).expect("moved");
+        mailer.deliver("<a.1@x.example>", b"again");
+        assert_eq!(fs::read(seen).expect("still there"), b"Subject: x\r\n\r\nbody\r\n");
+        assert_eq!(fs::read_dir(folder.path().join("desk/new")).expect("made").count(), 0);
+    }
+}

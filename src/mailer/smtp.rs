@@ -1,0 +1,81 @@
+//! Delivers by SMTP (RFC 5321), one recipient a message.
+
+use std::time::Duration;
+
+use lettre::address::Envelope;
+use lettre::transport::smtp::Error as SmtpError;
+use lettre::{AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
+
+use crate::mailer::MailerError;
+use crate::outbox::Attempt;
+
+/// How long one command may take.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(60);
+/// Replies that refuse the session, not the message: a wrong password is put right and the message
+/// is tried again (RFC 4954 §6).
+const SESSION_REPLIES: [u16; 4] = [530, 534, 535, 538];
+
+/// How to reach the server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SmtpSettings {
+    /// `smtp://`, `smtps://` or `maildir://`.
+    pub url: String,
+    /// The password, if the URL names a user.
+    pub password: Option<String>,
+}
+
+/// A server.
+pub struct SmtpMailer {
+    transport: AsyncSmtpTransport<Tokio1Executor>,
+}
+
+impl SmtpMailer {
+    /// Prepares the way to a server; nothing is connected yet.
+    ///
+    /// # Errors
+    ///
+    /// [`MailerError::Url`], never with the password in it.
+    pub fn new(settings: &SmtpSettings) -> Result<Self, MailerError> {
+        if !settings.url.starts_with("smtp://") && !settings.url.starts_with("smtps://") {
+            return Err(MailerError::Url(format!("{:?} has an unknown scheme", settings.url)));
+        }
+        let url = match (&settings.password, settings.url.split_once('@')) {
+            (Some(password), Some((user, host))) => {
+                let encoded: String = password.bytes().map(|octet| format!("%{octet:02X}")).collect();
+                format!("{user}:{encoded}@{host}")
+            }
+            (Some(_), None) => return Err(MailerError::Url("password_file is set, but the url names no user".to_owned())),
+            (None, _) => settings.url.clone(),
+        };
+        let fault = |_| MailerError::Url(format!("{:?} cannot be used", settings.url));
+        let transport = AsyncSmtpTransport::<Tokio1Executor>::from_url(&url).map_err(fault)?.timeout(Some(COMMAND_TIMEOUT)).build();
+        Ok(Self { transport })
+    }
+
+    /// Delivers one message.
+    pub async fn deliver(&self, sender: &str, recipient: &str, octets: &[u8]) -> Attempt {
+        let (Ok(from), Ok(to)) = (sender.parse(), recipient.parse()) else {
+            return Attempt::Refused(format!("{sender} or {recipient} is not a mail address"));
+        };
+        let envelope = match Envelope::new(Some(from), vec![to]) {
+            Ok(envelope) => envelope,
+            Err(fault) => return Attempt::Refused(fault.to_string()),
+        };
+        match self.transport.send_raw(&envelope, octets).await {
+            Ok(response) => Attempt::Delivered(format!("{} {}", response.code(), response.message().collect::<Vec<_>>().join(" "))),
+            Err(error) => classify(&error),
+        }
+    }
+}
+
+/// Tells what may pass from what will not. Whatever is not surely permanent is tried again.
+fn classify(error: &SmtpError) -> Attempt {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    let refuses_session = error.status().is_some_and(|code| SESSION_REPLIES.contains(&code.into()));
+    if error.is_permanent() && !refuses_session { Attempt::Refused(text) } else { Attempt::Passing(text) }
+}

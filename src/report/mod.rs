@@ -1,0 +1,287 @@
+//! What a report says, as plain data: the finding, the case, and who reports.
+//!
+//! Nothing is worded, escaped or defanged here; that is the templates' business. Every number is
+//! one that the detector computed from stored rows.
+
+use serde::Serialize;
+
+use crate::case::Case;
+use crate::detector::{Check, Finding, Gate, POLICY_VERSION, PlaneFinding, SeenAddress, Verdict};
+use crate::dns::Name;
+
+/// The most transitions of a plane that a report prints; `history` shows all.
+pub const TRANSITIONS_MAX: usize = 10;
+/// The most addresses of a plane that a report prints.
+pub const ADDRESSES_MAX: usize = 60;
+/// The most name servers that a report prints.
+pub const NAMES_MAX: usize = 40;
+
+/// Who reports.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Reporter {
+    /// The organisation.
+    pub org: String,
+    /// Where to write when the report is wrong.
+    pub contact: String,
+}
+
+/// Everything a desk report says.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DeskReport {
+    /// The case's number.
+    pub case_id: i64,
+    /// The case's reference in subjects: `FW-000012`.
+    pub reference: String,
+    /// The domain, without its final dot.
+    pub domain: String,
+    /// The zone whose history says most.
+    pub zone: String,
+    /// `double-flux`, `ns-flux` or `single-flux`.
+    pub verdict: &'static str,
+    /// What is suspected, in a few words.
+    pub allegation: &'static str,
+    /// `report`, `review` or `watch`.
+    pub level: &'static str,
+    /// 0 to 100, one decimal.
+    pub score: String,
+    /// Version of the formulas and thresholds.
+    pub policy_version: &'static str,
+    /// Event time of the first finding.
+    pub first_detected_at: String,
+    /// Event time of the last change.
+    pub last_change_at: String,
+    /// Event time of this judgement.
+    pub judged_at: String,
+    /// MITRE ATT&CK technique.
+    pub attack: &'static str,
+    /// What each plane shows; the name-server plane first.
+    pub planes: Vec<PlaneSection>,
+    /// Who reports.
+    pub reporter: Reporter,
+    /// Version of the program.
+    pub program_version: &'static str,
+}
+
+/// What one plane shows.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PlaneSection {
+    /// The plane in words.
+    pub title: &'static str,
+    /// Whether this is the name-server plane.
+    pub is_nameservers: bool,
+    /// The delegation or owner, without its final dot.
+    pub owner: String,
+    /// The zone, without its final dot.
+    pub zone: String,
+    /// When watching of the zone began.
+    pub watched_since: String,
+    /// Score of the plane, one decimal.
+    pub score: String,
+    /// Whether every gate is open.
+    pub gate_open: bool,
+    /// Change instants in 24 hours.
+    pub changes_24h: u32,
+    /// Change instants in 72 hours.
+    pub changes_72h: u32,
+    /// Change instants in 7 days.
+    pub changes_7d: u32,
+    /// Mean stay of a value.
+    pub mean_stay: String,
+    /// The summands of the score.
+    pub terms: Vec<TermLine>,
+    /// The conditions.
+    pub gates: Vec<Gate>,
+    /// The benign explanations that were looked for.
+    pub checks: Vec<Check>,
+    /// The last transitions, newest first.
+    pub transitions: Vec<Transition>,
+    /// Name servers of the last 7 days.
+    pub names: Vec<NameLine>,
+    /// How many there are; more than `names` holds if the list was cut.
+    pub names_count: usize,
+    /// Addresses of the last 7 days.
+    pub addresses: Vec<AddressLine>,
+    /// How many there are; more than `addresses` holds if the list was cut.
+    pub addresses_count: usize,
+    /// How many autonomous systems, or prefixes without a table.
+    pub networks: String,
+    /// The Holz value, if it can be computed.
+    pub holz: Option<String>,
+}
+
+/// A summand, with its points in one decimal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TermLine {
+    /// What is measured.
+    pub name: &'static str,
+    /// Its value.
+    pub value: String,
+    /// Points it gives.
+    pub points: String,
+    /// Points it can give.
+    pub points_max: String,
+}
+
+/// One change instant, before and after.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Transition {
+    /// Event time.
+    pub at: String,
+    /// The zone's serial, if known.
+    pub serial: Option<u32>,
+    /// Whether it came with a mass change and does not count.
+    pub bulk: bool,
+    /// The set before.
+    pub before: Vec<Endpoint>,
+    /// The set after.
+    pub after: Vec<Endpoint>,
+}
+
+/// A name server with its addresses, or an address alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Endpoint {
+    /// The name server, without its final dot; `None` on the address plane.
+    pub host: Option<String>,
+    /// Its addresses.
+    pub addresses: Vec<String>,
+}
+
+/// A name server with its operator domain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NameLine {
+    /// The name server, without its final dot.
+    pub host: String,
+    /// Its operator domain, without its final dot.
+    pub operator: String,
+    /// Whether it is a provider's.
+    pub popular: bool,
+    /// Whether it is there now.
+    pub present: bool,
+}
+
+/// An address with its network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AddressLine {
+    /// The name it belongs to, without its final dot.
+    pub host: String,
+    /// The address.
+    pub address: String,
+    /// Its prefix, /16 or /32.
+    pub prefix: String,
+    /// `AS64500`, if known.
+    pub asn: Option<String>,
+    /// The autonomous system's name, if known.
+    pub asn_name: Option<String>,
+    /// Whether it is there now.
+    pub present: bool,
+}
+
+/// Returns the reference of a case in subjects.
+pub fn case_reference(case_id: i64) -> String {
+    format!("FW-{case_id:06}")
+}
+
+/// Returns what a report about a case says.
+pub fn build_report(case_id: i64, case: &Case, finding: &Finding, reporter: &Reporter) -> DeskReport {
+    DeskReport {
+        case_id,
+        reference: case_reference(case_id),
+        domain: bare(&finding.domain),
+        zone: bare(&finding.zone),
+        verdict: finding.verdict.word(),
+        allegation: allegation(finding.verdict),
+        level: finding.level.word(),
+        score: one_decimal(finding.score),
+        policy_version: POLICY_VERSION,
+        first_detected_at: case.first_detected_at.to_table(),
+        last_change_at: finding.last_change_at.to_table(),
+        judged_at: finding.now.to_table(),
+        attack: "T1568.001",
+        planes: finding.nameservers.iter().chain(&finding.addresses).map(section).collect(),
+        reporter: reporter.clone(),
+        program_version: env!("CARGO_PKG_VERSION"),
+    }
+}
+
+/// Returns what is suspected, in a few words.
+fn allegation(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::DoubleFlux => "its name servers and its addresses keep changing",
+        Verdict::NsFlux => "its name servers or their addresses keep changing",
+        Verdict::SingleFlux => "its addresses keep changing",
+    }
+}
+
+/// Returns what a plane shows.
+pub fn section(plane: &PlaneFinding) -> PlaneSection {
+    let is_nameservers = plane.points.iter().any(|point| !point.names_before.is_empty() || !point.names_after.is_empty()) || !plane.names.is_empty();
+    let transitions = plane.points.iter().rev().take(TRANSITIONS_MAX).map(|point| Transition {
+        at: point.moment.at.to_table(),
+        serial: point.moment.serial.map(|serial| serial.0),
+        bulk: point.moment.bulk,
+        before: endpoints(&point.names_before, &point.addresses_before),
+        after: endpoints(&point.names_after, &point.addresses_after),
+    });
+    let names = plane.names.iter().map(|name| NameLine { host: bare(&name.host), operator: bare(&name.operator), popular: name.popular, present: name.present });
+    PlaneSection {
+        title: if is_nameservers { "Name servers" } else { "Addresses" },
+        is_nameservers,
+        owner: bare(&plane.owner),
+        zone: bare(&plane.zone),
+        watched_since: plane.watched_since.to_table(),
+        score: one_decimal(plane.score),
+        gate_open: plane.gate_open,
+        changes_24h: plane.change_counts[0],
+        changes_72h: plane.change_counts[1],
+        changes_7d: plane.change_counts[2],
+        mean_stay: plane.tenure_hours.map_or_else(|| "none left in 7 days".to_owned(), |hours| format!("{hours:.1} hours")),
+        terms: plane.terms.iter().map(|term| TermLine { name: term.name, value: term.value.clone(), points: one_decimal(term.points), points_max: format!("{:.0}", term.points_max) }).collect(),
+        gates: plane.gates.clone(),
+        checks: plane.checks.clone(),
+        transitions: transitions.collect(),
+        names: names.take(NAMES_MAX).collect(),
+        names_count: plane.names.len(),
+        addresses: plane.addresses.iter().take(ADDRESSES_MAX).map(address_line).collect(),
+        addresses_count: plane.addresses.len(),
+        networks: networks(&plane.addresses),
+        holz: plane.holz.map(one_decimal),
+    }
+}
+
+/// Joins addresses to the name servers they belong to.
+fn endpoints(names: &[Name], addresses: &[(Name, std::net::IpAddr)]) -> Vec<Endpoint> {
+    if names.is_empty() {
+        return addresses.iter().map(|(_, address)| Endpoint { host: None, addresses: vec![address.to_string()] }).collect();
+    }
+    let of = |name: &Name| addresses.iter().filter(|(host, _)| host == name).map(|(_, address)| address.to_string()).collect();
+    names.iter().map(|name| Endpoint { host: Some(bare(name)), addresses: of(name) }).collect()
+}
+
+/// Returns an address with its network.
+fn address_line(seen: &SeenAddress) -> AddressLine {
+    AddressLine {
+        host: bare(&seen.host),
+        address: seen.address.to_string(),
+        prefix: seen.prefix.clone(),
+        asn: seen.asn.map(|asn| format!("AS{asn}")),
+        asn_name: seen.asn_name.clone(),
+        present: seen.present,
+    }
+}
+
+/// Counts the networks of a set of addresses.
+fn networks(addresses: &[SeenAddress]) -> String {
+    let systems: std::collections::BTreeSet<u32> = addresses.iter().filter_map(|seen| seen.asn).collect();
+    let prefixes: std::collections::BTreeSet<&str> = addresses.iter().map(|seen| seen.prefix.as_str()).collect();
+    if systems.is_empty() { format!("{} prefixes", prefixes.len()) } else { format!("{} autonomous systems, {} prefixes", systems.len(), prefixes.len()) }
+}
+
+/// Returns a name without its final dot.
+fn bare(name: &Name) -> String {
+    name.to_text_without_dot()
+}
+
+/// Returns a number with one decimal.
+fn one_decimal(value: f64) -> String {
+    format!("{value:.1}")
+}

@@ -1,0 +1,274 @@
+//! The change feed: NDJSON, one change a line (docs/feed.md).
+//!
+//! Lines are read one at a time and bounded. A line that cannot be read is handed on with its
+//! number, its octets and the reason, so that the caller can set it aside; the rest go on.
+
+use std::io::{self, BufRead};
+
+use serde::Deserialize;
+
+use crate::dns::{Name, Rdata, RecordType, Serial};
+use crate::time::Timestamp;
+
+/// The most octets of one line, its newline included.
+pub const LINE_OCTETS_MAX: usize = 256 << 10;
+/// The most records of one line.
+const RDATA_MAX: usize = 4096;
+
+/// What a line does to its RRset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FeedOp {
+    /// These records are there from now on.
+    Add,
+    /// These records are gone.
+    Remove,
+    /// The RRset is now exactly this; nothing, if the list is empty.
+    Set,
+}
+
+/// What a line is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FeedSubject {
+    /// Records of a kept type.
+    Records {
+        /// The type of all of them.
+        rtype: RecordType,
+        /// Sorted, without duplicates; may be empty for [`FeedOp::Set`].
+        rdata: Vec<Rdata>,
+    },
+    /// The zone's SOA: only its serial is kept.
+    Soa,
+    /// A type that is not kept.
+    Other,
+}
+
+/// One line, understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FeedLine {
+    /// When it happened: event time.
+    pub at: Timestamp,
+    /// The zone, if the line names it.
+    pub zone: Option<Name>,
+    /// The owner.
+    pub owner: Name,
+    /// Type and records.
+    pub subject: FeedSubject,
+    /// What is done to them.
+    pub op: FeedOp,
+    /// Seconds; 0 if the line does not say.
+    pub ttl: u32,
+    /// The zone's serial after the change.
+    pub serial: Option<Serial>,
+    /// The registry's id of the domain object.
+    pub object: Option<String>,
+    /// When the domain was registered.
+    pub created: Option<Timestamp>,
+}
+
+/// One line that was not understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RejectedLine {
+    /// The line's octets without the newline, cut at [`LINE_OCTETS_MAX`].
+    pub octets: Vec<u8>,
+    /// Why.
+    pub reason: String,
+}
+
+/// A line as it is written.
+#[derive(Deserialize)]
+struct WrittenLine {
+    at: Timestamp,
+    zone: Option<String>,
+    rrname: String,
+    rrtype: String,
+    op: FeedOp,
+    ttl: Option<u32>,
+    #[serde(default)]
+    rdata: OneOrMany,
+    serial: Option<u32>,
+    object: Option<String>,
+    created: Option<Timestamp>,
+}
+
+/// RDATA as the passive DNS format allows it: a string or a list.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl Default for OneOrMany {
+    fn default() -> Self {
+        Self::Many(Vec::new())
+    }
+}
+
+impl FeedLine {
+    /// Reads one line.
+    ///
+    /// # Errors
+    ///
+    /// A sentence that says what is wrong.
+    pub fn parse(octets: &[u8]) -> Result<Self, String> {
+        let written: WrittenLine = serde_json::from_slice(octets).map_err(|fault| format!("not a change: {fault}"))?;
+        let read_name = |field: &str, text: &str| Name::parse(text).map_err(|fault| format!("{field}: {fault}"));
+        let owner = read_name("rrname", &written.rrname)?;
+        let zone = written.zone.as_deref().map(|text| read_name("zone", text)).transpose()?;
+        if let Some(zone) = &zone
+            && !owner.is_at_or_below(zone)
+        {
+            return Err(format!("rrname {owner} is not in zone {zone}"));
+        }
+        let texts = match written.rdata {
+            OneOrMany::One(text) => vec![text],
+            OneOrMany::Many(texts) => texts,
+        };
+        if texts.len() > RDATA_MAX {
+            return Err(format!("rdata: more than {RDATA_MAX} records in one line"));
+        }
+        let mut serial = written.serial.map(Serial);
+        let subject = if let Some(rtype) = RecordType::parse(&written.rrtype) {
+            if texts.is_empty() && written.op != FeedOp::Set {
+                return Err("rdata is empty: only op \"set\" may leave it out".to_owned());
+            }
+            let mut rdata = texts.iter().map(|text| Rdata::parse(rtype, text).map_err(|fault| format!("rdata: {fault}"))).collect::<Result<Vec<_>, _>>()?;
+            rdata.sort();
+            rdata.dedup();
+            FeedSubject::Records { rtype, rdata }
+        } else if written.rrtype.eq_ignore_ascii_case("SOA") {
+            serial = serial.or_else(|| texts.first()?.split_ascii_whitespace().nth(2)?.parse().ok().map(Serial));
+            FeedSubject::Soa
+        } else if written.rrtype.parse::<domain::base::Rtype>().is_ok() {
+            FeedSubject::Other
+        } else {
+            return Err(format!("rrtype: {:?} is no record type", written.rrtype));
+        };
+        let ttl = written.ttl.unwrap_or(0).min(i32::MAX as u32);
+        Ok(Self { at: written.at, zone, owner, subject, op: written.op, ttl, serial, object: written.object, created: written.created })
+    }
+}
+
+/// Reads a feed line by line and knows where it is.
+pub struct FeedReader<R> {
+    input: R,
+    /// The number of the line read last, from 1.
+    line_number: u64,
+    /// Octets read so far.
+    offset: u64,
+}
+
+impl<R: BufRead> FeedReader<R> {
+    /// Starts at `offset`, before line `line_number + 1`; `input` stands there already.
+    pub fn new(input: R, line_number: u64, offset: u64) -> Self {
+        Self { input, line_number, offset }
+    }
+
+    /// Returns the number of the line read last, from 1.
+    pub fn line_number(&self) -> u64 {
+        self.line_number
+    }
+
+    /// Returns how many octets lie before the next line.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Reads the next whole line; empty lines are passed over. `None` at the end.
+    ///
+    /// A last line without its newline is still being written: it is left for the next time, unless
+    /// `is_whole` says that nothing will come after it.
+    ///
+    /// # Errors
+    ///
+    /// If the input cannot be read.
+    pub fn next_line(&mut self, is_whole: bool) -> io::Result<Option<Result<FeedLine, RejectedLine>>> {
+        loop {
+            let mut octets = Vec::new();
+            let (read, ended) = self.read_bounded(&mut octets)?;
+            if read == 0 || (!ended && !is_whole) {
+                return Ok(None);
+            }
+            self.offset += read;
+            self.line_number += 1;
+            if read > LINE_OCTETS_MAX as u64 {
+                return Ok(Some(Err(RejectedLine { octets, reason: format!("line of {read} octets, more than {LINE_OCTETS_MAX}") })));
+            }
+            if octets.trim_ascii().is_empty() {
+                continue;
+            }
+            return Ok(Some(FeedLine::parse(&octets).map_err(|reason| RejectedLine { octets, reason })));
+        }
+    }
+
+    /// Reads to the next newline and keeps at most [`LINE_OCTETS_MAX`] octets. Returns the octets
+    /// read, newline included, and whether there was one.
+    fn read_bounded(&mut self, octets: &mut Vec<u8>) -> io::Result<(u64, bool)> {
+        let mut read = 0_u64;
+        loop {
+            let available = match self.input.fill_buf() {
+                Ok(available) => available,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            if available.is_empty() {
+                return Ok((read, false));
+            }
+            let newline = available.iter().position(|octet| *octet == b'\n');
+            let end = newline.unwrap_or(available.len());
+            let room = LINE_OCTETS_MAX.saturating_sub(octets.len());
+            octets.extend_from_slice(&available[..end.min(room)]);
+            let used = end + usize::from(newline.is_some());
+            self.input.consume(used);
+            read += used as u64;
+            if newline.is_some() {
+                return Ok((read, true));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LINE: &str = r#"{"at":"2026-11-22T10:00:00Z","zone":"example.","rrname":"BAD.example","rrtype":"NS","op":"set","ttl":3600,"rdata":["ns2.b.test.","NS1.a.test","ns1.a.test."],"serial":2026112201}"#;
+
+    #[test]
+    fn the_contracts_line_is_read_in_canonical_form() {
+        let line = FeedLine::parse(LINE.as_bytes()).expect("valid");
+        assert_eq!(line.owner.to_string(), "bad.example.");
+        assert_eq!(line.serial, Some(Serial(2_026_112_201)));
+        let FeedSubject::Records { rtype: RecordType::Ns, rdata } = line.subject else { panic!("NS records expected") };
+        assert_eq!(rdata.iter().map(Rdata::to_string).collect::<Vec<_>>(), ["ns1.a.test.", "ns2.b.test."]);
+        let seconds = LINE.replace("\"2026-11-22T10:00:00Z\"", "1795341600");
+        assert_eq!(FeedLine::parse(seconds.as_bytes()).expect("valid").at, line.at);
+    }
+
+    #[test]
+    fn unreadable_lines_say_why_and_the_rest_go_on() {
+        let feed = format!("{LINE}\n\nnot json\n{}\n{}\n{}\n{LINE}", LINE.replace("\"NS\"", "\"NSS\""), LINE.replace("BAD.example", "bad.test"), LINE.replace("\"set\"", "\"put\""));
+        let mut reader = FeedReader::new(feed.as_bytes(), 0, 0);
+        let mut kinds = Vec::new();
+        while let Some(line) = reader.next_line(false).expect("memory does not fail") {
+            kinds.push((reader.line_number(), line.map_err(|it| it.reason).err()));
+        }
+        let numbers: Vec<u64> = kinds.iter().map(|(number, _)| *number).collect();
+        assert_eq!(numbers, [1, 3, 4, 5, 6], "the last line has no newline and is still being written");
+        assert!(kinds[0].1.is_none());
+        for (kind, reason) in kinds[1..].iter().zip(["not a change", "no record type", "not in zone", "put"]) {
+            assert!(kind.1.as_deref().is_some_and(|text| text.contains(reason)), "{kind:?}");
+        }
+        assert!(reader.next_line(true).expect("memory does not fail").is_none(), "the half line was consumed from the buffer but not counted");
+    }
+
+    #[test]
+    fn an_endless_line_is_bounded() {
+        let feed = format!("{}\n{LINE}\n", "x".repeat(LINE_OCTETS_MAX * 3));
+        let mut reader = FeedReader::new(feed.as_bytes(), 0, 0);
+        let rejected = reader.next_line(false).expect("memory").expect("a line").expect_err("too long");
+        assert_eq!(rejected.octets.len(), LINE_OCTETS_MAX);
+        assert!(reader.next_line(false).expect("memory").expect("a line").is_ok());
+    }
+}

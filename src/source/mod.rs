@@ -1,0 +1,57 @@
+//! Where changes come from: transfers, zone files, change feeds.
+//!
+//! A transfer or a zone file hands every record of a version to an [`Intake`](crate::zone::Intake)
+//! and says at the end which serial it was; a feed gives its lines one by one. A source decides
+//! whether what arrived is complete and well-formed; whether it is plausible is the zone room's
+//! business.
+
+mod feed;
+mod transfer;
+mod wire;
+mod zonefile;
+
+pub use feed::{FeedLine, FeedOp, FeedReader, FeedSubject, LINE_OCTETS_MAX, RejectedLine};
+pub use transfer::{TransferKey, TransferTarget, fetch_zone};
+pub use zonefile::{expand_glob, read_zonefile};
+
+use crate::dns::Serial;
+use crate::zone::{Counts, IntakeError, Refusal};
+
+/// A version that arrived whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fetched {
+    /// The serial of its SOA; `None` for a zone file that need not have one.
+    pub serial: Option<Serial>,
+    /// What it holds.
+    pub counts: Counts,
+}
+
+/// Why nothing was fetched.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// The other side's fault: recorded, retried at the next poll.
+    #[error("{0}")]
+    Refused(#[from] Refusal),
+    /// This machine's fault: stops the program.
+    #[error("{0}")]
+    Local(#[source] std::io::Error),
+}
+
+impl From<IntakeError> for SourceError {
+    fn from(error: IntakeError) -> Self {
+        match error {
+            IntakeError::Spool(error) => Self::Local(error),
+            IntakeError::Rdata(fault) => Self::Refused(Refusal::Malformed(fault.to_string())),
+            IntakeError::Name(fault) => Self::Refused(Refusal::Malformed(fault.to_string())),
+        }
+    }
+}
+
+/// Returns an anonymous spool file that is gone with the process.
+///
+/// # Errors
+///
+/// If the temporary folder cannot be written.
+pub fn open_spool() -> std::io::Result<std::fs::File> {
+    tempfile::tempfile()
+}

@@ -1,0 +1,215 @@
+//! Walks the records of a DNS message over its bytes, with canonical names.
+//!
+//! Only what a transfer needs: owner, type, class, TTL and the RDATA of the kept types with their
+//! names decompressed. No record is copied; two buffers are reused. RDATA of other types is not
+//! looked at, so that a type this program does not know cannot stop a transfer.
+
+use crate::dns::{LABEL_OCTETS_MAX, NAME_OCTETS_MAX};
+
+/// The octets of a message header (RFC 1035 §4.1.1).
+const HEADER_OCTETS: usize = 12;
+/// Class IN.
+const CLASS_IN: u16 = 1;
+/// Type SOA.
+pub(super) const TYPE_SOA: u16 = 6;
+
+/// Why a message cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum WireError {
+    /// The message ends inside of a field.
+    #[error("message ends inside a record")]
+    Short,
+    /// A compression pointer that does not point back, or too many of them.
+    #[error("compression loop in a name")]
+    CompressionLoop,
+    /// A label type that is neither a label nor a pointer, or a name of more than 255 octets.
+    #[error("malformed name")]
+    BadName,
+    /// A record of another class.
+    #[error("record of class {0}, not IN")]
+    Class(u16),
+    /// RDATA whose length does not fit its type.
+    #[error("RDATA length does not fit its type")]
+    BadRdata,
+}
+
+/// A record as it stands in a message, canonical.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct WireRecord<'a> {
+    /// The owner's canonical wire name.
+    pub owner: &'a [u8],
+    /// The type's number.
+    pub code: u16,
+    /// Seconds; a value with the high bit set counts as 0 (RFC 2181 §8).
+    pub ttl: u32,
+    /// Canonical RDATA for NS, CNAME, A, AAAA, DS; the 4 octets of the serial for SOA; empty for
+    /// all other types.
+    pub rdata: &'a [u8],
+}
+
+/// Reads the answer section of one message.
+pub(super) struct AnswerWalker<'a> {
+    message: &'a [u8],
+    at: usize,
+    left: u16,
+    owner: Vec<u8>,
+    rdata: Vec<u8>,
+}
+
+impl<'a> AnswerWalker<'a> {
+    /// Skips the header and the question.
+    pub fn new(message: &'a [u8]) -> Result<Self, WireError> {
+        let count = |at: usize| message.get(at..at + 2).map(|two| u16::from_be_bytes([two[0], two[1]])).ok_or(WireError::Short);
+        let (questions, answers) = (count(4)?, count(6)?);
+        let mut walker = Self { message, at: HEADER_OCTETS, left: answers, owner: Vec::with_capacity(NAME_OCTETS_MAX), rdata: Vec::with_capacity(NAME_OCTETS_MAX) };
+        for _ in 0..questions {
+            walker.at = read_name(message, walker.at, &mut walker.owner)? + 4;
+        }
+        Ok(walker)
+    }
+
+    /// Returns the next record, or `None` after the last.
+    pub fn next_record(&mut self) -> Result<Option<WireRecord<'_>>, WireError> {
+        if self.left == 0 {
+            return Ok(None);
+        }
+        self.left -= 1;
+        let fixed = read_name(self.message, self.at, &mut self.owner)?;
+        let head: [u8; 10] = self.message.get(fixed..fixed + 10).and_then(|ten| ten.try_into().ok()).ok_or(WireError::Short)?;
+        let code = u16::from_be_bytes([head[0], head[1]]);
+        let class = u16::from_be_bytes([head[2], head[3]]);
+        let ttl = u32::from_be_bytes([head[4], head[5], head[6], head[7]]);
+        let start = fixed + 10;
+        let end = start + u16::from_be_bytes([head[8], head[9]]) as usize;
+        let rdata = self.message.get(start..end).ok_or(WireError::Short)?;
+        self.at = end;
+        if class != CLASS_IN {
+            return Err(WireError::Class(class));
+        }
+        self.read_rdata(code, start, end, rdata)?;
+        let ttl = if ttl > i32::MAX as u32 { 0 } else { ttl };
+        Ok(Some(WireRecord { owner: &self.owner, code, ttl, rdata: &self.rdata }))
+    }
+
+    /// Fills the RDATA buffer with the canonical form of what is kept.
+    fn read_rdata(&mut self, code: u16, start: usize, end: usize, rdata: &[u8]) -> Result<(), WireError> {
+        let fits = |fits: bool| if fits { Ok(()) } else { Err(WireError::BadRdata) };
+        match code {
+            1 => fits(rdata.len() == 4)?,
+            28 => fits(rdata.len() == 16)?,
+            43 => fits(rdata.len() >= 5)?,
+            2 | 5 => return fits(read_name(self.message, start, &mut self.rdata)? == end),
+            TYPE_SOA => {
+                // RFC 1035 §3.3.13: two names, then serial, refresh, retry, expire, minimum.
+                let rname = read_name(self.message, start, &mut self.rdata)?;
+                let numbers = read_name(self.message, rname, &mut self.rdata)?;
+                fits(numbers + 20 == end)?;
+                self.rdata.clear();
+                self.rdata.extend_from_slice(&self.message[numbers..numbers + 4]);
+                return Ok(());
+            }
+            _ => {
+                self.rdata.clear();
+                return Ok(());
+            }
+        }
+        self.rdata.clear();
+        self.rdata.extend_from_slice(rdata);
+        Ok(())
+    }
+}
+
+/// Reads the name at `at` into `name`, decompressed and lower case. Returns where the record goes on.
+fn read_name(message: &[u8], at: usize, name: &mut Vec<u8>) -> Result<usize, WireError> {
+    name.clear();
+    let (mut at, mut after, mut lowest) = (at, None, at);
+    loop {
+        let length = *message.get(at).ok_or(WireError::Short)? as usize;
+        if length <= LABEL_OCTETS_MAX {
+            let label = message.get(at..at + 1 + length).ok_or(WireError::Short)?;
+            name.extend_from_slice(label);
+            at += 1 + length;
+            if name.len() > NAME_OCTETS_MAX {
+                return Err(WireError::BadName);
+            }
+            if length == 0 {
+                // Length octets are at most 63 and so below the upper-case letters.
+                name.make_ascii_lowercase();
+                return Ok(after.unwrap_or(at));
+            }
+        } else if length >= 0xc0 {
+            let low = *message.get(at + 1).ok_or(WireError::Short)? as usize;
+            let target = (length & 0x3f) << 8 | low;
+            // RFC 1035 §4.1.4: a pointer is to a *prior* occurrence. Each must point further back
+            // than the last, so a chain ends.
+            if target >= lowest {
+                return Err(WireError::CompressionLoop);
+            }
+            after.get_or_insert(at + 2);
+            lowest = target;
+            at = target;
+        } else {
+            return Err(WireError::BadName);
+        }
+    }
+}
+
+/// Returns the canonical wire name of the first question, its type, and how many questions there are.
+pub(super) fn read_question(message: &[u8]) -> Result<(u16, Vec<u8>, u16), WireError> {
+    let count = message.get(4..6).map(|two| u16::from_be_bytes([two[0], two[1]])).ok_or(WireError::Short)?;
+    let mut name = Vec::new();
+    if count == 0 {
+        return Ok((0, name, 0));
+    }
+    let at = read_name(message, HEADER_OCTETS, &mut name)?;
+    let code = message.get(at..at + 2).map(|two| u16::from_be_bytes([two[0], two[1]])).ok_or(WireError::Short)?;
+    Ok((count, name, code))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A message with the question `example. AXFR` and the given answer octets.
+    fn message(answers: u16, octets: &[u8]) -> Vec<u8> {
+        let mut message = vec![0, 7, 0x84, 0, 0, 1];
+        message.extend(answers.to_be_bytes());
+        message.extend([0, 0, 0, 0]);
+        message.extend(b"\x07EXAMPLE\x00\x00\xfc\x00\x01");
+        message.extend(octets);
+        message
+    }
+
+    #[test]
+    fn names_are_decompressed_and_lower_cased() {
+        let octets = message(1, b"\x03Bad\xc0\x0c\x00\x02\x00\x01\xff\x00\x00\x00\x00\x06\x03NS1\xc0\x0c");
+        let mut walker = AnswerWalker::new(&octets).expect("whole header");
+        let record = walker.next_record().expect("well-formed").expect("one record");
+        assert_eq!(record, WireRecord { owner: b"\x03bad\x07example\x00", code: 2, ttl: 0, rdata: b"\x03ns1\x07example\x00" });
+        assert_eq!(walker.next_record(), Ok(None));
+    }
+
+    #[test]
+    fn a_compression_loop_ends() {
+        let octets = message(1, b"\xc0\x19\x00\x01\x00\x01\x00\x00\x00\x00\x00\x00");
+        assert_eq!(AnswerWalker::new(&octets).expect("whole header").next_record(), Err(WireError::CompressionLoop));
+    }
+
+    #[test]
+    fn address_of_three_octets_is_malformed() {
+        let octets = message(1, b"\xc0\x0c\x00\x01\x00\x01\x00\x00\x00\x00\x00\x03\x01\x02\x03");
+        assert_eq!(AnswerWalker::new(&octets).expect("whole header").next_record(), Err(WireError::BadRdata));
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_octets_never_panic(octets in prop::collection::vec(any::<u8>(), 0..200)) {
+            if let Ok(mut walker) = AnswerWalker::new(&octets) {
+                while let Ok(Some(_)) = walker.next_record() {}
+            }
+            let _ = read_question(&octets);
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Cases and their log.
+
+use rusqlite::{OptionalExtension, Row, params};
+
+use crate::case::{Case, CaseEvent, CaseState};
+use crate::detector::{Level, Verdict};
+use crate::dns::Name;
+use crate::store::{Store, StoreError};
+use crate::time::Timestamp;
+
+/// A case with its number.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CaseRow {
+    /// The case's number.
+    pub id: i64,
+    /// The case.
+    pub case: Case,
+}
+
+/// A line of a case's log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CaseEventRow {
+    /// Who: `fluxwatch`, or a person.
+    pub actor: String,
+    /// What.
+    pub event: CaseEvent,
+}
+
+/// The columns of a case, in the order that [`read_case`] expects.
+const COLUMNS: &str = "c.id, c.domain, z.name, c.verdict, c.level, c.peak_level, c.state, c.score, c.first_detected_at, c.last_change_at, c.evaluated_at, c.revision";
+
+/// A case as it stands in a row.
+type RawCase = (i64, [String; 6], f64, [i64; 3], u32);
+
+impl Store {
+    /// Returns the case about a domain.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn find_case(&self, domain: &Name) -> Result<Option<CaseRow>, StoreError> {
+        self.one_case("c.domain = ?", &domain.to_string())
+    }
+
+    /// Returns the case with a number.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn case_by_id(&self, id: i64) -> Result<Option<CaseRow>, StoreError> {
+        self.one_case("c.id = ?", &id)
+    }
+
+    /// Returns the cases in any of `states`, the most certain and highest score first.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn cases(&self, states: &[CaseState]) -> Result<Vec<CaseRow>, StoreError> {
+        let sql = format!("select {COLUMNS} from abuse_case c join zone z on z.id = c.zone_id");
+        let rows = self.run(|connection| connection.prepare_cached(&sql)?.query_map([], read_case)?.collect::<rusqlite::Result<Vec<_>>>())?;
+        let mut cases = rows.into_iter().map(|raw| self.finish_case(raw)).collect::<Result<Vec<_>, _>>()?;
+        cases.retain(|row| states.contains(&row.case.state));
+        cases.sort_by(|left, right| right.case.level.cmp(&left.case.level).then(right.case.score.total_cmp(&left.case.score)).then(left.case.domain.cmp(&right.case.domain)));
+        Ok(cases)
+    }
+
+    /// Writes a case and appends to its log. Returns the case's number.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn save_case(&self, case: &Case, events: &[CaseEvent], actor: &str) -> Result<i64, StoreError> {
+        let zone = self.find_zone(&case.zone)?.ok_or_else(|| self.damaged(format!("no zone {}", case.zone)))?;
+        self.run(|connection| {
+            let sql = "insert into abuse_case (domain, zone_id, verdict, level, peak_level, state, score, first_detected_at, last_change_at, evaluated_at, revision)
+                       values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                       on conflict (domain) do update set zone_id = excluded.zone_id, verdict = excluded.verdict, level = excluded.level,
+                           peak_level = excluded.peak_level, state = excluded.state, score = excluded.score, last_change_at = excluded.last_change_at,
+                           evaluated_at = excluded.evaluated_at, revision = excluded.revision returning id";
+            let id: i64 = connection.prepare_cached(sql)?.query_row(
+                params![
+                    case.domain.to_string(),
+                    zone.id.0,
+                    case.verdict.word(),
+                    case.level.word(),
+                    case.peak_level.word(),
+                    case.state.word(),
+                    case.score,
+                    case.first_detected_at.unix(),
+                    case.last_change_at.unix(),
+                    case.evaluated_at.unix(),
+                    case.revision
+                ],
+                |row| row.get(0),
+            )?;
+            let mut append = connection.prepare_cached("insert into case_event (case_id, at, actor, from_state, to_state, note) values (?, ?, ?, ?, ?, ?)")?;
+            for event in events {
+                append.execute(params![id, event.at.unix(), actor, event.from.map(CaseState::word), event.to.word(), event.note])?;
+            }
+            Ok(id)
+        })
+    }
+
+    /// Returns a case's log, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn case_events(&self, id: i64) -> Result<Vec<CaseEventRow>, StoreError> {
+        let rows = self.run(|connection| {
+            let mut statement = connection.prepare_cached("select at, actor, from_state, to_state, note from case_event where case_id = ? order by id")?;
+            let rows = statement.query_map([id], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, Option<String>>(2)?, row.get::<_, String>(3)?, row.get::<_, String>(4)?)))?;
+            rows.collect::<rusqlite::Result<Vec<_>>>()
+        })?;
+        let state = |word: &str| CaseState::parse(word).ok_or_else(|| self.damaged(format!("case state {word:?}")));
+        let read = |(at, actor, from, to, note): (i64, String, Option<String>, String, String)| {
+            let event = CaseEvent { at: Timestamp::from_unix(at), from: from.as_deref().map(state).transpose()?, to: state(&to)?, note };
+            Ok(CaseEventRow { actor, event })
+        };
+        rows.into_iter().map(read).collect()
+    }
+
+    /// Returns the one case that a condition names.
+    fn one_case(&self, condition: &str, value: &dyn rusqlite::ToSql) -> Result<Option<CaseRow>, StoreError> {
+        let sql = format!("select {COLUMNS} from abuse_case c join zone z on z.id = c.zone_id where {condition}");
+        let raw = self.run(|connection| connection.prepare_cached(&sql)?.query_row([value], read_case).optional())?;
+        raw.map(|raw| self.finish_case(raw)).transpose()
+    }
+
+    /// Turns the words of a row into values.
+    fn finish_case(&self, (id, words, score, times, revision): RawCase) -> Result<CaseRow, StoreError> {
+        let [domain, zone, verdict, level, peak_level, state] = &words;
+        let bad = |what: &str, word: &str| self.damaged(format!("case {id}: {what} {word:?}"));
+        let case = Case {
+            domain: self.read_name(domain)?,
+            zone: self.read_name(zone)?,
+            verdict: Verdict::parse(verdict).ok_or_else(|| bad("verdict", verdict))?,
+            level: Level::parse(level).ok_or_else(|| bad("level", level))?,
+            peak_level: Level::parse(peak_level).ok_or_else(|| bad("level", peak_level))?,
+            state: CaseState::parse(state).ok_or_else(|| bad("state", state))?,
+            score,
+            first_detected_at: Timestamp::from_unix(times[0]),
+            last_change_at: Timestamp::from_unix(times[1]),
+            evaluated_at: Timestamp::from_unix(times[2]),
+            revision,
+        };
+        Ok(CaseRow { id, case })
+    }
+}
+
+/// Reads the columns of [`COLUMNS`].
+fn read_case(row: &Row<'_>) -> rusqlite::Result<RawCase> {
+    let words = [row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?];
+    Ok((row.get(0)?, words, row.get(7)?, [row.get(8)?, row.get(9)?, row.get(10)?], row.get(11)?))
+}

@@ -1,0 +1,141 @@
+//! The digest table of a zone, cached beside the database.
+//!
+//! A file per zone in `DATABASE.digests/`: a header, the slots, a keyed checksum. It is only a cache:
+//! a file that is missing, damaged, of another database or of another version is made anew from the
+//! records.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use rusqlite::types::Value;
+
+use crate::dns::{Name, Record};
+use crate::store::open::with_suffix;
+use crate::store::zones::ZoneState;
+use crate::store::{Store, StoreError};
+use crate::zone::{DigestTable, Slot};
+
+/// The first octets of a cache file.
+const MAGIC: &[u8; 8] = b"FLXDIG01";
+/// Octets before the slots: magic, database id, version, count.
+const HEADER_OCTETS: usize = 8 + 16 + 8 + 8;
+/// Octets of a slot in the file.
+const SLOT_OCTETS: usize = 24;
+/// Zones with fewer names are read from the database, which is as quick.
+const CACHED_NAMES_MIN: usize = 5000;
+
+impl Store {
+    /// Returns the digests of a zone's newest version.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn load_digests(&self, zone: &ZoneState) -> Result<DigestTable, StoreError> {
+        let Some(version_id) = zone.version_id else { return Ok(DigestTable::with_capacity(0)) };
+        match self.read_cache(zone, version_id) {
+            Some(table) => Ok(table),
+            None => self.rebuild_digests(zone),
+        }
+    }
+
+    /// Saves the digests of a zone's newest version. A failure costs the next poll some time only.
+    pub fn save_digests(&self, zone: &ZoneState, version_id: i64, table: &DigestTable) {
+        if table.len() < CACHED_NAMES_MIN {
+            return;
+        }
+        if let Err(error) = self.write_cache(zone, version_id, table) {
+            tracing::warn!(zone = %zone.apex, %error, "digest cache of zone {} was not saved: {error}", zone.apex);
+        }
+    }
+
+    /// Returns where a zone's cache lies.
+    fn cache_path(&self, zone: &ZoneState) -> PathBuf {
+        with_suffix(&self.path, ".digests").join(zone.id.0.to_string())
+    }
+
+    /// Reads the cache; `None` if it cannot be used.
+    fn read_cache(&self, zone: &ZoneState, version_id: i64) -> Option<DigestTable> {
+        let octets = fs::read(self.cache_path(zone)).ok()?;
+        let body_end = octets.len().checked_sub(8)?;
+        let (body, checksum) = octets.split_at(body_end);
+        let word = |at: usize| body.get(at..at + 8).map(|eight| u64::from_le_bytes(eight.try_into().expect("eight octets")));
+        let count = word(32)? as usize;
+        let fits = body.get(..8)? == MAGIC
+            && body.get(8..24)? == self.database_id
+            && word(24)? == version_id as u64
+            && body.len() == HEADER_OCTETS + count.checked_mul(SLOT_OCTETS)?
+            && checksum == self.key.checksum(body).to_le_bytes();
+        if !fits {
+            return None;
+        }
+        let mut table = DigestTable::with_capacity(count);
+        for at in (HEADER_OCTETS..body.len()).step_by(SLOT_OCTETS) {
+            table.insert(Slot { hash: word(at)?, digest: word(at + 8)?, id: word(at + 16)? as i64 });
+        }
+        Some(table)
+    }
+
+    /// Writes the cache whole or not at all.
+    fn write_cache(&self, zone: &ZoneState, version_id: i64, table: &DigestTable) -> io::Result<()> {
+        let path = self.cache_path(zone);
+        let folder = path.parent().expect("the path was joined to a folder");
+        fs::create_dir_all(folder)?;
+        let mut body = Vec::with_capacity(HEADER_OCTETS + table.len() * SLOT_OCTETS + 8);
+        body.extend_from_slice(MAGIC);
+        body.extend_from_slice(&self.database_id);
+        body.extend_from_slice(&version_id.to_le_bytes());
+        body.extend_from_slice(&(table.len() as u64).to_le_bytes());
+        for slot in table.iter() {
+            body.extend_from_slice(&slot.hash.to_le_bytes());
+            body.extend_from_slice(&slot.digest.to_le_bytes());
+            body.extend_from_slice(&slot.id.to_le_bytes());
+        }
+        let checksum = self.key.checksum(&body);
+        body.extend_from_slice(&checksum.to_le_bytes());
+        let temporary = path.with_extension("new");
+        let mut file = fs::File::create(&temporary)?;
+        file.write_all(&body)?;
+        file.sync_all()?;
+        fs::rename(&temporary, &path)
+    }
+
+    /// Computes the digests from the records.
+    fn rebuild_digests(&self, zone: &ZoneState) -> Result<DigestTable, StoreError> {
+        let mut table = DigestTable::with_capacity(zone.name_count as usize);
+        let mut close = |owner: &Option<(i64, Name)>, records: &mut Vec<Record>| {
+            if let Some((id, name)) = owner {
+                let hash = self.key.hash_owner(name.as_wire());
+                table.insert(Slot { hash, digest: self.key.digest_owner(records), id: *id });
+            }
+            records.clear();
+        };
+        // The outer loop is the zone's owners, the inner one their records: an owner's rows follow
+        // each other without a sort.
+        let sql = "select o.id, o.name, r.rrtype, r.rdata, r.ttl, h.name from owner o cross join record r on r.owner_id = o.id
+                   left join host h on r.rrtype = 2 and h.id = r.rdata where o.zone_id = ?";
+        let mut owner: Option<(i64, Name)> = None;
+        let mut records = Vec::new();
+        let sqlite = |fault| StoreError::Sqlite { path: self.path.clone(), fault };
+        let mut statement = self.connection.prepare_cached(sql).map_err(sqlite)?;
+        let mut rows = statement.query([zone.id.0]).map_err(sqlite)?;
+        while let Some(row) = rows.next().map_err(sqlite)? {
+            let id: i64 = row.get(0).map_err(sqlite)?;
+            if owner.as_ref().is_none_or(|(last, _)| *last != id) {
+                close(&owner, &mut records);
+                let key: String = row.get(1).map_err(sqlite)?;
+                owner = Some((id, Name::from_relative_key(&key, &zone.apex).map_err(|fault| self.damaged(fault.to_string()))?));
+            }
+            let code: u16 = row.get(2).map_err(sqlite)?;
+            let value: Value = row.get(3).map_err(sqlite)?;
+            let host: Option<String> = row.get(5).map_err(sqlite)?;
+            let rdata = match host {
+                Some(host) => crate::dns::Rdata::Ns(Name::from_relative_key(&host, &Name::root()).map_err(|fault| self.damaged(fault.to_string()))?),
+                None => self.read_rdata(code, &value)?,
+            };
+            records.push(Record { rdata, ttl: row.get(4).map_err(sqlite)? });
+        }
+        close(&owner, &mut records);
+        Ok(table)
+    }
+}

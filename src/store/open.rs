@@ -1,0 +1,299 @@
+//! Opens the database: settings, migrations, the lock of the one poller.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags, params};
+
+use crate::zone::DigestKey;
+
+/// The migrations, in order; the database's `user_version` is how many have run.
+const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001_history.sql")];
+/// Marks the file as ours: "flux" in ASCII.
+const APPLICATION_ID: i32 = 0x666c_7578;
+/// SQLite 3.7.0 to 3.51.2 can corrupt a WAL when a checkpoint and a writer race
+/// (sqlite.org/wal.html, section 11).
+const SQLITE_VERSION_MIN: i32 = 3_051_003;
+/// How long a desk command waits for the poller's transaction.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(20);
+/// The writer's page cache, in KiB.
+const CACHE_KIB: i64 = 64 << 10;
+/// A WAL longer than this is cut back when the poll is over.
+const WAL_OCTETS_MAX: u64 = 64 << 20;
+
+/// Why the store cannot serve. Each is this machine's or the file's fault: exit status 4.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// SQLite reports a fault.
+    #[error("database {path}: {fault}")]
+    Sqlite {
+        /// The database file.
+        path: PathBuf,
+        /// SQLite's words.
+        fault: rusqlite::Error,
+    },
+    /// The file or its folder cannot be used.
+    #[error("database {path}: {fault}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The system's words.
+        fault: io::Error,
+    },
+    /// The database was written by a newer fluxwatch.
+    #[error("database {path} has schema {found}, made by a newer fluxwatch; this one knows schema {known}. Nothing was touched")]
+    Newer {
+        /// The database file.
+        path: PathBuf,
+        /// Its schema.
+        found: i32,
+        /// The newest known schema.
+        known: i32,
+    },
+    /// The file is a database of something else.
+    #[error("{path} is a SQLite database, but not fluxwatch's. Nothing was touched")]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The SQLite library has a known corruption bug.
+    #[error("SQLite {0} can corrupt its write-ahead log; 3.51.3 or newer is needed")]
+    OldSqlite(String),
+    /// A command that only looks found no database.
+    #[error("no database at {0}; `fluxwatch poll` makes it")]
+    Missing(PathBuf),
+    /// A value in the database is not what this program writes.
+    #[error("database {path} is damaged: {what}")]
+    Damaged {
+        /// The database file.
+        path: PathBuf,
+        /// What was found.
+        what: String,
+    },
+}
+
+/// How to open the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoreOptions {
+    /// Keep the index from name servers to the names that use them.
+    pub reverse_index: bool,
+    /// Make the database if it is not there.
+    pub create: bool,
+}
+
+/// The open database.
+pub struct Store {
+    pub(super) connection: Connection,
+    pub(super) path: PathBuf,
+    pub(super) key: DigestKey,
+    pub(super) database_id: [u8; 16],
+}
+
+/// A transaction over whatever is called on the store until [`StoreTx::commit`]; rolled back when
+/// dropped.
+pub struct StoreTx<'a> {
+    store: &'a Store,
+    open: bool,
+}
+
+/// Held by the one process that polls into a database. Freed by the system when it ends.
+#[derive(Debug)]
+pub struct PollerLock(#[expect(dead_code, reason = "the open file is the lock")] File);
+
+impl PollerLock {
+    /// Takes the lock of the database at `path`; `None` if another process has it.
+    ///
+    /// With `wait`, returns only when the lock is free.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::File`] if the lock file cannot be made.
+    pub fn take(path: &Path, wait: bool) -> Result<Option<Self>, StoreError> {
+        let lock_path = with_suffix(path, ".lock");
+        let fault = |fault| StoreError::File { path: lock_path.clone(), fault };
+        let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&lock_path).map_err(fault)?;
+        if wait {
+            file.lock().map_err(fault)?;
+            return Ok(Some(Self(file)));
+        }
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Self(file))),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(fault(error)),
+        }
+    }
+}
+
+/// Returns `path` with `suffix` after its file name.
+pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+impl Store {
+    /// Opens the database at `path`, makes it (mode 0600) or migrates it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; a database that is newer or not ours is left exactly as it is.
+    pub fn open(path: &Path, options: StoreOptions) -> Result<Self, StoreError> {
+        if rusqlite::version_number() < SQLITE_VERSION_MIN {
+            return Err(StoreError::OldSqlite(rusqlite::version().to_owned()));
+        }
+        if !path.exists() {
+            if !options.create {
+                return Err(StoreError::Missing(path.to_owned()));
+            }
+            let made = OpenOptions::new().create_new(true).write(true).mode(0o600).open(path);
+            made.map_err(|fault| StoreError::File { path: path.to_owned(), fault })?;
+        }
+        let sqlite = |fault| StoreError::Sqlite { path: path.to_owned(), fault };
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags).map_err(sqlite)?;
+        connection.busy_timeout(BUSY_TIMEOUT).map_err(sqlite)?;
+        check_schema(&connection, path)?;
+        configure(&connection).map_err(sqlite)?;
+        migrate(&connection).map_err(sqlite)?;
+        set_reverse_index(&connection, options.reverse_index).map_err(sqlite)?;
+        let (database_id, key) = load_secrets(&connection).map_err(sqlite)?;
+        Ok(Self { connection, path: path.to_owned(), key, database_id })
+    }
+
+    /// Begins a transaction over the calls that follow.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Sqlite`], also if another writer does not finish in time.
+    pub fn begin_batch(&self) -> Result<StoreTx<'_>, StoreError> {
+        self.run(|connection| connection.execute_batch("begin immediate"))?;
+        Ok(StoreTx { store: self, open: true })
+    }
+
+    /// Moves the write-ahead log into the database; cuts it back when it has grown long.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Sqlite`].
+    pub fn checkpoint(&self) -> Result<(), StoreError> {
+        let wal = with_suffix(&self.path, "-wal");
+        let long = wal.metadata().is_ok_and(|meta| meta.len() > WAL_OCTETS_MAX);
+        let mode = if long { "pragma wal_checkpoint(truncate)" } else { "pragma wal_checkpoint(passive)" };
+        self.run(|connection| connection.query_row(mode, [], |_| Ok(())))
+    }
+
+    /// Returns the secret under this database's digests.
+    pub fn digest_key(&self) -> DigestKey {
+        self.key
+    }
+
+    /// Returns 16 octets that differ between databases; not secret.
+    pub fn database_id(&self) -> [u8; 16] {
+        self.database_id
+    }
+
+    /// Runs `work` and gives its fault the database's name.
+    pub(super) fn run<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+        work(&self.connection).map_err(|fault| StoreError::Sqlite { path: self.path.clone(), fault })
+    }
+
+    /// Returns the error for a value that this program does not write.
+    pub(super) fn damaged(&self, what: impl Into<String>) -> StoreError {
+        StoreError::Damaged { path: self.path.clone(), what: what.into() }
+    }
+}
+
+impl StoreTx<'_> {
+    /// Makes everything since [`Store::begin_batch`] durable.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Sqlite`]; the transaction is then rolled back.
+    pub fn commit(mut self) -> Result<(), StoreError> {
+        self.store.run(|connection| connection.execute_batch("commit"))?;
+        self.open = false;
+        Ok(())
+    }
+}
+
+impl Drop for StoreTx<'_> {
+    fn drop(&mut self) {
+        if self.open {
+            // A failed rollback means that SQLite has rolled back already.
+            let _ = self.store.connection.execute_batch("rollback");
+        }
+    }
+}
+
+/// Refuses a database that is not ours or from the future, before anything is written.
+fn check_schema(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+    let read = |pragma: &str| connection.query_row(pragma, [], |row| row.get::<_, i32>(0)).map_err(|fault| StoreError::Sqlite { path: path.to_owned(), fault });
+    let (version, application) = (read("pragma user_version")?, read("pragma application_id")?);
+    let tables = read("select count(*) from sqlite_schema")?;
+    if tables > 0 && application != APPLICATION_ID {
+        return Err(StoreError::Foreign { path: path.to_owned() });
+    }
+    if version > MIGRATIONS.len() as i32 {
+        return Err(StoreError::Newer { path: path.to_owned(), found: version, known: MIGRATIONS.len() as i32 });
+    }
+    Ok(())
+}
+
+/// Applies the settings of docs/design.md, "Store".
+fn configure(connection: &Connection) -> rusqlite::Result<()> {
+    // Without it, every use of a cached join is prepared anew (measured: 24 us instead of 3.8 us).
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    connection.execute_batch(&format!(
+        "pragma page_size = 4096; pragma auto_vacuum = incremental; pragma journal_mode = wal;
+         pragma synchronous = full; pragma wal_autocheckpoint = 0; pragma journal_size_limit = {WAL_OCTETS_MAX};
+         pragma cache_size = -{CACHE_KIB}; pragma mmap_size = 0; pragma foreign_keys = on; pragma trusted_schema = off;"
+    ))
+}
+
+/// Runs the migrations that are missing, each in one transaction.
+fn migrate(connection: &Connection) -> rusqlite::Result<()> {
+    loop {
+        connection.execute_batch("begin immediate")?;
+        // Read inside the transaction: another process may have migrated meanwhile.
+        let version: i32 = connection.query_row("pragma user_version", [], |row| row.get(0))?;
+        let Some(migration) = MIGRATIONS.get(version as usize) else {
+            return connection.execute_batch("commit");
+        };
+        let step = || {
+            connection.execute_batch(migration)?;
+            connection.pragma_update(None, "application_id", APPLICATION_ID)?;
+            connection.pragma_update(None, "user_version", version + 1)?;
+            connection.execute_batch("commit")
+        };
+        if let Err(fault) = step() {
+            let _ = connection.execute_batch("rollback");
+            return Err(fault);
+        }
+    }
+}
+
+/// Makes or drops the index from RDATA to owners, as configured.
+fn set_reverse_index(connection: &Connection, wanted: bool) -> rusqlite::Result<()> {
+    let there: bool = connection.query_row("select count(*) > 0 from sqlite_schema where name = 'record_by_host'", [], |row| row.get(0))?;
+    match (wanted, there) {
+        (true, false) => connection.execute_batch("create index if not exists record_by_host on record (rdata) where rrtype = 2"),
+        (false, true) => connection.execute_batch("drop index if exists record_by_host"),
+        _ => Ok(()),
+    }
+}
+
+/// Reads the database's id and digest key, or makes them of SQLite's random octets.
+fn load_secrets(connection: &Connection) -> rusqlite::Result<([u8; 16], DigestKey)> {
+    connection.execute("insert or ignore into meta (key, value) values ('database_id', randomblob(16)), ('digest_key', randomblob(32))", params![])?;
+    let read = |key: &str| connection.query_row("select value from meta where key = ?", [key], |row| row.get::<_, Vec<u8>>(0));
+    let fit = |_| rusqlite::Error::InvalidQuery;
+    let database_id: [u8; 16] = read("database_id")?.try_into().map_err(fit)?;
+    let key: [u8; 32] = read("digest_key")?.try_into().map_err(fit)?;
+    Ok((database_id, DigestKey::new(key)))
+}

@@ -1,0 +1,75 @@
+//! Between rows and values: RDATA, owners, hosts.
+
+use rusqlite::types::Value;
+use rusqlite::{OptionalExtension, params};
+
+use crate::dns::{Name, Rdata, RecordType};
+use crate::store::zones::ZoneId;
+use crate::store::{Store, StoreError};
+
+impl Store {
+    /// Returns the row of a name server's name, made if it is not there.
+    pub(super) fn host_id(&self, name: &Name) -> Result<i64, StoreError> {
+        if let Some(id) = self.find_host(name)? {
+            return Ok(id);
+        }
+        let key = name.relative_key(&Name::root()).expect("every name is below the root");
+        self.run(|connection| connection.prepare_cached("insert into host (name) values (?) returning id")?.query_row([key], |row| row.get(0)))
+    }
+
+    /// Returns the row of a name server's name, if history knows it.
+    pub(super) fn find_host(&self, name: &Name) -> Result<Option<i64>, StoreError> {
+        let key = name.relative_key(&Name::root()).expect("every name is below the root");
+        self.run(|connection| connection.prepare_cached("select id from host where name = ?")?.query_row([key], |row| row.get(0)).optional())
+    }
+
+    /// Returns the row of an owner, if history knows it.
+    pub(super) fn find_owner(&self, zone: ZoneId, apex: &Name, owner: &Name) -> Result<Option<i64>, StoreError> {
+        let Some(key) = owner.relative_key(apex) else { return Ok(None) };
+        self.run(|connection| connection.prepare_cached("select id from owner where zone_id = ? and name = ?")?.query_row(params![zone.0, key], |row| row.get(0)).optional())
+    }
+
+    /// Returns the row of an owner, made if it is not there.
+    pub(super) fn owner_id(&self, zone: ZoneId, apex: &Name, owner: &Name) -> Result<i64, StoreError> {
+        if let Some(id) = self.find_owner(zone, apex, owner)? {
+            return Ok(id);
+        }
+        let key = owner.relative_key(apex).ok_or_else(|| self.damaged(format!("{owner} is not in zone {apex}")))?;
+        self.run(|connection| connection.prepare_cached("insert into owner (zone_id, name) values (?, ?) returning id")?.query_row(params![zone.0, key], |row| row.get(0)))
+    }
+
+    /// Returns what RDATA is in a row.
+    pub(super) fn rdata_value(&self, rdata: &Rdata) -> Result<Value, StoreError> {
+        match rdata {
+            Rdata::Ns(host) => Ok(Value::Integer(self.host_id(host)?)),
+            other => Ok(Value::Blob(other.to_wire())),
+        }
+    }
+
+    /// Returns the RDATA of a row.
+    pub(super) fn read_rdata(&self, code: u16, value: &Value) -> Result<Rdata, StoreError> {
+        let rtype = RecordType::from_code(code).ok_or_else(|| self.damaged(format!("record type {code}")))?;
+        match value {
+            Value::Integer(host) => Ok(Rdata::Ns(self.host_name(*host)?)),
+            Value::Blob(octets) => Rdata::from_wire(rtype, octets).map_err(|fault| self.damaged(fault.to_string())),
+            _ => Err(self.damaged(format!("{rtype} RDATA that is neither a number nor octets"))),
+        }
+    }
+
+    /// Returns the name of a name server.
+    pub(super) fn host_name(&self, id: i64) -> Result<Name, StoreError> {
+        let key: String = self.run(|connection| connection.prepare_cached("select name from host where id = ?")?.query_row([id], |row| row.get(0)))?;
+        Name::from_relative_key(&key, &Name::root()).map_err(|fault| self.damaged(fault.to_string()))
+    }
+
+    /// Returns the name of an owner.
+    pub(super) fn owner_name(&self, id: i64, apex: &Name) -> Result<Name, StoreError> {
+        let key: String = self.run(|connection| connection.prepare_cached("select name from owner where id = ?")?.query_row([id], |row| row.get(0)))?;
+        Name::from_relative_key(&key, apex).map_err(|fault| self.damaged(fault.to_string()))
+    }
+
+    /// Parses a name that this program wrote.
+    pub(super) fn read_name(&self, text: &str) -> Result<Name, StoreError> {
+        Name::parse(text).map_err(|fault| self.damaged(fault.to_string()))
+    }
+}

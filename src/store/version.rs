@@ -1,0 +1,366 @@
+//! Writes one zone version: begin, apply, commit.
+//!
+//! All of a version is one transaction: its row, the closed and opened intervals, the index of
+//! changes, the zone's serial and counts. A version that is dropped leaves no trace.
+
+use std::collections::HashMap;
+
+use rusqlite::types::Value;
+use rusqlite::{OptionalExtension, params};
+
+use crate::dns::{Name, Rdata, Record, RecordType, Serial};
+use crate::store::zones::{SourceId, ZoneState};
+use crate::store::{Store, StoreError, StoreTx};
+use crate::time::Timestamp;
+use crate::zone::{BulkMeasure, Candidate, OwnerChange, Slot, diff, transition_signature};
+
+/// What kind of version it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VersionKind {
+    /// The zone's first: its records were there when watching began.
+    Baseline,
+    /// A whole version compared with the one before.
+    Snapshot,
+    /// Changes as a feed told them.
+    Feed,
+}
+
+impl VersionKind {
+    /// Returns the word in the database.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Baseline => "baseline",
+            Self::Snapshot => "snapshot",
+            Self::Feed => "feed",
+        }
+    }
+}
+
+/// A version to be written.
+#[derive(Debug, Clone, Copy)]
+pub struct VersionDraft {
+    /// Where it comes from.
+    pub source: SourceId,
+    /// What kind it is.
+    pub kind: VersionKind,
+    /// Its serial, if known.
+    pub serial: Option<Serial>,
+    /// When it was seen; not before the zone's newest version.
+    pub observed_at: Timestamp,
+    /// More of the newest version, which arrived in parts: no new version is made.
+    pub joins_newest: bool,
+}
+
+/// What was written.
+#[derive(Debug, Clone)]
+pub struct Committed {
+    /// The version; `None` if neither a record nor the serial was new.
+    pub version_id: Option<i64>,
+    /// Owner names whose records changed.
+    pub changed_name_count: u64,
+    /// New digests: hash, and the slot or `None` for an owner that is gone.
+    pub digests: Vec<(u64, Option<Slot>)>,
+}
+
+/// The changes of one owner in this version, as counted in `change`.
+#[derive(Default, Clone, Copy)]
+struct ChangeCounts {
+    ns: [i64; 2],
+    address: [i64; 2],
+    other: i64,
+}
+
+/// How the zone's totals move.
+#[derive(Default, Clone, Copy)]
+struct Totals {
+    kept: i64,
+    names: i64,
+    delegations: i64,
+}
+
+/// An open record as it stands in the database.
+struct OpenRow {
+    record: Record,
+    value: Value,
+    added_id: i64,
+    baseline: bool,
+}
+
+/// A version being written.
+pub struct VersionTx<'a> {
+    store: &'a Store,
+    tx: StoreTx<'a>,
+    zone: ZoneState,
+    draft: VersionDraft,
+    id: i64,
+    changes: HashMap<i64, ChangeCounts>,
+    moves: HashMap<u64, Vec<i64>>,
+    totals: Totals,
+    digests: Vec<(u64, Option<Slot>)>,
+}
+
+impl Store {
+    /// Begins a version of `zone`.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn begin(&self, zone: &ZoneState, draft: VersionDraft) -> Result<VersionTx<'_>, StoreError> {
+        let tx = self.begin_batch()?;
+        let id = match zone.version_id {
+            Some(newest) if draft.joins_newest => newest,
+            _ => self.run(|connection| {
+                connection
+                    .prepare_cached("insert into version (zone_id, source_id, kind, serial, observed_at, previous_id) values (?, ?, ?, ?, ?, ?) returning id")?
+                    .query_row(params![zone.id.0, draft.source.0, draft.kind.word(), draft.serial.map(|it| it.0), draft.observed_at.unix(), zone.version_id], |row| row.get(0))
+            })?,
+        };
+        Ok(VersionTx { store: self, tx, zone: zone.clone(), draft, id, changes: HashMap::new(), moves: HashMap::new(), totals: Totals::default(), digests: Vec::new() })
+    }
+}
+
+impl VersionTx<'_> {
+    /// Applies an owner whose records may differ from the state.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn apply_candidate(&mut self, candidate: Candidate) -> Result<(), StoreError> {
+        let owner_id = self.store.owner_id(self.zone.id, &self.zone.apex, &candidate.owner)?;
+        let rows = self.open_rows(owner_id)?;
+        let before: Vec<Record> = rows.iter().map(|row| row.record.clone()).collect();
+        let mut after = candidate.records;
+        if candidate.extends_last {
+            after.extend(before.iter().cloned());
+        }
+        let change = diff(&before, &after);
+        self.write(owner_id, &candidate.owner, rows, &change, self.draft.kind == VersionKind::Baseline)?;
+        let state = crate::zone::apply(&before, &change);
+        let hash = self.store.key.hash_owner(candidate.owner.as_wire());
+        self.digests.push((hash, Some(Slot { hash, digest: self.store.key.digest_owner(&state), id: owner_id })));
+        Ok(())
+    }
+
+    /// Applies the end of an owner that the version does not mention.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn apply_vanished(&mut self, owner_id: i64, hash: u64) -> Result<(), StoreError> {
+        let owner = self.store.owner_name(owner_id, &self.zone.apex)?;
+        let rows = self.open_rows(owner_id)?;
+        let change = OwnerChange { removed: rows.iter().map(|row| row.record.clone()).collect(), ..OwnerChange::default() };
+        self.write(owner_id, &owner, rows, &change, false)?;
+        self.digests.push((hash, None));
+        Ok(())
+    }
+
+    /// Returns an RRset as it stands, with what this version did to it. Sorted; may be empty.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn rrset(&self, owner: &Name, rtype: RecordType) -> Result<Vec<Record>, StoreError> {
+        let Some(owner_id) = self.store.find_owner(self.zone.id, &self.zone.apex, owner)? else { return Ok(Vec::new()) };
+        let mut records: Vec<Record> = self.open_rows(owner_id)?.into_iter().map(|row| row.record).filter(|rr| rr.rdata.rtype() == rtype).collect();
+        records.sort();
+        Ok(records)
+    }
+
+    /// Applies a change that a feed told; `baseline` for records that were there before it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn apply_change(&mut self, owner: &Name, change: &OwnerChange, baseline: bool) -> Result<(), StoreError> {
+        let owner_id = self.store.owner_id(self.zone.id, &self.zone.apex, owner)?;
+        let rows = self.open_rows(owner_id)?;
+        self.write(owner_id, owner, rows, change, baseline)
+    }
+
+    /// Notes a new registration of a name, as of this version, if the registry's id or the date of
+    /// creation is not the one known. The first one known of a name is none.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn note_registration(&mut self, owner: &Name, object: Option<&str>, created: Option<Timestamp>) -> Result<(), StoreError> {
+        if object.is_none() && created.is_none() {
+            return Ok(());
+        }
+        let owner_id = self.store.owner_id(self.zone.id, &self.zone.apex, owner)?;
+        let id = self.id;
+        self.store.run(|connection| {
+            let known: Option<(Option<String>, Option<i64>)> = connection
+                .prepare_cached("select object, created_at from registration where owner_id = ? order by version_id desc limit 1")?
+                .query_row([owner_id], |row| Ok((row.get(0)?, row.get(1)?)))
+                .optional()?;
+            let (known_object, known_created) = known.unwrap_or_default();
+            let object = object.map(str::to_owned).or(known_object.clone());
+            let created = created.map(Timestamp::unix).or(known_created);
+            if (object.clone(), created) == (known_object, known_created) {
+                return Ok(());
+            }
+            connection
+                .prepare_cached("insert or replace into registration (owner_id, version_id, object, created_at) values (?, ?, ?, ?)")?
+                .execute(params![owner_id, id, object, created])
+                .map(|_| ())
+        })
+    }
+
+    /// Returns how much of the zone the version changes so far.
+    pub fn measure(&self) -> BulkMeasure {
+        BulkMeasure {
+            names_before: self.zone.name_count,
+            delegations_before: self.zone.delegation_count,
+            names_changed: self.changes.len() as u64,
+            delegations_changed: self.changes.values().filter(|counts| counts.ns != [0, 0]).count() as u64,
+        }
+    }
+
+    /// Makes the version durable. A `bulk` version accuses nobody.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; the version then leaves no trace.
+    pub fn commit(self, bulk: bool) -> Result<Committed, StoreError> {
+        let is_news = !self.changes.is_empty() || self.draft.serial != self.zone.serial || self.zone.version_id.is_none();
+        let joins = self.draft.joins_newest && self.zone.version_id.is_some();
+        let version_id = (is_news || joins).then_some(self.id);
+        self.store.run(|connection| {
+            if version_id.is_none() {
+                connection.prepare_cached("delete from version where id = ?")?.execute([self.id])?;
+                return Ok(());
+            }
+            let mut insert = connection.prepare_cached(
+                "insert into change (version_id, owner_id, ns_added, ns_removed, address_added, address_removed, other_changed) values (?, ?, ?, ?, ?, ?, ?)
+                 on conflict (version_id, owner_id) do update set ns_added = ns_added + excluded.ns_added, ns_removed = ns_removed + excluded.ns_removed,
+                     address_added = address_added + excluded.address_added, address_removed = address_removed + excluded.address_removed,
+                     other_changed = other_changed + excluded.other_changed",
+            )?;
+            let mut owners: Vec<_> = self.changes.iter().collect();
+            owners.sort_by_key(|(owner_id, _)| **owner_id);
+            for (owner_id, counts) in owners {
+                insert.execute(params![self.id, owner_id, counts.ns[0], counts.ns[1], counts.address[0], counts.address[1], counts.other])?;
+            }
+            let mut share = connection.prepare_cached("update change set shared_count = ? where version_id = ? and owner_id = ?")?;
+            for owners in self.moves.values().filter(|owners| owners.len() > 1) {
+                for owner_id in owners {
+                    share.execute(params![owners.len() as i64, self.id, owner_id])?;
+                }
+            }
+            connection
+                .prepare_cached("update version set changed_name_count = (select count(*) from change where version_id = ?1), bulk = max(bulk, ?2) where id = ?1")?
+                .execute(params![self.id, bulk])?;
+            connection
+                .prepare_cached(
+                    "update zone set version_id = ?2, serial = coalesce(?3, serial), kept_count = kept_count + ?4, name_count = name_count + ?5,
+                         delegation_count = delegation_count + ?6, detected_version_id = min(detected_version_id, ?2 - 1) where id = ?1",
+                )?
+                .execute(params![self.zone.id.0, self.id, self.draft.serial.map(|it| it.0), self.totals.kept, self.totals.names, self.totals.delegations])?;
+            connection
+                .prepare_cached("update source set last_event_at = max(coalesce(last_event_at, ?2), ?2) where id = ?1")?
+                .execute(params![self.draft.source.0, self.draft.observed_at.unix()])
+                .map(|_| ())
+        })?;
+        self.tx.commit()?;
+        Ok(Committed { version_id, changed_name_count: self.changes.len() as u64, digests: self.digests })
+    }
+
+    /// Reads the open records of an owner.
+    fn open_rows(&self, owner_id: i64) -> Result<Vec<OpenRow>, StoreError> {
+        let rows = self.store.run(|connection| {
+            let mut statement = connection.prepare_cached("select rrtype, rdata, ttl, added_id, baseline from record where owner_id = ?")?;
+            let rows = statement.query_map([owner_id], |row| Ok((row.get::<_, u16>(0)?, row.get::<_, Value>(1)?, row.get::<_, u32>(2)?, row.get::<_, i64>(3)?, row.get::<_, bool>(4)?)))?;
+            rows.collect::<rusqlite::Result<Vec<_>>>()
+        })?;
+        let read = |(code, value, ttl, added_id, baseline): (u16, Value, u32, i64, bool)| {
+            let rdata = self.store.read_rdata(code, &value)?;
+            Ok(OpenRow { record: Record { rdata, ttl }, value, added_id, baseline })
+        };
+        rows.into_iter().map(read).collect()
+    }
+
+    /// Closes and opens the intervals of one owner and counts what changed.
+    fn write(&mut self, owner_id: i64, owner: &Name, rows: Vec<OpenRow>, change: &OwnerChange, baseline: bool) -> Result<(), StoreError> {
+        for gone in &change.removed {
+            if let Some(row) = rows.iter().find(|row| row.record.rdata == gone.rdata) {
+                self.close(owner_id, row)?;
+            }
+        }
+        for new in &change.added {
+            self.open(owner_id, new, baseline)?;
+        }
+        for retimed in &change.retimed {
+            let value = self.store.rdata_value(&retimed.rdata)?;
+            let code = retimed.rdata.rtype().code();
+            self.store.run(|connection| connection.prepare_cached("update record set ttl = ? where owner_id = ? and rrtype = ? and rdata = ?")?.execute(params![retimed.ttl, owner_id, code, value]))?;
+        }
+        self.count(owner_id, owner, &rows, change, baseline);
+        Ok(())
+    }
+
+    /// Closes the interval of one record. One that this version itself opened was never there.
+    fn close(&self, owner_id: i64, row: &OpenRow) -> Result<(), StoreError> {
+        let code = row.record.rdata.rtype().code();
+        self.store.run(|connection| {
+            connection.prepare_cached("delete from record where owner_id = ? and rrtype = ? and rdata = ?")?.execute(params![owner_id, code, row.value])?;
+            if row.added_id == self.id {
+                return Ok(());
+            }
+            connection
+                .prepare_cached("insert into past_record (bucket, owner_id, removed_id, rrtype, rdata, ttl, added_id, baseline) values (?, ?, ?, ?, ?, ?, ?, ?)")?
+                .execute(params![self.draft.observed_at.month_bucket(), owner_id, self.id, code, row.value, row.record.ttl, row.added_id, row.baseline])
+                .map(|_| ())
+        })
+    }
+
+    /// Opens the interval of one record. One that this version itself closed goes on as it was.
+    fn open(&self, owner_id: i64, new: &Record, baseline: bool) -> Result<(), StoreError> {
+        let value = self.store.rdata_value(&new.rdata)?;
+        let code = new.rdata.rtype().code();
+        self.store.run(|connection| {
+            let mut origin = (self.id, baseline);
+            if self.draft.joins_newest {
+                let closed = connection
+                    .prepare_cached("delete from past_record where bucket = ? and owner_id = ? and removed_id = ? and rrtype = ? and rdata = ? returning added_id, baseline")?
+                    .query_row(params![self.draft.observed_at.month_bucket(), owner_id, self.id, code, value], |row| Ok((row.get(0)?, row.get(1)?)))
+                    .optional()?;
+                origin = closed.unwrap_or(origin);
+            }
+            connection
+                .prepare_cached("insert into record (owner_id, rrtype, rdata, ttl, added_id, baseline) values (?, ?, ?, ?, ?, ?)")?
+                .execute(params![owner_id, code, value, new.ttl, origin.0, origin.1])
+                .map(|_| ())
+        })
+    }
+
+    /// Counts what a change does to the owner and to the zone.
+    fn count(&mut self, owner_id: i64, owner: &Name, rows: &[OpenRow], change: &OwnerChange, baseline: bool) {
+        let is_ns = |rdata: &Rdata| rdata.rtype() == RecordType::Ns;
+        let ns_before = rows.iter().filter(|row| is_ns(&row.record.rdata)).count() as i64;
+        let ns_moved = |records: &[Record]| records.iter().filter(|rr| is_ns(&rr.rdata)).count() as i64;
+        let ns_after = ns_before - ns_moved(&change.removed) + ns_moved(&change.added);
+        let before = rows.len() as i64;
+        let after = before - change.removed.len() as i64 + change.added.len() as i64;
+        self.totals.kept += after - before;
+        self.totals.names += i64::from(after > 0) - i64::from(before > 0);
+        self.totals.delegations += i64::from(ns_after > 0) - i64::from(ns_before > 0);
+        if !change.is_change() || baseline {
+            return;
+        }
+        let counts = self.changes.entry(owner_id).or_default();
+        for (side, records) in [&change.added, &change.removed].into_iter().enumerate() {
+            for rr in records {
+                match rr.rdata.rtype() {
+                    RecordType::Ns => counts.ns[side] += 1,
+                    RecordType::A | RecordType::Aaaa => counts.address[side] += 1,
+                    RecordType::Cname | RecordType::Ds => counts.other += 1,
+                }
+            }
+        }
+        if let Some(signature) = transition_signature(owner, change) {
+            self.moves.entry(signature).or_default().push(owner_id);
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! What the detector reads: intervals of an owner, who changed, who depends on a name server.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use rusqlite::types::Value;
+use rusqlite::{OptionalExtension, Row, params};
+
+use crate::detector::{Moment, Stay};
+use crate::dns::{Name, Rdata, Serial};
+use crate::store::zones::{ZoneId, ZoneState};
+use crate::store::{Store, StoreError};
+use crate::time::Timestamp;
+
+/// An owner name in a zone.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EntityKey {
+    /// The zone.
+    pub zone: ZoneId,
+    /// Its apex.
+    pub apex: Name,
+    /// The owner.
+    pub owner: Name,
+}
+
+/// One record of an owner and when it was there.
+pub type Interval = Stay<Rdata>;
+
+/// What changed of an owner in a version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnerChanges {
+    /// The owner.
+    pub key: EntityKey,
+    /// Whether NS records changed.
+    pub nameservers: bool,
+    /// Whether addresses changed.
+    pub addresses: bool,
+}
+
+/// The most users of one name server that are looked at to tell whether it is a provider's.
+const USERS_LOOKED_AT_MAX: i64 = 20_000;
+
+/// Open intervals of an owner.
+const OPEN: &str = "
+    select r.rrtype, r.rdata, r.baseline, a.id, a.observed_at, a.serial, a.bulk, coalesce(ca.shared_count, 0), null, null, null, null, null
+      from record r join version a on a.id = r.added_id left join change ca on ca.version_id = a.id and ca.owner_id = r.owner_id
+     where r.owner_id = ?1";
+/// Intervals of an owner that were closed in one month.
+const CLOSED: &str = "
+    select p.rrtype, p.rdata, p.baseline, a.id, a.observed_at, a.serial, a.bulk, coalesce(ca.shared_count, 0),
+           d.id, d.observed_at, d.serial, d.bulk, coalesce(cd.shared_count, 0)
+      from past_record p join version a on a.id = p.added_id join version d on d.id = p.removed_id
+           left join change ca on ca.version_id = a.id and ca.owner_id = p.owner_id
+           left join change cd on cd.version_id = d.id and cd.owner_id = p.owner_id
+     where p.bucket = ?2 and p.owner_id = ?1";
+
+impl Store {
+    /// Returns every interval of an owner that was open at or after `since`, in no order; empty for
+    /// an owner that history does not know.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn window(&self, key: &EntityKey, since: Timestamp) -> Result<Vec<Interval>, StoreError> {
+        let Some(owner_id) = self.find_owner(key.zone, &key.apex, &key.owner)? else { return Ok(Vec::new()) };
+        let mut intervals = Vec::new();
+        for bucket in self.buckets_since(key.zone, Some(since))? {
+            let sql = if bucket == 0 { OPEN } else { CLOSED };
+            let rows = self.run(|connection| {
+                let mut statement = connection.prepare_cached(sql)?;
+                let rows = if bucket == 0 { statement.query_map(params![owner_id], read_interval)? } else { statement.query_map(params![owner_id, bucket], read_interval)? };
+                rows.collect::<rusqlite::Result<Vec<_>>>()
+            })?;
+            for (code, value, stay) in rows {
+                if stay.removed.is_none_or(|removed: Moment| removed.at >= since) {
+                    intervals.push(Stay { value: self.read_rdata(code, &value)?, added: stay.added, removed: stay.removed, baseline: stay.baseline });
+                }
+            }
+        }
+        Ok(intervals)
+    }
+
+    /// Returns the intervals of every address that `host` had in any zone since `since`.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn host_addresses(&self, host: &Name, since: Timestamp) -> Result<Vec<Stay<IpAddr>>, StoreError> {
+        // The same address may stand as glue in the parent and as data in the child: one presence
+        // that lasts as long as either.
+        let mut merged: BTreeMap<IpAddr, Vec<Stay<IpAddr>>> = BTreeMap::new();
+        for (zone, apex) in self.zones_enclosing(host)? {
+            for interval in self.window(&EntityKey { zone, apex, owner: host.clone() }, since)? {
+                if let Some(address) = interval.value.address() {
+                    let stay = Stay { value: address, added: interval.added, removed: interval.removed, baseline: interval.baseline };
+                    merged.entry(address).or_default().push(stay);
+                }
+            }
+        }
+        Ok(merged.into_values().flat_map(merge_stays).collect())
+    }
+
+    /// Returns the owners that changed in a version, in order of their rows.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn counts(&self, zone: &ZoneState, version_id: i64) -> Result<Vec<OwnerChanges>, StoreError> {
+        let rows = self.run(|connection| {
+            let mut statement = connection.prepare_cached("select o.name, c.ns_added + c.ns_removed > 0, c.address_added + c.address_removed > 0 from change c join owner o on o.id = c.owner_id where c.version_id = ? order by c.owner_id")?;
+            let rows = statement.query_map([version_id], |row| Ok((row.get::<_, String>(0)?, row.get::<_, bool>(1)?, row.get::<_, bool>(2)?)))?;
+            rows.collect::<rusqlite::Result<Vec<_>>>()
+        })?;
+        let read = |(key, nameservers, addresses): (String, bool, bool)| {
+            let owner = Name::from_relative_key(&key, &zone.apex).map_err(|fault| self.damaged(fault.to_string()))?;
+            Ok(OwnerChanges { key: EntityKey { zone: zone.id, apex: zone.apex.clone(), owner }, nameservers, addresses })
+        };
+        rows.into_iter().map(read).collect()
+    }
+
+    /// Returns the versions of a zone after `after`, oldest first: row and time.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn versions_after(&self, zone: ZoneId, after: i64) -> Result<Vec<(i64, Timestamp)>, StoreError> {
+        self.run(|connection| {
+            let mut statement = connection.prepare_cached("select id, observed_at from version where zone_id = ? and id > ? order by id")?;
+            let rows = statement.query_map(params![zone.0, after], |row| Ok((row.get(0)?, Timestamp::from_unix(row.get(1)?))))?;
+            rows.collect()
+        })
+    }
+
+    /// Notes that the detector has judged a version.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn set_detected(&self, zone: ZoneId, version_id: i64) -> Result<(), StoreError> {
+        self.run(|connection| connection.prepare_cached("update zone set detected_version_id = ?2 where id = ?1")?.execute(params![zone.0, version_id])).map(|_| ())
+    }
+
+    /// Returns when a zone was first seen.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn watched_since(&self, zone: ZoneId) -> Result<Option<Timestamp>, StoreError> {
+        self.run(|connection| connection.prepare_cached("select min(observed_at) from version where zone_id = ?")?.query_row([zone.0], |row| row.get::<_, Option<i64>>(0)))
+            .map(|at| at.map(Timestamp::from_unix))
+    }
+
+    /// Returns the owners whose NS records name `host` now, in any zone.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn delegations_using(&self, host: &Name) -> Result<Vec<EntityKey>, StoreError> {
+        let Some(host_id) = self.find_host(host)? else { return Ok(Vec::new()) };
+        let rows = self.run(|connection| {
+            // "rrtype = 2" stands literally, so that the partial index serves.
+            let mut statement = connection.prepare_cached("select z.id, z.name, o.name from record r join owner o on o.id = r.owner_id join zone z on z.id = o.zone_id where r.rrtype = 2 and r.rdata = ? order by o.id")?;
+            let rows = statement.query_map([host_id], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?)))?;
+            rows.collect::<rusqlite::Result<Vec<_>>>()
+        })?;
+        let read = |(zone, apex, key): (i64, String, String)| {
+            let apex = self.read_name(&apex)?;
+            let owner = Name::from_relative_key(&key, &apex).map_err(|fault| self.damaged(fault.to_string()))?;
+            Ok(EntityKey { zone: ZoneId(zone), apex, owner })
+        };
+        rows.into_iter().map(read).collect()
+    }
+
+    /// Returns whether an owner, or a name between it and the apex, is a delegation: what lies there
+    /// is glue, not the zone's own data.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn is_at_or_below_cut(&self, key: &EntityKey) -> Result<bool, StoreError> {
+        let mut name = Some(key.owner.clone());
+        while let Some(candidate) = name.filter(|name| name.is_below(&key.apex)) {
+            if let Some(owner_id) = self.find_owner(key.zone, &key.apex, &candidate)? {
+                let has_ns: bool = self.run(|connection| connection.prepare_cached("select exists (select 1 from record where owner_id = ? and rrtype = 2)")?.query_row([owner_id], |row| row.get(0)))?;
+                if has_ns {
+                    return Ok(true);
+                }
+            }
+            name = candidate.parent();
+        }
+        Ok(false)
+    }
+
+    /// Returns the time of an owner's last known new registration. The first that a feed told of is
+    /// none: it says when the domain was registered, not that it was registered anew.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn registered_anew_at(&self, key: &EntityKey) -> Result<Option<Timestamp>, StoreError> {
+        let Some(owner_id) = self.find_owner(key.zone, &key.apex, &key.owner)? else { return Ok(None) };
+        self.run(|connection| {
+            connection
+                .prepare_cached(
+                    "select v.observed_at from registration r join version v on v.id = r.version_id where r.owner_id = ?1
+                        and r.version_id > (select min(version_id) from registration where owner_id = ?1) order by r.version_id desc limit 1",
+                )?
+                .query_row([owner_id], |row| row.get(0))
+                .optional()
+        })
+        .map(|at| at.map(Timestamp::from_unix))
+    }
+
+    /// Returns how many names have used `host`, or any name server of the operator domain `host` if
+    /// `whole_operator`, without an NS change since `before`. Stops counting at `enough`.
+    ///
+    /// Counting stable users only keeps a campaign of churning names from vouching for itself.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn stable_user_count(&self, host: &Name, whole_operator: bool, before: Timestamp, enough: u32) -> Result<u32, StoreError> {
+        let key = host.relative_key(&Name::root()).expect("every name is below the root");
+        let hosts = if whole_operator { "h.name = ?1 or h.name >= ?1 || '.' and h.name < ?1 || '/'" } else { "h.name = ?1" };
+        let newest: Option<i64> = self.run(|connection| connection.query_row("select max(observed_at) from version", [], |row| row.get(0)))?;
+        let buckets = [before.month_bucket(), newest.map_or(0, |at| Timestamp::from_unix(at).month_bucket())];
+        let sql = format!(
+            "select count(*) from (
+                select distinct u.owner_id from (
+                    select r.owner_id from host h join record r on r.rrtype = 2 and r.rdata = h.id where ({hosts}) limit {USERS_LOOKED_AT_MAX}
+                ) u
+                where not exists (select 1 from record n join version v on v.id = n.added_id
+                                   where n.owner_id = u.owner_id and n.rrtype = 2 and n.baseline = 0 and v.observed_at > ?2)
+                  and not exists (select 1 from past_record p join version v on v.id = p.removed_id
+                                   where p.bucket between ?3 and ?4 and p.owner_id = u.owner_id and p.rrtype = 2 and v.observed_at > ?2)
+                limit ?5)"
+        );
+        self.run(|connection| connection.prepare_cached(&sql)?.query_row(params![key, before.unix(), buckets[0], buckets[1], enough], |row| row.get(0)))
+    }
+}
+
+/// Reads an interval; its data is read by the caller.
+fn read_interval(row: &Row<'_>) -> rusqlite::Result<(u16, Value, Stay<()>)> {
+    let moment = |at: usize| -> rusqlite::Result<Option<Moment>> {
+        let Some(version_id) = row.get::<_, Option<i64>>(at)? else { return Ok(None) };
+        Ok(Some(Moment {
+            version_id,
+            at: Timestamp::from_unix(row.get(at + 1)?),
+            serial: row.get::<_, Option<u32>>(at + 2)?.map(Serial),
+            bulk: row.get(at + 3)?,
+            shared_count: row.get(at + 4)?,
+        }))
+    };
+    let added = moment(3)?.expect("every record has the version that added it");
+    Ok((row.get(0)?, row.get(1)?, Stay { value: (), added, removed: moment(8)?, baseline: row.get(2)? }))
+}
+
+/// Joins overlapping stays of one value into one that lasts as long as any of them.
+fn merge_stays(mut stays: Vec<Stay<IpAddr>>) -> Vec<Stay<IpAddr>> {
+    stays.sort_by_key(|stay| (stay.added.at, stay.added.version_id));
+    let mut merged: Vec<Stay<IpAddr>> = Vec::new();
+    for stay in stays {
+        match merged.last_mut() {
+            Some(last) if last.removed.is_none_or(|removed| removed.at > stay.added.at) => {
+                last.removed = match (last.removed, stay.removed) {
+                    (Some(one), Some(other)) => Some(if one.at >= other.at { one } else { other }),
+                    _ => None,
+                };
+            }
+            _ => merged.push(stay),
+        }
+    }
+    merged
+}

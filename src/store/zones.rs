@@ -1,0 +1,411 @@
+//! Sources and zones: who feeds what, where each stands, what went wrong last.
+
+use std::path::Path;
+
+use rusqlite::{OptionalExtension, Row, params};
+use serde::{Deserialize, Serialize};
+
+use crate::dns::{Name, Serial};
+use crate::store::{Store, StoreError};
+use crate::time::Timestamp;
+use crate::zone::Refusal;
+
+/// A row of `zone`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ZoneId(pub(super) i64);
+
+/// A row of `source`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SourceId(pub(super) i64);
+
+/// How a source's changes arrive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SourceKind {
+    /// Zone transfers.
+    Transfer,
+    /// Zone files.
+    Zonefile,
+    /// A change feed.
+    Feed,
+    /// Brought in by hand.
+    Import,
+}
+
+impl SourceKind {
+    /// Returns the word in the database and the configuration.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Transfer => "transfer",
+            Self::Zonefile => "zonefile",
+            Self::Feed => "feed",
+            Self::Import => "import",
+        }
+    }
+
+    /// Returns whether the source is judged by the wall clock rather than by its own event time.
+    pub fn is_live(self) -> bool {
+        self == Self::Transfer
+    }
+
+    /// Returns the kind that [`SourceKind::word`] gave `word` for.
+    fn parse(word: &str) -> Option<Self> {
+        [Self::Transfer, Self::Zonefile, Self::Feed, Self::Import].into_iter().find(|kind| kind.word() == word)
+    }
+}
+
+/// What history holds of a zone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ZoneState {
+    /// Its row.
+    pub id: ZoneId,
+    /// Its apex.
+    pub apex: Name,
+    /// The source that feeds it.
+    pub source: SourceId,
+    /// How that source's changes arrive.
+    pub source_kind: SourceKind,
+    /// The newest version; `None` before the baseline.
+    pub version_id: Option<i64>,
+    /// When the newest version was seen.
+    pub version_at: Option<Timestamp>,
+    /// The newest serial.
+    pub serial: Option<Serial>,
+    /// The version up to which the detector has judged.
+    pub detected_version_id: i64,
+    /// Records in the state.
+    pub kept_count: u64,
+    /// Owner names in the state.
+    pub name_count: u64,
+    /// Owner names with NS records in the state.
+    pub delegation_count: u64,
+}
+
+/// One line of `fluxwatch status`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ZoneStatus {
+    /// The zone; `None` for a feed that has not named any yet.
+    pub zone: Option<Name>,
+    /// The source's name.
+    pub source: String,
+    /// How its changes arrive.
+    pub source_kind: SourceKind,
+    /// The newest serial.
+    pub serial: Option<Serial>,
+    /// When the zone was last seen whole, changed or not.
+    pub last_success_at: Option<Timestamp>,
+    /// When that was last tried.
+    pub last_attempt_at: Option<Timestamp>,
+    /// What the last failed attempt said; `None` after a success.
+    pub last_error: Option<String>,
+    /// The one-word reason of the last refusal; `None` after a success.
+    pub refused_reason: Option<String>,
+    /// Records in the state.
+    pub records: u64,
+    /// Whether the newest version waits for `poll --accept`.
+    pub held: bool,
+    /// Feed lines of the source that were set aside.
+    pub rejected_lines: u64,
+}
+
+/// A source as `status` tells it, for sources that failed before they named a zone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceStatus {
+    /// Its row.
+    pub id: SourceId,
+    /// How its changes arrive.
+    pub kind: SourceKind,
+    /// The newest event time it brought.
+    pub last_event_at: Option<Timestamp>,
+}
+
+/// Where a followed feed goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct FeedPosition {
+    /// Octets that have been read.
+    pub offset: u64,
+    /// Lines that have been read.
+    pub line_number: u64,
+    /// Keyed checksum of the octets just before `offset`: whether it is still the same file.
+    pub tail_checksum: u64,
+}
+
+/// A zone file as it was when it was last looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileMark {
+    /// Modification time in nanoseconds since the epoch.
+    pub modified_at_ns: i64,
+    /// Size in octets.
+    pub size_bytes: i64,
+    /// The version time that was given to it.
+    pub version_at: Timestamp,
+    /// Why it was refused, if it was.
+    pub refused_reason: Option<String>,
+}
+
+/// Why a feed line was set aside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RejectKind {
+    /// It could not be read.
+    Unreadable,
+    /// It is older than the newest change of its RRset and history says otherwise.
+    Late,
+}
+
+impl Store {
+    /// Returns the source called `name`, made if it is not there.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Sqlite`].
+    pub fn ensure_source(&self, name: &str, kind: SourceKind) -> Result<SourceId, StoreError> {
+        self.run(|connection| {
+            connection
+                .prepare_cached("insert into source (name, kind) values (?, ?) on conflict (name) do update set kind = excluded.kind returning id")?
+                .query_row(params![name, kind.word()], |row| row.get(0))
+        })
+        .map(SourceId)
+    }
+
+    /// Returns the zone with this apex, made if it is not there, and makes `source` its source.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn ensure_zone(&self, apex: &Name, source: SourceId) -> Result<ZoneState, StoreError> {
+        self.run(|connection| {
+            connection
+                .prepare_cached("insert into zone (name, source_id) values (?, ?) on conflict (name) do update set source_id = excluded.source_id")?
+                .execute(params![apex.to_string(), source.0])
+        })?;
+        Ok(self.find_zone(apex)?.expect("the row was just made"))
+    }
+
+    /// Returns what history holds of a zone; `None` if it has never met it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn find_zone(&self, apex: &Name) -> Result<Option<ZoneState>, StoreError> {
+        let row = self.run(|connection| {
+            let sql = "select z.id, z.source_id, s.kind, z.version_id, v.observed_at, z.serial, z.detected_version_id,
+                              z.kept_count, z.name_count, z.delegation_count
+                       from zone z join source s on s.id = z.source_id left join version v on v.id = z.version_id where z.name = ?";
+            connection.prepare_cached(sql)?.query_row([apex.to_string()], |row| read_zone(row, apex)).optional()
+        })?;
+        match row {
+            Some(None) => Err(self.damaged(format!("source kind of zone {apex}"))),
+            Some(state) => Ok(state),
+            None => Ok(None),
+        }
+    }
+
+    /// Returns the apexes of every zone that a source feeds, in order.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn zones_of_source(&self, source: SourceId) -> Result<Vec<Name>, StoreError> {
+        let names = self.run(|connection| {
+            let mut statement = connection.prepare_cached("select name from zone where source_id = ? order by name")?;
+            let rows = statement.query_map([source.0], |row| row.get::<_, String>(0))?;
+            rows.collect::<rusqlite::Result<Vec<_>>>()
+        })?;
+        names.iter().map(|name| self.read_name(name)).collect()
+    }
+
+    /// Notes how an attempt at a zone ended: `None` is a success.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn note_zone_attempt(&self, apex: &Name, at: Timestamp, refusal: Option<&Refusal>) -> Result<(), StoreError> {
+        self.run(|connection| {
+            let sql = "update zone set last_attempt_at = ?2, last_success_at = iif(?3 is null, ?2, last_success_at),
+                              last_error = ?3, refused_reason = ?4, held = ?5 where name = ?1";
+            let held = refusal.is_some_and(Refusal::is_held);
+            connection
+                .prepare_cached(sql)?
+                .execute(params![apex.to_string(), at.unix(), refusal.map(ToString::to_string), refusal.map(Refusal::code), held])
+        })
+        .map(|_| ())
+    }
+
+    /// Notes how an attempt at a source ended that has no zone of its own, such as a feed.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn note_source_attempt(&self, source: SourceId, at: Timestamp, refusal: Option<&Refusal>) -> Result<(), StoreError> {
+        self.run(|connection| {
+            let sql = "update source set last_attempt_at = ?2, last_success_at = iif(?3 is null, ?2, last_success_at),
+                              last_error = ?3, refused_reason = ?4 where id = ?1";
+            connection.prepare_cached(sql)?.execute(params![source.0, at.unix(), refusal.map(ToString::to_string), refusal.map(Refusal::code)])
+        })
+        .map(|_| ())
+    }
+
+    /// Moves a source's newest event time forward; never back.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn note_event_time(&self, source: SourceId, at: Timestamp) -> Result<(), StoreError> {
+        self.run(|connection| connection.prepare_cached("update source set last_event_at = max(coalesce(last_event_at, ?2), ?2) where id = ?1")?.execute(params![source.0, at.unix()]))
+            .map(|_| ())
+    }
+
+    /// Returns a source's kind and newest event time.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn source_status(&self, source: SourceId) -> Result<SourceStatus, StoreError> {
+        let (kind, last_event_at) = self.run(|connection| {
+            connection.prepare_cached("select kind, last_event_at from source where id = ?")?.query_row([source.0], |row| Ok((row.get::<_, String>(0)?, row.get::<_, Option<i64>>(1)?)))
+        })?;
+        let kind = SourceKind::parse(&kind).ok_or_else(|| self.damaged(format!("source kind {kind:?}")))?;
+        Ok(SourceStatus { id: source, kind, last_event_at: last_event_at.map(Timestamp::from_unix) })
+    }
+
+    /// Returns where a feed goes on; the start if it was never read.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn feed_position(&self, source: SourceId) -> Result<FeedPosition, StoreError> {
+        let text: Option<String> = self.run(|connection| connection.prepare_cached("select position from source where id = ?")?.query_row([source.0], |row| row.get(0)))?;
+        match text {
+            Some(text) => serde_json::from_str(&text).map_err(|fault| self.damaged(fault.to_string())),
+            None => Ok(FeedPosition::default()),
+        }
+    }
+
+    /// Notes where a feed goes on.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn set_feed_position(&self, source: SourceId, position: &FeedPosition) -> Result<(), StoreError> {
+        let text = serde_json::to_string(position).expect("numbers have a JSON form");
+        self.run(|connection| connection.prepare_cached("update source set position = ?2 where id = ?1")?.execute(params![source.0, text])).map(|_| ())
+    }
+
+    /// Returns what is known of a zone file.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn file_mark(&self, source: SourceId, path: &Path) -> Result<Option<FileMark>, StoreError> {
+        self.run(|connection| {
+            connection
+                .prepare_cached("select modified_at_ns, size_bytes, version_at, refused_reason from source_file where source_id = ? and path = ?")?
+                .query_row(params![source.0, path.to_string_lossy()], |row| {
+                    Ok(FileMark { modified_at_ns: row.get(0)?, size_bytes: row.get(1)?, version_at: Timestamp::from_unix(row.get(2)?), refused_reason: row.get(3)? })
+                })
+                .optional()
+        })
+    }
+
+    /// Notes that a zone file was looked at.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn set_file_mark(&self, source: SourceId, path: &Path, mark: &FileMark) -> Result<(), StoreError> {
+        self.run(|connection| {
+            connection
+                .prepare_cached(
+                    "insert into source_file (source_id, path, modified_at_ns, size_bytes, version_at, refused_reason) values (?, ?, ?, ?, ?, ?)
+                     on conflict (source_id, path) do update set modified_at_ns = excluded.modified_at_ns, size_bytes = excluded.size_bytes,
+                         version_at = excluded.version_at, refused_reason = excluded.refused_reason",
+                )?
+                .execute(params![source.0, path.to_string_lossy(), mark.modified_at_ns, mark.size_bytes, mark.version_at.unix(), mark.refused_reason])
+        })
+        .map(|_| ())
+    }
+
+    /// Sets a feed line aside. A line that was set aside before is not set aside again.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn reject_line(&self, source: SourceId, kind: RejectKind, line_number: u64, octets: &[u8], reason: &str, at: Timestamp) -> Result<(), StoreError> {
+        let kind = match kind {
+            RejectKind::Unreadable => "unreadable",
+            RejectKind::Late => "late",
+        };
+        self.run(|connection| {
+            connection
+                .prepare_cached("insert or ignore into rejected_line (source_id, line_number, kind, reason, octets, rejected_at) values (?, ?, ?, ?, ?, ?)")?
+                .execute(params![source.0, line_number as i64, kind, reason, octets, at.unix()])
+        })
+        .map(|_| ())
+    }
+
+    /// Returns every zone, and every source that has none, in order of names.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn status(&self) -> Result<Vec<ZoneStatus>, StoreError> {
+        let rows = self.run(|connection| {
+            let mut statement = connection.prepare_cached(
+                "select z.name, s.name, s.kind, z.serial,
+                        coalesce(z.last_success_at, iif(s.kind in ('feed', 'import'), s.last_success_at, null)),
+                        coalesce(z.last_attempt_at, s.last_attempt_at),
+                        coalesce(z.last_error, s.last_error), coalesce(z.refused_reason, s.refused_reason),
+                        coalesce(z.kept_count, 0), coalesce(z.held, 0),
+                        (select count(*) from rejected_line r where r.source_id = s.id)
+                 from source s left join zone z on z.source_id = s.id
+                 where z.id is not null or s.last_attempt_at is not null
+                 order by z.name, s.name",
+            )?;
+            let time = |value: Option<i64>| value.map(Timestamp::from_unix);
+            let rows = statement.query_map([], |row| {
+                Ok((
+                    row.get::<_, Option<String>>(0)?,
+                    row.get::<_, String>(2)?,
+                    ZoneStatus {
+                        zone: None,
+                        source: row.get(1)?,
+                        source_kind: SourceKind::Import,
+                        serial: row.get::<_, Option<u32>>(3)?.map(Serial),
+                        last_success_at: time(row.get(4)?),
+                        last_attempt_at: time(row.get(5)?),
+                        last_error: row.get(6)?,
+                        refused_reason: row.get(7)?,
+                        records: row.get::<_, i64>(8)? as u64,
+                        held: row.get(9)?,
+                        rejected_lines: row.get::<_, i64>(10)? as u64,
+                    },
+                ))
+            })?;
+            rows.collect::<rusqlite::Result<Vec<_>>>()
+        })?;
+        let finish = |(name, kind, status): (Option<String>, String, ZoneStatus)| {
+            let source_kind = SourceKind::parse(&kind).ok_or_else(|| self.damaged(format!("source kind {kind:?}")))?;
+            Ok(ZoneStatus { zone: name.map(|name| self.read_name(&name)).transpose()?, source_kind, ..status })
+        };
+        rows.into_iter().map(finish).collect()
+    }
+}
+
+/// Reads a zone's row; `None` for a source kind that this program does not write.
+fn read_zone(row: &Row<'_>, apex: &Name) -> rusqlite::Result<Option<ZoneState>> {
+    let kind: String = row.get(2)?;
+    let Some(source_kind) = SourceKind::parse(&kind) else { return Ok(None) };
+    Ok(Some(ZoneState {
+        id: ZoneId(row.get(0)?),
+        apex: apex.clone(),
+        source: SourceId(row.get(1)?),
+        source_kind,
+        version_id: row.get(3)?,
+        version_at: row.get::<_, Option<i64>>(4)?.map(Timestamp::from_unix),
+        serial: row.get::<_, Option<u32>>(5)?.map(Serial),
+        detected_version_id: row.get(6)?,
+        kept_count: row.get::<_, i64>(7)? as u64,
+        name_count: row.get::<_, i64>(8)? as u64,
+        delegation_count: row.get::<_, i64>(9)? as u64,
+    }))
+}

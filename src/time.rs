@@ -1,0 +1,403 @@
+//! Time: whole UTC seconds, spans, and the clock that is given, never taken.
+//!
+//! Everything the detector sees is event time, a [`Timestamp`] that came with the data. The wall
+//! clock is read in one place, [`WallClock`], and handed down as a [`Clock`]; only TSIG, TLS and
+//! mail dates need it to be the real one. This room alone knows the calendar crate.
+
+use std::fmt;
+use std::ops::{Add, Sub};
+use std::path::Path;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, Utc};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// Seconds since 1970-01-01T00:00:00Z, without leap seconds.
+///
+/// Range: the years 0 to 9999, so that every value has an RFC 3339 form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(i64);
+
+/// The last second that has an RFC 3339 form with a four-digit year.
+const UNIX_MAX: i64 = 253_402_300_799;
+/// The first second of the year 0.
+const UNIX_MIN: i64 = -62_167_219_200;
+
+/// Why a time, a span or a pattern was not understood.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TimeError {
+    /// The text is no time in any accepted form.
+    #[error("{0:?} is not a time: use RFC 3339, YYYY-MM-DD[ HH:MM[:SS]], Unix seconds, or a span back from now such as 36h")]
+    Timestamp(String),
+    /// The text is no span such as `5m` or `1h30m`.
+    #[error("{0:?} is not a span: use a number and s, m, h, d or w, such as 90s, 5m, 36h, 7d")]
+    Span(String),
+    /// A file name does not carry the time that the pattern asks for.
+    #[error("file name {name:?} does not match time_pattern {pattern:?}")]
+    Pattern {
+        /// The file's name, without its folder.
+        name: String,
+        /// The pattern as configured.
+        pattern: String,
+    },
+}
+
+impl Timestamp {
+    /// Returns the timestamp of `seconds` since the epoch, clamped to the years 0 to 9999.
+    pub fn from_unix(seconds: i64) -> Self {
+        Self(seconds.clamp(UNIX_MIN, UNIX_MAX))
+    }
+
+    /// Returns the seconds since the epoch.
+    pub fn unix(self) -> i64 {
+        self.0
+    }
+
+    /// Returns the span from `earlier` to `self`; negative if `earlier` is later.
+    pub fn since(self, earlier: Self) -> Span {
+        Span(self.0 - earlier.0)
+    }
+
+    /// Returns the month as `year * 12 + month - 1`, UTC: the bucket of closed intervals.
+    pub fn month_bucket(self) -> i64 {
+        let date = self.calendar();
+        i64::from(date.year()) * 12 + i64::from(date.month0())
+    }
+
+    /// Returns the calendar form, for the cron schedule.
+    pub fn calendar(self) -> DateTime<Utc> {
+        DateTime::from_timestamp(self.0, 0).expect("the constructor clamps to the calendar's range")
+    }
+
+    /// Returns the timestamp of a calendar time, its fraction of a second dropped.
+    pub fn from_calendar(time: DateTime<Utc>) -> Self {
+        Self::from_unix(time.timestamp())
+    }
+
+    /// Returns the mail form of the time (RFC 5322 §3.3), for example
+    /// `Sun, 22 Nov 2026 10:00:00 +0000`.
+    pub fn to_rfc2822(self) -> String {
+        self.calendar().format("%a, %d %b %Y %H:%M:%S +0000").to_string()
+    }
+
+    /// Returns `2026-11-22 10:00:00`, the form of tables and of dnsdbq.
+    pub fn to_table(self) -> String {
+        self.calendar().format("%Y-%m-%d %H:%M:%S").to_string()
+    }
+
+    /// Parses RFC 3339 with any offset. Fractions of a second are dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`TimeError::Timestamp`] with the text.
+    pub fn parse_rfc3339(text: &str) -> Result<Self, TimeError> {
+        DateTime::parse_from_rfc3339(text)
+            .map(|time| Self::from_unix(time.timestamp()))
+            .map_err(|_| TimeError::Timestamp(text.to_owned()))
+    }
+
+    /// Parses what a person may type: RFC 3339, `YYYY-MM-DD[ HH:MM[:SS]]` in UTC, Unix seconds,
+    /// or a [`Span`] back from `now`.
+    ///
+    /// # Errors
+    ///
+    /// [`TimeError::Timestamp`] with the text.
+    pub fn parse_argument(text: &str, now: Self) -> Result<Self, TimeError> {
+        let text = text.trim();
+        if let Ok(time) = Self::parse_rfc3339(text) {
+            return Ok(time);
+        }
+        if let Ok(seconds) = text.parse::<i64>() {
+            return Ok(Self::from_unix(seconds));
+        }
+        let spaced = text.replace('T', " ");
+        for format in ["%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M"] {
+            if let Ok(time) = NaiveDateTime::parse_from_str(&spaced, format) {
+                return Ok(Self::from_unix(time.and_utc().timestamp()));
+            }
+        }
+        if let Ok(date) = NaiveDate::parse_from_str(text, "%Y-%m-%d") {
+            let midnight = date.and_hms_opt(0, 0, 0).expect("midnight exists in UTC");
+            return Ok(Self::from_unix(midnight.and_utc().timestamp()));
+        }
+        if let Ok(span) = Span::parse(text) {
+            return Ok(now - span);
+        }
+        Err(TimeError::Timestamp(text.to_owned()))
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.calendar().format("%Y-%m-%dT%H:%M:%SZ"))
+    }
+}
+
+impl Add<Span> for Timestamp {
+    type Output = Self;
+    fn add(self, span: Span) -> Self {
+        Self::from_unix(self.0.saturating_add(span.0))
+    }
+}
+
+impl Sub<Span> for Timestamp {
+    type Output = Self;
+    fn sub(self, span: Span) -> Self {
+        Self::from_unix(self.0.saturating_sub(span.0))
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        /// A time in a feed: text or Unix seconds.
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Form {
+            Seconds(i64),
+            Text(String),
+        }
+        match Form::deserialize(deserializer)? {
+            Form::Seconds(seconds) => Ok(Self::from_unix(seconds)),
+            Form::Text(text) => Self::parse_rfc3339(&text).map_err(serde::de::Error::custom),
+        }
+    }
+}
+
+/// A length of time in whole seconds; may be negative.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Span(i64);
+
+impl Span {
+    /// Returns a span of `seconds`.
+    pub const fn seconds(seconds: i64) -> Self {
+        Self(seconds)
+    }
+
+    /// Returns a span of `hours`.
+    pub const fn hours(hours: i64) -> Self {
+        Self(hours * 3600)
+    }
+
+    /// Returns a span of `days` of 24 hours.
+    pub const fn days(days: i64) -> Self {
+        Self(days * 86_400)
+    }
+
+    /// Returns the length in seconds.
+    pub fn as_seconds(self) -> i64 {
+        self.0
+    }
+
+    /// Returns the length in hours, with its fraction.
+    pub fn as_hours(self) -> f64 {
+        self.0 as f64 / 3600.0
+    }
+
+    /// Parses `90s`, `5m`, `36h`, `7d`, `2w` or a row of them, such as `1h30m`.
+    ///
+    /// # Errors
+    ///
+    /// [`TimeError::Span`] with the text; also for an empty text, a zero and an overflow.
+    pub fn parse(text: &str) -> Result<Self, TimeError> {
+        let fault = || TimeError::Span(text.to_owned());
+        let mut total = 0_i64;
+        let mut digits = String::new();
+        for character in text.trim().chars() {
+            if character.is_ascii_digit() {
+                digits.push(character);
+                continue;
+            }
+            let unit = match character {
+                's' => 1,
+                'm' => 60,
+                'h' => 3600,
+                'd' => 86_400,
+                'w' => 604_800,
+                _ => return Err(fault()),
+            };
+            let count: i64 = digits.parse().map_err(|_| fault())?;
+            digits.clear();
+            let part = count.checked_mul(unit).ok_or_else(fault)?;
+            total = total.checked_add(part).ok_or_else(fault)?;
+        }
+        if !digits.is_empty() || total == 0 {
+            return Err(fault());
+        }
+        Ok(Self(total))
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 == 0 {
+            return f.write_str("0s");
+        }
+        let mut rest = self.0.unsigned_abs();
+        if self.0 < 0 {
+            f.write_str("-")?;
+        }
+        let mut shown = 0;
+        for (unit, letter) in [(86_400, 'd'), (3600, 'h'), (60, 'm'), (1, 's')] {
+            let count = rest / unit;
+            rest %= unit;
+            if count > 0 && shown < 2 {
+                write!(f, "{count}{letter}")?;
+                shown += 1;
+            } else if shown > 0 {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Serialize for Span {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let unit = [(604_800, 'w'), (86_400, 'd'), (3600, 'h'), (60, 'm')]
+            .into_iter()
+            .find(|(seconds, _)| self.0 != 0 && self.0 % seconds == 0)
+            .unwrap_or((1, 's'));
+        serializer.collect_str(&format_args!("{}{}", self.0 / unit.0, unit.1))
+    }
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text).map_err(serde::de::Error::custom)
+    }
+}
+
+/// Tells the time. Given to whatever needs "now", so that a test can compress it.
+pub trait Clock: Send + Sync {
+    /// Returns the present second.
+    fn now(&self) -> Timestamp;
+}
+
+/// The machine's clock.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct WallClock;
+
+impl Clock for WallClock {
+    fn now(&self) -> Timestamp {
+        let seconds = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map(|since| since.as_secs() as i64)
+            .unwrap_or(0);
+        Timestamp::from_unix(seconds)
+    }
+}
+
+/// A clock that stands until it is set: for tests and for judging the past.
+#[derive(Debug, Default)]
+pub struct SetClock(AtomicI64);
+
+impl SetClock {
+    /// Returns a clock that shows `now`.
+    pub fn new(now: Timestamp) -> Self {
+        Self(AtomicI64::new(now.unix()))
+    }
+
+    /// Moves the clock to `now`, forwards or back.
+    pub fn set(&self, now: Timestamp) {
+        self.0.store(now.unix(), Ordering::SeqCst);
+    }
+}
+
+impl Clock for SetClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_unix(self.0.load(Ordering::SeqCst))
+    }
+}
+
+/// Returns the modification time of a file in whole seconds, from what the system reports.
+pub fn timestamp_of(time: SystemTime) -> Timestamp {
+    let seconds = match time.duration_since(UNIX_EPOCH) {
+        Ok(since) => since.as_secs() as i64,
+        Err(before) => -(before.duration().as_secs() as i64),
+    };
+    Timestamp::from_unix(seconds)
+}
+
+/// A time that is written in a file's name, as `strftime` would write it, UTC.
+///
+/// `example-%Y%m%d%H%M.zone` reads `example-202611221000.zone`. A pattern without `%H` is
+/// midnight; `%s` is Unix seconds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TimePattern(String);
+
+impl TimePattern {
+    /// Returns the pattern `text`.
+    pub fn new(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
+    /// Reads the time out of the last component of `path`.
+    ///
+    /// # Errors
+    ///
+    /// [`TimeError::Pattern`] if the name does not match or the pattern gives no full date.
+    pub fn read(&self, path: &Path) -> Result<Timestamp, TimeError> {
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        if let Ok(time) = NaiveDateTime::parse_from_str(&name, &self.0) {
+            return Ok(Timestamp::from_unix(time.and_utc().timestamp()));
+        }
+        // chrono makes no date-time of a pattern without minutes or hours: give it midnight.
+        let widened = [(" 00", "%H"), (" 00:00", "%H:%M")];
+        for (suffix, _) in widened {
+            let pattern = format!("{} {}", self.0, if suffix.len() == 3 { "%M" } else { "%H:%M" });
+            if let Ok(time) = NaiveDateTime::parse_from_str(&format!("{name}{suffix}"), &pattern) {
+                return Ok(Timestamp::from_unix(time.and_utc().timestamp()));
+            }
+        }
+        Err(TimeError::Pattern { name, pattern: self.0.clone() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        Timestamp::parse_rfc3339(text).expect("the test's time is valid")
+    }
+
+    #[test]
+    fn arguments_in_every_accepted_form_mean_the_same_second() {
+        let now = at("2026-11-22T10:00:00Z");
+        for text in ["2026-11-21T10:00:00Z", "2026-11-21T11:00:00+01:00", "2026-11-21 10:00", "2026-11-21 10:00:00", "1795255200", "24h", "1d"] {
+            assert_eq!(Timestamp::parse_argument(text, now), Ok(at("2026-11-21T10:00:00Z")), "{text}");
+        }
+        assert_eq!(Timestamp::parse_argument("2026-11-21", now), Ok(at("2026-11-21T00:00:00Z")));
+        assert!(Timestamp::parse_argument("yesterday", now).is_err());
+    }
+
+    #[test]
+    fn spans_reject_bare_numbers_and_overflow() {
+        assert_eq!(Span::parse("1h30m"), Ok(Span::seconds(5400)));
+        for text in ["", "5", "5x", "0s", "99999999999999999w"] {
+            assert!(Span::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn file_names_carry_dates_with_and_without_hours() {
+        let pattern = TimePattern::new("example-%Y%m%d%H%M.zone");
+        assert_eq!(pattern.read(Path::new("/x/example-202611221005.zone")), Ok(at("2026-11-22T10:05:00Z")));
+        assert!(pattern.read(Path::new("example-20261122.zone")).is_err());
+        assert_eq!(TimePattern::new("z-%Y%m%d").read(Path::new("z-20261122")), Ok(at("2026-11-22T00:00:00Z")));
+        assert_eq!(TimePattern::new("z-%Y%m%d-%H.gz").read(Path::new("z-20261122-07.gz")), Ok(at("2026-11-22T07:00:00Z")));
+    }
+
+    #[test]
+    fn month_buckets_are_consecutive_over_new_year() {
+        assert_eq!(at("2027-01-01T00:00:00Z").month_bucket(), at("2026-12-31T23:59:59Z").month_bucket() + 1);
+    }
+}

@@ -1,0 +1,272 @@
+//! One keyed digest per owner name: what decides whether an owner is compared at all.
+//!
+//! The digest of an owner is the wrapping sum of the keyed hashes of its records, so that the order
+//! of records does not matter (a sum, not XOR: XOR would cancel a record given twice). The key is a
+//! secret of the database, since whoever holds a domain chooses its records.
+
+use std::hash::Hasher;
+
+use siphasher::sip::SipHasher13;
+
+use crate::dns::Record;
+
+/// The secret under every owner hash and record digest of one database.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct DigestKey([u64; 4]);
+
+impl DigestKey {
+    /// Takes 32 random octets.
+    pub fn new(octets: [u8; 32]) -> Self {
+        let mut words = [0; 4];
+        for (word, chunk) in words.iter_mut().zip(octets.chunks_exact(8)) {
+            *word = u64::from_le_bytes(chunk.try_into().expect("chunks of eight"));
+        }
+        Self(words)
+    }
+
+    /// Returns the hash of an owner's wire name. Never zero.
+    pub fn hash_owner(&self, owner: &[u8]) -> u64 {
+        let mut hasher = SipHasher13::new_with_keys(self.0[0], self.0[1]);
+        hasher.write(owner);
+        hasher.finish().max(1)
+    }
+
+    /// Returns the digest of one record: type, TTL and canonical wire RDATA.
+    pub fn digest_record(&self, code: u16, ttl: u32, rdata: &[u8]) -> u64 {
+        let mut hasher = SipHasher13::new_with_keys(self.0[2], self.0[3]);
+        hasher.write_u64(u64::from(code) << 32 | u64::from(ttl));
+        hasher.write(rdata);
+        hasher.finish()
+    }
+
+    /// Returns the digest of an owner's whole record set, which holds no record twice.
+    pub fn digest_owner(&self, records: &[Record]) -> u64 {
+        records.iter().fold(0, |sum: u64, rr| sum.wrapping_add(self.digest_record(rr.rdata.rtype().code(), rr.ttl, &rr.rdata.to_wire())))
+    }
+
+    /// Returns a checksum of `octets` under this key, for the cache file.
+    pub fn checksum(&self, octets: &[u8]) -> u64 {
+        let mut hasher = SipHasher13::new_with_keys(self.0[1], self.0[2]);
+        hasher.write(octets);
+        hasher.finish()
+    }
+}
+
+/// One owner of the last version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Slot {
+    /// [`DigestKey::hash_owner`] of its name.
+    pub hash: u64,
+    /// [`DigestKey::digest_owner`] of its records.
+    pub digest: u64,
+    /// Its row in history; 0 while it has none.
+    pub id: i64,
+}
+
+/// What the snapshot being read has said of an owner so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Seen {
+    /// The slot is empty.
+    Empty,
+    /// Not mentioned yet.
+    No,
+    /// Mentioned once, with exactly the records of the last version.
+    Equal,
+    /// Mentioned with other records; they are in the spool.
+    Candidate,
+    /// First with exactly the records of the last version, then with more; the rest is in the spool.
+    EqualAndMore,
+}
+
+/// The owners of a zone's last version: an open-addressing table with linear probing.
+///
+/// 25 octets a slot, at most three quarters full.
+pub struct DigestTable {
+    slots: Vec<Slot>,
+    seen: Vec<Seen>,
+    len: usize,
+}
+
+/// The smallest number of slots; a power of two.
+const SLOTS_MIN: usize = 16;
+
+impl DigestTable {
+    /// Returns an empty table with room for `owners`.
+    pub fn with_capacity(owners: usize) -> Self {
+        let slots = (owners * 4 / 3 + 1).next_power_of_two().max(SLOTS_MIN);
+        Self { slots: vec![Slot::default(); slots], seen: vec![Seen::Empty; slots], len: 0 }
+    }
+
+    /// Returns how many owners the table holds.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Returns whether the table holds no owner.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Inserts an owner of the last version or gives it a new digest and row.
+    pub fn insert(&mut self, slot: Slot) {
+        let at = self.find_or_make(slot.hash);
+        self.slots[at] = slot;
+        self.seen[at] = Seen::No;
+    }
+
+    /// Removes the owner with this hash, if it is there.
+    pub fn remove(&mut self, hash: u64) {
+        let Some(mut hole) = self.find(hash) else { return };
+        let mask = self.slots.len() - 1;
+        let mut at = hole;
+        // Close the gap, so that probing never stops early at it.
+        loop {
+            at = (at + 1) & mask;
+            if self.seen[at] == Seen::Empty {
+                break;
+            }
+            let home = self.home(self.slots[at].hash);
+            if at.wrapping_sub(home) & mask >= at.wrapping_sub(hole) & mask {
+                self.slots[hole] = self.slots[at];
+                self.seen[hole] = self.seen[at];
+                hole = at;
+            }
+        }
+        self.slots[hole] = Slot::default();
+        self.seen[hole] = Seen::Empty;
+        self.len -= 1;
+    }
+
+    /// Returns the owners, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &Slot> {
+        self.slots.iter().zip(&self.seen).filter(|(_, seen)| **seen != Seen::Empty).map(|(slot, _)| slot)
+    }
+
+    /// Forgets what a snapshot said, so that the table can meet the next one.
+    ///
+    /// Owners without a row, which the snapshot brought, are kept: the caller gives them one or
+    /// removes them.
+    pub fn forget_seen(&mut self) {
+        for seen in &mut self.seen {
+            if *seen != Seen::Empty {
+                *seen = Seen::No;
+            }
+        }
+    }
+
+    /// Returns the rows and hashes of owners that the snapshot did not mention.
+    pub(super) fn vanished(&self) -> Vec<(i64, u64)> {
+        self.slots.iter().zip(&self.seen).filter(|(slot, seen)| **seen == Seen::No && slot.id != 0).map(|(slot, _)| (slot.id, slot.hash)).collect()
+    }
+
+    /// Returns the place of `hash`.
+    pub(super) fn find(&self, hash: u64) -> Option<usize> {
+        let mask = self.slots.len() - 1;
+        let mut at = self.home(hash);
+        while self.seen[at] != Seen::Empty {
+            if self.slots[at].hash == hash {
+                return Some(at);
+            }
+            at = (at + 1) & mask;
+        }
+        None
+    }
+
+    /// Returns the place of `hash`, new and not mentioned if it was not there.
+    pub(super) fn find_or_make(&mut self, hash: u64) -> usize {
+        if (self.len + 1) * 4 > self.slots.len() * 3 {
+            self.grow();
+        }
+        if let Some(at) = self.find(hash) {
+            return at;
+        }
+        let mask = self.slots.len() - 1;
+        let mut at = self.home(hash);
+        while self.seen[at] != Seen::Empty {
+            at = (at + 1) & mask;
+        }
+        self.slots[at] = Slot { hash, digest: 0, id: 0 };
+        self.seen[at] = Seen::No;
+        self.len += 1;
+        at
+    }
+
+    /// Returns the slot at a place.
+    pub(super) fn slot(&self, at: usize) -> &Slot {
+        &self.slots[at]
+    }
+
+    /// Returns what was said of the owner at a place.
+    pub(super) fn seen_at(&self, at: usize) -> Seen {
+        self.seen[at]
+    }
+
+    /// Notes what is said of the owner at a place.
+    pub(super) fn mark(&mut self, at: usize, seen: Seen) {
+        self.seen[at] = seen;
+    }
+
+    /// Returns where the probing for `hash` starts: its high bits.
+    fn home(&self, hash: u64) -> usize {
+        let bits = self.slots.len().trailing_zeros();
+        (hash >> (64 - bits)) as usize
+    }
+
+    /// Doubles the slots.
+    fn grow(&mut self) {
+        let size = self.slots.len() * 2;
+        let slots = std::mem::replace(&mut self.slots, vec![Slot::default(); size]);
+        let seen = std::mem::replace(&mut self.seen, vec![Seen::Empty; size]);
+        let mask = size - 1;
+        for (slot, seen) in slots.into_iter().zip(seen).filter(|(_, seen)| *seen != Seen::Empty) {
+            let mut at = self.home(slot.hash);
+            while self.seen[at] != Seen::Empty {
+                at = (at + 1) & mask;
+            }
+            self.slots[at] = slot;
+            self.seen[at] = seen;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn the_table_behaves_as_a_map(steps in prop::collection::vec((1_u64..40, any::<bool>(), any::<u64>()), 0..200)) {
+            let mut table = DigestTable::with_capacity(0);
+            let mut model = HashMap::new();
+            for (key, insert, digest) in steps {
+                // Few distinct high bits, so that owners collide and gaps are closed.
+                let hash = (key % 5) << 61 | key;
+                if insert {
+                    table.insert(Slot { hash, digest, id: key as i64 });
+                    model.insert(hash, digest);
+                } else {
+                    table.remove(hash);
+                    model.remove(&hash);
+                }
+                prop_assert_eq!(table.len(), model.len());
+                for (hash, digest) in &model {
+                    let at = table.find(*hash).expect("in the model");
+                    prop_assert_eq!(table.slot(at).digest, *digest);
+                }
+            }
+            prop_assert_eq!(table.iter().count(), model.len());
+        }
+    }
+
+    #[test]
+    fn two_equal_records_do_not_cancel_each_other() {
+        let key = DigestKey::new([7; 32]);
+        let once = key.digest_record(1, 60, &[192, 0, 2, 1]);
+        assert_ne!(once.wrapping_add(once), 0);
+        assert_ne!(key.digest_record(1, 61, &[192, 0, 2, 1]), once, "a new TTL must be noticed");
+    }
+}

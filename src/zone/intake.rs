@@ -1,0 +1,329 @@
+//! Reads a whole version of a zone, one record at a time, without holding it.
+//!
+//! Records of one owner that follow each other are one group. A group whose digest is the owner's
+//! last digest is done with; any other group goes to the spool, to be compared exactly. Owners whose
+//! records are scattered over the version are put together again when the spool is read.
+
+use std::collections::HashMap;
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+
+use crate::dns::{Name, NameError, Rdata, RdataError, Record, RecordType};
+use crate::zone::digest::{DigestKey, DigestTable, Seen};
+
+/// Where groups wait for the exact comparison.
+pub trait Spool: Read + Write + Seek + Send {}
+impl<T: Read + Write + Seek + Send> Spool for T {}
+
+/// How many spooled octets are put together at a time. Bounds memory; more means more passes.
+const PARTITION_OCTETS: u64 = 48 << 20;
+/// The most octets that wait in memory before the spool file is used.
+const SPOOL_BUFFER_OCTETS: usize = 1 << 20;
+/// The most octets of one owner's group that wait in memory; then it is spooled in parts.
+const GROUP_OCTETS_MAX: usize = 4 << 20;
+
+/// Why a version cannot be taken in.
+#[derive(Debug, thiserror::Error)]
+pub enum IntakeError {
+    /// The spool failed: the machine's fault, not the zone's.
+    #[error("spool of changed owners: {0}")]
+    Spool(#[from] io::Error),
+    /// A kept record has RDATA that cannot be read.
+    #[error("{0}")]
+    Rdata(#[from] RdataError),
+    /// A name cannot be read.
+    #[error("{0}")]
+    Name(#[from] NameError),
+}
+
+/// What a version holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Records of every type, the SOA once.
+    pub records: u64,
+    /// Records of the kept types.
+    pub kept: u64,
+    /// Owner names with kept records.
+    pub names: u64,
+    /// Owner names with NS records.
+    pub delegations: u64,
+}
+
+/// The groups of one owner, put together.
+#[derive(Debug)]
+pub struct Candidate {
+    /// The owner's name.
+    pub owner: Name,
+    /// Its records, unsorted, perhaps with duplicates.
+    pub records: Vec<Record>,
+    /// Whether the records of the last version are all there too, besides these.
+    pub extends_last: bool,
+}
+
+/// Takes in a version of a zone.
+pub struct Intake<S> {
+    key: DigestKey,
+    table: DigestTable,
+    spool: S,
+    buffer: Vec<u8>,
+    spooled: u64,
+    owner: Vec<u8>,
+    group: Vec<u8>,
+    digest: u64,
+    group_is_split: bool,
+    has_ns: bool,
+    counts: Counts,
+}
+
+impl<S: Spool> Intake<S> {
+    /// Starts a version against the last one, `table`.
+    pub fn new(key: DigestKey, table: DigestTable, spool: S) -> Self {
+        Self {
+            key,
+            table,
+            spool,
+            buffer: Vec::new(),
+            spooled: 0,
+            owner: Vec::new(),
+            group: Vec::new(),
+            digest: 0,
+            group_is_split: false,
+            has_ns: false,
+            counts: Counts::default(),
+        }
+    }
+
+    /// Counts a record of a type that is not kept.
+    pub fn count_other(&mut self) {
+        self.counts.records += 1;
+    }
+
+    /// Takes a record of a kept type. `owner` and any name in `rdata` are canonical wire names.
+    ///
+    /// # Errors
+    ///
+    /// [`IntakeError::Spool`] if the spool cannot be written.
+    pub fn take(&mut self, owner: &[u8], rtype: RecordType, ttl: u32, rdata: &[u8]) -> Result<(), IntakeError> {
+        if owner != self.owner.as_slice() {
+            self.close_group()?;
+            self.owner.clear();
+            self.owner.extend_from_slice(owner);
+        } else if self.group.len() > GROUP_OCTETS_MAX {
+            self.group_is_split = true;
+            self.close_group()?;
+        }
+        self.counts.records += 1;
+        self.counts.kept += 1;
+        self.has_ns |= rtype == RecordType::Ns;
+        self.digest = self.digest.wrapping_add(self.key.digest_record(rtype.code(), ttl, rdata));
+        self.group.extend_from_slice(&rtype.code().to_be_bytes());
+        self.group.extend_from_slice(&ttl.to_be_bytes());
+        self.group.extend_from_slice(&(rdata.len() as u16).to_be_bytes());
+        self.group.extend_from_slice(rdata);
+        Ok(())
+    }
+
+    /// Ends the version and returns what it holds.
+    ///
+    /// # Errors
+    ///
+    /// [`IntakeError::Spool`] if the spool cannot be written.
+    pub fn finish(&mut self) -> Result<Counts, IntakeError> {
+        self.close_group()?;
+        self.flush()?;
+        Ok(self.counts)
+    }
+
+    /// Returns how many passes over the spool [`Intake::candidates`] needs.
+    pub fn partition_count(&self) -> u64 {
+        self.spooled.div_ceil(PARTITION_OCTETS).max(1)
+    }
+
+    /// Returns the changed owners of one pass, in canonical order of names.
+    ///
+    /// # Errors
+    ///
+    /// [`IntakeError`] if the spool cannot be read or holds what is no record.
+    pub fn candidates(&mut self, partition: u64) -> Result<Vec<Candidate>, IntakeError> {
+        let partitions = self.partition_count();
+        let mut found: HashMap<Vec<u8>, Vec<Record>> = HashMap::new();
+        self.spool.seek(SeekFrom::Start(0))?;
+        let mut reader = BufReader::with_capacity(SPOOL_BUFFER_OCTETS, &mut self.spool);
+        let mut left = self.spooled;
+        let mut body = Vec::new();
+        while left > 0 {
+            let mut head = [0; 5];
+            reader.read_exact(&mut head)?;
+            let owner_len = head[0] as usize;
+            let body_len = u32::from_be_bytes([head[1], head[2], head[3], head[4]]) as usize;
+            body.resize(owner_len + body_len, 0);
+            reader.read_exact(&mut body)?;
+            left -= (head.len() + body.len()) as u64;
+            let (owner, records) = body.split_at(owner_len);
+            if self.key.hash_owner(owner) % partitions == partition {
+                let list = found.entry(owner.to_vec()).or_default();
+                read_group(records, list)?;
+            }
+        }
+        let mut candidates = Vec::with_capacity(found.len());
+        for (owner, records) in found {
+            let at = self.table.find(self.key.hash_owner(&owner));
+            let extends_last = at.is_some_and(|at| self.table.seen_at(at) == Seen::EqualAndMore);
+            candidates.push(Candidate { owner: Name::from_wire(&owner)?, records, extends_last });
+        }
+        candidates.sort_by(|left, right| left.owner.cmp(&right.owner));
+        Ok(candidates)
+    }
+
+    /// Returns the rows and hashes of the owners that are gone.
+    pub fn vanished(&self) -> Vec<(i64, u64)> {
+        self.table.vanished()
+    }
+
+    /// Gives the table back, with what was said of the owners forgotten.
+    pub fn into_table(mut self) -> DigestTable {
+        self.table.forget_seen();
+        self.table
+    }
+
+    /// Compares the group in hand with the owner's last digest and drops or spools it.
+    fn close_group(&mut self) -> Result<(), IntakeError> {
+        if self.group.is_empty() {
+            return Ok(());
+        }
+        let at = self.table.find_or_make(self.key.hash_owner(&self.owner));
+        let slot = *self.table.slot(at);
+        let before = self.table.seen_at(at);
+        if before == Seen::No {
+            self.counts.names += 1;
+        }
+        self.counts.delegations += u64::from(self.has_ns);
+        let equal = slot.id != 0 && slot.digest == self.digest && !self.group_is_split;
+        let after = match before {
+            Seen::No if equal => Seen::Equal,
+            Seen::Equal | Seen::EqualAndMore => Seen::EqualAndMore,
+            _ => Seen::Candidate,
+        };
+        self.table.mark(at, after);
+        if after != Seen::Equal {
+            self.buffer.push(self.owner.len() as u8);
+            self.buffer.extend_from_slice(&(self.group.len() as u32).to_be_bytes());
+            self.buffer.extend_from_slice(&self.owner);
+            self.buffer.extend_from_slice(&self.group);
+            if self.buffer.len() >= SPOOL_BUFFER_OCTETS {
+                self.flush()?;
+            }
+        }
+        self.group.clear();
+        self.digest = 0;
+        self.has_ns = false;
+        self.group_is_split = false;
+        Ok(())
+    }
+
+    /// Moves the waiting octets into the spool.
+    fn flush(&mut self) -> Result<(), IntakeError> {
+        self.spool.write_all(&self.buffer)?;
+        self.spool.flush()?;
+        self.spooled += self.buffer.len() as u64;
+        self.buffer.clear();
+        Ok(())
+    }
+}
+
+/// Reads the records of one spooled group.
+fn read_group(mut octets: &[u8], records: &mut Vec<Record>) -> Result<(), IntakeError> {
+    while octets.len() >= 8 {
+        let code = u16::from_be_bytes([octets[0], octets[1]]);
+        let ttl = u32::from_be_bytes([octets[2], octets[3], octets[4], octets[5]]);
+        let length = u16::from_be_bytes([octets[6], octets[7]]) as usize;
+        let rtype = RecordType::from_code(code).expect("only kept types are spooled");
+        records.push(Record { rdata: Rdata::from_wire(rtype, &octets[8..8 + length])?, ttl });
+        octets = &octets[8 + length..];
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+    use std::io::Cursor;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::zone::{Slot, apply, diff};
+
+    type State = BTreeMap<Name, Vec<Record>>;
+
+    fn key() -> DigestKey {
+        DigestKey::new([3; 32])
+    }
+
+    fn table_of(state: &State) -> (DigestTable, BTreeMap<i64, Name>) {
+        let mut table = DigestTable::with_capacity(0);
+        let mut ids = BTreeMap::new();
+        for (i, (owner, records)) in state.iter().enumerate() {
+            let id = i as i64 + 1;
+            table.insert(Slot { hash: key().hash_owner(owner.as_wire()), digest: key().digest_owner(records), id });
+            ids.insert(id, owner.clone());
+        }
+        (table, ids)
+    }
+
+    /// Runs a version through the intake and applies what it reports to the last version.
+    fn next_state(last: &State, rows: &[(Name, Record)]) -> (State, usize) {
+        let (table, ids) = table_of(last);
+        let mut intake = Intake::new(key(), table, Cursor::new(Vec::new()));
+        for (owner, rr) in rows {
+            intake.take(owner.as_wire(), rr.rdata.rtype(), rr.ttl, &rr.rdata.to_wire()).expect("a cursor does not fail");
+        }
+        intake.finish().expect("a cursor does not fail");
+        let mut state = last.clone();
+        let candidates = intake.candidates(0).expect("own spool reads");
+        let compared = candidates.len();
+        for candidate in candidates {
+            let old = last.get(&candidate.owner).cloned().unwrap_or_default();
+            let mut new = candidate.records;
+            if candidate.extends_last {
+                new.extend(old.iter().cloned());
+            }
+            state.insert(candidate.owner, apply(&old, &diff(&old, &new)));
+        }
+        for (id, _) in intake.vanished() {
+            state.remove(&ids[&id]);
+        }
+        (state, compared)
+    }
+
+    fn any_rows() -> impl Strategy<Value = Vec<(Name, Record)>> {
+        let row = (0_u8..5, 0_u8..4).prop_map(|(owner, address)| {
+            let owner = Name::parse(&format!("o{owner}.example")).expect("valid");
+            (owner, Record { rdata: Rdata::A([192, 0, 2, address].into()), ttl: 60 })
+        });
+        prop::collection::vec(row, 0..16)
+    }
+
+    fn state_of(rows: &[(Name, Record)]) -> State {
+        let mut sets: BTreeMap<Name, BTreeSet<Record>> = BTreeMap::new();
+        for (owner, rr) in rows {
+            sets.entry(owner.clone()).or_default().insert(rr.clone());
+        }
+        sets.into_iter().map(|(owner, set)| (owner, set.into_iter().collect())).collect()
+    }
+
+    proptest! {
+        // Any order, split owners, duplicates: the state after the intake is the version itself.
+        #[test]
+        fn any_order_of_records_gives_the_same_state(last in any_rows(), rows in any_rows()) {
+            let (state, _) = next_state(&state_of(&last), &rows);
+            prop_assert_eq!(state, state_of(&rows));
+        }
+    }
+
+    #[test]
+    fn an_unchanged_version_compares_nothing() {
+        let rows: Vec<(Name, Record)> = (0..50_u8).map(|n| (Name::parse(&format!("o{n}.example")).expect("valid"), Record { rdata: Rdata::A([192, 0, 2, n].into()), ttl: 60 })).collect();
+        let (_, compared) = next_state(&state_of(&rows), &rows);
+        assert_eq!(compared, 0);
+    }
+}

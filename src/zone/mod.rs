@@ -1,0 +1,16 @@
+//! What a zone is to us: which owners changed, exactly how, and whether to believe it.
+//!
+//! A source hands every record to an [`Intake`], which keeps one keyed digest per owner name and
+//! spools only the owners whose digest differs from the last version's. [`diff`] then compares those
+//! owners record by record, and [`judge_size`] and [`is_bulk`] decide whether the new version is
+//! plausible. Nothing here reads a socket or a database; the spool is any `Read + Write + Seek`.
+
+mod changeset;
+mod digest;
+mod intake;
+mod trust;
+
+pub use changeset::{OwnerChange, apply, diff, transition_signature};
+pub use digest::{DigestKey, DigestTable, Slot};
+pub use intake::{Candidate, Counts, Intake, IntakeError, Spool};
+pub use trust::{BulkMeasure, Refusal, TrustPolicy, is_bulk, judge_size};

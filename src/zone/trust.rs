@@ -1,0 +1,155 @@
+//! Whether a version may be believed: complete, of a plausible size, no mass change.
+
+use serde::{Deserialize, Serialize};
+
+use crate::zone::Counts;
+
+/// How far a version may differ from the last one before it is held or marked.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TrustPolicy {
+    /// A zone file with less than this share of the last version's kept records is held.
+    /// 0.9: a real cut root-zone download had 0.86 of its records, the next complete one 1.00.
+    pub shrink_share_min: f64,
+    /// A version in which more than this share of the names or delegations change is *bulk*, if
+    /// more than `bulk_names` change too. 0.05: the largest real provider migration in 2,576
+    /// root-zone serials moved 33 of 1,458 delegations (0.023) at once.
+    pub bulk_share: f64,
+    /// See `bulk_share`; also the records a version must have lost before it is held.
+    pub bulk_names: u64,
+}
+
+impl Default for TrustPolicy {
+    fn default() -> Self {
+        Self { shrink_share_min: 0.9, bulk_share: 0.05, bulk_names: 50 }
+    }
+}
+
+/// Why a version was not taken. Each is a word in `status` and a sentence in the log.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// No primary could be reached.
+    #[error("no connection to {0}")]
+    Unreachable(String),
+    /// The primary did not go on in time.
+    #[error("timed out: {0}")]
+    Timeout(String),
+    /// The stream or file ends before the zone does.
+    #[error("ended early: {0}")]
+    EndedEarly(String),
+    /// The closing SOA is not the opening one, or stands where none may be.
+    #[error("SOA mismatch: {0}")]
+    SoaMismatch(String),
+    /// The primary answered with an error.
+    #[error("primary answered {0}")]
+    Rcode(String),
+    /// The transaction signature is missing or wrong.
+    #[error("TSIG: {0}")]
+    Tsig(String),
+    /// A name of another zone.
+    #[error("carries {0}, which is not in the zone")]
+    ForeignName(String),
+    /// What arrived breaks the protocol or the file format.
+    #[error("malformed: {0}")]
+    Malformed(String),
+    /// A zone file with far fewer records than before.
+    #[error("shrank from {before} to {now} records; if that is right, release it with `fluxwatch poll --accept ZONE`")]
+    Shrank {
+        /// Kept records of the last version.
+        before: u64,
+        /// Kept records of this one.
+        now: u64,
+    },
+    /// More than a named limit allows.
+    #[error("over the limit: {0}")]
+    Limit(String),
+    /// A file that cannot be read.
+    #[error("cannot read {0}")]
+    Unreadable(String),
+    /// A file whose time lies before what history already holds.
+    #[error("older than history: {0}")]
+    TooOld(String),
+}
+
+impl Refusal {
+    /// Returns the one-word reason for `status`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Unreachable(_) => "unreachable",
+            Self::Timeout(_) => "timeout",
+            Self::EndedEarly(_) => "ended-early",
+            Self::SoaMismatch(_) => "soa-mismatch",
+            Self::Rcode(_) => "rcode",
+            Self::Tsig(_) => "tsig",
+            Self::ForeignName(_) => "foreign-name",
+            Self::Malformed(_) => "malformed",
+            Self::Shrank { .. } => "shrank",
+            Self::Limit(_) => "limit",
+            Self::Unreadable(_) => "unreadable",
+            Self::TooOld(_) => "too-old",
+        }
+    }
+
+    /// Returns whether the version waits for a person (`held`) rather than for the next poll.
+    pub fn is_held(&self) -> bool {
+        matches!(self, Self::Shrank { .. })
+    }
+}
+
+/// Refuses a file that lost more records than the policy allows.
+///
+/// A transfer is complete by its closing SOA and is not judged by its size.
+///
+/// # Errors
+///
+/// [`Refusal::Shrank`].
+pub fn judge_size(policy: &TrustPolicy, before: u64, now: &Counts) -> Result<(), Refusal> {
+    let lost = before.saturating_sub(now.kept);
+    if lost > policy.bulk_names && (now.kept as f64) < before as f64 * policy.shrink_share_min {
+        return Err(Refusal::Shrank { before, now: now.kept });
+    }
+    Ok(())
+}
+
+/// What changed in a version, for the mass-change guard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct BulkMeasure {
+    /// Owner names of the last version.
+    pub names_before: u64,
+    /// Owner names of the last version with NS records.
+    pub delegations_before: u64,
+    /// Owner names whose records changed.
+    pub names_changed: u64,
+    /// Owner names whose NS records changed.
+    pub delegations_changed: u64,
+}
+
+/// Returns whether more changed at one instant than the policy lets anybody be accused for.
+pub fn is_bulk(policy: &TrustPolicy, measure: &BulkMeasure) -> bool {
+    let over = |changed: u64, before: u64| changed > policy.bulk_names && changed as f64 > before as f64 * policy.bulk_share;
+    over(measure.names_changed, measure.names_before) || over(measure.delegations_changed, measure.delegations_before)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_zones_may_lose_half_their_records() {
+        let policy = TrustPolicy::default();
+        let now = |kept| Counts { kept, ..Counts::default() };
+        assert!(judge_size(&policy, 10, &now(5)).is_ok());
+        assert!(judge_size(&policy, 15_038, &now(12_900)).is_err());
+        assert!(judge_size(&policy, 1000, &now(900)).is_ok());
+    }
+
+    #[test]
+    fn bulk_needs_both_a_share_and_a_number() {
+        let policy = TrustPolicy::default();
+        let measure = |changed, before| BulkMeasure { delegations_before: before, delegations_changed: changed, names_before: before * 5, ..BulkMeasure::default() };
+        assert!(is_bulk(&policy, &measure(97, 1514)));
+        assert!(!is_bulk(&policy, &measure(46, 1514)));
+        assert!(!is_bulk(&policy, &measure(60, 1_000_000)));
+        assert!(!is_bulk(&policy, &measure(5, 10)));
+    }
+}
