@@ -1,10 +1,29 @@
-//! fluxwatch.
+//! fluxwatch watches hosted and delegated domains for fast flux from the authoritative side of DNS.
+//!
+//! The flow goes one way, each arrow a value type and one function of [`pipeline`]:
+//!
+//! ```text
+//! source ─▶ zone (trust, diff) ─▶ store (history) ─▶ detector ─▶ case ─▶ report ─▶ outbox ─▶ mailer
+//! ```
+//!
+//! A [`source`] hands every record of a version to the [`zone`] room's intake, which compares owners by
+//! digest and only the changed ones exactly. The [`store`] keeps what changed, as intervals. The
+//! [`detector`] is a pure function of stored intervals, of what [`enrich`] knows, and of a policy; its
+//! findings move a [`case`], and a case that reaches level `report` puts a [`report`], worded by
+//! [`templates`], into the [`outbox`], from where the [`mailer`] takes it. [`config`] says what is
+//! watched, [`daemon`] when, and [`cli`] is what people type. [`dns`] and [`time`] are the words that all
+//! of them use. docs/architecture.md says who may import whom; a test keeps it.
+
 pub mod case;
+pub mod cli;
+pub mod config;
+pub mod daemon;
 pub mod detector;
 pub mod dns;
 pub mod enrich;
 pub mod mailer;
 pub mod outbox;
+pub mod pipeline;
 pub mod report;
 pub mod source;
 pub mod store;

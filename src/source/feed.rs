@@ -175,7 +175,7 @@ impl<R: BufRead> FeedReader<R> {
         self.offset
     }
 
-    /// Reads the next whole line; empty lines are passed over. `None` at the end.
+    /// Reads the next whole line, with its octets; empty lines are passed over. `None` at the end.
     ///
     /// A last line without its newline is still being written: it is left for the next time, unless
     /// `is_whole` says that nothing will come after it.
@@ -183,7 +183,7 @@ impl<R: BufRead> FeedReader<R> {
     /// # Errors
     ///
     /// If the input cannot be read.
-    pub fn next_line(&mut self, is_whole: bool) -> io::Result<Option<Result<FeedLine, RejectedLine>>> {
+    pub fn next_line(&mut self, is_whole: bool) -> io::Result<Option<Result<(FeedLine, Vec<u8>), RejectedLine>>> {
         loop {
             let mut octets = Vec::new();
             let (read, ended) = self.read_bounded(&mut octets)?;
@@ -198,7 +198,10 @@ impl<R: BufRead> FeedReader<R> {
             if octets.trim_ascii().is_empty() {
                 continue;
             }
-            return Ok(Some(FeedLine::parse(&octets).map_err(|reason| RejectedLine { octets, reason })));
+            return Ok(Some(match FeedLine::parse(&octets) {
+                Ok(line) => Ok((line, octets)),
+                Err(reason) => Err(RejectedLine { octets, reason }),
+            }));
         }
     }
 

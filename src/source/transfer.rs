@@ -46,12 +46,12 @@ pub struct TransferKey(Arc<Key>);
 
 impl TransferKey {
     /// Makes a key of its owner name, its algorithm's mnemonic (`hmac-sha256` and so on) and its
-    /// secret's octets.
+    /// secret in base64.
     ///
     /// # Errors
     ///
     /// A sentence that never contains the secret.
-    pub fn new(name: &Name, algorithm: &str, secret: &[u8]) -> Result<Self, String> {
+    pub fn new(name: &Name, algorithm: &str, secret_base64: &str) -> Result<Self, String> {
         let algorithm = match algorithm.to_ascii_lowercase().as_str() {
             "hmac-sha1" => Algorithm::Sha1,
             "hmac-sha256" => Algorithm::Sha256,
@@ -61,7 +61,8 @@ impl TransferKey {
         };
         let key_name = WireName::from_octets(name.as_wire().to_vec()).map_err(|fault| format!("TSIG key name: {fault}"))?;
         let key_name = key_name.to_string().parse().map_err(|_| format!("TSIG key name {name} cannot be used"))?;
-        let key = Key::new(algorithm, secret, key_name, None, None).map_err(|fault| format!("TSIG key {name}: {fault}"))?;
+        let secret: Vec<u8> = domain::utils::base64::decode(secret_base64).map_err(|_| format!("secret of TSIG key {name} is not base64"))?;
+        let key = Key::new(algorithm, &secret, key_name, None, None).map_err(|fault| format!("TSIG key {name}: {fault}"))?;
         Ok(Self(Arc::new(key)))
     }
 }

@@ -38,6 +38,8 @@ pub struct RecordRow {
     pub removed_at: Option<Timestamp>,
     /// The serial of that version.
     pub removed_serial: Option<Serial>,
+    /// When it was last seen: in the version before its removal, or in the zone's newest.
+    pub last_seen_at: Timestamp,
     /// The source of the version that added it.
     pub source: String,
     /// Whether it was there when watching began.
@@ -89,15 +91,18 @@ struct Stay {
     ttl: u32,
     added: End,
     removed: Option<End>,
+    last_seen_at: Option<Timestamp>,
     baseline: bool,
 }
 
 /// Open and closed intervals of one owner, with the versions at their ends.
 const STAYS: &str = "
-    select r.rrtype, r.rdata, r.ttl, r.baseline, a.id, a.observed_at, a.serial, a.bulk, s.name, null, null, null, null
+    select r.rrtype, r.rdata, r.ttl, r.baseline, a.id, a.observed_at, a.serial, a.bulk, s.name, null, null, null, null,
+           (select n.observed_at from owner o join zone z on z.id = o.zone_id join version n on n.id = z.version_id where o.id = r.owner_id)
       from record r join version a on a.id = r.added_id join source s on s.id = a.source_id where r.owner_id = ?1
     union all
-    select p.rrtype, p.rdata, p.ttl, p.baseline, a.id, a.observed_at, a.serial, a.bulk, s.name, d.id, d.observed_at, d.serial, d.bulk
+    select p.rrtype, p.rdata, p.ttl, p.baseline, a.id, a.observed_at, a.serial, a.bulk, s.name, d.id, d.observed_at, d.serial, d.bulk,
+           (select q.observed_at from version q where q.id = d.previous_id)
       from past_record p join version a on a.id = p.added_id join source s on s.id = a.source_id join version d on d.id = p.removed_id
      where p.bucket = ?2 and p.owner_id = ?1";
 
@@ -200,7 +205,7 @@ fn read_stay(row: &Row<'_>) -> rusqlite::Result<(u16, Value, Stay)> {
         Ok(Some(End { version_id, at: Timestamp::from_unix(row.get(at + 1)?), serial: row.get::<_, Option<u32>>(at + 2)?.map(Serial), bulk: row.get(at + 3)?, source }))
     };
     let added = end(4, row.get(8)?)?.expect("every record has the version that added it");
-    let stay = Stay { owner: Name::root(), rdata: Rdata::Ns(Name::root()), ttl: row.get(2)?, added, removed: end(9, String::new())?, baseline: row.get(3)? };
+    let stay = Stay { owner: Name::root(), rdata: Rdata::Ns(Name::root()), ttl: row.get(2)?, added, removed: end(9, String::new())?, last_seen_at: row.get::<_, Option<i64>>(13)?.map(Timestamp::from_unix), baseline: row.get(3)? };
     Ok((row.get(0)?, row.get(1)?, stay))
 }
 
@@ -224,6 +229,7 @@ fn add_stays(history: &mut History, zone: &Name, stays: Vec<Stay>) {
             added_serial: stay.added.serial,
             removed_at: stay.removed.as_ref().map(|end| end.at),
             removed_serial: stay.removed.as_ref().and_then(|end| end.serial),
+            last_seen_at: stay.last_seen_at.unwrap_or(stay.added.at).max(stay.added.at),
             source: stay.added.source,
             baseline: stay.baseline,
         });

@@ -164,6 +164,20 @@ impl Store {
         Ok(Self { connection, path: path.to_owned(), key, database_id })
     }
 
+    /// Writes a copy of the database at `from` to `to`, which must not exist. Reads only.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn copy(from: &Path, to: &Path) -> Result<(), StoreError> {
+        let sqlite = |fault| StoreError::Sqlite { path: from.to_owned(), fault };
+        let connection = Connection::open_with_flags(from, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(sqlite)?;
+        connection.busy_timeout(BUSY_TIMEOUT).map_err(sqlite)?;
+        check_schema(&connection, from)?;
+        connection.execute("vacuum into ?", [to.to_string_lossy()]).map_err(sqlite)?;
+        Ok(())
+    }
+
     /// Begins a transaction over the calls that follow.
     ///
     /// # Errors

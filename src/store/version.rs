@@ -45,10 +45,10 @@ pub struct VersionDraft {
     pub kind: VersionKind,
     /// Its serial, if known.
     pub serial: Option<Serial>,
-    /// When it was seen; not before the zone's newest version.
+    /// When it was seen. A feed may tell late of an RRset that has not changed since.
     pub observed_at: Timestamp,
-    /// More of the newest version, which arrived in parts: no new version is made.
-    pub joins_newest: bool,
+    /// More of a version that is there already, because it arrived in parts or a second time.
+    pub joins: Option<i64>,
 }
 
 /// What was written.
@@ -71,7 +71,7 @@ struct ChangeCounts {
 }
 
 /// How the zone's totals move.
-#[derive(Default, Clone, Copy)]
+#[derive(Default, Clone, Copy, PartialEq, Eq)]
 struct Totals {
     kept: i64,
     names: i64,
@@ -107,15 +107,34 @@ impl Store {
     /// [`StoreError`].
     pub fn begin(&self, zone: &ZoneState, draft: VersionDraft) -> Result<VersionTx<'_>, StoreError> {
         let tx = self.begin_batch()?;
-        let id = match zone.version_id {
-            Some(newest) if draft.joins_newest => newest,
-            _ => self.run(|connection| {
+        let id = match draft.joins {
+            Some(id) => id,
+            None => self.run(|connection| {
                 connection
                     .prepare_cached("insert into version (zone_id, source_id, kind, serial, observed_at, previous_id) values (?, ?, ?, ?, ?, ?) returning id")?
                     .query_row(params![zone.id.0, draft.source.0, draft.kind.word(), draft.serial.map(|it| it.0), draft.observed_at.unix(), zone.version_id], |row| row.get(0))
             })?,
         };
         Ok(VersionTx { store: self, tx, zone: zone.clone(), draft, id, changes: HashMap::new(), moves: HashMap::new(), totals: Totals::default(), digests: Vec::new() })
+    }
+}
+
+impl Store {
+    /// Returns the version of a zone that an instant of a feed is more of: the one with the same time
+    /// and serial, or the newest if it has the same serial. Row and time.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn find_version(&self, zone: &ZoneState, serial: Option<Serial>, at: Timestamp) -> Result<Option<(i64, Timestamp)>, StoreError> {
+        let exact = self.run(|connection| {
+            connection
+                .prepare_cached("select id from version where zone_id = ? and observed_at = ? and serial is ? order by id desc limit 1")?
+                .query_row(params![zone.id.0, at.unix(), serial.map(|it| it.0)], |row| row.get(0))
+                .optional()
+        })?;
+        let newest = zone.version_id.zip(zone.version_at).filter(|_| serial.is_some() && zone.serial == serial);
+        Ok(exact.map(|id| (id, at)).or(newest))
     }
 }
 
@@ -224,12 +243,16 @@ impl VersionTx<'_> {
     ///
     /// [`StoreError`]; the version then leaves no trace.
     pub fn commit(self, bulk: bool) -> Result<Committed, StoreError> {
-        let is_news = !self.changes.is_empty() || self.draft.serial != self.zone.serial || self.zone.version_id.is_none();
-        let joins = self.draft.joins_newest && self.zone.version_id.is_some();
-        let version_id = (is_news || joins).then_some(self.id);
+        let joins = self.draft.joins.is_some();
+        let is_new_serial = self.draft.serial != self.zone.serial || self.zone.version_id.is_none();
+        let is_news = !self.changes.is_empty() || self.totals != Totals::default() || (is_new_serial && !joins);
+        let is_newest = self.zone.version_at.is_none_or(|newest| newest <= self.draft.observed_at);
         self.store.run(|connection| {
-            if version_id.is_none() {
-                connection.prepare_cached("delete from version where id = ?")?.execute([self.id])?;
+            if !is_news {
+                // New TTLs may have been written; the version itself says nothing.
+                if !joins {
+                    connection.prepare_cached("delete from version where id = ?")?.execute([self.id])?;
+                }
                 return Ok(());
             }
             let mut insert = connection.prepare_cached(
@@ -254,17 +277,17 @@ impl VersionTx<'_> {
                 .execute(params![self.id, bulk])?;
             connection
                 .prepare_cached(
-                    "update zone set version_id = ?2, serial = coalesce(?3, serial), kept_count = kept_count + ?4, name_count = name_count + ?5,
+                    "update zone set version_id = iif(?7, ?2, version_id), serial = iif(?7, coalesce(?3, serial), serial), kept_count = kept_count + ?4, name_count = name_count + ?5,
                          delegation_count = delegation_count + ?6, detected_version_id = min(detected_version_id, ?2 - 1) where id = ?1",
                 )?
-                .execute(params![self.zone.id.0, self.id, self.draft.serial.map(|it| it.0), self.totals.kept, self.totals.names, self.totals.delegations])?;
+                .execute(params![self.zone.id.0, self.id, self.draft.serial.map(|it| it.0), self.totals.kept, self.totals.names, self.totals.delegations, is_newest])?;
             connection
                 .prepare_cached("update source set last_event_at = max(coalesce(last_event_at, ?2), ?2) where id = ?1")?
                 .execute(params![self.draft.source.0, self.draft.observed_at.unix()])
                 .map(|_| ())
         })?;
         self.tx.commit()?;
-        Ok(Committed { version_id, changed_name_count: self.changes.len() as u64, digests: self.digests })
+        Ok(Committed { version_id: is_news.then_some(self.id), changed_name_count: self.changes.len() as u64, digests: self.digests })
     }
 
     /// Reads the open records of an owner.
@@ -321,7 +344,7 @@ impl VersionTx<'_> {
         let code = new.rdata.rtype().code();
         self.store.run(|connection| {
             let mut origin = (self.id, baseline);
-            if self.draft.joins_newest {
+            if self.draft.joins.is_some() {
                 let closed = connection
                     .prepare_cached("delete from past_record where bucket = ? and owner_id = ? and removed_id = ? and rrtype = ? and rdata = ? returning added_id, baseline")?
                     .query_row(params![self.draft.observed_at.month_bucket(), owner_id, self.id, code, value], |row| Ok((row.get(0)?, row.get(1)?)))

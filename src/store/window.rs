@@ -7,7 +7,7 @@ use rusqlite::types::Value;
 use rusqlite::{OptionalExtension, Row, params};
 
 use crate::detector::{Moment, Stay};
-use crate::dns::{Name, Rdata, Serial};
+use crate::dns::{Name, Rdata, RecordType, Serial};
 use crate::store::zones::{ZoneId, ZoneState};
 use crate::store::{Store, StoreError};
 use crate::time::Timestamp;
@@ -131,6 +131,15 @@ impl Store {
         })
     }
 
+    /// Returns whether a version changed too much to accuse anybody.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn is_bulk_version(&self, version_id: i64) -> Result<bool, StoreError> {
+        self.run(|connection| connection.prepare_cached("select bulk from version where id = ?")?.query_row([version_id], |row| row.get(0)))
+    }
+
     /// Notes that the detector has judged a version.
     ///
     /// # Errors
@@ -189,6 +198,53 @@ impl Store {
             name = candidate.parent();
         }
         Ok(false)
+    }
+
+    /// Returns the names at or below `domain` in a zone whose addresses changed since `since`, in
+    /// order of their keys; at most `limit`.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn owners_with_new_addresses(&self, zone: ZoneId, apex: &Name, domain: &Name, since: Timestamp, limit: usize) -> Result<Vec<EntityKey>, StoreError> {
+        let Some(key) = domain.relative_key(apex) else { return Ok(Vec::new()) };
+        let range = if key.is_empty() { "?2 = ''" } else { "(o.name = ?2 or o.name >= ?2 || '.' and o.name < ?2 || '/')" };
+        let buckets = self.buckets_since(zone, Some(since))?;
+        let (first, last) = (buckets.get(1).copied().unwrap_or(0), buckets.last().copied().unwrap_or(0));
+        let sql = format!(
+            "select o.name from owner o where o.zone_id = ?1 and {range}
+                and (exists (select 1 from record r join version v on v.id = r.added_id
+                              where r.owner_id = o.id and r.rrtype in (1, 28) and r.baseline = 0 and v.observed_at > ?3)
+                  or exists (select 1 from past_record p where p.bucket between ?4 and ?5 and p.owner_id = o.id and p.rrtype in (1, 28)))
+              order by o.name limit ?6"
+        );
+        let names = self.run(|connection| {
+            let mut statement = connection.prepare_cached(&sql)?;
+            let rows = statement.query_map(params![zone.0, key, since.unix(), first, last, limit as i64], |row| row.get::<_, String>(0))?;
+            rows.collect::<rusqlite::Result<Vec<_>>>()
+        })?;
+        let entity = |key: String| {
+            let owner = Name::from_relative_key(&key, apex).map_err(|fault| self.damaged(fault.to_string()))?;
+            Ok(EntityKey { zone, apex: apex.clone(), owner })
+        };
+        names.into_iter().map(entity).collect()
+    }
+
+    /// Returns the records of an RRset as they were at the end of the instant `at`, and when the RRset
+    /// changed last; `None` for an RRset that history has never known.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn rrset_at(&self, key: &EntityKey, rtype: RecordType, at: Timestamp) -> Result<Option<(Vec<Rdata>, Timestamp)>, StoreError> {
+        let stays: Vec<Interval> = self.window(key, Timestamp::from_unix(i64::MIN))?.into_iter().filter(|stay| stay.value.rtype() == rtype).collect();
+        let newest = stays.iter().flat_map(|stay| [Some(stay.added.at), stay.removed.map(|moment| moment.at)]).flatten().max();
+        let there = |stay: &&Interval| stay.added.at <= at && stay.removed.is_none_or(|removed| removed.at > at);
+        Ok(newest.map(|newest| {
+            let mut rdata: Vec<Rdata> = stays.iter().filter(there).map(|stay| stay.value.clone()).collect();
+            rdata.sort();
+            (rdata, newest)
+        }))
     }
 
     /// Returns the time of an owner's last known new registration. The first that a feed told of is

@@ -8,6 +8,7 @@
 //! A start that fails panics with a sentence and the last lines of the server's log.
 
 use std::collections::hash_map::RandomState;
+use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::hash::{BuildHasher, Hasher};
 use std::io::{Read, Write};
@@ -59,7 +60,8 @@ pub struct Knot(Primary);
 impl Knot {
     /// Starts Knot with `zones`, each an apex with its final dot and the text of its zone file.
     ///
-    /// Returns when it answers for all of them.
+    /// Returns when it answers for all of them. `dir` is made if it is missing; it has room for one
+    /// server of each kind.
     ///
     /// # Panics
     ///
@@ -77,13 +79,25 @@ impl Knot {
     ///
     /// If the update is refused.
     pub fn update(&self, apex: &str, commands: &str) {
-        let input = format!("server 127.0.0.1 {}\nzone {apex}\n{commands}\nsend\n", self.port());
+        let input = format!(
+            "server 127.0.0.1 {}\nzone {apex}\n{commands}\nsend\n",
+            self.port()
+        );
         let mut command = command_of("nsupdate");
-        command.args(["-y", &tsig_option()]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .args(["-y", &tsig_option()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let mut child = command.spawn().expect("nsupdate can be started");
-        child.stdin.take().expect("its input is a pipe").write_all(input.as_bytes()).expect("nsupdate reads its input");
+        child
+            .stdin
+            .take()
+            .expect("its input is a pipe")
+            .write_all(input.as_bytes())
+            .expect("nsupdate reads its input");
         let output = child.wait_with_output().expect("nsupdate ends");
-        assert!(output.status.success(), "the update of {apex} failed: {}\n{}", text_of(&output), self.log_tail());
+        require_success(&format!("the update of {apex}"), &output, &self.log_path());
     }
 }
 
@@ -144,15 +158,28 @@ impl Primary {
     /// Writes configuration and zones into a new folder of `dir`, starts the server and waits for it.
     fn start(software: Software, dir: &Path, zones: &[(&str, &str)]) -> Primary {
         let dir = new_folder(dir, software.program());
-        assert!(dir.as_os_str().len() < 90, "{}: too long a path for a control socket", dir.display());
+        assert!(
+            dir.as_os_str().len() < 90,
+            "{}: too long a path for a control socket",
+            dir.display()
+        );
         let mut served = Vec::new();
         for (apex, text) in zones {
             let zone = Zone::new(&dir, served.len(), apex);
             write(&zone.path, text);
             served.push(zone);
         }
-        let primary = Primary { software, dir, port: free_port(), zones: served, running: Mutex::new(None) };
-        write(&primary.configuration_path(), &software.configuration(&primary.dir, primary.port, &primary.zones));
+        let primary = Primary {
+            software,
+            dir,
+            port: free_port(),
+            zones: served,
+            running: Mutex::new(None),
+        };
+        write(
+            &primary.configuration_path(),
+            &software.configuration(&primary.dir, primary.port, &primary.zones),
+        );
         primary.restart();
         primary
     }
@@ -178,21 +205,24 @@ impl Primary {
     ///
     /// If there is no answer, or no SOA in it.
     pub fn serial(&self, apex: &str) -> u32 {
-        self.ask_serial(apex).unwrap_or_else(|why| panic!("no serial of {apex}: {why}\n{}", self.log_tail()))
+        self.ask_serial(apex)
+            .unwrap_or_else(|why| panic!("no serial of {apex}: {why}\n{}", self.log_tail()))
     }
 
     /// Replaces the zone at `apex` by the zone file `text` and returns when its serial is served.
     ///
     /// A serial that moves forward makes an IXFR. One that stays or goes backwards makes the server
-    /// forget its history and start anew on the same port, which takes it away for a moment: it
-    /// would refuse such a zone file otherwise (Knot, BIND).
+    /// forget the history of all its zones, dynamic updates among it, and start anew on the same
+    /// port, which takes it away for a moment: Knot and BIND would refuse such a zone file otherwise.
     ///
     /// # Panics
     ///
-    /// If the server does not know the zone, or does not serve the new serial within 20 seconds.
+    /// If the server is stopped, does not know the zone, or does not serve the new serial within
+    /// 20 seconds.
     pub fn replace_zone(&self, apex: &str, text: &str) {
         let zone = self.zones.iter().find(|zone| zone.apex == apex);
-        let zone = zone.unwrap_or_else(|| panic!("{apex} is not a zone of this {}", self.software.program()));
+        let zone = zone
+            .unwrap_or_else(|| panic!("{apex} is not a zone of this {}", self.software.program()));
         let serial = serial_in(text);
         // RFC 1982 §3.2: newer is up to 2^31 - 1 steps ahead.
         let steps = serial.wrapping_sub(self.serial(apex));
@@ -205,9 +235,11 @@ impl Primary {
             write(&zone.path, text);
             self.reload(apex);
         }
-        self.wait_until(&format!("serve serial {serial} of {apex}"), || match self.ask_serial(apex)? {
-            served if served == serial => Ok(()),
-            served => Err(format!("it serves {served}")),
+        self.wait_until(&format!("serve serial {serial} of {apex}"), || {
+            match self.ask_serial(apex)? {
+                served if served == serial => Ok(()),
+                served => Err(format!("it serves {served}")),
+            }
         });
     }
 
@@ -226,10 +258,14 @@ impl Primary {
     pub fn restart(&self) {
         self.stop();
         let mut command = Command::new(unconfined(self.software.program(), &self.dir));
-        command.args(self.software.arguments()).arg(self.configuration_path());
+        command
+            .args(self.software.arguments())
+            .arg(self.configuration_path());
         *lock(&self.running) = Some(Running::spawn(command, &self.log_path()));
         self.wait_until("answer for its zones", || {
-            self.zones.iter().try_for_each(|zone| self.ask_serial(&zone.apex).map(drop))
+            self.zones
+                .iter()
+                .try_for_each(|zone| self.ask_serial(&zone.apex).map(drop))
         });
     }
 
@@ -243,33 +279,53 @@ impl Primary {
         let mut command = match self.software {
             Software::Knot => {
                 let mut command = command_of("knotc");
-                command.arg("-s").arg(self.dir.join("knot.sock")).args(["-b", "zone-reload", apex]);
+                command
+                    .arg("-s")
+                    .arg(self.dir.join("knot.sock"))
+                    .args(["-b", "zone-reload", apex]);
                 command
             }
             Software::Nsd => {
                 let mut command = command_of("nsd-control");
-                command.arg("-c").arg(self.configuration_path()).args(["reload", apex]);
+                command
+                    .arg("-c")
+                    .arg(self.configuration_path())
+                    .args(["reload", apex]);
                 command
             }
             Software::Bind => {
-                let pid = lock(&self.running).as_ref().expect("a stopped server cannot reload").server.id();
+                let pid = lock(&self.running)
+                    .as_ref()
+                    .expect("a stopped server cannot reload")
+                    .server
+                    .id();
                 signal("HUP", pid)
             }
         };
         let output = command.output().expect("the reload can be asked for");
-        assert!(output.status.success(), "the reload of {apex} failed: {}\n{}", text_of(&output), self.log_tail());
+        require_success(&format!("the reload of {apex}"), &output, &self.log_path());
     }
 
     /// Asks for the SOA over TCP, signed; an error says what came instead.
     fn ask_serial(&self, apex: &str) -> Result<u32, String> {
-        let port = self.port.to_string();
+        let port = self.port;
         let mut command = command_of("dig");
-        command.args(["-r", "@127.0.0.1", "-p", &port, "-y", &tsig_option(), "+tcp", "+short", "+time=2", "+tries=1"]);
-        let output = command.args(["-q", apex, "-t", "SOA"]).output().expect("dig can be started");
+        let options = format!(
+            "-r @127.0.0.1 -p {port} -y {} +tcp +short +time=2 +tries=1",
+            tsig_option()
+        );
+        command
+            .args(options.split(' '))
+            .args(["-q", apex, "-t", "SOA"]);
+        let output = command.output().expect("dig can be started");
         let text = text_of(&output);
         // The primary, the mailbox, then the serial.
-        let serial = text.lines().find_map(|line| line.split(' ').nth(2)?.parse().ok());
-        serial.filter(|_| output.status.success()).ok_or(format!("dig says: {text}"))
+        let serial = text
+            .lines()
+            .find_map(|line| line.split(' ').nth(2)?.parse().ok());
+        serial
+            .filter(|_| output.status.success())
+            .ok_or(format!("dig got no serial but {text:?}"))
     }
 
     /// Polls `look` until it is `Ok`; panics with the log if the server has ended or takes too long.
@@ -277,7 +333,11 @@ impl Primary {
         let program = self.software.program();
         let has_ended = || lock(&self.running).as_mut().is_none_or(Running::has_ended);
         if let Err(why) = poll(WAIT_MAX, &has_ended, look) {
-            panic!("{program} on port {} did not {goal}: {why}\n{}", self.port, self.log_tail());
+            panic!(
+                "{program} on port {} did not {goal}: {why}\n{}",
+                self.port,
+                self.log_tail()
+            );
         }
     }
 
@@ -307,9 +367,17 @@ struct Zone {
 impl Zone {
     /// Returns the `i`-th zone of the server in `dir`. Its file's name is harmless whatever the apex is.
     fn new(dir: &Path, i: usize, apex: &str) -> Zone {
-        assert!(apex.ends_with('.'), "{apex}: an apex is written with its final dot");
-        let readable = apex.trim_end_matches('.').replace(|c: char| !c.is_ascii_alphanumeric() && c != '.', "_");
-        Zone { apex: apex.to_owned(), path: dir.join(format!("{i}-{readable}.zone")) }
+        assert!(
+            apex.ends_with('.'),
+            "{apex}: an apex is written with its final dot"
+        );
+        let readable = apex
+            .trim_end_matches('.')
+            .replace(|c: char| !c.is_ascii_alphanumeric() && c != '.', "_");
+        Zone {
+            apex: apex.to_owned(),
+            path: dir.join(format!("{i}-{readable}.zone")),
+        }
     }
 
     /// Tells whether the zone is transferred to nobody.
@@ -357,10 +425,13 @@ impl Software {
 
     /// Removes what the stopped daemon remembers of earlier versions of its zones.
     fn forget_history(self, dir: &Path) {
-        for entry in fs::read_dir(dir).expect("the server's folder can be listed").flatten() {
+        for entry in fs::read_dir(dir)
+            .expect("the server's folder can be listed")
+            .flatten()
+        {
             let (path, name) = (entry.path(), entry.file_name());
             let name = name.to_string_lossy();
-            if name == "db" && path.is_dir() {
+            if name == "journal" || name == "timers" {
                 fs::remove_dir_all(&path).expect("Knot's databases can be removed");
             } else if name.ends_with(".jnl") || name.contains(".zone.ixfr") {
                 fs::remove_file(&path).expect("a journal can be removed");
@@ -371,7 +442,11 @@ impl Software {
 
 /// Returns Knot's configuration.
 fn knot_configuration(dir: &str, port: u16, zones: &[Zone]) -> String {
-    let v6 = if has_ipv6() { format!(", ::1@{port}") } else { String::new() };
+    let v6 = if has_ipv6() {
+        format!(", ::1@{port}")
+    } else {
+        String::new()
+    };
     let key = TSIG_NAME;
     // The sizes are those of sparse files that Knot maps; its own are 20 GiB and more.
     let mut text = format!(
@@ -385,7 +460,7 @@ log:
   - target: stderr
     any: info
 database:
-    storage: \"{dir}/db\"
+    storage: \"{dir}\"
     journal-db-max-size: 1G
     kasp-db-max-size: 10M
     timer-db-max-size: 10M
@@ -409,7 +484,11 @@ zone:
 "
     );
     for zone in zones {
-        let acl = if zone.refuses_transfer() { "refused" } else { "with-key" };
+        let acl = if zone.refuses_transfer() {
+            "refused"
+        } else {
+            "with-key"
+        };
         let (apex, file) = (&zone.apex, zone.path.display());
         text += &format!("  - domain: \"{apex}\"\n    file: \"{file}\"\n    acl: {acl}\n");
     }
@@ -418,7 +497,11 @@ zone:
 
 /// Returns NSD's configuration.
 fn nsd_configuration(dir: &str, port: u16, zones: &[Zone]) -> String {
-    let v6 = if has_ipv6() { format!("ip-address: ::1@{port}") } else { String::new() };
+    let v6 = if has_ipv6() {
+        format!("ip-address: ::1@{port}")
+    } else {
+        String::new()
+    };
     // Debian's NSD limits answers to 200 a second and client unless the rates are 0.
     let mut text = format!(
         "server:
@@ -447,9 +530,13 @@ key:
     );
     for zone in zones {
         let (apex, file) = (&zone.apex, zone.path.display());
-        text += &format!("zone:\n    name: \"{apex}\"\n    zonefile: \"{file}\"\n    store-ixfr: yes\n    create-ixfr: yes\n");
+        text += &format!(
+            "zone:\n    name: \"{apex}\"\n    zonefile: \"{file}\"\n    store-ixfr: yes\n    create-ixfr: yes\n"
+        );
         if !zone.refuses_transfer() {
-            text += &format!("    provide-xfr: 127.0.0.1 {TSIG_NAME}\n    provide-xfr: ::1 {TSIG_NAME}\n");
+            text += &format!(
+                "    provide-xfr: 127.0.0.1 {TSIG_NAME}\n    provide-xfr: ::1 {TSIG_NAME}\n"
+            );
         }
     }
     text
@@ -482,7 +569,11 @@ key \"{TSIG_NAME}\" {{ algorithm hmac-sha256; secret \"{TSIG_SECRET}\"; }};
     );
     for zone in zones {
         let (apex, file) = (&zone.apex, zone.path.display());
-        let to = if zone.refuses_transfer() { "none;".to_owned() } else { format!("key \"{TSIG_NAME}\";") };
+        let to = if zone.refuses_transfer() {
+            "none;".to_owned()
+        } else {
+            format!("key \"{TSIG_NAME}\";")
+        };
         text += &format!(
             "zone \"{apex}\" {{ type primary; file \"{file}\"; allow-transfer {{ {to} }};\n    \
              check-names ignore; check-integrity no; }};\n"
@@ -497,9 +588,17 @@ key \"{TSIG_NAME}\" {{ algorithm hmac-sha256; secret \"{TSIG_SECRET}\"; }};
 ///
 /// If there is none that a reader this simple finds.
 fn serial_in(text: &str) -> u32 {
-    let lines = text.lines().map(|line| line.split(';').next().unwrap_or_default());
-    let words: Vec<&str> = lines.flat_map(|line| line.split([' ', '\t', '(', ')'])).filter(|word| !word.is_empty()).collect();
-    let soa = words.iter().position(|word| word.eq_ignore_ascii_case("SOA")).expect("a zone file has a SOA record");
+    let lines = text
+        .lines()
+        .map(|line| line.split(';').next().unwrap_or_default());
+    let words: Vec<&str> = lines
+        .flat_map(|line| line.split([' ', '\t', '(', ')']))
+        .filter(|word| !word.is_empty())
+        .collect();
+    let soa = words
+        .iter()
+        .position(|word| word.eq_ignore_ascii_case("SOA"))
+        .expect("a zone file has a SOA record");
     // The primary, the mailbox, then the serial.
     let serial = words.get(soa + 3).and_then(|word| word.parse().ok());
     serial.expect("the third field of a SOA record is its serial")
@@ -526,6 +625,8 @@ pub struct Postfix {
 impl Postfix {
     /// Starts Postfix with an empty queue and an empty Maildir, and returns when it greets.
     ///
+    /// `dir` is made if it is missing; it has room for one server of each kind.
+    ///
     /// # Panics
     ///
     /// If Postfix is not installed, root's rights cannot be had, or it does not greet within 20 seconds.
@@ -535,19 +636,32 @@ impl Postfix {
             new_folder(&dir, name);
         }
         // Postfix's own users pass through here; see `postfix_main`.
-        fs::set_permissions(&dir, fs::Permissions::from_mode(0o711)).expect("the folder's mode can be set");
+        fs::set_permissions(&dir, fs::Permissions::from_mode(0o711))
+            .expect("the folder's mode can be set");
         let mut mail_owner_id = owner_of(&dir);
         if mail_owner_id == 0 {
             mail_owner_id = NOBODY_ID;
-            std::os::unix::fs::chown(dir.join("mail"), Some(NOBODY_ID), Some(NOBODY_ID)).expect("root can give folders away");
+            std::os::unix::fs::chown(dir.join("mail"), Some(NOBODY_ID), Some(NOBODY_ID))
+                .expect("root can give folders away");
         }
-        let postfix = Postfix { dir, port: free_port(), running: Mutex::new(None) };
+        let postfix = Postfix {
+            dir,
+            port: free_port(),
+            running: Mutex::new(None),
+        };
         let main = postfix.dir.join("etc/main.cf");
         write(&main, &postfix_main(&postfix.dir, mail_owner_id));
         // Postfix waits about 2 seconds before it trusts a configuration file that is newer than that.
-        let main = File::options().write(true).open(main).expect("the file was just written");
-        main.set_modified(SystemTime::now() - Duration::from_secs(10)).expect("a file's time can be set");
-        write(&postfix.dir.join("etc/master.cf"), &postfix_master(postfix.port));
+        let main = File::options()
+            .write(true)
+            .open(main)
+            .expect("the file was just written");
+        main.set_modified(SystemTime::now() - Duration::from_secs(10))
+            .expect("a file's time can be set");
+        write(
+            &postfix.dir.join("etc/master.cf"),
+            &postfix_master(postfix.port),
+        );
         postfix.restart();
         postfix
     }
@@ -568,9 +682,21 @@ impl Postfix {
     /// to several recipients is several mails.
     pub fn mails(&self) -> Vec<PathBuf> {
         let folders = ["new", "cur"].map(|name| self.maildir().join(name));
-        let entries = folders.iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
+        let entries = folders
+            .iter()
+            .filter_map(|folder| fs::read_dir(folder).ok())
+            .flatten()
+            .flatten();
         let mut mails: Vec<_> = entries
-            .map(|entry| (entry.metadata().and_then(|metadata| metadata.modified()).ok(), entry.path()))
+            .map(|entry| {
+                (
+                    entry
+                        .metadata()
+                        .and_then(|metadata| metadata.modified())
+                        .ok(),
+                    entry.path(),
+                )
+            })
             .collect();
         mails.sort();
         mails.into_iter().map(|(_, path)| path).collect()
@@ -586,8 +712,12 @@ impl Postfix {
             mails if mails.len() >= count => Ok(mails),
             mails => Err(format!("there were {} after {timeout_s} s", mails.len())),
         };
-        poll(Duration::from_secs(timeout_s), &|| false, look)
-            .unwrap_or_else(|why| panic!("of {count} mails that should have come, {why}\n{}", self.log_tail()))
+        poll(Duration::from_secs(timeout_s), &|| false, look).unwrap_or_else(|why| {
+            panic!(
+                "of {count} mails that should have come, {why}\n{}",
+                self.log_tail()
+            )
+        })
     }
 
     /// Ends Postfix; its port refuses connections afterwards. Does nothing if it has ended.
@@ -609,36 +739,72 @@ impl Postfix {
         if self.dir.join("queue/pid").exists() {
             write(&self.dir.join("queue/quick-start"), "");
         }
+        // Before the start: dropped by a panic below, it stops what has been started.
+        let guard = Guard::spawn(self.control("stop"));
         let output = self.control("start").output();
-        let output = output.unwrap_or_else(|error| panic!("postfix cannot be started as root (sudo -n): {error}"));
-        assert!(output.status.success(), "postfix did not start: {}\n{}", text_of(&output), self.log_tail());
-        let pid = text_of(&as_root("cat").arg(self.dir.join("queue/pid/master.pid")).output().expect("cat can be started"));
-        let pid = pid.trim().parse().unwrap_or_else(|_| panic!("postfix left no process id but {pid:?}\n{}", self.log_tail()));
-        *lock(&self.running) = Some(Master { pid, guard: Guard::spawn(self.control("stop")) });
+        let output = output
+            .unwrap_or_else(|error| panic!("postfix cannot be started as root (sudo -n): {error}"));
+        require_success("the start of postfix", &output, &self.log_path());
+        let pid_file = self.dir.join("queue/pid/master.pid");
+        let pid = text_of(
+            &as_root("cat")
+                .arg(pid_file)
+                .output()
+                .expect("cat can be started"),
+        );
+        let pid = pid.trim().parse().unwrap_or_else(|_| {
+            panic!(
+                "postfix left no process id but {pid:?}\n{}",
+                self.log_tail()
+            )
+        });
+        *lock(&self.running) = Some(Master { pid, guard });
         if let Err(why) = poll(WAIT_MAX, &|| !group_runs(pid), || self.read_greeting()) {
-            panic!("postfix on port {} does not greet: {why}\n{}", self.port, self.log_tail());
+            panic!(
+                "postfix on port {} does not greet: {why}\n{}",
+                self.port,
+                self.log_tail()
+            );
         }
     }
 
     /// Returns the last lines of Postfix's log, under a line that says so.
     pub fn log_tail(&self) -> String {
-        tail_of(&self.dir.join("log"))
+        tail_of(&self.log_path())
+    }
+
+    /// Returns where Postfix logs.
+    fn log_path(&self) -> PathBuf {
+        self.dir.join("log")
     }
 
     /// Returns the command `postfix VERB` for this instance.
     fn control(&self, verb: &str) -> Command {
-        let mut command = as_root("postfix");
-        command.arg("-c").arg(self.dir.join("etc")).arg(verb).stdin(Stdio::null());
+        let mut command = as_root(find_program("postfix"));
+        command
+            .arg("-c")
+            .arg(self.dir.join("etc"))
+            .arg(verb)
+            .stdin(Stdio::null());
         command
     }
 
     /// Connects and reads the first bytes of the greeting.
     fn read_greeting(&self) -> Result<(), String> {
-        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).map_err(|error| error.to_string())?;
-        stream.set_read_timeout(Some(Duration::from_secs(5))).map_err(|error| error.to_string())?;
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))
+            .map_err(|error| error.to_string())?;
+        stream
+            .set_read_timeout(Some(Duration::from_secs(5)))
+            .map_err(|error| error.to_string())?;
         let mut greeting = [0; 3];
-        stream.read_exact(&mut greeting).map_err(|error| error.to_string())?;
-        if &greeting == b"220" { Ok(()) } else { Err(format!("it says {}", greeting.escape_ascii())) }
+        stream
+            .read_exact(&mut greeting)
+            .map_err(|error| error.to_string())?;
+        if &greeting == b"220" {
+            Ok(())
+        } else {
+            Err(format!("it says {}", greeting.escape_ascii()))
+        }
     }
 }
 
@@ -647,7 +813,11 @@ impl Drop for Postfix {
         self.stop();
         if owner_of(&self.dir) != 0 {
             // These belong to Postfix's users and would be in the way of whoever removes the directory.
-            let _ = as_root("rm").arg("-rf").arg(self.dir.join("queue")).arg(self.dir.join("data")).output();
+            let _ = as_root("rm")
+                .arg("-rf")
+                .arg(self.dir.join("queue"))
+                .arg(self.dir.join("data"))
+                .output();
         }
     }
 }
@@ -723,22 +893,29 @@ struct Master {
 impl Master {
     /// Waits until Postfix, which was told to stop, has ended; kills its processes if they do not.
     fn end(self) {
-        let look = || if group_runs(self.pid) { Err(String::new()) } else { Ok(()) };
+        let look = || {
+            if group_runs(self.pid) {
+                Err(String::new())
+            } else {
+                Ok(())
+            }
+        };
         if poll(END_WAIT_MAX, &|| false, look).is_err() {
-            let _ = as_root("kill").args(["-KILL", "--", &format!("-{}", self.pid)]).output();
+            let _ = as_root("kill")
+                .args(["-KILL", "--", &format!("-{}", self.pid)])
+                .output();
         }
         self.guard.release();
     }
 }
 
 /// Returns the command `program`, run as root.
-fn as_root(program: &str) -> Command {
-    let program = find_program(program);
+fn as_root(program: impl AsRef<OsStr>) -> Command {
     if owner_of(Path::new("/proc/self")) == 0 {
         return Command::new(program);
     }
-    let mut command = command_of("sudo");
-    command.arg("-n").arg(program);
+    let mut command = Command::new("sudo");
+    command.arg("-n").arg(program.as_ref());
     command
 }
 
@@ -751,13 +928,17 @@ fn as_root(program: &str) -> Command {
 pub fn free_port() -> u16 {
     static NEXT: OnceLock<AtomicU16> = OnceLock::new();
     let count = PORTS.end - PORTS.start;
-    let next = NEXT.get_or_init(|| AtomicU16::new((RandomState::new().build_hasher().finish() % u64::from(count)) as u16));
+    let next = NEXT.get_or_init(|| {
+        AtomicU16::new((RandomState::new().build_hasher().finish() % u64::from(count)) as u16)
+    });
     let is_free = |port: &u16| {
         let mut addresses = vec![SocketAddr::from((Ipv4Addr::LOCALHOST, *port))];
         if has_ipv6() {
             addresses.push(SocketAddr::from((Ipv6Addr::LOCALHOST, *port)));
         }
-        addresses.iter().all(|address| TcpListener::bind(address).is_ok() && UdpSocket::bind(address).is_ok())
+        addresses
+            .iter()
+            .all(|address| TcpListener::bind(address).is_ok() && UdpSocket::bind(address).is_ok())
     };
     let mut tried = (0..count).map(|_| PORTS.start + next.fetch_add(1, Ordering::Relaxed) % count);
     tried.find(is_free).expect("one of 20,000 ports is free")
@@ -777,11 +958,20 @@ struct Running {
 impl Running {
     /// Starts `command` with its output appended to the file `log`.
     fn spawn(mut command: Command, log: &Path) -> Running {
-        let log = OpenOptions::new().create(true).append(true).open(log).expect("a log can be written");
-        command.stdin(Stdio::null()).stdout(log.try_clone().expect("a file can be shared")).stderr(log);
+        let log = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(log)
+            .expect("a log can be written");
+        command
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a file can be shared"))
+            .stderr(log);
         // In a group of its own: Ctrl-C in the terminal reaches it through the guard, in order.
         command.process_group(0);
-        let server = command.spawn().unwrap_or_else(|error| panic!("{command:?} cannot be started: {error}"));
+        let server = command
+            .spawn()
+            .unwrap_or_else(|error| panic!("{command:?} cannot be started: {error}"));
         let guard = Guard::spawn(signal("TERM", server.id()));
         Running { server, guard }
     }
@@ -803,7 +993,9 @@ impl Running {
             sleep(Duration::from_millis(5));
         }
         if group_runs(pid) {
-            let _ = Command::new("/bin/sh").args(["-c", "kill -s KILL -- \"-$1\"", "kill", &pid.to_string()]).output();
+            let _ = Command::new("/bin/sh")
+                .args(["-c", "kill -s KILL -- \"-$1\"", "kill", &pid.to_string()])
+                .output();
         }
         let _ = self.server.kill();
         let _ = self.server.wait();
@@ -813,13 +1005,19 @@ impl Running {
 
 /// Tells whether a process of the group `id` runs (and is not merely unreaped).
 fn group_runs(id: u32) -> bool {
-    let processes = fs::read_dir("/proc").expect("/proc is mounted").flatten();
-    processes.filter_map(|process| fs::read_to_string(process.path().join("stat")).ok()).any(|stat| {
-        // proc(5): the name in parentheses, which may hold anything; state; parent; group.
-        let mut fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
-        let state = fields.next();
-        state != Some("Z") && fields.nth(1) == Some(&id.to_string())
-    })
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    processes
+        .filter_map(|process| fs::read_to_string(process.path().join("stat")).ok())
+        .any(|stat| {
+            // proc(5): the name in parentheses, which may hold anything; state; parent; group.
+            let mut fields = stat
+                .rsplit(')')
+                .next()
+                .unwrap_or_default()
+                .split_whitespace();
+            let state = fields.next();
+            state != Some("Z") && fields.nth(1) == Some(&id.to_string())
+        })
 }
 
 /// A process that runs a command if this one dies without [`Guard::release`].
@@ -829,15 +1027,26 @@ impl Guard {
     /// Starts the guard: it reads from a pipe that only this process holds open.
     fn spawn(command: Command) -> Guard {
         let mut guard = Command::new("/bin/sh");
-        guard.args(["-c", "read -r over || \"$@\"", "guard"]).arg(command.get_program()).args(command.get_args());
+        guard
+            .args(["-c", "read -r over || \"$@\"", "guard"])
+            .arg(command.get_program())
+            .args(command.get_args());
         // In a group of its own, so that Ctrl-C in the terminal leaves it to do its work.
-        guard.process_group(0).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        guard
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
         Guard(guard.spawn().expect("/bin/sh can be started"))
     }
 
     /// Ends the guard without its command.
     fn release(mut self) {
-        let told = self.0.stdin.take().map(|mut pipe| pipe.write_all(b"over\n"));
+        let told = self
+            .0
+            .stdin
+            .take()
+            .map(|mut pipe| pipe.write_all(b"over\n"));
         debug_assert!(told.is_some(), "a guard is released once");
         let _ = self.0.wait();
     }
@@ -846,12 +1055,22 @@ impl Guard {
 /// Returns a command that sends the signal `name` to the process `pid`.
 fn signal(name: &str, pid: u32) -> Command {
     let mut command = Command::new("/bin/sh");
-    command.args(["-c", "kill -s \"$1\" \"$2\"", "signal", name, &pid.to_string()]);
+    command.args([
+        "-c",
+        "kill -s \"$1\" \"$2\"",
+        "signal",
+        name,
+        &pid.to_string(),
+    ]);
     command
 }
 
 /// Calls `look` until it is `Ok`; its last error returns after `wait_max`, or once `is_over`.
-fn poll<T>(wait_max: Duration, is_over: &dyn Fn() -> bool, look: impl Fn() -> Result<T, String>) -> Result<T, String> {
+fn poll<T>(
+    wait_max: Duration,
+    is_over: &dyn Fn() -> bool,
+    look: impl Fn() -> Result<T, String>,
+) -> Result<T, String> {
     let deadline = Instant::now() + wait_max;
     loop {
         match look() {
@@ -878,17 +1097,26 @@ fn command_of(name: &str) -> Command {
 fn find_program(name: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let daemons = ["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from);
-    let mut candidates = std::env::split_paths(&path).chain(daemons).map(|folder| folder.join(name));
+    let mut candidates = std::env::split_paths(&path)
+        .chain(daemons)
+        .map(|folder| folder.join(name));
     candidates
         .find(|candidate| candidate.is_file())
-        .unwrap_or_else(|| panic!("{name} is not installed; tests/install-servers installs what these tests need"))
+        .unwrap_or_else(|| {
+            panic!("{name} is not installed; tests/install-servers installs what these tests need")
+        })
 }
 
 /// Returns the daemon `name`, or a copy of it in `dir` if AppArmor would keep it from files there.
 fn unconfined(name: &str, dir: &Path) -> PathBuf {
     let program = find_program(name);
-    let is_enforcing = fs::read("/sys/module/apparmor/parameters/enabled").is_ok_and(|answer| answer.starts_with(b"Y"));
-    if !is_enforcing || !Path::new("/etc/apparmor.d").join(format!("usr.sbin.{name}")).exists() {
+    let is_enforcing = fs::read("/sys/module/apparmor/parameters/enabled")
+        .is_ok_and(|answer| answer.starts_with(b"Y"));
+    if !is_enforcing
+        || !Path::new("/etc/apparmor.d")
+            .join(format!("usr.sbin.{name}"))
+            .exists()
+    {
         return program;
     }
     // A profile holds for the path of the program.
@@ -903,7 +1131,12 @@ fn unconfined(name: &str, dir: &Path) -> PathBuf {
 fn new_folder(dir: &Path, name: &str) -> PathBuf {
     let folder = dir.join(name);
     fs::create_dir_all(dir).expect("the test's directory can be made");
-    fs::create_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}; one server of a kind a directory", folder.display()));
+    fs::create_dir(&folder).unwrap_or_else(|error| {
+        panic!(
+            "{}: {error}; one server of a kind a directory",
+            folder.display()
+        )
+    });
     folder.canonicalize().expect("the folder was just made")
 }
 
@@ -914,13 +1147,25 @@ fn write(path: &Path, text: &str) {
 
 /// Returns the id of the user who owns `path`.
 fn owner_of(path: &Path) -> u32 {
-    fs::metadata(path).unwrap_or_else(|error| panic!("{}: {error}", path.display())).uid()
+    fs::metadata(path)
+        .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+        .uid()
 }
 
 /// Returns what a command printed, on both streams, trimmed.
 fn text_of(output: &Output) -> String {
     let both = [output.stdout.as_slice(), output.stderr.as_slice()].concat();
     String::from_utf8_lossy(&both).trim().to_owned()
+}
+
+/// Panics with what a command printed and the end of the server's log unless the command succeeded.
+fn require_success(what: &str, output: &Output, log: &Path) {
+    assert!(
+        output.status.success(),
+        "{what} failed: {}\n{}",
+        text_of(output),
+        tail_of(log)
+    );
 }
 
 /// Returns the last lines of a log, under a line that says so.

@@ -1,0 +1,295 @@
+//! What may be typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Watches delegated and hosted domains for fast flux, from the authoritative side of DNS.
+#[derive(Debug, Parser)]
+#[command(name = "fluxwatch", version, about, long_about = None, propagate_version = false)]
+pub struct Arguments {
+    /// The configuration [default: $FLUXWATCH_CONFIG, ./fluxwatch.toml, /etc/fluxwatch/fluxwatch.toml]
+    #[arg(long, short, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Say more on stderr; twice for everything
+    #[arg(long, short, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// One pass over every source: fetch, diff, store, detect, report, send
+    Poll(PollCommand),
+    /// The same on each source's schedule, until SIGTERM
+    Run(RunCommand),
+    /// Bring in snapshots or changes that something else recorded
+    #[command(subcommand)]
+    Import(ImportCommand),
+    /// What changed for a name
+    History(HistoryCommand),
+    /// The detector's arithmetic for a domain, term by term
+    Explain(ExplainCommand),
+    /// The abuse desk's cases
+    #[command(subcommand)]
+    Cases(CasesCommand),
+    /// Reports
+    #[command(subcommand)]
+    Report(ReportCommand),
+    /// Mail that waits, was sent, or was given up
+    #[command(subcommand)]
+    Outbox(OutboxCommand),
+    /// Every zone: serial, last success, lag, last error
+    Status(ListCommand),
+    /// The configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+/// `poll`.
+#[derive(Debug, Args)]
+pub struct PollCommand {
+    /// Only these zones [default: all]
+    pub zones: Vec<String>,
+    /// Transfer in full although the serial stands; read files again although they stand
+    #[arg(long)]
+    pub full: bool,
+    /// Take this zone's next version although it shrank
+    #[arg(long, value_name = "ZONE")]
+    pub accept: Vec<String>,
+    /// If another fluxwatch polls into the database, wait for it
+    #[arg(long)]
+    pub wait: bool,
+    /// Do everything on a copy of the database, send nothing, change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `run`.
+#[derive(Debug, Args)]
+pub struct RunCommand {
+    /// If another fluxwatch polls into the database, wait for it
+    #[arg(long)]
+    pub wait: bool,
+}
+
+/// `import`.
+#[derive(Debug, Subcommand)]
+pub enum ImportCommand {
+    /// Zone files, in the order of their times
+    Zonefile(ImportZonefile),
+    /// A change feed, NDJSON
+    Feed(ImportFeed),
+}
+
+/// What both imports have.
+#[derive(Debug, Args)]
+pub struct ImportOptions {
+    /// The source's name in history
+    #[arg(long, default_value = "import", value_name = "NAME")]
+    pub source: String,
+    /// Queue and send reports of cases that reach level report
+    #[arg(long)]
+    pub report: bool,
+    /// Do everything on a copy of the database, send nothing, change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `import zonefile`.
+#[derive(Debug, Args)]
+pub struct ImportZonefile {
+    /// The zone's apex
+    #[arg(long)]
+    pub zone: String,
+    /// The version's time, for a single file [default: by the name or the modification time]
+    #[arg(long, value_name = "TIME")]
+    pub at: Option<String>,
+    /// The time in the files' names, such as example-%Y%m%d%H%M.zone
+    #[arg(long, value_name = "PATTERN", conflicts_with = "at")]
+    pub time_pattern: Option<String>,
+    /// Take files without their SOA
+    #[arg(long)]
+    pub no_soa: bool,
+    /// Take the files although they shrank
+    #[arg(long)]
+    pub accept: bool,
+    /// The files
+    #[arg(required = true)]
+    pub files: Vec<PathBuf>,
+    /// What both imports have
+    #[command(flatten)]
+    pub options: ImportOptions,
+}
+
+/// `import feed`.
+#[derive(Debug, Args)]
+pub struct ImportFeed {
+    /// The zone of lines that name none
+    #[arg(long)]
+    pub zone: Option<String>,
+    /// The feed began with the whole zone
+    #[arg(long)]
+    pub complete: bool,
+    /// The feed
+    pub file: PathBuf,
+    /// What both imports have
+    #[command(flatten)]
+    pub options: ImportOptions,
+}
+
+/// `history`.
+#[derive(Debug, Args)]
+pub struct HistoryCommand {
+    /// The name: with or without the final dot, any case, U-label or A-label, defanged or not
+    pub name: String,
+    /// Only the name itself, not what lies below it
+    #[arg(long)]
+    pub exact: bool,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t = HistoryFormat::Table)]
+    pub format: HistoryFormat,
+}
+
+/// `explain`.
+#[derive(Debug, Args)]
+pub struct ExplainCommand {
+    /// The domain
+    pub domain: String,
+    /// Judge as of this time [default: the newest event time of its zone]
+    #[arg(long, value_name = "TIME")]
+    pub at: Option<String>,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t = ExplainFormat::Text)]
+    pub format: ExplainFormat,
+}
+
+/// `cases`.
+#[derive(Debug, Subcommand)]
+pub enum CasesCommand {
+    /// List cases, the most certain first
+    List(CasesList),
+    /// Show one case with its log and its mail
+    Show(CasesShow),
+}
+
+/// `cases list`.
+#[derive(Debug, Args)]
+pub struct CasesList {
+    /// In these states: open, acknowledged, dismissed, mitigated, closed, or all
+    #[arg(long, value_name = "STATE[,STATE]", value_delimiter = ',', default_value = "open,acknowledged")]
+    pub state: Vec<String>,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t = ListFormat::Table)]
+    pub format: ListFormat,
+}
+
+/// `cases show`.
+#[derive(Debug, Args)]
+pub struct CasesShow {
+    /// The case's number, its reference (FW-000012), or its domain
+    pub case: String,
+}
+
+/// `report`.
+#[derive(Debug, Subcommand)]
+pub enum ReportCommand {
+    /// The exact bytes that were queued, or would be
+    Preview(ReportPreview),
+}
+
+/// `report preview`.
+#[derive(Debug, Args)]
+pub struct ReportPreview {
+    /// The case's number, its reference (FW-000012), or its domain
+    pub case: String,
+}
+
+/// `outbox`.
+#[derive(Debug, Subcommand)]
+pub enum OutboxCommand {
+    /// List messages that are not sent yet
+    List(OutboxList),
+    /// Try messages again now, dead ones too
+    Retry(OutboxRetry),
+}
+
+/// `outbox list`.
+#[derive(Debug, Args)]
+pub struct OutboxList {
+    /// Sent ones too
+    #[arg(long)]
+    pub all: bool,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t = ListFormat::Table)]
+    pub format: ListFormat,
+}
+
+/// `outbox retry`.
+#[derive(Debug, Args)]
+pub struct OutboxRetry {
+    /// The message's number [default: all that are not sent]
+    pub message: Option<i64>,
+    /// Say what would be tried, change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// A command that only lists.
+#[derive(Debug, Args)]
+pub struct ListCommand {
+    /// How to print it
+    #[arg(long, value_enum, default_value_t = ListFormat::Table)]
+    pub format: ListFormat,
+}
+
+/// `config`.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Check the configuration and everything it names
+    Check,
+    /// Print it as it was understood, without secrets
+    Show,
+    /// Print a documented template with every key
+    Template,
+}
+
+/// How a list is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ListFormat {
+    /// Columns for people
+    Table,
+    /// One JSON array
+    Json,
+    /// One JSON object a line
+    Ndjson,
+    /// RFC 4180 with a heading
+    Csv,
+}
+
+/// How a history is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum HistoryFormat {
+    /// Columns for people, newest change first
+    Table,
+    /// One JSON object
+    Json,
+    /// One JSON object a record, then one a change
+    Ndjson,
+    /// dnsdbq's columns
+    Csv,
+    /// Passive DNS common output format, one object a line
+    Cof,
+}
+
+/// How an explanation is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ExplainFormat {
+    /// Words
+    Text,
+    /// One JSON object
+    Json,
+}

@@ -1,0 +1,129 @@
+//! `fluxwatch explain`.
+
+use std::io::Write;
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::cli::arguments::{ExplainCommand, ExplainFormat};
+use crate::cli::failure::{Done, Failure};
+use crate::cli::output::stdout;
+use crate::cli::session::{load_config, open_pipeline, open_store, parse_name};
+use crate::detector::{Level, POLICY_VERSION, PlaneFinding};
+use crate::dns::Name;
+use crate::pipeline::{DomainFinding, Pipeline};
+use crate::report::{Endpoint, PlaneSection, section};
+use crate::time::{Clock, Timestamp, WallClock};
+
+/// An explanation, as scripts read it.
+#[derive(Serialize)]
+struct ExplainJson<'a> {
+    domain: &'a Name,
+    judged_at: Timestamp,
+    policy: &'static str,
+    verdict: Option<&'static str>,
+    level: Option<&'static str>,
+    score: Option<f64>,
+    planes: Vec<PlaneSection>,
+}
+
+/// Runs the command.
+pub fn run(config: Option<&Path>, command: &ExplainCommand) -> Result<Done, Failure> {
+    let domain = parse_name(&command.domain)?;
+    let config = load_config(config)?;
+    let store = open_store(&config)?;
+    let pipeline = open_pipeline(config, store)?;
+    let at = match &command.at {
+        Some(text) => Timestamp::parse_argument(text, WallClock.now()).map_err(|fault| Failure::usage(format!("--at: {fault}")))?,
+        None => newest_event(&pipeline, &domain)?,
+    };
+    let found = pipeline.find(&domain, at)?;
+    let mut out = stdout();
+    match command.format {
+        ExplainFormat::Json => {
+            let finding = found.finding.as_ref();
+            let json = ExplainJson {
+                domain: &domain,
+                judged_at: at,
+                policy: POLICY_VERSION,
+                verdict: finding.map(|finding| finding.verdict.word()),
+                level: finding.map(|finding| finding.level.word()),
+                score: finding.map(|finding| (finding.score * 10.0).round() / 10.0),
+                planes: planes(&found).map(section).collect(),
+            };
+            serde_json::to_writer_pretty(&mut out, &json)?;
+            writeln!(out)?;
+        }
+        ExplainFormat::Text => print_text(&mut out, &domain, at, &found)?,
+    }
+    out.flush()?;
+    Ok(Done::Well)
+}
+
+/// Returns the newest event time of the zones that hold the domain: the wall clock for live sources.
+fn newest_event(pipeline: &Pipeline, domain: &Name) -> Result<Timestamp, Failure> {
+    let mut newest = None;
+    for (_, apex) in pipeline.store().zones_enclosing(domain)? {
+        if let Some(zone) = pipeline.store().find_zone(&apex)? {
+            let event = if zone.source_kind.is_live() { Some(WallClock.now()) } else { pipeline.store().source_status(zone.source)?.last_event_at };
+            newest = newest.max(event);
+        }
+    }
+    newest.ok_or_else(|| Failure::failed(format!("{domain} lies in no zone that is watched")))
+}
+
+/// Returns the planes that history knows.
+fn planes(found: &DomainFinding) -> impl Iterator<Item = &PlaneFinding> {
+    found.nameservers.iter().chain(&found.addresses)
+}
+
+/// Prints the explanation in words.
+fn print_text(out: &mut impl Write, domain: &Name, at: Timestamp, found: &DomainFinding) -> Result<(), Failure> {
+    match &found.finding {
+        Some(finding) => writeln!(out, "{domain} at {at}: suspected {}, level {}, score {:.1} (policy {POLICY_VERSION})", finding.verdict.word(), finding.level.word(), finding.score)?,
+        None => writeln!(out, "{domain} at {at}: nothing is suspected (policy {POLICY_VERSION})")?,
+    }
+    for plane in planes(found) {
+        print_plane(out, plane)?;
+    }
+    if planes(found).next().is_none() {
+        writeln!(out, "History holds neither name servers nor changing addresses of it.")?;
+    }
+    Ok(())
+}
+
+/// Prints one plane.
+fn print_plane(out: &mut impl Write, plane: &PlaneFinding) -> Result<(), Failure> {
+    let words = section(plane);
+    writeln!(out, "\n{} of {} in zone {}: level {}, score {} of 100", words.title, words.owner, words.zone, plane.level.map_or("none", Level::word), words.score)?;
+    writeln!(out, "  watched since {} UTC; {} change instants in 24 hours, {} in 72 hours, {} in 7 days", words.watched_since, words.changes_24h, words.changes_72h, words.changes_7d)?;
+    for term in &words.terms {
+        writeln!(out, "  {:>5} of {:>3}  {}: {}", term.points, term.points_max, term.name, term.value)?;
+    }
+    for gate in &words.gates {
+        writeln!(out, "  [{}] {}: {} (needed: {})", if gate.passed { "met" } else { "not met" }, gate.name, gate.value, gate.needed)?;
+    }
+    for check in &words.checks {
+        writeln!(out, "  checked: {}: {}", check.name, check.result)?;
+    }
+    if let Some(holz) = &words.holz {
+        writeln!(out, "  for reference: {holz} by the score of Holz et al. 2008 (flux above 142.38)")?;
+    }
+    for transition in &words.transitions {
+        let serial = transition.serial.map_or_else(String::new, |serial| format!(" serial {serial}"));
+        writeln!(out, "  {}{serial}{}", transition.at, if transition.bulk { " (mass change, not counted)" } else { "" })?;
+        writeln!(out, "    before: {}", endpoints(&transition.before))?;
+        writeln!(out, "    after:  {}", endpoints(&transition.after))?;
+    }
+    Ok(())
+}
+
+/// Joins endpoints in one line.
+fn endpoints(endpoints: &[Endpoint]) -> String {
+    let one = |endpoint: &Endpoint| match (&endpoint.host, endpoint.addresses.is_empty()) {
+        (Some(host), true) => host.clone(),
+        (Some(host), false) => format!("{host} ({})", endpoint.addresses.join(", ")),
+        (None, _) => endpoint.addresses.join(", "),
+    };
+    endpoints.iter().map(one).collect::<Vec<_>>().join(", ")
+}

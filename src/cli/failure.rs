@@ -1,0 +1,155 @@
+//! How a command ends.
+
+use std::fmt;
+use std::io;
+
+use crate::config::ConfigError;
+use crate::daemon::{ScheduleError, ServiceError};
+use crate::pipeline::PipelineError;
+use crate::store::StoreError;
+
+/// A command that came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Done {
+    /// Everything was done.
+    Well,
+    /// Some zone, line or message failed.
+    Partly,
+}
+
+/// A command that did not.
+#[derive(Debug)]
+pub struct Failure {
+    kind: Kind,
+    sentence: String,
+    hint: Option<String>,
+}
+
+/// Whose fault it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// What was asked for is not there, or cannot be had.
+    Failed,
+    /// The command line or the configuration.
+    Usage,
+    /// The machine or the database.
+    Local,
+    /// Whoever read stdout has gone.
+    BrokenPipe,
+}
+
+impl Failure {
+    /// What was asked for cannot be had.
+    pub fn failed(sentence: impl Into<String>) -> Self {
+        Self { kind: Kind::Failed, sentence: sentence.into(), hint: None }
+    }
+
+    /// The command line or the configuration is wrong.
+    pub fn usage(sentence: impl Into<String>) -> Self {
+        Self { kind: Kind::Usage, sentence: sentence.into(), hint: None }
+    }
+
+    /// The machine or the database is at fault.
+    fn local(sentence: impl Into<String>) -> Self {
+        Self { kind: Kind::Local, sentence: sentence.into(), hint: None }
+    }
+
+    /// Adds the cure.
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Returns the exit status.
+    pub fn exit_status(&self) -> u8 {
+        match self.kind {
+            Kind::BrokenPipe => 0,
+            Kind::Failed => 1,
+            Kind::Usage => 2,
+            Kind::Local => 4,
+        }
+    }
+
+    /// Returns whether there is nobody to tell.
+    pub fn is_broken_pipe(&self) -> bool {
+        self.kind == Kind::BrokenPipe
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "error: {}", self.sentence)?;
+        match &self.hint {
+            Some(hint) => write!(f, "\nhint: {hint}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self::usage(error.to_string()).hint("`fluxwatch config template` prints every key with its meaning")
+    }
+}
+
+impl From<ScheduleError> for Failure {
+    fn from(error: ScheduleError) -> Self {
+        Self::usage(error.to_string())
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Missing(_) => Self::failed(error.to_string()),
+            _ => Self::local(error.to_string()),
+        }
+    }
+}
+
+impl From<PipelineError> for Failure {
+    fn from(error: PipelineError) -> Self {
+        match error {
+            PipelineError::Store(error) => error.into(),
+            PipelineError::Local(error) => Self::local(error.to_string()),
+            PipelineError::Asn(error) => Self::usage(format!("[enrich] asn: {error}")),
+            PipelineError::Key(sentence) => Self::usage(sentence),
+            PipelineError::Mailer(error) => Self::usage(error.to_string()),
+            PipelineError::Template(error) => Self::usage(error.to_string()),
+        }
+    }
+}
+
+impl From<ServiceError> for Failure {
+    fn from(error: ServiceError) -> Self {
+        match error {
+            ServiceError::Pipeline(error) => error.into(),
+            ServiceError::Schedule(error) => error.into(),
+            ServiceError::Signal(error) => Self::local(error.to_string()),
+        }
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            return Self { kind: Kind::BrokenPipe, sentence: String::new(), hint: None };
+        }
+        Self::local(error.to_string())
+    }
+}
+
+impl From<serde_json::Error> for Failure {
+    fn from(error: serde_json::Error) -> Self {
+        io::Error::from(error).into()
+    }
+}
+
+impl From<csv::Error> for Failure {
+    fn from(error: csv::Error) -> Self {
+        match error.into_kind() {
+            csv::ErrorKind::Io(error) => error.into(),
+            other => Self::failed(format!("{other:?}")),
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! The command line: arguments, one file per noun, exit statuses.
+//!
+//! Data goes to stdout, talk to stderr. Exit status: 0 done, 1 failed, 2 usage or configuration, 3
+//! finished but some zone, line or message failed, 4 the machine or the database is at fault.
+
+mod arguments;
+mod cases;
+mod config;
+mod explain;
+mod failure;
+mod history;
+mod import;
+mod output;
+mod outbox;
+mod poll;
+mod report;
+mod run;
+mod session;
+mod status;
+
+use std::io::{IsTerminal, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+use arguments::{Arguments, Command};
+use failure::{Done, Failure};
+
+/// Runs the program and returns its exit status.
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // clap's own statuses: 0 for --help and --version, 2 for usage.
+            let _ = error.print();
+            return ExitCode::from(error.exit_code() as u8);
+        }
+    };
+    start_log(&arguments);
+    match dispatch(&arguments) {
+        Ok(Done::Well) => ExitCode::SUCCESS,
+        Ok(Done::Partly) => ExitCode::from(3),
+        Err(failure) => {
+            if !failure.is_broken_pipe() {
+                let _ = writeln!(std::io::stderr(), "{failure}");
+            }
+            ExitCode::from(failure.exit_status())
+        }
+    }
+}
+
+/// Sends log lines to stderr: what `FLUXWATCH_LOG` says, else info for `run` or with `-v`, else errors.
+fn start_log(arguments: &Arguments) {
+    let level = match (&arguments.command, arguments.verbose) {
+        (_, 2..) => "debug",
+        (_, 1) | (Command::Run(_), _) => "info",
+        _ => "error",
+    };
+    let filter = EnvFilter::try_from_env("FLUXWATCH_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour).with_target(false).init();
+}
+
+/// Runs one command.
+fn dispatch(arguments: &Arguments) -> Result<Done, Failure> {
+    let config = arguments.config.as_deref();
+    match &arguments.command {
+        Command::Poll(command) => poll::run(config, command),
+        Command::Run(command) => run::run(config, command),
+        Command::Import(command) => import::run(config, command),
+        Command::History(command) => history::run(config, command),
+        Command::Explain(command) => explain::run(config, command),
+        Command::Cases(command) => cases::run(config, command),
+        Command::Report(command) => report::run(config, command),
+        Command::Outbox(command) => outbox::run(config, command),
+        Command::Status(command) => status::run(config, command),
+        Command::Config(command) => config::run(config, command),
+    }
+}

@@ -1,0 +1,103 @@
+//! `fluxwatch outbox`.
+
+use std::io::Write;
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::cli::arguments::{OutboxCommand, OutboxList, OutboxRetry};
+use crate::cli::failure::{Done, Failure};
+use crate::cli::output::{Row, print_list};
+use crate::cli::session::{load_config, open_pipeline, open_store, runtime};
+use crate::store::MessageRow;
+use crate::time::{Clock, Timestamp, WallClock};
+
+/// A message, as scripts read it.
+#[derive(Serialize)]
+struct MessageJson {
+    id: i64,
+    case: i64,
+    recipient: String,
+    subject: String,
+    message_id: String,
+    state: &'static str,
+    attempts: u32,
+    queued_at: Timestamp,
+    next_attempt_at: Option<Timestamp>,
+    sent_at: Option<Timestamp>,
+    last_reply: Option<String>,
+}
+
+impl Row for MessageJson {
+    const HEADINGS: &'static [&'static str] = &["id", "case", "recipient", "state", "attempts", "queued at", "next attempt at", "last reply"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.id.to_string(),
+            self.case.to_string(),
+            self.recipient.clone(),
+            self.state.to_owned(),
+            self.attempts.to_string(),
+            self.queued_at.to_string(),
+            self.next_attempt_at.map_or_else(String::new, |at| at.to_string()),
+            self.last_reply.clone().unwrap_or_default(),
+        ]
+    }
+}
+
+/// Runs the command.
+pub fn run(config: Option<&Path>, command: &OutboxCommand) -> Result<Done, Failure> {
+    match command {
+        OutboxCommand::List(list) => run_list(config, list),
+        OutboxCommand::Retry(retry) => run_retry(config, retry),
+    }
+}
+
+/// Lists messages.
+fn run_list(config: Option<&Path>, command: &OutboxList) -> Result<Done, Failure> {
+    let store = open_store(&load_config(config)?)?;
+    let rows: Vec<MessageJson> = store.messages(!command.all)?.into_iter().map(message_json).collect();
+    print_list(&rows, command.format)?;
+    Ok(Done::Well)
+}
+
+/// Tries messages again.
+fn run_retry(config: Option<&Path>, command: &OutboxRetry) -> Result<Done, Failure> {
+    let config = load_config(config)?;
+    if config.mail.is_none() {
+        return Err(Failure::usage("mail needs [report] and [smtp] in the configuration"));
+    }
+    let store = open_store(&config)?;
+    let mut err = std::io::stderr();
+    if command.dry_run {
+        let count = store.messages(true)?.iter().filter(|row| command.message.is_none_or(|id| row.id == id)).count();
+        writeln!(err, "dry run: {count} messages would be tried; nothing was changed")?;
+        return Ok(Done::Well);
+    }
+    let count = store.retry_messages(command.message, WallClock.now())?;
+    if count == 0 {
+        writeln!(err, "no message waits to be sent")?;
+        return Ok(Done::Well);
+    }
+    let delivered = runtime()?.block_on(open_pipeline(config, store)?.deliver())?;
+    writeln!(err, "mail: {} sent, {} waiting, {} dead", delivered.sent, delivered.waiting, delivered.dead)?;
+    Ok(if delivered.waiting + delivered.dead > 0 { Done::Partly } else { Done::Well })
+}
+
+/// Returns a message as scripts read it.
+fn message_json(row: MessageRow) -> MessageJson {
+    let waits = matches!(row.state.word(), "queued" | "sending");
+    MessageJson {
+        id: row.id,
+        case: row.message.case_id,
+        recipient: row.message.recipient,
+        subject: row.message.subject,
+        message_id: row.message.message_id,
+        state: row.state.word(),
+        attempts: row.attempt_count,
+        queued_at: row.queued_at,
+        next_attempt_at: waits.then_some(row.next_attempt_at),
+        sent_at: row.sent_at,
+        last_reply: row.last_reply,
+    }
+}

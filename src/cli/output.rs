@@ -1,0 +1,62 @@
+//! Tables, JSON and CSV on stdout.
+
+use std::io::{self, BufWriter, Write};
+
+use comfy_table::{ContentArrangement, Table, presets};
+use serde::Serialize;
+
+use crate::cli::arguments::ListFormat;
+use crate::cli::failure::Failure;
+
+/// Returns stdout, buffered.
+pub fn stdout() -> BufWriter<io::StdoutLock<'static>> {
+    BufWriter::new(io::stdout().lock())
+}
+
+/// A row of a list.
+pub trait Row: Serialize {
+    /// The headings of the table and of CSV.
+    const HEADINGS: &'static [&'static str];
+
+    /// Returns the row's cells, one for each heading.
+    fn cells(&self) -> Vec<String>;
+}
+
+/// Prints a list.
+pub fn print_list<T: Row>(rows: &[T], format: ListFormat) -> Result<(), Failure> {
+    let mut out = stdout();
+    match format {
+        ListFormat::Table if rows.is_empty() => writeln!(out, "nothing to list")?,
+        ListFormat::Table => writeln!(out, "{}", table(T::HEADINGS, rows.iter().map(Row::cells)))?,
+        ListFormat::Json => {
+            serde_json::to_writer_pretty(&mut out, rows)?;
+            writeln!(out)?;
+        }
+        ListFormat::Ndjson => {
+            for row in rows {
+                serde_json::to_writer(&mut out, row)?;
+                writeln!(out)?;
+            }
+        }
+        ListFormat::Csv => {
+            let mut writer = csv::Writer::from_writer(&mut out);
+            writer.write_record(T::HEADINGS.iter().map(|heading| heading.to_lowercase().replace(' ', "_")))?;
+            for row in rows {
+                writer.write_record(row.cells())?;
+            }
+            writer.flush()?;
+        }
+    }
+    Ok(out.flush()?)
+}
+
+/// Lays out a table without borders, wrapped to the terminal's width.
+pub fn table(headings: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(headings.iter().map(|heading| heading.to_uppercase()));
+    for row in rows {
+        table.add_row(row);
+    }
+    table.trim_fmt()
+}

@@ -1,0 +1,87 @@
+//! What most commands begin with: the configuration, the store, the pipeline.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::cli::failure::Failure;
+use crate::config::Config;
+use crate::daemon::check_schedules;
+use crate::dns::Name;
+use crate::pipeline::Pipeline;
+use crate::store::{CaseRow, Store, StoreOptions};
+use crate::time::WallClock;
+
+/// Where the configuration is looked for, after `--config` and `$FLUXWATCH_CONFIG`.
+const PLACES: [&str; 2] = ["./fluxwatch.toml", "/etc/fluxwatch/fluxwatch.toml"];
+
+/// Finds and loads the configuration.
+pub fn load_config(path: Option<&Path>) -> Result<Config, Failure> {
+    let path = match path.map(Path::to_owned).or_else(|| std::env::var_os("FLUXWATCH_CONFIG").map(PathBuf::from)) {
+        Some(path) => path,
+        None => PLACES
+            .iter()
+            .map(PathBuf::from)
+            .find(|path| path.exists())
+            .ok_or_else(|| Failure::usage(format!("no configuration: neither {} nor {} is there", PLACES[0], PLACES[1])).hint("name one with --config or $FLUXWATCH_CONFIG; `fluxwatch config template` prints a start"))?,
+    };
+    let config = Config::load(&path)?;
+    check_schedules(&config)?;
+    Ok(config)
+}
+
+/// Opens the database for a command that looks, or decides for the desk.
+pub fn open_store(config: &Config) -> Result<Store, Failure> {
+    Ok(Store::open(&config.store_path, StoreOptions { reverse_index: config.reverse_index, create: false })?)
+}
+
+/// Opens or makes the database for a command that polls.
+pub fn create_store(config: &Config) -> Result<Store, Failure> {
+    if let Some(folder) = config.store_path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.exists()) {
+        std::fs::create_dir_all(folder)?;
+    }
+    Ok(Store::open(&config.store_path, StoreOptions { reverse_index: config.reverse_index, create: true })?)
+}
+
+/// Makes the pipeline with the machine's clock.
+pub fn open_pipeline(config: Config, store: Store) -> Result<Pipeline, Failure> {
+    Ok(Pipeline::new(store, Arc::new(config), Arc::new(WallClock))?)
+}
+
+/// A pipeline over a copy of the database, which is gone when this is dropped.
+pub struct DryRun {
+    /// Works on the copy; the mailer is never asked.
+    pub pipeline: Pipeline,
+    _folder: tempfile::TempDir,
+}
+
+/// Makes a pipeline over a copy of the database, or over an empty one.
+pub fn open_dry_run(mut config: Config) -> Result<DryRun, Failure> {
+    let folder = tempfile::tempdir()?;
+    let copy = folder.path().join("dry-run.db");
+    if config.store_path.exists() {
+        Store::copy(&config.store_path, &copy)?;
+    }
+    config.store_path = copy;
+    let store = create_store(&config)?;
+    Ok(DryRun { pipeline: open_pipeline(config, store)?, _folder: folder })
+}
+
+/// Parses a name that was typed.
+pub fn parse_name(text: &str) -> Result<Name, Failure> {
+    Name::parse_pasted(text).map_err(|fault| Failure::usage(format!("{text:?} is not a domain name: {fault}")))
+}
+
+/// Finds a case by its number, its reference or its domain.
+pub fn find_case(store: &Store, text: &str) -> Result<CaseRow, Failure> {
+    let number = text.strip_prefix("FW-").unwrap_or(text).parse::<i64>().ok();
+    let row = match number {
+        Some(id) => store.case_by_id(id)?,
+        None => store.find_case(&parse_name(text)?)?,
+    };
+    row.ok_or_else(|| Failure::failed(format!("no case {text}")).hint("`fluxwatch cases list --state all` lists every case"))
+}
+
+/// Makes the runtime.
+pub fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?)
+}

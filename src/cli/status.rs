@@ -1,0 +1,114 @@
+//! `fluxwatch status`.
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::cli::arguments::ListCommand;
+use crate::cli::failure::{Done, Failure};
+use crate::cli::output::{Row, print_list};
+use crate::cli::session::{load_config, open_store};
+use crate::dns::{Name, Serial};
+use crate::store::{SourceKind, ZoneStatus};
+use crate::time::{Clock, Timestamp, WallClock};
+
+/// A zone, as scripts read it.
+#[derive(Serialize)]
+struct StatusJson {
+    zone: Option<Name>,
+    source: String,
+    source_kind: SourceKind,
+    serial: Option<Serial>,
+    last_success_at: Option<Timestamp>,
+    last_attempt_at: Option<Timestamp>,
+    lag_s: Option<i64>,
+    last_error: Option<String>,
+    refused_reason: Option<String>,
+    records: u64,
+    held: bool,
+    rejected_lines: u64,
+}
+
+impl Row for StatusJson {
+    const HEADINGS: &'static [&'static str] = &["zone", "source", "kind", "serial", "records", "last success", "lag s", "state"];
+
+    fn cells(&self) -> Vec<String> {
+        let text = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
+        let mut state = match (&self.refused_reason, &self.last_error) {
+            (Some(reason), Some(error)) => format!("{reason}: {error}"),
+            _ if self.last_success_at.is_none() => "never seen".to_owned(),
+            _ => "ok".to_owned(),
+        };
+        if self.held {
+            state = format!("held; {state}");
+        }
+        if self.rejected_lines > 0 {
+            state = format!("{state}; {} lines set aside", self.rejected_lines);
+        }
+        vec![
+            text(self.zone.as_ref().map(Name::to_string)),
+            self.source.clone(),
+            self.source_kind.word().to_owned(),
+            text(self.serial.map(|serial| serial.to_string())),
+            self.records.to_string(),
+            text(self.last_success_at.map(|at| at.to_string())),
+            text(self.lag_s.map(|lag| lag.to_string())),
+            state,
+        ]
+    }
+}
+
+/// Runs the command.
+pub fn run(config: Option<&Path>, command: &ListCommand) -> Result<Done, Failure> {
+    let config = load_config(config)?;
+    let now = WallClock.now();
+    let mut rows: Vec<StatusJson> = open_store(&config)?.status()?.into_iter().map(|status| status_json(status, now)).collect();
+    for source in &config.sources {
+        if !rows.iter().any(|row| row.source == source.name) {
+            rows.push(never_polled(source));
+        }
+    }
+    print_list(&rows, command.format)?;
+    Ok(Done::Well)
+}
+
+/// Returns a zone as scripts read it.
+fn status_json(status: ZoneStatus, now: Timestamp) -> StatusJson {
+    StatusJson {
+        lag_s: status.last_success_at.map(|at| now.since(at).as_seconds()),
+        zone: status.zone,
+        source: status.source,
+        source_kind: status.source_kind,
+        serial: status.serial,
+        last_success_at: status.last_success_at,
+        last_attempt_at: status.last_attempt_at,
+        last_error: status.last_error,
+        refused_reason: status.refused_reason,
+        records: status.records,
+        held: status.held,
+        rejected_lines: status.rejected_lines,
+    }
+}
+
+/// Returns a source that is configured and was never polled.
+fn never_polled(source: &crate::config::Source) -> StatusJson {
+    let source_kind = match source.feeding {
+        crate::config::Feeding::Transfer { .. } => SourceKind::Transfer,
+        crate::config::Feeding::Zonefile { .. } => SourceKind::Zonefile,
+        crate::config::Feeding::Feed { .. } => SourceKind::Feed,
+    };
+    StatusJson {
+        zone: source.zone().cloned(),
+        source: source.name.clone(),
+        source_kind,
+        serial: None,
+        last_success_at: None,
+        last_attempt_at: None,
+        lag_s: None,
+        last_error: None,
+        refused_reason: None,
+        records: 0,
+        held: false,
+        rejected_lines: 0,
+    }
+}

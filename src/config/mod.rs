@@ -1,0 +1,13 @@
+//! The configuration: as written, then resolved and checked.
+//!
+//! Unknown keys are an error. Every error names the file, the line and the key. Secrets come from
+//! files only and are never shown.
+
+mod check;
+mod written;
+
+pub use check::{Config, ConfigError, Feeding, KeySecret, MailConfig, Schedule, Source};
+pub use written::Written;
+
+/// The documented template of the configuration, every key in it.
+pub const TEMPLATE: &str = include_str!("../../data/config.template.toml");

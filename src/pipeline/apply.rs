@@ -1,0 +1,82 @@
+//! Stores a version that arrived whole.
+
+use std::fs::File;
+
+use crate::dns::Serial;
+use crate::pipeline::{Pipeline, PipelineError, StoredSummary};
+use crate::source::Fetched;
+use crate::store::{Committed, VersionDraft, VersionKind, ZoneState};
+use crate::time::Timestamp;
+use crate::zone::{Intake, IntakeError, is_bulk};
+
+/// What became of a version.
+pub(super) enum Applied {
+    /// It is in history, or nothing in it was new.
+    Stored(Committed, bool),
+    /// It changes too much: fetch it once more before believing it. Nothing was stored.
+    FetchAgain,
+}
+
+impl Pipeline {
+    /// Stores a version in one transaction. With `may_fetch_again`, a mass change is not stored but
+    /// asked for once more; without, it is stored and marked *bulk*.
+    pub(super) fn apply_version(&self, zone: &ZoneState, mut intake: Intake<File>, fetched: &Fetched, observed_at: Timestamp, may_fetch_again: bool) -> Result<Applied, PipelineError> {
+        let kind = if zone.version_id.is_none() { VersionKind::Baseline } else { VersionKind::Snapshot };
+        let draft = VersionDraft { source: zone.source, kind, serial: fetched.serial, observed_at, joins: None };
+        let mut tx = self.store.begin(zone, draft)?;
+        for partition in 0..intake.partition_count() {
+            for candidate in intake.candidates(partition).map_err(spool_error)? {
+                tx.apply_candidate(candidate)?;
+            }
+        }
+        for (owner_id, hash) in intake.vanished() {
+            tx.apply_vanished(owner_id, hash)?;
+        }
+        let bulk = kind == VersionKind::Snapshot && is_bulk(&self.config.trust, &tx.measure());
+        if bulk && may_fetch_again {
+            return Ok(Applied::FetchAgain);
+        }
+        let committed = tx.commit(bulk)?;
+        self.keep_digests(zone, intake, &committed);
+        Ok(Applied::Stored(committed, bulk))
+    }
+
+    /// Brings the digest table up to the version and saves it beside the database.
+    fn keep_digests(&self, zone: &ZoneState, intake: Intake<File>, committed: &Committed) {
+        let Some(version_id) = committed.version_id.or(zone.version_id) else { return };
+        if committed.digests.is_empty() && committed.version_id.is_none() {
+            return;
+        }
+        let mut table = intake.into_table();
+        for (hash, slot) in &committed.digests {
+            match slot {
+                Some(slot) => table.insert(*slot),
+                None => table.remove(*hash),
+            }
+        }
+        self.store.save_digests(zone, version_id, &table);
+    }
+
+    /// Adds a stored version to a pass's summary.
+    pub(super) fn summarise(&self, summary: &mut StoredSummary, before: &ZoneState, committed: &Committed, serial: Option<Serial>, bulk: bool) -> Result<(), PipelineError> {
+        summary.baseline |= before.version_id.is_none();
+        summary.versions += u64::from(committed.version_id.is_some());
+        summary.changed_names += committed.changed_name_count;
+        summary.bulk_versions += u64::from(bulk);
+        summary.serial_regressed |= matches!((before.serial, serial), (Some(before), Some(now)) if before.is_newer_than(now));
+        if let Some(state) = self.store.find_zone(&before.apex)? {
+            summary.records = state.kept_count;
+            summary.serial = state.serial;
+        }
+        Ok(())
+    }
+}
+
+/// Turns a fault of the spool into one of this machine.
+fn spool_error(error: IntakeError) -> PipelineError {
+    match error {
+        IntakeError::Spool(error) => PipelineError::Local(error),
+        // What was spooled had been read already; that it cannot be read again is the disk's doing.
+        other => PipelineError::Local(std::io::Error::other(other.to_string())),
+    }
+}

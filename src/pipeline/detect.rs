@@ -1,0 +1,235 @@
+//! Judges what changed: loads windows, computes purely, moves cases, queues reports.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use crate::case::{CaseState, observe};
+use crate::detector::{AddressWindow, Finding, NameserverWindow, PlaneFinding, Stay, evaluate_addresses, evaluate_nameservers, judge};
+use crate::dns::{Name, Rdata};
+use crate::enrich::{case_domain, operator_domain};
+use crate::pipeline::{Pipeline, PipelineError, PollOptions};
+use crate::store::{EntityKey, Interval, StoreError, ZoneState};
+use crate::time::{Span, Timestamp};
+
+/// The most owner names of one domain whose addresses are judged.
+const OWNERS_JUDGED_MAX: usize = 2000;
+/// The name in a case's log of what the program does by itself.
+const ACTOR: &str = "fluxwatch";
+
+/// A domain with everything that was computed about it.
+pub struct DomainFinding {
+    /// What is suspected; `None` if it is not even watched.
+    pub finding: Option<Finding>,
+    /// The planes, suspected or not, for `explain`.
+    pub nameservers: Option<PlaneFinding>,
+    /// The address plane of the owner that says most.
+    pub addresses: Option<PlaneFinding>,
+}
+
+impl Pipeline {
+    /// Judges every version of a zone that the detector has not judged yet.
+    ///
+    /// # Errors
+    ///
+    /// [`PipelineError`].
+    pub fn detect_zone(&self, apex: &Name, options: &PollOptions) -> Result<(), PipelineError> {
+        let Some(zone) = self.store.find_zone(apex)? else { return Ok(()) };
+        for (version_id, at) in self.store.versions_after(zone.id, zone.detected_version_id)? {
+            self.detect_version(&zone, version_id, at, options)?;
+        }
+        Ok(())
+    }
+
+    /// Judges the domains that one version touched; the cases, their reports and the watermark move in
+    /// one transaction.
+    fn detect_version(&self, zone: &ZoneState, version_id: i64, at: Timestamp, options: &PollOptions) -> Result<(), PipelineError> {
+        let domains = self.touched_domains(zone, version_id)?;
+        let findings = domains.into_iter().map(|domain| Ok((self.find(&domain, at)?.finding, domain))).collect::<Result<Vec<_>, PipelineError>>()?;
+        let tx = self.store.begin_batch()?;
+        for (finding, domain) in &findings {
+            self.move_case(domain, finding.as_ref(), at, options)?;
+        }
+        self.store.set_detected(zone.id, version_id)?;
+        Ok(tx.commit()?)
+    }
+
+    /// Judges the open cases of a zone at `now`: what was found may have come to rest.
+    pub(super) fn reevaluate(&self, apex: &Name, now: Timestamp, options: &PollOptions) -> Result<(), PipelineError> {
+        for row in self.store.cases(&[CaseState::Open, CaseState::Acknowledged])? {
+            if row.case.zone != *apex || row.case.evaluated_at >= now {
+                continue;
+            }
+            let found = self.find(&row.case.domain, now)?;
+            let tx = self.store.begin_batch()?;
+            self.move_case(&row.case.domain, found.finding.as_ref(), now, options)?;
+            tx.commit()?;
+        }
+        Ok(())
+    }
+
+    /// Moves the case about a domain and queues its report if one is due.
+    fn move_case(&self, domain: &Name, finding: Option<&Finding>, now: Timestamp, options: &PollOptions) -> Result<(), PipelineError> {
+        let known = self.store.find_case(domain)?;
+        // A line that arrived late was judged at its time; what is known is of a later time.
+        if known.as_ref().is_some_and(|row| row.case.evaluated_at > now) {
+            return Ok(());
+        }
+        let Some((case, events)) = observe(known.as_ref().map(|row| &row.case), finding, now) else { return Ok(()) };
+        let id = self.store.save_case(&case, &events, ACTOR)?;
+        for event in &events {
+            tracing::info!(domain = %case.domain, case = id, level = case.level.word(), "case {id}, {}: {}", case.domain, event.note);
+        }
+        match finding {
+            Some(finding) => self.queue_report(id, &case, finding, options),
+            None => Ok(()),
+        }
+    }
+
+    /// Returns the domains that a version touched, each once. A mass change accuses nobody and is not
+    /// looked at.
+    fn touched_domains(&self, zone: &ZoneState, version_id: i64) -> Result<BTreeSet<Name>, PipelineError> {
+        let mut domains = BTreeSet::new();
+        if self.store.is_bulk_version(version_id)? {
+            return Ok(domains);
+        }
+        for change in self.store.counts(zone, version_id)? {
+            let owner = &change.key.owner;
+            if change.nameservers {
+                domains.insert(owner.clone());
+            }
+            if change.addresses {
+                domains.extend(self.store.delegations_using(owner)?.into_iter().map(|key| key.owner));
+                if !self.store.is_at_or_below_cut(&change.key)? {
+                    domains.insert(case_domain(&zone.apex, owner));
+                }
+            }
+        }
+        Ok(domains)
+    }
+
+    /// Computes what is suspected of a domain at `now`, from stored rows.
+    ///
+    /// # Errors
+    ///
+    /// [`PipelineError::Store`].
+    pub fn find(&self, domain: &Name, now: Timestamp) -> Result<DomainFinding, PipelineError> {
+        let mut nameservers: Option<PlaneFinding> = None;
+        let mut addresses: Option<PlaneFinding> = None;
+        for (zone, apex) in self.store.zones_enclosing(domain)? {
+            let key = EntityKey { zone, apex: apex.clone(), owner: domain.clone() };
+            if let Some(plane) = self.find_nameservers(&key, now)? {
+                keep_stronger(&mut nameservers, plane);
+            }
+            if self.store.is_at_or_below_cut(&key)? {
+                continue;
+            }
+            for key in self.store.owners_with_new_addresses(zone, &apex, domain, now - Span::days(8), OWNERS_JUDGED_MAX)? {
+                let is_own = case_domain(&apex, &key.owner) == *domain && !self.store.is_at_or_below_cut(&key)?;
+                if is_own && let Some(plane) = self.find_addresses(&key, now)? {
+                    keep_stronger(&mut addresses, plane);
+                }
+            }
+        }
+        let finding = judge(domain, nameservers.clone(), addresses.clone(), now);
+        Ok(DomainFinding { finding, nameservers, addresses })
+    }
+
+    /// Judges the name servers of a delegation; `None` if history knows of none.
+    fn find_nameservers(&self, key: &EntityKey, now: Timestamp) -> Result<Option<PlaneFinding>, PipelineError> {
+        let policy = &self.config.detect;
+        let since = now - policy.memory;
+        let names: Vec<Stay<Name>> = self.window_until(key, since, now)?.into_iter().filter_map(as_nameserver).collect();
+        if names.is_empty() {
+            return Ok(None);
+        }
+        let hosts: BTreeSet<&Name> = names.iter().map(|stay| &stay.value).collect();
+        let mut addresses = Vec::new();
+        for host in hosts {
+            addresses.extend(self.store.host_addresses(host, since)?.into_iter().filter(|stay| stay.added.at <= now).map(|stay| (host.clone(), stay)));
+        }
+        let mut window = NameserverWindow {
+            zone: key.apex.clone(),
+            owner: key.owner.clone(),
+            watched_since: self.store.watched_since(key.zone)?.unwrap_or(now),
+            names,
+            addresses,
+            reset_at: self.store.registered_anew_at(key)?.filter(|at| *at <= now),
+            popular: BTreeSet::new(),
+        };
+        let plane = evaluate_nameservers(&window, policy, &self.knowledge, now);
+        if plane.level.is_none() {
+            return Ok(Some(plane));
+        }
+        // Who else uses these name servers is asked only where the answer can excuse somebody.
+        window.popular = self.popular_among(plane.names.iter().map(|name| &name.host), now)?;
+        Ok(Some(evaluate_nameservers(&window, policy, &self.knowledge, now)))
+    }
+
+    /// Judges an owner's own addresses; `None` if history knows of none.
+    fn find_addresses(&self, key: &EntityKey, now: Timestamp) -> Result<Option<PlaneFinding>, PipelineError> {
+        let policy = &self.config.detect;
+        let addresses: Vec<Stay<IpAddr>> = self.window_until(key, now - policy.memory, now)?.into_iter().filter_map(as_address).collect();
+        if addresses.is_empty() {
+            return Ok(None);
+        }
+        let window = AddressWindow {
+            zone: key.apex.clone(),
+            owner: key.owner.clone(),
+            watched_since: self.store.watched_since(key.zone)?.unwrap_or(now),
+            addresses,
+            reset_at: self.store.registered_anew_at(key)?.filter(|at| *at <= now),
+        };
+        Ok(Some(evaluate_addresses(&window, policy, &self.knowledge, now)))
+    }
+
+    /// Returns an owner's intervals that had begun by `now`.
+    fn window_until(&self, key: &EntityKey, since: Timestamp, now: Timestamp) -> Result<Vec<Interval>, StoreError> {
+        Ok(self.store.window(key, since)?.into_iter().filter(|stay| stay.added.at <= now).collect())
+    }
+
+    /// Returns those name servers that many stable names use, or whose operator does.
+    fn popular_among<'a>(&self, hosts: impl Iterator<Item = &'a Name>, now: Timestamp) -> Result<BTreeSet<Name>, PipelineError> {
+        let policy = &self.config.detect.nameservers;
+        let before = now - policy.popular_stable;
+        let mut operators: BTreeMap<Name, bool> = BTreeMap::new();
+        let mut popular = BTreeSet::new();
+        for host in hosts {
+            let operator = operator_domain(host);
+            let by_operator = match operators.get(&operator) {
+                Some(known) => *known,
+                None => {
+                    let enough = policy.popular_operator_names;
+                    let is_popular = self.store.stable_user_count(&operator, true, before, enough)? >= enough;
+                    operators.insert(operator, is_popular);
+                    is_popular
+                }
+            };
+            let enough = policy.popular_host_names;
+            if by_operator || self.store.stable_user_count(host, false, before, enough)? >= enough {
+                popular.insert(host.clone());
+            }
+        }
+        Ok(popular)
+    }
+}
+
+/// Keeps the plane that says more.
+fn keep_stronger(best: &mut Option<PlaneFinding>, other: PlaneFinding) {
+    if best.as_ref().is_none_or(|best| other.outranks(best)) {
+        *best = Some(other);
+    }
+}
+
+/// Returns the interval of an NS record as that of its name server.
+fn as_nameserver(interval: Interval) -> Option<Stay<Name>> {
+    match interval.value {
+        Rdata::Ns(host) => Some(Stay { value: host, added: interval.added, removed: interval.removed, baseline: interval.baseline }),
+        _ => None,
+    }
+}
+
+/// Returns the interval of an address record as that of its address.
+fn as_address(interval: Interval) -> Option<Stay<IpAddr>> {
+    let address = interval.value.address()?;
+    Some(Stay { value: address, added: interval.added, removed: interval.removed, baseline: interval.baseline })
+}

@@ -1,0 +1,200 @@
+//! The flow: fetch, apply, detect, open cases, queue reports, deliver. Each step loads, computes purely
+//! and commits once; each can be killed at any instruction and run again.
+//!
+//! - [`Pipeline::poll_files`] and [`Pipeline::poll_feed`] read what was recorded; a transfer is split
+//!   into [`Pipeline::prepare_transfer`], [`run_transfer`] and [`Pipeline::finish_transfer`], so that a
+//!   slow primary holds nothing up.
+//! - Every version is stored in one transaction, and judged in the next; the detector's watermark in
+//!   the zone's row says where to go on.
+//! - A case's change and its report in the outbox share one transaction.
+
+mod apply;
+mod deliver;
+mod detect;
+mod feed;
+mod files;
+mod poll;
+mod reports;
+mod transfer;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use crate::config::{Config, MailConfig};
+use crate::dns::{Name, Serial};
+use crate::enrich::{AsnTable, AsnTableError, Enrichment};
+use crate::mailer::{Mailer, MailerError, SmtpSettings, check_address};
+use crate::source::{SourceError, TransferKey};
+use crate::store::{Store, StoreError};
+use crate::templates::{TemplateError, Templates};
+use crate::time::Clock;
+use crate::zone::Refusal;
+
+pub use deliver::DeliverySummary;
+pub use detect::DomainFinding;
+pub use feed::FeedImport;
+pub use files::FileImport;
+pub use poll::Transfers;
+pub use transfer::{TransferJob, TransferOutcome, run_transfer};
+
+/// What stops the pipeline.
+#[derive(Debug, thiserror::Error)]
+pub enum PipelineError {
+    /// The database, or the machine under it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A file of the machine's own, such as the spool.
+    #[error("{0}")]
+    Local(#[source] std::io::Error),
+    /// A mail that cannot be worded.
+    #[error(transparent)]
+    Template(#[from] TemplateError),
+    /// A mail that cannot be composed or a mailer that cannot be made.
+    #[error(transparent)]
+    Mailer(#[from] MailerError),
+    /// A table that cannot be used.
+    #[error(transparent)]
+    Asn(#[from] AsnTableError),
+    /// A key that cannot be used.
+    #[error("{0}")]
+    Key(String),
+}
+
+/// What a pass over a source does.
+#[derive(Debug, Clone, Default)]
+pub struct PollOptions {
+    /// Transfer in full although the serial stands; read files again although they stand.
+    pub full: bool,
+    /// Zones whose next version is taken although it shrank.
+    pub accept: HashSet<Name>,
+    /// Whether cases that reach `report` are mailed.
+    pub mail_wanted: bool,
+}
+
+/// What a pass found of one zone (or of a feed without a zone).
+#[derive(Debug, Clone)]
+pub struct ZoneReport {
+    /// The source.
+    pub source: String,
+    /// The zone; `None` for a feed that could not be read.
+    pub zone: Option<Name>,
+    /// What happened.
+    pub outcome: ZoneOutcome,
+}
+
+/// What happened to a zone in one pass.
+#[derive(Debug, Clone)]
+pub enum ZoneOutcome {
+    /// Nothing new.
+    Unchanged {
+        /// The serial that stands.
+        serial: Option<Serial>,
+    },
+    /// Versions were stored.
+    Stored(StoredSummary),
+    /// The newest version was not taken.
+    Refused(Refusal),
+    /// Feed lines were set aside; the rest went on.
+    LinesRejected(u64),
+}
+
+/// What was stored of a zone in one pass.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StoredSummary {
+    /// Whether it was the zone's first version.
+    pub baseline: bool,
+    /// New versions.
+    pub versions: u64,
+    /// Names whose records changed, summed over the versions.
+    pub changed_names: u64,
+    /// Versions that changed too much to accuse anybody.
+    pub bulk_versions: u64,
+    /// Records in the state.
+    pub records: u64,
+    /// The newest serial.
+    pub serial: Option<Serial>,
+    /// Whether a serial went backwards.
+    pub serial_regressed: bool,
+}
+
+/// Everything that a pass needs.
+pub struct Pipeline {
+    store: Store,
+    config: Arc<Config>,
+    clock: Arc<dyn Clock>,
+    knowledge: Enrichment,
+    templates: Templates,
+    mailer: Option<Mailer>,
+    keys: HashMap<Name, TransferKey>,
+}
+
+impl Pipeline {
+    /// Makes the pipeline of a configuration over an open store.
+    ///
+    /// # Errors
+    ///
+    /// [`PipelineError`] for keys, tables, addresses and templates that cannot be used.
+    pub fn new(store: Store, config: Arc<Config>, clock: Arc<dyn Clock>) -> Result<Self, PipelineError> {
+        let parts = check_parts(&config)?;
+        Ok(Self { store, config, clock, knowledge: parts.knowledge, templates: parts.templates, mailer: parts.mailer, keys: parts.keys })
+    }
+
+    /// Returns the store, for commands that only look.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// Returns the configuration.
+    pub fn config(&self) -> &Arc<Config> {
+        &self.config
+    }
+
+    /// Returns the clock.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    /// Returns the mail settings, if any mail is to be sent.
+    fn mail(&self) -> Option<&MailConfig> {
+        self.config.mail.as_ref()
+    }
+}
+
+/// What a configuration names beside the sources.
+pub struct Parts {
+    knowledge: Enrichment,
+    templates: Templates,
+    mailer: Option<Mailer>,
+    keys: HashMap<Name, TransferKey>,
+}
+
+/// Loads and checks everything that a configuration names, without touching a database or network.
+///
+/// # Errors
+///
+/// [`PipelineError`], the first that is found.
+pub fn check_parts(config: &Config) -> Result<Parts, PipelineError> {
+    let asn = config.asn_path.as_deref().map(AsnTable::load).transpose()?;
+    let templates = Templates::load()?;
+    let mut keys = HashMap::new();
+    for (name, secret) in &config.keys {
+        keys.insert(name.clone(), TransferKey::new(name, &secret.algorithm, &secret.secret_base64).map_err(PipelineError::Key)?);
+    }
+    let mailer = match &config.mail {
+        Some(mail) => {
+            let addresses = mail.desk.iter().chain(mail.zone_desks.values().flatten()).chain([&mail.from, &mail.reporter.contact]);
+            addresses.into_iter().try_for_each(|address| check_address(address))?;
+            Some(Mailer::new(&SmtpSettings { url: mail.url.clone(), password: mail.password.clone() })?)
+        }
+        None => None,
+    };
+    Ok(Parts { knowledge: Enrichment { asn }, templates, mailer, keys })
+}
+
+/// Sorts a source's fault into the other side's, which is recorded, and this machine's, which stops.
+fn refusal_of(error: SourceError) -> Result<Refusal, PipelineError> {
+    match error {
+        SourceError::Refused(refusal) => Ok(refusal),
+        SourceError::Local(error) => Err(PipelineError::Local(error)),
+    }
+}
