@@ -1,1 +1,21 @@
-fn main(){}
+//! The integration tests: one program, a module each for what a user relies on.
+//!
+//! They run the built `fluxwatch` and the library against real Knot, NSD, BIND and Postfix, which
+//! `tests/install-servers` installs. A test that needs a server and does not find it fails.
+
+mod cli;
+mod equivalence;
+mod flux_on_knot;
+mod formats;
+#[path = "../../data/sample/generator.rs"]
+mod generator;
+mod harness;
+mod kills;
+mod layers;
+mod mail;
+mod readme;
+mod rootzone;
+mod sample;
+#[allow(dead_code)]
+mod servers;
+mod transfers;
