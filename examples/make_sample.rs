@@ -8,8 +8,14 @@ use std::fs;
 use std::path::PathBuf;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let folder = std::env::args().nth(1).map_or_else(|| PathBuf::from("data/sample"), PathBuf::from);
-    let sample = generator::generate(generator::Options { seed: 20_261_101, names_seed: 7, shift_s: 0 });
+    let folder = std::env::args()
+        .nth(1)
+        .map_or_else(|| PathBuf::from("data/sample"), PathBuf::from);
+    let sample = generator::generate(generator::Options {
+        seed: 20_261_101,
+        names_seed: 7,
+        shift_s: 0,
+    });
     for (name, octets) in &sample.files {
         let path = folder.join(name);
         fs::create_dir_all(path.parent().ok_or("a sample file lies in a folder")?)?;

@@ -6,13 +6,24 @@
 
 use tera::{Context, Kwargs, State, Tera};
 
-use crate::report::{AddressLine, DeskReport, Endpoint, NameLine, PlaneSection, Reporter, TermLine, Transition};
+use crate::report::{
+    AddressLine, DeskReport, Endpoint, NameLine, PlaneSection, Reporter, TermLine, Transition,
+};
 
 /// Every template of the program: name and text.
 const TEMPLATES: [(&str, &str); 3] = [
-    ("mail/report/subject.txt", include_str!("../templates/mail/report/subject.txt")),
-    ("mail/report/body.txt", include_str!("../templates/mail/report/body.txt")),
-    ("mail/report/body.html", include_str!("../templates/mail/report/body.html")),
+    (
+        "mail/report/subject.txt",
+        include_str!("../templates/mail/report/subject.txt"),
+    ),
+    (
+        "mail/report/body.txt",
+        include_str!("../templates/mail/report/body.txt"),
+    ),
+    (
+        "mail/report/body.html",
+        include_str!("../templates/mail/report/body.html"),
+    ),
 ];
 
 /// Why a mail cannot be worded.
@@ -50,7 +61,11 @@ impl Templates {
         let mut tera = Tera::new();
         tera.register_filter("defang", |text: &str, _: Kwargs, _: &State| defang(text));
         tera.autoescape_on([".html"]);
-        tera.add_raw_templates(TEMPLATES).map_err(|fault| TemplateError { template: "mail".to_owned(), fault: fault.to_string() })?;
+        tera.add_raw_templates(TEMPLATES)
+            .map_err(|fault| TemplateError {
+                template: "mail".to_owned(),
+                fault: fault.to_string(),
+            })?;
         let templates = Self(tera);
         templates.render_report(&made_up_report())?;
         Ok(templates)
@@ -62,9 +77,17 @@ impl Templates {
     ///
     /// [`TemplateError`].
     pub fn render_report(&self, report: &DeskReport) -> Result<RenderedMail, TemplateError> {
-        let error = |template: &str, fault: tera::Error| TemplateError { template: template.to_owned(), fault: fault.to_string() };
-        let context = Context::from_serialize(report).map_err(|fault| error("mail/report", fault))?;
-        let render = |template: &str| self.0.render(template, &context).map_err(|fault| error(template, fault));
+        let error = |template: &str, fault: tera::Error| TemplateError {
+            template: template.to_owned(),
+            fault: fault.to_string(),
+        };
+        let context =
+            Context::from_serialize(report).map_err(|fault| error("mail/report", fault))?;
+        let render = |template: &str| {
+            self.0
+                .render(template, &context)
+                .map_err(|fault| error(template, fault))
+        };
         Ok(RenderedMail {
             subject: one_line(&render("mail/report/subject.txt")?),
             text: render("mail/report/body.txt")?,
@@ -75,19 +98,31 @@ impl Templates {
 
 /// Makes a name or an address of a mailbox unclickable: `bad[.]example`.
 pub fn defang(text: &str) -> String {
-    text.trim_end_matches('.').replace('.', "[.]").replace('@', "[@]").replace("://", "[://]")
+    text.trim_end_matches('.')
+        .replace('.', "[.]")
+        .replace('@', "[@]")
+        .replace("://", "[://]")
 }
 
 /// Returns the text as one line without control characters or marks that turn the writing direction.
 fn one_line(text: &str) -> String {
-    let is_plain = |character: &char| !character.is_control() && !matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let is_plain = |character: &char| {
+        !character.is_control()
+            && !matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
     text.trim().chars().filter(is_plain).collect()
 }
 
 /// Returns a report that has something in every field, for checking templates.
 fn made_up_report() -> DeskReport {
-    let endpoint = Endpoint { host: Some("ns1.bad.example".to_owned()), addresses: vec!["192.0.2.1".to_owned()] };
-    let bare_endpoint = Endpoint { host: None, addresses: vec!["192.0.2.2".to_owned()] };
+    let endpoint = Endpoint {
+        host: Some("ns1.bad.example".to_owned()),
+        addresses: vec!["192.0.2.1".to_owned()],
+    };
+    let bare_endpoint = Endpoint {
+        host: None,
+        addresses: vec!["192.0.2.2".to_owned()],
+    };
     let plane = PlaneSection {
         title: "Name servers",
         is_nameservers: true,
@@ -100,13 +135,45 @@ fn made_up_report() -> DeskReport {
         changes_72h: 2,
         changes_7d: 3,
         mean_stay: "4.0 hours".to_owned(),
-        terms: vec![TermLine { name: "term", value: "1".to_owned(), points: "1.0".to_owned(), points_max: "40".to_owned() }],
-        gates: vec![crate::detector::Gate { name: "gate", value: "1".to_owned(), needed: "1".to_owned(), passed: true }],
-        checks: vec![crate::detector::Check { name: "check", result: "none".to_owned(), explains: false }],
-        transitions: vec![Transition { at: "2026-11-22 10:00:00".to_owned(), serial: Some(7), bulk: true, before: vec![endpoint.clone(), bare_endpoint.clone()], after: vec![endpoint, bare_endpoint] }],
-        names: vec![NameLine { host: "ns1.bad.example".to_owned(), operator: "bad.example".to_owned(), popular: true, present: true }],
+        terms: vec![TermLine {
+            name: "term",
+            value: "1".to_owned(),
+            points: "1.0".to_owned(),
+            points_max: "40".to_owned(),
+        }],
+        gates: vec![crate::detector::Gate {
+            name: "gate",
+            value: "1".to_owned(),
+            needed: "1".to_owned(),
+            passed: true,
+        }],
+        checks: vec![crate::detector::Check {
+            name: "check",
+            result: "none".to_owned(),
+            explains: false,
+        }],
+        transitions: vec![Transition {
+            at: "2026-11-22 10:00:00".to_owned(),
+            serial: Some(7),
+            bulk: true,
+            before: vec![endpoint.clone(), bare_endpoint.clone()],
+            after: vec![endpoint, bare_endpoint],
+        }],
+        names: vec![NameLine {
+            host: "ns1.bad.example".to_owned(),
+            operator: "bad.example".to_owned(),
+            popular: true,
+            present: true,
+        }],
         names_count: 2,
-        addresses: vec![AddressLine { host: "ns1.bad.example".to_owned(), address: "192.0.2.1".to_owned(), prefix: "192.0.0.0/16".to_owned(), asn: Some("AS64500".to_owned()), asn_name: Some("Example".to_owned()), present: true }],
+        addresses: vec![AddressLine {
+            host: "ns1.bad.example".to_owned(),
+            address: "192.0.2.1".to_owned(),
+            prefix: "192.0.0.0/16".to_owned(),
+            asn: Some("AS64500".to_owned()),
+            asn_name: Some("Example".to_owned()),
+            present: true,
+        }],
         addresses_count: 2,
         networks: "1 prefixes".to_owned(),
         holz: Some("100.0".to_owned()),
@@ -126,7 +193,10 @@ fn made_up_report() -> DeskReport {
         judged_at: "2026-11-22 10:00:00".to_owned(),
         attack: "T1568.001",
         planes: vec![plane],
-        reporter: Reporter { org: "Example Registrar".to_owned(), contact: "abuse@registrar.example".to_owned() },
+        reporter: Reporter {
+            org: "Example Registrar".to_owned(),
+            contact: "abuse@registrar.example".to_owned(),
+        },
         program_version: "0.0.0",
     }
 }
@@ -137,10 +207,16 @@ mod tests {
 
     #[test]
     fn domains_are_defanged_in_every_part() {
-        let mail = Templates::load().expect("the built-in templates are sound").render_report(&made_up_report()).expect("rendered");
+        let mail = Templates::load()
+            .expect("the built-in templates are sound")
+            .render_report(&made_up_report())
+            .expect("rendered");
         assert_eq!(mail.subject, "[FW-000001] Suspected ns-flux: bad[.]example");
         for part in [&mail.text, &mail.html] {
-            assert!(part.contains("ns1[.]bad[.]example") && !part.contains("bad.example"), "{part}");
+            assert!(
+                part.contains("ns1[.]bad[.]example") && !part.contains("bad.example"),
+                "{part}"
+            );
             assert!(part.contains("abuse[@]registrar[.]example"), "{part}");
         }
         assert!(!mail.html.contains("<a "), "no link of any kind");
@@ -151,9 +227,15 @@ mod tests {
         let mut report = made_up_report();
         report.domain = "<script>alert(1)</script>{{ reference }}\r\nBcc: x@y.example".to_owned();
         report.planes[0].names[0].host = "\"><img src=x>".to_owned();
-        let mail = Templates::load().expect("sound").render_report(&report).expect("rendered");
+        let mail = Templates::load()
+            .expect("sound")
+            .render_report(&report)
+            .expect("rendered");
         assert!(!mail.html.contains("<script>") && !mail.html.contains("<img"));
-        assert!(mail.html.contains("{{ reference }}"), "a template in a name is not run");
+        assert!(
+            mail.html.contains("{{ reference }}"),
+            "a template in a name is not run"
+        );
         assert!(!mail.subject.contains(['\r', '\n']));
     }
 }

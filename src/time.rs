@@ -28,7 +28,9 @@ const UNIX_MIN: i64 = -62_167_219_200;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TimeError {
     /// The text is no time in any accepted form.
-    #[error("{0:?} is not a time: use RFC 3339, YYYY-MM-DD[ HH:MM[:SS]], Unix seconds, or a span back from now such as 36h")]
+    #[error(
+        "{0:?} is not a time: use RFC 3339, YYYY-MM-DD[ HH:MM[:SS]], Unix seconds, or a span back from now such as 36h"
+    )]
     Timestamp(String),
     /// The text is no span such as `5m` or `1h30m`.
     #[error("{0:?} is not a span: use a number and s, m, h, d or w, such as 90s, 5m, 36h, 7d")]
@@ -78,7 +80,9 @@ impl Timestamp {
     /// Returns the mail form of the time (RFC 5322 §3.3), for example
     /// `Sun, 22 Nov 2026 10:00:00 +0000`.
     pub fn to_rfc2822(self) -> String {
-        self.calendar().format("%a, %d %b %Y %H:%M:%S +0000").to_string()
+        self.calendar()
+            .format("%a, %d %b %Y %H:%M:%S +0000")
+            .to_string()
     }
 
     /// Returns `2026-11-22 10:00:00`, the form of tables and of dnsdbq.
@@ -345,19 +349,29 @@ impl TimePattern {
     ///
     /// [`TimeError::Pattern`] if the name does not match or the pattern gives no full date.
     pub fn read(&self, path: &Path) -> Result<Timestamp, TimeError> {
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let name = path
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default();
         if let Ok(time) = NaiveDateTime::parse_from_str(&name, &self.0) {
             return Ok(Timestamp::from_unix(time.and_utc().timestamp()));
         }
         // chrono makes no date-time of a pattern without minutes or hours: give it midnight.
         let widened = [(" 00", "%H"), (" 00:00", "%H:%M")];
         for (suffix, _) in widened {
-            let pattern = format!("{} {}", self.0, if suffix.len() == 3 { "%M" } else { "%H:%M" });
+            let pattern = format!(
+                "{} {}",
+                self.0,
+                if suffix.len() == 3 { "%M" } else { "%H:%M" }
+            );
             if let Ok(time) = NaiveDateTime::parse_from_str(&format!("{name}{suffix}"), &pattern) {
                 return Ok(Timestamp::from_unix(time.and_utc().timestamp()));
             }
         }
-        Err(TimeError::Pattern { name, pattern: self.0.clone() })
+        Err(TimeError::Pattern {
+            name,
+            pattern: self.0.clone(),
+        })
     }
 }
 
@@ -372,10 +386,25 @@ mod tests {
     #[test]
     fn arguments_in_every_accepted_form_mean_the_same_second() {
         let now = at("2026-11-22T10:00:00Z");
-        for text in ["2026-11-21T10:00:00Z", "2026-11-21T11:00:00+01:00", "2026-11-21 10:00", "2026-11-21 10:00:00", "1795255200", "24h", "1d"] {
-            assert_eq!(Timestamp::parse_argument(text, now), Ok(at("2026-11-21T10:00:00Z")), "{text}");
+        for text in [
+            "2026-11-21T10:00:00Z",
+            "2026-11-21T11:00:00+01:00",
+            "2026-11-21 10:00",
+            "2026-11-21 10:00:00",
+            "1795255200",
+            "24h",
+            "1d",
+        ] {
+            assert_eq!(
+                Timestamp::parse_argument(text, now),
+                Ok(at("2026-11-21T10:00:00Z")),
+                "{text}"
+            );
         }
-        assert_eq!(Timestamp::parse_argument("2026-11-21", now), Ok(at("2026-11-21T00:00:00Z")));
+        assert_eq!(
+            Timestamp::parse_argument("2026-11-21", now),
+            Ok(at("2026-11-21T00:00:00Z"))
+        );
         assert!(Timestamp::parse_argument("yesterday", now).is_err());
     }
 
@@ -390,14 +419,26 @@ mod tests {
     #[test]
     fn file_names_carry_dates_with_and_without_hours() {
         let pattern = TimePattern::new("example-%Y%m%d%H%M.zone");
-        assert_eq!(pattern.read(Path::new("/x/example-202611221005.zone")), Ok(at("2026-11-22T10:05:00Z")));
+        assert_eq!(
+            pattern.read(Path::new("/x/example-202611221005.zone")),
+            Ok(at("2026-11-22T10:05:00Z"))
+        );
         assert!(pattern.read(Path::new("example-20261122.zone")).is_err());
-        assert_eq!(TimePattern::new("z-%Y%m%d").read(Path::new("z-20261122")), Ok(at("2026-11-22T00:00:00Z")));
-        assert_eq!(TimePattern::new("z-%Y%m%d-%H.gz").read(Path::new("z-20261122-07.gz")), Ok(at("2026-11-22T07:00:00Z")));
+        assert_eq!(
+            TimePattern::new("z-%Y%m%d").read(Path::new("z-20261122")),
+            Ok(at("2026-11-22T00:00:00Z"))
+        );
+        assert_eq!(
+            TimePattern::new("z-%Y%m%d-%H.gz").read(Path::new("z-20261122-07.gz")),
+            Ok(at("2026-11-22T07:00:00Z"))
+        );
     }
 
     #[test]
     fn month_buckets_are_consecutive_over_new_year() {
-        assert_eq!(at("2027-01-01T00:00:00Z").month_bucket(), at("2026-12-31T23:59:59Z").month_bucket() + 1);
+        assert_eq!(
+            at("2027-01-01T00:00:00Z").month_bucket(),
+            at("2026-12-31T23:59:59Z").month_bucket() + 1
+        );
     }
 }

@@ -66,7 +66,9 @@ impl Numbers {
 
     /// Returns an address of a network, counted modulo [`NETWORKS`], in any of its prefixes.
     fn address(&mut self, network: u64) -> String {
-        let prefix = FIRST_PREFIX + network % u64::from(NETWORKS) + u64::from(NETWORKS) * self.below(PREFIXES);
+        let prefix = FIRST_PREFIX
+            + network % u64::from(NETWORKS)
+            + u64::from(NETWORKS) * self.below(PREFIXES);
         format!("10.{prefix}.{}.{}", self.below(256), 1 + self.below(254))
     }
 }
@@ -80,10 +82,20 @@ struct Names {
 impl Names {
     /// Returns a new label.
     fn label(&mut self) -> String {
-        const FIRST: [&str; 16] = ["amber", "birch", "cedar", "copper", "field", "garden", "harbor", "iron", "lake", "maple", "north", "orchard", "paper", "quiet", "river", "stone"];
-        const SECOND: [&str; 16] = ["bakery", "books", "camera", "choir", "cycles", "ferry", "gale", "kite", "lantern", "market", "moss", "museum", "press", "school", "tours", "works"];
+        const FIRST: [&str; 16] = [
+            "amber", "birch", "cedar", "copper", "field", "garden", "harbor", "iron", "lake",
+            "maple", "north", "orchard", "paper", "quiet", "river", "stone",
+        ];
+        const SECOND: [&str; 16] = [
+            "bakery", "books", "camera", "choir", "cycles", "ferry", "gale", "kite", "lantern",
+            "market", "moss", "museum", "press", "school", "tours", "works",
+        ];
         loop {
-            let label = format!("{}-{}", FIRST[self.numbers.below(16) as usize], SECOND[self.numbers.below(16) as usize]);
+            let label = format!(
+                "{}-{}",
+                FIRST[self.numbers.below(16) as usize],
+                SECOND[self.numbers.below(16) as usize]
+            );
             if !self.used.contains(&label) {
                 self.used.push(label.clone());
                 return label;
@@ -94,7 +106,10 @@ impl Names {
 
 /// Makes the sample.
 pub fn generate(options: Options) -> Sample {
-    let mut names = Names { numbers: Numbers(options.names_seed), used: Vec::new() };
+    let mut names = Names {
+        numbers: Numbers(options.names_seed),
+        used: Vec::new(),
+    };
     let mut roles = BTreeMap::new();
     let mut files = vec![("asn.csv".to_owned(), address_table().into_bytes())];
     registry(&options, &mut names, &mut roles, &mut files);
@@ -107,10 +122,19 @@ pub fn generate(options: Options) -> Sample {
 fn address_table() -> String {
     let mut table = String::from("start,end,asn,organisation\n");
     for network in 0..NETWORKS {
-        let asn = if network < 16 { 64_496 + network } else { 65_520 + network };
+        let asn = if network < 16 {
+            64_496 + network
+        } else {
+            65_520 + network
+        };
         for prefix in 0..PREFIXES {
             let octet = FIRST_PREFIX + u64::from(network) + u64::from(NETWORKS) * prefix;
-            writeln!(table, "10.{octet}.0.0,10.{octet}.255.255,{asn},Sample Network {}", network + 1).expect("text grows");
+            writeln!(
+                table,
+                "10.{octet}.0.0,10.{octet}.255.255,{asn},Sample Network {}",
+                network + 1
+            )
+            .expect("text grows");
         }
         writeln!(table, "2001:db8:{network:x}::,2001:db8:{network:x}:ffff:ffff:ffff:ffff:ffff,{asn},Sample Network {}", network + 1).expect("text grows");
     }
@@ -119,8 +143,12 @@ fn address_table() -> String {
 
 /// Compresses a file; the same text gives the same octets.
 fn gzip(text: &str) -> Vec<u8> {
-    let mut encoder = flate2::GzBuilder::new().mtime(0).write(Vec::new(), flate2::Compression::best());
-    encoder.write_all(text.as_bytes()).expect("a vector takes all");
+    let mut encoder = flate2::GzBuilder::new()
+        .mtime(0)
+        .write(Vec::new(), flate2::Compression::best());
+    encoder
+        .write_all(text.as_bytes())
+        .expect("a vector takes all");
     encoder.finish().expect("a vector takes all")
 }
 
@@ -131,27 +159,53 @@ fn stamp(at: i64) -> String {
     let z = days + 719_468;
     let era = z.div_euclid(146_097);
     let day_of_era = z.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let shifted_month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let month = if shifted_month < 10 {
+        shifted_month + 3
+    } else {
+        shifted_month - 9
+    };
     let year = year_of_era + era * 400 + i64::from(month <= 2);
-    format!("{year:04}{month:02}{day:02}{:02}{:02}", rest / 3600, rest % 3600 / 60)
+    format!(
+        "{year:04}{month:02}{day:02}{:02}{:02}",
+        rest / 3600,
+        rest % 3600 / 60
+    )
 }
 
 /// The registry's zone `example.`: one name-server flux, a migration of many names, a gradual
 /// migration, a change taken back, name servers on a dynamic line, and names that never change.
-fn registry(options: &Options, names: &mut Names, roles: &mut BTreeMap<&'static str, String>, files: &mut Vec<(String, Vec<u8>)>) {
+fn registry(
+    options: &Options,
+    names: &mut Names,
+    roles: &mut BTreeMap<&'static str, String>,
+    files: &mut Vec<(String, Vec<u8>)>,
+) {
     let mut numbers = Numbers(options.seed);
     let providers: Vec<String> = (0..4).map(|_| names.label()).collect();
     let still: Vec<String> = (0..60).map(|_| names.label()).collect();
     let moved: Vec<String> = (0..14).map(|_| names.label()).collect();
-    let [flux, gradual, undone, home] = [names.label(), names.label(), names.label(), names.label()];
-    for (role, label) in [("ns-flux", &flux), ("gradual migration", &gradual), ("change taken back", &undone), ("name servers on a dynamic line", &home), ("migration of many names", &moved[0])] {
+    let [flux, gradual, undone, home] =
+        [names.label(), names.label(), names.label(), names.label()];
+    for (role, label) in [
+        ("ns-flux", &flux),
+        ("gradual migration", &gradual),
+        ("change taken back", &undone),
+        ("name servers on a dynamic line", &home),
+        ("migration of many names", &moved[0]),
+    ] {
         roles.insert(role, format!("{label}.example."));
     }
-    let pair = |provider: usize| [format!("ns1.{}.test.", providers[provider]), format!("ns2.{}.test.", providers[provider])];
+    let pair = |provider: usize| {
+        [
+            format!("ns1.{}.test.", providers[provider]),
+            format!("ns2.{}.test.", providers[provider]),
+        ]
+    };
     let mut flux_glue = [numbers.address(0), numbers.address(1)];
     let mut home_glue = numbers.address(5);
     for hour in 0..=REGISTRY_HOURS {
@@ -162,8 +216,15 @@ fn registry(options: &Options, names: &mut Names, roles: &mut BTreeMap<&'static 
         if hour % 12 == 5 {
             home_glue = numbers.address(5 + (hour / 12) as u64 % 2);
         }
-        let mut text = format!("$ORIGIN example.\n$TTL 86400\n@ IN SOA ns1.registry.test. hostmaster.registry.test. {} 1800 900 604800 3600\n@ IN NS ns1.registry.test.\n@ IN NS ns2.registry.test.\n", 2_026_110_000 + hour);
-        let mut delegate = |label: &str, hosts: &[String]| hosts.iter().for_each(|host| writeln!(text, "{label} IN NS {host}").expect("text grows"));
+        let mut text = format!(
+            "$ORIGIN example.\n$TTL 86400\n@ IN SOA ns1.registry.test. hostmaster.registry.test. {} 1800 900 604800 3600\n@ IN NS ns1.registry.test.\n@ IN NS ns2.registry.test.\n",
+            2_026_110_000 + hour
+        );
+        let mut delegate = |label: &str, hosts: &[String]| {
+            hosts
+                .iter()
+                .for_each(|host| writeln!(text, "{label} IN NS {host}").expect("text grows"))
+        };
         for (i, label) in still.iter().enumerate() {
             delegate(label, &pair(i % 2));
         }
@@ -171,22 +232,48 @@ fn registry(options: &Options, names: &mut Names, roles: &mut BTreeMap<&'static 
             delegate(label, &pair(if hour < 40 { 2 } else { 3 }));
         }
         // Make before break: the new pair is added, then the old one is taken out, one by one.
-        let step = [(20, pair(0).to_vec()), (44, [pair(0).to_vec(), pair(1).to_vec()].concat()), (68, [vec![pair(0)[0].clone()], pair(1).to_vec()].concat()), (i64::MAX, pair(1).to_vec())];
-        let set = step.iter().find(|(until, _)| hour < *until).map(|(_, set)| set.clone()).unwrap_or_default();
+        let step = [
+            (20, pair(0).to_vec()),
+            (44, [pair(0).to_vec(), pair(1).to_vec()].concat()),
+            (68, [vec![pair(0)[0].clone()], pair(1).to_vec()].concat()),
+            (i64::MAX, pair(1).to_vec()),
+        ];
+        let set = step
+            .iter()
+            .find(|(until, _)| hour < *until)
+            .map(|(_, set)| set.clone())
+            .unwrap_or_default();
         delegate(&gradual, &set);
         delegate(&undone, &pair(if (50..53).contains(&hour) { 3 } else { 2 }));
-        delegate(&flux, &[format!("ns1.{flux}.example."), format!("ns2.{flux}.example.")]);
+        delegate(
+            &flux,
+            &[
+                format!("ns1.{flux}.example."),
+                format!("ns2.{flux}.example."),
+            ],
+        );
         delegate(&home, &[format!("ns1.{home}.example.")]);
         for (i, address) in flux_glue.iter().enumerate() {
             writeln!(text, "ns{}.{flux} IN A {address}", i + 1).expect("text grows");
         }
         writeln!(text, "ns1.{home} IN A {home_glue}").expect("text grows");
-        files.push((format!("registry/example-{}.zone.gz", stamp(START + options.shift_s + hour * HOUR)), gzip(&text)));
+        files.push((
+            format!(
+                "registry/example-{}.zone.gz",
+                stamp(START + options.shift_s + hour * HOUR)
+            ),
+            gzip(&text),
+        ));
     }
 }
 
 /// A hosted zone that fluxes in both planes: its name servers' addresses and its own.
-fn hosted(options: &Options, names: &mut Names, roles: &mut BTreeMap<&'static str, String>, files: &mut Vec<(String, Vec<u8>)>) {
+fn hosted(
+    options: &Options,
+    names: &mut Names,
+    roles: &mut BTreeMap<&'static str, String>,
+    files: &mut Vec<(String, Vec<u8>)>,
+) {
     let mut numbers = Numbers(options.seed ^ 1);
     let label = names.label();
     // The file's name must not tell the domain: the configuration names the zone.
@@ -202,7 +289,10 @@ fn hosted(options: &Options, names: &mut Names, roles: &mut BTreeMap<&'static st
                 addresses[((hour * 3 + i) % 6) as usize] = numbers.address((hour * 5 + i) as u64);
             }
         }
-        let mut text = format!("$ORIGIN {label}.test.\n$TTL 300\n@ IN SOA ns1 hostmaster {} 1800 900 604800 300\n", 2_026_110_000 + hour);
+        let mut text = format!(
+            "$ORIGIN {label}.test.\n$TTL 300\n@ IN SOA ns1 hostmaster {} 1800 900 604800 300\n",
+            2_026_110_000 + hour
+        );
         for (i, host) in hosts.iter().enumerate() {
             writeln!(text, "@ IN NS ns{0}\nns{0} IN A {host}", i + 1).expect("text grows");
         }
@@ -210,7 +300,13 @@ fn hosted(options: &Options, names: &mut Names, roles: &mut BTreeMap<&'static st
             writeln!(text, "@ 120 IN A {address}").expect("text grows");
         }
         text.push_str("www IN CNAME @\n@ IN TXT \"v=spf1 -all\"\n");
-        files.push((format!("hosted/hosted-{}.zone.gz", stamp(START + options.shift_s + hour * HOUR)), gzip(&text)));
+        files.push((
+            format!(
+                "hosted/hosted-{}.zone.gz",
+                stamp(START + options.shift_s + hour * HOUR)
+            ),
+            gzip(&text),
+        ));
     }
 }
 
@@ -229,7 +325,10 @@ impl Lines {
 
     /// Adds a whole address set, `minutes` after the start.
     fn set(&mut self, minutes: i64, zone: &str, addresses: &[String], ttl: u32) {
-        let rdata: Vec<String> = addresses.iter().map(|address| format!("\"{address}\"")).collect();
+        let rdata: Vec<String> = addresses
+            .iter()
+            .map(|address| format!("\"{address}\""))
+            .collect();
         self.add(minutes, format!(r#""zone":"{zone}","rrname":"{zone}","rrtype":"A","op":"set","ttl":{ttl},"rdata":[{}]"#, rdata.join(",")));
     }
 
@@ -242,16 +341,36 @@ impl Lines {
 
 /// Hosted zones by feed: one single flux among a static pool, a failover, a dynamic address, an alias
 /// that is flattened, and a volunteer pool.
-fn feed(options: &Options, names: &mut Names, roles: &mut BTreeMap<&'static str, String>, files: &mut Vec<(String, Vec<u8>)>) {
+fn feed(
+    options: &Options,
+    names: &mut Names,
+    roles: &mut BTreeMap<&'static str, String>,
+    files: &mut Vec<(String, Vec<u8>)>,
+) {
     let mut numbers = Numbers(options.seed ^ 2);
     let provider = format!("{}.test.", names.label());
     let zones: Vec<String> = (0..6).map(|_| format!("{}.test.", names.label())).collect();
-    let [flux, robin, failover, dynamic, alias, pool] = [0, 1, 2, 3, 4, 5].map(|i| zones[i].as_str());
-    for (role, zone) in [("single-flux", flux), ("round robin", robin), ("failover", failover), ("dynamic address", dynamic), ("flattened alias", alias), ("volunteer pool", pool)] {
+    let [flux, robin, failover, dynamic, alias, pool] =
+        [0, 1, 2, 3, 4, 5].map(|i| zones[i].as_str());
+    for (role, zone) in [
+        ("single-flux", flux),
+        ("round robin", robin),
+        ("failover", failover),
+        ("dynamic address", dynamic),
+        ("flattened alias", alias),
+        ("volunteer pool", pool),
+    ] {
         roles.insert(role, zone.to_owned());
     }
-    let mut lines = Lines { lines: Vec::new(), shift_s: options.shift_s };
-    let many = |numbers: &mut Numbers, count: u64, networks: u64| (0..count).map(|i| numbers.address(i % networks)).collect::<Vec<_>>();
+    let mut lines = Lines {
+        lines: Vec::new(),
+        shift_s: options.shift_s,
+    };
+    let many = |numbers: &mut Numbers, count: u64, networks: u64| {
+        (0..count)
+            .map(|i| numbers.address(i % networks))
+            .collect::<Vec<_>>()
+    };
     let mut flux_set = many(&mut numbers, 5, 5);
     let robin_set = many(&mut numbers, 12, 4);
     let failover_sets = [vec![numbers.address(7)], vec![numbers.address(8)]];
@@ -267,7 +386,8 @@ fn feed(options: &Options, names: &mut Names, roles: &mut BTreeMap<&'static str,
         // Half of the set is new every 20 minutes, from a pool over all networks.
         if minutes >= 360 && minutes % 20 == 0 {
             for i in 0..3 {
-                flux_set[((minutes / 20 * 3 + i) % 5) as usize] = numbers.address((minutes / 20 * 7 + i) as u64);
+                flux_set[((minutes / 20 * 3 + i) % 5) as usize] =
+                    numbers.address((minutes / 20 * 7 + i) as u64);
             }
             lines.set(minutes, flux, &flux_set, 180);
         }
@@ -278,10 +398,20 @@ fn feed(options: &Options, names: &mut Names, roles: &mut BTreeMap<&'static str,
             lines.set(minutes, robin, &turned, 30 + (minutes / 60 % 2) as u32 * 30);
         }
         if minutes % 90 == 0 {
-            lines.set(minutes, failover, &failover_sets[(minutes / 90 % 2) as usize], 60);
+            lines.set(
+                minutes,
+                failover,
+                &failover_sets[(minutes / 90 % 2) as usize],
+                60,
+            );
         }
         if minutes % 180 == 0 {
-            lines.set(minutes, dynamic, &[numbers.address(11 + (minutes / 180 % 2) as u64)], 60);
+            lines.set(
+                minutes,
+                dynamic,
+                &[numbers.address(11 + (minutes / 180 % 2) as u64)],
+                60,
+            );
         }
         if minutes % 30 == 0 {
             let flattened = many(&mut numbers, 2, 1);
@@ -293,5 +423,13 @@ fn feed(options: &Options, names: &mut Names, roles: &mut BTreeMap<&'static str,
         }
     }
     lines.lines.sort_by_key(|(at, _)| *at);
-    files.push(("customers.ndjson".to_owned(), lines.lines.into_iter().map(|(_, line)| line).collect::<String>().into_bytes()));
+    files.push((
+        "customers.ndjson".to_owned(),
+        lines
+            .lines
+            .into_iter()
+            .map(|(_, line)| line)
+            .collect::<String>()
+            .into_bytes(),
+    ));
 }

@@ -36,7 +36,13 @@ pub enum CaseState {
 
 impl CaseState {
     /// Every state.
-    pub const ALL: [Self; 5] = [Self::Open, Self::Acknowledged, Self::Dismissed, Self::Mitigated, Self::Closed];
+    pub const ALL: [Self; 5] = [
+        Self::Open,
+        Self::Acknowledged,
+        Self::Dismissed,
+        Self::Mitigated,
+        Self::Closed,
+    ];
 
     /// Returns the word in listings.
     pub fn word(self) -> &'static str {
@@ -99,7 +105,11 @@ pub struct CaseEvent {
 ///
 /// `None` if there was no case and there is no finding. The events are empty if nothing that a
 /// person would want to read has changed.
-pub fn observe(case: Option<&Case>, finding: Option<&Finding>, now: Timestamp) -> Option<(Case, Vec<CaseEvent>)> {
+pub fn observe(
+    case: Option<&Case>,
+    finding: Option<&Finding>,
+    now: Timestamp,
+) -> Option<(Case, Vec<CaseEvent>)> {
     match (case, finding) {
         (None, None) => None,
         (None, Some(finding)) => Some(open_case(finding)),
@@ -123,22 +133,59 @@ fn open_case(finding: &Finding) -> (Case, Vec<CaseEvent>) {
         evaluated_at: finding.now,
         revision: 0,
     };
-    let note = format!("opened: suspected {}, level {}", finding.verdict.word(), finding.level.word());
-    (case, vec![CaseEvent { at: finding.now, from: None, to: CaseState::Open, note }])
+    let note = format!(
+        "opened: suspected {}, level {}",
+        finding.verdict.word(),
+        finding.level.word()
+    );
+    (
+        case,
+        vec![CaseEvent {
+            at: finding.now,
+            from: None,
+            to: CaseState::Open,
+            note,
+        }],
+    )
 }
 
 /// Brings a case up to a finding; a closed or mitigated one opens again if something new changed.
 fn update_case(case: &Case, finding: &Finding) -> (Case, Vec<CaseEvent>) {
     let mut events = Vec::new();
-    let reopens = matches!(case.state, CaseState::Closed | CaseState::Mitigated) && finding.last_change_at > case.last_change_at;
+    let reopens = matches!(case.state, CaseState::Closed | CaseState::Mitigated)
+        && finding.last_change_at > case.last_change_at;
     let state = if reopens { CaseState::Open } else { case.state };
     if reopens {
-        events.push(CaseEvent { at: finding.now, from: Some(case.state), to: state, note: format!("reopened: new changes, level {}", finding.level.word()) });
+        events.push(CaseEvent {
+            at: finding.now,
+            from: Some(case.state),
+            to: state,
+            note: format!("reopened: new changes, level {}", finding.level.word()),
+        });
     }
     if finding.level > case.peak_level {
-        events.push(CaseEvent { at: finding.now, from: Some(state), to: state, note: format!("level rose from {} to {}: suspected {}", case.peak_level.word(), finding.level.word(), finding.verdict.word()) });
+        events.push(CaseEvent {
+            at: finding.now,
+            from: Some(state),
+            to: state,
+            note: format!(
+                "level rose from {} to {}: suspected {}",
+                case.peak_level.word(),
+                finding.level.word(),
+                finding.verdict.word()
+            ),
+        });
     } else if finding.verdict != case.verdict && finding.level >= Level::Review {
-        events.push(CaseEvent { at: finding.now, from: Some(state), to: state, note: format!("suspected {}, before that {}", finding.verdict.word(), case.verdict.word()) });
+        events.push(CaseEvent {
+            at: finding.now,
+            from: Some(state),
+            to: state,
+            note: format!(
+                "suspected {}, before that {}",
+                finding.verdict.word(),
+                case.verdict.word()
+            ),
+        });
     }
     let updated = Case {
         zone: finding.zone.clone(),
@@ -157,9 +204,31 @@ fn update_case(case: &Case, finding: &Finding) -> (Case, Vec<CaseEvent>) {
 /// Notes that nothing is found any more.
 fn quieten_case(case: &Case, now: Timestamp) -> (Case, Vec<CaseEvent>) {
     let closes = case.state == CaseState::Open && case.peak_level == Level::Watch;
-    let state = if closes { CaseState::Closed } else { case.state };
-    let events = if closes { vec![CaseEvent { at: now, from: Some(case.state), to: state, note: "closed: quiet, and never above watch".to_owned() }] } else { Vec::new() };
-    (Case { level: Level::Watch, state, score: 0.0, evaluated_at: now, ..case.clone() }, events)
+    let state = if closes {
+        CaseState::Closed
+    } else {
+        case.state
+    };
+    let events = if closes {
+        vec![CaseEvent {
+            at: now,
+            from: Some(case.state),
+            to: state,
+            note: "closed: quiet, and never above watch".to_owned(),
+        }]
+    } else {
+        Vec::new()
+    };
+    (
+        Case {
+            level: Level::Watch,
+            state,
+            score: 0.0,
+            evaluated_at: now,
+            ..case.clone()
+        },
+        events,
+    )
 }
 
 /// Whether the desk is told now.
@@ -218,7 +287,17 @@ mod tests {
     fn finding(level: Level, at: i64) -> Finding {
         let name = Name::parse("bad.example").expect("valid");
         let now = Timestamp::from_unix(at);
-        Finding { domain: name.clone(), zone: name, verdict: Verdict::NsFlux, level, score: 70.0, last_change_at: now, now, nameservers: None, addresses: None }
+        Finding {
+            domain: name.clone(),
+            zone: name,
+            verdict: Verdict::NsFlux,
+            level,
+            score: 70.0,
+            last_change_at: now,
+            now,
+            nameservers: None,
+            addresses: None,
+        }
     }
 
     #[test]
@@ -227,21 +306,41 @@ mod tests {
         let (case, _) = observe(None, Some(&finding(Level::Watch, 10)), now(10)).expect("opened");
         let (closed, events) = observe(Some(&case), None, now(20)).expect("a case stays");
         assert_eq!((closed.state, events.len()), (CaseState::Closed, 1));
-        let (reopened, _) = observe(Some(&closed), Some(&finding(Level::Report, 30)), now(30)).expect("a case stays");
-        assert_eq!((reopened.state, reopened.first_detected_at), (CaseState::Open, now(10)));
+        let (reopened, _) = observe(Some(&closed), Some(&finding(Level::Report, 30)), now(30))
+            .expect("a case stays");
+        assert_eq!(
+            (reopened.state, reopened.first_detected_at),
+            (CaseState::Open, now(10))
+        );
         assert_eq!(observe(None, None, now(1)), None);
     }
 
     #[test]
     fn reported_cases_stay_open_when_quiet_and_are_not_reported_again() {
         let now = Timestamp::from_unix;
-        let (mut case, _) = observe(None, Some(&finding(Level::Report, 10)), now(10)).expect("opened");
-        assert_eq!(decide_report(&case, true), Decision::Send(SendReason::FirstReport));
-        assert_eq!(decide_report(&case, false), Decision::Hold(HoldReason::NoMailWanted));
+        let (mut case, _) =
+            observe(None, Some(&finding(Level::Report, 10)), now(10)).expect("opened");
+        assert_eq!(
+            decide_report(&case, true),
+            Decision::Send(SendReason::FirstReport)
+        );
+        assert_eq!(
+            decide_report(&case, false),
+            Decision::Hold(HoldReason::NoMailWanted)
+        );
         case.revision = 1;
         let (quiet, _) = observe(Some(&case), None, now(20)).expect("a case stays");
-        assert_eq!((quiet.state, quiet.level, quiet.peak_level), (CaseState::Open, Level::Watch, Level::Report));
-        assert_eq!(decide_report(&quiet, true), Decision::Hold(HoldReason::BelowReport));
-        assert_eq!(decide_report(&case, true), Decision::Hold(HoldReason::AlreadyReported));
+        assert_eq!(
+            (quiet.state, quiet.level, quiet.peak_level),
+            (CaseState::Open, Level::Watch, Level::Report)
+        );
+        assert_eq!(
+            decide_report(&quiet, true),
+            Decision::Hold(HoldReason::BelowReport)
+        );
+        assert_eq!(
+            decide_report(&case, true),
+            Decision::Hold(HoldReason::AlreadyReported)
+        );
     }
 }

@@ -180,7 +180,12 @@ pub enum CasesCommand {
 #[derive(Debug, Args)]
 pub struct CasesList {
     /// In these states: open, acknowledged, dismissed, mitigated, closed, or all
-    #[arg(long, value_name = "STATE[,STATE]", value_delimiter = ',', default_value = "open,acknowledged")]
+    #[arg(
+        long,
+        value_name = "STATE[,STATE]",
+        value_delimiter = ',',
+        default_value = "open,acknowledged"
+    )]
     pub state: Vec<String>,
     /// How to print it
     #[arg(long, value_enum, default_value_t = ListFormat::Table)]

@@ -33,13 +33,28 @@ struct CaseJson {
 }
 
 impl Row for CaseJson {
-    const HEADINGS: &'static [&'static str] = &["id", "domain", "verdict", "level", "peak level", "score", "state", "first detected at", "last change at"];
+    const HEADINGS: &'static [&'static str] = &[
+        "id",
+        "domain",
+        "verdict",
+        "level",
+        "peak level",
+        "score",
+        "state",
+        "first detected at",
+        "last change at",
+    ];
 
     fn cells(&self) -> Vec<String> {
         let words = [self.verdict, self.level, self.peak_level];
         let mut cells = vec![self.id.to_string(), self.domain.clone()];
         cells.extend(words.map(str::to_owned));
-        cells.extend([format!("{:.1}", self.score), self.state.to_owned(), self.first_detected_at.to_string(), self.last_change_at.to_string()]);
+        cells.extend([
+            format!("{:.1}", self.score),
+            self.state.to_owned(),
+            self.first_detected_at.to_string(),
+            self.last_change_at.to_string(),
+        ]);
         cells
     }
 }
@@ -66,7 +81,13 @@ fn parse_states(words: &[String]) -> Result<Vec<CaseState>, Failure> {
     if words.iter().any(|word| word == "all") {
         return Ok(CaseState::ALL.to_vec());
     }
-    let parse = |word: &String| CaseState::parse(word).ok_or_else(|| Failure::usage(format!("--state: {word:?} is none of open, acknowledged, dismissed, mitigated, closed, all")));
+    let parse = |word: &String| {
+        CaseState::parse(word).ok_or_else(|| {
+            Failure::usage(format!(
+                "--state: {word:?} is none of open, acknowledged, dismissed, mitigated, closed, all"
+            ))
+        })
+    };
     words.iter().map(parse).collect()
 }
 
@@ -76,18 +97,67 @@ fn run_show(config: Option<&Path>, command: &CasesShow) -> Result<Done, Failure>
     let row = find_case(&store, &command.case)?;
     let case = &row.case;
     let mut out = stdout();
-    writeln!(out, "Case {} (number {}): {} is suspected of {}", case_reference(row.id), row.id, case.domain, case.verdict.word())?;
-    writeln!(out, "Level {} (at most {}), score {:.1}, {}", case.level.word(), case.peak_level.word(), case.score, case.state.word())?;
-    writeln!(out, "Zone {}, first detected {}, last change {}, judged {}", case.zone, case.first_detected_at, case.last_change_at, case.evaluated_at)?;
-    writeln!(out, "ATT&CK T1568.001; `fluxwatch explain {}` shows the arithmetic", case.domain)?;
+    writeln!(
+        out,
+        "Case {} (number {}): {} is suspected of {}",
+        case_reference(row.id),
+        row.id,
+        case.domain,
+        case.verdict.word()
+    )?;
+    writeln!(
+        out,
+        "Level {} (at most {}), score {:.1}, {}",
+        case.level.word(),
+        case.peak_level.word(),
+        case.score,
+        case.state.word()
+    )?;
+    writeln!(
+        out,
+        "Zone {}, first detected {}, last change {}, judged {}",
+        case.zone, case.first_detected_at, case.last_change_at, case.evaluated_at
+    )?;
+    writeln!(
+        out,
+        "ATT&CK T1568.001; `fluxwatch explain {}` shows the arithmetic",
+        case.domain
+    )?;
     let log = store.case_events(row.id)?;
-    writeln!(out, "\n{}", table(&["time", "who", "state", "what"], log.iter().map(|line| vec![line.event.at.to_string(), line.actor.clone(), line.event.to.word().to_owned(), line.event.note.clone()])))?;
+    writeln!(
+        out,
+        "\n{}",
+        table(
+            &["time", "who", "state", "what"],
+            log.iter().map(|line| vec![
+                line.event.at.to_string(),
+                line.actor.clone(),
+                line.event.to.word().to_owned(),
+                line.event.note.clone()
+            ])
+        )
+    )?;
     let messages = store.messages_of_case(row.id)?;
     if messages.is_empty() {
         writeln!(out, "\nNo mail has been queued.")?;
     } else {
-        let cells = |row: &crate::store::MessageRow| vec![row.id.to_string(), row.message.recipient.clone(), row.state.word().to_owned(), row.queued_at.to_string(), row.last_reply.clone().unwrap_or_default()];
-        writeln!(out, "\n{}", table(&["mail", "recipient", "state", "queued", "last reply"], messages.iter().map(cells)))?;
+        let cells = |row: &crate::store::MessageRow| {
+            vec![
+                row.id.to_string(),
+                row.message.recipient.clone(),
+                row.state.word().to_owned(),
+                row.queued_at.to_string(),
+                row.last_reply.clone().unwrap_or_default(),
+            ]
+        };
+        writeln!(
+            out,
+            "\n{}",
+            table(
+                &["mail", "recipient", "state", "queued", "last reply"],
+                messages.iter().map(cells)
+            )
+        )?;
     }
     out.flush()?;
     Ok(Done::Well)
@@ -96,13 +166,42 @@ fn run_show(config: Option<&Path>, command: &CasesShow) -> Result<Done, Failure>
 /// Prints the cases that are worth a look, after a pass.
 pub fn print_found(rows: &[CaseRow]) -> Result<(), Failure> {
     let mut out = stdout();
-    let found: Vec<&CaseRow> = rows.iter().filter(|row| row.case.level >= Level::Review).collect();
+    let found: Vec<&CaseRow> = rows
+        .iter()
+        .filter(|row| row.case.level >= Level::Review)
+        .collect();
     let watched = rows.len() - found.len();
     if found.is_empty() {
-        writeln!(out, "\nNo domain is suspected of fast flux; {watched} watched.")?;
+        writeln!(
+            out,
+            "\nNo domain is suspected of fast flux; {watched} watched."
+        )?;
     } else {
-        let cells = |row: &&CaseRow| vec![row.id.to_string(), row.case.domain.to_string(), row.case.verdict.word().to_owned(), row.case.level.word().to_owned(), format!("{:.1}", row.case.score), row.case.first_detected_at.to_string()];
-        writeln!(out, "\nSuspected of fast flux ({watched} more watched):\n{}", table(&["case", "domain", "verdict", "level", "score", "first detected"], found.iter().map(cells)))?;
+        let cells = |row: &&CaseRow| {
+            vec![
+                row.id.to_string(),
+                row.case.domain.to_string(),
+                row.case.verdict.word().to_owned(),
+                row.case.level.word().to_owned(),
+                format!("{:.1}", row.case.score),
+                row.case.first_detected_at.to_string(),
+            ]
+        };
+        writeln!(
+            out,
+            "\nSuspected of fast flux ({watched} more watched):\n{}",
+            table(
+                &[
+                    "case",
+                    "domain",
+                    "verdict",
+                    "level",
+                    "score",
+                    "first detected"
+                ],
+                found.iter().map(cells)
+            )
+        )?;
     }
     Ok(out.flush()?)
 }

@@ -17,15 +17,26 @@ pub fn run(config: Option<&Path>, command: &ConfigCommand) -> Result<Done, Failu
         ConfigCommand::Template => out.write_all(TEMPLATE.as_bytes())?,
         ConfigCommand::Show => {
             let config = load_config(config)?;
-            let text = toml::to_string_pretty(&config.written).map_err(|fault| Failure::failed(fault.to_string()))?;
+            let text = toml::to_string_pretty(&config.written)
+                .map_err(|fault| Failure::failed(fault.to_string()))?;
             writeln!(out, "# {}", config.path.display())?;
             out.write_all(text.as_bytes())?;
         }
         ConfigCommand::Check => {
             let config = load_config(config)?;
             check_parts(&config)?;
-            let mail = if config.mail.is_some() { "mail goes out" } else { "no mail is configured" };
-            writeln!(out, "{}: sound; {} sources, {} keys, {mail}", config.path.display(), config.sources.len(), config.keys.len())?;
+            let mail = if config.mail.is_some() {
+                "mail goes out"
+            } else {
+                "no mail is configured"
+            };
+            writeln!(
+                out,
+                "{}: sound; {} sources, {} keys, {mail}",
+                config.path.display(),
+                config.sources.len(),
+                config.keys.len()
+            )?;
         }
     }
     out.flush()?;

@@ -34,7 +34,8 @@ pub fn run(config: Option<&Path>, command: &ExplainCommand) -> Result<Done, Fail
     let store = open_store(&config)?;
     let pipeline = open_pipeline(config, store)?;
     let at = match &command.at {
-        Some(text) => Timestamp::parse_argument(text, WallClock.now()).map_err(|fault| Failure::usage(format!("--at: {fault}")))?,
+        Some(text) => Timestamp::parse_argument(text, WallClock.now())
+            .map_err(|fault| Failure::usage(format!("--at: {fault}")))?,
         None => newest_event(&pipeline, &domain)?,
     };
     let found = pipeline.find(&domain, at)?;
@@ -65,7 +66,11 @@ fn newest_event(pipeline: &Pipeline, domain: &Name) -> Result<Timestamp, Failure
     let mut newest = None;
     for (_, apex) in pipeline.store().zones_enclosing(domain)? {
         if let Some(zone) = pipeline.store().find_zone(&apex)? {
-            let event = if zone.source_kind.is_live() { Some(WallClock.now()) } else { pipeline.store().source_status(zone.source)?.last_event_at };
+            let event = if zone.source_kind.is_live() {
+                Some(WallClock.now())
+            } else {
+                pipeline.store().source_status(zone.source)?.last_event_at
+            };
             newest = newest.max(event);
         }
     }
@@ -78,16 +83,33 @@ fn planes(found: &DomainFinding) -> impl Iterator<Item = &PlaneFinding> {
 }
 
 /// Prints the explanation in words.
-fn print_text(out: &mut impl Write, domain: &Name, at: Timestamp, found: &DomainFinding) -> Result<(), Failure> {
+fn print_text(
+    out: &mut impl Write,
+    domain: &Name,
+    at: Timestamp,
+    found: &DomainFinding,
+) -> Result<(), Failure> {
     match &found.finding {
-        Some(finding) => writeln!(out, "{domain} at {at}: suspected {}, level {}, score {:.1} (policy {POLICY_VERSION})", finding.verdict.word(), finding.level.word(), finding.score)?,
-        None => writeln!(out, "{domain} at {at}: nothing is suspected (policy {POLICY_VERSION})")?,
+        Some(finding) => writeln!(
+            out,
+            "{domain} at {at}: suspected {}, level {}, score {:.1} (policy {POLICY_VERSION})",
+            finding.verdict.word(),
+            finding.level.word(),
+            finding.score
+        )?,
+        None => writeln!(
+            out,
+            "{domain} at {at}: nothing is suspected (policy {POLICY_VERSION})"
+        )?,
     }
     for plane in planes(found) {
         print_plane(out, plane)?;
     }
     if planes(found).next().is_none() {
-        writeln!(out, "History holds neither name servers nor changing addresses of it.")?;
+        writeln!(
+            out,
+            "History holds neither name servers nor changing addresses of it."
+        )?;
     }
     Ok(())
 }
@@ -95,23 +117,60 @@ fn print_text(out: &mut impl Write, domain: &Name, at: Timestamp, found: &Domain
 /// Prints one plane.
 fn print_plane(out: &mut impl Write, plane: &PlaneFinding) -> Result<(), Failure> {
     let words = section(plane);
-    writeln!(out, "\n{} of {} in zone {}: level {}, score {} of 100", words.title, words.owner, words.zone, plane.level.map_or("none", Level::word), words.score)?;
-    writeln!(out, "  watched since {} UTC; {} change instants in 24 hours, {} in 72 hours, {} in 7 days", words.watched_since, words.changes_24h, words.changes_72h, words.changes_7d)?;
+    writeln!(
+        out,
+        "\n{} of {} in zone {}: level {}, score {} of 100",
+        words.title,
+        words.owner,
+        words.zone,
+        plane.level.map_or("none", Level::word),
+        words.score
+    )?;
+    writeln!(
+        out,
+        "  watched since {} UTC; {} change instants in 24 hours, {} in 72 hours, {} in 7 days",
+        words.watched_since, words.changes_24h, words.changes_72h, words.changes_7d
+    )?;
     for term in &words.terms {
-        writeln!(out, "  {:>5} of {:>3}  {}: {}", term.points, term.points_max, term.name, term.value)?;
+        writeln!(
+            out,
+            "  {:>5} of {:>3}  {}: {}",
+            term.points, term.points_max, term.name, term.value
+        )?;
     }
     for gate in &words.gates {
-        writeln!(out, "  [{}] {}: {} (needed: {})", if gate.passed { "met" } else { "not met" }, gate.name, gate.value, gate.needed)?;
+        writeln!(
+            out,
+            "  [{}] {}: {} (needed: {})",
+            if gate.passed { "met" } else { "not met" },
+            gate.name,
+            gate.value,
+            gate.needed
+        )?;
     }
     for check in &words.checks {
         writeln!(out, "  checked: {}: {}", check.name, check.result)?;
     }
     if let Some(holz) = &words.holz {
-        writeln!(out, "  for reference: {holz} by the score of Holz et al. 2008 (flux above 142.38)")?;
+        writeln!(
+            out,
+            "  for reference: {holz} by the score of Holz et al. 2008 (flux above 142.38)"
+        )?;
     }
     for transition in &words.transitions {
-        let serial = transition.serial.map_or_else(String::new, |serial| format!(" serial {serial}"));
-        writeln!(out, "  {}{serial}{}", transition.at, if transition.bulk { " (mass change, not counted)" } else { "" })?;
+        let serial = transition
+            .serial
+            .map_or_else(String::new, |serial| format!(" serial {serial}"));
+        writeln!(
+            out,
+            "  {}{serial}{}",
+            transition.at,
+            if transition.bulk {
+                " (mass change, not counted)"
+            } else {
+                ""
+            }
+        )?;
         writeln!(out, "    before: {}", endpoints(&transition.before))?;
         writeln!(out, "    after:  {}", endpoints(&transition.after))?;
     }

@@ -41,17 +41,29 @@ enum Kind {
 impl Failure {
     /// What was asked for cannot be had.
     pub fn failed(sentence: impl Into<String>) -> Self {
-        Self { kind: Kind::Failed, sentence: sentence.into(), hint: None }
+        Self {
+            kind: Kind::Failed,
+            sentence: sentence.into(),
+            hint: None,
+        }
     }
 
     /// The command line or the configuration is wrong.
     pub fn usage(sentence: impl Into<String>) -> Self {
-        Self { kind: Kind::Usage, sentence: sentence.into(), hint: None }
+        Self {
+            kind: Kind::Usage,
+            sentence: sentence.into(),
+            hint: None,
+        }
     }
 
     /// The machine or the database is at fault.
     fn local(sentence: impl Into<String>) -> Self {
-        Self { kind: Kind::Local, sentence: sentence.into(), hint: None }
+        Self {
+            kind: Kind::Local,
+            sentence: sentence.into(),
+            hint: None,
+        }
     }
 
     /// Adds the cure.
@@ -88,7 +100,8 @@ impl fmt::Display for Failure {
 
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
-        Self::usage(error.to_string()).hint("`fluxwatch config template` prints every key with its meaning")
+        Self::usage(error.to_string())
+            .hint("`fluxwatch config template` prints every key with its meaning")
     }
 }
 
@@ -133,7 +146,11 @@ impl From<ServiceError> for Failure {
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         if error.kind() == io::ErrorKind::BrokenPipe {
-            return Self { kind: Kind::BrokenPipe, sentence: String::new(), hint: None };
+            return Self {
+                kind: Kind::BrokenPipe,
+                sentence: String::new(),
+                hint: None,
+            };
         }
         Self::local(error.to_string())
     }

@@ -68,13 +68,21 @@ struct CofJson<'a> {
 pub fn run(config: Option<&Path>, command: &HistoryCommand) -> Result<Done, Failure> {
     let name = parse_name(&command.name)?;
     let store = open_store(&load_config(config)?)?;
-    let scope = if command.exact { HistoryScope::Name } else { HistoryScope::AtOrBelow };
+    let scope = if command.exact {
+        HistoryScope::Name
+    } else {
+        HistoryScope::AtOrBelow
+    };
     let history = store.history(&name, scope)?;
     let mut out = stdout();
     match command.format {
         HistoryFormat::Table => print_tables(&mut out, &name, &history)?,
         HistoryFormat::Json => {
-            let json = HistoryJson { name: &name, records: history.records.iter().map(record_json).collect(), changes: history.changes.iter().map(change_json).collect() };
+            let json = HistoryJson {
+                name: &name,
+                records: history.records.iter().map(record_json).collect(),
+                changes: history.changes.iter().map(change_json).collect(),
+            };
             serde_json::to_writer_pretty(&mut out, &json)?;
             writeln!(out)?;
         }
@@ -107,33 +115,89 @@ fn print_tables(out: &mut impl Write, name: &Name, history: &History) -> Result<
     }
     let is_delegation = |record: &&RecordRow| record.removed_at.is_none();
     let now = history.records.iter().filter(is_delegation).map(|record| {
-        let since = if record.baseline { format!("before {}", record.added_at.to_table()) } else { record.added_at.to_table() };
-        vec![record.owner.to_string(), record.rdata.rtype().to_string(), record.rdata.to_string(), record.ttl.to_string(), since]
+        let since = if record.baseline {
+            format!("before {}", record.added_at.to_table())
+        } else {
+            record.added_at.to_table()
+        };
+        vec![
+            record.owner.to_string(),
+            record.rdata.rtype().to_string(),
+            record.rdata.to_string(),
+            record.ttl.to_string(),
+            since,
+        ]
     });
     let now: Vec<Vec<String>> = now.collect();
     if now.is_empty() {
         writeln!(out, "Nothing is there now.")?;
     } else {
-        writeln!(out, "There now:\n{}", table(&["name", "type", "data", "ttl", "since (utc)"], now.into_iter()))?;
+        writeln!(
+            out,
+            "There now:\n{}",
+            table(
+                &["name", "type", "data", "ttl", "since (utc)"],
+                now.into_iter()
+            )
+        )?;
     }
     if history.changes.is_empty() {
         return Ok(writeln!(out, "\nNo change since watching began.")?);
     }
     let rows = history.changes.iter().rev().map(|change| {
-        let marks = change.removed.iter().map(|rdata| format!("- {rdata}")).chain(change.added.iter().map(|rdata| format!("+ {rdata}"))).chain(change.bulk.then(|| "(mass change)".to_owned()));
-        let serial = change.serial.map_or_else(String::new, |serial| serial.to_string());
-        vec![change.at.to_table(), serial, change.owner.to_string(), change.rtype.to_string(), marks.collect::<Vec<_>>().join("\n")]
+        let marks = change
+            .removed
+            .iter()
+            .map(|rdata| format!("- {rdata}"))
+            .chain(change.added.iter().map(|rdata| format!("+ {rdata}")))
+            .chain(change.bulk.then(|| "(mass change)".to_owned()));
+        let serial = change
+            .serial
+            .map_or_else(String::new, |serial| serial.to_string());
+        vec![
+            change.at.to_table(),
+            serial,
+            change.owner.to_string(),
+            change.rtype.to_string(),
+            marks.collect::<Vec<_>>().join("\n"),
+        ]
     });
-    Ok(writeln!(out, "\nChanges, newest first:\n{}", table(&["time (utc)", "serial", "name", "type", "change"], rows))?)
+    Ok(writeln!(
+        out,
+        "\nChanges, newest first:\n{}",
+        table(&["time (utc)", "serial", "name", "type", "change"], rows)
+    )?)
 }
 
 /// Prints dnsdbq's columns. Both pairs of times are those of the zone: no sensor saw answers.
 fn print_csv(out: &mut impl Write, history: &History) -> Result<(), Failure> {
-    let mut writer = csv::WriterBuilder::new().quote_style(csv::QuoteStyle::Necessary).from_writer(out);
-    writer.write_record(["time_first", "time_last", "zone_first", "zone_last", "count", "bailiwick", "rrname", "rrtype", "rdata"])?;
+    let mut writer = csv::WriterBuilder::new()
+        .quote_style(csv::QuoteStyle::Necessary)
+        .from_writer(out);
+    writer.write_record([
+        "time_first",
+        "time_last",
+        "zone_first",
+        "zone_last",
+        "count",
+        "bailiwick",
+        "rrname",
+        "rrtype",
+        "rdata",
+    ])?;
     for record in &history.records {
         let (first, last) = (record.added_at.to_table(), record.last_seen_at.to_table());
-        writer.write_record([&first, &last, &first, &last, "", &record.zone.to_string(), &record.owner.to_string(), record.rdata.rtype().mnemonic(), &record.rdata.to_string()])?;
+        writer.write_record([
+            &first,
+            &last,
+            &first,
+            &last,
+            "",
+            &record.zone.to_string(),
+            &record.owner.to_string(),
+            record.rdata.rtype().mnemonic(),
+            &record.rdata.to_string(),
+        ])?;
     }
     Ok(writer.flush()?)
 }

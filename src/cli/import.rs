@@ -9,7 +9,9 @@ use crate::cli::arguments::{ImportCommand, ImportFeed, ImportOptions, ImportZone
 use crate::cli::cases::print_found;
 use crate::cli::failure::{Done, Failure};
 use crate::cli::poll::print_reports;
-use crate::cli::session::{create_store, load_config, open_dry_run, open_pipeline, parse_name, runtime};
+use crate::cli::session::{
+    create_store, load_config, open_dry_run, open_pipeline, parse_name, runtime,
+};
 use crate::pipeline::{FeedImport, FileImport, Pipeline, PollOptions, ZoneOutcome, ZoneReport};
 use crate::store::PollerLock;
 use crate::time::{Clock, TimePattern, Timestamp, WallClock};
@@ -34,31 +36,70 @@ pub fn run(config: Option<&Path>, command: &ImportCommand) -> Result<Done, Failu
 }
 
 /// Imports, and prints what was found.
-fn import(pipeline: &Pipeline, command: &ImportCommand, options: &ImportOptions, send: bool) -> Result<Done, Failure> {
+fn import(
+    pipeline: &Pipeline,
+    command: &ImportCommand,
+    options: &ImportOptions,
+    send: bool,
+) -> Result<Done, Failure> {
     if options.report && pipeline.config().mail.is_none() {
-        return Err(Failure::usage("--report needs [report] and [smtp] in the configuration"));
+        return Err(Failure::usage(
+            "--report needs [report] and [smtp] in the configuration",
+        ));
     }
     let reports = match command {
         ImportCommand::Zonefile(zonefile) => vec![import_zonefile(pipeline, zonefile)?],
         ImportCommand::Feed(feed) => import_feed(pipeline, feed)?,
     };
     pipeline.store().checkpoint()?;
-    let delivered = if send && options.report { runtime()?.block_on(pipeline.deliver())? } else { Default::default() };
+    let delivered = if send && options.report {
+        runtime()?.block_on(pipeline.deliver())?
+    } else {
+        Default::default()
+    };
     print_reports(&reports)?;
-    print_found(&pipeline.store().cases(&[CaseState::Open, CaseState::Acknowledged])?)?;
-    let failed = reports.iter().any(|report| matches!(report.outcome, ZoneOutcome::Refused(_) | ZoneOutcome::LinesRejected(_)));
-    Ok(if failed || delivered.waiting + delivered.dead > 0 { Done::Partly } else { Done::Well })
+    print_found(
+        &pipeline
+            .store()
+            .cases(&[CaseState::Open, CaseState::Acknowledged])?,
+    )?;
+    let failed = reports.iter().any(|report| {
+        matches!(
+            report.outcome,
+            ZoneOutcome::Refused(_) | ZoneOutcome::LinesRejected(_)
+        )
+    });
+    Ok(if failed || delivered.waiting + delivered.dead > 0 {
+        Done::Partly
+    } else {
+        Done::Well
+    })
 }
 
 /// Imports zone files.
 fn import_zonefile(pipeline: &Pipeline, command: &ImportZonefile) -> Result<ZoneReport, Failure> {
     let zone = parse_name(&command.zone)?;
-    let at = command.at.as_deref().map(|text| Timestamp::parse_argument(text, WallClock.now())).transpose().map_err(|fault| Failure::usage(format!("--at: {fault}")))?;
+    let at = command
+        .at
+        .as_deref()
+        .map(|text| Timestamp::parse_argument(text, WallClock.now()))
+        .transpose()
+        .map_err(|fault| Failure::usage(format!("--at: {fault}")))?;
     if at.is_some() && command.files.len() > 1 {
-        return Err(Failure::usage("--at gives the time of one file; for several use --time-pattern"));
+        return Err(Failure::usage(
+            "--at gives the time of one file; for several use --time-pattern",
+        ));
     }
-    let accept = if command.accept { HashSet::from([zone.clone()]) } else { HashSet::new() };
-    let options = PollOptions { full: true, accept, mail_wanted: command.options.report };
+    let accept = if command.accept {
+        HashSet::from([zone.clone()])
+    } else {
+        HashSet::new()
+    };
+    let options = PollOptions {
+        full: true,
+        accept,
+        mail_wanted: command.options.report,
+    };
     let import = FileImport {
         source: &command.options.source,
         zone: &zone,
@@ -73,7 +114,15 @@ fn import_zonefile(pipeline: &Pipeline, command: &ImportZonefile) -> Result<Zone
 /// Imports a feed.
 fn import_feed(pipeline: &Pipeline, command: &ImportFeed) -> Result<Vec<ZoneReport>, Failure> {
     let zone = command.zone.as_deref().map(parse_name).transpose()?;
-    let options = PollOptions { mail_wanted: command.options.report, ..PollOptions::default() };
-    let import = FeedImport { source: &command.options.source, zone: zone.as_ref(), path: &command.file, complete: command.complete };
+    let options = PollOptions {
+        mail_wanted: command.options.report,
+        ..PollOptions::default()
+    };
+    let import = FeedImport {
+        source: &command.options.source,
+        zone: zone.as_ref(),
+        path: &command.file,
+        complete: command.complete,
+    };
     Ok(pipeline.import_feed(&import, &options)?)
 }

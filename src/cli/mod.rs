@@ -10,8 +10,8 @@ mod explain;
 mod failure;
 mod history;
 mod import;
-mod output;
 mod outbox;
+mod output;
 mod poll;
 mod report;
 mod run;
@@ -58,8 +58,14 @@ fn start_log(arguments: &Arguments) {
         _ => "error",
     };
     let filter = EnvFilter::try_from_env("FLUXWATCH_LOG").unwrap_or_else(|_| EnvFilter::new(level));
-    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour).with_target(false).init();
+    let colour = std::io::stderr().is_terminal()
+        && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(colour)
+        .with_target(false)
+        .init();
 }
 
 /// Runs one command.

@@ -29,7 +29,16 @@ struct MessageJson {
 }
 
 impl Row for MessageJson {
-    const HEADINGS: &'static [&'static str] = &["id", "case", "recipient", "state", "attempts", "queued at", "next attempt at", "last reply"];
+    const HEADINGS: &'static [&'static str] = &[
+        "id",
+        "case",
+        "recipient",
+        "state",
+        "attempts",
+        "queued at",
+        "next attempt at",
+        "last reply",
+    ];
 
     fn cells(&self) -> Vec<String> {
         vec![
@@ -39,7 +48,8 @@ impl Row for MessageJson {
             self.state.to_owned(),
             self.attempts.to_string(),
             self.queued_at.to_string(),
-            self.next_attempt_at.map_or_else(String::new, |at| at.to_string()),
+            self.next_attempt_at
+                .map_or_else(String::new, |at| at.to_string()),
             self.last_reply.clone().unwrap_or_default(),
         ]
     }
@@ -56,7 +66,11 @@ pub fn run(config: Option<&Path>, command: &OutboxCommand) -> Result<Done, Failu
 /// Lists messages.
 fn run_list(config: Option<&Path>, command: &OutboxList) -> Result<Done, Failure> {
     let store = open_store(&load_config(config)?)?;
-    let rows: Vec<MessageJson> = store.messages(!command.all)?.into_iter().map(message_json).collect();
+    let rows: Vec<MessageJson> = store
+        .messages(!command.all)?
+        .into_iter()
+        .map(message_json)
+        .collect();
     print_list(&rows, command.format)?;
     Ok(Done::Well)
 }
@@ -65,13 +79,22 @@ fn run_list(config: Option<&Path>, command: &OutboxList) -> Result<Done, Failure
 fn run_retry(config: Option<&Path>, command: &OutboxRetry) -> Result<Done, Failure> {
     let config = load_config(config)?;
     if config.mail.is_none() {
-        return Err(Failure::usage("mail needs [report] and [smtp] in the configuration"));
+        return Err(Failure::usage(
+            "mail needs [report] and [smtp] in the configuration",
+        ));
     }
     let store = open_store(&config)?;
     let mut err = std::io::stderr();
     if command.dry_run {
-        let count = store.messages(true)?.iter().filter(|row| command.message.is_none_or(|id| row.id == id)).count();
-        writeln!(err, "dry run: {count} messages would be tried; nothing was changed")?;
+        let count = store
+            .messages(true)?
+            .iter()
+            .filter(|row| command.message.is_none_or(|id| row.id == id))
+            .count();
+        writeln!(
+            err,
+            "dry run: {count} messages would be tried; nothing was changed"
+        )?;
         return Ok(Done::Well);
     }
     let count = store.retry_messages(command.message, WallClock.now())?;
@@ -80,8 +103,16 @@ fn run_retry(config: Option<&Path>, command: &OutboxRetry) -> Result<Done, Failu
         return Ok(Done::Well);
     }
     let delivered = runtime()?.block_on(open_pipeline(config, store)?.deliver())?;
-    writeln!(err, "mail: {} sent, {} waiting, {} dead", delivered.sent, delivered.waiting, delivered.dead)?;
-    Ok(if delivered.waiting + delivered.dead > 0 { Done::Partly } else { Done::Well })
+    writeln!(
+        err,
+        "mail: {} sent, {} waiting, {} dead",
+        delivered.sent, delivered.waiting, delivered.dead
+    )?;
+    Ok(if delivered.waiting + delivered.dead > 0 {
+        Done::Partly
+    } else {
+        Done::Well
+    })
 }
 
 /// Returns a message as scripts read it.

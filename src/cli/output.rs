@@ -40,7 +40,11 @@ pub fn print_list<T: Row>(rows: &[T], format: ListFormat) -> Result<(), Failure>
         }
         ListFormat::Csv => {
             let mut writer = csv::Writer::from_writer(&mut out);
-            writer.write_record(T::HEADINGS.iter().map(|heading| heading.to_lowercase().replace(' ', "_")))?;
+            writer.write_record(
+                T::HEADINGS
+                    .iter()
+                    .map(|heading| heading.to_lowercase().replace(' ', "_")),
+            )?;
             for row in rows {
                 writer.write_record(row.cells())?;
             }
@@ -53,7 +57,9 @@ pub fn print_list<T: Row>(rows: &[T], format: ListFormat) -> Result<(), Failure>
 /// Lays out a table without borders, wrapped to the terminal's width.
 pub fn table(headings: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    table
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(headings.iter().map(|heading| heading.to_uppercase()));
     for row in rows {
         table.add_row(row);

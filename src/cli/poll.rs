@@ -12,7 +12,9 @@ use crate::cli::arguments::PollCommand;
 use crate::cli::cases::print_found;
 use crate::cli::failure::{Done, Failure};
 use crate::cli::output::{stdout, table};
-use crate::cli::session::{create_store, load_config, open_dry_run, open_pipeline, parse_name, runtime};
+use crate::cli::session::{
+    create_store, load_config, open_dry_run, open_pipeline, parse_name, runtime,
+};
 use crate::config::{Config, Source};
 use crate::dns::Name;
 use crate::pipeline::{DeliverySummary, Pipeline, PollOptions, ZoneOutcome, ZoneReport};
@@ -21,56 +23,126 @@ use crate::store::PollerLock;
 /// Runs the command.
 pub fn run(config: Option<&Path>, command: &PollCommand) -> Result<Done, Failure> {
     let config = load_config(config)?;
-    let wanted = command.zones.iter().map(|text| parse_name(text)).collect::<Result<HashSet<_>, _>>()?;
-    let accept = command.accept.iter().map(|text| parse_name(text)).collect::<Result<HashSet<_>, _>>()?;
+    let wanted = command
+        .zones
+        .iter()
+        .map(|text| parse_name(text))
+        .collect::<Result<HashSet<_>, _>>()?;
+    let accept = command
+        .accept
+        .iter()
+        .map(|text| parse_name(text))
+        .collect::<Result<HashSet<_>, _>>()?;
     check_zones(&config, wanted.iter().chain(&accept))?;
-    let options = PollOptions { full: command.full, accept, mail_wanted: true };
+    let options = PollOptions {
+        full: command.full,
+        accept,
+        mail_wanted: true,
+    };
     if command.dry_run {
         let dry = open_dry_run(config)?;
         let done = poll(&dry.pipeline, &wanted, &options, false)?;
         let queued = dry.pipeline.store().messages(true)?.len();
-        writeln!(std::io::stderr(), "dry run: nothing was changed or sent; {queued} messages would wait to be sent")?;
+        writeln!(
+            std::io::stderr(),
+            "dry run: nothing was changed or sent; {queued} messages would wait to be sent"
+        )?;
         return Ok(done);
     }
     let store = create_store(&config)?;
     let Some(_lock) = PollerLock::take(&config.store_path, command.wait)? else {
-        writeln!(std::io::stderr(), "another fluxwatch polls into {}; nothing to do (--wait waits for it)", config.store_path.display())?;
+        writeln!(
+            std::io::stderr(),
+            "another fluxwatch polls into {}; nothing to do (--wait waits for it)",
+            config.store_path.display()
+        )?;
         return Ok(Done::Well);
     };
     poll(&open_pipeline(config, store)?, &wanted, &options, true)
 }
 
 /// Polls, prints what was found, and empties the outbox.
-fn poll(pipeline: &Pipeline, wanted: &HashSet<Name>, options: &PollOptions, send: bool) -> Result<Done, Failure> {
+fn poll(
+    pipeline: &Pipeline,
+    wanted: &HashSet<Name>,
+    options: &PollOptions,
+    send: bool,
+) -> Result<Done, Failure> {
     let config = pipeline.config().clone();
-    let sources: Vec<&Source> = config.sources.iter().filter(|source| wanted.is_empty() || source.zone().is_none_or(|zone| wanted.contains(zone))).collect();
+    let sources: Vec<&Source> = config
+        .sources
+        .iter()
+        .filter(|source| {
+            wanted.is_empty() || source.zone().is_none_or(|zone| wanted.contains(zone))
+        })
+        .collect();
     let progress = progress_bar(sources.len());
     let mut reports = Vec::new();
     let delivered = runtime()?.block_on(async {
         let mut hear = |report: ZoneReport| {
             progress.inc(1);
-            progress.set_message(report.zone.as_ref().map_or_else(|| report.source.clone(), Name::to_string));
+            progress.set_message(
+                report
+                    .zone
+                    .as_ref()
+                    .map_or_else(|| report.source.clone(), Name::to_string),
+            );
             reports.push(report);
         };
         pipeline.poll(&sources, options, &mut hear).await?;
-        if send { pipeline.deliver().await } else { Ok(DeliverySummary::default()) }
+        if send {
+            pipeline.deliver().await
+        } else {
+            Ok(DeliverySummary::default())
+        }
     })?;
     progress.finish_and_clear();
     print_reports(&reports)?;
-    print_found(&pipeline.store().cases(&[CaseState::Open, CaseState::Acknowledged])?)?;
+    print_found(
+        &pipeline
+            .store()
+            .cases(&[CaseState::Open, CaseState::Acknowledged])?,
+    )?;
     if delivered != DeliverySummary::default() {
-        writeln!(std::io::stderr(), "mail: {} sent, {} waiting, {} dead", delivered.sent, delivered.waiting, delivered.dead)?;
+        writeln!(
+            std::io::stderr(),
+            "mail: {} sent, {} waiting, {} dead",
+            delivered.sent,
+            delivered.waiting,
+            delivered.dead
+        )?;
     }
-    let failed = reports.iter().any(|report| matches!(report.outcome, ZoneOutcome::Refused(_) | ZoneOutcome::LinesRejected(_)));
-    Ok(if failed || delivered.waiting + delivered.dead > 0 { Done::Partly } else { Done::Well })
+    let failed = reports.iter().any(|report| {
+        matches!(
+            report.outcome,
+            ZoneOutcome::Refused(_) | ZoneOutcome::LinesRejected(_)
+        )
+    });
+    Ok(if failed || delivered.waiting + delivered.dead > 0 {
+        Done::Partly
+    } else {
+        Done::Well
+    })
 }
 
 /// Refuses zones that no source has.
-fn check_zones<'a>(config: &Config, mut zones: impl Iterator<Item = &'a Name>) -> Result<(), Failure> {
+fn check_zones<'a>(
+    config: &Config,
+    mut zones: impl Iterator<Item = &'a Name>,
+) -> Result<(), Failure> {
     let has_open_feed = config.sources.iter().any(|source| source.zone().is_none());
-    let is_known = |zone: &&Name| has_open_feed || config.sources.iter().any(|source| source.zone() == Some(*zone));
+    let is_known = |zone: &&Name| {
+        has_open_feed
+            || config
+                .sources
+                .iter()
+                .any(|source| source.zone() == Some(*zone))
+    };
     match zones.find(|zone| !is_known(zone)) {
-        Some(zone) => Err(Failure::usage(format!("zone {zone} has no source in {}", config.path.display()))),
+        Some(zone) => Err(Failure::usage(format!(
+            "zone {zone} has no source in {}",
+            config.path.display()
+        ))),
         None => Ok(()),
     }
 }
@@ -81,7 +153,8 @@ fn progress_bar(length: usize) -> ProgressBar {
         return ProgressBar::hidden();
     }
     let bar = ProgressBar::new(length as u64);
-    let style = ProgressStyle::with_template("{spinner} {pos}/{len} sources [{elapsed}] {msg}").expect("the template is valid");
+    let style = ProgressStyle::with_template("{spinner} {pos}/{len} sources [{elapsed}] {msg}")
+        .expect("the template is valid");
     bar.set_style(style);
     bar.enable_steady_tick(Duration::from_millis(250));
     bar
@@ -90,11 +163,24 @@ fn progress_bar(length: usize) -> ProgressBar {
 /// Prints one line a zone.
 pub fn print_reports(reports: &[ZoneReport]) -> Result<(), Failure> {
     let mut out = stdout();
-    let row = |report: &ZoneReport| vec![report.zone.as_ref().map_or_else(|| "-".to_owned(), Name::to_string), report.source.clone(), describe(&report.outcome)];
+    let row = |report: &ZoneReport| {
+        vec![
+            report
+                .zone
+                .as_ref()
+                .map_or_else(|| "-".to_owned(), Name::to_string),
+            report.source.clone(),
+            describe(&report.outcome),
+        ]
+    };
     if reports.is_empty() {
         writeln!(out, "no source is configured")?;
     } else {
-        writeln!(out, "{}", table(&["zone", "source", "result"], reports.iter().map(row)))?;
+        writeln!(
+            out,
+            "{}",
+            table(&["zone", "source", "result"], reports.iter().map(row))
+        )?;
     }
     Ok(out.flush()?)
 }
@@ -102,12 +188,24 @@ pub fn print_reports(reports: &[ZoneReport]) -> Result<(), Failure> {
 /// Says what happened to a zone.
 fn describe(outcome: &ZoneOutcome) -> String {
     match outcome {
-        ZoneOutcome::Unchanged { serial: Some(serial) } => format!("no change (serial {serial})"),
+        ZoneOutcome::Unchanged {
+            serial: Some(serial),
+        } => format!("no change (serial {serial})"),
         ZoneOutcome::Unchanged { serial: None } => "no change".to_owned(),
         ZoneOutcome::Refused(refusal) => format!("refused ({}): {refusal}", refusal.code()),
         ZoneOutcome::LinesRejected(count) => format!("{count} lines set aside"),
         ZoneOutcome::Stored(summary) => {
-            let mut text = format!("{} {}, {} names changed, {} records now", summary.versions, if summary.versions == 1 { "version" } else { "versions" }, summary.changed_names, summary.records);
+            let mut text = format!(
+                "{} {}, {} names changed, {} records now",
+                summary.versions,
+                if summary.versions == 1 {
+                    "version"
+                } else {
+                    "versions"
+                },
+                summary.changed_names,
+                summary.records
+            );
             if summary.baseline {
                 text = format!("baseline; {text}");
             }
@@ -115,7 +213,10 @@ fn describe(outcome: &ZoneOutcome) -> String {
                 text = format!("{text}, serial {serial}");
             }
             if summary.bulk_versions > 0 {
-                text = format!("{text}; {} mass changes, nobody accused", summary.bulk_versions);
+                text = format!(
+                    "{text}; {} mass changes, nobody accused",
+                    summary.bulk_versions
+                );
             }
             if summary.serial_regressed {
                 text = format!("{text}; the serial went backwards");

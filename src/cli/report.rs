@@ -21,7 +21,9 @@ pub fn run(config: Option<&Path>, command: &ReportCommand) -> Result<Done, Failu
 fn run_preview(config: Option<&Path>, command: &ReportPreview) -> Result<Done, Failure> {
     let config = load_config(config)?;
     if config.mail.is_none() {
-        return Err(Failure::usage("a report needs [report] and [smtp] in the configuration"));
+        return Err(Failure::usage(
+            "a report needs [report] and [smtp] in the configuration",
+        ));
     }
     let store = open_store(&config)?;
     let row = find_case(&store, &command.case)?;
@@ -33,9 +35,21 @@ fn run_preview(config: Option<&Path>, command: &ReportPreview) -> Result<Done, F
     }
     let pipeline = open_pipeline(config, store)?;
     let found = pipeline.find(&row.case.domain, row.case.evaluated_at)?;
-    let finding = found.finding.ok_or_else(|| Failure::failed(format!("{} shows nothing at {} that could be reported", row.case.domain, row.case.evaluated_at)))?;
-    let case = Case { revision: row.case.revision + 1, ..row.case };
-    for message in pipeline.compose_report(row.id, &case, &finding, WallClock.now())?.into_iter().take(1) {
+    let finding = found.finding.ok_or_else(|| {
+        Failure::failed(format!(
+            "{} shows nothing at {} that could be reported",
+            row.case.domain, row.case.evaluated_at
+        ))
+    })?;
+    let case = Case {
+        revision: row.case.revision + 1,
+        ..row.case
+    };
+    for message in pipeline
+        .compose_report(row.id, &case, &finding, WallClock.now())?
+        .into_iter()
+        .take(1)
+    {
         out.write_all(&message.octets)?;
     }
     out.flush()?;

@@ -14,7 +14,11 @@ pub fn run(config: Option<&Path>, command: &RunCommand) -> Result<Done, Failure>
     let config = load_config(config)?;
     let store = create_store(&config)?;
     let Some(_lock) = PollerLock::take(&config.store_path, command.wait)? else {
-        writeln!(std::io::stderr(), "another fluxwatch polls into {}; nothing to do (--wait waits for it)", config.store_path.display())?;
+        writeln!(
+            std::io::stderr(),
+            "another fluxwatch polls into {}; nothing to do (--wait waits for it)",
+            config.store_path.display()
+        )?;
         return Ok(Done::Well);
     };
     let pipeline = open_pipeline(config, store)?;

@@ -31,15 +31,31 @@ pub fn load_config(path: Option<&Path>) -> Result<Config, Failure> {
 
 /// Opens the database for a command that looks, or decides for the desk.
 pub fn open_store(config: &Config) -> Result<Store, Failure> {
-    Ok(Store::open(&config.store_path, StoreOptions { reverse_index: config.reverse_index, create: false })?)
+    Ok(Store::open(
+        &config.store_path,
+        StoreOptions {
+            reverse_index: config.reverse_index,
+            create: false,
+        },
+    )?)
 }
 
 /// Opens or makes the database for a command that polls.
 pub fn create_store(config: &Config) -> Result<Store, Failure> {
-    if let Some(folder) = config.store_path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.exists()) {
+    if let Some(folder) = config
+        .store_path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty() && !folder.exists())
+    {
         std::fs::create_dir_all(folder)?;
     }
-    Ok(Store::open(&config.store_path, StoreOptions { reverse_index: config.reverse_index, create: true })?)
+    Ok(Store::open(
+        &config.store_path,
+        StoreOptions {
+            reverse_index: config.reverse_index,
+            create: true,
+        },
+    )?)
 }
 
 /// Makes the pipeline with the machine's clock.
@@ -63,12 +79,16 @@ pub fn open_dry_run(mut config: Config) -> Result<DryRun, Failure> {
     }
     config.store_path = copy;
     let store = create_store(&config)?;
-    Ok(DryRun { pipeline: open_pipeline(config, store)?, _folder: folder })
+    Ok(DryRun {
+        pipeline: open_pipeline(config, store)?,
+        _folder: folder,
+    })
 }
 
 /// Parses a name that was typed.
 pub fn parse_name(text: &str) -> Result<Name, Failure> {
-    Name::parse_pasted(text).map_err(|fault| Failure::usage(format!("{text:?} is not a domain name: {fault}")))
+    Name::parse_pasted(text)
+        .map_err(|fault| Failure::usage(format!("{text:?} is not a domain name: {fault}")))
 }
 
 /// Finds a case by its number, its reference or its domain.
@@ -78,10 +98,16 @@ pub fn find_case(store: &Store, text: &str) -> Result<CaseRow, Failure> {
         Some(id) => store.case_by_id(id)?,
         None => store.find_case(&parse_name(text)?)?,
     };
-    row.ok_or_else(|| Failure::failed(format!("no case {text}")).hint("`fluxwatch cases list --state all` lists every case"))
+    row.ok_or_else(|| {
+        Failure::failed(format!("no case {text}"))
+            .hint("`fluxwatch cases list --state all` lists every case")
+    })
 }
 
 /// Makes the runtime.
 pub fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?)
+    Ok(tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?)
 }

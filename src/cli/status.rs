@@ -30,7 +30,16 @@ struct StatusJson {
 }
 
 impl Row for StatusJson {
-    const HEADINGS: &'static [&'static str] = &["zone", "source", "kind", "serial", "records", "last success", "lag s", "state"];
+    const HEADINGS: &'static [&'static str] = &[
+        "zone",
+        "source",
+        "kind",
+        "serial",
+        "records",
+        "last success",
+        "lag s",
+        "state",
+    ];
 
     fn cells(&self) -> Vec<String> {
         let text = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
@@ -62,7 +71,11 @@ impl Row for StatusJson {
 pub fn run(config: Option<&Path>, command: &ListCommand) -> Result<Done, Failure> {
     let config = load_config(config)?;
     let now = WallClock.now();
-    let mut rows: Vec<StatusJson> = open_store(&config)?.status()?.into_iter().map(|status| status_json(status, now)).collect();
+    let mut rows: Vec<StatusJson> = open_store(&config)?
+        .status()?
+        .into_iter()
+        .map(|status| status_json(status, now))
+        .collect();
     for source in &config.sources {
         if !rows.iter().any(|row| row.source == source.name) {
             rows.push(never_polled(source));

@@ -103,7 +103,11 @@ pub struct MailConfig {
 
 impl std::fmt::Debug for MailConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "MailConfig({} by {}, password not shown)", self.from, self.url)
+        write!(
+            f,
+            "MailConfig({} by {}, password not shown)",
+            self.from, self.url
+        )
     }
 }
 
@@ -178,7 +182,10 @@ impl Config {
     ///
     /// [`ConfigError`], the first that is found.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = fs::read_to_string(path).map_err(|fault| ConfigError::Unreadable { path: path.to_owned(), fault: fault.to_string() })?;
+        let text = fs::read_to_string(path).map_err(|fault| ConfigError::Unreadable {
+            path: path.to_owned(),
+            fault: fault.to_string(),
+        })?;
         Checker { path, text: &text }.check()
     }
 }
@@ -192,16 +199,22 @@ struct Checker<'a> {
 impl Checker<'_> {
     /// Parses and resolves.
     fn check(&self) -> Result<Config, ConfigError> {
-        let written: Written = toml::from_str(self.text).map_err(|fault| self.error(fault.span().unwrap_or(0..0), fault.message().to_owned()))?;
+        let written: Written = toml::from_str(self.text).map_err(|fault| {
+            self.error(fault.span().unwrap_or(0..0), fault.message().to_owned())
+        })?;
         let keys = self.check_keys(&written.key)?;
         let mut sources: Vec<Source> = Vec::new();
         let (mut names, mut zones) = (HashSet::new(), HashMap::new());
         for section in &written.source {
             let source = self.check_source(section, &keys)?;
             if !names.insert(source.name.clone()) {
-                return Err(self.error(section.name.span(), format!("source name {:?} is used twice", source.name)));
+                return Err(self.error(
+                    section.name.span(),
+                    format!("source name {:?} is used twice", source.name),
+                ));
             }
-            if let (Some(zone), Some(span)) = (source.zone(), section.zone.as_ref().map(Spanned::span))
+            if let (Some(zone), Some(span)) =
+                (source.zone(), section.zone.as_ref().map(Spanned::span))
                 && let Some(other) = zones.insert(zone.clone(), source.name.clone())
             {
                 return Err(self.error(span, format!("zone {zone} already has the source {other:?}: a zone has one authoritative source")));
@@ -215,7 +228,11 @@ impl Checker<'_> {
             reverse_index: written.store.reverse_index,
             keys,
             sources,
-            asn_path: written.enrich.asn.as_ref().map(|path| self.resolve(path.get_ref())),
+            asn_path: written
+                .enrich
+                .asn
+                .as_ref()
+                .map(|path| self.resolve(path.get_ref())),
             trust: written.trust.clone(),
             detect: written.detect.clone(),
             mail,
@@ -229,42 +246,100 @@ impl Checker<'_> {
         for section in sections {
             let name = self.name(&section.name, "name")?;
             let secret_base64 = self.read_secret(&section.secret_file, "secret_file")?;
-            if keys.insert(name, KeySecret { algorithm: section.algorithm.clone(), secret_base64 }).is_some() {
-                return Err(self.error(section.name.span(), format!("key {:?} is there twice", section.name.get_ref())));
+            if keys
+                .insert(
+                    name,
+                    KeySecret {
+                        algorithm: section.algorithm.clone(),
+                        secret_base64,
+                    },
+                )
+                .is_some()
+            {
+                return Err(self.error(
+                    section.name.span(),
+                    format!("key {:?} is there twice", section.name.get_ref()),
+                ));
             }
         }
         Ok(keys)
     }
 
     /// Resolves one source.
-    fn check_source(&self, section: &SourceSection, keys: &HashMap<Name, KeySecret>) -> Result<Source, ConfigError> {
-        let allowed: &[&str] = match section.kind.get_ref().as_str() {
-            "transfer" => &["zone", "primaries", "key"],
-            "zonefile" => &["zone", "path", "time_pattern", "require_soa"],
-            "feed" => &["zone", "path", "complete"],
-            other => return Err(self.error(section.kind.span(), format!("kind {other:?} is not known; use \"transfer\", \"zonefile\" or \"feed\""))),
-        };
+    fn check_source(
+        &self,
+        section: &SourceSection,
+        keys: &HashMap<Name, KeySecret>,
+    ) -> Result<Source, ConfigError> {
+        let allowed: &[&str] =
+            match section.kind.get_ref().as_str() {
+                "transfer" => &["zone", "primaries", "key"],
+                "zonefile" => &["zone", "path", "time_pattern", "require_soa"],
+                "feed" => &["zone", "path", "complete"],
+                other => return Err(self.error(
+                    section.kind.span(),
+                    format!(
+                        "kind {other:?} is not known; use \"transfer\", \"zonefile\" or \"feed\""
+                    ),
+                )),
+            };
         self.refuse_keys(section, allowed)?;
-        let zone = section.zone.as_ref().map(|zone| self.name(zone, "zone")).transpose()?;
-        let need = |key: &str| self.error(section.name.span(), format!("source {:?} of kind {:?} needs the key {key:?}", section.name.get_ref(), section.kind.get_ref()));
-        let path = || section.path.as_ref().map(|path| self.resolve(Path::new(path.get_ref()))).ok_or_else(|| need("path"));
+        let zone = section
+            .zone
+            .as_ref()
+            .map(|zone| self.name(zone, "zone"))
+            .transpose()?;
+        let need = |key: &str| {
+            self.error(
+                section.name.span(),
+                format!(
+                    "source {:?} of kind {:?} needs the key {key:?}",
+                    section.name.get_ref(),
+                    section.kind.get_ref()
+                ),
+            )
+        };
+        let path = || {
+            section
+                .path
+                .as_ref()
+                .map(|path| self.resolve(Path::new(path.get_ref())))
+                .ok_or_else(|| need("path"))
+        };
         let feeding = match section.kind.get_ref().as_str() {
-            "transfer" => Feeding::Transfer { zone: zone.ok_or_else(|| need("zone"))?, primaries: self.check_primaries(section)?, key: self.check_key(section, keys)? },
+            "transfer" => Feeding::Transfer {
+                zone: zone.ok_or_else(|| need("zone"))?,
+                primaries: self.check_primaries(section)?,
+                key: self.check_key(section, keys)?,
+            },
             "zonefile" => Feeding::Zonefile {
                 zone: zone.ok_or_else(|| need("zone"))?,
                 path: path()?.to_string_lossy().into_owned(),
-                time_pattern: section.time_pattern.as_ref().map(|pattern| TimePattern::new(pattern.get_ref())),
+                time_pattern: section
+                    .time_pattern
+                    .as_ref()
+                    .map(|pattern| TimePattern::new(pattern.get_ref())),
                 require_soa: section.require_soa.as_ref().is_none_or(|it| *it.get_ref()),
             },
-            _ => Feeding::Feed { zone, path: path()?, complete: section.complete.as_ref().is_some_and(|it| *it.get_ref()) },
+            _ => Feeding::Feed {
+                zone,
+                path: path()?,
+                complete: section.complete.as_ref().is_some_and(|it| *it.get_ref()),
+            },
         };
         let schedule = match (&section.every, &section.cron) {
-            (Some(_), Some(cron)) => return Err(self.error(cron.span(), "every and cron exclude each other".to_owned())),
+            (Some(_), Some(cron)) => {
+                return Err(self.error(cron.span(), "every and cron exclude each other".to_owned()));
+            }
             (Some(every), None) => Schedule::Every(*every.get_ref()),
             (None, Some(cron)) => Schedule::Cron(cron.get_ref().clone()),
             (None, None) => Schedule::Every(EVERY_DEFAULT),
         };
-        Ok(Source { name: section.name.get_ref().clone(), feeding, schedule })
+        Ok(Source {
+            name: section.name.get_ref().clone(),
+            feeding,
+            schedule,
+        })
     }
 
     /// Refuses keys that the source's kind does not know.
@@ -274,13 +349,25 @@ impl Checker<'_> {
             ("primaries", section.primaries.as_ref().map(Spanned::span)),
             ("key", section.key.as_ref().map(Spanned::span)),
             ("path", section.path.as_ref().map(Spanned::span)),
-            ("time_pattern", section.time_pattern.as_ref().map(Spanned::span)),
-            ("require_soa", section.require_soa.as_ref().map(Spanned::span)),
+            (
+                "time_pattern",
+                section.time_pattern.as_ref().map(Spanned::span),
+            ),
+            (
+                "require_soa",
+                section.require_soa.as_ref().map(Spanned::span),
+            ),
             ("complete", section.complete.as_ref().map(Spanned::span)),
         ];
         for (key, span) in present {
             if let (Some(span), false) = (span, allowed.contains(&key)) {
-                return Err(self.error(span, format!("a source of kind {:?} has no key {key:?}", section.kind.get_ref())));
+                return Err(self.error(
+                    span,
+                    format!(
+                        "a source of kind {:?} has no key {key:?}",
+                        section.kind.get_ref()
+                    ),
+                ));
             }
         }
         Ok(())
@@ -288,18 +375,45 @@ impl Checker<'_> {
 
     /// Parses a transfer's primaries.
     fn check_primaries(&self, section: &SourceSection) -> Result<Vec<SocketAddr>, ConfigError> {
-        let need = || self.error(section.name.span(), format!("source {:?} of kind \"transfer\" needs the key \"primaries\"", section.name.get_ref()));
-        let primaries = section.primaries.as_ref().filter(|list| !list.get_ref().is_empty()).ok_or_else(need)?;
-        let fault = |text: &str| self.error(primaries.span(), format!("primaries: {text:?} is not an address with a port, such as \"192.0.2.1:53\" or \"[2001:db8::1]:53\""));
-        primaries.get_ref().iter().map(|text| parse_address(text).ok_or_else(|| fault(text))).collect()
+        let need = || {
+            self.error(
+                section.name.span(),
+                format!(
+                    "source {:?} of kind \"transfer\" needs the key \"primaries\"",
+                    section.name.get_ref()
+                ),
+            )
+        };
+        let primaries = section
+            .primaries
+            .as_ref()
+            .filter(|list| !list.get_ref().is_empty())
+            .ok_or_else(need)?;
+        let fault = |text: &str| {
+            self.error(primaries.span(), format!("primaries: {text:?} is not an address with a port, such as \"192.0.2.1:53\" or \"[2001:db8::1]:53\""))
+        };
+        primaries
+            .get_ref()
+            .iter()
+            .map(|text| parse_address(text).ok_or_else(|| fault(text)))
+            .collect()
     }
 
     /// Finds a transfer's key.
-    fn check_key(&self, section: &SourceSection, keys: &HashMap<Name, KeySecret>) -> Result<Option<Name>, ConfigError> {
-        let Some(key) = &section.key else { return Ok(None) };
+    fn check_key(
+        &self,
+        section: &SourceSection,
+        keys: &HashMap<Name, KeySecret>,
+    ) -> Result<Option<Name>, ConfigError> {
+        let Some(key) = &section.key else {
+            return Ok(None);
+        };
         let name = self.name(key, "key")?;
         if !keys.contains_key(&name) {
-            return Err(self.error(key.span(), format!("key {:?} has no [[key]] section", key.get_ref())));
+            return Err(self.error(
+                key.span(),
+                format!("key {:?} has no [[key]] section", key.get_ref()),
+            ));
         }
         Ok(Some(name))
     }
@@ -308,8 +422,18 @@ impl Checker<'_> {
     fn check_mail(&self, written: &Written) -> Result<Option<MailConfig>, ConfigError> {
         let (report, smtp) = match (&written.report, &written.smtp) {
             (None, None) => return self.refuse_zone_desks(written),
-            (Some(report), None) => return Err(self.error(report.from.span(), "[report] needs [smtp] to say how mail leaves".to_owned())),
-            (None, Some(smtp)) => return Err(self.error(smtp.url.span(), "[smtp] needs [report] to say who writes to whom".to_owned())),
+            (Some(report), None) => {
+                return Err(self.error(
+                    report.from.span(),
+                    "[report] needs [smtp] to say how mail leaves".to_owned(),
+                ));
+            }
+            (None, Some(smtp)) => {
+                return Err(self.error(
+                    smtp.url.span(),
+                    "[smtp] needs [report] to say who writes to whom".to_owned(),
+                ));
+            }
             (Some(report), Some(smtp)) => (report, smtp),
         };
         if report.desk.get_ref().is_empty() {
@@ -321,26 +445,55 @@ impl Checker<'_> {
             if zone.desk.get_ref().is_empty() {
                 return Err(self.error(zone.desk.span(), "desk names nobody".to_owned()));
             }
-            if zone_desks.insert(name, zone.desk.get_ref().clone()).is_some() {
-                return Err(self.error(zone.name.span(), format!("zone {:?} is there twice", zone.name.get_ref())));
+            if zone_desks
+                .insert(name, zone.desk.get_ref().clone())
+                .is_some()
+            {
+                return Err(self.error(
+                    zone.name.span(),
+                    format!("zone {:?} is there twice", zone.name.get_ref()),
+                ));
             }
         }
-        let password = smtp.password_file.as_ref().map(|path| self.read_secret(path, "password_file")).transpose()?;
+        let password = smtp
+            .password_file
+            .as_ref()
+            .map(|path| self.read_secret(path, "password_file"))
+            .transpose()?;
         let url = match smtp.url.get_ref().strip_prefix("maildir://") {
             Some(path) => format!("maildir://{}", self.resolve(Path::new(path)).display()),
             None => smtp.url.get_ref().clone(),
         };
-        if url.split_once("://").is_some_and(|(_, rest)| rest.split_once('@').is_some_and(|(user, _)| user.contains(':'))) {
-            return Err(self.error(smtp.url.span(), "url: the password belongs in password_file".to_owned()));
+        if url.split_once("://").is_some_and(|(_, rest)| {
+            rest.split_once('@')
+                .is_some_and(|(user, _)| user.contains(':'))
+        }) {
+            return Err(self.error(
+                smtp.url.span(),
+                "url: the password belongs in password_file".to_owned(),
+            ));
         }
-        let reporter = Reporter { org: report.org.clone(), contact: report.contact.get_ref().clone() };
-        Ok(Some(MailConfig { from: report.from.get_ref().clone(), desk: report.desk.get_ref().clone(), zone_desks, reporter, url, password }))
+        let reporter = Reporter {
+            org: report.org.clone(),
+            contact: report.contact.get_ref().clone(),
+        };
+        Ok(Some(MailConfig {
+            from: report.from.get_ref().clone(),
+            desk: report.desk.get_ref().clone(),
+            zone_desks,
+            reporter,
+            url,
+            password,
+        }))
     }
 
     /// Refuses desks of zones where no mail is sent at all.
     fn refuse_zone_desks(&self, written: &Written) -> Result<Option<MailConfig>, ConfigError> {
         match written.zone.first() {
-            Some(zone) => Err(self.error(zone.desk.span(), "[[zone]] desk needs [report] and [smtp]".to_owned())),
+            Some(zone) => Err(self.error(
+                zone.desk.span(),
+                "[[zone]] desk needs [report] and [smtp]".to_owned(),
+            )),
             None => Ok(None),
         }
     }
@@ -348,22 +501,34 @@ impl Checker<'_> {
     /// Reads a file that holds one secret. Refused if others can read it.
     fn read_secret(&self, path: &Spanned<PathBuf>, key: &str) -> Result<String, ConfigError> {
         let resolved = self.resolve(path.get_ref());
-        let fault = |what: String| self.error(path.span(), format!("{key}: {}: {what}", resolved.display()));
+        let fault = |what: String| {
+            self.error(
+                path.span(),
+                format!("{key}: {}: {what}", resolved.display()),
+            )
+        };
         let meta = fs::metadata(&resolved).map_err(|error| fault(error.to_string()))?;
         if meta.permissions().mode() & 0o007 != 0 {
-            return Err(fault("others can read or write it; chmod 600 or 640".to_owned()));
+            return Err(fault(
+                "others can read or write it; chmod 600 or 640".to_owned(),
+            ));
         }
         if meta.len() > SECRET_OCTETS_MAX {
             return Err(fault(format!("more than {SECRET_OCTETS_MAX} octets")));
         }
         let text = fs::read_to_string(&resolved).map_err(|error| fault(error.to_string()))?;
         let secret = text.trim();
-        if secret.is_empty() { Err(fault("is empty".to_owned())) } else { Ok(secret.to_owned()) }
+        if secret.is_empty() {
+            Err(fault("is empty".to_owned()))
+        } else {
+            Ok(secret.to_owned())
+        }
     }
 
     /// Parses a name.
     fn name(&self, text: &Spanned<String>, key: &str) -> Result<Name, ConfigError> {
-        Name::parse(text.get_ref()).map_err(|fault| self.error(text.span(), format!("{key}: {fault}")))
+        Name::parse(text.get_ref())
+            .map_err(|fault| self.error(text.span(), format!("{key}: {fault}")))
     }
 
     /// Makes a path relative to the configuration's folder.
@@ -376,14 +541,28 @@ impl Checker<'_> {
 
     /// Returns an error at a place in the file.
     fn error(&self, span: Range<usize>, what: String) -> ConfigError {
-        let line = self.text.get(..span.start).unwrap_or_default().matches('\n').count() + 1;
-        ConfigError::Written { path: self.path.to_owned(), line, what: what.replace('\n', " ") }
+        let line = self
+            .text
+            .get(..span.start)
+            .unwrap_or_default()
+            .matches('\n')
+            .count()
+            + 1;
+        ConfigError::Written {
+            path: self.path.to_owned(),
+            line,
+            what: what.replace('\n', " "),
+        }
     }
 }
 
 /// Parses an address with a port, or without one, which means 53.
 fn parse_address(text: &str) -> Option<SocketAddr> {
-    text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(|address| SocketAddr::new(address, 53)))
+    text.parse().ok().or_else(|| {
+        text.parse::<IpAddr>()
+            .ok()
+            .map(|address| SocketAddr::new(address, 53))
+    })
 }
 
 #[cfg(test)]
@@ -391,7 +570,12 @@ mod tests {
     use super::*;
 
     fn load(text: &str) -> Result<Config, String> {
-        Checker { path: Path::new("/etc/fluxwatch/fluxwatch.toml"), text }.check().map_err(|error| error.to_string())
+        Checker {
+            path: Path::new("/etc/fluxwatch/fluxwatch.toml"),
+            text,
+        }
+        .check()
+        .map_err(|error| error.to_string())
     }
 
     const MINIMAL: &str = "[store]\npath = \"x.db\"\n";
@@ -410,24 +594,73 @@ mod tests {
             (format!("{MINIMAL}colour = 1\n"), 3, "colour"),
             ("[store]\n".to_owned(), 1, "path"),
             (source("kind = \"ftp\"\n"), 5, "\"ftp\""),
-            (source("kind = \"transfer\"\nzone = \"example.\"\n"), 4, "primaries"),
-            (source("kind = \"transfer\"\nzone = \"exa..mple.\"\nprimaries = [\"192.0.2.1:53\"]\n"), 6, "empty label"),
-            (source("kind = \"transfer\"\nzone = \"example.\"\nprimaries = [\"primary.example\"]\n"), 7, "primary.example"),
-            (source("kind = \"transfer\"\nzone = \"example.\"\nprimaries = [\"192.0.2.1\"]\nkey = \"k.\"\n"), 8, "[[key]]"),
-            (source("kind = \"feed\"\npath = \"f\"\nrequire_soa = true\n"), 7, "require_soa"),
-            (source("kind = \"feed\"\npath = \"f\"\nevery = \"soon\"\n"), 7, "soon"),
-            (source("kind = \"feed\"\npath = \"f\"\nevery = \"1m\"\ncron = \"0 * * * * *\"\n"), 8, "exclude"),
-            (format!("{MINIMAL}[smtp]\nurl = \"maildir:///x\"\n"), 4, "[report]"),
-            (format!("{MINIMAL}[detect.nameservers]\nchanges_min = 3\n"), 4, "changes_min"),
+            (
+                source("kind = \"transfer\"\nzone = \"example.\"\n"),
+                4,
+                "primaries",
+            ),
+            (
+                source(
+                    "kind = \"transfer\"\nzone = \"exa..mple.\"\nprimaries = [\"192.0.2.1:53\"]\n",
+                ),
+                6,
+                "empty label",
+            ),
+            (
+                source(
+                    "kind = \"transfer\"\nzone = \"example.\"\nprimaries = [\"primary.example\"]\n",
+                ),
+                7,
+                "primary.example",
+            ),
+            (
+                source(
+                    "kind = \"transfer\"\nzone = \"example.\"\nprimaries = [\"192.0.2.1\"]\nkey = \"k.\"\n",
+                ),
+                8,
+                "[[key]]",
+            ),
+            (
+                source("kind = \"feed\"\npath = \"f\"\nrequire_soa = true\n"),
+                7,
+                "require_soa",
+            ),
+            (
+                source("kind = \"feed\"\npath = \"f\"\nevery = \"soon\"\n"),
+                7,
+                "soon",
+            ),
+            (
+                source("kind = \"feed\"\npath = \"f\"\nevery = \"1m\"\ncron = \"0 * * * * *\"\n"),
+                8,
+                "exclude",
+            ),
+            (
+                format!("{MINIMAL}[smtp]\nurl = \"maildir:///x\"\n"),
+                4,
+                "[report]",
+            ),
+            (
+                format!("{MINIMAL}[detect.nameservers]\nchanges_min = 3\n"),
+                4,
+                "changes_min",
+            ),
         ] {
             let error = load(&text).expect_err(&text);
-            assert!(error.contains(&format!("line {line}:")) && error.contains(words), "{text}\n{error}");
+            assert!(
+                error.contains(&format!("line {line}:")) && error.contains(words),
+                "{text}\n{error}"
+            );
         }
     }
 
     #[test]
     fn a_zone_has_one_source() {
-        let one = |name: &str| format!("[[source]]\nname = \"{name}\"\nkind = \"zonefile\"\nzone = \"example.\"\npath = \"z\"\n");
+        let one = |name: &str| {
+            format!(
+                "[[source]]\nname = \"{name}\"\nkind = \"zonefile\"\nzone = \"example.\"\npath = \"z\"\n"
+            )
+        };
         let error = load(&format!("{MINIMAL}{}{}", one("a"), one("b"))).expect_err("two sources");
         assert!(error.contains("one authoritative source"), "{error}");
     }
@@ -437,10 +670,16 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("k");
         fs::write(&path, "c2VjcmV0\n").expect("written");
-        let text = format!("{MINIMAL}[[key]]\nname = \"k.\"\nsecret_file = \"{}\"\n", path.display());
+        let text = format!(
+            "{MINIMAL}[[key]]\nname = \"k.\"\nsecret_file = \"{}\"\n",
+            path.display()
+        );
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("set");
         let error = load(&text).expect_err("readable");
-        assert!(error.contains("others can read") && !error.contains("c2VjcmV0"), "{error}");
+        assert!(
+            error.contains("others can read") && !error.contains("c2VjcmV0"),
+            "{error}"
+        );
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("set");
         let config = load(&text).expect("valid");
         assert!(!format!("{config:?}").contains("c2VjcmV0"));

@@ -9,7 +9,9 @@ use crate::time::{Span, Timestamp};
 
 /// A cron line that is none.
 #[derive(Debug, thiserror::Error)]
-#[error("source {source_name:?}: cron {line:?}: {fault}; six fields, seconds first, such as \"0 */5 * * * *\"")]
+#[error(
+    "source {source_name:?}: cron {line:?}: {fault}; six fields, seconds first, such as \"0 */5 * * * *\""
+)]
 pub struct ScheduleError {
     /// The source.
     source_name: String,
@@ -38,7 +40,11 @@ impl Timetable {
         match schedule {
             Schedule::Every(span) => Ok(Self::Every(*span)),
             Schedule::Cron(line) => {
-                let parsed = CronSchedule::from_str(line).map_err(|fault| ScheduleError { source_name: source_name.to_owned(), line: line.clone(), fault: fault.to_string() })?;
+                let parsed = CronSchedule::from_str(line).map_err(|fault| ScheduleError {
+                    source_name: source_name.to_owned(),
+                    line: line.clone(),
+                    fault: fault.to_string(),
+                })?;
                 Ok(Self::Cron(Box::new(parsed)))
             }
         }
@@ -58,7 +64,10 @@ impl Timetable {
             Self::Every(span) => now + *span,
             // A cron line with a year in the past is never due again; look once a day whether the
             // clock has been put right.
-            Self::Cron(schedule) => schedule.after(&now.calendar()).next().map_or(now + Span::days(1), Timestamp::from_calendar),
+            Self::Cron(schedule) => schedule
+                .after(&now.calendar())
+                .next()
+                .map_or(now + Span::days(1), Timestamp::from_calendar),
         }
     }
 }
@@ -69,7 +78,10 @@ impl Timetable {
 ///
 /// [`ScheduleError`], the first that is found.
 pub fn check_schedules(config: &Config) -> Result<(), ScheduleError> {
-    config.sources.iter().try_for_each(|source| Timetable::new(&source.name, &source.schedule).map(|_| ()))
+    config
+        .sources
+        .iter()
+        .try_for_each(|source| Timetable::new(&source.name, &source.schedule).map(|_| ()))
 }
 
 #[cfg(test)]
@@ -79,10 +91,21 @@ mod tests {
     #[test]
     fn cron_lines_are_utc_and_begin_with_seconds() {
         let now = Timestamp::parse_rfc3339("2026-11-22T10:01:30Z").expect("valid");
-        let table = Timetable::new("a", &Schedule::Cron("0 */5 * * * *".to_owned())).expect("valid");
+        let table =
+            Timetable::new("a", &Schedule::Cron("0 */5 * * * *".to_owned())).expect("valid");
         assert_eq!(table.first(now).to_string(), "2026-11-22T10:05:00Z");
-        assert_eq!(Timetable::new("a", &Schedule::Every(Span::seconds(60))).expect("valid").first(now), now);
-        let error = Timetable::new("a", &Schedule::Cron("* * *".to_owned())).expect_err("too short").to_string();
-        assert!(error.contains("\"a\"") && error.contains("six fields"), "{error}");
+        assert_eq!(
+            Timetable::new("a", &Schedule::Every(Span::seconds(60)))
+                .expect("valid")
+                .first(now),
+            now
+        );
+        let error = Timetable::new("a", &Schedule::Cron("* * *".to_owned()))
+            .expect_err("too short")
+            .to_string();
+        assert!(
+            error.contains("\"a\"") && error.contains("six fields"),
+            "{error}"
+        );
     }
 }

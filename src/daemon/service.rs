@@ -49,19 +49,39 @@ struct Entry<'a> {
 pub async fn serve(pipeline: &Pipeline) -> Result<(), ServiceError> {
     let config = pipeline.config().clone();
     let clock = pipeline.clock().clone();
-    let options = PollOptions { mail_wanted: true, ..PollOptions::default() };
+    let options = PollOptions {
+        mail_wanted: true,
+        ..PollOptions::default()
+    };
     let mut entries = Vec::new();
     for source in &config.sources {
         let timetable = Timetable::new(&source.name, &source.schedule)?;
-        entries.push(Entry { source, due_at: timetable.first(clock.now()), timetable });
+        entries.push(Entry {
+            source,
+            due_at: timetable.first(clock.now()),
+            timetable,
+        });
     }
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let (mut terminate, mut interrupt) = (
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::interrupt())?,
+    );
     let mut transfers = Transfers::default();
     let mut in_flight: HashSet<Name> = HashSet::new();
     let mut outbox_at = clock.now();
-    tracing::info!(sources = entries.len(), "watching {} sources", entries.len());
+    tracing::info!(
+        sources = entries.len(),
+        "watching {} sources",
+        entries.len()
+    );
     loop {
-        start_due(pipeline, &mut entries, &options, &mut transfers, &mut in_flight)?;
+        start_due(
+            pipeline,
+            &mut entries,
+            &options,
+            &mut transfers,
+            &mut in_flight,
+        )?;
         if clock.now() >= outbox_at {
             pipeline.deliver().await?;
             outbox_at = clock.now() + OUTBOX_EVERY;
@@ -89,7 +109,13 @@ pub async fn serve(pipeline: &Pipeline) -> Result<(), ServiceError> {
 }
 
 /// Starts or runs every source that is due. A transfer that is still running is left alone.
-fn start_due(pipeline: &Pipeline, entries: &mut [Entry<'_>], options: &PollOptions, transfers: &mut Transfers, in_flight: &mut HashSet<Name>) -> Result<(), PipelineError> {
+fn start_due(
+    pipeline: &Pipeline,
+    entries: &mut [Entry<'_>],
+    options: &PollOptions,
+    transfers: &mut Transfers,
+    in_flight: &mut HashSet<Name>,
+) -> Result<(), PipelineError> {
     for entry in entries {
         let now = pipeline.clock().now();
         if entry.due_at > now {
@@ -103,7 +129,10 @@ fn start_due(pipeline: &Pipeline, entries: &mut [Entry<'_>], options: &PollOptio
                 }
             }
             Feeding::Zonefile { .. } => log_report(&pipeline.poll_files(entry.source, options)?),
-            Feeding::Feed { .. } => pipeline.poll_feed(entry.source, options)?.iter().for_each(log_report),
+            Feeding::Feed { .. } => pipeline
+                .poll_feed(entry.source, options)?
+                .iter()
+                .for_each(log_report),
         }
         pipeline.store().checkpoint()?;
     }
@@ -113,14 +142,22 @@ fn start_due(pipeline: &Pipeline, entries: &mut [Entry<'_>], options: &PollOptio
 /// Returns how long nothing is due.
 fn until_next(entries: &[Entry<'_>], outbox_at: Timestamp, clock: &dyn Clock) -> Duration {
     let now = clock.now();
-    let next = entries.iter().map(|entry| entry.due_at).chain([outbox_at, now + SLEEP_MAX]).min().unwrap_or(now);
+    let next = entries
+        .iter()
+        .map(|entry| entry.due_at)
+        .chain([outbox_at, now + SLEEP_MAX])
+        .min()
+        .unwrap_or(now);
     // At least a moment, so that a clock at the very end of a second does not spin.
     Duration::from_millis((next.since(now).as_seconds().max(0) as u64 * 1000).max(100))
 }
 
 /// Logs what a pass found of one zone, in one line.
 fn log_report(report: &ZoneReport) {
-    let zone = report.zone.as_ref().map_or_else(|| "-".to_owned(), Name::to_string);
+    let zone = report
+        .zone
+        .as_ref()
+        .map_or_else(|| "-".to_owned(), Name::to_string);
     let source = report.source.as_str();
     match &report.outcome {
         ZoneOutcome::Unchanged { .. } => tracing::debug!(zone, source, "zone {zone}: unchanged"),
@@ -135,7 +172,16 @@ fn log_report(report: &ZoneReport) {
             summary.changed_names,
             summary.records
         ),
-        ZoneOutcome::Refused(refusal) => tracing::error!(zone, source, reason = refusal.code(), "zone {zone}: {refusal}"),
-        ZoneOutcome::LinesRejected(count) => tracing::error!(source, lines = count, "source {source}: {count} lines set aside"),
+        ZoneOutcome::Refused(refusal) => tracing::error!(
+            zone,
+            source,
+            reason = refusal.code(),
+            "zone {zone}: {refusal}"
+        ),
+        ZoneOutcome::LinesRejected(count) => tracing::error!(
+            source,
+            lines = count,
+            "source {source}: {count} lines set aside"
+        ),
     }
 }

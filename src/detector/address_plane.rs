@@ -1,8 +1,13 @@
 //! The address plane: an owner's own A and AAAA records in a hosted zone.
 //!
 //! Over 24 hours and over 7 days, the better of the two:
-//! `S = 25 min(1, c/(12|24)) + 15 clamp((n-4)/16) + 30 clamp((asn-2)/6) + 15 min(1, turn/(4|10))
-//! + 5 nov + tenure`, where n counts distinct addresses, turn is fresh addresses divided by the mean
+//!
+//! ```text
+//! S = 25 min(1, c/(12|24)) + 15 clamp((n-4)/16) + 30 clamp((asn-2)/6)
+//!   + 15 min(1, turn/(4|10)) + 5 nov + tenure
+//! ```
+//!
+//! where n counts distinct addresses, turn is fresh addresses divided by the mean
 //! set size, nov fresh divided by added, and tenure 10, 7 or 4 points for stays of at most 3, 12 or
 //! 48 hours. Every condition of the gate must hold in the same window.
 
@@ -10,7 +15,9 @@ use std::net::IpAddr;
 
 use crate::detector::features::{Spread, Stayed, Window, clamp_share, values_in};
 use crate::detector::finding::{Gate, Level, Plane, PlaneFinding, Term};
-use crate::detector::nameserver_plane::{bulk_check, change_counts, reset_check, seen_address, tenure_points, tenure_text};
+use crate::detector::nameserver_plane::{
+    bulk_check, change_counts, reset_check, seen_address, tenure_points, tenure_text,
+};
 use crate::detector::timeline::{ChangePoint, Replay, Stay, Timeline, replay};
 use crate::detector::{DetectPolicy, Knowledge};
 use crate::dns::Name;
@@ -58,15 +65,52 @@ struct Measures {
 }
 
 /// Judges an owner's addresses at `now`.
-pub fn evaluate_addresses(window: &AddressWindow, policy: &DetectPolicy, knowledge: &dyn Knowledge, now: Timestamp) -> PlaneFinding {
-    let stays: Vec<(Name, Stay<IpAddr>)> = window.addresses.iter().map(|stay| (window.owner.clone(), stay.clone())).collect();
-    let timeline = replay(&Replay { names: None, addresses: &stays, reset_at: window.reset_at, absence_max: policy.absence_max, now });
-    let day = Scale { span: Span::hours(24), name: "24 hours", changes_full: 12.0, turnover_full: 4.0, turnover_min: policy.addresses.turnover_24h_min };
-    let week = Scale { span: Span::days(7), name: "7 days", changes_full: 24.0, turnover_full: 10.0, turnover_min: policy.addresses.turnover_7d_min };
-    let [in_day, in_week] = [day, week].map(|scale| measure(&timeline, window, scale, knowledge, now));
+pub fn evaluate_addresses(
+    window: &AddressWindow,
+    policy: &DetectPolicy,
+    knowledge: &dyn Knowledge,
+    now: Timestamp,
+) -> PlaneFinding {
+    let stays: Vec<(Name, Stay<IpAddr>)> = window
+        .addresses
+        .iter()
+        .map(|stay| (window.owner.clone(), stay.clone()))
+        .collect();
+    let timeline = replay(&Replay {
+        names: None,
+        addresses: &stays,
+        reset_at: window.reset_at,
+        absence_max: policy.absence_max,
+        now,
+    });
+    let day = Scale {
+        span: Span::hours(24),
+        name: "24 hours",
+        changes_full: 12.0,
+        turnover_full: 4.0,
+        turnover_min: policy.addresses.turnover_24h_min,
+    };
+    let week = Scale {
+        span: Span::days(7),
+        name: "7 days",
+        changes_full: 24.0,
+        turnover_full: 10.0,
+        turnover_min: policy.addresses.turnover_7d_min,
+    };
+    let [in_day, in_week] =
+        [day, week].map(|scale| measure(&timeline, window, scale, knowledge, now));
     let watched = in_week.changes >= policy.watch_changes_7d_min;
-    let rank = |measures: &Measures| (measures.gates(policy, false).iter().all(|gate| gate.passed), measures.score());
-    let best = if rank(&in_day).partial_cmp(&rank(&in_week)) == Some(std::cmp::Ordering::Greater) { in_day } else { in_week };
+    let rank = |measures: &Measures| {
+        (
+            measures.gates(policy, false).iter().all(|gate| gate.passed),
+            measures.score(),
+        )
+    };
+    let best = if rank(&in_day).partial_cmp(&rank(&in_week)) == Some(std::cmp::Ordering::Greater) {
+        in_day
+    } else {
+        in_week
+    };
 
     let week = Window::before(now, Span::days(7), window.watched_since);
     let gates = best.gates(policy, false);
@@ -82,8 +126,15 @@ pub fn evaluate_addresses(window: &AddressWindow, policy: &DetectPolicy, knowled
     };
     let addresses = values_in(&week, &timeline.addresses);
     let spread = Spread::of(addresses.iter().copied(), knowledge);
-    let holz = knowledge.has_asn_table().then(|| HOLZ[0] * f64::from(spread.addresses) + HOLZ[1] * spread.networks.len() as f64);
-    let points: Vec<ChangePoint> = timeline.points.iter().filter(|point| week.holds(point.moment.at)).cloned().collect();
+    let holz = knowledge
+        .has_asn_table()
+        .then(|| HOLZ[0] * f64::from(spread.addresses) + HOLZ[1] * spread.networks.len() as f64);
+    let points: Vec<ChangePoint> = timeline
+        .points
+        .iter()
+        .filter(|point| week.holds(point.moment.at))
+        .cloned()
+        .collect();
     PlaneFinding {
         plane: Plane::Addresses,
         zone: window.zone.clone(),
@@ -98,7 +149,10 @@ pub fn evaluate_addresses(window: &AddressWindow, policy: &DetectPolicy, knowled
         points,
         tenure_hours: Stayed::of(&week, &timeline.addresses).tenure_hours(),
         names: Vec::new(),
-        addresses: addresses.iter().map(|value| seen_address(value, &timeline, knowledge)).collect(),
+        addresses: addresses
+            .iter()
+            .map(|value| seen_address(value, &timeline, knowledge))
+            .collect(),
         holz,
         watched_since: window.watched_since,
         now,
@@ -106,19 +160,49 @@ pub fn evaluate_addresses(window: &AddressWindow, policy: &DetectPolicy, knowled
 }
 
 /// Measures one window.
-fn measure(timeline: &Timeline, entity: &AddressWindow, scale: Scale, knowledge: &dyn Knowledge, now: Timestamp) -> Measures {
+fn measure(
+    timeline: &Timeline,
+    entity: &AddressWindow,
+    scale: Scale,
+    knowledge: &dyn Knowledge,
+    now: Timestamp,
+) -> Measures {
     let window = Window::before(now, scale.span, entity.watched_since);
-    let points: Vec<&ChangePoint> = timeline.points.iter().filter(|point| window.holds(point.moment.at) && !point.moment.bulk).collect();
+    let points: Vec<&ChangePoint> = timeline
+        .points
+        .iter()
+        .filter(|point| window.holds(point.moment.at) && !point.moment.bulk)
+        .collect();
     let fresh: u32 = points.iter().map(|point| point.fresh_glue).sum();
     let added: u32 = points.iter().map(|point| point.added_addresses).sum();
     let stayed = Stayed::of(&window, &timeline.addresses);
     let mean_size = stayed.mean_size(&window);
     Measures {
         scale,
-        changes: points.iter().map(|point| if point.fresh_glue > 0 { 1.0 } else { RESTORED_WEIGHT }).sum(),
-        spread: Spread::of(values_in(&window, &timeline.addresses).into_iter(), knowledge),
-        turnover: if mean_size > 0.0 { f64::from(fresh) / mean_size } else { 0.0 },
-        novelty: if added > 0 { f64::from(fresh) / f64::from(added) } else { 0.0 },
+        changes: points
+            .iter()
+            .map(|point| {
+                if point.fresh_glue > 0 {
+                    1.0
+                } else {
+                    RESTORED_WEIGHT
+                }
+            })
+            .sum(),
+        spread: Spread::of(
+            values_in(&window, &timeline.addresses).into_iter(),
+            knowledge,
+        ),
+        turnover: if mean_size > 0.0 {
+            f64::from(fresh) / mean_size
+        } else {
+            0.0
+        },
+        novelty: if added > 0 {
+            f64::from(fresh) / f64::from(added)
+        } else {
+            0.0
+        },
         tenure: stayed.tenure_hours(),
         by_network: knowledge.has_asn_table(),
     }
@@ -127,17 +211,29 @@ fn measure(timeline: &Timeline, entity: &AddressWindow, scale: Scale, knowledge:
 impl Measures {
     /// Returns how many networks there are: autonomous systems, or prefixes that stand in.
     fn networks(&self) -> u32 {
-        if self.by_network { self.spread.networks.len() as u32 } else { self.spread.prefixes.len() as u32 }
+        if self.by_network {
+            self.spread.networks.len() as u32
+        } else {
+            self.spread.prefixes.len() as u32
+        }
     }
 
     /// Returns what the networks are called.
     fn network_word(&self) -> &'static str {
-        if self.by_network { "autonomous systems" } else { "prefixes (/16, /32)" }
+        if self.by_network {
+            "autonomous systems"
+        } else {
+            "prefixes (/16, /32)"
+        }
     }
 
     /// Returns distinct prefixes divided by distinct addresses.
     fn prefix_ratio(&self) -> f64 {
-        if self.spread.addresses == 0 { 0.0 } else { self.spread.prefixes.len() as f64 / f64::from(self.spread.addresses) }
+        if self.spread.addresses == 0 {
+            0.0
+        } else {
+            self.spread.prefixes.len() as f64 / f64::from(self.spread.addresses)
+        }
     }
 
     /// Returns the sum of the terms.
@@ -151,12 +247,42 @@ impl Measures {
         let scale = &self.scale;
         let within = |text: String| format!("{text} in {}", scale.name);
         vec![
-            Term { name: "change instants, weighted", value: within(format!("{:.2}", self.changes)), points: 25.0 * (self.changes / scale.changes_full).min(1.0), points_max: 25.0 },
-            Term { name: "distinct addresses", value: within(self.spread.addresses.to_string()), points: 15.0 * clamp_share(f64::from(self.spread.addresses), 4.0, 16.0), points_max: 15.0 },
-            Term { name: "spread of addresses", value: within(format!("{} {}", self.networks(), self.network_word())), points: 30.0 * clamp_share(f64::from(self.networks()), from, 6.0), points_max: 30.0 },
-            Term { name: "turnover: fresh addresses / mean set size", value: within(format!("{:.2}", self.turnover)), points: 15.0 * (self.turnover / scale.turnover_full).min(1.0), points_max: 15.0 },
-            Term { name: "novelty: fresh / added addresses", value: within(format!("{:.2}", self.novelty)), points: 5.0 * self.novelty, points_max: 5.0 },
-            Term { name: "mean stay of an address", value: tenure_text(self.tenure), points: tenure_points(self.tenure, [(3.0, 10.0), (12.0, 7.0), (48.0, 4.0)]), points_max: 10.0 },
+            Term {
+                name: "change instants, weighted",
+                value: within(format!("{:.2}", self.changes)),
+                points: 25.0 * (self.changes / scale.changes_full).min(1.0),
+                points_max: 25.0,
+            },
+            Term {
+                name: "distinct addresses",
+                value: within(self.spread.addresses.to_string()),
+                points: 15.0 * clamp_share(f64::from(self.spread.addresses), 4.0, 16.0),
+                points_max: 15.0,
+            },
+            Term {
+                name: "spread of addresses",
+                value: within(format!("{} {}", self.networks(), self.network_word())),
+                points: 30.0 * clamp_share(f64::from(self.networks()), from, 6.0),
+                points_max: 30.0,
+            },
+            Term {
+                name: "turnover: fresh addresses / mean set size",
+                value: within(format!("{:.2}", self.turnover)),
+                points: 15.0 * (self.turnover / scale.turnover_full).min(1.0),
+                points_max: 15.0,
+            },
+            Term {
+                name: "novelty: fresh / added addresses",
+                value: within(format!("{:.2}", self.novelty)),
+                points: 5.0 * self.novelty,
+                points_max: 5.0,
+            },
+            Term {
+                name: "mean stay of an address",
+                value: tenure_text(self.tenure),
+                points: tenure_points(self.tenure, [(3.0, 10.0), (12.0, 7.0), (48.0, 4.0)]),
+                points_max: 10.0,
+            },
         ]
     }
 
@@ -169,20 +295,52 @@ impl Measures {
             (false, false) => policy.prefixes_min,
             (false, true) => policy.review_prefixes_min,
         };
-        let at_least = |name: &'static str, value: f64, min: f64| Gate { name, value: format!("{value:.2}"), needed: format!("{min}"), passed: value >= min };
-        let count = |name: &'static str, value: u32, min: u32| Gate { name, value: value.to_string(), needed: min.to_string(), passed: value >= min };
+        let at_least = |name: &'static str, value: f64, min: f64| Gate {
+            name,
+            value: format!("{value:.2}"),
+            needed: format!("{min}"),
+            passed: value >= min,
+        };
+        let count = |name: &'static str, value: u32, min: u32| Gate {
+            name,
+            value: value.to_string(),
+            needed: min.to_string(),
+            passed: value >= min,
+        };
         vec![
-            count("distinct addresses", self.spread.addresses, policy.addresses_min),
-            count(if self.by_network { "autonomous systems" } else { "prefixes (/16, /32)" }, self.networks(), networks_min),
-            at_least("prefixes / addresses", self.prefix_ratio(), policy.prefix_ratio_min),
-            at_least("change instants, weighted", self.changes, policy.changes_min),
+            count(
+                "distinct addresses",
+                self.spread.addresses,
+                policy.addresses_min,
+            ),
+            count(
+                if self.by_network {
+                    "autonomous systems"
+                } else {
+                    "prefixes (/16, /32)"
+                },
+                self.networks(),
+                networks_min,
+            ),
+            at_least(
+                "prefixes / addresses",
+                self.prefix_ratio(),
+                policy.prefix_ratio_min,
+            ),
+            at_least(
+                "change instants, weighted",
+                self.changes,
+                policy.changes_min,
+            ),
             at_least("novelty", self.novelty, policy.novelty_min),
             at_least("turnover", self.turnover, self.scale.turnover_min),
             Gate {
                 name: "mean stay of an address",
                 value: tenure_text(self.tenure),
                 needed: format!("at most {} h", policy.tenure_max.as_hours()),
-                passed: self.tenure.is_some_and(|hours| hours <= policy.tenure_max.as_hours()),
+                passed: self
+                    .tenure
+                    .is_some_and(|hours| hours <= policy.tenure_max.as_hours()),
             },
         ]
     }

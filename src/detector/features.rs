@@ -18,7 +18,10 @@ pub(super) struct Window {
 impl Window {
     /// Returns the window of `span` before `now`.
     pub fn before(now: Timestamp, span: Span, watched_since: Timestamp) -> Self {
-        Self { from: (now - span).max(watched_since), now }
+        Self {
+            from: (now - span).max(watched_since),
+            now,
+        }
     }
 
     /// Returns whether an instant lies in the window.
@@ -45,8 +48,15 @@ impl Window {
 }
 
 /// The values that were there at any time of the window, each once, in order.
-pub(super) fn values_in<'a, T: Ord>(window: &Window, presences: &'a [(T, Presence)]) -> BTreeSet<&'a T> {
-    presences.iter().filter(|(_, presence)| window.touches(presence)).map(|(value, _)| value).collect()
+pub(super) fn values_in<'a, T: Ord>(
+    window: &Window,
+    presences: &'a [(T, Presence)],
+) -> BTreeSet<&'a T> {
+    presences
+        .iter()
+        .filter(|(_, presence)| window.touches(presence))
+        .map(|(value, _)| value)
+        .collect()
 }
 
 /// Exposure and removals of a set in a window.
@@ -62,8 +72,14 @@ impl Stayed {
     /// Sums over `presences`.
     pub fn of<T>(window: &Window, presences: &[(T, Presence)]) -> Self {
         Self {
-            exposure_hours: presences.iter().map(|(_, presence)| window.exposure_hours(presence)).sum(),
-            removals: presences.iter().filter(|(_, presence)| presence.to.is_some_and(|to| window.holds(to))).count() as u32,
+            exposure_hours: presences
+                .iter()
+                .map(|(_, presence)| window.exposure_hours(presence))
+                .sum(),
+            removals: presences
+                .iter()
+                .filter(|(_, presence)| presence.to.is_some_and(|to| window.holds(to)))
+                .count() as u32,
         }
     }
 
@@ -77,7 +93,11 @@ impl Stayed {
 
     /// Returns the mean number of values over the window.
     pub fn mean_size(&self, window: &Window) -> f64 {
-        if window.hours() > 0.0 { self.exposure_hours / window.hours() } else { 0.0 }
+        if window.hours() > 0.0 {
+            self.exposure_hours / window.hours()
+        } else {
+            0.0
+        }
     }
 }
 
@@ -94,7 +114,10 @@ pub(super) struct Spread {
 
 impl Spread {
     /// Measures a set of addresses.
-    pub fn of<'a>(addresses: impl Iterator<Item = &'a (Name, IpAddr)>, knowledge: &dyn Knowledge) -> Self {
+    pub fn of<'a>(
+        addresses: impl Iterator<Item = &'a (Name, IpAddr)>,
+        knowledge: &dyn Knowledge,
+    ) -> Self {
         let mut keys = BTreeSet::new();
         let mut spread = Self::default();
         for (_, address) in addresses {

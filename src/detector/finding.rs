@@ -32,7 +32,9 @@ impl Level {
 
     /// Returns the level that [`Level::word`] gave `word` for.
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::Watch, Self::Review, Self::Report].into_iter().find(|level| level.word() == word)
+        [Self::Watch, Self::Review, Self::Report]
+            .into_iter()
+            .find(|level| level.word() == word)
     }
 }
 
@@ -60,7 +62,9 @@ impl Verdict {
 
     /// Returns the verdict that [`Verdict::word`] gave `word` for.
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::DoubleFlux, Self::NsFlux, Self::SingleFlux].into_iter().find(|verdict| verdict.word() == word)
+        [Self::DoubleFlux, Self::NsFlux, Self::SingleFlux]
+            .into_iter()
+            .find(|verdict| verdict.word() == word)
     }
 }
 
@@ -222,17 +226,39 @@ pub struct Finding {
 }
 
 /// Joins the planes of a domain; `None` if neither is even watched.
-pub fn judge(domain: &Name, nameservers: Option<PlaneFinding>, addresses: Option<PlaneFinding>, now: Timestamp) -> Option<Finding> {
+pub fn judge(
+    domain: &Name,
+    nameservers: Option<PlaneFinding>,
+    addresses: Option<PlaneFinding>,
+    now: Timestamp,
+) -> Option<Finding> {
     let planes = || nameservers.iter().chain(addresses.iter());
     let level = planes().filter_map(|plane| plane.level).max()?;
     let open = |plane: &Option<PlaneFinding>| plane.as_ref().is_some_and(|plane| plane.gate_open);
-    let strongest = planes().reduce(|best, other| if other.outranks(best) { other } else { best })?;
+    let strongest =
+        planes().reduce(|best, other| if other.outranks(best) { other } else { best })?;
     let verdict = match (open(&nameservers), open(&addresses), strongest.plane) {
         (true, true, _) => Verdict::DoubleFlux,
         (_, _, Plane::Nameservers) => Verdict::NsFlux,
         (_, _, Plane::Addresses) => Verdict::SingleFlux,
     };
-    let score = planes().filter(|plane| plane.level == Some(level)).map(|plane| plane.score).fold(0.0, f64::max);
-    let last_change_at = planes().filter_map(PlaneFinding::last_change_at).max().unwrap_or(now);
-    Some(Finding { domain: domain.clone(), zone: strongest.zone.clone(), verdict, level, score, last_change_at, now, nameservers, addresses })
+    let score = planes()
+        .filter(|plane| plane.level == Some(level))
+        .map(|plane| plane.score)
+        .fold(0.0, f64::max);
+    let last_change_at = planes()
+        .filter_map(PlaneFinding::last_change_at)
+        .max()
+        .unwrap_or(now);
+    Some(Finding {
+        domain: domain.clone(),
+        zone: strongest.zone.clone(),
+        verdict,
+        level,
+        score,
+        last_change_at,
+        now,
+        nameservers,
+        addresses,
+    })
 }

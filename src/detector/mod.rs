@@ -14,7 +14,9 @@ mod policy;
 mod timeline;
 
 pub use address_plane::{AddressWindow, evaluate_addresses};
-pub use finding::{Check, Finding, Gate, Level, Plane, PlaneFinding, SeenAddress, SeenName, Term, Verdict, judge};
+pub use finding::{
+    Check, Finding, Gate, Level, Plane, PlaneFinding, SeenAddress, SeenName, Term, Verdict, judge,
+};
 pub use nameserver_plane::{NameserverWindow, evaluate_nameservers};
 pub use policy::{AddressPolicy, DetectPolicy, NameserverPolicy, POLICY_VERSION};
 pub use timeline::{ChangePoint, Moment, Stay};

@@ -10,7 +10,9 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use crate::detector::features::{Spread, Stayed, Window, clamp_share, prefix_of, values_in};
-use crate::detector::finding::{Check, Gate, Level, Plane, PlaneFinding, SeenAddress, SeenName, Term};
+use crate::detector::finding::{
+    Check, Gate, Level, Plane, PlaneFinding, SeenAddress, SeenName, Term,
+};
 use crate::detector::timeline::{ChangePoint, Replay, Stay, Timeline, replay};
 use crate::detector::{DetectPolicy, Knowledge};
 use crate::dns::Name;
@@ -46,29 +48,67 @@ struct Counted<'a> {
 }
 
 /// Judges a delegation at `now`.
-pub fn evaluate_nameservers(window: &NameserverWindow, policy: &DetectPolicy, knowledge: &dyn Knowledge, now: Timestamp) -> PlaneFinding {
-    let input = Replay { names: Some(&window.names), addresses: &window.addresses, reset_at: window.reset_at, absence_max: policy.absence_max, now };
+pub fn evaluate_nameservers(
+    window: &NameserverWindow,
+    policy: &DetectPolicy,
+    knowledge: &dyn Knowledge,
+    now: Timestamp,
+) -> PlaneFinding {
+    let input = Replay {
+        names: Some(&window.names),
+        addresses: &window.addresses,
+        reset_at: window.reset_at,
+        absence_max: policy.absence_max,
+        now,
+    };
     let timeline = replay(&input);
     let week = Window::before(now, Span::days(7), window.watched_since);
     let names = values_in(&week, &timeline.names);
     let all_popular = !names.is_empty() && names.iter().all(|name| window.popular.contains(*name));
     let shared = shared_moves(&timeline, policy, now);
     let counted = count_points(&timeline, all_popular, shared.excuses, policy);
-    let sum = |window: &Window| counted.iter().filter(|it| window.holds(it.point.moment.at)).map(|it| it.weight).sum::<f64>();
+    let sum = |window: &Window| {
+        counted
+            .iter()
+            .filter(|it| window.holds(it.point.moment.at))
+            .map(|it| it.weight)
+            .sum::<f64>()
+    };
     let changes_7d = sum(&week);
     let changes_3d = sum(&Window::before(now, Span::days(3), window.watched_since));
-    let fresh = counted.iter().filter(|it| week.holds(it.point.moment.at)).map(|it| it.fresh).sum::<u32>();
+    let fresh = counted
+        .iter()
+        .filter(|it| week.holds(it.point.moment.at))
+        .map(|it| it.fresh)
+        .sum::<u32>();
     let addresses = values_in(&week, &timeline.addresses);
     let spread = Spread::of(addresses.iter().copied(), knowledge);
-    let operators: BTreeSet<Name> = if all_popular { BTreeSet::new() } else { names.iter().map(|name| knowledge.operator(name)).collect() };
+    let operators: BTreeSet<Name> = if all_popular {
+        BTreeSet::new()
+    } else {
+        names.iter().map(|name| knowledge.operator(name)).collect()
+    };
     let tenure = shortest_tenure(&week, &timeline);
 
-    let measures = Measures { changes_7d, changes_3d, fresh, spread: &spread, operators: operators.len() as u32, tenure, by_network: knowledge.has_asn_table() };
+    let measures = Measures {
+        changes_7d,
+        changes_3d,
+        fresh,
+        spread: &spread,
+        operators: operators.len() as u32,
+        tenure,
+        by_network: knowledge.has_asn_table(),
+    };
     let terms = measures.terms();
     let score = terms.iter().map(|term| term.points).sum();
     let gates = measures.gates(policy);
     let gate_open = gates.iter().all(|gate| gate.passed);
-    let points: Vec<ChangePoint> = timeline.points.iter().filter(|point| week.holds(point.moment.at)).cloned().collect();
+    let points: Vec<ChangePoint> = timeline
+        .points
+        .iter()
+        .filter(|point| week.holds(point.moment.at))
+        .cloned()
+        .collect();
     PlaneFinding {
         plane: Plane::Nameservers,
         zone: window.zone.clone(),
@@ -78,12 +118,28 @@ pub fn evaluate_nameservers(window: &NameserverWindow, policy: &DetectPolicy, kn
         gate_open,
         terms,
         gates,
-        checks: vec![popular_check(&names, &window.popular, all_popular), shared.check, bulk_check(&points), reset_check(window.reset_at)],
+        checks: vec![
+            popular_check(&names, &window.popular, all_popular),
+            shared.check,
+            bulk_check(&points),
+            reset_check(window.reset_at),
+        ],
         change_counts: change_counts(&points, now),
         points,
         tenure_hours: tenure,
-        names: names.iter().map(|name| SeenName { host: (*name).clone(), operator: knowledge.operator(name), popular: window.popular.contains(*name), present: is_present(&timeline.names, name) }).collect(),
-        addresses: addresses.iter().map(|value| seen_address(value, &timeline, knowledge)).collect(),
+        names: names
+            .iter()
+            .map(|name| SeenName {
+                host: (*name).clone(),
+                operator: knowledge.operator(name),
+                popular: window.popular.contains(*name),
+                present: is_present(&timeline.names, name),
+            })
+            .collect(),
+        addresses: addresses
+            .iter()
+            .map(|value| seen_address(value, &timeline, knowledge))
+            .collect(),
         holz: None,
         watched_since: window.watched_since,
         now,
@@ -104,12 +160,20 @@ struct Measures<'a> {
 impl Measures<'_> {
     /// Returns how many networks there are: autonomous systems, or prefixes that stand in.
     fn networks(&self) -> u32 {
-        if self.by_network { self.spread.networks.len() as u32 } else { self.spread.prefixes.len() as u32 }
+        if self.by_network {
+            self.spread.networks.len() as u32
+        } else {
+            self.spread.prefixes.len() as u32
+        }
     }
 
     /// Returns what the networks are called.
     fn network_word(&self) -> &'static str {
-        if self.by_network { "autonomous systems" } else { "prefixes (/16, /32)" }
+        if self.by_network {
+            "autonomous systems"
+        } else {
+            "prefixes (/16, /32)"
+        }
     }
 
     /// Returns the summands of the score.
@@ -119,29 +183,79 @@ impl Measures<'_> {
         let networks = clamp_share(f64::from(self.networks()), from, 4.0);
         let operators = clamp_share(f64::from(self.operators), 2.0, 4.0);
         vec![
-            Term { name: "change instants in 7 days, weighted", value: format!("{:.2}", self.changes_7d), points: 40.0 * (self.changes_7d / 8.0).min(1.0), points_max: 40.0 },
-            Term { name: "values never seen before, 7 days", value: self.fresh.to_string(), points: 20.0 * (f64::from(self.fresh) / 8.0).min(1.0), points_max: 20.0 },
-            Term { name: "spread of name servers, 7 days", value: format!("{} {}, {} operator domains", self.networks(), self.network_word(), self.operators), points: 25.0 * networks.max(operators), points_max: 25.0 },
-            Term { name: "mean stay of a name server or its address", value: tenure_text(self.tenure), points: tenure_points(self.tenure, [(24.0, 15.0), (48.0, 10.0), (96.0, 5.0)]), points_max: 15.0 },
+            Term {
+                name: "change instants in 7 days, weighted",
+                value: format!("{:.2}", self.changes_7d),
+                points: 40.0 * (self.changes_7d / 8.0).min(1.0),
+                points_max: 40.0,
+            },
+            Term {
+                name: "values never seen before, 7 days",
+                value: self.fresh.to_string(),
+                points: 20.0 * (f64::from(self.fresh) / 8.0).min(1.0),
+                points_max: 20.0,
+            },
+            Term {
+                name: "spread of name servers, 7 days",
+                value: format!(
+                    "{} {}, {} operator domains",
+                    self.networks(),
+                    self.network_word(),
+                    self.operators
+                ),
+                points: 25.0 * networks.max(operators),
+                points_max: 25.0,
+            },
+            Term {
+                name: "mean stay of a name server or its address",
+                value: tenure_text(self.tenure),
+                points: tenure_points(self.tenure, [(24.0, 15.0), (48.0, 10.0), (96.0, 5.0)]),
+                points_max: 15.0,
+            },
         ]
     }
 
     /// Returns the conditions of the gate.
     fn gates(&self, policy: &DetectPolicy) -> Vec<Gate> {
         let policy = &policy.nameservers;
-        let networks_min = if self.by_network { policy.networks_min } else { policy.prefixes_min };
+        let networks_min = if self.by_network {
+            policy.networks_min
+        } else {
+            policy.prefixes_min
+        };
         vec![
             Gate {
                 name: "weighted change instants",
-                value: format!("{:.2} in 7 days, {:.2} in 3 days", self.changes_7d, self.changes_3d),
-                needed: format!("{} in 7 days or {} in 3 days", policy.changes_7d_min, policy.changes_3d_min),
-                passed: self.changes_7d >= policy.changes_7d_min || self.changes_3d >= policy.changes_3d_min,
+                value: format!(
+                    "{:.2} in 7 days, {:.2} in 3 days",
+                    self.changes_7d, self.changes_3d
+                ),
+                needed: format!(
+                    "{} in 7 days or {} in 3 days",
+                    policy.changes_7d_min, policy.changes_3d_min
+                ),
+                passed: self.changes_7d >= policy.changes_7d_min
+                    || self.changes_3d >= policy.changes_3d_min,
             },
-            Gate { name: "values never seen before", value: self.fresh.to_string(), needed: policy.fresh_min.to_string(), passed: self.fresh >= policy.fresh_min },
+            Gate {
+                name: "values never seen before",
+                value: self.fresh.to_string(),
+                needed: policy.fresh_min.to_string(),
+                passed: self.fresh >= policy.fresh_min,
+            },
             Gate {
                 name: "spread of name servers",
-                value: format!("{} {}, {} operator domains", self.networks(), self.network_word(), self.operators),
-                needed: format!("{networks_min} {} or {} operator domains", self.network_word(), policy.operators_min),
+                value: format!(
+                    "{} {}, {} operator domains",
+                    self.networks(),
+                    self.network_word(),
+                    self.operators
+                ),
+                needed: format!(
+                    "{networks_min} {} or {} operator domains",
+                    self.network_word(),
+                    policy.operators_min
+                ),
                 passed: self.networks() >= networks_min || self.operators >= policy.operators_min,
             },
         ]
@@ -150,7 +264,11 @@ impl Measures<'_> {
     /// Returns the level.
     fn level(&self, policy: &DetectPolicy, score: f64, gate_open: bool) -> Option<Level> {
         let rules = &policy.nameservers;
-        let review_networks = if self.by_network { rules.review_networks_min } else { rules.review_prefixes_min };
+        let review_networks = if self.by_network {
+            rules.review_networks_min
+        } else {
+            rules.review_prefixes_min
+        };
         let review = score >= rules.review_score_min
             && self.changes_7d >= rules.review_changes_7d_min
             && self.fresh >= rules.review_fresh_min
@@ -168,9 +286,15 @@ impl Measures<'_> {
 }
 
 /// Weighs every change instant.
-fn count_points<'a>(timeline: &'a Timeline, all_popular: bool, excuses_shared: bool, policy: &DetectPolicy) -> Vec<Counted<'a>> {
+fn count_points<'a>(
+    timeline: &'a Timeline,
+    all_popular: bool,
+    excuses_shared: bool,
+    policy: &DetectPolicy,
+) -> Vec<Counted<'a>> {
     let weigh = |point: &'a ChangePoint| {
-        let is_shared = excuses_shared && point.moment.shared_count >= policy.nameservers.shared_move_names;
+        let is_shared =
+            excuses_shared && point.moment.shared_count >= policy.nameservers.shared_move_names;
         let names_count = point.names_changed && !all_popular && !is_shared;
         let counts = !point.moment.bulk && (names_count || point.glue_changed);
         let fresh = if !counts {
@@ -185,7 +309,11 @@ fn count_points<'a>(timeline: &'a Timeline, all_popular: bool, excuses_shared: b
             (true, 0) => RESTORED_WEIGHT,
             (true, _) => 1.0,
         };
-        Counted { point, weight, fresh }
+        Counted {
+            point,
+            weight,
+            fresh,
+        }
     };
     timeline.points.iter().map(weigh).collect()
 }
@@ -198,43 +326,93 @@ struct SharedMoves {
 
 /// Looks for moves that many names made at the same instant.
 fn shared_moves(timeline: &Timeline, policy: &DetectPolicy, now: Timestamp) -> SharedMoves {
-    let month: Vec<&ChangePoint> = timeline.points.iter().filter(|point| now.since(point.moment.at) < Span::days(30)).collect();
-    let shared = month.iter().filter(|point| point.moment.shared_count >= policy.nameservers.shared_move_names).count();
+    let month: Vec<&ChangePoint> = timeline
+        .points
+        .iter()
+        .filter(|point| now.since(point.moment.at) < Span::days(30))
+        .collect();
+    let shared = month
+        .iter()
+        .filter(|point| point.moment.shared_count >= policy.nameservers.shared_move_names)
+        .count();
     let excuses = month.len() as u32 <= policy.nameservers.shared_move_changes_30d_max;
     let result = match (shared, excuses) {
         (0, _) => "no move was shared with other names".to_owned(),
-        (count, true) => format!("{count} moves were made by at least {} names at once and are not counted", policy.nameservers.shared_move_names),
-        (count, false) => format!("{count} moves were shared, but {} changes in 30 days are too many for a migration", month.len()),
+        (count, true) => format!(
+            "{count} moves were made by at least {} names at once and are not counted",
+            policy.nameservers.shared_move_names
+        ),
+        (count, false) => format!(
+            "{count} moves were shared, but {} changes in 30 days are too many for a migration",
+            month.len()
+        ),
     };
-    SharedMoves { excuses, check: Check { name: "migration of many names at once", result, explains: shared > 0 && excuses } }
+    SharedMoves {
+        excuses,
+        check: Check {
+            name: "migration of many names at once",
+            result,
+            explains: shared > 0 && excuses,
+        },
+    }
 }
 
 /// Says whether the name servers are a provider's.
 fn popular_check(names: &BTreeSet<&Name>, popular: &BTreeSet<Name>, all_popular: bool) -> Check {
     let count = names.iter().filter(|name| popular.contains(**name)).count();
-    let result = format!("{count} of {} name servers serve many stable names{}", names.len(), if all_popular { "; changes of name are not counted" } else { "" });
-    Check { name: "name servers of a known provider", result, explains: all_popular }
+    let result = format!(
+        "{count} of {} name servers serve many stable names{}",
+        names.len(),
+        if all_popular {
+            "; changes of name are not counted"
+        } else {
+            ""
+        }
+    );
+    Check {
+        name: "name servers of a known provider",
+        result,
+        explains: all_popular,
+    }
 }
 
 /// Says whether bulk instants were left out.
 pub(super) fn bulk_check(points: &[ChangePoint]) -> Check {
     let count = points.iter().filter(|point| point.moment.bulk).count();
-    let result = if count == 0 { "none of the changes came with a mass change of the zone".to_owned() } else { format!("{count} changes came with a mass change of the zone and are not counted") };
-    Check { name: "mass change of the zone", result, explains: count > 0 }
+    let result = if count == 0 {
+        "none of the changes came with a mass change of the zone".to_owned()
+    } else {
+        format!("{count} changes came with a mass change of the zone and are not counted")
+    };
+    Check {
+        name: "mass change of the zone",
+        result,
+        explains: count > 0,
+    }
 }
 
 /// Says what is known of a new registration.
 pub(super) fn reset_check(reset_at: Option<Timestamp>) -> Check {
     let result = match reset_at {
         Some(at) => format!("registered anew at {at}; nothing before it counts"),
-        None => "no new registration is known; sources that do not tell of one leave it unknown".to_owned(),
+        None => "no new registration is known; sources that do not tell of one leave it unknown"
+            .to_owned(),
     };
-    Check { name: "new registration", result, explains: false }
+    Check {
+        name: "new registration",
+        result,
+        explains: false,
+    }
 }
 
 /// Returns how many instants, bulk ones left out, lie in the last 24 hours, 72 hours and 7 days.
 pub(super) fn change_counts(points: &[ChangePoint], now: Timestamp) -> [u32; 3] {
-    [Span::hours(24), Span::hours(72), Span::days(7)].map(|span| points.iter().filter(|point| !point.moment.bulk && now.since(point.moment.at) < span).count() as u32)
+    [Span::hours(24), Span::hours(72), Span::days(7)].map(|span| {
+        points
+            .iter()
+            .filter(|point| !point.moment.bulk && now.since(point.moment.at) < span)
+            .count() as u32
+    })
 }
 
 /// Returns the shorter of the mean stays of names and of addresses, in hours.
@@ -249,28 +427,41 @@ fn shortest_tenure(window: &Window, timeline: &Timeline) -> Option<f64> {
 
 /// Returns the points of a mean stay: those of the first step that it does not exceed.
 pub(super) fn tenure_points(tenure: Option<f64>, steps: [(f64, f64); 3]) -> f64 {
-    tenure.and_then(|hours| steps.into_iter().find(|(hours_max, _)| hours <= *hours_max)).map_or(0.0, |(_, points)| points)
+    tenure
+        .and_then(|hours| steps.into_iter().find(|(hours_max, _)| hours <= *hours_max))
+        .map_or(0.0, |(_, points)| points)
 }
 
 /// Returns a mean stay in words.
 pub(super) fn tenure_text(tenure: Option<f64>) -> String {
-    tenure.map_or_else(|| "none left in the window".to_owned(), |hours| format!("{hours:.1} h"))
+    tenure.map_or_else(
+        || "none left in the window".to_owned(),
+        |hours| format!("{hours:.1} h"),
+    )
 }
 
 /// Returns whether a value is there at the end.
 fn is_present<T: Eq>(presences: &[(T, crate::detector::timeline::Presence)], value: &T) -> bool {
-    presences.iter().any(|(known, presence)| known == value && presence.to.is_none())
+    presences
+        .iter()
+        .any(|(known, presence)| known == value && presence.to.is_none())
 }
 
 /// Returns an address with what is known of it.
-pub(super) fn seen_address(value: &(Name, IpAddr), timeline: &Timeline, knowledge: &dyn Knowledge) -> SeenAddress {
+pub(super) fn seen_address(
+    value: &(Name, IpAddr),
+    timeline: &Timeline,
+    knowledge: &dyn Knowledge,
+) -> SeenAddress {
     let asn = knowledge.asn(value.1);
     SeenAddress {
         host: value.0.clone(),
         address: value.1,
         prefix: prefix_of(value.1),
         asn,
-        asn_name: asn.and_then(|asn| knowledge.asn_name(asn)).map(str::to_owned),
+        asn_name: asn
+            .and_then(|asn| knowledge.asn_name(asn))
+            .map(str::to_owned),
         present: is_present(&timeline.addresses, value),
     }
 }

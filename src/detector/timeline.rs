@@ -123,7 +123,10 @@ struct Held<T> {
 
 impl<T> Default for Held<T> {
     fn default() -> Self {
-        Self { active: BTreeSet::new(), empty_since: None }
+        Self {
+            active: BTreeSet::new(),
+            empty_since: None,
+        }
     }
 }
 
@@ -146,7 +149,10 @@ impl<T: Ord + Clone> Held<T> {
             }
             return Became::Same;
         }
-        let too_long = self.empty_since.take().is_some_and(|since| at.since(since) > absence_max);
+        let too_long = self
+            .empty_since
+            .take()
+            .is_some_and(|since| at.since(since) > absence_max);
         let before = std::mem::replace(&mut self.active, after.clone());
         if before.is_empty() || too_long {
             Became::Began
@@ -185,18 +191,36 @@ fn collect_events(input: &Replay<'_>) -> BTreeMap<(Timestamp, i64), Event> {
     let mut events: BTreeMap<(Timestamp, i64), Event> = BTreeMap::new();
     for stay in input.names.unwrap_or_default() {
         if let Some(event) = event_at(&mut events, &stay.added, input.now) {
-            if stay.baseline { &mut event.known_names } else { &mut event.names[1] }.push(stay.value.clone());
+            if stay.baseline {
+                &mut event.known_names
+            } else {
+                &mut event.names[1]
+            }
+            .push(stay.value.clone());
         }
-        if let Some(event) = stay.removed.as_ref().and_then(|removed| event_at(&mut events, removed, input.now)) {
+        if let Some(event) = stay
+            .removed
+            .as_ref()
+            .and_then(|removed| event_at(&mut events, removed, input.now))
+        {
             event.names[0].push(stay.value.clone());
         }
     }
     for (name, stay) in input.addresses {
         let value = (name.clone(), stay.value);
         if let Some(event) = event_at(&mut events, &stay.added, input.now) {
-            if stay.baseline { &mut event.known_addresses } else { &mut event.addresses[1] }.push(value.clone());
+            if stay.baseline {
+                &mut event.known_addresses
+            } else {
+                &mut event.addresses[1]
+            }
+            .push(value.clone());
         }
-        if let Some(event) = stay.removed.as_ref().and_then(|removed| event_at(&mut events, removed, input.now)) {
+        if let Some(event) = stay
+            .removed
+            .as_ref()
+            .and_then(|removed| event_at(&mut events, removed, input.now))
+        {
             event.addresses[0].push(value);
         }
     }
@@ -204,14 +228,24 @@ fn collect_events(input: &Replay<'_>) -> BTreeMap<(Timestamp, i64), Event> {
 }
 
 /// Returns the event of a moment, made if it is not there; `None` if it is later than `now`.
-fn event_at<'a>(events: &'a mut BTreeMap<(Timestamp, i64), Event>, moment: &Moment, now: Timestamp) -> Option<&'a mut Event> {
+fn event_at<'a>(
+    events: &'a mut BTreeMap<(Timestamp, i64), Event>,
+    moment: &Moment,
+    now: Timestamp,
+) -> Option<&'a mut Event> {
     if moment.at > now {
         return None;
     }
     let event = events.entry(moment.key()).or_default();
     // Where several owners share a version, the delegation's own end knows of the shared move.
-    let shared = event.moment.map_or(0, |known| known.shared_count).max(moment.shared_count);
-    event.moment = Some(Moment { shared_count: shared, ..*moment });
+    let shared = event
+        .moment
+        .map_or(0, |known| known.shared_count)
+        .max(moment.shared_count);
+    event.moment = Some(Moment {
+        shared_count: shared,
+        ..*moment
+    });
     Some(event)
 }
 
@@ -250,7 +284,8 @@ impl<'a> Walk<'a> {
     /// Applies one instant.
     fn step(&mut self, event: Event) {
         let moment = event.moment.expect("every event is made with its moment");
-        let begins_anew = !self.is_reset && self.input.reset_at.is_some_and(|reset| moment.at >= reset);
+        let begins_anew =
+            !self.is_reset && self.input.reset_at.is_some_and(|reset| moment.at >= reset);
         if begins_anew {
             self.is_reset = true;
             self.forget();
@@ -270,7 +305,12 @@ impl<'a> Walk<'a> {
         let names = self.names.active.clone();
         let addresses = self.active_addresses(&names);
         note_presence(&mut self.timeline.names, &self.present_names, &names, at);
-        note_presence(&mut self.timeline.addresses, &self.present_addresses, &addresses, at);
+        note_presence(
+            &mut self.timeline.addresses,
+            &self.present_addresses,
+            &addresses,
+            at,
+        );
         self.present_names = names;
         self.present_addresses = addresses;
     }
@@ -294,8 +334,15 @@ impl<'a> Walk<'a> {
             self.seen_names.insert(name.clone());
         }
         for (name, address) in &event.known_addresses {
-            self.raw_addresses.entry(name.clone()).or_default().insert(*address);
-            self.addresses.entry(name.clone()).or_default().active.insert(*address);
+            self.raw_addresses
+                .entry(name.clone())
+                .or_default()
+                .insert(*address);
+            self.addresses
+                .entry(name.clone())
+                .or_default()
+                .active
+                .insert(*address);
             self.seen_addresses.insert(address_key(*address));
         }
     }
@@ -312,7 +359,10 @@ impl<'a> Walk<'a> {
             }
         }
         for (name, address) in &event.addresses[1] {
-            self.raw_addresses.entry(name.clone()).or_default().insert(*address);
+            self.raw_addresses
+                .entry(name.clone())
+                .or_default()
+                .insert(*address);
         }
     }
 
@@ -320,15 +370,32 @@ impl<'a> Walk<'a> {
     fn learn_all(&mut self) {
         self.names.active.clone_from(&self.raw_names);
         for (name, set) in &self.raw_addresses {
-            self.addresses.insert(name.clone(), Held { active: set.clone(), empty_since: None });
-            self.seen_addresses.extend(set.iter().map(|address| address_key(*address)));
+            self.addresses.insert(
+                name.clone(),
+                Held {
+                    active: set.clone(),
+                    empty_since: None,
+                },
+            );
+            self.seen_addresses
+                .extend(set.iter().map(|address| address_key(*address)));
         }
         self.seen_names.extend(self.raw_names.iter().cloned());
     }
 
     /// Returns the active addresses of the active name servers.
     fn active_addresses(&self, names: &BTreeSet<Name>) -> BTreeSet<(Name, IpAddr)> {
-        let of = |name: &Name| self.addresses.get(name).map(|held| held.active.iter().map(|address| (name.clone(), *address)).collect::<Vec<_>>()).unwrap_or_default();
+        let of = |name: &Name| {
+            self.addresses
+                .get(name)
+                .map(|held| {
+                    held.active
+                        .iter()
+                        .map(|address| (name.clone(), *address))
+                        .collect::<Vec<_>>()
+                })
+                .unwrap_or_default()
+        };
         match self.input.names {
             Some(_) => names.iter().flat_map(of).collect(),
             None => self.addresses.keys().flat_map(of).collect(),
@@ -339,7 +406,9 @@ impl<'a> Walk<'a> {
     fn compare(&mut self, moment: Moment) {
         let names_before = self.names.active.clone();
         let addresses_before = self.active_addresses(&names_before);
-        let names_became = self.names.become_set(&self.raw_names, moment.at, self.input.absence_max);
+        let names_became =
+            self.names
+                .become_set(&self.raw_names, moment.at, self.input.absence_max);
         let mut changed_hosts = BTreeSet::new();
         for (name, set) in &self.raw_addresses {
             let held = self.addresses.entry(name.clone()).or_default();
@@ -351,17 +420,38 @@ impl<'a> Walk<'a> {
         let addresses_after = self.active_addresses(&names_after);
         let names_changed = matches!(names_became, Became::Changed);
         let on_address_plane = self.input.names.is_none();
-        let stays = |name: &Name| on_address_plane || (names_before.contains(name) && names_after.contains(name));
+        let stays = |name: &Name| {
+            on_address_plane || (names_before.contains(name) && names_after.contains(name))
+        };
         let glue_changed = changed_hosts.iter().any(stays);
         if names_changed || glue_changed {
             let fresh_names = names_after.difference(&self.seen_names).count() as u32;
-            let added: Vec<&(Name, IpAddr)> = addresses_after.difference(&addresses_before).collect();
-            let keys_of = |counts: &dyn Fn(&Name) -> bool| -> BTreeSet<IpAddr> { added.iter().filter(|(name, _)| counts(name)).map(|(_, address)| address_key(*address)).collect() };
+            let added: Vec<&(Name, IpAddr)> =
+                addresses_after.difference(&addresses_before).collect();
+            let keys_of = |counts: &dyn Fn(&Name) -> bool| -> BTreeSet<IpAddr> {
+                added
+                    .iter()
+                    .filter(|(name, _)| counts(name))
+                    .map(|(_, address)| address_key(*address))
+                    .collect()
+            };
             let glue = keys_of(&|name| stays(name) && changed_hosts.contains(name));
             let of_new_hosts = keys_of(&|name| !stays(name));
             let is_recent = self.input.now.since(moment.at) <= DETAIL_SPAN;
-            let names_of = |set: &BTreeSet<Name>| if is_recent { set.iter().cloned().collect() } else { Vec::new() };
-            let addresses_of = |set: &BTreeSet<(Name, IpAddr)>| if is_recent { set.iter().cloned().collect() } else { Vec::new() };
+            let names_of = |set: &BTreeSet<Name>| {
+                if is_recent {
+                    set.iter().cloned().collect()
+                } else {
+                    Vec::new()
+                }
+            };
+            let addresses_of = |set: &BTreeSet<(Name, IpAddr)>| {
+                if is_recent {
+                    set.iter().cloned().collect()
+                } else {
+                    Vec::new()
+                }
+            };
             self.timeline.points.push(ChangePoint {
                 moment,
                 fresh_names,
@@ -377,16 +467,33 @@ impl<'a> Walk<'a> {
             });
         }
         self.seen_names.extend(names_after);
-        self.seen_addresses.extend(addresses_after.iter().map(|(_, address)| address_key(*address)));
+        self.seen_addresses.extend(
+            addresses_after
+                .iter()
+                .map(|(_, address)| address_key(*address)),
+        );
     }
 }
 
 /// Ends the presence of what left and begins that of what came.
-fn note_presence<T: Ord + Clone>(presences: &mut Vec<(T, Presence)>, before: &BTreeSet<T>, after: &BTreeSet<T>, at: Timestamp) {
+fn note_presence<T: Ord + Clone>(
+    presences: &mut Vec<(T, Presence)>,
+    before: &BTreeSet<T>,
+    after: &BTreeSet<T>,
+    at: Timestamp,
+) {
     for gone in before.difference(after) {
-        if let Some((_, presence)) = presences.iter_mut().rev().find(|(value, presence)| value == gone && presence.to.is_none()) {
+        if let Some((_, presence)) = presences
+            .iter_mut()
+            .rev()
+            .find(|(value, presence)| value == gone && presence.to.is_none())
+        {
             presence.to = Some(at);
         }
     }
-    presences.extend(after.difference(before).map(|new| (new.clone(), Presence { from: at, to: None })));
+    presences.extend(
+        after
+            .difference(before)
+            .map(|new| (new.clone(), Presence { from: at, to: None })),
+    );
 }

@@ -131,7 +131,10 @@ impl Name {
                 text = &text[..at];
             }
         }
-        let refanged = text.replace("[.]", ".").replace("(.)", ".").replace("[dot]", ".");
+        let refanged = text
+            .replace("[.]", ".")
+            .replace("(.)", ".")
+            .replace("[dot]", ".");
         Self::parse(&refanged)
     }
 
@@ -262,7 +265,11 @@ fn split_labels(text: &str) -> Result<Vec<String>, NameError> {
         match character {
             '\\' => {
                 label.push('\\');
-                label.push(characters.next().ok_or_else(|| NameError::BadEscape(text.to_owned()))?);
+                label.push(
+                    characters
+                        .next()
+                        .ok_or_else(|| NameError::BadEscape(text.to_owned()))?,
+                );
             }
             // UTS 46 counts these as dots in a U-label.
             '.' | '\u{3002}' | '\u{ff0e}' | '\u{ff61}' => labels.push(std::mem::take(&mut label)),
@@ -281,7 +288,8 @@ fn split_labels(text: &str) -> Result<Vec<String>, NameError> {
 /// Turns one label of presentation form into its octets.
 fn label_octets(text: &str, label: &str) -> Result<Vec<u8>, NameError> {
     if !label.is_ascii() {
-        let ascii = idna::domain_to_ascii(label).map_err(|_| NameError::BadUnicode(label.to_owned()))?;
+        let ascii =
+            idna::domain_to_ascii(label).map_err(|_| NameError::BadUnicode(label.to_owned()))?;
         return Ok(ascii.into_bytes());
     }
     let bytes = label.as_bytes();
@@ -293,7 +301,9 @@ fn label_octets(text: &str, label: &str) -> Result<Vec<u8>, NameError> {
             at += 1;
             continue;
         }
-        let next = *bytes.get(at + 1).ok_or_else(|| NameError::BadEscape(text.to_owned()))?;
+        let next = *bytes
+            .get(at + 1)
+            .ok_or_else(|| NameError::BadEscape(text.to_owned()))?;
         if !next.is_ascii_digit() {
             octets.push(next);
             at += 2;
@@ -314,7 +324,22 @@ fn label_octets(text: &str, label: &str) -> Result<Vec<u8>, NameError> {
 fn push_label(text: &mut String, label: &[u8]) {
     for &octet in label {
         match octet {
-            b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'*' | b'/' | b'+' | b'=' | b'!' | b'#' | b'%' | b'&' | b'~' | b'^' | b'?' | b':' => {
+            b'a'..=b'z'
+            | b'0'..=b'9'
+            | b'-'
+            | b'_'
+            | b'*'
+            | b'/'
+            | b'+'
+            | b'='
+            | b'!'
+            | b'#'
+            | b'%'
+            | b'&'
+            | b'~'
+            | b'^'
+            | b'?'
+            | b':' => {
                 text.push(octet as char);
             }
             _ => text.push_str(&format!("\\{octet:03}")),
@@ -389,15 +414,37 @@ mod tests {
         assert_eq!(name("bücher.example"), name("xn--bcher-kva.example."));
         assert_eq!(name(r"a\.b.example").to_string(), r"a\046b.example.");
         assert_eq!(name(r"a\046b.example"), name(r"a\.b.example"));
-        for pasted in ["hxxps://bad[.]example/path?x", " BAD.example. ", "bad[dot]example", "http://bad.example"] {
-            assert_eq!(Name::parse_pasted(pasted), Ok(name("bad.example.")), "{pasted}");
+        for pasted in [
+            "hxxps://bad[.]example/path?x",
+            " BAD.example. ",
+            "bad[dot]example",
+            "http://bad.example",
+        ] {
+            assert_eq!(
+                Name::parse_pasted(pasted),
+                Ok(name("bad.example.")),
+                "{pasted}"
+            );
         }
-        assert_eq!(Name::parse_pasted("0/25.2.0.192.in-addr.arpa"), Ok(name("0/25.2.0.192.in-addr.arpa.")));
+        assert_eq!(
+            Name::parse_pasted("0/25.2.0.192.in-addr.arpa"),
+            Ok(name("0/25.2.0.192.in-addr.arpa."))
+        );
     }
 
     #[test]
     fn malformed_names_are_refused() {
-        for text in ["", "a..b", ".a", "a\\", "a\\25", "a\\256.", "xn--\u{fffd}.example", &"a".repeat(64), &"abc.".repeat(64)] {
+        for text in [
+            "",
+            "a..b",
+            ".a",
+            "a\\",
+            "a\\25",
+            "a\\256.",
+            "xn--\u{fffd}.example",
+            &"a".repeat(64),
+            &"abc.".repeat(64),
+        ] {
             assert!(Name::parse(text).is_err(), "{text}");
         }
         assert_eq!(Name::from_wire(&[1, b'a']), Err(NameError::BadWire));
@@ -406,10 +453,31 @@ mod tests {
 
     #[test]
     fn canonical_order_is_by_labels_from_the_right() {
-        let mut names: Vec<Name> = ["zabc.a.example", "example", r"\200.z.example", "a.example", "yljkjljk.a.example", "*.z.example", "z.a.example"].map(name).into();
+        let mut names: Vec<Name> = [
+            "zabc.a.example",
+            "example",
+            r"\200.z.example",
+            "a.example",
+            "yljkjljk.a.example",
+            "*.z.example",
+            "z.a.example",
+        ]
+        .map(name)
+        .into();
         names.sort();
         let sorted: Vec<String> = names.iter().map(Name::to_string).collect();
-        assert_eq!(sorted, ["example.", "a.example.", "yljkjljk.a.example.", "z.a.example.", "zabc.a.example.", "*.z.example.", r"\200.z.example."]);
+        assert_eq!(
+            sorted,
+            [
+                "example.",
+                "a.example.",
+                "yljkjljk.a.example.",
+                "z.a.example.",
+                "zabc.a.example.",
+                "*.z.example.",
+                r"\200.z.example."
+            ]
+        );
     }
 
     #[test]

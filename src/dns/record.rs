@@ -50,7 +50,9 @@ impl RecordType {
 
     /// Returns the kept type with this mnemonic, any case.
     pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|rrtype| rrtype.mnemonic().eq_ignore_ascii_case(text))
+        Self::ALL
+            .into_iter()
+            .find(|rrtype| rrtype.mnemonic().eq_ignore_ascii_case(text))
     }
 
     /// Returns whether this is A or AAAA.
@@ -121,8 +123,12 @@ impl Rdata {
         let malformed = RdataError::Malformed(rtype);
         let read_name = || Name::from_wire(octets).map_err(|fault| RdataError::Name(rtype, fault));
         match rtype {
-            RecordType::A => <[u8; 4]>::try_from(octets).map(|it| Self::A(it.into())).map_err(|_| malformed),
-            RecordType::Aaaa => <[u8; 16]>::try_from(octets).map(|it| Self::Aaaa(it.into())).map_err(|_| malformed),
+            RecordType::A => <[u8; 4]>::try_from(octets)
+                .map(|it| Self::A(it.into()))
+                .map_err(|_| malformed),
+            RecordType::Aaaa => <[u8; 16]>::try_from(octets)
+                .map(|it| Self::Aaaa(it.into()))
+                .map_err(|_| malformed),
             RecordType::Ns => Ok(Self::Ns(read_name()?)),
             RecordType::Cname => Ok(Self::Cname(read_name()?)),
             // RFC 4034 §5.1: key tag (2), algorithm (1), digest type (1), digest.
@@ -155,7 +161,9 @@ impl Rdata {
             RecordType::Aaaa => text.parse().map(Self::Aaaa).map_err(|_| fault()),
             RecordType::Ns => Ok(Self::Ns(read_name()?)),
             RecordType::Cname => Ok(Self::Cname(read_name()?)),
-            RecordType::Ds => parse_ds(text).map(|octets| Self::Ds(octets.into())).ok_or_else(fault),
+            RecordType::Ds => parse_ds(text)
+                .map(|octets| Self::Ds(octets.into()))
+                .ok_or_else(fault),
         }
     }
 
@@ -176,7 +184,7 @@ fn parse_ds(text: &str) -> Option<Vec<u8>> {
     let algorithm: u8 = words.next()?.parse().ok()?;
     let digest_type: u8 = words.next()?.parse().ok()?;
     let hex: String = words.collect();
-    if hex.is_empty() || hex.len() % 2 != 0 || !hex.is_ascii() {
+    if hex.is_empty() || !hex.len().is_multiple_of(2) || !hex.is_ascii() {
         return None;
     }
     let mut octets = key_tag.to_be_bytes().to_vec();
@@ -194,8 +202,16 @@ impl fmt::Display for Rdata {
             Self::Aaaa(address) => write!(f, "{address}"),
             Self::Ns(name) | Self::Cname(name) => write!(f, "{name}"),
             Self::Ds(octets) => {
-                write!(f, "{} {} {} ", u16::from_be_bytes([octets[0], octets[1]]), octets[2], octets[3])?;
-                octets[4..].iter().try_for_each(|octet| write!(f, "{octet:02x}"))
+                write!(
+                    f,
+                    "{} {} {} ",
+                    u16::from_be_bytes([octets[0], octets[1]]),
+                    octets[2],
+                    octets[3]
+                )?;
+                octets[4..]
+                    .iter()
+                    .try_for_each(|octet| write!(f, "{octet:02x}"))
             }
         }
     }
@@ -224,7 +240,13 @@ mod tests {
 
     #[test]
     fn wire_and_text_round_trip_for_every_type() {
-        for (rtype, text) in [(RecordType::A, "192.0.2.1"), (RecordType::Aaaa, "2001:db8::1"), (RecordType::Ns, "ns1.example."), (RecordType::Cname, "www.example."), (RecordType::Ds, "58441 8 1 507ad4ad70ae3add")] {
+        for (rtype, text) in [
+            (RecordType::A, "192.0.2.1"),
+            (RecordType::Aaaa, "2001:db8::1"),
+            (RecordType::Ns, "ns1.example."),
+            (RecordType::Cname, "www.example."),
+            (RecordType::Ds, "58441 8 1 507ad4ad70ae3add"),
+        ] {
             let rdata = Rdata::parse(rtype, text).expect("valid");
             assert_eq!(rdata.to_string(), text);
             assert_eq!(Rdata::from_wire(rtype, &rdata.to_wire()), Ok(rdata));

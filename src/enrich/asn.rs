@@ -46,16 +46,31 @@ impl AsnTable {
     ///
     /// [`AsnTableError`]; ranges that overlap are an error too.
     pub fn load(path: &Path) -> Result<Self, AsnTableError> {
-        let unreadable = |fault: String| AsnTableError::Unreadable { path: path.to_owned(), fault };
+        let unreadable = |fault: String| AsnTableError::Unreadable {
+            path: path.to_owned(),
+            fault,
+        };
         let file = File::open(path).map_err(|fault| unreadable(fault.to_string()))?;
-        let mut reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).comment(Some(b'#')).trim(csv::Trim::All).from_reader(file);
+        let mut reader = csv::ReaderBuilder::new()
+            .has_headers(false)
+            .flexible(true)
+            .comment(Some(b'#'))
+            .trim(csv::Trim::All)
+            .from_reader(file);
         let mut table = Self::default();
         for (i, row) in reader.records().enumerate() {
             let row = row.map_err(|fault| unreadable(fault.to_string()))?;
             let line = row.position().map_or(0, csv::Position::line);
-            let is_heading = i == 0 && row.get(0).is_some_and(|field| field.parse::<IpAddr>().is_err());
+            let is_heading = i == 0
+                && row
+                    .get(0)
+                    .is_some_and(|field| field.parse::<IpAddr>().is_err());
             if !is_heading {
-                table.add(&row).map_err(|what| AsnTableError::Row { path: path.to_owned(), line, what })?;
+                table.add(&row).map_err(|what| AsnTableError::Row {
+                    path: path.to_owned(),
+                    line,
+                    what,
+                })?;
             }
             if table.v4.len() + table.v6.len() > RANGES_MAX {
                 return Err(unreadable(format!("more than {RANGES_MAX} ranges")));
@@ -63,7 +78,8 @@ impl AsnTable {
         }
         table.v4.sort_unstable();
         table.v6.sort_unstable();
-        let overlap = table.v4.windows(2).any(|two| two[0].1 >= two[1].0) || table.v6.windows(2).any(|two| two[0].1 >= two[1].0);
+        let overlap = table.v4.windows(2).any(|two| two[0].1 >= two[1].0)
+            || table.v6.windows(2).any(|two| two[0].1 >= two[1].0);
         if overlap {
             return Err(unreadable("two ranges overlap".to_owned()));
         }
@@ -87,14 +103,35 @@ impl AsnTable {
 
     /// Adds one row.
     fn add(&mut self, row: &csv::StringRecord) -> Result<(), String> {
-        let field = |at: usize| row.get(at).filter(|field| !field.is_empty()).ok_or_else(|| format!("field {} is missing", at + 1));
-        let address = |at: usize| field(at).and_then(|text| text.parse::<IpAddr>().map_err(|_| format!("{text:?} is not an address")));
+        let field = |at: usize| {
+            row.get(at)
+                .filter(|field| !field.is_empty())
+                .ok_or_else(|| format!("field {} is missing", at + 1))
+        };
+        let address = |at: usize| {
+            field(at).and_then(|text| {
+                text.parse::<IpAddr>()
+                    .map_err(|_| format!("{text:?} is not an address"))
+            })
+        };
         let number = field(2)?;
-        let asn: u32 = number.trim_start_matches("AS").parse().map_err(|_| format!("{number:?} is not an AS number"))?;
+        let asn: u32 = number
+            .trim_start_matches("AS")
+            .parse()
+            .map_err(|_| format!("{number:?} is not an AS number"))?;
         match (address(0)?, address(1)?) {
-            (IpAddr::V4(start), IpAddr::V4(end)) if start <= end => self.v4.push((start.into(), end.into(), asn)),
-            (IpAddr::V6(start), IpAddr::V6(end)) if start <= end => self.v6.push((start.into(), end.into(), asn)),
-            _ => return Err("the range does not run from a lower to a higher address of one family".to_owned()),
+            (IpAddr::V4(start), IpAddr::V4(end)) if start <= end => {
+                self.v4.push((start.into(), end.into(), asn))
+            }
+            (IpAddr::V6(start), IpAddr::V6(end)) if start <= end => {
+                self.v6.push((start.into(), end.into(), asn))
+            }
+            _ => {
+                return Err(
+                    "the range does not run from a lower to a higher address of one family"
+                        .to_owned(),
+                );
+            }
         }
         if let Ok(name) = field(3) {
             self.names.entry(asn).or_insert_with(|| name.to_owned());
@@ -126,7 +163,15 @@ mod tests {
     fn addresses_are_found_in_their_range_only() {
         let table = load("start,end,asn,org\n192.0.2.0,192.0.2.127,64500,\"Net, One\"\n2001:db8::,2001:db8:ffff:ffff:ffff:ffff:ffff:ffff,AS64501\n198.51.100.0,198.51.100.255,0,none\n").expect("valid");
         let asn = |text: &str| table.lookup(text.parse().expect("valid"));
-        assert_eq!([asn("192.0.2.0"), asn("192.0.2.127"), asn("192.0.2.128"), asn("192.0.1.255")], [Some(64500), Some(64500), None, None]);
+        assert_eq!(
+            [
+                asn("192.0.2.0"),
+                asn("192.0.2.127"),
+                asn("192.0.2.128"),
+                asn("192.0.1.255")
+            ],
+            [Some(64500), Some(64500), None, None]
+        );
         assert_eq!(asn("2001:db8:1::1"), Some(64501));
         assert_eq!(asn("198.51.100.7"), None);
         assert_eq!(table.name(64500), Some("Net, One"));
@@ -134,7 +179,12 @@ mod tests {
 
     #[test]
     fn faulty_rows_name_their_line() {
-        for (text, reason) in [("192.0.2.0,192.0.2.9,x\n", "line 1"), ("192.0.2.9,192.0.2.0,1\n", "line 1"), ("192.0.2.0,192.0.2.9,1\n192.0.2.5,192.0.2.20,2\n", "overlap"), ("192.0.2.0,192.0.2.9,1\nfoo,bar,1\n", "line 2")] {
+        for (text, reason) in [
+            ("192.0.2.0,192.0.2.9,x\n", "line 1"),
+            ("192.0.2.9,192.0.2.0,1\n", "line 1"),
+            ("192.0.2.0,192.0.2.9,1\n192.0.2.5,192.0.2.20,2\n", "overlap"),
+            ("192.0.2.0,192.0.2.9,1\nfoo,bar,1\n", "line 2"),
+        ] {
             let error = load(text).expect_err(text).to_string();
             assert!(error.contains(reason), "{error}");
         }

@@ -39,9 +39,21 @@ mod tests {
 
     #[test]
     fn a_hosted_zone_is_one_domain_and_a_suffix_is_many() {
-        let domain = |apex: &str, owner: &str| case_domain(&Name::parse(apex).expect("valid"), &Name::parse(owner).expect("valid")).to_string();
+        let domain = |apex: &str, owner: &str| {
+            case_domain(
+                &Name::parse(apex).expect("valid"),
+                &Name::parse(owner).expect("valid"),
+            )
+            .to_string()
+        };
         assert_eq!(domain("bad.example", "www.bad.example"), "bad.example.");
-        assert_eq!(domain("sub.bad.example", "www.sub.bad.example"), "sub.bad.example.");
-        assert_eq!(domain("duckdns.org", "a.customer.duckdns.org"), "customer.duckdns.org.");
+        assert_eq!(
+            domain("sub.bad.example", "www.sub.bad.example"),
+            "sub.bad.example."
+        );
+        assert_eq!(
+            domain("duckdns.org", "a.customer.duckdns.org"),
+            "customer.duckdns.org."
+        );
     }
 }

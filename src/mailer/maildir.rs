@@ -34,8 +34,14 @@ impl MaildirMailer {
         for folder in [&tmp, &new, &cur] {
             fs::create_dir_all(folder)?;
         }
-        let name: String = message_id.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '@')).collect();
-        let there = new.join(&name).exists() || fs::read_dir(&cur)?.flatten().any(|entry| entry.file_name().to_string_lossy().split(':').next() == Some(&name));
+        let name: String = message_id
+            .chars()
+            .filter(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '@'))
+            .collect();
+        let there = new.join(&name).exists()
+            || fs::read_dir(&cur)?
+                .flatten()
+                .any(|entry| entry.file_name().to_string_lossy().split(':').next() == Some(&name));
         if there {
             return Ok(format!("already in {}", self.root.display()));
         }
@@ -58,14 +64,27 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mailer = MaildirMailer::new(folder.path().join("desk"));
         for _ in 0..2 {
-            assert!(matches!(mailer.deliver("<a.1@x.example>", b"Subject: x\r\n\r\nbody\r\n"), Attempt::Delivered(_)));
+            assert!(matches!(
+                mailer.deliver("<a.1@x.example>", b"Subject: x\r\n\r\nbody\r\n"),
+                Attempt::Delivered(_)
+            ));
         }
-        let files: Vec<_> = fs::read_dir(folder.path().join("desk/new")).expect("made").collect();
+        let files: Vec<_> = fs::read_dir(folder.path().join("desk/new"))
+            .expect("made")
+            .collect();
         assert_eq!(files.len(), 1);
         let seen = folder.path().join("desk/cur/a.1@x.example:2,S");
         fs::rename(files[0].as_ref().expect("readable").path(), &seen).expect("moved");
         mailer.deliver("<a.1@x.example>", b"again");
-        assert_eq!(fs::read(seen).expect("still there"), b"Subject: x\r\n\r\nbody\r\n");
-        assert_eq!(fs::read_dir(folder.path().join("desk/new")).expect("made").count(), 0);
+        assert_eq!(
+            fs::read(seen).expect("still there"),
+            b"Subject: x\r\n\r\nbody\r\n"
+        );
+        assert_eq!(
+            fs::read_dir(folder.path().join("desk/new"))
+                .expect("made")
+                .count(),
+            0
+        );
     }
 }

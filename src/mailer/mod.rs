@@ -29,7 +29,9 @@ pub enum MailerError {
     #[error("{0:?} is not a mail address: {1}")]
     Address(String, String),
     /// A URL that is none.
-    #[error("smtp url: {0}; use smtp://host:25, smtps://host, smtp://host:587?tls=required or maildir:///path")]
+    #[error(
+        "smtp url: {0}; use smtp://host:25, smtps://host, smtp://host:587?tls=required or maildir:///path"
+    )]
     Url(String),
     /// The message cannot be put together.
     #[error("mail cannot be composed: {0}")]
@@ -82,9 +84,21 @@ pub fn envelope_address(text: &str) -> Result<(String, String), MailerError> {
 ///
 /// [`MailerError`].
 pub fn compose(draft: &Draft<'_>) -> Result<Vec<u8>, MailerError> {
-    let header = |name: &'static str, value: String| HeaderValue::new(HeaderName::new_from_ascii_str(name), value);
-    let part = |kind: ContentType, text: &str| SinglePart::builder().header(kind).header(ContentTransferEncoding::QuotedPrintable).body(text.to_owned());
-    let digest = draft.message_id.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |sum, octet| (sum ^ u64::from(octet)).wrapping_mul(0x0100_0000_01b3));
+    let header = |name: &'static str, value: String| {
+        HeaderValue::new(HeaderName::new_from_ascii_str(name), value)
+    };
+    let part = |kind: ContentType, text: &str| {
+        SinglePart::builder()
+            .header(kind)
+            .header(ContentTransferEncoding::QuotedPrintable)
+            .body(text.to_owned())
+    };
+    let digest = draft
+        .message_id
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |sum, octet| {
+            (sum ^ u64::from(octet)).wrapping_mul(0x0100_0000_01b3)
+        });
     let body = MultiPart::builder()
         .kind(MultiPartKind::Alternative)
         .boundary(format!("=_fluxwatch_{digest:016x}"))
@@ -115,13 +129,21 @@ impl Mailer {
     pub fn new(settings: &SmtpSettings) -> Result<Self, MailerError> {
         match settings.url.strip_prefix("maildir://") {
             Some("") => Err(MailerError::Url("maildir:// lacks the path".to_owned())),
-            Some(path) => Ok(Self::Maildir(maildir::MaildirMailer::new(PathBuf::from(path)))),
+            Some(path) => Ok(Self::Maildir(maildir::MaildirMailer::new(PathBuf::from(
+                path,
+            )))),
             None => Ok(Self::Smtp(Box::new(smtp::SmtpMailer::new(settings)?))),
         }
     }
 
     /// Tries to deliver one message.
-    pub async fn deliver(&self, sender: &str, recipient: &str, message_id: &str, octets: &[u8]) -> Attempt {
+    pub async fn deliver(
+        &self,
+        sender: &str,
+        recipient: &str,
+        message_id: &str,
+        octets: &[u8],
+    ) -> Attempt {
         match self {
             Self::Smtp(mailer) => mailer.deliver(sender, recipient, octets).await,
             Self::Maildir(mailer) => mailer.deliver(message_id, octets),
@@ -131,5 +153,8 @@ impl Mailer {
 
 /// Parses a mailbox.
 fn parse_mailbox(text: &str) -> Result<Mailbox, MailerError> {
-    text.parse().map_err(|fault: lettre::address::AddressError| MailerError::Address(text.to_owned(), fault.to_string()))
+    text.parse()
+        .map_err(|fault: lettre::address::AddressError| {
+            MailerError::Address(text.to_owned(), fault.to_string())
+        })
 }

@@ -37,18 +37,31 @@ impl SmtpMailer {
     /// [`MailerError::Url`], never with the password in it.
     pub fn new(settings: &SmtpSettings) -> Result<Self, MailerError> {
         if !settings.url.starts_with("smtp://") && !settings.url.starts_with("smtps://") {
-            return Err(MailerError::Url(format!("{:?} has an unknown scheme", settings.url)));
+            return Err(MailerError::Url(format!(
+                "{:?} has an unknown scheme",
+                settings.url
+            )));
         }
         let url = match (&settings.password, settings.url.split_once('@')) {
             (Some(password), Some((user, host))) => {
-                let encoded: String = password.bytes().map(|octet| format!("%{octet:02X}")).collect();
+                let encoded: String = password
+                    .bytes()
+                    .map(|octet| format!("%{octet:02X}"))
+                    .collect();
                 format!("{user}:{encoded}@{host}")
             }
-            (Some(_), None) => return Err(MailerError::Url("password_file is set, but the url names no user".to_owned())),
+            (Some(_), None) => {
+                return Err(MailerError::Url(
+                    "password_file is set, but the url names no user".to_owned(),
+                ));
+            }
             (None, _) => settings.url.clone(),
         };
         let fault = |_| MailerError::Url(format!("{:?} cannot be used", settings.url));
-        let transport = AsyncSmtpTransport::<Tokio1Executor>::from_url(&url).map_err(fault)?.timeout(Some(COMMAND_TIMEOUT)).build();
+        let transport = AsyncSmtpTransport::<Tokio1Executor>::from_url(&url)
+            .map_err(fault)?
+            .timeout(Some(COMMAND_TIMEOUT))
+            .build();
         Ok(Self { transport })
     }
 
@@ -62,7 +75,11 @@ impl SmtpMailer {
             Err(fault) => return Attempt::Refused(fault.to_string()),
         };
         match self.transport.send_raw(&envelope, octets).await {
-            Ok(response) => Attempt::Delivered(format!("{} {}", response.code(), response.message().collect::<Vec<_>>().join(" "))),
+            Ok(response) => Attempt::Delivered(format!(
+                "{} {}",
+                response.code(),
+                response.message().collect::<Vec<_>>().join(" ")
+            )),
             Err(error) => classify(&error),
         }
     }
@@ -76,6 +93,12 @@ fn classify(error: &SmtpError) -> Attempt {
         text = format!("{text}: {cause}");
         source = cause.source();
     }
-    let refuses_session = error.status().is_some_and(|code| SESSION_REPLIES.contains(&code.into()));
-    if error.is_permanent() && !refuses_session { Attempt::Refused(text) } else { Attempt::Passing(text) }
+    let refuses_session = error
+        .status()
+        .is_some_and(|code| SESSION_REPLIES.contains(&code.into()));
+    if error.is_permanent() && !refuses_session {
+        Attempt::Refused(text)
+    } else {
+        Attempt::Passing(text)
+    }
 }

@@ -3,7 +3,13 @@
 use crate::time::{Span, Timestamp};
 
 /// Waits after the first, second, ... failed attempt; the last repeats.
-const BACKOFF: [Span; 5] = [Span::seconds(60), Span::seconds(300), Span::seconds(900), Span::hours(1), Span::hours(4)];
+const BACKOFF: [Span; 5] = [
+    Span::seconds(60),
+    Span::seconds(300),
+    Span::seconds(900),
+    Span::hours(1),
+    Span::hours(4),
+];
 /// How long a message that passing faults keep from leaving is tried.
 pub const GIVE_UP: Span = Span::days(14);
 /// How long a message may be in the hands of one process before another may try it.
@@ -32,7 +38,12 @@ pub enum Next {
 }
 
 /// Decides what becomes of a message after its `attempt_count`-th attempt (from 1).
-pub fn after_attempt(attempt: &Attempt, attempt_count: u32, queued_at: Timestamp, now: Timestamp) -> Next {
+pub fn after_attempt(
+    attempt: &Attempt,
+    attempt_count: u32,
+    queued_at: Timestamp,
+    now: Timestamp,
+) -> Next {
     match attempt {
         Attempt::Delivered(_) => Next::Sent,
         Attempt::Refused(_) => Next::Dead,
@@ -52,9 +63,21 @@ mod tests {
     fn passing_faults_are_retried_for_two_weeks_and_refusals_never() {
         let start = Timestamp::from_unix(0);
         let passing = Attempt::Passing("451 later".to_owned());
-        assert_eq!(after_attempt(&passing, 1, start, start), Next::RetryAt(start + Span::seconds(60)));
-        assert_eq!(after_attempt(&passing, 40, start, start), Next::RetryAt(start + Span::hours(4)));
-        assert_eq!(after_attempt(&passing, 40, start, start + GIVE_UP), Next::Dead);
-        assert_eq!(after_attempt(&Attempt::Refused("550 no".to_owned()), 1, start, start), Next::Dead);
+        assert_eq!(
+            after_attempt(&passing, 1, start, start),
+            Next::RetryAt(start + Span::seconds(60))
+        );
+        assert_eq!(
+            after_attempt(&passing, 40, start, start),
+            Next::RetryAt(start + Span::hours(4))
+        );
+        assert_eq!(
+            after_attempt(&passing, 40, start, start + GIVE_UP),
+            Next::Dead
+        );
+        assert_eq!(
+            after_attempt(&Attempt::Refused("550 no".to_owned()), 1, start, start),
+            Next::Dead
+        );
     }
 }

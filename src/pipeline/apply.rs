@@ -20,9 +20,26 @@ pub(super) enum Applied {
 impl Pipeline {
     /// Stores a version in one transaction. With `may_fetch_again`, a mass change is not stored but
     /// asked for once more; without, it is stored and marked *bulk*.
-    pub(super) fn apply_version(&self, zone: &ZoneState, mut intake: Intake<File>, fetched: &Fetched, observed_at: Timestamp, may_fetch_again: bool) -> Result<Applied, PipelineError> {
-        let kind = if zone.version_id.is_none() { VersionKind::Baseline } else { VersionKind::Snapshot };
-        let draft = VersionDraft { source: zone.source, kind, serial: fetched.serial, observed_at, joins: None };
+    pub(super) fn apply_version(
+        &self,
+        zone: &ZoneState,
+        mut intake: Intake<File>,
+        fetched: &Fetched,
+        observed_at: Timestamp,
+        may_fetch_again: bool,
+    ) -> Result<Applied, PipelineError> {
+        let kind = if zone.version_id.is_none() {
+            VersionKind::Baseline
+        } else {
+            VersionKind::Snapshot
+        };
+        let draft = VersionDraft {
+            source: zone.source,
+            kind,
+            serial: fetched.serial,
+            observed_at,
+            joins: None,
+        };
         let mut tx = self.store.begin(zone, draft)?;
         for partition in 0..intake.partition_count() {
             for candidate in intake.candidates(partition).map_err(spool_error)? {
@@ -43,7 +60,9 @@ impl Pipeline {
 
     /// Brings the digest table up to the version and saves it beside the database.
     fn keep_digests(&self, zone: &ZoneState, intake: Intake<File>, committed: &Committed) {
-        let Some(version_id) = committed.version_id.or(zone.version_id) else { return };
+        let Some(version_id) = committed.version_id.or(zone.version_id) else {
+            return;
+        };
         if committed.digests.is_empty() && committed.version_id.is_none() {
             return;
         }
@@ -58,7 +77,14 @@ impl Pipeline {
     }
 
     /// Adds a stored version to a pass's summary.
-    pub(super) fn summarise(&self, summary: &mut StoredSummary, before: &ZoneState, committed: &Committed, serial: Option<Serial>, bulk: bool) -> Result<(), PipelineError> {
+    pub(super) fn summarise(
+        &self,
+        summary: &mut StoredSummary,
+        before: &ZoneState,
+        committed: &Committed,
+        serial: Option<Serial>,
+        bulk: bool,
+    ) -> Result<(), PipelineError> {
         summary.baseline |= before.version_id.is_none();
         summary.versions += u64::from(committed.version_id.is_some());
         summary.changed_names += committed.changed_name_count;

@@ -25,26 +25,54 @@ impl Pipeline {
     /// [`PipelineError::Store`]. What a server says is no error; it is in the summary and the rows.
     pub async fn deliver(&self) -> Result<DeliverySummary, PipelineError> {
         let mut summary = DeliverySummary::default();
-        let Some(mailer) = &self.mailer else { return Ok(summary) };
+        let Some(mailer) = &self.mailer else {
+            return Ok(summary);
+        };
         while let Some(row) = self.store.lease_message(self.clock.now())? {
             let message = &row.message;
-            let attempt = mailer.deliver(&message.sender, &message.recipient, &message.message_id, &message.octets).await;
+            let attempt = mailer
+                .deliver(
+                    &message.sender,
+                    &message.recipient,
+                    &message.message_id,
+                    &message.octets,
+                )
+                .await;
             let now = self.clock.now();
             let next = after_attempt(&attempt, row.attempt_count, row.queued_at, now);
-            let (Attempt::Delivered(reply) | Attempt::Passing(reply) | Attempt::Refused(reply)) = &attempt;
+            let (Attempt::Delivered(reply) | Attempt::Passing(reply) | Attempt::Refused(reply)) =
+                &attempt;
             self.store.finish_attempt(row.id, &next, reply, now)?;
             match next {
                 Next::Sent => {
                     summary.sent += 1;
-                    tracing::info!(message = row.id, recipient = message.recipient, "message {} to {} sent: {reply}", row.id, message.recipient);
+                    tracing::info!(
+                        message = row.id,
+                        recipient = message.recipient,
+                        "message {} to {} sent: {reply}",
+                        row.id,
+                        message.recipient
+                    );
                 }
                 Next::RetryAt(at) => {
                     summary.waiting += 1;
-                    tracing::warn!(message = row.id, recipient = message.recipient, "message {} to {} waits until {at}: {reply}", row.id, message.recipient);
+                    tracing::warn!(
+                        message = row.id,
+                        recipient = message.recipient,
+                        "message {} to {} waits until {at}: {reply}",
+                        row.id,
+                        message.recipient
+                    );
                 }
                 Next::Dead => {
                     summary.dead += 1;
-                    tracing::error!(message = row.id, recipient = message.recipient, "message {} to {} is dead: {reply}", row.id, message.recipient);
+                    tracing::error!(
+                        message = row.id,
+                        recipient = message.recipient,
+                        "message {} to {} is dead: {reply}",
+                        row.id,
+                        message.recipient
+                    );
                 }
             }
         }

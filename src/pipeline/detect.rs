@@ -4,7 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::case::{CaseState, observe};
-use crate::detector::{AddressWindow, Finding, NameserverWindow, PlaneFinding, Stay, evaluate_addresses, evaluate_nameservers, judge};
+use crate::detector::{
+    AddressWindow, Finding, NameserverWindow, PlaneFinding, Stay, evaluate_addresses,
+    evaluate_nameservers, judge,
+};
 use crate::dns::{Name, Rdata};
 use crate::enrich::{case_domain, operator_domain};
 use crate::pipeline::{Pipeline, PipelineError, PollOptions};
@@ -33,8 +36,13 @@ impl Pipeline {
     ///
     /// [`PipelineError`].
     pub fn detect_zone(&self, apex: &Name, options: &PollOptions) -> Result<(), PipelineError> {
-        let Some(zone) = self.store.find_zone(apex)? else { return Ok(()) };
-        for (version_id, at) in self.store.versions_after(zone.id, zone.detected_version_id)? {
+        let Some(zone) = self.store.find_zone(apex)? else {
+            return Ok(());
+        };
+        for (version_id, at) in self
+            .store
+            .versions_after(zone.id, zone.detected_version_id)?
+        {
             self.detect_version(&zone, version_id, at, options)?;
         }
         Ok(())
@@ -42,9 +50,18 @@ impl Pipeline {
 
     /// Judges the domains that one version touched; the cases, their reports and the watermark move in
     /// one transaction.
-    fn detect_version(&self, zone: &ZoneState, version_id: i64, at: Timestamp, options: &PollOptions) -> Result<(), PipelineError> {
+    fn detect_version(
+        &self,
+        zone: &ZoneState,
+        version_id: i64,
+        at: Timestamp,
+        options: &PollOptions,
+    ) -> Result<(), PipelineError> {
         let domains = self.touched_domains(zone, version_id)?;
-        let findings = domains.into_iter().map(|domain| Ok((self.find(&domain, at)?.finding, domain))).collect::<Result<Vec<_>, PipelineError>>()?;
+        let findings = domains
+            .into_iter()
+            .map(|domain| Ok((self.find(&domain, at)?.finding, domain)))
+            .collect::<Result<Vec<_>, PipelineError>>()?;
         let tx = self.store.begin_batch()?;
         for (finding, domain) in &findings {
             self.move_case(domain, finding.as_ref(), at, options)?;
@@ -54,8 +71,16 @@ impl Pipeline {
     }
 
     /// Judges the open cases of a zone at `now`: what was found may have come to rest.
-    pub(super) fn reevaluate(&self, apex: &Name, now: Timestamp, options: &PollOptions) -> Result<(), PipelineError> {
-        for row in self.store.cases(&[CaseState::Open, CaseState::Acknowledged])? {
+    pub(super) fn reevaluate(
+        &self,
+        apex: &Name,
+        now: Timestamp,
+        options: &PollOptions,
+    ) -> Result<(), PipelineError> {
+        for row in self
+            .store
+            .cases(&[CaseState::Open, CaseState::Acknowledged])?
+        {
             if row.case.zone != *apex || row.case.evaluated_at >= now {
                 continue;
             }
@@ -68,13 +93,25 @@ impl Pipeline {
     }
 
     /// Moves the case about a domain and queues its report if one is due.
-    fn move_case(&self, domain: &Name, finding: Option<&Finding>, now: Timestamp, options: &PollOptions) -> Result<(), PipelineError> {
+    fn move_case(
+        &self,
+        domain: &Name,
+        finding: Option<&Finding>,
+        now: Timestamp,
+        options: &PollOptions,
+    ) -> Result<(), PipelineError> {
         let known = self.store.find_case(domain)?;
         // A line that arrived late was judged at its time; what is known is of a later time.
-        if known.as_ref().is_some_and(|row| row.case.evaluated_at > now) {
+        if known
+            .as_ref()
+            .is_some_and(|row| row.case.evaluated_at > now)
+        {
             return Ok(());
         }
-        let Some((case, events)) = observe(known.as_ref().map(|row| &row.case), finding, now) else { return Ok(()) };
+        let Some((case, events)) = observe(known.as_ref().map(|row| &row.case), finding, now)
+        else {
+            return Ok(());
+        };
         let id = self.store.save_case(&case, &events, ACTOR)?;
         for event in &events {
             tracing::info!(domain = %case.domain, case = id, level = case.level.word(), "case {id}, {}: {}", case.domain, event.note);
@@ -87,7 +124,11 @@ impl Pipeline {
 
     /// Returns the domains that a version touched, each once. A mass change accuses nobody and is not
     /// looked at.
-    fn touched_domains(&self, zone: &ZoneState, version_id: i64) -> Result<BTreeSet<Name>, PipelineError> {
+    fn touched_domains(
+        &self,
+        zone: &ZoneState,
+        version_id: i64,
+    ) -> Result<BTreeSet<Name>, PipelineError> {
         let mut domains = BTreeSet::new();
         if self.store.is_bulk_version(version_id)? {
             return Ok(domains);
@@ -98,7 +139,12 @@ impl Pipeline {
                 domains.insert(owner.clone());
             }
             if change.addresses {
-                domains.extend(self.store.delegations_using(owner)?.into_iter().map(|key| key.owner));
+                domains.extend(
+                    self.store
+                        .delegations_using(owner)?
+                        .into_iter()
+                        .map(|key| key.owner),
+                );
                 if !self.store.is_at_or_below_cut(&change.key)? {
                     domains.insert(case_domain(&zone.apex, owner));
                 }
@@ -116,36 +162,65 @@ impl Pipeline {
         let mut nameservers: Option<PlaneFinding> = None;
         let mut addresses: Option<PlaneFinding> = None;
         for (zone, apex) in self.store.zones_enclosing(domain)? {
-            let key = EntityKey { zone, apex: apex.clone(), owner: domain.clone() };
+            let key = EntityKey {
+                zone,
+                apex: apex.clone(),
+                owner: domain.clone(),
+            };
             if let Some(plane) = self.find_nameservers(&key, now)? {
                 keep_stronger(&mut nameservers, plane);
             }
             if self.store.is_at_or_below_cut(&key)? {
                 continue;
             }
-            for key in self.store.owners_with_new_addresses(zone, &apex, domain, now - Span::days(8), OWNERS_JUDGED_MAX)? {
-                let is_own = case_domain(&apex, &key.owner) == *domain && !self.store.is_at_or_below_cut(&key)?;
+            for key in self.store.owners_with_new_addresses(
+                zone,
+                &apex,
+                domain,
+                now - Span::days(8),
+                OWNERS_JUDGED_MAX,
+            )? {
+                let is_own = case_domain(&apex, &key.owner) == *domain
+                    && !self.store.is_at_or_below_cut(&key)?;
                 if is_own && let Some(plane) = self.find_addresses(&key, now)? {
                     keep_stronger(&mut addresses, plane);
                 }
             }
         }
         let finding = judge(domain, nameservers.clone(), addresses.clone(), now);
-        Ok(DomainFinding { finding, nameservers, addresses })
+        Ok(DomainFinding {
+            finding,
+            nameservers,
+            addresses,
+        })
     }
 
     /// Judges the name servers of a delegation; `None` if history knows of none.
-    fn find_nameservers(&self, key: &EntityKey, now: Timestamp) -> Result<Option<PlaneFinding>, PipelineError> {
+    fn find_nameservers(
+        &self,
+        key: &EntityKey,
+        now: Timestamp,
+    ) -> Result<Option<PlaneFinding>, PipelineError> {
         let policy = &self.config.detect;
         let since = now - policy.memory;
-        let names: Vec<Stay<Name>> = self.window_until(key, since, now)?.into_iter().filter_map(as_nameserver).collect();
+        let names: Vec<Stay<Name>> = self
+            .window_until(key, since, now)?
+            .into_iter()
+            .filter_map(as_nameserver)
+            .collect();
         if names.is_empty() {
             return Ok(None);
         }
         let hosts: BTreeSet<&Name> = names.iter().map(|stay| &stay.value).collect();
         let mut addresses = Vec::new();
         for host in hosts {
-            addresses.extend(self.store.host_addresses(host, since)?.into_iter().filter(|stay| stay.added.at <= now).map(|stay| (host.clone(), stay)));
+            addresses.extend(
+                self.store
+                    .host_addresses(host, since)?
+                    .into_iter()
+                    .filter(|stay| stay.added.at <= now)
+                    .map(|stay| (host.clone(), stay)),
+            );
         }
         let mut window = NameserverWindow {
             zone: key.apex.clone(),
@@ -162,13 +237,26 @@ impl Pipeline {
         }
         // Who else uses these name servers is asked only where the answer can excuse somebody.
         window.popular = self.popular_among(plane.names.iter().map(|name| &name.host), now)?;
-        Ok(Some(evaluate_nameservers(&window, policy, &self.knowledge, now)))
+        Ok(Some(evaluate_nameservers(
+            &window,
+            policy,
+            &self.knowledge,
+            now,
+        )))
     }
 
     /// Judges an owner's own addresses; `None` if history knows of none.
-    fn find_addresses(&self, key: &EntityKey, now: Timestamp) -> Result<Option<PlaneFinding>, PipelineError> {
+    fn find_addresses(
+        &self,
+        key: &EntityKey,
+        now: Timestamp,
+    ) -> Result<Option<PlaneFinding>, PipelineError> {
         let policy = &self.config.detect;
-        let addresses: Vec<Stay<IpAddr>> = self.window_until(key, now - policy.memory, now)?.into_iter().filter_map(as_address).collect();
+        let addresses: Vec<Stay<IpAddr>> = self
+            .window_until(key, now - policy.memory, now)?
+            .into_iter()
+            .filter_map(as_address)
+            .collect();
         if addresses.is_empty() {
             return Ok(None);
         }
@@ -179,16 +267,35 @@ impl Pipeline {
             addresses,
             reset_at: self.store.registered_anew_at(key)?.filter(|at| *at <= now),
         };
-        Ok(Some(evaluate_addresses(&window, policy, &self.knowledge, now)))
+        Ok(Some(evaluate_addresses(
+            &window,
+            policy,
+            &self.knowledge,
+            now,
+        )))
     }
 
     /// Returns an owner's intervals that had begun by `now`.
-    fn window_until(&self, key: &EntityKey, since: Timestamp, now: Timestamp) -> Result<Vec<Interval>, StoreError> {
-        Ok(self.store.window(key, since)?.into_iter().filter(|stay| stay.added.at <= now).collect())
+    fn window_until(
+        &self,
+        key: &EntityKey,
+        since: Timestamp,
+        now: Timestamp,
+    ) -> Result<Vec<Interval>, StoreError> {
+        Ok(self
+            .store
+            .window(key, since)?
+            .into_iter()
+            .filter(|stay| stay.added.at <= now)
+            .collect())
     }
 
     /// Returns those name servers that many stable names use, or whose operator does.
-    fn popular_among<'a>(&self, hosts: impl Iterator<Item = &'a Name>, now: Timestamp) -> Result<BTreeSet<Name>, PipelineError> {
+    fn popular_among<'a>(
+        &self,
+        hosts: impl Iterator<Item = &'a Name>,
+        now: Timestamp,
+    ) -> Result<BTreeSet<Name>, PipelineError> {
         let policy = &self.config.detect.nameservers;
         let before = now - policy.popular_stable;
         let mut operators: BTreeMap<Name, bool> = BTreeMap::new();
@@ -199,7 +306,10 @@ impl Pipeline {
                 Some(known) => *known,
                 None => {
                     let enough = policy.popular_operator_names;
-                    let is_popular = self.store.stable_user_count(&operator, true, before, enough)? >= enough;
+                    let is_popular = self
+                        .store
+                        .stable_user_count(&operator, true, before, enough)?
+                        >= enough;
                     operators.insert(operator, is_popular);
                     is_popular
                 }
@@ -223,7 +333,12 @@ fn keep_stronger(best: &mut Option<PlaneFinding>, other: PlaneFinding) {
 /// Returns the interval of an NS record as that of its name server.
 fn as_nameserver(interval: Interval) -> Option<Stay<Name>> {
     match interval.value {
-        Rdata::Ns(host) => Some(Stay { value: host, added: interval.added, removed: interval.removed, baseline: interval.baseline }),
+        Rdata::Ns(host) => Some(Stay {
+            value: host,
+            added: interval.added,
+            removed: interval.removed,
+            baseline: interval.baseline,
+        }),
         _ => None,
     }
 }
@@ -231,5 +346,10 @@ fn as_nameserver(interval: Interval) -> Option<Stay<Name>> {
 /// Returns the interval of an address record as that of its address.
 fn as_address(interval: Interval) -> Option<Stay<IpAddr>> {
     let address = interval.value.address()?;
-    Some(Stay { value: address, added: interval.added, removed: interval.removed, baseline: interval.baseline })
+    Some(Stay {
+        value: address,
+        added: interval.added,
+        removed: interval.removed,
+        baseline: interval.baseline,
+    })
 }

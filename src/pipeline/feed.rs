@@ -11,9 +11,14 @@ use std::path::Path;
 
 use crate::config::{Feeding, Source};
 use crate::dns::{Name, Rdata, Record, RecordType, Serial};
-use crate::pipeline::{Pipeline, PipelineError, PollOptions, StoredSummary, ZoneOutcome, ZoneReport};
+use crate::pipeline::{
+    Pipeline, PipelineError, PollOptions, StoredSummary, ZoneOutcome, ZoneReport,
+};
 use crate::source::{FeedLine, FeedOp, FeedReader, FeedSubject};
-use crate::store::{EntityKey, FeedPosition, RejectKind, SourceId, SourceKind, VersionDraft, VersionKind, VersionTx, ZoneState};
+use crate::store::{
+    EntityKey, FeedPosition, RejectKind, SourceId, SourceKind, VersionDraft, VersionKind,
+    VersionTx, ZoneState,
+};
 use crate::time::Timestamp;
 use crate::zone::{Refusal, diff, is_bulk};
 
@@ -80,11 +85,35 @@ impl Pipeline {
     /// # Panics
     ///
     /// If the source is of another kind.
-    pub fn poll_feed(&self, source: &Source, options: &PollOptions) -> Result<Vec<ZoneReport>, PipelineError> {
-        let Feeding::Feed { zone, path, complete } = &source.feeding else { panic!("source {} is no feed", source.name) };
+    pub fn poll_feed(
+        &self,
+        source: &Source,
+        options: &PollOptions,
+    ) -> Result<Vec<ZoneReport>, PipelineError> {
+        let Feeding::Feed {
+            zone,
+            path,
+            complete,
+        } = &source.feeding
+        else {
+            panic!("source {} is no feed", source.name)
+        };
         let id = self.store.ensure_source(&source.name, SourceKind::Feed)?;
-        let position = if options.full { FeedPosition::default() } else { self.store.feed_position(id)? };
-        self.read_feed(id, &source.name, zone.as_ref(), path, *complete, position, false, options)
+        let position = if options.full {
+            FeedPosition::default()
+        } else {
+            self.store.feed_position(id)?
+        };
+        self.read_feed(
+            id,
+            &source.name,
+            zone.as_ref(),
+            path,
+            *complete,
+            position,
+            false,
+            options,
+        )
     }
 
     /// Reads a whole feed by hand.
@@ -92,40 +121,106 @@ impl Pipeline {
     /// # Errors
     ///
     /// [`PipelineError`].
-    pub fn import_feed(&self, import: &FeedImport<'_>, options: &PollOptions) -> Result<Vec<ZoneReport>, PipelineError> {
-        let id = self.store.ensure_source(import.source, SourceKind::Import)?;
-        self.read_feed(id, import.source, import.zone, import.path, import.complete, FeedPosition::default(), true, options)
+    pub fn import_feed(
+        &self,
+        import: &FeedImport<'_>,
+        options: &PollOptions,
+    ) -> Result<Vec<ZoneReport>, PipelineError> {
+        let id = self
+            .store
+            .ensure_source(import.source, SourceKind::Import)?;
+        self.read_feed(
+            id,
+            import.source,
+            import.zone,
+            import.path,
+            import.complete,
+            FeedPosition::default(),
+            true,
+            options,
+        )
     }
 
     /// Reads a feed from a position on.
-    #[expect(clippy::too_many_arguments, reason = "the two callers above are its only ones and name each")]
-    fn read_feed(&self, source: SourceId, name: &str, zone: Option<&Name>, path: &Path, complete: bool, position: FeedPosition, is_whole: bool, options: &PollOptions) -> Result<Vec<ZoneReport>, PipelineError> {
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the two callers above are its only ones and name each"
+    )]
+    fn read_feed(
+        &self,
+        source: SourceId,
+        name: &str,
+        zone: Option<&Name>,
+        path: &Path,
+        complete: bool,
+        position: FeedPosition,
+        is_whole: bool,
+        options: &PollOptions,
+    ) -> Result<Vec<ZoneReport>, PipelineError> {
         let now = self.clock.now();
         let mut reader = match self.open_feed(path, position) {
             Ok(reader) => reader,
             Err(error) => {
                 let refusal = Refusal::Unreadable(format!("{}: {error}", path.display()));
-                self.store.note_source_attempt(source, now, Some(&refusal))?;
-                return Ok(vec![ZoneReport { source: name.to_owned(), zone: zone.cloned(), outcome: ZoneOutcome::Refused(refusal) }]);
+                self.store
+                    .note_source_attempt(source, now, Some(&refusal))?;
+                return Ok(vec![ZoneReport {
+                    source: name.to_owned(),
+                    zone: zone.cloned(),
+                    outcome: ZoneOutcome::Refused(refusal),
+                }]);
             }
         };
-        let mut pass = FeedPass { source, complete, options, pending: Vec::new(), summaries: BTreeMap::new(), rejected: 0 };
+        let mut pass = FeedPass {
+            source,
+            complete,
+            options,
+            pending: Vec::new(),
+            summaries: BTreeMap::new(),
+            rejected: 0,
+        };
         let broken = self.read_lines(&mut pass, &mut reader, zone, is_whole)?;
         self.flush_until(&mut pass, None)?;
-        let position = FeedPosition { offset: reader.offset(), line_number: reader.line_number(), tail_checksum: self.tail_checksum(path, reader.offset()).unwrap_or(0) };
+        let position = FeedPosition {
+            offset: reader.offset(),
+            line_number: reader.line_number(),
+            tail_checksum: self.tail_checksum(path, reader.offset()).unwrap_or(0),
+        };
         self.store.set_feed_position(source, &position)?;
-        let refusal = broken.map(|error| Refusal::Unreadable(format!("{}: after line {}: {error}", path.display(), reader.line_number())));
-        self.store.note_source_attempt(source, now, refusal.as_ref())?;
+        let refusal = broken.map(|error| {
+            Refusal::Unreadable(format!(
+                "{}: after line {}: {error}",
+                path.display(),
+                reader.line_number()
+            ))
+        });
+        self.store
+            .note_source_attempt(source, now, refusal.as_ref())?;
         self.finish_feed(pass, name, refusal)
     }
 
     /// Opens a feed where it goes on, or at the start if it is another file.
-    fn open_feed(&self, path: &Path, position: FeedPosition) -> io::Result<FeedReader<BufReader<File>>> {
-        let is_same = position.offset > 0 && self.tail_checksum(path, position.offset).is_ok_and(|checksum| checksum == position.tail_checksum);
+    fn open_feed(
+        &self,
+        path: &Path,
+        position: FeedPosition,
+    ) -> io::Result<FeedReader<BufReader<File>>> {
+        let is_same = position.offset > 0
+            && self
+                .tail_checksum(path, position.offset)
+                .is_ok_and(|checksum| checksum == position.tail_checksum);
         let mut file = File::open(path)?;
-        let (offset, line_number) = if is_same { (position.offset, position.line_number) } else { (0, 0) };
+        let (offset, line_number) = if is_same {
+            (position.offset, position.line_number)
+        } else {
+            (0, 0)
+        };
         file.seek(SeekFrom::Start(offset))?;
-        Ok(FeedReader::new(BufReader::with_capacity(1 << 18, file), line_number, offset))
+        Ok(FeedReader::new(
+            BufReader::with_capacity(1 << 18, file),
+            line_number,
+            offset,
+        ))
     }
 
     /// Returns a checksum of the octets just before a position.
@@ -140,7 +235,13 @@ impl Pipeline {
 
     /// Reads every line and stores instants as they are complete. Returns the fault that ended it, if
     /// it did not end by itself.
-    fn read_lines(&self, pass: &mut FeedPass<'_>, reader: &mut FeedReader<BufReader<File>>, zone: Option<&Name>, is_whole: bool) -> Result<Option<io::Error>, PipelineError> {
+    fn read_lines(
+        &self,
+        pass: &mut FeedPass<'_>,
+        reader: &mut FeedReader<BufReader<File>>,
+        zone: Option<&Name>,
+        is_whole: bool,
+    ) -> Result<Option<io::Error>, PipelineError> {
         loop {
             let line = match reader.next_line(is_whole) {
                 Ok(Some(line)) => line,
@@ -149,58 +250,140 @@ impl Pipeline {
             };
             let number = reader.line_number();
             match line {
-                Ok((line, octets)) => self.take_line(pass, zone, NumberedLine { number, octets, line })?,
-                Err(rejected) => self.reject(pass, RejectKind::Unreadable, number, &rejected.octets, &rejected.reason)?,
+                Ok((line, octets)) => self.take_line(
+                    pass,
+                    zone,
+                    NumberedLine {
+                        number,
+                        octets,
+                        line,
+                    },
+                )?,
+                Err(rejected) => self.reject(
+                    pass,
+                    RejectKind::Unreadable,
+                    number,
+                    &rejected.octets,
+                    &rejected.reason,
+                )?,
             }
         }
     }
 
     /// Adds a line to its instant, after storing the instants that it closes.
-    fn take_line(&self, pass: &mut FeedPass<'_>, zone: Option<&Name>, numbered: NumberedLine) -> Result<(), PipelineError> {
-        let NumberedLine { number, octets, line } = &numbered;
+    fn take_line(
+        &self,
+        pass: &mut FeedPass<'_>,
+        zone: Option<&Name>,
+        numbered: NumberedLine,
+    ) -> Result<(), PipelineError> {
+        let NumberedLine {
+            number,
+            octets,
+            line,
+        } = &numbered;
         let Some(zone) = line.zone.clone().or_else(|| zone.cloned()) else {
-            return self.reject(pass, RejectKind::Unreadable, *number, octets, "zone: neither the line nor the source names it");
+            return self.reject(
+                pass,
+                RejectKind::Unreadable,
+                *number,
+                octets,
+                "zone: neither the line nor the source names it",
+            );
         };
         if !line.owner.is_at_or_below(&zone) {
-            return self.reject(pass, RejectKind::Unreadable, *number, octets, &format!("rrname {} is not in zone {zone}", line.owner));
+            return self.reject(
+                pass,
+                RejectKind::Unreadable,
+                *number,
+                octets,
+                &format!("rrname {} is not in zone {zone}", line.owner),
+            );
         }
-        let open = pass.pending.iter().position(|instant| instant.zone == zone && instant.takes(line) && instant.lines.len() < INSTANT_LINES_MAX);
+        let open = pass.pending.iter().position(|instant| {
+            instant.zone == zone && instant.takes(line) && instant.lines.len() < INSTANT_LINES_MAX
+        });
         if let Some(open) = open {
             pass.pending[open].lines.push(numbered);
             return Ok(());
         }
         self.flush_until(pass, Some((&zone, line.at)))?;
-        pass.pending.push(Instant { zone, at: line.at, serial: line.serial, lines: vec![numbered] });
+        pass.pending.push(Instant {
+            zone,
+            at: line.at,
+            serial: line.serial,
+            lines: vec![numbered],
+        });
         Ok(())
     }
 
     /// Stores the instants that a line of `zone` at `at` closes: those of the same zone, and those
     /// before it. `None` stores all.
-    fn flush_until(&self, pass: &mut FeedPass<'_>, line: Option<(&Name, Timestamp)>) -> Result<(), PipelineError> {
-        let closes = |instant: &Instant| line.is_none_or(|(zone, at)| instant.zone == *zone || instant.at < at);
-        let (mut closed, open): (Vec<Instant>, Vec<Instant>) = std::mem::take(&mut pass.pending).into_iter().partition(closes);
+    fn flush_until(
+        &self,
+        pass: &mut FeedPass<'_>,
+        line: Option<(&Name, Timestamp)>,
+    ) -> Result<(), PipelineError> {
+        let closes = |instant: &Instant| {
+            line.is_none_or(|(zone, at)| instant.zone == *zone || instant.at < at)
+        };
+        let (mut closed, open): (Vec<Instant>, Vec<Instant>) = std::mem::take(&mut pass.pending)
+            .into_iter()
+            .partition(closes);
         pass.pending = open;
         closed.sort_by_key(|instant| (instant.at, instant.lines[0].number));
-        closed.into_iter().try_for_each(|instant| self.store_instant(pass, instant))
+        closed
+            .into_iter()
+            .try_for_each(|instant| self.store_instant(pass, instant))
     }
 
     /// Stores and judges one instant.
-    fn store_instant(&self, pass: &mut FeedPass<'_>, instant: Instant) -> Result<(), PipelineError> {
+    fn store_instant(
+        &self,
+        pass: &mut FeedPass<'_>,
+        instant: Instant,
+    ) -> Result<(), PipelineError> {
         let zone = match self.store.find_zone(&instant.zone)? {
             Some(zone) => zone,
             None => self.store.ensure_zone(&instant.zone, pass.source)?,
         };
         let joins = self.store.find_version(&zone, instant.serial, instant.at)?;
         let observed_at = joins.map_or(instant.at, |(_, at)| at);
-        let kind = if zone.version_id.is_none() && pass.complete { VersionKind::Baseline } else { VersionKind::Feed };
+        let kind = if zone.version_id.is_none() && pass.complete {
+            VersionKind::Baseline
+        } else {
+            VersionKind::Feed
+        };
         // A baseline that comes in parts stays a baseline: nothing in it is a change.
-        let is_baseline = kind == VersionKind::Baseline || (joins.is_some() && pass.complete && self.store.versions_after(zone.id, 0)?.len() == 1);
-        let draft = VersionDraft { source: pass.source, kind, serial: instant.serial, observed_at, joins: joins.map(|(id, _)| id) };
+        let is_baseline = kind == VersionKind::Baseline
+            || (joins.is_some()
+                && pass.complete
+                && self.store.versions_after(zone.id, 0)?.len() == 1);
+        let draft = VersionDraft {
+            source: pass.source,
+            kind,
+            serial: instant.serial,
+            observed_at,
+            joins: joins.map(|(id, _)| id),
+        };
         let mut tx = self.store.begin(&zone, draft)?;
         let mut late = Vec::new();
         for ((owner, rtype), lines) in group_rrsets(&instant) {
-            if !self.apply_rrset(&mut tx, &zone, &owner, rtype, &lines, observed_at, pass.complete, is_baseline)? {
-                late.extend(lines.iter().map(|line| (line.number, &line.octets, format!("{owner} {rtype}"))));
+            if !self.apply_rrset(
+                &mut tx,
+                &zone,
+                &owner,
+                rtype,
+                &lines,
+                observed_at,
+                pass.complete,
+                is_baseline,
+            )? {
+                late.extend(
+                    lines
+                        .iter()
+                        .map(|line| (line.number, &line.octets, format!("{owner} {rtype}"))),
+                );
             }
         }
         for NumberedLine { line, .. } in &instant.lines {
@@ -209,7 +392,16 @@ impl Pipeline {
         let bulk = !is_baseline && is_bulk(&self.config.trust, &tx.measure());
         let committed = tx.commit(bulk)?;
         for (number, octets, what) in late {
-            self.reject(pass, RejectKind::Late, number, octets, &format!("{what} changed after {}, and history says otherwise", instant.at))?;
+            self.reject(
+                pass,
+                RejectKind::Late,
+                number,
+                octets,
+                &format!(
+                    "{what} changed after {}, and history says otherwise",
+                    instant.at
+                ),
+            )?;
         }
         let mut summary = pass.summaries.remove(&instant.zone).unwrap_or_default();
         self.summarise(&mut summary, &zone, &committed, instant.serial, bulk)?;
@@ -218,39 +410,100 @@ impl Pipeline {
     }
 
     /// Applies the lines about one RRset. False if they are late and history says otherwise.
-    #[expect(clippy::too_many_arguments, reason = "one caller; the values are all of one instant")]
-    fn apply_rrset(&self, tx: &mut VersionTx<'_>, zone: &ZoneState, owner: &Name, rtype: RecordType, lines: &[&NumberedLine], at: Timestamp, complete: bool, is_baseline: bool) -> Result<bool, PipelineError> {
-        let key = EntityKey { zone: zone.id, apex: zone.apex.clone(), owner: owner.clone() };
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one caller; the values are all of one instant"
+    )]
+    fn apply_rrset(
+        &self,
+        tx: &mut VersionTx<'_>,
+        zone: &ZoneState,
+        owner: &Name,
+        rtype: RecordType,
+        lines: &[&NumberedLine],
+        at: Timestamp,
+        complete: bool,
+        is_baseline: bool,
+    ) -> Result<bool, PipelineError> {
+        let key = EntityKey {
+            zone: zone.id,
+            apex: zone.apex.clone(),
+            owner: owner.clone(),
+        };
         let known = self.store.rrset_at(&key, rtype, at)?;
         if let Some((then, newest)) = &known
             && *newest > at
         {
-            let said: Vec<Rdata> = follow(lines, &as_records(then)).into_iter().map(|rr| rr.rdata).collect();
+            let said: Vec<Rdata> = follow(lines, &as_records(then))
+                .into_iter()
+                .map(|rr| rr.rdata)
+                .collect();
             return Ok(said == *then);
         }
         let before = tx.rrset(owner, rtype)?;
         let change = diff(&before, &follow(lines, &before));
-        let first_is_set = lines.first().is_some_and(|line| line.line.op == FeedOp::Set);
-        tx.apply_change(owner, &change, is_baseline || (known.is_none() && first_is_set && !complete))?;
+        let first_is_set = lines
+            .first()
+            .is_some_and(|line| line.line.op == FeedOp::Set);
+        tx.apply_change(
+            owner,
+            &change,
+            is_baseline || (known.is_none() && first_is_set && !complete),
+        )?;
         Ok(true)
     }
 
     /// Sets a line aside.
-    fn reject(&self, pass: &mut FeedPass<'_>, kind: RejectKind, number: u64, octets: &[u8], reason: &str) -> Result<(), PipelineError> {
+    fn reject(
+        &self,
+        pass: &mut FeedPass<'_>,
+        kind: RejectKind,
+        number: u64,
+        octets: &[u8],
+        reason: &str,
+    ) -> Result<(), PipelineError> {
         pass.rejected += 1;
-        tracing::warn!(line = number, reason, "feed line {number} set aside: {reason}");
-        Ok(self.store.reject_line(pass.source, kind, number, octets, reason, self.clock.now())?)
+        tracing::warn!(
+            line = number,
+            reason,
+            "feed line {number} set aside: {reason}"
+        );
+        Ok(self
+            .store
+            .reject_line(pass.source, kind, number, octets, reason, self.clock.now())?)
     }
 
     /// Notes what a pass found and judges its cases at the source's newest event time.
-    fn finish_feed(&self, pass: FeedPass<'_>, name: &str, refusal: Option<Refusal>) -> Result<Vec<ZoneReport>, PipelineError> {
+    fn finish_feed(
+        &self,
+        pass: FeedPass<'_>,
+        name: &str,
+        refusal: Option<Refusal>,
+    ) -> Result<Vec<ZoneReport>, PipelineError> {
         let now = self.clock.now();
-        let event_now = self.store.source_status(pass.source)?.last_event_at.unwrap_or(now);
-        let report = |zone: Option<Name>, outcome| ZoneReport { source: name.to_owned(), zone, outcome };
+        let event_now = self
+            .store
+            .source_status(pass.source)?
+            .last_event_at
+            .unwrap_or(now);
+        let report = |zone: Option<Name>, outcome| ZoneReport {
+            source: name.to_owned(),
+            zone,
+            outcome,
+        };
         let mut reports = Vec::new();
         for (zone, summary) in pass.summaries {
             self.store.note_zone_attempt(&zone, now, None)?;
-            reports.push(report(Some(zone), if summary.versions > 0 { ZoneOutcome::Stored(summary) } else { ZoneOutcome::Unchanged { serial: summary.serial } }));
+            reports.push(report(
+                Some(zone),
+                if summary.versions > 0 {
+                    ZoneOutcome::Stored(summary)
+                } else {
+                    ZoneOutcome::Unchanged {
+                        serial: summary.serial,
+                    }
+                },
+            ));
         }
         for zone in self.store.zones_of_source(pass.source)? {
             self.reevaluate(&zone, event_now, pass.options)?;
@@ -271,7 +524,10 @@ fn group_rrsets(instant: &Instant) -> BTreeMap<(Name, RecordType), Vec<&Numbered
     let mut rrsets: BTreeMap<(Name, RecordType), Vec<&NumberedLine>> = BTreeMap::new();
     for line in &instant.lines {
         if let FeedSubject::Records { rtype, .. } = &line.line.subject {
-            rrsets.entry((line.line.owner.clone(), *rtype)).or_default().push(line);
+            rrsets
+                .entry((line.line.owner.clone(), *rtype))
+                .or_default()
+                .push(line);
         }
     }
     rrsets
@@ -279,9 +535,12 @@ fn group_rrsets(instant: &Instant) -> BTreeMap<(Name, RecordType), Vec<&Numbered
 
 /// Returns the RRset after `lines`, sorted. A line without a TTL leaves known TTLs as they are.
 fn follow(lines: &[&NumberedLine], before: &[Record]) -> Vec<Record> {
-    let mut state: BTreeMap<Rdata, u32> = before.iter().map(|rr| (rr.rdata.clone(), rr.ttl)).collect();
+    let mut state: BTreeMap<Rdata, u32> =
+        before.iter().map(|rr| (rr.rdata.clone(), rr.ttl)).collect();
     for NumberedLine { line, .. } in lines {
-        let FeedSubject::Records { rdata, .. } = &line.subject else { continue };
+        let FeedSubject::Records { rdata, .. } = &line.subject else {
+            continue;
+        };
         if line.op == FeedOp::Set {
             state.retain(|known, _| rdata.contains(known));
         }
@@ -296,10 +555,19 @@ fn follow(lines: &[&NumberedLine], before: &[Record]) -> Vec<Record> {
             }
         }
     }
-    state.into_iter().map(|(rdata, ttl)| Record { rdata, ttl }).collect()
+    state
+        .into_iter()
+        .map(|(rdata, ttl)| Record { rdata, ttl })
+        .collect()
 }
 
 /// Returns data as records without a TTL.
 fn as_records(rdata: &[Rdata]) -> Vec<Record> {
-    rdata.iter().map(|rdata| Record { rdata: rdata.clone(), ttl: 0 }).collect()
+    rdata
+        .iter()
+        .map(|rdata| Record {
+            rdata: rdata.clone(),
+            ttl: 0,
+        })
+        .collect()
 }

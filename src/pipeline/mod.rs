@@ -134,9 +134,21 @@ impl Pipeline {
     /// # Errors
     ///
     /// [`PipelineError`] for keys, tables, addresses and templates that cannot be used.
-    pub fn new(store: Store, config: Arc<Config>, clock: Arc<dyn Clock>) -> Result<Self, PipelineError> {
+    pub fn new(
+        store: Store,
+        config: Arc<Config>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, PipelineError> {
         let parts = check_parts(&config)?;
-        Ok(Self { store, config, clock, knowledge: parts.knowledge, templates: parts.templates, mailer: parts.mailer, keys: parts.keys })
+        Ok(Self {
+            store,
+            config,
+            clock,
+            knowledge: parts.knowledge,
+            templates: parts.templates,
+            mailer: parts.mailer,
+            keys: parts.keys,
+        })
     }
 
     /// Returns the store, for commands that only look.
@@ -178,17 +190,35 @@ pub fn check_parts(config: &Config) -> Result<Parts, PipelineError> {
     let templates = Templates::load()?;
     let mut keys = HashMap::new();
     for (name, secret) in &config.keys {
-        keys.insert(name.clone(), TransferKey::new(name, &secret.algorithm, &secret.secret_base64).map_err(PipelineError::Key)?);
+        keys.insert(
+            name.clone(),
+            TransferKey::new(name, &secret.algorithm, &secret.secret_base64)
+                .map_err(PipelineError::Key)?,
+        );
     }
     let mailer = match &config.mail {
         Some(mail) => {
-            let addresses = mail.desk.iter().chain(mail.zone_desks.values().flatten()).chain([&mail.from, &mail.reporter.contact]);
-            addresses.into_iter().try_for_each(|address| check_address(address))?;
-            Some(Mailer::new(&SmtpSettings { url: mail.url.clone(), password: mail.password.clone() })?)
+            let addresses = mail
+                .desk
+                .iter()
+                .chain(mail.zone_desks.values().flatten())
+                .chain([&mail.from, &mail.reporter.contact]);
+            addresses
+                .into_iter()
+                .try_for_each(|address| check_address(address))?;
+            Some(Mailer::new(&SmtpSettings {
+                url: mail.url.clone(),
+                password: mail.password.clone(),
+            })?)
         }
         None => None,
     };
-    Ok(Parts { knowledge: Enrichment { asn }, templates, mailer, keys })
+    Ok(Parts {
+        knowledge: Enrichment { asn },
+        templates,
+        mailer,
+        keys,
+    })
 }
 
 /// Sorts a source's fault into the other side's, which is recorded, and this machine's, which stops.

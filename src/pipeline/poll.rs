@@ -5,7 +5,9 @@ use std::collections::VecDeque;
 use tokio::task::JoinSet;
 
 use crate::config::{Feeding, Source};
-use crate::pipeline::{Pipeline, PipelineError, PollOptions, TransferJob, TransferOutcome, ZoneReport, run_transfer};
+use crate::pipeline::{
+    Pipeline, PipelineError, PollOptions, TransferJob, TransferOutcome, ZoneReport, run_transfer,
+};
 
 /// The most transfers that run at a time.
 const TRANSFERS_AT_ONCE: usize = 16;
@@ -57,7 +59,12 @@ impl Pipeline {
     /// # Errors
     ///
     /// [`PipelineError`]; what a source did wrong is in its report.
-    pub async fn poll(&self, sources: &[&Source], options: &PollOptions, on_report: &mut dyn FnMut(ZoneReport)) -> Result<(), PipelineError> {
+    pub async fn poll(
+        &self,
+        sources: &[&Source],
+        options: &PollOptions,
+        on_report: &mut dyn FnMut(ZoneReport),
+    ) -> Result<(), PipelineError> {
         let mut transfers = Transfers::default();
         for source in sources {
             if let Feeding::Transfer { .. } = source.feeding {
@@ -68,7 +75,10 @@ impl Pipeline {
             match source.feeding {
                 Feeding::Transfer { .. } => {}
                 Feeding::Zonefile { .. } => on_report(self.poll_files(source, options)?),
-                Feeding::Feed { .. } => self.poll_feed(source, options)?.into_iter().for_each(&mut *on_report),
+                Feeding::Feed { .. } => self
+                    .poll_feed(source, options)?
+                    .into_iter()
+                    .for_each(&mut *on_report),
             }
         }
         while !transfers.is_idle() {

@@ -12,13 +12,29 @@ use crate::time::Timestamp;
 
 impl Pipeline {
     /// Queues the desk's report of a case if one is due. Part of the transaction that moves the case.
-    pub(super) fn queue_report(&self, case_id: i64, case: &Case, finding: &Finding, options: &PollOptions) -> Result<(), PipelineError> {
+    pub(super) fn queue_report(
+        &self,
+        case_id: i64,
+        case: &Case,
+        finding: &Finding,
+        options: &PollOptions,
+    ) -> Result<(), PipelineError> {
         let wanted = options.mail_wanted && self.mail().is_some();
-        let Decision::Send(reason) = decide_report(case, wanted) else { return Ok(()) };
-        let reported = Case { revision: case.revision + 1, ..case.clone() };
+        let Decision::Send(reason) = decide_report(case, wanted) else {
+            return Ok(());
+        };
+        let reported = Case {
+            revision: case.revision + 1,
+            ..case.clone()
+        };
         let now = self.clock.now();
         for message in self.compose_report(case_id, &reported, finding, now)? {
-            tracing::info!(case = case_id, recipient = message.recipient, "case {case_id}: report queued to {}: {reason}", message.recipient);
+            tracing::info!(
+                case = case_id,
+                recipient = message.recipient,
+                "case {case_id}: report queued to {}: {reason}",
+                message.recipient
+            );
             self.store.queue_message(&message, now)?;
         }
         self.store.save_case(&reported, &[], "fluxwatch")?;
@@ -30,31 +46,65 @@ impl Pipeline {
     /// # Errors
     ///
     /// [`PipelineError`] for words or headers that cannot be made.
-    pub fn compose_report(&self, case_id: i64, case: &Case, finding: &Finding, now: Timestamp) -> Result<Vec<NewMessage>, PipelineError> {
-        let Some(mail) = self.mail() else { return Ok(Vec::new()) };
+    pub fn compose_report(
+        &self,
+        case_id: i64,
+        case: &Case,
+        finding: &Finding,
+        now: Timestamp,
+    ) -> Result<Vec<NewMessage>, PipelineError> {
+        let Some(mail) = self.mail() else {
+            return Ok(Vec::new());
+        };
         let report = build_report(case_id, case, finding, &mail.reporter);
         let words = self.templates.render_report(&report)?;
         let (sender, sender_domain) = envelope_address(&mail.from)?;
         let mut messages = Vec::new();
         for recipient in desk_of(mail, &case.zone) {
             let message_id = self.message_id(case_id, case.revision, recipient, &sender_domain);
-            let draft = Draft { from: &mail.from, to: recipient, message_id: &message_id, date: now, case_id, subject: &words.subject, text: &words.text, html: &words.html };
+            let draft = Draft {
+                from: &mail.from,
+                to: recipient,
+                message_id: &message_id,
+                date: now,
+                case_id,
+                subject: &words.subject,
+                text: &words.text,
+                html: &words.html,
+            };
             let octets = compose(&draft)?;
-            messages.push(NewMessage { case_id, revision: case.revision, recipient: envelope_address(recipient)?.0, sender: sender.clone(), message_id, subject: words.subject.clone(), octets });
+            messages.push(NewMessage {
+                case_id,
+                revision: case.revision,
+                recipient: envelope_address(recipient)?.0,
+                sender: sender.clone(),
+                message_id,
+                subject: words.subject.clone(),
+                octets,
+            });
         }
         Ok(messages)
     }
 
     /// Returns what a report of a case says, for listings.
     pub fn describe(&self, case_id: i64, case: &Case, finding: &Finding) -> DeskReport {
-        let reporter = self.mail().map_or_else(|| Reporter { org: String::new(), contact: String::new() }, |mail| mail.reporter.clone());
+        let reporter = self.mail().map_or_else(
+            || Reporter {
+                org: String::new(),
+                contact: String::new(),
+            },
+            |mail| mail.reporter.clone(),
+        );
         build_report(case_id, case, finding, &reporter)
     }
 
     /// Returns a Message-ID that is the same each time and differs between databases, cases, revisions
     /// and recipients.
     fn message_id(&self, case_id: i64, revision: u32, recipient: &str, domain: &str) -> String {
-        let database: String = self.store.database_id()[..6].iter().map(|octet| format!("{octet:02x}")).collect();
+        let database: String = self.store.database_id()[..6]
+            .iter()
+            .map(|octet| format!("{octet:02x}"))
+            .collect();
         let recipient = self.store.digest_key().checksum(recipient.as_bytes());
         format!("<fluxwatch.{database}.{case_id}.{revision}.{recipient:016x}@{domain}>")
     }

@@ -182,7 +182,12 @@ pub fn case_reference(case_id: i64) -> String {
 }
 
 /// Returns what a report about a case says.
-pub fn build_report(case_id: i64, case: &Case, finding: &Finding, reporter: &Reporter) -> DeskReport {
+pub fn build_report(
+    case_id: i64,
+    case: &Case,
+    finding: &Finding,
+    reporter: &Reporter,
+) -> DeskReport {
     DeskReport {
         case_id,
         reference: case_reference(case_id),
@@ -197,7 +202,12 @@ pub fn build_report(case_id: i64, case: &Case, finding: &Finding, reporter: &Rep
         last_change_at: finding.last_change_at.to_table(),
         judged_at: finding.now.to_table(),
         attack: "T1568.001",
-        planes: finding.nameservers.iter().chain(&finding.addresses).map(section).collect(),
+        planes: finding
+            .nameservers
+            .iter()
+            .chain(&finding.addresses)
+            .map(section)
+            .collect(),
         reporter: reporter.clone(),
         program_version: env!("CARGO_PKG_VERSION"),
     }
@@ -214,17 +224,35 @@ fn allegation(verdict: Verdict) -> &'static str {
 
 /// Returns what a plane shows.
 pub fn section(plane: &PlaneFinding) -> PlaneSection {
-    let is_nameservers = plane.points.iter().any(|point| !point.names_before.is_empty() || !point.names_after.is_empty()) || !plane.names.is_empty();
-    let transitions = plane.points.iter().rev().take(TRANSITIONS_MAX).map(|point| Transition {
-        at: point.moment.at.to_table(),
-        serial: point.moment.serial.map(|serial| serial.0),
-        bulk: point.moment.bulk,
-        before: endpoints(&point.names_before, &point.addresses_before),
-        after: endpoints(&point.names_after, &point.addresses_after),
+    let is_nameservers = plane
+        .points
+        .iter()
+        .any(|point| !point.names_before.is_empty() || !point.names_after.is_empty())
+        || !plane.names.is_empty();
+    let transitions = plane
+        .points
+        .iter()
+        .rev()
+        .take(TRANSITIONS_MAX)
+        .map(|point| Transition {
+            at: point.moment.at.to_table(),
+            serial: point.moment.serial.map(|serial| serial.0),
+            bulk: point.moment.bulk,
+            before: endpoints(&point.names_before, &point.addresses_before),
+            after: endpoints(&point.names_after, &point.addresses_after),
+        });
+    let names = plane.names.iter().map(|name| NameLine {
+        host: bare(&name.host),
+        operator: bare(&name.operator),
+        popular: name.popular,
+        present: name.present,
     });
-    let names = plane.names.iter().map(|name| NameLine { host: bare(&name.host), operator: bare(&name.operator), popular: name.popular, present: name.present });
     PlaneSection {
-        title: if is_nameservers { "Name servers" } else { "Addresses" },
+        title: if is_nameservers {
+            "Name servers"
+        } else {
+            "Addresses"
+        },
         is_nameservers,
         owner: bare(&plane.owner),
         zone: bare(&plane.zone),
@@ -234,14 +262,31 @@ pub fn section(plane: &PlaneFinding) -> PlaneSection {
         changes_24h: plane.change_counts[0],
         changes_72h: plane.change_counts[1],
         changes_7d: plane.change_counts[2],
-        mean_stay: plane.tenure_hours.map_or_else(|| "none left in 7 days".to_owned(), |hours| format!("{hours:.1} hours")),
-        terms: plane.terms.iter().map(|term| TermLine { name: term.name, value: term.value.clone(), points: one_decimal(term.points), points_max: format!("{:.0}", term.points_max) }).collect(),
+        mean_stay: plane.tenure_hours.map_or_else(
+            || "none left in 7 days".to_owned(),
+            |hours| format!("{hours:.1} hours"),
+        ),
+        terms: plane
+            .terms
+            .iter()
+            .map(|term| TermLine {
+                name: term.name,
+                value: term.value.clone(),
+                points: one_decimal(term.points),
+                points_max: format!("{:.0}", term.points_max),
+            })
+            .collect(),
         gates: plane.gates.clone(),
         checks: plane.checks.clone(),
         transitions: transitions.collect(),
         names: names.take(NAMES_MAX).collect(),
         names_count: plane.names.len(),
-        addresses: plane.addresses.iter().take(ADDRESSES_MAX).map(address_line).collect(),
+        addresses: plane
+            .addresses
+            .iter()
+            .take(ADDRESSES_MAX)
+            .map(address_line)
+            .collect(),
         addresses_count: plane.addresses.len(),
         networks: networks(&plane.addresses),
         holz: plane.holz.map(one_decimal),
@@ -251,10 +296,28 @@ pub fn section(plane: &PlaneFinding) -> PlaneSection {
 /// Joins addresses to the name servers they belong to.
 fn endpoints(names: &[Name], addresses: &[(Name, std::net::IpAddr)]) -> Vec<Endpoint> {
     if names.is_empty() {
-        return addresses.iter().map(|(_, address)| Endpoint { host: None, addresses: vec![address.to_string()] }).collect();
+        return addresses
+            .iter()
+            .map(|(_, address)| Endpoint {
+                host: None,
+                addresses: vec![address.to_string()],
+            })
+            .collect();
     }
-    let of = |name: &Name| addresses.iter().filter(|(host, _)| host == name).map(|(_, address)| address.to_string()).collect();
-    names.iter().map(|name| Endpoint { host: Some(bare(name)), addresses: of(name) }).collect()
+    let of = |name: &Name| {
+        addresses
+            .iter()
+            .filter(|(host, _)| host == name)
+            .map(|(_, address)| address.to_string())
+            .collect()
+    };
+    names
+        .iter()
+        .map(|name| Endpoint {
+            host: Some(bare(name)),
+            addresses: of(name),
+        })
+        .collect()
 }
 
 /// Returns an address with its network.
@@ -271,9 +334,19 @@ fn address_line(seen: &SeenAddress) -> AddressLine {
 
 /// Counts the networks of a set of addresses.
 fn networks(addresses: &[SeenAddress]) -> String {
-    let systems: std::collections::BTreeSet<u32> = addresses.iter().filter_map(|seen| seen.asn).collect();
-    let prefixes: std::collections::BTreeSet<&str> = addresses.iter().map(|seen| seen.prefix.as_str()).collect();
-    if systems.is_empty() { format!("{} prefixes", prefixes.len()) } else { format!("{} autonomous systems, {} prefixes", systems.len(), prefixes.len()) }
+    let systems: std::collections::BTreeSet<u32> =
+        addresses.iter().filter_map(|seen| seen.asn).collect();
+    let prefixes: std::collections::BTreeSet<&str> =
+        addresses.iter().map(|seen| seen.prefix.as_str()).collect();
+    if systems.is_empty() {
+        format!("{} prefixes", prefixes.len())
+    } else {
+        format!(
+            "{} autonomous systems, {} prefixes",
+            systems.len(),
+            prefixes.len()
+        )
+    }
 }
 
 /// Returns a name without its final dot.

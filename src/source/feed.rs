@@ -75,6 +75,9 @@ pub struct RejectedLine {
     pub reason: String,
 }
 
+/// A line that was read: understood, with its octets, or not.
+pub type ReadLine = Result<(FeedLine, Vec<u8>), RejectedLine>;
+
 /// A line as it is written.
 #[derive(Deserialize)]
 struct WrittenLine {
@@ -112,10 +115,17 @@ impl FeedLine {
     ///
     /// A sentence that says what is wrong.
     pub fn parse(octets: &[u8]) -> Result<Self, String> {
-        let written: WrittenLine = serde_json::from_slice(octets).map_err(|fault| format!("not a change: {fault}"))?;
-        let read_name = |field: &str, text: &str| Name::parse(text).map_err(|fault| format!("{field}: {fault}"));
+        let written: WrittenLine =
+            serde_json::from_slice(octets).map_err(|fault| format!("not a change: {fault}"))?;
+        let read_name = |field: &str, text: &str| {
+            Name::parse(text).map_err(|fault| format!("{field}: {fault}"))
+        };
         let owner = read_name("rrname", &written.rrname)?;
-        let zone = written.zone.as_deref().map(|text| read_name("zone", text)).transpose()?;
+        let zone = written
+            .zone
+            .as_deref()
+            .map(|text| read_name("zone", text))
+            .transpose()?;
         if let Some(zone) = &zone
             && !owner.is_at_or_below(zone)
         {
@@ -133,12 +143,23 @@ impl FeedLine {
             if texts.is_empty() && written.op != FeedOp::Set {
                 return Err("rdata is empty: only op \"set\" may leave it out".to_owned());
             }
-            let mut rdata = texts.iter().map(|text| Rdata::parse(rtype, text).map_err(|fault| format!("rdata: {fault}"))).collect::<Result<Vec<_>, _>>()?;
+            let mut rdata = texts
+                .iter()
+                .map(|text| Rdata::parse(rtype, text).map_err(|fault| format!("rdata: {fault}")))
+                .collect::<Result<Vec<_>, _>>()?;
             rdata.sort();
             rdata.dedup();
             FeedSubject::Records { rtype, rdata }
         } else if written.rrtype.eq_ignore_ascii_case("SOA") {
-            serial = serial.or_else(|| texts.first()?.split_ascii_whitespace().nth(2)?.parse().ok().map(Serial));
+            serial = serial.or_else(|| {
+                texts
+                    .first()?
+                    .split_ascii_whitespace()
+                    .nth(2)?
+                    .parse()
+                    .ok()
+                    .map(Serial)
+            });
             FeedSubject::Soa
         } else if written.rrtype.parse::<domain::base::Rtype>().is_ok() {
             FeedSubject::Other
@@ -146,7 +167,17 @@ impl FeedLine {
             return Err(format!("rrtype: {:?} is no record type", written.rrtype));
         };
         let ttl = written.ttl.unwrap_or(0).min(i32::MAX as u32);
-        Ok(Self { at: written.at, zone, owner, subject, op: written.op, ttl, serial, object: written.object, created: written.created })
+        Ok(Self {
+            at: written.at,
+            zone,
+            owner,
+            subject,
+            op: written.op,
+            ttl,
+            serial,
+            object: written.object,
+            created: written.created,
+        })
     }
 }
 
@@ -162,7 +193,11 @@ pub struct FeedReader<R> {
 impl<R: BufRead> FeedReader<R> {
     /// Starts at `offset`, before line `line_number + 1`; `input` stands there already.
     pub fn new(input: R, line_number: u64, offset: u64) -> Self {
-        Self { input, line_number, offset }
+        Self {
+            input,
+            line_number,
+            offset,
+        }
     }
 
     /// Returns the number of the line read last, from 1.
@@ -183,7 +218,7 @@ impl<R: BufRead> FeedReader<R> {
     /// # Errors
     ///
     /// If the input cannot be read.
-    pub fn next_line(&mut self, is_whole: bool) -> io::Result<Option<Result<(FeedLine, Vec<u8>), RejectedLine>>> {
+    pub fn next_line(&mut self, is_whole: bool) -> io::Result<Option<ReadLine>> {
         loop {
             let mut octets = Vec::new();
             let (read, ended) = self.read_bounded(&mut octets)?;
@@ -193,7 +228,10 @@ impl<R: BufRead> FeedReader<R> {
             self.offset += read;
             self.line_number += 1;
             if read > LINE_OCTETS_MAX as u64 {
-                return Ok(Some(Err(RejectedLine { octets, reason: format!("line of {read} octets, more than {LINE_OCTETS_MAX}") })));
+                return Ok(Some(Err(RejectedLine {
+                    octets,
+                    reason: format!("line of {read} octets, more than {LINE_OCTETS_MAX}"),
+                })));
             }
             if octets.trim_ascii().is_empty() {
                 continue;
@@ -243,35 +281,79 @@ mod tests {
         let line = FeedLine::parse(LINE.as_bytes()).expect("valid");
         assert_eq!(line.owner.to_string(), "bad.example.");
         assert_eq!(line.serial, Some(Serial(2_026_112_201)));
-        let FeedSubject::Records { rtype: RecordType::Ns, rdata } = line.subject else { panic!("NS records expected") };
-        assert_eq!(rdata.iter().map(Rdata::to_string).collect::<Vec<_>>(), ["ns1.a.test.", "ns2.b.test."]);
+        let FeedSubject::Records {
+            rtype: RecordType::Ns,
+            rdata,
+        } = line.subject
+        else {
+            panic!("NS records expected")
+        };
+        assert_eq!(
+            rdata.iter().map(Rdata::to_string).collect::<Vec<_>>(),
+            ["ns1.a.test.", "ns2.b.test."]
+        );
         let seconds = LINE.replace("\"2026-11-22T10:00:00Z\"", "1795341600");
-        assert_eq!(FeedLine::parse(seconds.as_bytes()).expect("valid").at, line.at);
+        assert_eq!(
+            FeedLine::parse(seconds.as_bytes()).expect("valid").at,
+            line.at
+        );
     }
 
     #[test]
     fn unreadable_lines_say_why_and_the_rest_go_on() {
-        let feed = format!("{LINE}\n\nnot json\n{}\n{}\n{}\n{LINE}", LINE.replace("\"NS\"", "\"NSS\""), LINE.replace("BAD.example", "bad.test"), LINE.replace("\"set\"", "\"put\""));
+        let feed = format!(
+            "{LINE}\n\nnot json\n{}\n{}\n{}\n{LINE}",
+            LINE.replace("\"NS\"", "\"NSS\""),
+            LINE.replace("BAD.example", "bad.test"),
+            LINE.replace("\"set\"", "\"put\"")
+        );
         let mut reader = FeedReader::new(feed.as_bytes(), 0, 0);
         let mut kinds = Vec::new();
         while let Some(line) = reader.next_line(false).expect("memory does not fail") {
             kinds.push((reader.line_number(), line.map_err(|it| it.reason).err()));
         }
         let numbers: Vec<u64> = kinds.iter().map(|(number, _)| *number).collect();
-        assert_eq!(numbers, [1, 3, 4, 5, 6], "the last line has no newline and is still being written");
+        assert_eq!(
+            numbers,
+            [1, 3, 4, 5, 6],
+            "the last line has no newline and is still being written"
+        );
         assert!(kinds[0].1.is_none());
-        for (kind, reason) in kinds[1..].iter().zip(["not a change", "no record type", "not in zone", "put"]) {
-            assert!(kind.1.as_deref().is_some_and(|text| text.contains(reason)), "{kind:?}");
+        for (kind, reason) in
+            kinds[1..]
+                .iter()
+                .zip(["not a change", "no record type", "not in zone", "put"])
+        {
+            assert!(
+                kind.1.as_deref().is_some_and(|text| text.contains(reason)),
+                "{kind:?}"
+            );
         }
-        assert!(reader.next_line(true).expect("memory does not fail").is_none(), "the half line was consumed from the buffer but not counted");
+        assert!(
+            reader
+                .next_line(true)
+                .expect("memory does not fail")
+                .is_none(),
+            "the half line was consumed from the buffer but not counted"
+        );
     }
 
     #[test]
     fn an_endless_line_is_bounded() {
         let feed = format!("{}\n{LINE}\n", "x".repeat(LINE_OCTETS_MAX * 3));
         let mut reader = FeedReader::new(feed.as_bytes(), 0, 0);
-        let rejected = reader.next_line(false).expect("memory").expect("a line").expect_err("too long");
+        let rejected = reader
+            .next_line(false)
+            .expect("memory")
+            .expect("a line")
+            .expect_err("too long");
         assert_eq!(rejected.octets.len(), LINE_OCTETS_MAX);
-        assert!(reader.next_line(false).expect("memory").expect("a line").is_ok());
+        assert!(
+            reader
+                .next_line(false)
+                .expect("memory")
+                .expect("a line")
+                .is_ok()
+        );
     }
 }

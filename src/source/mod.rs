@@ -10,7 +10,9 @@ mod transfer;
 mod wire;
 mod zonefile;
 
-pub use feed::{FeedLine, FeedOp, FeedReader, FeedSubject, LINE_OCTETS_MAX, RejectedLine};
+pub use feed::{
+    FeedLine, FeedOp, FeedReader, FeedSubject, LINE_OCTETS_MAX, ReadLine, RejectedLine,
+};
 pub use transfer::{TransferKey, TransferTarget, fetch_zone};
 pub use zonefile::{expand_glob, read_zonefile};
 

@@ -59,9 +59,20 @@ pub(super) struct AnswerWalker<'a> {
 impl<'a> AnswerWalker<'a> {
     /// Skips the header and the question.
     pub fn new(message: &'a [u8]) -> Result<Self, WireError> {
-        let count = |at: usize| message.get(at..at + 2).map(|two| u16::from_be_bytes([two[0], two[1]])).ok_or(WireError::Short);
+        let count = |at: usize| {
+            message
+                .get(at..at + 2)
+                .map(|two| u16::from_be_bytes([two[0], two[1]]))
+                .ok_or(WireError::Short)
+        };
         let (questions, answers) = (count(4)?, count(6)?);
-        let mut walker = Self { message, at: HEADER_OCTETS, left: answers, owner: Vec::with_capacity(NAME_OCTETS_MAX), rdata: Vec::with_capacity(NAME_OCTETS_MAX) };
+        let mut walker = Self {
+            message,
+            at: HEADER_OCTETS,
+            left: answers,
+            owner: Vec::with_capacity(NAME_OCTETS_MAX),
+            rdata: Vec::with_capacity(NAME_OCTETS_MAX),
+        };
         for _ in 0..questions {
             walker.at = read_name(message, walker.at, &mut walker.owner)? + 4;
         }
@@ -75,7 +86,11 @@ impl<'a> AnswerWalker<'a> {
         }
         self.left -= 1;
         let fixed = read_name(self.message, self.at, &mut self.owner)?;
-        let head: [u8; 10] = self.message.get(fixed..fixed + 10).and_then(|ten| ten.try_into().ok()).ok_or(WireError::Short)?;
+        let head: [u8; 10] = self
+            .message
+            .get(fixed..fixed + 10)
+            .and_then(|ten| ten.try_into().ok())
+            .ok_or(WireError::Short)?;
         let code = u16::from_be_bytes([head[0], head[1]]);
         let class = u16::from_be_bytes([head[2], head[3]]);
         let ttl = u32::from_be_bytes([head[4], head[5], head[6], head[7]]);
@@ -88,12 +103,29 @@ impl<'a> AnswerWalker<'a> {
         }
         self.read_rdata(code, start, end, rdata)?;
         let ttl = if ttl > i32::MAX as u32 { 0 } else { ttl };
-        Ok(Some(WireRecord { owner: &self.owner, code, ttl, rdata: &self.rdata }))
+        Ok(Some(WireRecord {
+            owner: &self.owner,
+            code,
+            ttl,
+            rdata: &self.rdata,
+        }))
     }
 
     /// Fills the RDATA buffer with the canonical form of what is kept.
-    fn read_rdata(&mut self, code: u16, start: usize, end: usize, rdata: &[u8]) -> Result<(), WireError> {
-        let fits = |fits: bool| if fits { Ok(()) } else { Err(WireError::BadRdata) };
+    fn read_rdata(
+        &mut self,
+        code: u16,
+        start: usize,
+        end: usize,
+        rdata: &[u8],
+    ) -> Result<(), WireError> {
+        let fits = |fits: bool| {
+            if fits {
+                Ok(())
+            } else {
+                Err(WireError::BadRdata)
+            }
+        };
         match code {
             1 => fits(rdata.len() == 4)?,
             28 => fits(rdata.len() == 16)?,
@@ -105,7 +137,8 @@ impl<'a> AnswerWalker<'a> {
                 let numbers = read_name(self.message, rname, &mut self.rdata)?;
                 fits(numbers + 20 == end)?;
                 self.rdata.clear();
-                self.rdata.extend_from_slice(&self.message[numbers..numbers + 4]);
+                self.rdata
+                    .extend_from_slice(&self.message[numbers..numbers + 4]);
                 return Ok(());
             }
             _ => {
@@ -156,13 +189,19 @@ fn read_name(message: &[u8], at: usize, name: &mut Vec<u8>) -> Result<usize, Wir
 
 /// Returns the canonical wire name of the first question, its type, and how many questions there are.
 pub(super) fn read_question(message: &[u8]) -> Result<(u16, Vec<u8>, u16), WireError> {
-    let count = message.get(4..6).map(|two| u16::from_be_bytes([two[0], two[1]])).ok_or(WireError::Short)?;
+    let count = message
+        .get(4..6)
+        .map(|two| u16::from_be_bytes([two[0], two[1]]))
+        .ok_or(WireError::Short)?;
     let mut name = Vec::new();
     if count == 0 {
         return Ok((0, name, 0));
     }
     let at = read_name(message, HEADER_OCTETS, &mut name)?;
-    let code = message.get(at..at + 2).map(|two| u16::from_be_bytes([two[0], two[1]])).ok_or(WireError::Short)?;
+    let code = message
+        .get(at..at + 2)
+        .map(|two| u16::from_be_bytes([two[0], two[1]]))
+        .ok_or(WireError::Short)?;
     Ok((count, name, code))
 }
 
@@ -184,23 +223,50 @@ mod tests {
 
     #[test]
     fn names_are_decompressed_and_lower_cased() {
-        let octets = message(1, b"\x03Bad\xc0\x0c\x00\x02\x00\x01\xff\x00\x00\x00\x00\x06\x03NS1\xc0\x0c");
+        let octets = message(
+            1,
+            b"\x03Bad\xc0\x0c\x00\x02\x00\x01\xff\x00\x00\x00\x00\x06\x03NS1\xc0\x0c",
+        );
         let mut walker = AnswerWalker::new(&octets).expect("whole header");
-        let record = walker.next_record().expect("well-formed").expect("one record");
-        assert_eq!(record, WireRecord { owner: b"\x03bad\x07example\x00", code: 2, ttl: 0, rdata: b"\x03ns1\x07example\x00" });
+        let record = walker
+            .next_record()
+            .expect("well-formed")
+            .expect("one record");
+        assert_eq!(
+            record,
+            WireRecord {
+                owner: b"\x03bad\x07example\x00",
+                code: 2,
+                ttl: 0,
+                rdata: b"\x03ns1\x07example\x00"
+            }
+        );
         assert_eq!(walker.next_record(), Ok(None));
     }
 
     #[test]
     fn a_compression_loop_ends() {
         let octets = message(1, b"\xc0\x19\x00\x01\x00\x01\x00\x00\x00\x00\x00\x00");
-        assert_eq!(AnswerWalker::new(&octets).expect("whole header").next_record(), Err(WireError::CompressionLoop));
+        assert_eq!(
+            AnswerWalker::new(&octets)
+                .expect("whole header")
+                .next_record(),
+            Err(WireError::CompressionLoop)
+        );
     }
 
     #[test]
     fn address_of_three_octets_is_malformed() {
-        let octets = message(1, b"\xc0\x0c\x00\x01\x00\x01\x00\x00\x00\x00\x00\x03\x01\x02\x03");
-        assert_eq!(AnswerWalker::new(&octets).expect("whole header").next_record(), Err(WireError::BadRdata));
+        let octets = message(
+            1,
+            b"\xc0\x0c\x00\x01\x00\x01\x00\x00\x00\x00\x00\x03\x01\x02\x03",
+        );
+        assert_eq!(
+            AnswerWalker::new(&octets)
+                .expect("whole header")
+                .next_record(),
+            Err(WireError::BadRdata)
+        );
     }
 
     proptest! {

@@ -35,7 +35,12 @@ const GLOB_FILES_MAX: usize = 1_000_000;
 ///
 /// [`SourceError::Refused`] for a file that is unreadable, malformed, cut off, of another zone, or
 /// without its SOA although `require_soa` is set; the intake is then worthless.
-pub fn read_zonefile<S: Spool>(path: &Path, apex: &Name, require_soa: bool, intake: &mut Intake<S>) -> Result<Fetched, SourceError> {
+pub fn read_zonefile<S: Spool>(
+    path: &Path,
+    apex: &Name,
+    require_soa: bool,
+    intake: &mut Intake<S>,
+) -> Result<Fetched, SourceError> {
     let unreadable = |error: io::Error| Refusal::Unreadable(format!("{}: {error}", path.display()));
     let file = BufReader::with_capacity(CHUNK_OCTETS, File::open(path).map_err(unreadable)?);
     if path.extension().is_some_and(|extension| extension == "gz") {
@@ -55,19 +60,27 @@ pub fn expand_glob(pattern: &str) -> Result<Vec<PathBuf>, Refusal> {
     if !pattern.contains(['*', '?', '[']) {
         return Ok(vec![PathBuf::from(pattern)]);
     }
-    let paths = glob::glob(pattern).map_err(|fault| Refusal::Unreadable(format!("pattern {pattern:?}: {fault}")))?;
+    let paths = glob::glob(pattern)
+        .map_err(|fault| Refusal::Unreadable(format!("pattern {pattern:?}: {fault}")))?;
     let mut files = Vec::new();
     for path in paths {
         files.push(path.map_err(|fault| Refusal::Unreadable(fault.to_string()))?);
         if files.len() > GLOB_FILES_MAX {
-            return Err(Refusal::Limit(format!("pattern {pattern:?} names more than {GLOB_FILES_MAX} files")));
+            return Err(Refusal::Limit(format!(
+                "pattern {pattern:?} names more than {GLOB_FILES_MAX} files"
+            )));
         }
     }
     Ok(files)
 }
 
 /// Reads a zone from a stream of text.
-fn read_stream<S: Spool>(mut stream: impl Read, apex: &Name, require_soa: bool, intake: &mut Intake<S>) -> Result<Fetched, SourceError> {
+fn read_stream<S: Spool>(
+    mut stream: impl Read,
+    apex: &Name,
+    require_soa: bool,
+    intake: &mut Intake<S>,
+) -> Result<Fetched, SourceError> {
     let mut reader = ZoneReader::new(apex, intake);
     let mut cutter = EntryCutter::default();
     let mut chunk = vec![0; CHUNK_OCTETS];
@@ -77,18 +90,34 @@ fn read_stream<S: Spool>(mut stream: impl Read, apex: &Name, require_soa: bool, 
             Ok(0) => break,
             Ok(length) => length,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Err(Refusal::EndedEarly(format!("compressed data is cut off after line {}", cutter.line)).into()),
-            Err(error) => return Err(Refusal::Unreadable(format!("after line {}: {error}", cutter.line)).into()),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                return Err(Refusal::EndedEarly(format!(
+                    "compressed data is cut off after line {}",
+                    cutter.line
+                ))
+                .into());
+            }
+            Err(error) => {
+                return Err(
+                    Refusal::Unreadable(format!("after line {}: {error}", cutter.line)).into(),
+                );
+            }
         };
         octets += length as u64;
         if octets > FILE_OCTETS_MAX {
-            return Err(Refusal::Limit(format!("zone file of more than {FILE_OCTETS_MAX} octets")).into());
+            return Err(
+                Refusal::Limit(format!("zone file of more than {FILE_OCTETS_MAX} octets")).into(),
+            );
         }
         cutter.push(&chunk[..length])?;
         reader.read_entries(cutter.take_whole())?;
     }
     if !cutter.is_at_end_of_entry() {
-        return Err(Refusal::EndedEarly(format!("the last line, {}, is not complete: no newline at its end", cutter.line)).into());
+        return Err(Refusal::EndedEarly(format!(
+            "the last line, {}, is not complete: no newline at its end",
+            cutter.line
+        ))
+        .into());
     }
     reader.finish(require_soa)
 }
@@ -129,7 +158,10 @@ impl EntryCutter {
             self.look_at(octet)?;
         }
         if self.buffer.len() - self.whole > ENTRY_OCTETS_MAX + CHUNK_OCTETS {
-            return Err(Refusal::Limit(format!("line {}: entry of more than {ENTRY_OCTETS_MAX} octets", self.line + 1)));
+            return Err(Refusal::Limit(format!(
+                "line {}: entry of more than {ENTRY_OCTETS_MAX} octets",
+                self.line + 1
+            )));
         }
         Ok(())
     }
@@ -163,8 +195,17 @@ impl EntryCutter {
             _ if self.in_quote => {}
             b';' => self.in_comment = true,
             b'(' => self.depth += 1,
-            b')' => self.depth = self.depth.checked_sub(1).ok_or_else(|| Refusal::Malformed(format!("line {}: unmatched )", self.line + 1)))?,
-            b'.' if was_dot => return Err(Refusal::Malformed(format!("line {}: name with an empty label", self.line + 1))),
+            b')' => {
+                self.depth = self.depth.checked_sub(1).ok_or_else(|| {
+                    Refusal::Malformed(format!("line {}: unmatched )", self.line + 1))
+                })?
+            }
+            b'.' if was_dot => {
+                return Err(Refusal::Malformed(format!(
+                    "line {}: name with an empty label",
+                    self.line + 1
+                )));
+            }
             b'.' => self.last_was_dot = true,
             0x80.. => self.entry_has_high_octets = true,
             _ => {}
@@ -194,14 +235,20 @@ impl EntryCutter {
 /// Rewrites every word with non-ASCII characters as the name it is, in A-labels. What is no name
 /// stays, for the scanner to refuse.
 fn rewrite_high_octets(entry: &[u8]) -> Vec<u8> {
-    let Ok(text) = std::str::from_utf8(entry) else { return entry.to_vec() };
+    let Ok(text) = std::str::from_utf8(entry) else {
+        return entry.to_vec();
+    };
     let mut ascii = String::with_capacity(text.len());
     let mut rest = text;
     while !rest.is_empty() {
-        let end = rest.find([' ', '\t', '\n', '\r', '(', ')', ';', '"']).unwrap_or(rest.len());
+        let end = rest
+            .find([' ', '\t', '\n', '\r', '(', ')', ';', '"'])
+            .unwrap_or(rest.len());
         let (word, tail) = rest.split_at(end);
         match Name::parse(word) {
-            Ok(name) if !word.is_ascii() && word.ends_with('.') => ascii.push_str(&name.to_string()),
+            Ok(name) if !word.is_ascii() && word.ends_with('.') => {
+                ascii.push_str(&name.to_string())
+            }
             Ok(name) if !word.is_ascii() => ascii.push_str(&name.to_text_without_dot()),
             _ => ascii.push_str(word),
         }
@@ -219,7 +266,10 @@ fn rewrite_high_octets(entry: &[u8]) -> Vec<u8> {
 
 /// Rewrites `$TTL 1h` (BIND's form) in seconds, which is all that RFC 2308 §4 knows.
 fn rewrite_default_ttl(text: Vec<u8>) -> Vec<u8> {
-    if !text.windows(4).any(|four| four.eq_ignore_ascii_case(b"$TTL")) {
+    if !text
+        .windows(4)
+        .any(|four| four.eq_ignore_ascii_case(b"$TTL"))
+    {
         return text;
     }
     let mut rewritten = Vec::with_capacity(text.len());
@@ -229,10 +279,16 @@ fn rewrite_default_ttl(text: Vec<u8>) -> Vec<u8> {
             Some((words.next()?.to_owned(), words.next()?.to_ascii_lowercase()))
         });
         match words {
-            Some((word, value)) if word.eq_ignore_ascii_case("$TTL") && !value.bytes().all(|octet| octet.is_ascii_digit()) => match crate::time::Span::parse(&value) {
-                Ok(span) => rewritten.extend_from_slice(format!("$TTL {}\n", span.as_seconds()).as_bytes()),
-                Err(_) => rewritten.extend_from_slice(line),
-            },
+            Some((word, value))
+                if word.eq_ignore_ascii_case("$TTL")
+                    && !value.bytes().all(|octet| octet.is_ascii_digit()) =>
+            {
+                match crate::time::Span::parse(&value) {
+                    Ok(span) => rewritten
+                        .extend_from_slice(format!("$TTL {}\n", span.as_seconds()).as_bytes()),
+                    Err(_) => rewritten.extend_from_slice(line),
+                }
+            }
             _ => rewritten.extend_from_slice(line),
         }
     }
@@ -253,20 +309,36 @@ impl<'a, S: Spool> ZoneReader<'a, S> {
     /// Starts with the apex as origin.
     fn new(apex: &'a Name, intake: &'a mut Intake<S>) -> Self {
         let mut scanner = Zonefile::new();
-        let origin = WireName::from_octets(apex.as_wire().to_vec().into()).expect("a canonical name is a wire name");
+        let origin = WireName::from_octets(apex.as_wire().to_vec().into())
+            .expect("a canonical name is a wire name");
         scanner.set_origin(origin);
         scanner.set_default_class(Class::IN);
-        Self { apex, intake, scanner, owner: Vec::new(), rdata: Vec::new(), serial: None }
+        Self {
+            apex,
+            intake,
+            scanner,
+            owner: Vec::new(),
+            rdata: Vec::new(),
+            serial: None,
+        }
     }
 
     /// Reads text that ends with a whole entry.
     fn read_entries(&mut self, text: Vec<u8>) -> Result<(), SourceError> {
         self.scanner.extend_from_slice(&text);
-        while let Some(entry) = self.scanner.next_entry().map_err(|fault| Refusal::Malformed(format!("line {fault}")))? {
+        while let Some(entry) = self
+            .scanner
+            .next_entry()
+            .map_err(|fault| Refusal::Malformed(format!("line {fault}")))?
+        {
             match entry {
                 Entry::Record(record) => {
                     if record.class() != Class::IN {
-                        return Err(Refusal::Malformed(format!("record of class {}, not IN", record.class())).into());
+                        return Err(Refusal::Malformed(format!(
+                            "record of class {}, not IN",
+                            record.class()
+                        ))
+                        .into());
                     }
                     self.owner.clear();
                     push_canonical(record.owner(), &mut self.owner);
@@ -275,17 +347,20 @@ impl<'a, S: Spool> ZoneReader<'a, S> {
                     }
                     self.take(record.ttl().as_secs(), record.data())?;
                 }
-                Entry::Include { .. } => return Err(Refusal::Malformed("$INCLUDE is not followed".to_owned()).into()),
+                Entry::Include { .. } => {
+                    return Err(Refusal::Malformed("$INCLUDE is not followed".to_owned()).into());
+                }
             }
         }
         Ok(())
     }
 
     /// Gives one record on.
-    fn take<O: AsRef<[u8]> + Clone, N: ToName>(&mut self, ttl: u32, data: &ZoneRecordData<O, N>) -> Result<(), SourceError>
-    where
-        O: domain::dep::octseq::Octets,
-    {
+    fn take<O: domain::dep::octseq::Octets, N: ToName>(
+        &mut self,
+        ttl: u32,
+        data: &ZoneRecordData<O, N>,
+    ) -> Result<(), SourceError> {
         self.rdata.clear();
         let rtype = match data {
             ZoneRecordData::Ns(ns) => {
@@ -306,7 +381,8 @@ impl<'a, S: Spool> ZoneReader<'a, S> {
             }
             ZoneRecordData::Ds(ds) => {
                 self.rdata.extend_from_slice(&ds.key_tag().to_be_bytes());
-                self.rdata.extend([ds.algorithm().to_int(), ds.digest_type().to_int()]);
+                self.rdata
+                    .extend([ds.algorithm().to_int(), ds.digest_type().to_int()]);
                 self.rdata.extend_from_slice(ds.digest().as_ref());
                 RecordType::Ds
             }
@@ -324,11 +400,20 @@ impl<'a, S: Spool> ZoneReader<'a, S> {
     /// Takes the SOA. A dump of a transfer has it twice, at both ends, with one serial.
     fn take_soa(&mut self, serial: Serial) -> Result<(), SourceError> {
         if self.owner != self.apex.as_wire() {
-            let owner = Name::from_wire(&self.owner).map(|name| name.to_string()).unwrap_or_default();
-            return Err(Refusal::Malformed(format!("SOA of {owner}, which is not the apex {}", self.apex)).into());
+            let owner = Name::from_wire(&self.owner)
+                .map(|name| name.to_string())
+                .unwrap_or_default();
+            return Err(Refusal::Malformed(format!(
+                "SOA of {owner}, which is not the apex {}",
+                self.apex
+            ))
+            .into());
         }
         match self.serial {
-            Some(first) if first != serial => Err(Refusal::SoaMismatch(format!("two SOA records, serials {first} and {serial}")).into()),
+            Some(first) if first != serial => Err(Refusal::SoaMismatch(format!(
+                "two SOA records, serials {first} and {serial}"
+            ))
+            .into()),
             Some(_) => Ok(()),
             None => {
                 self.intake.count_other();
@@ -345,9 +430,15 @@ impl<'a, S: Spool> ZoneReader<'a, S> {
         }
         let counts = self.intake.finish()?;
         if counts.kept == 0 {
-            return Err(Refusal::EndedEarly("the file holds no delegation and no address".to_owned()).into());
+            return Err(Refusal::EndedEarly(
+                "the file holds no delegation and no address".to_owned(),
+            )
+            .into());
         }
-        Ok(Fetched { serial: self.serial, counts })
+        Ok(Fetched {
+            serial: self.serial,
+            counts,
+        })
     }
 }
 
@@ -371,7 +462,9 @@ impl<N: ToName> ToBytesName for N {
     fn to_bytes_name(&self) -> String {
         let mut octets = Vec::new();
         push_canonical(self, &mut octets);
-        Name::from_wire(&octets).map(|name| name.to_string()).unwrap_or_default()
+        Name::from_wire(&octets)
+            .map(|name| name.to_string())
+            .unwrap_or_default()
     }
 }
 
@@ -384,29 +477,54 @@ mod tests {
 
     fn read(text: &[u8]) -> Result<(Fetched, Vec<Candidate>), String> {
         let apex = Name::parse("example.").expect("valid");
-        let mut intake = Intake::new(DigestKey::new([1; 32]), DigestTable::with_capacity(0), Cursor::new(Vec::new()));
-        let fetched = read_stream(text, &apex, true, &mut intake).map_err(|error| error.to_string())?;
+        let mut intake = Intake::new(
+            DigestKey::new([1; 32]),
+            DigestTable::with_capacity(0),
+            Cursor::new(Vec::new()),
+        );
+        let fetched =
+            read_stream(text, &apex, true, &mut intake).map_err(|error| error.to_string())?;
         let candidates = intake.candidates(0).expect("own spool reads");
         Ok((fetched, candidates))
     }
 
     fn lines(text: &[u8]) -> Vec<String> {
         let (_, candidates) = read(text).expect("the test's zone is valid");
-        candidates.iter().flat_map(|it| it.records.iter().map(|rr| format!("{} {} {}", it.owner, rr.rdata.rtype(), rr.rdata))).collect()
+        candidates
+            .iter()
+            .flat_map(|it| {
+                it.records
+                    .iter()
+                    .map(|rr| format!("{} {} {}", it.owner, rr.rdata.rtype(), rr.rdata))
+            })
+            .collect()
     }
 
     const SOA: &str = "@ SOA ns1 host ( 7 ; serial\n 3600 600 86400 300 )\n";
 
     #[test]
     fn master_file_forms_are_read() {
-        let text = format!("\u{feff}$TTL 1h\n{SOA}bad NS ns1\n\tNS\tNS2.Other.TEST.\n$ORIGIN bad.example.\nns1 A 192.0.2.1 ; first\nx TXT \"a;b(\" \"..\"\nns1 300 IN AAAA 2001:DB8:0::1\n");
-        assert_eq!(lines(text.as_bytes()), ["bad.example. NS ns1.example.", "bad.example. NS ns2.other.test.", "ns1.bad.example. A 192.0.2.1", "ns1.bad.example. AAAA 2001:db8::1"]);
+        let text = format!(
+            "\u{feff}$TTL 1h\n{SOA}bad NS ns1\n\tNS\tNS2.Other.TEST.\n$ORIGIN bad.example.\nns1 A 192.0.2.1 ; first\nx TXT \"a;b(\" \"..\"\nns1 300 IN AAAA 2001:DB8:0::1\n"
+        );
+        assert_eq!(
+            lines(text.as_bytes()),
+            [
+                "bad.example. NS ns1.example.",
+                "bad.example. NS ns2.other.test.",
+                "ns1.bad.example. A 192.0.2.1",
+                "ns1.bad.example. AAAA 2001:db8::1"
+            ]
+        );
     }
 
     #[test]
     fn u_labels_become_a_labels() {
         let text = format!("{SOA}bücher.example. 60 IN NS ns1.bücher.example. ; größer\n");
-        assert_eq!(lines(text.as_bytes()), ["xn--bcher-kva.example. NS ns1.xn--bcher-kva.example."]);
+        assert_eq!(
+            lines(text.as_bytes()),
+            ["xn--bcher-kva.example. NS ns1.xn--bcher-kva.example."]
+        );
     }
 
     #[test]
@@ -419,9 +537,15 @@ mod tests {
             (format!("{whole}half 60\n"), "malformed"),
             (format!("{whole}x ( A 192.0.2.1\n"), "not complete"),
             (format!("{whole}a..b A 192.0.2.1\n"), "empty label"),
-            (format!("{whole}other.test. A 192.0.2.1\n"), "not in the zone"),
+            (
+                format!("{whole}other.test. A 192.0.2.1\n"),
+                "not in the zone",
+            ),
             (format!("{whole}$INCLUDE /etc/passwd\n"), "$INCLUDE"),
-            (format!("{whole}$GENERATE 1-9 a$ A 192.0.2.$\n"), "malformed"),
+            (
+                format!("{whole}$GENERATE 1-9 a$ A 192.0.2.$\n"),
+                "malformed",
+            ),
             (whole.replace("@ SOA", "@ CH SOA"), "malformed"),
             ("bad NS ns1.other.test.\n".to_owned(), "no SOA"),
             (format!("{whole}@ SOA ns1 host 8 1 1 1 1\n"), "SOA mismatch"),
@@ -434,7 +558,8 @@ mod tests {
 
     #[test]
     fn chunks_of_any_size_read_alike() {
-        let text = format!("{SOA}bad NS ns1\n  NS bücher\nq TXT ( \"a\"\n \"b\" )\nns1 A 192.0.2.1\n");
+        let text =
+            format!("{SOA}bad NS ns1\n  NS bücher\nq TXT ( \"a\"\n \"b\" )\nns1 A 192.0.2.1\n");
         for size in [1, 2, 3, 7, 1000] {
             /// Gives at most `self.1` octets a read.
             struct Slow<'a>(&'a [u8], usize);
@@ -447,8 +572,13 @@ mod tests {
                 }
             }
             let apex = Name::parse("example.").expect("valid");
-            let mut intake = Intake::new(DigestKey::new([1; 32]), DigestTable::with_capacity(0), Cursor::new(Vec::new()));
-            let fetched = read_stream(Slow(text.as_bytes(), size), &apex, true, &mut intake).expect("valid");
+            let mut intake = Intake::new(
+                DigestKey::new([1; 32]),
+                DigestTable::with_capacity(0),
+                Cursor::new(Vec::new()),
+            );
+            let fetched =
+                read_stream(Slow(text.as_bytes(), size), &apex, true, &mut intake).expect("valid");
             assert_eq!(fetched.counts.kept, 3, "{size}");
         }
     }

@@ -58,10 +58,25 @@ impl Store {
     /// [`StoreError`].
     pub fn cases(&self, states: &[CaseState]) -> Result<Vec<CaseRow>, StoreError> {
         let sql = format!("select {COLUMNS} from abuse_case c join zone z on z.id = c.zone_id");
-        let rows = self.run(|connection| connection.prepare_cached(&sql)?.query_map([], read_case)?.collect::<rusqlite::Result<Vec<_>>>())?;
-        let mut cases = rows.into_iter().map(|raw| self.finish_case(raw)).collect::<Result<Vec<_>, _>>()?;
+        let rows = self.run(|connection| {
+            connection
+                .prepare_cached(&sql)?
+                .query_map([], read_case)?
+                .collect::<rusqlite::Result<Vec<_>>>()
+        })?;
+        let mut cases = rows
+            .into_iter()
+            .map(|raw| self.finish_case(raw))
+            .collect::<Result<Vec<_>, _>>()?;
         cases.retain(|row| states.contains(&row.case.state));
-        cases.sort_by(|left, right| right.case.level.cmp(&left.case.level).then(right.case.score.total_cmp(&left.case.score)).then(left.case.domain.cmp(&right.case.domain)));
+        cases.sort_by(|left, right| {
+            right
+                .case
+                .level
+                .cmp(&left.case.level)
+                .then(right.case.score.total_cmp(&left.case.score))
+                .then(left.case.domain.cmp(&right.case.domain))
+        });
         Ok(cases)
     }
 
@@ -70,8 +85,15 @@ impl Store {
     /// # Errors
     ///
     /// [`StoreError`].
-    pub fn save_case(&self, case: &Case, events: &[CaseEvent], actor: &str) -> Result<i64, StoreError> {
-        let zone = self.find_zone(&case.zone)?.ok_or_else(|| self.damaged(format!("no zone {}", case.zone)))?;
+    pub fn save_case(
+        &self,
+        case: &Case,
+        events: &[CaseEvent],
+        actor: &str,
+    ) -> Result<i64, StoreError> {
+        let zone = self
+            .find_zone(&case.zone)?
+            .ok_or_else(|| self.damaged(format!("no zone {}", case.zone)))?;
         self.run(|connection| {
             let sql = "insert into abuse_case (domain, zone_id, verdict, level, peak_level, state, score, first_detected_at, last_change_at, evaluated_at, revision)
                        values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -113,23 +135,44 @@ impl Store {
             let rows = statement.query_map([id], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, Option<String>>(2)?, row.get::<_, String>(3)?, row.get::<_, String>(4)?)))?;
             rows.collect::<rusqlite::Result<Vec<_>>>()
         })?;
-        let state = |word: &str| CaseState::parse(word).ok_or_else(|| self.damaged(format!("case state {word:?}")));
+        let state = |word: &str| {
+            CaseState::parse(word).ok_or_else(|| self.damaged(format!("case state {word:?}")))
+        };
         let read = |(at, actor, from, to, note): (i64, String, Option<String>, String, String)| {
-            let event = CaseEvent { at: Timestamp::from_unix(at), from: from.as_deref().map(state).transpose()?, to: state(&to)?, note };
+            let event = CaseEvent {
+                at: Timestamp::from_unix(at),
+                from: from.as_deref().map(state).transpose()?,
+                to: state(&to)?,
+                note,
+            };
             Ok(CaseEventRow { actor, event })
         };
         rows.into_iter().map(read).collect()
     }
 
     /// Returns the one case that a condition names.
-    fn one_case(&self, condition: &str, value: &dyn rusqlite::ToSql) -> Result<Option<CaseRow>, StoreError> {
-        let sql = format!("select {COLUMNS} from abuse_case c join zone z on z.id = c.zone_id where {condition}");
-        let raw = self.run(|connection| connection.prepare_cached(&sql)?.query_row([value], read_case).optional())?;
+    fn one_case(
+        &self,
+        condition: &str,
+        value: &dyn rusqlite::ToSql,
+    ) -> Result<Option<CaseRow>, StoreError> {
+        let sql = format!(
+            "select {COLUMNS} from abuse_case c join zone z on z.id = c.zone_id where {condition}"
+        );
+        let raw = self.run(|connection| {
+            connection
+                .prepare_cached(&sql)?
+                .query_row([value], read_case)
+                .optional()
+        })?;
         raw.map(|raw| self.finish_case(raw)).transpose()
     }
 
     /// Turns the words of a row into values.
-    fn finish_case(&self, (id, words, score, times, revision): RawCase) -> Result<CaseRow, StoreError> {
+    fn finish_case(
+        &self,
+        (id, words, score, times, revision): RawCase,
+    ) -> Result<CaseRow, StoreError> {
         let [domain, zone, verdict, level, peak_level, state] = &words;
         let bad = |what: &str, word: &str| self.damaged(format!("case {id}: {what} {word:?}"));
         let case = Case {
@@ -151,6 +194,19 @@ impl Store {
 
 /// Reads the columns of [`COLUMNS`].
 fn read_case(row: &Row<'_>) -> rusqlite::Result<RawCase> {
-    let words = [row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?];
-    Ok((row.get(0)?, words, row.get(7)?, [row.get(8)?, row.get(9)?, row.get(10)?], row.get(11)?))
+    let words = [
+        row.get(1)?,
+        row.get(2)?,
+        row.get(3)?,
+        row.get(4)?,
+        row.get(5)?,
+        row.get(6)?,
+    ];
+    Ok((
+        row.get(0)?,
+        words,
+        row.get(7)?,
+        [row.get(8)?, row.get(9)?, row.get(10)?],
+        row.get(11)?,
+    ))
 }

@@ -32,7 +32,9 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn load_digests(&self, zone: &ZoneState) -> Result<DigestTable, StoreError> {
-        let Some(version_id) = zone.version_id else { return Ok(DigestTable::with_capacity(0)) };
+        let Some(version_id) = zone.version_id else {
+            return Ok(DigestTable::with_capacity(0));
+        };
         match self.read_cache(zone, version_id) {
             Some(table) => Ok(table),
             None => self.rebuild_digests(zone),
@@ -59,7 +61,10 @@ impl Store {
         let octets = fs::read(self.cache_path(zone)).ok()?;
         let body_end = octets.len().checked_sub(8)?;
         let (body, checksum) = octets.split_at(body_end);
-        let word = |at: usize| body.get(at..at + 8).map(|eight| u64::from_le_bytes(eight.try_into().expect("eight octets")));
+        let word = |at: usize| {
+            body.get(at..at + 8)
+                .map(|eight| u64::from_le_bytes(eight.try_into().expect("eight octets")))
+        };
         let count = word(32)? as usize;
         let fits = body.get(..8)? == MAGIC
             && body.get(8..24)? == self.database_id
@@ -71,13 +76,22 @@ impl Store {
         }
         let mut table = DigestTable::with_capacity(count);
         for at in (HEADER_OCTETS..body.len()).step_by(SLOT_OCTETS) {
-            table.insert(Slot { hash: word(at)?, digest: word(at + 8)?, id: word(at + 16)? as i64 });
+            table.insert(Slot {
+                hash: word(at)?,
+                digest: word(at + 8)?,
+                id: word(at + 16)? as i64,
+            });
         }
         Some(table)
     }
 
     /// Writes the cache whole or not at all.
-    fn write_cache(&self, zone: &ZoneState, version_id: i64, table: &DigestTable) -> io::Result<()> {
+    fn write_cache(
+        &self,
+        zone: &ZoneState,
+        version_id: i64,
+        table: &DigestTable,
+    ) -> io::Result<()> {
         let path = self.cache_path(zone);
         let folder = path.parent().expect("the path was joined to a folder");
         fs::create_dir_all(folder)?;
@@ -106,7 +120,11 @@ impl Store {
         let mut close = |owner: &Option<(i64, Name)>, records: &mut Vec<Record>| {
             if let Some((id, name)) = owner {
                 let hash = self.key.hash_owner(name.as_wire());
-                table.insert(Slot { hash, digest: self.key.digest_owner(records), id: *id });
+                table.insert(Slot {
+                    hash,
+                    digest: self.key.digest_owner(records),
+                    id: *id,
+                });
             }
             records.clear();
         };
@@ -116,7 +134,10 @@ impl Store {
                    left join host h on r.rrtype = 2 and h.id = r.rdata where o.zone_id = ?";
         let mut owner: Option<(i64, Name)> = None;
         let mut records = Vec::new();
-        let sqlite = |fault| StoreError::Sqlite { path: self.path.clone(), fault };
+        let sqlite = |fault| StoreError::Sqlite {
+            path: self.path.clone(),
+            fault,
+        };
         let mut statement = self.connection.prepare_cached(sql).map_err(sqlite)?;
         let mut rows = statement.query([zone.id.0]).map_err(sqlite)?;
         while let Some(row) = rows.next().map_err(sqlite)? {
@@ -124,16 +145,26 @@ impl Store {
             if owner.as_ref().is_none_or(|(last, _)| *last != id) {
                 close(&owner, &mut records);
                 let key: String = row.get(1).map_err(sqlite)?;
-                owner = Some((id, Name::from_relative_key(&key, &zone.apex).map_err(|fault| self.damaged(fault.to_string()))?));
+                owner = Some((
+                    id,
+                    Name::from_relative_key(&key, &zone.apex)
+                        .map_err(|fault| self.damaged(fault.to_string()))?,
+                ));
             }
             let code: u16 = row.get(2).map_err(sqlite)?;
             let value: Value = row.get(3).map_err(sqlite)?;
             let host: Option<String> = row.get(5).map_err(sqlite)?;
             let rdata = match host {
-                Some(host) => crate::dns::Rdata::Ns(Name::from_relative_key(&host, &Name::root()).map_err(|fault| self.damaged(fault.to_string()))?),
+                Some(host) => crate::dns::Rdata::Ns(
+                    Name::from_relative_key(&host, &Name::root())
+                        .map_err(|fault| self.damaged(fault.to_string()))?,
+                ),
                 None => self.read_rdata(code, &value)?,
             };
-            records.push(Record { rdata, ttl: row.get(4).map_err(sqlite)? });
+            records.push(Record {
+                rdata,
+                ttl: row.get(4).map_err(sqlite)?,
+            });
         }
         close(&owner, &mut records);
         Ok(table)

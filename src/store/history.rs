@@ -116,15 +116,36 @@ impl Store {
         let mut history = History::default();
         for (zone, apex) in self.zones_enclosing(name)? {
             // Below an apex lies the whole zone: that is never meant.
-            let scope = if *name == apex { HistoryScope::Name } else { scope };
+            let scope = if *name == apex {
+                HistoryScope::Name
+            } else {
+                scope
+            };
             for owner_id in self.owners_in_scope(zone, &apex, name, scope)? {
                 let owner = self.owner_name(owner_id, &apex)?;
                 let stays = self.stays(owner_id, &owner, zone)?;
                 add_stays(&mut history, &apex, stays);
             }
         }
-        history.records.sort_by(|left, right| (&left.owner, left.rdata.rtype(), left.added_at, &left.rdata, left.removed_at).cmp(&(&right.owner, right.rdata.rtype(), right.added_at, &right.rdata, right.removed_at)));
-        history.changes.sort_by(|left, right| (left.at, &left.owner, left.rtype).cmp(&(right.at, &right.owner, right.rtype)));
+        history.records.sort_by(|left, right| {
+            (
+                &left.owner,
+                left.rdata.rtype(),
+                left.added_at,
+                &left.rdata,
+                left.removed_at,
+            )
+                .cmp(&(
+                    &right.owner,
+                    right.rdata.rtype(),
+                    right.added_at,
+                    &right.rdata,
+                    right.removed_at,
+                ))
+        });
+        history.changes.sort_by(|left, right| {
+            (left.at, &left.owner, left.rtype).cmp(&(right.at, &right.owner, right.rtype))
+        });
         Ok(history)
     }
 
@@ -138,7 +159,8 @@ impl Store {
         let mut apex = Some(name.clone());
         while let Some(candidate) = apex {
             let id = self.run(|connection| {
-                let mut statement = connection.prepare_cached("select id from zone where name = ?")?;
+                let mut statement =
+                    connection.prepare_cached("select id from zone where name = ?")?;
                 let mut rows = statement.query([candidate.to_string()])?;
                 rows.next()?.map(|row| row.get(0)).transpose()
             })?;
@@ -149,15 +171,25 @@ impl Store {
     }
 
     /// Returns the owners that a lookup covers, in order of their keys.
-    fn owners_in_scope(&self, zone: ZoneId, apex: &Name, name: &Name, scope: HistoryScope) -> Result<Vec<i64>, StoreError> {
+    fn owners_in_scope(
+        &self,
+        zone: ZoneId,
+        apex: &Name,
+        name: &Name,
+        scope: HistoryScope,
+    ) -> Result<Vec<i64>, StoreError> {
         let key = name.relative_key(apex).expect("the zone encloses the name");
         self.run(|connection| {
             // '/' follows '.', so that the range holds exactly the keys that go on with a label.
             let below = match scope {
                 HistoryScope::Name => "",
-                HistoryScope::AtOrBelow => " or (zone_id = ?1 and name >= ?2 || '.' and name < ?2 || '/')",
+                HistoryScope::AtOrBelow => {
+                    " or (zone_id = ?1 and name >= ?2 || '.' and name < ?2 || '/')"
+                }
             };
-            let mut statement = connection.prepare_cached(&format!("select id from owner where (zone_id = ?1 and name = ?2){below} order by name"))?;
+            let mut statement = connection.prepare_cached(&format!(
+                "select id from owner where (zone_id = ?1 and name = ?2){below} order by name"
+            ))?;
             let rows = statement.query_map(params![zone.0, key], |row| row.get(0))?;
             rows.collect()
         })
@@ -186,13 +218,25 @@ impl Store {
 
     /// Returns the buckets that closed intervals of a zone may lie in, after the number 0, which
     /// holds none: the months from `since` (or the zone's first version) to its newest version.
-    pub(super) fn buckets_since(&self, zone: ZoneId, since: Option<Timestamp>) -> Result<Vec<i64>, StoreError> {
-        let (first, last): (Option<i64>, Option<i64>) =
-            self.run(|connection| connection.prepare_cached("select min(observed_at), max(observed_at) from version where zone_id = ?")?.query_row([zone.0], |row| Ok((row.get(0)?, row.get(1)?))))?;
+    pub(super) fn buckets_since(
+        &self,
+        zone: ZoneId,
+        since: Option<Timestamp>,
+    ) -> Result<Vec<i64>, StoreError> {
+        let (first, last): (Option<i64>, Option<i64>) = self.run(|connection| {
+            connection
+                .prepare_cached(
+                    "select min(observed_at), max(observed_at) from version where zone_id = ?",
+                )?
+                .query_row([zone.0], |row| Ok((row.get(0)?, row.get(1)?)))
+        })?;
         let mut buckets = vec![0];
         if let (Some(first), Some(last)) = (first, last) {
             let first = since.map_or(first, |since| since.unix().max(first));
-            buckets.extend(Timestamp::from_unix(first).month_bucket()..=Timestamp::from_unix(last).month_bucket());
+            buckets.extend(
+                Timestamp::from_unix(first).month_bucket()
+                    ..=Timestamp::from_unix(last).month_bucket(),
+            );
         }
         Ok(buckets)
     }
@@ -201,11 +245,27 @@ impl Store {
 /// Reads an interval; owner and data are filled in by the caller.
 fn read_stay(row: &Row<'_>) -> rusqlite::Result<(u16, Value, Stay)> {
     let end = |at: usize, source: String| -> rusqlite::Result<Option<End>> {
-        let Some(version_id) = row.get::<_, Option<i64>>(at)? else { return Ok(None) };
-        Ok(Some(End { version_id, at: Timestamp::from_unix(row.get(at + 1)?), serial: row.get::<_, Option<u32>>(at + 2)?.map(Serial), bulk: row.get(at + 3)?, source }))
+        let Some(version_id) = row.get::<_, Option<i64>>(at)? else {
+            return Ok(None);
+        };
+        Ok(Some(End {
+            version_id,
+            at: Timestamp::from_unix(row.get(at + 1)?),
+            serial: row.get::<_, Option<u32>>(at + 2)?.map(Serial),
+            bulk: row.get(at + 3)?,
+            source,
+        }))
     };
     let added = end(4, row.get(8)?)?.expect("every record has the version that added it");
-    let stay = Stay { owner: Name::root(), rdata: Rdata::Ns(Name::root()), ttl: row.get(2)?, added, removed: end(9, String::new())?, last_seen_at: row.get::<_, Option<i64>>(13)?.map(Timestamp::from_unix), baseline: row.get(3)? };
+    let stay = Stay {
+        owner: Name::root(),
+        rdata: Rdata::Ns(Name::root()),
+        ttl: row.get(2)?,
+        added,
+        removed: end(9, String::new())?,
+        last_seen_at: row.get::<_, Option<i64>>(13)?.map(Timestamp::from_unix),
+        baseline: row.get(3)?,
+    };
     Ok((row.get(0)?, row.get(1)?, stay))
 }
 
@@ -215,10 +275,14 @@ fn add_stays(history: &mut History, zone: &Name, stays: Vec<Stay>) {
     for stay in stays {
         let rtype = stay.rdata.rtype();
         if !stay.baseline {
-            push_change(&mut changes, &stay.owner, rtype, &stay.added).added.push(stay.rdata.clone());
+            push_change(&mut changes, &stay.owner, rtype, &stay.added)
+                .added
+                .push(stay.rdata.clone());
         }
         if let Some(removed) = &stay.removed {
-            push_change(&mut changes, &stay.owner, rtype, removed).removed.push(stay.rdata.clone());
+            push_change(&mut changes, &stay.owner, rtype, removed)
+                .removed
+                .push(stay.rdata.clone());
         }
         history.records.push(RecordRow {
             owner: stay.owner,
@@ -229,7 +293,10 @@ fn add_stays(history: &mut History, zone: &Name, stays: Vec<Stay>) {
             added_serial: stay.added.serial,
             removed_at: stay.removed.as_ref().map(|end| end.at),
             removed_serial: stay.removed.as_ref().and_then(|end| end.serial),
-            last_seen_at: stay.last_seen_at.unwrap_or(stay.added.at).max(stay.added.at),
+            last_seen_at: stay
+                .last_seen_at
+                .unwrap_or(stay.added.at)
+                .max(stay.added.at),
             source: stay.added.source,
             baseline: stay.baseline,
         });
@@ -242,6 +309,21 @@ fn add_stays(history: &mut History, zone: &Name, stays: Vec<Stay>) {
 }
 
 /// Returns the change of one RRset in one version, made if it is not there.
-fn push_change<'a>(changes: &'a mut BTreeMap<(i64, RecordType), ChangeRow>, owner: &Name, rtype: RecordType, end: &End) -> &'a mut ChangeRow {
-    changes.entry((end.version_id, rtype)).or_insert_with(|| ChangeRow { at: end.at, owner: owner.clone(), rtype, serial: end.serial, added: Vec::new(), removed: Vec::new(), bulk: end.bulk })
+fn push_change<'a>(
+    changes: &'a mut BTreeMap<(i64, RecordType), ChangeRow>,
+    owner: &Name,
+    rtype: RecordType,
+    end: &End,
+) -> &'a mut ChangeRow {
+    changes
+        .entry((end.version_id, rtype))
+        .or_insert_with(|| ChangeRow {
+            at: end.at,
+            owner: owner.clone(),
+            rtype,
+            serial: end.serial,
+            added: Vec::new(),
+            removed: Vec::new(),
+            bulk: end.bulk,
+        })
 }

@@ -20,4 +20,7 @@ pub use open::{PollerLock, Store, StoreError, StoreOptions, StoreTx};
 pub use outbox::{MessageRow, MessageState, NewMessage};
 pub use version::{Committed, VersionDraft, VersionKind, VersionTx};
 pub use window::{EntityKey, Interval, OwnerChanges};
-pub use zones::{FeedPosition, FileMark, RejectKind, SourceId, SourceKind, SourceStatus, ZoneId, ZoneState, ZoneStatus};
+pub use zones::{
+    FeedPosition, FileMark, RejectKind, SourceId, SourceKind, SourceStatus, ZoneId, ZoneState,
+    ZoneStatus,
+};

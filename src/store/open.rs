@@ -45,7 +45,9 @@ pub enum StoreError {
         fault: io::Error,
     },
     /// The database was written by a newer fluxwatch.
-    #[error("database {path} has schema {found}, made by a newer fluxwatch; this one knows schema {known}. Nothing was touched")]
+    #[error(
+        "database {path} has schema {found}, made by a newer fluxwatch; this one knows schema {known}. Nothing was touched"
+    )]
     Newer {
         /// The database file.
         path: PathBuf,
@@ -114,8 +116,17 @@ impl PollerLock {
     /// [`StoreError::File`] if the lock file cannot be made.
     pub fn take(path: &Path, wait: bool) -> Result<Option<Self>, StoreError> {
         let lock_path = with_suffix(path, ".lock");
-        let fault = |fault| StoreError::File { path: lock_path.clone(), fault };
-        let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&lock_path).map_err(fault)?;
+        let fault = |fault| StoreError::File {
+            path: lock_path.clone(),
+            fault,
+        };
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .open(&lock_path)
+            .map_err(fault)?;
         if wait {
             file.lock().map_err(fault)?;
             return Ok(Some(Self(file)));
@@ -149,10 +160,20 @@ impl Store {
             if !options.create {
                 return Err(StoreError::Missing(path.to_owned()));
             }
-            let made = OpenOptions::new().create_new(true).write(true).mode(0o600).open(path);
-            made.map_err(|fault| StoreError::File { path: path.to_owned(), fault })?;
+            let made = OpenOptions::new()
+                .create_new(true)
+                .write(true)
+                .mode(0o600)
+                .open(path);
+            made.map_err(|fault| StoreError::File {
+                path: path.to_owned(),
+                fault,
+            })?;
         }
-        let sqlite = |fault| StoreError::Sqlite { path: path.to_owned(), fault };
+        let sqlite = |fault| StoreError::Sqlite {
+            path: path.to_owned(),
+            fault,
+        };
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags).map_err(sqlite)?;
         connection.busy_timeout(BUSY_TIMEOUT).map_err(sqlite)?;
@@ -161,7 +182,12 @@ impl Store {
         migrate(&connection).map_err(sqlite)?;
         set_reverse_index(&connection, options.reverse_index).map_err(sqlite)?;
         let (database_id, key) = load_secrets(&connection).map_err(sqlite)?;
-        Ok(Self { connection, path: path.to_owned(), key, database_id })
+        Ok(Self {
+            connection,
+            path: path.to_owned(),
+            key,
+            database_id,
+        })
     }
 
     /// Writes a copy of the database at `from` to `to`, which must not exist. Reads only.
@@ -170,11 +196,20 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn copy(from: &Path, to: &Path) -> Result<(), StoreError> {
-        let sqlite = |fault| StoreError::Sqlite { path: from.to_owned(), fault };
-        let connection = Connection::open_with_flags(from, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(sqlite)?;
+        let sqlite = |fault| StoreError::Sqlite {
+            path: from.to_owned(),
+            fault,
+        };
+        let connection = Connection::open_with_flags(
+            from,
+            OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+        )
+        .map_err(sqlite)?;
         connection.busy_timeout(BUSY_TIMEOUT).map_err(sqlite)?;
         check_schema(&connection, from)?;
-        connection.execute("vacuum into ?", [to.to_string_lossy()]).map_err(sqlite)?;
+        connection
+            .execute("vacuum into ?", [to.to_string_lossy()])
+            .map_err(sqlite)?;
         Ok(())
     }
 
@@ -185,7 +220,10 @@ impl Store {
     /// [`StoreError::Sqlite`], also if another writer does not finish in time.
     pub fn begin_batch(&self) -> Result<StoreTx<'_>, StoreError> {
         self.run(|connection| connection.execute_batch("begin immediate"))?;
-        Ok(StoreTx { store: self, open: true })
+        Ok(StoreTx {
+            store: self,
+            open: true,
+        })
     }
 
     /// Moves the write-ahead log into the database; cuts it back when it has grown long.
@@ -196,7 +234,11 @@ impl Store {
     pub fn checkpoint(&self) -> Result<(), StoreError> {
         let wal = with_suffix(&self.path, "-wal");
         let long = wal.metadata().is_ok_and(|meta| meta.len() > WAL_OCTETS_MAX);
-        let mode = if long { "pragma wal_checkpoint(truncate)" } else { "pragma wal_checkpoint(passive)" };
+        let mode = if long {
+            "pragma wal_checkpoint(truncate)"
+        } else {
+            "pragma wal_checkpoint(passive)"
+        };
         self.run(|connection| connection.query_row(mode, [], |_| Ok(())))
     }
 
@@ -211,13 +253,22 @@ impl Store {
     }
 
     /// Runs `work` and gives its fault the database's name.
-    pub(super) fn run<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
-        work(&self.connection).map_err(|fault| StoreError::Sqlite { path: self.path.clone(), fault })
+    pub(super) fn run<T>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
+        work(&self.connection).map_err(|fault| StoreError::Sqlite {
+            path: self.path.clone(),
+            fault,
+        })
     }
 
     /// Returns the error for a value that this program does not write.
     pub(super) fn damaged(&self, what: impl Into<String>) -> StoreError {
-        StoreError::Damaged { path: self.path.clone(), what: what.into() }
+        StoreError::Damaged {
+            path: self.path.clone(),
+            what: what.into(),
+        }
     }
 }
 
@@ -228,7 +279,8 @@ impl StoreTx<'_> {
     ///
     /// [`StoreError::Sqlite`]; the transaction is then rolled back.
     pub fn commit(mut self) -> Result<(), StoreError> {
-        self.store.run(|connection| connection.execute_batch("commit"))?;
+        self.store
+            .run(|connection| connection.execute_batch("commit"))?;
         self.open = false;
         Ok(())
     }
@@ -245,14 +297,27 @@ impl Drop for StoreTx<'_> {
 
 /// Refuses a database that is not ours or from the future, before anything is written.
 fn check_schema(connection: &Connection, path: &Path) -> Result<(), StoreError> {
-    let read = |pragma: &str| connection.query_row(pragma, [], |row| row.get::<_, i32>(0)).map_err(|fault| StoreError::Sqlite { path: path.to_owned(), fault });
+    let read = |pragma: &str| {
+        connection
+            .query_row(pragma, [], |row| row.get::<_, i32>(0))
+            .map_err(|fault| StoreError::Sqlite {
+                path: path.to_owned(),
+                fault,
+            })
+    };
     let (version, application) = (read("pragma user_version")?, read("pragma application_id")?);
     let tables = read("select count(*) from sqlite_schema")?;
     if tables > 0 && application != APPLICATION_ID {
-        return Err(StoreError::Foreign { path: path.to_owned() });
+        return Err(StoreError::Foreign {
+            path: path.to_owned(),
+        });
     }
     if version > MIGRATIONS.len() as i32 {
-        return Err(StoreError::Newer { path: path.to_owned(), found: version, known: MIGRATIONS.len() as i32 });
+        return Err(StoreError::Newer {
+            path: path.to_owned(),
+            found: version,
+            known: MIGRATIONS.len() as i32,
+        });
     }
     Ok(())
 }
@@ -294,9 +359,15 @@ fn migrate(connection: &Connection) -> rusqlite::Result<()> {
 
 /// Makes or drops the index from RDATA to owners, as configured.
 fn set_reverse_index(connection: &Connection, wanted: bool) -> rusqlite::Result<()> {
-    let there: bool = connection.query_row("select count(*) > 0 from sqlite_schema where name = 'record_by_host'", [], |row| row.get(0))?;
+    let there: bool = connection.query_row(
+        "select count(*) > 0 from sqlite_schema where name = 'record_by_host'",
+        [],
+        |row| row.get(0),
+    )?;
     match (wanted, there) {
-        (true, false) => connection.execute_batch("create index if not exists record_by_host on record (rdata) where rrtype = 2"),
+        (true, false) => connection.execute_batch(
+            "create index if not exists record_by_host on record (rdata) where rrtype = 2",
+        ),
         (false, true) => connection.execute_batch("drop index if exists record_by_host"),
         _ => Ok(()),
     }
@@ -305,7 +376,11 @@ fn set_reverse_index(connection: &Connection, wanted: bool) -> rusqlite::Result<
 /// Reads the database's id and digest key, or makes them of SQLite's random octets.
 fn load_secrets(connection: &Connection) -> rusqlite::Result<([u8; 16], DigestKey)> {
     connection.execute("insert or ignore into meta (key, value) values ('database_id', randomblob(16)), ('digest_key', randomblob(32))", params![])?;
-    let read = |key: &str| connection.query_row("select value from meta where key = ?", [key], |row| row.get::<_, Vec<u8>>(0));
+    let read = |key: &str| {
+        connection.query_row("select value from meta where key = ?", [key], |row| {
+            row.get::<_, Vec<u8>>(0)
+        })
+    };
     let fit = |_| rusqlite::Error::InvalidQuery;
     let database_id: [u8; 16] = read("database_id")?.try_into().map_err(fit)?;
     let key: [u8; 32] = read("digest_key")?.try_into().map_err(fit)?;

@@ -34,7 +34,9 @@ impl MessageState {
 
     /// Returns the state that [`MessageState::word`] gave `word` for.
     fn parse(word: &str) -> Option<Self> {
-        [Self::Queued, Self::Sending, Self::Sent, Self::Dead].into_iter().find(|state| state.word() == word)
+        [Self::Queued, Self::Sending, Self::Sent, Self::Dead]
+            .into_iter()
+            .find(|state| state.word() == word)
     }
 }
 
@@ -110,7 +112,14 @@ impl Store {
              where id = (select id from message where state in ('queued', 'sending') and next_attempt_at <= ?1 order by next_attempt_at, id limit 1)
              returning {COLUMNS}"
         );
-        self.run(|connection| connection.prepare_cached(&sql)?.query_row(params![now.unix(), (now + LEASE).unix()], read_message).optional())?.map(|row| row.ok_or_else(|| self.damaged("message state"))).transpose()
+        self.run(|connection| {
+            connection
+                .prepare_cached(&sql)?
+                .query_row(params![now.unix(), (now + LEASE).unix()], read_message)
+                .optional()
+        })?
+        .map(|row| row.ok_or_else(|| self.damaged("message state")))
+        .transpose()
     }
 
     /// Notes how an attempt ended.
@@ -118,7 +127,13 @@ impl Store {
     /// # Errors
     ///
     /// [`StoreError`].
-    pub fn finish_attempt(&self, id: i64, next: &Next, reply: &str, now: Timestamp) -> Result<(), StoreError> {
+    pub fn finish_attempt(
+        &self,
+        id: i64,
+        next: &Next,
+        reply: &str,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         let (state, next_attempt_at, sent_at) = match next {
             Next::Sent => (MessageState::Sent, None, Some(now.unix())),
             Next::RetryAt(at) => (MessageState::Queued, Some(at.unix()), None),
@@ -167,17 +182,34 @@ impl Store {
     /// Returns the messages that a condition names.
     fn select_messages(&self, condition: &str, value: i64) -> Result<Vec<MessageRow>, StoreError> {
         let sql = format!("select {COLUMNS} from message where {condition} order by id");
-        let rows = self.run(|connection| connection.prepare_cached(&sql)?.query_map([value], read_message)?.collect::<rusqlite::Result<Vec<_>>>())?;
-        rows.into_iter().map(|row| row.ok_or_else(|| self.damaged("message state"))).collect()
+        let rows = self.run(|connection| {
+            connection
+                .prepare_cached(&sql)?
+                .query_map([value], read_message)?
+                .collect::<rusqlite::Result<Vec<_>>>()
+        })?;
+        rows.into_iter()
+            .map(|row| row.ok_or_else(|| self.damaged("message state")))
+            .collect()
     }
 }
 
 /// Reads the columns of [`COLUMNS`]; `None` for a state that this program does not write.
 fn read_message(row: &Row<'_>) -> rusqlite::Result<Option<MessageRow>> {
-    let Some(state) = MessageState::parse(&row.get::<_, String>(8)?) else { return Ok(None) };
+    let Some(state) = MessageState::parse(&row.get::<_, String>(8)?) else {
+        return Ok(None);
+    };
     Ok(Some(MessageRow {
         id: row.get(0)?,
-        message: NewMessage { case_id: row.get(1)?, revision: row.get(2)?, recipient: row.get(3)?, sender: row.get(4)?, message_id: row.get(5)?, subject: row.get(6)?, octets: row.get(7)? },
+        message: NewMessage {
+            case_id: row.get(1)?,
+            revision: row.get(2)?,
+            recipient: row.get(3)?,
+            sender: row.get(4)?,
+            message_id: row.get(5)?,
+            subject: row.get(6)?,
+            octets: row.get(7)?,
+        },
         state,
         attempt_count: row.get(9)?,
         queued_at: Timestamp::from_unix(row.get(10)?),

@@ -13,29 +13,65 @@ impl Store {
         if let Some(id) = self.find_host(name)? {
             return Ok(id);
         }
-        let key = name.relative_key(&Name::root()).expect("every name is below the root");
-        self.run(|connection| connection.prepare_cached("insert into host (name) values (?) returning id")?.query_row([key], |row| row.get(0)))
+        let key = name
+            .relative_key(&Name::root())
+            .expect("every name is below the root");
+        self.run(|connection| {
+            connection
+                .prepare_cached("insert into host (name) values (?) returning id")?
+                .query_row([key], |row| row.get(0))
+        })
     }
 
     /// Returns the row of a name server's name, if history knows it.
     pub(super) fn find_host(&self, name: &Name) -> Result<Option<i64>, StoreError> {
-        let key = name.relative_key(&Name::root()).expect("every name is below the root");
-        self.run(|connection| connection.prepare_cached("select id from host where name = ?")?.query_row([key], |row| row.get(0)).optional())
+        let key = name
+            .relative_key(&Name::root())
+            .expect("every name is below the root");
+        self.run(|connection| {
+            connection
+                .prepare_cached("select id from host where name = ?")?
+                .query_row([key], |row| row.get(0))
+                .optional()
+        })
     }
 
     /// Returns the row of an owner, if history knows it.
-    pub(super) fn find_owner(&self, zone: ZoneId, apex: &Name, owner: &Name) -> Result<Option<i64>, StoreError> {
-        let Some(key) = owner.relative_key(apex) else { return Ok(None) };
-        self.run(|connection| connection.prepare_cached("select id from owner where zone_id = ? and name = ?")?.query_row(params![zone.0, key], |row| row.get(0)).optional())
+    pub(super) fn find_owner(
+        &self,
+        zone: ZoneId,
+        apex: &Name,
+        owner: &Name,
+    ) -> Result<Option<i64>, StoreError> {
+        let Some(key) = owner.relative_key(apex) else {
+            return Ok(None);
+        };
+        self.run(|connection| {
+            connection
+                .prepare_cached("select id from owner where zone_id = ? and name = ?")?
+                .query_row(params![zone.0, key], |row| row.get(0))
+                .optional()
+        })
     }
 
     /// Returns the row of an owner, made if it is not there.
-    pub(super) fn owner_id(&self, zone: ZoneId, apex: &Name, owner: &Name) -> Result<i64, StoreError> {
+    pub(super) fn owner_id(
+        &self,
+        zone: ZoneId,
+        apex: &Name,
+        owner: &Name,
+    ) -> Result<i64, StoreError> {
         if let Some(id) = self.find_owner(zone, apex, owner)? {
             return Ok(id);
         }
-        let key = owner.relative_key(apex).ok_or_else(|| self.damaged(format!("{owner} is not in zone {apex}")))?;
-        self.run(|connection| connection.prepare_cached("insert into owner (zone_id, name) values (?, ?) returning id")?.query_row(params![zone.0, key], |row| row.get(0)))
+        let key = owner
+            .relative_key(apex)
+            .ok_or_else(|| self.damaged(format!("{owner} is not in zone {apex}")))?;
+        self.run(|connection| {
+            connection
+                .prepare_cached("insert into owner (zone_id, name) values (?, ?) returning id")?
+                .query_row(params![zone.0, key], |row| row.get(0))
+        })
     }
 
     /// Returns what RDATA is in a row.
@@ -48,23 +84,35 @@ impl Store {
 
     /// Returns the RDATA of a row.
     pub(super) fn read_rdata(&self, code: u16, value: &Value) -> Result<Rdata, StoreError> {
-        let rtype = RecordType::from_code(code).ok_or_else(|| self.damaged(format!("record type {code}")))?;
+        let rtype = RecordType::from_code(code)
+            .ok_or_else(|| self.damaged(format!("record type {code}")))?;
         match value {
             Value::Integer(host) => Ok(Rdata::Ns(self.host_name(*host)?)),
-            Value::Blob(octets) => Rdata::from_wire(rtype, octets).map_err(|fault| self.damaged(fault.to_string())),
+            Value::Blob(octets) => {
+                Rdata::from_wire(rtype, octets).map_err(|fault| self.damaged(fault.to_string()))
+            }
             _ => Err(self.damaged(format!("{rtype} RDATA that is neither a number nor octets"))),
         }
     }
 
     /// Returns the name of a name server.
     pub(super) fn host_name(&self, id: i64) -> Result<Name, StoreError> {
-        let key: String = self.run(|connection| connection.prepare_cached("select name from host where id = ?")?.query_row([id], |row| row.get(0)))?;
-        Name::from_relative_key(&key, &Name::root()).map_err(|fault| self.damaged(fault.to_string()))
+        let key: String = self.run(|connection| {
+            connection
+                .prepare_cached("select name from host where id = ?")?
+                .query_row([id], |row| row.get(0))
+        })?;
+        Name::from_relative_key(&key, &Name::root())
+            .map_err(|fault| self.damaged(fault.to_string()))
     }
 
     /// Returns the name of an owner.
     pub(super) fn owner_name(&self, id: i64, apex: &Name) -> Result<Name, StoreError> {
-        let key: String = self.run(|connection| connection.prepare_cached("select name from owner where id = ?")?.query_row([id], |row| row.get(0)))?;
+        let key: String = self.run(|connection| {
+            connection
+                .prepare_cached("select name from owner where id = ?")?
+                .query_row([id], |row| row.get(0))
+        })?;
         Name::from_relative_key(&key, apex).map_err(|fault| self.damaged(fault.to_string()))
     }
 

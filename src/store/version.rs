@@ -105,7 +105,11 @@ impl Store {
     /// # Errors
     ///
     /// [`StoreError`].
-    pub fn begin(&self, zone: &ZoneState, draft: VersionDraft) -> Result<VersionTx<'_>, StoreError> {
+    pub fn begin(
+        &self,
+        zone: &ZoneState,
+        draft: VersionDraft,
+    ) -> Result<VersionTx<'_>, StoreError> {
         let tx = self.begin_batch()?;
         let id = match draft.joins {
             Some(id) => id,
@@ -115,7 +119,17 @@ impl Store {
                     .query_row(params![zone.id.0, draft.source.0, draft.kind.word(), draft.serial.map(|it| it.0), draft.observed_at.unix(), zone.version_id], |row| row.get(0))
             })?,
         };
-        Ok(VersionTx { store: self, tx, zone: zone.clone(), draft, id, changes: HashMap::new(), moves: HashMap::new(), totals: Totals::default(), digests: Vec::new() })
+        Ok(VersionTx {
+            store: self,
+            tx,
+            zone: zone.clone(),
+            draft,
+            id,
+            changes: HashMap::new(),
+            moves: HashMap::new(),
+            totals: Totals::default(),
+            digests: Vec::new(),
+        })
     }
 }
 
@@ -126,14 +140,22 @@ impl Store {
     /// # Errors
     ///
     /// [`StoreError`].
-    pub fn find_version(&self, zone: &ZoneState, serial: Option<Serial>, at: Timestamp) -> Result<Option<(i64, Timestamp)>, StoreError> {
+    pub fn find_version(
+        &self,
+        zone: &ZoneState,
+        serial: Option<Serial>,
+        at: Timestamp,
+    ) -> Result<Option<(i64, Timestamp)>, StoreError> {
         let exact = self.run(|connection| {
             connection
                 .prepare_cached("select id from version where zone_id = ? and observed_at = ? and serial is ? order by id desc limit 1")?
                 .query_row(params![zone.id.0, at.unix(), serial.map(|it| it.0)], |row| row.get(0))
                 .optional()
         })?;
-        let newest = zone.version_id.zip(zone.version_at).filter(|_| serial.is_some() && zone.serial == serial);
+        let newest = zone
+            .version_id
+            .zip(zone.version_at)
+            .filter(|_| serial.is_some() && zone.serial == serial);
         Ok(exact.map(|id| (id, at)).or(newest))
     }
 }
@@ -145,7 +167,9 @@ impl VersionTx<'_> {
     ///
     /// [`StoreError`].
     pub fn apply_candidate(&mut self, candidate: Candidate) -> Result<(), StoreError> {
-        let owner_id = self.store.owner_id(self.zone.id, &self.zone.apex, &candidate.owner)?;
+        let owner_id = self
+            .store
+            .owner_id(self.zone.id, &self.zone.apex, &candidate.owner)?;
         let rows = self.open_rows(owner_id)?;
         let before: Vec<Record> = rows.iter().map(|row| row.record.clone()).collect();
         let mut after = candidate.records;
@@ -153,10 +177,23 @@ impl VersionTx<'_> {
             after.extend(before.iter().cloned());
         }
         let change = diff(&before, &after);
-        self.write(owner_id, &candidate.owner, rows, &change, self.draft.kind == VersionKind::Baseline)?;
+        self.write(
+            owner_id,
+            &candidate.owner,
+            rows,
+            &change,
+            self.draft.kind == VersionKind::Baseline,
+        )?;
         let state = crate::zone::apply(&before, &change);
         let hash = self.store.key.hash_owner(candidate.owner.as_wire());
-        self.digests.push((hash, Some(Slot { hash, digest: self.store.key.digest_owner(&state), id: owner_id })));
+        self.digests.push((
+            hash,
+            Some(Slot {
+                hash,
+                digest: self.store.key.digest_owner(&state),
+                id: owner_id,
+            }),
+        ));
         Ok(())
     }
 
@@ -168,7 +205,10 @@ impl VersionTx<'_> {
     pub fn apply_vanished(&mut self, owner_id: i64, hash: u64) -> Result<(), StoreError> {
         let owner = self.store.owner_name(owner_id, &self.zone.apex)?;
         let rows = self.open_rows(owner_id)?;
-        let change = OwnerChange { removed: rows.iter().map(|row| row.record.clone()).collect(), ..OwnerChange::default() };
+        let change = OwnerChange {
+            removed: rows.iter().map(|row| row.record.clone()).collect(),
+            ..OwnerChange::default()
+        };
         self.write(owner_id, &owner, rows, &change, false)?;
         self.digests.push((hash, None));
         Ok(())
@@ -180,8 +220,18 @@ impl VersionTx<'_> {
     ///
     /// [`StoreError`].
     pub fn rrset(&self, owner: &Name, rtype: RecordType) -> Result<Vec<Record>, StoreError> {
-        let Some(owner_id) = self.store.find_owner(self.zone.id, &self.zone.apex, owner)? else { return Ok(Vec::new()) };
-        let mut records: Vec<Record> = self.open_rows(owner_id)?.into_iter().map(|row| row.record).filter(|rr| rr.rdata.rtype() == rtype).collect();
+        let Some(owner_id) = self
+            .store
+            .find_owner(self.zone.id, &self.zone.apex, owner)?
+        else {
+            return Ok(Vec::new());
+        };
+        let mut records: Vec<Record> = self
+            .open_rows(owner_id)?
+            .into_iter()
+            .map(|row| row.record)
+            .filter(|rr| rr.rdata.rtype() == rtype)
+            .collect();
         records.sort();
         Ok(records)
     }
@@ -191,7 +241,12 @@ impl VersionTx<'_> {
     /// # Errors
     ///
     /// [`StoreError`].
-    pub fn apply_change(&mut self, owner: &Name, change: &OwnerChange, baseline: bool) -> Result<(), StoreError> {
+    pub fn apply_change(
+        &mut self,
+        owner: &Name,
+        change: &OwnerChange,
+        baseline: bool,
+    ) -> Result<(), StoreError> {
         let owner_id = self.store.owner_id(self.zone.id, &self.zone.apex, owner)?;
         let rows = self.open_rows(owner_id)?;
         self.write(owner_id, owner, rows, change, baseline)
@@ -203,7 +258,12 @@ impl VersionTx<'_> {
     /// # Errors
     ///
     /// [`StoreError`].
-    pub fn note_registration(&mut self, owner: &Name, object: Option<&str>, created: Option<Timestamp>) -> Result<(), StoreError> {
+    pub fn note_registration(
+        &mut self,
+        owner: &Name,
+        object: Option<&str>,
+        created: Option<Timestamp>,
+    ) -> Result<(), StoreError> {
         if object.is_none() && created.is_none() {
             return Ok(());
         }
@@ -233,7 +293,11 @@ impl VersionTx<'_> {
             names_before: self.zone.name_count,
             delegations_before: self.zone.delegation_count,
             names_changed: self.changes.len() as u64,
-            delegations_changed: self.changes.values().filter(|counts| counts.ns != [0, 0]).count() as u64,
+            delegations_changed: self
+                .changes
+                .values()
+                .filter(|counts| counts.ns != [0, 0])
+                .count() as u64,
         }
     }
 
@@ -245,8 +309,13 @@ impl VersionTx<'_> {
     pub fn commit(self, bulk: bool) -> Result<Committed, StoreError> {
         let joins = self.draft.joins.is_some();
         let is_new_serial = self.draft.serial != self.zone.serial || self.zone.version_id.is_none();
-        let is_news = !self.changes.is_empty() || self.totals != Totals::default() || (is_new_serial && !joins);
-        let is_newest = self.zone.version_at.is_none_or(|newest| newest <= self.draft.observed_at);
+        let is_news = !self.changes.is_empty()
+            || self.totals != Totals::default()
+            || (is_new_serial && !joins);
+        let is_newest = self
+            .zone
+            .version_at
+            .is_none_or(|newest| newest <= self.draft.observed_at);
         self.store.run(|connection| {
             if !is_news {
                 // New TTLs may have been written; the version itself says nothing.
@@ -287,25 +356,51 @@ impl VersionTx<'_> {
                 .map(|_| ())
         })?;
         self.tx.commit()?;
-        Ok(Committed { version_id: is_news.then_some(self.id), changed_name_count: self.changes.len() as u64, digests: self.digests })
+        Ok(Committed {
+            version_id: is_news.then_some(self.id),
+            changed_name_count: self.changes.len() as u64,
+            digests: self.digests,
+        })
     }
 
     /// Reads the open records of an owner.
     fn open_rows(&self, owner_id: i64) -> Result<Vec<OpenRow>, StoreError> {
         let rows = self.store.run(|connection| {
-            let mut statement = connection.prepare_cached("select rrtype, rdata, ttl, added_id, baseline from record where owner_id = ?")?;
-            let rows = statement.query_map([owner_id], |row| Ok((row.get::<_, u16>(0)?, row.get::<_, Value>(1)?, row.get::<_, u32>(2)?, row.get::<_, i64>(3)?, row.get::<_, bool>(4)?)))?;
+            let mut statement = connection.prepare_cached(
+                "select rrtype, rdata, ttl, added_id, baseline from record where owner_id = ?",
+            )?;
+            let rows = statement.query_map([owner_id], |row| {
+                Ok((
+                    row.get::<_, u16>(0)?,
+                    row.get::<_, Value>(1)?,
+                    row.get::<_, u32>(2)?,
+                    row.get::<_, i64>(3)?,
+                    row.get::<_, bool>(4)?,
+                ))
+            })?;
             rows.collect::<rusqlite::Result<Vec<_>>>()
         })?;
         let read = |(code, value, ttl, added_id, baseline): (u16, Value, u32, i64, bool)| {
             let rdata = self.store.read_rdata(code, &value)?;
-            Ok(OpenRow { record: Record { rdata, ttl }, value, added_id, baseline })
+            Ok(OpenRow {
+                record: Record { rdata, ttl },
+                value,
+                added_id,
+                baseline,
+            })
         };
         rows.into_iter().map(read).collect()
     }
 
     /// Closes and opens the intervals of one owner and counts what changed.
-    fn write(&mut self, owner_id: i64, owner: &Name, rows: Vec<OpenRow>, change: &OwnerChange, baseline: bool) -> Result<(), StoreError> {
+    fn write(
+        &mut self,
+        owner_id: i64,
+        owner: &Name,
+        rows: Vec<OpenRow>,
+        change: &OwnerChange,
+        baseline: bool,
+    ) -> Result<(), StoreError> {
         for gone in &change.removed {
             if let Some(row) = rows.iter().find(|row| row.record.rdata == gone.rdata) {
                 self.close(owner_id, row)?;
@@ -317,7 +412,13 @@ impl VersionTx<'_> {
         for retimed in &change.retimed {
             let value = self.store.rdata_value(&retimed.rdata)?;
             let code = retimed.rdata.rtype().code();
-            self.store.run(|connection| connection.prepare_cached("update record set ttl = ? where owner_id = ? and rrtype = ? and rdata = ?")?.execute(params![retimed.ttl, owner_id, code, value]))?;
+            self.store.run(|connection| {
+                connection
+                    .prepare_cached(
+                        "update record set ttl = ? where owner_id = ? and rrtype = ? and rdata = ?",
+                    )?
+                    .execute(params![retimed.ttl, owner_id, code, value])
+            })?;
         }
         self.count(owner_id, owner, &rows, change, baseline);
         Ok(())
@@ -359,10 +460,18 @@ impl VersionTx<'_> {
     }
 
     /// Counts what a change does to the owner and to the zone.
-    fn count(&mut self, owner_id: i64, owner: &Name, rows: &[OpenRow], change: &OwnerChange, baseline: bool) {
+    fn count(
+        &mut self,
+        owner_id: i64,
+        owner: &Name,
+        rows: &[OpenRow],
+        change: &OwnerChange,
+        baseline: bool,
+    ) {
         let is_ns = |rdata: &Rdata| rdata.rtype() == RecordType::Ns;
         let ns_before = rows.iter().filter(|row| is_ns(&row.record.rdata)).count() as i64;
-        let ns_moved = |records: &[Record]| records.iter().filter(|rr| is_ns(&rr.rdata)).count() as i64;
+        let ns_moved =
+            |records: &[Record]| records.iter().filter(|rr| is_ns(&rr.rdata)).count() as i64;
         let ns_after = ns_before - ns_moved(&change.removed) + ns_moved(&change.added);
         let before = rows.len() as i64;
         let after = before - change.removed.len() as i64 + change.added.len() as i64;

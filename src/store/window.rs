@@ -62,18 +62,32 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn window(&self, key: &EntityKey, since: Timestamp) -> Result<Vec<Interval>, StoreError> {
-        let Some(owner_id) = self.find_owner(key.zone, &key.apex, &key.owner)? else { return Ok(Vec::new()) };
+        let Some(owner_id) = self.find_owner(key.zone, &key.apex, &key.owner)? else {
+            return Ok(Vec::new());
+        };
         let mut intervals = Vec::new();
         for bucket in self.buckets_since(key.zone, Some(since))? {
             let sql = if bucket == 0 { OPEN } else { CLOSED };
             let rows = self.run(|connection| {
                 let mut statement = connection.prepare_cached(sql)?;
-                let rows = if bucket == 0 { statement.query_map(params![owner_id], read_interval)? } else { statement.query_map(params![owner_id, bucket], read_interval)? };
+                let rows = if bucket == 0 {
+                    statement.query_map(params![owner_id], read_interval)?
+                } else {
+                    statement.query_map(params![owner_id, bucket], read_interval)?
+                };
                 rows.collect::<rusqlite::Result<Vec<_>>>()
             })?;
             for (code, value, stay) in rows {
-                if stay.removed.is_none_or(|removed: Moment| removed.at >= since) {
-                    intervals.push(Stay { value: self.read_rdata(code, &value)?, added: stay.added, removed: stay.removed, baseline: stay.baseline });
+                if stay
+                    .removed
+                    .is_none_or(|removed: Moment| removed.at >= since)
+                {
+                    intervals.push(Stay {
+                        value: self.read_rdata(code, &value)?,
+                        added: stay.added,
+                        removed: stay.removed,
+                        baseline: stay.baseline,
+                    });
                 }
             }
         }
@@ -85,14 +99,30 @@ impl Store {
     /// # Errors
     ///
     /// [`StoreError`].
-    pub fn host_addresses(&self, host: &Name, since: Timestamp) -> Result<Vec<Stay<IpAddr>>, StoreError> {
+    pub fn host_addresses(
+        &self,
+        host: &Name,
+        since: Timestamp,
+    ) -> Result<Vec<Stay<IpAddr>>, StoreError> {
         // The same address may stand as glue in the parent and as data in the child: one presence
         // that lasts as long as either.
         let mut merged: BTreeMap<IpAddr, Vec<Stay<IpAddr>>> = BTreeMap::new();
         for (zone, apex) in self.zones_enclosing(host)? {
-            for interval in self.window(&EntityKey { zone, apex, owner: host.clone() }, since)? {
+            for interval in self.window(
+                &EntityKey {
+                    zone,
+                    apex,
+                    owner: host.clone(),
+                },
+                since,
+            )? {
                 if let Some(address) = interval.value.address() {
-                    let stay = Stay { value: address, added: interval.added, removed: interval.removed, baseline: interval.baseline };
+                    let stay = Stay {
+                        value: address,
+                        added: interval.added,
+                        removed: interval.removed,
+                        baseline: interval.baseline,
+                    };
                     merged.entry(address).or_default().push(stay);
                 }
             }
@@ -105,15 +135,28 @@ impl Store {
     /// # Errors
     ///
     /// [`StoreError`].
-    pub fn counts(&self, zone: &ZoneState, version_id: i64) -> Result<Vec<OwnerChanges>, StoreError> {
+    pub fn counts(
+        &self,
+        zone: &ZoneState,
+        version_id: i64,
+    ) -> Result<Vec<OwnerChanges>, StoreError> {
         let rows = self.run(|connection| {
             let mut statement = connection.prepare_cached("select o.name, c.ns_added + c.ns_removed > 0, c.address_added + c.address_removed > 0 from change c join owner o on o.id = c.owner_id where c.version_id = ? order by c.owner_id")?;
             let rows = statement.query_map([version_id], |row| Ok((row.get::<_, String>(0)?, row.get::<_, bool>(1)?, row.get::<_, bool>(2)?)))?;
             rows.collect::<rusqlite::Result<Vec<_>>>()
         })?;
         let read = |(key, nameservers, addresses): (String, bool, bool)| {
-            let owner = Name::from_relative_key(&key, &zone.apex).map_err(|fault| self.damaged(fault.to_string()))?;
-            Ok(OwnerChanges { key: EntityKey { zone: zone.id, apex: zone.apex.clone(), owner }, nameservers, addresses })
+            let owner = Name::from_relative_key(&key, &zone.apex)
+                .map_err(|fault| self.damaged(fault.to_string()))?;
+            Ok(OwnerChanges {
+                key: EntityKey {
+                    zone: zone.id,
+                    apex: zone.apex.clone(),
+                    owner,
+                },
+                nameservers,
+                addresses,
+            })
         };
         rows.into_iter().map(read).collect()
     }
@@ -123,10 +166,18 @@ impl Store {
     /// # Errors
     ///
     /// [`StoreError`].
-    pub fn versions_after(&self, zone: ZoneId, after: i64) -> Result<Vec<(i64, Timestamp)>, StoreError> {
+    pub fn versions_after(
+        &self,
+        zone: ZoneId,
+        after: i64,
+    ) -> Result<Vec<(i64, Timestamp)>, StoreError> {
         self.run(|connection| {
-            let mut statement = connection.prepare_cached("select id, observed_at from version where zone_id = ? and id > ? order by id")?;
-            let rows = statement.query_map(params![zone.0, after], |row| Ok((row.get(0)?, Timestamp::from_unix(row.get(1)?))))?;
+            let mut statement = connection.prepare_cached(
+                "select id, observed_at from version where zone_id = ? and id > ? order by id",
+            )?;
+            let rows = statement.query_map(params![zone.0, after], |row| {
+                Ok((row.get(0)?, Timestamp::from_unix(row.get(1)?)))
+            })?;
             rows.collect()
         })
     }
@@ -137,7 +188,11 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn is_bulk_version(&self, version_id: i64) -> Result<bool, StoreError> {
-        self.run(|connection| connection.prepare_cached("select bulk from version where id = ?")?.query_row([version_id], |row| row.get(0)))
+        self.run(|connection| {
+            connection
+                .prepare_cached("select bulk from version where id = ?")?
+                .query_row([version_id], |row| row.get(0))
+        })
     }
 
     /// Notes that the detector has judged a version.
@@ -146,7 +201,12 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn set_detected(&self, zone: ZoneId, version_id: i64) -> Result<(), StoreError> {
-        self.run(|connection| connection.prepare_cached("update zone set detected_version_id = ?2 where id = ?1")?.execute(params![zone.0, version_id])).map(|_| ())
+        self.run(|connection| {
+            connection
+                .prepare_cached("update zone set detected_version_id = ?2 where id = ?1")?
+                .execute(params![zone.0, version_id])
+        })
+        .map(|_| ())
     }
 
     /// Returns when a zone was first seen.
@@ -155,8 +215,12 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn watched_since(&self, zone: ZoneId) -> Result<Option<Timestamp>, StoreError> {
-        self.run(|connection| connection.prepare_cached("select min(observed_at) from version where zone_id = ?")?.query_row([zone.0], |row| row.get::<_, Option<i64>>(0)))
-            .map(|at| at.map(Timestamp::from_unix))
+        self.run(|connection| {
+            connection
+                .prepare_cached("select min(observed_at) from version where zone_id = ?")?
+                .query_row([zone.0], |row| row.get::<_, Option<i64>>(0))
+        })
+        .map(|at| at.map(Timestamp::from_unix))
     }
 
     /// Returns the owners whose NS records name `host` now, in any zone.
@@ -165,7 +229,9 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn delegations_using(&self, host: &Name) -> Result<Vec<EntityKey>, StoreError> {
-        let Some(host_id) = self.find_host(host)? else { return Ok(Vec::new()) };
+        let Some(host_id) = self.find_host(host)? else {
+            return Ok(Vec::new());
+        };
         let rows = self.run(|connection| {
             // "rrtype = 2" stands literally, so that the partial index serves.
             let mut statement = connection.prepare_cached("select z.id, z.name, o.name from record r join owner o on o.id = r.owner_id join zone z on z.id = o.zone_id where r.rrtype = 2 and r.rdata = ? order by o.id")?;
@@ -174,8 +240,13 @@ impl Store {
         })?;
         let read = |(zone, apex, key): (i64, String, String)| {
             let apex = self.read_name(&apex)?;
-            let owner = Name::from_relative_key(&key, &apex).map_err(|fault| self.damaged(fault.to_string()))?;
-            Ok(EntityKey { zone: ZoneId(zone), apex, owner })
+            let owner = Name::from_relative_key(&key, &apex)
+                .map_err(|fault| self.damaged(fault.to_string()))?;
+            Ok(EntityKey {
+                zone: ZoneId(zone),
+                apex,
+                owner,
+            })
         };
         rows.into_iter().map(read).collect()
     }
@@ -206,11 +277,27 @@ impl Store {
     /// # Errors
     ///
     /// [`StoreError`].
-    pub fn owners_with_new_addresses(&self, zone: ZoneId, apex: &Name, domain: &Name, since: Timestamp, limit: usize) -> Result<Vec<EntityKey>, StoreError> {
-        let Some(key) = domain.relative_key(apex) else { return Ok(Vec::new()) };
-        let range = if key.is_empty() { "?2 = ''" } else { "(o.name = ?2 or o.name >= ?2 || '.' and o.name < ?2 || '/')" };
+    pub fn owners_with_new_addresses(
+        &self,
+        zone: ZoneId,
+        apex: &Name,
+        domain: &Name,
+        since: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<EntityKey>, StoreError> {
+        let Some(key) = domain.relative_key(apex) else {
+            return Ok(Vec::new());
+        };
+        let range = if key.is_empty() {
+            "?2 = ''"
+        } else {
+            "(o.name = ?2 or o.name >= ?2 || '.' and o.name < ?2 || '/')"
+        };
         let buckets = self.buckets_since(zone, Some(since))?;
-        let (first, last) = (buckets.get(1).copied().unwrap_or(0), buckets.last().copied().unwrap_or(0));
+        let (first, last) = (
+            buckets.get(1).copied().unwrap_or(0),
+            buckets.last().copied().unwrap_or(0),
+        );
         let sql = format!(
             "select o.name from owner o where o.zone_id = ?1 and {range}
                 and (exists (select 1 from record r join version v on v.id = r.added_id
@@ -220,12 +307,20 @@ impl Store {
         );
         let names = self.run(|connection| {
             let mut statement = connection.prepare_cached(&sql)?;
-            let rows = statement.query_map(params![zone.0, key, since.unix(), first, last, limit as i64], |row| row.get::<_, String>(0))?;
+            let rows = statement.query_map(
+                params![zone.0, key, since.unix(), first, last, limit as i64],
+                |row| row.get::<_, String>(0),
+            )?;
             rows.collect::<rusqlite::Result<Vec<_>>>()
         })?;
         let entity = |key: String| {
-            let owner = Name::from_relative_key(&key, apex).map_err(|fault| self.damaged(fault.to_string()))?;
-            Ok(EntityKey { zone, apex: apex.clone(), owner })
+            let owner = Name::from_relative_key(&key, apex)
+                .map_err(|fault| self.damaged(fault.to_string()))?;
+            Ok(EntityKey {
+                zone,
+                apex: apex.clone(),
+                owner,
+            })
         };
         names.into_iter().map(entity).collect()
     }
@@ -236,12 +331,31 @@ impl Store {
     /// # Errors
     ///
     /// [`StoreError`].
-    pub fn rrset_at(&self, key: &EntityKey, rtype: RecordType, at: Timestamp) -> Result<Option<(Vec<Rdata>, Timestamp)>, StoreError> {
-        let stays: Vec<Interval> = self.window(key, Timestamp::from_unix(i64::MIN))?.into_iter().filter(|stay| stay.value.rtype() == rtype).collect();
-        let newest = stays.iter().flat_map(|stay| [Some(stay.added.at), stay.removed.map(|moment| moment.at)]).flatten().max();
-        let there = |stay: &&Interval| stay.added.at <= at && stay.removed.is_none_or(|removed| removed.at > at);
+    pub fn rrset_at(
+        &self,
+        key: &EntityKey,
+        rtype: RecordType,
+        at: Timestamp,
+    ) -> Result<Option<(Vec<Rdata>, Timestamp)>, StoreError> {
+        let stays: Vec<Interval> = self
+            .window(key, Timestamp::from_unix(i64::MIN))?
+            .into_iter()
+            .filter(|stay| stay.value.rtype() == rtype)
+            .collect();
+        let newest = stays
+            .iter()
+            .flat_map(|stay| [Some(stay.added.at), stay.removed.map(|moment| moment.at)])
+            .flatten()
+            .max();
+        let there = |stay: &&Interval| {
+            stay.added.at <= at && stay.removed.is_none_or(|removed| removed.at > at)
+        };
         Ok(newest.map(|newest| {
-            let mut rdata: Vec<Rdata> = stays.iter().filter(there).map(|stay| stay.value.clone()).collect();
+            let mut rdata: Vec<Rdata> = stays
+                .iter()
+                .filter(there)
+                .map(|stay| stay.value.clone())
+                .collect();
             rdata.sort();
             (rdata, newest)
         }))
@@ -254,7 +368,9 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn registered_anew_at(&self, key: &EntityKey) -> Result<Option<Timestamp>, StoreError> {
-        let Some(owner_id) = self.find_owner(key.zone, &key.apex, &key.owner)? else { return Ok(None) };
+        let Some(owner_id) = self.find_owner(key.zone, &key.apex, &key.owner)? else {
+            return Ok(None);
+        };
         self.run(|connection| {
             connection
                 .prepare_cached(
@@ -275,11 +391,28 @@ impl Store {
     /// # Errors
     ///
     /// [`StoreError`].
-    pub fn stable_user_count(&self, host: &Name, whole_operator: bool, before: Timestamp, enough: u32) -> Result<u32, StoreError> {
-        let key = host.relative_key(&Name::root()).expect("every name is below the root");
-        let hosts = if whole_operator { "h.name = ?1 or h.name >= ?1 || '.' and h.name < ?1 || '/'" } else { "h.name = ?1" };
-        let newest: Option<i64> = self.run(|connection| connection.query_row("select max(observed_at) from version", [], |row| row.get(0)))?;
-        let buckets = [before.month_bucket(), newest.map_or(0, |at| Timestamp::from_unix(at).month_bucket())];
+    pub fn stable_user_count(
+        &self,
+        host: &Name,
+        whole_operator: bool,
+        before: Timestamp,
+        enough: u32,
+    ) -> Result<u32, StoreError> {
+        let key = host
+            .relative_key(&Name::root())
+            .expect("every name is below the root");
+        let hosts = if whole_operator {
+            "h.name = ?1 or h.name >= ?1 || '.' and h.name < ?1 || '/'"
+        } else {
+            "h.name = ?1"
+        };
+        let newest: Option<i64> = self.run(|connection| {
+            connection.query_row("select max(observed_at) from version", [], |row| row.get(0))
+        })?;
+        let buckets = [
+            before.month_bucket(),
+            newest.map_or(0, |at| Timestamp::from_unix(at).month_bucket()),
+        ];
         let sql = format!(
             "select count(*) from (
                 select distinct u.owner_id from (
@@ -291,14 +424,21 @@ impl Store {
                                    where p.bucket between ?3 and ?4 and p.owner_id = u.owner_id and p.rrtype = 2 and v.observed_at > ?2)
                 limit ?5)"
         );
-        self.run(|connection| connection.prepare_cached(&sql)?.query_row(params![key, before.unix(), buckets[0], buckets[1], enough], |row| row.get(0)))
+        self.run(|connection| {
+            connection.prepare_cached(&sql)?.query_row(
+                params![key, before.unix(), buckets[0], buckets[1], enough],
+                |row| row.get(0),
+            )
+        })
     }
 }
 
 /// Reads an interval; its data is read by the caller.
 fn read_interval(row: &Row<'_>) -> rusqlite::Result<(u16, Value, Stay<()>)> {
     let moment = |at: usize| -> rusqlite::Result<Option<Moment>> {
-        let Some(version_id) = row.get::<_, Option<i64>>(at)? else { return Ok(None) };
+        let Some(version_id) = row.get::<_, Option<i64>>(at)? else {
+            return Ok(None);
+        };
         Ok(Some(Moment {
             version_id,
             at: Timestamp::from_unix(row.get(at + 1)?),
@@ -308,7 +448,16 @@ fn read_interval(row: &Row<'_>) -> rusqlite::Result<(u16, Value, Stay<()>)> {
         }))
     };
     let added = moment(3)?.expect("every record has the version that added it");
-    Ok((row.get(0)?, row.get(1)?, Stay { value: (), added, removed: moment(8)?, baseline: row.get(2)? }))
+    Ok((
+        row.get(0)?,
+        row.get(1)?,
+        Stay {
+            value: (),
+            added,
+            removed: moment(8)?,
+            baseline: row.get(2)?,
+        },
+    ))
 }
 
 /// Joins overlapping stays of one value into one that lasts as long as any of them.
@@ -317,7 +466,11 @@ fn merge_stays(mut stays: Vec<Stay<IpAddr>>) -> Vec<Stay<IpAddr>> {
     let mut merged: Vec<Stay<IpAddr>> = Vec::new();
     for stay in stays {
         match merged.last_mut() {
-            Some(last) if last.removed.is_none_or(|removed| removed.at > stay.added.at) => {
+            Some(last)
+                if last
+                    .removed
+                    .is_none_or(|removed| removed.at > stay.added.at) =>
+            {
                 last.removed = match (last.removed, stay.removed) {
                     (Some(one), Some(other)) => Some(if one.at >= other.at { one } else { other }),
                     _ => None,

@@ -50,7 +50,9 @@ impl SourceKind {
 
     /// Returns the kind that [`SourceKind::word`] gave `word` for.
     fn parse(word: &str) -> Option<Self> {
-        [Self::Transfer, Self::Zonefile, Self::Feed, Self::Import].into_iter().find(|kind| kind.word() == word)
+        [Self::Transfer, Self::Zonefile, Self::Feed, Self::Import]
+            .into_iter()
+            .find(|kind| kind.word() == word)
     }
 }
 
@@ -207,7 +209,8 @@ impl Store {
     /// [`StoreError`].
     pub fn zones_of_source(&self, source: SourceId) -> Result<Vec<Name>, StoreError> {
         let names = self.run(|connection| {
-            let mut statement = connection.prepare_cached("select name from zone where source_id = ? order by name")?;
+            let mut statement = connection
+                .prepare_cached("select name from zone where source_id = ? order by name")?;
             let rows = statement.query_map([source.0], |row| row.get::<_, String>(0))?;
             rows.collect::<rusqlite::Result<Vec<_>>>()
         })?;
@@ -219,7 +222,12 @@ impl Store {
     /// # Errors
     ///
     /// [`StoreError`].
-    pub fn note_zone_attempt(&self, apex: &Name, at: Timestamp, refusal: Option<&Refusal>) -> Result<(), StoreError> {
+    pub fn note_zone_attempt(
+        &self,
+        apex: &Name,
+        at: Timestamp,
+        refusal: Option<&Refusal>,
+    ) -> Result<(), StoreError> {
         self.run(|connection| {
             let sql = "update zone set last_attempt_at = ?2, last_success_at = iif(?3 is null, ?2, last_success_at),
                               last_error = ?3, refused_reason = ?4, held = ?5 where name = ?1";
@@ -236,7 +244,12 @@ impl Store {
     /// # Errors
     ///
     /// [`StoreError`].
-    pub fn note_source_attempt(&self, source: SourceId, at: Timestamp, refusal: Option<&Refusal>) -> Result<(), StoreError> {
+    pub fn note_source_attempt(
+        &self,
+        source: SourceId,
+        at: Timestamp,
+        refusal: Option<&Refusal>,
+    ) -> Result<(), StoreError> {
         self.run(|connection| {
             let sql = "update source set last_attempt_at = ?2, last_success_at = iif(?3 is null, ?2, last_success_at),
                               last_error = ?3, refused_reason = ?4 where id = ?1";
@@ -262,10 +275,19 @@ impl Store {
     /// [`StoreError`].
     pub fn source_status(&self, source: SourceId) -> Result<SourceStatus, StoreError> {
         let (kind, last_event_at) = self.run(|connection| {
-            connection.prepare_cached("select kind, last_event_at from source where id = ?")?.query_row([source.0], |row| Ok((row.get::<_, String>(0)?, row.get::<_, Option<i64>>(1)?)))
+            connection
+                .prepare_cached("select kind, last_event_at from source where id = ?")?
+                .query_row([source.0], |row| {
+                    Ok((row.get::<_, String>(0)?, row.get::<_, Option<i64>>(1)?))
+                })
         })?;
-        let kind = SourceKind::parse(&kind).ok_or_else(|| self.damaged(format!("source kind {kind:?}")))?;
-        Ok(SourceStatus { id: source, kind, last_event_at: last_event_at.map(Timestamp::from_unix) })
+        let kind = SourceKind::parse(&kind)
+            .ok_or_else(|| self.damaged(format!("source kind {kind:?}")))?;
+        Ok(SourceStatus {
+            id: source,
+            kind,
+            last_event_at: last_event_at.map(Timestamp::from_unix),
+        })
     }
 
     /// Returns where a feed goes on; the start if it was never read.
@@ -274,9 +296,15 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn feed_position(&self, source: SourceId) -> Result<FeedPosition, StoreError> {
-        let text: Option<String> = self.run(|connection| connection.prepare_cached("select position from source where id = ?")?.query_row([source.0], |row| row.get(0)))?;
+        let text: Option<String> = self.run(|connection| {
+            connection
+                .prepare_cached("select position from source where id = ?")?
+                .query_row([source.0], |row| row.get(0))
+        })?;
         match text {
-            Some(text) => serde_json::from_str(&text).map_err(|fault| self.damaged(fault.to_string())),
+            Some(text) => {
+                serde_json::from_str(&text).map_err(|fault| self.damaged(fault.to_string()))
+            }
             None => Ok(FeedPosition::default()),
         }
     }
@@ -286,9 +314,18 @@ impl Store {
     /// # Errors
     ///
     /// [`StoreError`].
-    pub fn set_feed_position(&self, source: SourceId, position: &FeedPosition) -> Result<(), StoreError> {
+    pub fn set_feed_position(
+        &self,
+        source: SourceId,
+        position: &FeedPosition,
+    ) -> Result<(), StoreError> {
         let text = serde_json::to_string(position).expect("numbers have a JSON form");
-        self.run(|connection| connection.prepare_cached("update source set position = ?2 where id = ?1")?.execute(params![source.0, text])).map(|_| ())
+        self.run(|connection| {
+            connection
+                .prepare_cached("update source set position = ?2 where id = ?1")?
+                .execute(params![source.0, text])
+        })
+        .map(|_| ())
     }
 
     /// Returns what is known of a zone file.
@@ -312,7 +349,12 @@ impl Store {
     /// # Errors
     ///
     /// [`StoreError`].
-    pub fn set_file_mark(&self, source: SourceId, path: &Path, mark: &FileMark) -> Result<(), StoreError> {
+    pub fn set_file_mark(
+        &self,
+        source: SourceId,
+        path: &Path,
+        mark: &FileMark,
+    ) -> Result<(), StoreError> {
         self.run(|connection| {
             connection
                 .prepare_cached(
@@ -330,7 +372,15 @@ impl Store {
     /// # Errors
     ///
     /// [`StoreError`].
-    pub fn reject_line(&self, source: SourceId, kind: RejectKind, line_number: u64, octets: &[u8], reason: &str, at: Timestamp) -> Result<(), StoreError> {
+    pub fn reject_line(
+        &self,
+        source: SourceId,
+        kind: RejectKind,
+        line_number: u64,
+        octets: &[u8],
+        reason: &str,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
         let kind = match kind {
             RejectKind::Unreadable => "unreadable",
             RejectKind::Late => "late",
@@ -384,8 +434,13 @@ impl Store {
             rows.collect::<rusqlite::Result<Vec<_>>>()
         })?;
         let finish = |(name, kind, status): (Option<String>, String, ZoneStatus)| {
-            let source_kind = SourceKind::parse(&kind).ok_or_else(|| self.damaged(format!("source kind {kind:?}")))?;
-            Ok(ZoneStatus { zone: name.map(|name| self.read_name(&name)).transpose()?, source_kind, ..status })
+            let source_kind = SourceKind::parse(&kind)
+                .ok_or_else(|| self.damaged(format!("source kind {kind:?}")))?;
+            Ok(ZoneStatus {
+                zone: name.map(|name| self.read_name(&name)).transpose()?,
+                source_kind,
+                ..status
+            })
         };
         rows.into_iter().map(finish).collect()
     }
@@ -394,7 +449,9 @@ impl Store {
 /// Reads a zone's row; `None` for a source kind that this program does not write.
 fn read_zone(row: &Row<'_>, apex: &Name) -> rusqlite::Result<Option<ZoneState>> {
     let kind: String = row.get(2)?;
-    let Some(source_kind) = SourceKind::parse(&kind) else { return Ok(None) };
+    let Some(source_kind) = SourceKind::parse(&kind) else {
+        return Ok(None);
+    };
     Ok(Some(ZoneState {
         id: ZoneId(row.get(0)?),
         apex: apex.clone(),

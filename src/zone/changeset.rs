@@ -33,11 +33,26 @@ impl OwnerChange {
 pub fn diff(before: &[Record], after: &[Record]) -> OwnerChange {
     let old: BTreeMap<&Rdata, u32> = before.iter().map(|rr| (&rr.rdata, rr.ttl)).collect();
     let new: BTreeMap<&Rdata, u32> = after.iter().map(|rr| (&rr.rdata, rr.ttl)).collect();
-    let record = |(rdata, ttl): (&&Rdata, &u32)| Record { rdata: (*rdata).clone(), ttl: *ttl };
+    let record = |(rdata, ttl): (&&Rdata, &u32)| Record {
+        rdata: (*rdata).clone(),
+        ttl: *ttl,
+    };
     OwnerChange {
-        removed: old.iter().filter(|(rdata, _)| !new.contains_key(*rdata)).map(record).collect(),
-        added: new.iter().filter(|(rdata, _)| !old.contains_key(*rdata)).map(record).collect(),
-        retimed: new.iter().filter(|(rdata, ttl)| old.get(*rdata).is_some_and(|was| was != *ttl)).map(record).collect(),
+        removed: old
+            .iter()
+            .filter(|(rdata, _)| !new.contains_key(*rdata))
+            .map(record)
+            .collect(),
+        added: new
+            .iter()
+            .filter(|(rdata, _)| !old.contains_key(*rdata))
+            .map(record)
+            .collect(),
+        retimed: new
+            .iter()
+            .filter(|(rdata, ttl)| old.get(*rdata).is_some_and(|was| was != *ttl))
+            .map(record)
+            .collect(),
     }
 }
 
@@ -45,14 +60,18 @@ pub fn diff(before: &[Record], after: &[Record]) -> OwnerChange {
 ///
 /// Law: `apply(a, &diff(a, b))` is the sorted `b`.
 pub fn apply(before: &[Record], change: &OwnerChange) -> Vec<Record> {
-    let mut state: BTreeMap<Rdata, u32> = before.iter().map(|rr| (rr.rdata.clone(), rr.ttl)).collect();
+    let mut state: BTreeMap<Rdata, u32> =
+        before.iter().map(|rr| (rr.rdata.clone(), rr.ttl)).collect();
     for rr in &change.removed {
         state.remove(&rr.rdata);
     }
     for rr in change.added.iter().chain(&change.retimed) {
         state.insert(rr.rdata.clone(), rr.ttl);
     }
-    state.into_iter().map(|(rdata, ttl)| Record { rdata, ttl }).collect()
+    state
+        .into_iter()
+        .map(|(rdata, ttl)| Record { rdata, ttl })
+        .collect()
 }
 
 /// Returns a signature of the name-server move in `change`: equal for two owners that left the
@@ -88,9 +107,13 @@ mod tests {
     fn any_records() -> impl Strategy<Value = Vec<Record>> {
         let rdata = prop_oneof![
             (0_u32..12).prop_map(|n| Rdata::A(Ipv4Addr::from(0xc000_0200 + n))),
-            (0_u8..6).prop_map(|n| Rdata::Ns(Name::parse(&format!("ns{n}.example")).expect("valid"))),
+            (0_u8..6)
+                .prop_map(|n| Rdata::Ns(Name::parse(&format!("ns{n}.example")).expect("valid"))),
         ];
-        prop::collection::vec((rdata, 0_u32..3).prop_map(|(rdata, ttl)| Record { rdata, ttl }), 0..14)
+        prop::collection::vec(
+            (rdata, 0_u32..3).prop_map(|(rdata, ttl)| Record { rdata, ttl }),
+            0..14,
+        )
     }
 
     proptest! {
@@ -106,12 +129,24 @@ mod tests {
 
     #[test]
     fn moves_between_the_same_name_servers_share_a_signature() {
-        let ns = |text: &str| Record { rdata: Rdata::Ns(Name::parse(text).expect("valid")), ttl: 1 };
+        let ns = |text: &str| Record {
+            rdata: Rdata::Ns(Name::parse(text).expect("valid")),
+            ttl: 1,
+        };
         let change = diff(&[ns("ns1.old.example")], &[ns("ns1.new.example")]);
         let other = diff(&[ns("ns1.new.example")], &[ns("ns1.old.example")]);
         let [a, b] = ["a.example", "b.example"].map(|text| Name::parse(text).expect("valid"));
-        assert_eq!(transition_signature(&a, &change), transition_signature(&b, &change));
-        assert_ne!(transition_signature(&a, &change), transition_signature(&a, &other));
-        assert_eq!(transition_signature(&Name::parse("new.example").expect("valid"), &change), None);
+        assert_eq!(
+            transition_signature(&a, &change),
+            transition_signature(&b, &change)
+        );
+        assert_ne!(
+            transition_signature(&a, &change),
+            transition_signature(&a, &other)
+        );
+        assert_eq!(
+            transition_signature(&Name::parse("new.example").expect("valid"), &change),
+            None
+        );
     }
 }

@@ -41,7 +41,13 @@ impl DigestKey {
 
     /// Returns the digest of an owner's whole record set, which holds no record twice.
     pub fn digest_owner(&self, records: &[Record]) -> u64 {
-        records.iter().fold(0, |sum: u64, rr| sum.wrapping_add(self.digest_record(rr.rdata.rtype().code(), rr.ttl, &rr.rdata.to_wire())))
+        records.iter().fold(0, |sum: u64, rr| {
+            sum.wrapping_add(self.digest_record(
+                rr.rdata.rtype().code(),
+                rr.ttl,
+                &rr.rdata.to_wire(),
+            ))
+        })
     }
 
     /// Returns a checksum of `octets` under this key, for the cache file.
@@ -94,7 +100,11 @@ impl DigestTable {
     /// Returns an empty table with room for `owners`.
     pub fn with_capacity(owners: usize) -> Self {
         let slots = (owners * 4 / 3 + 1).next_power_of_two().max(SLOTS_MIN);
-        Self { slots: vec![Slot::default(); slots], seen: vec![Seen::Empty; slots], len: 0 }
+        Self {
+            slots: vec![Slot::default(); slots],
+            seen: vec![Seen::Empty; slots],
+            len: 0,
+        }
     }
 
     /// Returns how many owners the table holds.
@@ -116,7 +126,9 @@ impl DigestTable {
 
     /// Removes the owner with this hash, if it is there.
     pub fn remove(&mut self, hash: u64) {
-        let Some(mut hole) = self.find(hash) else { return };
+        let Some(mut hole) = self.find(hash) else {
+            return;
+        };
         let mask = self.slots.len() - 1;
         let mut at = hole;
         // Close the gap, so that probing never stops early at it.
@@ -139,7 +151,11 @@ impl DigestTable {
 
     /// Returns the owners, in no order.
     pub fn iter(&self) -> impl Iterator<Item = &Slot> {
-        self.slots.iter().zip(&self.seen).filter(|(_, seen)| **seen != Seen::Empty).map(|(slot, _)| slot)
+        self.slots
+            .iter()
+            .zip(&self.seen)
+            .filter(|(_, seen)| **seen != Seen::Empty)
+            .map(|(slot, _)| slot)
     }
 
     /// Forgets what a snapshot said, so that the table can meet the next one.
@@ -156,7 +172,12 @@ impl DigestTable {
 
     /// Returns the rows and hashes of owners that the snapshot did not mention.
     pub(super) fn vanished(&self) -> Vec<(i64, u64)> {
-        self.slots.iter().zip(&self.seen).filter(|(slot, seen)| **seen == Seen::No && slot.id != 0).map(|(slot, _)| (slot.id, slot.hash)).collect()
+        self.slots
+            .iter()
+            .zip(&self.seen)
+            .filter(|(slot, seen)| **seen == Seen::No && slot.id != 0)
+            .map(|(slot, _)| (slot.id, slot.hash))
+            .collect()
     }
 
     /// Returns the place of `hash`.
@@ -185,7 +206,11 @@ impl DigestTable {
         while self.seen[at] != Seen::Empty {
             at = (at + 1) & mask;
         }
-        self.slots[at] = Slot { hash, digest: 0, id: 0 };
+        self.slots[at] = Slot {
+            hash,
+            digest: 0,
+            id: 0,
+        };
         self.seen[at] = Seen::No;
         self.len += 1;
         at
@@ -218,7 +243,11 @@ impl DigestTable {
         let slots = std::mem::replace(&mut self.slots, vec![Slot::default(); size]);
         let seen = std::mem::replace(&mut self.seen, vec![Seen::Empty; size]);
         let mask = size - 1;
-        for (slot, seen) in slots.into_iter().zip(seen).filter(|(_, seen)| *seen != Seen::Empty) {
+        for (slot, seen) in slots
+            .into_iter()
+            .zip(seen)
+            .filter(|(_, seen)| *seen != Seen::Empty)
+        {
             let mut at = self.home(slot.hash);
             while self.seen[at] != Seen::Empty {
                 at = (at + 1) & mask;
@@ -267,6 +296,10 @@ mod tests {
         let key = DigestKey::new([7; 32]);
         let once = key.digest_record(1, 60, &[192, 0, 2, 1]);
         assert_ne!(once.wrapping_add(once), 0);
-        assert_ne!(key.digest_record(1, 61, &[192, 0, 2, 1]), once, "a new TTL must be noticed");
+        assert_ne!(
+            key.digest_record(1, 61, &[192, 0, 2, 1]),
+            once,
+            "a new TTL must be noticed"
+        );
     }
 }

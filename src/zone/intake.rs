@@ -102,7 +102,13 @@ impl<S: Spool> Intake<S> {
     /// # Errors
     ///
     /// [`IntakeError::Spool`] if the spool cannot be written.
-    pub fn take(&mut self, owner: &[u8], rtype: RecordType, ttl: u32, rdata: &[u8]) -> Result<(), IntakeError> {
+    pub fn take(
+        &mut self,
+        owner: &[u8],
+        rtype: RecordType,
+        ttl: u32,
+        rdata: &[u8],
+    ) -> Result<(), IntakeError> {
         if owner != self.owner.as_slice() {
             self.close_group()?;
             self.owner.clear();
@@ -114,10 +120,13 @@ impl<S: Spool> Intake<S> {
         self.counts.records += 1;
         self.counts.kept += 1;
         self.has_ns |= rtype == RecordType::Ns;
-        self.digest = self.digest.wrapping_add(self.key.digest_record(rtype.code(), ttl, rdata));
+        self.digest = self
+            .digest
+            .wrapping_add(self.key.digest_record(rtype.code(), ttl, rdata));
         self.group.extend_from_slice(&rtype.code().to_be_bytes());
         self.group.extend_from_slice(&ttl.to_be_bytes());
-        self.group.extend_from_slice(&(rdata.len() as u16).to_be_bytes());
+        self.group
+            .extend_from_slice(&(rdata.len() as u16).to_be_bytes());
         self.group.extend_from_slice(rdata);
         Ok(())
     }
@@ -168,7 +177,11 @@ impl<S: Spool> Intake<S> {
         for (owner, records) in found {
             let at = self.table.find(self.key.hash_owner(&owner));
             let extends_last = at.is_some_and(|at| self.table.seen_at(at) == Seen::EqualAndMore);
-            candidates.push(Candidate { owner: Name::from_wire(&owner)?, records, extends_last });
+            candidates.push(Candidate {
+                owner: Name::from_wire(&owner)?,
+                records,
+                extends_last,
+            });
         }
         candidates.sort_by(|left, right| left.owner.cmp(&right.owner));
         Ok(candidates)
@@ -206,7 +219,8 @@ impl<S: Spool> Intake<S> {
         self.table.mark(at, after);
         if after != Seen::Equal {
             self.buffer.push(self.owner.len() as u8);
-            self.buffer.extend_from_slice(&(self.group.len() as u32).to_be_bytes());
+            self.buffer
+                .extend_from_slice(&(self.group.len() as u32).to_be_bytes());
             self.buffer.extend_from_slice(&self.owner);
             self.buffer.extend_from_slice(&self.group);
             if self.buffer.len() >= SPOOL_BUFFER_OCTETS {
@@ -237,7 +251,10 @@ fn read_group(mut octets: &[u8], records: &mut Vec<Record>) -> Result<(), Intake
         let ttl = u32::from_be_bytes([octets[2], octets[3], octets[4], octets[5]]);
         let length = u16::from_be_bytes([octets[6], octets[7]]) as usize;
         let rtype = RecordType::from_code(code).expect("only kept types are spooled");
-        records.push(Record { rdata: Rdata::from_wire(rtype, &octets[8..8 + length])?, ttl });
+        records.push(Record {
+            rdata: Rdata::from_wire(rtype, &octets[8..8 + length])?,
+            ttl,
+        });
         octets = &octets[8 + length..];
     }
     Ok(())
@@ -264,7 +281,11 @@ mod tests {
         let mut ids = BTreeMap::new();
         for (i, (owner, records)) in state.iter().enumerate() {
             let id = i as i64 + 1;
-            table.insert(Slot { hash: key().hash_owner(owner.as_wire()), digest: key().digest_owner(records), id });
+            table.insert(Slot {
+                hash: key().hash_owner(owner.as_wire()),
+                digest: key().digest_owner(records),
+                id,
+            });
             ids.insert(id, owner.clone());
         }
         (table, ids)
@@ -275,7 +296,14 @@ mod tests {
         let (table, ids) = table_of(last);
         let mut intake = Intake::new(key(), table, Cursor::new(Vec::new()));
         for (owner, rr) in rows {
-            intake.take(owner.as_wire(), rr.rdata.rtype(), rr.ttl, &rr.rdata.to_wire()).expect("a cursor does not fail");
+            intake
+                .take(
+                    owner.as_wire(),
+                    rr.rdata.rtype(),
+                    rr.ttl,
+                    &rr.rdata.to_wire(),
+                )
+                .expect("a cursor does not fail");
         }
         intake.finish().expect("a cursor does not fail");
         let mut state = last.clone();
@@ -298,7 +326,13 @@ mod tests {
     fn any_rows() -> impl Strategy<Value = Vec<(Name, Record)>> {
         let row = (0_u8..5, 0_u8..4).prop_map(|(owner, address)| {
             let owner = Name::parse(&format!("o{owner}.example")).expect("valid");
-            (owner, Record { rdata: Rdata::A([192, 0, 2, address].into()), ttl: 60 })
+            (
+                owner,
+                Record {
+                    rdata: Rdata::A([192, 0, 2, address].into()),
+                    ttl: 60,
+                },
+            )
         });
         prop::collection::vec(row, 0..16)
     }
@@ -308,7 +342,9 @@ mod tests {
         for (owner, rr) in rows {
             sets.entry(owner.clone()).or_default().insert(rr.clone());
         }
-        sets.into_iter().map(|(owner, set)| (owner, set.into_iter().collect())).collect()
+        sets.into_iter()
+            .map(|(owner, set)| (owner, set.into_iter().collect()))
+            .collect()
     }
 
     proptest! {
@@ -322,7 +358,17 @@ mod tests {
 
     #[test]
     fn an_unchanged_version_compares_nothing() {
-        let rows: Vec<(Name, Record)> = (0..50_u8).map(|n| (Name::parse(&format!("o{n}.example")).expect("valid"), Record { rdata: Rdata::A([192, 0, 2, n].into()), ttl: 60 })).collect();
+        let rows: Vec<(Name, Record)> = (0..50_u8)
+            .map(|n| {
+                (
+                    Name::parse(&format!("o{n}.example")).expect("valid"),
+                    Record {
+                        rdata: Rdata::A([192, 0, 2, n].into()),
+                        ttl: 60,
+                    },
+                )
+            })
+            .collect();
         let (_, compared) = next_state(&state_of(&rows), &rows);
         assert_eq!(compared, 0);
     }

@@ -21,7 +21,11 @@ pub struct TrustPolicy {
 
 impl Default for TrustPolicy {
     fn default() -> Self {
-        Self { shrink_share_min: 0.9, bulk_share: 0.05, bulk_names: 50 }
+        Self {
+            shrink_share_min: 0.9,
+            bulk_share: 0.05,
+            bulk_names: 50,
+        }
     }
 }
 
@@ -53,7 +57,9 @@ pub enum Refusal {
     #[error("malformed: {0}")]
     Malformed(String),
     /// A zone file with far fewer records than before.
-    #[error("shrank from {before} to {now} records; if that is right, release it with `fluxwatch poll --accept ZONE`")]
+    #[error(
+        "shrank from {before} to {now} records; if that is right, release it with `fluxwatch poll --accept ZONE`"
+    )]
     Shrank {
         /// Kept records of the last version.
         before: u64,
@@ -106,7 +112,10 @@ impl Refusal {
 pub fn judge_size(policy: &TrustPolicy, before: u64, now: &Counts) -> Result<(), Refusal> {
     let lost = before.saturating_sub(now.kept);
     if lost > policy.bulk_names && (now.kept as f64) < before as f64 * policy.shrink_share_min {
-        return Err(Refusal::Shrank { before, now: now.kept });
+        return Err(Refusal::Shrank {
+            before,
+            now: now.kept,
+        });
     }
     Ok(())
 }
@@ -126,8 +135,11 @@ pub struct BulkMeasure {
 
 /// Returns whether more changed at one instant than the policy lets anybody be accused for.
 pub fn is_bulk(policy: &TrustPolicy, measure: &BulkMeasure) -> bool {
-    let over = |changed: u64, before: u64| changed > policy.bulk_names && changed as f64 > before as f64 * policy.bulk_share;
-    over(measure.names_changed, measure.names_before) || over(measure.delegations_changed, measure.delegations_before)
+    let over = |changed: u64, before: u64| {
+        changed > policy.bulk_names && changed as f64 > before as f64 * policy.bulk_share
+    };
+    over(measure.names_changed, measure.names_before)
+        || over(measure.delegations_changed, measure.delegations_before)
 }
 
 #[cfg(test)]
@@ -137,7 +149,10 @@ mod tests {
     #[test]
     fn small_zones_may_lose_half_their_records() {
         let policy = TrustPolicy::default();
-        let now = |kept| Counts { kept, ..Counts::default() };
+        let now = |kept| Counts {
+            kept,
+            ..Counts::default()
+        };
         assert!(judge_size(&policy, 10, &now(5)).is_ok());
         assert!(judge_size(&policy, 15_038, &now(12_900)).is_err());
         assert!(judge_size(&policy, 1000, &now(900)).is_ok());
@@ -146,7 +161,12 @@ mod tests {
     #[test]
     fn bulk_needs_both_a_share_and_a_number() {
         let policy = TrustPolicy::default();
-        let measure = |changed, before| BulkMeasure { delegations_before: before, delegations_changed: changed, names_before: before * 5, ..BulkMeasure::default() };
+        let measure = |changed, before| BulkMeasure {
+            delegations_before: before,
+            delegations_changed: changed,
+            names_before: before * 5,
+            ..BulkMeasure::default()
+        };
         assert!(is_bulk(&policy, &measure(97, 1514)));
         assert!(!is_bulk(&policy, &measure(46, 1514)));
         assert!(!is_bulk(&policy, &measure(60, 1_000_000)));

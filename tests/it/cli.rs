@@ -17,10 +17,23 @@ fn names_are_understood_however_they_are_pasted() {
     bench.run(0, &["poll"]);
     let expected = bench.json(&["history", "www.xn--bcher-kva.example.", "--format", "json"]);
     assert_eq!(expected["changes"].as_array().map(Vec::len), Some(1));
-    for name in ["WWW.BÜCHER.example", "www[.]bücher[.]example", "hxxps://www.xn--bcher-kva.example/path", "www.xn--bcher-kva.example"] {
-        assert_eq!(bench.json(&["history", name, "--format", "json"]), expected, "{name}");
+    for name in [
+        "WWW.BÜCHER.example",
+        "www[.]bücher[.]example",
+        "hxxps://www.xn--bcher-kva.example/path",
+        "www.xn--bcher-kva.example",
+    ] {
+        assert_eq!(
+            bench.json(&["history", name, "--format", "json"]),
+            expected,
+            "{name}"
+        );
     }
-    assert!(bench.run(0, &["history", "never.seen.test"]).contains("no history of never.seen.test."));
+    assert!(
+        bench
+            .run(0, &["history", "never.seen.test"])
+            .contains("no history of never.seen.test.")
+    );
     bench.run(2, &["history", "a..b"]);
 }
 
@@ -29,13 +42,21 @@ fn unreadable_lines_are_set_aside_and_the_rest_go_on() {
     let bench = Bench::new(SOURCE);
     bench.write("f.ndjson", format!("not json\n{FEED}{{\"at\":1,\"rrname\":\"a.test\",\"rrtype\":\"A\",\"op\":\"set\",\"rdata\":[]}}\n"));
     let out = bench.run(3, &["poll"]);
-    assert!(out.contains("2 lines set aside") && out.contains("example."), "{out}");
+    assert!(
+        out.contains("2 lines set aside") && out.contains("example."),
+        "{out}"
+    );
     assert_eq!(bench.status("example.")["rejected_lines"], 2);
     // Once said; the next pass has nothing new, and reading it all again sets nothing aside twice.
     bench.run(0, &["poll"]);
     bench.run(3, &["poll", "--full"]);
     assert_eq!(bench.status("example.")["rejected_lines"], 2);
-    assert_eq!(bench.json(&["history", "www.bücher.example", "--format", "json"])["changes"].as_array().map(Vec::len), Some(1));
+    assert_eq!(
+        bench.json(&["history", "www.bücher.example", "--format", "json"])["changes"]
+            .as_array()
+            .map(Vec::len),
+        Some(1)
+    );
 }
 
 #[test]
@@ -43,29 +64,72 @@ fn late_lines_that_contradict_history_are_set_aside() {
     let bench = Bench::new(SOURCE);
     bench.write("f.ndjson", FEED);
     bench.run(0, &["poll"]);
-    let line = |at: &str, address: &str| format!("{{\"at\":\"{at}\",\"zone\":\"example.\",\"rrname\":\"www.bücher.example\",\"rrtype\":\"A\",\"op\":\"set\",\"ttl\":60,\"rdata\":[\"{address}\"]}}\n");
-    bench.write("f.ndjson", format!("{FEED}{}", line("2026-11-01T12:00:00Z", "192.0.2.1")));
+    let line = |at: &str, address: &str| {
+        format!(
+            "{{\"at\":\"{at}\",\"zone\":\"example.\",\"rrname\":\"www.bücher.example\",\"rrtype\":\"A\",\"op\":\"set\",\"ttl\":60,\"rdata\":[\"{address}\"]}}\n"
+        )
+    };
+    bench.write(
+        "f.ndjson",
+        format!("{FEED}{}", line("2026-11-01T12:00:00Z", "192.0.2.1")),
+    );
     bench.run(0, &["poll"]);
-    bench.write("f.ndjson", format!("{FEED}{}{}", line("2026-11-01T12:00:00Z", "192.0.2.1"), line("2026-11-01T13:00:00Z", "192.0.2.9")));
+    bench.write(
+        "f.ndjson",
+        format!(
+            "{FEED}{}{}",
+            line("2026-11-01T12:00:00Z", "192.0.2.1"),
+            line("2026-11-01T13:00:00Z", "192.0.2.9")
+        ),
+    );
     bench.run(3, &["poll"]);
-    assert_eq!(bench.json(&["history", "www.bücher.example", "--format", "json"])["changes"].as_array().map(Vec::len), Some(1));
+    assert_eq!(
+        bench.json(&["history", "www.bücher.example", "--format", "json"])["changes"]
+            .as_array()
+            .map(Vec::len),
+        Some(1)
+    );
     // Another RRset that has not changed since may be told of late.
     let other = line("2026-11-01T14:00:00Z", "192.0.2.7").replace("www.", "mail.");
-    bench.write("f.ndjson", format!("{FEED}{}{}{other}", line("2026-11-01T12:00:00Z", "192.0.2.1"), line("2026-11-01T13:00:00Z", "192.0.2.9")));
+    bench.write(
+        "f.ndjson",
+        format!(
+            "{FEED}{}{}{other}",
+            line("2026-11-01T12:00:00Z", "192.0.2.1"),
+            line("2026-11-01T13:00:00Z", "192.0.2.9")
+        ),
+    );
     bench.run(0, &["poll"]);
-    assert_eq!(bench.json(&["history", "mail.bücher.example", "--format", "json"])["records"].as_array().map(Vec::len), Some(1));
+    assert_eq!(
+        bench.json(&["history", "mail.bücher.example", "--format", "json"])["records"]
+            .as_array()
+            .map(Vec::len),
+        Some(1)
+    );
 }
 
 #[test]
 fn first_set_is_a_baseline_unless_the_feed_is_complete() {
     for (complete, baseline) in [("false", true), ("true", false)] {
         let bench = Bench::new(&format!("{SOURCE}complete = {complete}\n"));
-        let later = FEED.lines().nth(1).expect("two lines").replace("www.", "new.");
+        let later = FEED
+            .lines()
+            .nth(1)
+            .expect("two lines")
+            .replace("www.", "new.");
         bench.write("f.ndjson", format!("{FEED}{later}\n"));
         bench.run(0, &["poll"]);
         let history = bench.json(&["history", "new.bücher.example", "--format", "json"]);
-        assert_eq!(history["records"][0]["baseline"] == true, baseline, "{history}");
-        assert_eq!(history["changes"].as_array().map(Vec::len), Some(usize::from(!baseline)), "{history}");
+        assert_eq!(
+            history["records"][0]["baseline"] == true,
+            baseline,
+            "{history}"
+        );
+        assert_eq!(
+            history["changes"].as_array().map(Vec::len),
+            Some(usize::from(!baseline)),
+            "{history}"
+        );
     }
 }
 
@@ -73,43 +137,108 @@ fn first_set_is_a_baseline_unless_the_feed_is_complete() {
 fn configuration_errors_name_the_file_the_line_and_the_key() {
     let bench = Bench::new("[report]\ncolour = \"red\"\n");
     let error = bench.run_stderr(2, &["config", "check"]);
-    assert!(error.contains("fluxwatch.toml, line 4") && error.contains("colour") && error.contains("hint:"), "{error}");
+    assert!(
+        error.contains("fluxwatch.toml, line 4")
+            && error.contains("colour")
+            && error.contains("hint:"),
+        "{error}"
+    );
     bench.configure("[[source]]\nname = \"a\"\nkind = \"feed\"\npath = \"x\"\ncron = \"often\"\n");
     assert!(bench.run_stderr(2, &["poll"]).contains("\"often\""));
     bench.configure("[enrich]\nasn = \"nowhere.csv\"\n");
-    assert!(bench.run_stderr(2, &["config", "check"]).contains("nowhere.csv"));
-    bench.configure(&format!("{}[smtp]\nurl = \"maildir://desk\"\n", crate::harness::REPORT.replace("abuse-desk@registrar.example", "nobody at all")));
-    assert!(bench.run_stderr(2, &["config", "check"]).contains("nobody at all"));
+    assert!(
+        bench
+            .run_stderr(2, &["config", "check"])
+            .contains("nowhere.csv")
+    );
+    bench.configure(&format!(
+        "{}[smtp]\nurl = \"maildir://desk\"\n",
+        crate::harness::REPORT.replace("abuse-desk@registrar.example", "nobody at all")
+    ));
+    assert!(
+        bench
+            .run_stderr(2, &["config", "check"])
+            .contains("nobody at all")
+    );
     bench.configure(SOURCE);
     assert!(bench.run(0, &["config", "check"]).contains("sound"));
-    assert!(bench.run_stderr(2, &["poll", "--no-such-flag"]).contains("--no-such-flag"));
+    assert!(
+        bench
+            .run_stderr(2, &["poll", "--no-such-flag"])
+            .contains("--no-such-flag")
+    );
 }
 
 #[test]
 fn template_with_every_key_uncommented_is_sound() {
     let bench = Bench::new("");
     let template = bench.run(0, &["config", "template"]);
-    let is_key = |line: &str| line.starts_with("# [[") || line.strip_prefix("# ").is_some_and(|rest| rest.split_once(" = ").is_some_and(|(key, _)| key.chars().all(|c| c.is_ascii_lowercase() || c == '_' || c.is_ascii_digit())));
+    let is_key = |line: &str| {
+        line.starts_with("# [[")
+            || line.strip_prefix("# ").is_some_and(|rest| {
+                rest.split_once(" = ").is_some_and(|(key, _)| {
+                    key.chars()
+                        .all(|c| c.is_ascii_lowercase() || c == '_' || c.is_ascii_digit())
+                })
+            })
+    };
     let mut text: String = template.lines().map(|line| if is_key(line) { line[2..].to_owned() } else { line.to_owned() } + "\n").collect();
-    for (secret, content) in [("transfer.key", "c2VjcmV0IHNlY3JldCBzZWNyZXQgc2VjcmV0IHNlY3I="), ("smtp.password", "secret"), ("asn.csv", "192.0.2.0,192.0.2.255,64500\n")] {
+    for (secret, content) in [
+        (
+            "transfer.key",
+            "c2VjcmV0IHNlY3JldCBzZWNyZXQgc2VjcmV0IHNlY3I=",
+        ),
+        ("smtp.password", "secret"),
+        ("asn.csv", "192.0.2.0,192.0.2.255,64500\n"),
+    ] {
         let path = bench.write(secret, content);
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).expect("the mode can be set");
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))
+            .expect("the mode can be set");
     }
-    for (documented, here) in [("/etc/fluxwatch/", ""), ("/usr/share/fluxwatch/", ""), ("/var/lib/fluxwatch/", ""), ("smtp://127.0.0.1:25", "smtp://user@127.0.0.1:25")] {
+    for (documented, here) in [
+        ("/etc/fluxwatch/", ""),
+        ("/usr/share/fluxwatch/", ""),
+        ("/var/lib/fluxwatch/", ""),
+        ("smtp://127.0.0.1:25", "smtp://user@127.0.0.1:25"),
+    ] {
         text = text.replace(documented, here);
     }
     bench.write("fluxwatch.toml", &text);
-    assert!(bench.run(0, &["config", "check"]).contains("3 sources, 1 keys"));
+    assert!(
+        bench
+            .run(0, &["config", "check"])
+            .contains("3 sources, 1 keys")
+    );
     let shown = bench.run(0, &["config", "show"]);
-    for key in shown.lines().filter_map(|line| line.split_once(" = ")).map(|(key, _)| key) {
-        assert!(text.contains(&format!("{key} = ")), "{key} is not in the template");
+    for key in shown
+        .lines()
+        .filter_map(|line| line.split_once(" = "))
+        .map(|(key, _)| key)
+    {
+        assert!(
+            text.contains(&format!("{key} = ")),
+            "{key} is not in the template"
+        );
     }
     assert!(!shown.contains("c2VjcmV0"), "a secret is shown");
     // What the template shows commented out are the defaults.
-    let plain: String = template.lines().filter(|line| !line.starts_with("[report]") && !line.starts_with("[smtp]")).collect::<Vec<_>>().join("\n");
-    bench.write("fluxwatch.toml", plain.split("from = ").next().expect("a start"));
+    let plain: String = template
+        .lines()
+        .filter(|line| !line.starts_with("[report]") && !line.starts_with("[smtp]"))
+        .collect::<Vec<_>>()
+        .join("\n");
+    bench.write(
+        "fluxwatch.toml",
+        plain.split("from = ").next().expect("a start"),
+    );
     let defaults = bench.run(0, &["config", "show"]);
-    let policies = |text: &str| text.split("[detect]").nth(1).and_then(|rest| rest.split("[report]").next()).map(str::trim).map(str::to_owned);
+    let policies = |text: &str| {
+        text.split("[detect]")
+            .nth(1)
+            .and_then(|rest| rest.split("[report]").next())
+            .map(str::trim)
+            .map(str::to_owned)
+    };
     assert_eq!(policies(&shown), policies(&defaults));
 }
 
@@ -120,25 +249,45 @@ fn databases_of_others_and_of_the_future_are_left_alone() {
     assert!(bench.run_stderr(1, &["status"]).contains("no database"));
     bench.run(0, &["poll"]);
     let database = bench.path().join("fluxwatch.db");
-    let mode = std::fs::metadata(&database).expect("made").permissions().mode();
+    let mode = std::fs::metadata(&database)
+        .expect("made")
+        .permissions()
+        .mode();
     assert_eq!(mode & 0o777, 0o600);
-    let change = |sql: &str| crate::harness::python(&format!("import sqlite3, sys\ndb = sqlite3.connect(sys.argv[1]); db.execute(\"{sql}\"); db.commit(); db.close()"), &[&database]);
+    let change = |sql: &str| {
+        crate::harness::python(
+            &format!(
+                "import sqlite3, sys\ndb = sqlite3.connect(sys.argv[1]); db.execute(\"{sql}\"); db.commit(); db.close()"
+            ),
+            &[&database],
+        )
+    };
     change("pragma user_version = 99");
     let before = std::fs::read(&database).expect("there");
     let error = bench.run_stderr(4, &["poll"]);
-    assert!(error.contains("newer fluxwatch") && error.contains("Nothing was touched"), "{error}");
+    assert!(
+        error.contains("newer fluxwatch") && error.contains("Nothing was touched"),
+        "{error}"
+    );
     assert!(std::fs::read(&database).expect("there") == before);
     change("pragma application_id = 7");
     assert!(bench.run_stderr(4, &["status"]).contains("not fluxwatch's"));
-    bench.write("fluxwatch.db", "this is no database, it is a letter, and rather long for one");
+    bench.write(
+        "fluxwatch.db",
+        "this is no database, it is a letter, and rather long for one",
+    );
     assert!(bench.run_stderr(4, &["status"]).contains("fluxwatch.db"));
 }
 
 #[test]
 fn zone_file_that_shrank_is_held_until_it_is_accepted() {
-    let bench = Bench::new("[[source]]\nname = \"files\"\nkind = \"zonefile\"\nzone = \"example.\"\npath = \"example.zone\"\n");
+    let bench = Bench::new(
+        "[[source]]\nname = \"files\"\nkind = \"zonefile\"\nzone = \"example.\"\npath = \"example.zone\"\n",
+    );
     let zone = |serial: u32, names: u32| {
-        let records: String = (0..names).map(|n| format!("d{n} NS ns1.infra.test.\n")).collect();
+        let records: String = (0..names)
+            .map(|n| format!("d{n} NS ns1.infra.test.\n"))
+            .collect();
         format!("$TTL 60\n@ SOA ns1.infra.test. host.infra.test. {serial} 1 1 1 1\n{records}")
     };
     bench.write("example.zone", zone(1, 600));
@@ -147,26 +296,60 @@ fn zone_file_that_shrank_is_held_until_it_is_accepted() {
     for _ in 0..2 {
         assert!(bench.run(3, &["poll"]).contains("--accept"));
         let status = bench.status("example.");
-        assert_eq!((&status["held"], status["serial"].as_u64(), status["records"].as_u64()), (&true.into(), Some(1), Some(600)));
+        assert_eq!(
+            (
+                &status["held"],
+                status["serial"].as_u64(),
+                status["records"].as_u64()
+            ),
+            (&true.into(), Some(1), Some(600))
+        );
     }
     bench.run(2, &["poll", "--accept", "other.test."]);
     bench.run(0, &["poll", "--accept", "example."]);
     let status = bench.status("example.");
-    assert_eq!((&status["held"], status["serial"].as_u64(), status["records"].as_u64()), (&false.into(), Some(2), Some(300)));
+    assert_eq!(
+        (
+            &status["held"],
+            status["serial"].as_u64(),
+            status["records"].as_u64()
+        ),
+        (&false.into(), Some(2), Some(300))
+    );
 }
 
 #[test]
 fn imports_queue_no_mail_unless_it_is_asked_for() {
-    let sample = crate::generator::generate(crate::generator::Options { seed: 20_261_101, names_seed: 7, shift_s: 0 });
-    let feed = &sample.files.iter().find(|(name, _)| name == "customers.ndjson").expect("a feed").1;
-    let table = &sample.files.iter().find(|(name, _)| name == "asn.csv").expect("a table").1;
-    let mail = format!("[enrich]\nasn = \"asn.csv\"\n{}[smtp]\nurl = \"maildir://desk\"\n", crate::harness::REPORT);
+    let sample = crate::generator::generate(crate::generator::Options {
+        seed: 20_261_101,
+        names_seed: 7,
+        shift_s: 0,
+    });
+    let feed = &sample
+        .files
+        .iter()
+        .find(|(name, _)| name == "customers.ndjson")
+        .expect("a feed")
+        .1;
+    let table = &sample
+        .files
+        .iter()
+        .find(|(name, _)| name == "asn.csv")
+        .expect("a table")
+        .1;
+    let mail = format!(
+        "[enrich]\nasn = \"asn.csv\"\n{}[smtp]\nurl = \"maildir://desk\"\n",
+        crate::harness::REPORT
+    );
     for (flag, mails) in [(None, 0), (Some("--report"), 1)] {
         let bench = Bench::new(&mail);
         bench.write("asn.csv", table);
         let path = bench.write("c.ndjson", feed);
         let path = path.to_string_lossy();
-        let arguments: Vec<&str> = ["import", "feed", "--complete", &path].into_iter().chain(flag).collect();
+        let arguments: Vec<&str> = ["import", "feed", "--complete", &path]
+            .into_iter()
+            .chain(flag)
+            .collect();
         bench.run(0, &arguments);
         assert!(bench.cases().iter().any(|case| case["level"] == "report"));
         assert_eq!(bench.maildir().len(), mails);
@@ -178,9 +361,20 @@ fn explain_says_what_is_missing() {
     let bench = Bench::new(SOURCE);
     bench.write("f.ndjson", FEED);
     bench.run(0, &["poll"]);
-    let text = bench.run(0, &["explain", "example."]);
-    assert!(text.contains("nothing is suspected") && text.contains("[not met] distinct addresses: 2 (needed: 8)"), "{text}");
-    let json = bench.json(&["explain", "example.", "--format", "json", "--at", "2026-11-01T12:00:00Z"]);
+    let text = bench.run(0, &["explain", "bücher.example"]);
+    assert!(
+        text.contains("nothing is suspected")
+            && text.contains("[not met] distinct addresses: 2 (needed: 8)"),
+        "{text}"
+    );
+    let json = bench.json(&[
+        "explain",
+        "bücher.example",
+        "--format",
+        "json",
+        "--at",
+        "2026-11-01T12:00:00Z",
+    ]);
     assert_eq!(json["level"], serde_json::Value::Null);
     bench.run(1, &["explain", "elsewhere.test."]);
 }

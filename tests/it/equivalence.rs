@@ -33,31 +33,83 @@ fn month() -> Vec<Version> {
         set("@", "NS", &["ns1.infra.test.".to_owned()]);
         for n in 0..60 {
             let provider = if n < 15 && step >= 40 { "b" } else { "a" };
-            set(&format!("d{n}"), "NS", &[format!("ns1.{provider}.test."), format!("ns2.{provider}.test.")]);
+            set(
+                &format!("d{n}"),
+                "NS",
+                &[
+                    format!("ns1.{provider}.test."),
+                    format!("ns2.{provider}.test."),
+                ],
+            );
         }
         let fluxes = (50..90).contains(&step);
-        let turn = if fluxes { step - 49 } else if step >= 90 { 40 } else { 0 };
-        set("bad", "NS", &["ns1.bad.example.".to_owned(), format!("ns{}.bad.example.", 2 + turn / 10)]);
+        let turn = if fluxes {
+            step - 49
+        } else if step >= 90 {
+            40
+        } else {
+            0
+        };
+        set(
+            "bad",
+            "NS",
+            &[
+                "ns1.bad.example.".to_owned(),
+                format!("ns{}.bad.example.", 2 + turn / 10),
+            ],
+        );
         set("ns1.bad", "A", &[format!("10.{}.0.1", 1 + turn)]);
-        set(&format!("ns{}.bad", 2 + turn / 10), "A", &[format!("10.200.{turn}.1")]);
+        set(
+            &format!("ns{}.bad", 2 + turn / 10),
+            "A",
+            &[format!("10.200.{turn}.1")],
+        );
         set("ns1.bad", "AAAA", &[format!("2001:db8:{turn:x}::1")]);
-        let steps: [&[&str]; 4] = [&["ns1.a.test.", "ns2.a.test."], &["ns1.a.test.", "ns2.a.test.", "ns1.c.test."], &["ns2.a.test.", "ns1.c.test."], &["ns1.c.test.", "ns2.c.test."]];
-        set("slow", "NS", &steps[(step / 30) as usize].iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
-        set("slow", "DS", &[format!("{} 13 2 {:064x}", 1000 + step / 60, 7 + step / 60)]);
+        let steps: [&[&str]; 4] = [
+            &["ns1.a.test.", "ns2.a.test."],
+            &["ns1.a.test.", "ns2.a.test.", "ns1.c.test."],
+            &["ns2.a.test.", "ns1.c.test."],
+            &["ns1.c.test.", "ns2.c.test."],
+        ];
+        set(
+            "slow",
+            "NS",
+            &steps[(step / 30) as usize]
+                .iter()
+                .map(|name| (*name).to_owned())
+                .collect::<Vec<_>>(),
+        );
+        set(
+            "slow",
+            "DS",
+            &[format!("{} 13 2 {:064x}", 1000 + step / 60, 7 + step / 60)],
+        );
         if !(70..100).contains(&step) {
             set("gone", "NS", &["ns1.a.test.".to_owned()]);
         }
-        set("alias.gone-not", "CNAME", &[format!("target{}.test.", step / 100)]);
-        versions.push(Version { at: start + Span::hours(6 * step), serial: 4_294_967_200_u32.wrapping_add(step as u32), zone });
+        set(
+            "alias.gone-not",
+            "CNAME",
+            &[format!("target{}.test.", step / 100)],
+        );
+        versions.push(Version {
+            at: start + Span::hours(6 * step),
+            serial: 4_294_967_200_u32.wrapping_add(step as u32),
+            zone,
+        });
     }
     versions
 }
 
 /// Writes a version as a master file.
 fn master_file(version: &Version) -> String {
-    let mut text = format!("$ORIGIN example.\n$TTL 3600\n@ IN SOA ns1.infra.test. host.infra.test. {} 3600 600 86400 300\n", version.serial);
+    let mut text = format!(
+        "$ORIGIN example.\n$TTL 3600\n@ IN SOA ns1.infra.test. host.infra.test. {} 3600 600 86400 300\n",
+        version.serial
+    );
     for ((owner, rrtype), data) in &version.zone {
-        data.iter().for_each(|rdata| writeln!(text, "{owner} IN {rrtype} {rdata}").expect("text grows"));
+        data.iter()
+            .for_each(|rdata| writeln!(text, "{owner} IN {rrtype} {rdata}").expect("text grows"));
     }
     text
 }
@@ -67,10 +119,21 @@ fn feed(versions: &[Version]) -> String {
     let mut text = String::new();
     let mut last = Zone::new();
     for version in versions {
-        let gone = last.keys().filter(|key| !version.zone.contains_key(*key)).map(|key| (key, Vec::new()));
-        let changed = version.zone.iter().filter(|(key, data)| last.get(*key) != Some(*data)).map(|(key, data)| (key, data.clone()));
+        let gone = last
+            .keys()
+            .filter(|key| !version.zone.contains_key(*key))
+            .map(|key| (key, Vec::new()));
+        let changed = version
+            .zone
+            .iter()
+            .filter(|(key, data)| last.get(*key) != Some(*data))
+            .map(|(key, data)| (key, data.clone()));
         for ((owner, rrtype), data) in gone.chain(changed) {
-            let name = if owner == "@" { "example.".to_owned() } else { format!("{owner}.example.") };
+            let name = if owner == "@" {
+                "example.".to_owned()
+            } else {
+                format!("{owner}.example.")
+            };
             let line = serde_json::json!({"at": version.at.to_string(), "rrname": name, "rrtype": rrtype, "op": "set", "ttl": 3600, "rdata": data, "serial": version.serial});
             writeln!(text, "{line}").expect("text grows");
         }
@@ -84,11 +147,26 @@ fn feed(versions: &[Version]) -> String {
 
 /// The histories of a zone's names and its cases, without the source's name.
 fn outcome(bench: &Bench) -> (Vec<Value>, Vec<Value>) {
-    let names = ["example", "bad.example", "ns1.bad.example", "slow.example", "gone.example", "d3.example", "d40.example", "alias.gone-not.example"];
+    let names = [
+        "example",
+        "bad.example",
+        "ns1.bad.example",
+        "slow.example",
+        "gone.example",
+        "d3.example",
+        "d40.example",
+        "alias.gone-not.example",
+    ];
     let histories = names.iter().map(|name| {
         let mut history = bench.json(&["history", name, "--format", "json"]);
         for record in history["records"].as_array_mut().expect("a list") {
-            assert!(record.as_object_mut().expect("an object").remove("source").is_some());
+            assert!(
+                record
+                    .as_object_mut()
+                    .expect("an object")
+                    .remove("source")
+                    .is_some()
+            );
         }
         history
     });
@@ -99,13 +177,23 @@ fn outcome(bench: &Bench) -> (Vec<Value>, Vec<Value>) {
 #[test]
 fn files_feed_and_transfers_give_the_same_history_and_cases() {
     let versions = month();
-    let files = Bench::new("[[source]]\nname = \"files\"\nkind = \"zonefile\"\nzone = \"example.\"\npath = \"zones/*.zone\"\ntime_pattern = \"%Y-%m-%dT%H%M%S.zone\"\n");
+    let files = Bench::new(
+        "[[source]]\nname = \"files\"\nkind = \"zonefile\"\nzone = \"example.\"\npath = \"zones/*.zone\"\ntime_pattern = \"%Y-%m-%dT%H%M%S.zone\"\n",
+    );
     for version in &versions {
-        files.write(&format!("zones/{}.zone", version.at.to_string().replace([':', 'Z'], "")), master_file(version));
+        files.write(
+            &format!(
+                "zones/{}.zone",
+                version.at.to_string().replace([':', 'Z'], "")
+            ),
+            master_file(version),
+        );
     }
     files.run(0, &["poll"]);
 
-    let fed = Bench::new("[[source]]\nname = \"feed\"\nkind = \"feed\"\nzone = \"example.\"\npath = \"changes.ndjson\"\ncomplete = true\n");
+    let fed = Bench::new(
+        "[[source]]\nname = \"feed\"\nkind = \"feed\"\nzone = \"example.\"\npath = \"changes.ndjson\"\ncomplete = true\n",
+    );
     fed.write("changes.ndjson", feed(&versions));
     fed.run(0, &["poll"]);
 
@@ -124,9 +212,21 @@ fn files_feed_and_transfers_give_the_same_history_and_cases() {
     }
 
     let (histories, cases) = outcome(&files);
-    assert!(cases.iter().any(|case| case["domain"] == "bad.example." && case["peak_level"] == "report"), "{cases:?}");
-    assert!(histories[1]["changes"].as_array().is_some_and(|changes| changes.len() > 80));
-    for (way, other) in [("feed", outcome(&fed)), ("transfers", outcome(&transferred))] {
+    assert!(
+        cases
+            .iter()
+            .any(|case| case["domain"] == "bad.example." && case["peak_level"] == "report"),
+        "{cases:?}"
+    );
+    assert!(
+        histories[1]["changes"]
+            .as_array()
+            .is_some_and(|changes| changes.len() > 80)
+    );
+    for (way, other) in [
+        ("feed", outcome(&fed)),
+        ("transfers", outcome(&transferred)),
+    ] {
         for (ours, theirs) in histories.iter().zip(&other.0) {
             assert_eq!(ours, theirs, "{way}, {}", ours["name"]);
         }
@@ -136,7 +236,19 @@ fn files_feed_and_transfers_give_the_same_history_and_cases() {
     // Reading the same feed again, from its start, changes nothing.
     let before = outcome(&fed);
     fed.run(0, &["poll", "--full"]);
-    fed.run(0, &["import", "feed", "--zone", "example.", "--complete", "--source", "feed", &fed.path().join("changes.ndjson").to_string_lossy()]);
+    fed.run(
+        0,
+        &[
+            "import",
+            "feed",
+            "--zone",
+            "example.",
+            "--complete",
+            "--source",
+            "feed",
+            &fed.path().join("changes.ndjson").to_string_lossy(),
+        ],
+    );
     assert_eq!(outcome(&fed), before);
 }
 

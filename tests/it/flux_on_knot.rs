@@ -31,7 +31,10 @@ fn flux_on_a_real_primary_is_mailed_with_the_evidence() {
     let knot = Knot::start(&folder.path().join("knot"), &[("example.", ZONE)]);
     let postfix = Postfix::start(&folder.path().join("postfix"));
     let bench = Bench::new("");
-    let source = format!("[[source]]\nname = \"tld\"\nkind = \"transfer\"\nzone = \"example.\"\nprimaries = [\"{}\"]\nkey = \"transfer.test.\"\n", knot.address());
+    let source = format!(
+        "[[source]]\nname = \"tld\"\nkind = \"transfer\"\nzone = \"example.\"\nprimaries = [\"{}\"]\nkey = \"transfer.test.\"\n",
+        knot.address()
+    );
     let smtp = format!("[smtp]\nurl = \"smtp://127.0.0.1:{}\"\n", postfix.port());
     bench.configure(&format!("{}{source}{REPORT}{smtp}", bench.key_section()));
 
@@ -50,52 +53,119 @@ fn flux_on_a_real_primary_is_mailed_with_the_evidence() {
         let commands = if step % 4 == 0 {
             // Another name server altogether, with its address.
             let host = format!("ns{}", step + 10);
-            let commands = format!("update delete bad.example. NS {0}.bad.example.\nupdate delete {0}.bad.example. A\nupdate add bad.example. 3600 NS {host}.bad.example.\nupdate add {host}.bad.example. 3600 A {address}\n", hosts[side]);
+            let commands = format!(
+                "update delete bad.example. NS {0}.bad.example.\nupdate delete {0}.bad.example. A\nupdate add bad.example. 3600 NS {host}.bad.example.\nupdate add {host}.bad.example. 3600 A {address}\n",
+                hosts[side]
+            );
             hosts[side] = host;
             commands
         } else {
-            format!("update delete {0}.bad.example. A\nupdate add {0}.bad.example. 3600 A {address}\n", hosts[side])
+            format!(
+                "update delete {0}.bad.example. A\nupdate add {0}.bad.example. 3600 A {address}\n",
+                hosts[side]
+            )
         };
         glue[side] = address;
         knot.update("example.", &commands);
         clock.set(now);
         poll(&pipeline);
-        done.push((now.to_table(), knot.serial("example."), before, set_text(&hosts, &glue)));
+        done.push((
+            now.to_table(),
+            knot.serial("example."),
+            before,
+            set_text(&hosts, &glue),
+        ));
     }
     let summary = deliver(&pipeline);
     assert_eq!((summary.sent, summary.waiting, summary.dead), (1, 0, 0));
 
     let mails = postfix.wait_for_mails(1, 20);
-    let mail: Value = serde_json::from_str(&python(READ_MAIL, &[&mails[0]])).expect("python prints JSON");
-    let header = |name: &str| mail["headers"][name].as_str().unwrap_or_default().to_owned();
-    let case = bench.cases().into_iter().find(|case| case["domain"] == "bad.example.").expect("a case");
-    assert_eq!((&case["verdict"], &case["level"]), (&"ns-flux".into(), &"report".into()), "{case}");
-    assert_eq!((header("To"), header("X-Original-To")), ("abuse-desk@registrar.example".to_owned(), "abuse-desk@registrar.example".to_owned()));
-    assert_eq!(header("Subject"), format!("[FW-{:06}] Suspected ns-flux: bad[.]example", case["id"].as_i64().expect("a number")));
-    assert_eq!((header("Auto-Submitted"), header("X-Fluxwatch-Case")), ("auto-generated".to_owned(), case["id"].to_string()));
+    let mail: Value =
+        serde_json::from_str(&python(READ_MAIL, &[&mails[0]])).expect("python prints JSON");
+    let header = |name: &str| {
+        mail["headers"][name]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let case = bench
+        .cases()
+        .into_iter()
+        .find(|case| case["domain"] == "bad.example.")
+        .expect("a case");
+    assert_eq!(
+        (&case["verdict"], &case["level"]),
+        (&"ns-flux".into(), &"report".into()),
+        "{case}"
+    );
+    assert_eq!(
+        (header("To"), header("X-Original-To")),
+        (
+            "abuse-desk@registrar.example".to_owned(),
+            "abuse-desk@registrar.example".to_owned()
+        )
+    );
+    assert_eq!(
+        header("Subject"),
+        format!(
+            "[FW-{:06}] Suspected ns-flux: bad[.]example",
+            case["id"].as_i64().expect("a number")
+        )
+    );
+    assert_eq!(
+        (header("Auto-Submitted"), header("X-Fluxwatch-Case")),
+        ("auto-generated".to_owned(), case["id"].to_string())
+    );
     let queued = bench.json(&["outbox", "list", "--all", "--format", "json"]);
-    assert_eq!(header("Message-ID"), queued[0]["message_id"].as_str().expect("text"));
-    assert_eq!(mail["tree"], serde_json::json!(["multipart/alternative", "text/plain", "text/html"]));
+    assert_eq!(
+        header("Message-ID"),
+        queued[0]["message_id"].as_str().expect("text")
+    );
+    assert_eq!(
+        mail["tree"],
+        serde_json::json!(["multipart/alternative", "text/plain", "text/html"])
+    );
     assert_eq!(mail["defects"], serde_json::json!([]));
     check_evidence(mail["text"].as_str().expect("text"), &done);
     let html = mail["html"].as_str().expect("text");
-    assert!(!html.contains("bad.example") && !html.contains("<a ") && html.contains("bad[.]example"), "{html}");
+    assert!(
+        !html.contains("bad.example") && !html.contains("<a ") && html.contains("bad[.]example"),
+        "{html}"
+    );
     assert_eq!(bench.cases().len(), 1, "nobody else is accused");
 }
 
 /// The name servers with their addresses, as the report writes them.
 fn set_text(hosts: &[String; 2], glue: &[String; 2]) -> String {
-    let parts: BTreeSet<String> = hosts.iter().zip(glue).map(|(host, address)| format!("{host}[.]bad[.]example ({address})")).collect();
+    let parts: BTreeSet<String> = hosts
+        .iter()
+        .zip(glue)
+        .map(|(host, address)| format!("{host}[.]bad[.]example ({address})"))
+        .collect();
     parts.into_iter().collect::<Vec<_>>().join(", ")
 }
 
 /// Every transition in the report is one that was made, with its time, serial, before and after; and
 /// none of those up to the report is missing.
 fn check_evidence(text: &str, done: &[(String, u32, String, String)]) {
-    let reported: Vec<_> = done.iter().filter(|(time, serial, ..)| text.contains(&format!("{time}  serial {serial}\n"))).collect();
+    let reported: Vec<_> = done
+        .iter()
+        .filter(|(time, serial, ..)| text.contains(&format!("{time}  serial {serial}\n")))
+        .collect();
     assert!(reported.len() >= 3, "{text}");
-    assert_eq!(reported.len(), text.matches("    before:").count(), "a transition that nobody made\n{text}");
-    assert_eq!(reported.iter().map(|it| &it.0).collect::<Vec<_>>(), done.iter().take(reported.len()).map(|it| &it.0).collect::<Vec<_>>(), "a gap");
+    assert_eq!(
+        reported.len(),
+        text.matches("    before:").count(),
+        "a transition that nobody made\n{text}"
+    );
+    assert_eq!(
+        reported.iter().map(|it| &it.0).collect::<Vec<_>>(),
+        done.iter()
+            .take(reported.len())
+            .map(|it| &it.0)
+            .collect::<Vec<_>>(),
+        "a gap"
+    );
     for (time, serial, before, after) in reported {
         // Hosts are in canonical order, as the set is.
         let block = format!("{time}  serial {serial}\n    before: {before}\n    after:  {after}\n");

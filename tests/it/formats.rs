@@ -16,7 +16,9 @@ fn feed(count: i64) -> String {
 
 #[test]
 fn history_of_a_thousand_changes_parses_in_every_format() {
-    let bench = Bench::new("[[source]]\nname = \"feed\"\nkind = \"feed\"\nzone = \"busy.test.\"\npath = \"f.ndjson\"\n");
+    let bench = Bench::new(
+        "[[source]]\nname = \"feed\"\nkind = \"feed\"\nzone = \"busy.test.\"\npath = \"f.ndjson\"\n",
+    );
     bench.write("f.ndjson", feed(1000));
     bench.run(0, &["poll"]);
     for format in ["json", "ndjson", "csv", "cof", "table"] {
@@ -51,10 +53,16 @@ print("ok")
 
 #[test]
 fn lists_parse_in_every_format() {
-    let bench = Bench::new("[[source]]\nname = \"feed\"\nkind = \"feed\"\nzone = \"busy.test.\"\npath = \"f.ndjson\"\n");
+    let bench = Bench::new(
+        "[[source]]\nname = \"feed\"\nkind = \"feed\"\nzone = \"busy.test.\"\npath = \"f.ndjson\"\n",
+    );
     bench.write("f.ndjson", feed(12));
     bench.run(0, &["poll"]);
-    for (name, arguments) in [("cases", ["cases", "list", "--state", "all"].as_slice()), ("status", &["status"]), ("outbox", &["outbox", "list", "--all"])] {
+    for (name, arguments) in [
+        ("cases", ["cases", "list", "--state", "all"].as_slice()),
+        ("status", &["status"]),
+        ("outbox", &["outbox", "list", "--all"]),
+    ] {
         for format in ["json", "ndjson", "csv", "table"] {
             let text = bench.run(0, &[arguments, &["--format", format]].concat());
             bench.write(&format!("{name}.{format}"), text);

@@ -33,7 +33,11 @@ impl Bench {
 
     /// Writes the configuration anew.
     pub fn configure(&self, rest: &str) {
-        fs::write(self.config(), format!("[store]\npath = \"fluxwatch.db\"\n{rest}")).expect("the folder can be written");
+        fs::write(
+            self.config(),
+            format!("[store]\npath = \"fluxwatch.db\"\n{rest}"),
+        )
+        .expect("the folder can be written");
     }
 
     /// Returns the folder.
@@ -49,7 +53,8 @@ impl Bench {
     /// Writes a file of the folder.
     pub fn write(&self, name: &str, octets: impl AsRef<[u8]>) -> PathBuf {
         let path = self.path().join(name);
-        fs::create_dir_all(path.parent().expect("a file lies in a folder")).expect("the folder can be made");
+        fs::create_dir_all(path.parent().expect("a file lies in a folder"))
+            .expect("the folder can be made");
         fs::write(&path, octets).expect("the file can be written");
         path
     }
@@ -63,27 +68,50 @@ impl Bench {
     pub fn key_section_with(&self, secret: &str) -> String {
         let path = self.write("transfer.key", secret);
         fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("the mode can be set");
-        format!("[[key]]\nname = \"{TSIG_NAME}\"\nalgorithm = \"hmac-sha256\"\nsecret_file = \"transfer.key\"\n")
+        format!(
+            "[[key]]\nname = \"{TSIG_NAME}\"\nalgorithm = \"hmac-sha256\"\nsecret_file = \"transfer.key\"\n"
+        )
     }
 
     /// Returns the program with this configuration.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_fluxwatch"));
-        command.arg("--config").arg(self.config()).args(arguments).stdin(Stdio::null()).env_remove("FLUXWATCH_LOG");
+        command
+            .arg("--config")
+            .arg(self.config())
+            .args(arguments)
+            .stdin(Stdio::null())
+            .env_remove("FLUXWATCH_LOG");
         command
     }
 
     /// Runs the program and expects an exit status.
     pub fn run(&self, status: i32, arguments: &[&str]) -> String {
-        let output = self.command(arguments).output().expect("the program can be started");
-        assert_eq!(output.status.code(), Some(status), "{arguments:?}\n{}", both(&output));
+        let output = self
+            .command(arguments)
+            .output()
+            .expect("the program can be started");
+        assert_eq!(
+            output.status.code(),
+            Some(status),
+            "{arguments:?}\n{}",
+            both(&output)
+        );
         String::from_utf8(output.stdout).expect("stdout is UTF-8")
     }
 
     /// Runs the program, expects an exit status, and returns stderr.
     pub fn run_stderr(&self, status: i32, arguments: &[&str]) -> String {
-        let output = self.command(arguments).output().expect("the program can be started");
-        assert_eq!(output.status.code(), Some(status), "{arguments:?}\n{}", both(&output));
+        let output = self
+            .command(arguments)
+            .output()
+            .expect("the program can be started");
+        assert_eq!(
+            output.status.code(),
+            Some(status),
+            "{arguments:?}\n{}",
+            both(&output)
+        );
         String::from_utf8(output.stderr).expect("stderr is UTF-8")
     }
 
@@ -96,19 +124,32 @@ impl Bench {
     /// Returns the one row of `status` about a zone.
     pub fn status(&self, zone: &str) -> Value {
         let rows = self.json(&["status", "--format", "json"]);
-        let found = rows.as_array().expect("a list").iter().find(|row| row["zone"] == zone);
-        found.unwrap_or_else(|| panic!("no zone {zone} in {rows}")).clone()
+        let found = rows
+            .as_array()
+            .expect("a list")
+            .iter()
+            .find(|row| row["zone"] == zone);
+        found
+            .unwrap_or_else(|| panic!("no zone {zone} in {rows}"))
+            .clone()
     }
 
     /// Returns every case as JSON.
     pub fn cases(&self) -> Vec<Value> {
-        self.json(&["cases", "list", "--state", "all", "--format", "json"]).as_array().expect("a list").clone()
+        self.json(&["cases", "list", "--state", "all", "--format", "json"])
+            .as_array()
+            .expect("a list")
+            .clone()
     }
 
     /// Returns the files of the Maildir `desk`.
     pub fn maildir(&self) -> Vec<PathBuf> {
-        let Ok(entries) = fs::read_dir(self.path().join("desk/new")) else { return Vec::new() };
-        let mut files: Vec<PathBuf> = entries.map(|entry| entry.expect("the folder can be read").path()).collect();
+        let Ok(entries) = fs::read_dir(self.path().join("desk/new")) else {
+            return Vec::new();
+        };
+        let mut files: Vec<PathBuf> = entries
+            .map(|entry| entry.expect("the folder can be read").path())
+            .collect();
         files.sort();
         files
     }
@@ -116,7 +157,14 @@ impl Bench {
     /// Makes a pipeline with a clock that the test moves.
     pub fn pipeline(&self, clock: Arc<SetClock>) -> Pipeline {
         let config = Config::load(&self.config()).expect("the test's configuration is sound");
-        let store = Store::open(&config.store_path, StoreOptions { reverse_index: config.reverse_index, create: true }).expect("the store opens");
+        let store = Store::open(
+            &config.store_path,
+            StoreOptions {
+                reverse_index: config.reverse_index,
+                create: true,
+            },
+        )
+        .expect("the store opens");
         Pipeline::new(store, Arc::new(config), clock).expect("the pipeline is sound")
     }
 }
@@ -127,15 +175,22 @@ pub fn poll(pipeline: &Pipeline) -> Vec<ZoneReport> {
     let config = pipeline.config().clone();
     let sources: Vec<_> = config.sources.iter().collect();
     let mut reports = Vec::new();
-    let options = PollOptions { mail_wanted: true, ..PollOptions::default() };
-    runtime.block_on(pipeline.poll(&sources, &options, &mut |report| reports.push(report))).expect("the pass ends");
+    let options = PollOptions {
+        mail_wanted: true,
+        ..PollOptions::default()
+    };
+    runtime
+        .block_on(pipeline.poll(&sources, &options, &mut |report| reports.push(report)))
+        .expect("the pass ends");
     reports
 }
 
 /// Empties a pipeline's outbox.
 pub fn deliver(pipeline: &Pipeline) -> fluxwatch::pipeline::DeliverySummary {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime can be made");
-    runtime.block_on(pipeline.deliver()).expect("the outbox can be read")
+    runtime
+        .block_on(pipeline.deliver())
+        .expect("the outbox can be read")
 }
 
 /// Parses a time.
@@ -145,12 +200,21 @@ pub fn at(text: &str) -> Timestamp {
 
 /// Returns both outputs, for a failed assertion.
 pub fn both(output: &Output) -> String {
-    format!("stdout: {}\nstderr: {}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+    format!(
+        "stdout: {}\nstderr: {}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
 }
 
 /// Runs a python program as an independent reader and returns what it prints.
 pub fn python(program: &str, arguments: &[&Path]) -> String {
-    let output = Command::new("python3").arg("-c").arg(program).args(arguments).output().expect("python3 is installed by tests/install-servers");
+    let output = Command::new("python3")
+        .arg("-c")
+        .arg(program)
+        .args(arguments)
+        .output()
+        .expect("python3 is installed by tests/install-servers");
     assert!(output.status.success(), "{}", both(&output));
     String::from_utf8(output.stdout).expect("python prints UTF-8")
 }
@@ -158,11 +222,15 @@ pub fn python(program: &str, arguments: &[&Path]) -> String {
 /// Returns the folder of shared data that lies beside the repository, or says in one line that it is
 /// not there.
 pub fn shared_data(name: &str) -> Option<PathBuf> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data").join(name);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../shared/data")
+        .join(name);
     if path.is_dir() {
         return Some(path);
     }
-    eprintln!("absent: {name} (real zone data beside the repository); what needs it was not tested");
+    eprintln!(
+        "absent: {name} (real zone data beside the repository); what needs it was not tested"
+    );
     None
 }
 
@@ -171,6 +239,8 @@ pub fn gunzip(path: &Path) -> String {
     use std::io::Read;
     let mut text = String::new();
     let file = fs::File::open(path).expect("the data is there");
-    flate2::read::MultiGzDecoder::new(file).read_to_string(&mut text).expect("the data is gzip of UTF-8");
+    flate2::read::MultiGzDecoder::new(file)
+        .read_to_string(&mut text)
+        .expect("the data is gzip of UTF-8");
     text
 }

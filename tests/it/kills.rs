@@ -31,11 +31,17 @@ impl Numbers {
 
 /// A bench with the whole sample, mailing to a port.
 fn sample_bench(port: u16) -> Bench {
-    let sample = generate(Options { seed: 20_261_101, names_seed: 7, shift_s: 0 });
+    let sample = generate(Options {
+        seed: 20_261_101,
+        names_seed: 7,
+        shift_s: 0,
+    });
     let sources = "[[source]]\nname = \"registry\"\nkind = \"zonefile\"\nzone = \"example.\"\npath = \"registry/*.gz\"\ntime_pattern = \"example-%Y%m%d%H%M.zone.gz\"\nevery = \"1s\"\n\
         [[source]]\nname = \"hosted\"\nkind = \"zonefile\"\nzone = \"paper-cycles.test.\"\npath = \"hosted/*.gz\"\ntime_pattern = \"hosted-%Y%m%d%H%M.zone.gz\"\n\
         [[source]]\nname = \"customers\"\nkind = \"feed\"\npath = \"customers.ndjson\"\ncomplete = true\n[enrich]\nasn = \"asn.csv\"\n";
-    let bench = Bench::new(&format!("{sources}{REPORT}[smtp]\nurl = \"smtp://127.0.0.1:{port}\"\n"));
+    let bench = Bench::new(&format!(
+        "{sources}{REPORT}[smtp]\nurl = \"smtp://127.0.0.1:{port}\"\n"
+    ));
     for (name, octets) in &sample.files {
         bench.write(name, octets);
     }
@@ -45,8 +51,15 @@ fn sample_bench(port: u16) -> Bench {
 /// Returns the histories of the names that change, and the cases.
 fn outcome(bench: &Bench) -> (BTreeMap<String, Value>, Vec<Value>) {
     let cases = bench.cases();
-    let domains = cases.iter().map(|case| case["domain"].as_str().expect("text").to_owned());
-    let histories = domains.map(|domain| (domain.clone(), bench.json(&["history", &domain, "--format", "json"])));
+    let domains = cases
+        .iter()
+        .map(|case| case["domain"].as_str().expect("text").to_owned());
+    let histories = domains.map(|domain| {
+        (
+            domain.clone(),
+            bench.json(&["history", &domain, "--format", "json"]),
+        )
+    });
     (histories.collect(), cases.iter().map(without_id).collect())
 }
 
@@ -82,7 +95,12 @@ fn check_kills(command: &[&str], kills: u32, seed: u64) {
         let bench = sample_bench(postfix.port());
         rounds += 1;
         for _ in 0..4.min(kills - done) {
-            let mut child = bench.command(command).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the program can be started");
+            let mut child = bench
+                .command(command)
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .expect("the program can be started");
             sleep(Duration::from_millis(20 + numbers.below(900)));
             child.kill().expect("it is ours to kill");
             child.wait().expect("it ends");
@@ -97,7 +115,13 @@ fn check_kills(command: &[&str], kills: u32, seed: u64) {
         deliver(&pipeline);
         drop(pipeline);
         assert_eq!(outcome(&bench), expected, "after kills of {command:?}");
-        assert!(bench.json(&["outbox", "list", "--format", "json"]).as_array().is_some_and(Vec::is_empty), "a report was not sent");
+        assert!(
+            bench
+                .json(&["outbox", "list", "--format", "json"])
+                .as_array()
+                .is_some_and(Vec::is_empty),
+            "a report was not sent"
+        );
     }
     check_mails(&postfix, rounds);
 }
@@ -105,13 +129,21 @@ fn check_kills(command: &[&str], kills: u32, seed: u64) {
 /// The database is sound, and what it holds is a beginning of what it will hold.
 fn check_state(bench: &Bench, expected: &BTreeMap<String, Value>) {
     let database = bench.path().join("fluxwatch.db");
-    if !database.exists() || bench.command(&["status"]).output().is_ok_and(|output| !output.status.success()) {
+    if !database.exists()
+        || bench
+            .command(&["status"])
+            .output()
+            .is_ok_and(|output| !output.status.success())
+    {
         return;
     }
     assert_eq!(python(INTEGRITY, &[&database]).trim(), "ok 0");
     for (domain, whole) in expected {
         let history = bench.json(&["history", domain, "--format", "json"]);
-        let (now, later) = (history["changes"].as_array().expect("a list"), whole["changes"].as_array().expect("a list"));
+        let (now, later) = (
+            history["changes"].as_array().expect("a list"),
+            whole["changes"].as_array().expect("a list"),
+        );
         assert!(later.starts_with(now), "{domain}: {now:?}");
     }
 }
@@ -126,7 +158,10 @@ fn check_mails(postfix: &Postfix, rounds: usize) {
     for line in printed.lines() {
         let (id, case) = line.split_once(' ').expect("two words");
         let database = id.split('.').nth(1).expect("the database's id").to_owned();
-        reports.entry((database, case.to_owned())).or_default().insert(id.to_owned());
+        reports
+            .entry((database, case.to_owned()))
+            .or_default()
+            .insert(id.to_owned());
     }
     assert_eq!(reports.len(), 3 * rounds, "{printed}");
     assert!(reports.values().all(|ids| ids.len() == 1), "{reports:?}");
@@ -134,7 +169,10 @@ fn check_mails(postfix: &Postfix, rounds: usize) {
 
 /// Returns how many kills are asked for.
 fn kills() -> u32 {
-    std::env::var("FLUXWATCH_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(20)
+    std::env::var("FLUXWATCH_KILLS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(20)
 }
 
 #[test]
@@ -152,10 +190,23 @@ fn service_stops_cleanly_on_sigterm_and_holds_the_lock_until_then() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let postfix = Postfix::start(folder.path());
     let bench = sample_bench(postfix.port());
-    let mut child = bench.command(&["run"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the program can be started");
+    let mut child = bench
+        .command(&["run"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program can be started");
     postfix.wait_for_mails(3, 60);
-    assert!(bench.run_stderr(0, &["poll"]).contains("another fluxwatch polls"));
-    let killed = std::process::Command::new("kill").arg("-TERM").arg(child.id().to_string()).status().expect("kill is there");
+    assert!(
+        bench
+            .run_stderr(0, &["poll"])
+            .contains("another fluxwatch polls")
+    );
+    let killed = std::process::Command::new("kill")
+        .arg("-TERM")
+        .arg(child.id().to_string())
+        .status()
+        .expect("kill is there");
     assert!(killed.success());
     assert!(child.wait().expect("it ends").success());
     bench.run(0, &["poll"]);

@@ -12,22 +12,61 @@ const LAYERS: [(&str, &[&str]); 17] = [
     ("detector", &["dns", "time", "zone"]),
     ("case", &["dns", "time", "zone", "detector"]),
     ("report", &["dns", "time", "zone", "detector", "case"]),
-    ("outbox", &["dns", "time", "zone", "detector", "case", "report"]),
+    (
+        "outbox",
+        &["dns", "time", "zone", "detector", "case", "report"],
+    ),
     ("source", MODEL),
     ("store", MODEL),
     ("enrich", MODEL),
     ("templates", MODEL),
     ("mailer", MODEL),
     ("config", MODEL),
-    ("pipeline", &["dns", "time", "zone", "detector", "case", "report", "outbox", "source", "store", "enrich", "templates", "mailer", "config"]),
+    (
+        "pipeline",
+        &[
+            "dns",
+            "time",
+            "zone",
+            "detector",
+            "case",
+            "report",
+            "outbox",
+            "source",
+            "store",
+            "enrich",
+            "templates",
+            "mailer",
+            "config",
+        ],
+    ),
     ("daemon", ALL),
     ("cli", ALL),
     ("main", ALL),
 ];
 /// Words and model: what every edge may import.
-const MODEL: &[&str] = &["dns", "time", "zone", "detector", "case", "report", "outbox"];
+const MODEL: &[&str] = &[
+    "dns", "time", "zone", "detector", "case", "report", "outbox",
+];
 /// Everything.
-const ALL: &[&str] = &["dns", "time", "zone", "detector", "case", "report", "outbox", "source", "store", "enrich", "templates", "mailer", "config", "pipeline", "daemon", "cli"];
+const ALL: &[&str] = &[
+    "dns",
+    "time",
+    "zone",
+    "detector",
+    "case",
+    "report",
+    "outbox",
+    "source",
+    "store",
+    "enrich",
+    "templates",
+    "mailer",
+    "config",
+    "pipeline",
+    "daemon",
+    "cli",
+];
 
 /// Foreign crates and the rooms that may name them. serde, thiserror, tracing and tokio are free.
 const OWNERS: [(&str, &[&str]); 17] = [
@@ -62,7 +101,12 @@ fn source_files() -> Vec<(String, PathBuf)> {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let relative = path.strip_prefix(&root).expect("below the root");
-                let first = relative.components().next().expect("a file").as_os_str().to_string_lossy();
+                let first = relative
+                    .components()
+                    .next()
+                    .expect("a file")
+                    .as_os_str()
+                    .to_string_lossy();
                 files.push((first.trim_end_matches(".rs").to_owned(), path));
             }
         }
@@ -74,18 +118,27 @@ fn source_files() -> Vec<(String, PathBuf)> {
 fn code_of(path: &Path) -> String {
     let text = fs::read_to_string(path).expect("the source can be read");
     let code = text.split("#[cfg(test)]").next().unwrap_or_default();
-    code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+    code.lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// Returns the words that follow `prefix` in a text: the modules or items that a path names.
 fn paths_after<'a>(code: &'a str, prefix: &str) -> BTreeSet<&'a str> {
     let follows = |at: usize| {
         let rest = &code[at + prefix.len()..];
-        let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+        let end = rest
+            .find(|c: char| !c.is_alphanumeric() && c != '_')
+            .unwrap_or(rest.len());
         &rest[..end]
     };
-    let starts = |at: usize| !code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':');
-    code.match_indices(prefix).filter(|(at, _)| starts(*at)).map(|(at, _)| follows(at)).collect()
+    let starts =
+        |at: usize| !code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':');
+    code.match_indices(prefix)
+        .filter(|(at, _)| starts(*at))
+        .map(|(at, _)| follows(at))
+        .collect()
 }
 
 #[test]
@@ -93,7 +146,11 @@ fn rooms_import_only_what_their_layer_allows() {
     let rooms: BTreeSet<&str> = LAYERS.iter().map(|(room, _)| *room).collect();
     let mut faults = Vec::new();
     for (room, path) in source_files().iter().filter(|(room, _)| room != "lib") {
-        let allowed = LAYERS.iter().find(|(name, _)| name == room).unwrap_or_else(|| panic!("room {room} has no layer")).1;
+        let allowed = LAYERS
+            .iter()
+            .find(|(name, _)| name == room)
+            .unwrap_or_else(|| panic!("room {room} has no layer"))
+            .1;
         for imported in paths_after(&code_of(path), "crate::") {
             if rooms.contains(imported) && imported != room && !allowed.contains(&imported) {
                 faults.push(format!("{} imports {imported}", path.display()));
@@ -109,7 +166,9 @@ fn foreign_crates_stay_in_their_rooms() {
     for (room, path) in source_files() {
         let code = code_of(&path);
         for (name, owners) in OWNERS {
-            if !paths_after(&code, &format!("{name}::")).is_empty() && !owners.contains(&room.as_str()) {
+            if !paths_after(&code, &format!("{name}::")).is_empty()
+                && !owners.contains(&room.as_str())
+            {
                 faults.push(format!("{} names {name}", path.display()));
             }
         }
@@ -123,8 +182,25 @@ fn model_rooms_have_no_io_no_clock_and_no_log() {
     for (room, path) in source_files() {
         if ["dns", "zone", "detector", "case", "report", "outbox"].contains(&room.as_str()) {
             let code = code_of(&path);
-            let words = ["std::fs", "std::net::Tcp", "std::net::Udp", "SystemTime", "Instant::now", "tracing::", "async fn", "println!", "std::env"];
-            faults.extend(words.iter().filter(|word| code.contains(**word) && !(room == "report" && **word == "std::env")).map(|word| format!("{}: {word}", path.display())));
+            let words = [
+                "std::fs",
+                "std::net::Tcp",
+                "std::net::Udp",
+                "SystemTime",
+                "Instant::now",
+                "tracing::",
+                "async fn",
+                "println!",
+                "std::env",
+            ];
+            faults.extend(
+                words
+                    .iter()
+                    .filter(|word| {
+                        code.contains(**word) && !(room == "report" && **word == "std::env")
+                    })
+                    .map(|word| format!("{}: {word}", path.display())),
+            );
         }
     }
     assert!(faults.is_empty(), "{faults:#?}");
@@ -134,7 +210,15 @@ fn model_rooms_have_no_io_no_clock_and_no_log() {
 fn sql_stays_in_the_store() {
     for (room, path) in source_files() {
         let code = code_of(&path).to_lowercase();
-        let has_sql = ["select ", "insert into", "update zone", "delete from", "pragma "].iter().any(|word| code.contains(word));
+        let has_sql = [
+            "select ",
+            "insert into",
+            "update zone",
+            "delete from",
+            "pragma ",
+        ]
+        .iter()
+        .any(|word| code.contains(word));
         assert!(!has_sql || room == "store", "{}", path.display());
     }
 }

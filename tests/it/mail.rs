@@ -9,8 +9,14 @@ const MESSAGE_IDS: &str = "import email, sys\nfor p in sys.argv[1:]:\n    print(
 
 /// A bench with the sample's feed and mail to `port`.
 pub fn bench_with_feed(port: u16) -> Bench {
-    let sample = generate(Options { seed: 20_261_101, names_seed: 7, shift_s: 0 });
-    let bench = Bench::new(&format!("[[source]]\nname = \"customers\"\nkind = \"feed\"\npath = \"customers.ndjson\"\ncomplete = true\n[enrich]\nasn = \"asn.csv\"\n{REPORT}[smtp]\nurl = \"smtp://127.0.0.1:{port}\"\n"));
+    let sample = generate(Options {
+        seed: 20_261_101,
+        names_seed: 7,
+        shift_s: 0,
+    });
+    let bench = Bench::new(&format!(
+        "[[source]]\nname = \"customers\"\nkind = \"feed\"\npath = \"customers.ndjson\"\ncomplete = true\n[enrich]\nasn = \"asn.csv\"\n{REPORT}[smtp]\nurl = \"smtp://127.0.0.1:{port}\"\n"
+    ));
     for (name, octets) in sample.files.iter().filter(|(name, _)| !name.contains('/')) {
         bench.write(name, octets);
     }
@@ -25,21 +31,47 @@ fn report_waits_while_the_server_is_down_and_arrives_once() {
     let bench = bench_with_feed(postfix.port());
     bench.run(3, &["poll"]);
     let waiting = bench.json(&["outbox", "list", "--format", "json"]);
-    assert_eq!((waiting.as_array().map(Vec::len), &waiting[0]["state"], waiting[0]["attempts"].as_i64()), (Some(1), &"queued".into(), Some(1)), "{waiting}");
-    assert!(waiting[0]["last_reply"].as_str().expect("a reply").contains("Connection"), "{waiting}");
+    assert_eq!(
+        (
+            waiting.as_array().map(Vec::len),
+            &waiting[0]["state"],
+            waiting[0]["attempts"].as_i64()
+        ),
+        (Some(1), &"queued".into(), Some(1)),
+        "{waiting}"
+    );
+    assert!(
+        waiting[0]["last_reply"]
+            .as_str()
+            .expect("a reply")
+            .contains("Connection"),
+        "{waiting}"
+    );
     bench.run_stderr(3, &["outbox", "retry"]);
-    assert!(bench.run_stderr(0, &["outbox", "retry", "--dry-run"]).contains("1 messages would be tried"));
+    assert!(
+        bench
+            .run_stderr(0, &["outbox", "retry", "--dry-run"])
+            .contains("1 messages would be tried")
+    );
 
     postfix.restart();
     // Not due yet: a poll leaves it alone, and says nothing failed.
     bench.run(0, &["poll"]);
     bench.run(0, &["outbox", "retry"]);
     let mails = postfix.wait_for_mails(1, 20);
-    assert_eq!(python(MESSAGE_IDS, &[&mails[0]]).trim(), waiting[0]["message_id"].as_str().expect("text"));
+    assert_eq!(
+        python(MESSAGE_IDS, &[&mails[0]]).trim(),
+        waiting[0]["message_id"].as_str().expect("text")
+    );
     bench.run(0, &["outbox", "retry"]);
     bench.run(0, &["poll"]);
     assert_eq!(postfix.mails().len(), 1);
-    assert!(bench.json(&["outbox", "list", "--format", "json"]).as_array().is_some_and(Vec::is_empty));
+    assert!(
+        bench
+            .json(&["outbox", "list", "--format", "json"])
+            .as_array()
+            .is_some_and(Vec::is_empty)
+    );
 }
 
 #[test]
@@ -48,12 +80,28 @@ fn recipient_that_the_server_refuses_is_kept_as_dead() {
     let postfix = Postfix::start(folder.path());
     let bench = bench_with_feed(postfix.port());
     let config = std::fs::read_to_string(bench.config()).expect("written");
-    bench.write("fluxwatch.toml", config.replace("abuse-desk@registrar.example", "desk@elsewhere.example"));
+    bench.write(
+        "fluxwatch.toml",
+        config.replace("abuse-desk@registrar.example", "desk@elsewhere.example"),
+    );
     bench.run(3, &["poll"]);
     let rows = bench.json(&["outbox", "list", "--format", "json"]);
     assert_eq!(rows[0]["state"], "dead", "{rows}");
-    assert!(rows[0]["last_reply"].as_str().expect("a reply").contains("554"), "{rows}");
-    assert!(bench.run(0, &["cases", "show", "FW-000001"]).contains("dead") || bench.run(0, &["cases", "list", "--state", "all"]).contains("report"));
+    assert!(
+        rows[0]["last_reply"]
+            .as_str()
+            .expect("a reply")
+            .contains("554"),
+        "{rows}"
+    );
+    assert!(
+        bench
+            .run(0, &["cases", "show", "FW-000001"])
+            .contains("dead")
+            || bench
+                .run(0, &["cases", "list", "--state", "all"])
+                .contains("report")
+    );
 }
 
 #[test]
@@ -62,7 +110,13 @@ fn every_recipient_gets_a_message_of_its_own() {
     let postfix = Postfix::start(folder.path());
     let bench = bench_with_feed(postfix.port());
     let config = std::fs::read_to_string(bench.config()).expect("written");
-    bench.write("fluxwatch.toml", config.replace("[\"abuse-desk@registrar.example\"]", "[\"abuse-desk@registrar.example\", \"Second Desk <second@desk.test>\"]"));
+    bench.write(
+        "fluxwatch.toml",
+        config.replace(
+            "[\"abuse-desk@registrar.example\"]",
+            "[\"abuse-desk@registrar.example\", \"Second Desk <second@desk.test>\"]",
+        ),
+    );
     bench.run(0, &["poll"]);
     let mails = postfix.wait_for_mails(2, 20);
     let ids = python(MESSAGE_IDS, &[&mails[0], &mails[1]]);
@@ -77,9 +131,20 @@ fn preview_prints_the_octets_that_were_mailed() {
     let bench = bench_with_feed(postfix.port());
     bench.run(0, &["poll"]);
     let mails = postfix.wait_for_mails(1, 20);
-    let case = bench.cases().into_iter().find(|case| case["level"] == "report").expect("a case");
-    let preview = bench.run(0, &["report", "preview", case["domain"].as_str().expect("text")]);
+    let case = bench
+        .cases()
+        .into_iter()
+        .find(|case| case["level"] == "report")
+        .expect("a case");
+    let preview = bench.run(
+        0,
+        &["report", "preview", case["domain"].as_str().expect("text")],
+    );
     let delivered = std::fs::read_to_string(&mails[0]).expect("delivered");
     // Postfix adds its own headers in front and writes bare newlines.
-    assert!(delivered.ends_with(&preview.replace("\r\n", "\n")), "{delivered}\n---\n{preview}");
+    let body = delivered.find("From: fluxwatch").expect("the header From");
+    assert_eq!(
+        delivered[body..].trim_end(),
+        preview.replace("\r\n", "\n").trim_end()
+    );
 }

@@ -8,13 +8,21 @@ use crate::harness::{Bench, gunzip, shared_data};
 /// Converts a series to a feed: the initial state as `set` one second before the first change, then
 /// `-` and `+` as `remove` and `add`, grouped by epoch and serial.
 fn to_feed(initial: &str, changes: &str) -> String {
-    let rows = |text: &str| text.lines().skip(1).map(|line| line.split('\t').map(str::to_owned).collect::<Vec<_>>()).collect::<Vec<_>>();
+    let rows = |text: &str| {
+        text.lines()
+            .skip(1)
+            .map(|line| line.split('\t').map(str::to_owned).collect::<Vec<_>>())
+            .collect::<Vec<_>>()
+    };
     let changes = rows(changes);
     let first: i64 = changes[0][0].parse().expect("an epoch");
     let mut rrsets: BTreeMap<(String, String), Vec<String>> = BTreeMap::new();
     for row in rows(initial) {
         let (owner, rrtype, value) = (&row[0], &row[row.len() - 2], &row[row.len() - 1]);
-        rrsets.entry((owner.clone(), rrtype.clone())).or_default().push(value.clone());
+        rrsets
+            .entry((owner.clone(), rrtype.clone()))
+            .or_default()
+            .push(value.clone());
     }
     let mut feed = String::new();
     for ((owner, rrtype), values) in rrsets {
@@ -24,7 +32,13 @@ fn to_feed(initial: &str, changes: &str) -> String {
     let mut groups: BTreeMap<(i64, u32, String, String, String), Vec<String>> = BTreeMap::new();
     for row in &changes {
         let op = if row[2] == "+" { "add" } else { "remove" };
-        let key = (row[0].parse().expect("an epoch"), row[1].parse().expect("a serial"), op.to_owned(), row[3].clone(), row[4].clone());
+        let key = (
+            row[0].parse().expect("an epoch"),
+            row[1].parse().expect("a serial"),
+            op.to_owned(),
+            row[3].clone(),
+            row[4].clone(),
+        );
         groups.entry(key).or_default().push(row[5].clone());
     }
     // Within an instant, removals first: a value may be removed in one form and added in another.
@@ -39,13 +53,23 @@ fn to_feed(initial: &str, changes: &str) -> String {
 
 /// Replays a series and expects nobody to be suspected.
 fn check_series(name: &str) {
-    let Some(folder) = shared_data("rootzone") else { return };
-    let feed = to_feed(&gunzip(&folder.join(format!("{name}.initial.tsv.gz"))), &gunzip(&folder.join(format!("{name}.raw-changes.tsv.gz"))));
-    let bench = Bench::new("[[source]]\nname = \"root\"\nkind = \"feed\"\nzone = \".\"\npath = \"root.ndjson\"\ncomplete = true\n");
+    let Some(folder) = shared_data("rootzone") else {
+        return;
+    };
+    let feed = to_feed(
+        &gunzip(&folder.join(format!("{name}.initial.tsv.gz"))),
+        &gunzip(&folder.join(format!("{name}.raw-changes.tsv.gz"))),
+    );
+    let bench = Bench::new(
+        "[[source]]\nname = \"root\"\nkind = \"feed\"\nzone = \".\"\npath = \"root.ndjson\"\ncomplete = true\n",
+    );
     bench.write("root.ndjson", feed);
     bench.run(0, &["poll"]);
     let cases = bench.cases();
-    let above: Vec<_> = cases.iter().filter(|case| case["peak_level"] != "watch").collect();
+    let above: Vec<_> = cases
+        .iter()
+        .filter(|case| case["peak_level"] != "watch")
+        .collect();
     assert!(above.is_empty(), "{name}: {above:?}");
     eprintln!("{name}: {} watched, nobody suspected", cases.len());
 }
@@ -62,29 +86,64 @@ fn root_zone_of_2019_and_2020_accuses_nobody() {
 
 #[test]
 fn cut_snapshots_are_refused_or_held_and_the_state_stays() {
-    let Some(folder) = shared_data("traps") else { return };
+    let Some(folder) = shared_data("traps") else {
+        return;
+    };
     let bench = Bench::new("");
     let import = |status: i32, at: &str, file: &str| {
         let path = folder.join(file);
-        bench.run(status, &["import", "zonefile", "--zone", ".", "--no-soa", "--at", at, &path.to_string_lossy()])
+        bench.run(
+            status,
+            &[
+                "import",
+                "zonefile",
+                "--zone",
+                ".",
+                "--no-soa",
+                "--at",
+                at,
+                &path.to_string_lossy(),
+            ],
+        )
     };
     import(0, "1592505004", "ris-1592505004-6fe6230.zone.gz");
     let before = bench.status(".");
     assert!(import(3, "1592609473", "ris-1592609473-68ea8f55.zone.gz").contains("shrank"));
     let held = bench.status(".");
-    assert_eq!((&held["held"], &held["refused_reason"], &held["records"]), (&true.into(), &"shrank".into(), &before["records"]));
+    assert_eq!(
+        (&held["held"], &held["refused_reason"], &held["records"]),
+        (&true.into(), &"shrank".into(), &before["records"])
+    );
     assert!(import(0, "1592613045", "ris-1592613045-bdf81d6c.zone.gz").contains("no change"));
     assert!(import(3, "1592703030", "ris-1592703030-2d023816.zone.gz").contains("refused"));
     let after = bench.status(".");
-    assert_eq!((&after["records"], &after["held"]), (&before["records"], &false.into()));
+    assert_eq!(
+        (&after["records"], &after["held"]),
+        (&before["records"], &false.into())
+    );
     assert!(bench.cases().is_empty());
 }
 
 #[test]
 fn another_textual_form_of_a_zone_is_no_change() {
-    let Some(folder) = shared_data("traps") else { return };
+    let Some(folder) = shared_data("traps") else {
+        return;
+    };
     let bench = Bench::new("");
-    let import = |at: &str, file: &str| bench.run(0, &["import", "zonefile", "--zone", ".", "--at", at, &folder.join(file).to_string_lossy()]);
+    let import = |at: &str, file: &str| {
+        bench.run(
+            0,
+            &[
+                "import",
+                "zonefile",
+                "--zone",
+                ".",
+                "--at",
+                at,
+                &folder.join(file).to_string_lossy(),
+            ],
+        )
+    };
     assert!(import("1517292065", "rootzone-1517292065-47b7000.zone.gz").contains("baseline"));
     // Signatures gone, U-labels, another form of IPv6; then A-labels again.
     assert!(import("1517312852", "rootzone-1517312852-bce0a53b.zone.gz").contains("no change"));

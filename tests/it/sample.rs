@@ -9,11 +9,16 @@ use crate::generator::{Options, Sample, generate};
 use crate::harness::Bench;
 
 /// The options that `data/sample/` was made with.
-const COMMITTED: Options = Options { seed: 20_261_101, names_seed: 7, shift_s: 0 };
+const COMMITTED: Options = Options {
+    seed: 20_261_101,
+    names_seed: 7,
+    shift_s: 0,
+};
 
 /// Makes a bench with a sample and the committed configuration, its paths moved into the bench.
 fn bench_with(sample: &Sample) -> Bench {
-    let written = include_str!("../../data/sample/fluxwatch.toml").replace("../../fluxwatch-sample/", "");
+    let written =
+        include_str!("../../data/sample/fluxwatch.toml").replace("../../fluxwatch-sample/", "");
     let written = written.replace("paper-cycles.test.", &sample.roles["double-flux"]);
     let bench = Bench::new("");
     for (name, octets) in &sample.files {
@@ -25,9 +30,29 @@ fn bench_with(sample: &Sample) -> Bench {
 
 /// Returns verdict, level and peak level of every case by the role of its domain.
 fn verdicts(sample: &Sample, cases: &[Value]) -> BTreeMap<String, String> {
-    let role = |domain: &str| sample.roles.iter().find(|(_, name)| *name == domain).map_or(domain, |(role, _)| role).to_owned();
+    let role = |domain: &str| {
+        sample
+            .roles
+            .iter()
+            .find(|(_, name)| *name == domain)
+            .map_or(domain, |(role, _)| role)
+            .to_owned()
+    };
     let text = |case: &Value, key: &str| case[key].as_str().expect("text").to_owned();
-    cases.iter().map(|case| (role(&text(case, "domain")), [text(case, "verdict"), text(case, "level"), text(case, "peak_level")].join(" "))).collect()
+    cases
+        .iter()
+        .map(|case| {
+            (
+                role(&text(case, "domain")),
+                [
+                    text(case, "verdict"),
+                    text(case, "level"),
+                    text(case, "peak_level"),
+                ]
+                .join(" "),
+            )
+        })
+        .collect()
 }
 
 #[test]
@@ -39,8 +64,17 @@ fn sample_reports_exactly_the_three_flux_domains_once() {
     for role in ["double-flux", "ns-flux", "single-flux"] {
         assert_eq!(found[role], format!("{role} report report"), "{found:?}");
     }
-    let others: Vec<_> = found.iter().filter(|(role, words)| !["double-flux", "ns-flux", "single-flux"].contains(&role.as_str()) && !words.ends_with("watch watch")).collect();
-    assert!(others.is_empty(), "a look-alike rose above watch: {others:?}");
+    let others: Vec<_> = found
+        .iter()
+        .filter(|(role, words)| {
+            !["double-flux", "ns-flux", "single-flux"].contains(&role.as_str())
+                && !words.ends_with("watch watch")
+        })
+        .collect();
+    assert!(
+        others.is_empty(),
+        "a look-alike rose above watch: {others:?}"
+    );
     assert_eq!(bench.maildir().len(), 3);
 
     let again = bench.run(0, &["poll"]);
@@ -53,7 +87,10 @@ fn sample_reports_exactly_the_three_flux_domains_once() {
 fn committed_sample_is_what_the_generator_makes() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/sample");
     for (name, octets) in generate(COMMITTED).files {
-        assert!(std::fs::read(folder.join(&name)).is_ok_and(|found| found == octets), "{name} differs: run `cargo run --example make_sample`");
+        assert!(
+            std::fs::read(folder.join(&name)).is_ok_and(|found| found == octets),
+            "{name} differs: run `cargo run --example make_sample`"
+        );
     }
 }
 
@@ -65,10 +102,18 @@ fn renamed_and_shifted_samples_are_judged_alike() {
     let expected = verdicts(&sample, &bench.cases());
     // Over the end of a month and of a year, and back.
     for (names_seed, shift_h) in [(1, 29 * 24 + 7), (2, 59 * 24 + 13), (3, -400 * 24)] {
-        let sample = generate(Options { names_seed, shift_s: shift_h * 3600, ..COMMITTED });
+        let sample = generate(Options {
+            names_seed,
+            shift_s: shift_h * 3600,
+            ..COMMITTED
+        });
         let bench = bench_with(&sample);
         bench.run(0, &["poll"]);
-        assert_eq!(verdicts(&sample, &bench.cases()), expected, "names {names_seed}, shift {shift_h} h");
+        assert_eq!(
+            verdicts(&sample, &bench.cases()),
+            expected,
+            "names {names_seed}, shift {shift_h} h"
+        );
     }
 }
 
@@ -76,12 +121,18 @@ fn renamed_and_shifted_samples_are_judged_alike() {
 fn dry_run_finds_the_same_and_leaves_nothing() {
     let sample = generate(COMMITTED);
     let bench = bench_with(&sample);
-    let output = bench.command(&["poll", "--dry-run"]).output().expect("the program can be started");
+    let output = bench
+        .command(&["poll", "--dry-run"])
+        .output()
+        .expect("the program can be started");
     assert!(output.status.success());
     assert!(String::from_utf8_lossy(&output.stdout).contains(&sample.roles["ns-flux"]));
     assert!(!bench.path().join("fluxwatch.db").exists() && bench.maildir().is_empty());
     bench.run(0, &["poll"]);
     let before = std::fs::read(bench.path().join("fluxwatch.db")).expect("made");
     bench.run(0, &["poll", "--full", "--dry-run"]);
-    assert!(std::fs::read(bench.path().join("fluxwatch.db")).expect("still there") == before, "a dry run wrote into the database");
+    assert!(
+        std::fs::read(bench.path().join("fluxwatch.db")).expect("still there") == before,
+        "a dry run wrote into the database"
+    );
 }

@@ -9,7 +9,9 @@ use crate::servers::{Bind, Knot, Nsd, Primary, free_port};
 
 /// A zone with `names` delegations and the given serial.
 fn zone(serial: u32, names: u32) -> String {
-    let mut text = format!("$ORIGIN example.\n$TTL 3600\n@ IN SOA ns1.infra.test. host.infra.test. {serial} 3600 600 86400 300\n@ IN NS ns1.infra.test.\n");
+    let mut text = format!(
+        "$ORIGIN example.\n$TTL 3600\n@ IN SOA ns1.infra.test. host.infra.test. {serial} 3600 600 86400 300\n@ IN NS ns1.infra.test.\n"
+    );
     for n in 0..names {
         text.push_str(&format!("d{n} IN NS ns1.d{n}.example.\nd{n} IN NS ns2.infra.test.\nns1.d{n} IN A 192.0.2.{}\nns1.d{n} IN AAAA 2001:db8::{n:x}\n", n % 250 + 1));
     }
@@ -18,9 +20,19 @@ fn zone(serial: u32, names: u32) -> String {
 
 /// A source that transfers `zone` from `primaries`.
 fn source(zone: &str, primaries: &[SocketAddr], keyed: bool) -> String {
-    let primaries: Vec<String> = primaries.iter().map(|address| format!("\"{address}\"")).collect();
-    let key = if keyed { "key = \"transfer.test.\"\n" } else { "" };
-    format!("[[source]]\nname = \"{zone}\"\nkind = \"transfer\"\nzone = \"{zone}\"\nprimaries = [{}]\n{key}", primaries.join(", "))
+    let primaries: Vec<String> = primaries
+        .iter()
+        .map(|address| format!("\"{address}\""))
+        .collect();
+    let key = if keyed {
+        "key = \"transfer.test.\"\n"
+    } else {
+        ""
+    };
+    format!(
+        "[[source]]\nname = \"{zone}\"\nkind = \"transfer\"\nzone = \"{zone}\"\nprimaries = [{}]\n{key}",
+        primaries.join(", ")
+    )
 }
 
 /// Polls a zone from a real primary over both address families and follows its changes.
@@ -28,21 +40,54 @@ fn check_primary(primary: &Primary) {
     for address in [primary.address(), primary.address_v6()] {
         primary.replace_zone("example.", &zone(1, 400));
         let bench = Bench::new("");
-        bench.configure(&format!("{}{}", bench.key_section(), source("example.", &[address], true)));
+        bench.configure(&format!(
+            "{}{}",
+            bench.key_section(),
+            source("example.", &[address], true)
+        ));
         bench.run(0, &["poll"]);
         let status = bench.status("example.");
-        assert_eq!((status["serial"].as_u64(), status["records"].as_u64()), (Some(1), Some(1601)), "{status}");
+        assert_eq!(
+            (status["serial"].as_u64(), status["records"].as_u64()),
+            (Some(1), Some(1601)),
+            "{status}"
+        );
         assert!(bench.run(0, &["poll"]).contains("no change (serial 1)"));
 
-        let changed = zone(2, 400).replace("d7 IN NS ns2.infra.test.", "d7 IN NS ns9.infra.test.").replace("ns1.d8 IN A 192.0.2.9", "ns1.d8 IN A 192.0.2.99");
+        let changed = zone(2, 400)
+            .replace("d7 IN NS ns2.infra.test.", "d7 IN NS ns9.infra.test.")
+            .replace("ns1.d8 IN A 192.0.2.9", "ns1.d8 IN A 192.0.2.99");
         primary.replace_zone("example.", &changed);
         assert!(bench.run(0, &["poll"]).contains("2 names changed"));
         let history = bench.json(&["history", "d7.example", "--format", "json"]);
         let change = &history["changes"][0];
-        assert_eq!((change["serial"].as_u64(), &change["added"][0], &change["removed"][0]), (Some(2), &"ns9.infra.test.".into(), &"ns2.infra.test.".into()), "{history}");
-        assert_eq!(history["records"].as_array().expect("a list").iter().filter(|record| record["baseline"] == true).count(), 4);
+        assert_eq!(
+            (
+                change["serial"].as_u64(),
+                &change["added"][0],
+                &change["removed"][0]
+            ),
+            (
+                Some(2),
+                &"ns9.infra.test.".into(),
+                &"ns2.infra.test.".into()
+            ),
+            "{history}"
+        );
+        assert_eq!(
+            history["records"]
+                .as_array()
+                .expect("a list")
+                .iter()
+                .filter(|record| record["baseline"] == true)
+                .count(),
+            4
+        );
         let glue = bench.json(&["history", "D8.example.", "--format", "json"]);
-        assert_eq!((&glue["changes"][0]["rrname"], &glue["changes"][0]["rrtype"]), (&"ns1.d8.example.".into(), &"A".into()));
+        assert_eq!(
+            (&glue["changes"][0]["rrname"], &glue["changes"][0]["rrtype"]),
+            (&"ns1.d8.example.".into(), &"A".into())
+        );
     }
 }
 
@@ -70,7 +115,10 @@ fn expect_refusal(bench: &Bench, zone: &str, before: &serde_json::Value, reasons
     let status = bench.status(zone);
     let reason = status["refused_reason"].as_str().unwrap_or_default();
     assert!(reasons.contains(&reason), "{status}");
-    assert!(status["last_error"].is_string() && status["last_attempt_at"].is_string(), "{status}");
+    assert!(
+        status["last_error"].is_string() && status["last_attempt_at"].is_string(),
+        "{status}"
+    );
     for key in ["serial", "records", "last_success_at"] {
         assert_eq!(status[key], before[key], "{key}: {status}");
     }
@@ -79,58 +127,101 @@ fn expect_refusal(bench: &Bench, zone: &str, before: &serde_json::Value, reasons
 /// Wrong key, no key, refused zone, dead primary: each leaves the state and says why.
 fn check_refusals(primary: &Primary) {
     let bench = Bench::new("");
-    let sound = format!("{}{}", bench.key_section(), source("example.", &[primary.address()], true));
+    let sound = format!(
+        "{}{}",
+        bench.key_section(),
+        source("example.", &[primary.address()], true)
+    );
     bench.configure(&sound);
     bench.run(0, &["poll"]);
     let before = bench.status("example.");
     primary.replace_zone("example.", &zone(5, 300));
 
     let wrong = bench.key_section_with("d3JvbmcgZm9yIHN1cmUsIHdyb25nIGZvciBzdXJlISE=");
-    bench.configure(&format!("{wrong}{}", source("example.", &[primary.address()], true)));
+    bench.configure(&format!(
+        "{wrong}{}",
+        source("example.", &[primary.address()], true)
+    ));
     expect_refusal(&bench, "example.", &before, &["tsig", "rcode"]);
     bench.configure(&source("example.", &[primary.address()], false));
     expect_refusal(&bench, "example.", &before, &["rcode"]);
-    let dead: SocketAddr = format!("127.0.0.1:{}", free_port()).parse().expect("an address");
-    bench.configure(&format!("{}{}", bench.key_section(), source("example.", &[dead], true)));
+    let dead: SocketAddr = format!("127.0.0.1:{}", free_port())
+        .parse()
+        .expect("an address");
+    bench.configure(&format!(
+        "{}{}",
+        bench.key_section(),
+        source("example.", &[dead], true)
+    ));
     expect_refusal(&bench, "example.", &before, &["unreachable"]);
 
     // The next sound poll goes on; a dead first primary does not matter.
-    bench.configure(&format!("{}{}", bench.key_section(), source("example.", &[dead, primary.address()], true)));
+    bench.configure(&format!(
+        "{}{}",
+        bench.key_section(),
+        source("example.", &[dead, primary.address()], true)
+    ));
     bench.run(0, &["poll"]);
     let after = bench.status("example.");
-    assert_eq!((after["serial"].as_u64(), &after["last_error"]), (Some(5), &serde_json::Value::Null), "{after}");
+    assert_eq!(
+        (after["serial"].as_u64(), &after["last_error"]),
+        (Some(5), &serde_json::Value::Null),
+        "{after}"
+    );
 
-    bench.configure(&format!("{}{}", bench.key_section(), source("refused.example.", &[primary.address()], true)));
+    bench.configure(&format!(
+        "{}{}",
+        bench.key_section(),
+        source("refused.example.", &[primary.address()], true)
+    ));
     bench.run(3, &["poll"]);
     let refused = bench.status("refused.example.");
-    assert!(["rcode", "tsig"].contains(&refused["refused_reason"].as_str().unwrap_or_default()), "{refused}");
+    assert!(
+        ["rcode", "tsig"].contains(&refused["refused_reason"].as_str().unwrap_or_default()),
+        "{refused}"
+    );
     assert_eq!(refused["serial"], serde_json::Value::Null);
 }
 
 /// The two zones of the refusal tests.
 fn with_refused_zone() -> [(&'static str, String); 2] {
-    [("example.", zone(1, 300)), ("refused.example.", zone(1, 3).replace("example.", "refused.example."))]
+    [
+        ("example.", zone(1, 300)),
+        (
+            "refused.example.",
+            zone(1, 3).replace("example.", "refused.example."),
+        ),
+    ]
 }
 
 #[test]
 fn refusals_by_knot_leave_the_state_and_say_why() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let zones = with_refused_zone();
-    check_refusals(&Knot::start(folder.path(), &[(zones[0].0, &zones[0].1), (zones[1].0, &zones[1].1)]));
+    check_refusals(&Knot::start(
+        folder.path(),
+        &[(zones[0].0, &zones[0].1), (zones[1].0, &zones[1].1)],
+    ));
 }
 
 #[test]
 fn refusals_by_nsd_leave_the_state_and_say_why() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let zones = with_refused_zone();
-    check_refusals(&Nsd::start(folder.path(), &[(zones[0].0, &zones[0].1), (zones[1].0, &zones[1].1)]));
+    check_refusals(&Nsd::start(
+        folder.path(),
+        &[(zones[0].0, &zones[0].1), (zones[1].0, &zones[1].1)],
+    ));
 }
 
 #[test]
 fn refusals_by_bind_leave_the_state_and_say_why() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let zones = with_refused_zone();
-    check_refusals(&Bind::start(folder.path(), &[(zones[0].0, &zones[0].1), (zones[1].0, &zones[1].1)]));
+    check_refusals(&Bind::start(
+        folder.path(),
+        &[(zones[0].0, &zones[0].1), (zones[1].0, &zones[1].1)],
+    ));
 }
 
 /// Passes connections on to `target` and cuts each after `octets` octets of answer.
@@ -139,13 +230,20 @@ fn cutting_proxy(target: SocketAddr, octets: usize) -> SocketAddr {
     let address = listener.local_addr().expect("bound");
     thread::spawn(move || {
         for client in listener.incoming() {
-            let (Ok(mut client), Ok(mut server)) = (client, TcpStream::connect(target)) else { return };
-            let (mut up_from, mut up_to) = (client.try_clone().expect("cloned"), server.try_clone().expect("cloned"));
+            let (Ok(mut client), Ok(mut server)) = (client, TcpStream::connect(target)) else {
+                return;
+            };
+            let (mut up_from, mut up_to) = (
+                client.try_clone().expect("cloned"),
+                server.try_clone().expect("cloned"),
+            );
             thread::spawn(move || std::io::copy(&mut up_from, &mut up_to));
             let mut left = octets;
             let mut buffer = [0; 4096];
             while left > 0 {
-                let Ok(read @ 1..) = server.read(&mut buffer) else { break };
+                let Ok(read @ 1..) = server.read(&mut buffer) else {
+                    break;
+                };
                 let passed = read.min(left);
                 if client.write_all(&buffer[..passed]).is_err() {
                     break;
@@ -165,17 +263,29 @@ fn stream_cut_in_the_middle_leaves_the_state() {
     let primaries = folder.path();
     let text = zone(1, 3000);
     let [knot, nsd, bind] = [0, 1, 2].map(|i| primaries.join(i.to_string()));
-    let (knot, nsd, bind) = (Knot::start(&knot, &[("example.", &text)]), Nsd::start(&nsd, &[("example.", &text)]), Bind::start(&bind, &[("example.", &text)]));
+    let (knot, nsd, bind) = (
+        Knot::start(&knot, &[("example.", &text)]),
+        Nsd::start(&nsd, &[("example.", &text)]),
+        Bind::start(&bind, &[("example.", &text)]),
+    );
     for primary in [&*knot, &*nsd, &*bind] {
         let bench = Bench::new("");
-        bench.configure(&format!("{}{}", bench.key_section(), source("example.", &[primary.address()], true)));
+        bench.configure(&format!(
+            "{}{}",
+            bench.key_section(),
+            source("example.", &[primary.address()], true)
+        ));
         bench.run(0, &["poll"]);
         let before = bench.status("example.");
         primary.replace_zone("example.", &zone(2, 2900));
         // In the SOA's answer, in the first message, in a later one, and just before the end.
         for octets in [20, 3_000, 60_000, 150_000] {
             let proxy = cutting_proxy(primary.address(), octets);
-            bench.configure(&format!("{}{}", bench.key_section(), source("example.", &[proxy], true)));
+            bench.configure(&format!(
+                "{}{}",
+                bench.key_section(),
+                source("example.", &[proxy], true)
+            ));
             expect_refusal(&bench, "example.", &before, &["ended-early"]);
         }
     }
@@ -186,19 +296,39 @@ fn mass_change_is_fetched_again_and_accuses_nobody() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let knot = Knot::start(folder.path(), &[("example.", &zone(1, 300))]);
     let bench = Bench::new("");
-    bench.configure(&format!("{}{}", bench.key_section(), source("example.", &[knot.address()], true)));
+    bench.configure(&format!(
+        "{}{}",
+        bench.key_section(),
+        source("example.", &[knot.address()], true)
+    ));
     bench.run(0, &["poll"]);
     for round in 2..7_u32 {
         // Every delegation's second name server moves, five times.
-        knot.replace_zone("example.", &zone(round, 300).replace("ns2.infra.test.", &format!("ns2.infra{round}.test.")));
-        let output = bench.command(&["-v", "poll"]).output().expect("the program can be started");
+        knot.replace_zone(
+            "example.",
+            &zone(round, 300).replace("ns2.infra.test.", &format!("ns2.infra{round}.test.")),
+        );
+        let output = bench
+            .command(&["-v", "poll"])
+            .output()
+            .expect("the program can be started");
         assert!(String::from_utf8_lossy(&output.stdout).contains("mass changes, nobody accused"));
         assert!(String::from_utf8_lossy(&output.stderr).contains("fetching once more"));
     }
     assert_eq!(bench.cases().len(), 0);
     let history = bench.json(&["history", "d7.example", "--format", "json"]);
-    assert_eq!(history["changes"].as_array().expect("a list").len(), 5, "what happened is in history all the same");
-    assert!(history["changes"].as_array().expect("a list").iter().all(|change| change["bulk"] == true));
+    assert_eq!(
+        history["changes"].as_array().expect("a list").len(),
+        5,
+        "what happened is in history all the same"
+    );
+    assert!(
+        history["changes"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .all(|change| change["bulk"] == true)
+    );
 }
 
 #[test]
@@ -206,9 +336,17 @@ fn serial_that_went_backwards_is_stored_and_told() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let knot = Knot::start(folder.path(), &[("example.", &zone(900, 20))]);
     let bench = Bench::new("");
-    bench.configure(&format!("{}{}", bench.key_section(), source("example.", &[knot.address()], true)));
+    bench.configure(&format!(
+        "{}{}",
+        bench.key_section(),
+        source("example.", &[knot.address()], true)
+    ));
     bench.run(0, &["poll"]);
     knot.replace_zone("example.", &zone(100, 21));
-    assert!(bench.run(0, &["poll"]).contains("the serial went backwards"));
+    assert!(
+        bench
+            .run(0, &["poll"])
+            .contains("the serial went backwards")
+    );
     assert_eq!(bench.status("example.")["serial"].as_u64(), Some(100));
 }
