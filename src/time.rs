@@ -90,6 +90,11 @@ impl Timestamp {
         self.calendar().format("%Y-%m-%d %H:%M:%S").to_string()
     }
 
+    /// Returns `2026-11-22 10:00`, for narrow columns.
+    pub fn to_minute(self) -> String {
+        self.calendar().format("%Y-%m-%d %H:%M").to_string()
+    }
+
     /// Parses RFC 3339 with any offset. Fractions of a second are dropped.
     ///
     /// # Errors

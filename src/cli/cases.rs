@@ -45,6 +45,16 @@ impl Row for CaseJson {
         "last change at",
     ];
 
+    const TABLE_HEADINGS: &'static [&'static str] = &[
+        "id",
+        "domain",
+        "verdict",
+        "level",
+        "score",
+        "state",
+        "last change (utc)",
+    ];
+
     fn cells(&self) -> Vec<String> {
         let words = [self.verdict, self.level, self.peak_level];
         let mut cells = vec![self.id.to_string(), self.domain.clone()];
@@ -56,6 +66,18 @@ impl Row for CaseJson {
             self.last_change_at.to_string(),
         ]);
         cells
+    }
+
+    fn table_cells(&self) -> Vec<String> {
+        vec![
+            self.id.to_string(),
+            self.domain.trim_end_matches('.').to_owned(),
+            self.verdict.to_owned(),
+            self.level.to_owned(),
+            format!("{:.1}", self.score),
+            self.state.to_owned(),
+            self.last_change_at.to_minute(),
+        ]
     }
 }
 

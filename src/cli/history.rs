@@ -113,60 +113,63 @@ fn print_tables(out: &mut impl Write, name: &Name, history: &History) -> Result<
     if history.records.is_empty() {
         return Ok(writeln!(out, "no history of {name}")?);
     }
-    let is_delegation = |record: &&RecordRow| record.removed_at.is_none();
-    let now = history.records.iter().filter(is_delegation).map(|record| {
-        let since = if record.baseline {
-            format!("before {}", record.added_at.to_table())
-        } else {
-            record.added_at.to_table()
-        };
-        vec![
-            record.owner.to_string(),
-            record.rdata.rtype().to_string(),
-            record.rdata.to_string(),
-            record.ttl.to_string(),
-            since,
-        ]
-    });
-    let now: Vec<Vec<String>> = now.collect();
+    let present = history
+        .records
+        .iter()
+        .filter(|record| record.removed_at.is_none());
+    let now: Vec<Vec<String>> = present.map(present_cells).collect();
     if now.is_empty() {
         writeln!(out, "Nothing is there now.")?;
     } else {
-        writeln!(
-            out,
-            "There now:\n{}",
-            table(
-                &["name", "type", "data", "ttl", "since (utc)"],
-                now.into_iter()
-            )
-        )?;
+        let headings = ["name", "type", "data", "ttl", "since (utc)"];
+        writeln!(out, "There now:\n{}", table(&headings, now.into_iter()))?;
     }
     if history.changes.is_empty() {
         return Ok(writeln!(out, "\nNo change since watching began.")?);
     }
-    let rows = history.changes.iter().rev().map(|change| {
-        let marks = change
-            .removed
-            .iter()
-            .map(|rdata| format!("- {rdata}"))
-            .chain(change.added.iter().map(|rdata| format!("+ {rdata}")))
-            .chain(change.bulk.then(|| "(mass change)".to_owned()));
-        let serial = change
-            .serial
-            .map_or_else(String::new, |serial| serial.to_string());
-        vec![
-            change.at.to_table(),
-            serial,
-            change.owner.to_string(),
-            change.rtype.to_string(),
-            marks.collect::<Vec<_>>().join("\n"),
-        ]
-    });
+    let rows = history.changes.iter().rev().map(change_cells);
+    let headings = ["time (utc)", "name", "type", "change"];
     Ok(writeln!(
         out,
         "\nChanges, newest first:\n{}",
-        table(&["time (utc)", "serial", "name", "type", "change"], rows)
+        table(&headings, rows)
     )?)
+}
+
+/// Returns the cells of a record that is there now.
+fn present_cells(record: &RecordRow) -> Vec<String> {
+    let since = record.added_at.to_minute();
+    vec![
+        record.owner.to_text_without_dot(),
+        record.rdata.rtype().to_string(),
+        record.rdata.to_string(),
+        record.ttl.to_string(),
+        if record.baseline {
+            format!("before {since}")
+        } else {
+            since
+        },
+    ]
+}
+
+/// Returns the cells of a change: what went, then what came.
+fn change_cells(change: &ChangeRow) -> Vec<String> {
+    let removed = change.removed.iter().map(|rdata| format!("- {rdata}"));
+    let added = change.added.iter().map(|rdata| format!("+ {rdata}"));
+    let bulk = change.bulk.then(|| "(mass change)".to_owned());
+    let serial = change
+        .serial
+        .map_or_else(String::new, |serial| format!("\nserial {serial}"));
+    vec![
+        format!("{}{serial}", change.at.to_table()),
+        change.owner.to_text_without_dot(),
+        change.rtype.to_string(),
+        removed
+            .chain(added)
+            .chain(bulk)
+            .collect::<Vec<_>>()
+            .join("\n"),
+    ]
 }
 
 /// Prints dnsdbq's columns. Both pairs of times are those of the zone: no sensor saw answers.

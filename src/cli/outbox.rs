@@ -40,6 +40,27 @@ impl Row for MessageJson {
         "last reply",
     ];
 
+    const TABLE_HEADINGS: &'static [&'static str] = &[
+        "id",
+        "case",
+        "recipient",
+        "state",
+        "next attempt (utc)",
+        "last reply",
+    ];
+
+    fn table_cells(&self) -> Vec<String> {
+        vec![
+            self.id.to_string(),
+            self.case.to_string(),
+            self.recipient.clone(),
+            self.state.to_owned(),
+            self.next_attempt_at
+                .map_or_else(String::new, Timestamp::to_minute),
+            self.last_reply.clone().unwrap_or_default(),
+        ]
+    }
+
     fn cells(&self) -> Vec<String> {
         vec![
             self.id.to_string(),

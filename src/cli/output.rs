@@ -15,11 +15,16 @@ pub fn stdout() -> BufWriter<io::StdoutLock<'static>> {
 
 /// A row of a list.
 pub trait Row: Serialize {
-    /// The headings of the table and of CSV.
+    /// The headings of CSV: everything.
     const HEADINGS: &'static [&'static str];
+    /// The headings of the table: what fits 80 columns.
+    const TABLE_HEADINGS: &'static [&'static str];
 
-    /// Returns the row's cells, one for each heading.
+    /// Returns the row's cells, one for each of [`Row::HEADINGS`].
     fn cells(&self) -> Vec<String>;
+
+    /// Returns the row's cells, one for each of [`Row::TABLE_HEADINGS`].
+    fn table_cells(&self) -> Vec<String>;
 }
 
 /// Prints a list.
@@ -27,7 +32,11 @@ pub fn print_list<T: Row>(rows: &[T], format: ListFormat) -> Result<(), Failure>
     let mut out = stdout();
     match format {
         ListFormat::Table if rows.is_empty() => writeln!(out, "nothing to list")?,
-        ListFormat::Table => writeln!(out, "{}", table(T::HEADINGS, rows.iter().map(Row::cells)))?,
+        ListFormat::Table => writeln!(
+            out,
+            "{}",
+            table(T::TABLE_HEADINGS, rows.iter().map(Row::table_cells))
+        )?,
         ListFormat::Json => {
             serde_json::to_writer_pretty(&mut out, rows)?;
             writeln!(out)?;

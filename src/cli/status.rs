@@ -10,7 +10,7 @@ use crate::cli::output::{Row, print_list};
 use crate::cli::session::{load_config, open_store};
 use crate::dns::{Name, Serial};
 use crate::store::{SourceKind, ZoneStatus};
-use crate::time::{Clock, Timestamp, WallClock};
+use crate::time::{Clock, Span, Timestamp, WallClock};
 
 /// A zone, as scripts read it.
 #[derive(Serialize)]
@@ -33,19 +33,58 @@ impl Row for StatusJson {
     const HEADINGS: &'static [&'static str] = &[
         "zone",
         "source",
-        "kind",
+        "source kind",
         "serial",
         "records",
-        "last success",
+        "last success at",
+        "last attempt at",
         "lag s",
-        "state",
+        "refused reason",
+        "last error",
+        "held",
+        "rejected lines",
     ];
+    const TABLE_HEADINGS: &'static [&'static str] =
+        &["zone", "source", "serial", "records", "seen", "state"];
 
     fn cells(&self) -> Vec<String> {
+        let text = |value: Option<String>| value.unwrap_or_default();
+        vec![
+            text(self.zone.as_ref().map(Name::to_string)),
+            self.source.clone(),
+            self.source_kind.word().to_owned(),
+            text(self.serial.map(|serial| serial.to_string())),
+            self.records.to_string(),
+            text(self.last_success_at.map(|at| at.to_string())),
+            text(self.last_attempt_at.map(|at| at.to_string())),
+            text(self.lag_s.map(|lag| lag.to_string())),
+            text(self.refused_reason.clone()),
+            text(self.last_error.clone()),
+            self.held.to_string(),
+            self.rejected_lines.to_string(),
+        ]
+    }
+
+    fn table_cells(&self) -> Vec<String> {
         let text = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
+        let seen = self.lag_s.map(|lag| format!("{} ago", Span::seconds(lag)));
+        vec![
+            text(self.zone.as_ref().map(|zone| zone.to_text_without_dot())),
+            self.source.clone(),
+            text(self.serial.map(|serial| serial.to_string())),
+            self.records.to_string(),
+            seen.unwrap_or_else(|| "never".to_owned()),
+            self.state_text(),
+        ]
+    }
+}
+
+impl StatusJson {
+    /// Says how the zone stands.
+    fn state_text(&self) -> String {
         let mut state = match (&self.refused_reason, &self.last_error) {
             (Some(reason), Some(error)) => format!("{reason}: {error}"),
-            _ if self.last_success_at.is_none() => "never seen".to_owned(),
+            _ if self.last_success_at.is_none() => "never polled".to_owned(),
             _ => "ok".to_owned(),
         };
         if self.held {
@@ -54,16 +93,7 @@ impl Row for StatusJson {
         if self.rejected_lines > 0 {
             state = format!("{state}; {} lines set aside", self.rejected_lines);
         }
-        vec![
-            text(self.zone.as_ref().map(Name::to_string)),
-            self.source.clone(),
-            self.source_kind.word().to_owned(),
-            text(self.serial.map(|serial| serial.to_string())),
-            self.records.to_string(),
-            text(self.last_success_at.map(|at| at.to_string())),
-            text(self.lag_s.map(|lag| lag.to_string())),
-            state,
-        ]
+        state
     }
 }
 
