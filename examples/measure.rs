@@ -16,7 +16,8 @@ use domain::base::Name as WireName;
 use domain::base::iana::Class;
 use domain::zonefile::inplace::Zonefile;
 use fluxwatch::config::Config;
-use fluxwatch::pipeline::{Pipeline, PollOptions};
+use fluxwatch::dns::Name;
+use fluxwatch::pipeline::{FileImport, Pipeline, PollOptions};
 use fluxwatch::store::{Store, StoreOptions};
 use fluxwatch::time::{SetClock, Timestamp};
 
@@ -127,11 +128,19 @@ fn scan(path: &Path) -> Result<u64, Box<dyn Error>> {
     Ok(entries)
 }
 
-/// Polls once and returns the CPU seconds.
-fn poll(pipeline: &Pipeline, options: &PollOptions) -> Result<f64, Box<dyn Error>> {
+/// Takes in the zone as of a day and returns the CPU seconds.
+fn take_in(pipeline: &Pipeline, zone: &Path, day: i64) -> Result<f64, Box<dyn Error>> {
     let before = cpu_s()?;
-    let config = pipeline.config().clone();
-    pipeline.poll_files(&config.sources[0], options)?;
+    let import = FileImport {
+        source: "measure",
+        zone: &Name::parse("example.")?,
+        paths: &[zone.to_owned()],
+        at: Some(Timestamp::from_unix(1_800_000_000 + day * 86_400)),
+        time_pattern: None,
+        require_soa: true,
+    };
+    let options = PollOptions { full: true, ..PollOptions::default() };
+    pipeline.import_files(&import, &options)?;
     pipeline.store().checkpoint()?;
     Ok(cpu_s()? - before)
 }
@@ -147,7 +156,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         fs::write(
             &config,
             format!(
-                "[store]\npath = \"{reverse_index}.db\"\nreverse_index = {reverse_index}\n[[source]]\nname = \"z\"\nkind = \"zonefile\"\nzone = \"example.\"\npath = \"example.zone\"\n"
+                "[store]\npath = \"{reverse_index}.db\"\nreverse_index = {reverse_index}\n"
             ),
         )?;
         let config = Arc::new(Config::load(&config)?);
@@ -181,16 +190,9 @@ fn measure(
     count: u64,
     reverse_index: bool,
 ) -> Result<(), Box<dyn Error>> {
-    let (options, full) = (
-        PollOptions::default(),
-        PollOptions {
-            full: true,
-            ..PollOptions::default()
-        },
-    );
     let records = write_zone(zone, count, 0)?;
     println!("{count} delegations, {records} records, reverse_index = {reverse_index}");
-    let baseline = poll(pipeline, &options)?;
+    let baseline = take_in(pipeline, zone, 0)?;
     let size = fs::metadata(database)?.len();
     println!(
         "  baseline: {baseline:.2} CPU s, {:.1} octets a delegation",
@@ -199,7 +201,7 @@ fn measure(
     let before = cpu_s()?;
     scan(zone)?;
     let floor = cpu_s()? - before;
-    let unchanged = poll(pipeline, &full)?;
+    let unchanged = take_in(pipeline, zone, 1)?;
     println!(
         "  scanner alone: {floor:.2} CPU s; unchanged file: {unchanged:.2} CPU s, {:.2} times",
         unchanged / floor
@@ -208,7 +210,7 @@ fn measure(
     for version in 1..=VERSIONS {
         write_zone(zone, count, version)?;
         let changed_before = change_count(pipeline)?;
-        cpu += poll(pipeline, &options)?;
+        cpu += take_in(pipeline, zone, 1 + version as i64)?;
         changes += change_count(pipeline)? - changed_before;
     }
     let growth = fs::metadata(database)?.len() - size;
@@ -227,7 +229,7 @@ fn measure(
 
 /// Returns how many changed names history has, summed over its versions.
 fn change_count(pipeline: &Pipeline) -> Result<u64, Box<dyn Error>> {
-    let apex = fluxwatch::dns::Name::parse("example.")?;
+    let apex = Name::parse("example.")?;
     let zone = pipeline.store().find_zone(&apex)?.ok_or("no zone")?;
     let mut sum = 0;
     for (version, _) in pipeline.store().versions_after(zone.id, 0)? {

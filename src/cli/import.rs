@@ -48,7 +48,7 @@ fn import(
         ));
     }
     let reports = match command {
-        ImportCommand::Zonefile(zonefile) => vec![import_zonefile(pipeline, zonefile)?],
+        ImportCommand::Zonefile(zonefile) => import_zonefile(pipeline, zonefile)?,
         ImportCommand::Feed(feed) => import_feed(pipeline, feed)?,
     };
     pipeline.store().checkpoint()?;
@@ -77,7 +77,7 @@ fn import(
 }
 
 /// Imports zone files.
-fn import_zonefile(pipeline: &Pipeline, command: &ImportZonefile) -> Result<ZoneReport, Failure> {
+fn import_zonefile(pipeline: &Pipeline, command: &ImportZonefile) -> Result<Vec<ZoneReport>, Failure> {
     let zone = parse_name(&command.zone)?;
     let at = command
         .at

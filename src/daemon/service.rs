@@ -128,7 +128,9 @@ fn start_due(
                     transfers.add(pipeline.prepare_transfer(entry.source, options)?);
                 }
             }
-            Feeding::Zonefile { .. } => log_report(&pipeline.poll_files(entry.source, options)?),
+            Feeding::Zonefile { .. } => {
+                pipeline.poll_files(entry.source, options)?.iter().for_each(log_report);
+            }
             Feeding::Feed { .. } => pipeline
                 .poll_feed(entry.source, options)?
                 .iter()

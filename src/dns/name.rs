@@ -8,6 +8,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The most octets of a name on the wire, root label included (RFC 1035 §3.1).
 pub const NAME_OCTETS_MAX: usize = 255;
+/// The most labels of a name: one octet each beside their lengths.
+const LABELS_MAX: usize = 127;
 /// The most octets of one label (RFC 1035 §3.1).
 pub const LABEL_OCTETS_MAX: usize = 63;
 
@@ -214,6 +216,23 @@ impl Name {
         Self::from_wire(&wire)
     }
 
+    /// Returns where each label starts, and how many there are, the root label left out.
+    fn label_starts(&self) -> ([u8; LABELS_MAX], usize) {
+        let (mut starts, mut count, mut at) = ([0; LABELS_MAX], 0, 0);
+        while self.0[at] != 0 {
+            starts[count] = at as u8;
+            count += 1;
+            at += 1 + self.0[at] as usize;
+        }
+        (starts, count)
+    }
+
+    /// Returns the label that starts at an offset.
+    fn label_at(&self, start: u8) -> &[u8] {
+        let start = start as usize;
+        &self.0[start + 1..start + 1 + self.0[start] as usize]
+    }
+
     /// Returns the presentation form without the final dot; `.` for the root.
     pub fn to_text_without_dot(&self) -> String {
         let mut text = self.to_string();
@@ -371,11 +390,18 @@ impl fmt::Debug for Name {
 impl Ord for Name {
     /// Compares in canonical order (RFC 4034 §6.1).
     fn cmp(&self, other: &Self) -> Ordering {
-        let mut left: Vec<&[u8]> = self.labels().collect();
-        let mut right: Vec<&[u8]> = other.labels().collect();
-        left.reverse();
-        right.reverse();
-        left.cmp(&right)
+        let (left, right) = (self.label_starts(), other.label_starts());
+        for (a, b) in left.0[..left.1]
+            .iter()
+            .rev()
+            .zip(right.0[..right.1].iter().rev())
+        {
+            match self.label_at(*a).cmp(other.label_at(*b)) {
+                Ordering::Equal => {}
+                unequal => return unequal,
+            }
+        }
+        left.1.cmp(&right.1)
     }
 }
 

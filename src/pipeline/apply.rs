@@ -49,10 +49,12 @@ impl Pipeline {
         for (owner_id, hash) in intake.vanished() {
             tx.apply_vanished(owner_id, hash)?;
         }
-        let bulk = kind == VersionKind::Snapshot && is_bulk(&self.config.trust, &tx.measure());
+        let mut bulk = kind == VersionKind::Snapshot && is_bulk(&self.config.trust, &tx.measure());
         if bulk && may_fetch_again {
             return Ok(Applied::FetchAgain);
         }
+        // A zone that was turned back brings old values back, which is nobody's rotation.
+        bulk |= matches!((zone.serial, fetched.serial), (Some(before), Some(now)) if before.is_newer_than(now));
         let committed = tx.commit(bulk)?;
         self.keep_digests(zone, intake, &committed);
         Ok(Applied::Stored(committed, bulk))

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use crate::case::{CaseState, observe};
 use crate::detector::{
-    AddressWindow, Finding, NameserverWindow, PlaneFinding, Stay, evaluate_addresses,
+    AddressWindow, Finding, Level, NameserverWindow, PlaneFinding, Stay, evaluate_addresses,
     evaluate_nameservers, judge,
 };
 use crate::dns::{Name, Rdata};
@@ -16,6 +16,8 @@ use crate::time::{Span, Timestamp};
 
 /// The most owner names of one domain whose addresses are judged.
 const OWNERS_JUDGED_MAX: usize = 2000;
+/// How old a judgement must be before a case without changes is judged again.
+const REEVALUATE_AFTER: Span = Span::hours(1);
 /// The name in a case's log of what the program does by itself.
 const ACTOR: &str = "fluxwatch";
 
@@ -81,7 +83,7 @@ impl Pipeline {
             .store
             .cases(&[CaseState::Open, CaseState::Acknowledged])?
         {
-            if row.case.zone != *apex || row.case.evaluated_at >= now {
+            if row.case.zone != *apex || now.since(row.case.evaluated_at) < REEVALUATE_AFTER {
                 continue;
             }
             let found = self.find(&row.case.domain, now)?;
@@ -133,23 +135,20 @@ impl Pipeline {
         if self.store.is_bulk_version(version_id)? {
             return Ok(domains);
         }
+        let mut hosts = BTreeSet::new();
         for change in self.store.counts(zone, version_id)? {
             let owner = &change.key.owner;
             if change.nameservers {
                 domains.insert(owner.clone());
             }
             if change.addresses {
-                domains.extend(
-                    self.store
-                        .delegations_using(owner)?
-                        .into_iter()
-                        .map(|key| key.owner),
-                );
+                hosts.insert(owner.clone());
                 if !self.store.is_at_or_below_cut(&change.key)? {
                     domains.insert(case_domain(&zone.apex, owner));
                 }
             }
         }
+        domains.extend(self.store.delegations_using(&hosts)?);
         Ok(domains)
     }
 
@@ -232,10 +231,10 @@ impl Pipeline {
             popular: BTreeSet::new(),
         };
         let plane = evaluate_nameservers(&window, policy, &self.knowledge, now);
-        if plane.level.is_none() {
+        if plane.level < Some(Level::Review) {
             return Ok(Some(plane));
         }
-        // Who else uses these name servers is asked only where the answer can excuse somebody.
+        // Who else uses these name servers is asked only where somebody would be accused.
         window.popular = self.popular_among(plane.names.iter().map(|name| &name.host), now)?;
         Ok(Some(evaluate_nameservers(
             &window,

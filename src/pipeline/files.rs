@@ -59,7 +59,7 @@ impl Pipeline {
         &self,
         source: &Source,
         options: &PollOptions,
-    ) -> Result<ZoneReport, PipelineError> {
+    ) -> Result<Vec<ZoneReport>, PipelineError> {
         let Feeding::Zonefile {
             zone,
             path,
@@ -79,17 +79,11 @@ impl Pipeline {
             require_soa: *require_soa,
             options,
         };
-        let outcome = match expand_glob(path)
-            .and_then(|paths| date_files(paths, time_pattern.as_ref(), None))
-        {
-            Ok(files) => self.take_files(&pass, files)?,
-            Err(refusal) => self.refuse(zone, refusal)?,
+        let outcomes = match expand_glob(path) {
+            Ok(paths) => self.take_files(&pass, paths, time_pattern.as_ref(), None)?,
+            Err(refusal) => vec![self.refuse(zone, refusal)?],
         };
-        Ok(ZoneReport {
-            source: source.name.clone(),
-            zone: Some(zone.clone()),
-            outcome,
-        })
+        Ok(reports(&source.name, zone, outcomes))
     }
 
     /// Takes in files by hand.
@@ -101,7 +95,7 @@ impl Pipeline {
         &self,
         import: &FileImport<'_>,
         options: &PollOptions,
-    ) -> Result<ZoneReport, PipelineError> {
+    ) -> Result<Vec<ZoneReport>, PipelineError> {
         let id = match self.store.find_zone(import.zone)? {
             // A zone keeps its source; what is brought in by hand says so in its version.
             Some(_) => self
@@ -121,99 +115,75 @@ impl Pipeline {
             require_soa: import.require_soa,
             options,
         };
-        let outcome = match date_files(
-            import.paths.to_vec(),
-            import.time_pattern.as_ref(),
-            import.at,
-        ) {
-            Ok(files) => self.take_files(&pass, files)?,
-            Err(refusal) => self.refuse(import.zone, refusal)?,
-        };
-        Ok(ZoneReport {
-            source: import.source.to_owned(),
-            zone: Some(import.zone.clone()),
-            outcome,
-        })
+        let (paths, pattern) = (import.paths.to_vec(), import.time_pattern.as_ref());
+        let outcomes = self.take_files(&pass, paths, pattern, import.at)?;
+        Ok(reports(import.source, import.zone, outcomes))
     }
 
-    /// Takes in files in the order of their times.
+    /// Takes in files in the order of their times. A file that cannot be taken does not keep the others
+    /// from being; each that was refused is an outcome of its own.
     fn take_files(
         &self,
         pass: &Pass<'_>,
-        mut files: Vec<DatedFile>,
-    ) -> Result<ZoneOutcome, PipelineError> {
-        files.sort_by(|left, right| {
-            (left.mark.version_at, &left.path).cmp(&(right.mark.version_at, &right.path))
-        });
-        let mut summary = StoredSummary::default();
-        let mut refusal = None;
-        if files.is_empty() {
-            return self.refuse(
-                pass.zone,
-                Refusal::Unreadable("no file matches the pattern".to_owned()),
-            );
+        paths: Vec<PathBuf>,
+        pattern: Option<&TimePattern>,
+        at: Option<Timestamp>,
+    ) -> Result<Vec<ZoneOutcome>, PipelineError> {
+        // What a pass that was killed stored and did not judge.
+        self.detect_zone(pass.zone, pass.options)?;
+        if paths.is_empty() {
+            let nothing = Refusal::Unreadable("no file matches the pattern".to_owned());
+            return Ok(vec![self.refuse(pass.zone, nothing)?]);
         }
+        let (files, mut refused) = date_files(paths, pattern, at);
+        let mut last_refusal = refused.last().cloned();
+        let mut summary = StoredSummary::default();
         for file in files {
             let known = self.store.file_mark(pass.source, &file.path)?;
-            let zone = self
-                .store
-                .find_zone(pass.zone)?
-                .expect("the zone's row was made before");
-            let is_older = zone
-                .version_at
-                .is_some_and(|newest| file.mark.version_at < newest);
-            if known.as_ref().is_some_and(|known| {
-                !self.is_worth_reading(known, &file.mark, is_older, pass.options)
-            }) {
+            let zone = self.store.find_zone(pass.zone)?.expect("the zone's row was made before");
+            let is_older = zone.version_at.is_some_and(|newest| file.mark.version_at < newest);
+            let is_known = known.as_ref().is_some_and(|known| {
+                !is_worth_reading(known, &file.mark, is_older, pass.options)
+            });
+            if is_known {
                 continue;
             }
             match self.take_file(pass, &zone, &file, is_older, &mut summary)? {
-                Ok(()) => refusal = None,
-                Err(refused) => {
-                    tracing::warn!(zone = %pass.zone, file = %file.path.display(), reason = refused.code(), "zone {}: {}: {refused}", pass.zone, file.path.display());
-                    let mark = FileMark {
-                        refused_reason: Some(refused.code().to_owned()),
-                        ..file.mark
-                    };
+                Ok(()) => last_refusal = None,
+                Err(refusal) => {
+                    tracing::warn!(zone = %pass.zone, file = %file.path.display(), reason = refusal.code(), "zone {}: {}: {refusal}", pass.zone, file.path.display());
+                    let refused_reason = Some(refusal.code().to_owned());
+                    let mark = FileMark { refused_reason, ..file.mark };
                     self.store.set_file_mark(pass.source, &file.path, &mark)?;
-                    refusal = Some(refused);
+                    refused.push(refusal.clone());
+                    last_refusal = Some(refusal);
                 }
             }
         }
-        let now = self.clock.now();
-        if let Some(refusal) = refusal {
-            return self.refuse(pass.zone, refusal);
-        }
-        self.store.note_zone_attempt(pass.zone, now, None)?;
-        let event_now = self
-            .store
-            .source_status(pass.source)?
-            .last_event_at
-            .unwrap_or(now);
-        self.reevaluate(pass.zone, event_now, pass.options)?;
-        if summary.versions > 0 {
-            return Ok(ZoneOutcome::Stored(summary));
-        }
-        let serial = self
-            .store
-            .find_zone(pass.zone)?
-            .and_then(|zone| zone.serial);
-        Ok(ZoneOutcome::Unchanged { serial })
+        self.finish_files(pass, summary, refused, last_refusal.as_ref())
     }
 
-    /// Returns whether a file that was looked at before is looked at again.
-    fn is_worth_reading(
+    /// Notes how a pass over files ended, and judges the cases at the newest file's time.
+    fn finish_files(
         &self,
-        known: &FileMark,
-        found: &FileMark,
-        is_older: bool,
-        options: &PollOptions,
-    ) -> bool {
-        let same = (known.modified_at_ns, known.size_bytes, known.version_at)
-            == (found.modified_at_ns, found.size_bytes, found.version_at);
-        let was_refused = known.refused_reason.is_some();
-        // A refused file that is still the newest is the zone's state of affairs: say so each time.
-        !same || (was_refused && !is_older) || (options.full && !is_older)
+        pass: &Pass<'_>,
+        summary: StoredSummary,
+        refused: Vec<Refusal>,
+        last_refusal: Option<&Refusal>,
+    ) -> Result<Vec<ZoneOutcome>, PipelineError> {
+        let now = self.clock.now();
+        self.store.note_zone_attempt(pass.zone, now, last_refusal)?;
+        let event_now = self.store.source_status(pass.source)?.last_event_at;
+        self.reevaluate(pass.zone, event_now.unwrap_or(now), pass.options)?;
+        let mut outcomes = Vec::new();
+        if summary.versions > 0 {
+            outcomes.push(ZoneOutcome::Stored(summary));
+        } else if refused.is_empty() {
+            let serial = self.store.find_zone(pass.zone)?.and_then(|zone| zone.serial);
+            outcomes.push(ZoneOutcome::Unchanged { serial });
+        }
+        outcomes.extend(refused.into_iter().map(ZoneOutcome::Refused));
+        Ok(outcomes)
     }
 
     /// Takes in one file.
@@ -282,16 +252,48 @@ impl Pipeline {
     }
 }
 
+/// Returns whether a file that was looked at before is looked at again.
+fn is_worth_reading(
+    known: &FileMark,
+    found: &FileMark,
+    is_older: bool,
+    options: &PollOptions,
+) -> bool {
+    let same = (known.modified_at_ns, known.size_bytes, known.version_at)
+        == (found.modified_at_ns, found.size_bytes, found.version_at);
+    let was_refused = known.refused_reason.is_some();
+    // A refused file that is still the newest is the zone's state of affairs: say so each time.
+    !same || (was_refused && (!is_older || options.full)) || (options.full && !is_older)
+}
+
+/// Returns a report for each outcome.
+fn reports(source: &str, zone: &Name, outcomes: Vec<ZoneOutcome>) -> Vec<ZoneReport> {
+    let report = |outcome| ZoneReport {
+        source: source.to_owned(),
+        zone: Some(zone.clone()),
+        outcome,
+    };
+    outcomes.into_iter().map(report).collect()
+}
+
 /// Gives every file its time: the one that was asked for, the one in its name, its modification time.
+/// Returns the files in the order of their times, and why others have none.
 fn date_files(
     paths: Vec<PathBuf>,
     pattern: Option<&TimePattern>,
     at: Option<Timestamp>,
-) -> Result<Vec<DatedFile>, Refusal> {
-    paths
-        .into_iter()
-        .map(|path| date_file(path, pattern, at))
-        .collect()
+) -> (Vec<DatedFile>, Vec<Refusal>) {
+    let (mut files, mut refused) = (Vec::new(), Vec::new());
+    for path in paths {
+        match date_file(path, pattern, at) {
+            Ok(file) => files.push(file),
+            Err(refusal) => refused.push(refusal),
+        }
+    }
+    files.sort_by(|left, right| {
+        (left.mark.version_at, &left.path).cmp(&(right.mark.version_at, &right.path))
+    });
+    (files, refused)
 }
 
 /// Gives one file its time.

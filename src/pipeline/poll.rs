@@ -74,7 +74,7 @@ impl Pipeline {
         for source in sources {
             match source.feeding {
                 Feeding::Transfer { .. } => {}
-                Feeding::Zonefile { .. } => on_report(self.poll_files(source, options)?),
+                Feeding::Zonefile { .. } => self.poll_files(source, options)?.into_iter().for_each(&mut *on_report),
                 Feeding::Feed { .. } => self
                     .poll_feed(source, options)?
                     .into_iter()

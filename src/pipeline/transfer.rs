@@ -20,7 +20,7 @@ pub struct TransferJob {
     primaries: Vec<SocketAddr>,
     key: Option<TransferKey>,
     digest_key: DigestKey,
-    table: Option<DigestTable>,
+    table: DigestTable,
     last_serial: Option<Serial>,
     full: bool,
     is_second: bool,
@@ -59,6 +59,7 @@ impl Pipeline {
             .store
             .ensure_source(&source.name, SourceKind::Transfer)?;
         let zone = self.store.ensure_zone(zone, id)?;
+        self.detect_zone(&zone.apex, options)?;
         let key = key.as_ref().map(|name| self.keys[name].clone());
         let full = options.full || options.accept.contains(&zone.apex);
         self.job(
@@ -87,7 +88,7 @@ impl Pipeline {
             primaries,
             key,
             digest_key: self.store.digest_key(),
-            table: Some(table),
+            table,
             last_serial: zone.serial,
             full,
             is_second,
@@ -165,55 +166,52 @@ impl Pipeline {
 }
 
 /// Runs a transfer: the first primary that gives the zone whole is used.
-pub async fn run_transfer(mut job: TransferJob) -> TransferOutcome {
-    let mut result = Err(SourceError::Refused(Refusal::Unreachable(
-        "no primary is configured".to_owned(),
-    )));
-    for primary in job.primaries.clone() {
-        // A failed attempt leaves its marks in the table: the next primary starts from a clean copy.
-        let is_last = Some(&primary) == job.primaries.last();
-        result = run_from(&mut job, primary, is_last).await;
-        match &result {
-            Err(SourceError::Refused(refusal)) if !is_last => {
-                tracing::warn!(zone = %job.zone.apex, %primary, "zone {}: primary {primary}: {refusal}; trying the next", job.zone.apex)
-            }
-            _ => break,
+///
+/// A serial that went backwards is believed only when every primary was reached and none is ahead: a
+/// secondary that lags while the first primary is away must not turn history back.
+pub async fn run_transfer(job: TransferJob) -> TransferOutcome {
+    let unreached = Refusal::Unreachable("no primary is configured".to_owned());
+    let mut result = Err(SourceError::Refused(unreached));
+    let (mut behind, mut failure) = (None, None);
+    for (i, primary) in job.primaries.clone().into_iter().enumerate() {
+        let is_only = job.primaries.len() == 1;
+        result = run_from(&job, primary, is_only).await;
+        let Err(SourceError::Refused(refusal)) = &result else { break };
+        if i + 1 < job.primaries.len() {
+            tracing::warn!(zone = %job.zone.apex, %primary, "zone {}: primary {primary}: {refusal}; trying the next", job.zone.apex);
         }
+        match refusal {
+            Refusal::Behind(_) => behind = Some(primary),
+            other => failure = Some(other.clone()),
+        }
+    }
+    if let (Some(primary), Err(SourceError::Refused(_))) = (behind, &result) {
+        result = match failure {
+            Some(refusal) => Err(SourceError::Refused(refusal)),
+            None => run_from(&job, primary, true).await,
+        };
     }
     TransferOutcome { job, result }
 }
 
-/// Runs a transfer from one primary.
+/// Runs a transfer from one primary. A failed attempt leaves its marks in the table, so each works on
+/// a copy.
 async fn run_from(
-    job: &mut TransferJob,
+    job: &TransferJob,
     primary: SocketAddr,
-    is_last: bool,
+    accept_older: bool,
 ) -> Result<Option<(Fetched, Intake<File>)>, SourceError> {
-    let table = if is_last {
-        job.table.take()
-    } else {
-        job.table.as_ref().map(copy_table)
-    };
-    let table = table.expect("the last primary takes the table, and nothing runs after it");
     let spool = open_spool().map_err(SourceError::Local)?;
-    let mut intake = Intake::new(job.digest_key, table, spool);
+    let mut intake = Intake::new(job.digest_key, job.table.clone(), spool);
     let target = TransferTarget {
         apex: &job.zone.apex,
         primary,
         key: job.key.as_ref(),
         last_serial: job.last_serial,
         full: job.full,
+        accept_older,
     };
-    Ok(fetch_zone(&target, &mut intake)
-        .await?
-        .map(|fetched| (fetched, intake)))
-}
-
-/// Copies a table.
-fn copy_table(table: &DigestTable) -> DigestTable {
-    let mut copy = DigestTable::with_capacity(table.len());
-    table.iter().for_each(|slot| copy.insert(*slot));
-    copy
+    Ok(fetch_zone(&target, &mut intake).await?.map(|fetched| (fetched, intake)))
 }
 
 impl TransferJob {

@@ -87,14 +87,16 @@ pub struct TransferTarget<'a> {
     pub key: Option<&'a TransferKey>,
     /// The serial that history holds.
     pub last_serial: Option<Serial>,
-    /// Transfer although the serial stands or went backwards.
+    /// Transfer although the serial stands.
     pub full: bool,
+    /// Transfer although the serial went backwards.
+    pub accept_older: bool,
 }
 
 /// Transfers the zone if the primary's serial is not the one history holds.
 ///
-/// `Ok(None)` means that the serial stands. A serial that went backwards is transferred like a
-/// newer one: the primary is the authority, and the caller tells the operator.
+/// `Ok(None)` means that the serial stands. A serial that went backwards is taken only with
+/// `accept_older`: one primary of several may lag.
 ///
 /// # Errors
 ///
@@ -122,6 +124,12 @@ async fn fetch_unbounded<S: Spool>(
     let serial = query_soa(target, &mut stream).await?;
     if Some(serial) == target.last_serial && !target.full {
         return Ok(None);
+    }
+    if let Some(last) = target.last_serial
+        && last.is_newer_than(serial)
+        && !target.accept_older
+    {
+        return Err(Refusal::Behind(format!("{} has serial {serial}, history holds {last}", target.primary)).into());
     }
     transfer(target, &mut stream, serial, intake)
         .await

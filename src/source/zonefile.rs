@@ -82,7 +82,10 @@ fn read_stream<S: Spool>(
     intake: &mut Intake<S>,
 ) -> Result<Fetched, SourceError> {
     let mut reader = ZoneReader::new(apex, intake);
-    let mut cutter = EntryCutter::default();
+    let mut cutter = EntryCutter {
+        at_line_start: true,
+        ..EntryCutter::default()
+    };
     let mut chunk = vec![0; CHUNK_OCTETS];
     let mut octets = 0_u64;
     loop {
@@ -122,6 +125,24 @@ fn read_stream<S: Spool>(
     reader.finish(require_soa)
 }
 
+/// The octets that may change the state of [`EntryCutter`].
+const IS_SPECIAL: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut octet = 0x80;
+    while octet < 256 {
+        table[octet] = true;
+        octet += 1;
+    }
+    table[b'\n' as usize] = true;
+    table[b'\\' as usize] = true;
+    table[b'"' as usize] = true;
+    table[b';' as usize] = true;
+    table[b'(' as usize] = true;
+    table[b')' as usize] = true;
+    table[b'.' as usize] = true;
+    table
+};
+
 /// Cuts text into whole entries, and refuses what the scanner would misread.
 #[derive(Default)]
 struct EntryCutter {
@@ -140,19 +161,38 @@ struct EntryCutter {
     entry_has_high_octets: bool,
     rewrites: Vec<(usize, usize)>,
     begun: bool,
+    at_line_start: bool,
+    has_control_entry: bool,
 }
 
 impl EntryCutter {
     /// Appends text and finds the ends of entries in it.
     fn push(&mut self, text: &[u8]) -> Result<(), Refusal> {
         self.buffer.extend_from_slice(text);
-        if !self.begun && self.buffer.len() >= 3 {
+        if !self.begun {
+            // Wait for three octets: the file may begin with a byte order mark.
+            if self.buffer.len() < 3 {
+                return Ok(());
+            }
             self.begun = true;
             if self.buffer.starts_with(b"\xef\xbb\xbf") {
                 self.buffer.drain(..3);
             }
         }
         while self.looked_at < self.buffer.len() {
+            // Most octets change nothing: pass over them in one run.
+            if !self.in_comment && !self.escaped && !self.in_quote && !self.at_line_start {
+                let rest = &self.buffer[self.looked_at..];
+                let plain = rest
+                    .iter()
+                    .position(|octet| IS_SPECIAL[*octet as usize])
+                    .unwrap_or(rest.len());
+                if plain > 0 {
+                    self.looked_at += plain;
+                    self.last_was_dot = false;
+                    continue;
+                }
+            }
             let octet = self.buffer[self.looked_at];
             self.looked_at += 1;
             self.look_at(octet)?;
@@ -169,6 +209,9 @@ impl EntryCutter {
     /// Moves the state by one octet.
     fn look_at(&mut self, octet: u8) -> Result<(), Refusal> {
         let was_dot = std::mem::replace(&mut self.last_was_dot, false);
+        if std::mem::replace(&mut self.at_line_start, octet == b'\n') && octet == b'$' {
+            self.has_control_entry = true;
+        }
         if octet == b'\n' {
             self.line += 1;
             self.in_comment = false;
@@ -228,7 +271,11 @@ impl EntryCutter {
             let ascii = rewrite_high_octets(&whole[start..end]);
             whole.splice(start..end, ascii);
         }
-        rewrite_default_ttl(whole)
+        if std::mem::take(&mut self.has_control_entry) {
+            rewrite_default_ttl(whole)
+        } else {
+            whole
+        }
     }
 }
 
@@ -266,12 +313,6 @@ fn rewrite_high_octets(entry: &[u8]) -> Vec<u8> {
 
 /// Rewrites `$TTL 1h` (BIND's form) in seconds, which is all that RFC 2308 §4 knows.
 fn rewrite_default_ttl(text: Vec<u8>) -> Vec<u8> {
-    if !text
-        .windows(4)
-        .any(|four| four.eq_ignore_ascii_case(b"$TTL"))
-    {
-        return text;
-    }
     let mut rewritten = Vec::with_capacity(text.len());
     for line in text.split_inclusive(|octet| *octet == b'\n') {
         let words: Option<(String, String)> = std::str::from_utf8(line).ok().and_then(|line| {

@@ -1,5 +1,7 @@
 //! Opens the database: settings, migrations, the lock of the one poller.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt;
@@ -9,6 +11,7 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, params};
 
+use crate::dns::Name;
 use crate::zone::DigestKey;
 
 /// The migrations, in order; the database's `user_version` is how many have run.
@@ -93,6 +96,9 @@ pub struct Store {
     pub(super) path: PathBuf,
     pub(super) key: DigestKey,
     pub(super) database_id: [u8; 16],
+    pub(super) has_reverse_index: bool,
+    /// Rows of name servers met lately; emptied when a transaction is rolled back.
+    pub(super) host_ids: RefCell<HashMap<Name, i64>>,
 }
 
 /// A transaction over whatever is called on the store until [`StoreTx::commit`]; rolled back when
@@ -187,6 +193,8 @@ impl Store {
             path: path.to_owned(),
             key,
             database_id,
+            has_reverse_index: options.reverse_index,
+            host_ids: RefCell::default(),
         })
     }
 
@@ -291,6 +299,7 @@ impl Drop for StoreTx<'_> {
         if self.open {
             // A failed rollback means that SQLite has rolled back already.
             let _ = self.store.connection.execute_batch("rollback");
+            self.store.host_ids.borrow_mut().clear();
         }
     }
 }

@@ -7,12 +7,29 @@ use crate::dns::{Name, Rdata, RecordType};
 use crate::store::zones::ZoneId;
 use crate::store::{Store, StoreError};
 
+/// The most rows of name servers that are kept in memory.
+const HOSTS_CACHED_MAX: usize = 100_000;
+
 impl Store {
     /// Returns the row of a name server's name, made if it is not there.
     pub(super) fn host_id(&self, name: &Name) -> Result<i64, StoreError> {
-        if let Some(id) = self.find_host(name)? {
-            return Ok(id);
+        if let Some(id) = self.host_ids.borrow().get(name) {
+            return Ok(*id);
         }
+        let id = match self.find_host(name)? {
+            Some(id) => id,
+            None => self.make_host(name)?,
+        };
+        let mut known = self.host_ids.borrow_mut();
+        if known.len() >= HOSTS_CACHED_MAX {
+            known.clear();
+        }
+        known.insert(name.clone(), id);
+        Ok(id)
+    }
+
+    /// Makes the row of a name server's name.
+    fn make_host(&self, name: &Name) -> Result<i64, StoreError> {
         let key = name
             .relative_key(&Name::root())
             .expect("every name is below the root");

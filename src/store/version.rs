@@ -170,27 +170,33 @@ impl VersionTx<'_> {
         let owner_id = self
             .store
             .owner_id(self.zone.id, &self.zone.apex, &candidate.owner)?;
-        let rows = self.open_rows(owner_id)?;
+        let is_first = self.zone.version_id.is_none();
+        // Before the first version nothing is open: what would be read is known to be empty.
+        let rows = if is_first {
+            Vec::new()
+        } else {
+            self.open_rows(owner_id)?
+        };
         let before: Vec<Record> = rows.iter().map(|row| row.record.clone()).collect();
         let mut after = candidate.records;
         if candidate.extends_last {
             after.extend(before.iter().cloned());
         }
         let change = diff(&before, &after);
-        self.write(
-            owner_id,
-            &candidate.owner,
-            rows,
-            &change,
-            self.draft.kind == VersionKind::Baseline,
-        )?;
-        let state = crate::zone::apply(&before, &change);
+        let is_baseline = self.draft.kind == VersionKind::Baseline;
+        self.write(owner_id, &candidate.owner, rows, &change, is_baseline)?;
         let hash = self.store.key.hash_owner(candidate.owner.as_wire());
+        let state = if is_first {
+            change.added
+        } else {
+            crate::zone::apply(&before, &change)
+        };
+        let digest = self.store.key.digest_owner(&state);
         self.digests.push((
             hash,
             Some(Slot {
                 hash,
-                digest: self.store.key.digest_owner(&state),
+                digest,
                 id: owner_id,
             }),
         ));

@@ -1,6 +1,6 @@
 //! What the detector reads: intervals of an owner, who changed, who depends on a name server.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::IpAddr;
 
 use rusqlite::types::Value;
@@ -223,32 +223,53 @@ impl Store {
         .map(|at| at.map(Timestamp::from_unix))
     }
 
-    /// Returns the owners whose NS records name `host` now, in any zone.
+    /// Returns the owners whose NS records name any of `hosts` now, in any zone; without duplicates.
+    ///
+    /// One look in the reverse index for each, or one pass over all records where there is none.
     ///
     /// # Errors
     ///
     /// [`StoreError`].
-    pub fn delegations_using(&self, host: &Name) -> Result<Vec<EntityKey>, StoreError> {
-        let Some(host_id) = self.find_host(host)? else {
-            return Ok(Vec::new());
-        };
-        let rows = self.run(|connection| {
-            // "rrtype = 2" stands literally, so that the partial index serves.
-            let mut statement = connection.prepare_cached("select z.id, z.name, o.name from record r join owner o on o.id = r.owner_id join zone z on z.id = o.zone_id where r.rrtype = 2 and r.rdata = ? order by o.id")?;
-            let rows = statement.query_map([host_id], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?)))?;
-            rows.collect::<rusqlite::Result<Vec<_>>>()
+    pub fn delegations_using(&self, hosts: &BTreeSet<Name>) -> Result<BTreeSet<Name>, StoreError> {
+        let mut ids = HashSet::new();
+        for host in hosts {
+            ids.extend(self.find_host(host)?);
+        }
+        let mut owners: BTreeSet<i64> = BTreeSet::new();
+        if self.has_reverse_index {
+            for id in ids {
+                // "rrtype = 2" stands literally, so that the partial index serves.
+                owners.extend(self.run(|connection| {
+                    let sql = "select owner_id from record where rrtype = 2 and rdata = ?";
+                    let mut statement = connection.prepare_cached(sql)?;
+                    let rows = statement.query_map([id], |row| row.get::<_, i64>(0))?;
+                    rows.collect::<rusqlite::Result<Vec<_>>>()
+                })?);
+            }
+        } else if !ids.is_empty() {
+            self.run(|connection| {
+                let sql = "select owner_id, rdata from record where rrtype = 2";
+                let mut statement = connection.prepare_cached(sql)?;
+                let mut rows = statement.query([])?;
+                while let Some(row) = rows.next()? {
+                    if ids.contains(&row.get::<_, i64>(1)?) {
+                        owners.insert(row.get(0)?);
+                    }
+                }
+                Ok(())
+            })?;
+        }
+        owners.into_iter().map(|id| self.absolute_owner(id)).collect()
+    }
+
+    /// Returns the absolute name of an owner in whatever zone it is.
+    fn absolute_owner(&self, owner_id: i64) -> Result<Name, StoreError> {
+        let (apex, key): (String, String) = self.run(|connection| {
+            let sql = "select z.name, o.name from owner o join zone z on z.id = o.zone_id where o.id = ?";
+            connection.prepare_cached(sql)?.query_row([owner_id], |row| Ok((row.get(0)?, row.get(1)?)))
         })?;
-        let read = |(zone, apex, key): (i64, String, String)| {
-            let apex = self.read_name(&apex)?;
-            let owner = Name::from_relative_key(&key, &apex)
-                .map_err(|fault| self.damaged(fault.to_string()))?;
-            Ok(EntityKey {
-                zone: ZoneId(zone),
-                apex,
-                owner,
-            })
-        };
-        rows.into_iter().map(read).collect()
+        Name::from_relative_key(&key, &self.read_name(&apex)?)
+            .map_err(|fault| self.damaged(fault.to_string()))
     }
 
     /// Returns whether an owner, or a name between it and the apex, is a delegation: what lies there

@@ -87,6 +87,7 @@ pub(super) enum Seen {
 /// The owners of a zone's last version: an open-addressing table with linear probing.
 ///
 /// 25 octets a slot, at most three quarters full.
+#[derive(Clone)]
 pub struct DigestTable {
     slots: Vec<Slot>,
     seen: Vec<Seen>,

@@ -44,6 +44,9 @@ pub enum Refusal {
     /// The closing SOA is not the opening one, or stands where none may be.
     #[error("SOA mismatch: {0}")]
     SoaMismatch(String),
+    /// The primary's serial is older than the one history holds, and another primary may be ahead.
+    #[error("behind: {0}")]
+    Behind(String),
     /// The primary answered with an error.
     #[error("primary answered {0}")]
     Rcode(String),
@@ -85,6 +88,7 @@ impl Refusal {
             Self::Timeout(_) => "timeout",
             Self::EndedEarly(_) => "ended-early",
             Self::SoaMismatch(_) => "soa-mismatch",
+            Self::Behind(_) => "behind",
             Self::Rcode(_) => "rcode",
             Self::Tsig(_) => "tsig",
             Self::ForeignName(_) => "foreign-name",
