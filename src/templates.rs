@@ -159,6 +159,7 @@ fn made_up_report() -> DeskReport {
             before: vec![endpoint.clone(), bare_endpoint.clone()],
             after: vec![endpoint, bare_endpoint],
         }],
+        transitions_count: 2,
         names: vec![NameLine {
             host: "ns1.bad.example".to_owned(),
             operator: "bad.example".to_owned(),
@@ -187,7 +188,7 @@ fn made_up_report() -> DeskReport {
         allegation: "its name servers or their addresses keep changing",
         level: "report",
         score: "61.0".to_owned(),
-        policy_version: "made-up",
+        policy_version: "made-up".to_owned(),
         first_detected_at: "2026-11-22 10:00:00".to_owned(),
         last_change_at: "2026-11-22 10:00:00".to_owned(),
         judged_at: "2026-11-22 10:00:00".to_owned(),

@@ -9,7 +9,7 @@ use crate::cli::arguments::{ExplainCommand, ExplainFormat};
 use crate::cli::failure::{Done, Failure};
 use crate::cli::output::stdout;
 use crate::cli::session::{load_config, open_pipeline, open_store, parse_name};
-use crate::detector::{Level, POLICY_VERSION, PlaneFinding};
+use crate::detector::{Level, PlaneFinding};
 use crate::dns::Name;
 use crate::pipeline::{DomainFinding, Pipeline};
 use crate::report::{Endpoint, PlaneSection, section};
@@ -20,7 +20,7 @@ use crate::time::{Clock, Timestamp, WallClock};
 struct ExplainJson<'a> {
     domain: &'a Name,
     judged_at: Timestamp,
-    policy: &'static str,
+    policy: &'a str,
     verdict: Option<&'static str>,
     level: Option<&'static str>,
     score: Option<f64>,
@@ -38,6 +38,7 @@ pub fn run(config: Option<&Path>, command: &ExplainCommand) -> Result<Done, Fail
             .map_err(|fault| Failure::usage(format!("--at: {fault}")))?,
         None => newest_event(&pipeline, &domain)?,
     };
+    let policy = pipeline.config().detect.label();
     let found = pipeline.find(&domain, at)?;
     let mut out = stdout();
     match command.format {
@@ -46,7 +47,7 @@ pub fn run(config: Option<&Path>, command: &ExplainCommand) -> Result<Done, Fail
             let json = ExplainJson {
                 domain: &domain,
                 judged_at: at,
-                policy: POLICY_VERSION,
+                policy: &policy,
                 verdict: finding.map(|finding| finding.verdict.word()),
                 level: finding.map(|finding| finding.level.word()),
                 score: finding.map(|finding| (finding.score * 10.0).round() / 10.0),
@@ -55,7 +56,7 @@ pub fn run(config: Option<&Path>, command: &ExplainCommand) -> Result<Done, Fail
             serde_json::to_writer_pretty(&mut out, &json)?;
             writeln!(out)?;
         }
-        ExplainFormat::Text => print_text(&mut out, &domain, at, &found)?,
+        ExplainFormat::Text => print_text(&mut out, &domain, at, &found, &policy)?,
     }
     out.flush()?;
     Ok(Done::Well)
@@ -88,18 +89,19 @@ fn print_text(
     domain: &Name,
     at: Timestamp,
     found: &DomainFinding,
+    policy: &str,
 ) -> Result<(), Failure> {
     match &found.finding {
         Some(finding) => writeln!(
             out,
-            "{domain} at {at}: suspected {}, level {}, score {:.1} (policy {POLICY_VERSION})",
+            "{domain} at {at}: suspected {}, level {}, score {:.1} (policy {policy})",
             finding.verdict.word(),
             finding.level.word(),
             finding.score
         )?,
         None => writeln!(
             out,
-            "{domain} at {at}: nothing is suspected (policy {POLICY_VERSION})"
+            "{domain} at {at}: nothing is suspected (policy {policy})"
         )?,
     }
     for plane in planes(found) {
@@ -108,7 +110,7 @@ fn print_text(
     if planes(found).next().is_none() {
         writeln!(
             out,
-            "History holds neither name servers nor changing addresses of it."
+            "History holds neither name servers nor changing addresses of it. In a hosted zone, ask for the apex."
         )?;
     }
     Ok(())

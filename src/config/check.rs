@@ -202,6 +202,9 @@ impl Checker<'_> {
         let written: Written = toml::from_str(self.text).map_err(|fault| {
             self.error(fault.span().unwrap_or(0..0), fault.message().to_owned())
         })?;
+        if let Some(fault) = written.detect.fault().or_else(|| written.trust.fault()) {
+            return Err(self.error(self.find_key(&fault), fault));
+        }
         let keys = self.check_keys(&written.key)?;
         let mut sources: Vec<Source> = Vec::new();
         let (mut names, mut zones) = (HashSet::new(), HashMap::new());
@@ -537,6 +540,13 @@ impl Checker<'_> {
             Some(folder) if path.is_relative() => folder.join(path),
             _ => path.to_owned(),
         }
+    }
+
+    /// Returns where the key that a fault begins with is written.
+    fn find_key(&self, fault: &str) -> Range<usize> {
+        let key = fault.split(':').next().and_then(|path| path.rsplit('.').next()).unwrap_or_default();
+        let at = self.text.find(&format!("\n{key}")).map_or(0, |newline| newline + 1);
+        at..at
     }
 
     /// Returns an error at a place in the file.

@@ -112,7 +112,7 @@ pub fn evaluate_addresses(
         in_week
     };
 
-    let week = Window::before(now, Span::days(7), window.watched_since);
+    let week = Window::before(now, Span::days(7), since(&timeline, window));
     let gates = best.gates(policy, false);
     let gate_open = gates.iter().all(|gate| gate.passed);
     let score = best.score();
@@ -159,6 +159,11 @@ pub fn evaluate_addresses(
     }
 }
 
+/// Returns from when on an owner can be measured: a name younger than the window has its own age.
+fn since(timeline: &Timeline, entity: &AddressWindow) -> Timestamp {
+    timeline.began_at().map_or(entity.watched_since, |at| at.max(entity.watched_since))
+}
+
 /// Measures one window.
 fn measure(
     timeline: &Timeline,
@@ -167,13 +172,13 @@ fn measure(
     knowledge: &dyn Knowledge,
     now: Timestamp,
 ) -> Measures {
-    let window = Window::before(now, scale.span, entity.watched_since);
+    let window = Window::before(now, scale.span, since(timeline, entity));
     let points: Vec<&ChangePoint> = timeline
         .points
         .iter()
         .filter(|point| window.holds(point.moment.at) && !point.moment.bulk)
         .collect();
-    let fresh: u32 = points.iter().map(|point| point.fresh_glue).sum();
+    let fresh: u32 = points.iter().map(|point| point.fresh_glue()).sum();
     let added: u32 = points.iter().map(|point| point.added_addresses).sum();
     let stayed = Stayed::of(&window, &timeline.addresses);
     let mean_size = stayed.mean_size(&window);
@@ -182,7 +187,7 @@ fn measure(
         changes: points
             .iter()
             .map(|point| {
-                if point.fresh_glue > 0 {
+                if point.fresh_glue() > 0 {
                     1.0
                 } else {
                     RESTORED_WEIGHT
@@ -238,7 +243,7 @@ impl Measures {
 
     /// Returns the sum of the terms.
     fn score(&self) -> f64 {
-        self.terms().iter().map(|term| term.points).sum()
+        self.terms().iter().fold(0.0, |sum, term| sum + term.points)
     }
 
     /// Returns the summands of the score.

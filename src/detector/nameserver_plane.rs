@@ -21,6 +21,9 @@ use crate::time::{Span, Timestamp};
 /// The weight of a change instant that only restores what was seen before.
 const RESTORED_WEIGHT: f64 = 0.34;
 
+/// The fewest letters that tell one provider from another.
+const FAMILY_LETTERS_MIN: usize = 4;
+
 /// What history says of a delegation.
 #[derive(Debug, Clone)]
 pub struct NameserverWindow {
@@ -36,8 +39,8 @@ pub struct NameserverWindow {
     pub addresses: Vec<(Name, Stay<IpAddr>)>,
     /// The last new registration, if a feed told of one.
     pub reset_at: Option<Timestamp>,
-    /// Those of the name servers that are a provider's.
-    pub popular: BTreeSet<Name>,
+    /// Those of the name servers that are a provider's; `None` if nobody has looked.
+    pub popular: Option<BTreeSet<Name>>,
 }
 
 /// A change instant with what counts of it.
@@ -62,20 +65,26 @@ pub fn evaluate_nameservers(
         now,
     };
     let timeline = replay(&input);
-    let week = Window::before(now, Span::days(7), window.watched_since);
+    // A delegation younger than the window is measured over its own age.
+    let since = timeline.began_at().map_or(window.watched_since, |at| at.max(window.watched_since));
+    let week = Window::before(now, Span::days(7), since);
     let names = values_in(&week, &timeline.names);
-    let all_popular = !names.is_empty() && names.iter().all(|name| window.popular.contains(*name));
+    let is_popular = |name: &Name| window.popular.as_ref().is_some_and(|set| set.contains(name));
+    let all_popular = !names.is_empty() && names.iter().all(|name| is_popular(name));
     let shared = shared_moves(&timeline, policy, now);
-    let counted = count_points(&timeline, all_popular, shared.excuses, policy);
+    let excuses = Excuses {
+        all_names: all_popular,
+        shared_moves: shared.excuses,
+        // A provider that renumbers is no matter of its customers, only of its own domain.
+        is_host: &|host: &Name| is_popular(host) && !host.is_at_or_below(&window.owner),
+    };
+    let counted = count_points(&timeline, &excuses, policy);
     let sum = |window: &Window| {
-        counted
-            .iter()
-            .filter(|it| window.holds(it.point.moment.at))
-            .map(|it| it.weight)
-            .sum::<f64>()
+        let within = counted.iter().filter(|it| window.holds(it.point.moment.at));
+        within.fold(0.0, |sum, it| sum + it.weight)
     };
     let changes_7d = sum(&week);
-    let changes_3d = sum(&Window::before(now, Span::days(3), window.watched_since));
+    let changes_3d = sum(&Window::before(now, Span::days(3), since));
     let fresh = counted
         .iter()
         .filter(|it| week.holds(it.point.moment.at))
@@ -83,10 +92,10 @@ pub fn evaluate_nameservers(
         .sum::<u32>();
     let addresses = values_in(&week, &timeline.addresses);
     let spread = Spread::of(addresses.iter().copied(), knowledge);
-    let operators: BTreeSet<Name> = if all_popular {
+    let operators: BTreeSet<String> = if all_popular {
         BTreeSet::new()
     } else {
-        names.iter().map(|name| knowledge.operator(name)).collect()
+        names.iter().map(|name| operator_family(&knowledge.operator(name))).collect()
     };
     let tenure = shortest_tenure(&week, &timeline);
 
@@ -100,7 +109,7 @@ pub fn evaluate_nameservers(
         by_network: knowledge.has_asn_table(),
     };
     let terms = measures.terms();
-    let score = terms.iter().map(|term| term.points).sum();
+    let score = terms.iter().fold(0.0, |sum, term| sum + term.points);
     let gates = measures.gates(policy);
     let gate_open = gates.iter().all(|gate| gate.passed);
     let points: Vec<ChangePoint> = timeline
@@ -119,7 +128,7 @@ pub fn evaluate_nameservers(
         terms,
         gates,
         checks: vec![
-            popular_check(&names, &window.popular, all_popular),
+            popular_check(&names, window.popular.as_ref(), all_popular),
             shared.check,
             bulk_check(&points),
             reset_check(window.reset_at),
@@ -132,8 +141,8 @@ pub fn evaluate_nameservers(
             .map(|name| SeenName {
                 host: (*name).clone(),
                 operator: knowledge.operator(name),
-                popular: window.popular.contains(*name),
-                present: is_present(&timeline.names, name),
+                popular: is_popular(name),
+                present: timeline.names_now.contains(*name),
             })
             .collect(),
         addresses: addresses
@@ -285,25 +294,35 @@ impl Measures<'_> {
     }
 }
 
+/// What is not counted against a delegation.
+struct Excuses<'a> {
+    /// Changes of name: all its name servers are a provider's.
+    all_names: bool,
+    /// Changes of name that many names made at once.
+    shared_moves: bool,
+    /// Whether changes of this name server's addresses are.
+    is_host: &'a dyn Fn(&Name) -> bool,
+}
+
 /// Weighs every change instant.
 fn count_points<'a>(
     timeline: &'a Timeline,
-    all_popular: bool,
-    excuses_shared: bool,
+    excuses: &Excuses<'_>,
     policy: &DetectPolicy,
 ) -> Vec<Counted<'a>> {
     let weigh = |point: &'a ChangePoint| {
-        let is_shared =
-            excuses_shared && point.moment.shared_count >= policy.nameservers.shared_move_names;
-        let names_count = point.names_changed && !all_popular && !is_shared;
-        let counts = !point.moment.bulk && (names_count || point.glue_changed);
-        let fresh = if !counts {
-            0
-        } else if names_count {
-            point.fresh_names + point.fresh_glue + point.fresh_host_addresses
+        let is_shared = excuses.shared_moves
+            && point.moment.shared_count >= policy.nameservers.shared_move_names;
+        let names_count = point.names_changed && !excuses.all_names && !is_shared;
+        let glue = point.changed_hosts.iter().filter(|(host, _)| !(excuses.is_host)(host));
+        let glue: Vec<u32> = glue.map(|(_, fresh)| *fresh).collect();
+        let counts = !point.moment.bulk && (names_count || !glue.is_empty());
+        let fresh_names = if names_count {
+            point.fresh_names + point.fresh_host_addresses
         } else {
-            point.fresh_glue
+            0
         };
+        let fresh = if counts { fresh_names + glue.iter().sum::<u32>() } else { 0 };
         let weight = match (counts, fresh) {
             (false, _) => 0.0,
             (true, 0) => RESTORED_WEIGHT,
@@ -316,6 +335,18 @@ fn count_points<'a>(
         }
     };
     timeline.points.iter().map(weigh).collect()
+}
+
+/// Returns what an operator's domains have in common: the first label without a number at its end.
+///
+/// One provider spreads over top-level domains and numbers them (`dns-12.example`, `dns-7.test`); its
+/// customers must not look as if they had many providers. Labels with fewer than
+/// [`FAMILY_LETTERS_MIN`] letters before the number say too little and stand for themselves.
+fn operator_family(operator: &Name) -> String {
+    let text = operator.to_text_without_dot();
+    let label = text.split('.').next().unwrap_or_default();
+    let stem = label.trim_end_matches(|c: char| c.is_ascii_digit()).trim_end_matches('-');
+    if stem.len() >= FAMILY_LETTERS_MIN { stem.to_owned() } else { text }
 }
 
 /// Whether moves that many names made together are excused, and what to say of it.
@@ -358,17 +389,19 @@ fn shared_moves(timeline: &Timeline, policy: &DetectPolicy, now: Timestamp) -> S
 }
 
 /// Says whether the name servers are a provider's.
-fn popular_check(names: &BTreeSet<&Name>, popular: &BTreeSet<Name>, all_popular: bool) -> Check {
-    let count = names.iter().filter(|name| popular.contains(**name)).count();
-    let result = format!(
-        "{count} of {} name servers serve many stable names{}",
-        names.len(),
-        if all_popular {
-            "; changes of name are not counted"
-        } else {
-            ""
+fn popular_check(
+    names: &BTreeSet<&Name>,
+    popular: Option<&BTreeSet<Name>>,
+    all_popular: bool,
+) -> Check {
+    let result = match popular {
+        None => "not looked up: there is nothing to excuse".to_owned(),
+        Some(popular) => {
+            let count = names.iter().filter(|name| popular.contains(**name)).count();
+            let end = if all_popular { "; changes of name are not counted" } else { "" };
+            format!("{count} of {} name servers serve many stable names{end}", names.len())
         }
-    );
+    };
     Check {
         name: "name servers of a known provider",
         result,
@@ -440,13 +473,6 @@ pub(super) fn tenure_text(tenure: Option<f64>) -> String {
     )
 }
 
-/// Returns whether a value is there at the end.
-fn is_present<T: Eq>(presences: &[(T, crate::detector::timeline::Presence)], value: &T) -> bool {
-    presences
-        .iter()
-        .any(|(known, presence)| known == value && presence.to.is_none())
-}
-
 /// Returns an address with what is known of it.
 pub(super) fn seen_address(
     value: &(Name, IpAddr),
@@ -462,6 +488,6 @@ pub(super) fn seen_address(
         asn_name: asn
             .and_then(|asn| knowledge.asn_name(asn))
             .map(str::to_owned),
-        present: is_present(&timeline.addresses, value),
+        present: timeline.addresses_now.contains(value),
     }
 }

@@ -23,6 +23,42 @@ pub struct DetectPolicy {
     pub addresses: AddressPolicy,
 }
 
+impl DetectPolicy {
+    /// Returns what reports call the policy: its version, and whether thresholds were changed.
+    pub fn label(&self) -> String {
+        if *self == Self::default() {
+            POLICY_VERSION.to_owned()
+        } else {
+            format!("{POLICY_VERSION} with thresholds of this site")
+        }
+    }
+
+    /// Returns what is wrong with the thresholds, with the key; `None` if they are sound.
+    pub fn fault(&self) -> Option<String> {
+        let (ns, address) = (&self.nameservers, &self.addresses);
+        let numbers = [
+            ("watch_changes_7d_min", self.watch_changes_7d_min),
+            ("nameservers.changes_7d_min", ns.changes_7d_min),
+            ("nameservers.changes_3d_min", ns.changes_3d_min),
+            ("nameservers.score_min", ns.score_min),
+            ("nameservers.review_score_min", ns.review_score_min),
+            ("nameservers.review_changes_7d_min", ns.review_changes_7d_min),
+            ("addresses.prefix_ratio_min", address.prefix_ratio_min),
+            ("addresses.changes_min", address.changes_min),
+            ("addresses.novelty_min", address.novelty_min),
+            ("addresses.turnover_24h_min", address.turnover_24h_min),
+            ("addresses.turnover_7d_min", address.turnover_7d_min),
+            ("addresses.score_min", address.score_min),
+        ];
+        let bad = numbers.into_iter().find(|(_, value)| !value.is_finite() || *value < 0.0);
+        if let Some((key, value)) = bad {
+            return Some(format!("detect.{key}: {value} is not a number of 0 or more"));
+        }
+        let week = Span::days(7);
+        (self.memory < week).then(|| format!("detect.memory: {} is less than the 7 days that are judged", self.memory))
+    }
+}
+
 impl Default for DetectPolicy {
     fn default() -> Self {
         Self {

@@ -57,16 +57,22 @@ pub struct ChangePoint {
     pub addresses_after: Vec<(Name, IpAddr)>,
     /// Name servers never seen before.
     pub fresh_names: u32,
-    /// Addresses never seen before of name servers that stayed.
-    pub fresh_glue: u32,
     /// Addresses never seen before of name servers that came.
     pub fresh_host_addresses: u32,
     /// Distinct addresses added.
     pub added_addresses: u32,
     /// Whether the set of names differs.
     pub names_changed: bool,
-    /// Whether the addresses of a name server that stayed differ.
-    pub glue_changed: bool,
+    /// The name servers that stayed and whose addresses differ (on the address plane the owner),
+    /// each with how many of its new addresses were never seen before.
+    pub changed_hosts: Vec<(Name, u32)>,
+}
+
+impl ChangePoint {
+    /// Returns how many addresses never seen before came to name servers that stayed.
+    pub fn fresh_glue(&self) -> u32 {
+        self.changed_hosts.iter().map(|(_, fresh)| fresh).sum()
+    }
 }
 
 /// Change points older than this carry their counts, not their sets: bounds memory.
@@ -88,6 +94,18 @@ pub(super) struct Timeline {
     pub names: Vec<(Name, Presence)>,
     /// Addresses and when they were there.
     pub addresses: Vec<((Name, IpAddr), Presence)>,
+    /// The name servers that are there at the end.
+    pub names_now: BTreeSet<Name>,
+    /// The addresses that are there at the end, of whatever name.
+    pub addresses_now: BTreeSet<(Name, IpAddr)>,
+}
+
+impl Timeline {
+    /// Returns when the set that is there at the end began; `None` if there never was one.
+    pub fn began_at(&self) -> Option<Timestamp> {
+        let names = self.names.iter().map(|(_, presence)| presence.from);
+        names.chain(self.addresses.iter().map(|(_, presence)| presence.from)).min()
+    }
 }
 
 /// What to replay.
@@ -183,6 +201,9 @@ pub(super) fn replay(input: &Replay<'_>) -> Timeline {
     for (_, event) in collect_events(input) {
         walk.step(event);
     }
+    let addresses_now = walk.raw_addresses.iter().flat_map(|(name, set)| set.iter().map(|address| (name.clone(), *address)));
+    walk.timeline.addresses_now = addresses_now.collect();
+    walk.timeline.names_now = walk.raw_names;
     walk.timeline
 }
 
@@ -423,47 +444,38 @@ impl<'a> Walk<'a> {
         let stays = |name: &Name| {
             on_address_plane || (names_before.contains(name) && names_after.contains(name))
         };
-        let glue_changed = changed_hosts.iter().any(stays);
-        if names_changed || glue_changed {
-            let fresh_names = names_after.difference(&self.seen_names).count() as u32;
+        changed_hosts.retain(stays);
+        if names_changed || !changed_hosts.is_empty() {
             let added: Vec<&(Name, IpAddr)> =
                 addresses_after.difference(&addresses_before).collect();
-            let keys_of = |counts: &dyn Fn(&Name) -> bool| -> BTreeSet<IpAddr> {
-                added
-                    .iter()
-                    .filter(|(name, _)| counts(name))
-                    .map(|(_, address)| address_key(*address))
-                    .collect()
+            let mut known = self.seen_addresses.clone();
+            let mut count_fresh = |counts: &dyn Fn(&Name) -> bool| -> u32 {
+                let keys = added.iter().filter(|(name, _)| counts(name));
+                keys.filter(|(_, address)| known.insert(address_key(*address))).count() as u32
             };
-            let glue = keys_of(&|name| stays(name) && changed_hosts.contains(name));
-            let of_new_hosts = keys_of(&|name| !stays(name));
+            let glue = changed_hosts.iter().map(|host| (host.clone(), count_fresh(&|name| name == host)));
+            let changed: Vec<(Name, u32)> = glue.collect();
+            let fresh_host_addresses = count_fresh(&|name| !stays(name));
+            let counted = added.iter().filter(|(name, _)| changed_hosts.contains(name) || !stays(name));
+            let added_keys: BTreeSet<IpAddr> = counted.map(|(_, address)| address_key(*address)).collect();
             let is_recent = self.input.now.since(moment.at) <= DETAIL_SPAN;
             let names_of = |set: &BTreeSet<Name>| {
-                if is_recent {
-                    set.iter().cloned().collect()
-                } else {
-                    Vec::new()
-                }
+                if is_recent { set.iter().cloned().collect() } else { Vec::new() }
             };
             let addresses_of = |set: &BTreeSet<(Name, IpAddr)>| {
-                if is_recent {
-                    set.iter().cloned().collect()
-                } else {
-                    Vec::new()
-                }
+                if is_recent { set.iter().cloned().collect() } else { Vec::new() }
             };
             self.timeline.points.push(ChangePoint {
                 moment,
-                fresh_names,
-                fresh_glue: glue.difference(&self.seen_addresses).count() as u32,
-                fresh_host_addresses: of_new_hosts.difference(&self.seen_addresses).count() as u32,
-                added_addresses: glue.union(&of_new_hosts).count() as u32,
+                fresh_names: names_after.difference(&self.seen_names).count() as u32,
+                fresh_host_addresses,
+                added_addresses: added_keys.len() as u32,
                 names_before: names_of(&names_before),
                 names_after: names_of(&names_after),
                 addresses_before: addresses_of(&addresses_before),
                 addresses_after: addresses_of(&addresses_after),
                 names_changed,
-                glue_changed,
+                changed_hosts: changed,
             });
         }
         self.seen_names.extend(names_after);

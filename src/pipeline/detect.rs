@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use crate::case::{CaseState, observe};
 use crate::detector::{
-    AddressWindow, Finding, Level, NameserverWindow, PlaneFinding, Stay, evaluate_addresses,
+    AddressWindow, Finding, NameserverWindow, PlaneFinding, Stay, evaluate_addresses,
     evaluate_nameservers, judge,
 };
 use crate::dns::{Name, Rdata};
@@ -228,14 +228,15 @@ impl Pipeline {
             names,
             addresses,
             reset_at: self.store.registered_anew_at(key)?.filter(|at| *at <= now),
-            popular: BTreeSet::new(),
+            popular: None,
         };
         let plane = evaluate_nameservers(&window, policy, &self.knowledge, now);
-        if plane.level < Some(Level::Review) {
+        if plane.level.is_none() {
             return Ok(Some(plane));
         }
-        // Who else uses these name servers is asked only where somebody would be accused.
-        window.popular = self.popular_among(plane.names.iter().map(|name| &name.host), now)?;
+        // Who else uses these name servers is asked only where the answer can excuse somebody.
+        let hosts = plane.names.iter().map(|name| &name.host);
+        window.popular = Some(self.popular_among(hosts, now)?);
         Ok(Some(evaluate_nameservers(
             &window,
             policy,

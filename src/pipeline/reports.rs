@@ -6,7 +6,7 @@ use crate::detector::Finding;
 use crate::dns::Name;
 use crate::mailer::{Draft, compose, envelope_address};
 use crate::pipeline::{Pipeline, PipelineError, PollOptions};
-use crate::report::{DeskReport, Reporter, build_report};
+use crate::report::build_report;
 use crate::store::NewMessage;
 use crate::time::Timestamp;
 
@@ -56,7 +56,7 @@ impl Pipeline {
         let Some(mail) = self.mail() else {
             return Ok(Vec::new());
         };
-        let report = build_report(case_id, case, finding, &mail.reporter);
+        let report = build_report(case_id, case, finding, &mail.reporter, &self.config.detect.label());
         let words = self.templates.render_report(&report)?;
         let (sender, sender_domain) = envelope_address(&mail.from)?;
         let mut messages = Vec::new();
@@ -84,18 +84,6 @@ impl Pipeline {
             });
         }
         Ok(messages)
-    }
-
-    /// Returns what a report of a case says, for listings.
-    pub fn describe(&self, case_id: i64, case: &Case, finding: &Finding) -> DeskReport {
-        let reporter = self.mail().map_or_else(
-            || Reporter {
-                org: String::new(),
-                contact: String::new(),
-            },
-            |mail| mail.reporter.clone(),
-        );
-        build_report(case_id, case, finding, &reporter)
     }
 
     /// Returns a Message-ID that is the same each time and differs between databases, cases, revisions

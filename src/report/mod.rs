@@ -6,7 +6,7 @@
 use serde::Serialize;
 
 use crate::case::Case;
-use crate::detector::{Check, Finding, Gate, POLICY_VERSION, PlaneFinding, SeenAddress, Verdict};
+use crate::detector::{Check, Finding, Gate, Plane, PlaneFinding, SeenAddress, Verdict};
 use crate::dns::Name;
 
 /// The most transitions of a plane that a report prints; `history` shows all.
@@ -45,7 +45,7 @@ pub struct DeskReport {
     /// 0 to 100, one decimal.
     pub score: String,
     /// Version of the formulas and thresholds.
-    pub policy_version: &'static str,
+    pub policy_version: String,
     /// Event time of the first finding.
     pub first_detected_at: String,
     /// Event time of the last change.
@@ -95,6 +95,8 @@ pub struct PlaneSection {
     pub checks: Vec<Check>,
     /// The last transitions, newest first.
     pub transitions: Vec<Transition>,
+    /// How many transitions there are; more than `transitions` holds if the list was cut.
+    pub transitions_count: usize,
     /// Name servers of the last 7 days.
     pub names: Vec<NameLine>,
     /// How many there are; more than `names` holds if the list was cut.
@@ -187,6 +189,7 @@ pub fn build_report(
     case: &Case,
     finding: &Finding,
     reporter: &Reporter,
+    policy_version: &str,
 ) -> DeskReport {
     DeskReport {
         case_id,
@@ -197,7 +200,7 @@ pub fn build_report(
         allegation: allegation(finding.verdict),
         level: finding.level.word(),
         score: one_decimal(finding.score),
-        policy_version: POLICY_VERSION,
+        policy_version: policy_version.to_owned(),
         first_detected_at: case.first_detected_at.to_table(),
         last_change_at: finding.last_change_at.to_table(),
         judged_at: finding.now.to_table(),
@@ -224,11 +227,7 @@ fn allegation(verdict: Verdict) -> &'static str {
 
 /// Returns what a plane shows.
 pub fn section(plane: &PlaneFinding) -> PlaneSection {
-    let is_nameservers = plane
-        .points
-        .iter()
-        .any(|point| !point.names_before.is_empty() || !point.names_after.is_empty())
-        || !plane.names.is_empty();
+    let is_nameservers = plane.plane == Plane::Nameservers;
     let transitions = plane
         .points
         .iter()
@@ -279,6 +278,7 @@ pub fn section(plane: &PlaneFinding) -> PlaneSection {
         gates: plane.gates.clone(),
         checks: plane.checks.clone(),
         transitions: transitions.collect(),
+        transitions_count: plane.points.len(),
         names: names.take(NAMES_MAX).collect(),
         names_count: plane.names.len(),
         addresses: plane
