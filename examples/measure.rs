@@ -139,7 +139,10 @@ fn take_in(pipeline: &Pipeline, zone: &Path, day: i64) -> Result<f64, Box<dyn Er
         time_pattern: None,
         require_soa: true,
     };
-    let options = PollOptions { full: true, ..PollOptions::default() };
+    let options = PollOptions {
+        full: true,
+        ..PollOptions::default()
+    };
     pipeline.import_files(&import, &options)?;
     pipeline.store().checkpoint()?;
     Ok(cpu_s()? - before)
@@ -155,9 +158,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     for reverse_index in [false, true] {
         fs::write(
             &config,
-            format!(
-                "[store]\npath = \"{reverse_index}.db\"\nreverse_index = {reverse_index}\n"
-            ),
+            format!("[store]\npath = \"{reverse_index}.db\"\nreverse_index = {reverse_index}\n"),
         )?;
         let config = Arc::new(Config::load(&config)?);
         let database = config.store_path.clone();

@@ -172,9 +172,19 @@ impl<'de> Deserialize<'de> for Timestamp {
             Seconds(i64),
             Text(String),
         }
-        match Form::deserialize(deserializer)? {
-            Form::Seconds(seconds) => Ok(Self::from_unix(seconds)),
-            Form::Text(text) => Self::parse_rfc3339(&text).map_err(serde::de::Error::custom),
+        let fault = |what: &dyn fmt::Display| {
+            serde::de::Error::custom(format_args!("{what} is neither RFC 3339 nor Unix seconds"))
+        };
+        match Form::deserialize(deserializer) {
+            // Milliseconds, say, would be a time in the far future: better no time than a wrong one.
+            Ok(Form::Seconds(seconds)) if !(UNIX_MIN..=UNIX_MAX).contains(&seconds) => {
+                Err(fault(&seconds))
+            }
+            Ok(Form::Seconds(seconds)) => Ok(Self(seconds)),
+            Ok(Form::Text(text)) => {
+                Self::parse_rfc3339(&text).map_err(|_| fault(&format!("{text:?}")))
+            }
+            Err(_) => Err(fault(&"the time")),
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::cli::cases::print_found;
 use crate::cli::failure::{Done, Failure};
 use crate::cli::poll::print_reports;
 use crate::cli::session::{
-    create_store, load_config, open_dry_run, open_pipeline, parse_name, runtime,
+    create_store, load_config, make_store_folder, open_dry_run, open_pipeline, parse_name, runtime,
 };
 use crate::pipeline::{FeedImport, FileImport, Pipeline, PollOptions, ZoneOutcome, ZoneReport};
 use crate::store::PollerLock;
@@ -29,9 +29,10 @@ pub fn run(config: Option<&Path>, command: &ImportCommand) -> Result<Done, Failu
         writeln!(std::io::stderr(), "dry run: nothing was changed or sent")?;
         return Ok(done);
     }
-    let store = create_store(&config)?;
+    make_store_folder(&config)?;
     // An import is asked for by a person: it waits for its turn rather than be left out.
     let _lock = PollerLock::take(&config.store_path, true)?;
+    let store = create_store(&config)?;
     import(&open_pipeline(config, store)?, command, options, true)
 }
 
@@ -77,7 +78,10 @@ fn import(
 }
 
 /// Imports zone files.
-fn import_zonefile(pipeline: &Pipeline, command: &ImportZonefile) -> Result<Vec<ZoneReport>, Failure> {
+fn import_zonefile(
+    pipeline: &Pipeline,
+    command: &ImportZonefile,
+) -> Result<Vec<ZoneReport>, Failure> {
     let zone = parse_name(&command.zone)?;
     let at = command
         .at

@@ -119,6 +119,9 @@ fn run_retry(config: Option<&Path>, command: &OutboxRetry) -> Result<Done, Failu
         return Ok(Done::Well);
     }
     let count = store.retry_messages(command.message, WallClock.now())?;
+    if let (0, Some(id)) = (count, command.message) {
+        return Err(Failure::failed(format!("no message {id} waits to be sent")));
+    }
     if count == 0 {
         writeln!(err, "no message waits to be sent")?;
         return Ok(Done::Well);

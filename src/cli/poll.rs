@@ -13,7 +13,7 @@ use crate::cli::cases::print_found;
 use crate::cli::failure::{Done, Failure};
 use crate::cli::output::{stdout, table};
 use crate::cli::session::{
-    create_store, load_config, open_dry_run, open_pipeline, parse_name, runtime,
+    create_store, load_config, make_store_folder, open_dry_run, open_pipeline, parse_name, runtime,
 };
 use crate::config::{Config, Source};
 use crate::dns::Name;
@@ -49,7 +49,7 @@ pub fn run(config: Option<&Path>, command: &PollCommand) -> Result<Done, Failure
         )?;
         return Ok(done);
     }
-    let store = create_store(&config)?;
+    make_store_folder(&config)?;
     let Some(_lock) = PollerLock::take(&config.store_path, command.wait)? else {
         writeln!(
             std::io::stderr(),
@@ -58,6 +58,7 @@ pub fn run(config: Option<&Path>, command: &PollCommand) -> Result<Done, Failure
         )?;
         return Ok(Done::Well);
     };
+    let store = create_store(&config)?;
     poll(&open_pipeline(config, store)?, &wanted, &options, true)
 }
 
@@ -112,6 +113,7 @@ fn poll(
             delivered.dead
         )?;
     }
+    tell_waiting(pipeline)?;
     let failed = reports.iter().any(|report| {
         matches!(
             report.outcome,
@@ -123,6 +125,19 @@ fn poll(
     } else {
         Done::Well
     })
+}
+
+/// Says on stderr what of the outbox has been tried and is not sent.
+fn tell_waiting(pipeline: &Pipeline) -> Result<(), Failure> {
+    let unsent = pipeline.store().messages(true)?;
+    let tried = unsent.iter().filter(|row| row.attempt_count > 0).count();
+    if tried > 0 {
+        writeln!(
+            std::io::stderr(),
+            "{tried} messages are not sent yet; `fluxwatch outbox list` shows why"
+        )?;
+    }
+    Ok(())
 }
 
 /// Refuses zones that no source has.

@@ -5,14 +5,14 @@ use std::path::Path;
 
 use crate::cli::arguments::RunCommand;
 use crate::cli::failure::{Done, Failure};
-use crate::cli::session::{create_store, load_config, open_pipeline, runtime};
+use crate::cli::session::{create_store, load_config, make_store_folder, open_pipeline, runtime};
 use crate::daemon::serve;
 use crate::store::PollerLock;
 
 /// Runs the command.
 pub fn run(config: Option<&Path>, command: &RunCommand) -> Result<Done, Failure> {
     let config = load_config(config)?;
-    let store = create_store(&config)?;
+    make_store_folder(&config)?;
     let Some(_lock) = PollerLock::take(&config.store_path, command.wait)? else {
         writeln!(
             std::io::stderr(),
@@ -21,6 +21,7 @@ pub fn run(config: Option<&Path>, command: &RunCommand) -> Result<Done, Failure>
         )?;
         return Ok(Done::Well);
     };
+    let store = create_store(&config)?;
     let pipeline = open_pipeline(config, store)?;
     runtime()?.block_on(serve(&pipeline))?;
     Ok(Done::Well)

@@ -40,22 +40,23 @@ pub fn open_store(config: &Config) -> Result<Store, Failure> {
     )?)
 }
 
+/// Makes the folder that the database and its lock lie in.
+pub fn make_store_folder(config: &Config) -> Result<(), Failure> {
+    match config.store_path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() && !folder.exists() => {
+            Ok(std::fs::create_dir_all(folder)?)
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Opens or makes the database for a command that polls.
 pub fn create_store(config: &Config) -> Result<Store, Failure> {
-    if let Some(folder) = config
-        .store_path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty() && !folder.exists())
-    {
-        std::fs::create_dir_all(folder)?;
-    }
-    Ok(Store::open(
-        &config.store_path,
-        StoreOptions {
-            reverse_index: config.reverse_index,
-            create: true,
-        },
-    )?)
+    let options = StoreOptions {
+        reverse_index: config.reverse_index,
+        create: true,
+    };
+    Ok(Store::open(&config.store_path, options)?)
 }
 
 /// Makes the pipeline with the machine's clock.

@@ -544,8 +544,15 @@ impl Checker<'_> {
 
     /// Returns where the key that a fault begins with is written.
     fn find_key(&self, fault: &str) -> Range<usize> {
-        let key = fault.split(':').next().and_then(|path| path.rsplit('.').next()).unwrap_or_default();
-        let at = self.text.find(&format!("\n{key}")).map_or(0, |newline| newline + 1);
+        let key = fault
+            .split(':')
+            .next()
+            .and_then(|path| path.rsplit('.').next())
+            .unwrap_or_default();
+        let at = self
+            .text
+            .find(&format!("\n{key}"))
+            .map_or(0, |newline| newline + 1);
         at..at
     }
 

@@ -83,7 +83,13 @@ pub async fn serve(pipeline: &Pipeline) -> Result<(), ServiceError> {
             &mut in_flight,
         )?;
         if clock.now() >= outbox_at {
-            pipeline.deliver().await?;
+            // A mail server that hangs must not keep a signal waiting.
+            tokio::select! {
+                biased;
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                delivered = pipeline.deliver() => { delivered?; }
+            }
             outbox_at = clock.now() + OUTBOX_EVERY;
         }
         tokio::select! {
@@ -129,7 +135,10 @@ fn start_due(
                 }
             }
             Feeding::Zonefile { .. } => {
-                pipeline.poll_files(entry.source, options)?.iter().for_each(log_report);
+                pipeline
+                    .poll_files(entry.source, options)?
+                    .iter()
+                    .for_each(log_report);
             }
             Feeding::Feed { .. } => pipeline
                 .poll_feed(entry.source, options)?
@@ -163,17 +172,31 @@ fn log_report(report: &ZoneReport) {
     let source = report.source.as_str();
     match &report.outcome {
         ZoneOutcome::Unchanged { .. } => tracing::debug!(zone, source, "zone {zone}: unchanged"),
-        ZoneOutcome::Stored(summary) => tracing::info!(
-            zone,
-            source,
-            versions = summary.versions,
-            changed_names = summary.changed_names,
-            records = summary.records,
-            "zone {zone}: {} versions, {} changed names, {} records",
-            summary.versions,
-            summary.changed_names,
-            summary.records
-        ),
+        ZoneOutcome::Stored(summary) => {
+            tracing::info!(
+                zone,
+                source,
+                versions = summary.versions,
+                changed_names = summary.changed_names,
+                records = summary.records,
+                "zone {zone}: {} versions, {} changed names, {} records",
+                summary.versions,
+                summary.changed_names,
+                summary.records
+            );
+            if summary.bulk_versions > 0 {
+                let count = summary.bulk_versions;
+                tracing::warn!(
+                    zone,
+                    source,
+                    count,
+                    "zone {zone}: {count} mass changes, nobody accused"
+                );
+            }
+            if summary.serial_regressed {
+                tracing::warn!(zone, source, "zone {zone}: the serial went backwards");
+            }
+        }
         ZoneOutcome::Refused(refusal) => tracing::error!(
             zone,
             source,

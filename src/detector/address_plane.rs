@@ -161,7 +161,9 @@ pub fn evaluate_addresses(
 
 /// Returns from when on an owner can be measured: a name younger than the window has its own age.
 fn since(timeline: &Timeline, entity: &AddressWindow) -> Timestamp {
-    timeline.began_at().map_or(entity.watched_since, |at| at.max(entity.watched_since))
+    timeline
+        .began_at()
+        .map_or(entity.watched_since, |at| at.max(entity.watched_since))
 }
 
 /// Measures one window.

@@ -72,7 +72,10 @@ impl Stayed {
     /// Sums over `presences`.
     pub fn of<T>(window: &Window, presences: &[(T, Presence)]) -> Self {
         Self {
-            exposure_hours: presences.iter().map(|(_, presence)| window.exposure_hours(presence)).fold(0.0, |sum, hours| sum + hours),
+            exposure_hours: presences
+                .iter()
+                .map(|(_, presence)| window.exposure_hours(presence))
+                .fold(0.0, |sum, hours| sum + hours),
             removals: presences
                 .iter()
                 .filter(|(_, presence)| presence.to.is_some_and(|to| window.holds(to)))

@@ -186,7 +186,7 @@ pub struct PlaneFinding {
 }
 
 impl PlaneFinding {
-    /// Returns when the last counted change was.
+    /// Returns when the last change of the last 7 days was.
     pub fn last_change_at(&self) -> Option<Timestamp> {
         self.points.last().map(|point| point.moment.at)
     }
@@ -213,7 +213,7 @@ pub struct Finding {
     pub verdict: Verdict,
     /// How sure.
     pub level: Level,
-    /// 0 to 100: the higher of the planes' scores.
+    /// 0 to 100: the highest score of the planes at that level.
     pub score: f64,
     /// The last change of either plane within 7 days.
     pub last_change_at: Timestamp,

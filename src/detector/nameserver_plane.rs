@@ -66,10 +66,17 @@ pub fn evaluate_nameservers(
     };
     let timeline = replay(&input);
     // A delegation younger than the window is measured over its own age.
-    let since = timeline.began_at().map_or(window.watched_since, |at| at.max(window.watched_since));
+    let since = timeline
+        .began_at()
+        .map_or(window.watched_since, |at| at.max(window.watched_since));
     let week = Window::before(now, Span::days(7), since);
     let names = values_in(&week, &timeline.names);
-    let is_popular = |name: &Name| window.popular.as_ref().is_some_and(|set| set.contains(name));
+    let is_popular = |name: &Name| {
+        window
+            .popular
+            .as_ref()
+            .is_some_and(|set| set.contains(name))
+    };
     let all_popular = !names.is_empty() && names.iter().all(|name| is_popular(name));
     let shared = shared_moves(&timeline, policy, now);
     let excuses = Excuses {
@@ -95,7 +102,10 @@ pub fn evaluate_nameservers(
     let operators: BTreeSet<String> = if all_popular {
         BTreeSet::new()
     } else {
-        names.iter().map(|name| operator_family(&knowledge.operator(name))).collect()
+        names
+            .iter()
+            .map(|name| operator_family(&knowledge.operator(name)))
+            .collect()
     };
     let tenure = shortest_tenure(&week, &timeline);
 
@@ -314,7 +324,10 @@ fn count_points<'a>(
         let is_shared = excuses.shared_moves
             && point.moment.shared_count >= policy.nameservers.shared_move_names;
         let names_count = point.names_changed && !excuses.all_names && !is_shared;
-        let glue = point.changed_hosts.iter().filter(|(host, _)| !(excuses.is_host)(host));
+        let glue = point
+            .changed_hosts
+            .iter()
+            .filter(|(host, _)| !(excuses.is_host)(host));
         let glue: Vec<u32> = glue.map(|(_, fresh)| *fresh).collect();
         let counts = !point.moment.bulk && (names_count || !glue.is_empty());
         let fresh_names = if names_count {
@@ -322,7 +335,11 @@ fn count_points<'a>(
         } else {
             0
         };
-        let fresh = if counts { fresh_names + glue.iter().sum::<u32>() } else { 0 };
+        let fresh = if counts {
+            fresh_names + glue.iter().sum::<u32>()
+        } else {
+            0
+        };
         let weight = match (counts, fresh) {
             (false, _) => 0.0,
             (true, 0) => RESTORED_WEIGHT,
@@ -345,8 +362,14 @@ fn count_points<'a>(
 fn operator_family(operator: &Name) -> String {
     let text = operator.to_text_without_dot();
     let label = text.split('.').next().unwrap_or_default();
-    let stem = label.trim_end_matches(|c: char| c.is_ascii_digit()).trim_end_matches('-');
-    if stem.len() >= FAMILY_LETTERS_MIN { stem.to_owned() } else { text }
+    let stem = label
+        .trim_end_matches(|c: char| c.is_ascii_digit())
+        .trim_end_matches('-');
+    if stem.len() >= FAMILY_LETTERS_MIN {
+        stem.to_owned()
+    } else {
+        text
+    }
 }
 
 /// Whether moves that many names made together are excused, and what to say of it.
@@ -398,8 +421,15 @@ fn popular_check(
         None => "not looked up: there is nothing to excuse".to_owned(),
         Some(popular) => {
             let count = names.iter().filter(|name| popular.contains(**name)).count();
-            let end = if all_popular { "; changes of name are not counted" } else { "" };
-            format!("{count} of {} name servers serve many stable names{end}", names.len())
+            let end = if all_popular {
+                "; changes of name are not counted"
+            } else {
+                ""
+            };
+            format!(
+                "{count} of {} name servers serve many stable names{end}",
+                names.len()
+            )
         }
     };
     Check {

@@ -42,7 +42,10 @@ impl DetectPolicy {
             ("nameservers.changes_3d_min", ns.changes_3d_min),
             ("nameservers.score_min", ns.score_min),
             ("nameservers.review_score_min", ns.review_score_min),
-            ("nameservers.review_changes_7d_min", ns.review_changes_7d_min),
+            (
+                "nameservers.review_changes_7d_min",
+                ns.review_changes_7d_min,
+            ),
             ("addresses.prefix_ratio_min", address.prefix_ratio_min),
             ("addresses.changes_min", address.changes_min),
             ("addresses.novelty_min", address.novelty_min),
@@ -50,12 +53,21 @@ impl DetectPolicy {
             ("addresses.turnover_7d_min", address.turnover_7d_min),
             ("addresses.score_min", address.score_min),
         ];
-        let bad = numbers.into_iter().find(|(_, value)| !value.is_finite() || *value < 0.0);
+        let bad = numbers
+            .into_iter()
+            .find(|(_, value)| !value.is_finite() || *value < 0.0);
         if let Some((key, value)) = bad {
-            return Some(format!("detect.{key}: {value} is not a number of 0 or more"));
+            return Some(format!(
+                "detect.{key}: {value} is not a number of 0 or more"
+            ));
         }
         let week = Span::days(7);
-        (self.memory < week).then(|| format!("detect.memory: {} is less than the 7 days that are judged", self.memory))
+        (self.memory < week).then(|| {
+            format!(
+                "detect.memory: {} is less than the 7 days that are judged",
+                self.memory
+            )
+        })
     }
 }
 

@@ -104,7 +104,9 @@ impl Timeline {
     /// Returns when the set that is there at the end began; `None` if there never was one.
     pub fn began_at(&self) -> Option<Timestamp> {
         let names = self.names.iter().map(|(_, presence)| presence.from);
-        names.chain(self.addresses.iter().map(|(_, presence)| presence.from)).min()
+        names
+            .chain(self.addresses.iter().map(|(_, presence)| presence.from))
+            .min()
     }
 }
 
@@ -201,7 +203,10 @@ pub(super) fn replay(input: &Replay<'_>) -> Timeline {
     for (_, event) in collect_events(input) {
         walk.step(event);
     }
-    let addresses_now = walk.raw_addresses.iter().flat_map(|(name, set)| set.iter().map(|address| (name.clone(), *address)));
+    let addresses_now = walk
+        .raw_addresses
+        .iter()
+        .flat_map(|(name, set)| set.iter().map(|address| (name.clone(), *address)));
     walk.timeline.addresses_now = addresses_now.collect();
     walk.timeline.names_now = walk.raw_names;
     walk.timeline
@@ -305,15 +310,22 @@ impl<'a> Walk<'a> {
     /// Applies one instant.
     fn step(&mut self, event: Event) {
         let moment = event.moment.expect("every event is made with its moment");
-        let begins_anew =
-            !self.is_reset && self.input.reset_at.is_some_and(|reset| moment.at >= reset);
-        if begins_anew {
+        let reset_at = self
+            .input
+            .reset_at
+            .filter(|reset| !self.is_reset && moment.at >= *reset);
+        if let Some(reset_at) = reset_at {
             self.is_reset = true;
             self.forget();
+            if moment.at > reset_at {
+                // Registered anew without a change of records: they are where it begins.
+                self.learn_all();
+                self.note_presences(reset_at);
+            }
         }
         self.learn_known(&event);
         self.apply_raw(&event);
-        if begins_anew {
+        if reset_at == Some(moment.at) {
             self.learn_all();
         } else {
             self.compare(moment);
@@ -451,19 +463,33 @@ impl<'a> Walk<'a> {
             let mut known = self.seen_addresses.clone();
             let mut count_fresh = |counts: &dyn Fn(&Name) -> bool| -> u32 {
                 let keys = added.iter().filter(|(name, _)| counts(name));
-                keys.filter(|(_, address)| known.insert(address_key(*address))).count() as u32
+                keys.filter(|(_, address)| known.insert(address_key(*address)))
+                    .count() as u32
             };
-            let glue = changed_hosts.iter().map(|host| (host.clone(), count_fresh(&|name| name == host)));
+            let glue = changed_hosts
+                .iter()
+                .map(|host| (host.clone(), count_fresh(&|name| name == host)));
             let changed: Vec<(Name, u32)> = glue.collect();
             let fresh_host_addresses = count_fresh(&|name| !stays(name));
-            let counted = added.iter().filter(|(name, _)| changed_hosts.contains(name) || !stays(name));
-            let added_keys: BTreeSet<IpAddr> = counted.map(|(_, address)| address_key(*address)).collect();
+            let counted = added
+                .iter()
+                .filter(|(name, _)| changed_hosts.contains(name) || !stays(name));
+            let added_keys: BTreeSet<IpAddr> =
+                counted.map(|(_, address)| address_key(*address)).collect();
             let is_recent = self.input.now.since(moment.at) <= DETAIL_SPAN;
             let names_of = |set: &BTreeSet<Name>| {
-                if is_recent { set.iter().cloned().collect() } else { Vec::new() }
+                if is_recent {
+                    set.iter().cloned().collect()
+                } else {
+                    Vec::new()
+                }
             };
             let addresses_of = |set: &BTreeSet<(Name, IpAddr)>| {
-                if is_recent { set.iter().cloned().collect() } else { Vec::new() }
+                if is_recent {
+                    set.iter().cloned().collect()
+                } else {
+                    Vec::new()
+                }
             };
             self.timeline.points.push(ChangePoint {
                 moment,

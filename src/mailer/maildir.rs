@@ -5,6 +5,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 
 use crate::outbox::Attempt;
@@ -32,7 +33,10 @@ impl MaildirMailer {
     fn write(&self, message_id: &str, octets: &[u8]) -> io::Result<String> {
         let [tmp, new, cur] = ["tmp", "new", "cur"].map(|folder| self.root.join(folder));
         for folder in [&tmp, &new, &cur] {
-            fs::create_dir_all(folder)?;
+            fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(folder)?;
         }
         let name: String = message_id
             .chars()

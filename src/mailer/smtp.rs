@@ -42,6 +42,12 @@ impl SmtpMailer {
                 settings.url
             )));
         }
+        let is_encrypted =
+            settings.url.starts_with("smtps://") || settings.url.contains("tls=required");
+        if settings.password.is_some() && !is_encrypted {
+            let advice = "a password is sent over TLS only: use smtps:// or ?tls=required";
+            return Err(MailerError::Url(advice.to_owned()));
+        }
         let url = match (&settings.password, settings.url.split_once('@')) {
             (Some(password), Some((user, host))) => {
                 let encoded: String = password
@@ -98,7 +104,9 @@ fn classify(error: &SmtpError) -> Attempt {
         .is_some_and(|code| SESSION_REPLIES.contains(&code.into()));
     if error.is_permanent() && !refuses_session {
         Attempt::Refused(text)
-    } else {
+    } else if error.status().is_some() {
         Attempt::Passing(text)
+    } else {
+        Attempt::Unreachable(text)
     }
 }

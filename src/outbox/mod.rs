@@ -20,8 +20,10 @@ pub const LEASE: Span = Span::seconds(600);
 pub enum Attempt {
     /// The server took it.
     Delivered(String),
-    /// The server, or the way to it, failed in a way that may pass.
+    /// The server said that it may pass.
     Passing(String),
+    /// The server was not reached, or did not answer.
+    Unreachable(String),
     /// The server refused it for good.
     Refused(String),
 }
@@ -47,8 +49,10 @@ pub fn after_attempt(
     match attempt {
         Attempt::Delivered(_) => Next::Sent,
         Attempt::Refused(_) => Next::Dead,
-        Attempt::Passing(_) if now.since(queued_at) >= GIVE_UP => Next::Dead,
-        Attempt::Passing(_) => {
+        Attempt::Passing(_) | Attempt::Unreachable(_) if now.since(queued_at) >= GIVE_UP => {
+            Next::Dead
+        }
+        Attempt::Passing(_) | Attempt::Unreachable(_) => {
             let step = (attempt_count.max(1) as usize - 1).min(BACKOFF.len() - 1);
             Next::RetryAt(now + BACKOFF[step])
         }

@@ -18,7 +18,8 @@ pub struct DeliverySummary {
 }
 
 impl Pipeline {
-    /// Tries every message that is due.
+    /// Tries every message that is due, until one finds the server unreachable. Safe to drop: what was
+    /// in hand is tried again when its lease has run out.
     ///
     /// # Errors
     ///
@@ -40,9 +41,12 @@ impl Pipeline {
                 .await;
             let now = self.clock.now();
             let next = after_attempt(&attempt, row.attempt_count, row.queued_at, now);
-            let (Attempt::Delivered(reply) | Attempt::Passing(reply) | Attempt::Refused(reply)) =
-                &attempt;
+            let (Attempt::Delivered(reply)
+            | Attempt::Passing(reply)
+            | Attempt::Unreachable(reply)
+            | Attempt::Refused(reply)) = &attempt;
             self.store.finish_attempt(row.id, &next, reply, now)?;
+            let is_down = matches!(attempt, Attempt::Unreachable(_));
             match next {
                 Next::Sent => {
                     summary.sent += 1;
@@ -74,6 +78,10 @@ impl Pipeline {
                         message.recipient
                     );
                 }
+            }
+            if is_down {
+                // The others would fare no better: they stay due and are tried at the next pass.
+                break;
             }
         }
         Ok(summary)

@@ -227,7 +227,7 @@ impl Pipeline {
             watched_since: self.store.watched_since(key.zone)?.unwrap_or(now),
             names,
             addresses,
-            reset_at: self.store.registered_anew_at(key)?.filter(|at| *at <= now),
+            reset_at: self.store.registered_anew_at(key, now)?,
             popular: None,
         };
         let plane = evaluate_nameservers(&window, policy, &self.knowledge, now);
@@ -265,7 +265,7 @@ impl Pipeline {
             owner: key.owner.clone(),
             watched_since: self.store.watched_since(key.zone)?.unwrap_or(now),
             addresses,
-            reset_at: self.store.registered_anew_at(key)?.filter(|at| *at <= now),
+            reset_at: self.store.registered_anew_at(key, now)?,
         };
         Ok(Some(evaluate_addresses(
             &window,

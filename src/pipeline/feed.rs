@@ -19,13 +19,18 @@ use crate::store::{
     EntityKey, FeedPosition, RejectKind, SourceId, SourceKind, VersionDraft, VersionKind,
     VersionTx, ZoneState,
 };
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
 use crate::zone::{Refusal, diff, is_bulk};
 
 /// How many octets before the position tell whether a feed is still the same file.
 const TAIL_OCTETS: u64 = 4096;
 /// The most lines of one instant. A baseline of a whole zone comes in parts of this size.
 const INSTANT_LINES_MAX: usize = 200_000;
+
+/// Lines with one serial that lie further apart are not one instant.
+const PUBLICATION_SPAN: Span = Span::hours(1);
+/// How far ahead of the clock a line's time may lie.
+const FUTURE_MAX: Span = Span::days(1);
 
 /// A feed to bring in by hand.
 pub struct FeedImport<'a> {
@@ -58,16 +63,24 @@ impl Instant {
     /// Returns whether a line of the same zone belongs to this instant.
     fn takes(&self, line: &FeedLine) -> bool {
         match (self.serial, line.serial) {
-            (Some(mine), Some(its)) => mine == its,
+            (Some(mine), Some(its)) => mine == its && is_one_publication(self.at, line.at),
             (None, None) => self.at == line.at,
             _ => false,
         }
     }
 }
 
+/// Returns whether two times may belong to one publication of a zone. A feed whose serial never moves
+/// would otherwise fold its whole history into one instant.
+fn is_one_publication(first: Timestamp, later: Timestamp) -> bool {
+    later.since(first).as_seconds().abs() < PUBLICATION_SPAN.as_seconds()
+}
+
 /// One pass over a feed.
 struct FeedPass<'a> {
     source: SourceId,
+    /// The source's name, if it is configured rather than brought in by hand.
+    follows: Option<&'a str>,
     complete: bool,
     options: &'a PollOptions,
     pending: Vec<Instant>,
@@ -158,6 +171,10 @@ impl Pipeline {
         options: &PollOptions,
     ) -> Result<Vec<ZoneReport>, PipelineError> {
         let now = self.clock.now();
+        for apex in self.store.zones_of_source(source)? {
+            // What a pass that was killed stored and did not judge.
+            self.detect_zone(&apex, options)?;
+        }
         let mut reader = match self.open_feed(path, position) {
             Ok(reader) => reader,
             Err(error) => {
@@ -173,6 +190,7 @@ impl Pipeline {
         };
         let mut pass = FeedPass {
             source,
+            follows: (!is_whole).then_some(name),
             complete,
             options,
             pending: Vec::new(),
@@ -300,6 +318,15 @@ impl Pipeline {
                 &format!("rrname {} is not in zone {zone}", line.owner),
             );
         }
+        if line.at > self.clock.now() + FUTURE_MAX {
+            let reason = format!("at: {} lies in the future", line.at);
+            return self.reject(pass, RejectKind::Unreadable, *number, octets, &reason);
+        }
+        if let Some(owner) = self.foreign_source(pass, &zone) {
+            let reason =
+                format!("zone {zone} is fed by the source {owner:?}: a zone has one source");
+            return self.reject(pass, RejectKind::Unreadable, *number, octets, &reason);
+        }
         let open = pass.pending.iter().position(|instant| {
             instant.zone == zone && instant.takes(line) && instant.lines.len() < INSTANT_LINES_MAX
         });
@@ -315,6 +342,16 @@ impl Pipeline {
             lines: vec![numbered],
         });
         Ok(())
+    }
+
+    /// Returns the configured source that a zone belongs to, if a followed feed is not it.
+    fn foreign_source(&self, pass: &FeedPass<'_>, zone: &Name) -> Option<&str> {
+        let of_zone = self
+            .config
+            .sources
+            .iter()
+            .find(|source| source.zone() == Some(zone))?;
+        (pass.follows.is_some_and(|name| name != of_zone.name)).then_some(of_zone.name.as_str())
     }
 
     /// Stores the instants that a line of `zone` at `at` closes: those of the same zone, and those
@@ -348,6 +385,7 @@ impl Pipeline {
             None => self.store.ensure_zone(&instant.zone, pass.source)?,
         };
         let joins = self.store.find_version(&zone, instant.serial, instant.at)?;
+        let joins = joins.filter(|(_, at)| is_one_publication(*at, instant.at));
         let observed_at = joins.map_or(instant.at, |(_, at)| at);
         let kind = if zone.version_id.is_none() && pass.complete {
             VersionKind::Baseline

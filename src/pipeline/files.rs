@@ -140,11 +140,16 @@ impl Pipeline {
         let mut summary = StoredSummary::default();
         for file in files {
             let known = self.store.file_mark(pass.source, &file.path)?;
-            let zone = self.store.find_zone(pass.zone)?.expect("the zone's row was made before");
-            let is_older = zone.version_at.is_some_and(|newest| file.mark.version_at < newest);
-            let is_known = known.as_ref().is_some_and(|known| {
-                !is_worth_reading(known, &file.mark, is_older, pass.options)
-            });
+            let zone = self
+                .store
+                .find_zone(pass.zone)?
+                .expect("the zone's row was made before");
+            let is_older = zone
+                .version_at
+                .is_some_and(|newest| file.mark.version_at < newest);
+            let is_known = known
+                .as_ref()
+                .is_some_and(|known| !is_worth_reading(known, &file.mark, is_older, pass.options));
             if is_known {
                 continue;
             }
@@ -153,7 +158,10 @@ impl Pipeline {
                 Err(refusal) => {
                     tracing::warn!(zone = %pass.zone, file = %file.path.display(), reason = refusal.code(), "zone {}: {}: {refusal}", pass.zone, file.path.display());
                     let refused_reason = Some(refusal.code().to_owned());
-                    let mark = FileMark { refused_reason, ..file.mark };
+                    let mark = FileMark {
+                        refused_reason,
+                        ..file.mark
+                    };
                     self.store.set_file_mark(pass.source, &file.path, &mark)?;
                     refused.push(refusal.clone());
                     last_refusal = Some(refusal);
@@ -179,7 +187,10 @@ impl Pipeline {
         if summary.versions > 0 {
             outcomes.push(ZoneOutcome::Stored(summary));
         } else if refused.is_empty() {
-            let serial = self.store.find_zone(pass.zone)?.and_then(|zone| zone.serial);
+            let serial = self
+                .store
+                .find_zone(pass.zone)?
+                .and_then(|zone| zone.serial);
             outcomes.push(ZoneOutcome::Unchanged { serial });
         }
         outcomes.extend(refused.into_iter().map(ZoneOutcome::Refused));

@@ -74,7 +74,10 @@ impl Pipeline {
         for source in sources {
             match source.feeding {
                 Feeding::Transfer { .. } => {}
-                Feeding::Zonefile { .. } => self.poll_files(source, options)?.into_iter().for_each(&mut *on_report),
+                Feeding::Zonefile { .. } => self
+                    .poll_files(source, options)?
+                    .into_iter()
+                    .for_each(&mut *on_report),
                 Feeding::Feed { .. } => self
                     .poll_feed(source, options)?
                     .into_iter()

@@ -56,7 +56,13 @@ impl Pipeline {
         let Some(mail) = self.mail() else {
             return Ok(Vec::new());
         };
-        let report = build_report(case_id, case, finding, &mail.reporter, &self.config.detect.label());
+        let report = build_report(
+            case_id,
+            case,
+            finding,
+            &mail.reporter,
+            &self.config.detect.label(),
+        );
         let words = self.templates.render_report(&report)?;
         let (sender, sender_domain) = envelope_address(&mail.from)?;
         let mut messages = Vec::new();

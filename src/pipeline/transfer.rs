@@ -176,7 +176,9 @@ pub async fn run_transfer(job: TransferJob) -> TransferOutcome {
     for (i, primary) in job.primaries.clone().into_iter().enumerate() {
         let is_only = job.primaries.len() == 1;
         result = run_from(&job, primary, is_only).await;
-        let Err(SourceError::Refused(refusal)) = &result else { break };
+        let Err(SourceError::Refused(refusal)) = &result else {
+            break;
+        };
         if i + 1 < job.primaries.len() {
             tracing::warn!(zone = %job.zone.apex, %primary, "zone {}: primary {primary}: {refusal}; trying the next", job.zone.apex);
         }
@@ -211,7 +213,9 @@ async fn run_from(
         full: job.full,
         accept_older,
     };
-    Ok(fetch_zone(&target, &mut intake).await?.map(|fetched| (fetched, intake)))
+    Ok(fetch_zone(&target, &mut intake)
+        .await?
+        .map(|fetched| (fetched, intake)))
 }
 
 impl TransferJob {

@@ -129,7 +129,11 @@ async fn fetch_unbounded<S: Spool>(
         && last.is_newer_than(serial)
         && !target.accept_older
     {
-        return Err(Refusal::Behind(format!("{} has serial {serial}, history holds {last}", target.primary)).into());
+        return Err(Refusal::Behind(format!(
+            "{} has serial {serial}, history holds {last}",
+            target.primary
+        ))
+        .into());
     }
     transfer(target, &mut stream, serial, intake)
         .await

@@ -6,6 +6,7 @@
 
 use std::fs;
 use std::io::{self, Write};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 
 use rusqlite::types::Value;
@@ -51,6 +52,13 @@ impl Store {
         }
     }
 
+    /// Removes the cache of a zone whose records are about to change without it.
+    pub(super) fn drop_digests(&self, zone: &ZoneState) {
+        // A cache that cannot be removed was never written, or the folder is not ours: nothing to do
+        // in the first case, and in the second it cannot have been written by this program.
+        let _ = fs::remove_file(self.cache_path(zone));
+    }
+
     /// Returns where a zone's cache lies.
     fn cache_path(&self, zone: &ZoneState) -> PathBuf {
         with_suffix(&self.path, ".digests").join(zone.id.0.to_string())
@@ -94,7 +102,10 @@ impl Store {
     ) -> io::Result<()> {
         let path = self.cache_path(zone);
         let folder = path.parent().expect("the path was joined to a folder");
-        fs::create_dir_all(folder)?;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)?;
         let mut body = Vec::with_capacity(HEADER_OCTETS + table.len() * SLOT_OCTETS + 8);
         body.extend_from_slice(MAGIC);
         body.extend_from_slice(&self.database_id);

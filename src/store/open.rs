@@ -86,7 +86,7 @@ pub enum StoreError {
 pub struct StoreOptions {
     /// Keep the index from name servers to the names that use them.
     pub reverse_index: bool,
-    /// Make the database if it is not there.
+    /// Make the database if it is not there, and the reverse index as configured.
     pub create: bool,
 }
 
@@ -186,14 +186,18 @@ impl Store {
         check_schema(&connection, path)?;
         configure(&connection).map_err(sqlite)?;
         migrate(&connection).map_err(sqlite)?;
-        set_reverse_index(&connection, options.reverse_index).map_err(sqlite)?;
+        if options.create {
+            // A command that only looks works with the index that the poller keeps.
+            set_reverse_index(&connection, options.reverse_index).map_err(sqlite)?;
+        }
+        let has_reverse_index = has_reverse_index(&connection).map_err(sqlite)?;
         let (database_id, key) = load_secrets(&connection).map_err(sqlite)?;
         Ok(Self {
             connection,
             path: path.to_owned(),
             key,
             database_id,
-            has_reverse_index: options.reverse_index,
+            has_reverse_index,
             host_ids: RefCell::default(),
         })
     }
@@ -347,6 +351,10 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
 /// Runs the migrations that are missing, each in one transaction.
 fn migrate(connection: &Connection) -> rusqlite::Result<()> {
     loop {
+        let version: i32 = connection.query_row("pragma user_version", [], |row| row.get(0))?;
+        if version as usize >= MIGRATIONS.len() {
+            return Ok(());
+        }
         connection.execute_batch("begin immediate")?;
         // Read inside the transaction: another process may have migrated meanwhile.
         let version: i32 = connection.query_row("pragma user_version", [], |row| row.get(0))?;
@@ -368,11 +376,7 @@ fn migrate(connection: &Connection) -> rusqlite::Result<()> {
 
 /// Makes or drops the index from RDATA to owners, as configured.
 fn set_reverse_index(connection: &Connection, wanted: bool) -> rusqlite::Result<()> {
-    let there: bool = connection.query_row(
-        "select count(*) > 0 from sqlite_schema where name = 'record_by_host'",
-        [],
-        |row| row.get(0),
-    )?;
+    let there = has_reverse_index(connection)?;
     match (wanted, there) {
         (true, false) => connection.execute_batch(
             "create index if not exists record_by_host on record (rdata) where rrtype = 2",
@@ -382,9 +386,19 @@ fn set_reverse_index(connection: &Connection, wanted: bool) -> rusqlite::Result<
     }
 }
 
+/// Returns whether the index from RDATA to owners is there.
+fn has_reverse_index(connection: &Connection) -> rusqlite::Result<bool> {
+    let sql = "select count(*) > 0 from sqlite_schema where name = 'record_by_host'";
+    connection.query_row(sql, [], |row| row.get(0))
+}
+
 /// Reads the database's id and digest key, or makes them of SQLite's random octets.
 fn load_secrets(connection: &Connection) -> rusqlite::Result<([u8; 16], DigestKey)> {
-    connection.execute("insert or ignore into meta (key, value) values ('database_id', randomblob(16)), ('digest_key', randomblob(32))", params![])?;
+    let known: i64 = connection.query_row("select count(*) from meta", [], |row| row.get(0))?;
+    if known < 2 {
+        let sql = "insert or ignore into meta (key, value) values ('database_id', randomblob(16)), ('digest_key', randomblob(32))";
+        connection.execute(sql, params![])?;
+    }
     let read = |key: &str| {
         connection.query_row("select value from meta where key = ?", [key], |row| {
             row.get::<_, Vec<u8>>(0)

@@ -96,6 +96,7 @@ pub struct VersionTx<'a> {
     changes: HashMap<i64, ChangeCounts>,
     moves: HashMap<u64, Vec<i64>>,
     totals: Totals,
+    has_registration: bool,
     digests: Vec<(u64, Option<Slot>)>,
 }
 
@@ -110,13 +111,17 @@ impl Store {
         zone: &ZoneState,
         draft: VersionDraft,
     ) -> Result<VersionTx<'_>, StoreError> {
+        if draft.kind == VersionKind::Feed || draft.joins.is_some() {
+            // What is told of single RRsets does not go through the digests.
+            self.drop_digests(zone);
+        }
         let tx = self.begin_batch()?;
         let id = match draft.joins {
             Some(id) => id,
             None => self.run(|connection| {
                 connection
-                    .prepare_cached("insert into version (zone_id, source_id, kind, serial, observed_at, previous_id) values (?, ?, ?, ?, ?, ?) returning id")?
-                    .query_row(params![zone.id.0, draft.source.0, draft.kind.word(), draft.serial.map(|it| it.0), draft.observed_at.unix(), zone.version_id], |row| row.get(0))
+                    .prepare_cached("insert into version (zone_id, source_id, kind, serial, observed_at, previous_id) values (?1, ?2, ?3, ?4, ?5,\n                        (select id from version where zone_id = ?1 and observed_at <= ?5 order by observed_at desc, id desc limit 1)) returning id")?
+                    .query_row(params![zone.id.0, draft.source.0, draft.kind.word(), draft.serial.map(|it| it.0), draft.observed_at.unix()], |row| row.get(0))
             })?,
         };
         Ok(VersionTx {
@@ -128,6 +133,7 @@ impl Store {
             changes: HashMap::new(),
             moves: HashMap::new(),
             totals: Totals::default(),
+            has_registration: false,
             digests: Vec::new(),
         })
     }
@@ -274,23 +280,28 @@ impl VersionTx<'_> {
             return Ok(());
         }
         let owner_id = self.store.owner_id(self.zone.id, &self.zone.apex, owner)?;
-        let id = self.id;
-        self.store.run(|connection| {
+        let (id, at) = (self.id, self.draft.observed_at.unix());
+        let is_new = self.store.run(|connection| {
             let known: Option<(Option<String>, Option<i64>)> = connection
-                .prepare_cached("select object, created_at from registration where owner_id = ? order by version_id desc limit 1")?
-                .query_row([owner_id], |row| Ok((row.get(0)?, row.get(1)?)))
+                .prepare_cached(
+                    "select r.object, r.created_at from registration r join version v on v.id = r.version_id
+                     where r.owner_id = ? and v.observed_at <= ? order by v.observed_at desc, v.id desc limit 1",
+                )?
+                .query_row(params![owner_id, at], |row| Ok((row.get(0)?, row.get(1)?)))
                 .optional()?;
             let (known_object, known_created) = known.unwrap_or_default();
             let object = object.map(str::to_owned).or(known_object.clone());
             let created = created.map(Timestamp::unix).or(known_created);
             if (object.clone(), created) == (known_object, known_created) {
-                return Ok(());
+                return Ok(false);
             }
             connection
                 .prepare_cached("insert or replace into registration (owner_id, version_id, object, created_at) values (?, ?, ?, ?)")?
                 .execute(params![owner_id, id, object, created])
-                .map(|_| ())
-        })
+                .map(|_| true)
+        })?;
+        self.has_registration |= is_new;
+        Ok(())
     }
 
     /// Returns how much of the zone the version changes so far.
@@ -317,6 +328,7 @@ impl VersionTx<'_> {
         let is_new_serial = self.draft.serial != self.zone.serial || self.zone.version_id.is_none();
         let is_news = !self.changes.is_empty()
             || self.totals != Totals::default()
+            || self.has_registration
             || (is_new_serial && !joins);
         let is_newest = self
             .zone

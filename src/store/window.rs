@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::IpAddr;
 
 use rusqlite::types::Value;
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{Row, params};
 
 use crate::detector::{Moment, Stay};
 use crate::dns::{Name, Rdata, RecordType, Serial};
@@ -259,14 +259,20 @@ impl Store {
                 Ok(())
             })?;
         }
-        owners.into_iter().map(|id| self.absolute_owner(id)).collect()
+        owners
+            .into_iter()
+            .map(|id| self.absolute_owner(id))
+            .collect()
     }
 
     /// Returns the absolute name of an owner in whatever zone it is.
     fn absolute_owner(&self, owner_id: i64) -> Result<Name, StoreError> {
         let (apex, key): (String, String) = self.run(|connection| {
-            let sql = "select z.name, o.name from owner o join zone z on z.id = o.zone_id where o.id = ?";
-            connection.prepare_cached(sql)?.query_row([owner_id], |row| Ok((row.get(0)?, row.get(1)?)))
+            let sql =
+                "select z.name, o.name from owner o join zone z on z.id = o.zone_id where o.id = ?";
+            connection
+                .prepare_cached(sql)?
+                .query_row([owner_id], |row| Ok((row.get(0)?, row.get(1)?)))
         })?;
         Name::from_relative_key(&key, &self.read_name(&apex)?)
             .map_err(|fault| self.damaged(fault.to_string()))
@@ -382,26 +388,32 @@ impl Store {
         }))
     }
 
-    /// Returns the time of an owner's last known new registration. The first that a feed told of is
-    /// none: it says when the domain was registered, not that it was registered anew.
+    /// Returns the time of an owner's last new registration up to `now`. The first that a feed told of
+    /// is none: it says when the domain was registered, not that it was registered anew.
     ///
     /// # Errors
     ///
     /// [`StoreError`].
-    pub fn registered_anew_at(&self, key: &EntityKey) -> Result<Option<Timestamp>, StoreError> {
+    pub fn registered_anew_at(
+        &self,
+        key: &EntityKey,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, StoreError> {
         let Some(owner_id) = self.find_owner(key.zone, &key.apex, &key.owner)? else {
             return Ok(None);
         };
-        self.run(|connection| {
-            connection
-                .prepare_cached(
-                    "select v.observed_at from registration r join version v on v.id = r.version_id where r.owner_id = ?1
-                        and r.version_id > (select min(version_id) from registration where owner_id = ?1) order by r.version_id desc limit 1",
-                )?
-                .query_row([owner_id], |row| row.get(0))
-                .optional()
-        })
-        .map(|at| at.map(Timestamp::from_unix))
+        let times = self.run(|connection| {
+            let sql =
+                "select v.observed_at from registration r join version v on v.id = r.version_id
+                       where r.owner_id = ? and v.observed_at <= ? order by v.observed_at, v.id";
+            let mut statement = connection.prepare_cached(sql)?;
+            let rows = statement.query_map(params![owner_id, now.unix()], |row| row.get(0))?;
+            rows.collect::<rusqlite::Result<Vec<i64>>>()
+        })?;
+        Ok(times
+            .get(1..)
+            .and_then(|later| later.last())
+            .map(|at| Timestamp::from_unix(*at)))
     }
 
     /// Returns how many names have used `host`, or any name server of the operator domain `host` if

@@ -402,7 +402,7 @@ impl Store {
         let rows = self.run(|connection| {
             let mut statement = connection.prepare_cached(
                 "select z.name, s.name, s.kind, z.serial,
-                        coalesce(z.last_success_at, iif(s.kind in ('feed', 'import'), s.last_success_at, null)),
+                        iif(s.kind = 'feed', max(coalesce(z.last_success_at, s.last_success_at), coalesce(s.last_success_at, z.last_success_at)), z.last_success_at),
                         coalesce(z.last_attempt_at, s.last_attempt_at),
                         coalesce(z.last_error, s.last_error), coalesce(z.refused_reason, s.refused_reason),
                         coalesce(z.kept_count, 0), coalesce(z.held, 0),

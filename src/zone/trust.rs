@@ -22,8 +22,13 @@ pub struct TrustPolicy {
 impl TrustPolicy {
     /// Returns what is wrong with the limits, with the key; `None` if they are sound.
     pub fn fault(&self) -> Option<String> {
-        let shares = [("shrink_share_min", self.shrink_share_min), ("bulk_share", self.bulk_share)];
-        let bad = shares.into_iter().find(|(_, value)| !(0.0..=1.0).contains(value));
+        let shares = [
+            ("shrink_share_min", self.shrink_share_min),
+            ("bulk_share", self.bulk_share),
+        ];
+        let bad = shares
+            .into_iter()
+            .find(|(_, value)| !(0.0..=1.0).contains(value));
         bad.map(|(key, value)| format!("trust.{key}: {value} is not a share of 0 to 1"))
     }
 }

@@ -199,7 +199,7 @@ fn template_with_every_key_uncommented_is_sound() {
         ("/etc/fluxwatch/", ""),
         ("/usr/share/fluxwatch/", ""),
         ("/var/lib/fluxwatch/", ""),
-        ("smtp://127.0.0.1:25", "smtp://user@127.0.0.1:25"),
+        ("smtp://127.0.0.1:25", "smtps://user@127.0.0.1"),
     ] {
         text = text.replace(documented, here);
     }

@@ -3,6 +3,7 @@
 //! They run the built `fluxwatch` and the library against real Knot, NSD, BIND and Postfix, which
 //! `tests/install-servers` installs. A test that needs a server and does not find it fails.
 
+mod benign;
 mod cli;
 mod equivalence;
 mod flux_on_knot;

@@ -1,0 +1,325 @@
+//! Look-alikes that must not be reported, and faults that once lost or bent history.
+
+use std::fmt::Write as _;
+
+use crate::harness::{Bench, python};
+use crate::servers::Knot;
+
+/// A change feed, line by line.
+#[derive(Default)]
+struct Feed(String);
+
+impl Feed {
+    /// Adds a whole RRset, `hours` after the beginning.
+    fn set(&mut self, hours: f64, zone: &str, name: &str, rrtype: &str, rdata: &[String]) {
+        let at = 1_790_000_000 + (hours * 3600.0) as i64;
+        let line = serde_json::json!({"at": at, "zone": zone, "rrname": name, "rrtype": rrtype, "op": "set", "ttl": 300, "rdata": rdata});
+        writeln!(self.0, "{line}").expect("text grows");
+    }
+}
+
+/// A source that follows `f.ndjson`, and an address table in which 10.N.0.0/16 is a network of its own.
+fn bench(feed: &str) -> Bench {
+    let bench = Bench::new(
+        "[[source]]\nname = \"feed\"\nkind = \"feed\"\npath = \"f.ndjson\"\ncomplete = true\n[enrich]\nasn = \"asn.csv\"\n",
+    );
+    bench.write("f.ndjson", feed);
+    let table: String = (0..256)
+        .map(|n| format!("10.{n}.0.0,10.{n}.255.255,{}\n", 64_512 + n))
+        .collect();
+    bench.write("asn.csv", table);
+    bench
+}
+
+/// Polls a feed and returns the domains whose case ever reached review or report.
+fn accused_by(feed: &Feed) -> Vec<String> {
+    let bench = bench(&feed.0);
+    bench.run(0, &["poll"]);
+    accused(&bench)
+}
+
+/// Returns the domains whose case ever reached review or report.
+fn accused(bench: &Bench) -> Vec<String> {
+    let above = |case: &serde_json::Value| case["peak_level"] != "watch";
+    bench
+        .cases()
+        .iter()
+        .filter(|case| above(case))
+        .map(|case| case["domain"].as_str().expect("text").to_owned())
+        .collect()
+}
+
+#[test]
+fn hoster_that_renumbers_often_does_not_accuse_its_customers() {
+    let mut feed = Feed::default();
+    let owned = |text: &str| vec![text.to_owned()];
+    for n in 0..40 {
+        feed.set(
+            0.0,
+            "example.",
+            &format!("d{n}.example."),
+            "NS",
+            &[owned("ns1.hoster.example."), owned("ns2.hoster.example.")].concat(),
+        );
+    }
+    feed.set(
+        0.0,
+        "example.",
+        "hoster.example.",
+        "NS",
+        &owned("ns1.hoster.example."),
+    );
+    for turn in 0..8 {
+        feed.set(
+            f64::from(turn) * 3.0,
+            "example.",
+            "ns1.hoster.example.",
+            "A",
+            &[format!("10.{turn}.0.1")],
+        );
+    }
+    let found = accused_by(&feed);
+    assert!(
+        found.iter().all(|domain| domain == "hoster.example."),
+        "{found:?}"
+    );
+}
+
+#[test]
+fn one_provider_under_many_top_level_domains_is_one_operator() {
+    let mut feed = Feed::default();
+    for turn in 0..4 {
+        let hosts: Vec<String> = ["com", "net", "org", "co.uk"]
+            .iter()
+            .enumerate()
+            .map(|(i, tld)| format!("ns-{}.cloudname-{:02}.{tld}.", turn * 100 + i, turn * 4 + i))
+            .collect();
+        feed.set(
+            f64::from(turn as u32) * 18.0,
+            "example.",
+            "shop.example.",
+            "NS",
+            &hosts,
+        );
+    }
+    assert_eq!(accused_by(&feed), Vec::<String>::new());
+}
+
+#[test]
+fn name_servers_under_many_unlike_domains_are_flux() {
+    let mut feed = Feed::default();
+    let words = [
+        "apple", "brick", "crane", "dough", "elbow", "flint", "grape", "hinge", "ivory", "joker",
+        "knoll", "lemon", "mango", "noble",
+    ];
+    for turn in 0..7 {
+        let hosts = [
+            format!("ns1.{}.test.", words[turn * 2]),
+            format!("ns1.{}.test.", words[turn * 2 + 1]),
+        ];
+        feed.set(turn as f64 * 12.0, "example.", "bad.example.", "NS", &hosts);
+    }
+    assert_eq!(accused_by(&feed), ["bad.example."]);
+}
+
+#[test]
+fn staged_rollout_of_a_new_name_is_not_flux() {
+    let mut feed = Feed::default();
+    feed.set(
+        0.0,
+        "shop.test.",
+        "shop.test.",
+        "A",
+        &["10.1.0.1".to_owned()],
+    );
+    // Two days later a new name goes live in stages, each replacing half of the last.
+    for (step, range) in [(0, 0..3), (1, 1..6), (2, 4..9), (3, 6..11)] {
+        let set: Vec<String> = range.map(|n| format!("10.{}.0.1", 20 + n)).collect();
+        feed.set(
+            48.0 + f64::from(step) * 0.5,
+            "shop.test.",
+            "new.shop.test.",
+            "A",
+            &set,
+        );
+    }
+    assert_eq!(accused_by(&feed), Vec::<String>::new());
+}
+
+#[test]
+fn secondary_that_lags_does_not_turn_history_back() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let zone = |serial: u32, host: &str| {
+        format!(
+            "$ORIGIN example.\n$TTL 60\n@ IN SOA ns1.infra.test. host.infra.test. {serial} 1 1 1 1\n@ IN NS ns1.infra.test.\nd IN NS {host}\n"
+        )
+    };
+    let ahead = Knot::start(
+        &folder.path().join("a"),
+        &[("example.", &zone(10, "ns1.new.test."))],
+    );
+    let behind = Knot::start(
+        &folder.path().join("b"),
+        &[("example.", &zone(9, "ns1.old.test."))],
+    );
+    let bench = Bench::new("");
+    bench.configure(&format!("{}[[source]]\nname = \"tld\"\nkind = \"transfer\"\nzone = \"example.\"\nprimaries = [\"{}\", \"{}\"]\nkey = \"transfer.test.\"\n", bench.key_section(), ahead.address(), behind.address()));
+    bench.run(0, &["poll"]);
+    ahead.stop();
+    bench.run(3, &["poll"]);
+    let status = bench.status("example.");
+    assert_eq!(
+        (status["serial"].as_u64(), &status["refused_reason"]),
+        (Some(10), &"unreachable".into()),
+        "{status}"
+    );
+    // Both are there, and both are older: the zone was turned back.
+    ahead.restart();
+    ahead.replace_zone("example.", &zone(8, "ns1.new.test."));
+    assert!(bench.run(0, &["poll"]).contains("went backwards"));
+}
+
+#[test]
+fn feed_whose_serial_never_moves_keeps_every_change() {
+    let mut text = String::new();
+    for hour in 0..6 {
+        let line = serde_json::json!({"at": 1_790_000_000 + hour * 3600, "zone": "example.", "rrname": "d.example.", "rrtype": "NS", "op": "set", "rdata": [format!("ns{hour}.infra.test.")], "serial": 1});
+        writeln!(text, "{line}").expect("text grows");
+    }
+    let whole = bench(&text);
+    whole.run(0, &["poll"]);
+    let in_parts = bench("");
+    let lines: Vec<&str> = text.split_inclusive('\n').collect();
+    for end in 1..=lines.len() {
+        in_parts.write("f.ndjson", lines[..end].concat());
+        in_parts.run(0, &["poll"]);
+    }
+    for bench in [&whole, &in_parts] {
+        let history = bench.json(&["history", "d.example", "--format", "json"]);
+        assert_eq!(
+            history["changes"].as_array().map(Vec::len),
+            Some(5),
+            "{history}"
+        );
+    }
+}
+
+#[test]
+fn version_that_a_kill_left_unjudged_is_judged_by_the_next_poll() {
+    let mut feed = Feed::default();
+    let words = [
+        "apple", "brick", "crane", "dough", "elbow", "flint", "grape",
+    ];
+    for (turn, word) in words.iter().enumerate() {
+        feed.set(
+            turn as f64 * 6.0,
+            "example.",
+            "bad.example.",
+            "NS",
+            &[format!("ns1.{word}.test."), format!("ns2.{word}.test.")],
+        );
+    }
+    let bench = bench(&feed.0);
+    bench.run(0, &["poll"]);
+    let before = bench.cases();
+    assert_eq!(before.len(), 1);
+    // As after a kill between the last version and its judgement.
+    let database = bench.path().join("fluxwatch.db");
+    python(
+        "import sqlite3, sys\ndb = sqlite3.connect(sys.argv[1])\nfor sql in ['delete from case_event', 'delete from abuse_case', 'update zone set detected_version_id = 0']: db.execute(sql)\ndb.commit()",
+        &[&database],
+    );
+    bench.run(0, &["poll"]);
+    assert_eq!(bench.cases(), before);
+}
+
+#[test]
+fn feed_into_a_zone_of_files_does_not_confuse_the_next_file() {
+    let zone = |serial: u32, host: &str| {
+        let names: String = (0..6000)
+            .map(|n| format!("d{n} NS ns1.infra.test.\n"))
+            .collect();
+        format!(
+            "$TTL 60\n@ SOA ns1.infra.test. host.infra.test. {serial} 1 1 1 1\n{names}odd NS {host}\n"
+        )
+    };
+    let bench = Bench::new(
+        "[[source]]\nname = \"files\"\nkind = \"zonefile\"\nzone = \"example.\"\npath = \"z-*.zone\"\ntime_pattern = \"z-%Y%m%d.zone\"\n",
+    );
+    bench.write("z-20261101.zone", zone(1, "ns1.a.test."));
+    bench.run(0, &["poll"]);
+    // The digests of this version are cached beside the database now.
+    bench.write("f.ndjson", r#"{"at":"2026-11-01T00:00:00Z","rrname":"odd.example.","rrtype":"NS","op":"set","ttl":60,"rdata":["ns1.b.test."],"serial":1}"#);
+    bench.run(
+        0,
+        &[
+            "import",
+            "feed",
+            "--zone",
+            "example.",
+            &bench.path().join("f.ndjson").to_string_lossy(),
+        ],
+    );
+    bench.write("z-20261102.zone", zone(2, "ns1.a.test."));
+    bench.run(0, &["poll"]);
+    let history = bench.json(&["history", "odd.example", "--format", "json"]);
+    let there = history["records"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter(|record| record["removed_at"].is_null());
+    assert_eq!(
+        there
+            .map(|record| record["rdata"].clone())
+            .collect::<Vec<_>>(),
+        ["ns1.a.test."],
+        "{history}"
+    );
+}
+
+#[test]
+fn times_out_of_range_and_in_the_future_are_set_aside() {
+    let line = |at: &str| {
+        format!(
+            "{{\"at\":{at},\"zone\":\"example.\",\"rrname\":\"d.example.\",\"rrtype\":\"A\",\"op\":\"set\",\"rdata\":[\"192.0.2.1\"]}}\n"
+        )
+    };
+    let bench = bench(
+        &[
+            line("1790000000000"),
+            line("\"2999-01-01T00:00:00Z\""),
+            line("1790000000"),
+        ]
+        .concat(),
+    );
+    assert!(bench.run(3, &["poll"]).contains("2 lines set aside"));
+    let history = bench.json(&["history", "d.example", "--format", "json"]);
+    assert_eq!(history["records"][0]["added_at"], "2026-09-21T14:13:20Z");
+}
+
+#[test]
+fn new_registration_forgets_what_was_before() {
+    let words = [
+        "apple", "brick", "crane", "dough", "elbow", "flint", "grape",
+    ];
+    let feed = |object: &dyn Fn(usize) -> String| {
+        let lines = words.iter().enumerate().map(|(turn, word)| {
+            let line = serde_json::json!({"at": 1_790_000_000 + turn * 7200, "zone": "example.", "rrname": "d.example.", "rrtype": "NS", "op": "set", "rdata": [format!("ns1.{word}.test."), format!("ns2.{word}.test.")], "object": object(turn)});
+            format!("{line}\n")
+        });
+        lines.collect::<String>()
+    };
+    let same = bench(&feed(&|_| "D-1".to_owned()));
+    same.run(0, &["poll"]);
+    assert_eq!(accused(&same), ["d.example."]);
+    let registered_anew = bench(&feed(&|turn| format!("D-{}", turn / 2)));
+    registered_anew.run(0, &["poll"]);
+    assert_eq!(accused(&registered_anew), Vec::<String>::new());
+    let again = registered_anew.json(&["history", "d.example", "--format", "json"]);
+    registered_anew.run(0, &["poll", "--full"]);
+    assert_eq!(
+        registered_anew.json(&["history", "d.example", "--format", "json"]),
+        again
+    );
+    assert_eq!(accused(&registered_anew), Vec::<String>::new());
+}
