@@ -22,7 +22,7 @@ use fluxwatch::store::{Store, StoreOptions};
 use fluxwatch::time::{SetClock, Timestamp};
 
 /// Versions with changes.
-const VERSIONS: u64 = 30;
+const VERSIONS: u64 = 10;
 /// Clock ticks a second in `/proc` (fixed by Linux for user space).
 const TICKS: f64 = 100.0;
 

@@ -35,8 +35,9 @@ impl Store {
             .expect("every name is below the root");
         self.run(|connection| {
             connection
-                .prepare_cached("insert into host (name) values (?) returning id")?
-                .query_row([key], |row| row.get(0))
+                .prepare_cached("insert into host (name) values (?)")?
+                .execute([key])?;
+            Ok(connection.last_insert_rowid())
         })
     }
 
@@ -86,8 +87,9 @@ impl Store {
             .ok_or_else(|| self.damaged(format!("{owner} is not in zone {apex}")))?;
         self.run(|connection| {
             connection
-                .prepare_cached("insert into owner (zone_id, name) values (?, ?) returning id")?
-                .query_row(params![zone.0, key], |row| row.get(0))
+                .prepare_cached("insert into owner (zone_id, name) values (?, ?)")?
+                .execute(params![zone.0, key])?;
+            Ok(connection.last_insert_rowid())
         })
     }
 
