@@ -521,3 +521,29 @@ pub(super) fn seen_address(
         present: timeline.addresses_now.contains(value),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn domains_of_one_provider_are_one_family() {
+        let family = |text: &str| operator_family(&Name::parse(text).expect("valid"));
+        assert_eq!(family("dnscloud-12.com"), family("dnscloud-07.co.uk"));
+        assert_eq!(family("provider.net"), family("provider.org"));
+        assert_ne!(
+            family("ns1.com"),
+            family("ns2.com"),
+            "too few letters to tell"
+        );
+        assert_ne!(family("apple.test"), family("brick.test"));
+    }
+
+    #[test]
+    fn points_of_a_stay_are_those_of_the_first_step_it_does_not_exceed() {
+        let steps = [(24.0, 15.0), (48.0, 10.0), (96.0, 5.0)];
+        let points = [Some(24.0), Some(24.1), Some(96.0), Some(96.1), None]
+            .map(|hours| tenure_points(hours, steps));
+        assert_eq!(points, [15.0, 10.0, 5.0, 0.0, 0.0]);
+    }
+}

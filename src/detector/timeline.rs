@@ -535,3 +535,129 @@ fn note_presence<T: Ord + Clone>(
             .map(|new| (new.clone(), Presence { from: at, to: None })),
     );
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn moment(hour: i64) -> Moment {
+        Moment {
+            version_id: hour,
+            at: Timestamp::from_unix(hour * 3600),
+            serial: None,
+            bulk: false,
+            shared_count: 0,
+        }
+    }
+
+    fn stay<T>(value: T, added: i64, removed: Option<i64>) -> Stay<T> {
+        let baseline = added == 0;
+        Stay {
+            value,
+            added: moment(added),
+            removed: removed.map(moment),
+            baseline,
+        }
+    }
+
+    fn name(text: &str) -> Name {
+        Name::parse(text).expect("the test's name is valid")
+    }
+
+    /// Replays name servers up to an hour.
+    fn points(names: &[Stay<Name>], addresses: &[(Name, Stay<IpAddr>)], now: i64) -> Timeline {
+        replay(&Replay {
+            names: Some(names),
+            addresses,
+            reset_at: None,
+            absence_max: Span::hours(24),
+            now: Timestamp::from_unix(now * 3600),
+        })
+    }
+
+    #[test]
+    fn baseline_and_first_set_are_no_change() {
+        let names = [stay(name("a.test"), 0, None)];
+        assert_eq!(points(&names, &[], 9).points, []);
+        let names = [stay(name("a.test"), 5, None)];
+        assert_eq!(points(&names, &[], 9).points, []);
+    }
+
+    #[test]
+    fn short_absence_is_a_change_and_a_long_one_a_new_beginning() {
+        let gone_for = |hours: i64| {
+            let names = [
+                stay(name("a.test"), 0, Some(10)),
+                stay(name("b.test"), 10 + hours, None),
+            ];
+            points(&names, &[], 100).points.len()
+        };
+        assert_eq!((gone_for(1), gone_for(24), gone_for(25)), (1, 1, 0));
+    }
+
+    #[test]
+    fn names_and_glue_of_one_version_are_one_instant() {
+        let names = [
+            stay(name("ns1.a.test"), 0, Some(4)),
+            stay(name("ns2.a.test"), 4, None),
+            stay(name("ns3.a.test"), 0, None),
+        ];
+        let address = |text: &str| text.parse::<IpAddr>().expect("valid");
+        let addresses = [
+            (name("ns1.a.test"), stay(address("192.0.2.1"), 0, Some(4))),
+            (name("ns2.a.test"), stay(address("192.0.2.2"), 4, None)),
+            (name("ns3.a.test"), stay(address("192.0.2.3"), 0, Some(4))),
+            (name("ns3.a.test"), stay(address("192.0.2.4"), 4, None)),
+        ];
+        let found = points(&names, &addresses, 9).points;
+        assert_eq!(found.len(), 1);
+        assert_eq!(
+            (
+                found[0].fresh_names,
+                found[0].fresh_glue(),
+                found[0].fresh_host_addresses
+            ),
+            (1, 1, 1)
+        );
+    }
+
+    #[test]
+    fn values_that_come_back_are_not_fresh_and_what_comes_later_is_not_seen() {
+        let names = [
+            stay(name("a.test"), 0, Some(2)),
+            stay(name("b.test"), 2, Some(4)),
+            stay(name("a.test"), 4, Some(6)),
+            stay(name("c.test"), 6, None),
+        ];
+        let fresh: Vec<u32> = points(&names, &[], 9)
+            .points
+            .iter()
+            .map(|point| point.fresh_names)
+            .collect();
+        assert_eq!(fresh, [1, 0, 1]);
+        assert_eq!(points(&names, &[], 5).points.len(), 2);
+    }
+
+    #[test]
+    fn addresses_of_one_48_are_one_value() {
+        let names = [stay(name("ns.a.test"), 0, None)];
+        let address = |text: &str| text.parse::<IpAddr>().expect("valid");
+        let addresses = [
+            (
+                name("ns.a.test"),
+                stay(address("2001:db8:1::1"), 0, Some(3)),
+            ),
+            (
+                name("ns.a.test"),
+                stay(address("2001:db8:1:9::2"), 3, Some(6)),
+            ),
+            (name("ns.a.test"), stay(address("2001:db8:2::1"), 6, None)),
+        ];
+        let fresh: Vec<u32> = points(&names, &addresses, 9)
+            .points
+            .iter()
+            .map(ChangePoint::fresh_glue)
+            .collect();
+        assert_eq!(fresh, [0, 1]);
+    }
+}

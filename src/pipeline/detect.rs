@@ -1,11 +1,11 @@
 //! Judges what changed: loads windows, computes purely, moves cases, queues reports.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use crate::case::{CaseState, observe};
 use crate::detector::{
-    AddressWindow, Finding, NameserverWindow, PlaneFinding, Stay, evaluate_addresses,
+    AddressWindow, Finding, Level, NameserverWindow, PlaneFinding, Stay, evaluate_addresses,
     evaluate_nameservers, judge,
 };
 use crate::dns::{Name, Rdata};
@@ -18,6 +18,8 @@ use crate::time::{Span, Timestamp};
 const OWNERS_JUDGED_MAX: usize = 2000;
 /// How old a judgement must be before a case without changes is judged again.
 const REEVALUATE_AFTER: Span = Span::hours(1);
+/// The most answers about providers that are kept.
+const POPULAR_KNOWN_MAX: usize = 10_000;
 /// The name in a case's log of what the program does by itself.
 const ACTOR: &str = "fluxwatch";
 
@@ -59,6 +61,8 @@ impl Pipeline {
         at: Timestamp,
         options: &PollOptions,
     ) -> Result<(), PipelineError> {
+        // What was known of providers was known of another state.
+        self.popular.borrow_mut().clear();
         let domains = self.touched_domains(zone, version_id)?;
         let findings = domains
             .into_iter()
@@ -231,10 +235,16 @@ impl Pipeline {
             popular: None,
         };
         let plane = evaluate_nameservers(&window, policy, &self.knowledge, now);
-        if plane.level.is_none() {
+        // Who else uses these name servers is asked only where the answer can excuse somebody; without
+        // the reverse index, where each answer is a pass over all records, only where it matters.
+        let worth = if self.store.has_reverse_index() {
+            Level::Watch
+        } else {
+            Level::Review
+        };
+        if plane.level < Some(worth) {
             return Ok(Some(plane));
         }
-        // Who else uses these name servers is asked only where the answer can excuse somebody.
         let hosts = plane.names.iter().map(|name| &name.host);
         window.popular = Some(self.popular_among(hosts, now)?);
         Ok(Some(evaluate_nameservers(
@@ -296,30 +306,44 @@ impl Pipeline {
         hosts: impl Iterator<Item = &'a Name>,
         now: Timestamp,
     ) -> Result<BTreeSet<Name>, PipelineError> {
-        let policy = &self.config.detect.nameservers;
-        let before = now - policy.popular_stable;
-        let mut operators: BTreeMap<Name, bool> = BTreeMap::new();
         let mut popular = BTreeSet::new();
         for host in hosts {
-            let operator = operator_domain(host);
-            let by_operator = match operators.get(&operator) {
-                Some(known) => *known,
-                None => {
-                    let enough = policy.popular_operator_names;
-                    let is_popular = self
-                        .store
-                        .stable_user_count(&operator, true, before, enough)?
-                        >= enough;
-                    operators.insert(operator, is_popular);
-                    is_popular
-                }
-            };
-            let enough = policy.popular_host_names;
-            if by_operator || self.store.stable_user_count(host, false, before, enough)? >= enough {
+            if self.is_popular(&operator_domain(host), true, now)?
+                || self.is_popular(host, false, now)?
+            {
                 popular.insert(host.clone());
             }
         }
         Ok(popular)
+    }
+
+    /// Returns whether enough stable names use a name server, or any of an operator's. Asked once for
+    /// each in a version: many names of a version use the same.
+    fn is_popular(
+        &self,
+        host: &Name,
+        whole_operator: bool,
+        now: Timestamp,
+    ) -> Result<bool, PipelineError> {
+        let key = (host.clone(), whole_operator, now);
+        if let Some(known) = self.popular.borrow().get(&key) {
+            return Ok(*known);
+        }
+        let policy = &self.config.detect.nameservers;
+        let enough = match whole_operator {
+            true => policy.popular_operator_names,
+            false => policy.popular_host_names,
+        };
+        let before = now - policy.popular_stable;
+        let count = self
+            .store
+            .stable_user_count(host, whole_operator, before, enough)?;
+        let mut known = self.popular.borrow_mut();
+        if known.len() >= POPULAR_KNOWN_MAX {
+            known.clear();
+        }
+        known.insert(key, count >= enough);
+        Ok(count >= enough)
     }
 }
 

@@ -17,6 +17,7 @@ mod poll;
 mod reports;
 mod transfer;
 
+use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -27,7 +28,7 @@ use crate::mailer::{Mailer, MailerError, SmtpSettings, check_address};
 use crate::source::{SourceError, TransferKey};
 use crate::store::{Store, StoreError};
 use crate::templates::{TemplateError, Templates};
-use crate::time::Clock;
+use crate::time::{Clock, Timestamp};
 use crate::zone::Refusal;
 
 pub use deliver::DeliverySummary;
@@ -126,6 +127,8 @@ pub struct Pipeline {
     templates: Templates,
     mailer: Option<Mailer>,
     keys: HashMap<Name, TransferKey>,
+    /// Whether a name server, or an operator, is a provider's at a time.
+    popular: RefCell<HashMap<(Name, bool, Timestamp), bool>>,
 }
 
 impl Pipeline {
@@ -148,6 +151,7 @@ impl Pipeline {
             templates: parts.templates,
             mailer: parts.mailer,
             keys: parts.keys,
+            popular: RefCell::default(),
         })
     }
 

@@ -1,26 +1,24 @@
 //! Master files (RFC 1035 §5), plain and gzip, streamed.
 //!
-//! The file is cut into entries (a line, or several joined by parentheses or quotes) and each run of
-//! whole entries is given to NLnet Labs' scanner, which keeps `$ORIGIN`, `$TTL` and the last owner.
-//! One entry that cannot be read refuses the file: a zone file with a hole in it would look like a
-//! deletion. So does a last line without its newline, the mark of a download that was cut off.
+//! The file is cut into entries (a line, or several joined by parentheses or quotes), each into its
+//! words. Records of the kept types are read to the last octet; of all others the type must be known
+//! and is counted, so that a type whose data this program does not understand cannot stop a zone. An
+//! entry that cannot be read refuses the file: a zone file with a hole in it would look like a deletion.
+//! So does a last line without its newline, the mark of a download that was cut off.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use domain::base::Name as WireName;
-use domain::base::iana::Class;
-use domain::base::name::ToName;
-use domain::rdata::ZoneRecordData;
-use domain::zonefile::inplace::{Entry, Zonefile};
 use flate2::bufread::MultiGzDecoder;
 
-use crate::dns::{Name, RecordType, Serial};
+use crate::dns::{LABEL_OCTETS_MAX, NAME_OCTETS_MAX, Name, Rdata, RecordType, Serial};
 use crate::source::{Fetched, SourceError};
+use crate::time::Span;
 use crate::zone::{Intake, Refusal, Spool};
 
-/// How much is read, and given to the scanner, at a time.
+/// How much is read at a time.
 const CHUNK_OCTETS: usize = 256 << 10;
 /// The most octets of one entry, parentheses included.
 const ENTRY_OCTETS_MAX: usize = 1 << 20;
@@ -82,27 +80,21 @@ fn read_stream<S: Spool>(
     intake: &mut Intake<S>,
 ) -> Result<Fetched, SourceError> {
     let mut reader = ZoneReader::new(apex, intake);
-    let mut cutter = EntryCutter {
-        at_line_start: true,
-        ..EntryCutter::default()
-    };
+    let mut buffer: Vec<u8> = Vec::with_capacity(2 * CHUNK_OCTETS);
     let mut chunk = vec![0; CHUNK_OCTETS];
-    let mut octets = 0_u64;
+    let (mut octets, mut begun) = (0_u64, false);
     loop {
         let length = match stream.read(&mut chunk) {
             Ok(0) => break,
             Ok(length) => length,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                return Err(Refusal::EndedEarly(format!(
-                    "compressed data is cut off after line {}",
-                    cutter.line
-                ))
-                .into());
+                let what = format!("compressed data is cut off after line {}", reader.line);
+                return Err(Refusal::EndedEarly(what).into());
             }
             Err(error) => {
                 return Err(
-                    Refusal::Unreadable(format!("after line {}: {error}", cutter.line)).into(),
+                    Refusal::Unreadable(format!("after line {}: {error}", reader.line)).into(),
                 );
             }
         };
@@ -112,344 +104,349 @@ fn read_stream<S: Spool>(
                 Refusal::Limit(format!("zone file of more than {FILE_OCTETS_MAX} octets")).into(),
             );
         }
-        cutter.push(&chunk[..length])?;
-        reader.read_entries(cutter.take_whole())?;
+        buffer.extend_from_slice(&chunk[..length]);
+        if !begun && buffer.len() >= 3 {
+            begun = true;
+            if buffer.starts_with(b"\xef\xbb\xbf") {
+                buffer.drain(..3);
+            }
+        }
+        if begun {
+            let used = reader.read_entries(&buffer)?;
+            buffer.drain(..used);
+        }
     }
-    if !cutter.is_at_end_of_entry() {
-        return Err(Refusal::EndedEarly(format!(
-            "the last line, {}, is not complete: no newline at its end",
-            cutter.line
-        ))
-        .into());
+    if !buffer.is_empty() {
+        let line = reader.line + 1;
+        let what =
+            format!("the last line, {line} or after it, is not complete: no newline at its end");
+        return Err(Refusal::EndedEarly(what).into());
     }
     reader.finish(require_soa)
 }
 
-/// The octets that may change the state of [`EntryCutter`].
-const IS_SPECIAL: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut octet = 0x80;
-    while octet < 256 {
-        table[octet] = true;
-        octet += 1;
+/// A word of an entry: where it stands, and whether it stood in quotes.
+type Word = (Range<usize>, bool);
+
+/// Cuts the first entry of `text` into words. Returns where the next entry begins and how many lines
+/// this one has, or `None` if its end is not there yet.
+fn cut_entry(text: &[u8], words: &mut Vec<Word>) -> Result<Option<(usize, u64)>, String> {
+    words.clear();
+    let (mut at, mut depth, mut lines) = (0, 0_u32, 0_u64);
+    while let Some(&octet) = text.get(at) {
+        match octet {
+            b'\n' => {
+                lines += 1;
+                at += 1;
+                if depth == 0 {
+                    return Ok(Some((at, lines)));
+                }
+            }
+            b' ' | b'\t' | b'\r' => at += 1,
+            b';' => match text[at..].iter().position(|octet| *octet == b'\n') {
+                Some(newline) => at += newline,
+                None => return Ok(None),
+            },
+            b'(' => {
+                depth += 1;
+                at += 1;
+            }
+            b')' => {
+                depth = depth.checked_sub(1).ok_or("unmatched )")?;
+                at += 1;
+            }
+            b'"' => {
+                let Some(end) = find_end(text, at + 1, |octet| octet == b'"') else {
+                    return Ok(None);
+                };
+                lines += text[at..end]
+                    .iter()
+                    .filter(|octet| **octet == b'\n')
+                    .count() as u64;
+                words.push((at + 1..end, true));
+                at = end + 1;
+            }
+            _ => {
+                let Some(end) = find_end(text, at, |octet| ENDS_WORD[octet as usize]) else {
+                    return Ok(None);
+                };
+                words.push((at..end, false));
+                at = end;
+            }
+        }
     }
-    table[b'\n' as usize] = true;
-    table[b'\\' as usize] = true;
-    table[b'"' as usize] = true;
-    table[b';' as usize] = true;
-    table[b'(' as usize] = true;
-    table[b')' as usize] = true;
-    table[b'.' as usize] = true;
+    Ok(None)
+}
+
+/// The octets that end a word outside quotes.
+const ENDS_WORD: [bool; 256] = {
+    let mut table = [false; 256];
+    let ends = b" \t\r\n;()\"";
+    let mut i = 0;
+    while i < ends.len() {
+        table[ends[i] as usize] = true;
+        i += 1;
+    }
     table
 };
 
-/// Cuts text into whole entries, and refuses what the scanner would misread.
-#[derive(Default)]
-struct EntryCutter {
-    buffer: Vec<u8>,
-    /// How much of `buffer` has been looked at.
-    looked_at: usize,
-    /// Where the last whole entry ends in `buffer`.
-    whole: usize,
-    /// Lines seen so far.
-    line: u64,
-    depth: u32,
-    in_quote: bool,
-    in_comment: bool,
-    escaped: bool,
-    last_was_dot: bool,
-    entry_has_high_octets: bool,
-    rewrites: Vec<(usize, usize)>,
-    begun: bool,
-    at_line_start: bool,
-    has_control_entry: bool,
-}
-
-impl EntryCutter {
-    /// Appends text and finds the ends of entries in it.
-    fn push(&mut self, text: &[u8]) -> Result<(), Refusal> {
-        self.buffer.extend_from_slice(text);
-        if !self.begun {
-            // Wait for three octets: the file may begin with a byte order mark.
-            if self.buffer.len() < 3 {
-                return Ok(());
-            }
-            self.begun = true;
-            if self.buffer.starts_with(b"\xef\xbb\xbf") {
-                self.buffer.drain(..3);
-            }
-        }
-        while self.looked_at < self.buffer.len() {
-            // Most octets change nothing: pass over them in one run.
-            if !self.in_comment && !self.escaped && !self.in_quote && !self.at_line_start {
-                let rest = &self.buffer[self.looked_at..];
-                let plain = rest
-                    .iter()
-                    .position(|octet| IS_SPECIAL[*octet as usize])
-                    .unwrap_or(rest.len());
-                if plain > 0 {
-                    self.looked_at += plain;
-                    self.last_was_dot = false;
-                    continue;
-                }
-            }
-            let octet = self.buffer[self.looked_at];
-            self.looked_at += 1;
-            self.look_at(octet)?;
-        }
-        if self.buffer.len() - self.whole > ENTRY_OCTETS_MAX + CHUNK_OCTETS {
-            return Err(Refusal::Limit(format!(
-                "line {}: entry of more than {ENTRY_OCTETS_MAX} octets",
-                self.line + 1
-            )));
-        }
-        Ok(())
-    }
-
-    /// Moves the state by one octet.
-    fn look_at(&mut self, octet: u8) -> Result<(), Refusal> {
-        let was_dot = std::mem::replace(&mut self.last_was_dot, false);
-        if std::mem::replace(&mut self.at_line_start, octet == b'\n') && octet == b'$' {
-            self.has_control_entry = true;
-        }
-        if octet == b'\n' {
-            self.line += 1;
-            self.in_comment = false;
-            self.escaped = false;
-            if self.depth == 0 && !self.in_quote {
-                if self.entry_has_high_octets {
-                    self.rewrites.push((self.whole, self.looked_at));
-                    self.entry_has_high_octets = false;
-                }
-                self.whole = self.looked_at;
-            }
-            return Ok(());
-        }
-        if self.in_comment {
-            return Ok(());
-        }
-        if self.escaped {
-            self.escaped = false;
-            return Ok(());
-        }
-        match octet {
-            b'\\' => self.escaped = true,
-            b'"' => self.in_quote = !self.in_quote,
-            _ if self.in_quote => {}
-            b';' => self.in_comment = true,
-            b'(' => self.depth += 1,
-            b')' => {
-                self.depth = self.depth.checked_sub(1).ok_or_else(|| {
-                    Refusal::Malformed(format!("line {}: unmatched )", self.line + 1))
-                })?
-            }
-            b'.' if was_dot => {
-                return Err(Refusal::Malformed(format!(
-                    "line {}: name with an empty label",
-                    self.line + 1
-                )));
-            }
-            b'.' => self.last_was_dot = true,
-            0x80.. => self.entry_has_high_octets = true,
-            _ => {}
-        }
-        Ok(())
-    }
-
-    /// Returns whether nothing is left over.
-    fn is_at_end_of_entry(&self) -> bool {
-        self.whole == self.buffer.len() && !self.in_quote && self.depth == 0
-    }
-
-    /// Takes the whole entries out, U-labels and `$TTL` units rewritten.
-    fn take_whole(&mut self) -> Vec<u8> {
-        let rest = self.buffer.split_off(self.whole);
-        let mut whole = std::mem::replace(&mut self.buffer, rest);
-        self.looked_at -= self.whole;
-        self.whole = 0;
-        for (start, end) in std::mem::take(&mut self.rewrites).into_iter().rev() {
-            let ascii = rewrite_high_octets(&whole[start..end]);
-            whole.splice(start..end, ascii);
-        }
-        if std::mem::take(&mut self.has_control_entry) {
-            rewrite_default_ttl(whole)
+/// Returns where the first octet stands that ends a word; an octet after a backslash never does.
+fn find_end(text: &[u8], from: usize, ends: impl Fn(u8) -> bool) -> Option<usize> {
+    let mut at = from;
+    while let Some(&octet) = text.get(at) {
+        if octet == b'\\' {
+            at += 2;
+        } else if ends(octet) {
+            return Some(at);
         } else {
-            whole
+            at += 1;
         }
     }
+    None
 }
 
-/// Rewrites every word with non-ASCII characters as the name it is, in A-labels. What is no name
-/// stays, for the scanner to refuse.
-fn rewrite_high_octets(entry: &[u8]) -> Vec<u8> {
-    let Ok(text) = std::str::from_utf8(entry) else {
-        return entry.to_vec();
-    };
-    let mut ascii = String::with_capacity(text.len());
-    let mut rest = text;
-    while !rest.is_empty() {
-        let end = rest
-            .find([' ', '\t', '\n', '\r', '(', ')', ';', '"'])
-            .unwrap_or(rest.len());
-        let (word, tail) = rest.split_at(end);
-        match Name::parse(word) {
-            Ok(name) if !word.is_ascii() && word.ends_with('.') => {
-                ascii.push_str(&name.to_string())
-            }
-            Ok(name) if !word.is_ascii() => ascii.push_str(&name.to_text_without_dot()),
-            _ => ascii.push_str(word),
-        }
-        let separator = tail.chars().next().map_or(0, char::len_utf8);
-        if tail.starts_with(';') {
-            // Nothing in a comment matters.
-            ascii.push('\n');
-            break;
-        }
-        ascii.push_str(&tail[..separator]);
-        rest = &tail[separator..];
-    }
-    ascii.into_bytes()
-}
-
-/// Rewrites `$TTL 1h` (BIND's form) in seconds, which is all that RFC 2308 §4 knows.
-fn rewrite_default_ttl(text: Vec<u8>) -> Vec<u8> {
-    let mut rewritten = Vec::with_capacity(text.len());
-    for line in text.split_inclusive(|octet| *octet == b'\n') {
-        let words: Option<(String, String)> = std::str::from_utf8(line).ok().and_then(|line| {
-            let mut words = line.split_ascii_whitespace();
-            Some((words.next()?.to_owned(), words.next()?.to_ascii_lowercase()))
-        });
-        match words {
-            Some((word, value))
-                if word.eq_ignore_ascii_case("$TTL")
-                    && !value.bytes().all(|octet| octet.is_ascii_digit()) =>
-            {
-                match crate::time::Span::parse(&value) {
-                    Ok(span) => rewritten
-                        .extend_from_slice(format!("$TTL {}\n", span.as_seconds()).as_bytes()),
-                    Err(_) => rewritten.extend_from_slice(line),
-                }
-            }
-            _ => rewritten.extend_from_slice(line),
-        }
-    }
-    rewritten
-}
-
-/// Gives scanned records to the intake.
+/// Reads entries and gives their records to the intake.
 struct ZoneReader<'a, S> {
     apex: &'a Name,
     intake: &'a mut Intake<S>,
-    scanner: Zonefile,
+    /// Lines read so far.
+    line: u64,
+    origin: Vec<u8>,
+    default_ttl: Option<u32>,
+    last_ttl: Option<u32>,
     owner: Vec<u8>,
     rdata: Vec<u8>,
+    words: Vec<Word>,
     serial: Option<Serial>,
 }
+
+/// The TTL of records before which neither the file nor `$TTL` named one.
+const TTL_DEFAULT: u32 = 3600;
 
 impl<'a, S: Spool> ZoneReader<'a, S> {
     /// Starts with the apex as origin.
     fn new(apex: &'a Name, intake: &'a mut Intake<S>) -> Self {
-        let mut scanner = Zonefile::new();
-        let origin = WireName::from_octets(apex.as_wire().to_vec().into())
-            .expect("a canonical name is a wire name");
-        scanner.set_origin(origin);
-        scanner.set_default_class(Class::IN);
         Self {
             apex,
             intake,
-            scanner,
+            line: 0,
+            origin: apex.as_wire().to_vec(),
+            default_ttl: None,
+            last_ttl: None,
             owner: Vec::new(),
             rdata: Vec::new(),
+            words: Vec::new(),
             serial: None,
         }
     }
 
-    /// Reads text that ends with a whole entry.
-    fn read_entries(&mut self, text: Vec<u8>) -> Result<(), SourceError> {
-        self.scanner.extend_from_slice(&text);
-        while let Some(entry) = self
-            .scanner
-            .next_entry()
-            .map_err(|fault| Refusal::Malformed(format!("line {fault}")))?
-        {
-            match entry {
-                Entry::Record(record) => {
-                    if record.class() != Class::IN {
-                        return Err(Refusal::Malformed(format!(
-                            "record of class {}, not IN",
-                            record.class()
-                        ))
-                        .into());
-                    }
-                    self.owner.clear();
-                    push_canonical(record.owner(), &mut self.owner);
-                    if !crate::dns::wire_is_at_or_below(&self.owner, self.apex.as_wire()) {
-                        return Err(Refusal::ForeignName(record.owner().to_bytes_name()).into());
-                    }
-                    self.take(record.ttl().as_secs(), record.data())?;
-                }
-                Entry::Include { .. } => {
-                    return Err(Refusal::Malformed("$INCLUDE is not followed".to_owned()).into());
-                }
+    /// Reads every whole entry and returns how many octets they took.
+    fn read_entries(&mut self, text: &[u8]) -> Result<usize, SourceError> {
+        let mut used = 0;
+        let mut words = std::mem::take(&mut self.words);
+        loop {
+            let rest = &text[used..];
+            let cut = cut_entry(rest, &mut words).map_err(|what| self.malformed(&what))?;
+            let Some((end, lines)) = cut else { break };
+            if !words.is_empty() {
+                self.read_entry(rest, &words)?;
             }
+            self.line += lines;
+            used += end;
         }
-        Ok(())
+        self.words = words;
+        if text.len() - used > ENTRY_OCTETS_MAX {
+            let what = format!(
+                "line {}: entry of more than {ENTRY_OCTETS_MAX} octets",
+                self.line + 1
+            );
+            return Err(Refusal::Limit(what).into());
+        }
+        Ok(used)
     }
 
-    /// Gives one record on.
-    fn take<O: domain::dep::octseq::Octets, N: ToName>(
-        &mut self,
-        ttl: u32,
-        data: &ZoneRecordData<O, N>,
-    ) -> Result<(), SourceError> {
-        self.rdata.clear();
-        let rtype = match data {
-            ZoneRecordData::Ns(ns) => {
-                push_canonical(ns.nsdname(), &mut self.rdata);
-                RecordType::Ns
-            }
-            ZoneRecordData::Cname(cname) => {
-                push_canonical(cname.cname(), &mut self.rdata);
-                RecordType::Cname
-            }
-            ZoneRecordData::A(a) => {
-                self.rdata.extend_from_slice(&a.addr().octets());
-                RecordType::A
-            }
-            ZoneRecordData::Aaaa(aaaa) => {
-                self.rdata.extend_from_slice(&aaaa.addr().octets());
-                RecordType::Aaaa
-            }
-            ZoneRecordData::Ds(ds) => {
-                self.rdata.extend_from_slice(&ds.key_tag().to_be_bytes());
-                self.rdata
-                    .extend([ds.algorithm().to_int(), ds.digest_type().to_int()]);
-                self.rdata.extend_from_slice(ds.digest().as_ref());
-                RecordType::Ds
-            }
-            ZoneRecordData::Soa(soa) => return self.take_soa(Serial(soa.serial().into_int())),
-            _ => {
-                self.intake.count_other();
-                return Ok(());
+    /// Reads one entry.
+    fn read_entry(&mut self, text: &[u8], words: &[Word]) -> Result<(), SourceError> {
+        let word = |at: usize| words.get(at).map(|(range, _)| &text[range.clone()]);
+        let first = word(0).expect("an entry has a word");
+        let is_indented = matches!(text.first(), Some(b' ' | b'\t'));
+        if !is_indented && first.starts_with(b"$") && !words[0].1 {
+            return self.read_control(first, word(1));
+        }
+        let mut next = 0;
+        if !is_indented {
+            let mut owner = std::mem::take(&mut self.owner);
+            self.read_name(first, words[0].1, &mut owner)?;
+            self.owner = owner;
+            next = 1;
+        } else if self.owner.is_empty() {
+            return Err(self
+                .malformed("a record without an owner, and none before it")
+                .into());
+        }
+        let (mut ttl, mut has_class) = (None, false);
+        let code = loop {
+            let Some(text) = word(next) else {
+                return Err(self.malformed("a record without a type").into());
+            };
+            next += 1;
+            if ttl.is_none()
+                && let Some(value) = parse_ttl(text)
+            {
+                ttl = Some(value);
+            } else if !has_class && let Some(class) = parse_class(text) {
+                if class != CLASS_IN {
+                    return Err(self
+                        .malformed(&format!("record of class {class}, not IN"))
+                        .into());
+                }
+                has_class = true;
+            } else {
+                break self.read_type(text)?;
             }
         };
-        // RFC 2181 §8: a TTL with the high bit set counts as 0.
-        let ttl = if ttl > i32::MAX as u32 { 0 } else { ttl };
+        if ttl.is_some() {
+            self.last_ttl = ttl;
+        }
+        let ttl = ttl
+            .or(self.default_ttl)
+            .or(self.last_ttl)
+            .unwrap_or(TTL_DEFAULT);
+        let data: Vec<(&[u8], bool)> = words[next..]
+            .iter()
+            .map(|(range, quoted)| (&text[range.clone()], *quoted))
+            .collect();
+        self.read_record(code, ttl, &data)
+    }
+
+    /// Reads a line that begins with a dollar sign.
+    fn read_control(&mut self, control: &[u8], value: Option<&[u8]>) -> Result<(), SourceError> {
+        match (control.to_ascii_uppercase().as_slice(), value) {
+            (b"$ORIGIN", Some(name)) => {
+                let mut origin = Vec::new();
+                self.read_name(name, false, &mut origin)?;
+                self.origin = origin;
+                Ok(())
+            }
+            (b"$TTL", Some(text)) => {
+                let ttl = parse_ttl(text).ok_or_else(|| self.malformed("$TTL without a time"))?;
+                self.default_ttl = Some(ttl);
+                Ok(())
+            }
+            (b"$INCLUDE", _) => Err(self.malformed("$INCLUDE is not followed").into()),
+            (b"$GENERATE", _) => Err(self.malformed("$GENERATE is not followed").into()),
+            _ => Err(self
+                .malformed(&format!("{} is not known", lossy(control)))
+                .into()),
+        }
+    }
+
+    /// Reads a type's mnemonic.
+    fn read_type(&self, text: &[u8]) -> Result<u16, Refusal> {
+        let mnemonic = std::str::from_utf8(text).ok();
+        let known = mnemonic.and_then(|text| text.parse::<domain::base::Rtype>().ok());
+        let fault = || self.malformed(&format!("{:?} is no record type", lossy(text)));
+        known.map(domain::base::Rtype::to_int).ok_or_else(fault)
+    }
+
+    /// Reads the data of a record and gives it on.
+    fn read_record(
+        &mut self,
+        code: u16,
+        ttl: u32,
+        data: &[(&[u8], bool)],
+    ) -> Result<(), SourceError> {
+        if !crate::dns::wire_is_at_or_below(&self.owner, self.apex.as_wire()) {
+            let owner = Name::from_wire(&self.owner)
+                .map(|name| name.to_string())
+                .unwrap_or_default();
+            return Err(Refusal::ForeignName(format!("line {}: {owner}", self.line + 1)).into());
+        }
+        if code == TYPE_SOA {
+            return self.read_soa(data);
+        }
+        let Some(rtype) = RecordType::from_code(code) else {
+            self.intake.count_other();
+            return Ok(());
+        };
+        let mut rdata = std::mem::take(&mut self.rdata);
+        rdata.clear();
+        self.read_rdata(rtype, data, &mut rdata)?;
+        self.rdata = rdata;
         Ok(self.intake.take(&self.owner, rtype, ttl, &self.rdata)?)
     }
 
-    /// Takes the SOA. A dump of a transfer has it twice, at both ends, with one serial.
-    fn take_soa(&mut self, serial: Serial) -> Result<(), SourceError> {
+    /// Reads the data of a kept type into canonical wire form.
+    fn read_rdata(
+        &self,
+        rtype: RecordType,
+        data: &[(&[u8], bool)],
+        rdata: &mut Vec<u8>,
+    ) -> Result<(), Refusal> {
+        let fault = || self.malformed(&format!("{rtype} record with data that cannot be read"));
+        if data
+            .first()
+            .is_some_and(|(word, quoted)| *word == b"\\#" && !quoted)
+        {
+            // RFC 3597 §5: the unknown form, of a type that is known.
+            let octets = parse_unknown_form(&data[1..]).ok_or_else(fault)?;
+            let canonical = Rdata::from_wire(rtype, &octets).map_err(|_| fault())?;
+            rdata.extend_from_slice(&canonical.to_wire());
+            return Ok(());
+        }
+        match (rtype, data) {
+            (RecordType::Ns | RecordType::Cname, [(name, quoted)]) => {
+                self.read_name(name, *quoted, rdata)
+            }
+            (RecordType::A | RecordType::Aaaa, [(address, _)]) => {
+                let text = std::str::from_utf8(address).map_err(|_| fault())?;
+                let parsed = Rdata::parse(rtype, text)
+                    .map_err(|fault| self.malformed(&fault.to_string()))?;
+                rdata.extend_from_slice(&parsed.to_wire());
+                Ok(())
+            }
+            (RecordType::Ds, [tag, algorithm, digest_type, ..]) if data.len() >= 4 => {
+                let word = |word: &(&[u8], bool)| lossy(word.0);
+                let hex: String = data[3..].iter().map(word).collect();
+                let text = format!(
+                    "{} {} {} {hex}",
+                    word(tag),
+                    ds_number(&word(algorithm), &DS_ALGORITHMS),
+                    ds_number(&word(digest_type), &DS_DIGESTS)
+                );
+                let parsed = Rdata::parse(rtype, &text)
+                    .map_err(|fault| self.malformed(&fault.to_string()))?;
+                rdata.extend_from_slice(&parsed.to_wire());
+                Ok(())
+            }
+            _ => Err(fault()),
+        }
+    }
+
+    /// Reads the SOA. A dump of a transfer has it twice, at both ends, with one serial.
+    fn read_soa(&mut self, data: &[(&[u8], bool)]) -> Result<(), SourceError> {
         if self.owner != self.apex.as_wire() {
             let owner = Name::from_wire(&self.owner)
                 .map(|name| name.to_string())
                 .unwrap_or_default();
-            return Err(Refusal::Malformed(format!(
-                "SOA of {owner}, which is not the apex {}",
-                self.apex
-            ))
-            .into());
+            return Err(self
+                .malformed(&format!(
+                    "SOA of {owner}, which is not the apex {}",
+                    self.apex
+                ))
+                .into());
         }
+        let numbers_are_times =
+            data.len() == 7 && data[3..].iter().all(|(word, _)| parse_ttl(word).is_some());
+        let serial = data
+            .get(2)
+            .and_then(|(word, _)| std::str::from_utf8(word).ok()?.parse().ok())
+            .map(Serial);
+        let (true, Some(serial)) = (numbers_are_times, serial) else {
+            return Err(self
+                .malformed("SOA record with data that cannot be read")
+                .into());
+        };
         match self.serial {
             Some(first) if first != serial => Err(Refusal::SoaMismatch(format!(
                 "two SOA records, serials {first} and {serial}"
@@ -462,6 +459,69 @@ impl<'a, S: Spool> ZoneReader<'a, S> {
                 Ok(())
             }
         }
+    }
+
+    /// Reads a name into canonical wire form; relative names get the origin, `@` is the origin.
+    fn read_name(&self, word: &[u8], quoted: bool, wire: &mut Vec<u8>) -> Result<(), Refusal> {
+        wire.clear();
+        if word == b"@" && !quoted {
+            wire.extend_from_slice(&self.origin);
+            return Ok(());
+        }
+        let is_plain = word.iter().all(|octet| octet.is_ascii() && *octet != b'\\');
+        if !is_plain || word.is_empty() || word == b"." {
+            return self.read_odd_name(word, wire);
+        }
+        let (text, is_absolute) = word
+            .strip_suffix(b".")
+            .map_or((word, false), |text| (text, true));
+        for label in text.split(|octet| *octet == b'.') {
+            if label.is_empty() || label.len() > LABEL_OCTETS_MAX {
+                return Err(self.malformed(&format!(
+                    "{:?} is not a name: a label is empty or too long",
+                    lossy(word)
+                )));
+            }
+            wire.push(label.len() as u8);
+            wire.extend_from_slice(label);
+        }
+        self.end_name(word, is_absolute, wire)
+    }
+
+    /// Reads a name with escapes or U-labels, the root, or what is no name.
+    fn read_odd_name(&self, word: &[u8], wire: &mut Vec<u8>) -> Result<(), Refusal> {
+        let text =
+            std::str::from_utf8(word).map_err(|_| self.malformed("name that is not UTF-8"))?;
+        let name = Name::parse(text).map_err(|fault| self.malformed(&fault.to_string()))?;
+        let before_dot = word.strip_suffix(b".").unwrap_or(word);
+        let escapes = before_dot
+            .iter()
+            .rev()
+            .take_while(|octet| **octet == b'\\')
+            .count();
+        let is_absolute = word.ends_with(b".") && escapes % 2 == 0;
+        wire.extend_from_slice(&name.as_wire()[..name.as_wire().len() - 1]);
+        self.end_name(word, is_absolute, wire)
+    }
+
+    /// Adds the origin or the root to a name and lower-cases it.
+    fn end_name(&self, word: &[u8], is_absolute: bool, wire: &mut Vec<u8>) -> Result<(), Refusal> {
+        if is_absolute {
+            wire.push(0);
+        } else {
+            wire.extend_from_slice(&self.origin);
+        }
+        if wire.len() > NAME_OCTETS_MAX {
+            return Err(self.malformed(&format!("{:?} is longer than 255 octets", lossy(word))));
+        }
+        // Length octets are at most 63 and so below the upper-case letters.
+        wire.make_ascii_lowercase();
+        Ok(())
+    }
+
+    /// Returns the refusal of the entry in hand.
+    fn malformed(&self, what: &str) -> Refusal {
+        Refusal::Malformed(format!("line {}: {what}", self.line + 1))
     }
 
     /// Ends the file.
@@ -483,30 +543,85 @@ impl<'a, S: Spool> ZoneReader<'a, S> {
     }
 }
 
-/// Appends the canonical wire form of a scanned name.
-fn push_canonical(name: &impl ToName, octets: &mut Vec<u8>) {
-    let start = octets.len();
-    for label in name.iter_labels() {
-        octets.push(label.len() as u8);
-        octets.extend_from_slice(label.as_slice());
-    }
-    octets[start..].make_ascii_lowercase();
+/// Class IN.
+const CLASS_IN: u16 = 1;
+/// Type SOA.
+const TYPE_SOA: u16 = 6;
+/// Mnemonics of DNSSEC algorithms (IANA, "DNS Security Algorithm Numbers").
+const DS_ALGORITHMS: [(&str, u8); 11] = [
+    ("RSAMD5", 1),
+    ("DSA", 3),
+    ("RSASHA1", 5),
+    ("DSA-NSEC3-SHA1", 6),
+    ("RSASHA1-NSEC3-SHA1", 7),
+    ("RSASHA256", 8),
+    ("RSASHA512", 10),
+    ("ECDSAP256SHA256", 13),
+    ("ECDSAP384SHA384", 14),
+    ("ED25519", 15),
+    ("ED448", 16),
+];
+/// Mnemonics of DS digest types (IANA).
+const DS_DIGESTS: [(&str, u8); 5] = [
+    ("SHA-1", 1),
+    ("SHA1", 1),
+    ("SHA-256", 2),
+    ("SHA256", 2),
+    ("SHA-384", 4),
+];
+
+/// Returns the number of a mnemonic, or the word as it is.
+fn ds_number(word: &str, known: &[(&str, u8)]) -> String {
+    let found = known
+        .iter()
+        .find(|(mnemonic, _)| mnemonic.eq_ignore_ascii_case(word));
+    found.map_or_else(|| word.to_owned(), |(_, number)| number.to_string())
 }
 
-/// The presentation form of a scanned name, for a sentence.
-trait ToBytesName {
-    /// Returns the canonical presentation form.
-    fn to_bytes_name(&self) -> String;
+/// Parses a TTL: seconds, or BIND's units such as `1h30m`. RFC 2181 §8: with the high bit set it is 0.
+fn parse_ttl(word: &[u8]) -> Option<u32> {
+    if !word.first()?.is_ascii_digit() {
+        return None;
+    }
+    let text = std::str::from_utf8(word).ok()?;
+    let seconds = match text.parse::<u64>() {
+        Ok(seconds) => seconds,
+        Err(_) => Span::parse(&text.to_ascii_lowercase()).ok()?.as_seconds() as u64,
+    };
+    let ttl = u32::try_from(seconds).ok()?;
+    Some(if ttl > i32::MAX as u32 { 0 } else { ttl })
 }
 
-impl<N: ToName> ToBytesName for N {
-    fn to_bytes_name(&self) -> String {
-        let mut octets = Vec::new();
-        push_canonical(self, &mut octets);
-        Name::from_wire(&octets)
-            .map(|name| name.to_string())
-            .unwrap_or_default()
+/// Parses a class: `IN`, `CH`, `HS`, `CS` or `CLASSnnn`.
+fn parse_class(word: &[u8]) -> Option<u16> {
+    let text = std::str::from_utf8(word).ok()?.to_ascii_uppercase();
+    match text.as_str() {
+        "IN" => Some(CLASS_IN),
+        "CS" => Some(2),
+        "CH" => Some(3),
+        "HS" => Some(4),
+        _ => text.strip_prefix("CLASS")?.parse().ok(),
     }
+}
+
+/// Parses the length and the hexadecimal words of RFC 3597's unknown form.
+fn parse_unknown_form(data: &[(&[u8], bool)]) -> Option<Vec<u8>> {
+    let length: usize = std::str::from_utf8(data.first()?.0).ok()?.parse().ok()?;
+    let hex: Vec<u8> = data[1..]
+        .iter()
+        .flat_map(|(word, _)| word.iter().copied())
+        .collect();
+    let digit = |octet: u8| (octet as char).to_digit(16);
+    let octets: Option<Vec<u8>> = hex
+        .chunks(2)
+        .map(|two| Some((digit(two[0])? << 4 | digit(*two.get(1)?)?) as u8))
+        .collect();
+    octets.filter(|octets| octets.len() == length)
+}
+
+/// Returns octets as text for a sentence.
+fn lossy(octets: &[u8]) -> String {
+    String::from_utf8_lossy(octets).into_owned()
 }
 
 #[cfg(test)]
@@ -560,6 +675,28 @@ mod tests {
     }
 
     #[test]
+    fn forms_that_operators_write_are_read() {
+        let text = format!(
+            "{}www 60 CNAME @\n@ NS ns.example.net.\nlit\\064 IN 1h30m A 192.0.2.1\nx SPF \"v=spf1 -all\"\nx TXT a..b\nx TYPE65400 \\# 1 00\ny TYPE1 \\# 4 C0000202\nz DS 7 ECDSAP256SHA256 SHA-256 (\n 00ff ; half\n aa11 )\nbücher TXT \"v=DKIM1; k=rsa\"\n\tNS ns1\r\nUPPER IN AAAA 2001:DB8::1\n$ORIGIN sub\nw NS @\n",
+            SOA.replace("3600 600 86400 300", "1h 10m 1d 5m")
+        );
+        let mut found = lines(text.as_bytes());
+        found.sort();
+        let mut expected = [
+            "example. NS ns.example.net.",
+            "lit\\064.example. A 192.0.2.1",
+            "upper.example. AAAA 2001:db8::1",
+            "w.sub.example. NS sub.example.",
+            "www.example. CNAME example.",
+            "xn--bcher-kva.example. NS ns1.example.",
+            "y.example. A 192.0.2.2",
+            "z.example. DS 7 13 2 00ffaa11",
+        ];
+        expected.sort_unstable();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
     fn u_labels_become_a_labels() {
         let text = format!("{SOA}bücher.example. 60 IN NS ns1.bücher.example. ; größer\n");
         assert_eq!(
@@ -575,9 +712,18 @@ mod tests {
         for (text, reason) in [
             (whole[..whole.len() - 1].to_owned(), "not complete"),
             (format!("{whole}half 60"), "not complete"),
-            (format!("{whole}half 60\n"), "malformed"),
+            (format!("{whole}half 60\n"), "without a type"),
             (format!("{whole}x ( A 192.0.2.1\n"), "not complete"),
-            (format!("{whole}a..b A 192.0.2.1\n"), "empty label"),
+            (format!("{whole}x TXT \"a\n"), "not complete"),
+            (format!("{whole}x NSS ns1\n"), "no record type"),
+            (format!("{whole}x A 192.0.2\n"), "192.0.2"),
+            (
+                format!("{whole}x A 192.0.2.1 192.0.2.2\n"),
+                "cannot be read",
+            ),
+            (format!("{whole}x ) A 192.0.2.1\n"), "unmatched"),
+            (format!("{whole}x NS a..b\n"), "not a name"),
+            (format!("{whole}a..b A 192.0.2.1\n"), "not a name"),
             (
                 format!("{whole}other.test. A 192.0.2.1\n"),
                 "not in the zone",

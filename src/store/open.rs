@@ -259,6 +259,11 @@ impl Store {
         self.key
     }
 
+    /// Returns whether questions about name servers are answered by an index.
+    pub fn has_reverse_index(&self) -> bool {
+        self.has_reverse_index
+    }
+
     /// Returns 16 octets that differ between databases; not secret.
     pub fn database_id(&self) -> [u8; 16] {
         self.database_id
