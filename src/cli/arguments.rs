@@ -34,13 +34,11 @@ pub enum Command {
     /// The detector's arithmetic for a domain, term by term
     Explain(ExplainCommand),
     /// The abuse desk's cases
-    #[command(subcommand)]
     Cases(CasesCommand),
     /// Reports
     #[command(subcommand)]
     Report(ReportCommand),
     /// Mail that waits, was sent, or was given up
-    #[command(subcommand)]
     Outbox(OutboxCommand),
     /// Every zone: serial, last success, lag, last error
     Status(ListCommand),
@@ -167,9 +165,21 @@ pub struct ExplainCommand {
     pub format: ExplainFormat,
 }
 
-/// `cases`.
+/// `cases`; alone it lists.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct CasesCommand {
+    /// What to do [default: list]
+    #[command(subcommand)]
+    pub action: Option<CasesAction>,
+    /// How to list
+    #[command(flatten)]
+    pub list: CasesList,
+}
+
+/// What `cases` does.
 #[derive(Debug, Subcommand)]
-pub enum CasesCommand {
+pub enum CasesAction {
     /// List cases, the most certain first
     List(CasesList),
     /// Show one case with its log and its mail
@@ -213,9 +223,21 @@ pub struct ReportPreview {
     pub case: String,
 }
 
-/// `outbox`.
+/// `outbox`; alone it lists.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct OutboxCommand {
+    /// What to do [default: list]
+    #[command(subcommand)]
+    pub action: Option<OutboxAction>,
+    /// How to list
+    #[command(flatten)]
+    pub list: OutboxList,
+}
+
+/// What `outbox` does.
 #[derive(Debug, Subcommand)]
-pub enum OutboxCommand {
+pub enum OutboxAction {
     /// List messages that are not sent yet
     List(OutboxList),
     /// Try messages again now, dead ones too

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::case::CaseState;
-use crate::cli::arguments::{CasesCommand, CasesList, CasesShow};
+use crate::cli::arguments::{CasesAction, CasesCommand, CasesList, CasesShow};
 use crate::cli::failure::{Done, Failure};
 use crate::cli::output::{Row, print_list, stdout, table};
 use crate::cli::session::{find_case, load_config, open_store};
@@ -83,9 +83,10 @@ impl Row for CaseJson {
 
 /// Runs the command.
 pub fn run(config: Option<&Path>, command: &CasesCommand) -> Result<Done, Failure> {
-    match command {
-        CasesCommand::List(list) => run_list(config, list),
-        CasesCommand::Show(show) => run_show(config, show),
+    match &command.action {
+        None => run_list(config, &command.list),
+        Some(CasesAction::List(list)) => run_list(config, list),
+        Some(CasesAction::Show(show)) => run_show(config, show),
     }
 }
 

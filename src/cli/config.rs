@@ -24,7 +24,9 @@ pub fn run(config: Option<&Path>, command: &ConfigCommand) -> Result<Done, Failu
         }
         ConfigCommand::Check => {
             let config = load_config(config)?;
-            check_parts(&config)?;
+            for note in check_parts(&config)?.notes() {
+                writeln!(std::io::stderr(), "note: {note}")?;
+            }
             let mail = if config.mail.is_some() {
                 "mail goes out"
             } else {

@@ -66,6 +66,12 @@ struct CofJson<'a> {
 
 /// Runs the command.
 pub fn run(config: Option<&Path>, command: &HistoryCommand) -> Result<Done, Failure> {
+    if command.name.parse::<std::net::IpAddr>().is_ok() {
+        return Err(Failure::usage(format!(
+            "{} is an address; history is looked up by name",
+            command.name
+        )));
+    }
     let name = parse_name(&command.name)?;
     let store = open_store(&load_config(config)?)?;
     let scope = if command.exact {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::cli::arguments::{OutboxCommand, OutboxList, OutboxRetry};
+use crate::cli::arguments::{OutboxAction, OutboxCommand, OutboxList, OutboxRetry};
 use crate::cli::failure::{Done, Failure};
 use crate::cli::output::{Row, print_list};
 use crate::cli::session::{load_config, open_pipeline, open_store, runtime};
@@ -78,9 +78,10 @@ impl Row for MessageJson {
 
 /// Runs the command.
 pub fn run(config: Option<&Path>, command: &OutboxCommand) -> Result<Done, Failure> {
-    match command {
-        OutboxCommand::List(list) => run_list(config, list),
-        OutboxCommand::Retry(retry) => run_retry(config, retry),
+    match &command.action {
+        None => run_list(config, &command.list),
+        Some(OutboxAction::List(list)) => run_list(config, list),
+        Some(OutboxAction::Retry(retry)) => run_retry(config, retry),
     }
 }
 

@@ -221,7 +221,7 @@ impl Measures {
         if self.by_network {
             self.spread.networks.len() as u32
         } else {
-            self.spread.prefixes.len() as u32
+            self.spread.prefix_count()
         }
     }
 

@@ -113,6 +113,17 @@ pub(super) struct Spread {
 }
 
 impl Spread {
+    /// Returns how many prefixes stand in for networks: those of the family that has more, so that a
+    /// dual-stack network does not count twice.
+    pub fn prefix_count(&self) -> u32 {
+        let of_v6 = self
+            .prefixes
+            .iter()
+            .filter(|prefix| prefix.contains(':'))
+            .count();
+        of_v6.max(self.prefixes.len() - of_v6) as u32
+    }
+
     /// Measures a set of addresses.
     pub fn of<'a>(
         addresses: impl Iterator<Item = &'a (Name, IpAddr)>,

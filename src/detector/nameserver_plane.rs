@@ -6,7 +6,7 @@
 //! points for values that stay at most 24, 48 or 96 hours. The gate is
 //! `(c7 >= 5 or c3 >= 3) and f7 >= 3 and (asn >= 4 or ops >= 4)`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::detector::features::{Spread, Stayed, Window, clamp_share, prefix_of, values_in};
@@ -21,6 +21,8 @@ use crate::time::{Span, Timestamp};
 /// The weight of a change instant that only restores what was seen before.
 const RESTORED_WEIGHT: f64 = 0.34;
 
+/// Under how many suffixes at once a provider's domains must stand to count as one.
+const FAMILY_SUFFIXES_MIN: usize = 3;
 /// The fewest letters that tell one provider from another.
 const FAMILY_LETTERS_MIN: usize = 4;
 
@@ -82,10 +84,25 @@ pub fn evaluate_nameservers(
     let excuses = Excuses {
         all_names: all_popular,
         shared_moves: shared.excuses,
-        // A provider that renumbers is no matter of its customers, only of its own domain.
-        is_host: &|host: &Name| is_popular(host) && !host.is_at_or_below(&window.owner),
+        // A provider that renumbers now and then is no matter of its customers.
+        is_host: &|host: &Name| {
+            is_popular(host)
+                && !host.is_at_or_below(&window.owner)
+                && glue_changes_30d(&timeline, host, now)
+                    <= policy.nameservers.shared_move_changes_30d_max
+        },
     };
     let counted = count_points(&timeline, &excuses, policy);
+    let excused_glue = timeline
+        .points
+        .iter()
+        .filter(|point| week.holds(point.moment.at))
+        .any(|point| {
+            point
+                .changed_hosts
+                .iter()
+                .any(|(host, _)| (excuses.is_host)(host))
+        });
     let sum = |window: &Window| {
         let within = counted.iter().filter(|it| window.holds(it.point.moment.at));
         within.fold(0.0, |sum, it| sum + it.weight)
@@ -102,10 +119,7 @@ pub fn evaluate_nameservers(
     let operators: BTreeSet<String> = if all_popular {
         BTreeSet::new()
     } else {
-        names
-            .iter()
-            .map(|name| operator_family(&knowledge.operator(name)))
-            .collect()
+        count_operators(&timeline, &names, knowledge)
     };
     let tenure = shortest_tenure(&week, &timeline);
 
@@ -138,7 +152,7 @@ pub fn evaluate_nameservers(
         terms,
         gates,
         checks: vec![
-            popular_check(&names, window.popular.as_ref(), all_popular),
+            popular_check(&names, window.popular.as_ref(), all_popular, excused_glue),
             shared.check,
             bulk_check(&points),
             reset_check(window.reset_at),
@@ -182,7 +196,7 @@ impl Measures<'_> {
         if self.by_network {
             self.spread.networks.len() as u32
         } else {
-            self.spread.prefixes.len() as u32
+            self.spread.prefix_count()
         }
     }
 
@@ -354,22 +368,65 @@ fn count_points<'a>(
     timeline.points.iter().map(weigh).collect()
 }
 
-/// Returns what an operator's domains have in common: the first label without a number at its end.
+/// Returns in how many of the last 30 days' instants the addresses of a name server changed.
+fn glue_changes_30d(timeline: &Timeline, host: &Name, now: Timestamp) -> u32 {
+    let recent = timeline
+        .points
+        .iter()
+        .filter(|point| now.since(point.moment.at) < Span::days(30));
+    recent
+        .filter(|point| point.changed_hosts.iter().any(|(name, _)| name == host))
+        .count() as u32
+}
+
+/// Returns the operators of a set of name servers, one provider once.
 ///
-/// One provider spreads over top-level domains and numbers them (`dns-12.example`, `dns-7.test`); its
-/// customers must not look as if they had many providers. Labels with fewer than
-/// [`FAMILY_LETTERS_MIN`] letters before the number say too little and stand for themselves.
-fn operator_family(operator: &Name) -> String {
+/// Some providers number their domains and spread each set over top-level domains
+/// (`dns-12.example`, `dns-7.test`, `dns-3.invalid`). Domains that share a first label but for a
+/// number at its end are one operator if one set held them under [`FAMILY_SUFFIXES_MIN`] different
+/// suffixes at once; otherwise each registrable domain counts for itself.
+fn count_operators(
+    timeline: &Timeline,
+    names: &BTreeSet<&Name>,
+    knowledge: &dyn Knowledge,
+) -> BTreeSet<String> {
+    let mut families: BTreeSet<String> = BTreeSet::new();
+    let sets = timeline
+        .points
+        .iter()
+        .flat_map(|point| [&point.names_before, &point.names_after]);
+    let now: Vec<Name> = timeline.names_now.iter().cloned().collect();
+    for set in sets.chain([&now]) {
+        let mut suffixes: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for host in set {
+            if let Some((family, suffix)) = operator_family(&knowledge.operator(host)) {
+                suffixes.entry(family).or_default().insert(suffix);
+            }
+        }
+        let spread = suffixes
+            .into_iter()
+            .filter(|(_, suffixes)| suffixes.len() >= FAMILY_SUFFIXES_MIN);
+        families.extend(spread.map(|(family, _)| family));
+    }
+    let operator = |name: &&Name| {
+        let operator = knowledge.operator(name);
+        let family = operator_family(&operator).map(|(family, _)| family);
+        family
+            .filter(|family| families.contains(family))
+            .unwrap_or_else(|| operator.to_string())
+    };
+    names.iter().map(operator).collect()
+}
+
+/// Returns the first label of an operator's domain without a number at its end, and what follows the
+/// label; `None` where too few letters are left to tell one provider from another.
+fn operator_family(operator: &Name) -> Option<(String, String)> {
     let text = operator.to_text_without_dot();
-    let label = text.split('.').next().unwrap_or_default();
+    let (label, suffix) = text.split_once('.')?;
     let stem = label
         .trim_end_matches(|c: char| c.is_ascii_digit())
         .trim_end_matches('-');
-    if stem.len() >= FAMILY_LETTERS_MIN {
-        stem.to_owned()
-    } else {
-        text
-    }
+    (stem.len() >= FAMILY_LETTERS_MIN).then(|| (stem.to_owned(), suffix.to_owned()))
 }
 
 /// Whether moves that many names made together are excused, and what to say of it.
@@ -416,9 +473,10 @@ fn popular_check(
     names: &BTreeSet<&Name>,
     popular: Option<&BTreeSet<Name>>,
     all_popular: bool,
+    excused_glue: bool,
 ) -> Check {
     let result = match popular {
-        None => "not looked up: there is nothing to excuse".to_owned(),
+        None => "not looked up".to_owned(),
         Some(popular) => {
             let count = names.iter().filter(|name| popular.contains(**name)).count();
             let end = if all_popular {
@@ -435,7 +493,7 @@ fn popular_check(
     Check {
         name: "name servers of a known provider",
         result,
-        explains: all_popular,
+        explains: all_popular || excused_glue,
     }
 }
 
@@ -527,15 +585,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn domains_of_one_provider_are_one_family() {
-        let family = |text: &str| operator_family(&Name::parse(text).expect("valid"));
+    fn numbers_do_not_tell_providers_apart_and_words_do() {
+        let family =
+            |text: &str| operator_family(&Name::parse(text).expect("valid")).map(|it| it.0);
         assert_eq!(family("dnscloud-12.com"), family("dnscloud-07.co.uk"));
-        assert_eq!(family("provider.net"), family("provider.org"));
-        assert_ne!(
-            family("ns1.com"),
-            family("ns2.com"),
-            "too few letters to tell"
-        );
+        assert_eq!(family("ns1.com"), None, "too few letters to tell");
         assert_ne!(family("apple.test"), family("brick.test"));
     }
 

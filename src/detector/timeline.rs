@@ -203,6 +203,12 @@ pub(super) fn replay(input: &Replay<'_>) -> Timeline {
     for (_, event) in collect_events(input) {
         walk.step(event);
     }
+    if let Some(reset_at) = input
+        .reset_at
+        .filter(|reset| !walk.is_reset && *reset <= input.now)
+    {
+        walk.begin_anew(reset_at);
+    }
     let addresses_now = walk
         .raw_addresses
         .iter()
@@ -315,12 +321,12 @@ impl<'a> Walk<'a> {
             .reset_at
             .filter(|reset| !self.is_reset && moment.at >= *reset);
         if let Some(reset_at) = reset_at {
-            self.is_reset = true;
-            self.forget();
             if moment.at > reset_at {
                 // Registered anew without a change of records: they are where it begins.
-                self.learn_all();
-                self.note_presences(reset_at);
+                self.begin_anew(reset_at);
+            } else {
+                self.is_reset = true;
+                self.forget();
             }
         }
         self.learn_known(&event);
@@ -331,6 +337,14 @@ impl<'a> Walk<'a> {
             self.compare(moment);
         }
         self.note_presences(moment.at);
+    }
+
+    /// Begins at a new registration with the records that are there.
+    fn begin_anew(&mut self, at: Timestamp) {
+        self.is_reset = true;
+        self.forget();
+        self.learn_all();
+        self.note_presences(at);
     }
 
     /// Notes what is there from `at` on.

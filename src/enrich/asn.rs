@@ -96,6 +96,11 @@ impl AsnTable {
         asn.filter(|asn| *asn != 0)
     }
 
+    /// Returns whether the table has ranges of IPv4 and of IPv6.
+    pub fn families(&self) -> (bool, bool) {
+        (!self.v4.is_empty(), !self.v6.is_empty())
+    }
+
     /// Returns the organisation of an autonomous system, if the table names it.
     pub fn name(&self, asn: u32) -> Option<&str> {
         self.names.get(&asn).map(String::as_str)

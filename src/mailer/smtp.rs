@@ -6,11 +6,15 @@ use lettre::address::Envelope;
 use lettre::transport::smtp::Error as SmtpError;
 use lettre::{AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
 
+use tokio::time::timeout;
+
 use crate::mailer::MailerError;
 use crate::outbox::Attempt;
 
-/// How long one command may take.
-const COMMAND_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a connection may take.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a message may take from the connection to the server's last word.
+const DELIVERY_TIMEOUT: Duration = Duration::from_secs(60);
 /// Replies that refuse the session, not the message: a wrong password is put right and the message
 /// is tried again (RFC 4954 §6).
 const SESSION_REPLIES: [u16; 4] = [530, 534, 535, 538];
@@ -80,14 +84,33 @@ impl SmtpMailer {
             Ok(envelope) => envelope,
             Err(fault) => return Attempt::Refused(fault.to_string()),
         };
-        match self.transport.send_raw(&envelope, octets).await {
-            Ok(response) => Attempt::Delivered(format!(
-                "{} {}",
-                response.code(),
-                response.message().collect::<Vec<_>>().join(" ")
-            )),
-            Err(error) => classify(&error),
+        // lettre's own timeout covers the connection only: a server that takes it and then says nothing
+        // would hold the sender for ever.
+        let sent = timeout(DELIVERY_TIMEOUT, self.transport.send_raw(&envelope, octets)).await;
+        let attempt = match sent {
+            Ok(Ok(response)) => {
+                let words = response.message().collect::<Vec<_>>().join(" ");
+                return Attempt::Delivered(format!("{} {words}", response.code()));
+            }
+            Ok(Err(error)) => classify(&error),
+            Err(_) => {
+                let seconds = DELIVERY_TIMEOUT.as_secs();
+                return Attempt::Unreachable(format!("no end of it after {seconds} s"));
+            }
+        };
+        match attempt {
+            Attempt::Refused(reply) if !self.takes_sessions().await => Attempt::Unreachable(reply),
+            attempt => attempt,
         }
+    }
+
+    /// Returns whether the server takes a session at all. One that greets with 554 refuses everything,
+    /// not this message.
+    async fn takes_sessions(&self) -> bool {
+        matches!(
+            timeout(COMMAND_TIMEOUT, self.transport.test_connection()).await,
+            Ok(Ok(true))
+        )
     }
 }
 

@@ -183,7 +183,12 @@ impl Pipeline {
                 now - Span::days(8),
                 OWNERS_JUDGED_MAX,
             )? {
-                let is_own = case_domain(&apex, &key.owner) == *domain
+                // The addresses of its name servers belong to the other plane.
+                let is_host = nameservers
+                    .iter()
+                    .any(|plane| plane.names.iter().any(|name| name.host == key.owner));
+                let is_own = !is_host
+                    && case_domain(&apex, &key.owner) == *domain
                     && !self.store.is_at_or_below_cut(&key)?;
                 if is_own && let Some(plane) = self.find_addresses(&key, now)? {
                     keep_stronger(&mut addresses, plane);

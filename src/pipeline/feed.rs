@@ -322,7 +322,7 @@ impl Pipeline {
             let reason = format!("at: {} lies in the future", line.at);
             return self.reject(pass, RejectKind::Unreadable, *number, octets, &reason);
         }
-        if let Some(owner) = self.foreign_source(pass, &zone) {
+        if let Some(owner) = self.foreign_source(pass, &zone)? {
             let reason =
                 format!("zone {zone} is fed by the source {owner:?}: a zone has one source");
             return self.reject(pass, RejectKind::Unreadable, *number, octets, &reason);
@@ -345,13 +345,28 @@ impl Pipeline {
     }
 
     /// Returns the configured source that a zone belongs to, if a followed feed is not it.
-    fn foreign_source(&self, pass: &FeedPass<'_>, zone: &Name) -> Option<&str> {
-        let of_zone = self
+    fn foreign_source(
+        &self,
+        pass: &FeedPass<'_>,
+        zone: &Name,
+    ) -> Result<Option<String>, PipelineError> {
+        let Some(follows) = pass.follows else {
+            return Ok(None);
+        };
+        let configured = |name: &str| self.config.sources.iter().any(|source| source.name == name);
+        let named = self
             .config
             .sources
             .iter()
-            .find(|source| source.zone() == Some(zone))?;
-        (pass.follows.is_some_and(|name| name != of_zone.name)).then_some(of_zone.name.as_str())
+            .find(|source| source.zone() == Some(zone));
+        let holder = match named {
+            Some(source) => Some(source.name.clone()),
+            None => self
+                .store
+                .source_of_zone(zone)?
+                .filter(|name| configured(name)),
+        };
+        Ok(holder.filter(|name| name != follows))
     }
 
     /// Stores the instants that a line of `zone` at `at` closes: those of the same zone, and those
@@ -414,6 +429,7 @@ impl Pipeline {
                 rtype,
                 &lines,
                 observed_at,
+                joins.map(|(id, _)| id),
                 pass.complete,
                 is_baseline,
             )? {
@@ -443,6 +459,8 @@ impl Pipeline {
         }
         let mut summary = pass.summaries.remove(&instant.zone).unwrap_or_default();
         self.summarise(&mut summary, &zone, &committed, instant.serial, bulk)?;
+        // Lines that are read again, or late, tell of old serials: the zone did not go back.
+        summary.serial_regressed = false;
         pass.summaries.insert(instant.zone.clone(), summary);
         self.detect_zone(&instant.zone, pass.options)
     }
@@ -460,6 +478,7 @@ impl Pipeline {
         rtype: RecordType,
         lines: &[&NumberedLine],
         at: Timestamp,
+        joins: Option<i64>,
         complete: bool,
         is_baseline: bool,
     ) -> Result<bool, PipelineError> {
@@ -468,10 +487,8 @@ impl Pipeline {
             apex: zone.apex.clone(),
             owner: owner.clone(),
         };
-        let known = self.store.rrset_at(&key, rtype, at)?;
-        if let Some((then, newest)) = &known
-            && *newest > at
-        {
+        let known = self.store.rrset_at(&key, rtype, at, joins)?;
+        if let Some((then, true)) = &known {
             let said: Vec<Rdata> = follow(lines, &as_records(then))
                 .into_iter()
                 .map(|rr| rr.rdata)
@@ -544,7 +561,17 @@ impl Pipeline {
             ));
         }
         for zone in self.store.zones_of_source(pass.source)? {
-            self.reevaluate(&zone, event_now, pass.options)?;
+            // What was brought in by hand has no clock of its own but the zone's.
+            let of_zone = self
+                .store
+                .find_zone(&zone)?
+                .and_then(|zone| zone.version_at);
+            let now = if pass.follows.is_some() {
+                event_now
+            } else {
+                of_zone.unwrap_or(event_now)
+            };
+            self.reevaluate(&zone, now, pass.options)?;
         }
         if reports.is_empty() && refusal.is_none() && pass.rejected == 0 {
             reports.push(report(None, ZoneOutcome::Unchanged { serial: None }));

@@ -181,7 +181,10 @@ impl Pipeline {
     ) -> Result<Vec<ZoneOutcome>, PipelineError> {
         let now = self.clock.now();
         self.store.note_zone_attempt(pass.zone, now, last_refusal)?;
-        let event_now = self.store.source_status(pass.source)?.last_event_at;
+        let event_now = self
+            .store
+            .find_zone(pass.zone)?
+            .and_then(|zone| zone.version_at);
         self.reevaluate(pass.zone, event_now.unwrap_or(now), pass.options)?;
         let mut outcomes = Vec::new();
         if summary.versions > 0 {
@@ -225,6 +228,10 @@ impl Pipeline {
             Ok(fetched) => fetched,
             Err(refusal) => return Ok(Err(refusal?)),
         };
+        if !is_still(file) {
+            let what = format!("{} changed while it was read", file.path.display());
+            return Ok(Err(Refusal::EndedEarly(what)));
+        }
         if let Err(refusal) = self.judge(pass, zone, &fetched) {
             return Ok(Err(refusal));
         }
@@ -261,6 +268,19 @@ impl Pipeline {
             .note_zone_attempt(zone, self.clock.now(), Some(&refusal))?;
         Ok(ZoneOutcome::Refused(refusal))
     }
+}
+
+/// Returns whether a file is as it was when it was dated: one that is still being written is not.
+fn is_still(file: &DatedFile) -> bool {
+    let now = fs::metadata(&file.path).map(|meta| (modified_at_ns(&meta), meta.size() as i64));
+    now.is_ok_and(|now| now == (file.mark.modified_at_ns, file.mark.size_bytes))
+}
+
+/// Returns when a file was modified, in nanoseconds since the epoch.
+fn modified_at_ns(meta: &fs::Metadata) -> i64 {
+    meta.mtime()
+        .saturating_mul(1_000_000_000)
+        .saturating_add(meta.mtime_nsec())
 }
 
 /// Returns whether a file that was looked at before is looked at again.
@@ -324,10 +344,7 @@ fn date_file(
             .map_err(|fault| unreadable(&fault))?,
         (None, None) => timestamp_of(modified),
     };
-    let modified_at_ns = meta
-        .mtime()
-        .saturating_mul(1_000_000_000)
-        .saturating_add(meta.mtime_nsec());
+    let modified_at_ns = modified_at_ns(&meta);
     let mark = FileMark {
         modified_at_ns,
         size_bytes: meta.size() as i64,

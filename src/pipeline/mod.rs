@@ -184,6 +184,24 @@ pub struct Parts {
     keys: HashMap<Name, TransferKey>,
 }
 
+impl Parts {
+    /// Returns what is sound but probably not meant, a sentence each.
+    pub fn notes(&self) -> Vec<String> {
+        let Some(table) = &self.knowledge.asn else {
+            return Vec::new();
+        };
+        let missing = match table.families() {
+            (true, true) => return Vec::new(),
+            (true, false) => "IPv6",
+            (false, true) => "IPv4",
+            (false, false) => "any",
+        };
+        vec![format!(
+            "the table of autonomous systems has no range of {missing} addresses: they count as no network"
+        )]
+    }
+}
+
 /// Loads and checks everything that a configuration names, without touching a database or network.
 ///
 /// # Errors

@@ -23,6 +23,8 @@ pub struct TransferJob {
     table: DigestTable,
     last_serial: Option<Serial>,
     full: bool,
+    /// Whether an older serial is taken although a primary is missing.
+    accept_older: bool,
     is_second: bool,
 }
 
@@ -62,36 +64,17 @@ impl Pipeline {
         self.detect_zone(&zone.apex, options)?;
         let key = key.as_ref().map(|name| self.keys[name].clone());
         let full = options.full || options.accept.contains(&zone.apex);
-        self.job(
-            source.name.clone(),
-            zone,
-            primaries.clone(),
-            key,
-            full,
-            false,
-        )
-    }
-
-    /// Makes a job with the digests as they stand.
-    fn job(
-        &self,
-        source: String,
-        zone: ZoneState,
-        primaries: Vec<SocketAddr>,
-        key: Option<TransferKey>,
-        full: bool,
-        is_second: bool,
-    ) -> Result<TransferJob, PipelineError> {
         let table = self.store.load_digests(&zone)?;
         Ok(TransferJob {
-            source,
-            primaries,
+            source: source.name.clone(),
+            primaries: primaries.clone(),
             key,
             digest_key: self.store.digest_key(),
             table,
             last_serial: zone.serial,
             full,
-            is_second,
+            accept_older: options.accept.contains(&zone.apex),
+            is_second: false,
             zone,
         })
     }
@@ -139,14 +122,12 @@ impl Pipeline {
                 Applied::Stored(committed, bulk) => (committed, bulk),
                 Applied::FetchAgain => {
                     tracing::warn!(zone = %apex, "zone {apex}: mass change, fetching once more");
-                    return Ok(Err(self.job(
-                        job.source,
-                        job.zone,
-                        job.primaries,
-                        job.key,
-                        true,
-                        true,
-                    )?));
+                    let second = TransferJob {
+                        full: true,
+                        is_second: true,
+                        ..job
+                    };
+                    return Ok(Err(second));
                 }
             };
         self.store.note_zone_attempt(&apex, now, None)?;
@@ -174,7 +155,7 @@ pub async fn run_transfer(job: TransferJob) -> TransferOutcome {
     let mut result = Err(SourceError::Refused(unreached));
     let (mut behind, mut failure) = (None, None);
     for (i, primary) in job.primaries.clone().into_iter().enumerate() {
-        let is_only = job.primaries.len() == 1;
+        let is_only = job.primaries.len() == 1 || job.accept_older;
         result = run_from(&job, primary, is_only).await;
         let Err(SourceError::Refused(refusal)) = &result else {
             break;

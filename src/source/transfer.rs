@@ -135,6 +135,9 @@ async fn fetch_unbounded<S: Spool>(
         ))
         .into());
     }
+    // A connection of its own: some primaries close after one answer.
+    drop(stream);
+    let mut stream = connect(target.primary).await?;
     transfer(target, &mut stream, serial, intake)
         .await
         .map(Some)

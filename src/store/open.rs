@@ -346,9 +346,15 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     connection.set_prepared_statement_cache_capacity(64);
+    let version: i32 = connection.query_row("pragma user_version", [], |row| row.get(0))?;
+    if version == 0 {
+        // Of the file, before its first table; on a file that is there they would wait for the writer.
+        connection.execute_batch(
+            "pragma page_size = 4096; pragma auto_vacuum = incremental; pragma journal_mode = wal;",
+        )?;
+    }
     connection.execute_batch(&format!(
-        "pragma page_size = 4096; pragma auto_vacuum = incremental; pragma journal_mode = wal;
-         pragma synchronous = full; pragma wal_autocheckpoint = 0; pragma journal_size_limit = {WAL_OCTETS_MAX};
+        "pragma synchronous = full; pragma wal_autocheckpoint = 0; pragma journal_size_limit = {WAL_OCTETS_MAX};
          pragma cache_size = -{CACHE_KIB}; pragma mmap_size = 0; pragma foreign_keys = on; pragma trusted_schema = off;"
     ))
 }

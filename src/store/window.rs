@@ -278,17 +278,23 @@ impl Store {
             .map_err(|fault| self.damaged(fault.to_string()))
     }
 
-    /// Returns whether an owner, or a name between it and the apex, is a delegation: what lies there
-    /// is glue, not the zone's own data.
+    /// Returns whether an owner, or a name between it and the apex, is or was lately a delegation: what
+    /// lies there is glue, not the zone's own data.
     ///
     /// # Errors
     ///
     /// [`StoreError`].
     pub fn is_at_or_below_cut(&self, key: &EntityKey) -> Result<bool, StoreError> {
+        // A delegation that was taken away lately leaves glue behind, not data of the zone.
+        let last_bucket = self
+            .buckets_since(key.zone, None)?
+            .last()
+            .copied()
+            .unwrap_or(0);
         let mut name = Some(key.owner.clone());
         while let Some(candidate) = name.filter(|name| name.is_below(&key.apex)) {
             if let Some(owner_id) = self.find_owner(key.zone, &key.apex, &candidate)? {
-                let has_ns: bool = self.run(|connection| connection.prepare_cached("select exists (select 1 from record where owner_id = ? and rrtype = 2)")?.query_row([owner_id], |row| row.get(0)))?;
+                let has_ns: bool = self.run(|connection| connection.prepare_cached("select exists (select 1 from record where owner_id = ?1 and rrtype = 2)\n                         or exists (select 1 from past_record where bucket between ?2 and ?3 and owner_id = ?1 and rrtype = 2)")?.query_row(params![owner_id, last_bucket - 1, last_bucket], |row| row.get(0)))?;
                 if has_ns {
                     return Ok(true);
                 }
@@ -298,8 +304,8 @@ impl Store {
         Ok(false)
     }
 
-    /// Returns the names at or below `domain` in a zone whose addresses changed since `since`, in
-    /// order of their keys; at most `limit`.
+    /// Returns the names at or below `domain` in a zone whose addresses changed since `since`, those
+    /// that changed most first; at most `limit`.
     ///
     /// # Errors
     ///
@@ -330,7 +336,7 @@ impl Store {
                 and (exists (select 1 from record r join version v on v.id = r.added_id
                               where r.owner_id = o.id and r.rrtype in (1, 28) and r.baseline = 0 and v.observed_at > ?3)
                   or exists (select 1 from past_record p where p.bucket between ?4 and ?5 and p.owner_id = o.id and p.rrtype in (1, 28)))
-              order by o.name limit ?6"
+              order by (select count(*) from past_record p where p.bucket between ?4 and ?5 and p.owner_id = o.id) desc, o.name limit ?6"
         );
         let names = self.run(|connection| {
             let mut statement = connection.prepare_cached(&sql)?;
@@ -352,8 +358,11 @@ impl Store {
         names.into_iter().map(entity).collect()
     }
 
-    /// Returns the records of an RRset as they were at the end of the instant `at`, and when the RRset
-    /// changed last; `None` for an RRset that history has never known.
+    /// Returns the records of an RRset as they were at the end of a version, and whether it has changed
+    /// since; `None` for an RRset that history has never known. Sorted; may be empty.
+    ///
+    /// Versions of one second are in the order of their rows; `version_id` is `None` for one that is yet
+    /// to be written, which comes after them.
     ///
     /// # Errors
     ///
@@ -363,29 +372,29 @@ impl Store {
         key: &EntityKey,
         rtype: RecordType,
         at: Timestamp,
-    ) -> Result<Option<(Vec<Rdata>, Timestamp)>, StoreError> {
-        let stays: Vec<Interval> = self
+        version_id: Option<i64>,
+    ) -> Result<Option<(Vec<Rdata>, bool)>, StoreError> {
+        let stays = self
             .window(key, Timestamp::from_unix(i64::MIN))?
-            .into_iter()
-            .filter(|stay| stay.value.rtype() == rtype)
-            .collect();
-        let newest = stays
+            .into_iter();
+        let stays: Vec<Interval> = stays.filter(|stay| stay.value.rtype() == rtype).collect();
+        let moment = (at, version_id.unwrap_or(i64::MAX));
+        let is_by_then = |end: &Moment| (end.at, end.version_id) <= moment;
+        let ends = stays
             .iter()
-            .flat_map(|stay| [Some(stay.added.at), stay.removed.map(|moment| moment.at)])
-            .flatten()
-            .max();
+            .flat_map(|stay| [Some(stay.added), stay.removed])
+            .flatten();
+        let has_changed_since = ends.into_iter().any(|end| !is_by_then(&end));
         let there = |stay: &&Interval| {
-            stay.added.at <= at && stay.removed.is_none_or(|removed| removed.at > at)
+            is_by_then(&stay.added) && !stay.removed.is_some_and(|removed| is_by_then(&removed))
         };
-        Ok(newest.map(|newest| {
-            let mut rdata: Vec<Rdata> = stays
-                .iter()
-                .filter(there)
-                .map(|stay| stay.value.clone())
-                .collect();
-            rdata.sort();
-            (rdata, newest)
-        }))
+        let mut rdata: Vec<Rdata> = stays
+            .iter()
+            .filter(there)
+            .map(|stay| stay.value.clone())
+            .collect();
+        rdata.sort();
+        Ok((!stays.is_empty()).then_some((rdata, has_changed_since)))
     }
 
     /// Returns the time of an owner's last new registration up to `now`. The first that a feed told of

@@ -202,6 +202,22 @@ impl Store {
         }
     }
 
+    /// Returns the name of the source that feeds a zone, if history knows the zone.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn source_of_zone(&self, apex: &Name) -> Result<Option<String>, StoreError> {
+        self.run(|connection| {
+            let sql =
+                "select s.name from zone z join source s on s.id = z.source_id where z.name = ?";
+            connection
+                .prepare_cached(sql)?
+                .query_row([apex.to_string()], |row| row.get(0))
+                .optional()
+        })
+    }
+
     /// Returns the apexes of every zone that a source feeds, in order.
     ///
     /// # Errors

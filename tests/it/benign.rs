@@ -49,8 +49,8 @@ fn accused(bench: &Bench) -> Vec<String> {
         .collect()
 }
 
-#[test]
-fn hoster_that_renumbers_often_does_not_accuse_its_customers() {
+/// A hub with 40 customers whose one name server changes address `turns` times, every 3 hours.
+fn hub(turns: i32) -> Feed {
     let mut feed = Feed::default();
     let owned = |text: &str| vec![text.to_owned()];
     for n in 0..40 {
@@ -69,20 +69,156 @@ fn hoster_that_renumbers_often_does_not_accuse_its_customers() {
         "NS",
         &owned("ns1.hoster.example."),
     );
-    for turn in 0..8 {
+    for turn in 0..=turns {
+        let address = [format!("10.{turn}.0.1")];
         feed.set(
             f64::from(turn) * 3.0,
             "example.",
             "ns1.hoster.example.",
             "A",
-            &[format!("10.{turn}.0.1")],
+            &address,
         );
     }
-    let found = accused_by(&feed);
+    feed
+}
+
+#[test]
+fn hoster_that_renumbers_now_and_then_accuses_nobody_but_itself() {
+    let found = accused_by(&hub(4));
     assert!(
         found.iter().all(|domain| domain == "hoster.example."),
         "{found:?}"
     );
+}
+
+#[test]
+fn hub_whose_name_server_keeps_moving_is_not_excused_by_its_customers() {
+    let found = accused_by(&hub(12));
+    assert!(
+        found.contains(&"hoster.example.".to_owned()) && found.len() > 20,
+        "{found:?}"
+    );
+}
+
+#[test]
+fn numbered_throw_away_domains_under_one_suffix_count_each() {
+    let mut feed = Feed::default();
+    for turn in 0..7 {
+        let hosts = [
+            format!("ns1.dnshost{}.test.", turn * 2),
+            format!("ns1.dnshost{}.test.", turn * 2 + 1),
+        ];
+        feed.set(
+            f64::from(turn) * 12.0,
+            "example.",
+            "bad.example.",
+            "NS",
+            &hosts,
+        );
+    }
+    assert_eq!(accused_by(&feed), ["bad.example."]);
+}
+
+#[test]
+fn addresses_of_name_servers_are_not_the_address_plane() {
+    let mut feed = Feed::default();
+    let hosts = ["ns1.bad.test.".to_owned(), "ns2.bad.test.".to_owned()];
+    feed.set(0.0, "bad.test.", "bad.test.", "NS", &hosts);
+    feed.set(
+        0.0,
+        "bad.test.",
+        "www.bad.test.",
+        "A",
+        &["10.9.0.1".to_owned()],
+    );
+    for turn in 0..30 {
+        let host = &hosts[turn % 2];
+        feed.set(
+            turn as f64,
+            "bad.test.",
+            host,
+            "A",
+            &[format!("10.{}.0.1", 20 + turn)],
+        );
+    }
+    let bench = bench(&feed.0);
+    bench.run(0, &["poll"]);
+    assert_eq!(
+        bench.cases()[0]["verdict"],
+        "ns-flux",
+        "{:?}",
+        bench.cases()
+    );
+    // The glue of a delegation that was taken away is no data of the zone above either.
+}
+
+#[test]
+fn two_serials_of_one_second_are_read_again_without_a_change() {
+    let line = |at: i64, serial: u32, host: &str| {
+        format!(
+            "{}\n",
+            serde_json::json!({"at": at, "zone": "example.", "rrname": "d.example.", "rrtype": "NS", "op": "set", "ttl": 60, "rdata": [host], "serial": serial})
+        )
+    };
+    let bench = bench(
+        &[
+            line(1_790_000_000, 1, "ns1.a.test."),
+            line(1_790_001_000, 2, "ns1.b.test."),
+            line(1_790_001_000, 3, "ns1.c.test."),
+        ]
+        .concat(),
+    );
+    bench.run(0, &["poll"]);
+    let before = bench.json(&["history", "d.example", "--format", "json"]);
+    assert_eq!(
+        before["changes"].as_array().map(Vec::len),
+        Some(2),
+        "{before}"
+    );
+    for _ in 0..2 {
+        bench.run(0, &["poll", "--full"]);
+        assert_eq!(
+            bench.json(&["history", "d.example", "--format", "json"]),
+            before
+        );
+    }
+}
+
+#[test]
+fn commands_that_look_do_not_wait_for_the_poller() {
+    let bench = bench(&{
+        let mut feed = Feed::default();
+        feed.set(
+            0.0,
+            "example.",
+            "d.example.",
+            "NS",
+            &["ns1.a.test.".to_owned()],
+        );
+        feed.0
+    });
+    bench.run(0, &["poll"]);
+    let database = bench.path().join("fluxwatch.db");
+    let holder = "import sqlite3, sys, time\ndb = sqlite3.connect(sys.argv[1], isolation_level=None)\ndb.execute('begin immediate')\nprint('held', flush=True)\ntime.sleep(60)";
+    let mut child = std::process::Command::new("python3")
+        .args(["-c", holder])
+        .arg(&database)
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("python3 is there");
+    let mut word = [0; 4];
+    std::io::Read::read_exact(child.stdout.as_mut().expect("piped"), &mut word).expect("it prints");
+    for arguments in [
+        ["status"].as_slice(),
+        &["history", "d.example"],
+        &["explain", "d.example"],
+        &["cases"],
+        &["outbox"],
+    ] {
+        bench.run(0, arguments);
+    }
+    child.kill().expect("ours to kill");
+    child.wait().expect("it ends");
 }
 
 #[test]
@@ -312,6 +448,20 @@ fn new_registration_forgets_what_was_before() {
     let same = bench(&feed(&|_| "D-1".to_owned()));
     same.run(0, &["poll"]);
     assert_eq!(accused(&same), ["d.example."]);
+    // The last line names a new owner and changes nothing else: what was before is not his.
+    let text = feed(&|_| "D-1".to_owned());
+    let last = text
+        .lines()
+        .last()
+        .expect("lines")
+        .replace("D-1", "D-2")
+        .replace("1790043200", "1790050400");
+    let sold = bench(&format!("{text}{last}\n"));
+    sold.run(0, &["poll"]);
+    assert!(
+        sold.run(0, &["explain", "d.example"])
+            .contains("nothing is suspected")
+    );
     let registered_anew = bench(&feed(&|turn| format!("D-{}", turn / 2)));
     registered_anew.run(0, &["poll"]);
     assert_eq!(accused(&registered_anew), Vec::<String>::new());
