@@ -172,7 +172,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let pipeline = Pipeline::new(
             store,
             config,
-            Arc::new(SetClock::new(Timestamp::from_unix(0))),
+            Arc::new(SetClock::new(Timestamp::from_unix(1_900_000_000))),
         )?;
         measure(&pipeline, &database, &zone, count, reverse_index)?;
     }

@@ -134,7 +134,7 @@ fn tell_waiting(pipeline: &Pipeline) -> Result<(), Failure> {
     if tried > 0 {
         writeln!(
             std::io::stderr(),
-            "{tried} messages are not sent yet; `fluxwatch outbox list` shows why"
+            "not sent yet: {tried}; `fluxwatch outbox list` shows why"
         )?;
     }
     Ok(())

@@ -6,8 +6,11 @@ use crate::dns::Serial;
 use crate::pipeline::{Pipeline, PipelineError, StoredSummary};
 use crate::source::Fetched;
 use crate::store::{Committed, VersionDraft, VersionKind, ZoneState};
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
 use crate::zone::{Intake, IntakeError, is_bulk};
+
+/// How many versions of 7 days are excused because their serial went backwards.
+const WENT_BACK_EXCUSED_MAX: u32 = 2;
 
 /// What became of a version.
 pub(super) enum Applied {
@@ -53,8 +56,15 @@ impl Pipeline {
         if bulk && may_fetch_again {
             return Ok(Applied::FetchAgain);
         }
-        // A zone that was turned back brings old values back, which is nobody's rotation.
-        bulk |= matches!((zone.serial, fetched.serial), (Some(before), Some(now)) if before.is_newer_than(now));
+        // A zone that was turned back brings old values back, which is nobody's rotation; unless it is
+        // turned back again and again.
+        let went_back = matches!((zone.serial, fetched.serial), (Some(before), Some(now)) if before.is_newer_than(now));
+        if went_back {
+            let lately = self
+                .store
+                .bulk_count(zone.id, observed_at - Span::days(7))?;
+            bulk |= lately < WENT_BACK_EXCUSED_MAX;
+        }
         let committed = tx.commit(bulk)?;
         self.keep_digests(zone, intake, &committed);
         Ok(Applied::Stored(committed, bulk))

@@ -396,8 +396,9 @@ impl Pipeline {
         instant: Instant,
     ) -> Result<(), PipelineError> {
         let zone = match self.store.find_zone(&instant.zone)? {
-            Some(zone) => zone,
-            None => self.store.ensure_zone(&instant.zone, pass.source)?,
+            // A zone that was brought in by hand goes over to the feed that follows it.
+            Some(zone) if zone.source == pass.source || pass.follows.is_none() => zone,
+            _ => self.store.ensure_zone(&instant.zone, pass.source)?,
         };
         let joins = self.store.find_version(&zone, instant.serial, instant.at)?;
         let joins = joins.filter(|(_, at)| is_one_publication(*at, instant.at));

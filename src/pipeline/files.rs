@@ -12,7 +12,7 @@ use crate::pipeline::{
 };
 use crate::source::{Fetched, expand_glob, open_spool, read_zonefile};
 use crate::store::{FileMark, SourceId, SourceKind, ZoneState};
-use crate::time::{TimePattern, Timestamp, timestamp_of};
+use crate::time::{Span, TimePattern, Timestamp, timestamp_of};
 use crate::zone::{Intake, Refusal, judge_size};
 
 /// A zone file to bring in by hand.
@@ -30,6 +30,9 @@ pub struct FileImport<'a> {
     /// Whether a file must have its SOA.
     pub require_soa: bool,
 }
+
+/// How far ahead of the clock a file's time may lie.
+const FUTURE_MAX: Span = Span::days(1);
 
 /// A file with what the system says of it.
 struct DatedFile {
@@ -215,6 +218,12 @@ impl Pipeline {
                 "{} is of {}, history holds {newest}",
                 file.path.display(),
                 file.mark.version_at
+            ))));
+        }
+        if file.mark.version_at > self.clock.now() + FUTURE_MAX {
+            let (path, at) = (file.path.display(), file.mark.version_at);
+            return Ok(Err(Refusal::Malformed(format!(
+                "{path} is of {at}, which lies in the future"
             ))));
         }
         let spool = open_spool().map_err(PipelineError::Local)?;
