@@ -13,7 +13,7 @@
 
 use std::net::IpAddr;
 
-use crate::detector::features::{Spread, Stayed, Window, clamp_share, values_in};
+use crate::detector::features::{Spread, Stayed, Window, clamp_share, network_word, values_in};
 use crate::detector::finding::{Gate, Level, Plane, PlaneFinding, Term};
 use crate::detector::nameserver_plane::{
     bulk_check, change_counts, reset_check, seen_address, tenure_points, tenure_text,
@@ -216,22 +216,9 @@ fn measure(
 }
 
 impl Measures {
-    /// Returns how many networks there are: autonomous systems, or prefixes that stand in.
+    /// Returns how many networks there are.
     fn networks(&self) -> u32 {
-        if self.by_network {
-            self.spread.networks.len() as u32
-        } else {
-            self.spread.prefix_count()
-        }
-    }
-
-    /// Returns what the networks are called.
-    fn network_word(&self) -> &'static str {
-        if self.by_network {
-            "autonomous systems"
-        } else {
-            "prefixes (/16, /32)"
-        }
+        self.spread.network_count(self.by_network)
     }
 
     /// Returns distinct prefixes divided by distinct addresses.
@@ -268,7 +255,11 @@ impl Measures {
             },
             Term {
                 name: "spread of addresses",
-                value: within(format!("{} {}", self.networks(), self.network_word())),
+                value: within(format!(
+                    "{} {}",
+                    self.networks(),
+                    network_word(self.by_network)
+                )),
                 points: 30.0 * clamp_share(f64::from(self.networks()), from, 6.0),
                 points_max: 30.0,
             },
@@ -320,15 +311,7 @@ impl Measures {
                 self.spread.addresses,
                 policy.addresses_min,
             ),
-            count(
-                if self.by_network {
-                    "autonomous systems"
-                } else {
-                    "prefixes (/16, /32)"
-                },
-                self.networks(),
-                networks_min,
-            ),
+            count(network_word(self.by_network), self.networks(), networks_min),
             at_least(
                 "prefixes / addresses",
                 self.prefix_ratio(),

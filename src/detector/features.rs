@@ -113,9 +113,18 @@ pub(super) struct Spread {
 }
 
 impl Spread {
+    /// Returns how many networks there are: autonomous systems, or prefixes that stand in for them.
+    pub fn network_count(&self, by_network: bool) -> u32 {
+        if by_network {
+            self.networks.len() as u32
+        } else {
+            self.prefix_count()
+        }
+    }
+
     /// Returns how many prefixes stand in for networks: those of the family that has more, so that a
     /// dual-stack network does not count twice.
-    pub fn prefix_count(&self) -> u32 {
+    fn prefix_count(&self) -> u32 {
         let of_v6 = self
             .prefixes
             .iter()
@@ -138,6 +147,15 @@ impl Spread {
         }
         spread.addresses = keys.len() as u32;
         spread
+    }
+}
+
+/// Returns what networks are called in terms and gates.
+pub(super) fn network_word(by_network: bool) -> &'static str {
+    if by_network {
+        "autonomous systems"
+    } else {
+        "prefixes (/16, /32)"
     }
 }
 

@@ -9,7 +9,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use crate::detector::features::{Spread, Stayed, Window, clamp_share, prefix_of, values_in};
+use crate::detector::features::{
+    Spread, Stayed, Window, clamp_share, network_word, prefix_of, values_in,
+};
 use crate::detector::finding::{
     Check, Gate, Level, Plane, PlaneFinding, SeenAddress, SeenName, Term,
 };
@@ -191,22 +193,9 @@ struct Measures<'a> {
 }
 
 impl Measures<'_> {
-    /// Returns how many networks there are: autonomous systems, or prefixes that stand in.
+    /// Returns how many networks there are.
     fn networks(&self) -> u32 {
-        if self.by_network {
-            self.spread.networks.len() as u32
-        } else {
-            self.spread.prefix_count()
-        }
-    }
-
-    /// Returns what the networks are called.
-    fn network_word(&self) -> &'static str {
-        if self.by_network {
-            "autonomous systems"
-        } else {
-            "prefixes (/16, /32)"
-        }
+        self.spread.network_count(self.by_network)
     }
 
     /// Returns the summands of the score.
@@ -233,7 +222,7 @@ impl Measures<'_> {
                 value: format!(
                     "{} {}, {} operator domains",
                     self.networks(),
-                    self.network_word(),
+                    network_word(self.by_network),
                     self.operators
                 ),
                 points: 25.0 * networks.max(operators),
@@ -281,12 +270,12 @@ impl Measures<'_> {
                 value: format!(
                     "{} {}, {} operator domains",
                     self.networks(),
-                    self.network_word(),
+                    network_word(self.by_network),
                     self.operators
                 ),
                 needed: format!(
                     "{networks_min} {} or {} operator domains",
-                    self.network_word(),
+                    network_word(self.by_network),
                     policy.operators_min
                 ),
                 passed: self.networks() >= networks_min || self.operators >= policy.operators_min,

@@ -8,6 +8,7 @@
 mod feed;
 mod transfer;
 mod wire;
+mod words;
 mod zonefile;
 
 pub use feed::{

@@ -8,12 +8,12 @@
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use flate2::bufread::MultiGzDecoder;
 
 use crate::dns::{LABEL_OCTETS_MAX, NAME_OCTETS_MAX, Name, Rdata, RecordType, Serial};
+use crate::source::words::{Word, cut_entry};
 use crate::source::{Fetched, SourceError};
 use crate::time::Span;
 use crate::zone::{Intake, Refusal, Spool};
@@ -123,86 +123,6 @@ fn read_stream<S: Spool>(
         return Err(Refusal::EndedEarly(what).into());
     }
     reader.finish(require_soa)
-}
-
-/// A word of an entry: where it stands, and whether it stood in quotes.
-type Word = (Range<usize>, bool);
-
-/// Cuts the first entry of `text` into words. Returns where the next entry begins and how many lines
-/// this one has, or `None` if its end is not there yet.
-fn cut_entry(text: &[u8], words: &mut Vec<Word>) -> Result<Option<(usize, u64)>, String> {
-    words.clear();
-    let (mut at, mut depth, mut lines) = (0, 0_u32, 0_u64);
-    while let Some(&octet) = text.get(at) {
-        match octet {
-            b'\n' => {
-                lines += 1;
-                at += 1;
-                if depth == 0 {
-                    return Ok(Some((at, lines)));
-                }
-            }
-            b' ' | b'\t' | b'\r' => at += 1,
-            b';' => match text[at..].iter().position(|octet| *octet == b'\n') {
-                Some(newline) => at += newline,
-                None => return Ok(None),
-            },
-            b'(' => {
-                depth += 1;
-                at += 1;
-            }
-            b')' => {
-                depth = depth.checked_sub(1).ok_or("unmatched )")?;
-                at += 1;
-            }
-            b'"' => {
-                let Some(end) = find_end(text, at + 1, |octet| octet == b'"') else {
-                    return Ok(None);
-                };
-                lines += text[at..end]
-                    .iter()
-                    .filter(|octet| **octet == b'\n')
-                    .count() as u64;
-                words.push((at + 1..end, true));
-                at = end + 1;
-            }
-            _ => {
-                let Some(end) = find_end(text, at, |octet| ENDS_WORD[octet as usize]) else {
-                    return Ok(None);
-                };
-                words.push((at..end, false));
-                at = end;
-            }
-        }
-    }
-    Ok(None)
-}
-
-/// The octets that end a word outside quotes.
-const ENDS_WORD: [bool; 256] = {
-    let mut table = [false; 256];
-    let ends = b" \t\r\n;()\"";
-    let mut i = 0;
-    while i < ends.len() {
-        table[ends[i] as usize] = true;
-        i += 1;
-    }
-    table
-};
-
-/// Returns where the first octet stands that ends a word; an octet after a backslash never does.
-fn find_end(text: &[u8], from: usize, ends: impl Fn(u8) -> bool) -> Option<usize> {
-    let mut at = from;
-    while let Some(&octet) = text.get(at) {
-        if octet == b'\\' {
-            at += 2;
-        } else if ends(octet) {
-            return Some(at);
-        } else {
-            at += 1;
-        }
-    }
-    None
 }
 
 /// Reads entries and gives their records to the intake.
