@@ -91,10 +91,19 @@ fn print_text(
     found: &DomainFinding,
     policy: &str,
 ) -> Result<(), Failure> {
+    let is_watched = found
+        .finding
+        .as_ref()
+        .is_some_and(|finding| finding.level == Level::Watch);
+    let word = if is_watched {
+        "watched for"
+    } else {
+        "suspected"
+    };
     match &found.finding {
         Some(finding) => writeln!(
             out,
-            "{domain} at {at}: suspected {}, level {}, score {:.1} (policy {policy})",
+            "{domain} at {at}: {word} {}, level {}, score {:.1} (policy {policy})",
             finding.verdict.word(),
             finding.level.word(),
             finding.score
