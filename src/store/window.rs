@@ -38,7 +38,13 @@ pub struct OwnerChanges {
 }
 
 /// The most users of one name server that are looked at to tell whether it is a provider's.
-const USERS_LOOKED_AT_MAX: i64 = 20_000;
+const USERS_LOOKED_AT_MAX: usize = 20_000;
+/// Whether an owner's name servers have stood since a time: neither added nor removed after it.
+const IS_STABLE: &str = "
+    select not exists (select 1 from record n join version v on v.id = n.added_id
+                        where n.owner_id = ?1 and n.rrtype = 2 and n.baseline = 0 and v.observed_at > ?2)
+       and not exists (select 1 from past_record p join version v on v.id = p.removed_id
+                        where p.bucket between ?3 and ?4 and p.owner_id = ?1 and p.rrtype = 2 and v.observed_at > ?2)";
 
 /// Open intervals of an owner.
 const OPEN: &str = "
@@ -455,37 +461,56 @@ impl Store {
         before: Timestamp,
         enough: u32,
     ) -> Result<u32, StoreError> {
+        let newest: Option<i64> = self.run(|connection| {
+            let sql = "select max(observed_at) from version";
+            connection
+                .prepare_cached(sql)?
+                .query_row([], |row| row.get(0))
+        })?;
+        let last_bucket = newest.map_or(0, |at| Timestamp::from_unix(at).month_bucket());
+        let (mut looked_at, mut count) = (HashSet::new(), 0);
+        for host_id in self.hosts_of(host, whole_operator)? {
+            let done = self.run(|connection| {
+                // "rrtype = 2" stands literally, so that the partial index serves.
+                let sql = "select owner_id from record where rrtype = 2 and rdata = ?";
+                let mut users = connection.prepare_cached(sql)?;
+                let mut is_stable = connection.prepare_cached(IS_STABLE)?;
+                let mut rows = users.query([host_id])?;
+                while let Some(row) = rows.next()? {
+                    let owner_id: i64 = row.get(0)?;
+                    if !looked_at.insert(owner_id) {
+                        continue;
+                    }
+                    let times =
+                        params![owner_id, before.unix(), before.month_bucket(), last_bucket];
+                    count += u32::from(is_stable.query_row(times, |row| row.get::<_, bool>(0))?);
+                    if count >= enough || looked_at.len() >= USERS_LOOKED_AT_MAX {
+                        return Ok(true);
+                    }
+                }
+                Ok(false)
+            })?;
+            if done {
+                break;
+            }
+        }
+        Ok(count)
+    }
+
+    /// Returns the rows of a name server, or of every name server at or below an operator's domain.
+    fn hosts_of(&self, host: &Name, whole_operator: bool) -> Result<Vec<i64>, StoreError> {
         let key = host
             .relative_key(&Name::root())
             .expect("every name is below the root");
-        let hosts = if whole_operator {
-            "h.name = ?1 or h.name >= ?1 || '.' and h.name < ?1 || '/'"
-        } else {
-            "h.name = ?1"
-        };
-        let newest: Option<i64> = self.run(|connection| {
-            connection.query_row("select max(observed_at) from version", [], |row| row.get(0))
-        })?;
-        let buckets = [
-            before.month_bucket(),
-            newest.map_or(0, |at| Timestamp::from_unix(at).month_bucket()),
-        ];
+        let below = " union all select id from host where name >= ?1 || '.' and name < ?1 || '/'";
         let sql = format!(
-            "select count(*) from (
-                select distinct u.owner_id from (
-                    select r.owner_id from host h join record r on r.rrtype = 2 and r.rdata = h.id where ({hosts}) limit {USERS_LOOKED_AT_MAX}
-                ) u
-                where not exists (select 1 from record n join version v on v.id = n.added_id
-                                   where n.owner_id = u.owner_id and n.rrtype = 2 and n.baseline = 0 and v.observed_at > ?2)
-                  and not exists (select 1 from past_record p join version v on v.id = p.removed_id
-                                   where p.bucket between ?3 and ?4 and p.owner_id = u.owner_id and p.rrtype = 2 and v.observed_at > ?2)
-                limit ?5)"
+            "select id from host where name = ?1{}",
+            if whole_operator { below } else { "" }
         );
         self.run(|connection| {
-            connection.prepare_cached(&sql)?.query_row(
-                params![key, before.unix(), buckets[0], buckets[1], enough],
-                |row| row.get(0),
-            )
+            let mut statement = connection.prepare_cached(&sql)?;
+            let rows = statement.query_map([key], |row| row.get(0))?;
+            rows.collect()
         })
     }
 }
