@@ -223,6 +223,29 @@ mod tests {
         assert!(!mail.html.contains("<a "), "no link of any kind");
     }
 
+    /// Compares with a file of `tests/golden/`; `FLUXWATCH_GOLDEN=write` writes it, to be read before it
+    /// is committed.
+    fn check_golden(name: &str, text: &str) {
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/golden")
+            .join(name);
+        if std::env::var_os("FLUXWATCH_GOLDEN").is_some() {
+            std::fs::write(&path, text).expect("the folder can be written");
+        }
+        let golden = std::fs::read_to_string(&path).expect("the golden file is there");
+        assert_eq!(text, golden, "{}", path.display());
+    }
+
+    #[test]
+    fn report_says_what_the_golden_files_say() {
+        let templates = Templates::load().expect("the built-in templates are sound");
+        let mail = templates
+            .render_report(&made_up_report())
+            .expect("rendered");
+        check_golden("report.txt", &mail.text);
+        check_golden("report.html", &mail.html);
+    }
+
     #[test]
     fn markup_in_names_stays_text() {
         let mut report = made_up_report();
