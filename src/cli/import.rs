@@ -8,11 +8,11 @@ use crate::case::CaseState;
 use crate::cli::arguments::{ImportCommand, ImportFeed, ImportOptions, ImportZonefile};
 use crate::cli::cases::print_found;
 use crate::cli::failure::{Done, Failure};
-use crate::cli::poll::print_reports;
+use crate::cli::poll::{done_with, print_reports};
 use crate::cli::session::{
     create_store, load_config, make_store_folder, open_dry_run, open_pipeline, parse_name, runtime,
 };
-use crate::pipeline::{FeedImport, FileImport, Pipeline, PollOptions, ZoneOutcome, ZoneReport};
+use crate::pipeline::{FeedImport, FileImport, Pipeline, PollOptions, ZoneReport};
 use crate::store::PollerLock;
 use crate::time::{Clock, TimePattern, Timestamp, WallClock};
 
@@ -64,17 +64,7 @@ fn import(
             .store()
             .cases(&[CaseState::Open, CaseState::Acknowledged])?,
     )?;
-    let failed = reports.iter().any(|report| {
-        matches!(
-            report.outcome,
-            ZoneOutcome::Refused(_) | ZoneOutcome::LinesRejected(_)
-        )
-    });
-    Ok(if failed || delivered.waiting + delivered.dead > 0 {
-        Done::Partly
-    } else {
-        Done::Well
-    })
+    Ok(done_with(&reports, &delivered))
 }
 
 /// Imports zone files.

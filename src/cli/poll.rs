@@ -13,12 +13,11 @@ use crate::cli::cases::print_found;
 use crate::cli::failure::{Done, Failure};
 use crate::cli::output::{stdout, table};
 use crate::cli::session::{
-    create_store, load_config, make_store_folder, open_dry_run, open_pipeline, parse_name, runtime,
+    create_store, load_config, open_dry_run, open_pipeline, parse_name, runtime, take_lock,
 };
 use crate::config::{Config, Source};
 use crate::dns::Name;
 use crate::pipeline::{DeliverySummary, Pipeline, PollOptions, ZoneOutcome, ZoneReport};
-use crate::store::PollerLock;
 
 /// Runs the command.
 pub fn run(config: Option<&Path>, command: &PollCommand) -> Result<Done, Failure> {
@@ -49,13 +48,7 @@ pub fn run(config: Option<&Path>, command: &PollCommand) -> Result<Done, Failure
         )?;
         return Ok(done);
     }
-    make_store_folder(&config)?;
-    let Some(_lock) = PollerLock::take(&config.store_path, command.wait)? else {
-        writeln!(
-            std::io::stderr(),
-            "another fluxwatch polls into {}; nothing to do (--wait waits for it)",
-            config.store_path.display()
-        )?;
+    let Some(_lock) = take_lock(&config, command.wait)? else {
         return Ok(Done::Well);
     };
     let store = create_store(&config)?;
@@ -114,17 +107,22 @@ fn poll(
         )?;
     }
     tell_waiting(pipeline)?;
+    Ok(done_with(&reports, &delivered))
+}
+
+/// Returns how a pass ended: not well if a zone, a line or a message failed.
+pub fn done_with(reports: &[ZoneReport], delivered: &DeliverySummary) -> Done {
     let failed = reports.iter().any(|report| {
         matches!(
             report.outcome,
             ZoneOutcome::Refused(_) | ZoneOutcome::LinesRejected(_)
         )
     });
-    Ok(if failed || delivered.waiting + delivered.dead > 0 {
+    if failed || delivered.waiting + delivered.dead > 0 {
         Done::Partly
     } else {
         Done::Well
-    })
+    }
 }
 
 /// Says on stderr what of the outbox has been tried and is not sent.

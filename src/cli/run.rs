@@ -1,24 +1,16 @@
 //! `fluxwatch run`.
 
-use std::io::Write;
 use std::path::Path;
 
 use crate::cli::arguments::RunCommand;
 use crate::cli::failure::{Done, Failure};
-use crate::cli::session::{create_store, load_config, make_store_folder, open_pipeline, runtime};
+use crate::cli::session::{create_store, load_config, open_pipeline, runtime, take_lock};
 use crate::daemon::serve;
-use crate::store::PollerLock;
 
 /// Runs the command.
 pub fn run(config: Option<&Path>, command: &RunCommand) -> Result<Done, Failure> {
     let config = load_config(config)?;
-    make_store_folder(&config)?;
-    let Some(_lock) = PollerLock::take(&config.store_path, command.wait)? else {
-        writeln!(
-            std::io::stderr(),
-            "another fluxwatch polls into {}; nothing to do (--wait waits for it)",
-            config.store_path.display()
-        )?;
+    let Some(_lock) = take_lock(&config, command.wait)? else {
         return Ok(Done::Well);
     };
     let store = create_store(&config)?;

@@ -1,5 +1,6 @@
 //! What most commands begin with: the configuration, the store, the pipeline.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use crate::config::Config;
 use crate::daemon::check_schedules;
 use crate::dns::Name;
 use crate::pipeline::Pipeline;
-use crate::store::{CaseRow, Store, StoreOptions};
+use crate::store::{CaseRow, PollerLock, Store, StoreOptions};
 use crate::time::WallClock;
 
 /// Where the configuration is looked for, after `--config` and `$FLUXWATCH_CONFIG`.
@@ -48,6 +49,19 @@ pub fn make_store_folder(config: &Config) -> Result<(), Failure> {
         }
         _ => Ok(()),
     }
+}
+
+/// Takes the lock of the one poller, before the database is opened. Says so if another has it.
+pub fn take_lock(config: &Config, wait: bool) -> Result<Option<PollerLock>, Failure> {
+    make_store_folder(config)?;
+    let lock = PollerLock::take(&config.store_path, wait)?;
+    if lock.is_none() {
+        let path = config.store_path.display();
+        let sentence =
+            format!("another fluxwatch polls into {path}; nothing to do (--wait waits for it)");
+        writeln!(std::io::stderr(), "{sentence}")?;
+    }
+    Ok(lock)
 }
 
 /// Opens or makes the database for a command that polls.
