@@ -77,14 +77,6 @@ impl Timestamp {
         Self::from_unix(time.timestamp())
     }
 
-    /// Returns the mail form of the time (RFC 5322 §3.3), for example
-    /// `Sun, 22 Nov 2026 10:00:00 +0000`.
-    pub fn to_rfc2822(self) -> String {
-        self.calendar()
-            .format("%a, %d %b %Y %H:%M:%S +0000")
-            .to_string()
-    }
-
     /// Returns `2026-11-22 10:00:00`, the form of tables and of dnsdbq.
     pub fn to_table(self) -> String {
         self.calendar().format("%Y-%m-%d %H:%M:%S").to_string()
@@ -372,14 +364,9 @@ impl TimePattern {
             return Ok(Timestamp::from_unix(time.and_utc().timestamp()));
         }
         // chrono makes no date-time of a pattern without minutes or hours: give it midnight.
-        let widened = [(" 00", "%H"), (" 00:00", "%H:%M")];
-        for (suffix, _) in widened {
-            let pattern = format!(
-                "{} {}",
-                self.0,
-                if suffix.len() == 3 { "%M" } else { "%H:%M" }
-            );
-            if let Ok(time) = NaiveDateTime::parse_from_str(&format!("{name}{suffix}"), &pattern) {
+        for (missing, format) in [("00", "%M"), ("00:00", "%H:%M")] {
+            let (text, pattern) = (format!("{name} {missing}"), format!("{} {format}", self.0));
+            if let Ok(time) = NaiveDateTime::parse_from_str(&text, &pattern) {
                 return Ok(Timestamp::from_unix(time.and_utc().timestamp()));
             }
         }

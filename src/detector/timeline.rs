@@ -101,7 +101,7 @@ pub(super) struct Timeline {
 }
 
 impl Timeline {
-    /// Returns when the set that is there at the end began; `None` if there never was one.
+    /// Returns when the first value in memory began; `None` if there never was one.
     pub fn began_at(&self) -> Option<Timestamp> {
         let names = self.names.iter().map(|(_, presence)| presence.from);
         names
@@ -474,10 +474,12 @@ impl<'a> Walk<'a> {
         if names_changed || !changed_hosts.is_empty() {
             let added: Vec<&(Name, IpAddr)> =
                 addresses_after.difference(&addresses_before).collect();
-            let mut known = self.seen_addresses.clone();
+            let seen = &self.seen_addresses;
+            let mut fresh = BTreeSet::new();
             let mut count_fresh = |counts: &dyn Fn(&Name) -> bool| -> u32 {
                 let keys = added.iter().filter(|(name, _)| counts(name));
-                keys.filter(|(_, address)| known.insert(address_key(*address)))
+                let keys = keys.map(|(_, address)| address_key(*address));
+                keys.filter(|key| !seen.contains(key) && fresh.insert(*key))
                     .count() as u32
             };
             let glue = changed_hosts

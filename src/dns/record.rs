@@ -54,11 +54,6 @@ impl RecordType {
             .into_iter()
             .find(|rrtype| rrtype.mnemonic().eq_ignore_ascii_case(text))
     }
-
-    /// Returns whether this is A or AAAA.
-    pub fn is_address(self) -> bool {
-        matches!(self, Self::A | Self::Aaaa)
-    }
 }
 
 impl fmt::Display for RecordType {

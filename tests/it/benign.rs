@@ -149,7 +149,24 @@ fn addresses_of_name_servers_are_not_the_address_plane() {
         "{:?}",
         bench.cases()
     );
-    // The glue of a delegation that was taken away is no data of the zone above either.
+}
+
+#[test]
+fn glue_of_a_delegation_that_was_taken_away_is_no_address_plane() {
+    let mut feed = Feed::default();
+    let hosts = ["ns1.bad.example.".to_owned(), "ns2.bad.example.".to_owned()];
+    feed.set(0.0, "example.", "bad.example.", "NS", &hosts);
+    for turn in 0..30 {
+        let address = [format!("10.{}.0.1", 20 + turn)];
+        feed.set(turn as f64, "example.", &hosts[turn % 2], "A", &address);
+    }
+    feed.set(31.0, "example.", "bad.example.", "NS", &[]);
+    feed.set(32.0, "example.", &hosts[0], "A", &[]);
+    let bench = bench(&feed.0);
+    bench.run(0, &["poll"]);
+    let cases = bench.cases();
+    assert_eq!(cases.len(), 1, "{cases:?}");
+    assert_eq!(cases[0]["verdict"], "ns-flux", "{cases:?}");
 }
 
 #[test]
