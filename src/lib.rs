@@ -11,7 +11,7 @@
 //! [`detector`] is a pure function of stored intervals, of what [`enrich`] knows, and of a policy; its
 //! findings move a [`case`], and a case that reaches level `report` puts a [`report`], worded by
 //! [`templates`], into the [`outbox`], from where the [`mailer`] takes it. [`config`] says what is
-//! watched, [`daemon`] when, and [`cli`] is what people type. [`dns`] and [`time`] are the words that all
+//! watched, [`daemon`] when, [`web`] what is served over HTTP, and [`cli`] is what people type. [`dns`] and [`time`] are the words that all
 //! of them use. docs/architecture.md says who may import whom; a test keeps it.
 
 pub mod case;
@@ -29,4 +29,5 @@ pub mod source;
 pub mod store;
 pub mod templates;
 pub mod time;
+pub mod web;
 pub mod zone;

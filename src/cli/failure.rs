@@ -139,6 +139,7 @@ impl From<ServiceError> for Failure {
             ServiceError::Pipeline(error) => error.into(),
             ServiceError::Schedule(error) => error.into(),
             ServiceError::Signal(error) => Self::local(error.to_string()),
+            ServiceError::Listen(_) => Self::local(error.to_string()),
         }
     }
 }

@@ -1,7 +1,8 @@
 //! `fluxwatch import`.
 
 use std::collections::HashSet;
-use std::io::Write;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 
 use crate::case::CaseState;
@@ -112,11 +113,18 @@ fn import_feed(pipeline: &Pipeline, command: &ImportFeed) -> Result<Vec<ZoneRepo
         mail_wanted: command.options.report,
         ..PollOptions::default()
     };
+    let input: Box<dyn BufRead> = if command.file == Path::new("-") {
+        Box::new(std::io::stdin().lock())
+    } else {
+        let file = File::open(&command.file)
+            .map_err(|error| Failure::failed(format!("{}: {error}", command.file.display())))?;
+        Box::new(BufReader::with_capacity(1 << 18, file))
+    };
     let import = FeedImport {
         source: &command.options.source,
         zone: zone.as_ref(),
-        path: &command.file,
+        input,
         complete: command.complete,
     };
-    Ok(pipeline.import_feed(&import, &options)?)
+    Ok(pipeline.import_feed(import, &options)?)
 }

@@ -70,6 +70,7 @@ fn poll(
             wanted.is_empty() || source.zone().is_none_or(|zone| wanted.contains(zone))
         })
         .collect();
+    let some_wanted = (!wanted.is_empty()).then_some(wanted);
     let progress = progress_bar(sources.len());
     let mut reports = Vec::new();
     let delivered = runtime()?.block_on(async {
@@ -83,7 +84,9 @@ fn poll(
             );
             reports.push(report);
         };
-        pipeline.poll(&sources, options, &mut hear).await?;
+        pipeline
+            .poll(&sources, some_wanted, options, &mut hear)
+            .await?;
         if send {
             pipeline.deliver().await
         } else {
@@ -91,6 +94,9 @@ fn poll(
         }
     })?;
     progress.finish_and_clear();
+    if send {
+        pipeline.write_metrics()?;
+    }
     print_reports(&reports)?;
     print_found(
         &pipeline
@@ -143,6 +149,7 @@ fn check_zones<'a>(
     config: &Config,
     mut zones: impl Iterator<Item = &'a Name>,
 ) -> Result<(), Failure> {
+    // A feed, or a catalog, may bring zones that the configuration does not name.
     let has_open_feed = config.sources.iter().any(|source| source.zone().is_none());
     let is_known = |zone: &&Name| {
         has_open_feed
@@ -207,6 +214,20 @@ fn describe(outcome: &ZoneOutcome) -> String {
         ZoneOutcome::Unchanged { serial: None } => "no change".to_owned(),
         ZoneOutcome::Refused(refusal) => format!("refused ({}): {refusal}", refusal.code()),
         ZoneOutcome::LinesRejected(count) => format!("{count} lines set aside"),
+        ZoneOutcome::SerialsStand(count) => format!("no change in {count} zones"),
+        ZoneOutcome::Catalog(summary) => {
+            let mut text = format!(
+                "{} members, {} joined, {} left",
+                summary.members, summary.joined, summary.left
+            );
+            if summary.refused > 0 {
+                text = format!("{text}, {} refused", summary.refused);
+            }
+            if summary.reset > 0 {
+                text = format!("{text}, {} reset", summary.reset);
+            }
+            text
+        }
         ZoneOutcome::Stored(summary) => {
             let mut text = format!(
                 "{} {}, {} names changed, {} records now",

@@ -137,6 +137,7 @@ fn status_json(status: ZoneStatus, now: Timestamp) -> StatusJson {
 fn never_polled(source: &crate::config::Source) -> StatusJson {
     let source_kind = match source.feeding {
         crate::config::Feeding::Transfer { .. } => SourceKind::Transfer,
+        crate::config::Feeding::Catalog { .. } => SourceKind::Catalog,
         crate::config::Feeding::Zonefile { .. } => SourceKind::Zonefile,
         crate::config::Feeding::Feed { .. } => SourceKind::Feed,
     };

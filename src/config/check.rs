@@ -9,15 +9,19 @@ use std::path::{Path, PathBuf};
 
 use toml::Spanned;
 
-use crate::config::written::{KeySection, SourceSection, Written};
+use crate::config::written::{Every, KeySection, SourceSection, Written};
 use crate::detector::DetectPolicy;
 use crate::dns::Name;
 use crate::report::Reporter;
 use crate::time::{Span, TimePattern};
-use crate::zone::TrustPolicy;
+use crate::zone::{Limits, TrustPolicy};
 
 /// How often a source is looked at if it does not say.
 const EVERY_DEFAULT: Span = Span::seconds(300);
+/// The most members of a catalog if it does not say.
+const MEMBERS_MAX_DEFAULT: u64 = 1_000_000;
+/// The most octets of a file of authorities.
+const CA_OCTETS_MAX: u64 = 1 << 20;
 /// The most octets of a secret file.
 const SECRET_OCTETS_MAX: u64 = 4096;
 
@@ -61,6 +65,14 @@ pub struct Config {
     pub sources: Vec<Source>,
     /// The table of autonomous systems.
     pub asn_path: Option<PathBuf>,
+    /// What a version may cost.
+    pub limits: Limits,
+    /// Where NOTIFY messages are heard.
+    pub notify: Option<NotifyConfig>,
+    /// Where metrics are told.
+    pub metrics: Option<MetricsConfig>,
+    /// What is served over HTTP.
+    pub web: Option<WebConfig>,
     /// What versions are believed.
     pub trust: TrustPolicy,
     /// What is suspected.
@@ -120,6 +132,71 @@ pub struct Source {
     pub feeding: Feeding,
     /// When `run` looks.
     pub schedule: Schedule,
+    /// Up to how much later than that, differently for each zone.
+    pub jitter: Span,
+}
+
+/// Where NOTIFY messages are heard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotifyConfig {
+    /// UDP and TCP.
+    pub listen: Vec<SocketAddr>,
+    /// Whether only signed ones are believed.
+    pub signed: bool,
+}
+
+/// Where metrics are told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MetricsConfig {
+    /// GET /metrics, while `run` runs.
+    pub listen: Option<SocketAddr>,
+    /// A file that is replaced after each pass.
+    pub textfile: Option<PathBuf>,
+    /// Zones are told one by one only while there are no more than this.
+    pub zones_max: usize,
+}
+
+/// What is served over HTTP.
+#[derive(Clone)]
+pub struct WebConfig {
+    /// Where.
+    pub listen: SocketAddr,
+    /// What whoever pushes changes must send.
+    pub token: Option<String>,
+}
+
+impl std::fmt::Debug for WebConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "WebConfig({}, token not shown)", self.listen)
+    }
+}
+
+/// How zones are transferred.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TransferSettings {
+    /// In order of preference.
+    pub primaries: Vec<SocketAddr>,
+    /// The name of the key that signs.
+    pub key: Option<Name>,
+    /// How the primaries are trusted over TLS; `None` for plain TCP.
+    pub tls: Option<TlsSettings>,
+    /// Whether what changed is asked for before the whole zone.
+    pub ixfr: bool,
+    /// Whether a NOTIFY from a primary makes the zone due.
+    pub notify: bool,
+}
+
+/// How primaries are trusted over TLS.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct TlsSettings {
+    /// The name in the certificate.
+    pub server_name: String,
+    /// The authorities, PEM; `None` for the public ones.
+    pub ca_pem: Option<String>,
+    /// Pinned keys.
+    pub pins: Vec<String>,
+    /// Refuse a primary that does not negotiate ALPN.
+    pub strict_alpn: bool,
 }
 
 /// How changes arrive.
@@ -129,10 +206,19 @@ pub enum Feeding {
     Transfer {
         /// The apex.
         zone: Name,
-        /// In order of preference.
-        primaries: Vec<SocketAddr>,
-        /// The name of the key that signs.
-        key: Option<Name>,
+        /// How.
+        settings: TransferSettings,
+    },
+    /// Transfers of the zones that a catalog lists (RFC 9432).
+    Catalog {
+        /// The catalog's apex.
+        catalog: Name,
+        /// How the catalog and its members are transferred.
+        settings: TransferSettings,
+        /// Members must lie at or below one of these.
+        scope: Vec<Name>,
+        /// The most members.
+        members_max: u64,
     },
     /// Zone files.
     Zonefile {
@@ -149,10 +235,13 @@ pub enum Feeding {
     Feed {
         /// The zone of lines that name none.
         zone: Option<Name>,
-        /// The file.
-        path: PathBuf,
+        /// The file that grows, or the folder that whole files are moved into; `None` for one that is
+        /// only pushed to.
+        path: Option<PathBuf>,
         /// Whether it began with the whole zone.
         complete: bool,
+        /// Whether lines may be pushed to it over HTTP.
+        push: bool,
     },
 }
 
@@ -161,6 +250,8 @@ pub enum Feeding {
 pub enum Schedule {
     /// This often.
     Every(Span),
+    /// As often as the zone's SOA says.
+    Soa,
     /// As a cron line says, in UTC.
     Cron(String),
 }
@@ -171,7 +262,23 @@ impl Source {
         match &self.feeding {
             Feeding::Transfer { zone, .. } | Feeding::Zonefile { zone, .. } => Some(zone),
             Feeding::Feed { zone, .. } => zone.as_ref(),
+            Feeding::Catalog { .. } => None,
         }
+    }
+
+    /// Returns how the source's zones are transferred, if they are.
+    pub fn transfer(&self) -> Option<&TransferSettings> {
+        match &self.feeding {
+            Feeding::Transfer { settings, .. } | Feeding::Catalog { settings, .. } => {
+                Some(settings)
+            }
+            Feeding::Zonefile { .. } | Feeding::Feed { .. } => None,
+        }
+    }
+
+    /// Returns how its primaries are trusted over TLS, if they are.
+    pub fn tls(&self) -> Option<&TlsSettings> {
+        self.transfer()?.tls.as_ref()
     }
 }
 
@@ -202,7 +309,9 @@ impl Checker<'_> {
         let written: Written = toml::from_str(self.text).map_err(|fault| {
             self.error(fault.span().unwrap_or(0..0), fault.message().to_owned())
         })?;
-        if let Some(fault) = written.detect.fault().or_else(|| written.trust.fault()) {
+        let fault = written.detect.fault();
+        let fault = fault.or_else(|| written.trust.fault());
+        if let Some(fault) = fault.or_else(|| written.limits.fault()) {
             return Err(self.error(self.find_key(&fault), fault));
         }
         let keys = self.check_keys(&written.key)?;
@@ -236,6 +345,10 @@ impl Checker<'_> {
                 .asn
                 .as_ref()
                 .map(|path| self.resolve(path.get_ref())),
+            limits: written.limits,
+            notify: self.check_notify(&written)?,
+            metrics: self.check_metrics(&written)?,
+            web: self.check_web(&written)?,
             trust: written.trust.clone(),
             detect: written.detect.clone(),
             mail,
@@ -276,13 +389,23 @@ impl Checker<'_> {
     ) -> Result<Source, ConfigError> {
         let allowed: &[&str] =
             match section.kind.get_ref().as_str() {
-                "transfer" => &["zone", "primaries", "key"],
+                "transfer" => &["zone", "primaries", "key", "ixfr", "tls", "notify"],
+                "catalog" => &[
+                    "zone",
+                    "primaries",
+                    "key",
+                    "ixfr",
+                    "tls",
+                    "notify",
+                    "scope",
+                    "members_max",
+                ],
                 "zonefile" => &["zone", "path", "time_pattern", "require_soa"],
-                "feed" => &["zone", "path", "complete"],
+                "feed" => &["zone", "path", "complete", "push"],
                 other => return Err(self.error(
                     section.kind.span(),
                     format!(
-                        "kind {other:?} is not known; use \"transfer\", \"zonefile\" or \"feed\""
+                        "kind {other:?} is not known; use \"transfer\", \"catalog\", \"zonefile\" or \"feed\""
                     ),
                 )),
             };
@@ -312,8 +435,16 @@ impl Checker<'_> {
         let feeding = match section.kind.get_ref().as_str() {
             "transfer" => Feeding::Transfer {
                 zone: zone.ok_or_else(|| need("zone"))?,
-                primaries: self.check_primaries(section)?,
-                key: self.check_key(section, keys)?,
+                settings: self.check_transfer(section, keys)?,
+            },
+            "catalog" => Feeding::Catalog {
+                catalog: zone.ok_or_else(|| need("zone"))?,
+                settings: self.check_transfer(section, keys)?,
+                scope: self.check_scope(section)?,
+                members_max: section
+                    .members_max
+                    .as_ref()
+                    .map_or(MEMBERS_MAX_DEFAULT, |it| *it.get_ref()),
             },
             "zonefile" => Feeding::Zonefile {
                 zone: zone.ok_or_else(|| need("zone"))?,
@@ -326,15 +457,26 @@ impl Checker<'_> {
             },
             _ => Feeding::Feed {
                 zone,
-                path: path()?,
+                path: match section.push.as_ref().is_some_and(|it| *it.get_ref()) {
+                    true => path().ok(),
+                    false => Some(path()?),
+                },
                 complete: section.complete.as_ref().is_some_and(|it| *it.get_ref()),
+                push: section.push.as_ref().is_some_and(|it| *it.get_ref()),
             },
         };
         let schedule = match (&section.every, &section.cron) {
             (Some(_), Some(cron)) => {
                 return Err(self.error(cron.span(), "every and cron exclude each other".to_owned()));
             }
-            (Some(every), None) => Schedule::Every(*every.get_ref()),
+            (Some(every), None) => match every.get_ref() {
+                Every::Span(span) => Schedule::Every(*span),
+                Every::Soa if matches!(feeding, Feeding::Transfer { .. }) => Schedule::Soa,
+                Every::Soa => {
+                    let what = "every = \"soa\" is for sources of kind \"transfer\"".to_owned();
+                    return Err(self.error(every.span(), what));
+                }
+            },
             (None, Some(cron)) => Schedule::Cron(cron.get_ref().clone()),
             (None, None) => Schedule::Every(EVERY_DEFAULT),
         };
@@ -342,15 +484,27 @@ impl Checker<'_> {
             name: section.name.get_ref().clone(),
             feeding,
             schedule,
+            jitter: section
+                .jitter
+                .as_ref()
+                .map_or(Span::seconds(0), |it| *it.get_ref()),
         })
     }
 
     /// Refuses keys that the source's kind does not know.
     fn refuse_keys(&self, section: &SourceSection, allowed: &[&str]) -> Result<(), ConfigError> {
-        let present: [(&str, Option<Range<usize>>); 7] = [
+        let present: [(&str, Option<Range<usize>>); 13] = [
             ("zone", section.zone.as_ref().map(Spanned::span)),
             ("primaries", section.primaries.as_ref().map(Spanned::span)),
             ("key", section.key.as_ref().map(Spanned::span)),
+            ("ixfr", section.ixfr.as_ref().map(Spanned::span)),
+            ("tls", section.tls.as_ref().map(Spanned::span)),
+            ("notify", section.notify.as_ref().map(Spanned::span)),
+            ("scope", section.scope.as_ref().map(Spanned::span)),
+            (
+                "members_max",
+                section.members_max.as_ref().map(Spanned::span),
+            ),
             ("path", section.path.as_ref().map(Spanned::span)),
             (
                 "time_pattern",
@@ -361,6 +515,7 @@ impl Checker<'_> {
                 section.require_soa.as_ref().map(Spanned::span),
             ),
             ("complete", section.complete.as_ref().map(Spanned::span)),
+            ("push", section.push.as_ref().map(Spanned::span)),
         ];
         for (key, span) in present {
             if let (Some(span), false) = (span, allowed.contains(&key)) {
@@ -376,14 +531,151 @@ impl Checker<'_> {
         Ok(())
     }
 
+    /// Resolves how a source's zones are transferred.
+    fn check_transfer(
+        &self,
+        section: &SourceSection,
+        keys: &HashMap<Name, KeySecret>,
+    ) -> Result<TransferSettings, ConfigError> {
+        let switch = |key: &Option<Spanned<bool>>| key.as_ref().is_none_or(|it| *it.get_ref());
+        Ok(TransferSettings {
+            primaries: self.check_primaries(section)?,
+            key: self.check_key(section, keys)?,
+            tls: self.check_tls(section)?,
+            ixfr: switch(&section.ixfr),
+            notify: switch(&section.notify),
+        })
+    }
+
+    /// Resolves how primaries are trusted.
+    fn check_tls(&self, section: &SourceSection) -> Result<Option<TlsSettings>, ConfigError> {
+        let Some(spanned) = &section.tls else {
+            return Ok(None);
+        };
+        let tls = spanned.get_ref();
+        if tls.ca_file.is_some() && !tls.pins.is_empty() {
+            let what = "tls: ca_file and pins exclude each other".to_owned();
+            return Err(self.error(spanned.span(), what));
+        }
+        let read = |path: &PathBuf| {
+            let path = self.resolve(path);
+            let fault = |what: String| {
+                let what = format!("tls.ca_file: {}: {what}", path.display());
+                self.error(spanned.span(), what)
+            };
+            let meta = fs::metadata(&path).map_err(|error| fault(error.to_string()))?;
+            if meta.len() > CA_OCTETS_MAX {
+                return Err(fault(format!("more than {CA_OCTETS_MAX} octets")));
+            }
+            fs::read_to_string(&path).map_err(|error| fault(error.to_string()))
+        };
+        Ok(Some(TlsSettings {
+            server_name: tls.server_name.clone(),
+            ca_pem: tls.ca_file.as_ref().map(read).transpose()?,
+            pins: tls.pins.clone(),
+            strict_alpn: tls.strict_alpn,
+        }))
+    }
+
+    /// Parses where the members of a catalog may lie; anywhere if it does not say.
+    fn check_scope(&self, section: &SourceSection) -> Result<Vec<Name>, ConfigError> {
+        let Some(scope) = &section.scope else {
+            return Ok(vec![Name::root()]);
+        };
+        let parse = |text: &String| {
+            Name::parse(text).map_err(|fault| self.error(scope.span(), format!("scope: {fault}")))
+        };
+        scope.get_ref().iter().map(parse).collect()
+    }
+
+    /// Resolves where NOTIFY messages are heard.
+    fn check_notify(&self, written: &Written) -> Result<Option<NotifyConfig>, ConfigError> {
+        let Some(notify) = &written.notify else {
+            return Ok(None);
+        };
+        let parse = |text: &String| {
+            text.parse().map_err(|_| {
+                let what = format!("listen: {text:?} is not an address with a port");
+                self.error(notify.listen.span(), what)
+            })
+        };
+        let listen = notify.listen.get_ref().iter().map(parse);
+        Ok(Some(NotifyConfig {
+            listen: listen.collect::<Result<_, _>>()?,
+            signed: notify.signed,
+        }))
+    }
+
+    /// Resolves what is served over HTTP.
+    fn check_web(&self, written: &Written) -> Result<Option<WebConfig>, ConfigError> {
+        let pushed = written
+            .source
+            .iter()
+            .find_map(|section| section.push.as_ref().filter(|push| *push.get_ref()));
+        let Some(web) = &written.web else {
+            return match pushed {
+                Some(push) => {
+                    let what = "push needs [web] to say where changes are pushed to".to_owned();
+                    Err(self.error(push.span(), what))
+                }
+                None => Ok(None),
+            };
+        };
+        let listen = web.listen.get_ref().parse().map_err(|_| {
+            let what = format!(
+                "listen: {:?} is not an address with a port",
+                web.listen.get_ref()
+            );
+            self.error(web.listen.span(), what)
+        })?;
+        let token = web
+            .token_file
+            .as_ref()
+            .map(|path| self.read_secret(path, "token_file"))
+            .transpose()?;
+        match (pushed, &token) {
+            (Some(push), None) => {
+                let what = "push needs [web] token_file: nobody else may write history".to_owned();
+                Err(self.error(push.span(), what))
+            }
+            (None, _) => {
+                let what = "[web] serves pushed changes, and no feed has push = true".to_owned();
+                Err(self.error(web.listen.span(), what))
+            }
+            _ => Ok(Some(WebConfig { listen, token })),
+        }
+    }
+
+    /// Resolves where metrics are told.
+    fn check_metrics(&self, written: &Written) -> Result<Option<MetricsConfig>, ConfigError> {
+        let Some(metrics) = &written.metrics else {
+            return Ok(None);
+        };
+        let parse = |text: &Spanned<String>| {
+            text.get_ref().parse().map_err(|_| {
+                let what = format!("listen: {:?} is not an address with a port", text.get_ref());
+                self.error(text.span(), what)
+            })
+        };
+        Ok(Some(MetricsConfig {
+            listen: metrics.listen.as_ref().map(parse).transpose()?,
+            textfile: metrics
+                .textfile
+                .as_ref()
+                .map(|path| self.resolve(path.get_ref())),
+            zones_max: metrics.zones_max as usize,
+        }))
+    }
+
     /// Parses a transfer's primaries.
     fn check_primaries(&self, section: &SourceSection) -> Result<Vec<SocketAddr>, ConfigError> {
         let need = || {
             self.error(
                 section.name.span(),
                 format!(
-                    "source {:?} of kind \"transfer\" needs the key \"primaries\"",
-                    section.name.get_ref()
+                    "source {:?} of kind {:?} needs the key \"primaries\"",
+                    section.name.get_ref(),
+                    section.kind.get_ref()
                 ),
             )
         };

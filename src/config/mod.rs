@@ -6,8 +6,11 @@
 mod check;
 mod written;
 
-pub use check::{Config, ConfigError, Feeding, KeySecret, MailConfig, Schedule, Source};
-pub use written::Written;
+pub use check::{
+    Config, ConfigError, Feeding, KeySecret, MailConfig, MetricsConfig, NotifyConfig, Schedule,
+    Source, TlsSettings, TransferSettings, WebConfig,
+};
+pub use written::{Every, Written};
 
 /// The documented template of the configuration, every key in it.
 pub const TEMPLATE: &str = include_str!("../../data/config.template.toml");

@@ -7,7 +7,7 @@ use toml::Spanned;
 
 use crate::detector::DetectPolicy;
 use crate::time::Span;
-use crate::zone::TrustPolicy;
+use crate::zone::{Limits, TrustPolicy};
 
 /// The whole file.
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -27,6 +27,18 @@ pub struct Written {
     /// `[enrich]`.
     #[serde(default)]
     pub enrich: EnrichSection,
+    /// `[limits]`.
+    #[serde(default)]
+    pub limits: Limits,
+    /// `[notify]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub notify: Option<NotifySection>,
+    /// `[metrics]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<MetricsSection>,
+    /// `[web]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub web: Option<WebSection>,
     /// `[trust]`.
     #[serde(default)]
     pub trust: TrustPolicy,
@@ -71,7 +83,7 @@ pub struct KeySection {
 pub struct SourceSection {
     /// Its name.
     pub name: Spanned<String>,
-    /// `transfer`, `zonefile` or `feed`.
+    /// `transfer`, `catalog`, `zonefile` or `feed`.
     pub kind: Spanned<String>,
     /// The zone's apex.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -82,6 +94,21 @@ pub struct SourceSection {
     /// Name of the key that signs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<Spanned<String>>,
+    /// Ask for what changed (IXFR) before the whole zone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ixfr: Option<Spanned<bool>>,
+    /// Transfers over TLS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Spanned<TlsSection>>,
+    /// Poll at once when a primary sends a NOTIFY.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub notify: Option<Spanned<bool>>,
+    /// Where the members of a catalog may lie.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scope: Option<Spanned<Vec<String>>>,
+    /// The most members of a catalog.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub members_max: Option<Spanned<u64>>,
     /// The zone files, or the feed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<Spanned<String>>,
@@ -94,12 +121,102 @@ pub struct SourceSection {
     /// Whether the feed began with the whole zone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub complete: Option<Spanned<bool>>,
+    /// Whether lines may be pushed to the feed over HTTP.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub push: Option<Spanned<bool>>,
     /// How often `run` looks.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub every: Option<Spanned<Span>>,
+    pub every: Option<Spanned<Every>>,
+    /// Up to how much later than that, differently for each zone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jitter: Option<Spanned<Span>>,
     /// When `run` looks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cron: Option<Spanned<String>>,
+}
+
+/// How often `run` looks at a source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Every {
+    /// This often.
+    Span(Span),
+    /// As the zone's SOA says: refresh, and retry after a failure.
+    Soa,
+}
+
+impl<'de> Deserialize<'de> for Every {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        match text.as_str() {
+            "soa" => Ok(Self::Soa),
+            span => Span::parse(span)
+                .map(Self::Span)
+                .map_err(serde::de::Error::custom),
+        }
+    }
+}
+
+impl Serialize for Every {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Soa => serializer.serialize_str("soa"),
+            Self::Span(span) => span.serialize(serializer),
+        }
+    }
+}
+
+/// How a primary is trusted over TLS.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsSection {
+    /// The name in its certificate.
+    pub server_name: String,
+    /// The authorities that may sign it, PEM; left out: the public ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<PathBuf>,
+    /// Base64 of the SHA-256 of its key instead of a signature.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pins: Vec<String>,
+    /// Refuse a primary that does not negotiate the protocol's name.
+    #[serde(default)]
+    pub strict_alpn: bool,
+}
+
+/// Where NOTIFY messages are heard.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct NotifySection {
+    /// Addresses with ports; UDP and TCP.
+    pub listen: Spanned<Vec<String>>,
+    /// Believe only those that are signed with the source's key.
+    #[serde(default)]
+    pub signed: bool,
+}
+
+/// What is served over HTTP.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct WebSection {
+    /// An address with a port.
+    pub listen: Spanned<String>,
+    /// The file with the token that whoever pushes changes must send.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_file: Option<Spanned<PathBuf>>,
+}
+
+/// Where metrics are told.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct MetricsSection {
+    /// An address with a port, for `run`: GET /metrics.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listen: Option<Spanned<String>>,
+    /// A file that is replaced after each pass, for a node exporter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub textfile: Option<Spanned<PathBuf>>,
+    /// Zones are told one by one only while there are no more than this.
+    #[serde(default = "default_zones_max")]
+    pub zones_max: u64,
 }
 
 /// What one zone has of its own.
@@ -154,4 +271,9 @@ fn yes() -> bool {
 /// The default algorithm of a key.
 fn default_algorithm() -> String {
     "hmac-sha256".to_owned()
+}
+
+/// The default of the zones that are told one by one.
+fn default_zones_max() -> u64 {
+    1000
 }

@@ -1,7 +1,10 @@
 //! `fluxwatch run`: every source on its schedule, the outbox in between, a clean stop.
 
+mod agenda;
+mod log;
 mod schedule;
 mod service;
+mod systemd;
 
 pub use schedule::{ScheduleError, Timetable, check_schedules};
-pub use service::{ServiceError, serve};
+pub use service::{ServiceError, Stopped, serve};

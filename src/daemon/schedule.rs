@@ -26,9 +26,18 @@ pub struct ScheduleError {
 pub enum Timetable {
     /// A span after the last time.
     Every(Span),
+    /// As the zone's SOA says.
+    Soa,
     /// A cron line, UTC.
     Cron(Box<CronSchedule>),
 }
+
+/// The wait of a source that goes by its zone's SOA, before that is known.
+const SOA_UNKNOWN: Span = Span::seconds(3600);
+/// What a SOA's timers are held to: some zones ask for a look each second, some for one a month.
+const SOA_MIN: Span = Span::seconds(30);
+/// See [`SOA_MIN`].
+const SOA_MAX: Span = Span::days(1);
 
 impl Timetable {
     /// Parses a source's schedule.
@@ -39,6 +48,7 @@ impl Timetable {
     pub fn new(source_name: &str, schedule: &Schedule) -> Result<Self, ScheduleError> {
         match schedule {
             Schedule::Every(span) => Ok(Self::Every(*span)),
+            Schedule::Soa => Ok(Self::Soa),
             Schedule::Cron(line) => {
                 let parsed = CronSchedule::from_str(line).map_err(|fault| ScheduleError {
                     source_name: source_name.to_owned(),
@@ -53,15 +63,17 @@ impl Timetable {
     /// Returns when the source is due first: at once, or when the cron line says.
     pub fn first(&self, now: Timestamp) -> Timestamp {
         match self {
-            Self::Every(_) => now,
-            Self::Cron(_) => self.after(now),
+            Self::Every(_) | Self::Soa => now,
+            Self::Cron(_) => self.after(now, None),
         }
     }
 
-    /// Returns when the source is due after a pass that began at `now`.
-    pub fn after(&self, now: Timestamp) -> Timestamp {
+    /// Returns when the source is due after a pass that began at `now`; `soa_wait` is what the zone's
+    /// SOA says, if it is known.
+    pub fn after(&self, now: Timestamp, soa_wait: Option<Span>) -> Timestamp {
         match self {
             Self::Every(span) => now + *span,
+            Self::Soa => now + soa_wait.unwrap_or(SOA_UNKNOWN).clamp(SOA_MIN, SOA_MAX),
             // A cron line with a year in the past is never due again; look once a day whether the
             // clock has been put right.
             Self::Cron(schedule) => schedule
@@ -87,6 +99,20 @@ pub fn check_schedules(config: &Config) -> Result<(), ScheduleError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_soas_timers_are_held_to_sane_limits() {
+        let (now, table) = (Timestamp::from_unix(0), Timetable::Soa);
+        for (wait, seconds) in [
+            (None, 3600),
+            (Some(1), 30),
+            (Some(7200), 7200),
+            (Some(2_592_000), 86_400),
+        ] {
+            let next = table.after(now, wait.map(Span::seconds));
+            assert_eq!(next.unix(), seconds);
+        }
+    }
 
     #[test]
     fn cron_lines_are_utc_and_begin_with_seconds() {

@@ -1,24 +1,41 @@
 //! The loop of `fluxwatch run`.
 //!
-//! Transfers run beside the loop; whatever writes the database runs in it, one transaction after the
-//! other. A signal is looked at between them, so that a stop never cuts one in half.
+//! What talks to the network runs beside the loop; whatever writes the database runs in it, one
+//! transaction after the other. A signal is looked at between them, so that a stop never cuts one in
+//! half.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::future::pending;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::config::{Feeding, Source};
+use crate::config::{Config, Feeding, Source};
+use crate::daemon::agenda::{Agenda, jitter_of};
+use crate::daemon::log::log_report;
 use crate::daemon::schedule::{ScheduleError, Timetable};
+use crate::daemon::systemd;
 use crate::dns::Name;
-use crate::pipeline::{Pipeline, PipelineError, PollOptions, Transfers, ZoneOutcome, ZoneReport};
-use crate::time::{Clock, Span, Timestamp};
+use crate::pipeline::{
+    AfterTransfer, CatalogOutcome, Pipeline, PipelineError, PollOptions, SweepOutcome,
+    TransferOutcome, Transfers, ZoneOutcome, ZoneReport, run_catalog, run_sweep,
+};
+use crate::source::{NotifyListener, NotifyTable, SourceError};
+use crate::time::{Span, Timestamp};
+use crate::web::{Pushed, PushedLines, WebState};
 
 /// How often the outbox is looked at when nothing else happens.
 const OUTBOX_EVERY: Span = Span::seconds(30);
+/// How often the file of metrics is replaced at most.
+const METRICS_EVERY: Span = Span::seconds(15);
 /// The longest sleep: a clock that was put right is noticed within it.
 const SLEEP_MAX: Span = Span::seconds(60);
+/// The most bodies of pushed lines that wait for the loop.
+const PUSHES_WAITING_MAX: usize = 16;
 
 /// Why the service ended by itself.
 #[derive(Debug, thiserror::Error)]
@@ -31,182 +48,538 @@ pub enum ServiceError {
     Schedule(#[from] ScheduleError),
     /// Signals cannot be received.
     #[error("signals: {0}")]
-    Signal(#[from] std::io::Error),
+    Signal(#[source] std::io::Error),
+    /// An address cannot be listened on.
+    #[error("cannot listen on {0}")]
+    Listen(#[source] std::io::Error),
 }
 
-/// A source with its next time.
-struct Entry<'a> {
-    source: &'a Source,
-    timetable: Timetable,
-    due_at: Timestamp,
+/// Why the loop ended.
+pub enum Stopped {
+    /// By SIGTERM or SIGINT.
+    Ended,
+    /// By SIGHUP: it goes on with this configuration.
+    Reload(Box<Config>),
 }
 
-/// Runs every source on its schedule until SIGTERM or SIGINT.
+/// A look beside the loop that ended.
+enum Looked {
+    /// At a catalog.
+    Catalog(usize, CatalogOutcome),
+    /// At the members of a catalog.
+    Sweep(Result<SweepOutcome, SourceError>),
+}
+
+/// What the loop waits for.
+enum Event {
+    /// A signal that ends the program.
+    End,
+    /// The signal to read the configuration anew.
+    Hangup,
+    /// A primary says that a zone changed.
+    Marked(Name),
+    /// Somebody pushed lines.
+    Pushed(PushedLines),
+    /// A transfer ended.
+    Transferred(Box<TransferOutcome>),
+    /// A look at a catalog or its members ended.
+    Looked(Box<Looked>),
+    /// A listener ended.
+    Deaf(std::io::Error),
+    /// Something may be due.
+    Time,
+}
+
+/// Returns what happens next, signals first.
+async fn next_event(
+    service: &mut Service<'_>,
+    signals: &mut Signals,
+    notified: &mut Option<NotifyListener>,
+    pushes: &mut mpsc::Receiver<PushedLines>,
+    web: &mut JoinSet<std::io::Result<()>>,
+    wait: Duration,
+) -> Event {
+    let marked = async {
+        match notified {
+            Some(listener) => listener.due.recv().await,
+            None => pending().await,
+        }
+    };
+    tokio::select! {
+        biased;
+        _ = signals.terminate.recv() => Event::End,
+        _ = signals.interrupt.recv() => Event::End,
+        _ = signals.hangup.recv() => Event::Hangup,
+        Some(zone) = marked => Event::Marked(zone),
+        Some(lines) = pushes.recv() => Event::Pushed(lines),
+        outcome = service.transfers.next() => Event::Transferred(Box::new(outcome)),
+        Some(looked) = service.looks.join_next() => {
+            Event::Looked(Box::new(looked.expect("a look neither panics nor is aborted")))
+        }
+        Some(ended) = web.join_next() => {
+            let ended = ended.expect("a listener neither panics nor is aborted");
+            Event::Deaf(ended.err().unwrap_or_else(|| std::io::Error::other("a listener ended")))
+        }
+        () = sleep(wait) => Event::Time,
+    }
+}
+
+/// Signals that end the loop, or one turn of it.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+/// Everything that the loop holds.
+struct Service<'a> {
+    pipeline: &'a Pipeline,
+    config: Arc<Config>,
+    timetables: Vec<Timetable>,
+    options: PollOptions,
+    agenda: Agenda,
+    transfers: Transfers,
+    looks: JoinSet<Looked>,
+    /// Catalogs that are looked at or swept now.
+    busy: HashSet<usize>,
+    /// Zones that are transferred now, and the source of each.
+    in_flight: HashMap<Name, usize>,
+    /// Of these, zones that are to be looked at again.
+    again: HashSet<Name>,
+    /// Which source feeds a zone that may be marked by a NOTIFY.
+    senders: Arc<RwLock<NotifyTable>>,
+    source_of: HashMap<Name, usize>,
+    outbox_at: Timestamp,
+    metrics_at: Timestamp,
+    metrics_are_old: bool,
+}
+
+/// Runs every source on its schedule until SIGTERM or SIGINT, or until SIGHUP and `reload` gives a sound
+/// configuration.
 ///
 /// # Errors
 ///
 /// [`ServiceError`].
-pub async fn serve(pipeline: &Pipeline) -> Result<(), ServiceError> {
+pub async fn serve(
+    pipeline: &Pipeline,
+    reload: &dyn Fn() -> Result<Config, String>,
+) -> Result<Stopped, ServiceError> {
+    let mut signals = Signals::new().map_err(ServiceError::Signal)?;
+    let mut service = Service::new(pipeline)?;
     let config = pipeline.config().clone();
-    let clock = pipeline.clock().clone();
-    let options = PollOptions {
-        mail_wanted: true,
-        ..PollOptions::default()
+    let mut notified = match &config.notify {
+        Some(notify) => {
+            let listener = NotifyListener::bind(&notify.listen, service.senders.clone()).await;
+            Some(listener.map_err(ServiceError::Listen)?)
+        }
+        None => None,
     };
-    let mut entries = Vec::new();
-    for source in &config.sources {
-        let timetable = Timetable::new(&source.name, &source.schedule)?;
-        entries.push(Entry {
-            source,
-            due_at: timetable.first(clock.now()),
-            timetable,
-        });
-    }
-    let (mut terminate, mut interrupt) = (
-        signal(SignalKind::terminate())?,
-        signal(SignalKind::interrupt())?,
-    );
-    let mut transfers = Transfers::default();
-    let mut in_flight: HashSet<Name> = HashSet::new();
-    let mut outbox_at = clock.now();
-    tracing::info!(
-        sources = entries.len(),
-        "watching {} sources",
-        entries.len()
-    );
+    let (sender, mut pushes) = mpsc::channel(PUSHES_WAITING_MAX);
+    let mut web = listen_web(pipeline, sender);
+    let count = config.sources.len();
+    tracing::info!(sources = count, "watching {count} sources");
+    systemd::tell_ready(&format!("watching {count} sources"));
     loop {
-        start_due(
-            pipeline,
-            &mut entries,
-            &options,
-            &mut transfers,
-            &mut in_flight,
-        )?;
-        if clock.now() >= outbox_at {
+        systemd::tell_alive();
+        service.start_due()?;
+        if service.outbox_at <= pipeline.clock().now() {
             // A mail server that hangs must not keep a signal waiting.
             tokio::select! {
                 biased;
-                _ = terminate.recv() => break,
-                _ = interrupt.recv() => break,
+                () = signals.ended() => break,
                 delivered = pipeline.deliver() => { delivered?; }
             }
-            outbox_at = clock.now() + OUTBOX_EVERY;
+            service.outbox_at = pipeline.clock().now() + OUTBOX_EVERY;
         }
-        tokio::select! {
-            biased;
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
-            outcome = transfers.next() => {
-                match pipeline.finish_transfer(outcome, &options)? {
-                    Ok(report) => {
-                        report.zone.as_ref().map(|zone| in_flight.remove(zone));
-                        log_report(&report);
+        service.write_metrics()?;
+        let wait = service.until_next();
+        match next_event(
+            &mut service,
+            &mut signals,
+            &mut notified,
+            &mut pushes,
+            &mut web,
+            wait,
+        )
+        .await
+        {
+            Event::End => break,
+            Event::Hangup => {
+                systemd::tell_reloading();
+                match reload() {
+                    Ok(config) => {
+                        tracing::info!("configuration read anew");
+                        return Ok(Stopped::Reload(Box::new(config)));
                     }
-                    Err(second) => transfers.add(second),
+                    Err(fault) => {
+                        tracing::error!(
+                            "configuration not taken, going on with the old one: {fault}"
+                        );
+                        systemd::tell_ready(&format!(
+                            "the new configuration was not taken: {fault}"
+                        ));
+                    }
                 }
-                outbox_at = clock.now();
-                pipeline.store().checkpoint().map_err(PipelineError::from)?;
             }
-            () = sleep(until_next(&entries, outbox_at, clock.as_ref())) => {}
+            Event::Marked(zone) => service.mark(&zone)?,
+            Event::Pushed(lines) => service.take_push(lines)?,
+            Event::Transferred(outcome) => service.finish_transfer(*outcome)?,
+            Event::Looked(looked) => service.finish_look(*looked)?,
+            Event::Deaf(error) => return Err(ServiceError::Listen(error)),
+            Event::Time => {}
         }
     }
+    systemd::tell_stopping();
     tracing::info!("stopped");
-    Ok(())
+    Ok(Stopped::Ended)
 }
 
-/// Starts or runs every source that is due. A transfer that is still running is left alone.
-fn start_due(
-    pipeline: &Pipeline,
-    entries: &mut [Entry<'_>],
-    options: &PollOptions,
-    transfers: &mut Transfers,
-    in_flight: &mut HashSet<Name>,
-) -> Result<(), PipelineError> {
-    for entry in entries {
-        let now = pipeline.clock().now();
-        if entry.due_at > now {
-            continue;
+impl Signals {
+    /// Receives from now on.
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Returns when one has come that ends the program. Safe to drop and call again.
+    async fn ended(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
         }
-        entry.due_at = entry.timetable.after(now);
-        match &entry.source.feeding {
-            Feeding::Transfer { zone, .. } => {
-                if in_flight.insert(zone.clone()) {
-                    transfers.add(pipeline.prepare_transfer(entry.source, options)?);
+    }
+}
+
+/// Starts what is served over HTTP; the tasks end when the set is dropped.
+fn listen_web(
+    pipeline: &Pipeline,
+    pushes: mpsc::Sender<PushedLines>,
+) -> JoinSet<std::io::Result<()>> {
+    let config = pipeline.config();
+    let mut tasks = JoinSet::new();
+    let state = |metrics_zones_max, token| WebState {
+        store_path: config.store_path.clone(),
+        clock: pipeline.clock().clone(),
+        metrics_zones_max,
+        token,
+        pushes: pushes.clone(),
+    };
+    if let Some(web) = &config.web {
+        tasks.spawn(crate::web::serve(
+            web.listen,
+            state(None, web.token.clone()),
+        ));
+    }
+    let metrics = config.metrics.as_ref();
+    if let Some((listen, metrics)) = metrics.and_then(|it| it.listen.map(|listen| (listen, it))) {
+        tasks.spawn(crate::web::serve(
+            listen,
+            state(Some(metrics.zones_max), None),
+        ));
+    }
+    tasks
+}
+
+impl<'a> Service<'a> {
+    /// Puts every source on the agenda.
+    fn new(pipeline: &'a Pipeline) -> Result<Self, ServiceError> {
+        let config = pipeline.config().clone();
+        let now = pipeline.clock().now();
+        let mut agenda = Agenda::default();
+        let mut timetables = Vec::new();
+        let mut senders = NotifyTable::default();
+        senders.signed_only = config.notify.as_ref().is_some_and(|notify| notify.signed);
+        let mut source_of = HashMap::new();
+        for (i, source) in config.sources.iter().enumerate() {
+            let timetable = Timetable::new(&source.name, &source.schedule)?;
+            let first = timetable.first(now);
+            agenda.put(i, first + jitter_of(&source.name, first, source.jitter));
+            timetables.push(timetable);
+            let settings = source.transfer();
+            let sender = senders.add_sender(
+                settings.map_or(&[], |settings| &settings.primaries),
+                settings.and_then(|settings| pipeline.transfer_key(settings)),
+            );
+            debug_assert_eq!(sender as usize, i);
+            if let Some(zone) = settings.filter(|it| it.notify).and(watched_apex(source)) {
+                senders.add_zone(zone.clone(), sender);
+                source_of.insert(zone.clone(), i);
+            }
+        }
+        let mut service = Self {
+            pipeline,
+            timetables,
+            options: PollOptions {
+                mail_wanted: true,
+                ..PollOptions::default()
+            },
+            agenda,
+            transfers: Transfers::default(),
+            looks: JoinSet::new(),
+            busy: HashSet::new(),
+            in_flight: HashMap::new(),
+            again: HashSet::new(),
+            senders: Arc::new(RwLock::new(senders)),
+            source_of,
+            outbox_at: now,
+            metrics_at: now,
+            metrics_are_old: true,
+            config,
+        };
+        for i in 0..service.config.sources.len() {
+            service.know_members(i)?;
+        }
+        Ok(service)
+    }
+
+    /// Lets the primaries of a catalog mark its members.
+    fn know_members(&mut self, index: usize) -> Result<(), PipelineError> {
+        let config = self.config.clone();
+        let source = &config.sources[index];
+        let Feeding::Catalog { settings, .. } = &source.feeding else {
+            return Ok(());
+        };
+        let members = self.pipeline.catalog_zones(source)?;
+        let mut senders = self.senders.write().unwrap_or_else(PoisonError::into_inner);
+        for zone in members {
+            if settings.notify {
+                senders.add_zone(zone.clone(), index as u32);
+            }
+            self.source_of.insert(zone, index);
+        }
+        Ok(())
+    }
+
+    /// Starts or runs every source that is due. What is still running is left alone.
+    fn start_due(&mut self) -> Result<(), PipelineError> {
+        let config = self.config.clone();
+        while let Some(i) = self.agenda.take_due(self.pipeline.clock().now()) {
+            let source = &config.sources[i];
+            self.put_next(i, source)?;
+            match &source.feeding {
+                Feeding::Transfer { zone, .. } => self.start_transfer(zone, i)?,
+                Feeding::Catalog { .. } => {
+                    if self.busy.insert(i) {
+                        let job = self.pipeline.prepare_catalog(source)?;
+                        self.looks
+                            .spawn(async move { Looked::Catalog(i, run_catalog(job).await) });
+                    }
+                }
+                Feeding::Zonefile { .. } => {
+                    let reports = self.pipeline.poll_files(source, &self.options)?;
+                    self.end_reports(&reports)?;
+                }
+                Feeding::Feed { .. } => {
+                    let reports = self.pipeline.poll_feed(source, &self.options)?;
+                    self.end_reports(&reports)?;
                 }
             }
-            Feeding::Zonefile { .. } => {
-                pipeline
-                    .poll_files(entry.source, options)?
-                    .iter()
-                    .for_each(log_report);
-            }
-            Feeding::Feed { .. } => pipeline
-                .poll_feed(entry.source, options)?
-                .iter()
-                .for_each(log_report),
         }
-        pipeline.store().checkpoint()?;
+        Ok(())
     }
-    Ok(())
-}
 
-/// Returns how long nothing is due.
-fn until_next(entries: &[Entry<'_>], outbox_at: Timestamp, clock: &dyn Clock) -> Duration {
-    let now = clock.now();
-    let next = entries
-        .iter()
-        .map(|entry| entry.due_at)
-        .chain([outbox_at, now + SLEEP_MAX])
-        .min()
-        .unwrap_or(now);
-    // At least a moment, so that a clock at the very end of a second does not spin.
-    Duration::from_millis((next.since(now).as_seconds().max(0) as u64 * 1000).max(100))
-}
+    /// Puts a source on the agenda for its next time.
+    fn put_next(&mut self, i: usize, source: &Source) -> Result<(), PipelineError> {
+        let now = self.pipeline.clock().now();
+        let refresh = match (&self.timetables[i], source.zone()) {
+            (Timetable::Soa, Some(zone)) => self.pipeline.soa_timers(zone)?.map(|timers| timers.0),
+            _ => None,
+        };
+        let next = self.timetables[i].after(now, refresh);
+        let late = jitter_of(&source.name, next, source.jitter);
+        self.agenda.put(i, next + late);
+        Ok(())
+    }
 
-/// Logs what a pass found of one zone, in one line.
-fn log_report(report: &ZoneReport) {
-    let zone = report
-        .zone
-        .as_ref()
-        .map_or_else(|| "-".to_owned(), Name::to_string);
-    let source = report.source.as_str();
-    match &report.outcome {
-        ZoneOutcome::Unchanged { .. } => tracing::debug!(zone, source, "zone {zone}: unchanged"),
-        ZoneOutcome::Stored(summary) => {
-            tracing::info!(
-                zone,
-                source,
-                versions = summary.versions,
-                changed_names = summary.changed_names,
-                records = summary.records,
-                "zone {zone}: {} versions, {} changed names, {} records",
-                summary.versions,
-                summary.changed_names,
-                summary.records
-            );
-            if summary.bulk_versions > 0 {
-                let count = summary.bulk_versions;
-                tracing::warn!(
-                    zone,
-                    source,
-                    count,
-                    "zone {zone}: {count} mass changes, nobody accused"
-                );
+    /// Starts the transfer of a zone, unless it runs: then it runs once more after that.
+    fn start_transfer(&mut self, zone: &Name, i: usize) -> Result<(), PipelineError> {
+        if self.in_flight.contains_key(zone) {
+            return Ok(());
+        }
+        let config = self.config.clone();
+        let source = &config.sources[i];
+        let settings = source
+            .transfer()
+            .expect("only transfers and catalogs are started");
+        let job = self
+            .pipeline
+            .prepare_transfer(source, zone, settings, &self.options)?;
+        self.in_flight.insert(zone.clone(), i);
+        self.transfers.add(job);
+        Ok(())
+    }
+
+    /// Looks at a zone now, since its primary says that it changed.
+    fn mark(&mut self, zone: &Name) -> Result<(), PipelineError> {
+        let Some(i) = self.source_of.get(zone).copied() else {
+            return Ok(());
+        };
+        let now = self.pipeline.clock().now();
+        match &self.config.sources[i].feeding {
+            Feeding::Catalog { catalog, .. } if catalog == zone => {
+                self.agenda.hurry(i, now);
+                Ok(())
             }
-            if summary.serial_regressed {
-                tracing::warn!(zone, source, "zone {zone}: the serial went backwards");
+            _ if self.in_flight.contains_key(zone) => {
+                self.again.insert(zone.clone());
+                Ok(())
+            }
+            _ => self.start_transfer(zone, i),
+        }
+    }
+
+    /// Stores what a transfer brought, or starts its next part.
+    fn finish_transfer(&mut self, outcome: TransferOutcome) -> Result<(), PipelineError> {
+        let report = match self.pipeline.finish_transfer(outcome, &self.options)? {
+            AfterTransfer::GoesOn(job) => {
+                self.transfers.add(*job);
+                return Ok(());
+            }
+            AfterTransfer::Done(report) => report,
+        };
+        let zone = report.zone.clone().expect("a transfer is of a zone");
+        let i = self.in_flight.remove(&zone);
+        self.end_reports(std::slice::from_ref(&report))?;
+        let Some(i) = i else { return Ok(()) };
+        if self.again.remove(&zone) {
+            return self.start_transfer(&zone, i);
+        }
+        // RFC 1035 §3.3.13: retry instead of refresh after a failure; and a refresh that is shorter now.
+        if let (Timetable::Soa, Some((refresh, retry))) =
+            (&self.timetables[i], self.pipeline.soa_timers(&zone)?)
+        {
+            let failed = matches!(report.outcome, ZoneOutcome::Refused(_));
+            let wait = if failed { retry } else { refresh };
+            let next = self.timetables[i].after(self.pipeline.clock().now(), Some(wait));
+            self.agenda.hurry(i, next);
+        }
+        Ok(())
+    }
+
+    /// Goes on after a look at a catalog or its members.
+    fn finish_look(&mut self, looked: Looked) -> Result<(), PipelineError> {
+        let config = self.config.clone();
+        match looked {
+            Looked::Catalog(i, outcome) => {
+                let source = &config.sources[i];
+                let report = self
+                    .pipeline
+                    .finish_catalog(source, outcome, &self.options)?;
+                self.end_reports(std::slice::from_ref(&report))?;
+                self.know_members(i)?;
+                let (sweep, one_by_one) = self.pipeline.prepare_sweep(i, source, None)?;
+                match sweep {
+                    Some(job) => {
+                        self.looks
+                            .spawn(async move { Looked::Sweep(run_sweep(job).await) });
+                    }
+                    None => {
+                        self.busy.remove(&i);
+                    }
+                }
+                one_by_one
+                    .iter()
+                    .try_for_each(|zone| self.start_transfer(zone, i))
+            }
+            Looked::Sweep(outcome) => {
+                let outcome = outcome.map_err(|error| match error {
+                    SourceError::Local(error) => PipelineError::Local(error),
+                    SourceError::Refused(_) => unreachable!("a sweep refuses zone by zone"),
+                })?;
+                let i = outcome.source;
+                self.busy.remove(&i);
+                let source = &config.sources[i];
+                let reports = self
+                    .pipeline
+                    .finish_sweep(source, &outcome, &self.options)?;
+                self.end_reports(&reports)?;
+                outcome
+                    .changed
+                    .iter()
+                    .try_for_each(|zone| self.start_transfer(zone, i))
             }
         }
-        ZoneOutcome::Refused(refusal) => tracing::error!(
-            zone,
-            source,
-            reason = refusal.code(),
-            "zone {zone}: {refusal}"
-        ),
-        ZoneOutcome::LinesRejected(count) => tracing::error!(
-            source,
-            lines = count,
-            "source {source}: {count} lines set aside"
-        ),
+    }
+
+    /// Takes in pushed lines and answers.
+    fn take_push(&mut self, push: PushedLines) -> Result<(), PipelineError> {
+        let config = self.config.clone();
+        let takes = |source: &&Source| matches!(source.feeding, Feeding::Feed { push: true, .. });
+        let mut feeds = config.sources.iter().filter(takes);
+        let feed = match &push.source {
+            Some(name) => feeds.find(|source| source.name == *name),
+            None => feeds.next().filter(|_| feeds.next().is_none()),
+        };
+        let Some(source) = feed else {
+            let _ = push.answer.send(Pushed::NoSuchFeed);
+            return Ok(());
+        };
+        let reports = self
+            .pipeline
+            .push_feed(source, &push.lines, &self.options)?;
+        let (mut versions, mut changed_names, mut rejected_lines) = (0, 0, 0);
+        for report in &reports {
+            match &report.outcome {
+                ZoneOutcome::Stored(summary) => {
+                    versions += summary.versions;
+                    changed_names += summary.changed_names;
+                }
+                ZoneOutcome::LinesRejected(count) => rejected_lines += count,
+                _ => {}
+            }
+        }
+        // Whoever pushed may have gone; the lines are durable all the same.
+        let _ = push.answer.send(Pushed::Taken {
+            versions,
+            changed_names,
+            rejected_lines,
+        });
+        self.end_reports(&reports)
+    }
+
+    /// Logs what was found, and what follows from it being stored.
+    fn end_reports(&mut self, reports: &[ZoneReport]) -> Result<(), PipelineError> {
+        reports.iter().for_each(log_report);
+        self.outbox_at = self.outbox_at.min(self.pipeline.clock().now());
+        self.metrics_are_old = true;
+        Ok(self.pipeline.store().checkpoint()?)
+    }
+
+    /// Replaces the file of metrics, now and then.
+    fn write_metrics(&mut self) -> Result<(), PipelineError> {
+        let now = self.pipeline.clock().now();
+        if self.metrics_are_old && self.metrics_at <= now {
+            self.pipeline.write_metrics()?;
+            self.metrics_are_old = false;
+            self.metrics_at = now + METRICS_EVERY;
+        }
+        Ok(())
+    }
+
+    /// Returns how long nothing is due.
+    fn until_next(&self) -> Duration {
+        let now = self.pipeline.clock().now();
+        let sleep_max = systemd::alive_every().map_or(SLEEP_MAX, |every| every.min(SLEEP_MAX));
+        let next = self
+            .agenda
+            .next_at()
+            .into_iter()
+            .chain([self.outbox_at, now + sleep_max])
+            .min()
+            .unwrap_or(now);
+        // At least a moment, so that a clock at the very end of a second does not spin.
+        Duration::from_millis((next.since(now).as_seconds().max(0) as u64 * 1000).max(100))
+    }
+}
+
+/// Returns the zone or the catalog that a source transfers.
+fn watched_apex(source: &Source) -> Option<&Name> {
+    match &source.feeding {
+        Feeding::Transfer { zone, .. } => Some(zone),
+        Feeding::Catalog { catalog, .. } => Some(catalog),
+        Feeding::Zonefile { .. } | Feeding::Feed { .. } => None,
     }
 }

@@ -7,17 +7,19 @@ use crate::pipeline::{Pipeline, PipelineError, StoredSummary};
 use crate::source::Fetched;
 use crate::store::{Committed, VersionDraft, VersionKind, ZoneState};
 use crate::time::{Span, Timestamp};
-use crate::zone::{Intake, IntakeError, is_bulk};
+use crate::zone::{Intake, IntakeError, Step, is_bulk};
 
 /// How many versions of 7 days are excused because their serial went backwards.
 const WENT_BACK_EXCUSED_MAX: u32 = 2;
 
-/// What became of a version.
+/// What became of a version, or of the steps to one.
 pub(super) enum Applied {
     /// It is in history, or nothing in it was new.
-    Stored(Committed, bool),
+    Stored(StoredSummary),
     /// It changes too much: fetch it once more before believing it. Nothing was stored.
     FetchAgain,
+    /// The steps were made from another state than ours. Nothing was stored.
+    DoesNotFit(String),
 }
 
 impl Pipeline {
@@ -67,7 +69,57 @@ impl Pipeline {
         }
         let committed = tx.commit(bulk)?;
         self.keep_digests(zone, intake, &committed);
-        Ok(Applied::Stored(committed, bulk))
+        let mut summary = StoredSummary::default();
+        self.summarise(&mut summary, zone, &committed, fetched.serial, bulk)?;
+        Ok(Applied::Stored(summary))
+    }
+
+    /// Stores the steps of an incremental transfer in one transaction, each as a version of its own:
+    /// what was between two polls is history too.
+    pub(super) fn apply_steps(
+        &self,
+        zone: &ZoneState,
+        steps: &[Step],
+        observed_at: Timestamp,
+        may_fetch_again: bool,
+    ) -> Result<Applied, PipelineError> {
+        let tx = self.store.begin_batch()?;
+        let mut summary = StoredSummary::default();
+        let (mut state, mut digests) = (zone.clone(), Vec::new());
+        for step in steps {
+            let draft = VersionDraft {
+                source: zone.source,
+                kind: VersionKind::Snapshot,
+                serial: Some(step.to),
+                observed_at,
+                joins: None,
+            };
+            let mut version = self.store.begin_part(&state, draft)?;
+            for (owner, changes) in step.owners().map_err(spool_error)? {
+                if let Err(what) = version.apply_step(&owner, &changes)? {
+                    let (from, to) = (step.from, step.to);
+                    return Ok(Applied::DoesNotFit(format!(
+                        "serial {from} to {to}: {what}"
+                    )));
+                }
+            }
+            let bulk = is_bulk(&self.config.trust, &version.measure());
+            if bulk && may_fetch_again {
+                return Ok(Applied::FetchAgain);
+            }
+            let mut committed = version.commit(bulk)?;
+            digests.append(&mut committed.digests);
+            self.summarise(&mut summary, &state, &committed, Some(step.to), bulk)?;
+            state = self
+                .store
+                .find_zone(&zone.apex)?
+                .expect("the zone's row is there since the transfer was prepared");
+        }
+        tx.commit()?;
+        if let Some(newest) = state.version_id {
+            self.store.extend_digests(zone, newest, &digests);
+        }
+        Ok(Applied::Stored(summary))
     }
 
     /// Brings the digest table up to the version and saves it beside the database.
@@ -76,6 +128,12 @@ impl Pipeline {
             return;
         };
         if committed.digests.is_empty() && committed.version_id.is_none() {
+            return;
+        }
+        if self
+            .store
+            .extend_digests(zone, version_id, &committed.digests)
+        {
             return;
         }
         let mut table = intake.into_table();

@@ -83,11 +83,21 @@ impl Pipeline {
         now: Timestamp,
         options: &PollOptions,
     ) -> Result<(), PipelineError> {
+        self.reevaluate_among(|zone| zone == apex, now, options)
+    }
+
+    /// Judges the open cases of some zones at `now`.
+    pub(super) fn reevaluate_among(
+        &self,
+        is_among: impl Fn(&Name) -> bool,
+        now: Timestamp,
+        options: &PollOptions,
+    ) -> Result<(), PipelineError> {
         for row in self
             .store
             .cases(&[CaseState::Open, CaseState::Acknowledged])?
         {
-            if row.case.zone != *apex || now.since(row.case.evaluated_at) < REEVALUATE_AFTER {
+            if !is_among(&row.case.zone) || now.since(row.case.evaluated_at) < REEVALUATE_AFTER {
                 continue;
             }
             let found = self.find(&row.case.domain, now)?;

@@ -5,16 +5,16 @@
 //! history at the line's time, and any other already is as the line says.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, SeekFrom};
-use std::path::Path;
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
 
 use crate::config::{Feeding, Source};
 use crate::dns::{Name, Rdata, Record, RecordType, Serial};
 use crate::pipeline::{
     Pipeline, PipelineError, PollOptions, StoredSummary, ZoneOutcome, ZoneReport,
 };
-use crate::source::{FeedLine, FeedOp, FeedReader, FeedSubject};
+use crate::source::{FeedLine, FeedOp, FeedReader, FeedSubject, file_identity, find_feed_parts};
 use crate::store::{
     EntityKey, FeedPosition, RejectKind, SourceId, SourceKind, VersionDraft, VersionKind,
     VersionTx, ZoneState,
@@ -38,10 +38,34 @@ pub struct FeedImport<'a> {
     pub source: &'a str,
     /// The zone of lines that name none.
     pub zone: Option<&'a Name>,
-    /// The file.
-    pub path: &'a Path,
+    /// What is read.
+    pub input: Box<dyn BufRead>,
     /// Whether it began with the whole zone.
     pub complete: bool,
+}
+
+/// A feed's settings.
+struct FeedSettings<'a> {
+    zone: Option<&'a Name>,
+    path: Option<&'a Path>,
+    complete: bool,
+}
+
+/// Returns the settings of a feed.
+fn feed_of(source: &Source) -> FeedSettings<'_> {
+    match &source.feeding {
+        Feeding::Feed {
+            zone,
+            path,
+            complete,
+            ..
+        } => FeedSettings {
+            zone: zone.as_ref(),
+            path: path.as_deref(),
+            complete: *complete,
+        },
+        _ => panic!("source {} is no feed", source.name),
+    }
 }
 
 /// A line with where it stood.
@@ -89,7 +113,7 @@ struct FeedPass<'a> {
 }
 
 impl Pipeline {
-    /// Reads what is new in a feed.
+    /// Reads what is new in a feed: a file that grows and is rotated, or a spool of whole files.
     ///
     /// # Errors
     ///
@@ -103,121 +127,194 @@ impl Pipeline {
         source: &Source,
         options: &PollOptions,
     ) -> Result<Vec<ZoneReport>, PipelineError> {
-        let Feeding::Feed {
-            zone,
-            path,
-            complete,
-        } = &source.feeding
-        else {
-            panic!("source {} is no feed", source.name)
-        };
+        let feed = feed_of(source);
         let id = self.store.ensure_source(&source.name, SourceKind::Feed)?;
-        let position = if options.full {
-            FeedPosition::default()
-        } else {
-            self.store.feed_position(id)?
+        let mut pass = self.begin_pass(id, Some(&source.name), feed.complete, options)?;
+        let fault = match feed.path {
+            Some(path) if path.is_dir() => self.read_spool(&mut pass, feed.zone, path)?,
+            Some(path) => self.follow_feed(&mut pass, feed.zone, path)?,
+            // Only pushed to: nothing to look at, and what was stored has been judged.
+            None => None,
         };
-        self.read_feed(
-            id,
-            &source.name,
-            zone.as_ref(),
-            path,
-            *complete,
-            position,
-            false,
-            options,
-        )
+        self.end_pass(pass, &source.name, fault)
     }
 
-    /// Reads a whole feed by hand.
+    /// Takes in lines that were pushed to a feed. They are durable when this returns.
+    ///
+    /// # Errors
+    ///
+    /// [`PipelineError`].
+    ///
+    /// # Panics
+    ///
+    /// If the source is of another kind.
+    pub fn push_feed(
+        &self,
+        source: &Source,
+        lines: &[u8],
+        options: &PollOptions,
+    ) -> Result<Vec<ZoneReport>, PipelineError> {
+        let feed = feed_of(source);
+        let id = self.store.ensure_source(&source.name, SourceKind::Feed)?;
+        let mut pass = self.begin_pass(id, Some(&source.name), feed.complete, options)?;
+        let mut reader = FeedReader::new(lines, 0, 0);
+        let broken = self.read_lines(&mut pass, &mut reader, feed.zone, true)?;
+        self.flush_until(&mut pass, None)?;
+        let fault = broken.map(|error| Refusal::Unreadable(error.to_string()));
+        self.end_pass(pass, &source.name, fault)
+    }
+
+    /// Reads a whole feed by hand, from a file or from any other input.
     ///
     /// # Errors
     ///
     /// [`PipelineError`].
     pub fn import_feed(
         &self,
-        import: &FeedImport<'_>,
+        import: FeedImport<'_>,
         options: &PollOptions,
     ) -> Result<Vec<ZoneReport>, PipelineError> {
         let id = self
             .store
             .ensure_source(import.source, SourceKind::Import)?;
-        self.read_feed(
-            id,
-            import.source,
-            import.zone,
-            import.path,
-            import.complete,
-            FeedPosition::default(),
-            true,
-            options,
-        )
+        let mut pass = self.begin_pass(id, None, import.complete, options)?;
+        let mut reader = FeedReader::new(import.input, 0, 0);
+        let broken = self.read_lines(&mut pass, &mut reader, import.zone, true)?;
+        self.flush_until(&mut pass, None)?;
+        let fault = broken.map(|error| {
+            let line = reader.line_number();
+            Refusal::Unreadable(format!("after line {line}: {error}"))
+        });
+        self.end_pass(pass, import.source, fault)
     }
 
-    /// Reads a feed from a position on.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the two callers above are its only ones and name each"
-    )]
-    fn read_feed(
+    /// Begins a pass; judges what one that was killed stored and did not judge.
+    fn begin_pass<'a>(
         &self,
         source: SourceId,
-        name: &str,
-        zone: Option<&Name>,
-        path: &Path,
+        follows: Option<&'a str>,
         complete: bool,
-        position: FeedPosition,
-        is_whole: bool,
-        options: &PollOptions,
-    ) -> Result<Vec<ZoneReport>, PipelineError> {
-        let now = self.clock.now();
+        options: &'a PollOptions,
+    ) -> Result<FeedPass<'a>, PipelineError> {
         for apex in self.store.zones_of_source(source)? {
-            // What a pass that was killed stored and did not judge.
             self.detect_zone(&apex, options)?;
         }
-        let mut reader = match self.open_feed(path, position) {
-            Ok(reader) => reader,
-            Err(error) => {
-                let refusal = Refusal::Unreadable(format!("{}: {error}", path.display()));
-                self.store
-                    .note_source_attempt(source, now, Some(&refusal))?;
-                return Ok(vec![ZoneReport {
-                    source: name.to_owned(),
-                    zone: zone.cloned(),
-                    outcome: ZoneOutcome::Refused(refusal),
-                }]);
-            }
-        };
-        let mut pass = FeedPass {
+        Ok(FeedPass {
             source,
-            follows: (!is_whole).then_some(name),
+            follows,
             complete,
             options,
             pending: Vec::new(),
             summaries: BTreeMap::new(),
             rejected: 0,
-        };
-        let broken = self.read_lines(&mut pass, &mut reader, zone, is_whole)?;
-        self.flush_until(&mut pass, None)?;
-        let position = FeedPosition {
-            offset: reader.offset(),
-            line_number: reader.line_number(),
-            tail_checksum: self.tail_checksum(path, reader.offset()).unwrap_or(0),
-        };
-        self.store.set_feed_position(source, &position)?;
-        let refusal = broken.map(|error| {
-            Refusal::Unreadable(format!(
-                "{}: after line {}: {error}",
-                path.display(),
-                reader.line_number()
-            ))
-        });
-        self.store
-            .note_source_attempt(source, now, refusal.as_ref())?;
-        self.finish_feed(pass, name, refusal)
+        })
     }
 
-    /// Opens a feed where it goes on, or at the start if it is another file.
+    /// Ends a pass: notes how it went and reports.
+    fn end_pass(
+        &self,
+        pass: FeedPass<'_>,
+        name: &str,
+        fault: Option<Refusal>,
+    ) -> Result<Vec<ZoneReport>, PipelineError> {
+        let now = self.clock.now();
+        self.store
+            .note_source_attempt(pass.source, now, fault.as_ref())?;
+        self.finish_feed(pass, name, fault)
+    }
+
+    /// Reads what is new in a feed that is one growing file, through rotations. Returns what went wrong.
+    fn follow_feed(
+        &self,
+        pass: &mut FeedPass<'_>,
+        zone: Option<&Name>,
+        path: &Path,
+    ) -> Result<Option<Refusal>, PipelineError> {
+        let unreadable = |path: &Path, error: io::Error| {
+            Refusal::Unreadable(format!("{}: {error}", path.display()))
+        };
+        let mut position = match pass.options.full {
+            true => FeedPosition::default(),
+            false => self.store.feed_position(pass.source)?,
+        };
+        let (parts, is_lost) = match find_feed_parts(path, position.file) {
+            Ok(parts) => parts,
+            Err(error) => return Ok(Some(unreadable(path, error))),
+        };
+        let mut fault = is_lost.then(|| {
+            Refusal::Rotated(format!(
+                "{}: the file that was read up to line {} is gone; what it held after that is in history only if `fluxwatch import feed` brings it",
+                path.display(),
+                position.line_number
+            ))
+        });
+        for part in parts {
+            if !part.goes_on {
+                position = FeedPosition::default();
+            }
+            let mut reader = match self.open_feed(&part.path, position) {
+                Ok(reader) => reader,
+                Err(error) => return Ok(Some(unreadable(&part.path, error))),
+            };
+            let broken = self.read_lines(pass, &mut reader, zone, part.is_whole)?;
+            self.flush_until(pass, None)?;
+            position = FeedPosition {
+                offset: reader.offset(),
+                line_number: reader.line_number(),
+                tail_checksum: self.tail_checksum(&part.path, reader.offset()).unwrap_or(0),
+                file: file_identity(&part.path).ok(),
+            };
+            self.store.set_feed_position(pass.source, &position)?;
+            if let Some(error) = broken {
+                let what = format!(
+                    "{}: after line {}: {error}",
+                    part.path.display(),
+                    reader.line_number()
+                );
+                fault = Some(Refusal::Unreadable(what));
+            }
+        }
+        Ok(fault)
+    }
+
+    /// Reads every file of a spool in the order of their names, and moves each to `done` or, if it could
+    /// not be read to its end, to `failed`. Whoever writes there writes a file elsewhere or under a name
+    /// that begins with a dot, and moves it in whole.
+    fn read_spool(
+        &self,
+        pass: &mut FeedPass<'_>,
+        zone: Option<&Name>,
+        folder: &Path,
+    ) -> Result<Option<Refusal>, PipelineError> {
+        let unreadable = |path: &Path, error: &dyn std::fmt::Display| {
+            Refusal::Unreadable(format!("{}: {error}", path.display()))
+        };
+        let files = match list_spool(folder) {
+            Ok(files) => files,
+            Err(error) => return Ok(Some(unreadable(folder, &error))),
+        };
+        let mut fault = None;
+        for path in files {
+            let broken = match File::open(&path) {
+                Ok(file) => {
+                    let mut reader = FeedReader::new(BufReader::with_capacity(1 << 18, file), 0, 0);
+                    let broken = self.read_lines(pass, &mut reader, zone, true)?;
+                    self.flush_until(pass, None)?;
+                    broken
+                }
+                Err(error) => Some(error),
+            };
+            let end = if broken.is_some() { "failed" } else { "done" };
+            // A file that was read and not moved is read again: that changes nothing.
+            let moved = move_into(&path, &folder.join(end)).err();
+            if let Some(error) = broken.or(moved) {
+                fault = Some(unreadable(&path, &error));
+            }
+        }
+        Ok(fault)
+    }
+
+    /// Opens a feed where it goes on, or at the start if it was cut back or written anew.
     fn open_feed(
         &self,
         path: &Path,
@@ -256,7 +353,7 @@ impl Pipeline {
     fn read_lines(
         &self,
         pass: &mut FeedPass<'_>,
-        reader: &mut FeedReader<BufReader<File>>,
+        reader: &mut FeedReader<impl BufRead>,
         zone: Option<&Name>,
         is_whole: bool,
     ) -> Result<Option<io::Error>, PipelineError> {
@@ -583,6 +680,36 @@ impl Pipeline {
         reports.extend(refusal.map(|refusal| report(None, ZoneOutcome::Refused(refusal))));
         Ok(reports)
     }
+}
+
+/// Returns the files of a spool in the order of their names; those whose names begin with a dot are
+/// still being written.
+fn list_spool(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let is_hidden = entry.file_name().to_string_lossy().starts_with('.');
+        if !is_hidden && entry.file_type()?.is_file() {
+            files.push(entry.path());
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// Moves a file into a folder, which is made; one of the same name there is kept under another.
+fn move_into(path: &Path, folder: &Path) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    let name = path.file_name().unwrap_or_default().to_owned();
+    let mut target = folder.join(&name);
+    let mut count = 1;
+    while target.exists() {
+        let mut other = name.clone();
+        other.push(format!(".{count}"));
+        target = folder.join(other);
+        count += 1;
+    }
+    fs::rename(path, target)
 }
 
 /// Groups an instant's lines by RRset, in order of owner and type; lines keep their order.

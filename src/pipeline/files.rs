@@ -249,7 +249,7 @@ impl Pipeline {
             ..zone.clone()
         };
         // A file does not change by being read again: a mass change is stored at once, as bulk.
-        let Applied::Stored(committed, bulk) =
+        let Applied::Stored(stored) =
             self.apply_version(zone, intake, &fetched, file.mark.version_at, false)?
         else {
             unreachable!("apply_version asks for a second fetch only where it may");
@@ -258,7 +258,7 @@ impl Pipeline {
             .note_event_time(pass.source, file.mark.version_at)?;
         self.store
             .set_file_mark(pass.source, &file.path, &file.mark)?;
-        self.summarise(summary, zone, &committed, fetched.serial, bulk)?;
+        summary.add(&stored);
         self.detect_zone(pass.zone, pass.options)?;
         Ok(Ok(()))
     }

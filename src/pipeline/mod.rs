@@ -9,10 +9,13 @@
 //! - A case's change and its report in the outbox share one transaction.
 
 mod apply;
+mod backoff;
+mod catalog;
 mod deliver;
 mod detect;
 mod feed;
 mod files;
+mod metrics;
 mod poll;
 mod reports;
 mod transfer;
@@ -21,22 +24,27 @@ use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::config::{Config, MailConfig};
+use crate::config::{Config, MailConfig, Source, TlsSettings, TransferSettings};
 use crate::dns::{Name, Serial};
 use crate::enrich::{AsnTable, AsnTableError, Enrichment};
 use crate::mailer::{Mailer, MailerError, SmtpSettings, check_address};
-use crate::source::{SourceError, TransferKey};
+use crate::pipeline::backoff::Backoff;
+use crate::source::{SourceError, TransferKey, TransferTls};
 use crate::store::{Store, StoreError};
 use crate::templates::{TemplateError, Templates};
-use crate::time::{Clock, Timestamp};
+use crate::time::{Clock, Span, Timestamp};
 use crate::zone::Refusal;
 
+pub use catalog::{
+    CatalogJob, CatalogOutcome, CatalogSummary, SweepJob, SweepOutcome, run_catalog, run_sweep,
+};
 pub use deliver::DeliverySummary;
 pub use detect::DomainFinding;
 pub use feed::FeedImport;
 pub use files::FileImport;
+pub use metrics::metrics_page;
 pub use poll::Transfers;
-pub use transfer::{TransferJob, TransferOutcome, run_transfer};
+pub use transfer::{AfterTransfer, TransferJob, TransferOutcome, run_transfer};
 
 /// What stops the pipeline.
 #[derive(Debug, thiserror::Error)]
@@ -95,6 +103,10 @@ pub enum ZoneOutcome {
     Stored(StoredSummary),
     /// The newest version was not taken.
     Refused(Refusal),
+    /// A catalog's new version was taken.
+    Catalog(CatalogSummary),
+    /// So many zones of a catalog have the serial that history holds.
+    SerialsStand(u64),
     /// Feed lines were set aside; the rest went on.
     LinesRejected(u64),
 }
@@ -118,6 +130,19 @@ pub struct StoredSummary {
     pub serial_regressed: bool,
 }
 
+impl StoredSummary {
+    /// Adds what was stored after it.
+    fn add(&mut self, later: &Self) {
+        self.baseline |= later.baseline;
+        self.versions += later.versions;
+        self.changed_names += later.changed_names;
+        self.bulk_versions += later.bulk_versions;
+        self.records = later.records;
+        self.serial = later.serial;
+        self.serial_regressed |= later.serial_regressed;
+    }
+}
+
 /// Everything that a pass needs.
 pub struct Pipeline {
     store: Store,
@@ -127,6 +152,8 @@ pub struct Pipeline {
     templates: Templates,
     mailer: Option<Mailer>,
     keys: HashMap<Name, TransferKey>,
+    tls: HashMap<TlsSettings, TransferTls>,
+    backoff: RefCell<Backoff>,
     /// Whether a name server, or an operator, is a provider's at a time.
     popular: RefCell<HashMap<(Name, bool, Timestamp), bool>>,
 }
@@ -151,6 +178,8 @@ impl Pipeline {
             templates: parts.templates,
             mailer: parts.mailer,
             keys: parts.keys,
+            tls: parts.tls,
+            backoff: RefCell::default(),
             popular: RefCell::default(),
         })
     }
@@ -170,6 +199,57 @@ impl Pipeline {
         &self.clock
     }
 
+    /// Returns the key that signs a source's transfers.
+    pub fn transfer_key(&self, settings: &TransferSettings) -> Option<TransferKey> {
+        settings.key.as_ref().map(|name| self.keys[name].clone())
+    }
+
+    /// Returns refresh and retry of a zone's newest SOA, if they are known.
+    ///
+    /// # Errors
+    ///
+    /// [`PipelineError::Store`].
+    pub fn soa_timers(&self, zone: &Name) -> Result<Option<(Span, Span)>, PipelineError> {
+        Ok(self.store.soa_timers(zone)?)
+    }
+
+    /// Replaces the file of metrics, if one is configured. A file that cannot be written is told and
+    /// does not stop the program.
+    ///
+    /// # Errors
+    ///
+    /// [`PipelineError::Store`].
+    pub fn write_metrics(&self) -> Result<(), PipelineError> {
+        let Some(metrics) = &self.config.metrics else {
+            return Ok(());
+        };
+        let Some(path) = &metrics.textfile else {
+            return Ok(());
+        };
+        let page = metrics_page(&self.store, self.clock.now(), metrics.zones_max)?;
+        if let Err(error) = metrics::write_textfile(path, &page) {
+            tracing::error!(path = %path.display(), "metrics were not written to {}: {error}", path.display());
+        }
+        Ok(())
+    }
+
+    /// Takes a new configuration over. One that cannot be used changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`PipelineError`] for keys, tables, addresses and templates that cannot be used.
+    pub fn reconfigure(&mut self, config: Config) -> Result<(), PipelineError> {
+        let parts = check_parts(&config)?;
+        self.config = Arc::new(config);
+        self.knowledge = parts.knowledge;
+        self.templates = parts.templates;
+        self.mailer = parts.mailer;
+        self.keys = parts.keys;
+        self.tls = parts.tls;
+        self.popular.borrow_mut().clear();
+        Ok(())
+    }
+
     /// Returns the mail settings, if any mail is to be sent.
     fn mail(&self) -> Option<&MailConfig> {
         self.config.mail.as_ref()
@@ -182,6 +262,7 @@ pub struct Parts {
     templates: Templates,
     mailer: Option<Mailer>,
     keys: HashMap<Name, TransferKey>,
+    tls: HashMap<TlsSettings, TransferTls>,
 }
 
 impl Parts {
@@ -218,6 +299,17 @@ pub fn check_parts(config: &Config) -> Result<Parts, PipelineError> {
                 .map_err(PipelineError::Key)?,
         );
     }
+    let mut tls = HashMap::new();
+    for settings in config.sources.iter().filter_map(Source::tls) {
+        let ca_pem = settings.ca_pem.as_deref().map(str::as_bytes);
+        let trust = TransferTls::new(
+            &settings.server_name,
+            ca_pem,
+            &settings.pins,
+            settings.strict_alpn,
+        );
+        tls.insert(settings.clone(), trust.map_err(PipelineError::Key)?);
+    }
     let mailer = match &config.mail {
         Some(mail) => {
             let addresses = mail
@@ -240,6 +332,7 @@ pub fn check_parts(config: &Config) -> Result<Parts, PipelineError> {
         templates,
         mailer,
         keys,
+        tls,
     })
 }
 

@@ -1,28 +1,37 @@
 //! One pass over sources: transfers side by side, files and feeds meanwhile.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::net::SocketAddr;
 
 use tokio::task::JoinSet;
 
 use crate::config::{Feeding, Source};
+use crate::dns::Name;
 use crate::pipeline::{
-    Pipeline, PipelineError, PollOptions, TransferJob, TransferOutcome, ZoneReport, run_transfer,
+    AfterTransfer, Pipeline, PipelineError, PollOptions, TransferJob, TransferOutcome, ZoneReport,
+    run_transfer,
 };
 
 /// The most transfers that run at a time.
-const TRANSFERS_AT_ONCE: usize = 16;
+const TRANSFERS_AT_ONCE: usize = 32;
+/// The most transfers that run at a time from one primary: one that hangs holds up no more.
+const TRANSFERS_OF_PRIMARY: usize = 4;
 
-/// Transfers that are waiting and running.
+/// Transfers that are waiting and running, each primary's in a queue of its own.
 #[derive(Default)]
 pub struct Transfers {
-    waiting: VecDeque<TransferJob>,
-    running: JoinSet<TransferOutcome>,
+    waiting: BTreeMap<Option<SocketAddr>, VecDeque<TransferJob>>,
+    running: JoinSet<(Option<SocketAddr>, TransferOutcome)>,
+    of_primary: HashMap<Option<SocketAddr>, usize>,
+    /// The queue that was served last: the next one is served next.
+    served: Option<Option<SocketAddr>>,
 }
 
 impl Transfers {
-    /// Adds a transfer; it starts as soon as fewer than the most are running.
+    /// Adds a transfer; it starts as soon as there is room.
     pub fn add(&mut self, job: TransferJob) {
-        self.waiting.push_back(job);
+        let queue = self.waiting.entry(job.first_primary()).or_default();
+        queue.push_back(job);
         self.fill();
     }
 
@@ -36,25 +45,52 @@ impl Transfers {
     pub async fn next(&mut self) -> TransferOutcome {
         match self.running.join_next().await {
             Some(joined) => {
+                let (primary, outcome) = joined
+                    .expect("a transfer neither panics nor is aborted while its set is alive");
+                if let Some(count) = self.of_primary.get_mut(&primary) {
+                    *count -= 1;
+                }
                 self.fill();
-                joined.expect("a transfer neither panics nor is aborted while its set is alive")
+                outcome
             }
             None => std::future::pending().await,
         }
     }
 
-    /// Starts waiting transfers.
+    /// Starts waiting transfers, one of each primary in turn.
     fn fill(&mut self) {
-        while self.running.len() < TRANSFERS_AT_ONCE
-            && let Some(job) = self.waiting.pop_front()
-        {
-            self.running.spawn(run_transfer(job));
+        while self.running.len() < TRANSFERS_AT_ONCE {
+            let has_room = |primary: &Option<SocketAddr>| {
+                self.of_primary.get(primary).copied().unwrap_or(0) < TRANSFERS_OF_PRIMARY
+            };
+            let after = self.waiting.keys().copied().find(|primary| {
+                self.served.is_none_or(|served| *primary > served) && has_room(primary)
+            });
+            let Some(primary) = after.or_else(|| self.waiting.keys().copied().find(has_room))
+            else {
+                return;
+            };
+            let queue = self
+                .waiting
+                .get_mut(&primary)
+                .expect("the key was just there");
+            let job = queue
+                .pop_front()
+                .expect("a queue is removed when it is empty");
+            if queue.is_empty() {
+                self.waiting.remove(&primary);
+            }
+            self.served = Some(primary);
+            *self.of_primary.entry(primary).or_default() += 1;
+            self.running
+                .spawn(async move { (primary, run_transfer(job).await) });
         }
     }
 }
 
 impl Pipeline {
-    /// Looks once at every one of `sources`. `on_report` hears of each zone as it is done.
+    /// Looks once at every one of `sources`; of catalogs, only at the members in `wanted`, if any are
+    /// named. `on_report` hears of each zone as it is done.
     ///
     /// # Errors
     ///
@@ -62,18 +98,28 @@ impl Pipeline {
     pub async fn poll(
         &self,
         sources: &[&Source],
+        wanted: Option<&HashSet<Name>>,
         options: &PollOptions,
         on_report: &mut dyn FnMut(ZoneReport),
     ) -> Result<(), PipelineError> {
         let mut transfers = Transfers::default();
         for source in sources {
-            if let Feeding::Transfer { .. } = source.feeding {
-                transfers.add(self.prepare_transfer(source, options)?);
+            match &source.feeding {
+                Feeding::Transfer { zone, settings } => {
+                    transfers.add(self.prepare_transfer(source, zone, settings, options)?);
+                }
+                Feeding::Catalog { .. } => {
+                    self.poll_catalog(source, wanted, options, on_report)
+                        .await?
+                        .into_iter()
+                        .for_each(|job| transfers.add(job));
+                }
+                Feeding::Zonefile { .. } | Feeding::Feed { .. } => {}
             }
         }
         for source in sources {
             match source.feeding {
-                Feeding::Transfer { .. } => {}
+                Feeding::Transfer { .. } | Feeding::Catalog { .. } => {}
                 Feeding::Zonefile { .. } => self
                     .poll_files(source, options)?
                     .into_iter()
@@ -87,8 +133,8 @@ impl Pipeline {
         while !transfers.is_idle() {
             let outcome = transfers.next().await;
             match self.finish_transfer(outcome, options)? {
-                Ok(report) => on_report(report),
-                Err(second) => transfers.add(second),
+                AfterTransfer::Done(report) => on_report(report),
+                AfterTransfer::GoesOn(job) => transfers.add(*job),
             }
         }
         Ok(self.store.checkpoint()?)

@@ -1,88 +1,153 @@
-//! A transfer source: prepared and finished with the store, run without it.
+//! A transfer source: look at the primaries, transfer what changed or the whole zone, store it.
+//!
+//! ```text
+//! prepare ─▶ Look ──┬─ serial stands ──────────────────────────▶ finish
+//!   (store)  (net)  ├─ steps (IXFR) ─────────▶ finish (store) ──┬─▶ done
+//!                   └─ wants the whole zone ─▶ finish (store) ──┴─▶ Whole (net) ─▶ finish
+//! ```
+//!
+//! What talks to the network holds nothing of the store, so that a slow primary holds nothing up; the
+//! table of digests is loaded only for a transfer that needs it.
 
 use std::fs::File;
 use std::net::SocketAddr;
+use std::time::Duration;
 
-use crate::config::{Feeding, Source};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
+
+use crate::config::{Source, TransferSettings};
 use crate::dns::{Name, Serial};
 use crate::pipeline::apply::Applied;
-use crate::pipeline::{
-    Pipeline, PipelineError, PollOptions, StoredSummary, ZoneOutcome, ZoneReport, refusal_of,
+use crate::pipeline::{Pipeline, PipelineError, PollOptions, ZoneOutcome, ZoneReport, refusal_of};
+use crate::source::{
+    Fetched, SoaNumbers, SourceError, Steps, TransferFault, TransferKey, TransferTarget,
+    TransferTls, fetch_steps, fetch_zone, open_spool, query_soa,
 };
-use crate::source::{Fetched, SourceError, TransferKey, TransferTarget, fetch_zone, open_spool};
 use crate::store::{SourceKind, ZoneState};
-use crate::zone::{DigestKey, DigestTable, Intake, Refusal};
+use crate::time::Timestamp;
+use crate::zone::{DigestKey, DigestTable, Intake, Limits, Refusal, Step, judge_transfer};
+
+/// How long a poll waits for slower primaries once one has answered.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// How the primaries of a source are reached.
+#[derive(Clone)]
+pub(super) struct Route {
+    /// In order of preference.
+    pub(super) primaries: Vec<SocketAddr>,
+    /// How many are left out for now because they failed lately.
+    resting: usize,
+    pub(super) key: Option<TransferKey>,
+    pub(super) tls: Option<TransferTls>,
+    pub(super) limits: Limits,
+}
 
 /// A transfer to be run: everything it needs, and nothing of the store.
 pub struct TransferJob {
     source: String,
     zone: ZoneState,
-    primaries: Vec<SocketAddr>,
-    key: Option<TransferKey>,
-    digest_key: DigestKey,
-    table: DigestTable,
-    last_serial: Option<Serial>,
+    route: Route,
+    ixfr: bool,
     full: bool,
-    /// Whether an older serial is taken although a primary is missing.
-    accept_older: bool,
+    /// Whether what is held, or an older serial though a primary is missing, is taken.
+    accept: bool,
     is_second: bool,
+    /// Primaries that did not do what they were asked, for their backoff.
+    failed: Vec<SocketAddr>,
+    task: Task,
+}
+
+/// What a job does.
+enum Task {
+    /// Ask the primaries for their serials, and one that is ahead for what changed.
+    Look,
+    /// Ask for what changed once more.
+    Steps(Vec<SocketAddr>),
+    /// Ask for the whole zone.
+    Whole {
+        candidates: Vec<SocketAddr>,
+        digest_key: DigestKey,
+        table: DigestTable,
+    },
+}
+
+/// What a job brought.
+enum Brought {
+    /// The serial stands.
+    Nothing(SoaNumbers),
+    /// What changed, and where it came from.
+    Steps(Vec<Step>, SoaNumbers, Vec<SocketAddr>),
+    /// Nothing yet: the whole zone is to be asked for, from these.
+    WantsWhole(Vec<SocketAddr>),
+    /// The whole zone.
+    Whole(Box<Intake<File>>, Fetched, SoaNumbers, Vec<SocketAddr>),
 }
 
 /// A transfer that was run.
 pub struct TransferOutcome {
     job: TransferJob,
-    result: Result<Option<(Fetched, Intake<File>)>, SourceError>,
+    result: Result<Brought, SourceError>,
+}
+
+/// What comes after a transfer.
+pub enum AfterTransfer {
+    /// It is done.
+    Done(ZoneReport),
+    /// It goes on with another job.
+    GoesOn(Box<TransferJob>),
 }
 
 impl Pipeline {
-    /// Prepares the transfer of a source.
+    /// Prepares the transfer of a source's zone.
     ///
     /// # Errors
     ///
     /// [`PipelineError::Store`].
-    ///
-    /// # Panics
-    ///
-    /// If the source is of another kind.
     pub fn prepare_transfer(
         &self,
         source: &Source,
+        apex: &Name,
+        settings: &TransferSettings,
         options: &PollOptions,
     ) -> Result<TransferJob, PipelineError> {
-        let Feeding::Transfer {
-            zone,
-            primaries,
-            key,
-        } = &source.feeding
-        else {
-            panic!("source {} is no transfer", source.name)
+        let kind = if source.zone().is_some() {
+            SourceKind::Transfer
+        } else {
+            SourceKind::Catalog
         };
-        let id = self
-            .store
-            .ensure_source(&source.name, SourceKind::Transfer)?;
-        let zone = self.store.ensure_zone(zone, id)?;
-        self.detect_zone(&zone.apex, options)?;
-        let key = key.as_ref().map(|name| self.keys[name].clone());
-        let full = options.full || options.accept.contains(&zone.apex);
-        let table = self.store.load_digests(&zone)?;
+        let id = self.store.ensure_source(&source.name, kind)?;
+        let zone = self.store.ensure_zone(apex, id)?;
+        self.detect_zone(apex, options)?;
         Ok(TransferJob {
             source: source.name.clone(),
-            primaries: primaries.clone(),
-            key,
-            digest_key: self.store.digest_key(),
-            table,
-            last_serial: zone.serial,
-            full,
-            accept_older: options.accept.contains(&zone.apex),
+            route: self.route(settings),
+            ixfr: settings.ixfr,
+            full: options.full || options.accept.contains(apex),
+            accept: options.accept.contains(apex),
             is_second: false,
+            failed: Vec::new(),
+            task: Task::Look,
             zone,
         })
     }
 
+    /// Returns how a source's primaries are reached now.
+    pub(super) fn route(&self, settings: &TransferSettings) -> Route {
+        let (primaries, resting) = self
+            .backoff
+            .borrow()
+            .choose(&settings.primaries, self.clock.now());
+        Route {
+            primaries,
+            resting,
+            key: settings.key.as_ref().map(|name| self.keys[name].clone()),
+            tls: settings.tls.as_ref().map(|tls| self.tls[tls].clone()),
+            limits: self.config.limits,
+        }
+    }
+
     /// Stores and judges what a transfer brought, or notes why it brought nothing.
-    ///
-    /// Returns the report, or a second job when the version changes so much that it is to be fetched
-    /// once more before it is believed.
     ///
     /// # Errors
     ///
@@ -91,112 +156,144 @@ impl Pipeline {
         &self,
         outcome: TransferOutcome,
         options: &PollOptions,
-    ) -> Result<Result<ZoneReport, TransferJob>, PipelineError> {
-        let TransferOutcome { job, result } = outcome;
-        let apex = job.zone.apex.clone();
-        let report = |outcome| ZoneReport {
-            source: job.source.clone(),
-            zone: Some(apex.clone()),
-            outcome,
-        };
+    ) -> Result<AfterTransfer, PipelineError> {
+        let TransferOutcome { mut job, result } = outcome;
         let now = self.clock.now();
-        let (fetched, intake) = match result {
-            Ok(Some(whole)) => whole,
-            Ok(None) => {
+        self.backoff
+            .borrow_mut()
+            .note(&job.route.primaries, &job.failed, now);
+        job.failed.clear();
+        let apex = job.zone.apex.clone();
+        match result {
+            Ok(Brought::Nothing(soa)) => {
+                self.note_timers(&apex, soa)?;
                 self.store.note_zone_attempt(&apex, now, None)?;
                 self.reevaluate(&apex, now, options)?;
-                return Ok(Ok(report(ZoneOutcome::Unchanged {
-                    serial: job.last_serial,
-                })));
+                let serial = job.zone.serial;
+                Ok(job.done(ZoneOutcome::Unchanged { serial }))
+            }
+            Ok(Brought::WantsWhole(candidates)) => self.go_on_whole(job, candidates),
+            Ok(Brought::Steps(steps, soa, candidates)) => {
+                self.note_timers(&apex, soa)?;
+                self.finish_steps(job, &steps, candidates, now, options)
+            }
+            Ok(Brought::Whole(intake, fetched, soa, candidates)) => {
+                self.note_timers(&apex, soa)?;
+                self.finish_whole(job, *intake, &fetched, candidates, now, options)
             }
             Err(error) => {
                 let refusal = refusal_of(error)?;
-                self.store.note_zone_attempt(&apex, now, Some(&refusal))?;
-                return Ok(Ok(report(ZoneOutcome::Refused(refusal))));
+                self.refuse_transfer(&job, refusal, now)
             }
-        };
-        // The machine's clock may have been set back; history does not run backwards.
-        let observed_at = job.zone.version_at.map_or(now, |newest| newest.max(now));
-        let (committed, bulk) =
-            match self.apply_version(&job.zone, intake, &fetched, observed_at, !job.is_second)? {
-                Applied::Stored(committed, bulk) => (committed, bulk),
-                Applied::FetchAgain => {
-                    tracing::warn!(zone = %apex, "zone {apex}: mass change, fetching once more");
-                    let second = TransferJob {
-                        full: true,
-                        is_second: true,
-                        ..job
-                    };
-                    return Ok(Err(second));
-                }
-            };
-        self.store.note_zone_attempt(&apex, now, None)?;
-        let mut summary = StoredSummary::default();
-        self.summarise(&mut summary, &job.zone, &committed, fetched.serial, bulk)?;
-        self.detect_zone(&apex, options)?;
-        self.reevaluate(&apex, observed_at, options)?;
-        let is_news = committed.version_id.is_some();
-        Ok(Ok(report(if is_news {
-            ZoneOutcome::Stored(summary)
-        } else {
-            ZoneOutcome::Unchanged {
-                serial: fetched.serial,
-            }
-        })))
-    }
-}
-
-/// Runs a transfer: the first primary that gives the zone whole is used.
-///
-/// A serial that went backwards is believed only when every primary was reached and none is ahead: a
-/// secondary that lags while the first primary is away must not turn history back.
-pub async fn run_transfer(job: TransferJob) -> TransferOutcome {
-    let unreached = Refusal::Unreachable("no primary is configured".to_owned());
-    let mut result = Err(SourceError::Refused(unreached));
-    let (mut behind, mut failure) = (None, None);
-    for (i, primary) in job.primaries.clone().into_iter().enumerate() {
-        let is_only = job.primaries.len() == 1 || job.accept_older;
-        result = run_from(&job, primary, is_only).await;
-        let Err(SourceError::Refused(refusal)) = &result else {
-            break;
-        };
-        if i + 1 < job.primaries.len() {
-            tracing::warn!(zone = %job.zone.apex, %primary, "zone {}: primary {primary}: {refusal}; trying the next", job.zone.apex);
-        }
-        match refusal {
-            Refusal::Behind(_) => behind = Some(primary),
-            other => failure = Some(other.clone()),
         }
     }
-    if let (Some(primary), Err(SourceError::Refused(_))) = (behind, &result) {
-        result = match failure {
-            Some(refusal) => Err(SourceError::Refused(refusal)),
-            None => run_from(&job, primary, true).await,
-        };
-    }
-    TransferOutcome { job, result }
-}
 
-/// Runs a transfer from one primary. A failed attempt leaves its marks in the table, so each works on
-/// a copy.
-async fn run_from(
-    job: &TransferJob,
-    primary: SocketAddr,
-    accept_older: bool,
-) -> Result<Option<(Fetched, Intake<File>)>, SourceError> {
-    let spool = open_spool().map_err(SourceError::Local)?;
-    let mut intake = Intake::new(job.digest_key, job.table.clone(), spool);
-    let target = TransferTarget {
-        apex: &job.zone.apex,
-        primary,
-        key: job.key.as_ref(),
-        last_serial: job.last_serial,
-        full: job.full,
-        accept_older,
-    };
-    Ok(fetch_zone(&target, &mut intake)
-        .await?
-        .map(|fetched| (fetched, intake)))
+    /// Notes why a transfer was not taken.
+    fn refuse_transfer(
+        &self,
+        job: &TransferJob,
+        refusal: Refusal,
+        now: Timestamp,
+    ) -> Result<AfterTransfer, PipelineError> {
+        self.store
+            .note_zone_attempt(&job.zone.apex, now, Some(&refusal))?;
+        Ok(job.done(ZoneOutcome::Refused(refusal)))
+    }
+
+    /// Loads what a transfer of the whole zone is compared with.
+    fn go_on_whole(
+        &self,
+        mut job: TransferJob,
+        candidates: Vec<SocketAddr>,
+    ) -> Result<AfterTransfer, PipelineError> {
+        job.task = Task::Whole {
+            candidates,
+            digest_key: self.store.digest_key(),
+            table: self.store.load_digests(&job.zone)?,
+        };
+        Ok(AfterTransfer::GoesOn(Box::new(job)))
+    }
+
+    /// Stores the steps of an incremental transfer, each as a version of its own, in one transaction.
+    fn finish_steps(
+        &self,
+        mut job: TransferJob,
+        steps: &[Step],
+        candidates: Vec<SocketAddr>,
+        now: Timestamp,
+        options: &PollOptions,
+    ) -> Result<AfterTransfer, PipelineError> {
+        let apex = job.zone.apex.clone();
+        let observed_at = job.observed_at(now);
+        match self.apply_steps(&job.zone, steps, observed_at, !job.is_second)? {
+            Applied::Stored(summary) => {
+                self.store.note_zone_attempt(&apex, now, None)?;
+                self.detect_zone(&apex, options)?;
+                self.reevaluate(&apex, observed_at, options)?;
+                Ok(job.done(ZoneOutcome::Stored(summary)))
+            }
+            Applied::FetchAgain => {
+                tracing::warn!(zone = %apex, "zone {apex}: mass change, fetching once more");
+                job.is_second = true;
+                job.task = Task::Steps(candidates);
+                Ok(AfterTransfer::GoesOn(Box::new(job)))
+            }
+            Applied::DoesNotFit(what) => {
+                tracing::warn!(zone = %apex, "zone {apex}: the steps do not fit: {what}; transferring the whole zone");
+                self.go_on_whole(job, candidates)
+            }
+        }
+    }
+
+    /// Stores a whole zone.
+    fn finish_whole(
+        &self,
+        mut job: TransferJob,
+        intake: Intake<File>,
+        fetched: &Fetched,
+        candidates: Vec<SocketAddr>,
+        now: Timestamp,
+        options: &PollOptions,
+    ) -> Result<AfterTransfer, PipelineError> {
+        let apex = job.zone.apex.clone();
+        let observed_at = job.observed_at(now);
+        let shrank = judge_transfer(&self.config.trust, job.zone.kept_count, &fetched.counts);
+        let shrank = shrank.filter(|_| !job.accept && job.zone.version_id.is_some());
+        if let Some(refusal) = &shrank
+            && job.is_second
+        {
+            return self.refuse_transfer(&job, refusal.clone(), now);
+        }
+        let applied = match shrank {
+            // Twice the same answer before anybody is asked to look.
+            Some(_) => Applied::FetchAgain,
+            None => self.apply_version(&job.zone, intake, fetched, observed_at, !job.is_second)?,
+        };
+        match applied {
+            Applied::Stored(summary) => {
+                self.store.note_zone_attempt(&apex, now, None)?;
+                self.detect_zone(&apex, options)?;
+                self.reevaluate(&apex, observed_at, options)?;
+                let serial = fetched.serial;
+                Ok(job.done(match summary.versions {
+                    0 => ZoneOutcome::Unchanged { serial },
+                    _ => ZoneOutcome::Stored(summary),
+                }))
+            }
+            _ => {
+                tracing::warn!(zone = %apex, "zone {apex}: mass change, fetching once more");
+                job.is_second = true;
+                self.go_on_whole(job, candidates)
+            }
+        }
+    }
+
+    /// Keeps the timers of the SOA, for sources that go by them.
+    fn note_timers(&self, apex: &Name, soa: SoaNumbers) -> Result<(), PipelineError> {
+        Ok(self
+            .store
+            .note_soa_timers(apex, soa.refresh_s, soa.retry_s)?)
+    }
 }
 
 impl TransferJob {
@@ -204,4 +301,220 @@ impl TransferJob {
     pub fn apex(&self) -> &Name {
         &self.zone.apex
     }
+
+    /// Returns the primary that is asked first, by which transfers share the room fairly.
+    pub(super) fn first_primary(&self) -> Option<SocketAddr> {
+        self.route.primaries.first().copied()
+    }
+
+    /// Returns the time that what it brings is given. The machine's clock may have been set back;
+    /// history does not run backwards.
+    fn observed_at(&self, now: Timestamp) -> Timestamp {
+        self.zone.version_at.map_or(now, |newest| newest.max(now))
+    }
+
+    /// Returns its end.
+    fn done(&self, outcome: ZoneOutcome) -> AfterTransfer {
+        AfterTransfer::Done(ZoneReport {
+            source: self.source.clone(),
+            zone: Some(self.zone.apex.clone()),
+            outcome,
+        })
+    }
+
+    /// Returns how a primary is asked.
+    fn target(&self, primary: SocketAddr) -> TransferTarget<'_> {
+        TransferTarget {
+            apex: &self.zone.apex,
+            primary,
+            key: self.route.key.as_ref(),
+            tls: self.route.tls.as_ref(),
+            limits: &self.route.limits,
+        }
+    }
+
+    /// Says why a primary is not the one that is used.
+    fn warn(&self, primary: SocketAddr, what: &dyn std::fmt::Display) {
+        let zone = &self.zone.apex;
+        tracing::warn!(%zone, %primary, "zone {zone}: primary {primary}: {what}");
+    }
+}
+
+/// Runs a transfer.
+pub async fn run_transfer(mut job: TransferJob) -> TransferOutcome {
+    let task = std::mem::replace(&mut job.task, Task::Look);
+    let result = match task {
+        Task::Look => look(&mut job).await,
+        Task::Steps(candidates) => {
+            let ours = job.zone.serial.expect("steps lead on from a serial");
+            take_steps(&mut job, ours, candidates).await
+        }
+        Task::Whole {
+            candidates,
+            digest_key,
+            table,
+        } => take_whole(&mut job, candidates, digest_key, table).await,
+    };
+    TransferOutcome { job, result }
+}
+
+/// Asks the primaries for their serials and takes the steps from one that is ahead.
+async fn look(job: &mut TransferJob) -> Result<Brought, SourceError> {
+    let answers = ask_primaries(job).await?;
+    let newest = answers
+        .iter()
+        .map(|(_, soa)| *soa)
+        .reduce(|best, soa| {
+            if soa.serial.is_newer_than(best.serial) {
+                soa
+            } else {
+                best
+            }
+        })
+        .expect("at least one answered");
+    let candidates: Vec<SocketAddr> = answers
+        .iter()
+        .filter(|(_, soa)| soa.serial == newest.serial)
+        .map(|(primary, _)| *primary)
+        .collect();
+    let Some(ours) = job.zone.serial.filter(|_| job.zone.version_id.is_some()) else {
+        return Ok(Brought::WantsWhole(candidates));
+    };
+    if newest.serial == ours && !job.full {
+        return Ok(Brought::Nothing(newest));
+    }
+    if ours.is_newer_than(newest.serial) {
+        // One primary of several may lag: an older serial is believed only when every primary was
+        // reached and none is ahead.
+        let all_answered = answers.len() == job.route.primaries.len() + job.route.resting;
+        if !all_answered && !job.accept {
+            let what = format!(
+                "{} has serial {}, history holds {ours}, and not every primary was reached",
+                candidates[0], newest.serial
+            );
+            return Err(Refusal::Behind(what).into());
+        }
+        return Ok(Brought::WantsWhole(candidates));
+    }
+    if job.ixfr && !job.full {
+        take_steps(job, ours, candidates).await
+    } else {
+        Ok(Brought::WantsWhole(candidates))
+    }
+}
+
+/// Asks all primaries side by side. Returns those that answered, in order of preference; not empty.
+async fn ask_primaries(
+    job: &mut TransferJob,
+) -> Result<Vec<(SocketAddr, SoaNumbers)>, SourceError> {
+    let mut asked = JoinSet::new();
+    for (i, primary) in job.route.primaries.iter().copied().enumerate() {
+        let (apex, route) = (job.zone.apex.clone(), job.route.clone());
+        asked.spawn(async move {
+            let target = TransferTarget {
+                apex: &apex,
+                primary,
+                key: route.key.as_ref(),
+                tls: route.tls.as_ref(),
+                limits: &route.limits,
+            };
+            (i, primary, query_soa(&target).await)
+        });
+    }
+    let mut answers: Vec<Option<SoaNumbers>> = vec![None; job.route.primaries.len()];
+    let mut refusals: Vec<Option<Refusal>> = vec![None; job.route.primaries.len()];
+    let mut deadline: Option<Instant> = None;
+    loop {
+        let next = match deadline {
+            Some(deadline) => timeout_at(deadline, asked.join_next())
+                .await
+                .unwrap_or(None),
+            None => asked.join_next().await,
+        };
+        let Some(joined) = next else { break };
+        let (i, primary, result) = joined.expect("a query neither panics nor is aborted");
+        match result {
+            Ok(soa) => {
+                answers[i] = Some(soa);
+                deadline.get_or_insert(Instant::now() + GRACE);
+            }
+            Err(refusal) => {
+                job.failed.push(primary);
+                if job.route.primaries.len() > 1 {
+                    job.warn(primary, &refusal);
+                }
+                refusals[i] = Some(refusal);
+            }
+        }
+    }
+    let answered: Vec<_> = job
+        .route
+        .primaries
+        .iter()
+        .copied()
+        .zip(answers)
+        .filter_map(|(primary, soa)| soa.map(|soa| (primary, soa)))
+        .collect();
+    if answered.is_empty() {
+        let first = refusals.into_iter().flatten().next();
+        let none = || Refusal::Unreachable("no primary is configured".to_owned());
+        return Err(first.unwrap_or_else(none).into());
+    }
+    Ok(answered)
+}
+
+/// Takes what changed from the first of the candidates that gives it.
+async fn take_steps(
+    job: &mut TransferJob,
+    ours: Serial,
+    candidates: Vec<SocketAddr>,
+) -> Result<Brought, SourceError> {
+    let mut failure = None;
+    for primary in &candidates {
+        match fetch_steps(&job.target(*primary), ours).await {
+            Ok(Steps::Taken(steps, soa)) => return Ok(Brought::Steps(steps, soa, candidates)),
+            // Its SOA said otherwise a moment ago.
+            Ok(Steps::UpToDate) => return Ok(Brought::WantsWhole(candidates)),
+            Err(TransferFault::WantsWhole(what)) => {
+                tracing::debug!(zone = %job.zone.apex, %primary, "zone {}: no incremental transfer from {primary}: {what}", job.zone.apex);
+                return Ok(Brought::WantsWhole(candidates));
+            }
+            Err(TransferFault::Source(SourceError::Refused(refusal))) => {
+                job.warn(*primary, &refusal);
+                job.failed.push(*primary);
+                failure = Some(refusal);
+            }
+            Err(TransferFault::Source(local)) => return Err(local),
+        }
+    }
+    Err(failure.expect("there is at least one candidate").into())
+}
+
+/// Takes the whole zone from the first of the candidates that gives it.
+async fn take_whole(
+    job: &mut TransferJob,
+    candidates: Vec<SocketAddr>,
+    digest_key: DigestKey,
+    mut table: DigestTable,
+) -> Result<Brought, SourceError> {
+    let mut failure = None;
+    for primary in &candidates {
+        let spool = open_spool().map_err(SourceError::Local)?;
+        let mut intake = Intake::new(digest_key, table, spool);
+        match fetch_zone(&job.target(*primary), &mut intake).await {
+            Ok((fetched, soa)) => {
+                return Ok(Brought::Whole(Box::new(intake), fetched, soa, candidates));
+            }
+            Err(SourceError::Refused(refusal)) => {
+                if candidates.len() > 1 {
+                    job.warn(*primary, &refusal);
+                }
+                job.failed.push(*primary);
+                failure.get_or_insert(refusal);
+                table = intake.abandon();
+            }
+            Err(local) => return Err(local),
+        }
+    }
+    Err(failure.expect("there is at least one candidate").into())
 }

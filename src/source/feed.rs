@@ -3,7 +3,10 @@
 //! Lines are read one at a time and bounded. A line that cannot be read is handed on with its
 //! number, its octets and the reason, so that the caller can set it aside; the rest go on.
 
+use std::fs;
 use std::io::{self, BufRead};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
@@ -268,6 +271,82 @@ impl<R: BufRead> FeedReader<R> {
             }
         }
     }
+}
+
+/// A file that a followed feed goes on in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FeedPart {
+    /// The file.
+    pub path: PathBuf,
+    /// Whether it is the one that was read last, so that reading goes on where it stopped.
+    pub goes_on: bool,
+    /// Whether nothing will be appended to it any more.
+    pub is_whole: bool,
+}
+
+/// Returns the device and inode of a file.
+///
+/// # Errors
+///
+/// If it cannot be looked at.
+pub fn file_identity(path: &Path) -> io::Result<(u64, u64)> {
+    let meta = fs::metadata(path)?;
+    Ok((meta.dev(), meta.ino()))
+}
+
+/// Returns the files to read of a feed at `path` that was last read in the file `last`: what is left of
+/// that one under its new name, whatever was rotated away after it, and the one at `path`. The second
+/// value is whether the file that was read last is gone.
+///
+/// Rotated files lie in the same folder, begin with the feed's name and `.` or `-`, and are not
+/// compressed yet.
+///
+/// # Errors
+///
+/// If the folder or the feed cannot be read.
+pub fn find_feed_parts(path: &Path, last: Option<(u64, u64)>) -> io::Result<(Vec<FeedPart>, bool)> {
+    let now = file_identity(path)?;
+    let current = |goes_on| FeedPart {
+        path: path.to_owned(),
+        goes_on,
+        is_whole: false,
+    };
+    let Some(last) = last.filter(|last| *last != now) else {
+        return Ok((vec![current(true)], false));
+    };
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let mut rotated = Vec::new();
+    for entry in fs::read_dir(folder.unwrap_or(Path::new(".")))? {
+        let entry = entry?;
+        let (file, meta) = (entry.file_name(), entry.metadata()?);
+        let file = file.to_string_lossy();
+        let is_rotated = file
+            .strip_prefix(&*name)
+            .is_some_and(|rest| rest.starts_with(['.', '-']));
+        let is_plain = !file.ends_with(".gz") && !file.ends_with(".zst") && meta.is_file();
+        if is_rotated && is_plain && (meta.dev(), meta.ino()) != now {
+            let written_at = (meta.mtime(), meta.mtime_nsec());
+            rotated.push((written_at, entry.path(), (meta.dev(), meta.ino())));
+        }
+    }
+    rotated.sort();
+    let Some(at) = rotated.iter().position(|(_, _, file)| *file == last) else {
+        return Ok((vec![current(false)], true));
+    };
+    let mut parts: Vec<FeedPart> = rotated
+        .split_off(at)
+        .into_iter()
+        .map(|(_, path, file)| FeedPart {
+            path,
+            goes_on: file == last,
+            is_whole: true,
+        })
+        .collect();
+    parts.push(current(false));
+    Ok((parts, false))
 }
 
 #[cfg(test)]

@@ -5,16 +5,31 @@
 //! whether what arrived is complete and well-formed; whether it is plausible is the zone room's
 //! business.
 
+mod catalog;
 mod feed;
+mod notify;
+mod stream;
+mod sweep;
+mod tls;
 mod transfer;
 mod wire;
 mod words;
+mod xfr;
 mod zonefile;
 
+pub use catalog::{Catalog, CatalogMember};
 pub use feed::{
-    FeedLine, FeedOp, FeedReader, FeedSubject, LINE_OCTETS_MAX, ReadLine, RejectedLine,
+    FeedLine, FeedOp, FeedPart, FeedReader, FeedSubject, LINE_OCTETS_MAX, ReadLine, RejectedLine,
+    file_identity, find_feed_parts,
 };
-pub use transfer::{TransferKey, TransferTarget, fetch_zone};
+pub use notify::{NotifyAnswer, NotifyListener, NotifyTable, answer_notify};
+pub use sweep::{SweptSerial, sweep_serials};
+pub use tls::TransferTls;
+pub use transfer::{
+    Steps, TransferKey, TransferTarget, fetch_catalog, fetch_steps, fetch_zone, query_soa,
+};
+pub use wire::SoaNumbers;
+pub use xfr::TransferFault;
 pub use zonefile::{expand_glob, read_zonefile};
 
 use crate::dns::Serial;

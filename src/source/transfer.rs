@@ -1,38 +1,35 @@
-//! Zone transfers (RFC 5936) over TCP, signed and verified with TSIG (RFC 8945).
+//! Zone transfers over TCP or TLS, signed and verified with TSIG (RFC 8945).
 //!
 //! Our own loop around NLnet Labs' message and TSIG types: hickory's zone transfer drops messages
-//! when its channel is full and then reports a clean end (docs/design.md). The loop asks for the SOA
-//! first, transfers when the serial is newer, and takes nothing as done but a closing SOA equal to
-//! the opening one *and* a verified signature over the whole stream.
+//! when its channel is full and then reports a clean end (docs/design.md). What a stream means is the
+//! business of the [interpreter](super::xfr); here each message is checked and verified before it is
+//! interpreted, and nothing is taken as done but an end that the interpreter has seen *and* a
+//! verified signature over the whole stream.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use domain::base::iana::Class;
-use domain::base::message_builder::StreamTarget;
-use domain::base::{Message, MessageBuilder, Name as WireName, Rtype};
+use domain::base::message_builder::{AdditionalBuilder, StreamTarget};
+use domain::base::{Message, MessageBuilder, Name as WireName, Rtype, Ttl};
+use domain::rdata::Soa;
 use domain::rdata::tsig::Time48;
 use domain::tsig::{Algorithm, ClientSequence, ClientTransaction, Key, ValidationError};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use crate::dns::{Name, RecordType, Serial};
-use crate::source::wire::{AnswerWalker, TYPE_SOA, WireError, read_question};
+use crate::source::catalog::{Catalog, CatalogReader};
+use crate::source::stream::Connection;
+use crate::source::tls::TransferTls;
+use crate::source::wire::{
+    AnswerWalker, SoaNumbers, TYPE_SOA, WireError, WireRecord, read_question,
+};
+use crate::source::xfr::{Asked, Ended, TransferFault, TransferInterpreter, TransferSink};
 use crate::source::{Fetched, SourceError};
-use crate::zone::{Intake, Refusal, Spool};
+use crate::time::Span;
+use crate::zone::{Intake, Limits, Refusal, Spool, Step};
 
-/// How long a connection attempt may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long the primary may be silent between two messages.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long a whole transfer may take.
-const TRANSFER_TIMEOUT: Duration = Duration::from_secs(3 * 3600);
-/// The most octets of one transfer. `.com` is some 25 GB as text, less on the wire.
-const TRANSFER_OCTETS_MAX: u64 = 64 << 30;
-/// The most records of one transfer.
-const TRANSFER_RECORDS_MAX: u64 = 2_000_000_000;
 /// Message ids. Over TCP they need not be hard to guess, only differ on one connection.
 const SOA_QUERY_ID: u16 = 0x6601;
 /// See [`SOA_QUERY_ID`].
@@ -42,7 +39,7 @@ const NOERROR: u8 = 0;
 
 /// A TSIG key, ready to sign.
 #[derive(Clone)]
-pub struct TransferKey(Arc<Key>);
+pub struct TransferKey(pub(super) Arc<Key>);
 
 impl TransferKey {
     /// Makes a key of its owner name, its algorithm's mnemonic (`hmac-sha256` and so on) and its
@@ -78,6 +75,7 @@ impl TransferKey {
 }
 
 /// What to transfer and from where.
+#[derive(Clone, Copy)]
 pub struct TransferTarget<'a> {
     /// The zone's apex.
     pub apex: &'a Name,
@@ -85,101 +83,29 @@ pub struct TransferTarget<'a> {
     pub primary: SocketAddr,
     /// The key that signs, if any.
     pub key: Option<&'a TransferKey>,
-    /// The serial that history holds.
-    pub last_serial: Option<Serial>,
-    /// Transfer although the serial stands.
-    pub full: bool,
-    /// Transfer although the serial went backwards.
-    pub accept_older: bool,
+    /// The trust of an encrypted connection, if it is to be one.
+    pub tls: Option<&'a TransferTls>,
+    /// What it may cost.
+    pub limits: &'a Limits,
 }
 
-/// Transfers the zone if the primary's serial is not the one history holds.
-///
-/// `Ok(None)` means that the serial stands. A serial that went backwards is taken only with
-/// `accept_older`: one primary of several may lag.
+/// What an incremental transfer brought.
+#[derive(Debug)]
+pub enum Steps {
+    /// Nothing newer is there.
+    UpToDate,
+    /// The steps, the oldest first, each beginning where the one before it ended; at least one.
+    Taken(Vec<Step>, SoaNumbers),
+}
+
+/// Asks a primary for the zone's SOA.
 ///
 /// # Errors
 ///
-/// [`SourceError::Refused`] for whatever the primary did wrong; the intake is then worthless.
-pub async fn fetch_zone<S: Spool>(
-    target: &TransferTarget<'_>,
-    intake: &mut Intake<S>,
-) -> Result<Option<Fetched>, SourceError> {
-    match timeout(TRANSFER_TIMEOUT, fetch_unbounded(target, intake)).await {
-        Ok(result) => result,
-        Err(_) => Err(Refusal::Timeout(format!(
-            "transfer took more than {} s",
-            TRANSFER_TIMEOUT.as_secs()
-        ))
-        .into()),
-    }
-}
-
-/// [`fetch_zone`] without its deadline.
-async fn fetch_unbounded<S: Spool>(
-    target: &TransferTarget<'_>,
-    intake: &mut Intake<S>,
-) -> Result<Option<Fetched>, SourceError> {
-    let mut stream = connect(target.primary).await?;
-    let serial = query_soa(target, &mut stream).await?;
-    if Some(serial) == target.last_serial && !target.full {
-        return Ok(None);
-    }
-    if let Some(last) = target.last_serial
-        && last.is_newer_than(serial)
-        && !target.accept_older
-    {
-        return Err(Refusal::Behind(format!(
-            "{} has serial {serial}, history holds {last}",
-            target.primary
-        ))
-        .into());
-    }
-    // A connection of its own: some primaries close after one answer.
-    drop(stream);
-    let mut stream = connect(target.primary).await?;
-    transfer(target, &mut stream, serial, intake)
-        .await
-        .map(Some)
-}
-
-/// Opens the connection.
-async fn connect(primary: SocketAddr) -> Result<TcpStream, Refusal> {
-    match timeout(CONNECT_TIMEOUT, TcpStream::connect(primary)).await {
-        Ok(Ok(stream)) => {
-            // Small writes, each a whole message: nothing to gather.
-            let _ = stream.set_nodelay(true);
-            Ok(stream)
-        }
-        Ok(Err(error)) => Err(Refusal::Unreachable(format!("{primary}: {error}"))),
-        Err(_) => Err(Refusal::Unreachable(format!(
-            "{primary}: no answer in {} s",
-            CONNECT_TIMEOUT.as_secs()
-        ))),
-    }
-}
-
-/// Builds a query for the zone's apex.
-fn start_query(
-    apex: &Name,
-    rtype: Rtype,
-    id: u16,
-) -> domain::base::message_builder::AdditionalBuilder<StreamTarget<Vec<u8>>> {
-    let mut builder =
-        MessageBuilder::from_target(StreamTarget::new_vec()).expect("a vector takes a header");
-    builder.header_mut().set_id(id);
-    let mut question = builder.question();
-    let name = WireName::from_octets(apex.as_wire()).expect("a canonical name is a wire name");
-    question
-        .push((name, rtype, Class::IN))
-        .expect("a vector takes a question");
-    question.additional()
-}
-
-/// Asks for the SOA and returns its serial.
-async fn query_soa(target: &TransferTarget<'_>, stream: &mut TcpStream) -> Result<Serial, Refusal> {
+/// [`Refusal`] for whatever the primary did wrong.
+pub async fn query_soa(target: &TransferTarget<'_>) -> Result<SoaNumbers, Refusal> {
     let id = SOA_QUERY_ID;
-    let mut query = start_query(target.apex, Rtype::SOA, id);
+    let mut query = start_query(target.apex, Rtype::SOA, id).additional();
     let signer = match target.key {
         Some(key) => Some(
             ClientTransaction::request(key.0.clone(), &mut query, Time48::now())
@@ -187,8 +113,9 @@ async fn query_soa(target: &TransferTarget<'_>, stream: &mut TcpStream) -> Resul
         ),
         None => None,
     };
-    send(stream, query.finish().as_stream_slice()).await?;
-    let mut message = receive(stream, Vec::new(), "the SOA").await?;
+    let mut connection = open(target).await?;
+    connection.send(query.finish().as_stream_slice()).await?;
+    let mut message = message_of(connection.receive().await?)?;
     check_header(message.as_slice(), id)?;
     if let Some(signer) = signer {
         let rcode = rcode_of(message.as_slice());
@@ -196,12 +123,17 @@ async fn query_soa(target: &TransferTarget<'_>, stream: &mut TcpStream) -> Resul
             .answer(&mut message, Time48::now())
             .map_err(|fault| tsig_refusal(&fault, rcode))?;
     }
-    check_rcode(message.as_slice())?;
-    check_question(message.as_slice(), target.apex, TYPE_SOA, true)?;
-    let mut walker = AnswerWalker::new(message.as_slice()).map_err(malformed)?;
+    read_soa(message.as_slice(), target.apex)
+}
+
+/// Returns the SOA of an answer to a query for it.
+pub(super) fn read_soa(message: &[u8], apex: &Name) -> Result<SoaNumbers, Refusal> {
+    check_rcode(message)?;
+    check_question(message, apex, TYPE_SOA, true)?;
+    let mut walker = AnswerWalker::new(message).map_err(malformed)?;
     while let Some(record) = walker.next_record().map_err(malformed)? {
-        if record.code == TYPE_SOA && record.owner == target.apex.as_wire() {
-            return Ok(serial_of(record.rdata));
+        if record.code == TYPE_SOA && record.owner == apex.as_wire() {
+            return Ok(record.soa());
         }
     }
     Err(Refusal::Malformed(
@@ -209,25 +141,125 @@ async fn query_soa(target: &TransferTarget<'_>, stream: &mut TcpStream) -> Resul
     ))
 }
 
-/// Where in a transfer the stream is.
-enum Progress {
-    /// Nothing but empty messages so far.
-    Start,
-    /// After the opening SOA.
-    Within(Serial),
-    /// After the closing SOA.
-    Done(Serial),
+/// Transfers what changed since a serial.
+///
+/// # Errors
+///
+/// [`TransferFault::WantsWhole`] if the primary will or can not; [`TransferFault::Source`] if asking
+/// it for the whole zone would end no better.
+pub async fn fetch_steps(
+    target: &TransferTarget<'_>,
+    since: Serial,
+) -> Result<Steps, TransferFault> {
+    let mut sink = StepSink {
+        steps: Vec::new(),
+        octets: 0,
+        octets_max: target.limits.delta_octets,
+    };
+    let ended = match run(target, Asked::Since(since), &mut sink).await {
+        Ok(ended) => ended,
+        Err(TransferFault::Source(SourceError::Refused(refusal))) => {
+            return Err(match refusal {
+                Refusal::Tsig(_)
+                | Refusal::Tls(_)
+                | Refusal::Unreachable(_)
+                | Refusal::ForeignName(_) => refusal.into(),
+                other => TransferFault::WantsWhole(other.to_string()),
+            });
+        }
+        Err(fault) => return Err(fault),
+    };
+    match ended {
+        Ended::UpToDate => Ok(Steps::UpToDate),
+        Ended::Steps(soa) => Ok(Steps::Taken(sink.steps, soa)),
+        Ended::Whole(_) => Err(TransferFault::WantsWhole(
+            "the primary answers with the whole zone".to_owned(),
+        )),
+    }
 }
 
-/// Runs one AXFR and feeds the intake.
-async fn transfer<S: Spool>(
+/// Transfers the whole zone into the intake.
+///
+/// # Errors
+///
+/// [`SourceError::Refused`] for whatever the primary did wrong; what the intake took is then worthless.
+pub async fn fetch_zone<S: Spool>(
     target: &TransferTarget<'_>,
-    stream: &mut TcpStream,
-    soa_serial: Serial,
     intake: &mut Intake<S>,
-) -> Result<Fetched, SourceError> {
+) -> Result<(Fetched, SoaNumbers), SourceError> {
+    let names_max = target.limits.names;
+    let mut sink = ZoneSink { intake, names_max };
+    match run(target, Asked::Whole, &mut sink).await {
+        Ok(Ended::Whole(soa)) => {
+            let fetched = Fetched {
+                serial: Some(soa.serial),
+                counts: intake.finish()?,
+            };
+            Ok((fetched, soa))
+        }
+        Ok(_) => unreachable!("the interpreter ends a whole transfer with a whole zone"),
+        Err(TransferFault::Source(error)) => Err(error),
+        Err(TransferFault::WantsWhole(what)) => Err(Refusal::Malformed(what).into()),
+    }
+}
+
+/// Transfers a catalog zone (RFC 9432).
+///
+/// # Errors
+///
+/// [`SourceError::Refused`] for whatever the primary did wrong, and for what is no catalog.
+pub async fn fetch_catalog(
+    target: &TransferTarget<'_>,
+    members_max: u64,
+) -> Result<(Catalog, SoaNumbers), SourceError> {
+    let mut reader = CatalogReader::new(target.apex, members_max);
+    match run(target, Asked::Whole, &mut reader).await {
+        Ok(Ended::Whole(soa)) => Ok((reader.finish()?, soa)),
+        Ok(_) => unreachable!("the interpreter ends a whole transfer with a whole zone"),
+        Err(TransferFault::Source(error)) => Err(error),
+        Err(TransferFault::WantsWhole(what)) => Err(Refusal::Malformed(what).into()),
+    }
+}
+
+/// Runs a transfer within its time.
+async fn run<S: TransferSink>(
+    target: &TransferTarget<'_>,
+    asked: Asked,
+    sink: &mut S,
+) -> Result<Ended, TransferFault> {
+    let limit = duration(target.limits.transfer);
+    let mut interpreter = TransferInterpreter::new(target.apex, asked, target.limits);
+    let result = timeout(limit, run_unbounded(target, asked, &mut interpreter, sink)).await;
+    let records = interpreter.records();
+    match result {
+        Ok(Ok(ended)) => Ok(ended),
+        Ok(Err(TransferFault::Source(SourceError::Refused(refusal)))) => {
+            Err(at_record(refusal, records).into())
+        }
+        Ok(Err(fault)) => Err(fault),
+        Err(_) => Err(Refusal::Timeout(format!(
+            "transfer of more than limits.transfer = {}, after {records} records",
+            target.limits.transfer
+        ))
+        .into()),
+    }
+}
+
+/// [`run`] without its deadline.
+async fn run_unbounded<S: TransferSink>(
+    target: &TransferTarget<'_>,
+    asked: Asked,
+    interpreter: &mut TransferInterpreter<'_>,
+    sink: &mut S,
+) -> Result<Ended, TransferFault> {
     let id = TRANSFER_QUERY_ID;
-    let mut query = start_query(target.apex, Rtype::AXFR, id);
+    let (mut query, rtype) = match asked {
+        Asked::Whole => (
+            start_query(target.apex, Rtype::AXFR, id).additional(),
+            Rtype::AXFR,
+        ),
+        Asked::Since(serial) => (ixfr_query(target.apex, serial, id), Rtype::IXFR),
+    };
     let mut signer = match target.key {
         Some(key) => Some(
             ClientSequence::request(key.0.clone(), &mut query, Time48::now())
@@ -235,21 +267,19 @@ async fn transfer<S: Spool>(
         ),
         None => None,
     };
-    send(stream, query.finish().as_stream_slice()).await?;
-    let mut progress = Progress::Start;
-    let (mut octets, mut first, mut buffer, started) = (0_u64, true, Vec::new(), Instant::now());
-    let mut records = 0_u64;
-    while !matches!(progress, Progress::Done(_)) {
-        let mut message = receive(stream, std::mem::take(&mut buffer), "the transfer")
-            .await
-            .map_err(|refusal| at_record(refusal, records))?;
+    let mut connection = open(target).await?;
+    connection.send(query.finish().as_stream_slice()).await?;
+    let mut stream = connection.into_messages();
+    let (mut octets, mut first) = (0_u64, true);
+    let ended = loop {
+        let mut message = message_of(stream.next().await?)?;
         octets += message.as_slice().len() as u64;
-        if octets > TRANSFER_OCTETS_MAX {
-            return Err(Refusal::Limit(format!(
-                "transfer of more than {TRANSFER_OCTETS_MAX} octets after {} s",
-                started.elapsed().as_secs()
-            ))
-            .into());
+        if octets > target.limits.octets {
+            let what = format!(
+                "transfer of more than limits.octets = {}",
+                target.limits.octets
+            );
+            return Err(Refusal::Limit(what).into());
         }
         check_header(message.as_slice(), id)?;
         // RFC 8945 §5.3.1: the signature comes before anything the message says is believed.
@@ -260,144 +290,175 @@ async fn transfer<S: Spool>(
                 .map_err(|fault| tsig_refusal(&fault, rcode))?;
         }
         check_rcode(message.as_slice())?;
-        check_question(message.as_slice(), target.apex, Rtype::AXFR.to_int(), first)?;
+        check_question(message.as_slice(), target.apex, rtype.to_int(), first)?;
         first = false;
-        take_message(
-            target.apex,
-            message.as_slice(),
-            &mut progress,
-            intake,
-            &mut records,
-        )?;
-        buffer = message.into_octets();
-    }
+        interpreter.read_message(message.as_slice(), sink)?;
+        if let Some(ended) = interpreter.ended() {
+            break ended;
+        }
+    };
     if let Some(signer) = signer {
         // RFC 8945 §5.3.1: the last message must be signed.
         signer
             .done()
             .map_err(|fault| tsig_refusal(&fault, NOERROR))?;
     }
-    let Progress::Done(serial) = progress else {
-        unreachable!("the loop ends when the transfer is done")
-    };
-    if serial != soa_serial && soa_serial.is_newer_than(serial) {
-        return Err(Refusal::SoaMismatch(format!(
-            "asked for serial {soa_serial}, the transfer is of {serial}"
+    Ok(ended)
+}
+
+/// Holds the steps of an incremental transfer.
+struct StepSink {
+    steps: Vec<Step>,
+    octets: u64,
+    octets_max: u64,
+}
+
+impl TransferSink for StepSink {
+    fn take(&mut self, _: &[u8], _: RecordType, _: u32, _: &[u8]) -> Result<(), TransferFault> {
+        Err(TransferFault::WantsWhole(
+            "the primary answers with the whole zone".to_owned(),
         ))
-        .into());
     }
-    let counts = intake.finish()?;
-    Ok(Fetched {
-        serial: Some(serial),
-        counts,
-    })
+
+    fn take_other(&mut self, _: &WireRecord<'_>) {}
+
+    fn begin_step(&mut self, from: Serial) {
+        self.steps.push(Step::new(from));
+    }
+
+    fn turn_step(&mut self, to: Serial) {
+        self.steps.last_mut().expect("a step was begun").to = to;
+    }
+
+    fn step(
+        &mut self,
+        added: bool,
+        owner: &[u8],
+        rtype: RecordType,
+        ttl: u32,
+        rdata: &[u8],
+    ) -> Result<(), TransferFault> {
+        let step = self.steps.last_mut().expect("a step was begun");
+        let before = step.octets();
+        match added {
+            false => step.remove(owner, rtype, ttl, rdata),
+            true => step.add(owner, rtype, ttl, rdata),
+        }
+        self.octets += (step.octets() - before) as u64;
+        if self.octets > self.octets_max {
+            return Err(TransferFault::WantsWhole(format!(
+                "more than limits.delta_octets = {}",
+                self.octets_max
+            )));
+        }
+        Ok(())
+    }
 }
 
-/// Feeds the records of one message to the intake and moves `progress`.
-fn take_message<S: Spool>(
+/// Gives the records of a whole zone to the intake.
+struct ZoneSink<'a, S> {
+    intake: &'a mut Intake<S>,
+    names_max: u64,
+}
+
+impl<S: Spool> TransferSink for ZoneSink<'_, S> {
+    fn take(
+        &mut self,
+        owner: &[u8],
+        rtype: RecordType,
+        ttl: u32,
+        rdata: &[u8],
+    ) -> Result<(), TransferFault> {
+        self.intake
+            .take(owner, rtype, ttl, rdata)
+            .map_err(SourceError::from)?;
+        if self.intake.name_count() > self.names_max {
+            let what = format!("transfer of more than limits.names = {}", self.names_max);
+            return Err(Refusal::Limit(what).into());
+        }
+        Ok(())
+    }
+
+    fn take_other(&mut self, _: &WireRecord<'_>) {
+        self.intake.count_other();
+    }
+
+    fn begin_step(&mut self, _: Serial) {
+        unreachable!("the interpreter begins no step where the whole zone was asked for");
+    }
+
+    fn turn_step(&mut self, _: Serial) {
+        unreachable!("no step was begun");
+    }
+
+    fn step(
+        &mut self,
+        _: bool,
+        _: &[u8],
+        _: RecordType,
+        _: u32,
+        _: &[u8],
+    ) -> Result<(), TransferFault> {
+        unreachable!("no step was begun")
+    }
+}
+
+/// Opens the connection.
+async fn open(target: &TransferTarget<'_>) -> Result<Connection, Refusal> {
+    Connection::open(
+        target.primary,
+        target.tls,
+        duration(target.limits.connect),
+        duration(target.limits.idle),
+    )
+    .await
+}
+
+/// Returns a span of at least a second as the machine counts it.
+fn duration(span: Span) -> Duration {
+    Duration::from_secs(span.as_seconds().max(1) as u64)
+}
+
+/// Builds a query for the zone's apex.
+pub(super) fn start_query(
     apex: &Name,
-    message: &[u8],
-    progress: &mut Progress,
-    intake: &mut Intake<S>,
-    records: &mut u64,
-) -> Result<(), SourceError> {
-    let mut walker = AnswerWalker::new(message).map_err(malformed)?;
-    while let Some(record) = walker.next_record().map_err(malformed)? {
-        *records += 1;
-        if *records > TRANSFER_RECORDS_MAX {
-            return Err(Refusal::Limit(format!(
-                "transfer of more than {TRANSFER_RECORDS_MAX} records"
-            ))
-            .into());
-        }
-        if !crate::dns::wire_is_at_or_below(record.owner, apex.as_wire()) {
-            let owner = Name::from_wire(record.owner)
-                .map(|name| name.to_string())
-                .unwrap_or_default();
-            return Err(Refusal::ForeignName(owner).into());
-        }
-        let is_apex_soa = record.code == TYPE_SOA && record.owner == apex.as_wire();
-        *progress = match (&progress, is_apex_soa) {
-            // RFC 5936 §2.2: the first and the last record are the same SOA.
-            (Progress::Start, true) => {
-                intake.count_other();
-                Progress::Within(serial_of(record.rdata))
-            }
-            (Progress::Start, false) => {
-                return Err(Refusal::SoaMismatch(
-                    "the transfer does not begin with the SOA".to_owned(),
-                )
-                .into());
-            }
-            (Progress::Within(first), true) => {
-                let last = serial_of(record.rdata);
-                if last != *first {
-                    return Err(Refusal::SoaMismatch(format!(
-                        "opened with serial {first}, closed with {last}"
-                    ))
-                    .into());
-                }
-                Progress::Done(last)
-            }
-            (Progress::Done(_), _) => {
-                return Err(
-                    Refusal::SoaMismatch("records after the closing SOA".to_owned()).into(),
-                );
-            }
-            (Progress::Within(first), false) => {
-                match RecordType::from_code(record.code) {
-                    Some(rtype) => intake.take(record.owner, rtype, record.ttl, record.rdata)?,
-                    None => intake.count_other(),
-                }
-                Progress::Within(*first)
-            }
-        };
-    }
-    Ok(())
+    rtype: Rtype,
+    id: u16,
+) -> domain::base::message_builder::QuestionBuilder<StreamTarget<Vec<u8>>> {
+    let mut builder =
+        MessageBuilder::from_target(StreamTarget::new_vec()).expect("a vector takes a header");
+    builder.header_mut().set_id(id);
+    let mut question = builder.question();
+    let name = WireName::from_octets(apex.as_wire()).expect("a canonical name is a wire name");
+    question
+        .push((name, rtype, Class::IN))
+        .expect("a vector takes a question");
+    question
 }
 
-/// Writes one message with its length in front.
-async fn send(stream: &mut TcpStream, octets: &[u8]) -> Result<(), Refusal> {
-    match timeout(IDLE_TIMEOUT, stream.write_all(octets)).await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(Refusal::EndedEarly(format!(
-            "connection broke while asking: {error}"
-        ))),
-        Err(_) => Err(Refusal::Timeout("the query could not be sent".to_owned())),
-    }
+/// Builds a query for what changed since a serial.
+fn ixfr_query(apex: &Name, since: Serial, id: u16) -> AdditionalBuilder<StreamTarget<Vec<u8>>> {
+    let mut authority = start_query(apex, Rtype::IXFR, id).authority();
+    let name = WireName::from_octets(apex.as_wire()).expect("a canonical name is a wire name");
+    let root = WireName::<Vec<u8>>::root_vec();
+    // RFC 1995 §3: the client's SOA stands in the authority section; only its serial is looked at.
+    let soa = Soa::new(
+        root.clone(),
+        root,
+        domain::base::Serial(since.0),
+        Ttl::ZERO,
+        Ttl::ZERO,
+        Ttl::ZERO,
+        Ttl::ZERO,
+    );
+    authority
+        .push((name, Ttl::ZERO, soa))
+        .expect("a vector takes a record");
+    authority.additional()
 }
 
-/// Reads one message into `buffer`.
-async fn receive(
-    stream: &mut TcpStream,
-    mut buffer: Vec<u8>,
-    what: &str,
-) -> Result<Message<Vec<u8>>, Refusal> {
-    let read = async {
-        let length = stream.read_u16().await?;
-        buffer.resize(length as usize, 0);
-        stream.read_exact(&mut buffer).await?;
-        Ok::<_, std::io::Error>(buffer)
-    };
-    let octets = match timeout(IDLE_TIMEOUT, read).await {
-        Ok(Ok(octets)) => octets,
-        Ok(Err(error)) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
-            return Err(Refusal::EndedEarly(format!(
-                "the connection was closed before {what} was complete"
-            )));
-        }
-        Ok(Err(error)) => {
-            return Err(Refusal::EndedEarly(format!(
-                "the connection broke before {what} was complete: {error}"
-            )));
-        }
-        Err(_) => {
-            return Err(Refusal::Timeout(format!(
-                "silent for {} s before {what} was complete",
-                IDLE_TIMEOUT.as_secs()
-            )));
-        }
-    };
+/// Returns the octets as a message.
+fn message_of(octets: Vec<u8>) -> Result<Message<Vec<u8>>, Refusal> {
     Message::from_octets(octets)
         .map_err(|_| Refusal::Malformed("message is shorter than its header".to_owned()))
 }
@@ -414,7 +475,7 @@ fn at_record(refusal: Refusal, records: u64) -> Refusal {
 }
 
 /// Checks id, QR, opcode and TC.
-fn check_header(message: &[u8], id: u16) -> Result<(), Refusal> {
+pub(super) fn check_header(message: &[u8], id: u16) -> Result<(), Refusal> {
     if message[..2] != id.to_be_bytes() {
         return Err(Refusal::Malformed("message with a foreign id".to_owned()));
     }
@@ -430,7 +491,7 @@ fn check_header(message: &[u8], id: u16) -> Result<(), Refusal> {
 }
 
 /// Returns the rcode of the header.
-fn rcode_of(message: &[u8]) -> u8 {
+pub(super) fn rcode_of(message: &[u8]) -> u8 {
     message[3] & 0x0f
 }
 
@@ -449,7 +510,7 @@ fn rcode_name(code: u8) -> String {
 }
 
 /// Turns a failed verification into a refusal that names the answer's rcode, if it had one.
-fn tsig_refusal(fault: &ValidationError, rcode: u8) -> Refusal {
+pub(super) fn tsig_refusal(fault: &ValidationError, rcode: u8) -> Refusal {
     if rcode == NOERROR {
         Refusal::Tsig(fault.to_string())
     } else {
@@ -466,15 +527,6 @@ fn check_question(message: &[u8], apex: &Name, code: u16, first: bool) -> Result
             "the question is not the one that was asked".to_owned(),
         )),
     }
-}
-
-/// Returns the serial of the walker's SOA RDATA.
-fn serial_of(rdata: &[u8]) -> Serial {
-    Serial(u32::from_be_bytes(
-        rdata
-            .try_into()
-            .expect("the walker leaves the four octets of the serial"),
-    ))
 }
 
 /// Turns a wire fault into a refusal.

@@ -4,7 +4,7 @@
 //! names decompressed. No record is copied; two buffers are reused. RDATA of other types is not
 //! looked at, so that a type this program does not know cannot stop a transfer.
 
-use crate::dns::{LABEL_OCTETS_MAX, NAME_OCTETS_MAX};
+use crate::dns::{LABEL_OCTETS_MAX, NAME_OCTETS_MAX, Serial};
 
 /// The octets of a message header (RFC 1035 §4.1.1).
 const HEADER_OCTETS: usize = 12;
@@ -12,6 +12,10 @@ const HEADER_OCTETS: usize = 12;
 const CLASS_IN: u16 = 1;
 /// Type SOA.
 pub(super) const TYPE_SOA: u16 = 6;
+/// Type PTR.
+pub(super) const TYPE_PTR: u16 = 12;
+/// Type TXT.
+pub(super) const TYPE_TXT: u16 = 16;
 
 /// Why a message cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -42,9 +46,42 @@ pub(super) struct WireRecord<'a> {
     pub code: u16,
     /// Seconds; a value with the high bit set counts as 0 (RFC 2181 §8).
     pub ttl: u32,
-    /// Canonical RDATA for NS, CNAME, A, AAAA, DS; the 4 octets of the serial for SOA; empty for
-    /// all other types.
+    /// Canonical RDATA for NS, CNAME, PTR, A, AAAA, DS, TXT; the 20 octets of the numbers for SOA;
+    /// empty for all other types.
     pub rdata: &'a [u8],
+}
+
+/// The numbers of a SOA record (RFC 1035 §3.3.13) that matter to a secondary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SoaNumbers {
+    /// The version.
+    pub serial: Serial,
+    /// Seconds between two looks.
+    pub refresh_s: u32,
+    /// Seconds until the next look after one that failed.
+    pub retry_s: u32,
+}
+
+impl WireRecord<'_> {
+    /// Returns the numbers of a SOA record.
+    ///
+    /// # Panics
+    ///
+    /// If it is another record.
+    pub fn soa(&self) -> SoaNumbers {
+        let number = |at: usize| {
+            let octets = self
+                .rdata
+                .get(at..at + 4)
+                .and_then(|four| four.try_into().ok());
+            u32::from_be_bytes(octets.expect("the walker leaves the twenty octets of the numbers"))
+        };
+        SoaNumbers {
+            serial: Serial(number(0)),
+            refresh_s: number(4),
+            retry_s: number(8),
+        }
+    }
 }
 
 /// Reads the answer section of one message.
@@ -77,6 +114,11 @@ impl<'a> AnswerWalker<'a> {
             walker.at = read_name(message, walker.at, &mut walker.owner)? + 4;
         }
         Ok(walker)
+    }
+
+    /// Returns how many records the section still has, as the header says.
+    pub fn left(&self) -> u16 {
+        self.left
     }
 
     /// Returns the next record, or `None` after the last.
@@ -130,7 +172,11 @@ impl<'a> AnswerWalker<'a> {
             1 => fits(rdata.len() == 4)?,
             28 => fits(rdata.len() == 16)?,
             43 => fits(rdata.len() >= 5)?,
-            2 | 5 => return fits(read_name(self.message, start, &mut self.rdata)? == end),
+            TYPE_TXT => {}
+            // PTR and TXT are what catalog zones (RFC 9432) are made of.
+            2 | 5 | TYPE_PTR => {
+                return fits(read_name(self.message, start, &mut self.rdata)? == end);
+            }
             TYPE_SOA => {
                 // RFC 1035 §3.3.13: two names, then serial, refresh, retry, expire, minimum.
                 let rname = read_name(self.message, start, &mut self.rdata)?;
@@ -138,7 +184,7 @@ impl<'a> AnswerWalker<'a> {
                 fits(numbers + 20 == end)?;
                 self.rdata.clear();
                 self.rdata
-                    .extend_from_slice(&self.message[numbers..numbers + 4]);
+                    .extend_from_slice(&self.message[numbers..numbers + 20]);
                 return Ok(());
             }
             _ => {

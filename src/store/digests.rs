@@ -1,13 +1,14 @@
 //! The digest table of a zone, cached beside the database.
 //!
-//! A file per zone in `DATABASE.digests/`: a header, the slots, a keyed checksum. It is only a cache:
-//! a file that is missing, damaged, of another database or of another version is made anew from the
-//! records.
+//! A file per zone in `DATABASE.digests/`: a header, the slots, a keyed checksum; and beside it a
+//! journal of what later versions changed, so that a small change does not write the whole table. It
+//! is only a cache: files that are missing, damaged, of another database or do not lead to the newest
+//! version are made anew from the records.
 
 use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::DirBuilderExt;
-use std::path::PathBuf;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 
 use rusqlite::types::Value;
 
@@ -23,6 +24,10 @@ const MAGIC: &[u8; 8] = b"FLXDIG01";
 const HEADER_OCTETS: usize = 8 + 16 + 8 + 8;
 /// Octets of a slot in the file.
 const SLOT_OCTETS: usize = 24;
+/// Octets of a journal entry before its slots: version before, version after, count.
+const ENTRY_HEADER_OCTETS: usize = 8 + 8 + 8;
+/// A journal is at most this part of its table; beyond it, the table is written anew.
+const JOURNAL_PART: u64 = 4;
 /// Zones with fewer names are read from the database, which is as quick.
 const CACHED_NAMES_MIN: usize = 5000;
 
@@ -57,6 +62,53 @@ impl Store {
         // A cache that cannot be removed was never written, or the folder is not ours: nothing to do
         // in the first case, and in the second it cannot have been written by this program.
         let _ = fs::remove_file(self.cache_path(zone));
+        let _ = fs::remove_file(self.cache_path(zone).with_extension("journal"));
+    }
+
+    /// Notes beside a zone's cached table what a version, committed just now, changed: hashes, each with
+    /// its new slot or `None` for an owner that is gone. False if there is no table to note it beside, or
+    /// its journal would grow too long: the table is then to be saved whole, or is made anew when it is
+    /// needed.
+    pub fn extend_digests(
+        &self,
+        zone: &ZoneState,
+        version_id: i64,
+        changed: &[(u64, Option<Slot>)],
+    ) -> bool {
+        let Some(before) = zone.version_id else {
+            return false;
+        };
+        let path = self.cache_path(zone);
+        let journal = path.with_extension("journal");
+        let size = |path: &PathBuf| fs::metadata(path).map_or(0, |meta| meta.len());
+        let grown = size(&journal) + (changed.len() * SLOT_OCTETS) as u64;
+        let fits = size(&path) > 0 && grown <= size(&path) / JOURNAL_PART;
+        let mut entry = Vec::with_capacity(ENTRY_HEADER_OCTETS + changed.len() * SLOT_OCTETS + 8);
+        entry.extend_from_slice(&before.to_le_bytes());
+        entry.extend_from_slice(&version_id.to_le_bytes());
+        entry.extend_from_slice(&(changed.len() as u64).to_le_bytes());
+        for (hash, slot) in changed {
+            let slot = slot.unwrap_or_default();
+            entry.extend_from_slice(&hash.to_le_bytes());
+            entry.extend_from_slice(&slot.digest.to_le_bytes());
+            entry.extend_from_slice(&slot.id.to_le_bytes());
+        }
+        let checksum = self.key.checksum(&entry);
+        entry.extend_from_slice(&checksum.to_le_bytes());
+        let append = || {
+            let mut file = fs::OpenOptions::new()
+                .create(true)
+                .append(true)
+                .mode(0o600)
+                .open(&journal)?;
+            file.write_all(&entry)
+        };
+        // An entry that was written in part fails its checksum, and the table is made anew.
+        let is_noted = fits && append().is_ok();
+        if !is_noted {
+            self.drop_digests(zone);
+        }
+        is_noted
     }
 
     /// Returns where a zone's cache lies.
@@ -76,7 +128,6 @@ impl Store {
         let count = word(32)? as usize;
         let fits = body.get(..8)? == MAGIC
             && body.get(8..24)? == self.database_id
-            && word(24)? == version_id as u64
             && body.len() == HEADER_OCTETS + count.checked_mul(SLOT_OCTETS)?
             && checksum == self.key.checksum(body).to_le_bytes();
         if !fits {
@@ -90,7 +141,42 @@ impl Store {
                 id: word(at + 16)? as i64,
             });
         }
-        Some(table)
+        let journal = self.cache_path(zone).with_extension("journal");
+        let newest = self.apply_journal(&journal, word(24)? as i64, &mut table)?;
+        (newest == version_id).then_some(table)
+    }
+
+    /// Brings a table of version `at` up to what its journal says. Returns the version it is of then, or
+    /// `None` for a journal that is damaged or does not go on from the table.
+    fn apply_journal(&self, path: &Path, mut at: i64, table: &mut DigestTable) -> Option<i64> {
+        let octets = match fs::read(path) {
+            Ok(octets) => octets,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Some(at),
+            Err(_) => return None,
+        };
+        let mut rest = octets.as_slice();
+        while !rest.is_empty() {
+            let word = |at: usize| {
+                rest.get(at..at + 8)
+                    .map(|eight| u64::from_le_bytes(eight.try_into().expect("eight octets")))
+            };
+            let (before, after) = (word(0)? as i64, word(8)? as i64);
+            let slots = (word(16)? as usize).checked_mul(SLOT_OCTETS)?;
+            let end = ENTRY_HEADER_OCTETS.checked_add(slots)?;
+            if before != at || word(end)? != self.key.checksum(rest.get(..end)?) {
+                return None;
+            }
+            for slot in (ENTRY_HEADER_OCTETS..end).step_by(SLOT_OCTETS) {
+                let (hash, digest, id) = (word(slot)?, word(slot + 8)?, word(slot + 16)? as i64);
+                match id {
+                    0 => table.remove(hash),
+                    _ => table.insert(Slot { hash, digest, id }),
+                }
+            }
+            at = after;
+            rest = rest.get(end + 8..)?;
+        }
+        Some(at)
     }
 
     /// Writes the cache whole or not at all.
@@ -122,6 +208,11 @@ impl Store {
         let mut file = fs::File::create(&temporary)?;
         file.write_all(&body)?;
         file.sync_all()?;
+        // The journal of the table before would not go on from this one; without it nothing is lost.
+        match fs::remove_file(path.with_extension("journal")) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
         fs::rename(&temporary, &path)
     }
 

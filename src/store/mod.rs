@@ -5,6 +5,7 @@
 //! History is appended, never rewritten; a zone's serial, state and changes advance in one transaction.
 
 mod cases;
+mod catalogs;
 mod digests;
 mod history;
 mod open;
@@ -15,12 +16,13 @@ mod window;
 mod zones;
 
 pub use cases::{CaseEventRow, CaseRow};
+pub use catalogs::{CatalogChange, Listing, MemberRow};
 pub use history::{ChangeRow, History, HistoryScope, RecordRow};
 pub use open::{PollerLock, Store, StoreError, StoreOptions, StoreTx};
 pub use outbox::{MessageRow, MessageState, NewMessage};
 pub use version::{Committed, VersionDraft, VersionKind, VersionTx};
 pub use window::{EntityKey, Interval, OwnerChanges};
 pub use zones::{
-    FeedPosition, FileMark, RejectKind, SourceId, SourceKind, SourceStatus, ZoneId, ZoneState,
+    FeedPosition, FileMark, Gap, RejectKind, SourceId, SourceKind, SourceStatus, ZoneId, ZoneState,
     ZoneStatus,
 };

@@ -15,7 +15,10 @@ use crate::dns::Name;
 use crate::zone::DigestKey;
 
 /// The migrations, in order; the database's `user_version` is how many have run.
-const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001_history.sql")];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("migrations/0001_history.sql"),
+    include_str!("migrations/0002_arrivals.sql"),
+];
 /// Marks the file as ours: "flux" in ASCII.
 const APPLICATION_ID: i32 = 0x666c_7578;
 /// SQLite 3.7.0 to 3.51.2 can corrupt a WAL when a checkpoint and a writer race
@@ -359,8 +362,18 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     ))
 }
 
-/// Runs the migrations that are missing, each in one transaction.
+/// Runs the migrations that are missing, each in one transaction, and leaves foreign keys enforced.
 fn migrate(connection: &Connection) -> rusqlite::Result<()> {
+    // A table that others refer to can only be made anew while nobody enforces that (sqlite.org,
+    // "ALTER TABLE", section 7); each migration is checked before it is committed.
+    connection.execute_batch("pragma foreign_keys = off")?;
+    let result = run_migrations(connection);
+    connection.execute_batch("pragma foreign_keys = on")?;
+    result
+}
+
+/// Runs the migrations that are missing.
+fn run_migrations(connection: &Connection) -> rusqlite::Result<()> {
     loop {
         let version: i32 = connection.query_row("pragma user_version", [], |row| row.get(0))?;
         if version as usize >= MIGRATIONS.len() {
@@ -376,6 +389,22 @@ fn migrate(connection: &Connection) -> rusqlite::Result<()> {
             connection.execute_batch(migration)?;
             connection.pragma_update(None, "application_id", APPLICATION_ID)?;
             connection.pragma_update(None, "user_version", version + 1)?;
+            let broken: i64 = connection.query_row(
+                "select count(*) from pragma_foreign_key_check",
+                [],
+                |row| row.get(0),
+            )?;
+            if broken > 0 {
+                let code = rusqlite::ffi::SQLITE_CONSTRAINT_FOREIGNKEY;
+                let what = format!(
+                    "migration {} would leave {broken} broken references",
+                    version + 1
+                );
+                return Err(rusqlite::Error::SqliteFailure(
+                    rusqlite::ffi::Error::new(code),
+                    Some(what),
+                ));
+            }
             connection.execute_batch("commit")
         };
         if let Err(fault) = step() {

@@ -12,14 +12,16 @@ use crate::dns::{Name, Rdata, Record, RecordType, Serial};
 use crate::store::zones::{SourceId, ZoneState};
 use crate::store::{Store, StoreError, StoreTx};
 use crate::time::Timestamp;
-use crate::zone::{BulkMeasure, Candidate, OwnerChange, Slot, diff, transition_signature};
+use crate::zone::{
+    BulkMeasure, Candidate, OwnerChange, Slot, StepOwner, diff, transition_signature,
+};
 
 /// What kind of version it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum VersionKind {
     /// The zone's first: its records were there when watching began.
     Baseline,
-    /// A whole version compared with the one before.
+    /// A version compared with the one before, or the step that led to it.
     Snapshot,
     /// Changes as a feed told them.
     Feed,
@@ -89,7 +91,8 @@ struct OpenRow {
 /// A version being written.
 pub struct VersionTx<'a> {
     store: &'a Store,
-    tx: StoreTx<'a>,
+    /// `None` for a version that is part of the caller's transaction.
+    tx: Option<StoreTx<'a>>,
     zone: ZoneState,
     draft: VersionDraft,
     id: i64,
@@ -116,6 +119,24 @@ impl Store {
             self.drop_digests(zone);
         }
         let tx = self.begin_batch()?;
+        let part = self.begin_part(zone, draft)?;
+        Ok(VersionTx {
+            tx: Some(tx),
+            ..part
+        })
+    }
+
+    /// Begins a version of `zone` that is part of a transaction: [`VersionTx::commit`] then ends the
+    /// version, and the transaction makes it durable.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn begin_part(
+        &self,
+        zone: &ZoneState,
+        draft: VersionDraft,
+    ) -> Result<VersionTx<'_>, StoreError> {
         let id = match draft.joins {
             Some(id) => id,
             None => self.run(|connection| {
@@ -126,7 +147,7 @@ impl Store {
         };
         Ok(VersionTx {
             store: self,
-            tx,
+            tx: None,
             zone: zone.clone(),
             draft,
             id,
@@ -224,6 +245,38 @@ impl VersionTx<'_> {
         self.write(owner_id, &owner, rows, &change, false)?;
         self.digests.push((hash, None));
         Ok(())
+    }
+
+    /// Applies what a step of an incremental transfer does to an owner. A sentence, if the step does
+    /// not fit the state: the transaction is then to be dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn apply_step(
+        &mut self,
+        owner: &Name,
+        step: &StepOwner,
+    ) -> Result<Result<(), String>, StoreError> {
+        let owner_id = self.store.owner_id(self.zone.id, &self.zone.apex, owner)?;
+        let rows = self.open_rows(owner_id)?;
+        let before: Vec<Record> = rows.iter().map(|row| row.record.clone()).collect();
+        let change = match step.change(&before) {
+            Ok(change) => change,
+            Err(what) => return Ok(Err(format!("{owner}: {what}"))),
+        };
+        self.write(owner_id, owner, rows, &change, false)?;
+        let hash = self.store.key.hash_owner(owner.as_wire());
+        let state = crate::zone::apply(&before, &change);
+        let digest = self.store.key.digest_owner(&state);
+        let slot = Slot {
+            hash,
+            digest,
+            id: owner_id,
+        };
+        self.digests
+            .push((hash, (!state.is_empty()).then_some(slot)));
+        Ok(Ok(()))
     }
 
     /// Returns an RRset as it stands, with what this version did to it. Sorted; may be empty.
@@ -365,15 +418,18 @@ impl VersionTx<'_> {
             connection
                 .prepare_cached(
                     "update zone set version_id = iif(?7, ?2, version_id), serial = iif(?7, coalesce(?3, serial), serial), kept_count = kept_count + ?4, name_count = name_count + ?5,
-                         delegation_count = delegation_count + ?6, detected_version_id = min(detected_version_id, ?2 - 1) where id = ?1",
+                         delegation_count = delegation_count + ?6, detected_version_id = min(detected_version_id, ?2 - 1),
+                         version_count = version_count + ?8, change_count = change_count + ?9 where id = ?1",
                 )?
-                .execute(params![self.zone.id.0, self.id, self.draft.serial.map(|it| it.0), self.totals.kept, self.totals.names, self.totals.delegations, is_newest])?;
+                .execute(params![self.zone.id.0, self.id, self.draft.serial.map(|it| it.0), self.totals.kept, self.totals.names, self.totals.delegations, is_newest, !joins, self.changes.len() as i64])?;
             connection
                 .prepare_cached("update source set last_event_at = max(coalesce(last_event_at, ?2), ?2) where id = ?1")?
                 .execute(params![self.draft.source.0, self.draft.observed_at.unix()])
                 .map(|_| ())
         })?;
-        self.tx.commit()?;
+        if let Some(tx) = self.tx {
+            tx.commit()?;
+        }
         Ok(Committed {
             version_id: is_news.then_some(self.id),
             changed_name_count: self.changes.len() as u64,

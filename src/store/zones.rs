@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::dns::{Name, Serial};
 use crate::store::{Store, StoreError};
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
 use crate::zone::Refusal;
 
 /// A row of `zone`.
@@ -24,6 +24,8 @@ pub struct SourceId(pub(super) i64);
 pub enum SourceKind {
     /// Zone transfers.
     Transfer,
+    /// Transfers of the zones that a catalog lists.
+    Catalog,
     /// Zone files.
     Zonefile,
     /// A change feed.
@@ -37,6 +39,7 @@ impl SourceKind {
     pub fn word(self) -> &'static str {
         match self {
             Self::Transfer => "transfer",
+            Self::Catalog => "catalog",
             Self::Zonefile => "zonefile",
             Self::Feed => "feed",
             Self::Import => "import",
@@ -45,14 +48,20 @@ impl SourceKind {
 
     /// Returns whether the source is judged by the wall clock rather than by its own event time.
     pub fn is_live(self) -> bool {
-        self == Self::Transfer
+        matches!(self, Self::Transfer | Self::Catalog)
     }
 
     /// Returns the kind that [`SourceKind::word`] gave `word` for.
     fn parse(word: &str) -> Option<Self> {
-        [Self::Transfer, Self::Zonefile, Self::Feed, Self::Import]
-            .into_iter()
-            .find(|kind| kind.word() == word)
+        [
+            Self::Transfer,
+            Self::Catalog,
+            Self::Zonefile,
+            Self::Feed,
+            Self::Import,
+        ]
+        .into_iter()
+        .find(|kind| kind.word() == word)
     }
 }
 
@@ -108,6 +117,14 @@ pub struct ZoneStatus {
     pub held: bool,
     /// Feed lines of the source that were set aside.
     pub rejected_lines: u64,
+    /// Attempts to see the zone.
+    pub attempts: u64,
+    /// Those of them that failed.
+    pub failures: u64,
+    /// Versions in history.
+    pub versions: u64,
+    /// Changed names, summed over the versions.
+    pub changes: u64,
 }
 
 /// A source as `status` tells it, for sources that failed before they named a zone.
@@ -121,6 +138,17 @@ pub struct SourceStatus {
     pub last_event_at: Option<Timestamp>,
 }
 
+/// A time in which a zone could not be seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gap {
+    /// The last success before the failures.
+    pub from: Timestamp,
+    /// The first success after them.
+    pub to: Timestamp,
+    /// The word of the last refusal.
+    pub reason: String,
+}
+
 /// Where a followed feed goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct FeedPosition {
@@ -130,6 +158,9 @@ pub struct FeedPosition {
     pub line_number: u64,
     /// Keyed checksum of the octets just before `offset`: whether it is still the same file.
     pub tail_checksum: u64,
+    /// The file's device and inode, by which it is found again under another name.
+    #[serde(default)]
+    pub file: Option<(u64, u64)>,
 }
 
 /// A zone file as it was when it was last looked at.
@@ -233,7 +264,7 @@ impl Store {
         names.iter().map(|name| self.read_name(name)).collect()
     }
 
-    /// Notes how an attempt at a zone ended: `None` is a success.
+    /// Notes how an attempt at a zone ended: `None` is a success. A success after failures leaves a gap.
     ///
     /// # Errors
     ///
@@ -244,15 +275,105 @@ impl Store {
         at: Timestamp,
         refusal: Option<&Refusal>,
     ) -> Result<(), StoreError> {
+        if refusal.is_none() {
+            return self.note_zones_seen(std::slice::from_ref(apex), at);
+        }
         self.run(|connection| {
-            let sql = "update zone set last_attempt_at = ?2, last_success_at = iif(?3 is null, ?2, last_success_at),
-                              last_error = ?3, refused_reason = ?4, held = ?5 where name = ?1";
+            let sql = "update zone set last_attempt_at = ?2, last_error = ?3, refused_reason = ?4, held = ?5,
+                              attempt_count = attempt_count + 1, failure_count = failure_count + 1 where name = ?1";
             let held = refusal.is_some_and(Refusal::is_held);
             connection
                 .prepare_cached(sql)?
                 .execute(params![apex.to_string(), at.unix(), refusal.map(ToString::to_string), refusal.map(Refusal::code), held])
         })
         .map(|_| ())
+    }
+
+    /// Notes that zones were seen whole, changed or not. More than one are noted in one transaction.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn note_zones_seen(&self, apexes: &[Name], at: Timestamp) -> Result<(), StoreError> {
+        let tx = match apexes.len() {
+            0 => return Ok(()),
+            1 => None,
+            _ => Some(self.begin_batch()?),
+        };
+        self.run(|connection| {
+            let mut gap = connection.prepare_cached(
+                "insert or ignore into gap (zone_id, from_at, to_at, reason)
+                 select id, last_success_at, ?2, coalesce(refused_reason, 'unknown') from zone
+                  where name = ?1 and last_error is not null and last_success_at is not null",
+            )?;
+            let mut seen = connection.prepare_cached(
+                "update zone set last_attempt_at = ?2, last_success_at = ?2, last_error = null, refused_reason = null, held = 0,
+                        attempt_count = attempt_count + 1 where name = ?1",
+            )?;
+            for apex in apexes {
+                let name = apex.to_string();
+                gap.execute(params![name, at.unix()])?;
+                seen.execute(params![name, at.unix()])?;
+            }
+            Ok(())
+        })?;
+        tx.map_or(Ok(()), crate::store::StoreTx::commit)
+    }
+
+    /// Keeps the timers of a zone's SOA.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn note_soa_timers(
+        &self,
+        apex: &Name,
+        refresh_s: u32,
+        retry_s: u32,
+    ) -> Result<(), StoreError> {
+        self.run(|connection| {
+            let sql = "update zone set refresh_s = ?2, retry_s = ?3 where name = ?1 and (refresh_s is not ?2 or retry_s is not ?3)";
+            connection
+                .prepare_cached(sql)?
+                .execute(params![apex.to_string(), refresh_s, retry_s])
+        })
+        .map(|_| ())
+    }
+
+    /// Returns refresh and retry of a zone's newest SOA, if they are known.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn soa_timers(&self, apex: &Name) -> Result<Option<(Span, Span)>, StoreError> {
+        let row: Option<(Option<i64>, Option<i64>)> = self.run(|connection| {
+            connection
+                .prepare_cached("select refresh_s, retry_s from zone where name = ?")?
+                .query_row([apex.to_string()], |row| Ok((row.get(0)?, row.get(1)?)))
+                .optional()
+        })?;
+        Ok(row.and_then(|(refresh, retry)| Some((Span::seconds(refresh?), Span::seconds(retry?)))))
+    }
+
+    /// Returns the times in which a zone could not be seen, in order.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn gaps(&self, zone: ZoneId) -> Result<Vec<Gap>, StoreError> {
+        self.run(|connection| {
+            let mut statement = connection.prepare_cached(
+                "select from_at, to_at, reason from gap where zone_id = ? order by from_at",
+            )?;
+            let rows = statement.query_map([zone.0], |row| {
+                Ok(Gap {
+                    from: Timestamp::from_unix(row.get(0)?),
+                    to: Timestamp::from_unix(row.get(1)?),
+                    reason: row.get(2)?,
+                })
+            })?;
+            rows.collect()
+        })
     }
 
     /// Notes how an attempt at a source ended that has no zone of its own, such as a feed.
@@ -422,7 +543,8 @@ impl Store {
                         coalesce(z.last_attempt_at, s.last_attempt_at),
                         coalesce(z.last_error, s.last_error), coalesce(z.refused_reason, s.refused_reason),
                         coalesce(z.kept_count, 0), coalesce(z.held, 0),
-                        (select count(*) from rejected_line r where r.source_id = s.id)
+                        (select count(*) from rejected_line r where r.source_id = s.id),
+                        coalesce(z.attempt_count, 0), coalesce(z.failure_count, 0), coalesce(z.version_count, 0), coalesce(z.change_count, 0)
                  from source s left join zone z on z.source_id = s.id
                  where z.id is not null or s.last_attempt_at is not null
                  order by z.name, s.name",
@@ -444,6 +566,10 @@ impl Store {
                         records: row.get::<_, i64>(8)? as u64,
                         held: row.get(9)?,
                         rejected_lines: row.get::<_, i64>(10)? as u64,
+                        attempts: row.get::<_, i64>(11)? as u64,
+                        failures: row.get::<_, i64>(12)? as u64,
+                        versions: row.get::<_, i64>(13)? as u64,
+                        changes: row.get::<_, i64>(14)? as u64,
                     },
                 ))
             })?;

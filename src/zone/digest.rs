@@ -171,6 +171,21 @@ impl DigestTable {
         }
     }
 
+    /// Forgets a snapshot that came to nothing: what it said, and the owners that it brought.
+    pub fn forget_snapshot(&mut self) {
+        let brought: Vec<u64> = self
+            .slots
+            .iter()
+            .zip(&self.seen)
+            .filter(|(slot, seen)| **seen != Seen::Empty && slot.id == 0)
+            .map(|(slot, _)| slot.hash)
+            .collect();
+        for hash in brought {
+            self.remove(hash);
+        }
+        self.forget_seen();
+    }
+
     /// Returns the rows and hashes of owners that the snapshot did not mention.
     pub(super) fn vanished(&self) -> Vec<(i64, u64)> {
         self.slots

@@ -92,6 +92,11 @@ impl<S: Spool> Intake<S> {
         }
     }
 
+    /// Returns how many owner names have been met whose records were all read.
+    pub fn name_count(&self) -> u64 {
+        self.counts.names
+    }
+
     /// Counts a record of a type that is not kept.
     pub fn count_other(&mut self) {
         self.counts.records += 1;
@@ -195,6 +200,12 @@ impl<S: Spool> Intake<S> {
     /// Gives the table back, with what was said of the owners forgotten.
     pub fn into_table(mut self) -> DigestTable {
         self.table.forget_seen();
+        self.table
+    }
+
+    /// Gives the table back as it was before a version that came to nothing.
+    pub fn abandon(mut self) -> DigestTable {
+        self.table.forget_snapshot();
         self.table
     }
 

@@ -6,11 +6,15 @@
 //! plausible. Nothing here reads a socket or a database; the spool is any `Read + Write + Seek`.
 
 mod changeset;
+mod delta;
 mod digest;
 mod intake;
+mod limits;
 mod trust;
 
 pub use changeset::{OwnerChange, apply, diff, transition_signature};
+pub use delta::{Step, StepOwner};
 pub use digest::{DigestKey, DigestTable, Slot};
 pub use intake::{Candidate, Counts, Intake, IntakeError, Spool};
-pub use trust::{BulkMeasure, Refusal, TrustPolicy, is_bulk, judge_size};
+pub use limits::Limits;
+pub use trust::{BulkMeasure, Refusal, TrustPolicy, is_bulk, judge_size, judge_transfer};

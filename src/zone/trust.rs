@@ -11,6 +11,10 @@ pub struct TrustPolicy {
     /// A zone file with less than this share of the last version's kept records is held.
     /// 0.9: a real cut root-zone download had 0.86 of its records, the next complete one 1.00.
     pub shrink_share_min: f64,
+    /// A transfer with less than this share of the last version's kept records is fetched once more
+    /// and then held. A transfer is complete by its closing SOA, but a primary that lost its data
+    /// closes its zones too. Chosen by hand.
+    pub transfer_shrink_share_min: f64,
     /// A version in which more than this share of the names or delegations change is *bulk*, if
     /// more than `bulk_names` change too. 0.05: the largest real provider migration in 2,576
     /// root-zone serials moved 33 of 1,458 delegations (0.023) at once.
@@ -24,6 +28,7 @@ impl TrustPolicy {
     pub fn fault(&self) -> Option<String> {
         let shares = [
             ("shrink_share_min", self.shrink_share_min),
+            ("transfer_shrink_share_min", self.transfer_shrink_share_min),
             ("bulk_share", self.bulk_share),
         ];
         let bad = shares
@@ -37,6 +42,7 @@ impl Default for TrustPolicy {
     fn default() -> Self {
         Self {
             shrink_share_min: 0.9,
+            transfer_shrink_share_min: 0.5,
             bulk_share: 0.05,
             bulk_names: 50,
         }
@@ -67,13 +73,19 @@ pub enum Refusal {
     /// The transaction signature is missing or wrong.
     #[error("TSIG: {0}")]
     Tsig(String),
+    /// The encrypted connection cannot be trusted or made.
+    #[error("TLS: {0}")]
+    Tls(String),
+    /// The zone's own digest (RFC 8976) is not that of what arrived.
+    #[error("ZONEMD: {0}")]
+    Zonemd(String),
     /// A name of another zone.
     #[error("carries {0}, which is not in the zone")]
     ForeignName(String),
     /// What arrived breaks the protocol or the file format.
     #[error("malformed: {0}")]
     Malformed(String),
-    /// A zone file with far fewer records than before.
+    /// A version with far fewer records than before.
     #[error(
         "shrank from {before} to {now} records; if that is right, release it with `fluxwatch poll --accept ZONE`"
     )]
@@ -89,6 +101,9 @@ pub enum Refusal {
     /// A file that cannot be read.
     #[error("cannot read {0}")]
     Unreadable(String),
+    /// A feed's file was taken away before it was read to its end.
+    #[error("rotated away: {0}")]
+    Rotated(String),
     /// A file whose time lies before what history already holds.
     #[error("older than history: {0}")]
     TooOld(String),
@@ -105,11 +120,14 @@ impl Refusal {
             Self::Behind(_) => "behind",
             Self::Rcode(_) => "rcode",
             Self::Tsig(_) => "tsig",
+            Self::Tls(_) => "tls",
+            Self::Zonemd(_) => "zonemd",
             Self::ForeignName(_) => "foreign-name",
             Self::Malformed(_) => "malformed",
             Self::Shrank { .. } => "shrank",
             Self::Limit(_) => "limit",
             Self::Unreadable(_) => "unreadable",
+            Self::Rotated(_) => "rotated",
             Self::TooOld(_) => "too-old",
         }
     }
@@ -122,20 +140,26 @@ impl Refusal {
 
 /// Refuses a file that lost more records than the policy allows.
 ///
-/// A transfer is complete by its closing SOA and is not judged by its size.
-///
 /// # Errors
 ///
 /// [`Refusal::Shrank`].
 pub fn judge_size(policy: &TrustPolicy, before: u64, now: &Counts) -> Result<(), Refusal> {
+    shrank(policy, policy.shrink_share_min, before, now).map_or(Ok(()), Err)
+}
+
+/// Returns why a whole transfer that lost more records than the policy allows is not taken at once.
+pub fn judge_transfer(policy: &TrustPolicy, before: u64, now: &Counts) -> Option<Refusal> {
+    shrank(policy, policy.transfer_shrink_share_min, before, now)
+}
+
+/// Returns the refusal of a version with less than `share_min` of the records before it.
+fn shrank(policy: &TrustPolicy, share_min: f64, before: u64, now: &Counts) -> Option<Refusal> {
     let lost = before.saturating_sub(now.kept);
-    if lost > policy.bulk_names && (now.kept as f64) < before as f64 * policy.shrink_share_min {
-        return Err(Refusal::Shrank {
-            before,
-            now: now.kept,
-        });
-    }
-    Ok(())
+    let is_too_small = (now.kept as f64) < before as f64 * share_min;
+    (lost > policy.bulk_names && is_too_small).then_some(Refusal::Shrank {
+        before,
+        now: now.kept,
+    })
 }
 
 /// What changed in a version, for the mass-change guard.

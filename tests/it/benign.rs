@@ -323,7 +323,7 @@ fn secondary_that_lags_does_not_turn_history_back() {
     let status = bench.status("example.");
     assert_eq!(
         (status["serial"].as_u64(), &status["refused_reason"]),
-        (Some(10), &"unreachable".into()),
+        (Some(10), &"behind".into()),
         "{status}"
     );
     // Both are there, and both are older: the zone was turned back.

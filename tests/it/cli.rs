@@ -169,12 +169,25 @@ fn configuration_errors_name_the_file_the_line_and_the_key() {
     );
 }
 
+/// An authority made for this test; its key was thrown away.
+const CA_PEM: &str = "-----BEGIN CERTIFICATE-----\n\
+MIIBgDCCASegAwIBAgIUe1Dj+qM8TWsWfYptUms6HXZI/o0wCgYIKoZIzj0EAwIw\n\
+FTETMBEGA1UEAwwKRXhhbXBsZSBDQTAgFw0yNjExMjUwNzU0NDNaGA8yMTI2MTEw\n\
+MTA3NTQ0M1owFTETMBEGA1UEAwwKRXhhbXBsZSBDQTBZMBMGByqGSM49AgEGCCqG\n\
+SM49AwEHA0IABNhy4/nX1wCkWGeaTRD+b/ZiwPLFyQGWDA51uVHYnG70QComju11\n\
+drEd9HKygm7adynRP7zsTS6mOMDOj9HN/lSjUzBRMB0GA1UdDgQWBBStWx/zXvfc\n\
+GAJVTmeD/YyHCmC99jAfBgNVHSMEGDAWgBStWx/zXvfcGAJVTmeD/YyHCmC99jAP\n\
+BgNVHRMBAf8EBTADAQH/MAoGCCqGSM49BAMCA0cAMEQCIHEKbbH8O0ryqVLZ8MUC\n\
+LGArVki7yYpoo30a3/JGy2uzAiBZNBlieqPNZ4g+zSkU4yKcSlWh4XHXInNL/aRN\n\
+a8bbwA==\n\
+-----END CERTIFICATE-----\n";
+
 #[test]
 fn template_with_every_key_uncommented_is_sound() {
     let bench = Bench::new("");
     let template = bench.run(0, &["config", "template"]);
     let is_key = |line: &str| {
-        line.starts_with("# [[")
+        line.starts_with("# [")
             || line.strip_prefix("# ").is_some_and(|rest| {
                 rest.split_once(" = ").is_some_and(|(key, _)| {
                     key.chars()
@@ -189,6 +202,8 @@ fn template_with_every_key_uncommented_is_sound() {
             "c2VjcmV0IHNlY3JldCBzZWNyZXQgc2VjcmV0IHNlY3I=",
         ),
         ("smtp.password", "secret"),
+        ("push.token", "secret"),
+        ("ca.pem", CA_PEM),
         ("asn.csv", "192.0.2.0,192.0.2.255,64500\n"),
     ] {
         let path = bench.write(secret, content);
@@ -200,6 +215,8 @@ fn template_with_every_key_uncommented_is_sound() {
         ("/usr/share/fluxwatch/", ""),
         ("/var/lib/fluxwatch/", ""),
         ("smtp://127.0.0.1:25", "smtps://user@127.0.0.1"),
+        ("/var/lib/node_exporter/", ""),
+        ("push = false", "push = true"),
     ] {
         text = text.replace(documented, here);
     }
@@ -207,7 +224,7 @@ fn template_with_every_key_uncommented_is_sound() {
     assert!(
         bench
             .run(0, &["config", "check"])
-            .contains("3 sources, 1 keys")
+            .contains("4 sources, 1 keys")
     );
     let shown = bench.run(0, &["config", "show"]);
     for key in shown

@@ -180,7 +180,7 @@ pub fn poll(pipeline: &Pipeline) -> Vec<ZoneReport> {
         ..PollOptions::default()
     };
     runtime
-        .block_on(pipeline.poll(&sources, &options, &mut |report| reports.push(report)))
+        .block_on(pipeline.poll(&sources, None, &options, &mut |report| reports.push(report)))
         .expect("the pass ends");
     reports
 }

@@ -1,0 +1,72 @@
+//! One structured line for each zone and pass.
+
+use crate::dns::Name;
+use crate::pipeline::{ZoneOutcome, ZoneReport};
+
+/// Logs what a pass found of one zone, in one line.
+pub(super) fn log_report(report: &ZoneReport) {
+    let zone = report
+        .zone
+        .as_ref()
+        .map_or_else(|| "-".to_owned(), Name::to_string);
+    let source = report.source.as_str();
+    match &report.outcome {
+        ZoneOutcome::Unchanged { .. } => tracing::debug!(zone, source, "zone {zone}: unchanged"),
+        ZoneOutcome::Stored(summary) => {
+            tracing::info!(
+                zone,
+                source,
+                versions = summary.versions,
+                changed_names = summary.changed_names,
+                records = summary.records,
+                "zone {zone}: {} versions, {} changed names, {} records",
+                summary.versions,
+                summary.changed_names,
+                summary.records
+            );
+            if summary.bulk_versions > 0 {
+                let count = summary.bulk_versions;
+                tracing::warn!(
+                    zone,
+                    source,
+                    count,
+                    "zone {zone}: {count} mass changes, nobody accused"
+                );
+            }
+            if summary.serial_regressed {
+                tracing::warn!(zone, source, "zone {zone}: the serial went backwards");
+            }
+        }
+        ZoneOutcome::SerialsStand(count) => tracing::debug!(
+            source,
+            zones = count,
+            "source {source}: {count} zones unchanged"
+        ),
+        ZoneOutcome::Catalog(summary) => tracing::info!(
+            zone,
+            source,
+            members = summary.members,
+            joined = summary.joined,
+            left = summary.left,
+            refused = summary.refused,
+            reset = summary.reset,
+            "catalog {zone}: {} members, {} joined, {} left, {} refused, {} reset",
+            summary.members,
+            summary.joined,
+            summary.left,
+            summary.refused,
+            summary.reset
+        ),
+        ZoneOutcome::Refused(refusal) => tracing::error!(
+            zone,
+            source,
+            reason = refusal.code(),
+            "zone {zone}: {refusal}"
+        ),
+        ZoneOutcome::LinesRejected(count) => tracing::error!(
+            source,
+            lines = count,
+            "source {source}: {count} lines set aside"
+        ),
+    }
+}

@@ -1,0 +1,81 @@
+//! Which primaries are asked: one that fails rests for a while, longer each time.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+use crate::time::{Span, Timestamp};
+
+/// How long a primary rests after its first failure; twice as long after each further one.
+const REST_FIRST: Span = Span::seconds(30);
+/// The longest rest.
+const REST_MAX: Span = Span::seconds(1800);
+
+/// What is known of primaries that failed lately.
+#[derive(Debug, Default)]
+pub(super) struct Backoff(HashMap<SocketAddr, Rest>);
+
+/// A primary's rest.
+#[derive(Debug, Clone, Copy)]
+struct Rest {
+    failures: u32,
+    until: Timestamp,
+}
+
+impl Backoff {
+    /// Returns those of `primaries` that are asked, in order, and how many rest. If all do, all are
+    /// asked: the schedule has the last word.
+    pub fn choose(&self, primaries: &[SocketAddr], now: Timestamp) -> (Vec<SocketAddr>, usize) {
+        let rests = |primary: &SocketAddr| self.0.get(primary).is_some_and(|rest| rest.until > now);
+        let awake: Vec<SocketAddr> = primaries
+            .iter()
+            .copied()
+            .filter(|primary| !rests(primary))
+            .collect();
+        if awake.is_empty() {
+            return (primaries.to_vec(), 0);
+        }
+        let resting = primaries.len() - awake.len();
+        (awake, resting)
+    }
+
+    /// Notes how the primaries that were asked did.
+    pub fn note(&mut self, asked: &[SocketAddr], failed: &[SocketAddr], now: Timestamp) {
+        for primary in asked {
+            if !failed.contains(primary) {
+                self.0.remove(primary);
+                continue;
+            }
+            let rest = self.0.entry(*primary).or_insert(Rest {
+                failures: 0,
+                until: now,
+            });
+            // Many zones of one primary fail at once; they are one failure.
+            if rest.until <= now {
+                let seconds = REST_FIRST.as_seconds() << rest.failures.min(10);
+                rest.until = now + Span::seconds(seconds.min(REST_MAX.as_seconds()));
+                rest.failures += 1;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failing_primary_rests_longer_each_time_and_never_all_of_them() {
+        let [a, b]: [SocketAddr; 2] =
+            ["192.0.2.1:53", "192.0.2.2:53"].map(|text| text.parse().expect("an address"));
+        let at = Timestamp::from_unix;
+        let mut backoff = Backoff::default();
+        backoff.note(&[a, b], &[a], at(0));
+        assert_eq!(backoff.choose(&[a, b], at(29)), (vec![b], 1));
+        assert_eq!(backoff.choose(&[a], at(29)), (vec![a], 0));
+        assert_eq!(backoff.choose(&[a, b], at(30)), (vec![a, b], 0));
+        backoff.note(&[a, b], &[a], at(30));
+        assert_eq!(backoff.choose(&[a, b], at(89)), (vec![b], 1));
+        backoff.note(&[a, b], &[], at(90));
+        assert_eq!(backoff.choose(&[a, b], at(90)), (vec![a, b], 0));
+    }
+}

@@ -1,0 +1,469 @@
+//! A catalog source: the catalog itself, and a look at the serials of all its members at once.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::SocketAddr;
+
+use tokio::task::JoinSet;
+
+use crate::config::{Feeding, Source, TransferSettings};
+use crate::dns::{Name, Serial};
+use crate::pipeline::transfer::Route;
+use crate::pipeline::{
+    Pipeline, PipelineError, PollOptions, TransferJob, ZoneOutcome, ZoneReport, refusal_of,
+};
+use crate::source::{
+    Catalog, SoaNumbers, SourceError, SweptSerial, TransferTarget, fetch_catalog, query_soa,
+    sweep_serials,
+};
+use crate::store::{CatalogChange, MemberRow, SourceId, SourceKind};
+use crate::zone::{Counts, Refusal, judge_transfer};
+
+/// What a pass found of a catalog.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CatalogSummary {
+    /// Zones that it lists and that are watched.
+    pub members: u64,
+    /// Zones that are watched from now on.
+    pub joined: u64,
+    /// Zones that are not watched any more.
+    pub left: u64,
+    /// Zones that it lists and that are not watched, because they lie outside of its scope or belong to
+    /// another source.
+    pub refused: u64,
+    /// Zones whose label is new: they begin anew.
+    pub reset: u64,
+}
+
+/// A look at a catalog: everything it needs, and nothing of the store.
+pub struct CatalogJob {
+    source: String,
+    id: SourceId,
+    apex: Name,
+    route: Route,
+    members_max: u64,
+    last_serial: Option<Serial>,
+}
+
+/// A look that was taken.
+pub struct CatalogOutcome {
+    job: CatalogJob,
+    result: Result<Option<(Catalog, SoaNumbers)>, SourceError>,
+}
+
+/// A sweep over members: everything it needs, and nothing of the store.
+pub struct SweepJob {
+    /// Index of the source in the configuration, for the caller.
+    pub source: usize,
+    route: Route,
+    zones: Vec<Name>,
+    serials: Vec<Option<Serial>>,
+}
+
+/// A sweep that was done.
+pub struct SweepOutcome {
+    /// As in the job.
+    pub source: usize,
+    /// Zones whose serial stands.
+    pub unchanged: Vec<Name>,
+    /// Zones that are to be transferred.
+    pub changed: Vec<Name>,
+    /// Zones that no primary answered for.
+    pub refused: Vec<(Name, Refusal)>,
+    failed: Vec<SocketAddr>,
+    asked: Vec<SocketAddr>,
+}
+
+impl Pipeline {
+    /// Prepares a look at a catalog.
+    ///
+    /// # Errors
+    ///
+    /// [`PipelineError::Store`].
+    ///
+    /// # Panics
+    ///
+    /// If the source is of another kind.
+    pub fn prepare_catalog(&self, source: &Source) -> Result<CatalogJob, PipelineError> {
+        let (catalog, settings, members_max) = catalog_of(source);
+        let id = self
+            .store
+            .ensure_source(&source.name, SourceKind::Catalog)?;
+        let zone = self.store.ensure_zone(catalog, id)?;
+        Ok(CatalogJob {
+            source: source.name.clone(),
+            id,
+            apex: catalog.clone(),
+            route: self.route(settings),
+            members_max,
+            last_serial: zone.serial,
+        })
+    }
+
+    /// Stores what a look at a catalog brought.
+    ///
+    /// # Errors
+    ///
+    /// [`PipelineError`].
+    pub fn finish_catalog(
+        &self,
+        source: &Source,
+        outcome: CatalogOutcome,
+        options: &PollOptions,
+    ) -> Result<ZoneReport, PipelineError> {
+        let CatalogOutcome { job, result } = outcome;
+        let now = self.clock.now();
+        let report = |outcome| ZoneReport {
+            source: job.source.clone(),
+            zone: Some(job.apex.clone()),
+            outcome,
+        };
+        let (catalog, soa) = match result {
+            Ok(Some(read)) => read,
+            Ok(None) => {
+                self.store.note_zone_attempt(&job.apex, now, None)?;
+                let serial = job.last_serial;
+                return Ok(report(ZoneOutcome::Unchanged { serial }));
+            }
+            Err(error) => {
+                let refusal = refusal_of(error)?;
+                self.store
+                    .note_zone_attempt(&job.apex, now, Some(&refusal))?;
+                return Ok(report(ZoneOutcome::Refused(refusal)));
+            }
+        };
+        let known = self.store.catalog_members(job.id)?;
+        let counts = Counts {
+            kept: catalog.members.len() as u64,
+            ..Counts::default()
+        };
+        // A catalog that lost most of its members looks like the end of all of them.
+        let shrank = judge_transfer(&self.config.trust, known.len() as u64, &counts);
+        if let Some(refusal) = shrank.filter(|_| !options.accept.contains(&job.apex)) {
+            self.store
+                .note_zone_attempt(&job.apex, now, Some(&refusal))?;
+            return Ok(report(ZoneOutcome::Refused(refusal)));
+        }
+        let (change, summary) = self.compare_catalog(source, &job, &known, catalog)?;
+        self.store
+            .apply_catalog(job.id, &job.apex, soa.serial, &change, now)?;
+        self.store.note_zone_attempt(&job.apex, now, None)?;
+        Ok(report(ZoneOutcome::Catalog(summary)))
+    }
+
+    /// Returns what a catalog's new version changes.
+    fn compare_catalog(
+        &self,
+        source: &Source,
+        job: &CatalogJob,
+        known: &BTreeMap<String, MemberRow>,
+        catalog: Catalog,
+    ) -> Result<(CatalogChange, CatalogSummary), PipelineError> {
+        let Feeding::Catalog { scope, .. } = &source.feeding else {
+            unreachable!("the look was prepared for a catalog")
+        };
+        let mut change = CatalogChange::default();
+        let mut summary = CatalogSummary::default();
+        let known_zones: HashSet<&Name> = known.values().map(|member| &member.zone).collect();
+        let mut listed: HashMap<Name, String> = HashMap::new();
+        for (label, member) in catalog.members {
+            let is_admissible = scope.iter().any(|scope| member.zone.is_at_or_below(scope));
+            let holder = self.other_holder(job, &member.zone)?;
+            let row = MemberRow {
+                zone: member.zone,
+                group: member.group,
+                change_of_ownership: member.change_of_ownership,
+            };
+            match holder {
+                _ if !is_admissible || row.zone == job.apex => {
+                    tracing::warn!(zone = %row.zone, source = job.source, "zone {}: listed by the catalog {} outside of its scope", row.zone, job.apex);
+                    summary.refused += 1;
+                    continue;
+                }
+                Some(Holder::Stays(name)) => {
+                    tracing::warn!(zone = %row.zone, source = job.source, "zone {}: listed by the catalog {}, but fed by the source {name:?}", row.zone, job.apex);
+                    summary.refused += 1;
+                    continue;
+                }
+                Some(Holder::Gives(other, label)) => change.taken_over.push((other, label)),
+                None => {}
+            }
+            summary.members += 1;
+            listed.insert(row.zone.clone(), label.clone());
+            if known.get(&label) != Some(&row) {
+                if known_zones.contains(&row.zone) {
+                    if known.get(&label).is_none_or(|known| known.zone != row.zone) {
+                        summary.reset += 1;
+                        change.reset.push(row.zone.clone());
+                    }
+                } else {
+                    summary.joined += 1;
+                }
+                change.joined.insert(label, row);
+            }
+        }
+        for (label, member) in known {
+            let goes_on = listed.get(&member.zone);
+            if goes_on == Some(label) && !change.joined.contains_key(label) {
+                continue;
+            }
+            summary.left += u64::from(goes_on.is_none());
+            let left = (member.zone.clone(), goes_on.is_some());
+            change.left.insert(label.clone(), left);
+        }
+        Ok((change, summary))
+    }
+
+    /// Returns who else has a zone that a catalog lists.
+    fn other_holder(&self, job: &CatalogJob, zone: &Name) -> Result<Option<Holder>, PipelineError> {
+        let configured = self
+            .config
+            .sources
+            .iter()
+            .find(|source| source.zone() == Some(zone));
+        if let Some(source) = configured {
+            return Ok(Some(Holder::Stays(source.name.clone())));
+        }
+        let Some(listing) = self.store.catalog_of(zone)? else {
+            return Ok(None);
+        };
+        let (source, name, label) = (listing.source, listing.source_name, listing.label);
+        let is_configured = self.config.sources.iter().any(|source| source.name == name);
+        Ok(match listing.change_of_ownership {
+            _ if source == job.id => None,
+            // RFC 9432 §4.3.1: the catalog that had it names the one that it may move to.
+            Some(owner) if owner == job.apex => Some(Holder::Gives(source, label)),
+            _ if !is_configured => Some(Holder::Gives(source, label)),
+            _ => Some(Holder::Stays(name)),
+        })
+    }
+
+    /// Returns the zones that a catalog lists and that are watched.
+    ///
+    /// # Errors
+    ///
+    /// [`PipelineError::Store`].
+    pub fn catalog_zones(&self, source: &Source) -> Result<Vec<Name>, PipelineError> {
+        let id = self
+            .store
+            .ensure_source(&source.name, SourceKind::Catalog)?;
+        let members = self.store.catalog_members(id)?;
+        Ok(members.into_values().map(|member| member.zone).collect())
+    }
+
+    /// Prepares a sweep over the members of a catalog; `None` if its members are asked one by one,
+    /// because they are reached over TLS only.
+    ///
+    /// # Errors
+    ///
+    /// [`PipelineError::Store`].
+    ///
+    /// # Panics
+    ///
+    /// If the source is of another kind.
+    pub fn prepare_sweep(
+        &self,
+        index: usize,
+        source: &Source,
+        wanted: Option<&HashSet<Name>>,
+    ) -> Result<(Option<SweepJob>, Vec<Name>), PipelineError> {
+        let (_, settings, _) = catalog_of(source);
+        let id = self
+            .store
+            .ensure_source(&source.name, SourceKind::Catalog)?;
+        let mut members = self.store.member_serials(id)?;
+        members.retain(|(zone, _)| wanted.is_none_or(|wanted| wanted.contains(zone)));
+        let (known, new): (Vec<_>, Vec<_>) = members
+            .into_iter()
+            .partition(|(_, serial)| serial.is_some() && settings.tls.is_none());
+        let (zones, serials) = known.into_iter().unzip();
+        let job = SweepJob {
+            source: index,
+            route: self.route(settings),
+            zones,
+            serials,
+        };
+        let one_by_one = new.into_iter().map(|(zone, _)| zone).collect();
+        Ok(((!job.zones.is_empty()).then_some(job), one_by_one))
+    }
+
+    /// Notes what a sweep found. Returns a report for each zone that no primary answered for, and one
+    /// for all whose serial stands; those that changed are left to the caller.
+    ///
+    /// # Errors
+    ///
+    /// [`PipelineError`].
+    pub fn finish_sweep(
+        &self,
+        source: &Source,
+        outcome: &SweepOutcome,
+        options: &PollOptions,
+    ) -> Result<Vec<ZoneReport>, PipelineError> {
+        let now = self.clock.now();
+        self.backoff
+            .borrow_mut()
+            .note(&outcome.asked, &outcome.failed, now);
+        self.store.note_zones_seen(&outcome.unchanged, now)?;
+        let unchanged: HashSet<&Name> = outcome.unchanged.iter().collect();
+        self.reevaluate_among(|zone| unchanged.contains(zone), now, options)?;
+        let report = |zone: Option<Name>, outcome| ZoneReport {
+            source: source.name.clone(),
+            zone,
+            outcome,
+        };
+        let mut reports = Vec::new();
+        let tx = self.store.begin_batch()?;
+        for (zone, refusal) in &outcome.refused {
+            self.store.note_zone_attempt(zone, now, Some(refusal))?;
+            let refused = ZoneOutcome::Refused(refusal.clone());
+            reports.push(report(Some(zone.clone()), refused));
+        }
+        tx.commit()?;
+        if !outcome.unchanged.is_empty() {
+            let count = outcome.unchanged.len() as u64;
+            reports.push(report(None, ZoneOutcome::SerialsStand(count)));
+        }
+        Ok(reports)
+    }
+
+    /// Looks at a catalog and transfers what changed of its members: one pass.
+    pub(super) async fn poll_catalog(
+        &self,
+        source: &Source,
+        wanted: Option<&HashSet<Name>>,
+        options: &PollOptions,
+        on_report: &mut dyn FnMut(ZoneReport),
+    ) -> Result<Vec<TransferJob>, PipelineError> {
+        let (_, settings, _) = catalog_of(source);
+        let looked = run_catalog(self.prepare_catalog(source)?).await;
+        on_report(self.finish_catalog(source, looked, options)?);
+        let (job, mut one_by_one) = self.prepare_sweep(0, source, wanted)?;
+        if let Some(mut job) = job {
+            if options.full || !options.accept.is_empty() {
+                one_by_one.append(&mut job.zones);
+            } else {
+                let swept = run_sweep(job).await.map_err(|error| match error {
+                    SourceError::Local(error) => PipelineError::Local(error),
+                    SourceError::Refused(_) => unreachable!("a sweep refuses zone by zone"),
+                })?;
+                self.finish_sweep(source, &swept, options)?
+                    .into_iter()
+                    .for_each(&mut *on_report);
+                one_by_one.extend(swept.changed);
+            }
+        }
+        one_by_one
+            .iter()
+            .map(|zone| self.prepare_transfer(source, zone, settings, options))
+            .collect()
+    }
+}
+
+/// Who else has a zone that a catalog lists.
+enum Holder {
+    /// A source that keeps it.
+    Stays(String),
+    /// A catalog that gives it away: its source, and the zone's label there.
+    Gives(SourceId, String),
+}
+
+/// Returns a catalog's apex, how it is reached and how many members it may have.
+fn catalog_of(source: &Source) -> (&Name, &TransferSettings, u64) {
+    match &source.feeding {
+        Feeding::Catalog {
+            catalog,
+            settings,
+            members_max,
+            ..
+        } => (catalog, settings, *members_max),
+        _ => panic!("source {} is no catalog", source.name),
+    }
+}
+
+/// Looks at a catalog: transfers it if its serial is new.
+pub async fn run_catalog(job: CatalogJob) -> CatalogOutcome {
+    let mut result = Err(SourceError::Refused(Refusal::Unreachable(
+        "no primary is configured".to_owned(),
+    )));
+    for primary in job.route.primaries.iter().copied() {
+        result = look_at_catalog(&job, primary).await;
+        match &result {
+            Err(SourceError::Refused(refusal)) => {
+                let zone = &job.apex;
+                tracing::warn!(%zone, %primary, "catalog {zone}: primary {primary}: {refusal}");
+            }
+            _ => break,
+        }
+    }
+    CatalogOutcome { job, result }
+}
+
+/// Looks at a catalog at one primary.
+async fn look_at_catalog(
+    job: &CatalogJob,
+    primary: SocketAddr,
+) -> Result<Option<(Catalog, SoaNumbers)>, SourceError> {
+    let target = TransferTarget {
+        apex: &job.apex,
+        primary,
+        key: job.route.key.as_ref(),
+        tls: job.route.tls.as_ref(),
+        limits: &job.route.limits,
+    };
+    let soa = query_soa(&target).await?;
+    if Some(soa.serial) == job.last_serial {
+        return Ok(None);
+    }
+    Ok(Some(fetch_catalog(&target, job.members_max).await?))
+}
+
+/// Sweeps over members: every primary is asked for every zone, side by side.
+///
+/// # Errors
+///
+/// [`SourceError::Local`].
+pub async fn run_sweep(job: SweepJob) -> Result<SweepOutcome, SourceError> {
+    let mut sweeps = JoinSet::new();
+    let zones = std::sync::Arc::new(job.zones);
+    for primary in job.route.primaries.iter().copied() {
+        let (key, zones) = (job.route.key.clone(), zones.clone());
+        sweeps.spawn(async move {
+            let answers = sweep_serials(primary, key.as_ref(), &zones).await;
+            (primary, answers)
+        });
+    }
+    let mut outcome = SweepOutcome {
+        source: job.source,
+        unchanged: Vec::new(),
+        changed: Vec::new(),
+        refused: Vec::new(),
+        failed: Vec::new(),
+        asked: job.route.primaries.clone(),
+    };
+    let mut best: Vec<Option<SweptSerial>> = vec![None; zones.len()];
+    while let Some(joined) = sweeps.join_next().await {
+        let (primary, answers) = joined.expect("a sweep neither panics nor is aborted");
+        let answers = answers?;
+        if answers.iter().all(Result::is_err) {
+            outcome.failed.push(primary);
+        }
+        for (best, answer) in best.iter_mut().zip(answers) {
+            let is_better = match (&best, &answer) {
+                (None | Some(Err(_)), _) => true,
+                (Some(Ok(known)), Ok(soa)) => soa.serial.is_newer_than(known.serial),
+                (Some(Ok(_)), Err(_)) => false,
+            };
+            if is_better {
+                *best = Some(answer);
+            }
+        }
+    }
+    for ((zone, ours), answer) in zones.iter().cloned().zip(job.serials).zip(best) {
+        match answer {
+            Some(Ok(soa)) if Some(soa.serial) == ours => outcome.unchanged.push(zone),
+            Some(Ok(_)) => outcome.changed.push(zone),
+            Some(Err(refusal)) => outcome.refused.push((zone, refusal)),
+            None => unreachable!("at least one primary is asked"),
+        }
+    }
+    Ok(outcome)
+}

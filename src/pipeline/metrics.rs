@@ -1,0 +1,311 @@
+//! What the store knows, as Prometheus metrics (text format 0.0.4).
+//!
+//! Everything is read from the database, so that `poll` from a timer and `run` tell the same, and
+//! counters survive a restart.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use crate::case::CaseState;
+use crate::store::{Store, StoreError, ZoneStatus};
+use crate::time::Timestamp;
+
+/// Every state of a case.
+const CASE_STATES: [CaseState; 5] = [
+    CaseState::Open,
+    CaseState::Acknowledged,
+    CaseState::Dismissed,
+    CaseState::Mitigated,
+    CaseState::Closed,
+];
+
+/// Sums over the zones of a source.
+#[derive(Default)]
+struct SourceSums {
+    zones: u64,
+    held: u64,
+    records: u64,
+    polls: u64,
+    refusals: u64,
+    versions: u64,
+    changes: u64,
+    rejected_lines: u64,
+    refused: BTreeMap<String, u64>,
+    lag_max_s: Option<i64>,
+}
+
+/// Writes metrics one family at a time.
+struct Page(String);
+
+impl Page {
+    /// Begins a family.
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    }
+
+    /// Writes one value.
+    fn value(&mut self, name: &str, labels: &[(&str, &str)], value: impl std::fmt::Display) {
+        self.0.push_str(name);
+        for (i, (label, text)) in labels.iter().enumerate() {
+            let text = text
+                .replace('\\', "\\\\")
+                .replace('"', "\\\"")
+                .replace('\n', "\\n");
+            let open = if i == 0 { '{' } else { ',' };
+            let _ = write!(self.0, "{open}{label}=\"{text}\"");
+        }
+        if !labels.is_empty() {
+            self.0.push('}');
+        }
+        let _ = writeln!(self.0, " {value}");
+    }
+}
+
+/// Returns the metrics of a store. Zones are told one by one only while there are no more than
+/// `zones_max`; their sums by source always.
+///
+/// # Errors
+///
+/// [`StoreError`].
+pub fn metrics_page(store: &Store, now: Timestamp, zones_max: usize) -> Result<String, StoreError> {
+    let rows = store.status()?;
+    let mut page = Page(String::new());
+    page.family(
+        "fluxwatch_build_info",
+        "gauge",
+        "The running version; always 1.",
+    );
+    let version = [("version", env!("CARGO_PKG_VERSION"))];
+    page.value("fluxwatch_build_info", &version, 1);
+    write_sources(&mut page, &rows, now);
+    let zones: Vec<&ZoneStatus> = rows.iter().filter(|row| row.zone.is_some()).collect();
+    if zones.len() <= zones_max {
+        write_zones(&mut page, &zones, now);
+    }
+    write_desk(&mut page, store)?;
+    Ok(page.0)
+}
+
+/// Replaces the file at `path` by the metrics, whole or not at all.
+///
+/// # Errors
+///
+/// If it cannot be written.
+pub fn write_textfile(path: &Path, page: &str) -> io::Result<()> {
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(".new");
+    fs::write(&temporary, page)?;
+    fs::rename(&temporary, path)
+}
+
+/// Writes the sums of each source.
+fn write_sources(page: &mut Page, rows: &[ZoneStatus], now: Timestamp) {
+    let mut sources: BTreeMap<&str, SourceSums> = BTreeMap::new();
+    for row in rows {
+        let sums = sources.entry(&row.source).or_default();
+        sums.zones += u64::from(row.zone.is_some());
+        sums.held += u64::from(row.held);
+        sums.records += row.records;
+        sums.polls += row.attempts;
+        sums.refusals += row.failures;
+        sums.versions += row.versions;
+        sums.changes += row.changes;
+        sums.rejected_lines = row.rejected_lines;
+        if let Some(reason) = &row.refused_reason {
+            *sums.refused.entry(reason.clone()).or_default() += 1;
+        }
+        let lag = row.last_success_at.map(|at| now.since(at).as_seconds());
+        sums.lag_max_s = sums.lag_max_s.max(lag);
+    }
+    type Read = fn(&SourceSums) -> u64;
+    let families: [(&str, &str, &str, Read); 8] = [
+        (
+            "fluxwatch_source_zones",
+            "gauge",
+            "Zones that the source feeds.",
+            |it| it.zones,
+        ),
+        (
+            "fluxwatch_source_held_zones",
+            "gauge",
+            "Zones whose newest version waits for poll --accept.",
+            |it| it.held,
+        ),
+        (
+            "fluxwatch_source_records",
+            "gauge",
+            "Records in the state.",
+            |it| it.records,
+        ),
+        (
+            "fluxwatch_source_polls_total",
+            "counter",
+            "Attempts to see a zone.",
+            |it| it.polls,
+        ),
+        (
+            "fluxwatch_source_refusals_total",
+            "counter",
+            "Attempts that failed.",
+            |it| it.refusals,
+        ),
+        (
+            "fluxwatch_source_versions_total",
+            "counter",
+            "Versions stored.",
+            |it| it.versions,
+        ),
+        (
+            "fluxwatch_source_changes_total",
+            "counter",
+            "Changed names, summed over the versions.",
+            |it| it.changes,
+        ),
+        (
+            "fluxwatch_source_rejected_lines_total",
+            "counter",
+            "Feed lines that were set aside.",
+            |it| it.rejected_lines,
+        ),
+    ];
+    for (name, kind, help, read) in families {
+        page.family(name, kind, help);
+        for (source, sums) in &sources {
+            page.value(name, &[("source", source)], read(sums));
+        }
+    }
+    let name = "fluxwatch_source_refused_zones";
+    page.family(name, "gauge", "Zones whose last attempt failed, by reason.");
+    for (source, sums) in &sources {
+        for (reason, count) in &sums.refused {
+            page.value(name, &[("source", source), ("reason", reason)], count);
+        }
+    }
+    let name = "fluxwatch_source_lag_seconds_max";
+    page.family(
+        name,
+        "gauge",
+        "Age of the oldest last success among the source's zones.",
+    );
+    for (source, sums) in &sources {
+        if let Some(lag) = sums.lag_max_s {
+            page.value(name, &[("source", source)], lag);
+        }
+    }
+}
+
+/// Writes each zone.
+fn write_zones(page: &mut Page, zones: &[&ZoneStatus], now: Timestamp) {
+    type Read = fn(&ZoneStatus, Timestamp) -> Option<i64>;
+    let families: [(&str, &str, &str, Read); 8] = [
+        (
+            "fluxwatch_zone_serial",
+            "gauge",
+            "The newest serial in history.",
+            |it, _| it.serial.map(|serial| i64::from(serial.0)),
+        ),
+        (
+            "fluxwatch_zone_records",
+            "gauge",
+            "Records in the state.",
+            |it, _| Some(it.records as i64),
+        ),
+        (
+            "fluxwatch_zone_last_success_timestamp_seconds",
+            "gauge",
+            "When the zone was last seen whole.",
+            |it, _| it.last_success_at.map(Timestamp::unix),
+        ),
+        (
+            "fluxwatch_zone_lag_seconds",
+            "gauge",
+            "Time since the zone was last seen whole.",
+            |it, now| it.last_success_at.map(|at| now.since(at).as_seconds()),
+        ),
+        (
+            "fluxwatch_zone_held",
+            "gauge",
+            "1 if the newest version waits for poll --accept.",
+            |it, _| Some(i64::from(it.held)),
+        ),
+        (
+            "fluxwatch_zone_polls_total",
+            "counter",
+            "Attempts to see the zone.",
+            |it, _| Some(it.attempts as i64),
+        ),
+        (
+            "fluxwatch_zone_refusals_total",
+            "counter",
+            "Attempts that failed.",
+            |it, _| Some(it.failures as i64),
+        ),
+        (
+            "fluxwatch_zone_changes_total",
+            "counter",
+            "Changed names, summed over the versions.",
+            |it, _| Some(it.changes as i64),
+        ),
+    ];
+    for (name, kind, help, read) in families {
+        page.family(name, kind, help);
+        for row in zones {
+            let zone = row
+                .zone
+                .as_ref()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            if let Some(value) = read(row, now) {
+                page.value(name, &[("zone", &zone), ("source", &row.source)], value);
+            }
+        }
+    }
+    let name = "fluxwatch_zone_refused";
+    page.family(
+        name,
+        "gauge",
+        "1 for a zone whose last attempt failed, with the reason.",
+    );
+    for row in zones {
+        let zone = row
+            .zone
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        if let Some(reason) = &row.refused_reason {
+            let labels = [
+                ("zone", zone.as_str()),
+                ("source", &row.source),
+                ("reason", reason),
+            ];
+            page.value(name, &labels, 1);
+        }
+    }
+}
+
+/// Writes cases and mail.
+fn write_desk(page: &mut Page, store: &Store) -> Result<(), StoreError> {
+    let cases = store.cases(&CASE_STATES)?;
+    page.family("fluxwatch_cases", "gauge", "Cases by state.");
+    for state in CASE_STATES {
+        let count = cases.iter().filter(|row| row.case.state == state).count();
+        page.value("fluxwatch_cases", &[("state", state.word())], count);
+    }
+    let unsent = store.messages(true)?;
+    page.family(
+        "fluxwatch_unsent_messages",
+        "gauge",
+        "Mail that is not sent, by state.",
+    );
+    for state in ["queued", "sending", "dead"] {
+        let count = unsent
+            .iter()
+            .filter(|row| row.state.word() == state)
+            .count();
+        page.value("fluxwatch_unsent_messages", &[("state", state)], count);
+    }
+    Ok(())
+}

@@ -1,0 +1,8 @@
+//! What `fluxwatch run` serves over HTTP: metrics, and changes that are pushed to a feed.
+//!
+//! Nothing here writes the database: pushed lines are handed to the loop of `run`, and the answer is
+//! given when they are durable.
+
+mod server;
+
+pub use server::{Pushed, PushedLines, WebState, serve};

@@ -1,0 +1,74 @@
+//! What one version of a zone may cost before it is refused.
+
+use serde::{Deserialize, Serialize};
+
+use crate::time::Span;
+
+/// The limits of `[limits]`. Each has a name, since a refusal tells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// How long a connection attempt may take.
+    pub connect: Span,
+    /// How long one message may take to arrive, and how long a primary may be silent.
+    pub idle: Span,
+    /// How long a whole transfer may take. Three hours: a full transfer of the largest zones takes
+    /// less than one.
+    pub transfer: Span,
+    /// The most octets of one transfer or of one zone file after decompression. `.com` is some 25 GB
+    /// as text, less on the wire.
+    pub octets: u64,
+    /// The most records of one version, of every type.
+    pub records: u64,
+    /// The most octets of the RDATA of a kept record. The longest that is legitimate, a name, has 255.
+    pub record_octets: u64,
+    /// The most owner names of one version.
+    pub names: u64,
+    /// The most octets of an incremental transfer, which is held in memory; a longer one is fetched as
+    /// a whole zone instead.
+    pub delta_octets: u64,
+    /// The most records that one `$GENERATE` may make.
+    pub generate_records: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connect: Span::seconds(10),
+            idle: Span::seconds(30),
+            transfer: Span::hours(3),
+            octets: 256 << 30,
+            records: 2_000_000_000,
+            record_octets: 4096,
+            names: 500_000_000,
+            delta_octets: 128 << 20,
+            generate_records: 65_536,
+        }
+    }
+}
+
+impl Limits {
+    /// Returns what is wrong with the limits, with the key; `None` if they are sound.
+    pub fn fault(&self) -> Option<String> {
+        let spans = [
+            ("connect", self.connect),
+            ("idle", self.idle),
+            ("transfer", self.transfer),
+        ];
+        let spans = spans.map(|(key, span)| (key, span.as_seconds()));
+        let counts = [
+            ("octets", self.octets),
+            ("records", self.records),
+            ("record_octets", self.record_octets),
+            ("names", self.names),
+            ("delta_octets", self.delta_octets),
+            ("generate_records", self.generate_records),
+        ];
+        let counts = counts.map(|(key, count)| (key, count.min(i64::MAX as u64) as i64));
+        spans
+            .into_iter()
+            .chain(counts)
+            .find(|(_, value)| *value < 1)
+            .map(|(key, _)| format!("limits.{key}: must be more than nothing"))
+    }
+}
