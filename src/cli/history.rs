@@ -10,7 +10,7 @@ use crate::cli::failure::{Done, Failure};
 use crate::cli::output::{stdout, table};
 use crate::cli::session::{load_config, open_store, parse_name};
 use crate::dns::{Name, RecordType, Serial};
-use crate::store::{ChangeRow, History, HistoryScope, RecordRow};
+use crate::store::{ChangeRow, Gap, History, HistoryScope, RecordRow};
 use crate::time::Timestamp;
 
 /// A record, as scripts read it.
@@ -43,12 +43,22 @@ struct ChangeJson<'a> {
     bulk: bool,
 }
 
+/// A time in which a zone could not be seen, as scripts read it.
+#[derive(Serialize)]
+struct GapJson<'a> {
+    zone: &'a Name,
+    from: Timestamp,
+    to: Timestamp,
+    reason: &'a str,
+}
+
 /// A history, as scripts read it.
 #[derive(Serialize)]
 struct HistoryJson<'a> {
     name: &'a Name,
     records: Vec<RecordJson<'a>>,
     changes: Vec<ChangeJson<'a>>,
+    gaps: Vec<GapJson<'a>>,
 }
 
 /// A record in the passive DNS common output format (draft-dulaunoy-dnsop-passive-dns-cof).
@@ -88,6 +98,7 @@ pub fn run(config: Option<&Path>, command: &HistoryCommand) -> Result<Done, Fail
                 name: &name,
                 records: history.records.iter().map(record_json).collect(),
                 changes: history.changes.iter().map(change_json).collect(),
+                gaps: history.gaps.iter().map(gap_json).collect(),
             };
             serde_json::to_writer_pretty(&mut out, &json)?;
             writeln!(out)?;
@@ -129,6 +140,13 @@ fn print_tables(out: &mut impl Write, name: &Name, history: &History) -> Result<
     } else {
         let headings = ["name", "type", "data", "ttl", "since (utc)"];
         writeln!(out, "There now:\n{}", table(&headings, now.into_iter()))?;
+    }
+    for (zone, gap) in &history.gaps {
+        let (from, to, reason) = (gap.from.to_table(), gap.to.to_table(), &gap.reason);
+        writeln!(
+            out,
+            "\nNot seen: zone {zone} from {from} to {to} ({reason}); what changed then has the later time."
+        )?;
     }
     if history.changes.is_empty() {
         return Ok(writeln!(out, "\nNo change since watching began.")?);
@@ -238,6 +256,16 @@ fn change_json(change: &ChangeRow) -> ChangeJson<'_> {
         added: change.added.iter().map(ToString::to_string).collect(),
         removed: change.removed.iter().map(ToString::to_string).collect(),
         bulk: change.bulk,
+    }
+}
+
+/// Returns a gap as scripts read it.
+fn gap_json((zone, gap): &(Name, Gap)) -> GapJson<'_> {
+    GapJson {
+        zone,
+        from: gap.from,
+        to: gap.to,
+        reason: &gap.reason,
     }
 }
 

@@ -154,3 +154,50 @@ impl Drop for MessageStream {
         self.reader.abort();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        // However the octets of a stream arrive, the messages are the same, in order, none lost.
+        #[test]
+        fn any_split_into_reads_gives_the_same_messages(
+            sizes in prop::collection::vec(0_usize..3000, 0..20),
+            reads in prop::collection::vec(1_usize..700, 1..12),
+        ) {
+            let messages: Vec<Vec<u8>> = sizes.iter().enumerate().map(|(i, size)| vec![i as u8; *size]).collect();
+            let mut octets = Vec::new();
+            for message in &messages {
+                octets.extend((message.len() as u16).to_be_bytes());
+                octets.extend(message);
+            }
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+            let heard = runtime.block_on(async {
+                let (near, mut far) = tokio::io::duplex(512);
+                tokio::spawn(async move {
+                    let (mut rest, mut i) = (octets.as_slice(), 0);
+                    while !rest.is_empty() {
+                        let (now, later) = rest.split_at(reads[i % reads.len()].min(rest.len()));
+                        far.write_all(now).await.expect("the reader is there");
+                        tokio::task::yield_now().await;
+                        (rest, i) = (later, i + 1);
+                    }
+                });
+                let connection = Connection {
+                    stream: BufReader::with_capacity(READ_OCTETS, Box::new(near)),
+                    idle: Duration::from_secs(10),
+                };
+                let mut stream = connection.into_messages();
+                let mut heard = Vec::new();
+                while let Ok(message) = stream.next().await {
+                    heard.push(message);
+                }
+                heard
+            });
+            prop_assert_eq!(heard, messages);
+        }
+    }
+}

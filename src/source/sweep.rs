@@ -110,10 +110,16 @@ pub async fn sweep_serials(
         has_answered: false,
     };
     sweep.run().await;
-    let lost = || Refusal::Unreachable(format!("{primary}: no answer over UDP"));
+    let lost = || {
+        Err(Refusal::Unreachable(format!(
+            "{primary}: no answer over UDP"
+        )))
+    };
+    // A primary that has answered nothing at all is not there, rather than slow.
+    let is_there = sweep.has_answered;
     let answers = sweep.answers.into_iter();
     Ok(answers
-        .map(|answer| answer.unwrap_or_else(|| Err(lost())))
+        .map(|answer| answer.filter(|_| is_there).unwrap_or_else(lost))
         .collect())
 }
 

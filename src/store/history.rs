@@ -6,7 +6,7 @@ use rusqlite::types::Value;
 use rusqlite::{Row, params};
 
 use crate::dns::{Name, Rdata, RecordType, Serial};
-use crate::store::zones::ZoneId;
+use crate::store::zones::{Gap, ZoneId};
 use crate::store::{Store, StoreError};
 use crate::time::Timestamp;
 
@@ -70,8 +70,10 @@ pub struct ChangeRow {
 pub struct History {
     /// In order of owner, type, time added, data.
     pub records: Vec<RecordRow>,
-    /// In order of time, owner, type.
+    /// In order of time, owner, type; those of one RRset in the order of their versions.
     pub changes: Vec<ChangeRow>,
+    /// Times in which a zone that holds the name could not be seen: zone and gap.
+    pub gaps: Vec<(Name, Gap)>,
 }
 
 /// A version, as an interval's end names it.
@@ -121,7 +123,12 @@ impl Store {
             } else {
                 scope
             };
-            for owner_id in self.owners_in_scope(zone, &apex, name, scope)? {
+            let owners = self.owners_in_scope(zone, &apex, name, scope)?;
+            if !owners.is_empty() {
+                let gaps = self.gaps(zone)?.into_iter();
+                history.gaps.extend(gaps.map(|gap| (apex.clone(), gap)));
+            }
+            for owner_id in owners {
                 let owner = self.owner_name(owner_id, &apex)?;
                 let stays = self.stays(owner_id, &owner, zone)?;
                 add_stays(&mut history, &apex, stays);

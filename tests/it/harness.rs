@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 
 use fluxwatch::config::Config;
@@ -166,6 +166,56 @@ impl Bench {
         )
         .expect("the store opens");
         Pipeline::new(store, Arc::new(config), clock).expect("the pipeline is sound")
+    }
+}
+
+/// The program while it runs; killed when dropped.
+pub struct Running {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Running {
+    /// Starts the program; what it says goes into a file.
+    pub fn start(bench: &Bench, arguments: &[&str]) -> Self {
+        let log = bench.path().join("running.log");
+        let file = fs::File::create(&log).expect("the log can be made");
+        let child = bench
+            .command(arguments)
+            .stdout(Stdio::null())
+            .stderr(file)
+            .spawn()
+            .expect("the program can be started");
+        Self { child, log }
+    }
+
+    /// Returns what it has said so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill")
+            .arg(format!("-{name}"))
+            .arg(self.child.id().to_string())
+            .status()
+            .expect("kill is there");
+        assert!(status.success(), "the program has ended: {}", self.log());
+    }
+
+    /// Ends it as systemd does and expects a clean end.
+    pub fn stop(mut self) {
+        self.signal("TERM");
+        let status = self.child.wait().expect("it ends");
+        assert_eq!(status.code(), Some(0), "{}", self.log());
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

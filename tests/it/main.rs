@@ -3,6 +3,7 @@
 //! They run the built `fluxwatch` and the library against real Knot, NSD, BIND and Postfix, which
 //! `tests/install-servers` installs. A test that needs a server and does not find it fails.
 
+mod arrivals;
 mod benign;
 mod cli;
 mod equivalence;
@@ -17,6 +18,7 @@ mod mail;
 mod readme;
 mod rootzone;
 mod sample;
+mod scripted;
 #[allow(dead_code)]
 mod servers;
 mod transfers;

@@ -29,6 +29,29 @@ pub const TSIG_NAME: &str = "transfer.test.";
 /// The secret of that key, for hmac-sha256: base64 of 32 bytes, made up for these tests.
 pub const TSIG_SECRET: &str = "RFBkOeyFew4jcINfiMwl7ePyi/Jn1zru1dZc2L9V8kY=";
 
+/// Further keys with the same secret: their names and algorithms.
+pub const TSIG_OTHERS: [(&str, &str); 2] = [
+    ("transfer384.test.", "hmac-sha384"),
+    ("transfer512.test.", "hmac-sha512"),
+];
+
+/// The start of the name of a zone that BIND takes dynamic updates for; it cannot be replaced.
+pub const DYNAMIC_PREFIX: &str = "dynamic.";
+
+/// The name in the certificate of those that serve transfers over TLS.
+pub const TLS_NAME: &str = "xot.test";
+
+/// What a primary does beside answering.
+#[derive(Debug, Clone, Default)]
+pub struct Extras {
+    /// Sends a signed NOTIFY to this port of 127.0.0.1 when a zone changes.
+    pub notify_port: Option<u16>,
+    /// Serves transfers over TLS on this port of 127.0.0.1 (NSD and BIND).
+    pub tls_port: Option<u16>,
+    /// Lists its other zones in a catalog of this name (Knot).
+    pub catalog: Option<String>,
+}
+
 /// The start of the name of a zone whose transfer every primary here denies, even with the key.
 pub const REFUSED_PREFIX: &str = "refused.";
 
@@ -67,37 +90,16 @@ impl Knot {
     ///
     /// If Knot is not installed or does not answer within 20 seconds.
     pub fn start(dir: &Path, zones: &[(&str, &str)]) -> Knot {
-        Knot(Primary::start(Software::Knot, dir, zones))
+        Self::start_with(dir, zones, &Extras::default())
     }
 
-    /// Sends `commands` (lines of nsupdate(1), such as `add a.example. 60 A 192.0.2.1`) as one
-    /// dynamic update (RFC 2136) of the zone at `apex`, signed with the key.
-    ///
-    /// Knot counts the serial up by one unless the commands change it.
+    /// [`Knot::start`] with more than answering.
     ///
     /// # Panics
     ///
-    /// If the update is refused.
-    pub fn update(&self, apex: &str, commands: &str) {
-        let input = format!(
-            "server 127.0.0.1 {}\nzone {apex}\n{commands}\nsend\n",
-            self.port()
-        );
-        let mut command = command_of("nsupdate");
-        command
-            .args(["-y", &tsig_option()])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut child = command.spawn().expect("nsupdate can be started");
-        child
-            .stdin
-            .take()
-            .expect("its input is a pipe")
-            .write_all(input.as_bytes())
-            .expect("nsupdate reads its input");
-        let output = child.wait_with_output().expect("nsupdate ends");
-        require_success(&format!("the update of {apex}"), &output, &self.log_path());
+    /// As [`Knot::start`].
+    pub fn start_with(dir: &Path, zones: &[(&str, &str)], extras: &Extras) -> Knot {
+        Knot(Primary::start(Software::Knot, dir, zones, extras))
     }
 }
 
@@ -111,7 +113,16 @@ impl Nsd {
     ///
     /// If NSD is not installed or does not answer within 20 seconds.
     pub fn start(dir: &Path, zones: &[(&str, &str)]) -> Nsd {
-        Nsd(Primary::start(Software::Nsd, dir, zones))
+        Self::start_with(dir, zones, &Extras::default())
+    }
+
+    /// [`Nsd::start`] with more than answering.
+    ///
+    /// # Panics
+    ///
+    /// As [`Nsd::start`].
+    pub fn start_with(dir: &Path, zones: &[(&str, &str)], extras: &Extras) -> Nsd {
+        Nsd(Primary::start(Software::Nsd, dir, zones, extras))
     }
 }
 
@@ -125,7 +136,16 @@ impl Bind {
     ///
     /// If BIND is not installed or does not answer within 20 seconds.
     pub fn start(dir: &Path, zones: &[(&str, &str)]) -> Bind {
-        Bind(Primary::start(Software::Bind, dir, zones))
+        Self::start_with(dir, zones, &Extras::default())
+    }
+
+    /// [`Bind::start`] with more than answering.
+    ///
+    /// # Panics
+    ///
+    /// As [`Bind::start`].
+    pub fn start_with(dir: &Path, zones: &[(&str, &str)], extras: &Extras) -> Bind {
+        Bind(Primary::start(Software::Bind, dir, zones, extras))
     }
 }
 
@@ -156,7 +176,7 @@ pub struct Primary {
 
 impl Primary {
     /// Writes configuration and zones into a new folder of `dir`, starts the server and waits for it.
-    fn start(software: Software, dir: &Path, zones: &[(&str, &str)]) -> Primary {
+    fn start(software: Software, dir: &Path, zones: &[(&str, &str)], extras: &Extras) -> Primary {
         let dir = new_folder(dir, software.program());
         assert!(
             dir.as_os_str().len() < 90,
@@ -176,9 +196,12 @@ impl Primary {
             zones: served,
             running: Mutex::new(None),
         };
+        if extras.tls_port.is_some() {
+            make_certificate(&primary.dir);
+        }
         write(
             &primary.configuration_path(),
-            &software.configuration(&primary.dir, primary.port, &primary.zones),
+            &software.configuration(&primary.dir, primary.port, &primary.zones, extras),
         );
         primary.restart();
         primary
@@ -267,6 +290,42 @@ impl Primary {
                 .iter()
                 .try_for_each(|zone| self.ask_serial(&zone.apex).map(drop))
         });
+    }
+
+    /// Sends `commands` (lines of nsupdate(1), such as `add a.example. 60 A 192.0.2.1`) as one
+    /// dynamic update (RFC 2136) of the zone at `apex`, signed with the key.
+    ///
+    /// The server counts the serial up by one unless the commands change it. Knot takes updates of every
+    /// zone, BIND of those below [`DYNAMIC_PREFIX`].
+    ///
+    /// # Panics
+    ///
+    /// If the update is refused.
+    pub fn update(&self, apex: &str, commands: &str) {
+        let input = format!(
+            "server 127.0.0.1 {}\nzone {apex}\n{commands}\nsend\n",
+            self.port()
+        );
+        let mut command = command_of("nsupdate");
+        command
+            .args(["-y", &tsig_option()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command.spawn().expect("nsupdate can be started");
+        child
+            .stdin
+            .take()
+            .expect("its input is a pipe")
+            .write_all(input.as_bytes())
+            .expect("nsupdate reads its input");
+        let output = child.wait_with_output().expect("nsupdate ends");
+        require_success(&format!("the update of {apex}"), &output, &self.log_path());
+    }
+
+    /// Returns the certificate of the authority that vouches for the server over TLS.
+    pub fn tls_authority(&self) -> PathBuf {
+        self.dir.join("tls.pem")
     }
 
     /// Returns the last lines of the server's log, under a line that says so.
@@ -414,12 +473,12 @@ impl Software {
     }
 
     /// Returns the whole configuration of the daemon.
-    fn configuration(self, dir: &Path, port: u16, zones: &[Zone]) -> String {
+    fn configuration(self, dir: &Path, port: u16, zones: &[Zone], extras: &Extras) -> String {
         let dir = dir.to_str().expect("the test's directory is UTF-8");
         match self {
-            Software::Knot => knot_configuration(dir, port, zones),
-            Software::Nsd => nsd_configuration(dir, port, zones),
-            Software::Bind => bind_configuration(dir, port, zones),
+            Software::Knot => knot_configuration(dir, port, zones, extras),
+            Software::Nsd => nsd_configuration(dir, port, zones, extras),
+            Software::Bind => bind_configuration(dir, port, zones, extras),
         }
     }
 
@@ -441,13 +500,28 @@ impl Software {
 }
 
 /// Returns Knot's configuration.
-fn knot_configuration(dir: &str, port: u16, zones: &[Zone]) -> String {
+fn knot_configuration(dir: &str, port: u16, zones: &[Zone], extras: &Extras) -> String {
     let v6 = if has_ipv6() {
         format!(", ::1@{port}")
     } else {
         String::new()
     };
     let key = TSIG_NAME;
+    let mut others = String::new();
+    let mut names = format!("\"{key}\"");
+    for (name, algorithm) in TSIG_OTHERS {
+        others += &format!(
+            "  - id: \"{name}\"\n    algorithm: {algorithm}\n    secret: \"{TSIG_SECRET}\"\n"
+        );
+        names += &format!(", \"{name}\"");
+    }
+    let (mut remote, mut notify) = (String::new(), "");
+    if let Some(port) = extras.notify_port {
+        remote = format!(
+            "remote:\n  - id: watcher\n    address: 127.0.0.1@{port}\n    key: \"{key}\"\n"
+        );
+        notify = "    notify: watcher\n";
+    }
     // The sizes are those of sparse files that Knot maps; its own are 20 GiB and more.
     let mut text = format!(
         "server:
@@ -469,9 +543,9 @@ key:
   - id: \"{key}\"
     algorithm: hmac-sha256
     secret: \"{TSIG_SECRET}\"
-acl:
+{others}{remote}acl:
   - id: with-key
-    key: \"{key}\"
+    key: [ {names} ]
     action: [ transfer, update, query ]
   - id: refused
     key: \"{key}\"
@@ -480,9 +554,13 @@ template:
   - id: default
     zonefile-load: difference
     zonefile-sync: -1
-zone:
+{notify}zone:
 "
     );
+    if let Some(catalog) = &extras.catalog {
+        text +=
+            &format!("  - domain: \"{catalog}\"\n    catalog-role: generate\n    acl: with-key\n");
+    }
     for zone in zones {
         let acl = if zone.refuses_transfer() {
             "refused"
@@ -491,22 +569,35 @@ zone:
         };
         let (apex, file) = (&zone.apex, zone.path.display());
         text += &format!("  - domain: \"{apex}\"\n    file: \"{file}\"\n    acl: {acl}\n");
+        if let Some(catalog) = &extras.catalog {
+            text += &format!("    catalog-role: member\n    catalog-zone: \"{catalog}\"\n");
+        }
     }
     text
 }
 
 /// Returns NSD's configuration.
-fn nsd_configuration(dir: &str, port: u16, zones: &[Zone]) -> String {
+fn nsd_configuration(dir: &str, port: u16, zones: &[Zone], extras: &Extras) -> String {
     let v6 = if has_ipv6() {
         format!("ip-address: ::1@{port}")
     } else {
         String::new()
     };
+    let tls = extras.tls_port.map_or_else(String::new, |port| {
+        format!("ip-address: 127.0.0.1@{port}\n    tls-port: {port}\n    tls-service-key: \"{dir}/tls.key\"\n    tls-service-pem: \"{dir}/tls.pem\"")
+    });
+    let mut others = String::new();
+    for (name, algorithm) in TSIG_OTHERS {
+        others += &format!(
+            "key:\n    name: \"{name}\"\n    algorithm: {algorithm}\n    secret: \"{TSIG_SECRET}\"\n"
+        );
+    }
     // Debian's NSD limits answers to 200 a second and client unless the rates are 0.
     let mut text = format!(
         "server:
     ip-address: 127.0.0.1@{port}
     {v6}
+    {tls}
     server-count: 1
     verbosity: 1
     username: \"\"
@@ -526,7 +617,7 @@ key:
     name: \"{TSIG_NAME}\"
     algorithm: hmac-sha256
     secret: \"{TSIG_SECRET}\"
-"
+{others}"
     );
     for zone in zones {
         let (apex, file) = (&zone.apex, zone.path.display());
@@ -537,14 +628,34 @@ key:
             text += &format!(
                 "    provide-xfr: 127.0.0.1 {TSIG_NAME}\n    provide-xfr: ::1 {TSIG_NAME}\n"
             );
+            for (name, _) in TSIG_OTHERS {
+                text += &format!("    provide-xfr: 127.0.0.1 {name}\n");
+            }
+            if let Some(port) = extras.notify_port {
+                text += &format!("    notify: 127.0.0.1@{port} {TSIG_NAME}\n");
+            }
         }
     }
     text
 }
 
 /// Returns BIND's configuration.
-fn bind_configuration(dir: &str, port: u16, zones: &[Zone]) -> String {
+fn bind_configuration(dir: &str, port: u16, zones: &[Zone], extras: &Extras) -> String {
     let v6 = if has_ipv6() { "::1;" } else { "none;" };
+    let tls = extras.tls_port.map_or_else(String::new, |port| {
+        format!("listen-on port {port} tls xot {{ 127.0.0.1; }};")
+    });
+    let tls_block = extras.tls_port.map_or_else(String::new, |_| {
+        format!("tls xot {{ cert-file \"{dir}/tls.pem\"; key-file \"{dir}/tls.key\"; protocols {{ TLSv1.3; }}; }};\n")
+    });
+    let notify = extras.notify_port.map_or("notify no;".to_owned(), |port| {
+        format!("notify explicit; notify-delay 0; also-notify {{ 127.0.0.1 port {port} key \"{TSIG_NAME}\"; }};")
+    });
+    let mut others = String::new();
+    for (name, algorithm) in TSIG_OTHERS {
+        others +=
+            &format!("key \"{name}\" {{ algorithm {algorithm}; secret \"{TSIG_SECRET}\"; }};\n");
+    }
     // Without the ratio BIND answers IXFR with the whole zone if the differences are larger, as they
     // are in small test zones.
     let mut text = format!(
@@ -558,28 +669,59 @@ fn bind_configuration(dir: &str, port: u16, zones: &[Zone]) -> String {
     recursion no;
     dnssec-validation no;
     empty-zones-enable no;
-    notify no;
+    {notify}
+    {tls}
     ixfr-from-differences yes;
     max-ixfr-ratio unlimited;
     allow-transfer {{ none; }};
 }};
 controls {{ }};
 key \"{TSIG_NAME}\" {{ algorithm hmac-sha256; secret \"{TSIG_SECRET}\"; }};
-"
+{others}{tls_block}"
     );
     for zone in zones {
         let (apex, file) = (&zone.apex, zone.path.display());
         let to = if zone.refuses_transfer() {
             "none;".to_owned()
         } else {
-            format!("key \"{TSIG_NAME}\";")
+            let [(a, _), (b, _)] = TSIG_OTHERS;
+            format!("key \"{TSIG_NAME}\"; key \"{a}\"; key \"{b}\";")
+        };
+        let update = if apex.starts_with(DYNAMIC_PREFIX) {
+            format!("allow-update {{ key \"{TSIG_NAME}\"; }};")
+        } else {
+            String::new()
         };
         text += &format!(
             "zone \"{apex}\" {{ type primary; file \"{file}\"; allow-transfer {{ {to} }};\n    \
-             check-names ignore; check-integrity no; }};\n"
+             check-names ignore; check-integrity no; {update} }};\n"
         );
     }
     text
+}
+
+/// Makes a certificate for [`TLS_NAME`] that vouches for itself, and its key.
+fn make_certificate(dir: &Path) {
+    let mut command = command_of("openssl");
+    let subject = format!("/CN={TLS_NAME}");
+    let name = format!("subjectAltName=DNS:{TLS_NAME}");
+    command
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+        ])
+        .args(["-nodes", "-days", "30", "-subj", &subject, "-addext", &name])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+        .arg("-keyout")
+        .arg(dir.join("tls.key"))
+        .arg("-out")
+        .arg(dir.join("tls.pem"));
+    let output = command.output().expect("openssl can be started");
+    require_success("the certificate", &output, &dir.join("log"));
 }
 
 /// Returns the serial in the SOA record of a zone file.
