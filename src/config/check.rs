@@ -230,6 +230,8 @@ pub enum Feeding {
         time_pattern: Option<TimePattern>,
         /// Whether a file must have its SOA.
         require_soa: bool,
+        /// Whether `$INCLUDE` is followed.
+        include: bool,
     },
     /// A change feed.
     Feed {
@@ -400,7 +402,7 @@ impl Checker<'_> {
                     "scope",
                     "members_max",
                 ],
-                "zonefile" => &["zone", "path", "time_pattern", "require_soa"],
+                "zonefile" => &["zone", "path", "time_pattern", "require_soa", "include"],
                 "feed" => &["zone", "path", "complete", "push"],
                 other => return Err(self.error(
                     section.kind.span(),
@@ -454,6 +456,7 @@ impl Checker<'_> {
                     .as_ref()
                     .map(|pattern| TimePattern::new(pattern.get_ref())),
                 require_soa: section.require_soa.as_ref().is_none_or(|it| *it.get_ref()),
+                include: section.include.as_ref().is_some_and(|it| *it.get_ref()),
             },
             _ => Feeding::Feed {
                 zone,
@@ -493,7 +496,7 @@ impl Checker<'_> {
 
     /// Refuses keys that the source's kind does not know.
     fn refuse_keys(&self, section: &SourceSection, allowed: &[&str]) -> Result<(), ConfigError> {
-        let present: [(&str, Option<Range<usize>>); 13] = [
+        let present: [(&str, Option<Range<usize>>); 14] = [
             ("zone", section.zone.as_ref().map(Spanned::span)),
             ("primaries", section.primaries.as_ref().map(Spanned::span)),
             ("key", section.key.as_ref().map(Spanned::span)),
@@ -516,6 +519,7 @@ impl Checker<'_> {
             ),
             ("complete", section.complete.as_ref().map(Spanned::span)),
             ("push", section.push.as_ref().map(Spanned::span)),
+            ("include", section.include.as_ref().map(Spanned::span)),
         ];
         for (key, span) in present {
             if let (Some(span), false) = (span, allowed.contains(&key)) {

@@ -118,6 +118,9 @@ pub struct SourceSection {
     /// Whether a zone file must have its SOA.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub require_soa: Option<Spanned<bool>>,
+    /// Whether `$INCLUDE` in a zone file is followed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub include: Option<Spanned<bool>>,
     /// Whether the feed began with the whole zone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub complete: Option<Spanned<bool>>,

@@ -1,6 +1,6 @@
 //! A zone file source: every file that is new, in the order of their times.
 
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ use crate::pipeline::apply::Applied;
 use crate::pipeline::{
     Pipeline, PipelineError, PollOptions, StoredSummary, ZoneOutcome, ZoneReport, refusal_of,
 };
-use crate::source::{Fetched, expand_glob, open_spool, read_zonefile};
+use crate::source::{Fetched, ZonefileRules, expand_glob, open_spool, read_zonefile};
 use crate::store::{FileMark, SourceId, SourceKind, ZoneState};
 use crate::time::{Span, TimePattern, Timestamp, timestamp_of};
 use crate::zone::{Intake, Refusal, judge_size};
@@ -45,6 +45,7 @@ struct Pass<'a> {
     source: SourceId,
     zone: &'a Name,
     require_soa: bool,
+    include: bool,
     options: &'a PollOptions,
 }
 
@@ -68,6 +69,7 @@ impl Pipeline {
             path,
             time_pattern,
             require_soa,
+            include,
         } = &source.feeding
         else {
             panic!("source {} is no zone file", source.name)
@@ -80,6 +82,7 @@ impl Pipeline {
             source: id,
             zone,
             require_soa: *require_soa,
+            include: *include,
             options,
         };
         let outcomes = match expand_glob(path) {
@@ -116,6 +119,7 @@ impl Pipeline {
             source: id,
             zone: import.zone,
             require_soa: import.require_soa,
+            include: false,
             options,
         };
         let (paths, pattern) = (import.paths.to_vec(), import.time_pattern.as_ref());
@@ -150,9 +154,11 @@ impl Pipeline {
             let is_older = zone
                 .version_at
                 .is_some_and(|newest| file.mark.version_at < newest);
-            let is_known = known
-                .as_ref()
-                .is_some_and(|known| !is_worth_reading(known, &file.mark, is_older, pass.options));
+            // What a file includes may have changed though it did not.
+            let is_known = !pass.include
+                && known.as_ref().is_some_and(|known| {
+                    !is_worth_reading(known, &file.mark, is_older, pass.options)
+                });
             if is_known {
                 continue;
             }
@@ -232,12 +238,26 @@ impl Pipeline {
             self.store.load_digests(zone)?,
             spool,
         );
-        let read = read_zonefile(&file.path, pass.zone, pass.require_soa, &mut intake);
+        let opened = match open_as_dated(file) {
+            Ok(opened) => opened,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let read = match opened.try_clone() {
+            Ok(handle) => {
+                let rules = ZonefileRules {
+                    require_soa: pass.require_soa,
+                    include: pass.include,
+                    limits: self.config.limits,
+                };
+                read_zonefile(&file.path, handle, pass.zone, &rules, &mut intake)
+            }
+            Err(error) => return Err(PipelineError::Local(error)),
+        };
         let fetched = match read.map_err(refusal_of) {
             Ok(fetched) => fetched,
             Err(refusal) => return Ok(Err(refusal?)),
         };
-        if !is_still(file) {
+        if !is_still(&opened, file) {
             let what = format!("{} changed while it was read", file.path.display());
             return Ok(Err(Refusal::EndedEarly(what)));
         }
@@ -279,9 +299,26 @@ impl Pipeline {
     }
 }
 
-/// Returns whether a file is as it was when it was dated: one that is still being written is not.
-fn is_still(file: &DatedFile) -> bool {
-    let now = fs::metadata(&file.path).map(|meta| (modified_at_ns(&meta), meta.size() as i64));
+/// Opens a file, which must be the one that was dated.
+fn open_as_dated(file: &DatedFile) -> Result<File, Refusal> {
+    let path = file.path.display();
+    let opened =
+        File::open(&file.path).map_err(|error| Refusal::Unreadable(format!("{path}: {error}")))?;
+    if is_still(&opened, file) {
+        Ok(opened)
+    } else {
+        Err(Refusal::EndedEarly(format!(
+            "{path} changed while it was looked at"
+        )))
+    }
+}
+
+/// Returns whether an open file is as it was when it was dated: one that is still being written is not.
+/// One that was replaced meanwhile is whole all the same.
+fn is_still(opened: &File, file: &DatedFile) -> bool {
+    let now = opened
+        .metadata()
+        .map(|meta| (modified_at_ns(&meta), meta.size() as i64));
     now.is_ok_and(|now| now == (file.mark.modified_at_ns, file.mark.size_bytes))
 }
 

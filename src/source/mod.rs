@@ -30,7 +30,7 @@ pub use transfer::{
 };
 pub use wire::SoaNumbers;
 pub use xfr::TransferFault;
-pub use zonefile::{expand_glob, read_zonefile};
+pub use zonefile::{ZonefileRules, expand_glob, read_zonefile};
 
 use crate::dns::Serial;
 use crate::zone::{Counts, IntakeError, Refusal};

@@ -1,4 +1,4 @@
-//! Master files (RFC 1035 §5), plain and gzip, streamed.
+//! Master files (RFC 1035 §5), plain, gzip and zstd, streamed.
 //!
 //! The file is cut into entries (a line, or several joined by parentheses or quotes), each into its
 //! words. Records of the kept types are read to the last octet; of all others the type must be known
@@ -6,6 +6,7 @@
 //! entry that cannot be read refuses the file: a zone file with a hole in it would look like a deletion.
 //! So does a last line without its newline, the mark of a download that was cut off.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -16,36 +17,46 @@ use crate::dns::{LABEL_OCTETS_MAX, NAME_OCTETS_MAX, Name, Rdata, RecordType, Ser
 use crate::source::words::{Word, cut_entry};
 use crate::source::{Fetched, SourceError};
 use crate::time::Span;
-use crate::zone::{Intake, Refusal, Spool};
+use crate::zone::{Intake, Limits, Refusal, Spool};
 
 /// How much is read at a time.
 const CHUNK_OCTETS: usize = 256 << 10;
 /// The most octets of one entry, parentheses included.
 const ENTRY_OCTETS_MAX: usize = 1 << 20;
-/// The most octets of one file after decompression.
-const FILE_OCTETS_MAX: u64 = 256 << 30;
+/// How deep `$INCLUDE` may go.
+const INCLUDE_DEPTH_MAX: u32 = 8;
 /// The most files a pattern may name.
 const GLOB_FILES_MAX: usize = 1_000_000;
 
-/// Reads the zone file at `path` (gzip if the name ends in `.gz`) into the intake.
+/// What is allowed in a zone file.
+#[derive(Debug, Clone, Copy)]
+pub struct ZonefileRules {
+    /// It must have its SOA.
+    pub require_soa: bool,
+    /// `$INCLUDE` is followed. Not for files from elsewhere: they could name any file of this machine.
+    pub include: bool,
+    /// What it may cost.
+    pub limits: Limits,
+}
+
+/// Reads the zone file `file`, which was opened at `path` (gzip or zstd if the name ends in `.gz` or
+/// `.zst`), into the intake.
 ///
 /// # Errors
 ///
 /// [`SourceError::Refused`] for a file that is unreadable, malformed, cut off, of another zone, or
-/// without its SOA although `require_soa` is set; the intake is then worthless.
+/// without its SOA although that is required; the intake is then worthless.
 pub fn read_zonefile<S: Spool>(
     path: &Path,
+    file: File,
     apex: &Name,
-    require_soa: bool,
+    rules: &ZonefileRules,
     intake: &mut Intake<S>,
 ) -> Result<Fetched, SourceError> {
-    let unreadable = |error: io::Error| Refusal::Unreadable(format!("{}: {error}", path.display()));
-    let file = BufReader::with_capacity(CHUNK_OCTETS, File::open(path).map_err(unreadable)?);
-    if path.extension().is_some_and(|extension| extension == "gz") {
-        read_stream(MultiGzDecoder::new(file), apex, require_soa, intake)
-    } else {
-        read_stream(file, apex, require_soa, intake)
-    }
+    let mut reader = ZoneReader::new(apex, rules, intake);
+    reader.folder = path.parent().unwrap_or(Path::new("")).to_owned();
+    reader.read_file(path, file)?;
+    reader.finish(rules.require_soa)
 }
 
 /// Returns the files that `pattern` names, in order of their paths. A pattern without wildcards
@@ -72,63 +83,19 @@ pub fn expand_glob(pattern: &str) -> Result<Vec<PathBuf>, Refusal> {
     Ok(files)
 }
 
-/// Reads a zone from a stream of text.
-fn read_stream<S: Spool>(
-    mut stream: impl Read,
-    apex: &Name,
-    require_soa: bool,
-    intake: &mut Intake<S>,
-) -> Result<Fetched, SourceError> {
-    let mut reader = ZoneReader::new(apex, intake);
-    let mut buffer: Vec<u8> = Vec::with_capacity(2 * CHUNK_OCTETS);
-    let mut chunk = vec![0; CHUNK_OCTETS];
-    let (mut octets, mut begun) = (0_u64, false);
-    loop {
-        let length = match stream.read(&mut chunk) {
-            Ok(0) => break,
-            Ok(length) => length,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                let what = format!("compressed data is cut off after line {}", reader.line);
-                return Err(Refusal::EndedEarly(what).into());
-            }
-            Err(error) => {
-                return Err(
-                    Refusal::Unreadable(format!("after line {}: {error}", reader.line)).into(),
-                );
-            }
-        };
-        octets += length as u64;
-        if octets > FILE_OCTETS_MAX {
-            return Err(
-                Refusal::Limit(format!("zone file of more than {FILE_OCTETS_MAX} octets")).into(),
-            );
-        }
-        buffer.extend_from_slice(&chunk[..length]);
-        if !begun && buffer.len() >= 3 {
-            begun = true;
-            if buffer.starts_with(b"\xef\xbb\xbf") {
-                buffer.drain(..3);
-            }
-        }
-        if begun {
-            let used = reader.read_entries(&buffer)?;
-            buffer.drain(..used);
-        }
-    }
-    if !buffer.is_empty() {
-        let line = reader.line + 1;
-        let what =
-            format!("the last line, {line} or after it, is not complete: no newline at its end");
-        return Err(Refusal::EndedEarly(what).into());
-    }
-    reader.finish(require_soa)
-}
-
 /// Reads entries and gives their records to the intake.
 struct ZoneReader<'a, S> {
     apex: &'a Name,
+    rules: &'a ZonefileRules,
     intake: &'a mut Intake<S>,
+    /// Where included files lie.
+    folder: PathBuf,
+    /// How deep the file in hand was included.
+    depth: u32,
+    /// Octets read so far, of all files.
+    octets: u64,
+    /// Records read so far.
+    records: u64,
     /// Lines read so far.
     line: u64,
     origin: Vec<u8>,
@@ -145,10 +112,15 @@ const TTL_DEFAULT: u32 = 3600;
 
 impl<'a, S: Spool> ZoneReader<'a, S> {
     /// Starts with the apex as origin.
-    fn new(apex: &'a Name, intake: &'a mut Intake<S>) -> Self {
+    fn new(apex: &'a Name, rules: &'a ZonefileRules, intake: &'a mut Intake<S>) -> Self {
         Self {
             apex,
+            rules,
             intake,
+            folder: PathBuf::new(),
+            depth: 0,
+            octets: 0,
+            records: 0,
             line: 0,
             origin: apex.as_wire().to_vec(),
             default_ttl: None,
@@ -158,6 +130,67 @@ impl<'a, S: Spool> ZoneReader<'a, S> {
             words: Vec::new(),
             serial: None,
         }
+    }
+
+    /// Reads a file that is open, decompressed as its name says.
+    fn read_file(&mut self, path: &Path, file: File) -> Result<(), SourceError> {
+        let file = BufReader::with_capacity(CHUNK_OCTETS, file);
+        match path.extension().and_then(OsStr::to_str) {
+            Some("gz") => self.read_stream(MultiGzDecoder::new(file)),
+            Some("zst") => {
+                let decoder = zstd::stream::read::Decoder::with_buffer(file)
+                    .map_err(|error| Refusal::Unreadable(format!("{}: {error}", path.display())))?;
+                self.read_stream(decoder)
+            }
+            _ => self.read_stream(file),
+        }
+    }
+
+    /// Reads a stream of text.
+    fn read_stream(&mut self, mut stream: impl Read) -> Result<(), SourceError> {
+        let mut buffer: Vec<u8> = Vec::with_capacity(2 * CHUNK_OCTETS);
+        let mut chunk = vec![0; CHUNK_OCTETS];
+        let mut begun = false;
+        loop {
+            let length = match stream.read(&mut chunk) {
+                Ok(0) => break,
+                Ok(length) => length,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    let what = format!("compressed data is cut off after line {}", self.line);
+                    return Err(Refusal::EndedEarly(what).into());
+                }
+                Err(error) => {
+                    let what = format!("after line {}: {error}", self.line);
+                    return Err(Refusal::Unreadable(what).into());
+                }
+            };
+            self.octets += length as u64;
+            if self.octets > self.rules.limits.octets {
+                let limit = self.rules.limits.octets;
+                let what = format!("zone file of more than limits.octets = {limit}");
+                return Err(Refusal::Limit(what).into());
+            }
+            buffer.extend_from_slice(&chunk[..length]);
+            if !begun && buffer.len() >= 3 {
+                begun = true;
+                if buffer.starts_with(b"\xef\xbb\xbf") {
+                    buffer.drain(..3);
+                }
+            }
+            if begun {
+                let used = self.read_entries(&buffer)?;
+                buffer.drain(..used);
+            }
+        }
+        if !buffer.is_empty() {
+            let line = self.line + 1;
+            let what = format!(
+                "the last line, {line} or after it, is not complete: no newline at its end"
+            );
+            return Err(Refusal::EndedEarly(what).into());
+        }
+        Ok(())
     }
 
     /// Reads every whole entry and returns how many octets they took.
@@ -191,7 +224,7 @@ impl<'a, S: Spool> ZoneReader<'a, S> {
         let first = word(0).expect("an entry has a word");
         let is_indented = matches!(text.first(), Some(b' ' | b'\t'));
         if !is_indented && first.starts_with(b"$") && !words[0].1 {
-            return self.read_control(first, word(1));
+            return self.read_control(first, text, words);
         }
         let mut next = 0;
         if !is_indented {
@@ -240,8 +273,14 @@ impl<'a, S: Spool> ZoneReader<'a, S> {
     }
 
     /// Reads a line that begins with a dollar sign.
-    fn read_control(&mut self, control: &[u8], value: Option<&[u8]>) -> Result<(), SourceError> {
-        match (control.to_ascii_uppercase().as_slice(), value) {
+    fn read_control(
+        &mut self,
+        control: &[u8],
+        text: &[u8],
+        words: &[Word],
+    ) -> Result<(), SourceError> {
+        let word = |at: usize| words.get(at).map(|(range, _)| &text[range.clone()]);
+        match (control.to_ascii_uppercase().as_slice(), word(1)) {
             (b"$ORIGIN", Some(name)) => {
                 let mut origin = Vec::new();
                 self.read_name(name, false, &mut origin)?;
@@ -253,12 +292,101 @@ impl<'a, S: Spool> ZoneReader<'a, S> {
                 self.default_ttl = Some(ttl);
                 Ok(())
             }
-            (b"$INCLUDE", _) => Err(self.malformed("$INCLUDE is not followed").into()),
-            (b"$GENERATE", _) => Err(self.malformed("$GENERATE is not followed").into()),
+            (b"$INCLUDE", _) if !self.rules.include => Err(self
+                .malformed("$INCLUDE is not followed; include = true of the source allows it")
+                .into()),
+            (b"$INCLUDE", Some(path)) => self.include(path, word(2)),
+            (b"$GENERATE", Some(range)) => {
+                let range = lossy(range);
+                let template = words.get(2..).unwrap_or_default();
+                self.generate(&range, text, template)
+            }
             _ => Err(self
-                .malformed(&format!("{} is not known", lossy(control)))
+                .malformed(&format!(
+                    "{} is not known, or lacks its value",
+                    lossy(control)
+                ))
                 .into()),
         }
+    }
+
+    /// Reads another file in the place of a `$INCLUDE` (RFC 1035 §5.1). Origin and owner are afterwards
+    /// what they were before.
+    fn include(&mut self, path: &[u8], origin: Option<&[u8]>) -> Result<(), SourceError> {
+        if self.depth >= INCLUDE_DEPTH_MAX {
+            let what = format!("$INCLUDE more than {INCLUDE_DEPTH_MAX} deep");
+            return Err(Refusal::Limit(what).into());
+        }
+        let path = self.folder.join(lossy(path));
+        let mut inner = self.origin.clone();
+        if let Some(origin) = origin {
+            self.read_name(origin, false, &mut inner)?;
+        }
+        let file = File::open(&path)
+            .map_err(|error| self.malformed(&format!("$INCLUDE {}: {error}", path.display())))?;
+        let outer = (
+            std::mem::replace(&mut self.origin, inner),
+            self.owner.clone(),
+            self.line,
+        );
+        self.line = 0;
+        self.depth += 1;
+        let read = self.read_file(&path, file);
+        self.depth -= 1;
+        (self.origin, self.owner, self.line) = outer;
+        read.map_err(|error| match error {
+            SourceError::Refused(Refusal::Malformed(what)) => {
+                Refusal::Malformed(format!("{}: {what}", path.display())).into()
+            }
+            other => other,
+        })
+    }
+
+    /// Makes the records of a `$GENERATE start-stop[/step] owner [ttl] [class] type data`.
+    fn generate(&mut self, range: &str, text: &[u8], template: &[Word]) -> Result<(), SourceError> {
+        let fault = || {
+            self.malformed(&format!(
+                "$GENERATE {range:?} is no range such as 1-9 or 0-254/2"
+            ))
+        };
+        let (ends, step) = range.split_once('/').unwrap_or((range, "1"));
+        let (start, stop) = ends.split_once('-').ok_or_else(fault)?;
+        let number = |text: &str| text.parse::<u32>().map_err(|_| fault());
+        let (start, stop, step) = (number(start)?, number(stop)?, number(step)?);
+        if step == 0 || start > stop {
+            return Err(fault().into());
+        }
+        let count = u64::from((stop - start) / step) + 1;
+        if count > self.rules.limits.generate_records {
+            let limit = self.rules.limits.generate_records;
+            return Err(Refusal::Limit(format!(
+                "line {}: $GENERATE of {count} records, more than limits.generate_records = {limit}",
+                self.line + 1
+            ))
+            .into());
+        }
+        for value in (start..=stop).step_by(step as usize) {
+            let mut line = Vec::new();
+            for (range, quoted) in template {
+                let word = expand(&text[range.clone()], value)
+                    .ok_or_else(|| self.malformed("$GENERATE with a ${...} that cannot be read"))?;
+                if !line.is_empty() {
+                    line.push(b' ');
+                }
+                let quote: &[u8] = if *quoted { b"\"" } else { b"" };
+                line.extend_from_slice(&[quote, &word, quote].concat());
+            }
+            if line.starts_with(b"$") {
+                return Err(self.malformed("$GENERATE of a line that is none").into());
+            }
+            line.push(b'\n');
+            let mut words = Vec::new();
+            match cut_entry(&line, &mut words) {
+                Ok(Some(_)) if !words.is_empty() => self.read_entry(&line, &words)?,
+                _ => return Err(self.malformed("$GENERATE of a line that is none").into()),
+            }
+        }
+        Ok(())
     }
 
     /// Reads a type's mnemonic.
@@ -281,6 +409,17 @@ impl<'a, S: Spool> ZoneReader<'a, S> {
                 .map(|name| name.to_string())
                 .unwrap_or_default();
             return Err(Refusal::ForeignName(format!("line {}: {owner}", self.line + 1)).into());
+        }
+        self.records += 1;
+        if self.records > self.rules.limits.records {
+            let limit = self.rules.limits.records;
+            let what = format!("zone file of more than limits.records = {limit}");
+            return Err(Refusal::Limit(what).into());
+        }
+        if self.intake.name_count() > self.rules.limits.names {
+            let limit = self.rules.limits.names;
+            let what = format!("zone file of more than limits.names = {limit}");
+            return Err(Refusal::Limit(what).into());
         }
         if code == TYPE_SOA {
             return self.read_soa(data);
@@ -539,6 +678,54 @@ fn parse_unknown_form(data: &[(&[u8], bool)]) -> Option<Vec<u8>> {
     octets.filter(|octets| octets.len() == length)
 }
 
+/// Returns a word of a `$GENERATE` with its value: `$`, or `${offset[,width[,base]]}` with the bases d,
+/// o, x and X. `\$` and `$$` stand for the sign itself.
+fn expand(word: &[u8], value: u32) -> Option<Vec<u8>> {
+    let mut expanded = Vec::with_capacity(word.len() + 8);
+    let mut rest = word;
+    while let Some((octet, after)) = rest.split_first() {
+        rest = after;
+        match (octet, after.first()) {
+            (b'\\', Some(b'$')) | (b'$', Some(b'$')) => {
+                expanded.push(b'$');
+                rest = &after[1..];
+            }
+            (b'\\', Some(next)) => {
+                expanded.extend_from_slice(&[b'\\', *next]);
+                rest = &after[1..];
+            }
+            (b'$', Some(b'{')) => {
+                let end = after.iter().position(|octet| *octet == b'}')?;
+                let form = std::str::from_utf8(&after[1..end]).ok()?;
+                expanded.extend_from_slice(modified(form, value)?.as_bytes());
+                rest = &after[end + 1..];
+            }
+            (b'$', _) => expanded.extend_from_slice(value.to_string().as_bytes()),
+            _ => expanded.push(*octet),
+        }
+    }
+    Some(expanded)
+}
+
+/// Returns a value as `offset[,width[,base]]` says.
+fn modified(form: &str, value: u32) -> Option<String> {
+    let mut parts = form.split(',').map(str::trim);
+    let offset: i64 = parts.next()?.parse().ok()?;
+    let width: usize = parts.next().map_or(Some(0), |width| width.parse().ok())?;
+    let value = u64::try_from(i64::from(value) + offset).ok()?;
+    if width > LABEL_OCTETS_MAX {
+        return None;
+    }
+    let text = match (parts.next().unwrap_or("d"), parts.next()) {
+        ("d", None) => format!("{value:0width$}"),
+        ("o", None) => format!("{value:0width$o}"),
+        ("x", None) => format!("{value:0width$x}"),
+        ("X", None) => format!("{value:0width$X}"),
+        _ => return None,
+    };
+    Some(text)
+}
+
 /// Returns octets as text for a sentence.
 fn lossy(octets: &[u8]) -> String {
     String::from_utf8_lossy(octets).into_owned()
@@ -558,10 +745,25 @@ mod tests {
             DigestTable::with_capacity(0),
             Cursor::new(Vec::new()),
         );
-        let fetched =
-            read_stream(text, &apex, true, &mut intake).map_err(|error| error.to_string())?;
+        let fetched = read_text(text, &apex, &mut intake).map_err(|error| error.to_string())?;
         let candidates = intake.candidates(0).expect("own spool reads");
         Ok((fetched, candidates))
+    }
+
+    const RULES: ZonefileRules = ZonefileRules {
+        require_soa: true,
+        include: false,
+        limits: Limits::DEFAULT,
+    };
+
+    fn read_text(
+        text: impl Read,
+        apex: &Name,
+        intake: &mut Intake<Cursor<Vec<u8>>>,
+    ) -> Result<Fetched, SourceError> {
+        let mut reader = ZoneReader::new(apex, &RULES, intake);
+        reader.read_stream(text)?;
+        reader.finish(true)
     }
 
     fn lines(text: &[u8]) -> Vec<String> {
@@ -617,6 +819,71 @@ mod tests {
     }
 
     #[test]
+    fn generated_records_are_those_of_bind() {
+        let text = format!(
+            "{SOA}$GENERATE 1-3/2 h$ 60 IN A 192.0.2.${{10}}\n$GENERATE 9-11 x${{0,3,x}} NS n\\$.test.\n"
+        );
+        assert_eq!(
+            lines(text.as_bytes()),
+            [
+                "h1.example. A 192.0.2.11",
+                "h3.example. A 192.0.2.13",
+                "x009.example. NS n\\036.test.",
+                "x00a.example. NS n\\036.test.",
+                "x00b.example. NS n\\036.test."
+            ]
+        );
+    }
+
+    #[test]
+    fn included_files_are_read_where_that_is_allowed() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let write = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text).expect("written");
+            path
+        };
+        write("part", "ns1 A 192.0.2.1\n  A 192.0.2.2\n");
+        write("loop", "$INCLUDE loop\n");
+        let read = |text: &str, include: bool| {
+            let path = write("zone", text);
+            let apex = Name::parse("example.").expect("valid");
+            let mut intake = Intake::new(
+                DigestKey::new([1; 32]),
+                DigestTable::with_capacity(0),
+                Cursor::new(Vec::new()),
+            );
+            let rules = ZonefileRules { include, ..RULES };
+            let file = File::open(&path).expect("just written");
+            read_zonefile(&path, file, &apex, &rules, &mut intake)
+                .map(|fetched| {
+                    (
+                        fetched.counts.kept,
+                        intake.candidates(0).expect("own spool"),
+                    )
+                })
+                .map_err(|error| error.to_string())
+        };
+        let text = format!("{SOA}bad NS ns1.bad\n$INCLUDE part bad\n  NS ns2.other.test.\n");
+        assert!(
+            read(&text, false)
+                .expect_err("off")
+                .contains("include = true")
+        );
+        let (kept, candidates) = read(&text, true).expect("allowed");
+        let owners: Vec<String> = candidates.iter().map(|it| it.owner.to_string()).collect();
+        assert_eq!(
+            (kept, owners),
+            (
+                4,
+                vec!["bad.example.".to_owned(), "ns1.bad.example.".to_owned()]
+            )
+        );
+        let endless = format!("{SOA}$INCLUDE loop\n");
+        assert!(read(&endless, true).expect_err("a loop").contains("deep"));
+    }
+
+    #[test]
     fn u_labels_become_a_labels() {
         let text = format!("{SOA}bücher.example. 60 IN NS ns1.bücher.example. ; größer\n");
         assert_eq!(
@@ -649,10 +916,16 @@ mod tests {
                 "not in the zone",
             ),
             (format!("{whole}$INCLUDE /etc/passwd\n"), "$INCLUDE"),
+            (format!("{whole}$GENERATE 9-1 a$ A 192.0.2.$\n"), "no range"),
             (
-                format!("{whole}$GENERATE 1-9 a$ A 192.0.2.$\n"),
-                "malformed",
+                format!("{whole}$GENERATE 1-9 a${{1,2 A 192.0.2.1\n"),
+                "cannot be read",
             ),
+            (
+                format!("{whole}$GENERATE 0-70000 a$ A 192.0.2.1\n"),
+                "generate_records",
+            ),
+            (format!("{whole}$GENERATE 1-2 $$INCLUDE x\n"), "none"),
             (whole.replace("@ SOA", "@ CH SOA"), "malformed"),
             ("bad NS ns1.other.test.\n".to_owned(), "no SOA"),
             (format!("{whole}@ SOA ns1 host 8 1 1 1 1\n"), "SOA mismatch"),
@@ -685,7 +958,7 @@ mod tests {
                 Cursor::new(Vec::new()),
             );
             let fetched =
-                read_stream(Slow(text.as_bytes(), size), &apex, true, &mut intake).expect("valid");
+                read_text(Slow(text.as_bytes(), size), &apex, &mut intake).expect("valid");
             assert_eq!(fetched.counts.kept, 3, "{size}");
         }
     }

@@ -33,6 +33,13 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+impl Limits {
+    /// What is configured if nothing is.
+    pub const DEFAULT: Self = {
         Self {
             connect: Span::seconds(10),
             idle: Span::seconds(30),
@@ -44,10 +51,8 @@ impl Default for Limits {
             delta_octets: 128 << 20,
             generate_records: 65_536,
         }
-    }
-}
+    };
 
-impl Limits {
     /// Returns what is wrong with the limits, with the key; `None` if they are sound.
     pub fn fault(&self) -> Option<String> {
         let spans = [

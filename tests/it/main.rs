@@ -21,4 +21,5 @@ mod sample;
 mod scripted;
 #[allow(dead_code)]
 mod servers;
+mod service;
 mod transfers;

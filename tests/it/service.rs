@@ -1,0 +1,353 @@
+//! `run` as a service: signals, metrics, pushed changes, files and feeds that change while it runs.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixDatagram;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use crate::harness::{Bench, Running};
+use crate::servers::free_port;
+
+/// A line of a feed: `d.example.` uses `host` from a time on.
+fn line(at: i64, host: &str) -> String {
+    format!(
+        "{{\"at\":{at},\"zone\":\"example.\",\"rrname\":\"d.example.\",\"rrtype\":\"NS\",\"op\":\"set\",\"rdata\":[\"{host}.\"]}}\n"
+    )
+}
+
+/// Returns the name servers that `d.example.` had, in order.
+fn hosts(bench: &Bench) -> Vec<String> {
+    let history = bench.json(&["history", "d.example", "--format", "json"]);
+    let mut records = history["records"].as_array().expect("a list").clone();
+    records.sort_by_key(|record| record["added_at"].as_str().map(str::to_owned));
+    records
+        .iter()
+        .map(|record| {
+            record["rdata"]
+                .as_str()
+                .expect("text")
+                .trim_end_matches('.')
+                .to_owned()
+        })
+        .collect()
+}
+
+/// Sends an HTTP request and returns status and body.
+fn http(port: u16, request: &str, body: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("somebody listens");
+    let head = format!(
+        "{request}Host: localhost\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).expect("sent");
+    let _ = stream.write_all(body.as_bytes());
+    let mut answer = String::new();
+    let _ = stream.read_to_string(&mut answer);
+    let status = answer
+        .split(' ')
+        .nth(1)
+        .and_then(|code| code.parse().ok())
+        .unwrap_or(0);
+    let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+    (status, body.to_owned())
+}
+
+/// Waits until a condition holds.
+fn until(what: &str, holds: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !holds() {
+        assert!(
+            started.elapsed() < Duration::from_secs(20),
+            "{what} did not come"
+        );
+        std::thread::sleep(Duration::from_millis(30));
+    }
+}
+
+const FEED: &str = "[[source]]\nname = \"events\"\nkind = \"feed\"\npath = \"f.ndjson\"\ncomplete = true\nevery = \"1s\"\n";
+
+#[test]
+fn feed_is_followed_through_rotation_and_truncation() {
+    let bench = Bench::new(FEED);
+    bench.write("f.ndjson", line(1_790_000_000, "ns0.test"));
+    bench.run(0, &["poll"]);
+    let append = |name: &str, text: &str| {
+        let mut file = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(bench.path().join(name))
+            .expect("the feed");
+        file.write_all(text.as_bytes()).expect("appended");
+    };
+    let rename = |from: &str, to: &str| {
+        fs::rename(bench.path().join(from), bench.path().join(to)).expect("renamed")
+    };
+    // Lines written after the last poll, and the rotation right behind them.
+    append("f.ndjson", &line(1_790_000_100, "ns1.test"));
+    rename("f.ndjson", "f.ndjson.1");
+    append("f.ndjson", &line(1_790_000_200, "ns2.test"));
+    bench.run(0, &["poll"]);
+    assert_eq!(hosts(&bench), ["ns0.test", "ns1.test", "ns2.test"]);
+    // Two rotations between two polls.
+    append("f.ndjson", &line(1_790_000_300, "ns3.test"));
+    rename("f.ndjson.1", "f.ndjson.2");
+    rename("f.ndjson", "f.ndjson.1");
+    std::thread::sleep(Duration::from_millis(20));
+    append("f.ndjson", &line(1_790_000_400, "ns4.test"));
+    rename("f.ndjson.2", "f.ndjson.3");
+    rename("f.ndjson.1", "f.ndjson.2");
+    rename("f.ndjson", "f.ndjson.1");
+    std::thread::sleep(Duration::from_millis(20));
+    append("f.ndjson", &line(1_790_000_500, "ns5.test"));
+    bench.run(0, &["poll"]);
+    assert_eq!(hosts(&bench).len(), 6);
+    // Cut back in place (copytruncate), then written on.
+    fs::write(
+        bench.path().join("f.ndjson"),
+        line(1_790_000_600, "ns6.test"),
+    )
+    .expect("cut back");
+    bench.run(0, &["poll"]);
+    assert_eq!(hosts(&bench).last().map(String::as_str), Some("ns6.test"));
+    // Rotated and compressed before it was read to its end: said, not passed over.
+    append("f.ndjson", &line(1_790_000_700, "ns7.test"));
+    rename("f.ndjson", "f.ndjson.1.gz");
+    append("f.ndjson", &line(1_790_000_800, "ns8.test"));
+    bench.run(3, &["poll"]);
+    let rows = bench.json(&["status", "--format", "json"]);
+    assert!(rows.to_string().contains("rotated"), "{rows}");
+    assert_eq!(hosts(&bench).last().map(String::as_str), Some("ns8.test"));
+    bench.run(0, &["poll"]);
+}
+
+#[test]
+fn spool_files_are_taken_whole_and_moved() {
+    let bench = Bench::new(&FEED.replace("f.ndjson", "spool"));
+    bench.write("spool/1", line(1_790_000_000, "ns0.test"));
+    bench.write("spool/2", line(1_790_000_100, "ns1.test"));
+    bench.write("spool/.3", "half a li");
+    bench.run(0, &["poll"]);
+    assert_eq!(hosts(&bench), ["ns0.test", "ns1.test"]);
+    let there = |name: &str| bench.path().join("spool").join(name).exists();
+    assert!(there("done/1") && there("done/2") && !there("1") && there(".3"));
+    // A file of the same name keeps the first one; a bad line is set aside and the file is done.
+    bench.write(
+        "spool/1",
+        format!("no line\n{}", line(1_790_000_200, "ns2.test")),
+    );
+    bench.run(3, &["poll"]);
+    assert!(there("done/1.1"));
+    assert_eq!(hosts(&bench).len(), 3);
+}
+
+#[test]
+fn feed_comes_from_standard_input() {
+    let bench = Bench::new("");
+    let mut command = bench.command(&["import", "feed", "--zone", "example.", "-"]);
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("started");
+    let text = line(1_790_000_000, "ns0.test") + &line(1_790_000_100, "ns1.test");
+    child
+        .stdin
+        .take()
+        .expect("a pipe")
+        .write_all(text.as_bytes())
+        .expect("read");
+    assert_eq!(child.wait().expect("it ends").code(), Some(0));
+    assert_eq!(hosts(&bench), ["ns0.test", "ns1.test"]);
+}
+
+/// A feed that is only pushed to, and metrics.
+fn pushed(web: u16, metrics: u16) -> String {
+    format!(
+        "[[source]]\nname = \"pushed\"\nkind = \"feed\"\npush = true\n[web]\nlisten = \"127.0.0.1:{web}\"\ntoken_file = \"token\"\n[metrics]\nlisten = \"127.0.0.1:{metrics}\"\ntextfile = \"metrics.prom\"\n"
+    )
+}
+
+#[test]
+fn pushed_changes_are_durable_when_they_are_answered_and_metrics_tell_of_them() {
+    let (web, metrics) = (free_port(), free_port());
+    let bench = Bench::new(&pushed(web, metrics));
+    let token = bench.write("token", "open-sesame\n");
+    fs::set_permissions(token, fs::Permissions::from_mode(0o600)).expect("the mode can be set");
+    let running = Running::start(&bench, &["run"]);
+    until("the listener", || {
+        TcpStream::connect(("127.0.0.1", web)).is_ok()
+    });
+    let post = |token: &str, body: &str| {
+        http(
+            web,
+            &format!("POST /api/v1/changes HTTP/1.1\r\nAuthorization: Bearer {token}\r\n"),
+            body,
+        )
+    };
+    assert_eq!(post("wrong", &line(1_790_000_000, "ns0.test")).0, 401);
+    assert_eq!(post("", "").0, 401);
+    let (status, answer) = post(
+        "open-sesame",
+        &(line(1_790_000_000, "ns0.test") + &line(1_790_000_100, "ns1.test")),
+    );
+    assert_eq!(
+        (status, answer.contains("\"versions\":2")),
+        (202, true),
+        "{answer}"
+    );
+    // It is there at once, for any other process.
+    assert_eq!(hosts(&bench), ["ns0.test", "ns1.test"]);
+    // Sent again, as who did not hear the answer does: nothing changes.
+    let (status, answer) = post("open-sesame", &line(1_790_000_100, "ns1.test"));
+    assert_eq!(
+        (status, answer.contains("\"versions\":0")),
+        (202, true),
+        "{answer}"
+    );
+    let (status, answer) = post("open-sesame", "no line\n");
+    assert_eq!(
+        (status, answer.contains("\"rejected_lines\":1")),
+        (202, true),
+        "{answer}"
+    );
+    let (status, _) = http(
+        web,
+        "POST /api/v1/changes?source=other HTTP/1.1\r\nAuthorization: Bearer open-sesame\r\n",
+        "",
+    );
+    assert_eq!(status, 404);
+    assert_eq!(post("open-sesame", &"x".repeat(9 << 20)).0, 413);
+    assert_eq!(
+        http(web, "GET /metrics HTTP/1.1\r\n", "").0,
+        404,
+        "metrics have a port of their own"
+    );
+    let (status, page) = http(metrics, "GET /metrics HTTP/1.1\r\n", "");
+    assert_eq!(status, 200);
+    for wanted in [
+        "fluxwatch_zone_changes_total{zone=\"example.\",source=\"pushed\"} 1",
+        "fluxwatch_source_versions_total{source=\"pushed\"} 2",
+        "fluxwatch_source_rejected_lines_total{source=\"pushed\"} 1",
+        "# TYPE fluxwatch_source_polls_total counter",
+    ] {
+        assert!(page.contains(wanted), "{wanted}\n{page}");
+    }
+    running.stop();
+    assert!(!running_log(&bench).contains("open-sesame"));
+}
+
+/// Returns what the program said.
+fn running_log(bench: &Bench) -> String {
+    fs::read_to_string(bench.path().join("running.log")).unwrap_or_default()
+}
+
+#[test]
+fn hangup_reads_the_configuration_anew_and_a_bad_one_is_told_and_not_taken() {
+    let bench = Bench::new(FEED);
+    bench.write("f.ndjson", line(1_790_000_000, "ns0.test"));
+    let running = Running::start(&bench, &["run"]);
+    until("the first line", || running.log().contains("1 versions"));
+    bench.configure("colour = 1\n");
+    running.signal("HUP");
+    until("the refusal", || {
+        running.log().contains("not taken") && running.log().contains("colour")
+    });
+    bench.write(
+        "f.ndjson",
+        line(1_790_000_000, "ns0.test") + &line(1_790_000_100, "ns1.test"),
+    );
+    until("the old configuration at work", || {
+        running.log().matches("1 versions").count() == 2
+    });
+    let second = FEED
+        .replace("events", "more")
+        .replace("f.ndjson", "g.ndjson");
+    bench.write(
+        "g.ndjson",
+        line(1_790_000_200, "ns2.test").replace("example.", "second."),
+    );
+    bench.configure(&format!("{FEED}{second}"));
+    running.signal("HUP");
+    until("the new configuration", || {
+        running.log().contains("read anew") && running.log().contains("watching 2 sources")
+    });
+    running.stop();
+}
+
+#[test]
+fn systemd_is_told_ready_alive_and_stopping() {
+    let bench = Bench::new(FEED);
+    bench.write("f.ndjson", line(1_790_000_000, "ns0.test"));
+    let path = bench.path().join("notify.sock");
+    let socket = UnixDatagram::bind(&path).expect("a socket can be made");
+    socket
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .expect("set");
+    let mut command = bench.command(&["run"]);
+    command
+        .env("NOTIFY_SOCKET", &path)
+        .env("WATCHDOG_USEC", "2000000")
+        .stderr(Stdio::null());
+    let mut child = command.spawn().expect("started");
+    let mut buffer = [0; 4096];
+    let mut next = || {
+        let length = socket.recv(&mut buffer).expect("systemd is told");
+        String::from_utf8_lossy(&buffer[..length]).into_owned()
+    };
+    let ready = next();
+    assert!(
+        ready.contains("READY=1") && ready.contains("STATUS=watching 1 sources"),
+        "{ready}"
+    );
+    assert!(next().contains("WATCHDOG=1"));
+    // The loop goes round within half the watchdog's time, again and again.
+    assert!(next().contains("WATCHDOG=1") && next().contains("WATCHDOG=1"));
+    let pid = child.id().to_string();
+    std::process::Command::new("kill")
+        .args(["-HUP", &pid])
+        .status()
+        .expect("kill is there");
+    let reloaded = (0..20)
+        .map(|_| next())
+        .find(|told| told.contains("RELOADING=1"));
+    assert!(reloaded.is_some_and(|told| told.contains("MONOTONIC_USEC=")));
+    std::process::Command::new("kill")
+        .args(["-TERM", &pid])
+        .status()
+        .expect("kill is there");
+    assert!(
+        (0..20)
+            .map(|_| next())
+            .any(|told| told.contains("STOPPING=1"))
+    );
+    assert_eq!(child.wait().expect("it ends").code(), Some(0));
+}
+
+#[test]
+fn compressed_zone_files_read_like_plain_ones() {
+    let text = "example.\t3600\tin\tsoa\tns1.infra.test. host.infra.test. 7 3600 600 86400 300\nd.example.\t3600\tin\tns\tns1.infra.test.\nd.example.\t3600\tin\tns\tns2.infra.test.\n";
+    let bench = Bench::new(
+        "[[source]]\nname = \"czds\"\nkind = \"zonefile\"\nzone = \"example.\"\npath = \"z.zone*\"\n",
+    );
+    bench.write(
+        "z.zone.zst",
+        zstd::encode_all(text.as_bytes(), 3).expect("compressed"),
+    );
+    bench.run(0, &["poll"]);
+    assert_eq!(hosts(&bench).len(), 2);
+    // Cut off in the middle: refused, and the state stays.
+    let whole = zstd::encode_all(
+        (text.to_owned() + "e.example. 60 in ns x.test.\n").as_bytes(),
+        3,
+    )
+    .expect("compressed");
+    bench.write("z.zone.zst", &whole[..whole.len() - 9]);
+    bench.run(3, &["poll"]);
+    assert_eq!(bench.status("example.")["records"].as_u64(), Some(2));
+    bench.write("z.zone.zst", whole);
+    bench.run(0, &["poll"]);
+    assert_eq!(bench.status("example.")["records"].as_u64(), Some(3));
+}
