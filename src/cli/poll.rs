@@ -16,6 +16,7 @@ use crate::cli::session::{
     create_store, load_config, open_dry_run, open_pipeline, parse_name, runtime, take_lock,
 };
 use crate::config::{Config, Source};
+use crate::daemon::log_report;
 use crate::dns::Name;
 use crate::pipeline::{DeliverySummary, Pipeline, PollOptions, ZoneOutcome, ZoneReport};
 
@@ -75,6 +76,10 @@ fn poll(
     let mut reports = Vec::new();
     let delivered = runtime()?.block_on(async {
         let mut hear = |report: ZoneReport| {
+            // The table says it too; who wants lines asks for them.
+            if tracing::enabled!(tracing::Level::INFO) {
+                log_report(&report);
+            }
             progress.inc(1);
             progress.set_message(
                 report

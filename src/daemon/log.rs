@@ -4,12 +4,13 @@ use crate::dns::Name;
 use crate::pipeline::{ZoneOutcome, ZoneReport};
 
 /// Logs what a pass found of one zone, in one line.
-pub(super) fn log_report(report: &ZoneReport) {
+pub fn log_report(report: &ZoneReport) {
     let zone = report
         .zone
         .as_ref()
         .map_or_else(|| "-".to_owned(), Name::to_string);
     let source = report.source.as_str();
+    let timings = report.timings.unwrap_or_default();
     match &report.outcome {
         ZoneOutcome::Unchanged { .. } => tracing::debug!(zone, source, "zone {zone}: unchanged"),
         ZoneOutcome::Stored(summary) => {
@@ -19,6 +20,10 @@ pub(super) fn log_report(report: &ZoneReport) {
                 versions = summary.versions,
                 changed_names = summary.changed_names,
                 records = summary.records,
+                serial = summary.serial.map(|serial| serial.0),
+                fetched_ms = timings.fetched_ms,
+                stored_ms = timings.stored_ms,
+                judged_ms = timings.judged_ms,
                 "zone {zone}: {} versions, {} changed names, {} records",
                 summary.versions,
                 summary.changed_names,

@@ -6,5 +6,6 @@ mod schedule;
 mod service;
 mod systemd;
 
+pub use log::log_report;
 pub use schedule::{ScheduleError, Timetable, check_schedules};
 pub use service::{ServiceError, Stopped, serve};

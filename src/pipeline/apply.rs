@@ -7,7 +7,7 @@ use crate::pipeline::{Pipeline, PipelineError, StoredSummary};
 use crate::source::Fetched;
 use crate::store::{Committed, VersionDraft, VersionKind, ZoneState};
 use crate::time::{Span, Timestamp};
-use crate::zone::{Intake, IntakeError, Step, is_bulk};
+use crate::zone::{Batch, Intake, IntakeError, Step, is_bulk};
 
 /// How many versions of 7 days are excused because their serial went backwards.
 const WENT_BACK_EXCUSED_MAX: u32 = 2;
@@ -46,8 +46,19 @@ impl Pipeline {
             joins: None,
         };
         let mut tx = self.store.begin(zone, draft)?;
+        while let Some(batch) = intake.next_batch().map_err(spool_error)? {
+            if kind == VersionKind::Baseline {
+                let rows = tx.apply_first(&batch).map_err(PipelineError::from)?;
+                rows.into_iter().for_each(|slot| intake.note_row(slot));
+                continue;
+            }
+            for (owner, records) in batch.groups() {
+                let candidate = Batch::candidate(owner, records).map_err(spool_error)?;
+                tx.apply_candidate(candidate)?;
+            }
+        }
         for partition in 0..intake.partition_count() {
-            for candidate in intake.candidates(partition).map_err(spool_error)? {
+            for candidate in intake.scattered(partition).map_err(spool_error)? {
                 tx.apply_candidate(candidate)?;
             }
         }

@@ -116,6 +116,7 @@ impl Pipeline {
             source: job.source.clone(),
             zone: Some(job.apex.clone()),
             outcome,
+            timings: None,
         };
         let (catalog, soa) = match result {
             Ok(Some(read)) => read,
@@ -309,6 +310,7 @@ impl Pipeline {
             source: source.name.clone(),
             zone,
             outcome,
+            timings: None,
         };
         let mut reports = Vec::new();
         let tx = self.store.begin_batch()?;

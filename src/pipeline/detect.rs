@@ -63,11 +63,14 @@ impl Pipeline {
     ) -> Result<(), PipelineError> {
         // What was known of providers was known of another state.
         self.popular.borrow_mut().clear();
+        // One state of the database for all of a version, and one lock instead of one for each question.
+        let reading = self.store.begin_reading()?;
         let domains = self.touched_domains(zone, version_id)?;
         let findings = domains
             .into_iter()
             .map(|domain| Ok((self.find(&domain, at)?.finding, domain)))
             .collect::<Result<Vec<_>, PipelineError>>()?;
+        drop(reading);
         let tx = self.store.begin_batch()?;
         for (finding, domain) in &findings {
             self.move_case(domain, finding.as_ref(), at, options)?;

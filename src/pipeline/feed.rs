@@ -643,6 +643,7 @@ impl Pipeline {
             source: name.to_owned(),
             zone,
             outcome,
+            timings: None,
         };
         let mut reports = Vec::new();
         for (zone, summary) in pass.summaries {

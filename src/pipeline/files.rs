@@ -349,6 +349,7 @@ fn reports(source: &str, zone: &Name, outcomes: Vec<ZoneOutcome>) -> Vec<ZoneRep
         source: source.to_owned(),
         zone: Some(zone.clone()),
         outcome,
+        timings: None,
     };
     outcomes.into_iter().map(report).collect()
 }

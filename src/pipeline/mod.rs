@@ -89,6 +89,19 @@ pub struct ZoneReport {
     pub zone: Option<Name>,
     /// What happened.
     pub outcome: ZoneOutcome,
+    /// How long its parts took; of transfers.
+    pub timings: Option<Timings>,
+}
+
+/// How long the parts of a transfer took, in milliseconds of wall time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Timings {
+    /// On the network, and comparing with what is known.
+    pub fetched_ms: u64,
+    /// Until it was durable.
+    pub stored_ms: u64,
+    /// Until it was judged.
+    pub judged_ms: u64,
 }
 
 /// What happened to a zone in one pass.

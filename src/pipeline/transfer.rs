@@ -19,7 +19,9 @@ use tokio::time::{Instant, timeout_at};
 use crate::config::{Source, TransferSettings};
 use crate::dns::{Name, Serial};
 use crate::pipeline::apply::Applied;
-use crate::pipeline::{Pipeline, PipelineError, PollOptions, ZoneOutcome, ZoneReport, refusal_of};
+use crate::pipeline::{
+    Pipeline, PipelineError, PollOptions, Timings, ZoneOutcome, ZoneReport, refusal_of,
+};
 use crate::source::{
     Fetched, SoaNumbers, SourceError, Steps, TransferFault, TransferKey, TransferTarget,
     TransferTls, fetch_steps, fetch_zone, open_spool, query_soa,
@@ -56,6 +58,7 @@ pub struct TransferJob {
     /// Primaries that did not do what they were asked, for their backoff.
     failed: Vec<SocketAddr>,
     task: Task,
+    timings: Timings,
 }
 
 /// What a job does.
@@ -128,6 +131,7 @@ impl Pipeline {
             is_second: false,
             failed: Vec::new(),
             task: Task::Look,
+            timings: Timings::default(),
             zone,
         })
     }
@@ -225,11 +229,13 @@ impl Pipeline {
     ) -> Result<AfterTransfer, PipelineError> {
         let apex = job.zone.apex.clone();
         let observed_at = job.observed_at(now);
-        match self.apply_steps(&job.zone, steps, observed_at, !job.is_second)? {
+        let started = Instant::now();
+        let applied = self.apply_steps(&job.zone, steps, observed_at, !job.is_second)?;
+        job.timings.stored_ms += millis_since(started);
+        match applied {
             Applied::Stored(summary) => {
                 self.store.note_zone_attempt(&apex, now, None)?;
-                self.detect_zone(&apex, options)?;
-                self.reevaluate(&apex, observed_at, options)?;
+                self.judge_transferred(&mut job, observed_at, options)?;
                 Ok(job.done(ZoneOutcome::Stored(summary)))
             }
             Applied::FetchAgain => {
@@ -264,16 +270,17 @@ impl Pipeline {
         {
             return self.refuse_transfer(&job, refusal.clone(), now);
         }
+        let started = Instant::now();
         let applied = match shrank {
             // Twice the same answer before anybody is asked to look.
             Some(_) => Applied::FetchAgain,
             None => self.apply_version(&job.zone, intake, fetched, observed_at, !job.is_second)?,
         };
+        job.timings.stored_ms += millis_since(started);
         match applied {
             Applied::Stored(summary) => {
                 self.store.note_zone_attempt(&apex, now, None)?;
-                self.detect_zone(&apex, options)?;
-                self.reevaluate(&apex, observed_at, options)?;
+                self.judge_transferred(&mut job, observed_at, options)?;
                 let serial = fetched.serial;
                 Ok(job.done(match summary.versions {
                     0 => ZoneOutcome::Unchanged { serial },
@@ -286,6 +293,20 @@ impl Pipeline {
                 self.go_on_whole(job, candidates)
             }
         }
+    }
+
+    /// Judges what a transfer changed, and the cases that are due.
+    fn judge_transferred(
+        &self,
+        job: &mut TransferJob,
+        observed_at: Timestamp,
+        options: &PollOptions,
+    ) -> Result<(), PipelineError> {
+        let started = Instant::now();
+        self.detect_zone(&job.zone.apex, options)?;
+        self.reevaluate(&job.zone.apex, observed_at, options)?;
+        job.timings.judged_ms += millis_since(started);
+        Ok(())
     }
 
     /// Keeps the timers of the SOA, for sources that go by them.
@@ -319,6 +340,7 @@ impl TransferJob {
             source: self.source.clone(),
             zone: Some(self.zone.apex.clone()),
             outcome,
+            timings: Some(self.timings),
         })
     }
 
@@ -343,6 +365,7 @@ impl TransferJob {
 /// Runs a transfer.
 pub async fn run_transfer(mut job: TransferJob) -> TransferOutcome {
     let task = std::mem::replace(&mut job.task, Task::Look);
+    let started = Instant::now();
     let result = match task {
         Task::Look => look(&mut job).await,
         Task::Steps(candidates) => {
@@ -355,7 +378,13 @@ pub async fn run_transfer(mut job: TransferJob) -> TransferOutcome {
             table,
         } => take_whole(&mut job, candidates, digest_key, table).await,
     };
+    job.timings.fetched_ms += millis_since(started);
     TransferOutcome { job, result }
+}
+
+/// Returns the milliseconds since an instant.
+fn millis_since(started: Instant) -> u64 {
+    started.elapsed().as_millis() as u64
 }
 
 /// Asks the primaries for their serials and takes the steps from one that is ahead.

@@ -11,7 +11,6 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, params};
 
-use crate::dns::Name;
 use crate::zone::DigestKey;
 
 /// The migrations, in order; the database's `user_version` is how many have run.
@@ -100,8 +99,8 @@ pub struct Store {
     pub(super) key: DigestKey,
     pub(super) database_id: [u8; 16],
     pub(super) has_reverse_index: bool,
-    /// Rows of name servers met lately; emptied when a transaction is rolled back.
-    pub(super) host_ids: RefCell<HashMap<Name, i64>>,
+    /// Rows of name servers met lately, by their wire names; emptied when a transaction is rolled back.
+    pub(super) host_ids: RefCell<HashMap<Box<[u8]>, i64>>,
 }
 
 /// A transaction over whatever is called on the store until [`StoreTx::commit`]; rolled back when
@@ -235,6 +234,19 @@ impl Store {
     /// [`StoreError::Sqlite`], also if another writer does not finish in time.
     pub fn begin_batch(&self) -> Result<StoreTx<'_>, StoreError> {
         self.run(|connection| connection.execute_batch("begin immediate"))?;
+        Ok(StoreTx {
+            store: self,
+            open: true,
+        })
+    }
+
+    /// Begins to read one state of the database, until what is returned is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Sqlite`].
+    pub fn begin_reading(&self) -> Result<StoreTx<'_>, StoreError> {
+        self.run(|connection| connection.execute_batch("begin"))?;
         Ok(StoreTx {
             store: self,
             open: true,

@@ -13,9 +13,15 @@ const HOSTS_CACHED_MAX: usize = 100_000;
 impl Store {
     /// Returns the row of a name server's name, made if it is not there.
     pub(super) fn host_id(&self, name: &Name) -> Result<i64, StoreError> {
-        if let Some(id) = self.host_ids.borrow().get(name) {
+        self.host_id_of_wire(name.as_wire())
+    }
+
+    /// [`Store::host_id`] of a canonical wire name.
+    pub(super) fn host_id_of_wire(&self, wire: &[u8]) -> Result<i64, StoreError> {
+        if let Some(id) = self.host_ids.borrow().get(wire) {
             return Ok(*id);
         }
+        let name = &Name::from_wire(wire).map_err(|fault| self.damaged(fault.to_string()))?;
         let id = match self.find_host(name)? {
             Some(id) => id,
             None => self.make_host(name)?,
@@ -24,7 +30,7 @@ impl Store {
         if known.len() >= HOSTS_CACHED_MAX {
             known.clear();
         }
-        known.insert(name.clone(), id);
+        known.insert(wire.into(), id);
         Ok(id)
     }
 

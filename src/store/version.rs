@@ -13,7 +13,7 @@ use crate::store::zones::{SourceId, ZoneState};
 use crate::store::{Store, StoreError, StoreTx};
 use crate::time::Timestamp;
 use crate::zone::{
-    BulkMeasure, Candidate, OwnerChange, Slot, StepOwner, diff, transition_signature,
+    Batch, BulkMeasure, Candidate, OwnerChange, Slot, StepOwner, diff, transition_signature,
 };
 
 /// What kind of version it is.
@@ -228,6 +228,65 @@ impl VersionTx<'_> {
             }),
         ));
         Ok(())
+    }
+
+    /// Applies owners of a zone's first version, before which nothing is known. Returns their rows with
+    /// their digests.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn apply_first(&mut self, batch: &Batch) -> Result<Vec<Slot>, StoreError> {
+        let mut owners = Vec::new();
+        for (wire, octets) in batch.groups() {
+            let owner = Name::from_wire(wire);
+            let owner = owner.map_err(|fault| self.store.damaged(fault.to_string()))?;
+            let key = owner.relative_key(&self.zone.apex);
+            let key =
+                key.ok_or_else(|| self.store.damaged(format!("{owner} is not in the zone")))?;
+            owners.push((key, wire, octets));
+        }
+        // The order of the index of owners: rows that are written after each other lie beside each other.
+        owners.sort_unstable_by(|left, right| left.0.cmp(&right.0));
+        let connection = &self.store.connection;
+        let sqlite = |fault| StoreError::Sqlite {
+            path: self.store.path.clone(),
+            fault,
+        };
+        let mut insert_owner = connection
+            .prepare_cached("insert into owner (zone_id, name) values (?, ?)")
+            .map_err(sqlite)?;
+        let mut insert_record = connection
+            .prepare_cached("insert into record (owner_id, rrtype, rdata, ttl, added_id, baseline) values (?, ?, ?, ?, ?, 1)")
+            .map_err(sqlite)?;
+        let mut slots = Vec::with_capacity(owners.len());
+        let mut records = Vec::new();
+        for (key, wire, octets) in &owners {
+            let id = insert_owner
+                .insert(params![self.zone.id.0, key])
+                .map_err(sqlite)?;
+            Batch::records_of(octets, &mut records);
+            let mut digest = 0_u64;
+            let mut has_ns = false;
+            for rr in &records {
+                let code = rr.rtype.code();
+                digest = digest.wrapping_add(self.store.key.digest_record(code, rr.ttl, rr.rdata));
+                if rr.rtype == RecordType::Ns {
+                    has_ns = true;
+                    let host = self.store.host_id_of_wire(rr.rdata)?;
+                    insert_record.execute(params![id, code, host, rr.ttl, self.id])
+                } else {
+                    insert_record.execute(params![id, code, rr.rdata, rr.ttl, self.id])
+                }
+                .map_err(sqlite)?;
+            }
+            self.totals.kept += records.len() as i64;
+            self.totals.names += 1;
+            self.totals.delegations += i64::from(has_ns);
+            let hash = self.store.key.hash_owner(wire);
+            slots.push(Slot { hash, digest, id });
+        }
+        Ok(slots)
     }
 
     /// Applies the end of an owner that the version does not mention.

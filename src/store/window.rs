@@ -40,11 +40,13 @@ pub struct OwnerChanges {
 /// The most users of one name server that are looked at to tell whether it is a provider's.
 const USERS_LOOKED_AT_MAX: usize = 20_000;
 /// Whether an owner's name servers have stood since a time: neither added nor removed after it.
+/// A range of buckets would be read whole: each is looked into at the owner instead.
 const IS_STABLE: &str = "
+    with recursive month (bucket) as (select ?3 union all select bucket + 1 from month where bucket < ?4)
     select not exists (select 1 from record n join version v on v.id = n.added_id
                         where n.owner_id = ?1 and n.rrtype = 2 and n.baseline = 0 and v.observed_at > ?2)
-       and not exists (select 1 from past_record p join version v on v.id = p.removed_id
-                        where p.bucket between ?3 and ?4 and p.owner_id = ?1 and p.rrtype = 2 and v.observed_at > ?2)";
+       and not exists (select 1 from month cross join past_record p on p.bucket = month.bucket join version v on v.id = p.removed_id
+                        where p.owner_id = ?1 and p.rrtype = 2 and v.observed_at > ?2)";
 
 /// Open intervals of an owner.
 const OPEN: &str = "
@@ -315,7 +317,8 @@ impl Store {
         let mut name = Some(key.owner.clone());
         while let Some(candidate) = name.filter(|name| name.is_below(&key.apex)) {
             if let Some(owner_id) = self.find_owner(key.zone, &key.apex, &candidate)? {
-                let has_ns: bool = self.run(|connection| connection.prepare_cached("select exists (select 1 from record where owner_id = ?1 and rrtype = 2)\n                         or exists (select 1 from past_record where bucket between ?2 and ?3 and owner_id = ?1 and rrtype = 2)")?.query_row(params![owner_id, last_bucket - 1, last_bucket], |row| row.get(0)))?;
+                let has_ns: bool = self.run(|connection| connection.prepare_cached("select exists (select 1 from record where owner_id = ?1 and rrtype = 2)\n                         or exists (select 1 from past_record where bucket = ?2 and owner_id = ?1 and rrtype = 2)
+                         or exists (select 1 from past_record where bucket = ?3 and owner_id = ?1 and rrtype = 2)")?.query_row(params![owner_id, last_bucket - 1, last_bucket], |row| row.get(0)))?;
                 if has_ns {
                     return Ok(true);
                 }
@@ -353,11 +356,12 @@ impl Store {
             buckets.last().copied().unwrap_or(0),
         );
         let sql = format!(
-            "select o.name from owner o where o.zone_id = ?1 and {range}
+            "with recursive month (bucket) as (select ?4 union all select bucket + 1 from month where bucket < ?5)
+             select o.name from owner o where o.zone_id = ?1 and {range}
                 and (exists (select 1 from record r join version v on v.id = r.added_id
                               where r.owner_id = o.id and r.rrtype in (1, 28) and r.baseline = 0 and v.observed_at > ?3)
-                  or exists (select 1 from past_record p where p.bucket between ?4 and ?5 and p.owner_id = o.id and p.rrtype in (1, 28)))
-              order by (select count(*) from past_record p where p.bucket between ?4 and ?5 and p.owner_id = o.id) desc, o.name limit ?6"
+                  or exists (select 1 from month cross join past_record p on p.bucket = month.bucket where p.owner_id = o.id and p.rrtype in (1, 28)))
+              order by (select count(*) from month cross join past_record p on p.bucket = month.bucket where p.owner_id = o.id) desc, o.name limit ?6"
         );
         let names = self.run(|connection| {
             let mut statement = connection.prepare_cached(&sql)?;

@@ -78,8 +78,11 @@ pub(super) enum Seen {
     No,
     /// Mentioned once, with exactly the records of the last version.
     Equal,
-    /// Mentioned with other records; they are in the spool.
+    /// Mentioned once, with other records; they are in the spool.
     Candidate,
+    /// Mentioned more than once, not at first with exactly the records of the last version; all of them
+    /// are in the spool.
+    Scattered,
     /// First with exactly the records of the last version, then with more; the rest is in the spool.
     EqualAndMore,
 }
@@ -123,6 +126,15 @@ impl DigestTable {
         let at = self.find_or_make(slot.hash);
         self.slots[at] = slot;
         self.seen[at] = Seen::No;
+    }
+
+    /// Gives an owner that the snapshot brought its row, without forgetting what the snapshot said.
+    pub(super) fn give_row(&mut self, slot: Slot) {
+        let at = self.find_or_make(slot.hash);
+        self.slots[at] = slot;
+        if self.seen[at] == Seen::Empty {
+            self.seen[at] = Seen::No;
+        }
     }
 
     /// Removes the owner with this hash, if it is there.

@@ -6,16 +6,21 @@
 
 use std::collections::HashMap;
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::ops::Range;
 
 use crate::dns::{Name, NameError, Rdata, RdataError, Record, RecordType};
-use crate::zone::digest::{DigestKey, DigestTable, Seen};
+use crate::zone::digest::{DigestKey, DigestTable, Seen, Slot};
 
 /// Where groups wait for the exact comparison.
 pub trait Spool: Read + Write + Seek + Send {}
 impl<T: Read + Write + Seek + Send> Spool for T {}
 
 /// How many spooled octets are put together at a time. Bounds memory; more means more passes.
-const PARTITION_OCTETS: u64 = 48 << 20;
+const PARTITION_OCTETS: u64 = 16 << 20;
+/// How many spooled octets [`Intake::next_batch`] reads at a time.
+const BATCH_OCTETS: u64 = 2 << 20;
+/// Octets of a group before its owner: the owner's length, and the length of its records.
+const HEAD_OCTETS: usize = 5;
 /// The most octets that wait in memory before the spool file is used.
 const SPOOL_BUFFER_OCTETS: usize = 1 << 20;
 /// The most octets of one owner's group that wait in memory; then it is spooled in parts.
@@ -59,6 +64,109 @@ pub struct Candidate {
     pub extends_last: bool,
 }
 
+/// Changed owners, each with all its records, as octets.
+#[derive(Debug, Default)]
+pub struct Batch {
+    octets: Vec<u8>,
+    groups: Vec<Group>,
+}
+
+/// Where an owner and its records stand in a batch.
+#[derive(Debug, Clone)]
+struct Group {
+    owner: Range<usize>,
+    records: Range<usize>,
+    end: usize,
+}
+
+/// A record of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct BatchRecord<'a> {
+    /// The type; always a kept one.
+    pub rtype: RecordType,
+    /// Canonical wire data.
+    pub rdata: &'a [u8],
+    /// Seconds.
+    pub ttl: u32,
+}
+
+impl Group {
+    /// Returns how long the first group of `octets` is, its head included.
+    fn length(octets: &[u8]) -> Option<usize> {
+        let head = octets.get(..HEAD_OCTETS)?;
+        let body = u32::from_be_bytes([head[1], head[2], head[3], head[4]]) as usize;
+        Some(HEAD_OCTETS + head[0] as usize + body)
+    }
+
+    /// Returns the group that begins at `at`, if it is there to its end.
+    fn cut(octets: &[u8], at: usize) -> Option<Self> {
+        let end = at + Self::length(octets.get(at..)?)?;
+        let owner_end = at + HEAD_OCTETS + octets[at] as usize;
+        (end <= octets.len()).then_some(Self {
+            owner: at + HEAD_OCTETS..owner_end,
+            records: owner_end..end,
+            end,
+        })
+    }
+}
+
+impl Batch {
+    /// Returns each owner's canonical wire name and the octets of its records, which
+    /// [`Batch::records_of`] reads.
+    pub fn groups(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.groups.iter().map(|group| {
+            let owner = &self.octets[group.owner.clone()];
+            (owner, &self.octets[group.records.clone()])
+        })
+    }
+
+    /// Reads the records of a group into `records`, sorted, each once: of those that are there twice,
+    /// the last TTL counts.
+    pub fn records_of<'a>(mut octets: &'a [u8], records: &mut Vec<BatchRecord<'a>>) {
+        records.clear();
+        while octets.len() >= 8 {
+            let code = u16::from_be_bytes([octets[0], octets[1]]);
+            let length = u16::from_be_bytes([octets[6], octets[7]]) as usize;
+            let record = BatchRecord {
+                rtype: RecordType::from_code(code).expect("only kept types are spooled"),
+                rdata: &octets[8..8 + length],
+                ttl: u32::from_be_bytes([octets[2], octets[3], octets[4], octets[5]]),
+            };
+            let same = |known: &&mut BatchRecord<'_>| {
+                (known.rtype, known.rdata) == (record.rtype, record.rdata)
+            };
+            // An owner has a handful of records; of one that has thousands, finding the same is the
+            // smaller part of the work.
+            match records.iter_mut().find(same) {
+                Some(known) => known.ttl = record.ttl,
+                None => records.push(record),
+            }
+            octets = &octets[8 + length..];
+        }
+        records.sort_unstable();
+    }
+
+    /// Returns the group's owner with its records, for an exact comparison.
+    ///
+    /// # Errors
+    ///
+    /// [`IntakeError`] for what is no name or no record.
+    pub fn candidate(owner: &[u8], records: &[u8]) -> Result<Candidate, IntakeError> {
+        let mut list = Vec::new();
+        read_group(records, &mut list)?;
+        Ok(Candidate {
+            owner: Name::from_wire(owner)?,
+            records: list,
+            extends_last: false,
+        })
+    }
+}
+
+/// Returns the fault of a spool that ends inside of a group.
+fn cut_off() -> IntakeError {
+    IntakeError::Spool(io::Error::from(io::ErrorKind::UnexpectedEof))
+}
+
 /// Takes in a version of a zone.
 pub struct Intake<S> {
     key: DigestKey,
@@ -66,11 +174,15 @@ pub struct Intake<S> {
     spool: S,
     buffer: Vec<u8>,
     spooled: u64,
+    /// Where [`Intake::next_batch`] goes on.
+    read_at: u64,
     owner: Vec<u8>,
     group: Vec<u8>,
     digest: u64,
     group_is_split: bool,
     has_ns: bool,
+    /// Whether some owner's records do not follow each other.
+    has_scattered: bool,
     counts: Counts,
 }
 
@@ -83,11 +195,13 @@ impl<S: Spool> Intake<S> {
             spool,
             buffer: Vec::new(),
             spooled: 0,
+            read_at: 0,
             owner: Vec::new(),
             group: Vec::new(),
             digest: 0,
             group_is_split: false,
             has_ns: false,
+            has_scattered: false,
             counts: Counts::default(),
         }
     }
@@ -147,19 +261,74 @@ impl<S: Spool> Intake<S> {
         Ok(self.counts)
     }
 
-    /// Returns how many passes over the spool [`Intake::candidates`] needs.
-    pub fn partition_count(&self) -> u64 {
-        self.spooled.div_ceil(PARTITION_OCTETS).max(1)
+    /// Returns the next changed owners whose records followed each other (all of a sorted zone's do), in
+    /// the order of the version; `None` at the end.
+    ///
+    /// # Errors
+    ///
+    /// [`IntakeError`] if the spool cannot be read.
+    pub fn next_batch(&mut self) -> Result<Option<Batch>, IntakeError> {
+        if self.read_at >= self.spooled {
+            return Ok(None);
+        }
+        self.spool.seek(SeekFrom::Start(self.read_at))?;
+        let mut batch = Batch::default();
+        let length = (self.spooled - self.read_at).min(BATCH_OCTETS);
+        batch.octets.resize(length as usize, 0);
+        self.spool.read_exact(&mut batch.octets)?;
+        let mut at = 0;
+        while let Some(group) = Group::cut(&batch.octets, at) {
+            at = group.end;
+            let seen = self
+                .table
+                .find(self.key.hash_owner(&batch.octets[group.owner.clone()]))
+                .map(|at| self.table.seen_at(at));
+            if seen == Some(Seen::Candidate) {
+                batch.groups.push(group);
+            }
+        }
+        if at == 0 {
+            // A group that is longer than a batch.
+            let need = Group::length(&batch.octets).ok_or_else(cut_off)?;
+            let have = batch.octets.len();
+            batch.octets.resize(need, 0);
+            self.spool.read_exact(&mut batch.octets[have..])?;
+            let group = Group::cut(&batch.octets, 0).ok_or_else(cut_off)?;
+            at = group.end;
+            let owner = &batch.octets[group.owner.clone()];
+            let seen = self.table.find(self.key.hash_owner(owner));
+            if seen.map(|at| self.table.seen_at(at)) == Some(Seen::Candidate) {
+                batch.groups.push(group);
+            }
+        }
+        self.read_at += at as u64;
+        Ok(Some(batch))
     }
 
-    /// Returns the changed owners of one pass, in canonical order of names.
+    /// Gives an owner of the version its row, for the next version.
+    pub fn note_row(&mut self, slot: Slot) {
+        self.table.give_row(slot);
+    }
+
+    /// Returns how many passes over the spool [`Intake::scattered`] needs; none if all records of each
+    /// owner followed each other.
+    pub fn partition_count(&self) -> u64 {
+        if self.has_scattered {
+            self.spooled.div_ceil(PARTITION_OCTETS).max(1)
+        } else {
+            0
+        }
+    }
+
+    /// Returns the changed owners of one pass whose records were scattered over the version, in canonical
+    /// order of names.
     ///
     /// # Errors
     ///
     /// [`IntakeError`] if the spool cannot be read or holds what is no record.
-    pub fn candidates(&mut self, partition: u64) -> Result<Vec<Candidate>, IntakeError> {
-        let partitions = self.partition_count();
-        let mut found: HashMap<Vec<u8>, Vec<Record>> = HashMap::new();
+    pub fn scattered(&mut self, partition: u64) -> Result<Vec<Candidate>, IntakeError> {
+        let partitions = self.partition_count().max(1);
+        let mut found: HashMap<Vec<u8>, (Vec<Record>, bool)> = HashMap::new();
         self.spool.seek(SeekFrom::Start(0))?;
         let mut reader = BufReader::with_capacity(SPOOL_BUFFER_OCTETS, &mut self.spool);
         let mut left = self.spooled;
@@ -173,15 +342,20 @@ impl<S: Spool> Intake<S> {
             reader.read_exact(&mut body)?;
             left -= (head.len() + body.len()) as u64;
             let (owner, records) = body.split_at(owner_len);
-            if self.key.hash_owner(owner) % partitions == partition {
-                let list = found.entry(owner.to_vec()).or_default();
-                read_group(records, list)?;
+            let hash = self.key.hash_owner(owner);
+            if hash % partitions != partition {
+                continue;
+            }
+            let seen = self.table.find(hash).map(|at| self.table.seen_at(at));
+            if matches!(seen, Some(Seen::Scattered | Seen::EqualAndMore)) {
+                let extends_last = seen == Some(Seen::EqualAndMore);
+                let entry = found.entry(owner.to_vec()).or_default();
+                entry.1 = extends_last;
+                read_group(records, &mut entry.0)?;
             }
         }
         let mut candidates = Vec::with_capacity(found.len());
-        for (owner, records) in found {
-            let at = self.table.find(self.key.hash_owner(&owner));
-            let extends_last = at.is_some_and(|at| self.table.seen_at(at) == Seen::EqualAndMore);
+        for (owner, (records, extends_last)) in found {
             candidates.push(Candidate {
                 owner: Name::from_wire(&owner)?,
                 records,
@@ -225,8 +399,10 @@ impl<S: Spool> Intake<S> {
         let after = match before {
             Seen::No if equal => Seen::Equal,
             Seen::Equal | Seen::EqualAndMore => Seen::EqualAndMore,
-            _ => Seen::Candidate,
+            Seen::Candidate | Seen::Scattered => Seen::Scattered,
+            Seen::No | Seen::Empty => Seen::Candidate,
         };
+        self.has_scattered |= matches!(after, Seen::Scattered | Seen::EqualAndMore);
         self.table.mark(at, after);
         if after != Seen::Equal {
             self.buffer.push(self.owner.len() as u8);
@@ -269,6 +445,24 @@ fn read_group(mut octets: &[u8], records: &mut Vec<Record>) -> Result<(), Intake
         octets = &octets[8 + length..];
     }
     Ok(())
+}
+
+#[cfg(test)]
+impl<S: Spool> Intake<S> {
+    /// Returns every changed owner, in canonical order.
+    pub(crate) fn all_candidates(&mut self) -> Vec<Candidate> {
+        let mut candidates = Vec::new();
+        while let Some(batch) = self.next_batch().expect("own spool reads") {
+            for (owner, records) in batch.groups() {
+                candidates.push(Batch::candidate(owner, records).expect("own records"));
+            }
+        }
+        for partition in 0..self.partition_count() {
+            candidates.extend(self.scattered(partition).expect("own spool reads"));
+        }
+        candidates.sort_by(|left, right| left.owner.cmp(&right.owner));
+        candidates
+    }
 }
 
 #[cfg(test)]
@@ -318,7 +512,7 @@ mod tests {
         }
         intake.finish().expect("a cursor does not fail");
         let mut state = last.clone();
-        let candidates = intake.candidates(0).expect("own spool reads");
+        let candidates = intake.all_candidates();
         let compared = candidates.len();
         for candidate in candidates {
             let old = last.get(&candidate.owner).cloned().unwrap_or_default();

@@ -15,6 +15,6 @@ mod trust;
 pub use changeset::{OwnerChange, apply, diff, transition_signature};
 pub use delta::{Step, StepOwner};
 pub use digest::{DigestKey, DigestTable, Slot};
-pub use intake::{Candidate, Counts, Intake, IntakeError, Spool};
+pub use intake::{Batch, BatchRecord, Candidate, Counts, Intake, IntakeError, Spool};
 pub use limits::Limits;
 pub use trust::{BulkMeasure, Refusal, TrustPolicy, is_bulk, judge_size, judge_transfer};
