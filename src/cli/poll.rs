@@ -118,6 +118,10 @@ fn poll(
         )?;
     }
     tell_waiting(pipeline)?;
+    if let Some(alarm) = pipeline.canary_alarm()? {
+        writeln!(std::io::stderr(), "{alarm}")?;
+        return Ok(Done::Partly);
+    }
     Ok(done_with(&reports, &delivered))
 }
 

@@ -73,6 +73,8 @@ pub struct Config {
     pub metrics: Option<MetricsConfig>,
     /// What is served over HTTP.
     pub web: Option<WebConfig>,
+    /// A domain whose changes must be noticed.
+    pub canary: Option<CanaryConfig>,
     /// What versions are believed.
     pub trust: TrustPolicy,
     /// What is suspected.
@@ -154,6 +156,15 @@ pub struct MetricsConfig {
     pub textfile: Option<PathBuf>,
     /// Zones are told one by one only while there are no more than this.
     pub zones_max: usize,
+}
+
+/// A domain of the operator's whose changes must be noticed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CanaryConfig {
+    /// The domain.
+    pub domain: Name,
+    /// How often it changes; older than this, its last change is too old.
+    pub every: Span,
 }
 
 /// What is served over HTTP.
@@ -351,6 +362,7 @@ impl Checker<'_> {
             notify: self.check_notify(&written)?,
             metrics: self.check_metrics(&written)?,
             web: self.check_web(&written)?,
+            canary: self.check_canary(&written)?,
             trust: written.trust.clone(),
             detect: written.detect.clone(),
             mail,
@@ -607,6 +619,21 @@ impl Checker<'_> {
         Ok(Some(NotifyConfig {
             listen: listen.collect::<Result<_, _>>()?,
             signed: notify.signed,
+        }))
+    }
+
+    /// Resolves the canary.
+    fn check_canary(&self, written: &Written) -> Result<Option<CanaryConfig>, ConfigError> {
+        let Some(canary) = &written.canary else {
+            return Ok(None);
+        };
+        if canary.every.as_seconds() < 1 {
+            let what = "every: must be more than nothing".to_owned();
+            return Err(self.error(canary.domain.span(), what));
+        }
+        Ok(Some(CanaryConfig {
+            domain: self.name(&canary.domain, "domain")?,
+            every: canary.every,
         }))
     }
 

@@ -7,8 +7,8 @@ mod check;
 mod written;
 
 pub use check::{
-    Config, ConfigError, Feeding, KeySecret, MailConfig, MetricsConfig, NotifyConfig, Schedule,
-    Source, TlsSettings, TransferSettings, WebConfig,
+    CanaryConfig, Config, ConfigError, Feeding, KeySecret, MailConfig, MetricsConfig, NotifyConfig,
+    Schedule, Source, TlsSettings, TransferSettings, WebConfig,
 };
 pub use written::{Every, Written};
 

@@ -36,6 +36,9 @@ pub struct Written {
     /// `[metrics]`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metrics: Option<MetricsSection>,
+    /// `[canary]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub canary: Option<CanarySection>,
     /// `[web]`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub web: Option<WebSection>,
@@ -194,6 +197,16 @@ pub struct NotifySection {
     /// Believe only those that are signed with the source's key.
     #[serde(default)]
     pub signed: bool,
+}
+
+/// A domain whose changes must be noticed.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct CanarySection {
+    /// The domain.
+    pub domain: Spanned<String>,
+    /// How often its operator changes it.
+    pub every: Span,
 }
 
 /// What is served over HTTP.

@@ -32,6 +32,8 @@ use crate::web::{Pushed, PushedLines, WebState};
 const OUTBOX_EVERY: Span = Span::seconds(30);
 /// How often the file of metrics is replaced at most.
 const METRICS_EVERY: Span = Span::seconds(15);
+/// How often the canary is looked at.
+const CANARY_EVERY: Span = Span::seconds(600);
 /// The longest sleep: a clock that was put right is noticed within it.
 const SLEEP_MAX: Span = Span::seconds(60);
 /// The most bodies of pushed lines that wait for the loop.
@@ -152,6 +154,7 @@ struct Service<'a> {
     outbox_at: Timestamp,
     metrics_at: Timestamp,
     metrics_are_old: bool,
+    canary_at: Timestamp,
 }
 
 /// Runs every source on its schedule until SIGTERM or SIGINT, or until SIGHUP and `reload` gives a sound
@@ -192,6 +195,7 @@ pub async fn serve(
             service.outbox_at = pipeline.clock().now() + OUTBOX_EVERY;
         }
         service.write_metrics()?;
+        service.look_at_canary()?;
         let wait = service.until_next();
         match next_event(
             &mut service,
@@ -263,6 +267,7 @@ fn listen_web(
     let state = |metrics_zones_max, token| WebState {
         store_path: config.store_path.clone(),
         clock: pipeline.clock().clone(),
+        canary: config.canary.clone(),
         metrics_zones_max,
         token,
         pushes: pushes.clone(),
@@ -327,6 +332,7 @@ impl<'a> Service<'a> {
             outbox_at: now,
             metrics_at: now,
             metrics_are_old: true,
+            canary_at: now + CANARY_EVERY,
             config,
         };
         for i in 0..service.config.sources.len() {
@@ -546,6 +552,18 @@ impl<'a> Service<'a> {
         self.outbox_at = self.outbox_at.min(self.pipeline.clock().now());
         self.metrics_are_old = true;
         Ok(self.pipeline.store().checkpoint()?)
+    }
+
+    /// Says now and then that the monitor is blind, if it is.
+    fn look_at_canary(&mut self) -> Result<(), PipelineError> {
+        let now = self.pipeline.clock().now();
+        if self.canary_at <= now {
+            self.canary_at = now + CANARY_EVERY;
+            if let Some(alarm) = self.pipeline.canary_alarm()? {
+                tracing::error!("{alarm}");
+            }
+        }
+        Ok(())
     }
 
     /// Replaces the file of metrics, now and then.

@@ -10,17 +10,10 @@ use std::io;
 use std::path::Path;
 
 use crate::case::CaseState;
+use crate::config::CanaryConfig;
+use crate::pipeline::look_at_canary;
 use crate::store::{Store, StoreError, ZoneStatus};
 use crate::time::Timestamp;
-
-/// Every state of a case.
-const CASE_STATES: [CaseState; 5] = [
-    CaseState::Open,
-    CaseState::Acknowledged,
-    CaseState::Dismissed,
-    CaseState::Mitigated,
-    CaseState::Closed,
-];
 
 /// Sums over the zones of a source.
 #[derive(Default)]
@@ -70,7 +63,12 @@ impl Page {
 /// # Errors
 ///
 /// [`StoreError`].
-pub fn metrics_page(store: &Store, now: Timestamp, zones_max: usize) -> Result<String, StoreError> {
+pub fn metrics_page(
+    store: &Store,
+    canary: Option<&CanaryConfig>,
+    now: Timestamp,
+    zones_max: usize,
+) -> Result<String, StoreError> {
     let rows = store.status()?;
     let mut page = Page(String::new());
     page.family(
@@ -86,6 +84,17 @@ pub fn metrics_page(store: &Store, now: Timestamp, zones_max: usize) -> Result<S
         write_zones(&mut page, &zones, now);
     }
     write_desk(&mut page, store)?;
+    if let Some(canary) = canary {
+        let name = "fluxwatch_canary_blind";
+        page.family(
+            name,
+            "gauge",
+            "1 if a change of the canary that was due is not seen or not suspected.",
+        );
+        let alarm = look_at_canary(store, canary, now)?.alarm(canary);
+        let domain = canary.domain.to_string();
+        page.value(name, &[("domain", &domain)], u8::from(alarm.is_some()));
+    }
     Ok(page.0)
 }
 
@@ -288,9 +297,9 @@ fn write_zones(page: &mut Page, zones: &[&ZoneStatus], now: Timestamp) {
 
 /// Writes cases and mail.
 fn write_desk(page: &mut Page, store: &Store) -> Result<(), StoreError> {
-    let cases = store.cases(&CASE_STATES)?;
+    let cases = store.cases(&CaseState::ALL)?;
     page.family("fluxwatch_cases", "gauge", "Cases by state.");
-    for state in CASE_STATES {
+    for state in CaseState::ALL {
         let count = cases.iter().filter(|row| row.case.state == state).count();
         page.value("fluxwatch_cases", &[("state", state.word())], count);
     }

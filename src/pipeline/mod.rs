@@ -10,6 +10,7 @@
 
 mod apply;
 mod backoff;
+mod canary;
 mod catalog;
 mod deliver;
 mod detect;
@@ -35,6 +36,7 @@ use crate::templates::{TemplateError, Templates};
 use crate::time::{Clock, Span, Timestamp};
 use crate::zone::Refusal;
 
+pub use canary::{CanaryState, look_at_canary};
 pub use catalog::{
     CatalogJob, CatalogOutcome, CatalogSummary, SweepJob, SweepOutcome, run_catalog, run_sweep,
 };
@@ -239,7 +241,8 @@ impl Pipeline {
         let Some(path) = &metrics.textfile else {
             return Ok(());
         };
-        let page = metrics_page(&self.store, self.clock.now(), metrics.zones_max)?;
+        let canary = self.config.canary.as_ref();
+        let page = metrics_page(&self.store, canary, self.clock.now(), metrics.zones_max)?;
         if let Err(error) = metrics::write_textfile(path, &page) {
             tracing::error!(path = %path.display(), "metrics were not written to {}: {error}", path.display());
         }

@@ -16,6 +16,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
+use crate::config::CanaryConfig;
 use crate::pipeline::metrics_page;
 use crate::store::{Store, StoreError, StoreOptions};
 use crate::time::Clock;
@@ -59,6 +60,8 @@ pub struct WebState {
     pub store_path: PathBuf,
     /// Now.
     pub clock: Arc<dyn Clock>,
+    /// The canary, for the metrics.
+    pub canary: Option<CanaryConfig>,
     /// Zones are told one by one only while there are no more than this; `None` serves no metrics.
     pub metrics_zones_max: Option<usize>,
     /// The token of who pushes; `None` takes no pushed lines.
@@ -102,7 +105,7 @@ async fn metrics(State(state): State<WebState>) -> Response {
         };
         let store = Store::open(&state.store_path, options)?;
         let zones_max = state.metrics_zones_max.unwrap_or(0);
-        metrics_page(&store, state.clock.now(), zones_max)
+        metrics_page(&store, state.canary.as_ref(), state.clock.now(), zones_max)
     });
     match read.await {
         Ok(Ok(page)) => {

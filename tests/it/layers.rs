@@ -40,7 +40,7 @@ const LAYERS: [(&str, &[&str]); 18] = [
             "config",
         ],
     ),
-    ("web", &["dns", "time", "store", "pipeline"]),
+    ("web", &["dns", "time", "store", "config", "pipeline"]),
     ("daemon", ALL),
     ("cli", ALL),
     ("main", ALL),

@@ -351,3 +351,43 @@ fn compressed_zone_files_read_like_plain_ones() {
     bench.run(0, &["poll"]);
     assert_eq!(bench.status("example.")["records"].as_u64(), Some(3));
 }
+
+#[test]
+fn canary_that_is_not_seen_or_not_suspected_is_told() {
+    let canary = "[canary]\ndomain = \"d.example.\"\nevery = \"36h\"\n";
+    let mail = "[report]\nfrom = \"f@registrar.example\"\ndesk = [\"d@registrar.example\"]\norg = \"R\"\ncontact = \"a@registrar.example\"\n[smtp]\nurl = \"maildir://desk\"\n";
+    let bench = Bench::new(&format!("{FEED}{canary}{mail}"));
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .expect("after 1970")
+        .as_secs() as i64;
+    bench.write("f.ndjson", "");
+    assert!(
+        bench
+            .run_stderr(3, &["poll"])
+            .contains("none was ever seen")
+    );
+    let day = 86_400;
+    let changes = |count: i64, last: i64| {
+        (0..=count)
+            .map(|n| line(last - (count - n) * day, &format!("ns{n}.test")))
+            .collect::<String>()
+    };
+    // Old changes, then two fresh ones: seen, but too few to be suspected.
+    bench.write("f.ndjson", changes(2, now - 10 * day));
+    assert!(
+        bench
+            .run_stderr(3, &["poll"])
+            .contains("the last one seen was at")
+    );
+    bench.write(
+        "f.ndjson",
+        changes(2, now - 10 * day) + &line(now - 3600, "ns9.test"),
+    );
+    assert!(bench.run_stderr(3, &["poll"]).contains("no open case"));
+    let well = Bench::new(&format!("{FEED}{canary}{mail}"));
+    well.write("f.ndjson", changes(7, now - 3600));
+    well.run(0, &["poll"]);
+    assert_eq!(well.cases()[0]["domain"], "d.example.");
+    assert!(well.maildir().is_empty(), "the canary's case is a test");
+}
