@@ -7,6 +7,8 @@
 
 mod catalog;
 mod feed;
+#[doc(hidden)]
+pub mod fuzz;
 mod notify;
 mod stream;
 mod sweep;

@@ -59,6 +59,18 @@ pub fn read_zonefile<S: Spool>(
     reader.finish(rules.require_soa)
 }
 
+/// Reads a zone from plain text that is no file.
+pub(super) fn read_text<S: Spool>(
+    text: impl Read,
+    apex: &Name,
+    rules: &ZonefileRules,
+    intake: &mut Intake<S>,
+) -> Result<Fetched, SourceError> {
+    let mut reader = ZoneReader::new(apex, rules, intake);
+    reader.read_stream(text)?;
+    reader.finish(rules.require_soa)
+}
+
 /// Returns the files that `pattern` names, in order of their paths. A pattern without wildcards
 /// names one file, whether it is there or not.
 ///
@@ -745,7 +757,8 @@ mod tests {
             DigestTable::with_capacity(0),
             Cursor::new(Vec::new()),
         );
-        let fetched = read_text(text, &apex, &mut intake).map_err(|error| error.to_string())?;
+        let fetched =
+            read_text(text, &apex, &RULES, &mut intake).map_err(|error| error.to_string())?;
         let candidates = intake.all_candidates();
         Ok((fetched, candidates))
     }
@@ -755,16 +768,6 @@ mod tests {
         include: false,
         limits: Limits::DEFAULT,
     };
-
-    fn read_text(
-        text: impl Read,
-        apex: &Name,
-        intake: &mut Intake<Cursor<Vec<u8>>>,
-    ) -> Result<Fetched, SourceError> {
-        let mut reader = ZoneReader::new(apex, &RULES, intake);
-        reader.read_stream(text)?;
-        reader.finish(true)
-    }
 
     fn lines(text: &[u8]) -> Vec<String> {
         let (_, candidates) = read(text).expect("the test's zone is valid");
@@ -953,7 +956,7 @@ mod tests {
                 Cursor::new(Vec::new()),
             );
             let fetched =
-                read_text(Slow(text.as_bytes(), size), &apex, &mut intake).expect("valid");
+                read_text(Slow(text.as_bytes(), size), &apex, &RULES, &mut intake).expect("valid");
             assert_eq!(fetched.counts.kept, 3, "{size}");
         }
     }

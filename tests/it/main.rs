@@ -9,6 +9,7 @@ mod cli;
 mod equivalence;
 mod flux_on_knot;
 mod formats;
+mod fuzz;
 #[path = "../../data/sample/generator.rs"]
 mod generator;
 mod harness;

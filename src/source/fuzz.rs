@@ -1,0 +1,167 @@
+//! What fuzzers call: each function takes arbitrary octets and must end soon, without a panic and with
+//! bounded memory. `tests/it/fuzz.rs` drives them with seeded mutations of `tests/corpus/`; `fuzz/` wraps
+//! them for coverage-guided fuzzers.
+
+use std::io::Cursor;
+use std::net::{IpAddr, Ipv4Addr};
+
+use crate::dns::{Name, RecordType, Serial};
+use crate::source::TransferKey;
+use crate::source::catalog::CatalogReader;
+use crate::source::feed::FeedReader;
+use crate::source::notify::{NotifyTable, answer_notify};
+use crate::source::wire::WireRecord;
+use crate::source::xfr::{Asked, TransferFault, TransferInterpreter, TransferSink};
+use crate::source::zonefile::{ZonefileRules, read_text};
+use crate::zone::{DigestKey, DigestTable, Intake, Limits, Refusal, Step};
+
+/// Limits that an input of some kilobytes can reach.
+const LIMITS: Limits = Limits {
+    octets: 1 << 20,
+    records: 10_000,
+    record_octets: 512,
+    names: 5_000,
+    delta_octets: 1 << 16,
+    generate_records: 500,
+    ..Limits::DEFAULT
+};
+
+/// Counts and keeps steps, as the sink of a real transfer does.
+#[derive(Default)]
+struct Sink {
+    steps: Vec<Step>,
+    octets: u64,
+}
+
+impl TransferSink for Sink {
+    fn take(&mut self, _: &[u8], _: RecordType, _: u32, _: &[u8]) -> Result<(), TransferFault> {
+        Ok(())
+    }
+
+    fn take_other(&mut self, _: &WireRecord<'_>) {}
+
+    fn begin_step(&mut self, from: Serial) {
+        self.steps.push(Step::new(from));
+    }
+
+    fn turn_step(&mut self, to: Serial) {
+        self.steps.last_mut().expect("a step was begun").to = to;
+    }
+
+    fn step(
+        &mut self,
+        added: bool,
+        owner: &[u8],
+        rtype: RecordType,
+        ttl: u32,
+        rdata: &[u8],
+    ) -> Result<(), TransferFault> {
+        let step = self.steps.last_mut().expect("a step was begun");
+        match added {
+            false => step.remove(owner, rtype, ttl, rdata),
+            true => step.add(owner, rtype, ttl, rdata),
+        }
+        self.octets += rdata.len() as u64;
+        if self.octets > LIMITS.delta_octets {
+            return Err(Refusal::Limit("steps".to_owned()).into());
+        }
+        Ok(())
+    }
+}
+
+/// Returns the apex of every target.
+fn apex() -> Name {
+    Name::parse("example.").expect("valid")
+}
+
+/// Cuts octets into messages: each with its length in front, as on a TCP stream.
+fn messages(mut octets: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let (length, rest) = octets.split_first_chunk::<2>()?;
+        let (message, rest) = rest.split_at(rest.len().min(u16::from_be_bytes(*length) as usize));
+        octets = rest;
+        Some(message)
+    })
+}
+
+/// A transfer. The first octet says whether the whole zone was asked for.
+pub fn interpret(octets: &[u8]) {
+    let Some((first, rest)) = octets.split_first() else {
+        return;
+    };
+    let asked = match first % 2 {
+        0 => Asked::Whole,
+        _ => Asked::Since(Serial(1)),
+    };
+    let apex = apex();
+    let mut interpreter = TransferInterpreter::new(&apex, asked, &LIMITS);
+    let mut sink = Sink::default();
+    for message in messages(rest) {
+        if interpreter.read_message(message, &mut sink).is_err() || interpreter.ended().is_some() {
+            break;
+        }
+    }
+    for step in &sink.steps {
+        // What a step holds was checked on its way in.
+        let _ = step.owners();
+    }
+}
+
+/// A catalog zone.
+pub fn catalog(octets: &[u8]) {
+    let apex = apex();
+    let mut interpreter = TransferInterpreter::new(&apex, Asked::Whole, &LIMITS);
+    let mut reader = CatalogReader::new(&apex, 1000);
+    for message in messages(octets) {
+        if interpreter.read_message(message, &mut reader).is_err() || interpreter.ended().is_some()
+        {
+            break;
+        }
+    }
+    let _ = reader.finish();
+}
+
+/// A zone file.
+pub fn zone_file(octets: &[u8]) {
+    let mut intake = Intake::new(
+        DigestKey::new([1; 32]),
+        DigestTable::with_capacity(0),
+        Cursor::new(Vec::new()),
+    );
+    let rules = ZonefileRules {
+        require_soa: false,
+        include: false,
+        limits: LIMITS,
+    };
+    let apex = apex();
+    if read_text(octets, &apex, &rules, &mut intake).is_ok() {
+        while let Ok(Some(batch)) = intake.next_batch() {
+            assert!(batch.groups().all(|(owner, _)| !owner.is_empty()));
+        }
+    }
+}
+
+/// A change feed.
+pub fn feed(octets: &[u8]) {
+    let mut reader = FeedReader::new(octets, 0, 0);
+    while let Ok(Some(_)) = reader.next_line(true) {}
+    assert!(reader.offset() <= octets.len() as u64);
+}
+
+/// A NOTIFY. The first octet says whether the zone has a key.
+pub fn notify(octets: &[u8]) {
+    let Some((first, rest)) = octets.split_first() else {
+        return;
+    };
+    let mut table = NotifyTable::default();
+    let key = TransferKey::new(
+        &Name::parse("k.test").expect("valid"),
+        "hmac-sha256",
+        "c2VjcmV0",
+    );
+    let primary = (Ipv4Addr::LOCALHOST, 53).into();
+    let sender = table.add_sender(&[primary], key.ok().filter(|_| first % 2 == 1));
+    table.add_zone(apex(), sender);
+    let answer = answer_notify(rest, IpAddr::V4(Ipv4Addr::LOCALHOST), &table);
+    assert!(answer.zone.is_none() || answer.refused.is_none());
+}
