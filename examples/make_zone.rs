@@ -34,6 +34,17 @@ fn main() -> io::Result<()> {
         let draw = mix(n.wrapping_mul(31) ^ moves) % 20_000;
         let provider = draw * draw / 20_000;
         let label = format!("{:x}-{n}", mix(n) & 0xffff);
+        if n % 5 == 0 {
+            writeln!(
+                out,
+                "{label} DS {} 13 2 {:016x}{:016x}{:016x}{:016x}",
+                n & 0xffff,
+                mix(n),
+                mix(n + 1),
+                mix(n + 2),
+                mix(n + 3)
+            )?;
+        }
         if n % 10 == 0 {
             let (a, b, c) = (n >> 16 & 255, n >> 8 & 255, moves & 255);
             writeln!(out, "{label} NS ns1.{label}\n{label} NS ns2.{label}")?;
@@ -50,17 +61,6 @@ fn main() -> io::Result<()> {
             writeln!(
                 out,
                 "{label} NS ns1.provider{provider}.test.\n{label} NS ns2.provider{provider}.test."
-            )?;
-        }
-        if n % 5 == 0 {
-            writeln!(
-                out,
-                "{label} DS {} 13 2 {:016x}{:016x}{:016x}{:016x}",
-                n & 0xffff,
-                mix(n),
-                mix(n + 1),
-                mix(n + 2),
-                mix(n + 3)
             )?;
         }
     }

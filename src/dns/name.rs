@@ -8,8 +8,6 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The most octets of a name on the wire, root label included (RFC 1035 §3.1).
 pub const NAME_OCTETS_MAX: usize = 255;
-/// The most labels of a name: one octet each beside their lengths.
-const LABELS_MAX: usize = 127;
 /// The most octets of one label (RFC 1035 §3.1).
 pub const LABEL_OCTETS_MAX: usize = 63;
 
@@ -216,21 +214,13 @@ impl Name {
         Self::from_wire(&wire)
     }
 
-    /// Returns where each label starts, and how many there are, the root label left out.
-    fn label_starts(&self) -> ([u8; LABELS_MAX], usize) {
-        let (mut starts, mut count, mut at) = ([0; LABELS_MAX], 0, 0);
-        while self.0[at] != 0 {
-            starts[count] = at as u8;
-            count += 1;
+    /// Returns the label with this number, counted from the front.
+    fn label(&self, number: usize) -> &[u8] {
+        let mut at = 0;
+        for _ in 0..number {
             at += 1 + self.0[at] as usize;
         }
-        (starts, count)
-    }
-
-    /// Returns the label that starts at an offset.
-    fn label_at(&self, start: u8) -> &[u8] {
-        let start = start as usize;
-        &self.0[start + 1..start + 1 + self.0[start] as usize]
+        &self.0[at + 1..at + 1 + self.0[at] as usize]
     }
 
     /// Returns the presentation form without the final dot; `.` for the root.
@@ -390,18 +380,16 @@ impl fmt::Debug for Name {
 impl Ord for Name {
     /// Compares in canonical order (RFC 4034 §6.1).
     fn cmp(&self, other: &Self) -> Ordering {
-        let (left, right) = (self.label_starts(), other.label_starts());
-        for (a, b) in left.0[..left.1]
-            .iter()
-            .rev()
-            .zip(right.0[..right.1].iter().rev())
-        {
-            match self.label_at(*a).cmp(other.label_at(*b)) {
+        let (left, right) = (self.label_count(), other.label_count());
+        // From the label next to the root. Names have few labels, so that walking to each from the front
+        // costs less than noting where they begin.
+        for i in 1..=left.min(right) {
+            match self.label(left - i).cmp(other.label(right - i)) {
                 Ordering::Equal => {}
                 unequal => return unequal,
             }
         }
-        left.1.cmp(&right.1)
+        left.cmp(&right)
     }
 }
 

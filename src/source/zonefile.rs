@@ -9,6 +9,7 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, BufReader, Read};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use flate2::bufread::MultiGzDecoder;
@@ -23,6 +24,8 @@ use crate::zone::{Intake, Limits, Refusal, Spool};
 const CHUNK_OCTETS: usize = 256 << 10;
 /// The most octets of one entry, parentheses included.
 const ENTRY_OCTETS_MAX: usize = 1 << 20;
+/// Words of record data that are held without memory of their own.
+const FEW_WORDS: usize = 8;
 /// How deep `$INCLUDE` may go.
 const INCLUDE_DEPTH_MAX: u32 = 8;
 /// The most files a pattern may name.
@@ -277,11 +280,19 @@ impl<'a, S: Spool> ZoneReader<'a, S> {
             .or(self.default_ttl)
             .or(self.last_ttl)
             .unwrap_or(TTL_DEFAULT);
-        let data: Vec<(&[u8], bool)> = words[next..]
-            .iter()
-            .map(|(range, quoted)| (&text[range.clone()], *quoted))
-            .collect();
-        self.read_record(code, ttl, &data)
+        let words = &words[next..];
+        let word = |(range, quoted): &Word| -> (&[u8], bool) { (&text[range.clone()], *quoted) };
+        // Nearly every record has few words; they need no memory of their own.
+        let mut few: [(&[u8], bool); FEW_WORDS] = [(b"", false); FEW_WORDS];
+        if words.len() <= FEW_WORDS {
+            for (place, it) in few.iter_mut().zip(words) {
+                *place = word(it);
+            }
+            self.read_record(code, ttl, &few[..words.len()])
+        } else {
+            let many: Vec<(&[u8], bool)> = words.iter().map(word).collect();
+            self.read_record(code, ttl, &many)
+        }
     }
 
     /// Reads a line that begins with a dollar sign.
@@ -403,6 +414,11 @@ impl<'a, S: Spool> ZoneReader<'a, S> {
 
     /// Reads a type's mnemonic.
     fn read_type(&self, text: &[u8]) -> Result<u16, Refusal> {
+        for (mnemonic, code) in COMMON_TYPES {
+            if text.eq_ignore_ascii_case(mnemonic) {
+                return Ok(code);
+            }
+        }
         let mnemonic = std::str::from_utf8(text).ok();
         let known = mnemonic.and_then(|text| text.parse::<domain::base::Rtype>().ok());
         let fault = || self.malformed(&format!("{:?} is no record type", lossy(text)));
@@ -473,10 +489,18 @@ impl<'a, S: Spool> ZoneReader<'a, S> {
                 let text = std::str::from_utf8(address).map_err(|_| fault())?;
                 let parsed = Rdata::parse(rtype, text)
                     .map_err(|fault| self.malformed(&fault.to_string()))?;
-                rdata.extend_from_slice(&parsed.to_wire());
+                match parsed.address() {
+                    Some(IpAddr::V4(address)) => rdata.extend_from_slice(&address.octets()),
+                    Some(IpAddr::V6(address)) => rdata.extend_from_slice(&address.octets()),
+                    None => return Err(fault()),
+                }
                 Ok(())
             }
             (RecordType::Ds, [tag, algorithm, digest_type, ..]) if data.len() >= 4 => {
+                if let Some(octets) = parse_ds(tag.0, algorithm.0, digest_type.0, &data[3..]) {
+                    rdata.extend_from_slice(&octets);
+                    return Ok(());
+                }
                 let word = |word: &(&[u8], bool)| lossy(word.0);
                 let hex: String = data[3..].iter().map(word).collect();
                 let text = format!(
@@ -614,6 +638,15 @@ impl<'a, S: Spool> ZoneReader<'a, S> {
     }
 }
 
+/// Types that most records have, with their numbers; the others are looked up.
+const COMMON_TYPES: [(&[u8], u16); 6] = [
+    (b"NS", 2),
+    (b"A", 1),
+    (b"AAAA", 28),
+    (b"DS", 43),
+    (b"RRSIG", 46),
+    (b"NSEC3", 50),
+];
 /// Class IN.
 const CLASS_IN: u16 = 1;
 /// Type SOA.
@@ -665,14 +698,43 @@ fn parse_ttl(word: &[u8]) -> Option<u32> {
 
 /// Parses a class: `IN`, `CH`, `HS`, `CS` or `CLASSnnn`.
 fn parse_class(word: &[u8]) -> Option<u16> {
-    let text = std::str::from_utf8(word).ok()?.to_ascii_uppercase();
-    match text.as_str() {
-        "IN" => Some(CLASS_IN),
-        "CS" => Some(2),
-        "CH" => Some(3),
-        "HS" => Some(4),
-        _ => text.strip_prefix("CLASS")?.parse().ok(),
+    const CLASSES: [(&[u8], u16); 4] = [(b"IN", CLASS_IN), (b"CS", 2), (b"CH", 3), (b"HS", 4)];
+    let known = CLASSES
+        .iter()
+        .find(|(mnemonic, _)| word.eq_ignore_ascii_case(mnemonic));
+    if let Some((_, class)) = known {
+        return Some(*class);
     }
+    let (prefix, number) = word.split_at_checked(5)?;
+    if !prefix.eq_ignore_ascii_case(b"CLASS") {
+        return None;
+    }
+    std::str::from_utf8(number).ok()?.parse().ok()
+}
+
+/// Returns the data of a DS record that is written in numbers; `None` leaves it to the slower way.
+fn parse_ds(
+    tag: &[u8],
+    algorithm: &[u8],
+    digest_type: &[u8],
+    digest: &[(&[u8], bool)],
+) -> Option<Vec<u8>> {
+    fn number<T: std::str::FromStr>(word: &[u8]) -> Option<T> {
+        std::str::from_utf8(word).ok()?.parse().ok()
+    }
+    let [(hex, _)] = digest else { return None };
+    if hex.is_empty() || hex.len() % 2 != 0 {
+        return None;
+    }
+    let mut octets = Vec::with_capacity(4 + hex.len() / 2);
+    octets.extend_from_slice(&number::<u16>(tag)?.to_be_bytes());
+    octets.push(number(algorithm)?);
+    octets.push(number(digest_type)?);
+    let digit = |octet: u8| (octet as char).to_digit(16);
+    for two in hex.chunks_exact(2) {
+        octets.push((digit(two[0])? << 4 | digit(two[1])?) as u8);
+    }
+    Some(octets)
 }
 
 /// Parses the length and the hexadecimal words of RFC 3597's unknown form.
