@@ -461,3 +461,112 @@ fn load_secrets(connection: &Connection) -> rusqlite::Result<([u8; 16], DigestKe
     let key: [u8; 32] = read("digest_key")?.try_into().map_err(fit)?;
     Ok((database_id, DigestKey::new(key)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dns::Name;
+    use crate::store::HistoryScope;
+    use crate::time::Timestamp;
+
+    /// Rows of a database of schema 1.
+    const SCHEMA_1: &str = include_str!("../../tests/fixtures/migrations/0001.sql");
+    const LOOKING: StoreOptions = StoreOptions {
+        reverse_index: true,
+        create: false,
+    };
+
+    /// Makes a database as the first release left it.
+    fn database_of_schema_1(path: &Path) {
+        let connection = Connection::open(path).expect("a database can be made");
+        connection
+            .execute_batch(MIGRATIONS[0])
+            .expect("the first schema");
+        connection.execute_batch(SCHEMA_1).expect("its rows");
+        connection
+            .pragma_update(None, "application_id", APPLICATION_ID)
+            .expect("set");
+        connection
+            .pragma_update(None, "user_version", 1)
+            .expect("set");
+    }
+
+    #[test]
+    fn filled_database_of_schema_1_is_migrated_and_loses_nothing() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("f.db");
+        database_of_schema_1(&path);
+        let count = |connection: &Connection, table: &str| -> i64 {
+            let sql = format!("select count(*) from {table}");
+            connection
+                .query_row(&sql, [], |row| row.get(0))
+                .expect(table)
+        };
+        let tables = [
+            "meta",
+            "source",
+            "zone",
+            "version",
+            "owner",
+            "host",
+            "record",
+            "past_record",
+            "change",
+            "registration",
+            "rejected_line",
+            "source_file",
+            "abuse_case",
+            "case_event",
+            "message",
+        ];
+        let before: Vec<i64> = {
+            let connection = Connection::open(&path).expect("opened");
+            tables
+                .iter()
+                .map(|table| count(&connection, table))
+                .collect()
+        };
+        let store = Store::open(&path, LOOKING).expect("migrated");
+        let after: Vec<i64> = tables
+            .iter()
+            .map(|table| count(&store.connection, table))
+            .collect();
+        assert_eq!(before, after);
+        assert_eq!(count(&store.connection, "pragma_foreign_key_check"), 0);
+        let enforced: i64 = store
+            .connection
+            .query_row("pragma foreign_keys", [], |row| row.get(0))
+            .expect("a pragma");
+        assert_eq!(enforced, 1);
+        let name = Name::parse("bad.example").expect("valid");
+        let history = store.history(&name, HistoryScope::Name).expect("readable");
+        assert_eq!((history.records.len(), history.changes.len()), (2, 1));
+        let rows = store.status().expect("readable");
+        let row = rows
+            .iter()
+            .find(|row| row.source == "tld")
+            .expect("the source");
+        assert_eq!(
+            (row.versions, row.changes),
+            (2, 1),
+            "counted from what is there"
+        );
+        // The next success ends the gap that the old program left open.
+        let apex = Name::parse("example").expect("valid");
+        store
+            .note_zones_seen(
+                std::slice::from_ref(&apex),
+                Timestamp::from_unix(1_790_000_400),
+            )
+            .expect("written");
+        let zone = store.find_zone(&apex).expect("readable").expect("there");
+        assert_eq!(store.gaps(zone.id).expect("readable")[0].reason, "timeout");
+        let feed = store
+            .feed_position(crate::store::SourceId(2))
+            .expect("readable");
+        assert_eq!((feed.offset, feed.file), (7, None));
+        // A second opening changes nothing.
+        drop(store);
+        Store::open(&path, LOOKING).expect("opened again");
+    }
+}

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::harness::{Bench, Running};
 use crate::servers::{
-    Bind, DYNAMIC_PREFIX, Extras, Knot, Nsd, Primary, TLS_NAME, TSIG_OTHERS, free_port,
+    Bind, DYNAMIC_PREFIX, Extras, Knot, Nsd, PowerDns, Primary, TLS_NAME, TSIG_OTHERS, free_port,
 };
 use crate::transfers::{source, zone};
 
@@ -429,4 +429,24 @@ fn catalog_that_knot_generates_is_understood_and_a_broken_one_is_refused() {
         bench.status("z3.example.")["refused_reason"],
         "left-catalog"
     );
+}
+
+#[test]
+fn powerdns_that_answers_ixfr_with_the_whole_zone_is_followed() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let server = PowerDns::start(folder.path(), "example.", &zone_using(1, "ns-a.test"));
+    let bench = Bench::new("");
+    bench.configure(&format!(
+        "{}{}",
+        bench.key_section(),
+        source("example.", &[server.address()], true)
+    ));
+    bench.run(0, &["poll"]);
+    assert_eq!(bench.status("example.")["records"].as_u64(), Some(121));
+    server.replace_zone("example.", &zone_using(2, "ns-b.test"));
+    bench.run(0, &["poll"]);
+    assert_eq!(changes(&bench, "d7.example"), ["2:ns-b.test."]);
+    bench.configure(&source("example.", &[server.address()], false));
+    bench.run(3, &["poll", "--full"]);
+    assert_eq!(bench.status("example.")["serial"].as_u64(), Some(2));
 }
