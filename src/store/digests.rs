@@ -6,7 +6,8 @@
 //! version are made anew from the records.
 
 use std::fs;
-use std::io::{self, Write};
+use std::hash::Hasher;
+use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -24,6 +25,8 @@ const MAGIC: &[u8; 8] = b"FLXDIG01";
 const HEADER_OCTETS: usize = 8 + 16 + 8 + 8;
 /// Octets of a slot in the file.
 const SLOT_OCTETS: usize = 24;
+/// How much of the cache file is read or written at a time.
+const READ_OCTETS: usize = 256 << 10;
 /// Octets of a journal entry before its slots: version before, version after, count.
 const ENTRY_HEADER_OCTETS: usize = 8 + 8 + 8;
 /// A journal is at most this part of its table; beyond it, the table is written anew.
@@ -116,33 +119,45 @@ impl Store {
         with_suffix(&self.path, ".digests").join(zone.id.0.to_string())
     }
 
-    /// Reads the cache; `None` if it cannot be used.
+    /// Reads the cache; `None` if it cannot be used. Neither the file nor the table is there twice.
     fn read_cache(&self, zone: &ZoneState, version_id: i64) -> Option<DigestTable> {
-        let octets = fs::read(self.cache_path(zone)).ok()?;
-        let body_end = octets.len().checked_sub(8)?;
-        let (body, checksum) = octets.split_at(body_end);
-        let word = |at: usize| {
-            body.get(at..at + 8)
-                .map(|eight| u64::from_le_bytes(eight.try_into().expect("eight octets")))
+        let file = fs::File::open(self.cache_path(zone)).ok()?;
+        let length = file.metadata().ok()?.len();
+        let mut file = BufReader::with_capacity(READ_OCTETS, file);
+        let mut checksum = self.key.checksummer();
+        let mut header = [0; HEADER_OCTETS];
+        file.read_exact(&mut header).ok()?;
+        checksum.write(&header);
+        let word = |octets: &[u8], at: usize| {
+            u64::from_le_bytes(octets[at..at + 8].try_into().expect("eight octets"))
         };
-        let count = word(32)? as usize;
-        let fits = body.get(..8)? == MAGIC
-            && body.get(8..24)? == self.database_id
-            && body.len() == HEADER_OCTETS + count.checked_mul(SLOT_OCTETS)?
-            && checksum == self.key.checksum(body).to_le_bytes();
+        let (at_version, count) = (word(&header, 24) as i64, word(&header, 32) as usize);
+        let body = count
+            .checked_mul(SLOT_OCTETS)?
+            .checked_add(HEADER_OCTETS + 8)?;
+        let fits =
+            &header[..8] == MAGIC && header[8..24] == self.database_id && length == body as u64;
         if !fits {
             return None;
         }
         let mut table = DigestTable::with_capacity(count);
-        for at in (HEADER_OCTETS..body.len()).step_by(SLOT_OCTETS) {
+        let mut octets = [0; SLOT_OCTETS];
+        for _ in 0..count {
+            file.read_exact(&mut octets).ok()?;
+            checksum.write(&octets);
             table.insert(Slot {
-                hash: word(at)?,
-                digest: word(at + 8)?,
-                id: word(at + 16)? as i64,
+                hash: word(&octets, 0),
+                digest: word(&octets, 8),
+                id: word(&octets, 16) as i64,
             });
         }
+        let mut last = [0; 8];
+        file.read_exact(&mut last).ok()?;
+        if u64::from_le_bytes(last) != checksum.finish() {
+            return None;
+        }
         let journal = self.cache_path(zone).with_extension("journal");
-        let newest = self.apply_journal(&journal, word(24)? as i64, &mut table)?;
+        let newest = self.apply_journal(&journal, at_version, &mut table)?;
         (newest == version_id).then_some(table)
     }
 
@@ -192,22 +207,29 @@ impl Store {
             .recursive(true)
             .mode(0o700)
             .create(folder)?;
-        let mut body = Vec::with_capacity(HEADER_OCTETS + table.len() * SLOT_OCTETS + 8);
-        body.extend_from_slice(MAGIC);
-        body.extend_from_slice(&self.database_id);
-        body.extend_from_slice(&version_id.to_le_bytes());
-        body.extend_from_slice(&(table.len() as u64).to_le_bytes());
-        for slot in table.iter() {
-            body.extend_from_slice(&slot.hash.to_le_bytes());
-            body.extend_from_slice(&slot.digest.to_le_bytes());
-            body.extend_from_slice(&slot.id.to_le_bytes());
-        }
-        let checksum = self.key.checksum(&body);
-        body.extend_from_slice(&checksum.to_le_bytes());
         let temporary = path.with_extension("new");
-        let mut file = fs::File::create(&temporary)?;
-        file.write_all(&body)?;
-        file.sync_all()?;
+        let file = fs::File::create(&temporary)?;
+        let mut file = BufWriter::with_capacity(READ_OCTETS, file);
+        let mut checksum = self.key.checksummer();
+        let mut write = |octets: &[u8]| {
+            checksum.write(octets);
+            file.write_all(octets)
+        };
+        write(MAGIC)?;
+        write(&self.database_id)?;
+        write(&version_id.to_le_bytes())?;
+        write(&(table.len() as u64).to_le_bytes())?;
+        for slot in table.iter() {
+            let mut octets = [0; SLOT_OCTETS];
+            octets[..8].copy_from_slice(&slot.hash.to_le_bytes());
+            octets[8..16].copy_from_slice(&slot.digest.to_le_bytes());
+            octets[16..].copy_from_slice(&slot.id.to_le_bytes());
+            write(&octets)?;
+        }
+        file.write_all(&checksum.finish().to_le_bytes())?;
+        file.into_inner()
+            .map_err(io::IntoInnerError::into_error)?
+            .sync_all()?;
         // The journal of the table before would not go on from this one; without it nothing is lost.
         match fs::remove_file(path.with_extension("journal")) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),

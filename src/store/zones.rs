@@ -193,9 +193,17 @@ impl Store {
     /// [`StoreError::Sqlite`].
     pub fn ensure_source(&self, name: &str, kind: SourceKind) -> Result<SourceId, StoreError> {
         self.run(|connection| {
-            connection
-                .prepare_cached("insert into source (name, kind) values (?, ?) on conflict (name) do update set kind = excluded.kind returning id")?
-                .query_row(params![name, kind.word()], |row| row.get(0))
+            // Asked for with every transfer; a row that is as it should be is not written again.
+            let known: Option<(i64, String)> = connection
+                .prepare_cached("select id, kind from source where name = ?")?
+                .query_row([name], |row| Ok((row.get(0)?, row.get(1)?)))
+                .optional()?;
+            match known {
+                Some((id, known)) if known == kind.word() => Ok(id),
+                _ => connection
+                    .prepare_cached("insert into source (name, kind) values (?, ?) on conflict (name) do update set kind = excluded.kind returning id")?
+                    .query_row(params![name, kind.word()], |row| row.get(0)),
+            }
         })
         .map(SourceId)
     }
@@ -206,6 +214,11 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn ensure_zone(&self, apex: &Name, source: SourceId) -> Result<ZoneState, StoreError> {
+        if let Some(zone) = self.find_zone(apex)?
+            && zone.source == source
+        {
+            return Ok(zone);
+        }
         self.run(|connection| {
             connection
                 .prepare_cached("insert into zone (name, source_id) values (?, ?) on conflict (name) do update set source_id = excluded.source_id")?

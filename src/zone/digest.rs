@@ -52,9 +52,14 @@ impl DigestKey {
 
     /// Returns a checksum of `octets` under this key, for the cache file.
     pub fn checksum(&self, octets: &[u8]) -> u64 {
-        let mut hasher = SipHasher13::new_with_keys(self.0[1], self.0[2]);
+        let mut hasher = self.checksummer();
         hasher.write(octets);
         hasher.finish()
+    }
+
+    /// Returns what computes [`DigestKey::checksum`] of octets that come in parts.
+    pub fn checksummer(&self) -> impl Hasher + use<> {
+        SipHasher13::new_with_keys(self.0[1], self.0[2])
     }
 }
 
@@ -87,71 +92,181 @@ pub(super) enum Seen {
     EqualAndMore,
 }
 
-/// The owners of a zone's last version: an open-addressing table with linear probing.
+/// The owners of a zone's last version: open-addressing tables with linear probing, one for each value of
+/// a hash's first bits, so that a table that grows is there twice only in a small part.
 ///
-/// 25 octets a slot, at most three quarters full.
+/// 25 octets a slot, at most five sixths full: 30 octets an owner where the number of owners is known
+/// beforehand, up to 37 while it grows.
 #[derive(Clone)]
 pub struct DigestTable {
-    slots: Vec<Slot>,
-    seen: Vec<Seen>,
-    len: usize,
+    shards: Vec<Shard>,
 }
 
-/// The smallest number of slots; a power of two.
-const SLOTS_MIN: usize = 16;
+/// How many bits of a hash choose the shard.
+const SHARD_BITS: u32 = 6;
+/// The smallest number of slots of a shard.
+const SLOTS_MIN: usize = 4;
+
+/// Where an owner stands in the table, until the table changes its owners.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    shard: usize,
+    at: usize,
+}
 
 impl DigestTable {
     /// Returns an empty table with room for `owners`.
     pub fn with_capacity(owners: usize) -> Self {
-        let slots = (owners * 4 / 3 + 1).next_power_of_two().max(SLOTS_MIN);
+        // A shard may get a few more than its share.
+        let share = (owners >> SHARD_BITS) + (owners >> (SHARD_BITS + 6));
+        let shards = 1 << SHARD_BITS;
         Self {
-            slots: vec![Slot::default(); slots],
-            seen: vec![Seen::Empty; slots],
-            len: 0,
+            shards: (0..shards).map(|_| Shard::with_capacity(share)).collect(),
         }
     }
 
     /// Returns how many owners the table holds.
     pub fn len(&self) -> usize {
-        self.len
+        self.shards.iter().map(|shard| shard.len).sum()
     }
 
     /// Returns whether the table holds no owner.
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.len() == 0
     }
 
     /// Inserts an owner of the last version or gives it a new digest and row.
     pub fn insert(&mut self, slot: Slot) {
-        let at = self.find_or_make(slot.hash);
-        self.slots[at] = slot;
-        self.seen[at] = Seen::No;
+        let place = self.find_or_make(slot.hash);
+        let shard = &mut self.shards[place.shard];
+        shard.slots[place.at] = slot;
+        shard.seen[place.at] = Seen::No;
     }
 
     /// Gives an owner that the snapshot brought its row, without forgetting what the snapshot said.
     pub(super) fn give_row(&mut self, slot: Slot) {
-        let at = self.find_or_make(slot.hash);
-        self.slots[at] = slot;
-        if self.seen[at] == Seen::Empty {
-            self.seen[at] = Seen::No;
-        }
+        let place = self.find_or_make(slot.hash);
+        self.shards[place.shard].slots[place.at] = slot;
     }
 
     /// Removes the owner with this hash, if it is there.
     pub fn remove(&mut self, hash: u64) {
+        self.shards[shard_of(hash)].remove(hash);
+    }
+
+    /// Returns the owners, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &Slot> {
+        self.filled().map(|(slot, _)| slot)
+    }
+
+    /// Forgets what a snapshot said, so that the table can meet the next one.
+    ///
+    /// Owners without a row, which the snapshot brought, are kept: the caller gives them one or
+    /// removes them.
+    pub fn forget_seen(&mut self) {
+        for seen in self.shards.iter_mut().flat_map(|shard| &mut shard.seen) {
+            if *seen != Seen::Empty {
+                *seen = Seen::No;
+            }
+        }
+    }
+
+    /// Forgets a snapshot that came to nothing: what it said, and the owners that it brought.
+    pub fn forget_snapshot(&mut self) {
+        let brought = self.filled().filter(|(slot, _)| slot.id == 0);
+        let brought: Vec<u64> = brought.map(|(slot, _)| slot.hash).collect();
+        for hash in brought {
+            self.remove(hash);
+        }
+        self.forget_seen();
+    }
+
+    /// Returns the rows and hashes of owners that the snapshot did not mention.
+    pub(super) fn vanished(&self) -> Vec<(i64, u64)> {
+        self.filled()
+            .filter(|(slot, seen)| *seen == Seen::No && slot.id != 0)
+            .map(|(slot, _)| (slot.id, slot.hash))
+            .collect()
+    }
+
+    /// Returns the place of `hash`.
+    pub(super) fn find(&self, hash: u64) -> Option<Place> {
+        let shard = shard_of(hash);
+        let at = self.shards[shard].find(hash)?;
+        Some(Place { shard, at })
+    }
+
+    /// Returns the place of `hash`, new and not mentioned if it was not there.
+    pub(super) fn find_or_make(&mut self, hash: u64) -> Place {
+        let shard = shard_of(hash);
+        let at = self.shards[shard].find_or_make(hash);
+        Place { shard, at }
+    }
+
+    /// Returns the slot at a place.
+    pub(super) fn slot(&self, place: Place) -> &Slot {
+        &self.shards[place.shard].slots[place.at]
+    }
+
+    /// Returns what was said of the owner at a place.
+    pub(super) fn seen_at(&self, place: Place) -> Seen {
+        self.shards[place.shard].seen[place.at]
+    }
+
+    /// Notes what is said of the owner at a place.
+    pub(super) fn mark(&mut self, place: Place, seen: Seen) {
+        self.shards[place.shard].seen[place.at] = seen;
+    }
+
+    /// Returns every owner with what was said of it, in no order.
+    fn filled(&self) -> impl Iterator<Item = (&Slot, Seen)> {
+        self.shards
+            .iter()
+            .flat_map(|shard| shard.slots.iter().zip(shard.seen.iter().copied()))
+            .filter(|(_, seen)| *seen != Seen::Empty)
+    }
+}
+
+/// Returns which shard a hash belongs to.
+fn shard_of(hash: u64) -> usize {
+    (hash >> (64 - SHARD_BITS)) as usize
+}
+
+/// One of the tables.
+#[derive(Clone)]
+struct Shard {
+    slots: Vec<Slot>,
+    seen: Vec<Seen>,
+    len: usize,
+}
+
+impl Shard {
+    /// Returns an empty shard with room for `owners`.
+    fn with_capacity(owners: usize) -> Self {
+        let size = (owners * 6 / 5 + 2).max(SLOTS_MIN);
+        Self {
+            slots: vec![Slot::default(); size],
+            seen: vec![Seen::Empty; size],
+            len: 0,
+        }
+    }
+
+    /// Removes the owner with this hash, if it is there.
+    fn remove(&mut self, hash: u64) {
         let Some(mut hole) = self.find(hash) else {
             return;
         };
-        let mask = self.slots.len() - 1;
+        let size = self.slots.len();
+        let behind = |at: usize, from: usize| (at + size - from) % size;
         let mut at = hole;
         // Close the gap, so that probing never stops early at it.
         loop {
-            at = (at + 1) & mask;
+            at = self.next(at);
             if self.seen[at] == Seen::Empty {
                 break;
             }
             let home = self.home(self.slots[at].hash);
-            if at.wrapping_sub(home) & mask >= at.wrapping_sub(hole) & mask {
+            if behind(at, home) >= behind(at, hole) {
                 self.slots[hole] = self.slots[at];
                 self.seen[hole] = self.seen[at];
                 hole = at;
@@ -162,78 +277,27 @@ impl DigestTable {
         self.len -= 1;
     }
 
-    /// Returns the owners, in no order.
-    pub fn iter(&self) -> impl Iterator<Item = &Slot> {
-        self.slots
-            .iter()
-            .zip(&self.seen)
-            .filter(|(_, seen)| **seen != Seen::Empty)
-            .map(|(slot, _)| slot)
-    }
-
-    /// Forgets what a snapshot said, so that the table can meet the next one.
-    ///
-    /// Owners without a row, which the snapshot brought, are kept: the caller gives them one or
-    /// removes them.
-    pub fn forget_seen(&mut self) {
-        for seen in &mut self.seen {
-            if *seen != Seen::Empty {
-                *seen = Seen::No;
-            }
-        }
-    }
-
-    /// Forgets a snapshot that came to nothing: what it said, and the owners that it brought.
-    pub fn forget_snapshot(&mut self) {
-        let brought: Vec<u64> = self
-            .slots
-            .iter()
-            .zip(&self.seen)
-            .filter(|(slot, seen)| **seen != Seen::Empty && slot.id == 0)
-            .map(|(slot, _)| slot.hash)
-            .collect();
-        for hash in brought {
-            self.remove(hash);
-        }
-        self.forget_seen();
-    }
-
-    /// Returns the rows and hashes of owners that the snapshot did not mention.
-    pub(super) fn vanished(&self) -> Vec<(i64, u64)> {
-        self.slots
-            .iter()
-            .zip(&self.seen)
-            .filter(|(slot, seen)| **seen == Seen::No && slot.id != 0)
-            .map(|(slot, _)| (slot.id, slot.hash))
-            .collect()
-    }
-
-    /// Returns the place of `hash`.
-    pub(super) fn find(&self, hash: u64) -> Option<usize> {
-        let mask = self.slots.len() - 1;
+    /// Returns where `hash` stands.
+    fn find(&self, hash: u64) -> Option<usize> {
         let mut at = self.home(hash);
         while self.seen[at] != Seen::Empty {
             if self.slots[at].hash == hash {
                 return Some(at);
             }
-            at = (at + 1) & mask;
+            at = self.next(at);
         }
         None
     }
 
-    /// Returns the place of `hash`, new and not mentioned if it was not there.
-    pub(super) fn find_or_make(&mut self, hash: u64) -> usize {
-        if (self.len + 1) * 4 > self.slots.len() * 3 {
-            self.grow();
-        }
+    /// Returns where `hash` stands, new and not mentioned if it was not there.
+    fn find_or_make(&mut self, hash: u64) -> usize {
         if let Some(at) = self.find(hash) {
             return at;
         }
-        let mask = self.slots.len() - 1;
-        let mut at = self.home(hash);
-        while self.seen[at] != Seen::Empty {
-            at = (at + 1) & mask;
+        if (self.len + 1) * 6 > self.slots.len() * 5 {
+            self.grow();
         }
+        let at = self.free_place(hash);
         self.slots[at] = Slot {
             hash,
             digest: 0,
@@ -244,42 +308,39 @@ impl DigestTable {
         at
     }
 
-    /// Returns the slot at a place.
-    pub(super) fn slot(&self, at: usize) -> &Slot {
-        &self.slots[at]
+    /// Returns the free place for a hash that is not there.
+    fn free_place(&self, hash: u64) -> usize {
+        let mut at = self.home(hash);
+        while self.seen[at] != Seen::Empty {
+            at = self.next(at);
+        }
+        at
     }
 
-    /// Returns what was said of the owner at a place.
-    pub(super) fn seen_at(&self, at: usize) -> Seen {
-        self.seen[at]
-    }
-
-    /// Notes what is said of the owner at a place.
-    pub(super) fn mark(&mut self, at: usize, seen: Seen) {
-        self.seen[at] = seen;
-    }
-
-    /// Returns where the probing for `hash` starts: its high bits.
+    /// Returns where the probing for `hash` starts: what follows the shard's bits, as a share of all
+    /// places.
     fn home(&self, hash: u64) -> usize {
-        let bits = self.slots.len().trailing_zeros();
-        (hash >> (64 - bits)) as usize
+        let share = hash << SHARD_BITS;
+        ((u128::from(share) * self.slots.len() as u128) >> 64) as usize
     }
 
-    /// Doubles the slots.
+    /// Returns the place after `at`; the first after the last.
+    fn next(&self, at: usize) -> usize {
+        if at + 1 == self.slots.len() {
+            0
+        } else {
+            at + 1
+        }
+    }
+
+    /// Makes the slots a quarter more.
     fn grow(&mut self) {
-        let size = self.slots.len() * 2;
+        let size = self.slots.len() * 5 / 4 + 2;
         let slots = std::mem::replace(&mut self.slots, vec![Slot::default(); size]);
         let seen = std::mem::replace(&mut self.seen, vec![Seen::Empty; size]);
-        let mask = size - 1;
-        for (slot, seen) in slots
-            .into_iter()
-            .zip(seen)
-            .filter(|(_, seen)| *seen != Seen::Empty)
-        {
-            let mut at = self.home(slot.hash);
-            while self.seen[at] != Seen::Empty {
-                at = (at + 1) & mask;
-            }
+        let filled = slots.into_iter().zip(seen);
+        for (slot, seen) in filled.filter(|(_, seen)| *seen != Seen::Empty) {
+            let at = self.free_place(slot.hash);
             self.slots[at] = slot;
             self.seen[at] = seen;
         }
@@ -301,7 +362,7 @@ mod tests {
             let mut model = HashMap::new();
             for (key, insert, digest) in steps {
                 // Few distinct high bits, so that owners collide and gaps are closed.
-                let hash = (key % 5) << 61 | key;
+                let hash = (key % 5) << 61 | (key % 3) << 56 | key;
                 if insert {
                     table.insert(Slot { hash, digest, id: key as i64 });
                     model.insert(hash, digest);
