@@ -13,7 +13,8 @@ use crate::cli::cases::print_found;
 use crate::cli::failure::{Done, Failure};
 use crate::cli::output::{stdout, table};
 use crate::cli::session::{
-    create_store, load_config, open_dry_run, open_pipeline, parse_name, runtime, take_lock,
+    create_store, load_config, open_dry_run, open_pipeline, open_store, parse_name, runtime,
+    take_lock,
 };
 use crate::config::{Config, Source};
 use crate::daemon::log_report;
@@ -50,10 +51,30 @@ pub fn run(config: Option<&Path>, command: &PollCommand) -> Result<Done, Failure
         return Ok(done);
     }
     let Some(_lock) = take_lock(&config, command.wait)? else {
-        return Ok(Done::Well);
+        return request_accept(&config, &options);
     };
     let store = create_store(&config)?;
     poll(&open_pipeline(config, store)?, &wanted, &options, true)
+}
+
+/// Leaves it to the poller that runs to take the zones that are to be accepted.
+fn request_accept(config: &Config, options: &PollOptions) -> Result<Done, Failure> {
+    if options.accept.is_empty() {
+        return Ok(Done::Well);
+    }
+    let store = open_store(config)?;
+    for zone in &options.accept {
+        if !store.request_accept(zone)? {
+            return Err(Failure::failed(format!(
+                "history does not know the zone {zone}"
+            )));
+        }
+        let sentence = format!(
+            "the fluxwatch that runs will take the next version of {zone} although it shrank"
+        );
+        writeln!(std::io::stderr(), "{sentence}")?;
+    }
+    Ok(Done::Well)
 }
 
 /// Polls, prints what was found, and empties the outbox.

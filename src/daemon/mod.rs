@@ -8,4 +8,4 @@ mod systemd;
 
 pub use log::log_report;
 pub use schedule::{ScheduleError, Timetable, check_schedules};
-pub use service::{ServiceError, Stopped, serve};
+pub use service::{ServiceError, Signals, Stopped, serve};

@@ -24,7 +24,7 @@ use crate::pipeline::{
     AfterTransfer, CatalogOutcome, Pipeline, PipelineError, PollOptions, SweepOutcome,
     TransferOutcome, Transfers, ZoneOutcome, ZoneReport, run_catalog, run_sweep,
 };
-use crate::source::{NotifyListener, NotifyTable, SourceError};
+use crate::source::{NotifyListener, NotifyTable};
 use crate::time::{Span, Timestamp};
 use crate::web::{Pushed, PushedLines, WebState};
 
@@ -69,7 +69,7 @@ enum Looked {
     /// At a catalog.
     Catalog(usize, CatalogOutcome),
     /// At the members of a catalog.
-    Sweep(Result<SweepOutcome, SourceError>),
+    Sweep(SweepOutcome),
 }
 
 /// What the loop waits for.
@@ -126,8 +126,8 @@ async fn next_event(
     }
 }
 
-/// Signals that end the loop, or one turn of it.
-struct Signals {
+/// The signals that `run` hears. They are made once, so that none is missed while it starts anew.
+pub struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
@@ -144,6 +144,8 @@ struct Service<'a> {
     looks: JoinSet<Looked>,
     /// Catalogs that are looked at or swept now.
     busy: HashSet<usize>,
+    /// Of these, those that are to be looked at again.
+    again_busy: HashSet<usize>,
     /// Zones that are transferred now, and the source of each.
     in_flight: HashMap<Name, usize>,
     /// Of these, zones that are to be looked at again.
@@ -165,9 +167,9 @@ struct Service<'a> {
 /// [`ServiceError`].
 pub async fn serve(
     pipeline: &Pipeline,
+    signals: &mut Signals,
     reload: &dyn Fn() -> Result<Config, String>,
 ) -> Result<Stopped, ServiceError> {
-    let mut signals = Signals::new().map_err(ServiceError::Signal)?;
     let mut service = Service::new(pipeline)?;
     let config = pipeline.config().clone();
     let mut notified = match &config.notify {
@@ -199,7 +201,7 @@ pub async fn serve(
         let wait = service.until_next();
         match next_event(
             &mut service,
-            &mut signals,
+            signals,
             &mut notified,
             &mut pushes,
             &mut web,
@@ -213,6 +215,11 @@ pub async fn serve(
                 match reload() {
                     Ok(config) => {
                         tracing::info!("configuration read anew");
+                        // The next loop listens on the same ports.
+                        web.shutdown().await;
+                        if let Some(listener) = notified {
+                            listener.shutdown().await;
+                        }
                         return Ok(Stopped::Reload(Box::new(config)));
                     }
                     Err(fault) => {
@@ -239,12 +246,17 @@ pub async fn serve(
 }
 
 impl Signals {
-    /// Receives from now on.
-    fn new() -> std::io::Result<Self> {
+    /// Receives from now on. Needs a runtime.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::Signal`].
+    pub fn new() -> Result<Self, ServiceError> {
+        let receive = |kind| signal(kind).map_err(ServiceError::Signal);
         Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hangup: signal(SignalKind::hangup())?,
+            terminate: receive(SignalKind::terminate())?,
+            interrupt: receive(SignalKind::interrupt())?,
+            hangup: receive(SignalKind::hangup())?,
         })
     }
 
@@ -325,6 +337,7 @@ impl<'a> Service<'a> {
             transfers: Transfers::default(),
             looks: JoinSet::new(),
             busy: HashSet::new(),
+            again_busy: HashSet::new(),
             in_flight: HashMap::new(),
             again: HashSet::new(),
             senders: Arc::new(RwLock::new(senders)),
@@ -345,11 +358,18 @@ impl<'a> Service<'a> {
     fn know_members(&mut self, index: usize) -> Result<(), PipelineError> {
         let config = self.config.clone();
         let source = &config.sources[index];
-        let Feeding::Catalog { settings, .. } = &source.feeding else {
+        let Feeding::Catalog {
+            catalog, settings, ..
+        } = &source.feeding
+        else {
             return Ok(());
         };
         let members = self.pipeline.catalog_zones(source)?;
         let mut senders = self.senders.write().unwrap_or_else(PoisonError::into_inner);
+        // Those that left are not watched any more.
+        senders.forget_zones(index as u32);
+        self.source_of.retain(|_, known| *known != index);
+        let members = members.into_iter().chain([catalog.clone()]);
         for zone in members {
             if settings.notify {
                 senders.add_zone(zone.clone(), index as u32);
@@ -368,8 +388,10 @@ impl<'a> Service<'a> {
             match &source.feeding {
                 Feeding::Transfer { zone, .. } => self.start_transfer(zone, i)?,
                 Feeding::Catalog { .. } => {
-                    if self.busy.insert(i) {
-                        let job = self.pipeline.prepare_catalog(source)?;
+                    if !self.busy.insert(i) {
+                        self.again_busy.insert(i);
+                    } else {
+                        let job = self.pipeline.prepare_catalog(source, &self.options)?;
                         self.looks
                             .spawn(async move { Looked::Catalog(i, run_catalog(job).await) });
                     }
@@ -402,7 +424,9 @@ impl<'a> Service<'a> {
 
     /// Starts the transfer of a zone, unless it runs: then it runs once more after that.
     fn start_transfer(&mut self, zone: &Name, i: usize) -> Result<(), PipelineError> {
-        if self.in_flight.contains_key(zone) {
+        let is_left = matches!(self.config.sources[i].feeding, Feeding::Catalog { .. })
+            && self.source_of.get(zone) != Some(&i);
+        if is_left || self.in_flight.contains_key(zone) {
             return Ok(());
         }
         let config = self.config.clone();
@@ -441,7 +465,7 @@ impl<'a> Service<'a> {
     fn finish_transfer(&mut self, outcome: TransferOutcome) -> Result<(), PipelineError> {
         let report = match self.pipeline.finish_transfer(outcome, &self.options)? {
             AfterTransfer::GoesOn(job) => {
-                self.transfers.add(*job);
+                self.transfers.go_on(*job);
                 return Ok(());
             }
             AfterTransfer::Done(report) => report,
@@ -471,9 +495,7 @@ impl<'a> Service<'a> {
         match looked {
             Looked::Catalog(i, outcome) => {
                 let source = &config.sources[i];
-                let report = self
-                    .pipeline
-                    .finish_catalog(source, outcome, &self.options)?;
+                let report = self.pipeline.finish_catalog(source, outcome)?;
                 self.end_reports(std::slice::from_ref(&report))?;
                 self.know_members(i)?;
                 let (sweep, one_by_one) = self.pipeline.prepare_sweep(i, source, None)?;
@@ -482,21 +504,15 @@ impl<'a> Service<'a> {
                         self.looks
                             .spawn(async move { Looked::Sweep(run_sweep(job).await) });
                     }
-                    None => {
-                        self.busy.remove(&i);
-                    }
+                    None => self.end_look(i),
                 }
                 one_by_one
                     .iter()
                     .try_for_each(|zone| self.start_transfer(zone, i))
             }
             Looked::Sweep(outcome) => {
-                let outcome = outcome.map_err(|error| match error {
-                    SourceError::Local(error) => PipelineError::Local(error),
-                    SourceError::Refused(_) => unreachable!("a sweep refuses zone by zone"),
-                })?;
                 let i = outcome.source;
-                self.busy.remove(&i);
+                self.end_look(i);
                 let source = &config.sources[i];
                 let reports = self
                     .pipeline
@@ -507,6 +523,14 @@ impl<'a> Service<'a> {
                     .iter()
                     .try_for_each(|zone| self.start_transfer(zone, i))
             }
+        }
+    }
+
+    /// Notes that a catalog and its members were looked at. One that was marked meanwhile is due again.
+    fn end_look(&mut self, i: usize) {
+        self.busy.remove(&i);
+        if self.again_busy.remove(&i) {
+            self.agenda.hurry(i, self.pipeline.clock().now());
         }
     }
 

@@ -7,7 +7,7 @@ use crate::pipeline::{Pipeline, PipelineError, StoredSummary};
 use crate::source::Fetched;
 use crate::store::{Committed, VersionDraft, VersionKind, ZoneState};
 use crate::time::{Span, Timestamp};
-use crate::zone::{Batch, Intake, IntakeError, Step, is_bulk};
+use crate::zone::{Batch, Counts, Intake, IntakeError, Refusal, Step, is_bulk, judge_transfer};
 
 /// How many versions of 7 days are excused because their serial went backwards.
 const WENT_BACK_EXCUSED_MAX: u32 = 2;
@@ -20,6 +20,8 @@ pub(super) enum Applied {
     FetchAgain,
     /// The steps were made from another state than ours. Nothing was stored.
     DoesNotFit(String),
+    /// The steps remove too much to be taken unasked. Nothing was stored.
+    Shrank(Refusal),
 }
 
 impl Pipeline {
@@ -33,6 +35,8 @@ impl Pipeline {
         observed_at: Timestamp,
         may_fetch_again: bool,
     ) -> Result<Applied, PipelineError> {
+        // What a feed told is parts; a whole version after it is noted even if it says nothing new.
+        let confirms = zone.version_id.is_some() && !zone.newest_is_whole;
         let kind = if zone.version_id.is_none() {
             VersionKind::Baseline
         } else {
@@ -77,6 +81,9 @@ impl Pipeline {
                 .store
                 .bulk_count(zone.id, observed_at - Span::days(7))?;
             bulk |= lately < WENT_BACK_EXCUSED_MAX;
+        }
+        if confirms {
+            tx.keep();
         }
         let committed = tx.commit(bulk)?;
         self.keep_digests(zone, intake, &committed);
@@ -125,6 +132,19 @@ impl Pipeline {
                 .store
                 .find_zone(&zone.apex)?
                 .expect("the zone's row is there since the transfer was prepared");
+        }
+        if state.kept_count == 0 && zone.kept_count > 0 {
+            return Ok(Applied::DoesNotFit("the steps leave nothing".to_owned()));
+        }
+        let counts = Counts {
+            kept: state.kept_count,
+            ..Counts::default()
+        };
+        if let Some(refusal) = judge_transfer(&self.config.trust, zone.kept_count, &counts) {
+            return Ok(match may_fetch_again {
+                true => Applied::FetchAgain,
+                false => Applied::Shrank(refusal),
+            });
         }
         tx.commit()?;
         if let Some(newest) = state.version_id {

@@ -38,13 +38,14 @@ impl Backoff {
         (awake, resting)
     }
 
-    /// Notes how the primaries that were asked did.
-    pub fn note(&mut self, asked: &[SocketAddr], failed: &[SocketAddr], now: Timestamp) {
-        for primary in asked {
+    /// Notes how primaries did. One that is in both lists failed.
+    pub fn note(&mut self, answered: &[SocketAddr], failed: &[SocketAddr], now: Timestamp) {
+        for primary in answered {
             if !failed.contains(primary) {
                 self.0.remove(primary);
-                continue;
             }
+        }
+        for primary in failed {
             let rest = self.0.entry(*primary).or_insert(Rest {
                 failures: 0,
                 until: now,
@@ -69,11 +70,11 @@ mod tests {
             ["192.0.2.1:53", "192.0.2.2:53"].map(|text| text.parse().expect("an address"));
         let at = Timestamp::from_unix;
         let mut backoff = Backoff::default();
-        backoff.note(&[a, b], &[a], at(0));
+        backoff.note(&[b], &[a], at(0));
         assert_eq!(backoff.choose(&[a, b], at(29)), (vec![b], 1));
         assert_eq!(backoff.choose(&[a], at(29)), (vec![a], 0));
         assert_eq!(backoff.choose(&[a, b], at(30)), (vec![a, b], 0));
-        backoff.note(&[a, b], &[a], at(30));
+        backoff.note(&[b], &[a], at(30));
         assert_eq!(backoff.choose(&[a, b], at(89)), (vec![b], 1));
         backoff.note(&[a, b], &[], at(90));
         assert_eq!(backoff.choose(&[a, b], at(90)), (vec![a, b], 0));

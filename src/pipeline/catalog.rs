@@ -42,6 +42,8 @@ pub struct CatalogJob {
     route: Route,
     members_max: u64,
     last_serial: Option<Serial>,
+    /// Whether it is taken although it lost most of its members.
+    accept: bool,
 }
 
 /// A look that was taken.
@@ -70,7 +72,7 @@ pub struct SweepOutcome {
     /// Zones that no primary answered for.
     pub refused: Vec<(Name, Refusal)>,
     failed: Vec<SocketAddr>,
-    asked: Vec<SocketAddr>,
+    answered: Vec<SocketAddr>,
 }
 
 impl Pipeline {
@@ -83,7 +85,11 @@ impl Pipeline {
     /// # Panics
     ///
     /// If the source is of another kind.
-    pub fn prepare_catalog(&self, source: &Source) -> Result<CatalogJob, PipelineError> {
+    pub fn prepare_catalog(
+        &self,
+        source: &Source,
+        options: &PollOptions,
+    ) -> Result<CatalogJob, PipelineError> {
         let (catalog, settings, members_max) = catalog_of(source);
         let id = self
             .store
@@ -95,7 +101,8 @@ impl Pipeline {
             apex: catalog.clone(),
             route: self.route(settings),
             members_max,
-            last_serial: zone.serial,
+            last_serial: zone.serial.filter(|_| !options.full),
+            accept: options.accept.contains(catalog) || zone.accept_requested,
         })
     }
 
@@ -108,7 +115,6 @@ impl Pipeline {
         &self,
         source: &Source,
         outcome: CatalogOutcome,
-        options: &PollOptions,
     ) -> Result<ZoneReport, PipelineError> {
         let CatalogOutcome { job, result } = outcome;
         let now = self.clock.now();
@@ -139,14 +145,16 @@ impl Pipeline {
         };
         // A catalog that lost most of its members looks like the end of all of them.
         let shrank = judge_transfer(&self.config.trust, known.len() as u64, &counts);
-        if let Some(refusal) = shrank.filter(|_| !options.accept.contains(&job.apex)) {
+        if let Some(refusal) = shrank.filter(|_| !job.accept) {
             self.store
                 .note_zone_attempt(&job.apex, now, Some(&refusal))?;
             return Ok(report(ZoneOutcome::Refused(refusal)));
         }
         let (change, summary) = self.compare_catalog(source, &job, &known, catalog)?;
+        // What was refused is looked at again each time: it may have become free, or the scope wider.
+        let serial = Some(soa.serial).filter(|_| summary.refused == 0);
         self.store
-            .apply_catalog(job.id, &job.apex, soa.serial, &change, now)?;
+            .apply_catalog(job.id, &job.apex, serial, &change, now)?;
         self.store.note_zone_attempt(&job.apex, now, None)?;
         Ok(report(ZoneOutcome::Catalog(summary)))
     }
@@ -191,13 +199,13 @@ impl Pipeline {
             summary.members += 1;
             listed.insert(row.zone.clone(), label.clone());
             if known.get(&label) != Some(&row) {
-                if known_zones.contains(&row.zone) {
-                    if known.get(&label).is_none_or(|known| known.zone != row.zone) {
-                        summary.reset += 1;
-                        change.reset.push(row.zone.clone());
-                    }
-                } else {
-                    summary.joined += 1;
+                let is_known = known_zones.contains(&row.zone);
+                let is_new_label = known.get(&label).is_none_or(|known| known.zone != row.zone);
+                summary.joined += u64::from(!is_known);
+                summary.reset += u64::from(is_known && is_new_label);
+                // Whoever joins may have another content under the same serial as before.
+                if is_new_label {
+                    change.reset.push(row.zone.clone());
                 }
                 change.joined.insert(label, row);
             }
@@ -224,8 +232,20 @@ impl Pipeline {
         if let Some(source) = configured {
             return Ok(Some(Holder::Stays(source.name.clone())));
         }
+        let is_catalog = |source: &&Source| matches!(&source.feeding, Feeding::Catalog { catalog, .. } if catalog == zone);
+        if let Some(source) = self.config.sources.iter().find(is_catalog) {
+            return Ok(Some(Holder::Stays(source.name.clone())));
+        }
         let Some(listing) = self.store.catalog_of(zone)? else {
-            return Ok(None);
+            // A feed that names its zones line by line may have it.
+            let holder = self.store.source_of_zone(zone)?;
+            let feeds = |name: &String| {
+                let is_it = |source: &Source| {
+                    source.name == *name && matches!(source.feeding, Feeding::Feed { .. })
+                };
+                self.config.sources.iter().any(is_it)
+            };
+            return Ok(holder.filter(feeds).map(Holder::Stays));
         };
         let (source, name, label) = (listing.source, listing.source_name, listing.label);
         let is_configured = self.config.sources.iter().any(|source| source.name == name);
@@ -302,7 +322,7 @@ impl Pipeline {
         let now = self.clock.now();
         self.backoff
             .borrow_mut()
-            .note(&outcome.asked, &outcome.failed, now);
+            .note(&outcome.answered, &outcome.failed, now);
         self.store.note_zones_seen(&outcome.unchanged, now)?;
         let unchanged: HashSet<&Name> = outcome.unchanged.iter().collect();
         self.reevaluate_among(|zone| unchanged.contains(zone), now, options)?;
@@ -336,17 +356,14 @@ impl Pipeline {
         on_report: &mut dyn FnMut(ZoneReport),
     ) -> Result<Vec<TransferJob>, PipelineError> {
         let (_, settings, _) = catalog_of(source);
-        let looked = run_catalog(self.prepare_catalog(source)?).await;
-        on_report(self.finish_catalog(source, looked, options)?);
+        let looked = run_catalog(self.prepare_catalog(source, options)?).await;
+        on_report(self.finish_catalog(source, looked)?);
         let (job, mut one_by_one) = self.prepare_sweep(0, source, wanted)?;
         if let Some(mut job) = job {
             if options.full || !options.accept.is_empty() {
                 one_by_one.append(&mut job.zones);
             } else {
-                let swept = run_sweep(job).await.map_err(|error| match error {
-                    SourceError::Local(error) => PipelineError::Local(error),
-                    SourceError::Refused(_) => unreachable!("a sweep refuses zone by zone"),
-                })?;
+                let swept = run_sweep(job).await;
                 self.finish_sweep(source, &swept, options)?
                     .into_iter()
                     .for_each(&mut *on_report);
@@ -419,17 +436,30 @@ async fn look_at_catalog(
 }
 
 /// Sweeps over members: every primary is asked for every zone, side by side.
-///
-/// # Errors
-///
-/// [`SourceError::Local`].
-pub async fn run_sweep(job: SweepJob) -> Result<SweepOutcome, SourceError> {
+pub async fn run_sweep(job: SweepJob) -> SweepOutcome {
     let mut sweeps = JoinSet::new();
     let zones = std::sync::Arc::new(job.zones);
     for primary in job.route.primaries.iter().copied() {
-        let (key, zones) = (job.route.key.clone(), zones.clone());
+        let (key, zones, limits) = (job.route.key.clone(), zones.clone(), job.route.limits);
         sweeps.spawn(async move {
-            let answers = sweep_serials(primary, key.as_ref(), &zones).await;
+            let mut answers = sweep_serials(primary, key.as_ref(), &zones).await;
+            // Perhaps only UDP does not get through: then each zone is asked about over TCP.
+            let is_silent = answers
+                .iter()
+                .all(|answer| matches!(answer, Err(Refusal::Unreachable(_))));
+            if let (true, Some(zone)) = (is_silent, zones.first()) {
+                let target = TransferTarget {
+                    apex: zone,
+                    primary,
+                    key: key.as_ref(),
+                    tls: None,
+                    limits: &limits,
+                };
+                if query_soa(&target).await.is_ok() {
+                    let over_tcp = Refusal::Limit("only TCP gets through".to_owned());
+                    answers.fill(Err(over_tcp));
+                }
+            }
             (primary, answers)
         });
     }
@@ -439,14 +469,19 @@ pub async fn run_sweep(job: SweepJob) -> Result<SweepOutcome, SourceError> {
         changed: Vec::new(),
         refused: Vec::new(),
         failed: Vec::new(),
-        asked: job.route.primaries.clone(),
+        answered: Vec::new(),
     };
     let mut best: Vec<Option<SweptSerial>> = vec![None; zones.len()];
     while let Some(joined) = sweeps.join_next().await {
         let (primary, answers) = joined.expect("a sweep neither panics nor is aborted");
-        let answers = answers?;
-        if answers.iter().all(Result::is_err) {
+        let is_over_tcp = |answer: &SweptSerial| matches!(answer, Err(Refusal::Limit(_)));
+        if answers
+            .iter()
+            .all(|answer| answer.is_err() && !is_over_tcp(answer))
+        {
             outcome.failed.push(primary);
+        } else {
+            outcome.answered.push(primary);
         }
         for (best, answer) in best.iter_mut().zip(answers) {
             let is_better = match (&best, &answer) {
@@ -462,10 +497,11 @@ pub async fn run_sweep(job: SweepJob) -> Result<SweepOutcome, SourceError> {
     for ((zone, ours), answer) in zones.iter().cloned().zip(job.serials).zip(best) {
         match answer {
             Some(Ok(soa)) if Some(soa.serial) == ours => outcome.unchanged.push(zone),
-            Some(Ok(_)) => outcome.changed.push(zone),
+            // What a datagram does not tell, the transfer asks for over TCP.
+            Some(Ok(_) | Err(Refusal::Limit(_))) => outcome.changed.push(zone),
             Some(Err(refusal)) => outcome.refused.push((zone, refusal)),
             None => unreachable!("at least one primary is asked"),
         }
     }
-    Ok(outcome)
+    outcome
 }

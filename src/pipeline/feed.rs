@@ -6,7 +6,8 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use crate::config::{Feeding, Source};
@@ -19,7 +20,7 @@ use crate::store::{
     EntityKey, FeedPosition, RejectKind, SourceId, SourceKind, VersionDraft, VersionKind,
     VersionTx, ZoneState,
 };
-use crate::time::{Span, Timestamp};
+use crate::time::{Span, Timestamp, timestamp_of};
 use crate::zone::{Refusal, diff, is_bulk};
 
 /// How many octets before the position tell whether a feed is still the same file.
@@ -29,6 +30,8 @@ const INSTANT_LINES_MAX: usize = 200_000;
 
 /// Lines with one serial that lie further apart are not one instant.
 const PUBLICATION_SPAN: Span = Span::hours(1);
+/// How long a file that was rotated away must have been quiet before it is left for the next one.
+const ROTATION_GRACE: Span = Span::seconds(10);
 /// How far ahead of the clock a line's time may lie.
 const FUTURE_MAX: Span = Span::days(1);
 
@@ -252,17 +255,27 @@ impl Pipeline {
             if !part.goes_on {
                 position = FeedPosition::default();
             }
-            let mut reader = match self.open_feed(&part.path, position) {
-                Ok(reader) => reader,
+            // Whoever writes goes on in a renamed file until it is told: it is left only when it is quiet.
+            let is_quiet = part.is_whole && self.is_quiet(&part.path);
+            let (file, mut reader) = match self.open_feed(&part.path, position) {
+                Ok(opened) => opened,
                 Err(error) => return Ok(Some(unreadable(&part.path, error))),
             };
-            let broken = self.read_lines(pass, &mut reader, zone, part.is_whole)?;
+            if part.goes_on && position.offset > 0 && reader.offset() == 0 {
+                fault = Some(Refusal::Rotated(format!(
+                    "{}: was cut back or written anew after line {}; what stood there after that line is in history only if `fluxwatch import feed` brings it",
+                    part.path.display(),
+                    position.line_number
+                )));
+            }
+            let broken = self.read_lines(pass, &mut reader, zone, is_quiet)?;
             self.flush_until(pass, None)?;
+            // Of the file that was read, whatever has been put under its name meanwhile.
             position = FeedPosition {
                 offset: reader.offset(),
                 line_number: reader.line_number(),
-                tail_checksum: self.tail_checksum(&part.path, reader.offset()).unwrap_or(0),
-                file: file_identity(&part.path).ok(),
+                tail_checksum: self.tail_checksum(&file, reader.offset()).unwrap_or(0),
+                file: file_identity(&file).ok(),
             };
             self.store.set_feed_position(pass.source, &position)?;
             if let Some(error) = broken {
@@ -273,8 +286,17 @@ impl Pipeline {
                 );
                 fault = Some(Refusal::Unreadable(what));
             }
+            if part.is_whole && !is_quiet {
+                break;
+            }
         }
         Ok(fault)
+    }
+
+    /// Returns whether nobody has written to a file lately.
+    fn is_quiet(&self, path: &Path) -> bool {
+        let modified = fs::metadata(path).and_then(|meta| meta.modified());
+        modified.is_ok_and(|at| self.clock.now().since(timestamp_of(at)) >= ROTATION_GRACE)
     }
 
     /// Reads every file of a spool in the order of their names, and moves each to `done` or, if it could
@@ -319,32 +341,27 @@ impl Pipeline {
         &self,
         path: &Path,
         position: FeedPosition,
-    ) -> io::Result<FeedReader<BufReader<File>>> {
+    ) -> io::Result<(File, FeedReader<BufReader<File>>)> {
+        let mut file = File::open(path)?;
         let is_same = position.offset > 0
             && self
-                .tail_checksum(path, position.offset)
+                .tail_checksum(&file, position.offset)
                 .is_ok_and(|checksum| checksum == position.tail_checksum);
-        let mut file = File::open(path)?;
         let (offset, line_number) = if is_same {
             (position.offset, position.line_number)
         } else {
             (0, 0)
         };
         file.seek(SeekFrom::Start(offset))?;
-        Ok(FeedReader::new(
-            BufReader::with_capacity(1 << 18, file),
-            line_number,
-            offset,
-        ))
+        let reader = BufReader::with_capacity(1 << 18, file.try_clone()?);
+        Ok((file, FeedReader::new(reader, line_number, offset)))
     }
 
     /// Returns a checksum of the octets just before a position.
-    fn tail_checksum(&self, path: &Path, offset: u64) -> io::Result<u64> {
-        let mut file = File::open(path)?;
+    fn tail_checksum(&self, file: &File, offset: u64) -> io::Result<u64> {
         let start = offset.saturating_sub(TAIL_OCTETS);
-        file.seek(SeekFrom::Start(start))?;
         let mut tail = vec![0; (offset - start) as usize];
-        file.read_exact(&mut tail)?;
+        file.read_exact_at(&mut tail, start)?;
         Ok(self.store.digest_key().checksum(&tail))
     }
 

@@ -155,7 +155,7 @@ impl Pipeline {
                 .version_at
                 .is_some_and(|newest| file.mark.version_at < newest);
             // What a file includes may have changed though it did not.
-            let is_known = !pass.include
+            let is_known = (!pass.include || is_older)
                 && known.as_ref().is_some_and(|known| {
                     !is_worth_reading(known, &file.mark, is_older, pass.options)
                 });
@@ -285,7 +285,8 @@ impl Pipeline {
 
     /// Holds a file that lost too many records, unless it was accepted.
     fn judge(&self, pass: &Pass<'_>, zone: &ZoneState, fetched: &Fetched) -> Result<(), Refusal> {
-        if pass.options.accept.contains(pass.zone) || zone.version_id.is_none() {
+        let accepts = pass.options.accept.contains(pass.zone) || zone.accept_requested;
+        if accepts || zone.version_id.is_none() {
             return Ok(());
         }
         judge_size(&self.config.trust, zone.kept_count, &fetched.counts)

@@ -35,6 +35,13 @@ impl Transfers {
         self.fill();
     }
 
+    /// Adds the next part of a transfer that ran: before those that wait, since it may hold a table.
+    pub fn go_on(&mut self, job: TransferJob) {
+        let queue = self.waiting.entry(job.first_primary()).or_default();
+        queue.push_front(job);
+        self.fill();
+    }
+
     /// Returns whether nothing is waiting or running.
     pub fn is_idle(&self) -> bool {
         self.waiting.is_empty() && self.running.is_empty()
@@ -134,7 +141,7 @@ impl Pipeline {
             let outcome = transfers.next().await;
             match self.finish_transfer(outcome, options)? {
                 AfterTransfer::Done(report) => on_report(report),
-                AfterTransfer::GoesOn(job) => transfers.add(*job),
+                AfterTransfer::GoesOn(job) => transfers.go_on(*job),
             }
         }
         Ok(self.store.checkpoint()?)

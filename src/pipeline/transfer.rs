@@ -55,7 +55,11 @@ pub struct TransferJob {
     /// Whether what is held, or an older serial though a primary is missing, is taken.
     accept: bool,
     is_second: bool,
-    /// Primaries that did not do what they were asked, for their backoff.
+    /// Whether the primaries' serial is older than history's, and believed.
+    goes_back: bool,
+    /// Primaries that did what they were asked in this part, for their backoff.
+    answered: Vec<SocketAddr>,
+    /// Primaries that did not.
     failed: Vec<SocketAddr>,
     task: Task,
     timings: Timings,
@@ -122,13 +126,16 @@ impl Pipeline {
         let id = self.store.ensure_source(&source.name, kind)?;
         let zone = self.store.ensure_zone(apex, id)?;
         self.detect_zone(apex, options)?;
+        let accept = options.accept.contains(apex) || zone.accept_requested;
         Ok(TransferJob {
             source: source.name.clone(),
             route: self.route(settings),
             ixfr: settings.ixfr,
-            full: options.full || options.accept.contains(apex),
-            accept: options.accept.contains(apex),
+            full: options.full || accept,
+            accept,
             is_second: false,
+            goes_back: false,
+            answered: Vec::new(),
             failed: Vec::new(),
             task: Task::Look,
             timings: Timings::default(),
@@ -165,7 +172,8 @@ impl Pipeline {
         let now = self.clock.now();
         self.backoff
             .borrow_mut()
-            .note(&job.route.primaries, &job.failed, now);
+            .note(&job.answered, &job.failed, now);
+        job.answered.clear();
         job.failed.clear();
         let apex = job.zone.apex.clone();
         match result {
@@ -244,6 +252,7 @@ impl Pipeline {
                 job.task = Task::Steps(candidates);
                 Ok(AfterTransfer::GoesOn(Box::new(job)))
             }
+            Applied::Shrank(refusal) => self.refuse_transfer(&job, refusal, now),
             Applied::DoesNotFit(what) => {
                 tracing::warn!(zone = %apex, "zone {apex}: the steps do not fit: {what}; transferring the whole zone");
                 self.go_on_whole(job, candidates)
@@ -344,6 +353,15 @@ impl TransferJob {
         })
     }
 
+    /// Returns whether a transfer is of an older version although no primary said that the zone went back.
+    fn went_back(&self, serial: Serial) -> bool {
+        let is_older = self
+            .zone
+            .serial
+            .is_some_and(|ours| ours.is_newer_than(serial));
+        is_older && !self.goes_back && !self.accept
+    }
+
     /// Returns how a primary is asked.
     fn target(&self, primary: SocketAddr) -> TransferTarget<'_> {
         TransferTarget {
@@ -406,7 +424,10 @@ async fn look(job: &mut TransferJob) -> Result<Brought, SourceError> {
         .filter(|(_, soa)| soa.serial == newest.serial)
         .map(|(primary, _)| *primary)
         .collect();
-    let Some(ours) = job.zone.serial.filter(|_| job.zone.version_id.is_some()) else {
+    // A serial that a feed or another source told says nothing of what this one has.
+    let known = job.zone.serial.filter(|_| job.zone.newest_is_whole);
+    let Some(ours) = known else {
+        job.goes_back = true;
         return Ok(Brought::WantsWhole(candidates));
     };
     if newest.serial == ours && !job.full {
@@ -423,6 +444,7 @@ async fn look(job: &mut TransferJob) -> Result<Brought, SourceError> {
             );
             return Err(Refusal::Behind(what).into());
         }
+        job.goes_back = true;
         return Ok(Brought::WantsWhole(candidates));
     }
     if job.ixfr && !job.full {
@@ -464,6 +486,7 @@ async fn ask_primaries(
         let (i, primary, result) = joined.expect("a query neither panics nor is aborted");
         match result {
             Ok(soa) => {
+                job.answered.push(primary);
                 answers[i] = Some(soa);
                 deadline.get_or_insert(Instant::now() + GRACE);
             }
@@ -531,8 +554,15 @@ async fn take_whole(
         let spool = open_spool().map_err(SourceError::Local)?;
         let mut intake = Intake::new(digest_key, table, spool);
         match fetch_zone(&job.target(*primary), &mut intake).await {
-            Ok((fetched, soa)) => {
+            Ok((fetched, soa)) if !job.went_back(soa.serial) => {
+                job.answered.push(*primary);
                 return Ok(Brought::Whole(Box::new(intake), fetched, soa, candidates));
+            }
+            // Another machine behind the same address, which lags.
+            Ok((_, soa)) => {
+                let what = format!("{primary} transferred serial {}", soa.serial);
+                failure.get_or_insert(Refusal::Behind(what));
+                table = intake.abandon();
             }
             Err(SourceError::Refused(refusal)) => {
                 if candidates.len() > 1 {

@@ -116,19 +116,19 @@ impl<'a> CatalogReader<'a> {
         let depth = labels.len() - self.apex.label_count();
         match (&labels[..depth], record.code) {
             ([version], TYPE_TXT) if *version == b"version" => {
-                self.versions.insert(text_of(record.rdata));
+                insert_few(&mut self.versions, text_of(record.rdata));
             }
             ([label, zones], TYPE_PTR) if *zones == b"zones" => {
                 let zone = Name::from_wire(record.rdata).map_err(malformed)?;
-                self.draft(label)?.zones.insert(zone);
+                insert_few(&mut self.draft(label)?.zones, zone);
             }
             ([property, label, zones], TYPE_TXT) if *zones == b"zones" && *property == b"group" => {
                 let text = String::from_utf8_lossy(&text_of(record.rdata)).into_owned();
-                self.draft(label)?.groups.insert(text);
+                insert_few(&mut self.draft(label)?.groups, text);
             }
             ([property, label, zones], TYPE_PTR) if *zones == b"zones" && *property == b"coo" => {
                 let owner = Name::from_wire(record.rdata).map_err(malformed)?;
-                self.draft(label)?.owners.insert(owner);
+                insert_few(&mut self.draft(label)?.owners, owner);
             }
             // RFC 9432 §4: what is not known is passed over.
             _ => {}
@@ -161,8 +161,8 @@ impl TransferSink for CatalogReader<'_> {
         }
     }
 
-    fn begin_step(&mut self, _: Serial) {
-        unreachable!("a catalog is transferred whole");
+    fn begin_step(&mut self, _: Serial) -> Result<(), TransferFault> {
+        unreachable!("a catalog is transferred whole")
     }
 
     fn turn_step(&mut self, _: Serial) {
@@ -178,6 +178,13 @@ impl TransferSink for CatalogReader<'_> {
         _: &[u8],
     ) -> Result<(), TransferFault> {
         unreachable!("a catalog is transferred whole")
+    }
+}
+
+/// Notes a value of a property. Two are enough to know that there is more than one.
+fn insert_few<T: Ord>(set: &mut BTreeSet<T>, value: T) {
+    if set.len() < 2 {
+        set.insert(value);
     }
 }
 

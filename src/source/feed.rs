@@ -3,7 +3,7 @@
 //! Lines are read one at a time and bounded. A line that cannot be read is handed on with its
 //! number, its octets and the reason, so that the caller can set it aside; the rest go on.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, BufRead};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -289,8 +289,8 @@ pub struct FeedPart {
 /// # Errors
 ///
 /// If it cannot be looked at.
-pub fn file_identity(path: &Path) -> io::Result<(u64, u64)> {
-    let meta = fs::metadata(path)?;
+pub fn file_identity(file: &File) -> io::Result<(u64, u64)> {
+    let meta = file.metadata()?;
     Ok((meta.dev(), meta.ino()))
 }
 
@@ -305,7 +305,7 @@ pub fn file_identity(path: &Path) -> io::Result<(u64, u64)> {
 ///
 /// If the folder or the feed cannot be read.
 pub fn find_feed_parts(path: &Path, last: Option<(u64, u64)>) -> io::Result<(Vec<FeedPart>, bool)> {
-    let now = file_identity(path)?;
+    let now = file_identity(&File::open(path)?)?;
     let current = |goes_on| FeedPart {
         path: path.to_owned(),
         goes_on,

@@ -40,8 +40,9 @@ impl TransferSink for Sink {
 
     fn take_other(&mut self, _: &WireRecord<'_>) {}
 
-    fn begin_step(&mut self, from: Serial) {
+    fn begin_step(&mut self, from: Serial) -> Result<(), TransferFault> {
         self.steps.push(Step::new(from));
+        Ok(())
     }
 
     fn turn_step(&mut self, to: Serial) {

@@ -58,6 +58,18 @@ impl NotifyTable {
         self.senders.len() as u32 - 1
     }
 
+    /// Takes the zones of a source out.
+    pub fn forget_zones(&mut self, sender: u32) {
+        self.zones.retain(|_, known| *known != sender);
+    }
+
+    /// Returns whether a message from this address may be heard at all.
+    fn knows(&self, address: IpAddr) -> bool {
+        self.senders
+            .iter()
+            .any(|sender| sender.addresses.contains(&address))
+    }
+
     /// Adds a zone of a source.
     pub fn add_zone(&mut self, zone: Name, sender: u32) {
         self.zones.insert(zone, sender);
@@ -93,11 +105,7 @@ pub fn answer_notify(octets: &[u8], from: IpAddr, table: &NotifyTable) -> Notify
     if octets.len() < 12 || octets[2] & 0x80 != 0 {
         return NotifyAnswer::silence("not a request");
     }
-    let known = table
-        .senders
-        .iter()
-        .any(|sender| sender.addresses.contains(&from));
-    if !known {
+    if !table.knows(from) {
         return NotifyAnswer::silence("not from a primary");
     }
     let Ok(mut message) = Message::from_octets(octets.to_vec()) else {
@@ -191,7 +199,7 @@ fn reply(
 pub struct NotifyListener {
     /// The zones that are due, as they are marked.
     pub due: mpsc::Receiver<Name>,
-    _tasks: JoinSet<()>,
+    tasks: JoinSet<()>,
 }
 
 /// What the tasks of a listener share.
@@ -222,7 +230,14 @@ impl NotifyListener {
             tasks.spawn(hear_datagrams(udp, ear.clone()));
             tasks.spawn(hear_connections(tcp, ear.clone()));
         }
-        Ok(Self { due, _tasks: tasks })
+        Ok(Self { due, tasks })
+    }
+}
+
+impl NotifyListener {
+    /// Ends listening; its ports are free when this returns.
+    pub async fn shutdown(mut self) {
+        self.tasks.shutdown().await;
     }
 }
 
@@ -280,6 +295,17 @@ async fn hear_connections(listener: TcpListener, ear: Ear) {
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
+        // Strangers do not take the room of the primaries.
+        let is_known = {
+            let table = ear
+                .table
+                .read()
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            table.knows(from.ip().to_canonical())
+        };
+        if !is_known {
+            continue;
+        }
         let ear = ear.clone();
         tokio::spawn(async move {
             hear_connection(stream, from, &ear).await;

@@ -17,7 +17,6 @@ use tokio::net::UdpSocket;
 use tokio::time::{Instant, timeout_at};
 
 use crate::dns::Name;
-use crate::source::SourceError;
 use crate::source::transfer::{
     TransferKey, check_header, rcode_of, read_soa, start_query, tsig_refusal,
 };
@@ -30,8 +29,8 @@ const IN_FLIGHT_MAX: usize = 256;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often a query is sent before its zone is given up.
 const TRIES_MAX: u32 = 3;
-/// So many queries without any answer at all mean that the primary is not there.
-const SILENT_MAX: u32 = 200;
+/// So many queries in a row without an answer mean that the primary is not there, or no longer.
+const SILENT_MAX: u32 = 600;
 /// The most octets of an answer. A SOA with its signature has a few hundred.
 const ANSWER_OCTETS_MAX: usize = 4096;
 
@@ -56,7 +55,7 @@ struct Sweep<'a> {
     in_flight: HashMap<u16, InFlight>,
     deadlines: VecDeque<(Instant, u16, usize)>,
     ids: Ids,
-    /// Queries since the last answer.
+    /// Queries that nobody answered in time, since the last answer.
     silent: u32,
     has_answered: bool,
 }
@@ -79,20 +78,30 @@ impl Ids {
 
 /// Asks `primary` for the SOA of every zone. Returns the answers in the order of `zones`.
 ///
-/// # Errors
-///
-/// [`SourceError::Local`] if no socket can be had.
+/// [`Refusal::Unreachable`] for all of them means that it answers nothing over UDP; an answer that did not
+/// fit into a datagram is [`Refusal::Limit`].
 pub async fn sweep_serials(
     primary: SocketAddr,
     key: Option<&TransferKey>,
     zones: &[Name],
-) -> Result<Vec<SweptSerial>, SourceError> {
+) -> Vec<SweptSerial> {
     let local: SocketAddr = match primary {
         SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
         SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
     };
-    let socket = UdpSocket::bind(local).await.map_err(SourceError::Local)?;
-    socket.connect(primary).await.map_err(SourceError::Local)?;
+    // No route to it, or no such family here: it is not reached, and others may be.
+    let reach = async {
+        let socket = UdpSocket::bind(local).await?;
+        socket.connect(primary).await?;
+        Ok::<_, io::Error>(socket)
+    };
+    let socket = match reach.await {
+        Ok(socket) => socket,
+        Err(error) => {
+            let refusal = Refusal::Unreachable(format!("{primary}: {error}"));
+            return vec![Err(refusal); zones.len()];
+        }
+    };
     let mut sweep = Sweep {
         primary,
         key,
@@ -118,9 +127,9 @@ pub async fn sweep_serials(
     // A primary that has answered nothing at all is not there, rather than slow.
     let is_there = sweep.has_answered;
     let answers = sweep.answers.into_iter();
-    Ok(answers
+    answers
         .map(|answer| answer.filter(|_| is_there).unwrap_or_else(lost))
-        .collect())
+        .collect()
 }
 
 impl Sweep<'_> {
@@ -149,13 +158,12 @@ impl Sweep<'_> {
                 }
                 // A port that refuses is said at the next call; the queries run into their deadlines.
                 Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                    self.silent += 1;
                     tokio::time::sleep(Duration::from_millis(1)).await;
                 }
                 Ok(Err(_)) | Err(_) => {}
             }
             self.expire().await;
-            if !self.has_answered && self.silent > SILENT_MAX {
+            if self.silent > SILENT_MAX {
                 return;
             }
         }
@@ -181,7 +189,6 @@ impl Sweep<'_> {
         };
         // What cannot be sent is treated as what was lost on the way.
         let _ = self.socket.send(query.finish().as_dgram_slice()).await;
-        self.silent += 1;
         let flight = InFlight {
             zone,
             tries,
@@ -206,7 +213,14 @@ impl Sweep<'_> {
         };
         self.silent = 0;
         self.has_answered = true;
-        let answer = check_header(message.as_slice(), id).and_then(|()| {
+        let is_cut = octets.len() > 2 && octets[2] & 0x02 != 0;
+        let checked = match is_cut {
+            true => Err(Refusal::Limit(
+                "the answer does not fit into a datagram".to_owned(),
+            )),
+            false => check_header(message.as_slice(), id),
+        };
+        let answer = checked.and_then(|()| {
             let flight = self.in_flight.remove(&id).expect("it was just there");
             if let Some(signer) = flight.signer {
                 let rcode = rcode_of(message.as_slice());
@@ -236,6 +250,7 @@ impl Sweep<'_> {
                 continue;
             }
             let flight = self.in_flight.remove(&id).expect("it waits");
+            self.silent += 1;
             if flight.tries < TRIES_MAX {
                 self.ask(zone, flight.tries + 1).await;
             } else {

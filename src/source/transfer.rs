@@ -34,6 +34,8 @@ use crate::zone::{Intake, Limits, Refusal, Spool, Step};
 const SOA_QUERY_ID: u16 = 0x6601;
 /// See [`SOA_QUERY_ID`].
 const TRANSFER_QUERY_ID: u16 = 0x6602;
+/// What a step takes beside its records.
+const STEP_OCTETS: u64 = 128;
 /// Rcode NOERROR.
 const NOERROR: u8 = 0;
 
@@ -187,14 +189,19 @@ pub async fn fetch_zone<S: Spool>(
     target: &TransferTarget<'_>,
     intake: &mut Intake<S>,
 ) -> Result<(Fetched, SoaNumbers), SourceError> {
-    let names_max = target.limits.names;
-    let mut sink = ZoneSink { intake, names_max };
+    let limits = target.limits;
+    let mut sink = ZoneSink { intake, limits };
     match run(target, Asked::Whole, &mut sink).await {
         Ok(Ended::Whole(soa)) => {
             let fetched = Fetched {
                 serial: Some(soa.serial),
                 counts: intake.finish()?,
             };
+            // Every zone has name servers (RFC 1035 §5.2); one that lost all it held looks like this.
+            if fetched.counts.kept == 0 {
+                let what = "the transfer holds no delegation and no address";
+                return Err(Refusal::Malformed(what.to_owned()).into());
+            }
             Ok((fetched, soa))
         }
         Ok(_) => unreachable!("the interpreter ends a whole transfer with a whole zone"),
@@ -313,6 +320,18 @@ struct StepSink {
     octets_max: u64,
 }
 
+impl StepSink {
+    /// Gives up steps that are too long to be held.
+    fn check_octets(&self) -> Result<(), TransferFault> {
+        if self.octets <= self.octets_max {
+            return Ok(());
+        }
+        let limit = self.octets_max;
+        let what = format!("more than limits.delta_octets = {limit}");
+        Err(TransferFault::WantsWhole(what))
+    }
+}
+
 impl TransferSink for StepSink {
     fn take(&mut self, _: &[u8], _: RecordType, _: u32, _: &[u8]) -> Result<(), TransferFault> {
         Err(TransferFault::WantsWhole(
@@ -322,8 +341,11 @@ impl TransferSink for StepSink {
 
     fn take_other(&mut self, _: &WireRecord<'_>) {}
 
-    fn begin_step(&mut self, from: Serial) {
+    fn begin_step(&mut self, from: Serial) -> Result<(), TransferFault> {
         self.steps.push(Step::new(from));
+        // Steps that do nothing take memory too.
+        self.octets += STEP_OCTETS;
+        self.check_octets()
     }
 
     fn turn_step(&mut self, to: Serial) {
@@ -345,20 +367,14 @@ impl TransferSink for StepSink {
             true => step.add(owner, rtype, ttl, rdata),
         }
         self.octets += (step.octets() - before) as u64;
-        if self.octets > self.octets_max {
-            return Err(TransferFault::WantsWhole(format!(
-                "more than limits.delta_octets = {}",
-                self.octets_max
-            )));
-        }
-        Ok(())
+        self.check_octets()
     }
 }
 
 /// Gives the records of a whole zone to the intake.
 struct ZoneSink<'a, S> {
     intake: &'a mut Intake<S>,
-    names_max: u64,
+    limits: &'a Limits,
 }
 
 impl<S: Spool> TransferSink for ZoneSink<'_, S> {
@@ -372,8 +388,13 @@ impl<S: Spool> TransferSink for ZoneSink<'_, S> {
         self.intake
             .take(owner, rtype, ttl, rdata)
             .map_err(SourceError::from)?;
-        if self.intake.name_count() > self.names_max {
-            let what = format!("transfer of more than limits.names = {}", self.names_max);
+        if self.intake.name_count() > self.limits.names {
+            let what = format!("transfer of more than limits.names = {}", self.limits.names);
+            return Err(Refusal::Limit(what).into());
+        }
+        if self.intake.spooled_octets() > self.limits.spool_octets {
+            let limit = self.limits.spool_octets;
+            let what = format!("more changed owners than limits.spool_octets = {limit}");
             return Err(Refusal::Limit(what).into());
         }
         Ok(())
@@ -383,8 +404,8 @@ impl<S: Spool> TransferSink for ZoneSink<'_, S> {
         self.intake.count_other();
     }
 
-    fn begin_step(&mut self, _: Serial) {
-        unreachable!("the interpreter begins no step where the whole zone was asked for");
+    fn begin_step(&mut self, _: Serial) -> Result<(), TransferFault> {
+        unreachable!("the interpreter begins no step where the whole zone was asked for")
     }
 
     fn turn_step(&mut self, _: Serial) {

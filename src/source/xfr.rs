@@ -42,7 +42,11 @@ pub trait TransferSink {
     /// A record of a whole zone, of another type or the SOA.
     fn take_other(&mut self, record: &WireRecord<'_>);
     /// A step of an incremental transfer begins at this serial, with what it removes.
-    fn begin_step(&mut self, from: Serial);
+    ///
+    /// # Errors
+    ///
+    /// [`TransferFault`] if no more can be held.
+    fn begin_step(&mut self, from: Serial) -> Result<(), TransferFault>;
     /// The step leads to this serial; what it adds follows.
     fn turn_step(&mut self, to: Serial);
     /// A record, of a kept type, that the step removes (`added` is false) or adds.
@@ -249,7 +253,7 @@ impl<'a> TransferInterpreter<'a> {
         match self.asked {
             _ if soa.serial == opening.serial => Ok(State::Done(Ended::Whole(opening))),
             Asked::Since(ours) if soa.serial == ours => {
-                sink.begin_step(ours);
+                sink.begin_step(ours)?;
                 Ok(State::Removed(ours))
             }
             // RFC 1995 §4: the first step begins at the client's version.
@@ -290,7 +294,7 @@ impl<'a> TransferInterpreter<'a> {
         }
         // RFC 1995 §4: each step begins where the one before it ended.
         if soa.serial == to {
-            sink.begin_step(to);
+            sink.begin_step(to)?;
             return Ok(State::Removed(to));
         }
         Err(TransferFault::WantsWhole(format!(
@@ -402,8 +406,9 @@ mod tests {
             self.0.push(format!("other {}", record.code));
         }
 
-        fn begin_step(&mut self, from: Serial) {
+        fn begin_step(&mut self, from: Serial) -> Result<(), TransferFault> {
             self.0.push(format!("from {from}"));
+            Ok(())
         }
 
         fn turn_step(&mut self, to: Serial) {

@@ -449,6 +449,11 @@ impl<'a, S: Spool> ZoneReader<'a, S> {
             let what = format!("zone file of more than limits.names = {limit}");
             return Err(Refusal::Limit(what).into());
         }
+        if self.intake.spooled_octets() > self.rules.limits.spool_octets {
+            let limit = self.rules.limits.spool_octets;
+            let what = format!("more changed owners than limits.spool_octets = {limit}");
+            return Err(Refusal::Limit(what).into());
+        }
         if code == TYPE_SOA {
             return self.read_soa(data);
         }
@@ -460,6 +465,14 @@ impl<'a, S: Spool> ZoneReader<'a, S> {
         rdata.clear();
         self.read_rdata(rtype, data, &mut rdata)?;
         self.rdata = rdata;
+        if self.rdata.len() as u64 > self.rules.limits.record_octets {
+            let (octets, limit) = (self.rdata.len(), self.rules.limits.record_octets);
+            return Err(Refusal::Limit(format!(
+                "line {}: {rtype} record of {octets} octets, more than limits.record_octets = {limit}",
+                self.line + 1
+            ))
+            .into());
+        }
         Ok(self.intake.take(&self.owner, rtype, ttl, &self.rdata)?)
     }
 
@@ -986,6 +999,14 @@ mod tests {
                 "generate_records",
             ),
             (format!("{whole}$GENERATE 1-2 $$INCLUDE x\n"), "none"),
+            (
+                format!("{whole}x DS 7 13 2 {}\n", "00".repeat(70_000)),
+                "record_octets",
+            ),
+            (
+                format!("{whole}x TYPE43 \\# 70000 {}\n", "00".repeat(70_000)),
+                "record_octets",
+            ),
             (whole.replace("@ SOA", "@ CH SOA"), "malformed"),
             ("bad NS ns1.other.test.\n".to_owned(), "no SOA"),
             (format!("{whole}@ SOA ns1 host 8 1 1 1 1\n"), "SOA mismatch"),

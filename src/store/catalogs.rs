@@ -113,7 +113,7 @@ impl Store {
         &self,
         source: SourceId,
         apex: &Name,
-        serial: Serial,
+        serial: Option<Serial>,
         change: &CatalogChange,
         at: Timestamp,
     ) -> Result<(), StoreError> {
@@ -140,8 +140,7 @@ impl Store {
                      change_of_ownership = excluded.change_of_ownership, removed_at = null",
             )?;
             let mut own = connection.prepare_cached(
-                "insert into zone (name, source_id) values (?, ?) on conflict (name) do update set source_id = excluded.source_id,
-                     last_error = null, refused_reason = null",
+                "insert into zone (name, source_id) values (?, ?) on conflict (name) do update set source_id = excluded.source_id",
             )?;
             for (label, member) in &change.joined {
                 let owner = member.change_of_ownership.as_ref().map(Name::to_string);
@@ -154,7 +153,7 @@ impl Store {
             }
             connection
                 .prepare_cached("update zone set serial = ?2 where name = ?1")?
-                .execute(params![apex.to_string(), serial.0])
+                .execute(params![apex.to_string(), serial.map(|it| it.0)])
                 .map(|_| ())
         })?;
         tx.commit()

@@ -46,7 +46,11 @@ impl Store {
         };
         match self.read_cache(zone, version_id) {
             Some(table) => Ok(table),
-            None => self.rebuild_digests(zone),
+            None => {
+                // Else its journal would grow on, and never lead to the newest version.
+                self.drop_digests(zone);
+                self.rebuild_digests(zone)
+            }
         }
     }
 

@@ -100,6 +100,7 @@ pub struct VersionTx<'a> {
     moves: HashMap<u64, Vec<i64>>,
     totals: Totals,
     has_registration: bool,
+    is_kept: bool,
     digests: Vec<(u64, Option<Slot>)>,
 }
 
@@ -155,6 +156,7 @@ impl Store {
             moves: HashMap::new(),
             totals: Totals::default(),
             has_registration: false,
+            is_kept: false,
             digests: Vec::new(),
         })
     }
@@ -416,6 +418,11 @@ impl VersionTx<'_> {
         Ok(())
     }
 
+    /// Keeps the version's row although it may say nothing new.
+    pub fn keep(&mut self) {
+        self.is_kept = true;
+    }
+
     /// Returns how much of the zone the version changes so far.
     pub fn measure(&self) -> BulkMeasure {
         BulkMeasure {
@@ -441,6 +448,7 @@ impl VersionTx<'_> {
         let is_news = !self.changes.is_empty()
             || self.totals != Totals::default()
             || self.has_registration
+            || self.is_kept
             || (is_new_serial && !joins);
         let is_newest = self
             .zone

@@ -90,6 +90,10 @@ pub struct ZoneState {
     pub name_count: u64,
     /// Owner names with NS records in the state.
     pub delegation_count: u64,
+    /// Whether the newest version is of the zone's own source and was whole, or a step from one that was.
+    pub newest_is_whole: bool,
+    /// Whether somebody asked for the next version to be taken although it shrank.
+    pub accept_requested: bool,
 }
 
 /// One line of `fluxwatch status`.
@@ -235,7 +239,8 @@ impl Store {
     pub fn find_zone(&self, apex: &Name) -> Result<Option<ZoneState>, StoreError> {
         let row = self.run(|connection| {
             let sql = "select z.id, z.source_id, s.kind, z.version_id, v.observed_at, z.serial, z.detected_version_id,
-                              z.kept_count, z.name_count, z.delegation_count
+                              z.kept_count, z.name_count, z.delegation_count,
+                              coalesce(v.kind <> 'feed' and v.source_id = z.source_id, 0), z.accept_requested
                        from zone z join source s on s.id = z.source_id left join version v on v.id = z.version_id where z.name = ?";
             connection.prepare_cached(sql)?.query_row([apex.to_string()], |row| read_zone(row, apex)).optional()
         })?;
@@ -320,7 +325,7 @@ impl Store {
                   where name = ?1 and last_error is not null and last_success_at is not null",
             )?;
             let mut seen = connection.prepare_cached(
-                "update zone set last_attempt_at = ?2, last_success_at = ?2, last_error = null, refused_reason = null, held = 0,
+                "update zone set last_attempt_at = ?2, last_success_at = ?2, last_error = null, refused_reason = null, held = 0, accept_requested = 0,
                         attempt_count = attempt_count + 1 where name = ?1",
             )?;
             for apex in apexes {
@@ -331,6 +336,21 @@ impl Store {
             Ok(())
         })?;
         tx.map_or(Ok(()), crate::store::StoreTx::commit)
+    }
+
+    /// Asks the poller, which may be another process, to take a zone's next version although it shrank.
+    /// False if history does not know the zone.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn request_accept(&self, apex: &Name) -> Result<bool, StoreError> {
+        let changed = self.run(|connection| {
+            connection
+                .prepare_cached("update zone set accept_requested = 1 where name = ?")?
+                .execute([apex.to_string()])
+        })?;
+        Ok(changed > 0)
     }
 
     /// Keeps the timers of a zone's SOA.
@@ -619,5 +639,7 @@ fn read_zone(row: &Row<'_>, apex: &Name) -> rusqlite::Result<Option<ZoneState>> 
         kept_count: row.get::<_, i64>(7)? as u64,
         name_count: row.get::<_, i64>(8)? as u64,
         delegation_count: row.get::<_, i64>(9)? as u64,
+        newest_is_whole: row.get(10)?,
+        accept_requested: row.get(11)?,
     }))
 }

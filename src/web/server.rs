@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, Query, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::extract::{Query, Request, State};
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde::{Deserialize, Serialize};
@@ -23,6 +23,8 @@ use crate::time::Clock;
 
 /// The most octets of one pushed body.
 const BODY_OCTETS_MAX: usize = 8 << 20;
+/// How long a body may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long pushed lines may wait for the loop.
 const PUSH_TIMEOUT: Duration = Duration::from_secs(300);
 
@@ -90,8 +92,7 @@ pub async fn serve(listen: SocketAddr, state: WebState) -> std::io::Result<()> {
         router = router.route("/metrics", get(metrics));
     }
     if state.token.is_some() {
-        let push = post(push_changes).layer(DefaultBodyLimit::max(BODY_OCTETS_MAX));
-        router = router.route("/api/v1/changes", push);
+        router = router.route("/api/v1/changes", post(push_changes));
     }
     axum::serve(listener, router.with_state(state)).await
 }
@@ -123,14 +124,15 @@ fn broken(error: &StoreError) -> Response {
     StatusCode::INTERNAL_SERVER_ERROR.into_response()
 }
 
-/// `POST /api/v1/changes`: lines of the change feed. 202 once they are durable.
+/// `POST /api/v1/changes`: lines of the change feed. 202 once they are durable. The token is looked at
+/// before the body is read.
 async fn push_changes(
     State(state): State<WebState>,
     Query(query): Query<PushQuery>,
-    headers: HeaderMap,
-    lines: Bytes,
+    request: Request,
 ) -> Response {
-    let given = headers
+    let given = request
+        .headers()
         .get(header::AUTHORIZATION)
         .and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
     let wanted = state.token.as_deref().unwrap_or_default();
@@ -143,6 +145,15 @@ async fn push_changes(
         )
             .into_response();
     }
+    let body = axum::body::to_bytes(request.into_body(), BODY_OCTETS_MAX);
+    let lines = match timeout(BODY_TIMEOUT, body).await {
+        Ok(Ok(lines)) => lines,
+        Ok(Err(_)) => {
+            let what = format!("more than {BODY_OCTETS_MAX} octets, or cut off\n");
+            return (StatusCode::PAYLOAD_TOO_LARGE, what).into_response();
+        }
+        Err(_) => return StatusCode::REQUEST_TIMEOUT.into_response(),
+    };
     let (answer, answered) = oneshot::channel();
     let push = PushedLines {
         source: query.source,

@@ -80,7 +80,7 @@ struct Group {
 }
 
 /// A record of a batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BatchRecord<'a> {
     /// The type; always a kept one.
     pub rtype: RecordType,
@@ -127,23 +127,22 @@ impl Batch {
         while octets.len() >= 8 {
             let code = u16::from_be_bytes([octets[0], octets[1]]);
             let length = u16::from_be_bytes([octets[6], octets[7]]) as usize;
-            let record = BatchRecord {
+            records.push(BatchRecord {
                 rtype: RecordType::from_code(code).expect("only kept types are spooled"),
                 rdata: &octets[8..8 + length],
                 ttl: u32::from_be_bytes([octets[2], octets[3], octets[4], octets[5]]),
-            };
-            let same = |known: &&mut BatchRecord<'_>| {
-                (known.rtype, known.rdata) == (record.rtype, record.rdata)
-            };
-            // An owner has a handful of records; of one that has thousands, finding the same is the
-            // smaller part of the work.
-            match records.iter_mut().find(same) {
-                Some(known) => known.ttl = record.ttl,
-                None => records.push(record),
-            }
+            });
             octets = &octets[8 + length..];
         }
-        records.sort_unstable();
+        // Stable: of those that are the same, the last one stands last.
+        records.sort_by(|left, right| (left.rtype, left.rdata).cmp(&(right.rtype, right.rdata)));
+        records.dedup_by(|later, kept| {
+            let is_same = (later.rtype, later.rdata) == (kept.rtype, kept.rdata);
+            if is_same {
+                kept.ttl = later.ttl;
+            }
+            is_same
+        });
     }
 
     /// Returns the group's owner with its records, for an exact comparison.
@@ -209,6 +208,11 @@ impl<S: Spool> Intake<S> {
     /// Returns how many owner names have been met whose records were all read.
     pub fn name_count(&self) -> u64 {
         self.counts.names
+    }
+
+    /// Returns how many octets of changed owners wait in the spool.
+    pub fn spooled_octets(&self) -> u64 {
+        self.spooled
     }
 
     /// Counts a record of a type that is not kept.

@@ -24,6 +24,9 @@ pub struct Limits {
     pub record_octets: u64,
     /// The most owner names of one version.
     pub names: u64,
+    /// The most octets of changed owners that wait in the temporary folder. A first version is all
+    /// changed owners: some 40 octets a record.
+    pub spool_octets: u64,
     /// The most octets of an incremental transfer, which is held in memory; a longer one is fetched as
     /// a whole zone instead.
     pub delta_octets: u64,
@@ -48,6 +51,7 @@ impl Limits {
             records: 2_000_000_000,
             record_octets: 4096,
             names: 500_000_000,
+            spool_octets: 32 << 30,
             delta_octets: 128 << 20,
             generate_records: 65_536,
         }
@@ -66,10 +70,14 @@ impl Limits {
             ("records", self.records),
             ("record_octets", self.record_octets),
             ("names", self.names),
+            ("spool_octets", self.spool_octets),
             ("delta_octets", self.delta_octets),
             ("generate_records", self.generate_records),
         ];
         let counts = counts.map(|(key, count)| (key, count.min(i64::MAX as u64) as i64));
+        if self.record_octets > u64::from(u16::MAX) {
+            return Some("limits.record_octets: a record has at most 65535 octets".to_owned());
+        }
         spans
             .into_iter()
             .chain(counts)

@@ -26,6 +26,8 @@ alter table zone add column version_count integer not null default 0;
 alter table zone add column change_count integer not null default 0;    -- changed names, summed over the versions
 update zone set version_count = (select count(*) from version v where v.zone_id = zone.id),
                 change_count = (select coalesce(sum(changed_name_count), 0) from version v where v.zone_id = zone.id);
+-- Set by `poll --accept` beside a running poller; the next success takes it back.
+alter table zone add column accept_requested integer not null default 0 check (accept_requested in (0, 1));
 -- The newest SOA's timers, for sources that go by them.
 alter table zone add column refresh_s integer;
 alter table zone add column retry_s integer;
