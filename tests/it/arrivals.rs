@@ -371,8 +371,21 @@ fn members_of_a_catalog_appear_move_reset_and_disappear_without_losing_history()
         changes(&bench, "www.two.example"),
         ["2:ns-b.test.", "3:ns-c.test."]
     );
+    // A zone that was refused is taken as soon as it is free, though the catalog itself does not change.
+    knot.replace_zone(
+        "other.test.",
+        &other.replace(" 1 60", " 4 60").replace(
+            "\"2\"\n",
+            "\"2\"\nx1.zones IN PTR two.example.\nx2.zones IN PTR one.example.\n",
+        ),
+    );
+    assert!(bench.run(0, &["poll"]).contains("1 refused"));
+    knot.replace_zone("cat.test.", &catalog(5, ""));
+    bench.run(0, &["poll"]);
+    bench.run(0, &["poll"]);
+    assert_eq!(bench.status("one.example.")["source"], "other");
     // It disappears from every catalog: history stays, and status says that it is not watched.
-    knot.replace_zone("other.test.", &other.replace(" 1 60", " 4 60"));
+    knot.replace_zone("other.test.", &other.replace(" 1 60", " 5 60"));
     bench.run(0, &["poll"]);
     let row = bench.status("two.example.");
     assert_eq!(row["refused_reason"], "left-catalog", "{row}");

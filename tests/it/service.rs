@@ -269,6 +269,12 @@ fn hangup_reads_the_configuration_anew_and_a_bad_one_is_told_and_not_taken() {
     bench.write("f.ndjson", line(1_790_000_000, "ns0.test"));
     let running = Running::start(&bench, &["run"]);
     until("the first line", || running.log().contains("1 versions"));
+    // A sound file whose address is taken is not taken either.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let address = taken.local_addr().expect("bound");
+    bench.configure(&format!("{FEED}[metrics]\nlisten = \"{address}\"\n"));
+    running.signal("HUP");
+    until("the address", || running.log().contains("cannot listen on"));
     bench.configure("colour = 1\n");
     running.signal("HUP");
     until("the refusal", || {
@@ -409,4 +415,34 @@ fn canary_that_is_not_seen_or_not_suspected_is_told() {
     well.run(0, &["poll"]);
     assert_eq!(well.cases()[0]["domain"], "d.example.");
     assert!(well.maildir().is_empty(), "the canary's case is a test");
+}
+
+#[test]
+fn held_zone_is_released_beside_the_service() {
+    let zone = |serial: u32, count: u32| {
+        let mut text =
+            format!("@ 60 IN SOA a.test. b.test. {serial} 1 1 1 1\n@ 60 IN NS a.test.\n");
+        (0..count).for_each(|n| text += &format!("d{n} 60 IN NS a.test.\n"));
+        text
+    };
+    let bench = Bench::new(
+        "[[source]]\nname = \"z\"\nkind = \"zonefile\"\nzone = \"example.\"\npath = \"z.zone\"\nevery = \"1s\"\n",
+    );
+    bench.write("z.zone", zone(1, 200));
+    let running = Running::start(&bench, &["run"]);
+    let records = || bench.json(&["status", "--format", "json"])[0]["records"].as_u64();
+    until("the first version", || {
+        bench.path().join("fluxwatch.db").exists() && records() == Some(201)
+    });
+    std::thread::sleep(Duration::from_millis(1100));
+    bench.write("z.zone", zone(2, 20));
+    until("the hold", || bench.status("example.")["held"] == true);
+    assert!(
+        bench
+            .run_stderr(0, &["poll", "--accept", "example."])
+            .contains("will take")
+    );
+    until("the release", || records() == Some(21));
+    assert_eq!(bench.status("example.")["held"], false);
+    running.stop();
 }
