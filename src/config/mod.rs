@@ -4,11 +4,13 @@
 //! files only and are never shown.
 
 mod check;
+mod resolved;
 mod written;
 
-pub use check::{
-    CanaryConfig, Config, ConfigError, Feeding, KeySecret, MailConfig, MetricsConfig, NotifyConfig,
-    Schedule, Source, TlsSettings, TransferSettings, WebConfig,
+pub use check::ConfigError;
+pub use resolved::{
+    CanaryConfig, Config, Feeding, KeySecret, MailConfig, MetricsConfig, NotifyConfig, Schedule,
+    Source, TlsSettings, TransferSettings, WebConfig,
 };
 pub use written::{Every, Written};
 

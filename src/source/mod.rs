@@ -7,8 +7,10 @@
 
 mod catalog;
 mod feed;
+mod fields;
 #[doc(hidden)]
 pub mod fuzz;
+mod generate;
 mod notify;
 mod stream;
 mod sweep;

@@ -15,9 +15,13 @@ use std::path::{Path, PathBuf};
 use flate2::bufread::MultiGzDecoder;
 
 use crate::dns::{LABEL_OCTETS_MAX, NAME_OCTETS_MAX, Name, Rdata, RecordType, Serial};
+use crate::source::fields::{
+    CLASS_IN, COMMON_TYPES, DS_ALGORITHMS, DS_DIGESTS, TYPE_SOA, ds_number, parse_class, parse_ds,
+    parse_ttl, parse_unknown_form,
+};
+use crate::source::generate::{GenerateRange, expand};
 use crate::source::words::{Word, cut_entry};
 use crate::source::{Fetched, SourceError};
-use crate::time::Span;
 use crate::zone::{Intake, Limits, Refusal, Spool};
 
 /// How much is read at a time.
@@ -367,19 +371,11 @@ impl<'a, S: Spool> ZoneReader<'a, S> {
 
     /// Makes the records of a `$GENERATE start-stop[/step] owner [ttl] [class] type data`.
     fn generate(&mut self, range: &str, text: &[u8], template: &[Word]) -> Result<(), SourceError> {
-        let fault = || {
-            self.malformed(&format!(
-                "$GENERATE {range:?} is no range such as 1-9 or 0-254/2"
-            ))
+        let Some(range) = GenerateRange::parse(range) else {
+            let what = format!("$GENERATE {range:?} is no range such as 1-9 or 0-254/2");
+            return Err(self.malformed(&what).into());
         };
-        let (ends, step) = range.split_once('/').unwrap_or((range, "1"));
-        let (start, stop) = ends.split_once('-').ok_or_else(fault)?;
-        let number = |text: &str| text.parse::<u32>().map_err(|_| fault());
-        let (start, stop, step) = (number(start)?, number(stop)?, number(step)?);
-        if step == 0 || start > stop {
-            return Err(fault().into());
-        }
-        let count = u64::from((stop - start) / step) + 1;
+        let count = range.count();
         if count > self.rules.limits.generate_records {
             let limit = self.rules.limits.generate_records;
             return Err(Refusal::Limit(format!(
@@ -388,7 +384,7 @@ impl<'a, S: Spool> ZoneReader<'a, S> {
             ))
             .into());
         }
-        for value in (start..=stop).step_by(step as usize) {
+        for value in range.values() {
             let mut line = Vec::new();
             for (range, quoted) in template {
                 let word = expand(&text[range.clone()], value)
@@ -649,168 +645,6 @@ impl<'a, S: Spool> ZoneReader<'a, S> {
             counts,
         })
     }
-}
-
-/// Types that most records have, with their numbers; the others are looked up.
-const COMMON_TYPES: [(&[u8], u16); 6] = [
-    (b"NS", 2),
-    (b"A", 1),
-    (b"AAAA", 28),
-    (b"DS", 43),
-    (b"RRSIG", 46),
-    (b"NSEC3", 50),
-];
-/// Class IN.
-const CLASS_IN: u16 = 1;
-/// Type SOA.
-const TYPE_SOA: u16 = 6;
-/// Mnemonics of DNSSEC algorithms (IANA, "DNS Security Algorithm Numbers").
-const DS_ALGORITHMS: [(&str, u8); 11] = [
-    ("RSAMD5", 1),
-    ("DSA", 3),
-    ("RSASHA1", 5),
-    ("DSA-NSEC3-SHA1", 6),
-    ("RSASHA1-NSEC3-SHA1", 7),
-    ("RSASHA256", 8),
-    ("RSASHA512", 10),
-    ("ECDSAP256SHA256", 13),
-    ("ECDSAP384SHA384", 14),
-    ("ED25519", 15),
-    ("ED448", 16),
-];
-/// Mnemonics of DS digest types (IANA).
-const DS_DIGESTS: [(&str, u8); 5] = [
-    ("SHA-1", 1),
-    ("SHA1", 1),
-    ("SHA-256", 2),
-    ("SHA256", 2),
-    ("SHA-384", 4),
-];
-
-/// Returns the number of a mnemonic, or the word as it is.
-fn ds_number(word: &str, known: &[(&str, u8)]) -> String {
-    let found = known
-        .iter()
-        .find(|(mnemonic, _)| mnemonic.eq_ignore_ascii_case(word));
-    found.map_or_else(|| word.to_owned(), |(_, number)| number.to_string())
-}
-
-/// Parses a TTL: seconds, or BIND's units such as `1h30m`. RFC 2181 §8: with the high bit set it is 0.
-fn parse_ttl(word: &[u8]) -> Option<u32> {
-    if !word.first()?.is_ascii_digit() {
-        return None;
-    }
-    let text = std::str::from_utf8(word).ok()?;
-    let seconds = match text.parse::<u64>() {
-        Ok(seconds) => seconds,
-        Err(_) => Span::parse(&text.to_ascii_lowercase()).ok()?.as_seconds() as u64,
-    };
-    let ttl = u32::try_from(seconds).ok()?;
-    Some(if ttl > i32::MAX as u32 { 0 } else { ttl })
-}
-
-/// Parses a class: `IN`, `CH`, `HS`, `CS` or `CLASSnnn`.
-fn parse_class(word: &[u8]) -> Option<u16> {
-    const CLASSES: [(&[u8], u16); 4] = [(b"IN", CLASS_IN), (b"CS", 2), (b"CH", 3), (b"HS", 4)];
-    let known = CLASSES
-        .iter()
-        .find(|(mnemonic, _)| word.eq_ignore_ascii_case(mnemonic));
-    if let Some((_, class)) = known {
-        return Some(*class);
-    }
-    let (prefix, number) = word.split_at_checked(5)?;
-    if !prefix.eq_ignore_ascii_case(b"CLASS") {
-        return None;
-    }
-    std::str::from_utf8(number).ok()?.parse().ok()
-}
-
-/// Returns the data of a DS record that is written in numbers; `None` leaves it to the slower way.
-fn parse_ds(
-    tag: &[u8],
-    algorithm: &[u8],
-    digest_type: &[u8],
-    digest: &[(&[u8], bool)],
-) -> Option<Vec<u8>> {
-    fn number<T: std::str::FromStr>(word: &[u8]) -> Option<T> {
-        std::str::from_utf8(word).ok()?.parse().ok()
-    }
-    let [(hex, _)] = digest else { return None };
-    if hex.is_empty() || hex.len() % 2 != 0 {
-        return None;
-    }
-    let mut octets = Vec::with_capacity(4 + hex.len() / 2);
-    octets.extend_from_slice(&number::<u16>(tag)?.to_be_bytes());
-    octets.push(number(algorithm)?);
-    octets.push(number(digest_type)?);
-    let digit = |octet: u8| (octet as char).to_digit(16);
-    for two in hex.chunks_exact(2) {
-        octets.push((digit(two[0])? << 4 | digit(two[1])?) as u8);
-    }
-    Some(octets)
-}
-
-/// Parses the length and the hexadecimal words of RFC 3597's unknown form.
-fn parse_unknown_form(data: &[(&[u8], bool)]) -> Option<Vec<u8>> {
-    let length: usize = std::str::from_utf8(data.first()?.0).ok()?.parse().ok()?;
-    let hex: Vec<u8> = data[1..]
-        .iter()
-        .flat_map(|(word, _)| word.iter().copied())
-        .collect();
-    let digit = |octet: u8| (octet as char).to_digit(16);
-    let octets: Option<Vec<u8>> = hex
-        .chunks(2)
-        .map(|two| Some((digit(two[0])? << 4 | digit(*two.get(1)?)?) as u8))
-        .collect();
-    octets.filter(|octets| octets.len() == length)
-}
-
-/// Returns a word of a `$GENERATE` with its value: `$`, or `${offset[,width[,base]]}` with the bases d,
-/// o, x and X. `\$` and `$$` stand for the sign itself.
-fn expand(word: &[u8], value: u32) -> Option<Vec<u8>> {
-    let mut expanded = Vec::with_capacity(word.len() + 8);
-    let mut rest = word;
-    while let Some((octet, after)) = rest.split_first() {
-        rest = after;
-        match (octet, after.first()) {
-            (b'\\', Some(b'$')) | (b'$', Some(b'$')) => {
-                expanded.push(b'$');
-                rest = &after[1..];
-            }
-            (b'\\', Some(next)) => {
-                expanded.extend_from_slice(&[b'\\', *next]);
-                rest = &after[1..];
-            }
-            (b'$', Some(b'{')) => {
-                let end = after.iter().position(|octet| *octet == b'}')?;
-                let form = std::str::from_utf8(&after[1..end]).ok()?;
-                expanded.extend_from_slice(modified(form, value)?.as_bytes());
-                rest = &after[end + 1..];
-            }
-            (b'$', _) => expanded.extend_from_slice(value.to_string().as_bytes()),
-            _ => expanded.push(*octet),
-        }
-    }
-    Some(expanded)
-}
-
-/// Returns a value as `offset[,width[,base]]` says.
-fn modified(form: &str, value: u32) -> Option<String> {
-    let mut parts = form.split(',').map(str::trim);
-    let offset: i64 = parts.next()?.parse().ok()?;
-    let width: usize = parts.next().map_or(Some(0), |width| width.parse().ok())?;
-    let value = u64::try_from(i64::from(value) + offset).ok()?;
-    if width > LABEL_OCTETS_MAX {
-        return None;
-    }
-    let text = match (parts.next().unwrap_or("d"), parts.next()) {
-        ("d", None) => format!("{value:0width$}"),
-        ("o", None) => format!("{value:0width$o}"),
-        ("x", None) => format!("{value:0width$x}"),
-        ("X", None) => format!("{value:0width$X}"),
-        _ => return None,
-    };
-    Some(text)
 }
 
 /// Returns octets as text for a sentence.

@@ -1,0 +1,259 @@
+//! The configuration as the program uses it.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::config::written::Written;
+use crate::detector::DetectPolicy;
+use crate::dns::Name;
+use crate::report::Reporter;
+use crate::time::{Span, TimePattern};
+use crate::zone::{Limits, TrustPolicy};
+
+/// The configuration, resolved: paths are absolute or relative to the working folder, names parsed.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The file it was read from.
+    pub path: PathBuf,
+    /// What was written, for `config show`.
+    pub written: Written,
+    /// The database file.
+    pub store_path: PathBuf,
+    /// Keep the reverse index.
+    pub reverse_index: bool,
+    /// TSIG keys by name.
+    pub keys: HashMap<Name, KeySecret>,
+    /// The sources, in order.
+    pub sources: Vec<Source>,
+    /// The table of autonomous systems.
+    pub asn_path: Option<PathBuf>,
+    /// What a version may cost.
+    pub limits: Limits,
+    /// Where NOTIFY messages are heard.
+    pub notify: Option<NotifyConfig>,
+    /// Where metrics are told.
+    pub metrics: Option<MetricsConfig>,
+    /// What is served over HTTP.
+    pub web: Option<WebConfig>,
+    /// A domain whose changes must be noticed.
+    pub canary: Option<CanaryConfig>,
+    /// What versions are believed.
+    pub trust: TrustPolicy,
+    /// What is suspected.
+    pub detect: DetectPolicy,
+    /// Mail, if any is to be sent.
+    pub mail: Option<MailConfig>,
+}
+
+/// A TSIG key with its secret.
+#[derive(Clone)]
+pub struct KeySecret {
+    /// The algorithm's mnemonic.
+    pub algorithm: String,
+    /// The secret in base64.
+    pub secret_base64: String,
+}
+
+impl std::fmt::Debug for KeySecret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "KeySecret({}, secret not shown)", self.algorithm)
+    }
+}
+
+/// Mail: from whom, to whom, and how.
+#[derive(Clone)]
+pub struct MailConfig {
+    /// The sender, as written.
+    pub from: String,
+    /// The desk.
+    pub desk: Vec<String>,
+    /// Desks of single zones.
+    pub zone_desks: HashMap<Name, Vec<String>>,
+    /// Who signs.
+    pub reporter: Reporter,
+    /// The way out.
+    pub url: String,
+    /// The password of the URL's user.
+    pub password: Option<String>,
+}
+
+impl std::fmt::Debug for MailConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "MailConfig({} by {}, password not shown)",
+            self.from, self.url
+        )
+    }
+}
+
+/// A source.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// Its name.
+    pub name: String,
+    /// How its changes arrive.
+    pub feeding: Feeding,
+    /// When `run` looks.
+    pub schedule: Schedule,
+    /// Up to how much later than that, differently for each zone.
+    pub jitter: Span,
+}
+
+/// Where NOTIFY messages are heard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotifyConfig {
+    /// UDP and TCP.
+    pub listen: Vec<SocketAddr>,
+    /// Whether only signed ones are believed.
+    pub signed: bool,
+}
+
+/// Where metrics are told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MetricsConfig {
+    /// GET /metrics, while `run` runs.
+    pub listen: Option<SocketAddr>,
+    /// A file that is replaced after each pass.
+    pub textfile: Option<PathBuf>,
+    /// Zones are told one by one only while there are no more than this.
+    pub zones_max: usize,
+}
+
+/// A domain of the operator's whose changes must be noticed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CanaryConfig {
+    /// The domain.
+    pub domain: Name,
+    /// How often it changes; older than this, its last change is too old.
+    pub every: Span,
+}
+
+/// What is served over HTTP.
+#[derive(Clone)]
+pub struct WebConfig {
+    /// Where.
+    pub listen: SocketAddr,
+    /// What whoever pushes changes must send.
+    pub token: Option<String>,
+}
+
+impl std::fmt::Debug for WebConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "WebConfig({}, token not shown)", self.listen)
+    }
+}
+
+/// How zones are transferred.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TransferSettings {
+    /// In order of preference.
+    pub primaries: Vec<SocketAddr>,
+    /// The name of the key that signs.
+    pub key: Option<Name>,
+    /// How the primaries are trusted over TLS; `None` for plain TCP.
+    pub tls: Option<TlsSettings>,
+    /// Whether what changed is asked for before the whole zone.
+    pub ixfr: bool,
+    /// Whether a NOTIFY from a primary makes the zone due.
+    pub notify: bool,
+}
+
+/// How primaries are trusted over TLS.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct TlsSettings {
+    /// The name in the certificate.
+    pub server_name: String,
+    /// The authorities, PEM; `None` for the public ones.
+    pub ca_pem: Option<String>,
+    /// Pinned keys.
+    pub pins: Vec<String>,
+    /// Refuse a primary that does not negotiate ALPN.
+    pub strict_alpn: bool,
+}
+
+/// How changes arrive.
+#[derive(Debug, Clone)]
+pub enum Feeding {
+    /// Zone transfers.
+    Transfer {
+        /// The apex.
+        zone: Name,
+        /// How.
+        settings: TransferSettings,
+    },
+    /// Transfers of the zones that a catalog lists (RFC 9432).
+    Catalog {
+        /// The catalog's apex.
+        catalog: Name,
+        /// How the catalog and its members are transferred.
+        settings: TransferSettings,
+        /// Members must lie at or below one of these.
+        scope: Vec<Name>,
+        /// The most members.
+        members_max: u64,
+    },
+    /// Zone files.
+    Zonefile {
+        /// The apex.
+        zone: Name,
+        /// A path or a pattern.
+        path: String,
+        /// The time in the files' names.
+        time_pattern: Option<TimePattern>,
+        /// Whether a file must have its SOA.
+        require_soa: bool,
+        /// Whether `$INCLUDE` is followed.
+        include: bool,
+    },
+    /// A change feed.
+    Feed {
+        /// The zone of lines that name none.
+        zone: Option<Name>,
+        /// The file that grows, or the folder that whole files are moved into; `None` for one that is
+        /// only pushed to.
+        path: Option<PathBuf>,
+        /// Whether it began with the whole zone.
+        complete: bool,
+        /// Whether lines may be pushed to it over HTTP.
+        push: bool,
+    },
+}
+
+/// When a source is looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Schedule {
+    /// This often.
+    Every(Span),
+    /// As often as the zone's SOA says.
+    Soa,
+    /// As a cron line says, in UTC.
+    Cron(String),
+}
+
+impl Source {
+    /// Returns the zone that the source is authoritative for, if it names one.
+    pub fn zone(&self) -> Option<&Name> {
+        match &self.feeding {
+            Feeding::Transfer { zone, .. } | Feeding::Zonefile { zone, .. } => Some(zone),
+            Feeding::Feed { zone, .. } => zone.as_ref(),
+            Feeding::Catalog { .. } => None,
+        }
+    }
+
+    /// Returns how the source's zones are transferred, if they are.
+    pub fn transfer(&self) -> Option<&TransferSettings> {
+        match &self.feeding {
+            Feeding::Transfer { settings, .. } | Feeding::Catalog { settings, .. } => {
+                Some(settings)
+            }
+            Feeding::Zonefile { .. } | Feeding::Feed { .. } => None,
+        }
+    }
+
+    /// Returns how its primaries are trusted over TLS, if they are.
+    pub fn tls(&self) -> Option<&TlsSettings> {
+        self.transfer()?.tls.as_ref()
+    }
+}

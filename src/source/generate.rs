@@ -1,0 +1,83 @@
+//! `$GENERATE start-stop[/step]` of BIND: many records of one line.
+
+use crate::dns::LABEL_OCTETS_MAX;
+
+/// The values of a `$GENERATE`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct GenerateRange {
+    start: u32,
+    stop: u32,
+    step: u32,
+}
+
+impl GenerateRange {
+    /// Parses `1-9` or `0-254/2`. `None` for what is no range, or an empty one.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (ends, step) = text.split_once('/').unwrap_or((text, "1"));
+        let (start, stop) = ends.split_once('-')?;
+        let range = Self {
+            start: start.parse().ok()?,
+            stop: stop.parse().ok()?,
+            step: step.parse().ok()?,
+        };
+        (range.step > 0 && range.start <= range.stop).then_some(range)
+    }
+
+    /// Returns how many values there are; at least one.
+    pub fn count(self) -> u64 {
+        u64::from((self.stop - self.start) / self.step) + 1
+    }
+
+    /// Returns the values.
+    pub fn values(self) -> impl Iterator<Item = u32> {
+        (self.start..=self.stop).step_by(self.step as usize)
+    }
+}
+
+/// Returns a word of a `$GENERATE` with its value: `$`, or `${offset[,width[,base]]}` with the bases d,
+/// o, x and X. `\$` and `$$` stand for the sign itself.
+pub(super) fn expand(word: &[u8], value: u32) -> Option<Vec<u8>> {
+    let mut expanded = Vec::with_capacity(word.len() + 8);
+    let mut rest = word;
+    while let Some((octet, after)) = rest.split_first() {
+        rest = after;
+        match (octet, after.first()) {
+            (b'\\', Some(b'$')) | (b'$', Some(b'$')) => {
+                expanded.push(b'$');
+                rest = &after[1..];
+            }
+            (b'\\', Some(next)) => {
+                expanded.extend_from_slice(&[b'\\', *next]);
+                rest = &after[1..];
+            }
+            (b'$', Some(b'{')) => {
+                let end = after.iter().position(|octet| *octet == b'}')?;
+                let form = std::str::from_utf8(&after[1..end]).ok()?;
+                expanded.extend_from_slice(modified(form, value)?.as_bytes());
+                rest = &after[end + 1..];
+            }
+            (b'$', _) => expanded.extend_from_slice(value.to_string().as_bytes()),
+            _ => expanded.push(*octet),
+        }
+    }
+    Some(expanded)
+}
+
+/// Returns a value as `offset[,width[,base]]` says.
+fn modified(form: &str, value: u32) -> Option<String> {
+    let mut parts = form.split(',').map(str::trim);
+    let offset: i64 = parts.next()?.parse().ok()?;
+    let width: usize = parts.next().map_or(Some(0), |width| width.parse().ok())?;
+    let value = u64::try_from(i64::from(value) + offset).ok()?;
+    if width > LABEL_OCTETS_MAX {
+        return None;
+    }
+    let text = match (parts.next().unwrap_or("d"), parts.next()) {
+        ("d", None) => format!("{value:0width$}"),
+        ("o", None) => format!("{value:0width$o}"),
+        ("x", None) => format!("{value:0width$x}"),
+        ("X", None) => format!("{value:0width$X}"),
+        _ => return None,
+    };
+    Some(text)
+}
