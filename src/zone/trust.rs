@@ -76,9 +76,6 @@ pub enum Refusal {
     /// The encrypted connection cannot be trusted or made.
     #[error("TLS: {0}")]
     Tls(String),
-    /// The zone's own digest (RFC 8976) is not that of what arrived.
-    #[error("ZONEMD: {0}")]
-    Zonemd(String),
     /// A name of another zone.
     #[error("carries {0}, which is not in the zone")]
     ForeignName(String),
@@ -121,7 +118,6 @@ impl Refusal {
             Self::Rcode(_) => "rcode",
             Self::Tsig(_) => "tsig",
             Self::Tls(_) => "tls",
-            Self::Zonemd(_) => "zonemd",
             Self::ForeignName(_) => "foreign-name",
             Self::Malformed(_) => "malformed",
             Self::Shrank { .. } => "shrank",
