@@ -25,7 +25,7 @@ use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::config::{Config, MailConfig, Source, TlsSettings, TransferSettings};
+use crate::config::{Config, MailConfig, TlsSettings, TransferSettings};
 use crate::dns::{Name, Serial};
 use crate::enrich::{AsnTable, AsnTableError, Enrichment};
 use crate::mailer::{Mailer, MailerError, SmtpSettings, check_address};
@@ -316,7 +316,10 @@ pub fn check_parts(config: &Config) -> Result<Parts, PipelineError> {
         );
     }
     let mut tls = HashMap::new();
-    for settings in config.sources.iter().filter_map(Source::tls) {
+    for source in &config.sources {
+        let Some(settings) = source.tls() else {
+            continue;
+        };
         let ca_pem = settings.ca_pem.as_deref().map(str::as_bytes);
         let trust = TransferTls::new(
             &settings.server_name,
@@ -324,7 +327,9 @@ pub fn check_parts(config: &Config) -> Result<Parts, PipelineError> {
             &settings.pins,
             settings.strict_alpn,
         );
-        tls.insert(settings.clone(), trust.map_err(PipelineError::Key)?);
+        let trust = trust
+            .map_err(|what| PipelineError::Key(format!("source {:?}, tls: {what}", source.name)))?;
+        tls.insert(settings.clone(), trust);
     }
     let mailer = match &config.mail {
         Some(mail) => {
