@@ -499,6 +499,12 @@ async fn ask_primaries(
             }
         }
     }
+    // Who had not answered when the others' time was up rests too, or it would cost that time again.
+    for (i, primary) in job.route.primaries.iter().enumerate() {
+        if answers[i].is_none() && refusals[i].is_none() {
+            job.failed.push(*primary);
+        }
+    }
     let answered: Vec<_> = job
         .route
         .primaries
