@@ -12,7 +12,7 @@ use crate::pipeline::{
     Pipeline, PipelineError, PollOptions, TransferJob, ZoneOutcome, ZoneReport, refusal_of,
 };
 use crate::source::{
-    Catalog, SoaNumbers, SourceError, SweptSerial, TransferTarget, fetch_catalog, query_soa,
+    Catalog, SoaNumbers, SourceError, Swept, TransferTarget, fetch_catalog, query_soa,
     sweep_serials,
 };
 use crate::store::{CatalogChange, MemberRow, SourceId, SourceKind};
@@ -446,7 +446,7 @@ pub async fn run_sweep(job: SweepJob) -> SweepOutcome {
             // Perhaps only UDP does not get through: then each zone is asked about over TCP.
             let is_silent = answers
                 .iter()
-                .all(|answer| matches!(answer, Err(Refusal::Unreachable(_))));
+                .all(|answer| matches!(answer, Swept::Refused(Refusal::Unreachable(_))));
             if let (true, Some(zone)) = (is_silent, zones.first()) {
                 let target = TransferTarget {
                     apex: zone,
@@ -456,8 +456,7 @@ pub async fn run_sweep(job: SweepJob) -> SweepOutcome {
                     limits: &limits,
                 };
                 if query_soa(&target).await.is_ok() {
-                    let over_tcp = Refusal::Limit("only TCP gets through".to_owned());
-                    answers.fill(Err(over_tcp));
+                    answers.fill(Swept::OverTcp);
                 }
             }
             (primary, answers)
@@ -471,23 +470,22 @@ pub async fn run_sweep(job: SweepJob) -> SweepOutcome {
         failed: Vec::new(),
         answered: Vec::new(),
     };
-    let mut best: Vec<Option<SweptSerial>> = vec![None; zones.len()];
+    let mut best: Vec<Option<Swept>> = vec![None; zones.len()];
     while let Some(joined) = sweeps.join_next().await {
         let (primary, answers) = joined.expect("a sweep neither panics nor is aborted");
-        let is_over_tcp = |answer: &SweptSerial| matches!(answer, Err(Refusal::Limit(_)));
-        if answers
-            .iter()
-            .all(|answer| answer.is_err() && !is_over_tcp(answer))
-        {
+        let is_refused = |answer: &Swept| matches!(answer, Swept::Refused(_));
+        if answers.iter().all(is_refused) {
             outcome.failed.push(primary);
         } else {
             outcome.answered.push(primary);
         }
         for (best, answer) in best.iter_mut().zip(answers) {
             let is_better = match (&best, &answer) {
-                (None | Some(Err(_)), _) => true,
-                (Some(Ok(known)), Ok(soa)) => soa.serial.is_newer_than(known.serial),
-                (Some(Ok(_)), Err(_)) => false,
+                (None | Some(Swept::Refused(_)), _) | (Some(Swept::OverTcp), Swept::Soa(_)) => true,
+                (Some(Swept::Soa(known)), Swept::Soa(soa)) => {
+                    soa.serial.is_newer_than(known.serial)
+                }
+                _ => false,
             };
             if is_better {
                 *best = Some(answer);
@@ -496,10 +494,10 @@ pub async fn run_sweep(job: SweepJob) -> SweepOutcome {
     }
     for ((zone, ours), answer) in zones.iter().cloned().zip(job.serials).zip(best) {
         match answer {
-            Some(Ok(soa)) if Some(soa.serial) == ours => outcome.unchanged.push(zone),
+            Some(Swept::Soa(soa)) if Some(soa.serial) == ours => outcome.unchanged.push(zone),
             // What a datagram does not tell, the transfer asks for over TCP.
-            Some(Ok(_) | Err(Refusal::Limit(_))) => outcome.changed.push(zone),
-            Some(Err(refusal)) => outcome.refused.push((zone, refusal)),
+            Some(Swept::Soa(_) | Swept::OverTcp) => outcome.changed.push(zone),
+            Some(Swept::Refused(refusal)) => outcome.refused.push((zone, refusal)),
             None => unreachable!("at least one primary is asked"),
         }
     }

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::dns::{Name, RecordType, Serial};
+use crate::dns::{Name, RecordType};
 use crate::source::wire::{TYPE_PTR, TYPE_TXT, WireRecord};
 use crate::source::xfr::{TransferFault, TransferSink};
 use crate::zone::Refusal;
@@ -159,25 +159,6 @@ impl TransferSink for CatalogReader<'_> {
         if self.fault.is_none() {
             self.fault = self.read(record).err();
         }
-    }
-
-    fn begin_step(&mut self, _: Serial) -> Result<(), TransferFault> {
-        unreachable!("a catalog is transferred whole")
-    }
-
-    fn turn_step(&mut self, _: Serial) {
-        unreachable!("a catalog is transferred whole");
-    }
-
-    fn step(
-        &mut self,
-        _: bool,
-        _: &[u8],
-        _: RecordType,
-        _: u32,
-        _: &[u8],
-    ) -> Result<(), TransferFault> {
-        unreachable!("a catalog is transferred whole")
     }
 }
 

@@ -10,10 +10,11 @@ use crate::source::TransferKey;
 use crate::source::catalog::CatalogReader;
 use crate::source::feed::FeedReader;
 use crate::source::notify::{NotifyTable, answer_notify};
+use crate::source::transfer::StepSink;
 use crate::source::wire::WireRecord;
 use crate::source::xfr::{Asked, TransferFault, TransferInterpreter, TransferSink};
 use crate::source::zonefile::{ZonefileRules, read_text};
-use crate::zone::{DigestKey, DigestTable, Intake, Limits, Refusal, Step};
+use crate::zone::{DigestKey, DigestTable, Intake, Limits};
 
 /// Limits that an input of some kilobytes can reach.
 const LIMITS: Limits = Limits {
@@ -26,48 +27,15 @@ const LIMITS: Limits = Limits {
     ..Limits::DEFAULT
 };
 
-/// Counts and keeps steps, as the sink of a real transfer does.
-#[derive(Default)]
-struct Sink {
-    steps: Vec<Step>,
-    octets: u64,
-}
+/// Takes a whole zone and forgets it.
+struct Void;
 
-impl TransferSink for Sink {
+impl TransferSink for Void {
     fn take(&mut self, _: &[u8], _: RecordType, _: u32, _: &[u8]) -> Result<(), TransferFault> {
         Ok(())
     }
 
     fn take_other(&mut self, _: &WireRecord<'_>) {}
-
-    fn begin_step(&mut self, from: Serial) -> Result<(), TransferFault> {
-        self.steps.push(Step::new(from));
-        Ok(())
-    }
-
-    fn turn_step(&mut self, to: Serial) {
-        self.steps.last_mut().expect("a step was begun").to = to;
-    }
-
-    fn step(
-        &mut self,
-        added: bool,
-        owner: &[u8],
-        rtype: RecordType,
-        ttl: u32,
-        rdata: &[u8],
-    ) -> Result<(), TransferFault> {
-        let step = self.steps.last_mut().expect("a step was begun");
-        match added {
-            false => step.remove(owner, rtype, ttl, rdata),
-            true => step.add(owner, rtype, ttl, rdata),
-        }
-        self.octets += rdata.len() as u64;
-        if self.octets > LIMITS.delta_octets {
-            return Err(Refusal::Limit("steps".to_owned()).into());
-        }
-        Ok(())
-    }
 }
 
 /// Returns the apex of every target.
@@ -90,35 +58,33 @@ pub fn interpret(octets: &[u8]) {
     let Some((first, rest)) = octets.split_first() else {
         return;
     };
-    let asked = match first % 2 {
-        0 => Asked::Whole,
-        _ => Asked::Since(Serial(1)),
-    };
-    let apex = apex();
-    let mut interpreter = TransferInterpreter::new(&apex, asked, &LIMITS);
-    let mut sink = Sink::default();
-    for message in messages(rest) {
-        if interpreter.read_message(message, &mut sink).is_err() || interpreter.ended().is_some() {
-            break;
-        }
+    if first % 2 == 0 {
+        return run(Asked::Whole, rest, &mut Void);
     }
+    let mut sink = StepSink::new(LIMITS.delta_octets);
+    run(Asked::Since(Serial(1)), rest, &mut sink);
     for step in &sink.steps {
         // What a step holds was checked on its way in.
         let _ = step.owners();
     }
 }
 
-/// A catalog zone.
-pub fn catalog(octets: &[u8]) {
+/// Interprets messages until the transfer ends or is refused.
+fn run(asked: Asked, octets: &[u8], sink: &mut impl TransferSink) {
     let apex = apex();
-    let mut interpreter = TransferInterpreter::new(&apex, Asked::Whole, &LIMITS);
-    let mut reader = CatalogReader::new(&apex, 1000);
+    let mut interpreter = TransferInterpreter::new(&apex, asked, &LIMITS);
     for message in messages(octets) {
-        if interpreter.read_message(message, &mut reader).is_err() || interpreter.ended().is_some()
-        {
+        if interpreter.read_message(message, sink).is_err() || interpreter.ended().is_some() {
             break;
         }
     }
+}
+
+/// A catalog zone.
+pub fn catalog(octets: &[u8]) {
+    let apex = apex();
+    let mut reader = CatalogReader::new(&apex, 1000);
+    run(Asked::Whole, octets, &mut reader);
     let _ = reader.finish();
 }
 

@@ -27,7 +27,7 @@ pub use feed::{
     file_identity, find_feed_parts,
 };
 pub use notify::{NotifyAnswer, NotifyListener, NotifyTable, answer_notify};
-pub use sweep::{SweptSerial, sweep_serials};
+pub use sweep::{Swept, sweep_serials};
 pub use tls::TransferTls;
 pub use transfer::{
     Steps, TransferKey, TransferTarget, fetch_catalog, fetch_steps, fetch_zone, query_soa,

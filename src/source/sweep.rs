@@ -35,7 +35,15 @@ const SILENT_MAX: u32 = 600;
 const ANSWER_OCTETS_MAX: usize = 4096;
 
 /// What a primary said of one zone.
-pub type SweptSerial = Result<SoaNumbers, Refusal>;
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Swept {
+    /// Its SOA.
+    Soa(SoaNumbers),
+    /// The answer does not fit into a datagram: ask over TCP.
+    OverTcp,
+    /// No answer, or none that is believed.
+    Refused(Refusal),
+}
 
 /// A query that waits for its answer.
 struct InFlight {
@@ -50,7 +58,7 @@ struct Sweep<'a> {
     key: Option<&'a TransferKey>,
     zones: &'a [Name],
     socket: UdpSocket,
-    answers: Vec<Option<SweptSerial>>,
+    answers: Vec<Option<Swept>>,
     next: usize,
     in_flight: HashMap<u16, InFlight>,
     deadlines: VecDeque<(Instant, u16, usize)>,
@@ -78,13 +86,12 @@ impl Ids {
 
 /// Asks `primary` for the SOA of every zone. Returns the answers in the order of `zones`.
 ///
-/// [`Refusal::Unreachable`] for all of them means that it answers nothing over UDP; an answer that did not
-/// fit into a datagram is [`Refusal::Limit`].
+/// [`Refusal::Unreachable`] for all of them means that it answers nothing over UDP.
 pub async fn sweep_serials(
     primary: SocketAddr,
     key: Option<&TransferKey>,
     zones: &[Name],
-) -> Vec<SweptSerial> {
+) -> Vec<Swept> {
     let local: SocketAddr = match primary {
         SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
         SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
@@ -99,7 +106,7 @@ pub async fn sweep_serials(
         Ok(socket) => socket,
         Err(error) => {
             let refusal = Refusal::Unreachable(format!("{primary}: {error}"));
-            return vec![Err(refusal); zones.len()];
+            return vec![Swept::Refused(refusal); zones.len()];
         }
     };
     let mut sweep = Sweep {
@@ -120,7 +127,7 @@ pub async fn sweep_serials(
     };
     sweep.run().await;
     let lost = || {
-        Err(Refusal::Unreachable(format!(
+        Swept::Refused(Refusal::Unreachable(format!(
             "{primary}: no answer over UDP"
         )))
     };
@@ -156,11 +163,10 @@ impl Sweep<'_> {
                         self.take(&buffer[..length]);
                     }
                 }
-                // A port that refuses is said at the next call; the queries run into their deadlines.
-                Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                    tokio::time::sleep(Duration::from_millis(1)).await;
-                }
-                Ok(Err(_)) | Err(_) => {}
+                // A port that refuses, or a route that is gone, is said at once and again at each call;
+                // the queries run into their deadlines.
+                Ok(Err(_)) => tokio::time::sleep(Duration::from_millis(1)).await,
+                Err(_) => {}
             }
             self.expire().await;
             if self.silent > SILENT_MAX {
@@ -183,7 +189,7 @@ impl Sweep<'_> {
         let signer = match signed {
             Ok(signer) => signer,
             Err(fault) => {
-                self.answers[zone] = Some(Err(Refusal::Tsig(fault.to_string())));
+                self.answers[zone] = Some(Swept::Refused(Refusal::Tsig(fault.to_string())));
                 return;
             }
         };
@@ -214,13 +220,12 @@ impl Sweep<'_> {
         self.silent = 0;
         self.has_answered = true;
         let is_cut = octets.len() > 2 && octets[2] & 0x02 != 0;
-        let checked = match is_cut {
-            true => Err(Refusal::Limit(
-                "the answer does not fit into a datagram".to_owned(),
-            )),
-            false => check_header(message.as_slice(), id),
-        };
-        let answer = checked.and_then(|()| {
+        if is_cut {
+            self.in_flight.remove(&id);
+            self.answers[zone] = Some(Swept::OverTcp);
+            return;
+        }
+        let answer = check_header(message.as_slice(), id).and_then(|()| {
             let flight = self.in_flight.remove(&id).expect("it was just there");
             if let Some(signer) = flight.signer {
                 let rcode = rcode_of(message.as_slice());
@@ -231,7 +236,10 @@ impl Sweep<'_> {
             read_soa(message.as_slice(), &self.zones[zone])
         });
         self.in_flight.remove(&id);
-        self.answers[zone] = Some(answer);
+        self.answers[zone] = Some(match answer {
+            Ok(soa) => Swept::Soa(soa),
+            Err(refusal) => Swept::Refused(refusal),
+        });
     }
 
     /// Repeats or gives up the queries that have waited too long.
@@ -255,7 +263,7 @@ impl Sweep<'_> {
                 self.ask(zone, flight.tries + 1).await;
             } else {
                 let what = format!("{}: no answer to {TRIES_MAX} queries", self.primary);
-                self.answers[zone] = Some(Err(Refusal::Timeout(what)));
+                self.answers[zone] = Some(Swept::Refused(Refusal::Timeout(what)));
             }
         }
     }

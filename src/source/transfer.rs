@@ -153,11 +153,7 @@ pub async fn fetch_steps(
     target: &TransferTarget<'_>,
     since: Serial,
 ) -> Result<Steps, TransferFault> {
-    let mut sink = StepSink {
-        steps: Vec::new(),
-        octets: 0,
-        octets_max: target.limits.delta_octets,
-    };
+    let mut sink = StepSink::new(target.limits.delta_octets);
     let ended = match run(target, Asked::Since(since), &mut sink).await {
         Ok(ended) => ended,
         Err(TransferFault::Source(SourceError::Refused(refusal))) => {
@@ -314,13 +310,22 @@ async fn run_unbounded<S: TransferSink>(
 }
 
 /// Holds the steps of an incremental transfer.
-struct StepSink {
-    steps: Vec<Step>,
+pub(super) struct StepSink {
+    pub steps: Vec<Step>,
     octets: u64,
     octets_max: u64,
 }
 
 impl StepSink {
+    /// Starts with no step; gives up beyond `octets_max`.
+    pub fn new(octets_max: u64) -> Self {
+        Self {
+            steps: Vec::new(),
+            octets: 0,
+            octets_max,
+        }
+    }
+
     /// Gives up steps that are too long to be held.
     fn check_octets(&self) -> Result<(), TransferFault> {
         if self.octets <= self.octets_max {
@@ -402,25 +407,6 @@ impl<S: Spool> TransferSink for ZoneSink<'_, S> {
 
     fn take_other(&mut self, _: &WireRecord<'_>) {
         self.intake.count_other();
-    }
-
-    fn begin_step(&mut self, _: Serial) -> Result<(), TransferFault> {
-        unreachable!("the interpreter begins no step where the whole zone was asked for")
-    }
-
-    fn turn_step(&mut self, _: Serial) {
-        unreachable!("no step was begun");
-    }
-
-    fn step(
-        &mut self,
-        _: bool,
-        _: &[u8],
-        _: RecordType,
-        _: u32,
-        _: &[u8],
-    ) -> Result<(), TransferFault> {
-        unreachable!("no step was begun")
     }
 }
 

@@ -25,7 +25,10 @@ pub enum Asked {
     Since(Serial),
 }
 
-/// Takes what a transfer holds. The SOA records are only counted.
+/// Takes what a transfer holds.
+///
+/// A sink of whole zones leaves out the functions of steps: the interpreter begins none where the whole
+/// zone was asked for.
 pub trait TransferSink {
     /// A record of a whole zone, of a kept type.
     ///
@@ -39,16 +42,20 @@ pub trait TransferSink {
         ttl: u32,
         rdata: &[u8],
     ) -> Result<(), TransferFault>;
-    /// A record of a whole zone, of another type or the SOA.
+    /// A record of a whole zone, of another type or the opening SOA.
     fn take_other(&mut self, record: &WireRecord<'_>);
     /// A step of an incremental transfer begins at this serial, with what it removes.
     ///
     /// # Errors
     ///
     /// [`TransferFault`] if no more can be held.
-    fn begin_step(&mut self, from: Serial) -> Result<(), TransferFault>;
+    fn begin_step(&mut self, from: Serial) -> Result<(), TransferFault> {
+        unreachable!("a step from {from} in a whole zone")
+    }
     /// The step leads to this serial; what it adds follows.
-    fn turn_step(&mut self, to: Serial);
+    fn turn_step(&mut self, to: Serial) {
+        unreachable!("a step to {to} in a whole zone")
+    }
     /// A record, of a kept type, that the step removes (`added` is false) or adds.
     ///
     /// # Errors
@@ -61,7 +68,10 @@ pub trait TransferSink {
         rtype: RecordType,
         ttl: u32,
         rdata: &[u8],
-    ) -> Result<(), TransferFault>;
+    ) -> Result<(), TransferFault> {
+        let _ = (added, owner, rtype, ttl, rdata);
+        unreachable!("no step was begun")
+    }
 }
 
 /// Why a transfer cannot be interpreted on.
