@@ -21,6 +21,7 @@ pub mod daemon;
 pub mod detector;
 pub mod dns;
 pub mod enrich;
+pub mod evidence;
 pub mod mailer;
 pub mod outbox;
 pub mod pipeline;

@@ -194,6 +194,10 @@ fn made_up_report() -> DeskReport {
         judged_at: "2026-11-22 10:00:00".to_owned(),
         attack: "T1568.001",
         planes: vec![plane],
+        evidence: vec![crate::report::EvidenceLine {
+            zone: "example".to_owned(),
+            hash: "0f".repeat(32),
+        }],
         reporter: Reporter {
             org: "Example Registrar".to_owned(),
             contact: "abuse@registrar.example".to_owned(),

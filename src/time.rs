@@ -67,6 +67,15 @@ impl Timestamp {
         i64::from(date.year()) * 12 + i64::from(date.month0())
     }
 
+    /// Returns the first second of the month that [`Timestamp::month_bucket`] gives this number for.
+    pub fn month_start(bucket: i64) -> Self {
+        let (year, month) = (bucket.div_euclid(12), bucket.rem_euclid(12) as u32 + 1);
+        let year = i32::try_from(year).unwrap_or(i32::MAX);
+        let date = NaiveDate::from_ymd_opt(year, month, 1).unwrap_or(NaiveDate::MAX);
+        let midnight = date.and_hms_opt(0, 0, 0).expect("midnight exists in UTC");
+        Self::from_unix(midnight.and_utc().timestamp())
+    }
+
     /// Returns the calendar form, for the cron schedule.
     pub fn calendar(self) -> DateTime<Utc> {
         DateTime::from_timestamp(self.0, 0).expect("the constructor clamps to the calendar's range")
@@ -434,6 +443,14 @@ mod tests {
             TimePattern::new("z-%Y%m%d-%H.gz").read(Path::new("z-20261122-07.gz")),
             Ok(at("2026-11-22T07:00:00Z"))
         );
+    }
+
+    #[test]
+    fn month_begins_where_the_one_before_ends() {
+        let start = Timestamp::month_start(at("2026-11-25T09:00:00Z").month_bucket());
+        assert_eq!(start, at("2026-11-01T00:00:00Z"));
+        let before = Timestamp::from_unix(start.unix() - 1);
+        assert_eq!(before.month_bucket() + 1, start.month_bucket());
     }
 
     #[test]

@@ -45,6 +45,57 @@ pub enum Command {
     /// The configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// The database
+    #[command(subcommand)]
+    Db(DbCommand),
+}
+
+/// `db`.
+#[derive(Debug, Subcommand)]
+pub enum DbCommand {
+    /// Write a sound copy while polls run
+    Backup(DbBackup),
+    /// Check pages, references, intervals, counts and every hash
+    Verify,
+    /// Forget what is older than [retention] keeps
+    Prune(DbPrune),
+    /// What it holds, octets a change, growth
+    Stats(DbStats),
+}
+
+/// `db backup`.
+#[derive(Debug, Args)]
+pub struct DbBackup {
+    /// The copy; must not exist
+    pub file: PathBuf,
+}
+
+/// `db prune`.
+#[derive(Debug, Args)]
+pub struct DbPrune {
+    /// Count what would go, change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Give the freed pages back to the file system, instead of keeping them for what comes
+    #[arg(long)]
+    pub shrink: bool,
+}
+
+/// `db stats`.
+#[derive(Debug, Args)]
+pub struct DbStats {
+    /// How to print it
+    #[arg(long, value_enum, default_value_t = StatsFormat::Table)]
+    pub format: StatsFormat,
+}
+
+/// How numbers about the database are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum StatsFormat {
+    /// For people
+    Table,
+    /// One JSON object
+    Json,
 }
 
 /// `poll`.

@@ -65,8 +65,8 @@ pub fn run(config: Option<&Path>, command: &ExplainCommand) -> Result<Done, Fail
 /// Returns the newest event time of the zones that hold the domain: the wall clock for live sources.
 fn newest_event(pipeline: &Pipeline, domain: &Name) -> Result<Timestamp, Failure> {
     let mut newest = None;
-    for (_, apex) in pipeline.store().zones_enclosing(domain)? {
-        if let Some(zone) = pipeline.store().find_zone(&apex)? {
+    for zone in pipeline.store().zones_enclosing(domain)? {
+        if let Some(zone) = pipeline.store().find_view(&zone.apex, zone.view)? {
             let event = if zone.source_kind.is_live() {
                 Some(WallClock.now())
             } else {

@@ -58,7 +58,7 @@ impl Failure {
     }
 
     /// The machine or the database is at fault.
-    fn local(sentence: impl Into<String>) -> Self {
+    pub fn local(sentence: impl Into<String>) -> Self {
         Self {
             kind: Kind::Local,
             sentence: sentence.into(),

@@ -6,6 +6,7 @@
 mod arguments;
 mod cases;
 mod config;
+mod db;
 mod explain;
 mod failure;
 mod history;
@@ -82,5 +83,6 @@ fn dispatch(arguments: &Arguments) -> Result<Done, Failure> {
         Command::Outbox(command) => outbox::run(config, command),
         Command::Status(command) => status::run(config, command),
         Command::Config(command) => config::run(config, command),
+        Command::Db(command) => db::run(config, command),
     }
 }

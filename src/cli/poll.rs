@@ -19,7 +19,7 @@ use crate::cli::session::{
 use crate::config::{Config, Source};
 use crate::daemon::log_report;
 use crate::dns::Name;
-use crate::pipeline::{DeliverySummary, Pipeline, PollOptions, ZoneOutcome, ZoneReport};
+use crate::pipeline::{DeliverySummary, Pipeline, PollOptions, Retention, ZoneOutcome, ZoneReport};
 
 /// Runs the command.
 pub fn run(config: Option<&Path>, command: &PollCommand) -> Result<Done, Failure> {
@@ -121,6 +121,8 @@ fn poll(
     })?;
     progress.finish_and_clear();
     if send {
+        let now = pipeline.clock().now();
+        Retention::new(pipeline.store(), &config, now).prune_daily(|_| true)?;
         pipeline.write_metrics()?;
     }
     print_reports(&reports)?;

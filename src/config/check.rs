@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 
 use crate::config::resolved::{
-    CanaryConfig, Config, Feeding, KeySecret, MailConfig, MetricsConfig, NotifyConfig, Schedule,
-    Source, TlsSettings, TransferSettings, WebConfig,
+    CanaryConfig, Config, Feeding, KeySecret, MailConfig, MetricsConfig, NotifyConfig,
+    RetentionConfig, Schedule, Source, TlsSettings, TransferSettings, WebConfig,
 };
 use crate::config::written::{Every, KeySection, SourceSection, Written};
 use crate::dns::Name;
@@ -118,6 +118,7 @@ impl Checker<'_> {
             metrics: self.check_metrics(&written)?,
             web: self.check_web(&written)?,
             canary: self.check_canary(&written)?,
+            retention: self.check_retention(&written)?,
             trust: written.trust.clone(),
             detect: written.detect.clone(),
             mail,
@@ -522,19 +523,11 @@ impl Checker<'_> {
         }
         let mut zone_desks = HashMap::new();
         for zone in &written.zone {
-            let name = self.name(&zone.name, "name")?;
-            if zone.desk.get_ref().is_empty() {
-                return Err(self.error(zone.desk.span(), "desk names nobody".to_owned()));
+            let Some(desk) = &zone.desk else { continue };
+            if desk.get_ref().is_empty() {
+                return Err(self.error(desk.span(), "desk names nobody".to_owned()));
             }
-            if zone_desks
-                .insert(name, zone.desk.get_ref().clone())
-                .is_some()
-            {
-                return Err(self.error(
-                    zone.name.span(),
-                    format!("zone {:?} is there twice", zone.name.get_ref()),
-                ));
-            }
+            zone_desks.insert(self.name(&zone.name, "name")?, desk.get_ref().clone());
         }
         let password = smtp
             .password_file
@@ -570,13 +563,62 @@ impl Checker<'_> {
 
     /// Refuses desks of zones where no mail is sent at all.
     fn refuse_zone_desks(&self, written: &Written) -> Result<Option<MailConfig>, ConfigError> {
-        match written.zone.first() {
-            Some(zone) => Err(self.error(
-                zone.desk.span(),
+        match written.zone.iter().find_map(|zone| zone.desk.as_ref()) {
+            Some(desk) => Err(self.error(
+                desk.span(),
                 "[[zone]] desk needs [report] and [smtp]".to_owned(),
             )),
             None => Ok(None),
         }
+    }
+
+    /// Resolves how long history is kept, and sees to it that no zone has two sections.
+    fn check_retention(&self, written: &Written) -> Result<RetentionConfig, ConfigError> {
+        let memory = written.detect.memory;
+        let check = |keep: &Spanned<Span>| match *keep.get_ref() >= memory {
+            true => Ok(*keep.get_ref()),
+            false => Err(self.error(
+                keep.span(),
+                format!(
+                    "keep: {} is less than detect.memory, {memory}",
+                    keep.get_ref()
+                ),
+            )),
+        };
+        let mut zone_keeps = HashMap::new();
+        let mut names = HashSet::new();
+        for zone in &written.zone {
+            let name = self.name(&zone.name, "name")?;
+            if !names.insert(name.clone()) {
+                return Err(self.error(
+                    zone.name.span(),
+                    format!("zone {:?} is there twice", zone.name.get_ref()),
+                ));
+            }
+            if zone.desk.is_none() && zone.keep.is_none() {
+                return Err(self.error(
+                    zone.name.span(),
+                    format!("zone {:?} has neither desk nor keep", zone.name.get_ref()),
+                ));
+            }
+            if let Some(keep) = &zone.keep {
+                zone_keeps.insert(name, check(keep)?);
+            }
+        }
+        let section = written.retention.as_ref();
+        let keep = section
+            .and_then(|it| it.keep.as_ref())
+            .map(check)
+            .transpose()?;
+        let size = section.and_then(|it| it.size_bytes_max.as_ref());
+        if let Some(size) = size.filter(|size| *size.get_ref() == 0) {
+            return Err(self.error(size.span(), "size_bytes_max: 0 keeps nothing".to_owned()));
+        }
+        Ok(RetentionConfig {
+            keep,
+            zone_keeps,
+            size_bytes_max: size.map(|size| *size.get_ref()),
+        })
     }
 
     /// Reads a file that holds one secret. Refused if others can read it.

@@ -9,8 +9,8 @@ mod written;
 
 pub use check::ConfigError;
 pub use resolved::{
-    CanaryConfig, Config, Feeding, KeySecret, MailConfig, MetricsConfig, NotifyConfig, Schedule,
-    Source, TlsSettings, TransferSettings, WebConfig,
+    CanaryConfig, Config, Feeding, KeySecret, MailConfig, MetricsConfig, NotifyConfig,
+    RetentionConfig, Schedule, Source, TlsSettings, TransferSettings, WebConfig,
 };
 pub use written::{Every, Written};
 

@@ -38,12 +38,40 @@ pub struct Config {
     pub web: Option<WebConfig>,
     /// A domain whose changes must be noticed.
     pub canary: Option<CanaryConfig>,
+    /// How long history is kept.
+    pub retention: RetentionConfig,
     /// What versions are believed.
     pub trust: TrustPolicy,
     /// What is suspected.
     pub detect: DetectPolicy,
     /// Mail, if any is to be sent.
     pub mail: Option<MailConfig>,
+}
+
+/// How long history is kept. By default for ever.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RetentionConfig {
+    /// How long what was removed is kept.
+    pub keep: Option<Span>,
+    /// The same of single zones.
+    pub zone_keeps: HashMap<Name, Span>,
+    /// How large the database may grow, in octets.
+    pub size_bytes_max: Option<u64>,
+}
+
+impl RetentionConfig {
+    /// Returns how long what was removed from a zone is kept: as the zone's own section says, or that of
+    /// the nearest zone above.
+    pub fn keep_of(&self, apex: &Name) -> Option<Span> {
+        let mut name = Some(apex.clone());
+        while let Some(candidate) = name {
+            if let Some(keep) = self.zone_keeps.get(&candidate) {
+                return Some(*keep);
+            }
+            name = candidate.parent();
+        }
+        self.keep
+    }
 }
 
 /// A TSIG key with its secret.

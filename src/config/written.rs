@@ -27,6 +27,9 @@ pub struct Written {
     /// `[enrich]`.
     #[serde(default)]
     pub enrich: EnrichSection,
+    /// `[retention]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retention: Option<RetentionSection>,
     /// `[limits]`.
     #[serde(default)]
     pub limits: Limits,
@@ -242,7 +245,23 @@ pub struct ZoneSection {
     /// The apex.
     pub name: Spanned<String>,
     /// Its desk.
-    pub desk: Spanned<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub desk: Option<Spanned<Vec<String>>>,
+    /// How long what was removed from it is kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep: Option<Spanned<Span>>,
+}
+
+/// How long history is kept.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct RetentionSection {
+    /// How long what was removed is kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep: Option<Spanned<Span>>,
+    /// How large the database may grow, in octets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size_bytes_max: Option<Spanned<u64>>,
 }
 
 /// What is known beyond the zones.

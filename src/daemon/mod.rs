@@ -2,6 +2,7 @@
 
 mod agenda;
 mod log;
+mod pruning;
 mod schedule;
 mod service;
 mod systemd;

@@ -14,9 +14,10 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::config::{Config, Feeding, Source};
+use crate::config::{Config, Feeding, RetentionConfig, Source};
 use crate::daemon::agenda::{Agenda, jitter_of};
 use crate::daemon::log::log_report;
+use crate::daemon::pruning::Pruning;
 use crate::daemon::schedule::{ScheduleError, Timetable};
 use crate::daemon::systemd;
 use crate::dns::Name;
@@ -34,6 +35,8 @@ const OUTBOX_EVERY: Span = Span::seconds(30);
 const METRICS_EVERY: Span = Span::seconds(15);
 /// How often the canary is looked at.
 const CANARY_EVERY: Span = Span::seconds(600);
+/// How often it is asked whether anything is to be forgotten.
+const PRUNE_LOOK_EVERY: Span = Span::hours(1);
 /// The longest sleep: a clock that was put right is noticed within it.
 const SLEEP_MAX: Span = Span::seconds(60);
 /// The most bodies of pushed lines that wait for the loop.
@@ -157,6 +160,10 @@ struct Service<'a> {
     metrics_at: Timestamp,
     metrics_are_old: bool,
     canary_at: Timestamp,
+    /// When to look whether something is to be forgotten.
+    prune_at: Timestamp,
+    /// What is being forgotten, beside the loop.
+    pruning: Pruning,
 }
 
 /// Runs every source on its schedule until SIGTERM or SIGINT, or until SIGHUP and `reload` gives a sound
@@ -198,6 +205,7 @@ pub async fn serve(
         }
         service.write_metrics()?;
         service.look_at_canary()?;
+        service.forget();
         let wait = service.until_next();
         match next_event(
             &mut service,
@@ -346,6 +354,8 @@ impl<'a> Service<'a> {
             metrics_at: now,
             metrics_are_old: true,
             canary_at: now + CANARY_EVERY,
+            prune_at: now,
+            pruning: Pruning::default(),
             config,
         };
         for i in 0..service.config.sources.len() {
@@ -599,6 +609,15 @@ impl<'a> Service<'a> {
             self.metrics_at = now + METRICS_EVERY;
         }
         Ok(())
+    }
+
+    /// Forgets what is too old, once a day, beside the loop.
+    fn forget(&mut self) {
+        let now = self.pipeline.clock().now();
+        if self.prune_at <= now && self.config.retention != RetentionConfig::default() {
+            self.prune_at = now + PRUNE_LOOK_EVERY;
+            self.pruning.start(self.config.clone(), now);
+        }
     }
 
     /// Returns how long nothing is due.

@@ -11,7 +11,7 @@ use crate::detector::{
 use crate::dns::{Name, Rdata};
 use crate::enrich::{case_domain, operator_domain};
 use crate::pipeline::{Pipeline, PipelineError, PollOptions};
-use crate::store::{EntityKey, Interval, StoreError, ZoneState};
+use crate::store::{EntityKey, Interval, StoreError, View, ZoneState};
 use crate::time::{Span, Timestamp};
 
 /// The most owner names of one domain whose addresses are judged.
@@ -177,20 +177,26 @@ impl Pipeline {
     pub fn find(&self, domain: &Name, now: Timestamp) -> Result<DomainFinding, PipelineError> {
         let mut nameservers: Option<PlaneFinding> = None;
         let mut addresses: Option<PlaneFinding> = None;
-        for (zone, apex) in self.store.zones_enclosing(domain)? {
+        for zone in self.store.zones_enclosing(domain)? {
+            // What sensors elsewhere saw accuses nobody here.
+            if zone.view == View::Passive {
+                continue;
+            }
+            let (is_parent, apex) = (zone.view == View::Parent, zone.apex);
             let key = EntityKey {
-                zone,
+                zone: zone.id,
                 apex: apex.clone(),
                 owner: domain.clone(),
             };
             if let Some(plane) = self.find_nameservers(&key, now)? {
                 keep_stronger(&mut nameservers, plane);
             }
-            if self.store.is_at_or_below_cut(&key)? {
+            // What the parent's servers say below the domain is glue.
+            if is_parent || self.store.is_at_or_below_cut(&key)? {
                 continue;
             }
             for key in self.store.owners_with_new_addresses(
-                zone,
+                zone.id,
                 &apex,
                 domain,
                 now - Span::days(8),

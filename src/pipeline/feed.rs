@@ -514,6 +514,14 @@ impl Pipeline {
             Some(zone) if zone.source == pass.source || pass.follows.is_none() => zone,
             _ => self.store.ensure_zone(&instant.zone, pass.source)?,
         };
+        if let Some(kept_since) = zone.kept_since.filter(|cut| instant.at < *cut) {
+            // What was there then has been forgotten: there is nothing to hold the lines against.
+            for line in &instant.lines {
+                let reason = format!("history before {kept_since} has been pruned");
+                self.reject(pass, RejectKind::Late, line.number, &line.octets, &reason)?;
+            }
+            return Ok(());
+        }
         let joins = self.store.find_version(&zone, instant.serial, instant.at)?;
         let joins = joins.filter(|(_, at)| is_one_publication(*at, instant.at));
         let observed_at = joins.map_or(instant.at, |(_, at)| at);

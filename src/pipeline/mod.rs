@@ -19,6 +19,7 @@ mod files;
 mod metrics;
 mod poll;
 mod reports;
+mod retention;
 mod transfer;
 
 use std::cell::RefCell;
@@ -46,6 +47,7 @@ pub use feed::FeedImport;
 pub use files::FileImport;
 pub use metrics::metrics_page;
 pub use poll::Transfers;
+pub use retention::{PrunePlan, Retention, ZoneCut};
 pub use transfer::{AfterTransfer, TransferJob, TransferOutcome, run_transfer};
 
 /// What stops the pipeline.

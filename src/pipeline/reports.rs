@@ -1,13 +1,16 @@
 //! Turns a finding into messages of the outbox, and into the bytes of a preview.
 
+use std::collections::BTreeSet;
+
 use crate::case::{Case, Decision, decide_report};
 use crate::config::MailConfig;
 use crate::detector::Finding;
 use crate::dns::Name;
+use crate::evidence::Hash;
 use crate::mailer::{Draft, compose, envelope_address};
 use crate::pipeline::{Pipeline, PipelineError, PollOptions};
-use crate::report::build_report;
-use crate::store::NewMessage;
+use crate::report::{EvidenceLine, build_report};
+use crate::store::{NewMessage, ZoneId};
 use crate::time::Timestamp;
 
 impl Pipeline {
@@ -30,6 +33,13 @@ impl Pipeline {
             ..case.clone()
         };
         let now = self.clock.now();
+        let evidence = self.evidence_of(finding)?;
+        let hashes: Vec<_> = evidence
+            .iter()
+            .map(|(_, zone, hash)| (*zone, *hash))
+            .collect();
+        self.store
+            .note_evidence(case_id, reported.revision, &hashes)?;
         for message in self.compose_report(case_id, &reported, finding, now)? {
             tracing::info!(
                 case = case_id,
@@ -58,12 +68,18 @@ impl Pipeline {
         let Some(mail) = self.mail() else {
             return Ok(Vec::new());
         };
+        let evidence = self.evidence_of(finding)?;
+        let evidence = evidence
+            .iter()
+            .map(|(apex, _, hash)| EvidenceLine::new(apex, *hash))
+            .collect();
         let report = build_report(
             case_id,
             case,
             finding,
             &mail.reporter,
             &self.config.detect.label(),
+            evidence,
         );
         let words = self.templates.render_report(&report)?;
         let (sender, sender_domain) = envelope_address(&mail.from)?;
@@ -92,6 +108,19 @@ impl Pipeline {
             });
         }
         Ok(messages)
+    }
+
+    /// Returns the newest hash of every zone that a finding looked at, each once.
+    fn evidence_of(&self, finding: &Finding) -> Result<Vec<(Name, ZoneId, Hash)>, PipelineError> {
+        let planes = finding.nameservers.iter().chain(&finding.addresses);
+        let apexes: BTreeSet<&Name> = planes.map(|plane| &plane.zone).collect();
+        let mut evidence = Vec::new();
+        for apex in apexes {
+            for (zone, hash) in self.store.newest_hashes(apex)? {
+                evidence.push((apex.clone(), zone, hash));
+            }
+        }
+        Ok(evidence)
     }
 
     /// Returns a Message-ID that is the same each time and differs between databases, cases, revisions

@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::case::Case;
 use crate::detector::{Check, Finding, Gate, Plane, PlaneFinding, SeenAddress, Verdict};
 use crate::dns::Name;
+use crate::evidence::Hash;
 
 /// The most transitions of a plane that a report prints; `history` shows all.
 pub const TRANSITIONS_MAX: usize = 10;
@@ -56,10 +57,31 @@ pub struct DeskReport {
     pub attack: &'static str,
     /// What each plane shows; the name-server plane first.
     pub planes: Vec<PlaneSection>,
+    /// The hashes of history that this report rests on.
+    pub evidence: Vec<EvidenceLine>,
     /// Who reports.
     pub reporter: Reporter,
     /// Version of the program.
     pub program_version: &'static str,
+}
+
+/// The newest hash of a zone's history when the report was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct EvidenceLine {
+    /// The zone, without its final dot.
+    pub zone: String,
+    /// 64 hexadecimal digits.
+    pub hash: String,
+}
+
+impl EvidenceLine {
+    /// Returns the line of a zone.
+    pub fn new(zone: &Name, hash: Hash) -> Self {
+        Self {
+            zone: bare(zone),
+            hash: hash.to_string(),
+        }
+    }
 }
 
 /// What one plane shows.
@@ -190,6 +212,7 @@ pub fn build_report(
     finding: &Finding,
     reporter: &Reporter,
     policy_version: &str,
+    evidence: Vec<EvidenceLine>,
 ) -> DeskReport {
     DeskReport {
         case_id,
@@ -211,6 +234,7 @@ pub fn build_report(
             .chain(&finding.addresses)
             .map(section)
             .collect(),
+        evidence,
         reporter: reporter.clone(),
         program_version: env!("CARGO_PKG_VERSION"),
     }

@@ -126,7 +126,7 @@ impl Store {
                 leave.execute(params![other.0, label, at.unix()])?;
             }
             let mut unwatch = connection.prepare_cached(
-                "update zone set last_error = ?2, refused_reason = 'left-catalog' where name = ?1",
+                "update zone set last_error = ?2, refused_reason = 'left-catalog' where name = ?1 and view = 'zone'",
             )?;
             for (label, (zone, goes_on)) in &change.left {
                 leave.execute(params![source.0, label, at.unix()])?;
@@ -140,19 +140,19 @@ impl Store {
                      change_of_ownership = excluded.change_of_ownership, removed_at = null",
             )?;
             let mut own = connection.prepare_cached(
-                "insert into zone (name, source_id) values (?, ?) on conflict (name) do update set source_id = excluded.source_id",
+                "insert into zone (name, source_id) values (?, ?) on conflict (name, view) do update set source_id = excluded.source_id",
             )?;
             for (label, member) in &change.joined {
                 let owner = member.change_of_ownership.as_ref().map(Name::to_string);
                 join.execute(params![source.0, label, member.zone.to_string(), member.group, owner, at.unix()])?;
                 own.execute(params![member.zone.to_string(), source.0])?;
             }
-            let mut reset = connection.prepare_cached("update zone set serial = null where name = ?")?;
+            let mut reset = connection.prepare_cached("update zone set serial = null where name = ? and view = 'zone'")?;
             for zone in &change.reset {
                 reset.execute([zone.to_string()])?;
             }
             connection
-                .prepare_cached("update zone set serial = ?2 where name = ?1")?
+                .prepare_cached("update zone set serial = ?2 where name = ?1 and view = 'zone'")?
                 .execute(params![apex.to_string(), serial.map(|it| it.0)])
                 .map(|_| ())
         })?;

@@ -6,7 +6,7 @@ use rusqlite::types::Value;
 use rusqlite::{Row, params};
 
 use crate::dns::{Name, Rdata, RecordType, Serial};
-use crate::store::zones::{Gap, ZoneId};
+use crate::store::zones::{Gap, View, ZoneId};
 use crate::store::{Store, StoreError};
 use crate::time::Timestamp;
 
@@ -30,6 +30,8 @@ pub struct RecordRow {
     pub ttl: u32,
     /// The zone it stood in.
     pub zone: Name,
+    /// Who said so.
+    pub view: View,
     /// When it was first seen.
     pub added_at: Timestamp,
     /// The serial of that version.
@@ -76,6 +78,17 @@ pub struct History {
     pub gaps: Vec<(Name, Gap)>,
 }
 
+/// A zone that a name lies in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EnclosingZone {
+    /// Its row.
+    pub id: ZoneId,
+    /// Its apex.
+    pub apex: Name,
+    /// Who says what stands in it.
+    pub view: View,
+}
+
 /// A version, as an interval's end names it.
 #[derive(Debug, Clone)]
 struct End {
@@ -103,7 +116,7 @@ const STAYS: &str = "
            (select n.observed_at from owner o join zone z on z.id = o.zone_id join version n on n.id = z.version_id where o.id = r.owner_id)
       from record r join version a on a.id = r.added_id join source s on s.id = a.source_id where r.owner_id = ?1
     union all
-    select p.rrtype, p.rdata, p.ttl, p.baseline, a.id, a.observed_at, a.serial, a.bulk, s.name, d.id, d.observed_at, d.serial, d.bulk,
+    select p.rrtype, p.rdata, coalesce(p.ttl, (select usual_ttl from zone where id = ?3)), p.baseline, a.id, a.observed_at, a.serial, a.bulk, s.name, d.id, d.observed_at, d.serial, d.bulk,
            (select q.observed_at from version q where q.id = d.previous_id)
       from past_record p join version a on a.id = p.added_id join source s on s.id = a.source_id join version d on d.id = p.removed_id
      where p.bucket = ?2 and p.owner_id = ?1";
@@ -116,7 +129,12 @@ impl Store {
     /// [`StoreError`].
     pub fn history(&self, name: &Name, scope: HistoryScope) -> Result<History, StoreError> {
         let mut history = History::default();
-        for (zone, apex) in self.zones_enclosing(name)? {
+        for EnclosingZone {
+            id: zone,
+            apex,
+            view,
+        } in self.zones_enclosing(name)?
+        {
             // Below an apex lies the whole zone: that is never meant.
             let scope = if *name == apex {
                 HistoryScope::Name
@@ -131,7 +149,7 @@ impl Store {
             for owner_id in owners {
                 let owner = self.owner_name(owner_id, &apex)?;
                 let stays = self.stays(owner_id, &owner, zone)?;
-                add_stays(&mut history, &apex, stays);
+                add_stays(&mut history, &apex, view, stays);
             }
         }
         history.records.sort_by(|left, right| {
@@ -156,23 +174,34 @@ impl Store {
         Ok(history)
     }
 
-    /// Returns the zones whose apex is the name or above it, the nearest first.
+    /// Returns the zones whose apex is the name or above it, the nearest first; a zone's own view first.
     ///
     /// # Errors
     ///
     /// [`StoreError`].
-    pub fn zones_enclosing(&self, name: &Name) -> Result<Vec<(ZoneId, Name)>, StoreError> {
+    pub fn zones_enclosing(&self, name: &Name) -> Result<Vec<EnclosingZone>, StoreError> {
         let mut zones = Vec::new();
         let mut apex = Some(name.clone());
         while let Some(candidate) = apex {
-            let id = self.run(|connection| {
-                let mut statement =
-                    connection.prepare_cached("select id from zone where name = ?")?;
-                let mut rows = statement.query([candidate.to_string()])?;
-                rows.next()?.map(|row| row.get(0)).transpose()
+            let views: Vec<(i64, String)> = self.run(|connection| {
+                let sql =
+                    "select id, view from zone where name = ? order by view = 'zone' desc, view";
+                let mut statement = connection.prepare_cached(sql)?;
+                let rows = statement.query_map([candidate.to_string()], |row| {
+                    Ok((row.get(0)?, row.get(1)?))
+                })?;
+                rows.collect()
             })?;
+            for (id, view) in views {
+                let view = View::parse(&view)
+                    .ok_or_else(|| self.damaged(format!("view {view:?} of zone {candidate}")))?;
+                zones.push(EnclosingZone {
+                    id: ZoneId(id),
+                    apex: candidate.clone(),
+                    view,
+                });
+            }
             apex = candidate.parent();
-            zones.extend(id.map(|id| (ZoneId(id), candidate)));
         }
         Ok(zones)
     }
@@ -208,7 +237,7 @@ impl Store {
         for bucket in self.buckets_since(zone, None)? {
             let rows = self.run(|connection| {
                 let mut statement = connection.prepare_cached(STAYS)?;
-                let rows = statement.query_map(params![owner_id, bucket], read_stay)?;
+                let rows = statement.query_map(params![owner_id, bucket, zone.0], read_stay)?;
                 rows.collect::<rusqlite::Result<Vec<_>>>()
             })?;
             for (code, value, mut stay) in rows {
@@ -277,7 +306,7 @@ fn read_stay(row: &Row<'_>) -> rusqlite::Result<(u16, Value, Stay)> {
 }
 
 /// Adds an owner's intervals to a history.
-fn add_stays(history: &mut History, zone: &Name, stays: Vec<Stay>) {
+fn add_stays(history: &mut History, zone: &Name, view: View, stays: Vec<Stay>) {
     let mut changes: BTreeMap<(i64, RecordType), ChangeRow> = BTreeMap::new();
     for stay in stays {
         let rtype = stay.rdata.rtype();
@@ -296,6 +325,7 @@ fn add_stays(history: &mut History, zone: &Name, stays: Vec<Stay>) {
             rdata: stay.rdata,
             ttl: stay.ttl,
             zone: zone.clone(),
+            view,
             added_at: stay.added.at,
             added_serial: stay.added.serial,
             removed_at: stay.removed.as_ref().map(|end| end.at),

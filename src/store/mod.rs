@@ -4,25 +4,32 @@
 //! functions: begin, apply and commit a version; history and window of a name; counts; cases; outbox.
 //! History is appended, never rewritten; a zone's serial, state and changes advance in one transaction.
 
+mod care;
 mod cases;
 mod catalogs;
+mod chain;
+mod changes;
 mod digests;
 mod history;
 mod open;
 mod outbox;
+mod retention;
 mod rows;
 mod version;
 mod window;
 mod zones;
 
+pub use care::{DatabaseStats, TableSize, Verification};
 pub use cases::{CaseEventRow, CaseRow};
 pub use catalogs::{CatalogChange, Listing, MemberRow};
-pub use history::{ChangeRow, History, HistoryScope, RecordRow};
+pub use chain::Link;
+pub use history::{ChangeRow, EnclosingZone, History, HistoryScope, RecordRow};
 pub use open::{PollerLock, Store, StoreError, StoreOptions, StoreTx};
 pub use outbox::{MessageRow, MessageState, NewMessage};
+pub use retention::{PruneCount, PruneStep};
 pub use version::{Committed, VersionDraft, VersionKind, VersionTx};
 pub use window::{EntityKey, Interval, OwnerChanges};
 pub use zones::{
-    FeedPosition, FileMark, Gap, RejectKind, SourceId, SourceKind, SourceStatus, ZoneId, ZoneState,
-    ZoneStatus,
+    FeedPosition, FileMark, Gap, RejectKind, SourceId, SourceKind, SourceStatus, View, ZoneId,
+    ZoneState, ZoneStatus,
 };

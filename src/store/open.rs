@@ -11,13 +11,36 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, params};
 
+use crate::store::changes::{ChangeCounts, pack};
 use crate::zone::DigestKey;
 
 /// The migrations, in order; the database's `user_version` is how many have run.
-const MIGRATIONS: [&str; 2] = [
-    include_str!("migrations/0001_history.sql"),
-    include_str!("migrations/0002_arrivals.sql"),
+const MIGRATIONS: [Migration; 3] = [
+    Migration::sql(include_str!("migrations/0001_history.sql")),
+    Migration::sql(include_str!("migrations/0002_arrivals.sql")),
+    Migration {
+        sql: include_str!("migrations/0003_years.sql"),
+        finish: pack_changes,
+    },
 ];
+
+/// A step from one schema to the next.
+struct Migration {
+    /// What SQL can say.
+    sql: &'static str,
+    /// What it cannot; runs after it.
+    finish: fn(&Connection) -> rusqlite::Result<()>,
+}
+
+impl Migration {
+    /// A step that is SQL alone.
+    const fn sql(sql: &'static str) -> Self {
+        Self {
+            sql,
+            finish: |_| Ok(()),
+        }
+    }
+}
 /// Marks the file as ours: "flux" in ASCII.
 const APPLICATION_ID: i32 = 0x666c_7578;
 /// SQLite 3.7.0 to 3.51.2 can corrupt a WAL when a checkpoint and a writer race
@@ -59,6 +82,18 @@ pub enum StoreError {
         /// Its schema.
         found: i32,
         /// The newest known schema.
+        known: i32,
+    },
+    /// The database was written by an older fluxwatch and cannot be migrated by who only reads.
+    #[error(
+        "database {path} has schema {found}, made by an older fluxwatch; `fluxwatch status` brings it to schema {known}"
+    )]
+    Older {
+        /// The database file.
+        path: PathBuf,
+        /// Its schema.
+        found: i32,
+        /// The schema that is needed.
         known: i32,
     },
     /// The file is a database of something else.
@@ -168,12 +203,7 @@ impl Store {
             if !options.create {
                 return Err(StoreError::Missing(path.to_owned()));
             }
-            let made = OpenOptions::new()
-                .create_new(true)
-                .write(true)
-                .mode(0o600)
-                .open(path);
-            made.map_err(|fault| StoreError::File {
+            create_private(path).map_err(|fault| StoreError::File {
                 path: path.to_owned(),
                 fault,
             })?;
@@ -192,6 +222,48 @@ impl Store {
             // A command that only looks works with the index that the poller keeps.
             set_reverse_index(&connection, options.reverse_index).map_err(sqlite)?;
         }
+        let store = Self::finish_open(connection, path)?;
+        let sql = "select exists (select 1 from meta where key = 'chain_pending')";
+        if store.run(|connection| connection.query_row(sql, [], |row| row.get(0)))? {
+            store.begin_chains()?;
+        }
+        Ok(store)
+    }
+
+    /// Opens the database at `path` to read only. What the poller commits is seen.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; also for a database that is yet to be migrated.
+    pub fn open_read_only(path: &Path) -> Result<Self, StoreError> {
+        if !path.exists() {
+            return Err(StoreError::Missing(path.to_owned()));
+        }
+        let sqlite = |fault| StoreError::Sqlite {
+            path: path.to_owned(),
+            fault,
+        };
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags).map_err(sqlite)?;
+        connection.busy_timeout(BUSY_TIMEOUT).map_err(sqlite)?;
+        let version = check_schema(&connection, path)?;
+        if (version as usize) < MIGRATIONS.len() {
+            return Err(StoreError::Older {
+                path: path.to_owned(),
+                found: version,
+                known: MIGRATIONS.len() as i32,
+            });
+        }
+        configure(&connection).map_err(sqlite)?;
+        Self::finish_open(connection, path)
+    }
+
+    /// Returns the store over a connection that is checked, migrated and configured.
+    fn finish_open(connection: Connection, path: &Path) -> Result<Self, StoreError> {
+        let sqlite = |fault| StoreError::Sqlite {
+            path: path.to_owned(),
+            fault,
+        };
         let has_reverse_index = has_reverse_index(&connection).map_err(sqlite)?;
         let (database_id, key) = load_secrets(&connection).map_err(sqlite)?;
         Ok(Self {
@@ -289,10 +361,15 @@ impl Store {
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, StoreError> {
-        work(&self.connection).map_err(|fault| StoreError::Sqlite {
+        work(&self.connection).map_err(|fault| self.sqlite(fault))
+    }
+
+    /// Gives a fault of SQLite the database's name.
+    pub(super) fn sqlite(&self, fault: rusqlite::Error) -> StoreError {
+        StoreError::Sqlite {
             path: self.path.clone(),
             fault,
-        })
+        }
     }
 
     /// Returns the error for a value that this program does not write.
@@ -328,8 +405,16 @@ impl Drop for StoreTx<'_> {
     }
 }
 
-/// Refuses a database that is not ours or from the future, before anything is written.
-fn check_schema(connection: &Connection, path: &Path) -> Result<(), StoreError> {
+/// Makes an empty file that only its owner reads.
+pub(super) fn create_private(path: &Path) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.create_new(true).write(true).mode(0o600);
+    options.open(path).map(|_| ())
+}
+
+/// Refuses a database that is not ours or from the future, before anything is written. Returns its
+/// schema.
+fn check_schema(connection: &Connection, path: &Path) -> Result<i32, StoreError> {
     let read = |pragma: &str| {
         connection
             .query_row(pragma, [], |row| row.get::<_, i32>(0))
@@ -352,7 +437,7 @@ fn check_schema(connection: &Connection, path: &Path) -> Result<(), StoreError> 
             known: MIGRATIONS.len() as i32,
         });
     }
-    Ok(())
+    Ok(version)
 }
 
 /// Applies the settings of docs/design.md, "Store".
@@ -398,7 +483,8 @@ fn run_migrations(connection: &Connection) -> rusqlite::Result<()> {
             return connection.execute_batch("commit");
         };
         let step = || {
-            connection.execute_batch(migration)?;
+            connection.execute_batch(migration.sql)?;
+            (migration.finish)(connection)?;
             connection.pragma_update(None, "application_id", APPLICATION_ID)?;
             connection.pragma_update(None, "user_version", version + 1)?;
             let broken: i64 = connection.query_row(
@@ -426,27 +512,85 @@ fn run_migrations(connection: &Connection) -> rusqlite::Result<()> {
     }
 }
 
+/// Packs the rows of schema 2 that say which owners a version changed.
+fn pack_changes(connection: &Connection) -> rusqlite::Result<()> {
+    let mut rows_of = connection.prepare(
+        "select version_id, owner_id, ns_added, ns_removed, address_added, address_removed, other_changed from old_change order by version_id, owner_id",
+    )?;
+    let mut insert = connection.prepare("insert into change (version_id, octets) values (?, ?)")?;
+    let mut rows = rows_of.query([])?;
+    let mut owners: Vec<(i64, ChangeCounts)> = Vec::new();
+    let mut last = None;
+    let mut close = |version: Option<i64>, owners: &mut Vec<(i64, ChangeCounts)>| {
+        let octets = pack(owners.iter().map(|(owner_id, counts)| (*owner_id, counts)));
+        owners.clear();
+        match version {
+            Some(version) => insert.execute(params![version, octets]).map(|_| ()),
+            None => Ok(()),
+        }
+    };
+    while let Some(row) = rows.next()? {
+        let version = Some(row.get::<_, i64>(0)?);
+        if version != last {
+            close(last, &mut owners)?;
+            last = version;
+        }
+        let counts = ChangeCounts {
+            ns: [row.get(2)?, row.get(3)?],
+            address: [row.get(4)?, row.get(5)?],
+            other: row.get(6)?,
+        };
+        owners.push((row.get(1)?, counts));
+    }
+    close(last, &mut owners)?;
+    drop(rows);
+    connection.execute_batch("drop table old_change")
+}
+
 /// Makes or drops the index from RDATA to owners, as configured.
 fn set_reverse_index(connection: &Connection, wanted: bool) -> rusqlite::Result<()> {
     let there = has_reverse_index(connection)?;
     match (wanted, there) {
-        (true, false) => connection.execute_batch(
-            "create index if not exists record_by_host on record (rdata) where rrtype = 2",
-        ),
-        (false, true) => connection.execute_batch("drop index if exists record_by_host"),
+        (true, false) => {
+            let all = REVERSE_INDEXES.map(|(name, table, rrtype)| {
+                format!(
+                    "create index if not exists {name} on {table} (rdata) where rrtype = {rrtype};"
+                )
+            });
+            connection.execute_batch(&format!("begin immediate; {} commit", all.concat()))
+        }
+        (false, true) => {
+            let all = REVERSE_INDEXES.map(|(name, ..)| format!("drop index if exists {name};"));
+            connection.execute_batch(&format!("begin immediate; {} commit", all.concat()))
+        }
         _ => Ok(()),
     }
 }
 
+/// The indexes from RDATA to owners: name, table, type. A query that is to use one repeats its
+/// "rrtype = N" literally. The last is what tells that all are there.
+const REVERSE_INDEXES: [(&str, &str, u16); 6] = [
+    ("record_by_host", "record", 2),
+    ("record_by_a", "record", 1),
+    ("record_by_aaaa", "record", 28),
+    ("past_by_a", "past_record", 1),
+    ("past_by_aaaa", "past_record", 28),
+    ("past_by_host", "past_record", 2),
+];
+
 /// Returns whether the index from RDATA to owners is there.
 fn has_reverse_index(connection: &Connection) -> rusqlite::Result<bool> {
-    let sql = "select count(*) > 0 from sqlite_schema where name = 'record_by_host'";
+    let sql = "select count(*) > 0 from sqlite_schema where name = 'past_by_host'";
     connection.query_row(sql, [], |row| row.get(0))
 }
 
 /// Reads the database's id and digest key, or makes them of SQLite's random octets.
 fn load_secrets(connection: &Connection) -> rusqlite::Result<([u8; 16], DigestKey)> {
-    let known: i64 = connection.query_row("select count(*) from meta", [], |row| row.get(0))?;
+    let known: i64 = connection.query_row(
+        "select count(*) from meta where key in ('database_id', 'digest_key')",
+        [],
+        |row| row.get(0),
+    )?;
     if known < 2 {
         let sql = "insert or ignore into meta (key, value) values ('database_id', randomblob(16)), ('digest_key', randomblob(32))";
         connection.execute(sql, params![])?;
@@ -480,7 +624,7 @@ mod tests {
     fn database_of_schema_1(path: &Path) {
         let connection = Connection::open(path).expect("a database can be made");
         connection
-            .execute_batch(MIGRATIONS[0])
+            .execute_batch(MIGRATIONS[0].sql)
             .expect("the first schema");
         connection.execute_batch(SCHEMA_1).expect("its rows");
         connection

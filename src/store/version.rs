@@ -3,12 +3,15 @@
 //! All of a version is one transaction: its row, the closed and opened intervals, the index of
 //! changes, the zone's serial and counts. A version that is dropped leaves no trace.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, hash_map};
 
 use rusqlite::types::Value;
 use rusqlite::{OptionalExtension, params};
 
 use crate::dns::{Name, Rdata, Record, RecordType, Serial};
+use crate::evidence::{ChainHead, Entry, Hash, Merkle, Op, leaf};
+use crate::store::chain::{VersionKey, is_chained};
+use crate::store::changes::{ChangeCounts, pack, unpack};
 use crate::store::zones::{SourceId, ZoneState};
 use crate::store::{Store, StoreError, StoreTx};
 use crate::time::Timestamp;
@@ -25,6 +28,10 @@ pub enum VersionKind {
     Snapshot,
     /// Changes as a feed told them.
     Feed,
+    /// What a probe found that it had not found before, or has not found for long.
+    Probe,
+    /// What passive DNS saw elsewhere.
+    Passive,
 }
 
 impl VersionKind {
@@ -34,6 +41,8 @@ impl VersionKind {
             Self::Baseline => "baseline",
             Self::Snapshot => "snapshot",
             Self::Feed => "feed",
+            Self::Probe => "probe",
+            Self::Passive => "passive",
         }
     }
 }
@@ -64,14 +73,6 @@ pub struct Committed {
     pub digests: Vec<(u64, Option<Slot>)>,
 }
 
-/// The changes of one owner in this version, as counted in `change`.
-#[derive(Default, Clone, Copy)]
-struct ChangeCounts {
-    ns: [i64; 2],
-    address: [i64; 2],
-    other: i64,
-}
-
 /// How the zone's totals move.
 #[derive(Default, Clone, Copy, PartialEq, Eq)]
 struct Totals {
@@ -97,6 +98,12 @@ pub struct VersionTx<'a> {
     draft: VersionDraft,
     id: i64,
     changes: HashMap<i64, ChangeCounts>,
+    /// What the version did to each owner, hashed; `None` where that is to be read from the records.
+    leaves: HashMap<i64, Option<Hash>>,
+    /// The leaves of a first version, in the order of their owners' rows, up to the last of them.
+    first: (Merkle, i64),
+    /// The zone's usual TTL, if this version is the one that sets it.
+    first_ttl: Option<u32>,
     moves: HashMap<u64, Vec<i64>>,
     totals: Totals,
     has_registration: bool,
@@ -153,6 +160,9 @@ impl Store {
             draft,
             id,
             changes: HashMap::new(),
+            leaves: HashMap::new(),
+            first: (Merkle::default(), 0),
+            first_ttl: None,
             moves: HashMap::new(),
             totals: Totals::default(),
             has_registration: false,
@@ -163,6 +173,31 @@ impl Store {
 }
 
 impl Store {
+    /// Returns what the chain needs of a version.
+    pub(super) fn version_key(&self, id: i64) -> Result<VersionKey, StoreError> {
+        self.run(|connection| {
+            connection
+                .prepare_cached("select observed_at, kind = 'baseline' from version where id = ?")?
+                .query_row([id], |row| {
+                    Ok(VersionKey {
+                        id,
+                        at: Timestamp::from_unix(row.get(0)?),
+                        is_baseline: row.get(1)?,
+                    })
+                })
+        })
+    }
+
+    /// Returns the serial of a version.
+    fn version_serial(&self, id: i64) -> Result<Option<Serial>, StoreError> {
+        self.run(|connection| {
+            connection
+                .prepare_cached("select serial from version where id = ?")?
+                .query_row([id], |row| row.get::<_, Option<u32>>(0))
+        })
+        .map(|serial| serial.map(Serial))
+    }
+
     /// Returns the version of a zone that an instant of a feed is more of: the one with the same time
     /// and serial, or the newest if it has the same serial. Row and time.
     ///
@@ -262,7 +297,7 @@ impl VersionTx<'_> {
             .prepare_cached("insert into record (owner_id, rrtype, rdata, ttl, added_id, baseline) values (?, ?, ?, ?, ?, 1)")
             .map_err(sqlite)?;
         let mut slots = Vec::with_capacity(owners.len());
-        let mut records = Vec::new();
+        let (mut records, mut entries) = (Vec::new(), Vec::new());
         for (key, wire, octets) in &owners {
             let id = insert_owner
                 .insert(params![self.zone.id.0, key])
@@ -272,6 +307,12 @@ impl VersionTx<'_> {
             let mut has_ns = false;
             for rr in &records {
                 let code = rr.rtype.code();
+                self.first_ttl.get_or_insert(rr.ttl);
+                entries.push(Entry {
+                    op: Op::There,
+                    code,
+                    rdata: rr.rdata.to_vec(),
+                });
                 digest = digest.wrapping_add(self.store.key.digest_record(code, rr.ttl, rr.rdata));
                 if rr.rtype == RecordType::Ns {
                     has_ns = true;
@@ -285,6 +326,9 @@ impl VersionTx<'_> {
             self.totals.kept += records.len() as i64;
             self.totals.names += 1;
             self.totals.delegations += i64::from(has_ns);
+            self.first.0.push(leaf(wire, &mut entries));
+            self.first.1 = id;
+            entries.clear();
             let hash = self.store.key.hash_owner(wire);
             slots.push(Slot { hash, digest, id });
         }
@@ -446,54 +490,24 @@ impl VersionTx<'_> {
         let joins = self.draft.joins.is_some();
         let is_new_serial = self.draft.serial != self.zone.serial || self.zone.version_id.is_none();
         let is_news = !self.changes.is_empty()
+            || !self.leaves.is_empty()
             || self.totals != Totals::default()
             || self.has_registration
             || self.is_kept
             || (is_new_serial && !joins);
-        let is_newest = self
-            .zone
-            .version_at
-            .is_none_or(|newest| newest <= self.draft.observed_at);
-        self.store.run(|connection| {
-            if !is_news {
-                // New TTLs may have been written; the version itself says nothing.
-                if !joins {
-                    connection.prepare_cached("delete from version where id = ?")?.execute([self.id])?;
-                }
-                return Ok(());
-            }
-            let mut insert = connection.prepare_cached(
-                "insert into change (version_id, owner_id, ns_added, ns_removed, address_added, address_removed, other_changed) values (?, ?, ?, ?, ?, ?, ?)
-                 on conflict (version_id, owner_id) do update set ns_added = ns_added + excluded.ns_added, ns_removed = ns_removed + excluded.ns_removed,
-                     address_added = address_added + excluded.address_added, address_removed = address_removed + excluded.address_removed,
-                     other_changed = other_changed + excluded.other_changed",
-            )?;
-            let mut owners: Vec<_> = self.changes.iter().collect();
-            owners.sort_by_key(|(owner_id, _)| **owner_id);
-            for (owner_id, counts) in owners {
-                insert.execute(params![self.id, owner_id, counts.ns[0], counts.ns[1], counts.address[0], counts.address[1], counts.other])?;
-            }
-            let mut share = connection.prepare_cached("update change set shared_count = ? where version_id = ? and owner_id = ?")?;
-            for owners in self.moves.values().filter(|owners| owners.len() > 1) {
-                for owner_id in owners {
-                    share.execute(params![owners.len() as i64, self.id, owner_id])?;
-                }
-            }
-            connection
-                .prepare_cached("update version set changed_name_count = (select count(*) from change where version_id = ?1), bulk = max(bulk, ?2) where id = ?1")?
-                .execute(params![self.id, bulk])?;
-            connection
-                .prepare_cached(
-                    "update zone set version_id = iif(?7, ?2, version_id), serial = iif(?7, coalesce(?3, serial), serial), kept_count = kept_count + ?4, name_count = name_count + ?5,
-                         delegation_count = delegation_count + ?6, detected_version_id = min(detected_version_id, ?2 - 1),
-                         version_count = version_count + ?8, change_count = change_count + ?9 where id = ?1",
-                )?
-                .execute(params![self.zone.id.0, self.id, self.draft.serial.map(|it| it.0), self.totals.kept, self.totals.names, self.totals.delegations, is_newest, !joins, self.changes.len() as i64])?;
-            connection
-                .prepare_cached("update source set last_event_at = max(coalesce(last_event_at, ?2), ?2) where id = ?1")?
-                .execute(params![self.draft.source.0, self.draft.observed_at.unix()])
-                .map(|_| ())
-        })?;
+        if is_news {
+            self.write_changes()?;
+            self.write_rows(bulk)?;
+            // After the rows: the months that are looked into reach to the zone's newest version.
+            self.write_link()?;
+        } else if !joins {
+            // New TTLs may have been written; the version itself says nothing.
+            self.store.run(|connection| {
+                connection
+                    .prepare_cached("delete from version where id = ?")?
+                    .execute([self.id])
+            })?;
+        }
         if let Some(tx) = self.tx {
             tx.commit()?;
         }
@@ -502,6 +516,119 @@ impl VersionTx<'_> {
             changed_name_count: self.changes.len() as u64,
             digests: self.digests,
         })
+    }
+
+    /// Writes which owners changed, those that an earlier part of the version lists included.
+    fn write_changes(&self) -> Result<(), StoreError> {
+        let is_baseline = self.draft.kind == VersionKind::Baseline;
+        let mut owners: BTreeMap<i64, ChangeCounts> = BTreeMap::new();
+        if self.draft.joins.is_some() {
+            let known: Option<Vec<u8>> = self.store.run(|connection| {
+                connection
+                    .prepare_cached("select octets from change where version_id = ?")?
+                    .query_row([self.id], |row| row.get(0))
+                    .optional()
+            })?;
+            let known = unpack(&known.unwrap_or_default()).ok_or_else(|| {
+                self.store
+                    .damaged(format!("changes of version {}", self.id))
+            })?;
+            owners.extend(known);
+        }
+        for (owner_id, counts) in &self.changes {
+            owners.entry(*owner_id).or_default().add(counts);
+        }
+        if !is_baseline {
+            for owner_id in self.leaves.keys() {
+                owners.entry(*owner_id).or_default();
+            }
+        }
+        let changed = owners.values().filter(|counts| !counts.is_zero()).count();
+        let octets = pack(owners.iter().map(|(owner_id, counts)| (*owner_id, counts)));
+        self.store.run(|connection| {
+            if !octets.is_empty() {
+                connection
+                    .prepare_cached("insert into change (version_id, octets) values (?, ?) on conflict (version_id) do update set octets = excluded.octets")?
+                    .execute(params![self.id, octets])?;
+            }
+            let mut share = connection.prepare_cached(
+                "insert into shared_change (version_id, owner_id, shared_count) values (?, ?, ?)
+                 on conflict (version_id, owner_id) do update set shared_count = excluded.shared_count",
+            )?;
+            for owners in self.moves.values().filter(|owners| owners.len() > 1) {
+                for owner_id in owners {
+                    share.execute(params![self.id, owner_id, owners.len() as i64])?;
+                }
+            }
+            connection
+                .prepare_cached("update version set changed_name_count = ?2 where id = ?1")?
+                .execute(params![self.id, changed as i64])
+                .map(|_| ())
+        })
+    }
+
+    /// Moves the rows of the version, the zone and the source.
+    fn write_rows(&self, bulk: bool) -> Result<(), StoreError> {
+        let joins = self.draft.joins.is_some();
+        let is_newest = self
+            .zone
+            .version_at
+            .is_none_or(|newest| newest <= self.draft.observed_at);
+        self.store.run(|connection| {
+            connection
+                .prepare_cached("update version set bulk = max(bulk, ?2) where id = ?1")?
+                .execute(params![self.id, bulk])?;
+            connection
+                .prepare_cached(
+                    "update zone set version_id = iif(?7, ?2, version_id), serial = iif(?7, coalesce(?3, serial), serial), kept_count = kept_count + ?4, name_count = name_count + ?5,
+                         delegation_count = delegation_count + ?6, detected_version_id = min(detected_version_id, ?2 - 1),
+                         version_count = version_count + ?8, change_count = change_count + ?9, usual_ttl = coalesce(usual_ttl, ?10) where id = ?1",
+                )?
+                .execute(params![self.zone.id.0, self.id, self.draft.serial.map(|it| it.0), self.totals.kept, self.totals.names, self.totals.delegations, is_newest, !joins, self.changes.len() as i64, self.first_ttl])?;
+            connection
+                .prepare_cached("update source set last_event_at = max(coalesce(last_event_at, ?2), ?2) where id = ?1")?
+                .execute(params![self.draft.source.0, self.draft.observed_at.unix()])
+                .map(|_| ())
+        })
+    }
+
+    /// Appends the version to the zone's chain of hashes, as it is now.
+    fn write_link(&self) -> Result<(), StoreError> {
+        if !is_chained(self.zone.view) {
+            return Ok(());
+        }
+        let is_first = self.draft.kind == VersionKind::Baseline;
+        let version = self.store.version_key(self.id)?;
+        let root = if self.draft.joins.is_some() || (is_first && self.is_out_of_order()) {
+            self.store.root_of(self.zone.id, &self.zone.apex, version)?
+        } else {
+            let mut tree = self.first.0.clone();
+            let leaves: BTreeMap<_, _> = self.leaves.iter().collect();
+            for (owner_id, hash) in leaves {
+                let hash = match hash {
+                    Some(hash) => Some(*hash),
+                    None => {
+                        let owner = self.store.owner_name(*owner_id, &self.zone.apex)?;
+                        self.store
+                            .leaf_of(self.zone.id, &owner, *owner_id, version)?
+                    }
+                };
+                hash.into_iter().for_each(|hash| tree.push(hash));
+            }
+            tree.root()
+        };
+        let head = ChainHead {
+            is_start: false,
+            at: version.at,
+            serial: self.store.version_serial(self.id)?,
+        };
+        self.store
+            .append_link(self.zone.id, &self.zone.apex, head, self.id, root)
+    }
+
+    /// Returns whether an owner of a first version came late whose row lies before others.
+    fn is_out_of_order(&self) -> bool {
+        self.leaves.keys().any(|owner_id| *owner_id <= self.first.1)
     }
 
     /// Reads the open records of an owner.
@@ -548,6 +675,7 @@ impl VersionTx<'_> {
             }
         }
         for new in &change.added {
+            self.first_ttl.get_or_insert(new.ttl);
             self.open(owner_id, new, baseline)?;
         }
         for retimed in &change.retimed {
@@ -562,12 +690,34 @@ impl VersionTx<'_> {
             })?;
         }
         self.count(owner_id, owner, &rows, change, baseline);
+        if change.is_change() {
+            self.hash(owner_id, owner, change, baseline);
+        }
         Ok(())
+    }
+
+    /// Hashes what the version does to an owner. What it does in parts is read from the records when it is
+    /// committed.
+    fn hash(&mut self, owner_id: i64, owner: &Name, change: &OwnerChange, baseline: bool) {
+        let known = self.leaves.entry(owner_id);
+        if let hash_map::Entry::Occupied(mut known) = known {
+            known.insert(None);
+            return;
+        }
+        let op = if baseline { Op::There } else { Op::Added };
+        let added = change.added.iter().map(|rr| Entry::new(op, &rr.rdata));
+        let removed = change
+            .removed
+            .iter()
+            .map(|rr| Entry::new(Op::Removed, &rr.rdata));
+        let mut entries: Vec<Entry> = added.chain(removed).collect();
+        known.or_insert(Some(leaf(owner.as_wire(), &mut entries)));
     }
 
     /// Closes the interval of one record. One that this version itself opened was never there.
     fn close(&self, owner_id: i64, row: &OpenRow) -> Result<(), StoreError> {
         let code = row.record.rdata.rtype().code();
+        let ttl = (self.zone.usual_ttl != Some(row.record.ttl)).then_some(row.record.ttl);
         self.store.run(|connection| {
             connection.prepare_cached("delete from record where owner_id = ? and rrtype = ? and rdata = ?")?.execute(params![owner_id, code, row.value])?;
             if row.added_id == self.id {
@@ -575,7 +725,7 @@ impl VersionTx<'_> {
             }
             connection
                 .prepare_cached("insert into past_record (bucket, owner_id, removed_id, rrtype, rdata, ttl, added_id, baseline) values (?, ?, ?, ?, ?, ?, ?, ?)")?
-                .execute(params![self.draft.observed_at.month_bucket(), owner_id, self.id, code, row.value, row.record.ttl, row.added_id, row.baseline])
+                .execute(params![self.draft.observed_at.month_bucket(), owner_id, self.id, code, row.value, ttl, row.added_id, row.baseline])
                 .map(|_| ())
         })
     }

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::IpAddr;
 
 use rusqlite::types::Value;
-use rusqlite::{Row, params};
+use rusqlite::{OptionalExtension, Row, params};
 
 use crate::detector::{Moment, Stay};
 use crate::dns::{Name, Rdata, RecordType, Serial};
-use crate::store::zones::{ZoneId, ZoneState};
+use crate::store::changes::{ChangeCounts, unpack};
+use crate::store::zones::{View, ZoneId, ZoneState};
 use crate::store::{Store, StoreError};
 use crate::time::Timestamp;
 
@@ -51,15 +52,15 @@ const IS_STABLE: &str = "
 /// Open intervals of an owner.
 const OPEN: &str = "
     select r.rrtype, r.rdata, r.baseline, a.id, a.observed_at, a.serial, a.bulk, coalesce(ca.shared_count, 0), null, null, null, null, null
-      from record r join version a on a.id = r.added_id left join change ca on ca.version_id = a.id and ca.owner_id = r.owner_id
+      from record r join version a on a.id = r.added_id left join shared_change ca on ca.version_id = a.id and ca.owner_id = r.owner_id
      where r.owner_id = ?1";
 /// Intervals of an owner that were closed in one month.
 const CLOSED: &str = "
     select p.rrtype, p.rdata, p.baseline, a.id, a.observed_at, a.serial, a.bulk, coalesce(ca.shared_count, 0),
            d.id, d.observed_at, d.serial, d.bulk, coalesce(cd.shared_count, 0)
       from past_record p join version a on a.id = p.added_id join version d on d.id = p.removed_id
-           left join change ca on ca.version_id = a.id and ca.owner_id = p.owner_id
-           left join change cd on cd.version_id = d.id and cd.owner_id = p.owner_id
+           left join shared_change ca on ca.version_id = a.id and ca.owner_id = p.owner_id
+           left join shared_change cd on cd.version_id = d.id and cd.owner_id = p.owner_id
      where p.bucket = ?2 and p.owner_id = ?1";
 
 impl Store {
@@ -115,11 +116,15 @@ impl Store {
         // The same address may stand as glue in the parent and as data in the child: one presence
         // that lasts as long as either.
         let mut merged: BTreeMap<IpAddr, Vec<Stay<IpAddr>>> = BTreeMap::new();
-        for (zone, apex) in self.zones_enclosing(host)? {
+        for zone in self.zones_enclosing(host)? {
+            // What sensors elsewhere saw accuses nobody here.
+            if zone.view == View::Passive {
+                continue;
+            }
             for interval in self.window(
                 &EntityKey {
-                    zone,
-                    apex,
+                    zone: zone.id,
+                    apex: zone.apex,
                     owner: host.clone(),
                 },
                 since,
@@ -148,25 +153,27 @@ impl Store {
         zone: &ZoneState,
         version_id: i64,
     ) -> Result<Vec<OwnerChanges>, StoreError> {
-        let rows = self.run(|connection| {
-            let mut statement = connection.prepare_cached("select o.name, c.ns_added + c.ns_removed > 0, c.address_added + c.address_removed > 0 from change c join owner o on o.id = c.owner_id where c.version_id = ? order by c.owner_id")?;
-            let rows = statement.query_map([version_id], |row| Ok((row.get::<_, String>(0)?, row.get::<_, bool>(1)?, row.get::<_, bool>(2)?)))?;
-            rows.collect::<rusqlite::Result<Vec<_>>>()
+        let octets: Option<Vec<u8>> = self.run(|connection| {
+            connection
+                .prepare_cached("select octets from change where version_id = ?")?
+                .query_row([version_id], |row| row.get(0))
+                .optional()
         })?;
-        let read = |(key, nameservers, addresses): (String, bool, bool)| {
-            let owner = Name::from_relative_key(&key, &zone.apex)
-                .map_err(|fault| self.damaged(fault.to_string()))?;
+        let owners = unpack(&octets.unwrap_or_default())
+            .ok_or_else(|| self.damaged(format!("changes of version {version_id}")))?;
+        let changed = owners.into_iter().filter(|(_, counts)| !counts.is_zero());
+        let read = |(owner_id, counts): (i64, ChangeCounts)| {
             Ok(OwnerChanges {
                 key: EntityKey {
                     zone: zone.id,
                     apex: zone.apex.clone(),
-                    owner,
+                    owner: self.owner_name(owner_id, &zone.apex)?,
                 },
-                nameservers,
-                addresses,
+                nameservers: counts.ns != [0; 2],
+                addresses: counts.address != [0; 2],
             })
         };
-        rows.into_iter().map(read).collect()
+        changed.map(read).collect()
     }
 
     /// Returns the versions of a zone after `after`, oldest first: row and time.

@@ -32,6 +32,44 @@ pub enum SourceKind {
     Feed,
     /// Brought in by hand.
     Import,
+    /// Questions to authoritative servers.
+    Probe,
+    /// Passive DNS that was brought in by hand.
+    Passive,
+}
+
+/// Who says what stands in a zone's row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum View {
+    /// The zone's own source; there is one for each zone.
+    Zone,
+    /// The name servers of the parent, asked by a probe. The apex is the domain that was asked about.
+    Parent,
+    /// The domain's own name servers, asked by a probe.
+    Child,
+    /// Sensors elsewhere, as passive DNS tells it.
+    Passive,
+}
+
+impl View {
+    /// Every view.
+    const ALL: [Self; 4] = [Self::Zone, Self::Parent, Self::Child, Self::Passive];
+
+    /// Returns the word in the database.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Zone => "zone",
+            Self::Parent => "parent",
+            Self::Child => "child",
+            Self::Passive => "passive",
+        }
+    }
+
+    /// Returns the view that [`View::word`] gave `word` for.
+    pub(super) fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|view| view.word() == word)
+    }
 }
 
 impl SourceKind {
@@ -43,12 +81,14 @@ impl SourceKind {
             Self::Zonefile => "zonefile",
             Self::Feed => "feed",
             Self::Import => "import",
+            Self::Probe => "probe",
+            Self::Passive => "passive",
         }
     }
 
     /// Returns whether the source is judged by the wall clock rather than by its own event time.
     pub fn is_live(self) -> bool {
-        matches!(self, Self::Transfer | Self::Catalog)
+        matches!(self, Self::Transfer | Self::Catalog | Self::Probe)
     }
 
     /// Returns the kind that [`SourceKind::word`] gave `word` for.
@@ -59,6 +99,8 @@ impl SourceKind {
             Self::Zonefile,
             Self::Feed,
             Self::Import,
+            Self::Probe,
+            Self::Passive,
         ]
         .into_iter()
         .find(|kind| kind.word() == word)
@@ -72,6 +114,8 @@ pub struct ZoneState {
     pub id: ZoneId,
     /// Its apex.
     pub apex: Name,
+    /// Who says it.
+    pub view: View,
     /// The source that feeds it.
     pub source: SourceId,
     /// How that source's changes arrive.
@@ -94,6 +138,10 @@ pub struct ZoneState {
     pub newest_is_whole: bool,
     /// Whether somebody asked for the next version to be taken although it shrank.
     pub accept_requested: bool,
+    /// The TTL that records of the past leave out.
+    pub usual_ttl: Option<u32>,
+    /// What was removed before this was pruned.
+    pub kept_since: Option<Timestamp>,
 }
 
 /// One line of `fluxwatch status`.
@@ -218,17 +266,31 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn ensure_zone(&self, apex: &Name, source: SourceId) -> Result<ZoneState, StoreError> {
-        if let Some(zone) = self.find_zone(apex)?
+        self.ensure_view(apex, View::Zone, source)
+    }
+
+    /// [`Store::ensure_zone`] of any view.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn ensure_view(
+        &self,
+        apex: &Name,
+        view: View,
+        source: SourceId,
+    ) -> Result<ZoneState, StoreError> {
+        if let Some(zone) = self.find_view(apex, view)?
             && zone.source == source
         {
             return Ok(zone);
         }
         self.run(|connection| {
             connection
-                .prepare_cached("insert into zone (name, source_id) values (?, ?) on conflict (name) do update set source_id = excluded.source_id")?
-                .execute(params![apex.to_string(), source.0])
+                .prepare_cached("insert into zone (name, view, source_id) values (?, ?, ?) on conflict (name, view) do update set source_id = excluded.source_id")?
+                .execute(params![apex.to_string(), view.word(), source.0])
         })?;
-        Ok(self.find_zone(apex)?.expect("the row was just made"))
+        Ok(self.find_view(apex, view)?.expect("the row was just made"))
     }
 
     /// Returns what history holds of a zone; `None` if it has never met it.
@@ -237,12 +299,21 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn find_zone(&self, apex: &Name) -> Result<Option<ZoneState>, StoreError> {
+        self.find_view(apex, View::Zone)
+    }
+
+    /// [`Store::find_zone`] of any view.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn find_view(&self, apex: &Name, view: View) -> Result<Option<ZoneState>, StoreError> {
         let row = self.run(|connection| {
             let sql = "select z.id, z.source_id, s.kind, z.version_id, v.observed_at, z.serial, z.detected_version_id,
                               z.kept_count, z.name_count, z.delegation_count,
-                              coalesce(v.kind <> 'feed' and v.source_id = z.source_id, 0), z.accept_requested
-                       from zone z join source s on s.id = z.source_id left join version v on v.id = z.version_id where z.name = ?";
-            connection.prepare_cached(sql)?.query_row([apex.to_string()], |row| read_zone(row, apex)).optional()
+                              coalesce(v.kind <> 'feed' and v.source_id = z.source_id, 0), z.accept_requested, z.usual_ttl, z.kept_since_at
+                       from zone z join source s on s.id = z.source_id left join version v on v.id = z.version_id where z.name = ? and z.view = ?";
+            connection.prepare_cached(sql)?.query_row([&apex.to_string(), view.word()], |row| read_zone(row, apex, view)).optional()
         })?;
         match row {
             Some(None) => Err(self.damaged(format!("source kind of zone {apex}"))),
@@ -259,7 +330,7 @@ impl Store {
     pub fn source_of_zone(&self, apex: &Name) -> Result<Option<String>, StoreError> {
         self.run(|connection| {
             let sql =
-                "select s.name from zone z join source s on s.id = z.source_id where z.name = ?";
+                "select s.name from zone z join source s on s.id = z.source_id where z.name = ? and z.view = 'zone'";
             connection
                 .prepare_cached(sql)?
                 .query_row([apex.to_string()], |row| row.get(0))
@@ -274,8 +345,9 @@ impl Store {
     /// [`StoreError`].
     pub fn zones_of_source(&self, source: SourceId) -> Result<Vec<Name>, StoreError> {
         let names = self.run(|connection| {
-            let mut statement = connection
-                .prepare_cached("select name from zone where source_id = ? order by name")?;
+            let mut statement = connection.prepare_cached(
+                "select name from zone where source_id = ? and view = 'zone' order by name",
+            )?;
             let rows = statement.query_map([source.0], |row| row.get::<_, String>(0))?;
             rows.collect::<rusqlite::Result<Vec<_>>>()
         })?;
@@ -298,7 +370,7 @@ impl Store {
         }
         self.run(|connection| {
             let sql = "update zone set last_attempt_at = ?2, last_error = ?3, refused_reason = ?4, held = ?5,
-                              attempt_count = attempt_count + 1, failure_count = failure_count + 1 where name = ?1";
+                              attempt_count = attempt_count + 1, failure_count = failure_count + 1 where name = ?1 and view = 'zone'";
             let held = refusal.is_some_and(Refusal::is_held);
             connection
                 .prepare_cached(sql)?
@@ -322,11 +394,11 @@ impl Store {
             let mut gap = connection.prepare_cached(
                 "insert or ignore into gap (zone_id, from_at, to_at, reason)
                  select id, last_success_at, ?2, coalesce(refused_reason, 'unknown') from zone
-                  where name = ?1 and last_error is not null and last_success_at is not null",
+                  where name = ?1 and view = 'zone' and last_error is not null and last_success_at is not null",
             )?;
             let mut seen = connection.prepare_cached(
                 "update zone set last_attempt_at = ?2, last_success_at = ?2, last_error = null, refused_reason = null, held = 0, accept_requested = 0,
-                        attempt_count = attempt_count + 1 where name = ?1",
+                        attempt_count = attempt_count + 1 where name = ?1 and view = 'zone'",
             )?;
             for apex in apexes {
                 let name = apex.to_string();
@@ -347,7 +419,9 @@ impl Store {
     pub fn request_accept(&self, apex: &Name) -> Result<bool, StoreError> {
         let changed = self.run(|connection| {
             connection
-                .prepare_cached("update zone set accept_requested = 1 where name = ?")?
+                .prepare_cached(
+                    "update zone set accept_requested = 1 where name = ? and view = 'zone'",
+                )?
                 .execute([apex.to_string()])
         })?;
         Ok(changed > 0)
@@ -365,7 +439,7 @@ impl Store {
         retry_s: u32,
     ) -> Result<(), StoreError> {
         self.run(|connection| {
-            let sql = "update zone set refresh_s = ?2, retry_s = ?3 where name = ?1 and (refresh_s is not ?2 or retry_s is not ?3)";
+            let sql = "update zone set refresh_s = ?2, retry_s = ?3 where name = ?1 and view = 'zone' and (refresh_s is not ?2 or retry_s is not ?3)";
             connection
                 .prepare_cached(sql)?
                 .execute(params![apex.to_string(), refresh_s, retry_s])
@@ -381,7 +455,9 @@ impl Store {
     pub fn soa_timers(&self, apex: &Name) -> Result<Option<(Span, Span)>, StoreError> {
         let row: Option<(Option<i64>, Option<i64>)> = self.run(|connection| {
             connection
-                .prepare_cached("select refresh_s, retry_s from zone where name = ?")?
+                .prepare_cached(
+                    "select refresh_s, retry_s from zone where name = ? and view = 'zone'",
+                )?
                 .query_row([apex.to_string()], |row| Ok((row.get(0)?, row.get(1)?)))
                 .optional()
         })?;
@@ -622,7 +698,7 @@ impl Store {
 }
 
 /// Reads a zone's row; `None` for a source kind that this program does not write.
-fn read_zone(row: &Row<'_>, apex: &Name) -> rusqlite::Result<Option<ZoneState>> {
+fn read_zone(row: &Row<'_>, apex: &Name, view: View) -> rusqlite::Result<Option<ZoneState>> {
     let kind: String = row.get(2)?;
     let Some(source_kind) = SourceKind::parse(&kind) else {
         return Ok(None);
@@ -630,6 +706,7 @@ fn read_zone(row: &Row<'_>, apex: &Name) -> rusqlite::Result<Option<ZoneState>> 
     Ok(Some(ZoneState {
         id: ZoneId(row.get(0)?),
         apex: apex.clone(),
+        view,
         source: SourceId(row.get(1)?),
         source_kind,
         version_id: row.get(3)?,
@@ -641,5 +718,7 @@ fn read_zone(row: &Row<'_>, apex: &Name) -> rusqlite::Result<Option<ZoneState>> 
         delegation_count: row.get::<_, i64>(9)? as u64,
         newest_is_whole: row.get(10)?,
         accept_requested: row.get(11)?,
+        usual_ttl: row.get(12)?,
+        kept_since: row.get::<_, Option<i64>>(13)?.map(Timestamp::from_unix),
     }))
 }

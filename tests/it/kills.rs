@@ -138,6 +138,7 @@ fn check_state(bench: &Bench, expected: &BTreeMap<String, Value>) {
         return;
     }
     assert_eq!(python(INTEGRITY, &[&database]).trim(), "ok 0");
+    assert!(bench.run(0, &["db", "verify"]).starts_with("sound"));
     for (domain, whole) in expected {
         let history = bench.json(&["history", domain, "--format", "json"]);
         let (now, later) = (

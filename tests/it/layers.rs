@@ -5,16 +5,22 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Rooms and what they may import, from the words up.
-const LAYERS: [(&str, &[&str]); 18] = [
+const LAYERS: [(&str, &[&str]); 19] = [
     ("time", &[]),
     ("dns", &["time"]),
     ("zone", &["dns", "time"]),
+    ("evidence", &["dns", "time"]),
     ("detector", &["dns", "time", "zone"]),
     ("case", &["dns", "time", "zone", "detector"]),
-    ("report", &["dns", "time", "zone", "detector", "case"]),
+    (
+        "report",
+        &["dns", "time", "zone", "evidence", "detector", "case"],
+    ),
     (
         "outbox",
-        &["dns", "time", "zone", "detector", "case", "report"],
+        &[
+            "dns", "time", "zone", "evidence", "detector", "case", "report",
+        ],
     ),
     ("source", MODEL),
     ("store", MODEL),
@@ -28,6 +34,7 @@ const LAYERS: [(&str, &[&str]); 18] = [
             "dns",
             "time",
             "zone",
+            "evidence",
             "detector",
             "case",
             "report",
@@ -47,13 +54,14 @@ const LAYERS: [(&str, &[&str]); 18] = [
 ];
 /// Words and model: what every edge may import.
 const MODEL: &[&str] = &[
-    "dns", "time", "zone", "detector", "case", "report", "outbox",
+    "dns", "time", "zone", "evidence", "detector", "case", "report", "outbox",
 ];
 /// Everything.
 const ALL: &[&str] = &[
     "dns",
     "time",
     "zone",
+    "evidence",
     "detector",
     "case",
     "report",
@@ -85,7 +93,7 @@ const OWNERS: [(&str, &[&str]); 26] = [
     ("indicatif", &["cli"]),
     ("lettre", &["mailer"]),
     ("psl", &["enrich"]),
-    ("ring", &["source"]),
+    ("ring", &["source", "evidence"]),
     ("rusqlite", &["store"]),
     ("rustls", &["source"]),
     ("sd_notify", &["daemon"]),

@@ -5,6 +5,7 @@
 
 mod arrivals;
 mod benign;
+mod care;
 mod cli;
 mod equivalence;
 mod flux_on_knot;

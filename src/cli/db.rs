@@ -1,0 +1,245 @@
+//! `fluxwatch db`.
+
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+use crate::cli::arguments::{DbBackup, DbCommand, DbPrune, DbStats, StatsFormat};
+use crate::cli::failure::{Done, Failure};
+use crate::cli::output::{stdout, table};
+use crate::cli::session::{load_config, open_store};
+use crate::pipeline::{PrunePlan, Retention};
+use crate::store::DatabaseStats;
+use crate::time::{Clock, WallClock};
+
+/// Runs the command.
+pub fn run(config: Option<&Path>, command: &DbCommand) -> Result<Done, Failure> {
+    match command {
+        DbCommand::Backup(command) => backup(config, command),
+        DbCommand::Verify => verify(config),
+        DbCommand::Prune(command) => prune(config, command),
+        DbCommand::Stats(command) => stats(config, command),
+    }
+}
+
+/// Returns a spinner; hidden unless stderr is a terminal.
+fn spinner() -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let style =
+        ProgressStyle::with_template("{spinner} {elapsed} {msg}").expect("a sound template");
+    ProgressBar::new_spinner().with_style(style)
+}
+
+/// Writes a copy.
+fn backup(config: Option<&Path>, command: &DbBackup) -> Result<Done, Failure> {
+    let store = open_store(&load_config(config)?)?;
+    store.backup(&command.file)?;
+    let mut out = stdout();
+    let size = std::fs::metadata(&command.file)?.len();
+    writeln!(out, "{}: {size} octets, sound", command.file.display())?;
+    out.flush()?;
+    Ok(Done::Well)
+}
+
+/// Checks everything.
+fn verify(config: Option<&Path>) -> Result<Done, Failure> {
+    let store = open_store(&load_config(config)?)?;
+    let progress = spinner();
+    let found = store.verify(|what| {
+        progress.set_message(what.to_owned());
+        progress.tick();
+    })?;
+    progress.finish_and_clear();
+    let mut out = stdout();
+    for fault in &found.faults {
+        writeln!(out, "{fault}")?;
+    }
+    if found.faults.is_empty() {
+        writeln!(
+            out,
+            "sound: {} zones, {} records, {} versions by their hashes{}",
+            found.zones,
+            found.records,
+            found.versions,
+            match found.versions_before_cut {
+                0 => String::new(),
+                count => format!(", {count} before the cut of retention by the chain alone"),
+            }
+        )?;
+        out.flush()?;
+        return Ok(Done::Well);
+    }
+    out.flush()?;
+    let count = found.faults.len();
+    let more = if count == 100 { " or more" } else { "" };
+    Err(Failure::local(format!("the database is not sound: {count}{more} faults"))
+        .hint("restore the last backup that `fluxwatch db verify` finds sound; docs/operations.md says how"))
+}
+
+/// Forgets what is older than the configuration keeps.
+fn prune(config: Option<&Path>, command: &DbPrune) -> Result<Done, Failure> {
+    let config = load_config(config)?;
+    let store = open_store(&config)?;
+    let retention = Retention::new(&store, &config, WallClock.now());
+    let plan = retention.plan()?;
+    print_plan(&plan)?;
+    if command.dry_run {
+        return Ok(Done::Well);
+    }
+    let progress = spinner();
+    let removed = retention.prune(&plan, |removed| {
+        progress.set_message(format!("{removed} past records removed"));
+        progress.tick();
+        true
+    })?;
+    if command.shrink {
+        while store.give_back_some()? {
+            progress.set_message("giving free pages back");
+            progress.tick();
+        }
+    }
+    progress.finish_and_clear();
+    let mut out = stdout();
+    writeln!(out, "{removed} past records removed")?;
+    out.flush()?;
+    Ok(Done::Well)
+}
+
+/// Prints what a prune takes.
+fn print_plan(plan: &PrunePlan) -> Result<(), Failure> {
+    let mut out = stdout();
+    if plan.cuts.is_empty() {
+        writeln!(out, "nothing is older than what is kept")?;
+    } else {
+        let rows = plan.cuts.iter().map(|cut| {
+            vec![
+                cut.apex.to_string(),
+                cut.view.word().to_owned(),
+                cut.cut.to_table(),
+                cut.count.past_records.to_string(),
+                cut.count.change_lists.to_string(),
+                cut.count.gaps.to_string(),
+            ]
+        });
+        let headings = [
+            "zone",
+            "view",
+            "removed before (utc)",
+            "records",
+            "change lists",
+            "gaps",
+        ];
+        writeln!(out, "{}", table(&headings, rows))?;
+    }
+    if plan.over_budget_octets > 0 {
+        writeln!(
+            out,
+            "about {} octets above retention.size_bytes_max stay: the detector looks back to what holds them",
+            plan.over_budget_octets
+        )?;
+    }
+    Ok(out.flush()?)
+}
+
+/// What the database holds, as scripts read it.
+#[derive(Serialize)]
+struct StatsJson<'a> {
+    file_bytes: u64,
+    free_bytes: u64,
+    wal_bytes: u64,
+    zones: u64,
+    records: u64,
+    past_records: u64,
+    changes: u64,
+    bytes_per_change: Option<f64>,
+    changes_30d: u64,
+    growth_bytes_per_day: Option<f64>,
+    growth_bytes_per_year: Option<f64>,
+    tables: Vec<TableJson<'a>>,
+}
+
+/// A table or an index, as scripts read it.
+#[derive(Serialize)]
+struct TableJson<'a> {
+    name: &'a str,
+    bytes: u64,
+    rows: Option<u64>,
+}
+
+/// Prints what the database holds.
+fn stats(config: Option<&Path>, command: &DbStats) -> Result<Done, Failure> {
+    let stats = open_store(&load_config(config)?)?.stats()?;
+    let mut out = stdout();
+    match command.format {
+        StatsFormat::Table => print_stats(&mut out, &stats)?,
+        StatsFormat::Json => {
+            let tables = stats.tables.iter().map(|table| TableJson {
+                name: &table.name,
+                bytes: table.octets,
+                rows: table.rows,
+            });
+            let json = StatsJson {
+                file_bytes: stats.file_octets,
+                free_bytes: stats.free_octets,
+                wal_bytes: stats.wal_octets,
+                zones: stats.zones,
+                records: stats.records,
+                past_records: stats.past_records,
+                changes: stats.changes,
+                bytes_per_change: stats.octets_per_change,
+                changes_30d: stats.changes_lately,
+                growth_bytes_per_day: stats.growth_octets_per_day,
+                growth_bytes_per_year: stats.growth_octets_per_day.map(|day| day * 365.0),
+                tables: tables.collect(),
+            };
+            serde_json::to_writer_pretty(&mut out, &json)?;
+            writeln!(out)?;
+        }
+    }
+    out.flush()?;
+    Ok(Done::Well)
+}
+
+/// Prints what the database holds, for people.
+fn print_stats(out: &mut impl Write, stats: &DatabaseStats) -> Result<(), Failure> {
+    let number = |value: Option<f64>| {
+        value.map_or("not known yet".to_owned(), |value| format!("{value:.1}"))
+    };
+    writeln!(
+        out,
+        "file               {} octets, {} of them free; log {}",
+        stats.file_octets, stats.free_octets, stats.wal_octets
+    )?;
+    writeln!(out, "zones              {}", stats.zones)?;
+    writeln!(
+        out,
+        "records            {} there, {} past",
+        stats.records, stats.past_records
+    )?;
+    writeln!(
+        out,
+        "changes            {} ({} octets each)",
+        stats.changes,
+        number(stats.octets_per_change)
+    )?;
+    writeln!(out, "changes, 30 days   {}", stats.changes_lately)?;
+    writeln!(
+        out,
+        "growth             {} octets a day, {} a year at this rate",
+        number(stats.growth_octets_per_day),
+        number(stats.growth_octets_per_day.map(|day| day * 365.0))
+    )?;
+    let rows = stats.tables.iter().map(|table| {
+        let rows = table.rows.map_or_else(String::new, |rows| rows.to_string());
+        vec![table.name.clone(), table.octets.to_string(), rows]
+    });
+    Ok(writeln!(
+        out,
+        "\n{}",
+        table(&["table or index", "octets", "rows"], rows)
+    )?)
+}

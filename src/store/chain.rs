@@ -1,0 +1,405 @@
+//! The running hash over a zone's versions: written with each version, computed anew from the records.
+
+use rusqlite::types::Value;
+use rusqlite::{OptionalExtension, params};
+
+use crate::dns::{Name, Serial};
+use crate::evidence::{ChainHead, Entry, Hash, Merkle, Op, chain_hash, leaf};
+use crate::store::changes::unpack;
+use crate::store::zones::{View, ZoneId};
+use crate::store::{Store, StoreError};
+use crate::time::Timestamp;
+
+/// One row of the chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Link {
+    /// Its row.
+    pub id: i64,
+    /// What it says besides its root.
+    pub head: ChainHead,
+    /// The version; of a start, the newest version of any zone at the time it was made.
+    pub version_id: i64,
+    /// Hash over the version's changes, or over the state at the cut.
+    pub root: Hash,
+    /// Hash over it and the link before.
+    pub hash: Hash,
+}
+
+/// A version, as far as its root needs it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct VersionKey {
+    /// Its row.
+    pub id: i64,
+    /// Its time.
+    pub at: Timestamp,
+    /// Whether it is a zone's first, whose owners are not listed.
+    pub is_baseline: bool,
+}
+
+/// Records that a version added to an owner and that are there.
+const ADDED_OPEN: &str =
+    "select rrtype, rdata, baseline, added_id, 0 from record where owner_id = ?1 and added_id = ?2";
+/// Records of an owner that a version added or removed, and that went in one month.
+const MOVED_PAST: &str = "select rrtype, rdata, baseline, added_id, removed_id from past_record
+     where bucket = ?3 and owner_id = ?1 and (added_id = ?2 or removed_id = ?2)";
+
+/// Records that were there just before a time, as versions up to a row made them, and still are.
+const THERE_OPEN: &str =
+    "select r.rrtype, r.rdata from record r join version a on a.id = r.added_id
+     where r.owner_id = ?1 and r.added_id <= ?2 and a.observed_at < ?3";
+/// The same of records that went later, in one month.
+const THERE_PAST: &str = "select p.rrtype, p.rdata, a.observed_at from past_record p join version a on a.id = p.added_id join version d on d.id = p.removed_id
+     where p.bucket = ?4 and p.owner_id = ?1 and p.added_id <= ?2 and a.observed_at < ?3 and (p.removed_id > ?2 or d.observed_at >= ?3)";
+
+impl Store {
+    /// Returns the links of a zone's chain after `after` (0: all), oldest first, at most `limit`.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn chain_after(
+        &self,
+        zone: ZoneId,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<Link>, StoreError> {
+        let rows = self.run(|connection| {
+            let sql = "select c.id, c.kind, c.at, v.serial, c.version_id, c.root, c.hash from chain c left join version v on v.id = c.version_id and c.kind = 'version'
+                        where c.zone_id = ? and c.id > ? order by c.id limit ?";
+            let mut statement = connection.prepare_cached(sql)?;
+            let rows = statement.query_map(params![zone.0, after, limit as i64], |row| {
+                Ok(Link {
+                    id: row.get(0)?,
+                    head: ChainHead {
+                        is_start: row.get::<_, String>(1)? == "start",
+                        at: Timestamp::from_unix(row.get(2)?),
+                        serial: row.get::<_, Option<u32>>(3)?.map(Serial),
+                    },
+                    version_id: row.get(4)?,
+                    root: Hash(row.get(5)?),
+                    hash: Hash(row.get(6)?),
+                })
+            })?;
+            rows.collect::<rusqlite::Result<Vec<_>>>()
+        })?;
+        Ok(rows)
+    }
+
+    /// Returns the newest hash of a zone's chain; `None` before its first version.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn newest_hash(&self, zone: ZoneId) -> Result<Option<Hash>, StoreError> {
+        self.run(|connection| {
+            connection
+                .prepare_cached(
+                    "select hash from chain where zone_id = ? order by id desc limit 1",
+                )?
+                .query_row([zone.0], |row| row.get(0).map(Hash))
+                .optional()
+        })
+    }
+
+    /// Returns the newest hash of each view of a zone that has one.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn newest_hashes(&self, apex: &Name) -> Result<Vec<(ZoneId, Hash)>, StoreError> {
+        let ids: Vec<i64> = self.run(|connection| {
+            let mut statement = connection.prepare_cached(
+                "select id from zone where name = ? order by view = 'zone' desc, view",
+            )?;
+            let rows = statement.query_map([apex.to_string()], |row| row.get(0))?;
+            rows.collect()
+        })?;
+        let mut hashes = Vec::new();
+        for id in ids {
+            let hash = self.newest_hash(ZoneId(id))?;
+            hashes.extend(hash.map(|hash| (ZoneId(id), hash)));
+        }
+        Ok(hashes)
+    }
+
+    /// Notes which hashes a report rests on.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn note_evidence(
+        &self,
+        case_id: i64,
+        revision: u32,
+        hashes: &[(ZoneId, Hash)],
+    ) -> Result<(), StoreError> {
+        self.run(|connection| {
+            let mut insert = connection.prepare_cached(
+                "insert or replace into report_evidence (case_id, revision, zone_id, hash) values (?, ?, ?, ?)",
+            )?;
+            for (zone, hash) in hashes {
+                insert.execute(params![case_id, revision, zone.0, hash.0])?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Appends a link to a zone's chain.
+    pub(super) fn append_link(
+        &self,
+        zone: ZoneId,
+        apex: &Name,
+        head: ChainHead,
+        version_id: i64,
+        root: Hash,
+    ) -> Result<(), StoreError> {
+        let before = self.newest_hash(zone)?.unwrap_or_default();
+        let hash = chain_hash(before, apex, head, root);
+        let kind = if head.is_start { "start" } else { "version" };
+        self.run(|connection| {
+            connection
+                .prepare_cached("insert into chain (zone_id, kind, version_id, at, root, hash) values (?, ?, ?, ?, ?, ?)")?
+                .execute(params![zone.0, kind, version_id, head.at.unix(), root.0, hash.0])
+                .map(|_| ())
+        })
+    }
+
+    /// Returns what a version did to an owner, from the records; empty if nothing.
+    pub(super) fn entries_of(
+        &self,
+        zone: ZoneId,
+        owner_id: i64,
+        version: VersionKey,
+    ) -> Result<Vec<Entry>, StoreError> {
+        let mut entries = Vec::new();
+        let mut take = |sql: &str, bucket: i64| -> Result<(), StoreError> {
+            let rows = self.run(|connection| {
+                let mut statement = connection.prepare_cached(sql)?;
+                let read = |row: &rusqlite::Row<'_>| {
+                    Ok((
+                        row.get::<_, u16>(0)?,
+                        row.get::<_, Value>(1)?,
+                        row.get::<_, bool>(2)?,
+                        row.get::<_, i64>(3)?,
+                        row.get::<_, i64>(4)?,
+                    ))
+                };
+                let rows = match bucket {
+                    0 => statement.query_map(params![owner_id, version.id], read)?,
+                    _ => statement.query_map(params![owner_id, version.id, bucket], read)?,
+                };
+                rows.collect::<rusqlite::Result<Vec<_>>>()
+            })?;
+            for (code, value, baseline, added_id, removed_id) in rows {
+                let rdata = self.read_rdata(code, &value)?;
+                if added_id == version.id {
+                    let op = if baseline { Op::There } else { Op::Added };
+                    entries.push(Entry::new(op, &rdata));
+                }
+                if removed_id == version.id {
+                    entries.push(Entry::new(Op::Removed, &rdata));
+                }
+            }
+            Ok(())
+        };
+        take(ADDED_OPEN, 0)?;
+        // A record that this version added went, if at all, at or after its time.
+        for bucket in self
+            .buckets_since(zone, Some(version.at))?
+            .into_iter()
+            .skip(1)
+        {
+            take(MOVED_PAST, bucket)?;
+        }
+        Ok(entries)
+    }
+
+    /// Returns the leaf of an owner in a version, from the records; `None` if the version did nothing to it.
+    pub(super) fn leaf_of(
+        &self,
+        zone: ZoneId,
+        owner: &Name,
+        owner_id: i64,
+        version: VersionKey,
+    ) -> Result<Option<Hash>, StoreError> {
+        let mut entries = self.entries_of(zone, owner_id, version)?;
+        Ok((!entries.is_empty()).then(|| leaf(owner.as_wire(), &mut entries)))
+    }
+
+    /// Calls `each` with every leaf of a version in the order of its tree, from the records.
+    pub(super) fn each_leaf(
+        &self,
+        zone: ZoneId,
+        apex: &Name,
+        version: VersionKey,
+        mut each: impl FnMut(i64, Hash),
+    ) -> Result<(), StoreError> {
+        if !version.is_baseline {
+            for owner_id in self.owners_of_version(version.id)? {
+                let owner = self.owner_name(owner_id, apex)?;
+                if let Some(hash) = self.leaf_of(zone, &owner, owner_id, version)? {
+                    each(owner_id, hash);
+                }
+            }
+            return Ok(());
+        }
+        // A first version lists no owners: they are the zone's.
+        self.each_owner(zone, apex, |owner_id, owner| {
+            if let Some(hash) = self.leaf_of(zone, owner, owner_id, version)? {
+                each(owner_id, hash);
+            }
+            Ok(())
+        })
+    }
+
+    /// Calls `each` with every owner of a zone, in the order of their rows.
+    pub(super) fn each_owner(
+        &self,
+        zone: ZoneId,
+        apex: &Name,
+        mut each: impl FnMut(i64, &Name) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let sqlite = |fault| self.sqlite(fault);
+        let sql = "select id, name from owner where zone_id = ? order by id";
+        let mut statement = self.connection.prepare_cached(sql).map_err(sqlite)?;
+        let mut rows = statement.query([zone.0]).map_err(sqlite)?;
+        while let Some(row) = rows.next().map_err(sqlite)? {
+            let (owner_id, key): (i64, String) =
+                (row.get(0).map_err(sqlite)?, row.get(1).map_err(sqlite)?);
+            let owner = Name::from_relative_key(&key, apex)
+                .map_err(|fault| self.damaged(fault.to_string()))?;
+            each(owner_id, &owner)?;
+        }
+        Ok(())
+    }
+
+    /// Returns the root over a zone's state just before `at`, as the versions up to `newest_id` made it.
+    pub(super) fn state_root(
+        &self,
+        zone: ZoneId,
+        apex: &Name,
+        at: Timestamp,
+        newest_id: i64,
+    ) -> Result<Hash, StoreError> {
+        let buckets: Vec<i64> = self.buckets_since(zone, Some(at))?;
+        let mut tree = Merkle::default();
+        self.each_owner(zone, apex, |owner_id, owner| {
+            let mut entries = Vec::new();
+            for bucket in &buckets {
+                let rows = self.run(|connection| {
+                    let sql = if *bucket == 0 { THERE_OPEN } else { THERE_PAST };
+                    let mut statement = connection.prepare_cached(sql)?;
+                    let read = |row: &rusqlite::Row<'_>| {
+                        Ok((
+                            row.get::<_, u16>(0)?,
+                            row.get::<_, Value>(1)?,
+                            row.get::<_, i64>(2)?,
+                        ))
+                    };
+                    let rows = match bucket {
+                        0 => statement.query_map(params![owner_id, newest_id, at.unix()], read)?,
+                        _ => statement
+                            .query_map(params![owner_id, newest_id, at.unix(), bucket], read)?,
+                    };
+                    rows.collect::<rusqlite::Result<Vec<_>>>()
+                })?;
+                for (code, value, added_at) in rows {
+                    let mut entry = Entry::new(Op::There, &self.read_rdata(code, &value)?);
+                    // The versions that would tell since when it is there are before the cut.
+                    entry.rdata.extend_from_slice(&added_at.to_be_bytes());
+                    entries.push(entry);
+                }
+            }
+            if !entries.is_empty() {
+                tree.push(leaf(owner.as_wire(), &mut entries));
+            }
+            Ok(())
+        })?;
+        Ok(tree.root())
+    }
+
+    /// Computes the link that makes the state just before `at` where computing a zone's chain anew
+    /// begins: its root, and the newest version of any zone, up to which it holds.
+    pub(super) fn compute_start(
+        &self,
+        zone: ZoneId,
+        apex: &Name,
+        at: Timestamp,
+    ) -> Result<(Hash, i64), StoreError> {
+        let newest_id: i64 = self.run(|connection| {
+            connection
+                .prepare_cached("select coalesce(max(id), 0) from version")?
+                .query_row([], |row| row.get(0))
+        })?;
+        Ok((self.state_root(zone, apex, at, newest_id)?, newest_id))
+    }
+
+    /// Appends a start to a zone's chain.
+    pub(super) fn append_start(
+        &self,
+        zone: ZoneId,
+        apex: &Name,
+        at: Timestamp,
+        (root, newest_id): (Hash, i64),
+    ) -> Result<(), StoreError> {
+        let head = ChainHead {
+            is_start: true,
+            at,
+            serial: None,
+        };
+        self.append_link(zone, apex, head, newest_id, root)
+    }
+
+    /// Begins the chains of zones that were there before there were any.
+    pub(super) fn begin_chains(&self) -> Result<(), StoreError> {
+        let tx = self.begin_batch()?;
+        let zones: Vec<(i64, String, i64)> = self.run(|connection| {
+            let sql = "select z.id, z.name, v.observed_at from zone z join version v on v.id = z.version_id
+                        where z.view <> 'passive' and not exists (select 1 from chain c where c.zone_id = z.id)";
+            let mut statement = connection.prepare(sql)?;
+            let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+            rows.collect()
+        })?;
+        for (id, name, newest_at) in zones {
+            let at = Timestamp::from_unix(newest_at + 1);
+            let (zone, apex) = (ZoneId(id), self.read_name(&name)?);
+            let start = self.compute_start(zone, &apex, at)?;
+            self.append_start(zone, &apex, at, start)?;
+        }
+        self.run(|connection| {
+            connection.execute("delete from meta where key = 'chain_pending'", [])
+        })?;
+        tx.commit()
+    }
+
+    /// Returns the root of a version, from the records.
+    pub(super) fn root_of(
+        &self,
+        zone: ZoneId,
+        apex: &Name,
+        version: VersionKey,
+    ) -> Result<Hash, StoreError> {
+        let mut tree = Merkle::default();
+        self.each_leaf(zone, apex, version, |_, hash| tree.push(hash))?;
+        Ok(tree.root())
+    }
+
+    /// Returns the rows of the owners that a version lists, in order.
+    pub(super) fn owners_of_version(&self, version_id: i64) -> Result<Vec<i64>, StoreError> {
+        let octets: Option<Vec<u8>> = self.run(|connection| {
+            connection
+                .prepare_cached("select octets from change where version_id = ?")?
+                .query_row([version_id], |row| row.get(0))
+                .optional()
+        })?;
+        let owners = unpack(&octets.unwrap_or_default())
+            .ok_or_else(|| self.damaged(format!("changes of version {version_id}")))?;
+        Ok(owners.into_iter().map(|(owner_id, _)| owner_id).collect())
+    }
+}
+
+/// Returns whether versions of a view are chained. What others saw elsewhere is not this program's to
+/// vouch for, and may grow at its old end.
+pub(super) fn is_chained(view: View) -> bool {
+    view != View::Passive
+}
