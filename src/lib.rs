@@ -11,7 +11,8 @@
 //! [`detector`] is a pure function of stored intervals, of what [`enrich`] knows, and of a policy; its
 //! findings move a [`case`], and a case that reaches level `report` puts a [`report`], worded by
 //! [`templates`], into the [`outbox`], from where the [`mailer`] takes it. [`config`] says what is
-//! watched, [`daemon`] when, [`web`] what is served over HTTP, and [`cli`] is what people type. [`dns`] and [`time`] are the words that all
+//! watched, [`daemon`] when, [`web`] what is served over HTTP, and [`cli`] is what people
+//! type; both show the shapes of [`listing`]. [`evidence`] hashes every version, so that an edit shows. [`dns`] and [`time`] are the words that all
 //! of them use. docs/architecture.md says who may import whom; a test keeps it.
 
 pub mod case;
@@ -22,6 +23,7 @@ pub mod detector;
 pub mod dns;
 pub mod enrich;
 pub mod evidence;
+pub mod listing;
 pub mod mailer;
 pub mod outbox;
 pub mod pipeline;

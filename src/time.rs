@@ -195,6 +195,11 @@ impl<'de> Deserialize<'de> for Timestamp {
 pub struct Span(i64);
 
 impl Span {
+    /// Returns one of so many equal parts of this span, in whole seconds. `parts` is not 0.
+    pub const fn divided_by(self, parts: i64) -> Self {
+        Self(self.0 / parts)
+    }
+
     /// Returns a span of `seconds`.
     pub const fn seconds(seconds: i64) -> Self {
         Self(seconds)

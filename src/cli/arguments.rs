@@ -29,8 +29,10 @@ pub enum Command {
     /// Bring in snapshots or changes that something else recorded
     #[command(subcommand)]
     Import(ImportCommand),
-    /// What changed for a name
+    /// What changed for a name; which names used a name server or an address
     History(HistoryCommand),
+    /// A name's records at two times, side by side
+    Diff(DiffCommand),
     /// The detector's arithmetic for a domain, term by term
     Explain(ExplainCommand),
     /// The abuse desk's cases
@@ -193,14 +195,80 @@ pub struct ImportFeed {
 /// `history`.
 #[derive(Debug, Args)]
 pub struct HistoryCommand {
-    /// The name: with or without the final dot, any case, U-label or A-label, defanged or not
+    /// A name (with or without the final dot, any case, U-label or A-label, defanged or not), `*.NAME` for
+    /// everything below it, or an address or prefix
+    pub name: Option<String>,
+    /// Who used this name server; `*.NAME` for any name server at or below a name
+    #[arg(long, value_name = "HOST")]
+    pub ns: Option<String>,
+    /// Who used this address or prefix
+    #[arg(long, value_name = "ADDRESS[/LENGTH]")]
+    pub address: Option<String>,
+    /// Only the name itself, not what lies below it
+    #[arg(long)]
+    pub exact: bool,
+    /// The state as it was at this time
+    #[arg(long, value_name = "TIME", conflicts_with_all = ["since", "until"])]
+    pub at: Option<String>,
+    /// What was there, and changed, from this time on
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// What was there, and changed, up to this time
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+    /// Only these types: NS, A, AAAA, CNAME, DS
+    #[arg(
+        long = "type",
+        short = 't',
+        value_name = "TYPE[,TYPE]",
+        value_delimiter = ','
+    )]
+    pub types: Vec<String>,
+    /// Cases about these names too
+    #[arg(long)]
+    pub with_cases: bool,
+    /// What a table shows [default: changes; of name servers and addresses, records]
+    #[arg(long, value_enum)]
+    pub view: Option<HistoryView>,
+    /// At most so many names, or records of a reverse lookup [default: 1000 for table and json, else all]
+    #[arg(long, value_name = "COUNT")]
+    pub limit: Option<usize>,
+    /// Go on where an earlier page ended
+    #[arg(long, value_name = "CURSOR")]
+    pub after: Option<String>,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t = HistoryFormat::Table)]
+    pub format: HistoryFormat,
+}
+
+/// What a table of history shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum HistoryView {
+    /// What is there, and every change, newest first
+    Changes,
+    /// Every record with the times it was there
+    Records,
+    /// A plot of when each record was there
+    Timeline,
+}
+
+/// `diff`.
+#[derive(Debug, Args)]
+pub struct DiffCommand {
+    /// The name
     pub name: String,
+    /// The earlier time
+    #[arg(value_name = "T1")]
+    pub from: String,
+    /// The later time
+    #[arg(value_name = "T2")]
+    pub to: String,
     /// Only the name itself, not what lies below it
     #[arg(long)]
     pub exact: bool,
     /// How to print it
-    #[arg(long, value_enum, default_value_t = HistoryFormat::Table)]
-    pub format: HistoryFormat,
+    #[arg(long, value_enum, default_value_t = StatsFormat::Table)]
+    pub format: StatsFormat,
 }
 
 /// `explain`.
@@ -361,6 +429,8 @@ pub enum HistoryFormat {
     Csv,
     /// Passive DNS common output format, one object a line
     Cof,
+    /// dnsdbq's text
+    Text,
 }
 
 /// How an explanation is printed.

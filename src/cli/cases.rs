@@ -3,34 +3,15 @@
 use std::io::Write;
 use std::path::Path;
 
-use serde::Serialize;
-
 use crate::case::CaseState;
 use crate::cli::arguments::{CasesAction, CasesCommand, CasesList, CasesShow};
 use crate::cli::failure::{Done, Failure};
 use crate::cli::output::{Row, print_list, stdout, table};
 use crate::cli::session::{find_case, load_config, open_store};
 use crate::detector::Level;
+use crate::listing::CaseJson;
 use crate::report::case_reference;
 use crate::store::CaseRow;
-use crate::time::Timestamp;
-
-/// A case, as scripts read it.
-#[derive(Serialize)]
-struct CaseJson {
-    id: i64,
-    domain: String,
-    zone: String,
-    verdict: &'static str,
-    level: &'static str,
-    peak_level: &'static str,
-    state: &'static str,
-    score: f64,
-    first_detected_at: Timestamp,
-    last_change_at: Timestamp,
-    campaign: Option<String>,
-    attack: [&'static str; 1],
-}
 
 impl Row for CaseJson {
     const HEADINGS: &'static [&'static str] = &[
@@ -94,7 +75,7 @@ pub fn run(config: Option<&Path>, command: &CasesCommand) -> Result<Done, Failur
 fn run_list(config: Option<&Path>, command: &CasesList) -> Result<Done, Failure> {
     let states = parse_states(&command.state)?;
     let store = open_store(&load_config(config)?)?;
-    let rows: Vec<CaseJson> = store.cases(&states)?.iter().map(case_json).collect();
+    let rows: Vec<CaseJson> = store.cases(&states)?.iter().map(CaseJson::from).collect();
     print_list(&rows, command.format)?;
     Ok(Done::Well)
 }
@@ -227,23 +208,4 @@ pub fn print_found(rows: &[CaseRow]) -> Result<(), Failure> {
         )?;
     }
     Ok(out.flush()?)
-}
-
-/// Returns a case as scripts read it.
-fn case_json(row: &CaseRow) -> CaseJson {
-    let case = &row.case;
-    CaseJson {
-        id: row.id,
-        domain: case.domain.to_string(),
-        zone: case.zone.to_string(),
-        verdict: case.verdict.word(),
-        level: case.level.word(),
-        peak_level: case.peak_level.word(),
-        state: case.state.word(),
-        score: (case.score * 10.0).round() / 10.0,
-        first_detected_at: case.first_detected_at,
-        last_change_at: case.last_change_at,
-        campaign: None,
-        attack: ["T1568.001"],
-    }
 }

@@ -115,6 +115,8 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Missing(_) => Self::failed(error.to_string()),
+            StoreError::NoReverseIndex(_) => Self::usage(error.to_string())
+                .hint("set store.reverse_index = true; the next poll makes the index"),
             _ => Self::local(error.to_string()),
         }
     }

@@ -1,135 +1,414 @@
-//! `fluxwatch history`.
+//! `fluxwatch history`: what happened to names, and which names used a name server or an address.
 
+use std::collections::BTreeSet;
 use std::io::Write;
+use std::net::IpAddr;
 use std::path::Path;
 
-use serde::Serialize;
-
-use crate::cli::arguments::{HistoryCommand, HistoryFormat};
+use crate::cli::arguments::{HistoryCommand, HistoryFormat, HistoryView};
 use crate::cli::failure::{Done, Failure};
 use crate::cli::output::{stdout, table};
 use crate::cli::session::{load_config, open_store, parse_name};
-use crate::dns::{Name, RecordType, Serial};
-use crate::store::{ChangeRow, Gap, History, HistoryScope, RecordRow};
-use crate::time::Timestamp;
+use crate::cli::timeline::print_timeline;
+use crate::dns::{Name, RecordType};
+use crate::listing::{CaseJson, ChangeJson, CofJson, GapJson, HistoryJson, RecordJson};
+use crate::store::{
+    CaseRow, ChangeRow, CoveredName, History, HistoryScope, RecordRow, ReverseCursor, Store, Used,
+    Wanted,
+};
+use crate::time::{Clock, Timestamp, WallClock};
 
-/// A record, as scripts read it.
-#[derive(Serialize)]
-struct RecordJson<'a> {
-    rrname: &'a Name,
-    rrtype: RecordType,
-    rdata: String,
-    ttl: u32,
-    zone: &'a Name,
-    added_at: Timestamp,
-    added_serial: Option<Serial>,
-    removed_at: Option<Timestamp>,
-    removed_serial: Option<Serial>,
-    source: &'a str,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    baseline: bool,
-}
+/// How many names, or records of a reverse lookup, a page of a table or of JSON has.
+const PAGE_ROWS: usize = 1000;
+/// How many names are looked up at a time where everything is streamed.
+const NAMES_AT_A_TIME: usize = 200;
 
-/// A change, as scripts read it.
-#[derive(Serialize)]
-struct ChangeJson<'a> {
-    at: Timestamp,
-    rrname: &'a Name,
-    rrtype: RecordType,
-    serial: Option<Serial>,
-    added: Vec<String>,
-    removed: Vec<String>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    bulk: bool,
-}
-
-/// A time in which a zone could not be seen, as scripts read it.
-#[derive(Serialize)]
-struct GapJson<'a> {
-    zone: &'a Name,
-    from: Timestamp,
-    to: Timestamp,
-    reason: &'a str,
-}
-
-/// A history, as scripts read it.
-#[derive(Serialize)]
-struct HistoryJson<'a> {
-    name: &'a Name,
-    records: Vec<RecordJson<'a>>,
-    changes: Vec<ChangeJson<'a>>,
-    gaps: Vec<GapJson<'a>>,
-}
-
-/// A record in the passive DNS common output format (draft-dulaunoy-dnsop-passive-dns-cof).
-#[derive(Serialize)]
-struct CofJson<'a> {
-    rrname: &'a Name,
-    rrtype: RecordType,
-    rdata: String,
-    time_first: i64,
-    time_last: i64,
-    zone_time_first: i64,
-    zone_time_last: i64,
-    bailiwick: &'a Name,
+/// What is looked up.
+enum Subject {
+    /// Names.
+    Names(Name, HistoryScope),
+    /// Who used something.
+    Users(Used, String),
 }
 
 /// Runs the command.
 pub fn run(config: Option<&Path>, command: &HistoryCommand) -> Result<Done, Failure> {
-    if command.name.parse::<std::net::IpAddr>().is_ok() {
-        return Err(Failure::usage(format!(
-            "{} is an address; history is looked up by name",
-            command.name
-        )));
-    }
-    let name = parse_name(&command.name)?;
+    let subject = parse_subject(command)?;
+    let wanted = parse_wanted(command)?;
     let store = open_store(&load_config(config)?)?;
-    let scope = if command.exact {
-        HistoryScope::Name
-    } else {
-        HistoryScope::AtOrBelow
+    let is_streamed = matches!(
+        command.format,
+        HistoryFormat::Ndjson | HistoryFormat::Csv | HistoryFormat::Cof | HistoryFormat::Text
+    );
+    let limit = match command.limit {
+        Some(0) => return Err(Failure::usage("--limit 0 shows nothing")),
+        Some(limit) => limit,
+        None if is_streamed => usize::MAX,
+        None => PAGE_ROWS,
     };
-    let history = store.history(&name, scope)?;
-    let mut out = stdout();
-    match command.format {
-        HistoryFormat::Table => print_tables(&mut out, &name, &history)?,
-        HistoryFormat::Json => {
-            let json = HistoryJson {
-                name: &name,
-                records: history.records.iter().map(record_json).collect(),
-                changes: history.changes.iter().map(change_json).collect(),
-                gaps: history.gaps.iter().map(gap_json).collect(),
-            };
-            serde_json::to_writer_pretty(&mut out, &json)?;
-            writeln!(out)?;
+    let mut printer = Printer::new(command, title_of(&subject));
+    let next = match &subject {
+        Subject::Names(name, scope) => {
+            print_names(&store, name, *scope, &wanted, command, limit, &mut printer)?
         }
-        HistoryFormat::Ndjson => {
-            for record in &history.records {
-                serde_json::to_writer(&mut out, &record_json(record))?;
-                writeln!(out)?;
-            }
-            for change in &history.changes {
-                serde_json::to_writer(&mut out, &change_json(change))?;
-                writeln!(out)?;
-            }
+        Subject::Users(used, _) => {
+            print_users(&store, used, &wanted, command, limit, &mut printer)?
         }
-        HistoryFormat::Csv => print_csv(&mut out, &history)?,
-        HistoryFormat::Cof => {
-            for record in &history.records {
-                serde_json::to_writer(&mut out, &cof_json(record))?;
-                writeln!(out)?;
-            }
-        }
-    }
-    out.flush()?;
+    };
+    printer.finish(&store, next)?;
     Ok(Done::Well)
 }
 
-/// Prints changes, newest first, and what is there now.
-fn print_tables(out: &mut impl Write, name: &Name, history: &History) -> Result<(), Failure> {
-    if history.records.is_empty() {
-        return Ok(writeln!(out, "no history of {name}")?);
+/// Returns what was asked for, in words.
+fn title_of(subject: &Subject) -> String {
+    match subject {
+        Subject::Names(name, HistoryScope::Below) => format!("*.{name}"),
+        Subject::Names(name, _) => name.to_string(),
+        Subject::Users(_, text) => text.clone(),
     }
+}
+
+/// Parses what is looked up.
+fn parse_subject(command: &HistoryCommand) -> Result<Subject, Failure> {
+    match (&command.name, &command.ns, &command.address) {
+        (None, None, None) => Err(Failure::usage("nothing to look up")
+            .hint("name a domain or an address, or give --ns or --address")),
+        (Some(text), None, None) => {
+            if let Some(used) = parse_addresses(text) {
+                return Ok(Subject::Users(used, text.clone()));
+            }
+            match text.strip_prefix("*.") {
+                Some(below) if command.exact => Err(Failure::usage(format!(
+                    "--exact and *.{below} exclude each other"
+                ))),
+                Some(below) => Ok(Subject::Names(parse_name(below)?, HistoryScope::Below)),
+                None if command.exact => Ok(Subject::Names(parse_name(text)?, HistoryScope::Name)),
+                None => Ok(Subject::Names(parse_name(text)?, HistoryScope::AtOrBelow)),
+            }
+        }
+        (None, Some(text), None) => {
+            let used = match text.strip_prefix("*.") {
+                Some(below) => Used::HostsBelow(parse_name(below)?),
+                None => Used::Host(parse_name(text)?),
+            };
+            Ok(Subject::Users(used, text.clone()))
+        }
+        (None, None, Some(text)) => match parse_addresses(text) {
+            Some(used) => Ok(Subject::Users(used, text.clone())),
+            None => Err(Failure::usage(format!(
+                "--address: {text:?} is neither an address nor a prefix"
+            ))),
+        },
+        _ => Err(Failure::usage(
+            "one of NAME, --ns and --address is looked up, not several",
+        )),
+    }
+}
+
+/// Parses an address or a prefix, defanged or not.
+pub fn parse_addresses(text: &str) -> Option<Used> {
+    let text = text.replace("[.]", ".").replace("[:]", ":");
+    let (address, length) = match text.split_once('/') {
+        Some((address, length)) => (address, Some(length.parse::<u32>().ok()?)),
+        None => (text.as_str(), None),
+    };
+    match address.parse().ok()? {
+        IpAddr::V4(address) => {
+            let host = 32 - length.unwrap_or(32).min(33);
+            let mask = u32::MAX.checked_shl(host).unwrap_or(0);
+            let first = u32::from(address) & mask;
+            (length.unwrap_or(0) <= 32).then(|| {
+                Used::Addresses(IpAddr::V4(first.into()), IpAddr::V4((first | !mask).into()))
+            })
+        }
+        IpAddr::V6(address) => {
+            let length = length.unwrap_or(128);
+            if length > 128 {
+                return None;
+            }
+            let mask = u128::MAX.checked_shl(128 - length).unwrap_or(0);
+            let first = u128::from(address) & mask;
+            Some(Used::Addresses(
+                IpAddr::V6(first.into()),
+                IpAddr::V6((first | !mask).into()),
+            ))
+        }
+    }
+}
+
+/// Parses which part of a history is wanted.
+fn parse_wanted(command: &HistoryCommand) -> Result<Wanted, Failure> {
+    let now = WallClock.now();
+    let time = |text: &Option<String>| -> Result<Option<Timestamp>, Failure> {
+        let parse = |text: &String| {
+            Timestamp::parse_argument(text, now).map_err(|fault| Failure::usage(fault.to_string()))
+        };
+        text.as_ref().map(parse).transpose()
+    };
+    let types = command.types.iter().map(|word| {
+        RecordType::parse(&word.to_uppercase()).ok_or_else(|| {
+            let all: Vec<&str> = RecordType::ALL.iter().map(|it| it.mnemonic()).collect();
+            Failure::usage(format!("--type: {word:?} is none of {}", all.join(", ")))
+        })
+    });
+    let types = types.collect::<Result<_, _>>()?;
+    if let Some(at) = time(&command.at)? {
+        return Ok(Wanted {
+            types,
+            ..Wanted::at(at)
+        });
+    }
+    let wanted = Wanted {
+        types,
+        since: time(&command.since)?,
+        until: time(&command.until)?,
+    };
+    if wanted
+        .since
+        .zip(wanted.until)
+        .is_some_and(|(since, until)| since > until)
+    {
+        return Err(Failure::usage("--since is after --until"));
+    }
+    Ok(wanted)
+}
+
+/// Looks names up, page by page. Returns where the next page begins, if there is one.
+fn print_names(
+    store: &Store,
+    name: &Name,
+    scope: HistoryScope,
+    wanted: &Wanted,
+    command: &HistoryCommand,
+    limit: usize,
+    printer: &mut Printer,
+) -> Result<Option<String>, Failure> {
+    let mut cursor = command.after.clone();
+    let mut left = limit;
+    loop {
+        let _reading = store.begin_reading()?;
+        let count = left.min(NAMES_AT_A_TIME);
+        let names = store.covered_names(name, scope, cursor.as_deref(), count)?;
+        for covered in &names {
+            printer.take(store.history_of(covered, wanted)?)?;
+        }
+        let is_last = names.len() < count;
+        left -= names.len();
+        cursor = names.last().map(CoveredName::cursor).or(cursor);
+        if is_last {
+            return Ok(None);
+        }
+        if left == 0 {
+            let more = store.covered_names(name, scope, cursor.as_deref(), 1)?;
+            return Ok(cursor.filter(|_| !more.is_empty()));
+        }
+    }
+}
+
+/// Looks up who used something. Returns where the next page begins, if there is one.
+fn print_users(
+    store: &Store,
+    used: &Used,
+    wanted: &Wanted,
+    command: &HistoryCommand,
+    limit: usize,
+    printer: &mut Printer,
+) -> Result<Option<String>, Failure> {
+    let cursor = match &command.after {
+        Some(text) => Some(ReverseCursor::parse(text).ok_or_else(|| {
+            Failure::usage(format!(
+                "--after: {text:?} is not what an earlier page ended with"
+            ))
+        })?),
+        None => None,
+    };
+    let (mut left, mut last, mut next) = (limit, None, None);
+    store.users_of(used, wanted, cursor.as_ref(), |record, here| {
+        if left == 0 {
+            next = last.take().map(|last: ReverseCursor| last.to_string());
+            return Ok::<_, Failure>(false);
+        }
+        left -= 1;
+        last = Some(here);
+        printer.take(History {
+            records: vec![record],
+            ..History::default()
+        })?;
+        Ok(true)
+    })?;
+    Ok(next)
+}
+
+/// Prints what is found: at once where the format can be streamed, else when everything is there.
+struct Printer<'a> {
+    command: &'a HistoryCommand,
+    title: String,
+    out: std::io::BufWriter<std::io::StdoutLock<'static>>,
+    held: History,
+    csv_has_heading: bool,
+}
+
+impl<'a> Printer<'a> {
+    /// Begins to print.
+    fn new(command: &'a HistoryCommand, title: String) -> Self {
+        Self {
+            command,
+            title,
+            out: stdout(),
+            held: History::default(),
+            csv_has_heading: false,
+        }
+    }
+
+    /// Takes the history of one more name.
+    fn take(&mut self, history: History) -> Result<(), Failure> {
+        let out = &mut self.out;
+        match self.command.format {
+            HistoryFormat::Table | HistoryFormat::Json => self.held.add(history),
+            HistoryFormat::Ndjson => {
+                for record in &history.records {
+                    serde_json::to_writer(&mut *out, &RecordJson::from(record))?;
+                    writeln!(out)?;
+                }
+                for change in &history.changes {
+                    serde_json::to_writer(&mut *out, &ChangeJson::from(change))?;
+                    writeln!(out)?;
+                }
+            }
+            HistoryFormat::Csv => {
+                let records = std::mem::replace(&mut self.csv_has_heading, true);
+                print_csv(out, &history.records, !records)?;
+            }
+            HistoryFormat::Cof => {
+                for record in &history.records {
+                    serde_json::to_writer(&mut *out, &CofJson::from(record))?;
+                    writeln!(out)?;
+                }
+            }
+            HistoryFormat::Text => print_text(out, &history.records)?,
+        }
+        Ok(())
+    }
+
+    /// Prints what was held, and where the next page begins.
+    fn finish(mut self, store: &Store, next: Option<String>) -> Result<(), Failure> {
+        self.held.sort();
+        let cases = match self.command.with_cases {
+            true => Some(cases_about(store, &self.held)?),
+            false => None,
+        };
+        match self.command.format {
+            HistoryFormat::Json => {
+                let json = HistoryJson {
+                    name: self.title.clone(),
+                    records: self.held.records.iter().map(RecordJson::from).collect(),
+                    changes: self.held.changes.iter().map(ChangeJson::from).collect(),
+                    gaps: self.held.gaps.iter().map(GapJson::from).collect(),
+                    cases: cases.map(|cases| cases.iter().map(CaseJson::from).collect()),
+                    next,
+                };
+                serde_json::to_writer_pretty(&mut self.out, &json)?;
+                writeln!(self.out)?;
+            }
+            HistoryFormat::Table => {
+                self.print_tables(cases.as_deref())?;
+                if let Some(next) = next {
+                    writeln!(
+                        self.out,
+                        "\nThis is not all of it: the next page begins with --after {next}"
+                    )?;
+                }
+            }
+            HistoryFormat::Csv if !self.csv_has_heading => print_csv(&mut self.out, &[], true)?,
+            _ => {
+                // Data goes to stdout; that there is more of it does not.
+                if let Some(next) = next {
+                    writeln!(
+                        std::io::stderr(),
+                        "the next page begins with --after {next}"
+                    )?;
+                }
+            }
+        }
+        Ok(self.out.flush()?)
+    }
+
+    /// Prints the view that was asked for.
+    fn print_tables(&mut self, cases: Option<&[CaseRow]>) -> Result<(), Failure> {
+        let (out, history) = (&mut self.out, &self.held);
+        let is_reverse = self
+            .command
+            .name
+            .as_deref()
+            .is_none_or(|text| parse_addresses(text).is_some());
+        if history.records.is_empty() {
+            let when = if self.command.at.is_some() {
+                " at that time"
+            } else {
+                ""
+            };
+            writeln!(out, "no history of {}{when}", self.title)?;
+        } else if self.command.at.is_some() {
+            writeln!(out, "{}", records_table(&history.records))?;
+        } else {
+            let view = match self.command.view {
+                Some(view) => view,
+                None if is_reverse => HistoryView::Records,
+                None => HistoryView::Changes,
+            };
+            match view {
+                HistoryView::Changes => print_changes(out, history)?,
+                HistoryView::Records => writeln!(out, "{}", records_table(&history.records))?,
+                HistoryView::Timeline => print_timeline(out, &history.records)?,
+            }
+        }
+        let Some(cases) = cases else { return Ok(()) };
+        if cases.is_empty() {
+            return Ok(writeln!(out, "\nNo case about these names.")?);
+        }
+        let rows = cases.iter().map(|row| {
+            let case = CaseJson::from(row);
+            let domain = case.domain.trim_end_matches('.').to_owned();
+            let words = [case.verdict, case.level, case.state].map(str::to_owned);
+            let mut cells = vec![row.id.to_string(), domain];
+            cells.extend(words);
+            cells.push(row.case.last_change_at.to_minute());
+            cells
+        });
+        let headings = [
+            "case",
+            "domain",
+            "verdict",
+            "level",
+            "state",
+            "last change (utc)",
+        ];
+        Ok(writeln!(out, "\n{}", table(&headings, rows))?)
+    }
+}
+
+/// Returns the cases about the names of a history and the names above them, in order of their numbers.
+fn cases_about(store: &Store, history: &History) -> Result<Vec<CaseRow>, Failure> {
+    let mut names = BTreeSet::new();
+    for record in &history.records {
+        let mut name = Some(record.owner.clone());
+        while let Some(candidate) = name.filter(|name| name.is_at_or_below(&record.zone)) {
+            name = candidate.parent();
+            if !names.insert(candidate) {
+                break;
+            }
+        }
+    }
+    let mut cases = Vec::new();
+    for name in names {
+        cases.extend(store.find_case(&name)?);
+    }
+    cases.sort_by_key(|row| row.id);
+    Ok(cases)
+}
+
+/// Prints changes, newest first, and what is there now.
+fn print_changes(out: &mut impl Write, history: &History) -> Result<(), Failure> {
     let present = history
         .records
         .iter()
@@ -158,6 +437,20 @@ fn print_tables(out: &mut impl Write, name: &Name, history: &History) -> Result<
         "\nChanges, newest first:\n{}",
         table(&headings, rows)
     )?)
+}
+
+/// Returns a table of records with the times that they were there.
+pub fn records_table(records: &[RecordRow]) -> String {
+    let rows = records.iter().map(|record| {
+        let removed = record
+            .removed_at
+            .map_or_else(|| "still there".to_owned(), Timestamp::to_minute);
+        let mut cells = present_cells(record);
+        cells.remove(3);
+        cells.push(removed);
+        cells
+    });
+    table(&["name", "type", "data", "from (utc)", "to (utc)"], rows)
 }
 
 /// Returns the cells of a record that is there now.
@@ -197,22 +490,28 @@ fn change_cells(change: &ChangeRow) -> Vec<String> {
 }
 
 /// Prints dnsdbq's columns. Both pairs of times are those of the zone: no sensor saw answers.
-fn print_csv(out: &mut impl Write, history: &History) -> Result<(), Failure> {
+fn print_csv(
+    out: &mut impl Write,
+    records: &[RecordRow],
+    with_heading: bool,
+) -> Result<(), Failure> {
     let mut writer = csv::WriterBuilder::new()
         .quote_style(csv::QuoteStyle::Necessary)
         .from_writer(out);
-    writer.write_record([
-        "time_first",
-        "time_last",
-        "zone_first",
-        "zone_last",
-        "count",
-        "bailiwick",
-        "rrname",
-        "rrtype",
-        "rdata",
-    ])?;
-    for record in &history.records {
+    if with_heading {
+        writer.write_record([
+            "time_first",
+            "time_last",
+            "zone_first",
+            "zone_last",
+            "count",
+            "bailiwick",
+            "rrname",
+            "rrtype",
+            "rdata",
+        ])?;
+    }
+    for record in records {
         let (first, last) = (record.added_at.to_table(), record.last_seen_at.to_table());
         writer.write_record([
             &first,
@@ -229,57 +528,20 @@ fn print_csv(out: &mut impl Write, history: &History) -> Result<(), Failure> {
     Ok(writer.flush()?)
 }
 
-/// Returns a record as scripts read it.
-fn record_json(record: &RecordRow) -> RecordJson<'_> {
-    RecordJson {
-        rrname: &record.owner,
-        rrtype: record.rdata.rtype(),
-        rdata: record.rdata.to_string(),
-        ttl: record.ttl,
-        zone: &record.zone,
-        added_at: record.added_at,
-        added_serial: record.added_serial,
-        removed_at: record.removed_at,
-        removed_serial: record.removed_serial,
-        source: &record.source,
-        baseline: record.baseline,
+/// Prints dnsdbq's text: the times of a record, its bailiwick, the record.
+fn print_text(out: &mut impl Write, records: &[RecordRow]) -> Result<(), Failure> {
+    for record in records {
+        let (first, last) = (record.added_at.to_table(), record.last_seen_at.to_table());
+        let stay = record.last_seen_at.since(record.added_at);
+        writeln!(out, ";;   zone times: {first} .. {last} ({stay})")?;
+        writeln!(out, ";; bailiwick: {}", record.zone)?;
+        writeln!(
+            out,
+            "{}  {}  {}\n",
+            record.owner,
+            record.rdata.rtype(),
+            record.rdata
+        )?;
     }
-}
-
-/// Returns a change as scripts read it.
-fn change_json(change: &ChangeRow) -> ChangeJson<'_> {
-    ChangeJson {
-        at: change.at,
-        rrname: &change.owner,
-        rrtype: change.rtype,
-        serial: change.serial,
-        added: change.added.iter().map(ToString::to_string).collect(),
-        removed: change.removed.iter().map(ToString::to_string).collect(),
-        bulk: change.bulk,
-    }
-}
-
-/// Returns a gap as scripts read it.
-fn gap_json((zone, gap): &(Name, Gap)) -> GapJson<'_> {
-    GapJson {
-        zone,
-        from: gap.from,
-        to: gap.to,
-        reason: &gap.reason,
-    }
-}
-
-/// Returns a record in the common output format.
-fn cof_json(record: &RecordRow) -> CofJson<'_> {
-    let (first, last) = (record.added_at.unix(), record.last_seen_at.unix());
-    CofJson {
-        rrname: &record.owner,
-        rrtype: record.rdata.rtype(),
-        rdata: record.rdata.to_string(),
-        time_first: first,
-        time_last: last,
-        zone_time_first: first,
-        zone_time_last: last,
-        bailiwick: &record.zone,
-    }
+    Ok(())
 }

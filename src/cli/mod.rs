@@ -7,6 +7,7 @@ mod arguments;
 mod cases;
 mod config;
 mod db;
+mod diff;
 mod explain;
 mod failure;
 mod history;
@@ -18,6 +19,7 @@ mod report;
 mod run;
 mod session;
 mod status;
+mod timeline;
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
@@ -77,6 +79,7 @@ fn dispatch(arguments: &Arguments) -> Result<Done, Failure> {
         Command::Run(command) => run::run(config, command),
         Command::Import(command) => import::run(config, command),
         Command::History(command) => history::run(config, command),
+        Command::Diff(command) => diff::run(config, command),
         Command::Explain(command) => explain::run(config, command),
         Command::Cases(command) => cases::run(config, command),
         Command::Report(command) => report::run(config, command),

@@ -17,6 +17,65 @@ pub enum HistoryScope {
     Name,
     /// The name and what lies below it in the same zone: a delegation with its in-domain glue.
     AtOrBelow,
+    /// Whatever lies below the name, in every zone, and not the name itself.
+    Below,
+}
+
+/// Which part of a history is wanted. By default all of it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Wanted {
+    /// Records of these types; empty for every type.
+    pub types: Vec<RecordType>,
+    /// Records that were there at or after this, and changes from then on.
+    pub since: Option<Timestamp>,
+    /// Records that were there at or before this, and changes until then.
+    pub until: Option<Timestamp>,
+}
+
+impl Wanted {
+    /// Wants what was there at one moment.
+    pub fn at(moment: Timestamp) -> Self {
+        Self {
+            since: Some(moment),
+            until: Some(moment),
+            ..Self::default()
+        }
+    }
+
+    /// Returns whether a record is of a wanted type.
+    fn has_type(&self, rtype: RecordType) -> bool {
+        self.types.is_empty() || self.types.contains(&rtype)
+    }
+
+    /// Returns whether a record was there within the wanted time. It is there from the version that added
+    /// it until just before the one that removed it.
+    pub(super) fn has_stay(&self, added: Timestamp, removed: Option<Timestamp>) -> bool {
+        self.until.is_none_or(|until| added <= until)
+            && removed.is_none_or(|removed| self.since.is_none_or(|since| removed > since))
+    }
+
+    /// Returns whether a change lies within the wanted time.
+    fn has_change(&self, at: Timestamp) -> bool {
+        self.since.is_none_or(|since| at >= since) && self.until.is_none_or(|until| at <= until)
+    }
+}
+
+/// A name in a zone that a lookup covers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CoveredName {
+    /// The zone.
+    pub zone: EnclosingZone,
+    /// The name.
+    pub owner: Name,
+    owner_id: i64,
+    key: String,
+}
+
+impl CoveredName {
+    /// Returns where a later lookup of the same names goes on after this one.
+    pub fn cursor(&self) -> String {
+        format!("{}/{}", self.zone.id.0, self.key)
+    }
 }
 
 /// One record and when it was there.
@@ -110,16 +169,46 @@ struct Stay {
     baseline: bool,
 }
 
-/// Open and closed intervals of one owner, with the versions at their ends.
-const STAYS: &str = "
+/// Open intervals of one owner, with the version that began them; last, when the zone was last seen.
+const OPEN_STAYS: &str = "
     select r.rrtype, r.rdata, r.ttl, r.baseline, a.id, a.observed_at, a.serial, a.bulk, s.name, null, null, null, null,
-           (select n.observed_at from owner o join zone z on z.id = o.zone_id join version n on n.id = z.version_id where o.id = r.owner_id)
-      from record r join version a on a.id = r.added_id join source s on s.id = a.source_id where r.owner_id = ?1
-    union all
-    select p.rrtype, p.rdata, coalesce(p.ttl, (select usual_ttl from zone where id = ?3)), p.baseline, a.id, a.observed_at, a.serial, a.bulk, s.name, d.id, d.observed_at, d.serial, d.bulk,
-           (select q.observed_at from version q where q.id = d.previous_id)
+           (select n.observed_at from zone z join version n on n.id = z.version_id where z.id = ?2)
+      from record r join version a on a.id = r.added_id join source s on s.id = a.source_id where r.owner_id = ?1";
+/// Closed intervals of one owner in one month, with the versions at their ends; last, the time of the
+/// version before the end. Passive DNS says when it last saw a record: that is its end.
+const PAST_STAYS: &str = "
+    select p.rrtype, p.rdata, coalesce(p.ttl, (select usual_ttl from zone where id = ?2)), p.baseline, a.id, a.observed_at, a.serial, a.bulk, s.name, d.id, d.observed_at, d.serial, d.bulk,
+           iif(d.kind = 'passive', d.observed_at, (select q.observed_at from version q where q.id = d.previous_id))
       from past_record p join version a on a.id = p.added_id join source s on s.id = a.source_id join version d on d.id = p.removed_id
-     where p.bucket = ?2 and p.owner_id = ?1";
+     where p.bucket = ?3 and p.owner_id = ?1";
+
+impl History {
+    /// Adds another history, unsorted.
+    pub fn add(&mut self, other: Self) {
+        self.records.extend(other.records);
+        self.changes.extend(other.changes);
+        for gap in other.gaps {
+            if !self.gaps.contains(&gap) {
+                self.gaps.push(gap);
+            }
+        }
+    }
+
+    /// Sorts as the fields say.
+    pub fn sort(&mut self) {
+        self.records.sort_by(|left, right| {
+            let key = |row: &RecordRow| (row.rdata.rtype(), row.added_at);
+            left.owner
+                .cmp(&right.owner)
+                .then_with(|| key(left).cmp(&key(right)))
+                .then_with(|| left.rdata.cmp(&right.rdata))
+                .then_with(|| left.removed_at.cmp(&right.removed_at))
+        });
+        self.changes.sort_by(|left, right| {
+            (left.at, &left.owner, left.rtype).cmp(&(right.at, &right.owner, right.rtype))
+        });
+    }
+}
 
 impl Store {
     /// Returns the history of a name in every zone that holds it; empty if none does.
@@ -129,49 +218,109 @@ impl Store {
     /// [`StoreError`].
     pub fn history(&self, name: &Name, scope: HistoryScope) -> Result<History, StoreError> {
         let mut history = History::default();
-        for EnclosingZone {
-            id: zone,
-            apex,
-            view,
-        } in self.zones_enclosing(name)?
-        {
-            // Below an apex lies the whole zone: that is never meant.
-            let scope = if *name == apex {
-                HistoryScope::Name
-            } else {
-                scope
+        for covered in self.covered_names(name, scope, None, usize::MAX)? {
+            history.add(self.history_of(&covered, &Wanted::default())?);
+        }
+        history.sort();
+        Ok(history)
+    }
+
+    /// Returns the names that a lookup covers, after the one that `cursor` was made for, at most `limit`.
+    /// By zones, the nearest first, and within a zone in the order of their keys.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn covered_names(
+        &self,
+        name: &Name,
+        scope: HistoryScope,
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<CoveredName>, StoreError> {
+        let mut cursor = cursor.and_then(|cursor| {
+            let (zone, key) = cursor.split_once('/')?;
+            Some((ZoneId(zone.parse().ok()?), key.to_owned()))
+        });
+        let mut zones = self.zones_enclosing(name)?;
+        if scope == HistoryScope::Below {
+            zones.extend(self.zones_below(name)?);
+        }
+        let mut names = Vec::new();
+        for zone in zones {
+            let after = match &cursor {
+                Some((id, _)) if *id != zone.id => continue,
+                Some(_) => cursor.take().map(|(_, key)| key),
+                None => None,
             };
-            let owners = self.owners_in_scope(zone, &apex, name, scope)?;
-            if !owners.is_empty() {
-                let gaps = self.gaps(zone)?.into_iter();
-                history.gaps.extend(gaps.map(|gap| (apex.clone(), gap)));
+            let rest = limit.saturating_sub(names.len());
+            if rest == 0 {
+                break;
             }
-            for owner_id in owners {
-                let owner = self.owner_name(owner_id, &apex)?;
-                let stays = self.stays(owner_id, &owner, zone)?;
-                add_stays(&mut history, &apex, view, stays);
+            // Below an apex lies the whole zone: that is only meant by who says so.
+            let scope = match scope {
+                HistoryScope::AtOrBelow if *name == zone.apex => HistoryScope::Name,
+                other => other,
+            };
+            for (owner_id, key) in
+                self.owners_in_scope(&zone, name, scope, after.as_deref(), rest)?
+            {
+                let owner = Name::from_relative_key(&key, &zone.apex)
+                    .map_err(|fault| self.damaged(fault.to_string()))?;
+                names.push(CoveredName {
+                    zone: zone.clone(),
+                    owner,
+                    owner_id,
+                    key,
+                });
             }
         }
-        history.records.sort_by(|left, right| {
-            (
-                &left.owner,
-                left.rdata.rtype(),
-                left.added_at,
-                &left.rdata,
-                left.removed_at,
-            )
-                .cmp(&(
-                    &right.owner,
-                    right.rdata.rtype(),
-                    right.added_at,
-                    &right.rdata,
-                    right.removed_at,
-                ))
-        });
-        history.changes.sort_by(|left, right| {
-            (left.at, &left.owner, left.rtype).cmp(&(right.at, &right.owner, right.rtype))
-        });
+        Ok(names)
+    }
+
+    /// Returns what is wanted of one name's history in one zone, sorted as [`History`] says.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn history_of(&self, name: &CoveredName, wanted: &Wanted) -> Result<History, StoreError> {
+        let mut history = History::default();
+        let zone = &name.zone;
+        let gaps = self.gaps(zone.id)?.into_iter();
+        let gaps = gaps.filter(|gap| wanted.has_stay(gap.from, Some(gap.to)));
+        history
+            .gaps
+            .extend(gaps.map(|gap| (zone.apex.clone(), gap)));
+        let stays = self.stays(name.owner_id, &name.owner, zone.id, wanted)?;
+        add_stays(&mut history, &zone.apex, zone.view, stays, wanted);
+        history.sort();
         Ok(history)
+    }
+
+    /// Returns the zones whose apex lies below a name, in order.
+    fn zones_below(&self, name: &Name) -> Result<Vec<EnclosingZone>, StoreError> {
+        let end = if name.is_root() {
+            String::new()
+        } else {
+            format!(".{name}")
+        };
+        let rows: Vec<(i64, String, String)> = self.run(|connection| {
+            let sql = "select id, name, view from zone where substr(name, -length(?1)) = ?1 and name <> ?2 order by name, view = 'zone' desc, view";
+            let mut statement = connection.prepare_cached(sql)?;
+            let rows = statement.query_map(params![end, name.to_string()], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            })?;
+            rows.collect()
+        })?;
+        let read = |(id, apex, view): (i64, String, String)| {
+            Ok(EnclosingZone {
+                id: ZoneId(id),
+                view: View::parse(&view)
+                    .ok_or_else(|| self.damaged(format!("view {view:?} of zone {apex}")))?,
+                apex: self.read_name(&apex)?,
+            })
+        };
+        rows.into_iter().map(read).collect()
     }
 
     /// Returns the zones whose apex is the name or above it, the nearest first; a zone's own view first.
@@ -206,45 +355,69 @@ impl Store {
         Ok(zones)
     }
 
-    /// Returns the owners that a lookup covers, in order of their keys.
+    /// Returns the owners of a zone that a lookup covers, in order of their keys: row and key.
     fn owners_in_scope(
         &self,
-        zone: ZoneId,
-        apex: &Name,
+        zone: &EnclosingZone,
         name: &Name,
         scope: HistoryScope,
-    ) -> Result<Vec<i64>, StoreError> {
-        let key = name.relative_key(apex).expect("the zone encloses the name");
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(i64, String)>, StoreError> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        // A zone below the name is covered whole; its apex too.
+        let key = name.relative_key(&zone.apex);
+        // '/' follows '.', so that the range holds exactly the keys that go on with a label.
+        let range = match (scope, key.as_deref()) {
+            (_, None) => "name >= ?2",
+            (HistoryScope::Name, _) => "name = ?2",
+            (HistoryScope::AtOrBelow, _) => "(name = ?2 or name >= ?2 || '.' and name < ?2 || '/')",
+            (HistoryScope::Below, Some("")) => "name > ?2",
+            (HistoryScope::Below, _) => "name >= ?2 || '.' and name < ?2 || '/'",
+        };
+        let after_sql = if after.is_some() {
+            "name > ?4"
+        } else {
+            "?4 is null"
+        };
         self.run(|connection| {
-            // '/' follows '.', so that the range holds exactly the keys that go on with a label.
-            let below = match scope {
-                HistoryScope::Name => "",
-                HistoryScope::AtOrBelow => {
-                    " or (zone_id = ?1 and name >= ?2 || '.' and name < ?2 || '/')"
-                }
-            };
             let mut statement = connection.prepare_cached(&format!(
-                "select id from owner where (zone_id = ?1 and name = ?2){below} order by name"
+                "select id, name from owner where zone_id = ?1 and {range} and {after_sql} order by name limit ?3"
             ))?;
-            let rows = statement.query_map(params![zone.0, key], |row| row.get(0))?;
+            let rows = statement.query_map(
+                params![zone.id.0, key.unwrap_or_default(), limit, after],
+                |row| Ok((row.get(0)?, row.get(1)?)),
+            )?;
             rows.collect()
         })
     }
 
-    /// Returns every interval of an owner.
-    fn stays(&self, owner_id: i64, owner: &Name, zone: ZoneId) -> Result<Vec<Stay>, StoreError> {
+    /// Returns the wanted intervals of an owner.
+    fn stays(
+        &self,
+        owner_id: i64,
+        owner: &Name,
+        zone: ZoneId,
+        wanted: &Wanted,
+    ) -> Result<Vec<Stay>, StoreError> {
         let mut stays = Vec::new();
-        for bucket in self.buckets_since(zone, None)? {
+        for bucket in self.buckets_since(zone, wanted.since)? {
             let rows = self.run(|connection| {
-                let mut statement = connection.prepare_cached(STAYS)?;
-                let rows = statement.query_map(params![owner_id, bucket, zone.0], read_stay)?;
+                let sql = if bucket == 0 { OPEN_STAYS } else { PAST_STAYS };
+                let mut statement = connection.prepare_cached(sql)?;
+                let rows = match bucket {
+                    0 => statement.query_map(params![owner_id, zone.0], read_stay)?,
+                    _ => statement.query_map(params![owner_id, zone.0, bucket], read_stay)?,
+                };
                 rows.collect::<rusqlite::Result<Vec<_>>>()
             })?;
             for (code, value, mut stay) in rows {
-                stay.rdata = self.read_rdata(code, &value)?;
-                stay.owner = owner.clone();
-                // The open intervals come with every bucket: take them once.
-                if stay.removed.is_some() || bucket == 0 {
+                let is_wanted =
+                    RecordType::from_code(code).is_none_or(|rtype| wanted.has_type(rtype));
+                let removed = stay.removed.as_ref().map(|end| end.at);
+                if is_wanted && wanted.has_stay(stay.added.at, removed) {
+                    stay.rdata = self.read_rdata(code, &value)?;
+                    stay.owner = owner.clone();
                     stays.push(stay);
                 }
             }
@@ -306,16 +479,20 @@ fn read_stay(row: &Row<'_>) -> rusqlite::Result<(u16, Value, Stay)> {
 }
 
 /// Adds an owner's intervals to a history.
-fn add_stays(history: &mut History, zone: &Name, view: View, stays: Vec<Stay>) {
+fn add_stays(history: &mut History, zone: &Name, view: View, stays: Vec<Stay>, wanted: &Wanted) {
     let mut changes: BTreeMap<(i64, RecordType), ChangeRow> = BTreeMap::new();
     for stay in stays {
         let rtype = stay.rdata.rtype();
-        if !stay.baseline {
+        if !stay.baseline && wanted.has_change(stay.added.at) {
             push_change(&mut changes, &stay.owner, rtype, &stay.added)
                 .added
                 .push(stay.rdata.clone());
         }
-        if let Some(removed) = &stay.removed {
+        if let Some(removed) = stay
+            .removed
+            .as_ref()
+            .filter(|end| wanted.has_change(end.at))
+        {
             push_change(&mut changes, &stay.owner, rtype, removed)
                 .removed
                 .push(stay.rdata.clone());

@@ -14,6 +14,7 @@ mod history;
 mod open;
 mod outbox;
 mod retention;
+mod reverse;
 mod rows;
 mod version;
 mod window;
@@ -23,10 +24,13 @@ pub use care::{DatabaseStats, TableSize, Verification};
 pub use cases::{CaseEventRow, CaseRow};
 pub use catalogs::{CatalogChange, Listing, MemberRow};
 pub use chain::Link;
-pub use history::{ChangeRow, EnclosingZone, History, HistoryScope, RecordRow};
+pub use history::{
+    ChangeRow, CoveredName, EnclosingZone, History, HistoryScope, RecordRow, Wanted,
+};
 pub use open::{PollerLock, Store, StoreError, StoreOptions, StoreTx};
 pub use outbox::{MessageRow, MessageState, NewMessage};
 pub use retention::{PruneCount, PruneStep};
+pub use reverse::{ReverseCursor, Used};
 pub use version::{Committed, VersionDraft, VersionKind, VersionTx};
 pub use window::{EntityKey, Interval, OwnerChanges};
 pub use zones::{

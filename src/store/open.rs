@@ -108,6 +108,9 @@ pub enum StoreError {
     /// A command that only looks found no database.
     #[error("no database at {0}; `fluxwatch poll` makes it")]
     Missing(PathBuf),
+    /// A question that only the reverse index answers.
+    #[error("database {0} keeps no index from name servers and addresses to names")]
+    NoReverseIndex(PathBuf),
     /// A value in the database is not what this program writes.
     #[error("database {path} is damaged: {what}")]
     Damaged {

@@ -509,7 +509,11 @@ impl Store {
     }
 
     /// Returns the rows of a name server, or of every name server at or below an operator's domain.
-    fn hosts_of(&self, host: &Name, whole_operator: bool) -> Result<Vec<i64>, StoreError> {
+    pub(super) fn hosts_of(
+        &self,
+        host: &Name,
+        whole_operator: bool,
+    ) -> Result<Vec<i64>, StoreError> {
         let key = host
             .relative_key(&Name::root())
             .expect("every name is below the root");

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Rooms and what they may import, from the words up.
-const LAYERS: [(&str, &[&str]); 19] = [
+const LAYERS: [(&str, &[&str]); 20] = [
     ("time", &[]),
     ("dns", &["time"]),
     ("zone", &["dns", "time"]),
@@ -47,7 +47,11 @@ const LAYERS: [(&str, &[&str]); 19] = [
             "config",
         ],
     ),
-    ("web", &["dns", "time", "store", "config", "pipeline"]),
+    ("listing", &["dns", "time", "store"]),
+    (
+        "web",
+        &["dns", "time", "store", "config", "pipeline", "listing"],
+    ),
     ("daemon", ALL),
     ("cli", ALL),
     ("main", ALL),
@@ -73,6 +77,7 @@ const ALL: &[&str] = &[
     "mailer",
     "config",
     "pipeline",
+    "listing",
     "web",
     "daemon",
     "cli",

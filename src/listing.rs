@@ -1,0 +1,189 @@
+//! The shapes of history and cases that scripts rely on: JSON and the passive DNS common output format.
+//! Fields may be added, never renamed. Pure.
+
+use serde::Serialize;
+
+use crate::dns::{Name, RecordType, Serial};
+use crate::store::{CaseRow, ChangeRow, Gap, RecordRow, View};
+use crate::time::Timestamp;
+
+/// A record.
+#[derive(Debug, Serialize)]
+pub struct RecordJson<'a> {
+    rrname: &'a Name,
+    rrtype: RecordType,
+    rdata: String,
+    ttl: u32,
+    zone: &'a Name,
+    added_at: Timestamp,
+    added_serial: Option<Serial>,
+    removed_at: Option<Timestamp>,
+    removed_serial: Option<Serial>,
+    source: &'a str,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    baseline: bool,
+    /// Left out for the zone's own view.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    view: Option<View>,
+}
+
+impl<'a> From<&'a RecordRow> for RecordJson<'a> {
+    fn from(record: &'a RecordRow) -> Self {
+        Self {
+            rrname: &record.owner,
+            rrtype: record.rdata.rtype(),
+            rdata: record.rdata.to_string(),
+            ttl: record.ttl,
+            zone: &record.zone,
+            added_at: record.added_at,
+            added_serial: record.added_serial,
+            removed_at: record.removed_at,
+            removed_serial: record.removed_serial,
+            source: &record.source,
+            baseline: record.baseline,
+            view: (record.view != View::Zone).then_some(record.view),
+        }
+    }
+}
+
+/// A change.
+#[derive(Debug, Serialize)]
+pub struct ChangeJson<'a> {
+    at: Timestamp,
+    rrname: &'a Name,
+    rrtype: RecordType,
+    serial: Option<Serial>,
+    added: Vec<String>,
+    removed: Vec<String>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    bulk: bool,
+}
+
+impl<'a> From<&'a ChangeRow> for ChangeJson<'a> {
+    fn from(change: &'a ChangeRow) -> Self {
+        Self {
+            at: change.at,
+            rrname: &change.owner,
+            rrtype: change.rtype,
+            serial: change.serial,
+            added: change.added.iter().map(ToString::to_string).collect(),
+            removed: change.removed.iter().map(ToString::to_string).collect(),
+            bulk: change.bulk,
+        }
+    }
+}
+
+/// A time in which a zone could not be seen.
+#[derive(Debug, Serialize)]
+pub struct GapJson<'a> {
+    zone: &'a Name,
+    from: Timestamp,
+    to: Timestamp,
+    reason: &'a str,
+}
+
+impl<'a> From<&'a (Name, Gap)> for GapJson<'a> {
+    fn from((zone, gap): &'a (Name, Gap)) -> Self {
+        Self {
+            zone,
+            from: gap.from,
+            to: gap.to,
+            reason: &gap.reason,
+        }
+    }
+}
+
+/// A case.
+#[derive(Debug, Serialize)]
+pub struct CaseJson {
+    /// Its number.
+    pub id: i64,
+    /// With its final dot.
+    pub domain: String,
+    zone: String,
+    /// `double-flux`, `ns-flux` or `single-flux`.
+    pub verdict: &'static str,
+    /// `report`, `review` or `watch`.
+    pub level: &'static str,
+    /// The highest it reached.
+    pub peak_level: &'static str,
+    /// `open` and so on.
+    pub state: &'static str,
+    /// 0 to 100, one decimal.
+    pub score: f64,
+    /// Event time.
+    pub first_detected_at: Timestamp,
+    /// Event time.
+    pub last_change_at: Timestamp,
+    campaign: Option<String>,
+    attack: [&'static str; 1],
+}
+
+impl From<&CaseRow> for CaseJson {
+    fn from(row: &CaseRow) -> Self {
+        let case = &row.case;
+        Self {
+            id: row.id,
+            domain: case.domain.to_string(),
+            zone: case.zone.to_string(),
+            verdict: case.verdict.word(),
+            level: case.level.word(),
+            peak_level: case.peak_level.word(),
+            state: case.state.word(),
+            score: (case.score * 10.0).round() / 10.0,
+            first_detected_at: case.first_detected_at,
+            last_change_at: case.last_change_at,
+            campaign: None,
+            attack: ["T1568.001"],
+        }
+    }
+}
+
+/// A history.
+#[derive(Debug, Serialize)]
+pub struct HistoryJson<'a> {
+    /// The name that was asked for; of reverse lookups what was.
+    pub name: String,
+    /// Sorted by name, type, time.
+    pub records: Vec<RecordJson<'a>>,
+    /// Oldest first.
+    pub changes: Vec<ChangeJson<'a>>,
+    /// Times in which a zone could not be seen.
+    pub gaps: Vec<GapJson<'a>>,
+    /// Cases about the names, if they were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cases: Option<Vec<CaseJson>>,
+    /// Where the next page begins; `None` if there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// A record in the passive DNS common output format (draft-dulaunoy-dnsop-passive-dns-cof). Both pairs of
+/// times are those of the zone: no sensor saw answers.
+#[derive(Debug, Serialize)]
+pub struct CofJson<'a> {
+    rrname: &'a Name,
+    rrtype: RecordType,
+    rdata: String,
+    time_first: i64,
+    time_last: i64,
+    zone_time_first: i64,
+    zone_time_last: i64,
+    bailiwick: &'a Name,
+}
+
+impl<'a> From<&'a RecordRow> for CofJson<'a> {
+    fn from(record: &'a RecordRow) -> Self {
+        let (first, last) = (record.added_at.unix(), record.last_seen_at.unix());
+        Self {
+            rrname: &record.owner,
+            rrtype: record.rdata.rtype(),
+            rdata: record.rdata.to_string(),
+            time_first: first,
+            time_last: last,
+            zone_time_first: first,
+            zone_time_last: last,
+            bailiwick: &record.zone,
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! Reverse lookups: which names used a name server or an address, now and in the past.
+//!
+//! Served by the partial indexes on RDATA, row by row: the first is there at once however many follow.
+//! First come records that are there, then past ones.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::IpAddr;
+
+use rusqlite::types::Value;
+use rusqlite::{Row, params};
+
+use crate::dns::{Name, RecordType, Serial};
+use crate::store::zones::View;
+use crate::store::{RecordRow, Store, StoreError, Wanted};
+use crate::time::Timestamp;
+
+/// How many rows are read before they are given on.
+const ROWS_AT_A_TIME: i64 = 500;
+
+/// What was used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Used {
+    /// A name server.
+    Host(Name),
+    /// Any name server at or below a name, such as an operator's domain.
+    HostsBelow(Name),
+    /// Any address from the first to the last, of one family.
+    Addresses(IpAddr, IpAddr),
+}
+
+/// Where a reverse lookup goes on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReverseCursor {
+    is_past: bool,
+    rdata: Value,
+    /// The owner; of past records after the month and before the version.
+    place: [i64; 3],
+}
+
+impl fmt::Display for ReverseCursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.is_past { "p" } else { "o" })?;
+        match &self.rdata {
+            Value::Integer(id) => write!(f, ":i{id}")?,
+            Value::Blob(octets) => {
+                f.write_str(":b")?;
+                octets
+                    .iter()
+                    .try_for_each(|octet| write!(f, "{octet:02x}"))?;
+            }
+            _ => {}
+        }
+        self.place.iter().try_for_each(|part| write!(f, ":{part}"))
+    }
+}
+
+impl ReverseCursor {
+    /// Reads what [`ReverseCursor`] prints.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.split(':');
+        let is_past = match parts.next()? {
+            "o" => false,
+            "p" => true,
+            _ => return None,
+        };
+        let rdata = parts.next()?;
+        let rdata = match rdata.split_at_checked(1)? {
+            ("i", id) => Value::Integer(id.parse().ok()?),
+            ("b", digits) if digits.is_ascii() && digits.len() % 2 == 0 => {
+                let pairs = (0..digits.len()).step_by(2);
+                let octets = pairs.map(|at| u8::from_str_radix(&digits[at..at + 2], 16));
+                Value::Blob(octets.collect::<Result<_, _>>().ok()?)
+            }
+            _ => return None,
+        };
+        let mut place = [0; 3];
+        for part in &mut place {
+            *part = parts.next()?.parse().ok()?;
+        }
+        parts.next().is_none().then_some(Self {
+            is_past,
+            rdata,
+            place,
+        })
+    }
+}
+
+/// A row of either table.
+struct UserRow {
+    rdata: Value,
+    place: [i64; 3],
+    ttl: u32,
+    baseline: bool,
+    added: (i64, Option<u32>),
+    removed: Option<(i64, Option<u32>)>,
+    last_seen_at: Option<i64>,
+    source: String,
+    owner_key: String,
+    zone_id: i64,
+}
+
+impl Store {
+    /// Calls `each` with every record of `used` that was there in the wanted time, after `cursor`, until
+    /// `each` says no. It is given where to go on after the record.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; [`StoreError::NoReverseIndex`] if the database keeps none.
+    pub fn users_of<E: From<StoreError>>(
+        &self,
+        used: &Used,
+        wanted: &Wanted,
+        cursor: Option<&ReverseCursor>,
+        mut each: impl FnMut(RecordRow, ReverseCursor) -> Result<bool, E>,
+    ) -> Result<(), E> {
+        if !self.has_reverse_index {
+            return Err(StoreError::NoReverseIndex(self.path.clone()).into());
+        }
+        let mut apexes = HashMap::new();
+        for (rtype, first, last) in self.ranges_of(used)? {
+            // Of name servers each is a range; those before the cursor's have been told whole.
+            let cursor = match (cursor.map(|cursor| &cursor.rdata), &first) {
+                (Some(Value::Integer(at)), Value::Integer(id)) if id < at => continue,
+                (Some(Value::Integer(at)), Value::Integer(id)) if id > at => None,
+                _ => cursor,
+            };
+            for is_past in [false, true] {
+                let mut from = match cursor {
+                    // What lies before the cursor has been told.
+                    Some(cursor) if cursor.is_past && !is_past => continue,
+                    Some(cursor)
+                        if cursor.is_past == is_past && is_same_type(&cursor.rdata, rtype) =>
+                    {
+                        cursor.clone()
+                    }
+                    _ => ReverseCursor {
+                        is_past,
+                        rdata: first.clone(),
+                        place: [-1; 3],
+                    },
+                };
+                loop {
+                    let rows = self.user_rows(rtype, is_past, &from, &last)?;
+                    let Some(end) = rows.last() else { break };
+                    from = ReverseCursor {
+                        is_past,
+                        rdata: end.rdata.clone(),
+                        place: end.place,
+                    };
+                    for row in rows {
+                        let added_at = Timestamp::from_unix(row.added.0);
+                        let removed_at = row.removed.map(|(at, _)| Timestamp::from_unix(at));
+                        if !wanted.has_stay(added_at, removed_at) {
+                            continue;
+                        }
+                        let here = ReverseCursor {
+                            is_past,
+                            rdata: row.rdata.clone(),
+                            place: row.place,
+                        };
+                        let record = self.finish_user(rtype, row, &mut apexes)?;
+                        if !each(record, here)? {
+                            return Ok(());
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the ranges of RDATA to look through: type, first and last.
+    fn ranges_of(&self, used: &Used) -> Result<Vec<(RecordType, Value, Value)>, StoreError> {
+        let (host, whole) = match used {
+            Used::Host(host) => (host, false),
+            Used::HostsBelow(host) => (host, true),
+            Used::Addresses(first, last) => {
+                let octets = |address: &IpAddr| match address {
+                    IpAddr::V4(address) => Value::Blob(address.octets().to_vec()),
+                    IpAddr::V6(address) => Value::Blob(address.octets().to_vec()),
+                };
+                let rtype = if first.is_ipv4() {
+                    RecordType::A
+                } else {
+                    RecordType::Aaaa
+                };
+                return Ok(vec![(rtype, octets(first), octets(last))]);
+            }
+        };
+        let mut ids = self.hosts_of(host, whole)?;
+        ids.sort_unstable();
+        let range = |id: i64| (RecordType::Ns, Value::Integer(id), Value::Integer(id));
+        Ok(ids.into_iter().map(range).collect())
+    }
+
+    /// Reads the next rows of one table.
+    fn user_rows(
+        &self,
+        rtype: RecordType,
+        is_past: bool,
+        from: &ReverseCursor,
+        last: &Value,
+    ) -> Result<Vec<UserRow>, StoreError> {
+        // The type stands literally, so that the partial index serves.
+        let code = rtype.code();
+        let sql = match is_past {
+            false => format!(
+                "select r.rdata, r.owner_id, 0, 0, r.ttl, r.baseline, a.observed_at, a.serial, null, null, (select n.observed_at from version n where n.id = z.version_id), s.name, o.name, o.zone_id
+                   from record r join version a on a.id = r.added_id join source s on s.id = a.source_id join owner o on o.id = r.owner_id join zone z on z.id = o.zone_id
+                  where r.rrtype = {code} and r.rdata >= ?1 and r.rdata <= ?2 and (r.rdata, r.owner_id) > (?1, ?3) and ?4 = ?5
+                  order by r.rdata, r.owner_id limit ?6"
+            ),
+            true => format!(
+                "select p.rdata, p.bucket, p.owner_id, p.removed_id, coalesce(p.ttl, z.usual_ttl), p.baseline, a.observed_at, a.serial, d.observed_at, d.serial,
+                        iif(d.kind = 'passive', d.observed_at, (select q.observed_at from version q where q.id = d.previous_id)), s.name, o.name, o.zone_id
+                   from past_record p join version a on a.id = p.added_id join version d on d.id = p.removed_id join source s on s.id = a.source_id
+                        join owner o on o.id = p.owner_id join zone z on z.id = o.zone_id
+                  where p.rrtype = {code} and p.rdata >= ?1 and p.rdata <= ?2 and (p.rdata, p.bucket, p.owner_id, p.removed_id) > (?1, ?3, ?4, ?5)
+                  order by p.rdata, p.bucket, p.owner_id, p.removed_id limit ?6"
+            ),
+        };
+        let place = match is_past {
+            false => [from.place[0], 0, 0],
+            true => from.place,
+        };
+        self.run(|connection| {
+            let mut statement = connection.prepare_cached(&sql)?;
+            let bound = params![
+                from.rdata,
+                last,
+                place[0],
+                place[1],
+                place[2],
+                ROWS_AT_A_TIME
+            ];
+            let rows = statement.query_map(bound, read_user)?;
+            rows.collect()
+        })
+    }
+
+    /// Returns a row as a record.
+    fn finish_user(
+        &self,
+        rtype: RecordType,
+        row: UserRow,
+        apexes: &mut HashMap<i64, (Name, View)>,
+    ) -> Result<RecordRow, StoreError> {
+        let (zone, view) = match apexes.get(&row.zone_id) {
+            Some(known) => known.clone(),
+            None => {
+                let (name, view): (String, String) = self.run(|connection| {
+                    connection
+                        .prepare_cached("select name, view from zone where id = ?")?
+                        .query_row([row.zone_id], |row| Ok((row.get(0)?, row.get(1)?)))
+                })?;
+                let view = View::parse(&view)
+                    .ok_or_else(|| self.damaged(format!("view {view:?} of zone {name}")))?;
+                let known = (self.read_name(&name)?, view);
+                apexes.insert(row.zone_id, known.clone());
+                known
+            }
+        };
+        let added_at = Timestamp::from_unix(row.added.0);
+        Ok(RecordRow {
+            owner: Name::from_relative_key(&row.owner_key, &zone)
+                .map_err(|fault| self.damaged(fault.to_string()))?,
+            rdata: self.read_rdata(rtype.code(), &row.rdata)?,
+            ttl: row.ttl,
+            zone,
+            view,
+            added_at,
+            added_serial: row.added.1.map(Serial),
+            removed_at: row.removed.map(|(at, _)| Timestamp::from_unix(at)),
+            removed_serial: row.removed.and_then(|(_, serial)| serial).map(Serial),
+            last_seen_at: row
+                .last_seen_at
+                .map_or(added_at, Timestamp::from_unix)
+                .max(added_at),
+            source: row.source,
+            baseline: row.baseline,
+        })
+    }
+}
+
+/// Returns whether a value is the RDATA of a type.
+fn is_same_type(rdata: &Value, rtype: RecordType) -> bool {
+    matches!(rdata, Value::Integer(_)) == (rtype == RecordType::Ns)
+}
+
+/// Reads a row.
+fn read_user(row: &Row<'_>) -> rusqlite::Result<UserRow> {
+    Ok(UserRow {
+        rdata: row.get(0)?,
+        place: [row.get(1)?, row.get(2)?, row.get(3)?],
+        ttl: row.get(4)?,
+        baseline: row.get(5)?,
+        added: (row.get(6)?, row.get(7)?),
+        removed: match row.get::<_, Option<i64>>(8)? {
+            Some(at) => Some((at, row.get(9)?)),
+            None => None,
+        },
+        last_seen_at: row.get(10)?,
+        source: row.get(11)?,
+        owner_key: row.get(12)?,
+        zone_id: row.get(13)?,
+    })
+}
