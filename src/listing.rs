@@ -1,10 +1,12 @@
 //! The shapes of history and cases that scripts rely on: JSON and the passive DNS common output format.
 //! Fields may be added, never renamed. Pure.
 
+use std::net::IpAddr;
+
 use serde::Serialize;
 
 use crate::dns::{Name, RecordType, Serial};
-use crate::store::{CaseRow, ChangeRow, Gap, RecordRow, View};
+use crate::store::{CaseRow, ChangeRow, Gap, RecordRow, Used, View};
 use crate::time::Timestamp;
 
 /// A record.
@@ -184,6 +186,37 @@ impl<'a> From<&'a RecordRow> for CofJson<'a> {
             zone_time_first: first,
             zone_time_last: last,
             bailiwick: &record.zone,
+        }
+    }
+}
+
+/// Parses an address or a prefix, defanged or not.
+pub fn parse_addresses(text: &str) -> Option<Used> {
+    let text = text.replace("[.]", ".").replace("[:]", ":");
+    let (address, length) = match text.split_once('/') {
+        Some((address, length)) => (address, Some(length.parse::<u32>().ok()?)),
+        None => (text.as_str(), None),
+    };
+    match address.parse().ok()? {
+        IpAddr::V4(address) => {
+            let host = 32 - length.unwrap_or(32).min(33);
+            let mask = u32::MAX.checked_shl(host).unwrap_or(0);
+            let first = u32::from(address) & mask;
+            (length.unwrap_or(0) <= 32).then(|| {
+                Used::Addresses(IpAddr::V4(first.into()), IpAddr::V4((first | !mask).into()))
+            })
+        }
+        IpAddr::V6(address) => {
+            let length = length.unwrap_or(128);
+            if length > 128 {
+                return None;
+            }
+            let mask = u128::MAX.checked_shl(128 - length).unwrap_or(0);
+            let first = u128::from(address) & mask;
+            Some(Used::Addresses(
+                IpAddr::V6(first.into()),
+                IpAddr::V6((first | !mask).into()),
+            ))
         }
     }
 }

@@ -50,6 +50,28 @@ pub enum Command {
     /// The database
     #[command(subcommand)]
     Db(DbCommand),
+    /// Everything about a domain, with what it takes to check it elsewhere
+    Export(ExportCommand),
+    /// Check what `export` wrote; needs neither database nor configuration
+    VerifyEvidence(VerifyEvidence),
+}
+
+/// `export`.
+#[derive(Debug, Args)]
+pub struct ExportCommand {
+    /// The domain, with what lies below it
+    #[arg(long)]
+    pub domain: String,
+    /// The file to write; must not exist [default: stdout]
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// `verify-evidence`.
+#[derive(Debug, Args)]
+pub struct VerifyEvidence {
+    /// The bundle
+    pub file: PathBuf,
 }
 
 /// `db`.

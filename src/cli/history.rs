@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::io::Write;
-use std::net::IpAddr;
 use std::path::Path;
 
 use crate::cli::arguments::{HistoryCommand, HistoryFormat, HistoryView};
@@ -11,7 +10,9 @@ use crate::cli::output::{stdout, table};
 use crate::cli::session::{load_config, open_store, parse_name};
 use crate::cli::timeline::print_timeline;
 use crate::dns::{Name, RecordType};
-use crate::listing::{CaseJson, ChangeJson, CofJson, GapJson, HistoryJson, RecordJson};
+use crate::listing::{
+    CaseJson, ChangeJson, CofJson, GapJson, HistoryJson, RecordJson, parse_addresses,
+};
 use crate::store::{
     CaseRow, ChangeRow, CoveredName, History, HistoryScope, RecordRow, ReverseCursor, Store, Used,
     Wanted,
@@ -102,37 +103,6 @@ fn parse_subject(command: &HistoryCommand) -> Result<Subject, Failure> {
         _ => Err(Failure::usage(
             "one of NAME, --ns and --address is looked up, not several",
         )),
-    }
-}
-
-/// Parses an address or a prefix, defanged or not.
-pub fn parse_addresses(text: &str) -> Option<Used> {
-    let text = text.replace("[.]", ".").replace("[:]", ":");
-    let (address, length) = match text.split_once('/') {
-        Some((address, length)) => (address, Some(length.parse::<u32>().ok()?)),
-        None => (text.as_str(), None),
-    };
-    match address.parse().ok()? {
-        IpAddr::V4(address) => {
-            let host = 32 - length.unwrap_or(32).min(33);
-            let mask = u32::MAX.checked_shl(host).unwrap_or(0);
-            let first = u32::from(address) & mask;
-            (length.unwrap_or(0) <= 32).then(|| {
-                Used::Addresses(IpAddr::V4(first.into()), IpAddr::V4((first | !mask).into()))
-            })
-        }
-        IpAddr::V6(address) => {
-            let length = length.unwrap_or(128);
-            if length > 128 {
-                return None;
-            }
-            let mask = u128::MAX.checked_shl(128 - length).unwrap_or(0);
-            let first = u128::from(address) & mask;
-            Some(Used::Addresses(
-                IpAddr::V6(first.into()),
-                IpAddr::V6((first | !mask).into()),
-            ))
-        }
     }
 }
 
@@ -447,6 +417,9 @@ pub fn records_table(records: &[RecordRow]) -> String {
             .map_or_else(|| "still there".to_owned(), Timestamp::to_minute);
         let mut cells = present_cells(record);
         cells.remove(3);
+        if record.baseline {
+            cells[3] = format!("by {}", record.added_at.to_minute());
+        }
         cells.push(removed);
         cells
     });

@@ -8,6 +8,7 @@ mod cases;
 mod config;
 mod db;
 mod diff;
+mod evidence;
 mod explain;
 mod failure;
 mod history;
@@ -87,5 +88,7 @@ fn dispatch(arguments: &Arguments) -> Result<Done, Failure> {
         Command::Status(command) => status::run(config, command),
         Command::Config(command) => config::run(config, command),
         Command::Db(command) => db::run(config, command),
+        Command::Export(command) => evidence::export(config, command),
+        Command::VerifyEvidence(command) => evidence::verify(command),
     }
 }

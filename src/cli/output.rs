@@ -69,6 +69,13 @@ pub fn table(headings: &[&str], rows: impl Iterator<Item = Vec<String>>) -> Stri
     table
         .load_style(presets::NOTHING)
         .set_content_arrangement(ContentArrangement::Dynamic);
+    // As ls and others: who sets COLUMNS wants that width, terminal or not.
+    let columns = std::env::var("COLUMNS")
+        .ok()
+        .and_then(|text| text.parse().ok());
+    if let Some(columns) = columns.filter(|columns| *columns > 20) {
+        table.set_width(columns);
+    }
     table.set_header(headings.iter().map(|heading| heading.to_uppercase()));
     for row in rows {
         table.add_row(row);

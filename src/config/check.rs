@@ -420,16 +420,24 @@ impl Checker<'_> {
             .as_ref()
             .map(|path| self.read_secret(path, "token_file"))
             .transpose()?;
+        let users = match &web.users_file {
+            Some(path) => self.read_users(path)?,
+            None => Vec::new(),
+        };
         match (pushed, &token) {
             (Some(push), None) => {
                 let what = "push needs [web] token_file: nobody else may write history".to_owned();
                 Err(self.error(push.span(), what))
             }
-            (None, _) => {
-                let what = "[web] serves pushed changes, and no feed has push = true".to_owned();
+            (None, _) if users.is_empty() => {
+                let what = "[web] serves nothing: no feed has push = true, and there is no users_file for who reads history".to_owned();
                 Err(self.error(web.listen.span(), what))
             }
-            _ => Ok(Some(WebConfig { listen, token })),
+            _ => Ok(Some(WebConfig {
+                listen,
+                token,
+                users,
+            })),
         }
     }
 
@@ -619,6 +627,27 @@ impl Checker<'_> {
             zone_keeps,
             size_bytes_max: size.map(|size| *size.get_ref()),
         })
+    }
+
+    /// Reads who may read history. Refused if others can read it.
+    fn read_users(&self, path: &Spanned<PathBuf>) -> Result<Vec<String>, ConfigError> {
+        let text = self.read_secret(path, "users_file")?;
+        let lines = text.lines().map(str::trim);
+        let users: Vec<String> = lines
+            .filter(|line| !line.is_empty())
+            .map(str::to_owned)
+            .collect();
+        let is_user = |line: &String| {
+            line.split_once(':')
+                .is_some_and(|(user, password)| !user.is_empty() && !password.is_empty())
+        };
+        match users.iter().position(|line| !is_user(line)) {
+            Some(at) => Err(self.error(
+                path.span(),
+                format!("users_file: line {} is not user:password", at + 1),
+            )),
+            None => Ok(users),
+        }
     }
 
     /// Reads a file that holds one secret. Refused if others can read it.

@@ -165,6 +165,8 @@ pub struct WebConfig {
     pub listen: SocketAddr,
     /// What whoever pushes changes must send.
     pub token: Option<String>,
+    /// Who may read history, each `user:password`; empty for nobody.
+    pub users: Vec<String>,
 }
 
 impl std::fmt::Debug for WebConfig {

@@ -221,6 +221,9 @@ pub struct WebSection {
     /// The file with the token that whoever pushes changes must send.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token_file: Option<Spanned<PathBuf>>,
+    /// The file with a line `user:password` for each who may read history.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub users_file: Option<Spanned<PathBuf>>,
 }
 
 /// Where metrics are told.

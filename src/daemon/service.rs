@@ -284,25 +284,27 @@ fn listen_web(
 ) -> JoinSet<std::io::Result<()>> {
     let config = pipeline.config();
     let mut tasks = JoinSet::new();
-    let state = |metrics_zones_max, token| WebState {
+    let state = |metrics_zones_max, token, users| WebState {
         store_path: config.store_path.clone(),
         clock: pipeline.clock().clone(),
         canary: config.canary.clone(),
         metrics_zones_max,
         token,
+        users,
+        lookups: crate::web::lookups(),
         pushes: pushes.clone(),
     };
     if let Some(web) = &config.web {
         tasks.spawn(crate::web::serve(
             web.listen,
-            state(None, web.token.clone()),
+            state(None, web.token.clone(), web.users.clone()),
         ));
     }
     let metrics = config.metrics.as_ref();
     if let Some((listen, metrics)) = metrics.and_then(|it| it.listen.map(|listen| (listen, it))) {
         tasks.spawn(crate::web::serve(
             listen,
-            state(Some(metrics.zones_max), None),
+            state(Some(metrics.zones_max), None, Vec::new()),
         ));
     }
     tasks

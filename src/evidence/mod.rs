@@ -7,8 +7,12 @@
 //!
 //! docs/evidence.md says what this proves and what it does not.
 
+mod bundle;
 mod merkle;
 
+pub use bundle::{
+    Bundle, BundleChain, BundleChange, BundleFault, BundleLeaf, BundleLink, BundleReport, Verified,
+};
 pub use merkle::{
     ChainHead, Entry, Hash, Merkle, Op, audit_path, chain_hash, hash_octets, leaf, root_of_path,
 };

@@ -72,6 +72,11 @@ pub struct CoveredName {
 }
 
 impl CoveredName {
+    /// Returns the owner's row.
+    pub(super) fn owner_id(&self) -> i64 {
+        self.owner_id
+    }
+
     /// Returns where a later lookup of the same names goes on after this one.
     pub fn cursor(&self) -> String {
         format!("{}/{}", self.zone.id.0, self.key)

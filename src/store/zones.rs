@@ -555,6 +555,19 @@ impl Store {
         }
     }
 
+    /// Returns what changes whenever history or a case does.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn state_mark(&self) -> Result<String, StoreError> {
+        self.run(|connection| {
+            let sql = "select coalesce((select max(id) from version), 0) || '.' || coalesce((select max(id) from chain), 0) || '.' ||
+                              coalesce((select max(id) from case_event), 0) || '.' || coalesce((select sum(evaluated_at) from abuse_case), 0)";
+            connection.prepare_cached(sql)?.query_row([], |row| row.get(0))
+        })
+    }
+
     /// Notes where a feed goes on.
     ///
     /// # Errors

@@ -1,8 +1,10 @@
-//! What `fluxwatch run` serves over HTTP: metrics, and changes that are pushed to a feed.
+//! What `fluxwatch run` serves over HTTP: metrics, history, and changes that are pushed to a feed.
 //!
 //! Nothing here writes the database: pushed lines are handed to the loop of `run`, and the answer is
 //! given when they are durable.
 
+mod history;
 mod server;
 
+pub use history::{Lookups, lookups};
 pub use server::{Pushed, PushedLines, WebState, serve};

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{Query, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use axum::{Router, middleware};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
@@ -20,6 +20,7 @@ use crate::config::CanaryConfig;
 use crate::pipeline::metrics_page;
 use crate::store::{Store, StoreError, StoreOptions};
 use crate::time::Clock;
+use crate::web::history::{self, Lookups};
 
 /// The most octets of one pushed body.
 const BODY_OCTETS_MAX: usize = 8 << 20;
@@ -68,6 +69,10 @@ pub struct WebState {
     pub metrics_zones_max: Option<usize>,
     /// The token of who pushes; `None` takes no pushed lines.
     pub token: Option<String>,
+    /// Who may read history, each `user:password`; empty serves none.
+    pub users: Vec<String>,
+    /// How many lookups may begin.
+    pub lookups: Lookups,
     /// To the loop.
     pub pushes: mpsc::Sender<PushedLines>,
 }
@@ -93,6 +98,16 @@ pub async fn serve(listen: SocketAddr, state: WebState) -> std::io::Result<()> {
     }
     if state.token.is_some() {
         router = router.route("/api/v1/changes", post(push_changes));
+    }
+    if !state.users.is_empty() {
+        let reading = Router::new()
+            .route("/pdns/query/{*question}", get(history::query))
+            .route("/api/v1/domains/{name}", get(history::domain))
+            .route_layer(middleware::from_fn_with_state(
+                state.clone(),
+                history::check_user,
+            ));
+        router = router.merge(reading);
     }
     axum::serve(listener, router.with_state(state)).await
 }
@@ -188,7 +203,7 @@ async fn push_changes(
 }
 
 /// Compares without telling by its time where the first difference is.
-fn is_same(given: &[u8], wanted: &[u8]) -> bool {
+pub(super) fn is_same(given: &[u8], wanted: &[u8]) -> bool {
     let differs = given
         .iter()
         .zip(wanted)

@@ -203,6 +203,7 @@ fn template_with_every_key_uncommented_is_sound() {
         ),
         ("smtp.password", "secret"),
         ("push.token", "secret"),
+        ("web.users", "reader:secret"),
         ("ca.pem", CA_PEM),
         ("asn.csv", "192.0.2.0,192.0.2.255,64500\n"),
     ] {

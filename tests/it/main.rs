@@ -16,6 +16,7 @@ mod generator;
 mod harness;
 mod kills;
 mod layers;
+mod lookups;
 mod mail;
 mod readme;
 mod rootzone;

@@ -1,0 +1,77 @@
+//! `fluxwatch export` and `fluxwatch verify-evidence`.
+
+use std::io::Write;
+use std::path::Path;
+
+use crate::cli::arguments::{ExportCommand, VerifyEvidence};
+use crate::cli::failure::{Done, Failure};
+use crate::cli::output::stdout;
+use crate::cli::session::{load_config, open_store, parse_name};
+use crate::evidence::Bundle;
+use crate::time::{Clock, WallClock};
+
+/// The most octets of a bundle that is checked.
+const BUNDLE_OCTETS_MAX: u64 = 1 << 30;
+
+/// Writes the bundle about a domain.
+pub fn export(config: Option<&Path>, command: &ExportCommand) -> Result<Done, Failure> {
+    let domain = parse_name(&command.domain)?;
+    let store = open_store(&load_config(config)?)?;
+    let bundle = store.bundle(&domain, WallClock.now())?;
+    if bundle.zones.is_empty() {
+        return Err(Failure::failed(format!("no history of {domain}")));
+    }
+    match &command.output {
+        Some(path) => {
+            // Never over something that is there: it may be evidence.
+            let mut file = std::fs::OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .open(path)
+                .map_err(|error| Failure::failed(format!("{}: {error}", path.display())))?;
+            file.write_all(bundle.to_text().as_bytes())?;
+            file.sync_all()?;
+        }
+        None => {
+            let mut out = stdout();
+            out.write_all(bundle.to_text().as_bytes())?;
+            out.flush()?;
+        }
+    }
+    Ok(Done::Well)
+}
+
+/// Checks a bundle. Needs no database and no configuration.
+pub fn verify(command: &VerifyEvidence) -> Result<Done, Failure> {
+    let path = &command.file;
+    let failed = |what: String| Failure::failed(format!("{}: {what}", path.display()));
+    let size = std::fs::metadata(path)
+        .map_err(|error| failed(error.to_string()))?
+        .len();
+    if size > BUNDLE_OCTETS_MAX {
+        return Err(failed(format!("more than {BUNDLE_OCTETS_MAX} octets")));
+    }
+    let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
+    let (bundle, verified) =
+        Bundle::verify_text(&text).map_err(|fault| failed(fault.to_string()))?;
+    let mut out = stdout();
+    writeln!(
+        out,
+        "holds: {}, {} changes in {} versions, {} reports",
+        bundle.domain, verified.changes, verified.links, verified.reports
+    )?;
+    writeln!(
+        out,
+        "newest hashes, to be compared with one that was mailed or logged:"
+    )?;
+    for (zone, view, hash) in &verified.newest {
+        let view = if view == "zone" {
+            String::new()
+        } else {
+            format!(" ({view})")
+        };
+        writeln!(out, "  {hash}  zone {zone}{view}")?;
+    }
+    out.flush()?;
+    Ok(Done::Well)
+}

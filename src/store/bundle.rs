@@ -1,0 +1,195 @@
+//! Gathers what history says about a domain, for a bundle that is checked elsewhere.
+
+use rusqlite::params;
+
+use crate::dns::{Name, Rdata, RecordType};
+use crate::evidence::{
+    Bundle, BundleChain, BundleChange, BundleLeaf, BundleLink, BundleReport, Entry, Hash,
+    audit_path, hash_octets,
+};
+use crate::store::chain::{Link, is_chained};
+use crate::store::history::EnclosingZone;
+use crate::store::{HistoryScope, Store, StoreError};
+use crate::time::Timestamp;
+
+/// How many links are read at a time.
+const LINKS_AT_A_TIME: usize = 1000;
+
+impl Store {
+    /// Gathers the bundle about a domain and the names below it, from one state of the database.
+    ///
+    /// A version's leaves are computed anew to find the paths; a zone's first version takes a moment for
+    /// each of its names. What was pruned is not in it: the chain is, from the first version that is
+    /// known of the domain on.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn bundle(&self, domain: &Name, made_at: Timestamp) -> Result<Bundle, StoreError> {
+        let _reading = self.begin_reading()?;
+        let mut bundle = Bundle::new(domain, made_at);
+        for zone in self.zones_enclosing(domain)? {
+            if is_chained(zone.view)
+                && let Some(chain) = self.bundle_chain(&zone, domain)?
+            {
+                bundle.zones.push(chain);
+            }
+        }
+        bundle.reports = self.bundle_reports(domain)?;
+        Ok(bundle)
+    }
+
+    /// Gathers a zone's chain; `None` if the zone knows nothing of the domain.
+    fn bundle_chain(
+        &self,
+        zone: &EnclosingZone,
+        domain: &Name,
+    ) -> Result<Option<BundleChain>, StoreError> {
+        let scope = match *domain == zone.apex {
+            true => HistoryScope::Name,
+            false => HistoryScope::AtOrBelow,
+        };
+        let names = self.covered_names(domain, scope, None, usize::MAX)?;
+        let owners: Vec<(i64, Name)> = names
+            .into_iter()
+            .filter(|name| name.zone.id == zone.id)
+            .map(|name| (name.owner_id(), name.owner))
+            .collect();
+        if owners.is_empty() {
+            return Ok(None);
+        }
+        let mut chain = BundleChain {
+            zone: zone.apex.to_string(),
+            view: zone.view.word().to_owned(),
+            before: Hash::default(),
+            links: Vec::new(),
+        };
+        let mut after = 0;
+        loop {
+            let links = self.chain_after(zone.id, after, LINKS_AT_A_TIME)?;
+            let Some(last) = links.last() else { break };
+            after = last.id;
+            for link in links {
+                let mut told = BundleLink {
+                    start: link.head.is_start,
+                    at: link.head.at.unix(),
+                    serial: link.head.serial.map(|serial| serial.0),
+                    root: link.root,
+                    hash: link.hash,
+                    leaf_count: None,
+                    leaves: Vec::new(),
+                };
+                if !link.head.is_start {
+                    self.add_leaves(zone, &owners, &link, &mut told)?;
+                }
+                if chain.links.is_empty() && told.leaves.is_empty() {
+                    // Before anything is known of the domain.
+                    chain.before = link.hash;
+                    continue;
+                }
+                chain.links.push(told);
+            }
+        }
+        Ok(Some(chain))
+    }
+
+    /// Adds what a version did to the domain's names, with their paths.
+    fn add_leaves(
+        &self,
+        zone: &EnclosingZone,
+        owners: &[(i64, Name)],
+        link: &Link,
+        told: &mut BundleLink,
+    ) -> Result<(), StoreError> {
+        let version = self.version_key(link.version_id)?;
+        let mut touched = Vec::new();
+        for (owner_id, owner) in owners {
+            let entries = self.entries_of(zone.id, *owner_id, version)?;
+            if !entries.is_empty() {
+                touched.push((*owner_id, owner, entries));
+            }
+        }
+        if touched.is_empty() {
+            return Ok(());
+        }
+        let (mut ids, mut leaves) = (Vec::new(), Vec::new());
+        self.each_leaf(zone.id, &zone.apex, version, |owner_id, hash| {
+            ids.push(owner_id);
+            leaves.push(hash);
+        })?;
+        let mut tree = crate::evidence::Merkle::default();
+        leaves.iter().for_each(|leaf| tree.push(*leaf));
+        if tree.root() != link.root {
+            // An earlier hash of a version that more was added to, or one from before a cut: its leaves are
+            // not to be had any more.
+            return Ok(());
+        }
+        told.leaf_count = Some(leaves.len() as u64);
+        for (owner_id, owner, mut entries) in touched {
+            let Ok(index) = ids.binary_search(&owner_id) else {
+                continue;
+            };
+            entries.sort_unstable();
+            told.leaves.push(BundleLeaf {
+                owner: owner.to_string(),
+                index: index as u64,
+                changes: entries
+                    .iter()
+                    .map(|entry| self.bundle_change(entry))
+                    .collect::<Result<_, _>>()?,
+                path: audit_path(&leaves, index),
+            });
+        }
+        Ok(())
+    }
+
+    /// Returns what was done with a record, in presentation form.
+    fn bundle_change(&self, entry: &Entry) -> Result<BundleChange, StoreError> {
+        let rtype = RecordType::from_code(entry.code)
+            .ok_or_else(|| self.damaged(format!("record type {}", entry.code)))?;
+        let rdata = Rdata::from_wire(rtype, &entry.rdata)
+            .map_err(|fault| self.damaged(fault.to_string()))?;
+        Ok(BundleChange {
+            op: entry.op,
+            rrtype: rtype.mnemonic().to_owned(),
+            rdata: rdata.to_string(),
+        })
+    }
+
+    /// Gathers the reports about a domain.
+    fn bundle_reports(&self, domain: &Name) -> Result<Vec<BundleReport>, StoreError> {
+        let Some(case) = self.find_case(domain)? else {
+            return Ok(Vec::new());
+        };
+        type Row = (u32, String, String, Option<i64>, Vec<u8>);
+        let rows: Vec<Row> = self.run(|connection| {
+            let sql = "select revision, message_id, recipient, sent_at, octets from message where case_id = ? order by id";
+            let mut statement = connection.prepare_cached(sql)?;
+            let rows = statement.query_map([case.id], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
+            })?;
+            rows.collect()
+        })?;
+        let mut reports = Vec::new();
+        for (revision, message_id, recipient, sent_at, octets) in rows {
+            let rests_on = self.run(|connection| {
+                let sql = "select hash from report_evidence where case_id = ? and revision = ? order by zone_id";
+                let mut statement = connection.prepare_cached(sql)?;
+                let rows = statement.query_map(params![case.id, revision], |row| row.get(0).map(Hash))?;
+                rows.collect::<rusqlite::Result<Vec<_>>>()
+            })?;
+            reports.push(BundleReport {
+                case_id: case.id,
+                revision,
+                message_id,
+                recipient,
+                sent_at,
+                rests_on,
+                sha256: hash_octets(&octets),
+                mail: String::from_utf8(octets)
+                    .map_err(|_| self.damaged("a mail that is not text"))?,
+            });
+        }
+        Ok(reports)
+    }
+}

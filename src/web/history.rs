@@ -1,0 +1,445 @@
+//! History over HTTP, read only: the passive DNS common output format as other tools read it, and JSON.
+//!
+//! `GET /pdns/query/{name|*.name|address|prefix}` answers with one object a line. A name that history
+//! does not know is an empty answer with status 200: clients take 404 for a fault. Paging as pypdns does
+//! it: `dribble-paginate-count` and `dribble-paginate-cursor` in, `x-dribble-cursor` out, a number of
+//! rows in an order to which changes only append.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Path, Query, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Semaphore, mpsc};
+use tokio_stream::wrappers::ReceiverStream;
+
+use crate::dns::{Name, RecordType};
+use crate::listing::{CaseJson, ChangeJson, CofJson, GapJson, HistoryJson, RecordJson};
+use crate::store::{History, HistoryScope, RecordRow, Store, StoreError, Used, Wanted};
+use crate::time::Timestamp;
+use crate::web::server::{WebState, is_same};
+
+/// The most lookups at a time; more are told to come again.
+const LOOKUPS_MAX: usize = 8;
+/// The most rows of an answer that is paged: it is sorted whole. An answer that is not paged has no limit.
+const PAGED_ROWS_MAX: usize = 100_000;
+/// How many names are looked up at a time.
+const NAMES_AT_A_TIME: usize = 200;
+/// The most names of an answer in JSON; the rest are on its next pages.
+const NAMES_MAX: usize = 1000;
+/// Octets of lines that are sent at a time.
+const CHUNK_OCTETS: usize = 32 << 10;
+/// How many chunks wait for a client that reads slowly.
+const CHUNKS_WAITING_MAX: usize = 4;
+
+/// How many lookups may begin.
+pub type Lookups = Arc<Semaphore>;
+
+/// Returns how many lookups may begin at first.
+pub fn lookups() -> Lookups {
+    Arc::new(Semaphore::new(LOOKUPS_MAX))
+}
+
+/// A problem (RFC 9457).
+#[derive(Serialize)]
+struct Problem<'a> {
+    title: &'a str,
+    status: u16,
+    detail: String,
+}
+
+/// Answers with a problem.
+fn problem(status: StatusCode, detail: impl Into<String>) -> Response {
+    let body = Problem {
+        title: status.canonical_reason().unwrap_or("error"),
+        status: status.as_u16(),
+        detail: detail.into(),
+    };
+    let body = serde_json::to_string(&body).unwrap_or_default() + "\n";
+    (
+        status,
+        [(header::CONTENT_TYPE, "application/problem+json")],
+        body,
+    )
+        .into_response()
+}
+
+/// Lets only those in that the configuration names (RFC 7617).
+pub async fn check_user(State(state): State<WebState>, request: Request, next: Next) -> Response {
+    let given = request
+        .headers()
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("basic"))
+        .and_then(|(_, given)| BASE64_STANDARD.decode(given.trim()).ok())
+        .unwrap_or_default();
+    // Every line is compared, so that the time does not tell which users there are.
+    let is_user = |user: &String| is_same(&given, user.as_bytes());
+    if state.users.iter().filter(|user| is_user(user)).count() == 0 {
+        let mut refused = problem(
+            StatusCode::UNAUTHORIZED,
+            "wrong or missing user and password",
+        );
+        let challenge =
+            header::HeaderValue::from_static("Basic realm=\"fluxwatch\", charset=\"UTF-8\"");
+        refused
+            .headers_mut()
+            .insert(header::WWW_AUTHENTICATE, challenge);
+        return refused;
+    }
+    next.run(request).await
+}
+
+/// What is looked up.
+#[derive(Debug, Clone)]
+enum Question {
+    /// A name, and perhaps what is below it.
+    Names(Name, HistoryScope),
+    /// Who used an address.
+    Users(Used),
+}
+
+impl Question {
+    /// Reads what stands in the path.
+    fn parse(text: &str) -> Result<Self, String> {
+        if let Some(used) = crate::listing::parse_addresses(text) {
+            return Ok(Self::Users(used));
+        }
+        let (text, scope) = match text.strip_prefix("*.") {
+            Some(below) => (below, HistoryScope::Below),
+            None => (text, HistoryScope::Name),
+        };
+        Name::parse_pasted(text)
+            .map(|name| Self::Names(name, scope))
+            .map_err(|fault| format!("{text:?} is neither a name nor an address: {fault}"))
+    }
+}
+
+/// Returns what identifies an answer: it changes with every version of any zone and every case.
+fn etag(store: &Store, question: &str) -> Result<String, StoreError> {
+    let mut hasher = DefaultHasher::new();
+    question.hash(&mut hasher);
+    let mark = store.state_mark()?;
+    Ok(format!("W/\"{mark}-{:016x}\"", hasher.finish()))
+}
+
+/// Returns whether the client has this answer.
+fn is_known(headers: &HeaderMap, etag: &str) -> bool {
+    let known = headers
+        .get(header::IF_NONE_MATCH)
+        .and_then(|value| value.to_str().ok());
+    known.is_some_and(|known| {
+        known
+            .split(',')
+            .any(|it| it.trim() == etag || it.trim() == "*")
+    })
+}
+
+/// Answers 304.
+fn not_modified(etag: String) -> Response {
+    (StatusCode::NOT_MODIFIED, [(header::ETAG, etag)]).into_response()
+}
+
+/// Logs a fault of the database and says that there is one.
+fn broken(error: &StoreError) -> Response {
+    if let StoreError::NoReverseIndex(_) = error {
+        return problem(
+            StatusCode::NOT_IMPLEMENTED,
+            "store.reverse_index is false: addresses are not indexed",
+        );
+    }
+    tracing::error!(%error, "history over HTTP: {error}");
+    problem(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "the database cannot be read",
+    )
+}
+
+/// `GET /pdns/query/{question}`.
+pub async fn query(
+    State(state): State<WebState>,
+    Path(text): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    let question = match Question::parse(&text) {
+        Ok(question) => question,
+        Err(detail) => return problem(StatusCode::BAD_REQUEST, detail),
+    };
+    let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let mut wanted = Wanted::default();
+    if let Some(word) = header("dribble-filter-rrtype") {
+        match RecordType::parse(&word.to_uppercase()) {
+            Some(rtype) => wanted.types.push(rtype),
+            // A type that is not kept has no records.
+            None => {
+                return (
+                    [(header::CONTENT_TYPE, "application/x-ndjson")],
+                    Body::empty(),
+                )
+                    .into_response();
+            }
+        }
+    }
+    let number = |name: &str| header(name).and_then(|value| value.trim().parse::<usize>().ok());
+    let count = number("dribble-paginate-count").filter(|count| *count > 0);
+    let page = count.map(|count| (count, number("dribble-paginate-cursor").unwrap_or(0)));
+    let Ok(permit) = state.lookups.clone().try_acquire_owned() else {
+        return problem(StatusCode::TOO_MANY_REQUESTS, "too many lookups at a time");
+    };
+    let (headers, path) = (headers.clone(), state.store_path.clone());
+    let look = tokio::task::spawn_blocking(move || -> Result<Response, StoreError> {
+        let store = Store::open_read_only(&path)?;
+        let etag = etag(&store, &format!("{text} {wanted:?} {page:?}"))?;
+        if is_known(&headers, &etag) {
+            return Ok(not_modified(etag));
+        }
+        let kind = [
+            (header::CONTENT_TYPE, "application/x-ndjson".to_owned()),
+            (header::ETAG, etag),
+        ];
+        if let Some((count, from)) = page {
+            return paged(&store, &question, &wanted, count, from)
+                .map(|it| (kind, it).into_response());
+        }
+        if let Question::Users(_) = &question
+            && !store.has_reverse_index()
+        {
+            return Err(StoreError::NoReverseIndex(path));
+        }
+        let (sender, receiver) = mpsc::channel(CHUNKS_WAITING_MAX);
+        // The rest is read while it is sent, by a thread that ends when the client does.
+        tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            if let Err(error) = stream(&store, &question, &wanted, &sender) {
+                tracing::error!(%error, "history over HTTP: {error}");
+                // An answer that breaks off must not look like one that ends.
+                let _ = sender
+                    .blocking_send(Err(std::io::Error::other("the database cannot be read on")));
+            }
+        });
+        Ok((kind, Body::from_stream(ReceiverStream::new(receiver))).into_response())
+    });
+    match look.await {
+        Ok(Ok(response)) => response,
+        Ok(Err(error)) => broken(&error),
+        Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "the lookup failed"),
+    }
+}
+
+/// Calls `each` with the records of an answer until it says no.
+fn each_record(
+    store: &Store,
+    question: &Question,
+    wanted: &Wanted,
+    mut each: impl FnMut(RecordRow) -> bool,
+) -> Result<(), StoreError> {
+    let (name, scope) = match question {
+        Question::Users(used) => {
+            return store.users_of(used, wanted, None, |record, _| Ok(each(record)));
+        }
+        Question::Names(name, scope) => (name, *scope),
+    };
+    let mut cursor: Option<String> = None;
+    loop {
+        let names = store.covered_names(name, scope, cursor.as_deref(), NAMES_AT_A_TIME)?;
+        for covered in &names {
+            for record in store.history_of(covered, wanted)?.records {
+                if !each(record) {
+                    return Ok(());
+                }
+            }
+        }
+        match names.last() {
+            Some(last) if names.len() == NAMES_AT_A_TIME => cursor = Some(last.cursor()),
+            _ => return Ok(()),
+        }
+    }
+}
+
+/// Sends the records of an answer, some lines at a time, until there are no more or nobody listens.
+fn stream(
+    store: &Store,
+    question: &Question,
+    wanted: &Wanted,
+    sender: &mpsc::Sender<std::io::Result<Bytes>>,
+) -> Result<(), StoreError> {
+    let mut lines = Vec::with_capacity(CHUNK_OCTETS);
+    let mut is_heard = true;
+    each_record(store, question, wanted, |record| {
+        push_line(&mut lines, &record);
+        if lines.len() >= CHUNK_OCTETS {
+            let chunk = Bytes::from(std::mem::take(&mut lines));
+            is_heard = sender.blocking_send(Ok(chunk)).is_ok();
+        }
+        is_heard
+    })?;
+    if is_heard && !lines.is_empty() {
+        let _ = sender.blocking_send(Ok(Bytes::from(lines)));
+    }
+    Ok(())
+}
+
+/// Appends a record as a line.
+fn push_line(lines: &mut Vec<u8>, record: &RecordRow) {
+    serde_json::to_writer(&mut *lines, &CofJson::from(record)).expect("a record has a JSON form");
+    lines.push(b'\n');
+}
+
+/// Returns one page of an answer.
+fn paged(
+    store: &Store,
+    question: &Question,
+    wanted: &Wanted,
+    count: usize,
+    from: usize,
+) -> Result<Response, StoreError> {
+    let mut records = Vec::new();
+    each_record(store, question, wanted, |record| {
+        records.push(record);
+        records.len() <= PAGED_ROWS_MAX
+    })?;
+    if records.len() > PAGED_ROWS_MAX {
+        let detail = format!(
+            "more than {PAGED_ROWS_MAX} records; ask without dribble-paginate-count, or for less"
+        );
+        return Ok(problem(StatusCode::PAYLOAD_TOO_LARGE, detail));
+    }
+    // What is added later comes later, and what ends stays where it is: pages neither lose nor repeat.
+    records.sort_by(|left, right| {
+        let key = |row: &RecordRow| (row.added_at, row.rdata.rtype());
+        key(left)
+            .cmp(&key(right))
+            .then_with(|| left.owner.cmp(&right.owner))
+            .then_with(|| left.rdata.cmp(&right.rdata))
+            .then_with(|| left.zone.cmp(&right.zone))
+    });
+    let mut lines = Vec::new();
+    let end = from.saturating_add(count).min(records.len());
+    for record in records.get(from..end).unwrap_or_default() {
+        push_line(&mut lines, record);
+    }
+    let mut response = Body::from(lines).into_response();
+    if end < records.len() {
+        let value = header::HeaderValue::from(end as u64);
+        response.headers_mut().insert("x-dribble-cursor", value);
+    }
+    Ok(response)
+}
+
+/// Which part of a domain's history is wanted.
+#[derive(Deserialize)]
+pub struct DomainQuery {
+    since: Option<String>,
+    until: Option<String>,
+    at: Option<String>,
+    #[serde(rename = "type")]
+    types: Option<String>,
+    limit: Option<usize>,
+    after: Option<String>,
+}
+
+/// `GET /api/v1/domains/{name}`: as `fluxwatch history NAME --format json --with-cases`.
+pub async fn domain(
+    State(state): State<WebState>,
+    Path(text): Path<String>,
+    Query(query): Query<DomainQuery>,
+    headers: HeaderMap,
+) -> Response {
+    let name = match Name::parse_pasted(&text) {
+        Ok(name) => name,
+        Err(fault) => {
+            return problem(
+                StatusCode::BAD_REQUEST,
+                format!("{text:?} is not a name: {fault}"),
+            );
+        }
+    };
+    let wanted = match parse_wanted(&query, state.clock.now()) {
+        Ok(wanted) => wanted,
+        Err(detail) => return problem(StatusCode::BAD_REQUEST, detail),
+    };
+    let Ok(_permit) = state.lookups.clone().try_acquire_owned() else {
+        return problem(StatusCode::TOO_MANY_REQUESTS, "too many lookups at a time");
+    };
+    let limit = query.limit.unwrap_or(NAMES_MAX).clamp(1, NAMES_MAX);
+    let look = tokio::task::spawn_blocking(move || -> Result<Response, StoreError> {
+        let store = Store::open_read_only(&state.store_path)?;
+        let etag = etag(
+            &store,
+            &format!("{name} {wanted:?} {limit} {:?}", query.after),
+        )?;
+        if is_known(&headers, &etag) {
+            return Ok(not_modified(etag));
+        }
+        let body = domain_json(&store, &name, &wanted, limit, query.after.as_deref())?;
+        let kind = [
+            (header::CONTENT_TYPE, "application/json".to_owned()),
+            (header::ETAG, etag),
+        ];
+        Ok((kind, body).into_response())
+    });
+    match look.await {
+        Ok(Ok(response)) => response,
+        Ok(Err(error)) => broken(&error),
+        Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "the lookup failed"),
+    }
+}
+
+/// Reads which part of a history is wanted.
+fn parse_wanted(query: &DomainQuery, now: Timestamp) -> Result<Wanted, String> {
+    let time = |text: &Option<String>| -> Result<Option<Timestamp>, String> {
+        let parse =
+            |text: &String| Timestamp::parse_argument(text, now).map_err(|fault| fault.to_string());
+        text.as_ref().map(parse).transpose()
+    };
+    let words = query.types.iter().flat_map(|words| words.split(','));
+    let types = words.map(|word| {
+        RecordType::parse(&word.to_uppercase()).ok_or_else(|| format!("type {word:?} is not kept"))
+    });
+    let types = types.collect::<Result<_, _>>()?;
+    Ok(match time(&query.at)? {
+        Some(at) => Wanted {
+            types,
+            ..Wanted::at(at)
+        },
+        None => Wanted {
+            types,
+            since: time(&query.since)?,
+            until: time(&query.until)?,
+        },
+    })
+}
+
+/// Returns a domain's history in JSON.
+fn domain_json(
+    store: &Store,
+    name: &Name,
+    wanted: &Wanted,
+    limit: usize,
+    after: Option<&str>,
+) -> Result<String, StoreError> {
+    let _reading = store.begin_reading()?;
+    let names = store.covered_names(name, HistoryScope::AtOrBelow, after, limit + 1)?;
+    let mut history = History::default();
+    for covered in names.iter().take(limit) {
+        history.add(store.history_of(covered, wanted)?);
+    }
+    history.sort();
+    let next = (names.len() > limit).then(|| names[limit - 1].cursor());
+    let json = HistoryJson {
+        name: name.to_string(),
+        records: history.records.iter().map(RecordJson::from).collect(),
+        changes: history.changes.iter().map(ChangeJson::from).collect(),
+        gaps: history.gaps.iter().map(GapJson::from).collect(),
+        cases: Some(store.find_case(name)?.iter().map(CaseJson::from).collect()),
+        next,
+    };
+    Ok(serde_json::to_string(&json).expect("a history has a JSON form") + "\n")
+}
