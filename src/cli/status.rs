@@ -140,6 +140,7 @@ fn never_polled(source: &crate::config::Source) -> StatusJson {
         crate::config::Feeding::Catalog { .. } => SourceKind::Catalog,
         crate::config::Feeding::Zonefile { .. } => SourceKind::Zonefile,
         crate::config::Feeding::Feed { .. } => SourceKind::Feed,
+        crate::config::Feeding::Probe(_) => SourceKind::Probe,
     };
     StatusJson {
         zone: source.zone().cloned(),

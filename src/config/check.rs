@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 
 use crate::config::resolved::{
-    CanaryConfig, Config, Feeding, KeySecret, MailConfig, MetricsConfig, NotifyConfig,
+    CanaryConfig, Config, Feeding, KeySecret, MailConfig, MetricsConfig, NotifyConfig, ProbeConfig,
     RetentionConfig, Schedule, Source, TlsSettings, TransferSettings, WebConfig,
 };
 use crate::config::written::{Every, KeySection, SourceSection, Written};
@@ -172,10 +172,20 @@ impl Checker<'_> {
                 ],
                 "zonefile" => &["zone", "path", "time_pattern", "require_soa", "include"],
                 "feed" => &["zone", "path", "complete", "push"],
+                "probe" => &[
+                    "domains",
+                    "resolvers",
+                    "roots",
+                    "port",
+                    "settle",
+                    "timeout",
+                    "server_rate",
+                    "domains_at_once",
+                ],
                 other => return Err(self.error(
                     section.kind.span(),
                     format!(
-                        "kind {other:?} is not known; use \"transfer\", \"catalog\", \"zonefile\" or \"feed\""
+                        "kind {other:?} is not known; use \"transfer\", \"catalog\", \"zonefile\", \"feed\" or \"probe\""
                     ),
                 )),
             };
@@ -226,6 +236,7 @@ impl Checker<'_> {
                 require_soa: section.require_soa.as_ref().is_none_or(|it| *it.get_ref()),
                 include: section.include.as_ref().is_some_and(|it| *it.get_ref()),
             },
+            "probe" => Feeding::Probe(self.check_probe(section, &need)?),
             _ => Feeding::Feed {
                 zone,
                 path: match section.push.as_ref().is_some_and(|it| *it.get_ref()) {
@@ -264,7 +275,7 @@ impl Checker<'_> {
 
     /// Refuses keys that the source's kind does not know.
     fn refuse_keys(&self, section: &SourceSection, allowed: &[&str]) -> Result<(), ConfigError> {
-        let present: [(&str, Option<Range<usize>>); 14] = [
+        let present: [(&str, Option<Range<usize>>); 22] = [
             ("zone", section.zone.as_ref().map(Spanned::span)),
             ("primaries", section.primaries.as_ref().map(Spanned::span)),
             ("key", section.key.as_ref().map(Spanned::span)),
@@ -288,6 +299,20 @@ impl Checker<'_> {
             ("complete", section.complete.as_ref().map(Spanned::span)),
             ("push", section.push.as_ref().map(Spanned::span)),
             ("include", section.include.as_ref().map(Spanned::span)),
+            ("domains", section.domains.as_ref().map(Spanned::span)),
+            ("resolvers", section.resolvers.as_ref().map(Spanned::span)),
+            ("roots", section.roots.as_ref().map(Spanned::span)),
+            ("port", section.port.as_ref().map(Spanned::span)),
+            ("settle", section.settle.as_ref().map(Spanned::span)),
+            ("timeout", section.timeout.as_ref().map(Spanned::span)),
+            (
+                "server_rate",
+                section.server_rate.as_ref().map(Spanned::span),
+            ),
+            (
+                "domains_at_once",
+                section.domains_at_once.as_ref().map(Spanned::span),
+            ),
         ];
         for (key, span) in present {
             if let (Some(span), false) = (span, allowed.contains(&key)) {
@@ -301,6 +326,77 @@ impl Checker<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Resolves how a list of domains is asked about.
+    fn check_probe(
+        &self,
+        section: &SourceSection,
+        need: &dyn Fn(&str) -> ConfigError,
+    ) -> Result<ProbeConfig, ConfigError> {
+        let addresses = |key: &Option<Spanned<Vec<String>>>, what: &str| match key {
+            Some(list) => self.socket_addresses(list, what),
+            None => Ok(Vec::new()),
+        };
+        let (resolvers, roots) = (
+            addresses(&section.resolvers, "resolvers")?,
+            addresses(&section.roots, "roots")?,
+        );
+        match (resolvers.is_empty(), roots.is_empty(), &section.roots) {
+            (true, true, _) => return Err(need("resolvers")),
+            (false, false, Some(roots)) => {
+                let what = "roots and resolvers exclude each other".to_owned();
+                return Err(self.error(roots.span(), what));
+            }
+            _ => {}
+        }
+        let positive = |key: &Option<Spanned<u32>>, default: u32| match key {
+            Some(value) if *value.get_ref() == 0 => {
+                Err(self.error(value.span(), "0 asks nobody".to_owned()))
+            }
+            Some(value) => Ok(*value.get_ref()),
+            None => Ok(default),
+        };
+        let at_once = section
+            .domains_at_once
+            .as_ref()
+            .map(|it| Spanned::new(it.span(), u32::from(*it.get_ref())));
+        let span = |key: &Option<Spanned<Span>>, default: Span| {
+            key.as_ref().map_or(default, |it| *it.get_ref())
+        };
+        Ok(ProbeConfig {
+            domains: self.resolve(
+                section
+                    .domains
+                    .as_ref()
+                    .ok_or_else(|| need("domains"))?
+                    .get_ref(),
+            ),
+            resolvers,
+            roots,
+            port: section.port.as_ref().map_or(53, |it| *it.get_ref()),
+            settle: span(&section.settle, Span::hours(6)),
+            timeout: span(&section.timeout, Span::seconds(3)),
+            server_rate: positive(&section.server_rate, 10)?,
+            domains_at_once: positive(&at_once, 32)? as usize,
+        })
+    }
+
+    /// Parses addresses with their ports.
+    fn socket_addresses(
+        &self,
+        list: &Spanned<Vec<String>>,
+        key: &str,
+    ) -> Result<Vec<SocketAddr>, ConfigError> {
+        let parse = |text: &String| {
+            text.parse().map_err(|_| {
+                self.error(
+                    list.span(),
+                    format!("{key}: {text:?} is not an address with a port"),
+                )
+            })
+        };
+        list.get_ref().iter().map(parse).collect()
     }
 
     /// Resolves how a source's zones are transferred.

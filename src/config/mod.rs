@@ -9,7 +9,7 @@ mod written;
 
 pub use check::ConfigError;
 pub use resolved::{
-    CanaryConfig, Config, Feeding, KeySecret, MailConfig, MetricsConfig, NotifyConfig,
+    CanaryConfig, Config, Feeding, KeySecret, MailConfig, MetricsConfig, NotifyConfig, ProbeConfig,
     RetentionConfig, Schedule, Source, TlsSettings, TransferSettings, WebConfig,
 };
 pub use written::{Every, Written};

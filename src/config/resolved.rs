@@ -249,6 +249,29 @@ pub enum Feeding {
         /// Whether lines may be pushed to it over HTTP.
         push: bool,
     },
+    /// Questions to authoritative servers about a list of domains.
+    Probe(ProbeConfig),
+}
+
+/// How a list of domains is asked about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProbeConfig {
+    /// The list: a domain a line, after it further names of it.
+    pub domains: PathBuf,
+    /// Recursive resolvers through which name servers are found.
+    pub resolvers: Vec<SocketAddr>,
+    /// Root servers from which they are found where there are no resolvers.
+    pub roots: Vec<SocketAddr>,
+    /// The port of authoritative servers.
+    pub port: u16,
+    /// How long a record stays that is not seen any more, and how long what is seen counts as there before.
+    pub settle: Span,
+    /// How long one answer may take.
+    pub timeout: Span,
+    /// Queries a second to one server.
+    pub server_rate: u32,
+    /// Domains that are asked about at a time.
+    pub domains_at_once: usize,
 }
 
 /// When a source is looked at.
@@ -268,7 +291,7 @@ impl Source {
         match &self.feeding {
             Feeding::Transfer { zone, .. } | Feeding::Zonefile { zone, .. } => Some(zone),
             Feeding::Feed { zone, .. } => zone.as_ref(),
-            Feeding::Catalog { .. } => None,
+            Feeding::Catalog { .. } | Feeding::Probe(_) => None,
         }
     }
 
@@ -278,7 +301,7 @@ impl Source {
             Feeding::Transfer { settings, .. } | Feeding::Catalog { settings, .. } => {
                 Some(settings)
             }
-            Feeding::Zonefile { .. } | Feeding::Feed { .. } => None,
+            Feeding::Zonefile { .. } | Feeding::Feed { .. } | Feeding::Probe(_) => None,
         }
     }
 

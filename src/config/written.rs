@@ -89,7 +89,7 @@ pub struct KeySection {
 pub struct SourceSection {
     /// Its name.
     pub name: Spanned<String>,
-    /// `transfer`, `catalog`, `zonefile` or `feed`.
+    /// `transfer`, `catalog`, `zonefile`, `feed` or `probe`.
     pub kind: Spanned<String>,
     /// The zone's apex.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -133,6 +133,30 @@ pub struct SourceSection {
     /// Whether lines may be pushed to the feed over HTTP.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub push: Option<Spanned<bool>>,
+    /// The list of domains that are asked about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub domains: Option<Spanned<PathBuf>>,
+    /// Recursive resolvers through which name servers are found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resolvers: Option<Spanned<Vec<String>>>,
+    /// Root servers from which they are found instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub roots: Option<Spanned<Vec<String>>>,
+    /// The port of authoritative servers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<Spanned<u16>>,
+    /// How long a record stays that is not seen any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub settle: Option<Spanned<Span>>,
+    /// How long one answer may take.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Spanned<Span>>,
+    /// Queries a second to one server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server_rate: Option<Spanned<u32>>,
+    /// Domains that are asked about at a time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub domains_at_once: Option<Spanned<u16>>,
     /// How often `run` looks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub every: Option<Spanned<Every>>,

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::config::{Config, Feeding, RetentionConfig, Source};
+use crate::config::{Config, Feeding, ProbeConfig, RetentionConfig, Source};
 use crate::daemon::agenda::{Agenda, jitter_of};
 use crate::daemon::log::log_report;
 use crate::daemon::pruning::Pruning;
@@ -25,7 +25,7 @@ use crate::pipeline::{
     AfterTransfer, CatalogOutcome, Pipeline, PipelineError, PollOptions, SweepOutcome,
     TransferOutcome, Transfers, ZoneOutcome, ZoneReport, run_catalog, run_sweep,
 };
-use crate::source::{NotifyListener, NotifyTable};
+use crate::source::{NotifyListener, NotifyTable, Probed};
 use crate::time::{Span, Timestamp};
 use crate::web::{Pushed, PushedLines, WebState};
 
@@ -35,6 +35,8 @@ const OUTBOX_EVERY: Span = Span::seconds(30);
 const METRICS_EVERY: Span = Span::seconds(15);
 /// How often the canary is looked at.
 const CANARY_EVERY: Span = Span::seconds(600);
+/// How many answers of probes wait for the loop.
+const ANSWERS_WAITING_MAX: usize = 16;
 /// How often it is asked whether anything is to be forgotten.
 const PRUNE_LOOK_EVERY: Span = Span::hours(1);
 /// The longest sleep: a clock that was put right is noticed within it.
@@ -75,6 +77,9 @@ enum Looked {
     Sweep(SweepOutcome),
 }
 
+/// The source of a probe, and its next answer; `None` is its end.
+type Answered = (usize, Option<Probed>);
+
 /// What the loop waits for.
 enum Event {
     /// A signal that ends the program.
@@ -89,6 +94,8 @@ enum Event {
     Transferred(Box<TransferOutcome>),
     /// A look at a catalog or its members ended.
     Looked(Box<Looked>),
+    /// A probe has an answer, or is done.
+    Probed(usize, Option<Box<Probed>>),
     /// A listener ended.
     Deaf(std::io::Error),
     /// Something may be due.
@@ -121,6 +128,7 @@ async fn next_event(
         Some(looked) = service.looks.join_next() => {
             Event::Looked(Box::new(looked.expect("a look neither panics nor is aborted")))
         }
+        Some((i, probed)) = service.probes.1.recv() => Event::Probed(i, probed.map(Box::new)),
         Some(ended) = web.join_next() => {
             let ended = ended.expect("a listener neither panics nor is aborted");
             Event::Deaf(ended.err().unwrap_or_else(|| std::io::Error::other("a listener ended")))
@@ -145,7 +153,9 @@ struct Service<'a> {
     agenda: Agenda,
     transfers: Transfers,
     looks: JoinSet<Looked>,
-    /// Catalogs that are looked at or swept now.
+    /// Answers of the probes that run.
+    probes: (mpsc::Sender<Answered>, mpsc::Receiver<Answered>),
+    /// Catalogs that are looked at or swept now, and probes that run.
     busy: HashSet<usize>,
     /// Of these, those that are to be looked at again.
     again_busy: HashSet<usize>,
@@ -244,6 +254,7 @@ pub async fn serve(
             Event::Pushed(lines) => service.take_push(lines)?,
             Event::Transferred(outcome) => service.finish_transfer(*outcome)?,
             Event::Looked(looked) => service.finish_look(*looked)?,
+            Event::Probed(i, probed) => service.take_probed(i, probed.map(|it| *it))?,
             Event::Deaf(error) => return Err(ServiceError::Listen(error)),
             Event::Time => {}
         }
@@ -346,6 +357,7 @@ impl<'a> Service<'a> {
             agenda,
             transfers: Transfers::default(),
             looks: JoinSet::new(),
+            probes: mpsc::channel(ANSWERS_WAITING_MAX),
             busy: HashSet::new(),
             again_busy: HashSet::new(),
             in_flight: HashMap::new(),
@@ -416,6 +428,62 @@ impl<'a> Service<'a> {
                     let reports = self.pipeline.poll_feed(source, &self.options)?;
                     self.end_reports(&reports)?;
                 }
+                Feeding::Probe(probe) => self.start_probe(i, source, probe)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts a probe, unless the last one still runs.
+    fn start_probe(
+        &mut self,
+        i: usize,
+        source: &Source,
+        probe: &ProbeConfig,
+    ) -> Result<(), PipelineError> {
+        if !self.busy.insert(i) {
+            tracing::warn!(source = %source.name, "source {}: the last probe is not done yet", source.name);
+            return Ok(());
+        }
+        match self.pipeline.prepare_probe(source, probe)? {
+            Ok(job) => {
+                let (mut answers, sender) = (job.start(), self.probes.0.clone());
+                tokio::spawn(async move {
+                    while let Some(probed) = answers.next().await {
+                        if sender.send((i, Some(probed))).await.is_err() {
+                            return;
+                        }
+                    }
+                    // Nobody hears it only when the program ends.
+                    let _ = sender.send((i, None)).await;
+                });
+            }
+            Err(report) => {
+                self.busy.remove(&i);
+                self.end_reports(&[report])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Stores an answer of a probe; `None` is its end.
+    fn take_probed(&mut self, i: usize, probed: Option<Probed>) -> Result<(), PipelineError> {
+        let config = self.config.clone();
+        let source = &config.sources[i];
+        match (probed, &source.feeding) {
+            (Some(probed), Feeding::Probe(probe)) => {
+                let report = self
+                    .pipeline
+                    .take_probed(source, probe, probed, &self.options)?;
+                self.metrics_are_old = true;
+                // A portfolio that stands is not worth a line for each domain.
+                if !matches!(report.outcome, ZoneOutcome::Unchanged { .. }) {
+                    self.end_reports(&[report])?;
+                }
+            }
+            _ => {
+                self.busy.remove(&i);
+                tracing::info!(source = %source.name, "source {}: every domain was asked about", source.name);
             }
         }
         Ok(())
@@ -643,6 +711,6 @@ fn watched_apex(source: &Source) -> Option<&Name> {
     match &source.feeding {
         Feeding::Transfer { zone, .. } => Some(zone),
         Feeding::Catalog { catalog, .. } => Some(catalog),
-        Feeding::Zonefile { .. } | Feeding::Feed { .. } => None,
+        Feeding::Zonefile { .. } | Feeding::Feed { .. } | Feeding::Probe(_) => None,
     }
 }

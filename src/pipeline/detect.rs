@@ -40,7 +40,17 @@ impl Pipeline {
     ///
     /// [`PipelineError`].
     pub fn detect_zone(&self, apex: &Name, options: &PollOptions) -> Result<(), PipelineError> {
-        let Some(zone) = self.store.find_zone(apex)? else {
+        self.detect_view(apex, View::Zone, options)
+    }
+
+    /// [`Pipeline::detect_zone`] of any view.
+    pub(super) fn detect_view(
+        &self,
+        apex: &Name,
+        view: View,
+        options: &PollOptions,
+    ) -> Result<(), PipelineError> {
+        let Some(zone) = self.store.find_view(apex, view)? else {
             return Ok(());
         };
         for (version_id, at) in self

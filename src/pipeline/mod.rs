@@ -18,6 +18,7 @@ mod feed;
 mod files;
 mod metrics;
 mod poll;
+mod probe;
 mod reports;
 mod retention;
 mod transfer;
@@ -47,6 +48,7 @@ pub use feed::FeedImport;
 pub use files::FileImport;
 pub use metrics::metrics_page;
 pub use poll::Transfers;
+pub use probe::{ProbeAnswers, ProbeJob};
 pub use retention::{PrunePlan, Retention, ZoneCut};
 pub use transfer::{AfterTransfer, TransferJob, TransferOutcome, run_transfer};
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use tokio::task::JoinSet;
 
-use crate::config::{Feeding, Source};
+use crate::config::{Feeding, ProbeConfig, Source};
 use crate::dns::Name;
 use crate::pipeline::{
     AfterTransfer, Pipeline, PipelineError, PollOptions, TransferJob, TransferOutcome, ZoneReport,
@@ -121,12 +121,15 @@ impl Pipeline {
                         .into_iter()
                         .for_each(|job| transfers.add(job));
                 }
-                Feeding::Zonefile { .. } | Feeding::Feed { .. } => {}
+                Feeding::Zonefile { .. } | Feeding::Feed { .. } | Feeding::Probe(_) => {}
             }
         }
         for source in sources {
-            match source.feeding {
+            match &source.feeding {
                 Feeding::Transfer { .. } | Feeding::Catalog { .. } => {}
+                Feeding::Probe(config) => {
+                    self.poll_probe(source, config, options, on_report).await?
+                }
                 Feeding::Zonefile { .. } => self
                     .poll_files(source, options)?
                     .into_iter()
@@ -145,5 +148,26 @@ impl Pipeline {
             }
         }
         Ok(self.store.checkpoint()?)
+    }
+
+    /// Asks once about every domain of a probe.
+    async fn poll_probe(
+        &self,
+        source: &Source,
+        config: &ProbeConfig,
+        options: &PollOptions,
+        on_report: &mut dyn FnMut(ZoneReport),
+    ) -> Result<(), PipelineError> {
+        let mut answers = match self.prepare_probe(source, config)? {
+            Ok(job) => job.start(),
+            Err(report) => {
+                on_report(report);
+                return Ok(());
+            }
+        };
+        while let Some(probed) = answers.next().await {
+            on_report(self.take_probed(source, config, probed, options)?);
+        }
+        Ok(())
     }
 }

@@ -45,11 +45,7 @@ impl Store {
         zone: &EnclosingZone,
         domain: &Name,
     ) -> Result<Option<BundleChain>, StoreError> {
-        let scope = match *domain == zone.apex {
-            true => HistoryScope::Name,
-            false => HistoryScope::AtOrBelow,
-        };
-        let names = self.covered_names(domain, scope, None, usize::MAX)?;
+        let names = self.covered_names(domain, HistoryScope::AtOrBelow, None, usize::MAX)?;
         let owners: Vec<(i64, Name)> = names
             .into_iter()
             .filter(|name| name.zone.id == zone.id)

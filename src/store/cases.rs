@@ -92,7 +92,7 @@ impl Store {
         actor: &str,
     ) -> Result<i64, StoreError> {
         let zone = self
-            .find_zone(&case.zone)?
+            .find_any_view(&case.zone)?
             .ok_or_else(|| self.damaged(format!("no zone {}", case.zone)))?;
         self.run(|connection| {
             let sql = "insert into abuse_case (domain, zone_id, verdict, level, peak_level, state, score, first_detected_at, last_change_at, evaluated_at, revision)

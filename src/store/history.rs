@@ -262,9 +262,12 @@ impl Store {
             if rest == 0 {
                 break;
             }
-            // Below an apex lies the whole zone: that is only meant by who says so.
+            // Below a zone's apex lies the whole zone: that is only meant by who says so. What a probe saw
+            // is one domain.
             let scope = match scope {
-                HistoryScope::AtOrBelow if *name == zone.apex => HistoryScope::Name,
+                HistoryScope::AtOrBelow if *name == zone.apex && zone.view.is_of_zone() => {
+                    HistoryScope::Name
+                }
                 other => other,
             };
             for (owner_id, key) in
@@ -374,7 +377,7 @@ impl Store {
         let key = name.relative_key(&zone.apex);
         // '/' follows '.', so that the range holds exactly the keys that go on with a label.
         let range = match (scope, key.as_deref()) {
-            (_, None) => "name >= ?2",
+            (_, None) | (HistoryScope::AtOrBelow, Some("")) => "name >= ?2",
             (HistoryScope::Name, _) => "name = ?2",
             (HistoryScope::AtOrBelow, _) => "(name = ?2 or name >= ?2 || '.' and name < ?2 || '/')",
             (HistoryScope::Below, Some("")) => "name > ?2",

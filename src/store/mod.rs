@@ -14,6 +14,7 @@ mod digests;
 mod history;
 mod open;
 mod outbox;
+mod probe;
 mod retention;
 mod reverse;
 mod rows;

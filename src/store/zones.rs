@@ -66,6 +66,11 @@ impl View {
         }
     }
 
+    /// Returns whether the rows are those of a zone, rather than of one domain.
+    pub(super) fn is_of_zone(self) -> bool {
+        matches!(self, Self::Zone | Self::Passive)
+    }
+
     /// Returns the view that [`View::word`] gave `word` for.
     pub(super) fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|view| view.word() == word)
@@ -300,6 +305,20 @@ impl Store {
     /// [`StoreError`].
     pub fn find_zone(&self, apex: &Name) -> Result<Option<ZoneState>, StoreError> {
         self.find_view(apex, View::Zone)
+    }
+
+    /// Returns the zone's own view, or that of a probe where there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn find_any_view(&self, apex: &Name) -> Result<Option<ZoneState>, StoreError> {
+        for view in [View::Zone, View::Parent, View::Child] {
+            if let Some(zone) = self.find_view(apex, view)? {
+                return Ok(Some(zone));
+            }
+        }
+        Ok(None)
     }
 
     /// [`Store::find_zone`] of any view.

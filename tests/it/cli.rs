@@ -204,6 +204,7 @@ fn template_with_every_key_uncommented_is_sound() {
         ("smtp.password", "secret"),
         ("push.token", "secret"),
         ("web.users", "reader:secret"),
+        ("domains.txt", "bad.example www.bad.example\n"),
         ("ca.pem", CA_PEM),
         ("asn.csv", "192.0.2.0,192.0.2.255,64500\n"),
     ] {
@@ -225,7 +226,7 @@ fn template_with_every_key_uncommented_is_sound() {
     assert!(
         bench
             .run(0, &["config", "check"])
-            .contains("4 sources, 1 keys")
+            .contains("5 sources, 1 keys")
     );
     let shown = bench.run(0, &["config", "show"]);
     for key in shown

@@ -84,7 +84,7 @@ const ALL: &[&str] = &[
 ];
 
 /// Foreign crates and the rooms that may name them. serde, thiserror, tracing and tokio are free.
-const OWNERS: [(&str, &[&str]); 28] = [
+const OWNERS: [(&str, &[&str]); 29] = [
     ("axum", &["web"]),
     ("base64", &["web"]),
     ("chrono", &["time"]),
@@ -95,6 +95,7 @@ const OWNERS: [(&str, &[&str]); 28] = [
     ("domain", &["source"]),
     ("flate2", &["source"]),
     ("glob", &["source"]),
+    ("hickory_net", &["source"]),
     ("idna", &["dns"]),
     ("indicatif", &["cli"]),
     ("lettre", &["mailer"]),

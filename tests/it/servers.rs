@@ -50,6 +50,10 @@ pub struct Extras {
     pub tls_port: Option<u16>,
     /// Lists its other zones in a catalog of this name (Knot).
     pub catalog: Option<String>,
+    /// Leaves ::1 at its port to another (Knot).
+    pub v4_only: bool,
+    /// Answers at this port of ::1 too (Knot).
+    pub more_v6_port: Option<u16>,
 }
 
 /// The start of the name of a zone whose transfer every primary here denies, even with the key.
@@ -506,6 +510,8 @@ fn knot_configuration(dir: &str, port: u16, zones: &[Zone], extras: &Extras) -> 
     } else {
         String::new()
     };
+    let more = extras.more_v6_port.map(|port| format!(", ::1@{port}"));
+    let v6 = if extras.v4_only { String::new() } else { v6 } + &more.unwrap_or_default();
     let key = TSIG_NAME;
     let mut others = String::new();
     let mut names = format!("\"{key}\"");

@@ -1,0 +1,285 @@
+//! Probes: what authoritative servers said about single domains, each side a view of its own.
+//!
+//! An answer shows a part of a pool as often as the whole of it. So what was seen stays until it has not
+//! been seen for the source's `settle` and at least three answers in a row, and what is seen within
+//! `settle` of the first answer was there before: a pool that rotates changes nothing. What comes after
+//! that is a change. A probe never ends another source's records, and its failures are gaps.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use tokio::sync::mpsc;
+
+use crate::config::{ProbeConfig, Source};
+use crate::dns::{Name, Rdata, Record};
+use crate::pipeline::{
+    Pipeline, PipelineError, PollOptions, StoredSummary, ZoneOutcome, ZoneReport,
+};
+use crate::source::{ProbeSettings, ProbeTarget, Probed, Sightings, probe};
+use crate::store::{SourceId, SourceKind, VersionDraft, VersionKind, View, ZoneState};
+use crate::time::Timestamp;
+use crate::zone::{OwnerChange, Refusal};
+
+/// How many answers wait to be stored.
+const ANSWERS_WAITING_MAX: usize = 64;
+/// The most octets of a list of domains.
+const LIST_OCTETS_MAX: u64 = 256 << 20;
+/// How often in a row a record must be missing before it can be gone.
+const MISSES_MIN: u32 = 3;
+
+/// A probe to be run.
+pub struct ProbeJob {
+    settings: ProbeSettings,
+    targets: Vec<ProbeTarget>,
+}
+
+/// Answers of a probe that runs.
+pub struct ProbeAnswers(mpsc::Receiver<Probed>);
+
+impl ProbeJob {
+    /// Starts it. Needs a runtime.
+    pub fn start(self) -> ProbeAnswers {
+        let (sender, receiver) = mpsc::channel(ANSWERS_WAITING_MAX);
+        tokio::spawn(probe(self.settings, self.targets, sender));
+        ProbeAnswers(receiver)
+    }
+}
+
+impl ProbeAnswers {
+    /// Returns the next answer; `None` when all are there.
+    pub async fn next(&mut self) -> Option<Probed> {
+        self.0.recv().await
+    }
+}
+
+impl Pipeline {
+    /// Reads a probe's list of domains. A refusal if there is none to be had.
+    ///
+    /// # Errors
+    ///
+    /// [`PipelineError`].
+    pub fn prepare_probe(
+        &self,
+        source: &Source,
+        config: &ProbeConfig,
+    ) -> Result<Result<ProbeJob, ZoneReport>, PipelineError> {
+        let id = self.store.ensure_source(&source.name, SourceKind::Probe)?;
+        let now = self.clock.now();
+        match read_targets(&config.domains) {
+            Ok(targets) => {
+                self.store.note_source_attempt(id, now, None)?;
+                let settings = ProbeSettings {
+                    resolvers: config.resolvers.clone(),
+                    roots: config.roots.clone(),
+                    port: config.port,
+                    timeout: std::time::Duration::from_secs(
+                        config.timeout.as_seconds().max(1) as u64
+                    ),
+                    server_rate: config.server_rate,
+                    domains_at_once: config.domains_at_once,
+                };
+                Ok(Ok(ProbeJob { settings, targets }))
+            }
+            Err(refusal) => {
+                self.store.note_source_attempt(id, now, Some(&refusal))?;
+                Ok(Err(ZoneReport {
+                    source: source.name.clone(),
+                    zone: None,
+                    outcome: ZoneOutcome::Refused(refusal),
+                    timings: None,
+                }))
+            }
+        }
+    }
+
+    /// Stores and judges what was said about one domain.
+    ///
+    /// # Errors
+    ///
+    /// [`PipelineError`].
+    pub fn take_probed(
+        &self,
+        source: &Source,
+        config: &ProbeConfig,
+        probed: Probed,
+        options: &PollOptions,
+    ) -> Result<ZoneReport, PipelineError> {
+        let id = self.store.ensure_source(&source.name, SourceKind::Probe)?;
+        let domain = &probed.target.domain;
+        let now = self.clock.now();
+        let mut summary = StoredSummary::default();
+        let mut refused = None;
+        for (view, side) in [(View::Parent, probed.parent), (View::Child, probed.child)] {
+            let zone = self.store.ensure_view(domain, view, id)?;
+            match side {
+                Ok(seen) => {
+                    let stored = self.store_side(&zone, id, config, &seen, now)?;
+                    self.store.note_view_attempt(zone.id, now, None)?;
+                    summary.add(&stored);
+                    self.detect_view(domain, view, options)?;
+                }
+                Err(refusal) => {
+                    self.store.note_view_attempt(zone.id, now, Some(&refusal))?;
+                    refused = Some(refusal);
+                }
+            }
+        }
+        self.reevaluate(domain, now, options)?;
+        let outcome = match refused {
+            Some(refusal) => ZoneOutcome::Refused(refusal),
+            None if summary.versions == 0 => ZoneOutcome::Unchanged { serial: None },
+            None => ZoneOutcome::Stored(summary),
+        };
+        Ok(ZoneReport {
+            source: source.name.clone(),
+            zone: Some(domain.clone()),
+            outcome,
+            timings: None,
+        })
+    }
+
+    /// Stores what one side said, if anything in it is new or has been missing for long.
+    fn store_side(
+        &self,
+        zone: &ZoneState,
+        source: SourceId,
+        config: &ProbeConfig,
+        seen: &Sightings,
+        now: Timestamp,
+    ) -> Result<StoredSummary, PipelineError> {
+        let batch = self.store.begin_batch()?;
+        let first_at = self.store.watched_since(zone.id)?;
+        let is_learning = first_at.is_none_or(|first| now.since(first) < config.settle);
+        let mut changes = BTreeMap::new();
+        let known: BTreeSet<Name> = self.store.present_names(zone)?;
+        for owner in known
+            .iter()
+            .chain(seen.keys().filter(|owner| !known.contains(*owner)))
+        {
+            let answered = newest_ttl(seen.get(owner));
+            let before = self.store.present_records(zone, owner)?;
+            let change = self.settle(zone, owner, &before, &answered, config, now)?;
+            if change.is_change() || !change.retimed.is_empty() {
+                changes.insert(owner.clone(), change);
+            }
+        }
+        let mut summary = StoredSummary::default();
+        if changes.is_empty() && zone.version_id.is_some() {
+            batch.commit()?;
+            return Ok(summary);
+        }
+        let draft = VersionDraft {
+            source,
+            kind: VersionKind::Probe,
+            serial: None,
+            observed_at: now,
+            joins: None,
+        };
+        let mut tx = self.store.begin_part(zone, draft)?;
+        for (owner, change) in &changes {
+            tx.apply_change(owner, change, is_learning && change.removed.is_empty())?;
+        }
+        let committed = tx.commit(false)?;
+        batch.commit()?;
+        summary.baseline = zone.version_id.is_none();
+        summary.versions = u64::from(committed.version_id.is_some());
+        summary.changed_names = committed.changed_name_count;
+        summary.records = self
+            .store
+            .find_view(&zone.apex, zone.view)?
+            .map_or(0, |zone| zone.kept_count);
+        Ok(summary)
+    }
+
+    /// Returns what an answer changes of an owner's records, and notes what was missing in it.
+    fn settle(
+        &self,
+        zone: &ZoneState,
+        owner: &Name,
+        before: &[Record],
+        answered: &BTreeMap<Rdata, u32>,
+        config: &ProbeConfig,
+        now: Timestamp,
+    ) -> Result<OwnerChange, PipelineError> {
+        let mut change = OwnerChange::default();
+        for record in before {
+            match answered.get(&record.rdata) {
+                Some(ttl) => {
+                    self.store.note_present(zone, owner, &record.rdata)?;
+                    if *ttl != record.ttl {
+                        change.retimed.push(Record {
+                            rdata: record.rdata.clone(),
+                            ttl: *ttl,
+                        });
+                    }
+                }
+                None => {
+                    let (since, misses) =
+                        self.store.note_missing(zone, owner, &record.rdata, now)?;
+                    if misses >= MISSES_MIN && now.since(since) >= config.settle {
+                        change.removed.push(record.clone());
+                        self.store.note_present(zone, owner, &record.rdata)?;
+                    }
+                }
+            }
+        }
+        for (rdata, ttl) in answered {
+            if !before.iter().any(|record| record.rdata == *rdata) {
+                change.added.push(Record {
+                    rdata: rdata.clone(),
+                    ttl: *ttl,
+                });
+            }
+        }
+        Ok(change)
+    }
+}
+
+/// Returns each record's data once, with the longest TTL that any server gave it.
+fn newest_ttl(seen: Option<&BTreeSet<Record>>) -> BTreeMap<Rdata, u32> {
+    let mut answered = BTreeMap::new();
+    for record in seen.into_iter().flatten() {
+        let ttl: &mut u32 = answered.entry(record.rdata.clone()).or_default();
+        *ttl = record.ttl.max(*ttl);
+    }
+    answered
+}
+
+/// Reads a list of domains: one a line, after it names at or below it whose addresses are asked for too.
+fn read_targets(path: &Path) -> Result<Vec<ProbeTarget>, Refusal> {
+    let unreadable = |what: String| Refusal::Unreadable(format!("{}: {what}", path.display()));
+    let size = std::fs::metadata(path)
+        .map_err(|error| unreadable(error.to_string()))?
+        .len();
+    if size > LIST_OCTETS_MAX {
+        return Err(unreadable(format!("more than {LIST_OCTETS_MAX} octets")));
+    }
+    let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
+    let mut targets: BTreeMap<Name, BTreeSet<Name>> = BTreeMap::new();
+    for (i, line) in text.lines().enumerate() {
+        let line = line.split('#').next().unwrap_or_default();
+        let parse = |word: &str| {
+            Name::parse_pasted(word)
+                .map_err(|fault| unreadable(format!("line {}: {word:?}: {fault}", i + 1)))
+        };
+        let mut words = line.split_whitespace();
+        let Some(domain) = words.next() else { continue };
+        let domain = parse(domain)?;
+        let names = targets.entry(domain.clone()).or_default();
+        for word in words {
+            let name = parse(word)?;
+            if !name.is_at_or_below(&domain) {
+                return Err(unreadable(format!(
+                    "line {}: {name} is not a name of {domain}",
+                    i + 1
+                )));
+            }
+            names.insert(name);
+        }
+    }
+    let target = |(domain, names): (Name, BTreeSet<Name>)| ProbeTarget {
+        domain,
+        names: names.into_iter().collect(),
+    };
+    Ok(targets.into_iter().map(target).collect())
+}

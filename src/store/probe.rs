@@ -1,0 +1,152 @@
+//! What probes need: the records that are there, and how long one has been missing in answers.
+
+use std::collections::BTreeSet;
+
+use rusqlite::params;
+use rusqlite::types::Value;
+
+use crate::dns::{Name, Rdata, Record};
+use crate::store::zones::{ZoneId, ZoneState};
+use crate::store::{Store, StoreError};
+use crate::time::Timestamp;
+use crate::zone::Refusal;
+
+impl Store {
+    /// Returns the names of a small zone that have records now.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn present_names(&self, zone: &ZoneState) -> Result<BTreeSet<Name>, StoreError> {
+        let keys: Vec<String> = self.run(|connection| {
+            let sql = "select o.name from owner o where o.zone_id = ? and exists (select 1 from record r where r.owner_id = o.id)";
+            let mut statement = connection.prepare_cached(sql)?;
+            let rows = statement.query_map([zone.id.0], |row| row.get(0))?;
+            rows.collect()
+        })?;
+        let read = |key: &String| {
+            Name::from_relative_key(key, &zone.apex)
+                .map_err(|fault| self.damaged(fault.to_string()))
+        };
+        keys.iter().map(read).collect()
+    }
+
+    /// Returns the records of a name that are there now.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn present_records(
+        &self,
+        zone: &ZoneState,
+        owner: &Name,
+    ) -> Result<Vec<Record>, StoreError> {
+        let Some(owner_id) = self.find_owner(zone.id, &zone.apex, owner)? else {
+            return Ok(Vec::new());
+        };
+        let rows: Vec<(u16, Value, u32)> = self.run(|connection| {
+            let sql =
+                "select rrtype, rdata, ttl from record where owner_id = ? order by rrtype, rdata";
+            let mut statement = connection.prepare_cached(sql)?;
+            let rows = statement.query_map([owner_id], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            })?;
+            rows.collect()
+        })?;
+        let read = |(code, value, ttl): (u16, Value, u32)| {
+            Ok(Record {
+                rdata: self.read_rdata(code, &value)?,
+                ttl,
+            })
+        };
+        rows.into_iter().map(read).collect()
+    }
+
+    /// Notes that an answer had a record, or that it is not watched any more.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn note_present(
+        &self,
+        zone: &ZoneState,
+        owner: &Name,
+        rdata: &Rdata,
+    ) -> Result<(), StoreError> {
+        let owner_id = self.owner_id(zone.id, &zone.apex, owner)?;
+        let value = self.rdata_value(rdata)?;
+        self.run(|connection| {
+            // Most records were not missing: that is looked up before anything is written.
+            let known = connection
+                .prepare_cached(
+                    "select 1 from probe_absence where owner_id = ? and rrtype = ? and rdata = ?",
+                )?
+                .exists(params![owner_id, rdata.rtype().code(), value])?;
+            if known {
+                connection
+                    .prepare_cached(
+                        "delete from probe_absence where owner_id = ? and rrtype = ? and rdata = ?",
+                    )?
+                    .execute(params![owner_id, rdata.rtype().code(), value])?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Notes that an answer lacked a record. Returns since when, and in how many answers in a row.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn note_missing(
+        &self,
+        zone: &ZoneState,
+        owner: &Name,
+        rdata: &Rdata,
+        now: Timestamp,
+    ) -> Result<(Timestamp, u32), StoreError> {
+        let owner_id = self.owner_id(zone.id, &zone.apex, owner)?;
+        let value = self.rdata_value(rdata)?;
+        self.run(|connection| {
+            connection
+                .prepare_cached(
+                    "insert into probe_absence (owner_id, rrtype, rdata, since_at, miss_count) values (?, ?, ?, ?, 1)
+                     on conflict (owner_id, rrtype, rdata) do update set miss_count = miss_count + 1 returning since_at, miss_count",
+                )?
+                .query_row(params![owner_id, rdata.rtype().code(), value, now.unix()], |row| {
+                    Ok((Timestamp::from_unix(row.get(0)?), row.get(1)?))
+                })
+        })
+    }
+
+    /// Notes how an attempt at a view ended: `None` is a success. A success after failures leaves a gap.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn note_view_attempt(
+        &self,
+        zone: ZoneId,
+        at: Timestamp,
+        refusal: Option<&Refusal>,
+    ) -> Result<(), StoreError> {
+        self.run(|connection| {
+            if let Some(refusal) = refusal {
+                return connection
+                    .prepare_cached("update zone set last_attempt_at = ?2, last_error = ?3, refused_reason = ?4, attempt_count = attempt_count + 1, failure_count = failure_count + 1 where id = ?1")?
+                    .execute(params![zone.0, at.unix(), refusal.to_string(), refusal.code()])
+                    .map(|_| ());
+            }
+            connection
+                .prepare_cached(
+                    "insert or ignore into gap (zone_id, from_at, to_at, reason)
+                     select id, last_success_at, ?2, coalesce(refused_reason, 'unknown') from zone where id = ?1 and last_error is not null and last_success_at is not null",
+                )?
+                .execute(params![zone.0, at.unix()])?;
+            connection
+                .prepare_cached("update zone set last_attempt_at = ?2, last_success_at = ?2, last_error = null, refused_reason = null, attempt_count = attempt_count + 1 where id = ?1")?
+                .execute(params![zone.0, at.unix()])
+                .map(|_| ())
+        })
+    }
+}
