@@ -379,7 +379,10 @@ impl Store {
         let range = match (scope, key.as_deref()) {
             (_, None) | (HistoryScope::AtOrBelow, Some("")) => "name >= ?2",
             (HistoryScope::Name, _) => "name = ?2",
-            (HistoryScope::AtOrBelow, _) => "(name = ?2 or name >= ?2 || '.' and name < ?2 || '/')",
+            // A range first, which the index serves; what lies in it beside the name's own is sieved out.
+            (HistoryScope::AtOrBelow, _) => {
+                "name >= ?2 and name < ?2 || '/' and (name = ?2 or name >= ?2 || '.')"
+            }
             (HistoryScope::Below, Some("")) => "name > ?2",
             (HistoryScope::Below, _) => "name >= ?2 || '.' and name < ?2 || '/'",
         };
