@@ -45,7 +45,7 @@ const MOVED_PAST: &str = "select rrtype, rdata, baseline, added_id, removed_id f
 
 /// Records that were there just before a time, as versions up to a row made them, and still are.
 const THERE_OPEN: &str =
-    "select r.rrtype, r.rdata from record r join version a on a.id = r.added_id
+    "select r.rrtype, r.rdata, a.observed_at from record r join version a on a.id = r.added_id
      where r.owner_id = ?1 and r.added_id <= ?2 and a.observed_at < ?3";
 /// The same of records that went later, in one month.
 const THERE_PAST: &str = "select p.rrtype, p.rdata, a.observed_at from past_record p join version a on a.id = p.added_id join version d on d.id = p.removed_id

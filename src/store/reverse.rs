@@ -15,9 +15,6 @@ use crate::store::zones::View;
 use crate::store::{RecordRow, Store, StoreError, Wanted};
 use crate::time::Timestamp;
 
-/// How many rows are read before they are given on.
-const ROWS_AT_A_TIME: i64 = 500;
-
 /// What was used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Used {
@@ -126,7 +123,7 @@ impl Store {
                 _ => cursor,
             };
             for is_past in [false, true] {
-                let mut from = match cursor {
+                let from = match cursor {
                     // What lies before the cursor has been told.
                     Some(cursor) if cursor.is_past && !is_past => continue,
                     Some(cursor)
@@ -140,29 +137,31 @@ impl Store {
                         place: [-1; 3],
                     },
                 };
-                loop {
-                    let rows = self.user_rows(rtype, is_past, &from, &last)?;
-                    let Some(end) = rows.last() else { break };
-                    from = ReverseCursor {
+                let sql = users_sql(rtype, is_past);
+                let place = match is_past {
+                    false => [from.place[0], 0, 0],
+                    true => from.place,
+                };
+                let bound = params![from.rdata, last, place[0], place[1], place[2]];
+                let sqlite = |fault| self.sqlite(fault);
+                // One statement for all of them: looked for anew, each part would begin at the first.
+                let mut statement = self.connection.prepare_cached(&sql).map_err(sqlite)?;
+                let mut rows = statement.query(bound).map_err(sqlite)?;
+                while let Some(row) = rows.next().map_err(sqlite)? {
+                    let row = read_user(row).map_err(sqlite)?;
+                    let added_at = Timestamp::from_unix(row.added.0);
+                    let removed_at = row.removed.map(|(at, _)| Timestamp::from_unix(at));
+                    if !wanted.has_stay(added_at, removed_at) {
+                        continue;
+                    }
+                    let here = ReverseCursor {
                         is_past,
-                        rdata: end.rdata.clone(),
-                        place: end.place,
+                        rdata: row.rdata.clone(),
+                        place: row.place,
                     };
-                    for row in rows {
-                        let added_at = Timestamp::from_unix(row.added.0);
-                        let removed_at = row.removed.map(|(at, _)| Timestamp::from_unix(at));
-                        if !wanted.has_stay(added_at, removed_at) {
-                            continue;
-                        }
-                        let here = ReverseCursor {
-                            is_past,
-                            rdata: row.rdata.clone(),
-                            place: row.place,
-                        };
-                        let record = self.finish_user(rtype, row, &mut apexes)?;
-                        if !each(record, here)? {
-                            return Ok(());
-                        }
+                    let record = self.finish_user(rtype, row, &mut apexes)?;
+                    if !each(record, here)? {
+                        return Ok(());
                     }
                 }
             }
@@ -192,51 +191,6 @@ impl Store {
         ids.sort_unstable();
         let range = |id: i64| (RecordType::Ns, Value::Integer(id), Value::Integer(id));
         Ok(ids.into_iter().map(range).collect())
-    }
-
-    /// Reads the next rows of one table.
-    fn user_rows(
-        &self,
-        rtype: RecordType,
-        is_past: bool,
-        from: &ReverseCursor,
-        last: &Value,
-    ) -> Result<Vec<UserRow>, StoreError> {
-        // The type stands literally, so that the partial index serves.
-        let code = rtype.code();
-        let sql = match is_past {
-            false => format!(
-                "select r.rdata, r.owner_id, 0, 0, r.ttl, r.baseline, a.observed_at, a.serial, null, null, (select n.observed_at from version n where n.id = z.version_id), s.name, o.name, o.zone_id
-                   from record r join version a on a.id = r.added_id join source s on s.id = a.source_id join owner o on o.id = r.owner_id join zone z on z.id = o.zone_id
-                  where r.rrtype = {code} and r.rdata >= ?1 and r.rdata <= ?2 and (r.rdata, r.owner_id) > (?1, ?3) and ?4 = ?5
-                  order by r.rdata, r.owner_id limit ?6"
-            ),
-            true => format!(
-                "select p.rdata, p.bucket, p.owner_id, p.removed_id, coalesce(p.ttl, z.usual_ttl), p.baseline, a.observed_at, a.serial, d.observed_at, d.serial,
-                        iif(d.kind = 'passive', d.observed_at, (select q.observed_at from version q where q.id = d.previous_id)), s.name, o.name, o.zone_id
-                   from past_record p join version a on a.id = p.added_id join version d on d.id = p.removed_id join source s on s.id = a.source_id
-                        join owner o on o.id = p.owner_id join zone z on z.id = o.zone_id
-                  where p.rrtype = {code} and p.rdata >= ?1 and p.rdata <= ?2 and (p.rdata, p.bucket, p.owner_id, p.removed_id) > (?1, ?3, ?4, ?5)
-                  order by p.rdata, p.bucket, p.owner_id, p.removed_id limit ?6"
-            ),
-        };
-        let place = match is_past {
-            false => [from.place[0], 0, 0],
-            true => from.place,
-        };
-        self.run(|connection| {
-            let mut statement = connection.prepare_cached(&sql)?;
-            let bound = params![
-                from.rdata,
-                last,
-                place[0],
-                place[1],
-                place[2],
-                ROWS_AT_A_TIME
-            ];
-            let rows = statement.query_map(bound, read_user)?;
-            rows.collect()
-        })
     }
 
     /// Returns a row as a record.
@@ -280,6 +234,28 @@ impl Store {
             source: row.source,
             baseline: row.baseline,
         })
+    }
+}
+
+/// Returns the query for the records of one table in a range of RDATA, after a place.
+fn users_sql(rtype: RecordType, is_past: bool) -> String {
+    // The type stands literally, so that the partial index serves.
+    let code = rtype.code();
+    match is_past {
+        false => format!(
+            "select r.rdata, r.owner_id, 0, 0, r.ttl, r.baseline, a.observed_at, a.serial, null, null, (select n.observed_at from version n where n.id = z.version_id), s.name, o.name, o.zone_id
+               from record r join version a on a.id = r.added_id join source s on s.id = a.source_id join owner o on o.id = r.owner_id join zone z on z.id = o.zone_id
+              where r.rrtype = {code} and r.rdata >= ?1 and r.rdata <= ?2 and (r.rdata, r.owner_id) > (?1, ?3) and ?4 = ?5
+              order by r.rdata, r.owner_id"
+        ),
+        true => format!(
+            "select p.rdata, p.bucket, p.owner_id, p.removed_id, coalesce(p.ttl, z.usual_ttl), p.baseline, a.observed_at, a.serial, d.observed_at, d.serial,
+                    iif(d.kind = 'passive', d.observed_at, (select q.observed_at from version q where q.id = d.previous_id)), s.name, o.name, o.zone_id
+               from past_record p join version a on a.id = p.added_id join version d on d.id = p.removed_id join source s on s.id = a.source_id
+                    join owner o on o.id = p.owner_id join zone z on z.id = o.zone_id
+              where p.rrtype = {code} and p.rdata >= ?1 and p.rdata <= ?2 and (p.rdata, p.bucket, p.owner_id, p.removed_id) > (?1, ?3, ?4, ?5)
+              order by p.rdata, p.bucket, p.owner_id, p.removed_id"
+        ),
     }
 }
 

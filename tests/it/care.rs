@@ -110,7 +110,13 @@ fn database_is_sound_and_an_edit_of_it_is_named() {
 #[test]
 fn pruned_database_is_sound_and_keeps_what_it_should() {
     // Two years of changes, of which one is kept.
-    let bench = bench_of(730, 2, "[retention]\nkeep = \"365d\"\n");
+    let bench = Bench::new(&format!("{FEED}[retention]\nkeep = \"365d\"\n"));
+    // One name stands from before the cut to this day.
+    let standing = format!(
+        r#"{{"at":{START},"rrname":"old.busy.test.","rrtype":"A","op":"set","ttl":60,"rdata":["192.0.2.1"]}}"#
+    ) + "\n";
+    bench.write("f.ndjson", standing.clone() + &feed(730, 2));
+    bench.run(0, &["poll"]);
     // The poll has pruned already: what follows has nothing to do.
     let name = ["history", "n0.busy.test", "--format", "json"];
     let history = bench.json(&name);
@@ -148,7 +154,7 @@ fn pruned_database_is_sound_and_keeps_what_it_should() {
         r#"{{"at":{},"rrname":"new.busy.test.","rrtype":"A","op":"set","rdata":["10.9.9.9"]}}"#,
         START + 20 * DAY
     );
-    let mut text = feed(730, 2);
+    let mut text = standing + &feed(730, 2);
     writeln!(text, "{late}").expect("text grows");
     bench.write("f.ndjson", text);
     let output = bench.command(&["poll"]).output().expect("it runs");
