@@ -484,6 +484,7 @@ impl<'a> Service<'a> {
             _ => {
                 self.busy.remove(&i);
                 tracing::info!(source = %source.name, "source {}: every domain was asked about", source.name);
+                self.pipeline.store().checkpoint()?;
             }
         }
         Ok(())

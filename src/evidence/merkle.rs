@@ -1,5 +1,6 @@
 //! Hashes: of an owner's changes, of a version, of the chain of versions.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use ring::digest::{Context, SHA256};
@@ -79,29 +80,29 @@ impl Op {
 
 /// One record of a leaf. TTLs are not hashed: history keeps only the last.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Entry {
+pub struct Entry<'a> {
     /// What was done.
     pub op: Op,
     /// The type's number.
     pub code: u16,
     /// Canonical wire data.
-    pub rdata: Vec<u8>,
+    pub rdata: Cow<'a, [u8]>,
 }
 
-impl Entry {
+impl Entry<'static> {
     /// Returns the entry of a record.
     pub fn new(op: Op, rdata: &Rdata) -> Self {
         Self {
             op,
             code: rdata.rtype().code(),
-            rdata: rdata.to_wire(),
+            rdata: Cow::Owned(rdata.to_wire()),
         }
     }
 }
 
 /// Returns the leaf of an owner: SHA-256 of 0x00, the owner's wire name, and its entries in order, each
 /// an octet (`+`, `-` or `=`), the type, the length of its data, its data.
-pub fn leaf(owner: &[u8], entries: &mut [Entry]) -> Hash {
+pub fn leaf(owner: &[u8], entries: &mut [Entry<'_>]) -> Hash {
     entries.sort_unstable();
     let mut context = Context::new(&SHA256);
     context.update(&[0]);
@@ -298,9 +299,9 @@ mod tests {
         let entry = |op, octet| Entry {
             op,
             code: 1,
-            rdata: vec![192, 0, 2, octet],
+            rdata: vec![192, 0, 2, octet].into(),
         };
-        let hash = |mut entries: Vec<Entry>| leaf(b"\x03bad\x00", &mut entries);
+        let hash = |mut entries: Vec<Entry<'_>>| leaf(b"\x03bad\x00", &mut entries);
         let one = hash(vec![entry(Op::Added, 1), entry(Op::Removed, 2)]);
         assert_eq!(one, hash(vec![entry(Op::Removed, 2), entry(Op::Added, 1)]));
         assert_ne!(one, hash(vec![entry(Op::Added, 2), entry(Op::Removed, 1)]));

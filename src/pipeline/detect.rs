@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use crate::case::{CaseState, observe};
+use crate::case::observe;
 use crate::detector::{
     AddressWindow, Finding, Level, NameserverWindow, PlaneFinding, Stay, evaluate_addresses,
     evaluate_nameservers, judge,
@@ -11,7 +11,7 @@ use crate::detector::{
 use crate::dns::{Name, Rdata};
 use crate::enrich::{case_domain, operator_domain};
 use crate::pipeline::{Pipeline, PipelineError, PollOptions};
-use crate::store::{EntityKey, Interval, StoreError, View, ZoneState};
+use crate::store::{CaseRow, EntityKey, Interval, StoreError, View, ZoneState};
 use crate::time::{Span, Timestamp};
 
 /// The most owner names of one domain whose addresses are judged.
@@ -96,7 +96,12 @@ impl Pipeline {
         now: Timestamp,
         options: &PollOptions,
     ) -> Result<(), PipelineError> {
-        self.reevaluate_among(|zone| zone == apex, now, options)
+        let cases = self
+            .store
+            .cases_to_judge(Some(apex), now - REEVALUATE_AFTER)?;
+        cases
+            .iter()
+            .try_for_each(|row| self.judge_again(row, now, options))
     }
 
     /// Judges the open cases of some zones at `now`.
@@ -106,19 +111,24 @@ impl Pipeline {
         now: Timestamp,
         options: &PollOptions,
     ) -> Result<(), PipelineError> {
-        for row in self
-            .store
-            .cases(&[CaseState::Open, CaseState::Acknowledged])?
-        {
-            if !is_among(&row.case.zone) || now.since(row.case.evaluated_at) < REEVALUATE_AFTER {
-                continue;
-            }
-            let found = self.find(&row.case.domain, now)?;
-            let tx = self.store.begin_batch()?;
-            self.move_case(&row.case.domain, found.finding.as_ref(), now, options)?;
-            tx.commit()?;
-        }
-        Ok(())
+        let cases = self.store.cases_to_judge(None, now - REEVALUATE_AFTER)?;
+        cases
+            .iter()
+            .filter(|row| is_among(&row.case.zone))
+            .try_for_each(|row| self.judge_again(row, now, options))
+    }
+
+    /// Judges a case that nothing new was seen of.
+    fn judge_again(
+        &self,
+        row: &CaseRow,
+        now: Timestamp,
+        options: &PollOptions,
+    ) -> Result<(), PipelineError> {
+        let found = self.find(&row.case.domain, now)?;
+        let tx = self.store.begin_batch()?;
+        self.move_case(&row.case.domain, found.finding.as_ref(), now, options)?;
+        Ok(tx.commit()?)
     }
 
     /// Moves the case about a domain and queues its report if one is due.

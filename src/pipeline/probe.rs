@@ -109,24 +109,24 @@ impl Pipeline {
         let now = self.clock.now();
         let mut summary = StoredSummary::default();
         let mut refused = None;
-        for (view, side) in [(View::Parent, probed.parent), (View::Child, probed.child)] {
+        let batch = self.store.begin_batch()?;
+        for (view, side) in [(View::Parent, &probed.parent), (View::Child, &probed.child)] {
             let zone = self.store.ensure_view(domain, view, id)?;
-            match side {
-                Ok(seen) => {
-                    let stored = self.store_side(&zone, id, config, &seen, now)?;
-                    self.store.note_view_attempt(zone.id, now, None)?;
-                    summary.add(&stored);
-                    self.detect_view(domain, view, options)?;
-                }
-                Err(refusal) => {
-                    self.store.note_view_attempt(zone.id, now, Some(&refusal))?;
-                    refused = Some(refusal);
-                }
+            let refusal = side.as_ref().err();
+            if let Ok(seen) = side {
+                summary.add(&self.store_side(&zone, id, config, seen, now)?);
             }
+            self.store.note_view_attempt(zone.id, now, refusal)?;
+            refused = refusal.or(refused);
+        }
+        batch.commit()?;
+        // A side that failed now may have a version that was never judged.
+        for view in [View::Parent, View::Child] {
+            self.detect_view(domain, view, options)?;
         }
         self.reevaluate(domain, now, options)?;
         let outcome = match refused {
-            Some(refusal) => ZoneOutcome::Refused(refusal),
+            Some(refusal) => ZoneOutcome::Refused(refusal.clone()),
             None if summary.versions == 0 => ZoneOutcome::Unchanged { serial: None },
             None => ZoneOutcome::Stored(summary),
         };
@@ -138,7 +138,8 @@ impl Pipeline {
         })
     }
 
-    /// Stores what one side said, if anything in it is new or has been missing for long.
+    /// Stores what one side said, if anything in it is new or has been missing for long. Part of the
+    /// caller's transaction.
     fn store_side(
         &self,
         zone: &ZoneState,
@@ -147,25 +148,25 @@ impl Pipeline {
         seen: &Sightings,
         now: Timestamp,
     ) -> Result<StoredSummary, PipelineError> {
-        let batch = self.store.begin_batch()?;
         let first_at = self.store.watched_since(zone.id)?;
         let is_learning = first_at.is_none_or(|first| now.since(first) < config.settle);
         let mut changes = BTreeMap::new();
-        let known: BTreeSet<Name> = self.store.present_names(zone)?;
-        for owner in known
-            .iter()
-            .chain(seen.keys().filter(|owner| !known.contains(*owner)))
-        {
-            let answered = newest_ttl(seen.get(owner));
-            let before = self.store.present_records(zone, owner)?;
-            let change = self.settle(zone, owner, &before, &answered, config, now)?;
+        let known = self.store.present_records(zone)?;
+        let missing = self.store.missing_records(zone)?;
+        let owners: BTreeSet<&Name> = known.keys().chain(seen.keys()).collect();
+        for owner in owners {
+            let side = OwnerSide {
+                owner,
+                before: known.get(owner).map_or(&[], Vec::as_slice),
+                answered: longest_ttls(seen.get(owner)),
+            };
+            let change = self.settle(zone, &side, &missing, config, now)?;
             if change.is_change() || !change.retimed.is_empty() {
                 changes.insert(owner.clone(), change);
             }
         }
         let mut summary = StoredSummary::default();
         if changes.is_empty() && zone.version_id.is_some() {
-            batch.commit()?;
             return Ok(summary);
         }
         let draft = VersionDraft {
@@ -177,10 +178,9 @@ impl Pipeline {
         };
         let mut tx = self.store.begin_part(zone, draft)?;
         for (owner, change) in &changes {
-            tx.apply_change(owner, change, is_learning && change.removed.is_empty())?;
+            tx.apply_change(owner, change, is_learning)?;
         }
         let committed = tx.commit(false)?;
-        batch.commit()?;
         summary.baseline = zone.version_id.is_none();
         summary.versions = u64::from(committed.version_id.is_some());
         summary.changed_names = committed.changed_name_count;
@@ -195,48 +195,52 @@ impl Pipeline {
     fn settle(
         &self,
         zone: &ZoneState,
-        owner: &Name,
-        before: &[Record],
-        answered: &BTreeMap<Rdata, u32>,
+        side: &OwnerSide<'_>,
+        missing: &BTreeSet<(Name, Rdata)>,
         config: &ProbeConfig,
         now: Timestamp,
     ) -> Result<OwnerChange, PipelineError> {
+        let owner = side.owner;
         let mut change = OwnerChange::default();
-        for record in before {
-            match answered.get(&record.rdata) {
-                Some(ttl) => {
-                    self.store.note_present(zone, owner, &record.rdata)?;
-                    if *ttl != record.ttl {
-                        change.retimed.push(Record {
-                            rdata: record.rdata.clone(),
-                            ttl: *ttl,
-                        });
-                    }
+        for record in side.before {
+            if let Some(ttl) = side.answered.get(&record.rdata) {
+                if missing.contains(&(owner.clone(), record.rdata.clone())) {
+                    self.store.forget_missing(zone, owner, &record.rdata)?;
                 }
-                None => {
-                    let (since, misses) =
-                        self.store.note_missing(zone, owner, &record.rdata, now)?;
-                    if misses >= MISSES_MIN && now.since(since) >= config.settle {
-                        change.removed.push(record.clone());
-                        self.store.note_present(zone, owner, &record.rdata)?;
-                    }
+                if *ttl != record.ttl {
+                    change.retimed.push(Record {
+                        rdata: record.rdata.clone(),
+                        ttl: *ttl,
+                    });
                 }
+                continue;
+            }
+            let (since, misses) = self.store.note_missing(zone, owner, &record.rdata, now)?;
+            if misses >= MISSES_MIN && now.since(since) >= config.settle {
+                change.removed.push(record.clone());
+                self.store.forget_missing(zone, owner, &record.rdata)?;
             }
         }
-        for (rdata, ttl) in answered {
-            if !before.iter().any(|record| record.rdata == *rdata) {
-                change.added.push(Record {
-                    rdata: rdata.clone(),
-                    ttl: *ttl,
-                });
-            }
+        let is_new = |rdata: &Rdata| !side.before.iter().any(|record| record.rdata == *rdata);
+        for (rdata, ttl) in side.answered.iter().filter(|(rdata, _)| is_new(rdata)) {
+            change.added.push(Record {
+                rdata: rdata.clone(),
+                ttl: *ttl,
+            });
         }
         Ok(change)
     }
 }
 
+/// What is known and what was said of one owner.
+struct OwnerSide<'a> {
+    owner: &'a Name,
+    before: &'a [Record],
+    answered: BTreeMap<Rdata, u32>,
+}
+
 /// Returns each record's data once, with the longest TTL that any server gave it.
-fn newest_ttl(seen: Option<&BTreeSet<Record>>) -> BTreeMap<Rdata, u32> {
+fn longest_ttls(seen: Option<&BTreeSet<Record>>) -> BTreeMap<Rdata, u32> {
     let mut answered = BTreeMap::new();
     for record in seen.into_iter().flatten() {
         let ttl: &mut u32 = answered.entry(record.rdata.clone()).or_default();

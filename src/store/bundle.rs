@@ -1,15 +1,17 @@
 //! Gathers what history says about a domain, for a bundle that is checked elsewhere.
 
+use std::collections::BTreeSet;
+
 use rusqlite::params;
 
 use crate::dns::{Name, Rdata, RecordType};
 use crate::evidence::{
-    Bundle, BundleChain, BundleChange, BundleLeaf, BundleLink, BundleReport, Entry, Hash,
+    Bundle, BundleChain, BundleChange, BundleLeaf, BundleLink, BundleReport, Entry, Hash, Merkle,
     audit_path, hash_octets,
 };
 use crate::store::chain::{Link, is_chained};
 use crate::store::history::EnclosingZone;
-use crate::store::{HistoryScope, Store, StoreError};
+use crate::store::{HistoryScope, Store, StoreError, ZoneId};
 use crate::time::Timestamp;
 
 /// How many links are read at a time.
@@ -54,6 +56,7 @@ impl Store {
         if owners.is_empty() {
             return Ok(None);
         }
+        let touching = self.versions_touching(zone.id, &owners)?;
         let mut chain = BundleChain {
             zone: zone.apex.to_string(),
             view: zone.view.word().to_owned(),
@@ -75,7 +78,7 @@ impl Store {
                     leaf_count: None,
                     leaves: Vec::new(),
                 };
-                if !link.head.is_start {
+                if !link.head.is_start && touching.contains(&link.version_id) {
                     self.add_leaves(zone, &owners, &link, &mut told)?;
                 }
                 if chain.links.is_empty() && told.leaves.is_empty() {
@@ -89,6 +92,36 @@ impl Store {
         Ok(Some(chain))
     }
 
+    /// Returns the versions that added or removed a record of some owners.
+    fn versions_touching(
+        &self,
+        zone: ZoneId,
+        owners: &[(i64, Name)],
+    ) -> Result<BTreeSet<i64>, StoreError> {
+        let open = "select added_id, null from record where owner_id = ?1";
+        let past =
+            "select added_id, removed_id from past_record where bucket = ?2 and owner_id = ?1";
+        let mut versions = BTreeSet::new();
+        for bucket in self.buckets_since(zone, None)? {
+            for (owner_id, _) in owners {
+                self.run(|connection| {
+                    let mut statement =
+                        connection.prepare_cached(if bucket == 0 { open } else { past })?;
+                    let mut rows = match bucket {
+                        0 => statement.query([owner_id])?,
+                        _ => statement.query([*owner_id, bucket])?,
+                    };
+                    while let Some(row) = rows.next()? {
+                        versions.insert(row.get(0)?);
+                        versions.extend(row.get::<_, Option<i64>>(1)?);
+                    }
+                    Ok(())
+                })?;
+            }
+        }
+        Ok(versions)
+    }
+
     /// Adds what a version did to the domain's names, with their paths.
     fn add_leaves(
         &self,
@@ -98,22 +131,20 @@ impl Store {
         told: &mut BundleLink,
     ) -> Result<(), StoreError> {
         let version = self.version_key(link.version_id)?;
+        let months = self.buckets_since(zone.id, Some(version.at))?;
         let mut touched = Vec::new();
         for (owner_id, owner) in owners {
-            let entries = self.entries_of(zone.id, *owner_id, version)?;
+            let entries = self.entries_of(&months, *owner_id, version)?;
             if !entries.is_empty() {
                 touched.push((*owner_id, owner, entries));
             }
-        }
-        if touched.is_empty() {
-            return Ok(());
         }
         let (mut ids, mut leaves) = (Vec::new(), Vec::new());
         self.each_leaf(zone.id, &zone.apex, version, |owner_id, hash| {
             ids.push(owner_id);
             leaves.push(hash);
         })?;
-        let mut tree = crate::evidence::Merkle::default();
+        let mut tree = Merkle::default();
         leaves.iter().for_each(|leaf| tree.push(*leaf));
         if tree.root() != link.root {
             // An earlier hash of a version that more was added to, or one from before a cut: its leaves are
@@ -140,7 +171,7 @@ impl Store {
     }
 
     /// Returns what was done with a record, in presentation form.
-    fn bundle_change(&self, entry: &Entry) -> Result<BundleChange, StoreError> {
+    fn bundle_change(&self, entry: &Entry<'_>) -> Result<BundleChange, StoreError> {
         let rtype = RecordType::from_code(entry.code)
             .ok_or_else(|| self.damaged(format!("record type {}", entry.code)))?;
         let rdata = Rdata::from_wire(rtype, &entry.rdata)

@@ -80,6 +80,33 @@ impl Store {
         Ok(cases)
     }
 
+    /// Returns the cases of a zone, or of all, that are open or acknowledged and were last judged at or
+    /// before `judged_by`; in the order of their numbers.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn cases_to_judge(
+        &self,
+        apex: Option<&Name>,
+        judged_by: Timestamp,
+    ) -> Result<Vec<CaseRow>, StoreError> {
+        let sql = format!(
+            "select {COLUMNS} from abuse_case c join zone z on z.id = c.zone_id
+              where c.state in ('open', 'acknowledged') and c.evaluated_at <= ?1 and (?2 is null or z.name = ?2) order by c.id"
+        );
+        let rows = self.run(|connection| {
+            connection
+                .prepare_cached(&sql)?
+                .query_map(
+                    params![judged_by.unix(), apex.map(Name::to_string)],
+                    read_case,
+                )?
+                .collect::<rusqlite::Result<Vec<_>>>()
+        })?;
+        rows.into_iter().map(|raw| self.finish_case(raw)).collect()
+    }
+
     /// Writes a case and appends to its log. Returns the case's number.
     ///
     /// # Errors

@@ -5,7 +5,6 @@ use rusqlite::{OptionalExtension, params};
 
 use crate::dns::{Name, Serial};
 use crate::evidence::{ChainHead, Entry, Hash, Merkle, Op, chain_hash, leaf};
-use crate::store::changes::unpack;
 use crate::store::zones::{View, ZoneId};
 use crate::store::{Store, StoreError};
 use crate::time::Timestamp;
@@ -32,6 +31,8 @@ pub(super) struct VersionKey {
     pub id: i64,
     /// Its time.
     pub at: Timestamp,
+    /// Its serial, if known.
+    pub serial: Option<Serial>,
     /// Whether it is a zone's first, whose owners are not listed.
     pub is_baseline: bool,
 }
@@ -165,12 +166,15 @@ impl Store {
     }
 
     /// Returns what a version did to an owner, from the records; empty if nothing.
+    ///
+    /// `months` is what [`Store::buckets_since`] gives for the version's time: a record that it added
+    /// went, if at all, at or after that.
     pub(super) fn entries_of(
         &self,
-        zone: ZoneId,
+        months: &[i64],
         owner_id: i64,
         version: VersionKey,
-    ) -> Result<Vec<Entry>, StoreError> {
+    ) -> Result<Vec<Entry<'static>>, StoreError> {
         let mut entries = Vec::new();
         let mut take = |sql: &str, bucket: i64| -> Result<(), StoreError> {
             let rows = self.run(|connection| {
@@ -203,13 +207,8 @@ impl Store {
             Ok(())
         };
         take(ADDED_OPEN, 0)?;
-        // A record that this version added went, if at all, at or after its time.
-        for bucket in self
-            .buckets_since(zone, Some(version.at))?
-            .into_iter()
-            .skip(1)
-        {
-            take(MOVED_PAST, bucket)?;
+        for month in &months[1..] {
+            take(MOVED_PAST, *month)?;
         }
         Ok(entries)
     }
@@ -217,12 +216,12 @@ impl Store {
     /// Returns the leaf of an owner in a version, from the records; `None` if the version did nothing to it.
     pub(super) fn leaf_of(
         &self,
-        zone: ZoneId,
+        months: &[i64],
         owner: &Name,
         owner_id: i64,
         version: VersionKey,
     ) -> Result<Option<Hash>, StoreError> {
-        let mut entries = self.entries_of(zone, owner_id, version)?;
+        let mut entries = self.entries_of(months, owner_id, version)?;
         Ok((!entries.is_empty()).then(|| leaf(owner.as_wire(), &mut entries)))
     }
 
@@ -234,22 +233,20 @@ impl Store {
         version: VersionKey,
         mut each: impl FnMut(i64, Hash),
     ) -> Result<(), StoreError> {
-        if !version.is_baseline {
-            for owner_id in self.owners_of_version(version.id)? {
-                let owner = self.owner_name(owner_id, apex)?;
-                if let Some(hash) = self.leaf_of(zone, &owner, owner_id, version)? {
-                    each(owner_id, hash);
-                }
-            }
-            return Ok(());
-        }
-        // A first version lists no owners: they are the zone's.
-        self.each_owner(zone, apex, |owner_id, owner| {
-            if let Some(hash) = self.leaf_of(zone, owner, owner_id, version)? {
-                each(owner_id, hash);
-            }
+        let months = self.buckets_since(zone, Some(version.at))?;
+        let mut tell = |owner_id: i64, owner: &Name| -> Result<(), StoreError> {
+            let hash = self.leaf_of(&months, owner, owner_id, version)?;
+            hash.into_iter().for_each(|hash| each(owner_id, hash));
             Ok(())
-        })
+        };
+        if version.is_baseline {
+            // A first version lists no owners: they are the zone's.
+            return self.each_owner(zone, apex, tell);
+        }
+        for (owner_id, _) in self.changes_of(version.id)? {
+            tell(owner_id, &self.owner_name(owner_id, apex)?)?;
+        }
+        Ok(())
     }
 
     /// Calls `each` with every owner of a zone, in the order of their rows.
@@ -306,7 +303,7 @@ impl Store {
                 for (code, value, added_at) in rows {
                     let mut entry = Entry::new(Op::There, &self.read_rdata(code, &value)?);
                     // The versions that would tell since when it is there are before the cut.
-                    entry.rdata.extend_from_slice(&added_at.to_be_bytes());
+                    entry.rdata.to_mut().extend(added_at.to_be_bytes());
                     entries.push(entry);
                 }
             }
@@ -332,6 +329,17 @@ impl Store {
                 .query_row([], |row| row.get(0))
         })?;
         Ok((self.state_root(zone, apex, at, newest_id)?, newest_id))
+    }
+
+    /// Returns the time of a zone's last start and the newest version it holds for; `None` if the whole
+    /// chain can be computed from the first version on.
+    pub(super) fn last_start(&self, zone: ZoneId) -> Result<Option<(Timestamp, i64)>, StoreError> {
+        self.run(|connection| {
+            connection
+                .prepare_cached("select at, version_id from chain where zone_id = ? and kind = 'start' order by id desc limit 1")?
+                .query_row([zone.0], |row| Ok((Timestamp::from_unix(row.get(0)?), row.get(1)?)))
+                .optional()
+        })
     }
 
     /// Appends a start to a zone's chain.
@@ -382,19 +390,6 @@ impl Store {
         let mut tree = Merkle::default();
         self.each_leaf(zone, apex, version, |_, hash| tree.push(hash))?;
         Ok(tree.root())
-    }
-
-    /// Returns the rows of the owners that a version lists, in order.
-    pub(super) fn owners_of_version(&self, version_id: i64) -> Result<Vec<i64>, StoreError> {
-        let octets: Option<Vec<u8>> = self.run(|connection| {
-            connection
-                .prepare_cached("select octets from change where version_id = ?")?
-                .query_row([version_id], |row| row.get(0))
-                .optional()
-        })?;
-        let owners = unpack(&octets.unwrap_or_default())
-            .ok_or_else(|| self.damaged(format!("changes of version {version_id}")))?;
-        Ok(owners.into_iter().map(|(owner_id, _)| owner_id).collect())
     }
 }
 

@@ -8,6 +8,10 @@
 //!
 //! A row for each owner took 19 octets, a quarter of what a change takes on disk; this takes 2 or 3.
 
+use rusqlite::OptionalExtension;
+
+use crate::store::{Store, StoreError};
+
 /// What a version did to one owner.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ChangeCounts {
@@ -93,8 +97,29 @@ pub(super) fn unpack(octets: &[u8]) -> Option<Vec<(i64, ChangeCounts)>> {
     Some(owners)
 }
 
+impl Store {
+    /// Returns the owners that a version lists, in the order of their rows; empty for a first version.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; [`StoreError::Damaged`] for a list that this program does not write.
+    pub(super) fn changes_of(
+        &self,
+        version_id: i64,
+    ) -> Result<Vec<(i64, ChangeCounts)>, StoreError> {
+        let octets: Option<Vec<u8>> = self.run(|connection| {
+            connection
+                .prepare_cached("select octets from change where version_id = ?")?
+                .query_row([version_id], |row| row.get(0))
+                .optional()
+        })?;
+        unpack(&octets.unwrap_or_default())
+            .ok_or_else(|| self.damaged(format!("changes of version {version_id}")))
+    }
+}
+
 /// Appends a number, seven bits an octet, the lowest first.
-pub(super) fn push_varint(octets: &mut Vec<u8>, mut number: u64) {
+fn push_varint(octets: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
         octets.push(number as u8 | 0x80);
         number >>= 7;

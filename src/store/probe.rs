@@ -1,6 +1,6 @@
 //! What probes need: the records that are there, and how long one has been missing in answers.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::params;
 use rusqlite::types::Value;
@@ -12,26 +12,8 @@ use crate::time::Timestamp;
 use crate::zone::Refusal;
 
 impl Store {
-    /// Returns the names of a small zone that have records now.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
-    pub fn present_names(&self, zone: &ZoneState) -> Result<BTreeSet<Name>, StoreError> {
-        let keys: Vec<String> = self.run(|connection| {
-            let sql = "select o.name from owner o where o.zone_id = ? and exists (select 1 from record r where r.owner_id = o.id)";
-            let mut statement = connection.prepare_cached(sql)?;
-            let rows = statement.query_map([zone.id.0], |row| row.get(0))?;
-            rows.collect()
-        })?;
-        let read = |key: &String| {
-            Name::from_relative_key(key, &zone.apex)
-                .map_err(|fault| self.damaged(fault.to_string()))
-        };
-        keys.iter().map(read).collect()
-    }
-
-    /// Returns the records of a name that are there now.
+    /// Returns the records that are there now, by their owners, each in the order of types. For small
+    /// zones: all of them are held.
     ///
     /// # Errors
     ///
@@ -39,35 +21,58 @@ impl Store {
     pub fn present_records(
         &self,
         zone: &ZoneState,
-        owner: &Name,
-    ) -> Result<Vec<Record>, StoreError> {
-        let Some(owner_id) = self.find_owner(zone.id, &zone.apex, owner)? else {
-            return Ok(Vec::new());
-        };
-        let rows: Vec<(u16, Value, u32)> = self.run(|connection| {
-            let sql =
-                "select rrtype, rdata, ttl from record where owner_id = ? order by rrtype, rdata";
+    ) -> Result<BTreeMap<Name, Vec<Record>>, StoreError> {
+        let rows: Vec<(String, u16, Value, u32)> = self.run(|connection| {
+            let sql = "select o.name, r.rrtype, r.rdata, r.ttl from owner o join record r on r.owner_id = o.id where o.zone_id = ? order by o.id, r.rrtype, r.rdata";
             let mut statement = connection.prepare_cached(sql)?;
-            let rows = statement.query_map([owner_id], |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            let rows = statement.query_map([zone.id.0], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
             })?;
             rows.collect()
         })?;
-        let read = |(code, value, ttl): (u16, Value, u32)| {
-            Ok(Record {
-                rdata: self.read_rdata(code, &value)?,
-                ttl,
-            })
-        };
-        rows.into_iter().map(read).collect()
+        let mut records: BTreeMap<Name, Vec<Record>> = BTreeMap::new();
+        for (key, code, value, ttl) in rows {
+            let rdata = self.read_rdata(code, &value)?;
+            let owner = self.read_owner(&key, zone)?;
+            records
+                .entry(owner)
+                .or_default()
+                .push(Record { rdata, ttl });
+        }
+        Ok(records)
     }
 
-    /// Notes that an answer had a record, or that it is not watched any more.
+    /// Returns the records of a zone that the last answers lacked.
     ///
     /// # Errors
     ///
     /// [`StoreError`].
-    pub fn note_present(
+    pub fn missing_records(&self, zone: &ZoneState) -> Result<BTreeSet<(Name, Rdata)>, StoreError> {
+        let rows: Vec<(String, u16, Value)> = self.run(|connection| {
+            let sql = "select o.name, a.rrtype, a.rdata from owner o join probe_absence a on a.owner_id = o.id where o.zone_id = ?";
+            let mut statement = connection.prepare_cached(sql)?;
+            let rows = statement.query_map([zone.id.0], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            })?;
+            rows.collect()
+        })?;
+        let read = |(key, code, value): (String, u16, Value)| {
+            Ok((self.read_owner(&key, zone)?, self.read_rdata(code, &value)?))
+        };
+        rows.into_iter().map(read).collect()
+    }
+
+    /// Returns the owner that a key of a zone stands for.
+    fn read_owner(&self, key: &str, zone: &ZoneState) -> Result<Name, StoreError> {
+        Name::from_relative_key(key, &zone.apex).map_err(|fault| self.damaged(fault.to_string()))
+    }
+
+    /// Notes that a record is not missing any more.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn forget_missing(
         &self,
         zone: &ZoneState,
         owner: &Name,
@@ -76,20 +81,12 @@ impl Store {
         let owner_id = self.owner_id(zone.id, &zone.apex, owner)?;
         let value = self.rdata_value(rdata)?;
         self.run(|connection| {
-            // Most records were not missing: that is looked up before anything is written.
-            let known = connection
+            connection
                 .prepare_cached(
-                    "select 1 from probe_absence where owner_id = ? and rrtype = ? and rdata = ?",
+                    "delete from probe_absence where owner_id = ? and rrtype = ? and rdata = ?",
                 )?
-                .exists(params![owner_id, rdata.rtype().code(), value])?;
-            if known {
-                connection
-                    .prepare_cached(
-                        "delete from probe_absence where owner_id = ? and rrtype = ? and rdata = ?",
-                    )?
-                    .execute(params![owner_id, rdata.rtype().code(), value])?;
-            }
-            Ok(())
+                .execute(params![owner_id, rdata.rtype().code(), value])
+                .map(|_| ())
         })
     }
 

@@ -3,6 +3,7 @@
 //! All of a version is one transaction: its row, the closed and opened intervals, the index of
 //! changes, the zone's serial and counts. A version that is dropped leaves no trace.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, hash_map};
 
 use rusqlite::types::Value;
@@ -11,7 +12,7 @@ use rusqlite::{OptionalExtension, params};
 use crate::dns::{Name, Rdata, Record, RecordType, Serial};
 use crate::evidence::{ChainHead, Entry, Hash, Merkle, Op, leaf};
 use crate::store::chain::{VersionKey, is_chained};
-use crate::store::changes::{ChangeCounts, pack, unpack};
+use crate::store::changes::{ChangeCounts, pack};
 use crate::store::zones::{SourceId, ZoneState};
 use crate::store::{Store, StoreError, StoreTx};
 use crate::time::Timestamp;
@@ -177,25 +178,18 @@ impl Store {
     pub(super) fn version_key(&self, id: i64) -> Result<VersionKey, StoreError> {
         self.run(|connection| {
             connection
-                .prepare_cached("select observed_at, kind = 'baseline' from version where id = ?")?
+                .prepare_cached(
+                    "select observed_at, serial, kind = 'baseline' from version where id = ?",
+                )?
                 .query_row([id], |row| {
                     Ok(VersionKey {
                         id,
                         at: Timestamp::from_unix(row.get(0)?),
-                        is_baseline: row.get(1)?,
+                        serial: row.get::<_, Option<u32>>(1)?.map(Serial),
+                        is_baseline: row.get(2)?,
                     })
                 })
         })
-    }
-
-    /// Returns the serial of a version.
-    fn version_serial(&self, id: i64) -> Result<Option<Serial>, StoreError> {
-        self.run(|connection| {
-            connection
-                .prepare_cached("select serial from version where id = ?")?
-                .query_row([id], |row| row.get::<_, Option<u32>>(0))
-        })
-        .map(|serial| serial.map(Serial))
     }
 
     /// Returns the version of a zone that an instant of a feed is more of: the one with the same time
@@ -297,7 +291,7 @@ impl VersionTx<'_> {
             .prepare_cached("insert into record (owner_id, rrtype, rdata, ttl, added_id, baseline) values (?, ?, ?, ?, ?, 1)")
             .map_err(sqlite)?;
         let mut slots = Vec::with_capacity(owners.len());
-        let (mut records, mut entries) = (Vec::new(), Vec::new());
+        let mut records = Vec::new();
         for (key, wire, octets) in &owners {
             let id = insert_owner
                 .insert(params![self.zone.id.0, key])
@@ -305,13 +299,14 @@ impl VersionTx<'_> {
             Batch::records_of(octets, &mut records);
             let mut digest = 0_u64;
             let mut has_ns = false;
+            let mut entries = Vec::with_capacity(records.len());
             for rr in &records {
                 let code = rr.rtype.code();
                 self.first_ttl.get_or_insert(rr.ttl);
                 entries.push(Entry {
                     op: Op::There,
                     code,
-                    rdata: rr.rdata.to_vec(),
+                    rdata: Cow::Borrowed(rr.rdata),
                 });
                 digest = digest.wrapping_add(self.store.key.digest_record(code, rr.ttl, rr.rdata));
                 if rr.rtype == RecordType::Ns {
@@ -328,7 +323,6 @@ impl VersionTx<'_> {
             self.totals.delegations += i64::from(has_ns);
             self.first.0.push(leaf(wire, &mut entries));
             self.first.1 = id;
-            entries.clear();
             let hash = self.store.key.hash_owner(wire);
             slots.push(Slot { hash, digest, id });
         }
@@ -523,17 +517,7 @@ impl VersionTx<'_> {
         let is_baseline = self.draft.kind == VersionKind::Baseline;
         let mut owners: BTreeMap<i64, ChangeCounts> = BTreeMap::new();
         if self.draft.joins.is_some() {
-            let known: Option<Vec<u8>> = self.store.run(|connection| {
-                connection
-                    .prepare_cached("select octets from change where version_id = ?")?
-                    .query_row([self.id], |row| row.get(0))
-                    .optional()
-            })?;
-            let known = unpack(&known.unwrap_or_default()).ok_or_else(|| {
-                self.store
-                    .damaged(format!("changes of version {}", self.id))
-            })?;
-            owners.extend(known);
+            owners.extend(self.store.changes_of(self.id)?);
         }
         for (owner_id, counts) in &self.changes {
             owners.entry(*owner_id).or_default().add(counts);
@@ -597,20 +581,31 @@ impl VersionTx<'_> {
         if !is_chained(self.zone.view) {
             return Ok(());
         }
+        let (store, zone, apex) = (self.store, self.zone.id, &self.zone.apex);
+        let version = store.version_key(self.id)?;
+        if self.draft.joins.is_some() {
+            // Only a version that was there before is part of a state that was hashed already.
+            if let Some((at, newest_id)) = store.last_start(zone)?
+                && version.id <= newest_id
+                && version.at < at
+            {
+                let root = store.state_root(zone, apex, at, newest_id)?;
+                return store.append_start(zone, apex, at, (root, newest_id));
+            }
+        }
         let is_first = self.draft.kind == VersionKind::Baseline;
-        let version = self.store.version_key(self.id)?;
         let root = if self.draft.joins.is_some() || (is_first && self.is_out_of_order()) {
-            self.store.root_of(self.zone.id, &self.zone.apex, version)?
+            store.root_of(zone, apex, version)?
         } else {
             let mut tree = self.first.0.clone();
+            let months = store.buckets_since(zone, Some(version.at))?;
             let leaves: BTreeMap<_, _> = self.leaves.iter().collect();
             for (owner_id, hash) in leaves {
                 let hash = match hash {
                     Some(hash) => Some(*hash),
                     None => {
-                        let owner = self.store.owner_name(*owner_id, &self.zone.apex)?;
-                        self.store
-                            .leaf_of(self.zone.id, &owner, *owner_id, version)?
+                        let owner = store.owner_name(*owner_id, apex)?;
+                        store.leaf_of(&months, &owner, *owner_id, version)?
                     }
                 };
                 hash.into_iter().for_each(|hash| tree.push(hash));
@@ -620,10 +615,9 @@ impl VersionTx<'_> {
         let head = ChainHead {
             is_start: false,
             at: version.at,
-            serial: self.store.version_serial(self.id)?,
+            serial: version.serial,
         };
-        self.store
-            .append_link(self.zone.id, &self.zone.apex, head, self.id, root)
+        store.append_link(zone, apex, head, self.id, root)
     }
 
     /// Returns whether an owner of a first version came late whose row lies before others.
@@ -710,7 +704,7 @@ impl VersionTx<'_> {
             .removed
             .iter()
             .map(|rr| Entry::new(Op::Removed, &rr.rdata));
-        let mut entries: Vec<Entry> = added.chain(removed).collect();
+        let mut entries: Vec<Entry<'_>> = added.chain(removed).collect();
         known.or_insert(Some(leaf(owner.as_wire(), &mut entries)));
     }
 

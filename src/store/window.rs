@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::IpAddr;
 
 use rusqlite::types::Value;
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{Row, params};
 
 use crate::detector::{Moment, Stay};
 use crate::dns::{Name, Rdata, RecordType, Serial};
-use crate::store::changes::{ChangeCounts, unpack};
+use crate::store::changes::ChangeCounts;
 use crate::store::zones::{View, ZoneId, ZoneState};
 use crate::store::{Store, StoreError};
 use crate::time::Timestamp;
@@ -153,14 +153,7 @@ impl Store {
         zone: &ZoneState,
         version_id: i64,
     ) -> Result<Vec<OwnerChanges>, StoreError> {
-        let octets: Option<Vec<u8>> = self.run(|connection| {
-            connection
-                .prepare_cached("select octets from change where version_id = ?")?
-                .query_row([version_id], |row| row.get(0))
-                .optional()
-        })?;
-        let owners = unpack(&octets.unwrap_or_default())
-            .ok_or_else(|| self.damaged(format!("changes of version {version_id}")))?;
+        let owners = self.changes_of(version_id)?;
         let changed = owners.into_iter().filter(|(_, counts)| !counts.is_zero());
         let read = |(owner_id, counts): (i64, ChangeCounts)| {
             Ok(OwnerChanges {
