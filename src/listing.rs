@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use crate::dns::{Name, RecordType, Serial};
-use crate::store::{CaseRow, ChangeRow, Gap, RecordRow, Used, View};
+use crate::store::{CaseRow, ChangeRow, Gap, RecordRow, Used, View, Wanted};
 use crate::time::Timestamp;
 
 /// A record.
@@ -218,5 +218,55 @@ pub fn parse_addresses(text: &str) -> Option<Used> {
                 IpAddr::V6((first | !mask).into()),
             ))
         }
+    }
+}
+
+/// Which part of a history is wanted, as it was typed or stands in a query.
+#[derive(Debug, Clone, Default)]
+pub struct WantedText<'a> {
+    /// Types, such as `NS`, in any case.
+    pub types: Vec<&'a str>,
+    /// The state at this time; excludes the other two.
+    pub at: Option<&'a str>,
+    /// From this time on.
+    pub since: Option<&'a str>,
+    /// Up to this time.
+    pub until: Option<&'a str>,
+}
+
+impl WantedText<'_> {
+    /// Reads it at `now`.
+    ///
+    /// # Errors
+    ///
+    /// A sentence that names what cannot be read.
+    pub fn parse(&self, now: Timestamp) -> Result<Wanted, String> {
+        let time = |text: Option<&str>| -> Result<Option<Timestamp>, String> {
+            let parse =
+                |text| Timestamp::parse_argument(text, now).map_err(|fault| fault.to_string());
+            text.map(parse).transpose()
+        };
+        let types = self.types.iter().map(|word| {
+            RecordType::parse(&word.to_uppercase()).ok_or_else(|| {
+                let all = RecordType::ALL.map(|it| it.mnemonic());
+                format!("type {word:?} is none of {}", all.join(", "))
+            })
+        });
+        let types = types.collect::<Result<_, _>>()?;
+        if let Some(at) = time(self.at)? {
+            return Ok(Wanted {
+                types,
+                ..Wanted::at(at)
+            });
+        }
+        let (since, until) = (time(self.since)?, time(self.until)?);
+        if since.zip(until).is_some_and(|(since, until)| since > until) {
+            return Err("since is after until".to_owned());
+        }
+        Ok(Wanted {
+            types,
+            since,
+            until,
+        })
     }
 }

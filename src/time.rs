@@ -76,6 +76,11 @@ impl Timestamp {
         Self::from_unix(midnight.and_utc().timestamp())
     }
 
+    /// Returns the first second of the month that this lies in.
+    pub fn start_of_month(self) -> Self {
+        Self::month_start(self.month_bucket())
+    }
+
     /// Returns the calendar form, for the cron schedule.
     pub fn calendar(self) -> DateTime<Utc> {
         DateTime::from_timestamp(self.0, 0).expect("the constructor clamps to the calendar's range")

@@ -96,6 +96,7 @@ fn prune(config: Option<&Path>, command: &DbPrune) -> Result<Done, Failure> {
         progress.tick();
         true
     })?;
+    let removed = removed.count();
     if command.shrink {
         while store.give_back_some()? {
             progress.set_message("giving free pages back");

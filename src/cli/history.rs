@@ -9,9 +9,9 @@ use crate::cli::failure::{Done, Failure};
 use crate::cli::output::{stdout, table};
 use crate::cli::session::{load_config, open_store, parse_name};
 use crate::cli::timeline::print_timeline;
-use crate::dns::{Name, RecordType};
+use crate::dns::Name;
 use crate::listing::{
-    CaseJson, ChangeJson, CofJson, GapJson, HistoryJson, RecordJson, parse_addresses,
+    CaseJson, ChangeJson, CofJson, GapJson, HistoryJson, RecordJson, WantedText, parse_addresses,
 };
 use crate::store::{
     CaseRow, ChangeRow, CoveredName, History, HistoryScope, RecordRow, ReverseCursor, Store, Used,
@@ -108,39 +108,13 @@ fn parse_subject(command: &HistoryCommand) -> Result<Subject, Failure> {
 
 /// Parses which part of a history is wanted.
 fn parse_wanted(command: &HistoryCommand) -> Result<Wanted, Failure> {
-    let now = WallClock.now();
-    let time = |text: &Option<String>| -> Result<Option<Timestamp>, Failure> {
-        let parse = |text: &String| {
-            Timestamp::parse_argument(text, now).map_err(|fault| Failure::usage(fault.to_string()))
-        };
-        text.as_ref().map(parse).transpose()
+    let text = WantedText {
+        types: command.types.iter().map(String::as_str).collect(),
+        at: command.at.as_deref(),
+        since: command.since.as_deref(),
+        until: command.until.as_deref(),
     };
-    let types = command.types.iter().map(|word| {
-        RecordType::parse(&word.to_uppercase()).ok_or_else(|| {
-            let all: Vec<&str> = RecordType::ALL.iter().map(|it| it.mnemonic()).collect();
-            Failure::usage(format!("--type: {word:?} is none of {}", all.join(", ")))
-        })
-    });
-    let types = types.collect::<Result<_, _>>()?;
-    if let Some(at) = time(&command.at)? {
-        return Ok(Wanted {
-            types,
-            ..Wanted::at(at)
-        });
-    }
-    let wanted = Wanted {
-        types,
-        since: time(&command.since)?,
-        until: time(&command.until)?,
-    };
-    if wanted
-        .since
-        .zip(wanted.until)
-        .is_some_and(|(since, until)| since > until)
-    {
-        return Err(Failure::usage("--since is after --until"));
-    }
-    Ok(wanted)
+    text.parse(WallClock.now()).map_err(Failure::usage)
 }
 
 /// Looks names up, page by page. Returns where the next page begins, if there is one.
@@ -193,6 +167,8 @@ fn print_users(
         None => None,
     };
     let (mut left, mut last, mut next) = (limit, None, None);
+    // What ends meanwhile would be told twice: as there, and as past.
+    let _reading = store.begin_reading()?;
     store.users_of(used, wanted, cursor.as_ref(), |record, here| {
         if left == 0 {
             next = last.take().map(|last: ReverseCursor| last.to_string());
@@ -417,9 +393,6 @@ pub fn records_table(records: &[RecordRow]) -> String {
             .map_or_else(|| "still there".to_owned(), Timestamp::to_minute);
         let mut cells = present_cells(record);
         cells.remove(3);
-        if record.baseline {
-            cells[3] = format!("by {}", record.added_at.to_minute());
-        }
         cells.push(removed);
         cells
     });
@@ -435,7 +408,7 @@ fn present_cells(record: &RecordRow) -> Vec<String> {
         record.rdata.to_string(),
         record.ttl.to_string(),
         if record.baseline {
-            format!("before {since}")
+            format!("by {since}")
         } else {
             since
         },

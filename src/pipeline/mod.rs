@@ -49,7 +49,7 @@ pub use files::FileImport;
 pub use metrics::metrics_page;
 pub use poll::Transfers;
 pub use probe::{ProbeAnswers, ProbeJob};
-pub use retention::{PrunePlan, Retention, ZoneCut};
+pub use retention::{PrunePlan, Pruned, Retention, ZoneCut};
 pub use transfer::{AfterTransfer, TransferJob, TransferOutcome, run_transfer};
 
 /// What stops the pipeline.

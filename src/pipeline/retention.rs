@@ -1,6 +1,6 @@
 //! Forgets what is older than the configuration keeps.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::config::{Config, RetentionConfig};
 use crate::dns::Name;
@@ -10,10 +10,11 @@ use crate::time::{Span, Timestamp};
 
 /// How often `poll` and `run` forget by themselves.
 const PRUNE_EVERY: Span = Span::hours(24);
-/// About what a past record takes on disk, for the budget: measured, docs/performance.md.
-const PAST_OCTETS: u64 = 30;
+/// What two changes take on disk, the removal and the addition of a past record: 14.19 octets each, 24.98 with
+/// the reverse index (docs/performance.md, "History"). For the budget, which counts in whole months.
+const PAST_OCTETS: u64 = 28;
 /// The same with the reverse index.
-const PAST_OCTETS_REVERSE: u64 = 60;
+const PAST_OCTETS_REVERSE: u64 = 50;
 
 /// What is to be forgotten of one zone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +38,18 @@ pub struct PrunePlan {
     pub over_budget_octets: u64,
 }
 
+/// A zone and where it may be cut.
+struct Cuttable {
+    zone: ZoneState,
+    /// What the detector looks back to begins here; `None` before the first version.
+    newest: Option<Timestamp>,
+    /// Where it is to be cut.
+    cut: Option<Timestamp>,
+}
+
+/// How many records of each zone, by its place in a list, were removed in each month.
+type PastByMonth = BTreeMap<i64, Vec<(usize, u64)>>;
+
 /// Forgets in a database, beside whatever else is done with it.
 pub struct Retention<'a> {
     store: &'a Store,
@@ -50,63 +63,40 @@ impl<'a> Retention<'a> {
         Self { store, config, now }
     }
 
-    /// Returns what is to be forgotten, and how much that is. Changes nothing.
+    /// Returns what is to be forgotten, and how much that is. Changes nothing. Reads every past record.
     ///
     /// # Errors
     ///
     /// [`PipelineError`].
     pub fn plan(&self) -> Result<PrunePlan, PipelineError> {
-        let retention = &self.config.retention;
-        let mut zones = Vec::new();
-        for zone in self.store.every_view()? {
-            let now = match zone.source_kind.is_live() {
-                true => Some(self.now),
-                false => zone.version_at,
-            };
-            // What the detector looks back to stays, whatever the configuration says.
-            let newest_cut = now.map(|now| Store::cut_before(now - self.config.detect.memory));
-            let keep = retention.keep_of(&zone.apex);
-            let by_age = now
-                .zip(keep)
-                .map(|(now, keep)| Store::cut_before(now - keep));
-            let cut = by_age.zip(newest_cut).map(|(cut, newest)| cut.min(newest));
-            zones.push((zone, newest_cut, cut));
-        }
-        let mut by_month: BTreeMap<i64, Vec<(usize, u64)>> = BTreeMap::new();
-        let months = self.store.past_by_month()?;
-        let places: BTreeMap<_, _> = zones
-            .iter()
-            .enumerate()
-            .map(|(i, it)| (it.0.id, i))
-            .collect();
-        for (zone, bucket, count) in months {
-            if let Some(i) = places.get(&zone) {
-                by_month.entry(bucket).or_default().push((*i, count));
-            }
-        }
-        let over_budget_octets = match retention.size_bytes_max {
-            Some(most) => self.cut_to_budget(most, &mut zones, &by_month)?,
-            None => 0,
-        };
+        let mut zones = self.cuttable()?;
+        let by_month = self.past_by_month(&zones)?;
         let mut plan = PrunePlan {
-            over_budget_octets,
+            over_budget_octets: self.cut_to_budget(&mut zones, &by_month)?,
             ..PrunePlan::default()
         };
-        for (i, (zone, _, cut)) in zones.iter().enumerate() {
-            let Some(cut) = *cut else { continue };
-            let mut count = match zone.kept_since.is_some_and(|known| known >= cut) {
+        let mut past = vec![0; zones.len()];
+        for (month, counts) in &by_month {
+            for (i, count) in counts {
+                if zones[*i].cut.is_some_and(|cut| *month < cut.month_bucket()) {
+                    past[*i] += count;
+                }
+            }
+        }
+        for (it, past_records) in zones.iter().zip(past) {
+            let Some(cut) = it.cut else { continue };
+            let count = match it.zone.kept_since.is_some_and(|known| known >= cut) {
                 true => PruneCount::default(),
-                false => self.store.count_prunable(zone, cut)?,
+                false => self.store.count_prunable(&it.zone, cut)?,
             };
-            let gone = by_month.range(..cut.month_bucket());
-            let of_zone = gone
-                .flat_map(|(_, counts)| counts)
-                .filter(|(at, _)| *at == i);
-            count.past_records = of_zone.map(|(_, count)| count).sum();
+            let count = PruneCount {
+                past_records,
+                ..count
+            };
             if !count.is_zero() {
                 plan.cuts.push(ZoneCut {
-                    apex: zone.apex.clone(),
-                    view: zone.view,
+                    apex: it.zone.apex.clone(),
+                    view: it.zone.view,
                     cut,
                     count,
                 });
@@ -115,40 +105,74 @@ impl<'a> Retention<'a> {
         Ok(plan)
     }
 
+    /// Returns every zone with where its age alone would have it cut.
+    fn cuttable(&self) -> Result<Vec<Cuttable>, PipelineError> {
+        let mut zones = Vec::new();
+        for zone in self.store.every_view()? {
+            let now = match zone.source_kind.is_live() {
+                true => Some(self.now),
+                false => zone.version_at,
+            };
+            // What the detector looks back to stays, whatever the configuration says.
+            let newest = now.map(|now| (now - self.config.detect.memory).start_of_month());
+            let keep = self.config.retention.keep_of(&zone.apex);
+            let by_age = now
+                .zip(keep)
+                .map(|(now, keep)| (now - keep).start_of_month());
+            let cut = by_age.zip(newest).map(|(cut, newest)| cut.min(newest));
+            zones.push(Cuttable { zone, newest, cut });
+        }
+        Ok(zones)
+    }
+
+    /// Counts past records by months and zones.
+    fn past_by_month(&self, zones: &[Cuttable]) -> Result<PastByMonth, PipelineError> {
+        let places: HashMap<_, _> = zones
+            .iter()
+            .enumerate()
+            .map(|(i, it)| (it.zone.id, i))
+            .collect();
+        let mut by_month = PastByMonth::new();
+        for (zone, month, count) in self.store.past_by_month()? {
+            if let Some(i) = places.get(&zone) {
+                by_month.entry(month).or_default().push((*i, count));
+            }
+        }
+        Ok(by_month)
+    }
+
     /// Moves cuts on, month by month, until what is left is within the budget. Returns by how much it
     /// cannot be.
     fn cut_to_budget(
         &self,
-        most: u64,
-        zones: &mut [(ZoneState, Option<Timestamp>, Option<Timestamp>)],
-        by_month: &BTreeMap<i64, Vec<(usize, u64)>>,
+        zones: &mut [Cuttable],
+        by_month: &PastByMonth,
     ) -> Result<u64, PipelineError> {
+        let Some(most) = self.config.retention.size_bytes_max else {
+            return Ok(0);
+        };
         let each = match self.store.has_reverse_index() {
             true => PAST_OCTETS_REVERSE,
             false => PAST_OCTETS,
         };
         let mut over = self.store.used_octets()?.saturating_sub(most);
-        for (bucket, counts) in by_month {
+        for (month, counts) in by_month {
+            let month_end = Timestamp::month_start(month + 1);
             for (i, count) in counts {
                 if over == 0 {
                     return Ok(0);
                 }
-                let (_, newest_cut, cut) = &mut zones[*i];
-                let month_end = Timestamp::month_start(bucket + 1);
-                let is_gone = cut.is_some_and(|cut| cut >= month_end);
-                if !is_gone && newest_cut.is_some_and(|newest| newest >= month_end) {
-                    *cut = Some(month_end);
-                } else if !is_gone {
-                    continue;
+                let it = &mut zones[*i];
+                if it.newest.is_some_and(|newest| newest >= month_end) {
+                    it.cut = it.cut.max(Some(month_end));
+                    over = over.saturating_sub(count * each);
                 }
-                over = over.saturating_sub(count * each);
             }
         }
         Ok(over)
     }
 
-    /// Takes what a plan says, and what an earlier prune that was interrupted left. `goes_on` is told how
-    /// many past records have been removed, and says whether to go on.
+    /// Takes what a plan says, and what an earlier prune that was interrupted left.
     ///
     /// # Errors
     ///
@@ -156,48 +180,88 @@ impl<'a> Retention<'a> {
     pub fn prune(
         &self,
         plan: &PrunePlan,
-        mut goes_on: impl FnMut(u64) -> bool,
-    ) -> Result<u64, PipelineError> {
-        let mut removed = 0;
+        goes_on: impl FnMut(u64) -> bool,
+    ) -> Result<Pruned, PipelineError> {
         for cut in &plan.cuts {
-            if !goes_on(removed) {
-                return Ok(removed);
-            }
             if let Some(zone) = self.store.find_view(&cut.apex, cut.view)? {
                 self.store.cut_zone(&zone, cut.cut)?;
             }
         }
-        let mut next = Some(PruneStep::default());
-        while let Some(step) = next.filter(|_| goes_on(removed)) {
+        self.take_freed(goes_on)
+    }
+
+    /// Removes what cuts have freed, some at a time. `goes_on` is told how many past records are gone, and
+    /// says whether to go on.
+    fn take_freed(&self, mut goes_on: impl FnMut(u64) -> bool) -> Result<Pruned, PipelineError> {
+        let (mut removed, mut next) = (0, Some(PruneStep::default()));
+        while let Some(step) = next {
+            if !goes_on(removed) {
+                return Ok(Pruned::Interrupted(removed));
+            }
             let (count, after) = self.store.prune_some(step)?;
             (removed, next) = (removed + count, after);
         }
-        Ok(removed)
+        Ok(Pruned::Whole(removed))
     }
 
-    /// Forgets what is due if the configuration says so and that was not done for a day.
+    /// Forgets what is due if the configuration says so and that was not done for a day. Past records are
+    /// only counted where there is a budget.
     ///
     /// # Errors
     ///
     /// [`PipelineError`].
-    pub fn prune_daily(&self, goes_on: impl FnMut(u64) -> bool) -> Result<(), PipelineError> {
+    pub fn prune_daily(&self, mut goes_on: impl FnMut(u64) -> bool) -> Result<(), PipelineError> {
         let is_wanted = self.config.retention != RetentionConfig::default();
         let is_due = |last: Timestamp| self.now.since(last) >= PRUNE_EVERY;
         if !is_wanted || !self.store.pruned_at()?.is_none_or(is_due) {
             return Ok(());
         }
-        let plan = self.plan()?;
-        if plan.over_budget_octets > 0 {
-            let over = plan.over_budget_octets;
-            tracing::warn!(
-                over_octets = over,
-                "the database is {over} octets above retention.size_bytes_max, and the detector needs what is left"
-            );
+        let mut zones = self.cuttable()?;
+        if self.config.retention.size_bytes_max.is_some() {
+            let by_month = self.past_by_month(&zones)?;
+            let over = self.cut_to_budget(&mut zones, &by_month)?;
+            if over > 0 {
+                tracing::warn!(
+                    over_octets = over,
+                    "the database is {over} octets above retention.size_bytes_max, and the detector needs what is left"
+                );
+            }
         }
-        let removed = self.prune(&plan, goes_on)?;
-        if removed > 0 {
+        for it in &zones {
+            if !goes_on(0) {
+                return Ok(());
+            }
+            if let Some(cut) = it.cut {
+                self.store.cut_zone(&it.zone, cut)?;
+            }
+        }
+        let pruned = self.take_freed(goes_on)?;
+        if pruned.count() > 0 {
+            let removed = pruned.count();
             tracing::info!(removed, "{removed} past records were older than is kept");
         }
-        Ok(self.store.set_pruned_at(self.now)?)
+        match pruned {
+            Pruned::Whole(_) => Ok(self.store.set_pruned_at(self.now)?),
+            // What is left is not to wait for another day.
+            Pruned::Interrupted(_) => Ok(()),
+        }
+    }
+}
+
+/// How a prune ended, with how many past records it removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pruned {
+    /// Nothing that was freed is left.
+    Whole(u64),
+    /// It was told to end before that.
+    Interrupted(u64),
+}
+
+impl Pruned {
+    /// Returns how many past records were removed.
+    pub fn count(self) -> u64 {
+        match self {
+            Self::Whole(count) | Self::Interrupted(count) => count,
+        }
     }
 }

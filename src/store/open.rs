@@ -11,6 +11,7 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, params};
 
+use crate::dns::Name;
 use crate::store::changes::{ChangeCounts, pack};
 use crate::zone::DigestKey;
 
@@ -139,6 +140,8 @@ pub struct Store {
     pub(super) has_reverse_index: bool,
     /// Rows of name servers met lately, by their wire names; emptied when a transaction is rolled back.
     pub(super) host_ids: RefCell<HashMap<Box<[u8]>, i64>>,
+    /// Names of name servers read lately, by their rows; emptied with `host_ids`.
+    pub(super) host_names: RefCell<HashMap<i64, Name>>,
 }
 
 /// A transaction over whatever is called on the store until [`StoreTx::commit`]; rolled back when
@@ -276,6 +279,7 @@ impl Store {
             database_id,
             has_reverse_index,
             host_ids: RefCell::default(),
+            host_names: RefCell::default(),
         })
     }
 
@@ -404,6 +408,7 @@ impl Drop for StoreTx<'_> {
             // A failed rollback means that SQLite has rolled back already.
             let _ = self.store.connection.execute_batch("rollback");
             self.store.host_ids.borrow_mut().clear();
+            self.store.host_names.borrow_mut().clear();
         }
     }
 }
@@ -716,6 +721,28 @@ mod tests {
             .feed_position(crate::store::SourceId(2))
             .expect("readable");
         assert_eq!((feed.offset, feed.file), (7, None));
+        // A feed that adds to a version from before the chain does not make the chain look edited.
+        let zone = store.find_zone(&apex).expect("readable").expect("there");
+        let draft = crate::store::VersionDraft {
+            source: zone.source,
+            kind: crate::store::VersionKind::Feed,
+            serial: zone.serial,
+            observed_at: zone.version_at.expect("there are versions"),
+            joins: zone.version_id,
+        };
+        let mut tx = store.begin(&zone, draft).expect("begun");
+        let record = crate::dns::Record {
+            rdata: crate::dns::Rdata::A([192, 0, 2, 77].into()),
+            ttl: 60,
+        };
+        let change = crate::zone::OwnerChange {
+            added: vec![record],
+            ..crate::zone::OwnerChange::default()
+        };
+        tx.apply_change(&name, &change, false).expect("applied");
+        tx.commit(false).expect("committed");
+        let found = store.verify(|_| {}).expect("readable");
+        assert_eq!(found.faults, Vec::<String>::new());
         // A second opening changes nothing.
         drop(store);
         Store::open(&path, LOOKING).expect("opened again");

@@ -29,13 +29,6 @@ pub struct PruneCount {
 }
 
 impl PruneCount {
-    /// Adds what else is taken.
-    pub fn add(&mut self, more: &Self) {
-        self.past_records += more.past_records;
-        self.change_lists += more.change_lists;
-        self.gaps += more.gaps;
-    }
-
     /// Returns whether nothing is taken.
     pub fn is_zero(&self) -> bool {
         *self == Self::default()
@@ -50,11 +43,6 @@ pub struct PruneStep {
 }
 
 impl Store {
-    /// Returns the beginning of the month that a time lies in: where a cut is made.
-    pub fn cut_before(at: Timestamp) -> Timestamp {
-        Timestamp::month_start(at.month_bucket())
-    }
-
     /// Returns how many records of each zone were removed in each month: zone, month, count.
     ///
     /// # Errors
@@ -103,8 +91,7 @@ impl Store {
     /// # Errors
     ///
     /// [`StoreError`].
-    pub fn cut_zone(&self, zone: &ZoneState, cut: Timestamp) -> Result<PruneCount, StoreError> {
-        let mut count = PruneCount::default();
+    pub fn cut_zone(&self, zone: &ZoneState, cut: Timestamp) -> Result<(), StoreError> {
         let first: Option<i64> = self.run(|connection| {
             connection
                 .prepare_cached("select min(observed_at) from version where zone_id = ?")?
@@ -112,7 +99,7 @@ impl Store {
         })?;
         let is_cut = zone.kept_since.is_some_and(|known| known >= cut);
         if is_cut || first.is_none_or(|first| first >= cut.unix()) {
-            return Ok(count);
+            return Ok(());
         }
         // All records are read for it, outside of the transaction: a poll meanwhile makes no difference.
         let start = match super::chain::is_chained(zone.view) {
@@ -128,24 +115,22 @@ impl Store {
         }
         let versions = "(select id from version where zone_id = ?1 and observed_at < ?2 and id <= (select detected_version_id from zone where id = ?1))";
         self.run(|connection| {
-            let change = |sql: &str| -> rusqlite::Result<u64> {
-                let changed = connection
+            let change = |sql: &str| -> rusqlite::Result<()> {
+                connection
                     .prepare_cached(sql)?
-                    .execute(params![zone.id.0, cut.unix()])?;
-                Ok(changed as u64)
+                    .execute(params![zone.id.0, cut.unix()])
+                    .map(|_| ())
             };
             change("update zone set kept_since_at = ?2 where id = ?1")?;
-            count.change_lists = change(&format!(
+            change(&format!(
                 "delete from change where version_id in {versions}"
             ))?;
             change(&format!(
                 "delete from shared_change where version_id in {versions}"
             ))?;
-            count.gaps = change("delete from gap where zone_id = ?1 and to_at < ?2")?;
-            Ok(())
+            change("delete from gap where zone_id = ?1 and to_at < ?2")
         })?;
-        tx.commit()?;
-        Ok(count)
+        tx.commit()
     }
 
     /// Removes some of the past records that cuts have freed, in one short transaction. Returns how many,

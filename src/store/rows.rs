@@ -122,13 +122,22 @@ impl Store {
 
     /// Returns the name of a name server.
     pub(super) fn host_name(&self, id: i64) -> Result<Name, StoreError> {
+        if let Some(name) = self.host_names.borrow().get(&id) {
+            return Ok(name.clone());
+        }
         let key: String = self.run(|connection| {
             connection
                 .prepare_cached("select name from host where id = ?")?
                 .query_row([id], |row| row.get(0))
         })?;
-        Name::from_relative_key(&key, &Name::root())
-            .map_err(|fault| self.damaged(fault.to_string()))
+        let name = Name::from_relative_key(&key, &Name::root())
+            .map_err(|fault| self.damaged(fault.to_string()))?;
+        let mut known = self.host_names.borrow_mut();
+        if known.len() >= HOSTS_CACHED_MAX {
+            known.clear();
+        }
+        known.insert(id, name.clone());
+        Ok(name)
     }
 
     /// Returns the name of an owner.

@@ -7,6 +7,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, Query, Request, State};
@@ -16,13 +17,14 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde::{Deserialize, Serialize};
+use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc};
+use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::dns::{Name, RecordType};
-use crate::listing::{CaseJson, ChangeJson, CofJson, GapJson, HistoryJson, RecordJson};
+use crate::listing::{CaseJson, ChangeJson, CofJson, GapJson, HistoryJson, RecordJson, WantedText};
 use crate::store::{History, HistoryScope, RecordRow, Store, StoreError, Used, Wanted};
-use crate::time::Timestamp;
 use crate::web::server::{WebState, is_same};
 
 /// The most lookups at a time; more are told to come again.
@@ -35,6 +37,8 @@ const NAMES_AT_A_TIME: usize = 200;
 const NAMES_MAX: usize = 1000;
 /// Octets of lines that are sent at a time.
 const CHUNK_OCTETS: usize = 32 << 10;
+/// How long a client may take for one of them: one that hangs keeps a state of the database from being forgotten.
+const CHUNK_TIMEOUT: Duration = Duration::from_secs(30);
 /// How many chunks wait for a client that reads slowly.
 const CHUNKS_WAITING_MAX: usize = 4;
 
@@ -242,19 +246,24 @@ fn each_record(
 ) -> Result<(), StoreError> {
     let (name, scope) = match question {
         Question::Users(used) => {
+            // What ends meanwhile would be told twice: as there, and as past.
+            let _reading = store.begin_reading()?;
             return store.users_of(used, wanted, None, |record, _| Ok(each(record)));
         }
         Question::Names(name, scope) => (name, *scope),
     };
     let mut cursor: Option<String> = None;
     loop {
+        let reading = store.begin_reading()?;
         let names = store.covered_names(name, scope, cursor.as_deref(), NAMES_AT_A_TIME)?;
+        let mut records = Vec::new();
         for covered in &names {
-            for record in store.history_of(covered, wanted)?.records {
-                if !each(record) {
-                    return Ok(());
-                }
-            }
+            records.extend(store.history_of(covered, wanted)?.records);
+        }
+        // A client that reads slowly must not keep the log from being moved into the database.
+        drop(reading);
+        if !records.into_iter().all(&mut each) {
+            return Ok(());
         }
         match names.last() {
             Some(last) if names.len() == NAMES_AT_A_TIME => cursor = Some(last.cursor()),
@@ -276,7 +285,8 @@ fn stream(
         push_line(&mut lines, &record);
         if lines.len() >= CHUNK_OCTETS {
             let chunk = Bytes::from(std::mem::take(&mut lines));
-            is_heard = sender.blocking_send(Ok(chunk)).is_ok();
+            let sent = timeout(CHUNK_TIMEOUT, sender.send(Ok(chunk)));
+            is_heard = matches!(Handle::current().block_on(sent), Ok(Ok(())));
         }
         is_heard
     })?;
@@ -361,7 +371,17 @@ pub async fn domain(
             );
         }
     };
-    let wanted = match parse_wanted(&query, state.clock.now()) {
+    let text = WantedText {
+        types: query
+            .types
+            .iter()
+            .flat_map(|words| words.split(','))
+            .collect(),
+        at: query.at.as_deref(),
+        since: query.since.as_deref(),
+        until: query.until.as_deref(),
+    };
+    let wanted = match text.parse(state.clock.now()) {
         Ok(wanted) => wanted,
         Err(detail) => return problem(StatusCode::BAD_REQUEST, detail),
     };
@@ -390,31 +410,6 @@ pub async fn domain(
         Ok(Err(error)) => broken(&error),
         Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "the lookup failed"),
     }
-}
-
-/// Reads which part of a history is wanted.
-fn parse_wanted(query: &DomainQuery, now: Timestamp) -> Result<Wanted, String> {
-    let time = |text: &Option<String>| -> Result<Option<Timestamp>, String> {
-        let parse =
-            |text: &String| Timestamp::parse_argument(text, now).map_err(|fault| fault.to_string());
-        text.as_ref().map(parse).transpose()
-    };
-    let words = query.types.iter().flat_map(|words| words.split(','));
-    let types = words.map(|word| {
-        RecordType::parse(&word.to_uppercase()).ok_or_else(|| format!("type {word:?} is not kept"))
-    });
-    let types = types.collect::<Result<_, _>>()?;
-    Ok(match time(&query.at)? {
-        Some(at) => Wanted {
-            types,
-            ..Wanted::at(at)
-        },
-        None => Wanted {
-            types,
-            since: time(&query.since)?,
-            until: time(&query.until)?,
-        },
-    })
 }
 
 /// Returns a domain's history in JSON.
