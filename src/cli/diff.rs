@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::cli::arguments::{DiffCommand, StatsFormat};
 use crate::cli::failure::{Done, Failure};
 use crate::cli::output::{stdout, table};
-use crate::cli::session::{load_config, open_store, parse_name};
+use crate::cli::session::{load_config, open_to_look, parse_name};
 use crate::dns::{Name, RecordType};
 use crate::listing::RecordJson;
 use crate::store::{HistoryScope, RecordRow, Store, View, Wanted};
@@ -42,7 +42,7 @@ pub fn run(config: Option<&Path>, command: &DiffCommand) -> Result<Done, Failure
     } else {
         HistoryScope::AtOrBelow
     };
-    let store = open_store(&load_config(config)?)?;
+    let store = open_to_look(&load_config(config)?)?;
     let (before, after) = (
         state_at(&store, &name, scope, from)?,
         state_at(&store, &name, scope, to)?,

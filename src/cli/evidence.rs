@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::cli::arguments::{ExportCommand, VerifyEvidence};
 use crate::cli::failure::{Done, Failure};
 use crate::cli::output::stdout;
-use crate::cli::session::{load_config, open_store, parse_name};
+use crate::cli::session::{load_config, open_to_look, parse_name};
 use crate::evidence::Bundle;
 use crate::time::{Clock, WallClock};
 
@@ -16,7 +16,7 @@ const BUNDLE_OCTETS_MAX: u64 = 1 << 30;
 /// Writes the bundle about a domain.
 pub fn export(config: Option<&Path>, command: &ExportCommand) -> Result<Done, Failure> {
     let domain = parse_name(&command.domain)?;
-    let store = open_store(&load_config(config)?)?;
+    let store = open_to_look(&load_config(config)?)?;
     let bundle = store.bundle(&domain, WallClock.now())?;
     if bundle.zones.is_empty() {
         return Err(Failure::failed(format!("no history of {domain}")));

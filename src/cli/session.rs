@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::daemon::check_schedules;
 use crate::dns::Name;
 use crate::pipeline::Pipeline;
-use crate::store::{CaseRow, PollerLock, Store, StoreOptions};
+use crate::store::{CaseRow, PollerLock, Store, StoreError, StoreOptions};
 use crate::time::WallClock;
 
 /// Where the configuration is looked for, after `--config` and `$FLUXWATCH_CONFIG`.
@@ -39,6 +39,15 @@ pub fn open_store(config: &Config) -> Result<Store, Failure> {
             create: false,
         },
     )?)
+}
+
+/// Opens the database to look things up, without a writer's start and end; migrates it if that has to be
+/// first.
+pub fn open_to_look(config: &Config) -> Result<Store, Failure> {
+    match Store::open_read_only(&config.store_path) {
+        Err(StoreError::Older { .. }) => open_store(config),
+        opened => Ok(opened?),
+    }
 }
 
 /// Makes the folder that the database and its lock lie in.
