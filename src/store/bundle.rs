@@ -9,7 +9,7 @@ use crate::evidence::{
     Bundle, BundleChain, BundleChange, BundleLeaf, BundleLink, BundleReport, Entry, Hash, Merkle,
     audit_path, hash_octets,
 };
-use crate::store::chain::{Link, is_chained};
+use crate::store::chain::Link;
 use crate::store::history::EnclosingZone;
 use crate::store::{HistoryScope, Store, StoreError, ZoneId};
 use crate::time::Timestamp;
@@ -31,11 +31,7 @@ impl Store {
         let _reading = self.begin_reading()?;
         let mut bundle = Bundle::new(domain, made_at);
         for zone in self.zones_enclosing(domain)? {
-            if is_chained(zone.view)
-                && let Some(chain) = self.bundle_chain(&zone, domain)?
-            {
-                bundle.zones.push(chain);
-            }
+            bundle.zones.extend(self.bundle_chain(&zone, domain)?);
         }
         bundle.reports = self.bundle_reports(domain)?;
         Ok(bundle)

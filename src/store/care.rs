@@ -2,14 +2,13 @@
 
 use std::path::Path;
 
+use rusqlite::params;
 use rusqlite::types::Value;
-use rusqlite::{OptionalExtension, params};
 
-use crate::dns::Name;
 use crate::evidence::{Hash, chain_hash};
 use crate::store::chain::Link;
 use crate::store::changes::unpack;
-use crate::store::zones::{View, ZoneId};
+use crate::store::zones::{ZoneId, ZoneState};
 use crate::store::{Store, StoreError};
 use crate::time::{Span, Timestamp};
 
@@ -40,16 +39,6 @@ impl Verification {
             self.faults.push(what.into());
         }
     }
-}
-
-/// A zone's row, as far as it is checked.
-struct ZoneRow {
-    id: ZoneId,
-    apex: Name,
-    view: View,
-    kept: i64,
-    names: i64,
-    delegations: i64,
 }
 
 /// One interval of an owner.
@@ -114,7 +103,7 @@ impl Store {
         if !found.faults.is_empty() {
             return Ok(found);
         }
-        for zone in self.zone_rows()? {
+        for zone in self.every_view()? {
             found.zones += 1;
             progress(&format!("zone {}", zone.apex));
             self.verify_zone(&zone, &mut found)?;
@@ -178,33 +167,8 @@ impl Store {
         Ok(())
     }
 
-    /// Returns every zone.
-    fn zone_rows(&self) -> Result<Vec<ZoneRow>, StoreError> {
-        type Row = (i64, String, String, i64, i64, i64);
-        let rows: Vec<Row> = self.run(|connection| {
-            let sql = "select id, name, view, kept_count, name_count, delegation_count from zone order by id";
-            let mut statement = connection.prepare(sql)?;
-            let rows = statement.query_map([], |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?))
-            })?;
-            rows.collect()
-        })?;
-        let read = |(id, name, view, kept, names, delegations): Row| {
-            Ok(ZoneRow {
-                id: ZoneId(id),
-                apex: self.read_name(&name)?,
-                view: View::parse(&view)
-                    .ok_or_else(|| self.damaged(format!("view {view:?} of zone {name}")))?,
-                kept,
-                names,
-                delegations,
-            })
-        };
-        rows.into_iter().map(read).collect()
-    }
-
     /// Checks the intervals of a zone's owners, and that the counts are those of the records.
-    fn verify_zone(&self, zone: &ZoneRow, found: &mut Verification) -> Result<(), StoreError> {
+    fn verify_zone(&self, zone: &ZoneState, found: &mut Verification) -> Result<(), StoreError> {
         let (mut kept, mut names, mut delegations) = (0, 0, 0);
         let buckets = self.buckets_since(zone.id, None)?;
         self.each_owner(zone.id, &zone.apex, |owner_id, owner| {
@@ -215,17 +179,17 @@ impl Store {
                 (count + 1, has_ns || it.code == 2)
             });
             kept += count;
-            names += i64::from(count > 0);
-            delegations += i64::from(has_ns);
+            names += u64::from(count > 0);
+            delegations += u64::from(has_ns);
             for what in overlaps(&intervals) {
                 found.fault(format!("zone {}, {owner}: {what}", zone.apex));
             }
             Ok(())
         })?;
         let counted = [
-            ("records", zone.kept, kept),
-            ("names", zone.names, names),
-            ("delegations", zone.delegations, delegations),
+            ("records", zone.kept_count, kept),
+            ("names", zone.name_count, names),
+            ("delegations", zone.delegation_count, delegations),
         ];
         for (what, said, counted) in counted {
             if said != counted {
@@ -280,16 +244,8 @@ impl Store {
 
     /// Checks a zone's chain: each hash by the one before, and each root by the records, from the last cut
     /// of retention on.
-    fn verify_chain(&self, zone: &ZoneRow, found: &mut Verification) -> Result<(), StoreError> {
-        if !super::chain::is_chained(zone.view) {
-            return Ok(());
-        }
-        let start: Option<(i64, i64, i64)> = self.run(|connection| {
-            connection
-                .prepare_cached("select id, at, version_id from chain where zone_id = ? and kind = 'start' order by id desc limit 1")?
-                .query_row([zone.id.0], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
-                .optional()
-        })?;
+    fn verify_chain(&self, zone: &ZoneState, found: &mut Verification) -> Result<(), StoreError> {
+        let start = self.last_start(zone.id)?;
         let (mut before, mut after) = (Hash::default(), 0);
         loop {
             let links = self.chain_after(zone.id, after, LINKS_AT_A_TIME)?;
@@ -303,10 +259,9 @@ impl Store {
                     ));
                 }
                 before = link.hash;
-                let is_before_cut = start.is_some_and(|(start_id, at, newest_id)| {
-                    link.id < start_id
-                        && (link.head.is_start
-                            || link.head.at.unix() < at && link.version_id <= newest_id)
+                let is_before_cut = start.is_some_and(|start| {
+                    link.id < start.id
+                        && (link.head.is_start || start.holds(link.version_id, link.head.at))
                 });
                 if link.head.is_start {
                     if !is_before_cut {
@@ -337,7 +292,7 @@ impl Store {
     /// Checks the state that a cut of retention left.
     fn verify_start(
         &self,
-        zone: &ZoneRow,
+        zone: &ZoneState,
         at: Timestamp,
         newest_id: i64,
         root: Hash,
@@ -355,7 +310,7 @@ impl Store {
     /// Checks a version's time, root and list of changes by the records.
     fn verify_version(
         &self,
-        zone: &ZoneRow,
+        zone: &ZoneState,
         link: &Link,
         found: &mut Verification,
     ) -> Result<(), StoreError> {

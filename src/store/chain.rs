@@ -5,7 +5,7 @@ use rusqlite::{OptionalExtension, params};
 
 use crate::dns::{Name, Serial};
 use crate::evidence::{ChainHead, Entry, Hash, Merkle, Op, chain_hash, leaf};
-use crate::store::zones::{View, ZoneId};
+use crate::store::zones::ZoneId;
 use crate::store::{Store, StoreError};
 use crate::time::Timestamp;
 
@@ -35,6 +35,24 @@ pub(super) struct VersionKey {
     pub serial: Option<Serial>,
     /// Whether it is a zone's first, whose owners are not listed.
     pub is_baseline: bool,
+}
+
+/// A link from which on a chain can be computed from the records.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Start {
+    /// Its row.
+    pub id: i64,
+    /// It is the state just before this.
+    pub at: Timestamp,
+    /// The newest version of any zone when it was made.
+    pub newest_id: i64,
+}
+
+impl Start {
+    /// Returns whether a version is part of the state that was hashed.
+    pub fn holds(&self, version_id: i64, at: Timestamp) -> bool {
+        version_id <= self.newest_id && at < self.at
+    }
 }
 
 /// Records that a version added to an owner and that are there.
@@ -331,13 +349,18 @@ impl Store {
         Ok((self.state_root(zone, apex, at, newest_id)?, newest_id))
     }
 
-    /// Returns the time of a zone's last start and the newest version it holds for; `None` if the whole
-    /// chain can be computed from the first version on.
-    pub(super) fn last_start(&self, zone: ZoneId) -> Result<Option<(Timestamp, i64)>, StoreError> {
+    /// Returns a zone's last start; `None` if the whole chain can be computed from the first version on.
+    pub(super) fn last_start(&self, zone: ZoneId) -> Result<Option<Start>, StoreError> {
         self.run(|connection| {
             connection
-                .prepare_cached("select at, version_id from chain where zone_id = ? and kind = 'start' order by id desc limit 1")?
-                .query_row([zone.0], |row| Ok((Timestamp::from_unix(row.get(0)?), row.get(1)?)))
+                .prepare_cached("select id, at, version_id from chain where zone_id = ? and kind = 'start' order by id desc limit 1")?
+                .query_row([zone.0], |row| {
+                    Ok(Start {
+                        id: row.get(0)?,
+                        at: Timestamp::from_unix(row.get(1)?),
+                        newest_id: row.get(2)?,
+                    })
+                })
                 .optional()
         })
     }
@@ -363,7 +386,7 @@ impl Store {
         let tx = self.begin_batch()?;
         let zones: Vec<(i64, String, i64)> = self.run(|connection| {
             let sql = "select z.id, z.name, v.observed_at from zone z join version v on v.id = z.version_id
-                        where z.view <> 'passive' and not exists (select 1 from chain c where c.zone_id = z.id)";
+                        where not exists (select 1 from chain c where c.zone_id = z.id)";
             let mut statement = connection.prepare(sql)?;
             let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
             rows.collect()
@@ -391,10 +414,4 @@ impl Store {
         self.each_leaf(zone, apex, version, |_, hash| tree.push(hash))?;
         Ok(tree.root())
     }
-}
-
-/// Returns whether versions of a view are chained. What others saw elsewhere is not this program's to
-/// vouch for, and may grow at its old end.
-pub(super) fn is_chained(view: View) -> bool {
-    view != View::Passive
 }

@@ -180,10 +180,10 @@ const OPEN_STAYS: &str = "
            (select n.observed_at from zone z join version n on n.id = z.version_id where z.id = ?2)
       from record r join version a on a.id = r.added_id join source s on s.id = a.source_id where r.owner_id = ?1";
 /// Closed intervals of one owner in one month, with the versions at their ends; last, the time of the
-/// version before the end. Passive DNS says when it last saw a record: that is its end.
+/// version before the end.
 const PAST_STAYS: &str = "
     select p.rrtype, p.rdata, coalesce(p.ttl, (select usual_ttl from zone where id = ?2)), p.baseline, a.id, a.observed_at, a.serial, a.bulk, s.name, d.id, d.observed_at, d.serial, d.bulk,
-           iif(d.kind = 'passive', d.observed_at, (select q.observed_at from version q where q.id = d.previous_id))
+           (select q.observed_at from version q where q.id = d.previous_id)
       from past_record p join version a on a.id = p.added_id join source s on s.id = a.source_id join version d on d.id = p.removed_id
      where p.bucket = ?3 and p.owner_id = ?1";
 
@@ -265,7 +265,7 @@ impl Store {
             // Below a zone's apex lies the whole zone: that is only meant by who says so. What a probe saw
             // is one domain.
             let scope = match scope {
-                HistoryScope::AtOrBelow if *name == zone.apex && zone.view.is_of_zone() => {
+                HistoryScope::AtOrBelow if *name == zone.apex && zone.view == View::Zone => {
                     HistoryScope::Name
                 }
                 other => other,

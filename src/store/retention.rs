@@ -102,17 +102,12 @@ impl Store {
             return Ok(());
         }
         // All records are read for it, outside of the transaction: a poll meanwhile makes no difference.
-        let start = match super::chain::is_chained(zone.view) {
-            true => {
-                let _reading = self.begin_reading()?;
-                Some(self.compute_start(zone.id, &zone.apex, cut)?)
-            }
-            false => None,
+        let start = {
+            let _reading = self.begin_reading()?;
+            self.compute_start(zone.id, &zone.apex, cut)?
         };
         let tx = self.begin_batch()?;
-        if let Some(start) = start {
-            self.append_start(zone.id, &zone.apex, cut, start)?;
-        }
+        self.append_start(zone.id, &zone.apex, cut, start)?;
         let versions = "(select id from version where zone_id = ?1 and observed_at < ?2 and id <= (select detected_version_id from zone where id = ?1))";
         self.run(|connection| {
             let change = |sql: &str| -> rusqlite::Result<()> {

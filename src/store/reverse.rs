@@ -250,7 +250,7 @@ fn users_sql(rtype: RecordType, is_past: bool) -> String {
         ),
         true => format!(
             "select p.rdata, p.bucket, p.owner_id, p.removed_id, coalesce(p.ttl, z.usual_ttl), p.baseline, a.observed_at, a.serial, d.observed_at, d.serial,
-                    iif(d.kind = 'passive', d.observed_at, (select q.observed_at from version q where q.id = d.previous_id)), s.name, o.name, o.zone_id
+                    (select q.observed_at from version q where q.id = d.previous_id), s.name, o.name, o.zone_id
                from past_record p join version a on a.id = p.added_id join version d on d.id = p.removed_id join source s on s.id = a.source_id
                     join owner o on o.id = p.owner_id join zone z on z.id = o.zone_id
               where p.rrtype = {code} and p.rdata >= ?1 and p.rdata <= ?2 and (p.rdata, p.bucket, p.owner_id, p.removed_id) > (?1, ?3, ?4, ?5)

@@ -11,7 +11,7 @@ use rusqlite::{OptionalExtension, params};
 
 use crate::dns::{Name, Rdata, Record, RecordType, Serial};
 use crate::evidence::{ChainHead, Entry, Hash, Merkle, Op, leaf};
-use crate::store::chain::{VersionKey, is_chained};
+use crate::store::chain::VersionKey;
 use crate::store::changes::{ChangeCounts, pack};
 use crate::store::zones::{SourceId, ZoneState};
 use crate::store::{Store, StoreError, StoreTx};
@@ -31,8 +31,6 @@ pub enum VersionKind {
     Feed,
     /// What a probe found that it had not found before, or has not found for long.
     Probe,
-    /// What passive DNS saw elsewhere.
-    Passive,
 }
 
 impl VersionKind {
@@ -43,7 +41,6 @@ impl VersionKind {
             Self::Snapshot => "snapshot",
             Self::Feed => "feed",
             Self::Probe => "probe",
-            Self::Passive => "passive",
         }
     }
 }
@@ -578,19 +575,15 @@ impl VersionTx<'_> {
 
     /// Appends the version to the zone's chain of hashes, as it is now.
     fn write_link(&self) -> Result<(), StoreError> {
-        if !is_chained(self.zone.view) {
-            return Ok(());
-        }
         let (store, zone, apex) = (self.store, self.zone.id, &self.zone.apex);
         let version = store.version_key(self.id)?;
         if self.draft.joins.is_some() {
             // Only a version that was there before is part of a state that was hashed already.
-            if let Some((at, newest_id)) = store.last_start(zone)?
-                && version.id <= newest_id
-                && version.at < at
+            if let Some(start) = store.last_start(zone)?
+                && start.holds(version.id, version.at)
             {
-                let root = store.state_root(zone, apex, at, newest_id)?;
-                return store.append_start(zone, apex, at, (root, newest_id));
+                let root = store.state_root(zone, apex, start.at, start.newest_id)?;
+                return store.append_start(zone, apex, start.at, (root, start.newest_id));
             }
         }
         let is_first = self.draft.kind == VersionKind::Baseline;

@@ -9,7 +9,7 @@ use rusqlite::{Row, params};
 use crate::detector::{Moment, Stay};
 use crate::dns::{Name, Rdata, RecordType, Serial};
 use crate::store::changes::ChangeCounts;
-use crate::store::zones::{View, ZoneId, ZoneState};
+use crate::store::zones::{ZoneId, ZoneState};
 use crate::store::{Store, StoreError};
 use crate::time::Timestamp;
 
@@ -117,10 +117,6 @@ impl Store {
         // that lasts as long as either.
         let mut merged: BTreeMap<IpAddr, Vec<Stay<IpAddr>>> = BTreeMap::new();
         for zone in self.zones_enclosing(host)? {
-            // What sensors elsewhere saw accuses nobody here.
-            if zone.view == View::Passive {
-                continue;
-            }
             for interval in self.window(
                 &EntityKey {
                     zone: zone.id,

@@ -34,8 +34,6 @@ pub enum SourceKind {
     Import,
     /// Questions to authoritative servers.
     Probe,
-    /// Passive DNS that was brought in by hand.
-    Passive,
 }
 
 /// Who says what stands in a zone's row.
@@ -48,13 +46,11 @@ pub enum View {
     Parent,
     /// The domain's own name servers, asked by a probe.
     Child,
-    /// Sensors elsewhere, as passive DNS tells it.
-    Passive,
 }
 
 impl View {
     /// Every view.
-    const ALL: [Self; 4] = [Self::Zone, Self::Parent, Self::Child, Self::Passive];
+    const ALL: [Self; 3] = [Self::Zone, Self::Parent, Self::Child];
 
     /// Returns the word in the database.
     pub fn word(self) -> &'static str {
@@ -62,13 +58,7 @@ impl View {
             Self::Zone => "zone",
             Self::Parent => "parent",
             Self::Child => "child",
-            Self::Passive => "passive",
         }
-    }
-
-    /// Returns whether the rows are those of a zone, rather than of one domain.
-    pub(super) fn is_of_zone(self) -> bool {
-        matches!(self, Self::Zone | Self::Passive)
     }
 
     /// Returns the view that [`View::word`] gave `word` for.
@@ -87,7 +77,6 @@ impl SourceKind {
             Self::Feed => "feed",
             Self::Import => "import",
             Self::Probe => "probe",
-            Self::Passive => "passive",
         }
     }
 
@@ -105,7 +94,6 @@ impl SourceKind {
             Self::Feed,
             Self::Import,
             Self::Probe,
-            Self::Passive,
         ]
         .into_iter()
         .find(|kind| kind.word() == word)
