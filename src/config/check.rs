@@ -17,6 +17,7 @@ use crate::config::written::{Every, KeySection, SourceSection, Written};
 use crate::dns::Name;
 use crate::report::Reporter;
 use crate::time::{Span, TimePattern};
+use crate::zone::ZonemdRule;
 
 /// How often a source is looked at if it does not say.
 const EVERY_DEFAULT: Span = Span::seconds(300);
@@ -159,12 +160,13 @@ impl Checker<'_> {
     ) -> Result<Source, ConfigError> {
         let allowed: &[&str] =
             match section.kind.get_ref().as_str() {
-                "transfer" => &["zone", "primaries", "key", "ixfr", "tls", "notify"],
+                "transfer" => &["zone", "primaries", "key", "ixfr", "zonemd", "tls", "notify"],
                 "catalog" => &[
                     "zone",
                     "primaries",
                     "key",
                     "ixfr",
+                    "zonemd",
                     "tls",
                     "notify",
                     "scope",
@@ -275,11 +277,12 @@ impl Checker<'_> {
 
     /// Refuses keys that the source's kind does not know.
     fn refuse_keys(&self, section: &SourceSection, allowed: &[&str]) -> Result<(), ConfigError> {
-        let present: [(&str, Option<Range<usize>>); 22] = [
+        let present: [(&str, Option<Range<usize>>); 23] = [
             ("zone", section.zone.as_ref().map(Spanned::span)),
             ("primaries", section.primaries.as_ref().map(Spanned::span)),
             ("key", section.key.as_ref().map(Spanned::span)),
             ("ixfr", section.ixfr.as_ref().map(Spanned::span)),
+            ("zonemd", section.zonemd.as_ref().map(Spanned::span)),
             ("tls", section.tls.as_ref().map(Spanned::span)),
             ("notify", section.notify.as_ref().map(Spanned::span)),
             ("scope", section.scope.as_ref().map(Spanned::span)),
@@ -406,11 +409,15 @@ impl Checker<'_> {
         keys: &HashMap<Name, KeySecret>,
     ) -> Result<TransferSettings, ConfigError> {
         let switch = |key: &Option<Spanned<bool>>| key.as_ref().is_none_or(|it| *it.get_ref());
+        let zonemd = section.zonemd.as_ref().map(|it| *it.get_ref());
+        let zonemd = zonemd.unwrap_or_default();
         Ok(TransferSettings {
             primaries: self.check_primaries(section)?,
             key: self.check_key(section, keys)?,
             tls: self.check_tls(section)?,
-            ixfr: switch(&section.ixfr),
+            // The digest is of the whole zone; history does not hold all of it.
+            ixfr: switch(&section.ixfr) && zonemd != ZonemdRule::Require,
+            zonemd,
             notify: switch(&section.notify),
         })
     }

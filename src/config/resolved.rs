@@ -9,7 +9,7 @@ use crate::detector::DetectPolicy;
 use crate::dns::Name;
 use crate::report::Reporter;
 use crate::time::{Span, TimePattern};
-use crate::zone::{Limits, TrustPolicy};
+use crate::zone::{Limits, TrustPolicy, ZonemdRule};
 
 /// The configuration, resolved: paths are absolute or relative to the working folder, names parsed.
 #[derive(Debug, Clone)]
@@ -186,6 +186,8 @@ pub struct TransferSettings {
     pub tls: Option<TlsSettings>,
     /// Whether what changed is asked for before the whole zone.
     pub ixfr: bool,
+    /// What is done about the digest of a whole zone.
+    pub zonemd: ZonemdRule,
     /// Whether a NOTIFY from a primary makes the zone due.
     pub notify: bool,
 }

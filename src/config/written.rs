@@ -7,7 +7,7 @@ use toml::Spanned;
 
 use crate::detector::DetectPolicy;
 use crate::time::Span;
-use crate::zone::{Limits, TrustPolicy};
+use crate::zone::{Limits, TrustPolicy, ZonemdRule};
 
 /// The whole file.
 #[derive(Debug, Clone, Deserialize, Serialize)]
@@ -103,6 +103,9 @@ pub struct SourceSection {
     /// Ask for what changed (IXFR) before the whole zone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ixfr: Option<Spanned<bool>>,
+    /// Verify the zone's digest (RFC 8976): auto, require or ignore.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zonemd: Option<Spanned<ZonemdRule>>,
     /// Transfers over TLS.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<Spanned<TlsSection>>,

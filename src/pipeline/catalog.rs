@@ -16,7 +16,7 @@ use crate::source::{
     sweep_serials,
 };
 use crate::store::{CatalogChange, MemberRow, SourceId, SourceKind};
-use crate::zone::{Counts, Refusal, judge_transfer};
+use crate::zone::{Counts, Refusal, ZonemdRule, judge_transfer};
 
 /// What a pass found of a catalog.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -426,6 +426,7 @@ async fn look_at_catalog(
         primary,
         key: job.route.key.as_ref(),
         tls: job.route.tls.as_ref(),
+        zonemd: job.route.zonemd,
         limits: &job.route.limits,
     };
     let soa = query_soa(&target).await?;
@@ -453,6 +454,7 @@ pub async fn run_sweep(job: SweepJob) -> SweepOutcome {
                     primary,
                     key: key.as_ref(),
                     tls: None,
+                    zonemd: ZonemdRule::Ignore,
                     limits: &limits,
                 };
                 if query_soa(&target).await.is_ok() {

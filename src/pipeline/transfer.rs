@@ -24,11 +24,13 @@ use crate::pipeline::{
 };
 use crate::source::{
     Fetched, SoaNumbers, SourceError, Steps, TransferFault, TransferKey, TransferTarget,
-    TransferTls, fetch_steps, fetch_zone, open_spool, query_soa,
+    TransferTls, Zonemd, fetch_steps, fetch_zone, open_spool, query_soa,
 };
 use crate::store::{SourceKind, ZoneState};
 use crate::time::Timestamp;
-use crate::zone::{DigestKey, DigestTable, Intake, Limits, Refusal, Step, judge_transfer};
+use crate::zone::{
+    DigestKey, DigestTable, Intake, Limits, Refusal, Step, ZonemdRule, judge_transfer,
+};
 
 /// How long a poll waits for slower primaries once one has answered.
 const GRACE: Duration = Duration::from_secs(2);
@@ -42,6 +44,7 @@ pub(super) struct Route {
     resting: usize,
     pub(super) key: Option<TransferKey>,
     pub(super) tls: Option<TransferTls>,
+    pub(super) zonemd: ZonemdRule,
     pub(super) limits: Limits,
 }
 
@@ -154,6 +157,7 @@ impl Pipeline {
             resting,
             key: settings.key.as_ref().map(|name| self.keys[name].clone()),
             tls: settings.tls.as_ref().map(|tls| self.tls[tls].clone()),
+            zonemd: settings.zonemd,
             limits: self.config.limits,
         }
     }
@@ -291,6 +295,10 @@ impl Pipeline {
                 self.store.note_zone_attempt(&apex, now, None)?;
                 self.judge_transferred(&mut job, observed_at, options)?;
                 let serial = fetched.serial;
+                if fetched.zonemd != Zonemd::None {
+                    let zonemd = fetched.zonemd.code();
+                    tracing::info!(zone = %apex, zonemd, "zone {apex}: digest {zonemd}");
+                }
                 Ok(job.done(match summary.versions {
                     0 => ZoneOutcome::Unchanged { serial },
                     _ => ZoneOutcome::Stored(summary),
@@ -369,6 +377,7 @@ impl TransferJob {
             primary,
             key: self.route.key.as_ref(),
             tls: self.route.tls.as_ref(),
+            zonemd: self.route.zonemd,
             limits: &self.route.limits,
         }
     }
@@ -467,6 +476,7 @@ async fn ask_primaries(
                 primary,
                 key: route.key.as_ref(),
                 tls: route.tls.as_ref(),
+                zonemd: ZonemdRule::Ignore,
                 limits: &route.limits,
             };
             (i, primary, query_soa(&target).await)

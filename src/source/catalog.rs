@@ -198,12 +198,7 @@ mod tests {
                 ),
                 _ => (TYPE_TXT, [&[data.len() as u8], data.as_bytes()].concat()),
             };
-            reader.take_other(&WireRecord {
-                owner: owner.as_wire(),
-                code,
-                ttl: 0,
-                rdata: &rdata,
-            });
+            reader.take_other(&WireRecord::of_a_test(owner.as_wire(), code, &rdata));
         }
         reader.finish().map_err(|refusal| refusal.to_string())
     }

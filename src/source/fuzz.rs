@@ -14,7 +14,8 @@ use crate::source::transfer::StepSink;
 use crate::source::wire::WireRecord;
 use crate::source::xfr::{Asked, TransferFault, TransferInterpreter, TransferSink};
 use crate::source::zonefile::{ZonefileRules, read_text};
-use crate::zone::{DigestKey, DigestTable, Intake, Limits};
+use crate::source::zonemd::ZoneDigester;
+use crate::zone::{DigestKey, DigestTable, Intake, Limits, ZonemdRule};
 
 /// Limits that an input of some kilobytes can reach.
 const LIMITS: Limits = Limits {
@@ -27,10 +28,14 @@ const LIMITS: Limits = Limits {
     ..Limits::DEFAULT
 };
 
-/// Takes a whole zone and forgets it.
-struct Void;
+/// Takes a whole zone, digests it and forgets it.
+struct Void(ZoneDigester);
 
 impl TransferSink for Void {
+    fn see(&mut self, record: &WireRecord<'_>) -> Result<(), TransferFault> {
+        Ok(self.0.take(record)?)
+    }
+
     fn take(&mut self, _: &[u8], _: RecordType, _: u32, _: &[u8]) -> Result<(), TransferFault> {
         Ok(())
     }
@@ -59,7 +64,10 @@ pub fn interpret(octets: &[u8]) {
         return;
     };
     if first % 2 == 0 {
-        return run(Asked::Whole, rest, &mut Void);
+        let mut sink = Void(ZoneDigester::new(ZonemdRule::Auto, &apex()));
+        run(Asked::Whole, rest, &mut sink);
+        let _ = sink.0.finish();
+        return;
     }
     let mut sink = StepSink::new(LIMITS.delta_octets);
     run(Asked::Since(Serial(1)), rest, &mut sink);

@@ -21,6 +21,7 @@ mod wire;
 mod words;
 mod xfr;
 mod zonefile;
+mod zonemd;
 
 pub use catalog::{Catalog, CatalogMember};
 pub use feed::{
@@ -37,6 +38,7 @@ pub use transfer::{
 pub use wire::SoaNumbers;
 pub use xfr::TransferFault;
 pub use zonefile::{ZonefileRules, expand_glob, read_zonefile};
+pub use zonemd::Zonemd;
 
 use crate::dns::Serial;
 use crate::zone::{Counts, IntakeError, Refusal};
@@ -48,6 +50,8 @@ pub struct Fetched {
     pub serial: Option<Serial>,
     /// What it holds.
     pub counts: Counts,
+    /// What the digest that it carries said.
+    pub zonemd: Zonemd,
 }
 
 /// Why nothing was fetched.

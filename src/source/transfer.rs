@@ -26,9 +26,10 @@ use crate::source::wire::{
     AnswerWalker, SoaNumbers, TYPE_SOA, WireError, WireRecord, read_question,
 };
 use crate::source::xfr::{Asked, Ended, TransferFault, TransferInterpreter, TransferSink};
+use crate::source::zonemd::{ZoneDigester, Zonemd};
 use crate::source::{Fetched, SourceError};
 use crate::time::Span;
-use crate::zone::{Intake, Limits, Refusal, Spool, Step};
+use crate::zone::{Intake, Limits, Refusal, Spool, Step, ZonemdRule};
 
 /// Message ids. Over TCP they need not be hard to guess, only differ on one connection.
 const SOA_QUERY_ID: u16 = 0x6601;
@@ -87,6 +88,8 @@ pub struct TransferTarget<'a> {
     pub key: Option<&'a TransferKey>,
     /// The trust of an encrypted connection, if it is to be one.
     pub tls: Option<&'a TransferTls>,
+    /// What is done about the digest of a whole zone.
+    pub zonemd: ZonemdRule,
     /// What it may cost.
     pub limits: &'a Limits,
 }
@@ -187,23 +190,18 @@ pub async fn fetch_zone<S: Spool>(
 ) -> Result<(Fetched, SoaNumbers), SourceError> {
     let limits = target.limits;
     let mut sink = ZoneSink { intake, limits };
-    match run(target, Asked::Whole, &mut sink).await {
-        Ok(Ended::Whole(soa)) => {
-            let fetched = Fetched {
-                serial: Some(soa.serial),
-                counts: intake.finish()?,
-            };
-            // Every zone has name servers (RFC 1035 §5.2); one that lost all it held looks like this.
-            if fetched.counts.kept == 0 {
-                let what = "the transfer holds no delegation and no address";
-                return Err(Refusal::Malformed(what.to_owned()).into());
-            }
-            Ok((fetched, soa))
-        }
-        Ok(_) => unreachable!("the interpreter ends a whole transfer with a whole zone"),
-        Err(TransferFault::Source(error)) => Err(error),
-        Err(TransferFault::WantsWhole(what)) => Err(Refusal::Malformed(what).into()),
+    let (soa, zonemd) = run_whole(target, &mut sink).await?;
+    let fetched = Fetched {
+        serial: Some(soa.serial),
+        counts: intake.finish()?,
+        zonemd,
+    };
+    // Every zone has name servers (RFC 1035 §5.2); one that lost all it held looks like this.
+    if fetched.counts.kept == 0 {
+        let what = "the transfer holds no delegation and no address";
+        return Err(Refusal::Malformed(what.to_owned()).into());
     }
+    Ok((fetched, soa))
 }
 
 /// Transfers a catalog zone (RFC 9432).
@@ -216,8 +214,19 @@ pub async fn fetch_catalog(
     members_max: u64,
 ) -> Result<(Catalog, SoaNumbers), SourceError> {
     let mut reader = CatalogReader::new(target.apex, members_max);
-    match run(target, Asked::Whole, &mut reader).await {
-        Ok(Ended::Whole(soa)) => Ok((reader.finish()?, soa)),
+    let (soa, _) = run_whole(target, &mut reader).await?;
+    Ok((reader.finish()?, soa))
+}
+
+/// Transfers a whole zone and verifies its digest.
+async fn run_whole<S: TransferSink>(
+    target: &TransferTarget<'_>,
+    sink: &mut S,
+) -> Result<(SoaNumbers, Zonemd), SourceError> {
+    let digester = ZoneDigester::new(target.zonemd, target.apex);
+    let mut digested = Digested { digester, sink };
+    match run(target, Asked::Whole, &mut digested).await {
+        Ok(Ended::Whole(soa)) => Ok((soa, digested.digester.finish()?)),
         Ok(_) => unreachable!("the interpreter ends a whole transfer with a whole zone"),
         Err(TransferFault::Source(error)) => Err(error),
         Err(TransferFault::WantsWhole(what)) => Err(Refusal::Malformed(what).into()),
@@ -373,6 +382,32 @@ impl TransferSink for StepSink {
         }
         self.octets += (step.octets() - before) as u64;
         self.check_octets()
+    }
+}
+
+/// Shows the records of a whole zone to its digester on their way to another sink.
+struct Digested<'a, S> {
+    digester: ZoneDigester,
+    sink: &'a mut S,
+}
+
+impl<S: TransferSink> TransferSink for Digested<'_, S> {
+    fn see(&mut self, record: &WireRecord<'_>) -> Result<(), TransferFault> {
+        Ok(self.digester.take(record)?)
+    }
+
+    fn take(
+        &mut self,
+        owner: &[u8],
+        rtype: RecordType,
+        ttl: u32,
+        rdata: &[u8],
+    ) -> Result<(), TransferFault> {
+        self.sink.take(owner, rtype, ttl, rdata)
+    }
+
+    fn take_other(&mut self, record: &WireRecord<'_>) {
+        self.sink.take_other(record);
     }
 }
 

@@ -49,6 +49,10 @@ pub(super) struct WireRecord<'a> {
     /// Canonical RDATA for NS, CNAME, PTR, A, AAAA, DS, TXT; the 20 octets of the numbers for SOA;
     /// empty for all other types.
     pub rdata: &'a [u8],
+    /// The message it stands in, and where its RDATA begins and ends in it.
+    message: &'a [u8],
+    start: usize,
+    end: usize,
 }
 
 /// The numbers of a SOA record (RFC 1035 §3.3.13) that matter to a secondary.
@@ -62,7 +66,57 @@ pub struct SoaNumbers {
     pub retry_s: u32,
 }
 
+#[cfg(test)]
+impl<'a> WireRecord<'a> {
+    /// Makes a record that stands in no message.
+    pub fn of_a_test(owner: &'a [u8], code: u16, rdata: &'a [u8]) -> Self {
+        Self {
+            owner,
+            code,
+            ttl: 0,
+            rdata,
+            message: rdata,
+            start: 0,
+            end: rdata.len(),
+        }
+    }
+}
+
 impl WireRecord<'_> {
+    /// Returns the RDATA of any type as it stands in the message.
+    pub fn uncut_rdata(&self) -> &[u8] {
+        &self.message[self.start..self.end]
+    }
+
+    /// Writes the RDATA of any type in canonical form (RFC 4034 §6.2, RFC 6840 §5.1): the names in it
+    /// decompressed, and in lower case for the types that are listed there.
+    pub fn canonical_rdata(&self, rdata: &mut Vec<u8>) -> Result<(), WireError> {
+        rdata.clear();
+        let mut at = self.start;
+        let Some((fixed, strings, names)) = names_in(self.code) else {
+            rdata.extend_from_slice(self.uncut_rdata());
+            return Ok(());
+        };
+        let mut put = |at: usize, octets: usize| {
+            let part = self.message[..self.end].get(at..at + octets);
+            rdata.extend_from_slice(part.ok_or(WireError::BadRdata)?);
+            Ok(at + octets)
+        };
+        at = put(at, fixed)?;
+        for _ in 0..strings {
+            let length = *self.message.get(at).ok_or(WireError::Short)?;
+            at = put(at, 1 + length as usize)?;
+        }
+        let mut name = Vec::new();
+        for _ in 0..names {
+            at = read_name(self.message, at, &mut name)?;
+            rdata.extend_from_slice(&name);
+        }
+        let rest = self.message[..self.end].get(at..);
+        rdata.extend_from_slice(rest.ok_or(WireError::BadRdata)?);
+        Ok(())
+    }
+
     /// Returns the numbers of a SOA record.
     ///
     /// # Panics
@@ -150,6 +204,9 @@ impl<'a> AnswerWalker<'a> {
             code,
             ttl,
             rdata: &self.rdata,
+            message: self.message,
+            start,
+            end,
         }))
     }
 
@@ -196,6 +253,29 @@ impl<'a> AnswerWalker<'a> {
         self.rdata.extend_from_slice(rdata);
         Ok(())
     }
+}
+
+/// Returns how the RDATA of a type with names in it is laid out: so many octets, so many character
+/// strings, so many names; what follows the names holds none. `None` for a type without names, or
+/// whose names are kept as they are.
+fn names_in(code: u16) -> Option<(usize, usize, usize)> {
+    Some(match code {
+        // NS, MD, MF, CNAME, MB, MG, MR, PTR, NXT, DNAME.
+        2..=5 | 7..=9 | 12 | 30 | 39 => (0, 0, 1),
+        // SOA, MINFO, RP.
+        6 | 14 | 17 => (0, 0, 2),
+        // MX, AFSDB, RT, KX.
+        15 | 18 | 21 | 36 => (2, 0, 1),
+        // SIG, RRSIG: seven fields, then the signer.
+        24 | 46 => (18, 0, 1),
+        // PX.
+        26 => (2, 0, 2),
+        // SRV.
+        33 => (6, 0, 1),
+        // NAPTR: order and preference, flags, service and expression, then the replacement.
+        35 => (4, 3, 1),
+        _ => return None,
+    })
 }
 
 /// Reads the name at `at` into `name`, decompressed and lower case. Returns where the record goes on.
@@ -278,15 +358,9 @@ mod tests {
             .next_record()
             .expect("well-formed")
             .expect("one record");
-        assert_eq!(
-            record,
-            WireRecord {
-                owner: b"\x03bad\x07example\x00",
-                code: 2,
-                ttl: 0,
-                rdata: b"\x03ns1\x07example\x00"
-            }
-        );
+        assert_eq!(record.owner, b"\x03bad\x07example\x00");
+        assert_eq!((record.code, record.ttl), (2, 0));
+        assert_eq!(record.rdata, b"\x03ns1\x07example\x00");
         assert_eq!(walker.next_record(), Ok(None));
     }
 

@@ -30,6 +30,15 @@ pub enum Asked {
 /// A sink of whole zones leaves out the functions of steps: the interpreter begins none where the whole
 /// zone was asked for.
 pub trait TransferSink {
+    /// Every record of a whole zone, the opening SOA included, before it is taken.
+    ///
+    /// # Errors
+    ///
+    /// [`TransferFault`] if it cannot be.
+    fn see(&mut self, record: &WireRecord<'_>) -> Result<(), TransferFault> {
+        let _ = record;
+        Ok(())
+    }
     /// A record of a whole zone, of a kept type.
     ///
     /// # Errors
@@ -210,6 +219,7 @@ impl<'a> TransferInterpreter<'a> {
         }
         self.state = match (self.state, soa) {
             (State::Start, Some(soa)) => {
+                sink.see(record)?;
                 sink.take_other(record);
                 self.open(soa, is_single)
             }
@@ -319,6 +329,7 @@ impl<'a> TransferInterpreter<'a> {
         record: &WireRecord<'_>,
         sink: &mut S,
     ) -> Result<(), TransferFault> {
+        sink.see(record)?;
         match RecordType::from_code(record.code) {
             Some(rtype) => {
                 self.check_size(record, rtype)?;

@@ -21,7 +21,7 @@ use crate::source::fields::{
 };
 use crate::source::generate::{GenerateRange, expand};
 use crate::source::words::{Word, cut_entry};
-use crate::source::{Fetched, SourceError};
+use crate::source::{Fetched, SourceError, Zonemd};
 use crate::zone::{Intake, Limits, Refusal, Spool};
 
 /// How much is read at a time.
@@ -643,6 +643,7 @@ impl<'a, S: Spool> ZoneReader<'a, S> {
         Ok(Fetched {
             serial: self.serial,
             counts,
+            zonemd: Zonemd::None,
         })
     }
 }

@@ -17,4 +17,6 @@ pub use delta::{Step, StepOwner};
 pub use digest::{DigestKey, DigestTable, Slot};
 pub use intake::{Batch, BatchRecord, Candidate, Counts, Intake, IntakeError, Spool};
 pub use limits::Limits;
-pub use trust::{BulkMeasure, Refusal, TrustPolicy, is_bulk, judge_size, judge_transfer};
+pub use trust::{
+    BulkMeasure, Refusal, TrustPolicy, ZonemdRule, is_bulk, judge_size, judge_transfer,
+};

@@ -49,6 +49,19 @@ impl Default for TrustPolicy {
     }
 }
 
+/// What is done about the digest (ZONEMD, RFC 8976) of a zone that is transferred whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ZonemdRule {
+    /// Verify it where the zone carries one.
+    #[default]
+    Auto,
+    /// Refuse a zone without one that verifies. Only whole zones are asked for.
+    Require,
+    /// Do not look.
+    Ignore,
+}
+
 /// Why a version was not taken. Each is a word in `status` and a sentence in the log.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
@@ -76,6 +89,9 @@ pub enum Refusal {
     /// The encrypted connection cannot be trusted or made.
     #[error("TLS: {0}")]
     Tls(String),
+    /// The digest that the zone carries (RFC 8976) is not that of its records.
+    #[error("ZONEMD: {0}")]
+    Zonemd(String),
     /// A name of another zone.
     #[error("carries {0}, which is not in the zone")]
     ForeignName(String),
@@ -118,6 +134,7 @@ impl Refusal {
             Self::Rcode(_) => "rcode",
             Self::Tsig(_) => "tsig",
             Self::Tls(_) => "tls",
+            Self::Zonemd(_) => "zonemd",
             Self::ForeignName(_) => "foreign-name",
             Self::Malformed(_) => "malformed",
             Self::Shrank { .. } => "shrank",

@@ -54,6 +54,8 @@ pub struct Extras {
     pub v4_only: bool,
     /// Answers at this port of ::1 too (Knot).
     pub more_v6_port: Option<u16>,
+    /// Signs its zones and gives them a digest (RFC 8976) of this algorithm (Knot).
+    pub zonemd: Option<&'static str>,
 }
 
 /// The start of the name of a zone whose transfer every primary here denies, even with the key.
@@ -528,6 +530,9 @@ fn knot_configuration(dir: &str, port: u16, zones: &[Zone], extras: &Extras) -> 
         );
         notify = "    notify: watcher\n";
     }
+    let digest = extras.zonemd.map_or_else(String::new, |algorithm| {
+        format!("    dnssec-signing: on\n    zonemd-generate: {algorithm}\n")
+    });
     // The sizes are those of sparse files that Knot maps; its own are 20 GiB and more.
     let mut text = format!(
         "server:
@@ -560,7 +565,7 @@ template:
   - id: default
     zonefile-load: difference
     zonefile-sync: -1
-{notify}zone:
+{notify}{digest}zone:
 "
     );
     if let Some(catalog) = &extras.catalog {

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
 
 use crate::harness::Bench;
-use crate::servers::{Bind, Knot, Nsd, Primary, free_port};
+use crate::servers::{Bind, Extras, Knot, Nsd, Primary, free_port};
 
 /// A zone with `names` delegations and the given serial.
 pub fn zone(serial: u32, names: u32) -> String {
@@ -353,4 +353,116 @@ fn serial_that_went_backwards_is_stored_and_told() {
             .contains("the serial went backwards")
     );
     assert_eq!(bench.status("example.")["serial"].as_u64(), Some(100));
+}
+
+/// A zone of many types: names in RDATA, in upper case, and compressible.
+const TYPES: &str = "$ORIGIN example.
+$TTL 3600
+@ IN SOA NS1.Infra.test. host.infra.test. 1 3600 600 86400 300
+@ IN NS NS1.infra.test.
+@ IN MX 10 Mail.example.
+@ IN TXT \"one\" \"two\"
+@ IN CAA 0 issue \"ca.test\"
+mail IN A 192.0.2.25
+Mail IN AAAA 2001:db8::25
+_sip._tcp IN SRV 0 0 5060 Mail.example.
+naptr IN NAPTR 100 10 \"S\" \"SIP+D2T\" \"\" _SIP._tcp.example.
+rp IN RP Admin.example. Text.example.
+loc IN TYPE65280 \\# 4 0A000001
+alias IN CNAME Mail.example.
+tree IN DNAME Other.example.
+d1 IN NS ns1.D1.example.
+d1 IN DS 60485 5 1 2BB183AF5F22588179A53B0A98631FAD1A292118
+ns1.d1 IN A 192.0.2.1
+\\000\\001x IN A 192.0.2.2
+*.wild IN A 192.0.2.3
+";
+
+/// The zone of RFC 8976 Appendix A.1, whose digest was made by others.
+const DIGESTED: &str = "$ORIGIN example.
+@ 86400 IN SOA ns1 admin 2018031900 1800 900 604800 86400
+@ 86400 IN NS ns1
+@ 86400 IN NS ns2
+@ 86400 IN ZONEMD 2018031900 1 1 c68090d90a7aed716bc459f9340e3d7c1370d4d24b7e2fc3a1ddc0b9a87153b9a9713b3c9ae5cc27777f98b8e730044c
+ns1 3600 IN A 203.0.113.63
+ns2 3600 IN AAAA 2001:db8::63
+";
+
+/// Polls once and returns the exit status and what is told of the digest.
+fn poll_with_digest(primary: &Primary, more: &str) -> (Option<i32>, String) {
+    let bench = Bench::new("");
+    bench.configure(&format!(
+        "{}{}{more}",
+        bench.key_section(),
+        source("example.", &[primary.address()], true)
+    ));
+    let output = bench
+        .command(&["-v", "poll"])
+        .output()
+        .expect("the program can be started");
+    let told = String::from_utf8_lossy(&output.stderr);
+    let word = told.split("digest ").nth(1).unwrap_or("none");
+    let word = word
+        .split_whitespace()
+        .next()
+        .unwrap_or_default()
+        .to_owned();
+    let refused = bench.status("example.")["refused_reason"].clone();
+    (
+        output.status.code(),
+        refused.as_str().map_or(word, str::to_owned),
+    )
+}
+
+#[test]
+fn the_digest_of_a_zone_is_verified() {
+    let require = "zonemd = \"require\"\n";
+    for algorithm in ["zonemd-sha384", "zonemd-sha512"] {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let extras = Extras {
+            zonemd: Some(algorithm),
+            ..Extras::default()
+        };
+        let knot = Knot::start_with(folder.path(), &[("example.", TYPES)], &extras);
+        for more in ["", require] {
+            let verified = (Some(0), "verified".to_owned());
+            assert_eq!(
+                poll_with_digest(&knot, more),
+                verified,
+                "{algorithm} {more}"
+            );
+        }
+    }
+    let wrong = DIGESTED.replace("203.0.113.63", "203.0.113.64");
+    let (knot, nsd, bind) = (
+        tempfile::tempdir().expect("a temporary folder"),
+        tempfile::tempdir().expect("a temporary folder"),
+        tempfile::tempdir().expect("a temporary folder"),
+    );
+    let (knot, nsd, bind) = (
+        Knot::start(knot.path(), &[("example.", DIGESTED)]),
+        Nsd::start(nsd.path(), &[("example.", DIGESTED)]),
+        Bind::start(bind.path(), &[("example.", DIGESTED)]),
+    );
+    for (primary, name) in [(&*knot, "knot"), (&*nsd, "nsd"), (&*bind, "bind")] {
+        let verified = (Some(0), "verified".to_owned());
+        assert_eq!(poll_with_digest(primary, ""), verified, "{name}");
+        // The primary serves what it has; only the records tell that it is not what was digested.
+        primary.replace_zone("example.", &wrong.replace("2018031900", "2018031901"));
+        let refused = (Some(3), "zonemd".to_owned());
+        assert_eq!(poll_with_digest(primary, ""), refused, "{name}");
+        let taken = (Some(0), "none".to_owned());
+        assert_eq!(
+            poll_with_digest(primary, "zonemd = \"ignore\"\n"),
+            taken,
+            "{name}"
+        );
+    }
+    let plain = tempfile::tempdir().expect("a temporary folder");
+    let plain = Knot::start(plain.path(), &[("example.", &zone(1, 3))]);
+    assert_eq!(poll_with_digest(&plain, ""), (Some(0), "none".to_owned()));
+    assert_eq!(
+        poll_with_digest(&plain, require),
+        (Some(3), "zonemd".to_owned())
+    );
 }
