@@ -143,7 +143,7 @@ fn take_in(pipeline: &Pipeline, zone: &Path, day: i64) -> Result<f64, Box<dyn Er
         full: true,
         ..PollOptions::default()
     };
-    pipeline.import_files(&import, &options)?;
+    pipeline.import_files(&import, &options, |_| {})?;
     pipeline.store().checkpoint()?;
     Ok(cpu_s()? - before)
 }

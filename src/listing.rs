@@ -15,7 +15,8 @@ pub struct RecordJson<'a> {
     rrname: &'a Name,
     rrtype: RecordType,
     rdata: String,
-    ttl: u32,
+    /// Null where it is not known: passive DNS has none.
+    ttl: Option<u32>,
     zone: &'a Name,
     added_at: Timestamp,
     added_serial: Option<Serial>,
@@ -35,7 +36,7 @@ impl<'a> From<&'a RecordRow> for RecordJson<'a> {
             rrname: &record.owner,
             rrtype: record.rdata.rtype(),
             rdata: record.rdata.to_string(),
-            ttl: record.ttl,
+            ttl: (record.view != View::Passive).then_some(record.ttl),
             zone: &record.zone,
             added_at: record.added_at,
             added_serial: record.added_serial,
@@ -161,7 +162,7 @@ pub struct HistoryJson<'a> {
 }
 
 /// A record in the passive DNS common output format (draft-dulaunoy-dnsop-passive-dns-cof). Both pairs of
-/// times are those of the zone: no sensor saw answers.
+/// times are those of the zone: no sensor saw answers. What was imported from passive DNS has one pair.
 #[derive(Debug, Serialize)]
 pub struct CofJson<'a> {
     rrname: &'a Name,
@@ -169,22 +170,25 @@ pub struct CofJson<'a> {
     rdata: String,
     time_first: i64,
     time_last: i64,
-    zone_time_first: i64,
-    zone_time_last: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    zone_time_first: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    zone_time_last: Option<i64>,
     bailiwick: &'a Name,
 }
 
 impl<'a> From<&'a RecordRow> for CofJson<'a> {
     fn from(record: &'a RecordRow) -> Self {
         let (first, last) = (record.added_at.unix(), record.last_seen_at.unix());
+        let is_of_zone = record.view != View::Passive;
         Self {
             rrname: &record.owner,
             rrtype: record.rdata.rtype(),
             rdata: record.rdata.to_string(),
             time_first: first,
             time_last: last,
-            zone_time_first: first,
-            zone_time_last: last,
+            zone_time_first: is_of_zone.then_some(first),
+            zone_time_last: is_of_zone.then_some(last),
             bailiwick: &record.zone,
         }
     }

@@ -156,6 +156,9 @@ pub enum ImportCommand {
     Zonefile(ImportZonefile),
     /// A change feed, NDJSON
     Feed(ImportFeed),
+    /// Passive DNS that others recorded, in the common output format (NDJSON): shown beside the history,
+    /// judged by nobody
+    Pdns(ImportPassive),
 }
 
 /// What both imports have.
@@ -212,6 +215,22 @@ pub struct ImportFeed {
     /// What both imports have
     #[command(flatten)]
     pub options: ImportOptions,
+}
+
+/// `import pdns`.
+#[derive(Debug, Args)]
+pub struct ImportPassive {
+    /// The zone of all names [default: the nearest zone above each that history knows]
+    #[arg(long)]
+    pub zone: Option<String>,
+    /// The source's name in history
+    #[arg(long, default_value = "passive-dns", value_name = "NAME")]
+    pub source: String,
+    /// Do everything on a copy of the database, change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// The lines; - for standard input
+    pub file: PathBuf,
 }
 
 /// `history`.

@@ -15,7 +15,7 @@ use crate::listing::{
 };
 use crate::store::{
     CaseRow, ChangeRow, CoveredName, History, HistoryScope, RecordRow, ReverseCursor, Store, Used,
-    Wanted,
+    View, Wanted,
 };
 use crate::time::{Clock, Timestamp, WallClock};
 
@@ -365,6 +365,14 @@ fn print_changes(out: &mut impl Write, history: &History) -> Result<(), Failure>
     } else {
         let headings = ["name", "type", "data", "ttl", "since (utc)"];
         writeln!(out, "There now:\n{}", table(&headings, now.into_iter()))?;
+    }
+    let passive = history.records.iter();
+    let passive = passive.filter(|it| it.view == View::Passive).count();
+    if passive > 0 {
+        writeln!(
+            out,
+            "\nPassive DNS has {passive} records, first and last seen by others: --view records."
+        )?;
     }
     for (zone, gap) in &history.gaps {
         let (from, to, reason) = (gap.from.to_table(), gap.to.to_table(), &gap.reason);

@@ -2,31 +2,35 @@
 
 use std::collections::HashSet;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, IsTerminal, Write};
 use std::path::Path;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::case::CaseState;
-use crate::cli::arguments::{ImportCommand, ImportFeed, ImportOptions, ImportZonefile};
+use crate::cli::arguments::{ImportCommand, ImportFeed, ImportPassive, ImportZonefile};
 use crate::cli::cases::print_found;
 use crate::cli::failure::{Done, Failure};
 use crate::cli::poll::{done_with, print_reports};
 use crate::cli::session::{
     create_store, load_config, make_store_folder, open_dry_run, open_pipeline, parse_name, runtime,
 };
-use crate::pipeline::{FeedImport, FileImport, Pipeline, PollOptions, ZoneReport};
-use crate::store::PollerLock;
+use crate::pipeline::{FeedImport, FileImport, PassiveImport, Pipeline, PollOptions, ZoneReport};
+use crate::store::{PollerLock, SourceKind};
 use crate::time::{Clock, TimePattern, Timestamp, WallClock};
 
 /// Runs the command.
 pub fn run(config: Option<&Path>, command: &ImportCommand) -> Result<Done, Failure> {
     let config = load_config(config)?;
-    let options = match command {
-        ImportCommand::Zonefile(zonefile) => &zonefile.options,
-        ImportCommand::Feed(feed) => &feed.options,
+    let dry_run = match command {
+        ImportCommand::Zonefile(zonefile) => zonefile.options.dry_run,
+        ImportCommand::Feed(feed) => feed.options.dry_run,
+        ImportCommand::Pdns(passive) => passive.dry_run,
     };
-    if options.dry_run {
+    if dry_run {
         let dry = open_dry_run(config)?;
-        let done = import(&dry.pipeline, command, options, false)?;
+        let done = import(&dry.pipeline, command, false)?;
         writeln!(std::io::stderr(), "dry run: nothing was changed or sent")?;
         return Ok(done);
     }
@@ -34,17 +38,17 @@ pub fn run(config: Option<&Path>, command: &ImportCommand) -> Result<Done, Failu
     // An import is asked for by a person: it waits for its turn rather than be left out.
     let _lock = PollerLock::take(&config.store_path, true)?;
     let store = create_store(&config)?;
-    import(&open_pipeline(config, store)?, command, options, true)
+    import(&open_pipeline(config, store)?, command, true)
 }
 
 /// Imports, and prints what was found.
-fn import(
-    pipeline: &Pipeline,
-    command: &ImportCommand,
-    options: &ImportOptions,
-    send: bool,
-) -> Result<Done, Failure> {
-    if options.report && pipeline.config().mail.is_none() {
+fn import(pipeline: &Pipeline, command: &ImportCommand, send: bool) -> Result<Done, Failure> {
+    let report = match command {
+        ImportCommand::Zonefile(zonefile) => zonefile.options.report,
+        ImportCommand::Feed(feed) => feed.options.report,
+        ImportCommand::Pdns(_) => false,
+    };
+    if report && pipeline.config().mail.is_none() {
         return Err(Failure::usage(
             "--report needs [report] and [smtp] in the configuration",
         ));
@@ -52,14 +56,18 @@ fn import(
     let reports = match command {
         ImportCommand::Zonefile(zonefile) => import_zonefile(pipeline, zonefile)?,
         ImportCommand::Feed(feed) => import_feed(pipeline, feed)?,
+        ImportCommand::Pdns(passive) => import_passive(pipeline, passive)?,
     };
     pipeline.store().checkpoint()?;
-    let delivered = if send && options.report {
+    let delivered = if send && report {
         runtime()?.block_on(pipeline.deliver())?
     } else {
         Default::default()
     };
     print_reports(&reports)?;
+    if matches!(command, ImportCommand::Pdns(_)) {
+        return Ok(done_with(&reports, &delivered));
+    }
     print_found(
         &pipeline
             .store()
@@ -103,7 +111,12 @@ fn import_zonefile(
         time_pattern: command.time_pattern.as_deref().map(TimePattern::new),
         require_soa: !command.no_soa,
     };
-    Ok(pipeline.import_files(&import, &options)?)
+    let bar = progress_bar(None);
+    let reports = pipeline.import_files(&import, &options, |path| {
+        bar.set_message(path.display().to_string());
+    })?;
+    bar.finish_and_clear();
+    Ok(reports)
 }
 
 /// Imports a feed.
@@ -113,18 +126,71 @@ fn import_feed(pipeline: &Pipeline, command: &ImportFeed) -> Result<Vec<ZoneRepo
         mail_wanted: command.options.report,
         ..PollOptions::default()
     };
-    let input: Box<dyn BufRead> = if command.file == Path::new("-") {
-        Box::new(std::io::stdin().lock())
-    } else {
-        let file = File::open(&command.file)
-            .map_err(|error| Failure::failed(format!("{}: {error}", command.file.display())))?;
-        Box::new(BufReader::with_capacity(1 << 18, file))
-    };
+    let (input, bar) = open_input(&command.file)?;
     let import = FeedImport {
         source: &command.options.source,
         zone: zone.as_ref(),
         input,
         complete: command.complete,
     };
-    Ok(pipeline.import_feed(import, &options)?)
+    let reports = pipeline.import_feed(import, &options)?;
+    bar.finish_and_clear();
+    Ok(reports)
+}
+
+/// Imports passive DNS.
+fn import_passive(
+    pipeline: &Pipeline,
+    command: &ImportPassive,
+) -> Result<Vec<ZoneReport>, Failure> {
+    let zone = command.zone.as_deref().map(parse_name).transpose()?;
+    let known = pipeline.store().source_kind(&command.source)?;
+    if let Some(kind) = known.filter(|kind| *kind != SourceKind::Passive) {
+        let (name, kind) = (&command.source, kind.word());
+        return Err(Failure::usage(format!(
+            "--source {name}: there is a source of that name, of kind {kind}"
+        )));
+    }
+    let (input, bar) = open_input(&command.file)?;
+    let import = PassiveImport {
+        source: &command.source,
+        zone: zone.as_ref(),
+        input,
+    };
+    let reports = pipeline.import_passive(import)?;
+    bar.finish_and_clear();
+    Ok(reports)
+}
+
+/// Opens lines, and a bar that moves as they are read.
+fn open_input(path: &Path) -> Result<(Box<dyn BufRead>, ProgressBar), Failure> {
+    if path == Path::new("-") {
+        let bar = progress_bar(None);
+        let input = BufReader::new(bar.wrap_read(std::io::stdin()));
+        return Ok((Box::new(input), bar));
+    }
+    let unreadable = |error| Failure::failed(format!("{}: {error}", path.display()));
+    let file = File::open(path).map_err(unreadable)?;
+    let meta = file.metadata().map_err(unreadable)?;
+    let bar = progress_bar(meta.is_file().then_some(meta.len()));
+    bar.set_message(path.display().to_string());
+    let input = BufReader::with_capacity(1 << 18, bar.wrap_read(file));
+    Ok((Box::new(input), bar))
+}
+
+/// Returns a bar on a terminal over so many octets, and nothing elsewhere.
+fn progress_bar(octets: Option<u64>) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let (bar, template) = match octets {
+        Some(octets) => (
+            ProgressBar::new(octets),
+            "{spinner} {bytes}/{total_bytes} [{elapsed}, {eta} to go] {msg}",
+        ),
+        None => (ProgressBar::new_spinner(), "{spinner} [{elapsed}] {msg}"),
+    };
+    bar.set_style(ProgressStyle::with_template(template).expect("the template is valid"));
+    bar.enable_steady_tick(Duration::from_millis(250));
+    bar
 }

@@ -246,6 +246,10 @@ fn describe(outcome: &ZoneOutcome) -> String {
         ZoneOutcome::Unchanged { serial: None } => "no change".to_owned(),
         ZoneOutcome::Refused(refusal) => format!("refused ({}): {refusal}", refusal.code()),
         ZoneOutcome::LinesRejected(count) => format!("{count} lines set aside"),
+        ZoneOutcome::Sightings(summary) => format!(
+            "passive DNS: {} records, {} of them new",
+            summary.sightings, summary.new
+        ),
         ZoneOutcome::SerialsStand(count) => format!("no change in {count} zones"),
         ZoneOutcome::Catalog(summary) => {
             let mut text = format!(

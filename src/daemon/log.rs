@@ -42,6 +42,14 @@ pub fn log_report(report: &ZoneReport) {
                 tracing::warn!(zone, source, "zone {zone}: the serial went backwards");
             }
         }
+        ZoneOutcome::Sightings(summary) => tracing::info!(
+            zone,
+            source,
+            sightings = summary.sightings,
+            new = summary.new,
+            "zone {zone}: {} new sightings",
+            summary.new
+        ),
         ZoneOutcome::SerialsStand(count) => tracing::debug!(
             source,
             zones = count,

@@ -86,13 +86,13 @@ impl Pipeline {
             options,
         };
         let outcomes = match expand_glob(path) {
-            Ok(paths) => self.take_files(&pass, paths, time_pattern.as_ref(), None)?,
+            Ok(paths) => self.take_files(&pass, paths, time_pattern.as_ref(), None, &mut |_| {})?,
             Err(refusal) => vec![self.refuse(zone, refusal)?],
         };
         Ok(reports(&source.name, zone, outcomes))
     }
 
-    /// Takes in files by hand.
+    /// Takes in files by hand. `progress` is told each before it is read.
     ///
     /// # Errors
     ///
@@ -101,6 +101,7 @@ impl Pipeline {
         &self,
         import: &FileImport<'_>,
         options: &PollOptions,
+        mut progress: impl FnMut(&Path),
     ) -> Result<Vec<ZoneReport>, PipelineError> {
         let id = match self.store.find_zone(import.zone)? {
             // A zone keeps its source; what is brought in by hand says so in its version.
@@ -123,7 +124,7 @@ impl Pipeline {
             options,
         };
         let (paths, pattern) = (import.paths.to_vec(), import.time_pattern.as_ref());
-        let outcomes = self.take_files(&pass, paths, pattern, import.at)?;
+        let outcomes = self.take_files(&pass, paths, pattern, import.at, &mut progress)?;
         Ok(reports(import.source, import.zone, outcomes))
     }
 
@@ -135,6 +136,7 @@ impl Pipeline {
         paths: Vec<PathBuf>,
         pattern: Option<&TimePattern>,
         at: Option<Timestamp>,
+        progress: &mut dyn FnMut(&Path),
     ) -> Result<Vec<ZoneOutcome>, PipelineError> {
         // What a pass that was killed stored and did not judge.
         self.detect_zone(pass.zone, pass.options)?;
@@ -162,6 +164,7 @@ impl Pipeline {
             if is_known {
                 continue;
             }
+            progress(&file.path);
             match self.take_file(pass, &zone, &file, is_older, &mut summary)? {
                 Ok(()) => last_refusal = None,
                 Err(refusal) => {

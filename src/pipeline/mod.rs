@@ -17,6 +17,7 @@ mod detect;
 mod feed;
 mod files;
 mod metrics;
+mod passive;
 mod poll;
 mod probe;
 mod reports;
@@ -47,6 +48,7 @@ pub use detect::DomainFinding;
 pub use feed::FeedImport;
 pub use files::FileImport;
 pub use metrics::metrics_page;
+pub use passive::{PassiveImport, PassiveSummary};
 pub use poll::Transfers;
 pub use probe::{ProbeAnswers, ProbeJob};
 pub use retention::{PrunePlan, Pruned, Retention, ZoneCut};
@@ -126,6 +128,8 @@ pub enum ZoneOutcome {
     Catalog(CatalogSummary),
     /// So many zones of a catalog have the serial that history holds.
     SerialsStand(u64),
+    /// Passive DNS was brought in.
+    Sightings(PassiveSummary),
     /// Feed lines were set aside; the rest went on.
     LinesRejected(u64),
 }

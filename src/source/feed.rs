@@ -100,7 +100,7 @@ struct WrittenLine {
 /// RDATA as the passive DNS format allows it: a string or a list.
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum OneOrMany {
+pub(super) enum OneOrMany {
     One(String),
     Many(Vec<String>),
 }
@@ -108,6 +108,34 @@ enum OneOrMany {
 impl Default for OneOrMany {
     fn default() -> Self {
         Self::Many(Vec::new())
+    }
+}
+
+impl OneOrMany {
+    /// Reads every record as one of a kept type. Sorted, without duplicates.
+    pub(super) fn parse(&self, rtype: RecordType) -> Result<Vec<Rdata>, String> {
+        let texts = match self {
+            Self::One(text) => std::slice::from_ref(text),
+            Self::Many(texts) => texts,
+        };
+        if texts.len() > RDATA_MAX {
+            return Err(format!("rdata: more than {RDATA_MAX} records in one line"));
+        }
+        let mut rdata = texts
+            .iter()
+            .map(|text| Rdata::parse(rtype, text).map_err(|fault| format!("rdata: {fault}")))
+            .collect::<Result<Vec<_>, _>>()?;
+        rdata.sort();
+        rdata.dedup();
+        Ok(rdata)
+    }
+
+    /// Returns the first record's text.
+    fn first(&self) -> Option<&str> {
+        match self {
+            Self::One(text) => Some(text),
+            Self::Many(texts) => texts.first().map(String::as_str),
+        }
     }
 }
 
@@ -134,28 +162,17 @@ impl FeedLine {
         {
             return Err(format!("rrname {owner} is not in zone {zone}"));
         }
-        let texts = match written.rdata {
-            OneOrMany::One(text) => vec![text],
-            OneOrMany::Many(texts) => texts,
-        };
-        if texts.len() > RDATA_MAX {
-            return Err(format!("rdata: more than {RDATA_MAX} records in one line"));
-        }
         let mut serial = written.serial.map(Serial);
         let subject = if let Some(rtype) = RecordType::parse(&written.rrtype) {
-            if texts.is_empty() && written.op != FeedOp::Set {
+            let rdata = written.rdata.parse(rtype)?;
+            if rdata.is_empty() && written.op != FeedOp::Set {
                 return Err("rdata is empty: only op \"set\" may leave it out".to_owned());
             }
-            let mut rdata = texts
-                .iter()
-                .map(|text| Rdata::parse(rtype, text).map_err(|fault| format!("rdata: {fault}")))
-                .collect::<Result<Vec<_>, _>>()?;
-            rdata.sort();
-            rdata.dedup();
             FeedSubject::Records { rtype, rdata }
         } else if written.rrtype.eq_ignore_ascii_case("SOA") {
             serial = serial.or_else(|| {
-                texts
+                written
+                    .rdata
                     .first()?
                     .split_ascii_whitespace()
                     .nth(2)?
@@ -222,6 +239,26 @@ impl<R: BufRead> FeedReader<R> {
     ///
     /// If the input cannot be read.
     pub fn next_line(&mut self, is_whole: bool) -> io::Result<Option<ReadLine>> {
+        let Some(line) = self.next_octets(is_whole)? else {
+            return Ok(None);
+        };
+        Ok(Some(line.and_then(|octets| {
+            match FeedLine::parse(&octets) {
+                Ok(line) => Ok((line, octets)),
+                Err(reason) => Err(RejectedLine { octets, reason }),
+            }
+        })))
+    }
+
+    /// [`FeedReader::next_line`] of lines that are something else than changes.
+    ///
+    /// # Errors
+    ///
+    /// If the input cannot be read.
+    pub fn next_octets(
+        &mut self,
+        is_whole: bool,
+    ) -> io::Result<Option<Result<Vec<u8>, RejectedLine>>> {
         loop {
             let mut octets = Vec::new();
             let (read, ended) = self.read_bounded(&mut octets)?;
@@ -239,10 +276,7 @@ impl<R: BufRead> FeedReader<R> {
             if octets.trim_ascii().is_empty() {
                 continue;
             }
-            return Ok(Some(match FeedLine::parse(&octets) {
-                Ok(line) => Ok((line, octets)),
-                Err(reason) => Err(RejectedLine { octets, reason }),
-            }));
+            return Ok(Some(Ok(octets)));
         }
     }
 

@@ -10,6 +10,7 @@ use crate::source::TransferKey;
 use crate::source::catalog::CatalogReader;
 use crate::source::feed::FeedReader;
 use crate::source::notify::{NotifyTable, answer_notify};
+use crate::source::passive::SightingLine;
 use crate::source::transfer::StepSink;
 use crate::source::wire::WireRecord;
 use crate::source::xfr::{Asked, TransferFault, TransferInterpreter, TransferSink};
@@ -116,8 +117,14 @@ pub fn zone_file(octets: &[u8]) {
     }
 }
 
-/// A change feed.
+/// A change feed, and the same lines as passive DNS.
 pub fn feed(octets: &[u8]) {
+    let mut reader = FeedReader::new(octets, 0, 0);
+    while let Ok(Some(line)) = reader.next_octets(true) {
+        if let Ok(Ok(sighting)) = line.map(|line| SightingLine::parse(&line)) {
+            assert!(sighting.first_at <= sighting.last_at);
+        }
+    }
     let mut reader = FeedReader::new(octets, 0, 0);
     while let Ok(Some(_)) = reader.next_line(true) {}
     assert!(reader.offset() <= octets.len() as u64);

@@ -12,6 +12,7 @@ mod fields;
 pub mod fuzz;
 mod generate;
 mod notify;
+mod passive;
 mod probe;
 mod stream;
 mod sweep;
@@ -29,6 +30,7 @@ pub use feed::{
     file_identity, find_feed_parts,
 };
 pub use notify::{NotifyAnswer, NotifyListener, NotifyTable, answer_notify};
+pub use passive::SightingLine;
 pub use probe::{ProbeSettings, ProbeTarget, Probed, Sightings, probe};
 pub use sweep::{Swept, sweep_serials};
 pub use tls::TransferTls;

@@ -11,7 +11,7 @@ use crate::evidence::{
 };
 use crate::store::chain::Link;
 use crate::store::history::EnclosingZone;
-use crate::store::{HistoryScope, Store, StoreError, ZoneId};
+use crate::store::{HistoryScope, Store, StoreError, View, ZoneId};
 use crate::time::Timestamp;
 
 /// How many links are read at a time.
@@ -43,6 +43,10 @@ impl Store {
         zone: &EnclosingZone,
         domain: &Name,
     ) -> Result<Option<BundleChain>, StoreError> {
+        if zone.view == View::Passive {
+            // What others recorded has no chain.
+            return Ok(None);
+        }
         let names = self.covered_names(domain, HistoryScope::AtOrBelow, None, usize::MAX)?;
         let owners: Vec<(i64, Name)> = names
             .into_iter()

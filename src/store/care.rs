@@ -276,7 +276,7 @@ impl Store {
         }
         let unlinked: i64 = self.run(|connection| {
             connection
-                .prepare_cached("select count(*) from version v where v.zone_id = ?1 and v.id > coalesce((select c.version_id from chain c where c.zone_id = ?1 and c.kind = 'start' order by c.id limit 1), 0)
+                .prepare_cached("select count(*) from version v where v.zone_id = ?1 and v.kind <> 'passive' and v.id > coalesce((select c.version_id from chain c where c.zone_id = ?1 and c.kind = 'start' order by c.id limit 1), 0)
                                     and not exists (select 1 from chain c where c.zone_id = ?1 and c.version_id = v.id and c.kind = 'version')")?
                 .query_row([zone.id.0], |row| row.get(0))
         })?;

@@ -6,6 +6,7 @@ use rusqlite::types::Value;
 use rusqlite::{Row, params};
 
 use crate::dns::{Name, Rdata, RecordType, Serial};
+use crate::store::passive::AFTER_LAST;
 use crate::store::zones::{Gap, View, ZoneId};
 use crate::store::{Store, StoreError};
 use crate::time::Timestamp;
@@ -494,7 +495,9 @@ fn add_stays(history: &mut History, zone: &Name, view: View, stays: Vec<Stay>, w
     let mut changes: BTreeMap<(i64, RecordType), ChangeRow> = BTreeMap::new();
     for stay in stays {
         let rtype = stay.rdata.rtype();
-        if !stay.baseline && wanted.has_change(stay.added.at) {
+        // That others saw a record, or did not any more, is no change that anybody made.
+        let is_change = view != View::Passive;
+        if is_change && !stay.baseline && wanted.has_change(stay.added.at) {
             push_change(&mut changes, &stay.owner, rtype, &stay.added)
                 .added
                 .push(stay.rdata.clone());
@@ -502,7 +505,7 @@ fn add_stays(history: &mut History, zone: &Name, view: View, stays: Vec<Stay>, w
         if let Some(removed) = stay
             .removed
             .as_ref()
-            .filter(|end| wanted.has_change(end.at))
+            .filter(|end| is_change && wanted.has_change(end.at))
         {
             push_change(&mut changes, &stay.owner, rtype, removed)
                 .removed
@@ -518,10 +521,12 @@ fn add_stays(history: &mut History, zone: &Name, view: View, stays: Vec<Stay>, w
             added_serial: stay.added.serial,
             removed_at: stay.removed.as_ref().map(|end| end.at),
             removed_serial: stay.removed.as_ref().and_then(|end| end.serial),
-            last_seen_at: stay
-                .last_seen_at
-                .unwrap_or(stay.added.at)
-                .max(stay.added.at),
+            last_seen_at: last_seen(
+                view,
+                stay.added.at,
+                stay.removed.as_ref().map(|end| end.at),
+                stay.last_seen_at,
+            ),
             source: stay.added.source,
             baseline: stay.baseline,
         });
@@ -530,6 +535,19 @@ fn add_stays(history: &mut History, zone: &Name, view: View, stays: Vec<Stay>, w
         change.added.sort();
         change.removed.sort();
         history.changes.push(change);
+    }
+}
+
+/// Returns when a record was last seen, given when the zone was last looked at before it was gone.
+pub(super) fn last_seen(
+    view: View,
+    added: Timestamp,
+    removed: Option<Timestamp>,
+    looked: Option<Timestamp>,
+) -> Timestamp {
+    match (view, removed) {
+        (View::Passive, Some(removed)) => removed - AFTER_LAST,
+        _ => looked.unwrap_or(added).max(added),
     }
 }
 

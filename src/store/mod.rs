@@ -14,6 +14,7 @@ mod digests;
 mod history;
 mod open;
 mod outbox;
+mod passive;
 mod probe;
 mod retention;
 mod reverse;
@@ -31,6 +32,7 @@ pub use history::{
 };
 pub use open::{PollerLock, Store, StoreError, StoreOptions, StoreTx};
 pub use outbox::{MessageRow, MessageState, NewMessage};
+pub use passive::Sighting;
 pub use retention::{PruneCount, PruneStep};
 pub use reverse::{ReverseCursor, Used};
 pub use version::{Committed, VersionDraft, VersionKind, VersionTx};

@@ -8,7 +8,7 @@
 
 use rusqlite::{OptionalExtension, params};
 
-use crate::store::zones::{ZoneId, ZoneState};
+use crate::store::zones::{View, ZoneId, ZoneState};
 use crate::store::{Store, StoreError};
 use crate::time::Timestamp;
 
@@ -100,6 +100,16 @@ impl Store {
         let is_cut = zone.kept_since.is_some_and(|known| known >= cut);
         if is_cut || first.is_none_or(|first| first >= cut.unix()) {
             return Ok(());
+        }
+        if zone.view == View::Passive {
+            // It has no chain that could begin anew.
+            return self
+                .run(|connection| {
+                    connection
+                        .prepare_cached("update zone set kept_since_at = ?2 where id = ?1")?
+                        .execute(params![zone.id.0, cut.unix()])
+                })
+                .map(|_| ());
         }
         // All records are read for it, outside of the transaction: a poll meanwhile makes no difference.
         let start = {
@@ -258,7 +268,7 @@ impl Store {
         })?;
         let mut zones = Vec::with_capacity(names.len());
         for (name, view) in names {
-            let view = crate::store::View::parse(&view)
+            let view = View::parse(&view)
                 .ok_or_else(|| self.damaged(format!("view {view:?} of zone {name}")))?;
             zones.extend(self.find_view(&self.read_name(&name)?, view)?);
         }

@@ -11,6 +11,7 @@ use rusqlite::types::Value;
 use rusqlite::{Row, params};
 
 use crate::dns::{Name, RecordType, Serial};
+use crate::store::history::last_seen;
 use crate::store::zones::View;
 use crate::store::{RecordRow, Store, StoreError, Wanted};
 use crate::time::Timestamp;
@@ -216,6 +217,8 @@ impl Store {
             }
         };
         let added_at = Timestamp::from_unix(row.added.0);
+        let removed_at = row.removed.map(|(at, _)| Timestamp::from_unix(at));
+        let looked_at = row.last_seen_at.map(Timestamp::from_unix);
         Ok(RecordRow {
             owner: Name::from_relative_key(&row.owner_key, &zone)
                 .map_err(|fault| self.damaged(fault.to_string()))?,
@@ -225,12 +228,9 @@ impl Store {
             view,
             added_at,
             added_serial: row.added.1.map(Serial),
-            removed_at: row.removed.map(|(at, _)| Timestamp::from_unix(at)),
+            removed_at,
             removed_serial: row.removed.and_then(|(_, serial)| serial).map(Serial),
-            last_seen_at: row
-                .last_seen_at
-                .map_or(added_at, Timestamp::from_unix)
-                .max(added_at),
+            last_seen_at: last_seen(view, added_at, removed_at, looked_at),
             source: row.source,
             baseline: row.baseline,
         })

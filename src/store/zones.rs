@@ -34,6 +34,8 @@ pub enum SourceKind {
     Import,
     /// Questions to authoritative servers.
     Probe,
+    /// Passive DNS that others recorded.
+    Passive,
 }
 
 /// Who says what stands in a zone's row.
@@ -46,11 +48,13 @@ pub enum View {
     Parent,
     /// The domain's own name servers, asked by a probe.
     Child,
+    /// What others recorded of the zone's names.
+    Passive,
 }
 
 impl View {
     /// Every view.
-    const ALL: [Self; 3] = [Self::Zone, Self::Parent, Self::Child];
+    const ALL: [Self; 4] = [Self::Zone, Self::Parent, Self::Child, Self::Passive];
 
     /// Returns the word in the database.
     pub fn word(self) -> &'static str {
@@ -58,6 +62,7 @@ impl View {
             Self::Zone => "zone",
             Self::Parent => "parent",
             Self::Child => "child",
+            Self::Passive => "passive",
         }
     }
 
@@ -77,6 +82,7 @@ impl SourceKind {
             Self::Feed => "feed",
             Self::Import => "import",
             Self::Probe => "probe",
+            Self::Passive => "passive",
         }
     }
 
@@ -94,6 +100,7 @@ impl SourceKind {
             Self::Feed,
             Self::Import,
             Self::Probe,
+            Self::Passive,
         ]
         .into_iter()
         .find(|kind| kind.word() == word)
@@ -543,6 +550,24 @@ impl Store {
         })
     }
 
+    /// Returns the kind of the source of this name; `None` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn source_kind(&self, name: &str) -> Result<Option<SourceKind>, StoreError> {
+        let kind: Option<String> = self.run(|connection| {
+            connection
+                .prepare_cached("select kind from source where name = ?")?
+                .query_row([name], |row| row.get(0))
+                .optional()
+        })?;
+        let read = |kind: String| {
+            SourceKind::parse(&kind).ok_or_else(|| self.damaged(format!("source kind {kind:?}")))
+        };
+        kind.map(read).transpose()
+    }
+
     /// Returns where a feed goes on; the start if it was never read.
     ///
     /// # Errors
@@ -570,7 +595,8 @@ impl Store {
     pub fn state_mark(&self) -> Result<String, StoreError> {
         self.run(|connection| {
             let sql = "select coalesce((select max(id) from version), 0) || '.' || coalesce((select max(id) from chain), 0) || '.' ||
-                              coalesce((select max(id) from case_event), 0) || '.' || coalesce((select sum(evaluated_at) from abuse_case), 0)";
+                              coalesce((select max(id) from case_event), 0) || '.' || coalesce((select sum(evaluated_at) from abuse_case), 0) || '.' ||
+                              coalesce((select max(last_success_at) from source where kind = 'passive'), 0)";
             connection.prepare_cached(sql)?.query_row([], |row| row.get(0))
         })
     }
@@ -674,7 +700,7 @@ impl Store {
                         coalesce(z.kept_count, 0), coalesce(z.held, 0),
                         (select count(*) from rejected_line r where r.source_id = s.id),
                         coalesce(z.attempt_count, 0), coalesce(z.failure_count, 0), coalesce(z.version_count, 0), coalesce(z.change_count, 0)
-                 from source s left join zone z on z.source_id = s.id
+                 from source s left join zone z on z.source_id = s.id and z.view <> 'passive'
                  where z.id is not null or s.last_attempt_at is not null
                  order by z.name, s.name",
             )?;

@@ -22,7 +22,7 @@ fn line(at: &str, zone: &str, name: &str, rtype: &str, rdata: &[&str]) -> String
 }
 
 /// A bench with two zones: one delegates, one is hosted.
-fn bench_of_two_zones() -> Bench {
+pub fn bench_of_two_zones() -> Bench {
     let day = |day: u32| format!("2026-03-{day:02}T12:00:00Z");
     let mut feed = String::new();
     for (at, name, rtype, rdata) in [
@@ -68,7 +68,7 @@ fn bench_of_two_zones() -> Bench {
 }
 
 /// Returns what is listed, as `name type data`.
-fn records(bench: &Bench, arguments: &[&str]) -> BTreeSet<String> {
+pub fn records(bench: &Bench, arguments: &[&str]) -> BTreeSet<String> {
     let mut all = vec!["history"];
     all.extend(arguments);
     all.extend(["--format", "ndjson"]);
@@ -91,7 +91,7 @@ fn records(bench: &Bench, arguments: &[&str]) -> BTreeSet<String> {
 }
 
 /// Returns a set of texts.
-fn set(texts: &[&str]) -> BTreeSet<String> {
+pub fn set(texts: &[&str]) -> BTreeSet<String> {
     texts.iter().map(|text| (*text).to_owned()).collect()
 }
 

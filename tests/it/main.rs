@@ -18,6 +18,7 @@ mod kills;
 mod layers;
 mod lookups;
 mod mail;
+mod passive;
 mod probe;
 mod readme;
 mod rootzone;

@@ -1,0 +1,181 @@
+//! Brings in passive DNS that others recorded: beside a zone's own history, judged by nobody.
+
+use std::collections::BTreeMap;
+use std::io::BufRead;
+
+use crate::dns::Name;
+use crate::pipeline::{Pipeline, PipelineError, ZoneOutcome, ZoneReport};
+use crate::source::{FeedReader, SightingLine};
+use crate::store::{RejectKind, Sighting, SourceId, SourceKind, View};
+use crate::zone::Refusal;
+
+/// How many sightings are stored in one transaction.
+const SIGHTINGS_AT_A_TIME: usize = 10_000;
+
+/// Passive DNS that is brought in by hand.
+pub struct PassiveImport<'a> {
+    /// The source's name in history.
+    pub source: &'a str,
+    /// The zone of all names; `None`: the nearest zone above each that history knows.
+    pub zone: Option<&'a Name>,
+    /// The lines.
+    pub input: Box<dyn BufRead + 'a>,
+}
+
+/// What an import of passive DNS found of one zone.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PassiveSummary {
+    /// Records and times that were told.
+    pub sightings: u64,
+    /// Those that history did not have.
+    pub new: u64,
+}
+
+/// One import at work.
+struct Import<'a> {
+    source: SourceId,
+    zone: Option<&'a Name>,
+    pending: BTreeMap<Name, Vec<Sighting>>,
+    pending_count: usize,
+    summaries: BTreeMap<Name, PassiveSummary>,
+    rejected: u64,
+    other_types: u64,
+}
+
+impl Pipeline {
+    /// Brings in passive DNS, one object of the common output format a line. Lines that cannot be read, or
+    /// lie in no zone, are set aside.
+    ///
+    /// # Errors
+    ///
+    /// [`PipelineError`].
+    pub fn import_passive(
+        &self,
+        import: PassiveImport<'_>,
+    ) -> Result<Vec<ZoneReport>, PipelineError> {
+        let source = self
+            .store
+            .ensure_source(import.source, SourceKind::Passive)?;
+        let mut reader = FeedReader::new(import.input, 0, 0);
+        let mut work = Import {
+            source,
+            zone: import.zone,
+            pending: BTreeMap::new(),
+            pending_count: 0,
+            summaries: BTreeMap::new(),
+            rejected: 0,
+            other_types: 0,
+        };
+        let fault = loop {
+            let (octets, fault) = match reader.next_octets(true) {
+                Ok(None) => break None,
+                Ok(Some(Ok(octets))) => {
+                    let fault = self.take_sighting(&mut work, &octets)?;
+                    (octets, fault)
+                }
+                Ok(Some(Err(rejected))) => (rejected.octets, Some(rejected.reason)),
+                Err(error) => {
+                    let line = reader.line_number();
+                    break Some(Refusal::Unreadable(format!("after line {line}: {error}")));
+                }
+            };
+            if let Some(reason) = fault {
+                let number = reader.line_number();
+                work.rejected += 1;
+                tracing::warn!(line = number, reason, "line {number} set aside: {reason}");
+                self.store.reject_line(
+                    source,
+                    RejectKind::Unreadable,
+                    number,
+                    &octets,
+                    &reason,
+                    self.clock.now(),
+                )?;
+            }
+            if work.pending_count >= SIGHTINGS_AT_A_TIME {
+                self.store_sightings(&mut work)?;
+            }
+        };
+        self.store_sightings(&mut work)?;
+        self.store
+            .note_source_attempt(source, self.clock.now(), fault.as_ref())?;
+        if work.other_types > 0 {
+            let count = work.other_types;
+            tracing::info!(count, "{count} lines of types that are not kept");
+        }
+        let report = |zone, outcome| ZoneReport {
+            source: import.source.to_owned(),
+            zone,
+            outcome,
+            timings: None,
+        };
+        let mut reports: Vec<ZoneReport> = work
+            .summaries
+            .into_iter()
+            .map(|(zone, summary)| report(Some(zone), ZoneOutcome::Sightings(summary)))
+            .collect();
+        if work.rejected > 0 {
+            reports.push(report(None, ZoneOutcome::LinesRejected(work.rejected)));
+        }
+        reports.extend(fault.map(|fault| report(None, ZoneOutcome::Refused(fault))));
+        if reports.is_empty() {
+            reports.push(report(None, ZoneOutcome::Unchanged { serial: None }));
+        }
+        Ok(reports)
+    }
+
+    /// Takes one line. Returns why it cannot be taken.
+    fn take_sighting(
+        &self,
+        work: &mut Import<'_>,
+        octets: &[u8],
+    ) -> Result<Option<String>, PipelineError> {
+        let line = match SightingLine::parse(octets) {
+            Ok(line) => line,
+            Err(reason) => return Ok(Some(reason)),
+        };
+        let zone = match work.zone {
+            Some(zone) if line.owner.is_at_or_below(zone) => zone.clone(),
+            Some(zone) => return Ok(Some(format!("{} is not in zone {zone}", line.owner))),
+            None => match self.nearest_zone(&line.owner)? {
+                Some(zone) => zone,
+                None => {
+                    let what = "is in no zone that history knows; --zone says which it is in";
+                    return Ok(Some(format!("{} {what}", line.owner)));
+                }
+            },
+        };
+        if line.rdata.is_empty() {
+            work.other_types += 1;
+        }
+        work.pending_count += line.rdata.len();
+        let sightings = line.rdata.into_iter().map(|rdata| Sighting {
+            owner: line.owner.clone(),
+            rdata,
+            first_at: line.first_at,
+            last_at: line.last_at,
+        });
+        work.pending.entry(zone).or_default().extend(sightings);
+        Ok(None)
+    }
+
+    /// Returns the nearest zone above a name, or at it, that has a source of its own.
+    fn nearest_zone(&self, name: &Name) -> Result<Option<Name>, PipelineError> {
+        let zones = self.store.zones_enclosing(name)?;
+        let zone = zones.into_iter().find(|zone| zone.view == View::Zone);
+        Ok(zone.map(|zone| zone.apex))
+    }
+
+    /// Stores what is pending.
+    fn store_sightings(&self, work: &mut Import<'_>) -> Result<(), PipelineError> {
+        for (apex, sightings) in std::mem::take(&mut work.pending) {
+            let zone = self.store.ensure_view(&apex, View::Passive, work.source)?;
+            let new = self.store.add_sightings(&zone, work.source, &sightings)?;
+            let summary = work.summaries.entry(apex).or_default();
+            summary.sightings += sightings.len() as u64;
+            summary.new += new;
+        }
+        work.pending_count = 0;
+        Ok(())
+    }
+}
