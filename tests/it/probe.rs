@@ -8,7 +8,7 @@ use std::sync::Arc;
 use fluxwatch::time::{Clock, SetClock, Span, Timestamp, WallClock};
 
 use crate::harness::{Bench, REPORT, deliver, poll};
-use crate::servers::{Extras, Knot};
+use crate::servers::{Bind, Extras, Knot};
 
 /// The root zone, which delegates test.
 const ROOT: &str = "$ORIGIN .\n$TTL 3600\n@ SOA a.root-servers.test. h.test. 1 1 1 1 1\n@ NS a.root-servers.test.\na.root-servers.test. A 127.0.0.1\ntest. NS a.root-servers.test.\n";
@@ -61,10 +61,10 @@ fn start(folder: &Path) -> (Knot, Knot) {
     (above, below)
 }
 
-/// A bench that probes, from the root or through a resolver.
-fn bench_of(way: &str, port: u16) -> Bench {
+/// A bench that probes, from the root or through a resolver, which answers at its own port.
+fn bench_of(way: &str, way_port: u16, port: u16) -> Bench {
     let bench = Bench::new(&format!(
-        "[[source]]\nname = \"portfolio\"\nkind = \"probe\"\ndomains = \"domains.txt\"\n{way} = [\"127.0.0.1:{port}\"]\nport = {port}\nserver_rate = 1000\ntimeout = \"2s\"\n{REPORT}[smtp]\nurl = \"maildir://desk\"\n"
+        "[[source]]\nname = \"portfolio\"\nkind = \"probe\"\ndomains = \"domains.txt\"\n{way} = [\"127.0.0.1:{way_port}\"]\nport = {port}\nserver_rate = 1000\ntimeout = \"2s\"\n{REPORT}[smtp]\nurl = \"maildir://desk\"\n"
     ));
     bench.write("domains.txt", "# ours\nbad.test www.bad.test\nlame.test\n");
     bench
@@ -96,7 +96,27 @@ fn changes(bench: &Bench, name: &str) -> Vec<String> {
 fn domain_is_seen_at_its_parent_and_at_its_own_servers_from_the_root_down() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (above, _below) = start(folder.path());
-    let bench = bench_of("roots", above.port());
+    check_seen(&bench_of("roots", above.port(), above.port()));
+}
+
+#[test]
+fn domain_is_seen_at_its_parent_and_at_its_own_servers_through_a_resolver() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (above, _below) = start(folder.path());
+    let extras = Extras {
+        resolves_through: Some(above.port()),
+        ..Extras::default()
+    };
+    let other = [(
+        "other.",
+        "@ 60 SOA a.other. h.other. 1 1 1 1 1\n@ 60 NS a.other.\na 60 A 127.0.0.1\n",
+    )];
+    let bind = Bind::start_with(&folder.path().join("c"), &other, &extras);
+    check_seen(&bench_of("resolvers", bind.port(), above.port()));
+}
+
+/// Polls, and looks at what was seen.
+fn check_seen(bench: &Bench) {
     let output = bench.run(3, &["poll"]);
     assert!(output.contains("lame.test."), "{output}");
     let history = bench.json(&["history", "bad.test", "--format", "json"]);
@@ -143,7 +163,7 @@ fn pool_that_rotates_is_no_change_and_flux_is() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (above, below) = start(folder.path());
     // The server of the root knows every delegation: as a resolver's answer its own will do.
-    let bench = bench_of("roots", above.port());
+    let bench = bench_of("roots", above.port(), above.port());
     bench.write("domains.txt", "bad.test www.bad.test\n");
     let clock = Arc::new(SetClock::new(WallClock.now()));
     let pipeline = bench.pipeline(clock.clone());
@@ -195,7 +215,7 @@ fn pool_that_rotates_is_no_change_and_flux_is() {
 fn failures_are_gaps_and_end_nothing() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (above, below) = start(folder.path());
-    let bench = bench_of("roots", above.port());
+    let bench = bench_of("roots", above.port(), above.port());
     bench.write("domains.txt", "bad.test www.bad.test\n");
     let clock = Arc::new(SetClock::new(Timestamp::from_unix(WallClock.now().unix())));
     let pipeline = bench.pipeline(clock.clone());

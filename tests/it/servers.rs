@@ -56,6 +56,8 @@ pub struct Extras {
     pub more_v6_port: Option<u16>,
     /// Signs its zones and gives them a digest (RFC 8976) of this algorithm (Knot).
     pub zonemd: Option<&'static str>,
+    /// Resolves for everybody, through the server at this port of 127.0.0.1 (BIND).
+    pub resolves_through: Option<u16>,
 }
 
 /// The start of the name of a zone whose transfer every primary here denies, even with the key.
@@ -662,6 +664,11 @@ fn bind_configuration(dir: &str, port: u16, zones: &[Zone], extras: &Extras) -> 
     let notify = extras.notify_port.map_or("notify no;".to_owned(), |port| {
         format!("notify explicit; notify-delay 0; also-notify {{ 127.0.0.1 port {port} key \"{TSIG_NAME}\"; }};")
     });
+    let recursion = extras
+        .resolves_through
+        .map_or("recursion no;".to_owned(), |port| {
+            format!("recursion yes; forward only; forwarders {{ 127.0.0.1 port {port}; }};")
+        });
     let mut others = String::new();
     for (name, algorithm) in TSIG_OTHERS {
         others +=
@@ -677,7 +684,7 @@ fn bind_configuration(dir: &str, port: u16, zones: &[Zone], extras: &Extras) -> 
     lock-file none;
     listen-on port {port} {{ 127.0.0.1; }};
     listen-on-v6 port {port} {{ {v6} }};
-    recursion no;
+    {recursion}
     dnssec-validation no;
     empty-zones-enable no;
     {notify}
