@@ -12,7 +12,7 @@
 //! findings move a [`case`], and a case that reaches level `report` puts a [`report`], worded by
 //! [`templates`], into the [`outbox`], from where the [`mailer`] takes it. [`config`] says what is
 //! watched, [`daemon`] when, [`web`] what is served over HTTP, and [`cli`] is what people
-//! type; both show the shapes of [`listing`]. [`evidence`] hashes every version, so that an edit shows. [`dns`] and [`time`] are the words that all
+//! type; both show the shapes of [`listing`]; [`export`] writes them for other engines. [`evidence`] hashes every version, so that an edit shows. [`dns`] and [`time`] are the words that all
 //! of them use. docs/architecture.md says who may import whom; a test keeps it.
 
 pub mod case;
@@ -23,6 +23,7 @@ pub mod detector;
 pub mod dns;
 pub mod enrich;
 pub mod evidence;
+pub mod export;
 pub mod listing;
 pub mod mailer;
 pub mod outbox;

@@ -81,6 +81,16 @@ impl Timestamp {
         Self::month_start(self.month_bucket())
     }
 
+    /// Returns the first second of the day that this lies in, UTC.
+    pub fn start_of_day(self) -> Self {
+        Self::from_unix(self.0 - self.0.rem_euclid(86_400))
+    }
+
+    /// Returns `2026-11-22`.
+    pub fn to_date(self) -> String {
+        self.calendar().format("%Y-%m-%d").to_string()
+    }
+
     /// Returns the calendar form, for the cron schedule.
     pub fn calendar(self) -> DateTime<Utc> {
         DateTime::from_timestamp(self.0, 0).expect("the constructor clamps to the calendar's range")

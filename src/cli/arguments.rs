@@ -59,12 +59,38 @@ pub enum Command {
 /// `export`.
 #[derive(Debug, Args)]
 pub struct ExportCommand {
-    /// The domain, with what lies below it
-    #[arg(long)]
-    pub domain: String,
-    /// The file to write; must not exist [default: stdout]
-    #[arg(long, short, value_name = "FILE")]
+    /// Write the evidence about this domain, with what lies below it
+    #[arg(long, conflicts_with = "format", required_unless_present = "format")]
+    pub domain: Option<String>,
+    /// The file of the evidence; must not exist [default: stdout]
+    #[arg(long, short, value_name = "FILE", requires = "domain")]
     pub output: Option<PathBuf>,
+    /// Write history for other engines: every record that came or went, a file a day, compressed with zstd
+    #[arg(long, value_enum, requires = "to")]
+    pub format: Option<ExportFormat>,
+    /// The folder of the days; a day that is there is replaced
+    #[arg(long, value_name = "FOLDER", requires = "format")]
+    pub to: Option<PathBuf>,
+    /// Only these zones
+    #[arg(long, value_name = "ZONE", requires = "format")]
+    pub zone: Vec<String>,
+    /// From the day of this time on (UTC)
+    #[arg(long, value_name = "TIME", requires = "format")]
+    pub since: Option<String>,
+    /// Up to the day of this time, that day included
+    #[arg(long, value_name = "TIME", requires = "format")]
+    pub until: Option<String>,
+}
+
+/// How history is written for other engines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ExportFormat {
+    /// day=YYYY-MM-DD/changes.parquet
+    Parquet,
+    /// day=YYYY-MM-DD/changes.ndjson.zst
+    Ndjson,
+    /// day=YYYY-MM-DD/changes.csv.zst
+    Csv,
 }
 
 /// `verify-evidence`.

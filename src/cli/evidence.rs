@@ -1,9 +1,9 @@
-//! `fluxwatch export` and `fluxwatch verify-evidence`.
+//! `fluxwatch export --domain` and `fluxwatch verify-evidence`.
 
 use std::io::Write;
 use std::path::Path;
 
-use crate::cli::arguments::{ExportCommand, VerifyEvidence};
+use crate::cli::arguments::VerifyEvidence;
 use crate::cli::failure::{Done, Failure};
 use crate::cli::output::stdout;
 use crate::cli::session::{load_config, open_to_look, parse_name};
@@ -14,14 +14,14 @@ use crate::time::{Clock, WallClock};
 const BUNDLE_OCTETS_MAX: u64 = 1 << 30;
 
 /// Writes the bundle about a domain.
-pub fn export(config: Option<&Path>, command: &ExportCommand) -> Result<Done, Failure> {
-    let domain = parse_name(&command.domain)?;
+pub fn export(config: Option<&Path>, domain: &str, output: Option<&Path>) -> Result<Done, Failure> {
+    let domain = parse_name(domain)?;
     let store = open_to_look(&load_config(config)?)?;
     let bundle = store.bundle(&domain, WallClock.now())?;
     if bundle.zones.is_empty() {
         return Err(Failure::failed(format!("no history of {domain}")));
     }
-    match &command.output {
+    match output {
         Some(path) => {
             // Never over something that is there: it may be evidence.
             let mut file = std::fs::OpenOptions::new()

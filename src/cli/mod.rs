@@ -10,6 +10,7 @@ mod db;
 mod diff;
 mod evidence;
 mod explain;
+mod export;
 mod failure;
 mod history;
 mod import;
@@ -88,7 +89,7 @@ fn dispatch(arguments: &Arguments) -> Result<Done, Failure> {
         Command::Status(command) => status::run(config, command),
         Command::Config(command) => config::run(config, command),
         Command::Db(command) => db::run(config, command),
-        Command::Export(command) => evidence::export(config, command),
+        Command::Export(command) => export::run(config, command),
         Command::VerifyEvidence(command) => evidence::verify(command),
     }
 }

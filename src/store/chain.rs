@@ -3,7 +3,7 @@
 use rusqlite::types::Value;
 use rusqlite::{OptionalExtension, params};
 
-use crate::dns::{Name, Serial};
+use crate::dns::{Name, Rdata, Serial};
 use crate::evidence::{ChainHead, Entry, Hash, Merkle, Op, chain_hash, leaf};
 use crate::store::zones::ZoneId;
 use crate::store::{Store, StoreError};
@@ -56,11 +56,21 @@ impl Start {
 }
 
 /// Records that a version added to an owner and that are there.
-const ADDED_OPEN: &str =
-    "select rrtype, rdata, baseline, added_id, 0 from record where owner_id = ?1 and added_id = ?2";
+const ADDED_OPEN: &str = "select rrtype, rdata, baseline, added_id, 0, ttl from record where owner_id = ?1 and added_id = ?2";
 /// Records of an owner that a version added or removed, and that went in one month.
-const MOVED_PAST: &str = "select rrtype, rdata, baseline, added_id, removed_id from past_record
+const MOVED_PAST: &str =
+    "select rrtype, rdata, baseline, added_id, removed_id, ttl from past_record
      where bucket = ?3 and owner_id = ?1 and (added_id = ?2 or removed_id = ?2)";
+
+/// A record that a version added or removed, or both.
+pub(super) struct Moved {
+    pub rdata: Rdata,
+    /// Seconds, as last seen; `None`: the zone's usual TTL.
+    pub ttl: Option<u32>,
+    pub baseline: bool,
+    pub is_added: bool,
+    pub is_removed: bool,
+}
 
 /// Records that were there just before a time, as versions up to a row made them, and still are.
 const THERE_OPEN: &str =
@@ -194,6 +204,26 @@ impl Store {
         version: VersionKey,
     ) -> Result<Vec<Entry<'static>>, StoreError> {
         let mut entries = Vec::new();
+        for moved in self.moves_of(months, owner_id, version.id)? {
+            if moved.is_added {
+                let op = if moved.baseline { Op::There } else { Op::Added };
+                entries.push(Entry::new(op, &moved.rdata));
+            }
+            if moved.is_removed {
+                entries.push(Entry::new(Op::Removed, &moved.rdata));
+            }
+        }
+        Ok(entries)
+    }
+
+    /// Returns the records of an owner that a version added or removed; see [`Store::entries_of`].
+    pub(super) fn moves_of(
+        &self,
+        months: &[i64],
+        owner_id: i64,
+        version_id: i64,
+    ) -> Result<Vec<Moved>, StoreError> {
+        let mut moves = Vec::new();
         let mut take = |sql: &str, bucket: i64| -> Result<(), StoreError> {
             let rows = self.run(|connection| {
                 let mut statement = connection.prepare_cached(sql)?;
@@ -204,23 +234,23 @@ impl Store {
                         row.get::<_, bool>(2)?,
                         row.get::<_, i64>(3)?,
                         row.get::<_, i64>(4)?,
+                        row.get::<_, Option<u32>>(5)?,
                     ))
                 };
                 let rows = match bucket {
-                    0 => statement.query_map(params![owner_id, version.id], read)?,
-                    _ => statement.query_map(params![owner_id, version.id, bucket], read)?,
+                    0 => statement.query_map(params![owner_id, version_id], read)?,
+                    _ => statement.query_map(params![owner_id, version_id, bucket], read)?,
                 };
                 rows.collect::<rusqlite::Result<Vec<_>>>()
             })?;
-            for (code, value, baseline, added_id, removed_id) in rows {
-                let rdata = self.read_rdata(code, &value)?;
-                if added_id == version.id {
-                    let op = if baseline { Op::There } else { Op::Added };
-                    entries.push(Entry::new(op, &rdata));
-                }
-                if removed_id == version.id {
-                    entries.push(Entry::new(Op::Removed, &rdata));
-                }
+            for (code, value, baseline, added_id, removed_id, ttl) in rows {
+                moves.push(Moved {
+                    rdata: self.read_rdata(code, &value)?,
+                    ttl,
+                    baseline,
+                    is_added: added_id == version_id,
+                    is_removed: removed_id == version_id,
+                });
             }
             Ok(())
         };
@@ -228,7 +258,7 @@ impl Store {
         for month in &months[1..] {
             take(MOVED_PAST, *month)?;
         }
-        Ok(entries)
+        Ok(moves)
     }
 
     /// Returns the leaf of an owner in a version, from the records; `None` if the version did nothing to it.

@@ -11,6 +11,7 @@ mod catalogs;
 mod chain;
 mod changes;
 mod digests;
+mod export;
 mod history;
 mod open;
 mod outbox;
@@ -27,6 +28,7 @@ pub use care::{DatabaseStats, TableSize, Verification};
 pub use cases::{CaseEventRow, CaseRow};
 pub use catalogs::{CatalogChange, Listing, MemberRow};
 pub use chain::Link;
+pub use export::{ExportRange, MoveKind, MoveRow};
 pub use history::{
     ChangeRow, CoveredName, EnclosingZone, History, HistoryScope, RecordRow, Wanted,
 };

@@ -314,7 +314,7 @@ fn users_of_name_servers_and_addresses_are_found_now_and_then() {
 }
 
 /// Makes Python packages usable, installed once for each place of the build.
-fn python_with(package: &str) -> std::path::PathBuf {
+pub fn python_with(package: &str) -> std::path::PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python");
     let python = folder.join("bin/python3");
     let run = |command: &mut Command| {

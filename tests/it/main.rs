@@ -8,6 +8,7 @@ mod benign;
 mod care;
 mod cli;
 mod equivalence;
+mod export;
 mod flux_on_knot;
 mod formats;
 mod fuzz;
