@@ -196,6 +196,9 @@ pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 }
 
 impl Store {
+    /// SQLite's `application_id` of a database of this program: `flux`.
+    pub const APPLICATION_ID: i32 = APPLICATION_ID;
+
     /// Opens the database at `path`, makes it (mode 0600) or migrates it.
     ///
     /// # Errors

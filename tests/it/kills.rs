@@ -16,11 +16,11 @@ use crate::harness::{Bench, REPORT, deliver, poll, python};
 use crate::servers::Postfix;
 
 /// A seeded sequence of numbers (splitmix64).
-struct Numbers(u64);
+pub struct Numbers(pub u64);
 
 impl Numbers {
     /// Returns a number below `limit`.
-    fn below(&mut self, limit: u64) -> u64 {
+    pub fn below(&mut self, limit: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -71,10 +71,10 @@ fn without_id(case: &Value) -> Value {
 }
 
 /// Checks the database with another SQLite, on a copy.
-const INTEGRITY: &str = "
+pub const INTEGRITY: &str = "
 import os, shutil, sqlite3, sys, tempfile
 folder = tempfile.mkdtemp()
-for end in ['', '-wal']:
+for end in ['', '-wal', '-journal']:
     if os.path.exists(sys.argv[1] + end): shutil.copy(sys.argv[1] + end, folder + '/copy.db' + end)
 db = sqlite3.connect(folder + '/copy.db')
 print(db.execute('pragma integrity_check').fetchone()[0], len(db.execute('pragma foreign_key_check').fetchall()))
@@ -169,7 +169,7 @@ fn check_mails(postfix: &Postfix, rounds: usize) {
 }
 
 /// Returns how many kills are asked for.
-fn kills() -> u32 {
+pub fn kills() -> u32 {
     std::env::var("FLUXWATCH_KILLS")
         .ok()
         .and_then(|text| text.parse().ok())

@@ -15,6 +15,7 @@ mod fuzz;
 #[path = "../../data/sample/generator.rs"]
 mod generator;
 mod harness;
+mod interruptions;
 mod kills;
 mod layers;
 mod lookups;
