@@ -1,0 +1,222 @@
+//! The tables of docs/evaluation.md.
+
+use std::fmt::Write as _;
+
+use fluxwatch::detector::{Level, POLICY_VERSION};
+
+use super::scenarios::stories::{ALL, Expected};
+use super::scenarios::trial::Outcome;
+use super::{ABLATIONS, FEEDS, OTHERS, Outcomes};
+
+/// Returns the page.
+pub fn page(seeds: u64, by_feed: &Outcomes, by_ablation: &Outcomes) -> String {
+    let mut page = format!(
+        "# Evaluation\n\n\
+        Made by `cargo run --release --example evaluate {seeds}`: the stories of `tests/scenarios/stories.rs`, each told\n\
+        with {seeds} seeds that were used for nothing else, run past the detector (policy {POLICY_VERSION}) and the case as a\n\
+        feed of every change and looks every 1, 6 and 24 hours show them. What is not in the stories is not evaluated:\n\
+        they are made from published numbers (docs/detection.md), not recorded.\n\n\
+        ![Time to report of each malicious story at four feeds, and the score over time of a malicious and a benign one](evaluation.svg)\n\n"
+    );
+    malicious(&mut page, by_feed);
+    benign(&mut page, by_feed);
+    ablations(&mut page, by_ablation);
+    others(&mut page, by_ablation);
+    page
+}
+
+/// Writes the table of malicious stories.
+fn malicious(page: &mut String, by_feed: &Outcomes) {
+    page.push_str(
+        "## Malicious stories\n\nReported of all seeds, and hours from the beginning of the flux to the report (the hold\n\
+        included): median, and the longest.\n\n| story | | expected |",
+    );
+    heading(page);
+    for (id, title, expected) in ALL.iter().filter(|(id, ..)| id.starts_with('M')) {
+        let _ = write!(page, "| {id} | {title} | {} |", word(*expected));
+        for way in 0..FEEDS.len() {
+            let _ = write!(page, " {} |", reported(&by_feed[&(*id, way)]));
+        }
+        page.push('\n');
+    }
+    let wanted = |id: &str| {
+        ALL.iter()
+            .any(|(it, _, expected)| *it == id && *expected == Expected::Report)
+    };
+    page.push_str("| all to be reported | | |");
+    for way in 0..FEEDS.len() {
+        let runs = by_feed
+            .iter()
+            .filter(|((id, at), _)| *at == way && wanted(id));
+        let outcomes: Vec<&Outcome> = runs.flat_map(|(_, outcomes)| outcomes).collect();
+        let hits = outcomes.iter().filter(|it| it.reported_h.is_some()).count();
+        let (low, high) = wilson(hits, outcomes.len());
+        let _ = write!(
+            page,
+            " {hits} of {}: {:.1} % to {:.1} % |",
+            outcomes.len(),
+            100.0 * low,
+            100.0 * high
+        );
+    }
+    page.push_str("\n\nThe last line has the 95 % bounds of Wilson's interval.\n\n");
+}
+
+/// Writes the heading of a table by feeds.
+fn heading(page: &mut String) {
+    for (title, _) in FEEDS {
+        let _ = write!(page, " {title} |");
+    }
+    page.push_str("\n|---|---|---|---|---|---|---|\n");
+}
+
+/// Writes the table of benign stories.
+fn benign(page: &mut String, by_feed: &Outcomes) {
+    page.push_str("## Benign stories\n\nThe highest level that any seed reached, and the highest score.\n\n| story | | allowed |");
+    heading(page);
+    for (id, title, expected) in ALL.iter().filter(|(id, ..)| id.starts_with('B')) {
+        let _ = write!(page, "| {id} | {title} | {} |", word(*expected));
+        for way in 0..FEEDS.len() {
+            let outcomes = &by_feed[&(*id, way)];
+            let peak = outcomes.iter().filter_map(|it| it.peak).max();
+            let score = outcomes.iter().map(|it| it.score).fold(0.0, f64::max);
+            let _ = write!(page, " {}, {score:.0} |", peak.map_or("none", Level::word));
+        }
+        page.push('\n');
+    }
+    let runs: Vec<&Outcome> = by_feed
+        .iter()
+        .filter(|((id, _), _)| id.starts_with('B'))
+        .flat_map(|(_, outcomes)| outcomes)
+        .collect();
+    let false_reports = runs.iter().filter(|it| it.reported_h.is_some()).count();
+    let reviews = runs
+        .iter()
+        .filter(|it| it.peak >= Some(Level::Review))
+        .count();
+    let (_, high) = wilson(false_reports, runs.len());
+    let _ = write!(
+        page,
+        "\nFalse reports: {false_reports} of {} runs (95 %: at most {:.2} %). At level review or above: {reviews}.\n\
+        Truncated and re-represented snapshots (B19) are replayed from real files by `cargo test --test it rootzone`.\n\n",
+        runs.len(),
+        100.0 * high
+    );
+}
+
+/// Writes the table of what is left out.
+fn ablations(page: &mut String, outcomes: &Outcomes) {
+    page.push_str(
+        "## What each part is worth\n\nAt looks every hour: malicious stories with a report in every seed, runs that are missed, false reports.\n\n\
+        | left out | stories always reported | runs missed | false reports | stories with misses or false reports |\n|---|---|---|---|---|\n",
+    );
+    for (way, (title, _)) in ABLATIONS.iter().enumerate() {
+        let (mut always, mut missed, mut false_reports, mut named) = (0, 0, 0, Vec::new());
+        for (id, _, expected) in ALL {
+            let runs = &outcomes[&(id, way)];
+            let reports = runs.iter().filter(|it| it.reported_h.is_some()).count();
+            match expected {
+                Expected::Report => {
+                    always += usize::from(reports == runs.len());
+                    missed += runs.len() - reports;
+                    if reports < runs.len() {
+                        named.push(format!("{id} ({})", runs.len() - reports));
+                    }
+                }
+                _ => {
+                    false_reports += reports;
+                    if reports > 0 {
+                        named.push(format!("{id} ({reports})"));
+                    }
+                }
+            }
+        }
+        let _ = writeln!(
+            page,
+            "| {title} | {always} | {missed} | {false_reports} | {} |",
+            named.join(", ")
+        );
+    }
+    page.push('\n');
+}
+
+/// Writes the table of others' rules.
+fn others(page: &mut String, outcomes: &Outcomes) {
+    page.push_str(
+        "## Rules of others on the same data\n\nAt looks every hour. A rule's alarm counts like a report.\n\n\
+        | rule | malicious runs found | benign runs accused | benign stories accused |\n|---|---|---|---|\n",
+    );
+    let count = |is_hit: &dyn Fn(&Outcome) -> bool| {
+        let (mut found, mut all, mut accused, mut benign, mut named) = (0, 0, 0, 0, Vec::new());
+        for (id, _, expected) in ALL {
+            let runs = &outcomes[&(id, 0)];
+            let hits = runs.iter().filter(|it| is_hit(it)).count();
+            if expected == Expected::Report {
+                found += hits;
+                all += runs.len();
+            } else if id.starts_with('B') {
+                accused += hits;
+                benign += runs.len();
+                if hits > 0 {
+                    named.push(id);
+                }
+            }
+        }
+        format!(
+            "{found} of {all} | {accused} of {benign} | {} |",
+            named.join(", ")
+        )
+    };
+    let _ = writeln!(
+        page,
+        "| fluxwatch | {}",
+        count(&|it: &Outcome| it.reported_h.is_some())
+    );
+    for (at, title) in OTHERS.iter().enumerate() {
+        let _ = writeln!(
+            page,
+            "| {title} | {}",
+            count(&|it: &Outcome| it.others_h[at].is_some())
+        );
+    }
+}
+
+/// Returns what is expected in a word.
+fn word(expected: Expected) -> &'static str {
+    match expected {
+        Expected::Report => "report",
+        Expected::Review => "review",
+        Expected::ReviewAtMost => "up to review",
+        Expected::WatchAtMost => "up to watch",
+    }
+}
+
+/// Returns how many runs were reported, and when.
+fn reported(outcomes: &[Outcome]) -> String {
+    let mut hours: Vec<f64> = outcomes.iter().filter_map(|it| it.reported_h).collect();
+    hours.sort_by(f64::total_cmp);
+    let reviewed = outcomes
+        .iter()
+        .filter(|it| it.peak == Some(Level::Review))
+        .count();
+    match (hours.get(hours.len() / 2), hours.last()) {
+        (Some(median), Some(longest)) => format!("{}: {median:.1}, {longest:.1}", hours.len()),
+        _ if reviewed > 0 => format!("0; {reviewed} reviewed"),
+        _ => "0".to_owned(),
+    }
+}
+
+/// Returns the 95 % interval of a share (Wilson).
+fn wilson(hits: usize, all: usize) -> (f64, f64) {
+    if all == 0 {
+        return (0.0, 1.0);
+    }
+    let (z, n, p) = (1.96_f64, all as f64, hits as f64 / all as f64);
+    let middle = p + z * z / (2.0 * n);
+    let half = z * (p * (1.0 - p) / n + z * z / (4.0 * n * n)).sqrt();
+    let scale = 1.0 + z * z / n;
+    (
+        ((middle - half) / scale).max(0.0),
+        ((middle + half) / scale).min(1.0),
+    )
+}

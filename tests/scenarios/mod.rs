@@ -1,0 +1,5 @@
+//! Made histories of domains, malicious and benign, and what the detector makes of them.
+
+pub mod internet;
+pub mod stories;
+pub mod trial;

@@ -1,0 +1,446 @@
+//! Runs a story past the detector and the case, as a feed shows it.
+//!
+//! What the program stores as intervals is kept here in memory, as exactly as the detector needs it; a
+//! test holds one story against the whole program.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use fluxwatch::case::{Case, observe};
+use fluxwatch::detector::{
+    AddressWindow, DetectPolicy, Finding, Level, Moment, NameserverWindow, PlaneFinding, Stay,
+    evaluate_addresses, evaluate_nameservers, judge,
+};
+use fluxwatch::dns::Name;
+use fluxwatch::time::{Span, Timestamp};
+
+use super::internet::{Known, Numbers, as_v6};
+use super::stories::{DAY, HOUR, MINUTE, Story, What};
+
+/// When every story begins, in Unix seconds.
+const EPOCH: i64 = 1_790_000_000;
+/// How long the zone was watched before.
+const WATCHED_BEFORE: i64 = 60 * DAY;
+/// How soon a domain is judged again after a change: a flux of minutes, and what harms nobody, of which
+/// every half an hour is looked at for the whole story.
+const CHANGE_PAUSE: [i64; 2] = [10 * MINUTE, 30 * MINUTE];
+
+/// How often the zone is seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Feed {
+    /// Every change.
+    Every,
+    /// A look every so many seconds.
+    Polls(i64),
+}
+
+/// What is left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ablation {
+    /// Nothing.
+    Nothing,
+    /// The table of autonomous systems.
+    Networks,
+    /// Who uses a name server.
+    Popularity,
+    /// IPv4.
+    OldProtocol,
+}
+
+/// How a trial ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// The highest level of the case.
+    pub peak: Option<Level>,
+    /// Hours from the story's beginning to the report.
+    pub reported_h: Option<f64>,
+    /// Hours to level review.
+    pub reviewed_h: Option<f64>,
+    /// The verdict of the report, or of the last finding.
+    pub verdict: Option<&'static str>,
+    /// The highest score.
+    pub score: f64,
+    /// What rules that others have published say: hours to their first alarm.
+    pub others_h: [Option<f64>; 3],
+    /// Hours and score, one judgement after another.
+    pub series: Vec<(f64, f64)>,
+    /// Changes that were seen, and how many seconds after the one before.
+    pub changes: u32,
+}
+
+/// What a value is kept under.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Place {
+    Glue(Name),
+    Address(Name),
+}
+
+/// The state of everything at one time.
+type State = (BTreeSet<Name>, BTreeMap<Place, BTreeSet<IpAddr>>);
+
+/// What is stored.
+#[derive(Default)]
+struct Stored {
+    names: Vec<Stay<Name>>,
+    glue: Vec<(Name, Stay<IpAddr>)>,
+    addresses: BTreeMap<Name, Vec<Stay<IpAddr>>>,
+    reset_at: Option<Timestamp>,
+    changes: u32,
+    last_version: i64,
+}
+
+/// Runs a story.
+pub fn run(
+    story: &Story,
+    feed: Feed,
+    ablation: Ablation,
+    policy: &DetectPolicy,
+    phase_seed: u64,
+) -> Outcome {
+    let mut trial = Trial {
+        story,
+        policy,
+        known: Known {
+            has_table: ablation != Ablation::Networks,
+        },
+        popular: match ablation {
+            Ablation::Popularity => BTreeSet::new(),
+            _ => story.popular.clone(),
+        },
+        v6: ablation == Ablation::OldProtocol,
+        state: (BTreeSet::new(), BTreeMap::new()),
+        seen: (BTreeSet::new(), BTreeMap::new()),
+        stored: Stored::default(),
+        case: None,
+        judged_at: i64::MIN / 2,
+        outcome: Outcome {
+            peak: None,
+            reported_h: None,
+            reviewed_h: None,
+            verdict: None,
+            score: 0.0,
+            others_h: [None; 3],
+            series: Vec::new(),
+            changes: 0,
+        },
+    };
+    for what in &story.before {
+        trial.happen(what);
+    }
+    trial.see(-WATCHED_BEFORE, 0, true);
+    match feed {
+        Feed::Every => trial.run_every(),
+        Feed::Polls(period) => {
+            let phase = Numbers(phase_seed).below(period as u64) as i64;
+            trial.run_polls(period, phase);
+        }
+    }
+    trial.outcome.changes = trial.stored.changes;
+    trial.outcome
+}
+
+/// A trial at work.
+struct Trial<'a> {
+    story: &'a Story,
+    policy: &'a DetectPolicy,
+    known: Known,
+    popular: BTreeSet<Name>,
+    v6: bool,
+    /// What is.
+    state: State,
+    /// What was seen last.
+    seen: State,
+    stored: Stored,
+    case: Option<Case>,
+    judged_at: i64,
+    outcome: Outcome,
+}
+
+impl Trial<'_> {
+    /// Every change is seen when it happens; cases are judged again every hour.
+    fn run_every(&mut self) {
+        let mut hour = 0;
+        let events = &self.story.events;
+        for (i, (at, what)) in events.iter().enumerate() {
+            while hour < *at {
+                self.judge_case(hour);
+                hour += HOUR;
+            }
+            let shared = self.happen(what);
+            self.register(what, *at);
+            // What happens in one second is one version.
+            let is_last = events.get(i + 1).is_none_or(|(next, _)| next != at);
+            if is_last && self.see(*at, shared, false) {
+                self.judge_change(*at);
+            }
+            if self.is_over() {
+                return;
+            }
+        }
+        while hour <= self.story.ends {
+            self.judge_case(hour);
+            hour += HOUR;
+        }
+    }
+
+    /// The zone is looked at every `period`.
+    fn run_polls(&mut self, period: i64, phase: i64) {
+        let mut events = self.story.events.iter().peekable();
+        let mut at = phase;
+        while at <= self.story.ends + period {
+            let mut shared = 0;
+            while let Some((when, what)) = events.next_if(|(when, _)| *when <= at) {
+                shared = self.happen(what).max(shared);
+                self.register(what, *when);
+            }
+            let is_missed = self
+                .story
+                .gaps
+                .iter()
+                .any(|(from, to)| (*from..*to).contains(&at));
+            if !is_missed {
+                if self.see(at, shared, false) {
+                    self.judge_change(at);
+                } else {
+                    self.judge_case(at);
+                }
+            }
+            if self.is_over() {
+                return;
+            }
+            at += period;
+        }
+    }
+
+    /// Returns whether nothing more can come of it: a reported flux stays reported.
+    fn is_over(&self) -> bool {
+        self.outcome.reported_h.is_some()
+    }
+
+    /// Brings the state up to what happened. Returns how many names made the same move.
+    fn happen(&mut self, what: &What) -> u32 {
+        let (names, addresses) = &mut self.state;
+        let v6 = self.v6;
+        let set = |values: &[IpAddr]| -> BTreeSet<IpAddr> {
+            let values = values.iter();
+            values.map(|it| if v6 { as_v6(*it) } else { *it }).collect()
+        };
+        match what {
+            What::Ns(set, shared) => {
+                *names = set.iter().cloned().collect();
+                return *shared;
+            }
+            What::Glue(host, values) => {
+                addresses.insert(Place::Glue(host.clone()), set(values));
+            }
+            What::Address(owner, values) => {
+                addresses.insert(Place::Address(owner.clone()), set(values));
+            }
+            What::Registered => {}
+        }
+        0
+    }
+
+    /// Notes a new registration.
+    fn register(&mut self, what: &What, at: i64) {
+        if matches!(what, What::Registered) {
+            self.stored.reset_at = Some(Timestamp::from_unix(EPOCH + at));
+        }
+    }
+
+    /// Stores what is another than before. Returns whether anything is.
+    fn see(&mut self, at: i64, shared_count: u32, baseline: bool) -> bool {
+        if self.state == self.seen {
+            return false;
+        }
+        self.stored.last_version += 1;
+        let moment = Moment {
+            version_id: self.stored.last_version,
+            at: Timestamp::from_unix(EPOCH + at),
+            serial: None,
+            bulk: false,
+            shared_count: if shared_count > 1 { shared_count } else { 0 },
+        };
+        let stay = |value: &IpAddr| Stay {
+            value: *value,
+            added: moment,
+            removed: None,
+            baseline,
+        };
+        let stored = &mut self.stored;
+        for gone in self.seen.0.difference(&self.state.0) {
+            let open = stored.names.iter_mut().rev();
+            for it in open
+                .filter(|it| it.removed.is_none() && it.value == *gone)
+                .take(1)
+            {
+                it.removed = Some(moment);
+            }
+        }
+        for came in self.state.0.difference(&self.seen.0) {
+            stored.names.push(Stay {
+                value: came.clone(),
+                added: moment,
+                removed: None,
+                baseline,
+            });
+        }
+        let nothing = BTreeSet::new();
+        for (place, now) in &self.state.1 {
+            let before = self.seen.1.get(place).unwrap_or(&nothing);
+            for gone in before.difference(now) {
+                let close = |it: &mut Stay<IpAddr>| it.removed = Some(moment);
+                match place {
+                    Place::Glue(host) => stored
+                        .glue
+                        .iter_mut()
+                        .rev()
+                        .filter(|(name, it)| {
+                            name == host && it.value == *gone && it.removed.is_none()
+                        })
+                        .take(1)
+                        .for_each(|(_, it)| close(it)),
+                    Place::Address(owner) => stored
+                        .addresses
+                        .entry(owner.clone())
+                        .or_default()
+                        .iter_mut()
+                        .rev()
+                        .filter(|it| it.value == *gone && it.removed.is_none())
+                        .take(1)
+                        .for_each(close),
+                }
+            }
+            for came in now.difference(before) {
+                match place {
+                    Place::Glue(host) => stored.glue.push((host.clone(), stay(came))),
+                    Place::Address(owner) => stored
+                        .addresses
+                        .entry(owner.clone())
+                        .or_default()
+                        .push(stay(came)),
+                }
+            }
+        }
+        self.seen = self.state.clone();
+        self.stored.changes += u32::from(!baseline);
+        !baseline
+    }
+
+    /// Judges after a change.
+    fn judge_change(&mut self, at: i64) {
+        let is_benign = self.story.id.starts_with('B');
+        if at - self.judged_at >= CHANGE_PAUSE[usize::from(is_benign)] {
+            self.judge(at);
+        }
+    }
+
+    /// Judges a case that is open, an hour after the last time.
+    fn judge_case(&mut self, at: i64) {
+        if self.case.is_some() && at - self.judged_at >= HOUR {
+            self.judge(at);
+        }
+    }
+
+    /// Judges.
+    fn judge(&mut self, at: i64) {
+        self.judged_at = at;
+        let now = Timestamp::from_unix(EPOCH + at);
+        let hours = (at - self.story.begins) as f64 / HOUR as f64;
+        let (nameservers, addresses) = (self.nameservers(now), self.addresses(now));
+        self.hear_others(hours, now, addresses.as_ref());
+        let finding: Option<Finding> = judge(
+            &self.story.domain,
+            nameservers.clone(),
+            addresses.clone(),
+            now,
+        );
+        let planes = || nameservers.iter().chain(&addresses);
+        let score = planes().map(|plane| plane.score).fold(0.0, f64::max);
+        self.outcome.score = self.outcome.score.max(score);
+        self.outcome.series.push((hours, score));
+        let observed = observe(self.case.as_ref(), finding.as_ref(), now);
+        self.case = observed.map(|(case, _)| case);
+        let Some(case) = &self.case else {
+            return;
+        };
+        if let Some(finding) = &finding {
+            self.outcome.verdict = Some(finding.verdict.word());
+        }
+        self.outcome.peak = self.outcome.peak.max(Some(case.peak_level));
+        if case.level >= Level::Review {
+            self.outcome.reviewed_h.get_or_insert(hours);
+        }
+        if case.level == Level::Report {
+            self.outcome.reported_h.get_or_insert(hours);
+        }
+    }
+
+    /// Judges the name-server plane.
+    fn nameservers(&self, now: Timestamp) -> Option<PlaneFinding> {
+        if self.stored.names.is_empty() {
+            return None;
+        }
+        let window = NameserverWindow {
+            zone: Name::parse("example.").expect("a name"),
+            owner: self.story.domain.clone(),
+            watched_since: Timestamp::from_unix(EPOCH - WATCHED_BEFORE),
+            names: self.stored.names.clone(),
+            addresses: self.stored.glue.clone(),
+            reset_at: self.stored.reset_at,
+            popular: Some(self.popular.clone()),
+        };
+        Some(evaluate_nameservers(&window, self.policy, &self.known, now))
+    }
+
+    /// Judges the address plane.
+    fn addresses(&self, now: Timestamp) -> Option<PlaneFinding> {
+        let (owner, addresses) = self.stored.addresses.first_key_value()?;
+        let window = AddressWindow {
+            zone: self.story.domain.clone(),
+            owner: owner.clone(),
+            watched_since: Timestamp::from_unix(EPOCH - WATCHED_BEFORE),
+            addresses: addresses.clone(),
+            reset_at: self.stored.reset_at,
+        };
+        Some(evaluate_addresses(&window, self.policy, &self.known, now))
+    }
+
+    /// Notes what rules that others have published say.
+    fn hear_others(&mut self, hours: f64, now: Timestamp, addresses: Option<&PlaneFinding>) {
+        let recent = |span: Span| {
+            let names = self.stored.names.iter();
+            let ends = names.flat_map(|it| {
+                let added = (!it.baseline).then_some(it.added);
+                [added, it.removed]
+            });
+            let ends = ends.flatten().filter(move |end| now.since(end.at) < span);
+            ends.map(|end| end.version_id)
+                .collect::<BTreeSet<i64>>()
+                .len()
+        };
+        let operators = || {
+            let names = self.stored.names.iter();
+            let there = names.filter(|it| {
+                it.removed
+                    .is_none_or(|removed| now.since(removed.at) < Span::hours(72))
+            });
+            let operators = there.map(|it| fluxwatch::enrich::operator_domain(&it.value));
+            operators.collect::<BTreeSet<Name>>().len()
+        };
+        let holz = addresses.and_then(|plane| plane.holz);
+        let alarms = [
+            // Holz et al., NDSS 2008.
+            holz.is_some_and(|score| score > 142.38),
+            // Any change of name servers.
+            recent(Span::days(7)) > 0,
+            // At least 4 changes and 5 operator domains in 72 hours.
+            recent(Span::hours(72)) >= 4 && operators() >= 5,
+        ];
+        for (known, alarm) in self.outcome.others_h.iter_mut().zip(alarms) {
+            if alarm {
+                known.get_or_insert(hours);
+            }
+        }
+    }
+}
