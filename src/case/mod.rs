@@ -2,21 +2,22 @@
 //!
 //! ```text
 //!             finding                    desk (a later release)
-//!   (none) ───────────▶ open ───────────────────────────▶ acknowledged, dismissed, mitigated, closed
-//!                        ▲ │ quiet, and never above watch
-//!                        │ ▼
+//!   (none) ───────────▶ open ───────────────────────────▶ acknowledged, dismissed, closed
+//!                       ▲ │ │ gone, suspended, or still for long
+//!    new flux           │ │ └──────────▶ mitigated
+//!   ────────────────────┘ ▼ quiet, and never above watch
 //!                       closed
 //! ```
 //!
-//! A case opens with the first finding about its domain and keeps the highest level it reached. One
-//! that was never worth a review closes itself when the domain is quiet; any other waits for the
-//! desk. New flux reopens a closed case.
+//! A case opens with the first finding about its domain and keeps the highest level it reached. A finding
+//! that would be reported is held at `review` for an hour first, unless its score leaves no doubt. New flux
+//! reopens a case that is closed or mitigated.
 
 use serde::Serialize;
 
-use crate::detector::{Finding, Level, Verdict};
+use crate::detector::{DetectPolicy, Finding, Level, Verdict};
 use crate::dns::Name;
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
 
 /// Where a case stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -84,6 +85,8 @@ pub struct Case {
     pub last_change_at: Timestamp,
     /// When it was last judged.
     pub evaluated_at: Timestamp,
+    /// Since when a report is held until it is confirmed; `None` if none is.
+    pub pending_since: Option<Timestamp>,
     /// Revision of the desk's report; 0 before the first.
     pub revision: u32,
 }
@@ -101,134 +104,216 @@ pub struct CaseEvent {
     pub note: String,
 }
 
-/// Returns what a finding, or its absence, makes of a case, and what the log says of it.
+/// Whether the domain is still there to be suspected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It is delegated, or its zone is hosted.
+    Active,
+    /// Its delegation is gone.
+    Gone,
+    /// All its name servers are those that suspended domains are moved to.
+    OnHold,
+}
+
+/// What is known of a domain when its case is looked at.
+#[derive(Debug, Clone, Copy)]
+pub struct Observation<'a> {
+    /// What is suspected; `None` if nothing is.
+    pub finding: Option<&'a Finding>,
+    /// Whether it is still there.
+    pub standing: Standing,
+    /// The time of the judgement; event time.
+    pub now: Timestamp,
+}
+
+/// Returns what an observation makes of a case, and what the log says of it.
 ///
 /// `None` if there was no case and there is no finding. The events are empty if nothing that a
 /// person would want to read has changed.
+///
+/// A finding at level `report` is held at `review` until it has held for
+/// [`confirm_after`](DetectPolicy::confirm_after), unless its score leaves no doubt
+/// ([`certain_score_min`](DetectPolicy::certain_score_min)) or the case was at `report` before.
 pub fn observe(
     case: Option<&Case>,
-    finding: Option<&Finding>,
-    now: Timestamp,
+    observation: &Observation<'_>,
+    policy: &DetectPolicy,
 ) -> Option<(Case, Vec<CaseEvent>)> {
-    match (case, finding) {
-        (None, None) => None,
-        (None, Some(finding)) => Some(open_case(finding)),
-        (Some(case), Some(finding)) => Some(update_case(case, finding)),
-        (Some(case), None) => Some(quieten_case(case, now)),
+    let is_active = observation.standing == Standing::Active;
+    match (case, observation.finding) {
+        (None, Some(finding)) if is_active => Some(open_case(finding, policy)),
+        (None, _) => None,
+        (Some(case), Some(finding)) if is_active => Some(update_case(case, finding, policy)),
+        (Some(case), _) => Some(quieten_case(case, observation, policy)),
     }
 }
 
 /// Opens a case.
-fn open_case(finding: &Finding) -> (Case, Vec<CaseEvent>) {
+fn open_case(finding: &Finding, policy: &DetectPolicy) -> (Case, Vec<CaseEvent>) {
+    let (level, pending_since) = hold(None, finding, policy);
     let case = Case {
         domain: finding.domain.clone(),
         zone: finding.zone.clone(),
         verdict: finding.verdict,
-        level: finding.level,
-        peak_level: finding.level,
+        level,
+        peak_level: level,
         state: CaseState::Open,
         score: finding.score,
         first_detected_at: finding.now,
         last_change_at: finding.last_change_at,
         evaluated_at: finding.now,
+        pending_since,
         revision: 0,
     };
-    let note = format!(
+    let mut note = format!(
         "opened: suspected {}, level {}",
         finding.verdict.word(),
-        finding.level.word()
+        level.word()
     );
-    (
-        case,
-        vec![CaseEvent {
-            at: finding.now,
-            from: None,
-            to: CaseState::Open,
-            note,
-        }],
-    )
+    if pending_since.is_some() {
+        note = format!("{note}, report if it holds for {}", policy.confirm_after);
+    }
+    let event = CaseEvent {
+        at: finding.now,
+        from: None,
+        to: CaseState::Open,
+        note,
+    };
+    (case, vec![event])
+}
+
+/// Returns the level that a finding gives a case, and since when a report of it is held.
+fn hold(
+    case: Option<&Case>,
+    finding: &Finding,
+    policy: &DetectPolicy,
+) -> (Level, Option<Timestamp>) {
+    if finding.level < Level::Report {
+        return (finding.level, None);
+    }
+    let was_reported = case.is_some_and(|case| case.peak_level == Level::Report);
+    let is_certain = finding.is_open() && finding.score >= policy.certain_score_min;
+    let since = case.and_then(|case| case.pending_since);
+    let has_held = since.is_some_and(|since| finding.now.since(since) >= policy.confirm_after);
+    if was_reported || is_certain || has_held || policy.confirm_after <= Span::seconds(0) {
+        (Level::Report, None)
+    } else {
+        (Level::Review, Some(since.unwrap_or(finding.now)))
+    }
 }
 
 /// Brings a case up to a finding; a closed or mitigated one opens again if something new changed.
-fn update_case(case: &Case, finding: &Finding) -> (Case, Vec<CaseEvent>) {
+fn update_case(case: &Case, finding: &Finding, policy: &DetectPolicy) -> (Case, Vec<CaseEvent>) {
     let mut events = Vec::new();
+    let (level, pending_since) = hold(Some(case), finding, policy);
     let reopens = matches!(case.state, CaseState::Closed | CaseState::Mitigated)
         && finding.last_change_at > case.last_change_at;
     let state = if reopens { CaseState::Open } else { case.state };
-    if reopens {
+    let mut tell = |from: CaseState, note: String| {
         events.push(CaseEvent {
             at: finding.now,
-            from: Some(case.state),
+            from: Some(from),
             to: state,
-            note: format!("reopened: new changes, level {}", finding.level.word()),
+            note,
         });
+    };
+    if reopens {
+        tell(
+            case.state,
+            format!("reopened: new changes, level {}", level.word()),
+        );
     }
-    if finding.level > case.peak_level {
-        events.push(CaseEvent {
-            at: finding.now,
-            from: Some(state),
-            to: state,
-            note: format!(
+    if level > case.peak_level {
+        tell(
+            state,
+            format!(
                 "level rose from {} to {}: suspected {}",
                 case.peak_level.word(),
-                finding.level.word(),
+                level.word(),
                 finding.verdict.word()
             ),
-        });
-    } else if finding.verdict != case.verdict && finding.level >= Level::Review {
-        events.push(CaseEvent {
-            at: finding.now,
-            from: Some(state),
-            to: state,
-            note: format!(
+        );
+    } else if finding.verdict != case.verdict && level >= Level::Review {
+        tell(
+            state,
+            format!(
                 "suspected {}, before that {}",
                 finding.verdict.word(),
                 case.verdict.word()
             ),
-        });
+        );
+    }
+    if pending_since.is_some() && case.pending_since.is_none() {
+        tell(
+            state,
+            format!("held: report if it holds for {}", policy.confirm_after),
+        );
     }
     let updated = Case {
         zone: finding.zone.clone(),
         verdict: finding.verdict,
-        level: finding.level,
-        peak_level: case.peak_level.max(finding.level),
+        level,
+        peak_level: case.peak_level.max(level),
         state,
         score: finding.score,
         last_change_at: case.last_change_at.max(finding.last_change_at),
         evaluated_at: finding.now,
+        pending_since,
         ..case.clone()
     };
     (updated, events)
 }
 
-/// Notes that nothing is found any more.
-fn quieten_case(case: &Case, now: Timestamp) -> (Case, Vec<CaseEvent>) {
-    let closes = case.state == CaseState::Open && case.peak_level == Level::Watch;
-    let state = if closes {
-        CaseState::Closed
-    } else {
-        case.state
+/// Notes that nothing is found any more, or that the domain is not there to be suspected. A case that was
+/// never above `watch` closes; any other closes as mitigated when the domain is gone, suspended, or has
+/// stood still for long.
+fn quieten_case(
+    case: &Case,
+    observation: &Observation<'_>,
+    policy: &DetectPolicy,
+) -> (Case, Vec<CaseEvent>) {
+    let now = observation.now;
+    let is_working = matches!(case.state, CaseState::Open | CaseState::Acknowledged);
+    let stood = now.since(case.last_change_at);
+    let end = match observation.standing {
+        _ if !is_working => None,
+        _ if case.state == CaseState::Open && case.peak_level == Level::Watch => Some((
+            CaseState::Closed,
+            "closed: quiet, and never above watch".to_owned(),
+        )),
+        Standing::Gone => Some((
+            CaseState::Mitigated,
+            "mitigated: the delegation is gone".to_owned(),
+        )),
+        Standing::OnHold => Some((
+            CaseState::Mitigated,
+            "mitigated: moved to the name servers of suspended domains".to_owned(),
+        )),
+        Standing::Active if stood >= policy.settled_after => Some((
+            CaseState::Mitigated,
+            format!("mitigated: stood still for {}", policy.settled_after),
+        )),
+        Standing::Active => None,
     };
-    let events = if closes {
-        vec![CaseEvent {
-            at: now,
-            from: Some(case.state),
-            to: state,
-            note: "closed: quiet, and never above watch".to_owned(),
-        }]
-    } else {
-        Vec::new()
+    let events = end.iter().map(|(state, note)| CaseEvent {
+        at: now,
+        from: Some(case.state),
+        to: *state,
+        note: note.clone(),
+    });
+    let events = events.collect();
+    // What moved it there is no new flux.
+    let moved_at = observation.finding.map(|finding| finding.last_change_at);
+    let quiet = Case {
+        level: Level::Watch,
+        state: end.map_or(case.state, |(state, _)| state),
+        score: 0.0,
+        last_change_at: moved_at.map_or(case.last_change_at, |at| at.max(case.last_change_at)),
+        evaluated_at: now,
+        pending_since: None,
+        ..case.clone()
     };
-    (
-        Case {
-            level: Level::Watch,
-            state,
-            score: 0.0,
-            evaluated_at: now,
-            ..case.clone()
-        },
-        events,
-    )
+    (quiet, events)
 }
 
 /// Whether the desk is told now.
@@ -300,26 +385,80 @@ mod tests {
         }
     }
 
+    /// Looks at a case.
+    fn look(
+        case: Option<&Case>,
+        finding: Option<&Finding>,
+        standing: Standing,
+        at: i64,
+    ) -> Option<(Case, Vec<CaseEvent>)> {
+        let observation = Observation {
+            finding,
+            standing,
+            now: Timestamp::from_unix(at),
+        };
+        observe(case, &observation, &DetectPolicy::default())
+    }
+
+    /// Looks at a case whose domain is there.
+    fn see(case: Option<&Case>, level: Option<Level>, at: i64) -> (Case, Vec<CaseEvent>) {
+        let finding = level.map(|level| finding(level, at));
+        look(case, finding.as_ref(), Standing::Active, at).expect("there is a case")
+    }
+
+    /// A case that was reported, at time 3610.
+    fn reported() -> Case {
+        let (case, _) = see(None, Some(Level::Report), 10);
+        let (mut case, _) = see(Some(&case), Some(Level::Report), 3610);
+        assert_eq!(case.level, Level::Report);
+        case.revision = 1;
+        case
+    }
+
     #[test]
     fn quiet_watch_cases_close_and_reopen_with_new_changes() {
-        let now = Timestamp::from_unix;
-        let (case, _) = observe(None, Some(&finding(Level::Watch, 10)), now(10)).expect("opened");
-        let (closed, events) = observe(Some(&case), None, now(20)).expect("a case stays");
+        let (case, _) = see(None, Some(Level::Watch), 10);
+        let (closed, events) = see(Some(&case), None, 20);
         assert_eq!((closed.state, events.len()), (CaseState::Closed, 1));
-        let (reopened, _) = observe(Some(&closed), Some(&finding(Level::Report, 30)), now(30))
-            .expect("a case stays");
+        let (reopened, _) = see(Some(&closed), Some(Level::Watch), 30);
         assert_eq!(
             (reopened.state, reopened.first_detected_at),
-            (CaseState::Open, now(10))
+            (CaseState::Open, Timestamp::from_unix(10))
         );
-        assert_eq!(observe(None, None, now(1)), None);
+        assert_eq!(look(None, None, Standing::Active, 1), None);
+    }
+
+    #[test]
+    fn reports_are_held_until_two_judgements_an_hour_apart_agree() {
+        let (case, events) = see(None, Some(Level::Report), 10);
+        assert_eq!(
+            (case.level, case.peak_level),
+            (Level::Review, Level::Review)
+        );
+        assert!(
+            events[0].note.contains("report if it holds"),
+            "{}",
+            events[0].note
+        );
+        let (soon, events) = see(Some(&case), Some(Level::Report), 3609);
+        assert_eq!((soon.level, events.len()), (Level::Review, 0));
+        let (later, _) = see(Some(&soon), Some(Level::Report), 3610);
+        assert_eq!((later.level, later.pending_since), (Level::Report, None));
+        // What does not hold begins anew.
+        let (dropped, _) = see(Some(&soon), Some(Level::Review), 3000);
+        let (again, _) = see(Some(&dropped), Some(Level::Report), 3700);
+        assert_eq!(again.level, Level::Review);
+        assert_eq!(again.pending_since, Some(Timestamp::from_unix(3700)));
     }
 
     #[test]
     fn reported_cases_stay_open_when_quiet_and_are_not_reported_again() {
-        let now = Timestamp::from_unix;
-        let (mut case, _) =
-            observe(None, Some(&finding(Level::Report, 10)), now(10)).expect("opened");
+        let mut case = reported();
+        assert_eq!(
+            decide_report(&case, true),
+            Decision::Hold(HoldReason::AlreadyReported)
+        );
+        case.revision = 0;
         assert_eq!(
             decide_report(&case, true),
             Decision::Send(SendReason::FirstReport)
@@ -328,8 +467,7 @@ mod tests {
             decide_report(&case, false),
             Decision::Hold(HoldReason::NoMailWanted)
         );
-        case.revision = 1;
-        let (quiet, _) = observe(Some(&case), None, now(20)).expect("a case stays");
+        let (quiet, _) = see(Some(&case), None, 4000);
         assert_eq!(
             (quiet.state, quiet.level, quiet.peak_level),
             (CaseState::Open, Level::Watch, Level::Report)
@@ -338,9 +476,43 @@ mod tests {
             decide_report(&quiet, true),
             Decision::Hold(HoldReason::BelowReport)
         );
-        assert_eq!(
-            decide_report(&case, true),
-            Decision::Hold(HoldReason::AlreadyReported)
-        );
+        // It was at report before: no second hold.
+        let (again, _) = see(Some(&quiet), Some(Level::Report), 5000);
+        assert_eq!(again.level, Level::Report);
+    }
+
+    #[test]
+    fn cases_are_mitigated_when_the_domain_is_gone_suspended_or_still() {
+        let case = reported();
+        let moving = finding(Level::Report, 4000);
+        for standing in [Standing::Gone, Standing::OnHold] {
+            let (mitigated, events) =
+                look(Some(&case), Some(&moving), standing, 4000).expect("a case");
+            assert_eq!(
+                (mitigated.state, events.len()),
+                (CaseState::Mitigated, 1),
+                "{standing:?}"
+            );
+            // The move itself is no new flux; a later one is.
+            let (still, _) =
+                look(Some(&mitigated), Some(&moving), Standing::Active, 5000).expect("a case");
+            assert_eq!(still.state, CaseState::Mitigated);
+            let (reopened, _) = see(Some(&mitigated), Some(Level::Watch), 9000);
+            assert_eq!(reopened.state, CaseState::Open);
+            // A domain that is not there is not suspected.
+            assert_eq!(look(None, Some(&moving), standing, 4000), None);
+        }
+        let day = 86_400;
+        let (waiting, _) = see(Some(&case), None, 13 * day);
+        assert_eq!(waiting.state, CaseState::Open);
+        let (mitigated, events) = see(Some(&waiting), None, 15 * day);
+        assert_eq!(mitigated.state, CaseState::Mitigated);
+        assert!(events[0].note.contains("stood still"), "{}", events[0].note);
+        let dismissed = Case {
+            state: CaseState::Dismissed,
+            ..case
+        };
+        let (kept, _) = look(Some(&dismissed), None, Standing::Gone, 15 * day).expect("a case");
+        assert_eq!(kept.state, CaseState::Dismissed);
     }
 }

@@ -225,6 +225,15 @@ pub struct Finding {
     pub addresses: Option<PlaneFinding>,
 }
 
+impl Finding {
+    /// Returns whether every condition of a plane at the finding's level is met.
+    pub fn is_open(&self) -> bool {
+        let planes = self.nameservers.iter().chain(&self.addresses);
+        let mut at_level = planes.filter(|plane| plane.level == Some(self.level));
+        at_level.any(|plane| plane.gate_open)
+    }
+}
+
 /// Joins the planes of a domain; `None` if neither is even watched.
 pub fn judge(
     domain: &Name,

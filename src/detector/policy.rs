@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::dns::Name;
 use crate::time::Span;
 
 /// Names the formulas and defaults of this build in every finding.
@@ -17,6 +18,15 @@ pub struct DetectPolicy {
     pub watch_changes_7d_min: f64,
     /// An RRset that was gone for no longer than this went on, rather than began anew.
     pub absence_max: Span,
+    /// Score from which a finding at level `report` is not held.
+    pub certain_score_min: f64,
+    /// How long a finding with a lower score must hold before its level is `report`.
+    pub confirm_after: Span,
+    /// How long a domain must have stood still for its case to close as mitigated.
+    pub settled_after: Span,
+    /// Name servers that a domain is moved to when it is suspended or sinkholed: all of a domain's there
+    /// close its case as mitigated.
+    pub hold_nameservers: Vec<Name>,
     /// The name-server plane.
     pub nameservers: NameserverPolicy,
     /// The address plane.
@@ -26,7 +36,12 @@ pub struct DetectPolicy {
 impl DetectPolicy {
     /// Returns what reports call the policy: its version, and whether thresholds were changed.
     pub fn label(&self) -> String {
-        if *self == Self::default() {
+        // Whom a site suspends to is no threshold.
+        let of_site = Self {
+            hold_nameservers: Vec::new(),
+            ..self.clone()
+        };
+        if of_site == Self::default() {
             POLICY_VERSION.to_owned()
         } else {
             format!("{POLICY_VERSION} with thresholds of this site")
@@ -38,6 +53,7 @@ impl DetectPolicy {
         let (ns, address) = (&self.nameservers, &self.addresses);
         let numbers = [
             ("watch_changes_7d_min", self.watch_changes_7d_min),
+            ("certain_score_min", self.certain_score_min),
             ("nameservers.changes_7d_min", ns.changes_7d_min),
             ("nameservers.changes_3d_min", ns.changes_3d_min),
             ("nameservers.score_min", ns.score_min),
@@ -77,6 +93,10 @@ impl Default for DetectPolicy {
             memory: Span::days(90),
             watch_changes_7d_min: 3.0,
             absence_max: Span::hours(24),
+            certain_score_min: 70.0,
+            confirm_after: Span::hours(1),
+            settled_after: Span::days(14),
+            hold_nameservers: Vec::new(),
             nameservers: NameserverPolicy::default(),
             addresses: AddressPolicy::default(),
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use crate::case::observe;
+use crate::case::{Observation, Standing, observe};
 use crate::detector::{
     AddressWindow, Finding, Level, NameserverWindow, PlaneFinding, Stay, evaluate_addresses,
     evaluate_nameservers, judge,
@@ -147,8 +147,16 @@ impl Pipeline {
         {
             return Ok(());
         }
-        let Some((case, events)) = observe(known.as_ref().map(|row| &row.case), finding, now)
-        else {
+        let known = known.as_ref().map(|row| &row.case);
+        if known.is_none() && finding.is_none() {
+            return Ok(());
+        }
+        let observation = Observation {
+            finding,
+            standing: self.standing(domain, now)?,
+            now,
+        };
+        let Some((case, events)) = observe(known, &observation, &self.config.detect) else {
             return Ok(());
         };
         let id = self.store.save_case(&case, &events, ACTOR)?;
@@ -159,6 +167,37 @@ impl Pipeline {
             Some(finding) => self.queue_report(id, &case, finding, options),
             None => Ok(()),
         }
+    }
+
+    /// Returns whether a domain is still there to be suspected, at `now`.
+    fn standing(&self, domain: &Name, now: Timestamp) -> Result<Standing, PipelineError> {
+        let (mut was_delegated, mut hosts) = (false, BTreeSet::new());
+        for zone in self.store.zones_enclosing(domain)? {
+            if zone.view == View::Passive {
+                continue;
+            }
+            let key = EntityKey {
+                zone: zone.id,
+                apex: zone.apex.clone(),
+                owner: domain.clone(),
+            };
+            let there = self.window_until(&key, now, now)?.into_iter();
+            let there = there.filter(|stay| stay.removed.is_none_or(|end| end.at > now));
+            let there: BTreeSet<Name> =
+                there.filter_map(as_nameserver).map(|it| it.value).collect();
+            // A probe tells what it saw; only the zone itself tells that a delegation is gone.
+            was_delegated |= zone.view == View::Zone
+                && zone.apex != *domain
+                && (there.is_empty() && self.store.had_nameservers(&key)?);
+            hosts.extend(there);
+        }
+        let hold = &self.config.detect.hold_nameservers;
+        Ok(match hosts.is_empty() {
+            true if was_delegated => Standing::Gone,
+            true => Standing::Active,
+            false if hosts.iter().all(|host| hold.contains(host)) => Standing::OnHold,
+            false => Standing::Active,
+        })
     }
 
     /// Returns the domains that a version touched, each once. A mass change accuses nobody and is not

@@ -16,13 +16,14 @@ use crate::store::changes::{ChangeCounts, pack};
 use crate::zone::DigestKey;
 
 /// The migrations, in order; the database's `user_version` is how many have run.
-const MIGRATIONS: [Migration; 3] = [
+const MIGRATIONS: [Migration; 4] = [
     Migration::sql(include_str!("migrations/0001_history.sql")),
     Migration::sql(include_str!("migrations/0002_arrivals.sql")),
     Migration {
         sql: include_str!("migrations/0003_years.sql"),
         finish: pack_changes,
     },
+    Migration::sql(include_str!("migrations/0004_findings.sql")),
 ];
 
 /// A step from one schema to the next.

@@ -324,6 +324,28 @@ impl Store {
         Ok(false)
     }
 
+    /// Returns whether an owner had name servers that are gone.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn had_nameservers(&self, key: &EntityKey) -> Result<bool, StoreError> {
+        let Some(owner_id) = self.find_owner(key.zone, &key.apex, &key.owner)? else {
+            return Ok(false);
+        };
+        for bucket in self.buckets_since(key.zone, None)?.into_iter().skip(1) {
+            let has_ns: bool = self.run(|connection| {
+                connection
+                    .prepare_cached("select exists (select 1 from past_record where bucket = ? and owner_id = ? and rrtype = 2)")?
+                    .query_row([bucket, owner_id], |row| row.get(0))
+            })?;
+            if has_ns {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Returns the names at or below `domain` in a zone whose addresses changed since `since`, those
     /// that changed most first; at most `limit`.
     ///

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use fluxwatch::case::{Case, observe};
+use fluxwatch::case::{Case, Observation, Standing, observe};
 use fluxwatch::detector::{
     AddressWindow, DetectPolicy, Finding, Level, Moment, NameserverWindow, PlaneFinding, Stay,
     evaluate_addresses, evaluate_nameservers, judge,
@@ -159,13 +159,9 @@ struct Trial<'a> {
 impl Trial<'_> {
     /// Every change is seen when it happens; cases are judged again every hour.
     fn run_every(&mut self) {
-        let mut hour = 0;
         let events = &self.story.events;
         for (i, (at, what)) in events.iter().enumerate() {
-            while hour < *at {
-                self.judge_case(hour);
-                hour += HOUR;
-            }
+            self.judge_until(*at);
             let shared = self.happen(what);
             self.register(what, *at);
             // What happens in one second is one version.
@@ -177,9 +173,13 @@ impl Trial<'_> {
                 return;
             }
         }
-        while hour <= self.story.ends {
-            self.judge_case(hour);
-            hour += HOUR;
+        self.judge_until(self.story.ends);
+    }
+
+    /// Judges the case whenever an hour has passed without, up to a time.
+    fn judge_until(&mut self, at: i64) {
+        while self.case.is_some() && self.judged_at + HOUR < at && !self.is_over() {
+            self.judge(self.judged_at + HOUR);
         }
     }
 
@@ -359,7 +359,12 @@ impl Trial<'_> {
         let score = planes().map(|plane| plane.score).fold(0.0, f64::max);
         self.outcome.score = self.outcome.score.max(score);
         self.outcome.series.push((hours, score));
-        let observed = observe(self.case.as_ref(), finding.as_ref(), now);
+        let observation = Observation {
+            finding: finding.as_ref(),
+            standing: self.standing(),
+            now,
+        };
+        let observed = observe(self.case.as_ref(), &observation, self.policy);
         self.case = observed.map(|(case, _)| case);
         let Some(case) = &self.case else {
             return;
@@ -373,6 +378,14 @@ impl Trial<'_> {
         }
         if case.level == Level::Report {
             self.outcome.reported_h.get_or_insert(hours);
+        }
+    }
+
+    /// Returns whether the domain is still there.
+    fn standing(&self) -> Standing {
+        match self.seen.0.is_empty() && !self.stored.names.is_empty() {
+            true => Standing::Gone,
+            false => Standing::Active,
         }
     }
 
