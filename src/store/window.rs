@@ -9,7 +9,7 @@ use rusqlite::{Row, params};
 use crate::detector::{Moment, Stay};
 use crate::dns::{Name, Rdata, RecordType, Serial};
 use crate::store::changes::ChangeCounts;
-use crate::store::zones::{ZoneId, ZoneState};
+use crate::store::zones::{View, ZoneId, ZoneState};
 use crate::store::{Store, StoreError};
 use crate::time::Timestamp;
 
@@ -116,7 +116,8 @@ impl Store {
         // The same address may stand as glue in the parent and as data in the child: one presence
         // that lasts as long as either.
         let mut merged: BTreeMap<IpAddr, Vec<Stay<IpAddr>>> = BTreeMap::new();
-        for zone in self.zones_enclosing(host)? {
+        let zones = self.zones_enclosing(host)?.into_iter();
+        for zone in zones.filter(|zone| zone.view != View::Passive) {
             for interval in self.window(
                 &EntityKey {
                     zone: zone.id,

@@ -111,6 +111,34 @@ fn passive_dns_stands_beside_history_and_accuses_nobody() {
 }
 
 #[test]
+fn flux_that_only_others_saw_accuses_nobody() {
+    let bench = bench_of_two_zones();
+    // Up to the newest change, so that it lies in the windows that are judged.
+    let newest = 1_773_316_800;
+    let mut text = String::new();
+    for turn in 0..60 {
+        let (from, to) = (newest - (turn + 1) * 7200, newest - turn * 7200);
+        let address = format!("\"10.{turn}.0.7\"");
+        text += &line("bad.example.", "A", &address, from, to);
+        text += &line("ns1.bad.example.", "A", &address, from, to);
+        text += &line(
+            "bad.example.",
+            "NS",
+            &format!("\"ns.x{turn}.test.\""),
+            from,
+            to,
+        );
+    }
+    bench.write("pdns.ndjson", &text);
+    let path = bench.path().join("pdns.ndjson");
+    bench.run(0, &["import", "pdns", path.to_str().expect("UTF-8")]);
+    let before = bench.run(0, &["explain", "bad.example", "--format", "json"]);
+    assert!(before.contains("\"level\": null"), "{before}");
+    bench.run(0, &["poll", "--full"]);
+    assert_eq!(bench.cases(), Vec::<Value>::new());
+}
+
+#[test]
 fn intervals_that_touch_are_one_whatever_the_order() {
     let lines = [
         line("bad.example.", "A", "\"192.0.2.77\"", EARLY, EARLY + DAY),
