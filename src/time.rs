@@ -130,6 +130,19 @@ impl Timestamp {
     /// [`TimeError::Timestamp`] with the text.
     pub fn parse_argument(text: &str, now: Self) -> Result<Self, TimeError> {
         let text = text.trim();
+        Self::parse_absolute(text).or_else(|fault| match Span::parse(text) {
+            Ok(span) => Ok(now - span),
+            Err(_) => Err(fault),
+        })
+    }
+
+    /// [`Timestamp::parse_argument`] without spans.
+    ///
+    /// # Errors
+    ///
+    /// [`TimeError::Timestamp`] with the text.
+    pub fn parse_absolute(text: &str) -> Result<Self, TimeError> {
+        let text = text.trim();
         if let Ok(time) = Self::parse_rfc3339(text) {
             return Ok(time);
         }
@@ -145,9 +158,6 @@ impl Timestamp {
         if let Ok(date) = NaiveDate::parse_from_str(text, "%Y-%m-%d") {
             let midnight = date.and_hms_opt(0, 0, 0).expect("midnight exists in UTC");
             return Ok(Self::from_unix(midnight.and_utc().timestamp()));
-        }
-        if let Ok(span) = Span::parse(text) {
-            return Ok(now - span);
         }
         Err(TimeError::Timestamp(text.to_owned()))
     }

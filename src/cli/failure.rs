@@ -128,6 +128,7 @@ impl From<PipelineError> for Failure {
             PipelineError::Store(error) => error.into(),
             PipelineError::Local(error) => Self::local(error.to_string()),
             PipelineError::Asn(error) => Self::usage(format!("[enrich] asn: {error}")),
+            PipelineError::List(error) => Self::usage(format!("[enrich] {error}")),
             PipelineError::Key(sentence) => Self::usage(sentence),
             PipelineError::Mailer(error) => Self::usage(error.to_string()),
             PipelineError::Template(error) => Self::usage(error.to_string()),

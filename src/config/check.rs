@@ -103,17 +103,19 @@ impl Checker<'_> {
             sources.push(source);
         }
         let mail = self.check_mail(&written)?;
+        let file = |path: &Option<Spanned<PathBuf>>| {
+            path.as_ref().map(|path| self.resolve(path.get_ref()))
+        };
         Ok(Config {
             path: self.path.to_owned(),
             store_path: self.resolve(&written.store.path),
             reverse_index: written.store.reverse_index,
             keys,
             sources,
-            asn_path: written
-                .enrich
-                .asn
-                .as_ref()
-                .map(|path| self.resolve(path.get_ref())),
+            asn_path: file(&written.enrich.asn),
+            hosting_path: file(&written.enrich.hosting_asns),
+            shared_path: file(&written.enrich.shared_ranges),
+            registrations_path: file(&written.enrich.registrations),
             limits: written.limits,
             notify: self.check_notify(&written)?,
             metrics: self.check_metrics(&written)?,

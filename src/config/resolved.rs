@@ -28,6 +28,12 @@ pub struct Config {
     pub sources: Vec<Source>,
     /// The table of autonomous systems.
     pub asn_path: Option<PathBuf>,
+    /// The list of hosting networks.
+    pub hosting_path: Option<PathBuf>,
+    /// The list of addresses of content networks and clouds.
+    pub shared_path: Option<PathBuf>,
+    /// The registrar's records of its domains.
+    pub registrations_path: Option<PathBuf>,
     /// What a version may cost.
     pub limits: Limits,
     /// Where NOTIFY messages are heard.

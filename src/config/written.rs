@@ -298,9 +298,18 @@ pub struct RetentionSection {
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EnrichSection {
-    /// `start,end,asn[,organisation]`.
+    /// `start,end,asn[,organisation]`, or a database in MaxMind's format.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub asn: Option<Spanned<PathBuf>>,
+    /// Autonomous systems of hosting providers, a number a line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hosting_asns: Option<Spanned<PathBuf>>,
+    /// `prefix[,name]` of content networks and clouds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shared_ranges: Option<Spanned<PathBuf>>,
+    /// `domain,created[,registrar[,account]]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub registrations: Option<Spanned<PathBuf>>,
 }
 
 /// Who reports to whom.

@@ -11,10 +11,11 @@
 //! set size, nov fresh divided by added, and tenure 10, 7 or 4 points for stays of at most 3, 12 or
 //! 48 hours. Every condition of the gate must hold in the same window.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use crate::detector::features::{Spread, Stayed, Window, clamp_share, network_word, values_in};
-use crate::detector::finding::{Gate, Level, Plane, PlaneFinding, Term};
+use crate::detector::finding::{Check, Gate, Level, Plane, PlaneFinding, Term};
 use crate::detector::nameserver_plane::{
     bulk_check, change_counts, reset_check, seen_address, tenure_points, tenure_text,
 };
@@ -54,6 +55,7 @@ struct Scale {
 }
 
 /// The numbers of one window.
+#[derive(Clone)]
 struct Measures {
     scale: Scale,
     changes: f64,
@@ -61,6 +63,8 @@ struct Measures {
     turnover: f64,
     novelty: f64,
     tenure: Option<f64>,
+    mean_size: f64,
+    hours: f64,
     by_network: bool,
 }
 
@@ -100,6 +104,7 @@ pub fn evaluate_addresses(
     let [in_day, in_week] =
         [day, week].map(|scale| measure(&timeline, window, scale, knowledge, now));
     let watched = in_week.changes >= policy.watch_changes_7d_min;
+    let in_week_measures = in_week.clone();
     let rank = |measures: &Measures| {
         (
             measures.gates(policy, false).iter().all(|gate| gate.passed),
@@ -116,15 +121,18 @@ pub fn evaluate_addresses(
     let gates = best.gates(policy, false);
     let gate_open = gates.iter().all(|gate| gate.passed);
     let score = best.score();
-    let review = best.gates(policy, true).iter().all(|gate| gate.passed);
-    let level = if gate_open && score >= policy.addresses.score_min {
+    let addresses = values_in(&week, &timeline.addresses);
+    let shared = shared_share(&addresses, knowledge);
+    let one_network = rotates_in_one_network(&in_week_measures, window, policy, knowledge);
+    let review = best.gates(policy, true).iter().all(|gate| gate.passed) || one_network;
+    let is_shared = shared.is_some_and(|share| share >= policy.addresses.shared_share_max);
+    let level = if gate_open && score >= policy.addresses.score_min && !is_shared {
         Some(Level::Report)
-    } else if review {
+    } else if review || (gate_open && is_shared) {
         Some(Level::Review)
     } else {
         watched.then_some(Level::Watch)
     };
-    let addresses = values_in(&week, &timeline.addresses);
     let spread = Spread::of(addresses.iter().copied(), knowledge);
     let holz = knowledge
         .has_asn_table()
@@ -144,7 +152,12 @@ pub fn evaluate_addresses(
         gate_open,
         terms: best.terms(),
         gates,
-        checks: vec![bulk_check(&points), reset_check(window.reset_at)],
+        checks: vec![
+            shared_check(shared, is_shared, knowledge),
+            one_network_check(one_network),
+            bulk_check(&points),
+            reset_check(window.reset_at),
+        ],
         change_counts: change_counts(&points, now),
         points,
         tenure_hours: Stayed::of(&week, &timeline.addresses).tenure_hours(),
@@ -156,6 +169,76 @@ pub fn evaluate_addresses(
         holz,
         watched_since: window.watched_since,
         now,
+    }
+}
+
+/// How many addresses at a time a rotation inside one network has at most, on average.
+const ONE_NETWORK_SIZE_MAX: f64 = 2.0;
+/// Hours after which an alias that is flattened has shown its whole pool, and brings nothing new any more.
+const ONE_NETWORK_HOURS_MIN: f64 = 72.0;
+
+/// Returns whether an owner goes through the addresses of one hosting network, one or two at a time: what
+/// dynamic DNS does from access networks, and nobody from a data centre. Without a list of hosting
+/// networks nothing is.
+fn rotates_in_one_network(
+    week: &Measures,
+    window: &AddressWindow,
+    policy: &DetectPolicy,
+    knowledge: &dyn Knowledge,
+) -> bool {
+    let policy = &policy.addresses;
+    let mut networks = week.spread.networks.iter();
+    let is_hosting = match (networks.next(), networks.next()) {
+        (Some(only), None) => knowledge.is_hosting(*only),
+        _ => false,
+    };
+    is_hosting
+        && week.spread.addresses >= policy.one_network_addresses_min
+        && week.novelty >= policy.novelty_min
+        && week.mean_size <= ONE_NETWORK_SIZE_MAX
+        && week.hours >= ONE_NETWORK_HOURS_MIN
+        && week
+            .tenure
+            .is_some_and(|hours| hours <= policy.one_network_tenure_max.as_hours())
+        && !knowledge.is_under_private_suffix(&window.owner)
+}
+
+/// Returns the share of addresses in published ranges of content networks and clouds; `None` without a
+/// list or an address.
+fn shared_share(addresses: &BTreeSet<&(Name, IpAddr)>, knowledge: &dyn Knowledge) -> Option<f64> {
+    knowledge.shared_ranges()?;
+    let shared = addresses
+        .iter()
+        .filter(|(_, address)| knowledge.is_shared(*address));
+    (!addresses.is_empty()).then(|| shared.count() as f64 / addresses.len() as f64)
+}
+
+/// Says how many addresses are those of content networks and clouds.
+fn shared_check(share: Option<f64>, is_shared: bool, knowledge: &dyn Knowledge) -> Check {
+    let result = match (share, knowledge.shared_ranges()) {
+        (Some(share), Some((source, date))) => format!(
+            "{:.0} % of the addresses lie in the published ranges of {source} ({date})",
+            100.0 * share
+        ),
+        _ => "no list of such ranges is configured".to_owned(),
+    };
+    Check {
+        name: "content networks and clouds",
+        result,
+        explains: is_shared,
+    }
+}
+
+/// Says whether the addresses rotate inside one network.
+fn one_network_check(rotates: bool) -> Check {
+    let result = match rotates {
+        true => "yes, a hosting provider's: reviewed, never reported for that alone",
+        false => "no, or not of a hosting provider that is known",
+    };
+    Check {
+        name: "rotation inside one network",
+        result: result.to_owned(),
+        explains: false,
     }
 }
 
@@ -211,6 +294,8 @@ fn measure(
             0.0
         },
         tenure: stayed.tenure_hours(),
+        mean_size,
+        hours: window.hours(),
         by_network: knowledge.has_asn_table(),
     }
 }

@@ -39,4 +39,17 @@ pub trait Knowledge {
     /// Returns the operator domain of a name server: its registrable domain by the Public Suffix
     /// List, or the name itself if it has none.
     fn operator(&self, host: &Name) -> Name;
+
+    /// Returns whether an autonomous system is known to be a hosting provider's.
+    fn is_hosting(&self, asn: u32) -> bool;
+
+    /// Returns whether an address is one of a content network's or cloud's published ranges.
+    fn is_shared(&self, address: IpAddr) -> bool;
+
+    /// Returns where those ranges are from and when they were published; `None` if there is no list.
+    fn shared_ranges(&self) -> Option<(&str, &str)>;
+
+    /// Returns whether a name lies under a service that lets others have names below its own, such as
+    /// dynamic DNS.
+    fn is_under_private_suffix(&self, name: &Name) -> bool;
 }

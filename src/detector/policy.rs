@@ -6,7 +6,7 @@ use crate::dns::Name;
 use crate::time::Span;
 
 /// Names the formulas and defaults of this build in every finding.
-pub const POLICY_VERSION: &str = "2026-11a";
+pub const POLICY_VERSION: &str = "2026-11b";
 
 /// The detector's thresholds. docs/detection.md gives the reason and the source of each.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -68,6 +68,7 @@ impl DetectPolicy {
             ("addresses.turnover_24h_min", address.turnover_24h_min),
             ("addresses.turnover_7d_min", address.turnover_7d_min),
             ("addresses.score_min", address.score_min),
+            ("addresses.shared_share_max", address.shared_share_max),
         ];
         let bad = numbers
             .into_iter()
@@ -155,14 +156,14 @@ impl Default for NameserverPolicy {
             changes_3d_min: 3.0,
             fresh_min: 3,
             networks_min: 4,
-            prefixes_min: 6,
+            prefixes_min: 10,
             operators_min: 4,
             score_min: 55.0,
             review_score_min: 45.0,
             review_changes_7d_min: 4.0,
             review_fresh_min: 3,
             review_networks_min: 3,
-            review_prefixes_min: 5,
+            review_prefixes_min: 7,
             review_operators_min: 3,
             popular_host_names: 20,
             popular_operator_names: 50,
@@ -201,6 +202,13 @@ pub struct AddressPolicy {
     pub review_networks_min: u32,
     /// Prefixes of the review rule.
     pub review_prefixes_min: u32,
+    /// Distinct addresses of one hosting network in 7 days, one or two at a time, that are reviewed.
+    pub one_network_addresses_min: u32,
+    /// Mean time such an address stayed.
+    pub one_network_tenure_max: Span,
+    /// Share of the addresses in published ranges of content networks and clouds from which a finding is
+    /// reviewed rather than reported.
+    pub shared_share_max: f64,
 }
 
 impl Default for AddressPolicy {
@@ -208,7 +216,7 @@ impl Default for AddressPolicy {
         Self {
             addresses_min: 8,
             networks_min: 5,
-            prefixes_min: 7,
+            prefixes_min: 20,
             prefix_ratio_min: 0.33,
             changes_min: 3.0,
             novelty_min: 0.5,
@@ -217,7 +225,10 @@ impl Default for AddressPolicy {
             tenure_max: Span::hours(48),
             score_min: 60.0,
             review_networks_min: 4,
-            review_prefixes_min: 6,
+            review_prefixes_min: 12,
+            one_network_addresses_min: 20,
+            one_network_tenure_max: Span::hours(12),
+            shared_share_max: 0.8,
         }
     }
 }

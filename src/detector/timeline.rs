@@ -320,18 +320,20 @@ impl<'a> Walk<'a> {
             .input
             .reset_at
             .filter(|reset| !self.is_reset && moment.at >= *reset);
+        // A poll shows later what came with the registration.
+        let is_beginning = reset_at.is_some_and(|at| moment.at.since(at) <= self.input.absence_max);
         if let Some(reset_at) = reset_at {
-            if moment.at > reset_at {
-                // Registered anew without a change of records: they are where it begins.
-                self.begin_anew(reset_at);
-            } else {
+            if is_beginning {
                 self.is_reset = true;
                 self.forget();
+            } else {
+                // Registered anew without a change of records: they are where it begins.
+                self.begin_anew(reset_at);
             }
         }
         self.learn_known(&event);
         self.apply_raw(&event);
-        if reset_at == Some(moment.at) {
+        if is_beginning {
             self.learn_all();
         } else {
             self.compare(moment);

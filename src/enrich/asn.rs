@@ -1,4 +1,5 @@
-//! Address ranges and their autonomous systems, from CSV: `start,end,asn[,organisation]`.
+//! Address ranges and their autonomous systems, from CSV (`start,end,asn[,organisation]`) or from MaxMind's
+//! format (GeoLite2-ASN, DB-IP, ip-location-db). Either becomes the same compact arrays.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -40,12 +41,113 @@ pub struct AsnTable {
 }
 
 impl AsnTable {
-    /// Reads a table. A first row whose first field is no address is taken as the heading.
+    /// Reads a table: MaxMind's format if the file's name ends in `.mmdb`, else CSV, of which a first row
+    /// whose first field is no address is taken as the heading.
     ///
     /// # Errors
     ///
     /// [`AsnTableError`]; ranges that overlap are an error too.
     pub fn load(path: &Path) -> Result<Self, AsnTableError> {
+        let is_mmdb = path
+            .extension()
+            .is_some_and(|it| it.eq_ignore_ascii_case("mmdb"));
+        let mut table = if is_mmdb {
+            Self::load_mmdb(path)?
+        } else {
+            Self::load_csv(path)?
+        };
+        table.v4.sort_unstable();
+        table.v6.sort_unstable();
+        let overlap = table.v4.windows(2).any(|two| two[0].1 >= two[1].0)
+            || table.v6.windows(2).any(|two| two[0].1 >= two[1].0);
+        if overlap {
+            return Err(AsnTableError::Unreadable {
+                path: path.to_owned(),
+                fault: "two ranges overlap".to_owned(),
+            });
+        }
+        table.v4.shrink_to_fit();
+        table.v6.shrink_to_fit();
+        Ok(table)
+    }
+
+    /// Reads MaxMind's format.
+    fn load_mmdb(path: &Path) -> Result<Self, AsnTableError> {
+        let unreadable = |fault: String| AsnTableError::Unreadable {
+            path: path.to_owned(),
+            fault,
+        };
+        let words = |fault: maxminddb::MaxMindDbError| unreadable(fault.to_string());
+        let reader = maxminddb::Reader::open_readfile(path).map_err(words)?;
+        let mut table = Self::default();
+        for whole in ["0.0.0.0/0", "::/0"] {
+            let whole = whole.parse().expect("a prefix");
+            // A database of IPv4 alone has no tree for the other.
+            let Ok(networks) = reader.within(whole, Default::default()) else {
+                continue;
+            };
+            for network in networks {
+                let network = network.map_err(words)?;
+                let range = network.network().map_err(words)?;
+                let data = network
+                    .decode::<maxminddb::geoip2::Asn<'_>>()
+                    .map_err(words)?;
+                let Some(asn) = data.as_ref().and_then(|data| data.autonomous_system_number) else {
+                    continue;
+                };
+                let (first, last) = (range.network(), range.broadcast());
+                match (first, last) {
+                    (IpAddr::V4(first), IpAddr::V4(last)) if whole.is_ipv4() => {
+                        table.v4.push((first.into(), last.into(), asn));
+                    }
+                    // Below ::/96 stand the addresses of IPv4.
+                    (IpAddr::V6(first), IpAddr::V6(last))
+                        if whole.is_ipv6() && u128::from(last) > u128::from(u32::MAX) =>
+                    {
+                        table.v6.push((first.into(), last.into(), asn));
+                    }
+                    _ => continue,
+                }
+                if let Some(name) = data.and_then(|data| data.autonomous_system_organization) {
+                    table.names.entry(asn).or_insert_with(|| name.to_owned());
+                }
+                if table.v4.len() + table.v6.len() > RANGES_MAX {
+                    return Err(unreadable(format!("more than {RANGES_MAX} ranges")));
+                }
+            }
+        }
+        if table.v4.is_empty() && table.v6.is_empty() {
+            let kind = &reader.metadata().database_type;
+            return Err(unreadable(format!(
+                "a database of type {kind:?} without autonomous systems"
+            )));
+        }
+        table.join_neighbours();
+        Ok(table)
+    }
+
+    /// Joins neighbouring ranges of one autonomous system: a tree cuts them at powers of two.
+    fn join_neighbours(&mut self) {
+        self.v4.sort_unstable();
+        self.v4.dedup_by(|later, first| {
+            let joins = later.2 == first.2 && first.1.checked_add(1) == Some(later.0);
+            if joins {
+                first.1 = later.1;
+            }
+            joins
+        });
+        self.v6.sort_unstable();
+        self.v6.dedup_by(|later, first| {
+            let joins = later.2 == first.2 && first.1.checked_add(1) == Some(later.0);
+            if joins {
+                first.1 = later.1;
+            }
+            joins
+        });
+    }
+
+    /// Reads CSV.
+    fn load_csv(path: &Path) -> Result<Self, AsnTableError> {
         let unreadable = |fault: String| AsnTableError::Unreadable {
             path: path.to_owned(),
             fault,
@@ -75,13 +177,6 @@ impl AsnTable {
             if table.v4.len() + table.v6.len() > RANGES_MAX {
                 return Err(unreadable(format!("more than {RANGES_MAX} ranges")));
             }
-        }
-        table.v4.sort_unstable();
-        table.v6.sort_unstable();
-        let overlap = table.v4.windows(2).any(|two| two[0].1 >= two[1].0)
-            || table.v6.windows(2).any(|two| two[0].1 >= two[1].0);
-        if overlap {
-            return Err(unreadable("two ranges overlap".to_owned()));
         }
         Ok(table)
     }

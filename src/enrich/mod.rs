@@ -1,10 +1,15 @@
-//! What is known of addresses and names beyond the zone: autonomous systems and operator domains.
+//! What is known of addresses and names beyond the zone: autonomous systems, operator domains, content
+//! networks, registrations.
 
 mod asn;
+mod lists;
+mod registrations;
 mod suffix;
 
 pub use asn::{AsnTable, AsnTableError};
-pub use suffix::{case_domain, operator_domain};
+pub use lists::{HostingNetworks, ListError, SharedRanges};
+pub use registrations::{Registration, Registrations};
+pub use suffix::{case_domain, is_under_private_suffix, operator_domain};
 
 use std::net::IpAddr;
 
@@ -16,6 +21,12 @@ use crate::dns::Name;
 pub struct Enrichment {
     /// Address ranges and their autonomous systems, if a table is configured.
     pub asn: Option<AsnTable>,
+    /// Which autonomous systems are hosting providers, if a list is configured.
+    pub hosting: Option<HostingNetworks>,
+    /// Addresses of content networks and clouds, if a list is configured.
+    pub shared: Option<SharedRanges>,
+    /// When domains were registered, if a file is configured.
+    pub registrations: Option<Registrations>,
 }
 
 impl Knowledge for Enrichment {
@@ -33,5 +44,22 @@ impl Knowledge for Enrichment {
 
     fn operator(&self, host: &Name) -> Name {
         operator_domain(host)
+    }
+
+    fn is_hosting(&self, asn: u32) -> bool {
+        self.hosting.as_ref().is_some_and(|list| list.holds(asn))
+    }
+
+    fn is_shared(&self, address: IpAddr) -> bool {
+        self.shared.as_ref().is_some_and(|list| list.holds(address))
+    }
+
+    fn shared_ranges(&self) -> Option<(&str, &str)> {
+        let list = self.shared.as_ref()?;
+        Some((&list.source, &list.date))
+    }
+
+    fn is_under_private_suffix(&self, name: &Name) -> bool {
+        is_under_private_suffix(name)
     }
 }

@@ -14,6 +14,13 @@ pub fn operator_domain(host: &Name) -> Name {
     registrable(host).unwrap_or_else(|| host.clone())
 }
 
+/// Returns whether a name lies under a suffix of the list's private part: that of a service which lets
+/// others have names below its own, such as dynamic DNS.
+pub fn is_under_private_suffix(name: &Name) -> bool {
+    let text = name.to_text_without_dot();
+    psl::suffix(text.as_bytes()).is_some_and(|suffix| suffix.typ() == Some(psl::Type::Private))
+}
+
 /// Returns the domain that a case about `owner` in the zone `apex` is about.
 ///
 /// A hosted zone is one domain, its apex. Where the apex is a public suffix (a dynamic DNS service,

@@ -236,6 +236,7 @@ impl Pipeline {
     pub fn find(&self, domain: &Name, now: Timestamp) -> Result<DomainFinding, PipelineError> {
         let mut nameservers: Option<PlaneFinding> = None;
         let mut addresses: Option<PlaneFinding> = None;
+        let registered_at = self.registered_at(domain, now);
         for zone in self.store.zones_enclosing(domain)? {
             if zone.view == View::Passive {
                 // Nobody is judged by what others recorded.
@@ -247,7 +248,7 @@ impl Pipeline {
                 apex: apex.clone(),
                 owner: domain.clone(),
             };
-            if let Some(plane) = self.find_nameservers(&key, now)? {
+            if let Some(plane) = self.find_nameservers(&key, registered_at, now)? {
                 keep_stronger(&mut nameservers, plane);
             }
             // What the parent's servers say below the domain is glue.
@@ -268,7 +269,7 @@ impl Pipeline {
                 let is_own = !is_host
                     && case_domain(&apex, &key.owner) == *domain
                     && !self.store.is_at_or_below_cut(&key)?;
-                if is_own && let Some(plane) = self.find_addresses(&key, now)? {
+                if is_own && let Some(plane) = self.find_addresses(&key, registered_at, now)? {
                     keep_stronger(&mut addresses, plane);
                 }
             }
@@ -281,10 +282,17 @@ impl Pipeline {
         })
     }
 
+    /// Returns when a domain was registered, as the registrar's file says, if that was by `now`.
+    fn registered_at(&self, domain: &Name, now: Timestamp) -> Option<Timestamp> {
+        let registration = self.knowledge.registrations.as_ref()?.find(domain)?;
+        Some(registration.created_at).filter(|at| *at <= now)
+    }
+
     /// Judges the name servers of a delegation; `None` if history knows of none.
     fn find_nameservers(
         &self,
         key: &EntityKey,
+        registered_at: Option<Timestamp>,
         now: Timestamp,
     ) -> Result<Option<PlaneFinding>, PipelineError> {
         let policy = &self.config.detect;
@@ -314,7 +322,7 @@ impl Pipeline {
             watched_since: self.store.watched_since(key.zone)?.unwrap_or(now),
             names,
             addresses,
-            reset_at: self.store.registered_anew_at(key, now)?,
+            reset_at: self.store.registered_anew_at(key, now)?.max(registered_at),
             popular: None,
         };
         let plane = evaluate_nameservers(&window, policy, &self.knowledge, now);
@@ -342,6 +350,7 @@ impl Pipeline {
     fn find_addresses(
         &self,
         key: &EntityKey,
+        registered_at: Option<Timestamp>,
         now: Timestamp,
     ) -> Result<Option<PlaneFinding>, PipelineError> {
         let policy = &self.config.detect;
@@ -358,7 +367,7 @@ impl Pipeline {
             owner: key.owner.clone(),
             watched_since: self.store.watched_since(key.zone)?.unwrap_or(now),
             addresses,
-            reset_at: self.store.registered_anew_at(key, now)?,
+            reset_at: self.store.registered_anew_at(key, now)?.max(registered_at),
         };
         Ok(Some(evaluate_addresses(
             &window,

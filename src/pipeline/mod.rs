@@ -30,7 +30,9 @@ use std::sync::Arc;
 
 use crate::config::{Config, MailConfig, TlsSettings, TransferSettings};
 use crate::dns::{Name, Serial};
-use crate::enrich::{AsnTable, AsnTableError, Enrichment};
+use crate::enrich::{
+    AsnTable, AsnTableError, Enrichment, HostingNetworks, ListError, Registrations, SharedRanges,
+};
 use crate::mailer::{Mailer, MailerError, SmtpSettings, check_address};
 use crate::pipeline::backoff::Backoff;
 use crate::source::{SourceError, TransferKey, TransferTls};
@@ -72,6 +74,9 @@ pub enum PipelineError {
     /// A table that cannot be used.
     #[error(transparent)]
     Asn(#[from] AsnTableError),
+    /// A list of networks or registrations cannot be used.
+    #[error(transparent)]
+    List(#[from] ListError),
     /// A key that cannot be used.
     #[error("{0}")]
     Key(String),
@@ -313,7 +318,24 @@ impl Parts {
 ///
 /// [`PipelineError`], the first that is found.
 pub fn check_parts(config: &Config) -> Result<Parts, PipelineError> {
-    let asn = config.asn_path.as_deref().map(AsnTable::load).transpose()?;
+    let knowledge = Enrichment {
+        asn: config.asn_path.as_deref().map(AsnTable::load).transpose()?,
+        hosting: config
+            .hosting_path
+            .as_deref()
+            .map(HostingNetworks::load)
+            .transpose()?,
+        shared: config
+            .shared_path
+            .as_deref()
+            .map(SharedRanges::load)
+            .transpose()?,
+        registrations: config
+            .registrations_path
+            .as_deref()
+            .map(Registrations::load)
+            .transpose()?,
+    };
     let templates = Templates::load()?;
     let mut keys = HashMap::new();
     for (name, secret) in &config.keys {
@@ -357,7 +379,7 @@ pub fn check_parts(config: &Config) -> Result<Parts, PipelineError> {
         None => None,
     };
     Ok(Parts {
-        knowledge: Enrichment { asn },
+        knowledge,
         templates,
         mailer,
         keys,

@@ -207,6 +207,9 @@ fn template_with_every_key_uncommented_is_sound() {
         ("domains.txt", "bad.example www.bad.example\n"),
         ("ca.pem", CA_PEM),
         ("asn.csv", "192.0.2.0,192.0.2.255,64500\n"),
+        ("hosting.txt", "64500\n"),
+        ("cdn.csv", "# source: x\n# date: y\n192.0.2.0/24\n"),
+        ("registrations.csv", "bad.example,2026-01-01\n"),
     ] {
         let path = bench.write(secret, content);
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))

@@ -86,7 +86,7 @@ const ALL: &[&str] = &[
 ];
 
 /// Foreign crates and the rooms that may name them. serde, thiserror, tracing and tokio are free.
-const OWNERS: [(&str, &[&str]); 30] = [
+const OWNERS: [(&str, &[&str]); 31] = [
     ("axum", &["web"]),
     ("base64", &["web"]),
     ("chrono", &["time"]),
@@ -101,6 +101,7 @@ const OWNERS: [(&str, &[&str]); 30] = [
     ("idna", &["dns"]),
     ("indicatif", &["cli"]),
     ("lettre", &["mailer"]),
+    ("maxminddb", &["enrich"]),
     ("parquet", &["export"]),
     ("psl", &["enrich"]),
     ("ring", &["source", "evidence"]),

@@ -8,6 +8,7 @@ mod benign;
 mod care;
 mod cli;
 mod equivalence;
+mod evaluation;
 mod export;
 mod flux_on_knot;
 mod formats;
@@ -25,6 +26,9 @@ mod probe;
 mod readme;
 mod rootzone;
 mod sample;
+#[path = "../scenarios/mod.rs"]
+#[allow(dead_code)]
+mod scenarios;
 mod scripted;
 #[allow(dead_code)]
 mod servers;

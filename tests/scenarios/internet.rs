@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use fluxwatch::detector::Knowledge;
 use fluxwatch::dns::Name;
-use fluxwatch::enrich::operator_domain;
+use fluxwatch::enrich::{is_under_private_suffix, operator_domain};
 
 /// Access networks, of which the first ten hold 43 % of the draws (Zipf with exponent 1, as the agents of
 /// Holz et al. were spread).
@@ -140,5 +140,21 @@ impl Knowledge for Known {
 
     fn operator(&self, host: &Name) -> Name {
         operator_domain(host)
+    }
+
+    fn is_hosting(&self, asn: u32) -> bool {
+        asn >= HOSTING_BASE
+    }
+
+    fn is_shared(&self, _: IpAddr) -> bool {
+        false
+    }
+
+    fn shared_ranges(&self) -> Option<(&str, &str)> {
+        None
+    }
+
+    fn is_under_private_suffix(&self, name: &Name) -> bool {
+        is_under_private_suffix(name)
     }
 }
