@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use crate::case::{Observation, Standing, observe};
 use crate::detector::{
-    AddressWindow, Finding, Level, NameserverWindow, PlaneFinding, Stay, evaluate_addresses,
-    evaluate_nameservers, judge,
+    AddressWindow, DetectPolicy, Finding, Level, NameserverWindow, PlaneFinding, Stay,
+    evaluate_addresses, evaluate_nameservers, judge,
 };
 use crate::dns::{Name, Rdata};
 use crate::enrich::{case_domain, operator_domain};
@@ -78,7 +78,7 @@ impl Pipeline {
         let domains = self.touched_domains(zone, version_id)?;
         let findings = domains
             .into_iter()
-            .map(|domain| Ok((self.find(&domain, at)?.finding, domain)))
+            .map(|domain| Ok((self.look(&domain, at, true)?.finding, domain)))
             .collect::<Result<Vec<_>, PipelineError>>()?;
         drop(reading);
         let tx = self.store.begin_batch()?;
@@ -234,6 +234,16 @@ impl Pipeline {
     ///
     /// [`PipelineError::Store`].
     pub fn find(&self, domain: &Name, now: Timestamp) -> Result<DomainFinding, PipelineError> {
+        self.look(domain, now, false)
+    }
+
+    /// [`Pipeline::find`]; `only_suspects` leaves out planes that changed too seldom to be watched.
+    fn look(
+        &self,
+        domain: &Name,
+        now: Timestamp,
+        only_suspects: bool,
+    ) -> Result<DomainFinding, PipelineError> {
         let mut nameservers: Option<PlaneFinding> = None;
         let mut addresses: Option<PlaneFinding> = None;
         let registered_at = self.registered_at(domain, now);
@@ -248,7 +258,7 @@ impl Pipeline {
                 apex: apex.clone(),
                 owner: domain.clone(),
             };
-            if let Some(plane) = self.find_nameservers(&key, registered_at, now)? {
+            if let Some(plane) = self.find_nameservers(&key, registered_at, now, only_suspects)? {
                 keep_stronger(&mut nameservers, plane);
             }
             // What the parent's servers say below the domain is glue.
@@ -294,6 +304,7 @@ impl Pipeline {
         key: &EntityKey,
         registered_at: Option<Timestamp>,
         now: Timestamp,
+        only_suspects: bool,
     ) -> Result<Option<PlaneFinding>, PipelineError> {
         let policy = &self.config.detect;
         let since = now - policy.memory;
@@ -315,6 +326,9 @@ impl Pipeline {
                     .filter(|stay| stay.added.at <= now)
                     .map(|stay| (host.clone(), stay)),
             );
+        }
+        if only_suspects && !may_be_watched(policy, &names, &addresses, now) {
+            return Ok(None);
         }
         let mut window = NameserverWindow {
             zone: key.apex.clone(),
@@ -437,6 +451,33 @@ impl Pipeline {
         known.insert(key, count >= enough);
         Ok(count >= enough)
     }
+}
+
+/// Returns whether a delegation can be watched at all: every rule asks for some change instants in 7 days,
+/// and no instant weighs more than 1.
+fn may_be_watched(
+    policy: &DetectPolicy,
+    names: &[Stay<Name>],
+    addresses: &[(Name, Stay<IpAddr>)],
+    now: Timestamp,
+) -> bool {
+    let rules = &policy.nameservers;
+    let needed = policy
+        .watch_changes_7d_min
+        .min(rules.review_changes_7d_min)
+        .min(rules.changes_7d_min)
+        .min(rules.changes_3d_min);
+    let since = now - Span::days(7);
+    let names = names.iter().flat_map(|it| [Some(it.added), it.removed]);
+    let addresses = addresses
+        .iter()
+        .flat_map(|(_, it)| [Some(it.added), it.removed]);
+    let ends = names.chain(addresses).flatten();
+    let instants: BTreeSet<i64> = ends
+        .filter(|end| end.at >= since && end.at <= now)
+        .map(|end| end.version_id)
+        .collect();
+    instants.len() as f64 >= needed
 }
 
 /// Keeps the plane that says more.

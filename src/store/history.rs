@@ -11,6 +11,9 @@ use crate::store::zones::{Gap, View, ZoneId};
 use crate::store::{Store, StoreError};
 use crate::time::Timestamp;
 
+/// The most names of which it is kept which zones are there.
+const NAMES_KNOWN_MAX: usize = 200_000;
+
 /// Which names a lookup covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HistoryScope {
@@ -341,20 +344,9 @@ impl Store {
         let mut zones = Vec::new();
         let mut apex = Some(name.clone());
         while let Some(candidate) = apex {
-            let views: Vec<(i64, String)> = self.run(|connection| {
-                let sql =
-                    "select id, view from zone where name = ? order by view = 'zone' desc, view";
-                let mut statement = connection.prepare_cached(sql)?;
-                let rows = statement.query_map([candidate.to_string()], |row| {
-                    Ok((row.get(0)?, row.get(1)?))
-                })?;
-                rows.collect()
-            })?;
-            for (id, view) in views {
-                let view = View::parse(&view)
-                    .ok_or_else(|| self.damaged(format!("view {view:?} of zone {candidate}")))?;
+            for (id, view) in self.zones_at(&candidate)? {
                 zones.push(EnclosingZone {
-                    id: ZoneId(id),
+                    id,
                     apex: candidate.clone(),
                     view,
                 });
@@ -362,6 +354,44 @@ impl Store {
             apex = candidate.parent();
         }
         Ok(zones)
+    }
+
+    /// Returns the views of the zone at a name; most names have none. Asked once for each name while one
+    /// state of the database is read.
+    fn zones_at(&self, name: &Name) -> Result<Vec<(ZoneId, View)>, StoreError> {
+        if let Some(known) = self
+            .zones_at
+            .borrow()
+            .as_ref()
+            .and_then(|all| all.get(name))
+        {
+            return Ok(known.clone());
+        }
+        let rows: Vec<(i64, String)> = self.run(|connection| {
+            let sql = "select id, view from zone where name = ? order by view = 'zone' desc, view";
+            let mut statement = connection.prepare_cached(sql)?;
+            let rows =
+                statement.query_map([name.to_string()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            rows.collect()
+        })?;
+        let read = |(id, view): (i64, String)| {
+            let view = View::parse(&view)
+                .ok_or_else(|| self.damaged(format!("view {view:?} of zone {name}")))?;
+            Ok((ZoneId(id), view))
+        };
+        let views = rows
+            .into_iter()
+            .map(read)
+            .collect::<Result<Vec<_>, StoreError>>()?;
+        if let Some(all) = self
+            .zones_at
+            .borrow_mut()
+            .as_mut()
+            .filter(|all| all.len() < NAMES_KNOWN_MAX)
+        {
+            all.insert(name.clone(), views.clone());
+        }
+        Ok(views)
     }
 
     /// Returns the owners of a zone that a lookup covers, in order of their keys: row and key.

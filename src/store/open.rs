@@ -13,6 +13,7 @@ use rusqlite::{Connection, OpenFlags, params};
 
 use crate::dns::Name;
 use crate::store::changes::{ChangeCounts, pack};
+use crate::store::zones::{View, ZoneId};
 use crate::zone::DigestKey;
 
 /// The migrations, in order; the database's `user_version` is how many have run.
@@ -141,15 +142,21 @@ pub struct Store {
     pub(super) has_reverse_index: bool,
     /// Rows of name servers met lately, by their wire names; emptied when a transaction is rolled back.
     pub(super) host_ids: RefCell<HashMap<Box<[u8]>, i64>>,
+    /// The zones at names that were asked for, while one state of the database is read; `None` otherwise.
+    pub(super) zones_at: RefCell<Option<ZonesAt>>,
     /// Names of name servers read lately, by their rows; emptied with `host_ids`.
     pub(super) host_names: RefCell<HashMap<i64, Name>>,
 }
+
+/// Zones by their apexes: rows and views, a zone's own first.
+pub(super) type ZonesAt = HashMap<Name, Vec<(ZoneId, View)>>;
 
 /// A transaction over whatever is called on the store until [`StoreTx::commit`]; rolled back when
 /// dropped.
 pub struct StoreTx<'a> {
     store: &'a Store,
     open: bool,
+    is_reading: bool,
 }
 
 /// Held by the one process that polls into a database. Freed by the system when it ends.
@@ -283,6 +290,7 @@ impl Store {
             database_id,
             has_reverse_index,
             host_ids: RefCell::default(),
+            zones_at: RefCell::default(),
             host_names: RefCell::default(),
         })
     }
@@ -320,6 +328,7 @@ impl Store {
         Ok(StoreTx {
             store: self,
             open: true,
+            is_reading: false,
         })
     }
 
@@ -330,9 +339,11 @@ impl Store {
     /// [`StoreError::Sqlite`].
     pub fn begin_reading(&self) -> Result<StoreTx<'_>, StoreError> {
         self.run(|connection| connection.execute_batch("begin"))?;
+        self.zones_at.replace(Some(HashMap::new()));
         Ok(StoreTx {
             store: self,
             open: true,
+            is_reading: true,
         })
     }
 
@@ -411,6 +422,10 @@ impl Drop for StoreTx<'_> {
         if self.open {
             // A failed rollback means that SQLite has rolled back already.
             let _ = self.store.connection.execute_batch("rollback");
+            if self.is_reading {
+                self.store.zones_at.replace(None);
+                return;
+            }
             self.store.host_ids.borrow_mut().clear();
             self.store.host_names.borrow_mut().clear();
         }
