@@ -52,6 +52,8 @@ pub enum Command {
     Db(DbCommand),
     /// Everything about a domain, with what it takes to check it elsewhere
     Export(ExportCommand),
+    /// Replay a policy over stored history: what would have been reported, when, and by what
+    Backtest(BacktestCommand),
     /// Check what `export` wrote; needs neither database nor configuration
     VerifyEvidence(VerifyEvidence),
 }
@@ -91,6 +93,26 @@ pub enum ExportFormat {
     Ndjson,
     /// day=YYYY-MM-DD/changes.csv.zst
     Csv,
+}
+
+/// `backtest`.
+#[derive(Debug, Args)]
+pub struct BacktestCommand {
+    /// From this time on
+    #[arg(long, value_name = "TIME")]
+    pub since: String,
+    /// Up to this time [default: now]
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+    /// A file with the keys of [detect] [default: the configuration's]
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+    /// Another such file, whose findings stand beside those of the first
+    #[arg(long, value_name = "FILE")]
+    pub compare: Option<PathBuf>,
+    /// How to print
+    #[arg(long, value_enum, default_value = "table")]
+    pub format: StatsFormat,
 }
 
 /// `verify-evidence`.

@@ -4,6 +4,7 @@
 //! finished but some zone, line or message failed, 4 the machine or the database is at fault.
 
 mod arguments;
+mod backtest;
 mod cases;
 mod config;
 mod db;
@@ -90,6 +91,7 @@ fn dispatch(arguments: &Arguments) -> Result<Done, Failure> {
         Command::Config(command) => config::run(config, command),
         Command::Db(command) => db::run(config, command),
         Command::Export(command) => export::run(config, command),
+        Command::Backtest(command) => backtest::run(config, command),
         Command::VerifyEvidence(command) => evidence::verify(command),
     }
 }

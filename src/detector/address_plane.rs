@@ -17,7 +17,7 @@ use std::net::IpAddr;
 use crate::detector::features::{Spread, Stayed, Window, clamp_share, network_word, values_in};
 use crate::detector::finding::{Check, Gate, Level, Plane, PlaneFinding, Term};
 use crate::detector::nameserver_plane::{
-    bulk_check, change_counts, reset_check, seen_address, tenure_points, tenure_text,
+    bulk_check, change_counts, last_reset, reset_check, seen_address, tenure_points, tenure_text,
 };
 use crate::detector::timeline::{ChangePoint, Replay, Stay, Timeline, replay};
 use crate::detector::{DetectPolicy, Knowledge};
@@ -40,8 +40,8 @@ pub struct AddressWindow {
     pub watched_since: Timestamp,
     /// Its addresses, as far back as the memory goes.
     pub addresses: Vec<Stay<IpAddr>>,
-    /// The last new registration, if a feed told of one.
-    pub reset_at: Option<Timestamp>,
+    /// Every new registration that is known; of those by the time that is judged the last counts.
+    pub resets: Vec<Timestamp>,
 }
 
 /// What differs between the two windows.
@@ -83,7 +83,7 @@ pub fn evaluate_addresses(
     let timeline = replay(&Replay {
         names: None,
         addresses: &stays,
-        reset_at: window.reset_at,
+        reset_at: last_reset(&window.resets, now),
         absence_max: policy.absence_max,
         now,
     });
@@ -156,7 +156,7 @@ pub fn evaluate_addresses(
             shared_check(shared, is_shared, knowledge),
             one_network_check(one_network),
             bulk_check(&points),
-            reset_check(window.reset_at),
+            reset_check(last_reset(&window.resets, now)),
         ],
         change_counts: change_counts(&points, now),
         points,
@@ -174,8 +174,10 @@ pub fn evaluate_addresses(
 
 /// How many addresses at a time a rotation inside one network has at most, on average.
 const ONE_NETWORK_SIZE_MAX: f64 = 2.0;
-/// Hours after which an alias that is flattened has shown its whole pool, and brings nothing new any more.
-const ONE_NETWORK_HOURS_MIN: f64 = 72.0;
+/// Hours after which an alias that is flattened has shown most of its pool, even at a look every 6 hours.
+const ONE_NETWORK_HOURS_MIN: f64 = 160.0;
+/// The share of its added addresses that must be new.
+const ONE_NETWORK_NOVELTY_MIN: f64 = 0.8;
 
 /// Returns whether an owner goes through the addresses of one hosting network, one or two at a time: what
 /// dynamic DNS does from access networks, and nobody from a data centre. Without a list of hosting
@@ -194,7 +196,7 @@ fn rotates_in_one_network(
     };
     is_hosting
         && week.spread.addresses >= policy.one_network_addresses_min
-        && week.novelty >= policy.novelty_min
+        && week.novelty >= ONE_NETWORK_NOVELTY_MIN
         && week.mean_size <= ONE_NETWORK_SIZE_MAX
         && week.hours >= ONE_NETWORK_HOURS_MIN
         && week

@@ -41,10 +41,15 @@ pub struct NameserverWindow {
     pub names: Vec<Stay<Name>>,
     /// Addresses of any of those name servers, in any zone that history holds.
     pub addresses: Vec<(Name, Stay<IpAddr>)>,
-    /// The last new registration, if a feed told of one.
-    pub reset_at: Option<Timestamp>,
+    /// Every new registration that is known; of those by the time that is judged the last counts.
+    pub resets: Vec<Timestamp>,
     /// Those of the name servers that are a provider's; `None` if nobody has looked.
     pub popular: Option<BTreeSet<Name>>,
+}
+
+/// Returns the last new registration by a time.
+pub(super) fn last_reset(resets: &[Timestamp], now: Timestamp) -> Option<Timestamp> {
+    resets.iter().filter(|at| **at <= now).max().copied()
 }
 
 /// A change instant with what counts of it.
@@ -64,7 +69,7 @@ pub fn evaluate_nameservers(
     let input = Replay {
         names: Some(&window.names),
         addresses: &window.addresses,
-        reset_at: window.reset_at,
+        reset_at: last_reset(&window.resets, now),
         absence_max: policy.absence_max,
         now,
     };
@@ -157,7 +162,7 @@ pub fn evaluate_nameservers(
             popular_check(&names, window.popular.as_ref(), all_popular, excused_glue),
             shared.check,
             bulk_check(&points),
-            reset_check(window.reset_at),
+            reset_check(last_reset(&window.resets, now)),
         ],
         change_counts: change_counts(&points, now),
         points,

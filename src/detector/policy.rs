@@ -48,6 +48,17 @@ impl DetectPolicy {
         }
     }
 
+    /// Returns how many change instants in 7 days any rule asks for: no instant weighs more than 1, so a
+    /// domain with fewer cannot even be watched.
+    pub fn changes_min(&self) -> f64 {
+        let rules = &self.nameservers;
+        self.watch_changes_7d_min
+            .min(rules.review_changes_7d_min)
+            .min(rules.changes_7d_min)
+            .min(rules.changes_3d_min)
+            .min(self.addresses.changes_min)
+    }
+
     /// Returns what is wrong with the thresholds, with the key; `None` if they are sound.
     pub fn fault(&self) -> Option<String> {
         let (ns, address) = (&self.nameservers, &self.addresses);

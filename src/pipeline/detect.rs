@@ -16,6 +16,8 @@ use crate::time::{Span, Timestamp};
 
 /// The most owner names of one domain whose addresses are judged.
 const OWNERS_JUDGED_MAX: usize = 2000;
+/// How far back an owner must have changed its addresses to be judged.
+const ADDRESSES_SINCE: Span = Span::days(8);
 /// How old a judgement must be before a case without changes is judged again.
 const REEVALUATE_AFTER: Span = Span::hours(1);
 /// The most answers about providers that are kept.
@@ -31,6 +33,13 @@ pub struct DomainFinding {
     pub nameservers: Option<PlaneFinding>,
     /// The address plane of the owner that says most.
     pub addresses: Option<PlaneFinding>,
+}
+
+/// What history says of a domain: a window for each zone that delegates it, and for each of its own names.
+#[derive(Debug, Clone, Default)]
+pub(super) struct DomainWindows {
+    pub nameservers: Vec<NameserverWindow>,
+    pub addresses: Vec<AddressWindow>,
 }
 
 impl Pipeline {
@@ -244,9 +253,28 @@ impl Pipeline {
         now: Timestamp,
         only_suspects: bool,
     ) -> Result<DomainFinding, PipelineError> {
-        let mut nameservers: Option<PlaneFinding> = None;
-        let mut addresses: Option<PlaneFinding> = None;
-        let registered_at = self.registered_at(domain, now);
+        let policy = &self.config.detect;
+        let mut windows =
+            self.load_windows(domain, now - policy.memory, now - ADDRESSES_SINCE, now)?;
+        if only_suspects {
+            let may_be_watched =
+                |it: &NameserverWindow| may_be_watched(policy, &it.names, &it.addresses, now);
+            windows.nameservers.retain(may_be_watched);
+        }
+        self.judge_windows(domain, &mut windows, policy, now)
+    }
+
+    /// Loads what history says of a domain from `since` to `until`, and of its own names those whose
+    /// addresses changed after `moved_since`.
+    pub(super) fn load_windows(
+        &self,
+        domain: &Name,
+        since: Timestamp,
+        moved_since: Timestamp,
+        until: Timestamp,
+    ) -> Result<DomainWindows, PipelineError> {
+        let mut windows = DomainWindows::default();
+        let registered_at = self.registered_at(domain, until);
         for zone in self.store.zones_enclosing(domain)? {
             if zone.view == View::Passive {
                 // Nobody is judged by what others recorded.
@@ -258,9 +286,9 @@ impl Pipeline {
                 apex: apex.clone(),
                 owner: domain.clone(),
             };
-            if let Some(plane) = self.find_nameservers(&key, registered_at, now, only_suspects)? {
-                keep_stronger(&mut nameservers, plane);
-            }
+            windows
+                .nameservers
+                .extend(self.load_nameservers(&key, registered_at, since, until)?);
             // What the parent's servers say below the domain is glue.
             if is_parent || self.store.is_at_or_below_cut(&key)? {
                 continue;
@@ -269,19 +297,46 @@ impl Pipeline {
                 zone.id,
                 &apex,
                 domain,
-                now - Span::days(8),
+                moved_since,
                 OWNERS_JUDGED_MAX,
             )? {
-                // The addresses of its name servers belong to the other plane.
-                let is_host = nameservers
-                    .iter()
-                    .any(|plane| plane.names.iter().any(|name| name.host == key.owner));
-                let is_own = !is_host
-                    && case_domain(&apex, &key.owner) == *domain
+                let is_own = case_domain(&apex, &key.owner) == *domain
                     && !self.store.is_at_or_below_cut(&key)?;
-                if is_own && let Some(plane) = self.find_addresses(&key, registered_at, now)? {
-                    keep_stronger(&mut addresses, plane);
+                if is_own {
+                    windows.addresses.extend(self.load_addresses(
+                        &key,
+                        registered_at,
+                        since,
+                        until,
+                    )?);
                 }
+            }
+        }
+        Ok(windows)
+    }
+
+    /// Judges a domain at `now` by what was loaded of it.
+    pub(super) fn judge_windows(
+        &self,
+        domain: &Name,
+        windows: &mut DomainWindows,
+        policy: &DetectPolicy,
+        now: Timestamp,
+    ) -> Result<DomainFinding, PipelineError> {
+        let mut nameservers: Option<PlaneFinding> = None;
+        for window in &mut windows.nameservers {
+            let plane = self.judge_nameservers(window, policy, now)?;
+            keep_stronger(&mut nameservers, plane);
+        }
+        let mut addresses: Option<PlaneFinding> = None;
+        for window in &windows.addresses {
+            // The addresses of its name servers belong to the other plane.
+            let is_host = nameservers
+                .iter()
+                .any(|plane| plane.names.iter().any(|name| name.host == window.owner));
+            if !is_host {
+                let plane = evaluate_addresses(window, policy, &self.knowledge, now);
+                keep_stronger(&mut addresses, plane);
             }
         }
         let finding = judge(domain, nameservers.clone(), addresses.clone(), now);
@@ -298,18 +353,28 @@ impl Pipeline {
         Some(registration.created_at).filter(|at| *at <= now)
     }
 
-    /// Judges the name servers of a delegation; `None` if history knows of none.
-    fn find_nameservers(
+    /// Returns every new registration of a domain by `until`.
+    fn resets(
         &self,
         key: &EntityKey,
         registered_at: Option<Timestamp>,
-        now: Timestamp,
-        only_suspects: bool,
-    ) -> Result<Option<PlaneFinding>, PipelineError> {
-        let policy = &self.config.detect;
-        let since = now - policy.memory;
+        until: Timestamp,
+    ) -> Result<Vec<Timestamp>, PipelineError> {
+        let mut resets = self.store.registered_anew(key, until)?;
+        resets.extend(registered_at);
+        Ok(resets)
+    }
+
+    /// Loads the name servers of a delegation; `None` if history knows of none.
+    fn load_nameservers(
+        &self,
+        key: &EntityKey,
+        registered_at: Option<Timestamp>,
+        since: Timestamp,
+        until: Timestamp,
+    ) -> Result<Option<NameserverWindow>, PipelineError> {
         let names: Vec<Stay<Name>> = self
-            .window_until(key, since, now)?
+            .window_until(key, since, until)?
             .into_iter()
             .filter_map(as_nameserver)
             .collect();
@@ -323,23 +388,30 @@ impl Pipeline {
                 self.store
                     .host_addresses(host, since)?
                     .into_iter()
-                    .filter(|stay| stay.added.at <= now)
+                    .filter(|stay| stay.added.at <= until)
                     .map(|stay| (host.clone(), stay)),
             );
         }
-        if only_suspects && !may_be_watched(policy, &names, &addresses, now) {
-            return Ok(None);
-        }
-        let mut window = NameserverWindow {
+        Ok(Some(NameserverWindow {
             zone: key.apex.clone(),
             owner: key.owner.clone(),
-            watched_since: self.store.watched_since(key.zone)?.unwrap_or(now),
+            watched_since: self.store.watched_since(key.zone)?.unwrap_or(until),
             names,
             addresses,
-            reset_at: self.store.registered_anew_at(key, now)?.max(registered_at),
+            resets: self.resets(key, registered_at, until)?,
             popular: None,
-        };
-        let plane = evaluate_nameservers(&window, policy, &self.knowledge, now);
+        }))
+    }
+
+    /// Judges the name servers of a delegation.
+    fn judge_nameservers(
+        &self,
+        window: &mut NameserverWindow,
+        policy: &DetectPolicy,
+        now: Timestamp,
+    ) -> Result<PlaneFinding, PipelineError> {
+        window.popular = None;
+        let plane = evaluate_nameservers(window, policy, &self.knowledge, now);
         // Who else uses these name servers is asked only where the answer can excuse somebody; without
         // the reverse index, where each answer is a pass over all records, only where it matters.
         let worth = if self.store.has_reverse_index() {
@@ -348,47 +420,36 @@ impl Pipeline {
             Level::Review
         };
         if plane.level < Some(worth) {
-            return Ok(Some(plane));
+            return Ok(plane);
         }
         let hosts = plane.names.iter().map(|name| &name.host);
-        window.popular = Some(self.popular_among(hosts, now)?);
-        Ok(Some(evaluate_nameservers(
-            &window,
-            policy,
-            &self.knowledge,
-            now,
-        )))
+        window.popular = Some(self.popular_among(hosts, policy, now)?);
+        Ok(evaluate_nameservers(window, policy, &self.knowledge, now))
     }
 
-    /// Judges an owner's own addresses; `None` if history knows of none.
-    fn find_addresses(
+    /// Loads an owner's own addresses; `None` if history knows of none.
+    fn load_addresses(
         &self,
         key: &EntityKey,
         registered_at: Option<Timestamp>,
-        now: Timestamp,
-    ) -> Result<Option<PlaneFinding>, PipelineError> {
-        let policy = &self.config.detect;
+        since: Timestamp,
+        until: Timestamp,
+    ) -> Result<Option<AddressWindow>, PipelineError> {
         let addresses: Vec<Stay<IpAddr>> = self
-            .window_until(key, now - policy.memory, now)?
+            .window_until(key, since, until)?
             .into_iter()
             .filter_map(as_address)
             .collect();
         if addresses.is_empty() {
             return Ok(None);
         }
-        let window = AddressWindow {
+        Ok(Some(AddressWindow {
             zone: key.apex.clone(),
             owner: key.owner.clone(),
-            watched_since: self.store.watched_since(key.zone)?.unwrap_or(now),
+            watched_since: self.store.watched_since(key.zone)?.unwrap_or(until),
             addresses,
-            reset_at: self.store.registered_anew_at(key, now)?.max(registered_at),
-        };
-        Ok(Some(evaluate_addresses(
-            &window,
-            policy,
-            &self.knowledge,
-            now,
-        )))
+            resets: self.resets(key, registered_at, until)?,
+        }))
     }
 
     /// Returns an owner's intervals that had begun by `now`.
@@ -410,12 +471,13 @@ impl Pipeline {
     fn popular_among<'a>(
         &self,
         hosts: impl Iterator<Item = &'a Name>,
+        policy: &DetectPolicy,
         now: Timestamp,
     ) -> Result<BTreeSet<Name>, PipelineError> {
         let mut popular = BTreeSet::new();
         for host in hosts {
-            if self.is_popular(&operator_domain(host), true, now)?
-                || self.is_popular(host, false, now)?
+            if self.is_popular(&operator_domain(host), true, policy, now)?
+                || self.is_popular(host, false, policy, now)?
             {
                 popular.insert(host.clone());
             }
@@ -429,13 +491,14 @@ impl Pipeline {
         &self,
         host: &Name,
         whole_operator: bool,
+        policy: &DetectPolicy,
         now: Timestamp,
     ) -> Result<bool, PipelineError> {
         let key = (host.clone(), whole_operator, now);
         if let Some(known) = self.popular.borrow().get(&key) {
             return Ok(*known);
         }
-        let policy = &self.config.detect.nameservers;
+        let policy = &policy.nameservers;
         let enough = match whole_operator {
             true => policy.popular_operator_names,
             false => policy.popular_host_names,
@@ -461,12 +524,6 @@ fn may_be_watched(
     addresses: &[(Name, Stay<IpAddr>)],
     now: Timestamp,
 ) -> bool {
-    let rules = &policy.nameservers;
-    let needed = policy
-        .watch_changes_7d_min
-        .min(rules.review_changes_7d_min)
-        .min(rules.changes_7d_min)
-        .min(rules.changes_3d_min);
     let since = now - Span::days(7);
     let names = names.iter().flat_map(|it| [Some(it.added), it.removed]);
     let addresses = addresses
@@ -477,7 +534,7 @@ fn may_be_watched(
         .filter(|end| end.at >= since && end.at <= now)
         .map(|end| end.version_id)
         .collect();
-    instants.len() as f64 >= needed
+    instants.len() as f64 >= policy.changes_min()
 }
 
 /// Keeps the plane that says more.

@@ -10,6 +10,7 @@
 
 mod apply;
 mod backoff;
+mod backtest;
 mod canary;
 mod catalog;
 mod deliver;
@@ -41,6 +42,7 @@ use crate::templates::{TemplateError, Templates};
 use crate::time::{Clock, Span, Timestamp};
 use crate::zone::Refusal;
 
+pub use backtest::Replayed;
 pub use canary::{CanaryState, look_at_canary};
 pub use catalog::{
     CatalogJob, CatalogOutcome, CatalogSummary, SweepJob, SweepOutcome, run_catalog, run_sweep,

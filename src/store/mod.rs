@@ -17,6 +17,7 @@ mod open;
 mod outbox;
 mod passive;
 mod probe;
+mod replay;
 mod retention;
 mod reverse;
 mod rows;
@@ -35,6 +36,7 @@ pub use history::{
 pub use open::{PollerLock, Store, StoreError, StoreOptions, StoreTx};
 pub use outbox::{MessageRow, MessageState, NewMessage};
 pub use passive::Sighting;
+pub use replay::ChangedOwner;
 pub use retention::{PruneCount, PruneStep};
 pub use reverse::{ReverseCursor, Used};
 pub use version::{Committed, VersionDraft, VersionKind, VersionTx};

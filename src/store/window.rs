@@ -251,13 +251,27 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn delegations_using(&self, hosts: &BTreeSet<Name>) -> Result<BTreeSet<Name>, StoreError> {
-        let mut ids = HashSet::new();
+        let used = self.delegations_by_host(hosts)?;
+        Ok(used.into_values().flatten().collect())
+    }
+
+    /// [`Store::delegations_using`], for each host.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn delegations_by_host(
+        &self,
+        hosts: &BTreeSet<Name>,
+    ) -> Result<BTreeMap<Name, BTreeSet<Name>>, StoreError> {
+        let mut by_id: BTreeMap<i64, (Name, BTreeSet<i64>)> = BTreeMap::new();
         for host in hosts {
-            ids.extend(self.find_host(host)?);
+            if let Some(id) = self.find_host(host)? {
+                by_id.insert(id, (host.clone(), BTreeSet::new()));
+            }
         }
-        let mut owners: BTreeSet<i64> = BTreeSet::new();
         if self.has_reverse_index {
-            for id in ids {
+            for (id, (_, owners)) in &mut by_id {
                 // "rrtype = 2" stands literally, so that the partial index serves.
                 owners.extend(self.run(|connection| {
                     let sql = "select owner_id from record where rrtype = 2 and rdata = ?";
@@ -266,23 +280,24 @@ impl Store {
                     rows.collect::<rusqlite::Result<Vec<_>>>()
                 })?);
             }
-        } else if !ids.is_empty() {
+        } else if !by_id.is_empty() {
             self.run(|connection| {
                 let sql = "select owner_id, rdata from record where rrtype = 2";
                 let mut statement = connection.prepare_cached(sql)?;
                 let mut rows = statement.query([])?;
                 while let Some(row) = rows.next()? {
-                    if ids.contains(&row.get::<_, i64>(1)?) {
+                    if let Some((_, owners)) = by_id.get_mut(&row.get::<_, i64>(1)?) {
                         owners.insert(row.get(0)?);
                     }
                 }
                 Ok(())
             })?;
         }
-        owners
-            .into_iter()
-            .map(|id| self.absolute_owner(id))
-            .collect()
+        let named = by_id.into_values().map(|(host, owners)| {
+            let owners = owners.into_iter().map(|id| self.absolute_owner(id));
+            Ok((host, owners.collect::<Result<_, StoreError>>()?))
+        });
+        named.collect()
     }
 
     /// Returns the absolute name of an owner in whatever zone it is.
@@ -441,32 +456,30 @@ impl Store {
         Ok((!stays.is_empty()).then_some((rdata, has_changed_since)))
     }
 
-    /// Returns the time of an owner's last new registration up to `now`. The first that a feed told of
-    /// is none: it says when the domain was registered, not that it was registered anew.
+    /// Returns the times of an owner's new registrations up to `until`, in order. The first that a feed
+    /// told of is none: it says when the domain was registered, not that it was registered anew.
     ///
     /// # Errors
     ///
     /// [`StoreError`].
-    pub fn registered_anew_at(
+    pub fn registered_anew(
         &self,
         key: &EntityKey,
-        now: Timestamp,
-    ) -> Result<Option<Timestamp>, StoreError> {
+        until: Timestamp,
+    ) -> Result<Vec<Timestamp>, StoreError> {
         let Some(owner_id) = self.find_owner(key.zone, &key.apex, &key.owner)? else {
-            return Ok(None);
+            return Ok(Vec::new());
         };
         let times = self.run(|connection| {
             let sql =
                 "select v.observed_at from registration r join version v on v.id = r.version_id
                        where r.owner_id = ? and v.observed_at <= ? order by v.observed_at, v.id";
             let mut statement = connection.prepare_cached(sql)?;
-            let rows = statement.query_map(params![owner_id, now.unix()], |row| row.get(0))?;
+            let rows = statement.query_map(params![owner_id, until.unix()], |row| row.get(0))?;
             rows.collect::<rusqlite::Result<Vec<i64>>>()
         })?;
-        Ok(times
-            .get(1..)
-            .and_then(|later| later.last())
-            .map(|at| Timestamp::from_unix(*at)))
+        let later = times.get(1..).unwrap_or_default();
+        Ok(later.iter().map(|at| Timestamp::from_unix(*at)).collect())
     }
 
     /// Returns how many names have used `host`, or any name server of the operator domain `host` if

@@ -4,6 +4,7 @@
 //! `tests/install-servers` installs. A test that needs a server and does not find it fails.
 
 mod arrivals;
+mod backtest;
 mod benign;
 mod care;
 mod cli;

@@ -28,6 +28,11 @@ fn bench_with(sample: &Sample) -> Bench {
     bench
 }
 
+/// Makes a bench with the committed sample.
+pub fn sample_bench() -> Bench {
+    bench_with(&generate(COMMITTED))
+}
+
 /// Returns verdict, level and peak level of every case by the role of its domain.
 fn verdicts(sample: &Sample, cases: &[Value]) -> BTreeMap<String, String> {
     let role = |domain: &str| {

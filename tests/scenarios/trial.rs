@@ -84,7 +84,7 @@ struct Stored {
     names: Vec<Stay<Name>>,
     glue: Vec<(Name, Stay<IpAddr>)>,
     addresses: BTreeMap<Name, Vec<Stay<IpAddr>>>,
-    reset_at: Option<Timestamp>,
+    resets: Vec<Timestamp>,
     changes: u32,
     last_version: i64,
 }
@@ -244,7 +244,7 @@ impl Trial<'_> {
     /// Notes a new registration.
     fn register(&mut self, what: &What, at: i64) {
         if matches!(what, What::Registered) {
-            self.stored.reset_at = Some(Timestamp::from_unix(EPOCH + at));
+            self.stored.resets.push(Timestamp::from_unix(EPOCH + at));
         }
     }
 
@@ -400,7 +400,7 @@ impl Trial<'_> {
             watched_since: Timestamp::from_unix(EPOCH - WATCHED_BEFORE),
             names: self.stored.names.clone(),
             addresses: self.stored.glue.clone(),
-            reset_at: self.stored.reset_at,
+            resets: self.stored.resets.clone(),
             popular: Some(self.popular.clone()),
         };
         Some(evaluate_nameservers(&window, self.policy, &self.known, now))
@@ -414,7 +414,7 @@ impl Trial<'_> {
             owner: owner.clone(),
             watched_since: Timestamp::from_unix(EPOCH - WATCHED_BEFORE),
             addresses: addresses.clone(),
-            reset_at: self.stored.reset_at,
+            resets: self.stored.resets.clone(),
         };
         Some(evaluate_addresses(&window, self.policy, &self.known, now))
     }

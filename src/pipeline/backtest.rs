@@ -1,0 +1,262 @@
+//! Replays the detector and the case over stored history, with a policy, by event time. Nothing is written.
+//!
+//! Domains are independent of each other but for what they share, which is read as it is now: who counts
+//! as a provider is told by today's users. So a domain at a time is replayed: owners that changed are read
+//! once, grouped by domain, and only domains that changed as often within 7 days as any rule asks for
+//! are judged, at every change and, while a report is held or a case is open, in between.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::case::{Case, CaseState, Observation, Standing, observe};
+use crate::detector::{DetectPolicy, Level, Stay};
+use crate::dns::Name;
+use crate::enrich::case_domain;
+use crate::pipeline::detect::DomainWindows;
+use crate::pipeline::{Pipeline, PipelineError};
+use crate::store::ChangedOwner;
+use crate::time::{Span, Timestamp};
+
+/// How soon a domain is judged again after a change.
+const CHANGE_PAUSE: Span = Span::seconds(600);
+/// How soon a case without changes is judged again.
+const CASE_PAUSE: Span = Span::days(1);
+
+/// What a backtest found of one domain.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Replayed {
+    /// The domain.
+    pub domain: Name,
+    /// The highest level that its case reached.
+    pub peak: Level,
+    /// When it reached level review.
+    pub reviewed_at: Option<Timestamp>,
+    /// When it would have been reported.
+    pub reported_at: Option<Timestamp>,
+    /// What was suspected then, or last.
+    pub verdict: &'static str,
+    /// The score then, or the highest.
+    pub score: f64,
+    /// The term that gave most points then, with its value.
+    pub term: String,
+    /// What the desk decided on the case that is stored, if there is one.
+    pub decided: Option<CaseState>,
+}
+
+/// A domain's changes in the range.
+#[derive(Default)]
+struct Group {
+    times: Vec<Timestamp>,
+}
+
+impl Pipeline {
+    /// Replays a policy from `since` to `until`; those that were at least watched, in the order of names.
+    /// `progress` is told how many domains are to be judged and how many are done.
+    ///
+    /// # Errors
+    ///
+    /// [`PipelineError`].
+    pub fn backtest(
+        &self,
+        policy: &DetectPolicy,
+        since: Timestamp,
+        until: Timestamp,
+        mut progress: impl FnMut(usize, usize),
+    ) -> Result<Vec<Replayed>, PipelineError> {
+        self.popular.borrow_mut().clear();
+        let groups = self.suspects(policy, since, until)?;
+        let mut replayed = Vec::new();
+        for (done, (domain, group)) in groups.iter().enumerate() {
+            progress(groups.len(), done);
+            replayed.extend(self.replay_domain(domain, group, policy, since, until)?);
+        }
+        self.popular.borrow_mut().clear();
+        Ok(replayed)
+    }
+
+    /// Returns the domains that changed often enough within 7 days to be suspected, with the times.
+    fn suspects(
+        &self,
+        policy: &DetectPolicy,
+        since: Timestamp,
+        until: Timestamp,
+    ) -> Result<BTreeMap<Name, Group>, PipelineError> {
+        let mut groups: BTreeMap<Name, Group> = BTreeMap::new();
+        let mut hosts: BTreeMap<Name, Vec<Timestamp>> = BTreeMap::new();
+        let add = |changed: ChangedOwner| -> Result<(), PipelineError> {
+            let owner = &changed.key.owner;
+            let domain = case_domain(&changed.key.apex, owner);
+            if changed.nameservers && *owner != domain {
+                let group = groups.entry(owner.clone()).or_default();
+                group.times.extend(&changed.times);
+            }
+            if changed.addresses {
+                hosts.insert(owner.clone(), changed.times.clone());
+            }
+            groups
+                .entry(domain)
+                .or_default()
+                .times
+                .extend(changed.times);
+            Ok(())
+        };
+        self.store
+            .each_changed_owner(since - Span::days(7), until, add)?;
+        // Who uses a name server whose addresses moved is touched by that as well.
+        let names: BTreeSet<Name> = hosts.keys().cloned().collect();
+        for (host, domains) in self.store.delegations_by_host(&names)? {
+            for domain in domains {
+                let group = groups.entry(domain).or_default();
+                group.times.extend(&hosts[&host]);
+            }
+        }
+        let needed = policy.changes_min();
+        for group in groups.values_mut() {
+            group.times.sort_unstable();
+            group.times.dedup();
+        }
+        groups.retain(|_, group| changed_often(&group.times, needed));
+        Ok(groups)
+    }
+
+    /// Replays one domain.
+    fn replay_domain(
+        &self,
+        domain: &Name,
+        group: &Group,
+        policy: &DetectPolicy,
+        since: Timestamp,
+        until: Timestamp,
+    ) -> Result<Option<Replayed>, PipelineError> {
+        let begins = since - policy.memory;
+        let windows = self.load_windows(domain, begins, since - Span::days(8), until)?;
+        let mut case: Option<Case> = None;
+        let mut replayed: Option<Replayed> = None;
+        let mut changes = group.times.iter().filter(|at| **at >= since).peekable();
+        let mut judged_at: Option<Timestamp> = None;
+        loop {
+            // The next change, unless it follows the last judgement too soon; or the case's turn.
+            let is_working =
+                |case: &&Case| matches!(case.state, CaseState::Open | CaseState::Acknowledged);
+            let turn = case
+                .as_ref()
+                .filter(is_working)
+                .zip(judged_at)
+                .map(|(case, at)| match case.pending_since {
+                    Some(pending) => (pending + policy.confirm_after).max(at + CHANGE_PAUSE),
+                    None => at + CASE_PAUSE,
+                });
+            let soonest = judged_at.map_or(since, |at| at + CHANGE_PAUSE);
+            let change = changes.peek().map(|at| (**at).max(soonest));
+            let Some(now) = change
+                .into_iter()
+                .chain(turn)
+                .min()
+                .filter(|now| *now <= until)
+            else {
+                break;
+            };
+            while changes.next_if(|at| **at <= now).is_some() {}
+            judged_at = Some(now);
+            let mut at_now = cut(&windows, now - policy.memory, now);
+            let found = self.judge_windows(domain, &mut at_now, policy, now)?;
+            let observation = Observation {
+                finding: found.finding.as_ref(),
+                standing: standing(&at_now, policy, now),
+                now,
+            };
+            case = observe(case.as_ref(), &observation, policy).map(|(case, _)| case);
+            if let (Some(case), Some(finding)) = (&case, &found.finding) {
+                note(&mut replayed, case, finding, now);
+            }
+        }
+        if let Some(replayed) = &mut replayed {
+            let stored = self.store.find_case(domain)?;
+            replayed.decided = stored.map(|row| row.case.state);
+        }
+        Ok(replayed)
+    }
+}
+
+/// Notes what a judgement says of a domain.
+fn note(
+    replayed: &mut Option<Replayed>,
+    case: &Case,
+    finding: &crate::detector::Finding,
+    now: Timestamp,
+) {
+    let planes = finding.nameservers.iter().chain(&finding.addresses);
+    let terms = planes
+        .filter(|plane| plane.level == Some(finding.level))
+        .flat_map(|plane| &plane.terms);
+    let term = terms.max_by(|left, right| left.points.total_cmp(&right.points));
+    let term = term.map_or_else(String::new, |term| format!("{}: {}", term.name, term.value));
+    let known = replayed.get_or_insert_with(|| Replayed {
+        domain: case.domain.clone(),
+        peak: case.level,
+        reviewed_at: None,
+        reported_at: None,
+        verdict: finding.verdict.word(),
+        score: 0.0,
+        term: String::new(),
+        decided: None,
+    });
+    let is_first_report = case.level == Level::Report && known.reported_at.is_none();
+    if known.reported_at.is_none() && (is_first_report || finding.score >= known.score) {
+        known.verdict = finding.verdict.word();
+        known.score = finding.score;
+        known.term = term;
+    }
+    known.peak = known.peak.max(case.level);
+    if case.level >= Level::Review {
+        known.reviewed_at.get_or_insert(now);
+    }
+    if is_first_report {
+        known.reported_at = Some(now);
+    }
+}
+
+/// Returns whether some times lie close enough: `needed` of them within 7 days.
+fn changed_often(times: &[Timestamp], needed: f64) -> bool {
+    let needed = (needed.ceil() as usize).max(1);
+    times
+        .windows(needed)
+        .any(|run| run[needed - 1].since(run[0]) <= Span::days(7))
+}
+
+/// Returns what was known of a domain at a time.
+fn cut(windows: &DomainWindows, since: Timestamp, now: Timestamp) -> DomainWindows {
+    fn keep<T: Clone>(stay: &Stay<T>, since: Timestamp, now: Timestamp) -> bool {
+        stay.added.at <= now && stay.removed.is_none_or(|removed| removed.at >= since)
+    }
+    let mut cut = windows.clone();
+    for window in &mut cut.nameservers {
+        window.names.retain(|stay| keep(stay, since, now));
+        window.addresses.retain(|(_, stay)| keep(stay, since, now));
+    }
+    cut.nameservers.retain(|window| !window.names.is_empty());
+    for window in &mut cut.addresses {
+        window.addresses.retain(|stay| keep(stay, since, now));
+    }
+    cut.addresses.retain(|window| !window.addresses.is_empty());
+    cut
+}
+
+/// Returns whether a domain was still there at a time.
+fn standing(windows: &DomainWindows, policy: &DetectPolicy, now: Timestamp) -> Standing {
+    let mut hosts = BTreeSet::new();
+    let mut was_delegated = false;
+    for window in &windows.nameservers {
+        let there = window.names.iter().filter(|stay| {
+            stay.added.at <= now && stay.removed.is_none_or(|removed| removed.at > now)
+        });
+        was_delegated |= window.zone != window.owner;
+        hosts.extend(there.map(|stay| &stay.value));
+    }
+    let hold = &policy.hold_nameservers;
+    match hosts.is_empty() {
+        true if was_delegated => Standing::Gone,
+        true => Standing::Active,
+        false if hosts.iter().all(|host| hold.contains(host)) => Standing::OnHold,
+        false => Standing::Active,
+    }
+}
