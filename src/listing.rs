@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
+use crate::case::campaign_reference;
 use crate::dns::{Name, RecordType, Serial};
 use crate::store::{CaseRow, ChangeRow, Gap, RecordRow, Used, View, Wanted};
 use crate::time::Timestamp;
@@ -136,7 +137,7 @@ impl From<&CaseRow> for CaseJson {
             score: (case.score * 10.0).round() / 10.0,
             first_detected_at: case.first_detected_at,
             last_change_at: case.last_change_at,
-            campaign: None,
+            campaign: row.campaign.map(campaign_reference),
             attack: ["T1568.001"],
         }
     }

@@ -13,6 +13,10 @@
 //! that would be reported is held at `review` for an hour first, unless its score leaves no doubt. New flux
 //! reopens a case that is closed or mitigated.
 
+mod campaign;
+
+pub use campaign::{Shared, Traits, campaign_reference};
+
 use serde::Serialize;
 
 use crate::detector::{DetectPolicy, Finding, Level, Verdict};

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 
-use crate::case::CaseState;
+use crate::case::{CaseState, campaign_reference};
 use crate::cli::arguments::{CasesAction, CasesCommand, CasesList, CasesShow};
 use crate::cli::failure::{Done, Failure};
 use crate::cli::output::{Row, print_list, stdout, table};
@@ -95,6 +95,9 @@ fn parse_states(words: &[String]) -> Result<Vec<CaseState>, Failure> {
     words.iter().map(parse).collect()
 }
 
+/// How many names beside a campaign are shown.
+const BYSTANDERS_SHOWN: usize = 50;
+
 /// Shows one case.
 fn run_show(config: Option<&Path>, command: &CasesShow) -> Result<Done, Failure> {
     let store = open_store(&load_config(config)?)?;
@@ -127,6 +130,45 @@ fn run_show(config: Option<&Path>, command: &CasesShow) -> Result<Done, Failure>
         "ATT&CK T1568.001; `fluxwatch explain {}` shows the arithmetic",
         case.domain
     )?;
+    if let Some(campaign) = row.campaign {
+        let members = store.cases_of_campaign(campaign)?;
+        writeln!(
+            out,
+            "\nCampaign {}, {} cases:",
+            campaign_reference(campaign),
+            members.len()
+        )?;
+        let cells = |row: &CaseRow| {
+            vec![
+                row.id.to_string(),
+                row.case.domain.to_string(),
+                row.case.level.word().to_owned(),
+                row.case.state.word().to_owned(),
+            ]
+        };
+        writeln!(
+            out,
+            "{}",
+            table(
+                &["case", "domain", "level", "state"],
+                members.iter().map(cells)
+            )
+        )?;
+        let others = store.bystanders_of_campaign(campaign)?;
+        if !others.is_empty() {
+            writeln!(
+                out,
+                "Not suspected, and on its name servers: {}",
+                others.len()
+            )?;
+            for name in others.iter().take(BYSTANDERS_SHOWN) {
+                writeln!(out, "  {name}")?;
+            }
+            if others.len() > BYSTANDERS_SHOWN {
+                writeln!(out, "  and {} more", others.len() - BYSTANDERS_SHOWN)?;
+            }
+        }
+    }
     let log = store.case_events(row.id)?;
     writeln!(
         out,

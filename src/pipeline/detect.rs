@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use crate::case::{Observation, Standing, observe};
+use crate::case::{Case, CaseState, Observation, Standing, Traits, campaign_reference, observe};
 use crate::detector::{
     AddressWindow, DetectPolicy, Finding, Level, NameserverWindow, PlaneFinding, Stay,
     evaluate_addresses, evaluate_nameservers, judge,
@@ -172,10 +172,54 @@ impl Pipeline {
         for event in &events {
             tracing::info!(domain = %case.domain, case = id, level = case.level.word(), "case {id}, {}: {}", case.domain, event.note);
         }
+        if let Some(finding) = finding {
+            self.join_campaigns(id, &case, finding, now)?;
+        }
         match finding {
             Some(finding) => self.queue_report(id, &case, finding, options),
             None => Ok(()),
         }
+    }
+
+    /// Joins a case with those that share what few others use.
+    fn join_campaigns(
+        &self,
+        id: i64,
+        case: &Case,
+        finding: &Finding,
+        now: Timestamp,
+    ) -> Result<(), PipelineError> {
+        let traits = Traits::of(finding, &self.knowledge);
+        if case.state == CaseState::Dismissed || traits.is_empty() || self.is_canary(&case.domain) {
+            return Ok(());
+        }
+        let others = self.store.note_traits(id, &traits)?;
+        for (other, shared) in others.into_iter().filter(|(_, shared)| shared.joins()) {
+            let (campaign, moved) = self.store.join_campaign(id, other)?;
+            let name = campaign_reference(campaign);
+            for moved in moved {
+                let partner = if moved == id { other } else { id };
+                let rows = (
+                    self.store.case_by_id(moved)?,
+                    self.store.case_by_id(partner)?,
+                );
+                let (Some(row), Some(partner)) = rows else {
+                    continue;
+                };
+                let note = match moved == id || moved == other {
+                    true => format!(
+                        "joined campaign {name}: shares {} with {}",
+                        shared.words(),
+                        partner.case.domain
+                    ),
+                    false => format!("its campaign is part of {name} now"),
+                };
+                tracing::info!(case = moved, campaign = name, "case {moved}: {note}");
+                self.store
+                    .append_case_event(moved, now, row.case.state, ACTOR, &note)?;
+            }
+        }
+        Ok(())
     }
 
     /// Returns whether a domain is still there to be suspected, at `now`.

@@ -1,8 +1,12 @@
 //! Cases and their log.
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use rusqlite::types::Value;
 use rusqlite::{OptionalExtension, Row, params};
 
-use crate::case::{Case, CaseEvent, CaseState};
+use crate::case::{Case, CaseEvent, CaseState, Shared, Traits};
 use crate::detector::{Level, Verdict};
 use crate::dns::Name;
 use crate::store::{Store, StoreError};
@@ -15,6 +19,8 @@ pub struct CaseRow {
     pub id: i64,
     /// The case.
     pub case: Case,
+    /// The campaign it belongs to: the number of that one's first case.
+    pub campaign: Option<i64>,
 }
 
 /// A line of a case's log.
@@ -27,10 +33,10 @@ pub struct CaseEventRow {
 }
 
 /// The columns of a case, in the order that [`read_case`] expects.
-const COLUMNS: &str = "c.id, c.domain, z.name, c.verdict, c.level, c.peak_level, c.state, c.score, c.first_detected_at, c.last_change_at, c.evaluated_at, c.revision, c.pending_since_at";
+const COLUMNS: &str = "c.id, c.domain, z.name, c.verdict, c.level, c.peak_level, c.state, c.score, c.first_detected_at, c.last_change_at, c.evaluated_at, c.revision, c.pending_since_at, c.campaign_id";
 
 /// A case as it stands in a row.
-type RawCase = (i64, [String; 6], f64, [i64; 3], u32, Option<i64>);
+type RawCase = (i64, [String; 6], f64, [i64; 3], u32, [Option<i64>; 2]);
 
 impl Store {
     /// Returns the case about a domain.
@@ -152,6 +158,135 @@ impl Store {
         })
     }
 
+    /// Notes what a case's finding rests on. Returns the other cases that are not dismissed and not of the
+    /// same campaign with what they share, in the order of their numbers.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn note_traits(&self, id: i64, traits: &Traits) -> Result<Vec<(i64, Shared)>, StoreError> {
+        let hosts = traits.hosts.iter();
+        let hosts = hosts.map(|host| Ok(("host", Value::Integer(self.host_id(host)?))));
+        let addresses = traits.addresses.iter().map(|address| {
+            let octets = match address {
+                IpAddr::V4(address) => address.octets().to_vec(),
+                IpAddr::V6(address) => address.octets().to_vec(),
+            };
+            Ok(("address", Value::Blob(octets)))
+        });
+        let all: Vec<(&str, Value)> = hosts.chain(addresses).collect::<Result<_, StoreError>>()?;
+        self.run(|connection| {
+            let mut insert = connection
+                .prepare_cached("insert or ignore into case_trait (kind, value, case_id) values (?, ?, ?)")?;
+            for (kind, value) in &all {
+                insert.execute(params![kind, value, id])?;
+            }
+            let sql = "select o.case_id, sum(o.kind = 'host'), sum(o.kind = 'address')
+                         from case_trait m join case_trait o on o.kind = m.kind and o.value = m.value and o.case_id <> m.case_id
+                         join abuse_case c on c.id = o.case_id
+                        where m.case_id = ?1 and c.state <> 'dismissed'
+                          and (c.campaign_id is null or c.campaign_id is not (select campaign_id from abuse_case where id = ?1))
+                        group by o.case_id order by o.case_id";
+            let mut statement = connection.prepare_cached(sql)?;
+            let rows = statement.query_map([id], |row| {
+                let shared = Shared {
+                    hosts: row.get(1)?,
+                    addresses: row.get(2)?,
+                };
+                Ok((row.get(0)?, shared))
+            })?;
+            rows.collect()
+        })
+    }
+
+    /// Makes two cases, and the campaigns they belong to, one campaign. Returns its number and the cases
+    /// that are new to it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn join_campaign(&self, one: i64, other: i64) -> Result<(i64, Vec<i64>), StoreError> {
+        self.run(|connection| {
+            let mut of = connection.prepare_cached("select campaign_id from abuse_case where id = ?")?;
+            let mut of = |id: i64| of.query_row([id], |row| row.get::<_, Option<i64>>(0));
+            let (mine, its) = (of(one)?, of(other)?);
+            // The older name stays: it may have been mailed.
+            let campaign = match (mine, its) {
+                (Some(mine), Some(its)) => mine.min(its),
+                (Some(known), None) | (None, Some(known)) => known,
+                (None, None) => one.min(other),
+            };
+            let sql = "update abuse_case set campaign_id = ?1 where (id in (?2, ?3) or campaign_id in (?4, ?5)) and campaign_id is not ?1 returning id";
+            let mut statement = connection.prepare_cached(sql)?;
+            let rows = statement.query_map(params![campaign, one, other, mine, its], |row| row.get(0))?;
+            let mut moved: Vec<i64> = rows.collect::<rusqlite::Result<_>>()?;
+            moved.sort_unstable();
+            Ok((campaign, moved))
+        })
+    }
+
+    /// Appends a line to a case's log.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn append_case_event(
+        &self,
+        id: i64,
+        at: Timestamp,
+        state: CaseState,
+        actor: &str,
+        note: &str,
+    ) -> Result<(), StoreError> {
+        self.run(|connection| {
+            connection
+                .prepare_cached("insert into case_event (case_id, at, actor, from_state, to_state, note) values (?1, ?2, ?3, ?4, ?4, ?5)")?
+                .execute(params![id, at.unix(), actor, state.word(), note])
+        })
+        .map(|_| ())
+    }
+
+    /// Returns the cases of a campaign, in the order of their numbers.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn cases_of_campaign(&self, campaign: i64) -> Result<Vec<CaseRow>, StoreError> {
+        let sql = format!(
+            "select {COLUMNS} from abuse_case c join zone z on z.id = c.zone_id where c.campaign_id = ? order by c.id"
+        );
+        let rows = self.run(|connection| {
+            connection
+                .prepare_cached(&sql)?
+                .query_map([campaign], read_case)?
+                .collect::<rusqlite::Result<Vec<_>>>()
+        })?;
+        rows.into_iter().map(|raw| self.finish_case(raw)).collect()
+    }
+
+    /// Returns the names of other domains that use the rare name servers of a campaign now, in order.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn bystanders_of_campaign(&self, campaign: i64) -> Result<BTreeSet<Name>, StoreError> {
+        let ids: Vec<i64> = self.run(|connection| {
+            let sql = "select distinct t.value from case_trait t join abuse_case c on c.id = t.case_id where c.campaign_id = ? and t.kind = 'host'";
+            let mut statement = connection.prepare_cached(sql)?;
+            let rows = statement.query_map([campaign], |row| row.get(0))?;
+            rows.collect()
+        })?;
+        let mut hosts = BTreeSet::new();
+        for id in ids {
+            hosts.insert(self.host_name(id)?);
+        }
+        let mut names = self.delegations_using(&hosts)?;
+        for row in self.cases_of_campaign(campaign)? {
+            names.remove(&row.case.domain);
+        }
+        Ok(names)
+    }
+
     /// Returns a case's log, oldest first.
     ///
     /// # Errors
@@ -199,7 +334,7 @@ impl Store {
     /// Turns the words of a row into values.
     fn finish_case(
         &self,
-        (id, words, score, times, revision, pending_since): RawCase,
+        (id, words, score, times, revision, [pending_since, campaign]): RawCase,
     ) -> Result<CaseRow, StoreError> {
         let [domain, zone, verdict, level, peak_level, state] = &words;
         let bad = |what: &str, word: &str| self.damaged(format!("case {id}: {what} {word:?}"));
@@ -217,7 +352,7 @@ impl Store {
             pending_since: pending_since.map(Timestamp::from_unix),
             revision,
         };
-        Ok(CaseRow { id, case })
+        Ok(CaseRow { id, case, campaign })
     }
 }
 
@@ -237,6 +372,6 @@ fn read_case(row: &Row<'_>) -> rusqlite::Result<RawCase> {
         row.get(7)?,
         [row.get(8)?, row.get(9)?, row.get(10)?],
         row.get(11)?,
-        row.get(12)?,
+        [row.get(12)?, row.get(13)?],
     ))
 }

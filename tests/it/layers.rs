@@ -47,7 +47,7 @@ const LAYERS: [(&str, &[&str]); 21] = [
             "config",
         ],
     ),
-    ("listing", &["dns", "time", "store"]),
+    ("listing", &["dns", "time", "case", "store"]),
     ("export", &["dns", "time", "store"]),
     (
         "web",
