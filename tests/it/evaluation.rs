@@ -1,8 +1,11 @@
 //! The short form of examples/evaluate: three seeds, so that the quality of detection cannot fall unnoticed.
 
+use std::fmt::Write as _;
+
 use fluxwatch::detector::{DetectPolicy, Level};
 
-use crate::scenarios::stories::{ALL, Expected, HOUR, tell};
+use crate::harness::{Bench, at};
+use crate::scenarios::stories::{ALL, Expected, HOUR, Story, What, tell};
 use crate::scenarios::trial::{Ablation, Feed, Outcome, run};
 
 /// Seeds that are used for nothing else.
@@ -82,6 +85,85 @@ fn slow_fluxes_are_reported_no_later_than_before() {
             );
             let hours = outcome.reported_h.expect("reported");
             assert!(hours <= hours_max, "{id}, seed {seed}: {hours}");
+        }
+    }
+}
+
+/// Tells a story as a feed of the whole program: the parent zone, and the domain's own where it has addresses.
+fn as_feed(story: &Story) -> String {
+    const EPOCH: i64 = 1_790_000_000;
+    let domain = story.domain.to_string();
+    let mut text = String::new();
+    let mut line = |at: i64, zone: &str, name: &str, rrtype: &str, rdata: &[String]| {
+        let line = serde_json::json!({"at": EPOCH + at, "zone": zone, "rrname": name, "rrtype": rrtype, "op": "set", "ttl": 300, "rdata": rdata});
+        writeln!(text, "{line}").expect("text grows");
+    };
+    let before = story.before.iter().map(|what| (-60 * 86_400, what));
+    for (at, what) in before.chain(story.events.iter().map(|(at, what)| (*at, what))) {
+        match what {
+            What::Ns(set, _) => {
+                let set: Vec<String> = set.iter().map(ToString::to_string).collect();
+                line(at, "example.", &domain, "NS", &set);
+            }
+            What::Glue(host, set) => {
+                let set: Vec<String> = set.iter().map(ToString::to_string).collect();
+                line(at, "example.", &host.to_string(), "A", &set);
+            }
+            What::Address(owner, set) => {
+                let set: Vec<String> = set.iter().map(ToString::to_string).collect();
+                line(at, &domain, &owner.to_string(), "A", &set);
+            }
+            What::Registered => {}
+        }
+    }
+    text
+}
+
+/// The made Internet as a table: 660 networks with four prefixes each.
+fn table() -> String {
+    (0..660_u32 * 4).fold(String::new(), |mut text, prefix| {
+        let (a, b) = (20 + (prefix >> 8), prefix & 0xff);
+        let number = match prefix / 4 {
+            access @ 0..600 => 100_000 + access,
+            hosting => 200_000 + hosting - 600,
+        };
+        writeln!(text, "{a}.{b}.0.0,{a}.{b}.255.255,{number}").expect("text grows");
+        text
+    })
+}
+
+#[test]
+fn the_whole_program_says_of_a_story_what_the_trial_says() {
+    let policy = DetectPolicy::default();
+    for id in [
+        "M5", "M6", "M7", "M9", "M10", "M16", "B7", "B8", "B11", "B12", "B14", "B17",
+    ] {
+        let story = tell(id, 500);
+        let trial = run(&story, Feed::Every, Ablation::Nothing, &policy, 500);
+        let bench = Bench::new(
+            "[[source]]\nname = \"feed\"\nkind = \"feed\"\npath = \"f.ndjson\"\n[enrich]\nasn = \"asn.csv\"\nhosting_asns = \"hosting.txt\"\n",
+        );
+        bench.write("asn.csv", table());
+        let hosting: String = (0..60).map(|n| format!("{}\n", 200_000 + n)).collect();
+        bench.write("hosting.txt", hosting);
+        bench.write("f.ndjson", as_feed(&story));
+        bench.run(0, &["poll"]);
+        let domain = story.domain.to_string();
+        let cases = bench.json(&["cases", "list", "--state", "all", "--format", "json"]);
+        let cases = cases.as_array().expect("a list");
+        let case = cases.iter().find(|case| case["domain"] == domain.as_str());
+        let peak = case.map(|case| case["peak_level"].as_str().expect("text").to_owned());
+        // A story that is reported ends there in the trial; the program goes on to its end.
+        assert_eq!(peak.as_deref(), trial.peak.map(Level::word), "{id}");
+        if let (Some(hours), Some(case)) = (trial.reported_h, case) {
+            let log = bench.run(0, &["cases", "show", &domain]);
+            assert!(log.contains("report"), "{id}: {log}");
+            let first = at(case["first_detected_at"].as_str().expect("a time"));
+            let first_h = (first.unix() - 1_790_000_000) as f64 / 3600.0;
+            assert!(
+                first_h <= hours,
+                "{id}: first detected after {first_h} h, reported after {hours}"
+            );
         }
     }
 }
