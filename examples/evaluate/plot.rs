@@ -90,7 +90,7 @@ pub fn picture(outcomes: &Outcomes) -> String {
     scores(&mut svg, outcomes, lower);
     let height = lower + 220.0;
     format!(
-        "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 760 {height}' font-family='sans-serif'>\n<rect width='760' height='{height}' fill='white'/>\n{svg}</svg>\n"
+        "<svg xmlns='http://www.w3.org/2000/svg' viewBox='-20 0 780 {height}' font-family='sans-serif'>\n<rect x='-20' width='780' height='{height}' fill='white'/>\n{svg}</svg>\n"
     )
 }
 
@@ -156,7 +156,7 @@ fn scores(svg: &mut String, outcomes: &Outcomes, top: f64) {
                 y_of(score)
             );
         }
-        let y = top + if id == "M6" { 12.0 } else { height - 8.0 };
+        let y = top + if id == "M6" { 12.0 } else { height - 26.0 };
         text(svg, LEFT + 8.0, y, "start", "11", label);
         let _ = writeln!(
             svg,

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::case::{Case, CaseState, Observation, Standing, observe};
-use crate::detector::{DetectPolicy, Level, Stay};
+use crate::detector::{AddressWindow, DetectPolicy, Level, NameserverWindow, Stay};
 use crate::dns::Name;
 use crate::enrich::case_domain;
 use crate::pipeline::detect::DomainWindows;
@@ -158,7 +158,7 @@ impl Pipeline {
             while changes.next_if(|at| **at <= now).is_some() {}
             judged_at = Some(now);
             let mut at_now = cut(&windows, now - policy.memory, now);
-            let found = self.judge_windows(domain, &mut at_now, policy, now)?;
+            let found = self.judge_windows(domain, &mut at_now, policy, now, until)?;
             let observation = Observation {
                 finding: found.finding.as_ref(),
                 standing: standing(&at_now, policy, now),
@@ -225,19 +225,45 @@ fn changed_often(times: &[Timestamp], needed: f64) -> bool {
 
 /// Returns what was known of a domain at a time.
 fn cut(windows: &DomainWindows, since: Timestamp, now: Timestamp) -> DomainWindows {
-    fn keep<T: Clone>(stay: &Stay<T>, since: Timestamp, now: Timestamp) -> bool {
+    fn is_kept<T>(stay: &Stay<T>, since: Timestamp, now: Timestamp) -> bool {
         stay.added.at <= now && stay.removed.is_none_or(|removed| removed.at >= since)
     }
-    let mut cut = windows.clone();
-    for window in &mut cut.nameservers {
-        window.names.retain(|stay| keep(stay, since, now));
-        window.addresses.retain(|(_, stay)| keep(stay, since, now));
+    let mut cut = DomainWindows::default();
+    for window in &windows.nameservers {
+        let names = window.names.iter().filter(|stay| is_kept(stay, since, now));
+        let names: Vec<_> = names.cloned().collect();
+        if !names.is_empty() {
+            let addresses = window.addresses.iter();
+            cut.nameservers.push(NameserverWindow {
+                zone: window.zone.clone(),
+                owner: window.owner.clone(),
+                watched_since: window.watched_since,
+                names,
+                addresses: addresses
+                    .filter(|(_, stay)| is_kept(stay, since, now))
+                    .cloned()
+                    .collect(),
+                resets: window.resets.clone(),
+                popular: None,
+            });
+        }
     }
-    cut.nameservers.retain(|window| !window.names.is_empty());
-    for window in &mut cut.addresses {
-        window.addresses.retain(|stay| keep(stay, since, now));
+    for window in &windows.addresses {
+        let addresses = window
+            .addresses
+            .iter()
+            .filter(|stay| is_kept(stay, since, now));
+        let addresses: Vec<_> = addresses.cloned().collect();
+        if !addresses.is_empty() {
+            cut.addresses.push(AddressWindow {
+                zone: window.zone.clone(),
+                owner: window.owner.clone(),
+                watched_since: window.watched_since,
+                addresses,
+                resets: window.resets.clone(),
+            });
+        }
     }
-    cut.addresses.retain(|window| !window.addresses.is_empty());
     cut
 }
 

@@ -305,7 +305,7 @@ impl Pipeline {
                 |it: &NameserverWindow| may_be_watched(policy, &it.names, &it.addresses, now);
             windows.nameservers.retain(may_be_watched);
         }
-        self.judge_windows(domain, &mut windows, policy, now)
+        self.judge_windows(domain, &mut windows, policy, now, now)
     }
 
     /// Loads what history says of a domain from `since` to `until`, and of its own names those whose
@@ -359,17 +359,19 @@ impl Pipeline {
         Ok(windows)
     }
 
-    /// Judges a domain at `now` by what was loaded of it.
+    /// Judges a domain at `now` by what was loaded of it; who counts as a provider is told by the users at
+    /// `users_at`.
     pub(super) fn judge_windows(
         &self,
         domain: &Name,
         windows: &mut DomainWindows,
         policy: &DetectPolicy,
         now: Timestamp,
+        users_at: Timestamp,
     ) -> Result<DomainFinding, PipelineError> {
         let mut nameservers: Option<PlaneFinding> = None;
         for window in &mut windows.nameservers {
-            let plane = self.judge_nameservers(window, policy, now)?;
+            let plane = self.judge_nameservers(window, policy, now, users_at)?;
             keep_stronger(&mut nameservers, plane);
         }
         let mut addresses: Option<PlaneFinding> = None;
@@ -453,6 +455,7 @@ impl Pipeline {
         window: &mut NameserverWindow,
         policy: &DetectPolicy,
         now: Timestamp,
+        users_at: Timestamp,
     ) -> Result<PlaneFinding, PipelineError> {
         window.popular = None;
         let plane = evaluate_nameservers(window, policy, &self.knowledge, now);
@@ -467,7 +470,7 @@ impl Pipeline {
             return Ok(plane);
         }
         let hosts = plane.names.iter().map(|name| &name.host);
-        window.popular = Some(self.popular_among(hosts, policy, now)?);
+        window.popular = Some(self.popular_among(hosts, policy, users_at)?);
         Ok(evaluate_nameservers(window, policy, &self.knowledge, now))
     }
 
