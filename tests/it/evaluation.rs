@@ -90,7 +90,7 @@ fn slow_fluxes_are_reported_no_later_than_before() {
 }
 
 /// Tells a story as a feed of the whole program: the parent zone, and the domain's own where it has addresses.
-fn as_feed(story: &Story) -> String {
+pub fn as_feed(story: &Story) -> String {
     const EPOCH: i64 = 1_790_000_000;
     let domain = story.domain.to_string();
     let mut text = String::new();
@@ -120,7 +120,7 @@ fn as_feed(story: &Story) -> String {
 }
 
 /// The made Internet as a table: 660 networks with four prefixes each.
-fn table() -> String {
+pub fn table() -> String {
     (0..660_u32 * 4).fold(String::new(), |mut text, prefix| {
         let (a, b) = (20 + (prefix >> 8), prefix & 0xff);
         let number = match prefix / 4 {

@@ -19,6 +19,7 @@ mod fuzz;
 mod generator;
 mod harness;
 mod interruptions;
+mod invariance;
 mod kills;
 mod layers;
 mod lookups;
