@@ -87,7 +87,8 @@ impl Store {
     }
 
     /// Returns the cases of a zone, or of all, that are open or acknowledged and were last judged at or
-    /// before `judged_by`; in the order of their numbers.
+    /// before `judged_by`; in the order of their numbers. Found by the index on that time: left alone,
+    /// SQLite goes through all cases for the sake of the order.
     ///
     /// # Errors
     ///
@@ -98,7 +99,7 @@ impl Store {
         judged_by: Timestamp,
     ) -> Result<Vec<CaseRow>, StoreError> {
         let sql = format!(
-            "select {COLUMNS} from abuse_case c join zone z on z.id = c.zone_id
+            "select {COLUMNS} from abuse_case c indexed by case_due cross join zone z on z.id = c.zone_id
               where c.state in ('open', 'acknowledged') and c.evaluated_at <= ?1 and (?2 is null or z.name = ?2) order by c.id"
         );
         let rows = self.run(|connection| {
