@@ -122,28 +122,9 @@ impl AsnTable {
                 "a database of type {kind:?} without autonomous systems"
             )));
         }
-        table.join_neighbours();
+        join_neighbours(&mut table.v4, |last: u32| last.checked_add(1));
+        join_neighbours(&mut table.v6, |last: u128| last.checked_add(1));
         Ok(table)
-    }
-
-    /// Joins neighbouring ranges of one autonomous system: a tree cuts them at powers of two.
-    fn join_neighbours(&mut self) {
-        self.v4.sort_unstable();
-        self.v4.dedup_by(|later, first| {
-            let joins = later.2 == first.2 && first.1.checked_add(1) == Some(later.0);
-            if joins {
-                first.1 = later.1;
-            }
-            joins
-        });
-        self.v6.sort_unstable();
-        self.v6.dedup_by(|later, first| {
-            let joins = later.2 == first.2 && first.1.checked_add(1) == Some(later.0);
-            if joins {
-                first.1 = later.1;
-            }
-            joins
-        });
     }
 
     /// Reads CSV.
@@ -238,6 +219,18 @@ impl AsnTable {
         }
         Ok(())
     }
+}
+
+/// Joins neighbouring ranges of one autonomous system: a tree cuts them at powers of two.
+fn join_neighbours<T: Ord + Copy>(ranges: &mut Vec<(T, T, u32)>, next: impl Fn(T) -> Option<T>) {
+    ranges.sort_unstable();
+    ranges.dedup_by(|later, first| {
+        let joins = later.2 == first.2 && next(first.1) == Some(later.0);
+        if joins {
+            first.1 = later.1;
+        }
+        joins
+    });
 }
 
 /// Returns the number of the range that holds `address`.

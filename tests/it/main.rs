@@ -9,6 +9,7 @@ mod benign;
 mod campaigns;
 mod care;
 mod cli;
+mod enrich;
 mod equivalence;
 mod evaluation;
 mod export;
