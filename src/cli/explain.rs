@@ -56,7 +56,7 @@ pub fn run(config: Option<&Path>, command: &ExplainCommand) -> Result<Done, Fail
             serde_json::to_writer_pretty(&mut out, &json)?;
             writeln!(out)?;
         }
-        ExplainFormat::Text => print_text(&mut out, &domain, at, &found, &policy)?,
+        ExplainFormat::Text => print_text(&mut out, &pipeline, &domain, at, &found)?,
     }
     out.flush()?;
     Ok(Done::Well)
@@ -86,11 +86,16 @@ fn planes(found: &DomainFinding) -> impl Iterator<Item = &PlaneFinding> {
 /// Prints the explanation in words.
 fn print_text(
     out: &mut impl Write,
+    pipeline: &Pipeline,
     domain: &Name,
     at: Timestamp,
     found: &DomainFinding,
-    policy: &str,
 ) -> Result<(), Failure> {
+    let policy = pipeline.config().detect.label();
+    // A hold is of the case as it stands, not of another time.
+    let case = pipeline.store().find_case(domain)?;
+    let case = case.filter(|row| row.case.evaluated_at <= at);
+    let pending_since = case.and_then(|row| row.case.pending_since);
     let is_watched = found
         .finding
         .as_ref()
@@ -112,6 +117,13 @@ fn print_text(
             out,
             "{domain} at {at}: nothing is suspected (policy {policy})"
         )?,
+    }
+    if let Some(since) = pending_since {
+        writeln!(
+            out,
+            "Held at review since {since}: reported if it holds for {}.",
+            pipeline.config().detect.confirm_after
+        )?;
     }
     for plane in planes(found) {
         print_plane(out, plane)?;

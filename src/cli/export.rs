@@ -76,9 +76,10 @@ pub fn run(config: Option<&Path>, command: &ExportCommand) -> Result<Done, Failu
     let mut stderr = std::io::stderr();
     writeln!(
         stderr,
-        "{} rows in {} days, below {}",
+        "{} rows in {} {}, below {}",
         exported.rows,
         exported.days,
+        if exported.days == 1 { "day" } else { "days" },
         folder.display()
     )?;
     // What retention has taken is not in the files; whoever reads them must know.

@@ -371,7 +371,7 @@ fn print_changes(out: &mut impl Write, history: &History) -> Result<(), Failure>
     if passive > 0 {
         writeln!(
             out,
-            "\nPassive DNS has {passive} records, first and last seen by others: --view records."
+            "\nPassive DNS has {passive} more, first and last seen by others: --view records."
         )?;
     }
     for (zone, gap) in &history.gaps {

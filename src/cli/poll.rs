@@ -247,8 +247,14 @@ fn describe(outcome: &ZoneOutcome) -> String {
         ZoneOutcome::Refused(refusal) => format!("refused ({}): {refusal}", refusal.code()),
         ZoneOutcome::LinesRejected(count) => format!("{count} lines set aside"),
         ZoneOutcome::Sightings(summary) => format!(
-            "passive DNS: {} records, {} of them new",
-            summary.sightings, summary.new
+            "passive DNS: {} {}, {} of them new",
+            summary.sightings,
+            if summary.sightings == 1 {
+                "record"
+            } else {
+                "records"
+            },
+            summary.new
         ),
         ZoneOutcome::SerialsStand(count) => format!("no change in {count} zones"),
         ZoneOutcome::Catalog(summary) => {
