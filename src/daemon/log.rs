@@ -21,6 +21,7 @@ pub fn log_report(report: &ZoneReport) {
                 changed_names = summary.changed_names,
                 records = summary.records,
                 serial = summary.serial.map(|serial| serial.0),
+                hash = summary.hash.map(tracing::field::display),
                 fetched_ms = timings.fetched_ms,
                 stored_ms = timings.stored_ms,
                 judged_ms = timings.judged_ms,

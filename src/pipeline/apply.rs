@@ -194,6 +194,7 @@ impl Pipeline {
         if let Some(state) = self.store.find_zone(&before.apex)? {
             summary.records = state.kept_count;
             summary.serial = state.serial;
+            summary.hash = self.store.newest_hash(state.id)?;
         }
         Ok(())
     }

@@ -34,6 +34,7 @@ use crate::dns::{Name, Serial};
 use crate::enrich::{
     AsnTable, AsnTableError, Enrichment, HostingNetworks, ListError, Registrations, SharedRanges,
 };
+use crate::evidence::Hash;
 use crate::mailer::{Mailer, MailerError, SmtpSettings, check_address};
 use crate::pipeline::backoff::Backoff;
 use crate::source::{SourceError, TransferKey, TransferTls};
@@ -158,6 +159,8 @@ pub struct StoredSummary {
     pub serial: Option<Serial>,
     /// Whether a serial went backwards.
     pub serial_regressed: bool,
+    /// The newest hash of the zone's chain: what a later edit has to agree with.
+    pub hash: Option<Hash>,
 }
 
 impl StoredSummary {
@@ -170,6 +173,7 @@ impl StoredSummary {
         self.records = later.records;
         self.serial = later.serial;
         self.serial_regressed |= later.serial_regressed;
+        self.hash = later.hash.or(self.hash);
     }
 }
 

@@ -108,6 +108,19 @@ fn database_is_sound_and_an_edit_of_it_is_named() {
 }
 
 #[test]
+fn log_line_of_a_zone_has_the_hash_that_its_chain_ends_with() {
+    let bench = bench_of(3, 2, "");
+    bench.write("f.ndjson", feed(6, 2));
+    let output = bench.command(&["-v", "poll"]).output().expect("it runs");
+    let hash = sql(
+        &bench,
+        "select lower(hex(hash)) from chain order by id desc limit 1",
+    );
+    let line = format!("hash={}", hash.trim());
+    assert!(both(&output).contains(&line), "{line}: {}", both(&output));
+}
+
+#[test]
 fn pruned_database_is_sound_and_keeps_what_it_should() {
     // Two years of changes, of which one is kept.
     let bench = Bench::new(&format!("{FEED}[retention]\nkeep = \"365d\"\n"));
