@@ -93,6 +93,8 @@ pub struct Case {
     pub pending_since: Option<Timestamp>,
     /// Revision of the desk's report; 0 before the first.
     pub revision: u32,
+    /// Whether the desk has been told since the case was opened, or opened again.
+    pub reported: bool,
 }
 
 /// One line of a case's log.
@@ -168,6 +170,7 @@ fn open_case(finding: &Finding, policy: &DetectPolicy) -> (Case, Vec<CaseEvent>)
         evaluated_at: finding.now,
         pending_since,
         revision: 0,
+        reported: false,
     };
     let mut note = format!(
         "opened: suspected {}, level {}",
@@ -195,7 +198,7 @@ fn hold(
     if finding.level < Level::Report {
         return (finding.level, None);
     }
-    let was_reported = case.is_some_and(|case| case.peak_level == Level::Report);
+    let was_reported = case.is_some_and(|case| case.level == Level::Report || case.reported);
     let is_certain = finding.is_open() && finding.score >= policy.certain_score_min;
     let since = case.and_then(|case| case.pending_since);
     let has_held = since.is_some_and(|since| finding.now.since(since) >= policy.confirm_after);
@@ -209,9 +212,14 @@ fn hold(
 /// Brings a case up to a finding; a closed or mitigated one opens again if something new changed.
 fn update_case(case: &Case, finding: &Finding, policy: &DetectPolicy) -> (Case, Vec<CaseEvent>) {
     let mut events = Vec::new();
-    let (level, pending_since) = hold(Some(case), finding, policy);
     let reopens = matches!(case.state, CaseState::Closed | CaseState::Mitigated)
         && finding.last_change_at > case.last_change_at;
+    // What begins again is held, and told, like what is new.
+    let begun = Case {
+        reported: case.reported && !reopens,
+        ..case.clone()
+    };
+    let (level, pending_since) = hold(Some(&begun), finding, policy);
     let state = if reopens { CaseState::Open } else { case.state };
     let mut tell = |from: CaseState, note: String| {
         events.push(CaseEvent {
@@ -263,7 +271,7 @@ fn update_case(case: &Case, finding: &Finding, policy: &DetectPolicy) -> (Case, 
         last_change_at: case.last_change_at.max(finding.last_change_at),
         evaluated_at: finding.now,
         pending_since,
-        ..case.clone()
+        ..begun
     };
     (updated, events)
 }
@@ -335,6 +343,9 @@ pub enum SendReason {
     /// The case reached `report` and the desk has not had a report of it.
     #[error("first report of this case")]
     FirstReport,
+    /// The case was over, and the flux has begun again.
+    #[error("the flux of this case has begun again")]
+    Again,
 }
 
 /// Why the desk is not told.
@@ -358,12 +369,14 @@ pub enum HoldReason {
 pub fn decide_report(case: &Case, mail_wanted: bool) -> Decision {
     if case.level < Level::Report {
         Decision::Hold(HoldReason::BelowReport)
-    } else if case.revision > 0 {
+    } else if case.reported {
         Decision::Hold(HoldReason::AlreadyReported)
     } else if case.state != CaseState::Open {
         Decision::Hold(HoldReason::NotOpen)
     } else if !mail_wanted {
         Decision::Hold(HoldReason::NoMailWanted)
+    } else if case.revision > 0 {
+        Decision::Send(SendReason::Again)
     } else {
         Decision::Send(SendReason::FirstReport)
     }
@@ -416,6 +429,7 @@ mod tests {
         let (mut case, _) = see(Some(&case), Some(Level::Report), 3610);
         assert_eq!(case.level, Level::Report);
         case.revision = 1;
+        case.reported = true;
         case
     }
 
@@ -462,7 +476,7 @@ mod tests {
             decide_report(&case, true),
             Decision::Hold(HoldReason::AlreadyReported)
         );
-        case.revision = 0;
+        (case.revision, case.reported) = (0, false);
         assert_eq!(
             decide_report(&case, true),
             Decision::Send(SendReason::FirstReport)
@@ -471,7 +485,7 @@ mod tests {
             decide_report(&case, false),
             Decision::Hold(HoldReason::NoMailWanted)
         );
-        let (quiet, _) = see(Some(&case), None, 4000);
+        let (quiet, _) = see(Some(&reported()), None, 4000);
         assert_eq!(
             (quiet.state, quiet.level, quiet.peak_level),
             (CaseState::Open, Level::Watch, Level::Report)
@@ -483,6 +497,25 @@ mod tests {
         // It was at report before: no second hold.
         let (again, _) = see(Some(&quiet), Some(Level::Report), 5000);
         assert_eq!(again.level, Level::Report);
+    }
+
+    #[test]
+    fn flux_that_begins_again_is_held_and_told_again() {
+        let day = 86_400;
+        let (over, _) = see(Some(&reported()), None, 20 * day);
+        assert_eq!(over.state, CaseState::Mitigated);
+        let (again, _) = see(Some(&over), Some(Level::Report), 30 * day);
+        assert_eq!((again.state, again.level), (CaseState::Open, Level::Review));
+        let (confirmed, _) = see(Some(&again), Some(Level::Report), 30 * day + 3600);
+        assert_eq!(confirmed.level, Level::Report);
+        assert_eq!(
+            decide_report(&confirmed, true),
+            Decision::Send(SendReason::Again)
+        );
+        // Flux that only paused within one case is not.
+        let (paused, _) = see(Some(&reported()), None, 5 * day);
+        let (on, _) = see(Some(&paused), Some(Level::Report), 6 * day);
+        assert_eq!((on.level, on.reported), (Level::Report, true));
     }
 
     #[test]

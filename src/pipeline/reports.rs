@@ -30,6 +30,7 @@ impl Pipeline {
         };
         let reported = Case {
             revision: case.revision + 1,
+            reported: true,
             ..case.clone()
         };
         let now = self.clock.now();

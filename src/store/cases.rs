@@ -33,10 +33,17 @@ pub struct CaseEventRow {
 }
 
 /// The columns of a case, in the order that [`read_case`] expects.
-const COLUMNS: &str = "c.id, c.domain, z.name, c.verdict, c.level, c.peak_level, c.state, c.score, c.first_detected_at, c.last_change_at, c.evaluated_at, c.revision, c.pending_since_at, c.campaign_id";
+const COLUMNS: &str = "c.id, c.domain, z.name, c.verdict, c.level, c.peak_level, c.state, c.score, c.first_detected_at, c.last_change_at, c.evaluated_at, c.revision, c.pending_since_at, c.campaign_id, c.reported";
 
 /// A case as it stands in a row.
-type RawCase = (i64, [String; 6], f64, [i64; 3], u32, [Option<i64>; 2]);
+type RawCase = (
+    i64,
+    [String; 6],
+    f64,
+    [i64; 3],
+    (u32, bool),
+    [Option<i64>; 2],
+);
 
 impl Store {
     /// Returns the case about a domain.
@@ -129,11 +136,11 @@ impl Store {
             .find_any_view(&case.zone)?
             .ok_or_else(|| self.damaged(format!("no zone {}", case.zone)))?;
         self.run(|connection| {
-            let sql = "insert into abuse_case (domain, zone_id, verdict, level, peak_level, state, score, first_detected_at, last_change_at, evaluated_at, revision, pending_since_at)
-                       values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+            let sql = "insert into abuse_case (domain, zone_id, verdict, level, peak_level, state, score, first_detected_at, last_change_at, evaluated_at, revision, pending_since_at, reported)
+                       values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                        on conflict (domain) do update set zone_id = excluded.zone_id, verdict = excluded.verdict, level = excluded.level,
                            peak_level = excluded.peak_level, state = excluded.state, score = excluded.score, last_change_at = excluded.last_change_at,
-                           evaluated_at = excluded.evaluated_at, revision = excluded.revision, pending_since_at = excluded.pending_since_at returning id";
+                           evaluated_at = excluded.evaluated_at, revision = excluded.revision, pending_since_at = excluded.pending_since_at, reported = excluded.reported returning id";
             let id: i64 = connection.prepare_cached(sql)?.query_row(
                 params![
                     case.domain.to_string(),
@@ -147,7 +154,8 @@ impl Store {
                     case.last_change_at.unix(),
                     case.evaluated_at.unix(),
                     case.revision,
-                    case.pending_since.map(Timestamp::unix)
+                    case.pending_since.map(Timestamp::unix),
+                    case.reported
                 ],
                 |row| row.get(0),
             )?;
@@ -335,7 +343,7 @@ impl Store {
     /// Turns the words of a row into values.
     fn finish_case(
         &self,
-        (id, words, score, times, revision, [pending_since, campaign]): RawCase,
+        (id, words, score, times, (revision, reported), [pending_since, campaign]): RawCase,
     ) -> Result<CaseRow, StoreError> {
         let [domain, zone, verdict, level, peak_level, state] = &words;
         let bad = |what: &str, word: &str| self.damaged(format!("case {id}: {what} {word:?}"));
@@ -352,6 +360,7 @@ impl Store {
             evaluated_at: Timestamp::from_unix(times[2]),
             pending_since: pending_since.map(Timestamp::from_unix),
             revision,
+            reported,
         };
         Ok(CaseRow { id, case, campaign })
     }
@@ -372,7 +381,7 @@ fn read_case(row: &Row<'_>) -> rusqlite::Result<RawCase> {
         words,
         row.get(7)?,
         [row.get(8)?, row.get(9)?, row.get(10)?],
-        row.get(11)?,
+        (row.get(11)?, row.get(14)?),
         [row.get(12)?, row.get(13)?],
     ))
 }

@@ -142,3 +142,46 @@ fn preview_prints_the_octets_that_were_mailed() {
         preview.replace("\r\n", "\n").trim_end()
     );
 }
+
+#[test]
+fn flux_that_begins_again_after_its_case_was_over_is_mailed_again() {
+    let bench = Bench::new(&format!(
+        "[[source]]\nname = \"feed\"\nkind = \"feed\"\nzone = \"example.\"\npath = \"f.ndjson\"\n{REPORT}[smtp]\nurl = \"maildir://desk\"\n"
+    ));
+    let mut feed = String::new();
+    let mut set = |hours: i64, name: &str, hosts: &[String]| {
+        let at = 1_780_000_000 + hours * 3600;
+        let line = serde_json::json!({"at": at, "rrname": name, "rrtype": "NS", "op": "set", "rdata": hosts});
+        feed += &format!("{line}\n");
+    };
+    for burst in 0..2 {
+        for turn in 0..8 {
+            let hosts = [0, 1].map(|n| {
+                let letter = char::from(b'a' + (turn * 2 + n) as u8);
+                format!("ns.{letter}{letter}throw{letter}{burst}.test.")
+            });
+            set(burst * 24 * 40 + turn * 10, "bad.example.", &hosts);
+        }
+        // Another name moves now and then, so that time goes on: a feed is judged by its own time.
+        for day in 1..30 {
+            let host = format!("ns.still{}.test.", day % 2);
+            set(burst * 24 * 40 + 80 + day * 24, "other.example.", &[host]);
+        }
+    }
+    let lines: Vec<&str> = feed.split_inclusive('\n').collect();
+    let mut mails = Vec::new();
+    let mut states = Vec::new();
+    // Up to the end of the first burst, of the quiet after it, of the second burst.
+    for end in [8, 37, 45] {
+        bench.write("f.ndjson", lines[..end].concat());
+        bench.run(0, &["poll"]);
+        mails.push(bench.maildir().len());
+        let cases = bench.json(&["cases", "list", "--state", "all", "--format", "json"]);
+        let case = cases.as_array().expect("a list").iter();
+        let mut case = case.filter(|case| case["domain"] == "bad.example.");
+        let state = case.next().expect("a case")["state"].clone();
+        states.push(state);
+    }
+    assert_eq!(states, ["open", "mitigated", "open"]);
+    assert_eq!(mails, [1, 1, 2]);
+}
