@@ -2,8 +2,8 @@
 //!
 //! Two suspected domains belong together if they share at least [`HOSTS_SHARED_MIN`] name servers that are
 //! not a provider's, or at least [`ADDRESSES_SHARED_MIN`] addresses that are not a content network's. A
-//! pool of hacked machines is shared by the names of one network (Perdisci et al. 2009 found 3 to 14 names
-//! an address); two unrelated pools of thousands drawn from the whole Internet share none.
+//! pool of hacked machines is shared by the names of one network (Nazario and Holz 2008 found 14 names an
+//! address on average).
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;

@@ -17,6 +17,8 @@ mod campaign;
 
 pub use campaign::{Shared, Traits, campaign_reference};
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use crate::detector::{DetectPolicy, Finding, Level, Verdict};
@@ -119,6 +121,18 @@ pub enum Standing {
     Gone,
     /// All its name servers are those that suspended domains are moved to.
     OnHold,
+}
+
+impl Standing {
+    /// Returns it by the name servers that a domain has now, whether its zone once delegated it, and the
+    /// name servers of suspended domains.
+    pub fn of(hosts: &BTreeSet<Name>, was_delegated: bool, hold: &[Name]) -> Self {
+        match hosts.is_empty() {
+            true if was_delegated => Self::Gone,
+            false if hosts.iter().all(|host| hold.contains(host)) => Self::OnHold,
+            _ => Self::Active,
+        }
+    }
 }
 
 /// What is known of a domain when its case is looked at.

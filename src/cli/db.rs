@@ -25,7 +25,7 @@ pub fn run(config: Option<&Path>, command: &DbCommand) -> Result<Done, Failure> 
 }
 
 /// Returns a spinner; hidden unless stderr is a terminal.
-fn spinner() -> ProgressBar {
+pub(super) fn spinner() -> ProgressBar {
     if !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }

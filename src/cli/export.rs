@@ -1,12 +1,12 @@
 //! `fluxwatch export`: evidence about a domain, or history for other engines.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::path::Path;
-use std::time::Duration;
 
-use indicatif::{HumanCount, ProgressBar, ProgressStyle};
+use indicatif::HumanCount;
 
 use crate::cli::arguments::{self, ExportCommand};
+use crate::cli::db::spinner;
 use crate::cli::evidence;
 use crate::cli::failure::{Done, Failure};
 use crate::cli::session::{load_config, open_to_look, parse_name};
@@ -97,17 +97,6 @@ pub fn run(config: Option<&Path>, command: &ExportCommand) -> Result<Done, Failu
         }
     }
     Ok(Done::Well)
-}
-
-/// Returns a bar on a terminal, and nothing elsewhere.
-fn spinner() -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let style = ProgressStyle::with_template("{spinner} [{elapsed}] {msg}");
-    let bar = ProgressBar::new_spinner().with_style(style.expect("the template is valid"));
-    bar.enable_steady_tick(Duration::from_millis(250));
-    bar
 }
 
 /// Returns why an export ended early.

@@ -125,9 +125,11 @@ impl SharedRanges {
         each_line(
             path,
             |comment| {
-                let word = |key: &str| comment.strip_prefix(key).map(|rest| rest.trim().to_owned());
-                source = word("source:").unwrap_or_else(|| std::mem::take(&mut source));
-                date = word("date:").unwrap_or_else(|| std::mem::take(&mut date));
+                if let Some(word) = comment.strip_prefix("source:") {
+                    source = word.trim().to_owned();
+                } else if let Some(word) = comment.strip_prefix("date:") {
+                    date = word.trim().to_owned();
+                }
             },
             |text| {
                 let prefix = text.split(',').next().unwrap_or(text).trim();

@@ -11,7 +11,7 @@ use crate::case::{Case, CaseState, Observation, Standing, observe};
 use crate::detector::{AddressWindow, DetectPolicy, Level, NameserverWindow, Stay};
 use crate::dns::Name;
 use crate::enrich::case_domain;
-use crate::pipeline::detect::DomainWindows;
+use crate::pipeline::detect::{ADDRESSES_SINCE, DomainWindows};
 use crate::pipeline::{Pipeline, PipelineError};
 use crate::store::ChangedOwner;
 use crate::time::{Span, Timestamp};
@@ -42,12 +42,6 @@ pub struct Replayed {
     pub decided: Option<CaseState>,
 }
 
-/// A domain's changes in the range.
-#[derive(Default)]
-struct Group {
-    times: Vec<Timestamp>,
-}
-
 impl Pipeline {
     /// Replays a policy from `since` to `until`; those that were at least watched, in the order of names.
     /// `progress` is told how many domains are to be judged and how many are done.
@@ -65,9 +59,9 @@ impl Pipeline {
         self.popular.borrow_mut().clear();
         let groups = self.suspects(policy, since, until)?;
         let mut replayed = Vec::new();
-        for (done, (domain, group)) in groups.iter().enumerate() {
+        for (done, (domain, times)) in groups.iter().enumerate() {
             progress(groups.len(), done);
-            replayed.extend(self.replay_domain(domain, group, policy, since, until)?);
+            replayed.extend(self.replay_domain(domain, times, policy, since, until)?);
         }
         self.popular.borrow_mut().clear();
         Ok(replayed)
@@ -79,24 +73,20 @@ impl Pipeline {
         policy: &DetectPolicy,
         since: Timestamp,
         until: Timestamp,
-    ) -> Result<BTreeMap<Name, Group>, PipelineError> {
-        let mut groups: BTreeMap<Name, Group> = BTreeMap::new();
+    ) -> Result<BTreeMap<Name, Vec<Timestamp>>, PipelineError> {
+        let mut groups: BTreeMap<Name, Vec<Timestamp>> = BTreeMap::new();
         let mut hosts: BTreeMap<Name, Vec<Timestamp>> = BTreeMap::new();
         let add = |changed: ChangedOwner| -> Result<(), PipelineError> {
             let owner = &changed.key.owner;
             let domain = case_domain(&changed.key.apex, owner);
             if changed.nameservers && *owner != domain {
-                let group = groups.entry(owner.clone()).or_default();
-                group.times.extend(&changed.times);
+                let times = groups.entry(owner.clone()).or_default();
+                times.extend(&changed.times);
             }
             if changed.addresses {
                 hosts.insert(owner.clone(), changed.times.clone());
             }
-            groups
-                .entry(domain)
-                .or_default()
-                .times
-                .extend(changed.times);
+            groups.entry(domain).or_default().extend(changed.times);
             Ok(())
         };
         self.store
@@ -105,16 +95,15 @@ impl Pipeline {
         let names: BTreeSet<Name> = hosts.keys().cloned().collect();
         for (host, domains) in self.store.delegations_by_host(&names)? {
             for domain in domains {
-                let group = groups.entry(domain).or_default();
-                group.times.extend(&hosts[&host]);
+                groups.entry(domain).or_default().extend(&hosts[&host]);
             }
         }
         let needed = policy.changes_min();
-        for group in groups.values_mut() {
-            group.times.sort_unstable();
-            group.times.dedup();
+        for times in groups.values_mut() {
+            times.sort_unstable();
+            times.dedup();
         }
-        groups.retain(|_, group| changed_often(&group.times, needed));
+        groups.retain(|_, times| changed_often(times, needed));
         Ok(groups)
     }
 
@@ -122,16 +111,16 @@ impl Pipeline {
     fn replay_domain(
         &self,
         domain: &Name,
-        group: &Group,
+        times: &[Timestamp],
         policy: &DetectPolicy,
         since: Timestamp,
         until: Timestamp,
     ) -> Result<Option<Replayed>, PipelineError> {
         let begins = since - policy.memory;
-        let windows = self.load_windows(domain, begins, since - Span::days(8), until)?;
+        let windows = self.load_windows(domain, begins, since - ADDRESSES_SINCE, until)?;
         let mut case: Option<Case> = None;
         let mut replayed: Option<Replayed> = None;
-        let mut changes = group.times.iter().filter(|at| **at >= since).peekable();
+        let mut changes = times.iter().filter(|at| **at >= since).peekable();
         let mut judged_at: Option<Timestamp> = None;
         loop {
             // The next change, unless it follows the last judgement too soon; or the case's turn.
@@ -276,13 +265,7 @@ fn standing(windows: &DomainWindows, policy: &DetectPolicy, now: Timestamp) -> S
             stay.added.at <= now && stay.removed.is_none_or(|removed| removed.at > now)
         });
         was_delegated |= window.zone != window.owner;
-        hosts.extend(there.map(|stay| &stay.value));
+        hosts.extend(there.map(|stay| stay.value.clone()));
     }
-    let hold = &policy.hold_nameservers;
-    match hosts.is_empty() {
-        true if was_delegated => Standing::Gone,
-        true => Standing::Active,
-        false if hosts.iter().all(|host| hold.contains(host)) => Standing::OnHold,
-        false => Standing::Active,
-    }
+    Standing::of(&hosts, was_delegated, &policy.hold_nameservers)
 }

@@ -17,7 +17,7 @@ use crate::time::{Span, Timestamp};
 /// The most owner names of one domain whose addresses are judged.
 const OWNERS_JUDGED_MAX: usize = 2000;
 /// How far back an owner must have changed its addresses to be judged.
-const ADDRESSES_SINCE: Span = Span::days(8);
+pub(super) const ADDRESSES_SINCE: Span = Span::days(8);
 /// How old a judgement must be before a case without changes is judged again.
 const REEVALUATE_AFTER: Span = Span::hours(1);
 /// The most answers about providers that are kept.
@@ -245,12 +245,7 @@ impl Pipeline {
             hosts.extend(there);
         }
         let hold = &self.config.detect.hold_nameservers;
-        Ok(match hosts.is_empty() {
-            true if was_delegated => Standing::Gone,
-            true => Standing::Active,
-            false if hosts.iter().all(|host| hold.contains(host)) => Standing::OnHold,
-            false => Standing::Active,
-        })
+        Ok(Standing::of(&hosts, was_delegated, hold))
     }
 
     /// Returns the domains that a version touched, each once. A mass change accuses nobody and is not

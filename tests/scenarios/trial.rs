@@ -54,18 +54,12 @@ pub struct Outcome {
     pub peak: Option<Level>,
     /// Hours from the story's beginning to the report.
     pub reported_h: Option<f64>,
-    /// Hours to level review.
-    pub reviewed_h: Option<f64>,
-    /// The verdict of the report, or of the last finding.
-    pub verdict: Option<&'static str>,
     /// The highest score.
     pub score: f64,
     /// What rules that others have published say: hours to their first alarm.
     pub others_h: [Option<f64>; 3],
     /// Hours and score, one judgement after another.
     pub series: Vec<(f64, f64)>,
-    /// Changes that were seen, and how many seconds after the one before.
-    pub changes: u32,
 }
 
 /// What a value is kept under.
@@ -85,7 +79,6 @@ struct Stored {
     glue: Vec<(Name, Stay<IpAddr>)>,
     addresses: BTreeMap<Name, Vec<Stay<IpAddr>>>,
     resets: Vec<Timestamp>,
-    changes: u32,
     last_version: i64,
 }
 
@@ -116,12 +109,9 @@ pub fn run(
         outcome: Outcome {
             peak: None,
             reported_h: None,
-            reviewed_h: None,
-            verdict: None,
             score: 0.0,
             others_h: [None; 3],
             series: Vec::new(),
-            changes: 0,
         },
     };
     for what in &story.before {
@@ -135,7 +125,6 @@ pub fn run(
             trial.run_polls(period, phase);
         }
     }
-    trial.outcome.changes = trial.stored.changes;
     trial.outcome
 }
 
@@ -323,7 +312,6 @@ impl Trial<'_> {
             }
         }
         self.seen = self.state.clone();
-        self.stored.changes += u32::from(!baseline);
         !baseline
     }
 
@@ -369,13 +357,7 @@ impl Trial<'_> {
         let Some(case) = &self.case else {
             return;
         };
-        if let Some(finding) = &finding {
-            self.outcome.verdict = Some(finding.verdict.word());
-        }
         self.outcome.peak = self.outcome.peak.max(Some(case.peak_level));
-        if case.level >= Level::Review {
-            self.outcome.reviewed_h.get_or_insert(hours);
-        }
         if case.level == Level::Report {
             self.outcome.reported_h.get_or_insert(hours);
         }
