@@ -1,21 +1,36 @@
 //! The desk's work item about one domain, and the decision to report. Pure.
 //!
 //! ```text
-//!             finding                    desk (a later release)
-//!   (none) ───────────▶ open ───────────────────────────▶ acknowledged, dismissed, closed
-//!                       ▲ │ │ gone, suspended, or still for long
-//!    new flux           │ │ └──────────▶ mitigated
+//!             finding            desk                 desk
+//!   (none) ───────────▶ open ───────────▶ acknowledged ──┬─▶ dismissed
+//!                       ▲ │ │                            ├─▶ closed
+//!    new flux, or the   │ │ │ gone, suspended, still     ▼
+//!    desk reopens it    │ │ └─────────────────────▶ mitigated
 //!   ────────────────────┘ ▼ quiet, and never above watch
 //!                       closed
 //! ```
 //!
+//! From `open` the desk may go to any of the ends directly.
+//!
 //! A case opens with the first finding about its domain and keeps the highest level it reached. A finding
 //! that would be reported is held at `review` for an hour first, unless its score leaves no doubt. New flux
-//! reopens a case that is closed or mitigated.
+//! reopens a case that is closed or mitigated. One that the desk dismissed was judged by a person: it opens
+//! again only for flux that begins after a long stillness, or for another verdict than the dismissed one.
+//!
+//! - [`observe`] moves a case by what is found, [`take_step`] by what the desk does; each step is a
+//!   [`CaseEvent`] of an append-only log.
+//! - [`decide_mail`] says whether somebody is told now, and why or why not.
+//! - [`exemption_of`] says who is never reported.
 
 mod campaign;
+mod decision;
+mod desk;
+mod exemption;
 
 pub use campaign::{Shared, Traits, campaign_reference};
+pub use decision::{Decision, HoldReason, MailContext, MailRules, SendReason, decide_mail};
+pub use desk::{DeskStep, DismissReason, StepRefused, take_step};
+pub use exemption::{Exempt, Exemption, Reach, exemption_of, reach_of};
 
 use std::collections::BTreeSet;
 
@@ -93,10 +108,35 @@ pub struct Case {
     pub evaluated_at: Timestamp,
     /// Since when a report is held until it is confirmed; `None` if none is.
     pub pending_since: Option<Timestamp>,
-    /// Revision of the desk's report; 0 before the first.
+    /// Number of the last mail about it; 0 before the first.
     pub revision: u32,
     /// Whether the desk has been told since the case was opened, or opened again.
     pub reported: bool,
+    /// What the desk was told.
+    pub told: Told,
+    /// Whose it is.
+    pub assignee: Option<String>,
+    /// Why the desk dismissed it.
+    pub dismissed_as: Option<DismissReason>,
+    /// The desk's first step since it was opened, or opened again.
+    pub reviewed_at: Option<Timestamp>,
+}
+
+/// What the desk was told of a case.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Told {
+    /// When last.
+    pub at: Option<Timestamp>,
+    /// Every verdict that was told, in that order.
+    pub verdicts: Vec<Verdict>,
+    /// How many name servers and addresses were told last.
+    pub size: u32,
+    /// The case in whose mails this one is told: itself, or another of its campaign.
+    pub thread: Option<i64>,
+    /// Whether the next digest tells of it.
+    pub digest_due: bool,
+    /// Why it is not mailed though it might be, in words.
+    pub held: Option<String>,
 }
 
 /// One line of a case's log.
@@ -185,6 +225,10 @@ fn open_case(finding: &Finding, policy: &DetectPolicy) -> (Case, Vec<CaseEvent>)
         pending_since,
         revision: 0,
         reported: false,
+        told: Told::default(),
+        assignee: None,
+        dismissed_as: None,
+        reviewed_at: None,
     };
     let mut note = format!(
         "opened: suspected {}, level {}",
@@ -226,13 +270,30 @@ fn hold(
 /// Brings a case up to a finding; a closed or mitigated one opens again if something new changed.
 fn update_case(case: &Case, finding: &Finding, policy: &DetectPolicy) -> (Case, Vec<CaseEvent>) {
     let mut events = Vec::new();
-    let reopens = matches!(case.state, CaseState::Closed | CaseState::Mitigated)
-        && finding.last_change_at > case.last_change_at;
-    // What begins again is held, and told, like what is new.
-    let begun = Case {
-        reported: case.reported && !reopens,
-        ..case.clone()
+    let is_new = finding.last_change_at > case.last_change_at;
+    let reopens = match case.state {
+        CaseState::Open | CaseState::Acknowledged => false,
+        CaseState::Closed | CaseState::Mitigated => is_new,
+        // A person judged what was in view: other flux is another question.
+        CaseState::Dismissed => {
+            let has_rested =
+                finding.last_change_at.since(case.last_change_at) >= policy.settled_after;
+            is_new
+                && finding.level >= Level::Review
+                && (has_rested || finding.verdict != case.verdict)
+        }
     };
+    // What begins again is held, and told, like what is new.
+    let mut begun = case.clone();
+    if reopens {
+        begun.reported = false;
+        begun.reviewed_at = None;
+        begun.dismissed_as = None;
+        begun.told = Told {
+            thread: case.told.thread,
+            ..Told::default()
+        };
+    }
     let (level, pending_since) = hold(Some(&begun), finding, policy);
     let state = if reopens { CaseState::Open } else { case.state };
     let mut tell = |from: CaseState, note: String| {
@@ -275,9 +336,15 @@ fn update_case(case: &Case, finding: &Finding, policy: &DetectPolicy) -> (Case, 
             format!("held: report if it holds for {}", policy.confirm_after),
         );
     }
+    let is_dismissed = state == CaseState::Dismissed;
     let updated = Case {
         zone: finding.zone.clone(),
-        verdict: finding.verdict,
+        // That of a dismissed case is the one that was dismissed.
+        verdict: if is_dismissed {
+            case.verdict
+        } else {
+            finding.verdict
+        },
         level,
         peak_level: case.peak_level.max(level),
         state,
@@ -340,60 +407,6 @@ fn quieten_case(
         ..case.clone()
     };
     (quiet, events)
-}
-
-/// Whether the desk is told now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Decision {
-    /// It is.
-    Send(SendReason),
-    /// It is not.
-    Hold(HoldReason),
-}
-
-/// Why the desk is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum SendReason {
-    /// The case reached `report` and the desk has not had a report of it.
-    #[error("first report of this case")]
-    FirstReport,
-    /// The case was over, and the flux has begun again.
-    #[error("the flux of this case has begun again")]
-    Again,
-}
-
-/// Why the desk is not told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum HoldReason {
-    /// The level is not `report`.
-    #[error("below level report")]
-    BelowReport,
-    /// The desk has a report of this case.
-    #[error("the desk has a report of this case")]
-    AlreadyReported,
-    /// The desk has decided.
-    #[error("the desk has decided on this case")]
-    NotOpen,
-    /// Brought in by hand without `--report`.
-    #[error("imported without --report")]
-    NoMailWanted,
-}
-
-/// Decides whether the desk is told of a case.
-pub fn decide_report(case: &Case, mail_wanted: bool) -> Decision {
-    if case.level < Level::Report {
-        Decision::Hold(HoldReason::BelowReport)
-    } else if case.reported {
-        Decision::Hold(HoldReason::AlreadyReported)
-    } else if case.state != CaseState::Open {
-        Decision::Hold(HoldReason::NotOpen)
-    } else if !mail_wanted {
-        Decision::Hold(HoldReason::NoMailWanted)
-    } else if case.revision > 0 {
-        Decision::Send(SendReason::Again)
-    } else {
-        Decision::Send(SendReason::FirstReport)
-    }
 }
 
 #[cfg(test)]
@@ -484,33 +497,75 @@ mod tests {
     }
 
     #[test]
-    fn reported_cases_stay_open_when_quiet_and_are_not_reported_again() {
-        let mut case = reported();
-        assert_eq!(
-            decide_report(&case, true),
-            Decision::Hold(HoldReason::AlreadyReported)
-        );
-        (case.revision, case.reported) = (0, false);
-        assert_eq!(
-            decide_report(&case, true),
-            Decision::Send(SendReason::FirstReport)
-        );
-        assert_eq!(
-            decide_report(&case, false),
-            Decision::Hold(HoldReason::NoMailWanted)
-        );
+    fn reported_cases_stay_open_when_quiet_and_are_not_held_again() {
         let (quiet, _) = see(Some(&reported()), None, 4000);
         assert_eq!(
             (quiet.state, quiet.level, quiet.peak_level),
             (CaseState::Open, Level::Watch, Level::Report)
         );
-        assert_eq!(
-            decide_report(&quiet, true),
-            Decision::Hold(HoldReason::BelowReport)
-        );
         // It was at report before: no second hold.
         let (again, _) = see(Some(&quiet), Some(Level::Report), 5000);
         assert_eq!(again.level, Level::Report);
+    }
+
+    #[test]
+    fn steps_of_the_desk_follow_the_states_and_leave_a_line_each() {
+        let case = reported();
+        let step = |case: &Case, step: &DeskStep| {
+            take_step(case, step, Some("why"), Timestamp::from_unix(9000))
+        };
+        let (acknowledged, event) = step(&case, &DeskStep::Acknowledge).expect("open");
+        assert_eq!(
+            (event.from, event.to, event.note.as_str()),
+            (
+                Some(CaseState::Open),
+                CaseState::Acknowledged,
+                "acknowledged: why"
+            )
+        );
+        assert_eq!(acknowledged.reviewed_at, Some(Timestamp::from_unix(9000)));
+        assert!(step(&acknowledged, &DeskStep::Acknowledge).is_err());
+        assert!(step(&acknowledged, &DeskStep::Reopen).is_err());
+        let dismiss = DeskStep::Dismiss(DismissReason::DynamicDns);
+        let (dismissed, event) = step(&acknowledged, &dismiss).expect("acknowledged");
+        assert_eq!(event.note, "dismissed as dynamic-dns: why");
+        assert!(step(&dismissed, &dismiss).is_err());
+        assert!(step(&dismissed, &DeskStep::Close { mitigated: true }).is_err());
+        let (open, _) = step(&dismissed, &DeskStep::Reopen).expect("dismissed");
+        assert_eq!(
+            (
+                open.state,
+                open.reported,
+                open.dismissed_as,
+                open.reviewed_at
+            ),
+            (CaseState::Open, true, None, None)
+        );
+        let (assigned, event) =
+            step(&open, &DeskStep::Assign(Some("ada".to_owned()))).expect("always");
+        assert_eq!(
+            (assigned.assignee.as_deref(), event.to),
+            (Some("ada"), CaseState::Open)
+        );
+    }
+
+    #[test]
+    fn dismissed_cases_open_again_for_other_flux_only() {
+        let (dismissed, _) = take_step(
+            &reported(),
+            &DeskStep::Dismiss(DismissReason::Migration),
+            None,
+            Timestamp::from_unix(4000),
+        )
+        .expect("open");
+        let (same, events) = see(Some(&dismissed), Some(Level::Report), 5000);
+        assert_eq!((same.state, events.len()), (CaseState::Dismissed, 0));
+        let mut other = finding(Level::Report, 6000);
+        other.verdict = Verdict::DoubleFlux;
+        let (open, _) = look(Some(&same), Some(&other), Standing::Active, 6000).expect("a case");
+        assert_eq!((open.state, open.dismissed_as), (CaseState::Open, None));
+        let (later, _) = see(Some(&same), Some(Level::Report), 5000 + 15 * 86_400);
+        assert_eq!(later.state, CaseState::Open);
     }
 
     #[test]
@@ -521,10 +576,9 @@ mod tests {
         let (again, _) = see(Some(&over), Some(Level::Report), 30 * day);
         assert_eq!((again.state, again.level), (CaseState::Open, Level::Review));
         let (confirmed, _) = see(Some(&again), Some(Level::Report), 30 * day + 3600);
-        assert_eq!(confirmed.level, Level::Report);
         assert_eq!(
-            decide_report(&confirmed, true),
-            Decision::Send(SendReason::Again)
+            (confirmed.level, confirmed.reported),
+            (Level::Report, false)
         );
         // Flux that only paused within one case is not.
         let (paused, _) = see(Some(&reported()), None, 5 * day);

@@ -42,6 +42,13 @@ pub enum Command {
     Report(ReportCommand),
     /// Mail that waits, was sent, or was given up
     Outbox(OutboxCommand),
+    /// Who is never reported, why, by whom, until when
+    Exempt(ExemptCommand),
+    /// What the desk did in a month, for compliance
+    Stats(StatsCommand),
+    /// Take old cases away, or the persons out of them
+    #[command(subcommand)]
+    Privacy(PrivacyCommand),
     /// Every zone: serial, last success, lag, last error
     Status(ListCommand),
     /// The configuration
@@ -392,6 +399,207 @@ pub enum CasesAction {
     List(CasesList),
     /// Show one case with its log and its mail
     Show(CasesShow),
+    /// Somebody works on these cases
+    Ack(CasesStep),
+    /// These cases are nothing
+    Dismiss(CasesDismiss),
+    /// These cases are done
+    Close(CasesClose),
+    /// These cases are not over after all
+    Reopen(CasesStep),
+    /// Write a note into these cases' logs
+    Note(CasesStep),
+    /// Whose these cases are
+    Assign(CasesAssign),
+    /// Show the log of one case: who, when, from, to, why
+    Log(CasesLog),
+}
+
+/// Which cases, by whom, and why.
+#[derive(Debug, Args)]
+pub struct CasesStep {
+    /// The cases' numbers, references (FW-000012) or domains
+    #[arg(required_unless_present_any = ["campaign", "zone", "verdict", "level", "state"])]
+    pub cases: Vec<String>,
+    /// All of this campaign (FC-3)
+    #[arg(long, value_name = "CAMPAIGN")]
+    pub campaign: Option<String>,
+    /// All at or below this zone
+    #[arg(long, value_name = "ZONE")]
+    pub zone: Option<String>,
+    /// All with this verdict: double-flux, ns-flux or single-flux
+    #[arg(long, value_name = "VERDICT")]
+    pub verdict: Option<String>,
+    /// All at this level: report, review or watch
+    #[arg(long, value_name = "LEVEL")]
+    pub level: Option<String>,
+    /// All in these states; with another filter alone: open and acknowledged
+    #[arg(long, value_name = "STATE[,STATE]", value_delimiter = ',')]
+    pub state: Vec<String>,
+    /// Why, for the log
+    #[arg(long, value_name = "TEXT")]
+    pub note: Option<String>,
+    /// Who, for the log [default: the user]
+    #[arg(long, value_name = "NAME")]
+    pub by: Option<String>,
+    /// Say what would be done, change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `cases dismiss`.
+#[derive(Debug, Args)]
+pub struct CasesDismiss {
+    /// content-network, migration, registrar-change, dynamic-dns, test, duplicate, insufficient-evidence,
+    /// already-suspended, not-ours, or other (with a note)
+    #[arg(long, value_name = "REASON")]
+    pub reason: String,
+    /// Which
+    #[command(flatten)]
+    pub step: CasesStep,
+}
+
+/// `cases close`.
+#[derive(Debug, Args)]
+pub struct CasesClose {
+    /// Because somebody acted on the domain
+    #[arg(long)]
+    pub mitigated: bool,
+    /// Which
+    #[command(flatten)]
+    pub step: CasesStep,
+}
+
+/// `cases assign`.
+#[derive(Debug, Args)]
+pub struct CasesAssign {
+    /// To whom; left out: to nobody
+    #[arg(long, value_name = "NAME")]
+    pub to: Option<String>,
+    /// Which
+    #[command(flatten)]
+    pub step: CasesStep,
+}
+
+/// `cases log`.
+#[derive(Debug, Args)]
+pub struct CasesLog {
+    /// The case's number, its reference (FW-000012), or its domain
+    pub case: String,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t = ListFormat::Table)]
+    pub format: ListFormat,
+}
+
+/// `exempt`; alone it lists.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct ExemptCommand {
+    /// What to do [default: list]
+    #[command(subcommand)]
+    pub action: Option<ExemptAction>,
+    /// How to list
+    #[command(flatten)]
+    pub list: ExemptList,
+}
+
+/// What `exempt` does.
+#[derive(Debug, Subcommand)]
+pub enum ExemptAction {
+    /// List exemptions
+    List(ExemptList),
+    /// Add one, and show the open cases that it touches
+    Add(ExemptAdd),
+    /// End one
+    Remove(ExemptRemove),
+}
+
+/// `exempt list`.
+#[derive(Debug, Args)]
+pub struct ExemptList {
+    /// Ended ones too
+    #[arg(long)]
+    pub all: bool,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t = ListFormat::Table)]
+    pub format: ListFormat,
+}
+
+/// `exempt add`.
+#[derive(Debug, Args)]
+pub struct ExemptAdd {
+    /// domain, subtree, nameserver, operator, address or account
+    pub kind: String,
+    /// The name, address or prefix, or account. Name servers, operators and addresses exempt a domain only
+    /// if all that rotates is theirs
+    pub value: String,
+    /// Why
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+    /// Until when, a time, or a span from now such as 90d [default: until it is removed]
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+    /// Who, for the record [default: the user]
+    #[arg(long, value_name = "NAME")]
+    pub by: Option<String>,
+    /// Only show the open cases that it would touch
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `exempt remove`.
+#[derive(Debug, Args)]
+pub struct ExemptRemove {
+    /// Its number
+    pub id: i64,
+    /// Who, for the record [default: the user]
+    #[arg(long, value_name = "NAME")]
+    pub by: Option<String>,
+    /// Change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `stats`.
+#[derive(Debug, Args)]
+pub struct StatsCommand {
+    /// The month, such as 2026-11 (UTC) [default: this month]
+    #[arg(long, value_name = "YYYY-MM")]
+    pub month: Option<String>,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t = MonthFormat::Table)]
+    pub format: MonthFormat,
+}
+
+/// How the numbers of a month are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum MonthFormat {
+    /// For people
+    Table,
+    /// One JSON object
+    Json,
+    /// RFC 4180 with a heading
+    Csv,
+}
+
+/// `privacy`.
+#[derive(Debug, Subcommand)]
+pub enum PrivacyCommand {
+    /// Take away cases that are over and untouched since, with their logs and mails; history stays
+    Purge(PrivacyBefore),
+    /// Take the persons, notes and mails out of them; the cases stay
+    Anonymise(PrivacyBefore),
+}
+
+/// Which cases.
+#[derive(Debug, Args)]
+pub struct PrivacyBefore {
+    /// Untouched since this time, such as 2y or 2024-11-01
+    #[arg(long, value_name = "TIME")]
+    pub before: String,
+    /// Count, change nothing
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// `cases list`.
@@ -420,8 +628,14 @@ pub struct CasesShow {
 /// `report`.
 #[derive(Debug, Subcommand)]
 pub enum ReportCommand {
-    /// The exact bytes that were queued, or would be
+    /// What was queued last, or would be
     Preview(ReportPreview),
+    /// Tell the desk of a case once more
+    Send(ReportSend),
+    /// Approve the notice of a case to a recipient, as it was drafted
+    Approve(ReportDecide),
+    /// Reject the notice of a case to a recipient
+    Reject(ReportDecide),
 }
 
 /// `report preview`.
@@ -429,6 +643,71 @@ pub enum ReportCommand {
 pub struct ReportPreview {
     /// The case's number, its reference (FW-000012), or its domain
     pub case: String,
+    /// As it would be built for this profile, now [default: the mail that was queued last]
+    #[arg(long, value_enum)]
+    pub profile: Option<PreviewProfile>,
+    /// The notice to this recipient
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "profile")]
+    pub to: Option<String>,
+    /// Which part
+    #[arg(long, value_enum, default_value_t = PreviewFormat::Eml)]
+    pub format: PreviewFormat,
+}
+
+/// How a mail is built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PreviewProfile {
+    /// Text and HTML, with xarf.json and evidence.csv
+    Desk,
+    /// multipart/report with xarf.json
+    Xarf,
+}
+
+/// Which part of a mail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PreviewFormat {
+    /// The whole mail
+    Eml,
+    /// The text
+    Text,
+    /// The HTML
+    Html,
+    /// xarf.json
+    Xarf,
+    /// evidence.csv
+    Csv,
+}
+
+/// `report send`.
+#[derive(Debug, Args)]
+pub struct ReportSend {
+    /// The case's number, its reference (FW-000012), or its domain
+    pub case: String,
+    /// Who, for the log [default: the user]
+    #[arg(long, value_name = "NAME")]
+    pub by: Option<String>,
+    /// Say who would be told, send nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `report approve`, `report reject`.
+#[derive(Debug, Args)]
+pub struct ReportDecide {
+    /// The case's number, its reference (FW-000012), or its domain
+    pub case: String,
+    /// The recipient's address
+    #[arg(long, value_name = "ADDRESS")]
+    pub to: String,
+    /// Who, for the log [default: the user]
+    #[arg(long, value_name = "NAME")]
+    pub by: Option<String>,
+    /// Why, for the log
+    #[arg(long, value_name = "TEXT")]
+    pub note: Option<String>,
+    /// Change nothing
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// `outbox`; alone it lists.
@@ -450,6 +729,22 @@ pub enum OutboxAction {
     List(OutboxList),
     /// Try messages again now, dead ones too
     Retry(OutboxRetry),
+    /// Take a message out: it is kept, and never sent
+    Drop(OutboxDrop),
+}
+
+/// `outbox drop`.
+#[derive(Debug, Args)]
+pub struct OutboxDrop {
+    /// The messages' numbers
+    #[arg(required = true)]
+    pub messages: Vec<i64>,
+    /// Who, for the record [default: the user]
+    #[arg(long, value_name = "NAME")]
+    pub by: Option<String>,
+    /// Say what would be taken out, change nothing
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// `outbox list`.

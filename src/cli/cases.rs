@@ -5,13 +5,14 @@ use std::path::Path;
 
 use crate::case::{CaseState, campaign_reference};
 use crate::cli::arguments::{CasesAction, CasesCommand, CasesList, CasesShow};
+use crate::cli::desk;
 use crate::cli::failure::{Done, Failure};
 use crate::cli::output::{Row, print_list, stdout, table};
 use crate::cli::session::{find_case, load_config, open_store};
 use crate::detector::Level;
 use crate::listing::CaseJson;
 use crate::report::case_reference;
-use crate::store::CaseRow;
+use crate::store::{CaseRow, NoticeRow};
 
 impl Row for CaseJson {
     const HEADINGS: &'static [&'static str] = &[
@@ -68,6 +69,7 @@ pub fn run(config: Option<&Path>, command: &CasesCommand) -> Result<Done, Failur
         None => run_list(config, &command.list),
         Some(CasesAction::List(list)) => run_list(config, list),
         Some(CasesAction::Show(show)) => run_show(config, show),
+        Some(action) => desk::run(config, action),
     }
 }
 
@@ -81,7 +83,7 @@ fn run_list(config: Option<&Path>, command: &CasesList) -> Result<Done, Failure>
 }
 
 /// Parses `--state`.
-fn parse_states(words: &[String]) -> Result<Vec<CaseState>, Failure> {
+pub fn parse_states(words: &[String]) -> Result<Vec<CaseState>, Failure> {
     if words.iter().any(|word| word == "all") {
         return Ok(CaseState::ALL.to_vec());
     }
@@ -130,6 +132,21 @@ fn run_show(config: Option<&Path>, command: &CasesShow) -> Result<Done, Failure>
         "ATT&CK T1568.001; `fluxwatch explain {}` shows the arithmetic",
         case.domain
     )?;
+    let mut desk_words = Vec::new();
+    desk_words.extend(
+        case.assignee
+            .as_ref()
+            .map(|who| format!("assigned to {who}")),
+    );
+    desk_words.extend(
+        case.dismissed_as
+            .map(|why| format!("dismissed as {}", why.word())),
+    );
+    desk_words.extend(case.told.at.map(|at| format!("last told {at}")));
+    desk_words.extend(case.told.held.as_ref().map(|why| format!("no mail: {why}")));
+    if !desk_words.is_empty() {
+        writeln!(out, "Desk: {}", desk_words.join("; "))?;
+    }
     if let Some(campaign) = row.campaign {
         let members = store.cases_of_campaign(campaign)?;
         writeln!(
@@ -183,6 +200,28 @@ fn run_show(config: Option<&Path>, command: &CasesShow) -> Result<Done, Failure>
             ])
         )
     )?;
+    let notices = store.notices_of_case(row.id)?;
+    if !notices.is_empty() {
+        let cells = |row: &NoticeRow| {
+            vec![
+                row.message.recipient.clone(),
+                row.party.clone(),
+                row.state.word().to_owned(),
+                row.decided
+                    .as_ref()
+                    .map_or_else(String::new, |(at, who)| format!("{who}, {at}")),
+                row.sha256.to_string()[..16].to_owned(),
+            ]
+        };
+        writeln!(
+            out,
+            "\n{}",
+            table(
+                &["notice to", "as", "state", "decided", "sha256"],
+                notices.iter().map(cells)
+            )
+        )?;
+    }
     let messages = store.messages_of_case(row.id)?;
     if messages.is_empty() {
         writeln!(out, "\nNo mail has been queued.")?;
@@ -190,6 +229,7 @@ fn run_show(config: Option<&Path>, command: &CasesShow) -> Result<Done, Failure>
         let cells = |row: &crate::store::MessageRow| {
             vec![
                 row.id.to_string(),
+                row.message.kind.word().to_owned(),
                 row.message.recipient.clone(),
                 row.state.word().to_owned(),
                 row.queued_at.to_string(),
@@ -200,7 +240,7 @@ fn run_show(config: Option<&Path>, command: &CasesShow) -> Result<Done, Failure>
             out,
             "\n{}",
             table(
-                &["mail", "recipient", "state", "queued", "last reply"],
+                &["mail", "kind", "recipient", "state", "queued", "last reply"],
                 messages.iter().map(cells)
             )
         )?;

@@ -132,6 +132,8 @@ impl From<PipelineError> for Failure {
             PipelineError::Key(sentence) => Self::usage(sentence),
             PipelineError::Mailer(error) => Self::usage(error.to_string()),
             PipelineError::Template(error) => Self::usage(error.to_string()),
+            PipelineError::NoMail => Self::usage(error.to_string()),
+            PipelineError::Xarf(_) => Self::failed(error.to_string()),
         }
     }
 }

@@ -8,8 +8,10 @@ mod backtest;
 mod cases;
 mod config;
 mod db;
+mod desk;
 mod diff;
 mod evidence;
+mod exempt;
 mod explain;
 mod export;
 mod failure;
@@ -18,9 +20,11 @@ mod import;
 mod outbox;
 mod output;
 mod poll;
+mod privacy;
 mod report;
 mod run;
 mod session;
+mod stats;
 mod status;
 mod timeline;
 
@@ -87,6 +91,9 @@ fn dispatch(arguments: &Arguments) -> Result<Done, Failure> {
         Command::Cases(command) => cases::run(config, command),
         Command::Report(command) => report::run(config, command),
         Command::Outbox(command) => outbox::run(config, command),
+        Command::Exempt(command) => exempt::run(config, command),
+        Command::Stats(command) => stats::run(config, command),
+        Command::Privacy(command) => privacy::run(config, command),
         Command::Status(command) => status::run(config, command),
         Command::Config(command) => config::run(config, command),
         Command::Db(command) => db::run(config, command),

@@ -5,10 +5,10 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::cli::arguments::{OutboxAction, OutboxCommand, OutboxList, OutboxRetry};
+use crate::cli::arguments::{OutboxAction, OutboxCommand, OutboxDrop, OutboxList, OutboxRetry};
 use crate::cli::failure::{Done, Failure};
 use crate::cli::output::{Row, print_list};
-use crate::cli::session::{load_config, open_pipeline, open_store, runtime};
+use crate::cli::session::{actor, load_config, open_pipeline, open_store, open_to_look, runtime};
 use crate::store::MessageRow;
 use crate::time::{Clock, Timestamp, WallClock};
 
@@ -16,7 +16,8 @@ use crate::time::{Clock, Timestamp, WallClock};
 #[derive(Serialize)]
 struct MessageJson {
     id: i64,
-    case: i64,
+    case: Option<i64>,
+    kind: &'static str,
     recipient: String,
     subject: String,
     message_id: String,
@@ -26,12 +27,14 @@ struct MessageJson {
     next_attempt_at: Option<Timestamp>,
     sent_at: Option<Timestamp>,
     last_reply: Option<String>,
+    bounced_at: Option<Timestamp>,
 }
 
 impl Row for MessageJson {
     const HEADINGS: &'static [&'static str] = &[
         "id",
         "case",
+        "kind",
         "recipient",
         "state",
         "attempts",
@@ -43,6 +46,7 @@ impl Row for MessageJson {
     const TABLE_HEADINGS: &'static [&'static str] = &[
         "id",
         "case",
+        "kind",
         "recipient",
         "state",
         "next attempt (utc)",
@@ -52,7 +56,8 @@ impl Row for MessageJson {
     fn table_cells(&self) -> Vec<String> {
         vec![
             self.id.to_string(),
-            self.case.to_string(),
+            self.case.map_or_else(String::new, |case| case.to_string()),
+            self.kind.to_owned(),
             self.recipient.clone(),
             self.state.to_owned(),
             self.next_attempt_at
@@ -64,7 +69,8 @@ impl Row for MessageJson {
     fn cells(&self) -> Vec<String> {
         vec![
             self.id.to_string(),
-            self.case.to_string(),
+            self.case.map_or_else(String::new, |case| case.to_string()),
+            self.kind.to_owned(),
             self.recipient.clone(),
             self.state.to_owned(),
             self.attempts.to_string(),
@@ -82,6 +88,7 @@ pub fn run(config: Option<&Path>, command: &OutboxCommand) -> Result<Done, Failu
         None => run_list(config, &command.list),
         Some(OutboxAction::List(list)) => run_list(config, list),
         Some(OutboxAction::Retry(retry)) => run_retry(config, retry),
+        Some(OutboxAction::Drop(drop)) => run_drop(config, drop),
     }
 }
 
@@ -140,12 +147,64 @@ fn run_retry(config: Option<&Path>, command: &OutboxRetry) -> Result<Done, Failu
     })
 }
 
+/// Takes messages out.
+fn run_drop(config: Option<&Path>, command: &OutboxDrop) -> Result<Done, Failure> {
+    let config = load_config(config)?;
+    let who = actor(command.by.as_deref())?;
+    let mut err = std::io::stderr();
+    let store = match command.dry_run {
+        true => open_to_look(&config)?,
+        false => open_store(&config)?,
+    };
+    let waiting = store.messages(true)?;
+    let mut missing = 0;
+    for id in &command.messages {
+        let row = waiting.iter().find(|row| row.id == *id);
+        let done = match row {
+            Some(row) if command.dry_run => row.state.word() != "sending",
+            Some(_) => store.drop_message(*id, &format!("dropped by {who}"))? > 0,
+            None => false,
+        };
+        match (row, done) {
+            (Some(row), true) => {
+                let verb = if command.dry_run {
+                    "would be taken"
+                } else {
+                    "taken"
+                };
+                let to = &row.message.recipient;
+                writeln!(err, "message {id} to {to} {verb} out of the outbox")?;
+                if let (Some(case), false) = (row.message.case_id, command.dry_run) {
+                    let state = store.case_by_id(case)?.map(|row| row.case.state);
+                    if let Some(state) = state {
+                        let note = format!("message {id} to {to} dropped");
+                        store.append_case_event(case, WallClock.now(), state, &who, &note)?;
+                    }
+                }
+            }
+            _ => {
+                missing += 1;
+                writeln!(err, "message {id} neither waits nor was given up")?;
+            }
+        }
+    }
+    if command.dry_run {
+        writeln!(err, "dry run: nothing was changed")?;
+    }
+    Ok(if missing > 0 {
+        Done::Partly
+    } else {
+        Done::Well
+    })
+}
+
 /// Returns a message as scripts read it.
 fn message_json(row: MessageRow) -> MessageJson {
     let waits = matches!(row.state.word(), "queued" | "sending");
     MessageJson {
         id: row.id,
         case: row.message.case_id,
+        kind: row.message.kind.word(),
         recipient: row.message.recipient,
         subject: row.message.subject,
         message_id: row.message.message_id,
@@ -155,5 +214,6 @@ fn message_json(row: MessageRow) -> MessageJson {
         next_attempt_at: waits.then_some(row.next_attempt_at),
         sent_at: row.sent_at,
         last_reply: row.last_reply,
+        bounced_at: row.bounced_at,
     }
 }

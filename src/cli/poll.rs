@@ -17,7 +17,7 @@ use crate::cli::session::{
     take_lock,
 };
 use crate::config::{Config, Source};
-use crate::daemon::log_report;
+use crate::daemon::{is_digest_due, log_report};
 use crate::dns::Name;
 use crate::pipeline::{DeliverySummary, Pipeline, PollOptions, Retention, ZoneOutcome, ZoneReport};
 
@@ -114,7 +114,11 @@ fn poll(
             .poll(&sources, some_wanted, options, &mut hear)
             .await?;
         if send {
-            pipeline.deliver().await
+            pipeline.tell_operator()?;
+            if is_digest_due(&config, pipeline.last_digest_at()?, pipeline.clock().now())? {
+                pipeline.queue_digest()?;
+            }
+            Ok::<_, Failure>(pipeline.deliver().await?)
         } else {
             Ok(DeliverySummary::default())
         }

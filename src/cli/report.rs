@@ -3,32 +3,66 @@
 use std::io::Write;
 use std::path::Path;
 
-use crate::case::Case;
-use crate::cli::arguments::{ReportCommand, ReportPreview};
+use crate::case::{Case, SendReason};
+use crate::cli::arguments::{
+    PreviewFormat, PreviewProfile, ReportCommand, ReportDecide, ReportPreview, ReportSend,
+};
 use crate::cli::failure::{Done, Failure};
 use crate::cli::output::stdout;
-use crate::cli::session::{find_case, load_config, open_pipeline, open_store};
+use crate::cli::session::{
+    actor, find_case, load_config, open_pipeline, open_store, open_to_look, runtime,
+};
+use crate::config::{Config, Profile};
+use crate::pipeline::{Addressee, Approval, CaseMail, Pipeline};
+use crate::store::{CaseRow, MailKind};
 use crate::time::{Clock, WallClock};
 
 /// Runs the command.
 pub fn run(config: Option<&Path>, command: &ReportCommand) -> Result<Done, Failure> {
-    match command {
-        ReportCommand::Preview(preview) => run_preview(config, preview),
-    }
-}
-
-/// Prints the octets of a case's report: those that were queued, or those that would be.
-fn run_preview(config: Option<&Path>, command: &ReportPreview) -> Result<Done, Failure> {
     let config = load_config(config)?;
     if config.mail.is_none() {
         return Err(Failure::usage(
             "a report needs [report] and [smtp] in the configuration",
         ));
     }
-    let store = open_store(&config)?;
+    match command {
+        ReportCommand::Preview(preview) => run_preview(config, preview),
+        ReportCommand::Send(send) => run_send(config, send),
+        ReportCommand::Approve(decide) => run_approve(config, decide),
+        ReportCommand::Reject(decide) => run_reject(config, decide),
+    }
+}
+
+/// Prints a case's mail: what was queued, or a part of what would be.
+fn run_preview(config: Config, command: &ReportPreview) -> Result<Done, Failure> {
+    let store = open_to_look(&config)?;
     let row = find_case(&store, &command.case)?;
     let mut out = stdout();
-    if let Some(queued) = store.messages_of_case(row.id)?.last() {
+    if let Some(recipient) = &command.to {
+        let notices = store.notices_of_case(row.id)?;
+        let mut notices = notices.iter().rev();
+        let notice = notices.find(|it| it.message.recipient.eq_ignore_ascii_case(recipient));
+        let notice = notice.ok_or_else(|| {
+            Failure::failed(format!("case {} has no notice to {recipient}", row.id))
+        })?;
+        if command.format != PreviewFormat::Eml {
+            return Err(Failure::usage(
+                "a notice is shown as it was drafted: only --format eml",
+            ));
+        }
+        out.write_all(&notice.message.octets)?;
+        out.flush()?;
+        return Ok(Done::Well);
+    }
+    let is_of_desk = |kind: MailKind| {
+        matches!(
+            kind,
+            MailKind::Report | MailKind::Update | MailKind::Closure
+        )
+    };
+    let messages = store.messages_of_case(row.id)?;
+    let queued = messages.iter().rfind(|it| is_of_desk(it.message.kind));
+    if let (Some(queued), None, PreviewFormat::Eml) = (queued, command.profile, command.format) {
         out.write_all(&queued.message.octets)?;
         out.flush()?;
         return Ok(Done::Well);
@@ -43,15 +77,164 @@ fn run_preview(config: Option<&Path>, command: &ReportPreview) -> Result<Done, F
     })?;
     let case = Case {
         revision: row.case.revision + 1,
-        ..row.case
+        ..row.case.clone()
     };
-    for message in pipeline
-        .compose_report(row.id, &case, &finding, WallClock.now())?
-        .into_iter()
-        .take(1)
-    {
-        out.write_all(&message.octets)?;
+    let is_first = row.case.revision == 0;
+    let mail = CaseMail {
+        case_id: row.id,
+        case: &case,
+        finding: Some(&finding),
+        kind: if is_first {
+            MailKind::Report
+        } else {
+            MailKind::Update
+        },
+        reason: if is_first {
+            SendReason::FirstReport
+        } else {
+            SendReason::Asked
+        },
+        now: WallClock.now(),
+    };
+    let parts = pipeline.compose_case_mail(&mail, &addressee(&pipeline, &case, command)?)?;
+    match command.format {
+        PreviewFormat::Eml => out.write_all(&parts.message.octets)?,
+        PreviewFormat::Text => out.write_all(parts.text.as_bytes())?,
+        PreviewFormat::Html => out.write_all(parts.html.as_bytes())?,
+        PreviewFormat::Xarf => {
+            out.write_all(&parts.xarf)?;
+            writeln!(out)?;
+        }
+        PreviewFormat::Csv => out.write_all(&parts.csv)?,
     }
     out.flush()?;
     Ok(Done::Well)
+}
+
+/// Returns to whom a preview is written: the first of the desk, in the profile that was asked for.
+fn addressee(
+    pipeline: &Pipeline,
+    case: &Case,
+    command: &ReportPreview,
+) -> Result<Addressee, Failure> {
+    let first = pipeline.desk_addressees(case).into_iter().next();
+    let mut first = first.ok_or_else(|| Failure::usage("the desk has no address"))?;
+    match command.profile {
+        Some(PreviewProfile::Desk) => first.profile = Profile::Desk,
+        Some(PreviewProfile::Xarf) => first.profile = Profile::Xarf,
+        None => {}
+    }
+    Ok(first)
+}
+
+/// Tells the desk of a case once more.
+fn run_send(config: Config, command: &ReportSend) -> Result<Done, Failure> {
+    let who = actor(command.by.as_deref())?;
+    let mut err = std::io::stderr();
+    if command.dry_run {
+        let store = open_to_look(&config)?;
+        let row = find_case(&store, &command.case)?;
+        let pipeline = open_pipeline(config, store)?;
+        for to in pipeline.desk_addressees(&row.case) {
+            writeln!(err, "would be told: {}", to.address)?;
+        }
+        writeln!(err, "dry run: nothing was sent or changed")?;
+        return Ok(Done::Well);
+    }
+    let store = open_store(&config)?;
+    let row = find_case(&store, &command.case)?;
+    let pipeline = open_pipeline(config, store)?;
+    let count = pipeline.send_again(row.id, &who)?;
+    writeln!(err, "case {}: queued to {count}", row.id)?;
+    deliver(&pipeline)
+}
+
+/// Approves a notice and sends what is approved.
+fn run_approve(config: Config, command: &ReportDecide) -> Result<Done, Failure> {
+    let (who, mut err) = (actor(command.by.as_deref())?, std::io::stderr());
+    let (pipeline, row) = open_for(config, command)?;
+    if command.dry_run {
+        return tell_draft(&pipeline, &row, command);
+    }
+    let approval = pipeline.approve_notice(&row, &command.to, &who, command.note.as_deref())?;
+    match approval {
+        Approval::Approved(notice) => {
+            let (to, hash) = (&notice.message.recipient, notice.sha256);
+            writeln!(err, "approved: the notice to {to}, sha256 {hash}")?;
+            deliver(&pipeline)
+        }
+        Approval::Redrafted => Err(Failure::failed(
+            "the case changed since that was drafted; there is a new draft",
+        )
+        .hint("look at it: fluxwatch report preview CASE --to ADDRESS")),
+        Approval::Void => Err(Failure::failed(
+            "the case changed since that was drafted, and there is nothing to tell any more",
+        )),
+        Approval::NoDraft => Err(no_draft(&row, command)),
+    }
+}
+
+/// Rejects a notice.
+fn run_reject(config: Config, command: &ReportDecide) -> Result<Done, Failure> {
+    let who = actor(command.by.as_deref())?;
+    let (pipeline, row) = open_for(config, command)?;
+    if command.dry_run {
+        return tell_draft(&pipeline, &row, command);
+    }
+    if !pipeline.reject_notice(&row, &command.to, &who, command.note.as_deref())? {
+        return Err(no_draft(&row, command));
+    }
+    writeln!(std::io::stderr(), "rejected: the notice to {}", command.to)?;
+    Ok(Done::Well)
+}
+
+/// Opens what a decision on a notice needs.
+fn open_for(config: Config, command: &ReportDecide) -> Result<(Pipeline, CaseRow), Failure> {
+    let store = match command.dry_run {
+        true => open_to_look(&config)?,
+        false => open_store(&config)?,
+    };
+    let row = find_case(&store, &command.case)?;
+    Ok((open_pipeline(config, store)?, row))
+}
+
+/// Says which draft would be decided on.
+fn tell_draft(pipeline: &Pipeline, row: &CaseRow, command: &ReportDecide) -> Result<Done, Failure> {
+    let notices = pipeline.store().notices_of_case(row.id)?;
+    let draft = notices.iter().rev().find(|it| {
+        it.state.word() == "drafted" && it.message.recipient.eq_ignore_ascii_case(&command.to)
+    });
+    let draft = draft.ok_or_else(|| no_draft(row, command))?;
+    let mut err = std::io::stderr();
+    writeln!(
+        err,
+        "the notice to {} as {}, sha256 {}\ndry run: nothing was changed",
+        draft.message.recipient, draft.party, draft.sha256
+    )?;
+    Ok(Done::Well)
+}
+
+/// Returns the failure where nothing waits for a recipient.
+fn no_draft(row: &CaseRow, command: &ReportDecide) -> Failure {
+    let what = format!(
+        "no notice of case {} to {} waits for approval",
+        row.id, command.to
+    );
+    Failure::failed(what).hint("fluxwatch cases show CASE lists its notices")
+}
+
+/// Sends what is queued.
+fn deliver(pipeline: &Pipeline) -> Result<Done, Failure> {
+    let delivered = runtime()?.block_on(pipeline.deliver())?;
+    writeln!(
+        std::io::stderr(),
+        "mail: {} sent, {} waiting, {} dead",
+        delivered.sent,
+        delivered.waiting,
+        delivered.dead
+    )?;
+    Ok(match delivered.waiting + delivered.dead > 0 {
+        true => Done::Partly,
+        false => Done::Well,
+    })
 }

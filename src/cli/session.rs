@@ -135,3 +135,17 @@ pub fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .enable_all()
         .build()?)
 }
+
+/// Returns who does something: `--by`, else the user behind sudo, else the user.
+pub fn actor(by: Option<&str>) -> Result<String, Failure> {
+    let variable = |name| std::env::var(name).ok();
+    let who = by
+        .map(str::to_owned)
+        .or_else(|| variable("SUDO_USER"))
+        .or_else(|| variable("USER"))
+        .or_else(|| variable("LOGNAME"));
+    let who = who.map(|who| who.trim().to_owned());
+    who.filter(|who| !who.is_empty()).ok_or_else(|| {
+        Failure::usage("nobody knows who does this").hint("say --by NAME: it is kept in the log")
+    })
+}

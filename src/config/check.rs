@@ -10,12 +10,11 @@ use std::path::{Path, PathBuf};
 use toml::Spanned;
 
 use crate::config::resolved::{
-    CanaryConfig, Config, Feeding, KeySecret, MailConfig, MetricsConfig, NotifyConfig, ProbeConfig,
+    CanaryConfig, Config, Feeding, KeySecret, MetricsConfig, NotifyConfig, ProbeConfig,
     RetentionConfig, Schedule, Source, TlsSettings, TransferSettings, WebConfig,
 };
 use crate::config::written::{Every, KeySection, SourceSection, Written};
 use crate::dns::Name;
-use crate::report::Reporter;
 use crate::time::{Span, TimePattern};
 use crate::zone::ZonemdRule;
 
@@ -67,7 +66,7 @@ impl Config {
 }
 
 /// Checks one file.
-struct Checker<'a> {
+pub(super) struct Checker<'a> {
     path: &'a Path,
     text: &'a str,
 }
@@ -125,6 +124,11 @@ impl Checker<'_> {
             trust: written.trust.clone(),
             detect: written.detect.clone(),
             mail,
+            webhooks: self.check_webhooks(&written)?,
+            events_path: written
+                .events
+                .as_ref()
+                .map(|events| self.resolve(events.path.get_ref())),
             written,
         })
     }
@@ -613,78 +617,6 @@ impl Checker<'_> {
         Ok(Some(name))
     }
 
-    /// Resolves the sections about mail.
-    fn check_mail(&self, written: &Written) -> Result<Option<MailConfig>, ConfigError> {
-        let (report, smtp) = match (&written.report, &written.smtp) {
-            (None, None) => return self.refuse_zone_desks(written),
-            (Some(report), None) => {
-                return Err(self.error(
-                    report.from.span(),
-                    "[report] needs [smtp] to say how mail leaves".to_owned(),
-                ));
-            }
-            (None, Some(smtp)) => {
-                return Err(self.error(
-                    smtp.url.span(),
-                    "[smtp] needs [report] to say who writes to whom".to_owned(),
-                ));
-            }
-            (Some(report), Some(smtp)) => (report, smtp),
-        };
-        if report.desk.get_ref().is_empty() {
-            return Err(self.error(report.desk.span(), "desk names nobody".to_owned()));
-        }
-        let mut zone_desks = HashMap::new();
-        for zone in &written.zone {
-            let Some(desk) = &zone.desk else { continue };
-            if desk.get_ref().is_empty() {
-                return Err(self.error(desk.span(), "desk names nobody".to_owned()));
-            }
-            zone_desks.insert(self.name(&zone.name, "name")?, desk.get_ref().clone());
-        }
-        let password = smtp
-            .password_file
-            .as_ref()
-            .map(|path| self.read_secret(path, "password_file"))
-            .transpose()?;
-        let url = match smtp.url.get_ref().strip_prefix("maildir://") {
-            Some(path) => format!("maildir://{}", self.resolve(Path::new(path)).display()),
-            None => smtp.url.get_ref().clone(),
-        };
-        if url.split_once("://").is_some_and(|(_, rest)| {
-            rest.split_once('@')
-                .is_some_and(|(user, _)| user.contains(':'))
-        }) {
-            return Err(self.error(
-                smtp.url.span(),
-                "url: the password belongs in password_file".to_owned(),
-            ));
-        }
-        let reporter = Reporter {
-            org: report.org.clone(),
-            contact: report.contact.get_ref().clone(),
-        };
-        Ok(Some(MailConfig {
-            from: report.from.get_ref().clone(),
-            desk: report.desk.get_ref().clone(),
-            zone_desks,
-            reporter,
-            url,
-            password,
-        }))
-    }
-
-    /// Refuses desks of zones where no mail is sent at all.
-    fn refuse_zone_desks(&self, written: &Written) -> Result<Option<MailConfig>, ConfigError> {
-        match written.zone.iter().find_map(|zone| zone.desk.as_ref()) {
-            Some(desk) => Err(self.error(
-                desk.span(),
-                "[[zone]] desk needs [report] and [smtp]".to_owned(),
-            )),
-            None => Ok(None),
-        }
-    }
-
     /// Resolves how long history is kept, and sees to it that no zone has two sections.
     fn check_retention(&self, written: &Written) -> Result<RetentionConfig, ConfigError> {
         let memory = written.detect.memory;
@@ -756,7 +688,11 @@ impl Checker<'_> {
     }
 
     /// Reads a file that holds one secret. Refused if others can read it.
-    fn read_secret(&self, path: &Spanned<PathBuf>, key: &str) -> Result<String, ConfigError> {
+    pub(super) fn read_secret(
+        &self,
+        path: &Spanned<PathBuf>,
+        key: &str,
+    ) -> Result<String, ConfigError> {
         let resolved = self.resolve(path.get_ref());
         let fault = |what: String| {
             self.error(
@@ -783,13 +719,13 @@ impl Checker<'_> {
     }
 
     /// Parses a name.
-    fn name(&self, text: &Spanned<String>, key: &str) -> Result<Name, ConfigError> {
+    pub(super) fn name(&self, text: &Spanned<String>, key: &str) -> Result<Name, ConfigError> {
         Name::parse(text.get_ref())
             .map_err(|fault| self.error(text.span(), format!("{key}: {fault}")))
     }
 
     /// Makes a path relative to the configuration's folder.
-    fn resolve(&self, path: &Path) -> PathBuf {
+    pub(super) fn resolve(&self, path: &Path) -> PathBuf {
         match self.path.parent() {
             Some(folder) if path.is_relative() => folder.join(path),
             _ => path.to_owned(),
@@ -811,7 +747,7 @@ impl Checker<'_> {
     }
 
     /// Returns an error at a place in the file.
-    fn error(&self, span: Range<usize>, what: String) -> ConfigError {
+    pub(super) fn error(&self, span: Range<usize>, what: String) -> ConfigError {
         let line = self
             .text
             .get(..span.start)

@@ -4,15 +4,17 @@
 //! files only and are never shown.
 
 mod check;
+mod mail;
 mod resolved;
 mod written;
 
 pub use check::ConfigError;
 pub use resolved::{
-    CanaryConfig, Config, Feeding, KeySecret, MailConfig, MetricsConfig, NotifyConfig, ProbeConfig,
-    RetentionConfig, Schedule, Source, TlsSettings, TransferSettings, WebConfig,
+    CanaryConfig, Config, DkimConfig, Feeding, KeySecret, MailConfig, MetricsConfig, NotifyConfig,
+    Party, ProbeConfig, Recipient, RetentionConfig, Schedule, SendingLimits, Source, TlsSettings,
+    TransferSettings, WebConfig, WebhookConfig,
 };
-pub use written::{Every, Written};
+pub use written::{DkimAlgorithm, Every, Profile, Written};
 
 /// The documented template of the configuration, every key in it.
 pub const TEMPLATE: &str = include_str!("../../data/config.template.toml");

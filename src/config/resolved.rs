@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use crate::config::written::Written;
+use crate::case::MailRules;
+use crate::config::written::{DkimAlgorithm, Profile, Written};
 use crate::detector::DetectPolicy;
 use crate::dns::Name;
 use crate::report::Reporter;
@@ -52,6 +53,10 @@ pub struct Config {
     pub detect: DetectPolicy,
     /// Mail, if any is to be sent.
     pub mail: Option<MailConfig>,
+    /// Where cases are told in JSON.
+    pub webhooks: Vec<WebhookConfig>,
+    /// The file that what happens to cases is written to.
+    pub events_path: Option<PathBuf>,
 }
 
 /// How long history is kept. By default for ever.
@@ -104,12 +109,121 @@ pub struct MailConfig {
     pub desk: Vec<String>,
     /// Desks of single zones.
     pub zone_desks: HashMap<Name, Vec<String>>,
+    /// Who is told of zones that cannot be seen and of mass moves.
+    pub operator: Vec<String>,
+    /// Who else is told.
+    pub recipients: Vec<Recipient>,
+    /// The language of the desk's mails; "" for the program's own words.
+    pub language: String,
+    /// Every language that is used.
+    pub languages: Vec<String>,
+    /// The folder of the operator's own templates.
+    pub templates: Option<PathBuf>,
+    /// How often the desk is told.
+    pub rules: MailRules,
+    /// The most cases that are mailed in an hour.
+    pub cases_per_hour_max: u32,
+    /// When the digest is sent, a cron line; `None`: never.
+    pub digest: Option<String>,
+    /// Names that must move together for a note of their own.
+    pub bulk_names_min: u32,
+    /// How many intervals a zone may be unseen.
+    pub blind_intervals: u32,
+    /// The address that mail comes back to.
+    pub bounce: Option<String>,
+    /// The Maildir in which what came back arrives.
+    pub bounces: Option<PathBuf>,
     /// Who signs.
     pub reporter: Reporter,
     /// The way out.
     pub url: String,
     /// The password of the URL's user.
     pub password: Option<String>,
+    /// The authorities that may sign the server's certificate, PEM.
+    pub ca_pem: Option<String>,
+    /// How long a message is tried, and how many at a time.
+    pub sending: SendingLimits,
+    /// How mail is signed.
+    pub dkim: Option<DkimConfig>,
+}
+
+/// How long messages are tried, and how many are sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SendingLimits {
+    /// How long a message is tried that passing faults keep from leaving.
+    pub give_up: Span,
+    /// The most messages that one pass sends.
+    pub per_run_max: u32,
+    /// The most messages in an hour.
+    pub per_hour_max: u32,
+    /// The most messages to one recipient in an hour.
+    pub per_recipient_hour_max: u32,
+}
+
+/// How mail is signed.
+#[derive(Clone)]
+pub struct DkimConfig {
+    /// The signing domain.
+    pub domain: String,
+    /// The selector.
+    pub selector: String,
+    /// The private key.
+    pub key: String,
+    /// The algorithm.
+    pub algorithm: DkimAlgorithm,
+}
+
+impl std::fmt::Debug for DkimConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "DkimConfig({}, {}, key not shown)",
+            self.domain, self.selector
+        )
+    }
+}
+
+/// Whom a recipient stands for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Party {
+    /// Those who answer for a zone: told like the desk.
+    Zone(Name),
+    /// A sponsoring registrar.
+    Registrar(String),
+    /// A DNS operator.
+    Operator(Name),
+    /// An autonomous system.
+    Network(u32),
+}
+
+/// Somebody who is told of cases.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recipient {
+    /// For whom.
+    pub party: Party,
+    /// The mail address, as written.
+    pub address: String,
+    /// How the mail is built.
+    pub profile: Profile,
+    /// "" for the program's own words.
+    pub language: String,
+    /// Whether somebody has to approve each notice.
+    pub approval: bool,
+}
+
+/// Where cases are told in JSON.
+#[derive(Clone)]
+pub struct WebhookConfig {
+    /// http:// or https://.
+    pub url: String,
+    /// What signs.
+    pub secret: String,
+}
+
+impl std::fmt::Debug for WebhookConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "WebhookConfig({}, secret not shown)", self.url)
+    }
 }
 
 impl std::fmt::Debug for MailConfig {

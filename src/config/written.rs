@@ -57,6 +57,18 @@ pub struct Written {
     /// `[smtp]`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub smtp: Option<SmtpSection>,
+    /// `[dkim]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dkim: Option<DkimSection>,
+    /// `[[recipient]]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recipient: Vec<RecipientSection>,
+    /// `[[webhook]]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub webhook: Vec<WebhookSection>,
+    /// `[events]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub events: Option<EventsSection>,
 }
 
 /// Where history is kept.
@@ -324,6 +336,39 @@ pub struct ReportSection {
     pub org: String,
     /// Where to write when a report is wrong.
     pub contact: Spanned<String>,
+    /// Who is told of zones that cannot be seen and of mass moves; left out: the desk.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operator: Option<Spanned<Vec<String>>>,
+    /// Reminds of a case that nobody has taken up after this time; left out: never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repeat: Option<Spanned<Span>>,
+    /// The least time between two mails about one case, its end excepted.
+    #[serde(default = "default_update_after")]
+    pub update_after: Span,
+    /// The most cases that are mailed in an hour; the others are told in the digest.
+    #[serde(default = "default_cases_per_hour")]
+    pub cases_per_hour_max: u32,
+    /// When the digest is sent, a cron line; "off" for never.
+    #[serde(default = "default_digest")]
+    pub digest: String,
+    /// Names that must move together for a note of their own; fewer are told in the digest.
+    #[serde(default = "default_bulk_names")]
+    pub bulk_names_min: u32,
+    /// How many intervals a zone may be unseen before the operator is told.
+    #[serde(default = "default_blind_intervals")]
+    pub blind_intervals: u32,
+    /// The folder of the operator's own templates.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub templates: Option<Spanned<PathBuf>>,
+    /// The language of the desk's mails; left out: the program's own words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub language: Option<Spanned<String>>,
+    /// The address that mail comes back to; each message has its own extension of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bounce: Option<Spanned<String>>,
+    /// The Maildir in which what came back arrives.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bounces: Option<Spanned<PathBuf>>,
 }
 
 /// How mail leaves.
@@ -335,6 +380,160 @@ pub struct SmtpSection {
     /// The file with the password of the URL's user.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub password_file: Option<Spanned<PathBuf>>,
+    /// The file with the authorities that may sign the server's certificate, PEM; left out: the public ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<Spanned<PathBuf>>,
+    /// How long a message is tried that passing faults keep from leaving.
+    #[serde(default = "default_give_up")]
+    pub give_up: Spanned<Span>,
+    /// The most messages that one pass sends.
+    #[serde(default = "default_per_run")]
+    pub per_run_max: u32,
+    /// The most messages in an hour.
+    #[serde(default = "default_per_hour")]
+    pub per_hour_max: u32,
+    /// The most messages to one recipient in an hour.
+    #[serde(default = "default_per_recipient")]
+    pub per_recipient_hour_max: u32,
+}
+
+/// How mail is signed (RFC 6376).
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct DkimSection {
+    /// The signing domain.
+    pub domain: Spanned<String>,
+    /// The selector.
+    pub selector: Spanned<String>,
+    /// The file with the private key: RSA in PEM (PKCS#1), or 32 octets of Ed25519 in base64.
+    pub key_file: Spanned<PathBuf>,
+    /// `rsa` or `ed25519`.
+    #[serde(default)]
+    pub algorithm: DkimAlgorithm,
+}
+
+/// The algorithms of DKIM.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DkimAlgorithm {
+    /// rsa-sha256.
+    #[default]
+    Rsa,
+    /// ed25519-sha256 (RFC 8463).
+    Ed25519,
+}
+
+/// How a mail is built.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Profile {
+    /// Text and HTML, with `xarf.json` and `evidence.csv`: multipart/mixed.
+    #[default]
+    Desk,
+    /// Text, a feedback report and `xarf.json`: multipart/report (RFC 5965).
+    Xarf,
+}
+
+impl Profile {
+    /// Returns the word in the configuration.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Desk => "desk",
+            Self::Xarf => "xarf",
+        }
+    }
+}
+
+/// Somebody who is told of cases: beside the desk for a zone, or onward.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecipientSection {
+    /// Told like the desk of cases in this zone and below.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zone: Option<Spanned<String>>,
+    /// Noticed of cases of this sponsoring registrar, as the registrations name it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub registrar: Option<Spanned<String>>,
+    /// Noticed of cases whose name servers lie in this operator domain.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operator: Option<Spanned<String>>,
+    /// Noticed of cases with addresses in this autonomous system.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network: Option<Spanned<u32>>,
+    /// The mail address.
+    pub address: Spanned<String>,
+    /// How the mail is built.
+    #[serde(default)]
+    pub profile: Profile,
+    /// The language of the mail.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub language: Option<Spanned<String>>,
+    /// Whether somebody has to approve each notice; zones have no notices.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approval: Option<Spanned<bool>>,
+}
+
+/// Where cases are told in JSON.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct WebhookSection {
+    /// http:// or https://.
+    pub url: Spanned<String>,
+    /// The file with the secret that signs.
+    pub secret_file: Spanned<PathBuf>,
+}
+
+/// Where what happens to cases is written.
+#[derive(Debug, Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct EventsSection {
+    /// A file that grows by a JSON object a line.
+    pub path: Spanned<PathBuf>,
+}
+
+/// The default of [`ReportSection::update_after`].
+fn default_update_after() -> Span {
+    Span::days(1)
+}
+
+/// The default of [`ReportSection::cases_per_hour_max`].
+fn default_cases_per_hour() -> u32 {
+    10
+}
+
+/// The default of [`ReportSection::digest`].
+fn default_digest() -> String {
+    "0 0 7 * * *".to_owned()
+}
+
+/// The default of [`ReportSection::bulk_names_min`].
+fn default_bulk_names() -> u32 {
+    1000
+}
+
+/// The default of [`ReportSection::blind_intervals`].
+fn default_blind_intervals() -> u32 {
+    12
+}
+
+/// The default of [`SmtpSection::give_up`].
+fn default_give_up() -> Spanned<Span> {
+    Spanned::new(0..0, Span::days(14))
+}
+
+/// The default of [`SmtpSection::per_run_max`].
+fn default_per_run() -> u32 {
+    500
+}
+
+/// The default of [`SmtpSection::per_hour_max`].
+fn default_per_hour() -> u32 {
+    1000
+}
+
+/// The default of [`SmtpSection::per_recipient_hour_max`].
+fn default_per_recipient() -> u32 {
+    200
 }
 
 /// The default of switches that are on.

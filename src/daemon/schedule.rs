@@ -84,12 +84,32 @@ impl Timetable {
     }
 }
 
+/// Returns whether a digest is due at `now`, the last one having been made at `last`.
+///
+/// # Errors
+///
+/// [`ScheduleError`].
+pub fn is_digest_due(
+    config: &Config,
+    last: Timestamp,
+    now: Timestamp,
+) -> Result<bool, ScheduleError> {
+    let line = config.mail.as_ref().and_then(|mail| mail.digest.as_ref());
+    let Some(line) = line else {
+        return Ok(false);
+    };
+    let timetable = Timetable::new("digest", &Schedule::Cron(line.clone()))?;
+    Ok(timetable.after(last, None) <= now)
+}
+
 /// Checks the schedules of a configuration.
 ///
 /// # Errors
 ///
 /// [`ScheduleError`], the first that is found.
 pub fn check_schedules(config: &Config) -> Result<(), ScheduleError> {
+    let start = Timestamp::from_unix(0);
+    is_digest_due(config, start, start)?;
     config
         .sources
         .iter()

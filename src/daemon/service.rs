@@ -18,7 +18,7 @@ use crate::config::{Config, Feeding, ProbeConfig, RetentionConfig, Source};
 use crate::daemon::agenda::{Agenda, jitter_of};
 use crate::daemon::log::log_report;
 use crate::daemon::pruning::Pruning;
-use crate::daemon::schedule::{ScheduleError, Timetable};
+use crate::daemon::schedule::{ScheduleError, Timetable, is_digest_due};
 use crate::daemon::systemd;
 use crate::dns::Name;
 use crate::pipeline::{
@@ -31,6 +31,8 @@ use crate::web::{Pushed, PushedLines, WebState};
 
 /// How often the outbox is looked at when nothing else happens.
 const OUTBOX_EVERY: Span = Span::seconds(30);
+/// How often it is asked whether the operator is to be told of something.
+const OPERATOR_EVERY: Span = Span::seconds(60);
 /// How often the file of metrics is replaced at most.
 const METRICS_EVERY: Span = Span::seconds(15);
 /// How often the canary is looked at.
@@ -167,6 +169,7 @@ struct Service<'a> {
     senders: Arc<RwLock<NotifyTable>>,
     source_of: HashMap<Name, usize>,
     outbox_at: Timestamp,
+    operator_at: Timestamp,
     metrics_at: Timestamp,
     metrics_are_old: bool,
     canary_at: Timestamp,
@@ -204,6 +207,7 @@ pub async fn serve(
     loop {
         systemd::tell_alive();
         service.start_due()?;
+        service.tell_operator()?;
         if service.outbox_at <= pipeline.clock().now() {
             // A mail server that hangs must not keep a signal waiting.
             tokio::select! {
@@ -365,6 +369,8 @@ impl<'a> Service<'a> {
             senders: Arc::new(RwLock::new(senders)),
             source_of,
             outbox_at: now,
+            // The first looks at the sources come first: what was blind while nothing ran is not.
+            operator_at: now + OPERATOR_EVERY,
             metrics_at: now,
             metrics_are_old: true,
             canary_at: now + CANARY_EVERY,
@@ -376,6 +382,21 @@ impl<'a> Service<'a> {
             service.know_members(i)?;
         }
         Ok(service)
+    }
+
+    /// Tells the operator what cannot be seen and what moved in masses, and the desk its digest, when
+    /// that is due.
+    fn tell_operator(&mut self) -> Result<(), ServiceError> {
+        let now = self.pipeline.clock().now();
+        if self.operator_at > now {
+            return Ok(());
+        }
+        self.operator_at = now + OPERATOR_EVERY;
+        self.pipeline.tell_operator()?;
+        if is_digest_due(&self.config, self.pipeline.last_digest_at()?, now)? {
+            self.pipeline.queue_digest()?;
+        }
+        Ok(())
     }
 
     /// Lets the primaries of a catalog mark its members.

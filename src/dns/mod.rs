@@ -7,8 +7,10 @@
 mod name;
 mod record;
 mod serial;
+mod unicode;
 
 pub(crate) use name::wire_is_at_or_below;
 pub use name::{LABEL_OCTETS_MAX, NAME_OCTETS_MAX, Name, NameError};
 pub use record::{Rdata, RdataError, Record, RecordType};
 pub use serial::Serial;
+pub use unicode::{UnicodeForm, unicode_form};

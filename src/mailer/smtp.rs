@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use lettre::address::Envelope;
 use lettre::transport::smtp::Error as SmtpError;
+use lettre::transport::smtp::client::{Certificate, CertificateStore, Tls, TlsParameters};
 use lettre::{AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
 
 use tokio::time::timeout;
@@ -26,6 +27,8 @@ pub struct SmtpSettings {
     pub url: String,
     /// The password, if the URL names a user.
     pub password: Option<String>,
+    /// The authorities that may sign the server's certificate, PEM; `None` for the public ones.
+    pub ca_pem: Option<String>,
 }
 
 /// A server.
@@ -68,10 +71,19 @@ impl SmtpMailer {
             (None, _) => settings.url.clone(),
         };
         let fault = |_| MailerError::Url(format!("{:?} cannot be used", settings.url));
-        let transport = AsyncSmtpTransport::<Tokio1Executor>::from_url(&url)
-            .map_err(fault)?
-            .timeout(Some(COMMAND_TIMEOUT))
-            .build();
+        let mut builder = AsyncSmtpTransport::<Tokio1Executor>::from_url(&url).map_err(fault)?;
+        if let Some(pem) = &settings.ca_pem {
+            let parameters = parameters(&settings.url, pem)?;
+            builder = match (settings.url.starts_with("smtps://"), is_encrypted) {
+                (true, _) => builder.tls(Tls::Wrapper(parameters)),
+                (_, true) => builder.tls(Tls::Required(parameters)),
+                _ => {
+                    let advice = "ca_file needs smtps:// or ?tls=required";
+                    return Err(MailerError::Url(advice.to_owned()));
+                }
+            };
+        }
+        let transport = builder.timeout(Some(COMMAND_TIMEOUT)).build();
         Ok(Self { transport })
     }
 
@@ -112,6 +124,35 @@ impl SmtpMailer {
             Ok(Ok(true))
         )
     }
+}
+
+/// Returns how a server is trusted that authorities of one's own sign.
+fn parameters(url: &str, pem: &str) -> Result<TlsParameters, MailerError> {
+    let fault = |what: String| MailerError::Url(format!("ca_file: {what}"));
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let rest = rest.split(['/', '?']).next().unwrap_or_default();
+    let host = rest.rsplit('@').next().unwrap_or_default();
+    let host = match host.strip_prefix('[').and_then(|host| host.split_once(']')) {
+        Some((address, _)) => address,
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    let mut builder = TlsParameters::builder(host.to_owned());
+    let mut count = 0;
+    for block in pem.split_inclusive("-----END CERTIFICATE-----") {
+        if block.contains("-----BEGIN CERTIFICATE-----") {
+            let certificate = Certificate::from_pem(block.as_bytes());
+            builder = builder
+                .add_root_certificate(certificate.map_err(|error| fault(error.to_string()))?);
+            count += 1;
+        }
+    }
+    if count == 0 {
+        return Err(fault("holds no certificate in PEM".to_owned()));
+    }
+    builder
+        .certificate_store(CertificateStore::None)
+        .build()
+        .map_err(|error| fault(error.to_string()))
 }
 
 /// Tells what may pass from what will not. Whatever is not surely permanent is tried again.

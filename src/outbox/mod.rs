@@ -10,8 +10,11 @@ const BACKOFF: [Span; 5] = [
     Span::hours(1),
     Span::hours(4),
 ];
-/// How long a message that passing faults keep from leaving is tried.
+/// How long a message that passing faults keep from leaving is tried, unless the configuration says so.
 pub const GIVE_UP: Span = Span::days(14);
+/// How much of a wait is left to chance, in per cent: messages that waited for one server do not all come
+/// back at once.
+const JITTER_PERCENT: i64 = 20;
 /// How long a message may be in the hands of one process before another may try it.
 pub const LEASE: Span = Span::seconds(600);
 
@@ -39,22 +42,42 @@ pub enum Next {
     Dead,
 }
 
-/// Decides what becomes of a message after its `attempt_count`-th attempt (from 1).
-pub fn after_attempt(
-    attempt: &Attempt,
-    attempt_count: u32,
-    queued_at: Timestamp,
-    now: Timestamp,
-) -> Next {
+/// What is known of a message when an attempt has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tried {
+    /// How many attempts there were, from 1.
+    pub attempt_count: u32,
+    /// When the message was queued.
+    pub queued_at: Timestamp,
+    /// Now.
+    pub now: Timestamp,
+    /// How long it is tried.
+    pub give_up: Span,
+    /// A number that differs between messages; the jitter is made of it.
+    pub seed: u64,
+}
+
+/// Decides what becomes of a message after an attempt.
+pub fn after_attempt(attempt: &Attempt, tried: &Tried) -> Next {
     match attempt {
         Attempt::Delivered(_) => Next::Sent,
         Attempt::Refused(_) => Next::Dead,
-        Attempt::Passing(_) | Attempt::Unreachable(_) if now.since(queued_at) >= GIVE_UP => {
+        Attempt::Passing(_) | Attempt::Unreachable(_)
+            if tried.now.since(tried.queued_at) >= tried.give_up =>
+        {
             Next::Dead
         }
         Attempt::Passing(_) | Attempt::Unreachable(_) => {
-            let step = (attempt_count.max(1) as usize - 1).min(BACKOFF.len() - 1);
-            Next::RetryAt(now + BACKOFF[step])
+            let step = (tried.attempt_count.max(1) as usize - 1).min(BACKOFF.len() - 1);
+            let wait = BACKOFF[step].as_seconds();
+            // Never longer than the step: 4 hours are a promise.
+            let spread = (wait * JITTER_PERCENT / 100).max(1);
+            let mixed = tried
+                .seed
+                .wrapping_add(u64::from(tried.attempt_count))
+                .wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            let early = ((mixed >> 33) as i64) % spread;
+            Next::RetryAt(tried.now + Span::seconds(wait - early))
         }
     }
 }
@@ -67,20 +90,36 @@ mod tests {
     fn passing_faults_are_retried_for_two_weeks_and_refusals_never() {
         let start = Timestamp::from_unix(0);
         let passing = Attempt::Passing("451 later".to_owned());
-        assert_eq!(
-            after_attempt(&passing, 1, start, start),
-            Next::RetryAt(start + Span::seconds(60))
+        let tried = |attempt_count, now, seed| Tried {
+            attempt_count,
+            queued_at: start,
+            now,
+            give_up: GIVE_UP,
+            seed,
+        };
+        for seed in 0..100 {
+            for (attempt_count, wait) in [(1, 60), (2, 300), (5, 14_400), (40, 14_400)] {
+                let Next::RetryAt(at) = after_attempt(&passing, &tried(attempt_count, start, seed))
+                else {
+                    panic!("retried");
+                };
+                let waited = at.since(start).as_seconds();
+                assert!(
+                    waited <= wait && waited > wait * 79 / 100,
+                    "{waited} of {wait}"
+                );
+            }
+        }
+        assert_ne!(
+            after_attempt(&passing, &tried(5, start, 1)),
+            after_attempt(&passing, &tried(5, start, 2))
         );
         assert_eq!(
-            after_attempt(&passing, 40, start, start),
-            Next::RetryAt(start + Span::hours(4))
-        );
-        assert_eq!(
-            after_attempt(&passing, 40, start, start + GIVE_UP),
+            after_attempt(&passing, &tried(40, start + GIVE_UP, 1)),
             Next::Dead
         );
         assert_eq!(
-            after_attempt(&Attempt::Refused("550 no".to_owned()), 1, start, start),
+            after_attempt(&Attempt::Refused("550 no".to_owned()), &tried(1, start, 1)),
             Next::Dead
         );
     }

@@ -1,10 +1,31 @@
-//! Empties the outbox: lease, send, note.
+//! Empties the outbox: lease, send, note. And reads what came back.
 //!
 //! The lease is committed before the attempt and the result after it. A crash in between leaves a
 //! message that is sent again, with the same octets and the same Message-ID, when the lease has run out.
 
-use crate::outbox::{Attempt, Next, after_attempt};
+use std::fs;
+use std::path::Path;
+
+use crate::config::SendingLimits;
+use crate::mailer::read_bounce;
+use crate::outbox::{Attempt, GIVE_UP, Next, Tried, after_attempt};
 use crate::pipeline::{Pipeline, PipelineError};
+use crate::store::{MailKind, MessageRow};
+use crate::time::Span;
+
+/// The most notifications that are read at a time.
+const BOUNCES_AT_ONCE: usize = 1000;
+/// The most octets of a notification that are read.
+const BOUNCE_OCTETS_MAX: u64 = 10 << 20;
+/// The span that the caps are for.
+const CAP_SPAN: Span = Span::hours(1);
+/// The limits where no mail is configured, and only webhooks are told.
+const LIMITS: SendingLimits = SendingLimits {
+    give_up: GIVE_UP,
+    per_run_max: 500,
+    per_hour_max: 1000,
+    per_recipient_hour_max: 1000,
+};
 
 /// What a pass over the outbox did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -18,72 +39,191 @@ pub struct DeliverySummary {
 }
 
 impl Pipeline {
-    /// Tries every message that is due, until one finds the server unreachable. Safe to drop: what was
-    /// in hand is tried again when its lease has run out.
+    /// Queues the notices that are approved, reads what came back, and tries every message that is due, as
+    /// many as the caps allow, until one finds the server unreachable. Safe to drop: what was in hand is
+    /// tried again when its lease has run out.
     ///
     /// # Errors
     ///
     /// [`PipelineError::Store`]. What a server says is no error; it is in the summary and the rows.
     pub async fn deliver(&self) -> Result<DeliverySummary, PipelineError> {
+        self.queue_approved_notices()?;
+        self.read_bounces()?;
         let mut summary = DeliverySummary::default();
-        let Some(mailer) = &self.mailer else {
-            return Ok(summary);
-        };
-        while let Some(row) = self.store.lease_message(self.clock.now())? {
-            let message = &row.message;
-            let attempt = mailer
-                .deliver(
-                    &message.sender,
-                    &message.recipient,
-                    &message.message_id,
-                    &message.octets,
-                )
-                .await;
+        if self.mailer.is_some() {
+            self.deliver_some(false, &mut summary).await?;
+        }
+        if !self.webhooks.is_empty() {
+            self.deliver_some(true, &mut summary).await?;
+        }
+        Ok(summary)
+    }
+
+    /// Tries the messages that are due, of mail or of webhooks.
+    async fn deliver_some(
+        &self,
+        to_webhooks: bool,
+        summary: &mut DeliverySummary,
+    ) -> Result<(), PipelineError> {
+        let limits = self.mail().map_or(LIMITS, |mail| mail.sending);
+        for _ in 0..limits.per_run_max {
             let now = self.clock.now();
-            let next = after_attempt(&attempt, row.attempt_count, row.queued_at, now);
-            let (Attempt::Delivered(reply)
-            | Attempt::Passing(reply)
-            | Attempt::Unreachable(reply)
-            | Attempt::Refused(reply)) = &attempt;
-            self.store.finish_attempt(row.id, &next, reply, now)?;
-            let is_down = matches!(attempt, Attempt::Unreachable(_));
-            match next {
-                Next::Sent => {
-                    summary.sent += 1;
-                    tracing::info!(
-                        message = row.id,
-                        recipient = message.recipient,
-                        "message {} to {} sent: {reply}",
-                        row.id,
-                        message.recipient
-                    );
-                }
-                Next::RetryAt(at) => {
-                    summary.waiting += 1;
-                    tracing::warn!(
-                        message = row.id,
-                        recipient = message.recipient,
-                        "message {} to {} waits until {at}: {reply}",
-                        row.id,
-                        message.recipient
-                    );
-                }
-                Next::Dead => {
-                    summary.dead += 1;
-                    tracing::error!(
-                        message = row.id,
-                        recipient = message.recipient,
-                        "message {} to {} is dead: {reply}",
-                        row.id,
-                        message.recipient
-                    );
-                }
+            let since = now - CAP_SPAN;
+            if self.store.sent_since(since)? >= limits.per_hour_max {
+                tracing::warn!("the hourly number of messages is reached; the others wait");
+                break;
             }
+            let leased =
+                self.store
+                    .lease_message(now, since, limits.per_recipient_hour_max, to_webhooks)?;
+            let Some(row) = leased else {
+                break;
+            };
+            let attempt = self.attempt(&row).await;
+            let is_down = matches!(attempt, Attempt::Unreachable(_));
+            self.finish(&row, &attempt, &limits, summary)?;
             if is_down {
                 // The others would fare no better: they stay due and are tried at the next pass.
                 break;
             }
         }
-        Ok(summary)
+        Ok(())
+    }
+
+    /// Tries one message.
+    async fn attempt(&self, row: &MessageRow) -> Attempt {
+        let message = &row.message;
+        if message.kind == MailKind::Webhook {
+            let hook = self.webhooks.iter().find(|it| it.is_at(&message.recipient));
+            return match hook {
+                Some(hook) => hook.deliver(&message.message_id, &message.octets).await,
+                None => Attempt::Refused("no [[webhook]] has this url any more".to_owned()),
+            };
+        }
+        match &self.mailer {
+            Some(mailer) => {
+                mailer
+                    .deliver(
+                        &message.sender,
+                        &message.recipient,
+                        &message.message_id,
+                        &message.octets,
+                    )
+                    .await
+            }
+            None => Attempt::Unreachable("no mail is configured".to_owned()),
+        }
+    }
+
+    /// Notes how an attempt ended.
+    fn finish(
+        &self,
+        row: &MessageRow,
+        attempt: &Attempt,
+        limits: &SendingLimits,
+        summary: &mut DeliverySummary,
+    ) -> Result<(), PipelineError> {
+        let message = &row.message;
+        let now = self.clock.now();
+        let tried = Tried {
+            attempt_count: row.attempt_count,
+            queued_at: row.queued_at,
+            now,
+            give_up: limits.give_up,
+            seed: self
+                .store
+                .digest_key()
+                .checksum(message.message_id.as_bytes()),
+        };
+        let next = after_attempt(attempt, &tried);
+        let (Attempt::Delivered(reply)
+        | Attempt::Passing(reply)
+        | Attempt::Unreachable(reply)
+        | Attempt::Refused(reply)) = attempt;
+        self.store.finish_attempt(row.id, &next, reply, now)?;
+        let (id, to) = (row.id, &message.recipient);
+        match next {
+            Next::Sent => {
+                summary.sent += 1;
+                tracing::info!(
+                    message = id,
+                    recipient = to,
+                    "message {id} to {to} sent: {reply}"
+                );
+            }
+            Next::RetryAt(at) => {
+                summary.waiting += 1;
+                tracing::warn!(
+                    message = id,
+                    recipient = to,
+                    "message {id} to {to} waits until {at}: {reply}"
+                );
+            }
+            Next::Dead => {
+                summary.dead += 1;
+                tracing::error!(
+                    message = id,
+                    recipient = to,
+                    "message {id} to {to} is dead: {reply}"
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the notifications of mail that came back, and marks the recipients. Nothing is ever answered.
+    fn read_bounces(&self) -> Result<(), PipelineError> {
+        let Some(folder) = self.mail().and_then(|mail| mail.bounces.as_deref()) else {
+            return Ok(());
+        };
+        let new = folder.join("new");
+        // No mail has come back yet.
+        let Ok(entries) = fs::read_dir(&new) else {
+            return Ok(());
+        };
+        for entry in entries.flatten().take(BOUNCES_AT_ONCE) {
+            let path = entry.path();
+            let known = self.read_bounce_file(&path)?;
+            // Read ones are marked as seen; others are left for a person.
+            let flags = if known { ":2,S" } else { ":2," };
+            let name = entry.file_name();
+            let moved = folder
+                .join("cur")
+                .join(format!("{}{flags}", name.to_string_lossy()));
+            if let Err(fault) =
+                fs::create_dir_all(folder.join("cur")).and_then(|()| fs::rename(&path, moved))
+            {
+                tracing::error!("{}: {fault}", path.display());
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads one notification. Returns whether it was about a message of ours.
+    fn read_bounce_file(&self, path: &Path) -> Result<bool, PipelineError> {
+        let is_small = fs::metadata(path).is_ok_and(|meta| meta.len() <= BOUNCE_OCTETS_MAX);
+        let octets = if is_small { fs::read(path).ok() } else { None };
+        let Some(bounce) = octets.as_deref().and_then(read_bounce) else {
+            return Ok(false);
+        };
+        let mut message_id = None;
+        for to in &bounce.to {
+            let to = to.trim_matches(['<', '>', ' ']);
+            message_id = message_id.or(self.store.message_by_sender(to)?);
+        }
+        let Some(message_id) = message_id else {
+            return Ok(false);
+        };
+        if !bounce.is_permanent() {
+            return Ok(true);
+        }
+        let reply = format!("came back: {} {}", bounce.status, bounce.diagnostic);
+        if self
+            .store
+            .note_bounce(&message_id, &reply, self.clock.now())?
+        {
+            tracing::warn!("{message_id} {reply}");
+        }
+        Ok(true)
     }
 }

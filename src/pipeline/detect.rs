@@ -1,6 +1,6 @@
 //! Judges what changed: loads windows, computes purely, moves cases, queues reports.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::case::{Case, CaseState, Observation, Standing, Traits, campaign_reference, observe};
@@ -10,8 +10,9 @@ use crate::detector::{
 };
 use crate::dns::{Name, Rdata};
 use crate::enrich::{case_domain, operator_domain};
+use crate::pipeline::reports::ACTOR;
 use crate::pipeline::{Pipeline, PipelineError, PollOptions};
-use crate::store::{CaseRow, EntityKey, Interval, StoreError, View, ZoneState};
+use crate::store::{BulkKind, BulkMove, CaseRow, EntityKey, Interval, StoreError, View, ZoneState};
 use crate::time::{Span, Timestamp};
 
 /// The most owner names of one domain whose addresses are judged.
@@ -20,10 +21,12 @@ const OWNERS_JUDGED_MAX: usize = 2000;
 pub(super) const ADDRESSES_SINCE: Span = Span::days(8);
 /// How old a judgement must be before a case without changes is judged again.
 const REEVALUATE_AFTER: Span = Span::hours(1);
+/// How many names must use a name server whose addresses move for a note to the operator.
+const GLUE_NAMES_MIN: usize = 50;
+/// How many of them the note names.
+const GLUE_NAMES_KEPT: usize = 10;
 /// The most answers about providers that are kept.
 const POPULAR_KNOWN_MAX: usize = 10_000;
-/// The name in a case's log of what the program does by itself.
-const ACTOR: &str = "fluxwatch";
 
 /// A domain with everything that was computed about it.
 pub struct DomainFinding {
@@ -84,15 +87,22 @@ impl Pipeline {
         self.popular.borrow_mut().clear();
         // One state of the database for all of a version, and one lock instead of one for each question.
         let reading = self.store.begin_reading()?;
-        let domains = self.touched_domains(zone, version_id)?;
+        let (domains, glue) = self.touched_domains(zone, version_id, at)?;
         let findings = domains
             .into_iter()
             .map(|domain| Ok((self.look(&domain, at, true)?.finding, domain)))
             .collect::<Result<Vec<_>, PipelineError>>()?;
         drop(reading);
         let tx = self.store.begin_batch()?;
-        for (finding, domain) in &findings {
-            self.move_case(domain, finding.as_ref(), at, options)?;
+        let mut moved = BTreeMap::new();
+        for (finding, domain) in findings {
+            if let Some(id) = self.move_case(&domain, finding.as_ref(), at)? {
+                moved.insert(id, finding);
+            }
+        }
+        self.tell_of_moved(moved, options)?;
+        for moved in &glue {
+            self.store.note_bulk_move(zone.id, moved)?;
         }
         self.store.set_detected(zone.id, version_id)?;
         Ok(tx.commit()?)
@@ -136,29 +146,44 @@ impl Pipeline {
     ) -> Result<(), PipelineError> {
         let found = self.find(&row.case.domain, now)?;
         let tx = self.store.begin_batch()?;
-        self.move_case(&row.case.domain, found.finding.as_ref(), now, options)?;
+        if let Some(id) = self.move_case(&row.case.domain, found.finding.as_ref(), now)? {
+            self.tell_of_moved(BTreeMap::from([(id, found.finding)]), options)?;
+        }
         Ok(tx.commit()?)
     }
 
-    /// Moves the case about a domain and queues its report if one is due.
+    /// Tells of the cases that were moved.
+    fn tell_of_moved(
+        &self,
+        moved: BTreeMap<i64, Option<Finding>>,
+        options: &PollOptions,
+    ) -> Result<(), PipelineError> {
+        let ids = moved.keys().copied().collect();
+        let found = moved.into_iter();
+        let findings = found
+            .filter_map(|(id, finding)| Some((id, finding?)))
+            .collect();
+        self.tell_of(&ids, &findings, options)
+    }
+
+    /// Moves the case about a domain. Returns its number, if there is one and it was judged.
     fn move_case(
         &self,
         domain: &Name,
         finding: Option<&Finding>,
         now: Timestamp,
-        options: &PollOptions,
-    ) -> Result<(), PipelineError> {
+    ) -> Result<Option<i64>, PipelineError> {
         let known = self.store.find_case(domain)?;
         // A line that arrived late was judged at its time; what is known is of a later time.
         if known
             .as_ref()
             .is_some_and(|row| row.case.evaluated_at > now)
         {
-            return Ok(());
+            return Ok(None);
         }
         let known = known.as_ref().map(|row| &row.case);
         if known.is_none() && finding.is_none() {
-            return Ok(());
+            return Ok(None);
         }
         let observation = Observation {
             finding,
@@ -166,7 +191,7 @@ impl Pipeline {
             now,
         };
         let Some((case, events)) = observe(known, &observation, &self.config.detect) else {
-            return Ok(());
+            return Ok(None);
         };
         let id = self.store.save_case(&case, &events, ACTOR)?;
         for event in &events {
@@ -175,10 +200,7 @@ impl Pipeline {
         if let Some(finding) = finding {
             self.join_campaigns(id, &case, finding, now)?;
         }
-        match finding {
-            Some(finding) => self.queue_report(id, &case, finding, options),
-            None => Ok(()),
-        }
+        Ok(Some(id))
     }
 
     /// Joins a case with those that share what few others use.
@@ -248,16 +270,17 @@ impl Pipeline {
         Ok(Standing::of(&hosts, was_delegated, hold))
     }
 
-    /// Returns the domains that a version touched, each once. A mass change accuses nobody and is not
-    /// looked at.
+    /// Returns the domains that a version touched, each once, and the name servers of many names whose
+    /// addresses moved. A mass change accuses nobody and is not looked at.
     fn touched_domains(
         &self,
         zone: &ZoneState,
         version_id: i64,
-    ) -> Result<BTreeSet<Name>, PipelineError> {
-        let mut domains = BTreeSet::new();
+        at: Timestamp,
+    ) -> Result<(BTreeSet<Name>, Vec<BulkMove>), PipelineError> {
+        let (mut domains, mut glue) = (BTreeSet::new(), Vec::new());
         if self.store.is_bulk_version(version_id)? {
-            return Ok(domains);
+            return Ok((domains, glue));
         }
         let mut hosts = BTreeSet::new();
         for change in self.store.counts(zone, version_id)? {
@@ -272,8 +295,28 @@ impl Pipeline {
                 }
             }
         }
-        domains.extend(self.store.delegations_using(&hosts)?);
-        Ok(domains)
+        for (host, users) in self.store.delegations_by_host(&hosts)? {
+            if users.len() >= GLUE_NAMES_MIN {
+                glue.push(BulkMove {
+                    id: 0,
+                    version_id,
+                    zone: zone.apex.clone(),
+                    at,
+                    kind: BulkKind::Glue,
+                    name_count: users.len() as u32,
+                    before: host.to_string(),
+                    after: String::new(),
+                    names: users
+                        .iter()
+                        .take(GLUE_NAMES_KEPT)
+                        .map(Name::to_string)
+                        .collect::<Vec<_>>()
+                        .join(","),
+                });
+            }
+            domains.extend(users);
+        }
+        Ok((domains, glue))
     }
 
     /// Computes what is suspected of a domain at `now`, from stored rows.

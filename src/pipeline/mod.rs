@@ -13,11 +13,14 @@ mod backoff;
 mod backtest;
 mod canary;
 mod catalog;
+mod compose;
 mod deliver;
 mod detect;
 mod feed;
 mod files;
 mod metrics;
+mod notices;
+mod operator;
 mod passive;
 mod poll;
 mod probe;
@@ -29,13 +32,13 @@ use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::config::{Config, MailConfig, TlsSettings, TransferSettings};
+use crate::config::{Config, DkimAlgorithm, MailConfig, TlsSettings, TransferSettings};
 use crate::dns::{Name, Serial};
 use crate::enrich::{
     AsnTable, AsnTableError, Enrichment, HostingNetworks, ListError, Registrations, SharedRanges,
 };
 use crate::evidence::Hash;
-use crate::mailer::{Mailer, MailerError, SmtpSettings, check_address};
+use crate::mailer::{Mailer, MailerError, Signer, SmtpSettings, Webhook, check_address};
 use crate::pipeline::backoff::Backoff;
 use crate::source::{SourceError, TransferKey, TransferTls};
 use crate::store::{Store, StoreError};
@@ -48,14 +51,17 @@ pub use canary::{CanaryState, look_at_canary};
 pub use catalog::{
     CatalogJob, CatalogOutcome, CatalogSummary, SweepJob, SweepOutcome, run_catalog, run_sweep,
 };
+pub use compose::{Addressee, CaseMail, ReportParts};
 pub use deliver::DeliverySummary;
 pub use detect::DomainFinding;
 pub use feed::FeedImport;
 pub use files::FileImport;
 pub use metrics::metrics_page;
+pub use notices::Approval;
 pub use passive::{PassiveImport, PassiveSummary};
 pub use poll::Transfers;
 pub use probe::{ProbeAnswers, ProbeJob};
+pub use reports::notice_basis;
 pub use retention::{PrunePlan, Pruned, Retention, ZoneCut};
 pub use transfer::{AfterTransfer, TransferJob, TransferOutcome, run_transfer};
 
@@ -83,6 +89,12 @@ pub enum PipelineError {
     /// A key that cannot be used.
     #[error("{0}")]
     Key(String),
+    /// Mail was asked for where none is configured.
+    #[error("mail needs [report] and [smtp] in the configuration")]
+    NoMail,
+    /// A report for machines that is not sound.
+    #[error("xarf.json: {0}")]
+    Xarf(String),
 }
 
 /// What a pass over a source does.
@@ -185,6 +197,8 @@ pub struct Pipeline {
     knowledge: Enrichment,
     templates: Templates,
     mailer: Option<Mailer>,
+    signer: Option<Signer>,
+    webhooks: Vec<Webhook>,
     keys: HashMap<Name, TransferKey>,
     tls: HashMap<TlsSettings, TransferTls>,
     backoff: RefCell<Backoff>,
@@ -211,6 +225,8 @@ impl Pipeline {
             knowledge: parts.knowledge,
             templates: parts.templates,
             mailer: parts.mailer,
+            signer: parts.signer,
+            webhooks: parts.webhooks,
             keys: parts.keys,
             tls: parts.tls,
             backoff: RefCell::default(),
@@ -279,6 +295,8 @@ impl Pipeline {
         self.knowledge = parts.knowledge;
         self.templates = parts.templates;
         self.mailer = parts.mailer;
+        self.signer = parts.signer;
+        self.webhooks = parts.webhooks;
         self.keys = parts.keys;
         self.tls = parts.tls;
         self.popular.borrow_mut().clear();
@@ -296,6 +314,8 @@ pub struct Parts {
     knowledge: Enrichment,
     templates: Templates,
     mailer: Option<Mailer>,
+    signer: Option<Signer>,
+    webhooks: Vec<Webhook>,
     keys: HashMap<Name, TransferKey>,
     tls: HashMap<TlsSettings, TransferTls>,
 }
@@ -342,7 +362,9 @@ pub fn check_parts(config: &Config) -> Result<Parts, PipelineError> {
             .map(Registrations::load)
             .transpose()?,
     };
-    let templates = Templates::load()?;
+    let mail = config.mail.as_ref();
+    let languages = mail.map_or(&[][..], |mail| &mail.languages);
+    let templates = Templates::load(mail.and_then(|mail| mail.templates.as_deref()), languages)?;
     let mut keys = HashMap::new();
     for (name, secret) in &config.keys {
         keys.insert(
@@ -373,6 +395,9 @@ pub fn check_parts(config: &Config) -> Result<Parts, PipelineError> {
                 .desk
                 .iter()
                 .chain(mail.zone_desks.values().flatten())
+                .chain(&mail.operator)
+                .chain(mail.recipients.iter().map(|it| &it.address))
+                .chain(&mail.bounce)
                 .chain([&mail.from, &mail.reporter.contact]);
             addresses
                 .into_iter()
@@ -380,14 +405,24 @@ pub fn check_parts(config: &Config) -> Result<Parts, PipelineError> {
             Some(Mailer::new(&SmtpSettings {
                 url: mail.url.clone(),
                 password: mail.password.clone(),
+                ca_pem: mail.ca_pem.clone(),
             })?)
         }
         None => None,
     };
+    let signer = mail.and_then(|mail| mail.dkim.as_ref()).map(|dkim| {
+        let is_ed25519 = dkim.algorithm == DkimAlgorithm::Ed25519;
+        Signer::new(&dkim.domain, &dkim.selector, &dkim.key, is_ed25519)
+    });
+    let hooks = config.webhooks.iter();
     Ok(Parts {
         knowledge,
         templates,
         mailer,
+        signer: signer.transpose()?,
+        webhooks: hooks
+            .map(|hook| Webhook::new(&hook.url, &hook.secret))
+            .collect(),
         keys,
         tls,
     })

@@ -1,149 +1,466 @@
-//! Turns a finding into messages of the outbox, and into the bytes of a preview.
+//! Decides who is told of a case, and queues what they are told.
+//!
+//! Called in the transaction that moves the cases, once all of a version are moved: so a campaign that is
+//! found at once is one mail.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::case::{Case, Decision, decide_report};
-use crate::config::MailConfig;
-use crate::detector::Finding;
+use crate::case::{
+    Case, CaseState, Decision, Exemption, HoldReason, MailContext, MailRules, SendReason,
+    decide_mail, exemption_of,
+};
+use crate::detector::{Finding, Level};
 use crate::dns::Name;
-use crate::evidence::Hash;
-use crate::mailer::{Draft, compose, envelope_address};
+use crate::enrich::Registration;
+use crate::listing::CaseJson;
+use crate::pipeline::compose::CaseMail;
 use crate::pipeline::{Pipeline, PipelineError, PollOptions};
-use crate::report::{EvidenceLine, build_report};
-use crate::store::{NewMessage, ZoneId};
-use crate::time::Timestamp;
+use crate::store::{CaseRow, MailKind, NewMessage, NoticeState};
+use crate::time::{Span, Timestamp};
+
+/// The name in a case's log of what the program does by itself.
+pub(super) const ACTOR: &str = "fluxwatch";
+/// Rules where no mail is configured, and only webhooks are told.
+const RULES: MailRules = MailRules {
+    repeat: None,
+    update_after: Span::days(1),
+};
+
+/// What a pass over cases knows.
+struct Telling<'a> {
+    exemptions: Vec<Exemption>,
+    findings: &'a BTreeMap<i64, Finding>,
+    wanted: bool,
+    now: Timestamp,
+}
 
 impl Pipeline {
-    /// Queues the desk's report of a case if one is due. Part of the transaction that moves the case.
-    pub(super) fn queue_report(
+    /// Decides on each of some cases whether somebody is told of it, and queues that; `findings` are those
+    /// of the cases that were just judged. Part of the transaction that moves the cases.
+    pub(super) fn tell_of(
         &self,
-        case_id: i64,
-        case: &Case,
-        finding: &Finding,
+        ids: &BTreeSet<i64>,
+        findings: &BTreeMap<i64, Finding>,
         options: &PollOptions,
     ) -> Result<(), PipelineError> {
-        // The canary's case is a test of the monitor, and accuses nobody.
-        let is_test = self.is_canary(&case.domain);
-        let wanted = options.mail_wanted && self.mail().is_some() && !is_test;
-        let Decision::Send(reason) = decide_report(case, wanted) else {
+        if ids.is_empty() {
             return Ok(());
-        };
-        let reported = Case {
-            revision: case.revision + 1,
-            reported: true,
-            ..case.clone()
-        };
-        let now = self.clock.now();
-        let evidence = self.evidence_of(finding)?;
-        let hashes: Vec<_> = evidence
-            .iter()
-            .map(|(_, zone, hash)| (*zone, *hash))
-            .collect();
-        self.store
-            .note_evidence(case_id, reported.revision, &hashes)?;
-        for message in self.compose_report(case_id, &reported, finding, now)? {
-            tracing::info!(
-                case = case_id,
-                recipient = message.recipient,
-                "case {case_id}: report queued to {}: {reason}",
-                message.recipient
-            );
-            self.store.queue_message(&message, now)?;
         }
-        self.store.save_case(&reported, &[], "fluxwatch")?;
+        let now = self.clock.now();
+        let has_way = self.mail().is_some() || !self.config.webhooks.is_empty();
+        let telling = Telling {
+            exemptions: self.store.exemptions_in_force(now)?,
+            findings,
+            wanted: options.mail_wanted && has_way,
+            now,
+        };
+        let mut leads = BTreeSet::new();
+        for id in ids {
+            leads.extend(self.tell(*id, &telling)?);
+        }
+        for id in leads.difference(ids) {
+            self.tell(*id, &telling)?;
+        }
+        // Those that were asked before a member of theirs was.
+        for id in leads.intersection(ids) {
+            self.tell(*id, &telling)?;
+        }
         Ok(())
     }
 
-    /// Composes the desk's report of a case, one message a recipient; empty if no mail is configured.
+    /// Decides on one case. Returns the case in whose mails it is told, if that is another.
+    fn tell(&self, id: i64, telling: &Telling<'_>) -> Result<Option<i64>, PipelineError> {
+        let Some(row) = self.store.case_by_id(id)? else {
+            return Ok(None);
+        };
+        let finding = telling.findings.get(&id);
+        let context = self.mail_context(&row, finding, telling)?;
+        let rules = self.mail().map_or(RULES, |mail| mail.rules);
+        match decide_mail(&row.case, &context, &rules) {
+            Decision::Send(reason) => {
+                self.send(&row, finding, reason, telling)?;
+                Ok(None)
+            }
+            Decision::Hold(reason) => {
+                self.note_hold(&row, reason, telling.now)?;
+                Ok(context.lead)
+            }
+        }
+    }
+
+    /// Gathers what the decision asks for.
+    fn mail_context(
+        &self,
+        row: &CaseRow,
+        finding: Option<&Finding>,
+        telling: &Telling<'_>,
+    ) -> Result<MailContext, PipelineError> {
+        let case = &row.case;
+        let members = match case.told.thread {
+            Some(thread) if thread == row.id => self.store.cases_of_thread(row.id)?,
+            _ => Vec::new(),
+        };
+        let members = || members.iter().filter(|it| it.id != row.id);
+        let joined = members().filter(|it| is_to_be_told(&it.case)).count();
+        let since = telling.now - Span::hours(1);
+        let cap = self.mail().map_or(u32::MAX, |mail| mail.cases_per_hour_max);
+        Ok(MailContext {
+            // The canary's case is a test of the monitor, and accuses nobody.
+            wanted: telling.wanted && !self.is_canary(&case.domain),
+            exemption: self.exemption_among(
+                &telling.exemptions,
+                &case.domain,
+                finding,
+                telling.now,
+            ),
+            lead: self.lead_of(row)?,
+            joined: joined as u32,
+            open_members: members().filter(|it| is_working(&it.case)).count() as u32,
+            size: finding.map_or(case.told.size, size_of),
+            has_room: !case.told.digest_due && self.store.cases_told_since(since)? < cap,
+            now: telling.now,
+        })
+    }
+
+    /// Returns the exemption by which nobody is told of a domain or finding.
+    fn exemption_among(
+        &self,
+        exemptions: &[Exemption],
+        domain: &Name,
+        finding: Option<&Finding>,
+        now: Timestamp,
+    ) -> Option<i64> {
+        if exemptions.is_empty() {
+            return None;
+        }
+        let account = self.registration_of(domain).and_then(|it| it.account);
+        let covering = exemption_of(exemptions, finding?, account.as_deref(), now);
+        covering.map(|it| it.id)
+    }
+
+    /// Returns the other case in whose mails a case is told: that of its thread, or one of its campaign
+    /// that was told of and is not over.
+    fn lead_of(&self, row: &CaseRow) -> Result<Option<i64>, PipelineError> {
+        let leads = |it: &CaseRow| {
+            it.id != row.id && it.case.told.thread == Some(it.id) && it.case.reported
+        };
+        if let Some(thread) = row.case.told.thread {
+            if thread == row.id {
+                return Ok(None);
+            }
+            let lead = self.store.case_by_id(thread)?.filter(leads);
+            if lead.is_some() {
+                return Ok(lead.map(|it| it.id));
+            }
+        }
+        let Some(campaign) = row.campaign else {
+            return Ok(None);
+        };
+        let members = self.store.cases_of_campaign(campaign)?;
+        Ok(members.iter().find(|it| leads(it)).map(|it| it.id))
+    }
+
+    /// Notes why nobody is told of a case, where it might be.
+    fn note_hold(
+        &self,
+        row: &CaseRow,
+        reason: HoldReason,
+        now: Timestamp,
+    ) -> Result<(), PipelineError> {
+        let mut case = row.case.clone();
+        let is_member = case.told.thread.is_some_and(|thread| thread != row.id);
+        if reason.is_silencing() {
+            case.told.held = Some(reason.to_string());
+        } else if !is_member {
+            case.told.held = None;
+        }
+        match reason {
+            HoldReason::Campaign(lead) if is_to_be_told(&case) || case.told.thread.is_none() => {
+                case.told.thread = Some(lead);
+            }
+            HoldReason::HourlyCap => {
+                case.told.digest_due = self.mail().is_some_and(|mail| mail.digest.is_some());
+            }
+            _ => {}
+        }
+        if case == row.case {
+            return Ok(());
+        }
+        self.store.save_case(&case, &[], ACTOR)?;
+        if let Some(held) = case
+            .told
+            .held
+            .as_ref()
+            .filter(|_| case.told.held != row.case.told.held)
+        {
+            let note = format!("no mail: {held}");
+            tracing::info!(case = row.id, "case {}: {note}", row.id);
+            self.store
+                .append_case_event(row.id, now, case.state, ACTOR, &note)?;
+        }
+        Ok(())
+    }
+
+    /// Queues the mails about a case, and notes what was told.
+    fn send(
+        &self,
+        row: &CaseRow,
+        finding: Option<&Finding>,
+        reason: SendReason,
+        telling: &Telling<'_>,
+    ) -> Result<(), PipelineError> {
+        let mut case = row.case.clone();
+        case.revision += 1;
+        case.reported = !reason.is_end();
+        case.told.at = Some(telling.now);
+        case.told.thread = Some(row.id);
+        case.told.digest_due = false;
+        case.told.held = None;
+        if !case.told.verdicts.contains(&case.verdict) {
+            case.told.verdicts.push(case.verdict);
+        }
+        let looked;
+        let finding = match finding {
+            Some(finding) => Some(finding),
+            None if is_working(&case) => {
+                looked = self.find(&case.domain, case.evaluated_at)?.finding;
+                looked.as_ref()
+            }
+            None => None,
+        };
+        case.told.size = finding.map_or(case.told.size, size_of);
+        let mail = CaseMail {
+            case_id: row.id,
+            case: &case,
+            finding,
+            kind: match reason {
+                _ if reason.is_end() => MailKind::Closure,
+                _ if reason.is_first() => MailKind::Report,
+                _ => MailKind::Update,
+            },
+            reason,
+            now: telling.now,
+        };
+        if let Some(finding) = finding {
+            let evidence = self.evidence_of(finding)?;
+            let hashes: Vec<_> = evidence
+                .iter()
+                .map(|(_, zone, hash)| (*zone, *hash))
+                .collect();
+            self.store.note_evidence(row.id, case.revision, &hashes)?;
+        }
+        let mut count = 0;
+        for to in self.desk_addressees(&case) {
+            let message = self.compose_case_mail(&mail, &to)?.message;
+            self.store.queue_message(&message, telling.now)?;
+            count += 1;
+        }
+        self.queue_webhooks(row, &mail)?;
+        if let Some(finding) = finding.filter(|_| !reason.is_end()) {
+            self.draft_notices(&mail, finding)?;
+        }
+        self.store.save_case(&case, &[], ACTOR)?;
+        let note = format!(
+            "{} {} queued to {count}: {reason}",
+            mail.kind.word(),
+            case.revision
+        );
+        tracing::info!(case = row.id, "case {}: {note}", row.id);
+        self.store
+            .append_case_event(row.id, telling.now, case.state, ACTOR, &note)?;
+        match reason.is_end() {
+            true => self.close_thread(row.id),
+            false => self.tell_members(row, telling),
+        }
+    }
+
+    /// Notes that the cases of a campaign were told in the mail of one of them.
+    fn tell_members(&self, row: &CaseRow, telling: &Telling<'_>) -> Result<(), PipelineError> {
+        let mut members = self.store.cases_of_thread(row.id)?;
+        if let Some(campaign) = row.campaign {
+            members.extend(self.store.cases_of_campaign(campaign)?);
+        }
+        let mut seen = BTreeSet::from([row.id]);
+        for member in members {
+            if !seen.insert(member.id) || !is_to_be_told(&member.case) {
+                continue;
+            }
+            let finding = telling.findings.get(&member.id);
+            let domain = &member.case.domain;
+            if self
+                .exemption_among(&telling.exemptions, domain, finding, telling.now)
+                .is_some()
+            {
+                continue;
+            }
+            let mut case = member.case.clone();
+            case.reported = true;
+            case.told.at = Some(telling.now);
+            case.told.thread = Some(row.id);
+            case.told.digest_due = false;
+            if !case.told.verdicts.contains(&case.verdict) {
+                case.told.verdicts.push(case.verdict);
+            }
+            case.told.size = finding.map_or(case.told.size, size_of);
+            let reason = HoldReason::Campaign(row.id);
+            case.told.held = Some(reason.to_string());
+            self.store.save_case(&case, &[], ACTOR)?;
+            let note = format!("told: {reason}");
+            self.store
+                .append_case_event(member.id, telling.now, case.state, ACTOR, &note)?;
+        }
+        Ok(())
+    }
+
+    /// Notes that the members of a thread whose end was told are done with.
+    fn close_thread(&self, id: i64) -> Result<(), PipelineError> {
+        for member in self.store.cases_of_thread(id)? {
+            if member.id != id && member.case.reported {
+                let mut case = member.case;
+                case.reported = false;
+                self.store.save_case(&case, &[], ACTOR)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Queues what webhooks are told.
+    fn queue_webhooks(&self, row: &CaseRow, mail: &CaseMail<'_>) -> Result<(), PipelineError> {
+        if self.config.webhooks.is_empty() {
+            return Ok(());
+        }
+        let told = CaseRow {
+            case: mail.case.clone(),
+            ..row.clone()
+        };
+        let body = serde_json::json!({
+            "event": mail.kind.word(),
+            "reason": mail.reason.to_string(),
+            "revision": mail.case.revision,
+            "at": mail.now,
+            "case": CaseJson::from(&told),
+        });
+        let octets = body.to_string().into_bytes();
+        for hook in &self.config.webhooks {
+            let what = format!("{}.{}.hook", row.id, mail.case.revision);
+            let message = NewMessage {
+                case_id: Some(row.id),
+                kind: MailKind::Webhook,
+                revision: mail.case.revision,
+                recipient: hook.url.clone(),
+                sender: String::new(),
+                message_id: self.message_id(&what, &hook.url, "webhook"),
+                subject: format!("{} of case {}", mail.kind.word(), row.id),
+                octets: octets.clone(),
+            };
+            self.store.queue_message(&message, mail.now)?;
+        }
+        Ok(())
+    }
+
+    /// Drafts the notices of a case; those that need no approval are approved.
+    fn draft_notices(&self, mail: &CaseMail<'_>, finding: &Finding) -> Result<(), PipelineError> {
+        for to in self.notice_addressees(finding) {
+            let notice = CaseMail {
+                kind: MailKind::Notice,
+                ..*mail
+            };
+            let message = self.compose_case_mail(&notice, &to)?.message;
+            let basis = notice_basis(mail.case);
+            self.store
+                .draft_notice(&message, &to.party, &basis, mail.now)?;
+            if !to.approval {
+                let by = Some((ACTOR, mail.now, Some("its recipient needs no approval")));
+                let drafted = self.store.notices_of_case(mail.case_id)?;
+                let drafted = drafted.iter().filter(|it| {
+                    it.message.recipient == message.recipient && it.state == NoticeState::Drafted
+                });
+                for notice in drafted {
+                    self.store
+                        .move_notice(notice.id, NoticeState::Approved, by)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells the desk of a case once more, because somebody asked. Returns how many messages were queued.
     ///
     /// # Errors
     ///
-    /// [`PipelineError`] for words or headers that cannot be made.
-    pub fn compose_report(
-        &self,
-        case_id: i64,
-        case: &Case,
-        finding: &Finding,
-        now: Timestamp,
-    ) -> Result<Vec<NewMessage>, PipelineError> {
-        let Some(mail) = self.mail() else {
-            return Ok(Vec::new());
+    /// [`PipelineError`].
+    pub fn send_again(&self, id: i64, by: &str) -> Result<usize, PipelineError> {
+        let Some(row) = self.store.case_by_id(id)? else {
+            return Ok(0);
         };
-        let evidence = self.evidence_of(finding)?;
-        let evidence = evidence
-            .iter()
-            .map(|(apex, _, hash)| EvidenceLine::new(apex, *hash))
-            .collect();
-        let report = build_report(
-            case_id,
-            case,
-            finding,
-            &mail.reporter,
-            &self.config.detect.label(),
-            evidence,
-        );
-        let words = self.templates.render_report(&report)?;
-        let (sender, sender_domain) = envelope_address(&mail.from)?;
-        let mut messages = Vec::new();
-        for recipient in desk_of(mail, &case.zone) {
-            let message_id = self.message_id(case_id, case.revision, recipient, &sender_domain);
-            let draft = Draft {
-                from: &mail.from,
-                to: recipient,
-                message_id: &message_id,
-                date: now,
-                case_id,
-                subject: &words.subject,
-                text: &words.text,
-                html: &words.html,
-            };
-            let octets = compose(&draft)?;
-            messages.push(NewMessage {
-                case_id,
-                revision: case.revision,
-                recipient: envelope_address(recipient)?.0,
-                sender: sender.clone(),
-                message_id,
-                subject: words.subject.clone(),
-                octets,
-            });
-        }
-        Ok(messages)
+        let tx = self.store.begin_batch()?;
+        let telling = Telling {
+            exemptions: Vec::new(),
+            findings: &BTreeMap::new(),
+            wanted: true,
+            now: self.clock.now(),
+        };
+        let reason = match row.case.revision {
+            0 => SendReason::FirstReport,
+            _ => SendReason::Asked,
+        };
+        let note = "a new revision was asked for";
+        self.store
+            .append_case_event(id, telling.now, row.case.state, by, note)?;
+        self.send(&row, None, reason, &telling)?;
+        tx.commit()?;
+        Ok(self.desk_addressees(&row.case).len())
     }
 
-    /// Returns the newest hash of every zone that a finding looked at, each once.
-    fn evidence_of(&self, finding: &Finding) -> Result<Vec<(Name, ZoneId, Hash)>, PipelineError> {
-        let planes = finding.nameservers.iter().chain(&finding.addresses);
-        let apexes: BTreeSet<&Name> = planes.map(|plane| &plane.zone).collect();
-        let mut evidence = Vec::new();
-        for apex in apexes {
-            for (zone, hash) in self.store.newest_hashes(apex)? {
-                evidence.push((apex.clone(), zone, hash));
-            }
+    /// Tells of a case after the desk did something with it: the end of one that was told of is told.
+    ///
+    /// # Errors
+    ///
+    /// [`PipelineError`].
+    pub fn tell_after_step(&self, id: i64) -> Result<(), PipelineError> {
+        let options = PollOptions {
+            mail_wanted: true,
+            ..PollOptions::default()
+        };
+        let row = self.store.case_by_id(id)?;
+        // What is still open waits for its next judgement: only ends are told here.
+        match row.is_some_and(|row| !is_working(&row.case)) {
+            true => self.tell_of(&BTreeSet::from([id]), &BTreeMap::new(), &options),
+            false => Ok(()),
         }
-        Ok(evidence)
     }
 
-    /// Returns a Message-ID that is the same each time and differs between databases, cases, revisions
-    /// and recipients.
-    fn message_id(&self, case_id: i64, revision: u32, recipient: &str, domain: &str) -> String {
-        let database: String = self.store.database_id()[..6]
-            .iter()
-            .map(|octet| format!("{octet:02x}"))
-            .collect();
-        let recipient = self.store.digest_key().checksum(recipient.as_bytes());
-        format!("<fluxwatch.{database}.{case_id}.{revision}.{recipient:016x}@{domain}>")
+    /// Returns what the registrar's records say of a domain.
+    pub fn registration_of(&self, domain: &Name) -> Option<Registration> {
+        self.knowledge.registrations.as_ref()?.find(domain)
     }
 }
 
-/// Returns who is told of a case in a zone: the zone's own desk, or that of the nearest zone above.
-fn desk_of<'a>(mail: &'a MailConfig, zone: &Name) -> &'a [String] {
-    let mut name = Some(zone.clone());
-    while let Some(candidate) = name {
-        if let Some(desk) = mail.zone_desks.get(&candidate) {
-            return desk;
-        }
-        name = candidate.parent();
-    }
-    &mail.desk
+/// Returns what a notice rests on: another value voids what was drafted or approved.
+pub fn notice_basis(case: &Case) -> String {
+    format!(
+        "{} {} {} {}",
+        case.verdict.word(),
+        case.level.word(),
+        case.state.word(),
+        case.revision
+    )
+}
+
+/// Returns whether a case is at level report and nobody was told of it.
+fn is_to_be_told(case: &Case) -> bool {
+    case.state == CaseState::Open && case.level == Level::Report && !case.reported
+}
+
+/// Returns whether a case is not over.
+fn is_working(case: &Case) -> bool {
+    matches!(case.state, CaseState::Open | CaseState::Acknowledged)
+}
+
+/// Returns how many name servers and addresses a finding has.
+fn size_of(finding: &Finding) -> u32 {
+    let planes = finding.nameservers.iter().chain(&finding.addresses);
+    planes
+        .map(|plane| (plane.names.len() + plane.addresses.len()) as u32)
+        .sum()
 }

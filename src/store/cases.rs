@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use rusqlite::types::Value;
 use rusqlite::{OptionalExtension, Row, params};
 
-use crate::case::{Case, CaseEvent, CaseState, Shared, Traits};
+use crate::case::{Case, CaseEvent, CaseState, DismissReason, Shared, Told, Traits};
 use crate::detector::{Level, Verdict};
 use crate::dns::Name;
 use crate::store::{Store, StoreError};
@@ -33,17 +33,27 @@ pub struct CaseEventRow {
 }
 
 /// The columns of a case, in the order that [`read_case`] expects.
-const COLUMNS: &str = "c.id, c.domain, z.name, c.verdict, c.level, c.peak_level, c.state, c.score, c.first_detected_at, c.last_change_at, c.evaluated_at, c.revision, c.pending_since_at, c.campaign_id, c.reported";
+const COLUMNS: &str = "c.id, c.domain, z.name, c.verdict, c.level, c.peak_level, c.state, c.score, c.first_detected_at, c.last_change_at, c.evaluated_at, c.revision, c.reported, c.told_size, c.digest_due,
+     c.pending_since_at, c.campaign_id, c.told_at, c.reviewed_at, c.thread_id, c.assignee, c.dismissed_as, c.held, c.told_verdicts";
 
 /// A case as it stands in a row.
-type RawCase = (
-    i64,
-    [String; 6],
-    f64,
-    [i64; 3],
-    (u32, bool),
-    [Option<i64>; 2],
-);
+struct RawCase {
+    id: i64,
+    /// domain, zone, verdict, level, peak level, state
+    words: [String; 6],
+    score: f64,
+    /// first detected, last change, evaluated
+    times: [i64; 3],
+    revision: u32,
+    reported: bool,
+    told_size: u32,
+    digest_due: bool,
+    /// pending since, campaign, told, reviewed, thread
+    numbers: [Option<i64>; 5],
+    /// assignee, dismissed as, held
+    texts: [Option<String>; 3],
+    told_verdicts: String,
+}
 
 impl Store {
     /// Returns the case about a domain.
@@ -136,11 +146,16 @@ impl Store {
             .find_any_view(&case.zone)?
             .ok_or_else(|| self.damaged(format!("no zone {}", case.zone)))?;
         self.run(|connection| {
-            let sql = "insert into abuse_case (domain, zone_id, verdict, level, peak_level, state, score, first_detected_at, last_change_at, evaluated_at, revision, pending_since_at, reported)
-                       values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+            let sql = "insert into abuse_case (domain, zone_id, verdict, level, peak_level, state, score, first_detected_at, last_change_at, evaluated_at, revision, pending_since_at, reported,
+                           told_at, told_verdicts, told_size, thread_id, digest_due, held, assignee, dismissed_as, reviewed_at)
+                       values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                        on conflict (domain) do update set zone_id = excluded.zone_id, verdict = excluded.verdict, level = excluded.level,
                            peak_level = excluded.peak_level, state = excluded.state, score = excluded.score, last_change_at = excluded.last_change_at,
-                           evaluated_at = excluded.evaluated_at, revision = excluded.revision, pending_since_at = excluded.pending_since_at, reported = excluded.reported returning id";
+                           evaluated_at = excluded.evaluated_at, revision = excluded.revision, pending_since_at = excluded.pending_since_at, reported = excluded.reported,
+                           told_at = excluded.told_at, told_verdicts = excluded.told_verdicts, told_size = excluded.told_size, thread_id = excluded.thread_id,
+                           digest_due = excluded.digest_due, held = excluded.held, assignee = excluded.assignee, dismissed_as = excluded.dismissed_as, reviewed_at = excluded.reviewed_at
+                       returning id";
+            let told_verdicts = case.told.verdicts.iter().map(|it| it.word()).collect::<Vec<_>>().join(",");
             let id: i64 = connection.prepare_cached(sql)?.query_row(
                 params![
                     case.domain.to_string(),
@@ -155,7 +170,16 @@ impl Store {
                     case.evaluated_at.unix(),
                     case.revision,
                     case.pending_since.map(Timestamp::unix),
-                    case.reported
+                    case.reported,
+                    case.told.at.map(Timestamp::unix),
+                    told_verdicts,
+                    case.told.size,
+                    case.told.thread,
+                    case.told.digest_due,
+                    case.told.held,
+                    case.assignee,
+                    case.dismissed_as.map(DismissReason::word),
+                    case.reviewed_at.map(Timestamp::unix)
                 ],
                 |row| row.get(0),
             )?;
@@ -261,13 +285,18 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn cases_of_campaign(&self, campaign: i64) -> Result<Vec<CaseRow>, StoreError> {
+        self.case_rows("c.campaign_id = ? order by c.id", campaign)
+    }
+
+    /// Returns the cases that a condition on a number names.
+    fn case_rows(&self, condition: &str, value: i64) -> Result<Vec<CaseRow>, StoreError> {
         let sql = format!(
-            "select {COLUMNS} from abuse_case c join zone z on z.id = c.zone_id where c.campaign_id = ? order by c.id"
+            "select {COLUMNS} from abuse_case c join zone z on z.id = c.zone_id where {condition}"
         );
         let rows = self.run(|connection| {
             connection
                 .prepare_cached(&sql)?
-                .query_map([campaign], read_case)?
+                .query_map([value], read_case)?
                 .collect::<rusqlite::Result<Vec<_>>>()
         })?;
         rows.into_iter().map(|raw| self.finish_case(raw)).collect()
@@ -294,6 +323,37 @@ impl Store {
             names.remove(&row.case.domain);
         }
         Ok(names)
+    }
+
+    /// Returns the cases that are told in the mails of another, in the order of their numbers; that other
+    /// one is among them if it has been told.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn cases_of_thread(&self, thread: i64) -> Result<Vec<CaseRow>, StoreError> {
+        self.case_rows("c.thread_id = ? order by c.id", thread)
+    }
+
+    /// Returns the cases that the next digest tells of, in the order of their numbers.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn cases_for_digest(&self) -> Result<Vec<CaseRow>, StoreError> {
+        self.case_rows("c.digest_due = ? order by c.id", 1)
+    }
+
+    /// Returns the cases whose log has a line after a time, in the order of their numbers.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn cases_moved_since(&self, since: Timestamp) -> Result<Vec<CaseRow>, StoreError> {
+        self.case_rows(
+            "c.id in (select case_id from case_event where at > ?) order by c.id",
+            since.unix(),
+        )
     }
 
     /// Returns a case's log, oldest first.
@@ -341,26 +401,41 @@ impl Store {
     }
 
     /// Turns the words of a row into values.
-    fn finish_case(
-        &self,
-        (id, words, score, times, (revision, reported), [pending_since, campaign]): RawCase,
-    ) -> Result<CaseRow, StoreError> {
-        let [domain, zone, verdict, level, peak_level, state] = &words;
+    fn finish_case(&self, raw: RawCase) -> Result<CaseRow, StoreError> {
+        let id = raw.id;
+        let [domain, zone, verdict, level, peak_level, state] = &raw.words;
+        let [pending_since, campaign, told_at, reviewed_at, thread] = raw.numbers;
+        let [assignee, dismissed_as, held] = raw.texts;
         let bad = |what: &str, word: &str| self.damaged(format!("case {id}: {what} {word:?}"));
+        let verdict_of = |word: &str| Verdict::parse(word).ok_or_else(|| bad("verdict", word));
+        let reason_of = |word: &str| DismissReason::parse(word).ok_or_else(|| bad("reason", word));
+        let told_verdicts = raw.told_verdicts.split(',').filter(|word| !word.is_empty());
+        let told = Told {
+            at: told_at.map(Timestamp::from_unix),
+            verdicts: told_verdicts.map(verdict_of).collect::<Result<_, _>>()?,
+            size: raw.told_size,
+            thread,
+            digest_due: raw.digest_due,
+            held,
+        };
         let case = Case {
             domain: self.read_name(domain)?,
             zone: self.read_name(zone)?,
-            verdict: Verdict::parse(verdict).ok_or_else(|| bad("verdict", verdict))?,
+            verdict: verdict_of(verdict)?,
             level: Level::parse(level).ok_or_else(|| bad("level", level))?,
             peak_level: Level::parse(peak_level).ok_or_else(|| bad("level", peak_level))?,
             state: CaseState::parse(state).ok_or_else(|| bad("state", state))?,
-            score,
-            first_detected_at: Timestamp::from_unix(times[0]),
-            last_change_at: Timestamp::from_unix(times[1]),
-            evaluated_at: Timestamp::from_unix(times[2]),
+            score: raw.score,
+            first_detected_at: Timestamp::from_unix(raw.times[0]),
+            last_change_at: Timestamp::from_unix(raw.times[1]),
+            evaluated_at: Timestamp::from_unix(raw.times[2]),
             pending_since: pending_since.map(Timestamp::from_unix),
-            revision,
-            reported,
+            revision: raw.revision,
+            reported: raw.reported,
+            told,
+            assignee,
+            dismissed_as: dismissed_as.as_deref().map(reason_of).transpose()?,
+            reviewed_at: reviewed_at.map(Timestamp::from_unix),
         };
         Ok(CaseRow { id, case, campaign })
     }
@@ -368,20 +443,24 @@ impl Store {
 
 /// Reads the columns of [`COLUMNS`].
 fn read_case(row: &Row<'_>) -> rusqlite::Result<RawCase> {
-    let words = [
-        row.get(1)?,
-        row.get(2)?,
-        row.get(3)?,
-        row.get(4)?,
-        row.get(5)?,
-        row.get(6)?,
-    ];
-    Ok((
-        row.get(0)?,
-        words,
-        row.get(7)?,
-        [row.get(8)?, row.get(9)?, row.get(10)?],
-        (row.get(11)?, row.get(14)?),
-        [row.get(12)?, row.get(13)?],
-    ))
+    let text = |i: usize| row.get::<_, String>(i);
+    Ok(RawCase {
+        id: row.get(0)?,
+        words: [text(1)?, text(2)?, text(3)?, text(4)?, text(5)?, text(6)?],
+        score: row.get(7)?,
+        times: [row.get(8)?, row.get(9)?, row.get(10)?],
+        revision: row.get(11)?,
+        reported: row.get(12)?,
+        told_size: row.get(13)?,
+        digest_due: row.get(14)?,
+        numbers: [
+            row.get(15)?,
+            row.get(16)?,
+            row.get(17)?,
+            row.get(18)?,
+            row.get(19)?,
+        ],
+        texts: [row.get(20)?, row.get(21)?, row.get(22)?],
+        told_verdicts: text(23)?,
+    })
 }

@@ -17,7 +17,7 @@ use crate::store::zones::{View, ZoneId};
 use crate::zone::DigestKey;
 
 /// The migrations, in order; the database's `user_version` is how many have run.
-const MIGRATIONS: [Migration; 4] = [
+const MIGRATIONS: [Migration; 5] = [
     Migration::sql(include_str!("migrations/0001_history.sql")),
     Migration::sql(include_str!("migrations/0002_arrivals.sql")),
     Migration {
@@ -25,6 +25,7 @@ const MIGRATIONS: [Migration; 4] = [
         finish: pack_changes,
     },
     Migration::sql(include_str!("migrations/0004_findings.sql")),
+    Migration::sql(include_str!("migrations/0005_desk.sql")),
 ];
 
 /// A step from one schema to the next.

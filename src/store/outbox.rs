@@ -19,6 +19,63 @@ pub enum MessageState {
     Sent,
     /// Given up or refused; kept.
     Dead,
+    /// Taken out by somebody; kept.
+    Dropped,
+}
+
+/// What a mail is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MailKind {
+    /// The first report of a case.
+    Report,
+    /// Something material changed.
+    Update,
+    /// The end of a case.
+    Closure,
+    /// What happened in a day.
+    Digest,
+    /// The same move of many names.
+    Bulk,
+    /// A zone that cannot be seen.
+    Blindness,
+    /// The onward report to somebody else.
+    Notice,
+    /// JSON to a URL.
+    Webhook,
+}
+
+impl MailKind {
+    /// Every kind.
+    pub const ALL: [Self; 8] = [
+        Self::Report,
+        Self::Update,
+        Self::Closure,
+        Self::Digest,
+        Self::Bulk,
+        Self::Blindness,
+        Self::Notice,
+        Self::Webhook,
+    ];
+
+    /// Returns the word in listings: of mails, the folder of the templates.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Report => "report",
+            Self::Update => "update",
+            Self::Closure => "closure",
+            Self::Digest => "digest",
+            Self::Bulk => "bulk",
+            Self::Blindness => "blindness",
+            Self::Notice => "notice",
+            Self::Webhook => "webhook",
+        }
+    }
+
+    /// Returns the kind that [`MailKind::word`] gave `word` for.
+    fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.word() == word)
+    }
 }
 
 impl MessageState {
@@ -29,23 +86,31 @@ impl MessageState {
             Self::Sending => "sending",
             Self::Sent => "sent",
             Self::Dead => "dead",
+            Self::Dropped => "dropped",
         }
     }
 
     /// Returns the state that [`MessageState::word`] gave `word` for.
     fn parse(word: &str) -> Option<Self> {
-        [Self::Queued, Self::Sending, Self::Sent, Self::Dead]
-            .into_iter()
-            .find(|state| state.word() == word)
+        let all = [
+            Self::Queued,
+            Self::Sending,
+            Self::Sent,
+            Self::Dead,
+            Self::Dropped,
+        ];
+        all.into_iter().find(|state| state.word() == word)
     }
 }
 
 /// A message to be queued: its octets and its Message-ID are fixed from here on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewMessage {
-    /// The case.
-    pub case_id: i64,
-    /// The report's revision.
+    /// The case; `None` for what is about no single one.
+    pub case_id: Option<i64>,
+    /// What it is about.
+    pub kind: MailKind,
+    /// Its number among the case's mails.
     pub revision: u32,
     /// The one recipient.
     pub recipient: String,
@@ -78,10 +143,12 @@ pub struct MessageRow {
     pub sent_at: Option<Timestamp>,
     /// What the server, or the way to it, last said.
     pub last_reply: Option<String>,
+    /// When it came back.
+    pub bounced_at: Option<Timestamp>,
 }
 
 /// The columns of a message, in the order that [`read_message`] expects.
-const COLUMNS: &str = "id, case_id, revision, recipient, sender, message_id, subject, octets, state, attempt_count, queued_at, next_attempt_at, sent_at, last_reply";
+const COLUMNS: &str = "id, case_id, revision, recipient, sender, message_id, subject, octets, state, attempt_count, queued_at, next_attempt_at, sent_at, last_reply, kind, bounced_at";
 
 impl Store {
     /// Queues a message. The same case, revision and recipient are queued once only.
@@ -94,32 +161,180 @@ impl Store {
             connection
                 .prepare_cached(
                     "insert into message (case_id, revision, kind, recipient, sender, message_id, subject, octets, state, queued_at, next_attempt_at)
-                     values (?, ?, 'report', ?, ?, ?, ?, ?, 'queued', ?, ?) on conflict (case_id, revision, kind, recipient) do nothing",
+                     values (?, ?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?) on conflict do nothing",
                 )?
-                .execute(params![message.case_id, message.revision, message.recipient, message.sender, message.message_id, message.subject, message.octets, now.unix(), now.unix()])
+                .execute(params![message.case_id, message.revision, message.kind.word(), message.recipient, message.sender, message.message_id, message.subject, message.octets, now.unix(), now.unix()])
         })
         .map(|_| ())
     }
 
-    /// Takes the next due message for delivery; nobody else takes it for the length of the lease.
+    /// Takes the next due message for delivery; nobody else takes it for the length of the lease. A
+    /// recipient to whom `recipient_max` messages went since `since` is left out. Either only mails are
+    /// taken, or only what goes to webhooks.
     ///
     /// # Errors
     ///
     /// [`StoreError`].
-    pub fn lease_message(&self, now: Timestamp) -> Result<Option<MessageRow>, StoreError> {
+    pub fn lease_message(
+        &self,
+        now: Timestamp,
+        since: Timestamp,
+        recipient_max: u32,
+        to_webhooks: bool,
+    ) -> Result<Option<MessageRow>, StoreError> {
         let sql = format!(
             "update message set state = 'sending', attempt_count = attempt_count + 1, next_attempt_at = ?2
-             where id = (select id from message where state in ('queued', 'sending') and next_attempt_at <= ?1 order by next_attempt_at, id limit 1)
+             where id = (select m.id from message m where m.state in ('queued', 'sending') and m.next_attempt_at <= ?1 and (m.kind = 'webhook') = ?5
+                            and (select count(*) from message s indexed by message_by_sent where s.sent_at > ?3 and s.recipient = m.recipient) < ?4
+                          order by m.next_attempt_at, m.id limit 1)
              returning {COLUMNS}"
         );
         self.run(|connection| {
             connection
                 .prepare_cached(&sql)?
-                .query_row(params![now.unix(), (now + LEASE).unix()], read_message)
+                .query_row(
+                    params![
+                        now.unix(),
+                        (now + LEASE).unix(),
+                        since.unix(),
+                        recipient_max,
+                        to_webhooks
+                    ],
+                    read_message,
+                )
                 .optional()
         })?
         .map(|row| row.ok_or_else(|| self.damaged("message state")))
         .transpose()
+    }
+
+    /// Returns how many messages were sent since a time.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn sent_since(&self, since: Timestamp) -> Result<u32, StoreError> {
+        self.run(|connection| {
+            connection
+                .prepare_cached("select count(*) from message where sent_at > ?")?
+                .query_row([since.unix()], |row| row.get(0))
+        })
+    }
+
+    /// Returns how many mails about cases were queued since a time, each case's once.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn cases_told_since(&self, since: Timestamp) -> Result<u32, StoreError> {
+        self.run(|connection| {
+            connection
+                .prepare_cached("select count(distinct case_id) from message indexed by message_by_time where queued_at > ? and kind in ('report', 'update')")?
+                .query_row([since.unix()], |row| row.get(0))
+        })
+    }
+
+    /// Returns the Message-IDs of a case's mails to a recipient that may stand in References: the first
+    /// and the last, if there are any.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn thread_ids(
+        &self,
+        case_id: i64,
+        recipient: &str,
+    ) -> Result<Option<(String, String)>, StoreError> {
+        let ids: Vec<String> = self.run(|connection| {
+            let sql = "select message_id from message where case_id = ? and recipient = ? and kind in ('report', 'update', 'closure') order by id";
+            let mut statement = connection.prepare_cached(sql)?;
+            let rows = statement.query_map(params![case_id, recipient], |row| row.get(0))?;
+            rows.collect()
+        })?;
+        Ok(ids.first().cloned().zip(ids.last().cloned()))
+    }
+
+    /// Takes messages that wait or were given up out of the outbox. Returns how many.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn drop_message(&self, id: i64, note: &str) -> Result<usize, StoreError> {
+        self.run(|connection| {
+            connection
+                .prepare_cached("update message set state = 'dropped', last_reply = ?2 where id = ?1 and state in ('queued', 'dead')")?
+                .execute(params![id, note])
+        })
+    }
+
+    /// Notes that a message came back, and that its recipient cannot be reached. Returns whether a
+    /// message with that Message-ID was sent, and this is news.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn note_bounce(
+        &self,
+        message_id: &str,
+        reply: &str,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.run(|connection| {
+            let recipient: Option<String> = connection
+                .prepare_cached("update message set bounced_at = ?2, last_reply = ?3 where message_id = ?1 and bounced_at is null returning recipient")?
+                .query_row(params![message_id, now.unix(), reply], |row| row.get(0))
+                .optional()?;
+            if let Some(recipient) = &recipient {
+                connection
+                    .prepare_cached("insert into bounced_recipient (recipient, bounced_at, reply) values (?1, ?2, ?3) on conflict (recipient) do update set bounced_at = excluded.bounced_at, reply = excluded.reply")?
+                    .execute(params![recipient, now.unix(), reply])?;
+            }
+            Ok(recipient.is_some())
+        })
+    }
+
+    /// Returns the addresses whose mail came back since a time: when, and what was said.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn bounced_since(
+        &self,
+        since: Timestamp,
+    ) -> Result<Vec<(String, Timestamp, String)>, StoreError> {
+        self.run(|connection| {
+            let sql = "select recipient, bounced_at, reply from bounced_recipient where bounced_at > ? order by recipient";
+            let mut statement = connection.prepare_cached(sql)?;
+            let rows = statement.query_map([since.unix()], |row| {
+                Ok((row.get(0)?, Timestamp::from_unix(row.get(1)?), row.get(2)?))
+            })?;
+            rows.collect()
+        })
+    }
+
+    /// Returns the messages that were given up, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn dead_messages(&self) -> Result<Vec<MessageRow>, StoreError> {
+        self.select_messages("state = 'dead' and ?1 = 0", 0)
+    }
+
+    /// Returns the Message-ID that a token of a bounce address was made of.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn message_by_sender(&self, sender: &str) -> Result<Option<String>, StoreError> {
+        self.run(|connection| {
+            connection
+                .prepare_cached(
+                    "select message_id from message where sender = ? order by id desc limit 1",
+                )?
+                .query_row([sender], |row| row.get(0))
+                .optional()
+        })
     }
 
     /// Notes how an attempt ended.
@@ -167,7 +382,10 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn messages(&self, unsent_only: bool) -> Result<Vec<MessageRow>, StoreError> {
-        self.select_messages("?1 = 0 or state <> 'sent'", i64::from(unsent_only))
+        self.select_messages(
+            "?1 = 0 or state not in ('sent', 'dropped')",
+            i64::from(unsent_only),
+        )
     }
 
     /// Returns the messages of a case, oldest first.
@@ -194,15 +412,18 @@ impl Store {
     }
 }
 
-/// Reads the columns of [`COLUMNS`]; `None` for a state that this program does not write.
+/// Reads the columns of [`COLUMNS`]; `None` for a state or kind that this program does not write.
 fn read_message(row: &Row<'_>) -> rusqlite::Result<Option<MessageRow>> {
-    let Some(state) = MessageState::parse(&row.get::<_, String>(8)?) else {
+    let state = MessageState::parse(&row.get::<_, String>(8)?);
+    let kind = MailKind::parse(&row.get::<_, String>(14)?);
+    let Some((state, kind)) = state.zip(kind) else {
         return Ok(None);
     };
     Ok(Some(MessageRow {
         id: row.get(0)?,
         message: NewMessage {
             case_id: row.get(1)?,
+            kind,
             revision: row.get(2)?,
             recipient: row.get(3)?,
             sender: row.get(4)?,
@@ -216,5 +437,6 @@ fn read_message(row: &Row<'_>) -> rusqlite::Result<Option<MessageRow>> {
         next_attempt_at: Timestamp::from_unix(row.get(11)?),
         sent_at: row.get::<_, Option<i64>>(12)?.map(Timestamp::from_unix),
         last_reply: row.get(13)?,
+        bounced_at: row.get::<_, Option<i64>>(15)?.map(Timestamp::from_unix),
     }))
 }

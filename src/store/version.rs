@@ -14,7 +14,7 @@ use crate::evidence::{ChainHead, Entry, Hash, Merkle, Op, leaf};
 use crate::store::chain::VersionKey;
 use crate::store::changes::{ChangeCounts, pack};
 use crate::store::zones::{SourceId, ZoneState};
-use crate::store::{Store, StoreError, StoreTx};
+use crate::store::{BulkKind, BulkMove, Store, StoreError, StoreTx};
 use crate::time::Timestamp;
 use crate::zone::{
     Batch, BulkMeasure, Candidate, OwnerChange, Slot, StepOwner, diff, transition_signature,
@@ -87,6 +87,39 @@ struct OpenRow {
     baseline: bool,
 }
 
+/// The same move of the name servers of some owners.
+struct Move {
+    owners: Vec<i64>,
+    before: String,
+    after: String,
+    /// The first owners, up to [`MOVED_NAMES_KEPT`].
+    names: Vec<String>,
+}
+
+impl Move {
+    /// Returns the move of one owner.
+    fn of(change: &OwnerChange) -> Self {
+        let hosts = |records: &[Record]| {
+            let hosts = records.iter().filter_map(|it| match &it.rdata {
+                Rdata::Ns(host) => Some(host.to_string()),
+                _ => None,
+            });
+            hosts.collect::<Vec<_>>().join(",")
+        };
+        Self {
+            owners: Vec::new(),
+            before: hosts(&change.removed),
+            after: hosts(&change.added),
+            names: Vec::new(),
+        }
+    }
+}
+
+/// How many names must make the same move for a note to the operator.
+const MOVED_NAMES_MIN: usize = 10;
+/// How many of them the note names.
+const MOVED_NAMES_KEPT: usize = 10;
+
 /// A version being written.
 pub struct VersionTx<'a> {
     store: &'a Store,
@@ -102,7 +135,7 @@ pub struct VersionTx<'a> {
     first: (Merkle, i64),
     /// The zone's usual TTL, if this version is the one that sets it.
     first_ttl: Option<u32>,
-    moves: HashMap<u64, Vec<i64>>,
+    moves: HashMap<u64, Move>,
     totals: Totals,
     has_registration: bool,
     is_kept: bool,
@@ -489,6 +522,7 @@ impl VersionTx<'_> {
         if is_news {
             self.write_changes()?;
             self.write_rows(bulk)?;
+            self.write_moves(bulk)?;
             // After the rows: the months that are looked into reach to the zone's newest version.
             self.write_link()?;
         } else if !joins {
@@ -536,9 +570,9 @@ impl VersionTx<'_> {
                 "insert into shared_change (version_id, owner_id, shared_count) values (?, ?, ?)
                  on conflict (version_id, owner_id) do update set shared_count = excluded.shared_count",
             )?;
-            for owners in self.moves.values().filter(|owners| owners.len() > 1) {
-                for owner_id in owners {
-                    share.execute(params![self.id, owner_id, owners.len() as i64])?;
+            for moved in self.moves.values().filter(|it| it.owners.len() > 1) {
+                for owner_id in &moved.owners {
+                    share.execute(params![self.id, owner_id, moved.owners.len() as i64])?;
                 }
             }
             connection
@@ -546,6 +580,44 @@ impl VersionTx<'_> {
                 .execute(params![self.id, changed as i64])
                 .map(|_| ())
         })
+    }
+
+    /// Notes what the operator is told of: the same move of many names, and a mass change as a whole.
+    fn write_moves(&self, bulk: bool) -> Result<(), StoreError> {
+        let mut notes: Vec<BulkMove> = self
+            .moves
+            .values()
+            .filter(|it| !bulk && it.owners.len() >= MOVED_NAMES_MIN)
+            .map(|it| BulkMove {
+                id: 0,
+                version_id: self.id,
+                zone: self.zone.apex.clone(),
+                at: self.draft.observed_at,
+                kind: BulkKind::Nameservers,
+                name_count: it.owners.len() as u32,
+                before: it.before.clone(),
+                after: it.after.clone(),
+                names: it.names.join(","),
+            })
+            .collect();
+        if bulk {
+            notes.push(BulkMove {
+                id: 0,
+                version_id: self.id,
+                zone: self.zone.apex.clone(),
+                at: self.draft.observed_at,
+                kind: BulkKind::Version,
+                name_count: self.changes.len() as u32,
+                before: String::new(),
+                after: String::new(),
+                names: String::new(),
+            });
+        }
+        // In an order of their own: a map has none.
+        notes.sort_by(|one, other| (&one.before, &one.after).cmp(&(&other.before, &other.after)));
+        notes
+            .iter()
+            .try_for_each(|note| self.store.note_bulk_move(self.zone.id, note))
     }
 
     /// Moves the rows of the version, the zone and the source.
@@ -770,7 +842,14 @@ impl VersionTx<'_> {
             }
         }
         if let Some(signature) = transition_signature(owner, change) {
-            self.moves.entry(signature).or_default().push(owner_id);
+            let moved = self
+                .moves
+                .entry(signature)
+                .or_insert_with(|| Move::of(change));
+            moved.owners.push(owner_id);
+            if moved.names.len() < MOVED_NAMES_KEPT {
+                moved.names.push(owner.to_string());
+            }
         }
     }
 }

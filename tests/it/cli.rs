@@ -202,6 +202,13 @@ fn template_with_every_key_uncommented_is_sound() {
             "c2VjcmV0IHNlY3JldCBzZWNyZXQgc2VjcmV0IHNlY3I=",
         ),
         ("smtp.password", "secret"),
+        ("smtp-ca.pem", CA_PEM),
+        ("dkim.pem", "nWGxne/9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A="),
+        ("hook.secret", "secret"),
+        (
+            "templates/de/mail/report/subject.txt",
+            "Verdacht: {{ domain | defang }}",
+        ),
         ("push.token", "secret"),
         ("web.users", "reader:secret"),
         ("domains.txt", "bad.example www.bad.example\n"),
@@ -221,6 +228,9 @@ fn template_with_every_key_uncommented_is_sound() {
         ("/var/lib/fluxwatch/", ""),
         ("smtp://127.0.0.1:25", "smtps://user@127.0.0.1"),
         ("/var/lib/node_exporter/", ""),
+        ("/var/mail/", ""),
+        ("/var/log/fluxwatch/", ""),
+        ("algorithm = \"rsa\"", "algorithm = \"ed25519\""),
         ("push = false", "push = true"),
     ] {
         text = text.replace(documented, here);

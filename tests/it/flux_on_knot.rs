@@ -108,7 +108,7 @@ fn flux_on_a_real_primary_is_mailed_with_the_evidence() {
     assert_eq!(
         header("Subject"),
         format!(
-            "[FW-{:06}] Suspected ns-flux: bad[.]example",
+            "[FW-{:06}] Suspected fast flux: bad[.]example",
             case["id"].as_i64().expect("a number")
         )
     );
@@ -123,7 +123,14 @@ fn flux_on_a_real_primary_is_mailed_with_the_evidence() {
     );
     assert_eq!(
         mail["tree"],
-        serde_json::json!(["multipart/alternative", "text/plain", "text/html"])
+        serde_json::json!([
+            "multipart/mixed",
+            "multipart/alternative",
+            "text/plain",
+            "text/html",
+            "application/json",
+            "text/csv"
+        ])
     );
     assert_eq!(mail["defects"], serde_json::json!([]));
     check_evidence(mail["text"].as_str().expect("text"), &done);

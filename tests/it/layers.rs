@@ -45,6 +45,7 @@ const LAYERS: [(&str, &[&str]); 21] = [
             "templates",
             "mailer",
             "config",
+            "listing",
         ],
     ),
     ("listing", &["dns", "time", "case", "store"]),
@@ -86,9 +87,9 @@ const ALL: &[&str] = &[
 ];
 
 /// Foreign crates and the rooms that may name them. serde, thiserror, tracing and tokio are free.
-const OWNERS: [(&str, &[&str]); 31] = [
+const OWNERS: [(&str, &[&str]); 34] = [
     ("axum", &["web"]),
-    ("base64", &["web"]),
+    ("base64", &["report", "web"]),
     ("chrono", &["time"]),
     ("clap", &["cli"]),
     ("comfy_table", &["cli"]),
@@ -101,16 +102,19 @@ const OWNERS: [(&str, &[&str]); 31] = [
     ("idna", &["dns"]),
     ("indicatif", &["cli"]),
     ("lettre", &["mailer"]),
+    ("mail_parser", &["mailer"]),
     ("maxminddb", &["enrich"]),
     ("parquet", &["export"]),
     ("psl", &["enrich"]),
-    ("ring", &["source", "evidence"]),
+    ("ring", &["source", "evidence", "mailer"]),
     ("rusqlite", &["store"]),
     ("rustls", &["source"]),
     ("sd_notify", &["daemon"]),
     (
         "serde_json",
-        &["source", "store", "evidence", "export", "web", "cli"],
+        &[
+            "source", "store", "evidence", "report", "pipeline", "export", "web", "cli",
+        ],
     ),
     ("siphasher", &["zone"]),
     ("tempfile", &["source", "export", "cli"]),
@@ -118,6 +122,8 @@ const OWNERS: [(&str, &[&str]); 31] = [
     ("tokio_rustls", &["source"]),
     ("tokio_stream", &["web"]),
     ("toml", &["config", "cli"]),
+    ("unicode_security", &["dns"]),
+    ("ureq", &["mailer"]),
     ("webpki", &["source"]),
     ("webpki_roots", &["source"]),
     ("zstd", &["source", "export"]),

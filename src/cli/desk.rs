@@ -1,0 +1,251 @@
+//! `fluxwatch cases ack|dismiss|close|reopen|note|assign|log`.
+
+use std::io::Write;
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::case::{CaseState, DeskStep, DismissReason, StepRefused, take_step};
+use crate::cli::arguments::{CasesAction, CasesLog, CasesStep};
+use crate::cli::cases::parse_states;
+use crate::cli::failure::{Done, Failure};
+use crate::cli::output::{Row, print_list};
+use crate::cli::session::{
+    actor, find_case, load_config, open_pipeline, open_store, open_to_look, parse_name, runtime,
+};
+use crate::detector::{Level, Verdict};
+use crate::pipeline::Pipeline;
+use crate::store::{CaseRow, Store};
+use crate::time::{Clock, Timestamp, WallClock};
+
+/// Runs the command.
+pub fn run(config: Option<&Path>, action: &CasesAction) -> Result<Done, Failure> {
+    match action {
+        CasesAction::List(_) | CasesAction::Show(_) => Ok(Done::Well),
+        CasesAction::Log(command) => run_log(config, command),
+        CasesAction::Ack(step) => run_step(config, step, &DeskStep::Acknowledge),
+        CasesAction::Reopen(step) => run_step(config, step, &DeskStep::Reopen),
+        CasesAction::Note(step) => {
+            if step
+                .note
+                .as_deref()
+                .is_none_or(|note| note.trim().is_empty())
+            {
+                return Err(Failure::usage("a note says something: --note TEXT"));
+            }
+            run_step(config, step, &DeskStep::Note)
+        }
+        CasesAction::Close(close) => {
+            let mitigated = close.mitigated;
+            run_step(config, &close.step, &DeskStep::Close { mitigated })
+        }
+        CasesAction::Assign(assign) => {
+            run_step(config, &assign.step, &DeskStep::Assign(assign.to.clone()))
+        }
+        CasesAction::Dismiss(dismiss) => {
+            let reason = DismissReason::parse(&dismiss.reason).ok_or_else(|| {
+                let all = DismissReason::ALL.map(DismissReason::word).join(", ");
+                Failure::usage(format!("--reason: {:?} is none of {all}", dismiss.reason))
+            })?;
+            if reason == DismissReason::Other && dismiss.step.note.is_none() {
+                return Err(Failure::usage(
+                    "--reason other needs a --note that says which",
+                ));
+            }
+            run_step(config, &dismiss.step, &DeskStep::Dismiss(reason))
+        }
+    }
+}
+
+/// Takes a step with each of some cases, and tells those who were told of them.
+fn run_step(config: Option<&Path>, command: &CasesStep, step: &DeskStep) -> Result<Done, Failure> {
+    let config = load_config(config)?;
+    let who = actor(command.by.as_deref())?;
+    let has_mail = config.mail.is_some() || !config.webhooks.is_empty();
+    let store = match command.dry_run {
+        true => open_to_look(&config)?,
+        false => open_store(&config)?,
+    };
+    let rows = select(&store, command, step)?;
+    let pipeline = open_pipeline(config, store)?;
+    let mut err = std::io::stderr();
+    let (mut taken, mut refused) = (0, 0);
+    for row in &rows {
+        match step_one(&pipeline, row.id, command, step, &who)? {
+            Ok(sentence) => {
+                taken += 1;
+                writeln!(err, "{sentence}")?;
+            }
+            Err(fault) => {
+                refused += 1;
+                writeln!(err, "case {}: {fault}", row.id)?;
+            }
+        }
+    }
+    if command.dry_run {
+        writeln!(err, "dry run: nothing was changed")?;
+    } else if has_mail && taken > 0 {
+        // What cannot leave now leaves with the next pass of whoever polls.
+        runtime()?.block_on(pipeline.deliver())?;
+    }
+    Ok(if refused > 0 {
+        Done::Partly
+    } else {
+        Done::Well
+    })
+}
+
+/// Takes a step with one case, in one transaction with what is told of it. Returns what was done, or why
+/// it cannot be.
+fn step_one(
+    pipeline: &Pipeline,
+    id: i64,
+    command: &CasesStep,
+    step: &DeskStep,
+    who: &str,
+) -> Result<Result<String, StepRefused>, Failure> {
+    let store = pipeline.store();
+    let tx = match command.dry_run {
+        true => None,
+        false => Some(store.begin_batch()?),
+    };
+    // Read in the transaction: a poller may have moved it meanwhile.
+    let row = store
+        .case_by_id(id)?
+        .ok_or_else(|| Failure::failed(format!("case {id} was taken away")))?;
+    let taken = take_step(&row.case, step, command.note.as_deref(), WallClock.now());
+    let (case, event) = match taken {
+        Ok(taken) => taken,
+        Err(fault) => return Ok(Err(fault)),
+    };
+    if let Some(tx) = tx {
+        store.save_case(&case, std::slice::from_ref(&event), who)?;
+        pipeline.tell_after_step(id)?;
+        tx.commit()?;
+    }
+    Ok(Ok(format!("case {id}, {}: {}", case.domain, event.note)))
+}
+
+/// Returns the cases that are named, or that every filter holds for.
+fn select(store: &Store, command: &CasesStep, step: &DeskStep) -> Result<Vec<CaseRow>, Failure> {
+    let has_filter = command.campaign.is_some()
+        || command.zone.is_some()
+        || command.verdict.is_some()
+        || command.level.is_some()
+        || !command.state.is_empty();
+    if !command.cases.is_empty() {
+        if has_filter {
+            return Err(Failure::usage("name cases, or give filters, not both"));
+        }
+        return command
+            .cases
+            .iter()
+            .map(|text| find_case(store, text))
+            .collect();
+    }
+    let states = match (command.state.is_empty(), step) {
+        (false, _) => parse_states(&command.state)?,
+        (true, DeskStep::Reopen) => {
+            vec![
+                CaseState::Dismissed,
+                CaseState::Closed,
+                CaseState::Mitigated,
+            ]
+        }
+        (true, DeskStep::Acknowledge) => vec![CaseState::Open],
+        (true, _) => vec![CaseState::Open, CaseState::Acknowledged],
+    };
+    let campaign = command.campaign.as_ref().map(|text| {
+        let number = text.strip_prefix("FC-").unwrap_or(text);
+        number
+            .parse::<i64>()
+            .map_err(|_| Failure::usage(format!("--campaign: {text:?} is none, such as FC-3")))
+    });
+    let campaign = campaign.transpose()?;
+    let zone = command.zone.as_deref().map(parse_name).transpose()?;
+    let verdict = command.verdict.as_ref().map(|word| {
+        Verdict::parse(word).ok_or_else(|| {
+            Failure::usage(format!(
+                "--verdict: {word:?} is none of double-flux, ns-flux, single-flux"
+            ))
+        })
+    });
+    let verdict = verdict.transpose()?;
+    let level = command.level.as_ref().map(|word| {
+        Level::parse(word).ok_or_else(|| {
+            Failure::usage(format!(
+                "--level: {word:?} is none of report, review, watch"
+            ))
+        })
+    });
+    let level = level.transpose()?;
+    let mut rows = store.cases(&states)?;
+    rows.retain(|row| {
+        campaign.is_none_or(|campaign| row.campaign == Some(campaign))
+            && zone
+                .as_ref()
+                .is_none_or(|zone| row.case.domain.is_at_or_below(zone))
+            && verdict.is_none_or(|verdict| row.case.verdict == verdict)
+            && level.is_none_or(|level| row.case.level == level)
+    });
+    if rows.is_empty() {
+        return Err(Failure::failed(
+            "no case is in these states and fits the filters",
+        ));
+    }
+    rows.sort_by_key(|row| row.id);
+    Ok(rows)
+}
+
+/// A line of a log, as scripts read it.
+#[derive(Serialize)]
+struct LogJson {
+    at: Timestamp,
+    who: String,
+    from: Option<&'static str>,
+    to: &'static str,
+    note: String,
+}
+
+impl Row for LogJson {
+    const HEADINGS: &'static [&'static str] = &["at", "who", "from", "to", "note"];
+    const TABLE_HEADINGS: &'static [&'static str] = &["time (utc)", "who", "state", "what"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.at.to_string(),
+            self.who.clone(),
+            self.from.unwrap_or_default().to_owned(),
+            self.to.to_owned(),
+            self.note.clone(),
+        ]
+    }
+
+    fn table_cells(&self) -> Vec<String> {
+        let state = match self.from {
+            Some(from) if from != self.to => format!("{from} -> {}", self.to),
+            _ => self.to.to_owned(),
+        };
+        vec![
+            self.at.to_table(),
+            self.who.clone(),
+            state,
+            self.note.clone(),
+        ]
+    }
+}
+
+/// Prints the log of a case.
+fn run_log(config: Option<&Path>, command: &CasesLog) -> Result<Done, Failure> {
+    let store = open_to_look(&load_config(config)?)?;
+    let row = find_case(&store, &command.case)?;
+    let lines = store.case_events(row.id)?.into_iter().map(|line| LogJson {
+        at: line.event.at,
+        who: line.actor,
+        from: line.event.from.map(CaseState::word),
+        to: line.event.to.word(),
+        note: line.event.note,
+    });
+    print_list(&lines.collect::<Vec<_>>(), command.format)?;
+    Ok(Done::Well)
+}

@@ -1,0 +1,228 @@
+//! `fluxwatch exempt`.
+
+use std::io::Write;
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::case::{CaseState, Exempt, Exemption, Reach, reach_of};
+use crate::cli::arguments::{ExemptAction, ExemptAdd, ExemptCommand, ExemptList, ExemptRemove};
+use crate::cli::failure::{Done, Failure};
+use crate::cli::output::{Row, print_list, stdout, table};
+use crate::cli::session::{actor, load_config, open_pipeline, open_store, open_to_look};
+use crate::listing::parse_addresses;
+use crate::store::{ExemptionRow, Used};
+use crate::time::{Clock, Timestamp, WallClock};
+
+/// An exemption, as scripts read it.
+#[derive(Serialize)]
+struct ExemptionJson {
+    id: i64,
+    kind: &'static str,
+    value: String,
+    reason: String,
+    author: String,
+    created_at: Timestamp,
+    until: Option<Timestamp>,
+    in_force: bool,
+    removed_at: Option<Timestamp>,
+    removed_by: Option<String>,
+}
+
+impl ExemptionJson {
+    /// Returns an exemption as it stands at a time.
+    fn new(row: ExemptionRow, now: Timestamp) -> Self {
+        Self {
+            id: row.exemption.id,
+            kind: row.kind(),
+            value: row.value(),
+            in_force: row.is_in_force(now),
+            reason: row.exemption.reason,
+            author: row.exemption.author,
+            created_at: row.created_at,
+            until: row.exemption.until,
+            removed_at: row.removed.as_ref().map(|it| it.0),
+            removed_by: row.removed.map(|it| it.1),
+        }
+    }
+}
+
+impl Row for ExemptionJson {
+    const HEADINGS: &'static [&'static str] = &[
+        "id",
+        "kind",
+        "value",
+        "reason",
+        "author",
+        "created at",
+        "until",
+        "in force",
+        "removed at",
+        "removed by",
+    ];
+    const TABLE_HEADINGS: &'static [&'static str] =
+        &["id", "exempt", "until (utc)", "by", "reason"];
+
+    fn cells(&self) -> Vec<String> {
+        let time = |at: Option<Timestamp>| at.map_or_else(String::new, |at| at.to_string());
+        vec![
+            self.id.to_string(),
+            self.kind.to_owned(),
+            self.value.clone(),
+            self.reason.clone(),
+            self.author.clone(),
+            self.created_at.to_string(),
+            time(self.until),
+            self.in_force.to_string(),
+            time(self.removed_at),
+            self.removed_by.clone().unwrap_or_default(),
+        ]
+    }
+
+    fn table_cells(&self) -> Vec<String> {
+        let until = match (&self.removed_at, &self.until) {
+            (Some(at), _) => format!("removed {}", at.to_minute()),
+            (None, Some(until)) => until.to_minute(),
+            (None, None) => "removed".to_owned(),
+        };
+        vec![
+            self.id.to_string(),
+            format!("{} {}", self.kind, self.value),
+            until,
+            self.author.clone(),
+            self.reason.clone(),
+        ]
+    }
+}
+
+/// Runs the command.
+pub fn run(config: Option<&Path>, command: &ExemptCommand) -> Result<Done, Failure> {
+    match &command.action {
+        None => run_list(config, &command.list),
+        Some(ExemptAction::List(list)) => run_list(config, list),
+        Some(ExemptAction::Add(add)) => run_add(config, add),
+        Some(ExemptAction::Remove(remove)) => run_remove(config, remove),
+    }
+}
+
+/// Lists exemptions.
+fn run_list(config: Option<&Path>, command: &ExemptList) -> Result<Done, Failure> {
+    let store = open_to_look(&load_config(config)?)?;
+    let now = WallClock.now();
+    let rows = store.exemptions()?.into_iter();
+    let rows = rows.map(|row| ExemptionJson::new(row, now));
+    let rows: Vec<_> = rows.filter(|row| command.all || row.in_force).collect();
+    print_list(&rows, command.format)?;
+    Ok(Done::Well)
+}
+
+/// Adds an exemption, and shows the open cases that it touches.
+fn run_add(config: Option<&Path>, command: &ExemptAdd) -> Result<Done, Failure> {
+    let config = load_config(config)?;
+    let now = WallClock.now();
+    let author = actor(command.by.as_deref())?;
+    if command.reason.trim().is_empty() {
+        return Err(Failure::usage("an exemption has a reason"));
+    }
+    let addresses = |text: &str| match parse_addresses(text)? {
+        Used::Addresses(first, last) => Some((first, last)),
+        _ => None,
+    };
+    let covers = Exempt::parse(&command.kind, &command.value, addresses).map_err(Failure::usage)?;
+    let until = command.until.as_deref().map(|text| read_until(text, now));
+    let mut exemption = Exemption {
+        id: 0,
+        covers,
+        reason: command.reason.trim().to_owned(),
+        author,
+        until: until.transpose()?,
+    };
+    let store = match command.dry_run {
+        true => open_to_look(&config)?,
+        false => open_store(&config)?,
+    };
+    if !command.dry_run {
+        exemption.id = store.add_exemption(&exemption, now)?;
+    }
+    let pipeline = open_pipeline(config, store)?;
+    let mut touched = Vec::new();
+    let open = [CaseState::Open, CaseState::Acknowledged];
+    for row in pipeline.store().cases(&open)? {
+        let domain = &row.case.domain;
+        let Some(finding) = pipeline.find(domain, row.case.evaluated_at)?.finding else {
+            continue;
+        };
+        let account = pipeline.registration_of(domain).and_then(|it| it.account);
+        if let Some(reach) = reach_of(&exemption, &finding, account.as_deref()) {
+            let effect = match reach {
+                Reach::Whole => "no mail any more",
+                Reach::Part => "told as ever: not all that rotates is exempt",
+            };
+            touched.push(vec![
+                row.id.to_string(),
+                row.case.domain.to_string(),
+                row.case.level.word().to_owned(),
+                effect.to_owned(),
+            ]);
+        }
+    }
+    let mut out = stdout();
+    match touched.is_empty() {
+        true => writeln!(out, "It touches no open case.")?,
+        false => writeln!(
+            out,
+            "{}",
+            table(&["case", "domain", "level", "effect"], touched.into_iter())
+        )?,
+    }
+    out.flush()?;
+    let mut err = std::io::stderr();
+    match command.dry_run {
+        true => writeln!(err, "dry run: nothing was changed")?,
+        false => writeln!(err, "exemption {} added", exemption.id)?,
+    }
+    Ok(Done::Well)
+}
+
+/// Reads when an exemption ends: a time to come, or a span from now.
+fn read_until(text: &str, now: Timestamp) -> Result<Timestamp, Failure> {
+    let until = match crate::time::Span::parse(text) {
+        Ok(span) => now + span,
+        Err(_) => Timestamp::parse_absolute(text)
+            .map_err(|fault| Failure::usage(format!("--until: {fault}")))?,
+    };
+    match until > now {
+        true => Ok(until),
+        false => Err(Failure::usage(format!("--until: {until} is over"))),
+    }
+}
+
+/// Ends an exemption.
+fn run_remove(config: Option<&Path>, command: &ExemptRemove) -> Result<Done, Failure> {
+    let config = load_config(config)?;
+    let who = actor(command.by.as_deref())?;
+    let now = WallClock.now();
+    let store = match command.dry_run {
+        true => open_to_look(&config)?,
+        false => open_store(&config)?,
+    };
+    let done = match command.dry_run {
+        true => store
+            .exemption(command.id)?
+            .is_some_and(|row| row.is_in_force(now)),
+        false => store.remove_exemption(command.id, &who, now)?,
+    };
+    if !done {
+        let what = format!("no exemption {} is in force", command.id);
+        return Err(Failure::failed(what));
+    }
+    let sentence = match command.dry_run {
+        true => format!("dry run: exemption {} would end", command.id),
+        false => format!(
+            "exemption {} ended; its cases are decided on anew when they are judged",
+            command.id
+        ),
+    };
+    writeln!(std::io::stderr(), "{sentence}")?;
+    Ok(Done::Well)
+}

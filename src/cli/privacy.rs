@@ -1,0 +1,48 @@
+//! `fluxwatch privacy`.
+
+use std::io::Write;
+use std::path::Path;
+
+use crate::cli::arguments::{PrivacyBefore, PrivacyCommand};
+use crate::cli::failure::{Done, Failure};
+use crate::cli::session::{load_config, open_store, open_to_look};
+use crate::time::{Clock, Timestamp, WallClock};
+
+/// Runs the command.
+pub fn run(config: Option<&Path>, command: &PrivacyCommand) -> Result<Done, Failure> {
+    let (PrivacyCommand::Purge(wanted) | PrivacyCommand::Anonymise(wanted)) = command;
+    let before = read_before(wanted)?;
+    let config = load_config(config)?;
+    let mut err = std::io::stderr();
+    if wanted.dry_run {
+        let counted = open_to_look(&config)?.purgeable(before)?;
+        writeln!(
+            err,
+            "dry run: {} cases, {} lines of their logs, {} messages and notices; nothing was changed",
+            counted.cases, counted.events, counted.messages
+        )?;
+        return Ok(Done::Well);
+    }
+    let store = open_store(&config)?;
+    let (done, verb) = match command {
+        PrivacyCommand::Purge(_) => (store.purge_cases(before)?, "taken away"),
+        PrivacyCommand::Anonymise(_) => (store.anonymise_cases(before)?, "anonymised"),
+    };
+    writeln!(
+        err,
+        "{verb}: {} cases, {} lines of their logs, {} messages and notices",
+        done.cases, done.events, done.messages
+    )?;
+    Ok(Done::Well)
+}
+
+/// Reads the time; one that is not over yet would take what is worked on.
+fn read_before(wanted: &PrivacyBefore) -> Result<Timestamp, Failure> {
+    let now = WallClock.now();
+    let before = Timestamp::parse_argument(&wanted.before, now)
+        .map_err(|fault| Failure::usage(format!("--before: {fault}")))?;
+    match before <= now {
+        true => Ok(before),
+        false => Err(Failure::usage(format!("--before: {before} is to come"))),
+    }
+}

@@ -1,0 +1,181 @@
+//! `fluxwatch stats`.
+
+use std::io::Write;
+use std::path::Path;
+
+use crate::cli::arguments::{MonthFormat, StatsCommand};
+use crate::cli::failure::{Done, Failure};
+use crate::cli::output::{stdout, table};
+use crate::cli::session::{load_config, open_pipeline, open_to_look};
+use crate::report::{DeskFact, MailFact, Statistics, StatisticsRow};
+use crate::store::MailKind;
+use crate::time::{Clock, Span, Timestamp, WallClock};
+
+/// Runs the command.
+pub fn run(config: Option<&Path>, command: &StatsCommand) -> Result<Done, Failure> {
+    let (from, to) = match &command.month {
+        Some(month) => read_month(month)?,
+        None => month_of(WallClock.now()),
+    };
+    let config = load_config(config)?;
+    let store = open_to_look(&config)?;
+    let pipeline = open_pipeline(config, store)?;
+    let store = pipeline.store();
+    let registrar = |domain: &crate::dns::Name| {
+        let known = pipeline.registration_of(domain);
+        known.and_then(|it| it.registrar).unwrap_or_default()
+    };
+    let facts: Vec<DeskFact> = store
+        .desk_events(from, to)?
+        .into_iter()
+        .map(|it| DeskFact {
+            group: (it.zone.to_string(), registrar(&it.domain)),
+            case_id: it.case_id,
+            at: it.line.event.at,
+            opened_at: it.opened_at,
+            by_person: it.line.actor != "fluxwatch",
+            from: it.line.event.from,
+            to: it.line.event.to,
+            dismissed_as: it.dismissed_as,
+        })
+        .collect();
+    let mails: Vec<MailFact> = store
+        .mail_counts(from, to)?
+        .into_iter()
+        .map(|it| MailFact {
+            group: (
+                it.zone.map_or_else(String::new, |zone| zone.to_string()),
+                it.domain.as_ref().map_or_else(String::new, registrar),
+            ),
+            is_report: it.kind == MailKind::Report.word(),
+            sent: it.sent,
+            failed: it.failed,
+        })
+        .collect();
+    print(&Statistics::count(from, to, &facts, &mails), command.format)
+}
+
+/// Prints the numbers.
+fn print(statistics: &Statistics, format: MonthFormat) -> Result<Done, Failure> {
+    let mut out = stdout();
+    let rows = || std::iter::once(&statistics.all).chain(&statistics.rows);
+    match format {
+        MonthFormat::Json => {
+            serde_json::to_writer_pretty(&mut out, statistics)?;
+            writeln!(out)?;
+        }
+        MonthFormat::Table => {
+            let (from, to) = (statistics.from.to_date(), statistics.to.to_date());
+            writeln!(out, "From {from} to {to}, this day left out (UTC)\n")?;
+            let headings = [
+                "zone",
+                "registrar",
+                "opened",
+                "told",
+                "acked",
+                "mitigated",
+                "dismissed",
+                "closed",
+                "first review",
+                "mitigation",
+                "mails",
+                "failed",
+            ];
+            writeln!(out, "{}", table(&headings, rows().map(table_cells)))?;
+            for (reason, count) in &statistics.all.dismissed {
+                writeln!(out, "dismissed as {reason}: {count}")?;
+            }
+        }
+        MonthFormat::Csv => {
+            let mut writer = csv::Writer::from_writer(&mut out);
+            let reasons = crate::case::DismissReason::ALL.map(|it| it.word());
+            let mut headings: Vec<String> = [
+                "zone",
+                "registrar",
+                "opened",
+                "reported",
+                "acknowledged",
+                "mitigated",
+                "closed",
+                "dismissed",
+                "first_review_s",
+                "mitigation_s",
+                "mails_sent",
+                "mails_failed",
+            ]
+            .map(str::to_owned)
+            .to_vec();
+            headings.extend(
+                reasons
+                    .iter()
+                    .map(|it| format!("dismissed_{}", it.replace('-', "_"))),
+            );
+            writer.write_record(&headings)?;
+            for row in rows() {
+                let number = |it: Option<i64>| it.map_or_else(String::new, |it| it.to_string());
+                let mut cells = vec![
+                    row.zone.clone(),
+                    row.registrar.clone(),
+                    row.opened.to_string(),
+                    row.reported.to_string(),
+                    row.acknowledged.to_string(),
+                    row.mitigated.to_string(),
+                    row.closed.to_string(),
+                    dismissed(row).to_string(),
+                    number(row.first_review_s),
+                    number(row.mitigation_s),
+                    row.mails_sent.to_string(),
+                    row.mails_failed.to_string(),
+                ];
+                let of = |reason: &&str| row.dismissed.get(reason).copied().unwrap_or(0);
+                cells.extend(reasons.iter().map(|it| of(it).to_string()));
+                // A registrar's name comes from a file of others.
+                let safe = cells.iter().map(|it| crate::report::safe_cell(it));
+                writer.write_record(safe)?;
+            }
+            writer.flush()?;
+        }
+    }
+    out.flush()?;
+    Ok(Done::Well)
+}
+
+/// Returns a row of the table.
+fn table_cells(row: &StatisticsRow) -> Vec<String> {
+    let span = |it: Option<i64>| it.map_or_else(String::new, |it| Span::seconds(it).to_string());
+    vec![
+        row.zone.trim_end_matches('.').to_owned(),
+        row.registrar.clone(),
+        row.opened.to_string(),
+        row.reported.to_string(),
+        row.acknowledged.to_string(),
+        row.mitigated.to_string(),
+        dismissed(row).to_string(),
+        row.closed.to_string(),
+        span(row.first_review_s),
+        span(row.mitigation_s),
+        row.mails_sent.to_string(),
+        row.mails_failed.to_string(),
+    ]
+}
+
+/// Returns how many cases were dismissed, for whatever reason.
+fn dismissed(row: &StatisticsRow) -> u32 {
+    row.dismissed.values().sum()
+}
+
+/// Reads a month.
+fn read_month(text: &str) -> Result<(Timestamp, Timestamp), Failure> {
+    Timestamp::parse_absolute(&format!("{text}-01"))
+        .map(month_of)
+        .map_err(|_| Failure::usage(format!("--month: {text:?} is none, such as 2026-11")))
+}
+
+/// Returns when the month of a time begins, and when the next does.
+fn month_of(at: Timestamp) -> (Timestamp, Timestamp) {
+    let bucket = at.month_bucket();
+    (
+        Timestamp::month_start(bucket),
+        Timestamp::month_start(bucket + 1),
+    )
+}

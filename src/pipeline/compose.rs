@@ -1,0 +1,425 @@
+//! Puts mails together: what is known of a case, worded, built and signed.
+
+use std::collections::BTreeSet;
+
+use crate::case::{Case, CaseState, SendReason, Traits};
+use crate::config::{MailConfig, Party, Profile};
+use crate::detector::Finding;
+use crate::dns::{Name, UnicodeForm, unicode_form};
+use crate::evidence::Hash;
+use crate::mailer::{Draft, Layout, compose, envelope_address};
+use crate::pipeline::{Pipeline, PipelineError};
+use crate::report::{
+    CaseFacts, DeskReport, EvidenceLine, RelatedLine, XarfFacts, build_report, case_reference,
+    check_xarf, evidence_csv, xarf,
+};
+use crate::store::{MailKind, NewMessage, ZoneId};
+use crate::templates::Words;
+use crate::time::Timestamp;
+
+/// Somebody a mail goes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Addressee {
+    /// The mail address, as written.
+    pub address: String,
+    /// How the mail is built.
+    pub profile: Profile,
+    /// "" for the program's own words.
+    pub language: String,
+    /// As whom a notice addresses them; empty for the desk.
+    pub party: String,
+    /// Whether somebody has to approve it.
+    pub approval: bool,
+}
+
+/// A mail about a case.
+#[derive(Clone, Copy)]
+pub struct CaseMail<'a> {
+    /// The case's number.
+    pub case_id: i64,
+    /// The case as it will be when the mail is queued.
+    pub case: &'a Case,
+    /// What is suspected; `None` if nothing is any more.
+    pub finding: Option<&'a Finding>,
+    /// What the mail is.
+    pub kind: MailKind,
+    /// Why it is written.
+    pub reason: SendReason,
+    /// For the header Date.
+    pub now: Timestamp,
+}
+
+/// The parts of a report, for a preview of each.
+pub struct ReportParts {
+    /// The mail, headers and all.
+    pub message: NewMessage,
+    /// The text part.
+    pub text: String,
+    /// The HTML part.
+    pub html: String,
+    /// `xarf.json`.
+    pub xarf: Vec<u8>,
+    /// `evidence.csv`.
+    pub csv: Vec<u8>,
+}
+
+impl Pipeline {
+    /// Returns who is told of a case like the desk.
+    pub fn desk_addressees(&self, case: &Case) -> Vec<Addressee> {
+        let Some(mail) = self.mail() else {
+            return Vec::new();
+        };
+        let desk = desk_of(mail, &case.zone).iter().map(|address| Addressee {
+            address: address.clone(),
+            profile: Profile::Desk,
+            language: mail.language.clone(),
+            party: String::new(),
+            approval: false,
+        });
+        let others = mail.recipients.iter().filter_map(|it| match &it.party {
+            Party::Zone(zone) if case.domain.is_at_or_below(zone) => Some(Addressee {
+                address: it.address.clone(),
+                profile: it.profile,
+                language: it.language.clone(),
+                party: String::new(),
+                approval: false,
+            }),
+            _ => None,
+        });
+        desk.chain(others).collect()
+    }
+
+    /// Returns who is noticed of a finding: its registrar, operators and networks, as they are configured.
+    pub fn notice_addressees(&self, finding: &Finding) -> Vec<Addressee> {
+        let Some(mail) = self.mail() else {
+            return Vec::new();
+        };
+        let registrar = self
+            .registration_of(&finding.domain)
+            .and_then(|it| it.registrar);
+        let planes = || finding.nameservers.iter().chain(&finding.addresses);
+        let concerned = |party: &Party| match party {
+            Party::Zone(_) => None,
+            Party::Registrar(name) => (registrar.as_ref() == Some(name))
+                .then(|| format!("the sponsoring registrar ({name})")),
+            Party::Operator(operator) => planes()
+                .any(|plane| {
+                    plane
+                        .names
+                        .iter()
+                        .any(|it| it.present && it.operator == *operator)
+                })
+                .then(|| {
+                    let name = operator.to_text_without_dot().replace('.', "[.]");
+                    format!("the operator of name servers in {name}")
+                }),
+            Party::Network(asn) => planes()
+                .any(|plane| {
+                    plane
+                        .addresses
+                        .iter()
+                        .any(|it| it.present && it.asn == Some(*asn))
+                })
+                .then(|| format!("the network AS{asn}, which has some of its addresses")),
+        };
+        let addressee = |it: &crate::config::Recipient| {
+            Some(Addressee {
+                address: it.address.clone(),
+                profile: it.profile,
+                language: it.language.clone(),
+                party: concerned(&it.party)?,
+                approval: it.approval,
+            })
+        };
+        mail.recipients.iter().filter_map(addressee).collect()
+    }
+
+    /// Puts a mail about a case together for one addressee.
+    ///
+    /// # Errors
+    ///
+    /// [`PipelineError`] for words or headers that cannot be made.
+    pub fn compose_case_mail(
+        &self,
+        mail: &CaseMail<'_>,
+        to: &Addressee,
+    ) -> Result<ReportParts, PipelineError> {
+        let config = self.mail().ok_or(PipelineError::NoMail)?;
+        let (_, domain) = envelope_address(&config.from)?;
+        let recipient = envelope_address(&to.address)?.0;
+        let thread = self.thread_of(mail.case_id, mail.case);
+        let message_id = self.message_id(
+            &format!(
+                "{}.{}.{}",
+                mail.case_id,
+                mail.case.revision,
+                mail.kind.word()
+            ),
+            &recipient,
+            &domain,
+        );
+        let stands_for = stand_in(mail.case);
+        let finding = mail.finding.unwrap_or(&stands_for);
+        let facts = self.facts(mail, finding, &to.party)?;
+        let related = facts.related.clone();
+        let report = build_report(finding, facts);
+        let words = match mail.kind {
+            MailKind::Update => Words::Update(&report),
+            MailKind::Closure => Words::Closure(&report),
+            MailKind::Notice => Words::Notice(&report),
+            _ => Words::Report(&report),
+        };
+        let words = self.templates.render(&to.language, words)?;
+        let csv = evidence_csv(finding);
+        let json = self.xarf_of(
+            mail,
+            finding,
+            &report,
+            &related,
+            &csv,
+            (&message_id, &domain),
+        )?;
+        let ids = self.store.thread_ids(thread, &recipient)?;
+        // A notice has a thread of its own with each recipient: that of the notices.
+        let ids = ids.filter(|_| mail.kind != MailKind::Notice);
+        let draft = Draft {
+            from: &config.from,
+            to: &to.address,
+            message_id: &message_id,
+            thread: ids
+                .as_ref()
+                .map(|(first, last)| (first.as_str(), last.as_str())),
+            date: mail.now,
+            case_id: Some(mail.case_id),
+            kind: mail.kind.word(),
+            is_bulk: false,
+            subject: &words.subject,
+            text: &words.text,
+            html: &words.html,
+            layout: match (mail.kind, to.profile) {
+                (MailKind::Closure, _) => Layout::Plain,
+                (_, Profile::Desk) => Layout::Desk {
+                    xarf: &json,
+                    csv: &csv,
+                },
+                (_, Profile::Xarf) => Layout::Xarf { xarf: &json },
+            },
+        };
+        let octets = compose(&draft, self.signer.as_ref())?;
+        let message = NewMessage {
+            case_id: Some(mail.case_id),
+            kind: mail.kind,
+            revision: mail.case.revision,
+            recipient,
+            sender: self.sender_of(&message_id)?,
+            message_id,
+            subject: words.subject.clone(),
+            octets,
+        };
+        Ok(ReportParts {
+            message,
+            text: words.text,
+            html: words.html,
+            xarf: json,
+            csv,
+        })
+    }
+
+    /// Returns the octets of `xarf.json`, checked.
+    fn xarf_of(
+        &self,
+        mail: &CaseMail<'_>,
+        finding: &Finding,
+        report: &DeskReport,
+        related: &[RelatedLine],
+        csv: &[u8],
+        (message_id, domain): (&str, &str),
+    ) -> Result<Vec<u8>, PipelineError> {
+        let registration = self.registration_of(&finding.domain);
+        let json = xarf(
+            finding,
+            &XarfFacts {
+                message_id,
+                reference: &report.reference,
+                reporter: &report.reporter,
+                reporter_domain: domain,
+                at: mail.now,
+                first_detected_at: mail.case.first_detected_at,
+                registered_at: registration.as_ref().map(|it| it.created_at),
+                registrar: registration.as_ref().and_then(|it| it.registrar.as_deref()),
+                related,
+                evidence_csv: csv,
+            },
+        );
+        check_xarf(&json).map_err(PipelineError::Xarf)?;
+        Ok(json)
+    }
+
+    /// Gathers what is known of a case beside its finding.
+    fn facts<'a>(
+        &'a self,
+        mail: &CaseMail<'a>,
+        finding: &Finding,
+        party: &str,
+    ) -> Result<CaseFacts<'a>, PipelineError> {
+        let config = self.mail().ok_or(PipelineError::NoMail)?;
+        let registration = self.registration_of(&finding.domain);
+        let row = self.store.case_by_id(mail.case_id)?;
+        let campaign = row.as_ref().and_then(|row| row.campaign);
+        let is_notice = mail.kind == MailKind::Notice;
+        let account = registration.as_ref().and_then(|it| it.account.as_ref());
+        // A keyed sum: the same account has the same token here, and nobody else can tell whose.
+        let account = account.map(|account| {
+            let sum = self.store.digest_key().checksum(account.as_bytes());
+            format!("{sum:016x}")
+        });
+        let zone = self.store.find_any_view(&finding.zone)?;
+        let source = zone.map_or_else(
+            || "history".to_owned(),
+            |it| it.source_kind.word().to_owned(),
+        );
+        Ok(CaseFacts {
+            case_id: mail.case_id,
+            case: mail.case,
+            reason: mail.reason,
+            reporter: &config.reporter,
+            policy: &self.config.detect,
+            evidence: self
+                .evidence_of(finding)?
+                .iter()
+                .map(|(apex, _, hash)| EvidenceLine::new(apex, *hash))
+                .collect(),
+            source,
+            unicode: match unicode_form(&finding.domain) {
+                UnicodeForm::None => None,
+                UnicodeForm::Shown(text) => Some(text),
+                UnicodeForm::Withheld => Some(String::new()),
+            },
+            registered_at: registration.as_ref().map(|it| it.created_at),
+            registrar: registration.as_ref().and_then(|it| it.registrar.clone()),
+            account: account.filter(|_| !is_notice),
+            party: party.to_owned(),
+            campaign,
+            related: match campaign {
+                Some(campaign) if !is_notice => self.related(campaign, mail.case_id)?,
+                _ => Vec::new(),
+            },
+            neighbours: match is_notice {
+                true => BTreeSet::new(),
+                false => self.neighbours(campaign, finding)?,
+            },
+        })
+    }
+
+    /// Returns the other cases of a campaign, those that nobody was told of first.
+    fn related(&self, campaign: i64, case_id: i64) -> Result<Vec<RelatedLine>, PipelineError> {
+        let mut lines: Vec<RelatedLine> = self
+            .store
+            .cases_of_campaign(campaign)?
+            .into_iter()
+            .filter(|row| row.id != case_id && row.case.state != CaseState::Dismissed)
+            .map(|row| RelatedLine {
+                reference: case_reference(row.id),
+                domain: row.case.domain.to_text_without_dot(),
+                verdict: row.case.verdict.word(),
+                level: row.case.level.word(),
+                state: row.case.state.word(),
+                is_new: row.case.told.at.is_none(),
+            })
+            .collect();
+        lines.sort_by_key(|line| !line.is_new);
+        Ok(lines)
+    }
+
+    /// Returns other names on the rare name servers of a finding that are not suspected. Asked only where
+    /// an index answers.
+    fn neighbours(
+        &self,
+        campaign: Option<i64>,
+        finding: &Finding,
+    ) -> Result<BTreeSet<Name>, PipelineError> {
+        if !self.store.has_reverse_index() {
+            return Ok(BTreeSet::new());
+        }
+        if let Some(campaign) = campaign {
+            return Ok(self.store.bystanders_of_campaign(campaign)?);
+        }
+        let hosts = Traits::of(finding, &self.knowledge).hosts;
+        let mut names = self.store.delegations_using(&hosts)?;
+        names.remove(&finding.domain);
+        Ok(names)
+    }
+
+    /// Returns the newest hash of every zone that a finding looked at, each once.
+    pub(super) fn evidence_of(
+        &self,
+        finding: &Finding,
+    ) -> Result<Vec<(Name, ZoneId, Hash)>, PipelineError> {
+        let planes = finding.nameservers.iter().chain(&finding.addresses);
+        let apexes: BTreeSet<&Name> = planes.map(|plane| &plane.zone).collect();
+        let mut evidence = Vec::new();
+        for apex in apexes {
+            for (zone, hash) in self.store.newest_hashes(apex)? {
+                evidence.push((apex.clone(), zone, hash));
+            }
+        }
+        Ok(evidence)
+    }
+
+    /// Returns the case in whose mails a case is told.
+    fn thread_of(&self, case_id: i64, case: &Case) -> i64 {
+        case.told.thread.unwrap_or(case_id)
+    }
+
+    /// Returns a Message-ID that is the same each time and differs between databases, mails and recipients.
+    pub(super) fn message_id(&self, what: &str, recipient: &str, domain: &str) -> String {
+        let database: String = self.store.database_id()[..6]
+            .iter()
+            .map(|octet| format!("{octet:02x}"))
+            .collect();
+        let recipient = self.store.digest_key().checksum(recipient.as_bytes());
+        format!("<fluxwatch.{database}.{what}.{recipient:016x}@{domain}>")
+    }
+
+    /// Returns the envelope's sender: the bounce address with an extension that stands for the message
+    /// (VERP), or the From address. The extension is keyed: nobody can make one up.
+    pub(super) fn sender_of(&self, message_id: &str) -> Result<String, PipelineError> {
+        let config = self.mail().ok_or(PipelineError::NoMail)?;
+        let Some(bounce) = &config.bounce else {
+            return Ok(envelope_address(&config.from)?.0);
+        };
+        let (address, domain) = envelope_address(bounce)?;
+        let local = address
+            .strip_suffix(&format!("@{domain}"))
+            .unwrap_or(&address);
+        let token = self.store.digest_key().checksum(message_id.as_bytes());
+        Ok(format!("{local}+{token:016x}@{domain}"))
+    }
+}
+
+/// Returns a finding that says what a case says, for mails about what is no longer found.
+fn stand_in(case: &Case) -> Finding {
+    Finding {
+        domain: case.domain.clone(),
+        zone: case.zone.clone(),
+        verdict: case.verdict,
+        level: case.level,
+        score: case.score,
+        last_change_at: case.last_change_at,
+        now: case.evaluated_at,
+        nameservers: None,
+        addresses: None,
+    }
+}
+
+/// Returns who is told of a case in a zone: the zone's own desk, or that of the nearest zone above.
+fn desk_of<'a>(mail: &'a MailConfig, zone: &Name) -> &'a [String] {
+    let mut name = Some(zone.clone());
+    while let Some(candidate) = name {
+        if let Some(desk) = mail.zone_desks.get(&candidate) {
+            return desk;
+        }
+        name = candidate.parent();
+    }
+    &mail.desk
+}

@@ -1,0 +1,159 @@
+//! Notices: approved or rejected by somebody, then queued as they were approved.
+
+use crate::case::SendReason;
+use crate::pipeline::compose::CaseMail;
+use crate::pipeline::reports::{ACTOR, notice_basis};
+use crate::pipeline::{Pipeline, PipelineError};
+use crate::store::{CaseRow, MailKind, NoticeRow, NoticeState};
+
+/// What became of an approval.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Approval {
+    /// It stands, and the notice is queued with the next pass over the outbox.
+    Approved(Box<NoticeRow>),
+    /// The case changed since it was drafted: there is a new draft to be looked at.
+    Redrafted,
+    /// The case changed, and there is nothing to be told any more.
+    Void,
+    /// Nothing waits for this recipient.
+    NoDraft,
+}
+
+impl Pipeline {
+    /// Approves the draft for a recipient: what is approved is what will be sent.
+    ///
+    /// # Errors
+    ///
+    /// [`PipelineError`].
+    pub fn approve_notice(
+        &self,
+        row: &CaseRow,
+        recipient: &str,
+        by: &str,
+        note: Option<&str>,
+    ) -> Result<Approval, PipelineError> {
+        let now = self.clock.now();
+        let tx = self.store.begin_batch()?;
+        let Some(notice) = self.draft_for(row.id, recipient)? else {
+            return Ok(Approval::NoDraft);
+        };
+        if notice.basis != notice_basis(&row.case) {
+            self.store.move_notice(notice.id, NoticeState::Void, None)?;
+            let drafted = self.draft_anew(row, recipient)?;
+            tx.commit()?;
+            return Ok(match drafted {
+                true => Approval::Redrafted,
+                false => Approval::Void,
+            });
+        }
+        self.store
+            .move_notice(notice.id, NoticeState::Approved, Some((by, now, note)))?;
+        let line = format!("notice to {recipient} approved, sha256 {}", notice.sha256);
+        self.store
+            .append_case_event(row.id, now, row.case.state, by, &line)?;
+        tx.commit()?;
+        Ok(Approval::Approved(Box::new(notice)))
+    }
+
+    /// Rejects the draft for a recipient. Returns whether there was one.
+    ///
+    /// # Errors
+    ///
+    /// [`PipelineError`].
+    pub fn reject_notice(
+        &self,
+        row: &CaseRow,
+        recipient: &str,
+        by: &str,
+        note: Option<&str>,
+    ) -> Result<bool, PipelineError> {
+        let now = self.clock.now();
+        let tx = self.store.begin_batch()?;
+        let Some(notice) = self.draft_for(row.id, recipient)? else {
+            return Ok(false);
+        };
+        self.store
+            .move_notice(notice.id, NoticeState::Rejected, Some((by, now, note)))?;
+        let line = match note {
+            Some(note) => format!("notice to {recipient} rejected: {note}"),
+            None => format!("notice to {recipient} rejected"),
+        };
+        self.store
+            .append_case_event(row.id, now, row.case.state, by, &line)?;
+        tx.commit()?;
+        Ok(true)
+    }
+
+    /// Queues the notices that are approved; one whose case changed meanwhile is void instead.
+    pub(super) fn queue_approved_notices(&self) -> Result<(), PipelineError> {
+        for notice in self.store.approved_notices()? {
+            let Some(id) = notice.message.case_id else {
+                continue;
+            };
+            let Some(row) = self.store.case_by_id(id)? else {
+                continue;
+            };
+            let now = self.clock.now();
+            let recipient = &notice.message.recipient;
+            let tx = self.store.begin_batch()?;
+            let line = if notice.basis == notice_basis(&row.case) {
+                self.store.queue_message(&notice.message, now)?;
+                self.store
+                    .move_notice(notice.id, NoticeState::Queued, None)?;
+                format!("notice to {recipient} queued")
+            } else {
+                self.store.move_notice(notice.id, NoticeState::Void, None)?;
+                self.draft_anew(&row, recipient)?;
+                format!("the approval of the notice to {recipient} is void: the case changed")
+            };
+            tracing::info!(case = id, "case {id}: {line}");
+            self.store
+                .append_case_event(id, now, row.case.state, ACTOR, &line)?;
+            tx.commit()?;
+        }
+        Ok(())
+    }
+
+    /// Returns the draft that waits for a recipient.
+    fn draft_for(&self, case_id: i64, recipient: &str) -> Result<Option<NoticeRow>, PipelineError> {
+        let notices = self.store.notices_of_case(case_id)?.into_iter();
+        let mut drafts = notices.filter(|it| {
+            it.state == NoticeState::Drafted && it.message.recipient.eq_ignore_ascii_case(recipient)
+        });
+        Ok(drafts.next_back())
+    }
+
+    /// Drafts a notice anew for a case that changed. Returns whether there is anything to tell.
+    fn draft_anew(&self, row: &CaseRow, recipient: &str) -> Result<bool, PipelineError> {
+        let found = self.find(&row.case.domain, row.case.evaluated_at)?;
+        let is_told = row.case.reported && row.case.level == crate::detector::Level::Report;
+        let Some(finding) = found.finding.filter(|_| is_told) else {
+            return Ok(false);
+        };
+        let now = self.clock.now();
+        let mail = CaseMail {
+            case_id: row.id,
+            case: &row.case,
+            finding: Some(&finding),
+            kind: MailKind::Notice,
+            reason: SendReason::Asked,
+            now,
+        };
+        for to in self.notice_addressees(&finding) {
+            let mut message = self.compose_case_mail(&mail, &to)?.message;
+            if !message.recipient.eq_ignore_ascii_case(recipient) {
+                continue;
+            }
+            // The same case and revision in another state is another mail.
+            let state = row.case.state.word();
+            message.message_id =
+                message
+                    .message_id
+                    .replacen(".notice.", &format!(".notice-{state}."), 1);
+            self.store
+                .draft_notice(&message, &to.party, &notice_basis(&row.case), now)?;
+            return Ok(true);
+        }
+        Ok(false)
+    }
+}

@@ -1,0 +1,533 @@
+//! What the operator is told of: the digest, mass moves, zones that cannot be seen. And the log of events.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+
+use serde::Serialize;
+
+use crate::case::CaseState;
+use crate::config::{MailConfig, Schedule};
+use crate::detector::Level;
+use crate::mailer::{Draft, Layout, compose, envelope_address};
+use crate::pipeline::{Pipeline, PipelineError};
+use crate::report::{
+    BlindLine, BlindnessReport, BulkLine, BulkReport, CaseLine, DigestReport, ExemptionLine,
+    MailLine, case_reference,
+};
+use crate::store::{Blindness, BulkKind, BulkMove, CaseRow, MailKind, NewMessage, ZoneStatus};
+use crate::templates::Words;
+use crate::time::{Span, Timestamp};
+
+/// Where it is kept when the last digest was made.
+const DIGEST_AT: &str = "digest_at";
+/// Where the last line of the cases' logs is kept that a digest told.
+const DIGEST_EVENT: &str = "digest_event_id";
+/// Where the last line of the cases' logs is kept that the log of events has.
+const EVENTS_TOLD: &str = "events_told_id";
+/// The most mass moves of one mail; the others come in the next.
+const MOVES_MAX: usize = 50;
+/// The most lines of a list in a mail.
+const LINES_MAX: usize = 500;
+/// The most lines of the cases' logs that are read at a time.
+const EVENTS_AT_ONCE: usize = 1000;
+/// How long a zone may at least be unseen.
+const BLIND_MIN: Span = Span::hours(1);
+/// How long before its end an exemption is reminded of.
+const ENDING_WITHIN: Span = Span::days(7);
+
+/// A line of the log of events.
+#[derive(Serialize)]
+struct EventJson<'a> {
+    id: i64,
+    at: Timestamp,
+    case: i64,
+    domain: String,
+    zone: String,
+    verdict: &'static str,
+    level: &'static str,
+    score: f64,
+    actor: &'a str,
+    from: Option<&'static str>,
+    to: &'static str,
+    note: &'a str,
+}
+
+impl Pipeline {
+    /// Does what follows a pass: tells the operator what cannot be seen and what moved in masses, and
+    /// writes the log of events.
+    ///
+    /// # Errors
+    ///
+    /// [`PipelineError`].
+    pub fn tell_operator(&self) -> Result<(), PipelineError> {
+        self.write_events()?;
+        let Some(mail) = self.mail() else {
+            return Ok(());
+        };
+        self.tell_blindness(mail)?;
+        self.tell_bulk(mail)
+    }
+
+    /// Returns when the last digest was made; now, if there was none: the first comes at its next time.
+    ///
+    /// # Errors
+    ///
+    /// [`PipelineError::Store`].
+    pub fn last_digest_at(&self) -> Result<Timestamp, PipelineError> {
+        if let Some(at) = self.store.noted_number(DIGEST_AT)? {
+            return Ok(Timestamp::from_unix(at));
+        }
+        let now = self.clock.now();
+        self.store.note_number(DIGEST_AT, now.unix())?;
+        Ok(now)
+    }
+
+    /// Queues the digest of what happened since the last, to each of the desk.
+    ///
+    /// # Errors
+    ///
+    /// [`PipelineError`].
+    pub fn queue_digest(&self) -> Result<(), PipelineError> {
+        let Some(mail) = self.mail() else {
+            return Ok(());
+        };
+        let from = self.last_digest_at()?;
+        let now = self.clock.now();
+        let tx = self.store.begin_batch()?;
+        let (report, overflow, last_event) = self.digest(mail, from, now)?;
+        let words = Words::Digest(&report);
+        self.queue_for(mail, &mail.desk, MailKind::Digest, words, now)?;
+        for row in overflow {
+            let mut case = row.case;
+            case.told.digest_due = false;
+            case.told.held = None;
+            case.told.at = Some(now);
+            case.told.thread.get_or_insert(row.id);
+            case.told.verdicts.push(case.verdict);
+            case.reported = true;
+            self.store.save_case(&case, &[], super::reports::ACTOR)?;
+            self.store.append_case_event(
+                row.id,
+                now,
+                case.state,
+                super::reports::ACTOR,
+                "told in the digest",
+            )?;
+        }
+        for moved in self.store.untold_bulk_moves(MOVES_MAX)? {
+            self.store.note_bulk_told(moved.id, now)?;
+        }
+        self.store.note_number(DIGEST_AT, now.unix())?;
+        self.store.note_number(DIGEST_EVENT, last_event)?;
+        tracing::info!("digest queued");
+        Ok(tx.commit()?)
+    }
+
+    /// Gathers what a digest says, the cases that it tells of first, and the last line of their logs.
+    fn digest(
+        &self,
+        mail: &MailConfig,
+        from: Timestamp,
+        now: Timestamp,
+    ) -> Result<(DigestReport, Vec<CaseRow>, i64), PipelineError> {
+        let overflow = self.store.cases_for_digest()?;
+        let mut last_event = self.store.noted_number(DIGEST_EVENT)?.unwrap_or(0);
+        let (mut opened, mut ended) = (Vec::new(), Vec::new());
+        loop {
+            let events = self.store.case_events_after(last_event, EVENTS_AT_ONCE)?;
+            let Some((last, ..)) = events.last() else {
+                break;
+            };
+            last_event = *last;
+            for (_, case_id, line) in events {
+                let event = &line.event;
+                if event.from == Some(event.to) {
+                    continue;
+                }
+                let Some(row) = self.store.case_by_id(case_id)? else {
+                    continue;
+                };
+                let is_worth_it = row.case.peak_level >= Level::Review;
+                match event.to {
+                    _ if !is_worth_it || opened.len() + ended.len() >= LINES_MAX => {}
+                    CaseState::Open => opened.push(case_line(&row, &event.note)),
+                    CaseState::Acknowledged => {}
+                    _ => ended.push(case_line(&row, &event.note)),
+                }
+            }
+        }
+        opened.retain(|line| {
+            !overflow
+                .iter()
+                .any(|row| case_reference(row.id) == line.reference)
+        });
+        let working = self
+            .store
+            .cases(&[CaseState::Open, CaseState::Acknowledged])?;
+        let count = |state: CaseState| working.iter().filter(|it| it.case.state == state).count();
+        let statuses = self.store.status()?;
+        let mut report = DigestReport {
+            day: now.to_date(),
+            from: from.to_minute(),
+            to: now.to_minute(),
+            is_quiet: false,
+            overflow: overflow.iter().map(|row| case_line(row, "")).collect(),
+            opened,
+            ended,
+            open_count: count(CaseState::Open),
+            acknowledged_count: count(CaseState::Acknowledged),
+            drafted_count: self.store.drafted_notice_count()?,
+            bulk: self
+                .store
+                .untold_bulk_moves(MOVES_MAX)?
+                .iter()
+                .map(bulk_line)
+                .collect(),
+            blind: self
+                .store
+                .blindness_since(from)?
+                .iter()
+                .take(LINES_MAX)
+                .map(blind_line)
+                .collect(),
+            dead: self
+                .store
+                .dead_messages()?
+                .into_iter()
+                .take(LINES_MAX)
+                .map(|row| MailLine {
+                    id: row.id,
+                    recipient: row.message.recipient,
+                    reply: row.last_reply.unwrap_or_default(),
+                })
+                .collect(),
+            bounced: self
+                .store
+                .bounced_since(from)?
+                .into_iter()
+                .map(|(recipient, _, reply)| MailLine {
+                    id: 0,
+                    recipient,
+                    reply,
+                })
+                .collect(),
+            ending: self.ending_exemptions(from, now)?,
+            zone_count: statuses.iter().filter(|it| it.zone.is_some()).count(),
+            record_count: statuses.iter().map(|it| it.records).sum(),
+            reporter: mail.reporter.clone(),
+            program_version: env!("CARGO_PKG_VERSION"),
+        };
+        report.is_quiet = report.overflow.is_empty()
+            && report.opened.is_empty()
+            && report.ended.is_empty()
+            && report.bulk.is_empty()
+            && report.blind.is_empty()
+            && report.dead.is_empty()
+            && report.bounced.is_empty()
+            && report.ending.is_empty();
+        Ok((report, overflow, last_event))
+    }
+
+    /// Returns the exemptions that end within a week, or ended since `from`.
+    fn ending_exemptions(
+        &self,
+        from: Timestamp,
+        now: Timestamp,
+    ) -> Result<Vec<ExemptionLine>, PipelineError> {
+        let rows = self.store.exemptions()?.into_iter();
+        let ending = rows.filter(|row| {
+            row.removed.is_none()
+                && row
+                    .exemption
+                    .until
+                    .is_some_and(|until| until > from && until <= now + ENDING_WITHIN)
+        });
+        let line = |row: crate::store::ExemptionRow| ExemptionLine {
+            id: row.exemption.id,
+            kind: row.kind(),
+            value: row.value(),
+            reason: row.exemption.reason.clone(),
+            until: row
+                .exemption
+                .until
+                .map_or_else(String::new, Timestamp::to_minute),
+        };
+        Ok(ending.map(line).collect())
+    }
+
+    /// Finds the zones that cannot be seen, and tells of those that nobody was told of.
+    fn tell_blindness(&self, mail: &MailConfig) -> Result<(), PipelineError> {
+        let now = self.clock.now();
+        let known = self.store.blindness_since(now)?;
+        let mut found = Vec::new();
+        for status in self.store.status()? {
+            if let Some((reason, since)) = self.blindness_of(&status, mail, now)? {
+                found.push((name_of(&status), reason, since));
+            }
+        }
+        let over: Vec<&Blindness> = known
+            .iter()
+            .filter(|it| !found.iter().any(|(zone, ..)| *zone == it.zone))
+            .collect();
+        if found.is_empty() && over.is_empty() {
+            return Ok(());
+        }
+        let tx = self.store.begin_batch()?;
+        for (zone, reason, since) in &found {
+            self.store.note_blind(zone, reason, *since)?;
+        }
+        for it in over {
+            self.store.note_sight(it.id, now)?;
+            tracing::info!(zone = it.zone, "{} is seen again", it.zone);
+        }
+        let untold: Vec<Blindness> = self
+            .store
+            .blindness_since(now)?
+            .into_iter()
+            .filter(|it| it.told_at.is_none())
+            .collect();
+        if !untold.is_empty() {
+            let report = BlindnessReport {
+                zones: untold.iter().take(LINES_MAX).map(blind_line).collect(),
+                zones_count: untold.len(),
+                at: now.to_minute(),
+                reporter: mail.reporter.clone(),
+                program_version: env!("CARGO_PKG_VERSION"),
+            };
+            let words = Words::Blindness(&report);
+            self.queue_for(mail, &mail.operator, MailKind::Blindness, words, now)?;
+            for it in &untold {
+                tracing::error!(
+                    zone = it.zone,
+                    "{} cannot be watched: {}",
+                    it.zone,
+                    it.reason
+                );
+                self.store.note_blind_told(it.id, now)?;
+            }
+        }
+        Ok(tx.commit()?)
+    }
+
+    /// Returns why a zone cannot be seen, or be believed, and since when; `None` if it can.
+    fn blindness_of(
+        &self,
+        status: &ZoneStatus,
+        mail: &MailConfig,
+        now: Timestamp,
+    ) -> Result<Option<(String, Timestamp)>, PipelineError> {
+        let Some(zone) = &status.zone else {
+            return Ok(None);
+        };
+        let since = status
+            .last_success_at
+            .or(status.last_attempt_at)
+            .unwrap_or(now);
+        let error = status.last_error.as_deref().unwrap_or("no reason is known");
+        if status.held {
+            return Ok(Some((format!("held: {error}"), since)));
+        }
+        if let Some(reason @ ("tsig" | "shrank")) = status.refused_reason.as_deref() {
+            return Ok(Some((format!("refused ({reason}): {error}"), since)));
+        }
+        // What was imported, or belongs to a source that is no longer configured, is not waited for.
+        let Some(source) = self
+            .config
+            .sources
+            .iter()
+            .find(|it| it.name == status.source)
+        else {
+            return Ok(None);
+        };
+        let interval = match &source.schedule {
+            Schedule::Every(span) => *span,
+            Schedule::Soa => self
+                .store
+                .soa_timers(zone)?
+                .map_or(Span::hours(1), |it| it.0),
+            Schedule::Cron(_) => Span::days(1),
+        };
+        let count = i64::from(mail.blind_intervals);
+        let patience = Span::seconds(interval.as_seconds().saturating_mul(count)).max(BLIND_MIN);
+        let is_tried = status.last_attempt_at.is_some();
+        let is_blind = is_tried && status.last_error.is_some() && now.since(since) > patience;
+        Ok(is_blind.then(|| {
+            let reason = format!("not seen for {count} of its intervals of {interval}: {error}");
+            (reason, since)
+        }))
+    }
+
+    /// Tells of mass moves that are large enough for a mail.
+    fn tell_bulk(&self, mail: &MailConfig) -> Result<(), PipelineError> {
+        let moves = self.store.untold_bulk_moves(MOVES_MAX)?;
+        let large: Vec<&BulkMove> = moves
+            .iter()
+            .filter(|it| it.name_count >= mail.bulk_names_min)
+            .collect();
+        if large.is_empty() {
+            return Ok(());
+        }
+        let now = self.clock.now();
+        let report = BulkReport {
+            moves: large.iter().map(|it| bulk_line(it)).collect(),
+            name_count: large.iter().map(|it| u64::from(it.name_count)).sum(),
+            reporter: mail.reporter.clone(),
+            program_version: env!("CARGO_PKG_VERSION"),
+        };
+        let tx = self.store.begin_batch()?;
+        let words = Words::Bulk(&report);
+        self.queue_for(mail, &mail.operator, MailKind::Bulk, words, now)?;
+        for it in large {
+            self.store.note_bulk_told(it.id, now)?;
+        }
+        Ok(tx.commit()?)
+    }
+
+    /// Queues a mail that is about no single case.
+    fn queue_for(
+        &self,
+        mail: &MailConfig,
+        recipients: &[String],
+        kind: MailKind,
+        words: Words<'_>,
+        now: Timestamp,
+    ) -> Result<(), PipelineError> {
+        let words = self.templates.render(&mail.language, words)?;
+        let (_, domain) = envelope_address(&mail.from)?;
+        for to in recipients {
+            let recipient = envelope_address(to)?.0;
+            let what = format!("{}.{}", kind.word(), now.unix());
+            let message_id = self.message_id(&what, &recipient, &domain);
+            let draft = Draft {
+                from: &mail.from,
+                to,
+                message_id: &message_id,
+                thread: None,
+                date: now,
+                case_id: None,
+                kind: kind.word(),
+                is_bulk: kind == MailKind::Digest,
+                subject: &words.subject,
+                text: &words.text,
+                html: &words.html,
+                layout: Layout::Plain,
+            };
+            let message = NewMessage {
+                case_id: None,
+                kind,
+                revision: 0,
+                recipient,
+                sender: self.sender_of(&message_id)?,
+                octets: compose(&draft, self.signer.as_ref())?,
+                message_id,
+                subject: words.subject.clone(),
+            };
+            self.store.queue_message(&message, now)?;
+        }
+        Ok(())
+    }
+
+    /// Appends what happened to cases to the log of events: at least once each, in order; a line's `id`
+    /// tells one that comes twice after a crash.
+    fn write_events(&self) -> Result<(), PipelineError> {
+        let Some(path) = &self.config.events_path else {
+            return Ok(());
+        };
+        let mut last = self.store.noted_number(EVENTS_TOLD)?.unwrap_or(0);
+        loop {
+            let events = self.store.case_events_after(last, EVENTS_AT_ONCE)?;
+            let Some((newest, ..)) = events.last() else {
+                return Ok(());
+            };
+            let newest = *newest;
+            let mut text = Vec::new();
+            for (id, case_id, line) in &events {
+                let Some(row) = self.store.case_by_id(*case_id)? else {
+                    continue;
+                };
+                let json = EventJson {
+                    id: *id,
+                    at: line.event.at,
+                    case: *case_id,
+                    domain: row.case.domain.to_string(),
+                    zone: row.case.zone.to_string(),
+                    verdict: row.case.verdict.word(),
+                    level: row.case.level.word(),
+                    score: (row.case.score * 10.0).round() / 10.0,
+                    actor: &line.actor,
+                    from: line.event.from.map(CaseState::word),
+                    to: line.event.to.word(),
+                    note: &line.event.note,
+                };
+                serde_json::to_writer(&mut text, &json)
+                    .map_err(|fault| PipelineError::Local(fault.into()))?;
+                text.push(b'\n');
+            }
+            let file = OpenOptions::new()
+                .append(true)
+                .create(true)
+                .mode(0o640)
+                .open(path);
+            let mut file = file.map_err(PipelineError::Local)?;
+            file.write_all(&text).map_err(PipelineError::Local)?;
+            file.sync_data().map_err(PipelineError::Local)?;
+            self.store.note_number(EVENTS_TOLD, newest)?;
+            last = newest;
+        }
+    }
+}
+
+/// Returns a case as a line.
+fn case_line(row: &CaseRow, note: &str) -> CaseLine {
+    CaseLine {
+        reference: case_reference(row.id),
+        domain: row.case.domain.to_text_without_dot(),
+        verdict: row.case.verdict.word(),
+        level: row.case.level.word(),
+        state: row.case.state.word(),
+        score: format!("{:.1}", row.case.score),
+        note: note.to_owned(),
+    }
+}
+
+/// Returns a mass move as a line.
+fn bulk_line(moved: &BulkMove) -> BulkLine {
+    let list = |text: &str| -> Vec<String> {
+        let names = text.split(',').filter(|it| !it.is_empty());
+        names
+            .map(|it| it.trim_end_matches('.').to_owned())
+            .collect()
+    };
+    BulkLine {
+        zone: moved.zone.to_text_without_dot(),
+        at: moved.at.to_minute(),
+        what: match moved.kind {
+            BulkKind::Nameservers => "the same move of the name servers",
+            BulkKind::Glue => "other addresses of the name server",
+            BulkKind::Version => "a mass change",
+        },
+        name_count: moved.name_count,
+        before: list(&moved.before),
+        after: list(&moved.after),
+        names: list(&moved.names),
+    }
+}
+
+/// Returns a zone that cannot be seen as a line.
+fn blind_line(it: &Blindness) -> BlindLine {
+    BlindLine {
+        zone: it.zone.trim_end_matches('.').to_owned(),
+        reason: it.reason.clone(),
+        since: it.since.to_minute(),
+        over: it.over_at.map(Timestamp::to_minute),
+    }
+}
+
+/// Returns the name that a zone, or a source without one, goes by.
+fn name_of(status: &ZoneStatus) -> String {
+    status
+        .zone
+        .as_ref()
+        .map_or_else(|| status.source.clone(), ToString::to_string)
+}

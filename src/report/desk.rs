@@ -1,0 +1,514 @@
+//! Everything about a case, for whoever has to act on it.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+
+use crate::case::{Case, SendReason, campaign_reference};
+use crate::detector::{
+    Check, DetectPolicy, Finding, Gate, Plane, PlaneFinding, SeenAddress, Verdict,
+};
+use crate::dns::Name;
+use crate::evidence::Hash;
+use crate::report::{Advice, Assessment, Timeline};
+use crate::time::Timestamp;
+
+/// The most transitions of a plane that a report prints; `history` shows all.
+pub const TRANSITIONS_MAX: usize = 10;
+/// The most addresses of a plane that a report prints.
+pub const ADDRESSES_MAX: usize = 60;
+/// The most name servers that a report prints.
+pub const NAMES_MAX: usize = 40;
+/// The most domains of a campaign that a report prints.
+pub const RELATED_MAX: usize = 30;
+
+/// Who reports.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Reporter {
+    /// The organisation.
+    pub org: String,
+    /// Where to write when the report is wrong.
+    pub contact: String,
+}
+
+/// Everything a desk report says.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DeskReport {
+    /// The case's number.
+    pub case_id: i64,
+    /// The case's reference in subjects: `FW-000012`.
+    pub reference: String,
+    /// The domain, without its final dot.
+    pub domain: String,
+    /// The zone whose history says most.
+    pub zone: String,
+    /// `double-flux`, `ns-flux` or `single-flux`.
+    pub verdict: &'static str,
+    /// What is suspected, in a few words.
+    pub allegation: &'static str,
+    /// Number of this mail about the case.
+    pub revision: u32,
+    /// Why this is written: `first report of this case`.
+    pub reason: String,
+    /// Whether the suspicion is withdrawn: the desk dismissed the case.
+    pub is_withdrawn: bool,
+    /// Where the case stands: `open` and so on.
+    pub state: &'static str,
+    /// The domain in its own script, if it has one that can be shown; `Some("")`: it is withheld because
+    /// it could be taken for another name.
+    pub unicode: Option<String>,
+    /// `report`, `review` or `watch`.
+    pub level: &'static str,
+    /// 0 to 100, one decimal.
+    pub score: String,
+    /// `high`, `medium` or `low`.
+    pub grade: &'static str,
+    /// Version of the formulas and thresholds.
+    pub policy_version: String,
+    /// Event time of the first finding.
+    pub first_detected_at: String,
+    /// Event time of the last change.
+    pub last_change_at: String,
+    /// Event time of this judgement.
+    pub judged_at: String,
+    /// MITRE ATT&CK technique.
+    pub attack: &'static str,
+    /// Where what it rests on came from: `transfer`, `feed` and so on.
+    pub source: String,
+    /// When the domain was registered, if that is known.
+    pub registered_at: Option<String>,
+    /// How many days before the first finding that was.
+    pub age_days: Option<i64>,
+    /// The sponsoring registrar, if it is known.
+    pub registrar: Option<String>,
+    /// A token of the account that stands for it here and nowhere else, if it is known.
+    pub account: Option<String>,
+    /// As whom the recipient of a notice is addressed; empty for the desk.
+    pub party: String,
+    /// Registered for this, or taken over.
+    pub assessment: Assessment,
+    /// What is suggested.
+    pub advice: Advice,
+    /// The campaign: `FC-3`.
+    pub campaign: Option<String>,
+    /// Other cases of the campaign, those that were not told before first.
+    pub related: Vec<RelatedLine>,
+    /// How many there are; more than `related` holds if the list was cut.
+    pub related_count: usize,
+    /// Other names on its rare name servers that are not suspected.
+    pub neighbours: Vec<String>,
+    /// How many there are; more than `neighbours` holds if the list was cut.
+    pub neighbours_count: usize,
+    /// What each plane shows; the name-server plane first.
+    pub planes: Vec<PlaneSection>,
+    /// The hashes of history that this report rests on.
+    pub evidence: Vec<EvidenceLine>,
+    /// Who reports.
+    pub reporter: Reporter,
+    /// Version of the program.
+    pub program_version: &'static str,
+}
+
+/// Another case of the campaign.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RelatedLine {
+    /// `FW-000013`.
+    pub reference: String,
+    /// Without its final dot.
+    pub domain: String,
+    /// `double-flux`, `ns-flux` or `single-flux`.
+    pub verdict: &'static str,
+    /// `report`, `review` or `watch`: now.
+    pub level: &'static str,
+    /// `open` and so on.
+    pub state: &'static str,
+    /// Whether no mail has told of it before.
+    pub is_new: bool,
+}
+
+/// What a report says beside the finding.
+#[derive(Debug, Clone)]
+pub struct CaseFacts<'a> {
+    /// The case's number.
+    pub case_id: i64,
+    /// The case.
+    pub case: &'a Case,
+    /// Why it is written.
+    pub reason: SendReason,
+    /// Who reports.
+    pub reporter: &'a Reporter,
+    /// The policy.
+    pub policy: &'a DetectPolicy,
+    /// The hashes of history that it rests on.
+    pub evidence: Vec<EvidenceLine>,
+    /// Where what it rests on came from.
+    pub source: String,
+    /// The domain in its own script: see [`DeskReport::unicode`].
+    pub unicode: Option<String>,
+    /// When the domain was registered.
+    pub registered_at: Option<Timestamp>,
+    /// The sponsoring registrar.
+    pub registrar: Option<String>,
+    /// A token of the account.
+    pub account: Option<String>,
+    /// As whom the recipient of a notice is addressed.
+    pub party: String,
+    /// The campaign's number.
+    pub campaign: Option<i64>,
+    /// Other cases of the campaign.
+    pub related: Vec<RelatedLine>,
+    /// Other names on its rare name servers.
+    pub neighbours: BTreeSet<Name>,
+}
+
+/// The newest hash of a zone's history when the report was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct EvidenceLine {
+    /// The zone, without its final dot.
+    pub zone: String,
+    /// 64 hexadecimal digits.
+    pub hash: String,
+}
+
+impl EvidenceLine {
+    /// Returns the line of a zone.
+    pub fn new(zone: &Name, hash: Hash) -> Self {
+        Self {
+            zone: bare(zone),
+            hash: hash.to_string(),
+        }
+    }
+}
+
+/// What one plane shows.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PlaneSection {
+    /// The plane in words.
+    pub title: &'static str,
+    /// Whether this is the name-server plane.
+    pub is_nameservers: bool,
+    /// The delegation or owner, without its final dot.
+    pub owner: String,
+    /// The zone, without its final dot.
+    pub zone: String,
+    /// When watching of the zone began.
+    pub watched_since: String,
+    /// Score of the plane, one decimal.
+    pub score: String,
+    /// Whether every gate is open.
+    pub gate_open: bool,
+    /// Change instants in 24 hours.
+    pub changes_24h: u32,
+    /// Change instants in 72 hours.
+    pub changes_72h: u32,
+    /// Change instants in 7 days.
+    pub changes_7d: u32,
+    /// Mean stay of a value.
+    pub mean_stay: String,
+    /// The summands of the score.
+    pub terms: Vec<TermLine>,
+    /// The conditions.
+    pub gates: Vec<Gate>,
+    /// The benign explanations that were looked for.
+    pub checks: Vec<Check>,
+    /// The last transitions, newest first.
+    pub transitions: Vec<Transition>,
+    /// How many transitions there are; more than `transitions` holds if the list was cut.
+    pub transitions_count: usize,
+    /// Name servers of the last 7 days.
+    pub names: Vec<NameLine>,
+    /// How many there are; more than `names` holds if the list was cut.
+    pub names_count: usize,
+    /// Addresses of the last 7 days.
+    pub addresses: Vec<AddressLine>,
+    /// How many there are; more than `addresses` holds if the list was cut.
+    pub addresses_count: usize,
+    /// How many autonomous systems, or prefixes without a table.
+    pub networks: String,
+    /// The Holz value, if it can be computed.
+    pub holz: Option<String>,
+    /// When each value was there.
+    pub timeline: Timeline,
+}
+
+/// A summand, with its points in one decimal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TermLine {
+    /// What is measured.
+    pub name: &'static str,
+    /// Its value.
+    pub value: String,
+    /// Points it gives.
+    pub points: String,
+    /// Points it can give.
+    pub points_max: String,
+}
+
+/// One change instant, before and after.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Transition {
+    /// Event time.
+    pub at: String,
+    /// The zone's serial, if known.
+    pub serial: Option<u32>,
+    /// Whether it came with a mass change and does not count.
+    pub bulk: bool,
+    /// The set before.
+    pub before: Vec<Endpoint>,
+    /// The set after.
+    pub after: Vec<Endpoint>,
+}
+
+/// A name server with its addresses, or an address alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Endpoint {
+    /// The name server, without its final dot; `None` on the address plane.
+    pub host: Option<String>,
+    /// Its addresses.
+    pub addresses: Vec<String>,
+}
+
+/// A name server with its operator domain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NameLine {
+    /// The name server, without its final dot.
+    pub host: String,
+    /// Its operator domain, without its final dot.
+    pub operator: String,
+    /// Whether it is a provider's.
+    pub popular: bool,
+    /// Whether it is there now.
+    pub present: bool,
+}
+
+/// An address with its network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct AddressLine {
+    /// The name it belongs to, without its final dot.
+    pub host: String,
+    /// The address.
+    pub address: String,
+    /// Its prefix, /16 or /32.
+    pub prefix: String,
+    /// `AS64500`, if known.
+    pub asn: Option<String>,
+    /// The autonomous system's name, if known.
+    pub asn_name: Option<String>,
+    /// Whether it is there now.
+    pub present: bool,
+}
+
+/// Returns the reference of a case in subjects.
+pub fn case_reference(case_id: i64) -> String {
+    format!("FW-{case_id:06}")
+}
+
+/// Returns what a report about a case says.
+pub fn build_report(finding: &Finding, facts: CaseFacts<'_>) -> DeskReport {
+    let case = facts.case;
+    let assessment = Assessment::of(facts.registered_at, case.first_detected_at);
+    let advice = Advice::of(
+        finding,
+        &assessment,
+        facts.neighbours.len() + facts.related.len(),
+        facts.policy,
+    );
+    let age = facts
+        .registered_at
+        .map(|at| case.first_detected_at.since(at).as_seconds() / 86_400);
+    let planes = finding.nameservers.iter().chain(&finding.addresses);
+    DeskReport {
+        case_id: facts.case_id,
+        reference: case_reference(facts.case_id),
+        domain: bare(&finding.domain),
+        zone: bare(&finding.zone),
+        verdict: finding.verdict.word(),
+        allegation: allegation(finding.verdict),
+        revision: case.revision,
+        reason: facts.reason.to_string(),
+        is_withdrawn: facts.reason == SendReason::Withdrawn,
+        state: case.state.word(),
+        unicode: facts.unicode,
+        level: case.level.word(),
+        score: one_decimal(finding.score),
+        grade: grade(finding.score),
+        policy_version: facts.policy.label(),
+        first_detected_at: case.first_detected_at.to_table(),
+        last_change_at: finding.last_change_at.to_table(),
+        judged_at: finding.now.to_table(),
+        attack: "T1568.001",
+        source: facts.source,
+        registered_at: facts.registered_at.map(|at| at.to_table()),
+        age_days: age,
+        registrar: facts.registrar,
+        account: facts.account,
+        party: facts.party,
+        assessment,
+        advice,
+        campaign: facts.campaign.map(campaign_reference),
+        related_count: facts.related.len(),
+        related: facts.related.into_iter().take(RELATED_MAX).collect(),
+        neighbours_count: facts.neighbours.len(),
+        neighbours: facts
+            .neighbours
+            .iter()
+            .take(RELATED_MAX)
+            .map(bare)
+            .collect(),
+        planes: planes.map(section).collect(),
+        evidence: facts.evidence,
+        reporter: facts.reporter.clone(),
+        program_version: env!("CARGO_PKG_VERSION"),
+    }
+}
+
+/// Returns the grade of a score.
+fn grade(score: f64) -> &'static str {
+    match score {
+        score if score >= 80.0 => "high",
+        score if score >= 60.0 => "medium",
+        _ => "low",
+    }
+}
+
+/// Returns what is suspected, in a few words.
+fn allegation(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::DoubleFlux => "its name servers and its addresses keep changing",
+        Verdict::NsFlux => "its name servers or their addresses keep changing",
+        Verdict::SingleFlux => "its addresses keep changing",
+    }
+}
+
+/// Returns what a plane shows.
+pub fn section(plane: &PlaneFinding) -> PlaneSection {
+    let is_nameservers = plane.plane == Plane::Nameservers;
+    let transitions = plane
+        .points
+        .iter()
+        .rev()
+        .take(TRANSITIONS_MAX)
+        .map(|point| Transition {
+            at: point.moment.at.to_table(),
+            serial: point.moment.serial.map(|serial| serial.0),
+            bulk: point.moment.bulk,
+            before: endpoints(&point.names_before, &point.addresses_before),
+            after: endpoints(&point.names_after, &point.addresses_after),
+        });
+    let names = plane.names.iter().map(|name| NameLine {
+        host: bare(&name.host),
+        operator: bare(&name.operator),
+        popular: name.popular,
+        present: name.present,
+    });
+    PlaneSection {
+        title: if is_nameservers {
+            "Name servers"
+        } else {
+            "Addresses"
+        },
+        is_nameservers,
+        owner: bare(&plane.owner),
+        zone: bare(&plane.zone),
+        watched_since: plane.watched_since.to_table(),
+        score: one_decimal(plane.score),
+        gate_open: plane.gate_open,
+        changes_24h: plane.change_counts[0],
+        changes_72h: plane.change_counts[1],
+        changes_7d: plane.change_counts[2],
+        mean_stay: plane.tenure_hours.map_or_else(
+            || "none left in 7 days".to_owned(),
+            |hours| format!("{hours:.1} hours"),
+        ),
+        terms: plane
+            .terms
+            .iter()
+            .map(|term| TermLine {
+                name: term.name,
+                value: term.value.clone(),
+                points: one_decimal(term.points),
+                points_max: format!("{:.0}", term.points_max),
+            })
+            .collect(),
+        gates: plane.gates.clone(),
+        checks: plane.checks.clone(),
+        transitions: transitions.collect(),
+        transitions_count: plane.points.len(),
+        names: names.take(NAMES_MAX).collect(),
+        names_count: plane.names.len(),
+        addresses: plane
+            .addresses
+            .iter()
+            .take(ADDRESSES_MAX)
+            .map(address_line)
+            .collect(),
+        addresses_count: plane.addresses.len(),
+        networks: networks(&plane.addresses),
+        holz: plane.holz.map(one_decimal),
+        timeline: Timeline::of(plane),
+    }
+}
+
+/// Joins addresses to the name servers they belong to.
+fn endpoints(names: &[Name], addresses: &[(Name, std::net::IpAddr)]) -> Vec<Endpoint> {
+    if names.is_empty() {
+        return addresses
+            .iter()
+            .map(|(_, address)| Endpoint {
+                host: None,
+                addresses: vec![address.to_string()],
+            })
+            .collect();
+    }
+    let of = |name: &Name| {
+        addresses
+            .iter()
+            .filter(|(host, _)| host == name)
+            .map(|(_, address)| address.to_string())
+            .collect()
+    };
+    names
+        .iter()
+        .map(|name| Endpoint {
+            host: Some(bare(name)),
+            addresses: of(name),
+        })
+        .collect()
+}
+
+/// Returns an address with its network.
+fn address_line(seen: &SeenAddress) -> AddressLine {
+    AddressLine {
+        host: bare(&seen.host),
+        address: seen.address.to_string(),
+        prefix: seen.prefix.clone(),
+        asn: seen.asn.map(|asn| format!("AS{asn}")),
+        asn_name: seen.asn_name.clone(),
+        present: seen.present,
+    }
+}
+
+/// Counts the networks of a set of addresses.
+fn networks(addresses: &[SeenAddress]) -> String {
+    let systems: BTreeSet<u32> = addresses.iter().filter_map(|seen| seen.asn).collect();
+    let prefixes: BTreeSet<&str> = addresses.iter().map(|seen| seen.prefix.as_str()).collect();
+    if systems.is_empty() {
+        format!("{} prefixes", prefixes.len())
+    } else {
+        format!(
+            "{} autonomous systems, {} prefixes",
+            systems.len(),
+            prefixes.len()
+        )
+    }
+}
+
+/// Returns a name without its final dot.
+fn bare(name: &Name) -> String {
+    name.to_text_without_dot()
+}
+
+/// Returns a number with one decimal.
+fn one_decimal(value: f64) -> String {
+    format!("{value:.1}")
+}

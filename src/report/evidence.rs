@@ -1,0 +1,147 @@
+//! `evidence.csv`: every change of a finding's planes, a line each. Pure.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use crate::detector::{ChangePoint, Finding, Plane, PlaneFinding};
+use crate::dns::Name;
+
+/// The heading. Times are UTC.
+const HEADING: [&str; 10] = [
+    "at",
+    "zone",
+    "serial",
+    "plane",
+    "owner",
+    "rrtype",
+    "change",
+    "value",
+    "mass_change",
+    "network",
+];
+
+/// Returns the changes of the last 7 days, oldest first, as RFC 4180 CSV with a heading.
+///
+/// No cell begins with what a spreadsheet would take for a formula: see [`safe_cell`].
+pub fn evidence_csv(finding: &Finding) -> Vec<u8> {
+    let mut text = HEADING.join(",");
+    text.push_str("\r\n");
+    for plane in finding.nameservers.iter().chain(&finding.addresses) {
+        for point in &plane.points {
+            for line in lines(plane, point) {
+                let cells: Vec<String> = line.iter().map(|cell| quoted(&safe_cell(cell))).collect();
+                text.push_str(&cells.join(","));
+                text.push_str("\r\n");
+            }
+        }
+    }
+    text.into_bytes()
+}
+
+/// Returns a cell that no spreadsheet takes for a formula: one that begins with `=`, `+`, `-`, `@`, a tab
+/// or a line break gets a `'` in front.
+pub fn safe_cell(text: &str) -> String {
+    match text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) {
+        true => format!("'{text}"),
+        false => text.to_owned(),
+    }
+}
+
+/// Quotes a cell where RFC 4180 asks for it; control characters become spaces.
+fn quoted(text: &str) -> String {
+    let plain: String = text
+        .chars()
+        .map(|it| if it.is_control() { ' ' } else { it })
+        .collect();
+    match plain.contains([',', '"', '\'', ' ']) {
+        true => format!("\"{}\"", plain.replace('"', "\"\"")),
+        false => plain,
+    }
+}
+
+/// Returns what one instant changed.
+fn lines(plane: &PlaneFinding, point: &ChangePoint) -> Vec<[String; 10]> {
+    let mut lines = Vec::new();
+    let mut push = |owner: &Name, rrtype: &str, change: &str, value: String, network: String| {
+        lines.push([
+            point.moment.at.to_string(),
+            plane.zone.to_string(),
+            point
+                .moment
+                .serial
+                .map_or_else(String::new, |serial| serial.0.to_string()),
+            match plane.plane {
+                Plane::Nameservers => "nameservers".to_owned(),
+                Plane::Addresses => "addresses".to_owned(),
+            },
+            owner.to_string(),
+            rrtype.to_owned(),
+            change.to_owned(),
+            value,
+            if point.moment.bulk { "yes" } else { "no" }.to_owned(),
+            network,
+        ]);
+    };
+    let (before, after): (BTreeSet<&Name>, BTreeSet<&Name>) = (
+        point.names_before.iter().collect(),
+        point.names_after.iter().collect(),
+    );
+    for (names, change) in [
+        (before.difference(&after), "removed"),
+        (after.difference(&before), "added"),
+    ] {
+        for name in names {
+            push(&plane.owner, "NS", change, name.to_string(), String::new());
+        }
+    }
+    let (before, after): (BTreeSet<_>, BTreeSet<_>) = (
+        point.addresses_before.iter().collect(),
+        point.addresses_after.iter().collect(),
+    );
+    for (addresses, change) in [
+        (before.difference(&after), "removed"),
+        (after.difference(&before), "added"),
+    ] {
+        for (host, address) in addresses {
+            let rrtype = if address.is_ipv4() { "A" } else { "AAAA" };
+            push(
+                host,
+                rrtype,
+                change,
+                address.to_string(),
+                network_of(plane, *address),
+            );
+        }
+    }
+    lines
+}
+
+/// Returns what is known of an address's network.
+fn network_of(plane: &PlaneFinding, address: IpAddr) -> String {
+    let seen = plane.addresses.iter().find(|it| it.address == address);
+    seen.map_or_else(String::new, |it| match (it.asn, &it.asn_name) {
+        (Some(asn), Some(name)) => format!("AS{asn} {name}"),
+        (Some(asn), None) => format!("AS{asn}"),
+        (None, _) => it.prefix.clone(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn formulas_lines_and_quotes_stay_text() {
+        for (cell, wanted) in [
+            ("=cmd|'/c calc'!A0", "\"'=cmd|'/c calc'!A0\""),
+            ("+1", "\"'+1\""),
+            ("-1", "\"'-1\""),
+            ("@x", "\"'@x\""),
+            ("\t=1", "\"' =1\""),
+            ("a\"b,c\r\nd", "\"a\"\"b,c  d\""),
+            ("ns1.example.", "ns1.example."),
+        ] {
+            assert_eq!(quoted(&safe_cell(cell)), wanted);
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! What the desk did in a span of time, for statistics; and the removal of what is old.
+
+use rusqlite::params;
+
+use crate::case::{CaseEvent, CaseState, DismissReason};
+use crate::dns::Name;
+use crate::store::{CaseEventRow, MailKind, Store, StoreError};
+use crate::time::Timestamp;
+
+/// A line of a case's log, with what statistics ask of its case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeskEvent {
+    /// The case.
+    pub case_id: i64,
+    /// Its domain.
+    pub domain: Name,
+    /// Its zone.
+    pub zone: Name,
+    /// When the case was first told of.
+    pub reported_at: Option<Timestamp>,
+    /// When it was opened, or last opened again before this line.
+    pub opened_at: Timestamp,
+    /// Why it was dismissed, if it is.
+    pub dismissed_as: Option<DismissReason>,
+    /// The line.
+    pub line: CaseEventRow,
+}
+
+/// How many messages of a zone's cases went out, or failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MailCount {
+    /// The zone; `None` for what is about no single case.
+    pub zone: Option<Name>,
+    /// The case's domain.
+    pub domain: Option<Name>,
+    /// What they are about.
+    pub kind: String,
+    /// Taken by the server.
+    pub sent: u32,
+    /// Refused, given up, or come back.
+    pub failed: u32,
+}
+
+/// What a purge takes, or took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Purged {
+    /// Cases that are over.
+    pub cases: u32,
+    /// Lines of their logs.
+    pub events: u32,
+    /// Their messages and notices.
+    pub messages: u32,
+}
+
+/// The cases that are over, and whose last line is older than a time.
+const OLD_CASES: &str = "select c.id from abuse_case c where c.state in ('dismissed', 'mitigated', 'closed')
+      and not exists (select 1 from case_event e where e.case_id = c.id and e.at >= ?1)
+      and not exists (select 1 from message m where m.case_id = c.id and m.state in ('queued', 'sending'))
+      and not exists (select 1 from abuse_case o where o.thread_id = c.id and o.id <> c.id and o.state in ('open', 'acknowledged'))";
+
+impl Store {
+    /// Returns the lines of all logs in `[from, to)`, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn desk_events(
+        &self,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<Vec<DeskEvent>, StoreError> {
+        type Raw = ([String; 5], [Option<String>; 2], [i64; 3], Option<i64>);
+        let rows: Vec<Raw> = self.run(|connection| {
+            let sql = "select c.domain, z.name, e.actor, e.to_state, e.note, e.from_state, c.dismissed_as, e.case_id, e.at,
+                              (select max(o.at) from case_event o where o.case_id = e.case_id and o.id <= e.id and o.to_state = 'open' and o.from_state is not 'open'),
+                              (select min(m.queued_at) from message m where m.case_id = e.case_id and m.kind = 'report')
+                         from case_event e join abuse_case c on c.id = e.case_id join zone z on z.id = c.zone_id
+                        where e.at >= ? and e.at < ? order by e.at, e.id";
+            let mut statement = connection.prepare_cached(sql)?;
+            let rows = statement.query_map(params![from.unix(), to.unix()], |row| {
+                let at: i64 = row.get(8)?;
+                Ok((
+                    [row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?],
+                    [row.get(5)?, row.get(6)?],
+                    [row.get(7)?, at, row.get::<_, Option<i64>>(9)?.unwrap_or(at)],
+                    row.get(10)?,
+                ))
+            })?;
+            rows.collect()
+        })?;
+        let state = |word: &str| {
+            CaseState::parse(word).ok_or_else(|| self.damaged(format!("case state {word:?}")))
+        };
+        let read = |(texts, [from, reason], [case_id, at, opened_at], reported_at): Raw| {
+            let [domain, zone, actor, to, note] = texts;
+            Ok(DeskEvent {
+                case_id,
+                domain: self.read_name(&domain)?,
+                zone: self.read_name(&zone)?,
+                reported_at: reported_at.map(Timestamp::from_unix),
+                opened_at: Timestamp::from_unix(opened_at),
+                dismissed_as: reason.as_deref().and_then(DismissReason::parse),
+                line: CaseEventRow {
+                    actor,
+                    event: CaseEvent {
+                        at: Timestamp::from_unix(at),
+                        from: from.as_deref().map(state).transpose()?,
+                        to: state(&to)?,
+                        note,
+                    },
+                },
+            })
+        };
+        rows.into_iter().map(read).collect()
+    }
+
+    /// Returns how many messages were sent in `[from, to)`, and of those queued then how many failed.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn mail_counts(
+        &self,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<Vec<MailCount>, StoreError> {
+        type Raw = (Option<String>, Option<String>, String, u32, u32);
+        let rows: Vec<Raw> = self.run(|connection| {
+            let sql = "select z.name, c.domain, m.kind, sum(m.sent_at >= ?1 and m.sent_at < ?2),
+                              sum((m.state = 'dead' and m.queued_at >= ?1 and m.queued_at < ?2) or (m.bounced_at >= ?1 and m.bounced_at < ?2))
+                         from message m left join abuse_case c on c.id = m.case_id left join zone z on z.id = c.zone_id
+                        group by z.name, c.domain, m.kind";
+            let mut statement = connection.prepare_cached(sql)?;
+            let rows = statement.query_map(params![from.unix(), to.unix()], |row| {
+                Ok((
+                    row.get(0)?,
+                    row.get(1)?,
+                    row.get(2)?,
+                    row.get::<_, Option<u32>>(3)?.unwrap_or(0),
+                    row.get::<_, Option<u32>>(4)?.unwrap_or(0),
+                ))
+            })?;
+            rows.collect()
+        })?;
+        let name = |text: Option<String>| text.map(|text| self.read_name(&text)).transpose();
+        let counts = rows.into_iter().filter(|row| row.3 + row.4 > 0);
+        counts
+            .map(|(zone, domain, kind, sent, failed)| {
+                Ok(MailCount {
+                    zone: name(zone)?,
+                    domain: name(domain)?,
+                    kind,
+                    sent,
+                    failed,
+                })
+            })
+            .collect()
+    }
+
+    /// Returns the lines of all logs after the one with a number: numbers, domains, and the lines.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn case_events_after(
+        &self,
+        after: i64,
+        limit: usize,
+    ) -> Result<Vec<(i64, i64, CaseEventRow)>, StoreError> {
+        let rows = self.run(|connection| {
+            let sql = "select id, case_id, at, actor, from_state, to_state, note from case_event where id > ? order by id limit ?";
+            let mut statement = connection.prepare_cached(sql)?;
+            let rows = statement.query_map([after, limit as i64], |row| {
+                let texts: (String, Option<String>, String, String) =
+                    (row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?);
+                Ok((row.get(0)?, row.get(1)?, row.get::<_, i64>(2)?, texts))
+            })?;
+            rows.collect::<rusqlite::Result<Vec<_>>>()
+        })?;
+        let state = |word: &str| {
+            CaseState::parse(word).ok_or_else(|| self.damaged(format!("case state {word:?}")))
+        };
+        rows.into_iter()
+            .map(|(id, case_id, at, (actor, from, to, note))| {
+                let event = CaseEvent {
+                    at: Timestamp::from_unix(at),
+                    from: from.as_deref().map(state).transpose()?,
+                    to: state(&to)?,
+                    note,
+                };
+                Ok((id, case_id, CaseEventRow { actor, event }))
+            })
+            .collect()
+    }
+
+    /// Returns what [`Store::purge_cases`] would take.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn purgeable(&self, before: Timestamp) -> Result<Purged, StoreError> {
+        self.run(|connection| {
+            let count = |sql: String| -> rusqlite::Result<u32> {
+                connection.query_row(&sql, [before.unix()], |row| row.get(0))
+            };
+            Ok(Purged {
+                cases: count(format!("select count(*) from ({OLD_CASES})"))?,
+                events: count(format!("select count(*) from case_event where case_id in ({OLD_CASES})"))?,
+                messages: count(format!(
+                    "select (select count(*) from message where case_id in ({OLD_CASES})) + (select count(*) from notice where case_id in ({OLD_CASES}))"
+                ))?,
+            })
+        })
+    }
+
+    /// Takes away the cases that are over and untouched since a time, with their logs and their mails.
+    /// History stays.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn purge_cases(&self, before: Timestamp) -> Result<Purged, StoreError> {
+        let tx = self.begin_batch()?;
+        let purged = self.purgeable(before)?;
+        self.run(|connection| {
+            connection.execute("create temp table purged (id integer primary key)", [])?;
+            connection.execute(&format!("insert into purged {OLD_CASES}"), [before.unix()])?;
+            for table in [
+                "message",
+                "notice",
+                "case_event",
+                "case_trait",
+                "report_evidence",
+            ] {
+                connection.execute(
+                    &format!("delete from {table} where case_id in (select id from purged)"),
+                    [],
+                )?;
+            }
+            connection.execute(
+                "update abuse_case set thread_id = null where thread_id in (select id from purged)",
+                [],
+            )?;
+            connection.execute(
+                "delete from abuse_case where id in (select id from purged)",
+                [],
+            )?;
+            connection.execute("drop table purged", [])
+        })?;
+        tx.commit()?;
+        Ok(purged)
+    }
+
+    /// Takes the persons out of the cases that are over and untouched since a time: who did what, notes,
+    /// addresses and octets of mails. The cases and the states they went through stay.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn anonymise_cases(&self, before: Timestamp) -> Result<Purged, StoreError> {
+        let tx = self.begin_batch()?;
+        let purged = self.purgeable(before)?;
+        self.run(|connection| {
+            connection.execute("create temp table purged (id integer primary key)", [])?;
+            connection.execute(&format!("insert into purged {OLD_CASES}"), [before.unix()])?;
+            let these = "case_id in (select id from purged)";
+            connection.execute(
+                &format!("update case_event set actor = 'somebody', note = 'taken out' where actor <> 'fluxwatch' and {these}"),
+                [],
+            )?;
+            // Recipients stay distinct: a case, revision and kind has each once.
+            for table in ["message", "notice"] {
+                connection.execute(
+                    &format!("update {table} set recipient = 'recipient-' || id, sender = '', octets = x'' where {these}"),
+                    [],
+                )?;
+            }
+            connection.execute(&format!("update notice set decided_by = null, note = null where {these}"), [])?;
+            connection.execute("update abuse_case set assignee = null where id in (select id from purged)", [])?;
+            connection.execute("drop table purged", [])
+        })?;
+        tx.commit()?;
+        Ok(purged)
+    }
+
+    /// Returns the octets of the newest mail of a kind about a case.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn newest_mail(
+        &self,
+        case_id: i64,
+        kind: MailKind,
+    ) -> Result<Option<crate::store::MessageRow>, StoreError> {
+        let rows = self.messages_of_case(case_id)?;
+        Ok(rows.into_iter().rfind(|row| row.message.kind == kind))
+    }
+}

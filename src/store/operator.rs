@@ -1,0 +1,260 @@
+//! What the operator is told of: mass moves and zones that cannot be seen. And when it was last told.
+
+use rusqlite::{OptionalExtension, params};
+
+use crate::dns::Name;
+use crate::store::{Store, StoreError, ZoneId};
+use crate::time::Timestamp;
+
+/// What moved together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BulkKind {
+    /// The name servers of many names, from one set to one other.
+    Nameservers,
+    /// The addresses of a name server that many names use.
+    Glue,
+    /// So much of a zone that nobody is accused for it.
+    Version,
+}
+
+impl BulkKind {
+    /// Returns the word of the row.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Nameservers => "nameservers",
+            Self::Glue => "glue",
+            Self::Version => "version",
+        }
+    }
+
+    /// Returns the kind that [`BulkKind::word`] gave `word` for.
+    fn parse(word: &str) -> Option<Self> {
+        [Self::Nameservers, Self::Glue, Self::Version]
+            .into_iter()
+            .find(|kind| kind.word() == word)
+    }
+}
+
+/// A move of many names in one version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BulkMove {
+    /// Its number; 0 before it is kept.
+    pub id: i64,
+    /// The version.
+    pub version_id: i64,
+    /// The zone.
+    pub zone: Name,
+    /// Event time.
+    pub at: Timestamp,
+    /// What moved.
+    pub kind: BulkKind,
+    /// How many names.
+    pub name_count: u32,
+    /// From, with commas.
+    pub before: String,
+    /// To, with commas.
+    pub after: String,
+    /// Some of the names, with commas.
+    pub names: String,
+}
+
+/// A zone that cannot be seen, or not be believed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Blindness {
+    /// Its number.
+    pub id: i64,
+    /// The zone or source.
+    pub zone: String,
+    /// Why.
+    pub reason: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// When the operator was told.
+    pub told_at: Option<Timestamp>,
+    /// When it ended.
+    pub over_at: Option<Timestamp>,
+}
+
+impl Store {
+    /// Keeps a mass move, once; a later part of the same version adds to it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn note_bulk_move(&self, zone: ZoneId, moved: &BulkMove) -> Result<(), StoreError> {
+        self.run(|connection| {
+            let sql = "insert into bulk_move (version_id, zone_id, at, kind, name_count, before, after, names) values (?, ?, ?, ?, ?, ?, ?, ?)
+                       on conflict (version_id, kind, before, after) do update set name_count = max(name_count, excluded.name_count)";
+            connection.prepare_cached(sql)?.execute(params![
+                moved.version_id,
+                zone.0,
+                moved.at.unix(),
+                moved.kind.word(),
+                moved.name_count,
+                moved.before,
+                moved.after,
+                moved.names
+            ])
+        })
+        .map(|_| ())
+    }
+
+    /// Returns the mass moves that nobody was told of, oldest first, and of these the first `limit`.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn untold_bulk_moves(&self, limit: usize) -> Result<Vec<BulkMove>, StoreError> {
+        let rows = self.run(|connection| {
+            let sql = "select b.id, b.version_id, z.name, b.at, b.kind, b.name_count, b.before, b.after, b.names
+                         from bulk_move b join zone z on z.id = b.zone_id where b.told_at is null order by b.id limit ?";
+            let mut statement = connection.prepare_cached(sql)?;
+            let rows = statement.query_map([limit as i64], |row| {
+                let texts: [String; 5] = [row.get(2)?, row.get(4)?, row.get(6)?, row.get(7)?, row.get(8)?];
+                let numbers: (i64, i64, i64, u32) = (row.get(0)?, row.get(1)?, row.get(3)?, row.get(5)?);
+                Ok((texts, numbers))
+            })?;
+            rows.collect::<rusqlite::Result<Vec<_>>>()
+        })?;
+        let finish = |(texts, numbers): ([String; 5], (i64, i64, i64, u32))| {
+            let [zone, kind, before, after, names] = texts;
+            let (id, version_id, at, name_count) = numbers;
+            Ok(BulkMove {
+                id,
+                version_id,
+                zone: self.read_name(&zone)?,
+                at: Timestamp::from_unix(at),
+                kind: BulkKind::parse(&kind)
+                    .ok_or_else(|| self.damaged(format!("bulk kind {kind:?}")))?,
+                name_count,
+                before,
+                after,
+                names,
+            })
+        };
+        rows.into_iter().map(finish).collect()
+    }
+
+    /// Notes that a mass move was told.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn note_bulk_told(&self, id: i64, now: Timestamp) -> Result<(), StoreError> {
+        self.run(|connection| {
+            connection
+                .prepare_cached("update bulk_move set told_at = ?2 where id = ?1")?
+                .execute([id, now.unix()])
+        })
+        .map(|_| ())
+    }
+
+    /// Notes that a zone cannot be seen for a reason; one that is known keeps its beginning. Returns
+    /// whether it is new.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn note_blind(
+        &self,
+        zone: &str,
+        reason: &str,
+        since: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.run(|connection| {
+            let known: Option<String> = connection
+                .prepare_cached("select reason from blindness where zone = ? and over_at is null")?
+                .query_row([zone], |row| row.get(0))
+                .optional()?;
+            if known.is_some() {
+                connection
+                    .prepare_cached("update blindness set reason = ?2 where zone = ?1 and over_at is null and reason <> ?2")?
+                    .execute([zone, reason])?;
+                return Ok(false);
+            }
+            connection
+                .prepare_cached("insert into blindness (zone, reason, since_at) values (?, ?, ?)")?
+                .execute(params![zone, reason, since.unix()])?;
+            Ok(true)
+        })
+    }
+
+    /// Notes that a zone is seen again.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn note_sight(&self, id: i64, now: Timestamp) -> Result<(), StoreError> {
+        self.run(|connection| {
+            connection
+                .prepare_cached("update blindness set over_at = ?2 where id = ?1")?
+                .execute([id, now.unix()])
+        })
+        .map(|_| ())
+    }
+
+    /// Notes that the operator was told of a blind zone.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn note_blind_told(&self, id: i64, now: Timestamp) -> Result<(), StoreError> {
+        self.run(|connection| {
+            connection
+                .prepare_cached("update blindness set told_at = ?2 where id = ?1")?
+                .execute([id, now.unix()])
+        })
+        .map(|_| ())
+    }
+
+    /// Returns the zones that are blind, and those that were and saw again after `since`, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn blindness_since(&self, since: Timestamp) -> Result<Vec<Blindness>, StoreError> {
+        self.run(|connection| {
+            let sql = "select id, zone, reason, since_at, told_at, over_at from blindness where over_at is null or over_at > ? order by id";
+            let mut statement = connection.prepare_cached(sql)?;
+            let rows = statement.query_map([since.unix()], |row| {
+                Ok(Blindness {
+                    id: row.get(0)?,
+                    zone: row.get(1)?,
+                    reason: row.get(2)?,
+                    since: Timestamp::from_unix(row.get(3)?),
+                    told_at: row.get::<_, Option<i64>>(4)?.map(Timestamp::from_unix),
+                    over_at: row.get::<_, Option<i64>>(5)?.map(Timestamp::from_unix),
+                })
+            })?;
+            rows.collect()
+        })
+    }
+
+    /// Returns a number that was kept under a name, such as when the last digest was made.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn noted_number(&self, name: &str) -> Result<Option<i64>, StoreError> {
+        self.run(|connection| {
+            connection
+                .prepare_cached("select value from meta where key = ?")?
+                .query_row([name], |row| row.get(0))
+                .optional()
+        })
+    }
+
+    /// Keeps a number under a name.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn note_number(&self, name: &str, value: i64) -> Result<(), StoreError> {
+        self.run(|connection| {
+            connection
+                .prepare_cached("insert into meta (key, value) values (?1, ?2) on conflict (key) do update set value = excluded.value")?
+                .execute(params![name, value])
+        })
+        .map(|_| ())
+    }
+}

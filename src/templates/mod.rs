@@ -1,0 +1,512 @@
+//! Words of mails: load, check, render. Escaping and defanging live here and nowhere else.
+//!
+//! HTML is escaped by the template's suffix; every domain passes the filter `defang`, and free text
+//! `defang_text`, so that nothing in a zone becomes a tag or a live link. An undefined variable is an
+//! error, found at start-up by rendering every template with made-up mails.
+//!
+//! A folder of the operator's may hold any of the files under its name here: `mail/report/body.txt`. One
+//! for a language lies below that language's name: `de/mail/report/body.txt`; what a language lacks is
+//! taken from the folder, and then from the program.
+
+pub(crate) mod made_up;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use tera::{Context, Kwargs, State, Tera};
+
+use crate::report::{BlindnessReport, BulkReport, DeskReport, DigestReport};
+
+/// The most octets of a template.
+const OCTETS_MAX: u64 = 1 << 20;
+
+/// Every template of the program: name and text.
+const TEMPLATES: [(&str, &str); 31] = [
+    (
+        "mail/parts/facts.txt",
+        include_str!("../../templates/mail/parts/facts.txt"),
+    ),
+    (
+        "mail/parts/facts.html",
+        include_str!("../../templates/mail/parts/facts.html"),
+    ),
+    (
+        "mail/parts/advice.txt",
+        include_str!("../../templates/mail/parts/advice.txt"),
+    ),
+    (
+        "mail/parts/advice.html",
+        include_str!("../../templates/mail/parts/advice.html"),
+    ),
+    (
+        "mail/parts/related.txt",
+        include_str!("../../templates/mail/parts/related.txt"),
+    ),
+    (
+        "mail/parts/related.html",
+        include_str!("../../templates/mail/parts/related.html"),
+    ),
+    (
+        "mail/parts/planes.txt",
+        include_str!("../../templates/mail/parts/planes.txt"),
+    ),
+    (
+        "mail/parts/planes.html",
+        include_str!("../../templates/mail/parts/planes.html"),
+    ),
+    (
+        "mail/parts/foot.txt",
+        include_str!("../../templates/mail/parts/foot.txt"),
+    ),
+    (
+        "mail/parts/foot.html",
+        include_str!("../../templates/mail/parts/foot.html"),
+    ),
+    (
+        "mail/report/subject.txt",
+        include_str!("../../templates/mail/report/subject.txt"),
+    ),
+    (
+        "mail/report/body.txt",
+        include_str!("../../templates/mail/report/body.txt"),
+    ),
+    (
+        "mail/report/body.html",
+        include_str!("../../templates/mail/report/body.html"),
+    ),
+    (
+        "mail/update/subject.txt",
+        include_str!("../../templates/mail/update/subject.txt"),
+    ),
+    (
+        "mail/update/body.txt",
+        include_str!("../../templates/mail/update/body.txt"),
+    ),
+    (
+        "mail/update/body.html",
+        include_str!("../../templates/mail/update/body.html"),
+    ),
+    (
+        "mail/closure/subject.txt",
+        include_str!("../../templates/mail/closure/subject.txt"),
+    ),
+    (
+        "mail/closure/body.txt",
+        include_str!("../../templates/mail/closure/body.txt"),
+    ),
+    (
+        "mail/closure/body.html",
+        include_str!("../../templates/mail/closure/body.html"),
+    ),
+    (
+        "mail/digest/subject.txt",
+        include_str!("../../templates/mail/digest/subject.txt"),
+    ),
+    (
+        "mail/digest/body.txt",
+        include_str!("../../templates/mail/digest/body.txt"),
+    ),
+    (
+        "mail/digest/body.html",
+        include_str!("../../templates/mail/digest/body.html"),
+    ),
+    (
+        "mail/bulk/subject.txt",
+        include_str!("../../templates/mail/bulk/subject.txt"),
+    ),
+    (
+        "mail/bulk/body.txt",
+        include_str!("../../templates/mail/bulk/body.txt"),
+    ),
+    (
+        "mail/bulk/body.html",
+        include_str!("../../templates/mail/bulk/body.html"),
+    ),
+    (
+        "mail/blindness/subject.txt",
+        include_str!("../../templates/mail/blindness/subject.txt"),
+    ),
+    (
+        "mail/blindness/body.txt",
+        include_str!("../../templates/mail/blindness/body.txt"),
+    ),
+    (
+        "mail/blindness/body.html",
+        include_str!("../../templates/mail/blindness/body.html"),
+    ),
+    (
+        "mail/notice/subject.txt",
+        include_str!("../../templates/mail/notice/subject.txt"),
+    ),
+    (
+        "mail/notice/body.txt",
+        include_str!("../../templates/mail/notice/body.txt"),
+    ),
+    (
+        "mail/notice/body.html",
+        include_str!("../../templates/mail/notice/body.html"),
+    ),
+];
+
+/// Why a mail cannot be worded.
+#[derive(Debug, thiserror::Error)]
+#[error("template {template}: {fault}")]
+pub struct TemplateError {
+    /// The template's path below `templates/`, or the file.
+    template: String,
+    /// The engine's words, with line and column.
+    fault: String,
+}
+
+impl TemplateError {
+    /// Returns the fault of a template.
+    fn new(template: impl Into<String>, fault: impl std::fmt::Display) -> Self {
+        Self {
+            template: template.into(),
+            fault: fault.to_string(),
+        }
+    }
+}
+
+/// A mail's words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RenderedMail {
+    /// One line, without control characters.
+    pub subject: String,
+    /// The text part.
+    pub text: String,
+    /// The HTML part.
+    pub html: String,
+}
+
+/// What a mail says.
+#[derive(Debug, Clone, Copy)]
+pub enum Words<'a> {
+    /// The first report of a case.
+    Report(&'a DeskReport),
+    /// Something material changed.
+    Update(&'a DeskReport),
+    /// The end of a case.
+    Closure(&'a DeskReport),
+    /// The onward report.
+    Notice(&'a DeskReport),
+    /// A day.
+    Digest(&'a DigestReport),
+    /// Mass moves.
+    Bulk(&'a BulkReport),
+    /// Zones that cannot be seen.
+    Blindness(&'a BlindnessReport),
+}
+
+impl Words<'_> {
+    /// Returns the folder of the templates.
+    pub fn folder(&self) -> &'static str {
+        match self {
+            Self::Report(_) => "report",
+            Self::Update(_) => "update",
+            Self::Closure(_) => "closure",
+            Self::Notice(_) => "notice",
+            Self::Digest(_) => "digest",
+            Self::Bulk(_) => "bulk",
+            Self::Blindness(_) => "blindness",
+        }
+    }
+
+    /// Returns the variables.
+    fn context(&self) -> tera::TeraResult<Context> {
+        fn of(value: &impl Serialize) -> tera::TeraResult<Context> {
+            Context::from_serialize(value)
+        }
+        match self {
+            Self::Report(it) | Self::Update(it) | Self::Closure(it) | Self::Notice(it) => of(it),
+            Self::Digest(it) => of(it),
+            Self::Bulk(it) => of(it),
+            Self::Blindness(it) => of(it),
+        }
+    }
+}
+
+/// The loaded templates, by language; the program's own under "".
+#[derive(Debug)]
+pub struct Templates(BTreeMap<String, Tera>);
+
+impl Templates {
+    /// Loads the templates of each language, and "", and renders each with made-up mails.
+    ///
+    /// # Errors
+    ///
+    /// [`TemplateError`] that names the template: one that cannot be read or rendered, one in the folder
+    /// that the program does not know, a language without a folder.
+    pub fn load(folder: Option<&Path>, languages: &[String]) -> Result<Self, TemplateError> {
+        if let Some(folder) = folder {
+            check_folder(folder, folder, languages)?;
+        }
+        let mut loaded = BTreeMap::new();
+        for language in languages.iter().map(String::as_str).chain([""]) {
+            let own = match (folder, language) {
+                (Some(folder), "") => vec![folder.to_owned()],
+                (Some(folder), language) => vec![folder.join(language), folder.to_owned()],
+                (None, "") => Vec::new(),
+                (None, language) => {
+                    let fault =
+                        "a language needs [report] templates, the folder that its words are in";
+                    return Err(TemplateError::new(language, fault));
+                }
+            };
+            if !language.is_empty() && !own[0].is_dir() {
+                return Err(TemplateError::new(
+                    own[0].display().to_string(),
+                    "there is no folder for this language",
+                ));
+            }
+            loaded.insert(language.to_owned(), load_language(&own)?);
+        }
+        let templates = Self(loaded);
+        for language in templates.0.keys() {
+            for words in made_up::all().iter().map(made_up::MadeUp::words) {
+                templates.render(language, words)?;
+            }
+        }
+        Ok(templates)
+    }
+
+    /// Words a mail.
+    ///
+    /// # Errors
+    ///
+    /// [`TemplateError`].
+    pub fn render(&self, language: &str, words: Words<'_>) -> Result<RenderedMail, TemplateError> {
+        let folder = words.folder();
+        let engine = self
+            .0
+            .get(language)
+            .ok_or_else(|| TemplateError::new(language, "no such language was loaded"))?;
+        let context = words
+            .context()
+            .map_err(|fault| TemplateError::new(format!("mail/{folder}"), fault))?;
+        let render = |file: &str| {
+            let name = format!("mail/{folder}/{file}");
+            engine
+                .render(&name, &context)
+                .map_err(|fault| TemplateError::new(&name, fault))
+        };
+        Ok(RenderedMail {
+            subject: one_line(&render("subject.txt")?),
+            text: plain_text(&render("body.txt")?),
+            html: render("body.html")?,
+        })
+    }
+}
+
+/// Loads the templates, each from the first folder that has it, else the program's own.
+fn load_language(folders: &[PathBuf]) -> Result<Tera, TemplateError> {
+    let mut engine = Tera::new();
+    engine.register_filter("defang", |text: &str, _: Kwargs, _: &State| defang(text));
+    engine.register_filter("defang_text", |text: &str, _: Kwargs, _: &State| {
+        defang_text(text)
+    });
+    engine.autoescape_on([".html"]);
+    let mut texts = Vec::new();
+    for (name, built_in) in TEMPLATES {
+        let file = folders.iter().map(|folder| folder.join(name));
+        let text = match file.into_iter().find(|path| path.is_file()) {
+            Some(path) => read(&path)?,
+            None => built_in.to_owned(),
+        };
+        texts.push((name, text));
+    }
+    engine
+        .add_raw_templates(texts)
+        .map_err(|fault| TemplateError::new("mail", fault))?;
+    Ok(engine)
+}
+
+/// Reads a template of the operator's.
+fn read(path: &Path) -> Result<String, TemplateError> {
+    let fault = |fault: std::io::Error| TemplateError::new(path.display().to_string(), fault);
+    if fs::metadata(path).map_err(fault)?.len() > OCTETS_MAX {
+        return Err(TemplateError::new(
+            path.display().to_string(),
+            format!("has more than {OCTETS_MAX} octets"),
+        ));
+    }
+    fs::read_to_string(path).map_err(fault)
+}
+
+/// Refuses files that the program would never read: a template under a wrong name does nothing.
+fn check_folder(root: &Path, folder: &Path, languages: &[String]) -> Result<(), TemplateError> {
+    let fault = |fault: std::io::Error| TemplateError::new(folder.display().to_string(), fault);
+    for entry in fs::read_dir(folder).map_err(fault)? {
+        let path = entry.map_err(fault)?.path();
+        if path.is_dir() {
+            check_folder(root, &path, languages)?;
+            continue;
+        }
+        let relative = path.strip_prefix(root).unwrap_or(&path);
+        let relative = relative.to_string_lossy();
+        let is_known = |name: &str| TEMPLATES.iter().any(|(known, _)| *known == name);
+        let of_language = relative.split_once('/').is_some_and(|(language, rest)| {
+            languages.iter().any(|known| known == language) && is_known(rest)
+        });
+        if !is_known(&relative) && !of_language {
+            return Err(TemplateError::new(
+                path.display().to_string(),
+                "is no template that the program uses; the names are mail/KIND/subject.txt, body.txt and body.html",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Makes a name or an address of a mailbox unclickable: `bad[.]example`.
+pub fn defang(text: &str) -> String {
+    text.trim_end_matches('.')
+        .replace('.', "[.]")
+        .replace('@', "[@]")
+        .replace("://", "[://]")
+}
+
+/// Makes names in free text unclickable, and leaves numbers and the ends of sentences alone.
+pub fn defang_text(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut before = ' ';
+    let mut rest = text.chars().peekable();
+    while let Some(it) = rest.next() {
+        let joins = |side: char| side.is_alphanumeric() || side == '-' || side == '_';
+        let after = rest.peek().copied().unwrap_or(' ');
+        match it {
+            '.' if joins(before) && (after.is_alphabetic() || after == '_') => out.push_str("[.]"),
+            '@' if joins(before) => out.push_str("[@]"),
+            ':' if after == '/' => out.push_str("[:]"),
+            _ => out.push(it),
+        }
+        before = it;
+    }
+    out
+}
+
+/// Returns the text as one line without control characters or marks that turn the writing direction.
+fn one_line(text: &str) -> String {
+    text.trim().chars().filter(|it| is_plain(*it)).collect()
+}
+
+/// Returns a text without control characters but line feeds, and without marks that turn the writing
+/// direction.
+fn plain_text(text: &str) -> String {
+    text.chars()
+        .filter(|it| *it == '\n' || is_plain(*it))
+        .collect()
+}
+
+/// Returns whether a character is neither a control nor a mark that turns the writing direction.
+fn is_plain(character: char) -> bool {
+    !character.is_control()
+        && !matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn domains_are_defanged_in_every_part() {
+        let mail = Templates::load(None, &[])
+            .expect("the built-in templates are sound")
+            .render("", Words::Report(&made_up::report()))
+            .expect("rendered");
+        assert_eq!(
+            mail.subject,
+            "[FW-000001] Suspected fast flux: bad[.]example"
+        );
+        for part in [&mail.text, &mail.html] {
+            assert!(
+                part.contains("ns1[.]bad[.]example") && !part.contains("bad.example"),
+                "{part}"
+            );
+            assert!(part.contains("abuse[@]registrar[.]example"), "{part}");
+        }
+        assert!(!mail.html.contains("<a "), "no link of any kind");
+    }
+
+    #[test]
+    fn names_in_free_text_are_defanged_and_sentences_are_not() {
+        for (text, wanted) in [
+            (
+                "moved to ns1.new.example. Done.",
+                "moved to ns1[.]new[.]example. Done.",
+            ),
+            (
+                "score 81.5, see https://x.example/a",
+                "score 81.5, see https[:]//x[.]example/a",
+            ),
+            (
+                "550 <desk@registrar.example>",
+                "550 <desk[@]registrar[.]example>",
+            ),
+        ] {
+            assert_eq!(defang_text(text), wanted);
+        }
+    }
+
+    #[test]
+    fn a_folder_overrides_single_files_and_a_language_overrides_the_folder() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let write = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            fs::create_dir_all(path.parent().expect("below the folder")).expect("made");
+            fs::write(path, text).expect("written");
+        };
+        write("mail/report/subject.txt", "Own: {{ domain | defang }}");
+        write(
+            "de/mail/report/subject.txt",
+            "Verdacht: {{ domain | defang }}",
+        );
+        let german = ["de".to_owned()];
+        let templates = Templates::load(Some(folder.path()), &german).expect("sound");
+        let subject = |language: &str| {
+            let report = made_up::report();
+            let mail = templates.render(language, Words::Report(&report));
+            mail.expect("rendered").subject
+        };
+        assert_eq!(subject(""), "Own: bad[.]example");
+        assert_eq!(subject("de"), "Verdacht: bad[.]example");
+        for (name, text, word) in [
+            (
+                "mail/report/body.txt",
+                "{{ nothing }}",
+                "mail/report/body.txt",
+            ),
+            ("mail/reprot/body.txt", "x", "is no template"),
+        ] {
+            write(name, text);
+            let fault = Templates::load(Some(folder.path()), &german).expect_err("unsound");
+            assert!(fault.to_string().contains(word), "{fault}");
+            fs::remove_file(folder.path().join(name)).expect("there");
+        }
+        let fault =
+            Templates::load(Some(folder.path()), &["fr".to_owned()]).expect_err("no folder");
+        assert!(
+            fault.to_string().contains("de/mail") || fault.to_string().contains("fr"),
+            "{fault}"
+        );
+    }
+
+    #[test]
+    fn markup_in_names_stays_text() {
+        let mut report = made_up::report();
+        report.domain = "<script>alert(1)</script>{{ reference }}\r\nBcc: x@y.example".to_owned();
+        report.planes[0].names[0].host = "\"><img src=x>".to_owned();
+        let mail = Templates::load(None, &[])
+            .expect("sound")
+            .render("", Words::Report(&report))
+            .expect("rendered");
+        assert!(!mail.html.contains("<script>") && !mail.html.contains("<img"));
+        assert!(
+            mail.html.contains("{{ reference }}"),
+            "a template in a name is not run"
+        );
+        assert!(!mail.subject.contains(['\r', '\n']));
+    }
+}
