@@ -121,6 +121,14 @@ pub struct CaseJson {
     pub last_change_at: Timestamp,
     campaign: Option<String>,
     attack: [&'static str; 1],
+    /// Whose it is.
+    assignee: Option<String>,
+    /// Why the desk dismissed it.
+    dismissed_as: Option<&'static str>,
+    /// When somebody was last told of it.
+    told_at: Option<Timestamp>,
+    /// Why it is not mailed though it might be.
+    held: Option<String>,
 }
 
 impl From<&CaseRow> for CaseJson {
@@ -139,6 +147,10 @@ impl From<&CaseRow> for CaseJson {
             last_change_at: case.last_change_at,
             campaign: row.campaign.map(campaign_reference),
             attack: ["T1568.001"],
+            assignee: case.assignee.clone(),
+            dismissed_as: case.dismissed_as.map(|why| why.word()),
+            told_at: case.told.at,
+            held: case.told.held.clone(),
         }
     }
 }

@@ -62,6 +62,12 @@ impl DismissReason {
         }
     }
 
+    /// Returns the reason that a line of a log gives: the case may have been opened again since.
+    pub fn of_note(note: &str) -> Option<Self> {
+        let word = note.strip_prefix("dismissed as ")?;
+        Self::parse(word.split(':').next().unwrap_or_default())
+    }
+
     /// Returns the reason that [`DismissReason::word`] gave `word` for.
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|reason| reason.word() == word)

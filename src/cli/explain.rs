@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use crate::case::{Exemption, exemption_of};
 use crate::cli::arguments::{ExplainCommand, ExplainFormat};
 use crate::cli::failure::{Done, Failure};
 use crate::cli::output::stdout;
@@ -24,6 +25,8 @@ struct ExplainJson<'a> {
     verdict: Option<&'static str>,
     level: Option<&'static str>,
     score: Option<f64>,
+    /// The number of the exemption by which nobody is told of it.
+    exemption: Option<i64>,
     planes: Vec<PlaneSection>,
 }
 
@@ -51,6 +54,7 @@ pub fn run(config: Option<&Path>, command: &ExplainCommand) -> Result<Done, Fail
                 verdict: finding.map(|finding| finding.verdict.word()),
                 level: finding.map(|finding| finding.level.word()),
                 score: finding.map(|finding| (finding.score * 10.0).round() / 10.0),
+                exemption: exemption_for(&pipeline, &found)?.map(|it| it.id),
                 planes: planes(&found).map(section).collect(),
             };
             serde_json::to_writer_pretty(&mut out, &json)?;
@@ -125,6 +129,16 @@ fn print_text(
             pipeline.config().detect.confirm_after
         )?;
     }
+    if let Some(exemption) = exemption_for(pipeline, found)? {
+        let until = exemption
+            .until
+            .map_or_else(String::new, |at| format!(" until {at}"));
+        writeln!(
+            out,
+            "Exempt by number {}{until}: nobody is told of it ({}; {}).",
+            exemption.id, exemption.reason, exemption.author
+        )?;
+    }
     for plane in planes(found) {
         print_plane(out, plane)?;
     }
@@ -135,6 +149,18 @@ fn print_text(
         )?;
     }
     Ok(())
+}
+
+/// Returns the exemption by which nobody is told of what is found now.
+fn exemption_for(pipeline: &Pipeline, found: &DomainFinding) -> Result<Option<Exemption>, Failure> {
+    let Some(finding) = &found.finding else {
+        return Ok(None);
+    };
+    let now = WallClock.now();
+    let live = pipeline.store().exemptions_in_force(now)?;
+    let registration = pipeline.registration_of(&finding.domain);
+    let account = registration.and_then(|it| it.account);
+    Ok(exemption_of(&live, finding, account.as_deref(), now).cloned())
 }
 
 /// Prints one plane.

@@ -1,5 +1,6 @@
 //! `fluxwatch status`.
 
+use std::io::Write;
 use std::path::Path;
 
 use serde::Serialize;
@@ -101,7 +102,9 @@ impl StatusJson {
 pub fn run(config: Option<&Path>, command: &ListCommand) -> Result<Done, Failure> {
     let config = load_config(config)?;
     let now = WallClock.now();
-    let mut rows: Vec<StatusJson> = open_store(&config)?
+    let store = open_store(&config)?;
+    let dead = store.dead_messages()?.len();
+    let mut rows: Vec<StatusJson> = store
         .status()?
         .into_iter()
         .map(|status| status_json(status, now))
@@ -112,6 +115,12 @@ pub fn run(config: Option<&Path>, command: &ListCommand) -> Result<Done, Failure
         }
     }
     print_list(&rows, command.format)?;
+    if dead > 0 {
+        writeln!(
+            std::io::stderr(),
+            "{dead} messages were given up or refused; `fluxwatch outbox` lists them"
+        )?;
+    }
     Ok(Done::Well)
 }
 

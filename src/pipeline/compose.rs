@@ -103,24 +103,16 @@ impl Pipeline {
             Party::Registrar(name) => (registrar.as_ref() == Some(name))
                 .then(|| format!("the sponsoring registrar ({name})")),
             Party::Operator(operator) => planes()
-                .any(|plane| {
-                    plane
-                        .names
-                        .iter()
-                        .any(|it| it.present && it.operator == *operator)
-                })
+                .any(|plane| plane.names.iter().any(|it| it.operator == *operator))
                 .then(|| {
                     let name = operator.to_text_without_dot().replace('.', "[.]");
                     format!("the operator of name servers in {name}")
                 }),
             Party::Network(asn) => planes()
-                .any(|plane| {
-                    plane
-                        .addresses
-                        .iter()
-                        .any(|it| it.present && it.asn == Some(*asn))
-                })
-                .then(|| format!("the network AS{asn}, which has some of its addresses")),
+                .any(|plane| plane.addresses.iter().any(|it| it.asn == Some(*asn)))
+                .then(|| {
+                    format!("the network AS{asn}, which had some of its addresses within 7 days")
+                }),
         };
         let addressee = |it: &crate::config::Recipient| {
             Some(Addressee {

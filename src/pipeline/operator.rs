@@ -350,8 +350,12 @@ impl Pipeline {
         };
         let count = i64::from(mail.blind_intervals);
         let patience = Span::seconds(interval.as_seconds().saturating_mul(count)).max(BLIND_MIN);
-        let is_tried = status.last_attempt_at.is_some();
-        let is_blind = is_tried && status.last_error.is_some() && now.since(since) > patience;
+        // One that was never seen has no time to count from.
+        let is_long = match status.last_success_at {
+            Some(at) => now.since(at) > patience,
+            None => status.failures >= u64::from(mail.blind_intervals),
+        };
+        let is_blind = status.last_error.is_some() && is_long;
         Ok(is_blind.then(|| {
             let reason = format!("not seen for {count} of its intervals of {interval}: {error}");
             (reason, since)

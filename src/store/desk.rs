@@ -20,7 +20,7 @@ pub struct DeskEvent {
     pub reported_at: Option<Timestamp>,
     /// When it was opened, or last opened again before this line.
     pub opened_at: Timestamp,
-    /// Why it was dismissed, if it is.
+    /// Why it was dismissed, if this line says so.
     pub dismissed_as: Option<DismissReason>,
     /// The line.
     pub line: CaseEventRow,
@@ -69,21 +69,21 @@ impl Store {
         from: Timestamp,
         to: Timestamp,
     ) -> Result<Vec<DeskEvent>, StoreError> {
-        type Raw = ([String; 5], [Option<String>; 2], [i64; 3], Option<i64>);
+        type Raw = ([String; 5], Option<String>, [i64; 3], Option<i64>);
         let rows: Vec<Raw> = self.run(|connection| {
-            let sql = "select c.domain, z.name, e.actor, e.to_state, e.note, e.from_state, c.dismissed_as, e.case_id, e.at,
+            let sql = "select c.domain, z.name, e.actor, e.to_state, e.note, e.from_state, e.case_id, e.at,
                               (select max(o.at) from case_event o where o.case_id = e.case_id and o.id <= e.id and o.to_state = 'open' and o.from_state is not 'open'),
                               (select min(m.queued_at) from message m where m.case_id = e.case_id and m.kind = 'report')
                          from case_event e join abuse_case c on c.id = e.case_id join zone z on z.id = c.zone_id
                         where e.at >= ? and e.at < ? order by e.at, e.id";
             let mut statement = connection.prepare_cached(sql)?;
             let rows = statement.query_map(params![from.unix(), to.unix()], |row| {
-                let at: i64 = row.get(8)?;
+                let at: i64 = row.get(7)?;
                 Ok((
                     [row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?],
-                    [row.get(5)?, row.get(6)?],
-                    [row.get(7)?, at, row.get::<_, Option<i64>>(9)?.unwrap_or(at)],
-                    row.get(10)?,
+                    row.get(5)?,
+                    [row.get(6)?, at, row.get::<_, Option<i64>>(8)?.unwrap_or(at)],
+                    row.get(9)?,
                 ))
             })?;
             rows.collect()
@@ -91,7 +91,7 @@ impl Store {
         let state = |word: &str| {
             CaseState::parse(word).ok_or_else(|| self.damaged(format!("case state {word:?}")))
         };
-        let read = |(texts, [from, reason], [case_id, at, opened_at], reported_at): Raw| {
+        let read = |(texts, from, [case_id, at, opened_at], reported_at): Raw| {
             let [domain, zone, actor, to, note] = texts;
             Ok(DeskEvent {
                 case_id,
@@ -99,7 +99,7 @@ impl Store {
                 zone: self.read_name(&zone)?,
                 reported_at: reported_at.map(Timestamp::from_unix),
                 opened_at: Timestamp::from_unix(opened_at),
-                dismissed_as: reason.as_deref().and_then(DismissReason::parse),
+                dismissed_as: DismissReason::of_note(&note),
                 line: CaseEventRow {
                     actor,
                     event: CaseEvent {

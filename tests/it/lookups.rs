@@ -315,6 +315,11 @@ fn users_of_name_servers_and_addresses_are_found_now_and_then() {
 
 /// Makes Python packages usable, installed once for each place of the build.
 pub fn python_with(package: &str) -> std::path::PathBuf {
+    python_with_module(package, package.split("==").next().expect("a name"))
+}
+
+/// [`python_with`], where the module has another name than the package.
+pub fn python_with_module(package: &str, module: &str) -> std::path::PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python");
     let python = folder.join("bin/python3");
     let run = |command: &mut Command| {
@@ -324,7 +329,6 @@ pub fn python_with(package: &str) -> std::path::PathBuf {
     if !python.exists() {
         run(Command::new("python3").args(["-m", "venv"]).arg(&folder));
     }
-    let module = package.split("==").next().expect("a name");
     let is_there = Command::new(&python)
         .args(["-c", &format!("import {module}")])
         .output();

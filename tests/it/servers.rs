@@ -720,9 +720,14 @@ key \"{TSIG_NAME}\" {{ algorithm hmac-sha256; secret \"{TSIG_SECRET}\"; }};
 
 /// Makes a certificate for [`TLS_NAME`] that vouches for itself, and its key.
 fn make_certificate(dir: &Path) {
+    make_certificate_of(dir, TLS_NAME);
+}
+
+/// Makes a certificate for a name that vouches for itself, and its key.
+fn make_certificate_of(dir: &Path, name: &str) {
     let mut command = command_of("openssl");
-    let subject = format!("/CN={TLS_NAME}");
-    let name = format!("subjectAltName=DNS:{TLS_NAME}");
+    let subject = format!("/CN={name}");
+    let name = format!("subjectAltName=DNS:{name}");
     command
         .args([
             "req",
@@ -917,6 +922,25 @@ impl Postfix {
     ///
     /// If Postfix is not installed, root's rights cannot be had, or it does not greet within 20 seconds.
     pub fn start(dir: &Path) -> Postfix {
+        Self::start_as(dir, false)
+    }
+
+    /// [`Postfix::start`], with STARTTLS under [`Postfix::certificate`], whose name is `localhost`.
+    ///
+    /// # Panics
+    ///
+    /// As [`Postfix::start`].
+    pub fn start_with_tls(dir: &Path) -> Postfix {
+        Self::start_as(dir, true)
+    }
+
+    /// Returns the certificate of a Postfix with STARTTLS; it vouches for itself.
+    pub fn certificate(&self) -> PathBuf {
+        self.dir.join("tls.pem")
+    }
+
+    /// Starts Postfix, with STARTTLS or without.
+    fn start_as(dir: &Path, with_tls: bool) -> Postfix {
         let dir = new_folder(dir, "postfix");
         for name in ["etc", "queue", "mail"] {
             new_folder(&dir, name);
@@ -936,7 +960,15 @@ impl Postfix {
             running: Mutex::new(None),
         };
         let main = postfix.dir.join("etc/main.cf");
-        write(&main, &postfix_main(&postfix.dir, mail_owner_id));
+        let mut text = postfix_main(&postfix.dir, mail_owner_id);
+        if with_tls {
+            make_certificate_of(&postfix.dir, "localhost");
+            let dir = postfix.dir.display();
+            text += &format!(
+                "smtpd_tls_security_level = may\nsmtpd_tls_cert_file = {dir}/tls.pem\nsmtpd_tls_key_file = {dir}/tls.key\nsmtpd_tls_received_header = yes\n"
+            );
+        }
+        write(&main, &text);
         // Postfix waits about 2 seconds before it trusts a configuration file that is newer than that.
         let main = File::options()
             .write(true)
@@ -1166,6 +1198,7 @@ error   unix       - - n -     - error
 retry   unix       - - n -     - error
 virtual unix       - n n -     - virtual
 postlog unix-dgram n - n -     1 postlogd
+tlsmgr  unix       - - n 1000? 1 tlsmgr
 "
     )
 }

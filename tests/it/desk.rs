@@ -1,0 +1,1076 @@
+//! The abuse desk: when it is told, what it does, and what the mails look like to other programs.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+
+use fluxwatch::time::{SetClock, Span, Timestamp};
+use serde_json::Value;
+
+use crate::harness::{Bench, REPORT, both, deliver, poll, python};
+use crate::lookups::python_with;
+
+/// When the feeds of these tests begin.
+pub const START: i64 = 1_780_000_000;
+/// A feed, an address table, and mail into the Maildir `desk`.
+const SOURCES: &str = "[[source]]\nname = \"feed\"\nkind = \"feed\"\nzone = \"example.\"\npath = \"f.ndjson\"\ncomplete = true\n[enrich]\nasn = \"asn.csv\"\nregistrations = \"registrations.csv\"\n";
+const MAILDIR: &str = "[smtp]\nurl = \"maildir://desk\"\n";
+
+/// Reads mails with python's parser: headers, parts and defects, one JSON object a line.
+pub const READ_MAILS: &str = r#"
+import email, json, sys
+from email import policy
+for path in sys.argv[1:]:
+    raw = open(path, "rb").read()
+    m = email.message_from_bytes(raw, policy=policy.default)
+    parts = []
+    for p in m.walk():
+        content = None if p.is_multipart() else p.get_content()
+        if isinstance(content, bytes): content = content.decode()
+        elif content is not None and not isinstance(content, str): content = str(content)
+        parts.append({"type": p.get_content_type(), "name": p.get_filename(), "content": content})
+    print(json.dumps({"path": path, "ascii": raw.isascii(), "count": len(m.keys()), "headers": {k: str(v) for k, v in m.items()},
+        "tree": [p.get_content_type() for p in m.walk()], "defects": [str(d) for p in m.walk() for d in p.defects], "parts": parts}))
+"#;
+
+/// Reads every mail of the Maildir, in the order of their dates and then of their revisions.
+pub fn read_mails(bench: &Bench) -> Vec<Value> {
+    let files = bench.maildir();
+    let paths: Vec<&std::path::Path> = files.iter().map(PathBuf::as_path).collect();
+    let text = python(READ_MAILS, &paths);
+    let mut mails: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("python prints JSON"))
+        .collect();
+    let key = |mail: &Value| {
+        let date = mail["headers"]["Date"].as_str().unwrap_or_default();
+        let date = python(
+            "import sys\nfrom email.utils import parsedate_to_datetime as p\nprint(int(p(sys.argv[1]).timestamp()))",
+            &[std::path::Path::new(date)],
+        );
+        let revision = mail["path"]
+            .as_str()
+            .and_then(|path| path.rsplit('.').nth(3));
+        (
+            date.trim().parse::<i64>().unwrap_or(0),
+            revision.map(str::to_owned),
+        )
+    };
+    mails.sort_by_cached_key(key);
+    mails
+}
+
+/// A change feed of one zone.
+#[derive(Default)]
+pub struct Feed(Vec<(i64, String)>);
+
+impl Feed {
+    /// Adds an RRset, so many hours after the beginning.
+    pub fn set(&mut self, hours: i64, name: &str, rrtype: &str, rdata: &[String]) {
+        let at = START + hours * 3600;
+        let line = serde_json::json!({"at": at, "zone": "example.", "rrname": name, "rrtype": rrtype, "op": "set", "ttl": 300, "rdata": rdata});
+        self.0.push((at, line.to_string()));
+    }
+
+    /// Returns the lines up to so many hours, in the order of time.
+    pub fn text(&self, hours: i64) -> String {
+        let mut lines: Vec<_> = self
+            .0
+            .iter()
+            .filter(|(at, _)| *at <= START + hours * 3600)
+            .collect();
+        lines.sort_by_key(|(at, _)| *at);
+        lines.iter().fold(String::new(), |mut text, (_, line)| {
+            writeln!(text, "{line}").expect("text grows");
+            text
+        })
+    }
+
+    /// Lets a domain rotate through throw-away name servers, every 6 hours.
+    pub fn flux(&mut self, domain: &str, from: i64, to: i64) {
+        for (turn, hours) in (from..to).step_by(6).enumerate() {
+            let host = |n: usize| format!("ns.{}pool{:03}.test.", domain.replace('.', ""), n);
+            self.set(hours, domain, "NS", &[host(turn * 2), host(turn * 2 + 1)]);
+        }
+    }
+
+    /// Lets time go on: another name changes once a day.
+    pub fn tick(&mut self, days: i64) {
+        for day in 0..days {
+            self.set(
+                day * 24 + 1,
+                "tick.example.",
+                "A",
+                &[format!("192.0.2.{}", day % 250)],
+            );
+        }
+    }
+}
+
+/// A bench with files that the sources name.
+pub fn bench(rest: &str) -> Bench {
+    let bench = Bench::new(&format!("{SOURCES}{rest}"));
+    let table: String = (0..256)
+        .map(|n| format!("10.{n}.0.0,10.{n}.255.255,{}\n", 64_512 + n))
+        .collect();
+    bench.write("asn.csv", table);
+    bench.write(
+        "registrations.csv",
+        "bad.example,2026-05-01,1234,account-7\nworse.example,2019-05-01,99\n",
+    );
+    bench.write("f.ndjson", "");
+    bench
+}
+
+/// Runs passes over a feed from hour to hour, as a timer would, and the operator's mails after each.
+fn live(bench: &Bench, feed: &Feed, hours: impl Iterator<Item = i64>) {
+    let clock = Arc::new(SetClock::new(Timestamp::from_unix(START)));
+    let pipeline = bench.pipeline(clock.clone());
+    for hour in hours {
+        clock.set(Timestamp::from_unix(START) + Span::hours(hour));
+        bench.write("f.ndjson", feed.text(hour));
+        poll(&pipeline);
+        pipeline.tell_operator().expect("told");
+        deliver(&pipeline);
+    }
+}
+
+/// Returns the text of a header.
+fn header<'a>(mail: &'a Value, name: &str) -> &'a str {
+    mail["headers"][name].as_str().unwrap_or_default()
+}
+
+/// Returns the content of a part.
+fn part<'a>(mail: &'a Value, kind: &str) -> &'a str {
+    let parts = mail["parts"].as_array().expect("parts");
+    let found = parts.iter().find(|part| part["type"] == kind);
+    found
+        .and_then(|part| part["content"].as_str())
+        .unwrap_or_default()
+}
+
+#[test]
+fn thirty_days_of_one_flux_domain_are_one_report_its_news_and_one_closure() {
+    let bench = bench(&format!("{REPORT}digest = \"off\"\n{MAILDIR}"));
+    let mut feed = Feed::default();
+    feed.set(
+        0,
+        "bad.example.",
+        "NS",
+        &["ns1.first.test.".to_owned(), "ns2.first.test.".to_owned()],
+    );
+    feed.flux("bad.example.", 6, 24 * 14);
+    feed.tick(30);
+    live(&bench, &feed, (0..24 * 30).step_by(3));
+    let mails = read_mails(&bench);
+    let kinds: Vec<&str> = mails
+        .iter()
+        .map(|mail| header(mail, "X-Fluxwatch-Kind"))
+        .collect();
+    let subjects: Vec<&str> = mails.iter().map(|mail| header(mail, "Subject")).collect();
+    assert_eq!(kinds.first(), Some(&"report"), "{kinds:?}");
+    assert_eq!(kinds.last(), Some(&"closure"), "{kinds:?}");
+    let updates = &kinds[1..kinds.len() - 1];
+    assert!(
+        updates.len() <= 2 && updates.iter().all(|kind| *kind == "update"),
+        "{kinds:?}"
+    );
+    for mail in &mails[1..] {
+        // One thread: the first mail is named by all.
+        let first = header(&mails[0], "Message-ID");
+        assert!(header(mail, "References").starts_with(first), "{mail}");
+        let base = header(mail, "Subject").trim_start_matches("Re: ");
+        assert_eq!(base, subjects[0]);
+    }
+    for (i, mail) in mails.iter().enumerate().skip(1) {
+        assert_eq!(
+            header(mail, "In-Reply-To"),
+            header(&mails[i - 1], "Message-ID")
+        );
+    }
+}
+
+#[test]
+fn thirty_domains_of_one_campaign_are_one_thread() {
+    let bench = bench(&format!("{REPORT}digest = \"off\"\n{MAILDIR}"));
+    let mut feed = Feed::default();
+    // Thirty domains on one pool of throw-away name servers; the last ten join a week later.
+    for n in 0..30_i64 {
+        let domain = format!("d{n}.example.");
+        let from = if n < 20 { 0 } else { 24 * 7 };
+        feed.set(
+            from,
+            &domain,
+            "NS",
+            &["ns1.plain.test.".to_owned(), "ns2.plain.test.".to_owned()],
+        );
+        for turn in 1..24_i64 {
+            let host = |k: i64| format!("ns.pool{:02}x.test.", (turn * 2 + k) % 40);
+            // Each in an hour of its own, so that it is no mass move.
+            feed.set(
+                from + turn * 8 + n % 7,
+                &domain,
+                "NS",
+                &[host(0), host(1), host(n % 5 + 2)],
+            );
+        }
+    }
+    feed.tick(20);
+    live(&bench, &feed, (0..24 * 20).step_by(2));
+    let cases = bench.cases();
+    let peaks: Vec<String> = cases
+        .iter()
+        .map(|case| format!("{} {}", case["domain"], case["peak_level"]))
+        .collect();
+    let reported = |peak: &&String| peak.ends_with("\"report\"");
+    assert_eq!(peaks.iter().filter(reported).count(), 30, "{peaks:#?}");
+    let mails = read_mails(&bench);
+    let first = header(&mails[0], "Message-ID").to_owned();
+    let roots: Vec<&Value> = mails
+        .iter()
+        .filter(|mail| header(mail, "X-Fluxwatch-Kind") == "report")
+        .collect();
+    assert_eq!(roots.len(), 1, "one first report");
+    assert!(
+        mails[1..]
+            .iter()
+            .all(|mail| header(mail, "References").starts_with(&first))
+    );
+    assert!(mails.len() <= 12, "{} mails in 20 days", mails.len());
+    let all: String = mails.iter().map(|mail| part(mail, "text/plain")).collect();
+    for n in 0..30 {
+        assert!(all.contains(&format!("d{n}[.]example")), "d{n} was told");
+    }
+    // Every case knows that it was told.
+    let untold = |case: &&Value| case["peak_level"] == "report" && case["told_at"].is_null();
+    assert_eq!(cases.iter().filter(untold).count(), 0, "{cases:#?}");
+}
+
+#[test]
+fn beyond_the_hourly_cap_cases_are_told_in_the_digest_and_none_is_lost() {
+    let bench = bench(&format!("{REPORT}cases_per_hour_max = 2\n{MAILDIR}"));
+    let mut feed = Feed::default();
+    let clock = Arc::new(SetClock::new(Timestamp::from_unix(START) + Span::hours(72)));
+    for n in 0..6 {
+        feed.set(
+            0,
+            &format!("d{n}.example."),
+            "NS",
+            &["ns1.plain.test.".to_owned()],
+        );
+        feed.flux(&format!("d{n}.example."), 6 + n, 70);
+    }
+    bench.write("f.ndjson", feed.text(72));
+    let pipeline = bench.pipeline(clock.clone());
+    pipeline.last_digest_at().expect("noted");
+    poll(&pipeline);
+    deliver(&pipeline);
+    let kinds = |bench: &Bench| -> Vec<String> {
+        read_mails(bench)
+            .iter()
+            .map(|mail| header(mail, "X-Fluxwatch-Kind").to_owned())
+            .collect()
+    };
+    assert_eq!(kinds(&bench), ["report", "report"]);
+    let held = bench
+        .cases()
+        .iter()
+        .filter(|case| {
+            case["held"]
+                .as_str()
+                .is_some_and(|it| it.contains("hourly"))
+        })
+        .count();
+    assert_eq!(held, 4);
+    clock.set(Timestamp::from_unix(START) + Span::hours(80));
+    pipeline.queue_digest().expect("queued");
+    deliver(&pipeline);
+    let mails = read_mails(&bench);
+    let digest = mails
+        .iter()
+        .find(|mail| header(mail, "X-Fluxwatch-Kind") == "digest")
+        .expect("a digest");
+    let text = part(digest, "text/plain");
+    assert!(text.contains("too many for a mail each (4)"), "{text}");
+    let all: String = mails.iter().map(|mail| part(mail, "text/plain")).collect();
+    for n in 0..6 {
+        assert!(all.contains(&format!("d{n}[.]example")), "d{n} was told");
+    }
+    // Told once: the next digest is silent about them.
+    clock.set(Timestamp::from_unix(START) + Span::hours(104));
+    pipeline.queue_digest().expect("queued");
+    deliver(&pipeline);
+    let mails = read_mails(&bench);
+    let last = mails.last().expect("a mail");
+    assert!(part(last, "text/plain").contains("A quiet day"), "{last}");
+    assert_eq!(header(last, "Precedence"), "bulk");
+}
+
+/// A configuration under which mails of every kind leave: two of the desk, notices to a registrar and a
+/// network.
+fn every_kind() -> Bench {
+    let rest = format!(
+        "{REPORT}bulk_names_min = 20\nblind_intervals = 3\nbounce = \"bounce@registrar.example\"\n{MAILDIR}\
+        [[recipient]]\nzone = \"example.\"\naddress = \"machine@registrar.example\"\nprofile = \"xarf\"\n\
+        [[recipient]]\nregistrar = \"1234\"\naddress = \"abuse@other-registrar.example\"\nprofile = \"xarf\"\n\
+        [[recipient]]\nnetwork = 64521\naddress = \"abuse@hoster.example\"\napproval = false\n"
+    );
+    let bench = bench(&rest);
+    let source = "[[source]]\nname = \"blind\"\nkind = \"transfer\"\nzone = \"blind.test.\"\nprimaries = [\"127.0.0.1:9\"]\nevery = \"5m\"\n";
+    let config = std::fs::read_to_string(bench.config()).expect("written");
+    let config = config.replacen("[enrich]", &format!("{source}[enrich]"), 1);
+    std::fs::write(bench.config(), config).expect("written");
+    let mut feed = Feed::default();
+    for n in 0..30 {
+        feed.set(
+            0,
+            &format!("moved{n}.example."),
+            "NS",
+            &["ns1.old.test.".to_owned(), "ns2.old.test.".to_owned()],
+        );
+        feed.set(
+            20,
+            &format!("moved{n}.example."),
+            "NS",
+            &["ns1.new.test.".to_owned(), "ns2.new.test.".to_owned()],
+        );
+    }
+    feed.set(0, "bad.example.", "NS", &["ns1.bad.example.".to_owned()]);
+    for (turn, hours) in (0..72).step_by(3).enumerate() {
+        feed.set(
+            hours,
+            "ns1.bad.example.",
+            "A",
+            &[format!("10.{}.0.7", turn + 3)],
+        );
+    }
+    feed.flux("worse.example.", 5, 72);
+    feed.tick(30);
+    live(
+        &bench,
+        &feed,
+        [0, 24, 48, 72, 96, 24 * 20, 24 * 21, 24 * 29].into_iter(),
+    );
+    let clock = Arc::new(SetClock::new(Timestamp::from_unix(START) + Span::days(30)));
+    let pipeline = bench.pipeline(clock);
+    pipeline.queue_digest().expect("queued");
+    deliver(&pipeline);
+    bench
+}
+
+#[test]
+fn an_independent_parser_reads_every_kind_of_mail() {
+    let bench = every_kind();
+    let mails = read_mails(&bench);
+    let plain = ["multipart/alternative", "text/plain", "text/html"];
+    let desk = [
+        &["multipart/mixed"][..],
+        &plain,
+        &["application/json", "text/csv"],
+    ]
+    .concat();
+    let xarf = [
+        "multipart/report",
+        "text/plain",
+        "message/feedback-report",
+        "text/plain",
+        "application/json",
+    ];
+    let mut kinds = std::collections::BTreeMap::new();
+    for mail in &mails {
+        let kind = header(mail, "X-Fluxwatch-Kind");
+        let to_machine = header(mail, "To").contains("machine@");
+        let wanted: Vec<&str> = match kind {
+            "report" | "update" if to_machine => xarf.to_vec(),
+            "report" | "update" | "notice" => desk.clone(),
+            _ => plain.to_vec(),
+        };
+        // python parses the fields of a feedback report as a message of its own.
+        let tree: Vec<&str> = mail["tree"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .filter_map(Value::as_str)
+            .collect();
+        assert_eq!(tree, wanted, "{kind}");
+        assert_eq!(mail["defects"], serde_json::json!([]), "{kind}");
+        assert_eq!(mail["ascii"], true, "{kind} is 7-bit");
+        assert_eq!(header(mail, "Auto-Submitted"), "auto-generated");
+        let text = part(mail, "text/plain");
+        assert!(
+            !text.contains("bad.example") && !text.contains("ns1.new.test"),
+            "{text}"
+        );
+        *kinds.entry(kind.to_owned()).or_insert(0) += 1;
+    }
+    let seen: Vec<&str> = kinds.keys().map(String::as_str).collect();
+    assert_eq!(
+        seen,
+        [
+            "blindness",
+            "bulk",
+            "closure",
+            "digest",
+            "notice",
+            "report",
+            "update"
+        ],
+        "{kinds:?}"
+    );
+    let of = |kind: &str| {
+        mails
+            .iter()
+            .find(|mail| header(mail, "X-Fluxwatch-Kind") == kind)
+            .expect("a mail")
+    };
+    let bulk = part(of("bulk"), "text/plain").to_owned();
+    assert!(
+        bulk.contains("30 names")
+            && bulk.contains("ns1[.]old[.]test")
+            && bulk.contains("ns1[.]new[.]test"),
+        "{bulk}"
+    );
+    assert!(part(of("blindness"), "text/plain").contains("blind[.]test"));
+    let report = mails
+        .iter()
+        .find(|mail| {
+            header(mail, "Subject").contains("bad[.]example")
+                && header(mail, "X-Fluxwatch-Kind") == "report"
+                && header(mail, "To").contains("abuse-desk@")
+        })
+        .expect("a report");
+    let text = part(report, "text/plain");
+    let lines: Vec<&str> = text.lines().take(2).collect();
+    assert!(
+        lines[0].contains("bad[.]example is suspected of fast flux") && lines[1].contains("score"),
+        "{lines:?}"
+    );
+    for words in [
+        "not established",
+        "Registered",
+        "Suggested action",
+        "What would clear",
+        "Harmless explanations",
+        "fluxwatch explain",
+        "Account token",
+    ] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    assert!(
+        !text.contains("account-7"),
+        "the account itself does not leave"
+    );
+    let html = part(report, "text/html");
+    assert!(!html.contains("<a ") && !html.contains("<img") && html.contains("background:#8a1f11"));
+}
+
+/// Validates XARF files against the schemas, with formats.
+const VALIDATE: &str = r#"
+import json, sys, glob, base64, hashlib
+from jsonschema import Draft202012Validator
+from referencing import Registry, Resource
+root = sys.argv[1]
+resources, by_type = [], {}
+for path in glob.glob(root + "/**/*.json", recursive=True):
+    schema = json.load(open(path))
+    resources.append((schema.get("$id", path), Resource.from_contents(schema)))
+registry = Registry().with_resources(resources)
+master = json.load(open(root + "/xarf-v4-master.json"))
+checker = Draft202012Validator.FORMAT_CHECKER
+for path in sys.argv[2:]:
+    report = json.load(open(path))
+    faults = [e.message for e in Draft202012Validator(master, registry=registry, format_checker=checker).iter_errors(report)]
+    for item in report.get("evidence", []):
+        octets = base64.b64decode(item["payload"], validate=True)
+        if item["hash"] != "sha256:" + hashlib.sha256(octets).hexdigest(): faults.append("hash")
+        if item["size"] != len(octets): faults.append("size")
+    print(report["type"], json.dumps(faults))
+"#;
+
+#[test]
+fn every_xarf_report_is_valid_and_its_hashes_hold() {
+    let bench = bench(&format!("{REPORT}{MAILDIR}"));
+    let mut feed = Feed::default();
+    // With a registration date, without one, an internationalised name, and one with an underscore.
+    let domains = [
+        "bad.example.",
+        "plain.example.",
+        "xn--bcher-kva.example.",
+        "a_b.example.",
+    ];
+    for (n, domain) in domains.iter().enumerate() {
+        feed.set(0, domain, "NS", &["ns1.plain.test.".to_owned()]);
+        feed.flux(domain, 6 + n as i64, 72);
+    }
+    bench.write(
+        "registrations.csv",
+        "bad.example,2026-05-01,1234,account-7\nxn--bcher-kva.example,2026-05-02,1234\n",
+    );
+    let path = bench.write("f.ndjson", feed.text(72));
+    let path = path.to_str().expect("text");
+    bench.run(
+        0,
+        &["import", "feed", "--complete", "--zone", "example", path],
+    );
+    let mut files = Vec::new();
+    for (n, domain) in domains.iter().enumerate() {
+        let xarf = bench.run(0, &["report", "preview", domain, "--format", "xarf"]);
+        assert!(
+            !xarf.contains("account-7") && !xarf.contains("[.]\","),
+            "{xarf}"
+        );
+        let json: Value = serde_json::from_str(&xarf).expect("JSON");
+        let wanted = if domain.starts_with("bad") || domain.starts_with("xn--") {
+            "suspicious_registration"
+        } else {
+            "threat_intelligence"
+        };
+        assert_eq!(json["type"], wanted, "{xarf}");
+        assert_eq!(json["source_identifier"], domain.trim_end_matches('.'));
+        assert_eq!(
+            json["domain"].is_null(),
+            !domain.starts_with("bad"),
+            "{xarf}"
+        );
+        files.push(bench.write(&format!("{n}.json"), xarf));
+    }
+    let schemas =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/xarf/schemas/v4");
+    if !schemas.is_dir() {
+        eprintln!(
+            "absent: the XARF schemas beside the repository; reports were not validated against them"
+        );
+        return;
+    }
+    let python = python_with("jsonschema==4.26.0");
+    let formats = Command::new(&python)
+        .args([
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "jsonschema[format]==4.26.0",
+        ])
+        .output()
+        .expect("pip runs");
+    assert!(formats.status.success(), "{}", both(&formats));
+    let script = bench.write("validate.py", VALIDATE);
+    let output = Command::new(python)
+        .arg(script)
+        .arg(&schemas)
+        .args(&files)
+        .output()
+        .expect("python runs");
+    assert!(output.status.success(), "{}", both(&output));
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(
+        text.lines().filter(|line| line.ends_with(" []")).count(),
+        4,
+        "{text}"
+    );
+}
+
+#[test]
+fn nothing_in_a_zone_becomes_a_header_a_tag_a_template_or_a_formula() {
+    let bench = bench(&format!("{REPORT}{MAILDIR}"));
+    let long = format!(
+        "{}.{}.{}.{}.example.",
+        "a".repeat(63),
+        "b".repeat(63),
+        "c".repeat(63),
+        "d".repeat(50)
+    );
+    // Presentation format (RFC 1035 §5.1): decimal escapes for what cannot stand as it is.
+    let nasty = [
+        r"\013\010Bcc:\032x@evil.test.example.",
+        r"\000nul.example.",
+        r"<script>alert(1)<\047script>.example.",
+        r"{{\032reference\032}}.example.",
+        r"=cmd|'\032calc'!A0.example.",
+        r"\226\128\174gpj.example.",
+        "\"><img\\032src=x>.example.",
+        &long,
+    ];
+    let mut feed = Feed::default();
+    for (n, domain) in nasty.iter().enumerate() {
+        let domain = *domain;
+        feed.set(0, domain, "NS", &["ns1.plain.test.".to_owned()]);
+        for turn in 0..12_i64 {
+            let host = format!(
+                "{}.pool{n}x{turn}.test.",
+                domain.split(".example").next().unwrap_or("x")
+            );
+            let host = if domain.len() > 200 {
+                format!("ns.pool{n}x{turn}.test.")
+            } else {
+                host
+            };
+            feed.set(6 + n as i64 + turn * 6, domain, "NS", &[host]);
+        }
+    }
+    bench.write("f.ndjson", feed.text(100));
+    bench.run(0, &["poll"]);
+    let mails = read_mails(&bench);
+    assert_eq!(mails.len(), nasty.len(), "{:#?}", bench.cases());
+    let count = mails[0]["count"].clone();
+    for mail in &mails {
+        assert_eq!(
+            mail["count"], count,
+            "no header came of a name: {}",
+            mail["headers"]
+        );
+        assert_eq!(mail["defects"], serde_json::json!([]));
+        assert!(
+            mail["headers"]["Bcc"].is_null()
+                && header(mail, "To") == "abuse-desk@registrar.example"
+        );
+        let subject = header(mail, "Subject");
+        assert!(
+            !subject
+                .chars()
+                .any(|it| it.is_control() || it == '\u{202e}'),
+            "{subject:?}"
+        );
+        let html = part(mail, "text/html");
+        assert!(
+            !html.contains("<script") && !html.contains("<img"),
+            "{html}"
+        );
+        let text = part(mail, "text/plain");
+        assert!(!text.contains('\0') && !text.contains('\u{202e}'), "{text}");
+        let csv = part(mail, "text/csv");
+        let formula = |line: &str| {
+            line.split(',')
+                .any(|cell| cell.trim_matches('"').starts_with(['=', '+', '@']))
+        };
+        assert!(!csv.lines().any(formula), "{csv}");
+        let xarf: Value = serde_json::from_str(part(mail, "application/json")).expect("JSON");
+        assert_eq!(xarf["xarf_version"], "4.2.0");
+    }
+    let all: String = mails.iter().map(|mail| part(mail, "text/plain")).collect();
+    assert!(
+        all.contains("reference"),
+        "a template in a name stays text: {all}"
+    );
+}
+
+#[test]
+fn previews_and_dry_runs_change_nothing() {
+    let bench = every_kind();
+    let dump = "import sqlite3, sys, hashlib\ndb = sqlite3.connect('file:%s?mode=ro' % sys.argv[1], uri=True)\nprint(hashlib.sha256('\\n'.join(db.iterdump()).encode()).hexdigest(), hashlib.sha256(open(sys.argv[1],'rb').read()).hexdigest())";
+    let path = bench.path().join("fluxwatch.db");
+    let state = || python(dump, &[&path]);
+    let before = state();
+    let mails = bench.maildir().len();
+    for arguments in [
+        &["report", "preview", "bad.example"][..],
+        &[
+            "report",
+            "preview",
+            "worse.example",
+            "--profile",
+            "xarf",
+            "--format",
+            "eml",
+        ],
+        &["report", "preview", "worse.example", "--format", "html"],
+        &[
+            "report",
+            "send",
+            "worse.example",
+            "--dry-run",
+            "--by",
+            "ada",
+        ],
+        &[
+            "report",
+            "approve",
+            "bad.example",
+            "--to",
+            "abuse@other-registrar.example",
+            "--by",
+            "ada",
+            "--dry-run",
+        ],
+        &["cases", "reopen", "bad.example", "--by", "ada", "--dry-run"],
+        &["cases", "log", "bad.example"],
+        &[
+            "exempt",
+            "add",
+            "subtree",
+            "example",
+            "--reason",
+            "x",
+            "--by",
+            "ada",
+            "--dry-run",
+        ],
+        &["outbox", "retry", "--dry-run"],
+        &["privacy", "purge", "--before", "1s", "--dry-run"],
+        &["stats"],
+        &["poll", "--dry-run"],
+    ] {
+        let output = bench.command(arguments).output().expect("it runs");
+        assert!(
+            matches!(output.status.code(), Some(0 | 1 | 3)),
+            "{arguments:?}: {}",
+            both(&output)
+        );
+        assert_eq!(state(), before, "{arguments:?}");
+    }
+    assert_eq!(bench.maildir().len(), mails);
+}
+
+#[test]
+fn notices_wait_for_approval_and_a_changed_case_voids_it() {
+    let rest = format!(
+        "{REPORT}{MAILDIR}[[recipient]]\nregistrar = \"1234\"\naddress = \"abuse@other-registrar.example\"\n"
+    );
+    let bench = bench(&rest);
+    let mut feed = Feed::default();
+    feed.set(0, "bad.example.", "NS", &["ns1.plain.test.".to_owned()]);
+    feed.flux("bad.example.", 6, 60);
+    bench.write("f.ndjson", feed.text(60));
+    bench.run(0, &["poll"]);
+    let to = "abuse@other-registrar.example";
+    let notices = |bench: &Bench| -> Vec<Value> {
+        read_mails(bench)
+            .into_iter()
+            .filter(|mail| header(mail, "X-Fluxwatch-Kind") == "notice")
+            .collect()
+    };
+    assert!(
+        notices(&bench).is_empty(),
+        "nothing leaves without approval"
+    );
+    let draft = bench.run(0, &["report", "preview", "bad.example", "--to", to]);
+    // The desk moves the case: what was drafted is not what would be said now.
+    bench.run(0, &["cases", "ack", "bad.example", "--by", "ada"]);
+    let refused = bench.run_stderr(
+        1,
+        &[
+            "report",
+            "approve",
+            "bad.example",
+            "--to",
+            to,
+            "--by",
+            "ada",
+        ],
+    );
+    assert!(refused.contains("new draft"), "{refused}");
+    let anew = bench.run(0, &["report", "preview", "bad.example", "--to", to]);
+    assert_ne!(draft, anew);
+    let approved = bench.run_stderr(
+        0,
+        &[
+            "report",
+            "approve",
+            "bad.example",
+            "--to",
+            to,
+            "--by",
+            "ada",
+            "--note",
+            "called them",
+        ],
+    );
+    assert!(
+        approved.contains("sha256") && approved.contains("1 sent"),
+        "{approved}"
+    );
+    let sent = notices(&bench);
+    assert_eq!(sent.len(), 1);
+    let octets =
+        std::fs::read_to_string(sent[0]["path"].as_str().expect("a path")).expect("readable");
+    assert_eq!(octets, anew, "what was approved is what was sent");
+    assert!(part(&sent[0], "text/plain").contains("the sponsoring registrar (1234)"));
+    let log = bench.run(0, &["cases", "log", "bad.example", "--format", "csv"]);
+    assert!(
+        log.contains("ada") && log.contains("approved, sha256") && log.contains("queued"),
+        "{log}"
+    );
+    bench.run_stderr(
+        1,
+        &["report", "reject", "bad.example", "--to", to, "--by", "ada"],
+    );
+}
+
+#[test]
+fn exemptions_hold_mail_until_they_end_and_excuse_no_half() {
+    let bench = bench(&format!("{REPORT}{MAILDIR}"));
+    let mut feed = Feed::default();
+    for (n, domain) in ["bad.example.", "worse.example.", "half.example."]
+        .into_iter()
+        .enumerate()
+    {
+        feed.set(0, domain, "NS", &["ns1.plain.test.".to_owned()]);
+        feed.flux(domain, 6 + n as i64, 60);
+    }
+    bench.write("f.ndjson", feed.text(60));
+    let rest = &["--reason", "ours", "--by", "ada"];
+    let add = |kind: &str, value: &str| {
+        let arguments = [&["exempt", "add", kind, value][..], rest].concat();
+        bench.run(0, &arguments)
+    };
+    // The database must be there first.
+    bench.write("empty.ndjson", "");
+    bench.run(
+        0,
+        &[
+            "import",
+            "feed",
+            bench.path().join("empty.ndjson").to_str().expect("text"),
+        ],
+    );
+    add("domain", "bad.example");
+    add("account", "account-8");
+    add("nameserver", "ns.halfexamplepool001.test");
+    bench.run(0, &["poll"]);
+    let told = |bench: &Bench| -> Vec<String> {
+        read_mails(bench)
+            .iter()
+            .map(|mail| header(mail, "Subject").to_owned())
+            .collect()
+    };
+    let first = told(&bench);
+    assert_eq!(first.len(), 2, "{first:?}");
+    assert!(
+        !first.iter().any(|it| it.contains("bad[.]example")),
+        "{first:?}"
+    );
+    assert!(
+        first.iter().any(|it| it.contains("half[.]example")),
+        "one exempt name server of many excuses nothing"
+    );
+    let explained = bench.run(0, &["explain", "bad.example"]);
+    assert!(explained.contains("Exempt by number 1"), "{explained}");
+    let preview = bench.run(
+        0,
+        &[
+            "exempt",
+            "add",
+            "operator",
+            "halfexamplepool003.test",
+            "--reason",
+            "x",
+            "--by",
+            "ada",
+            "--dry-run",
+        ],
+    );
+    assert!(
+        preview.contains("half.example.") && preview.contains("told as ever"),
+        "{preview}"
+    );
+    bench.run(0, &["exempt", "remove", "1", "--by", "ada"]);
+    bench.run_stderr(1, &["exempt", "remove", "1", "--by", "ada"]);
+    // It is told when it is judged again: another turn.
+    let mut more = feed.text(60);
+    more += &serde_json::json!({"at": START + 66 * 3600, "zone": "example.", "rrname": "bad.example.", "rrtype": "NS", "op": "set", "ttl": 300, "rdata": ["ns.lastofall.test."]}).to_string();
+    more.push('\n');
+    bench.write("f.ndjson", more);
+    bench.run(0, &["poll"]);
+    assert!(told(&bench).iter().any(|it| it.contains("bad[.]example")));
+    let all = bench.json(&["exempt", "list", "--all", "--format", "json"]);
+    assert_eq!(
+        (&all[0]["in_force"], &all[0]["removed_by"]),
+        (&false.into(), &"ada".into())
+    );
+}
+
+#[test]
+fn the_desk_works_cases_by_number_and_by_filter_and_every_step_is_kept() {
+    let bench = bench(&format!("{REPORT}{MAILDIR}"));
+    let mut feed = Feed::default();
+    for (n, domain) in ["bad.example.", "worse.example."].into_iter().enumerate() {
+        feed.set(0, domain, "NS", &["ns1.plain.test.".to_owned()]);
+        feed.flux(domain, 6 + n as i64, 60);
+    }
+    bench.write("f.ndjson", feed.text(60));
+    bench.run(0, &["poll"]);
+    bench.run_stderr(
+        2,
+        &[
+            "cases",
+            "dismiss",
+            "bad.example",
+            "--reason",
+            "because",
+            "--by",
+            "ada",
+        ],
+    );
+    bench.run_stderr(
+        2,
+        &[
+            "cases",
+            "dismiss",
+            "bad.example",
+            "--reason",
+            "other",
+            "--by",
+            "ada",
+        ],
+    );
+    bench.run(0, &["cases", "ack", "--verdict", "ns-flux", "--by", "ada"]);
+    bench.run(
+        0,
+        &[
+            "cases",
+            "assign",
+            "bad.example",
+            "--to",
+            "grace",
+            "--by",
+            "ada",
+        ],
+    );
+    bench.run(
+        0,
+        &[
+            "cases",
+            "dismiss",
+            "worse[.]example",
+            "--reason",
+            "dynamic-dns",
+            "--note",
+            "their own",
+            "--by",
+            "grace",
+        ],
+    );
+    bench.run(
+        0,
+        &[
+            "cases",
+            "close",
+            "bad.example",
+            "--mitigated",
+            "--by",
+            "grace",
+        ],
+    );
+    bench.run_stderr(3, &["cases", "ack", "bad.example", "--by", "ada"]);
+    let cases = bench.cases();
+    let of = |domain: &str| {
+        cases
+            .iter()
+            .find(|case| case["domain"] == domain)
+            .expect("a case")
+    };
+    assert_eq!(
+        (
+            &of("bad.example.")["state"],
+            &of("bad.example.")["assignee"]
+        ),
+        (&"mitigated".into(), &"grace".into())
+    );
+    assert_eq!(of("worse.example.")["dismissed_as"], "dynamic-dns");
+    let kinds: Vec<String> = read_mails(&bench)
+        .iter()
+        .map(|mail| header(mail, "X-Fluxwatch-Kind").to_owned())
+        .collect();
+    assert_eq!(
+        kinds.iter().filter(|kind| *kind == "closure").count(),
+        2,
+        "{kinds:?}"
+    );
+    let log = bench.json(&["cases", "log", "worse.example", "--format", "json"]);
+    let steps: Vec<(&str, &str)> = log
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|line| {
+            (
+                line["who"].as_str().unwrap_or(""),
+                line["to"].as_str().unwrap_or(""),
+            )
+        })
+        .collect();
+    assert!(
+        steps.contains(&("ada", "acknowledged")) && steps.contains(&("grace", "dismissed")),
+        "{steps:?}"
+    );
+    bench.run(
+        0,
+        &[
+            "cases",
+            "reopen",
+            "worse.example",
+            "--by",
+            "ada",
+            "--note",
+            "not so",
+        ],
+    );
+    assert_eq!(
+        bench
+            .cases()
+            .iter()
+            .filter(|case| case["state"] == "open")
+            .count(),
+        1
+    );
+    let month = bench.json(&["stats", "--format", "json"]);
+    assert_eq!(
+        (
+            &month["all"]["acknowledged"],
+            &month["all"]["dismissed"]["dynamic-dns"]
+        ),
+        (&2.into(), &1.into())
+    );
+    assert!(
+        bench
+            .run(0, &["stats", "--format", "csv"])
+            .lines()
+            .next()
+            .expect("a heading")
+            .contains("dismissed_dynamic_dns")
+    );
+}
+
+#[test]
+fn old_cases_are_taken_away_or_their_persons_are() {
+    let bench = bench(&format!("{REPORT}{MAILDIR}"));
+    let mut feed = Feed::default();
+    feed.set(0, "bad.example.", "NS", &["ns1.plain.test.".to_owned()]);
+    feed.flux("bad.example.", 6, 60);
+    bench.write("f.ndjson", feed.text(60));
+    bench.run(0, &["poll"]);
+    bench.run(
+        0,
+        &[
+            "cases",
+            "close",
+            "bad.example",
+            "--by",
+            "ada",
+            "--note",
+            "spoke to Grace",
+        ],
+    );
+    bench.run_stderr(2, &["privacy", "purge", "--before", "2099-01-01"]);
+    // What is younger stays.
+    bench.run(0, &["privacy", "anonymise", "--before", "1d"]);
+    assert!(
+        bench
+            .run(0, &["cases", "log", "bad.example"])
+            .contains("Grace")
+    );
+
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    bench.run(0, &["privacy", "anonymise", "--before", "1s"]);
+    let log = bench.run(0, &["cases", "log", "bad.example"]);
+    assert!(!log.contains("Grace") && !log.contains("ada"), "{log}");
+    let outbox = bench.run(0, &["outbox", "list", "--all", "--format", "json"]);
+    assert!(!outbox.contains("abuse-desk@"), "{outbox}");
+    bench.run(0, &["privacy", "purge", "--before", "1s"]);
+    assert!(bench.cases().is_empty());
+    assert!(
+        bench.run(0, &["history", "bad.example"]).contains("pool"),
+        "history stays"
+    );
+    bench.run(0, &["db", "verify"]);
+}

@@ -1,0 +1,596 @@
+//! The outbox against servers that fail in every way: nothing is lost, nothing is sent twice unknowingly.
+//!
+//! A scripted server does what Postfix cannot be made to do; the others are real. `FLUXWATCH_KILLS` sets how
+//! often the sender is killed (20 by default).
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use fluxwatch::time::{Clock, SetClock, Span, Timestamp, WallClock};
+use serde_json::Value;
+
+use crate::desk::{Feed, START, bench};
+use crate::harness::{Bench, REPORT, both, deliver, poll, python};
+use crate::lookups::python_with_module;
+use crate::servers::Postfix;
+
+/// What a scripted server does with a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Session {
+    /// Takes the mail.
+    Take,
+    /// 451 to the recipient.
+    Busy,
+    /// 550 to the recipient.
+    Refuse,
+    /// Takes the mail and ends before it says so.
+    TakeAndVanish,
+    /// Ends while the mail arrives.
+    VanishInData,
+    /// Greets with 421.
+    Closed,
+}
+
+/// A server that follows a script; when that is at its end, it takes everything.
+struct Scripted {
+    port: u16,
+    taken: Arc<Mutex<Vec<String>>>,
+    script: Arc<Mutex<VecDeque<Session>>>,
+}
+
+impl Scripted {
+    /// Starts a server.
+    fn start(script: &[Session]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        let port = listener.local_addr().expect("bound").port();
+        let taken = Arc::new(Mutex::new(Vec::new()));
+        let script = Arc::new(Mutex::new(script.iter().copied().collect::<VecDeque<_>>()));
+        let (mails, steps) = (taken.clone(), script.clone());
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (mails, steps) = (mails.clone(), steps.clone());
+                std::thread::spawn(move || {
+                    let _ = Self::serve(stream, &mails, &steps);
+                });
+            }
+        });
+        Self {
+            port,
+            taken,
+            script,
+        }
+    }
+
+    /// Serves one session. A look whether the server takes sessions at all is no session of the script.
+    fn serve(
+        stream: TcpStream,
+        taken: &Mutex<Vec<String>>,
+        script: &Mutex<VecDeque<Session>>,
+    ) -> std::io::Result<()> {
+        stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+        let mut out = stream.try_clone()?;
+        let mut lines = BufReader::new(stream);
+        if script.lock().expect("alive").front() == Some(&Session::Closed) {
+            script.lock().expect("alive").pop_front();
+            return out.write_all(b"421 closed\r\n");
+        }
+        out.write_all(b"220 scripted\r\n")?;
+        let mut session = Session::Take;
+        loop {
+            let mut line = String::new();
+            if lines.read_line(&mut line)? == 0 {
+                return Ok(());
+            }
+            let word = line
+                .split([' ', ':', '\r'])
+                .next()
+                .unwrap_or_default()
+                .to_uppercase();
+            let answer = match word.as_str() {
+                "EHLO" | "HELO" => "250 scripted\r\n",
+                "MAIL" => {
+                    session = script
+                        .lock()
+                        .expect("alive")
+                        .pop_front()
+                        .unwrap_or(Session::Take);
+                    "250 ok\r\n"
+                }
+                "RCPT" if session == Session::Busy => "451 4.3.0 later\r\n",
+                "RCPT" if session == Session::Refuse => "550 5.1.1 nobody\r\n",
+                "DATA" => {
+                    out.write_all(b"354 go on\r\n")?;
+                    if session == Session::VanishInData {
+                        return Ok(());
+                    }
+                    let mut mail = String::new();
+                    loop {
+                        let mut line = String::new();
+                        if lines.read_line(&mut line)? == 0 {
+                            return Ok(());
+                        }
+                        if line == ".\r\n" {
+                            break;
+                        }
+                        mail += &line;
+                    }
+                    taken.lock().expect("alive").push(mail);
+                    if session == Session::TakeAndVanish {
+                        return Ok(());
+                    }
+                    "250 queued\r\n"
+                }
+                "QUIT" => {
+                    out.write_all(b"221 bye\r\n")?;
+                    return Ok(());
+                }
+                _ => "250 ok\r\n",
+            };
+            out.write_all(answer.as_bytes())?;
+        }
+    }
+
+    /// Returns how often each Message-ID was taken.
+    fn ids(&self) -> BTreeMap<String, usize> {
+        let mut ids = BTreeMap::new();
+        for mail in self.taken.lock().expect("alive").iter() {
+            let line = mail.lines().find(|line| line.starts_with("Message-ID:"));
+            *ids.entry(line.expect("a Message-ID").to_owned())
+                .or_insert(0) += 1;
+        }
+        ids
+    }
+}
+
+/// A bench whose feed has so many flux domains that are no campaign, mailing to a port.
+fn bench_of(domains: usize, smtp: &str) -> Bench {
+    let bench = bench(&format!(
+        "{REPORT}digest = \"off\"\ncases_per_hour_max = 1000\n{smtp}"
+    ));
+    let mut feed = Feed::default();
+    for n in 0..domains {
+        let domain = format!("d{n}.example.");
+        feed.set(0, &domain, "NS", &["ns1.plain.test.".to_owned()]);
+        feed.flux(&domain, 6 + (n as i64 % 6), 60);
+    }
+    bench.write("f.ndjson", feed.text(72));
+    bench
+}
+
+/// Returns the rows of the outbox.
+fn rows(bench: &Bench) -> Vec<Value> {
+    let rows = bench.json(&["outbox", "list", "--all", "--format", "json"]);
+    rows.as_array().expect("a list").clone()
+}
+
+#[test]
+fn a_message_outlasts_every_passing_fault_under_one_message_id() {
+    use Session::{Busy, Closed, TakeAndVanish, VanishInData};
+    let script = [Busy, Closed, VanishInData, Busy, TakeAndVanish, Busy];
+    let server = Scripted::start(&script);
+    let bench = bench_of(
+        1,
+        &format!("[smtp]\nurl = \"smtp://127.0.0.1:{}\"\n", server.port),
+    );
+    let clock = Arc::new(SetClock::new(Timestamp::from_unix(START) + Span::days(4)));
+    let pipeline = bench.pipeline(clock.clone());
+    poll(&pipeline);
+    let mut waited = Vec::new();
+    for _ in 0..script.len() {
+        let summary = deliver(&pipeline);
+        assert_eq!(
+            (summary.sent, summary.waiting, summary.dead),
+            (0, 1, 0),
+            "{waited:?}"
+        );
+        // Not a second before its time.
+        assert_eq!(deliver(&pipeline).waiting, 0);
+        let next = rows(&bench)[0]["next_attempt_at"]
+            .as_str()
+            .map(str::to_owned);
+        let next = Timestamp::parse_rfc3339(&next.expect("waits")).expect("a time");
+        waited.push(next.since(clock.now()));
+        clock.set(next);
+    }
+    assert!(
+        waited[..5].is_sorted() && waited.iter().all(|wait| *wait <= Span::hours(4)),
+        "{waited:?}"
+    );
+    assert_eq!(deliver(&pipeline).sent, 1);
+    assert!(server.script.lock().expect("alive").is_empty());
+    // Once before the server vanished, and once for good: the same message.
+    let ids = server.ids();
+    assert_eq!(ids.into_values().collect::<Vec<_>>(), [2]);
+    assert_eq!(rows(&bench)[0]["state"], "sent");
+}
+
+#[test]
+fn a_refused_recipient_is_dead_at_once_and_others_are_not() {
+    let server = Scripted::start(&[Session::Refuse]);
+    let bench = bench_of(
+        3,
+        &format!("[smtp]\nurl = \"smtp://127.0.0.1:{}\"\n", server.port),
+    );
+    bench.run(3, &["poll"]);
+    let states = |bench: &Bench| -> Vec<String> {
+        rows(bench)
+            .iter()
+            .map(|row| row["state"].as_str().unwrap_or_default().to_owned())
+            .collect()
+    };
+    assert_eq!(states(&bench), ["dead", "sent", "sent"]);
+    assert!(
+        bench
+            .run_stderr(0, &["status"])
+            .contains("1 messages were given up")
+    );
+    let id = rows(&bench)[0]["id"].to_string();
+    bench.run(0, &["outbox", "drop", &id, "--by", "ada", "--dry-run"]);
+    assert_eq!(states(&bench)[0], "dead");
+    bench.run(0, &["outbox", "retry", &id]);
+    assert_eq!(states(&bench)[0], "sent");
+    bench.run(3, &["outbox", "drop", &id, "--by", "ada"]);
+    assert_eq!(server.ids().len(), 3);
+}
+
+#[test]
+fn mail_is_kept_where_tls_is_asked_for_and_not_offered() {
+    let server = Scripted::start(&[]);
+    let url = format!(
+        "[smtp]\nurl = \"smtp://127.0.0.1:{}?tls=required\"\n",
+        server.port
+    );
+    let bench = bench_of(1, &url);
+    bench.run(3, &["poll"]);
+    assert_eq!(rows(&bench)[0]["state"], "queued", "{:?}", rows(&bench));
+    assert!(server.ids().is_empty(), "nothing leaves in the clear");
+}
+
+#[test]
+fn fifty_messages_outlast_an_outage_of_two_days_and_arrive_once_each() {
+    // A port that nobody listens on.
+    let port = TcpListener::bind("127.0.0.1:0")
+        .and_then(|it| it.local_addr())
+        .expect("bound")
+        .port();
+    let bench = bench_of(50, &format!("[smtp]\nurl = \"smtp://127.0.0.1:{port}\"\n"));
+    let clock = Arc::new(SetClock::new(Timestamp::from_unix(START) + Span::days(4)));
+    let pipeline = bench.pipeline(clock.clone());
+    poll(&pipeline);
+    for _ in 0..96 {
+        let summary = deliver(&pipeline);
+        assert_eq!((summary.sent, summary.dead), (0, 0));
+        clock.set(clock.now() + Span::seconds(1800));
+    }
+    let server = Scripted::start(&[]);
+    let config = std::fs::read_to_string(bench.config()).expect("written");
+    let config = config.replace(&format!(":{port}\""), &format!(":{}\"", server.port));
+    std::fs::write(bench.config(), config).expect("written");
+    let pipeline = bench.pipeline(clock.clone());
+    let mut sent = 0;
+    for _ in 0..10 {
+        sent += deliver(&pipeline).sent;
+        clock.set(clock.now() + Span::hours(1));
+    }
+    let ids = server.ids();
+    assert_eq!((sent, ids.len()), (50, 50));
+    assert!(ids.values().all(|count| *count == 1));
+}
+
+#[test]
+fn caps_hold_messages_back_and_lose_none() {
+    let server = Scripted::start(&[]);
+    let smtp = format!(
+        "[smtp]\nurl = \"smtp://127.0.0.1:{}\"\nper_run_max = 4\nper_hour_max = 20\nper_recipient_hour_max = 6\n",
+        server.port
+    );
+    let bench = bench_of(10, &smtp);
+    let clock = Arc::new(SetClock::new(Timestamp::from_unix(START) + Span::days(4)));
+    let pipeline = bench.pipeline(clock.clone());
+    poll(&pipeline);
+    let sent: Vec<u64> = (0..3).map(|_| deliver(&pipeline).sent).collect();
+    assert_eq!(sent, [4, 2, 0], "by run, then by recipient");
+    clock.set(clock.now() + Span::hours(2));
+    let sent: Vec<u64> = (0..2).map(|_| deliver(&pipeline).sent).collect();
+    assert_eq!((sent, server.ids().len()), (vec![4, 0], 10));
+}
+
+#[test]
+fn a_sender_that_is_killed_at_any_moment_loses_nothing() {
+    let kills: u64 = std::env::var("FLUXWATCH_KILLS")
+        .ok()
+        .and_then(|it| it.parse().ok())
+        .unwrap_or(20);
+    let server = Scripted::start(&[]);
+    let bench = bench_of(
+        40,
+        &format!("[smtp]\nurl = \"smtp://127.0.0.1:{}\"\n", server.port),
+    );
+    // Queued by whoever is not killed, sent by whoever is.
+    let clock = Arc::new(SetClock::new(WallClock.now()));
+    poll(&bench.pipeline(clock));
+    let all = rows(&bench).len();
+    assert!(all >= 40, "{all}");
+    let mut numbers = crate::kills::Numbers(7);
+    for _ in 0..kills {
+        let mut child = bench
+            .command(&["outbox", "retry"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("it starts");
+        std::thread::sleep(Duration::from_millis(numbers.below(60)));
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+    // Leases of those that were killed run out.
+    let clock = Arc::new(SetClock::new(WallClock.now() + Span::hours(1)));
+    deliver(&bench.pipeline(clock));
+    let ids = server.ids();
+    assert_eq!(ids.len(), all, "every message arrived");
+    let subjects: Vec<Value> = rows(&bench);
+    assert!(
+        subjects.iter().all(|row| row["state"] == "sent"),
+        "{subjects:#?}"
+    );
+    for row in &subjects {
+        let id = row["message_id"].as_str().expect("text");
+        assert!(ids.keys().any(|line| line.contains(id)), "{id}");
+    }
+}
+
+#[test]
+fn mail_leaves_over_starttls_to_a_server_that_a_private_authority_signed() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let postfix = Postfix::start_with_tls(folder.path());
+    let smtp = format!(
+        "[smtp]\nurl = \"smtp://localhost:{}?tls=required\"\nca_file = \"{}\"\n",
+        postfix.port(),
+        postfix.certificate().display()
+    );
+    let bench = bench_of(1, &smtp);
+    bench.run(0, &["poll"]);
+    let mails = postfix.wait_for_mails(1, 20);
+    let mail = std::fs::read_to_string(&mails[0]).expect("delivered");
+    assert!(mail.contains("using TLSv1."), "{mail}");
+    // Without the authority, the server is not believed.
+    let bench = bench_of(
+        1,
+        &format!(
+            "[smtp]\nurl = \"smtp://localhost:{}?tls=required\"\n",
+            postfix.port()
+        ),
+    );
+    bench.run(3, &["poll"]);
+    assert_eq!(rows(&bench)[0]["state"], "queued");
+    assert_eq!(postfix.mails().len(), 1);
+}
+
+/// Verifies signatures with another implementation; the keys come from arguments.
+const VERIFY_DKIM: &str = r#"
+import sys, dkim
+key = open(sys.argv[1]).read().strip().encode()
+for path in sys.argv[2:]:
+    mail = open(path, "rb").read()
+    good = dkim.verify(mail, dnsfunc=lambda name, timeout=5: key if name == b"fluxwatch._domainkey.registrar.example." else b"")
+    bad = dkim.verify(mail.replace(b"Subject: ", b"Subject: x", 1), dnsfunc=lambda name, timeout=5: key)
+    print(good, bad)
+"#;
+
+/// Runs openssl and returns what it prints.
+fn openssl(arguments: &[&str]) -> Vec<u8> {
+    let output = Command::new("openssl")
+        .args(arguments)
+        .output()
+        .expect("openssl is installed");
+    assert!(output.status.success(), "{}", both(&output));
+    output.stdout
+}
+
+#[test]
+fn signatures_of_both_kinds_hold_for_an_independent_verifier() {
+    let python_path = python_with_module("dkimpy==1.1.8", "dkim");
+    let nacl = Command::new(&python_path)
+        .args(["-m", "pip", "install", "--quiet", "pynacl==1.6.2"])
+        .output()
+        .expect("pip runs");
+    assert!(nacl.status.success(), "{}", both(&nacl));
+    for algorithm in ["rsa", "ed25519"] {
+        let dkim = format!(
+            "[dkim]\ndomain = \"registrar.example\"\nselector = \"fluxwatch\"\nkey_file = \"dkim.key\"\nalgorithm = \"{algorithm}\"\n"
+        );
+        let bench = bench_of(1, &format!("[smtp]\nurl = \"maildir://desk\"\n{dkim}"));
+        let path = bench.path().join("private.pem");
+        let pem = path.to_str().expect("text").to_owned();
+        let text = match algorithm {
+            "rsa" => {
+                openssl(&["genrsa", "-traditional", "-out", &pem, "2048"]);
+                let public = openssl(&["rsa", "-in", &pem, "-pubout", "-outform", "DER"]);
+                bench.write("public.der", public);
+                std::fs::copy(&path, bench.path().join("dkim.key")).expect("copied");
+                "v=DKIM1; k=rsa; p="
+            }
+            _ => {
+                openssl(&["genpkey", "-algorithm", "ed25519", "-out", &pem]);
+                // The last 32 octets of either form are the key itself.
+                let private = openssl(&["pkey", "-in", &pem, "-outform", "DER"]);
+                let public = openssl(&["pkey", "-in", &pem, "-pubout", "-outform", "DER"]);
+                bench.write("raw", &private[private.len() - 32..]);
+                let raw = bench.path().join("raw");
+                let key = openssl(&["base64", "-A", "-in", raw.to_str().expect("text")]);
+                bench.write("dkim.key", key);
+                bench.write("public.der", &public[public.len() - 32..]);
+                "v=DKIM1; k=ed25519; p="
+            }
+        };
+        let public = bench.path().join("public.der");
+        let base64 = openssl(&["base64", "-A", "-in", public.to_str().expect("text")]);
+        let record = bench.write(
+            "record",
+            format!("{text}{}", String::from_utf8_lossy(&base64)),
+        );
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(bench.path().join("dkim.key"), mode).expect("set");
+        bench.run(0, &["poll"]);
+        let mails = bench.maildir();
+        assert!(!mails.is_empty());
+        let script = bench.write("verify.py", VERIFY_DKIM);
+        let output = Command::new(&python_path)
+            .arg(script)
+            .arg(&record)
+            .args(&mails)
+            .output()
+            .expect("python runs");
+        assert_eq!(
+            String::from_utf8_lossy(&output.stdout).trim(),
+            "True False",
+            "{algorithm}: {}",
+            both(&output)
+        );
+    }
+}
+
+#[test]
+fn what_comes_back_marks_the_recipient_once_and_is_never_answered() {
+    let bench = bench_of(
+        1,
+        "bounce = \"bounce@registrar.example\"\nbounces = \"bounces\"\n[smtp]\nurl = \"maildir://desk\"\n",
+    );
+    bench.run(0, &["poll"]);
+    let database = bench.path().join("fluxwatch.db");
+    let sender = python(
+        "import sqlite3, sys\nprint(sqlite3.connect(sys.argv[1]).execute('select sender from message').fetchone()[0])",
+        &[&database],
+    );
+    let sender = sender.trim();
+    assert!(
+        sender.starts_with("bounce+") && sender.ends_with("@registrar.example"),
+        "{sender}"
+    );
+    let notification = |to: &str, status: &str| {
+        format!(
+            "From: MAILER-DAEMON@mx.example\nTo: <{to}>\nSubject: Undelivered\nMIME-Version: 1.0\nContent-Type: multipart/report; report-type=delivery-status; boundary=\"b\"\n\n--b\nContent-Type: text/plain\n\nSorry.\n--b\nContent-Type: message/delivery-status\n\nReporting-MTA: dns; mx.example\n\nFinal-Recipient: rfc822; abuse-desk@registrar.example\nAction: failed\nStatus: {status}\nDiagnostic-Code: smtp; 550 mailbox is gone\n--b--\n"
+        )
+    };
+    // A passing fault, one with an extension that nobody gave, a letter, and the real one.
+    bench.write("bounces/new/1", notification(sender, "4.2.2"));
+    bench.write(
+        "bounces/new/2",
+        notification("bounce+0123456789abcdef@registrar.example", "5.1.1"),
+    );
+    bench.write("bounces/new/3", "From: a@b.example\n\nhello\n");
+    bench.run(0, &["poll"]);
+    assert!(rows(&bench)[0]["bounced_at"].is_null());
+    bench.write("bounces/new/4", notification(sender, "5.1.1"));
+    bench.run(0, &["poll"]);
+    let row = &rows(&bench)[0];
+    assert!(
+        row["last_reply"]
+            .as_str()
+            .expect("text")
+            .contains("5.1.1 smtp; 550 mailbox is gone"),
+        "{row}"
+    );
+    let cur: Vec<_> = std::fs::read_dir(bench.path().join("bounces/cur"))
+        .expect("made")
+        .flatten()
+        .collect();
+    assert_eq!(cur.len(), 4);
+    let letter = cur
+        .iter()
+        .any(|it| it.file_name().to_string_lossy() == "3:2,");
+    assert!(letter, "a person's letter is left unread");
+    assert_eq!(bench.maildir().len(), 1, "nothing is answered");
+}
+
+#[test]
+fn webhooks_are_told_what_the_desk_is_signed_and_at_least_once() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let port = listener.local_addr().expect("bound").port();
+    let seen: Arc<Mutex<Vec<(String, String)>>> = Arc::default();
+    let bodies = seen.clone();
+    std::thread::spawn(move || {
+        for (i, stream) in listener.incoming().flatten().enumerate() {
+            let mut out = stream.try_clone().expect("a stream");
+            let mut lines = BufReader::new(stream);
+            let (mut head, mut length) = (String::new(), 0);
+            loop {
+                let mut line = String::new();
+                if lines.read_line(&mut line).unwrap_or(0) == 0 || line == "\r\n" {
+                    break;
+                }
+                if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
+                    length = value.trim().parse().unwrap_or(0);
+                }
+                head += &line;
+            }
+            let mut body = vec![0; length];
+            let _ = lines.read_exact(&mut body);
+            bodies
+                .lock()
+                .expect("alive")
+                .push((head, String::from_utf8_lossy(&body).into_owned()));
+            // Its first answer is that of a server in trouble.
+            let status = if i == 0 { "503 Busy" } else { "204 No Content" };
+            let _ = write!(out, "HTTP/1.1 {status}\r\nConnection: close\r\n\r\n");
+        }
+    });
+    let bench = bench_of(
+        1,
+        &format!(
+            "[smtp]\nurl = \"maildir://desk\"\n[[webhook]]\nurl = \"http://127.0.0.1:{port}/hook\"\nsecret_file = \"hook.secret\"\n[events]\npath = \"events.ndjson\"\n"
+        ),
+    );
+    let path = bench.write("hook.secret", "s3cret\n");
+    std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600))
+        .expect("set");
+    bench.run(3, &["poll"]);
+    bench.run(0, &["outbox", "retry"]);
+    let seen = seen.lock().expect("alive").clone();
+    assert_eq!(seen.len(), 2);
+    let header = |head: &str, name: &str| -> String {
+        let line = head
+            .lines()
+            .find(|line| line.to_lowercase().starts_with(name));
+        line.and_then(|line| line.split_once(": "))
+            .map_or_else(String::new, |(_, value)| value.trim().to_owned())
+    };
+    assert_eq!(
+        header(&seen[0].0, "x-fluxwatch-id"),
+        header(&seen[1].0, "x-fluxwatch-id")
+    );
+    let mac = python(
+        "import hmac, sys\nprint('sha256=' + hmac.new(b's3cret', sys.argv[1].encode(), 'sha256').hexdigest())",
+        &[Path::new(&seen[1].1)],
+    );
+    assert_eq!(header(&seen[1].0, "x-fluxwatch-signature"), mac.trim());
+    let body: Value = serde_json::from_str(&seen[1].1).expect("JSON");
+    assert_eq!(
+        (&body["event"], &body["case"]["domain"]),
+        (&"report".into(), &"d0.example.".into())
+    );
+    // The log of events has every line of the case's log, each once.
+    let events = std::fs::read_to_string(bench.path().join("events.ndjson")).expect("written");
+    let ids: Vec<i64> = events
+        .lines()
+        .map(|line| {
+            serde_json::from_str::<Value>(line).expect("JSON")["id"]
+                .as_i64()
+                .expect("a number")
+        })
+        .collect();
+    assert!(
+        ids.len() >= 2 && ids.is_sorted() && ids.windows(2).all(|pair| pair[0] < pair[1]),
+        "{ids:?}"
+    );
+    bench.run(0, &["poll"]);
+    assert_eq!(
+        std::fs::read_to_string(bench.path().join("events.ndjson")).expect("written"),
+        events
+    );
+}
