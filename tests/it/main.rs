@@ -14,6 +14,7 @@ mod enrich;
 mod equivalence;
 mod evaluation;
 mod export;
+mod figures;
 mod flux_on_knot;
 mod formats;
 mod fuzz;
