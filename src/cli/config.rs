@@ -36,7 +36,7 @@ pub fn run(config: Option<&Path>, command: &ConfigCommand) -> Result<Done, Failu
                 out,
                 "{}: sound; {} sources, {} keys, {mail}",
                 config.path.display(),
-                config.sources.len(),
+                config.written.source.len(),
                 config.keys.len()
             )?;
         }

@@ -11,7 +11,7 @@ use toml::Spanned;
 
 use crate::config::resolved::{
     CanaryConfig, Config, Feeding, KeySecret, MetricsConfig, NotifyConfig, ProbeConfig,
-    RetentionConfig, Schedule, Source, TlsSettings, TransferSettings, WebConfig,
+    ProbeDomains, RetentionConfig, Schedule, Source, TlsSettings, TransferSettings, WebConfig,
 };
 use crate::config::written::{Every, KeySection, SourceSection, Written};
 use crate::dns::Name;
@@ -26,6 +26,8 @@ const MEMBERS_MAX_DEFAULT: u64 = 1_000_000;
 const CA_OCTETS_MAX: u64 = 1 << 20;
 /// The most octets of a secret file.
 const SECRET_OCTETS_MAX: u64 = 4096;
+/// The name of the source that suspects are asked under.
+const CONFIRM_SOURCE: &str = "detect.confirm";
 
 /// What is wrong with the configuration: exit status 2.
 #[derive(Debug, thiserror::Error)]
@@ -101,6 +103,7 @@ impl Checker<'_> {
             }
             sources.push(source);
         }
+        sources.extend(self.check_confirm(&written)?);
         let mail = self.check_mail(&written)?;
         let file = |path: &Option<Spanned<PathBuf>>| {
             path.as_ref().map(|path| self.resolve(path.get_ref()))
@@ -374,12 +377,14 @@ impl Checker<'_> {
             key.as_ref().map_or(default, |it| *it.get_ref())
         };
         Ok(ProbeConfig {
-            domains: self.resolve(
-                section
-                    .domains
-                    .as_ref()
-                    .ok_or_else(|| need("domains"))?
-                    .get_ref(),
+            domains: ProbeDomains::List(
+                self.resolve(
+                    section
+                        .domains
+                        .as_ref()
+                        .ok_or_else(|| need("domains"))?
+                        .get_ref(),
+                ),
             ),
             resolvers,
             roots,
@@ -389,6 +394,54 @@ impl Checker<'_> {
             server_rate: positive(&section.server_rate, 10)?,
             domains_at_once: positive(&at_once, 32)? as usize,
         })
+    }
+
+    /// Resolves how suspects are asked: a probe of its own, whose domains are the suspects.
+    fn check_confirm(&self, written: &Written) -> Result<Option<Source>, ConfigError> {
+        let Some(confirm) = &written.detect.confirm else {
+            return Ok(None);
+        };
+        let at = |key: &str| self.find_key(&format!("detect.confirm.{key}"));
+        let addresses = |list: &Vec<String>, key: &str| {
+            self.socket_addresses(&Spanned::new(at(key), list.clone()), key)
+        };
+        let (resolvers, roots) = (
+            addresses(&confirm.resolvers, "resolvers")?,
+            addresses(&confirm.roots, "roots")?,
+        );
+        if resolvers.is_empty() == roots.is_empty() {
+            let what = "detect.confirm needs resolvers of your own, or roots, and not both";
+            return Err(self.error(at("resolvers"), what.to_owned()));
+        }
+        let counts = [
+            ("times", confirm.times),
+            ("domains_max", confirm.domains_max),
+            ("server_rate", confirm.server_rate),
+        ];
+        if let Some((key, _)) = counts.into_iter().find(|(_, count)| *count == 0) {
+            let what = format!("detect.confirm.{key}: 0 asks nobody");
+            return Err(self.error(at(key), what));
+        }
+        let domains_max = confirm.domains_max as usize;
+        Ok(Some(Source {
+            name: CONFIRM_SOURCE.to_owned(),
+            feeding: Feeding::Probe(ProbeConfig {
+                domains: ProbeDomains::Suspects {
+                    every: confirm.every,
+                    times: confirm.times,
+                    domains_max,
+                },
+                resolvers,
+                roots,
+                port: confirm.port,
+                settle: confirm.settle,
+                timeout: confirm.timeout,
+                server_rate: confirm.server_rate,
+                domains_at_once: domains_max,
+            }),
+            schedule: Schedule::Every(confirm.every.min(Span::seconds(60))),
+            jitter: Span::seconds(0),
+        }))
     }
 
     /// Parses addresses with their ports.

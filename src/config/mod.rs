@@ -11,8 +11,8 @@ mod written;
 pub use check::ConfigError;
 pub use resolved::{
     CanaryConfig, Config, DkimConfig, Feeding, KeySecret, MailConfig, MetricsConfig, NotifyConfig,
-    Party, ProbeConfig, Recipient, RetentionConfig, Schedule, SendingLimits, Source, TlsSettings,
-    TransferSettings, WebConfig, WebhookConfig,
+    Party, ProbeConfig, ProbeDomains, Recipient, RetentionConfig, Schedule, SendingLimits, Source,
+    TlsSettings, TransferSettings, WebConfig, WebhookConfig,
 };
 pub use written::{DkimAlgorithm, Every, Profile, Written};
 

@@ -375,11 +375,27 @@ pub enum Feeding {
     Probe(ProbeConfig),
 }
 
+/// Which domains are asked about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ProbeDomains {
+    /// Those of a list: a domain a line, after it further names of it.
+    List(PathBuf),
+    /// Those whose name-server plane is suspected and whose addresses no zone shows.
+    Suspects {
+        /// How long between two questions about one domain.
+        every: Span,
+        /// How often a domain is asked about, in all.
+        times: u32,
+        /// The most domains at a time.
+        domains_max: usize,
+    },
+}
+
 /// How a list of domains is asked about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProbeConfig {
-    /// The list: a domain a line, after it further names of it.
-    pub domains: PathBuf,
+    /// Which domains.
+    pub domains: ProbeDomains,
     /// Recursive resolvers through which name servers are found.
     pub resolvers: Vec<SocketAddr>,
     /// Root servers from which they are found where there are no resolvers.

@@ -31,14 +31,58 @@ pub struct DetectPolicy {
     pub nameservers: NameserverPolicy,
     /// The address plane.
     pub addresses: AddressPolicy,
+    /// Asking a suspect's own name servers; left out: never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub confirm: Option<ConfirmPolicy>,
+}
+
+/// Asking the name servers of a domain whose name-server plane is suspected for its addresses.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ConfirmPolicy {
+    /// Recursive resolvers of one's own, through which name servers are found.
+    pub resolvers: Vec<String>,
+    /// Root servers from which they are found instead.
+    pub roots: Vec<String>,
+    /// The port of authoritative servers.
+    pub port: u16,
+    /// How long between two questions about one domain.
+    pub every: Span,
+    /// How often a domain is asked about, in all.
+    pub times: u32,
+    /// The most domains that are asked about at a time.
+    pub domains_max: u32,
+    /// How long what is seen counts as there before, and what is not seen as still there.
+    pub settle: Span,
+    /// How long one answer may take.
+    pub timeout: Span,
+    /// Queries a second to one server.
+    pub server_rate: u32,
+}
+
+impl Default for ConfirmPolicy {
+    fn default() -> Self {
+        Self {
+            resolvers: Vec::new(),
+            roots: Vec::new(),
+            port: 53,
+            every: Span::seconds(600),
+            times: 18,
+            domains_max: 20,
+            settle: Span::seconds(1800),
+            timeout: Span::seconds(3),
+            server_rate: 2,
+        }
+    }
 }
 
 impl DetectPolicy {
     /// Returns what reports call the policy: its version, and whether thresholds were changed.
     pub fn label(&self) -> String {
-        // Whom a site suspends to is no threshold.
+        // Whom a site suspends to, and whom it asks, is no threshold.
         let of_site = Self {
             hold_nameservers: Vec::new(),
+            confirm: None,
             ..self.clone()
         };
         if of_site == Self::default() {
@@ -111,6 +155,7 @@ impl Default for DetectPolicy {
             hold_nameservers: Vec::new(),
             nameservers: NameserverPolicy::default(),
             addresses: AddressPolicy::default(),
+            confirm: None,
         }
     }
 }

@@ -10,14 +10,16 @@ use std::path::Path;
 
 use tokio::sync::mpsc;
 
-use crate::config::{ProbeConfig, Source};
+use crate::case::CaseState;
+use crate::config::{ProbeConfig, ProbeDomains, Source};
+use crate::detector::{Level, Verdict};
 use crate::dns::{Name, Rdata, Record};
 use crate::pipeline::{
     Pipeline, PipelineError, PollOptions, StoredSummary, ZoneOutcome, ZoneReport,
 };
 use crate::source::{ProbeSettings, ProbeTarget, Probed, Sightings, probe};
 use crate::store::{SourceId, SourceKind, VersionDraft, VersionKind, View, ZoneState};
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
 use crate::zone::{OwnerChange, Refusal};
 
 /// How many answers wait to be stored.
@@ -65,7 +67,15 @@ impl Pipeline {
     ) -> Result<Result<ProbeJob, ZoneReport>, PipelineError> {
         let id = self.store.ensure_source(&source.name, SourceKind::Probe)?;
         let now = self.clock.now();
-        match read_targets(&config.domains) {
+        let targets = match &config.domains {
+            ProbeDomains::List(path) => read_targets(path),
+            ProbeDomains::Suspects {
+                every,
+                times,
+                domains_max,
+            } => Ok(self.suspects_to_ask(id, *every, *times, *domains_max)?),
+        };
+        match targets {
             Ok(targets) => {
                 self.store.note_source_attempt(id, now, None)?;
                 let settings = ProbeSettings {
@@ -90,6 +100,47 @@ impl Pipeline {
                 }))
             }
         }
+    }
+
+    /// Returns the domains whose name-server plane is suspected and whose addresses nobody is asked about
+    /// otherwise, and notes that they are asked about now.
+    fn suspects_to_ask(
+        &self,
+        source: SourceId,
+        every: Span,
+        times: u32,
+        domains_max: usize,
+    ) -> Result<Vec<ProbeTarget>, PipelineError> {
+        let now = self.clock.now();
+        let mut targets = Vec::new();
+        let tx = self.store.begin_batch()?;
+        for row in self
+            .store
+            .cases(&[CaseState::Open, CaseState::Acknowledged])?
+        {
+            let case = &row.case;
+            if targets.len() >= domains_max {
+                break;
+            }
+            // A hosted zone, or another probe, shows the addresses; and what is confirmed is known.
+            let child = self.store.find_view(&case.domain, View::Child)?;
+            let is_others = child.is_some_and(|zone| zone.source != source);
+            let is_hosted = self.store.find_zone(&case.domain)?.is_some();
+            let is_asked_about = case.level >= Level::Review && case.verdict != Verdict::SingleFlux;
+            if is_others || is_hosted || !is_asked_about || self.is_canary(&case.domain) {
+                continue;
+            }
+            if !self.store.take_question(row.id, now, now + every, times)? {
+                continue;
+            }
+            let www = Name::parse(&format!("www.{}", case.domain));
+            targets.push(ProbeTarget {
+                domain: case.domain.clone(),
+                names: www.into_iter().collect(),
+            });
+        }
+        tx.commit()?;
+        Ok(targets)
     }
 
     /// Stores and judges what was said about one domain.

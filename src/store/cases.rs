@@ -356,6 +356,29 @@ impl Store {
         )
     }
 
+    /// Takes a question about a case's domain: returns whether it may be asked now, and if so notes that it
+    /// is, and when the next may be. There are `times` in all.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn take_question(
+        &self,
+        case_id: i64,
+        now: Timestamp,
+        next_at: Timestamp,
+        times: u32,
+    ) -> Result<bool, StoreError> {
+        self.run(|connection| {
+            let sql = "insert into confirmation (case_id, asked_count, next_at) values (?1, 1, ?3)
+                       on conflict (case_id) do update set asked_count = asked_count + 1, next_at = excluded.next_at where next_at <= ?2 and asked_count < ?4";
+            connection
+                .prepare_cached(sql)?
+                .execute(params![case_id, now.unix(), next_at.unix(), times])
+        })
+        .map(|count| count > 0)
+    }
+
     /// Returns a case's log, oldest first.
     ///
     /// # Errors

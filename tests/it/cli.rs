@@ -268,6 +268,8 @@ fn template_with_every_key_uncommented_is_sound() {
         text.split("[detect]")
             .nth(1)
             .and_then(|rest| rest.split("[report]").next())
+            // A section that is there is a switch that is on.
+            .and_then(|rest| rest.split("[detect.confirm]").next())
             .map(str::trim)
             .map(str::to_owned)
     };

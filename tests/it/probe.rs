@@ -246,3 +246,91 @@ fn failures_are_gaps_and_end_nothing() {
     );
     assert!(history["records"][0]["removed_at"].is_null(), "{history}");
 }
+
+#[test]
+fn a_suspects_own_servers_confirm_double_flux_and_are_asked_a_bounded_number_of_times() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (above, below) = start(folder.path());
+    let port = above.port();
+    let sources = "[[source]]\nname = \"tld\"\nkind = \"feed\"\nzone = \"test.\"\npath = \"f.ndjson\"\n[enrich]\nasn = \"asn.csv\"\n";
+    let confirm = format!(
+        "[detect.confirm]\nroots = [\"127.0.0.1:{port}\"]\nport = {port}\nserver_rate = 1000\ntimes = 40\ntimeout = \"2s\"\n"
+    );
+    let bench = Bench::new(&format!(
+        "{sources}{confirm}{REPORT}update_after = \"1h\"\ndigest = \"off\"\n[smtp]\nurl = \"maildir://desk\"\n"
+    ));
+    let table: String = (0..256)
+        .map(|n| format!("10.{n}.0.0,10.{n}.255.255,{}\n", 64_512 + n))
+        .collect();
+    bench.write("asn.csv", table);
+    // The registry's feed shows the name servers only: none of them has glue.
+    let now = WallClock.now().unix();
+    let mut feed = String::new();
+    for turn in 0..12_i64 {
+        let at = now - (12 - turn) * 6 * 3600;
+        let hosts = [0, 1].map(|n| format!("ns.throw{}x.away.", turn * 2 + n));
+        for (name, hosts) in [
+            ("bad.test.", hosts.to_vec()),
+            ("calm.test.", vec!["ns.calm.away.".to_owned()]),
+        ] {
+            let line = serde_json::json!({"at": at, "rrname": name, "rrtype": "NS", "op": "set", "rdata": hosts});
+            feed += &format!("{line}\n");
+        }
+    }
+    bench.write("f.ndjson", feed);
+    let clock = Arc::new(SetClock::new(Timestamp::from_unix(now)));
+    let pipeline = bench.pipeline(clock.clone());
+    let verdict = |bench: &Bench| {
+        bench.cases()[0]["verdict"]
+            .as_str()
+            .expect("text")
+            .to_owned()
+    };
+    let asked = |reports: &[fluxwatch::pipeline::ZoneReport]| {
+        let of_confirm = |it: &&fluxwatch::pipeline::ZoneReport| it.source == "detect.confirm";
+        reports.iter().filter(of_confirm).count()
+    };
+    let mut rounds = asked(&poll(&pipeline));
+    assert_eq!((verdict(&bench).as_str(), rounds), ("ns-flux", 1));
+    let mut found = None;
+    // Another address every quarter of an hour, each in a network of its own.
+    for serial in 2..60_u32 {
+        let addresses = [0, 1].map(|n| format!("10.{}.0.7", (serial * 2 + n) % 250 + 1));
+        below.replace_zone("bad.test.", &child(serial, &["ns1", "ns2"], &addresses));
+        clock.set(clock.now() + Span::seconds(900));
+        let count = asked(&poll(&pipeline));
+        assert!(count <= 1, "nobody else is asked about");
+        rounds += count;
+        if verdict(&bench) == "double-flux" {
+            found.get_or_insert(serial);
+        }
+    }
+    assert!(found.is_some(), "{:?}", bench.cases());
+    assert_eq!(rounds, 40, "no more than was configured");
+    let history = bench.json(&["history", "www.bad.test", "--format", "json"]);
+    assert_eq!(history["records"][0]["source"], "detect.confirm");
+    // What was asked is a view of its own: the registry's delegation stands.
+    let last = bench.json(&[
+        "history", "bad.test", "--exact", "--type", "NS", "--format", "json",
+    ]);
+    let stands = last["records"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .any(|it| {
+            it["source"] == "tld"
+                && it["rdata"] == "ns.throw22x.away."
+                && it["removed_at"].is_null()
+        });
+    assert!(stands, "{last}");
+    deliver(&pipeline);
+    let mails: String = bench
+        .maildir()
+        .iter()
+        .map(|path| std::fs::read_to_string(path).expect("readable"))
+        .collect();
+    assert!(
+        mails.contains("(double-flux)"),
+        "the desk is told of the other kind"
+    );
+}

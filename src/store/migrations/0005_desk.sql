@@ -112,3 +112,10 @@ create table blindness (
     over_at integer
 ) strict;
 create unique index blindness_open on blindness (zone) where over_at is null;
+
+-- How often a suspect's own name servers were asked, and when they are asked next.
+create table confirmation (
+    case_id integer primary key references abuse_case (id),
+    asked_count integer not null,
+    next_at integer not null
+) strict;
