@@ -4,10 +4,11 @@ use crate::case::{Case, CaseState};
 use crate::detector::Level;
 use crate::time::{Span, Timestamp};
 
-/// How much a case must have grown since it was told of to be told of again: to so many times.
-const GROWTH_FACTOR: u32 = 2;
+/// How much a case must have grown since it was told of to be told of again: to so many times. A factor of
+/// two made two of three mails of a month of 350 flux domains (examples/month.rs).
+const GROWTH_FACTOR: u32 = 5;
 /// And by so many name servers and addresses.
-const GROWTH_MIN: u32 = 10;
+const GROWTH_MIN: u32 = 30;
 
 /// How often the desk is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,8 +61,8 @@ pub enum SendReason {
     /// What is suspected is not what was told.
     #[error("another kind of flux is suspected now")]
     NewVerdict,
-    /// Twice as many name servers and addresses as were told.
-    #[error("the case has at least doubled since the last mail")]
+    /// Five times as many name servers and addresses as were told.
+    #[error("the case has grown to at least five times what was told")]
     Growth,
     /// Cases joined the campaign.
     #[error("{0} more domains belong to its campaign")]
@@ -156,6 +157,8 @@ pub fn decide_mail(case: &Case, context: &MailContext, rules: &MailRules) -> Dec
 fn decide_end(case: &Case, context: &MailContext, reason: SendReason) -> Decision {
     if !case.reported {
         Decision::Hold(HoldReason::NeverTold)
+    } else if let Some(exemption) = context.exemption {
+        Decision::Hold(HoldReason::Exempt(exemption))
     } else if let Some(lead) = context.lead {
         Decision::Hold(HoldReason::Campaign(lead))
     } else if context.open_members > 0 {
@@ -210,8 +213,10 @@ fn news(case: &Case, context: &MailContext, rules: &MailRules) -> Result<SendRea
         };
     }
     let told = &case.told;
-    let has_doubled =
-        context.size >= told.size * GROWTH_FACTOR && context.size >= told.size + GROWTH_MIN;
+    // A size of 0 was not told.
+    let has_grown = told.size > 0
+        && context.size >= told.size * GROWTH_FACTOR
+        && context.size >= told.size + GROWTH_MIN;
     let is_ignored = case.state == CaseState::Open
         && rules
             .repeat
@@ -219,7 +224,7 @@ fn news(case: &Case, context: &MailContext, rules: &MailRules) -> Result<SendRea
             .is_some_and(|(repeat, at)| context.now.since(at) >= repeat);
     if !told.verdicts.contains(&case.verdict) {
         Ok(SendReason::NewVerdict)
-    } else if has_doubled {
+    } else if has_grown {
         Ok(SendReason::Growth)
     } else if is_ignored {
         Ok(SendReason::Repeat)
@@ -369,11 +374,11 @@ mod tests {
         );
         let size = |size| MailContext { size, ..context(1) };
         assert_eq!(
-            decide(&told(), size(19)),
+            decide(&told(), size(49)),
             Decision::Hold(HoldReason::NothingNew)
         );
         assert_eq!(
-            decide(&told(), size(20)),
+            decide(&told(), size(50)),
             Decision::Send(SendReason::Growth)
         );
         let joined = MailContext {

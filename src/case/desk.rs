@@ -96,7 +96,7 @@ pub enum DeskStep {
 
 /// Why a step cannot be done.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{domain} is {state} and cannot be {wanted}")]
+#[error("{domain} is {state}: from there it cannot be {wanted}")]
 pub struct StepRefused {
     domain: String,
     state: &'static str,

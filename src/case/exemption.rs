@@ -117,14 +117,29 @@ pub fn exemption_of<'a>(
     })
 }
 
+/// Returns the exemption by which nobody is told of a domain whatever it does: by its name or its account.
+pub fn exemption_of_domain<'a>(
+    exemptions: &'a [Exemption],
+    domain: &Name,
+    account: Option<&str>,
+    now: Timestamp,
+) -> Option<&'a Exemption> {
+    exemptions
+        .iter()
+        .filter(|it| it.until.is_none_or(|until| now < until))
+        .find(|it| covers_domain(&it.covers, domain, account))
+}
+
 /// Returns how far one exemption alone reaches into a finding; `None`: not at all.
 pub fn reach_of(exemption: &Exemption, finding: &Finding, account: Option<&str>) -> Option<Reach> {
     let alone = std::slice::from_ref(exemption);
     if exemption_of(alone, finding, account, finding.now).is_some() {
         return Some(Reach::Whole);
     }
-    let mut planes = finding.nameservers.iter().chain(&finding.addresses);
-    planes
+    // Below review nobody is told anyway.
+    let planes = finding.nameservers.iter().chain(&finding.addresses);
+    let mut suspect = planes.filter(|plane| plane.level >= Some(Level::Review));
+    suspect
         .any(|plane| {
             plane
                 .names
@@ -196,7 +211,10 @@ fn covers_domain(covers: &Exempt, domain: &Name, account: Option<&str>) -> bool 
 fn covers_host(covers: &Exempt, host: &Name, operator: &Name) -> bool {
     match covers {
         Exempt::Nameserver(name) => name == host,
-        Exempt::Operator(name) => name == operator,
+        // A part of an operator's domain may be named, such as one customer's.
+        Exempt::Operator(name) => {
+            name == operator || (host.is_at_or_below(name) && name.is_at_or_below(operator))
+        }
         _ => false,
     }
 }

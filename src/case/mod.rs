@@ -30,7 +30,7 @@ mod exemption;
 pub use campaign::{Shared, Traits, campaign_reference};
 pub use decision::{Decision, HoldReason, MailContext, MailRules, SendReason, decide_mail};
 pub use desk::{DeskStep, DismissReason, StepRefused, take_step};
-pub use exemption::{Exempt, Exemption, Reach, exemption_of, reach_of};
+pub use exemption::{Exempt, Exemption, Reach, exemption_of, exemption_of_domain, reach_of};
 
 use std::collections::BTreeSet;
 

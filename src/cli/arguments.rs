@@ -594,9 +594,12 @@ pub enum PrivacyCommand {
 /// Which cases.
 #[derive(Debug, Args)]
 pub struct PrivacyBefore {
-    /// Untouched since this time, such as 2y or 2024-11-01
+    /// Untouched since this time, such as 730d or 2024-11-01
     #[arg(long, value_name = "TIME")]
     pub before: String,
+    /// Also cases that were touched in the last 30 days
+    #[arg(long)]
+    pub recent: bool,
     /// Count, change nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -613,6 +616,18 @@ pub struct CasesList {
         default_value = "open,acknowledged"
     )]
     pub state: Vec<String>,
+    /// Of this campaign (FC-3)
+    #[arg(long, value_name = "CAMPAIGN")]
+    pub campaign: Option<String>,
+    /// At or below this zone
+    #[arg(long, value_name = "ZONE")]
+    pub zone: Option<String>,
+    /// With this verdict: double-flux, ns-flux or single-flux
+    #[arg(long, value_name = "VERDICT")]
+    pub verdict: Option<String>,
+    /// At this level: report, review or watch
+    #[arg(long, value_name = "LEVEL")]
+    pub level: Option<String>,
     /// How to print it
     #[arg(long, value_enum, default_value_t = ListFormat::Table)]
     pub format: ListFormat,
@@ -643,10 +658,10 @@ pub enum ReportCommand {
 pub struct ReportPreview {
     /// The case's number, its reference (FW-000012), or its domain
     pub case: String,
-    /// As it would be built for this profile, now [default: the mail that was queued last]
+    /// As it would be built for this profile, now [default: the mail that was queued last, if there is one]
     #[arg(long, value_enum)]
     pub profile: Option<PreviewProfile>,
-    /// The notice to this recipient
+    /// The notice to this recipient, whole, as it was drafted
     #[arg(long, value_name = "ADDRESS", conflicts_with = "profile")]
     pub to: Option<String>,
     /// Which part

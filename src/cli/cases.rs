@@ -5,14 +5,14 @@ use std::path::Path;
 
 use crate::case::{CaseState, campaign_reference};
 use crate::cli::arguments::{CasesAction, CasesCommand, CasesList, CasesShow};
-use crate::cli::desk;
+use crate::cli::desk::{self, CaseFilter};
 use crate::cli::failure::{Done, Failure};
 use crate::cli::output::{Row, print_list, stdout, table};
 use crate::cli::session::{find_case, load_config, open_store};
 use crate::detector::Level;
 use crate::listing::CaseJson;
 use crate::report::case_reference;
-use crate::store::{CaseRow, NoticeRow};
+use crate::store::{CaseRow, MessageState, NoticeRow};
 
 impl Row for CaseJson {
     const HEADINGS: &'static [&'static str] = &[
@@ -77,7 +77,14 @@ pub fn run(config: Option<&Path>, command: &CasesCommand) -> Result<Done, Failur
 fn run_list(config: Option<&Path>, command: &CasesList) -> Result<Done, Failure> {
     let states = parse_states(&command.state)?;
     let store = open_store(&load_config(config)?)?;
-    let rows: Vec<CaseJson> = store.cases(&states)?.iter().map(CaseJson::from).collect();
+    let filter = CaseFilter {
+        campaign: command.campaign.as_deref(),
+        zone: command.zone.as_deref(),
+        verdict: command.verdict.as_deref(),
+        level: command.level.as_deref(),
+    };
+    let rows = filter.select(&store, &states)?;
+    let rows: Vec<CaseJson> = rows.iter().map(CaseJson::from).collect();
     print_list(&rows, command.format)?;
     Ok(Done::Well)
 }
@@ -106,9 +113,13 @@ fn run_show(config: Option<&Path>, command: &CasesShow) -> Result<Done, Failure>
     let row = find_case(&store, &command.case)?;
     let case = &row.case;
     let mut out = stdout();
+    let word = match case.peak_level {
+        Level::Watch => "watched for",
+        _ => "suspected of",
+    };
     writeln!(
         out,
-        "Case {} (number {}): {} is suspected of {}",
+        "Case {} (number {}): {} is {word} {}",
         case_reference(row.id),
         row.id,
         case.domain,
@@ -116,7 +127,7 @@ fn run_show(config: Option<&Path>, command: &CasesShow) -> Result<Done, Failure>
     )?;
     writeln!(
         out,
-        "Level {} (at most {}), score {:.1}, {}",
+        "Level {} (peak {}), score {:.1}, {}",
         case.level.word(),
         case.peak_level.word(),
         case.score,
@@ -124,8 +135,11 @@ fn run_show(config: Option<&Path>, command: &CasesShow) -> Result<Done, Failure>
     )?;
     writeln!(
         out,
-        "Zone {}, first detected {}, last change {}, judged {}",
-        case.zone, case.first_detected_at, case.last_change_at, case.evaluated_at
+        "Zone {}, first detected {} UTC,\nlast change {} UTC, judged {} UTC",
+        case.zone,
+        case.first_detected_at.to_table(),
+        case.last_change_at.to_table(),
+        case.evaluated_at.to_table()
     )?;
     writeln!(
         out,
@@ -191,9 +205,9 @@ fn run_show(config: Option<&Path>, command: &CasesShow) -> Result<Done, Failure>
         out,
         "\n{}",
         table(
-            &["time", "who", "state", "what"],
+            &["time (utc)", "who", "state", "what"],
             log.iter().map(|line| vec![
-                line.event.at.to_string(),
+                line.event.at.to_table(),
                 line.actor.clone(),
                 line.event.to.word().to_owned(),
                 line.event.note.clone()
@@ -230,10 +244,14 @@ fn run_show(config: Option<&Path>, command: &CasesShow) -> Result<Done, Failure>
             vec![
                 row.id.to_string(),
                 row.message.kind.word().to_owned(),
-                row.message.recipient.clone(),
+                row.shown_recipient(),
                 row.state.word().to_owned(),
-                row.queued_at.to_string(),
-                row.last_reply.clone().unwrap_or_default(),
+                row.queued_at.to_minute(),
+                // Where a sent one lies is in `outbox list --all`.
+                match row.state {
+                    MessageState::Sent => String::new(),
+                    _ => row.last_reply.clone().unwrap_or_default(),
+                },
             ]
         };
         writeln!(

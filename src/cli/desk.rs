@@ -40,7 +40,9 @@ pub fn run(config: Option<&Path>, action: &CasesAction) -> Result<Done, Failure>
             run_step(config, &close.step, &DeskStep::Close { mitigated })
         }
         CasesAction::Assign(assign) => {
-            run_step(config, &assign.step, &DeskStep::Assign(assign.to.clone()))
+            let to = assign.to.as_ref().map(|to| to.trim().to_owned());
+            let to = to.filter(|to| !to.is_empty());
+            run_step(config, &assign.step, &DeskStep::Assign(to))
         }
         CasesAction::Dismiss(dismiss) => {
             let reason = DismissReason::parse(&dismiss.reason).ok_or_else(|| {
@@ -123,7 +125,11 @@ fn step_one(
         pipeline.tell_after_step(id)?;
         tx.commit()?;
     }
-    Ok(Ok(format!("case {id}, {}: {}", case.domain, event.note)))
+    let would = if command.dry_run { "would be " } else { "" };
+    Ok(Ok(format!(
+        "case {id}, {}: {would}{}",
+        case.domain, event.note
+    )))
 }
 
 /// Returns the cases that are named, or that every filter holds for.
@@ -155,39 +161,13 @@ fn select(store: &Store, command: &CasesStep, step: &DeskStep) -> Result<Vec<Cas
         (true, DeskStep::Acknowledge) => vec![CaseState::Open],
         (true, _) => vec![CaseState::Open, CaseState::Acknowledged],
     };
-    let campaign = command.campaign.as_ref().map(|text| {
-        let number = text.strip_prefix("FC-").unwrap_or(text);
-        number
-            .parse::<i64>()
-            .map_err(|_| Failure::usage(format!("--campaign: {text:?} is none, such as FC-3")))
-    });
-    let campaign = campaign.transpose()?;
-    let zone = command.zone.as_deref().map(parse_name).transpose()?;
-    let verdict = command.verdict.as_ref().map(|word| {
-        Verdict::parse(word).ok_or_else(|| {
-            Failure::usage(format!(
-                "--verdict: {word:?} is none of double-flux, ns-flux, single-flux"
-            ))
-        })
-    });
-    let verdict = verdict.transpose()?;
-    let level = command.level.as_ref().map(|word| {
-        Level::parse(word).ok_or_else(|| {
-            Failure::usage(format!(
-                "--level: {word:?} is none of report, review, watch"
-            ))
-        })
-    });
-    let level = level.transpose()?;
-    let mut rows = store.cases(&states)?;
-    rows.retain(|row| {
-        campaign.is_none_or(|campaign| row.campaign == Some(campaign))
-            && zone
-                .as_ref()
-                .is_none_or(|zone| row.case.domain.is_at_or_below(zone))
-            && verdict.is_none_or(|verdict| row.case.verdict == verdict)
-            && level.is_none_or(|level| row.case.level == level)
-    });
+    let filter = CaseFilter {
+        campaign: command.campaign.as_deref(),
+        zone: command.zone.as_deref(),
+        verdict: command.verdict.as_deref(),
+        level: command.level.as_deref(),
+    };
+    let mut rows = filter.select(store, &states)?;
     if rows.is_empty() {
         return Err(Failure::failed(
             "no case is in these states and fits the filters",
@@ -195,6 +175,53 @@ fn select(store: &Store, command: &CasesStep, step: &DeskStep) -> Result<Vec<Cas
     }
     rows.sort_by_key(|row| row.id);
     Ok(rows)
+}
+
+/// Which cases are wanted, as it was typed.
+#[derive(Debug, Clone, Copy)]
+pub struct CaseFilter<'a> {
+    /// `FC-3`.
+    pub campaign: Option<&'a str>,
+    /// At or below it.
+    pub zone: Option<&'a str>,
+    /// `double-flux` and so on.
+    pub verdict: Option<&'a str>,
+    /// `report` and so on.
+    pub level: Option<&'a str>,
+}
+
+impl CaseFilter<'_> {
+    /// Returns the cases in some states that it lets through, the most certain first.
+    pub fn select(&self, store: &Store, states: &[CaseState]) -> Result<Vec<CaseRow>, Failure> {
+        let campaign = self.campaign.map(|text| {
+            let number = text.strip_prefix("FC-").unwrap_or(text);
+            let fault = |_| Failure::usage(format!("--campaign: {text:?} is none, such as FC-3"));
+            number.parse::<i64>().map_err(fault)
+        });
+        let campaign = campaign.transpose()?;
+        let zone = self.zone.map(parse_name).transpose()?;
+        let verdict = self.verdict.map(|word| {
+            let words = "double-flux, ns-flux, single-flux";
+            let fault = || Failure::usage(format!("--verdict: {word:?} is none of {words}"));
+            Verdict::parse(word).ok_or_else(fault)
+        });
+        let verdict = verdict.transpose()?;
+        let level = self.level.map(|word| {
+            let words = "report, review, watch";
+            let fault = || Failure::usage(format!("--level: {word:?} is none of {words}"));
+            Level::parse(word).ok_or_else(fault)
+        });
+        let level = level.transpose()?;
+        let mut rows = store.cases(states)?;
+        rows.retain(|row| {
+            let domain = &row.case.domain;
+            campaign.is_none_or(|campaign| row.campaign == Some(campaign))
+                && zone.as_ref().is_none_or(|zone| domain.is_at_or_below(zone))
+                && verdict.is_none_or(|verdict| row.case.verdict == verdict)
+                && level.is_none_or(|level| row.case.level == level)
+        });
+        Ok(rows)
+    }
 }
 
 /// A line of a log, as scripts read it.

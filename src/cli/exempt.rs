@@ -83,7 +83,7 @@ impl Row for ExemptionJson {
         let until = match (&self.removed_at, &self.until) {
             (Some(at), _) => format!("removed {}", at.to_minute()),
             (None, Some(until)) => until.to_minute(),
-            (None, None) => "removed".to_owned(),
+            (None, None) => "until removed".to_owned(),
         };
         vec![
             self.id.to_string(),
@@ -141,6 +141,11 @@ fn run_add(config: Option<&Path>, command: &ExemptAdd) -> Result<Done, Failure> 
         true => open_to_look(&config)?,
         false => open_store(&config)?,
     };
+    let same = store.exemptions_in_force(now)?;
+    if let Some(same) = same.iter().find(|it| it.covers == exemption.covers) {
+        let what = format!("note: exemption {} covers the same already", same.id);
+        writeln!(std::io::stderr(), "{what}")?;
+    }
     if !command.dry_run {
         exemption.id = store.add_exemption(&exemption, now)?;
     }

@@ -107,9 +107,9 @@ fn run_list(config: Option<&Path>, command: &OutboxList) -> Result<Done, Failure
 /// Tries messages again.
 fn run_retry(config: Option<&Path>, command: &OutboxRetry) -> Result<Done, Failure> {
     let config = load_config(config)?;
-    if config.mail.is_none() {
+    if config.mail.is_none() && config.webhooks.is_empty() {
         return Err(Failure::usage(
-            "mail needs [report] and [smtp] in the configuration",
+            "nothing leaves without [report] and [smtp], or a [[webhook]]",
         ));
     }
     let store = open_store(&config)?;
@@ -172,7 +172,7 @@ fn run_drop(config: Option<&Path>, command: &OutboxDrop) -> Result<Done, Failure
                 } else {
                     "taken"
                 };
-                let to = &row.message.recipient;
+                let to = row.shown_recipient();
                 writeln!(err, "message {id} to {to} {verb} out of the outbox")?;
                 if let (Some(case), false) = (row.message.case_id, command.dry_run) {
                     let state = store.case_by_id(case)?.map(|row| row.case.state);
@@ -205,7 +205,7 @@ fn message_json(row: MessageRow) -> MessageJson {
         id: row.id,
         case: row.message.case_id,
         kind: row.message.kind.word(),
-        recipient: row.message.recipient,
+        recipient: row.shown_recipient(),
         subject: row.message.subject,
         message_id: row.message.message_id,
         state: row.state.word(),

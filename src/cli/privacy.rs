@@ -6,7 +6,10 @@ use std::path::Path;
 use crate::cli::arguments::{PrivacyBefore, PrivacyCommand};
 use crate::cli::failure::{Done, Failure};
 use crate::cli::session::{load_config, open_store, open_to_look};
-use crate::time::{Clock, Timestamp, WallClock};
+use crate::time::{Clock, Span, Timestamp, WallClock};
+
+/// What was touched later is not taken by mistake.
+const KEPT_MIN: Span = Span::days(30);
 
 /// Runs the command.
 pub fn run(config: Option<&Path>, command: &PrivacyCommand) -> Result<Done, Failure> {
@@ -41,8 +44,13 @@ fn read_before(wanted: &PrivacyBefore) -> Result<Timestamp, Failure> {
     let now = WallClock.now();
     let before = Timestamp::parse_argument(&wanted.before, now)
         .map_err(|fault| Failure::usage(format!("--before: {fault}")))?;
-    match before <= now {
-        true => Ok(before),
-        false => Err(Failure::usage(format!("--before: {before} is to come"))),
+    if before > now {
+        return Err(Failure::usage(format!("--before: {before} is to come")));
     }
+    // `1m` is a minute, not a month.
+    if !wanted.recent && now.since(before) < KEPT_MIN {
+        let what = format!("--before: {before} is less than 30 days ago");
+        return Err(Failure::usage(what).hint("--recent takes such cases too"));
+    }
+    Ok(before)
 }

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 
-use crate::case::{Case, SendReason};
+use crate::case::{Case, SendReason, exemption_of};
 use crate::cli::arguments::{
     PreviewFormat, PreviewProfile, ReportCommand, ReportDecide, ReportPreview, ReportSend,
 };
@@ -13,6 +13,7 @@ use crate::cli::session::{
     actor, find_case, load_config, open_pipeline, open_store, open_to_look, runtime,
 };
 use crate::config::{Config, Profile};
+use crate::mailer::read_part;
 use crate::pipeline::{Addressee, Approval, CaseMail, Pipeline};
 use crate::store::{CaseRow, MailKind};
 use crate::time::{Clock, WallClock};
@@ -62,10 +63,25 @@ fn run_preview(config: Config, command: &ReportPreview) -> Result<Done, Failure>
     };
     let messages = store.messages_of_case(row.id)?;
     let queued = messages.iter().rfind(|it| is_of_desk(it.message.kind));
-    if let (Some(queued), None, PreviewFormat::Eml) = (queued, command.profile, command.format) {
-        out.write_all(&queued.message.octets)?;
+    if let (Some(queued), None) = (queued, command.profile) {
+        let octets = &queued.message.octets;
+        let part = match command.format {
+            PreviewFormat::Eml => Some(octets.clone()),
+            PreviewFormat::Text => read_part(octets, "text/plain"),
+            PreviewFormat::Html => read_part(octets, "text/html"),
+            PreviewFormat::Xarf => read_part(octets, "application/json"),
+            PreviewFormat::Csv => read_part(octets, "text/csv"),
+        };
+        let part = part.ok_or_else(|| {
+            Failure::failed("the mail that was queued last has no such part")
+                .hint("--profile desk shows what would be built now")
+        })?;
+        out.write_all(&part)?;
         out.flush()?;
         return Ok(Done::Well);
+    }
+    if command.profile == Some(PreviewProfile::Xarf) && command.format == PreviewFormat::Html {
+        return Err(Failure::usage("the profile xarf has no HTML"));
     }
     let pipeline = open_pipeline(config, store)?;
     let found = pipeline.find(&row.case.domain, row.case.evaluated_at)?;
@@ -135,6 +151,7 @@ fn run_send(config: Config, command: &ReportSend) -> Result<Done, Failure> {
         let store = open_to_look(&config)?;
         let row = find_case(&store, &command.case)?;
         let pipeline = open_pipeline(config, store)?;
+        warn_of_exemption(&pipeline, &row)?;
         for to in pipeline.desk_addressees(&row.case) {
             writeln!(err, "would be told: {}", to.address)?;
         }
@@ -144,9 +161,31 @@ fn run_send(config: Config, command: &ReportSend) -> Result<Done, Failure> {
     let store = open_store(&config)?;
     let row = find_case(&store, &command.case)?;
     let pipeline = open_pipeline(config, store)?;
+    warn_of_exemption(&pipeline, &row)?;
     let count = pipeline.send_again(row.id, &who)?;
     writeln!(err, "case {}: queued to {count}", row.id)?;
     deliver(&pipeline)
+}
+
+/// Says that a case is exempt: who asks for its mail gets it all the same.
+fn warn_of_exemption(pipeline: &Pipeline, row: &CaseRow) -> Result<(), Failure> {
+    let now = WallClock.now();
+    let found = pipeline.find(&row.case.domain, row.case.evaluated_at)?;
+    let live = pipeline.store().exemptions_in_force(now)?;
+    let registration = pipeline.registration_of(&row.case.domain);
+    let account = registration.and_then(|it| it.account);
+    let covering = found
+        .finding
+        .and_then(|finding| exemption_of(&live, &finding, account.as_deref(), now).cloned());
+    if let Some(exemption) = covering {
+        writeln!(
+            std::io::stderr(),
+            "note: exempt by number {} ({}); told because you ask",
+            exemption.id,
+            exemption.reason
+        )?;
+    }
+    Ok(())
 }
 
 /// Approves a notice and sends what is approved.

@@ -64,28 +64,7 @@ fn print(statistics: &Statistics, format: MonthFormat) -> Result<Done, Failure> 
             serde_json::to_writer_pretty(&mut out, statistics)?;
             writeln!(out)?;
         }
-        MonthFormat::Table => {
-            let (from, to) = (statistics.from.to_date(), statistics.to.to_date());
-            writeln!(out, "From {from} to {to}, this day left out (UTC)\n")?;
-            let headings = [
-                "zone",
-                "registrar",
-                "opened",
-                "told",
-                "acked",
-                "mitigated",
-                "dismissed",
-                "closed",
-                "first review",
-                "mitigation",
-                "mails",
-                "failed",
-            ];
-            writeln!(out, "{}", table(&headings, rows().map(table_cells)))?;
-            for (reason, count) in &statistics.all.dismissed {
-                writeln!(out, "dismissed as {reason}: {count}")?;
-            }
-        }
+        MonthFormat::Table => print_table(&mut out, statistics)?,
         MonthFormat::Csv => {
             let mut writer = csv::Writer::from_writer(&mut out);
             let reasons = crate::case::DismissReason::ALL.map(|it| it.word());
@@ -93,6 +72,7 @@ fn print(statistics: &Statistics, format: MonthFormat) -> Result<Done, Failure> 
                 "zone",
                 "registrar",
                 "opened",
+                "reopened",
                 "reported",
                 "acknowledged",
                 "mitigated",
@@ -117,6 +97,7 @@ fn print(statistics: &Statistics, format: MonthFormat) -> Result<Done, Failure> 
                     row.zone.clone(),
                     row.registrar.clone(),
                     row.opened.to_string(),
+                    row.reopened.to_string(),
                     row.reported.to_string(),
                     row.acknowledged.to_string(),
                     row.mitigated.to_string(),
@@ -140,23 +121,60 @@ fn print(statistics: &Statistics, format: MonthFormat) -> Result<Done, Failure> 
     Ok(Done::Well)
 }
 
+/// Prints the numbers for people.
+fn print_table(out: &mut impl Write, statistics: &Statistics) -> Result<(), Failure> {
+    let last = statistics.to - Span::seconds(1);
+    let (from, to) = (statistics.from.to_date(), last.to_date());
+    writeln!(out, "From {from} to {to} (UTC)\n")?;
+    let rows = || std::iter::once(&statistics.all).chain(&statistics.rows);
+    let has_registrars = rows().any(|row| !row.registrar.is_empty());
+    let mut headings = vec!["zone"];
+    headings.extend(has_registrars.then_some("registrar"));
+    headings.extend([
+        "opened",
+        "again",
+        "told",
+        "acked",
+        "mitigated",
+        "dismissed",
+        "closed",
+    ]);
+    let cells = |row: &StatisticsRow| table_cells(row, has_registrars);
+    writeln!(out, "{}\n", table(&headings, rows().map(cells)))?;
+    let all = &statistics.all;
+    let span =
+        |it: Option<i64>| it.map_or_else(|| "none".to_owned(), |it| Span::seconds(it).to_string());
+    writeln!(
+        out,
+        "Median from the opening to the first review: {}, to the mitigation: {}",
+        span(all.first_review_s),
+        span(all.mitigation_s)
+    )?;
+    let (sent, failed) = (all.mails_sent, all.mails_failed);
+    writeln!(out, "Messages sent: {sent}, failed: {failed}")?;
+    for (reason, count) in &all.dismissed {
+        writeln!(out, "Dismissed as {reason}: {count}")?;
+    }
+    Ok(())
+}
+
 /// Returns a row of the table.
-fn table_cells(row: &StatisticsRow) -> Vec<String> {
-    let span = |it: Option<i64>| it.map_or_else(String::new, |it| Span::seconds(it).to_string());
-    vec![
-        row.zone.trim_end_matches('.').to_owned(),
-        row.registrar.clone(),
-        row.opened.to_string(),
-        row.reported.to_string(),
-        row.acknowledged.to_string(),
-        row.mitigated.to_string(),
-        dismissed(row).to_string(),
-        row.closed.to_string(),
-        span(row.first_review_s),
-        span(row.mitigation_s),
-        row.mails_sent.to_string(),
-        row.mails_failed.to_string(),
-    ]
+fn table_cells(row: &StatisticsRow, with_registrar: bool) -> Vec<String> {
+    let mut cells = vec![row.zone.trim_end_matches('.').to_owned()];
+    if with_registrar {
+        cells.push(row.registrar.clone());
+    }
+    let counts = [
+        row.opened,
+        row.reopened,
+        row.reported,
+        row.acknowledged,
+        row.mitigated,
+        dismissed(row),
+        row.closed,
+    ];
+    cells.extend(counts.map(|count| count.to_string()));
+    cells
 }
 
 /// Returns how many cases were dismissed, for whatever reason.

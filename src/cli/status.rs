@@ -103,7 +103,7 @@ pub fn run(config: Option<&Path>, command: &ListCommand) -> Result<Done, Failure
     let config = load_config(config)?;
     let now = WallClock.now();
     let store = open_store(&config)?;
-    let dead = store.dead_messages()?.len();
+    let dead = store.dead_count()?;
     let mut rows: Vec<StatusJson> = store
         .status()?
         .into_iter()

@@ -98,7 +98,7 @@ pub fn is_digest_due(
     let Some(line) = line else {
         return Ok(false);
     };
-    let timetable = Timetable::new("digest", &Schedule::Cron(line.clone()))?;
+    let timetable = Timetable::new("[report] digest", &Schedule::Cron(line.clone()))?;
     Ok(timetable.after(last, None) <= now)
 }
 

@@ -23,6 +23,22 @@ impl Bounce {
     }
 }
 
+/// Returns the first part of a type in a mail, decoded; `None` if there is none.
+pub fn read_part(octets: &[u8], content_type: &str) -> Option<Vec<u8>> {
+    let mail = MessageParser::default().parse(octets)?;
+    let is_wanted = |part: &&mail_parser::MessagePart<'_>| {
+        part.content_type().is_some_and(|it| {
+            format!("{}/{}", it.ctype(), it.subtype().unwrap_or_default()) == content_type
+        })
+    };
+    let part = mail.parts.iter().find(is_wanted)?;
+    match &part.body {
+        PartType::Text(text) | PartType::Html(text) => Some(text.as_bytes().to_vec()),
+        PartType::Binary(octets) | PartType::InlineBinary(octets) => Some(octets.to_vec()),
+        PartType::Message(_) | PartType::Multipart(_) => None,
+    }
+}
+
 /// Reads a notification; `None` for any other mail.
 pub fn read_bounce(octets: &[u8]) -> Option<Bounce> {
     let mail = MessageParser::default().parse(octets)?;

@@ -21,7 +21,7 @@ use lettre::message::{Mailbox, MultiPart, MultiPartKind, SinglePart};
 use crate::outbox::Attempt;
 use crate::time::Timestamp;
 
-pub use bounce::{Bounce, read_bounce};
+pub use bounce::{Bounce, read_bounce, read_part};
 pub use smtp::SmtpSettings;
 pub use webhook::{Webhook, signature};
 
@@ -48,7 +48,7 @@ pub enum MailerError {
     #[error("mail cannot be composed: {0}")]
     Compose(String),
     /// A key that cannot sign.
-    #[error("dkim: {0}")]
+    #[error("[dkim] key_file: {0}")]
     Key(String),
 }
 

@@ -11,7 +11,7 @@ use crate::case::{Case, CaseState, Observation, Standing, observe};
 use crate::detector::{AddressWindow, DetectPolicy, Level, NameserverWindow, Stay};
 use crate::dns::Name;
 use crate::enrich::case_domain;
-use crate::pipeline::detect::{ADDRESSES_SINCE, DomainWindows};
+use crate::pipeline::detect::{ADDRESSES_SINCE, DomainWindows, changed_enough, may_be_watched};
 use crate::pipeline::{Pipeline, PipelineError};
 use crate::store::ChangedOwner;
 use crate::time::{Span, Timestamp};
@@ -146,6 +146,11 @@ impl Pipeline {
             };
             while changes.next_if(|at| **at <= now).is_some() {}
             judged_at = Some(now);
+            let works_on = case.as_ref().is_some_and(|case| is_working(&case));
+            // Without a case to go on with, only what changed often enough lately can be suspected.
+            if !works_on && !may_be_suspected(&windows, policy, now) {
+                continue;
+            }
             let mut at_now = cut(&windows, now - policy.memory, now);
             let found = self.judge_windows(domain, &mut at_now, policy, now, until)?;
             let observation = Observation {
@@ -210,6 +215,19 @@ fn changed_often(times: &[Timestamp], needed: f64) -> bool {
     times
         .windows(needed)
         .any(|run| run[needed - 1].since(run[0]) <= Span::days(7))
+}
+
+/// Returns whether any plane of a domain changed often enough by `now` to be watched.
+fn may_be_suspected(windows: &DomainWindows, policy: &DetectPolicy, now: Timestamp) -> bool {
+    let by_servers = |it: &NameserverWindow| may_be_watched(policy, &it.names, &it.addresses, now);
+    let by_addresses = |it: &AddressWindow| {
+        let ends = it
+            .addresses
+            .iter()
+            .flat_map(|it| [Some(it.added), it.removed]);
+        changed_enough(policy, ends.flatten(), now)
+    };
+    windows.nameservers.iter().any(by_servers) || windows.addresses.iter().any(by_addresses)
 }
 
 /// Returns what was known of a domain at a time.

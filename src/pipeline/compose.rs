@@ -8,6 +8,7 @@ use crate::detector::Finding;
 use crate::dns::{Name, UnicodeForm, unicode_form};
 use crate::evidence::Hash;
 use crate::mailer::{Draft, Layout, compose, envelope_address};
+use crate::pipeline::reports::notice_basis;
 use crate::pipeline::{Pipeline, PipelineError};
 use crate::report::{
     CaseFacts, DeskReport, EvidenceLine, RelatedLine, XarfFacts, build_report, case_reference,
@@ -66,10 +67,15 @@ pub struct ReportParts {
 impl Pipeline {
     /// Returns who is told of a case like the desk.
     pub fn desk_addressees(&self, case: &Case) -> Vec<Addressee> {
+        self.addressees_for(&case.zone, &case.domain)
+    }
+
+    /// Returns who is told of a domain in a zone.
+    fn addressees_for(&self, zone: &Name, domain: &Name) -> Vec<Addressee> {
         let Some(mail) = self.mail() else {
             return Vec::new();
         };
-        let desk = desk_of(mail, &case.zone).iter().map(|address| Addressee {
+        let desk = desk_of(mail, zone).iter().map(|address| Addressee {
             address: address.clone(),
             profile: Profile::Desk,
             language: mail.language.clone(),
@@ -77,7 +83,7 @@ impl Pipeline {
             approval: false,
         });
         let others = mail.recipients.iter().filter_map(|it| match &it.party {
-            Party::Zone(zone) if case.domain.is_at_or_below(zone) => Some(Addressee {
+            Party::Zone(zone) if domain.is_at_or_below(zone) => Some(Addressee {
                 address: it.address.clone(),
                 profile: it.profile,
                 language: it.language.clone(),
@@ -103,7 +109,12 @@ impl Pipeline {
             Party::Registrar(name) => (registrar.as_ref() == Some(name))
                 .then(|| format!("the sponsoring registrar ({name})")),
             Party::Operator(operator) => planes()
-                .any(|plane| plane.names.iter().any(|it| it.operator == *operator))
+                .any(|plane| {
+                    plane
+                        .names
+                        .iter()
+                        .any(|it| it.host.is_at_or_below(operator))
+                })
                 .then(|| {
                     let name = operator.to_text_without_dot().replace('.', "[.]");
                     format!("the operator of name servers in {name}")
@@ -123,7 +134,21 @@ impl Pipeline {
                 approval: it.approval,
             })
         };
-        mail.recipients.iter().filter_map(addressee).collect()
+        // Who stands for several gets one notice.
+        let mut merged: Vec<Addressee> = Vec::new();
+        for it in mail.recipients.iter().filter_map(addressee) {
+            match merged
+                .iter_mut()
+                .find(|known| known.address.eq_ignore_ascii_case(&it.address))
+            {
+                Some(known) => {
+                    known.party = format!("{}, and as {}", known.party, it.party);
+                    known.approval |= it.approval;
+                }
+                None => merged.push(it),
+            }
+        }
+        merged
     }
 
     /// Puts a mail about a case together for one addressee.
@@ -140,13 +165,17 @@ impl Pipeline {
         let (_, domain) = envelope_address(&config.from)?;
         let recipient = envelope_address(&to.address)?.0;
         let thread = self.thread_of(mail.case_id, mail.case);
+        let kind = match mail.kind {
+            // A case may come back to what it said before: another draft is another mail.
+            MailKind::Notice => {
+                let basis = notice_basis(mail.case);
+                let token = self.store.digest_key().checksum(basis.as_bytes());
+                format!("notice-{:x}-{token:x}", mail.now.unix())
+            }
+            kind => kind.word().to_owned(),
+        };
         let message_id = self.message_id(
-            &format!(
-                "{}.{}.{}",
-                mail.case_id,
-                mail.case.revision,
-                mail.kind.word()
-            ),
+            &format!("{}.{}.{kind}", mail.case_id, mail.case.revision),
             &recipient,
             &domain,
         );
@@ -293,7 +322,9 @@ impl Pipeline {
             party: party.to_owned(),
             campaign,
             related: match campaign {
-                Some(campaign) if !is_notice => self.related(campaign, mail.case_id)?,
+                Some(campaign) if !is_notice => {
+                    self.related(campaign, mail.case_id, &self.desk_addressees(mail.case))?
+                }
                 _ => Vec::new(),
             },
             neighbours: match is_notice {
@@ -304,12 +335,19 @@ impl Pipeline {
     }
 
     /// Returns the other cases of a campaign, those that nobody was told of first.
-    fn related(&self, campaign: i64, case_id: i64) -> Result<Vec<RelatedLine>, PipelineError> {
+    fn related(
+        &self,
+        campaign: i64,
+        case_id: i64,
+        to: &[Addressee],
+    ) -> Result<Vec<RelatedLine>, PipelineError> {
         let mut lines: Vec<RelatedLine> = self
             .store
             .cases_of_campaign(campaign)?
             .into_iter()
             .filter(|row| row.id != case_id && row.case.state != CaseState::Dismissed)
+            // Those of another desk are that one's to know.
+            .filter(|row| self.desk_addressees(&row.case) == *to)
             .map(|row| RelatedLine {
                 reference: case_reference(row.id),
                 domain: row.case.domain.to_text_without_dot(),
@@ -333,12 +371,17 @@ impl Pipeline {
         if !self.store.has_reverse_index() {
             return Ok(BTreeSet::new());
         }
-        if let Some(campaign) = campaign {
-            return Ok(self.store.bystanders_of_campaign(campaign)?);
-        }
-        let hosts = Traits::of(finding, &self.knowledge).hosts;
-        let mut names = self.store.delegations_using(&hosts)?;
+        let mut names = match campaign {
+            Some(campaign) => self.store.bystanders_of_campaign(campaign)?,
+            None => {
+                let hosts = Traits::of(finding, &self.knowledge).hosts;
+                self.store.delegations_using(&hosts)?
+            }
+        };
         names.remove(&finding.domain);
+        // Those of another desk are that one's to know.
+        let to = self.addressees_for(&finding.zone, &finding.domain);
+        names.retain(|name| self.addressees_for(name, name) == to);
         Ok(names)
     }
 

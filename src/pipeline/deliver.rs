@@ -17,6 +17,8 @@ use crate::time::Span;
 const BOUNCES_AT_ONCE: usize = 1000;
 /// The most octets of a notification that are read.
 const BOUNCE_OCTETS_MAX: u64 = 10 << 20;
+/// The most characters of what a notification says that are kept.
+const REPLY_MAX: usize = 500;
 /// The span that the caps are for.
 const CAP_SPAN: Span = Span::hours(1);
 /// The limits where no mail is configured, and only webhooks are told.
@@ -53,9 +55,7 @@ impl Pipeline {
         if self.mailer.is_some() {
             self.deliver_some(false, &mut summary).await?;
         }
-        if !self.webhooks.is_empty() {
-            self.deliver_some(true, &mut summary).await?;
-        }
+        self.deliver_some(true, &mut summary).await?;
         Ok(summary)
     }
 
@@ -82,8 +82,9 @@ impl Pipeline {
             let attempt = self.attempt(&row).await;
             let is_down = matches!(attempt, Attempt::Unreachable(_));
             self.finish(&row, &attempt, &limits, summary)?;
-            if is_down {
-                // The others would fare no better: they stay due and are tried at the next pass.
+            if is_down && !to_webhooks {
+                // The others would fare no better: they stay due and are tried at the next pass. Webhooks
+                // are servers of their own.
                 break;
             }
         }
@@ -141,7 +142,7 @@ impl Pipeline {
         | Attempt::Unreachable(reply)
         | Attempt::Refused(reply)) = attempt;
         self.store.finish_attempt(row.id, &next, reply, now)?;
-        let (id, to) = (row.id, &message.recipient);
+        let (id, to) = (row.id, row.shown_recipient());
         match next {
             Next::Sent => {
                 summary.sent += 1;
@@ -217,7 +218,9 @@ impl Pipeline {
         if !bounce.is_permanent() {
             return Ok(true);
         }
-        let reply = format!("came back: {} {}", bounce.status, bounce.diagnostic);
+        let words = format!("came back: {} {}", bounce.status, bounce.diagnostic);
+        let plain = words.chars().filter(|it| !it.is_control());
+        let reply: String = plain.take(REPLY_MAX).collect();
         if self
             .store
             .note_bounce(&message_id, &reply, self.clock.now())?

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use crate::case::{Case, CaseState, Observation, Standing, Traits, campaign_reference, observe};
 use crate::detector::{
-    AddressWindow, DetectPolicy, Finding, Level, NameserverWindow, PlaneFinding, Stay,
+    AddressWindow, DetectPolicy, Finding, Level, Moment, NameserverWindow, PlaneFinding, Stay,
     evaluate_addresses, evaluate_nameservers, judge,
 };
 use crate::dns::{Name, Rdata};
@@ -603,18 +603,26 @@ impl Pipeline {
 
 /// Returns whether a delegation can be watched at all: every rule asks for some change instants in 7 days,
 /// and no instant weighs more than 1.
-fn may_be_watched(
+pub(super) fn may_be_watched(
     policy: &DetectPolicy,
     names: &[Stay<Name>],
     addresses: &[(Name, Stay<IpAddr>)],
     now: Timestamp,
 ) -> bool {
-    let since = now - Span::days(7);
     let names = names.iter().flat_map(|it| [Some(it.added), it.removed]);
     let addresses = addresses
         .iter()
         .flat_map(|(_, it)| [Some(it.added), it.removed]);
-    let ends = names.chain(addresses).flatten();
+    changed_enough(policy, names.chain(addresses).flatten(), now)
+}
+
+/// Returns whether as many instants lie within 7 days before `now` as any rule asks for.
+pub(super) fn changed_enough(
+    policy: &DetectPolicy,
+    ends: impl Iterator<Item = Moment>,
+    now: Timestamp,
+) -> bool {
+    let since = now - Span::days(7);
     let instants: BTreeSet<i64> = ends
         .filter(|end| end.at >= since && end.at <= now)
         .map(|end| end.version_id)

@@ -1,6 +1,7 @@
 //! Notices: approved or rejected by somebody, then queued as they were approved.
 
 use crate::case::SendReason;
+use crate::mailer::envelope_address;
 use crate::pipeline::compose::CaseMail;
 use crate::pipeline::reports::{ACTOR, notice_basis};
 use crate::pipeline::{Pipeline, PipelineError};
@@ -139,21 +140,14 @@ impl Pipeline {
             reason: SendReason::Asked,
             now,
         };
-        for to in self.notice_addressees(&finding) {
-            let mut message = self.compose_case_mail(&mail, &to)?.message;
-            if !message.recipient.eq_ignore_ascii_case(recipient) {
-                continue;
-            }
-            // The same case and revision in another state is another mail.
-            let state = row.case.state.word();
-            message.message_id =
-                message
-                    .message_id
-                    .replacen(".notice.", &format!(".notice-{state}."), 1);
-            self.store
-                .draft_notice(&message, &to.party, &notice_basis(&row.case), now)?;
-            return Ok(true);
-        }
-        Ok(false)
+        let to = self.notice_addressees(&finding).into_iter().find(|to| {
+            let bare = envelope_address(&to.address).map(|it| it.0);
+            bare.is_ok_and(|bare| bare.eq_ignore_ascii_case(recipient))
+        });
+        let Some(to) = to else {
+            return Ok(false);
+        };
+        self.draft_for_addressee(&mail, &to)?;
+        Ok(true)
     }
 }

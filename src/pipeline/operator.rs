@@ -1,13 +1,15 @@
 //! What the operator is told of: the digest, mass moves, zones that cannot be seen. And the log of events.
 
+use std::collections::HashSet;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 
 use serde::Serialize;
 
 use crate::case::CaseState;
-use crate::config::{MailConfig, Schedule};
+use crate::config::{Feeding, MailConfig, ProbeDomains, Schedule, Source};
 use crate::detector::Level;
 use crate::mailer::{Draft, Layout, compose, envelope_address};
 use crate::pipeline::{Pipeline, PipelineError};
@@ -99,25 +101,9 @@ impl Pipeline {
         let words = Words::Digest(&report);
         self.queue_for(mail, &mail.desk, MailKind::Digest, words, now)?;
         for row in overflow {
-            let mut case = row.case;
-            case.told.digest_due = false;
-            case.told.held = None;
-            case.told.at = Some(now);
-            case.told.thread.get_or_insert(row.id);
-            case.told.verdicts.push(case.verdict);
-            case.reported = true;
-            self.store.save_case(&case, &[], super::reports::ACTOR)?;
-            self.store.append_case_event(
-                row.id,
-                now,
-                case.state,
-                super::reports::ACTOR,
-                "told in the digest",
-            )?;
+            self.note_told_in_digest(&row, now)?;
         }
-        for moved in self.store.untold_bulk_moves(MOVES_MAX)? {
-            self.store.note_bulk_told(moved.id, now)?;
-        }
+        self.store.note_all_bulk_told(now)?;
         self.store.note_number(DIGEST_AT, now.unix())?;
         self.store.note_number(DIGEST_EVENT, last_event)?;
         tracing::info!("digest queued");
@@ -131,7 +117,9 @@ impl Pipeline {
         from: Timestamp,
         now: Timestamp,
     ) -> Result<(DigestReport, Vec<CaseRow>, i64), PipelineError> {
-        let overflow = self.store.cases_for_digest()?;
+        let mut overflow = self.store.cases_for_digest()?;
+        // What does not fit is told in the next.
+        overflow.truncate(LINES_MAX);
         let mut last_event = self.store.noted_number(DIGEST_EVENT)?.unwrap_or(0);
         let (mut opened, mut ended) = (Vec::new(), Vec::new());
         loop {
@@ -180,7 +168,7 @@ impl Pipeline {
             drafted_count: self.store.drafted_notice_count()?,
             bulk: self
                 .store
-                .untold_bulk_moves(MOVES_MAX)?
+                .untold_bulk_moves(0, MOVES_MAX)?
                 .iter()
                 .map(bulk_line)
                 .collect(),
@@ -198,7 +186,7 @@ impl Pipeline {
                 .take(LINES_MAX)
                 .map(|row| MailLine {
                     id: row.id,
-                    recipient: row.message.recipient,
+                    recipient: row.shown_recipient(),
                     reply: row.last_reply.unwrap_or_default(),
                 })
                 .collect(),
@@ -266,9 +254,10 @@ impl Pipeline {
                 found.push((name_of(&status), reason, since));
             }
         }
+        let blind: HashSet<&String> = found.iter().map(|(zone, ..)| zone).collect();
         let over: Vec<&Blindness> = known
             .iter()
-            .filter(|it| !found.iter().any(|(zone, ..)| *zone == it.zone))
+            .filter(|it| !blind.contains(&it.zone))
             .collect();
         if found.is_empty() && over.is_empty() {
             return Ok(());
@@ -317,9 +306,6 @@ impl Pipeline {
         mail: &MailConfig,
         now: Timestamp,
     ) -> Result<Option<(String, Timestamp)>, PipelineError> {
-        let Some(zone) = &status.zone else {
-            return Ok(None);
-        };
         let since = status
             .last_success_at
             .or(status.last_attempt_at)
@@ -331,22 +317,26 @@ impl Pipeline {
         if let Some(reason @ ("tsig" | "shrank")) = status.refused_reason.as_deref() {
             return Ok(Some((format!("refused ({reason}): {error}"), since)));
         }
-        // What was imported, or belongs to a source that is no longer configured, is not waited for.
+        // What was imported, belongs to a source that is no longer configured, or is a suspect that was
+        // asked, is not waited for.
         let Some(source) = self
             .config
             .sources
             .iter()
-            .find(|it| it.name == status.source)
+            .find(|it| it.name == status.source && !asks_suspects(it))
         else {
             return Ok(None);
         };
         let interval = match &source.schedule {
             Schedule::Every(span) => *span,
-            Schedule::Soa => self
-                .store
-                .soa_timers(zone)?
-                .map_or(Span::hours(1), |it| it.0),
-            Schedule::Cron(_) => Span::days(1),
+            Schedule::Soa => {
+                let timers = match &status.zone {
+                    Some(zone) => self.store.soa_timers(zone)?,
+                    None => None,
+                };
+                timers.map_or(Span::hours(1), |it| it.0).min(Span::days(1))
+            }
+            Schedule::Cron(_) => Span::hours(1),
         };
         let count = i64::from(mail.blind_intervals);
         let patience = Span::seconds(interval.as_seconds().saturating_mul(count)).max(BLIND_MIN);
@@ -364,17 +354,15 @@ impl Pipeline {
 
     /// Tells of mass moves that are large enough for a mail.
     fn tell_bulk(&self, mail: &MailConfig) -> Result<(), PipelineError> {
-        let moves = self.store.untold_bulk_moves(MOVES_MAX)?;
-        let large: Vec<&BulkMove> = moves
-            .iter()
-            .filter(|it| it.name_count >= mail.bulk_names_min)
-            .collect();
+        let large = self
+            .store
+            .untold_bulk_moves(mail.bulk_names_min, MOVES_MAX)?;
         if large.is_empty() {
             return Ok(());
         }
         let now = self.clock.now();
         let report = BulkReport {
-            moves: large.iter().map(|it| bulk_line(it)).collect(),
+            moves: large.iter().map(bulk_line).collect(),
             name_count: large.iter().map(|it| u64::from(it.name_count)).sum(),
             reporter: mail.reporter.clone(),
             program_version: env!("CARGO_PKG_VERSION"),
@@ -438,6 +426,18 @@ impl Pipeline {
         let Some(path) = &self.config.events_path else {
             return Ok(());
         };
+        match self.append_events(path) {
+            // A log that cannot be written stops nobody from watching; its lines are written later.
+            Err(PipelineError::Local(fault)) => {
+                tracing::error!(path = %path.display(), "events were not written to {}: {fault}", path.display());
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    /// Appends what the log of events does not have yet.
+    fn append_events(&self, path: &Path) -> Result<(), PipelineError> {
         let mut last = self.store.noted_number(EVENTS_TOLD)?.unwrap_or(0);
         loop {
             let events = self.store.case_events_after(last, EVENTS_AT_ONCE)?;
@@ -474,8 +474,13 @@ impl Pipeline {
                 .mode(0o640)
                 .open(path);
             let mut file = file.map_err(PipelineError::Local)?;
-            file.write_all(&text).map_err(PipelineError::Local)?;
-            file.sync_data().map_err(PipelineError::Local)?;
+            let length = file.metadata().map_err(PipelineError::Local)?.len();
+            let written = file.write_all(&text).and_then(|()| file.sync_data());
+            if let Err(fault) = written {
+                // Half a line would be half of the next one too.
+                let _ = file.set_len(length);
+                return Err(PipelineError::Local(fault));
+            }
             self.store.note_number(EVENTS_TOLD, newest)?;
             last = newest;
         }
@@ -525,6 +530,14 @@ fn blind_line(it: &Blindness) -> BlindLine {
         reason: it.reason.clone(),
         since: it.since.to_minute(),
         over: it.over_at.map(Timestamp::to_minute),
+    }
+}
+
+/// Returns whether a source is the one that suspects are asked under.
+fn asks_suspects(source: &Source) -> bool {
+    match &source.feeding {
+        Feeding::Probe(probe) => matches!(probe.domains, ProbeDomains::Suspects { .. }),
+        _ => false,
     }
 }
 

@@ -7,13 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::case::{
     Case, CaseState, Decision, Exemption, HoldReason, MailContext, MailRules, SendReason,
-    decide_mail, exemption_of,
+    decide_mail, exemption_of, exemption_of_domain,
 };
+use crate::config::MailConfig;
 use crate::detector::{Finding, Level};
 use crate::dns::Name;
 use crate::enrich::Registration;
 use crate::listing::CaseJson;
-use crate::pipeline::compose::CaseMail;
+use crate::pipeline::compose::{Addressee, CaseMail};
 use crate::pipeline::{Pipeline, PipelineError, PollOptions};
 use crate::store::{CaseRow, MailKind, NewMessage, NoticeState};
 use crate::time::{Span, Timestamp};
@@ -82,7 +83,7 @@ impl Pipeline {
                 Ok(None)
             }
             Decision::Hold(reason) => {
-                self.note_hold(&row, reason, telling.now)?;
+                self.note_hold(&row, reason, context.size, telling.now)?;
                 Ok(context.lead)
             }
         }
@@ -101,7 +102,7 @@ impl Pipeline {
             _ => Vec::new(),
         };
         let members = || members.iter().filter(|it| it.id != row.id);
-        let joined = members().filter(|it| is_to_be_told(&it.case)).count();
+        let joined = members().filter(|it| is_news(&it.case)).count();
         let since = telling.now - Span::hours(1);
         let cap = self.mail().map_or(u32::MAX, |mail| mail.cases_per_hour_max);
         Ok(MailContext {
@@ -113,7 +114,7 @@ impl Pipeline {
                 finding,
                 telling.now,
             ),
-            lead: self.lead_of(row)?,
+            lead: self.lead_of(row, telling)?,
             joined: joined as u32,
             open_members: members().filter(|it| is_working(&it.case)).count() as u32,
             size: finding.map_or(case.told.size, size_of),
@@ -134,15 +135,27 @@ impl Pipeline {
             return None;
         }
         let account = self.registration_of(domain).and_then(|it| it.account);
-        let covering = exemption_of(exemptions, finding?, account.as_deref(), now);
+        let account = account.as_deref();
+        let covering = match finding {
+            Some(finding) => exemption_of(exemptions, finding, account, now),
+            None => exemption_of_domain(exemptions, domain, account, now),
+        };
         covering.map(|it| it.id)
     }
 
     /// Returns the other case in whose mails a case is told: that of its thread, or one of its campaign
     /// that was told of and is not over.
-    fn lead_of(&self, row: &CaseRow) -> Result<Option<i64>, PipelineError> {
+    fn lead_of(&self, row: &CaseRow, telling: &Telling<'_>) -> Result<Option<i64>, PipelineError> {
+        let to = self.desk_addressees(&row.case);
+        // A lead speaks only to those who would hear of this case, and not at all where it is exempt.
         let leads = |it: &CaseRow| {
-            it.id != row.id && it.case.told.thread == Some(it.id) && it.case.reported
+            it.id != row.id
+                && it.case.told.thread == Some(it.id)
+                && it.case.reported
+                && self.desk_addressees(&it.case) == to
+                && self
+                    .exemption_among(&telling.exemptions, &it.case.domain, None, telling.now)
+                    .is_none()
         };
         if let Some(thread) = row.case.told.thread {
             if thread == row.id {
@@ -165,9 +178,14 @@ impl Pipeline {
         &self,
         row: &CaseRow,
         reason: HoldReason,
+        size: u32,
         now: Timestamp,
     ) -> Result<(), PipelineError> {
         let mut case = row.case.clone();
+        // Told before sizes were kept, or in a digest: what is there now is what growth is held against.
+        if case.told.at.is_some() && case.told.size == 0 {
+            case.told.size = size;
+        }
         let is_member = case.told.thread.is_some_and(|thread| thread != row.id);
         if reason.is_silencing() {
             case.told.held = Some(reason.to_string());
@@ -179,7 +197,13 @@ impl Pipeline {
                 case.told.thread = Some(lead);
             }
             HoldReason::HourlyCap => {
-                case.told.digest_due = self.mail().is_some_and(|mail| mail.digest.is_some());
+                // The digest goes to the desk: who else would be told of it waits for an hour with room.
+                let digest_tells = |mail: &MailConfig| {
+                    let to = self.desk_addressees(&case);
+                    let to: Vec<&String> = to.iter().map(|it| &it.address).collect();
+                    mail.digest.is_some() && to == mail.desk.iter().collect::<Vec<_>>()
+                };
+                case.told.digest_due = self.mail().is_some_and(digest_tells);
             }
             _ => {}
         }
@@ -211,7 +235,11 @@ impl Pipeline {
     ) -> Result<(), PipelineError> {
         let mut case = row.case.clone();
         case.revision += 1;
-        case.reported = !reason.is_end();
+        // A mail that was asked for about a case that is over begins nothing.
+        case.reported = match is_working(&case) || reason != SendReason::Asked {
+            true => !reason.is_end(),
+            false => row.case.reported,
+        };
         case.told.at = Some(telling.now);
         case.told.thread = Some(row.id);
         case.told.digest_due = false;
@@ -256,12 +284,17 @@ impl Pipeline {
             count += 1;
         }
         self.queue_webhooks(row, &mail)?;
-        if let Some(finding) = finding.filter(|_| !reason.is_end()) {
-            self.draft_notices(&mail, finding)?;
+        if !reason.is_end() {
+            self.draft_notices(&mail)?;
         }
         self.store.save_case(&case, &[], ACTOR)?;
+        let whom = if count == 1 {
+            "recipient"
+        } else {
+            "recipients"
+        };
         let note = format!(
-            "{} {} queued to {count}: {reason}",
+            "{} {} queued to {count} {whom}: {reason}",
             mail.kind.word(),
             case.revision
         );
@@ -280,9 +313,13 @@ impl Pipeline {
         if let Some(campaign) = row.campaign {
             members.extend(self.store.cases_of_campaign(campaign)?);
         }
+        let to = self.desk_addressees(&row.case);
         let mut seen = BTreeSet::from([row.id]);
         for member in members {
-            if !seen.insert(member.id) || !is_to_be_told(&member.case) {
+            if !seen.insert(member.id)
+                || !is_news(&member.case)
+                || self.desk_addressees(&member.case) != to
+            {
                 continue;
             }
             let finding = telling.findings.get(&member.id);
@@ -304,7 +341,17 @@ impl Pipeline {
             case.told.size = finding.map_or(case.told.size, size_of);
             let reason = HoldReason::Campaign(row.id);
             case.told.held = Some(reason.to_string());
+            case.revision += 1;
             self.store.save_case(&case, &[], ACTOR)?;
+            let mail = CaseMail {
+                case_id: member.id,
+                case: &case,
+                finding,
+                kind: MailKind::Notice,
+                reason: SendReason::FirstReport,
+                now: telling.now,
+            };
+            self.draft_notices(&mail)?;
             let note = format!("told: {reason}");
             self.store
                 .append_case_event(member.id, telling.now, case.state, ACTOR, &note)?;
@@ -359,29 +406,82 @@ impl Pipeline {
     }
 
     /// Drafts the notices of a case; those that need no approval are approved.
-    fn draft_notices(&self, mail: &CaseMail<'_>, finding: &Finding) -> Result<(), PipelineError> {
+    fn draft_notices(&self, mail: &CaseMail<'_>) -> Result<(), PipelineError> {
+        let Some(finding) = mail.finding else {
+            return Ok(());
+        };
         for to in self.notice_addressees(finding) {
-            let notice = CaseMail {
-                kind: MailKind::Notice,
-                ..*mail
-            };
-            let message = self.compose_case_mail(&notice, &to)?.message;
-            let basis = notice_basis(mail.case);
-            self.store
-                .draft_notice(&message, &to.party, &basis, mail.now)?;
-            if !to.approval {
-                let by = Some((ACTOR, mail.now, Some("its recipient needs no approval")));
-                let drafted = self.store.notices_of_case(mail.case_id)?;
-                let drafted = drafted.iter().filter(|it| {
-                    it.message.recipient == message.recipient && it.state == NoticeState::Drafted
-                });
-                for notice in drafted {
-                    self.store
-                        .move_notice(notice.id, NoticeState::Approved, by)?;
-                }
+            self.draft_for_addressee(mail, &to)?;
+        }
+        Ok(())
+    }
+
+    /// Drafts the notice to one addressee, and approves it where nobody has to.
+    pub(super) fn draft_for_addressee(
+        &self,
+        mail: &CaseMail<'_>,
+        to: &Addressee,
+    ) -> Result<(), PipelineError> {
+        let notice = CaseMail {
+            kind: MailKind::Notice,
+            ..*mail
+        };
+        let message = self.compose_case_mail(&notice, to)?.message;
+        let basis = notice_basis(mail.case);
+        self.store
+            .draft_notice(&message, &to.party, &basis, mail.now)?;
+        if !to.approval {
+            let by = Some((ACTOR, mail.now, Some("its recipient needs no approval")));
+            let drafted = self.store.notices_of_case(mail.case_id)?;
+            let drafted = drafted.iter().filter(|it| {
+                it.message.recipient == message.recipient && it.state == NoticeState::Drafted
+            });
+            for notice in drafted {
+                self.store
+                    .move_notice(notice.id, NoticeState::Approved, by)?;
             }
         }
         Ok(())
+    }
+
+    /// Notes that a case was told in the digest, and tells those who do not get the digest.
+    pub(super) fn note_told_in_digest(
+        &self,
+        row: &CaseRow,
+        now: Timestamp,
+    ) -> Result<(), PipelineError> {
+        let mut case = row.case.clone();
+        case.told.digest_due = false;
+        case.told.held = None;
+        if !is_working(&case) {
+            // It ended meanwhile, and stands among those that did.
+            self.store.save_case(&case, &[], ACTOR)?;
+            return Ok(());
+        }
+        let finding = self.find(&case.domain, case.evaluated_at)?.finding;
+        case.revision += 1;
+        case.reported = true;
+        case.told.at = Some(now);
+        case.told.thread.get_or_insert(row.id);
+        case.told.size = finding.as_ref().map_or(0, size_of);
+        if !case.told.verdicts.contains(&case.verdict) {
+            case.told.verdicts.push(case.verdict);
+        }
+        self.store.save_case(&case, &[], ACTOR)?;
+        let mail = CaseMail {
+            case_id: row.id,
+            case: &case,
+            finding: finding.as_ref(),
+            kind: MailKind::Report,
+            reason: SendReason::FirstReport,
+            now,
+        };
+        self.queue_webhooks(row, &mail)?;
+        self.draft_notices(&mail)?;
+        let note = "told in the digest";
+        Ok(self
+            .store
+            .append_case_event(row.id, now, case.state, ACTOR, note)?)
     }
 
     /// Tells the desk of a case once more, because somebody asked. Returns how many messages were queued.
@@ -390,12 +490,13 @@ impl Pipeline {
     ///
     /// [`PipelineError`].
     pub fn send_again(&self, id: i64, by: &str) -> Result<usize, PipelineError> {
+        let tx = self.store.begin_batch()?;
+        // Read in the transaction: a poller may have moved it meanwhile.
         let Some(row) = self.store.case_by_id(id)? else {
             return Ok(0);
         };
-        let tx = self.store.begin_batch()?;
         let telling = Telling {
-            exemptions: Vec::new(),
+            exemptions: self.store.exemptions_in_force(self.clock.now())?,
             findings: &BTreeMap::new(),
             wanted: true,
             now: self.clock.now(),
@@ -450,6 +551,16 @@ pub fn notice_basis(case: &Case) -> String {
 /// Returns whether a case is at level report and nobody was told of it.
 fn is_to_be_told(case: &Case) -> bool {
     case.state == CaseState::Open && case.level == Level::Report && !case.reported
+}
+
+/// Returns whether a member of a campaign is to be told in the next mail of its lead: it never was, or
+/// another kind of flux is suspected now.
+fn is_news(case: &Case) -> bool {
+    let is_other = case.reported
+        && is_working(case)
+        && case.level == Level::Report
+        && !case.told.verdicts.contains(&case.verdict);
+    is_to_be_told(case) || is_other
 }
 
 /// Returns whether a case is not over.

@@ -48,8 +48,10 @@ pub struct StatisticsRow {
     pub zone: String,
     /// The registrar; empty where it is not known.
     pub registrar: String,
-    /// Cases that opened, or opened again.
+    /// Cases that opened.
     pub opened: u32,
+    /// Cases that opened again.
+    pub reopened: u32,
     /// Cases whose first report was sent.
     pub reported: u32,
     /// Cases that were acknowledged.
@@ -134,7 +136,8 @@ impl Counting {
         let row = &mut self.row;
         match fact.to {
             _ if !is_move => {}
-            CaseState::Open => row.opened += 1,
+            CaseState::Open if fact.from.is_none() => row.opened += 1,
+            CaseState::Open => row.reopened += 1,
             CaseState::Acknowledged => row.acknowledged += 1,
             CaseState::Mitigated => {
                 row.mitigated += 1;

@@ -19,6 +19,8 @@ use crate::time::Timestamp;
 const RELATED_MAX: usize = 20;
 /// The most octets of a description (the schema's limit is 1000 characters).
 const DESCRIPTION_MAX: usize = 900;
+/// The most that a score counts for.
+const CONFIDENCE_MAX: f64 = 95.0;
 /// The most addresses of each family.
 const ADDRESSES_MAX: usize = 100;
 
@@ -72,7 +74,8 @@ pub fn xarf(finding: &Finding, facts: &XarfFacts<'_>) -> Vec<u8> {
         "contact": facts.reporter.contact,
         "domain": facts.reporter_domain,
     });
-    let confidence = (finding.score.clamp(0.0, 100.0)).round() / 100.0;
+    // Indicators are never certain.
+    let confidence = finding.score.clamp(0.0, CONFIDENCE_MAX).round() / 100.0;
     let mut report = Map::new();
     let mut put = |key: &str, value: Value| report.insert(key.to_owned(), value);
     put("xarf_version", json!("4.2.0"));

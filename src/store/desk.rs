@@ -52,10 +52,13 @@ pub struct Purged {
     pub messages: u32,
 }
 
-/// The cases that are over, and whose last line is older than a time.
+/// The cases that are over, and whose last line is older than a time. The newest case and the one with the
+/// newest line stay: their numbers would be given again.
 const OLD_CASES: &str = "select c.id from abuse_case c where c.state in ('dismissed', 'mitigated', 'closed')
       and not exists (select 1 from case_event e where e.case_id = c.id and e.at >= ?1)
       and not exists (select 1 from message m where m.case_id = c.id and m.state in ('queued', 'sending'))
+      and c.id <> (select case_id from case_event order by id desc limit 1)
+      and c.id < (select max(id) from abuse_case)
       and not exists (select 1 from abuse_case o where o.thread_id = c.id and o.id <> c.id and o.state in ('open', 'acknowledged'))";
 
 impl Store {
@@ -231,6 +234,7 @@ impl Store {
                 "case_event",
                 "case_trait",
                 "report_evidence",
+                "confirmation",
             ] {
                 connection.execute(
                     &format!("delete from {table} where case_id in (select id from purged)"),
@@ -268,10 +272,15 @@ impl Store {
                 &format!("update case_event set actor = 'somebody', note = 'taken out' where actor <> 'fluxwatch' and {these}"),
                 [],
             )?;
+            connection.execute(
+                &format!("update case_event set note = 'a notice was decided on' where (note like 'notice to %' or note like 'the approval of the notice %') and {these}"),
+                [],
+            )?;
+            connection.execute("delete from bounced_recipient where bounced_at < ?1", [before.unix()])?;
             // Recipients stay distinct: a case, revision and kind has each once.
-            for table in ["message", "notice"] {
+            for (table, more) in [("message", ", last_reply = null"), ("notice", "")] {
                 connection.execute(
-                    &format!("update {table} set recipient = 'recipient-' || id, sender = '', octets = x'' where {these}"),
+                    &format!("update {table} set recipient = 'recipient-' || id, sender = '', octets = x'' {more} where {these}"),
                     [],
                 )?;
             }

@@ -32,11 +32,27 @@ impl ExemptionRow {
 
     /// Returns what it covers, in words.
     pub fn value(&self) -> String {
-        let (kind, value) = words(&self.exemption.covers);
-        match (kind, value.split_once('-')) {
-            ("address", Some((first, last))) if first == last => first.to_owned(),
-            _ => value,
+        match &self.exemption.covers {
+            Exempt::Addresses(first, last) => prefix_of(*first, *last),
+            covers => words(covers).1,
         }
+    }
+}
+
+/// Returns a range as an address, a prefix, or its two ends.
+fn prefix_of(first: IpAddr, last: IpAddr) -> String {
+    let bits = |address: IpAddr| match address {
+        IpAddr::V4(address) => u128::from(u32::from(address)),
+        IpAddr::V6(address) => u128::from(address),
+    };
+    let width = if first.is_ipv4() { 32 } else { 128 };
+    let differ = bits(first) ^ bits(last);
+    let host = 128 - differ.leading_zeros();
+    let is_prefix = bits(first) & differ == 0 && differ.count_ones() == host;
+    match (host, is_prefix) {
+        (0, _) => first.to_string(),
+        (host, true) => format!("{first}/{}", width - host),
+        _ => format!("{first}-{last}"),
     }
 }
 

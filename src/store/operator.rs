@@ -99,17 +99,22 @@ impl Store {
         .map(|_| ())
     }
 
-    /// Returns the mass moves that nobody was told of, oldest first, and of these the first `limit`.
+    /// Returns the mass moves of at least so many names that nobody was told of, oldest first, and of these
+    /// the first `limit`.
     ///
     /// # Errors
     ///
     /// [`StoreError`].
-    pub fn untold_bulk_moves(&self, limit: usize) -> Result<Vec<BulkMove>, StoreError> {
+    pub fn untold_bulk_moves(
+        &self,
+        names_min: u32,
+        limit: usize,
+    ) -> Result<Vec<BulkMove>, StoreError> {
         let rows = self.run(|connection| {
             let sql = "select b.id, b.version_id, z.name, b.at, b.kind, b.name_count, b.before, b.after, b.names
-                         from bulk_move b join zone z on z.id = b.zone_id where b.told_at is null order by b.id limit ?";
+                         from bulk_move b join zone z on z.id = b.zone_id where b.told_at is null and b.name_count >= ? order by b.id limit ?";
             let mut statement = connection.prepare_cached(sql)?;
-            let rows = statement.query_map([limit as i64], |row| {
+            let rows = statement.query_map(params![names_min, limit as i64], |row| {
                 let texts: [String; 5] = [row.get(2)?, row.get(4)?, row.get(6)?, row.get(7)?, row.get(8)?];
                 let numbers: (i64, i64, i64, u32) = (row.get(0)?, row.get(1)?, row.get(3)?, row.get(5)?);
                 Ok((texts, numbers))
@@ -133,6 +138,20 @@ impl Store {
             })
         };
         rows.into_iter().map(finish).collect()
+    }
+
+    /// Notes that every mass move so far was told.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn note_all_bulk_told(&self, now: Timestamp) -> Result<(), StoreError> {
+        self.run(|connection| {
+            connection
+                .prepare_cached("update bulk_move set told_at = ? where told_at is null")?
+                .execute([now.unix()])
+        })
+        .map(|_| ())
     }
 
     /// Notes that a mass move was told.

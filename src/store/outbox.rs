@@ -147,6 +147,22 @@ pub struct MessageRow {
     pub bounced_at: Option<Timestamp>,
 }
 
+impl MessageRow {
+    /// Returns the recipient as it may be shown: of a URL, which may hold secrets, only scheme and host.
+    pub fn shown_recipient(&self) -> String {
+        let recipient = &self.message.recipient;
+        if self.message.kind != MailKind::Webhook {
+            return recipient.clone();
+        }
+        let Some((scheme, rest)) = recipient.split_once("://") else {
+            return "webhook".to_owned();
+        };
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        let host = authority.rsplit('@').next().unwrap_or_default();
+        format!("{scheme}://{host}/")
+    }
+}
+
 /// The columns of a message, in the order that [`read_message`] expects.
 const COLUMNS: &str = "id, case_id, revision, recipient, sender, message_id, subject, octets, state, attempt_count, queued_at, next_attempt_at, sent_at, last_reply, kind, bounced_at";
 
@@ -321,6 +337,19 @@ impl Store {
         self.select_messages("state = 'dead' and ?1 = 0", 0)
     }
 
+    /// Returns how many messages were given up or refused.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn dead_count(&self) -> Result<u32, StoreError> {
+        self.run(|connection| {
+            connection
+                .prepare_cached("select count(*) from message where state = 'dead'")?
+                .query_row([], |row| row.get(0))
+        })
+    }
+
     /// Returns the Message-ID that a token of a bounce address was made of.
     ///
     /// # Errors
@@ -330,7 +359,7 @@ impl Store {
         self.run(|connection| {
             connection
                 .prepare_cached(
-                    "select message_id from message where sender = ? order by id desc limit 1",
+                    "select message_id from message where sender = ? and sender <> '' order by id desc limit 1",
                 )?
                 .query_row([sender], |row| row.get(0))
                 .optional()

@@ -347,14 +347,19 @@ fn check_folder(root: &Path, folder: &Path, languages: &[String]) -> Result<(), 
         let relative = path.strip_prefix(root).unwrap_or(&path);
         let relative = relative.to_string_lossy();
         let is_known = |name: &str| TEMPLATES.iter().any(|(known, _)| *known == name);
+        let is_unspoken = relative
+            .split_once('/')
+            .is_some_and(|(first, rest)| first != "mail" && is_known(rest));
         let of_language = relative.split_once('/').is_some_and(|(language, rest)| {
             languages.iter().any(|known| known == language) && is_known(rest)
         });
         if !is_known(&relative) && !of_language {
-            return Err(TemplateError::new(
-                path.display().to_string(),
-                "is no template that the program uses; the names are mail/KIND/subject.txt, body.txt and body.html",
-            ));
+            let fault = if is_unspoken {
+                "is for a language that no mail uses: see language in [report] and [[recipient]]"
+            } else {
+                "is no template that the program uses; the names are mail/KIND/subject.txt, body.txt and body.html"
+            };
+            return Err(TemplateError::new(path.display().to_string(), fault));
         }
     }
     Ok(())
@@ -389,7 +394,8 @@ pub fn defang_text(text: &str) -> String {
 
 /// Returns the text as one line without control characters or marks that turn the writing direction.
 fn one_line(text: &str) -> String {
-    text.trim().chars().filter(|it| is_plain(*it)).collect()
+    let text = text.trim().replace(['\r', '\n', '\t'], " ");
+    text.chars().filter(|it| is_plain(*it)).collect()
 }
 
 /// Returns a text without control characters but line feeds, and without marks that turn the writing

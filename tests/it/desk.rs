@@ -312,7 +312,7 @@ fn every_kind() -> Bench {
         "{REPORT}bulk_names_min = 20\nblind_intervals = 3\nbounce = \"bounce@registrar.example\"\n{MAILDIR}\
         [[recipient]]\nzone = \"example.\"\naddress = \"machine@registrar.example\"\nprofile = \"xarf\"\n\
         [[recipient]]\nregistrar = \"1234\"\naddress = \"abuse@other-registrar.example\"\nprofile = \"xarf\"\n\
-        [[recipient]]\nnetwork = 64521\naddress = \"abuse@hoster.example\"\napproval = false\n"
+        [[recipient]]\nnetwork = 64516\naddress = \"abuse@hoster.example\"\napproval = false\n"
     );
     let bench = bench(&rest);
     let source = "[[source]]\nname = \"blind\"\nkind = \"transfer\"\nzone = \"blind.test.\"\nprimaries = [\"127.0.0.1:9\"]\nevery = \"5m\"\n";
@@ -352,6 +352,7 @@ fn every_kind() -> Bench {
     );
     let clock = Arc::new(SetClock::new(Timestamp::from_unix(START) + Span::days(30)));
     let pipeline = bench.pipeline(clock);
+    pipeline.send_again(1, "ada").expect("queued");
     pipeline.queue_digest().expect("queued");
     deliver(&pipeline);
     bench
@@ -665,7 +666,14 @@ fn previews_and_dry_runs_change_nothing() {
             "--dry-run",
         ],
         &["outbox", "retry", "--dry-run"],
-        &["privacy", "purge", "--before", "1s", "--dry-run"],
+        &[
+            "privacy",
+            "purge",
+            "--before",
+            "1s",
+            "--recent",
+            "--dry-run",
+        ],
         &["stats"],
         &["poll", "--dry-run"],
     ] {
@@ -993,42 +1001,175 @@ fn the_desk_works_cases_by_number_and_by_filter_and_every_step_is_kept() {
 fn old_cases_are_taken_away_or_their_persons_are() {
     let bench = bench(&format!("{REPORT}{MAILDIR}"));
     let mut feed = Feed::default();
-    feed.set(0, "bad.example.", "NS", &["ns1.plain.test.".to_owned()]);
-    feed.flux("bad.example.", 6, 60);
+    for (n, domain) in ["bad.example.", "worse.example."].into_iter().enumerate() {
+        feed.set(0, domain, "NS", &["ns1.plain.test.".to_owned()]);
+        feed.flux(domain, 6 + n as i64, 60);
+    }
     bench.write("f.ndjson", feed.text(60));
     bench.run(0, &["poll"]);
+    let close = ["--by", "ada", "--note", "spoke to Grace"];
+    bench.run(
+        0,
+        &[&["cases", "close", "bad.example"][..], &close].concat(),
+    );
     bench.run(
         0,
         &[
             "cases",
-            "close",
-            "bad.example",
+            "note",
+            "worse.example",
             "--by",
             "ada",
             "--note",
-            "spoke to Grace",
+            "later",
         ],
     );
     bench.run_stderr(2, &["privacy", "purge", "--before", "2099-01-01"]);
+    bench.run_stderr(2, &["privacy", "purge", "--before", "1m"]);
     // What is younger stays.
-    bench.run(0, &["privacy", "anonymise", "--before", "1d"]);
-    assert!(
-        bench
-            .run(0, &["cases", "log", "bad.example"])
-            .contains("Grace")
-    );
-
+    bench.run(0, &["privacy", "anonymise", "--before", "730d"]);
+    let log = |bench: &Bench| bench.run(0, &["cases", "log", "bad.example"]);
+    assert!(log(&bench).contains("Grace"));
     std::thread::sleep(std::time::Duration::from_secs(2));
-    bench.run(0, &["privacy", "anonymise", "--before", "1s"]);
-    let log = bench.run(0, &["cases", "log", "bad.example"]);
-    assert!(!log.contains("Grace") && !log.contains("ada"), "{log}");
-    let outbox = bench.run(0, &["outbox", "list", "--all", "--format", "json"]);
-    assert!(!outbox.contains("abuse-desk@"), "{outbox}");
-    bench.run(0, &["privacy", "purge", "--before", "1s"]);
-    assert!(bench.cases().is_empty());
+    bench.run(0, &["privacy", "anonymise", "--before", "1s", "--recent"]);
+    assert!(
+        !log(&bench).contains("Grace") && !log(&bench).contains("ada"),
+        "{}",
+        log(&bench)
+    );
+    let outbox = bench.json(&["outbox", "list", "--all", "--format", "json"]);
+    let of = |case: i64| {
+        outbox
+            .as_array()
+            .expect("a list")
+            .iter()
+            .filter(move |row| row["case"] == case)
+    };
+    assert!(
+        of(1).all(|row| row["recipient"] != "abuse-desk@registrar.example"),
+        "{outbox}"
+    );
+    // What is open is nobody's to take.
+    assert!(
+        of(2).all(|row| row["recipient"] == "abuse-desk@registrar.example"),
+        "{outbox}"
+    );
+    bench.run(0, &["privacy", "purge", "--before", "1s", "--recent"]);
+    let left = bench.cases();
+    assert_eq!(
+        (left.len(), &left[0]["domain"]),
+        (1, &"worse.example.".into())
+    );
     assert!(
         bench.run(0, &["history", "bad.example"]).contains("pool"),
         "history stays"
     );
     bench.run(0, &["db", "verify"]);
+}
+
+#[test]
+fn a_campaign_is_told_to_each_desk_that_has_a_part_of_it_and_to_no_other() {
+    let rest = format!(
+        "{REPORT}digest = \"off\"\n{MAILDIR}[[zone]]\nname = \"sub.example.\"\ndesk = [\"other-desk@registrar.example\"]\n"
+    );
+    let bench = bench(&rest);
+    let mut feed = Vec::new();
+    // Two domains of one pool, in zones of two desks.
+    for turn in 0..12_i64 {
+        for (zone, domain, shift) in [
+            ("example.", "one.example.", 0),
+            ("sub.example.", "two.sub.example.", 2),
+        ] {
+            let hosts = [0, 1, 2].map(|n| format!("ns.pool{}x.test.", turn * 2 + n));
+            let at = START + (turn * 6 + shift) * 3600;
+            feed.push((at, serde_json::json!({"at": at, "zone": zone, "rrname": domain, "rrtype": "NS", "op": "set", "rdata": hosts}).to_string()));
+        }
+    }
+    feed.sort();
+    let text: String = feed.iter().map(|(_, line)| format!("{line}\n")).collect();
+    let config = std::fs::read_to_string(bench.config()).expect("written");
+    std::fs::write(
+        bench.config(),
+        config.replacen("zone = \"example.\"\n", "", 1),
+    )
+    .expect("written");
+    bench.write("f.ndjson", text);
+    bench.run(0, &["poll"]);
+    let cases = bench.cases();
+    assert!(
+        cases.iter().all(|case| case["campaign"] == "FC-1"),
+        "{cases:#?}"
+    );
+    let mails = read_mails(&bench);
+    for (to, mine, others) in [
+        (
+            "abuse-desk@registrar.example",
+            "one[.]example",
+            "two[.]sub[.]example",
+        ),
+        (
+            "other-desk@registrar.example",
+            "two[.]sub[.]example",
+            "one[.]example",
+        ),
+    ] {
+        let texts: Vec<&str> = mails
+            .iter()
+            .filter(|mail| header(mail, "To") == to)
+            .map(|mail| part(mail, "text/plain"))
+            .collect();
+        assert_eq!(texts.len(), 1, "{to}");
+        assert!(
+            texts[0].contains(mine) && !texts[0].contains(&format!(" {others}")),
+            "{to}: {}",
+            texts[0]
+        );
+    }
+}
+
+#[test]
+fn who_stands_for_several_gets_one_notice_and_large_moves_are_told_before_small_ones() {
+    let rest = format!(
+        "{REPORT}bulk_names_min = 40\ndigest = \"off\"\n{MAILDIR}[events]\npath = \"no/such/folder/events.ndjson\"\n\
+        [[recipient]]\nregistrar = \"1234\"\naddress = \"abuse@both.example\"\napproval = false\n\
+        [[recipient]]\noperator = \"badexamplepool001.test\"\naddress = \"Abuse@both.example\"\napproval = false\n"
+    );
+    let bench = bench(&rest);
+    let mut feed = Feed::default();
+    feed.set(0, "bad.example.", "NS", &["ns1.plain.test.".to_owned()]);
+    feed.flux("bad.example.", 6, 60);
+    // Sixty small moves, and then a large one.
+    for group in 0..61_i64 {
+        let count = if group == 60 { 45 } else { 12 };
+        for n in 0..count {
+            let name = format!("g{group}n{n}.example.");
+            feed.set(0, &name, "NS", &[format!("ns1.before{group}.test.")]);
+            feed.set(1 + group, &name, "NS", &[format!("ns1.after{group}.test.")]);
+        }
+    }
+    bench.write("f.ndjson", feed.text(70));
+    // The log of events cannot be written: that stops nobody.
+    bench.run(0, &["poll"]);
+    bench.run(0, &["outbox", "retry"]);
+    let mails = read_mails(&bench);
+    let of = |kind: &str| {
+        mails
+            .iter()
+            .filter(|mail| header(mail, "X-Fluxwatch-Kind") == kind)
+            .collect::<Vec<_>>()
+    };
+    let notices = of("notice");
+    assert_eq!(notices.len(), 1, "{notices:#?}");
+    let text = part(notices[0], "text/plain");
+    assert!(
+        text.contains("sponsoring registrar (1234), and as the operator"),
+        "{text}"
+    );
+    let bulk = of("bulk");
+    assert_eq!(bulk.len(), 1);
+    let text = part(bulk[0], "text/plain");
+    assert!(
+        text.contains("45 names") && text.contains("ns1[.]before60[.]test"),
+        "{text}"
+    );
 }

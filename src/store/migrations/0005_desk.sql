@@ -56,6 +56,8 @@ create index message_due on message (next_attempt_at) where state in ('queued', 
 -- Counts what was queued and sent lately, for the caps.
 create index message_by_time on message (queued_at);
 create index message_by_sent on message (sent_at) where sent_at is not null;
+-- Finds the message that a notification's address stands for.
+create index message_by_sender on message (sender) where sender <> '';
 
 -- Addresses whose mail came back.
 create table bounced_recipient (
