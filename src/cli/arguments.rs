@@ -63,6 +63,25 @@ pub enum Command {
     Backtest(BacktestCommand),
     /// Check what `export` wrote; needs neither database nor configuration
     VerifyEvidence(VerifyEvidence),
+    /// Print what completes these commands in a shell
+    Completions(CompletionsCommand),
+    /// Write the manual, a page for each command
+    Man(ManCommand),
+}
+
+/// `completions`.
+#[derive(Debug, Args)]
+pub struct CompletionsCommand {
+    /// The shell
+    pub shell: clap_complete::Shell,
+}
+
+/// `man`.
+#[derive(Debug, Args)]
+pub struct ManCommand {
+    /// The folder of the pages [default: the first page, on stdout]
+    #[arg(long, value_name = "FOLDER")]
+    pub to: Option<PathBuf>,
 }
 
 /// `export`.

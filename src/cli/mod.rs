@@ -17,6 +17,7 @@ mod export;
 mod failure;
 mod history;
 mod import;
+mod manual;
 mod outbox;
 mod output;
 mod poll;
@@ -100,5 +101,7 @@ fn dispatch(arguments: &Arguments) -> Result<Done, Failure> {
         Command::Export(command) => export::run(config, command),
         Command::Backtest(command) => backtest::run(config, command),
         Command::VerifyEvidence(command) => evidence::verify(command),
+        Command::Completions(command) => manual::complete(command),
+        Command::Man(command) => manual::write(command),
     }
 }

@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::detector::features::{
     Spread, Stayed, Window, clamp_share, network_word, prefix_of, values_in,
@@ -44,7 +45,7 @@ pub struct NameserverWindow {
     /// Every new registration that is known; of those by the time that is judged the last counts.
     pub resets: Vec<Timestamp>,
     /// Those of the name servers that are a provider's; `None` if nobody has looked.
-    pub popular: Option<BTreeSet<Name>>,
+    pub popular: Option<Arc<BTreeSet<Name>>>,
 }
 
 /// Returns the last new registration by a time.
@@ -159,7 +160,7 @@ pub fn evaluate_nameservers(
         terms,
         gates,
         checks: vec![
-            popular_check(&names, window.popular.as_ref(), all_popular, excused_glue),
+            popular_check(&names, window.popular.as_deref(), all_popular, excused_glue),
             shared.check,
             bulk_check(&points),
             reset_check(last_reset(&window.resets, now)),

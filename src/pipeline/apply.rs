@@ -89,6 +89,7 @@ impl Pipeline {
         self.keep_digests(zone, intake, &committed);
         let mut summary = StoredSummary::default();
         self.summarise(&mut summary, zone, &committed, fetched.serial, bulk)?;
+        self.note_regression(zone, &summary)?;
         Ok(Applied::Stored(summary))
     }
 
@@ -150,6 +151,7 @@ impl Pipeline {
         if let Some(newest) = state.version_id {
             self.store.extend_digests(zone, newest, &digests);
         }
+        self.note_regression(zone, &summary)?;
         Ok(Applied::Stored(summary))
     }
 
@@ -175,6 +177,20 @@ impl Pipeline {
             }
         }
         self.store.save_digests(zone, version_id, &table);
+    }
+
+    /// Notes for the operator that a whole zone went back to an older serial.
+    fn note_regression(
+        &self,
+        before: &ZoneState,
+        after: &StoredSummary,
+    ) -> Result<(), PipelineError> {
+        if let (true, Some(was), Some(is)) = (after.serial_regressed, before.serial, after.serial) {
+            let reason = format!("its serial went back from {was} to {is}; it was stored in full");
+            let zone = before.apex.to_string();
+            self.store.note_blind(&zone, &reason, self.clock.now())?;
+        }
+        Ok(())
     }
 
     /// Adds a stored version to a pass's summary.

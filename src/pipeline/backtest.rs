@@ -6,6 +6,7 @@
 //! are judged, at every change and, while a report is held or a case is open, in between.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::case::{Case, CaseState, Observation, Standing, observe};
 use crate::detector::{AddressWindow, DetectPolicy, Level, NameserverWindow, Stay};
@@ -118,6 +119,8 @@ impl Pipeline {
     ) -> Result<Option<Replayed>, PipelineError> {
         let begins = since - policy.memory;
         let windows = self.load_windows(domain, begins, since - ADDRESSES_SINCE, until)?;
+        // Asked once for all that the domain ever used: each judgement needs one evaluation then, not two.
+        let mut popular: Option<Arc<BTreeSet<Name>>> = None;
         let mut case: Option<Case> = None;
         let mut replayed: Option<Replayed> = None;
         let mut changes = times.iter().filter(|at| **at >= since).peekable();
@@ -151,7 +154,16 @@ impl Pipeline {
             if !works_on && !may_be_suspected(&windows, policy, now) {
                 continue;
             }
-            let mut at_now = cut(&windows, now - policy.memory, now);
+            if popular.is_none() && self.store.has_reverse_index() {
+                let names = windows.nameservers.iter().flat_map(|it| &it.names);
+                let hosts: BTreeSet<&Name> = names.map(|stay| &stay.value).collect();
+                popular = Some(Arc::new(self.popular_among(
+                    hosts.into_iter(),
+                    policy,
+                    until,
+                )?));
+            }
+            let mut at_now = cut(&windows, popular.as_ref(), now - policy.memory, now);
             let found = self.judge_windows(domain, &mut at_now, policy, now, until)?;
             let observation = Observation {
                 finding: found.finding.as_ref(),
@@ -231,7 +243,12 @@ fn may_be_suspected(windows: &DomainWindows, policy: &DetectPolicy, now: Timesta
 }
 
 /// Returns what was known of a domain at a time.
-fn cut(windows: &DomainWindows, since: Timestamp, now: Timestamp) -> DomainWindows {
+fn cut(
+    windows: &DomainWindows,
+    popular: Option<&Arc<BTreeSet<Name>>>,
+    since: Timestamp,
+    now: Timestamp,
+) -> DomainWindows {
     fn is_kept<T>(stay: &Stay<T>, since: Timestamp, now: Timestamp) -> bool {
         stay.added.at <= now && stay.removed.is_none_or(|removed| removed.at >= since)
     }
@@ -251,7 +268,7 @@ fn cut(windows: &DomainWindows, since: Timestamp, now: Timestamp) -> DomainWindo
                     .cloned()
                     .collect(),
                 resets: window.resets.clone(),
-                popular: None,
+                popular: popular.cloned(),
             });
         }
     }

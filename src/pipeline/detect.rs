@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::case::{Case, CaseState, Observation, Standing, Traits, campaign_reference, observe};
 use crate::detector::{
@@ -495,7 +496,6 @@ impl Pipeline {
         now: Timestamp,
         users_at: Timestamp,
     ) -> Result<PlaneFinding, PipelineError> {
-        window.popular = None;
         let plane = evaluate_nameservers(window, policy, &self.knowledge, now);
         // Who else uses these name servers is asked only where the answer can excuse somebody; without
         // the reverse index, where each answer is a pass over all records, only where it matters.
@@ -504,11 +504,11 @@ impl Pipeline {
         } else {
             Level::Review
         };
-        if plane.level < Some(worth) {
+        if plane.level < Some(worth) || window.popular.is_some() {
             return Ok(plane);
         }
         let hosts = plane.names.iter().map(|name| &name.host);
-        window.popular = Some(self.popular_among(hosts, policy, users_at)?);
+        window.popular = Some(Arc::new(self.popular_among(hosts, policy, users_at)?));
         Ok(evaluate_nameservers(window, policy, &self.knowledge, now))
     }
 
@@ -553,7 +553,7 @@ impl Pipeline {
     }
 
     /// Returns those name servers that many stable names use, or whose operator does.
-    fn popular_among<'a>(
+    pub(super) fn popular_among<'a>(
         &self,
         hosts: impl Iterator<Item = &'a Name>,
         policy: &DetectPolicy,

@@ -270,12 +270,7 @@ impl Pipeline {
             self.store.note_sight(it.id, now)?;
             tracing::info!(zone = it.zone, "{} is seen again", it.zone);
         }
-        let untold: Vec<Blindness> = self
-            .store
-            .blindness_since(now)?
-            .into_iter()
-            .filter(|it| it.told_at.is_none())
-            .collect();
+        let untold = self.store.untold_blindness()?;
         if !untold.is_empty() {
             let report = BlindnessReport {
                 zones: untold.iter().take(LINES_MAX).map(blind_line).collect(),

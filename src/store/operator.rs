@@ -232,10 +232,17 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn blindness_since(&self, since: Timestamp) -> Result<Vec<Blindness>, StoreError> {
+        self.blindness_rows("(over_at is null or over_at > ?)", since.unix())
+    }
+
+    /// Returns the rows that a condition on a number names.
+    fn blindness_rows(&self, condition: &str, value: i64) -> Result<Vec<Blindness>, StoreError> {
+        let sql = format!(
+            "select id, zone, reason, since_at, told_at, over_at from blindness where {condition} order by id"
+        );
         self.run(|connection| {
-            let sql = "select id, zone, reason, since_at, told_at, over_at from blindness where over_at is null or over_at > ? order by id";
-            let mut statement = connection.prepare_cached(sql)?;
-            let rows = statement.query_map([since.unix()], |row| {
+            let mut statement = connection.prepare_cached(&sql)?;
+            let rows = statement.query_map([value], |row| {
                 Ok(Blindness {
                     id: row.get(0)?,
                     zone: row.get(1)?,
@@ -247,6 +254,15 @@ impl Store {
             })?;
             rows.collect()
         })
+    }
+
+    /// Returns the zones that are or were blind and nobody was told of, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn untold_blindness(&self) -> Result<Vec<Blindness>, StoreError> {
+        self.blindness_rows("told_at is null and id > ?", 0)
     }
 
     /// Returns a number that was kept under a name, such as when the last digest was made.

@@ -183,6 +183,21 @@ a8bbwA==\n\
 -----END CERTIFICATE-----\n";
 
 #[test]
+fn shells_complete_every_command_and_the_manual_has_a_page_for_each() {
+    let bench = Bench::new("");
+    let bash = bench.run(0, &["completions", "bash"]);
+    for command in ["poll", "cases", "exempt", "verify-evidence"] {
+        assert!(bash.contains(command), "{command}");
+    }
+    assert!(bench.run(0, &["man"]).contains(".TH fluxwatch"));
+    let folder = bench.path().join("man");
+    bench.run(0, &["man", "--to", folder.to_str().expect("text")]);
+    for page in ["fluxwatch.1", "fluxwatch-cases-dismiss.1"] {
+        assert!(folder.join(page).exists(), "{page}");
+    }
+}
+
+#[test]
 fn template_with_every_key_uncommented_is_sound() {
     let bench = Bench::new("");
     let template = bench.run(0, &["config", "template"]);

@@ -689,6 +689,35 @@ fn previews_and_dry_runs_change_nothing() {
 }
 
 #[test]
+fn the_commands_that_a_mail_prints_work_as_they_stand() {
+    let bench = every_kind();
+    let mails = read_mails(&bench);
+    let report = mails.iter().find(|mail| {
+        header(mail, "X-Fluxwatch-Kind") == "report" && header(mail, "To").contains("abuse-desk@")
+    });
+    let text = part(report.expect("a report"), "text/plain");
+    let mut ran = 0;
+    for line in text
+        .lines()
+        .filter_map(|line| line.strip_prefix("  fluxwatch "))
+    {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        if matches!(words[1], "dismiss" | "ack") {
+            continue;
+        }
+        // Names are defanged in it, and taken that way.
+        assert!(!line.contains(".example"), "{line}");
+        let output = bench.run(0, &words);
+        assert!(
+            output.contains("bad.example") || output.contains("worse.example"),
+            "{line}: {output}"
+        );
+        ran += 1;
+    }
+    assert_eq!(ran, 3, "history, explain, cases show: {text}");
+}
+
+#[test]
 fn notices_wait_for_approval_and_a_changed_case_voids_it() {
     let rest = format!(
         "{REPORT}{MAILDIR}[[recipient]]\nregistrar = \"1234\"\naddress = \"abuse@other-registrar.example\"\n"

@@ -87,11 +87,13 @@ const ALL: &[&str] = &[
 ];
 
 /// Foreign crates and the rooms that may name them. serde, thiserror, tracing and tokio are free.
-const OWNERS: [(&str, &[&str]); 34] = [
+const OWNERS: [(&str, &[&str]); 36] = [
     ("axum", &["web"]),
     ("base64", &["report", "web"]),
     ("chrono", &["time"]),
     ("clap", &["cli"]),
+    ("clap_complete", &["cli"]),
+    ("clap_mangen", &["cli"]),
     ("comfy_table", &["cli"]),
     ("cron", &["daemon"]),
     ("csv", &["enrich", "export", "cli"]),

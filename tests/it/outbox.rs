@@ -249,6 +249,12 @@ fn mail_is_kept_where_tls_is_asked_for_and_not_offered() {
     bench.run(3, &["poll"]);
     assert_eq!(rows(&bench)[0]["state"], "queued", "{:?}", rows(&bench));
     assert!(server.ids().is_empty(), "nothing leaves in the clear");
+    // Where TLS is only preferred, it leaves without.
+    let config = std::fs::read_to_string(bench.config()).expect("written");
+    let config = config.replace("tls=required", "tls=opportunistic");
+    std::fs::write(bench.config(), config).expect("written");
+    bench.run(0, &["outbox", "retry"]);
+    assert_eq!(server.ids().len(), 1);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;
 
-use crate::harness::Bench;
+use crate::harness::{Bench, REPORT};
 use crate::servers::{Bind, Extras, Knot, Nsd, Primary, free_port};
 
 /// A zone with `names` delegations and the given serial.
@@ -341,7 +341,7 @@ fn serial_that_went_backwards_is_stored_and_told() {
     let knot = Knot::start(folder.path(), &[("example.", &zone(900, 20))]);
     let bench = Bench::new("");
     bench.configure(&format!(
-        "{}{}",
+        "{}{}{REPORT}[smtp]\nurl = \"maildir://desk\"\n",
         bench.key_section(),
         source("example.", &[knot.address()], true)
     ));
@@ -353,6 +353,12 @@ fn serial_that_went_backwards_is_stored_and_told() {
             .contains("the serial went backwards")
     );
     assert_eq!(bench.status("example.")["serial"].as_u64(), Some(100));
+    // The operator is told once.
+    bench.run(0, &["poll"]);
+    let mails = bench.maildir();
+    assert_eq!(mails.len(), 1);
+    let mail = std::fs::read_to_string(&mails[0]).expect("readable");
+    assert!(mail.contains("went back from 900 to 100"), "{mail}");
 }
 
 /// A zone of many types: names in RDATA, in upper case, and compressible.

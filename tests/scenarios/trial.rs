@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use fluxwatch::case::{Case, Observation, Standing, observe};
 use fluxwatch::detector::{
@@ -383,7 +384,7 @@ impl Trial<'_> {
             names: self.stored.names.clone(),
             addresses: self.stored.glue.clone(),
             resets: self.stored.resets.clone(),
-            popular: Some(self.popular.clone()),
+            popular: Some(Arc::new(self.popular.clone())),
         };
         Some(evaluate_nameservers(&window, self.policy, &self.known, now))
     }
