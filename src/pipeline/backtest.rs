@@ -62,6 +62,8 @@ impl Pipeline {
         let mut replayed = Vec::new();
         for (done, (domain, times)) in groups.iter().enumerate() {
             progress(groups.len(), done);
+            // One state of the database for a domain, and one lock instead of one for each question.
+            let _reading = self.store.begin_reading()?;
             replayed.extend(self.replay_domain(domain, times, policy, since, until)?);
         }
         self.popular.borrow_mut().clear();

@@ -26,8 +26,8 @@ const REEVALUATE_AFTER: Span = Span::hours(1);
 const GLUE_NAMES_MIN: usize = 50;
 /// How many of them the note names.
 const GLUE_NAMES_KEPT: usize = 10;
-/// The most answers about providers that are kept.
-const POPULAR_KNOWN_MAX: usize = 10_000;
+/// The most answers about providers that are kept: some 100 octets each.
+const POPULAR_KNOWN_MAX: usize = 200_000;
 
 /// A domain with everything that was computed about it.
 pub struct DomainFinding {

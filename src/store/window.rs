@@ -497,13 +497,13 @@ impl Store {
         before: Timestamp,
         enough: u32,
     ) -> Result<u32, StoreError> {
-        let newest: Option<i64> = self.run(|connection| {
-            let sql = "select max(observed_at) from version";
+        // The first column of the key: one look, however much is kept.
+        let last_bucket: i64 = self.run(|connection| {
+            let sql = "select coalesce(max(bucket), 0) from past_record";
             connection
                 .prepare_cached(sql)?
                 .query_row([], |row| row.get(0))
         })?;
-        let last_bucket = newest.map_or(0, |at| Timestamp::from_unix(at).month_bucket());
         let (mut looked_at, mut count) = (HashSet::new(), 0);
         for host_id in self.hosts_of(host, whole_operator)? {
             let done = self.run(|connection| {
