@@ -9,12 +9,10 @@ use crate::time::{Span, Timestamp};
 
 /// A cron line that is none.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "source {source_name:?}: cron {line:?}: {fault}; six fields, seconds first, such as \"0 */5 * * * *\""
-)]
+#[error("{place}: cron {line:?}: {fault}; six fields, seconds first, such as \"0 */5 * * * *\"")]
 pub struct ScheduleError {
-    /// The source.
-    source_name: String,
+    /// The source, or the key.
+    place: String,
     /// The line.
     line: String,
     /// The parser's words.
@@ -51,7 +49,7 @@ impl Timetable {
             Schedule::Soa => Ok(Self::Soa),
             Schedule::Cron(line) => {
                 let parsed = CronSchedule::from_str(line).map_err(|fault| ScheduleError {
-                    source_name: source_name.to_owned(),
+                    place: format!("source {source_name:?}"),
                     line: line.clone(),
                     fault: fault.to_string(),
                 })?;
@@ -98,7 +96,11 @@ pub fn is_digest_due(
     let Some(line) = line else {
         return Ok(false);
     };
-    let timetable = Timetable::new("[report] digest", &Schedule::Cron(line.clone()))?;
+    let place = |fault: ScheduleError| ScheduleError {
+        place: "[report] digest (\"off\" for never)".to_owned(),
+        ..fault
+    };
+    let timetable = Timetable::new("", &Schedule::Cron(line.clone())).map_err(place)?;
     Ok(timetable.after(last, None) <= now)
 }
 

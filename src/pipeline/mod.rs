@@ -391,17 +391,7 @@ pub fn check_parts(config: &Config) -> Result<Parts, PipelineError> {
     }
     let mailer = match &config.mail {
         Some(mail) => {
-            let addresses = mail
-                .desk
-                .iter()
-                .chain(mail.zone_desks.values().flatten())
-                .chain(&mail.operator)
-                .chain(mail.recipients.iter().map(|it| &it.address))
-                .chain(&mail.bounce)
-                .chain([&mail.from, &mail.reporter.contact]);
-            addresses
-                .into_iter()
-                .try_for_each(|address| check_address(address))?;
+            check_addresses(config, mail)?;
             Some(Mailer::new(&SmtpSettings {
                 url: mail.url.clone(),
                 password: mail.password.clone(),
@@ -419,13 +409,41 @@ pub fn check_parts(config: &Config) -> Result<Parts, PipelineError> {
         knowledge,
         templates,
         mailer,
-        signer: signer.transpose()?,
+        signer: signer
+            .transpose()
+            .map_err(|fault| PipelineError::Key(format!("{}: {fault}", config.path.display())))?,
         webhooks: hooks
             .map(|hook| Webhook::new(&hook.url, &hook.secret))
             .collect(),
         keys,
         tls,
     })
+}
+
+/// Checks every mail address, and says where a wrong one stands.
+fn check_addresses(config: &Config, mail: &MailConfig) -> Result<(), PipelineError> {
+    let of = |key: &'static str, list: &'_ [String]| -> Vec<(&'static str, String)> {
+        list.iter().map(|it| (key, it.clone())).collect()
+    };
+    let one = |key: &'static str, text: &String| (key, text.clone());
+    let mut addresses = vec![
+        one("[report] from", &mail.from),
+        one("[report] contact", &mail.reporter.contact),
+    ];
+    addresses.extend(of("[report] desk", &mail.desk));
+    addresses.extend(of("[report] operator", &mail.operator));
+    addresses.extend(mail.bounce.iter().map(|it| one("[report] bounce", it)));
+    for desk in mail.zone_desks.values() {
+        addresses.extend(of("[[zone]] desk", desk));
+    }
+    let recipients = mail.recipients.iter();
+    addresses.extend(recipients.map(|it| one("[[recipient]] address", &it.address)));
+    for (key, address) in &addresses {
+        check_address(address).map_err(|fault| {
+            PipelineError::Key(format!("{}: {key}: {fault}", config.path.display()))
+        })?;
+    }
+    Ok(())
 }
 
 /// Sorts a source's fault into the other side's, which is recorded, and this machine's, which stops.

@@ -230,7 +230,23 @@ impl Words<'_> {
 
 /// The loaded templates, by language; the program's own under "".
 #[derive(Debug)]
-pub struct Templates(BTreeMap<String, Tera>);
+pub struct Templates(BTreeMap<String, Language>);
+
+/// The templates of one language.
+#[derive(Debug)]
+struct Language {
+    engine: Tera,
+    /// Where those of the operator's stand, by name.
+    files: BTreeMap<&'static str, PathBuf>,
+}
+
+impl Language {
+    /// Returns the fault of a template, named by its file where it has one of the operator's.
+    fn fault(&self, name: &str, fault: impl std::fmt::Display) -> TemplateError {
+        let place = self.files.get(name).map(|path| path.display().to_string());
+        TemplateError::new(place.unwrap_or_else(|| name.to_owned()), fault)
+    }
+}
 
 impl Templates {
     /// Loads the templates of each language, and "", and renders each with made-up mails.
@@ -279,7 +295,7 @@ impl Templates {
     /// [`TemplateError`].
     pub fn render(&self, language: &str, words: Words<'_>) -> Result<RenderedMail, TemplateError> {
         let folder = words.folder();
-        let engine = self
+        let spoken = self
             .0
             .get(language)
             .ok_or_else(|| TemplateError::new(language, "no such language was loaded"))?;
@@ -288,9 +304,10 @@ impl Templates {
             .map_err(|fault| TemplateError::new(format!("mail/{folder}"), fault))?;
         let render = |file: &str| {
             let name = format!("mail/{folder}/{file}");
-            engine
+            spoken
+                .engine
                 .render(&name, &context)
-                .map_err(|fault| TemplateError::new(&name, fault))
+                .map_err(|fault| spoken.fault(&name, fault))
         };
         Ok(RenderedMail {
             subject: one_line(&render("subject.txt")?),
@@ -301,18 +318,24 @@ impl Templates {
 }
 
 /// Loads the templates, each from the first folder that has it, else the program's own.
-fn load_language(folders: &[PathBuf]) -> Result<Tera, TemplateError> {
+fn load_language(folders: &[PathBuf]) -> Result<Language, TemplateError> {
     let mut engine = Tera::new();
     engine.register_filter("defang", |text: &str, _: Kwargs, _: &State| defang(text));
     engine.register_filter("defang_text", |text: &str, _: Kwargs, _: &State| {
         defang_text(text)
     });
     engine.autoescape_on([".html"]);
+    let mut files = BTreeMap::new();
     let mut texts = Vec::new();
     for (name, built_in) in TEMPLATES {
         let file = folders.iter().map(|folder| folder.join(name));
         let text = match file.into_iter().find(|path| path.is_file()) {
-            Some(path) => read(&path)?,
+            Some(path) => {
+                let text = read(&path)?;
+                check_syntax(&engine, &path, &text)?;
+                files.insert(name, path);
+                text
+            }
             None => built_in.to_owned(),
         };
         texts.push((name, text));
@@ -320,7 +343,19 @@ fn load_language(folders: &[PathBuf]) -> Result<Tera, TemplateError> {
     engine
         .add_raw_templates(texts)
         .map_err(|fault| TemplateError::new("mail", fault))?;
-    Ok(engine)
+    Ok(Language { engine, files })
+}
+
+/// Parses a template alone: among all, the engine would not say which one is wrong.
+fn check_syntax(engine: &Tera, path: &Path, text: &str) -> Result<(), TemplateError> {
+    let mut alone = engine.clone();
+    let parts = TEMPLATES
+        .iter()
+        .filter(|(name, _)| name.starts_with("mail/parts/"))
+        .map(|(name, text)| (*name, *text));
+    alone
+        .add_raw_templates(parts.chain([("template", text)]))
+        .map_err(|fault| TemplateError::new(path.display().to_string(), fault))
 }
 
 /// Reads a template of the operator's.
@@ -484,6 +519,17 @@ mod tests {
                 "{{ nothing }}",
                 "mail/report/body.txt",
             ),
+            (
+                "de/mail/update/body.txt",
+                "{{ nothing }}",
+                "de/mail/update/body.txt",
+            ),
+            (
+                "de/mail/update/body.html",
+                "{% if %}",
+                "de/mail/update/body.html",
+            ),
+            ("fr/mail/report/body.txt", "x", "no mail uses"),
             ("mail/reprot/body.txt", "x", "is no template"),
         ] {
             write(name, text);

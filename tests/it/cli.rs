@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use crate::harness::Bench;
+use crate::harness::{Bench, REPORT};
 
 /// A feed about one hosted name.
 const FEED: &str = r#"{"at":"2026-11-01T00:00:00Z","zone":"example.","rrname":"www.bücher.example","rrtype":"A","op":"set","ttl":60,"rdata":["192.0.2.1"]}
@@ -153,7 +153,7 @@ fn configuration_errors_name_the_file_the_line_and_the_key() {
     );
     bench.configure(&format!(
         "{}[smtp]\nurl = \"maildir://desk\"\n",
-        crate::harness::REPORT.replace("abuse-desk@registrar.example", "nobody at all")
+        REPORT.replace("abuse-desk@registrar.example", "nobody at all")
     ));
     assert!(
         bench
@@ -181,6 +181,42 @@ BgNVHRMBAf8EBTADAQH/MAoGCCqGSM49BAMCA0cAMEQCIHEKbbH8O0ryqVLZ8MUC\n\
 LGArVki7yYpoo30a3/JGy2uzAiBZNBlieqPNZ4g+zSkU4yKcSlWh4XHXInNL/aRN\n\
 a8bbwA==\n\
 -----END CERTIFICATE-----\n";
+
+#[test]
+fn faults_of_mail_settings_name_the_file_and_the_key() {
+    let bench = Bench::new("");
+    let smtp = "[smtp]\nurl = \"maildir://desk\"\n";
+    let report = |from: &str, to: &str| REPORT.replace(from, to);
+    for (text, words) in [
+        (
+            report("[\"abuse-desk@registrar.example\"]", "[\"abuse-desk\"]"),
+            "[report] desk",
+        ),
+        (
+            report("\"fluxwatch@registrar.example\"", "\"fluxwatch@\""),
+            "[report] from",
+        ),
+        (format!("{REPORT}digest = \"never\"\n"), "[report] digest"),
+        (
+            format!("{REPORT}[[recipient]]\nzone = \"example.\"\naddress = \"x\"\n"),
+            "[[recipient]] address",
+        ),
+        (
+            format!("{REPORT}[[recipient]]\naddress = \"x@y.example\"\n"),
+            "one of zone, registrar",
+        ),
+        (
+            format!("{REPORT}language = \"de\"\n"),
+            "needs [report] templates",
+        ),
+        (format!("{REPORT}bounces = \"b\"\n"), "bounces needs bounce"),
+        (format!("{REPORT}repeat = \"5m\"\n"), "repeat"),
+    ] {
+        bench.configure(&format!("{text}{smtp}"));
+        let fault = bench.run_stderr(2, &["config", "check"]);
+        assert!(fault.contains(words), "{words}: {fault}");
+    }
+}
 
 #[test]
 fn shells_complete_every_command_and_the_manual_has_a_page_for_each() {
@@ -388,7 +424,7 @@ fn imports_queue_no_mail_unless_it_is_asked_for() {
         .1;
     let mail = format!(
         "[enrich]\nasn = \"asn.csv\"\n{}[smtp]\nurl = \"maildir://desk\"\n",
-        crate::harness::REPORT
+        REPORT
     );
     for (flag, mails) in [(None, 0), (Some("--report"), 1)] {
         let bench = Bench::new(&mail);

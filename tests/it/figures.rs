@@ -169,7 +169,18 @@ fn every_number_of_explain_and_of_the_report_is_that_of_the_stored_rows() {
         assert_eq!(differs.trim(), "", "{domain}");
         // The report prints what explain computes.
         if case["level"] == "report" {
-            let text = bench.run(0, &["report", "preview", domain, "--format", "text"]);
+            let text = bench.run(
+                0,
+                &[
+                    "report",
+                    "preview",
+                    domain,
+                    "--format",
+                    "text",
+                    "--profile",
+                    "desk",
+                ],
+            );
             for plane in said["planes"].as_array().expect("a list") {
                 for term in plane["terms"].as_array().expect("a list") {
                     let [name, value, points] =
