@@ -6,6 +6,8 @@ use std::fs::File;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+use crate::time::{Timestamp, timestamp_of};
+
 /// The most ranges of a table. The whole Internet has about 1.5 million.
 const RANGES_MAX: usize = 20_000_000;
 
@@ -38,9 +40,16 @@ pub struct AsnTable {
     v4: Vec<(u32, u32, u32)>,
     v6: Vec<(u128, u128, u32)>,
     names: HashMap<u32, String>,
+    /// When it was made.
+    made_at: Option<Timestamp>,
 }
 
 impl AsnTable {
+    /// Returns when the table was made: as a database says, or when the file of CSV was last written.
+    pub fn made_at(&self) -> Option<Timestamp> {
+        self.made_at
+    }
+
     /// Reads a table: MaxMind's format if the file's name ends in `.mmdb`, else CSV, of which a first row
     /// whose first field is no address is taken as the heading.
     ///
@@ -68,6 +77,10 @@ impl AsnTable {
         }
         table.v4.shrink_to_fit();
         table.v6.shrink_to_fit();
+        if table.made_at.is_none() {
+            let written = std::fs::metadata(path).and_then(|meta| meta.modified());
+            table.made_at = written.ok().map(timestamp_of);
+        }
         Ok(table)
     }
 
@@ -79,7 +92,10 @@ impl AsnTable {
         };
         let words = |fault: maxminddb::MaxMindDbError| unreadable(fault.to_string());
         let reader = maxminddb::Reader::open_readfile(path).map_err(words)?;
-        let mut table = Self::default();
+        let mut table = Self {
+            made_at: Some(Timestamp::from_unix(reader.metadata().build_epoch as i64)),
+            ..Self::default()
+        };
         for whole in ["0.0.0.0/0", "::/0"] {
             let whole = whole.parse().expect("a prefix");
             // A database of IPv4 alone has no tree for the other.

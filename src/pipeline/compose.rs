@@ -316,6 +316,7 @@ impl Pipeline {
                 UnicodeForm::Shown(text) => Some(text),
                 UnicodeForm::Withheld => Some(String::new()),
             },
+            asn_made_at: self.knowledge.asn.as_ref().and_then(|it| it.made_at()),
             registered_at: registration.as_ref().map(|it| it.created_at),
             registrar: registration.as_ref().and_then(|it| it.registrar.clone()),
             account: account.filter(|_| !is_notice),

@@ -75,6 +75,8 @@ pub struct DeskReport {
     pub attack: &'static str,
     /// Where what it rests on came from: `transfer`, `feed` and so on.
     pub source: String,
+    /// When the table of autonomous systems was made, if there is one.
+    pub asn_table_of: Option<String>,
     /// When the domain was registered, if that is known.
     pub registered_at: Option<String>,
     /// How many days before the first finding that was.
@@ -145,6 +147,8 @@ pub struct CaseFacts<'a> {
     pub source: String,
     /// The domain in its own script: see [`DeskReport::unicode`].
     pub unicode: Option<String>,
+    /// When the table of autonomous systems was made.
+    pub asn_made_at: Option<Timestamp>,
     /// When the domain was registered.
     pub registered_at: Option<Timestamp>,
     /// The sponsoring registrar.
@@ -338,6 +342,7 @@ pub fn build_report(finding: &Finding, facts: CaseFacts<'_>) -> DeskReport {
         judged_at: finding.now.to_table(),
         attack: "T1568.001",
         source: facts.source,
+        asn_table_of: facts.asn_made_at.map(Timestamp::to_date),
         registered_at: facts.registered_at.map(|at| at.to_table()),
         age_days: age,
         registrar: facts.registrar,

@@ -287,6 +287,7 @@ pub fn report() -> DeskReport {
         unicode: Some("bäd.example".to_owned()),
         grade: "medium",
         source: "transfer".to_owned(),
+        asn_table_of: Some("2026-11-20".to_owned()),
         registered_at: Some("2026-11-01 00:00:00".to_owned()),
         age_days: Some(21),
         registrar: Some("Example Registrar 1234".to_owned()),
