@@ -73,7 +73,9 @@ import csv, json, sys
 folder = sys.argv[1]
 for name in ["cases", "status", "outbox"]:
     whole = json.load(open(f"{folder}/{name}.json"))
-    assert [json.loads(line) for line in open(f"{folder}/{name}.ndjson")] == whole
+    # A lag grows while two listings are made.
+    still = lambda rows: [{k: v for k, v in row.items() if k != "lag_s"} for row in rows]
+    assert still([json.loads(line) for line in open(f"{folder}/{name}.ndjson")]) == still(whole)
     assert len(list(csv.DictReader(open(f"{folder}/{name}.csv", newline="")))) == len(whole)
 case = json.load(open(f"{folder}/cases.json"))[0]
 assert {"id", "domain", "zone", "verdict", "level", "peak_level", "state", "score", "first_detected_at", "last_change_at", "campaign", "attack"} <= set(case), case
