@@ -104,6 +104,7 @@ impl Scripted {
                 "RCPT" if session == Session::Busy => "451 4.3.0 later\r\n",
                 "RCPT" if session == Session::Refuse => "550 5.1.1 nobody\r\n",
                 "DATA" => {
+                    std::thread::sleep(Duration::from_millis(3));
                     out.write_all(b"354 go on\r\n")?;
                     if session == Session::VanishInData {
                         return Ok(());
@@ -312,17 +313,33 @@ fn a_sender_that_is_killed_at_any_moment_loses_nothing() {
         .ok()
         .and_then(|it| it.parse().ok())
         .unwrap_or(20);
-    let server = Scripted::start(&[]);
-    let bench = bench_of(
-        40,
-        &format!("[smtp]\nurl = \"smtp://127.0.0.1:{}\"\n", server.port),
+    let mut numbers = crate::kills::Numbers(7);
+    let mut busy = 0;
+    // A hundred messages keep a sender busy for some twenty kills; then begins another outbox.
+    for _ in 0..kills.div_ceil(20) {
+        busy += kill_senders(20, &mut numbers);
+    }
+    assert!(
+        busy > kills / 4,
+        "{busy} of {kills} hit a sender that had something to do"
     );
+}
+
+/// Kills senders of one outbox, checks that every message arrives, and returns how many of the senders had
+/// something to do.
+fn kill_senders(kills: u64, numbers: &mut crate::kills::Numbers) -> u64 {
+    let server = Scripted::start(&[]);
+    let smtp = format!(
+        "[smtp]\nurl = \"smtp://127.0.0.1:{}\"\nper_recipient_hour_max = 9999\n",
+        server.port
+    );
+    let bench = bench_of(100, &smtp);
     // Queued by whoever is not killed, sent by whoever is.
     let clock = Arc::new(SetClock::new(WallClock.now()));
     poll(&bench.pipeline(clock));
     let all = rows(&bench).len();
-    assert!(all >= 40, "{all}");
-    let mut numbers = crate::kills::Numbers(7);
+    assert!(all >= 100, "{all}");
+    let mut busy = 0;
     for _ in 0..kills {
         let mut child = bench
             .command(&["outbox", "retry"])
@@ -331,23 +348,24 @@ fn a_sender_that_is_killed_at_any_moment_loses_nothing() {
             .spawn()
             .expect("it starts");
         std::thread::sleep(Duration::from_millis(numbers.below(60)));
+        let sent = server.ids().len();
         let _ = child.kill();
         let _ = child.wait();
+        busy += u64::from(sent > 0 && sent < all);
     }
     // Leases of those that were killed run out.
     let clock = Arc::new(SetClock::new(WallClock.now() + Span::hours(1)));
-    deliver(&bench.pipeline(clock));
+    let pipeline = bench.pipeline(clock);
+    while deliver(&pipeline).sent > 0 {}
     let ids = server.ids();
     assert_eq!(ids.len(), all, "every message arrived");
-    let subjects: Vec<Value> = rows(&bench);
-    assert!(
-        subjects.iter().all(|row| row["state"] == "sent"),
-        "{subjects:#?}"
-    );
-    for row in &subjects {
+    let rows = rows(&bench);
+    assert!(rows.iter().all(|row| row["state"] == "sent"), "{rows:#?}");
+    for row in &rows {
         let id = row["message_id"].as_str().expect("text");
         assert!(ids.keys().any(|line| line.contains(id)), "{id}");
     }
+    busy
 }
 
 #[test]
