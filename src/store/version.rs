@@ -6,8 +6,8 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, hash_map};
 
-use rusqlite::types::Value;
-use rusqlite::{OptionalExtension, params};
+use rusqlite::types::{ToSqlOutput, Value, ValueRef};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::dns::{Name, Rdata, Record, RecordType, Serial};
 use crate::evidence::{ChainHead, Entry, Hash, Merkle, Op, leaf};
@@ -115,6 +115,8 @@ impl Move {
     }
 }
 
+/// How many rows of a first version are written with one statement.
+const ROWS_A_STATEMENT: usize = 64;
 /// How many names must make the same move for a note to the operator.
 const MOVED_NAMES_MIN: usize = 10;
 /// How many of them the note names.
@@ -309,23 +311,15 @@ impl VersionTx<'_> {
         }
         // The order of the index of owners: rows that are written after each other lie beside each other.
         owners.sort_unstable_by(|left, right| left.0.cmp(&right.0));
-        let connection = &self.store.connection;
-        let sqlite = |fault| StoreError::Sqlite {
-            path: self.store.path.clone(),
-            fault,
-        };
-        let mut insert_owner = connection
-            .prepare_cached("insert into owner (zone_id, name) values (?, ?)")
-            .map_err(sqlite)?;
-        let mut insert_record = connection
-            .prepare_cached("insert into record (owner_id, rrtype, rdata, ttl, added_id, baseline) values (?, ?, ?, ?, ?, 1)")
-            .map_err(sqlite)?;
+        let first_id: i64 = self.store.run(|connection| {
+            connection
+                .prepare_cached("select coalesce(max(id), 0) + 1 from owner")?
+                .query_row([], |row| row.get(0))
+        })?;
         let mut slots = Vec::with_capacity(owners.len());
+        let mut rows = Vec::new();
         let mut records = Vec::new();
-        for (key, wire, octets) in &owners {
-            let id = insert_owner
-                .insert(params![self.zone.id.0, key])
-                .map_err(sqlite)?;
+        for (id, (_, wire, octets)) in (first_id..).zip(&owners) {
             Batch::records_of(octets, &mut records);
             let mut digest = 0_u64;
             let mut has_ns = false;
@@ -339,14 +333,13 @@ impl VersionTx<'_> {
                     rdata: Cow::Borrowed(rr.rdata),
                 });
                 digest = digest.wrapping_add(self.store.key.digest_record(code, rr.ttl, rr.rdata));
-                if rr.rtype == RecordType::Ns {
+                let value = if rr.rtype == RecordType::Ns {
                     has_ns = true;
-                    let host = self.store.host_id_of_wire(rr.rdata)?;
-                    insert_record.execute(params![id, code, host, rr.ttl, self.id])
+                    ValueRef::Integer(self.store.host_id_of_wire(rr.rdata)?)
                 } else {
-                    insert_record.execute(params![id, code, rr.rdata, rr.ttl, self.id])
-                }
-                .map_err(sqlite)?;
+                    ValueRef::Blob(rr.rdata)
+                };
+                rows.push((id, code, value, rr.ttl));
             }
             self.totals.kept += records.len() as i64;
             self.totals.names += 1;
@@ -356,6 +349,14 @@ impl VersionTx<'_> {
             let hash = self.store.key.hash_owner(wire);
             slots.push(Slot { hash, digest, id });
         }
+        self.store.run(|connection| {
+            let mut insert_owner = connection
+                .prepare_cached("insert into owner (id, zone_id, name) values (?, ?, ?)")?;
+            for (id, (key, _, _)) in (first_id..).zip(&owners) {
+                insert_owner.execute(params![id, self.zone.id.0, key])?;
+            }
+            insert_first(connection, self.id, &rows)
+        })?;
         Ok(slots)
     }
 
@@ -852,4 +853,45 @@ impl VersionTx<'_> {
             }
         }
     }
+}
+
+/// Writes the records of a first version, many with a statement: owner, type, data, TTL.
+///
+/// What a statement costs by itself is more than a row does. A statement of several rows that could be
+/// taken back alone would first copy every page that it is about to change; `or fail` says that it is
+/// not, since a fault takes back the whole transaction.
+fn insert_first(
+    connection: &Connection,
+    version: i64,
+    rows: &[(i64, u16, ValueRef<'_>, u32)],
+) -> rusqlite::Result<()> {
+    let sql = |count| {
+        let values = vec!["(?1, 1, ?, ?, ?, ?)"; count].join(", ");
+        format!(
+            "insert or fail into record (added_id, baseline, owner_id, rrtype, rdata, ttl) values {values}"
+        )
+    };
+    let full = sql(ROWS_A_STATEMENT);
+    for chunk in rows.chunks(ROWS_A_STATEMENT) {
+        let mut statement = match chunk.len() {
+            ROWS_A_STATEMENT => connection.prepare_cached(&full)?,
+            rest => connection.prepare_cached(&sql(rest))?,
+        };
+        statement.raw_bind_parameter(1, version)?;
+        let mut place = 1;
+        for (owner, code, value, ttl) in chunk {
+            let number = ValueRef::Integer;
+            for value in [
+                number(*owner),
+                number((*code).into()),
+                *value,
+                number((*ttl).into()),
+            ] {
+                place += 1;
+                statement.raw_bind_parameter(place, ToSqlOutput::Borrowed(value))?;
+            }
+        }
+        statement.raw_execute()?;
+    }
+    Ok(())
 }
