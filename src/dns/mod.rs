@@ -7,10 +7,12 @@
 mod name;
 mod record;
 mod serial;
+mod suffix;
 mod unicode;
 
 pub(crate) use name::wire_is_at_or_below;
 pub use name::{LABEL_OCTETS_MAX, NAME_OCTETS_MAX, Name, NameError};
 pub use record::{Rdata, RdataError, Record, RecordType};
 pub use serial::Serial;
+pub use suffix::{case_domain, is_under_private_suffix, operator_domain};
 pub use unicode::{UnicodeForm, unicode_form};

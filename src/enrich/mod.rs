@@ -4,17 +4,15 @@
 mod asn;
 mod lists;
 mod registrations;
-mod suffix;
 
 pub use asn::{AsnTable, AsnTableError};
 pub use lists::{HostingNetworks, ListError, SharedRanges};
 pub use registrations::{Registration, Registrations};
-pub use suffix::{case_domain, is_under_private_suffix, operator_domain};
 
 use std::net::IpAddr;
 
 use crate::detector::Knowledge;
-use crate::dns::Name;
+use crate::dns::{Name, is_under_private_suffix, operator_domain};
 
 /// Everything the program knows beyond the zones.
 #[derive(Debug, Default)]

@@ -10,8 +10,7 @@ use std::sync::Arc;
 
 use crate::case::{Case, CaseState, Observation, Standing, observe};
 use crate::detector::{AddressWindow, DetectPolicy, Level, NameserverWindow, Stay};
-use crate::dns::Name;
-use crate::enrich::case_domain;
+use crate::dns::{Name, case_domain};
 use crate::pipeline::detect::{ADDRESSES_SINCE, DomainWindows, changed_enough, may_be_watched};
 use crate::pipeline::{Pipeline, PipelineError};
 use crate::store::ChangedOwner;
@@ -57,7 +56,6 @@ impl Pipeline {
         until: Timestamp,
         mut progress: impl FnMut(usize, usize),
     ) -> Result<Vec<Replayed>, PipelineError> {
-        self.popular.borrow_mut().clear();
         let groups = self.suspects(policy, since, until)?;
         let mut replayed = Vec::new();
         for (done, (domain, times)) in groups.iter().enumerate() {
@@ -66,7 +64,6 @@ impl Pipeline {
             let _reading = self.store.begin_reading()?;
             replayed.extend(self.replay_domain(domain, times, policy, since, until)?);
         }
-        self.popular.borrow_mut().clear();
         Ok(replayed)
     }
 
@@ -156,7 +153,7 @@ impl Pipeline {
             if !works_on && !may_be_suspected(&windows, policy, now) {
                 continue;
             }
-            if popular.is_none() && self.store.has_reverse_index() {
+            if popular.is_none() {
                 let names = windows.nameservers.iter().flat_map(|it| &it.names);
                 let hosts: BTreeSet<&Name> = names.map(|stay| &stay.value).collect();
                 popular = Some(Arc::new(self.popular_among(

@@ -6,11 +6,10 @@ use std::sync::Arc;
 
 use crate::case::{Case, CaseState, Observation, Standing, Traits, campaign_reference, observe};
 use crate::detector::{
-    AddressWindow, DetectPolicy, Finding, Level, Moment, NameserverWindow, PlaneFinding, Stay,
+    AddressWindow, DetectPolicy, Finding, Moment, NameserverWindow, PlaneFinding, Stay,
     evaluate_addresses, evaluate_nameservers, judge,
 };
-use crate::dns::{Name, Rdata};
-use crate::enrich::{case_domain, operator_domain};
+use crate::dns::{Name, Rdata, case_domain};
 use crate::pipeline::reports::ACTOR;
 use crate::pipeline::{Pipeline, PipelineError, PollOptions};
 use crate::store::{BulkKind, BulkMove, CaseRow, EntityKey, Interval, StoreError, View, ZoneState};
@@ -26,8 +25,6 @@ const REEVALUATE_AFTER: Span = Span::hours(1);
 const GLUE_NAMES_MIN: usize = 50;
 /// How many of them the note names.
 const GLUE_NAMES_KEPT: usize = 10;
-/// The most answers about providers that are kept: some 100 octets each.
-const POPULAR_KNOWN_MAX: usize = 200_000;
 
 /// A domain with everything that was computed about it.
 pub struct DomainFinding {
@@ -84,8 +81,6 @@ impl Pipeline {
         at: Timestamp,
         options: &PollOptions,
     ) -> Result<(), PipelineError> {
-        // What was known of providers was known of another state.
-        self.popular.borrow_mut().clear();
         // One state of the database for all of a version, and one lock instead of one for each question.
         let reading = self.store.begin_reading()?;
         let (domains, glue) = self.touched_domains(zone, version_id, at)?;
@@ -497,14 +492,8 @@ impl Pipeline {
         users_at: Timestamp,
     ) -> Result<PlaneFinding, PipelineError> {
         let plane = evaluate_nameservers(window, policy, &self.knowledge, now);
-        // Who else uses these name servers is asked only where the answer can excuse somebody; without
-        // the reverse index, where each answer is a pass over all records, only where it matters.
-        let worth = if self.store.has_reverse_index() {
-            Level::Watch
-        } else {
-            Level::Review
-        };
-        if plane.level < Some(worth) || window.popular.is_some() {
+        // Who else uses these name servers is asked only where the answer can excuse somebody.
+        if plane.level.is_none() || window.popular.is_some() {
             return Ok(plane);
         }
         let hosts = plane.names.iter().map(|name| &name.host);
@@ -559,45 +548,23 @@ impl Pipeline {
         policy: &DetectPolicy,
         now: Timestamp,
     ) -> Result<BTreeSet<Name>, PipelineError> {
+        let policy = &policy.nameservers;
+        let before = now - policy.popular_stable;
+        let is_used = |host: &Name, whole_operator: bool, enough: u32| {
+            let count = self
+                .store
+                .stable_user_count(host, whole_operator, before, enough)?;
+            Ok::<_, PipelineError>(count >= enough)
+        };
         let mut popular = BTreeSet::new();
         for host in hosts {
-            if self.is_popular(&operator_domain(host), true, policy, now)?
-                || self.is_popular(host, false, policy, now)?
+            if is_used(host, true, policy.popular_operator_names)?
+                || is_used(host, false, policy.popular_host_names)?
             {
                 popular.insert(host.clone());
             }
         }
         Ok(popular)
-    }
-
-    /// Returns whether enough stable names use a name server, or any of an operator's. Asked once for
-    /// each in a version: many names of a version use the same.
-    fn is_popular(
-        &self,
-        host: &Name,
-        whole_operator: bool,
-        policy: &DetectPolicy,
-        now: Timestamp,
-    ) -> Result<bool, PipelineError> {
-        let key = (host.clone(), whole_operator, now);
-        if let Some(known) = self.popular.borrow().get(&key) {
-            return Ok(*known);
-        }
-        let policy = &policy.nameservers;
-        let enough = match whole_operator {
-            true => policy.popular_operator_names,
-            false => policy.popular_host_names,
-        };
-        let before = now - policy.popular_stable;
-        let count = self
-            .store
-            .stable_user_count(host, whole_operator, before, enough)?;
-        let mut known = self.popular.borrow_mut();
-        if known.len() >= POPULAR_KNOWN_MAX {
-            known.clear();
-        }
-        known.insert(key, count >= enough);
-        Ok(count >= enough)
     }
 }
 

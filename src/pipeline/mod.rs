@@ -43,7 +43,7 @@ use crate::pipeline::backoff::Backoff;
 use crate::source::{SourceError, TransferKey, TransferTls};
 use crate::store::{Store, StoreError};
 use crate::templates::{TemplateError, Templates};
-use crate::time::{Clock, Span, Timestamp};
+use crate::time::{Clock, Span};
 use crate::zone::Refusal;
 
 pub use backtest::Replayed;
@@ -202,8 +202,6 @@ pub struct Pipeline {
     keys: HashMap<Name, TransferKey>,
     tls: HashMap<TlsSettings, TransferTls>,
     backoff: RefCell<Backoff>,
-    /// Whether a name server, or an operator, is a provider's at a time.
-    popular: RefCell<HashMap<(Name, bool, Timestamp), bool>>,
 }
 
 impl Pipeline {
@@ -230,7 +228,6 @@ impl Pipeline {
             keys: parts.keys,
             tls: parts.tls,
             backoff: RefCell::default(),
-            popular: RefCell::default(),
         })
     }
 
@@ -299,7 +296,6 @@ impl Pipeline {
         self.webhooks = parts.webhooks;
         self.keys = parts.keys;
         self.tls = parts.tls;
-        self.popular.borrow_mut().clear();
         Ok(())
     }
 

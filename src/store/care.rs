@@ -109,6 +109,10 @@ impl Store {
             self.verify_zone(&zone, &mut found)?;
             self.verify_chain(&zone, &mut found)?;
         }
+        progress("users of name servers");
+        if !self.is_popularity_sound()? {
+            found.fault("the counts of names by name server are not those of the records");
+        }
         self.verify_reports(&mut found)?;
         Ok(found)
     }
@@ -155,6 +159,10 @@ impl Store {
             (
                 "past name-server records whose host is not there",
                 "select count(*) from past_record r where rrtype = 2 and not exists (select 1 from host h where h.id = r.rdata)",
+            ),
+            (
+                "hosts whose operator is not there",
+                "select count(*) from host h where operator_id is not null and not exists (select 1 from host o where o.id = h.operator_id)",
             ),
         ];
         for (what, sql) in counts {

@@ -20,6 +20,7 @@ mod open;
 mod operator;
 mod outbox;
 mod passive;
+mod popularity;
 mod probe;
 mod replay;
 mod retention;

@@ -13,11 +13,12 @@ use rusqlite::{Connection, OpenFlags, params};
 
 use crate::dns::Name;
 use crate::store::changes::{ChangeCounts, pack};
+use crate::store::popularity::{HostRow, begin_popularity};
 use crate::store::zones::{View, ZoneId};
 use crate::zone::DigestKey;
 
 /// The migrations, in order; the database's `user_version` is how many have run.
-const MIGRATIONS: [Migration; 5] = [
+const MIGRATIONS: [Migration; 6] = [
     Migration::sql(include_str!("migrations/0001_history.sql")),
     Migration::sql(include_str!("migrations/0002_arrivals.sql")),
     Migration {
@@ -26,6 +27,10 @@ const MIGRATIONS: [Migration; 5] = [
     },
     Migration::sql(include_str!("migrations/0004_findings.sql")),
     Migration::sql(include_str!("migrations/0005_desk.sql")),
+    Migration {
+        sql: include_str!("migrations/0006_popularity.sql"),
+        finish: begin_popularity,
+    },
 ];
 
 /// A step from one schema to the next.
@@ -142,10 +147,10 @@ pub struct Store {
     pub(super) database_id: [u8; 16],
     pub(super) has_reverse_index: bool,
     /// Rows of name servers met lately, by their wire names; emptied when a transaction is rolled back.
-    pub(super) host_ids: RefCell<HashMap<Box<[u8]>, i64>>,
+    pub(super) host_rows: RefCell<HashMap<Box<[u8]>, HostRow>>,
     /// The zones at names that were asked for, while one state of the database is read; `None` otherwise.
     pub(super) zones_at: RefCell<Option<ZonesAt>>,
-    /// Names of name servers read lately, by their rows; emptied with `host_ids`.
+    /// Names of name servers read lately, by their rows; emptied with `host_rows`.
     pub(super) host_names: RefCell<HashMap<i64, Name>>,
 }
 
@@ -245,6 +250,7 @@ impl Store {
         if store.run(|connection| connection.query_row(sql, [], |row| row.get(0)))? {
             store.begin_chains()?;
         }
+        store.follow_suffixes()?;
         Ok(store)
     }
 
@@ -290,7 +296,7 @@ impl Store {
             key,
             database_id,
             has_reverse_index,
-            host_ids: RefCell::default(),
+            host_rows: RefCell::default(),
             zones_at: RefCell::default(),
             host_names: RefCell::default(),
         })
@@ -427,7 +433,7 @@ impl Drop for StoreTx<'_> {
                 self.store.zones_at.replace(None);
                 return;
             }
-            self.store.host_ids.borrow_mut().clear();
+            self.store.host_rows.borrow_mut().clear();
             self.store.host_names.borrow_mut().clear();
         }
     }
@@ -690,7 +696,7 @@ mod tests {
             "case_event",
             "message",
         ];
-        let before: Vec<i64> = {
+        let mut before: Vec<i64> = {
             let connection = Connection::open(&path).expect("opened");
             tables
                 .iter()
@@ -698,6 +704,9 @@ mod tests {
                 .collect()
         };
         let store = Store::open(&path, LOOKING).expect("migrated");
+        // The program that told the operators, and their rows.
+        before[0] += 1;
+        before[5] += 1;
         let after: Vec<i64> = tables
             .iter()
             .map(|table| count(&store.connection, table))

@@ -3,7 +3,8 @@
 use rusqlite::types::Value;
 use rusqlite::{OptionalExtension, params};
 
-use crate::dns::{Name, Rdata, RecordType};
+use crate::dns::{Name, Rdata, RecordType, operator_domain};
+use crate::store::popularity::{HostKey, HostRow};
 use crate::store::zones::ZoneId;
 use crate::store::{Store, StoreError};
 
@@ -18,46 +19,82 @@ impl Store {
 
     /// [`Store::host_id`] of a canonical wire name.
     pub(super) fn host_id_of_wire(&self, wire: &[u8]) -> Result<i64, StoreError> {
-        if let Some(id) = self.host_ids.borrow().get(wire) {
-            return Ok(*id);
+        if let Some(known) = self.host_rows.borrow().get(wire) {
+            return Ok(known.id);
         }
         let name = &Name::from_wire(wire).map_err(|fault| self.damaged(fault.to_string()))?;
-        let id = match self.find_host(name)? {
-            Some(id) => id,
-            None => self.make_host(name)?,
-        };
-        let mut known = self.host_ids.borrow_mut();
-        if known.len() >= HOSTS_CACHED_MAX {
-            known.clear();
+        if let Some(found) = self.find_host_row(name)? {
+            return Ok(found.id);
         }
-        known.insert(wire.into(), id);
+        let id = self.run(|connection| {
+            connection
+                .prepare_cached("insert into host (name) values (?)")?
+                .insert([host_text(name)])
+        })?;
+        self.know_host(wire, id, None);
         Ok(id)
     }
 
-    /// Makes the row of a name server's name.
-    fn make_host(&self, name: &Name) -> Result<i64, StoreError> {
-        let key = name
-            .relative_key(&Name::root())
-            .expect("every name is below the root");
-        self.run(|connection| {
+    /// Returns the rows of a name server's name and of its operator's domain, made if they are not there.
+    pub(super) fn host_key_of_wire(&self, wire: &[u8]) -> Result<HostKey, StoreError> {
+        let known = self.host_rows.borrow().get(wire).copied();
+        if let Some((id, operator_id)) =
+            known.and_then(|row| row.operator_id.map(|it| (row.id, it)))
+        {
+            return Ok(HostKey { id, operator_id });
+        }
+        let name = &Name::from_wire(wire).map_err(|fault| self.damaged(fault.to_string()))?;
+        let id = self.host_id(name)?;
+        let operator_id = match self.find_host_row(name)?.and_then(|row| row.operator_id) {
+            Some(told) => told,
+            None => {
+                let operator_id = self.host_id(&operator_domain(name))?;
+                self.run(|connection| {
+                    connection
+                        .prepare_cached("update host set operator_id = ? where id = ?")?
+                        .execute([operator_id, id])
+                })?;
+                self.know_host(wire, id, Some(operator_id));
+                operator_id
+            }
+        };
+        Ok(HostKey { id, operator_id })
+    }
+
+    /// Returns the row of a name server's name and its operator's, if history knows them.
+    pub(super) fn find_host_row(&self, name: &Name) -> Result<Option<HostRow>, StoreError> {
+        if let Some(known) = self.host_rows.borrow().get(name.as_wire()) {
+            return Ok(Some(*known));
+        }
+        let found = self.run(|connection| {
             connection
-                .prepare_cached("insert into host (name) values (?)")?
-                .execute([key])?;
-            Ok(connection.last_insert_rowid())
-        })
+                .prepare_cached("select id, operator_id from host where name = ?")?
+                .query_row([host_text(name)], |row| {
+                    Ok(HostRow {
+                        id: row.get(0)?,
+                        operator_id: row.get(1)?,
+                    })
+                })
+                .optional()
+        })?;
+        if let Some(row) = found {
+            self.know_host(name.as_wire(), row.id, row.operator_id);
+        }
+        Ok(found)
+    }
+
+    /// Keeps the row of a name server in memory.
+    fn know_host(&self, wire: &[u8], id: i64, operator_id: Option<i64>) {
+        let mut known = self.host_rows.borrow_mut();
+        if known.len() >= HOSTS_CACHED_MAX {
+            known.clear();
+        }
+        known.insert(wire.into(), HostRow { id, operator_id });
     }
 
     /// Returns the row of a name server's name, if history knows it.
     pub(super) fn find_host(&self, name: &Name) -> Result<Option<i64>, StoreError> {
-        let key = name
-            .relative_key(&Name::root())
-            .expect("every name is below the root");
-        self.run(|connection| {
-            connection
-                .prepare_cached("select id from host where name = ?")?
-                .query_row([key], |row| row.get(0))
-                .optional()
-        })
+        Ok(self.find_host_row(name)?.map(|row| row.id))
     }
 
     /// Returns the row of an owner, if history knows it.
@@ -154,4 +191,10 @@ impl Store {
     pub(super) fn read_name(&self, text: &str) -> Result<Name, StoreError> {
         Name::parse(text).map_err(|fault| self.damaged(fault.to_string()))
     }
+}
+
+/// Returns a name server's name as it stands in its row.
+fn host_text(name: &Name) -> String {
+    name.relative_key(&Name::root())
+        .expect("every name is below the root")
 }

@@ -13,6 +13,7 @@ use crate::dns::{Name, Rdata, Record, RecordType, Serial};
 use crate::evidence::{ChainHead, Entry, Hash, Merkle, Op, leaf};
 use crate::store::chain::VersionKey;
 use crate::store::changes::{ChangeCounts, pack};
+use crate::store::popularity::{HostKey, Tally};
 use crate::store::zones::{SourceId, ZoneState};
 use crate::store::{BulkKind, BulkMove, Store, StoreError, StoreTx};
 use crate::time::Timestamp;
@@ -80,11 +81,23 @@ struct Totals {
 }
 
 /// An open record as it stands in the database.
-struct OpenRow {
-    record: Record,
+pub(super) struct OpenRow {
+    pub record: Record,
     value: Value,
-    added_id: i64,
-    baseline: bool,
+    pub added_id: i64,
+    pub baseline: bool,
+}
+
+impl OpenRow {
+    /// Returns whether it is a name server.
+    pub(super) fn is_ns(&self) -> bool {
+        is_ns(&self.record)
+    }
+}
+
+/// Returns whether a record is a name server.
+fn is_ns(record: &Record) -> bool {
+    record.rdata.rtype() == RecordType::Ns
 }
 
 /// The same move of the name servers of some owners.
@@ -124,11 +137,11 @@ const MOVED_NAMES_KEPT: usize = 10;
 
 /// A version being written.
 pub struct VersionTx<'a> {
-    store: &'a Store,
+    pub(super) store: &'a Store,
     /// `None` for a version that is part of the caller's transaction.
     tx: Option<StoreTx<'a>>,
-    zone: ZoneState,
-    draft: VersionDraft,
+    pub(super) zone: ZoneState,
+    pub(super) draft: VersionDraft,
     id: i64,
     changes: HashMap<i64, ChangeCounts>,
     /// What the version did to each owner, hashed; `None` where that is to be read from the records.
@@ -139,6 +152,12 @@ pub struct VersionTx<'a> {
     first_ttl: Option<u32>,
     moves: HashMap<u64, Move>,
     totals: Totals,
+    /// What the version does to how many names use a name server.
+    pub(super) tally: Tally,
+    /// The name servers of the owner that is being counted.
+    pub(super) users: Vec<HostKey>,
+    /// The days of versions.
+    pub(super) days: HashMap<i64, i64>,
     has_registration: bool,
     is_kept: bool,
     digests: Vec<(u64, Option<Slot>)>,
@@ -198,6 +217,9 @@ impl Store {
             first_ttl: None,
             moves: HashMap::new(),
             totals: Totals::default(),
+            tally: Tally::default(),
+            users: Vec::new(),
+            days: HashMap::new(),
             has_registration: false,
             is_kept: false,
             digests: Vec::new(),
@@ -319,6 +341,7 @@ impl VersionTx<'_> {
         let mut slots = Vec::with_capacity(owners.len());
         let mut rows = Vec::new();
         let mut records = Vec::new();
+        self.users.clear();
         for (id, (_, wire, octets)) in (first_id..).zip(&owners) {
             Batch::records_of(octets, &mut records);
             let mut digest = 0_u64;
@@ -335,7 +358,7 @@ impl VersionTx<'_> {
                 digest = digest.wrapping_add(self.store.key.digest_record(code, rr.ttl, rr.rdata));
                 let value = if rr.rtype == RecordType::Ns {
                     has_ns = true;
-                    ValueRef::Integer(self.store.host_id_of_wire(rr.rdata)?)
+                    ValueRef::Integer(self.host_of_first(wire, rr.rdata)?)
                 } else {
                     ValueRef::Blob(rr.rdata)
                 };
@@ -344,6 +367,7 @@ impl VersionTx<'_> {
             self.totals.kept += records.len() as i64;
             self.totals.names += 1;
             self.totals.delegations += i64::from(has_ns);
+            self.count_first()?;
             self.first.0.push(leaf(wire, &mut entries));
             self.first.1 = id;
             let hash = self.store.key.hash_owner(wire);
@@ -511,7 +535,7 @@ impl VersionTx<'_> {
     /// # Errors
     ///
     /// [`StoreError`]; the version then leaves no trace.
-    pub fn commit(self, bulk: bool) -> Result<Committed, StoreError> {
+    pub fn commit(mut self, bulk: bool) -> Result<Committed, StoreError> {
         let joins = self.draft.joins.is_some();
         let is_new_serial = self.draft.serial != self.zone.serial || self.zone.version_id.is_none();
         let is_news = !self.changes.is_empty()
@@ -526,6 +550,7 @@ impl VersionTx<'_> {
             self.write_moves(bulk)?;
             // After the rows: the months that are looked into reach to the zone's newest version.
             self.write_link()?;
+            self.write_tally()?;
         } else if !joins {
             // New TTLs may have been written; the version itself says nothing.
             self.store.run(|connection| {
@@ -729,6 +754,12 @@ impl VersionTx<'_> {
         change: &OwnerChange,
         baseline: bool,
     ) -> Result<(), StoreError> {
+        let is_cut = change.removed.iter().any(is_ns);
+        let moves_ns = is_cut || change.added.iter().any(is_ns);
+        let cut_day = match moves_ns {
+            true => self.uncount(owner_id, owner, &rows)?,
+            false => 0,
+        };
         for gone in &change.removed {
             if let Some(row) = rows.iter().find(|row| row.record.rdata == gone.rdata) {
                 self.close(owner_id, row)?;
@@ -753,7 +784,34 @@ impl VersionTx<'_> {
         if change.is_change() {
             self.hash(owner_id, owner, change, baseline);
         }
-        Ok(())
+        if !moves_ns {
+            return Ok(());
+        }
+        let standing = match self.draft.joins {
+            // What an earlier part of the version took away goes on as it was.
+            Some(_) => self.open_rows(owner_id)?,
+            None => self.standing(rows, change, baseline),
+        };
+        self.count_again(owner_id, owner, &standing, cut_day, is_cut)
+    }
+
+    /// Returns the name servers that an owner has after a change.
+    fn standing(
+        &self,
+        mut rows: Vec<OpenRow>,
+        change: &OwnerChange,
+        baseline: bool,
+    ) -> Vec<OpenRow> {
+        let is_gone = |rdata: &Rdata| change.removed.iter().any(|gone| gone.rdata == *rdata);
+        rows.retain(|row| row.is_ns() && !is_gone(&row.record.rdata));
+        let added = change.added.iter().filter(|rr| is_ns(rr));
+        rows.extend(added.map(|rr| OpenRow {
+            record: rr.clone(),
+            value: Value::Null,
+            added_id: self.id,
+            baseline,
+        }));
+        rows
     }
 
     /// Hashes what the version does to an owner. What it does in parts is read from the records when it is
@@ -819,10 +877,8 @@ impl VersionTx<'_> {
         change: &OwnerChange,
         baseline: bool,
     ) {
-        let is_ns = |rdata: &Rdata| rdata.rtype() == RecordType::Ns;
-        let ns_before = rows.iter().filter(|row| is_ns(&row.record.rdata)).count() as i64;
-        let ns_moved =
-            |records: &[Record]| records.iter().filter(|rr| is_ns(&rr.rdata)).count() as i64;
+        let ns_before = rows.iter().filter(|row| row.is_ns()).count() as i64;
+        let ns_moved = |records: &[Record]| records.iter().filter(|rr| is_ns(rr)).count() as i64;
         let ns_after = ns_before - ns_moved(&change.removed) + ns_moved(&change.added);
         let before = rows.len() as i64;
         let after = before - change.removed.len() as i64 + change.added.len() as i64;

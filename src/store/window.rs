@@ -1,6 +1,6 @@
 //! What the detector reads: intervals of an owner, who changed, who depends on a name server.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use rusqlite::types::Value;
@@ -37,17 +37,6 @@ pub struct OwnerChanges {
     /// Whether addresses changed.
     pub addresses: bool,
 }
-
-/// The most users of one name server that are looked at to tell whether it is a provider's.
-const USERS_LOOKED_AT_MAX: usize = 20_000;
-/// Whether an owner's name servers have stood since a time: neither added nor removed after it.
-/// A range of buckets would be read whole: each is looked into at the owner instead.
-const IS_STABLE: &str = "
-    with recursive month (bucket) as (select ?3 union all select bucket + 1 from month where bucket < ?4)
-    select not exists (select 1 from record n join version v on v.id = n.added_id
-                        where n.owner_id = ?1 and n.rrtype = 2 and n.baseline = 0 and v.observed_at > ?2)
-       and not exists (select 1 from month cross join past_record p on p.bucket = month.bucket join version v on v.id = p.removed_id
-                        where p.owner_id = ?1 and p.rrtype = 2 and v.observed_at > ?2)";
 
 /// Open intervals of an owner.
 const OPEN: &str = "
@@ -480,57 +469,6 @@ impl Store {
         })?;
         let later = times.get(1..).unwrap_or_default();
         Ok(later.iter().map(|at| Timestamp::from_unix(*at)).collect())
-    }
-
-    /// Returns how many names have used `host`, or any name server of the operator domain `host` if
-    /// `whole_operator`, without an NS change since `before`. Stops counting at `enough`.
-    ///
-    /// Counting stable users only keeps a campaign of churning names from vouching for itself.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
-    pub fn stable_user_count(
-        &self,
-        host: &Name,
-        whole_operator: bool,
-        before: Timestamp,
-        enough: u32,
-    ) -> Result<u32, StoreError> {
-        // The first column of the key: one look, however much is kept.
-        let last_bucket: i64 = self.run(|connection| {
-            let sql = "select coalesce(max(bucket), 0) from past_record";
-            connection
-                .prepare_cached(sql)?
-                .query_row([], |row| row.get(0))
-        })?;
-        let (mut looked_at, mut count) = (HashSet::new(), 0);
-        for host_id in self.hosts_of(host, whole_operator)? {
-            let done = self.run(|connection| {
-                // "rrtype = 2" stands literally, so that the partial index serves.
-                let sql = "select owner_id from record where rrtype = 2 and rdata = ?";
-                let mut users = connection.prepare_cached(sql)?;
-                let mut is_stable = connection.prepare_cached(IS_STABLE)?;
-                let mut rows = users.query([host_id])?;
-                while let Some(row) = rows.next()? {
-                    let owner_id: i64 = row.get(0)?;
-                    if !looked_at.insert(owner_id) {
-                        continue;
-                    }
-                    let times =
-                        params![owner_id, before.unix(), before.month_bucket(), last_bucket];
-                    count += u32::from(is_stable.query_row(times, |row| row.get::<_, bool>(0))?);
-                    if count >= enough || looked_at.len() >= USERS_LOOKED_AT_MAX {
-                        return Ok(true);
-                    }
-                }
-                Ok(false)
-            })?;
-            if done {
-                break;
-            }
-        }
-        Ok(count)
     }
 
     /// Returns the rows of a name server, or of every name server at or below an operator's domain.

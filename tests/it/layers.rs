@@ -107,7 +107,7 @@ const OWNERS: [(&str, &[&str]); 36] = [
     ("mail_parser", &["mailer"]),
     ("maxminddb", &["enrich"]),
     ("parquet", &["export"]),
-    ("psl", &["enrich"]),
+    ("psl", &["dns"]),
     ("ring", &["source", "evidence", "mailer"]),
     ("rusqlite", &["store"]),
     ("rustls", &["source"]),

@@ -3,8 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use fluxwatch::detector::Knowledge;
-use fluxwatch::dns::Name;
-use fluxwatch::enrich::{is_under_private_suffix, operator_domain};
+use fluxwatch::dns::{Name, is_under_private_suffix, operator_domain};
 
 /// Access networks, of which the first ten hold 43 % of the draws (Zipf with exponent 1, as the agents of
 /// Holz et al. were spread).

@@ -421,7 +421,7 @@ impl Trial<'_> {
                 it.removed
                     .is_none_or(|removed| now.since(removed.at) < Span::hours(72))
             });
-            let operators = there.map(|it| fluxwatch::enrich::operator_domain(&it.value));
+            let operators = there.map(|it| fluxwatch::dns::operator_domain(&it.value));
             operators.collect::<BTreeSet<Name>>().len()
         };
         let holz = addresses.and_then(|plane| plane.holz);

@@ -1,0 +1,704 @@
+//! How many names use a name server or an operator, by the day of their last NS change.
+//!
+//! The table is kept as history changes, never asked of history: an owner adds one for each of its name
+//! servers and for each of their operators, under the day on which its NS records last changed, and each
+//! version writes the difference. A name server below the owner itself is not counted: nobody vouches for
+//! himself. `docs/detection.md`, "Popularity".
+
+use std::collections::{HashMap, HashSet};
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::dns::{Name, Rdata, operator_domain, wire_is_at_or_below};
+use crate::store::version::{OpenRow, VersionTx};
+use crate::store::zones::ZoneId;
+use crate::store::{Store, StoreError};
+use crate::time::Timestamp;
+
+/// Differences that are kept in memory before they are written: some 50 octets each.
+const DIFFERENCES_MAX: usize = 200_000;
+/// Versions whose days are kept in memory.
+const DAYS_KNOWN_MAX: usize = 100_000;
+/// The key in `meta` of the program whose list of suffixes told the operators.
+const SUFFIXES_OF: &str = "suffixes_of";
+/// This program.
+const PROGRAM: &str = env!("CARGO_PKG_VERSION");
+
+/// A name server's row, and that of its operator's domain if a name outside the name server's own has
+/// ever used it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct HostRow {
+    pub id: i64,
+    pub operator_id: Option<i64>,
+}
+
+/// The rows of a name server that is counted and of its operator's domain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct HostKey {
+    pub id: i64,
+    pub operator_id: i64,
+}
+
+/// Differences that are yet to be written, by user and day.
+#[derive(Default)]
+pub(super) struct Tally {
+    differences: HashMap<(i64, i64), i64>,
+    operators: Vec<i64>,
+}
+
+impl Tally {
+    /// Adds, or with `by` -1 takes, what an owner with these name servers counts for.
+    pub(super) fn count(&mut self, hosts: &[HostKey], day: i64, by: i64) {
+        self.operators.clear();
+        self.operators
+            .extend(hosts.iter().map(|host| -host.operator_id));
+        self.operators.sort_unstable();
+        self.operators.dedup();
+        let hosts = hosts.iter().map(|host| host.id);
+        for user_of in hosts.chain(self.operators.iter().copied()) {
+            *self.differences.entry((user_of, day)).or_default() += by;
+        }
+    }
+
+    /// Writes the differences and forgets them, if there are many or it is the end.
+    pub(super) fn write(&mut self, connection: &Connection, is_end: bool) -> rusqlite::Result<()> {
+        if self.differences.len() < DIFFERENCES_MAX && !is_end {
+            return Ok(());
+        }
+        let mut rows: Vec<((i64, i64), i64)> = self.differences.drain().collect();
+        rows.retain(|(_, by)| *by != 0);
+        // The order of the table: rows that are written after each other lie beside each other.
+        rows.sort_unstable();
+        let mut more = connection.prepare_cached(
+            "insert into popularity (user_of, day, count) values (?, ?, ?) on conflict (user_of, day) do update set count = count + excluded.count",
+        )?;
+        let mut none = connection
+            .prepare_cached("delete from popularity where user_of = ? and day = ? and count = ?")?;
+        let mut fewer = connection.prepare_cached(
+            "update popularity set count = count - ?3 where user_of = ?1 and day = ?2",
+        )?;
+        for ((user_of, day), by) in rows {
+            let row = params![user_of, day, by.abs()];
+            if by > 0 {
+                more.execute(row)?;
+            } else if none.execute(row)? == 0 {
+                fewer.execute(row)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Returns the day of a time, in days since 1970; the days before count as the first.
+pub(super) fn day_of(at: Timestamp) -> i64 {
+    at.unix().div_euclid(86_400).max(1)
+}
+
+impl Store {
+    /// Returns how many names have used `host`, or any name server of its operator if `whole_operator`,
+    /// without an NS change since the day of `before` (UTC). Stops counting at `enough`.
+    ///
+    /// Counting stable users only keeps a campaign of churning names from vouching for itself. Looks up
+    /// one row for each day on which any of the users last changed, of the oldest days first.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn stable_user_count(
+        &self,
+        host: &Name,
+        whole_operator: bool,
+        before: Timestamp,
+        enough: u32,
+    ) -> Result<u32, StoreError> {
+        let user_of = match whole_operator {
+            true => self.find_host(&operator_domain(host))?.map(|id| -id),
+            false => self.find_host(host)?,
+        };
+        let Some(user_of) = user_of else {
+            return Ok(0);
+        };
+        self.run(|connection| {
+            let sql = "select count from popularity where user_of = ? and day < ? order by day";
+            let mut statement = connection.prepare_cached(sql)?;
+            let mut rows = statement.query([user_of, day_of(before)])?;
+            let mut count = 0_u32;
+            while let Some(row) = rows.next()? {
+                count = count.saturating_add(row.get(0)?);
+                if count >= enough {
+                    break;
+                }
+            }
+            Ok(count)
+        })
+    }
+
+    /// Returns whether the table is what the records say.
+    pub(super) fn is_popularity_sound(&self) -> Result<bool, StoreError> {
+        let hash = |user_of: i64, day: i64| {
+            let octets = [user_of.to_be_bytes(), day.to_be_bytes()].concat();
+            self.key.hash_owner(&octets)
+        };
+        // Sums of hashes, since neither side is held whole.
+        let (mut wanted, mut found) = (0_u64, 0_u64);
+        let mut tally = Tally::default();
+        let mut add = |tally: &mut Tally| {
+            for ((user_of, day), count) in tally.differences.drain() {
+                wanted = wanted.wrapping_add(hash(user_of, day).wrapping_mul(count as u64));
+            }
+        };
+        self.run(|connection| {
+            each_user(connection, |hosts, day| {
+                tally.count(hosts, day, 1);
+                if tally.differences.len() >= DIFFERENCES_MAX {
+                    add(&mut tally);
+                }
+                Ok(())
+            })
+        })?;
+        add(&mut tally);
+        self.run(|connection| {
+            let mut statement = connection.prepare("select user_of, day, count from popularity")?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                let count: i64 = row.get(2)?;
+                let one = hash(row.get(0)?, row.get(1)?);
+                found = found.wrapping_add(one.wrapping_mul(count as u64));
+            }
+            Ok(())
+        })?;
+        Ok(wanted == found)
+    }
+
+    /// Follows a newer list of suffixes: where it tells another operator of a name server that is known, the
+    /// table is made anew.
+    pub(super) fn follow_suffixes(&self) -> Result<(), StoreError> {
+        let is_known = |connection: &Connection| {
+            let sql = "select exists (select 1 from meta where key = ? and value = ?)";
+            connection.query_row(sql, params![SUFFIXES_OF, PROGRAM.as_bytes()], |row| {
+                row.get(0)
+            })
+        };
+        if self.run(is_known)? {
+            return Ok(());
+        }
+        let tx = self.begin_batch()?;
+        self.run(|connection| {
+            if tell_operators(connection)? {
+                build(connection)?;
+            }
+            Ok(())
+        })?;
+        tx.commit()
+    }
+}
+
+/// Tells the operator of every name server that is counted and fills the table: what SQL cannot say of a
+/// migration.
+pub(super) fn begin_popularity(connection: &Connection) -> rusqlite::Result<()> {
+    let mut mark = connection.prepare("update host set operator_id = 0 where id = ?")?;
+    let mut marked = HashSet::new();
+    each_user(connection, |hosts, _| {
+        for host in hosts.iter().filter(|host| marked.insert(host.id)) {
+            mark.execute([host.id])?;
+        }
+        Ok(())
+    })?;
+    tell_operators(connection)?;
+    build(connection)
+}
+
+/// Writes the operator of each name server that is counted, as this program's list of suffixes has it.
+/// Returns whether any was another before.
+fn tell_operators(connection: &Connection) -> rusqlite::Result<bool> {
+    let mut find = connection.prepare("select id from host where name = ?")?;
+    let mut insert = connection.prepare("insert into host (name) values (?)")?;
+    let mut update = connection.prepare("update host set operator_id = ? where id = ?")?;
+    // By number, a thousand at a time: operators get rows of their own on the way, which are told later.
+    let mut page = connection
+        .prepare("select id, name, operator_id from host where id > ? and operator_id is not null order by id limit 1000")?;
+    let (mut after, mut is_new) = (0, false);
+    loop {
+        let rows = page.query_map([after], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        let rows: Vec<(i64, String, i64)> = rows.collect::<rusqlite::Result<_>>()?;
+        let Some((last, ..)) = rows.last() else { break };
+        after = *last;
+        for (id, name, known) in rows {
+            let key = operator_key(&name);
+            let operator = match key.as_deref() {
+                None => id,
+                Some(key) => match find.query_map([key], |row| row.get(0))?.next() {
+                    Some(operator) => operator?,
+                    None => insert.insert([key])?,
+                },
+            };
+            if known != operator {
+                is_new = true;
+                update.execute([operator, id])?;
+            }
+        }
+    }
+    connection.execute(
+        "insert or replace into meta (key, value) values (?, ?)",
+        params![SUFFIXES_OF, PROGRAM.as_bytes()],
+    )?;
+    Ok(is_new)
+}
+
+/// Returns the key of a name server's operator domain; `None` if that is the name server itself.
+fn operator_key(key: &str) -> Option<String> {
+    let root = Name::root();
+    // A key that this program did not write is found by `db verify`; here it stands for itself.
+    let host = Name::from_relative_key(key, &root).ok()?;
+    let operator = operator_domain(&host);
+    (operator != host).then(|| operator.relative_key(&root))?
+}
+
+/// Fills the table from the records.
+fn build(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute("delete from popularity", [])?;
+    let mut tally = Tally::default();
+    each_user(connection, |hosts, day| {
+        tally.count(hosts, day, 1);
+        tally.write(connection, false)
+    })?;
+    tally.write(connection, true)
+}
+
+/// Calls `each` with the name servers of every owner, those below itself left out, and the day of its last
+/// NS change.
+fn each_user(
+    connection: &Connection,
+    mut each: impl FnMut(&[HostKey], i64) -> rusqlite::Result<()>,
+) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare(
+        "select r.owner_id, z.name, o.name, h.id, coalesce(h.operator_id, 0), h.name, iif(r.baseline, null, v.observed_at), c.day
+           from record r cross join owner o on o.id = r.owner_id cross join zone z on z.id = o.zone_id cross join host h on h.id = r.rdata
+                left join version v on v.id = r.added_id left join nameserver_cut c on c.owner_id = r.owner_id
+          where r.rrtype = 2 order by r.owner_id",
+    )?;
+    let mut rows = statement.query([])?;
+    let (mut owner, mut hosts, mut day) = (0, Vec::new(), 0);
+    while let Some(row) = rows.next()? {
+        let owner_id: i64 = row.get(0)?;
+        if owner_id != owner {
+            each(&hosts, day)?;
+            (owner, day) = (owner_id, 0);
+            hosts.clear();
+        }
+        let zone = row.get_ref(1)?.as_str()?;
+        let is_below = is_key_below(zone, row.get_ref(2)?.as_str()?, row.get_ref(5)?.as_str()?);
+        if !is_below {
+            hosts.push(HostKey {
+                id: row.get(3)?,
+                operator_id: row.get(4)?,
+            });
+        }
+        let added = row.get::<_, Option<i64>>(6)?;
+        let added = added.map_or(0, |at| day_of(Timestamp::from_unix(at)));
+        day = day
+            .max(added)
+            .max(row.get::<_, Option<i64>>(7)?.unwrap_or(0));
+    }
+    each(&hosts, day)
+}
+
+/// Returns whether a name server is at or below an owner, by their keys.
+fn is_key_below(zone: &str, owner: &str, host: &str) -> bool {
+    let root = Name::root();
+    let apex = Name::parse(zone);
+    let owner = apex.and_then(|apex| Name::from_relative_key(owner, &apex));
+    let host = Name::from_relative_key(host, &root);
+    matches!((owner, host), (Ok(owner), Ok(host)) if host.is_at_or_below(&owner))
+}
+
+impl Store {
+    /// Returns the day on which an owner last lost a name server, if that is later than any that it has; else 0.
+    fn cut_day(&self, owner_id: i64) -> Result<i64, StoreError> {
+        self.run(|connection| {
+            connection
+                .prepare_cached("select day from nameserver_cut where owner_id = ?")?
+                .query_row([owner_id], |row| row.get(0))
+                .optional()
+        })
+        .map(|day| day.unwrap_or(0))
+    }
+
+    /// Returns the day on which an owner last lost a name server, as the records say; 0 if it never did.
+    fn last_removal_day(&self, zone: ZoneId, owner_id: i64) -> Result<i64, StoreError> {
+        let buckets = self.buckets_since(zone, None)?;
+        for bucket in buckets.into_iter().skip(1).rev() {
+            let last: Option<i64> = self.run(|connection| {
+                let sql = "select max(v.observed_at) from past_record p join version v on v.id = p.removed_id where p.bucket = ? and p.owner_id = ? and p.rrtype = 2";
+                connection.prepare_cached(sql)?.query_row([bucket, owner_id], |row| row.get(0))
+            })?;
+            if let Some(at) = last {
+                return Ok(day_of(Timestamp::from_unix(at)));
+            }
+        }
+        Ok(0)
+    }
+}
+
+impl VersionTx<'_> {
+    /// Returns the row of a name server of an owner of a first version, and adds it to those that the owner is
+    /// counted for unless it is below the owner.
+    pub(super) fn host_of_first(&mut self, owner: &[u8], host: &[u8]) -> Result<i64, StoreError> {
+        if wire_is_at_or_below(host, owner) {
+            return self.store.host_id_of_wire(host);
+        }
+        let key = self.store.host_key_of_wire(host)?;
+        self.users.push(key);
+        Ok(key.id)
+    }
+
+    /// Counts an owner of a first version with the name servers that were gathered.
+    pub(super) fn count_first(&mut self) -> Result<(), StoreError> {
+        self.count_users(0, 1)?;
+        self.users.clear();
+        Ok(())
+    }
+
+    /// Takes off the count what an owner counted for with the records that it had. Returns the day of its
+    /// last cut.
+    pub(super) fn uncount(
+        &mut self,
+        owner_id: i64,
+        owner: &Name,
+        rows: &[OpenRow],
+    ) -> Result<i64, StoreError> {
+        let Some(day) = self.last_added_day(rows)? else {
+            return Ok(0);
+        };
+        let cut = self.store.cut_day(owner_id)?;
+        self.find_users(owner, rows)?;
+        self.count_users(day.max(cut), -1)?;
+        Ok(cut)
+    }
+
+    /// Counts an owner with the records that it has, and notes on which day it last lost a name server,
+    /// if that is later than any of them. `cut` is what was noted before, `is_cut` whether this version
+    /// takes a name server away.
+    pub(super) fn count_again(
+        &mut self,
+        owner_id: i64,
+        owner: &Name,
+        rows: &[OpenRow],
+        cut: i64,
+        is_cut: bool,
+    ) -> Result<(), StoreError> {
+        let today = day_of(self.draft.observed_at);
+        let last = match (self.draft.joins, is_cut) {
+            // What an earlier part of this version took away may be there again.
+            (Some(_), _) => {
+                let before = if cut == today { 0 } else { cut };
+                before.max(self.store.last_removal_day(self.zone.id, owner_id)?)
+            }
+            (None, true) => cut.max(today),
+            (None, false) => cut,
+        };
+        let added = self.last_added_day(rows)?;
+        // Without name servers nobody is used; whoever comes next comes later.
+        let noted = added.filter(|added| *added < last).map_or(0, |_| last);
+        if noted != cut {
+            self.store.run(|connection| {
+                let sql = match noted {
+                    0 => "delete from nameserver_cut where owner_id = ?1 and ?2 = 0",
+                    _ => "insert or replace into nameserver_cut (owner_id, day) values (?1, ?2)",
+                };
+                connection.prepare_cached(sql)?.execute([owner_id, noted])
+            })?;
+        }
+        let Some(added) = added else { return Ok(()) };
+        self.find_users(owner, rows)?;
+        self.count_users(added.max(noted), 1)
+    }
+
+    /// Writes what is yet to be written of the counts.
+    pub(super) fn write_tally(&mut self) -> Result<(), StoreError> {
+        let tally = &mut self.tally;
+        self.store.run(|connection| tally.write(connection, true))
+    }
+
+    /// Gathers the name servers of an owner that are not below it.
+    fn find_users(&mut self, owner: &Name, rows: &[OpenRow]) -> Result<(), StoreError> {
+        self.users.clear();
+        for row in rows {
+            match &row.record.rdata {
+                Rdata::Ns(host) if !host.is_at_or_below(owner) => {
+                    let key = self.store.host_key_of_wire(host.as_wire())?;
+                    self.users.push(key);
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts an owner with the name servers that were gathered.
+    fn count_users(&mut self, day: i64, by: i64) -> Result<(), StoreError> {
+        let tally = &mut self.tally;
+        tally.count(&self.users, day, by);
+        self.store.run(|connection| tally.write(connection, false))
+    }
+
+    /// Returns the last day on which one of an owner's name servers was added, 0 for those that were there
+    /// before; `None` without name servers.
+    fn last_added_day(&mut self, rows: &[OpenRow]) -> Result<Option<i64>, StoreError> {
+        let mut last = None;
+        for row in rows.iter().filter(|row| row.is_ns()) {
+            last = last.max(Some(self.added_day(row)?));
+        }
+        Ok(last)
+    }
+
+    /// Returns the day on which a record was added; 0 for one that was there before.
+    fn added_day(&mut self, row: &OpenRow) -> Result<i64, StoreError> {
+        if row.baseline {
+            return Ok(0);
+        }
+        if let Some(day) = self.days.get(&row.added_id) {
+            return Ok(*day);
+        }
+        let day = day_of(self.store.version_key(row.added_id)?.at);
+        if self.days.len() >= DAYS_KNOWN_MAX {
+            self.days.clear();
+        }
+        self.days.insert(row.added_id, day);
+        Ok(day)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::dns::Record;
+    use crate::store::{EntityKey, SourceKind, StoreOptions, VersionDraft, VersionKind, ZoneState};
+    use crate::zone::diff;
+
+    const OWNERS: [&str; 2] = ["a.example", "ns.c.example"];
+    const HOSTS: [&str; 6] = [
+        "ns1.op.net",
+        "ns2.op.net",
+        "op.net",
+        "ns.a.example",
+        "a.example",
+        "ns.other.co.uk",
+    ];
+
+    /// Few, so that what was taken away comes back.
+    const MASKS: [u8; 6] = [0, 0b1, 0b11, 0b11_1001, 0b1_0100, 0b11_1111];
+
+    fn name(text: &str) -> Name {
+        Name::parse(text).expect("valid")
+    }
+
+    /// Makes an owner have the hosts of a mask, in a version of its own or as more of the last.
+    fn tell(
+        store: &Store,
+        source: crate::store::SourceId,
+        at: Timestamp,
+        owner: &str,
+        mask: u8,
+        joins: bool,
+    ) {
+        let zone: ZoneState = store.ensure_zone(&name("example"), source).expect("a zone");
+        let draft = VersionDraft {
+            source,
+            kind: match zone.version_id {
+                None => VersionKind::Baseline,
+                Some(_) => VersionKind::Feed,
+            },
+            serial: None,
+            observed_at: at,
+            joins: zone.version_id.filter(|_| joins),
+        };
+        let is_baseline = draft.kind == VersionKind::Baseline;
+        let mut tx = store.begin(&zone, draft).expect("begun");
+        let before = tx
+            .rrset(&name(owner), crate::dns::RecordType::Ns)
+            .expect("read");
+        let hosts = HOSTS
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| mask >> at & 1 == 1);
+        let after: Vec<Record> = hosts
+            .map(|(_, host)| Record {
+                rdata: Rdata::Ns(name(host)),
+                ttl: 300,
+            })
+            .collect();
+        tx.apply_change(&name(owner), &diff(&before, &after), is_baseline)
+            .expect("applied");
+        tx.commit(false).expect("committed");
+    }
+
+    /// Returns the stable users of a host, as history tells them.
+    fn users(
+        store: &Store,
+        zone: &ZoneState,
+        host: &Name,
+        whole_operator: bool,
+        before: Timestamp,
+    ) -> u32 {
+        let mut users = BTreeSet::new();
+        for owner in OWNERS {
+            let key = EntityKey {
+                zone: zone.id,
+                apex: zone.apex.clone(),
+                owner: name(owner),
+            };
+            let stays = store
+                .window(&key, Timestamp::from_unix(i64::MIN))
+                .expect("read");
+            let uses = |it: &Name| match whole_operator {
+                true => operator_domain(it) == operator_domain(host),
+                false => it == host,
+            };
+            let is_user = stays.iter().any(|stay| {
+                let Rdata::Ns(it) = &stay.value else {
+                    return false;
+                };
+                stay.removed.is_none() && uses(it) && !it.is_at_or_below(&key.owner)
+            });
+            let added = stays
+                .iter()
+                .filter(|stay| !stay.baseline)
+                .map(|stay| stay.added.at);
+            let ends = added.chain(
+                stays
+                    .iter()
+                    .filter_map(|stay| stay.removed)
+                    .map(|end| end.at),
+            );
+            let last = ends.map(day_of).max().unwrap_or(0);
+            if is_user && last < day_of(before) {
+                users.insert(owner);
+            }
+        }
+        users.len() as u32
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(100))]
+        // Whatever is told, in whatever parts: the counts are those of history.
+        #[test]
+        fn counts_are_those_of_history(told in prop::collection::vec((0..OWNERS.len(), prop::sample::select(&MASKS[..]), 0..50_i64, any::<bool>()), 1..8)) {
+            let folder = tempfile::tempdir().expect("a temporary folder");
+            let options = StoreOptions { reverse_index: false, create: true };
+            let store = Store::open(&folder.path().join("f.db"), options).expect("opened");
+            let source = store.ensure_source("feed", SourceKind::Feed).expect("made");
+            let mut at = Timestamp::from_unix(1_790_000_000);
+            for (owner, mask, hours, joins) in told {
+                if !joins {
+                    at = Timestamp::from_unix(at.unix() + hours * 3600);
+                }
+                tell(&store, source, at, OWNERS[owner], mask, joins);
+            }
+            prop_assert!(store.is_popularity_sound().expect("read"));
+            let zone = store.find_zone(&name("example")).expect("read").expect("there");
+            for host in HOSTS.map(name) {
+                for whole_operator in [false, true] {
+                    for back in 0..4 {
+                        let before = Timestamp::from_unix(at.unix() + 86_400 - back * 86_400);
+                        let counted = store.stable_user_count(&host, whole_operator, before, u32::MAX).expect("read");
+                        prop_assert_eq!(counted, users(&store, &zone, &host, whole_operator, before), "{} {} {}", host, whole_operator, back);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn another_list_of_suffixes_counts_anew() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("f.db");
+        let options = StoreOptions {
+            reverse_index: false,
+            create: true,
+        };
+        let at = Timestamp::from_unix(1_790_000_000);
+        let later = Timestamp::from_unix(1_790_200_000);
+        let host = name("ns1.op.net");
+        {
+            let store = Store::open(&path, options).expect("opened");
+            let source = store.ensure_source("feed", SourceKind::Feed).expect("made");
+            tell(&store, source, at, "a.example", 0b10_0001, false);
+            tell(&store, source, at, "ns.c.example", 0b00_0010, false);
+            assert_eq!(
+                store
+                    .stable_user_count(&host, true, later, 9)
+                    .expect("read"),
+                2
+            );
+            // As a program left it whose list of suffixes had `op.net`.
+            store
+                .connection
+                .execute_batch("delete from meta where key = 'suffixes_of'; update host set operator_id = id where operator_id is not null; delete from popularity where user_of < 0;
+                                insert into popularity select -id, 0, 1 from host where name like 'net.op.%'")
+                .expect("written");
+        }
+        let store = Store::open(&path, options).expect("opened");
+        assert_eq!(
+            store
+                .stable_user_count(&host, true, later, 9)
+                .expect("read"),
+            2
+        );
+        assert!(store.is_popularity_sound().expect("read"));
+    }
+
+    #[test]
+    fn name_server_that_the_same_version_brings_back_was_not_lost() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let options = StoreOptions {
+            reverse_index: false,
+            create: true,
+        };
+        let store = Store::open(&folder.path().join("f.db"), options).expect("opened");
+        let source = store.ensure_source("feed", SourceKind::Feed).expect("made");
+        let at = |hours: i64| Timestamp::from_unix(1_790_000_000 + hours * 3600);
+        let stable_at = |hours: i64| {
+            store
+                .stable_user_count(&name("ns1.op.net"), false, at(hours), 9)
+                .expect("read")
+        };
+        tell(&store, source, at(0), "a.example", 0b11, false);
+        tell(&store, source, at(50), "a.example", 0b1, false);
+        assert_eq!((stable_at(50), stable_at(74)), (0, 1), "it lost the other");
+        tell(&store, source, at(50), "a.example", 0b11, true);
+        assert_eq!((stable_at(50), stable_at(74)), (1, 1));
+    }
+
+    #[test]
+    fn wrong_count_is_found() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let options = StoreOptions {
+            reverse_index: false,
+            create: true,
+        };
+        let store = Store::open(&folder.path().join("f.db"), options).expect("opened");
+        let source = store.ensure_source("feed", SourceKind::Feed).expect("made");
+        tell(
+            &store,
+            source,
+            Timestamp::from_unix(1_790_000_000),
+            "a.example",
+            1,
+            false,
+        );
+        store
+            .connection
+            .execute_batch("update popularity set count = 2 where user_of > 0")
+            .expect("written");
+        let found = store.verify(|_| {}).expect("readable");
+        assert_eq!(
+            found.faults,
+            ["the counts of names by name server are not those of the records"]
+        );
+    }
+}
