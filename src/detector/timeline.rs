@@ -124,14 +124,62 @@ pub(super) struct Replay<'a> {
     pub now: Timestamp,
 }
 
+/// The place of a name among those of a replay, which are in order: sets of places are compared and copied
+/// where sets of names would be, and are in the same order.
+type Place = u32;
+
+/// The names of a replay.
+struct Names<'a> {
+    /// In canonical order.
+    in_order: Vec<&'a Name>,
+    /// In the order of their octets, which is faster to look into, with their places among the others.
+    by_octets: Vec<(&'a [u8], Place)>,
+}
+
+impl<'a> Names<'a> {
+    /// Gathers the names of intervals.
+    fn of(input: &Replay<'a>) -> Self {
+        let names = input.names.unwrap_or_default().iter();
+        let names = names.map(|stay| &stay.value);
+        let mut in_order: Vec<&Name> = names
+            .chain(input.addresses.iter().map(|(name, _)| name))
+            .collect();
+        in_order.sort_unstable_by_key(|name| name.as_wire());
+        in_order.dedup();
+        in_order.sort_unstable();
+        let places = in_order.iter().zip(0..);
+        let mut by_octets: Vec<(&[u8], Place)> = places
+            .map(|(name, place)| (name.as_wire(), place))
+            .collect();
+        by_octets.sort_unstable();
+        Self {
+            in_order,
+            by_octets,
+        }
+    }
+
+    /// Returns the place of a name.
+    fn place(&self, name: &Name) -> Place {
+        let found = self
+            .by_octets
+            .binary_search_by_key(&name.as_wire(), |(octets, _)| octets);
+        self.by_octets[found.expect("every name was gathered")].1
+    }
+
+    /// Returns the name at a place.
+    fn name(&self, place: Place) -> Name {
+        self.in_order[place as usize].clone()
+    }
+}
+
 /// What happens at one instant.
 #[derive(Default)]
 struct Event {
     moment: Option<Moment>,
-    names: [Vec<Name>; 2],
-    addresses: [Vec<(Name, IpAddr)>; 2],
-    known_names: Vec<Name>,
-    known_addresses: Vec<(Name, IpAddr)>,
+    names: [Vec<Place>; 2],
+    addresses: [Vec<(Place, IpAddr)>; 2],
+    known_names: Vec<Place>,
+    known_addresses: Vec<(Place, IpAddr)>,
 }
 
 /// A set that goes on through a short absence.
@@ -199,8 +247,9 @@ pub(super) fn address_key(address: IpAddr) -> IpAddr {
 
 /// Replays an entity's history.
 pub(super) fn replay(input: &Replay<'_>) -> Timeline {
-    let mut walk = Walk::new(input);
-    for (_, event) in collect_events(input) {
+    let names = Names::of(input);
+    let mut walk = Walk::new(input, &names);
+    for (_, event) in collect_events(input, &names) {
         walk.step(event);
     }
     if let Some(reset_at) = input
@@ -209,44 +258,39 @@ pub(super) fn replay(input: &Replay<'_>) -> Timeline {
     {
         walk.begin_anew(reset_at);
     }
-    let addresses_now = walk
-        .raw_addresses
-        .iter()
-        .flat_map(|(name, set)| set.iter().map(|address| (name.clone(), *address)));
-    walk.timeline.addresses_now = addresses_now.collect();
-    walk.timeline.names_now = walk.raw_names;
-    walk.timeline
+    walk.finish()
 }
 
 /// Sorts the ends of all intervals into instants.
-fn collect_events(input: &Replay<'_>) -> BTreeMap<(Timestamp, i64), Event> {
+fn collect_events(input: &Replay<'_>, all: &Names<'_>) -> BTreeMap<(Timestamp, i64), Event> {
     let mut events: BTreeMap<(Timestamp, i64), Event> = BTreeMap::new();
     for stay in input.names.unwrap_or_default() {
+        let place = all.place(&stay.value);
         if let Some(event) = event_at(&mut events, &stay.added, input.now) {
             if stay.baseline {
                 &mut event.known_names
             } else {
                 &mut event.names[1]
             }
-            .push(stay.value.clone());
+            .push(place);
         }
         if let Some(event) = stay
             .removed
             .as_ref()
             .and_then(|removed| event_at(&mut events, removed, input.now))
         {
-            event.names[0].push(stay.value.clone());
+            event.names[0].push(place);
         }
     }
     for (name, stay) in input.addresses {
-        let value = (name.clone(), stay.value);
+        let value = (all.place(name), stay.value);
         if let Some(event) = event_at(&mut events, &stay.added, input.now) {
             if stay.baseline {
                 &mut event.known_addresses
             } else {
                 &mut event.addresses[1]
             }
-            .push(value.clone());
+            .push(value);
         }
         if let Some(event) = stay
             .removed
@@ -284,22 +328,26 @@ fn event_at<'a>(
 /// The state between two instants.
 struct Walk<'a> {
     input: &'a Replay<'a>,
-    raw_names: BTreeSet<Name>,
-    raw_addresses: BTreeMap<Name, BTreeSet<IpAddr>>,
-    names: Held<Name>,
-    addresses: BTreeMap<Name, Held<IpAddr>>,
-    seen_names: BTreeSet<Name>,
+    all: &'a Names<'a>,
+    raw_names: BTreeSet<Place>,
+    raw_addresses: BTreeMap<Place, BTreeSet<IpAddr>>,
+    names: Held<Place>,
+    addresses: BTreeMap<Place, Held<IpAddr>>,
+    seen_names: BTreeSet<Place>,
     seen_addresses: BTreeSet<IpAddr>,
-    present_names: BTreeSet<Name>,
-    present_addresses: BTreeSet<(Name, IpAddr)>,
+    present_names: BTreeSet<Place>,
+    present_addresses: BTreeSet<(Place, IpAddr)>,
     is_reset: bool,
-    timeline: Timeline,
+    points: Vec<ChangePoint>,
+    name_presences: Vec<(Place, Presence)>,
+    address_presences: Vec<((Place, IpAddr), Presence)>,
 }
 
 impl<'a> Walk<'a> {
-    fn new(input: &'a Replay<'a>) -> Self {
+    fn new(input: &'a Replay<'a>, all: &'a Names<'a>) -> Self {
         Self {
             input,
+            all,
             raw_names: BTreeSet::new(),
             raw_addresses: BTreeMap::new(),
             names: Held::default(),
@@ -309,7 +357,28 @@ impl<'a> Walk<'a> {
             present_names: BTreeSet::new(),
             present_addresses: BTreeSet::new(),
             is_reset: input.reset_at.is_none(),
-            timeline: Timeline::default(),
+            points: Vec::new(),
+            name_presences: Vec::new(),
+            address_presences: Vec::new(),
+        }
+    }
+
+    /// Returns the history, in names.
+    fn finish(self) -> Timeline {
+        let name = |place: Place| self.all.name(place);
+        let addresses_now = self.raw_addresses.iter();
+        let addresses_now = addresses_now
+            .flat_map(|(place, set)| set.iter().map(move |address| (name(*place), *address)));
+        let names = self.name_presences.iter();
+        let addresses = self.address_presences.iter();
+        Timeline {
+            names: names.map(|(place, it)| (name(*place), *it)).collect(),
+            addresses: addresses
+                .map(|((place, address), it)| ((name(*place), *address), *it))
+                .collect(),
+            names_now: self.raw_names.iter().map(|place| name(*place)).collect(),
+            addresses_now: addresses_now.collect(),
+            points: self.points,
         }
     }
 
@@ -353,9 +422,9 @@ impl<'a> Walk<'a> {
     fn note_presences(&mut self, at: Timestamp) {
         let names = self.names.active.clone();
         let addresses = self.active_addresses(&names);
-        note_presence(&mut self.timeline.names, &self.present_names, &names, at);
+        note_presence(&mut self.name_presences, &self.present_names, &names, at);
         note_presence(
-            &mut self.timeline.addresses,
+            &mut self.address_presences,
             &self.present_addresses,
             &addresses,
             at,
@@ -372,23 +441,25 @@ impl<'a> Walk<'a> {
         self.seen_addresses.clear();
         self.present_names.clear();
         self.present_addresses.clear();
-        self.timeline = Timeline::default();
+        self.points.clear();
+        self.name_presences.clear();
+        self.address_presences.clear();
     }
 
     /// Takes in records that were there before they were first told of: no change.
     fn learn_known(&mut self, event: &Event) {
         for name in &event.known_names {
-            self.raw_names.insert(name.clone());
-            self.names.active.insert(name.clone());
-            self.seen_names.insert(name.clone());
+            self.raw_names.insert(*name);
+            self.names.active.insert(*name);
+            self.seen_names.insert(*name);
         }
         for (name, address) in &event.known_addresses {
             self.raw_addresses
-                .entry(name.clone())
+                .entry(*name)
                 .or_default()
                 .insert(*address);
             self.addresses
-                .entry(name.clone())
+                .entry(*name)
                 .or_default()
                 .active
                 .insert(*address);
@@ -401,7 +472,7 @@ impl<'a> Walk<'a> {
         for name in &event.names[0] {
             self.raw_names.remove(name);
         }
-        self.raw_names.extend(event.names[1].iter().cloned());
+        self.raw_names.extend(event.names[1].iter());
         for (name, address) in &event.addresses[0] {
             if let Some(set) = self.raw_addresses.get_mut(name) {
                 set.remove(address);
@@ -409,7 +480,7 @@ impl<'a> Walk<'a> {
         }
         for (name, address) in &event.addresses[1] {
             self.raw_addresses
-                .entry(name.clone())
+                .entry(*name)
                 .or_default()
                 .insert(*address);
         }
@@ -420,7 +491,7 @@ impl<'a> Walk<'a> {
         self.names.active.clone_from(&self.raw_names);
         for (name, set) in &self.raw_addresses {
             self.addresses.insert(
-                name.clone(),
+                *name,
                 Held {
                     active: set.clone(),
                     empty_since: None,
@@ -429,18 +500,18 @@ impl<'a> Walk<'a> {
             self.seen_addresses
                 .extend(set.iter().map(|address| address_key(*address)));
         }
-        self.seen_names.extend(self.raw_names.iter().cloned());
+        self.seen_names.extend(self.raw_names.iter());
     }
 
     /// Returns the active addresses of the active name servers.
-    fn active_addresses(&self, names: &BTreeSet<Name>) -> BTreeSet<(Name, IpAddr)> {
-        let of = |name: &Name| {
+    fn active_addresses(&self, names: &BTreeSet<Place>) -> BTreeSet<(Place, IpAddr)> {
+        let of = |name: &Place| {
             self.addresses
                 .get(name)
                 .map(|held| {
                     held.active
                         .iter()
-                        .map(|address| (name.clone(), *address))
+                        .map(|address| (*name, *address))
                         .collect::<Vec<_>>()
                 })
                 .unwrap_or_default()
@@ -460,25 +531,25 @@ impl<'a> Walk<'a> {
                 .become_set(&self.raw_names, moment.at, self.input.absence_max);
         let mut changed_hosts = BTreeSet::new();
         for (name, set) in &self.raw_addresses {
-            let held = self.addresses.entry(name.clone()).or_default();
+            let held = self.addresses.entry(*name).or_default();
             if let Became::Changed = held.become_set(set, moment.at, self.input.absence_max) {
-                changed_hosts.insert(name.clone());
+                changed_hosts.insert(*name);
             }
         }
         let names_after = self.names.active.clone();
         let addresses_after = self.active_addresses(&names_after);
         let names_changed = matches!(names_became, Became::Changed);
         let on_address_plane = self.input.names.is_none();
-        let stays = |name: &Name| {
+        let stays = |name: &Place| {
             on_address_plane || (names_before.contains(name) && names_after.contains(name))
         };
         changed_hosts.retain(stays);
         if names_changed || !changed_hosts.is_empty() {
-            let added: Vec<&(Name, IpAddr)> =
+            let added: Vec<&(Place, IpAddr)> =
                 addresses_after.difference(&addresses_before).collect();
             let seen = &self.seen_addresses;
             let mut fresh = BTreeSet::new();
-            let mut count_fresh = |counts: &dyn Fn(&Name) -> bool| -> u32 {
+            let mut count_fresh = |counts: &dyn Fn(&Place) -> bool| -> u32 {
                 let keys = added.iter().filter(|(name, _)| counts(name));
                 let keys = keys.map(|(_, address)| address_key(*address));
                 keys.filter(|key| !seen.contains(key) && fresh.insert(*key))
@@ -486,7 +557,7 @@ impl<'a> Walk<'a> {
             };
             let glue = changed_hosts
                 .iter()
-                .map(|host| (host.clone(), count_fresh(&|name| name == host)));
+                .map(|host| (self.all.name(*host), count_fresh(&|name| name == host)));
             let changed: Vec<(Name, u32)> = glue.collect();
             let fresh_host_addresses = count_fresh(&|name| !stays(name));
             let counted = added
@@ -495,21 +566,22 @@ impl<'a> Walk<'a> {
             let added_keys: BTreeSet<IpAddr> =
                 counted.map(|(_, address)| address_key(*address)).collect();
             let is_recent = self.input.now.since(moment.at) <= DETAIL_SPAN;
-            let names_of = |set: &BTreeSet<Name>| {
+            let names_of = |set: &BTreeSet<Place>| {
                 if is_recent {
-                    set.iter().cloned().collect()
+                    set.iter().map(|place| self.all.name(*place)).collect()
                 } else {
                     Vec::new()
                 }
             };
-            let addresses_of = |set: &BTreeSet<(Name, IpAddr)>| {
+            let addresses_of = |set: &BTreeSet<(Place, IpAddr)>| {
                 if is_recent {
-                    set.iter().cloned().collect()
+                    let named = set.iter().map(|(place, it)| (self.all.name(*place), *it));
+                    named.collect()
                 } else {
                     Vec::new()
                 }
             };
-            self.timeline.points.push(ChangePoint {
+            self.points.push(ChangePoint {
                 moment,
                 fresh_names: names_after.difference(&self.seen_names).count() as u32,
                 fresh_host_addresses,

@@ -164,6 +164,15 @@ impl Name {
         (length > 0).then(|| Self(self.0[1 + length..].into()))
     }
 
+    /// Returns the name of the last `count` labels, the root label not counted; `None` if there are fewer.
+    pub fn last_labels(&self, count: usize) -> Option<Self> {
+        let mut at = 0;
+        for _ in 0..self.label_count().checked_sub(count)? {
+            at += 1 + self.0[at] as usize;
+        }
+        Some(Self(self.0[at..].into()))
+    }
+
     /// Returns whether the name is `ancestor` or below it.
     pub fn is_at_or_below(&self, ancestor: &Self) -> bool {
         wire_is_at_or_below(&self.0, &ancestor.0)
@@ -420,6 +429,16 @@ mod tests {
 
     fn name(text: &str) -> Name {
         Name::parse(text).expect("the test's name is valid")
+    }
+
+    #[test]
+    fn last_labels_are_a_name_at_or_above() {
+        let name = Name::parse("a.b.example").expect("valid");
+        let last = |count| name.last_labels(count).map(|it| it.to_string());
+        assert_eq!(last(0).as_deref(), Some("."));
+        assert_eq!(last(2).as_deref(), Some("b.example."));
+        assert_eq!(last(3).as_deref(), Some("a.b.example."));
+        assert_eq!(last(4), None);
     }
 
     #[test]

@@ -1,12 +1,31 @@
 //! Registrable domains by the Public Suffix List (its rule `*` for top-level domains it lacks).
 
+use psl::Psl;
+
 use crate::dns::Name;
+
+/// Returns how many labels the public suffix of a name has, and the list's part that it is of.
+fn suffix(name: &Name) -> (usize, Option<psl::Type>) {
+    let labels: Vec<&[u8]> = name.labels().collect();
+    let found = psl::List.find(labels.iter().rev().copied());
+    // Its length is that of the labels with a dot between each two.
+    let (mut length, mut count) = (0, 0);
+    for label in labels.iter().rev() {
+        if length >= found.len {
+            break;
+        }
+        length += label.len() + usize::from(count > 0);
+        count += 1;
+    }
+    (count, found.typ)
+}
 
 /// Returns the registrable domain of a name; `None` for a public suffix and the root.
 fn registrable(name: &Name) -> Option<Name> {
-    let text = name.to_text_without_dot();
-    let domain = psl::domain_str(&text)?;
-    Name::parse(domain).ok()
+    match suffix(name) {
+        (0, _) => None,
+        (count, _) => name.last_labels(count + 1),
+    }
 }
 
 /// Returns the operator domain of a name server: its registrable domain, or itself.
@@ -17,8 +36,7 @@ pub fn operator_domain(host: &Name) -> Name {
 /// Returns whether a name lies under a suffix of the list's private part: that of a service which lets
 /// others have names below its own, such as dynamic DNS.
 pub fn is_under_private_suffix(name: &Name) -> bool {
-    let text = name.to_text_without_dot();
-    psl::suffix(text.as_bytes()).is_some_and(|suffix| suffix.typ() == Some(psl::Type::Private))
+    suffix(name).1 == Some(psl::Type::Private)
 }
 
 /// Returns the domain that a case about `owner` in the zone `apex` is about.
@@ -42,6 +60,18 @@ mod tests {
         assert_eq!(operator("ns1.dns.provider.co.uk"), "provider.co.uk.");
         assert_eq!(operator("ns1.provider.example"), "provider.example.");
         assert_eq!(operator("com"), "com.");
+        assert_eq!(
+            operator("ns1.customer.blogspot.com"),
+            "customer.blogspot.com."
+        );
+        assert_eq!(operator("ns1.city.kawasaki.jp"), "city.kawasaki.jp.");
+        assert_eq!(operator("ns1.xn--55qx5d.cn"), "ns1.xn--55qx5d.cn.");
+        assert_eq!(operator("."), ".");
+        assert_eq!(
+            operator(r"ns1.pro\.vider.example"),
+            r"pro\046vider.example."
+        );
+        assert_eq!(operator(r"ns\.1.provider.example"), "provider.example.");
     }
 
     #[test]

@@ -133,6 +133,15 @@ impl Store {
         })
     }
 
+    /// Returns whether a name that a name server is not below uses it.
+    pub(super) fn is_used_elsewhere(&self, host_id: i64) -> Result<bool, StoreError> {
+        self.run(|connection| {
+            connection
+                .prepare_cached("select exists (select 1 from popularity where user_of = ?)")?
+                .query_row([host_id], |row| row.get(0))
+        })
+    }
+
     /// Returns whether the table is what the records say.
     pub(super) fn is_popularity_sound(&self) -> Result<bool, StoreError> {
         let hash = |user_of: i64, day: i64| {

@@ -128,11 +128,15 @@ impl Store {
         let key = owner
             .relative_key(apex)
             .ok_or_else(|| self.damaged(format!("{owner} is not in zone {apex}")))?;
+        self.make_owner(zone, &key)
+    }
+
+    /// Makes the row of an owner.
+    pub(super) fn make_owner(&self, zone: ZoneId, key: &str) -> Result<i64, StoreError> {
         self.run(|connection| {
             connection
                 .prepare_cached("insert into owner (zone_id, name) values (?, ?)")?
-                .execute(params![zone.0, key])?;
-            Ok(connection.last_insert_rowid())
+                .insert(params![zone.0, key])
         })
     }
 
@@ -162,13 +166,14 @@ impl Store {
         if let Some(name) = self.host_names.borrow().get(&id) {
             return Ok(name.clone());
         }
-        let key: String = self.run(|connection| {
+        let (key, operator_id): (String, Option<i64>) = self.run(|connection| {
             connection
-                .prepare_cached("select name from host where id = ?")?
-                .query_row([id], |row| row.get(0))
+                .prepare_cached("select name, operator_id from host where id = ?")?
+                .query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))
         })?;
         let name = Name::from_relative_key(&key, &Name::root())
             .map_err(|fault| self.damaged(fault.to_string()))?;
+        self.know_host(name.as_wire(), id, operator_id);
         let mut known = self.host_names.borrow_mut();
         if known.len() >= HOSTS_CACHED_MAX {
             known.clear();

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, hash_map};
 
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::dns::{Name, Rdata, Record, RecordType, Serial};
 use crate::evidence::{ChainHead, Entry, Hash, Merkle, Op, leaf};
@@ -279,16 +279,8 @@ impl VersionTx<'_> {
     ///
     /// [`StoreError`].
     pub fn apply_candidate(&mut self, candidate: Candidate) -> Result<(), StoreError> {
-        let owner_id = self
-            .store
-            .owner_id(self.zone.id, &self.zone.apex, &candidate.owner)?;
         let is_first = self.zone.version_id.is_none();
-        // Before the first version nothing is open: what would be read is known to be empty.
-        let rows = if is_first {
-            Vec::new()
-        } else {
-            self.open_rows(owner_id)?
-        };
+        let (owner_id, rows) = self.owner_rows(&candidate.owner)?;
         let before: Vec<Record> = rows.iter().map(|row| row.record.clone()).collect();
         let mut after = candidate.records;
         if candidate.extends_last {
@@ -412,8 +404,7 @@ impl VersionTx<'_> {
         owner: &Name,
         step: &StepOwner,
     ) -> Result<Result<(), String>, StoreError> {
-        let owner_id = self.store.owner_id(self.zone.id, &self.zone.apex, owner)?;
-        let rows = self.open_rows(owner_id)?;
+        let (owner_id, rows) = self.owner_rows(owner)?;
         let before: Vec<Record> = rows.iter().map(|row| row.record.clone()).collect();
         let change = match step.change(&before) {
             Ok(change) => change,
@@ -466,8 +457,7 @@ impl VersionTx<'_> {
         change: &OwnerChange,
         baseline: bool,
     ) -> Result<(), StoreError> {
-        let owner_id = self.store.owner_id(self.zone.id, &self.zone.apex, owner)?;
-        let rows = self.open_rows(owner_id)?;
+        let (owner_id, rows) = self.owner_rows(owner)?;
         self.write(owner_id, owner, rows, change, baseline)
     }
 
@@ -716,24 +706,48 @@ impl VersionTx<'_> {
         self.leaves.keys().any(|owner_id| *owner_id <= self.first.1)
     }
 
+    /// Returns the row of an owner, made if it is not there, and its open records.
+    fn owner_rows(&self, owner: &Name) -> Result<(i64, Vec<OpenRow>), StoreError> {
+        let apex = &self.zone.apex;
+        let key = owner
+            .relative_key(apex)
+            .ok_or_else(|| self.store.damaged(format!("{owner} is not in zone {apex}")))?;
+        let mut owner_id = None;
+        let rows = self.store.run(|connection| {
+            let mut statement = connection.prepare_cached(
+                "select r.rrtype, r.rdata, r.ttl, r.added_id, r.baseline, o.id from owner o left join record r on r.owner_id = o.id where o.zone_id = ? and o.name = ?",
+            )?;
+            let mut found = statement.query(params![self.zone.id.0, key])?;
+            let mut rows = Vec::new();
+            while let Some(row) = found.next()? {
+                owner_id = Some(row.get(5)?);
+                if row.get_ref(0)? != ValueRef::Null {
+                    rows.push(read_row(row)?);
+                }
+            }
+            Ok(rows)
+        })?;
+        match owner_id {
+            Some(owner_id) => Ok((owner_id, self.finish_rows(rows)?)),
+            None => Ok((self.store.make_owner(self.zone.id, &key)?, Vec::new())),
+        }
+    }
+
     /// Reads the open records of an owner.
     fn open_rows(&self, owner_id: i64) -> Result<Vec<OpenRow>, StoreError> {
         let rows = self.store.run(|connection| {
             let mut statement = connection.prepare_cached(
                 "select rrtype, rdata, ttl, added_id, baseline from record where owner_id = ?",
             )?;
-            let rows = statement.query_map([owner_id], |row| {
-                Ok((
-                    row.get::<_, u16>(0)?,
-                    row.get::<_, Value>(1)?,
-                    row.get::<_, u32>(2)?,
-                    row.get::<_, i64>(3)?,
-                    row.get::<_, bool>(4)?,
-                ))
-            })?;
+            let rows = statement.query_map([owner_id], read_row)?;
             rows.collect::<rusqlite::Result<Vec<_>>>()
         })?;
-        let read = |(code, value, ttl, added_id, baseline): (u16, Value, u32, i64, bool)| {
+        self.finish_rows(rows)
+    }
+
+    /// Returns rows as records.
+    fn finish_rows(&self, rows: Vec<RawRow>) -> Result<Vec<OpenRow>, StoreError> {
+        let read = |(code, value, ttl, added_id, baseline): RawRow| {
             let rdata = self.store.read_rdata(code, &value)?;
             Ok(OpenRow {
                 record: Record { rdata, ttl },
@@ -909,6 +923,20 @@ impl VersionTx<'_> {
             }
         }
     }
+}
+
+/// An open record as it is read: type, data, TTL, version that added it, whether it was there before.
+type RawRow = (u16, Value, u32, i64, bool);
+
+/// Reads an open record.
+fn read_row(row: &Row<'_>) -> rusqlite::Result<RawRow> {
+    Ok((
+        row.get(0)?,
+        row.get(1)?,
+        row.get(2)?,
+        row.get(3)?,
+        row.get(4)?,
+    ))
 }
 
 /// Writes the records of a first version, many with a statement: owner, type, data, TTL.

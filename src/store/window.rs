@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use rusqlite::types::Value;
-use rusqlite::{Row, params};
+use rusqlite::{OptionalExtension, Row, params};
 
 use crate::detector::{Moment, Stay};
 use crate::dns::{Name, Rdata, RecordType, Serial};
@@ -234,7 +234,8 @@ impl Store {
 
     /// Returns the owners whose NS records name any of `hosts` now, in any zone; without duplicates.
     ///
-    /// One look in the reverse index for each, or one pass over all records where there is none.
+    /// One look in the reverse index for each; where there is none, one pass over all records, unless only
+    /// names above them use them.
     ///
     /// # Errors
     ///
@@ -269,24 +270,58 @@ impl Store {
                     rows.collect::<rusqlite::Result<Vec<_>>>()
                 })?);
             }
-        } else if !by_id.is_empty() {
-            self.run(|connection| {
-                let sql = "select owner_id, rdata from record where rrtype = 2";
-                let mut statement = connection.prepare_cached(sql)?;
-                let mut rows = statement.query([])?;
-                while let Some(row) = rows.next()? {
-                    if let Some((_, owners)) = by_id.get_mut(&row.get::<_, i64>(1)?) {
-                        owners.insert(row.get(0)?);
-                    }
+        } else {
+            // Only one that a name outside it uses can be used anywhere.
+            let mut elsewhere: BTreeMap<i64, &mut BTreeSet<i64>> = BTreeMap::new();
+            for (id, (host, owners)) in &mut by_id {
+                match self.is_used_elsewhere(*id)? {
+                    true => drop(elsewhere.insert(*id, owners)),
+                    false => *owners = self.users_above(host, *id)?,
                 }
-                Ok(())
-            })?;
+            }
+            self.find_users(elsewhere)?;
         }
         let named = by_id.into_values().map(|(host, owners)| {
             let owners = owners.into_iter().map(|id| self.absolute_owner(id));
             Ok((host, owners.collect::<Result<_, StoreError>>()?))
         });
         named.collect()
+    }
+
+    /// Finds the users of some name servers in one pass over all records.
+    fn find_users(&self, mut users: BTreeMap<i64, &mut BTreeSet<i64>>) -> Result<(), StoreError> {
+        if users.is_empty() {
+            return Ok(());
+        }
+        self.run(|connection| {
+            let sql = "select owner_id, rdata from record where rrtype = 2";
+            let mut statement = connection.prepare_cached(sql)?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                if let Some(owners) = users.get_mut(&row.get::<_, i64>(1)?) {
+                    owners.insert(row.get(0)?);
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Returns the owners at or above a name server that use it, in any zone.
+    fn users_above(&self, host: &Name, host_id: i64) -> Result<BTreeSet<i64>, StoreError> {
+        let mut owners = BTreeSet::new();
+        for zone in self.zones_enclosing(host)? {
+            let mut name = Some(host.clone());
+            while let Some(owner) = name.filter(|name| name.is_at_or_below(&zone.apex)) {
+                owners.extend(self.run(|connection| {
+                    connection
+                        .prepare_cached("select o.id from owner o join record r on r.owner_id = o.id and r.rrtype = 2 and r.rdata = ?3 where o.zone_id = ?1 and o.name = ?2")?
+                        .query_row(params![zone.id.0, owner.relative_key(&zone.apex), host_id], |row| row.get::<_, i64>(0))
+                        .optional()
+                })?);
+                name = owner.parent();
+            }
+        }
+        Ok(owners)
     }
 
     /// Returns the absolute name of an owner in whatever zone it is.
