@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::types::Value;
-use rusqlite::{Row, params};
+use rusqlite::params;
 
 use crate::dns::{Name, Rdata, RecordType, Serial};
 use crate::store::passive::AFTER_LAST;
+use crate::store::stays::{End, Stay};
 use crate::store::zones::{Gap, View, ZoneId};
 use crate::store::{Store, StoreError};
 use crate::time::Timestamp;
@@ -47,7 +47,7 @@ impl Wanted {
     }
 
     /// Returns whether a record is of a wanted type.
-    fn has_type(&self, rtype: RecordType) -> bool {
+    pub(super) fn has_type(&self, rtype: RecordType) -> bool {
         self.types.is_empty() || self.types.contains(&rtype)
     }
 
@@ -156,40 +156,6 @@ pub struct EnclosingZone {
     /// Who says what stands in it.
     pub view: View,
 }
-
-/// A version, as an interval's end names it.
-#[derive(Debug, Clone)]
-struct End {
-    version_id: i64,
-    at: Timestamp,
-    serial: Option<Serial>,
-    bulk: bool,
-    source: String,
-}
-
-/// A record's interval.
-struct Stay {
-    owner: Name,
-    rdata: Rdata,
-    ttl: u32,
-    added: End,
-    removed: Option<End>,
-    last_seen_at: Option<Timestamp>,
-    baseline: bool,
-}
-
-/// Open intervals of one owner, with the version that began them; last, when the zone was last seen.
-const OPEN_STAYS: &str = "
-    select r.rrtype, r.rdata, r.ttl, r.baseline, a.id, a.observed_at, a.serial, a.bulk, s.name, null, null, null, null,
-           (select n.observed_at from zone z join version n on n.id = z.version_id where z.id = ?2)
-      from record r join version a on a.id = r.added_id join source s on s.id = a.source_id where r.owner_id = ?1";
-/// Closed intervals of one owner in one month, with the versions at their ends; last, the time of the
-/// version before the end.
-const PAST_STAYS: &str = "
-    select p.rrtype, p.rdata, coalesce(p.ttl, (select usual_ttl from zone where id = ?2)), p.baseline, a.id, a.observed_at, a.serial, a.bulk, s.name, d.id, d.observed_at, d.serial, d.bulk,
-           (select q.observed_at from version q where q.id = d.previous_id)
-      from past_record p join version a on a.id = p.added_id join source s on s.id = a.source_id join version d on d.id = p.removed_id
-     where p.bucket = ?3 and p.owner_id = ?1";
 
 impl History {
     /// Adds another history, unsorted.
@@ -303,8 +269,8 @@ impl Store {
         history
             .gaps
             .extend(gaps.map(|gap| (zone.apex.clone(), gap)));
-        let stays = self.stays(name.owner_id, &name.owner, zone.id, wanted)?;
-        add_stays(&mut history, &zone.apex, zone.view, stays, wanted);
+        let stays = self.stays(name.owner_id, zone.id, wanted)?;
+        add_stays(&mut history, name, stays, wanted);
         history.sort();
         Ok(history)
     }
@@ -434,39 +400,6 @@ impl Store {
         })
     }
 
-    /// Returns the wanted intervals of an owner.
-    fn stays(
-        &self,
-        owner_id: i64,
-        owner: &Name,
-        zone: ZoneId,
-        wanted: &Wanted,
-    ) -> Result<Vec<Stay>, StoreError> {
-        let mut stays = Vec::new();
-        for bucket in self.buckets_since(zone, wanted.since)? {
-            let rows = self.run(|connection| {
-                let sql = if bucket == 0 { OPEN_STAYS } else { PAST_STAYS };
-                let mut statement = connection.prepare_cached(sql)?;
-                let rows = match bucket {
-                    0 => statement.query_map(params![owner_id, zone.0], read_stay)?,
-                    _ => statement.query_map(params![owner_id, zone.0, bucket], read_stay)?,
-                };
-                rows.collect::<rusqlite::Result<Vec<_>>>()
-            })?;
-            for (code, value, mut stay) in rows {
-                let is_wanted =
-                    RecordType::from_code(code).is_none_or(|rtype| wanted.has_type(rtype));
-                let removed = stay.removed.as_ref().map(|end| end.at);
-                if is_wanted && wanted.has_stay(stay.added.at, removed) {
-                    stay.rdata = self.read_rdata(code, &value)?;
-                    stay.owner = owner.clone();
-                    stays.push(stay);
-                }
-            }
-        }
-        Ok(stays)
-    }
-
     /// Returns the buckets that closed intervals of a zone may lie in, after the number 0, which
     /// holds none: the months from `since` (or the zone's first version) to its newest version.
     pub(super) fn buckets_since(
@@ -493,42 +426,16 @@ impl Store {
     }
 }
 
-/// Reads an interval; owner and data are filled in by the caller.
-fn read_stay(row: &Row<'_>) -> rusqlite::Result<(u16, Value, Stay)> {
-    let end = |at: usize, source: String| -> rusqlite::Result<Option<End>> {
-        let Some(version_id) = row.get::<_, Option<i64>>(at)? else {
-            return Ok(None);
-        };
-        Ok(Some(End {
-            version_id,
-            at: Timestamp::from_unix(row.get(at + 1)?),
-            serial: row.get::<_, Option<u32>>(at + 2)?.map(Serial),
-            bulk: row.get(at + 3)?,
-            source,
-        }))
-    };
-    let added = end(4, row.get(8)?)?.expect("every record has the version that added it");
-    let stay = Stay {
-        owner: Name::root(),
-        rdata: Rdata::Ns(Name::root()),
-        ttl: row.get(2)?,
-        added,
-        removed: end(9, String::new())?,
-        last_seen_at: row.get::<_, Option<i64>>(13)?.map(Timestamp::from_unix),
-        baseline: row.get(3)?,
-    };
-    Ok((row.get(0)?, row.get(1)?, stay))
-}
-
 /// Adds an owner's intervals to a history.
-fn add_stays(history: &mut History, zone: &Name, view: View, stays: Vec<Stay>, wanted: &Wanted) {
+fn add_stays(history: &mut History, name: &CoveredName, stays: Vec<Stay>, wanted: &Wanted) {
+    let (zone, view) = (&name.zone.apex, name.zone.view);
     let mut changes: BTreeMap<(i64, RecordType), ChangeRow> = BTreeMap::new();
     for stay in stays {
         let rtype = stay.rdata.rtype();
         // That others saw a record, or did not any more, is no change that anybody made.
         let is_change = view != View::Passive;
         if is_change && !stay.baseline && wanted.has_change(stay.added.at) {
-            push_change(&mut changes, &stay.owner, rtype, &stay.added)
+            push_change(&mut changes, &name.owner, rtype, &stay.added)
                 .added
                 .push(stay.rdata.clone());
         }
@@ -537,12 +444,12 @@ fn add_stays(history: &mut History, zone: &Name, view: View, stays: Vec<Stay>, w
             .as_ref()
             .filter(|end| is_change && wanted.has_change(end.at))
         {
-            push_change(&mut changes, &stay.owner, rtype, removed)
+            push_change(&mut changes, &name.owner, rtype, removed)
                 .removed
                 .push(stay.rdata.clone());
         }
         history.records.push(RecordRow {
-            owner: stay.owner,
+            owner: name.owner.clone(),
             rdata: stay.rdata,
             ttl: stay.ttl,
             zone: zone.clone(),
@@ -555,9 +462,9 @@ fn add_stays(history: &mut History, zone: &Name, view: View, stays: Vec<Stay>, w
                 view,
                 stay.added.at,
                 stay.removed.as_ref().map(|end| end.at),
-                stay.last_seen_at,
+                stay.looked_at,
             ),
-            source: stay.added.source,
+            source: stay.source,
             baseline: stay.baseline,
         });
     }

@@ -26,6 +26,7 @@ mod replay;
 mod retention;
 mod reverse;
 mod rows;
+mod stays;
 mod version;
 mod window;
 mod zones;
