@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use rusqlite::params;
 
 use crate::dns::{Name, Rdata, RecordType, Serial};
+use crate::store::open::ZonesAt;
 use crate::store::passive::AFTER_LAST;
 use crate::store::stays::{End, Stay};
 use crate::store::zones::{Gap, View, ZoneId};
@@ -13,6 +14,9 @@ use crate::time::Timestamp;
 
 /// The most names of which it is kept which zones are there.
 const NAMES_KNOWN_MAX: usize = 200_000;
+
+/// The most zones that are read at once.
+const ZONES_AT_ONCE_MAX: i64 = 1000;
 
 /// Which names a lookup covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -293,9 +297,8 @@ impl Store {
         let read = |(id, apex, view): (i64, String, String)| {
             Ok(EnclosingZone {
                 id: ZoneId(id),
-                view: View::parse(&view)
-                    .ok_or_else(|| self.damaged(format!("view {view:?} of zone {apex}")))?,
                 apex: self.read_name(&apex)?,
+                view: self.read_view(&view, name)?,
             })
         };
         rows.into_iter().map(read).collect()
@@ -322,16 +325,19 @@ impl Store {
         Ok(zones)
     }
 
-    /// Returns the views of the zone at a name; most names have none. Asked once for each name while one
-    /// state of the database is read.
+    /// Returns the views of the zone at a name; most names have none. While one state of the database is
+    /// read, few zones are read at once, and many are asked for once at each name.
     fn zones_at(&self, name: &Name) -> Result<Vec<(ZoneId, View)>, StoreError> {
-        if let Some(known) = self
-            .zones_at
-            .borrow()
-            .as_ref()
-            .and_then(|all| all.get(name))
-        {
-            return Ok(known.clone());
+        let must_look = matches!(&*self.zones_at.borrow(), Some(known) if known.is_whole.is_none());
+        if must_look {
+            self.load_zones()?;
+        }
+        if let Some(known) = &*self.zones_at.borrow() {
+            match known.by_apex.get(name) {
+                Some(views) => return Ok(views.clone()),
+                None if known.is_whole == Some(true) => return Ok(Vec::new()),
+                None => {}
+            }
         }
         let rows: Vec<(i64, String)> = self.run(|connection| {
             let sql = "select id, view from zone where name = ? order by view = 'zone' desc, view";
@@ -340,24 +346,57 @@ impl Store {
                 statement.query_map([name.to_string()], |row| Ok((row.get(0)?, row.get(1)?)))?;
             rows.collect()
         })?;
-        let read = |(id, view): (i64, String)| {
-            let view = View::parse(&view)
-                .ok_or_else(|| self.damaged(format!("view {view:?} of zone {name}")))?;
-            Ok((ZoneId(id), view))
-        };
         let views = rows
             .into_iter()
-            .map(read)
+            .map(|(id, view)| Ok((ZoneId(id), self.read_view(&view, name)?)))
             .collect::<Result<Vec<_>, StoreError>>()?;
-        if let Some(all) = self
+        if let Some(known) = self
             .zones_at
             .borrow_mut()
             .as_mut()
-            .filter(|all| all.len() < NAMES_KNOWN_MAX)
+            .filter(|known| known.by_apex.len() < NAMES_KNOWN_MAX)
         {
-            all.insert(name.clone(), views.clone());
+            known.by_apex.insert(name.clone(), views.clone());
         }
         Ok(views)
+    }
+
+    /// Reads which zones there are, if there are few.
+    fn load_zones(&self) -> Result<(), StoreError> {
+        let rows: Vec<(i64, String, String)> = self.run(|connection| {
+            let counted = "select count(*) from (select 1 from zone limit ?)";
+            let count: i64 = connection
+                .prepare_cached(counted)?
+                .query_row([ZONES_AT_ONCE_MAX + 1], |row| row.get(0))?;
+            if count > ZONES_AT_ONCE_MAX {
+                return Ok(Vec::new());
+            }
+            let sql = "select id, name, view from zone order by view = 'zone' desc, view";
+            let mut statement = connection.prepare_cached(sql)?;
+            let rows =
+                statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+            rows.collect()
+        })?;
+        let mut known = ZonesAt {
+            is_whole: Some(!rows.is_empty()),
+            ..ZonesAt::default()
+        };
+        for (id, apex, view) in rows {
+            let apex = self.read_name(&apex)?;
+            let view = self.read_view(&view, &apex)?;
+            known
+                .by_apex
+                .entry(apex)
+                .or_default()
+                .push((ZoneId(id), view));
+        }
+        self.zones_at.replace(Some(known));
+        Ok(())
+    }
+
+    /// Reads the word for a view.
+    fn read_view(&self, word: &str, apex: &Name) -> Result<View, StoreError> {
+        View::parse(word).ok_or_else(|| self.damaged(format!("view {word:?} of zone {apex}")))
     }
 
     /// Returns the owners of a zone that a lookup covers, in order of their keys: row and key.

@@ -154,8 +154,14 @@ pub struct Store {
     pub(super) host_names: RefCell<HashMap<i64, Name>>,
 }
 
-/// Zones by their apexes: rows and views, a zone's own first.
-pub(super) type ZonesAt = HashMap<Name, Vec<(ZoneId, View)>>;
+/// What is known of which zones there are.
+#[derive(Default)]
+pub(super) struct ZonesAt {
+    /// By their apexes: rows and views, a zone's own first; empty for a name that is no zone's.
+    pub by_apex: HashMap<Name, Vec<(ZoneId, View)>>,
+    /// Whether these are all that there are; `None` before that was looked at.
+    pub is_whole: Option<bool>,
+}
 
 /// A transaction over whatever is called on the store until [`StoreTx::commit`]; rolled back when
 /// dropped.
@@ -346,7 +352,7 @@ impl Store {
     /// [`StoreError::Sqlite`].
     pub fn begin_reading(&self) -> Result<StoreTx<'_>, StoreError> {
         self.run(|connection| connection.execute_batch("begin"))?;
-        self.zones_at.replace(Some(HashMap::new()));
+        self.zones_at.replace(Some(ZonesAt::default()));
         Ok(StoreTx {
             store: self,
             open: true,

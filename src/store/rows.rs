@@ -9,7 +9,7 @@ use crate::store::zones::ZoneId;
 use crate::store::{Store, StoreError};
 
 /// The most rows of name servers that are kept in memory.
-const HOSTS_CACHED_MAX: usize = 100_000;
+const HOSTS_CACHED_MAX: usize = 200_000;
 
 impl Store {
     /// Returns the row of a name server's name, made if it is not there.

@@ -129,7 +129,7 @@ impl Move {
 }
 
 /// How many rows of a first version are written with one statement.
-const ROWS_A_STATEMENT: usize = 64;
+pub(super) const ROWS_A_STATEMENT: usize = 64;
 /// How many names must make the same move for a note to the operator.
 const MOVED_NAMES_MIN: usize = 10;
 /// How many of them the note names.
@@ -156,8 +156,8 @@ pub struct VersionTx<'a> {
     pub(super) tally: Tally,
     /// The name servers of the owner that is being counted.
     pub(super) users: Vec<HostKey>,
-    /// The days of versions.
-    pub(super) days: HashMap<i64, i64>,
+    /// The weeks of versions.
+    pub(super) weeks: HashMap<i64, i64>,
     has_registration: bool,
     is_kept: bool,
     digests: Vec<(u64, Option<Slot>)>,
@@ -219,7 +219,7 @@ impl Store {
             totals: Totals::default(),
             tally: Tally::default(),
             users: Vec::new(),
-            days: HashMap::new(),
+            weeks: HashMap::new(),
             has_registration: false,
             is_kept: false,
             digests: Vec::new(),
@@ -770,7 +770,7 @@ impl VersionTx<'_> {
     ) -> Result<(), StoreError> {
         let is_cut = change.removed.iter().any(is_ns);
         let moves_ns = is_cut || change.added.iter().any(is_ns);
-        let cut_day = match moves_ns {
+        let cut_week = match moves_ns {
             true => self.uncount(owner_id, owner, &rows)?,
             false => 0,
         };
@@ -806,7 +806,7 @@ impl VersionTx<'_> {
             Some(_) => self.open_rows(owner_id)?,
             None => self.standing(rows, change, baseline),
         };
-        self.count_again(owner_id, owner, &standing, cut_day, is_cut)
+        self.count_again(owner_id, owner, &standing, cut_week, is_cut)
     }
 
     /// Returns the name servers that an owner has after a change.
