@@ -57,7 +57,8 @@ pub struct VersionDraft {
     pub serial: Option<Serial>,
     /// When it was seen. A feed may tell late of an RRset that has not changed since.
     pub observed_at: Timestamp,
-    /// More of a version that is there already, because it arrived in parts or a second time.
+    /// More of a version that is there already, because it arrived in parts or a second time: the one
+    /// that was seen at this very time.
     pub joins: Option<i64>,
 }
 
