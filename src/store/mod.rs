@@ -15,6 +15,7 @@ mod digests;
 mod exemptions;
 mod export;
 mod history;
+mod intervals;
 mod notices;
 mod open;
 mod operator;

@@ -10,7 +10,8 @@ use std::collections::{HashMap, HashSet};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::dns::{Name, Rdata, operator_domain, wire_is_at_or_below};
-use crate::store::version::{OpenRow, ROWS_A_STATEMENT, VersionTx};
+use crate::store::intervals::{OpenRow, ROWS_A_STATEMENT};
+use crate::store::version::VersionTx;
 use crate::store::zones::ZoneId;
 use crate::store::{Store, StoreError};
 use crate::time::Timestamp;
