@@ -333,6 +333,8 @@ fn look(plan: &Plan) -> Result<(), Box<dyn Error>> {
     })?;
     let text: Vec<String> = current.iter().map(u32::to_string).collect();
     std::fs::write(plan.folder.join("state"), text.join("\n"))?;
+    // A log that is left behind is read anew by every command: what comes next measures lookups.
+    plan.open()?.checkpoint()?;
     tell("history of a name while versions are written", times);
     Ok(())
 }

@@ -196,6 +196,11 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn history(&self, name: &Name, scope: HistoryScope) -> Result<History, StoreError> {
+        // One state of the database, and one lock of it instead of one for every statement.
+        let _reading = match self.connection.is_autocommit() {
+            true => Some(self.begin_reading()?),
+            false => None,
+        };
         let mut history = History::default();
         for covered in self.covered_names(name, scope, None, usize::MAX)? {
             history.add(self.history_of(&covered, &Wanted::default())?);
@@ -448,8 +453,9 @@ impl Store {
     ) -> Result<Vec<i64>, StoreError> {
         let (first, last): (Option<i64>, Option<i64>) = self.run(|connection| {
             connection
+                // Each end by itself is found in the index; both together are a scan of all versions.
                 .prepare_cached(
-                    "select min(observed_at), max(observed_at) from version where zone_id = ?",
+                    "select (select min(observed_at) from version where zone_id = ?1), (select max(observed_at) from version where zone_id = ?1)",
                 )?
                 .query_row([zone.0], |row| Ok((row.get(0)?, row.get(1)?)))
         })?;
