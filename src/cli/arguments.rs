@@ -155,6 +155,8 @@ pub enum DbCommand {
     Backup(DbBackup),
     /// Check pages, references, intervals, counts and every hash
     Verify,
+    /// Make anew what is counted from the records
+    Recount,
     /// Forget what is older than [retention] keeps
     Prune(DbPrune),
     /// What it holds, octets a change, growth

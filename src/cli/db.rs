@@ -11,7 +11,7 @@ use crate::cli::failure::{Done, Failure};
 use crate::cli::output::{stdout, table};
 use crate::cli::session::{load_config, open_store};
 use crate::pipeline::{PrunePlan, Retention};
-use crate::store::DatabaseStats;
+use crate::store::{DatabaseStats, PollerLock};
 use crate::time::{Clock, WallClock};
 
 /// Runs the command.
@@ -19,6 +19,7 @@ pub fn run(config: Option<&Path>, command: &DbCommand) -> Result<Done, Failure> 
     match command {
         DbCommand::Backup(command) => backup(config, command),
         DbCommand::Verify => verify(config),
+        DbCommand::Recount => recount(config),
         DbCommand::Prune(command) => prune(config, command),
         DbCommand::Stats(command) => stats(config, command),
     }
@@ -76,8 +77,33 @@ fn verify(config: Option<&Path>) -> Result<Done, Failure> {
     out.flush()?;
     let count = found.faults.len();
     let more = if count == 100 { " or more" } else { "" };
-    Err(Failure::local(format!("the database is not sound: {count}{more} faults"))
-        .hint("restore the last backup that `fluxwatch db verify` finds sound; docs/operations.md says how"))
+    let failure = Failure::local(format!("the database is not sound: {count}{more} faults"));
+    Err(failure.hint(match found.count_faults == count {
+        true => "the records are sound, what is counted from them is not: `fluxwatch db recount` makes it anew",
+        false => "restore the last backup that `fluxwatch db verify` finds sound; docs/operations.md says how",
+    }))
+}
+
+/// Makes anew what is counted from the records.
+fn recount(config: Option<&Path>) -> Result<Done, Failure> {
+    let config = load_config(config)?;
+    let Some(_lock) = PollerLock::take(&config.store_path, false)? else {
+        return Err(Failure::local(
+            "another fluxwatch polls into the database; nothing was counted",
+        )
+        .hint("stop it, or wait until it ends"));
+    };
+    let store = open_store(&config)?;
+    let progress = spinner();
+    store.recount(|what| {
+        progress.set_message(what.to_owned());
+        progress.tick();
+    })?;
+    progress.finish_and_clear();
+    let mut out = stdout();
+    writeln!(out, "counted anew")?;
+    out.flush()?;
+    Ok(Done::Well)
 }
 
 /// Forgets what is older than the configuration keeps.

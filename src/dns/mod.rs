@@ -14,5 +14,5 @@ pub(crate) use name::wire_is_at_or_below;
 pub use name::{LABEL_OCTETS_MAX, NAME_OCTETS_MAX, Name, NameError};
 pub use record::{Rdata, RdataError, Record, RecordType};
 pub use serial::Serial;
-pub use suffix::{case_domain, is_under_private_suffix, operator_domain};
+pub use suffix::{SUFFIX_LIST, case_domain, is_under_private_suffix, operator_domain};
 pub use unicode::{UnicodeForm, unicode_form};

@@ -4,6 +4,9 @@ use psl::Psl;
 
 use crate::dns::Name;
 
+/// The list that this program has: what operators were told by. `Cargo.toml` pins it.
+pub const SUFFIX_LIST: &str = "psl 2.1.247";
+
 /// Returns how many labels the public suffix of a name has, and the list's part that it is of.
 fn suffix(name: &Name) -> (usize, Option<psl::Type>) {
     let labels: Vec<&[u8]> = name.labels().collect();
@@ -53,6 +56,14 @@ pub fn case_domain(apex: &Name, owner: &Name) -> Name {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn list_is_the_one_that_is_compiled_in() {
+        let lock = include_str!("../../Cargo.lock")
+            .replace("name = \"", "")
+            .replace("\"\nversion = \"", " ");
+        assert!(lock.contains(&format!("\n{SUFFIX_LIST}\"\n")));
+    }
 
     #[test]
     fn operators_are_registrable_domains() {

@@ -8,6 +8,7 @@ use rusqlite::types::Value;
 use crate::evidence::{Hash, chain_hash};
 use crate::store::chain::Link;
 use crate::store::changes::unpack;
+use crate::store::popularity::week_of;
 use crate::store::zones::{ZoneId, ZoneState};
 use crate::store::{Store, StoreError};
 use crate::time::{Span, Timestamp};
@@ -30,6 +31,8 @@ pub struct Verification {
     pub records: u64,
     /// What is wrong, a sentence each; empty if nothing is. At most 100.
     pub faults: Vec<String>,
+    /// How many of the faults are of counts, which [`Store::recount`] makes anew.
+    pub count_faults: usize,
 }
 
 impl Verification {
@@ -39,6 +42,13 @@ impl Verification {
             self.faults.push(what.into());
         }
     }
+
+    /// Notes a fault of something that is counted from the records.
+    fn count_fault(&mut self, what: impl Into<String>) {
+        let before = self.faults.len();
+        self.fault(what);
+        self.count_faults += self.faults.len() - before;
+    }
 }
 
 /// One interval of an owner.
@@ -47,6 +57,7 @@ struct Interval {
     value: Value,
     added: (i64, i64),
     removed: Option<(i64, i64)>,
+    baseline: bool,
 }
 
 /// How much is in a table or an index.
@@ -111,10 +122,35 @@ impl Store {
         }
         progress("users of name servers");
         if !self.is_popularity_sound()? {
-            found.fault("the counts of names by name server are not those of the records");
+            found.count_fault("the counts of names by name server are not those of the records");
         }
         self.verify_reports(&mut found)?;
         Ok(found)
+    }
+
+    /// Makes anew whatever is counted from the records: each zone's records, names and delegations, and the users
+    /// of name servers. For who holds the poller's lock.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; nothing has changed then.
+    pub fn recount(&self, mut progress: impl FnMut(&str)) -> Result<(), StoreError> {
+        let tx = self.begin_batch()?;
+        for zone in self.every_view()? {
+            progress(&format!("zone {}", zone.apex));
+            self.run(|connection| {
+                let sql = "update zone set (kept_count, name_count, delegation_count) =
+                             (select coalesce(sum(records), 0), count(nullif(records, 0)), count(nullif(has_ns, 0))
+                                from (select (select count(*) from record r where r.owner_id = o.id) as records,
+                                             exists (select 1 from record r where r.owner_id = o.id and r.rrtype = 2) as has_ns
+                                        from owner o where o.zone_id = ?1))
+                            where id = ?1";
+                connection.prepare_cached(sql)?.execute([zone.id.0])
+            })?;
+        }
+        progress("users of name servers");
+        self.recount_users()?;
+        tx.commit()
     }
 
     /// Lets SQLite check its structures and the references between tables.
@@ -161,6 +197,10 @@ impl Store {
                 "select count(*) from past_record r where rrtype = 2 and not exists (select 1 from host h where h.id = r.rdata)",
             ),
             (
+                "weeks of lost name servers whose owner is not there",
+                "select count(*) from nameserver_cut c where not exists (select 1 from owner o where o.id = c.owner_id)",
+            ),
+            (
                 "hosts whose operator is not there",
                 "select count(*) from host h where operator_id is not null and not exists (select 1 from host o where o.id = h.operator_id)",
             ),
@@ -192,6 +232,12 @@ impl Store {
             for what in overlaps(&intervals) {
                 found.fault(format!("zone {}, {owner}: {what}", zone.apex));
             }
+            if !self.is_cut_sound(zone, owner_id, &intervals)? {
+                found.count_fault(format!(
+                    "zone {}, {owner}: the week in which it last lost a name server is not that of the records",
+                    zone.apex
+                ));
+            }
             Ok(())
         })?;
         let counted = [
@@ -201,13 +247,40 @@ impl Store {
         ];
         for (what, said, counted) in counted {
             if said != counted {
-                found.fault(format!(
+                found.count_fault(format!(
                     "zone {}: its row says {said} {what}, there are {counted}",
                     zone.apex
                 ));
             }
         }
         Ok(())
+    }
+
+    /// Returns whether what is noted of an owner's last lost name server is what its records say.
+    fn is_cut_sound(
+        &self,
+        zone: &ZoneState,
+        owner_id: i64,
+        intervals: &[Interval],
+    ) -> Result<bool, StoreError> {
+        let week = |at: i64| week_of(Timestamp::from_unix(at));
+        let nameservers = || intervals.iter().filter(|it| it.code == 2);
+        let open = nameservers().filter(|it| it.removed.is_none());
+        let added = open.map(|it| if it.baseline { 0 } else { week(it.added.0) });
+        let lost = nameservers().filter_map(|it| it.removed);
+        let lost = lost.map(|(at, _)| week(at)).max().unwrap_or(0);
+        let noted = self.cut_week(owner_id)?;
+        Ok(match added.max() {
+            None => noted == 0,
+            Some(added) if lost > added => noted == lost,
+            // Nothing that is still there was lost later; what was pruned may have been.
+            Some(added) => {
+                noted == 0
+                    || zone
+                        .kept_since
+                        .is_some_and(|cut| noted > added && noted <= week_of(cut))
+            }
+        })
     }
 
     /// Returns every interval of an owner; a version of another zone at either end counts as time 0.
@@ -217,9 +290,9 @@ impl Store {
         owner_id: i64,
         buckets: &[i64],
     ) -> Result<Vec<Interval>, StoreError> {
-        let open = "select r.rrtype, r.rdata, a.observed_at, r.added_id, null, null from record r left join version a on a.id = r.added_id and a.zone_id = ?2
+        let open = "select r.rrtype, r.rdata, a.observed_at, r.added_id, null, null, r.baseline from record r left join version a on a.id = r.added_id and a.zone_id = ?2
                      where r.owner_id = ?1";
-        let past = "select p.rrtype, p.rdata, a.observed_at, p.added_id, d.observed_at, p.removed_id from past_record p
+        let past = "select p.rrtype, p.rdata, a.observed_at, p.added_id, d.observed_at, p.removed_id, p.baseline from past_record p
                       left join version a on a.id = p.added_id and a.zone_id = ?2 left join version d on d.id = p.removed_id and d.zone_id = ?2
                      where p.bucket = ?3 and p.owner_id = ?1";
         let mut intervals = Vec::new();
@@ -237,6 +310,7 @@ impl Store {
                             Some(id) => Some((time(4)?, id)),
                             None => None,
                         },
+                        baseline: row.get(6)?,
                     })
                 };
                 let rows = match bucket {

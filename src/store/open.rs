@@ -13,12 +13,12 @@ use rusqlite::{Connection, OpenFlags, params};
 
 use crate::dns::Name;
 use crate::store::changes::{ChangeCounts, pack};
-use crate::store::popularity::{HostRow, begin_popularity};
+use crate::store::popularity::{HostRow, begin_operators, begin_popularity};
 use crate::store::zones::{View, ZoneId};
 use crate::zone::DigestKey;
 
 /// The migrations, in order; the database's `user_version` is how many have run.
-const MIGRATIONS: [Migration; 6] = [
+const MIGRATIONS: [Migration; 7] = [
     Migration::sql(include_str!("migrations/0001_history.sql")),
     Migration::sql(include_str!("migrations/0002_arrivals.sql")),
     Migration {
@@ -29,6 +29,10 @@ const MIGRATIONS: [Migration; 6] = [
     Migration::sql(include_str!("migrations/0005_desk.sql")),
     Migration {
         sql: include_str!("migrations/0006_popularity.sql"),
+        finish: begin_operators,
+    },
+    Migration {
+        sql: include_str!("migrations/0007_cuts.sql"),
         finish: begin_popularity,
     },
 ];
@@ -256,7 +260,9 @@ impl Store {
         if store.run(|connection| connection.query_row(sql, [], |row| row.get(0)))? {
             store.begin_chains()?;
         }
-        store.follow_suffixes()?;
+        if options.create {
+            store.follow_suffixes()?;
+        }
         Ok(store)
     }
 
@@ -338,11 +344,21 @@ impl Store {
     /// [`StoreError::Sqlite`], also if another writer does not finish in time.
     pub fn begin_batch(&self) -> Result<StoreTx<'_>, StoreError> {
         self.run(|connection| connection.execute_batch("begin immediate"))?;
-        Ok(StoreTx {
+        let tx = StoreTx {
             store: self,
             open: true,
             is_reading: false,
-        })
+        };
+        // A newer program may have migrated it since it was opened; what this one writes no longer fits.
+        let found: i32 = self.run(|connection| {
+            connection
+                .prepare_cached("pragma user_version")?
+                .query_row([], |row| row.get(0))
+        })?;
+        match found {
+            found if found > MIGRATIONS.len() as i32 => Err(self.newer(found)),
+            _ => Ok(tx),
+        }
     }
 
     /// Begins to read one state of the database, until what is returned is dropped.
@@ -399,6 +415,21 @@ impl Store {
         work(&self.connection).map_err(|fault| self.sqlite(fault))
     }
 
+    /// Returns the error for a database that a newer program migrated.
+    fn newer(&self, found: i32) -> StoreError {
+        StoreError::Newer {
+            path: self.path.clone(),
+            found,
+            known: MIGRATIONS.len() as i32,
+        }
+    }
+
+    /// Forgets what is kept in memory of name servers.
+    pub(super) fn forget_hosts(&self) {
+        self.host_rows.borrow_mut().clear();
+        self.host_names.borrow_mut().clear();
+    }
+
     /// Gives a fault of SQLite the database's name.
     pub(super) fn sqlite(&self, fault: rusqlite::Error) -> StoreError {
         StoreError::Sqlite {
@@ -439,8 +470,7 @@ impl Drop for StoreTx<'_> {
                 self.store.zones_at.replace(None);
                 return;
             }
-            self.store.host_rows.borrow_mut().clear();
-            self.store.host_names.borrow_mut().clear();
+            self.store.forget_hosts();
         }
     }
 }
@@ -486,6 +516,7 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     connection.set_prepared_statement_cache_capacity(64);
+    rusqlite::vtab::array::load_module(connection)?;
     let version: i32 = connection.query_row("pragma user_version", [], |row| row.get(0))?;
     if version == 0 {
         // Of the file, before its first table; on a file that is there they would wait for the writer.

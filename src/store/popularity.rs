@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::dns::{Name, Rdata, operator_domain, wire_is_at_or_below};
+use crate::dns::{Name, Rdata, SUFFIX_LIST, operator_domain, wire_is_at_or_below};
 use crate::store::intervals::{OpenRow, ROWS_A_STATEMENT};
 use crate::store::version::VersionTx;
 use crate::store::zones::ZoneId;
@@ -20,10 +20,8 @@ use crate::time::Timestamp;
 const DIFFERENCES_MAX: usize = 200_000;
 /// Versions whose weeks are kept in memory.
 const WEEKS_KNOWN_MAX: usize = 100_000;
-/// The key in `meta` of the program whose list of suffixes told the operators.
+/// The key in `meta` of the list of suffixes that told the operators.
 const SUFFIXES_OF: &str = "suffixes_of";
-/// This program.
-const PROGRAM: &str = env!("CARGO_PKG_VERSION");
 
 /// A name server's row, and that of its operator's domain if a name outside the name server's own has
 /// ever used it.
@@ -119,9 +117,14 @@ impl Store {
         before: Timestamp,
         enough: u32,
     ) -> Result<u32, StoreError> {
+        let row = self.find_host_row(host)?;
         let user_of = match whole_operator {
-            true => self.find_host(&operator_domain(host))?.map(|id| -id),
-            false => self.find_host(host)?,
+            // As it was counted: another list of suffixes than this program's may have told the operators.
+            true => match row.and_then(|row| row.operator_id) {
+                Some(operator_id) => Some(-operator_id),
+                None => self.find_host(&operator_domain(host))?.map(|id| -id),
+            },
+            false => row.map(|row| row.id),
         };
         let Some(user_of) = user_of else {
             return Ok(0);
@@ -132,7 +135,9 @@ impl Store {
             let mut rows = statement.query([user_of, week_of(before)])?;
             let mut count = 0_u32;
             while let Some(row) = rows.next()? {
-                count = count.saturating_add(row.get(0)?);
+                // A count below nothing is found and mended by others; here it is nothing.
+                let users = row.get::<_, i64>(0)?.max(0);
+                count = count.saturating_add(u32::try_from(users).unwrap_or(u32::MAX));
                 if count >= enough {
                     break;
                 }
@@ -188,12 +193,12 @@ impl Store {
         Ok(wanted == found)
     }
 
-    /// Follows a newer list of suffixes: where it tells another operator of a name server that is known, the
-    /// table is made anew.
+    /// Follows another list of suffixes: where it tells another operator of a name server that is known, the
+    /// table is made anew. For who holds the poller's lock: programs with different lists take no turns.
     pub(super) fn follow_suffixes(&self) -> Result<(), StoreError> {
         let is_known = |connection: &Connection| {
             let sql = "select exists (select 1 from meta where key = ? and value = ?)";
-            connection.query_row(sql, params![SUFFIXES_OF, PROGRAM.as_bytes()], |row| {
+            connection.query_row(sql, params![SUFFIXES_OF, SUFFIX_LIST.as_bytes()], |row| {
                 row.get(0)
             })
         };
@@ -207,13 +212,25 @@ impl Store {
             }
             Ok(())
         })?;
-        tx.commit()
+        tx.commit()?;
+        self.forget_hosts();
+        Ok(())
+    }
+
+    /// Makes the counts anew from the records: users of name servers, and when owners last lost one.
+    pub(super) fn recount_users(&self) -> Result<(), StoreError> {
+        self.run(|connection| {
+            note_cuts(connection)?;
+            tell_operators(connection)?;
+            build(connection)
+        })?;
+        self.forget_hosts();
+        Ok(())
     }
 }
 
-/// Tells the operator of every name server that is counted and fills the table: what SQL cannot say of a
-/// migration.
-pub(super) fn begin_popularity(connection: &Connection) -> rusqlite::Result<()> {
+/// Tells the operator of every name server that is counted: what SQL cannot say of migration 6.
+pub(super) fn begin_operators(connection: &Connection) -> rusqlite::Result<()> {
     let mut mark = connection.prepare("update host set operator_id = 0 where id = ?")?;
     let mut marked = HashSet::new();
     each_user(connection, |hosts, _| {
@@ -222,8 +239,39 @@ pub(super) fn begin_popularity(connection: &Connection) -> rusqlite::Result<()> 
         }
         Ok(())
     })?;
-    tell_operators(connection)?;
+    tell_operators(connection).map(|_| ())
+}
+
+/// Notes when owners last lost a name server and fills the table: what SQL cannot say of migration 7.
+pub(super) fn begin_popularity(connection: &Connection) -> rusqlite::Result<()> {
+    note_cuts(connection)?;
     build(connection)
+}
+
+/// Notes the week in which each owner last lost a name server, where that is later than any that it has and
+/// the records still tell. What is noted of the time before the cut of retention stays.
+fn note_cuts(connection: &Connection) -> rusqlite::Result<()> {
+    // Those noted before their owner got another or lost the last, and those that the records would tell.
+    let sql = "delete from nameserver_cut where week <= coalesce((select max(iif(r.baseline, 0, max(a.observed_at / 604800, 1))) from record r join version a on a.id = r.added_id
+                  where r.owner_id = nameserver_cut.owner_id and r.rrtype = 2), 9223372036854775807)
+               or week > coalesce((select z.kept_since_at / 604800 from owner o join zone z on z.id = o.zone_id where o.id = nameserver_cut.owner_id), 0)";
+    connection.execute(sql, [])?;
+    // By months, each of which is in the order of its owners.
+    let mut next = connection.prepare("select min(bucket) from past_record where bucket > ?")?;
+    let mut note = connection.prepare(
+        "insert into nameserver_cut (owner_id, week)
+         select owner_id, week from (select p.owner_id as owner_id, max(max(d.observed_at / 604800, 1)) as week
+                                       from past_record p cross join version d on d.id = p.removed_id where p.bucket = ? and p.rrtype = 2 group by p.owner_id) as lost
+          where week > (select max(iif(r.baseline, 0, max(a.observed_at / 604800, 1))) from record r join version a on a.id = r.added_id
+                         where r.owner_id = lost.owner_id and r.rrtype = 2)
+         on conflict (owner_id) do update set week = max(week, excluded.week)",
+    )?;
+    let mut bucket = i64::MIN;
+    while let Some(month) = next.query_row([bucket], |row| row.get::<_, Option<i64>>(0))? {
+        bucket = month;
+        note.execute([month])?;
+    }
+    Ok(())
 }
 
 /// Writes the operator of each name server that is counted, as this program's list of suffixes has it.
@@ -258,7 +306,7 @@ fn tell_operators(connection: &Connection) -> rusqlite::Result<bool> {
     }
     connection.execute(
         "insert or replace into meta (key, value) values (?, ?)",
-        params![SUFFIXES_OF, PROGRAM.as_bytes()],
+        params![SUFFIXES_OF, SUFFIX_LIST.as_bytes()],
     )?;
     Ok(is_new)
 }
@@ -332,7 +380,7 @@ fn is_key_below(zone: &str, owner: &str, host: &str) -> bool {
 
 impl Store {
     /// Returns the week in which an owner last lost a name server, if that is later than any that it has; else 0.
-    fn cut_week(&self, owner_id: i64) -> Result<i64, StoreError> {
+    pub(super) fn cut_week(&self, owner_id: i64) -> Result<i64, StoreError> {
         self.run(|connection| {
             connection
                 .prepare_cached("select week from nameserver_cut where owner_id = ?")?
@@ -706,7 +754,41 @@ mod tests {
     }
 
     #[test]
-    fn wrong_count_is_found() {
+    fn name_server_lost_before_there_were_counts_is_noted() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("f.db");
+        let options = StoreOptions {
+            reverse_index: false,
+            create: true,
+        };
+        let at = |hours: i64| Timestamp::from_unix(1_790_000_000 + hours * 3600);
+        {
+            let store = Store::open(&path, options).expect("opened");
+            let source = store.ensure_source("feed", SourceKind::Feed).expect("made");
+            tell(&store, source, at(0), "a.example", 0b11, false);
+            tell(&store, source, at(200), "a.example", 0b1, false);
+            // As schema 5 had it.
+            store
+                .connection
+                .execute_batch("drop table popularity; drop table nameserver_cut; alter table host drop column operator_id; delete from meta where key = 'suffixes_of';
+                                pragma user_version = 5")
+                .expect("written");
+        }
+        let store = Store::open(&path, options).expect("opened");
+        let stable_at = |hours: i64| {
+            store
+                .stable_user_count(&name("ns1.op.net"), true, at(hours), 9)
+                .expect("read")
+        };
+        assert_eq!((stable_at(200), stable_at(368)), (0, 1));
+        assert_eq!(
+            store.verify(|_| {}).expect("readable").faults,
+            Vec::<String>::new()
+        );
+    }
+
+    #[test]
+    fn wrong_count_is_found_and_mended() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let options = StoreOptions {
             reverse_index: false,
@@ -724,12 +806,31 @@ mod tests {
         );
         store
             .connection
-            .execute_batch("update popularity set count = 2 where user_of > 0")
+            .execute_batch("update popularity set count = -2 where user_of > 0; insert into nameserver_cut select id, 2960 from owner; update zone set name_count = 7")
             .expect("written");
         let found = store.verify(|_| {}).expect("readable");
         assert_eq!(
             found.faults,
-            ["the counts of names by name server are not those of the records"]
+            [
+                "zone example., a.example.: the week in which it last lost a name server is not that of the records",
+                "zone example.: its row says 7 names, there are 1",
+                "the counts of names by name server are not those of the records"
+            ]
         );
+        assert_eq!(found.count_faults, 3);
+        // A question is answered all the same.
+        let later = Timestamp::from_unix(1_791_000_000);
+        let users = || {
+            store
+                .stable_user_count(&name("ns1.op.net"), false, later, 9)
+                .expect("read")
+        };
+        assert_eq!(users(), 0);
+        store.recount(|_| {}).expect("written");
+        assert_eq!(
+            store.verify(|_| {}).expect("readable").faults,
+            Vec::<String>::new()
+        );
+        assert_eq!(users(), 1);
     }
 }
