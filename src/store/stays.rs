@@ -4,9 +4,12 @@
 //! being joined to every record.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::rc::Rc;
 
 use rusqlite::types::Value;
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::vtab::array::Array;
+use rusqlite::{Row, params};
 
 use crate::dns::{Name, Rdata, RecordType, Serial};
 use crate::store::history::Wanted;
@@ -18,10 +21,15 @@ use crate::time::Timestamp;
 const OPEN: &str = "
     select r.rrtype, r.rdata, r.ttl, r.baseline, r.added_id, null, h.name
       from record r left join host h on r.rrtype = 2 and h.id = r.rdata where r.owner_id = ?1";
-/// Closed intervals of one owner in one month.
+/// Closed intervals of one owner in some months. A cross join keeps the order of the loops.
 const CLOSED: &str = "
     select p.rrtype, p.rdata, p.ttl, p.baseline, p.added_id, p.removed_id, h.name
-      from past_record p left join host h on p.rrtype = 2 and h.id = p.rdata where p.bucket = ?2 and p.owner_id = ?1";
+      from rarray(?2) m cross join past_record p on p.bucket = m.value and p.owner_id = ?1
+           left join host h on p.rrtype = 2 and h.id = p.rdata";
+/// Some versions, and the time of the one before each.
+const VERSIONS: &str = "
+    select v.id, v.observed_at, v.serial, v.bulk, v.source_id, b.observed_at
+      from rarray(?1) w cross join version v on v.id = w.value left join version b on b.id = v.previous_id";
 
 /// A version, as an interval's end names it.
 #[derive(Debug, Clone)]
@@ -46,70 +54,25 @@ pub(super) struct Stay {
 }
 
 /// A version, as far as lookups tell of it.
-#[derive(Clone)]
 struct VersionRow {
     end: End,
     source_id: i64,
-    previous_id: Option<i64>,
+    /// The time of the version before, if there is one.
+    before: Option<Timestamp>,
 }
 
-/// The versions that a lookup has met.
-struct Versions<'a> {
-    store: &'a Store,
-    rows: HashMap<i64, VersionRow>,
-    sources: HashMap<i64, String>,
-}
-
-impl Versions<'_> {
-    /// Returns a version's row.
-    fn row(&mut self, id: i64) -> Result<&VersionRow, StoreError> {
-        if !self.rows.contains_key(&id) {
-            let row = self.store.run(|connection| {
-                let sql = "select observed_at, serial, bulk, source_id, previous_id from version where id = ?";
-                let read = |row: &Row<'_>| {
-                    Ok(VersionRow {
-                        end: End {
-                            version_id: id,
-                            at: Timestamp::from_unix(row.get(0)?),
-                            serial: row.get::<_, Option<u32>>(1)?.map(Serial),
-                            bulk: row.get(2)?,
-                        },
-                        source_id: row.get(3)?,
-                        previous_id: row.get(4)?,
-                    })
-                };
-                connection.prepare_cached(sql)?.query_row([id], read).optional()
-            })?;
-            let row = row.ok_or_else(|| {
-                self.store.damaged(format!(
-                    "a record refers to version {id}, which is not there"
-                ))
-            })?;
-            self.rows.insert(id, row);
-        }
-        Ok(&self.rows[&id])
-    }
-
-    /// Returns the time of the version before another, if that is known.
-    fn time_before(&mut self, id: i64) -> Result<Option<Timestamp>, StoreError> {
-        match self.row(id)?.previous_id {
-            Some(previous) => Ok(Some(self.row(previous)?.end.at)),
-            None => Ok(None),
-        }
-    }
-
-    /// Returns the name of a source.
-    fn source(&mut self, id: i64) -> Result<String, StoreError> {
-        if let Some(name) = self.sources.get(&id) {
-            return Ok(name.clone());
-        }
-        let name: String = self.store.run(|connection| {
-            connection
-                .prepare_cached("select name from source where id = ?")?
-                .query_row([id], |row| row.get(0))
-        })?;
-        self.sources.insert(id, name.clone());
-        Ok(name)
+impl VersionRow {
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            end: End {
+                version_id: row.get(0)?,
+                at: Timestamp::from_unix(row.get(1)?),
+                serial: row.get::<_, Option<u32>>(2)?.map(Serial),
+                bulk: row.get(3)?,
+            },
+            source_id: row.get(4)?,
+            before: row.get::<_, Option<i64>>(5)?.map(Timestamp::from_unix),
+        })
     }
 }
 
@@ -146,65 +109,114 @@ impl Store {
         zone: ZoneId,
         wanted: &Wanted,
     ) -> Result<Vec<Stay>, StoreError> {
-        let mut stays = Vec::new();
-        let mut versions = Versions {
-            store: self,
-            rows: HashMap::new(),
-            sources: HashMap::new(),
-        };
         let (usual_ttl, newest_id): (Option<u32>, Option<i64>) = self.run(|connection| {
             connection
                 .prepare_cached("select usual_ttl, version_id from zone where id = ?")?
                 .query_row([zone.0], |row| Ok((row.get(0)?, row.get(1)?)))
         })?;
-        for bucket in self.buckets_since(zone, wanted.since)? {
-            let rows = self.run(|connection| {
-                let mut statement =
-                    connection.prepare_cached(if bucket == 0 { OPEN } else { CLOSED })?;
-                let rows = match bucket {
-                    0 => statement.query_map([owner_id], RawStay::read)?,
-                    _ => statement.query_map(params![owner_id, bucket], RawStay::read)?,
-                };
-                rows.collect::<rusqlite::Result<Vec<_>>>()
-            })?;
-            for row in rows {
-                if RecordType::from_code(row.code).is_some_and(|rtype| !wanted.has_type(rtype)) {
-                    continue;
-                }
-                let added = versions.row(row.added_id)?.clone();
-                let (removed, looked_at) = match row.removed_id {
-                    Some(id) => (
-                        Some(versions.row(id)?.end.clone()),
-                        versions.time_before(id)?,
-                    ),
-                    None => (
-                        None,
-                        newest_id
-                            .map(|id| versions.row(id).map(|row| row.end.at))
-                            .transpose()?,
-                    ),
-                };
-                if !wanted.has_stay(added.end.at, removed.as_ref().map(|end| end.at)) {
-                    continue;
-                }
-                let rdata = match row.host {
-                    Some(key) => {
-                        let host = Name::from_relative_key(&key, &Name::root());
-                        Rdata::Ns(host.map_err(|fault| self.damaged(fault.to_string()))?)
-                    }
-                    None => self.read_rdata(row.code, &row.value)?,
-                };
-                stays.push(Stay {
-                    rdata,
-                    ttl: row.ttl.or(usual_ttl).unwrap_or_default(),
-                    added: added.end,
-                    removed,
-                    looked_at,
-                    source: versions.source(added.source_id)?,
-                    baseline: row.baseline,
-                });
+        let mut rows = self.raw_stays(owner_id, zone, wanted)?;
+        rows.retain(|row| {
+            RecordType::from_code(row.code).is_none_or(|rtype| wanted.has_type(rtype))
+        });
+        let ends = rows
+            .iter()
+            .flat_map(|row| [Some(row.added_id), row.removed_id]);
+        let versions = self.versions(ends.chain([newest_id]).flatten())?;
+        let version = |id: i64| {
+            versions
+                .binary_search_by_key(&id, |row| row.end.version_id)
+                .map(|at| &versions[at])
+                .map_err(|_| {
+                    self.damaged(format!(
+                        "a record refers to version {id}, which is not there"
+                    ))
+                })
+        };
+        let mut sources = HashMap::new();
+        let mut stays = Vec::with_capacity(rows.len());
+        for row in rows {
+            let added = version(row.added_id)?;
+            let (removed, looked_at) = match row.removed_id.map(version).transpose()? {
+                Some(removed) => (Some(removed.end.clone()), removed.before),
+                None => (
+                    None,
+                    newest_id
+                        .map(version)
+                        .transpose()?
+                        .map(|newest| newest.end.at),
+                ),
+            };
+            if !wanted.has_stay(added.end.at, removed.as_ref().map(|end| end.at)) {
+                continue;
             }
+            let rdata = match row.host {
+                Some(key) => {
+                    let host = Name::from_relative_key(&key, &Name::root());
+                    Rdata::Ns(host.map_err(|fault| self.damaged(fault.to_string()))?)
+                }
+                None => self.read_rdata(row.code, &row.value)?,
+            };
+            let source: &String = match sources.entry(added.source_id) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(unknown) => unknown.insert(self.source_name(added.source_id)?),
+            };
+            stays.push(Stay {
+                rdata,
+                ttl: row.ttl.or(usual_ttl).unwrap_or_default(),
+                added: added.end.clone(),
+                removed,
+                looked_at,
+                source: source.clone(),
+                baseline: row.baseline,
+            });
         }
         Ok(stays)
     }
+
+    /// Returns an owner's intervals as they are stored: what is open, then what ended, by months.
+    fn raw_stays(
+        &self,
+        owner_id: i64,
+        zone: ZoneId,
+        wanted: &Wanted,
+    ) -> Result<Vec<RawStay>, StoreError> {
+        let months = array(self.buckets_since(zone, wanted.since)?.into_iter().skip(1));
+        self.run(|connection| {
+            let mut statement = connection.prepare_cached(OPEN)?;
+            let mut rows = statement
+                .query_map([owner_id], RawStay::read)?
+                .collect::<rusqlite::Result<Vec<_>>>()?;
+            let mut statement = connection.prepare_cached(CLOSED)?;
+            for row in statement.query_map(params![owner_id, months], RawStay::read)? {
+                rows.push(row?);
+            }
+            Ok(rows)
+        })
+    }
+
+    /// Returns versions in the order of their numbers, each once; those that are not there are left out.
+    fn versions(&self, ids: impl Iterator<Item = i64>) -> Result<Vec<VersionRow>, StoreError> {
+        let mut ids: Vec<i64> = ids.collect();
+        ids.sort_unstable();
+        ids.dedup();
+        self.run(|connection| {
+            let mut statement = connection.prepare_cached(VERSIONS)?;
+            let rows = statement.query_map([array(ids.into_iter())], VersionRow::read)?;
+            rows.collect()
+        })
+    }
+
+    /// Returns the name of a source.
+    fn source_name(&self, id: i64) -> Result<String, StoreError> {
+        self.run(|connection| {
+            connection
+                .prepare_cached("select name from source where id = ?")?
+                .query_row([id], |row| row.get(0))
+        })
+    }
+}
+
+/// Gives numbers as what SQL's `rarray` reads.
+fn array(numbers: impl Iterator<Item = i64>) -> Array {
+    Rc::new(numbers.map(Value::Integer).collect())
 }
