@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::cli::later::Later;
+
 /// Watches delegated and hosted domains for fast flux, from the authoritative side of DNS.
 #[derive(Debug, Parser)]
 #[command(name = "fluxwatch", version, about, long_about = None, propagate_version = false)]
@@ -23,50 +25,50 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// One pass over every source: fetch, diff, store, detect, report, send
-    Poll(PollCommand),
+    Poll(Later<PollCommand>),
     /// The same on each source's schedule, until SIGTERM
-    Run(RunCommand),
+    Run(Later<RunCommand>),
     /// Bring in snapshots or changes that something else recorded
     #[command(subcommand)]
-    Import(ImportCommand),
+    Import(Later<ImportCommand>),
     /// What changed for a name; which names used a name server or an address
-    History(HistoryCommand),
+    History(Later<HistoryCommand>),
     /// A name's records at two times, side by side
-    Diff(DiffCommand),
+    Diff(Later<DiffCommand>),
     /// The detector's arithmetic for a domain, term by term
-    Explain(ExplainCommand),
+    Explain(Later<ExplainCommand>),
     /// The abuse desk's cases
-    Cases(CasesCommand),
+    Cases(Later<CasesCommand>),
     /// Reports
     #[command(subcommand)]
-    Report(ReportCommand),
+    Report(Later<ReportCommand>),
     /// Mail that waits, was sent, or was given up
-    Outbox(OutboxCommand),
+    Outbox(Later<OutboxCommand>),
     /// Who is never reported, why, by whom, until when
-    Exempt(ExemptCommand),
+    Exempt(Later<ExemptCommand>),
     /// What the desk did in a month, for compliance
-    Stats(StatsCommand),
+    Stats(Later<StatsCommand>),
     /// Take old cases away, or the persons out of them
     #[command(subcommand)]
-    Privacy(PrivacyCommand),
+    Privacy(Later<PrivacyCommand>),
     /// Every zone: serial, last success, lag, last error
-    Status(ListCommand),
+    Status(Later<ListCommand>),
     /// The configuration
     #[command(subcommand)]
-    Config(ConfigCommand),
+    Config(Later<ConfigCommand>),
     /// The database
     #[command(subcommand)]
-    Db(DbCommand),
+    Db(Later<DbCommand>),
     /// Everything about a domain, with what it takes to check it elsewhere
-    Export(ExportCommand),
+    Export(Later<ExportCommand>),
     /// Replay a policy over stored history: what would have been reported, when, and by what
-    Backtest(BacktestCommand),
+    Backtest(Later<BacktestCommand>),
     /// Check what `export` wrote; needs neither database nor configuration
-    VerifyEvidence(VerifyEvidence),
+    VerifyEvidence(Later<VerifyEvidence>),
     /// Print what completes these commands in a shell
-    Completions(CompletionsCommand),
+    Completions(Later<CompletionsCommand>),
     /// Write the manual, a page for each command
-    Man(ManCommand),
+    Man(Later<ManCommand>),
 }
 
 /// `completions`.

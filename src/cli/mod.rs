@@ -17,6 +17,7 @@ mod export;
 mod failure;
 mod history;
 mod import;
+mod later;
 mod manual;
 mod outbox;
 mod output;
@@ -33,7 +34,9 @@ use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use arguments::{Arguments, Command};
 use failure::{Done, Failure};
@@ -61,21 +64,32 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Sends log lines to stderr: what `FLUXWATCH_LOG` says, else info for `run` or with `-v`, else errors.
+/// Sends log lines to stderr: what `FLUXWATCH_LOG` says (a level, or `target=level` with commas between),
+/// else info for `run` or with `-v`, else errors.
 fn start_log(arguments: &Arguments) {
     let level = match (&arguments.command, arguments.verbose) {
-        (_, 2..) => "debug",
-        (_, 1) | (Command::Run(_), _) => "info",
-        _ => "error",
+        (_, 2..) => LevelFilter::DEBUG,
+        (_, 1) | (Command::Run(_), _) => LevelFilter::INFO,
+        _ => LevelFilter::ERROR,
     };
-    let filter = EnvFilter::try_from_env("FLUXWATCH_LOG").unwrap_or_else(|_| EnvFilter::new(level));
+    let usual = || Targets::new().with_default(level);
+    let targets = match std::env::var("FLUXWATCH_LOG") {
+        Ok(text) => text.parse().unwrap_or_else(|fault| {
+            let sentence = format!("warning: FLUXWATCH_LOG={text}: {fault}; logging as without it");
+            let _ = writeln!(std::io::stderr(), "{sentence}");
+            usual()
+        }),
+        Err(_) => usual(),
+    };
     let colour = std::io::stderr().is_terminal()
         && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(colour)
-        .with_target(false)
+        .with_target(false);
+    tracing_subscriber::registry()
+        .with(targets)
+        .with(lines)
         .init();
 }
 

@@ -60,6 +60,30 @@ fn unreadable_lines_are_set_aside_and_the_rest_go_on() {
 }
 
 #[test]
+fn log_says_as_much_as_it_is_told_to() {
+    let bench = Bench::new(SOURCE);
+    bench.write("f.ndjson", FEED);
+    let poll = |level: &str| {
+        let output = bench
+            .command(&["poll"])
+            .env("FLUXWATCH_LOG", level)
+            .output();
+        let output = output.expect("the program can be started");
+        assert_eq!(output.status.code(), Some(0), "{level}");
+        String::from_utf8(output.stderr).expect("stderr is UTF-8")
+    };
+    assert!(poll("info").contains("zone example.: 2 versions"));
+    assert_eq!(poll("error"), "");
+    assert!(poll("error,fluxwatch=debug").contains("DEBUG"));
+    assert_eq!(poll("debug,fluxwatch=off"), "");
+    let warning = poll("fluxwatch=loud");
+    assert!(
+        warning.starts_with("warning: FLUXWATCH_LOG=fluxwatch=loud: "),
+        "{warning}"
+    );
+}
+
+#[test]
 fn late_lines_that_contradict_history_are_set_aside() {
     let bench = Bench::new(SOURCE);
     bench.write("f.ndjson", FEED);
