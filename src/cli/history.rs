@@ -175,11 +175,15 @@ fn print_users(
             return Ok::<_, Failure>(false);
         }
         left -= 1;
-        last = Some(here);
+        let is_first = last.replace(here).is_none();
         printer.take(History {
             records: vec![record],
             ..History::default()
         })?;
+        if is_first {
+            // Who looks sees at once that there are users; the rest is written as it comes together.
+            printer.out.flush()?;
+        }
         Ok(true)
     })?;
     Ok(next)

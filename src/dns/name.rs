@@ -389,6 +389,9 @@ impl fmt::Debug for Name {
 impl Ord for Name {
     /// Compares in canonical order (RFC 4034 §6.1).
     fn cmp(&self, other: &Self) -> Ordering {
+        if self == other {
+            return Ordering::Equal;
+        }
         let (left, right) = (self.label_count(), other.label_count());
         // From the label next to the root. Names have few labels, so that walking to each from the front
         // costs less than noting where they begin.

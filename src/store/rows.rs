@@ -5,6 +5,7 @@ use rusqlite::{OptionalExtension, params};
 
 use crate::dns::{Name, Rdata, RecordType, operator_domain};
 use crate::store::popularity::{HostKey, HostRow};
+use crate::store::stays::array;
 use crate::store::zones::ZoneId;
 use crate::store::{Store, StoreError};
 
@@ -180,6 +181,35 @@ impl Store {
         }
         known.insert(id, name.clone());
         Ok(name)
+    }
+
+    /// Reads the names of name servers of which many are soon asked for, unless they are known.
+    pub(super) fn know_hosts(&self, ids: impl Iterator<Item = i64>) -> Result<(), StoreError> {
+        let mut known = self.host_names.borrow_mut();
+        let mut unknown: Vec<i64> = ids.filter(|id| !known.contains_key(id)).collect();
+        unknown.sort_unstable();
+        unknown.dedup();
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        if known.len() + unknown.len() > HOSTS_CACHED_MAX {
+            known.clear();
+            unknown.truncate(HOSTS_CACHED_MAX);
+        }
+        let rows: Vec<(i64, String)> = self.run(|connection| {
+            let sql = "select h.id, h.name from rarray(?1) w cross join host h on h.id = w.value";
+            let mut statement = connection.prepare_cached(sql)?;
+            let rows = statement.query_map([array(unknown.into_iter())], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })?;
+            rows.collect()
+        })?;
+        for (id, key) in rows {
+            let name = Name::from_relative_key(&key, &Name::root())
+                .map_err(|fault| self.damaged(fault.to_string()))?;
+            known.insert(id, name);
+        }
+        Ok(())
     }
 
     /// Returns the name of an owner.

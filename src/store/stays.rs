@@ -11,7 +11,7 @@ use rusqlite::types::Value;
 use rusqlite::vtab::array::Array;
 use rusqlite::{Row, params};
 
-use crate::dns::{Name, Rdata, RecordType, Serial};
+use crate::dns::{Rdata, RecordType, Serial};
 use crate::store::history::Wanted;
 use crate::store::zones::ZoneId;
 use crate::store::{Store, StoreError};
@@ -19,13 +19,11 @@ use crate::time::Timestamp;
 
 /// Open intervals of one owner.
 const OPEN: &str = "
-    select r.rrtype, r.rdata, r.ttl, r.baseline, r.added_id, null, h.name
-      from record r left join host h on r.rrtype = 2 and h.id = r.rdata where r.owner_id = ?1";
+    select rrtype, rdata, ttl, baseline, added_id, null from record where owner_id = ?1";
 /// Closed intervals of one owner in some months. A cross join keeps the order of the loops.
 const CLOSED: &str = "
-    select p.rrtype, p.rdata, p.ttl, p.baseline, p.added_id, p.removed_id, h.name
-      from rarray(?2) m cross join past_record p on p.bucket = m.value and p.owner_id = ?1
-           left join host h on p.rrtype = 2 and h.id = p.rdata";
+    select p.rrtype, p.rdata, p.ttl, p.baseline, p.added_id, p.removed_id
+      from rarray(?2) m cross join past_record p on p.bucket = m.value and p.owner_id = ?1";
 /// Some versions, and the time of the one before each.
 const VERSIONS: &str = "
     select v.id, v.observed_at, v.serial, v.bulk, v.source_id, b.observed_at
@@ -54,7 +52,7 @@ pub(super) struct Stay {
 }
 
 /// A version, as far as lookups tell of it.
-struct VersionRow {
+pub(super) struct VersionRow {
     end: End,
     source_id: i64,
     /// The time of the version before, if there is one.
@@ -77,17 +75,24 @@ impl VersionRow {
 }
 
 /// An interval as it is stored.
-struct RawStay {
+pub(super) struct RawStay {
     code: u16,
     value: Value,
     ttl: Option<u32>,
     baseline: bool,
-    added_id: i64,
-    removed_id: Option<i64>,
-    host: Option<String>,
+    pub added_id: i64,
+    pub removed_id: Option<i64>,
 }
 
 impl RawStay {
+    /// Returns the row of the name server, if the record names one.
+    pub(super) fn host(&self) -> Option<i64> {
+        match self.value {
+            Value::Integer(host) => Some(host),
+            _ => None,
+        }
+    }
+
     fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
             code: row.get(0)?,
@@ -96,7 +101,6 @@ impl RawStay {
             baseline: row.get(3)?,
             added_id: row.get(4)?,
             removed_id: row.get(5)?,
-            host: row.get(6)?,
         })
     }
 }
@@ -114,7 +118,14 @@ impl Store {
                 .prepare_cached("select usual_ttl, version_id from zone where id = ?")?
                 .query_row([zone.0], |row| Ok((row.get(0)?, row.get(1)?)))
         })?;
-        let mut rows = self.raw_stays(owner_id, zone, wanted)?;
+        let mut rows = self.run(|connection| {
+            let mut statement = connection.prepare_cached(OPEN)?;
+            let rows = statement.query_map([owner_id], RawStay::read)?;
+            rows.collect::<rusqlite::Result<Vec<_>>>()
+        })?;
+        // The bucket 0 stands for what is open.
+        let months = self.buckets_since(zone, wanted.since)?;
+        rows.append(&mut self.past_stays(owner_id, months.into_iter().skip(1))?);
         rows.retain(|row| {
             RecordType::from_code(row.code).is_none_or(|rtype| wanted.has_type(rtype))
         });
@@ -132,6 +143,7 @@ impl Store {
                     ))
                 })
         };
+        self.know_hosts(rows.iter().filter_map(RawStay::host))?;
         let mut sources = HashMap::new();
         let mut stays = Vec::with_capacity(rows.len());
         for row in rows {
@@ -149,19 +161,12 @@ impl Store {
             if !wanted.has_stay(added.end.at, removed.as_ref().map(|end| end.at)) {
                 continue;
             }
-            let rdata = match row.host {
-                Some(key) => {
-                    let host = Name::from_relative_key(&key, &Name::root());
-                    Rdata::Ns(host.map_err(|fault| self.damaged(fault.to_string()))?)
-                }
-                None => self.read_rdata(row.code, &row.value)?,
-            };
             let source: &String = match sources.entry(added.source_id) {
                 Entry::Occupied(known) => known.into_mut(),
                 Entry::Vacant(unknown) => unknown.insert(self.source_name(added.source_id)?),
             };
             stays.push(Stay {
-                rdata,
+                rdata: self.read_rdata(row.code, &row.value)?,
                 ttl: row.ttl.or(usual_ttl).unwrap_or_default(),
                 added: added.end.clone(),
                 removed,
@@ -173,29 +178,24 @@ impl Store {
         Ok(stays)
     }
 
-    /// Returns an owner's intervals as they are stored: what is open, then what ended, by months.
-    fn raw_stays(
+    /// Returns an owner's intervals that ended in some months, as they are stored.
+    pub(super) fn past_stays(
         &self,
         owner_id: i64,
-        zone: ZoneId,
-        wanted: &Wanted,
+        months: impl Iterator<Item = i64>,
     ) -> Result<Vec<RawStay>, StoreError> {
-        let months = array(self.buckets_since(zone, wanted.since)?.into_iter().skip(1));
         self.run(|connection| {
-            let mut statement = connection.prepare_cached(OPEN)?;
-            let mut rows = statement
-                .query_map([owner_id], RawStay::read)?
-                .collect::<rusqlite::Result<Vec<_>>>()?;
             let mut statement = connection.prepare_cached(CLOSED)?;
-            for row in statement.query_map(params![owner_id, months], RawStay::read)? {
-                rows.push(row?);
-            }
-            Ok(rows)
+            let rows = statement.query_map(params![owner_id, array(months)], RawStay::read)?;
+            rows.collect()
         })
     }
 
     /// Returns versions in the order of their numbers, each once; those that are not there are left out.
-    fn versions(&self, ids: impl Iterator<Item = i64>) -> Result<Vec<VersionRow>, StoreError> {
+    pub(super) fn versions(
+        &self,
+        ids: impl Iterator<Item = i64>,
+    ) -> Result<Vec<VersionRow>, StoreError> {
         let mut ids: Vec<i64> = ids.collect();
         ids.sort_unstable();
         ids.dedup();
@@ -217,6 +217,6 @@ impl Store {
 }
 
 /// Gives numbers as what SQL's `rarray` reads.
-fn array(numbers: impl Iterator<Item = i64>) -> Array {
+pub(super) fn array(numbers: impl Iterator<Item = i64>) -> Array {
     Rc::new(numbers.map(Value::Integer).collect())
 }
