@@ -20,6 +20,7 @@ use crate::config::CanaryConfig;
 use crate::pipeline::metrics_page;
 use crate::store::{Store, StoreError, StoreOptions};
 use crate::time::Clock;
+use crate::web::connections::Places;
 use crate::web::history::{self, Lookups};
 
 /// The most octets of one pushed body.
@@ -28,6 +29,11 @@ const BODY_OCTETS_MAX: usize = 8 << 20;
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long pushed lines may wait for the loop.
 const PUSH_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// How many connections there may be at each address; who comes then waits.
+const CONNECTIONS_MAX: usize = 128;
+/// How long nothing may pass over a connection: longer than pushed lines may wait.
+const SILENCE_MAX: Duration = Duration::from_secs(360);
 
 /// Lines that were pushed, and where their answer goes.
 pub struct PushedLines {
@@ -109,7 +115,8 @@ pub async fn serve(listen: SocketAddr, state: WebState) -> std::io::Result<()> {
             ));
         router = router.merge(reading);
     }
-    axum::serve(listener, router.with_state(state)).await
+    let places = Places::new(listener, CONNECTIONS_MAX, SILENCE_MAX);
+    axum::serve(places, router.with_state(state)).await
 }
 
 /// `GET /metrics`.
