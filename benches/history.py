@@ -1,73 +1,29 @@
 """Times `fluxwatch history` with a cold cache, process start included, and a floor of plain rows."""
 
-import json
 import os
 import random
-import shutil
 import sqlite3
 import subprocess
 import sys
 import time
 
+from timing import evict, install, mix, tell, time_lookups
+
 folder, domains, program, reverse = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4] == "reverse"
 database = folder + "/history.db"
 config = folder + "/fluxwatch.toml"
-# As it is installed: what a linker wrote takes the system longer to map than a file that was copied (1 ms a start).
-installed = folder + "/fluxwatch"
-shutil.copy(program, installed)
-with open(installed, "rb") as file:
-    os.fsync(file.fileno())
-program = installed
+program = install(program, folder)
 with open(config, "w") as file:
     file.write(f'[store]\npath = "{database}"\nreverse_index = {str(reverse).lower()}\n')
-MASK = (1 << 64) - 1
 
 
 def label(number):
-    """The name of a domain, as examples/make_history.rs makes it (splitmix64)."""
-    z = state = (number + 0x9E3779B97F4A7C15) & MASK
-    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & MASK
-    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & MASK
-    return f"{(z ^ (z >> 31)) % 0xFFFF:x}-{number}.example"
-
-
-def evict(path):
-    """Makes the kernel forget the pages of a file."""
-    with open(path, "rb") as file:
-        os.fsync(file.fileno())
-        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-
-
-def tell(what, times):
-    times.sort()
-    at = lambda share: times[int((len(times) - 1) * share)] * 1000
-    print(f"{what}: p50 {at(0.5):.1f} ms, p99 {at(0.99):.1f} ms, most {times[-1] * 1000:.1f} ms ({len(times)} runs)")
+    """The name of a domain, as examples/make_history.rs makes it."""
+    return f"{mix(number) % 0xFFFF:x}-{number}.example"
 
 
 draw = random.Random(7)
-for cold in (True, False):
-    times = []
-    for _ in range(300):
-        name = label(draw.randrange(domains))
-        if cold:
-            evict(database)
-        started = time.perf_counter()
-        out = subprocess.run([program, "--config", config, "history", name, "--format", "ndjson"], check=True, stdout=subprocess.PIPE).stdout
-        times.append(time.perf_counter() - started)
-        assert out, name
-    tell(f"fluxwatch history NAME, process start included, cache {'cold' if cold else 'warm'}", times)
-times = []
-for _ in range(100):
-    started = time.perf_counter()
-    subprocess.run([program, "--version"], check=True, stdout=subprocess.DEVNULL)
-    times.append(time.perf_counter() - started)
-tell("floor: fluxwatch --version", times)
-times = []
-for _ in range(100):
-    started = time.perf_counter()
-    subprocess.run(["/bin/true"], check=True, stdout=subprocess.DEVNULL)
-    times.append(time.perf_counter() - started)
-tell("floor: /bin/true", times)
+time_lookups(program, config, database, [label(draw.randrange(domains)) for _ in range(300)])
 if reverse:
     for cold in (True, False):
         if cold:

@@ -268,6 +268,15 @@ fn look(plan: &Plan) -> Result<(), Box<dyn Error>> {
         "history of a name, in the process, those looked up before",
         look_up(&store, plan, 2000, &mut Numbers(4))?,
     );
+    look_up(&store, plan, 200, &mut Numbers(5))?;
+    let mut few = Vec::new();
+    for _ in 0..10 {
+        few.extend(look_up(&store, plan, 200, &mut Numbers(5))?);
+    }
+    tell(
+        "history of a name, in the process, 200 names again and again, whose pages SQLite holds",
+        few,
+    );
     tell(
         "history of a name, in the process, any",
         look_up(&store, plan, 5000, &mut numbers)?,
@@ -333,7 +342,9 @@ fn look(plan: &Plan) -> Result<(), Box<dyn Error>> {
     })?;
     let text: Vec<String> = current.iter().map(u32::to_string).collect();
     std::fs::write(plan.folder.join("state"), text.join("\n"))?;
-    // A log that is left behind is read anew by every command: what comes next measures lookups.
+    // A log that is left behind is read anew by every command: what comes next measures lookups. Who closes last
+    // takes it away, unless it only reads.
+    drop(store);
     plan.open()?.checkpoint()?;
     tell("history of a name while versions are written", times);
     Ok(())
