@@ -147,7 +147,7 @@ impl Pipeline {
             Next::Sent => {
                 summary.sent += 1;
                 tracing::info!(
-                    message = id,
+                    outbox = id,
                     recipient = to,
                     "message {id} to {to} sent: {reply}"
                 );
@@ -155,7 +155,7 @@ impl Pipeline {
             Next::RetryAt(at) => {
                 summary.waiting += 1;
                 tracing::warn!(
-                    message = id,
+                    outbox = id,
                     recipient = to,
                     "message {id} to {to} waits until {at}: {reply}"
                 );
@@ -163,7 +163,7 @@ impl Pipeline {
             Next::Dead => {
                 summary.dead += 1;
                 tracing::error!(
-                    message = id,
+                    outbox = id,
                     recipient = to,
                     "message {id} to {to} is dead: {reply}"
                 );

@@ -217,7 +217,15 @@ fn a_refused_recipient_is_dead_at_once_and_others_are_not() {
         3,
         &format!("[smtp]\nurl = \"smtp://127.0.0.1:{}\"\n", server.port),
     );
-    bench.run(3, &["poll"]);
+    let log = bench.run_stderr(3, &["poll"]);
+    let line = log
+        .lines()
+        .find(|line| line.contains("message 1 to "))
+        .expect(&log);
+    assert!(
+        line.contains(" is dead: ") && line.contains(" outbox=1 recipient="),
+        "{line}"
+    );
     let states = |bench: &Bench| -> Vec<String> {
         rows(bench)
             .iter()
