@@ -78,9 +78,9 @@ fn verify(config: Option<&Path>) -> Result<Done, Failure> {
     let count = found.faults.len();
     let more = if count == 100 { " or more" } else { "" };
     let failure = Failure::local(format!("the database is not sound: {count}{more} faults"));
-    Err(failure.hint(match found.count_faults == count {
-        true => "the records are sound, what is counted from them is not: `fluxwatch db recount` makes it anew",
-        false => "restore the last backup that `fluxwatch db verify` finds sound; docs/operations.md says how",
+    Err(failure.hint(match found.is_damaged {
+        false => "the records are sound, what is counted from them is not: `fluxwatch db recount` makes it anew",
+        true => "restore the last backup that `fluxwatch db verify` finds sound; docs/operations.md says how",
     }))
 }
 

@@ -31,23 +31,22 @@ pub struct Verification {
     pub records: u64,
     /// What is wrong, a sentence each; empty if nothing is. At most 100.
     pub faults: Vec<String>,
-    /// How many of the faults are of counts, which [`Store::recount`] makes anew.
-    pub count_faults: usize,
+    /// Whether something that was recorded is damaged, and not only what [`Store::recount`] counts from it.
+    pub is_damaged: bool,
 }
 
 impl Verification {
-    /// Notes a fault, if there is room for it.
+    /// Notes damage to what was recorded.
     fn fault(&mut self, what: impl Into<String>) {
+        self.is_damaged = true;
+        self.count_fault(what);
+    }
+
+    /// Notes a fault of something that is counted from the records, if there is room for the sentence.
+    fn count_fault(&mut self, what: impl Into<String>) {
         if self.faults.len() < FAULTS_MAX {
             self.faults.push(what.into());
         }
-    }
-
-    /// Notes a fault of something that is counted from the records.
-    fn count_fault(&mut self, what: impl Into<String>) {
-        let before = self.faults.len();
-        self.fault(what);
-        self.count_faults += self.faults.len() - before;
     }
 }
 

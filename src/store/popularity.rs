@@ -817,7 +817,7 @@ mod tests {
                 "the counts of names by name server are not those of the records"
             ]
         );
-        assert_eq!(found.count_faults, 3);
+        assert!(!found.is_damaged);
         // A question is answered all the same.
         let later = Timestamp::from_unix(1_791_000_000);
         let users = || {

@@ -26,7 +26,7 @@ const CLOSED: &str = "
       from rarray(?2) m cross join past_record p on p.bucket = m.value and p.owner_id = ?1";
 /// Some versions, and the time of the one before each.
 const VERSIONS: &str = "
-    select v.id, v.observed_at, v.serial, v.bulk, v.source_id, b.observed_at
+    select v.id, v.observed_at, v.serial, v.bulk, v.source_id, b.observed_at, v.previous_id
       from rarray(?1) w cross join version v on v.id = w.value left join version b on b.id = v.previous_id";
 
 /// A version, as an interval's end names it.
@@ -52,11 +52,12 @@ pub(super) struct Stay {
 }
 
 /// A version, as far as lookups tell of it.
-pub(super) struct VersionRow {
+struct VersionRow {
     end: End,
     source_id: i64,
     /// The time of the version before, if there is one.
     before: Option<Timestamp>,
+    previous_id: Option<i64>,
 }
 
 impl VersionRow {
@@ -70,23 +71,24 @@ impl VersionRow {
             },
             source_id: row.get(4)?,
             before: row.get::<_, Option<i64>>(5)?.map(Timestamp::from_unix),
+            previous_id: row.get(6)?,
         })
     }
 }
 
 /// An interval as it is stored.
-pub(super) struct RawStay {
+struct RawStay {
     code: u16,
     value: Value,
     ttl: Option<u32>,
     baseline: bool,
-    pub added_id: i64,
-    pub removed_id: Option<i64>,
+    added_id: i64,
+    removed_id: Option<i64>,
 }
 
 impl RawStay {
     /// Returns the row of the name server, if the record names one.
-    pub(super) fn host(&self) -> Option<i64> {
+    fn host(&self) -> Option<i64> {
         match self.value {
             Value::Integer(host) => Some(host),
             _ => None,
@@ -137,26 +139,20 @@ impl Store {
             versions
                 .binary_search_by_key(&id, |row| row.end.version_id)
                 .map(|at| &versions[at])
-                .map_err(|_| {
-                    self.damaged(format!(
-                        "a record refers to version {id}, which is not there"
-                    ))
-                })
+                .map_err(|_| self.lost_version(id))
         };
+        let newest = newest_id.map(version).transpose()?;
         self.know_hosts(rows.iter().filter_map(RawStay::host))?;
         let mut sources = HashMap::new();
         let mut stays = Vec::with_capacity(rows.len());
         for row in rows {
             let added = version(row.added_id)?;
             let (removed, looked_at) = match row.removed_id.map(version).transpose()? {
-                Some(removed) => (Some(removed.end.clone()), removed.before),
-                None => (
-                    None,
-                    newest_id
-                        .map(version)
-                        .transpose()?
-                        .map(|newest| newest.end.at),
-                ),
+                Some(removed) => match (removed.before, removed.previous_id) {
+                    (None, Some(previous)) => return Err(self.lost_version(previous)),
+                    (before, _) => (Some(removed.end.clone()), before),
+                },
+                None => (None, newest.map(|newest| newest.end.at)),
             };
             if !wanted.has_stay(added.end.at, removed.as_ref().map(|end| end.at)) {
                 continue;
@@ -179,7 +175,7 @@ impl Store {
     }
 
     /// Returns an owner's intervals that ended in some months, as they are stored.
-    pub(super) fn past_stays(
+    fn past_stays(
         &self,
         owner_id: i64,
         months: impl Iterator<Item = i64>,
@@ -192,10 +188,7 @@ impl Store {
     }
 
     /// Returns versions in the order of their numbers, each once; those that are not there are left out.
-    pub(super) fn versions(
-        &self,
-        ids: impl Iterator<Item = i64>,
-    ) -> Result<Vec<VersionRow>, StoreError> {
+    fn versions(&self, ids: impl Iterator<Item = i64>) -> Result<Vec<VersionRow>, StoreError> {
         let mut ids: Vec<i64> = ids.collect();
         ids.sort_unstable();
         ids.dedup();
@@ -204,6 +197,13 @@ impl Store {
             let rows = statement.query_map([array(ids.into_iter())], VersionRow::read)?;
             rows.collect()
         })
+    }
+
+    /// Returns the fault of a version that something refers to and that is not there.
+    fn lost_version(&self, id: i64) -> StoreError {
+        self.damaged(format!(
+            "history refers to version {id}, which is not there"
+        ))
     }
 
     /// Returns the name of a source.

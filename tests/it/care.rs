@@ -119,6 +119,17 @@ fn database_is_sound_and_an_edit_of_it_is_named() {
 }
 
 #[test]
+fn lookup_names_a_version_that_is_lost() {
+    let bench = bench_of(3, 2, "");
+    sql(
+        &bench,
+        "update version set previous_id = 9999 where id = (select max(removed_id) from past_record)",
+    );
+    let told = bench.run_stderr(4, &["history", "*.busy.test"]);
+    assert!(told.contains("version 9999"), "{told}");
+}
+
+#[test]
 fn log_line_of_a_zone_has_the_hash_that_its_chain_ends_with() {
     let bench = bench_of(3, 2, "");
     bench.write("f.ndjson", feed(6, 2));
