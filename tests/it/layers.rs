@@ -87,7 +87,7 @@ const ALL: &[&str] = &[
 ];
 
 /// Foreign crates and the rooms that may name them. serde, thiserror, tracing and tokio are free.
-const OWNERS: [(&str, &[&str]); 36] = [
+const OWNERS: [(&str, &[&str]); 37] = [
     ("axum", &["web"]),
     ("base64", &["report", "web"]),
     ("chrono", &["time"]),
@@ -110,6 +110,7 @@ const OWNERS: [(&str, &[&str]); 36] = [
     ("psl", &["dns"]),
     ("ring", &["source", "evidence", "mailer"]),
     ("rusqlite", &["store"]),
+    ("rustix", &["store"]),
     ("rustls", &["source"]),
     ("sd_notify", &["daemon"]),
     (
