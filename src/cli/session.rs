@@ -44,7 +44,7 @@ pub fn open_store(config: &Config) -> Result<Store, Failure> {
 /// Opens the database to look things up, without a writer's start and end; migrates it if that has to be
 /// first.
 pub fn open_to_look(config: &Config) -> Result<Store, Failure> {
-    match Store::open_read_only(&config.store_path) {
+    match Store::open_for_a_look(&config.store_path) {
         Err(StoreError::Older { .. }) => open_store(config),
         opened => Ok(opened?),
     }

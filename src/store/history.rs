@@ -249,6 +249,11 @@ impl Store {
                 }
                 other => other,
             };
+            if let Some(ahead) = &self.ahead {
+                // The first version and the last one, while the owner is looked for.
+                let ends = [i64::MIN, i64::MAX].map(|at| vec![zone.id.0, at]);
+                ahead.ask_below_roots(&[("version_by_zone", ends.to_vec())]);
+            }
             for (owner_id, key) in
                 self.owners_in_scope(&zone, name, scope, after.as_deref(), rest)?
             {

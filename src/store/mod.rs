@@ -4,6 +4,7 @@
 //! functions: begin, apply and commit a version; history and window of a name; counts; cases; outbox.
 //! History is appended, never rewritten; a zone's serial, state and changes advance in one transaction.
 
+mod ahead;
 mod bundle;
 mod care;
 mod cases;
@@ -43,7 +44,7 @@ pub use history::{
     ChangeRow, CoveredName, EnclosingZone, History, HistoryScope, RecordRow, Wanted,
 };
 pub use notices::{NoticeRow, NoticeState};
-pub use open::{PollerLock, Store, StoreError, StoreOptions, StoreTx};
+pub use open::{PollerLock, Store, StoreError, StoreMark, StoreOptions, StoreTx};
 pub use operator::{Blindness, BulkKind, BulkMove};
 pub use outbox::{MailKind, MessageRow, MessageState, NewMessage};
 pub use passive::Sighting;

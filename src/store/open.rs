@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,8 +12,10 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, params};
 
 use crate::dns::Name;
+use crate::store::ahead::Ahead;
 use crate::store::changes::{ChangeCounts, pack};
 use crate::store::popularity::{HostRow, begin_operators, begin_popularity};
+use crate::store::stays::KnownVersions;
 use crate::store::zones::{View, ZoneId};
 use crate::zone::DigestKey;
 
@@ -156,6 +158,19 @@ pub struct Store {
     pub(super) zones_at: RefCell<Option<ZonesAt>>,
     /// Names of name servers read lately, by their rows; emptied with `host_rows`.
     pub(super) host_names: RefCell<HashMap<i64, Name>>,
+    /// Asks for pages ahead of lookups, in a process that looks up and ends.
+    pub(super) ahead: Option<Ahead>,
+    /// Versions that lookups have read, of a connection that only reads.
+    pub(super) known_versions: Option<RefCell<KnownVersions>>,
+}
+
+/// Tells an open database from another one at the same path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoreMark {
+    /// Device and number of the file.
+    file: (u64, u64),
+    /// SQLite's count of changes of the schema.
+    schema: i64,
 }
 
 /// What is known of which zones there are.
@@ -272,6 +287,21 @@ impl Store {
     ///
     /// [`StoreError`]; also for a database that is yet to be migrated.
     pub fn open_read_only(path: &Path) -> Result<Self, StoreError> {
+        Self::open_to_read(path, None)
+    }
+
+    /// Opens the database at `path` to read only, in a process that looks something up and ends: what lookups
+    /// are going to read is asked for together, before they wait for it page by page.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::open_read_only`].
+    pub fn open_for_a_look(path: &Path) -> Result<Self, StoreError> {
+        Self::open_to_read(path, Ahead::begin(path))
+    }
+
+    /// Opens the database to read only.
+    fn open_to_read(path: &Path, early: Option<&'static File>) -> Result<Self, StoreError> {
         if !path.exists() {
             return Err(StoreError::Missing(path.to_owned()));
         }
@@ -282,6 +312,8 @@ impl Store {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags).map_err(sqlite)?;
         connection.busy_timeout(BUSY_TIMEOUT).map_err(sqlite)?;
+        // Before the first statement, which reads the schema.
+        let mut ahead = early.and_then(Ahead::over);
         configure_connection(&connection).map_err(sqlite)?;
         // One lock for all that is read first, instead of one for each statement.
         connection.execute_batch("begin").map_err(sqlite)?;
@@ -293,7 +325,12 @@ impl Store {
                 known: MIGRATIONS.len() as i32,
             });
         }
-        let store = Self::finish_open(connection, path)?;
+        if let Some(ahead) = &mut ahead {
+            ahead.learn_roots(&connection).map_err(sqlite)?;
+        }
+        let mut store = Self::finish_open(connection, path)?;
+        store.ahead = ahead;
+        store.known_versions = Some(RefCell::default());
         store.run(|connection| connection.execute_batch("commit"))?;
         Ok(store)
     }
@@ -315,6 +352,8 @@ impl Store {
             host_rows: RefCell::default(),
             zones_at: RefCell::default(),
             host_names: RefCell::default(),
+            ahead: None,
+            known_versions: None,
         })
     }
 
@@ -373,11 +412,13 @@ impl Store {
     pub fn begin_reading(&self) -> Result<StoreTx<'_>, StoreError> {
         self.run(|connection| connection.execute_batch("begin"))?;
         self.zones_at.replace(Some(ZonesAt::default()));
-        Ok(StoreTx {
+        let reading = StoreTx {
             store: self,
             open: true,
             is_reading: true,
-        })
+        };
+        self.forget_old_versions()?;
+        Ok(reading)
     }
 
     /// Moves the write-ahead log into the database; cuts it back when it has grown long.
@@ -394,6 +435,27 @@ impl Store {
             "pragma wal_checkpoint(passive)"
         };
         self.run(|connection| connection.query_row(mode, [], |_| Ok(())))
+    }
+
+    /// Returns what is another when the file at the path is another, or when its tables or indexes are.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`], also if there is no file any more.
+    pub fn mark(&self) -> Result<StoreMark, StoreError> {
+        let meta = self.path.metadata().map_err(|fault| StoreError::File {
+            path: self.path.clone(),
+            fault,
+        })?;
+        let schema = self.run(|connection| {
+            connection
+                .prepare_cached("pragma schema_version")?
+                .query_row([], |row| row.get(0))
+        })?;
+        Ok(StoreMark {
+            file: (meta.dev(), meta.ino()),
+            schema,
+        })
     }
 
     /// Returns the secret under this database's digests.
@@ -498,8 +560,8 @@ fn check_schema(connection: &Connection, path: &Path) -> Result<i32, StoreError>
             })
     };
     let (version, application) = (read("pragma user_version")?, read("pragma application_id")?);
-    let tables = read("select count(*) from sqlite_schema")?;
-    if tables > 0 && application != APPLICATION_ID {
+    // A file without tables is nobody's yet.
+    if application != APPLICATION_ID && read("select count(*) from sqlite_schema")? > 0 {
         return Err(StoreError::Foreign {
             path: path.to_owned(),
         });
@@ -670,23 +732,24 @@ fn has_reverse_index(connection: &Connection) -> rusqlite::Result<bool> {
 
 /// Reads the database's id and digest key, or makes them of SQLite's random octets.
 fn load_secrets(connection: &Connection) -> rusqlite::Result<([u8; 16], DigestKey)> {
-    let known: i64 = connection.query_row(
-        "select count(*) from meta where key in ('database_id', 'digest_key')",
-        [],
-        |row| row.get(0),
-    )?;
-    if known < 2 {
-        let sql = "insert or ignore into meta (key, value) values ('database_id', randomblob(16)), ('digest_key', randomblob(32))";
-        connection.execute(sql, params![])?;
-    }
-    let read = |key: &str| {
-        connection.query_row("select value from meta where key = ?", [key], |row| {
-            row.get::<_, Vec<u8>>(0)
+    let read = || {
+        let sql = "select (select value from meta where key = 'database_id'), (select value from meta where key = 'digest_key')";
+        connection.query_row(sql, [], |row| {
+            let values: (Option<Vec<u8>>, Option<Vec<u8>>) = (row.get(0)?, row.get(1)?);
+            Ok(values.0.zip(values.1))
         })
     };
+    let (database_id, key) = match read()? {
+        Some(known) => known,
+        None => {
+            let sql = "insert or ignore into meta (key, value) values ('database_id', randomblob(16)), ('digest_key', randomblob(32))";
+            connection.execute(sql, params![])?;
+            read()?.ok_or(rusqlite::Error::QueryReturnedNoRows)?
+        }
+    };
     let fit = |_| rusqlite::Error::InvalidQuery;
-    let database_id: [u8; 16] = read("database_id")?.try_into().map_err(fit)?;
-    let key: [u8; 32] = read("digest_key")?.try_into().map_err(fit)?;
+    let database_id: [u8; 16] = database_id.try_into().map_err(fit)?;
+    let key: [u8; 32] = key.try_into().map_err(fit)?;
     Ok((database_id, DigestKey::new(key)))
 }
 

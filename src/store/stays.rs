@@ -3,6 +3,7 @@
 //! A name's records share few versions, sources and name servers: each is read once for a lookup, instead of
 //! being joined to every record.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::rc::Rc;
@@ -12,6 +13,7 @@ use rusqlite::vtab::array::Array;
 use rusqlite::{Row, params};
 
 use crate::dns::{Rdata, RecordType, Serial};
+use crate::store::ahead::Keys;
 use crate::store::history::Wanted;
 use crate::store::zones::ZoneId;
 use crate::store::{Store, StoreError};
@@ -29,8 +31,11 @@ const VERSIONS: &str = "
     select v.id, v.observed_at, v.serial, v.bulk, v.source_id, b.observed_at, v.previous_id
       from rarray(?1) w cross join version v on v.id = w.value left join version b on b.id = v.previous_id";
 
+/// The most versions that are kept from one lookup to the next.
+const VERSIONS_KEPT_MAX: usize = 50_000;
+
 /// A version, as an interval's end names it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct End {
     pub version_id: i64,
     pub at: Timestamp,
@@ -52,6 +57,7 @@ pub(super) struct Stay {
 }
 
 /// A version, as far as lookups tell of it.
+#[derive(Debug, Clone, Copy)]
 struct VersionRow {
     end: End,
     source_id: i64,
@@ -74,6 +80,14 @@ impl VersionRow {
             previous_id: row.get(6)?,
         })
     }
+}
+
+/// Versions that were read, kept while nobody commits: what is added to a version may make it a bulk change.
+#[derive(Debug, Default)]
+pub(super) struct KnownVersions {
+    /// SQLite's `data_version` of the state that they were read of.
+    state: Option<i64>,
+    rows: HashMap<i64, VersionRow>,
 }
 
 /// An interval as it is stored.
@@ -120,21 +134,39 @@ impl Store {
                 .prepare_cached("select usual_ttl, version_id from zone where id = ?")?
                 .query_row([zone.0], |row| Ok((row.get(0)?, row.get(1)?)))
         })?;
+        // The bucket 0 stands for what is open.
+        let mut months = self.buckets_since(zone, wanted.since)?;
+        months.remove(0);
+        self.ask_ahead(|| {
+            let past = months.iter().map(|month| vec![*month, owner_id]);
+            [
+                ("record", vec![vec![owner_id]]),
+                ("past_record", past.collect()),
+            ]
+        });
         let mut rows = self.run(|connection| {
             let mut statement = connection.prepare_cached(OPEN)?;
             let rows = statement.query_map([owner_id], RawStay::read)?;
             rows.collect::<rusqlite::Result<Vec<_>>>()
         })?;
-        // The bucket 0 stands for what is open.
-        let months = self.buckets_since(zone, wanted.since)?;
-        rows.append(&mut self.past_stays(owner_id, months.into_iter().skip(1))?);
+        rows.append(&mut self.past_stays(owner_id, months.into_iter())?);
         rows.retain(|row| {
             RecordType::from_code(row.code).is_none_or(|rtype| wanted.has_type(rtype))
         });
         let ends = rows
             .iter()
             .flat_map(|row| [Some(row.added_id), row.removed_id]);
-        let versions = self.versions(ends.chain([newest_id]).flatten())?;
+        let mut ends: Vec<i64> = ends.chain([newest_id]).flatten().collect();
+        ends.sort_unstable();
+        ends.dedup();
+        self.ask_ahead(|| {
+            let keys = |ids: &[i64]| ids.iter().map(|id| vec![*id]).collect();
+            let mut hosts: Vec<i64> = rows.iter().filter_map(RawStay::host).collect();
+            hosts.sort_unstable();
+            hosts.dedup();
+            [("version", keys(&ends)), ("host", keys(&hosts))]
+        });
+        let versions = self.versions(ends)?;
         let version = |id: i64| {
             versions
                 .binary_search_by_key(&id, |row| row.end.version_id)
@@ -150,7 +182,7 @@ impl Store {
             let (removed, looked_at) = match row.removed_id.map(version).transpose()? {
                 Some(removed) => match (removed.before, removed.previous_id) {
                     (None, Some(previous)) => return Err(self.lost_version(previous)),
-                    (before, _) => (Some(removed.end.clone()), before),
+                    (before, _) => (Some(removed.end), before),
                 },
                 None => (None, newest.map(|newest| newest.end.at)),
             };
@@ -164,7 +196,7 @@ impl Store {
             stays.push(Stay {
                 rdata: self.read_rdata(row.code, &row.value)?,
                 ttl: row.ttl.or(usual_ttl).unwrap_or_default(),
-                added: added.end.clone(),
+                added: added.end,
                 removed,
                 looked_at,
                 source: source.clone(),
@@ -172,6 +204,16 @@ impl Store {
             });
         }
         Ok(stays)
+    }
+
+    /// Asks for what is read next, in a process that looks something up and ends.
+    fn ask_ahead<const COUNT: usize>(
+        &self,
+        wanted: impl FnOnce() -> [(&'static str, Keys); COUNT],
+    ) {
+        if let Some(ahead) = &self.ahead {
+            ahead.ask(&wanted());
+        }
     }
 
     /// Returns an owner's intervals that ended in some months, as they are stored.
@@ -187,16 +229,63 @@ impl Store {
         })
     }
 
-    /// Returns versions in the order of their numbers, each once; those that are not there are left out.
-    fn versions(&self, ids: impl Iterator<Item = i64>) -> Result<Vec<VersionRow>, StoreError> {
-        let mut ids: Vec<i64> = ids.collect();
-        ids.sort_unstable();
-        ids.dedup();
-        self.run(|connection| {
-            let mut statement = connection.prepare_cached(VERSIONS)?;
-            let rows = statement.query_map([array(ids.into_iter())], VersionRow::read)?;
-            rows.collect()
-        })
+    /// Forgets the versions that were read of another state of the database than the one that is read now.
+    pub(super) fn forget_old_versions(&self) -> Result<(), StoreError> {
+        let Some(known) = &self.known_versions else {
+            return Ok(());
+        };
+        let state = self.run(|connection| {
+            connection
+                .prepare_cached("pragma data_version")?
+                .query_row([], |row| row.get(0))
+        })?;
+        if known.borrow().state != state {
+            known.replace(KnownVersions {
+                state,
+                rows: HashMap::new(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Returns versions in the order of their numbers, in which they are asked for; those that are not there are
+    /// left out.
+    fn versions(&self, mut ids: Vec<i64>) -> Result<Vec<VersionRow>, StoreError> {
+        // Outside of a transaction every statement may read another state.
+        let known = self.known_versions.as_ref();
+        let mut known = known
+            .filter(|_| !self.connection.is_autocommit())
+            .map(RefCell::borrow_mut);
+        let mut versions = Vec::with_capacity(ids.len());
+        if let Some(known) = &known {
+            ids.retain(|id| match known.rows.get(id) {
+                Some(row) => {
+                    versions.push(*row);
+                    false
+                }
+                None => true,
+            });
+        }
+        if !ids.is_empty() {
+            let read = self.run(|connection| {
+                let mut statement = connection.prepare_cached(VERSIONS)?;
+                let rows = statement.query_map([array(ids.into_iter())], VersionRow::read)?;
+                rows.collect::<rusqlite::Result<Vec<_>>>()
+            })?;
+            if let Some(known) = &mut known {
+                if known.rows.len() + read.len() > VERSIONS_KEPT_MAX {
+                    known.rows.clear();
+                }
+                let room = VERSIONS_KEPT_MAX - known.rows.len();
+                let rows = read.iter().take(room);
+                known
+                    .rows
+                    .extend(rows.map(|row| (row.end.version_id, *row)));
+            }
+            versions.extend(read);
+            versions.sort_unstable_by_key(|row| row.end.version_id);
+        }
+        Ok(versions)
     }
 
     /// Returns the fault of a version that something refers to and that is not there.
@@ -219,4 +308,65 @@ impl Store {
 /// Gives numbers as what SQL's `rarray` reads.
 pub(super) fn array(numbers: impl Iterator<Item = i64>) -> Array {
     Rc::new(numbers.map(Value::Integer).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::dns::{Name, Rdata, Record, Serial};
+    use crate::store::{HistoryScope, SourceKind, Store, StoreOptions, VersionDraft, VersionKind};
+    use crate::time::Timestamp;
+    use crate::zone::OwnerChange;
+
+    /// Writes a change of one name, as a version of its own or to one that is there.
+    fn write(store: &Store, name: &str, joins: Option<i64>, bulk: bool) -> i64 {
+        let source = store.ensure_source("made", SourceKind::Feed).expect("made");
+        let apex = Name::parse("example").expect("sound");
+        let zone = store.ensure_zone(&apex, source).expect("made");
+        let draft = VersionDraft {
+            source,
+            kind: VersionKind::Feed,
+            serial: Some(Serial(1)),
+            observed_at: Timestamp::from_unix(1_790_000_000),
+            joins,
+        };
+        let mut tx = store.begin(&zone, draft).expect("begun");
+        let change = OwnerChange {
+            added: vec![Record {
+                rdata: Rdata::A([192, 0, 2, 1].into()),
+                ttl: 60,
+            }],
+            ..OwnerChange::default()
+        };
+        let name = Name::parse(name).expect("sound");
+        tx.apply_change(&name, &change, false).expect("applied");
+        tx.commit(bulk).expect("committed");
+        let newest = store.ensure_zone(&apex, source).expect("there").version_id;
+        newest.expect("there are versions")
+    }
+
+    #[test]
+    fn version_that_was_read_is_read_again_when_something_joined_it() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("f.db");
+        let options = StoreOptions {
+            reverse_index: false,
+            create: true,
+        };
+        let writer = Store::open(&path, options).expect("made");
+        let id = write(&writer, "a.example", None, false);
+        let name = Name::parse("a.example").expect("sound");
+        let reader = Store::open_read_only(&path).expect("opened");
+        let is_bulk = || {
+            let history = reader.history(&name, HistoryScope::Name).expect("read");
+            history.changes[0].bulk
+        };
+        let kept = || {
+            let known = reader.known_versions.as_ref().expect("it reads only");
+            known.borrow().rows.len()
+        };
+        assert_eq!((is_bulk(), kept()), (false, 1));
+        assert_eq!((is_bulk(), kept()), (false, 1));
+        write(&writer, "b.example", Some(id), true);
+        assert_eq!((is_bulk(), kept()), (true, 1));
+    }
 }
