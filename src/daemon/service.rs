@@ -27,7 +27,7 @@ use crate::pipeline::{
 };
 use crate::source::{NotifyListener, NotifyTable, Probed};
 use crate::time::{Span, Timestamp};
-use crate::web::{Pushed, PushedLines, WebState};
+use crate::web::{Pushed, PushedLines, Readers, WebState};
 
 /// How often the outbox is looked at when nothing else happens.
 const OUTBOX_EVERY: Span = Span::seconds(30);
@@ -306,7 +306,7 @@ fn listen_web(
         metrics_zones_max,
         token,
         users,
-        lookups: crate::web::lookups(),
+        readers: Readers::new(config.store_path.clone()),
         pushes: pushes.clone(),
     };
     if let Some(web) = &config.web {

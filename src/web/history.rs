@@ -6,7 +6,6 @@
 //! rows in an order to which changes only append.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -18,7 +17,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 
@@ -27,8 +26,6 @@ use crate::listing::{CaseJson, ChangeJson, CofJson, GapJson, HistoryJson, Record
 use crate::store::{History, HistoryScope, RecordRow, Store, StoreError, Used, Wanted};
 use crate::web::server::{WebState, is_same};
 
-/// The most lookups at a time; more are told to come again.
-const LOOKUPS_MAX: usize = 8;
 /// The most rows of an answer that is paged: it is sorted whole. An answer that is not paged has no limit.
 const PAGED_ROWS_MAX: usize = 100_000;
 /// How many names are looked up at a time.
@@ -41,14 +38,6 @@ const CHUNK_OCTETS: usize = 32 << 10;
 const CHUNK_TIMEOUT: Duration = Duration::from_secs(30);
 /// How many chunks wait for a client that reads slowly.
 const CHUNKS_WAITING_MAX: usize = 4;
-
-/// How many lookups may begin.
-pub type Lookups = Arc<Semaphore>;
-
-/// Returns how many lookups may begin at first.
-pub fn lookups() -> Lookups {
-    Arc::new(Semaphore::new(LOOKUPS_MAX))
-}
 
 /// A problem (RFC 9457).
 #[derive(Serialize)]
@@ -194,12 +183,12 @@ pub async fn query(
     let number = |name: &str| header(name).and_then(|value| value.trim().parse::<usize>().ok());
     let count = number("dribble-paginate-count").filter(|count| *count > 0);
     let page = count.map(|count| (count, number("dribble-paginate-cursor").unwrap_or(0)));
-    let Ok(permit) = state.lookups.clone().try_acquire_owned() else {
+    let Some(place) = state.readers.enter() else {
         return problem(StatusCode::TOO_MANY_REQUESTS, "too many lookups at a time");
     };
-    let (headers, path) = (headers.clone(), state.store_path.clone());
+    let headers = headers.clone();
     let look = tokio::task::spawn_blocking(move || -> Result<Response, StoreError> {
-        let store = Store::open_read_only(&path)?;
+        let store = place.open()?;
         let etag = etag(&store, &format!("{text} {wanted:?} {page:?}"))?;
         if is_known(&headers, &etag) {
             return Ok(not_modified(etag));
@@ -215,12 +204,11 @@ pub async fn query(
         if let Question::Users(_) = &question
             && !store.has_reverse_index()
         {
-            return Err(StoreError::NoReverseIndex(path));
+            return Err(StoreError::NoReverseIndex(state.store_path));
         }
         let (sender, receiver) = mpsc::channel(CHUNKS_WAITING_MAX);
         // The rest is read while it is sent, by a thread that ends when the client does.
         tokio::task::spawn_blocking(move || {
-            let _permit = permit;
             if let Err(error) = stream(&store, &question, &wanted, &sender) {
                 tracing::error!(%error, "history over HTTP: {error}");
                 // An answer that breaks off must not look like one that ends.
@@ -385,12 +373,12 @@ pub async fn domain(
         Ok(wanted) => wanted,
         Err(detail) => return problem(StatusCode::BAD_REQUEST, detail),
     };
-    let Ok(_permit) = state.lookups.clone().try_acquire_owned() else {
+    let Some(place) = state.readers.enter() else {
         return problem(StatusCode::TOO_MANY_REQUESTS, "too many lookups at a time");
     };
     let limit = query.limit.unwrap_or(NAMES_MAX).clamp(1, NAMES_MAX);
     let look = tokio::task::spawn_blocking(move || -> Result<Response, StoreError> {
-        let store = Store::open_read_only(&state.store_path)?;
+        let store = place.open()?;
         let etag = etag(
             &store,
             &format!("{name} {wanted:?} {limit} {:?}", query.after),

@@ -5,7 +5,8 @@
 
 mod connections;
 mod history;
+mod readers;
 mod server;
 
-pub use history::{Lookups, lookups};
+pub use readers::Readers;
 pub use server::{Pushed, PushedLines, WebState, serve};

@@ -21,7 +21,8 @@ use crate::pipeline::metrics_page;
 use crate::store::{Store, StoreError, StoreOptions};
 use crate::time::Clock;
 use crate::web::connections::Places;
-use crate::web::history::{self, Lookups};
+use crate::web::history;
+use crate::web::readers::Readers;
 
 /// The most octets of one pushed body.
 const BODY_OCTETS_MAX: usize = 8 << 20;
@@ -77,8 +78,8 @@ pub struct WebState {
     pub token: Option<String>,
     /// Who may read history, each `user:password`; empty serves none.
     pub users: Vec<String>,
-    /// How many lookups may begin.
-    pub lookups: Lookups,
+    /// Who looks history up.
+    pub readers: Readers,
     /// To the loop.
     pub pushes: mpsc::Sender<PushedLines>,
 }
