@@ -515,7 +515,7 @@ fn expect_refused_with(
         started.elapsed() < Duration::from_secs(60),
         "{what}: it hung"
     );
-    assert!((1..200 << 10).contains(&peak_kib), "{what}: {peak_kib} KiB");
+    assert!(peak_kib < 200 << 10, "{what}: {peak_kib} KiB");
     let row = bench.status("example.");
     assert_eq!(row["refused_reason"], reason, "{what}: {row}");
     assert_eq!(
