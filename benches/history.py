@@ -1,7 +1,10 @@
 """Times `fluxwatch history` with a cold cache, process start included, and a floor of plain rows."""
 
+import base64
+import http.client
 import os
 import random
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -35,6 +38,42 @@ if reverse:
         count = line.count(b"\n") + sum(chunk.count(b"\n") for chunk in iter(lambda: child.stdout.read(1 << 20), b""))
         print(f"fluxwatch history --ns, cache {'cold' if cold else 'warm'}: first output after {first * 1000:.1f} ms, all {count} records after {time.perf_counter() - started:.2f} s")
         child.wait()
+
+# Over HTTP, one connection: the database is opened once.
+with socket.socket() as free:
+    free.bind(("127.0.0.1", 0))
+    port = free.getsockname()[1]
+for name, text in {
+    "users": "desk:secret\n",
+    "small.zone": "$ORIGIN small.test.\n@ 3600 SOA a. b. 1 3600 600 86400 3600\n@ 3600 NS a.\n",
+    "run.toml": open(config).read() + f'[web]\nlisten = "127.0.0.1:{port}"\nusers_file = "{folder}/users"\n'
+    f'[[source]]\nname = "small"\nkind = "zonefile"\nzone = "small.test."\npath = "{folder}/small.zone"\nevery = "20h"\n',
+}.items():
+    with open(f"{folder}/{name}", "w", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
+        file.write(text)
+service = subprocess.Popen([program, "--config", folder + "/run.toml", "run"], stderr=subprocess.DEVNULL)
+for _ in range(200):
+    try:
+        socket.create_connection(("127.0.0.1", port)).close()
+        break
+    except OSError:
+        time.sleep(0.05)
+client = http.client.HTTPConnection("127.0.0.1", port)
+user = {"Authorization": "Basic " + base64.b64encode(b"desk:secret").decode()}
+names = [label(draw.randrange(domains)) for _ in range(500)]
+for path in ("/pdns/query/", "/api/v1/domains/"):
+    for again in ("", ", looked up before"):
+        times = []
+        for name in names:
+            started = time.perf_counter()
+            client.request("GET", path + name, headers=user)
+            answer = client.getresponse()
+            body = answer.read()
+            times.append(time.perf_counter() - started)
+            assert answer.status == 200 and body, answer.status
+        tell(f"GET {path}NAME{again}", times)
+service.terminate()
+service.wait()
 
 # The floor: a row for each record that was added or removed, with an index to find a domain's.
 plain = folder + "/plain.db"

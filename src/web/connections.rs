@@ -41,6 +41,8 @@ impl Listener for Places {
         // Nobody closes the semaphore.
         let place = Arc::clone(&self.free).acquire_owned().await.ok();
         let (stream, address) = Listener::accept(&mut self.listener).await;
+        // The end of an answer in parts would wait for the client to say that it has what came before (40 ms).
+        let _ = stream.set_nodelay(true);
         let connection = Connection {
             stream,
             silence_max: self.silence_max,
@@ -135,6 +137,7 @@ mod tests {
 
     use axum::Router;
     use axum::routing::get;
+    use axum::serve::Listener;
 
     use super::Places;
 
@@ -176,5 +179,15 @@ mod tests {
         let (mut fourth, mut fifth) = (connect().await, connect().await);
         assert!(ask(&mut fourth).await.is_some() && ask(&mut fifth).await.is_some());
         server.abort();
+    }
+
+    #[tokio::test]
+    async fn parts_of_an_answer_do_not_wait_for_one_another() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("it is bound");
+        let mut places = Places::new(listener, 1, Duration::from_secs(2));
+        let _client = TcpStream::connect(address).await.expect("it listens");
+        let (connection, _) = places.accept().await;
+        assert!(connection.stream.nodelay().expect("the system says so"));
     }
 }
