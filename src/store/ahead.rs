@@ -7,6 +7,7 @@
 //! It is advice and nothing else: nothing that is read here is told to anybody. The write-ahead log is not looked
 //! at, so that a page may be out of date, and any octets are put up with; then the wrong pages are asked for.
 
+use std::cell::Cell;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
@@ -38,6 +39,9 @@ const UPPER_PAGES_MAX: usize = 32;
 const LEVELS_MAX: usize = 8;
 /// Neighbouring pages that are asked for at most because rows of one key may reach over all of them.
 const NEIGHBOURS_MAX: usize = 8;
+/// After so many requests pages are no longer asked for: names are looked up in the order in which they lie, and
+/// their neighbours have brought what they need.
+const REQUESTS_MAX: u32 = 64;
 /// The first octets of a file: new tables begin there, before there are rows, and the schema lies there.
 const FIRST_OCTETS: u64 = 256 << 10;
 /// Pages as near as this are asked for in one request, with what lies between them.
@@ -63,6 +67,7 @@ pub(super) struct Ahead {
     file: &'static File,
     page_octets: usize,
     roots: HashMap<String, u32>,
+    requests: Cell<u32>,
 }
 
 impl Ahead {
@@ -85,6 +90,7 @@ impl Ahead {
             file,
             page_octets: (page_octets >= 512).then_some(page_octets)?,
             roots: HashMap::new(),
+            requests: Cell::new(0),
         };
         ahead.ask_for(ahead.read(1)?.all_children().collect());
         Some(ahead)
@@ -127,6 +133,13 @@ impl Ahead {
     /// Asks for the pages on which keys lie in trees. Returns when the innermost pages are asked for.
     pub(super) fn ask(&self, wanted: &[(&str, Keys)]) {
         self.walk(wanted, |pages| self.ask_for(pages));
+    }
+
+    /// Returns whether more is to be asked for, and counts that it is.
+    pub(super) fn takes_more(&self) -> bool {
+        let count = self.requests.get();
+        self.requests.set(count.saturating_add(1));
+        count < REQUESTS_MAX
     }
 
     /// Passes the pages on which keys lie, level by level, and goes on with the next when one is read.
@@ -431,6 +444,14 @@ mod tests {
             )
             .expect("read");
         assert!(holds(&ahead, "record", &[0], &first.1), "{first:?}");
+    }
+
+    #[test]
+    fn many_names_are_not_all_asked_for() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let ahead = database(&folder.path().join("a.db"));
+        assert!((0..REQUESTS_MAX).all(|_| ahead.takes_more()));
+        assert!(!ahead.takes_more());
     }
 
     #[test]

@@ -249,7 +249,7 @@ impl Store {
                 }
                 other => other,
             };
-            if let Some(ahead) = &self.ahead {
+            if let Some(ahead) = self.ahead.as_ref().filter(|it| it.takes_more()) {
                 // The first version and the last one, while the owner is looked for.
                 let ends = [i64::MIN, i64::MAX].map(|at| vec![zone.id.0, at]);
                 ahead.ask_below_roots(&[("version_by_zone", ends.to_vec())]);

@@ -211,7 +211,7 @@ impl Store {
         &self,
         wanted: impl FnOnce() -> [(&'static str, Keys); COUNT],
     ) {
-        if let Some(ahead) = &self.ahead {
+        if let Some(ahead) = self.ahead.as_ref().filter(|it| it.takes_more()) {
             ahead.ask(&wanted());
         }
     }
