@@ -57,6 +57,7 @@ pub fn run(config: Option<&Path>, command: &HistoryCommand) -> Result<Done, Fail
         }
     };
     printer.finish(&store, next)?;
+    store.leave();
     Ok(Done::Well)
 }
 

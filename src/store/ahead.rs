@@ -15,8 +15,6 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use rusqlite::Connection;
-
 /// Tables and indexes that a lookup of a name reads.
 const LOOKED_AT: [&str; 11] = [
     "gap",
@@ -92,33 +90,27 @@ impl Ahead {
             roots: HashMap::new(),
             requests: Cell::new(0),
         };
-        ahead.ask_for(ahead.read(1)?.all_children().collect());
+        ahead.ask_for(ahead.read(1, &mut Vec::new())?.all_children().collect());
         Some(ahead)
     }
 
     /// Learns where the trees begin that a lookup reads, and asks for their first pages.
-    pub(super) fn learn_roots(&mut self, connection: &Connection) -> rusqlite::Result<()> {
-        let mut statement = connection.prepare("select name, rootpage from sqlite_schema")?;
-        let mut rows = statement.query([])?;
-        let mut roots = BTreeSet::new();
-        while let Some(row) = rows.next()? {
-            let (name, root): (String, u32) = (row.get(0)?, row.get(1)?);
-            if LOOKED_AT.contains(&name.as_str()) {
-                roots.insert(root);
-                self.roots.insert(name, root);
-            }
-        }
-        self.ask_for(roots);
+    pub(super) fn learn_roots(&mut self, trees: &HashMap<String, u32>) {
+        let roots = LOOKED_AT
+            .iter()
+            .filter_map(|name| trees.get_key_value(*name));
+        self.roots = roots.map(|(name, root)| (name.clone(), *root)).collect();
+        self.ask_for(self.roots.values().copied().collect());
         self.ask_below_roots(&UPPER_LEVELS.map(|name| (name, Vec::new())));
-        Ok(())
     }
 
     /// Asks for the pages right below the roots of trees on which keys lie, or for all of them if no keys are given
     /// and they are few. Does not wait for them.
     pub(super) fn ask_below_roots(&self, wanted: &[(&str, Keys)]) {
-        let mut pages = BTreeSet::new();
+        let (mut pages, mut octets) = (BTreeSet::new(), Vec::new());
         for (name, keys) in wanted {
-            let root = self.roots.get(*name).and_then(|root| self.read(*root));
+            let root = self.roots.get(*name);
+            let root = root.and_then(|root| self.read(*root, &mut octets));
             let Some(node) = root.filter(Node::is_inner) else {
                 continue;
             };
@@ -162,9 +154,9 @@ impl Ahead {
 
     /// Returns the level below one; an empty one if the pages are leaves.
     fn next_level<'a>(&self, level: &Level<'a>) -> Level<'a> {
-        let mut below = Level::new();
+        let (mut below, mut octets) = (Level::new(), Vec::new());
         for (page, keys) in level {
-            match self.read(*page) {
+            match self.read(*page, &mut octets) {
                 Some(node) if node.is_inner() => {
                     for key in keys {
                         for child in node.children(key) {
@@ -196,11 +188,11 @@ impl Ahead {
         }
     }
 
-    /// Reads a page. `None` if it is not there.
-    fn read(&self, page: u32) -> Option<Node> {
-        let mut octets = vec![0; self.page_octets];
+    /// Reads a page into a buffer. `None` if it is not there.
+    fn read<'a>(&self, page: u32, octets: &'a mut Vec<u8>) -> Option<Node<'a>> {
+        octets.resize(self.page_octets, 0);
         let begin = u64::from(page.checked_sub(1)?) * self.page_octets as u64;
-        self.file.read_exact_at(&mut octets, begin).ok()?;
+        self.file.read_exact_at(octets, begin).ok()?;
         let header_at = if page == 1 { FILE_HEADER_OCTETS } else { 0 };
         Some(Node { octets, header_at })
     }
@@ -218,12 +210,12 @@ fn will_need(file: &File, octets: Range<u64>) {
 fn will_need(_: &File, _: Range<u64>) {}
 
 /// A page of a B-tree.
-struct Node {
-    octets: Vec<u8>,
+struct Node<'a> {
+    octets: &'a [u8],
     header_at: usize,
 }
 
-impl Node {
+impl Node<'_> {
     /// Returns whether there are pages below this one.
     fn is_inner(&self) -> bool {
         matches!(
@@ -348,9 +340,10 @@ fn integer(octets: &[u8]) -> i64 {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use rusqlite::params;
+    use rusqlite::{Connection, params};
 
     use super::*;
+    use crate::store::open::trees;
 
     /// Columns of a key, of every length that SQLite stores.
     fn column(number: i64) -> i64 {
@@ -394,7 +387,7 @@ mod tests {
         let mut ahead = Ahead::begin(path)
             .and_then(Ahead::over)
             .expect("a database");
-        ahead.learn_roots(&connection).expect("read");
+        ahead.learn_roots(&trees(&connection).expect("read"));
         ahead
     }
 
@@ -403,12 +396,14 @@ mod tests {
         let mut pages = Vec::new();
         ahead.walk(&[(tree, vec![key.to_vec()])], |level| pages.extend(level));
         assert!((2..=64).contains(&pages.len()), "{key:?}: {pages:?}");
-        let has = |node: Node| {
+        let has = |node: Node<'_>| {
             node.octets
                 .windows(text.len())
                 .any(|octets| octets == text.as_bytes())
         };
-        pages.iter().any(|page| ahead.read(*page).is_some_and(has))
+        let mut octets = Vec::new();
+        let mut read = |page: &u32| ahead.read(*page, &mut octets).is_some_and(has);
+        pages.iter().any(&mut read)
     }
 
     #[test]
@@ -487,7 +482,7 @@ mod tests {
             if let Some(first) = octets.get_mut(header_at) {
                 *first = kind;
             }
-            let node = Node { octets, header_at };
+            let node = Node { octets: &octets, header_at };
             prop_assert!(node.children(&key).count() <= NEIGHBOURS_MAX);
             prop_assert!(node.all_children().count() <= 65_536);
         }

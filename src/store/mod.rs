@@ -44,7 +44,7 @@ pub use history::{
     ChangeRow, CoveredName, EnclosingZone, History, HistoryScope, RecordRow, Wanted,
 };
 pub use notices::{NoticeRow, NoticeState};
-pub use open::{PollerLock, Store, StoreError, StoreMark, StoreOptions, StoreTx};
+pub use open::{PollerLock, Store, StoreError, StoreOptions, StoreTx};
 pub use operator::{Blindness, BulkKind, BulkMove};
 pub use outbox::{MailKind, MessageRow, MessageState, NewMessage};
 pub use passive::Sighting;

@@ -162,15 +162,34 @@ pub struct Store {
     pub(super) ahead: Option<Ahead>,
     /// Versions that lookups have read, of a connection that only reads.
     pub(super) known_versions: Option<RefCell<KnownVersions>>,
+    /// What was opened.
+    opened: Opened,
 }
 
 /// Tells an open database from another one at the same path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct StoreMark {
-    /// Device and number of the file.
-    file: (u64, u64),
+struct Opened {
+    file: FileId,
     /// SQLite's count of changes of the schema.
     schema: i64,
+}
+
+/// Device and number of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct FileId(u64, u64);
+
+impl FileId {
+    /// Returns that of the file at `path`; `None` if there is none.
+    fn of(path: &Path) -> Result<Option<Self>, StoreError> {
+        match path.metadata() {
+            Ok(meta) => Ok(Some(Self(meta.dev(), meta.ino()))),
+            Err(fault) if fault.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(fault) => Err(StoreError::File {
+                path: path.to_owned(),
+                fault,
+            }),
+        }
+    }
 }
 
 /// What is known of which zones there are.
@@ -247,7 +266,7 @@ impl Store {
         if rusqlite::version_number() < SQLITE_VERSION_MIN {
             return Err(StoreError::OldSqlite(rusqlite::version().to_owned()));
         }
-        if !path.exists() {
+        if FileId::of(path)?.is_none() {
             if !options.create {
                 return Err(StoreError::Missing(path.to_owned()));
             }
@@ -256,6 +275,7 @@ impl Store {
                 fault,
             })?;
         }
+        let file = FileId::of(path)?.ok_or_else(|| StoreError::Missing(path.to_owned()))?;
         let sqlite = |fault| StoreError::Sqlite {
             path: path.to_owned(),
             fault,
@@ -270,7 +290,7 @@ impl Store {
             // A command that only looks works with the index that the poller keeps.
             set_reverse_index(&connection, options.reverse_index).map_err(sqlite)?;
         }
-        let store = Self::finish_open(connection, path)?;
+        let store = Self::finish_open(connection, path, file, None)?;
         let sql = "select exists (select 1 from meta where key = 'chain_pending')";
         if store.run(|connection| connection.query_row(sql, [], |row| row.get(0)))? {
             store.begin_chains()?;
@@ -302,9 +322,8 @@ impl Store {
 
     /// Opens the database to read only.
     fn open_to_read(path: &Path, early: Option<&'static File>) -> Result<Self, StoreError> {
-        if !path.exists() {
-            return Err(StoreError::Missing(path.to_owned()));
-        }
+        // Before it is opened: one that takes its place meanwhile must not be taken for it.
+        let file = FileId::of(path)?.ok_or_else(|| StoreError::Missing(path.to_owned()))?;
         let sqlite = |fault| StoreError::Sqlite {
             path: path.to_owned(),
             fault,
@@ -313,7 +332,7 @@ impl Store {
         let connection = Connection::open_with_flags(path, flags).map_err(sqlite)?;
         connection.busy_timeout(BUSY_TIMEOUT).map_err(sqlite)?;
         // Before the first statement, which reads the schema.
-        let mut ahead = early.and_then(Ahead::over);
+        let ahead = early.and_then(Ahead::over);
         configure_connection(&connection).map_err(sqlite)?;
         // One lock for all that is read first, instead of one for each statement.
         connection.execute_batch("begin").map_err(sqlite)?;
@@ -325,35 +344,41 @@ impl Store {
                 known: MIGRATIONS.len() as i32,
             });
         }
-        if let Some(ahead) = &mut ahead {
-            ahead.learn_roots(&connection).map_err(sqlite)?;
-        }
-        let mut store = Self::finish_open(connection, path)?;
-        store.ahead = ahead;
+        let mut store = Self::finish_open(connection, path, file, ahead)?;
         store.known_versions = Some(RefCell::default());
         store.run(|connection| connection.execute_batch("commit"))?;
         Ok(store)
     }
 
     /// Returns the store over a connection that is checked, migrated and configured.
-    fn finish_open(connection: Connection, path: &Path) -> Result<Self, StoreError> {
+    fn finish_open(
+        connection: Connection,
+        path: &Path,
+        file: FileId,
+        mut ahead: Option<Ahead>,
+    ) -> Result<Self, StoreError> {
         let sqlite = |fault| StoreError::Sqlite {
             path: path.to_owned(),
             fault,
         };
-        let has_reverse_index = has_reverse_index(&connection).map_err(sqlite)?;
+        let schema = schema_version(&connection).map_err(sqlite)?;
+        let trees = trees(&connection).map_err(sqlite)?;
+        if let Some(ahead) = &mut ahead {
+            ahead.learn_roots(&trees);
+        }
         let (database_id, key) = load_secrets(&connection).map_err(sqlite)?;
         Ok(Self {
             connection,
             path: path.to_owned(),
             key,
             database_id,
-            has_reverse_index,
+            has_reverse_index: trees.contains_key(LAST_REVERSE_INDEX),
             host_rows: RefCell::default(),
             zones_at: RefCell::default(),
             host_names: RefCell::default(),
-            ahead: None,
+            ahead,
             known_versions: None,
+            opened: Opened { file, schema },
         })
     }
 
@@ -437,25 +462,23 @@ impl Store {
         self.run(|connection| connection.query_row(mode, [], |_| Ok(())))
     }
 
-    /// Returns what is another when the file at the path is another, or when its tables or indexes are.
+    /// Returns whether the file at the path is still the one that was opened, with the tables and indexes that it
+    /// had.
     ///
     /// # Errors
     ///
-    /// [`StoreError`], also if there is no file any more.
-    pub fn mark(&self) -> Result<StoreMark, StoreError> {
-        let meta = self.path.metadata().map_err(|fault| StoreError::File {
-            path: self.path.clone(),
-            fault,
-        })?;
-        let schema = self.run(|connection| {
-            connection
-                .prepare_cached("pragma schema_version")?
-                .query_row([], |row| row.get(0))
-        })?;
-        Ok(StoreMark {
-            file: (meta.dev(), meta.ino()),
-            schema,
-        })
+    /// [`StoreError`].
+    pub fn is_current(&self) -> Result<bool, StoreError> {
+        let schema = self.run(schema_version)?;
+        Ok(schema == self.opened.schema && FileId::of(&self.path)? == Some(self.opened.file))
+    }
+
+    /// Ends the use of the database in a process that ends. What was only read is not closed: the system takes back
+    /// all that a process had, sooner than it is given back by pieces.
+    pub fn leave(self) {
+        if self.known_versions.is_some() {
+            std::mem::forget(self);
+        }
     }
 
     /// Returns the secret under this database's digests.
@@ -695,7 +718,7 @@ fn pack_changes(connection: &Connection) -> rusqlite::Result<()> {
 
 /// Makes or drops the index from RDATA to owners, as configured.
 fn set_reverse_index(connection: &Connection, wanted: bool) -> rusqlite::Result<()> {
-    let there = has_reverse_index(connection)?;
+    let there = trees(connection)?.contains_key(LAST_REVERSE_INDEX);
     match (wanted, there) {
         (true, false) => {
             let all = REVERSE_INDEXES.map(|(name, table, rrtype)| {
@@ -714,20 +737,31 @@ fn set_reverse_index(connection: &Connection, wanted: bool) -> rusqlite::Result<
 }
 
 /// The indexes from RDATA to owners: name, table, type. A query that is to use one repeats its
-/// "rrtype = N" literally. The last is what tells that all are there.
+/// "rrtype = N" literally. The last that is made is [`LAST_REVERSE_INDEX`].
 const REVERSE_INDEXES: [(&str, &str, u16); 6] = [
     ("record_by_host", "record", 2),
     ("record_by_a", "record", 1),
     ("record_by_aaaa", "record", 28),
     ("past_by_a", "past_record", 1),
     ("past_by_aaaa", "past_record", 28),
-    ("past_by_host", "past_record", 2),
+    (LAST_REVERSE_INDEX, "past_record", 2),
 ];
 
-/// Returns whether the index from RDATA to owners is there.
-fn has_reverse_index(connection: &Connection) -> rusqlite::Result<bool> {
-    let sql = "select count(*) > 0 from sqlite_schema where name = 'past_by_host'";
-    connection.query_row(sql, [], |row| row.get(0))
+/// The index that tells whether all are there.
+const LAST_REVERSE_INDEX: &str = "past_by_host";
+
+/// Returns SQLite's count of changes of the schema.
+fn schema_version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection
+        .prepare_cached("pragma schema_version")?
+        .query_row([], |row| row.get(0))
+}
+
+/// Returns the tables and indexes that there are, and their first pages.
+pub(super) fn trees(connection: &Connection) -> rusqlite::Result<HashMap<String, u32>> {
+    let mut statement = connection.prepare("select name, rootpage from sqlite_schema")?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    rows.collect()
 }
 
 /// Reads the database's id and digest key, or makes them of SQLite's random octets.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::store::{Store, StoreError, StoreMark};
+use crate::store::{Store, StoreError};
 
 /// The most lookups at a time; more are told to come again.
 const LOOKUPS_MAX: usize = 8;
@@ -18,7 +18,7 @@ const KEPT_MAX: usize = 2;
 pub struct Readers {
     path: Arc<PathBuf>,
     places: Arc<Semaphore>,
-    kept: Arc<Mutex<Vec<(StoreMark, Store)>>>,
+    kept: Arc<Mutex<Vec<Store>>>,
 }
 
 impl Readers {
@@ -41,14 +41,14 @@ impl Readers {
     }
 
     /// Takes a database that is kept and is still the one at its path, with the same tables.
-    fn take(&self) -> Option<(StoreMark, Store)> {
+    fn take(&self) -> Option<Store> {
         let kept = || {
             self.kept
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .pop()
         };
-        std::iter::from_fn(kept).find(|(mark, store)| store.mark().is_ok_and(|now| now == *mark))
+        std::iter::from_fn(kept).find(|store| store.is_current().unwrap_or(false))
     }
 }
 
@@ -65,15 +65,11 @@ impl Place {
     ///
     /// As [`Store::open_read_only`].
     pub fn open(self) -> Result<Reader, StoreError> {
-        let (mark, store) = match self.readers.take() {
+        let store = match self.readers.take() {
             Some(kept) => kept,
-            None => {
-                let store = Store::open_read_only(&self.readers.path)?;
-                (store.mark()?, store)
-            }
+            None => Store::open_read_only(&self.readers.path)?,
         };
         Ok(Reader {
-            mark,
             store: Some(store),
             place: self,
         })
@@ -82,7 +78,6 @@ impl Place {
 
 /// A database that a lookup reads. When it is dropped the next lookup may have it.
 pub struct Reader {
-    mark: StoreMark,
     /// Always there, but while it is dropped.
     store: Option<Store>,
     place: Place,
@@ -110,7 +105,7 @@ impl Drop for Reader {
             && kept.len() < KEPT_MAX
             && !std::thread::panicking()
         {
-            kept.push((self.mark, store));
+            kept.push(store);
         }
     }
 }
