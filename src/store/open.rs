@@ -20,7 +20,7 @@ use crate::store::zones::{View, ZoneId};
 use crate::zone::DigestKey;
 
 /// The migrations, in order; the database's `user_version` is how many have run.
-const MIGRATIONS: [Migration; 7] = [
+const MIGRATIONS: [Migration; 8] = [
     Migration::sql(include_str!("migrations/0001_history.sql")),
     Migration::sql(include_str!("migrations/0002_arrivals.sql")),
     Migration {
@@ -37,6 +37,7 @@ const MIGRATIONS: [Migration; 7] = [
         sql: include_str!("migrations/0007_cuts.sql"),
         finish: begin_popularity,
     },
+    Migration::sql(include_str!("migrations/0008_seen.sql")),
 ];
 
 /// A step from one schema to the next.

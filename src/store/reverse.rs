@@ -12,6 +12,7 @@ use rusqlite::{Row, params};
 
 use crate::dns::{Name, RecordType, Serial};
 use crate::store::history::last_seen;
+use crate::store::stays::SEEN_AT;
 use crate::store::zones::View;
 use crate::store::{RecordRow, Store, StoreError, Wanted};
 use crate::time::Timestamp;
@@ -243,14 +244,14 @@ fn users_sql(rtype: RecordType, is_past: bool) -> String {
     let code = rtype.code();
     match is_past {
         false => format!(
-            "select r.rdata, r.owner_id, 0, 0, r.ttl, r.baseline, a.observed_at, a.serial, null, null, (select n.observed_at from version n where n.id = z.version_id), s.name, o.name, o.zone_id
+            "select r.rdata, r.owner_id, 0, 0, r.ttl, r.baseline, a.observed_at, a.serial, null, null, (select max(n.observed_at, coalesce(n.seen_until_at, 0), coalesce({SEEN_AT}, 0)) from version n where n.id = z.version_id), s.name, o.name, o.zone_id
                from record r join version a on a.id = r.added_id join source s on s.id = a.source_id join owner o on o.id = r.owner_id join zone z on z.id = o.zone_id
               where r.rrtype = {code} and r.rdata >= ?1 and r.rdata <= ?2 and (r.rdata, r.owner_id) > (?1, ?3) and ?4 = ?5
               order by r.rdata, r.owner_id"
         ),
         true => format!(
             "select p.rdata, p.bucket, p.owner_id, p.removed_id, coalesce(p.ttl, z.usual_ttl), p.baseline, a.observed_at, a.serial, d.observed_at, d.serial,
-                    (select q.observed_at from version q where q.id = d.previous_id), s.name, o.name, o.zone_id
+                    (select coalesce(q.seen_until_at, q.observed_at) from version q where q.id = d.previous_id), s.name, o.name, o.zone_id
                from past_record p join version a on a.id = p.added_id join version d on d.id = p.removed_id join source s on s.id = a.source_id
                     join owner o on o.id = p.owner_id join zone z on z.id = o.zone_id
               where p.rrtype = {code} and p.rdata >= ?1 and p.rdata <= ?2 and (p.rdata, p.bucket, p.owner_id, p.removed_id) > (?1, ?3, ?4, ?5)

@@ -26,10 +26,14 @@ const OPEN: &str = "
 const CLOSED: &str = "
     select p.rrtype, p.rdata, p.ttl, p.baseline, p.added_id, p.removed_id
       from rarray(?2) m cross join past_record p on p.bucket = m.value and p.owner_id = ?1";
-/// Some versions, and the time of the one before each.
+/// Some versions, and when the zone was last looked at as they and those before them left it.
 const VERSIONS: &str = "
-    select v.id, v.observed_at, v.serial, v.bulk, v.source_id, b.observed_at, v.previous_id
+    select v.id, v.observed_at, v.serial, v.bulk, v.source_id, coalesce(b.seen_until_at, b.observed_at), v.previous_id, v.seen_until_at
       from rarray(?1) w cross join version v on v.id = w.value left join version b on b.id = v.previous_id";
+
+/// When a zone was last looked at and was as its newest version left it, if its source looks at it in between: not of
+/// a file, which says what was at its own time, nor of a probe, to which a record may be missing for a while. Of `z`.
+pub(super) const SEEN_AT: &str = "iif((select s.kind in ('transfer', 'catalog') from source s where s.id = z.source_id), z.last_success_at, null)";
 
 /// The most versions that are kept from one lookup to the next.
 const VERSIONS_KEPT_MAX: usize = 50_000;
@@ -61,9 +65,11 @@ pub(super) struct Stay {
 struct VersionRow {
     end: End,
     source_id: i64,
-    /// The time of the version before, if there is one.
+    /// When the zone was last looked at as the version before left it, if there is one.
     before: Option<Timestamp>,
     previous_id: Option<i64>,
+    /// When the zone was last looked at as this one left it; at its own time if that is not known.
+    seen_until: Option<Timestamp>,
 }
 
 impl VersionRow {
@@ -78,6 +84,7 @@ impl VersionRow {
             source_id: row.get(4)?,
             before: row.get::<_, Option<i64>>(5)?.map(Timestamp::from_unix),
             previous_id: row.get(6)?,
+            seen_until: row.get::<_, Option<i64>>(7)?.map(Timestamp::from_unix),
         })
     }
 }
@@ -129,10 +136,18 @@ impl Store {
         zone: ZoneId,
         wanted: &Wanted,
     ) -> Result<Vec<Stay>, StoreError> {
-        let (usual_ttl, newest_id): (Option<u32>, Option<i64>) = self.run(|connection| {
+        let (usual_ttl, newest_id, seen_at) = self.run(|connection| {
             connection
-                .prepare_cached("select usual_ttl, version_id from zone where id = ?")?
-                .query_row([zone.0], |row| Ok((row.get(0)?, row.get(1)?)))
+                .prepare_cached(&format!(
+                    "select usual_ttl, version_id, {SEEN_AT} from zone z where id = ?"
+                ))?
+                .query_row([zone.0], |row| {
+                    Ok((
+                        row.get::<_, Option<u32>>(0)?,
+                        row.get::<_, Option<i64>>(1)?,
+                        row.get::<_, Option<i64>>(2)?.map(Timestamp::from_unix),
+                    ))
+                })
         })?;
         // The bucket 0 stands for what is open.
         let mut months = self.buckets_since(zone, wanted.since)?;
@@ -184,7 +199,10 @@ impl Store {
                     (None, Some(previous)) => return Err(self.lost_version(previous)),
                     (before, _) => (Some(removed.end), before),
                 },
-                None => (None, newest.map(|newest| newest.end.at)),
+                None => (
+                    None,
+                    newest.and_then(|it| it.seen_until.max(seen_at).max(Some(it.end.at))),
+                ),
             };
             if !wanted.has_stay(added.end.at, removed.as_ref().map(|end| end.at)) {
                 continue;
@@ -313,7 +331,10 @@ pub(super) fn array(numbers: impl Iterator<Item = i64>) -> Array {
 #[cfg(test)]
 mod tests {
     use crate::dns::{Name, Rdata, Record, Serial};
-    use crate::store::{HistoryScope, SourceKind, Store, StoreOptions, VersionDraft, VersionKind};
+    use crate::store::{
+        HistoryScope, SourceKind, Store, StoreError, StoreOptions, Used, VersionDraft, VersionKind,
+        Wanted,
+    };
     use crate::time::Timestamp;
     use crate::zone::OwnerChange;
 
@@ -368,5 +389,96 @@ mod tests {
         assert_eq!((is_bulk(), kept()), (false, 1));
         write(&writer, "b.example", Some(id), true);
         assert_eq!((is_bulk(), kept()), (true, 1));
+    }
+
+    /// Writes a version of the zone `example.` in which one name has or loses its address.
+    fn snapshot(store: &Store, kind: SourceKind, serial: u32, at: i64, name: &str, is_there: bool) {
+        let source = store.ensure_source("made", kind).expect("made");
+        let apex = Name::parse("example").expect("sound");
+        let zone = store.ensure_zone(&apex, source).expect("made");
+        let draft = VersionDraft {
+            source,
+            kind: VersionKind::Snapshot,
+            serial: Some(Serial(serial)),
+            observed_at: Timestamp::from_unix(at),
+            joins: None,
+        };
+        let mut tx = store.begin(&zone, draft).expect("begun");
+        let record = Record {
+            rdata: Rdata::A([192, 0, 2, 1].into()),
+            ttl: 60,
+        };
+        let (added, removed) = match is_there {
+            true => (vec![record], Vec::new()),
+            false => (Vec::new(), vec![record]),
+        };
+        if zone.serial != Some(Serial(serial)) {
+            let change = OwnerChange {
+                added,
+                removed,
+                ..OwnerChange::default()
+            };
+            let name = Name::parse(name).expect("sound");
+            tx.apply_change(&name, &change, false).expect("applied");
+        }
+        tx.commit(false).expect("committed");
+    }
+
+    #[test]
+    fn record_was_last_seen_when_the_zone_was_last_found_as_it_was() {
+        for (kind, looks_count) in [(SourceKind::Transfer, true), (SourceKind::Zonefile, false)] {
+            let folder = tempfile::tempdir().expect("a temporary folder");
+            let options = StoreOptions {
+                reverse_index: true,
+                create: true,
+            };
+            let store = Store::open(&folder.path().join("f.db"), options).expect("made");
+            let apex = Name::parse("example").expect("sound");
+            let look = |at: i64| {
+                let apex = std::slice::from_ref(&apex);
+                let at = Timestamp::from_unix(at);
+                store.note_zones_seen(apex, at).expect("noted");
+            };
+            // When each name's record was last seen, by its history and by that of its address.
+            let seen = || {
+                let history = store.history(&apex, HistoryScope::Below).expect("read");
+                let names = history.records.iter();
+                let mut names: Vec<_> = names
+                    .map(|row| (row.owner.to_string(), row.last_seen_at.unix()))
+                    .collect();
+                names.sort();
+                let mut users = Vec::new();
+                let all = Used::Addresses(
+                    "192.0.2.1".parse().expect("one"),
+                    "192.0.2.1".parse().expect("one"),
+                );
+                store
+                    .users_of(&all, &Wanted::default(), None, |row, _| {
+                        users.push((row.owner.to_string(), row.last_seen_at.unix()));
+                        Ok::<_, StoreError>(true)
+                    })
+                    .expect("read");
+                users.sort();
+                assert_eq!(names, users);
+                names.into_iter().map(|(_, at)| at).collect::<Vec<_>>()
+            };
+            let either = |looks: i64, versions: i64| if looks_count { looks } else { versions };
+            snapshot(&store, kind, 1, 1000, "a.example", true);
+            snapshot(&store, kind, 2, 2000, "b.example", true);
+            look(2000);
+            assert_eq!(seen(), [2000, 2000]);
+            // Nothing changed; of a file this says nothing that is newer than the file.
+            look(3000);
+            assert_eq!(seen(), [either(3000, 2000); 2]);
+            // A newer file, or a whole transfer, without a change.
+            snapshot(&store, kind, 2, 3500, "", true);
+            assert_eq!(seen(), [3500, 3500]);
+            look(4000);
+            snapshot(&store, kind, 3, 5000, "a.example", false);
+            assert_eq!(seen(), [either(4000, 3500), 5000]);
+            look(5000);
+            look(6000);
+            assert_eq!(seen(), [either(4000, 3500), either(6000, 5000)]);
+        }
     }
 }

@@ -15,6 +15,7 @@ use crate::store::chain::VersionKey;
 use crate::store::changes::{ChangeCounts, pack};
 use crate::store::intervals::{OpenRow, insert_first, is_ns};
 use crate::store::popularity::{HostKey, Tally};
+use crate::store::stays::SEEN_AT;
 use crate::store::zones::{SourceId, ZoneState};
 use crate::store::{BulkKind, BulkMove, Store, StoreError, StoreTx};
 use crate::time::Timestamp;
@@ -522,8 +523,12 @@ impl VersionTx<'_> {
             self.write_link()?;
             self.write_tally()?;
         } else if !joins {
-            // New TTLs may have been written; the version itself says nothing.
+            // New TTLs may have been written; the version itself says nothing but that the zone is as it was.
+            let is_whole = self.draft.kind == VersionKind::Snapshot;
             self.store.run(|connection| {
+                connection
+                    .prepare_cached("update version set seen_until_at = max(coalesce(seen_until_at, observed_at), ?2) where id = ?1 and ?3")?
+                    .execute(params![self.zone.version_id, self.draft.observed_at.unix(), is_whole])?;
                 connection
                     .prepare_cached("delete from version where id = ?")?
                     .execute([self.id])
@@ -627,6 +632,16 @@ impl VersionTx<'_> {
             connection
                 .prepare_cached("update version set bulk = max(bulk, ?2) where id = ?1")?
                 .execute(params![self.id, bulk])?;
+            if is_newest && !joins {
+                // What was looked at in between, and found unchanged, stood in the zone's row until now.
+                let sql = format!(
+                    "update version as v set seen_until_at = n.at from (select version_id, {SEEN_AT} as at from zone z where id = ?1) n
+                      where v.id = n.version_id and n.at > coalesce(v.seen_until_at, v.observed_at) and n.at < ?2"
+                );
+                connection
+                    .prepare_cached(&sql)?
+                    .execute(params![self.zone.id.0, self.draft.observed_at.unix()])?;
+            }
             connection
                 .prepare_cached(
                     "update zone set version_id = iif(?7, ?2, version_id), serial = iif(?7, coalesce(?3, serial), serial), kept_count = kept_count + ?4, name_count = name_count + ?5,

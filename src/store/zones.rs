@@ -587,7 +587,7 @@ impl Store {
         }
     }
 
-    /// Returns what changes whenever history or a case does.
+    /// Returns what changes whenever history or a case does, or a source was looked at.
     ///
     /// # Errors
     ///
@@ -596,7 +596,7 @@ impl Store {
         self.run(|connection| {
             let sql = "select coalesce((select max(id) from version), 0) || '.' || coalesce((select max(id) from chain), 0) || '.' ||
                               coalesce((select max(id) from case_event), 0) || '.' || coalesce((select sum(evaluated_at) from abuse_case), 0) || '.' ||
-                              coalesce((select max(last_success_at) from source where kind = 'passive'), 0)";
+                              coalesce((select max(last_attempt_at) from source), 0)";
             connection.prepare_cached(sql)?.query_row([], |row| row.get(0))
         })
     }

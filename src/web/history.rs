@@ -6,6 +6,8 @@
 //! rows in an order to which changes only append.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -19,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
+use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::dns::{Name, RecordType};
@@ -115,12 +118,17 @@ impl Question {
     }
 }
 
-/// Returns what identifies an answer: it changes with every version of any zone and every case.
+/// Returns what identifies an answer that is not known yet: it changes whenever history does.
 fn etag(store: &Store, question: &str) -> Result<String, StoreError> {
-    let mut hasher = DefaultHasher::new();
-    question.hash(&mut hasher);
     let mark = store.state_mark()?;
-    Ok(format!("W/\"{mark}-{:016x}\"", hasher.finish()))
+    Ok(format!("W/\"{mark}-{:016x}\"", hash_of(question)))
+}
+
+/// Returns the hash of a text.
+fn hash_of(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Returns whether the client has this answer.
@@ -207,16 +215,14 @@ pub async fn query(
             return Err(StoreError::NoReverseIndex(state.store_path));
         }
         let (sender, receiver) = mpsc::channel(CHUNKS_WAITING_MAX);
+        let is_whole = Arc::new(AtomicBool::new(false));
+        let body = body_of(receiver, Arc::clone(&is_whole));
         // The rest is read while it is sent, by a thread that ends when the client does.
-        tokio::task::spawn_blocking(move || {
-            if let Err(error) = stream(&store, &question, &wanted, &sender) {
-                tracing::error!(%error, "history over HTTP: {error}");
-                // An answer that breaks off must not look like one that ends.
-                let _ = sender
-                    .blocking_send(Err(std::io::Error::other("the database cannot be read on")));
-            }
+        tokio::task::spawn_blocking(move || match stream(&store, &question, &wanted, &sender) {
+            Ok(told_all) => is_whole.store(told_all, Ordering::Release),
+            Err(error) => tracing::error!(%error, "history over HTTP: {error}"),
         });
-        Ok((kind, Body::from_stream(ReceiverStream::new(receiver))).into_response())
+        Ok((kind, body).into_response())
     });
     match look.await {
         Ok(Ok(response)) => response,
@@ -260,28 +266,42 @@ fn each_record(
     }
 }
 
-/// Sends the records of an answer, some lines at a time, until there are no more or nobody listens.
+/// Returns a body of chunks that ends as a broken one unless it is whole when there are no more of them: an answer
+/// that breaks off, since the database cannot be read on or the client was silent for too long, must not look
+/// like one that ends.
+fn body_of(chunks: mpsc::Receiver<Bytes>, is_whole: Arc<AtomicBool>) -> Body {
+    let end = std::iter::once_with(move || is_whole.load(Ordering::Acquire));
+    let end = end.filter_map(|is_whole| {
+        (!is_whole).then(|| Err(std::io::Error::other("the answer is not whole")))
+    });
+    let chunks = ReceiverStream::new(chunks).map(Ok);
+    Body::from_stream(chunks.chain(tokio_stream::iter(end)))
+}
+
+/// Sends the records of an answer, some lines at a time, until there are no more or nobody listens. Returns whether
+/// all were sent.
 fn stream(
     store: &Store,
     question: &Question,
     wanted: &Wanted,
-    sender: &mpsc::Sender<std::io::Result<Bytes>>,
-) -> Result<(), StoreError> {
+    sender: &mpsc::Sender<Bytes>,
+) -> Result<bool, StoreError> {
     let mut lines = Vec::with_capacity(CHUNK_OCTETS);
     let mut is_heard = true;
     each_record(store, question, wanted, |record| {
         push_line(&mut lines, &record);
         if lines.len() >= CHUNK_OCTETS {
             let chunk = Bytes::from(std::mem::take(&mut lines));
-            let sent = timeout(CHUNK_TIMEOUT, sender.send(Ok(chunk)));
+            let sent = timeout(CHUNK_TIMEOUT, sender.send(chunk));
             is_heard = matches!(Handle::current().block_on(sent), Ok(Ok(())));
         }
         is_heard
     })?;
     if is_heard && !lines.is_empty() {
-        let _ = sender.blocking_send(Ok(Bytes::from(lines)));
+        let sent = timeout(CHUNK_TIMEOUT, sender.send(Bytes::from(lines)));
+        is_heard = matches!(Handle::current().block_on(sent), Ok(Ok(())));
     }
-    Ok(())
+    Ok(is_heard)
 }
 
 /// Appends a record as a line.
@@ -379,14 +399,12 @@ pub async fn domain(
     let limit = query.limit.unwrap_or(NAMES_MAX).clamp(1, NAMES_MAX);
     let look = tokio::task::spawn_blocking(move || -> Result<Response, StoreError> {
         let store = place.open()?;
-        let etag = etag(
-            &store,
-            &format!("{name} {wanted:?} {limit} {:?}", query.after),
-        )?;
+        let body = domain_json(&store, &name, &wanted, limit, query.after.as_deref())?;
+        // Of the answer itself: gaps and cases are in it too, which come and go without a version.
+        let etag = format!("\"{:016x}\"", hash_of(&body));
         if is_known(&headers, &etag) {
             return Ok(not_modified(etag));
         }
-        let body = domain_json(&store, &name, &wanted, limit, query.after.as_deref())?;
         let kind = [
             (header::CONTENT_TYPE, "application/json".to_owned()),
             (header::ETAG, etag),
@@ -425,4 +443,29 @@ fn domain_json(
         next,
     };
     Ok(serde_json::to_string(&json).expect("a history has a JSON form") + "\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns a body whose only chunk was sent.
+    async fn read(is_whole: bool) -> Result<Bytes, axum::Error> {
+        let (sender, receiver) = mpsc::channel(1);
+        let whole = Arc::new(AtomicBool::new(false));
+        let body = body_of(receiver, Arc::clone(&whole));
+        sender
+            .send(Bytes::from("a line\n"))
+            .await
+            .expect("there is room");
+        whole.store(is_whole, Ordering::Release);
+        drop(sender);
+        axum::body::to_bytes(body, usize::MAX).await
+    }
+
+    #[tokio::test]
+    async fn answer_that_is_not_whole_does_not_end_like_one_that_is() {
+        assert_eq!(read(true).await.expect("whole"), "a line\n");
+        assert!(read(false).await.is_err());
+    }
 }
