@@ -436,8 +436,13 @@ mod tests {
             let apex = Name::parse("example").expect("sound");
             let look = |at: i64| {
                 let apex = std::slice::from_ref(&apex);
+                let zone = store.find_zone(&apex[0]).expect("read").expect("there").id;
+                let mark = || store.state_mark(Some(&[zone])).expect("read");
+                let (before, any_before) = (mark(), store.state_mark(None).expect("read"));
                 let at = Timestamp::from_unix(at);
                 store.note_zones_seen(apex, at).expect("noted");
+                assert_ne!(before, mark(), "who has the answer must ask again");
+                assert_ne!(any_before, store.state_mark(None).expect("read"));
             };
             // When each name's record was last seen, by its history and by that of its address.
             let seen = || {

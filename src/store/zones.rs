@@ -6,6 +6,7 @@ use rusqlite::{OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
 use crate::dns::{Name, Serial};
+use crate::store::stays::array;
 use crate::store::{Store, StoreError};
 use crate::time::{Span, Timestamp};
 use crate::zone::Refusal;
@@ -587,17 +588,28 @@ impl Store {
         }
     }
 
-    /// Returns what changes whenever history or a case does, or a source was looked at.
+    /// Returns what changes whenever history or a case does, or one of some zones was looked at; `None` for any zone,
+    /// which reads a row of each.
     ///
     /// # Errors
     ///
     /// [`StoreError`].
-    pub fn state_mark(&self) -> Result<String, StoreError> {
+    pub fn state_mark(&self, zones: Option<&[ZoneId]>) -> Result<String, StoreError> {
         self.run(|connection| {
+            // Sums: of two times the later one may stay while the other moves.
             let sql = "select coalesce((select max(id) from version), 0) || '.' || coalesce((select max(id) from chain), 0) || '.' ||
                               coalesce((select max(id) from case_event), 0) || '.' || coalesce((select sum(evaluated_at) from abuse_case), 0) || '.' ||
-                              coalesce((select max(last_attempt_at) from source), 0)";
-            connection.prepare_cached(sql)?.query_row([], |row| row.get(0))
+                              coalesce((select sum(last_attempt_at) from source), 0)";
+            let mark: String = connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
+            let looked: i64 = match zones {
+                Some(zones) => connection
+                    .prepare_cached("select coalesce(sum(last_attempt_at), 0) from zone where id in rarray(?)")?
+                    .query_row([array(zones.iter().map(|zone| zone.0))], |row| row.get(0)),
+                None => connection
+                    .prepare_cached("select coalesce(sum(last_attempt_at), 0) from zone")?
+                    .query_row([], |row| row.get(0)),
+            }?;
+            Ok(format!("{mark}.{looked}"))
         })
     }
 

@@ -26,7 +26,7 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use crate::dns::{Name, RecordType};
 use crate::listing::{CaseJson, ChangeJson, CofJson, GapJson, HistoryJson, RecordJson, WantedText};
-use crate::store::{History, HistoryScope, RecordRow, Store, StoreError, Used, Wanted};
+use crate::store::{History, HistoryScope, RecordRow, Store, StoreError, Used, Wanted, ZoneId};
 use crate::web::server::{WebState, is_same};
 
 /// The most rows of an answer that is paged: it is sorted whole. An answer that is not paged has no limit.
@@ -118,10 +118,16 @@ impl Question {
     }
 }
 
-/// Returns what identifies an answer that is not known yet: it changes whenever history does.
-fn etag(store: &Store, question: &str) -> Result<String, StoreError> {
-    let mark = store.state_mark()?;
-    Ok(format!("W/\"{mark}-{:016x}\"", hash_of(question)))
+/// Returns what identifies an answer that is not known yet: it changes whenever history does, and when a zone that
+/// the answer is about was looked at, since its records were seen later then.
+fn etag(store: &Store, question: &Question, text: &str) -> Result<String, StoreError> {
+    let zones = match question {
+        Question::Names(name, HistoryScope::Name) => Some(store.zones_enclosing(name)?),
+        Question::Names(..) | Question::Users(_) => None,
+    };
+    let zones: Option<Vec<ZoneId>> = zones.map(|zones| zones.iter().map(|zone| zone.id).collect());
+    let mark = store.state_mark(zones.as_deref())?;
+    Ok(format!("W/\"{mark}-{:016x}\"", hash_of(text)))
 }
 
 /// Returns the hash of a text.
@@ -197,7 +203,7 @@ pub async fn query(
     let headers = headers.clone();
     let look = tokio::task::spawn_blocking(move || -> Result<Response, StoreError> {
         let store = place.open()?;
-        let etag = etag(&store, &format!("{text} {wanted:?} {page:?}"))?;
+        let etag = etag(&store, &question, &format!("{text} {wanted:?} {page:?}"))?;
         if is_known(&headers, &etag) {
             return Ok(not_modified(etag));
         }

@@ -408,7 +408,11 @@ try:
 except UnauthorizedError: pass
 status, headers, body = fetch("/pdns/query/pool.busy.test")
 assert status == 200 and headers["content-type"] == "application/x-ndjson" and len(body.splitlines()) == 10000
-assert fetch("/pdns/query/pool.busy.test", {"If-None-Match": headers["etag"]})[0] == 304
+def knows(path):
+    return fetch(path, {"If-None-Match": fetch(path)[1]["etag"]})[0] == 304
+# The service may look at the zone in between.
+assert any(knows("/pdns/query/pool.busy.test") for _ in range(5))
+assert any(knows("/api/v1/domains/www.busy.test") for _ in range(5))
 assert fetch("/pdns/query/192.0.2.0/30")[2].count(b"\n") == 3
 assert fetch("/pdns/query/*.busy.test")[2].count(b"\n") == 10019
 status, headers, body = fetch("/pdns/query/a..b")
