@@ -277,9 +277,8 @@ fn each_record(
 /// like one that ends.
 fn body_of(chunks: mpsc::Receiver<Bytes>, is_whole: Arc<AtomicBool>) -> Body {
     let end = std::iter::once_with(move || is_whole.load(Ordering::Acquire));
-    let end = end.filter_map(|is_whole| {
-        (!is_whole).then(|| Err(std::io::Error::other("the answer is not whole")))
-    });
+    let end = end.filter(|is_whole| !is_whole);
+    let end = end.map(|_| Err(std::io::Error::other("the answer is not whole")));
     let chunks = ReceiverStream::new(chunks).map(Ok);
     Body::from_stream(chunks.chain(tokio_stream::iter(end)))
 }
