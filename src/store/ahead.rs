@@ -35,6 +35,8 @@ const UPPER_LEVELS: [&str; 3] = ["host", "past_record", "record"];
 const UPPER_PAGES_MAX: usize = 32;
 /// Levels of a B-tree that are walked at most. One of ten million pages has four.
 const LEVELS_MAX: usize = 8;
+/// Keys below all pages of a level that are walked at most: of a damaged tree each page may lead to any others.
+const LEVEL_KEYS_MAX: usize = 10_000;
 /// Neighbouring pages that are asked for at most because rows of one key may reach over all of them.
 const NEIGHBOURS_MAX: usize = 8;
 /// After so many requests pages are no longer asked for: names are looked up in the order in which they lie, and
@@ -154,13 +156,14 @@ impl Ahead {
 
     /// Returns the level below one; an empty one if the pages are leaves.
     fn next_level<'a>(&self, level: &Level<'a>) -> Level<'a> {
-        let (mut below, mut octets) = (Level::new(), Vec::new());
+        let (mut below, mut count, mut octets) = (Level::new(), 0, Vec::new());
         for (page, keys) in level {
             match self.read(*page, &mut octets) {
                 Some(node) if node.is_inner() => {
-                    for key in keys {
+                    for key in keys.iter().take(LEVEL_KEYS_MAX.saturating_sub(count)) {
                         for child in node.children(key) {
                             below.entry(child).or_default().push(*key);
+                            count += 1;
                         }
                     }
                 }
@@ -469,6 +472,38 @@ mod tests {
             ("record", vec![vec![1, 1]]),
             ("unknown", vec![vec![1]]),
         ]);
+    }
+
+    #[test]
+    fn pages_that_lead_to_one_another_are_not_walked_for_ever() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.db");
+        let ahead = database(&path);
+        // Every page is an inner one of an index, with 64 cells of the key 0 that lead to any page.
+        let pages = 2000_u32;
+        let mut octets = Vec::new();
+        for page in 0..pages {
+            let begin = octets.len();
+            octets.extend([INDEX_INNER, 0, 0, 0, 64, 0, 0, 0]);
+            octets.extend((page % pages + 1).to_be_bytes());
+            octets.extend((0..64_u16).flat_map(|cell| (140 + cell % 32 * 8).to_be_bytes()));
+            for cell in 0..32_u32 {
+                octets.extend(((page * 31 + cell * 61) % pages + 1).to_be_bytes());
+                octets.extend([3, 2, 8, 0]);
+            }
+            octets.resize(begin + 512, 0);
+        }
+        std::fs::write(&path, octets).expect("written");
+        let mut levels = Vec::new();
+        ahead.walk(&[("record", vec![vec![0]; 50])], |pages| {
+            levels.push(pages.len())
+        });
+        assert_eq!(levels.len(), LEVELS_MAX);
+        assert!(
+            levels.iter().all(|count| *count <= LEVEL_KEYS_MAX),
+            "{levels:?}"
+        );
+        assert!(levels[3] > 100, "{levels:?}");
     }
 
     proptest! {
