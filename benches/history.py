@@ -12,10 +12,10 @@ import time
 
 from timing import evict, install, mix, tell, time_lookups
 
-folder, domains, program, reverse = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4] == "reverse"
+folder, domains, changed, built, reverse = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4], sys.argv[5] == "reverse"
 database = folder + "/history.db"
 config = folder + "/fluxwatch.toml"
-program = install(program, folder)
+program = install(built + "/fluxwatch", folder)
 with open(config, "w") as file:
     file.write(f'[store]\npath = "{database}"\nreverse_index = {str(reverse).lower()}\n')
 
@@ -27,6 +27,17 @@ def label(number):
 
 draw = random.Random(7)
 time_lookups(program, config, database, [label(draw.randrange(domains)) for _ in range(300)])
+# The same while versions are written.
+writer = subprocess.Popen([built + "/examples/make_history", "write", folder, str(domains), "30", changed, sys.argv[5]], stdout=subprocess.PIPE)
+times = []
+while writer.poll() is None:
+    name = label(draw.randrange(domains))
+    evict(database)
+    started = time.perf_counter()
+    subprocess.run([program, "--config", config, "history", name, "--format", "ndjson"], check=True, stdout=subprocess.PIPE)
+    times.append(time.perf_counter() - started)
+print(writer.stdout.read().decode().strip())
+tell("fluxwatch history NAME, cache cold, while versions are written", times)
 if reverse:
     for cold in (True, False):
         if cold:

@@ -1,10 +1,10 @@
 //! Makes a history of years and measures lookups in it:
-//! `cargo run --release --example make_history -- load|look FOLDER DOMAINS POLLS CHANGED [noreverse]`.
+//! `cargo run --release --example make_history -- load|look|write FOLDER DOMAINS POLLS CHANGED [noreverse]`.
 //!
 //! `load` writes DOMAINS delegations and then POLLS versions, in each of which CHANGED domains move from
 //! one provider's two name servers to another's: four changes a domain. A tenth of the moves fall on a
 //! thousandth of the domains. A twentieth of the domains use one provider. `look` then measures lookups in
-//! the process, alone and beside versions that are written. All of it through the store that the program
+//! the process, alone and beside versions that are written. `write` writes POLLS versions more. All of it through the store that the program
 //! uses; nothing is judged.
 
 #![allow(clippy::print_stdout, reason = "what it measures is its output")]
@@ -219,10 +219,7 @@ fn load(plan: &Plan) -> Result<(), Box<dyn Error>> {
             );
         }
     }
-    // The state that `look` goes on from.
-    let text: Vec<String> = current.iter().map(u32::to_string).collect();
-    std::fs::write(plan.folder.join("state"), text.join("\n"))?;
-    Ok(())
+    Ok(write_state(plan, &current)?)
 }
 
 /// Prints the median and the 99th percentile of times.
@@ -259,7 +256,6 @@ fn look_up(
 /// Measures lookups.
 fn look(plan: &Plan) -> Result<(), Box<dyn Error>> {
     let store = Store::open_read_only(&plan.folder.join("history.db"))?;
-    let apex = Name::parse("example")?;
     let mut numbers = Numbers(3);
     look_up(&store, plan, 3000, &mut numbers)?;
     // Few are in SQLite's own pages, many only in the system's.
@@ -289,8 +285,60 @@ fn look(plan: &Plan) -> Result<(), Box<dyn Error>> {
             started.elapsed().as_secs_f64()
         );
     }
-    // Beside a poll.
+    drop(store);
+    for known in [false, true] {
+        let what = match known {
+            false => "any",
+            true => "500 looked up before",
+        };
+        let times = look_beside(plan, known)?;
+        tell(
+            &format!("history of a name while versions are written, {what}"),
+            times,
+        );
+    }
+    // A log that is left behind is read anew by every command: what comes next measures lookups. Who closes last
+    // takes it away, unless it only reads.
+    Ok(plan.open()?.checkpoint()?)
+}
+
+/// Measures lookups while ten versions are written.
+fn look_beside(plan: &Plan, known: bool) -> Result<Vec<Duration>, Box<dyn Error>> {
     let ends = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| -> Result<Vec<Duration>, String> {
+            let look = || -> Result<Vec<Duration>, StoreError> {
+                let store = Store::open_read_only(&plan.folder.join("history.db"))?;
+                let (mut times, mut numbers) = (Vec::new(), Numbers(5));
+                if known {
+                    look_up(&store, plan, 500, &mut Numbers(4))?;
+                }
+                while !ends.load(Ordering::Relaxed) {
+                    if known {
+                        numbers = Numbers(4);
+                    }
+                    for _ in 0..5 {
+                        times.extend(look_up(&store, plan, 100, &mut numbers)?);
+                        std::thread::sleep(Duration::from_millis(5));
+                    }
+                }
+                Ok(times)
+            };
+            look().map_err(|error| error.to_string())
+        });
+        let written = write_more(plan, 10).map_err(|error| error.to_string());
+        ends.store(true, Ordering::Relaxed);
+        println!("ten versions meanwhile, seconds each: {:.3?}", written?);
+        let times = reader
+            .join()
+            .map_err(|_| "the reader panicked".to_owned())??;
+        Ok(times)
+    })
+}
+
+/// Writes some more versions. Returns how long each took, in seconds.
+fn write_more(plan: &Plan, count: u64) -> Result<Vec<f64>, Box<dyn Error>> {
+    let (store, apex) = (plan.open()?, Name::parse("example")?);
     let mut current: Vec<u32> = std::fs::read_to_string(plan.folder.join("state"))?
         .lines()
         .map(str::parse)
@@ -299,48 +347,21 @@ fn look(plan: &Plan) -> Result<(), Box<dyn Error>> {
         .find_zone(&apex)?
         .and_then(|zone| zone.serial)
         .ok_or("there are versions")?;
-    let times = std::thread::scope(|scope| -> Result<Vec<Duration>, String> {
-        let reader = scope.spawn(|| -> Result<Vec<Duration>, String> {
-            let store = Store::open_read_only(&plan.folder.join("history.db"))
-                .map_err(|error| error.to_string())?;
-            let mut times = Vec::new();
-            let mut numbers = Numbers(5);
-            while !ends.load(Ordering::Relaxed) {
-                times.extend(
-                    look_up(&store, plan, 100, &mut numbers).map_err(|error| error.to_string())?,
-                );
-                std::thread::sleep(Duration::from_millis(5));
-            }
-            Ok(times)
-        });
-        let mut write = || -> Result<Vec<f64>, Box<dyn Error>> {
-            let store = plan.open()?;
-            let mut numbers = Numbers(6 + u64::from(newest.0));
-            let mut took = Vec::new();
-            for number in 0..10 {
-                let number = u64::from(newest.0) + number;
-                took.push(
-                    write_moves(&store, &apex, plan, number, &mut current, &mut numbers)?
-                        .as_secs_f64(),
-                );
-            }
-            Ok(took)
-        };
-        let written = write().map_err(|error| error.to_string());
-        ends.store(true, Ordering::Relaxed);
-        println!("ten versions meanwhile, seconds each: {:.3?}", written?);
-        reader
-            .join()
-            .map_err(|_| "the reader panicked".to_owned())?
-    })?;
+    let mut numbers = Numbers(6 + u64::from(newest.0));
+    let mut took = Vec::new();
+    for number in 0..count {
+        let number = u64::from(newest.0) + number;
+        let time = write_moves(&store, &apex, plan, number, &mut current, &mut numbers)?;
+        took.push(time.as_secs_f64());
+    }
+    write_state(plan, &current)?;
+    Ok(took)
+}
+
+/// Writes the state that more versions go on from.
+fn write_state(plan: &Plan, current: &[u32]) -> std::io::Result<()> {
     let text: Vec<String> = current.iter().map(u32::to_string).collect();
-    std::fs::write(plan.folder.join("state"), text.join("\n"))?;
-    // A log that is left behind is read anew by every command: what comes next measures lookups. Who closes last
-    // takes it away, unless it only reads.
-    drop(store);
-    plan.open()?.checkpoint()?;
-    tell("history of a name while versions are written", times);
-    Ok(())
+    std::fs::write(plan.folder.join("state"), text.join("\n"))
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -351,7 +372,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let plan = Plan {
         folder: arguments
             .get(2)
-            .ok_or("usage: make_history load|look FOLDER DOMAINS POLLS CHANGED [noreverse]")?
+            .ok_or("usage: make_history load|look|write FOLDER DOMAINS POLLS CHANGED [noreverse]")?
             .into(),
         domains: number(3)?,
         polls: number(4)?,
@@ -361,6 +382,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     match arguments[1].as_str() {
         "load" => load(&plan),
         "look" => look(&plan),
-        other => Err(format!("{other:?} is neither load nor look").into()),
+        "write" => write_more(&plan, plan.polls).map(|took| {
+            println!("{} versions written, seconds each: {took:.3?}", plan.polls);
+        }),
+        other => Err(format!("{other:?} is none of load, look and write").into()),
     }
 }
