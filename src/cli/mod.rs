@@ -18,6 +18,7 @@ mod failure;
 mod history;
 mod import;
 mod later;
+mod log;
 mod manual;
 mod outbox;
 mod output;
@@ -35,11 +36,10 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use tracing_subscriber::filter::{LevelFilter, Targets};
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::SubscriberInitExt;
 
 use arguments::{Arguments, Command};
 use failure::{Done, Failure};
+use log::Log;
 
 /// Runs the program and returns its exit status.
 pub fn main() -> ExitCode {
@@ -83,14 +83,7 @@ fn start_log(arguments: &Arguments) {
     };
     let colour = std::io::stderr().is_terminal()
         && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let lines = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
-        .with_ansi(colour)
-        .with_target(false);
-    tracing_subscriber::registry()
-        .with(targets)
-        .with(lines)
-        .init();
+    Log::start(targets, colour);
 }
 
 /// Runs one command.
