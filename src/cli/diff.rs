@@ -80,7 +80,7 @@ pub fn run(config: Option<&Path>, command: &DiffCommand) -> Result<Done, Failure
         rows.extend(unchanged.iter().map(|it| (" ", *it)));
         rows.sort_by_key(|(mark, record)| {
             (
-                &record.owner,
+                &*record.owner,
                 record.rdata.rtype(),
                 *mark == "+",
                 record.rdata.to_string(),
@@ -125,7 +125,7 @@ fn by_key(records: &[RecordRow]) -> BTreeMap<Key<'_>, &RecordRow> {
         .map(|record| {
             let (rtype, rdata) = (record.rdata.rtype(), record.rdata.to_string());
             (
-                (&record.owner, rtype, rdata, &record.zone, record.view),
+                (&*record.owner, rtype, rdata, &*record.zone, record.view),
                 record,
             )
         })

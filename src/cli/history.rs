@@ -342,7 +342,7 @@ impl<'a> Printer<'a> {
 fn cases_about(store: &Store, history: &History) -> Result<Vec<CaseRow>, Failure> {
     let mut names = BTreeSet::new();
     for record in &history.records {
-        let mut name = Some(record.owner.clone());
+        let mut name = Some(Name::clone(&record.owner));
         while let Some(candidate) = name.filter(|name| name.is_at_or_below(&record.zone)) {
             name = candidate.parent();
             if !names.insert(candidate) {

@@ -1,6 +1,8 @@
 //! What happened to a name: its records as intervals, and its changes in order.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use rusqlite::params;
 
@@ -95,13 +97,13 @@ impl CoveredName {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordRow {
     /// The owner.
-    pub owner: Name,
+    pub owner: Arc<Name>,
     /// The data.
     pub rdata: Rdata,
     /// Seconds, as last seen.
     pub ttl: u32,
     /// The zone it stood in.
-    pub zone: Name,
+    pub zone: Arc<Name>,
     /// Who said so.
     pub view: View,
     /// When it was first seen.
@@ -115,7 +117,7 @@ pub struct RecordRow {
     /// When it was last seen: in the version before its removal, or in the zone's newest.
     pub last_seen_at: Timestamp,
     /// The source of the version that added it.
-    pub source: String,
+    pub source: Arc<str>,
     /// Whether it was there when watching began.
     pub baseline: bool,
 }
@@ -126,7 +128,7 @@ pub struct ChangeRow {
     /// The version's time.
     pub at: Timestamp,
     /// The owner.
-    pub owner: Name,
+    pub owner: Arc<Name>,
     /// The type.
     pub rtype: RecordType,
     /// The version's serial.
@@ -177,8 +179,11 @@ impl History {
     pub fn sort(&mut self) {
         self.records.sort_by(|left, right| {
             let key = |row: &RecordRow| (row.rdata.rtype(), row.added_at);
-            left.owner
-                .cmp(&right.owner)
+            let by_owner = match Arc::ptr_eq(&left.owner, &right.owner) {
+                true => Ordering::Equal,
+                false => left.owner.cmp(&right.owner),
+            };
+            by_owner
                 .then_with(|| key(left).cmp(&key(right)))
                 .then_with(|| left.rdata.cmp(&right.rdata))
                 .then_with(|| left.removed_at.cmp(&right.removed_at))
@@ -478,14 +483,18 @@ impl Store {
 
 /// Adds an owner's intervals to a history.
 fn add_stays(history: &mut History, name: &CoveredName, stays: Vec<Stay>, wanted: &Wanted) {
-    let (zone, view) = (&name.zone.apex, name.zone.view);
+    let (zone, owner) = (
+        Arc::new(name.zone.apex.clone()),
+        Arc::new(name.owner.clone()),
+    );
+    let view = name.zone.view;
     let mut changes: BTreeMap<(i64, RecordType), ChangeRow> = BTreeMap::new();
     for stay in stays {
         let rtype = stay.rdata.rtype();
         // That others saw a record, or did not any more, is no change that anybody made.
         let is_change = view != View::Passive;
         if is_change && !stay.baseline && wanted.has_change(stay.added.at) {
-            push_change(&mut changes, &name.owner, rtype, &stay.added)
+            push_change(&mut changes, &owner, rtype, &stay.added)
                 .added
                 .push(stay.rdata.clone());
         }
@@ -494,15 +503,15 @@ fn add_stays(history: &mut History, name: &CoveredName, stays: Vec<Stay>, wanted
             .as_ref()
             .filter(|end| is_change && wanted.has_change(end.at))
         {
-            push_change(&mut changes, &name.owner, rtype, removed)
+            push_change(&mut changes, &owner, rtype, removed)
                 .removed
                 .push(stay.rdata.clone());
         }
         history.records.push(RecordRow {
-            owner: name.owner.clone(),
+            owner: Arc::clone(&owner),
             rdata: stay.rdata,
             ttl: stay.ttl,
-            zone: zone.clone(),
+            zone: Arc::clone(&zone),
             view,
             added_at: stay.added.at,
             added_serial: stay.added.serial,
@@ -541,7 +550,7 @@ pub(super) fn last_seen(
 /// Returns the change of one RRset in one version, made if it is not there.
 fn push_change<'a>(
     changes: &'a mut BTreeMap<(i64, RecordType), ChangeRow>,
-    owner: &Name,
+    owner: &Arc<Name>,
     rtype: RecordType,
     end: &End,
 ) -> &'a mut ChangeRow {
@@ -549,7 +558,7 @@ fn push_change<'a>(
         .entry((end.version_id, rtype))
         .or_insert_with(|| ChangeRow {
             at: end.at,
-            owner: owner.clone(),
+            owner: Arc::clone(owner),
             rtype,
             serial: end.serial,
             added: Vec::new(),

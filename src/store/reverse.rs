@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use rusqlite::types::Value;
 use rusqlite::{Row, params};
@@ -200,7 +201,7 @@ impl Store {
         &self,
         rtype: RecordType,
         row: UserRow,
-        apexes: &mut HashMap<i64, (Name, View)>,
+        apexes: &mut HashMap<i64, (Arc<Name>, View)>,
     ) -> Result<RecordRow, StoreError> {
         let (zone, view) = match apexes.get(&row.zone_id) {
             Some(known) => known.clone(),
@@ -212,7 +213,7 @@ impl Store {
                 })?;
                 let view = View::parse(&view)
                     .ok_or_else(|| self.damaged(format!("view {view:?} of zone {name}")))?;
-                let known = (self.read_name(&name)?, view);
+                let known = (Arc::new(self.read_name(&name)?), view);
                 apexes.insert(row.zone_id, known.clone());
                 known
             }
@@ -222,6 +223,7 @@ impl Store {
         let looked_at = row.last_seen_at.map(Timestamp::from_unix);
         Ok(RecordRow {
             owner: Name::from_relative_key(&row.owner_key, &zone)
+                .map(Arc::new)
                 .map_err(|fault| self.damaged(fault.to_string()))?,
             rdata: self.read_rdata(rtype.code(), &row.rdata)?,
             ttl: row.ttl,
@@ -232,7 +234,7 @@ impl Store {
             removed_at,
             removed_serial: row.removed.and_then(|(_, serial)| serial).map(Serial),
             last_seen_at: last_seen(view, added_at, removed_at, looked_at),
-            source: row.source,
+            source: row.source.into(),
             baseline: row.baseline,
         })
     }

@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use rusqlite::types::Value;
 use rusqlite::vtab::array::Array;
@@ -56,7 +57,7 @@ pub(super) struct Stay {
     /// When the zone was last looked at while the record was there.
     pub looked_at: Option<Timestamp>,
     /// The source of the version that added it.
-    pub source: String,
+    pub source: Arc<str>,
     pub baseline: bool,
 }
 
@@ -207,9 +208,9 @@ impl Store {
             if !wanted.has_stay(added.end.at, removed.as_ref().map(|end| end.at)) {
                 continue;
             }
-            let source: &String = match sources.entry(added.source_id) {
+            let source: &Arc<str> = match sources.entry(added.source_id) {
                 Entry::Occupied(known) => known.into_mut(),
-                Entry::Vacant(unknown) => unknown.insert(self.source_name(added.source_id)?),
+                Entry::Vacant(unknown) => unknown.insert(self.source_name(added.source_id)?.into()),
             };
             stays.push(Stay {
                 rdata: self.read_rdata(row.code, &row.value)?,
@@ -217,7 +218,7 @@ impl Store {
                 added: added.end,
                 removed,
                 looked_at,
-                source: source.clone(),
+                source: Arc::clone(source),
                 baseline: row.baseline,
             });
         }
