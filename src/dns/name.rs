@@ -340,29 +340,25 @@ fn label_octets(text: &str, label: &str) -> Result<Vec<u8>, NameError> {
 
 /// Appends a label in presentation form: plain host name characters as they are, all else `\DDD`.
 fn push_label(text: &mut String, label: &[u8]) {
-    for &octet in label {
-        match octet {
-            b'a'..=b'z'
-            | b'0'..=b'9'
-            | b'-'
-            | b'_'
-            | b'*'
-            | b'/'
-            | b'+'
-            | b'='
-            | b'!'
-            | b'#'
-            | b'%'
-            | b'&'
-            | b'~'
-            | b'^'
-            | b'?'
-            | b':' => {
-                text.push(octet as char);
-            }
-            _ => text.push_str(&format!("\\{octet:03}")),
-        }
+    let mut rest = label;
+    while let Some(at) = rest.iter().position(|octet| !is_plain(*octet)) {
+        push_plain(text, &rest[..at]);
+        text.push_str(&format!("\\{:03}", rest[at]));
+        rest = &rest[at + 1..];
     }
+    push_plain(text, rest);
+}
+
+/// Returns whether an octet stands for itself in presentation form.
+fn is_plain(octet: u8) -> bool {
+    matches!(octet, b'a'..=b'z' | b'0'..=b'9')
+        || matches!(octet, b'-' | b'_' | b'*' | b'/' | b'+' | b'=' | b'!' | b'#')
+        || matches!(octet, b'%' | b'&' | b'~' | b'^' | b'?' | b':')
+}
+
+/// Appends plain octets.
+fn push_plain(text: &mut String, octets: &[u8]) {
+    text.push_str(str::from_utf8(octets).expect("plain octets are ASCII"));
 }
 
 impl fmt::Display for Name {

@@ -53,6 +53,11 @@ const FILE_HEADER_OCTETS: usize = 100;
 const INDEX_INNER: u8 = 2;
 const TABLE_INNER: u8 = 5;
 
+/// Returns whether a lookup reads the table or index of this name.
+pub(super) fn is_looked_at(name: &str) -> bool {
+    LOOKED_AT.contains(&name)
+}
+
 /// Keys: of a table, its rows' numbers; of an index, the first columns of its entries.
 pub(super) type Keys = Vec<Vec<i64>>;
 
@@ -97,12 +102,9 @@ impl Ahead {
     }
 
     /// Learns where the trees begin that a lookup reads, and asks for their first pages.
-    pub(super) fn learn_roots(&mut self, trees: &HashMap<String, u32>) {
-        let roots = LOOKED_AT
-            .iter()
-            .filter_map(|name| trees.get_key_value(*name));
-        self.roots = roots.map(|(name, root)| (name.clone(), *root)).collect();
-        self.ask_for(self.roots.values().copied().collect());
+    pub(super) fn learn_roots(&mut self, roots: HashMap<String, u32>) {
+        self.ask_for(roots.values().copied().collect());
+        self.roots = roots;
         self.ask_below_roots(&UPPER_LEVELS.map(|name| (name, Vec::new())));
     }
 
@@ -390,7 +392,7 @@ mod tests {
         let mut ahead = Ahead::begin(path)
             .and_then(Ahead::over)
             .expect("a database");
-        ahead.learn_roots(&trees(&connection).expect("read"));
+        ahead.learn_roots(trees(&connection, is_looked_at).expect("read"));
         ahead
     }
 

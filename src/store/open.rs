@@ -12,7 +12,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, params};
 
 use crate::dns::Name;
-use crate::store::ahead::Ahead;
+use crate::store::ahead::{Ahead, is_looked_at};
 use crate::store::changes::{ChangeCounts, pack};
 use crate::store::popularity::{HostRow, begin_operators, begin_popularity};
 use crate::store::stays::KnownVersions;
@@ -363,9 +363,12 @@ impl Store {
             fault,
         };
         let schema = schema_version(&connection).map_err(sqlite)?;
-        let trees = trees(&connection).map_err(sqlite)?;
+        let is_ahead = ahead.is_some();
+        let is_wanted = |name: &str| name == LAST_REVERSE_INDEX || is_ahead && is_looked_at(name);
+        let mut trees = trees(&connection, is_wanted).map_err(sqlite)?;
+        let has_reverse_index = trees.remove(LAST_REVERSE_INDEX).is_some();
         if let Some(ahead) = &mut ahead {
-            ahead.learn_roots(&trees);
+            ahead.learn_roots(trees);
         }
         let (database_id, key) = load_secrets(&connection).map_err(sqlite)?;
         Ok(Self {
@@ -373,7 +376,7 @@ impl Store {
             path: path.to_owned(),
             key,
             database_id,
-            has_reverse_index: trees.contains_key(LAST_REVERSE_INDEX),
+            has_reverse_index,
             host_rows: RefCell::default(),
             zones_at: RefCell::default(),
             host_names: RefCell::default(),
@@ -719,7 +722,7 @@ fn pack_changes(connection: &Connection) -> rusqlite::Result<()> {
 
 /// Makes or drops the index from RDATA to owners, as configured.
 fn set_reverse_index(connection: &Connection, wanted: bool) -> rusqlite::Result<()> {
-    let there = trees(connection)?.contains_key(LAST_REVERSE_INDEX);
+    let there = !trees(connection, |name| name == LAST_REVERSE_INDEX)?.is_empty();
     match (wanted, there) {
         (true, false) => {
             let all = REVERSE_INDEXES.map(|(name, table, rrtype)| {
@@ -758,11 +761,20 @@ fn schema_version(connection: &Connection) -> rusqlite::Result<i64> {
         .query_row([], |row| row.get(0))
 }
 
-/// Returns the tables and indexes that there are, and their first pages.
-pub(super) fn trees(connection: &Connection) -> rusqlite::Result<HashMap<String, u32>> {
+/// Returns which of the tables and indexes that are looked for there are, and their first pages.
+pub(super) fn trees(
+    connection: &Connection,
+    is_wanted: impl Fn(&str) -> bool,
+) -> rusqlite::Result<HashMap<String, u32>> {
     let mut statement = connection.prepare("select name, rootpage from sqlite_schema")?;
-    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    rows.collect()
+    let (mut rows, mut trees) = (statement.query([])?, HashMap::new());
+    while let Some(row) = rows.next()? {
+        let name = row.get_ref(0)?.as_str()?;
+        if is_wanted(name) {
+            trees.insert(name.to_owned(), row.get(1)?);
+        }
+    }
+    Ok(trees)
 }
 
 /// Reads the database's id and digest key, or makes them of SQLite's random octets.
