@@ -29,7 +29,7 @@ draw = random.Random(7)
 time_lookups(program, config, database, [label(draw.randrange(domains)) for _ in range(300)])
 # The same while versions are written: with the cache emptied before every lookup, which is the writer's too, and emptied
 # once, every name looked up once.
-for again in (True, False):
+for every_time in (True, False):
     evict(database)
     writer = subprocess.Popen([built + "/examples/make_history", "write", folder, str(domains), "12", changed, sys.argv[5]], stdout=subprocess.PIPE)
     time.sleep(1)
@@ -37,13 +37,13 @@ for again in (True, False):
     times = []
     while writer.poll() is None and len(times) < 300:
         name = label(draw.randrange(domains))
-        if again:
+        if every_time:
             evict(database)
         started = time.perf_counter()
         subprocess.run([program, "--config", config, "history", name, "--format", "ndjson"], check=True, stdout=subprocess.PIPE)
         times.append(time.perf_counter() - started)
     print(writer.communicate()[0].decode().strip())
-    tell(f"fluxwatch history NAME while versions are written, cache emptied {'every time' if again else 'once'}", times)
+    tell(f"fluxwatch history NAME while versions are written, cache emptied {'every time' if every_time else 'once'}", times)
 if reverse:
     for cold in (True, False):
         if cold:

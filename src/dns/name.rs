@@ -351,9 +351,7 @@ fn push_label(text: &mut String, label: &[u8]) {
 
 /// Returns whether an octet stands for itself in presentation form.
 fn is_plain(octet: u8) -> bool {
-    matches!(octet, b'a'..=b'z' | b'0'..=b'9')
-        || matches!(octet, b'-' | b'_' | b'*' | b'/' | b'+' | b'=' | b'!' | b'#')
-        || matches!(octet, b'%' | b'&' | b'~' | b'^' | b'?' | b':')
+    octet.is_ascii_lowercase() || octet.is_ascii_digit() || b"-_*/+=!#%&~^?:".contains(&octet)
 }
 
 /// Appends plain octets.

@@ -481,31 +481,38 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("a.db");
         let ahead = database(&path);
-        // Every page is an inner one of an index, with 64 cells of the key 0 that lead to any page.
+        // Every page is an inner one of an index, with 64 cells of the key 0 that lead to any page but the first.
         let pages = 2000_u32;
         let mut octets = Vec::new();
         for page in 0..pages {
             let begin = octets.len();
             octets.extend([INDEX_INNER, 0, 0, 0, 64, 0, 0, 0]);
-            octets.extend((page % pages + 1).to_be_bytes());
+            octets.extend((page + 2).min(pages).to_be_bytes());
             octets.extend((0..64_u16).flat_map(|cell| (140 + cell % 32 * 8).to_be_bytes()));
             for cell in 0..32_u32 {
-                octets.extend(((page * 31 + cell * 61) % pages + 1).to_be_bytes());
+                octets.extend(((page * 31 + cell * 61) % (pages - 1) + 2).to_be_bytes());
                 octets.extend([3, 2, 8, 0]);
             }
             octets.resize(begin + 512, 0);
         }
         std::fs::write(&path, octets).expect("written");
-        let mut levels = Vec::new();
-        ahead.walk(&[("record", vec![vec![0]; 50])], |pages| {
-            levels.push(pages.len())
-        });
-        assert_eq!(levels.len(), LEVELS_MAX);
-        assert!(
-            levels.iter().all(|count| *count <= LEVEL_KEYS_MAX),
-            "{levels:?}"
+        let key = [0];
+        let mut level = Level::from([(2, vec![key.as_slice(); 50])]);
+        let mut counts = Vec::new();
+        for _ in 0..LEVELS_MAX {
+            level = ahead.next_level(&level);
+            counts.push(level.values().map(Vec::len).sum::<usize>());
+        }
+        // It grows eightfold until it is as wide as it may be.
+        assert_eq!(
+            counts[..2],
+            [50 * NEIGHBOURS_MAX, 50 * NEIGHBOURS_MAX.pow(2)]
         );
-        assert!(levels[3] > 100, "{levels:?}");
+        let most = LEVEL_KEYS_MAX..=LEVEL_KEYS_MAX * NEIGHBOURS_MAX;
+        assert!(
+            counts[2..].iter().all(|count| most.contains(count)),
+            "{counts:?}"
+        );
     }
 
     proptest! {

@@ -480,7 +480,7 @@ impl Store {
     /// Ends the use of the database in a process that ends. What was only read is not closed: the system takes back
     /// all that a process had, sooner than it is given back by pieces.
     pub fn leave(self) {
-        if self.known_versions.is_some() {
+        if self.connection.is_readonly("main").unwrap_or(false) {
             std::mem::forget(self);
         }
     }

@@ -4,6 +4,7 @@
 //! First come records that are there, then past ones.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -94,10 +95,26 @@ struct UserRow {
     baseline: bool,
     added: (i64, Option<u32>),
     removed: Option<(i64, Option<u32>)>,
-    last_seen_at: Option<i64>,
-    source: String,
+    /// Of a past record: when its zone was last looked at while it was there.
+    looked_at: Option<i64>,
+    source_id: i64,
     owner_key: String,
     zone_id: i64,
+}
+
+/// What many rows share, each read once.
+#[derive(Default)]
+struct Shared {
+    zones: HashMap<i64, SharedZone>,
+    sources: HashMap<i64, Arc<str>>,
+}
+
+/// A zone, and when it was last looked at and was as its newest version left it.
+#[derive(Clone)]
+struct SharedZone {
+    apex: Arc<Name>,
+    view: View,
+    looked_at: Option<Timestamp>,
 }
 
 impl Store {
@@ -117,7 +134,7 @@ impl Store {
         if !self.has_reverse_index {
             return Err(StoreError::NoReverseIndex(self.path.clone()).into());
         }
-        let mut apexes = HashMap::new();
+        let mut shared = Shared::default();
         for (rtype, first, last) in self.ranges_of(used)? {
             // Of name servers each is a range; those before the cursor's have been told whole.
             let cursor = match (cursor.map(|cursor| &cursor.rdata), &first) {
@@ -162,7 +179,7 @@ impl Store {
                         rdata: row.rdata.clone(),
                         place: row.place,
                     };
-                    let record = self.finish_user(rtype, row, &mut apexes)?;
+                    let record = self.finish_user(rtype, row, &mut shared)?;
                     if !each(record, here)? {
                         return Ok(());
                     }
@@ -201,41 +218,56 @@ impl Store {
         &self,
         rtype: RecordType,
         row: UserRow,
-        apexes: &mut HashMap<i64, (Arc<Name>, View)>,
+        shared: &mut Shared,
     ) -> Result<RecordRow, StoreError> {
-        let (zone, view) = match apexes.get(&row.zone_id) {
-            Some(known) => known.clone(),
-            None => {
-                let (name, view): (String, String) = self.run(|connection| {
-                    connection
-                        .prepare_cached("select name, view from zone where id = ?")?
-                        .query_row([row.zone_id], |row| Ok((row.get(0)?, row.get(1)?)))
-                })?;
-                let view = View::parse(&view)
-                    .ok_or_else(|| self.damaged(format!("view {view:?} of zone {name}")))?;
-                let known = (Arc::new(self.read_name(&name)?), view);
-                apexes.insert(row.zone_id, known.clone());
-                known
-            }
+        let zone = match shared.zones.entry(row.zone_id) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => unknown.insert(self.shared_zone(row.zone_id)?),
+        };
+        let source = match shared.sources.entry(row.source_id) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => unknown.insert(self.source_name(row.source_id)?.into()),
         };
         let added_at = Timestamp::from_unix(row.added.0);
         let removed_at = row.removed.map(|(at, _)| Timestamp::from_unix(at));
-        let looked_at = row.last_seen_at.map(Timestamp::from_unix);
+        let looked_at = match removed_at {
+            Some(_) => row.looked_at.map(Timestamp::from_unix),
+            None => zone.looked_at,
+        };
         Ok(RecordRow {
-            owner: Name::from_relative_key(&row.owner_key, &zone)
+            owner: Name::from_relative_key(&row.owner_key, &zone.apex)
                 .map(Arc::new)
                 .map_err(|fault| self.damaged(fault.to_string()))?,
             rdata: self.read_rdata(rtype.code(), &row.rdata)?,
             ttl: row.ttl,
-            zone,
-            view,
+            zone: Arc::clone(&zone.apex),
+            view: zone.view,
             added_at,
             added_serial: row.added.1.map(Serial),
             removed_at,
             removed_serial: row.removed.and_then(|(_, serial)| serial).map(Serial),
-            last_seen_at: last_seen(view, added_at, removed_at, looked_at),
-            source: row.source.into(),
+            last_seen_at: last_seen(zone.view, added_at, removed_at, looked_at),
+            source: Arc::clone(source),
             baseline: row.baseline,
+        })
+    }
+
+    /// Reads what the records of a zone share.
+    fn shared_zone(&self, id: i64) -> Result<SharedZone, StoreError> {
+        let (name, view, looked_at): (String, String, Option<i64>) = self.run(|connection| {
+            let sql = format!(
+                "select z.name, z.view, max(n.observed_at, coalesce(n.seen_until_at, n.observed_at), coalesce({SEEN_AT}, n.observed_at))
+                   from zone z left join version n on n.id = z.version_id where z.id = ?"
+            );
+            connection
+                .prepare_cached(&sql)?
+                .query_row([id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        })?;
+        Ok(SharedZone {
+            view: View::parse(&view)
+                .ok_or_else(|| self.damaged(format!("view {view:?} of zone {name}")))?,
+            apex: Arc::new(self.read_name(&name)?),
+            looked_at: looked_at.map(Timestamp::from_unix),
         })
     }
 }
@@ -246,15 +278,15 @@ fn users_sql(rtype: RecordType, is_past: bool) -> String {
     let code = rtype.code();
     match is_past {
         false => format!(
-            "select r.rdata, r.owner_id, 0, 0, r.ttl, r.baseline, a.observed_at, a.serial, null, null, (select max(n.observed_at, coalesce(n.seen_until_at, 0), coalesce({SEEN_AT}, 0)) from version n where n.id = z.version_id), s.name, o.name, o.zone_id
-               from record r join version a on a.id = r.added_id join source s on s.id = a.source_id join owner o on o.id = r.owner_id join zone z on z.id = o.zone_id
+            "select r.rdata, r.owner_id, 0, 0, r.ttl, r.baseline, a.observed_at, a.serial, null, null, null, a.source_id, o.name, o.zone_id
+               from record r join version a on a.id = r.added_id join owner o on o.id = r.owner_id
               where r.rrtype = {code} and r.rdata >= ?1 and r.rdata <= ?2 and (r.rdata, r.owner_id) > (?1, ?3) and ?4 = ?5
               order by r.rdata, r.owner_id"
         ),
         true => format!(
             "select p.rdata, p.bucket, p.owner_id, p.removed_id, coalesce(p.ttl, z.usual_ttl), p.baseline, a.observed_at, a.serial, d.observed_at, d.serial,
-                    (select coalesce(q.seen_until_at, q.observed_at) from version q where q.id = d.previous_id), s.name, o.name, o.zone_id
-               from past_record p join version a on a.id = p.added_id join version d on d.id = p.removed_id join source s on s.id = a.source_id
+                    (select coalesce(q.seen_until_at, q.observed_at) from version q where q.id = d.previous_id), a.source_id, o.name, o.zone_id
+               from past_record p join version a on a.id = p.added_id join version d on d.id = p.removed_id
                     join owner o on o.id = p.owner_id join zone z on z.id = o.zone_id
               where p.rrtype = {code} and p.rdata >= ?1 and p.rdata <= ?2 and (p.rdata, p.bucket, p.owner_id, p.removed_id) > (?1, ?3, ?4, ?5)
               order by p.rdata, p.bucket, p.owner_id, p.removed_id"
@@ -279,8 +311,8 @@ fn read_user(row: &Row<'_>) -> rusqlite::Result<UserRow> {
             Some(at) => Some((at, row.get(9)?)),
             None => None,
         },
-        last_seen_at: row.get(10)?,
-        source: row.get(11)?,
+        looked_at: row.get(10)?,
+        source_id: row.get(11)?,
         owner_key: row.get(12)?,
         zone_id: row.get(13)?,
     })

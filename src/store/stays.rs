@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use rusqlite::types::Value;
 use rusqlite::vtab::array::Array;
@@ -35,6 +35,10 @@ const VERSIONS: &str = "
 /// When a zone was last looked at and was as its newest version left it, if its source looks at it in between: not of
 /// a file, which says what was at its own time, nor of a probe, to which a record may be missing for a while. Of `z`.
 pub(super) const SEEN_AT: &str = "iif((select s.kind in ('transfer', 'catalog') from source s where s.id = z.source_id), z.last_success_at, null)";
+
+/// What the intervals of a zone's owners share.
+static ZONE: LazyLock<String> =
+    LazyLock::new(|| format!("select usual_ttl, version_id, {SEEN_AT} from zone z where id = ?"));
 
 /// The most versions that are kept from one lookup to the next.
 const VERSIONS_KEPT_MAX: usize = 50_000;
@@ -139,9 +143,7 @@ impl Store {
     ) -> Result<Vec<Stay>, StoreError> {
         let (usual_ttl, newest_id, seen_at) = self.run(|connection| {
             connection
-                .prepare_cached(&format!(
-                    "select usual_ttl, version_id, {SEEN_AT} from zone z where id = ?"
-                ))?
+                .prepare_cached(&ZONE)?
                 .query_row([zone.0], |row| {
                     Ok((
                         row.get::<_, Option<u32>>(0)?,
@@ -315,7 +317,7 @@ impl Store {
     }
 
     /// Returns the name of a source.
-    fn source_name(&self, id: i64) -> Result<String, StoreError> {
+    pub(super) fn source_name(&self, id: i64) -> Result<String, StoreError> {
         self.run(|connection| {
             connection
                 .prepare_cached("select name from source where id = ?")?
@@ -333,37 +335,42 @@ pub(super) fn array(numbers: impl Iterator<Item = i64>) -> Array {
 mod tests {
     use crate::dns::{Name, Rdata, Record, Serial};
     use crate::store::{
-        HistoryScope, SourceKind, Store, StoreError, StoreOptions, Used, VersionDraft, VersionKind,
-        Wanted,
+        HistoryScope, SourceId, SourceKind, Store, StoreError, StoreOptions, Used, VersionDraft,
+        VersionKind, Wanted,
     };
     use crate::time::Timestamp;
     use crate::zone::OwnerChange;
 
-    /// Writes a change of one name, as a version of its own or to one that is there.
-    fn write(store: &Store, name: &str, joins: Option<i64>, bulk: bool) -> i64 {
-        let source = store.ensure_source("made", SourceKind::Feed).expect("made");
-        let apex = Name::parse("example").expect("sound");
-        let zone = store.ensure_zone(&apex, source).expect("made");
-        let draft = VersionDraft {
+    /// Returns a version to be, of the zone `example.`.
+    fn draft(source: SourceId, kind: VersionKind, serial: u32, at: i64) -> VersionDraft {
+        VersionDraft {
             source,
-            kind: VersionKind::Feed,
-            serial: Some(Serial(1)),
-            observed_at: Timestamp::from_unix(1_790_000_000),
-            joins,
-        };
+            kind,
+            serial: Some(Serial(serial)),
+            observed_at: Timestamp::from_unix(at),
+            joins: None,
+        }
+    }
+
+    /// Writes a version in which a name gets or loses its address, if one is named.
+    fn write(store: &Store, draft: VersionDraft, moved: Option<(&str, bool)>, bulk: bool) {
+        let apex = Name::parse("example").expect("sound");
+        let zone = store.ensure_zone(&apex, draft.source).expect("made");
         let mut tx = store.begin(&zone, draft).expect("begun");
-        let change = OwnerChange {
-            added: vec![Record {
+        if let Some((name, is_there)) = moved {
+            let record = Record {
                 rdata: Rdata::A([192, 0, 2, 1].into()),
                 ttl: 60,
-            }],
-            ..OwnerChange::default()
-        };
-        let name = Name::parse(name).expect("sound");
-        tx.apply_change(&name, &change, false).expect("applied");
+            };
+            let mut change = OwnerChange::default();
+            match is_there {
+                true => change.added.push(record),
+                false => change.removed.push(record),
+            }
+            let name = Name::parse(name).expect("sound");
+            tx.apply_change(&name, &change, false).expect("applied");
+        }
         tx.commit(bulk).expect("committed");
-        let newest = store.ensure_zone(&apex, source).expect("there").version_id;
-        newest.expect("there are versions")
     }
 
     #[test]
@@ -375,7 +382,13 @@ mod tests {
             create: true,
         };
         let writer = Store::open(&path, options).expect("made");
-        let id = write(&writer, "a.example", None, false);
+        let source = writer
+            .ensure_source("made", SourceKind::Feed)
+            .expect("made");
+        let draft = draft(source, VersionKind::Feed, 1, 1_790_000_000);
+        write(&writer, draft, Some(("a.example", true)), false);
+        let apex = Name::parse("example").expect("sound");
+        let zone = writer.find_zone(&apex).expect("read").expect("there");
         let name = Name::parse("a.example").expect("sound");
         let reader = Store::open_read_only(&path).expect("opened");
         let is_bulk = || {
@@ -388,41 +401,12 @@ mod tests {
         };
         assert_eq!((is_bulk(), kept()), (false, 1));
         assert_eq!((is_bulk(), kept()), (false, 1));
-        write(&writer, "b.example", Some(id), true);
+        let joined = VersionDraft {
+            joins: zone.version_id,
+            ..draft
+        };
+        write(&writer, joined, Some(("b.example", true)), true);
         assert_eq!((is_bulk(), kept()), (true, 1));
-    }
-
-    /// Writes a version of the zone `example.` in which one name has or loses its address.
-    fn snapshot(store: &Store, kind: SourceKind, serial: u32, at: i64, name: &str, is_there: bool) {
-        let source = store.ensure_source("made", kind).expect("made");
-        let apex = Name::parse("example").expect("sound");
-        let zone = store.ensure_zone(&apex, source).expect("made");
-        let draft = VersionDraft {
-            source,
-            kind: VersionKind::Snapshot,
-            serial: Some(Serial(serial)),
-            observed_at: Timestamp::from_unix(at),
-            joins: None,
-        };
-        let mut tx = store.begin(&zone, draft).expect("begun");
-        let record = Record {
-            rdata: Rdata::A([192, 0, 2, 1].into()),
-            ttl: 60,
-        };
-        let (added, removed) = match is_there {
-            true => (vec![record], Vec::new()),
-            false => (Vec::new(), vec![record]),
-        };
-        if zone.serial != Some(Serial(serial)) {
-            let change = OwnerChange {
-                added,
-                removed,
-                ..OwnerChange::default()
-            };
-            let name = Name::parse(name).expect("sound");
-            tx.apply_change(&name, &change, false).expect("applied");
-        }
-        tx.commit(false).expect("committed");
     }
 
     #[test]
@@ -435,6 +419,15 @@ mod tests {
             };
             let store = Store::open(&folder.path().join("f.db"), options).expect("made");
             let apex = Name::parse("example").expect("sound");
+            let source = store.ensure_source("made", kind).expect("made");
+            let snapshot = |serial: u32, at: i64, moved| {
+                write(
+                    &store,
+                    draft(source, VersionKind::Snapshot, serial, at),
+                    moved,
+                    false,
+                );
+            };
             let look = |at: i64| {
                 let apex = std::slice::from_ref(&apex);
                 let zone = store.find_zone(&apex[0]).expect("read").expect("there").id;
@@ -469,18 +462,18 @@ mod tests {
                 names.into_iter().map(|(_, at)| at).collect::<Vec<_>>()
             };
             let either = |looks: i64, versions: i64| if looks_count { looks } else { versions };
-            snapshot(&store, kind, 1, 1000, "a.example", true);
-            snapshot(&store, kind, 2, 2000, "b.example", true);
+            snapshot(1, 1000, Some(("a.example", true)));
+            snapshot(2, 2000, Some(("b.example", true)));
             look(2000);
             assert_eq!(seen(), [2000, 2000]);
             // Nothing changed; of a file this says nothing that is newer than the file.
             look(3000);
             assert_eq!(seen(), [either(3000, 2000); 2]);
             // A newer file, or a whole transfer, without a change.
-            snapshot(&store, kind, 2, 3500, "", true);
+            snapshot(2, 3500, None);
             assert_eq!(seen(), [3500, 3500]);
             look(4000);
-            snapshot(&store, kind, 3, 5000, "a.example", false);
+            snapshot(3, 5000, Some(("a.example", false)));
             assert_eq!(seen(), [either(4000, 3500), 5000]);
             look(5000);
             look(6000);

@@ -524,11 +524,12 @@ impl VersionTx<'_> {
             self.write_tally()?;
         } else if !joins {
             // New TTLs may have been written; the version itself says nothing but that the zone is as it was.
-            let is_whole = self.draft.kind == VersionKind::Snapshot;
             self.store.run(|connection| {
-                connection
-                    .prepare_cached("update version set seen_until_at = max(coalesce(seen_until_at, observed_at), ?2) where id = ?1 and ?3")?
-                    .execute(params![self.zone.version_id, self.draft.observed_at.unix(), is_whole])?;
+                if self.draft.kind == VersionKind::Snapshot {
+                    connection
+                        .prepare_cached("update version set seen_until_at = max(coalesce(seen_until_at, observed_at), ?2) where id = ?1")?
+                        .execute(params![self.zone.version_id, self.draft.observed_at.unix()])?;
+                }
                 connection
                     .prepare_cached("delete from version where id = ?")?
                     .execute([self.id])
