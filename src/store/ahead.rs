@@ -348,7 +348,7 @@ mod tests {
     use rusqlite::{Connection, params};
 
     use super::*;
-    use crate::store::open::trees;
+    use crate::store::schema::trees;
 
     /// Columns of a key, of every length that SQLite stores.
     fn column(number: i64) -> i64 {

@@ -28,6 +28,7 @@ mod replay;
 mod retention;
 mod reverse;
 mod rows;
+mod schema;
 mod stays;
 mod version;
 mod window;

@@ -1,4 +1,4 @@
-//! Opens the database: settings, migrations, the lock of the one poller.
+//! Opens the database: settings, transactions, the lock of the one poller.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -13,52 +13,15 @@ use rusqlite::{Connection, OpenFlags, params};
 
 use crate::dns::Name;
 use crate::store::ahead::{Ahead, is_looked_at};
-use crate::store::changes::{ChangeCounts, pack};
-use crate::store::popularity::{HostRow, begin_operators, begin_popularity};
+use crate::store::popularity::HostRow;
+use crate::store::schema::{
+    APPLICATION_ID, LAST_REVERSE_INDEX, SCHEMA, check_schema, migrate, schema_version,
+    set_reverse_index, trees,
+};
 use crate::store::stays::KnownVersions;
 use crate::store::zones::{View, ZoneId};
 use crate::zone::DigestKey;
 
-/// The migrations, in order; the database's `user_version` is how many have run.
-const MIGRATIONS: [Migration; 8] = [
-    Migration::sql(include_str!("migrations/0001_history.sql")),
-    Migration::sql(include_str!("migrations/0002_arrivals.sql")),
-    Migration {
-        sql: include_str!("migrations/0003_years.sql"),
-        finish: pack_changes,
-    },
-    Migration::sql(include_str!("migrations/0004_findings.sql")),
-    Migration::sql(include_str!("migrations/0005_desk.sql")),
-    Migration {
-        sql: include_str!("migrations/0006_popularity.sql"),
-        finish: begin_operators,
-    },
-    Migration {
-        sql: include_str!("migrations/0007_cuts.sql"),
-        finish: begin_popularity,
-    },
-    Migration::sql(include_str!("migrations/0008_seen.sql")),
-];
-
-/// A step from one schema to the next.
-struct Migration {
-    /// What SQL can say.
-    sql: &'static str,
-    /// What it cannot; runs after it.
-    finish: fn(&Connection) -> rusqlite::Result<()>,
-}
-
-impl Migration {
-    /// A step that is SQL alone.
-    const fn sql(sql: &'static str) -> Self {
-        Self {
-            sql,
-            finish: |_| Ok(()),
-        }
-    }
-}
-/// Marks the file as ours: "flux" in ASCII.
-const APPLICATION_ID: i32 = 0x666c_7578;
 /// SQLite 3.7.0 to 3.51.2 can corrupt a WAL when a checkpoint and a writer race
 /// (sqlite.org/wal.html, section 11).
 const SQLITE_VERSION_MIN: i32 = 3_051_003;
@@ -338,11 +301,11 @@ impl Store {
         // One lock for all that is read first, instead of one for each statement.
         connection.execute_batch("begin").map_err(sqlite)?;
         let version = check_schema(&connection, path)?;
-        if (version as usize) < MIGRATIONS.len() {
+        if version < SCHEMA {
             return Err(StoreError::Older {
                 path: path.to_owned(),
                 found: version,
-                known: MIGRATIONS.len() as i32,
+                known: SCHEMA,
             });
         }
         let mut store = Self::finish_open(connection, path, file, ahead)?;
@@ -428,7 +391,7 @@ impl Store {
                 .query_row([], |row| row.get(0))
         })?;
         match found {
-            found if found > MIGRATIONS.len() as i32 => Err(self.newer(found)),
+            found if found > SCHEMA => Err(self.newer(found)),
             _ => Ok(tx),
         }
     }
@@ -513,7 +476,7 @@ impl Store {
         StoreError::Newer {
             path: self.path.clone(),
             found,
-            known: MIGRATIONS.len() as i32,
+            known: SCHEMA,
         }
     }
 
@@ -575,34 +538,6 @@ pub(super) fn create_private(path: &Path) -> io::Result<()> {
     options.open(path).map(|_| ())
 }
 
-/// Refuses a database that is not ours or from the future, before anything is written. Returns its
-/// schema.
-fn check_schema(connection: &Connection, path: &Path) -> Result<i32, StoreError> {
-    let read = |pragma: &str| {
-        connection
-            .query_row(pragma, [], |row| row.get::<_, i32>(0))
-            .map_err(|fault| StoreError::Sqlite {
-                path: path.to_owned(),
-                fault,
-            })
-    };
-    let (version, application) = (read("pragma user_version")?, read("pragma application_id")?);
-    // A file without tables is nobody's yet.
-    if application != APPLICATION_ID && read("select count(*) from sqlite_schema")? > 0 {
-        return Err(StoreError::Foreign {
-            path: path.to_owned(),
-        });
-    }
-    if version > MIGRATIONS.len() as i32 {
-        return Err(StoreError::Newer {
-            path: path.to_owned(),
-            found: version,
-            known: MIGRATIONS.len() as i32,
-        });
-    }
-    Ok(version)
-}
-
 /// Applies the settings of docs/design.md, "Store".
 fn configure(connection: &Connection) -> rusqlite::Result<()> {
     configure_connection(connection)?;
@@ -632,151 +567,6 @@ fn configure_connection(connection: &Connection) -> rusqlite::Result<()> {
     ))
 }
 
-/// Runs the migrations that are missing, each in one transaction, and leaves foreign keys enforced.
-fn migrate(connection: &Connection) -> rusqlite::Result<()> {
-    // A table that others refer to can only be made anew while nobody enforces that (sqlite.org,
-    // "ALTER TABLE", section 7); each migration is checked before it is committed.
-    connection.execute_batch("pragma foreign_keys = off")?;
-    let result = run_migrations(connection);
-    connection.execute_batch("pragma foreign_keys = on")?;
-    result
-}
-
-/// Runs the migrations that are missing.
-fn run_migrations(connection: &Connection) -> rusqlite::Result<()> {
-    loop {
-        let version: i32 = connection.query_row("pragma user_version", [], |row| row.get(0))?;
-        if version as usize >= MIGRATIONS.len() {
-            return Ok(());
-        }
-        connection.execute_batch("begin immediate")?;
-        // Read inside the transaction: another process may have migrated meanwhile.
-        let version: i32 = connection.query_row("pragma user_version", [], |row| row.get(0))?;
-        let Some(migration) = MIGRATIONS.get(version as usize) else {
-            return connection.execute_batch("commit");
-        };
-        let step = || {
-            connection.execute_batch(migration.sql)?;
-            (migration.finish)(connection)?;
-            connection.pragma_update(None, "application_id", APPLICATION_ID)?;
-            connection.pragma_update(None, "user_version", version + 1)?;
-            let broken: i64 = connection.query_row(
-                "select count(*) from pragma_foreign_key_check",
-                [],
-                |row| row.get(0),
-            )?;
-            if broken > 0 {
-                let code = rusqlite::ffi::SQLITE_CONSTRAINT_FOREIGNKEY;
-                let what = format!(
-                    "migration {} would leave {broken} broken references",
-                    version + 1
-                );
-                return Err(rusqlite::Error::SqliteFailure(
-                    rusqlite::ffi::Error::new(code),
-                    Some(what),
-                ));
-            }
-            connection.execute_batch("commit")
-        };
-        if let Err(fault) = step() {
-            let _ = connection.execute_batch("rollback");
-            return Err(fault);
-        }
-    }
-}
-
-/// Packs the rows of schema 2 that say which owners a version changed.
-fn pack_changes(connection: &Connection) -> rusqlite::Result<()> {
-    let mut rows_of = connection.prepare(
-        "select version_id, owner_id, ns_added, ns_removed, address_added, address_removed, other_changed from old_change order by version_id, owner_id",
-    )?;
-    let mut insert = connection.prepare("insert into change (version_id, octets) values (?, ?)")?;
-    let mut rows = rows_of.query([])?;
-    let mut owners: Vec<(i64, ChangeCounts)> = Vec::new();
-    let mut last = None;
-    let mut close = |version: Option<i64>, owners: &mut Vec<(i64, ChangeCounts)>| {
-        let octets = pack(owners.iter().map(|(owner_id, counts)| (*owner_id, counts)));
-        owners.clear();
-        match version {
-            Some(version) => insert.execute(params![version, octets]).map(|_| ()),
-            None => Ok(()),
-        }
-    };
-    while let Some(row) = rows.next()? {
-        let version = Some(row.get::<_, i64>(0)?);
-        if version != last {
-            close(last, &mut owners)?;
-            last = version;
-        }
-        let counts = ChangeCounts {
-            ns: [row.get(2)?, row.get(3)?],
-            address: [row.get(4)?, row.get(5)?],
-            other: row.get(6)?,
-        };
-        owners.push((row.get(1)?, counts));
-    }
-    close(last, &mut owners)?;
-    drop(rows);
-    connection.execute_batch("drop table old_change")
-}
-
-/// Makes or drops the index from RDATA to owners, as configured.
-fn set_reverse_index(connection: &Connection, wanted: bool) -> rusqlite::Result<()> {
-    let there = !trees(connection, |name| name == LAST_REVERSE_INDEX)?.is_empty();
-    match (wanted, there) {
-        (true, false) => {
-            let all = REVERSE_INDEXES.map(|(name, table, rrtype)| {
-                format!(
-                    "create index if not exists {name} on {table} (rdata) where rrtype = {rrtype};"
-                )
-            });
-            connection.execute_batch(&format!("begin immediate; {} commit", all.concat()))
-        }
-        (false, true) => {
-            let all = REVERSE_INDEXES.map(|(name, ..)| format!("drop index if exists {name};"));
-            connection.execute_batch(&format!("begin immediate; {} commit", all.concat()))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// The indexes from RDATA to owners: name, table, type. A query that is to use one repeats its
-/// "rrtype = N" literally. The last that is made is [`LAST_REVERSE_INDEX`].
-const REVERSE_INDEXES: [(&str, &str, u16); 6] = [
-    ("record_by_host", "record", 2),
-    ("record_by_a", "record", 1),
-    ("record_by_aaaa", "record", 28),
-    ("past_by_a", "past_record", 1),
-    ("past_by_aaaa", "past_record", 28),
-    (LAST_REVERSE_INDEX, "past_record", 2),
-];
-
-/// The index that tells whether all are there.
-const LAST_REVERSE_INDEX: &str = "past_by_host";
-
-/// Returns SQLite's count of changes of the schema.
-fn schema_version(connection: &Connection) -> rusqlite::Result<i64> {
-    connection
-        .prepare_cached("pragma schema_version")?
-        .query_row([], |row| row.get(0))
-}
-
-/// Returns which of the tables and indexes that are looked for there are, and their first pages.
-pub(super) fn trees(
-    connection: &Connection,
-    is_wanted: impl Fn(&str) -> bool,
-) -> rusqlite::Result<HashMap<String, u32>> {
-    let mut statement = connection.prepare("select name, rootpage from sqlite_schema")?;
-    let (mut rows, mut trees) = (statement.query([])?, HashMap::new());
-    while let Some(row) = rows.next()? {
-        let name = row.get_ref(0)?.as_str()?;
-        if is_wanted(name) {
-            trees.insert(name.to_owned(), row.get(1)?);
-        }
-    }
-    Ok(trees)
-}
-
 /// Reads the database's id and digest key, or makes them of SQLite's random octets.
 fn load_secrets(connection: &Connection) -> rusqlite::Result<([u8; 16], DigestKey)> {
     let read = || {
@@ -798,142 +588,4 @@ fn load_secrets(connection: &Connection) -> rusqlite::Result<([u8; 16], DigestKe
     let database_id: [u8; 16] = database_id.try_into().map_err(fit)?;
     let key: [u8; 32] = key.try_into().map_err(fit)?;
     Ok((database_id, DigestKey::new(key)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::dns::Name;
-    use crate::store::HistoryScope;
-    use crate::time::Timestamp;
-
-    /// Rows of a database of schema 1.
-    const SCHEMA_1: &str = include_str!("../../tests/fixtures/migrations/0001.sql");
-    const LOOKING: StoreOptions = StoreOptions {
-        reverse_index: true,
-        create: false,
-    };
-
-    /// Makes a database as the first release left it.
-    fn database_of_schema_1(path: &Path) {
-        let connection = Connection::open(path).expect("a database can be made");
-        connection
-            .execute_batch(MIGRATIONS[0].sql)
-            .expect("the first schema");
-        connection.execute_batch(SCHEMA_1).expect("its rows");
-        connection
-            .pragma_update(None, "application_id", APPLICATION_ID)
-            .expect("set");
-        connection
-            .pragma_update(None, "user_version", 1)
-            .expect("set");
-    }
-
-    #[test]
-    fn filled_database_of_schema_1_is_migrated_and_loses_nothing() {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let path = folder.path().join("f.db");
-        database_of_schema_1(&path);
-        let count = |connection: &Connection, table: &str| -> i64 {
-            let sql = format!("select count(*) from {table}");
-            connection
-                .query_row(&sql, [], |row| row.get(0))
-                .expect(table)
-        };
-        let tables = [
-            "meta",
-            "source",
-            "zone",
-            "version",
-            "owner",
-            "host",
-            "record",
-            "past_record",
-            "registration",
-            "rejected_line",
-            "source_file",
-            "abuse_case",
-            "case_event",
-            "message",
-        ];
-        let mut before: Vec<i64> = {
-            let connection = Connection::open(&path).expect("opened");
-            tables
-                .iter()
-                .map(|table| count(&connection, table))
-                .collect()
-        };
-        let store = Store::open(&path, LOOKING).expect("migrated");
-        // The program that told the operators, and their rows.
-        before[0] += 1;
-        before[5] += 1;
-        let after: Vec<i64> = tables
-            .iter()
-            .map(|table| count(&store.connection, table))
-            .collect();
-        assert_eq!(before, after);
-        assert_eq!(count(&store.connection, "pragma_foreign_key_check"), 0);
-        // What the first release's rows say is what the packed ones say, and the chain begins with it.
-        let found = store.verify(|_| {}).expect("readable");
-        assert_eq!(found.faults, Vec::<String>::new());
-        assert_eq!(count(&store.connection, "change"), 1);
-        assert_eq!(count(&store.connection, "chain"), 1);
-        let enforced: i64 = store
-            .connection
-            .query_row("pragma foreign_keys", [], |row| row.get(0))
-            .expect("a pragma");
-        assert_eq!(enforced, 1);
-        let name = Name::parse("bad.example").expect("valid");
-        let history = store.history(&name, HistoryScope::Name).expect("readable");
-        assert_eq!((history.records.len(), history.changes.len()), (2, 1));
-        let rows = store.status().expect("readable");
-        let row = rows
-            .iter()
-            .find(|row| row.source == "tld")
-            .expect("the source");
-        assert_eq!(
-            (row.versions, row.changes),
-            (2, 1),
-            "counted from what is there"
-        );
-        // The next success ends the gap that the old program left open.
-        let apex = Name::parse("example").expect("valid");
-        store
-            .note_zones_seen(
-                std::slice::from_ref(&apex),
-                Timestamp::from_unix(1_790_000_400),
-            )
-            .expect("written");
-        let zone = store.find_zone(&apex).expect("readable").expect("there");
-        assert_eq!(store.gaps(zone.id).expect("readable")[0].reason, "timeout");
-        let feed = store
-            .feed_position(crate::store::SourceId(2))
-            .expect("readable");
-        assert_eq!((feed.offset, feed.file), (7, None));
-        // A feed that adds to a version from before the chain does not make the chain look edited.
-        let zone = store.find_zone(&apex).expect("readable").expect("there");
-        let draft = crate::store::VersionDraft {
-            source: zone.source,
-            kind: crate::store::VersionKind::Feed,
-            serial: zone.serial,
-            observed_at: zone.version_at.expect("there are versions"),
-            joins: zone.version_id,
-        };
-        let mut tx = store.begin(&zone, draft).expect("begun");
-        let record = crate::dns::Record {
-            rdata: crate::dns::Rdata::A([192, 0, 2, 77].into()),
-            ttl: 60,
-        };
-        let change = crate::zone::OwnerChange {
-            added: vec![record],
-            ..crate::zone::OwnerChange::default()
-        };
-        tx.apply_change(&name, &change, false).expect("applied");
-        tx.commit(false).expect("committed");
-        let found = store.verify(|_| {}).expect("readable");
-        assert_eq!(found.faults, Vec::<String>::new());
-        // A second opening changes nothing.
-        drop(store);
-        Store::open(&path, LOOKING).expect("opened again");
-    }
 }
