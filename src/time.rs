@@ -4,7 +4,13 @@
 //! clock is read in one place, [`WallClock`], and handed down as a [`Clock`]; only TSIG, TLS and
 //! mail dates need it to be the real one. This room alone knows the calendar crate.
 
-use std::fmt;
+mod cron;
+mod zone;
+
+pub use cron::{CronError, CronLine};
+pub use zone::TimeZone;
+
+use std::fmt::{self, Write as _};
 use std::ops::{Add, Sub};
 use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -91,14 +97,9 @@ impl Timestamp {
         self.calendar().format("%Y-%m-%d").to_string()
     }
 
-    /// Returns the calendar form, for the cron schedule.
-    pub fn calendar(self) -> DateTime<Utc> {
+    /// Returns the calendar form.
+    fn calendar(self) -> DateTime<Utc> {
         DateTime::from_timestamp(self.0, 0).expect("the constructor clamps to the calendar's range")
-    }
-
-    /// Returns the timestamp of a calendar time, its fraction of a second dropped.
-    pub fn from_calendar(time: DateTime<Utc>) -> Self {
-        Self::from_unix(time.timestamp())
     }
 
     /// Returns `2026-11-22 10:00:00`, the form of tables and of dnsdbq.
@@ -404,6 +405,27 @@ impl TimePattern {
     /// Returns the pattern `text`.
     pub fn new(text: &str) -> Self {
         Self(text.to_owned())
+    }
+
+    /// Returns the name that a file of `at` has, or what is wrong with the pattern: it cannot be read, or does
+    /// not give the day back.
+    ///
+    /// # Errors
+    ///
+    /// [`TimeError::Pattern`] with a name that was made by the pattern.
+    pub fn name_of(&self, at: Timestamp) -> Result<String, TimeError> {
+        let mut name = String::new();
+        let is_written = write!(name, "{}", at.calendar().format(&self.0)).is_ok();
+        let is_date = is_written
+            && !name.contains('/')
+            && self.read(Path::new(&name))?.to_date() == at.to_date();
+        if is_date {
+            return Ok(name);
+        }
+        Err(TimeError::Pattern {
+            name,
+            pattern: self.0.clone(),
+        })
     }
 
     /// Reads the time out of the last component of `path`.

@@ -818,11 +818,28 @@ pub struct ListCommand {
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
     /// Check the configuration and everything it names
-    Check,
+    Check(ConfigCheck),
     /// Print it as it was understood, without secrets
     Show,
     /// Print a documented template with every key
     Template,
+}
+
+/// `config check`.
+#[derive(Debug, Args)]
+pub struct ConfigCheck {
+    /// How to print it
+    #[arg(long, value_enum, default_value_t = CheckFormat::Text)]
+    pub format: CheckFormat,
+}
+
+/// How a check is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CheckFormat {
+    /// Sentences for people
+    Text,
+    /// One JSON object
+    Json,
 }
 
 /// How a list is printed.

@@ -113,9 +113,11 @@ fn read_policy(path: &Path) -> Result<DetectPolicy, Failure> {
     let failed = |what: String| Failure::usage(format!("{}: {what}", path.display()));
     let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
     let policy: DetectPolicy = toml::from_str(&text).map_err(|fault| failed(fault.to_string()))?;
-    match policy.fault() {
-        Some(fault) => Err(failed(fault)),
-        None => Ok(policy),
+    let faults = policy.faults().into_iter();
+    let faults: Vec<String> = faults.map(|(key, what)| format!("{key}: {what}")).collect();
+    match faults.is_empty() {
+        false => Err(failed(faults.join("; "))),
+        true => Ok(policy),
     }
 }
 

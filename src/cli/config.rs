@@ -1,46 +1,229 @@
 //! `fluxwatch config`.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use crate::cli::arguments::ConfigCommand;
+use serde::Serialize;
+
+use crate::cli::arguments::{CheckFormat, ConfigCheck, ConfigCommand};
 use crate::cli::failure::{Done, Failure};
 use crate::cli::output::stdout;
-use crate::cli::session::load_config;
-use crate::config::TEMPLATE;
-use crate::pipeline::check_parts;
+use crate::cli::session::{find_config, load_config};
+use crate::config::{Config, Fault, Schedule, TEMPLATE, Weight};
+use crate::pipeline::{TableInUse, check_surroundings, examine_parts};
+use crate::time::{Clock, CronLine, TimeZone, Timestamp, WallClock};
+
+/// How many of a schedule's next times are shown.
+const TIMES_SHOWN: usize = 3;
+
+/// What a check found, as scripts read it.
+#[derive(Serialize)]
+struct CheckJson {
+    file: PathBuf,
+    sound: bool,
+    faults: Vec<Fault>,
+    schedules: Vec<ScheduleJson>,
+    tables: Vec<TableJson>,
+}
+
+/// A cron line and its next times.
+#[derive(Serialize)]
+struct ScheduleJson {
+    key: String,
+    source: Option<String>,
+    cron: String,
+    timezone: &'static str,
+    next: Vec<Timestamp>,
+}
+
+/// A table that is in use.
+#[derive(Serialize)]
+struct TableJson {
+    key: &'static str,
+    path: PathBuf,
+    rows: usize,
+    unit: &'static str,
+    made_at: Option<Timestamp>,
+    notes: Vec<String>,
+}
 
 /// Runs the command.
 pub fn run(config: Option<&Path>, command: &ConfigCommand) -> Result<Done, Failure> {
-    let mut out = stdout();
     match command {
-        ConfigCommand::Template => out.write_all(TEMPLATE.as_bytes())?,
-        ConfigCommand::Show => {
-            let config = load_config(config)?;
-            let text = toml::to_string_pretty(&config.written)
-                .map_err(|fault| Failure::failed(fault.to_string()))?;
-            writeln!(out, "# {}", config.path.display())?;
-            out.write_all(text.as_bytes())?;
+        ConfigCommand::Template => {
+            let mut out = stdout();
+            out.write_all(TEMPLATE.as_bytes())?;
+            out.flush()?;
+            Ok(Done::Well)
         }
-        ConfigCommand::Check => {
-            let config = load_config(config)?;
-            for note in check_parts(&config)?.notes() {
-                writeln!(std::io::stderr(), "note: {note}")?;
-            }
-            let mail = if config.mail.is_some() {
-                "mail goes out"
-            } else {
-                "no mail is configured"
-            };
-            writeln!(
-                out,
-                "{}: sound; {} sources, {} keys, {mail}",
-                config.path.display(),
-                config.written.source.len(),
-                config.keys.len()
-            )?;
-        }
+        ConfigCommand::Show => run_show(config),
+        ConfigCommand::Check(check) => run_check(config, check),
     }
+}
+
+/// Prints the configuration as it was understood.
+fn run_show(config: Option<&Path>) -> Result<Done, Failure> {
+    let config = load_config(config)?;
+    let text = toml::to_string_pretty(&config.written)
+        .map_err(|fault| Failure::failed(fault.to_string()))?;
+    let mut out = stdout();
+    writeln!(out, "# {}", config.path.display())?;
+    out.write_all(text.as_bytes())?;
     out.flush()?;
     Ok(Done::Well)
+}
+
+/// Checks the file and everything that it names, and says all that is wrong.
+fn run_check(config: Option<&Path>, command: &ConfigCheck) -> Result<Done, Failure> {
+    let (config, mut faults) = Config::examine(&find_config(config)?)?;
+    let parts = examine_parts(&config, &mut faults);
+    faults.extend(check_surroundings(&config));
+    faults.extend(config.warnings.iter().cloned());
+    faults.sort_by(|left, right| left.line.cmp(&right.line));
+    let errors = faults
+        .iter()
+        .filter(|fault| fault.severity == Weight::Error)
+        .count();
+    let found = CheckJson {
+        file: config.path.clone(),
+        sound: errors == 0,
+        schedules: schedules(&config, WallClock.now()),
+        tables: parts.map_or(Vec::new(), |parts| {
+            parts.tables(&config).into_iter().map(table_json).collect()
+        }),
+        faults,
+    };
+    let mut out = stdout();
+    match command.format {
+        CheckFormat::Json => {
+            serde_json::to_writer_pretty(&mut out, &found)?;
+            writeln!(out)?;
+        }
+        CheckFormat::Text => write_check(&mut out, &config, &found)?,
+    }
+    out.flush()?;
+    if errors == 0 {
+        return Ok(Done::Well);
+    }
+    let sentence = format!("{}: {}", config.path.display(), counted(errors, "fault"));
+    Err(Failure::usage(sentence))
+}
+
+/// Writes what a check found, for people.
+fn write_check(out: &mut impl Write, config: &Config, found: &CheckJson) -> Result<(), Failure> {
+    let mut talk = std::io::stderr();
+    for fault in &found.faults {
+        let word = match fault.severity {
+            Weight::Error => "error",
+            Weight::Warning => "warning",
+        };
+        writeln!(talk, "{word}: {fault}")?;
+    }
+    for note in found.tables.iter().flat_map(|table| &table.notes) {
+        writeln!(talk, "note: {note}")?;
+    }
+    if found.sound {
+        let mail = match config.mail.is_some() {
+            true => "mail goes out",
+            false => "no mail is configured",
+        };
+        let sources = counted(config.written.source.len(), "source");
+        let keys = counted(config.keys.len(), "key");
+        writeln!(
+            out,
+            "{}: sound; {sources}, {keys}, {mail}",
+            config.path.display()
+        )?;
+    }
+    for table in &found.tables {
+        let TableJson {
+            key,
+            path,
+            rows,
+            unit,
+            ..
+        } = table;
+        let date = table
+            .made_at
+            .map_or(String::new(), |at| format!(", of {}", at.to_date()));
+        let rows = counted(*rows, unit.trim_end_matches('s'));
+        writeln!(out, "table {key}: {}: {rows}{date}", path.display())?;
+    }
+    for schedule in &found.schedules {
+        let zone = config.zone;
+        let times: Vec<String> = schedule.next.iter().map(|at| zone.to_text(*at)).collect();
+        let ScheduleJson {
+            key,
+            cron,
+            timezone,
+            ..
+        } = schedule;
+        let of = schedule
+            .source
+            .as_ref()
+            .map_or(String::new(), |name| format!(" of {name}"));
+        writeln!(
+            out,
+            "schedule {key}{of}, \"{cron}\", {timezone}: {}",
+            times.join(", ")
+        )?;
+    }
+    Ok(())
+}
+
+/// Returns every cron line with its next times.
+fn schedules(config: &Config, now: Timestamp) -> Vec<ScheduleJson> {
+    let mut all = Vec::new();
+    for source in &config.sources {
+        if let Schedule::Cron(line, zone) = &source.schedule {
+            all.push(schedule_json(
+                "source.cron",
+                Some(&source.name),
+                line,
+                *zone,
+                now,
+            ));
+        }
+    }
+    let digest = config.mail.as_ref().and_then(|mail| mail.digest.as_ref());
+    all.extend(digest.map(|line| schedule_json("report.digest", None, line, config.zone, now)));
+    all
+}
+
+/// Returns a cron line with its next times.
+fn schedule_json(
+    key: &str,
+    source: Option<&String>,
+    line: &CronLine,
+    zone: TimeZone,
+    now: Timestamp,
+) -> ScheduleJson {
+    let next = std::iter::successors(line.next_after(now, zone), |at| line.next_after(*at, zone));
+    ScheduleJson {
+        key: key.to_owned(),
+        source: source.cloned(),
+        cron: line.to_string(),
+        timezone: zone.name(),
+        next: next.take(TIMES_SHOWN).collect(),
+    }
+}
+
+/// Returns a table as scripts read it.
+fn table_json(table: TableInUse) -> TableJson {
+    TableJson {
+        key: table.key,
+        path: table.path,
+        rows: table.summary.rows,
+        unit: table.summary.unit,
+        made_at: table.summary.made_at,
+        notes: table.summary.notes,
+    }
+}
+
+/// Returns a count and its noun, in the plural unless it is one.
+fn counted(count: usize, noun: &str) -> String {
+    match count {
+        1 => format!("1 {noun}"),
+        _ => format!("{count} {noun}s"),
+    }
 }

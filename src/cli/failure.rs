@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 
 use crate::config::ConfigError;
-use crate::daemon::{ScheduleError, ServiceError};
+use crate::daemon::ServiceError;
 use crate::pipeline::PipelineError;
 use crate::store::StoreError;
 
@@ -101,13 +101,6 @@ impl fmt::Display for Failure {
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
         Self::usage(error.to_string())
-            .hint("`fluxwatch config template` prints every key with its meaning")
-    }
-}
-
-impl From<ScheduleError> for Failure {
-    fn from(error: ScheduleError) -> Self {
-        Self::usage(error.to_string())
     }
 }
 
@@ -127,9 +120,7 @@ impl From<PipelineError> for Failure {
         match error {
             PipelineError::Store(error) => error.into(),
             PipelineError::Local(error) => Self::local(error.to_string()),
-            PipelineError::Asn(error) => Self::usage(format!("[enrich] asn: {error}")),
-            PipelineError::List(error) => Self::usage(format!("[enrich] {error}")),
-            PipelineError::Key(sentence) => Self::usage(sentence),
+            PipelineError::Config(error) => error.into(),
             PipelineError::Mailer(error) => Self::usage(error.to_string()),
             PipelineError::Template(error) => Self::usage(error.to_string()),
             PipelineError::NoMail => Self::usage(error.to_string()),
@@ -142,7 +133,6 @@ impl From<ServiceError> for Failure {
     fn from(error: ServiceError) -> Self {
         match error {
             ServiceError::Pipeline(error) => error.into(),
-            ServiceError::Schedule(error) => error.into(),
             ServiceError::Signal(error) => Self::local(error.to_string()),
             ServiceError::Listen(_) => Self::local(error.to_string()),
         }

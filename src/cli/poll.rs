@@ -54,7 +54,9 @@ pub fn run(config: Option<&Path>, command: &PollCommand) -> Result<Done, Failure
         return request_accept(&config, &options);
     };
     let store = create_store(&config)?;
-    poll(&open_pipeline(config, store)?, &wanted, &options, true)
+    let pipeline = open_pipeline(config, store)?;
+    pipeline.note_tables()?;
+    poll(&pipeline, &wanted, &options, true)
 }
 
 /// Leaves it to the poller that runs to take the zones that are to be accepted.
@@ -115,7 +117,7 @@ fn poll(
             .await?;
         if send {
             pipeline.tell_operator()?;
-            if is_digest_due(&config, pipeline.last_digest_at()?, pipeline.clock().now())? {
+            if is_digest_due(&config, pipeline.last_digest_at()?, pipeline.clock().now()) {
                 pipeline.queue_digest()?;
             }
             Ok::<_, Failure>(pipeline.deliver().await?)

@@ -6,9 +6,9 @@ use std::path::Path;
 use crate::cli::arguments::RunCommand;
 use crate::cli::failure::{Done, Failure};
 use crate::cli::session::{create_store, load_config, open_pipeline, runtime, take_lock};
-use crate::config::Config;
+use crate::config::{Config, ConfigError, Fault};
 use crate::daemon::{Signals, Stopped, serve};
-use crate::pipeline::{Pipeline, check_parts};
+use crate::pipeline::{Pipeline, check_surroundings, examine_parts};
 
 /// Runs the command.
 pub fn run(config: Option<&Path>, command: &RunCommand) -> Result<Done, Failure> {
@@ -21,6 +21,8 @@ pub fn run(config: Option<&Path>, command: &RunCommand) -> Result<Done, Failure>
     let runtime = runtime()?;
     let mut signals = runtime.block_on(async { Signals::new() })?;
     loop {
+        pipeline.note_tables()?;
+        warn_of(pipeline.config());
         let reload = || reload(&pipeline);
         match runtime.block_on(serve(&pipeline, &mut signals, &reload))? {
             Stopped::Ended => return Ok(Done::Well),
@@ -34,24 +36,47 @@ pub fn run(config: Option<&Path>, command: &RunCommand) -> Result<Done, Failure>
     }
 }
 
-/// Reads the configuration anew; a sentence if it cannot be taken over.
-fn reload(pipeline: &Pipeline) -> Result<Config, String> {
+/// Logs what is sound and hardly meant, and what the configuration names that is not there. None of it stops the
+/// other sources.
+fn warn_of(config: &Config) {
+    let mut faults = check_surroundings(config);
+    faults.extend(config.warnings.iter().cloned());
+    faults.sort_by(|left, right| left.line.cmp(&right.line));
+    for fault in faults {
+        tracing::warn!("{}", in_one_line(&fault));
+    }
+}
+
+/// Returns a fault as one line of a log.
+fn in_one_line(fault: &Fault) -> String {
+    fault.to_string().replace("\nhint: ", "; ")
+}
+
+/// Reads the configuration anew; everything that is wrong if it cannot be taken over.
+fn reload(pipeline: &Pipeline) -> Result<Config, Vec<String>> {
     let before = pipeline.config();
-    let config = load_config(Some(&before.path)).map_err(|failure| failure.to_string())?;
-    check_parts(&config).map_err(|fault| fault.to_string())?;
+    let unreadable = |fault: ConfigError| vec![fault.to_string()];
+    let (config, mut faults) = Config::examine(&before.path).map_err(unreadable)?;
+    examine_parts(&config, &mut faults);
+    faults.sort_by(|left, right| left.line.cmp(&right.line));
+    let mut faults: Vec<String> = faults.iter().map(in_one_line).collect();
     let is_same_store =
         (&before.store_path, before.reverse_index) == (&config.store_path, config.reverse_index);
     if !is_same_store {
-        return Err("[store] cannot change while the program runs".to_owned());
+        faults.push("[store] cannot change while the program runs; start it anew".to_owned());
     }
     let held = listened(before);
     for address in listened(&config) {
-        if !held.contains(&address) {
-            TcpListener::bind(address)
-                .map_err(|fault| format!("cannot listen on {address}: {fault}"))?;
+        if !held.contains(&address)
+            && let Err(fault) = TcpListener::bind(address)
+        {
+            faults.push(format!("cannot listen on {address}: {fault}"));
         }
     }
-    Ok(config)
+    match faults.is_empty() {
+        true => Ok(config),
+        false => Err(faults),
+    }
 }
 
 /// Returns every address that a configuration listens on.

@@ -5,29 +5,40 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::cli::failure::Failure;
-use crate::config::Config;
-use crate::daemon::check_schedules;
+use crate::config::{Config, ConfigError};
 use crate::dns::Name;
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Pipeline, examine_parts};
 use crate::store::{CaseRow, PollerLock, Store, StoreError, StoreOptions};
 use crate::time::WallClock;
 
 /// Where the configuration is looked for, after `--config` and `$FLUXWATCH_CONFIG`.
 const PLACES: [&str; 2] = ["./fluxwatch.toml", "/etc/fluxwatch/fluxwatch.toml"];
 
-/// Finds and loads the configuration.
+/// Finds the configuration.
+pub fn find_config(path: Option<&Path>) -> Result<PathBuf, Failure> {
+    let named = std::env::var_os("FLUXWATCH_CONFIG").map(PathBuf::from);
+    if let Some(path) = path.map(Path::to_owned).or(named) {
+        return Ok(path);
+    }
+    let mut places = PLACES.iter().map(PathBuf::from);
+    places.find(|path| path.exists()).ok_or_else(|| {
+        let [here, usual] = PLACES;
+        Failure::usage(format!("no configuration: neither {here} nor {usual} is there")).hint(
+            "name one with --config or $FLUXWATCH_CONFIG; `fluxwatch config template` prints a start",
+        )
+    })
+}
+
+/// Finds and loads the configuration. Where it has a fault, what it names is looked at too, so that
+/// everything that is wrong is told at once.
 pub fn load_config(path: Option<&Path>) -> Result<Config, Failure> {
-    let path = match path.map(Path::to_owned).or_else(|| std::env::var_os("FLUXWATCH_CONFIG").map(PathBuf::from)) {
-        Some(path) => path,
-        None => PLACES
-            .iter()
-            .map(PathBuf::from)
-            .find(|path| path.exists())
-            .ok_or_else(|| Failure::usage(format!("no configuration: neither {} nor {} is there", PLACES[0], PLACES[1])).hint("name one with --config or $FLUXWATCH_CONFIG; `fluxwatch config template` prints a start"))?,
-    };
-    let config = Config::load(&path)?;
-    check_schedules(&config)?;
-    Ok(config)
+    let (config, mut faults) = Config::examine(&find_config(path)?)?;
+    if faults.is_empty() {
+        return Ok(config);
+    }
+    examine_parts(&config, &mut faults);
+    faults.sort_by(|left, right| left.line.cmp(&right.line));
+    Err(ConfigError::Faults(faults).into())
 }
 
 /// Opens the database for a command that looks, or decides for the desk.

@@ -10,6 +10,7 @@ use crate::cli::failure::{Done, Failure};
 use crate::cli::output::{Row, print_list};
 use crate::cli::session::{load_config, open_store};
 use crate::dns::{Name, Serial};
+use crate::pipeline::noted_tables;
 use crate::store::{SourceKind, ZoneStatus};
 use crate::time::{Clock, Span, Timestamp, WallClock};
 
@@ -115,6 +116,9 @@ pub fn run(config: Option<&Path>, command: &ListCommand) -> Result<Done, Failure
         }
     }
     print_list(&rows, command.format)?;
+    for line in noted_tables(&config, &store)? {
+        writeln!(std::io::stderr(), "{line}")?;
+    }
     if dead > 0 {
         writeln!(
             std::io::stderr(),

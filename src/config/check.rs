@@ -1,780 +1,551 @@
-//! Resolves and checks what is written.
+//! Resolves and checks what is written: everything that is wrong is told, not the first fault alone.
 
-use std::collections::{HashMap, HashSet};
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
-use std::ops::Range;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use toml::Spanned;
-
+use crate::config::fault::{ConfigError, Fault, Places, Weight};
+use crate::config::reading::{Reader, nearest};
 use crate::config::resolved::{
-    CanaryConfig, Config, Feeding, KeySecret, MetricsConfig, NotifyConfig, ProbeConfig,
-    ProbeDomains, RetentionConfig, Schedule, Source, TlsSettings, TransferSettings, WebConfig,
+    CanaryConfig, Config, KeySecret, MetricsConfig, NotifyConfig, RetentionConfig, WebConfig,
 };
-use crate::config::written::{Every, KeySection, SourceSection, Written};
+use crate::config::written::{KeySection, KindSection, WebSection, Written};
 use crate::dns::Name;
-use crate::time::{Span, TimePattern};
-use crate::zone::ZonemdRule;
+use crate::time::{Clock, CronLine, Span, TimeZone, Timestamp, WallClock};
 
-/// How often a source is looked at if it does not say.
-const EVERY_DEFAULT: Span = Span::seconds(300);
-/// The most members of a catalog if it does not say.
-const MEMBERS_MAX_DEFAULT: u64 = 1_000_000;
 /// The most octets of a file of authorities.
 const CA_OCTETS_MAX: u64 = 1 << 20;
 /// The most octets of a secret file.
 const SECRET_OCTETS_MAX: u64 = 4096;
-/// The name of the source that suspects are asked under.
-const CONFIRM_SOURCE: &str = "detect.confirm";
-
-/// What is wrong with the configuration: exit status 2.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// The file cannot be read.
-    #[error("{path}: {fault}")]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// The system's words.
-        fault: String,
-    },
-    /// The file is no TOML, or has a key that is not known, or lacks one.
-    #[error("{path}, line {line}: {what}")]
-    Written {
-        /// The file.
-        path: PathBuf,
-        /// The line, from 1.
-        line: usize,
-        /// What is wrong, with the key.
-        what: String,
-    },
-}
+/// The algorithms of TSIG that are spoken.
+const ALGORITHMS: [&str; 4] = ["hmac-sha256", "hmac-sha384", "hmac-sha512", "hmac-sha1"];
 
 impl Config {
     /// Reads, resolves and checks a file.
     ///
     /// # Errors
     ///
-    /// [`ConfigError`], the first that is found.
+    /// [`ConfigError`], with everything that is wrong in the file.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let (config, faults) = Self::examine(path)?;
+        if faults.is_empty() {
+            Ok(config)
+        } else {
+            Err(ConfigError::Faults(faults))
+        }
+    }
+
+    /// Reads a file as far as it can be read, and returns what is wrong, in the order of the file. What is
+    /// left out of the configuration for a fault must not be run. Warnings are in [`Config::warnings`].
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Unreadable`].
+    pub fn examine(path: &Path) -> Result<(Self, Vec<Fault>), ConfigError> {
         let text = fs::read_to_string(path).map_err(|fault| ConfigError::Unreadable {
             path: path.to_owned(),
             fault: fault.to_string(),
         })?;
-        Checker { path, text: &text }.check()
+        Ok(examine_text(path, &text, WallClock.now()))
     }
+}
+
+/// Reads, resolves and checks a text.
+fn examine_text(path: &Path, text: &str, now: Timestamp) -> (Config, Vec<Fault>) {
+    let (reader, written) = Reader::read(path, text);
+    let checker = Checker {
+        path,
+        places: reader.places,
+        faults: RefCell::new(reader.faults),
+        unread: reader.unread,
+        now,
+    };
+    let mut config = checker.check(written);
+    let mut faults = checker.faults.into_inner();
+    faults.sort_by(|left, right| left.line.cmp(&right.line));
+    let (errors, warnings) = faults
+        .into_iter()
+        .partition(|fault| fault.severity == Weight::Error);
+    config.warnings = warnings;
+    (config, errors)
 }
 
 /// Checks one file.
 pub(super) struct Checker<'a> {
     path: &'a Path,
-    text: &'a str,
+    places: Places,
+    faults: RefCell<Vec<Fault>>,
+    unread: BTreeSet<String>,
+    now: Timestamp,
 }
 
 impl Checker<'_> {
-    /// Parses and resolves.
-    fn check(&self) -> Result<Config, ConfigError> {
-        let written: Written = toml::from_str(self.text).map_err(|fault| {
-            self.error(fault.span().unwrap_or(0..0), fault.message().to_owned())
-        })?;
-        let fault = written.detect.fault();
-        let fault = fault.or_else(|| written.trust.fault());
-        if let Some(fault) = fault.or_else(|| written.limits.fault()) {
-            return Err(self.error(self.find_key(&fault), fault));
-        }
-        let keys = self.check_keys(&written.key)?;
-        let mut sources: Vec<Source> = Vec::new();
-        let (mut names, mut zones) = (HashSet::new(), HashMap::new());
-        for section in &written.source {
-            let source = self.check_source(section, &keys)?;
-            if !names.insert(source.name.clone()) {
-                return Err(self.error(
-                    section.name.span(),
-                    format!("source name {:?} is used twice", source.name),
-                ));
-            }
-            if let (Some(zone), Some(span)) =
-                (source.zone(), section.zone.as_ref().map(Spanned::span))
-                && let Some(other) = zones.insert(zone.clone(), source.name.clone())
-            {
-                return Err(self.error(span, format!("zone {zone} already has the source {other:?}: a zone has one authoritative source")));
-            }
-            sources.push(source);
-        }
-        sources.extend(self.check_confirm(&written)?);
-        let mail = self.check_mail(&written)?;
-        let file = |path: &Option<Spanned<PathBuf>>| {
-            path.as_ref().map(|path| self.resolve(path.get_ref()))
-        };
-        Ok(Config {
+    /// Resolves everything.
+    fn check(&self, written: Written) -> Config {
+        let policies = written.detect.faults().into_iter();
+        let policies = policies
+            .chain(written.trust.faults())
+            .chain(written.limits.faults());
+        policies.for_each(|(key, what)| self.error(&key, &what, ""));
+        let zone = self.check_timezone(&written);
+        let keys = self.check_keys(&written.key);
+        let sources = self.check_sources(&written, &keys, zone);
+        let file = |path: &Option<PathBuf>| path.as_ref().map(|path| self.resolve(path));
+        let path = self
+            .need(&written.store.path, "store.path")
+            .unwrap_or_default();
+        Config {
             path: self.path.to_owned(),
-            store_path: self.resolve(&written.store.path),
+            store_path: self.resolve(&path),
             reverse_index: written.store.reverse_index,
+            zone,
             keys,
-            sources,
             asn_path: file(&written.enrich.asn),
             hosting_path: file(&written.enrich.hosting_asns),
             shared_path: file(&written.enrich.shared_ranges),
             registrations_path: file(&written.enrich.registrations),
             limits: written.limits,
-            notify: self.check_notify(&written)?,
-            metrics: self.check_metrics(&written)?,
-            web: self.check_web(&written)?,
-            canary: self.check_canary(&written)?,
-            retention: self.check_retention(&written)?,
+            notify: self.check_notify(&written),
+            metrics: self.check_metrics(&written),
+            web: self.check_web(&written),
+            canary: self.check_canary(&written),
+            retention: self.check_retention(&written),
             trust: written.trust.clone(),
             detect: written.detect.clone(),
-            mail,
-            webhooks: self.check_webhooks(&written)?,
-            events_path: written
-                .events
-                .as_ref()
-                .map(|events| self.resolve(events.path.get_ref())),
+            mail: self.check_mail(&written, zone),
+            webhooks: self.check_webhooks(&written),
+            events_path: written.events.as_ref().map(|events| {
+                self.resolve(&self.need(&events.path, "events.path").unwrap_or_default())
+            }),
+            sources,
+            places: self.places.clone(),
+            warnings: Vec::new(),
             written,
+        }
+    }
+
+    /// Finds the time zone.
+    fn check_timezone(&self, written: &Written) -> TimeZone {
+        let Some(name) = &written.timezone else {
+            return TimeZone::default();
+        };
+        TimeZone::parse(name).unwrap_or_else(|| {
+            let names: Vec<&str> = TimeZone::names().collect();
+            let folded = names
+                .iter()
+                .copied()
+                .find(|other| other.eq_ignore_ascii_case(name));
+            // A city alone is what people write.
+            let city = names.iter().copied().find(|other| {
+                other
+                    .rsplit('/')
+                    .next()
+                    .is_some_and(|city| city.eq_ignore_ascii_case(name))
+            });
+            let cure = match folded.or(city).or_else(|| nearest(name, &names)) {
+                Some(near) => format!("did you mean {near:?}?"),
+                None => "use a name of the IANA database, such as \"Europe/Berlin\"".to_owned(),
+            };
+            self.error("timezone", &format!("{name:?} is no time zone"), &cure);
+            TimeZone::default()
         })
     }
 
     /// Reads the keys' secrets.
-    fn check_keys(&self, sections: &[KeySection]) -> Result<HashMap<Name, KeySecret>, ConfigError> {
+    fn check_keys(&self, sections: &[KeySection]) -> HashMap<Name, KeySecret> {
         let mut keys = HashMap::new();
-        for section in sections {
-            let name = self.name(&section.name, "name")?;
-            let secret_base64 = self.read_secret(&section.secret_file, "secret_file")?;
-            if keys
-                .insert(
-                    name,
-                    KeySecret {
-                        algorithm: section.algorithm.clone(),
-                        secret_base64,
-                    },
-                )
-                .is_some()
-            {
-                return Err(self.error(
-                    section.name.span(),
-                    format!("key {:?} is there twice", section.name.get_ref()),
-                ));
-            }
-        }
-        Ok(keys)
-    }
-
-    /// Resolves one source.
-    fn check_source(
-        &self,
-        section: &SourceSection,
-        keys: &HashMap<Name, KeySecret>,
-    ) -> Result<Source, ConfigError> {
-        let allowed: &[&str] =
-            match section.kind.get_ref().as_str() {
-                "transfer" => &["zone", "primaries", "key", "ixfr", "zonemd", "tls", "notify"],
-                "catalog" => &[
-                    "zone",
-                    "primaries",
-                    "key",
-                    "ixfr",
-                    "zonemd",
-                    "tls",
-                    "notify",
-                    "scope",
-                    "members_max",
-                ],
-                "zonefile" => &["zone", "path", "time_pattern", "require_soa", "include"],
-                "feed" => &["zone", "path", "complete", "push"],
-                "probe" => &[
-                    "domains",
-                    "resolvers",
-                    "roots",
-                    "port",
-                    "settle",
-                    "timeout",
-                    "server_rate",
-                    "domains_at_once",
-                ],
-                other => return Err(self.error(
-                    section.kind.span(),
-                    format!(
-                        "kind {other:?} is not known; use \"transfer\", \"catalog\", \"zonefile\", \"feed\" or \"probe\""
-                    ),
-                )),
-            };
-        self.refuse_keys(section, allowed)?;
-        let zone = section
-            .zone
-            .as_ref()
-            .map(|zone| self.name(zone, "zone"))
-            .transpose()?;
-        let need = |key: &str| {
-            self.error(
-                section.name.span(),
-                format!(
-                    "source {:?} of kind {:?} needs the key {key:?}",
-                    section.name.get_ref(),
-                    section.kind.get_ref()
-                ),
-            )
-        };
-        let path = || {
-            section
-                .path
-                .as_ref()
-                .map(|path| self.resolve(Path::new(path.get_ref())))
-                .ok_or_else(|| need("path"))
-        };
-        let feeding = match section.kind.get_ref().as_str() {
-            "transfer" => Feeding::Transfer {
-                zone: zone.ok_or_else(|| need("zone"))?,
-                settings: self.check_transfer(section, keys)?,
-            },
-            "catalog" => Feeding::Catalog {
-                catalog: zone.ok_or_else(|| need("zone"))?,
-                settings: self.check_transfer(section, keys)?,
-                scope: self.check_scope(section)?,
-                members_max: section
-                    .members_max
-                    .as_ref()
-                    .map_or(MEMBERS_MAX_DEFAULT, |it| *it.get_ref()),
-            },
-            "zonefile" => Feeding::Zonefile {
-                zone: zone.ok_or_else(|| need("zone"))?,
-                path: path()?.to_string_lossy().into_owned(),
-                time_pattern: section
-                    .time_pattern
-                    .as_ref()
-                    .map(|pattern| TimePattern::new(pattern.get_ref())),
-                require_soa: section.require_soa.as_ref().is_none_or(|it| *it.get_ref()),
-                include: section.include.as_ref().is_some_and(|it| *it.get_ref()),
-            },
-            "probe" => Feeding::Probe(self.check_probe(section, &need)?),
-            _ => Feeding::Feed {
-                zone,
-                path: match section.push.as_ref().is_some_and(|it| *it.get_ref()) {
-                    true => path().ok(),
-                    false => Some(path()?),
-                },
-                complete: section.complete.as_ref().is_some_and(|it| *it.get_ref()),
-                push: section.push.as_ref().is_some_and(|it| *it.get_ref()),
-            },
-        };
-        let schedule = match (&section.every, &section.cron) {
-            (Some(_), Some(cron)) => {
-                return Err(self.error(cron.span(), "every and cron exclude each other".to_owned()));
-            }
-            (Some(every), None) => match every.get_ref() {
-                Every::Span(span) => Schedule::Every(*span),
-                Every::Soa if matches!(feeding, Feeding::Transfer { .. }) => Schedule::Soa,
-                Every::Soa => {
-                    let what = "every = \"soa\" is for sources of kind \"transfer\"".to_owned();
-                    return Err(self.error(every.span(), what));
-                }
-            },
-            (None, Some(cron)) => Schedule::Cron(cron.get_ref().clone()),
-            (None, None) => Schedule::Every(EVERY_DEFAULT),
-        };
-        Ok(Source {
-            name: section.name.get_ref().clone(),
-            feeding,
-            schedule,
-            jitter: section
-                .jitter
-                .as_ref()
-                .map_or(Span::seconds(0), |it| *it.get_ref()),
-        })
-    }
-
-    /// Refuses keys that the source's kind does not know.
-    fn refuse_keys(&self, section: &SourceSection, allowed: &[&str]) -> Result<(), ConfigError> {
-        let present: [(&str, Option<Range<usize>>); 23] = [
-            ("zone", section.zone.as_ref().map(Spanned::span)),
-            ("primaries", section.primaries.as_ref().map(Spanned::span)),
-            ("key", section.key.as_ref().map(Spanned::span)),
-            ("ixfr", section.ixfr.as_ref().map(Spanned::span)),
-            ("zonemd", section.zonemd.as_ref().map(Spanned::span)),
-            ("tls", section.tls.as_ref().map(Spanned::span)),
-            ("notify", section.notify.as_ref().map(Spanned::span)),
-            ("scope", section.scope.as_ref().map(Spanned::span)),
-            (
-                "members_max",
-                section.members_max.as_ref().map(Spanned::span),
-            ),
-            ("path", section.path.as_ref().map(Spanned::span)),
-            (
-                "time_pattern",
-                section.time_pattern.as_ref().map(Spanned::span),
-            ),
-            (
-                "require_soa",
-                section.require_soa.as_ref().map(Spanned::span),
-            ),
-            ("complete", section.complete.as_ref().map(Spanned::span)),
-            ("push", section.push.as_ref().map(Spanned::span)),
-            ("include", section.include.as_ref().map(Spanned::span)),
-            ("domains", section.domains.as_ref().map(Spanned::span)),
-            ("resolvers", section.resolvers.as_ref().map(Spanned::span)),
-            ("roots", section.roots.as_ref().map(Spanned::span)),
-            ("port", section.port.as_ref().map(Spanned::span)),
-            ("settle", section.settle.as_ref().map(Spanned::span)),
-            ("timeout", section.timeout.as_ref().map(Spanned::span)),
-            (
-                "server_rate",
-                section.server_rate.as_ref().map(Spanned::span),
-            ),
-            (
-                "domains_at_once",
-                section.domains_at_once.as_ref().map(Spanned::span),
-            ),
-        ];
-        for (key, span) in present {
-            if let (Some(span), false) = (span, allowed.contains(&key)) {
-                return Err(self.error(
-                    span,
-                    format!(
-                        "a source of kind {:?} has no key {key:?}",
-                        section.kind.get_ref()
-                    ),
-                ));
-            }
-        }
-        Ok(())
-    }
-
-    /// Resolves how a list of domains is asked about.
-    fn check_probe(
-        &self,
-        section: &SourceSection,
-        need: &dyn Fn(&str) -> ConfigError,
-    ) -> Result<ProbeConfig, ConfigError> {
-        let addresses = |key: &Option<Spanned<Vec<String>>>, what: &str| match key {
-            Some(list) => self.socket_addresses(list, what),
-            None => Ok(Vec::new()),
-        };
-        let (resolvers, roots) = (
-            addresses(&section.resolvers, "resolvers")?,
-            addresses(&section.roots, "roots")?,
-        );
-        match (resolvers.is_empty(), roots.is_empty(), &section.roots) {
-            (true, true, _) => return Err(need("resolvers")),
-            (false, false, Some(roots)) => {
-                let what = "roots and resolvers exclude each other".to_owned();
-                return Err(self.error(roots.span(), what));
-            }
-            _ => {}
-        }
-        let positive = |key: &Option<Spanned<u32>>, default: u32| match key {
-            Some(value) if *value.get_ref() == 0 => {
-                Err(self.error(value.span(), "0 asks nobody".to_owned()))
-            }
-            Some(value) => Ok(*value.get_ref()),
-            None => Ok(default),
-        };
-        let at_once = section
-            .domains_at_once
-            .as_ref()
-            .map(|it| Spanned::new(it.span(), u32::from(*it.get_ref())));
-        let span = |key: &Option<Spanned<Span>>, default: Span| {
-            key.as_ref().map_or(default, |it| *it.get_ref())
-        };
-        Ok(ProbeConfig {
-            domains: ProbeDomains::List(
-                self.resolve(
-                    section
-                        .domains
-                        .as_ref()
-                        .ok_or_else(|| need("domains"))?
-                        .get_ref(),
-                ),
-            ),
-            resolvers,
-            roots,
-            port: section.port.as_ref().map_or(53, |it| *it.get_ref()),
-            settle: span(&section.settle, Span::hours(6)),
-            timeout: span(&section.timeout, Span::seconds(3)),
-            server_rate: positive(&section.server_rate, 10)?,
-            domains_at_once: positive(&at_once, 32)? as usize,
-        })
-    }
-
-    /// Resolves how suspects are asked: a probe of its own, whose domains are the suspects.
-    fn check_confirm(&self, written: &Written) -> Result<Option<Source>, ConfigError> {
-        let Some(confirm) = &written.detect.confirm else {
-            return Ok(None);
-        };
-        let at = |key: &str| self.find_key(&format!("detect.confirm.{key}"));
-        let addresses = |list: &Vec<String>, key: &str| {
-            self.socket_addresses(&Spanned::new(at(key), list.clone()), key)
-        };
-        let (resolvers, roots) = (
-            addresses(&confirm.resolvers, "resolvers")?,
-            addresses(&confirm.roots, "roots")?,
-        );
-        if resolvers.is_empty() == roots.is_empty() {
-            let what = "detect.confirm needs resolvers of your own, or roots, and not both";
-            return Err(self.error(at("resolvers"), what.to_owned()));
-        }
-        let counts = [
-            ("times", confirm.times),
-            ("domains_max", confirm.domains_max),
-            ("server_rate", confirm.server_rate),
-        ];
-        if let Some((key, _)) = counts.into_iter().find(|(_, count)| *count == 0) {
-            let what = format!("detect.confirm.{key}: 0 asks nobody");
-            return Err(self.error(at(key), what));
-        }
-        let domains_max = confirm.domains_max as usize;
-        Ok(Some(Source {
-            name: CONFIRM_SOURCE.to_owned(),
-            feeding: Feeding::Probe(ProbeConfig {
-                domains: ProbeDomains::Suspects {
-                    every: confirm.every,
-                    times: confirm.times,
-                    domains_max,
-                },
-                resolvers,
-                roots,
-                port: confirm.port,
-                settle: confirm.settle,
-                timeout: confirm.timeout,
-                server_rate: confirm.server_rate,
-                domains_at_once: domains_max,
-            }),
-            schedule: Schedule::Every(confirm.every.min(Span::seconds(60))),
-            jitter: Span::seconds(0),
-        }))
-    }
-
-    /// Parses addresses with their ports.
-    fn socket_addresses(
-        &self,
-        list: &Spanned<Vec<String>>,
-        key: &str,
-    ) -> Result<Vec<SocketAddr>, ConfigError> {
-        let parse = |text: &String| {
-            text.parse().map_err(|_| {
+        for (i, section) in sections.iter().enumerate() {
+            let at = |key: &str| format!("key[{i}].{key}");
+            let algorithm = section.algorithm.to_ascii_lowercase();
+            if !ALGORITHMS.contains(&algorithm.as_str()) {
+                let what = format!("{:?} is no algorithm that is spoken", section.algorithm);
                 self.error(
-                    list.span(),
-                    format!("{key}: {text:?} is not an address with a port"),
-                )
-            })
-        };
-        list.get_ref().iter().map(parse).collect()
-    }
-
-    /// Resolves how a source's zones are transferred.
-    fn check_transfer(
-        &self,
-        section: &SourceSection,
-        keys: &HashMap<Name, KeySecret>,
-    ) -> Result<TransferSettings, ConfigError> {
-        let switch = |key: &Option<Spanned<bool>>| key.as_ref().is_none_or(|it| *it.get_ref());
-        let zonemd = section.zonemd.as_ref().map(|it| *it.get_ref());
-        let zonemd = zonemd.unwrap_or_default();
-        Ok(TransferSettings {
-            primaries: self.check_primaries(section)?,
-            key: self.check_key(section, keys)?,
-            tls: self.check_tls(section)?,
-            // The digest is of the whole zone; history does not hold all of it.
-            ixfr: switch(&section.ixfr) && zonemd != ZonemdRule::Require,
-            zonemd,
-            notify: switch(&section.notify),
-        })
-    }
-
-    /// Resolves how primaries are trusted.
-    fn check_tls(&self, section: &SourceSection) -> Result<Option<TlsSettings>, ConfigError> {
-        let Some(spanned) = &section.tls else {
-            return Ok(None);
-        };
-        let tls = spanned.get_ref();
-        if tls.ca_file.is_some() && !tls.pins.is_empty() {
-            let what = "tls: ca_file and pins exclude each other".to_owned();
-            return Err(self.error(spanned.span(), what));
-        }
-        let read = |path: &PathBuf| {
-            let path = self.resolve(path);
-            let fault = |what: String| {
-                let what = format!("tls.ca_file: {}: {what}", path.display());
-                self.error(spanned.span(), what)
-            };
-            let meta = fs::metadata(&path).map_err(|error| fault(error.to_string()))?;
-            if meta.len() > CA_OCTETS_MAX {
-                return Err(fault(format!("more than {CA_OCTETS_MAX} octets")));
+                    &at("algorithm"),
+                    &what,
+                    &format!("use one of {}", ALGORITHMS.join(", ")),
+                );
             }
-            fs::read_to_string(&path).map_err(|error| fault(error.to_string()))
-        };
-        Ok(Some(TlsSettings {
-            server_name: tls.server_name.clone(),
-            ca_pem: tls.ca_file.as_ref().map(read).transpose()?,
-            pins: tls.pins.clone(),
-            strict_alpn: tls.strict_alpn,
-        }))
-    }
-
-    /// Parses where the members of a catalog may lie; anywhere if it does not say.
-    fn check_scope(&self, section: &SourceSection) -> Result<Vec<Name>, ConfigError> {
-        let Some(scope) = &section.scope else {
-            return Ok(vec![Name::root()]);
-        };
-        let parse = |text: &String| {
-            Name::parse(text).map_err(|fault| self.error(scope.span(), format!("scope: {fault}")))
-        };
-        scope.get_ref().iter().map(parse).collect()
+            let secret = self.need(&section.secret_file, &at("secret_file"));
+            let secret = secret.and_then(|path| self.read_secret(&path, &at("secret_file")));
+            let name = self.need(&section.name, &at("name"));
+            let Some(name) = name.and_then(|name| self.name(&name, &at("name"))) else {
+                continue;
+            };
+            let key = KeySecret {
+                algorithm,
+                secret_base64: secret.unwrap_or_default(),
+                place: format!("key[{i}]"),
+            };
+            if keys.insert(name.clone(), key).is_some() {
+                self.error(
+                    &at("name"),
+                    &format!("the key {name} is there twice"),
+                    "name each key once",
+                );
+            }
+        }
+        keys
     }
 
     /// Resolves where NOTIFY messages are heard.
-    fn check_notify(&self, written: &Written) -> Result<Option<NotifyConfig>, ConfigError> {
-        let Some(notify) = &written.notify else {
-            return Ok(None);
-        };
-        let parse = |text: &String| {
-            text.parse().map_err(|_| {
-                let what = format!("listen: {text:?} is not an address with a port");
-                self.error(notify.listen.span(), what)
-            })
-        };
-        let listen = notify.listen.get_ref().iter().map(parse);
-        Ok(Some(NotifyConfig {
-            listen: listen.collect::<Result<_, _>>()?,
+    fn check_notify(&self, written: &Written) -> Option<NotifyConfig> {
+        let notify = written.notify.as_ref()?;
+        let listen = self
+            .need(&notify.listen, "notify.listen")
+            .unwrap_or_default();
+        if listen.is_empty() && self.places.has("notify.listen") {
+            self.error(
+                "notify.listen",
+                "names no address",
+                "write [\"127.0.0.1:5399\"]",
+            );
+        }
+        let is_transferred =
+            |kind: &KindSection| matches!(kind, KindSection::Transfer(_) | KindSection::Catalog(_));
+        let mut sources = written.source.iter().flatten();
+        if !sources.any(|source| is_transferred(&source.kind)) {
+            let what = "no source of kind transfer or catalog hears of it";
+            self.warn("notify", what, "leave the section out");
+        }
+        Some(NotifyConfig {
+            listen: self.socket_addresses(&listen, "notify.listen", Port::Any),
             signed: notify.signed,
-        }))
+        })
     }
 
     /// Resolves the canary.
-    fn check_canary(&self, written: &Written) -> Result<Option<CanaryConfig>, ConfigError> {
-        let Some(canary) = &written.canary else {
-            return Ok(None);
-        };
-        if canary.every.as_seconds() < 1 {
-            let what = "every: must be more than nothing".to_owned();
-            return Err(self.error(canary.domain.span(), what));
-        }
-        Ok(Some(CanaryConfig {
-            domain: self.name(&canary.domain, "domain")?,
-            every: canary.every,
-        }))
+    fn check_canary(&self, written: &Written) -> Option<CanaryConfig> {
+        let canary = written.canary.as_ref()?;
+        let domain = self.need(&canary.domain, "canary.domain");
+        let every = self.need(&canary.every, "canary.every");
+        Some(CanaryConfig {
+            domain: self.name(&domain?, "canary.domain")?,
+            every: every?,
+        })
     }
 
     /// Resolves what is served over HTTP.
-    fn check_web(&self, written: &Written) -> Result<Option<WebConfig>, ConfigError> {
-        let pushed = written
-            .source
-            .iter()
-            .find_map(|section| section.push.as_ref().filter(|push| *push.get_ref()));
+    fn check_web(&self, written: &Written) -> Option<WebConfig> {
+        let push = written.source.iter().position(|source| {
+            let kind = source.as_ref().map(|source| &source.kind);
+            matches!(kind, Some(KindSection::Feed(feed)) if feed.push == Some(true))
+        });
+        let push = push.map(|i| format!("source[{i}].push"));
         let Some(web) = &written.web else {
-            return match pushed {
-                Some(push) => {
-                    let what = "push needs [web] to say where changes are pushed to".to_owned();
-                    Err(self.error(push.span(), what))
-                }
-                None => Ok(None),
-            };
+            if let Some(push) = push {
+                let cure = "add [web] with listen and token_file";
+                self.error(
+                    &push,
+                    "[web] does not say where changes are pushed to",
+                    cure,
+                );
+            }
+            return None;
         };
-        let listen = web.listen.get_ref().parse().map_err(|_| {
+        let token = web.token_file.as_ref();
+        let token = token.and_then(|path| self.read_secret(path, "web.token_file"));
+        let users = web.users_file.as_ref().map(|path| self.read_users(path));
+        self.check_web_use(web, push.as_deref());
+        let listen = self.need(&web.listen, "web.listen")?;
+        let listen = self.address(&listen, "web.listen", Port::Any)?;
+        if !listen.ip().is_loopback() {
             let what = format!(
-                "listen: {:?} is not an address with a port",
-                web.listen.get_ref()
+                "{listen} is not loopback: passwords and history cross the network without TLS"
             );
-            self.error(web.listen.span(), what)
-        })?;
-        let token = web
-            .token_file
-            .as_ref()
-            .map(|path| self.read_secret(path, "token_file"))
-            .transpose()?;
-        let users = match &web.users_file {
-            Some(path) => self.read_users(path)?,
-            None => Vec::new(),
-        };
-        match (pushed, &token) {
-            (Some(push), None) => {
-                let what = "push needs [web] token_file: nobody else may write history".to_owned();
-                Err(self.error(push.span(), what))
+            self.warn(
+                "web.listen",
+                &what,
+                "listen on 127.0.0.1 or [::1], behind a proxy that speaks TLS",
+            );
+        }
+        Some(WebConfig {
+            listen,
+            token,
+            users: users.unwrap_or_default(),
+        })
+    }
+
+    /// Sees to it that what is served over HTTP serves somebody.
+    fn check_web_use(&self, web: &WebSection, push: Option<&str>) {
+        match (push, &web.token_file, &web.users_file) {
+            (Some(push), None, _) => {
+                let what = "[web] token_file is missing: nobody else may write history";
+                self.error(push, what, "name a file with a token that others cannot read");
             }
-            (None, _) if users.is_empty() => {
-                let what = "[web] serves nothing: no feed has push = true, and there is no users_file for who reads history".to_owned();
-                Err(self.error(web.listen.span(), what))
+            (None, Some(_), _) => {
+                let what = "no feed has push = true: nobody can use the token";
+                self.warn("web.token_file", what, "set push = true at the feed, or leave the key out");
             }
-            _ => Ok(Some(WebConfig {
-                listen,
-                token,
-                users,
-            })),
+            (None, None, None) => self.error(
+                "web",
+                "[web] serves nothing: no feed has push = true, and there is no users_file for who reads history",
+                "add users_file, or leave the section out",
+            ),
+            _ => {}
         }
     }
 
     /// Resolves where metrics are told.
-    fn check_metrics(&self, written: &Written) -> Result<Option<MetricsConfig>, ConfigError> {
-        let Some(metrics) = &written.metrics else {
-            return Ok(None);
-        };
-        let parse = |text: &Spanned<String>| {
-            text.get_ref().parse().map_err(|_| {
-                let what = format!("listen: {:?} is not an address with a port", text.get_ref());
-                self.error(text.span(), what)
-            })
-        };
-        Ok(Some(MetricsConfig {
-            listen: metrics.listen.as_ref().map(parse).transpose()?,
-            textfile: metrics
-                .textfile
-                .as_ref()
-                .map(|path| self.resolve(path.get_ref())),
+    fn check_metrics(&self, written: &Written) -> Option<MetricsConfig> {
+        let metrics = written.metrics.as_ref()?;
+        if metrics.listen.is_none() && metrics.textfile.is_none() {
+            let cure = "add listen or textfile, or leave the section out";
+            self.error("metrics", "neither listen nor textfile is there", cure);
+        }
+        let listen = metrics.listen.as_ref();
+        Some(MetricsConfig {
+            listen: listen.and_then(|text| self.address(text, "metrics.listen", Port::Any)),
+            textfile: metrics.textfile.as_ref().map(|path| self.resolve(path)),
             zones_max: metrics.zones_max as usize,
-        }))
-    }
-
-    /// Parses a transfer's primaries.
-    fn check_primaries(&self, section: &SourceSection) -> Result<Vec<SocketAddr>, ConfigError> {
-        let need = || {
-            self.error(
-                section.name.span(),
-                format!(
-                    "source {:?} of kind {:?} needs the key \"primaries\"",
-                    section.name.get_ref(),
-                    section.kind.get_ref()
-                ),
-            )
-        };
-        let primaries = section
-            .primaries
-            .as_ref()
-            .filter(|list| !list.get_ref().is_empty())
-            .ok_or_else(need)?;
-        let fault = |text: &str| {
-            self.error(primaries.span(), format!("primaries: {text:?} is not an address with a port, such as \"192.0.2.1:53\" or \"[2001:db8::1]:53\""))
-        };
-        primaries
-            .get_ref()
-            .iter()
-            .map(|text| parse_address(text).ok_or_else(|| fault(text)))
-            .collect()
-    }
-
-    /// Finds a transfer's key.
-    fn check_key(
-        &self,
-        section: &SourceSection,
-        keys: &HashMap<Name, KeySecret>,
-    ) -> Result<Option<Name>, ConfigError> {
-        let Some(key) = &section.key else {
-            return Ok(None);
-        };
-        let name = self.name(key, "key")?;
-        if !keys.contains_key(&name) {
-            return Err(self.error(
-                key.span(),
-                format!("key {:?} has no [[key]] section", key.get_ref()),
-            ));
-        }
-        Ok(Some(name))
-    }
-
-    /// Resolves how long history is kept, and sees to it that no zone has two sections.
-    fn check_retention(&self, written: &Written) -> Result<RetentionConfig, ConfigError> {
-        let memory = written.detect.memory;
-        let check = |keep: &Spanned<Span>| match *keep.get_ref() >= memory {
-            true => Ok(*keep.get_ref()),
-            false => Err(self.error(
-                keep.span(),
-                format!(
-                    "keep: {} is less than detect.memory, {memory}",
-                    keep.get_ref()
-                ),
-            )),
-        };
-        let mut zone_keeps = HashMap::new();
-        let mut names = HashSet::new();
-        for zone in &written.zone {
-            let name = self.name(&zone.name, "name")?;
-            if !names.insert(name.clone()) {
-                return Err(self.error(
-                    zone.name.span(),
-                    format!("zone {:?} is there twice", zone.name.get_ref()),
-                ));
-            }
-            if zone.desk.is_none() && zone.keep.is_none() {
-                return Err(self.error(
-                    zone.name.span(),
-                    format!("zone {:?} has neither desk nor keep", zone.name.get_ref()),
-                ));
-            }
-            if let Some(keep) = &zone.keep {
-                zone_keeps.insert(name, check(keep)?);
-            }
-        }
-        let section = written.retention.as_ref();
-        let keep = section
-            .and_then(|it| it.keep.as_ref())
-            .map(check)
-            .transpose()?;
-        let size = section.and_then(|it| it.size_bytes_max.as_ref());
-        if let Some(size) = size.filter(|size| *size.get_ref() == 0) {
-            return Err(self.error(size.span(), "size_bytes_max: 0 keeps nothing".to_owned()));
-        }
-        Ok(RetentionConfig {
-            keep,
-            zone_keeps,
-            size_bytes_max: size.map(|size| *size.get_ref()),
         })
     }
 
+    /// Resolves how long history is kept, and sees to it that no zone has two sections.
+    fn check_retention(&self, written: &Written) -> RetentionConfig {
+        let memory = written.detect.memory;
+        let check = |keep: Span, path: &str| {
+            if keep < memory {
+                let what = format!("{keep} is less than detect.memory, {memory}");
+                self.error(
+                    path,
+                    &what,
+                    "keep at least as long as the detector remembers",
+                );
+            }
+            keep
+        };
+        let mut zone_keeps = HashMap::new();
+        let mut names = HashSet::new();
+        for (i, zone) in written.zone.iter().enumerate() {
+            let at = |key: &str| format!("zone[{i}].{key}");
+            let name = self.need(&zone.name, &at("name"));
+            let name = name.and_then(|name| self.name(&name, &at("name")));
+            if zone.desk.is_none() && zone.keep.is_none() {
+                self.error(
+                    &at("name"),
+                    "the zone has neither desk nor keep",
+                    "add one, or leave the section out",
+                );
+            }
+            let keep = zone.keep.map(|keep| check(keep, &at("keep")));
+            let Some(name) = name else { continue };
+            if !names.insert(name.clone()) {
+                self.error(
+                    &at("name"),
+                    &format!("the zone {name} is there twice"),
+                    "put both in one section",
+                );
+            }
+            zone_keeps.extend(keep.map(|keep| (name, keep)));
+        }
+        let section = written.retention.as_ref();
+        let size_bytes_max = section.and_then(|it| it.size_bytes_max);
+        if size_bytes_max == Some(0) {
+            self.error(
+                "retention.size_bytes_max",
+                "0 keeps nothing",
+                "leave it out for no limit",
+            );
+        }
+        RetentionConfig {
+            keep: section
+                .and_then(|it| it.keep)
+                .map(|keep| check(keep, "retention.keep")),
+            zone_keeps,
+            size_bytes_max,
+        }
+    }
+
     /// Reads who may read history. Refused if others can read it.
-    fn read_users(&self, path: &Spanned<PathBuf>) -> Result<Vec<String>, ConfigError> {
-        let text = self.read_secret(path, "users_file")?;
-        let lines = text.lines().map(str::trim);
-        let users: Vec<String> = lines
-            .filter(|line| !line.is_empty())
-            .map(str::to_owned)
-            .collect();
-        let is_user = |line: &String| {
+    fn read_users(&self, path: &Path) -> Vec<String> {
+        let Some(text) = self.read_secret(path, "web.users_file") else {
+            return Vec::new();
+        };
+        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+        let users: Vec<String> = lines.map(str::to_owned).collect();
+        let is_user = |line: &str| {
             line.split_once(':')
                 .is_some_and(|(user, password)| !user.is_empty() && !password.is_empty())
         };
-        match users.iter().position(|line| !is_user(line)) {
-            Some(at) => Err(self.error(
-                path.span(),
-                format!("users_file: line {} is not user:password", at + 1),
-            )),
-            None => Ok(users),
+        let bad = text
+            .lines()
+            .position(|line| !line.trim().is_empty() && !is_user(line.trim()));
+        if let Some(at) = bad {
+            let what = format!(
+                "{}: line {} is not user:password",
+                self.resolve(path).display(),
+                at + 1
+            );
+            self.error(
+                "web.users_file",
+                &what,
+                "write a user, a colon and the password on each line",
+            );
         }
+        users
     }
 
     /// Reads a file that holds one secret. Refused if others can read it.
-    pub(super) fn read_secret(
-        &self,
-        path: &Spanned<PathBuf>,
-        key: &str,
-    ) -> Result<String, ConfigError> {
-        let resolved = self.resolve(path.get_ref());
-        let fault = |what: String| {
-            self.error(
-                path.span(),
-                format!("{key}: {}: {what}", resolved.display()),
-            )
+    pub(super) fn read_secret(&self, path: &Path, key: &str) -> Option<String> {
+        let resolved = self.resolve(path);
+        let fault = |what: &str, cure: &str| {
+            self.error(key, &format!("{}: {what}", resolved.display()), cure);
+            None
         };
-        let meta = fs::metadata(&resolved).map_err(|error| fault(error.to_string()))?;
+        let meta = match fs::metadata(&resolved) {
+            Ok(meta) => meta,
+            Err(error) => {
+                return fault(
+                    &error.to_string(),
+                    "write the secret into this file, mode 600 or 640",
+                );
+            }
+        };
+        if !meta.is_file() {
+            return fault("is no file", "name the file that holds the secret");
+        }
         if meta.permissions().mode() & 0o007 != 0 {
-            return Err(fault(
-                "others can read or write it; chmod 600 or 640".to_owned(),
-            ));
+            return fault("others can read or write it", "chmod 600 or 640");
         }
         if meta.len() > SECRET_OCTETS_MAX {
-            return Err(fault(format!("more than {SECRET_OCTETS_MAX} octets")));
+            return fault(
+                &format!("more than {SECRET_OCTETS_MAX} octets"),
+                "name the file that holds the secret alone",
+            );
         }
-        let text = fs::read_to_string(&resolved).map_err(|error| fault(error.to_string()))?;
-        let secret = text.trim();
-        if secret.is_empty() {
-            Err(fault("is empty".to_owned()))
-        } else {
-            Ok(secret.to_owned())
+        let text = match fs::read_to_string(&resolved) {
+            Ok(text) => text,
+            Err(error) => {
+                return fault(
+                    &error.to_string(),
+                    "let the user that runs fluxwatch read it",
+                );
+            }
+        };
+        match text.trim() {
+            "" => fault("is empty", "write the secret into it"),
+            secret => Some(secret.to_owned()),
         }
     }
 
+    /// Reads a file of authorities, PEM.
+    pub(super) fn read_authorities(&self, path: &Path, key: &str) -> Option<String> {
+        let path = self.resolve(path);
+        let read = fs::metadata(&path).and_then(|meta| match meta.len() > CA_OCTETS_MAX {
+            true => Err(std::io::Error::other(format!(
+                "more than {CA_OCTETS_MAX} octets"
+            ))),
+            false => fs::read_to_string(&path),
+        });
+        match read {
+            Ok(text) => Some(text),
+            Err(fault) => {
+                let what = format!("{}: {fault}", path.display());
+                self.error(key, &what, "name a file with certificates in PEM");
+                None
+            }
+        }
+    }
+
+    /// Parses a cron line. One that never comes due is refused.
+    pub(super) fn cron(&self, text: &str, key: &str, zone: TimeZone) -> Option<CronLine> {
+        let line = match CronLine::parse(text) {
+            Ok(line) => line,
+            Err(fault) => {
+                self.error(key, &fault.what, &fault.cure);
+                return None;
+            }
+        };
+        if line.next_after(self.now, zone).is_none() {
+            let what = format!("{text:?} never comes due");
+            self.error(
+                key,
+                &what,
+                "write a day that the month has, and a year to come",
+            );
+        }
+        for note in line.notes() {
+            self.warn(key, note, "");
+        }
+        Some(line)
+    }
+
+    /// Returns whether a key is written and could not be read, which was told already.
+    pub(super) fn is_unread(&self, path: &str) -> bool {
+        self.unread.contains(path)
+    }
+
+    /// Returns a key that must be there.
+    pub(super) fn need<T: Clone>(&self, value: &Option<T>, path: &str) -> Option<T> {
+        // What cannot be read was told already.
+        if value.is_none() && !self.unread.contains(path) {
+            self.error(
+                path,
+                "is missing",
+                "`fluxwatch config template` has every key with its meaning",
+            );
+        }
+        value.clone()
+    }
+
     /// Parses a name.
-    pub(super) fn name(&self, text: &Spanned<String>, key: &str) -> Result<Name, ConfigError> {
-        Name::parse(text.get_ref())
-            .map_err(|fault| self.error(text.span(), format!("{key}: {fault}")))
+    pub(super) fn name(&self, text: &str, path: &str) -> Option<Name> {
+        let parsed = Name::parse(text);
+        if let Err(fault) = &parsed {
+            self.error(
+                path,
+                &format!("{text:?}: {fault}"),
+                "write a domain name, such as \"example.\"",
+            );
+        }
+        parsed.ok()
+    }
+
+    /// Parses an address with its port.
+    pub(super) fn address(&self, text: &str, path: &str, port: Port) -> Option<SocketAddr> {
+        let parsed: Option<SocketAddr> = text.parse().ok();
+        let bare = || text.parse::<IpAddr>().ok();
+        let parsed = match port {
+            Port::Of53 => parsed.or_else(|| bare().map(|address| SocketAddr::new(address, 53))),
+            Port::Needed | Port::Any => parsed,
+        };
+        let cure = "write an address and a port, such as \"192.0.2.1:53\" or \"[2001:db8::1]:53\"";
+        let Some(address) = parsed else {
+            self.error(
+                path,
+                &format!("{text:?} is not an address with a port"),
+                cure,
+            );
+            return None;
+        };
+        if port != Port::Any && (address.port() == 0 || address.ip().is_unspecified()) {
+            self.error(path, &format!("{text:?} is nobody's address"), cure);
+            return None;
+        }
+        Some(address)
+    }
+
+    /// Parses addresses with their ports.
+    pub(super) fn socket_addresses(
+        &self,
+        list: &[String],
+        path: &str,
+        port: Port,
+    ) -> Vec<SocketAddr> {
+        let parse = |(i, text): (usize, &String)| self.address(text, &format!("{path}[{i}]"), port);
+        let found: Vec<SocketAddr> = list.iter().enumerate().filter_map(parse).collect();
+        let mut seen = HashSet::new();
+        if let Some(i) = found.iter().position(|address| !seen.insert(*address)) {
+            self.warn(
+                &format!("{path}[{i}]"),
+                &format!("{} is there twice", found[i]),
+                "write it once",
+            );
+        }
+        found
     }
 
     /// Makes a path relative to the configuration's folder.
@@ -785,163 +556,33 @@ impl Checker<'_> {
         }
     }
 
-    /// Returns where the key that a fault begins with is written.
-    fn find_key(&self, fault: &str) -> Range<usize> {
-        let key = fault
-            .split(':')
-            .next()
-            .and_then(|path| path.rsplit('.').next())
-            .unwrap_or_default();
-        let at = self
-            .text
-            .find(&format!("\n{key}"))
-            .map_or(0, |newline| newline + 1);
-        at..at
+    /// Notes something that cannot be run.
+    pub(super) fn error(&self, path: &str, what: &str, cure: &str) {
+        self.note(Weight::Error, path, what, cure);
     }
 
-    /// Returns an error at a place in the file.
-    pub(super) fn error(&self, span: Range<usize>, what: String) -> ConfigError {
-        let line = self
-            .text
-            .get(..span.start)
-            .unwrap_or_default()
-            .matches('\n')
-            .count()
-            + 1;
-        ConfigError::Written {
-            path: self.path.to_owned(),
-            line,
-            what: what.replace('\n', " "),
+    /// Notes something that is hardly meant.
+    pub(super) fn warn(&self, path: &str, what: &str, cure: &str) {
+        self.note(Weight::Warning, path, what, cure);
+    }
+
+    /// Notes a fault, once for each key and sentence.
+    fn note(&self, weight: Weight, path: &str, what: &str, cure: &str) {
+        let fault = self.places.fault(weight, path, what, cure);
+        let mut faults = self.faults.borrow_mut();
+        if !faults.contains(&fault) {
+            faults.push(fault);
         }
     }
 }
 
-/// Parses an address with a port, or without one, which means 53.
-fn parse_address(text: &str) -> Option<SocketAddr> {
-    text.parse().ok().or_else(|| {
-        text.parse::<IpAddr>()
-            .ok()
-            .map(|address| SocketAddr::new(address, 53))
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn load(text: &str) -> Result<Config, String> {
-        Checker {
-            path: Path::new("/etc/fluxwatch/fluxwatch.toml"),
-            text,
-        }
-        .check()
-        .map_err(|error| error.to_string())
-    }
-
-    const MINIMAL: &str = "[store]\npath = \"x.db\"\n";
-
-    #[test]
-    fn paths_are_relative_to_the_file() {
-        let config = load(MINIMAL).expect("valid");
-        assert_eq!(config.store_path, Path::new("/etc/fluxwatch/x.db"));
-        assert!(config.reverse_index && config.mail.is_none());
-    }
-
-    #[test]
-    fn errors_name_the_line_and_the_key() {
-        let source = |rest: &str| format!("{MINIMAL}[[source]]\nname = \"a\"\n{rest}");
-        for (text, line, words) in [
-            (format!("{MINIMAL}colour = 1\n"), 3, "colour"),
-            ("[store]\n".to_owned(), 1, "path"),
-            (source("kind = \"ftp\"\n"), 5, "\"ftp\""),
-            (
-                source("kind = \"transfer\"\nzone = \"example.\"\n"),
-                4,
-                "primaries",
-            ),
-            (
-                source(
-                    "kind = \"transfer\"\nzone = \"exa..mple.\"\nprimaries = [\"192.0.2.1:53\"]\n",
-                ),
-                6,
-                "empty label",
-            ),
-            (
-                source(
-                    "kind = \"transfer\"\nzone = \"example.\"\nprimaries = [\"primary.example\"]\n",
-                ),
-                7,
-                "primary.example",
-            ),
-            (
-                source(
-                    "kind = \"transfer\"\nzone = \"example.\"\nprimaries = [\"192.0.2.1\"]\nkey = \"k.\"\n",
-                ),
-                8,
-                "[[key]]",
-            ),
-            (
-                source("kind = \"feed\"\npath = \"f\"\nrequire_soa = true\n"),
-                7,
-                "require_soa",
-            ),
-            (
-                source("kind = \"feed\"\npath = \"f\"\nevery = \"soon\"\n"),
-                7,
-                "soon",
-            ),
-            (
-                source("kind = \"feed\"\npath = \"f\"\nevery = \"1m\"\ncron = \"0 * * * * *\"\n"),
-                8,
-                "exclude",
-            ),
-            (
-                format!("{MINIMAL}[smtp]\nurl = \"maildir:///x\"\n"),
-                4,
-                "[report]",
-            ),
-            (
-                format!("{MINIMAL}[detect.nameservers]\nchanges_min = 3\n"),
-                4,
-                "changes_min",
-            ),
-        ] {
-            let error = load(&text).expect_err(&text);
-            assert!(
-                error.contains(&format!("line {line}:")) && error.contains(words),
-                "{text}\n{error}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_zone_has_one_source() {
-        let one = |name: &str| {
-            format!(
-                "[[source]]\nname = \"{name}\"\nkind = \"zonefile\"\nzone = \"example.\"\npath = \"z\"\n"
-            )
-        };
-        let error = load(&format!("{MINIMAL}{}{}", one("a"), one("b"))).expect_err("two sources");
-        assert!(error.contains("one authoritative source"), "{error}");
-    }
-
-    #[test]
-    fn secrets_must_not_be_readable_by_others() {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let path = folder.path().join("k");
-        fs::write(&path, "c2VjcmV0\n").expect("written");
-        let text = format!(
-            "{MINIMAL}[[key]]\nname = \"k.\"\nsecret_file = \"{}\"\n",
-            path.display()
-        );
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("set");
-        let error = load(&text).expect_err("readable");
-        assert!(
-            error.contains("others can read") && !error.contains("c2VjcmV0"),
-            "{error}"
-        );
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("set");
-        let config = load(&text).expect("valid");
-        assert!(!format!("{config:?}").contains("c2VjcmV0"));
-    }
+/// What the port of an address may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Port {
+    /// It is 53 where none is written.
+    Of53,
+    /// It must be written.
+    Needed,
+    /// It must be written; 0 lets the system choose.
+    Any,
 }

@@ -1,272 +1,415 @@
 //! Checks the sections about mail and other ways out.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
 
-use toml::Spanned;
-
 use crate::case::MailRules;
-use crate::config::check::{Checker, ConfigError};
+use crate::config::check::Checker;
 use crate::config::resolved::{
     DkimConfig, MailConfig, Party, Recipient, SendingLimits, WebhookConfig,
 };
 use crate::config::written::{RecipientSection, ReportSection, SmtpSection, Written};
 use crate::dns::Name;
 use crate::report::Reporter;
-use crate::time::Span;
+use crate::time::{CronLine, Span, TimeZone};
 
-/// The most octets of a file of authorities.
-const CA_OCTETS_MAX: u64 = 1 << 20;
+/// The schemes of `smtp.url`.
+const SCHEMES: [&str; 3] = ["smtp://", "smtps://", "maildir://"];
 
 impl Checker<'_> {
     /// Resolves the sections about mail.
-    pub(super) fn check_mail(&self, written: &Written) -> Result<Option<MailConfig>, ConfigError> {
+    pub(super) fn check_mail(&self, written: &Written, zone: TimeZone) -> Option<MailConfig> {
         let (report, smtp) = match (&written.report, &written.smtp) {
-            (None, None) => return self.refuse_without_mail(written),
-            (Some(report), None) => {
-                return Err(self.error(
-                    report.from.span(),
-                    "[report] needs [smtp] to say how mail leaves".to_owned(),
-                ));
+            (None, None) => {
+                self.refuse_without_mail(written);
+                return None;
             }
-            (None, Some(smtp)) => {
-                return Err(self.error(
-                    smtp.url.span(),
-                    "[smtp] needs [report] to say who writes to whom".to_owned(),
-                ));
+            (Some(_), None) => {
+                self.error(
+                    "report",
+                    "[report] needs [smtp] to say how mail leaves",
+                    "add [smtp] url",
+                );
+                return None;
+            }
+            (None, Some(_)) => {
+                let cure = "add [report] with from, desk, org and contact";
+                self.error(
+                    "smtp",
+                    "[smtp] needs [report] to say who writes to whom",
+                    cure,
+                );
+                return None;
             }
             (Some(report), Some(smtp)) => (report, smtp),
         };
-        let mut zone_desks = HashMap::new();
-        for zone in &written.zone {
-            let Some(desk) = &zone.desk else { continue };
-            let desk = self.somebody(desk, "desk")?;
-            zone_desks.insert(self.name(&zone.name, "name")?, desk);
+        let desk = self.need(&report.desk, "report.desk").unwrap_or_default();
+        if report.desk.is_some() {
+            self.somebody(&desk, "report.desk");
         }
-        let recipients = written.recipient.iter().map(|it| self.check_recipient(it));
-        let recipients: Vec<Recipient> = recipients.collect::<Result<_, _>>()?;
-        let language = report.language.as_ref().map(|it| self.language(it));
-        let language = language.transpose()?.unwrap_or_default();
+        let operator = report.operator.as_ref();
+        operator.inspect(|list| self.somebody(list, "report.operator"));
+        let recipients = written.recipient.iter().enumerate();
+        let recipients = recipients.filter_map(|(i, it)| self.check_recipient(it, i));
+        let recipients: Vec<Recipient> = recipients.collect();
+        let language = self.language(&report.language, "report.language");
         let spoken = recipients.iter().map(|it| &it.language).chain([&language]);
         let spoken: BTreeSet<String> = spoken.filter(|it| !it.is_empty()).cloned().collect();
-        let desk = self.somebody(&report.desk, "desk")?;
-        let operator = match &report.operator {
-            Some(operator) => self.somebody(operator, "operator")?,
-            None => desk.clone(),
-        };
-        let (bounce, bounces) = (&report.bounce, &report.bounces);
-        if let (Some(bounces), None) = (bounces, bounce) {
-            return Err(self.error(
-                bounces.span(),
-                "bounces needs bounce, the address that mail comes back to".to_owned(),
-            ));
+        if let (Some(_), None) = (&report.bounces, &report.bounce) {
+            let what = "bounces needs bounce, the address that mail comes back to";
+            self.error("report.bounces", what, "add bounce, or leave bounces out");
         }
-        Ok(Some(MailConfig {
-            from: report.from.get_ref().clone(),
+        Some(MailConfig {
+            from: self.need(&report.from, "report.from").unwrap_or_default(),
+            zone_desks: self.zone_desks(written),
+            operator: operator.unwrap_or(&desk).clone(),
             desk,
-            zone_desks,
-            operator,
             recipients,
             language,
             languages: spoken.into_iter().collect(),
-            templates: report
-                .templates
-                .as_ref()
-                .map(|it| self.resolve(it.get_ref())),
-            rules: self.mail_rules(report)?,
+            templates: report.templates.as_ref().map(|it| self.resolve(it)),
+            rules: self.mail_rules(report),
             cases_per_hour_max: report.cases_per_hour_max,
-            digest: (report.digest != "off").then(|| report.digest.clone()),
+            digest: self.digest(report, zone),
             bulk_names_min: report.bulk_names_min,
-            blind_intervals: report.blind_intervals.max(1),
-            bounce: bounce.as_ref().map(|it| it.get_ref().clone()),
-            bounces: bounces.as_ref().map(|it| self.resolve(it.get_ref())),
+            blind_intervals: report.blind_intervals,
+            bounce: report.bounce.clone(),
+            bounces: report.bounces.as_ref().map(|it| self.resolve(it)),
             reporter: Reporter {
-                org: report.org.clone(),
-                contact: report.contact.get_ref().clone(),
+                org: self.need(&report.org, "report.org").unwrap_or_default(),
+                contact: self
+                    .need(&report.contact, "report.contact")
+                    .unwrap_or_default(),
             },
-            url: self.mail_url(smtp)?,
+            url: self.mail_url(smtp),
             password: smtp
                 .password_file
                 .as_ref()
-                .map(|path| self.read_secret(path, "password_file"))
-                .transpose()?,
-            ca_pem: self.read_authorities(smtp)?,
-            sending: self.sending_limits(smtp)?,
-            dkim: self.check_dkim(written)?,
-        }))
+                .and_then(|path| self.read_secret(path, "smtp.password_file")),
+            ca_pem: smtp
+                .ca_file
+                .as_ref()
+                .and_then(|path| self.read_authorities(path, "smtp.ca_file")),
+            sending: self.sending_limits(smtp),
+            dkim: self.check_dkim(written),
+            addresses: addresses(written),
+        })
     }
 
     /// Resolves where cases are told in JSON.
-    pub(super) fn check_webhooks(
-        &self,
-        written: &Written,
-    ) -> Result<Vec<WebhookConfig>, ConfigError> {
+    pub(super) fn check_webhooks(&self, written: &Written) -> Vec<WebhookConfig> {
         let mut webhooks = Vec::new();
-        for webhook in &written.webhook {
-            let url = webhook.url.get_ref();
-            if !url.starts_with("https://") && !url.starts_with("http://") {
-                let what = format!("url: {url:?} begins with neither https:// nor http://");
-                return Err(self.error(webhook.url.span(), what));
-            }
-            webhooks.push(WebhookConfig {
-                url: url.clone(),
-                secret: self.read_secret(&webhook.secret_file, "secret_file")?,
-            });
+        for (i, webhook) in written.webhook.iter().enumerate() {
+            let at = |key: &str| format!("webhook[{i}].{key}");
+            let secret = self.need(&webhook.secret_file, &at("secret_file"));
+            let secret = secret.and_then(|path| self.read_secret(&path, &at("secret_file")));
+            let Some(url) = self.need(&webhook.url, &at("url")) else {
+                continue;
+            };
+            self.check_web_url(&url, &at("url"));
+            webhooks.extend(secret.map(|secret| WebhookConfig { url, secret }));
         }
-        Ok(webhooks)
+        webhooks
+    }
+
+    /// Checks the URL of a webhook.
+    fn check_web_url(&self, url: &str, path: &str) {
+        let rest = url
+            .strip_prefix("https://")
+            .or_else(|| url.strip_prefix("http://"));
+        let Some(rest) = rest else {
+            let what = format!("{url:?} begins with neither https:// nor http://");
+            self.error(path, &what, "write a whole URL");
+            return;
+        };
+        let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        let is_url = |it: char| it.is_ascii_graphic();
+        if host.is_empty() || host.starts_with(':') || !rest.chars().all(is_url) {
+            self.error(
+                path,
+                &format!("{url:?} names no host, or holds a blank"),
+                "write a whole URL",
+            );
+        }
+        if host.contains('@') {
+            let what = "a URL with a password in it";
+            self.error(
+                path,
+                what,
+                "the receiver checks the signature that secret_file makes",
+            );
+        }
+        let is_near =
+            host.starts_with("127.") || host.starts_with("localhost") || host.starts_with("[::1]");
+        if url.starts_with("http://") && !is_near {
+            self.warn(path, "cases cross the network in the clear", "use https://");
+        }
     }
 
     /// Refuses what is about mail where no mail is sent at all.
-    fn refuse_without_mail(&self, written: &Written) -> Result<Option<MailConfig>, ConfigError> {
-        let desk = written.zone.iter().find_map(|zone| zone.desk.as_ref());
-        let desk = desk.map(|desk| (desk.span(), "[[zone]] desk"));
-        let recipient = written.recipient.first();
-        let recipient = recipient.map(|it| (it.address.span(), "[[recipient]]"));
-        let dkim = written.dkim.as_ref();
-        let dkim = dkim.map(|it| (it.domain.span(), "[dkim]"));
-        match desk.or(recipient).or(dkim) {
-            Some((span, what)) => {
-                Err(self.error(span, format!("{what} needs [report] and [smtp]")))
+    fn refuse_without_mail(&self, written: &Written) {
+        let cure = "add both, or leave this out";
+        for i in (0..written.zone.len()).filter(|i| written.zone[*i].desk.is_some()) {
+            self.error(
+                &format!("zone[{i}].desk"),
+                "[[zone]] desk needs [report] and [smtp]",
+                cure,
+            );
+        }
+        for i in 0..written.recipient.len() {
+            self.error(
+                &format!("recipient[{i}]"),
+                "[[recipient]] needs [report] and [smtp]",
+                cure,
+            );
+        }
+        if written.dkim.is_some() {
+            self.error("dkim", "[dkim] needs [report] and [smtp]", cure);
+        }
+    }
+
+    /// Returns the desks of single zones.
+    fn zone_desks(&self, written: &Written) -> HashMap<Name, Vec<String>> {
+        let mut desks = HashMap::new();
+        for (i, zone) in written.zone.iter().enumerate() {
+            let (Some(desk), Some(name)) = (&zone.desk, &zone.name) else {
+                continue;
+            };
+            self.somebody(desk, &format!("zone[{i}].desk"));
+            let name = self.name(name, &format!("zone[{i}].name"));
+            desks.extend(name.map(|name| (name, desk.clone())));
+        }
+        desks
+    }
+
+    /// Sees to it that a list names somebody, and nobody twice.
+    fn somebody(&self, list: &[String], path: &str) {
+        if list.is_empty() {
+            self.error(path, "names nobody", "write [\"desk@registrar.example\"]");
+        }
+        let mut seen = HashSet::new();
+        for (i, address) in list.iter().enumerate() {
+            if !seen.insert(address.to_ascii_lowercase()) {
+                let what = format!("{address:?} is there twice");
+                self.error(
+                    &format!("{path}[{i}]"),
+                    &what,
+                    "each address has a mail of its own: write it once",
+                );
             }
-            None => Ok(None),
         }
     }
 
-    /// Returns a list of addresses that is not empty.
-    fn somebody(&self, list: &Spanned<Vec<String>>, key: &str) -> Result<Vec<String>, ConfigError> {
-        match list.get_ref().is_empty() {
-            true => Err(self.error(list.span(), format!("{key} names nobody"))),
-            false => Ok(list.get_ref().clone()),
-        }
-    }
-
-    /// Returns a language's name: the name of a folder.
-    fn language(&self, language: &Spanned<String>) -> Result<String, ConfigError> {
-        let text = language.get_ref();
+    /// Returns a language's name: the name of a folder; "" for the program's own words.
+    fn language(&self, language: &Option<String>, path: &str) -> String {
+        let Some(text) = language else {
+            return String::new();
+        };
         let fits = |it: char| it.is_ascii_alphanumeric() || it == '-' || it == '_';
         if text.is_empty() || !text.chars().all(fits) || text == "mail" {
-            let what = format!("language: {text:?} is none, such as \"de\"");
-            return Err(self.error(language.span(), what));
+            self.error(
+                path,
+                &format!("{text:?} is no language"),
+                "write the name of a folder below templates, such as \"de\"",
+            );
         }
-        Ok(text.clone())
+        text.clone()
     }
 
     /// Resolves a recipient.
-    fn check_recipient(&self, section: &RecipientSection) -> Result<Recipient, ConfigError> {
-        let zone = section.zone.as_ref();
-        let zone = zone.map(|it| self.name(it, "zone").map(Party::Zone));
+    fn check_recipient(&self, section: &RecipientSection, i: usize) -> Option<Recipient> {
+        let at = |key: &str| format!("recipient[{i}].{key}");
+        let zone = section
+            .zone
+            .as_ref()
+            .map(|it| self.name(it, &at("zone")).map(Party::Zone));
         let operator = section.operator.as_ref();
-        let operator = operator.map(|it| self.name(it, "operator").map(Party::Operator));
+        let operator = operator.map(|it| self.name(it, &at("operator")).map(Party::Operator));
         let registrar = section.registrar.as_ref();
-        let registrar = registrar.map(|it| Ok(Party::Registrar(it.get_ref().clone())));
-        let network = section.network.as_ref();
-        let network = network.map(|it| Ok(Party::Network(*it.get_ref())));
+        let registrar = registrar.map(|it| Some(Party::Registrar(it.clone())));
+        let network = section.network.map(|it| Some(Party::Network(it)));
+        let address = self.need(&section.address, &at("address"));
+        let language = self.language(&section.language, &at("language"));
         let mut parties = [zone, registrar, operator, network].into_iter().flatten();
         let (Some(party), None) = (parties.next(), parties.next()) else {
-            return Err(self.error(
-                section.address.span(),
-                "a recipient has one of zone, registrar, operator and network".to_owned(),
-            ));
+            let what = "a recipient has one of zone, registrar, operator and network";
+            self.error(&format!("recipient[{i}]"), what, "write a section for each");
+            return None;
         };
         let party = party?;
-        if let (Party::Zone(_), Some(approval)) = (&party, &section.approval) {
-            let what = "approval: who answers for a zone is told like the desk, without notices";
-            return Err(self.error(approval.span(), what.to_owned()));
+        if let (Party::Zone(_), true) = (&party, section.approval.is_some()) {
+            let what = "who answers for a zone is told like the desk, without notices";
+            self.error(&at("approval"), what, "leave the key out");
         }
-        let language = section.language.as_ref().map(|it| self.language(it));
-        Ok(Recipient {
+        Some(Recipient {
             party,
-            address: section.address.get_ref().clone(),
+            address: address?,
             profile: section.profile,
-            language: language.transpose()?.unwrap_or_default(),
-            approval: section.approval.as_ref().is_none_or(|it| *it.get_ref()),
+            language,
+            approval: section.approval.unwrap_or(true),
         })
     }
 
     /// Returns how often the desk is told.
-    fn mail_rules(&self, report: &ReportSection) -> Result<MailRules, ConfigError> {
-        let repeat = report.repeat.as_ref();
-        if let Some(repeat) = repeat.filter(|it| *it.get_ref() < Span::hours(1)) {
-            let what = format!("repeat: {} is less than an hour", repeat.get_ref());
-            return Err(self.error(repeat.span(), what));
+    fn mail_rules(&self, report: &ReportSection) -> MailRules {
+        if let Some(repeat) = report.repeat.filter(|it| *it < Span::hours(1)) {
+            self.error(
+                "report.repeat",
+                &format!("{repeat} is less than an hour"),
+                "write \"1h\" or more",
+            );
         }
-        Ok(MailRules {
-            repeat: repeat.map(|it| *it.get_ref()),
+        for (key, count) in [
+            ("blind_intervals", report.blind_intervals),
+            ("bulk_names_min", report.bulk_names_min),
+        ] {
+            if count == 0 {
+                self.error(
+                    &format!("report.{key}"),
+                    "0 would tell of everything",
+                    "write 1 or more",
+                );
+            }
+        }
+        MailRules {
+            repeat: report.repeat,
             update_after: report.update_after,
-        })
+        }
+    }
+
+    /// Parses when the digest is sent.
+    fn digest(&self, report: &ReportSection, zone: TimeZone) -> Option<CronLine> {
+        if report.digest == "off" {
+            if report.cases_per_hour_max == 0 {
+                let what =
+                    "0 mails cases in the digest alone, and digest is \"off\": nobody is told";
+                self.error("report.cases_per_hour_max", what, "write 1 or more");
+            }
+            return None;
+        }
+        self.cron(&report.digest, "report.digest", zone)
     }
 
     /// Returns the way out.
-    fn mail_url(&self, smtp: &SmtpSection) -> Result<String, ConfigError> {
-        let url = match smtp.url.get_ref().strip_prefix("maildir://") {
+    fn mail_url(&self, smtp: &SmtpSection) -> String {
+        let Some(url) = self.need(&smtp.url, "smtp.url") else {
+            return String::new();
+        };
+        let url = match url.strip_prefix("maildir://") {
+            Some("") | None => url,
             Some(path) => format!("maildir://{}", self.resolve(Path::new(path)).display()),
-            None => smtp.url.get_ref().clone(),
         };
-        let has_password = url.split_once("://").is_some_and(|(_, rest)| {
-            rest.split_once('@')
-                .is_some_and(|(user, _)| user.contains(':'))
-        });
-        match has_password {
-            true => Err(self.error(
-                smtp.url.span(),
-                "url: the password belongs in password_file".to_owned(),
-            )),
-            false => Ok(url),
+        if !SCHEMES.iter().any(|scheme| url.starts_with(scheme)) {
+            let cure = "write smtp://HOST, smtps://USER@HOST or maildir:///FOLDER";
+            self.error(
+                "smtp.url",
+                &format!("{url:?} has no scheme that is known"),
+                cure,
+            );
         }
-    }
-
-    /// Returns the authorities that may sign the server's certificate.
-    fn read_authorities(&self, smtp: &SmtpSection) -> Result<Option<String>, ConfigError> {
-        let Some(file) = &smtp.ca_file else {
-            return Ok(None);
-        };
-        let path = self.resolve(file.get_ref());
-        let fault =
-            |what: String| self.error(file.span(), format!("ca_file: {}: {what}", path.display()));
-        let meta = std::fs::metadata(&path).map_err(|error| fault(error.to_string()))?;
-        if meta.len() > CA_OCTETS_MAX {
-            return Err(fault(format!("more than {CA_OCTETS_MAX} octets")));
+        let authority = url.split_once("://").map_or("", |(_, rest)| rest);
+        let authority = authority.split(['/', '?']).next().unwrap_or_default();
+        let user = authority.rsplit_once('@').map(|(user, _)| user);
+        if user.is_some_and(|user| user.contains(':')) && !url.starts_with("maildir://") {
+            self.error(
+                "smtp.url",
+                "the password belongs in password_file",
+                "write it into a file that others cannot read",
+            );
         }
-        let text = std::fs::read_to_string(&path).map_err(|error| fault(error.to_string()))?;
-        Ok(Some(text))
+        if url.starts_with("maildir://") {
+            for (key, is_there) in [
+                ("password_file", smtp.password_file.is_some()),
+                ("ca_file", smtp.ca_file.is_some()),
+            ] {
+                if is_there {
+                    self.error(
+                        &format!("smtp.{key}"),
+                        "a Maildir has no use for it",
+                        "leave the key out",
+                    );
+                }
+            }
+        }
+        url
     }
 
     /// Returns how long messages are tried, and how many are sent.
-    fn sending_limits(&self, smtp: &SmtpSection) -> Result<SendingLimits, ConfigError> {
+    fn sending_limits(&self, smtp: &SmtpSection) -> SendingLimits {
         let limits = [
             ("per_run_max", smtp.per_run_max),
             ("per_hour_max", smtp.per_hour_max),
             ("per_recipient_hour_max", smtp.per_recipient_hour_max),
         ];
-        if let Some((key, _)) = limits.into_iter().find(|(_, limit)| *limit == 0) {
-            return Err(self.error(smtp.url.span(), format!("smtp.{key}: 0 sends nothing")));
+        for (key, _) in limits.into_iter().filter(|(_, limit)| *limit == 0) {
+            self.error(&format!("smtp.{key}"), "0 sends nothing", "write 1 or more");
         }
-        if *smtp.give_up.get_ref() < Span::hours(1) {
-            let what = format!("give_up: {} is less than an hour", smtp.give_up.get_ref());
-            return Err(self.error(smtp.give_up.span(), what));
+        if smtp.give_up < Span::hours(1) {
+            let what = format!("{} is less than an hour", smtp.give_up);
+            self.error("smtp.give_up", &what, "write \"1h\" or more");
         }
-        Ok(SendingLimits {
-            give_up: *smtp.give_up.get_ref(),
+        SendingLimits {
+            give_up: smtp.give_up,
             per_run_max: smtp.per_run_max,
             per_hour_max: smtp.per_hour_max,
             per_recipient_hour_max: smtp.per_recipient_hour_max,
-        })
+        }
     }
 
     /// Resolves how mail is signed.
-    fn check_dkim(&self, written: &Written) -> Result<Option<DkimConfig>, ConfigError> {
-        let Some(dkim) = &written.dkim else {
-            return Ok(None);
+    fn check_dkim(&self, written: &Written) -> Option<DkimConfig> {
+        let dkim = written.dkim.as_ref()?;
+        let name = |text: &Option<String>, path: &str| {
+            let text = self.need(text, path)?;
+            self.name(&text, path)
+                .map(|name| name.to_text_without_dot())
         };
-        let name = |text: &Spanned<String>, key: &str| {
-            let name: Name = self.name(text, key)?;
-            Ok::<_, ConfigError>(name.to_text_without_dot())
-        };
-        Ok(Some(DkimConfig {
-            domain: name(&dkim.domain, "domain")?,
-            selector: name(&dkim.selector, "selector")?,
-            key: self.read_secret(&dkim.key_file, "key_file")?,
+        let domain = name(&dkim.domain, "dkim.domain");
+        let selector = name(&dkim.selector, "dkim.selector");
+        let file = self.need(&dkim.key_file, "dkim.key_file");
+        let key = file.and_then(|file| self.read_secret(&file, "dkim.key_file"));
+        Some(DkimConfig {
+            domain: domain?,
+            selector: selector?,
+            key: key?,
             algorithm: dkim.algorithm,
-        }))
+        })
     }
+}
+
+/// Returns every mail address that is written, with its key.
+fn addresses(written: &Written) -> Vec<(String, String)> {
+    let mut all = Vec::new();
+    let mut add = |path: String, list: &[String]| {
+        let items = list.iter().enumerate();
+        all.extend(items.map(|(i, address)| (format!("{path}[{i}]"), address.clone())));
+    };
+    if let Some(report) = &written.report {
+        add(
+            "report.desk".to_owned(),
+            report.desk.as_deref().unwrap_or_default(),
+        );
+        add(
+            "report.operator".to_owned(),
+            report.operator.as_deref().unwrap_or_default(),
+        );
+    }
+    for (i, zone) in written.zone.iter().enumerate() {
+        add(
+            format!("zone[{i}].desk"),
+            zone.desk.as_deref().unwrap_or_default(),
+        );
+    }
+    let mut one = |path: String, address: &Option<String>| {
+        all.extend(address.clone().map(|address| (path, address)));
+    };
+    if let Some(report) = &written.report {
+        one("report.from".to_owned(), &report.from);
+        one("report.contact".to_owned(), &report.contact);
+        one("report.bounce".to_owned(), &report.bounce);
+    }
+    for (i, recipient) in written.recipient.iter().enumerate() {
+        one(format!("recipient[{i}].address"), &recipient.address);
+    }
+    all
 }

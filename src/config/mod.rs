@@ -1,14 +1,19 @@
 //! The configuration: as written, then resolved and checked.
 //!
-//! Unknown keys are an error. Every error names the file, the line and the key. Secrets come from
+//! The file is read key by key (`reading`), then checked (`check`, `sources`, `mail`): everything that is wrong
+//! is told at once, in the order of the file, with line, key and cure (`fault`). Unknown keys are an error.
+//! What the file names and what may come later is looked for separately (`surroundings`). Secrets come from
 //! files only and are never shown.
 
 mod check;
+mod fault;
 mod mail;
+mod reading;
 mod resolved;
+mod sources;
 mod written;
 
-pub use check::ConfigError;
+pub use fault::{ConfigError, Fault, Places, Weight};
 pub use resolved::{
     CanaryConfig, Config, DkimConfig, Feeding, KeySecret, MailConfig, MetricsConfig, NotifyConfig,
     Party, ProbeConfig, ProbeDomains, Recipient, RetentionConfig, Schedule, SendingLimits, Source,

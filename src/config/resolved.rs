@@ -5,11 +5,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::case::MailRules;
+use crate::config::fault::{Fault, Places, Weight};
 use crate::config::written::{DkimAlgorithm, Profile, Written};
 use crate::detector::DetectPolicy;
 use crate::dns::Name;
 use crate::report::Reporter;
-use crate::time::{Span, TimePattern};
+use crate::time::{CronLine, Span, TimePattern, TimeZone};
 use crate::zone::{Limits, TrustPolicy, ZonemdRule};
 
 /// The configuration, resolved: paths are absolute or relative to the working folder, names parsed.
@@ -23,6 +24,8 @@ pub struct Config {
     pub store_path: PathBuf,
     /// Keep the reverse index.
     pub reverse_index: bool,
+    /// The time zone of schedules and of the digest.
+    pub zone: TimeZone,
     /// TSIG keys by name.
     pub keys: HashMap<Name, KeySecret>,
     /// The sources, in order.
@@ -57,6 +60,22 @@ pub struct Config {
     pub webhooks: Vec<WebhookConfig>,
     /// The file that what happens to cases is written to.
     pub events_path: Option<PathBuf>,
+    /// Where each key is written.
+    pub places: Places,
+    /// What is sound and hardly meant, in the order of the file.
+    pub warnings: Vec<Fault>,
+}
+
+impl Config {
+    /// Returns an error about a key, such as `enrich.asn`.
+    pub fn error(&self, path: &str, what: &str, cure: &str) -> Fault {
+        self.places.fault(Weight::Error, path, what, cure)
+    }
+
+    /// Returns a warning about a key.
+    pub fn warning(&self, path: &str, what: &str, cure: &str) -> Fault {
+        self.places.fault(Weight::Warning, path, what, cure)
+    }
 }
 
 /// How long history is kept. By default for ever.
@@ -92,6 +111,8 @@ pub struct KeySecret {
     pub algorithm: String,
     /// The secret in base64.
     pub secret_base64: String,
+    /// Its section, for faults.
+    pub place: String,
 }
 
 impl std::fmt::Debug for KeySecret {
@@ -123,8 +144,8 @@ pub struct MailConfig {
     pub rules: MailRules,
     /// The most cases that are mailed in an hour.
     pub cases_per_hour_max: u32,
-    /// When the digest is sent, a cron line; `None`: never.
-    pub digest: Option<String>,
+    /// When the digest is sent; `None`: never.
+    pub digest: Option<CronLine>,
     /// Names that must move together for a note of their own.
     pub bulk_names_min: u32,
     /// How many intervals a zone may be unseen.
@@ -145,6 +166,8 @@ pub struct MailConfig {
     pub sending: SendingLimits,
     /// How mail is signed.
     pub dkim: Option<DkimConfig>,
+    /// Every mail address that is written, with its key.
+    pub addresses: Vec<(String, String)>,
 }
 
 /// How long messages are tried, and how many are sent.
@@ -241,6 +264,8 @@ impl std::fmt::Debug for MailConfig {
 pub struct Source {
     /// Its name.
     pub name: String,
+    /// Its section, such as `source[2]`, for faults.
+    pub place: String,
     /// How its changes arrive.
     pub feeding: Feeding,
     /// When `run` looks.
@@ -419,8 +444,8 @@ pub enum Schedule {
     Every(Span),
     /// As often as the zone's SOA says.
     Soa,
-    /// As a cron line says, in UTC.
-    Cron(String),
+    /// As a cron line says, in a time zone.
+    Cron(CronLine, TimeZone),
 }
 
 impl Source {

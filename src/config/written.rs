@@ -2,36 +2,34 @@
 
 use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize};
-use toml::Spanned;
-
 use crate::detector::DetectPolicy;
 use crate::time::Span;
 use crate::zone::{Limits, TrustPolicy, ZonemdRule};
+use serde::{Deserialize, Serialize};
 
 /// The whole file.
-#[derive(Debug, Clone, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct Written {
+    /// The time zone of schedules.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timezone: Option<String>,
     /// `[store]`.
     pub store: StoreSection,
     /// `[[key]]`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub key: Vec<KeySection>,
     /// `[[source]]`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub source: Vec<SourceSection>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub source: Vec<Option<SourceSection>>,
     /// `[[zone]]`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub zone: Vec<ZoneSection>,
     /// `[enrich]`.
-    #[serde(default)]
     pub enrich: EnrichSection,
     /// `[retention]`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retention: Option<RetentionSection>,
     /// `[limits]`.
-    #[serde(default)]
     pub limits: Limits,
     /// `[notify]`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -46,10 +44,8 @@ pub struct Written {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub web: Option<WebSection>,
     /// `[trust]`.
-    #[serde(default)]
     pub trust: TrustPolicy,
     /// `[detect]`.
-    #[serde(default)]
     pub detect: DetectPolicy,
     /// `[report]`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -61,10 +57,10 @@ pub struct Written {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dkim: Option<DkimSection>,
     /// `[[recipient]]`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub recipient: Vec<RecipientSection>,
     /// `[[webhook]]`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub webhook: Vec<WebhookSection>,
     /// `[events]`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -73,114 +69,236 @@ pub struct Written {
 
 /// Where history is kept.
 #[derive(Debug, Clone, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct StoreSection {
     /// The database file.
-    pub path: PathBuf,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<PathBuf>,
     /// Keep the index from name servers to the names that use them.
-    #[serde(default = "yes")]
     pub reverse_index: bool,
+}
+
+impl Default for StoreSection {
+    fn default() -> Self {
+        Self {
+            path: None,
+            reverse_index: true,
+        }
+    }
 }
 
 /// A TSIG key.
 #[derive(Debug, Clone, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct KeySection {
     /// Its name.
-    pub name: Spanned<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// `hmac-sha256` and so on.
-    #[serde(default = "default_algorithm")]
     pub algorithm: String,
     /// The file with the secret in base64.
-    pub secret_file: Spanned<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret_file: Option<PathBuf>,
 }
 
-/// A source of changes; which keys it may have depends on its kind.
-#[derive(Debug, Clone, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
+impl Default for KeySection {
+    fn default() -> Self {
+        Self {
+            name: None,
+            algorithm: "hmac-sha256".to_owned(),
+            secret_file: None,
+        }
+    }
+}
+
+/// A source of changes. Which keys it has beside the common ones depends on its kind.
+#[derive(Debug, Clone, Serialize)]
 pub struct SourceSection {
+    /// The keys of every kind.
+    #[serde(flatten)]
+    pub common: SourceKeys,
+    /// The keys of its kind.
+    #[serde(flatten)]
+    pub kind: KindSection,
+}
+
+/// The keys of every source.
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SourceKeys {
     /// Its name.
-    pub name: Spanned<String>,
+    pub name: Option<String>,
     /// `transfer`, `catalog`, `zonefile`, `feed` or `probe`.
-    pub kind: Spanned<String>,
-    /// The zone's apex.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub zone: Option<Spanned<String>>,
-    /// Addresses of primaries, with their ports.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub primaries: Option<Spanned<Vec<String>>>,
-    /// Name of the key that signs.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub key: Option<Spanned<String>>,
-    /// Ask for what changed (IXFR) before the whole zone.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ixfr: Option<Spanned<bool>>,
-    /// Verify the zone's digest (RFC 8976): auto, require or ignore.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub zonemd: Option<Spanned<ZonemdRule>>,
-    /// Transfers over TLS.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tls: Option<Spanned<TlsSection>>,
-    /// Poll at once when a primary sends a NOTIFY.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub notify: Option<Spanned<bool>>,
-    /// Where the members of a catalog may lie.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub scope: Option<Spanned<Vec<String>>>,
-    /// The most members of a catalog.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub members_max: Option<Spanned<u64>>,
-    /// The zone files, or the feed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub path: Option<Spanned<String>>,
-    /// The time in the names of zone files.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub time_pattern: Option<Spanned<String>>,
-    /// Whether a zone file must have its SOA.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub require_soa: Option<Spanned<bool>>,
-    /// Whether `$INCLUDE` in a zone file is followed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub include: Option<Spanned<bool>>,
-    /// Whether the feed began with the whole zone.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub complete: Option<Spanned<bool>>,
-    /// Whether lines may be pushed to the feed over HTTP.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub push: Option<Spanned<bool>>,
-    /// The list of domains that are asked about.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub domains: Option<Spanned<PathBuf>>,
-    /// Recursive resolvers through which name servers are found.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub resolvers: Option<Spanned<Vec<String>>>,
-    /// Root servers from which they are found instead.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub roots: Option<Spanned<Vec<String>>>,
-    /// The port of authoritative servers.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub port: Option<Spanned<u16>>,
-    /// How long a record stays that is not seen any more.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub settle: Option<Spanned<Span>>,
-    /// How long one answer may take.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub timeout: Option<Spanned<Span>>,
-    /// Queries a second to one server.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub server_rate: Option<Spanned<u32>>,
-    /// Domains that are asked about at a time.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub domains_at_once: Option<Spanned<u16>>,
+    pub kind: Option<String>,
     /// How often `run` looks.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub every: Option<Spanned<Every>>,
+    pub every: Option<Every>,
     /// Up to how much later than that, differently for each zone.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub jitter: Option<Spanned<Span>>,
+    pub jitter: Option<Span>,
     /// When `run` looks.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub cron: Option<Spanned<String>>,
+    pub cron: Option<String>,
+}
+
+/// What a source has by its kind.
+#[derive(Debug, Clone, Serialize)]
+#[serde(untagged)]
+pub enum KindSection {
+    /// `transfer`.
+    Transfer(TransferSection),
+    /// `catalog`.
+    Catalog(CatalogSection),
+    /// `zonefile`.
+    Zonefile(ZonefileSection),
+    /// `feed`.
+    Feed(FeedSection),
+    /// `probe`.
+    Probe(ProbeSection),
+}
+
+/// A zone that is transferred.
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TransferSection {
+    /// The zone's apex.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
+    /// Addresses of primaries, with their ports.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub primaries: Option<Vec<String>>,
+    /// Name of the key that signs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// Ask for what changed (IXFR) before the whole zone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ixfr: Option<bool>,
+    /// Verify the zone's digest (RFC 8976): auto, require or ignore.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zonemd: Option<ZonemdRule>,
+    /// Transfers over TLS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsSection>,
+    /// Poll at once when a primary sends a NOTIFY.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub notify: Option<bool>,
+}
+
+/// The zones of a catalog.
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CatalogSection {
+    /// The catalog's apex.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
+    /// As in [`TransferSection`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub primaries: Option<Vec<String>>,
+    /// As in [`TransferSection`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// As in [`TransferSection`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ixfr: Option<bool>,
+    /// As in [`TransferSection`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zonemd: Option<ZonemdRule>,
+    /// As in [`TransferSection`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsSection>,
+    /// As in [`TransferSection`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub notify: Option<bool>,
+    /// Where the members of a catalog may lie.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scope: Option<Vec<String>>,
+    /// The most members of a catalog.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub members_max: Option<u64>,
+}
+
+impl CatalogSection {
+    /// Returns the keys that a transfer has too.
+    pub fn as_transfer(&self) -> TransferSection {
+        TransferSection {
+            zone: self.zone.clone(),
+            primaries: self.primaries.clone(),
+            key: self.key.clone(),
+            ixfr: self.ixfr,
+            zonemd: self.zonemd,
+            tls: self.tls.clone(),
+            notify: self.notify,
+        }
+    }
+}
+
+/// Zone files.
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ZonefileSection {
+    /// The zone's apex.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
+    /// A file, or a pattern of several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// The time in the names of zone files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_pattern: Option<String>,
+    /// Whether a zone file must have its SOA.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub require_soa: Option<bool>,
+    /// Whether `$INCLUDE` in a zone file is followed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub include: Option<bool>,
+}
+
+/// A change feed.
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FeedSection {
+    /// The zone of lines that name none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
+    /// The file that grows, or the folder that whole files are moved into.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// Whether the feed began with the whole zone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub complete: Option<bool>,
+    /// Whether lines may be pushed to the feed over HTTP.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub push: Option<bool>,
+}
+
+/// Domains that are asked about.
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ProbeSection {
+    /// The list of domains that are asked about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub domains: Option<PathBuf>,
+    /// Recursive resolvers through which name servers are found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resolvers: Option<Vec<String>>,
+    /// Root servers from which they are found instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub roots: Option<Vec<String>>,
+    /// The port of authoritative servers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// How long a record stays that is not seen any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub settle: Option<Span>,
+    /// How long one answer may take.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Span>,
+    /// Queries a second to one server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server_rate: Option<u32>,
+    /// Domains that are asked about at a time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub domains_at_once: Option<u16>,
 }
 
 /// How often `run` looks at a source.
@@ -214,96 +332,109 @@ impl Serialize for Every {
 }
 
 /// How a primary is trusted over TLS.
-#[derive(Debug, Clone, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct TlsSection {
     /// The name in its certificate.
-    pub server_name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server_name: Option<String>,
     /// The authorities that may sign it, PEM; left out: the public ones.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<PathBuf>,
     /// Base64 of the SHA-256 of its key instead of a signature.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub pins: Vec<String>,
     /// Refuse a primary that does not negotiate the protocol's name.
-    #[serde(default)]
     pub strict_alpn: bool,
 }
 
 /// Where NOTIFY messages are heard.
-#[derive(Debug, Clone, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct NotifySection {
     /// Addresses with ports; UDP and TCP.
-    pub listen: Spanned<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listen: Option<Vec<String>>,
     /// Believe only those that are signed with the source's key.
-    #[serde(default)]
     pub signed: bool,
 }
 
 /// A domain whose changes must be noticed.
-#[derive(Debug, Clone, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct CanarySection {
     /// The domain.
-    pub domain: Spanned<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub domain: Option<String>,
     /// How often its operator changes it.
-    pub every: Span,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub every: Option<Span>,
 }
 
 /// What is served over HTTP.
-#[derive(Debug, Clone, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct WebSection {
     /// An address with a port.
-    pub listen: Spanned<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub listen: Option<String>,
     /// The file with the token that whoever pushes changes must send.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub token_file: Option<Spanned<PathBuf>>,
+    pub token_file: Option<PathBuf>,
     /// The file with a line `user:password` for each who may read history.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub users_file: Option<Spanned<PathBuf>>,
+    pub users_file: Option<PathBuf>,
 }
 
 /// Where metrics are told.
 #[derive(Debug, Clone, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct MetricsSection {
     /// An address with a port, for `run`: GET /metrics.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub listen: Option<Spanned<String>>,
+    pub listen: Option<String>,
     /// A file that is replaced after each pass, for a node exporter.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub textfile: Option<Spanned<PathBuf>>,
+    pub textfile: Option<PathBuf>,
     /// Zones are told one by one only while there are no more than this.
-    #[serde(default = "default_zones_max")]
     pub zones_max: u64,
 }
 
+impl Default for MetricsSection {
+    fn default() -> Self {
+        Self {
+            listen: None,
+            textfile: None,
+            zones_max: 1000,
+        }
+    }
+}
+
 /// What one zone has of its own.
-#[derive(Debug, Clone, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct ZoneSection {
     /// The apex.
-    pub name: Spanned<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// Its desk.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub desk: Option<Spanned<Vec<String>>>,
+    pub desk: Option<Vec<String>>,
     /// How long what was removed from it is kept.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub keep: Option<Spanned<Span>>,
+    pub keep: Option<Span>,
 }
 
 /// How long history is kept.
-#[derive(Debug, Clone, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct RetentionSection {
     /// How long what was removed is kept.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub keep: Option<Spanned<Span>>,
+    pub keep: Option<Span>,
     /// How large the database may grow, in octets.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub size_bytes_max: Option<Spanned<u64>>,
+    pub size_bytes_max: Option<u64>,
 }
 
 /// What is known beyond the zones.
@@ -312,103 +443,137 @@ pub struct RetentionSection {
 pub struct EnrichSection {
     /// `start,end,asn[,organisation]`, or a database in MaxMind's format.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub asn: Option<Spanned<PathBuf>>,
+    pub asn: Option<PathBuf>,
     /// Autonomous systems of hosting providers, a number a line.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub hosting_asns: Option<Spanned<PathBuf>>,
+    pub hosting_asns: Option<PathBuf>,
     /// `prefix[,name]` of content networks and clouds.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub shared_ranges: Option<Spanned<PathBuf>>,
+    pub shared_ranges: Option<PathBuf>,
     /// `domain,created[,registrar[,account]]`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub registrations: Option<Spanned<PathBuf>>,
+    pub registrations: Option<PathBuf>,
 }
 
 /// Who reports to whom.
 #[derive(Debug, Clone, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct ReportSection {
     /// The sender.
-    pub from: Spanned<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
     /// The desk.
-    pub desk: Spanned<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub desk: Option<Vec<String>>,
     /// The organisation, as it signs.
-    pub org: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub org: Option<String>,
     /// Where to write when a report is wrong.
-    pub contact: Spanned<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub contact: Option<String>,
     /// Who is told of zones that cannot be seen and of mass moves; left out: the desk.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub operator: Option<Spanned<Vec<String>>>,
+    pub operator: Option<Vec<String>>,
     /// Reminds of a case that nobody has taken up after this time; left out: never.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub repeat: Option<Spanned<Span>>,
+    pub repeat: Option<Span>,
     /// The least time between two mails about one case, its end excepted.
-    #[serde(default = "default_update_after")]
     pub update_after: Span,
     /// The most cases that are mailed in an hour; the others are told in the digest.
-    #[serde(default = "default_cases_per_hour")]
     pub cases_per_hour_max: u32,
     /// When the digest is sent, a cron line; "off" for never.
-    #[serde(default = "default_digest")]
     pub digest: String,
     /// Names that must move together for a note of their own; fewer are told in the digest.
-    #[serde(default = "default_bulk_names")]
     pub bulk_names_min: u32,
     /// How many intervals a zone may be unseen before the operator is told.
-    #[serde(default = "default_blind_intervals")]
     pub blind_intervals: u32,
     /// The folder of the operator's own templates.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub templates: Option<Spanned<PathBuf>>,
+    pub templates: Option<PathBuf>,
     /// The language of the desk's mails; left out: the program's own words.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub language: Option<Spanned<String>>,
+    pub language: Option<String>,
     /// The address that mail comes back to; each message has its own extension of it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub bounce: Option<Spanned<String>>,
+    pub bounce: Option<String>,
     /// The Maildir in which what came back arrives.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub bounces: Option<Spanned<PathBuf>>,
+    pub bounces: Option<PathBuf>,
+}
+
+impl Default for ReportSection {
+    fn default() -> Self {
+        Self {
+            from: None,
+            desk: None,
+            org: None,
+            contact: None,
+            operator: None,
+            repeat: None,
+            update_after: Span::days(1),
+            cases_per_hour_max: 10,
+            digest: "0 0 7 * * *".to_owned(),
+            bulk_names_min: 1000,
+            blind_intervals: 12,
+            templates: None,
+            language: None,
+            bounce: None,
+            bounces: None,
+        }
+    }
 }
 
 /// How mail leaves.
 #[derive(Debug, Clone, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct SmtpSection {
     /// `smtp://`, `smtps://` or `maildir://`.
-    pub url: Spanned<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
     /// The file with the password of the URL's user.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub password_file: Option<Spanned<PathBuf>>,
+    pub password_file: Option<PathBuf>,
     /// The file with the authorities that may sign the server's certificate, PEM; left out: the public ones.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub ca_file: Option<Spanned<PathBuf>>,
+    pub ca_file: Option<PathBuf>,
     /// How long a message is tried that passing faults keep from leaving.
-    #[serde(default = "default_give_up")]
-    pub give_up: Spanned<Span>,
+    pub give_up: Span,
     /// The most messages that one pass sends.
-    #[serde(default = "default_per_run")]
     pub per_run_max: u32,
     /// The most messages in an hour.
-    #[serde(default = "default_per_hour")]
     pub per_hour_max: u32,
     /// The most messages to one recipient in an hour.
-    #[serde(default = "default_per_recipient")]
     pub per_recipient_hour_max: u32,
 }
 
+impl Default for SmtpSection {
+    fn default() -> Self {
+        Self {
+            url: None,
+            password_file: None,
+            ca_file: None,
+            give_up: Span::days(14),
+            per_run_max: 500,
+            per_hour_max: 1000,
+            per_recipient_hour_max: 200,
+        }
+    }
+}
+
 /// How mail is signed (RFC 6376).
-#[derive(Debug, Clone, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct DkimSection {
     /// The signing domain.
-    pub domain: Spanned<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub domain: Option<String>,
     /// The selector.
-    pub selector: Spanned<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub selector: Option<String>,
     /// The file with the private key: RSA in PEM (PKCS#1), or 32 octets of Ed25519 in base64.
-    pub key_file: Spanned<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_file: Option<PathBuf>,
     /// `rsa` or `ed25519`.
-    #[serde(default)]
     pub algorithm: DkimAlgorithm,
 }
 
@@ -445,108 +610,51 @@ impl Profile {
 }
 
 /// Somebody who is told of cases: beside the desk for a zone, or onward.
-#[derive(Debug, Clone, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct RecipientSection {
     /// Told like the desk of cases in this zone and below.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub zone: Option<Spanned<String>>,
+    pub zone: Option<String>,
     /// Noticed of cases of this sponsoring registrar, as the registrations name it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub registrar: Option<Spanned<String>>,
+    pub registrar: Option<String>,
     /// Noticed of cases whose name servers lie in this operator domain.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub operator: Option<Spanned<String>>,
+    pub operator: Option<String>,
     /// Noticed of cases with addresses in this autonomous system.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub network: Option<Spanned<u32>>,
+    pub network: Option<u32>,
     /// The mail address.
-    pub address: Spanned<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
     /// How the mail is built.
-    #[serde(default)]
     pub profile: Profile,
     /// The language of the mail.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub language: Option<Spanned<String>>,
+    pub language: Option<String>,
     /// Whether somebody has to approve each notice; zones have no notices.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub approval: Option<Spanned<bool>>,
+    pub approval: Option<bool>,
 }
 
 /// Where cases are told in JSON.
-#[derive(Debug, Clone, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct WebhookSection {
     /// http:// or https://.
-    pub url: Spanned<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
     /// The file with the secret that signs.
-    pub secret_file: Spanned<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret_file: Option<PathBuf>,
 }
 
 /// Where what happens to cases is written.
-#[derive(Debug, Clone, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct EventsSection {
     /// A file that grows by a JSON object a line.
-    pub path: Spanned<PathBuf>,
-}
-
-/// The default of [`ReportSection::update_after`].
-fn default_update_after() -> Span {
-    Span::days(1)
-}
-
-/// The default of [`ReportSection::cases_per_hour_max`].
-fn default_cases_per_hour() -> u32 {
-    10
-}
-
-/// The default of [`ReportSection::digest`].
-fn default_digest() -> String {
-    "0 0 7 * * *".to_owned()
-}
-
-/// The default of [`ReportSection::bulk_names_min`].
-fn default_bulk_names() -> u32 {
-    1000
-}
-
-/// The default of [`ReportSection::blind_intervals`].
-fn default_blind_intervals() -> u32 {
-    12
-}
-
-/// The default of [`SmtpSection::give_up`].
-fn default_give_up() -> Spanned<Span> {
-    Spanned::new(0..0, Span::days(14))
-}
-
-/// The default of [`SmtpSection::per_run_max`].
-fn default_per_run() -> u32 {
-    500
-}
-
-/// The default of [`SmtpSection::per_hour_max`].
-fn default_per_hour() -> u32 {
-    1000
-}
-
-/// The default of [`SmtpSection::per_recipient_hour_max`].
-fn default_per_recipient() -> u32 {
-    200
-}
-
-/// The default of switches that are on.
-fn yes() -> bool {
-    true
-}
-
-/// The default algorithm of a key.
-fn default_algorithm() -> String {
-    "hmac-sha256".to_owned()
-}
-
-/// The default of the zones that are told one by one.
-fn default_zones_max() -> u64 {
-    1000
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<PathBuf>,
 }

@@ -8,5 +8,5 @@ mod service;
 mod systemd;
 
 pub use log::log_report;
-pub use schedule::{ScheduleError, Timetable, check_schedules, is_digest_due};
+pub use schedule::{Timetable, is_digest_due};
 pub use service::{ServiceError, Signals, Stopped, serve};

@@ -1,23 +1,7 @@
 //! When a source is due.
 
-use std::str::FromStr;
-
-use cron::Schedule as CronSchedule;
-
 use crate::config::{Config, Schedule};
-use crate::time::{Span, Timestamp};
-
-/// A cron line that is none.
-#[derive(Debug, thiserror::Error)]
-#[error("{place}: cron {line:?}: {fault}; six fields, seconds first, such as \"0 */5 * * * *\"")]
-pub struct ScheduleError {
-    /// The source, or the key.
-    place: String,
-    /// The line.
-    line: String,
-    /// The parser's words.
-    fault: String,
-}
+use crate::time::{CronLine, Span, TimeZone, Timestamp};
 
 /// A schedule that can tell the next time.
 #[derive(Debug)]
@@ -26,8 +10,8 @@ pub enum Timetable {
     Every(Span),
     /// As the zone's SOA says.
     Soa,
-    /// A cron line, UTC.
-    Cron(Box<CronSchedule>),
+    /// A cron line, in a time zone.
+    Cron(CronLine, TimeZone),
 }
 
 /// The wait of a source that goes by its zone's SOA, before that is known.
@@ -38,23 +22,12 @@ const SOA_MIN: Span = Span::seconds(30);
 const SOA_MAX: Span = Span::days(1);
 
 impl Timetable {
-    /// Parses a source's schedule.
-    ///
-    /// # Errors
-    ///
-    /// [`ScheduleError`].
-    pub fn new(source_name: &str, schedule: &Schedule) -> Result<Self, ScheduleError> {
+    /// Returns the timetable of a source's schedule.
+    pub fn new(schedule: &Schedule) -> Self {
         match schedule {
-            Schedule::Every(span) => Ok(Self::Every(*span)),
-            Schedule::Soa => Ok(Self::Soa),
-            Schedule::Cron(line) => {
-                let parsed = CronSchedule::from_str(line).map_err(|fault| ScheduleError {
-                    place: format!("source {source_name:?}"),
-                    line: line.clone(),
-                    fault: fault.to_string(),
-                })?;
-                Ok(Self::Cron(Box::new(parsed)))
-            }
+            Schedule::Every(span) => Self::Every(*span),
+            Schedule::Soa => Self::Soa,
+            Schedule::Cron(line, zone) => Self::Cron(line.clone(), *zone),
         }
     }
 
@@ -62,7 +35,7 @@ impl Timetable {
     pub fn first(&self, now: Timestamp) -> Timestamp {
         match self {
             Self::Every(_) | Self::Soa => now,
-            Self::Cron(_) => self.after(now, None),
+            Self::Cron(..) => self.after(now, None),
         }
     }
 
@@ -72,50 +45,18 @@ impl Timetable {
         match self {
             Self::Every(span) => now + *span,
             Self::Soa => now + soa_wait.unwrap_or(SOA_UNKNOWN).clamp(SOA_MIN, SOA_MAX),
-            // A cron line with a year in the past is never due again; look once a day whether the
-            // clock has been put right.
-            Self::Cron(schedule) => schedule
-                .after(&now.calendar())
-                .next()
-                .map_or(now + Span::days(1), Timestamp::from_calendar),
+            // A cron line whose year has gone by since the start is never due again; look once a day whether
+            // the clock has been put right.
+            Self::Cron(line, zone) => line.next_after(now, *zone).unwrap_or(now + Span::days(1)),
         }
     }
 }
 
 /// Returns whether a digest is due at `now`, the last one having been made at `last`.
-///
-/// # Errors
-///
-/// [`ScheduleError`].
-pub fn is_digest_due(
-    config: &Config,
-    last: Timestamp,
-    now: Timestamp,
-) -> Result<bool, ScheduleError> {
+pub fn is_digest_due(config: &Config, last: Timestamp, now: Timestamp) -> bool {
     let line = config.mail.as_ref().and_then(|mail| mail.digest.as_ref());
-    let Some(line) = line else {
-        return Ok(false);
-    };
-    let place = |fault: ScheduleError| ScheduleError {
-        place: "[report] digest (\"off\" for never)".to_owned(),
-        ..fault
-    };
-    let timetable = Timetable::new("", &Schedule::Cron(line.clone())).map_err(place)?;
-    Ok(timetable.after(last, None) <= now)
-}
-
-/// Checks the schedules of a configuration.
-///
-/// # Errors
-///
-/// [`ScheduleError`], the first that is found.
-pub fn check_schedules(config: &Config) -> Result<(), ScheduleError> {
-    let start = Timestamp::from_unix(0);
-    is_digest_due(config, start, start)?;
-    config
-        .sources
-        .iter()
-        .try_for_each(|source| Timetable::new(&source.name, &source.schedule).map(|_| ()))
+    let next = line.and_then(|line| line.next_after(last, config.zone));
+    next.is_some_and(|next| next <= now)
 }
 
 #[cfg(test)]
@@ -137,23 +78,12 @@ mod tests {
     }
 
     #[test]
-    fn cron_lines_are_utc_and_begin_with_seconds() {
+    fn cron_lines_wait_for_their_time_and_spans_begin_at_once() {
         let now = Timestamp::parse_rfc3339("2026-11-22T10:01:30Z").expect("valid");
-        let table =
-            Timetable::new("a", &Schedule::Cron("0 */5 * * * *".to_owned())).expect("valid");
+        let line = CronLine::parse("0 */5 * * * *").expect("a cron line");
+        let table = Timetable::new(&Schedule::Cron(line, TimeZone::default()));
         assert_eq!(table.first(now).to_string(), "2026-11-22T10:05:00Z");
-        assert_eq!(
-            Timetable::new("a", &Schedule::Every(Span::seconds(60)))
-                .expect("valid")
-                .first(now),
-            now
-        );
-        let error = Timetable::new("a", &Schedule::Cron("* * *".to_owned()))
-            .expect_err("too short")
-            .to_string();
-        assert!(
-            error.contains("\"a\"") && error.contains("six fields"),
-            "{error}"
-        );
+        let every = Timetable::new(&Schedule::Every(Span::seconds(60)));
+        assert_eq!(every.first(now), now);
     }
 }

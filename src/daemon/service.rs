@@ -18,7 +18,7 @@ use crate::config::{Config, Feeding, ProbeConfig, RetentionConfig, Source};
 use crate::daemon::agenda::{Agenda, jitter_of};
 use crate::daemon::log::log_report;
 use crate::daemon::pruning::Pruning;
-use crate::daemon::schedule::{ScheduleError, Timetable, is_digest_due};
+use crate::daemon::schedule::{Timetable, is_digest_due};
 use crate::daemon::systemd;
 use crate::dns::Name;
 use crate::pipeline::{
@@ -52,9 +52,6 @@ pub enum ServiceError {
     /// The pipeline cannot go on.
     #[error(transparent)]
     Pipeline(#[from] PipelineError),
-    /// A schedule cannot be read.
-    #[error(transparent)]
-    Schedule(#[from] ScheduleError),
     /// Signals cannot be received.
     #[error("signals: {0}")]
     Signal(#[source] std::io::Error),
@@ -188,7 +185,7 @@ struct Service<'a> {
 pub async fn serve(
     pipeline: &Pipeline,
     signals: &mut Signals,
-    reload: &dyn Fn() -> Result<Config, String>,
+    reload: &dyn Fn() -> Result<Config, Vec<String>>,
 ) -> Result<Stopped, ServiceError> {
     let mut service = Service::new(pipeline)?;
     let config = pipeline.config().clone();
@@ -244,14 +241,7 @@ pub async fn serve(
                         }
                         return Ok(Stopped::Reload(Box::new(config)));
                     }
-                    Err(fault) => {
-                        tracing::error!(
-                            "configuration not taken, going on with the old one: {fault}"
-                        );
-                        systemd::tell_ready(&format!(
-                            "the new configuration was not taken: {fault}"
-                        ));
-                    }
+                    Err(faults) => tell_not_taken(&faults),
                 }
             }
             Event::Marked(zone) => service.mark(&zone)?,
@@ -290,6 +280,21 @@ impl Signals {
             _ = self.interrupt.recv() => {}
         }
     }
+}
+
+/// Tells why a new configuration was not taken, a line for each fault.
+fn tell_not_taken(faults: &[String]) {
+    for fault in faults {
+        tracing::error!("configuration not taken, going on with the old one: {fault}");
+    }
+    let first = faults.first().map_or("", String::as_str);
+    let more = match faults.len() {
+        0 | 1 => String::new(),
+        count => format!(" (and {} more faults)", count - 1),
+    };
+    systemd::tell_ready(&format!(
+        "the new configuration was not taken: {first}{more}"
+    ));
 }
 
 /// Starts what is served over HTTP; the tasks end when the set is dropped.
@@ -336,7 +341,7 @@ impl<'a> Service<'a> {
         senders.signed_only = config.notify.as_ref().is_some_and(|notify| notify.signed);
         let mut source_of = HashMap::new();
         for (i, source) in config.sources.iter().enumerate() {
-            let timetable = Timetable::new(&source.name, &source.schedule)?;
+            let timetable = Timetable::new(&source.schedule);
             let first = timetable.first(now);
             agenda.put(i, first + jitter_of(&source.name, first, source.jitter));
             timetables.push(timetable);
@@ -393,7 +398,7 @@ impl<'a> Service<'a> {
         }
         self.operator_at = now + OPERATOR_EVERY;
         self.pipeline.tell_operator()?;
-        if is_digest_due(&self.config, self.pipeline.last_digest_at()?, now)? {
+        if is_digest_due(&self.config, self.pipeline.last_digest_at()?, now) {
             self.pipeline.queue_digest()?;
         }
         Ok(())

@@ -103,43 +103,48 @@ impl DetectPolicy {
             .min(self.addresses.changes_min)
     }
 
-    /// Returns what is wrong with the thresholds, with the key; `None` if they are sound.
-    pub fn fault(&self) -> Option<String> {
+    /// Returns what is wrong with the thresholds, each with its key.
+    pub fn faults(&self) -> Vec<(String, String)> {
         let (ns, address) = (&self.nameservers, &self.addresses);
-        let numbers = [
-            ("watch_changes_7d_min", self.watch_changes_7d_min),
+        let scores = [
             ("certain_score_min", self.certain_score_min),
-            ("nameservers.changes_7d_min", ns.changes_7d_min),
-            ("nameservers.changes_3d_min", ns.changes_3d_min),
             ("nameservers.score_min", ns.score_min),
             ("nameservers.review_score_min", ns.review_score_min),
+            ("addresses.score_min", address.score_min),
+        ];
+        let shares = [
+            ("addresses.prefix_ratio_min", address.prefix_ratio_min),
+            ("addresses.novelty_min", address.novelty_min),
+            ("addresses.shared_share_max", address.shared_share_max),
+        ];
+        let numbers = [
+            ("watch_changes_7d_min", self.watch_changes_7d_min),
+            ("nameservers.changes_7d_min", ns.changes_7d_min),
+            ("nameservers.changes_3d_min", ns.changes_3d_min),
             (
                 "nameservers.review_changes_7d_min",
                 ns.review_changes_7d_min,
             ),
-            ("addresses.prefix_ratio_min", address.prefix_ratio_min),
             ("addresses.changes_min", address.changes_min),
-            ("addresses.novelty_min", address.novelty_min),
             ("addresses.turnover_24h_min", address.turnover_24h_min),
             ("addresses.turnover_7d_min", address.turnover_7d_min),
-            ("addresses.score_min", address.score_min),
-            ("addresses.shared_share_max", address.shared_share_max),
         ];
-        let bad = numbers
-            .into_iter()
-            .find(|(_, value)| !value.is_finite() || *value < 0.0);
-        if let Some((key, value)) = bad {
-            return Some(format!(
-                "detect.{key}: {value} is not a number of 0 or more"
-            ));
+        let mut faults = Vec::new();
+        let mut check = |values: &[(&str, f64)], most: f64, kind: &str| {
+            for (key, value) in values {
+                if !(0.0..=most).contains(value) {
+                    faults.push((format!("detect.{key}"), format!("{value} is not {kind}")));
+                }
+            }
+        };
+        check(&scores, 100.0, "a score of 0 to 100");
+        check(&shares, 1.0, "a share of 0 to 1");
+        check(&numbers, f64::MAX, "a number of 0 or more");
+        if self.memory < Span::days(7) {
+            let what = format!("{} is less than the 7 days that are judged", self.memory);
+            faults.push(("detect.memory".to_owned(), what));
         }
-        let week = Span::days(7);
-        (self.memory < week).then(|| {
-            format!(
-                "detect.memory: {} is less than the 7 days that are judged",
-                self.memory
-            )
-        })
+        faults
     }
 }
 

@@ -1,38 +1,64 @@
 //! Address ranges and their autonomous systems, from CSV (`start,end,asn[,organisation]`) or from MaxMind's
-//! format (GeoLite2-ASN, DB-IP, ip-location-db). Either becomes the same compact arrays.
+//! format (GeoLite2-ASN, DB-IP, ip-location-db, IPinfo). Either becomes the same compact arrays.
 
-use std::collections::HashMap;
-use std::fs::File;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use crate::time::{Timestamp, timestamp_of};
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+
+use crate::enrich::lists::parse_prefix;
+use crate::enrich::table::{
+    Column, Layout, Places, TableError, TableSummary, each_row, field, parse_asn, read_text,
+    unreadable, written_at,
+};
+use crate::time::Timestamp;
 
 /// The most ranges of a table. The whole Internet has about 1.5 million.
 const RANGES_MAX: usize = 20_000_000;
-
-/// Why a table cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum AsnTableError {
-    /// The file cannot be read.
-    #[error("{path}: {fault}")]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// The system's or the CSV reader's words.
-        fault: String,
+/// What the number of an autonomous system is called.
+const NUMBER_NAMES: [&str; 4] = ["autonomous_system_number", "asn", "as_number", "as"];
+/// What its organisation is called.
+const ORGANISATION_NAMES: [&str; 8] = [
+    "autonomous_system_organization",
+    "as_name",
+    "as_organization",
+    "organisation",
+    "organization",
+    "org",
+    "name",
+    "description",
+];
+/// The rows of CSV: two addresses, or, with a heading, a prefix.
+const ROWS: [Layout; 2] = [
+    Layout {
+        columns: &[
+            Column(&[
+                "start",
+                "start_ip",
+                "range_start",
+                "first",
+                "from",
+                "ip_from",
+            ]),
+            Column(&["end", "end_ip", "range_end", "last", "to", "ip_to"]),
+            Column(&NUMBER_NAMES),
+            Column(&ORGANISATION_NAMES),
+        ],
+        needed: 3,
     },
-    /// A row is not `start,end,asn[,organisation]`.
-    #[error("{path}, line {line}: {what}; rows are start,end,asn[,organisation]")]
-    Row {
-        /// The file.
-        path: PathBuf,
-        /// The line, from 1.
-        line: u64,
-        /// What is wrong with it.
-        what: String,
+    Layout {
+        columns: &[
+            Column(&["network", "prefix", "cidr", "range", "route"]),
+            Column(&[]),
+            Column(&NUMBER_NAMES),
+            Column(&ORGANISATION_NAMES),
+        ],
+        needed: 1,
     },
-}
+];
 
 /// A table of ranges. 12 octets a range of IPv4, 36 of IPv6; a lookup is one binary search.
 #[derive(Debug, Default)]
@@ -40,62 +66,77 @@ pub struct AsnTable {
     v4: Vec<(u32, u32, u32)>,
     v6: Vec<(u128, u128, u32)>,
     names: HashMap<u32, String>,
-    /// When it was made.
-    made_at: Option<Timestamp>,
+    summary: TableSummary,
+}
+
+/// What a database in MaxMind's format says of a network.
+#[derive(Debug, Default)]
+struct Said {
+    number: Option<u32>,
+    organisation: Option<String>,
 }
 
 impl AsnTable {
     /// Returns when the table was made: as a database says, or when the file of CSV was last written.
     pub fn made_at(&self) -> Option<Timestamp> {
-        self.made_at
+        self.summary.made_at
     }
 
-    /// Reads a table: MaxMind's format if the file's name ends in `.mmdb`, else CSV, of which a first row
-    /// whose first field is no address is taken as the heading.
+    /// Returns what the table holds.
+    pub fn summary(&self) -> &TableSummary {
+        &self.summary
+    }
+
+    /// Reads a table: MaxMind's format if the file's name ends in `.mmdb`, else CSV. Of ranges that overlap the
+    /// narrowest counts, and of two that are equal the later.
     ///
     /// # Errors
     ///
-    /// [`AsnTableError`]; ranges that overlap are an error too.
-    pub fn load(path: &Path) -> Result<Self, AsnTableError> {
+    /// [`TableError`]; also for a table that knows no autonomous system of any address.
+    pub fn load(path: &Path) -> Result<Self, TableError> {
         let is_mmdb = path
             .extension()
             .is_some_and(|it| it.eq_ignore_ascii_case("mmdb"));
-        let mut table = if is_mmdb {
-            Self::load_mmdb(path)?
-        } else {
-            Self::load_csv(path)?
+        let mut table = match is_mmdb {
+            true => Self::load_mmdb(path)?,
+            false => Self::load_csv(path)?,
         };
-        table.v4.sort_unstable();
-        table.v6.sort_unstable();
-        let overlap = table.v4.windows(2).any(|two| two[0].1 >= two[1].0)
-            || table.v6.windows(2).any(|two| two[0].1 >= two[1].0);
-        if overlap {
-            return Err(AsnTableError::Unreadable {
-                path: path.to_owned(),
-                fault: "two ranges overlap".to_owned(),
-            });
+        let has_number =
+            table.v4.iter().any(|range| range.2 != 0) || table.v6.iter().any(|range| range.2 != 0);
+        if !has_number {
+            let fault = "is empty: no address would have an autonomous system";
+            return Err(unreadable(path, fault));
         }
+        let v4 = settle_overlaps(&mut table.v4, u128::from, |value| value as u32);
+        let v6 = settle_overlaps(&mut table.v6, |value| value, |value| value);
+        if v4 + v6 > 0 {
+            let what = format!("{} ranges overlap others; the narrowest counts", v4 + v6);
+            table.summary.notes.push(what);
+        }
+        join_neighbours(&mut table.v4, |last: u32| last.checked_add(1));
+        join_neighbours(&mut table.v6, |last: u128| last.checked_add(1));
         table.v4.shrink_to_fit();
         table.v6.shrink_to_fit();
-        if table.made_at.is_none() {
-            let written = std::fs::metadata(path).and_then(|meta| meta.modified());
-            table.made_at = written.ok().map(timestamp_of);
-        }
+        let missing = match table.families() {
+            (true, false) => Some("IPv6"),
+            (false, true) => Some("IPv4"),
+            _ => None,
+        };
+        table.summary.notes.extend(missing.map(|family| {
+            format!("the table of autonomous systems has no range of {family} addresses: they count as no network")
+        }));
+        table.summary.rows = table.v4.len() + table.v6.len();
+        table.summary.unit = "ranges";
+        table.summary.made_at = table.summary.made_at.or_else(|| written_at(path));
         Ok(table)
     }
 
     /// Reads MaxMind's format.
-    fn load_mmdb(path: &Path) -> Result<Self, AsnTableError> {
-        let unreadable = |fault: String| AsnTableError::Unreadable {
-            path: path.to_owned(),
-            fault,
-        };
-        let words = |fault: maxminddb::MaxMindDbError| unreadable(fault.to_string());
+    fn load_mmdb(path: &Path) -> Result<Self, TableError> {
+        let words = |fault: maxminddb::MaxMindDbError| unreadable(path, fault);
         let reader = maxminddb::Reader::open_readfile(path).map_err(words)?;
-        let mut table = Self {
-            made_at: Some(Timestamp::from_unix(reader.metadata().build_epoch as i64)),
-            ..Self::default()
-        };
+        let mut table = Self::default();
+        table.summary.made_at = Some(Timestamp::from_unix(reader.metadata().build_epoch as i64));
         for whole in ["0.0.0.0/0", "::/0"] {
             let whole = whole.parse().expect("a prefix");
             // A database of IPv4 alone has no tree for the other.
@@ -105,14 +146,9 @@ impl AsnTable {
             for network in networks {
                 let network = network.map_err(words)?;
                 let range = network.network().map_err(words)?;
-                let data = network
-                    .decode::<maxminddb::geoip2::Asn<'_>>()
-                    .map_err(words)?;
-                let Some(asn) = data.as_ref().and_then(|data| data.autonomous_system_number) else {
-                    continue;
-                };
-                let (first, last) = (range.network(), range.broadcast());
-                match (first, last) {
+                let said = network.decode::<Said>().map_err(words)?.unwrap_or_default();
+                let Some(asn) = said.number else { continue };
+                match (range.network(), range.broadcast()) {
                     (IpAddr::V4(first), IpAddr::V4(last)) if whole.is_ipv4() => {
                         table.v4.push((first.into(), last.into(), asn));
                     }
@@ -124,58 +160,36 @@ impl AsnTable {
                     }
                     _ => continue,
                 }
-                if let Some(name) = data.and_then(|data| data.autonomous_system_organization) {
-                    table.names.entry(asn).or_insert_with(|| name.to_owned());
+                if let Some(name) = said.organisation {
+                    table.names.entry(asn).or_insert(name);
                 }
-                if table.v4.len() + table.v6.len() > RANGES_MAX {
-                    return Err(unreadable(format!("more than {RANGES_MAX} ranges")));
-                }
+                table.check_count(path)?;
             }
         }
         if table.v4.is_empty() && table.v6.is_empty() {
             let kind = &reader.metadata().database_type;
-            return Err(unreadable(format!(
-                "a database of type {kind:?} without autonomous systems"
-            )));
+            let fault = format!("a database of type {kind:?} without autonomous systems");
+            return Err(unreadable(path, fault));
         }
-        join_neighbours(&mut table.v4, |last: u32| last.checked_add(1));
-        join_neighbours(&mut table.v6, |last: u128| last.checked_add(1));
         Ok(table)
     }
 
     /// Reads CSV.
-    fn load_csv(path: &Path) -> Result<Self, AsnTableError> {
-        let unreadable = |fault: String| AsnTableError::Unreadable {
-            path: path.to_owned(),
-            fault,
-        };
-        let file = File::open(path).map_err(|fault| unreadable(fault.to_string()))?;
-        let mut reader = csv::ReaderBuilder::new()
-            .has_headers(false)
-            .flexible(true)
-            .comment(Some(b'#'))
-            .trim(csv::Trim::All)
-            .from_reader(file);
+    fn load_csv(path: &Path) -> Result<Self, TableError> {
         let mut table = Self::default();
-        for (i, row) in reader.records().enumerate() {
-            let row = row.map_err(|fault| unreadable(fault.to_string()))?;
-            let line = row.position().map_or(0, csv::Position::line);
-            let is_heading = i == 0
-                && row
-                    .get(0)
-                    .is_some_and(|field| field.parse::<IpAddr>().is_err());
-            if !is_heading {
-                table.add(&row).map_err(|what| AsnTableError::Row {
-                    path: path.to_owned(),
-                    line,
-                    what,
-                })?;
-            }
-            if table.v4.len() + table.v6.len() > RANGES_MAX {
-                return Err(unreadable(format!("more than {RANGES_MAX} ranges")));
-            }
-        }
+        each_row(path, &read_text(path)?, &ROWS, |row, places, _| {
+            table.add(row, places)
+        })?;
+        table.check_count(path)?;
         Ok(table)
+    }
+
+    /// Refuses a table with too many ranges.
+    fn check_count(&self, path: &Path) -> Result<(), TableError> {
+        match self.v4.len() + self.v6.len() > RANGES_MAX {
+            true => Err(unreadable(path, format!("more than {RANGES_MAX} ranges"))),
+            false => Ok(()),
+        }
     }
 
     /// Returns the autonomous system of an address, if a range holds it. AS 0 marks unrouted ranges
@@ -199,42 +213,180 @@ impl AsnTable {
     }
 
     /// Adds one row.
-    fn add(&mut self, row: &csv::StringRecord) -> Result<(), String> {
-        let field = |at: usize| {
-            row.get(at)
-                .filter(|field| !field.is_empty())
-                .ok_or_else(|| format!("field {} is missing", at + 1))
-        };
-        let address = |at: usize| {
-            field(at).and_then(|text| {
-                text.parse::<IpAddr>()
-                    .map_err(|_| format!("{text:?} is not an address"))
-            })
-        };
-        let number = field(2)?;
-        let asn: u32 = number
-            .trim_start_matches("AS")
-            .parse()
-            .map_err(|_| format!("{number:?} is not an AS number"))?;
-        match (address(0)?, address(1)?) {
-            (IpAddr::V4(start), IpAddr::V4(end)) if start <= end => {
-                self.v4.push((start.into(), end.into(), asn))
+    fn add(&mut self, row: &csv::StringRecord, places: &Places) -> Result<(), String> {
+        let (first, last) = range_of(row, places)?;
+        // Published tables leave the number of an unrouted range out.
+        let number = field(row, places, 2).unwrap_or("0");
+        let asn = parse_asn(number).ok_or_else(|| format!("{number:?} is not an AS number"))?;
+        match (first, last) {
+            (IpAddr::V4(first), IpAddr::V4(last)) if first <= last => {
+                self.v4.push((first.into(), last.into(), asn));
             }
-            (IpAddr::V6(start), IpAddr::V6(end)) if start <= end => {
-                self.v6.push((start.into(), end.into(), asn))
+            (IpAddr::V6(first), IpAddr::V6(last)) if first <= last => {
+                self.v6.push((first.into(), last.into(), asn));
             }
             _ => {
-                return Err(
-                    "the range does not run from a lower to a higher address of one family"
-                        .to_owned(),
-                );
+                let what = "the range does not run from a lower to a higher address of one family";
+                return Err(what.to_owned());
             }
         }
-        if let Ok(name) = field(3) {
+        if let Some(name) = field(row, places, 3) {
             self.names.entry(asn).or_insert_with(|| name.to_owned());
         }
         Ok(())
     }
+}
+
+/// Returns the first and the last address of a row.
+fn range_of(row: &csv::StringRecord, places: &Places) -> Result<(IpAddr, IpAddr), String> {
+    let address = |column: usize| {
+        let text = field(row, places, column).unwrap_or_default();
+        text.parse::<IpAddr>()
+            .map_err(|_| format!("{text:?} is not an address"))
+    };
+    match places.get(1) {
+        Some(Some(_)) => Ok((address(0)?, address(1)?)),
+        // The rows are by prefix; a lone address is a prefix of its whole length.
+        _ => {
+            let text = field(row, places, 0).unwrap_or_default();
+            match parse_prefix(text) {
+                Some(range) => Ok(range),
+                None => address(0).map(|one| (one, one)),
+            }
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Said {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(SaidVisitor)
+    }
+}
+
+/// Reads what is said of a network, whatever its fields are called. Of several names the first of
+/// [`NUMBER_NAMES`] and [`ORGANISATION_NAMES`] that is there counts.
+struct SaidVisitor;
+
+impl<'de> Visitor<'de> for SaidVisitor {
+    type Value = Said;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a map about an autonomous system")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Said, A::Error> {
+        let mut said = Said::default();
+        let (mut number_rank, mut organisation_rank) = (usize::MAX, usize::MAX);
+        let rank = |names: &[&str], key: &str| names.iter().position(|name| *name == key);
+        while let Some(key) = map.next_key::<String>()? {
+            if let Some(place) = rank(&NUMBER_NAMES, &key).filter(|it| *it < number_rank) {
+                (said.number, number_rank) = (map.next_value::<AsNumber>()?.0, place);
+            } else if let Some(place) =
+                rank(&ORGANISATION_NAMES, &key).filter(|it| *it < organisation_rank)
+            {
+                (said.organisation, organisation_rank) = (Some(map.next_value()?), place);
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(said)
+    }
+}
+
+/// The number of an autonomous system, as writers of databases have it: an integer of any width, or `AS64500`.
+/// `None` where the text is empty.
+struct AsNumber(Option<u32>);
+
+impl<'de> Deserialize<'de> for AsNumber {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(AsNumberVisitor)
+    }
+}
+
+/// Reads [`AsNumber`].
+struct AsNumberVisitor;
+
+impl Visitor<'_> for AsNumberVisitor {
+    type Value = AsNumber;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the number of an autonomous system")
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<AsNumber, E> {
+        let number = u32::try_from(value);
+        number
+            .map(|number| AsNumber(Some(number)))
+            .map_err(|_| E::custom(format!("{value} is no AS number")))
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<AsNumber, E> {
+        let number = u32::try_from(value);
+        number
+            .map(|number| AsNumber(Some(number)))
+            .map_err(|_| E::custom(format!("{value} is no AS number")))
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<AsNumber, E> {
+        match text.trim() {
+            "" => Ok(AsNumber(None)),
+            text => match parse_asn(text) {
+                Some(number) => Ok(AsNumber(Some(number))),
+                None => Err(E::custom(format!("{text:?} is no AS number"))),
+            },
+        }
+    }
+}
+
+/// Cuts ranges that overlap so that each address has the narrowest of them, of two that are equal the later,
+/// and returns how many overlap one before. The ranges are sorted then.
+fn settle_overlaps<T: Ord + Copy>(
+    ranges: &mut Vec<(T, T, u32)>,
+    wide: impl Fn(T) -> u128,
+    narrow: impl Fn(u128) -> T,
+) -> usize {
+    ranges.sort_by_key(|range| range.0);
+    let mut last: Option<T> = None;
+    let mut overlaps = 0;
+    for range in ranges.iter() {
+        overlaps += usize::from(last.is_some_and(|last| range.0 <= last));
+        last = last.max(Some(range.1));
+    }
+    if overlaps == 0 {
+        return 0;
+    }
+    let bounds = |range: &(T, T, u32)| (wide(range.0), wide(range.1));
+    let mut points: Vec<u128> = ranges.iter().map(|range| bounds(range).0).collect();
+    points.extend(
+        ranges
+            .iter()
+            .filter_map(|range| bounds(range).1.checked_add(1)),
+    );
+    points.sort_unstable();
+    points.dedup();
+    let mut begin = 0;
+    let mut ends: BTreeMap<u128, Vec<usize>> = BTreeMap::new();
+    let mut open: BTreeSet<(u128, Reverse<usize>)> = BTreeSet::new();
+    let mut cut = Vec::new();
+    for (i, point) in points.iter().enumerate() {
+        let over = point.checked_sub(1).and_then(|before| ends.remove(&before));
+        for at in over.into_iter().flatten() {
+            let (first, last) = bounds(&ranges[at]);
+            open.remove(&(last - first, Reverse(at)));
+        }
+        while let Some((first, last)) = ranges.get(begin).map(bounds).filter(|it| it.0 == *point) {
+            open.insert((last - first, Reverse(begin)));
+            ends.entry(last).or_default().push(begin);
+            begin += 1;
+        }
+        if let Some((_, Reverse(at))) = open.first() {
+            let last = points.get(i + 1).map_or(u128::MAX, |next| next - 1);
+            let last = last.min(bounds(&ranges[*at]).1);
+            cut.push((narrow(*point), narrow(last), ranges[*at].2));
+        }
+    }
+    *ranges = cut;
+    overlaps
 }
 
 /// Joins neighbouring ranges of one autonomous system: a tree cuts them at powers of two.
@@ -262,7 +414,7 @@ mod tests {
 
     use super::*;
 
-    fn load(text: &str) -> Result<AsnTable, AsnTableError> {
+    fn load(text: &str) -> Result<AsnTable, TableError> {
         let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
         file.write_all(text.as_bytes()).expect("written");
         AsnTable::load(file.path())
@@ -291,11 +443,76 @@ mod tests {
         for (text, reason) in [
             ("192.0.2.0,192.0.2.9,x\n", "line 1"),
             ("192.0.2.9,192.0.2.0,1\n", "line 1"),
-            ("192.0.2.0,192.0.2.9,1\n192.0.2.5,192.0.2.20,2\n", "overlap"),
             ("192.0.2.0,192.0.2.9,1\nfoo,bar,1\n", "line 2"),
+            (
+                "foo,bar,1\n192.0.2.0,192.0.2.9,1\n",
+                "nor is it a heading, which names start, end",
+            ),
+            ("192.0.2.0,192.0.2.9,1,Net, One\n", "line 1: 5 fields"),
+            (
+                "192.0.2.0,192.0.2.9,1,\"Net\n192.0.2.10,192.0.2.19,1\n",
+                "quote not closed",
+            ),
         ] {
             let error = load(text).expect_err(text).to_string();
             assert!(error.contains(reason), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_table_that_knows_nobody_is_refused() {
+        for text in [
+            "",
+            "# comment\n",
+            "start,end,asn\n",
+            "192.0.2.0,192.0.2.255,0\n",
+        ] {
+            let error = load(text).expect_err(text).to_string();
+            assert!(error.contains("is empty"), "{error}");
+        }
+    }
+
+    #[test]
+    fn of_ranges_that_overlap_the_narrowest_counts() {
+        let table = load("192.0.2.0,192.0.2.255,1\n192.0.2.64,192.0.2.127,2\n192.0.2.100,192.0.2.200,3\n192.0.2.64,192.0.2.127,4\n::,ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff,5\n2001:db8::,2001:db8::ffff,6\n").expect("valid");
+        let asn = |text: &str| table.lookup(text.parse().expect("valid"));
+        let found = [
+            "192.0.2.63",
+            "192.0.2.64",
+            "192.0.2.127",
+            "192.0.2.128",
+            "192.0.2.201",
+        ]
+        .map(asn);
+        assert_eq!(found, [Some(1), Some(4), Some(4), Some(3), Some(1)]);
+        let found = [
+            "::",
+            "2001:db8::1",
+            "2001:db8::1:0",
+            "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+        ]
+        .map(asn);
+        assert_eq!(found, [Some(5), Some(6), Some(5), Some(5)]);
+        assert!(
+            table.summary().notes[0].starts_with("4 ranges overlap"),
+            "{:?}",
+            table.summary()
+        );
+    }
+
+    #[test]
+    fn headings_of_published_tables_are_understood() {
+        let maxmind = "network,autonomous_system_number,autonomous_system_organization\n192.0.2.0/24,64500,\"Net, One\"\n";
+        let ipinfo =
+            "start_ip,end_ip,country,asn,as_name\n192.0.2.0,192.0.2.255,XX,AS64500,\"Net, One\"\n";
+        for text in [maxmind, ipinfo] {
+            let table = load(text).expect("valid");
+            assert_eq!(
+                table.lookup("192.0.2.9".parse().expect("valid")),
+                Some(64500),
+                "{text}"
+            );
+            assert_eq!(table.name(64500), Some("Net, One"), "{text}");
         }
     }
 }

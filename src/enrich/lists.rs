@@ -1,100 +1,86 @@
 //! Lists of networks: which are hosting networks, and which addresses are those of content networks and clouds.
 
 use std::collections::HashSet;
-use std::fs;
-use std::io::{BufRead, BufReader};
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-/// The most lines of a list.
-const LINES_MAX: usize = 5_000_000;
+use crate::enrich::table::{
+    Column, Layout, TableError, TableSummary, comments, each_row, field, parse_asn, read_text,
+    unreadable, written_at,
+};
 
-/// Why a list cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ListError {
-    /// The file cannot be read.
-    #[error("{path}: {fault}")]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// The system's words.
-        fault: String,
-    },
-    /// A line is not what the list holds.
-    #[error("{path}, line {line}: {what}")]
-    Line {
-        /// The file.
-        path: PathBuf,
-        /// The line, from 1.
-        line: usize,
-        /// What is wrong with it.
-        what: String,
-    },
-}
-
-/// Calls `each` with every line that is not empty and no comment, and `comment` with the comments.
-fn each_line(
-    path: &Path,
-    mut comment: impl FnMut(&str),
-    mut each: impl FnMut(&str) -> Result<(), String>,
-) -> Result<(), ListError> {
-    let unreadable = |fault: String| ListError::Unreadable {
-        path: path.to_owned(),
-        fault,
-    };
-    let file = fs::File::open(path).map_err(|fault| unreadable(fault.to_string()))?;
-    for (i, line) in BufReader::new(file).lines().enumerate() {
-        if i >= LINES_MAX {
-            return Err(unreadable(format!("more than {LINES_MAX} lines")));
-        }
-        let line = line.map_err(|fault| unreadable(fault.to_string()))?;
-        let (text, rest) = line.split_once('#').unwrap_or((&line, ""));
-        if !rest.is_empty() {
-            comment(rest.trim());
-        }
-        if !text.trim().is_empty() {
-            each(text.trim()).map_err(|what| ListError::Line {
-                path: path.to_owned(),
-                line: i + 1,
-                what,
-            })?;
-        }
-    }
-    Ok(())
-}
+/// The rows of a list of hosting networks: a number, and what is said of it.
+const HOSTING: [Layout; 1] = [Layout {
+    columns: &[
+        Column(&[
+            "asn",
+            "as",
+            "as_number",
+            "autonomous_system_number",
+            "number",
+        ]),
+        Column(&["name"]),
+        Column(&["country"]),
+        Column(&["comment"]),
+    ],
+    needed: 1,
+}];
+/// The rows of published ranges.
+const RANGES: [Layout; 1] = [Layout {
+    columns: &[
+        Column(&["prefix", "network", "range", "cidr", "ip_prefix"]),
+        Column(&["name"]),
+        Column(&["country"]),
+        Column(&["comment"]),
+    ],
+    needed: 1,
+}];
 
 /// Autonomous systems of hosting providers: one number a line, `AS` in front or not.
 #[derive(Debug, Default)]
-pub struct HostingNetworks(HashSet<u32>);
+pub struct HostingNetworks {
+    numbers: HashSet<u32>,
+    summary: TableSummary,
+}
 
 impl HostingNetworks {
     /// Reads a list.
     ///
     /// # Errors
     ///
-    /// [`ListError`].
-    pub fn load(path: &Path) -> Result<Self, ListError> {
+    /// [`TableError`]; also for a list that names nobody.
+    pub fn load(path: &Path) -> Result<Self, TableError> {
         let mut numbers = HashSet::new();
-        each_line(
-            path,
-            |_| {},
-            |text| {
-                // What follows the number is its name in published lists.
-                let word = text.split([',', ' ', '\t']).next().unwrap_or(text);
-                let number = word.trim_start_matches(['A', 'S', 'a', 's']);
-                let number = number
-                    .parse()
-                    .map_err(|_| format!("{word:?} is not an AS number"))?;
-                numbers.insert(number);
-                Ok(())
-            },
-        )?;
-        Ok(Self(numbers))
+        each_row(path, &read_text(path)?, &HOSTING, |row, places, _| {
+            // What follows the number is its name in published lists.
+            let word = first_word(field(row, places, 0).unwrap_or_default());
+            let number = parse_asn(word).filter(|number| *number != 0);
+            numbers.insert(number.ok_or_else(|| format!("{word:?} is not an AS number"))?);
+            Ok(())
+        })?;
+        if numbers.is_empty() {
+            return Err(unreadable(
+                path,
+                "is empty: no hosting network would be known",
+            ));
+        }
+        let summary = TableSummary {
+            rows: numbers.len(),
+            unit: "networks",
+            made_at: written_at(path),
+            notes: Vec::new(),
+        };
+        Ok(Self { numbers, summary })
     }
 
     /// Returns whether an autonomous system is a hosting provider's.
     pub fn holds(&self, asn: u32) -> bool {
-        self.0.contains(&asn)
+        self.numbers.contains(&asn)
+    }
+
+    /// Returns what the list holds.
+    pub fn summary(&self) -> &TableSummary {
+        &self.summary
     }
 }
 
@@ -110,6 +96,7 @@ pub struct SharedRanges {
     pub source: String,
     /// When it was published.
     pub date: String,
+    summary: TableSummary,
 }
 
 impl SharedRanges {
@@ -117,52 +104,47 @@ impl SharedRanges {
     ///
     /// # Errors
     ///
-    /// [`ListError`].
-    pub fn load(path: &Path) -> Result<Self, ListError> {
-        let mut list = Self::default();
+    /// [`TableError`]; also for a list without ranges.
+    pub fn load(path: &Path) -> Result<Self, TableError> {
+        let text = read_text(path)?;
         let (mut v4, mut v6) = (Vec::new(), Vec::new());
-        let (mut source, mut date) = (String::new(), String::new());
-        each_line(
-            path,
-            |comment| {
-                if let Some(word) = comment.strip_prefix("source:") {
-                    source = word.trim().to_owned();
-                } else if let Some(word) = comment.strip_prefix("date:") {
-                    date = word.trim().to_owned();
-                }
-            },
-            |text| {
-                let prefix = text.split(',').next().unwrap_or(text).trim();
-                let bad = || format!("{prefix:?} is not a prefix, such as 192.0.2.0/24");
-                let (address, length) = prefix.split_once('/').ok_or_else(bad)?;
-                let length: u32 = length.parse().map_err(|_| bad())?;
-                match address.parse::<IpAddr>().map_err(|_| bad())? {
-                    IpAddr::V4(address) if length <= 32 => {
-                        let mask = u32::MAX.checked_shl(32 - length).unwrap_or(0);
-                        let first = u32::from(address) & mask;
-                        v4.push((first, first | !mask));
-                    }
-                    IpAddr::V6(address) if length <= 128 => {
-                        let mask = u128::MAX.checked_shl(128 - length).unwrap_or(0);
-                        let first = u128::from(address) & mask;
-                        v6.push((first, first | !mask));
-                    }
-                    _ => return Err(bad()),
-                }
-                Ok(())
-            },
-        )?;
+        let said = |key: &str| {
+            let words = comments(&text).filter_map(|comment| comment.strip_prefix(key));
+            words.last().unwrap_or_default().trim().to_owned()
+        };
+        let (source, date) = (said("source:"), said("date:"));
+        each_row(path, &text, &RANGES, |row, places, _| {
+            let prefix = first_word(field(row, places, 0).unwrap_or_default());
+            match parse_prefix(prefix) {
+                Some((IpAddr::V4(first), IpAddr::V4(last))) => v4.push((first.into(), last.into())),
+                Some((IpAddr::V6(first), IpAddr::V6(last))) => v6.push((first.into(), last.into())),
+                _ => return Err(format!("{prefix:?} is not a prefix, such as 192.0.2.0/24")),
+            }
+            Ok(())
+        })?;
         if source.is_empty() || date.is_empty() {
-            return Err(ListError::Unreadable {
-                path: path.to_owned(),
-                fault: "the comments \"# source: …\" and \"# date: …\" are missing".to_owned(),
-            });
+            let fault = "the comments \"# source: …\" and \"# date: …\" are missing";
+            return Err(unreadable(path, fault));
         }
-        list.v4 = join(v4);
-        list.v6 = join(v6);
-        list.source = source;
-        list.date = date;
-        Ok(list)
+        if v4.is_empty() && v6.is_empty() {
+            return Err(unreadable(
+                path,
+                "is empty: no address would be known as shared",
+            ));
+        }
+        let summary = TableSummary {
+            rows: v4.len() + v6.len(),
+            unit: "ranges",
+            made_at: written_at(path),
+            notes: vec![format!("published by {source}, {date}")],
+        };
+        Ok(Self {
+            v4: join(v4),
+            v6: join(v6),
+            source,
+            date,
+            summary,
+        })
     }
 
     /// Returns whether an address lies in one of the ranges.
@@ -171,6 +153,36 @@ impl SharedRanges {
             IpAddr::V4(address) => lies_in(&self.v4, u32::from(address)),
             IpAddr::V6(address) => lies_in(&self.v6, u128::from(address)),
         }
+    }
+
+    /// Returns what the list holds.
+    pub fn summary(&self) -> &TableSummary {
+        &self.summary
+    }
+}
+
+/// Returns the word that a field begins with, without a comment behind it.
+fn first_word(field: &str) -> &str {
+    let field = field.split('#').next().unwrap_or_default();
+    field.split_whitespace().next().unwrap_or_default()
+}
+
+/// Returns the first and the last address of a prefix; octets beyond its length are ignored.
+pub(super) fn parse_prefix(text: &str) -> Option<(IpAddr, IpAddr)> {
+    let (address, length) = text.split_once('/')?;
+    let length: u32 = length.parse().ok()?;
+    match address.parse::<IpAddr>().ok()? {
+        IpAddr::V4(address) if length <= 32 => {
+            let mask = u32::MAX.checked_shl(32 - length).unwrap_or(0);
+            let first = u32::from(address) & mask;
+            Some((IpAddr::V4(first.into()), IpAddr::V4((first | !mask).into())))
+        }
+        IpAddr::V6(address) if length <= 128 => {
+            let mask = u128::MAX.checked_shl(128 - length).unwrap_or(0);
+            let first = u128::from(address) & mask;
+            Some((IpAddr::V6(first.into()), IpAddr::V6((first | !mask).into())))
+        }
+        _ => None,
     }
 }
 
@@ -210,8 +222,20 @@ mod tests {
         let list = HostingNetworks::load(file("# hosters\nAS64500 Example\n64501,x\n\n").path())
             .expect("sound");
         assert!(list.holds(64500) && list.holds(64501) && !list.holds(64502));
-        let fault = HostingNetworks::load(file("64500\nfoo\n").path()).expect_err("no number");
-        assert!(fault.to_string().contains("line 2"), "{fault}");
+        for (text, what) in [
+            ("64500\nfoo\n", "line 2"),
+            (
+                "foo\n64500\n",
+                "line 1: \"foo\" is not an AS number; nor is it a heading",
+            ),
+            ("# nobody\n", "is empty"),
+        ] {
+            let fault = HostingNetworks::load(file(text).path()).expect_err(text);
+            assert!(fault.to_string().contains(what), "{fault}");
+        }
+        let quoted = "ASN,Entity\n64500,\"Example, Inc.\"\n\"AS64501\",x # y\n64502 # z\n";
+        let list = HostingNetworks::load(file(quoted).path()).expect("sound");
+        assert!(list.holds(64500) && list.holds(64501) && list.holds(64502));
     }
 
     #[test]
@@ -229,6 +253,11 @@ mod tests {
             ("192.0.2.0/24\n", "# source"),
             ("# source: x\n# date: y\n192.0.2.0\n", "line 3"),
             ("# source: x\n# date: y\n192.0.2.0/33\n", "line 3"),
+            (
+                "# source: x\n# date: y\n\n192.0.2.0/24\n# more\n\n::/129\n",
+                "line 7",
+            ),
+            ("# source: x\n# date: y\n# nothing yet\n", "is empty"),
         ] {
             let fault = SharedRanges::load(file(text).path()).expect_err(text);
             assert!(fault.to_string().contains(what), "{fault}");

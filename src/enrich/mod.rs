@@ -4,10 +4,12 @@
 mod asn;
 mod lists;
 mod registrations;
+mod table;
 
-pub use asn::{AsnTable, AsnTableError};
-pub use lists::{HostingNetworks, ListError, SharedRanges};
+pub use asn::AsnTable;
+pub use lists::{HostingNetworks, SharedRanges};
 pub use registrations::{Registration, Registrations};
+pub use table::{TableError, TableSummary};
 
 use std::net::IpAddr;
 

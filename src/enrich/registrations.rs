@@ -1,14 +1,37 @@
 //! The registrar's own records of its domains: when they were registered, by whom, for which account.
 
-use std::fs;
 use std::path::Path;
 
 use crate::dns::Name;
-use crate::enrich::ListError;
+use crate::enrich::table::{
+    Column, Layout, Places, TableError, TableSummary, each_row, field, read_text, reader,
+    unreadable, written_at,
+};
 use crate::time::Timestamp;
 
-/// The most octets of a file.
-const OCTETS_MAX: u64 = 4 << 30;
+/// The rows of the file.
+const ROWS: [Layout; 1] = [Layout {
+    columns: &[
+        Column(&["domain", "domain_name", "name", "fqdn"]),
+        Column(&[
+            "created",
+            "created_at",
+            "creation_date",
+            "crdate",
+            "registered",
+            "registered_at",
+        ]),
+        Column(&[
+            "registrar",
+            "registrar_id",
+            "registrar_name",
+            "sponsor",
+            "clid",
+        ]),
+        Column(&["account", "account_id", "customer", "customer_id"]),
+    ],
+    needed: 2,
+}];
 
 /// Registrations from CSV: `domain,created[,registrar[,account]]`.
 ///
@@ -17,8 +40,11 @@ const OCTETS_MAX: u64 = 4 << 30;
 #[derive(Debug, Default)]
 pub struct Registrations {
     text: String,
+    /// Where the columns are.
+    places: Places,
     /// Where each row begins, in the order of the rows' domains.
     rows: Vec<u64>,
+    summary: TableSummary,
 }
 
 /// A registration.
@@ -33,50 +59,44 @@ pub struct Registration {
 }
 
 impl Registrations {
-    /// Reads a file. A first row whose second field is no time is its heading. Fields hold no commas and
-    /// no quotes; a domain that comes twice counts by its last row.
+    /// Reads a file. A heading may name the columns in another order, and others beside them. A domain that
+    /// comes twice counts by its last row.
     ///
     /// # Errors
     ///
-    /// [`ListError`].
-    pub fn load(path: &Path) -> Result<Self, ListError> {
-        let unreadable = |fault: String| ListError::Unreadable {
-            path: path.to_owned(),
-            fault,
-        };
-        let size = fs::metadata(path)
-            .map_err(|fault| unreadable(fault.to_string()))?
-            .len();
-        if size > OCTETS_MAX {
-            return Err(unreadable(format!("more than {OCTETS_MAX} octets")));
-        }
-        let text = fs::read_to_string(path).map_err(|fault| unreadable(fault.to_string()))?;
+    /// [`TableError`]; also for a file without rows.
+    pub fn load(path: &Path) -> Result<Self, TableError> {
+        let text = read_text(path)?;
         let mut keyed: Vec<(Name, u64)> = Vec::new();
-        let mut at = 0;
-        for (i, line) in text.split_inclusive('\n').enumerate() {
-            let begins = at as u64;
-            at += line.len();
-            let row = line.trim();
-            if row.is_empty() || row.starts_with('#') {
-                continue;
-            }
-            match parse(row) {
-                Ok((domain, _)) => keyed.push((domain, begins)),
-                Err(_) if i == 0 => {}
-                Err(what) => {
-                    return Err(ListError::Line {
-                        path: path.to_owned(),
-                        line: i + 1,
-                        what,
-                    });
-                }
-            }
-        }
+        let places = each_row(path, &text, &ROWS, |row, places, begins| {
+            let (domain, _) = parse(row, places)?;
+            keyed.push((domain, begins));
+            Ok(())
+        })?;
+        let row_count = keyed.len();
         keyed.sort_by(|left, right| left.0.cmp(&right.0).then(right.1.cmp(&left.1)));
         keyed.dedup_by(|later, first| later.0 == first.0);
+        if keyed.is_empty() {
+            return Err(unreadable(path, "is empty: no registration would be known"));
+        }
+        let mut notes = Vec::new();
+        if row_count > keyed.len() {
+            let twice = row_count - keyed.len();
+            notes.push(format!(
+                "{twice} rows are of a domain that has a later one, which counts"
+            ));
+        }
+        let summary = TableSummary {
+            rows: keyed.len(),
+            unit: "domains",
+            made_at: written_at(path),
+            notes,
+        };
         Ok(Self {
             rows: keyed.into_iter().map(|(_, begins)| begins).collect(),
+            places,
             text,
+            summary,
         })
     }
 
@@ -90,11 +110,18 @@ impl Registrations {
         self.rows.is_empty()
     }
 
+    /// Returns what the file holds.
+    pub fn summary(&self) -> &TableSummary {
+        &self.summary
+    }
+
     /// Returns the registration of a domain.
     pub fn find(&self, domain: &Name) -> Option<Registration> {
         let row = |at: &u64| {
+            let mut row = csv::StringRecord::new();
             let rest = self.text.get(*at as usize..).unwrap_or_default();
-            parse(rest.lines().next().unwrap_or_default().trim()).ok()
+            reader(rest).read_record(&mut row).ok()?;
+            parse(&row, &self.places).ok()
         };
         let order = |at: &u64| row(at).map(|(name, _)| name.cmp(domain));
         let found = self
@@ -106,19 +133,18 @@ impl Registrations {
 }
 
 /// Reads a row.
-fn parse(row: &str) -> Result<(Name, Registration), String> {
-    let mut fields = row.split(',').map(|field| field.trim().trim_matches('"'));
-    let domain = fields.next().unwrap_or_default();
+fn parse(row: &csv::StringRecord, places: &Places) -> Result<(Name, Registration), String> {
+    let domain = field(row, places, 0).unwrap_or_default();
     let domain = Name::parse(domain).map_err(|fault| format!("domain {domain:?}: {fault}"))?;
-    let created = fields.next().ok_or("the field created is missing")?;
+    let created = field(row, places, 1).ok_or("the field created is missing")?;
     // Relative times would mean another day each time the file is read.
     let created_at = Timestamp::parse_absolute(created)
         .map_err(|fault| format!("created {created:?}: {fault}"))?;
-    let mut word = || fields.next().filter(|it| !it.is_empty()).map(str::to_owned);
+    let word = |column| field(row, places, column).map(str::to_owned);
     let registration = Registration {
         created_at,
-        registrar: word(),
-        account: word(),
+        registrar: word(2),
+        account: word(3),
     };
     Ok((domain, registration))
 }
@@ -129,33 +155,90 @@ mod tests {
 
     use super::*;
 
+    fn load(text: &str) -> Result<Registrations, TableError> {
+        let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+        file.write_all(text.as_bytes()).expect("written");
+        Registrations::load(file.path())
+    }
+
+    fn find(list: &Registrations, text: &str) -> Option<Registration> {
+        list.find(&Name::parse(text).expect("a name"))
+    }
+
     #[test]
     fn domains_are_found_whatever_the_order_of_rows() {
-        let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
         let rows = "domain,created,registrar,account\nzeta.example,2026-01-02T03:04:05Z,R1,A7\nAlpha.example.,2026-05-01,R2\nzeta.example,2026-02-01,R1,A8\n";
-        file.write_all(rows.as_bytes()).expect("written");
-        let list = Registrations::load(file.path()).expect("sound");
+        let list = load(rows).expect("sound");
         assert_eq!(list.len(), 2);
-        let find = |text: &str| list.find(&Name::parse(text).expect("a name"));
-        let zeta = find("zeta.example").expect("there");
+        assert!(list.summary().notes[0].starts_with("1 rows"));
+        let zeta = find(&list, "zeta.example").expect("there");
         assert_eq!(zeta.account.as_deref(), Some("A8"), "the last row counts");
         assert_eq!(zeta.created_at.to_date(), "2026-02-01");
-        let alpha = find("alpha.example").expect("there");
+        let alpha = find(&list, "alpha.example").expect("there");
         assert_eq!(
             (alpha.registrar.as_deref(), alpha.account),
             (Some("R2"), None)
         );
-        assert_eq!(find("beta.example"), None);
+        assert_eq!(find(&list, "beta.example"), None);
+    }
+
+    #[test]
+    fn quoted_commas_belong_to_their_field() {
+        let rows = "iron-moss.example,2026-10-01,\"Example Registrar, Inc.\",acct-77\n# later\n\nslow-reed.example,2026-10-02,\"The \"\"Best\"\" Registrar\",\"a,b\"\n";
+        let list = load(rows).expect("sound");
+        let words = |name: &str| {
+            let found = find(&list, name).expect("there");
+            (
+                found.registrar.unwrap_or_default(),
+                found.account.unwrap_or_default(),
+            )
+        };
+        let pair = |registrar: &str, account: &str| (registrar.to_owned(), account.to_owned());
+        assert_eq!(
+            words("iron-moss.example"),
+            pair("Example Registrar, Inc.", "acct-77")
+        );
+        assert_eq!(
+            words("slow-reed.example"),
+            pair("The \"Best\" Registrar", "a,b")
+        );
+    }
+
+    #[test]
+    fn a_heading_names_its_columns_in_any_order() {
+        let rows =
+            "\u{feff}Registrar-ID,status,Domain Name,Created At\n1234,ok,a.example,2026-01-01\n";
+        let found = find(&load(rows).expect("sound"), "a.example").expect("there");
+        assert_eq!(found.registrar.as_deref(), Some("1234"));
     }
 
     #[test]
     fn rows_that_cannot_be_read_name_their_line() {
-        let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
-        file.write_all(b"a.example,2026-01-01\nb.example,soon\n")
-            .expect("written");
-        let fault = Registrations::load(file.path())
-            .expect_err("no time")
-            .to_string();
-        assert!(fault.contains("line 2"), "{fault}");
+        for (rows, what) in [
+            ("a.example,2026-01-01\nb.example,soon\n", "line 2: created"),
+            (
+                "a.example,soon\nb.example,2026-01-01\n",
+                "line 1: created \"soon\"",
+            ),
+            (
+                "a.example,soon\nb.example,2026-01-01\n",
+                "nor is it a heading, which names domain, created",
+            ),
+            (
+                "a.example,2026-01-01,Example Registrar, Inc.,a7\n",
+                "line 1: 5 fields",
+            ),
+            ("a.example,2026-01-01, \"Example, Inc.\"\n", "line 1: "),
+            (
+                "a.example,2026-01-01,\"R1\nb.example,2026-01-01,R2\n",
+                "quote not closed",
+            ),
+            ("a.example;2026-01-01\n", "line 1"),
+            ("domain,created\n", "is empty"),
+            ("", "is empty"),
+        ] {
+            let fault = load(rows).expect_err(rows).to_string();
+            assert!(fault.contains(what), "{rows}{fault}");
+        }
     }
 }

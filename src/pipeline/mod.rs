@@ -21,24 +21,24 @@ mod files;
 mod metrics;
 mod notices;
 mod operator;
+mod parts;
 mod passive;
 mod poll;
 mod probe;
 mod reports;
 mod retention;
+mod surroundings;
 mod transfer;
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::config::{Config, DkimAlgorithm, MailConfig, TlsSettings, TransferSettings};
+use crate::config::{Config, ConfigError, MailConfig, TlsSettings, TransferSettings};
 use crate::dns::{Name, Serial};
-use crate::enrich::{
-    AsnTable, AsnTableError, Enrichment, HostingNetworks, ListError, Registrations, SharedRanges,
-};
+use crate::enrich::Enrichment;
 use crate::evidence::Hash;
-use crate::mailer::{Mailer, MailerError, Signer, SmtpSettings, Webhook, check_address};
+use crate::mailer::{Mailer, MailerError, Signer, Webhook};
 use crate::pipeline::backoff::Backoff;
 use crate::source::{SourceError, TransferKey, TransferTls};
 use crate::store::{Store, StoreError};
@@ -58,11 +58,14 @@ pub use feed::FeedImport;
 pub use files::FileImport;
 pub use metrics::metrics_page;
 pub use notices::Approval;
+pub use parts::{Parts, TableInUse, check_parts, examine_parts, noted_tables};
+use parts::{made_key, rows_key};
 pub use passive::{PassiveImport, PassiveSummary};
 pub use poll::Transfers;
 pub use probe::{ProbeAnswers, ProbeJob};
 pub use reports::notice_basis;
 pub use retention::{PrunePlan, Pruned, Retention, ZoneCut};
+pub use surroundings::check_surroundings;
 pub use transfer::{AfterTransfer, TransferJob, TransferOutcome, run_transfer};
 
 /// What stops the pipeline.
@@ -80,15 +83,9 @@ pub enum PipelineError {
     /// A mail that cannot be composed or a mailer that cannot be made.
     #[error(transparent)]
     Mailer(#[from] MailerError),
-    /// A table that cannot be used.
+    /// What the configuration names cannot be used.
     #[error(transparent)]
-    Asn(#[from] AsnTableError),
-    /// A list of networks or registrations cannot be used.
-    #[error(transparent)]
-    List(#[from] ListError),
-    /// A key that cannot be used.
-    #[error("{0}")]
-    Key(String),
+    Config(#[from] ConfigError),
     /// Mail was asked for where none is configured.
     #[error("mail needs [report] and [smtp] in the configuration")]
     NoMail,
@@ -195,6 +192,7 @@ pub struct Pipeline {
     config: Arc<Config>,
     clock: Arc<dyn Clock>,
     knowledge: Enrichment,
+    tables: Vec<TableInUse>,
     templates: Templates,
     mailer: Option<Mailer>,
     signer: Option<Signer>,
@@ -216,10 +214,12 @@ impl Pipeline {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, PipelineError> {
         let parts = check_parts(&config)?;
+        let tables = parts.tables(&config);
         Ok(Self {
             store,
             config,
             clock,
+            tables,
             knowledge: parts.knowledge,
             templates: parts.templates,
             mailer: parts.mailer,
@@ -288,6 +288,7 @@ impl Pipeline {
     /// [`PipelineError`] for keys, tables, addresses and templates that cannot be used.
     pub fn reconfigure(&mut self, config: Config) -> Result<(), PipelineError> {
         let parts = check_parts(&config)?;
+        self.tables = parts.tables(&config);
         self.config = Arc::new(config);
         self.knowledge = parts.knowledge;
         self.templates = parts.templates;
@@ -299,147 +300,42 @@ impl Pipeline {
         Ok(())
     }
 
+    /// Logs the tables that are in use, and keeps what `status` says of them. For the poller alone.
+    ///
+    /// # Errors
+    ///
+    /// [`PipelineError::Store`].
+    pub fn note_tables(&self) -> Result<(), PipelineError> {
+        for table in &self.tables {
+            let TableInUse { key, path, summary } = table;
+            let (path, rows, unit) = (path.display(), summary.rows, summary.unit);
+            let date = summary
+                .made_at
+                .map_or(String::new(), |at| format!(", of {}", at.to_date()));
+            tracing::info!(key, rows, "table {key}: {path}: {rows} {unit}{date}");
+            for note in &summary.notes {
+                tracing::warn!(key, "table {key}: {note}");
+            }
+            self.note_once(&rows_key(key), summary.rows as i64)?;
+            if let Some(at) = summary.made_at {
+                self.note_once(&made_key(key), at.unix())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps a number under a name, unless it is kept already: a pass that finds nothing new writes nothing.
+    fn note_once(&self, name: &str, value: i64) -> Result<(), PipelineError> {
+        if self.store.noted_number(name)? != Some(value) {
+            self.store.note_number(name, value)?;
+        }
+        Ok(())
+    }
+
     /// Returns the mail settings, if any mail is to be sent.
     fn mail(&self) -> Option<&MailConfig> {
         self.config.mail.as_ref()
     }
-}
-
-/// What a configuration names beside the sources.
-pub struct Parts {
-    knowledge: Enrichment,
-    templates: Templates,
-    mailer: Option<Mailer>,
-    signer: Option<Signer>,
-    webhooks: Vec<Webhook>,
-    keys: HashMap<Name, TransferKey>,
-    tls: HashMap<TlsSettings, TransferTls>,
-}
-
-impl Parts {
-    /// Returns what is sound but probably not meant, a sentence each.
-    pub fn notes(&self) -> Vec<String> {
-        let Some(table) = &self.knowledge.asn else {
-            return Vec::new();
-        };
-        let missing = match table.families() {
-            (true, true) => return Vec::new(),
-            (true, false) => "IPv6",
-            (false, true) => "IPv4",
-            (false, false) => "any",
-        };
-        vec![format!(
-            "the table of autonomous systems has no range of {missing} addresses: they count as no network"
-        )]
-    }
-}
-
-/// Loads and checks everything that a configuration names, without touching a database or network.
-///
-/// # Errors
-///
-/// [`PipelineError`], the first that is found.
-pub fn check_parts(config: &Config) -> Result<Parts, PipelineError> {
-    let knowledge = Enrichment {
-        asn: config.asn_path.as_deref().map(AsnTable::load).transpose()?,
-        hosting: config
-            .hosting_path
-            .as_deref()
-            .map(HostingNetworks::load)
-            .transpose()?,
-        shared: config
-            .shared_path
-            .as_deref()
-            .map(SharedRanges::load)
-            .transpose()?,
-        registrations: config
-            .registrations_path
-            .as_deref()
-            .map(Registrations::load)
-            .transpose()?,
-    };
-    let mail = config.mail.as_ref();
-    let languages = mail.map_or(&[][..], |mail| &mail.languages);
-    let templates = Templates::load(mail.and_then(|mail| mail.templates.as_deref()), languages)?;
-    let mut keys = HashMap::new();
-    for (name, secret) in &config.keys {
-        keys.insert(
-            name.clone(),
-            TransferKey::new(name, &secret.algorithm, &secret.secret_base64)
-                .map_err(PipelineError::Key)?,
-        );
-    }
-    let mut tls = HashMap::new();
-    for source in &config.sources {
-        let Some(settings) = source.tls() else {
-            continue;
-        };
-        let ca_pem = settings.ca_pem.as_deref().map(str::as_bytes);
-        let trust = TransferTls::new(
-            &settings.server_name,
-            ca_pem,
-            &settings.pins,
-            settings.strict_alpn,
-        );
-        let trust = trust
-            .map_err(|what| PipelineError::Key(format!("source {:?}, tls: {what}", source.name)))?;
-        tls.insert(settings.clone(), trust);
-    }
-    let mailer = match &config.mail {
-        Some(mail) => {
-            check_addresses(config, mail)?;
-            Some(Mailer::new(&SmtpSettings {
-                url: mail.url.clone(),
-                password: mail.password.clone(),
-                ca_pem: mail.ca_pem.clone(),
-            })?)
-        }
-        None => None,
-    };
-    let signer = mail.and_then(|mail| mail.dkim.as_ref()).map(|dkim| {
-        let is_ed25519 = dkim.algorithm == DkimAlgorithm::Ed25519;
-        Signer::new(&dkim.domain, &dkim.selector, &dkim.key, is_ed25519)
-    });
-    let hooks = config.webhooks.iter();
-    Ok(Parts {
-        knowledge,
-        templates,
-        mailer,
-        signer: signer
-            .transpose()
-            .map_err(|fault| PipelineError::Key(format!("{}: {fault}", config.path.display())))?,
-        webhooks: hooks
-            .map(|hook| Webhook::new(&hook.url, &hook.secret))
-            .collect(),
-        keys,
-        tls,
-    })
-}
-
-/// Checks every mail address, and says where a wrong one stands.
-fn check_addresses(config: &Config, mail: &MailConfig) -> Result<(), PipelineError> {
-    let of = |key: &'static str, list: &'_ [String]| -> Vec<(&'static str, String)> {
-        list.iter().map(|it| (key, it.clone())).collect()
-    };
-    let one = |key: &'static str, text: &String| (key, text.clone());
-    let mut addresses = vec![
-        one("[report] from", &mail.from),
-        one("[report] contact", &mail.reporter.contact),
-    ];
-    addresses.extend(of("[report] desk", &mail.desk));
-    addresses.extend(of("[report] operator", &mail.operator));
-    addresses.extend(mail.bounce.iter().map(|it| one("[report] bounce", it)));
-    for desk in mail.zone_desks.values() {
-        addresses.extend(of("[[zone]] desk", desk));
-    }
-    let recipients = mail.recipients.iter();
-    addresses.extend(recipients.map(|it| one("[[recipient]] address", &it.address)));
-    for (key, address) in &addresses {
-        check_address(address).map_err(|fault| {
-            PipelineError::Key(format!("{}: {key}: {fault}", config.path.display()))
-        })?;
-    }
-    Ok(())
 }
 
 /// Sorts a source's fault into the other side's, which is recorded, and this machine's, which stops.

@@ -331,7 +331,12 @@ impl Pipeline {
                 };
                 timers.map_or(Span::hours(1), |it| it.0).min(Span::days(1))
             }
-            Schedule::Cron(_) => Span::hours(1),
+            Schedule::Cron(line, zone) => {
+                let next = line.next_after(now, *zone);
+                let second = next.and_then(|at| line.next_after(at, *zone));
+                let gap = next.zip(second).map(|(next, second)| second.since(next));
+                gap.unwrap_or(Span::hours(1))
+            }
         };
         let count = i64::from(mail.blind_intervals);
         let patience = Span::seconds(interval.as_seconds().saturating_mul(count)).max(BLIND_MIN);

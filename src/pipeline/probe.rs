@@ -301,7 +301,7 @@ fn longest_ttls(seen: Option<&BTreeSet<Record>>) -> BTreeMap<Rdata, u32> {
 }
 
 /// Reads a list of domains: one a line, after it names at or below it whose addresses are asked for too.
-fn read_targets(path: &Path) -> Result<Vec<ProbeTarget>, Refusal> {
+pub(super) fn read_targets(path: &Path) -> Result<Vec<ProbeTarget>, Refusal> {
     let unreadable = |what: String| Refusal::Unreadable(format!("{}: {what}", path.display()));
     let size = std::fs::metadata(path)
         .map_err(|error| unreadable(error.to_string()))?

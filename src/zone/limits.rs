@@ -57,8 +57,8 @@ impl Limits {
         }
     };
 
-    /// Returns what is wrong with the limits, with the key; `None` if they are sound.
-    pub fn fault(&self) -> Option<String> {
+    /// Returns what is wrong with the limits, each with its key.
+    pub fn faults(&self) -> Vec<(String, String)> {
         let spans = [
             ("connect", self.connect),
             ("idle", self.idle),
@@ -75,13 +75,22 @@ impl Limits {
             ("generate_records", self.generate_records),
         ];
         let counts = counts.map(|(key, count)| (key, count.min(i64::MAX as u64) as i64));
-        if self.record_octets > u64::from(u16::MAX) {
-            return Some("limits.record_octets: a record has at most 65535 octets".to_owned());
-        }
-        spans
+        let bad = spans
             .into_iter()
             .chain(counts)
-            .find(|(_, value)| *value < 1)
-            .map(|(key, _)| format!("limits.{key}: must be more than nothing"))
+            .filter(|(_, value)| *value < 1);
+        let mut faults: Vec<(String, String)> = bad
+            .map(|(key, _)| {
+                (
+                    format!("limits.{key}"),
+                    "must be more than nothing".to_owned(),
+                )
+            })
+            .collect();
+        if self.record_octets > u64::from(u16::MAX) {
+            let what = "a record has at most 65535 octets".to_owned();
+            faults.push(("limits.record_octets".to_owned(), what));
+        }
+        faults
     }
 }

@@ -24,8 +24,8 @@ pub struct TrustPolicy {
 }
 
 impl TrustPolicy {
-    /// Returns what is wrong with the limits, with the key; `None` if they are sound.
-    pub fn fault(&self) -> Option<String> {
+    /// Returns what is wrong with the policy, each with its key.
+    pub fn faults(&self) -> Vec<(String, String)> {
         let shares = [
             ("shrink_share_min", self.shrink_share_min),
             ("transfer_shrink_share_min", self.transfer_shrink_share_min),
@@ -33,8 +33,14 @@ impl TrustPolicy {
         ];
         let bad = shares
             .into_iter()
-            .find(|(_, value)| !(0.0..=1.0).contains(value));
-        bad.map(|(key, value)| format!("trust.{key}: {value} is not a share of 0 to 1"))
+            .filter(|(_, value)| !(0.0..=1.0).contains(value));
+        bad.map(|(key, value)| {
+            (
+                format!("trust.{key}"),
+                format!("{value} is not a share of 0 to 1"),
+            )
+        })
+        .collect()
     }
 }
 

@@ -214,16 +214,16 @@ fn faults_of_mail_settings_name_the_file_and_the_key() {
     for (text, words) in [
         (
             report("[\"abuse-desk@registrar.example\"]", "[\"abuse-desk\"]"),
-            "[report] desk",
+            "report.desk",
         ),
         (
             report("\"fluxwatch@registrar.example\"", "\"fluxwatch@\""),
-            "[report] from",
+            "report.from",
         ),
-        (format!("{REPORT}digest = \"never\"\n"), "[report] digest"),
+        (format!("{REPORT}digest = \"never\"\n"), "report.digest"),
         (
             format!("{REPORT}[[recipient]]\nzone = \"example.\"\naddress = \"x\"\n"),
-            "[[recipient]] address",
+            "recipient.address",
         ),
         (
             format!("{REPORT}[[recipient]]\naddress = \"x@y.example\"\n"),
@@ -301,6 +301,8 @@ fn template_with_every_key_uncommented_is_sound() {
         ("/etc/fluxwatch/", ""),
         ("/usr/share/fluxwatch/", ""),
         ("/var/lib/fluxwatch/", ""),
+        ("/srv/zones/", ""),
+        ("/var/spool/fluxwatch/", ""),
         ("smtp://127.0.0.1:25", "smtps://user@127.0.0.1"),
         ("/var/lib/node_exporter/", ""),
         ("/var/mail/", ""),
@@ -314,7 +316,7 @@ fn template_with_every_key_uncommented_is_sound() {
     assert!(
         bench
             .run(0, &["config", "check"])
-            .contains("5 sources, 1 keys")
+            .contains("5 sources, 1 key,")
     );
     let shown = bench.run(0, &["config", "show"]);
     for key in shown

@@ -26,18 +26,26 @@ writer.to_db_file(sys.argv[1])
 empty = MMDBWriter(ip_version=4, database_type="Test-Country", languages=["en"])
 empty.insert_network(IPSet(["192.0.2.0/24"]), {"country": "XX"})
 empty.to_db_file(sys.argv[2])
+# By default an integer has the width of its value.
+widths = MMDBWriter(ip_version=4, database_type="Test-Widths")
+for prefix, number in [("192.0.2.0/25", 100), ("192.0.2.128/25", 70000), ("198.51.100.0/24", 4200000000)]:
+    widths.insert_network(IPSet([prefix]), {"autonomous_system_number": number})
+widths.to_db_file(sys.argv[3])
+# The names of IPinfo.
+ipinfo = MMDBWriter(ip_version=4, database_type="Test-IPinfo")
+ipinfo.insert_network(IPSet(["192.0.2.0/24"]), {"asn": "AS64500", "as_name": "Net One", "as_domain": "one.test", "country": "XX"})
+ipinfo.insert_network(IPSet(["198.51.100.0/24"]), {"asn": "", "country": "XX"})
+ipinfo.to_db_file(sys.argv[4])
 "#;
 
 #[test]
 fn tables_in_maxminds_format_say_what_they_hold() {
     let bench = Bench::new("[enrich]\nasn = \"asn.mmdb\"\n");
     let script = bench.write("write.py", WRITER);
-    let (path, other) = (
-        bench.path().join("asn.mmdb"),
-        bench.path().join("country.mmdb"),
-    );
+    let [path, other, widths, ipinfo] = ["asn.mmdb", "country.mmdb", "widths.mmdb", "ipinfo.mmdb"]
+        .map(|name| bench.path().join(name));
     let output = Command::new(python_with("mmdb_writer==0.2.6"))
-        .args([&script, &path, &other])
+        .args([&script, &path, &other, &widths, &ipinfo])
         .output()
         .expect("python runs");
     assert!(output.status.success(), "{}", both(&output));
@@ -55,6 +63,16 @@ fn tables_in_maxminds_format_say_what_they_hold() {
     assert_eq!(table.families(), (true, true));
     let checked = bench.run(0, &["config", "check"]);
     assert!(checked.contains("sound"), "{checked}");
+    let table = AsnTable::load(&widths).expect("integers of any width");
+    let asn = |text: &str| table.lookup(text.parse::<IpAddr>().expect("an address"));
+    assert_eq!(
+        ["192.0.2.1", "192.0.2.129", "198.51.100.1"].map(asn),
+        [Some(100), Some(70_000), Some(4_200_000_000)]
+    );
+    let table = AsnTable::load(&ipinfo).expect("the names of IPinfo");
+    let asn = |text: &str| table.lookup(text.parse::<IpAddr>().expect("an address"));
+    assert_eq!(["192.0.2.1", "198.51.100.1"].map(asn), [Some(64500), None]);
+    assert_eq!(table.name(64500), Some("Net One"));
     let fault = AsnTable::load(&other)
         .expect_err("no autonomous systems")
         .to_string();

@@ -87,15 +87,15 @@ const ALL: &[&str] = &[
 ];
 
 /// Foreign crates and the rooms that may name them. serde, thiserror, tracing and tokio are free.
-const OWNERS: [(&str, &[&str]); 37] = [
+const OWNERS: [(&str, &[&str]); 38] = [
     ("axum", &["web"]),
     ("base64", &["report", "web"]),
     ("chrono", &["time"]),
+    ("chrono_tz", &["time"]),
     ("clap", &["cli"]),
     ("clap_complete", &["cli"]),
     ("clap_mangen", &["cli"]),
     ("comfy_table", &["cli"]),
-    ("cron", &["daemon"]),
     ("csv", &["enrich", "export", "cli"]),
     ("domain", &["source"]),
     ("flate2", &["source"]),
@@ -120,6 +120,7 @@ const OWNERS: [(&str, &[&str]); 37] = [
         ],
     ),
     ("siphasher", &["zone"]),
+    ("strsim", &["config"]),
     ("tempfile", &["source", "export", "cli"]),
     ("tera", &["templates"]),
     ("tokio_rustls", &["source"]),

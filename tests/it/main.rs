@@ -9,6 +9,7 @@ mod benign;
 mod campaigns;
 mod care;
 mod cli;
+mod config;
 mod desk;
 mod enrich;
 mod equivalence;

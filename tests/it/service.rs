@@ -56,7 +56,7 @@ fn http(port: u16, request: &str, body: &str) -> (u16, String) {
 }
 
 /// Waits until a condition holds.
-fn until(what: &str, holds: impl Fn() -> bool) {
+pub fn until(what: &str, holds: impl Fn() -> bool) {
     let started = Instant::now();
     while !holds() {
         assert!(

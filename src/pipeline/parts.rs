@@ -1,0 +1,325 @@
+//! What a configuration names beside the sources: tables, templates, keys, ways out.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use crate::config::{Config, ConfigError, DkimAlgorithm, Fault, MailConfig, TlsSettings};
+use crate::dns::Name;
+use crate::enrich::{
+    AsnTable, Enrichment, HostingNetworks, Registrations, SharedRanges, TableError, TableSummary,
+};
+use crate::mailer::{Mailer, Signer, SmtpSettings, Webhook, check_address};
+use crate::source::{TransferKey, TransferTls};
+use crate::store::{Store, StoreError};
+use crate::templates::Templates;
+use crate::time::Timestamp;
+
+/// What a configuration names beside the sources.
+pub struct Parts {
+    /// What is known beyond the zones.
+    pub(super) knowledge: Enrichment,
+    /// The words of mails.
+    pub(super) templates: Templates,
+    /// The way out.
+    pub(super) mailer: Option<Mailer>,
+    /// What signs mails.
+    pub(super) signer: Option<Signer>,
+    /// Where cases are told in JSON.
+    pub(super) webhooks: Vec<Webhook>,
+    /// What signs transfers.
+    pub(super) keys: HashMap<Name, TransferKey>,
+    /// How primaries are trusted.
+    pub(super) tls: HashMap<TlsSettings, TransferTls>,
+}
+
+/// A table that is in use.
+#[derive(Debug, Clone)]
+pub struct TableInUse {
+    /// Its key, such as `enrich.asn`.
+    pub key: &'static str,
+    /// Its file.
+    pub path: PathBuf,
+    /// What it holds.
+    pub summary: TableSummary,
+}
+
+impl Parts {
+    /// Returns the tables that are in use.
+    pub fn tables(&self, config: &Config) -> Vec<TableInUse> {
+        let known = &self.knowledge;
+        let asn = known.asn.as_ref().map(AsnTable::summary);
+        let hosting = known.hosting.as_ref().map(HostingNetworks::summary);
+        let shared = known.shared.as_ref().map(SharedRanges::summary);
+        let registrations = known.registrations.as_ref().map(Registrations::summary);
+        let all = [
+            ("enrich.asn", &config.asn_path, asn),
+            ("enrich.hosting_asns", &config.hosting_path, hosting),
+            ("enrich.shared_ranges", &config.shared_path, shared),
+            (
+                "enrich.registrations",
+                &config.registrations_path,
+                registrations,
+            ),
+        ];
+        let in_use = |(key, path, summary): (_, &Option<PathBuf>, Option<&TableSummary>)| {
+            Some(TableInUse {
+                key,
+                path: path.clone()?,
+                summary: summary?.clone(),
+            })
+        };
+        all.into_iter().filter_map(in_use).collect()
+    }
+}
+
+/// Returns a line for each table that is configured, with what the poller last found in it; the tables themselves
+/// are not read.
+///
+/// # Errors
+///
+/// [`StoreError`].
+pub fn noted_tables(config: &Config, store: &Store) -> Result<Vec<String>, StoreError> {
+    let all = [
+        ("enrich.asn", &config.asn_path),
+        ("enrich.hosting_asns", &config.hosting_path),
+        ("enrich.shared_ranges", &config.shared_path),
+        ("enrich.registrations", &config.registrations_path),
+    ];
+    let mut lines = Vec::new();
+    for (key, path) in all {
+        let Some(path) = path else { continue };
+        let rows = store.noted_number(&rows_key(key))?;
+        let made_at = store
+            .noted_number(&made_key(key))?
+            .map(Timestamp::from_unix);
+        let date = made_at.map_or(String::new(), |at| format!(" of {}", at.to_date()));
+        let held = match rows {
+            Some(rows) => format!("{rows} rows{date}"),
+            None => "no poll has read it yet".to_owned(),
+        };
+        lines.push(format!("table {key}: {}: {held}", path.display()));
+    }
+    Ok(lines)
+}
+
+/// Returns the name under which the count of a table's rows is kept.
+pub(super) fn rows_key(key: &str) -> String {
+    format!("{key}.rows")
+}
+
+/// Returns the name under which the date of a table is kept.
+pub(super) fn made_key(key: &str) -> String {
+    format!("{key}.made_at")
+}
+
+/// Loads and checks everything that a configuration names, without touching a database or network.
+///
+/// # Errors
+///
+/// [`ConfigError`] with everything that is wrong.
+pub fn check_parts(config: &Config) -> Result<Parts, ConfigError> {
+    let mut faults = Vec::new();
+    match examine_parts(config, &mut faults) {
+        Some(parts) => Ok(parts),
+        None => {
+            faults.sort_by(|left, right| left.line.cmp(&right.line));
+            Err(ConfigError::Faults(faults))
+        }
+    }
+}
+
+/// [`check_parts`] that adds what is wrong to what is wrong already; `None` if it added anything.
+pub fn examine_parts(config: &Config, faults: &mut Vec<Fault>) -> Option<Parts> {
+    let before = faults.len();
+    let knowledge = load_knowledge(config, faults);
+    let templates = load_templates(config, faults);
+    let keys = load_keys(config, faults);
+    let tls = load_tls(config, faults);
+    check_addresses(config, faults);
+    let mail = config.mail.as_ref();
+    let mailer = mail.and_then(|mail| load_mailer(config, mail, faults));
+    let signer = mail.and_then(|mail| load_signer(config, mail, faults));
+    let hooks = config.webhooks.iter();
+    let webhooks = hooks
+        .map(|hook| Webhook::new(&hook.url, &hook.secret))
+        .collect();
+    if faults.len() > before {
+        return None;
+    }
+    Some(Parts {
+        knowledge,
+        templates: templates?,
+        mailer,
+        signer,
+        webhooks,
+        keys,
+        tls,
+    })
+}
+
+/// Loads the tables. One that cannot be used, or is empty, is a fault: nobody would notice that less is found.
+fn load_knowledge(config: &Config, faults: &mut Vec<Fault>) -> Enrichment {
+    Enrichment {
+        asn: load_table(
+            config,
+            "enrich.asn",
+            &config.asn_path,
+            AsnTable::load,
+            faults,
+        ),
+        hosting: load_table(
+            config,
+            "enrich.hosting_asns",
+            &config.hosting_path,
+            HostingNetworks::load,
+            faults,
+        ),
+        shared: load_table(
+            config,
+            "enrich.shared_ranges",
+            &config.shared_path,
+            SharedRanges::load,
+            faults,
+        ),
+        registrations: load_table(
+            config,
+            "enrich.registrations",
+            &config.registrations_path,
+            Registrations::load,
+            faults,
+        ),
+    }
+}
+
+/// Loads one table, if it is configured.
+fn load_table<T>(
+    config: &Config,
+    key: &str,
+    path: &Option<PathBuf>,
+    load: impl Fn(&Path) -> Result<T, TableError>,
+    faults: &mut Vec<Fault>,
+) -> Option<T> {
+    match load(path.as_deref()?) {
+        Ok(table) => Some(table),
+        Err(fault) => {
+            let cure = "put the table right, or leave the key out to go without it";
+            faults.push(config.error(key, &fault.to_string(), cure));
+            None
+        }
+    }
+}
+
+/// Loads the words of mails.
+fn load_templates(config: &Config, faults: &mut Vec<Fault>) -> Option<Templates> {
+    let mail = config.mail.as_ref();
+    let languages = mail.map_or(&[][..], |mail| &mail.languages);
+    let folder = mail.and_then(|mail| mail.templates.as_deref());
+    match Templates::load(folder, languages) {
+        Ok(templates) => Some(templates),
+        Err(fault) => {
+            let key = match folder {
+                Some(_) => "report.templates",
+                None => "report.language",
+            };
+            faults.push(config.error(key, &fault.to_string(), ""));
+            None
+        }
+    }
+}
+
+/// Makes the keys that sign transfers.
+fn load_keys(config: &Config, faults: &mut Vec<Fault>) -> HashMap<Name, TransferKey> {
+    let mut keys = HashMap::new();
+    // Those without a secret were told of already.
+    for (name, secret) in config
+        .keys
+        .iter()
+        .filter(|it| !it.1.secret_base64.is_empty())
+    {
+        match TransferKey::new(name, &secret.algorithm, &secret.secret_base64) {
+            Ok(key) => {
+                keys.insert(name.clone(), key);
+            }
+            Err(fault) if fault.contains("algorithm") => {}
+            Err(fault) => {
+                let key = format!("{}.secret_file", secret.place);
+                faults.push(config.error(
+                    &key,
+                    &fault,
+                    "write the secret in base64, as the primary has it",
+                ));
+            }
+        }
+    }
+    keys
+}
+
+/// Makes the trust in primaries over TLS.
+fn load_tls(config: &Config, faults: &mut Vec<Fault>) -> HashMap<TlsSettings, TransferTls> {
+    let mut tls = HashMap::new();
+    for source in &config.sources {
+        let Some(settings) = source.tls() else {
+            continue;
+        };
+        let ca_pem = settings.ca_pem.as_deref().map(str::as_bytes);
+        let (name, pins) = (&settings.server_name, &settings.pins);
+        match TransferTls::new(name, ca_pem, pins, settings.strict_alpn) {
+            Ok(trust) => {
+                tls.insert(settings.clone(), trust);
+            }
+            // One that is missing was told of already.
+            Err(_) if name.is_empty() => {}
+            Err(fault) => faults.push(config.error(&format!("{}.tls", source.place), &fault, "")),
+        }
+    }
+    tls
+}
+
+/// Makes the way out.
+fn load_mailer(config: &Config, mail: &MailConfig, faults: &mut Vec<Fault>) -> Option<Mailer> {
+    let settings = SmtpSettings {
+        url: mail.url.clone(),
+        password: mail.password.clone(),
+        ca_pem: mail.ca_pem.clone(),
+    };
+    match Mailer::new(&settings) {
+        Ok(mailer) => Some(mailer),
+        // The file's own faults were told of already.
+        Err(_) if faults.iter().any(|fault| fault.key == "smtp.url") => None,
+        Err(fault) => {
+            let fault = fault.to_string();
+            let key = match (fault.contains("ca_file"), fault.contains("password")) {
+                (true, _) => "smtp.ca_file",
+                (_, true) => "smtp.password_file",
+                _ => "smtp.url",
+            };
+            faults.push(config.error(key, &fault, ""));
+            None
+        }
+    }
+}
+
+/// Makes what signs mails.
+fn load_signer(config: &Config, mail: &MailConfig, faults: &mut Vec<Fault>) -> Option<Signer> {
+    let dkim = mail.dkim.as_ref()?;
+    let is_ed25519 = dkim.algorithm == DkimAlgorithm::Ed25519;
+    match Signer::new(&dkim.domain, &dkim.selector, &dkim.key, is_ed25519) {
+        Ok(signer) => Some(signer),
+        Err(fault) => {
+            let cure = "RSA is PEM (PKCS#1), Ed25519 is 32 octets in base64; algorithm says which";
+            faults.push(config.error("dkim.key_file", &fault.to_string(), cure));
+            None
+        }
+    }
+}
+
+/// Checks every mail address, and says where a wrong one stands.
+fn check_addresses(config: &Config, faults: &mut Vec<Fault>) {
+    let addresses = config.mail.iter().flat_map(|mail| &mail.addresses);
+    for (key, address) in addresses {
+        if let Err(fault) = check_address(address) {
+            let cure = "write desk@registrar.example or Name <desk@registrar.example>";
+            faults.push(config.error(key, &fault.to_string(), cure));
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! The files and folders that a configuration names and that may come later.
+//!
+//! A pass finds that they are missing by itself and says so of the source; `config check` says it before.
+//! A folder that is not there, or a file of another kind, is an error of `config check`; a file that is not
+//! there yet is a warning.
+
+use std::path::{Path, PathBuf};
+
+use crate::config::{Config, Fault, Feeding, ProbeDomains, Source};
+use crate::pipeline::probe::read_targets;
+use crate::source::expand_glob;
+
+/// The characters that make a pattern of a path.
+const PATTERN: [char; 3] = ['*', '?', '['];
+
+/// Returns what is wrong with the files and folders that a configuration names, in no order.
+pub fn check_surroundings(config: &Config) -> Vec<Fault> {
+    let mut look = Look {
+        config,
+        faults: Vec::new(),
+    };
+    look.store();
+    config.sources.iter().for_each(|source| look.source(source));
+    if let Some(metrics) = &config.metrics
+        && let Some(path) = &metrics.textfile
+    {
+        look.file_to_write("metrics.textfile", path);
+    }
+    if let Some(path) = &config.events_path {
+        look.file_to_write("events.path", path);
+    }
+    if let Some(mail) = &config.mail {
+        if let Some(folder) = mail.url.strip_prefix("maildir://") {
+            look.maildir("smtp.url", Path::new(folder));
+        }
+        if let Some(folder) = &mail.bounces {
+            look.bounces(folder);
+        }
+    }
+    look.faults
+}
+
+/// What was found so far.
+struct Look<'a> {
+    config: &'a Config,
+    faults: Vec<Fault>,
+}
+
+impl Look<'_> {
+    /// Notes something that is wrong.
+    fn error(&mut self, key: &str, what: String, cure: &str) {
+        self.faults.push(self.config.error(key, &what, cure));
+    }
+
+    /// Notes something that may come.
+    fn warn(&mut self, key: &str, what: String, cure: &str) {
+        self.faults.push(self.config.warning(key, &what, cure));
+    }
+
+    /// Looks at the database's file and folder.
+    fn store(&mut self) {
+        let path = self.config.store_path.clone();
+        if path.as_os_str().is_empty() {
+            return;
+        }
+        if path.is_dir() {
+            self.error(
+                "store.path",
+                format!("{} is a folder", path.display()),
+                "name a file",
+            );
+        }
+        let folder = folder_of(&path);
+        if folder.exists() && !folder.is_dir() {
+            self.error(
+                "store.path",
+                format!("{} is no folder", folder.display()),
+                "name a file in a folder",
+            );
+        } else if !folder.exists() {
+            self.warn(
+                "store.path",
+                format!("{} is not there yet", folder.display()),
+                "the first poll makes it",
+            );
+        }
+    }
+
+    /// Looks at what a source reads.
+    fn source(&mut self, source: &Source) {
+        let key = |key: &str| format!("{}.{key}", source.place);
+        match &source.feeding {
+            Feeding::Zonefile { path, .. } => self.zone_files(&key("path"), path),
+            Feeding::Feed {
+                path: Some(path), ..
+            } if !path.is_dir() => {
+                self.file_to_come(&key("path"), path);
+            }
+            Feeding::Probe(probe) => {
+                if let ProbeDomains::List(path) = &probe.domains {
+                    self.domains(&key("domains"), path);
+                }
+            }
+            Feeding::Transfer { .. } | Feeding::Catalog { .. } | Feeding::Feed { .. } => {}
+        }
+    }
+
+    /// Looks at zone files or their pattern.
+    fn zone_files(&mut self, key: &str, path: &str) {
+        if !path.contains(PATTERN) {
+            let path = Path::new(path);
+            match path.is_dir() {
+                true => {
+                    let cure = "name a file, or a pattern such as folder/*.zone";
+                    self.error(key, format!("{} is a folder", path.display()), cure);
+                }
+                false => self.file_to_come(key, path),
+            }
+            return;
+        }
+        let fixed = Path::new(path).ancestors();
+        let fixed = fixed.filter(|part| !part.to_string_lossy().contains(PATTERN));
+        let folder = fixed.map(Path::to_owned).next().unwrap_or_default();
+        match expand_glob(path) {
+            Err(fault) => self.error(
+                key,
+                format!("{path:?}: {fault}"),
+                "write * for any text in a name",
+            ),
+            Ok(_) if !is_folder(&folder) => {
+                self.error(
+                    key,
+                    format!("{} is no folder", folder.display()),
+                    "make it, or name another",
+                );
+            }
+            Ok(files) if files.is_empty() => {
+                self.warn(key, format!("{path} matches no file yet"), "");
+            }
+            Ok(_) => {}
+        }
+    }
+
+    /// Looks at a file that others write, and that may not be there yet.
+    fn file_to_come(&mut self, key: &str, path: &Path) {
+        let folder = folder_of(path);
+        if !is_folder(&folder) {
+            self.error(
+                key,
+                format!("{} is no folder", folder.display()),
+                "make it, or name another",
+            );
+        } else if !path.exists() {
+            self.warn(key, format!("{} is not there yet", path.display()), "");
+        } else if let Err(fault) = std::fs::File::open(path) {
+            self.error(
+                key,
+                format!("{}: {fault}", path.display()),
+                "let the user that runs fluxwatch read it",
+            );
+        }
+    }
+
+    /// Looks at a file that fluxwatch writes.
+    fn file_to_write(&mut self, key: &str, path: &Path) {
+        let folder = folder_of(path);
+        if path.is_dir() {
+            self.error(
+                key,
+                format!("{} is a folder", path.display()),
+                "name a file",
+            );
+        } else if !is_folder(&folder) {
+            self.error(
+                key,
+                format!("{} is no folder", folder.display()),
+                "make it, or name another",
+            );
+        }
+    }
+
+    /// Looks at a list of domains.
+    fn domains(&mut self, key: &str, path: &Path) {
+        match read_targets(path) {
+            Err(fault) => self.error(key, fault.to_string(), "write a domain on each line"),
+            Ok(targets) if targets.is_empty() => {
+                self.error(
+                    key,
+                    format!("{} is empty: nobody is asked about", path.display()),
+                    "write a domain on each line",
+                );
+            }
+            Ok(_) => {}
+        }
+    }
+
+    /// Looks at the Maildir that mail leaves into; the first delivery makes it.
+    fn maildir(&mut self, key: &str, folder: &Path) {
+        if folder.exists() && !folder.is_dir() {
+            self.error(
+                key,
+                format!("{} is no folder", folder.display()),
+                "name a Maildir",
+            );
+        } else if !is_folder(&folder_of(folder)) {
+            let what = format!("{} is not there yet", folder_of(folder).display());
+            self.warn(key, what, "the first delivery makes it");
+        }
+    }
+
+    /// Looks at the Maildir that bounces arrive in.
+    fn bounces(&mut self, folder: &Path) {
+        if folder.exists() && !folder.join("new").is_dir() {
+            let what = format!("{} is no Maildir: it has no folder new", folder.display());
+            self.error(
+                "report.bounces",
+                what,
+                "name the Maildir that the mail server delivers into",
+            );
+        } else if !folder.exists() {
+            let what = format!("{} is not there yet", folder.display());
+            self.warn(
+                "report.bounces",
+                what,
+                "the mail server makes it with the first bounce",
+            );
+        }
+    }
+}
+
+/// Returns the folder of a file; the working folder for a bare name.
+fn folder_of(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
+/// Returns whether there is such a folder; the working folder where the path is empty.
+fn is_folder(path: &Path) -> bool {
+    path.as_os_str().is_empty() || path.is_dir()
+}
