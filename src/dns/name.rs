@@ -44,6 +44,12 @@ pub enum NameError {
     /// Nothing was written.
     #[error("name is empty")]
     Empty,
+    /// White space, a control character, or what ends a word of a master file (RFC 1035 §5.1), unescaped.
+    #[error("{0:?} is not one name: {1:?} ends a word")]
+    NotOneWord(String, char),
+    /// `@`, which stands for an origin (RFC 1035 §5.1).
+    #[error("@ stands for an origin, and there is none here; write the whole name")]
+    NoOrigin,
 }
 
 impl Name {
@@ -91,6 +97,9 @@ impl Name {
         }
         if text.is_empty() {
             return Err(NameError::Empty);
+        }
+        if text == "@" {
+            return Err(NameError::NoOrigin);
         }
         let mut wire = Vec::with_capacity(text.len() + 2);
         for label in split_labels(text)? {
@@ -289,6 +298,12 @@ fn split_labels(text: &str) -> Result<Vec<String>, NameError> {
                         .ok_or_else(|| NameError::BadEscape(text.to_owned()))?,
                 );
             }
+            ' ' | '"' | '(' | ')' | ';' => {
+                return Err(NameError::NotOneWord(text.to_owned(), character));
+            }
+            _ if character.is_ascii_control() => {
+                return Err(NameError::NotOneWord(text.to_owned(), character));
+            }
             // UTS 46 counts these as dots in a U-label.
             '.' | '\u{3002}' | '\u{ff0e}' | '\u{ff61}' => labels.push(std::mem::take(&mut label)),
             _ => label.push(character),
@@ -306,9 +321,17 @@ fn split_labels(text: &str) -> Result<Vec<String>, NameError> {
 /// Turns one label of presentation form into its octets.
 fn label_octets(text: &str, label: &str) -> Result<Vec<u8>, NameError> {
     if !label.is_ascii() {
-        let ascii =
-            idna::domain_to_ascii(label).map_err(|_| NameError::BadUnicode(label.to_owned()))?;
-        return Ok(ascii.into_bytes());
+        let bad = || NameError::BadUnicode(label.to_owned());
+        let ascii = idna::domain_to_ascii(label).map_err(|_| bad())?;
+        // UTS 46 maps some characters to a blank, a dot or a parenthesis: more than one label, or one word.
+        let is_label = ascii
+            .bytes()
+            .all(|it| it.is_ascii_graphic() && !b"\"();.".contains(&it));
+        return if is_label {
+            Ok(ascii.into_bytes())
+        } else {
+            Err(bad())
+        };
     }
     let bytes = label.as_bytes();
     let mut octets = Vec::with_capacity(bytes.len());
@@ -426,6 +449,28 @@ mod tests {
 
     fn name(text: &str) -> Name {
         Name::parse(text).expect("the test's name is valid")
+    }
+
+    #[test]
+    fn two_words_are_not_one_name() {
+        for text in [
+            "ns1.a.test. 192.0.2.1",
+            "ns1.a.test. ns2.a.test.",
+            " a.test",
+            "a.test ",
+            "a\tb.test",
+            "a\nb.test",
+            "\"a.test\"",
+            "(a.test)",
+            "a.test;x",
+            "a\u{7f}.test",
+            "a\u{a0}b.test",
+            "a\u{2024}b.test",
+        ] {
+            assert!(Name::parse(text).is_err(), "{text:?}");
+        }
+        assert_eq!(Name::parse("@"), Err(NameError::NoOrigin));
+        assert_eq!(name("a\\ b\\;c.test").to_string(), "a\\032b\\059c.test.");
     }
 
     #[test]

@@ -175,11 +175,17 @@ impl Rdata {
 /// Parses `KEYTAG ALGORITHM DIGESTTYPE HEX...` (RFC 4034 §5.3); the digest may hold white space.
 fn parse_ds(text: &str) -> Option<Vec<u8>> {
     let mut words = text.split_ascii_whitespace();
-    let key_tag: u16 = words.next()?.parse().ok()?;
-    let algorithm: u8 = words.next()?.parse().ok()?;
-    let digest_type: u8 = words.next()?.parse().ok()?;
+    let mut number = || {
+        // `parse` takes a sign, which a master file does not.
+        let word = words.next()?;
+        word.bytes().all(|it| it.is_ascii_digit()).then_some(word)
+    };
+    let key_tag: u16 = number()?.parse().ok()?;
+    let algorithm: u8 = number()?.parse().ok()?;
+    let digest_type: u8 = number()?.parse().ok()?;
     let hex: String = words.collect();
-    if hex.is_empty() || !hex.len().is_multiple_of(2) || !hex.is_ascii() {
+    let is_hex = hex.bytes().all(|it| it.is_ascii_hexdigit());
+    if hex.is_empty() || !hex.len().is_multiple_of(2) || !is_hex {
         return None;
     }
     let mut octets = key_tag.to_be_bytes().to_vec();
@@ -254,6 +260,11 @@ mod tests {
         assert!(Rdata::from_wire(RecordType::Ds, &[1, 2, 3, 4]).is_err());
         assert!(Rdata::parse(RecordType::A, "192.0.2.256").is_err());
         assert!(Rdata::parse(RecordType::Ds, "1 2 3 abc").is_err());
+        assert!(Rdata::parse(RecordType::Ds, "1 2 3 +a").is_err());
+        assert!(Rdata::parse(RecordType::Ds, "+1 2 3 aa").is_err());
         assert!(Rdata::parse(RecordType::Ns, "a..b").is_err());
+        assert!(Rdata::parse(RecordType::Ns, "ns1.a.test. 192.0.2.1").is_err());
+        assert!(Rdata::parse(RecordType::Cname, "a.test. b.test.").is_err());
+        assert!(Rdata::parse(RecordType::Ns, "@").is_err());
     }
 }
