@@ -138,6 +138,7 @@ fn take_in(pipeline: &Pipeline, zone: &Path, day: i64) -> Result<f64, Box<dyn Er
         at: Some(Timestamp::from_unix(1_800_000_000 + day * 86_400)),
         time_pattern: None,
         require_soa: true,
+        require_final_newline: true,
     };
     let options = PollOptions {
         full: true,

@@ -237,6 +237,21 @@ pub enum ImportCommand {
     /// Passive DNS that others recorded, in the common output format (NDJSON): shown beside the history,
     /// judged by nobody
     Pdns(ImportPassive),
+    /// List the lines of feeds and of passive DNS that were set aside, newest first, with number and reason
+    Rejected(ImportRejected),
+}
+
+/// `import rejected`.
+#[derive(Debug, Args)]
+pub struct ImportRejected {
+    /// Only lines of this source [default: of every source]
+    pub source: Option<String>,
+    /// At most so many lines
+    #[arg(long, value_name = "COUNT", default_value_t = 1000)]
+    pub limit: usize,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t = ListFormat::Table)]
+    pub format: ListFormat,
 }
 
 /// What both imports have.
@@ -268,7 +283,10 @@ pub struct ImportZonefile {
     /// Take files without their SOA
     #[arg(long)]
     pub no_soa: bool,
-    /// Take the files although they shrank
+    /// Take files whose last line has no newline at its end
+    #[arg(long)]
+    pub no_final_newline: bool,
+    /// Take the files although they shrank, or do not end with the SOA as the last one did
     #[arg(long)]
     pub accept: bool,
     /// The files

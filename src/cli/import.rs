@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::fs::File;
-use std::io::{BufRead, BufReader, IsTerminal, Write};
+use std::io::{BufRead, IsTerminal, Write};
 use std::path::Path;
 use std::time::Duration;
 
@@ -13,20 +13,26 @@ use crate::cli::arguments::{ImportCommand, ImportFeed, ImportPassive, ImportZone
 use crate::cli::cases::print_found;
 use crate::cli::failure::{Done, Failure};
 use crate::cli::poll::{done_with, print_reports};
+use crate::cli::rejected;
 use crate::cli::session::{
     create_store, load_config, make_store_folder, open_dry_run, open_pipeline, parse_name, runtime,
 };
 use crate::pipeline::{FeedImport, FileImport, PassiveImport, Pipeline, PollOptions, ZoneReport};
+use crate::source::open_text;
 use crate::store::{PollerLock, SourceKind};
 use crate::time::{Clock, TimePattern, Timestamp, WallClock};
 
 /// Runs the command.
 pub fn run(config: Option<&Path>, command: &ImportCommand) -> Result<Done, Failure> {
+    if let ImportCommand::Rejected(rejected) = command {
+        return rejected::run(config, rejected);
+    }
     let config = load_config(config)?;
     let dry_run = match command {
         ImportCommand::Zonefile(zonefile) => zonefile.options.dry_run,
         ImportCommand::Feed(feed) => feed.options.dry_run,
         ImportCommand::Pdns(passive) => passive.dry_run,
+        ImportCommand::Rejected(_) => false,
     };
     if dry_run {
         let dry = open_dry_run(config)?;
@@ -46,7 +52,7 @@ fn import(pipeline: &Pipeline, command: &ImportCommand, send: bool) -> Result<Do
     let report = match command {
         ImportCommand::Zonefile(zonefile) => zonefile.options.report,
         ImportCommand::Feed(feed) => feed.options.report,
-        ImportCommand::Pdns(_) => false,
+        ImportCommand::Pdns(_) | ImportCommand::Rejected(_) => false,
     };
     if report && pipeline.config().mail.is_none() {
         return Err(Failure::usage(
@@ -57,6 +63,7 @@ fn import(pipeline: &Pipeline, command: &ImportCommand, send: bool) -> Result<Do
         ImportCommand::Zonefile(zonefile) => import_zonefile(pipeline, zonefile)?,
         ImportCommand::Feed(feed) => import_feed(pipeline, feed)?,
         ImportCommand::Pdns(passive) => import_passive(pipeline, passive)?,
+        ImportCommand::Rejected(_) => Vec::new(),
     };
     pipeline.store().checkpoint()?;
     let delivered = if send && report {
@@ -110,6 +117,7 @@ fn import_zonefile(
         at,
         time_pattern: command.time_pattern.as_deref().map(TimePattern::new),
         require_soa: !command.no_soa,
+        require_final_newline: !command.no_final_newline,
     };
     let bar = progress_bar(None);
     let reports = pipeline.import_files(&import, &options, |path| {
@@ -162,20 +170,21 @@ fn import_passive(
     Ok(reports)
 }
 
-/// Opens lines, and a bar that moves as they are read.
+/// Opens lines, plain or compressed, and a bar that moves as they are read.
 fn open_input(path: &Path) -> Result<(Box<dyn BufRead>, ProgressBar), Failure> {
     if path == Path::new("-") {
         let bar = progress_bar(None);
-        let input = BufReader::new(bar.wrap_read(std::io::stdin()));
-        return Ok((Box::new(input), bar));
+        let input = open_text(bar.wrap_read(std::io::stdin()))
+            .map_err(|error| Failure::failed(format!("standard input: {error}")))?;
+        return Ok((input, bar));
     }
     let unreadable = |error| Failure::failed(format!("{}: {error}", path.display()));
     let file = File::open(path).map_err(unreadable)?;
     let meta = file.metadata().map_err(unreadable)?;
     let bar = progress_bar(meta.is_file().then_some(meta.len()));
     bar.set_message(path.display().to_string());
-    let input = BufReader::with_capacity(1 << 18, bar.wrap_read(file));
-    Ok((Box::new(input), bar))
+    let input = open_text(bar.wrap_read(file)).map_err(unreadable)?;
+    Ok((input, bar))
 }
 
 /// Returns a bar on a terminal over so many octets, and nothing elsewhere.

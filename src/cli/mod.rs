@@ -24,6 +24,7 @@ mod outbox;
 mod output;
 mod poll;
 mod privacy;
+mod rejected;
 mod report;
 mod run;
 mod session;

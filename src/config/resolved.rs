@@ -381,6 +381,8 @@ pub enum Feeding {
         time_pattern: Option<TimePattern>,
         /// Whether a file must have its SOA.
         require_soa: bool,
+        /// Whether a file's last line must end with a newline.
+        require_final_newline: bool,
         /// Whether `$INCLUDE` is followed.
         include: bool,
     },

@@ -288,6 +288,7 @@ impl Checker<'_> {
                 .into_owned(),
             time_pattern,
             require_soa: section.require_soa.unwrap_or(true),
+            require_final_newline: section.require_final_newline.unwrap_or(true),
             include: section.include.unwrap_or(false),
         })
     }

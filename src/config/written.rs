@@ -248,6 +248,9 @@ pub struct ZonefileSection {
     /// Whether a zone file must have its SOA.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub require_soa: Option<bool>,
+    /// Whether the last line of a zone file must end with a newline.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub require_final_newline: Option<bool>,
     /// Whether `$INCLUDE` in a zone file is followed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub include: Option<bool>,

@@ -13,9 +13,12 @@ use std::path::{Path, PathBuf};
 use crate::config::{Feeding, Source};
 use crate::dns::{Name, Rdata, Record, RecordType, Serial};
 use crate::pipeline::{
-    Pipeline, PipelineError, PollOptions, StoredSummary, ZoneOutcome, ZoneReport,
+    Pipeline, PipelineError, PollOptions, StoredSummary, ZoneOutcome, ZoneReport, away,
 };
-use crate::source::{FeedLine, FeedOp, FeedReader, FeedSubject, file_identity, find_feed_parts};
+use crate::source::{
+    FeedLine, FeedOp, FeedReader, FeedSubject, file_identity, find_feed_parts, open_text,
+    require_plain,
+};
 use crate::store::{
     EntityKey, FeedPosition, RejectKind, SourceId, SourceKind, VersionDraft, VersionKind,
     VersionTx, ZoneState,
@@ -242,7 +245,7 @@ impl Pipeline {
         };
         let (parts, is_lost) = match find_feed_parts(path, position.file) {
             Ok(parts) => parts,
-            Err(error) => return Ok(Some(unreadable(path, error))),
+            Err(error) => return Ok(Some(away(path, &error))),
         };
         let mut fault = is_lost.then(|| {
             Refusal::Rotated(format!(
@@ -317,13 +320,15 @@ impl Pipeline {
         };
         let mut fault = None;
         for path in files {
-            let broken = match File::open(&path) {
-                Ok(file) => {
-                    let mut reader = FeedReader::new(BufReader::with_capacity(1 << 18, file), 0, 0);
+            let broken = match File::open(&path).and_then(open_text) {
+                Ok(text) => {
+                    let mut reader = FeedReader::new(text, 0, 0);
                     let broken = self.read_lines(pass, &mut reader, zone, true)?;
                     self.flush_until(pass, None)?;
                     broken
                 }
+                // The folder was taken away while it was read.
+                Err(error) if !folder.is_dir() => return Ok(Some(unreadable(folder, &error))),
                 Err(error) => Some(error),
             };
             let end = if broken.is_some() { "failed" } else { "done" };
@@ -350,6 +355,7 @@ impl Pipeline {
         let (offset, line_number) = if is_same {
             (position.offset, position.line_number)
         } else {
+            require_plain(&file)?;
             (0, 0)
         };
         file.seek(SeekFrom::Start(offset))?;
@@ -431,6 +437,10 @@ impl Pipeline {
                 octets,
                 &format!("rrname {} is not in zone {zone}", line.owner),
             );
+        }
+        if line.subject == FeedSubject::Soa && line.owner != zone {
+            let reason = format!("SOA of {}, which is not the apex {zone}", line.owner);
+            return self.reject(pass, RejectKind::Unreadable, *number, octets, &reason);
         }
         if line.at > self.clock.now() + FUTURE_MAX {
             let reason = format!("at: {} lies in the future", line.at);
@@ -725,7 +735,11 @@ fn list_spool(folder: &Path) -> io::Result<Vec<PathBuf>> {
 
 /// Moves a file into a folder, which is made; one of the same name there is kept under another.
 fn move_into(path: &Path, folder: &Path) -> io::Result<()> {
-    fs::create_dir_all(folder)?;
+    // Not the folders above it: a spool that was moved away is not made anew.
+    match fs::create_dir(folder) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
     let name = path.file_name().unwrap_or_default().to_owned();
     let mut target = folder.join(&name);
     let mut count = 1;

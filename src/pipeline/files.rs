@@ -1,5 +1,6 @@
 //! A zone file source: every file that is new, in the order of their times.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -8,9 +9,9 @@ use crate::config::{Feeding, Source};
 use crate::dns::Name;
 use crate::pipeline::apply::Applied;
 use crate::pipeline::{
-    Pipeline, PipelineError, PollOptions, StoredSummary, ZoneOutcome, ZoneReport, refusal_of,
+    Pipeline, PipelineError, PollOptions, StoredSummary, ZoneOutcome, ZoneReport, away, refusal_of,
 };
-use crate::source::{Fetched, ZonefileRules, expand_glob, open_spool, read_zonefile};
+use crate::source::{FileRead, ZonefileRules, expand_glob, open_spool, read_zonefile};
 use crate::store::{FileMark, SourceId, SourceKind, ZoneState};
 use crate::time::{Span, TimePattern, Timestamp, timestamp_of};
 use crate::zone::{Intake, Refusal, judge_size};
@@ -29,6 +30,8 @@ pub struct FileImport<'a> {
     pub time_pattern: Option<TimePattern>,
     /// Whether a file must have its SOA.
     pub require_soa: bool,
+    /// Whether a file's last line must end with a newline.
+    pub require_final_newline: bool,
 }
 
 /// How far ahead of the clock a file's time may lie.
@@ -45,6 +48,7 @@ struct Pass<'a> {
     source: SourceId,
     zone: &'a Name,
     require_soa: bool,
+    require_final_newline: bool,
     include: bool,
     options: &'a PollOptions,
 }
@@ -69,6 +73,7 @@ impl Pipeline {
             path,
             time_pattern,
             require_soa,
+            require_final_newline,
             include,
         } = &source.feeding
         else {
@@ -82,10 +87,17 @@ impl Pipeline {
             source: id,
             zone,
             require_soa: *require_soa,
+            require_final_newline: *require_final_newline,
             include: *include,
             options,
         };
         let outcomes = match expand_glob(path) {
+            Ok(paths) if paths.is_empty() => {
+                // What a pass that was killed stored and did not judge.
+                self.detect_zone(zone, options)?;
+                let error = format!("no file matches the pattern {path:?}");
+                vec![self.refuse(zone, away(&plain_part(path), &error))?]
+            }
             Ok(paths) => self.take_files(&pass, paths, time_pattern.as_ref(), None, &mut |_| {})?,
             Err(refusal) => vec![self.refuse(zone, refusal)?],
         };
@@ -120,6 +132,7 @@ impl Pipeline {
             source: id,
             zone: import.zone,
             require_soa: import.require_soa,
+            require_final_newline: import.require_final_newline,
             include: false,
             options,
         };
@@ -140,10 +153,6 @@ impl Pipeline {
     ) -> Result<Vec<ZoneOutcome>, PipelineError> {
         // What a pass that was killed stored and did not judge.
         self.detect_zone(pass.zone, pass.options)?;
-        if paths.is_empty() {
-            let nothing = Refusal::Unreadable("no file matches the pattern".to_owned());
-            return Ok(vec![self.refuse(pass.zone, nothing)?]);
-        }
         let (files, mut refused) = date_files(paths, pattern, at);
         let mut last_refusal = refused.last().cloned();
         let mut summary = StoredSummary::default();
@@ -177,6 +186,10 @@ impl Pipeline {
                     self.store.set_file_mark(pass.source, &file.path, &mark)?;
                     refused.push(refusal.clone());
                     last_refusal = Some(refusal);
+                    if !has_folder(&file.path) {
+                        // The folder went away while it was read: the other files are not asked one by one.
+                        break;
+                    }
                 }
             }
         }
@@ -249,6 +262,7 @@ impl Pipeline {
             Ok(handle) => {
                 let rules = ZonefileRules {
                     require_soa: pass.require_soa,
+                    require_final_newline: pass.require_final_newline,
                     include: pass.include,
                     limits: self.config.limits,
                 };
@@ -256,15 +270,15 @@ impl Pipeline {
             }
             Err(error) => return Err(PipelineError::Local(error)),
         };
-        let fetched = match read.map_err(refusal_of) {
-            Ok(fetched) => fetched,
+        let read = match read.map_err(refusal_of) {
+            Ok(read) => read,
             Err(refusal) => return Ok(Err(refusal?)),
         };
         if !is_still(&opened, file) {
             let what = format!("{} changed while it was read", file.path.display());
             return Ok(Err(Refusal::EndedEarly(what)));
         }
-        if let Err(refusal) = self.judge(pass, zone, &fetched) {
+        if let Err(refusal) = self.judge(pass, zone, &read)? {
             return Ok(Err(refusal));
         }
         let zone = &ZoneState {
@@ -273,10 +287,12 @@ impl Pipeline {
         };
         // A file does not change by being read again: a mass change is stored at once, as bulk.
         let Applied::Stored(stored) =
-            self.apply_version(zone, intake, &fetched, file.mark.version_at, false)?
+            self.apply_version(zone, intake, &read.fetched, file.mark.version_at, false)?
         else {
             unreachable!("apply_version asks for a second fetch only where it may");
         };
+        self.store
+            .note_file_ending(pass.source, zone.id, read.ends_with_soa)?;
         self.store
             .note_event_time(pass.source, file.mark.version_at)?;
         self.store
@@ -286,13 +302,26 @@ impl Pipeline {
         Ok(Ok(()))
     }
 
-    /// Holds a file that lost too many records, unless it was accepted.
-    fn judge(&self, pass: &Pass<'_>, zone: &ZoneState, fetched: &Fetched) -> Result<(), Refusal> {
+    /// Refuses a file that broke off where the last one of its source ended with the SOA, and holds one that
+    /// lost too many records, unless it was accepted.
+    fn judge(
+        &self,
+        pass: &Pass<'_>,
+        zone: &ZoneState,
+        read: &FileRead,
+    ) -> Result<Result<(), Refusal>, PipelineError> {
         let accepts = pass.options.accept.contains(pass.zone) || zone.accept_requested;
         if accepts || zone.version_id.is_none() {
-            return Ok(());
+            return Ok(Ok(()));
         }
-        judge_size(&self.config.trust, zone.kept_count, &fetched.counts)
+        if !read.ends_with_soa && self.store.ended_with_soa(pass.source, zone.id)? {
+            return Ok(Err(broken_off(pass.zone)));
+        }
+        Ok(judge_size(
+            &self.config.trust,
+            zone.kept_count,
+            &read.fetched.counts,
+        ))
     }
 
     /// Notes a refusal in the zone's row.
@@ -301,6 +330,16 @@ impl Pipeline {
             .note_zone_attempt(zone, self.clock.now(), Some(&refusal))?;
         Ok(ZoneOutcome::Refused(refusal))
     }
+}
+
+/// Returns the refusal of a file that does not end with its SOA as the last one of its source did.
+///
+/// A dump without comments (`dig +noall +answer`, drill) that broke off between two lines looks like any
+/// zone file. What tells it is the file before it.
+fn broken_off(zone: &Name) -> Refusal {
+    Refusal::EndedEarly(format!(
+        "the file does not end with the zone's SOA, as the last one of this source did: a transfer that broke off; if another program writes the files now, take this one with `fluxwatch poll --accept {zone}` (import: --accept)"
+    ))
 }
 
 /// Opens a file, which must be the one that was dated.
@@ -366,27 +405,56 @@ fn date_files(
     at: Option<Timestamp>,
 ) -> (Vec<DatedFile>, Vec<Refusal>) {
     let (mut files, mut refused) = (Vec::new(), Vec::new());
+    let mut unseen: BTreeMap<String, (usize, PathBuf)> = BTreeMap::new();
     for path in paths {
-        match date_file(path, pattern, at) {
-            Ok(file) => files.push(file),
-            Err(refusal) => refused.push(refusal),
+        match fs::metadata(&path) {
+            Ok(meta) => match date_file(path, &meta, pattern, at) {
+                Ok(file) => files.push(file),
+                Err(refusal) => refused.push(refusal),
+            },
+            Err(error) => unseen.entry(error.to_string()).or_insert((0, path)).0 += 1,
         }
     }
+    refused.extend(unseen.into_iter().map(|(error, (count, first))| {
+        let error = match count {
+            1 => error,
+            _ => format!("{error}; {} more files the same", count - 1),
+        };
+        away(&first, &error)
+    }));
     files.sort_by(|left, right| {
         (left.mark.version_at, &left.path).cmp(&(right.mark.version_at, &right.path))
     });
     (files, refused)
 }
 
+/// Returns whether the folder of a file is there.
+fn has_folder(path: &Path) -> bool {
+    let folder = path.parent().filter(|it| !it.as_os_str().is_empty());
+    folder.is_none_or(Path::is_dir)
+}
+
+/// Returns a pattern up to its first part with a wildcard, that part included.
+fn plain_part(pattern: &str) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in Path::new(pattern) {
+        plain.push(part);
+        if part.to_string_lossy().contains(['*', '?', '[']) {
+            break;
+        }
+    }
+    plain
+}
+
 /// Gives one file its time.
 fn date_file(
     path: PathBuf,
+    meta: &fs::Metadata,
     pattern: Option<&TimePattern>,
     at: Option<Timestamp>,
 ) -> Result<DatedFile, Refusal> {
     let unreadable =
         |fault: &dyn std::fmt::Display| Refusal::Unreadable(format!("{}: {fault}", path.display()));
-    let meta = fs::metadata(&path).map_err(|fault| unreadable(&fault))?;
     let modified = meta.modified().map_err(|fault| unreadable(&fault))?;
     let version_at = match (at, pattern) {
         (Some(at), _) => at,
@@ -395,7 +463,7 @@ fn date_file(
             .map_err(|fault| unreadable(&fault))?,
         (None, None) => timestamp_of(modified),
     };
-    let modified_at_ns = modified_at_ns(&meta);
+    let modified_at_ns = modified_at_ns(meta);
     let mark = FileMark {
         modified_at_ns,
         size_bytes: meta.size() as i64,

@@ -32,6 +32,7 @@ mod transfer;
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::config::{Config, ConfigError, MailConfig, TlsSettings, TransferSettings};
@@ -344,4 +345,21 @@ fn refusal_of(error: SourceError) -> Result<Refusal, PipelineError> {
         SourceError::Refused(refusal) => Ok(refusal),
         SourceError::Local(error) => Err(PipelineError::Local(error)),
     }
+}
+
+/// Returns the refusal of a path that cannot be opened or listed. Says which folder is away, since it is what
+/// was moved or not mounted, rather than every file in it.
+fn away(path: &Path, error: &dyn std::fmt::Display) -> Refusal {
+    let folders = path.ancestors().skip(1);
+    let named = folders.filter(|folder| !folder.as_os_str().is_empty());
+    // The highest folder that is not there: what lies in it cannot be there either.
+    let missing = named.take_while(|folder| !folder.is_dir()).last();
+    let path = path.display();
+    Refusal::Unreadable(match missing {
+        Some(folder) => format!(
+            "{path}: the folder {} is not there; was it moved, or is it not mounted?",
+            folder.display()
+        ),
+        None => format!("{path}: {error}"),
+    })
 }

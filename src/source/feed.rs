@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::dns::{Name, Rdata, RecordType, Serial};
+use crate::source::fields::{TYPE_SOA, parse_soa};
+use crate::source::rrtypes::parse_type;
 use crate::time::Timestamp;
 
 /// The most octets of one line, its newline included.
@@ -163,28 +165,20 @@ impl FeedLine {
             return Err(format!("rrname {owner} is not in zone {zone}"));
         }
         let mut serial = written.serial.map(Serial);
-        let subject = if let Some(rtype) = RecordType::parse(&written.rrtype) {
+        let code =
+            parse_type(written.rrtype.as_bytes()).map_err(|fault| format!("rrtype: {fault}"))?;
+        let subject = if let Some(rtype) = RecordType::from_code(code) {
             let rdata = written.rdata.parse(rtype)?;
             if rdata.is_empty() && written.op != FeedOp::Set {
                 return Err("rdata is empty: only op \"set\" may leave it out".to_owned());
             }
             FeedSubject::Records { rtype, rdata }
-        } else if written.rrtype.eq_ignore_ascii_case("SOA") {
-            serial = serial.or_else(|| {
-                written
-                    .rdata
-                    .first()?
-                    .split_ascii_whitespace()
-                    .nth(2)?
-                    .parse()
-                    .ok()
-                    .map(Serial)
-            });
+        } else if code == TYPE_SOA {
+            let told = written.rdata.first().map(read_soa).transpose()?;
+            serial = serial.or(told);
             FeedSubject::Soa
-        } else if written.rrtype.parse::<domain::base::Rtype>().is_ok() {
-            FeedSubject::Other
         } else {
-            return Err(format!("rrtype: {:?} is no record type", written.rrtype));
+            FeedSubject::Other
         };
         let ttl = written.ttl.unwrap_or(0).min(i32::MAX as u32);
         Ok(Self {
@@ -199,6 +193,22 @@ impl FeedLine {
             created: written.created,
         })
     }
+}
+
+/// Reads the RDATA of a SOA: its serial. Every word is read as in a master file.
+fn read_soa(text: &str) -> Result<Serial, String> {
+    let fault = || format!("rdata: {text:?} is not SOA RDATA");
+    let words: Vec<(&[u8], bool)> = text
+        .split_ascii_whitespace()
+        .map(|word| (word.as_bytes(), false))
+        .collect();
+    let serial = parse_soa(&words).ok_or_else(fault)?;
+    let names = text.split_ascii_whitespace().take(2);
+    let is_unknown_form = text.trim_start().starts_with("\\#");
+    if !is_unknown_form && names.map(Name::parse).any(|name| name.is_err()) {
+        return Err(fault());
+    }
+    Ok(serial)
 }
 
 /// Reads a feed line by line and knows where it is.
@@ -332,8 +342,7 @@ pub fn file_identity(file: &File) -> io::Result<(u64, u64)> {
 /// that one under its new name, whatever was rotated away after it, and the one at `path`. The second
 /// value is whether the file that was read last is gone.
 ///
-/// Rotated files lie in the same folder, begin with the feed's name and `.` or `-`, and are not
-/// compressed yet.
+/// Rotated files lie in the same folder, are named as [`is_rotated_name`] says, and are not compressed yet.
 ///
 /// # Errors
 ///
@@ -357,11 +366,8 @@ pub fn find_feed_parts(path: &Path, last: Option<(u64, u64)>) -> io::Result<(Vec
         let entry = entry?;
         let (file, meta) = (entry.file_name(), entry.metadata()?);
         let file = file.to_string_lossy();
-        let is_rotated = file
-            .strip_prefix(&*name)
-            .is_some_and(|rest| rest.starts_with(['.', '-']));
         let is_plain = !file.ends_with(".gz") && !file.ends_with(".zst") && meta.is_file();
-        if is_rotated && is_plain && (meta.dev(), meta.ino()) != now {
+        if is_rotated_name(&file, &name) && is_plain && (meta.dev(), meta.ino()) != now {
             let written_at = (meta.mtime(), meta.mtime_nsec());
             rotated.push((written_at, entry.path(), (meta.dev(), meta.ino())));
         }
@@ -383,9 +389,57 @@ pub fn find_feed_parts(path: &Path, last: Option<(u64, u64)>) -> io::Result<(Vec
     Ok((parts, false))
 }
 
+/// Returns whether a file's name is what a rotation makes of a feed's name: `changes.ndjson.1` and
+/// `changes.ndjson-20261128`, or, where logrotate's `extension` keeps the end, `changes.1.ndjson` and
+/// `changes-20261128.ndjson`. In the latter only digits and what dates have between them: another feed of
+/// the folder is `changes-eu.ndjson`.
+fn is_rotated_name(file: &str, feed: &str) -> bool {
+    let is_separator = |it: char| it == '.' || it == '-';
+    if let Some(rest) = file.strip_prefix(feed) {
+        return rest.starts_with(is_separator);
+    }
+    let Some((stem, extension)) = feed.rsplit_once('.').filter(|(stem, _)| !stem.is_empty()) else {
+        return false;
+    };
+    let number = file
+        .strip_prefix(stem)
+        .and_then(|rest| rest.strip_suffix(extension)?.strip_suffix('.'))
+        .and_then(|rest| rest.strip_prefix(is_separator));
+    let is_of_date = |it: char| it.is_ascii_digit() || "-._:TZ".contains(it);
+    number.is_some_and(|it| {
+        it.starts_with(|first: char| first.is_ascii_digit()) && it.chars().all(is_of_date)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rotated_names_are_told_from_other_feeds() {
+        for (file, is_rotated) in [
+            ("changes.ndjson.1", true),
+            ("changes.ndjson-20261128", true),
+            ("changes.1.ndjson", true),
+            ("changes-20261128.ndjson", true),
+            ("changes-2026-11-28T10:00.ndjson", true),
+            ("changes-20261128-1795341600.ndjson", true),
+            ("changes-eu.ndjson", false),
+            ("changes.eu.1.ndjson", false),
+            ("changes1.ndjson", false),
+            ("changes..ndjson", false),
+            ("changes.ndjson", false),
+            ("other.1.ndjson", false),
+        ] {
+            assert_eq!(
+                is_rotated_name(file, "changes.ndjson"),
+                is_rotated,
+                "{file}"
+            );
+        }
+        assert!(is_rotated_name("changes.1", "changes"));
+        assert!(!is_rotated_name("x.1", ".ndjson"));
+    }
 
     const LINE: &str = r#"{"at":"2026-11-22T10:00:00Z","zone":"example.","rrname":"BAD.example","rrtype":"NS","op":"set","ttl":3600,"rdata":["ns2.b.test.","NS1.a.test","ns1.a.test."],"serial":2026112201}"#;
 
@@ -448,6 +502,53 @@ mod tests {
                 .expect("memory does not fail")
                 .is_none(),
             "the half line was consumed from the buffer but not counted"
+        );
+    }
+
+    #[test]
+    fn words_that_are_no_rdata_of_the_type_are_refused() {
+        for (rrtype, rdata, reason) in [
+            ("NS", r#"["ns1.a.test. 192.0.2.1"]"#, "is not one name"),
+            ("NS", r#"["ns1.a.test. ns2.a.test."]"#, "is not one name"),
+            (
+                "NS",
+                r#"["ns1.a.test.", "ns2.a.test.\t3600"]"#,
+                "is not one name",
+            ),
+            ("NS", r#"["ns1.a.test.;"]"#, "is not one name"),
+            ("NS", r#"["\"ns1.a.test.\""]"#, "is not one name"),
+            ("NS", r#"["@"]"#, "stands for an origin"),
+            ("CNAME", r#""a.test. b.test.""#, "is not one name"),
+            ("TYPE2", r#"["ns1.a.test. ns2.a.test."]"#, "is not one name"),
+            ("A", r#"["192.0.2.1 192.0.2.2"]"#, "is not A RDATA"),
+            ("AAAA", r#"["2001:db8::1/64"]"#, "is not AAAA RDATA"),
+            ("DS", r#"["1 8 2 +a"]"#, "is not DS RDATA"),
+            (
+                "SOA",
+                r#"["ns1.a.test. host.a.test. 7"]"#,
+                "is not SOA RDATA",
+            ),
+            (
+                "SOA",
+                r#"["ns1..test. host.a.test. 7 1 1 1 1"]"#,
+                "is not SOA RDATA",
+            ),
+            ("AXFR", "[]", "AXFR is a type of queries"),
+            ("ANY", "[]", "ANY is a type of queries"),
+        ] {
+            let line = format!(
+                r#"{{"at":1,"rrname":"a.example.","rrtype":"{rrtype}","op":"add","rdata":{rdata}}}"#
+            );
+            let fault = FeedLine::parse(line.as_bytes()).expect_err(&line);
+            assert!(fault.contains(reason), "{line}: {fault}");
+        }
+        let names = LINE.replace("BAD.example", "bad.example 3600");
+        let fault = FeedLine::parse(names.as_bytes()).expect_err("two words");
+        assert!(fault.starts_with("rrname: "), "{fault}");
+        let by_number = LINE.replace("\"NS\"", "\"TYPE2\"");
+        assert_eq!(
+            FeedLine::parse(by_number.as_bytes()),
+            FeedLine::parse(LINE.as_bytes())
         );
     }
 

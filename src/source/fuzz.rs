@@ -106,6 +106,7 @@ pub fn zone_file(octets: &[u8]) {
     );
     let rules = ZonefileRules {
         require_soa: false,
+        require_final_newline: false,
         include: false,
         limits: LIMITS,
     };

@@ -35,7 +35,7 @@ impl GenerateRange {
 }
 
 /// Returns a word of a `$GENERATE` with its value: `$`, or `${offset[,width[,base]]}` with the bases d,
-/// o, x and X. `\$` and `$$` stand for the sign itself.
+/// o, x, X, n and N. `\$` and `$$` stand for the sign itself.
 pub(super) fn expand(word: &[u8], value: u32) -> Option<Vec<u8>> {
     let mut expanded = Vec::with_capacity(word.len() + 8);
     let mut rest = word;
@@ -53,8 +53,15 @@ pub(super) fn expand(word: &[u8], value: u32) -> Option<Vec<u8>> {
             (b'$', Some(b'{')) => {
                 let end = after.iter().position(|octet| *octet == b'}')?;
                 let form = std::str::from_utf8(&after[1..end]).ok()?;
-                expanded.extend_from_slice(modified(form, value)?.as_bytes());
+                let text = modified(form, value)?;
                 rest = &after[end + 1..];
+                // The dot that an even width of nibbles ends with separates; at the end of the word there
+                // is nothing to separate, and the name is relative to the origin as any other.
+                let text = match rest.is_empty() && form.ends_with(['n', 'N']) {
+                    true => text.trim_end_matches('.'),
+                    false => &text,
+                };
+                expanded.extend_from_slice(text.as_bytes());
             }
             (b'$', _) => expanded.extend_from_slice(value.to_string().as_bytes()),
             _ => expanded.push(*octet),
@@ -77,7 +84,53 @@ fn modified(form: &str, value: u32) -> Option<String> {
         ("o", None) => format!("{value:0width$o}"),
         ("x", None) => format!("{value:0width$x}"),
         ("X", None) => format!("{value:0width$X}"),
+        ("n", None) => nibbles(value, width),
+        ("N", None) => nibbles(value, width).to_ascii_uppercase(),
         _ => return None,
     };
     Some(text)
+}
+
+/// Returns the hexadecimal digits of a value from the last to the first, with dots between, as in
+/// ip6.arpa. The width counts digits and dots, as BIND's does: an even one ends with a dot.
+fn nibbles(value: u64, width: usize) -> String {
+    let mut text = String::with_capacity(width);
+    let mut rest = value;
+    loop {
+        text.push_str(&format!("{:x}", rest & 15));
+        rest >>= 4;
+        if rest == 0 && text.len() >= width {
+            return text;
+        }
+        text.push('.');
+        if rest == 0 && text.len() >= width {
+            return text;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nibbles_are_those_of_bind() {
+        for (value, width, text) in [
+            (1, 0, "1"),
+            (1, 1, "1"),
+            (1, 2, "1."),
+            (1, 3, "1.0"),
+            (1, 4, "1.0."),
+            (0x12b, 0, "b.2.1"),
+            (0x12b, 2, "b.2.1"),
+            (0x12b, 6, "b.2.1."),
+            (0x12b, 7, "b.2.1.0"),
+        ] {
+            assert_eq!(nibbles(value, width), text, "{value:x} {width}");
+        }
+        let expanded = |word: &str| expand(word.as_bytes(), 299);
+        assert_eq!(expanded("${0,0,N}.x"), Some(b"B.2.1.x".to_vec()));
+        assert_eq!(expanded("${0,8,n}x"), Some(b"b.2.1.0.x".to_vec()));
+        assert_eq!(expanded("${0,8,n}"), Some(b"b.2.1.0".to_vec()), "relative");
+    }
 }

@@ -6,6 +6,8 @@
 //! business.
 
 mod catalog;
+mod compression;
+mod dump;
 mod feed;
 mod fields;
 #[doc(hidden)]
@@ -14,6 +16,7 @@ mod generate;
 mod notify;
 mod passive;
 mod probe;
+mod rrtypes;
 mod stream;
 mod sweep;
 mod tls;
@@ -25,6 +28,7 @@ mod zonefile;
 mod zonemd;
 
 pub use catalog::{Catalog, CatalogMember};
+pub use compression::{open_text, require_plain};
 pub use feed::{
     FeedLine, FeedOp, FeedPart, FeedReader, FeedSubject, LINE_OCTETS_MAX, ReadLine, RejectedLine,
     file_identity, find_feed_parts,
@@ -39,7 +43,7 @@ pub use transfer::{
 };
 pub use wire::SoaNumbers;
 pub use xfr::TransferFault;
-pub use zonefile::{ZonefileRules, expand_glob, read_zonefile};
+pub use zonefile::{FileRead, ZonefileRules, expand_glob, read_zonefile};
 pub use zonemd::Zonemd;
 
 use crate::dns::Serial;

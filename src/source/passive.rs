@@ -5,6 +5,7 @@ use serde::Deserialize;
 
 use crate::dns::{Name, Rdata, RecordType};
 use crate::source::feed::OneOrMany;
+use crate::source::rrtypes::parse_type;
 use crate::time::Timestamp;
 
 /// One line, understood.
@@ -55,10 +56,11 @@ impl SightingLine {
                 .then_some(time)
                 .ok_or_else(|| format!("{field}: {seconds} is not a time in seconds"))
         };
-        let rdata = match RecordType::parse(&written.rrtype.to_ascii_uppercase()) {
+        let code =
+            parse_type(written.rrtype.as_bytes()).map_err(|fault| format!("rrtype: {fault}"))?;
+        let rdata = match RecordType::from_code(code) {
             Some(rtype) => written.rdata.parse(rtype)?,
-            None if written.rrtype.parse::<domain::base::Rtype>().is_ok() => Vec::new(),
-            None => return Err(format!("rrtype: {:?} is no record type", written.rrtype)),
+            None => Vec::new(),
         };
         Ok(Self {
             owner,
@@ -102,11 +104,16 @@ mod tests {
         let millis: &[u8] = br#"{"rrname":"a.","rrtype":"A","rdata":"192.0.2.1","time_first":1,"time_last":99999999999999}"#;
         let bad: &[u8] =
             br#"{"rrname":"a.","rrtype":"A","rdata":"192.0.2","time_first":1,"time_last":1}"#;
+        let two: &[u8] = br#"{"rrname":"a.","rrtype":"NS","rdata":"ns1.a. ns2.a.","time_first":1,"time_last":1}"#;
+        let meta: &[u8] =
+            br#"{"rrname":"a.","rrtype":"AXFR","rdata":"x","time_first":1,"time_last":1}"#;
         for (octets, what) in [
             (no_times, "neither"),
             (backwards, "first seen at 2"),
             (millis, "time_last"),
             (bad, "rdata"),
+            (two, "is not one name"),
+            (meta, "AXFR is a type of queries"),
             (b"[]", "not passive DNS"),
         ] {
             let fault = SightingLine::parse(octets).expect_err("refused");

@@ -5,12 +5,28 @@ use std::ops::Range;
 /// A word of an entry: where it stands, and whether it stood in quotes.
 pub(super) type Word = (Range<usize>, bool);
 
+/// Why an entry cannot be cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct CutFault {
+    /// How many lines of the entry lie before the fault.
+    pub lines: u64,
+    /// What is wrong.
+    pub what: &'static str,
+}
+
+/// What is wrong with a quote that goes on beyond its line: BIND, Knot and dnspython say so too. Joined with
+/// the lines that follow, it would hide their records.
+const OPEN_QUOTE: &str = "a quotation mark is opened and not closed on its line";
+/// What is wrong with a backslash at the end of a line: it would join the line that follows.
+const ESCAPED_NEWLINE: &str =
+    "a backslash stands before the end of the line; a word cannot go on in the next line";
+
 /// Cuts the first entry of `text` into words. Returns where the next entry begins and how many lines
 /// this one has, or `None` if its end is not there yet.
 pub(super) fn cut_entry(
     text: &[u8],
     words: &mut Vec<Word>,
-) -> Result<Option<(usize, u64)>, String> {
+) -> Result<Option<(usize, u64)>, CutFault> {
     words.clear();
     let (mut at, mut depth, mut lines) = (0, 0_u32, 0_u64);
     while let Some(&octet) = text.get(at) {
@@ -32,22 +48,25 @@ pub(super) fn cut_entry(
                 at += 1;
             }
             b')' => {
-                depth = depth.checked_sub(1).ok_or("unmatched )")?;
+                let what = "unmatched )";
+                depth = depth.checked_sub(1).ok_or(CutFault { lines, what })?;
                 at += 1;
             }
             b'"' => {
-                let Some(end) = find_end(text, at + 1, |octet| octet == b'"') else {
+                let ends = |octet| octet == b'"' || octet == b'\n';
+                let Some(end) = find_end(text, at + 1, ends, lines)? else {
                     return Ok(None);
                 };
-                lines += text[at..end]
-                    .iter()
-                    .filter(|octet| **octet == b'\n')
-                    .count() as u64;
+                if text[end] == b'\n' {
+                    let what = OPEN_QUOTE;
+                    return Err(CutFault { lines, what });
+                }
                 words.push((at + 1..end, true));
                 at = end + 1;
             }
             _ => {
-                let Some(end) = find_end(text, at, |octet| ENDS_WORD[octet as usize]) else {
+                let ends = |octet| ENDS_WORD[octet as usize];
+                let Some(end) = find_end(text, at, ends, lines)? else {
                     return Ok(None);
                 };
                 words.push((at..end, false));
@@ -70,19 +89,29 @@ const ENDS_WORD: [bool; 256] = {
     table
 };
 
-/// Returns where the first octet stands that ends a word; an octet after a backslash never does.
-fn find_end(text: &[u8], from: usize, ends: impl Fn(u8) -> bool) -> Option<usize> {
+/// Returns where the first octet stands that ends a word; an octet after a backslash never does. `lines`
+/// of the entry lie before it.
+fn find_end(
+    text: &[u8],
+    from: usize,
+    ends: impl Fn(u8) -> bool,
+    lines: u64,
+) -> Result<Option<usize>, CutFault> {
     let mut at = from;
     while let Some(&octet) = text.get(at) {
         if octet == b'\\' {
+            if matches!(text[at + 1..], [b'\n', ..] | [b'\r', b'\n', ..]) {
+                let what = ESCAPED_NEWLINE;
+                return Err(CutFault { lines, what });
+            }
             at += 2;
         } else if ends(octet) {
-            return Some(at);
+            return Ok(Some(at));
         } else {
             at += 1;
         }
     }
-    None
+    Ok(None)
 }
 
 #[cfg(test)]
@@ -111,9 +140,24 @@ mod tests {
             Some(["a", "b", "c ; (d", "e\\ f"].map(str::to_owned).into())
         );
         assert_eq!(words("a ( b\n"), None);
-        assert_eq!(words("a \"b\n"), None);
+        assert_eq!(words("a \"b"), None);
         assert_eq!(words("a ; comment"), None);
-        assert!(cut_entry(b"a )\n", &mut Vec::new()).is_err());
+        assert_eq!(words("a b\\"), None);
+    }
+
+    #[test]
+    fn what_would_hide_the_lines_that_follow_is_refused() {
+        for (text, lines, what) in [
+            ("a )\n", 0, "unmatched )"),
+            ("a TXT \"b\nc TXT \"d\"\n", 0, OPEN_QUOTE),
+            ("a TXT ( b\n \"c\n", 1, OPEN_QUOTE),
+            ("a TXT b\\\nc A 192.0.2.1\n", 0, ESCAPED_NEWLINE),
+            ("a TXT b\\\r\nc A 192.0.2.1\r\n", 0, ESCAPED_NEWLINE),
+            ("a TXT \"b\\\nc\"\n", 0, ESCAPED_NEWLINE),
+        ] {
+            let fault = cut_entry(text.as_bytes(), &mut Vec::new());
+            assert_eq!(fault, Err(CutFault { lines, what }), "{text:?}");
+        }
     }
 
     proptest! {

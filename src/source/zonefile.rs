@@ -4,23 +4,24 @@
 //! words. Records of the kept types are read to the last octet; of all others the type must be known
 //! and is counted, so that a type whose data this program does not understand cannot stop a zone. An
 //! entry that cannot be read refuses the file: a zone file with a hole in it would look like a deletion.
-//! So does a last line without its newline, the mark of a download that was cut off.
+//! So does a last line without its newline, the mark of a download that was cut off, unless the source
+//! says otherwise or the record is the SOA that closes a dump; and whatever `dump` says of a file's ends.
 
-use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, Read};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use flate2::bufread::MultiGzDecoder;
-
-use crate::dns::{LABEL_OCTETS_MAX, NAME_OCTETS_MAX, Name, Rdata, RecordType, Serial};
+use crate::dns::{LABEL_OCTETS_MAX, NAME_OCTETS_MAX, Name, NameError, Rdata, RecordType, Serial};
+use crate::source::compression::open_text;
+use crate::source::dump::Ends;
 use crate::source::fields::{
-    CLASS_IN, COMMON_TYPES, DS_ALGORITHMS, DS_DIGESTS, TYPE_SOA, ds_number, parse_class, parse_ds,
-    parse_ttl, parse_unknown_form,
+    CLASS_IN, DS_ALGORITHMS, DS_DIGESTS, TYPE_SOA, class_fault, ds_number, parse_class, parse_ds,
+    parse_soa, parse_ttl, parse_unknown_form,
 };
 use crate::source::generate::{GenerateRange, expand};
-use crate::source::words::{Word, cut_entry};
+use crate::source::rrtypes::parse_type;
+use crate::source::words::{CutFault, Word, cut_entry};
 use crate::source::{Fetched, SourceError, Zonemd};
 use crate::zone::{Intake, Limits, Refusal, Spool};
 
@@ -40,14 +41,25 @@ const GLOB_FILES_MAX: usize = 1_000_000;
 pub struct ZonefileRules {
     /// It must have its SOA.
     pub require_soa: bool,
+    /// Its last line must end with a newline, unless that line is the SOA that closes a dump.
+    pub require_final_newline: bool,
     /// `$INCLUDE` is followed. Not for files from elsewhere: they could name any file of this machine.
     pub include: bool,
     /// What it may cost.
     pub limits: Limits,
 }
 
-/// Reads the zone file `file`, which was opened at `path` (gzip or zstd if the name ends in `.gz` or
-/// `.zst`), into the intake.
+/// A zone file that was read to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileRead {
+    /// What it brought.
+    pub fetched: Fetched,
+    /// Whether it ends with the SOA that it begins with, as a dump of a transfer does.
+    pub ends_with_soa: bool,
+}
+
+/// Reads the zone file `file`, which was opened at `path` (plain, gzip or zstd by its first octets), into
+/// the intake.
 ///
 /// # Errors
 ///
@@ -59,11 +71,11 @@ pub fn read_zonefile<S: Spool>(
     apex: &Name,
     rules: &ZonefileRules,
     intake: &mut Intake<S>,
-) -> Result<Fetched, SourceError> {
+) -> Result<FileRead, SourceError> {
     let mut reader = ZoneReader::new(apex, rules, intake);
     reader.folder = path.parent().unwrap_or(Path::new("")).to_owned();
-    reader.read_file(path, file)?;
-    reader.finish(rules.require_soa)
+    reader.read_file(file)?;
+    reader.finish()
 }
 
 /// Reads a zone from plain text that is no file.
@@ -75,7 +87,7 @@ pub(super) fn read_text<S: Spool>(
 ) -> Result<Fetched, SourceError> {
     let mut reader = ZoneReader::new(apex, rules, intake);
     reader.read_stream(text)?;
-    reader.finish(rules.require_soa)
+    Ok(reader.finish()?.fetched)
 }
 
 /// Returns the files that `pattern` names, in order of their paths. A pattern without wildcards
@@ -124,6 +136,7 @@ struct ZoneReader<'a, S> {
     rdata: Vec<u8>,
     words: Vec<Word>,
     serial: Option<Serial>,
+    ends: Ends,
 }
 
 /// The TTL of records before which neither the file nor `$TTL` named one.
@@ -148,21 +161,17 @@ impl<'a, S: Spool> ZoneReader<'a, S> {
             rdata: Vec::new(),
             words: Vec::new(),
             serial: None,
+            ends: Ends::default(),
         }
     }
 
-    /// Reads a file that is open, decompressed as its name says.
-    fn read_file(&mut self, path: &Path, file: File) -> Result<(), SourceError> {
-        let file = BufReader::with_capacity(CHUNK_OCTETS, file);
-        match path.extension().and_then(OsStr::to_str) {
-            Some("gz") => self.read_stream(MultiGzDecoder::new(file)),
-            Some("zst") => {
-                let decoder = zstd::stream::read::Decoder::with_buffer(file)
-                    .map_err(|error| Refusal::Unreadable(format!("{}: {error}", path.display())))?;
-                self.read_stream(decoder)
-            }
-            _ => self.read_stream(file),
-        }
+    /// Reads a file that is open, decompressed as its first octets say.
+    fn read_file(&mut self, file: File) -> Result<(), SourceError> {
+        let text = open_text(file).map_err(|error| match error.kind() {
+            io::ErrorKind::InvalidData => Refusal::Malformed(error.to_string()),
+            _ => Refusal::Unreadable(error.to_string()),
+        })?;
+        self.read_stream(text)
     }
 
     /// Reads a stream of text.
@@ -202,10 +211,34 @@ impl<'a, S: Spool> ZoneReader<'a, S> {
                 buffer.drain(..used);
             }
         }
-        if !buffer.is_empty() {
+        self.read_last_line(buffer)
+    }
+
+    /// Reads what stands behind the last newline that ends an entry.
+    fn read_last_line(&mut self, mut rest: Vec<u8>) -> Result<(), SourceError> {
+        if rest.is_empty() {
+            return Ok(());
+        }
+        let has_newline = rest.ends_with(b"\n");
+        rest.push(b'\n');
+        let used = self.read_entries(&rest).map_err(|error| match error {
+            SourceError::Refused(Refusal::Malformed(what)) if !has_newline => {
+                let what = format!("{what}; the line is not complete: no newline at its end");
+                Refusal::EndedEarly(what).into()
+            }
+            error => error,
+        })?;
+        if has_newline || used < rest.len() {
             let line = self.line + 1;
             let what = format!(
-                "the last line, {line} or after it, is not complete: no newline at its end"
+                "line {line}: a parenthesis is opened in the entry that begins here, and the file ends before it is closed; or the file is cut off"
+            );
+            return Err(Refusal::EndedEarly(what).into());
+        }
+        if self.rules.require_final_newline && !self.ends.is_closed() {
+            let line = self.line;
+            let what = format!(
+                "line {line} is not complete: no newline at its end, which is what a download that was cut off looks like; if the files of this source end so, set require_final_newline = false (import: --no-final-newline)"
             );
             return Err(Refusal::EndedEarly(what).into());
         }
@@ -218,9 +251,11 @@ impl<'a, S: Spool> ZoneReader<'a, S> {
         let mut words = std::mem::take(&mut self.words);
         loop {
             let rest = &text[used..];
-            let cut = cut_entry(rest, &mut words).map_err(|what| self.malformed(&what))?;
+            let cut = cut_entry(rest, &mut words).map_err(|fault| self.cut_fault(fault))?;
             let Some((end, lines)) = cut else { break };
-            if !words.is_empty() {
+            if words.is_empty() {
+                self.note_comment(&rest[..end]);
+            } else {
                 self.read_entry(rest, &words)?;
             }
             self.line += lines;
@@ -229,12 +264,26 @@ impl<'a, S: Spool> ZoneReader<'a, S> {
         self.words = words;
         if text.len() - used > ENTRY_OCTETS_MAX {
             let what = format!(
-                "line {}: entry of more than {ENTRY_OCTETS_MAX} octets",
+                "line {}: entry of more than {ENTRY_OCTETS_MAX} octets; is a parenthesis not closed?",
                 self.line + 1
             );
             return Err(Refusal::Limit(what).into());
         }
         Ok(used)
+    }
+
+    /// Returns the refusal of an entry that cannot be cut into words.
+    fn cut_fault(&self, fault: CutFault) -> Refusal {
+        let line = self.line + 1 + fault.lines;
+        Refusal::Malformed(format!("line {line}: {}", fault.what))
+    }
+
+    /// Notes a line that is a comment, or empty.
+    fn note_comment(&mut self, line: &[u8]) {
+        let text = line.trim_ascii();
+        if text.starts_with(b";") {
+            self.ends.note_comment(self.line + 1, text);
+        }
     }
 
     /// Reads one entry.
@@ -268,13 +317,11 @@ impl<'a, S: Spool> ZoneReader<'a, S> {
                 ttl = Some(value);
             } else if !has_class && let Some(class) = parse_class(text) {
                 if class != CLASS_IN {
-                    return Err(self
-                        .malformed(&format!("record of class {class}, not IN"))
-                        .into());
+                    return Err(self.malformed(&class_fault(class)).into());
                 }
                 has_class = true;
             } else {
-                break self.read_type(text)?;
+                break parse_type(text).map_err(|what| self.malformed(&what))?;
             }
         };
         if ttl.is_some() {
@@ -358,7 +405,7 @@ impl<'a, S: Spool> ZoneReader<'a, S> {
         );
         self.line = 0;
         self.depth += 1;
-        let read = self.read_file(&path, file);
+        let read = self.read_file(file);
         self.depth -= 1;
         (self.origin, self.owner, self.line) = outer;
         read.map_err(|error| match error {
@@ -408,19 +455,6 @@ impl<'a, S: Spool> ZoneReader<'a, S> {
         Ok(())
     }
 
-    /// Reads a type's mnemonic.
-    fn read_type(&self, text: &[u8]) -> Result<u16, Refusal> {
-        for (mnemonic, code) in COMMON_TYPES {
-            if text.eq_ignore_ascii_case(mnemonic) {
-                return Ok(code);
-            }
-        }
-        let mnemonic = std::str::from_utf8(text).ok();
-        let known = mnemonic.and_then(|text| text.parse::<domain::base::Rtype>().ok());
-        let fault = || self.malformed(&format!("{:?} is no record type", lossy(text)));
-        known.map(domain::base::Rtype::to_int).ok_or_else(fault)
-    }
-
     /// Reads the data of a record and gives it on.
     fn read_record(
         &mut self,
@@ -453,6 +487,7 @@ impl<'a, S: Spool> ZoneReader<'a, S> {
         if code == TYPE_SOA {
             return self.read_soa(data);
         }
+        self.ends.note_record(None);
         let Some(rtype) = RecordType::from_code(code) else {
             self.intake.count_other();
             return Ok(());
@@ -540,17 +575,9 @@ impl<'a, S: Spool> ZoneReader<'a, S> {
                 ))
                 .into());
         }
-        let numbers_are_times =
-            data.len() == 7 && data[3..].iter().all(|(word, _)| parse_ttl(word).is_some());
-        let serial = data
-            .get(2)
-            .and_then(|(word, _)| std::str::from_utf8(word).ok()?.parse().ok())
-            .map(Serial);
-        let (true, Some(serial)) = (numbers_are_times, serial) else {
-            return Err(self
-                .malformed("SOA record with data that cannot be read")
-                .into());
-        };
+        let serial = parse_soa(data)
+            .ok_or_else(|| self.malformed("SOA record with data that cannot be read"))?;
+        self.ends.note_record(Some(data));
         match self.serial {
             Some(first) if first != serial => Err(Refusal::SoaMismatch(format!(
                 "two SOA records, serials {first} and {serial}"
@@ -574,7 +601,7 @@ impl<'a, S: Spool> ZoneReader<'a, S> {
         }
         let is_plain = word.iter().all(|octet| octet.is_ascii() && *octet != b'\\');
         if !is_plain || word.is_empty() || word == b"." {
-            return self.read_odd_name(word, wire);
+            return self.read_odd_name(word, quoted, wire);
         }
         let (text, is_absolute) = word
             .strip_suffix(b".")
@@ -592,11 +619,19 @@ impl<'a, S: Spool> ZoneReader<'a, S> {
         self.end_name(word, is_absolute, wire)
     }
 
-    /// Reads a name with escapes or U-labels, the root, or what is no name.
-    fn read_odd_name(&self, word: &[u8], wire: &mut Vec<u8>) -> Result<(), Refusal> {
-        let text =
-            std::str::from_utf8(word).map_err(|_| self.malformed("name that is not UTF-8"))?;
-        let name = Name::parse(text).map_err(|fault| self.malformed(&fault.to_string()))?;
+    /// Reads a name with escapes, U-labels or other octets, the root, or what is no name.
+    fn read_odd_name(&self, word: &[u8], quoted: bool, wire: &mut Vec<u8>) -> Result<(), Refusal> {
+        let as_text = |keeps_unicode| {
+            let text = escape_octets(word, quoted, keeps_unicode);
+            Name::parse(&text)
+        };
+        let is_unicode = std::str::from_utf8(word).is_ok();
+        let name = match as_text(is_unicode) {
+            // RFC 1035 §3.1: a label is octets. What is no U-label is taken as it stands, as BIND does.
+            Err(NameError::BadUnicode(_)) => as_text(false),
+            name => name,
+        };
+        let name = name.map_err(|fault| self.malformed(&fault.to_string()))?;
         let before_dot = word.strip_suffix(b".").unwrap_or(word);
         let escapes = before_dot
             .iter()
@@ -629,8 +664,9 @@ impl<'a, S: Spool> ZoneReader<'a, S> {
     }
 
     /// Ends the file.
-    fn finish(self, require_soa: bool) -> Result<Fetched, SourceError> {
-        if self.serial.is_none() && require_soa {
+    fn finish(self) -> Result<FileRead, SourceError> {
+        self.ends.judge(self.line)?;
+        if self.serial.is_none() && self.rules.require_soa {
             return Err(Refusal::EndedEarly("no SOA record in the file; if such files are normal here, set require_soa = false (import: --no-soa)".to_owned()).into());
         }
         let counts = self.intake.finish()?;
@@ -640,12 +676,34 @@ impl<'a, S: Spool> ZoneReader<'a, S> {
             )
             .into());
         }
-        Ok(Fetched {
-            serial: self.serial,
-            counts,
-            zonemd: Zonemd::None,
+        Ok(FileRead {
+            fetched: Fetched {
+                serial: self.serial,
+                counts,
+                zonemd: Zonemd::None,
+            },
+            ends_with_soa: self.ends.is_closed(),
         })
     }
+}
+
+/// Returns a word as the text of a name: octets that are no ASCII as `\DDD`, unless they are kept, and in
+/// quotes whatever would end a word.
+fn escape_octets(word: &[u8], quoted: bool, keeps_unicode: bool) -> String {
+    let ends_word = |octet: u8| octet.is_ascii_whitespace() || b"\"();".contains(&octet);
+    let mut octets = Vec::with_capacity(word.len());
+    let mut is_escaped = false;
+    for &octet in word {
+        let is_odd = (!octet.is_ascii() && !keeps_unicode) || (quoted && ends_word(octet));
+        match (is_odd, is_escaped) {
+            // The backslash is there already.
+            (true, true) => octets.extend_from_slice(format!("{octet:03}").as_bytes()),
+            (true, false) => octets.extend_from_slice(format!("\\{octet:03}").as_bytes()),
+            (false, _) => octets.push(octet),
+        }
+        is_escaped = octet == b'\\' && !is_escaped;
+    }
+    String::from_utf8_lossy(&octets).into_owned()
 }
 
 /// Returns octets as text for a sentence.
@@ -675,6 +733,7 @@ mod tests {
 
     const RULES: ZonefileRules = ZonefileRules {
         require_soa: true,
+        require_final_newline: true,
         include: false,
         limits: Limits::DEFAULT,
     };
@@ -769,7 +828,7 @@ mod tests {
             let rules = ZonefileRules { include, ..RULES };
             let file = File::open(&path).expect("just written");
             read_zonefile(&path, file, &apex, &rules, &mut intake)
-                .map(|fetched| (fetched.counts.kept, intake.all_candidates()))
+                .map(|read| (read.fetched.counts.kept, intake.all_candidates()))
                 .map_err(|error| error.to_string())
         };
         let text = format!("{SOA}bad NS ns1.bad\n$INCLUDE part bad\n  NS ns2.other.test.\n");
@@ -808,8 +867,23 @@ mod tests {
             (whole[..whole.len() - 1].to_owned(), "not complete"),
             (format!("{whole}half 60"), "not complete"),
             (format!("{whole}half 60\n"), "without a type"),
-            (format!("{whole}x ( A 192.0.2.1\n"), "not complete"),
-            (format!("{whole}x TXT \"a\n"), "not complete"),
+            (format!("{whole}x ( A 192.0.2.1\n"), "line 4: a parenthesis"),
+            (format!("{whole}x ( A 192.0.2.1"), "line 4: a parenthesis"),
+            (format!("{whole}x TXT \"a\n"), "line 4: a quotation mark"),
+            (format!("{whole}x TXT \"a"), "line 4: a quotation mark"),
+            (
+                format!("{whole}x ( TXT a\n\"b\nc\" )\n"),
+                "line 5: a quotation mark",
+            ),
+            (
+                format!("{whole}x TXT a\\\ny A 192.0.2.1\n"),
+                "line 4: a backslash",
+            ),
+            (format!("{whole}x TXT a\\"), "line 4: a backslash"),
+            (format!("{whole}x AXFR a\n"), "AXFR is a type of queries"),
+            (format!("{whole}x TYPE255 \\# 0\n"), "TYPE255 is a type"),
+            (format!("{whole}x 60 ANY A 192.0.2.1\n"), "class ANY"),
+            (format!("{whole}x CLASS254 A 192.0.2.1\n"), "class NONE"),
             (format!("{whole}x NSS ns1\n"), "no record type"),
             (format!("{whole}x A 192.0.2\n"), "192.0.2"),
             (
@@ -842,7 +916,7 @@ mod tests {
                 format!("{whole}x TYPE43 \\# 70000 {}\n", "00".repeat(70_000)),
                 "record_octets",
             ),
-            (whole.replace("@ SOA", "@ CH SOA"), "malformed"),
+            (whole.replace("@ SOA", "@ CH SOA"), "class CH, not IN"),
             ("bad NS ns1.other.test.\n".to_owned(), "no SOA"),
             (format!("{whole}@ SOA ns1 host 8 1 1 1 1\n"), "SOA mismatch"),
             (SOA.to_owned(), "no delegation"),

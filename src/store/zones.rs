@@ -238,6 +238,23 @@ pub enum RejectKind {
     Late,
 }
 
+/// A line that was set aside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RejectedRow {
+    /// The source's name.
+    pub source: String,
+    /// Its number in its file, from 1.
+    pub line: u64,
+    /// `unreadable` or `late`.
+    pub kind: String,
+    /// Why, in a sentence.
+    pub reason: String,
+    /// The line without its newline, as it was read.
+    pub octets: Vec<u8>,
+    /// When it was set aside.
+    pub rejected_at: Timestamp,
+}
+
 impl Store {
     /// Returns the source called `name`, made if it is not there.
     ///
@@ -671,6 +688,33 @@ impl Store {
         .map(|_| ())
     }
 
+    /// Returns whether the last file that a source brought of a zone ended with its SOA, as a dump of a transfer
+    /// does. False if there was none.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn ended_with_soa(&self, source: SourceId, zone: ZoneId) -> Result<bool, StoreError> {
+        Ok(self.noted_number(&ending_key(source, zone))? == Some(1))
+    }
+
+    /// Notes how the last file that a source brought of a zone ended.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn note_file_ending(
+        &self,
+        source: SourceId,
+        zone: ZoneId,
+        ends_with_soa: bool,
+    ) -> Result<(), StoreError> {
+        if self.ended_with_soa(source, zone)? == ends_with_soa {
+            return Ok(());
+        }
+        self.note_number(&ending_key(source, zone), ends_with_soa.into())
+    }
+
     /// Sets a feed line aside. A line that was set aside before is not set aside again.
     ///
     /// # Errors
@@ -695,6 +739,37 @@ impl Store {
                 .execute(params![source.0, line_number as i64, kind, reason, octets, at.unix()])
         })
         .map(|_| ())
+    }
+
+    /// Returns the lines that were set aside, of one source or of all, newest first, at most `limit`.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn rejected_lines(
+        &self,
+        source: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<RejectedRow>, StoreError> {
+        self.run(|connection| {
+            let mut statement = connection.prepare_cached(
+                "select s.name, r.line_number, r.kind, r.reason, r.octets, r.rejected_at
+                 from rejected_line r join source s on s.id = r.source_id
+                 where ?1 is null or s.name = ?1
+                 order by r.id desc limit ?2",
+            )?;
+            let rows = statement.query_map(params![source, limit as i64], |row| {
+                Ok(RejectedRow {
+                    source: row.get(0)?,
+                    line: row.get::<_, i64>(1)? as u64,
+                    kind: row.get(2)?,
+                    reason: row.get(3)?,
+                    octets: row.get(4)?,
+                    rejected_at: Timestamp::from_unix(row.get(5)?),
+                })
+            })?;
+            rows.collect()
+        })
     }
 
     /// Returns every zone, and every source that has none, in order of names.
@@ -753,6 +828,11 @@ impl Store {
         };
         rows.into_iter().map(finish).collect()
     }
+}
+
+/// Returns the name under which the ending of a source's last file of a zone is kept.
+fn ending_key(source: SourceId, zone: ZoneId) -> String {
+    format!("file_ends_with_soa {} {}", source.0, zone.0)
 }
 
 /// Reads a zone's row; `None` for a source kind that this program does not write.

@@ -41,4 +41,5 @@ mod scripted;
 #[allow(dead_code)]
 mod servers;
 mod service;
+mod text;
 mod transfers;
