@@ -6,6 +6,7 @@ mod pruning;
 mod schedule;
 mod service;
 mod systemd;
+mod unread;
 
 pub use log::log_report;
 pub use schedule::{Timetable, is_digest_due};

@@ -16,10 +16,10 @@ use tokio::time::sleep;
 
 use crate::config::{Config, Feeding, ProbeConfig, RetentionConfig, Source};
 use crate::daemon::agenda::{Agenda, jitter_of};
-use crate::daemon::log::log_report;
 use crate::daemon::pruning::Pruning;
 use crate::daemon::schedule::{Timetable, is_digest_due};
 use crate::daemon::systemd;
+use crate::daemon::unread::Unread;
 use crate::dns::Name;
 use crate::pipeline::{
     AfterTransfer, CatalogOutcome, Pipeline, PipelineError, PollOptions, SweepOutcome,
@@ -169,6 +169,8 @@ struct Service<'a> {
     operator_at: Timestamp,
     metrics_at: Timestamp,
     metrics_are_old: bool,
+    /// What could not be read, so that it is said once.
+    unread: Unread,
     canary_at: Timestamp,
     /// When to look whether something is to be forgotten.
     prune_at: Timestamp,
@@ -378,6 +380,7 @@ impl<'a> Service<'a> {
             operator_at: now + OPERATOR_EVERY,
             metrics_at: now,
             metrics_are_old: true,
+            unread: Unread::default(),
             canary_at: now + CANARY_EVERY,
             prune_at: now,
             pruning: Pruning::default(),
@@ -679,7 +682,7 @@ impl<'a> Service<'a> {
 
     /// Logs what was found, and what follows from it being stored.
     fn end_reports(&mut self, reports: &[ZoneReport]) -> Result<(), PipelineError> {
-        reports.iter().for_each(log_report);
+        self.unread.log_reports(reports);
         self.outbox_at = self.outbox_at.min(self.pipeline.clock().now());
         self.metrics_are_old = true;
         Ok(self.pipeline.store().checkpoint()?)

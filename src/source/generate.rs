@@ -75,12 +75,14 @@ fn modified(form: &str, value: u32) -> Option<String> {
     let mut parts = form.split(',').map(str::trim);
     let offset: i64 = parts.next()?.parse().ok()?;
     let width: usize = parts.next().map_or(Some(0), |width| width.parse().ok())?;
-    let value = u64::try_from(i64::from(value) + offset).ok()?;
+    // As in BIND, a value below 0 has a sign in base d and is of 32 bits in the others.
+    let signed = i32::try_from(i64::from(value).checked_add(offset)?).ok()?;
+    let value = signed.cast_unsigned();
     if width > LABEL_OCTETS_MAX {
         return None;
     }
     let text = match (parts.next().unwrap_or("d"), parts.next()) {
-        ("d", None) => format!("{value:0width$}"),
+        ("d", None) => format!("{signed:0width$}"),
         ("o", None) => format!("{value:0width$o}"),
         ("x", None) => format!("{value:0width$x}"),
         ("X", None) => format!("{value:0width$X}"),
@@ -93,7 +95,7 @@ fn modified(form: &str, value: u32) -> Option<String> {
 
 /// Returns the hexadecimal digits of a value from the last to the first, with dots between, as in
 /// ip6.arpa. The width counts digits and dots, as BIND's does: an even one ends with a dot.
-fn nibbles(value: u64, width: usize) -> String {
+fn nibbles(value: u32, width: usize) -> String {
     let mut text = String::with_capacity(width);
     let mut rest = value;
     loop {
@@ -132,5 +134,9 @@ mod tests {
         assert_eq!(expanded("${0,0,N}.x"), Some(b"B.2.1.x".to_vec()));
         assert_eq!(expanded("${0,8,n}x"), Some(b"b.2.1.0.x".to_vec()));
         assert_eq!(expanded("${0,8,n}"), Some(b"b.2.1.0".to_vec()), "relative");
+        let below = |word: &str| expand(word.as_bytes(), 1024);
+        assert_eq!(below("${-2000,0,n}"), Some(b"0.3.c.f.f.f.f.f".to_vec()));
+        assert_eq!(below("${-2000,0,x}"), Some(b"fffffc30".to_vec()));
+        assert_eq!(below("${-2000}"), Some(b"-976".to_vec()));
     }
 }

@@ -375,6 +375,10 @@ impl<'a, S: Spool> ZoneReader<'a, S> {
                 let template = words.get(2..).unwrap_or_default();
                 self.generate(&range, text, template)
             }
+            // BIND takes the age of a cache from it, and leaves out what has expired.
+            (b"$DATE", _) => Err(self
+                .malformed("$DATE stands in dumps of a cache, which are no zone files")
+                .into()),
             _ => Err(self
                 .malformed(&format!(
                     "{} is not known, or lacks its value",
@@ -408,9 +412,13 @@ impl<'a, S: Spool> ZoneReader<'a, S> {
         let read = self.read_file(file);
         self.depth -= 1;
         (self.origin, self.owner, self.line) = outer;
+        let within = |what: String| format!("{}: {what}", path.display());
         read.map_err(|error| match error {
             SourceError::Refused(Refusal::Malformed(what)) => {
-                Refusal::Malformed(format!("{}: {what}", path.display())).into()
+                Refusal::Malformed(within(what)).into()
+            }
+            SourceError::Refused(Refusal::EndedEarly(what)) => {
+                Refusal::EndedEarly(within(what)).into()
             }
             other => other,
         })

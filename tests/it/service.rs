@@ -70,6 +70,33 @@ pub fn until(what: &str, holds: impl Fn() -> bool) {
 const FEED: &str = "[[source]]\nname = \"events\"\nkind = \"feed\"\npath = \"f.ndjson\"\ncomplete = true\nevery = \"1s\"\n";
 
 #[test]
+fn a_spool_that_was_moved_is_said_once_and_so_is_its_return() {
+    let bench = Bench::new(
+        "[[source]]\nname = \"s\"\nkind = \"feed\"\nzone = \"example.\"\npath = \"spool\"\nevery = \"1s\"\n",
+    );
+    let (spool, away) = (bench.path().join("spool"), bench.path().join("away"));
+    fs::create_dir(&spool).expect("the folder can be made");
+    bench.run(0, &["poll"]);
+    fs::rename(&spool, &away).expect("the folder can be moved");
+    let running = Running::start(&bench, &["run"]);
+    let attempt = || bench.json(&["status", "--format", "json"])[0]["last_attempt_at"].clone();
+    until("the sentence", || running.log().contains("cannot read"));
+    for _ in 0..2 {
+        let before = attempt();
+        until("the next pass", || attempt() != before);
+    }
+    assert_eq!(
+        running.log().matches("cannot read").count(),
+        1,
+        "{}",
+        running.log()
+    );
+    fs::rename(&away, &spool).expect("the folder can be moved");
+    until("the return", || running.log().contains("is read again"));
+    running.stop();
+}
+
+#[test]
 fn feed_is_followed_through_rotation_and_truncation() {
     let bench = Bench::new(FEED);
     bench.write("f.ndjson", line(1_790_000_000, "ns0.test"));

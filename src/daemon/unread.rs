@@ -1,0 +1,49 @@
+//! Files and folders that cannot be read: said once, not at every pass.
+
+use std::collections::{BTreeSet, HashMap};
+
+use crate::daemon::log::log_report;
+use crate::pipeline::{ZoneOutcome, ZoneReport};
+use crate::zone::Refusal;
+
+/// What each source could not read at its last pass.
+///
+/// A source that is looked at every minute would say of a folder that was moved the same sentence 1,440
+/// times a day.
+#[derive(Debug, Default)]
+pub struct Unread(HashMap<String, BTreeSet<String>>);
+
+impl Unread {
+    /// Logs what a pass of one source found, but what it could not read last time either. Says when
+    /// everything can be read again.
+    pub fn log_reports(&mut self, reports: &[ZoneReport]) {
+        let Some(source) = reports.first().map(|report| report.source.as_str()) else {
+            return;
+        };
+        let before = self.0.remove(source).unwrap_or_default();
+        let unread: BTreeSet<String> = reports.iter().filter_map(unread_of).collect();
+        for report in reports {
+            match unread_of(report).filter(|sentence| before.contains(sentence)) {
+                Some(sentence) => tracing::debug!(source, "source {source}: still {sentence}"),
+                None => log_report(report),
+            }
+        }
+        if unread.is_empty() && !before.is_empty() {
+            tracing::info!(
+                source,
+                "source {source}: what could not be read is read again"
+            );
+        }
+        if !unread.is_empty() {
+            self.0.insert(source.to_owned(), unread);
+        }
+    }
+}
+
+/// Returns what a report says of a path that cannot be read.
+fn unread_of(report: &ZoneReport) -> Option<String> {
+    match &report.outcome {
+        ZoneOutcome::Refused(refusal @ Refusal::Unreadable(_)) => Some(refusal.to_string()),
+        _ => None,
+    }
+}
