@@ -22,7 +22,7 @@ struct RejectedJson {
     kind: String,
     reason: String,
     rejected_at: Timestamp,
-    /// The line; what is no UTF-8 in it, and every control character, as `\\xNN` or `\\u{...}`.
+    /// The line; what is no UTF-8 in it, and every control character, as `\xNN` or `\u{...}`.
     text: String,
 }
 

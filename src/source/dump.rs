@@ -69,6 +69,11 @@ impl Ends {
         }
     }
 
+    /// Notes the signature of a signed transfer: what holds one is a dump.
+    pub fn note_signature(&mut self, line: u64) {
+        self.banner_line.get_or_insert(line);
+    }
+
     /// Notes a record; `soa` has the words of an apex's SOA.
     pub fn note_record(&mut self, soa: Option<&[(&[u8], bool)]>) {
         self.told = None;

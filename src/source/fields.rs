@@ -4,6 +4,8 @@ use crate::dns::{Name, Serial};
 
 /// Class IN.
 pub(super) const CLASS_IN: u16 = 1;
+/// Class ANY, of queries.
+pub(super) const CLASS_ANY: u16 = 255;
 /// Type SOA.
 pub(super) const TYPE_SOA: u16 = 6;
 /// Mnemonics of DNSSEC algorithms (IANA, "DNS Security Algorithm Numbers").
@@ -75,7 +77,7 @@ const CLASSES: [(&str, u16); 6] = [
     ("CH", 3),
     ("HS", 4),
     ("NONE", 254),
-    ("ANY", 255),
+    ("ANY", CLASS_ANY),
 ];
 
 /// Parses a class: a mnemonic or `CLASSnnn`.

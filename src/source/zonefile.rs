@@ -16,8 +16,8 @@ use crate::dns::{LABEL_OCTETS_MAX, NAME_OCTETS_MAX, Name, NameError, Rdata, Reco
 use crate::source::compression::open_text;
 use crate::source::dump::Ends;
 use crate::source::fields::{
-    CLASS_IN, DS_ALGORITHMS, DS_DIGESTS, TYPE_SOA, class_fault, ds_number, parse_class, parse_ds,
-    parse_soa, parse_ttl, parse_unknown_form,
+    CLASS_ANY, CLASS_IN, DS_ALGORITHMS, DS_DIGESTS, TYPE_SOA, class_fault, ds_number, parse_class,
+    parse_ds, parse_soa, parse_ttl, parse_unknown_form,
 };
 use crate::source::generate::{GenerateRange, expand};
 use crate::source::rrtypes::parse_type;
@@ -317,7 +317,8 @@ impl<'a, S: Spool> ZoneReader<'a, S> {
                 ttl = Some(value);
             } else if !has_class && let Some(class) = parse_class(text) {
                 if class != CLASS_IN {
-                    return Err(self.malformed(&class_fault(class)).into());
+                    let rest = (next..words.len()).filter_map(word);
+                    return self.read_other_class(class, rest);
                 }
                 has_class = true;
             } else {
@@ -344,6 +345,25 @@ impl<'a, S: Spool> ZoneReader<'a, S> {
             let many: Vec<(&[u8], bool)> = words.iter().map(word).collect();
             self.read_record(code, ttl, &many)
         }
+    }
+
+    /// Reads a record of another class than IN: `data` has the words behind its class.
+    fn read_other_class<'t>(
+        &mut self,
+        class: u16,
+        mut data: impl Iterator<Item = &'t [u8]>,
+    ) -> Result<(), SourceError> {
+        // dig and kdig print the signature of a signed transfer among its records.
+        let is_signature = class == CLASS_ANY
+            && data
+                .next()
+                .is_some_and(|rrtype| rrtype.eq_ignore_ascii_case(b"TSIG"))
+            && data.any(|word| word == b"NOERROR");
+        if !is_signature {
+            return Err(self.malformed(&class_fault(class)).into());
+        }
+        self.ends.note_signature(self.line + 1);
+        Ok(())
     }
 
     /// Reads a line that begins with a dollar sign.
@@ -474,7 +494,8 @@ impl<'a, S: Spool> ZoneReader<'a, S> {
             let owner = Name::from_wire(&self.owner)
                 .map(|name| name.to_string())
                 .unwrap_or_default();
-            return Err(Refusal::ForeignName(format!("line {}: {owner}", self.line + 1)).into());
+            let what = format!("{owner} (line {})", self.line + 1);
+            return Err(Refusal::ForeignName(what).into());
         }
         self.records += 1;
         if self.records > self.rules.limits.records {
@@ -906,6 +927,7 @@ mod tests {
                 "not in the zone",
             ),
             (format!("{whole}$INCLUDE /etc/passwd\n"), "$INCLUDE"),
+            (format!("{whole}$DATE 20261101000000\n"), "dumps of a cache"),
             (format!("{whole}$GENERATE 9-1 a$ A 192.0.2.$\n"), "no range"),
             (
                 format!("{whole}$GENERATE 1-9 a${{1,2 A 192.0.2.1\n"),
@@ -932,6 +954,23 @@ mod tests {
             let error = read(text.as_bytes()).expect_err(&text);
             assert!(error.contains(reason), "{text:?}: {error}");
         }
+    }
+
+    #[test]
+    fn the_signature_that_dig_prints_is_no_record() {
+        let signature = "k.\t0\tANY\tTSIG\thmac-sha256. 1795898274 300 32 mkG= 19229 NOERROR 0 \n";
+        let soa = SOA.replace("( 7 ; serial\n", "7").replace(" )", "");
+        let whole = format!("{soa}bad NS ns1.other.test.\n{soa}{signature}");
+        assert_eq!(lines(whole.as_bytes()), ["bad.example. NS ns1.other.test."]);
+        let cut = format!("{soa}bad NS ns1.other.test.\n{signature}");
+        let fault = read(cut.as_bytes()).expect_err("a dump without its closing SOA");
+        assert!(
+            fault.contains("does not end with the zone's SOA"),
+            "{fault}"
+        );
+        let refused = whole.replace("NOERROR", "BADSIG");
+        let fault = read(refused.as_bytes()).expect_err("a signature that is wrong");
+        assert!(fault.contains("class ANY"), "{fault}");
     }
 
     #[test]
