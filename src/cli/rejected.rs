@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::cli::arguments::ImportRejected;
 use crate::cli::failure::{Done, Failure};
 use crate::cli::output::{Row, print_list};
-use crate::cli::session::{load_config, open_store};
+use crate::cli::session::{load_config, open_to_look};
 use crate::store::RejectedRow;
 use crate::time::Timestamp;
 
@@ -65,7 +65,7 @@ impl Row for RejectedJson {
 
 /// Runs the command.
 pub fn run(config: Option<&Path>, command: &ImportRejected) -> Result<Done, Failure> {
-    let store = open_store(&load_config(config)?)?;
+    let store = open_to_look(&load_config(config)?)?;
     if let Some(name) = &command.source
         && store.source_kind(name)?.is_none()
     {

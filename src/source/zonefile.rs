@@ -354,11 +354,13 @@ impl<'a, S: Spool> ZoneReader<'a, S> {
         mut data: impl Iterator<Item = &'t [u8]>,
     ) -> Result<(), SourceError> {
         // dig and kdig print the signature of a signed transfer among its records.
+        let rrtype = data.next().unwrap_or_default().to_ascii_uppercase();
         let is_signature = class == CLASS_ANY
-            && data
-                .next()
-                .is_some_and(|rrtype| rrtype.eq_ignore_ascii_case(b"TSIG"))
-            && data.any(|word| word == b"NOERROR");
+            && match rrtype.as_slice() {
+                b"TSIG" => data.any(|word| word == b"NOERROR"),
+                b"TYPE250" => data.next().is_some_and(|word| word == b"\\#"),
+                _ => false,
+            };
         if !is_signature {
             return Err(self.malformed(&class_fault(class)).into());
         }
@@ -967,6 +969,11 @@ mod tests {
         assert!(
             fault.contains("does not end with the zone's SOA"),
             "{fault}"
+        );
+        let unknown = whole.replace("ANY\tTSIG\t", "CLASS255 TYPE250 \\# 61 ");
+        assert_eq!(
+            lines(unknown.as_bytes()),
+            ["bad.example. NS ns1.other.test."]
         );
         let refused = whole.replace("NOERROR", "BADSIG");
         let fault = read(refused.as_bytes()).expect_err("a signature that is wrong");
