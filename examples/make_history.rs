@@ -95,6 +95,7 @@ fn draft(zone: &ZoneState, kind: VersionKind, number: u64) -> VersionDraft {
         serial: Some(Serial(number as u32 + 1)),
         observed_at: Timestamp::from_unix(START + number as i64 * EVERY_S),
         joins: None,
+        drift: false,
     }
 }
 

@@ -9,6 +9,7 @@ use crate::case::campaign_reference;
 use crate::dns::{Name, RecordType, Serial};
 use crate::store::{CaseRow, ChangeRow, Gap, RecordRow, Used, View, Wanted};
 use crate::time::Timestamp;
+use crate::zone::Missed;
 
 /// A record.
 #[derive(Debug, Serialize)]
@@ -61,6 +62,12 @@ pub struct ChangeJson<'a> {
     removed: Vec<String>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     bulk: bool,
+    /// No change of the zone: an earlier version lost it on its way.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    drift: bool,
+    /// At most so many versions between this one and the one before did not arrive; 0: an unknown number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    missed_versions_max: Option<u32>,
 }
 
 impl<'a> From<&'a ChangeRow> for ChangeJson<'a> {
@@ -73,6 +80,8 @@ impl<'a> From<&'a ChangeRow> for ChangeJson<'a> {
             added: change.added.iter().map(ToString::to_string).collect(),
             removed: change.removed.iter().map(ToString::to_string).collect(),
             bulk: change.bulk,
+            drift: change.drift,
+            missed_versions_max: change.missed.map(Missed::stored),
         }
     }
 }

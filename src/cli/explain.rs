@@ -214,10 +214,10 @@ fn print_plane(out: &mut impl Write, plane: &PlaneFinding) -> Result<(), Failure
             out,
             "  {}{serial}{}",
             transition.at,
-            if transition.bulk {
-                " (mass change, not counted)"
-            } else {
-                ""
+            match (transition.drift, transition.bulk) {
+                (true, _) => " (drift, not counted)",
+                (false, true) => " (mass change, not counted)",
+                (false, false) => "",
             }
         )?;
         writeln!(out, "    before: {}", endpoints(&transition.before))?;

@@ -432,7 +432,14 @@ fn present_cells(record: &RecordRow) -> Vec<String> {
 fn change_cells(change: &ChangeRow) -> Vec<String> {
     let removed = change.removed.iter().map(|rdata| format!("- {rdata}"));
     let added = change.added.iter().map(|rdata| format!("+ {rdata}"));
-    let bulk = change.bulk.then(|| "(mass change)".to_owned());
+    let bulk = match (change.drift, change.bulk) {
+        (true, _) => Some("(drift: an earlier version lost it on its way)".to_owned()),
+        (false, true) => Some("(mass change)".to_owned()),
+        (false, false) => None,
+    };
+    let missed = change
+        .missed
+        .map(|missed| format!("({} before it did not arrive)", missed.in_words()));
     let serial = change
         .serial
         .map_or_else(String::new, |serial| format!("\nserial {serial}"));
@@ -443,6 +450,7 @@ fn change_cells(change: &ChangeRow) -> Vec<String> {
         removed
             .chain(added)
             .chain(bulk)
+            .chain(missed)
             .collect::<Vec<_>>()
             .join("\n"),
     ]

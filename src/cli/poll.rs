@@ -20,6 +20,7 @@ use crate::config::{Config, Source};
 use crate::daemon::{is_digest_due, log_report};
 use crate::dns::Name;
 use crate::pipeline::{DeliverySummary, Pipeline, PollOptions, Retention, ZoneOutcome, ZoneReport};
+use crate::zone::Missed;
 
 /// Runs the command.
 pub fn run(config: Option<&Path>, command: &PollCommand) -> Result<Done, Failure> {
@@ -101,7 +102,7 @@ fn poll(
         let mut hear = |report: ZoneReport| {
             // The table says it too; who wants lines asks for them.
             if tracing::enabled!(tracing::Level::INFO) {
-                log_report(&report);
+                log_report(&report, pipeline.is_known_outage(&report));
             }
             progress.inc(1);
             progress.set_message(
@@ -298,6 +299,21 @@ fn describe(outcome: &ZoneOutcome) -> String {
                 text = format!(
                     "{text}; {} mass changes, nobody accused",
                     summary.bulk_versions
+                );
+            }
+            if summary.drift_names > 0 {
+                let names = match summary.drift_names {
+                    1 => "1 name differed".to_owned(),
+                    count => format!("{count} names differed"),
+                };
+                text =
+                    format!("{text}; drift: {names} from the primary's own zone, nobody accused");
+            }
+            if summary.missed_max > 0 {
+                let count = summary.missed_max;
+                text = format!(
+                    "{text}; {} did not arrive",
+                    Missed::AtMost(count.min(u64::from(u32::MAX)) as u32).in_words()
                 );
             }
             if summary.serial_regressed {

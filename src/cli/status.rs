@@ -29,6 +29,18 @@ struct StatusJson {
     records: u64,
     held: bool,
     rejected_lines: u64,
+    /// When a transfer of the whole zone last differed from what the changes that arrived had led to.
+    drift_at: Option<Timestamp>,
+    /// The primary that was compared with.
+    drift_primary: Option<String>,
+    /// How often one differed.
+    drifts: u64,
+    /// Names that differed, summed.
+    drift_names: u64,
+    /// At most so many versions did not arrive.
+    missed_versions_max: u64,
+    /// How often an unknown number of versions may not have arrived.
+    missed_unknown: u64,
 }
 
 impl Row for StatusJson {
@@ -45,6 +57,12 @@ impl Row for StatusJson {
         "last error",
         "held",
         "rejected lines",
+        "drift at",
+        "drift primary",
+        "drifts",
+        "drift names",
+        "missed versions max",
+        "missed unknown",
     ];
     const TABLE_HEADINGS: &'static [&'static str] =
         &["zone", "source", "serial", "records", "seen", "state"];
@@ -64,6 +82,12 @@ impl Row for StatusJson {
             text(self.last_error.clone()),
             self.held.to_string(),
             self.rejected_lines.to_string(),
+            text(self.drift_at.map(|at| at.to_string())),
+            text(self.drift_primary.clone()),
+            self.drifts.to_string(),
+            self.drift_names.to_string(),
+            self.missed_versions_max.to_string(),
+            self.missed_unknown.to_string(),
         ]
     }
 
@@ -94,6 +118,21 @@ impl StatusJson {
         }
         if self.rejected_lines > 0 {
             state = format!("{state}; {} lines set aside", self.rejected_lines);
+        }
+        if let (Some(at), Some(primary)) = (self.drift_at, &self.drift_primary) {
+            let at = at.to_minute();
+            state = format!("{state}; drift {at} from {primary}");
+        }
+        if self.missed_versions_max > 0 {
+            let count = self.missed_versions_max;
+            state = format!("{state}; up to {count} versions did not arrive");
+        }
+        if self.missed_unknown > 0 {
+            let times = match self.missed_unknown {
+                1 => "once".to_owned(),
+                count => format!("{count} times"),
+            };
+            state = format!("{state}; an unknown number of versions may not have arrived, {times}");
         }
         state
     }
@@ -143,6 +182,12 @@ fn status_json(status: ZoneStatus, now: Timestamp) -> StatusJson {
         records: status.records,
         held: status.held,
         rejected_lines: status.rejected_lines,
+        drift_at: status.fidelity.drift_at,
+        drift_primary: status.fidelity.drift_primary,
+        drifts: status.fidelity.drifts,
+        drift_names: status.fidelity.drift_names,
+        missed_versions_max: status.fidelity.missed_max,
+        missed_unknown: status.fidelity.missed_unknown,
     }
 }
 
@@ -168,5 +213,11 @@ fn never_polled(source: &crate::config::Source) -> StatusJson {
         records: 0,
         held: false,
         rejected_lines: 0,
+        drift_at: None,
+        drift_primary: None,
+        drifts: 0,
+        drift_names: 0,
+        missed_versions_max: 0,
+        missed_unknown: 0,
     }
 }

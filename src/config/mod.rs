@@ -19,7 +19,7 @@ pub use resolved::{
     Party, ProbeConfig, ProbeDomains, Recipient, RetentionConfig, Schedule, SendingLimits, Source,
     TlsSettings, TransferSettings, WebConfig, WebhookConfig,
 };
-pub use written::{DkimAlgorithm, Every, Profile, Written};
+pub use written::{DkimAlgorithm, Every, FullEvery, Profile, Written};
 
 /// The documented template of the configuration, every key in it.
 pub const TEMPLATE: &str = include_str!("../../data/config.template.toml");

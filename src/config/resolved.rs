@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use crate::case::MailRules;
 use crate::config::fault::{Fault, Places, Weight};
-use crate::config::written::{DkimAlgorithm, Profile, Written};
+use crate::config::written::{DkimAlgorithm, FullEvery, Profile, Written};
 use crate::detector::DetectPolicy;
 use crate::dns::Name;
 use crate::report::Reporter;
@@ -331,6 +331,8 @@ pub struct TransferSettings {
     pub tls: Option<TlsSettings>,
     /// Whether what changed is asked for before the whole zone.
     pub ixfr: bool,
+    /// How often the whole zone is transferred and compared with what the steps led to.
+    pub full_every: FullEvery,
     /// What is done about the digest of a whole zone.
     pub zonemd: ZonemdRule,
     /// Whether a NOTIFY from a primary makes the zone due.

@@ -8,7 +8,7 @@ use crate::config::resolved::{
     Feeding, KeySecret, ProbeConfig, ProbeDomains, Schedule, Source, TlsSettings, TransferSettings,
 };
 use crate::config::written::{
-    CatalogSection, Every, FeedSection, KindSection, ProbeSection, SourceKeys, SourceSection,
+    CatalogSection, Every, FeedSection, FullEvery, KindSection, ProbeSection, SourceKeys, SourceSection,
     TlsSection, TransferSection, Written, ZonefileSection,
 };
 use crate::dns::Name;
@@ -468,6 +468,7 @@ impl Checker<'_> {
             tls,
             // The digest is of the whole zone; history does not hold all of it.
             ixfr: section.ixfr.unwrap_or(true) && zonemd != ZonemdRule::Require,
+            full_every: section.full_every.unwrap_or(FullEvery::Auto),
             zonemd,
             notify: section.notify.unwrap_or(true),
         })

@@ -173,6 +173,9 @@ pub struct TransferSection {
     /// Ask for what changed (IXFR) before the whole zone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ixfr: Option<bool>,
+    /// How often the whole zone is transferred and compared: a span, `"auto"` or `"off"`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub full_every: Option<FullEvery>,
     /// Verify the zone's digest (RFC 8976): auto, require or ignore.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub zonemd: Option<ZonemdRule>,
@@ -202,6 +205,9 @@ pub struct CatalogSection {
     pub ixfr: Option<bool>,
     /// As in [`TransferSection`].
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub full_every: Option<FullEvery>,
+    /// As in [`TransferSection`].
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub zonemd: Option<ZonemdRule>,
     /// As in [`TransferSection`].
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -225,6 +231,7 @@ impl CatalogSection {
             primaries: self.primaries.clone(),
             key: self.key.clone(),
             ixfr: self.ixfr,
+            full_every: self.full_every,
             zonemd: self.zonemd,
             tls: self.tls.clone(),
             notify: self.notify,
@@ -329,6 +336,40 @@ impl Serialize for Every {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Soa => serializer.serialize_str("soa"),
+            Self::Span(span) => span.serialize(serializer),
+        }
+    }
+}
+
+/// How often the whole zone is transferred and compared with what the steps led to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FullEvery {
+    /// By the zone's size.
+    Auto,
+    /// This often.
+    Span(Span),
+    /// Never by itself.
+    Off,
+}
+
+impl<'de> Deserialize<'de> for FullEvery {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        match text.as_str() {
+            "auto" => Ok(Self::Auto),
+            "off" => Ok(Self::Off),
+            span => Span::parse(span).map(Self::Span).map_err(|fault| {
+                serde::de::Error::custom(format!("{fault}, and neither \"auto\" nor \"off\""))
+            }),
+        }
+    }
+}
+
+impl Serialize for FullEvery {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Auto => serializer.serialize_str("auto"),
+            Self::Off => serializer.serialize_str("off"),
             Self::Span(span) => span.serialize(serializer),
         }
     }

@@ -3,8 +3,9 @@
 use crate::dns::Name;
 use crate::pipeline::{ZoneOutcome, ZoneReport};
 
-/// Logs what a pass found of one zone, in one line.
-pub fn log_report(report: &ZoneReport) {
+/// Logs what a pass found of one zone, in one line. What `is_known` already, such as that a primary is away
+/// that feeds many zones, is worth none.
+pub fn log_report(report: &ZoneReport, is_known: bool) {
     let zone = report
         .zone
         .as_ref()
@@ -39,6 +40,15 @@ pub fn log_report(report: &ZoneReport) {
                     "zone {zone}: {count} mass changes, nobody accused"
                 );
             }
+            if summary.missed_max > 0 {
+                let count = summary.missed_max;
+                tracing::info!(
+                    zone,
+                    source,
+                    count,
+                    "zone {zone}: up to {count} versions did not arrive"
+                );
+            }
             if summary.serial_regressed {
                 tracing::warn!(zone, source, "zone {zone}: the serial went backwards");
             }
@@ -71,6 +81,14 @@ pub fn log_report(report: &ZoneReport) {
             summary.refused,
             summary.reset
         ),
+        ZoneOutcome::Refused(refusal) if is_known => {
+            tracing::debug!(
+                zone,
+                source,
+                reason = refusal.code(),
+                "zone {zone}: {refusal}"
+            );
+        }
         ZoneOutcome::Refused(refusal) => tracing::error!(
             zone,
             source,

@@ -4,7 +4,7 @@
 //! transaction after the other. A signal is looked at between them, so that a stop never cuts one in
 //! half.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::future::pending;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -43,6 +43,11 @@ const ANSWERS_WAITING_MAX: usize = 16;
 const PRUNE_LOOK_EVERY: Span = Span::hours(1);
 /// The longest sleep: a clock that was put right is noticed within it.
 const SLEEP_MAX: Span = Span::seconds(60);
+/// How long after a NOTIFY that brought nothing new a zone is looked at again. PowerDNS sends a NOTIFY while its
+/// own answers may still be old: they are kept for 20 seconds (`cache-ttl`, `query-cache-ttl`).
+const LOOK_AGAIN_AFTER: Span = Span::seconds(30);
+/// The most zones that wait to be looked at again after a NOTIFY; of more the schedule takes care.
+const LOOKS_AGAIN_MAX: usize = 10_000;
 /// The most bodies of pushed lines that wait for the loop.
 const PUSHES_WAITING_MAX: usize = 16;
 
@@ -162,6 +167,10 @@ struct Service<'a> {
     in_flight: HashMap<Name, usize>,
     /// Of these, zones that are to be looked at again.
     again: HashSet<Name>,
+    /// Zones and catalogs that a NOTIFY had looked at now.
+    notified: HashSet<Name>,
+    /// Zones to be looked at once more, and when: the NOTIFY before brought nothing new.
+    look_again: BTreeMap<Name, Timestamp>,
     /// Which source feeds a zone that may be marked by a NOTIFY.
     senders: Arc<RwLock<NotifyTable>>,
     source_of: HashMap<Name, usize>,
@@ -205,6 +214,7 @@ pub async fn serve(
     systemd::tell_ready(&format!("watching {count} sources"));
     loop {
         systemd::tell_alive();
+        service.look_again()?;
         service.start_due()?;
         service.tell_operator()?;
         if service.outbox_at <= pipeline.clock().now() {
@@ -373,6 +383,8 @@ impl<'a> Service<'a> {
             again_busy: HashSet::new(),
             in_flight: HashMap::new(),
             again: HashSet::new(),
+            notified: HashSet::new(),
+            look_again: BTreeMap::new(),
             senders: Arc::new(RwLock::new(senders)),
             source_of,
             outbox_at: now,
@@ -558,6 +570,7 @@ impl<'a> Service<'a> {
             return Ok(());
         };
         let now = self.pipeline.clock().now();
+        self.notified.insert(zone.clone());
         match &self.config.sources[i].feeding {
             Feeding::Catalog { catalog, .. } if catalog == zone => {
                 self.agenda.hurry(i, now);
@@ -569,6 +582,38 @@ impl<'a> Service<'a> {
             }
             _ => self.start_transfer(zone, i),
         }
+    }
+
+    /// Plans a second look at a zone if a NOTIFY had it looked at and nothing new was there. There is one for
+    /// each NOTIFY at most, and one at a time: a second look that brings nothing plans none.
+    fn plan_look_again(&mut self, report: &ZoneReport) {
+        let Some(zone) = &report.zone else { return };
+        let was_notified = self.notified.remove(zone);
+        let is_old = matches!(report.outcome, ZoneOutcome::Unchanged { .. });
+        if !is_old {
+            self.look_again.remove(zone);
+        } else if was_notified && self.look_again.len() < LOOKS_AGAIN_MAX {
+            let at = self.pipeline.clock().now() + LOOK_AGAIN_AFTER;
+            self.look_again.entry(zone.clone()).or_insert(at);
+        }
+    }
+
+    /// Looks again at zones whose NOTIFY had brought nothing.
+    fn look_again(&mut self) -> Result<(), PipelineError> {
+        let now = self.pipeline.clock().now();
+        let due = self.look_again.iter().filter(|(_, at)| **at <= now);
+        let due: Vec<Name> = due.map(|(zone, _)| zone.clone()).collect();
+        for zone in due {
+            self.look_again.remove(&zone);
+            let Some(i) = self.source_of.get(&zone).copied() else {
+                continue;
+            };
+            match &self.config.sources[i].feeding {
+                Feeding::Catalog { catalog, .. } if *catalog == zone => self.agenda.hurry(i, now),
+                _ => self.start_transfer(&zone, i)?,
+            }
+        }
+        Ok(())
     }
 
     /// Stores what a transfer brought, or starts its next part.
@@ -583,6 +628,7 @@ impl<'a> Service<'a> {
         let zone = report.zone.clone().expect("a transfer is of a zone");
         let i = self.in_flight.remove(&zone);
         self.end_reports(std::slice::from_ref(&report))?;
+        self.plan_look_again(&report);
         let Some(i) = i else { return Ok(()) };
         if self.again.remove(&zone) {
             return self.start_transfer(&zone, i);
@@ -607,6 +653,7 @@ impl<'a> Service<'a> {
                 let source = &config.sources[i];
                 let report = self.pipeline.finish_catalog(source, outcome)?;
                 self.end_reports(std::slice::from_ref(&report))?;
+                self.plan_look_again(&report);
                 self.know_members(i)?;
                 let (sweep, one_by_one) = self.pipeline.prepare_sweep(i, source, None)?;
                 match sweep {
@@ -682,7 +729,8 @@ impl<'a> Service<'a> {
 
     /// Logs what was found, and what follows from it being stored.
     fn end_reports(&mut self, reports: &[ZoneReport]) -> Result<(), PipelineError> {
-        self.unread.log_reports(reports);
+        let is_known = |report: &ZoneReport| self.pipeline.is_known_outage(report);
+        self.unread.log_reports(reports, is_known);
         self.outbox_at = self.outbox_at.min(self.pipeline.clock().now());
         self.metrics_are_old = true;
         Ok(self.pipeline.store().checkpoint()?)
@@ -728,6 +776,7 @@ impl<'a> Service<'a> {
             .agenda
             .next_at()
             .into_iter()
+            .chain(self.look_again.values().min().copied())
             .chain([self.outbox_at, now + sleep_max])
             .min()
             .unwrap_or(now);

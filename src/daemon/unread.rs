@@ -15,8 +15,8 @@ pub struct Unread(HashMap<String, BTreeSet<String>>);
 
 impl Unread {
     /// Logs what a pass of one source found, but what it could not read last time either. Says when
-    /// everything can be read again.
-    pub fn log_reports(&mut self, reports: &[ZoneReport]) {
+    /// everything can be read again. What `is_known` already is worth no line.
+    pub fn log_reports(&mut self, reports: &[ZoneReport], is_known: impl Fn(&ZoneReport) -> bool) {
         let Some(source) = reports.first().map(|report| report.source.as_str()) else {
             return;
         };
@@ -25,7 +25,7 @@ impl Unread {
         for report in reports {
             match unread_of(report).filter(|sentence| before.contains(sentence)) {
                 Some(sentence) => tracing::debug!(source, "source {source}: still {sentence}"),
-                None => log_report(report),
+                None => log_report(report, is_known(report)),
             }
         }
         if unread.is_empty() && !before.is_empty() {

@@ -263,7 +263,7 @@ fn measure(
     let points: Vec<&ChangePoint> = timeline
         .points
         .iter()
-        .filter(|point| window.holds(point.moment.at) && !point.moment.bulk)
+        .filter(|point| window.holds(point.moment.at) && !point.moment.is_excused())
         .collect();
     let fresh: u32 = points.iter().map(|point| point.fresh_glue()).sum();
     let added: u32 = points.iter().map(|point| point.added_addresses).sum();

@@ -338,7 +338,7 @@ fn count_points<'a>(
             .iter()
             .filter(|(host, _)| !(excuses.is_host)(host));
         let glue: Vec<u32> = glue.map(|(_, fresh)| *fresh).collect();
-        let counts = !point.moment.bulk && (names_count || !glue.is_empty());
+        let counts = !point.moment.is_excused() && (names_count || !glue.is_empty());
         let fresh_names = if names_count {
             point.fresh_names + point.fresh_host_addresses
         } else {
@@ -494,9 +494,15 @@ fn popular_check(
 
 /// Says whether bulk instants were left out.
 pub(super) fn bulk_check(points: &[ChangePoint]) -> Check {
-    let count = points.iter().filter(|point| point.moment.bulk).count();
+    let excused = points.iter().filter(|point| point.moment.is_excused());
+    let count = excused.clone().count();
+    let drifts = excused.filter(|point| point.moment.drift).count();
     let result = if count == 0 {
         "none of the changes came with a mass change of the zone".to_owned()
+    } else if drifts > 0 {
+        format!(
+            "{count} changes came with a mass change of the zone, or with drift ({drifts}), and are not counted"
+        )
     } else {
         format!("{count} changes came with a mass change of the zone and are not counted")
     };
@@ -526,7 +532,7 @@ pub(super) fn change_counts(points: &[ChangePoint], now: Timestamp) -> [u32; 3] 
     [Span::hours(24), Span::hours(72), Span::days(7)].map(|span| {
         points
             .iter()
-            .filter(|point| !point.moment.bulk && now.since(point.moment.at) < span)
+            .filter(|point| !point.moment.is_excused() && now.since(point.moment.at) < span)
             .count() as u32
     })
 }

@@ -17,11 +17,18 @@ pub struct Moment {
     pub serial: Option<Serial>,
     /// Whether so much of the zone changed that nobody is accused.
     pub bulk: bool,
+    /// Whether it is no change of the zone: an earlier version lost it on its way.
+    pub drift: bool,
     /// How many names made the same name-server move in it; 0 if fewer than two.
     pub shared_count: u32,
 }
 
 impl Moment {
+    /// Returns whether what changed in it weighs nothing.
+    pub fn is_excused(&self) -> bool {
+        self.bulk || self.drift
+    }
+
     /// Orders moments by time, then by version.
     fn key(&self) -> (Timestamp, i64) {
         (self.at, self.version_id)
@@ -636,6 +643,7 @@ mod tests {
             at: Timestamp::from_unix(hour * 3600),
             serial: None,
             bulk: false,
+            drift: false,
             shared_count: 0,
         }
     }

@@ -31,6 +31,7 @@ const SCHEMA: &str = "message changes {
     optional int64 serial;
     required binary source (string);
     required boolean bulk;
+    required boolean drift;
 }";
 
 /// A Parquet file.
@@ -55,6 +56,7 @@ struct Rows {
     serial: (Vec<i64>, Vec<i16>),
     source: Vec<ByteArray>,
     bulk: Vec<bool>,
+    drift: Vec<bool>,
 }
 
 impl ParquetFile {
@@ -104,6 +106,7 @@ impl ParquetFile {
         column!(Int64Type, &rows.serial.0, Some(&rows.serial.1));
         column!(ByteArrayType, &rows.source, None);
         column!(BoolType, &rows.bulk, None);
+        column!(BoolType, &rows.drift, None);
         group.close()?;
         Ok(())
     }
@@ -128,6 +131,7 @@ impl RowFile for ParquetFile {
         rows.serial.1.push(i16::from(row.serial.is_some()));
         rows.source.push(text(row.source));
         rows.bulk.push(row.bulk);
+        rows.drift.push(row.drift);
         if rows.at.len() >= ROWS_AT_A_TIME {
             self.write().map_err(fault)?;
         }

@@ -28,6 +28,7 @@ struct Line<'a> {
     serial: Option<Serial>,
     source: &'a str,
     bulk: bool,
+    drift: bool,
 }
 
 impl<'a> From<&'a MoveRow<'a>> for Line<'a> {
@@ -45,6 +46,7 @@ impl<'a> From<&'a MoveRow<'a>> for Line<'a> {
             serial: row.serial,
             source: row.source,
             bulk: row.bulk,
+            drift: row.drift,
         }
     }
 }

@@ -7,7 +7,9 @@ use crate::pipeline::{Pipeline, PipelineError, StoredSummary};
 use crate::source::Fetched;
 use crate::store::{Committed, VersionDraft, VersionKind, ZoneState};
 use crate::time::{Span, Timestamp};
-use crate::zone::{Batch, Counts, Intake, IntakeError, Refusal, Step, is_bulk, judge_transfer};
+use crate::zone::{
+    Batch, Counts, Intake, IntakeError, Missed, Refusal, Step, is_bulk, judge_transfer,
+};
 
 /// How many versions of 7 days are excused because their serial went backwards.
 const WENT_BACK_EXCUSED_MAX: u32 = 2;
@@ -16,6 +18,8 @@ const WENT_BACK_EXCUSED_MAX: u32 = 2;
 pub(super) enum Applied {
     /// It is in history, or nothing in it was new.
     Stored(StoredSummary),
+    /// The same, and a CNAME stands beside another record since: the steps left something out.
+    Suspect(StoredSummary),
     /// It changes too much: fetch it once more before believing it. Nothing was stored.
     FetchAgain,
     /// The steps were made from another state than ours. Nothing was stored.
@@ -24,16 +28,25 @@ pub(super) enum Applied {
     Shrank(Refusal),
 }
 
+/// How a whole version is read.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Reading {
+    /// Whether a mass change is asked for once more before it is believed.
+    pub may_fetch_again: bool,
+    /// Whether its difference to the state is no change of the zone: versions before it lost it on their way.
+    pub is_drift: bool,
+}
+
 impl Pipeline {
-    /// Stores a version in one transaction. With `may_fetch_again`, a mass change is not stored but
-    /// asked for once more; without, it is stored and marked *bulk*.
+    /// Stores a version in one transaction. If it may be fetched again, a mass change is not stored but
+    /// asked for once more; else it is stored and marked *bulk*. Drift is marked as such, whatever its size.
     pub(super) fn apply_version(
         &self,
         zone: &ZoneState,
         mut intake: Intake<File>,
         fetched: &Fetched,
         observed_at: Timestamp,
-        may_fetch_again: bool,
+        reading: Reading,
     ) -> Result<Applied, PipelineError> {
         // What a feed told is parts; a whole version after it is noted even if it says nothing new.
         let confirms = zone.version_id.is_some() && !zone.newest_is_whole;
@@ -48,6 +61,7 @@ impl Pipeline {
             serial: fetched.serial,
             observed_at,
             joins: None,
+            drift: reading.is_drift,
         };
         let mut tx = self.store.begin(zone, draft)?;
         while let Some(batch) = intake.next_batch().map_err(spool_error)? {
@@ -70,7 +84,7 @@ impl Pipeline {
             tx.apply_vanished(owner_id, hash)?;
         }
         let mut bulk = kind == VersionKind::Snapshot && is_bulk(&self.config.trust, &tx.measure());
-        if bulk && may_fetch_again {
+        if bulk && reading.may_fetch_again {
             return Ok(Applied::FetchAgain);
         }
         // A zone that was turned back brings old values back, which is nobody's rotation; unless it is
@@ -89,6 +103,9 @@ impl Pipeline {
         self.keep_digests(zone, intake, &committed);
         let mut summary = StoredSummary::default();
         self.summarise(&mut summary, zone, &committed, fetched.serial, bulk)?;
+        if reading.is_drift {
+            summary.drift_names = committed.changed_name_count + committed.retimed_name_count;
+        }
         self.note_regression(zone, &summary)?;
         Ok(Applied::Stored(summary))
     }
@@ -104,7 +121,7 @@ impl Pipeline {
     ) -> Result<Applied, PipelineError> {
         let tx = self.store.begin_batch()?;
         let mut summary = StoredSummary::default();
-        let (mut state, mut digests) = (zone.clone(), Vec::new());
+        let (mut state, mut digests, mut breaks_cname) = (zone.clone(), Vec::new(), false);
         for step in steps {
             let draft = VersionDraft {
                 source: zone.source,
@@ -112,8 +129,10 @@ impl Pipeline {
                 serial: Some(step.to),
                 observed_at,
                 joins: None,
+                drift: false,
             };
             let mut version = self.store.begin_part(&state, draft)?;
+            version.note_step();
             for (owner, changes) in step.owners().map_err(spool_error)? {
                 if let Err(what) = version.apply_step(&owner, &changes)? {
                     let (from, to) = (step.from, step.to);
@@ -128,6 +147,7 @@ impl Pipeline {
             }
             let mut committed = version.commit(bulk)?;
             digests.append(&mut committed.digests);
+            breaks_cname |= committed.breaks_cname;
             self.summarise(&mut summary, &state, &committed, Some(step.to), bulk)?;
             state = self
                 .store
@@ -152,7 +172,10 @@ impl Pipeline {
             self.store.extend_digests(zone, newest, &digests);
         }
         self.note_regression(zone, &summary)?;
-        Ok(Applied::Stored(summary))
+        Ok(match breaks_cname {
+            true => Applied::Suspect(summary),
+            false => Applied::Stored(summary),
+        })
     }
 
     /// Brings the digest table up to the version and saves it beside the database.
@@ -206,6 +229,11 @@ impl Pipeline {
         summary.versions += u64::from(committed.version_id.is_some());
         summary.changed_names += committed.changed_name_count;
         summary.bulk_versions += u64::from(bulk);
+        match committed.missed {
+            Some(Missed::AtMost(count)) => summary.missed_max += u64::from(count),
+            Some(Missed::Unknown) => summary.missed_unknown += 1,
+            None => {}
+        }
         summary.serial_regressed |= matches!((before.serial, serial), (Some(before), Some(now)) if before.is_newer_than(now));
         if let Some(state) = self.store.find_zone(&before.apex)? {
             summary.records = state.kept_count;

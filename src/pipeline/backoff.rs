@@ -12,7 +12,16 @@ const REST_MAX: Span = Span::seconds(1800);
 
 /// What is known of primaries that failed lately.
 #[derive(Debug, Default)]
-pub(super) struct Backoff(HashMap<SocketAddr, Rest>);
+pub(super) struct Backoff {
+    rests: HashMap<SocketAddr, Rest>,
+    /// Primaries that know no incremental transfers, and until when that is believed.
+    stepless: HashMap<SocketAddr, Timestamp>,
+    /// Primaries that are away, and since when.
+    away: HashMap<SocketAddr, Timestamp>,
+}
+
+/// How long it is believed that a primary knows no incremental transfers.
+const STEPLESS_FOR: Span = Span::days(1);
 
 /// A primary's rest.
 #[derive(Debug, Clone, Copy)]
@@ -25,7 +34,8 @@ impl Backoff {
     /// Returns those of `primaries` that are asked, in order, and how many rest. If all do, all are
     /// asked: the schedule has the last word.
     pub fn choose(&self, primaries: &[SocketAddr], now: Timestamp) -> (Vec<SocketAddr>, usize) {
-        let rests = |primary: &SocketAddr| self.0.get(primary).is_some_and(|rest| rest.until > now);
+        let rests =
+            |primary: &SocketAddr| self.rests.get(primary).is_some_and(|rest| rest.until > now);
         let awake: Vec<SocketAddr> = primaries
             .iter()
             .copied()
@@ -38,15 +48,50 @@ impl Backoff {
         (awake, resting)
     }
 
+    /// Returns those of `primaries` that know no incremental transfers.
+    pub fn stepless(&self, primaries: &[SocketAddr], now: Timestamp) -> Vec<SocketAddr> {
+        let is_stepless = |primary: &&SocketAddr| {
+            let until = self.stepless.get(primary);
+            until.is_some_and(|until| *until > now)
+        };
+        primaries.iter().filter(is_stepless).copied().collect()
+    }
+
+    /// Notes primaries that said that they know no incremental transfers.
+    pub fn note_stepless(&mut self, primaries: &[SocketAddr], now: Timestamp) {
+        let until = now + STEPLESS_FOR;
+        self.stepless
+            .extend(primaries.iter().map(|primary| (*primary, until)));
+    }
+
+    /// Notes that a primary cannot be reached. Returns whether that is new.
+    pub fn note_away(&mut self, primary: SocketAddr, now: Timestamp) -> bool {
+        let is_new = !self.away.contains_key(&primary);
+        self.away.entry(primary).or_insert(now);
+        is_new
+    }
+
+    /// Notes that a primary was reached. Returns since when it could not be, if so.
+    pub fn note_back(&mut self, primary: SocketAddr) -> Option<Timestamp> {
+        self.away.remove(&primary)
+    }
+
+    /// Returns whether none of `primaries` can be reached.
+    pub fn are_away(&self, primaries: &[SocketAddr]) -> bool {
+        primaries
+            .iter()
+            .all(|primary| self.away.contains_key(primary))
+    }
+
     /// Notes how primaries did. One that is in both lists failed.
     pub fn note(&mut self, answered: &[SocketAddr], failed: &[SocketAddr], now: Timestamp) {
         for primary in answered {
             if !failed.contains(primary) {
-                self.0.remove(primary);
+                self.rests.remove(primary);
             }
         }
         for primary in failed {
-            let rest = self.0.entry(*primary).or_insert(Rest {
+            let rest = self.rests.entry(*primary).or_insert(Rest {
                 failures: 0,
                 until: now,
             });

@@ -7,7 +7,8 @@ use tokio::task::JoinSet;
 
 use crate::config::{Feeding, Source, TransferSettings};
 use crate::dns::{Name, Serial};
-use crate::pipeline::transfer::Route;
+use crate::pipeline::full::{DUE_OF_CATALOG_MAX, is_full_due, shortest_every};
+use crate::pipeline::transfer::{Route, is_unreached};
 use crate::pipeline::{
     Pipeline, PipelineError, PollOptions, TransferJob, ZoneOutcome, ZoneReport, refusal_of,
 };
@@ -50,6 +51,9 @@ pub struct CatalogJob {
 pub struct CatalogOutcome {
     job: CatalogJob,
     result: Result<Option<(Catalog, SoaNumbers)>, SourceError>,
+    answered: Vec<SocketAddr>,
+    failed: Vec<SocketAddr>,
+    unreached: Vec<(SocketAddr, Refusal)>,
 }
 
 /// A sweep over members: everything it needs, and nothing of the store.
@@ -73,6 +77,8 @@ pub struct SweepOutcome {
     pub refused: Vec<(Name, Refusal)>,
     failed: Vec<SocketAddr>,
     answered: Vec<SocketAddr>,
+    /// Those that failed because they could not be reached, and how.
+    unreached: Vec<(SocketAddr, Refusal)>,
 }
 
 impl Pipeline {
@@ -116,8 +122,15 @@ impl Pipeline {
         source: &Source,
         outcome: CatalogOutcome,
     ) -> Result<ZoneReport, PipelineError> {
-        let CatalogOutcome { job, result } = outcome;
+        let CatalogOutcome {
+            job,
+            result,
+            answered,
+            failed,
+            unreached,
+        } = outcome;
         let now = self.clock.now();
+        self.note_primaries(&answered, &failed, &unreached, now)?;
         let report = |outcome| ZoneReport {
             source: job.source.clone(),
             zone: Some(job.apex.clone()),
@@ -293,9 +306,10 @@ impl Pipeline {
             .ensure_source(&source.name, SourceKind::Catalog)?;
         let mut members = self.store.member_serials(id)?;
         members.retain(|(zone, _)| wanted.is_none_or(|wanted| wanted.contains(zone)));
-        let (known, new): (Vec<_>, Vec<_>) = members
-            .into_iter()
-            .partition(|(_, serial)| serial.is_some() && settings.tls.is_none());
+        let due = self.due_members(id, settings)?;
+        let (known, new): (Vec<_>, Vec<_>) = members.into_iter().partition(|(zone, serial)| {
+            serial.is_some() && settings.tls.is_none() && !due.contains(zone)
+        });
         let (zones, serials) = known.into_iter().unzip();
         let job = SweepJob {
             source: index,
@@ -305,6 +319,36 @@ impl Pipeline {
         };
         let one_by_one = new.into_iter().map(|(zone, _)| zone).collect();
         Ok(((!job.zones.is_empty()).then_some(job), one_by_one))
+    }
+
+    /// Returns members whose whole zone is to be compared now, at most [`DUE_OF_CATALOG_MAX`]. Those of a
+    /// primary that is away wait until it is back.
+    fn due_members(
+        &self,
+        source: SourceId,
+        settings: &TransferSettings,
+    ) -> Result<HashSet<Name>, PipelineError> {
+        let (now, mut due) = (self.clock.now(), HashSet::new());
+        let every = shortest_every(settings.full_every);
+        let Some(every) = every.filter(|_| !self.backoff.borrow().are_away(&settings.primaries))
+        else {
+            return Ok(due);
+        };
+        // Of these some are not due yet, since each is due a little later than planned.
+        let limit = 4 * DUE_OF_CATALOG_MAX;
+        for zone in self
+            .store
+            .members_not_whole_since(source, now - every, limit)?
+        {
+            let state = self.store.find_zone(&zone)?;
+            if state.is_some_and(|state| is_full_due(settings.full_every, &state, now)) {
+                due.insert(zone);
+            }
+            if due.len() >= DUE_OF_CATALOG_MAX {
+                break;
+            }
+        }
+        Ok(due)
     }
 
     /// Notes what a sweep found. Returns a report for each zone that no primary answered for, and one
@@ -320,9 +364,8 @@ impl Pipeline {
         options: &PollOptions,
     ) -> Result<Vec<ZoneReport>, PipelineError> {
         let now = self.clock.now();
-        self.backoff
-            .borrow_mut()
-            .note(&outcome.answered, &outcome.failed, now);
+        let (answered, failed) = (&outcome.answered, &outcome.failed);
+        self.note_primaries(answered, failed, &outcome.unreached, now)?;
         self.store.note_zones_seen(&outcome.unchanged, now)?;
         let unchanged: HashSet<&Name> = outcome.unchanged.iter().collect();
         self.reevaluate_among(|zone| unchanged.contains(zone), now, options)?;
@@ -403,17 +446,32 @@ pub async fn run_catalog(job: CatalogJob) -> CatalogOutcome {
     let mut result = Err(SourceError::Refused(Refusal::Unreachable(
         "no primary is configured".to_owned(),
     )));
+    let (mut answered, mut failed, mut unreached) = (Vec::new(), Vec::new(), Vec::new());
     for primary in job.route.primaries.iter().copied() {
         result = look_at_catalog(&job, primary).await;
         match &result {
             Err(SourceError::Refused(refusal)) => {
+                failed.push(primary);
+                if is_unreached(refusal) {
+                    unreached.push((primary, refusal.clone()));
+                    continue;
+                }
                 let zone = &job.apex;
                 tracing::warn!(%zone, %primary, "catalog {zone}: primary {primary}: {refusal}");
             }
-            _ => break,
+            _ => {
+                answered.push(primary);
+                break;
+            }
         }
     }
-    CatalogOutcome { job, result }
+    CatalogOutcome {
+        job,
+        result,
+        answered,
+        failed,
+        unreached,
+    }
 }
 
 /// Looks at a catalog at one primary.
@@ -471,6 +529,7 @@ pub async fn run_sweep(job: SweepJob) -> SweepOutcome {
         refused: Vec::new(),
         failed: Vec::new(),
         answered: Vec::new(),
+        unreached: Vec::new(),
     };
     let mut best: Vec<Option<Swept>> = vec![None; zones.len()];
     while let Some(joined) = sweeps.join_next().await {
@@ -478,6 +537,11 @@ pub async fn run_sweep(job: SweepJob) -> SweepOutcome {
         let is_refused = |answer: &Swept| matches!(answer, Swept::Refused(_));
         if answers.iter().all(is_refused) {
             outcome.failed.push(primary);
+            let unreached = answers.iter().find_map(|answer| match answer {
+                Swept::Refused(refusal) if is_unreached(refusal) => Some(refusal.clone()),
+                _ => None,
+            });
+            outcome.unreached.extend(unreached.map(|it| (primary, it)));
         } else {
             outcome.answered.push(primary);
         }

@@ -551,6 +551,7 @@ impl Pipeline {
             serial: instant.serial,
             observed_at,
             joins: joins.map(|(id, _)| id),
+            drift: false,
         };
         let mut tx = self.store.begin(&zone, draft)?;
         let mut late = Vec::new();

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::{Feeding, Source};
 use crate::dns::Name;
-use crate::pipeline::apply::Applied;
+use crate::pipeline::apply::{Applied, Reading};
 use crate::pipeline::{
     Pipeline, PipelineError, PollOptions, StoredSummary, ZoneOutcome, ZoneReport, away, refusal_of,
 };
@@ -286,8 +286,13 @@ impl Pipeline {
             ..zone.clone()
         };
         // A file does not change by being read again: a mass change is stored at once, as bulk.
-        let Applied::Stored(stored) =
-            self.apply_version(zone, intake, &read.fetched, file.mark.version_at, false)?
+        let Applied::Stored(stored) = self.apply_version(
+            zone,
+            intake,
+            &read.fetched,
+            file.mark.version_at,
+            Reading::default(),
+        )?
         else {
             unreachable!("apply_version asks for a second fetch only where it may");
         };

@@ -26,6 +26,10 @@ struct SourceSums {
     versions: u64,
     changes: u64,
     rejected_lines: u64,
+    drifts: u64,
+    drift_names: u64,
+    missed_max: u64,
+    missed_unknown: u64,
     refused: BTreeMap<String, u64>,
     lag_max_s: Option<i64>,
 }
@@ -123,6 +127,10 @@ fn write_sources(page: &mut Page, rows: &[ZoneStatus], now: Timestamp) {
         sums.versions += row.versions;
         sums.changes += row.changes;
         sums.rejected_lines = row.rejected_lines;
+        sums.drifts += row.fidelity.drifts;
+        sums.drift_names += row.fidelity.drift_names;
+        sums.missed_max += row.fidelity.missed_max;
+        sums.missed_unknown += row.fidelity.missed_unknown;
         if let Some(reason) = &row.refused_reason {
             *sums.refused.entry(reason.clone()).or_default() += 1;
         }
@@ -130,7 +138,7 @@ fn write_sources(page: &mut Page, rows: &[ZoneStatus], now: Timestamp) {
         sums.lag_max_s = sums.lag_max_s.max(lag);
     }
     type Read = fn(&SourceSums) -> u64;
-    let families: [(&str, &str, &str, Read); 8] = [
+    let families: [(&str, &str, &str, Read); 12] = [
         (
             "fluxwatch_source_zones",
             "gauge",
@@ -179,6 +187,30 @@ fn write_sources(page: &mut Page, rows: &[ZoneStatus], now: Timestamp) {
             "Feed lines that were set aside.",
             |it| it.rejected_lines,
         ),
+        (
+            "fluxwatch_source_drifts_total",
+            "counter",
+            "Whole transfers that differed from what the changes that arrived had led to.",
+            |it| it.drifts,
+        ),
+        (
+            "fluxwatch_source_drift_names_total",
+            "counter",
+            "Names that differed in them.",
+            |it| it.drift_names,
+        ),
+        (
+            "fluxwatch_source_missed_versions_max_total",
+            "counter",
+            "Versions that did not arrive, at most, by the serials.",
+            |it| it.missed_max,
+        ),
+        (
+            "fluxwatch_source_missed_unknown_total",
+            "counter",
+            "Versions before which an unknown number may not have arrived.",
+            |it| it.missed_unknown,
+        ),
     ];
     for (name, kind, help, read) in families {
         page.family(name, kind, help);
@@ -209,7 +241,7 @@ fn write_sources(page: &mut Page, rows: &[ZoneStatus], now: Timestamp) {
 /// Writes each zone.
 fn write_zones(page: &mut Page, zones: &[&ZoneStatus], now: Timestamp) {
     type Read = fn(&ZoneStatus, Timestamp) -> Option<i64>;
-    let families: [(&str, &str, &str, Read); 8] = [
+    let families: [(&str, &str, &str, Read); 11] = [
         (
             "fluxwatch_zone_serial",
             "gauge",
@@ -257,6 +289,24 @@ fn write_zones(page: &mut Page, zones: &[&ZoneStatus], now: Timestamp) {
             "counter",
             "Changed names, summed over the versions.",
             |it, _| Some(it.changes as i64),
+        ),
+        (
+            "fluxwatch_zone_drifts_total",
+            "counter",
+            "Whole transfers that differed from what the changes that arrived had led to.",
+            |it, _| Some(it.fidelity.drifts as i64),
+        ),
+        (
+            "fluxwatch_zone_missed_versions_max_total",
+            "counter",
+            "Versions that did not arrive, at most, by the serials.",
+            |it, _| Some(it.fidelity.missed_max as i64),
+        ),
+        (
+            "fluxwatch_zone_missed_unknown_total",
+            "counter",
+            "Versions before which an unknown number may not have arrived.",
+            |it, _| Some(it.fidelity.missed_unknown as i64),
         ),
     ];
     for (name, kind, help, read) in families {

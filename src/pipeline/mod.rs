@@ -18,12 +18,14 @@ mod deliver;
 mod detect;
 mod feed;
 mod files;
+mod full;
 mod metrics;
 mod notices;
 mod operator;
 mod parts;
 mod passive;
 mod poll;
+mod primaries;
 mod probe;
 mod reports;
 mod retention;
@@ -169,6 +171,13 @@ pub struct StoredSummary {
     pub serial: Option<Serial>,
     /// Whether a serial went backwards.
     pub serial_regressed: bool,
+    /// Names whose records in history were not those of the primary's own zone under the same serial, new
+    /// TTLs included.
+    pub drift_names: u64,
+    /// Versions that did not arrive, at most.
+    pub missed_max: u64,
+    /// Versions before which an unknown number may not have arrived.
+    pub missed_unknown: u64,
     /// The newest hash of the zone's chain: what a later edit has to agree with.
     pub hash: Option<Hash>,
 }
@@ -183,6 +192,9 @@ impl StoredSummary {
         self.records = later.records;
         self.serial = later.serial;
         self.serial_regressed |= later.serial_regressed;
+        self.drift_names += later.drift_names;
+        self.missed_max += later.missed_max;
+        self.missed_unknown += later.missed_unknown;
         self.hash = later.hash.or(self.hash);
     }
 }

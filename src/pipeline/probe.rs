@@ -226,6 +226,7 @@ impl Pipeline {
             serial: None,
             observed_at: now,
             joins: None,
+            drift: false,
         };
         let mut tx = self.store.begin_part(zone, draft)?;
         for (owner, change) in &changes {

@@ -6,6 +6,9 @@
 //!                   └─ wants the whole zone ─▶ finish (store) ──┴─▶ Whole (net) ─▶ finish
 //! ```
 //!
+//! Now and then the whole zone is transferred although the serial stands or the steps fit: what they led to is
+//! compared with it, and the difference, if there is one, is stored as *drift*.
+//!
 //! What talks to the network holds nothing of the store, so that a slow primary holds nothing up; the
 //! table of digests is loaded only for a transfer that needs it.
 
@@ -18,9 +21,11 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::config::{Source, TransferSettings};
 use crate::dns::{Name, Serial};
-use crate::pipeline::apply::Applied;
+use crate::pipeline::apply::{Applied, Reading};
+use crate::pipeline::full::is_full_due;
 use crate::pipeline::{
-    Pipeline, PipelineError, PollOptions, Timings, ZoneOutcome, ZoneReport, refusal_of,
+    Pipeline, PipelineError, PollOptions, StoredSummary, Timings, ZoneOutcome, ZoneReport,
+    refusal_of,
 };
 use crate::source::{
     Fetched, SoaNumbers, SourceError, Steps, TransferFault, TransferKey, TransferTarget,
@@ -42,6 +47,8 @@ pub(super) struct Route {
     pub(super) primaries: Vec<SocketAddr>,
     /// How many are left out for now because they failed lately.
     resting: usize,
+    /// Those that know no incremental transfers, as they said lately.
+    stepless: Vec<SocketAddr>,
     pub(super) key: Option<TransferKey>,
     pub(super) tls: Option<TransferTls>,
     pub(super) zonemd: ZonemdRule,
@@ -54,7 +61,16 @@ pub struct TransferJob {
     zone: ZoneState,
     route: Route,
     ixfr: bool,
+    /// Whether the whole zone is asked for instead of steps.
     full: bool,
+    /// Whether the whole zone is compared with the state, after the steps if there are any.
+    compares: bool,
+    /// Whether that was asked for by the schedule.
+    is_due: bool,
+    /// Whether steps were made from another state than ours.
+    misfits: bool,
+    /// What the steps brought, while the whole zone is compared.
+    stepped: StoredSummary,
     /// Whether what is held, or an older serial though a primary is missing, is taken.
     accept: bool,
     is_second: bool,
@@ -64,6 +80,10 @@ pub struct TransferJob {
     answered: Vec<SocketAddr>,
     /// Primaries that did not.
     failed: Vec<SocketAddr>,
+    /// Those of them that could not be reached, and how.
+    unreached: Vec<(SocketAddr, Refusal)>,
+    /// Primaries that know no incremental transfers.
+    stepless: Vec<SocketAddr>,
     task: Task,
     timings: Timings,
 }
@@ -91,7 +111,18 @@ enum Brought {
     /// Nothing yet: the whole zone is to be asked for, from these.
     WantsWhole(Vec<SocketAddr>),
     /// The whole zone.
-    Whole(Box<Intake<File>>, Fetched, SoaNumbers, Vec<SocketAddr>),
+    Whole(Box<WholeZone>),
+}
+
+/// A whole zone that arrived.
+struct WholeZone {
+    intake: Intake<File>,
+    fetched: Fetched,
+    soa: SoaNumbers,
+    /// Who gave it.
+    primary: SocketAddr,
+    /// Who has this serial.
+    candidates: Vec<SocketAddr>,
 }
 
 /// A transfer that was run.
@@ -130,16 +161,23 @@ impl Pipeline {
         let zone = self.store.ensure_zone(apex, id)?;
         self.detect_zone(apex, options)?;
         let accept = options.accept.contains(apex) || zone.accept_requested;
+        let is_due = is_full_due(settings.full_every, &zone, self.clock.now());
         Ok(TransferJob {
             source: source.name.clone(),
             route: self.route(settings),
             ixfr: settings.ixfr,
-            full: options.full || accept,
+            full: accept,
+            compares: options.full || is_due,
+            is_due,
+            misfits: false,
+            stepped: StoredSummary::default(),
             accept,
             is_second: false,
             goes_back: false,
             answered: Vec::new(),
             failed: Vec::new(),
+            unreached: Vec::new(),
+            stepless: Vec::new(),
             task: Task::Look,
             timings: Timings::default(),
             zone,
@@ -148,11 +186,10 @@ impl Pipeline {
 
     /// Returns how a source's primaries are reached now.
     pub(super) fn route(&self, settings: &TransferSettings) -> Route {
-        let (primaries, resting) = self
-            .backoff
-            .borrow()
-            .choose(&settings.primaries, self.clock.now());
+        let (backoff, now) = (self.backoff.borrow(), self.clock.now());
+        let (primaries, resting) = backoff.choose(&settings.primaries, now);
         Route {
+            stepless: backoff.stepless(&primaries, now),
             primaries,
             resting,
             key: settings.key.as_ref().map(|name| self.keys[name].clone()),
@@ -174,11 +211,12 @@ impl Pipeline {
     ) -> Result<AfterTransfer, PipelineError> {
         let TransferOutcome { mut job, result } = outcome;
         let now = self.clock.now();
-        self.backoff
-            .borrow_mut()
-            .note(&job.answered, &job.failed, now);
+        self.note_primaries(&job.answered, &job.failed, &job.unreached, now)?;
+        self.backoff.borrow_mut().note_stepless(&job.stepless, now);
+        job.route.stepless.append(&mut job.stepless);
         job.answered.clear();
         job.failed.clear();
+        job.unreached.clear();
         let apex = job.zone.apex.clone();
         match result {
             Ok(Brought::Nothing(soa)) => {
@@ -193,9 +231,9 @@ impl Pipeline {
                 self.note_timers(&apex, soa)?;
                 self.finish_steps(job, &steps, candidates, now, options)
             }
-            Ok(Brought::Whole(intake, fetched, soa, candidates)) => {
-                self.note_timers(&apex, soa)?;
-                self.finish_whole(job, *intake, &fetched, candidates, now, options)
+            Ok(Brought::Whole(whole)) => {
+                self.note_timers(&apex, whole.soa)?;
+                self.finish_whole(job, *whole, now, options)
             }
             Err(error) => {
                 let refusal = refusal_of(error)?;
@@ -213,6 +251,9 @@ impl Pipeline {
     ) -> Result<AfterTransfer, PipelineError> {
         self.store
             .note_zone_attempt(&job.zone.apex, now, Some(&refusal))?;
+        if job.is_due {
+            self.store.note_whole(job.zone.id, now, true)?;
+        }
         Ok(job.done(ZoneOutcome::Refused(refusal)))
     }
 
@@ -244,11 +285,24 @@ impl Pipeline {
         let started = Instant::now();
         let applied = self.apply_steps(&job.zone, steps, observed_at, !job.is_second)?;
         job.timings.stored_ms += millis_since(started);
+        let is_suspect = matches!(applied, Applied::Suspect(_));
         match applied {
-            Applied::Stored(summary) => {
+            Applied::Stored(summary) | Applied::Suspect(summary) => {
                 self.store.note_zone_attempt(&apex, now, None)?;
                 self.judge_transferred(&mut job, observed_at, options)?;
-                Ok(job.done(ZoneOutcome::Stored(summary)))
+                if !job.compares && !is_suspect {
+                    return Ok(job.done(ZoneOutcome::Stored(summary)));
+                }
+                if is_suspect {
+                    tracing::warn!(zone = %apex, "zone {apex}: after the steps a CNAME stands beside another record; comparing with the whole zone");
+                }
+                job.stepped = summary;
+                job.is_second = false;
+                job.zone = self
+                    .store
+                    .find_zone(&apex)?
+                    .expect("the zone's row is there since the transfer was prepared");
+                self.go_on_whole(job, candidates)
             }
             Applied::FetchAgain => {
                 tracing::warn!(zone = %apex, "zone {apex}: mass change, fetching once more");
@@ -259,6 +313,7 @@ impl Pipeline {
             Applied::Shrank(refusal) => self.refuse_transfer(&job, refusal, now),
             Applied::DoesNotFit(what) => {
                 tracing::warn!(zone = %apex, "zone {apex}: the steps do not fit: {what}; transferring the whole zone");
+                job.misfits = true;
                 self.go_on_whole(job, candidates)
             }
         }
@@ -268,14 +323,23 @@ impl Pipeline {
     fn finish_whole(
         &self,
         mut job: TransferJob,
-        intake: Intake<File>,
-        fetched: &Fetched,
-        candidates: Vec<SocketAddr>,
+        whole: WholeZone,
         now: Timestamp,
         options: &PollOptions,
     ) -> Result<AfterTransfer, PipelineError> {
         let apex = job.zone.apex.clone();
         let observed_at = job.observed_at(now);
+        let WholeZone {
+            intake,
+            fetched,
+            primary,
+            candidates,
+            ..
+        } = whole;
+        let reading = Reading {
+            may_fetch_again: !job.is_second,
+            is_drift: job.is_drift(fetched.serial),
+        };
         let shrank = judge_transfer(&self.config.trust, job.zone.kept_count, &fetched.counts);
         let shrank = shrank.filter(|_| !job.accept && job.zone.version_id.is_some());
         if let Some(refusal) = &shrank
@@ -287,19 +351,26 @@ impl Pipeline {
         let applied = match shrank {
             // Twice the same answer before anybody is asked to look.
             Some(_) => Applied::FetchAgain,
-            None => self.apply_version(&job.zone, intake, fetched, observed_at, !job.is_second)?,
+            None => self.apply_version(&job.zone, intake, &fetched, observed_at, reading)?,
         };
         job.timings.stored_ms += millis_since(started);
         match applied {
-            Applied::Stored(summary) => {
+            Applied::Stored(mut summary) => {
                 self.store.note_zone_attempt(&apex, now, None)?;
+                self.store.note_whole(job.zone.id, now, false)?;
+                self.note_drift(&job, &summary, primary, now)?;
                 self.judge_transferred(&mut job, observed_at, options)?;
                 let serial = fetched.serial;
+                if job.stepped.versions > 0 {
+                    let mut all = job.stepped;
+                    all.add(&summary);
+                    summary = all;
+                }
                 if fetched.zonemd != Zonemd::None {
                     let zonemd = fetched.zonemd.code();
                     tracing::info!(zone = %apex, zonemd, "zone {apex}: digest {zonemd}");
                 }
-                Ok(job.done(match summary.versions {
+                Ok(job.done(match summary.versions + summary.drift_names {
                     0 => ZoneOutcome::Unchanged { serial },
                     _ => ZoneOutcome::Stored(summary),
                 }))
@@ -310,6 +381,29 @@ impl Pipeline {
                 self.go_on_whole(job, candidates)
             }
         }
+    }
+
+    /// Notes and says that the state was not the primary's own zone, if that is so.
+    fn note_drift(
+        &self,
+        job: &TransferJob,
+        summary: &StoredSummary,
+        primary: SocketAddr,
+        now: Timestamp,
+    ) -> Result<(), PipelineError> {
+        let names = summary.drift_names;
+        if names == 0 {
+            return Ok(());
+        }
+        let zone = &job.zone.apex;
+        self.store
+            .note_drift(job.zone.id, now, &primary.to_string(), names)?;
+        let what = match names {
+            1 => "1 name differed".to_owned(),
+            count => format!("{count} names differed"),
+        };
+        tracing::warn!(%zone, %primary, names, "zone {zone}: drift: {what} from the zone of primary {primary}, to which its changes had not led; stored from a whole transfer, nobody accused");
+        Ok(())
     }
 
     /// Judges what a transfer changed, and the cases that are due.
@@ -359,6 +453,15 @@ impl TransferJob {
             outcome,
             timings: Some(self.timings),
         })
+    }
+
+    /// Returns whether the difference between the state and a whole zone of this serial is drift: the state is
+    /// said to be of the same version, or steps were made from another one.
+    ///
+    /// Of steps that do not fit it is not known which differences are new; none of them accuses.
+    fn is_drift(&self, serial: Option<Serial>) -> bool {
+        let zone = &self.zone;
+        zone.newest_is_whole && zone.serial.is_some() && (self.misfits || serial == zone.serial)
     }
 
     /// Returns whether a transfer is of an older version although no primary said that the zone went back.
@@ -439,7 +542,7 @@ async fn look(job: &mut TransferJob) -> Result<Brought, SourceError> {
         job.goes_back = true;
         return Ok(Brought::WantsWhole(candidates));
     };
-    if newest.serial == ours && !job.full {
+    if newest.serial == ours && !job.full && !job.compares {
         return Ok(Brought::Nothing(newest));
     }
     if ours.is_newer_than(newest.serial) {
@@ -456,7 +559,7 @@ async fn look(job: &mut TransferJob) -> Result<Brought, SourceError> {
         job.goes_back = true;
         return Ok(Brought::WantsWhole(candidates));
     }
-    if job.ixfr && !job.full {
+    if job.ixfr && !job.full && newest.serial != ours {
         take_steps(job, ours, candidates).await
     } else {
         Ok(Brought::WantsWhole(candidates))
@@ -502,7 +605,9 @@ async fn ask_primaries(
             }
             Err(refusal) => {
                 job.failed.push(primary);
-                if job.route.primaries.len() > 1 {
+                if is_unreached(&refusal) {
+                    job.unreached.push((primary, refusal.clone()));
+                } else if job.route.primaries.len() > 1 {
                     job.warn(primary, &refusal);
                 }
                 refusals[i] = Some(refusal);
@@ -513,6 +618,8 @@ async fn ask_primaries(
     for (i, primary) in job.route.primaries.iter().enumerate() {
         if answers[i].is_none() && refusals[i].is_none() {
             job.failed.push(*primary);
+            let what = format!("{primary}: slower than the others by more than {GRACE:?}");
+            job.unreached.push((*primary, Refusal::Timeout(what)));
         }
     }
     let answered: Vec<_> = job
@@ -531,6 +638,14 @@ async fn ask_primaries(
     Ok(answered)
 }
 
+/// Returns whether a query for one zone failed as it would for any: the primary itself is away.
+pub(super) fn is_unreached(refusal: &Refusal) -> bool {
+    matches!(
+        refusal,
+        Refusal::Unreachable(_) | Refusal::Timeout(_) | Refusal::EndedEarly(_)
+    )
+}
+
 /// Takes what changed from the first of the candidates that gives it.
 async fn take_steps(
     job: &mut TransferJob,
@@ -539,11 +654,18 @@ async fn take_steps(
 ) -> Result<Brought, SourceError> {
     let mut failure = None;
     for primary in &candidates {
+        if job.route.stepless.contains(primary) {
+            return Ok(Brought::WantsWhole(candidates));
+        }
         match fetch_steps(&job.target(*primary), ours).await {
             Ok(Steps::Taken(steps, soa)) => return Ok(Brought::Steps(steps, soa, candidates)),
             // Its SOA said otherwise a moment ago.
             Ok(Steps::UpToDate) => return Ok(Brought::WantsWhole(candidates)),
-            Err(TransferFault::WantsWhole(what)) => {
+            Err(fault @ (TransferFault::WantsWhole(_) | TransferFault::Stepless(_))) => {
+                if matches!(fault, TransferFault::Stepless(_)) {
+                    job.stepless.push(*primary);
+                }
+                let what = &fault;
                 tracing::debug!(zone = %job.zone.apex, %primary, "zone {}: no incremental transfer from {primary}: {what}", job.zone.apex);
                 return Ok(Brought::WantsWhole(candidates));
             }
@@ -572,7 +694,14 @@ async fn take_whole(
         match fetch_zone(&job.target(*primary), &mut intake).await {
             Ok((fetched, soa)) if !job.went_back(soa.serial) => {
                 job.answered.push(*primary);
-                return Ok(Brought::Whole(Box::new(intake), fetched, soa, candidates));
+                let primary = *primary;
+                return Ok(Brought::Whole(Box::new(WholeZone {
+                    intake,
+                    fetched,
+                    soa,
+                    primary,
+                    candidates,
+                })));
             }
             // Another machine behind the same address, which lags.
             Ok((_, soa)) => {

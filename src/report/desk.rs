@@ -257,6 +257,8 @@ pub struct Transition {
     pub serial: Option<u32>,
     /// Whether it came with a mass change and does not count.
     pub bulk: bool,
+    /// Whether it is drift, which is no change of the zone, and does not count.
+    pub drift: bool,
     /// The set before.
     pub before: Vec<Endpoint>,
     /// The set after.
@@ -397,6 +399,7 @@ pub fn section(plane: &PlaneFinding) -> PlaneSection {
             at: point.moment.at.to_table(),
             serial: point.moment.serial.map(|serial| serial.0),
             bulk: point.moment.bulk,
+            drift: point.moment.drift,
             before: endpoints(&point.names_before, &point.addresses_before),
             after: endpoints(&point.names_after, &point.addresses_after),
         });

@@ -78,7 +78,12 @@ fn lines(plane: &PlaneFinding, point: &ChangePoint) -> Vec<[String; 10]> {
             rrtype.to_owned(),
             change.to_owned(),
             value,
-            if point.moment.bulk { "yes" } else { "no" }.to_owned(),
+            match (point.moment.drift, point.moment.bulk) {
+                (true, _) => "drift",
+                (false, true) => "yes",
+                (false, false) => "no",
+            }
+            .to_owned(),
             network,
         ]);
     };

@@ -150,7 +150,7 @@ pub(super) fn read_soa(message: &[u8], apex: &Name) -> Result<SoaNumbers, Refusa
 ///
 /// # Errors
 ///
-/// [`TransferFault::WantsWhole`] if the primary will or can not; [`TransferFault::Source`] if asking
+/// [`TransferFault::WantsWhole`] or [`TransferFault::Stepless`] if the primary will or can not; [`TransferFault::Source`] if asking
 /// it for the whole zone would end no better.
 pub async fn fetch_steps(
     target: &TransferTarget<'_>,
@@ -165,6 +165,9 @@ pub async fn fetch_steps(
                 | Refusal::Tls(_)
                 | Refusal::Unreachable(_)
                 | Refusal::ForeignName(_) => refusal.into(),
+                Refusal::Rcode(rcode) if rcode == "NOTIMP" || rcode == "FORMERR" => {
+                    TransferFault::Stepless(format!("the primary answers {rcode}"))
+                }
                 other => TransferFault::WantsWhole(other.to_string()),
             });
         }
@@ -229,7 +232,9 @@ async fn run_whole<S: TransferSink>(
         Ok(Ended::Whole(soa)) => Ok((soa, digested.digester.finish()?)),
         Ok(_) => unreachable!("the interpreter ends a whole transfer with a whole zone"),
         Err(TransferFault::Source(error)) => Err(error),
-        Err(TransferFault::WantsWhole(what)) => Err(Refusal::Malformed(what).into()),
+        Err(TransferFault::WantsWhole(what) | TransferFault::Stepless(what)) => {
+            Err(Refusal::Malformed(what).into())
+        }
     }
 }
 
@@ -303,6 +308,12 @@ async fn run_unbounded<S: TransferSink>(
         }
         check_rcode(message.as_slice())?;
         check_question(message.as_slice(), target.apex, rtype.to_int(), first)?;
+        // Servers that take IXFR for a query of any type (hickory-dns, dnsmasq) answer that the zone has no
+        // such record, and send no more.
+        if first && asked != Asked::Whole && answer_count(message.as_slice()) == 0 {
+            let what = "the primary answers with no record".to_owned();
+            return Err(TransferFault::Stepless(what));
+        }
         first = false;
         interpreter.read_message(message.as_slice(), sink)?;
         if let Some(ended) = interpreter.ended() {
@@ -535,6 +546,11 @@ pub(super) fn check_header(message: &[u8], id: u16) -> Result<(), Refusal> {
 /// Returns the rcode of the header.
 pub(super) fn rcode_of(message: &[u8]) -> u8 {
     message[3] & 0x0f
+}
+
+/// Returns how many records the answer section has, as the header says.
+fn answer_count(message: &[u8]) -> u16 {
+    u16::from_be_bytes([message[6], message[7]])
 }
 
 /// Refuses every rcode but NOERROR.

@@ -92,6 +92,9 @@ pub enum TransferFault {
     /// The incremental transfer is not one that fits; the whole zone is to be asked for.
     #[error("{0}")]
     WantsWhole(String),
+    /// The primary knows no incremental transfers: the whole zone is to be asked for, also the next time.
+    #[error("{0}")]
+    Stepless(String),
 }
 
 impl From<Refusal> for TransferFault {

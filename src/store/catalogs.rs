@@ -159,6 +159,32 @@ impl Store {
         tx.commit()
     }
 
+    /// Returns members of a catalog that were not compared whole after `before`, or wait for
+    /// `poll --accept`; those for longest first, at most `limit`.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn members_not_whole_since(
+        &self,
+        source: SourceId,
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Name>, StoreError> {
+        let rows = self.run(|connection| {
+            let mut statement = connection.prepare_cached(
+                "select z.name from catalog_member m join zone z on z.name = m.zone_name and z.view = 'zone'
+                  where m.source_id = ?1 and m.removed_at is null and z.version_id is not null
+                    and (z.whole_at is null or z.whole_at <= ?2 or (z.held and z.whole_tried_at is not null)) order by z.whole_at limit ?3",
+            )?;
+            let rows = statement.query_map(params![source.0, before.unix(), limit as i64], |row| {
+                row.get::<_, String>(0)
+            })?;
+            rows.collect::<rusqlite::Result<Vec<_>>>()
+        })?;
+        rows.iter().map(|name| self.read_name(name)).collect()
+    }
+
     /// Returns the members of a catalog with the serials that history holds.
     ///
     /// # Errors

@@ -58,6 +58,8 @@ pub struct MoveRow<'a> {
     pub source: &'a str,
     /// Whether so much of the zone changed at once that nobody is accused for it.
     pub bulk: bool,
+    /// Whether it is no change of the zone: a version before it lost it on its way.
+    pub drift: bool,
 }
 
 /// What is exported.
@@ -79,6 +81,7 @@ struct Version {
     view: View,
     usual_ttl: u32,
     bulk: bool,
+    drift: bool,
     source: String,
 }
 
@@ -145,12 +148,12 @@ impl Store {
 
     /// Returns what a version's rows have in common.
     fn version_to_export(&self, id: i64) -> Result<Version, StoreError> {
-        let (zone, apex, view, usual_ttl, bulk, source): (i64, String, String, Option<u32>, bool, String) =
+        let (zone, apex, view, usual_ttl, bulk, drift, source): (i64, String, String, Option<u32>, bool, bool, String) =
             self.run(|connection| {
                 connection
-                    .prepare_cached("select z.id, z.name, z.view, z.usual_ttl, v.bulk, s.name from version v join zone z on z.id = v.zone_id join source s on s.id = v.source_id where v.id = ?")?
+                    .prepare_cached("select z.id, z.name, z.view, z.usual_ttl, v.bulk, v.drift, s.name from version v join zone z on z.id = v.zone_id join source s on s.id = v.source_id where v.id = ?")?
                     .query_row([id], |row| {
-                        Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?))
+                        Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?))
                     })
             })?;
         Ok(Version {
@@ -161,6 +164,7 @@ impl Store {
             apex: self.read_name(&apex)?,
             usual_ttl: usual_ttl.unwrap_or(0),
             bulk,
+            drift,
             source,
         })
     }
@@ -197,6 +201,7 @@ impl Store {
                         serial: version.key.serial,
                         source: &version.source,
                         bulk: version.bulk,
+                        drift: version.drift,
                     };
                     if let Err(error) = each(&row) {
                         failure = Some(error);

@@ -13,6 +13,7 @@ use crate::store::stays::{End, Stay};
 use crate::store::zones::{Gap, View, ZoneId};
 use crate::store::{Store, StoreError};
 use crate::time::Timestamp;
+use crate::zone::Missed;
 
 /// The most names of which it is kept which zones are there.
 const NAMES_KNOWN_MAX: usize = 200_000;
@@ -139,6 +140,10 @@ pub struct ChangeRow {
     pub removed: Vec<Rdata>,
     /// Whether so much of the zone changed at once that nobody is accused for it.
     pub bulk: bool,
+    /// Whether it is no change of the zone: a version before it lost it on its way. Nobody is accused.
+    pub drift: bool,
+    /// What did not arrive between the version and the one before.
+    pub missed: Option<Missed>,
 }
 
 /// The history of a name.
@@ -564,5 +569,7 @@ fn push_change<'a>(
             added: Vec::new(),
             removed: Vec::new(),
             bulk: end.bulk,
+            drift: end.drift,
+            missed: end.missed,
         })
 }

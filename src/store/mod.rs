@@ -55,6 +55,7 @@ pub use reverse::{ReverseCursor, Used};
 pub use version::{Committed, VersionDraft, VersionKind, VersionTx};
 pub use window::{EntityKey, Interval, OwnerChanges};
 pub use zones::{
-    FeedPosition, FileMark, Gap, RejectKind, RejectedRow, SourceId, SourceKind, SourceStatus, View,
+    FeedPosition, Fidelity, FileMark, Gap, RejectKind, RejectedRow, SourceId, SourceKind,
+    SourceStatus, View,
     ZoneId, ZoneState, ZoneStatus,
 };

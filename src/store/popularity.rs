@@ -586,6 +586,7 @@ mod tests {
             serial: None,
             observed_at: newest.map_or(at, |(_, newest)| newest),
             joins: newest.map(|(id, _)| id),
+            drift: false,
         };
         let is_baseline = draft.kind == VersionKind::Baseline;
         let mut tx = store.begin(&zone, draft).expect("begun");

@@ -113,7 +113,7 @@ impl Store {
         until: Timestamp,
     ) -> Result<Vec<(i64, i64)>, StoreError> {
         self.run(|connection| {
-            let sql = "select id, observed_at from version where observed_at >= ? and observed_at <= ? and bulk = 0 and kind <> 'passive' and kind <> 'baseline' order by id";
+            let sql = "select id, observed_at from version where observed_at >= ? and observed_at <= ? and bulk = 0 and drift = 0 and kind <> 'passive' and kind <> 'baseline' order by id";
             let mut statement = connection.prepare_cached(sql)?;
             let rows = statement.query_map([since.unix(), until.unix()], |row| {
                 Ok((row.get(0)?, row.get(1)?))

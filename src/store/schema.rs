@@ -10,7 +10,7 @@ use crate::store::changes::{ChangeCounts, pack};
 use crate::store::popularity::{begin_operators, begin_popularity};
 
 /// The migrations, in order; the database's `user_version` is how many have run.
-const MIGRATIONS: [Migration; 8] = [
+const MIGRATIONS: [Migration; 9] = [
     Migration::sql(include_str!("migrations/0001_history.sql")),
     Migration::sql(include_str!("migrations/0002_arrivals.sql")),
     Migration {
@@ -28,6 +28,7 @@ const MIGRATIONS: [Migration; 8] = [
         finish: begin_popularity,
     },
     Migration::sql(include_str!("migrations/0008_seen.sql")),
+    Migration::sql(include_str!("migrations/0009_drift.sql")),
 ];
 
 /// A step from one schema to the next.
@@ -342,6 +343,7 @@ mod tests {
             serial: zone.serial,
             observed_at: zone.version_at.expect("there are versions"),
             joins: zone.version_id,
+            drift: false,
         };
         let mut tx = store.begin(&zone, draft).expect("begun");
         let record = crate::dns::Record {

@@ -19,6 +19,7 @@ use crate::store::history::Wanted;
 use crate::store::zones::ZoneId;
 use crate::store::{Store, StoreError};
 use crate::time::Timestamp;
+use crate::zone::Missed;
 
 /// Open intervals of one owner.
 const OPEN: &str = "
@@ -29,7 +30,8 @@ const CLOSED: &str = "
       from rarray(?2) m cross join past_record p on p.bucket = m.value and p.owner_id = ?1";
 /// Some versions, and when the zone was last looked at as they and those before them left it.
 const VERSIONS: &str = "
-    select v.id, v.observed_at, v.serial, v.bulk, v.source_id, coalesce(b.seen_until_at, b.observed_at), v.previous_id, v.seen_until_at
+    select v.id, v.observed_at, v.serial, v.bulk, v.source_id, coalesce(b.seen_until_at, b.observed_at), v.previous_id, v.seen_until_at,
+           v.drift, v.missed_max
       from rarray(?1) w cross join version v on v.id = w.value left join version b on b.id = v.previous_id";
 
 /// When a zone was last looked at and was as its newest version left it, if its source looks at it in between: not of
@@ -50,6 +52,8 @@ pub(super) struct End {
     pub at: Timestamp,
     pub serial: Option<Serial>,
     pub bulk: bool,
+    pub drift: bool,
+    pub missed: Option<Missed>,
 }
 
 /// A record's interval.
@@ -85,6 +89,8 @@ impl VersionRow {
                 at: Timestamp::from_unix(row.get(1)?),
                 serial: row.get::<_, Option<u32>>(2)?.map(Serial),
                 bulk: row.get(3)?,
+                drift: row.get(8)?,
+                missed: row.get::<_, Option<u32>>(9)?.map(Missed::read),
             },
             source_id: row.get(4)?,
             before: row.get::<_, Option<i64>>(5)?.map(Timestamp::from_unix),
@@ -349,6 +355,7 @@ mod tests {
             serial: Some(Serial(serial)),
             observed_at: Timestamp::from_unix(at),
             joins: None,
+            drift: false,
         }
     }
 
@@ -403,6 +410,7 @@ mod tests {
         assert_eq!((is_bulk(), kept()), (false, 1));
         let joined = VersionDraft {
             joins: zone.version_id,
+            drift: false,
             ..draft
         };
         write(&writer, joined, Some(("b.example", true)), true);

@@ -20,7 +20,8 @@ use crate::store::zones::{SourceId, ZoneState};
 use crate::store::{BulkKind, BulkMove, Store, StoreError, StoreTx};
 use crate::time::Timestamp;
 use crate::zone::{
-    Batch, BulkMeasure, Candidate, OwnerChange, Slot, StepOwner, diff, transition_signature,
+    Batch, BulkMeasure, Candidate, Missed, OwnerChange, Slot, StepOwner, breaks_cname, diff,
+    missed_between, transition_signature,
 };
 
 /// What kind of version it is.
@@ -62,6 +63,8 @@ pub struct VersionDraft {
     /// More of a version that is there already, because it arrived in parts or a second time: the one
     /// that was seen at this very time.
     pub joins: Option<i64>,
+    /// Whether what it changes is no change of the zone: a version before it lost it on its way.
+    pub drift: bool,
 }
 
 /// What was written.
@@ -71,6 +74,12 @@ pub struct Committed {
     pub version_id: Option<i64>,
     /// Owner names whose records changed.
     pub changed_name_count: u64,
+    /// Owner names of which TTLs alone are new.
+    pub retimed_name_count: u64,
+    /// Versions between this one and the one before that did not arrive, as far as the serials tell.
+    pub missed: Option<Missed>,
+    /// Whether an owner has from now on what cannot stand beside a CNAME (RFC 1034 §3.6.2).
+    pub breaks_cname: bool,
     /// New digests: hash, and the slot or `None` for an owner that is gone.
     pub digests: Vec<(u64, Option<Slot>)>,
 }
@@ -141,6 +150,9 @@ pub struct VersionTx<'a> {
     pub(super) weeks: HashMap<i64, i64>,
     has_registration: bool,
     is_kept: bool,
+    retimed_name_count: u64,
+    breaks_cname: bool,
+    is_step: bool,
     digests: Vec<(u64, Option<Slot>)>,
 }
 
@@ -203,6 +215,9 @@ impl Store {
             weeks: HashMap::new(),
             has_registration: false,
             is_kept: false,
+            retimed_name_count: 0,
+            breaks_cname: false,
+            is_step: false,
             digests: Vec::new(),
         })
     }
@@ -394,6 +409,7 @@ impl VersionTx<'_> {
         self.write(owner_id, owner, rows, &change, false)?;
         let hash = self.store.key.hash_owner(owner.as_wire());
         let state = crate::zone::apply(&before, &change);
+        self.breaks_cname |= !breaks_cname(&before) && breaks_cname(&state);
         let digest = self.store.key.digest_owner(&state);
         let slot = Slot {
             hash,
@@ -482,6 +498,11 @@ impl VersionTx<'_> {
         Ok(())
     }
 
+    /// Says that the primary itself told the step from the version before to this one.
+    pub fn note_step(&mut self) {
+        self.is_step = true;
+    }
+
     /// Keeps the version's row although it may say nothing new.
     pub fn keep(&mut self) {
         self.is_kept = true;
@@ -515,9 +536,10 @@ impl VersionTx<'_> {
             || self.has_registration
             || self.is_kept
             || (is_new_serial && !joins);
+        let missed = self.missed();
         if is_news {
             self.write_changes()?;
-            self.write_rows(bulk)?;
+            self.write_rows(bulk, missed)?;
             self.write_moves(bulk)?;
             // After the rows: the months that are looked into reach to the zone's newest version.
             self.write_link()?;
@@ -541,8 +563,27 @@ impl VersionTx<'_> {
         Ok(Committed {
             version_id: is_news.then_some(self.id),
             changed_name_count: self.changes.len() as u64,
+            retimed_name_count: self.retimed_name_count,
+            missed: missed.filter(|_| is_news),
+            breaks_cname: self.breaks_cname,
             digests: self.digests,
         })
+    }
+
+    /// Returns what did not arrive between the zone's newest version and this one, if this is a version
+    /// after it.
+    fn missed(&self) -> Option<Missed> {
+        let is_next = self.draft.kind == VersionKind::Snapshot
+            && self.draft.joins.is_none()
+            && self.zone.newest_is_whole;
+        let (before, serial) = self
+            .zone
+            .serial
+            .zip(self.draft.serial)
+            .filter(|_| is_next)?;
+        // Of a step the primary itself says where it began; what its serials do not tell is not lost.
+        missed_between(before, serial, self.draft.observed_at)
+            .filter(|missed| !self.is_step || *missed != Missed::Unknown)
     }
 
     /// Writes which owners changed, those that an earlier part of the version lists included.
@@ -589,7 +630,7 @@ impl VersionTx<'_> {
         let mut notes: Vec<BulkMove> = self
             .moves
             .values()
-            .filter(|it| !bulk && it.owners.len() >= MOVED_NAMES_MIN)
+            .filter(|it| !bulk && !self.draft.drift && it.owners.len() >= MOVED_NAMES_MIN)
             .map(|it| BulkMove {
                 id: 0,
                 version_id: self.id,
@@ -623,7 +664,7 @@ impl VersionTx<'_> {
     }
 
     /// Moves the rows of the version, the zone and the source.
-    fn write_rows(&self, bulk: bool) -> Result<(), StoreError> {
+    fn write_rows(&self, bulk: bool, missed: Option<Missed>) -> Result<(), StoreError> {
         let joins = self.draft.joins.is_some();
         let is_newest = self
             .zone
@@ -631,8 +672,8 @@ impl VersionTx<'_> {
             .is_none_or(|newest| newest <= self.draft.observed_at);
         self.store.run(|connection| {
             connection
-                .prepare_cached("update version set bulk = max(bulk, ?2) where id = ?1")?
-                .execute(params![self.id, bulk])?;
+                .prepare_cached("update version set bulk = max(bulk, ?2), drift = max(drift, ?3), missed_max = coalesce(?4, missed_max) where id = ?1")?
+                .execute(params![self.id, bulk, self.draft.drift, missed.map(Missed::stored)])?;
             if is_newest && !joins {
                 // What was looked at in between, and found unchanged, stood in the zone's row until now.
                 let sql = format!(
@@ -647,9 +688,11 @@ impl VersionTx<'_> {
                 .prepare_cached(
                     "update zone set version_id = iif(?7, ?2, version_id), serial = iif(?7, coalesce(?3, serial), serial), kept_count = kept_count + ?4, name_count = name_count + ?5,
                          delegation_count = delegation_count + ?6, detected_version_id = min(detected_version_id, ?2 - 1),
-                         version_count = version_count + ?8, change_count = change_count + ?9, usual_ttl = coalesce(usual_ttl, ?10) where id = ?1",
+                         version_count = version_count + ?8, change_count = change_count + ?9, usual_ttl = coalesce(usual_ttl, ?10),
+                         missed_count = missed_count + ?11, missed_unknown_count = missed_unknown_count + ?12 where id = ?1",
                 )?
-                .execute(params![self.zone.id.0, self.id, self.draft.serial.map(|it| it.0), self.totals.kept, self.totals.names, self.totals.delegations, is_newest, !joins, self.changes.len() as i64, self.first_ttl])?;
+                .execute(params![self.zone.id.0, self.id, self.draft.serial.map(|it| it.0), self.totals.kept, self.totals.names, self.totals.delegations, is_newest, !joins, self.changes.len() as i64, self.first_ttl,
+                    missed.map_or(0, Missed::stored), missed == Some(Missed::Unknown)])?;
             connection
                 .prepare_cached("update source set last_event_at = max(coalesce(last_event_at, ?2), ?2) where id = ?1")?
                 .execute(params![self.draft.source.0, self.draft.observed_at.unix()])
@@ -787,6 +830,9 @@ impl VersionTx<'_> {
         self.totals.kept += after - before;
         self.totals.names += i64::from(after > 0) - i64::from(before > 0);
         self.totals.delegations += i64::from(ns_after > 0) - i64::from(ns_before > 0);
+        if !change.is_change() {
+            self.retimed_name_count += u64::from(!change.retimed.is_empty());
+        }
         if !change.is_change() || baseline {
             return;
         }

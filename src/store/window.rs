@@ -40,13 +40,13 @@ pub struct OwnerChanges {
 
 /// Open intervals of an owner.
 const OPEN: &str = "
-    select r.rrtype, r.rdata, r.baseline, a.id, a.observed_at, a.serial, a.bulk, coalesce(ca.shared_count, 0), null, null, null, null, null
+    select r.rrtype, r.rdata, r.baseline, a.id, a.observed_at, a.serial, a.bulk, a.drift, coalesce(ca.shared_count, 0), null, null, null, null, null, null
       from record r join version a on a.id = r.added_id left join shared_change ca on ca.version_id = a.id and ca.owner_id = r.owner_id
      where r.owner_id = ?1";
 /// Intervals of an owner that were closed in one month.
 const CLOSED: &str = "
-    select p.rrtype, p.rdata, p.baseline, a.id, a.observed_at, a.serial, a.bulk, coalesce(ca.shared_count, 0),
-           d.id, d.observed_at, d.serial, d.bulk, coalesce(cd.shared_count, 0)
+    select p.rrtype, p.rdata, p.baseline, a.id, a.observed_at, a.serial, a.bulk, a.drift, coalesce(ca.shared_count, 0),
+           d.id, d.observed_at, d.serial, d.bulk, d.drift, coalesce(cd.shared_count, 0)
       from past_record p join version a on a.id = p.added_id join version d on d.id = p.removed_id
            left join shared_change ca on ca.version_id = a.id and ca.owner_id = p.owner_id
            left join shared_change cd on cd.version_id = d.id and cd.owner_id = p.owner_id
@@ -176,7 +176,7 @@ impl Store {
         })
     }
 
-    /// Returns whether a version changed too much to accuse anybody.
+    /// Returns whether a version changed too much to accuse anybody, or is drift.
     ///
     /// # Errors
     ///
@@ -184,7 +184,7 @@ impl Store {
     pub fn is_bulk_version(&self, version_id: i64) -> Result<bool, StoreError> {
         self.run(|connection| {
             connection
-                .prepare_cached("select bulk from version where id = ?")?
+                .prepare_cached("select bulk or drift from version where id = ?")?
                 .query_row([version_id], |row| row.get(0))
         })
     }
@@ -539,7 +539,8 @@ fn read_interval(row: &Row<'_>) -> rusqlite::Result<(u16, Value, Stay<()>)> {
             at: Timestamp::from_unix(row.get(at + 1)?),
             serial: row.get::<_, Option<u32>>(at + 2)?.map(Serial),
             bulk: row.get(at + 3)?,
-            shared_count: row.get(at + 4)?,
+            drift: row.get(at + 4)?,
+            shared_count: row.get(at + 5)?,
         }))
     };
     let added = moment(3)?.expect("every record has the version that added it");
@@ -549,7 +550,7 @@ fn read_interval(row: &Row<'_>) -> rusqlite::Result<(u16, Value, Stay<()>)> {
         Stay {
             value: (),
             added,
-            removed: moment(8)?,
+            removed: moment(9)?,
             baseline: row.get(2)?,
         },
     ))

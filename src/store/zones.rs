@@ -143,6 +143,29 @@ pub struct ZoneState {
     pub usual_ttl: Option<u32>,
     /// What was removed before this was pruned.
     pub kept_since: Option<Timestamp>,
+    /// When the whole zone was last transferred and compared.
+    pub whole_at: Option<Timestamp>,
+    /// When that was last due and failed.
+    pub whole_tried_at: Option<Timestamp>,
+    /// Whether the newest version waits for `poll --accept`.
+    pub held: bool,
+}
+
+/// Where a zone's history is known to be coarser than the zone was, or to have been wrong for a while.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Fidelity {
+    /// When a transfer of the whole zone last differed from the state that steps had led to.
+    pub drift_at: Option<Timestamp>,
+    /// The primary that was compared with.
+    pub drift_primary: Option<String>,
+    /// How often one differed.
+    pub drifts: u64,
+    /// Names that differed, new TTLs included, summed.
+    pub drift_names: u64,
+    /// At most so many versions did not arrive.
+    pub missed_max: u64,
+    /// How often an unknown number of versions may not have arrived.
+    pub missed_unknown: u64,
 }
 
 /// One line of `fluxwatch status`.
@@ -178,6 +201,8 @@ pub struct ZoneStatus {
     pub versions: u64,
     /// Changed names, summed over the versions.
     pub changes: u64,
+    /// What is known to lack in history.
+    pub fidelity: Fidelity,
 }
 
 /// A source as `status` tells it, for sources that failed before they named a zone.
@@ -343,7 +368,8 @@ impl Store {
         let row = self.run(|connection| {
             let sql = "select z.id, z.source_id, s.kind, z.version_id, v.observed_at, z.serial, z.detected_version_id,
                               z.kept_count, z.name_count, z.delegation_count,
-                              coalesce(v.kind <> 'feed' and v.source_id = z.source_id, 0), z.accept_requested, z.usual_ttl, z.kept_since_at
+                              coalesce(v.kind <> 'feed' and v.source_id = z.source_id, 0), z.accept_requested, z.usual_ttl, z.kept_since_at,
+                              z.whole_at, z.whole_tried_at, z.held
                        from zone z join source s on s.id = z.source_id left join version v on v.id = z.version_id where z.name = ? and z.view = ?";
             connection.prepare_cached(sql)?.query_row([&apex.to_string(), view.word()], |row| read_zone(row, apex, view)).optional()
         })?;
@@ -475,6 +501,52 @@ impl Store {
             connection
                 .prepare_cached(sql)?
                 .execute(params![apex.to_string(), refresh_s, retry_s])
+        })
+        .map(|_| ())
+    }
+
+    /// Notes that the whole zone was transferred and compared, or, with `failed`, that this was due and
+    /// failed.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn note_whole(&self, zone: ZoneId, at: Timestamp, failed: bool) -> Result<(), StoreError> {
+        let sql = match failed {
+            false => "update zone set whole_at = ?2, whole_tried_at = null where id = ?1",
+            true => "update zone set whole_tried_at = ?2 where id = ?1",
+        };
+        self.run(|connection| {
+            connection
+                .prepare_cached(sql)?
+                .execute(params![zone.0, at.unix()])
+        })
+        .map(|_| ())
+    }
+
+    /// Notes that `names` of a zone were found to differ from what the steps had led to. Names of which TTLs
+    /// alone differ count too.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn note_drift(
+        &self,
+        zone: ZoneId,
+        at: Timestamp,
+        primary: &str,
+        names: u64,
+    ) -> Result<(), StoreError> {
+        self.run(|connection| {
+            let sql =
+                "update zone set drift_at = ?2, drift_primary = ?3, drift_count = drift_count + 1,
+                              drift_name_count = drift_name_count + ?4 where id = ?1";
+            connection.prepare_cached(sql)?.execute(params![
+                zone.0,
+                at.unix(),
+                primary,
+                names as i64
+            ])
         })
         .map(|_| ())
     }
@@ -786,7 +858,9 @@ impl Store {
                         coalesce(z.last_error, s.last_error), coalesce(z.refused_reason, s.refused_reason),
                         coalesce(z.kept_count, 0), coalesce(z.held, 0),
                         (select count(*) from rejected_line r where r.source_id = s.id),
-                        coalesce(z.attempt_count, 0), coalesce(z.failure_count, 0), coalesce(z.version_count, 0), coalesce(z.change_count, 0)
+                        coalesce(z.attempt_count, 0), coalesce(z.failure_count, 0), coalesce(z.version_count, 0), coalesce(z.change_count, 0),
+                        z.drift_at, z.drift_primary, coalesce(z.drift_count, 0), coalesce(z.drift_name_count, 0),
+                        coalesce(z.missed_count, 0), coalesce(z.missed_unknown_count, 0)
                  from source s left join zone z on z.source_id = s.id and z.view <> 'passive'
                  where z.id is not null or s.last_attempt_at is not null
                  order by z.name, s.name",
@@ -812,6 +886,14 @@ impl Store {
                         failures: row.get::<_, i64>(12)? as u64,
                         versions: row.get::<_, i64>(13)? as u64,
                         changes: row.get::<_, i64>(14)? as u64,
+                        fidelity: Fidelity {
+                            drift_at: time(row.get(15)?),
+                            drift_primary: row.get(16)?,
+                            drifts: row.get::<_, i64>(17)? as u64,
+                            drift_names: row.get::<_, i64>(18)? as u64,
+                            missed_max: row.get::<_, i64>(19)? as u64,
+                            missed_unknown: row.get::<_, i64>(20)? as u64,
+                        },
                     },
                 ))
             })?;
@@ -858,5 +940,8 @@ fn read_zone(row: &Row<'_>, apex: &Name, view: View) -> rusqlite::Result<Option<
         accept_requested: row.get(11)?,
         usual_ttl: row.get(12)?,
         kept_since: row.get::<_, Option<i64>>(13)?.map(Timestamp::from_unix),
+        whole_at: row.get::<_, Option<i64>>(14)?.map(Timestamp::from_unix),
+        whole_tried_at: row.get::<_, Option<i64>>(15)?.map(Timestamp::from_unix),
+        held: row.get(16)?,
     }))
 }

@@ -239,6 +239,7 @@ pub fn report() -> DeskReport {
             at: "2026-11-22 10:00:00".to_owned(),
             serial: Some(7),
             bulk: true,
+            drift: false,
             before: vec![endpoint.clone(), bare_endpoint.clone()],
             after: vec![endpoint, bare_endpoint],
         }],

@@ -503,6 +503,7 @@ mod tests {
             serial: Some(Serial(1)),
             observed_at: at(0),
             joins: None,
+            drift: false,
         };
         let mut tx = store.begin(&zone, draft).expect("begun");
         let record = Record {

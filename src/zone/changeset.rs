@@ -5,7 +5,7 @@ use std::hash::Hasher;
 
 use siphasher::sip::SipHasher13;
 
-use crate::dns::{Name, Rdata, Record};
+use crate::dns::{Name, Rdata, Record, RecordType};
 
 /// What happened to one owner name between two versions.
 ///
@@ -54,6 +54,14 @@ pub fn diff(before: &[Record], after: &[Record]) -> OwnerChange {
             .map(record)
             .collect(),
     }
+}
+
+/// Returns whether an owner's records cannot stand beside each other: two CNAMEs, or a CNAME and something
+/// else. Types that are not kept are not known of.
+pub fn breaks_cname(records: &[Record]) -> bool {
+    // RFC 1034 §3.6.2: a CNAME stands alone.
+    let is_cname = |rr: &Record| rr.rdata.rtype() == RecordType::Cname;
+    records.len() > 1 && records.iter().any(is_cname)
 }
 
 /// Returns `before` with `change` applied, sorted and without duplicates.

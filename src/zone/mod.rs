@@ -10,13 +10,15 @@ mod delta;
 mod digest;
 mod intake;
 mod limits;
+mod serials;
 mod trust;
 
-pub use changeset::{OwnerChange, apply, diff, transition_signature};
+pub use changeset::{OwnerChange, apply, breaks_cname, diff, transition_signature};
 pub use delta::{Step, StepOwner};
 pub use digest::{DigestKey, DigestTable, Slot};
 pub use intake::{Batch, BatchRecord, Candidate, Counts, Intake, IntakeError, Spool};
 pub use limits::Limits;
+pub use serials::{Missed, missed_between};
 pub use trust::{
     BulkMeasure, Refusal, TrustPolicy, ZonemdRule, is_bulk, judge_size, judge_transfer,
 };

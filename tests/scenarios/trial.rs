@@ -249,6 +249,7 @@ impl Trial<'_> {
             at: Timestamp::from_unix(EPOCH + at),
             serial: None,
             bulk: false,
+            drift: false,
             shared_count: if shared_count > 1 { shared_count } else { 0 },
         };
         let stay = |value: &IpAddr| Stay {

@@ -1,0 +1,74 @@
+//! When the whole zone is transferred although steps would do: what they lead to is compared with it.
+
+use crate::config::FullEvery;
+use crate::store::ZoneState;
+use crate::time::{Span, Timestamp};
+
+/// From so many records on a zone is large. A whole transfer of so many takes seconds, of a hundredth of them
+/// nobody notices it. Chosen by hand.
+const LARGE_RECORDS_MIN: u64 = 1_000_000;
+/// How often the whole of a zone that is not large is transferred.
+const SMALL_EVERY: Span = Span::days(1);
+/// How often the whole of a large zone is transferred.
+const LARGE_EVERY: Span = Span::days(7);
+/// A whole transfer comes later by up to this part of the time between two, so that zones that joined together
+/// are not all due together.
+const JITTER_PART: i64 = 4;
+/// How long after a failure a whole transfer is tried again, at the latest.
+const RETRY_MAX: Span = Span::hours(1);
+/// The most members of a catalog whose whole transfer one pass begins because it is due.
+pub(super) const DUE_OF_CATALOG_MAX: usize = 500;
+
+/// Returns how often the whole zone is transferred at the most; `None` for never.
+pub(super) fn shortest_every(every: FullEvery) -> Option<Span> {
+    match every {
+        FullEvery::Off => None,
+        FullEvery::Span(span) => Some(span),
+        FullEvery::Auto => Some(SMALL_EVERY),
+    }
+}
+
+/// Returns whether the whole zone is to be transferred and compared at `now`. False before the first version,
+/// which is whole anyway.
+pub(super) fn is_full_due(every: FullEvery, zone: &ZoneState, now: Timestamp) -> bool {
+    if zone.version_id.is_none() {
+        return false;
+    }
+    // What is held is looked at again each time, or nobody would see for how long.
+    if zone.held && zone.whole_tried_at.is_some() && every != FullEvery::Off {
+        return true;
+    }
+    let every = match every {
+        FullEvery::Off => return false,
+        FullEvery::Span(span) => span,
+        FullEvery::Auto if zone.kept_count >= LARGE_RECORDS_MIN => LARGE_EVERY,
+        FullEvery::Auto => SMALL_EVERY,
+    };
+    let retry = Span::seconds(every.as_seconds().min(RETRY_MAX.as_seconds()));
+    if zone.whole_tried_at.is_some_and(|at| now < at + retry) {
+        return false;
+    }
+    // A clock that was set back does not put it off for ever.
+    zone.whole_at
+        .is_none_or(|at| now < at || now >= at + every + jitter_of(zone, at, every))
+}
+
+/// Returns how much later than planned, different for each zone and time.
+fn jitter_of(zone: &ZoneState, at: Timestamp, every: Span) -> Span {
+    let width = every.as_seconds() / JITTER_PART;
+    if width <= 0 {
+        return Span::seconds(0);
+    }
+    // FNV-1a: spreading is all that is asked of it.
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    for octet in zone
+        .apex
+        .as_wire()
+        .iter()
+        .copied()
+        .chain(at.unix().to_le_bytes())
+    {
+        hash = (hash ^ u64::from(octet)).wrapping_mul(0x0100_0000_01b3);
+    }
+    Span::seconds((hash >> 11) as i64 % width)
+}
