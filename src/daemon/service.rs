@@ -4,7 +4,7 @@
 //! transaction after the other. A signal is looked at between them, so that a stop never cuts one in
 //! half.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::future::pending;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::config::{Config, Feeding, ProbeConfig, RetentionConfig, Source};
-use crate::daemon::agenda::{Agenda, jitter_of};
+use crate::daemon::agenda::{Agenda, SecondLooks, jitter_of};
 use crate::daemon::pruning::Pruning;
 use crate::daemon::schedule::{Timetable, is_digest_due};
 use crate::daemon::systemd;
@@ -43,11 +43,6 @@ const ANSWERS_WAITING_MAX: usize = 16;
 const PRUNE_LOOK_EVERY: Span = Span::hours(1);
 /// The longest sleep: a clock that was put right is noticed within it.
 const SLEEP_MAX: Span = Span::seconds(60);
-/// How long after a NOTIFY that brought nothing new a zone is looked at again. PowerDNS sends a NOTIFY while its
-/// own answers may still be old: they are kept for 20 seconds (`cache-ttl`, `query-cache-ttl`).
-const LOOK_AGAIN_AFTER: Span = Span::seconds(30);
-/// The most zones that wait to be looked at again after a NOTIFY; of more the schedule takes care.
-const LOOKS_AGAIN_MAX: usize = 10_000;
 /// The most bodies of pushed lines that wait for the loop.
 const PUSHES_WAITING_MAX: usize = 16;
 
@@ -167,10 +162,8 @@ struct Service<'a> {
     in_flight: HashMap<Name, usize>,
     /// Of these, zones that are to be looked at again.
     again: HashSet<Name>,
-    /// Zones and catalogs that a NOTIFY had looked at now.
-    notified: HashSet<Name>,
-    /// Zones to be looked at once more, and when: the NOTIFY before brought nothing new.
-    look_again: BTreeMap<Name, Timestamp>,
+    /// Zones and catalogs that are looked at because of a NOTIFY, and those to be looked at once more.
+    second_looks: SecondLooks,
     /// Which source feeds a zone that may be marked by a NOTIFY.
     senders: Arc<RwLock<NotifyTable>>,
     source_of: HashMap<Name, usize>,
@@ -383,8 +376,7 @@ impl<'a> Service<'a> {
             again_busy: HashSet::new(),
             in_flight: HashMap::new(),
             again: HashSet::new(),
-            notified: HashSet::new(),
-            look_again: BTreeMap::new(),
+            second_looks: SecondLooks::default(),
             senders: Arc::new(RwLock::new(senders)),
             source_of,
             outbox_at: now,
@@ -570,7 +562,7 @@ impl<'a> Service<'a> {
             return Ok(());
         };
         let now = self.pipeline.clock().now();
-        self.notified.insert(zone.clone());
+        self.second_looks.note_notify(zone);
         match &self.config.sources[i].feeding {
             Feeding::Catalog { catalog, .. } if catalog == zone => {
                 self.agenda.hurry(i, now);
@@ -584,27 +576,19 @@ impl<'a> Service<'a> {
         }
     }
 
-    /// Plans a second look at a zone if a NOTIFY had it looked at and nothing new was there. There is one for
-    /// each NOTIFY at most, and one at a time: a second look that brings nothing plans none.
+    /// Plans a second look at a zone if a NOTIFY had it looked at and nothing new was there.
     fn plan_look_again(&mut self, report: &ZoneReport) {
-        let Some(zone) = &report.zone else { return };
-        let was_notified = self.notified.remove(zone);
-        let is_old = matches!(report.outcome, ZoneOutcome::Unchanged { .. });
-        if !is_old {
-            self.look_again.remove(zone);
-        } else if was_notified && self.look_again.len() < LOOKS_AGAIN_MAX {
-            let at = self.pipeline.clock().now() + LOOK_AGAIN_AFTER;
-            self.look_again.entry(zone.clone()).or_insert(at);
+        if let Some(zone) = &report.zone {
+            let is_old = matches!(report.outcome, ZoneOutcome::Unchanged { .. });
+            let now = self.pipeline.clock().now();
+            self.second_looks.note_look(zone, is_old, now);
         }
     }
 
     /// Looks again at zones whose NOTIFY had brought nothing.
     fn look_again(&mut self) -> Result<(), PipelineError> {
         let now = self.pipeline.clock().now();
-        let due = self.look_again.iter().filter(|(_, at)| **at <= now);
-        let due: Vec<Name> = due.map(|(zone, _)| zone.clone()).collect();
-        for zone in due {
-            self.look_again.remove(&zone);
+        for zone in self.second_looks.take_due(now) {
             let Some(i) = self.source_of.get(&zone).copied() else {
                 continue;
             };
@@ -776,7 +760,7 @@ impl<'a> Service<'a> {
             .agenda
             .next_at()
             .into_iter()
-            .chain(self.look_again.values().min().copied())
+            .chain(self.second_looks.next_at())
             .chain([self.outbox_at, now + sleep_max])
             .min()
             .unwrap_or(now);

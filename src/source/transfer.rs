@@ -35,6 +35,9 @@ use crate::zone::{Intake, Limits, Refusal, Spool, Step, ZonemdRule};
 const SOA_QUERY_ID: u16 = 0x6601;
 /// See [`SOA_QUERY_ID`].
 const TRANSFER_QUERY_ID: u16 = 0x6602;
+/// How long the message after a lone SOA may take before no more is expected. A primary that has steps has the
+/// next one ready. Chosen by hand.
+const LONE_SOA_WAIT: Duration = Duration::from_secs(2);
 /// What a step takes beside its records.
 const STEP_OCTETS: u64 = 128;
 /// Rcode NOERROR.
@@ -289,7 +292,12 @@ async fn run_unbounded<S: TransferSink>(
     let mut stream = connection.into_messages();
     let (mut octets, mut first) = (0_u64, true);
     let ended = loop {
-        let mut message = message_of(stream.next().await?)?;
+        let is_lone = asked != Asked::Whole && interpreter.records() == 1;
+        let received = match is_lone {
+            true => after_lone_soa(stream.next()).await?,
+            false => stream.next().await?,
+        };
+        let mut message = message_of(received)?;
         octets += message.as_slice().len() as u64;
         if octets > target.limits.octets {
             let what = format!(
@@ -327,6 +335,20 @@ async fn run_unbounded<S: TransferSink>(
             .map_err(|fault| tsig_refusal(&fault, NOERROR))?;
     }
     Ok(ended)
+}
+
+/// Waits for the message after one that held a newer SOA and nothing else. Some primaries send the opening SOA
+/// in a message of its own; others (dnsmasq) answer the question for IXFR with their SOA, and send no more.
+async fn after_lone_soa(
+    next: impl Future<Output = Result<Vec<u8>, Refusal>>,
+) -> Result<Vec<u8>, TransferFault> {
+    let what =
+        || TransferFault::Stepless("the primary answers with its SOA and no more".to_owned());
+    match timeout(LONE_SOA_WAIT, next).await {
+        Ok(Ok(received)) => Ok(received),
+        Ok(Err(Refusal::EndedEarly(_))) | Err(_) => Err(what()),
+        Ok(Err(refusal)) => Err(refusal.into()),
+    }
 }
 
 /// Holds the steps of an incremental transfer.

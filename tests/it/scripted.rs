@@ -19,14 +19,14 @@ use crate::harness::Bench;
 use crate::servers::{TSIG_NAME, TSIG_SECRET};
 use crate::transfers::source;
 
-const SOA: u16 = 6;
-const IXFR: u16 = 251;
-const AXFR: u16 = 252;
+pub const SOA: u16 = 6;
+pub const IXFR: u16 = 251;
+pub const AXFR: u16 = 252;
 
 /// A query that a scenario answers.
 pub struct Asked {
     id: [u8; 2],
-    rtype: u16,
+    pub rtype: u16,
     /// The serial of an IXFR query.
     since: u32,
     /// The question's octets.
@@ -40,13 +40,13 @@ pub struct Asked {
 
 impl Asked {
     /// Sends a message with these answers.
-    fn send(&mut self, answers: &[Vec<u8>]) {
+    pub fn send(&mut self, answers: &[Vec<u8>]) {
         let message = self.message(0, answers);
         self.send_raw(&message);
     }
 
     /// Returns a message.
-    fn message(&self, rcode: u8, answers: &[Vec<u8>]) -> Vec<u8> {
+    pub fn message(&self, rcode: u8, answers: &[Vec<u8>]) -> Vec<u8> {
         let mut message = self.id.to_vec();
         message.extend([0x84, rcode, 0, 1]);
         message.extend((answers.len() as u16).to_be_bytes());
@@ -57,14 +57,14 @@ impl Asked {
     }
 
     /// Sends octets as a message. A client that has gone is no fault of the script.
-    fn send_raw(&mut self, message: &[u8]) {
+    pub fn send_raw(&mut self, message: &[u8]) {
         let framed = [&(message.len() as u16).to_be_bytes()[..], message].concat();
         let _ = self.stream.write_all(&framed);
     }
 }
 
 /// Returns a name in wire form.
-fn name(text: &str) -> Vec<u8> {
+pub fn name(text: &str) -> Vec<u8> {
     let mut wire = Vec::new();
     for label in text.split('.').filter(|label| !label.is_empty()) {
         wire.push(label.len() as u8);
@@ -75,7 +75,7 @@ fn name(text: &str) -> Vec<u8> {
 }
 
 /// Returns a record.
-fn rr(owner: &str, rtype: u16, rdata: &[u8]) -> Vec<u8> {
+pub fn rr(owner: &str, rtype: u16, rdata: &[u8]) -> Vec<u8> {
     let mut record = name(owner);
     record.extend(rtype.to_be_bytes());
     record.extend([0, 1, 0, 0, 14, 16]);
@@ -85,7 +85,7 @@ fn rr(owner: &str, rtype: u16, rdata: &[u8]) -> Vec<u8> {
 }
 
 /// Returns the SOA of `example.`.
-fn soa(serial: u32) -> Vec<u8> {
+pub fn soa(serial: u32) -> Vec<u8> {
     let mut rdata = [name("ns1.infra.test"), name("host.infra.test")].concat();
     for number in [serial, 3600, 600, 86400, 300] {
         rdata.extend(number.to_be_bytes());
@@ -94,12 +94,12 @@ fn soa(serial: u32) -> Vec<u8> {
 }
 
 /// Returns an NS record.
-fn ns(owner: &str, host: &str) -> Vec<u8> {
+pub fn ns(owner: &str, host: &str) -> Vec<u8> {
     rr(&format!("{owner}.example"), 2, &name(host))
 }
 
 /// Returns a zone of 20 delegations whose `d0` uses `host`.
-fn zone_of(serial: u32, host: &str) -> Vec<Vec<u8>> {
+pub fn zone_of(serial: u32, host: &str) -> Vec<Vec<u8>> {
     let mut records = vec![
         soa(serial),
         rr("example", 2, &name("ns1.infra.test")),
@@ -111,15 +111,25 @@ fn zone_of(serial: u32, host: &str) -> Vec<Vec<u8>> {
 }
 
 /// Starts a primary that answers SOA queries with `serial` and transfers with `script`.
-fn primary(serial: u32, script: impl Fn(&mut Asked) + Send + Sync + 'static) -> SocketAddr {
+pub fn primary(serial: u32, script: impl Fn(&mut Asked) + Send + Sync + 'static) -> SocketAddr {
+    primary_with(move || serial, move |asked, _| script(asked))
+}
+
+/// [`primary`] whose serial moves: the script is told the serial of the time.
+pub fn primary_with(
+    serial: impl Fn() -> u32 + Send + Sync + 'static,
+    script: impl Fn(&mut Asked, u32) + Send + Sync + 'static,
+) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let address = listener.local_addr().expect("bound");
     let script = Arc::new(script);
     let count = Arc::new(AtomicUsize::new(0));
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
-            let (script, count) = (script.clone(), count.clone());
-            thread::spawn(move || serve(stream, serial, script.as_ref(), &count));
+            let (script, count, serial) = (script.clone(), count.clone(), serial());
+            thread::spawn(move || {
+                serve(stream, serial, &|asked| script(asked, serial), &count);
+            });
         }
     });
     address

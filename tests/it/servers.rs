@@ -64,7 +64,7 @@ pub struct Extras {
 pub const REFUSED_PREFIX: &str = "refused.";
 
 /// How long a server may take to start or to serve a new version.
-const WAIT_MAX: Duration = Duration::from_secs(20);
+pub(crate) const WAIT_MAX: Duration = Duration::from_secs(20);
 
 /// How long a server may take to end before it is killed.
 const END_WAIT_MAX: Duration = Duration::from_secs(8);
@@ -272,6 +272,17 @@ impl Primary {
                 served => Err(format!("it serves {served}")),
             }
         });
+    }
+
+    /// Replaces the zone file at `apex` by `text`, whose serial may stand, and has the server read it.
+    ///
+    /// # Panics
+    ///
+    /// If the server is stopped or does not know the zone.
+    pub fn edit_zone(&self, apex: &str, text: &str) {
+        let zone = self.zones.iter().find(|zone| zone.apex == apex);
+        write(&zone.expect("the server has the zone").path, text);
+        self.reload(apex);
     }
 
     /// Ends the server; its port refuses connections afterwards. Does nothing if it has ended.
@@ -770,7 +781,7 @@ fn serial_in(text: &str) -> u32 {
 }
 
 /// Returns the key as dig and nsupdate take it.
-fn tsig_option() -> String {
+pub(crate) fn tsig_option() -> String {
     format!("hmac-sha256:{TSIG_NAME}:{TSIG_SECRET}")
 }
 
@@ -1269,14 +1280,14 @@ pub fn has_ipv6() -> bool {
 }
 
 /// A daemon that this process started, and its guard.
-struct Running {
+pub(crate) struct Running {
     server: Child,
     guard: Guard,
 }
 
 impl Running {
     /// Starts `command` with its output appended to the file `log`.
-    fn spawn(mut command: Command, log: &Path) -> Running {
+    pub(crate) fn spawn(mut command: Command, log: &Path) -> Running {
         let log = OpenOptions::new()
             .create(true)
             .append(true)
@@ -1296,12 +1307,12 @@ impl Running {
     }
 
     /// Tells whether the daemon has ended by itself.
-    fn has_ended(&mut self) -> bool {
+    pub(crate) fn has_ended(&mut self) -> bool {
         matches!(self.server.try_wait(), Ok(Some(_)))
     }
 
     /// Asks the daemon to end, waits until its own children have ended too, and kills who has not.
-    fn end(mut self) {
+    pub(crate) fn end(mut self) {
         let pid = self.server.id();
         if !self.has_ended() {
             let _ = signal("TERM", pid).output();
@@ -1385,7 +1396,7 @@ fn signal(name: &str, pid: u32) -> Command {
 }
 
 /// Calls `look` until it is `Ok`; its last error returns after `wait_max`, or once `is_over`.
-fn poll<T>(
+pub(crate) fn poll<T>(
     wait_max: Duration,
     is_over: &dyn Fn() -> bool,
     look: impl Fn() -> Result<T, String>,
@@ -1402,7 +1413,7 @@ fn poll<T>(
 }
 
 /// Returns a command that runs `name` from PATH, in the language of its programmers.
-fn command_of(name: &str) -> Command {
+pub(crate) fn command_of(name: &str) -> Command {
     let mut command = Command::new(find_program(name));
     command.env("LC_ALL", "C");
     command
@@ -1413,7 +1424,7 @@ fn command_of(name: &str) -> Command {
 /// # Panics
 ///
 /// If it is nowhere.
-fn find_program(name: &str) -> PathBuf {
+pub(crate) fn find_program(name: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let daemons = ["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from);
     let mut candidates = std::env::split_paths(&path)
@@ -1427,7 +1438,7 @@ fn find_program(name: &str) -> PathBuf {
 }
 
 /// Returns the daemon `name`, or a copy of it in `dir` if AppArmor would keep it from files there.
-fn unconfined(name: &str, dir: &Path) -> PathBuf {
+pub(crate) fn unconfined(name: &str, dir: &Path) -> PathBuf {
     let program = find_program(name);
     let is_enforcing = fs::read("/sys/module/apparmor/parameters/enabled")
         .is_ok_and(|answer| answer.starts_with(b"Y"));
@@ -1447,7 +1458,7 @@ fn unconfined(name: &str, dir: &Path) -> PathBuf {
 }
 
 /// Creates the folder `name` in `dir`, which may be missing too, and returns its absolute path.
-fn new_folder(dir: &Path, name: &str) -> PathBuf {
+pub(crate) fn new_folder(dir: &Path, name: &str) -> PathBuf {
     let folder = dir.join(name);
     fs::create_dir_all(dir).expect("the test's directory can be made");
     fs::create_dir(&folder).unwrap_or_else(|error| {
@@ -1460,7 +1471,7 @@ fn new_folder(dir: &Path, name: &str) -> PathBuf {
 }
 
 /// Writes a file whole.
-fn write(path: &Path, text: &str) {
+pub(crate) fn write(path: &Path, text: &str) {
     fs::write(path, text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
 }
 
@@ -1472,13 +1483,13 @@ fn owner_of(path: &Path) -> u32 {
 }
 
 /// Returns what a command printed, on both streams, trimmed.
-fn text_of(output: &Output) -> String {
+pub(crate) fn text_of(output: &Output) -> String {
     let both = [output.stdout.as_slice(), output.stderr.as_slice()].concat();
     String::from_utf8_lossy(&both).trim().to_owned()
 }
 
 /// Panics with what a command printed and the end of the server's log unless the command succeeded.
-fn require_success(what: &str, output: &Output, log: &Path) {
+pub(crate) fn require_success(what: &str, output: &Output, log: &Path) {
     assert!(
         output.status.success(),
         "{what} failed: {}\n{}",
@@ -1488,7 +1499,7 @@ fn require_success(what: &str, output: &Output, log: &Path) {
 }
 
 /// Returns the last lines of a log, under a line that says so.
-fn tail_of(log: &Path) -> String {
+pub(crate) fn tail_of(log: &Path) -> String {
     let mut bytes = Vec::new();
     let read = File::open(log).and_then(|mut file| file.read_to_end(&mut bytes));
     let text = String::from_utf8_lossy(&bytes);
@@ -1501,6 +1512,6 @@ fn tail_of(log: &Path) -> String {
 }
 
 /// Locks, also after a panic of another thread: what these hold is whole at any time.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
