@@ -79,7 +79,7 @@ fn run_check(config: Option<&Path>, command: &ConfigCheck) -> Result<Done, Failu
     let parts = examine_parts(&config, &mut faults);
     faults.extend(check_surroundings(&config));
     faults.extend(config.warnings.iter().cloned());
-    faults.sort_by(|left, right| left.line.cmp(&right.line));
+    faults.sort_by_key(|fault| fault.line);
     let errors = faults
         .iter()
         .filter(|fault| fault.severity == Weight::Error)

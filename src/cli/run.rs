@@ -41,7 +41,7 @@ pub fn run(config: Option<&Path>, command: &RunCommand) -> Result<Done, Failure>
 fn warn_of(config: &Config) {
     let mut faults = check_surroundings(config);
     faults.extend(config.warnings.iter().cloned());
-    faults.sort_by(|left, right| left.line.cmp(&right.line));
+    faults.sort_by_key(|fault| fault.line);
     for fault in faults {
         tracing::warn!("{}", in_one_line(&fault));
     }
@@ -58,7 +58,7 @@ fn reload(pipeline: &Pipeline) -> Result<Config, Vec<String>> {
     let unreadable = |fault: ConfigError| vec![fault.to_string()];
     let (config, mut faults) = Config::examine(&before.path).map_err(unreadable)?;
     examine_parts(&config, &mut faults);
-    faults.sort_by(|left, right| left.line.cmp(&right.line));
+    faults.sort_by_key(|fault| fault.line);
     let mut faults: Vec<String> = faults.iter().map(in_one_line).collect();
     let is_same_store =
         (&before.store_path, before.reverse_index) == (&config.store_path, config.reverse_index);

@@ -37,7 +37,7 @@ pub fn load_config(path: Option<&Path>) -> Result<Config, Failure> {
         return Ok(config);
     }
     examine_parts(&config, &mut faults);
-    faults.sort_by(|left, right| left.line.cmp(&right.line));
+    faults.sort_by_key(|fault| fault.line);
     Err(ConfigError::Faults(faults).into())
 }
 

@@ -65,7 +65,7 @@ fn examine_text(path: &Path, text: &str, now: Timestamp) -> (Config, Vec<Fault>)
     };
     let mut config = checker.check(written);
     let mut faults = checker.faults.into_inner();
-    faults.sort_by(|left, right| left.line.cmp(&right.line));
+    faults.sort_by_key(|fault| fault.line);
     let (errors, warnings) = faults
         .into_iter()
         .partition(|fault| fault.severity == Weight::Error);

@@ -122,7 +122,7 @@ pub fn check_parts(config: &Config) -> Result<Parts, ConfigError> {
     match examine_parts(config, &mut faults) {
         Some(parts) => Ok(parts),
         None => {
-            faults.sort_by(|left, right| left.line.cmp(&right.line));
+            faults.sort_by_key(|fault| fault.line);
             Err(ConfigError::Faults(faults))
         }
     }

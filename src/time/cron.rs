@@ -286,7 +286,7 @@ impl Field {
             return Err(self.error(part, &cure));
         }
         let is_clock = ["second", "minute", "hour"].contains(&self.name);
-        if is_clock && part.starts_with('*') && count % step != 0 {
+        if is_clock && part.starts_with('*') && !count.is_multiple_of(step) {
             let (name, rest) = (self.name, count % step);
             notes.push(format!(
                 "{part} in the field {name} begins anew at 0: the last wait is {rest}, not {step}; `every` has equal waits"

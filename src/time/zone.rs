@@ -64,7 +64,7 @@ impl TimeZone {
             let seconds = civil.and_utc().timestamp() - i64::from(offset.local_minus_utc());
             Timestamp::from_unix(seconds)
         };
-        let (earliest, latest) = (found.clone().earliest(), found.latest());
+        let (earliest, latest) = (found.earliest(), found.latest());
         match (earliest, latest) {
             (Some(earliest), Some(latest)) => {
                 let (first, second) = (instant(earliest.fix()), instant(latest.fix()));
