@@ -7,9 +7,8 @@ use serde::Serialize;
 
 use crate::case::campaign_reference;
 use crate::dns::{Name, RecordType, Serial};
-use crate::store::{CaseRow, ChangeRow, Gap, RecordRow, Used, View, Wanted};
+use crate::store::{CaseRow, ChangeRow, Coarse, Gap, RecordRow, Used, View, Wanted};
 use crate::time::Timestamp;
-use crate::zone::Missed;
 
 /// A record.
 #[derive(Debug, Serialize)]
@@ -81,7 +80,7 @@ impl<'a> From<&'a ChangeRow> for ChangeJson<'a> {
             removed: change.removed.iter().map(ToString::to_string).collect(),
             bulk: change.bulk,
             drift: change.drift,
-            missed_versions_max: change.missed.map(Missed::stored),
+            missed_versions_max: change.missed.map(|missed| missed.stored()),
         }
     }
 }
@@ -102,6 +101,26 @@ impl<'a> From<&'a (Name, Gap)> for GapJson<'a> {
             from: gap.from,
             to: gap.to,
             reason: &gap.reason,
+        }
+    }
+}
+
+/// A zone of which versions did not arrive since watching began.
+#[derive(Debug, Serialize)]
+pub struct CoarseJson<'a> {
+    zone: &'a Name,
+    /// At most so many.
+    missed_versions_max: u64,
+    /// How often an unknown number.
+    missed_unknown: u64,
+}
+
+impl<'a> From<&'a (Name, Coarse)> for CoarseJson<'a> {
+    fn from((zone, coarse): &'a (Name, Coarse)) -> Self {
+        Self {
+            zone,
+            missed_versions_max: coarse.missed_max,
+            missed_unknown: coarse.unknown,
         }
     }
 }
@@ -175,6 +194,9 @@ pub struct HistoryJson<'a> {
     pub changes: Vec<ChangeJson<'a>>,
     /// Times in which a zone could not be seen.
     pub gaps: Vec<GapJson<'a>>,
+    /// Zones of which versions did not arrive: what came and went between two that did is not here.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub coarse: Vec<CoarseJson<'a>>,
     /// Cases about the names, if they were asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cases: Option<Vec<CaseJson>>,

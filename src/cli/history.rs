@@ -11,7 +11,8 @@ use crate::cli::session::{load_config, open_to_look, parse_name};
 use crate::cli::timeline::print_timeline;
 use crate::dns::Name;
 use crate::listing::{
-    CaseJson, ChangeJson, CofJson, GapJson, HistoryJson, RecordJson, WantedText, parse_addresses,
+    CaseJson, ChangeJson, CoarseJson, CofJson, GapJson, HistoryJson, RecordJson, WantedText,
+    parse_addresses,
 };
 use crate::store::{
     CaseRow, ChangeRow, CoveredName, History, HistoryScope, RecordRow, ReverseCursor, Store, Used,
@@ -255,6 +256,7 @@ impl<'a> Printer<'a> {
                     records: self.held.records.iter().map(RecordJson::from).collect(),
                     changes: self.held.changes.iter().map(ChangeJson::from).collect(),
                     gaps: self.held.gaps.iter().map(GapJson::from).collect(),
+                    coarse: self.held.coarse.iter().map(CoarseJson::from).collect(),
                     cases: cases.map(|cases| cases.iter().map(CaseJson::from).collect()),
                     next,
                 };
@@ -384,6 +386,13 @@ fn print_changes(out: &mut impl Write, history: &History) -> Result<(), Failure>
         writeln!(
             out,
             "\nNot seen: zone {zone} from {from} to {to} ({reason}); what changed then has the later time."
+        )?;
+    }
+    for (zone, coarse) in &history.coarse {
+        writeln!(
+            out,
+            "\nNot seen: of zone {zone} {} since watching began; what came and went between two is not here.",
+            coarse.in_words()
         )?;
     }
     if history.changes.is_empty() {

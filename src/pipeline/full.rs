@@ -1,6 +1,7 @@
 //! When the whole zone is transferred although steps would do: what they lead to is compared with it.
 
 use crate::config::FullEvery;
+use crate::pipeline::{Pipeline, PipelineError};
 use crate::store::ZoneState;
 use crate::time::{Span, Timestamp};
 
@@ -18,6 +19,24 @@ const JITTER_PART: i64 = 4;
 const RETRY_MAX: Span = Span::hours(1);
 /// The most members of a catalog whose whole transfer one pass begins because it is due.
 pub(super) const DUE_OF_CATALOG_MAX: usize = 500;
+
+/// A zone that drifted so often within [`DRIFTS_WITHIN`] is transferred whole instead of by steps: else a primary
+/// whose steps never fit would have every change excused. Chosen by hand.
+const DRIFTS_MAX: u32 = 3;
+/// See [`DRIFTS_MAX`].
+const DRIFTS_WITHIN: Span = Span::days(7);
+
+impl Pipeline {
+    /// Returns whether the steps of a zone's primaries can be relied upon.
+    pub(super) fn are_steps_sound(
+        &self,
+        zone: &ZoneState,
+        now: Timestamp,
+    ) -> Result<bool, PipelineError> {
+        let count = self.store.drift_count(zone.id, now - DRIFTS_WITHIN)?;
+        Ok(count < DRIFTS_MAX)
+    }
+}
 
 /// Returns how often the whole zone is transferred at the most; `None` for never.
 pub(super) fn shortest_every(every: FullEvery) -> Option<Span> {

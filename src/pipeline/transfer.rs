@@ -165,7 +165,7 @@ impl Pipeline {
         Ok(TransferJob {
             source: source.name.clone(),
             route: self.route(settings),
-            ixfr: settings.ixfr,
+            ixfr: settings.ixfr && self.are_steps_sound(&zone, self.clock.now())?,
             full: accept,
             compares: options.full || is_due,
             is_due,

@@ -155,6 +155,37 @@ pub struct History {
     pub changes: Vec<ChangeRow>,
     /// Times in which a zone that holds the name could not be seen: zone and gap.
     pub gaps: Vec<(Name, Gap)>,
+    /// Zones that hold the name and of which versions did not arrive since watching began: what came and went
+    /// between two that did is not in history.
+    pub coarse: Vec<(Name, Coarse)>,
+}
+
+/// How many versions of a zone did not arrive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Coarse {
+    /// At most so many, where the serials count.
+    pub missed_max: u64,
+    /// How often an unknown number.
+    pub unknown: u64,
+}
+
+impl Coarse {
+    /// Says it in words.
+    pub fn in_words(self) -> String {
+        let times = match self.unknown {
+            1 => "once".to_owned(),
+            count => format!("{count} times"),
+        };
+        let counted = match self.missed_max {
+            0 => None,
+            1 => Some("up to 1 version did not arrive".to_owned()),
+            count => Some(format!("up to {count} versions did not arrive")),
+        };
+        let unknown = (self.unknown > 0)
+            .then(|| format!("an unknown number of versions may not have arrived ({times})"));
+        let parts: Vec<String> = counted.into_iter().chain(unknown).collect();
+        parts.join(", ")
+    }
 }
 
 /// A zone that a name lies in.
@@ -176,6 +207,11 @@ impl History {
         for gap in other.gaps {
             if !self.gaps.contains(&gap) {
                 self.gaps.push(gap);
+            }
+        }
+        for coarse in other.coarse {
+            if !self.coarse.contains(&coarse) {
+                self.coarse.push(coarse);
             }
         }
     }
@@ -293,10 +329,28 @@ impl Store {
         history
             .gaps
             .extend(gaps.map(|gap| (zone.apex.clone(), gap)));
+        let coarse = self.coarse(zone.id)?;
+        history
+            .coarse
+            .extend(coarse.map(|it| (zone.apex.clone(), it)));
         let stays = self.stays(name.owner_id, zone.id, wanted)?;
         add_stays(&mut history, name, stays, wanted);
         history.sort();
         Ok(history)
+    }
+
+    /// Returns how many versions of a zone did not arrive; `None` if all did, as far as is known.
+    fn coarse(&self, zone: ZoneId) -> Result<Option<Coarse>, StoreError> {
+        let (missed_max, unknown): (i64, i64) = self.run(|connection| {
+            connection
+                .prepare_cached("select missed_count, missed_unknown_count from zone where id = ?")?
+                .query_row([zone.0], |row| Ok((row.get(0)?, row.get(1)?)))
+        })?;
+        let coarse = Coarse {
+            missed_max: missed_max as u64,
+            unknown: unknown as u64,
+        };
+        Ok((missed_max + unknown > 0).then_some(coarse))
     }
 
     /// Returns the zones whose apex lies below a name, in order.

@@ -42,7 +42,7 @@ pub use desk::{DeskEvent, MailCount, Purged};
 pub use exemptions::ExemptionRow;
 pub use export::{ExportRange, MoveKind, MoveRow};
 pub use history::{
-    ChangeRow, CoveredName, EnclosingZone, History, HistoryScope, RecordRow, Wanted,
+    ChangeRow, Coarse, CoveredName, EnclosingZone, History, HistoryScope, RecordRow, Wanted,
 };
 pub use notices::{NoticeRow, NoticeState};
 pub use open::{PollerLock, Store, StoreError, StoreOptions, StoreTx};

@@ -255,6 +255,57 @@ mod tests {
     }
 
     #[test]
+    fn filled_database_of_schema_8_knows_of_no_drift_and_compares_by_its_last_success() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("f.db");
+        database_of_schema_1(&path);
+        let connection = Connection::open(&path).expect("opened");
+        connection
+            .execute_batch("pragma foreign_keys = off")
+            .expect("set");
+        for (version, migration) in (2..=8).zip(&MIGRATIONS[1..8]) {
+            connection
+                .execute_batch(migration.sql)
+                .expect("the next schema");
+            (migration.finish)(&connection).expect("finished");
+            connection
+                .pragma_update(None, "user_version", version)
+                .expect("set");
+        }
+        connection
+            .execute(
+                "update zone set last_success_at = 1790000300 where name = 'example.'",
+                [],
+            )
+            .expect("written");
+        drop(connection);
+        let store = Store::open(&path, LOOKING).expect("migrated");
+        let apex = Name::parse("example").expect("valid");
+        let zone = store.find_zone(&apex).expect("readable").expect("there");
+        assert_eq!(
+            (zone.whole_at, zone.whole_tried_at),
+            (Some(Timestamp::from_unix(1_790_000_300)), None)
+        );
+        let rows = store.status().expect("readable");
+        assert!(
+            rows.iter()
+                .all(|row| row.fidelity == crate::store::Fidelity::default())
+        );
+        let name = Name::parse("bad.example").expect("valid");
+        let history = store.history(&name, HistoryScope::Name).expect("readable");
+        assert!(
+            history
+                .changes
+                .iter()
+                .all(|it| !it.drift && it.missed.is_none())
+        );
+        assert_eq!(
+            store.verify(|_| {}).expect("readable").faults,
+            Vec::<String>::new()
+        );
+    }
+
+    #[test]
     fn filled_database_of_schema_1_is_migrated_and_loses_nothing() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("f.db");

@@ -204,6 +204,21 @@ impl Store {
         })
     }
 
+    /// Returns how many versions of a zone since a time are drift. Relies on `version_drift`.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn drift_count(&self, zone: ZoneId, since: Timestamp) -> Result<u32, StoreError> {
+        self.run(|connection| {
+            let sql =
+                "select count(*) from version where zone_id = ? and observed_at > ? and drift = 1";
+            connection
+                .prepare_cached(sql)?
+                .query_row(params![zone.0, since.unix()], |row| row.get(0))
+        })
+    }
+
     /// Notes that the detector has judged a version.
     ///
     /// # Errors

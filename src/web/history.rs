@@ -25,7 +25,9 @@ use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::dns::{Name, RecordType};
-use crate::listing::{CaseJson, ChangeJson, CofJson, GapJson, HistoryJson, RecordJson, WantedText};
+use crate::listing::{
+    CaseJson, ChangeJson, CoarseJson, CofJson, GapJson, HistoryJson, RecordJson, WantedText,
+};
 use crate::store::{History, HistoryScope, RecordRow, Store, StoreError, Used, Wanted, ZoneId};
 use crate::web::server::{WebState, is_same};
 
@@ -449,6 +451,7 @@ fn domain_json(
         records: history.records.iter().map(RecordJson::from).collect(),
         changes: history.changes.iter().map(ChangeJson::from).collect(),
         gaps: history.gaps.iter().map(GapJson::from).collect(),
+        coarse: history.coarse.iter().map(CoarseJson::from).collect(),
         cases: Some(store.find_case(name)?.iter().map(CaseJson::from).collect()),
         next,
     };

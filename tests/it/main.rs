@@ -1,6 +1,6 @@
 //! The integration tests: one program, a module each for what a user relies on.
 //!
-//! They run the built `fluxwatch` and the library against real Knot, NSD, BIND and Postfix, which
+//! They run the built `fluxwatch` and the library against real Knot, NSD, BIND, PowerDNS, YADIFA and Postfix, which
 //! `tests/install-servers` installs. A test that needs a server and does not find it fails.
 
 mod arrivals;

@@ -10,5 +10,7 @@ alter table zone add column drift_count integer not null default 0;       -- how
 alter table zone add column drift_name_count integer not null default 0;  -- names that differed, TTLs included, summed
 alter table zone add column missed_count integer not null default 0;      -- the sum of missed_max
 alter table zone add column missed_unknown_count integer not null default 0;  -- versions before which an unknown number is missed
+-- The drifts of a zone within some days.
+create index version_drift on version (zone_id, observed_at) where drift = 1;
 -- The last success of a transfer is the best guess: whole transfers of many zones must not all be due at once.
 update zone set whole_at = last_success_at where source_id in (select id from source where kind in ('transfer', 'catalog'));
