@@ -71,7 +71,7 @@ pub enum Stopped {
 /// A look beside the loop that ended.
 enum Looked {
     /// At a catalog.
-    Catalog(usize, CatalogOutcome),
+    Catalog(usize, Box<CatalogOutcome>),
     /// At the members of a catalog.
     Sweep(SweepOutcome),
 }
@@ -449,8 +449,9 @@ impl<'a> Service<'a> {
                         self.again_busy.insert(i);
                     } else {
                         let job = self.pipeline.prepare_catalog(source, &self.options)?;
-                        self.looks
-                            .spawn(async move { Looked::Catalog(i, run_catalog(job).await) });
+                        self.looks.spawn(async move {
+                            Looked::Catalog(i, Box::new(run_catalog(job).await))
+                        });
                     }
                 }
                 Feeding::Zonefile { .. } => {
@@ -635,7 +636,7 @@ impl<'a> Service<'a> {
         match looked {
             Looked::Catalog(i, outcome) => {
                 let source = &config.sources[i];
-                let report = self.pipeline.finish_catalog(source, outcome)?;
+                let report = self.pipeline.finish_catalog(source, *outcome)?;
                 self.end_reports(std::slice::from_ref(&report))?;
                 self.plan_look_again(&report);
                 self.know_members(i)?;
