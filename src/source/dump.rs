@@ -64,7 +64,8 @@ impl Ends {
             // kdig's stderr comes first where both streams go to one file.
             self.banner_line.get_or_insert(line);
             if self.records > 0 {
-                self.failure = Some((line, text.to_owned()));
+                // The first says why, the next that there is nothing more to ask.
+                self.failure.get_or_insert((line, text.to_owned()));
             }
         }
     }
@@ -237,7 +238,7 @@ mod tests {
             (&[ONE_SOA, "S", SIZE], "a transfer of 3 records and holds 1"),
             (
                 &["S", "r", FAULT, ";; no servers could be reached"],
-                "line 4: the transfer that the file dumps broke off",
+                "line 3: the transfer that the file dumps broke off",
             ),
             (&["S", "r", "; Transfer failed."], "Transfer failed."),
             (
