@@ -5,6 +5,7 @@
 //! as equal, whatever text they were written in.
 
 mod name;
+mod pasted;
 mod record;
 mod serial;
 mod suffix;
@@ -12,6 +13,7 @@ mod unicode;
 
 pub(crate) use name::wire_is_at_or_below;
 pub use name::{LABEL_OCTETS_MAX, NAME_OCTETS_MAX, Name, NameError};
+pub use pasted::refang;
 pub use record::{Rdata, RdataError, Record, RecordType};
 pub use serial::Serial;
 pub use suffix::{SUFFIX_LIST, case_domain, is_under_private_suffix, operator_domain};

@@ -50,6 +50,12 @@ pub enum NameError {
     /// `@`, which stands for an origin (RFC 1035 §5.1).
     #[error("@ stands for an origin, and there is none here; write the whole name")]
     NoOrigin,
+    /// An address where a name is wanted.
+    #[error("{0} is an address")]
+    Address(String),
+    /// A pasted text that may mean more than one name, or none: the text, and why with the cure.
+    #[error("{0:?} may mean more than one name: {1}")]
+    Ambiguous(String, String),
 }
 
 impl Name {
@@ -90,7 +96,7 @@ impl Name {
     ///
     /// # Errors
     ///
-    /// Every variant of [`NameError`] but `BadWire`.
+    /// Every variant of [`NameError`] but `BadWire`, `Address` and `Ambiguous`.
     pub fn parse(text: &str) -> Result<Self, NameError> {
         if text == "." {
             return Ok(Self::root());
@@ -119,32 +125,6 @@ impl Name {
         }
         wire.make_ascii_lowercase();
         Ok(Self(wire.into_boxed_slice()))
-    }
-
-    /// Parses what a person may paste: defanged (`bad[.]example`), a URL (`hxxps://bad.example/x`),
-    /// a U-label, any case, with or without the final dot.
-    ///
-    /// # Errors
-    ///
-    /// As [`Name::parse`].
-    pub fn parse_pasted(text: &str) -> Result<Self, NameError> {
-        let mut text = text.trim();
-        if let Some((scheme, rest)) = text.split_once("://")
-            && scheme.chars().all(|c| c.is_ascii_alphanumeric())
-        {
-            text = rest;
-        }
-        if let Some(at) = text.find(['/', '?', '#']) {
-            // An in-addr.arpa name of RFC 2317 has a slash in a label: keep it if dots follow.
-            if !text[at..].contains("in-addr") {
-                text = &text[..at];
-            }
-        }
-        let refanged = text
-            .replace("[.]", ".")
-            .replace("(.)", ".")
-            .replace("[dot]", ".");
-        Self::parse(&refanged)
     }
 
     /// Returns the wire octets, root label included.
@@ -489,22 +469,6 @@ mod tests {
         assert_eq!(name("bücher.example"), name("xn--bcher-kva.example."));
         assert_eq!(name(r"a\.b.example").to_string(), r"a\046b.example.");
         assert_eq!(name(r"a\046b.example"), name(r"a\.b.example"));
-        for pasted in [
-            "hxxps://bad[.]example/path?x",
-            " BAD.example. ",
-            "bad[dot]example",
-            "http://bad.example",
-        ] {
-            assert_eq!(
-                Name::parse_pasted(pasted),
-                Ok(name("bad.example.")),
-                "{pasted}"
-            );
-        }
-        assert_eq!(
-            Name::parse_pasted("0/25.2.0.192.in-addr.arpa"),
-            Ok(name("0/25.2.0.192.in-addr.arpa."))
-        );
     }
 
     #[test]
