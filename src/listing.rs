@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use crate::case::campaign_reference;
-use crate::dns::{Name, RecordType, Serial};
+use crate::dns::{Name, RecordType, Serial, refang};
 use crate::store::{CaseRow, ChangeRow, Coarse, Gap, RecordRow, Used, View, Wanted};
 use crate::time::Timestamp;
 
@@ -238,9 +238,9 @@ impl<'a> From<&'a RecordRow> for CofJson<'a> {
     }
 }
 
-/// Parses an address or a prefix, defanged or not.
+/// Parses an address or a prefix, as it may be pasted.
 pub fn parse_addresses(text: &str) -> Option<Used> {
-    let text = text.replace("[.]", ".").replace("[:]", ":");
+    let text = refang(text).ok()?;
     let (address, length) = match text.split_once('/') {
         Some((address, length)) => (address, Some(length.parse::<u32>().ok()?)),
         None => (text.as_str(), None),

@@ -52,7 +52,7 @@ pub enum Command {
     #[command(subcommand)]
     Privacy(Later<PrivacyCommand>),
     /// Every zone: serial, last success, lag, last error
-    Status(Later<ListCommand>),
+    Status(Later<StatusCommand>),
     /// The configuration
     #[command(subcommand)]
     Config(Later<ConfigCommand>),
@@ -156,7 +156,7 @@ pub enum DbCommand {
     /// Write a sound copy while polls run
     Backup(DbBackup),
     /// Check pages, references, intervals, counts and every hash
-    Verify,
+    Verify(DbVerify),
     /// Make anew what is counted from the records
     Recount,
     /// Forget what is older than [retention] keeps
@@ -181,6 +181,14 @@ pub struct DbPrune {
     /// Give the freed pages back to the file system, instead of keeping them for what comes
     #[arg(long)]
     pub shrink: bool,
+}
+
+/// `db verify`.
+#[derive(Debug, Args)]
+pub struct DbVerify {
+    /// How to print it
+    #[arg(long, value_enum, default_value_t = StatsFormat::Table)]
+    pub format: StatsFormat,
 }
 
 /// `db stats`.
@@ -332,8 +340,9 @@ pub struct ImportPassive {
 /// `history`.
 #[derive(Debug, Args)]
 pub struct HistoryCommand {
-    /// A name (with or without the final dot, any case, U-label or A-label, defanged or not), `*.NAME` for
-    /// everything below it, or an address or prefix
+    /// A name, with everything below it, whether it is a delegation or the apex of a zone (`--exact`: the name
+    /// alone; `*.NAME`: only what lies below it); or an address or prefix. With or without the final dot, any case,
+    /// U-label or A-label, defanged or not, out of a URL or a mail address
     pub name: Option<String>,
     /// Who used this name server; `*.NAME` for any name server at or below a name
     #[arg(long, value_name = "HOST")]
@@ -392,17 +401,23 @@ pub enum HistoryView {
 /// `diff`.
 #[derive(Debug, Args)]
 pub struct DiffCommand {
-    /// The name
+    /// The name, with everything below it, whether it is a delegation or the apex of a zone; as for `history`
     pub name: String,
     /// The earlier time
     #[arg(value_name = "T1")]
     pub from: String,
-    /// The later time
+    /// The later time [default: now]
     #[arg(value_name = "T2")]
-    pub to: String,
+    pub to: Option<String>,
     /// Only the name itself, not what lies below it
     #[arg(long)]
     pub exact: bool,
+    /// At most so many names that differ
+    #[arg(long, value_name = "COUNT", default_value_t = 1000)]
+    pub limit: usize,
+    /// Go on where an earlier page ended
+    #[arg(long, value_name = "CURSOR")]
+    pub after: Option<String>,
     /// How to print it
     #[arg(long, value_enum, default_value_t = StatsFormat::Table)]
     pub format: StatsFormat,
@@ -679,11 +694,16 @@ pub struct CasesList {
 pub struct CasesShow {
     /// The case's number, its reference (FW-000012), or its domain
     pub case: String,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t = StatsFormat::Table)]
+    pub format: StatsFormat,
 }
 
 /// `report`.
 #[derive(Debug, Subcommand)]
 pub enum ReportCommand {
+    /// List notices that wait for approval, by recipient
+    List(ReportList),
     /// What was queued last, or would be
     Preview(ReportPreview),
     /// Tell the desk of a case once more
@@ -692,6 +712,14 @@ pub enum ReportCommand {
     Approve(ReportDecide),
     /// Reject the notice of a case to a recipient
     Reject(ReportDecide),
+}
+
+/// `report list`.
+#[derive(Debug, Args)]
+pub struct ReportList {
+    /// How to print it
+    #[arg(long, value_enum, default_value_t = ListFormat::Table)]
+    pub format: ListFormat,
 }
 
 /// `report preview`.
@@ -824,9 +852,14 @@ pub struct OutboxRetry {
     pub dry_run: bool,
 }
 
-/// A command that only lists.
+/// `status`.
 #[derive(Debug, Args)]
-pub struct ListCommand {
+pub struct StatusCommand {
+    /// Only these zones [default: all]
+    pub zones: Vec<String>,
+    /// Only zones whose last attempt failed and zones that are held; exit status 1 if there are any
+    #[arg(long)]
+    pub failed: bool,
     /// How to print it
     #[arg(long, value_enum, default_value_t = ListFormat::Table)]
     pub format: ListFormat,

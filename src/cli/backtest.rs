@@ -164,7 +164,7 @@ fn print_one(out: &mut impl Write, replayed: &[Replayed]) -> Result<(), Failure>
     let rows = shown.map(|it| {
         let at = it.reported_at.or(it.reviewed_at);
         vec![
-            it.domain.to_string(),
+            it.domain.to_text_without_dot(),
             it.peak.word().to_owned(),
             it.verdict.to_owned(),
             at.map_or_else(String::new, Timestamp::to_minute),
@@ -221,7 +221,7 @@ fn print_two(out: &mut impl Write, first: &[Replayed], second: &[Replayed]) -> R
             .chain(other)
             .any(|it| it.peak >= Level::Review);
         if is_worth && outcome(one) != outcome(other) {
-            rows.push(vec![domain.to_string(), word(one), word(other)]);
+            rows.push(vec![domain.to_text_without_dot(), word(one), word(other)]);
         }
     }
     if rows.is_empty() {

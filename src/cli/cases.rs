@@ -3,16 +3,22 @@
 use std::io::Write;
 use std::path::Path;
 
+use serde::Serialize;
+
 use crate::case::{CaseState, campaign_reference};
-use crate::cli::arguments::{CasesAction, CasesCommand, CasesList, CasesShow};
-use crate::cli::desk::{self, CaseFilter};
+use crate::cli::arguments::{CasesAction, CasesCommand, CasesList, CasesShow, StatsFormat};
+use crate::cli::desk::{self, CaseFilter, LogJson};
 use crate::cli::failure::{Done, Failure};
-use crate::cli::output::{Row, print_list, stdout, table};
-use crate::cli::session::{find_case, load_config, open_store};
+use crate::cli::outbox::{MessageJson, message_json};
+use crate::cli::output::{Row, counted, print_list, stdout, table};
+use crate::cli::report::NoticeJson;
+use crate::cli::session::{find_case, load_config, open_to_look};
 use crate::detector::Level;
+use crate::dns::Name;
 use crate::listing::CaseJson;
 use crate::report::case_reference;
-use crate::store::{CaseRow, MessageState, NoticeRow};
+use crate::store::{CaseEventRow, CaseRow, MessageRow, MessageState, NoticeRow};
+use crate::time::Timestamp;
 
 impl Row for CaseJson {
     const HEADINGS: &'static [&'static str] = &[
@@ -52,7 +58,7 @@ impl Row for CaseJson {
 
     fn table_cells(&self) -> Vec<String> {
         vec![
-            self.id.to_string(),
+            case_reference(self.id),
             self.domain.trim_end_matches('.').to_owned(),
             self.verdict.to_owned(),
             self.level.to_owned(),
@@ -76,7 +82,7 @@ pub fn run(config: Option<&Path>, command: &CasesCommand) -> Result<Done, Failur
 /// Lists cases.
 fn run_list(config: Option<&Path>, command: &CasesList) -> Result<Done, Failure> {
     let states = parse_states(&command.state)?;
-    let store = open_store(&load_config(config)?)?;
+    let store = open_to_look(&load_config(config)?)?;
     let filter = CaseFilter {
         campaign: command.campaign.as_deref(),
         zone: command.zone.as_deref(),
@@ -107,140 +113,206 @@ pub fn parse_states(words: &[String]) -> Result<Vec<CaseState>, Failure> {
 /// How many names beside a campaign are shown.
 const BYSTANDERS_SHOWN: usize = 50;
 
+/// Everything about one case.
+struct Shown {
+    row: CaseRow,
+    /// The cases of its campaign, this one too.
+    members: Vec<CaseRow>,
+    /// Names on the campaign's name servers that are not suspected.
+    bystanders: Vec<Name>,
+    log: Vec<CaseEventRow>,
+    notices: Vec<NoticeRow>,
+    messages: Vec<MessageRow>,
+}
+
+/// Everything about one case, as scripts read it.
+#[derive(Serialize)]
+struct ShownJson {
+    #[serde(flatten)]
+    case: CaseJson,
+    reference: String,
+    evaluated_at: Timestamp,
+    campaign_cases: Vec<i64>,
+    bystanders: Vec<String>,
+    log: Vec<LogJson>,
+    notices: Vec<NoticeJson>,
+    messages: Vec<MessageJson>,
+}
+
 /// Shows one case.
 fn run_show(config: Option<&Path>, command: &CasesShow) -> Result<Done, Failure> {
-    let store = open_store(&load_config(config)?)?;
+    let store = open_to_look(&load_config(config)?)?;
     let row = find_case(&store, &command.case)?;
-    let case = &row.case;
-    let mut out = stdout();
-    let word = match case.peak_level {
-        Level::Watch => "watched for",
-        _ => "suspected of",
+    let campaign = row.campaign;
+    let shown = Shown {
+        members: match campaign {
+            Some(campaign) => store.cases_of_campaign(campaign)?,
+            None => Vec::new(),
+        },
+        bystanders: match campaign {
+            Some(campaign) => store
+                .bystanders_of_campaign(campaign)?
+                .into_iter()
+                .collect(),
+            None => Vec::new(),
+        },
+        log: store.case_events(row.id)?,
+        notices: store.notices_of_case(row.id)?,
+        messages: store.messages_of_case(row.id)?,
+        row,
     };
-    writeln!(
-        out,
-        "Case {} (number {}): {} is {word} {}",
-        case_reference(row.id),
-        row.id,
-        case.domain,
-        case.verdict.word()
-    )?;
-    writeln!(
-        out,
-        "Level {} (peak {}), score {:.1}, {}",
-        case.level.word(),
-        case.peak_level.word(),
-        case.score,
-        case.state.word()
-    )?;
-    writeln!(
-        out,
-        "Zone {}, first detected {} UTC,\nlast change {} UTC, judged {} UTC",
-        case.zone,
-        case.first_detected_at.to_table(),
-        case.last_change_at.to_table(),
-        case.evaluated_at.to_table()
-    )?;
-    writeln!(
-        out,
-        "ATT&CK T1568.001; `fluxwatch explain {}` shows the arithmetic",
-        case.domain
-    )?;
-    let mut desk_words = Vec::new();
-    desk_words.extend(
-        case.assignee
-            .as_ref()
-            .map(|who| format!("assigned to {who}")),
-    );
-    desk_words.extend(
-        case.dismissed_as
-            .map(|why| format!("dismissed as {}", why.word())),
-    );
-    desk_words.extend(case.told.at.map(|at| format!("last told {at}")));
-    desk_words.extend(case.told.held.as_ref().map(|why| format!("no mail: {why}")));
-    if !desk_words.is_empty() {
-        writeln!(out, "Desk: {}", desk_words.join("; "))?;
+    let mut out = stdout();
+    match command.format {
+        StatsFormat::Json => {
+            serde_json::to_writer_pretty(&mut out, &shown.into_json())?;
+            writeln!(out)?;
+        }
+        StatsFormat::Table => {
+            shown.print_head(&mut out)?;
+            shown.print_campaign(&mut out)?;
+            shown.print_log(&mut out)?;
+            shown.print_mail(&mut out)?;
+        }
     }
-    if let Some(campaign) = row.campaign {
-        let members = store.cases_of_campaign(campaign)?;
+    out.flush()?;
+    Ok(Done::Well)
+}
+
+impl Shown {
+    /// Returns it as scripts read it.
+    fn into_json(self) -> ShownJson {
+        ShownJson {
+            case: CaseJson::from(&self.row),
+            reference: case_reference(self.row.id),
+            evaluated_at: self.row.case.evaluated_at,
+            campaign_cases: self.members.iter().map(|row| row.id).collect(),
+            bystanders: self.bystanders.iter().map(Name::to_string).collect(),
+            log: self.log.into_iter().map(LogJson::from).collect(),
+            notices: self.notices.iter().map(NoticeJson::from).collect(),
+            messages: self.messages.into_iter().map(message_json).collect(),
+        }
+    }
+
+    /// Prints what the case says.
+    fn print_head(&self, out: &mut impl Write) -> Result<(), Failure> {
+        let (row, case) = (&self.row, &self.row.case);
+        let domain = case.domain.to_text_without_dot();
+        let word = match case.peak_level {
+            Level::Watch => "watched for",
+            _ => "suspected of",
+        };
         writeln!(
             out,
-            "\nCampaign {}, {} cases:",
-            campaign_reference(campaign),
-            members.len()
+            "Case {}: {domain} is {word} {}",
+            case_reference(row.id),
+            case.verdict.word()
         )?;
+        writeln!(
+            out,
+            "Level {} (peak {}), score {:.1}, {}",
+            case.level.word(),
+            case.peak_level.word(),
+            case.score,
+            case.state.word()
+        )?;
+        writeln!(
+            out,
+            "Zone {}, first detected {} UTC,\nlast change {} UTC, judged {} UTC",
+            case.zone.to_text_without_dot(),
+            case.first_detected_at.to_table(),
+            case.last_change_at.to_table(),
+            case.evaluated_at.to_table()
+        )?;
+        writeln!(
+            out,
+            "ATT&CK T1568.001; `fluxwatch explain {domain}` shows the arithmetic"
+        )?;
+        let mut words = Vec::new();
+        let assignee = case.assignee.as_ref();
+        words.extend(assignee.map(|who| format!("assigned to {who}")));
+        words.extend(
+            case.dismissed_as
+                .map(|why| format!("dismissed as {}", why.word())),
+        );
+        words.extend(case.told.at.map(|at| format!("last told {at}")));
+        words.extend(case.told.held.as_ref().map(|why| format!("no mail: {why}")));
+        if !words.is_empty() {
+            writeln!(out, "Desk: {}", words.join("; "))?;
+        }
+        Ok(())
+    }
+
+    /// Prints the campaign that the case belongs to, if it does to one.
+    fn print_campaign(&self, out: &mut impl Write) -> Result<(), Failure> {
+        let Some(campaign) = self.row.campaign else {
+            return Ok(());
+        };
+        let cases = counted(self.members.len() as u64, "case", "cases");
         let cells = |row: &CaseRow| {
             vec![
-                row.id.to_string(),
-                row.case.domain.to_string(),
+                case_reference(row.id),
+                row.case.domain.to_text_without_dot(),
                 row.case.level.word().to_owned(),
                 row.case.state.word().to_owned(),
             ]
         };
+        let headings = ["case", "domain", "level", "state"];
         writeln!(
             out,
-            "{}",
-            table(
-                &["case", "domain", "level", "state"],
-                members.iter().map(cells)
-            )
+            "\nCampaign {}, {cases}:\n{}",
+            campaign_reference(campaign),
+            table(&headings, self.members.iter().map(cells))
         )?;
-        let others = store.bystanders_of_campaign(campaign)?;
-        if !others.is_empty() {
-            writeln!(
-                out,
-                "Not suspected, and on its name servers: {}",
-                others.len()
-            )?;
-            for name in others.iter().take(BYSTANDERS_SHOWN) {
-                writeln!(out, "  {name}")?;
+        let count = self.bystanders.len();
+        if count > 0 {
+            writeln!(out, "Not suspected, and on its name servers: {count}")?;
+            for name in self.bystanders.iter().take(BYSTANDERS_SHOWN) {
+                writeln!(out, "  {}", name.to_text_without_dot())?;
             }
-            if others.len() > BYSTANDERS_SHOWN {
-                writeln!(out, "  and {} more", others.len() - BYSTANDERS_SHOWN)?;
+            if count > BYSTANDERS_SHOWN {
+                writeln!(out, "  and {} more", count - BYSTANDERS_SHOWN)?;
             }
         }
+        Ok(())
     }
-    let log = store.case_events(row.id)?;
-    writeln!(
-        out,
-        "\n{}",
-        table(
-            &["time (utc)", "who", "state", "what"],
-            log.iter().map(|line| vec![
+
+    /// Prints the case's log.
+    fn print_log(&self, out: &mut impl Write) -> Result<(), Failure> {
+        let cells = |line: &CaseEventRow| {
+            vec![
                 line.event.at.to_table(),
                 line.actor.clone(),
                 line.event.to.word().to_owned(),
-                line.event.note.clone()
-            ])
-        )
-    )?;
-    let notices = store.notices_of_case(row.id)?;
-    if !notices.is_empty() {
-        let cells = |row: &NoticeRow| {
-            vec![
-                row.message.recipient.clone(),
-                row.party.clone(),
-                row.state.word().to_owned(),
-                row.decided
-                    .as_ref()
-                    .map_or_else(String::new, |(at, who)| format!("{who}, {at}")),
-                row.sha256.to_string()[..16].to_owned(),
+                line.event.note.clone(),
             ]
         };
-        writeln!(
-            out,
-            "\n{}",
-            table(
-                &["notice to", "as", "state", "decided", "sha256"],
-                notices.iter().map(cells)
-            )
-        )?;
+        let headings = ["time (utc)", "who", "state", "what"];
+        let log = table(&headings, self.log.iter().map(cells));
+        Ok(writeln!(out, "\n{log}")?)
     }
-    let messages = store.messages_of_case(row.id)?;
-    if messages.is_empty() {
-        writeln!(out, "\nNo mail has been queued.")?;
-    } else {
-        let cells = |row: &crate::store::MessageRow| {
+
+    /// Prints the case's notices and mails.
+    fn print_mail(&self, out: &mut impl Write) -> Result<(), Failure> {
+        if !self.notices.is_empty() {
+            let cells = |row: &NoticeRow| {
+                vec![
+                    row.message.recipient.clone(),
+                    row.party.clone(),
+                    row.state.word().to_owned(),
+                    row.decided
+                        .as_ref()
+                        .map_or_else(String::new, |(at, who)| format!("{who}, {at}")),
+                    row.sha256.to_string()[..16].to_owned(),
+                ]
+            };
+            let headings = ["notice to", "as", "state", "decided", "sha256"];
+            let notices = table(&headings, self.notices.iter().map(cells));
+            writeln!(out, "\n{notices}")?;
+        }
+        if self.messages.is_empty() {
+            return Ok(writeln!(out, "\nNo mail has been queued.")?);
+        }
+        let cells = |row: &MessageRow| {
             vec![
                 row.id.to_string(),
                 row.message.kind.word().to_owned(),
@@ -254,17 +326,10 @@ fn run_show(config: Option<&Path>, command: &CasesShow) -> Result<Done, Failure>
                 },
             ]
         };
-        writeln!(
-            out,
-            "\n{}",
-            table(
-                &["mail", "kind", "recipient", "state", "queued", "last reply"],
-                messages.iter().map(cells)
-            )
-        )?;
+        let headings = ["mail", "kind", "recipient", "state", "queued", "last reply"];
+        let messages = table(&headings, self.messages.iter().map(cells));
+        Ok(writeln!(out, "\n{messages}")?)
     }
-    out.flush()?;
-    Ok(Done::Well)
 }
 
 /// Prints the cases that are worth a look, after a pass.
@@ -283,8 +348,8 @@ pub fn print_found(rows: &[CaseRow]) -> Result<(), Failure> {
     } else {
         let cells = |row: &&CaseRow| {
             vec![
-                row.id.to_string(),
-                row.case.domain.to_string(),
+                case_reference(row.id),
+                row.case.domain.to_text_without_dot(),
                 row.case.verdict.word().to_owned(),
                 row.case.level.word().to_owned(),
                 format!("{:.1}", row.case.score),

@@ -6,19 +6,19 @@ use std::path::Path;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use crate::cli::arguments::{DbBackup, DbCommand, DbPrune, DbStats, StatsFormat};
+use crate::cli::arguments::{DbBackup, DbCommand, DbPrune, DbStats, DbVerify, StatsFormat};
 use crate::cli::failure::{Done, Failure};
-use crate::cli::output::{stdout, table};
-use crate::cli::session::{load_config, open_store};
+use crate::cli::output::{counted, stdout, table};
+use crate::cli::session::{load_config, open_store, open_to_look};
 use crate::pipeline::{PrunePlan, Retention};
-use crate::store::{DatabaseStats, PollerLock};
+use crate::store::{DatabaseStats, PollerLock, Verification};
 use crate::time::{Clock, WallClock};
 
 /// Runs the command.
 pub fn run(config: Option<&Path>, command: &DbCommand) -> Result<Done, Failure> {
     match command {
         DbCommand::Backup(command) => backup(config, command),
-        DbCommand::Verify => verify(config),
+        DbCommand::Verify(command) => verify(config, command),
         DbCommand::Recount => recount(config),
         DbCommand::Prune(command) => prune(config, command),
         DbCommand::Stats(command) => stats(config, command),
@@ -37,7 +37,7 @@ pub(super) fn spinner() -> ProgressBar {
 
 /// Writes a copy.
 fn backup(config: Option<&Path>, command: &DbBackup) -> Result<Done, Failure> {
-    let store = open_store(&load_config(config)?)?;
+    let store = open_to_look(&load_config(config)?)?;
     store.backup(&command.file)?;
     let mut out = stdout();
     let size = std::fs::metadata(&command.file)?.len();
@@ -46,15 +46,62 @@ fn backup(config: Option<&Path>, command: &DbBackup) -> Result<Done, Failure> {
     Ok(Done::Well)
 }
 
+/// What a check found, as scripts read it.
+#[derive(Serialize)]
+struct VerifyJson<'a> {
+    sound: bool,
+    zones: u64,
+    records: u64,
+    versions: u64,
+    versions_before_cut: u64,
+    faults: &'a [String],
+}
+
 /// Checks everything.
-fn verify(config: Option<&Path>) -> Result<Done, Failure> {
-    let store = open_store(&load_config(config)?)?;
+fn verify(config: Option<&Path>, command: &DbVerify) -> Result<Done, Failure> {
+    let store = open_to_look(&load_config(config)?)?;
     let progress = spinner();
     let found = store.verify(|what| {
         progress.set_message(what.to_owned());
         progress.tick();
     })?;
     progress.finish_and_clear();
+    match command.format {
+        StatsFormat::Json => print_verified_json(&found)?,
+        StatsFormat::Table => print_verified(&found)?,
+    }
+    if found.faults.is_empty() {
+        return Ok(Done::Well);
+    }
+    let count = match found.faults.len() as u64 {
+        100 => "100 faults or more".to_owned(),
+        count => counted(count, "fault", "faults"),
+    };
+    let failure = Failure::local(format!("the database is not sound: {count}"));
+    Err(failure.hint(match found.is_damaged {
+        false => "the records are sound, what is counted from them is not: `fluxwatch db recount` makes it anew",
+        true => "restore the last backup that `fluxwatch db verify` finds sound; docs/operations.md says how",
+    }))
+}
+
+/// Prints what a check found, for scripts.
+fn print_verified_json(found: &Verification) -> Result<(), Failure> {
+    let mut out = stdout();
+    let json = VerifyJson {
+        sound: found.faults.is_empty(),
+        zones: found.zones,
+        records: found.records,
+        versions: found.versions,
+        versions_before_cut: found.versions_before_cut,
+        faults: &found.faults,
+    };
+    serde_json::to_writer_pretty(&mut out, &json)?;
+    writeln!(out)?;
+    Ok(out.flush()?)
+}
+
+/// Prints what a check found, for people.
+fn print_verified(found: &Verification) -> Result<(), Failure> {
     let mut out = stdout();
     for fault in &found.faults {
         writeln!(out, "{fault}")?;
@@ -62,26 +109,17 @@ fn verify(config: Option<&Path>) -> Result<Done, Failure> {
     if found.faults.is_empty() {
         writeln!(
             out,
-            "sound: {} zones, {} records, {} versions by their hashes{}",
-            found.zones,
-            found.records,
-            found.versions,
+            "sound: {}, {}, {} by their hashes{}",
+            counted(found.zones, "zone", "zones"),
+            counted(found.records, "record", "records"),
+            counted(found.versions, "version", "versions"),
             match found.versions_before_cut {
                 0 => String::new(),
                 count => format!(", {count} before the cut of retention by the chain alone"),
             }
         )?;
-        out.flush()?;
-        return Ok(Done::Well);
     }
-    out.flush()?;
-    let count = found.faults.len();
-    let more = if count == 100 { " or more" } else { "" };
-    let failure = Failure::local(format!("the database is not sound: {count}{more} faults"));
-    Err(failure.hint(match found.is_damaged {
-        false => "the records are sound, what is counted from them is not: `fluxwatch db recount` makes it anew",
-        true => "restore the last backup that `fluxwatch db verify` finds sound; docs/operations.md says how",
-    }))
+    Ok(out.flush()?)
 }
 
 /// Makes anew what is counted from the records.
@@ -109,7 +147,10 @@ fn recount(config: Option<&Path>) -> Result<Done, Failure> {
 /// Forgets what is older than the configuration keeps.
 fn prune(config: Option<&Path>, command: &DbPrune) -> Result<Done, Failure> {
     let config = load_config(config)?;
-    let store = open_store(&config)?;
+    let store = match command.dry_run {
+        true => open_to_look(&config)?,
+        false => open_store(&config)?,
+    };
     let retention = Retention::new(&store, &config, WallClock.now());
     let plan = retention.plan()?;
     print_plan(&plan)?;
@@ -144,7 +185,7 @@ fn print_plan(plan: &PrunePlan) -> Result<(), Failure> {
     } else {
         let rows = plan.cuts.iter().map(|cut| {
             vec![
-                cut.apex.to_string(),
+                cut.apex.to_text_without_dot(),
                 cut.view.word().to_owned(),
                 cut.cut.to_table(),
                 cut.count.past_records.to_string(),
@@ -199,7 +240,7 @@ struct TableJson<'a> {
 
 /// Prints what the database holds.
 fn stats(config: Option<&Path>, command: &DbStats) -> Result<Done, Failure> {
-    let stats = open_store(&load_config(config)?)?.stats()?;
+    let stats = open_to_look(&load_config(config)?)?.stats()?;
     let mut out = stdout();
     match command.format {
         StatsFormat::Table => print_stats(&mut out, &stats)?,

@@ -11,11 +11,13 @@ use crate::cli::cases::parse_states;
 use crate::cli::failure::{Done, Failure};
 use crate::cli::output::{Row, print_list};
 use crate::cli::session::{
-    actor, find_case, load_config, open_pipeline, open_store, open_to_look, parse_name, runtime,
+    actor, find_case, load_config, open_pipeline, open_store, open_to_look, parse_name,
+    read_number, runtime,
 };
 use crate::detector::{Level, Verdict};
 use crate::pipeline::Pipeline;
-use crate::store::{CaseRow, Store};
+use crate::report::case_reference;
+use crate::store::{CaseEventRow, CaseRow, Store};
 use crate::time::{Clock, Timestamp, WallClock};
 
 /// Runs the command.
@@ -80,7 +82,7 @@ fn run_step(config: Option<&Path>, command: &CasesStep, step: &DeskStep) -> Resu
             }
             Err(fault) => {
                 refused += 1;
-                writeln!(err, "case {}: {fault}", row.id)?;
+                writeln!(err, "case {}: {fault}", case_reference(row.id))?;
             }
         }
     }
@@ -114,7 +116,7 @@ fn step_one(
     // Read in the transaction: a poller may have moved it meanwhile.
     let row = store
         .case_by_id(id)?
-        .ok_or_else(|| Failure::failed(format!("case {id} was taken away")))?;
+        .ok_or_else(|| Failure::failed(format!("case {} was taken away", case_reference(id))))?;
     let taken = take_step(&row.case, step, command.note.as_deref(), WallClock.now());
     let (case, event) = match taken {
         Ok(taken) => taken,
@@ -127,8 +129,10 @@ fn step_one(
     }
     let would = if command.dry_run { "would be " } else { "" };
     Ok(Ok(format!(
-        "case {id}, {}: {would}{}",
-        case.domain, event.note
+        "case {}, {}: {would}{}",
+        case_reference(id),
+        case.domain.to_text_without_dot(),
+        event.note
     )))
 }
 
@@ -194,9 +198,8 @@ impl CaseFilter<'_> {
     /// Returns the cases in some states that it lets through, the most certain first.
     pub fn select(&self, store: &Store, states: &[CaseState]) -> Result<Vec<CaseRow>, Failure> {
         let campaign = self.campaign.map(|text| {
-            let number = text.strip_prefix("FC-").unwrap_or(text);
-            let fault = |_| Failure::usage(format!("--campaign: {text:?} is none, such as FC-3"));
-            number.parse::<i64>().map_err(fault)
+            let fault = || Failure::usage(format!("--campaign: {text:?} is none, such as FC-3"));
+            read_number(text, "FC-").ok_or_else(fault)
         });
         let campaign = campaign.transpose()?;
         let zone = self.zone.map(parse_name).transpose()?;
@@ -226,12 +229,24 @@ impl CaseFilter<'_> {
 
 /// A line of a log, as scripts read it.
 #[derive(Serialize)]
-struct LogJson {
+pub struct LogJson {
     at: Timestamp,
     who: String,
     from: Option<&'static str>,
     to: &'static str,
     note: String,
+}
+
+impl From<CaseEventRow> for LogJson {
+    fn from(line: CaseEventRow) -> Self {
+        Self {
+            at: line.event.at,
+            who: line.actor,
+            from: line.event.from.map(CaseState::word),
+            to: line.event.to.word(),
+            note: line.event.note,
+        }
+    }
 }
 
 impl Row for LogJson {
@@ -266,13 +281,7 @@ impl Row for LogJson {
 fn run_log(config: Option<&Path>, command: &CasesLog) -> Result<Done, Failure> {
     let store = open_to_look(&load_config(config)?)?;
     let row = find_case(&store, &command.case)?;
-    let lines = store.case_events(row.id)?.into_iter().map(|line| LogJson {
-        at: line.event.at,
-        who: line.actor,
-        from: line.event.from.map(CaseState::word),
-        to: line.event.to.word(),
-        note: line.event.note,
-    });
+    let lines = store.case_events(row.id)?.into_iter().map(LogJson::from);
     print_list(&lines.collect::<Vec<_>>(), command.format)?;
     Ok(Done::Well)
 }

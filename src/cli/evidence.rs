@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::cli::arguments::VerifyEvidence;
 use crate::cli::failure::{Done, Failure};
-use crate::cli::output::stdout;
+use crate::cli::output::{counted, stdout};
 use crate::cli::session::{load_config, open_to_look, parse_name};
 use crate::evidence::Bundle;
 use crate::time::{Clock, WallClock};
@@ -19,7 +19,10 @@ pub fn export(config: Option<&Path>, domain: &str, output: Option<&Path>) -> Res
     let store = open_to_look(&load_config(config)?)?;
     let bundle = store.bundle(&domain, WallClock.now())?;
     if bundle.zones.is_empty() {
-        return Err(Failure::failed(format!("no history of {domain}")));
+        return Err(Failure::failed(format!(
+            "no history of {}",
+            domain.to_text_without_dot()
+        )));
     }
     match output {
         Some(path) => {
@@ -57,8 +60,11 @@ pub fn verify(command: &VerifyEvidence) -> Result<Done, Failure> {
     let mut out = stdout();
     writeln!(
         out,
-        "holds: {}, {} changes in {} versions, {} reports",
-        bundle.domain, verified.changes, verified.links, verified.reports
+        "holds: {}, {} in {}, {}",
+        bundle.domain.strip_suffix('.').unwrap_or(&bundle.domain),
+        counted(verified.changes, "change", "changes"),
+        counted(verified.links, "version", "versions"),
+        counted(verified.reports, "report", "reports")
     )?;
     writeln!(
         out,

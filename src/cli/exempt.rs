@@ -9,9 +9,14 @@ use crate::case::{CaseState, Exempt, Exemption, Reach, reach_of};
 use crate::cli::arguments::{ExemptAction, ExemptAdd, ExemptCommand, ExemptList, ExemptRemove};
 use crate::cli::failure::{Done, Failure};
 use crate::cli::output::{Row, print_list, stdout, table};
-use crate::cli::session::{actor, load_config, open_pipeline, open_store, open_to_look};
+use crate::cli::session::{
+    actor, create_store, load_config, make_store_folder, open_pipeline, open_store, open_to_look,
+};
+use crate::config::Config;
 use crate::listing::parse_addresses;
-use crate::store::{ExemptionRow, Used};
+use crate::pipeline::Pipeline;
+use crate::report::case_reference;
+use crate::store::{ExemptionRow, Store, Used};
 use crate::time::{Clock, Timestamp, WallClock};
 
 /// An exemption, as scripts read it.
@@ -43,6 +48,16 @@ impl ExemptionJson {
             until: row.exemption.until,
             removed_at: row.removed.as_ref().map(|it| it.0),
             removed_by: row.removed.map(|it| it.1),
+        }
+    }
+}
+
+impl ExemptionJson {
+    /// Returns what is exempt as people read it: a name without its final dot.
+    fn shown_value(&self) -> &str {
+        match self.kind {
+            "account" | "address" => &self.value,
+            _ => self.value.strip_suffix('.').unwrap_or(&self.value),
         }
     }
 }
@@ -87,7 +102,7 @@ impl Row for ExemptionJson {
         };
         vec![
             self.id.to_string(),
-            format!("{} {}", self.kind, self.value),
+            format!("{} {}", self.kind, self.shown_value()),
             until,
             self.author.clone(),
             self.reason.clone(),
@@ -137,9 +152,9 @@ fn run_add(config: Option<&Path>, command: &ExemptAdd) -> Result<Done, Failure> 
         author,
         until: until.transpose()?,
     };
-    let store = match command.dry_run {
-        true => open_to_look(&config)?,
-        false => open_store(&config)?,
+    let Some(store) = open_to_add(&config, command.dry_run)? else {
+        tell_added(&exemption, true)?;
+        return Ok(Done::Well);
     };
     let same = store.exemptions_in_force(now)?;
     if let Some(same) = same.iter().find(|it| it.covers == exemption.covers) {
@@ -149,28 +164,7 @@ fn run_add(config: Option<&Path>, command: &ExemptAdd) -> Result<Done, Failure> 
     if !command.dry_run {
         exemption.id = store.add_exemption(&exemption, now)?;
     }
-    let pipeline = open_pipeline(config, store)?;
-    let mut touched = Vec::new();
-    let open = [CaseState::Open, CaseState::Acknowledged];
-    for row in pipeline.store().cases(&open)? {
-        let domain = &row.case.domain;
-        let Some(finding) = pipeline.find(domain, row.case.evaluated_at)?.finding else {
-            continue;
-        };
-        let account = pipeline.registration_of(domain).and_then(|it| it.account);
-        if let Some(reach) = reach_of(&exemption, &finding, account.as_deref()) {
-            let effect = match reach {
-                Reach::Whole => "no mail any more",
-                Reach::Part => "told as ever: not all that rotates is exempt",
-            };
-            touched.push(vec![
-                row.id.to_string(),
-                row.case.domain.to_string(),
-                row.case.level.word().to_owned(),
-                effect.to_owned(),
-            ]);
-        }
-    }
+    let touched = cases_touched(&open_pipeline(config, store)?, &exemption)?;
     let mut out = stdout();
     match touched.is_empty() {
         true => writeln!(out, "It touches no open case.")?,
@@ -181,12 +175,58 @@ fn run_add(config: Option<&Path>, command: &ExemptAdd) -> Result<Done, Failure> 
         )?,
     }
     out.flush()?;
+    tell_added(&exemption, command.dry_run)?;
+    Ok(Done::Well)
+}
+
+/// Opens the database for an exemption. Whoever sets exemptions up before the first poll makes it; `None` for a dry
+/// run where there is none.
+fn open_to_add(config: &Config, dry_run: bool) -> Result<Option<Store>, Failure> {
+    match (config.store_path.exists(), dry_run) {
+        (true, true) => open_to_look(config).map(Some),
+        (true, false) => open_store(config).map(Some),
+        (false, true) => Ok(None),
+        (false, false) => {
+            make_store_folder(config)?;
+            create_store(config).map(Some)
+        }
+    }
+}
+
+/// Says on stderr what became of an exemption.
+fn tell_added(exemption: &Exemption, dry_run: bool) -> Result<(), Failure> {
     let mut err = std::io::stderr();
-    match command.dry_run {
+    match dry_run {
         true => writeln!(err, "dry run: nothing was changed")?,
         false => writeln!(err, "exemption {} added", exemption.id)?,
     }
-    Ok(Done::Well)
+    Ok(())
+}
+
+/// Returns the open cases that an exemption touches, and how, as cells of a table.
+fn cases_touched(pipeline: &Pipeline, exemption: &Exemption) -> Result<Vec<Vec<String>>, Failure> {
+    let mut touched = Vec::new();
+    let open = [CaseState::Open, CaseState::Acknowledged];
+    for row in pipeline.store().cases(&open)? {
+        let domain = &row.case.domain;
+        let Some(finding) = pipeline.find(domain, row.case.evaluated_at)?.finding else {
+            continue;
+        };
+        let account = pipeline.registration_of(domain).and_then(|it| it.account);
+        if let Some(reach) = reach_of(exemption, &finding, account.as_deref()) {
+            let effect = match reach {
+                Reach::Whole => "no mail any more",
+                Reach::Part => "told as ever: not all that rotates is exempt",
+            };
+            touched.push(vec![
+                case_reference(row.id),
+                row.case.domain.to_text_without_dot(),
+                row.case.level.word().to_owned(),
+                effect.to_owned(),
+            ]);
+        }
+    }
+    Ok(touched)
 }
 
 /// Reads when an exemption ends: a time to come, or a span from now.

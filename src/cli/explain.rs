@@ -9,7 +9,7 @@ use crate::case::{Exemption, exemption_of};
 use crate::cli::arguments::{ExplainCommand, ExplainFormat};
 use crate::cli::failure::{Done, Failure};
 use crate::cli::output::stdout;
-use crate::cli::session::{load_config, open_pipeline, open_store, parse_name};
+use crate::cli::session::{load_config, open_pipeline, open_to_look, parse_name};
 use crate::detector::{Level, PlaneFinding};
 use crate::dns::Name;
 use crate::pipeline::{DomainFinding, Pipeline};
@@ -34,7 +34,7 @@ struct ExplainJson<'a> {
 pub fn run(config: Option<&Path>, command: &ExplainCommand) -> Result<Done, Failure> {
     let domain = parse_name(&command.domain)?;
     let config = load_config(config)?;
-    let store = open_store(&config)?;
+    let store = open_to_look(&config)?;
     let pipeline = open_pipeline(config, store)?;
     let at = match &command.at {
         Some(text) => Timestamp::parse_argument(text, WallClock.now())

@@ -51,7 +51,10 @@ pub fn run(config: Option<&Path>, command: &ExportCommand) -> Result<Done, Failu
             .first()
             .is_none_or(|it| it.apex != *zone)
         {
-            return Err(Failure::failed(format!("no history of zone {zone}")));
+            return Err(Failure::failed(format!(
+                "no history of zone {}",
+                zone.to_text_without_dot()
+            )));
         }
     }
     let format = match format {

@@ -15,6 +15,8 @@ pub enum Done {
     Well,
     /// Some zone, line or message failed.
     Partly,
+    /// What was asked for is there, and should not be.
+    Found,
 }
 
 /// A command that did not.
@@ -108,8 +110,18 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Missing(_) => Self::failed(error.to_string()),
+            StoreError::Access { ref cure, .. } => {
+                let cure = cure.clone();
+                Self::local(error.to_string()).hint(cure)
+            }
+            StoreError::WrittenMeanwhile(_) => Self::local(error.to_string()).hint(
+                "run the command again; a user who may write the database and its folder waits for no writer",
+            ),
             StoreError::NoReverseIndex(_) => Self::usage(error.to_string())
                 .hint("set store.reverse_index = true; the next poll makes the index"),
+            StoreError::TooManyNames(..) => {
+                Self::usage(error.to_string()).hint("name one of the domains below it")
+            }
             _ => Self::local(error.to_string()),
         }
     }

@@ -7,13 +7,14 @@ use std::path::Path;
 use crate::cli::arguments::{HistoryCommand, HistoryFormat, HistoryView};
 use crate::cli::failure::{Done, Failure};
 use crate::cli::output::{stdout, table};
-use crate::cli::session::{load_config, open_to_look, parse_name};
+use crate::cli::session::{load_config, open_to_look, parse_names};
 use crate::cli::timeline::print_timeline;
 use crate::dns::Name;
 use crate::listing::{
     CaseJson, ChangeJson, CoarseJson, CofJson, GapJson, HistoryJson, RecordJson, WantedText,
     parse_addresses,
 };
+use crate::report::case_reference;
 use crate::store::{
     CaseRow, ChangeRow, CoveredName, History, HistoryScope, RecordRow, ReverseCursor, Store, Used,
     View, Wanted,
@@ -80,19 +81,20 @@ fn parse_subject(command: &HistoryCommand) -> Result<Subject, Failure> {
             if let Some(used) = parse_addresses(text) {
                 return Ok(Subject::Users(used, text.clone()));
             }
-            match text.strip_prefix("*.") {
-                Some(below) if command.exact => Err(Failure::usage(format!(
-                    "--exact and *.{below} exclude each other"
+            let (below, name) = parse_names(text)?;
+            match (below, command.exact) {
+                (true, true) => Err(Failure::usage(format!(
+                    "--exact and *.{name} exclude each other"
                 ))),
-                Some(below) => Ok(Subject::Names(parse_name(below)?, HistoryScope::Below)),
-                None if command.exact => Ok(Subject::Names(parse_name(text)?, HistoryScope::Name)),
-                None => Ok(Subject::Names(parse_name(text)?, HistoryScope::AtOrBelow)),
+                (true, false) => Ok(Subject::Names(name, HistoryScope::Below)),
+                (false, true) => Ok(Subject::Names(name, HistoryScope::Name)),
+                (false, false) => Ok(Subject::Names(name, HistoryScope::AtOrBelow)),
             }
         }
         (None, Some(text), None) => {
-            let used = match text.strip_prefix("*.") {
-                Some(below) => Used::HostsBelow(parse_name(below)?),
-                None => Used::Host(parse_name(text)?),
+            let used = match parse_names(text)? {
+                (true, below) => Used::HostsBelow(below),
+                (false, host) => Used::Host(host),
             };
             Ok(Subject::Users(used, text.clone()))
         }
@@ -132,11 +134,15 @@ fn print_names(
     let mut cursor = command.after.clone();
     let mut left = limit;
     loop {
-        let _reading = store.begin_reading()?;
+        let reading = store.begin_reading()?;
         let count = left.min(NAMES_AT_A_TIME);
         let names = store.covered_names(name, scope, cursor.as_deref(), count)?;
-        for covered in &names {
-            printer.take(store.history_of(covered, wanted)?)?;
+        let found = names.iter().map(|name| store.history_of(name, wanted));
+        let found = found.collect::<Result<Vec<_>, _>>()?;
+        // Who takes the output slowly must not keep the log from being moved into the database.
+        drop(reading);
+        for history in found {
+            printer.take(history)?;
         }
         let is_last = names.len() < count;
         left -= names.len();
@@ -258,32 +264,24 @@ impl<'a> Printer<'a> {
                     gaps: self.held.gaps.iter().map(GapJson::from).collect(),
                     coarse: self.held.coarse.iter().map(CoarseJson::from).collect(),
                     cases: cases.map(|cases| cases.iter().map(CaseJson::from).collect()),
-                    next,
+                    next: next.clone(),
                 };
                 serde_json::to_writer_pretty(&mut self.out, &json)?;
                 writeln!(self.out)?;
             }
             HistoryFormat::Table => {
                 self.print_tables(cases.as_deref())?;
-                if let Some(next) = next {
-                    writeln!(
-                        self.out,
-                        "\nThis is not all of it: the next page begins with --after {next}"
-                    )?;
-                }
             }
             HistoryFormat::Csv if !self.csv_has_heading => print_csv(&mut self.out, &[], true)?,
-            _ => {
-                // Data goes to stdout; that there is more of it does not.
-                if let Some(next) = next {
-                    writeln!(
-                        std::io::stderr(),
-                        "the next page begins with --after {next}"
-                    )?;
-                }
-            }
+            _ => {}
         }
-        Ok(self.out.flush()?)
+        self.out.flush()?;
+        // Data goes to stdout; that there is more of it does not.
+        if let Some(next) = next {
+            let sentence = "this is not all of it: --limit shows more, the next page begins with";
+            writeln!(std::io::stderr(), "{sentence} --after {next}")?;
+        }
+        Ok(())
     }
 
     /// Prints the view that was asked for.
@@ -300,7 +298,9 @@ impl<'a> Printer<'a> {
             } else {
                 ""
             };
-            writeln!(out, "no history of {}{when}", self.title)?;
+            let title = self.title.strip_suffix('.').filter(|it| !it.is_empty());
+            let title = title.unwrap_or(&self.title);
+            writeln!(out, "no history of {title}{when}")?;
         } else if self.command.at.is_some() {
             writeln!(out, "{}", records_table(&history.records))?;
         } else {
@@ -323,7 +323,7 @@ impl<'a> Printer<'a> {
             let case = CaseJson::from(row);
             let domain = case.domain.trim_end_matches('.').to_owned();
             let words = [case.verdict, case.level, case.state].map(str::to_owned);
-            let mut cells = vec![row.id.to_string(), domain];
+            let mut cells = vec![case_reference(row.id), domain];
             cells.extend(words);
             cells.push(row.case.last_change_at.to_minute());
             cells
@@ -366,7 +366,8 @@ fn print_changes(out: &mut impl Write, history: &History) -> Result<(), Failure>
         .records
         .iter()
         .filter(|record| record.removed_at.is_none());
-    let now: Vec<Vec<String>> = present.map(present_cells).collect();
+    let time = time_format(&history.records);
+    let now: Vec<Vec<String>> = present.map(|record| present_cells(record, time)).collect();
     if now.is_empty() {
         writeln!(out, "Nothing is there now.")?;
     } else {
@@ -385,7 +386,8 @@ fn print_changes(out: &mut impl Write, history: &History) -> Result<(), Failure>
         let (from, to, reason) = (gap.from.to_table(), gap.to.to_table(), &gap.reason);
         writeln!(
             out,
-            "\nNot seen: zone {zone} from {from} to {to} ({reason}); what changed then has the later time."
+            "\nNot seen: zone {} from {from} to {to} ({reason}); what changed then has the later time.",
+            zone.to_text_without_dot()
         )?;
     }
     for (zone, coarse) in &history.coarse {
@@ -407,13 +409,15 @@ fn print_changes(out: &mut impl Write, history: &History) -> Result<(), Failure>
     )?)
 }
 
-/// Returns a table of records with the times that they were there.
+/// Returns a table of records with the times that they were there: with seconds if a minute would hide that one was
+/// there only for part of it, or which of two came first.
 pub fn records_table(records: &[RecordRow]) -> String {
+    let time = time_format(records);
     let rows = records.iter().map(|record| {
         let removed = record
             .removed_at
-            .map_or_else(|| "still there".to_owned(), Timestamp::to_minute);
-        let mut cells = present_cells(record);
+            .map_or_else(|| "still there".to_owned(), time);
+        let mut cells = present_cells(record, time);
         cells.remove(3);
         cells.push(removed);
         cells
@@ -421,9 +425,23 @@ pub fn records_table(records: &[RecordRow]) -> String {
     table(&["name", "type", "data", "from (utc)", "to (utc)"], rows)
 }
 
+/// Returns how the times of some records are shown: by the minute where all are whole minutes or lie apart.
+fn time_format(records: &[RecordRow]) -> fn(Timestamp) -> String {
+    let mut times: BTreeSet<Timestamp> = BTreeSet::new();
+    for record in records {
+        times.insert(record.added_at);
+        times.extend(record.removed_at);
+    }
+    let minutes: BTreeSet<i64> = times.iter().map(|at| at.unix().div_euclid(60)).collect();
+    match minutes.len() == times.len() {
+        true => Timestamp::to_minute,
+        false => Timestamp::to_table,
+    }
+}
+
 /// Returns the cells of a record that is there now.
-fn present_cells(record: &RecordRow) -> Vec<String> {
-    let since = record.added_at.to_minute();
+fn present_cells(record: &RecordRow, time: fn(Timestamp) -> String) -> Vec<String> {
+    let since = time(record.added_at);
     vec![
         record.owner.to_text_without_dot(),
         record.rdata.rtype().to_string(),

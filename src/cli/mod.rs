@@ -56,6 +56,7 @@ pub fn main() -> ExitCode {
     match dispatch(&arguments) {
         Ok(Done::Well) => ExitCode::SUCCESS,
         Ok(Done::Partly) => ExitCode::from(3),
+        Ok(Done::Found) => ExitCode::from(1),
         Err(failure) => {
             if !failure.is_broken_pipe() {
                 let _ = writeln!(std::io::stderr(), "{failure}");

@@ -7,14 +7,15 @@ use serde::Serialize;
 
 use crate::cli::arguments::{OutboxAction, OutboxCommand, OutboxDrop, OutboxList, OutboxRetry};
 use crate::cli::failure::{Done, Failure};
-use crate::cli::output::{Row, print_list};
+use crate::cli::output::{Row, counted, print_list};
 use crate::cli::session::{actor, load_config, open_pipeline, open_store, open_to_look, runtime};
+use crate::report::case_reference;
 use crate::store::MessageRow;
 use crate::time::{Clock, Timestamp, WallClock};
 
 /// A message, as scripts read it.
 #[derive(Serialize)]
-struct MessageJson {
+pub struct MessageJson {
     id: i64,
     case: Option<i64>,
     kind: &'static str,
@@ -56,7 +57,7 @@ impl Row for MessageJson {
     fn table_cells(&self) -> Vec<String> {
         vec![
             self.id.to_string(),
-            self.case.map_or_else(String::new, |case| case.to_string()),
+            self.case.map_or_else(String::new, case_reference),
             self.kind.to_owned(),
             self.recipient.clone(),
             self.state.to_owned(),
@@ -94,7 +95,7 @@ pub fn run(config: Option<&Path>, command: &OutboxCommand) -> Result<Done, Failu
 
 /// Lists messages.
 fn run_list(config: Option<&Path>, command: &OutboxList) -> Result<Done, Failure> {
-    let store = open_store(&load_config(config)?)?;
+    let store = open_to_look(&load_config(config)?)?;
     let rows: Vec<MessageJson> = store
         .messages(!command.all)?
         .into_iter()
@@ -112,7 +113,10 @@ fn run_retry(config: Option<&Path>, command: &OutboxRetry) -> Result<Done, Failu
             "nothing leaves without [report] and [smtp], or a [[webhook]]",
         ));
     }
-    let store = open_store(&config)?;
+    let store = match command.dry_run {
+        true => open_to_look(&config)?,
+        false => open_store(&config)?,
+    };
     let mut err = std::io::stderr();
     if command.dry_run {
         let count = store
@@ -120,10 +124,8 @@ fn run_retry(config: Option<&Path>, command: &OutboxRetry) -> Result<Done, Failu
             .iter()
             .filter(|row| command.message.is_none_or(|id| row.id == id))
             .count();
-        writeln!(
-            err,
-            "dry run: {count} messages would be tried; nothing was changed"
-        )?;
+        let what = counted(count as u64, "message", "messages");
+        writeln!(err, "dry run: {what} would be tried; nothing was changed")?;
         return Ok(Done::Well);
     }
     let count = store.retry_messages(command.message, WallClock.now())?;
@@ -199,7 +201,7 @@ fn run_drop(config: Option<&Path>, command: &OutboxDrop) -> Result<Done, Failure
 }
 
 /// Returns a message as scripts read it.
-fn message_json(row: MessageRow) -> MessageJson {
+pub fn message_json(row: MessageRow) -> MessageJson {
     let waits = matches!(row.state.word(), "queued" | "sending");
     MessageJson {
         id: row.id,

@@ -11,7 +11,7 @@ use crate::case::CaseState;
 use crate::cli::arguments::PollCommand;
 use crate::cli::cases::print_found;
 use crate::cli::failure::{Done, Failure};
-use crate::cli::output::{stdout, table};
+use crate::cli::output::{counted, stdout, table};
 use crate::cli::session::{
     create_store, load_config, open_dry_run, open_pipeline, open_store, parse_name, runtime,
     take_lock,
@@ -69,11 +69,13 @@ fn request_accept(config: &Config, options: &PollOptions) -> Result<Done, Failur
     for zone in &options.accept {
         if !store.request_accept(zone)? {
             return Err(Failure::failed(format!(
-                "history does not know the zone {zone}"
+                "history does not know the zone {}",
+                zone.to_text_without_dot()
             )));
         }
         let sentence = format!(
-            "the fluxwatch that runs will take the next version of {zone} although it shrank"
+            "the fluxwatch that runs will take the next version of {} although it shrank",
+            zone.to_text_without_dot()
         );
         writeln!(std::io::stderr(), "{sentence}")?;
     }
@@ -109,7 +111,7 @@ fn poll(
                 report
                     .zone
                     .as_ref()
-                    .map_or_else(|| report.source.clone(), Name::to_string),
+                    .map_or_else(|| report.source.clone(), Name::to_text_without_dot),
             );
             reports.push(report);
         };
@@ -199,7 +201,8 @@ fn check_zones<'a>(
     };
     match zones.find(|zone| !is_known(zone)) {
         Some(zone) => Err(Failure::usage(format!(
-            "zone {zone} has no source in {}",
+            "zone {} has no source in {}",
+            zone.to_text_without_dot(),
             config.path.display()
         ))),
         None => Ok(()),
@@ -227,7 +230,7 @@ pub fn print_reports(reports: &[ZoneReport]) -> Result<(), Failure> {
             report
                 .zone
                 .as_ref()
-                .map_or_else(|| "-".to_owned(), Name::to_string),
+                .map_or_else(|| "-".to_owned(), Name::to_text_without_dot),
             report.source.clone(),
             describe(&report.outcome),
         ]
@@ -252,22 +255,23 @@ fn describe(outcome: &ZoneOutcome) -> String {
         } => format!("no change (serial {serial})"),
         ZoneOutcome::Unchanged { serial: None } => "no change".to_owned(),
         ZoneOutcome::Refused(refusal) => format!("refused ({}): {refusal}", refusal.code()),
-        ZoneOutcome::LinesRejected(count) => format!("{count} lines set aside"),
+        ZoneOutcome::LinesRejected(count) => {
+            format!("{} set aside", counted(*count, "line", "lines"))
+        }
         ZoneOutcome::Sightings(summary) => format!(
-            "passive DNS: {} {}, {} of them new",
-            summary.sightings,
-            if summary.sightings == 1 {
-                "record"
-            } else {
-                "records"
-            },
+            "passive DNS: {}, {} of them new",
+            counted(summary.sightings, "record", "records"),
             summary.new
         ),
-        ZoneOutcome::SerialsStand(count) => format!("no change in {count} zones"),
+        ZoneOutcome::SerialsStand(count) => {
+            format!("no change in {}", counted(*count, "zone", "zones"))
+        }
         ZoneOutcome::Catalog(summary) => {
             let mut text = format!(
-                "{} members, {} joined, {} left",
-                summary.members, summary.joined, summary.left
+                "{}, {} joined, {} left",
+                counted(summary.members, "member", "members"),
+                summary.joined,
+                summary.left
             );
             if summary.refused > 0 {
                 text = format!("{text}, {} refused", summary.refused);
@@ -279,15 +283,10 @@ fn describe(outcome: &ZoneOutcome) -> String {
         }
         ZoneOutcome::Stored(summary) => {
             let mut text = format!(
-                "{} {}, {} names changed, {} records now",
-                summary.versions,
-                if summary.versions == 1 {
-                    "version"
-                } else {
-                    "versions"
-                },
-                summary.changed_names,
-                summary.records
+                "{}, {} changed, {} now",
+                counted(summary.versions, "version", "versions"),
+                counted(summary.changed_names, "name", "names"),
+                counted(summary.records, "record", "records")
             );
             if summary.baseline {
                 text = format!("baseline; {text}");
@@ -297,8 +296,8 @@ fn describe(outcome: &ZoneOutcome) -> String {
             }
             if summary.bulk_versions > 0 {
                 text = format!(
-                    "{text}; {} mass changes, nobody accused",
-                    summary.bulk_versions
+                    "{text}; {}, nobody accused",
+                    counted(summary.bulk_versions, "mass change", "mass changes")
                 );
             }
             if summary.drift_names > 0 {

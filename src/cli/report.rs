@@ -3,35 +3,135 @@
 use std::io::Write;
 use std::path::Path;
 
+use serde::Serialize;
+
 use crate::case::{Case, SendReason, exemption_of};
 use crate::cli::arguments::{
-    PreviewFormat, PreviewProfile, ReportCommand, ReportDecide, ReportPreview, ReportSend,
+    ListFormat, PreviewFormat, PreviewProfile, ReportCommand, ReportDecide, ReportList,
+    ReportPreview, ReportSend,
 };
 use crate::cli::failure::{Done, Failure};
-use crate::cli::output::stdout;
+use crate::cli::output::{Row, print_list, stdout};
 use crate::cli::session::{
     actor, find_case, load_config, open_pipeline, open_store, open_to_look, runtime,
 };
 use crate::config::{Config, Profile};
 use crate::mailer::read_part;
 use crate::pipeline::{Addressee, Approval, CaseMail, Pipeline};
-use crate::store::{CaseRow, MailKind};
-use crate::time::{Clock, WallClock};
+use crate::report::case_reference;
+use crate::store::{CaseRow, MailKind, NoticeRow};
+use crate::time::{Clock, Timestamp, WallClock};
 
 /// Runs the command.
 pub fn run(config: Option<&Path>, command: &ReportCommand) -> Result<Done, Failure> {
     let config = load_config(config)?;
-    if config.mail.is_none() {
+    // What was drafted is there whether mail is configured now or not.
+    let needs_mail = !matches!(command, ReportCommand::List(_));
+    if needs_mail && config.mail.is_none() {
         return Err(Failure::usage(
             "a report needs [report] and [smtp] in the configuration",
         ));
     }
     match command {
+        ReportCommand::List(list) => run_list(&config, list),
         ReportCommand::Preview(preview) => run_preview(config, preview),
         ReportCommand::Send(send) => run_send(config, send),
         ReportCommand::Approve(decide) => run_approve(config, decide),
         ReportCommand::Reject(decide) => run_reject(config, decide),
     }
+}
+
+/// A notice, as scripts read it.
+#[derive(Serialize)]
+pub struct NoticeJson {
+    case: Option<i64>,
+    recipient: String,
+    party: String,
+    subject: String,
+    state: &'static str,
+    drafted_at: Timestamp,
+    decided_at: Option<Timestamp>,
+    decided_by: Option<String>,
+    sha256: String,
+}
+
+impl From<&NoticeRow> for NoticeJson {
+    fn from(row: &NoticeRow) -> Self {
+        Self {
+            case: row.message.case_id,
+            recipient: row.message.recipient.clone(),
+            party: row.party.clone(),
+            subject: row.message.subject.clone(),
+            state: row.state.word(),
+            drafted_at: row.drafted_at,
+            decided_at: row.decided.as_ref().map(|(at, _)| *at),
+            decided_by: row.decided.as_ref().map(|(_, who)| who.clone()),
+            sha256: row.sha256.to_string(),
+        }
+    }
+}
+
+impl Row for NoticeJson {
+    const HEADINGS: &'static [&'static str] = &[
+        "case",
+        "recipient",
+        "party",
+        "subject",
+        "state",
+        "drafted at",
+        "decided at",
+        "decided by",
+        "sha256",
+    ];
+    const TABLE_HEADINGS: &'static [&'static str] =
+        &["recipient", "as", "case", "drafted (utc)", "sha256"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.case.map_or_else(String::new, |case| case.to_string()),
+            self.recipient.clone(),
+            self.party.clone(),
+            self.subject.clone(),
+            self.state.to_owned(),
+            self.drafted_at.to_string(),
+            self.decided_at
+                .map_or_else(String::new, |at| at.to_string()),
+            self.decided_by.clone().unwrap_or_default(),
+            self.sha256.clone(),
+        ]
+    }
+
+    fn table_cells(&self) -> Vec<String> {
+        vec![
+            self.recipient.clone(),
+            self.party.clone(),
+            self.case.map_or_else(String::new, case_reference),
+            self.drafted_at.to_minute(),
+            self.sha256[..16].to_owned(),
+        ]
+    }
+}
+
+/// Lists the notices that wait for approval, by recipient.
+fn run_list(config: &Config, command: &ReportList) -> Result<Done, Failure> {
+    let store = open_to_look(config)?;
+    let mut rows: Vec<NoticeJson> = store
+        .drafted_notices()?
+        .iter()
+        .map(NoticeJson::from)
+        .collect();
+    rows.sort_by(|left, right| {
+        let key = |row: &NoticeJson| (row.recipient.to_lowercase(), row.drafted_at, row.case);
+        key(left).cmp(&key(right))
+    });
+    print_list(&rows, command.format)?;
+    if command.format == ListFormat::Table && !rows.is_empty() {
+        writeln!(
+            std::io::stderr(),
+            "`fluxwatch report preview CASE --to RECIPIENT` shows one, `report approve` sends it, `report reject` does not"
+        )?;
+    }
+    Ok(Done::Well)
 }
 
 /// Prints a case's mail: what was queued, or a part of what would be.
@@ -44,7 +144,8 @@ fn run_preview(config: Config, command: &ReportPreview) -> Result<Done, Failure>
         let mut notices = notices.iter().rev();
         let notice = notices.find(|it| it.message.recipient.eq_ignore_ascii_case(recipient));
         let notice = notice.ok_or_else(|| {
-            Failure::failed(format!("case {} has no notice to {recipient}", row.id))
+            let case = case_reference(row.id);
+            Failure::failed(format!("case {case} has no notice to {recipient}"))
         })?;
         if command.format != PreviewFormat::Eml {
             return Err(Failure::usage(
@@ -88,7 +189,8 @@ fn run_preview(config: Config, command: &ReportPreview) -> Result<Done, Failure>
     let finding = found.finding.ok_or_else(|| {
         Failure::failed(format!(
             "{} shows nothing at {} that could be reported",
-            row.case.domain, row.case.evaluated_at
+            row.case.domain.to_text_without_dot(),
+            row.case.evaluated_at
         ))
     })?;
     let case = Case {
@@ -163,7 +265,7 @@ fn run_send(config: Config, command: &ReportSend) -> Result<Done, Failure> {
     let pipeline = open_pipeline(config, store)?;
     warn_of_exemption(&pipeline, &row)?;
     let count = pipeline.send_again(row.id, &who)?;
-    writeln!(err, "case {}: queued to {count}", row.id)?;
+    writeln!(err, "case {}: queued to {count}", case_reference(row.id))?;
     deliver(&pipeline)
 }
 
@@ -257,7 +359,8 @@ fn tell_draft(pipeline: &Pipeline, row: &CaseRow, command: &ReportDecide) -> Res
 fn no_draft(row: &CaseRow, command: &ReportDecide) -> Failure {
     let what = format!(
         "no notice of case {} to {} waits for approval",
-        row.id, command.to
+        case_reference(row.id),
+        command.to
     );
     Failure::failed(what).hint("fluxwatch cases show CASE lists its notices")
 }

@@ -6,13 +6,19 @@ use std::sync::Arc;
 
 use crate::cli::failure::Failure;
 use crate::config::{Config, ConfigError};
-use crate::dns::Name;
+use crate::dns::{Name, NameError};
 use crate::pipeline::{Pipeline, examine_parts};
 use crate::store::{CaseRow, PollerLock, Store, StoreError, StoreOptions};
 use crate::time::WallClock;
 
 /// Where the configuration is looked for, after `--config` and `$FLUXWATCH_CONFIG`.
 const PLACES: [&str; 2] = ["./fluxwatch.toml", "/etc/fluxwatch/fluxwatch.toml"];
+
+/// Nothing is made, and the reverse index is left as it is.
+const LOOKING: StoreOptions = StoreOptions {
+    reverse_index: true,
+    create: false,
+};
 
 /// Finds the configuration.
 pub fn find_config(path: Option<&Path>) -> Result<PathBuf, Failure> {
@@ -43,20 +49,17 @@ pub fn load_config(path: Option<&Path>) -> Result<Config, Failure> {
 
 /// Opens the database for a command that looks, or decides for the desk.
 pub fn open_store(config: &Config) -> Result<Store, Failure> {
-    Ok(Store::open(
-        &config.store_path,
-        StoreOptions {
-            reverse_index: config.reverse_index,
-            create: false,
-        },
-    )?)
+    Ok(Store::open(&config.store_path, LOOKING)?)
 }
 
 /// Opens the database to look things up, without a writer's start and end; migrates it if that has to be
-/// first.
+/// first and this user may.
 pub fn open_to_look(config: &Config) -> Result<Store, Failure> {
     match Store::open_for_a_look(&config.store_path) {
-        Err(StoreError::Older { .. }) => open_store(config),
+        Err(older @ StoreError::Older { .. }) => match Store::open(&config.store_path, LOOKING) {
+            Err(StoreError::Access { .. }) => Err(older.into()),
+            opened => Ok(opened?),
+        },
         opened => Ok(opened?),
     }
 }
@@ -120,16 +123,39 @@ pub fn open_dry_run(mut config: Config) -> Result<DryRun, Failure> {
     })
 }
 
-/// Parses a name that was typed.
+/// Parses a name that was typed or pasted.
 pub fn parse_name(text: &str) -> Result<Name, Failure> {
-    Name::parse_pasted(text)
-        .map_err(|fault| Failure::usage(format!("{text:?} is not a domain name: {fault}")))
+    Name::parse_pasted(text).map_err(|fault| not_a_name(text, &fault))
+}
+
+/// Parses a name that was typed or pasted, perhaps with `*.` before it. Returns whether that was there.
+pub fn parse_names(text: &str) -> Result<(bool, Name), Failure> {
+    Name::parse_wild(text).map_err(|fault| not_a_name(text, &fault))
+}
+
+/// Returns the failure for what is no name.
+fn not_a_name(text: &str, fault: &NameError) -> Failure {
+    let failure = Failure::usage(format!("{text:?} is not a domain name: {fault}"));
+    match fault {
+        NameError::Address(_) => failure.hint("`fluxwatch history ADDRESS` shows who used it"),
+        _ => failure,
+    }
+}
+
+/// Reads a number that may have a word before it, in any case: `2`, `FW-2`, `fw-000002`.
+pub fn read_number(text: &str, word: &str) -> Option<i64> {
+    let text = text.trim();
+    let digits = match text.split_at_checked(word.len()) {
+        Some((start, digits)) if start.eq_ignore_ascii_case(word) => digits,
+        _ => text,
+    };
+    let is_number = !digits.is_empty() && digits.bytes().all(|it| it.is_ascii_digit());
+    digits.parse().ok().filter(|_| is_number)
 }
 
 /// Finds a case by its number, its reference or its domain.
 pub fn find_case(store: &Store, text: &str) -> Result<CaseRow, Failure> {
-    let number = text.strip_prefix("FW-").unwrap_or(text).parse::<i64>().ok();
-    let row = match number {
+    let row = match read_number(text, "FW-") {
         Some(id) => store.case_by_id(id)?,
         None => store.find_case(&parse_name(text)?)?,
     };

@@ -33,6 +33,7 @@ pub fn run(config: Option<&Path>, command: &StatsCommand) -> Result<Done, Failur
             case_id: it.case_id,
             at: it.line.event.at,
             opened_at: it.opened_at,
+            is_first_step: it.is_first_step,
             by_person: it.line.actor != "fluxwatch",
             from: it.line.event.from,
             to: it.line.event.to,
@@ -146,7 +147,7 @@ fn print_table(out: &mut impl Write, statistics: &Statistics) -> Result<(), Fail
         |it: Option<i64>| it.map_or_else(|| "none".to_owned(), |it| Span::seconds(it).to_string());
     writeln!(
         out,
-        "Median from the opening to the first review: {}, to the mitigation: {}",
+        "Median from the detection to the first review: {}, to the mitigation: {}",
         span(all.first_review_s),
         span(all.mitigation_s)
     )?;

@@ -5,10 +5,10 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::cli::arguments::ListCommand;
+use crate::cli::arguments::StatusCommand;
 use crate::cli::failure::{Done, Failure};
-use crate::cli::output::{Row, print_list};
-use crate::cli::session::{load_config, open_store};
+use crate::cli::output::{Row, counted, print_list};
+use crate::cli::session::{load_config, open_to_look, parse_name};
 use crate::dns::{Name, Serial};
 use crate::pipeline::noted_tables;
 use crate::store::{SourceKind, ZoneStatus};
@@ -106,6 +106,11 @@ impl Row for StatusJson {
 }
 
 impl StatusJson {
+    /// Returns whether the last attempt failed, or a person has to decide.
+    fn has_failed(&self) -> bool {
+        self.held || self.refused_reason.is_some() || self.last_error.is_some()
+    }
+
     /// Says how the zone stands.
     fn state_text(&self) -> String {
         let mut state = match (&self.refused_reason, &self.last_error) {
@@ -117,7 +122,8 @@ impl StatusJson {
             state = format!("held; {state}");
         }
         if self.rejected_lines > 0 {
-            state = format!("{state}; {} lines set aside", self.rejected_lines);
+            let lines = counted(self.rejected_lines, "line", "lines");
+            state = format!("{state}; {lines} set aside");
         }
         if let (Some(at), Some(primary)) = (self.drift_at, &self.drift_primary) {
             let at = at.to_minute();
@@ -138,11 +144,16 @@ impl StatusJson {
     }
 }
 
+/// A log that has grown to this is told of: a writer moves it long before, unless somebody reads an old state.
+const WAL_OCTETS_TOLD: u64 = 256 << 20;
+
 /// Runs the command.
-pub fn run(config: Option<&Path>, command: &ListCommand) -> Result<Done, Failure> {
+pub fn run(config: Option<&Path>, command: &StatusCommand) -> Result<Done, Failure> {
+    let wanted = command.zones.iter().map(|text| parse_name(text));
+    let wanted: Vec<Name> = wanted.collect::<Result<_, _>>()?;
     let config = load_config(config)?;
     let now = WallClock.now();
-    let store = open_store(&config)?;
+    let store = open_to_look(&config)?;
     let dead = store.dead_count()?;
     let mut rows: Vec<StatusJson> = store
         .status()?
@@ -154,17 +165,46 @@ pub fn run(config: Option<&Path>, command: &ListCommand) -> Result<Done, Failure
             rows.push(never_polled(source));
         }
     }
+    let is_of = |row: &StatusJson, zone: &Name| row.zone.as_ref() == Some(zone);
+    if let Some(zone) = wanted
+        .iter()
+        .find(|zone| !rows.iter().any(|row| is_of(row, zone)))
+    {
+        let zone = zone.to_text_without_dot();
+        return Err(Failure::failed(format!("no source has the zone {zone}"))
+            .hint("`fluxwatch status` lists every zone"));
+    }
+    rows.retain(|row| wanted.is_empty() || wanted.iter().any(|zone| is_of(row, zone)));
+    rows.retain(|row| !command.failed || row.has_failed());
     print_list(&rows, command.format)?;
     for line in noted_tables(&config, &store)? {
         writeln!(std::io::stderr(), "{line}")?;
     }
+    tell_beside(dead, store.wal_octets())?;
+    Ok(match command.failed && !rows.is_empty() {
+        true => Done::Found,
+        false => Done::Well,
+    })
+}
+
+/// Says on stderr what is wrong beside the zones: messages that were given up, a log that cannot be moved.
+fn tell_beside(dead: u32, wal_octets: u64) -> Result<(), Failure> {
+    let mut err = std::io::stderr();
     if dead > 0 {
+        let what = counted(dead.into(), "message was", "messages were");
         writeln!(
-            std::io::stderr(),
-            "{dead} messages were given up or refused; `fluxwatch outbox` lists them"
+            err,
+            "{what} given up or refused; `fluxwatch outbox` lists them"
         )?;
     }
-    Ok(Done::Well)
+    if wal_octets > WAL_OCTETS_TOLD {
+        let size = wal_octets >> 20;
+        writeln!(
+            err,
+            "the database's log has {size} MiB: a command that still reads an old state keeps it from being moved into the database; end that command"
+        )?;
+    }
+    Ok(())
 }
 
 /// Returns a zone as scripts read it.

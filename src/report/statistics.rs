@@ -16,8 +16,10 @@ pub struct DeskFact {
     pub case_id: i64,
     /// When.
     pub at: Timestamp,
-    /// When the case was opened before it.
+    /// When fluxwatch opened the case before it, at first or again for new changes.
     pub opened_at: Timestamp,
+    /// Whether nobody took a step with the case between then and this.
+    pub is_first_step: bool,
     /// Whether a person did it.
     pub by_person: bool,
     /// The state before.
@@ -62,9 +64,11 @@ pub struct StatisticsRow {
     pub closed: u32,
     /// Cases that were dismissed, by reason.
     pub dismissed: BTreeMap<&'static str, u32>,
-    /// Median seconds from the opening to the desk's first step.
+    /// Median seconds from the detection to the desk's first step.
     pub first_review_s: Option<i64>,
-    /// Median seconds from the opening to the mitigation.
+    /// Median seconds from the detection to the mitigation, each detection counted once. A detection is when
+    /// fluxwatch opened the case, or opened it again for new changes after it was over; that a person reopened a case
+    /// starts no new count, since it was not over.
     pub mitigation_s: Option<i64>,
     /// Messages that were sent.
     pub mails_sent: u32,
@@ -90,7 +94,8 @@ pub struct Statistics {
 struct Counting {
     row: StatisticsRow,
     reviews: BTreeMap<i64, i64>,
-    mitigations: Vec<i64>,
+    /// By case and detection: a mitigation that did not last is replaced by the one after it.
+    mitigations: BTreeMap<(i64, Timestamp), i64>,
 }
 
 impl Statistics {
@@ -128,7 +133,7 @@ impl Counting {
     fn add(&mut self, fact: &DeskFact) {
         let is_move = fact.from != Some(fact.to);
         let since = fact.at.since(fact.opened_at).max(Span::seconds(0));
-        if is_move && fact.by_person && fact.to != CaseState::Open {
+        if is_move && fact.by_person && fact.is_first_step && fact.to != CaseState::Open {
             self.reviews
                 .entry(fact.case_id)
                 .or_insert(since.as_seconds());
@@ -141,7 +146,8 @@ impl Counting {
             CaseState::Acknowledged => row.acknowledged += 1,
             CaseState::Mitigated => {
                 row.mitigated += 1;
-                self.mitigations.push(since.as_seconds());
+                let detection = (fact.case_id, fact.opened_at);
+                self.mitigations.insert(detection, since.as_seconds());
             }
             CaseState::Closed => row.closed += 1,
             CaseState::Dismissed => {
@@ -162,7 +168,7 @@ impl Counting {
     fn finish(self) -> StatisticsRow {
         StatisticsRow {
             first_review_s: median(self.reviews.into_values().collect()),
-            mitigation_s: median(self.mitigations),
+            mitigation_s: median(self.mitigations.into_values().collect()),
             ..self.row
         }
     }
@@ -186,6 +192,7 @@ mod tests {
             case_id,
             at: Timestamp::from_unix(at),
             opened_at: Timestamp::from_unix(0),
+            is_first_step: at <= 100 || case_id == 2,
             by_person,
             from,
             to,
@@ -196,7 +203,10 @@ mod tests {
             fact(1, 0, None, Open, false),
             fact(1, 100, Some(Open), Acknowledged, true),
             fact(1, 150, Some(Acknowledged), Acknowledged, true),
-            fact(1, 900, Some(Acknowledged), Mitigated, false),
+            // Reopened by a person: the abuse went on.
+            fact(1, 200, Some(Acknowledged), Mitigated, true),
+            fact(1, 899, Some(Mitigated), Open, true),
+            fact(1, 900, Some(Open), Mitigated, true),
             fact(2, 0, None, Open, false),
             fact(2, 300, Some(Open), Dismissed, true),
         ];
@@ -209,7 +219,7 @@ mod tests {
         let all = &counted.all;
         assert_eq!(
             (all.opened, all.acknowledged, all.mitigated, all.closed),
-            (2, 1, 1, 0)
+            (2, 1, 2, 0)
         );
         assert_eq!(all.dismissed.get("migration"), Some(&1));
         assert_eq!(

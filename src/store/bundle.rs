@@ -11,11 +11,13 @@ use crate::evidence::{
 };
 use crate::store::chain::Link;
 use crate::store::history::EnclosingZone;
-use crate::store::{HistoryScope, Store, StoreError, View, ZoneId};
+use crate::store::{CoveredName, HistoryScope, Store, StoreError, View, ZoneId};
 use crate::time::Timestamp;
 
 /// How many links are read at a time.
 const LINKS_AT_A_TIME: usize = 1000;
+/// The most names that a bundle is about: it is made in memory.
+const BUNDLE_NAMES_MAX: usize = 10_000;
 
 impl Store {
     /// Gathers the bundle about a domain and the names below it, from one state of the database.
@@ -30,32 +32,35 @@ impl Store {
     pub fn bundle(&self, domain: &Name, made_at: Timestamp) -> Result<Bundle, StoreError> {
         let _reading = self.begin_reading()?;
         let mut bundle = Bundle::new(domain, made_at);
-        for zone in self.zones_enclosing(domain)? {
-            bundle.zones.extend(self.bundle_chain(&zone, domain)?);
+        let names =
+            self.covered_names(domain, HistoryScope::AtOrBelow, None, BUNDLE_NAMES_MAX + 1)?;
+        if names.len() > BUNDLE_NAMES_MAX {
+            return Err(StoreError::TooManyNames(domain.clone(), BUNDLE_NAMES_MAX));
+        }
+        let mut names = names.as_slice();
+        while let Some(first) = names.first() {
+            let count = names.iter().take_while(|it| it.zone.id == first.zone.id);
+            let (of_zone, rest) = names.split_at(count.count());
+            bundle.zones.extend(self.bundle_chain(of_zone)?);
+            names = rest;
         }
         bundle.reports = self.bundle_reports(domain)?;
         Ok(bundle)
     }
 
-    /// Gathers a zone's chain; `None` if the zone knows nothing of the domain.
-    fn bundle_chain(
-        &self,
-        zone: &EnclosingZone,
-        domain: &Name,
-    ) -> Result<Option<BundleChain>, StoreError> {
+    /// Gathers the chain of the zone that some names lie in, which are one or more; `None` for one that has none.
+    fn bundle_chain(&self, names: &[CoveredName]) -> Result<Option<BundleChain>, StoreError> {
+        let Some(zone) = names.first().map(|name| &name.zone) else {
+            return Ok(None);
+        };
         if zone.view == View::Passive {
             // What others recorded has no chain.
             return Ok(None);
         }
-        let names = self.covered_names(domain, HistoryScope::AtOrBelow, None, usize::MAX)?;
         let owners: Vec<(i64, Name)> = names
-            .into_iter()
-            .filter(|name| name.zone.id == zone.id)
-            .map(|name| (name.owner_id(), name.owner))
+            .iter()
+            .map(|name| (name.owner_id(), name.owner.clone()))
             .collect();
-        if owners.is_empty() {
-            return Ok(None);
-        }
         let touching = self.versions_touching(zone.id, &owners)?;
         let mut chain = BundleChain {
             zone: zone.apex.to_string(),

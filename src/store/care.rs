@@ -494,8 +494,8 @@ impl Store {
         // Made first, so that what it will hold is nobody else's to read.
         super::open::create_private(&temporary).map_err(file)?;
         let copied = self
-            .run(|connection| connection.execute("vacuum into ?", [temporary.to_string_lossy()]))
-            .and_then(|_| Self::check_copy(&temporary))
+            .write_copy(&temporary)
+            .and_then(|()| Self::check_copy(&temporary))
             .and_then(|()| {
                 let sync = |path: &Path| std::fs::File::open(path)?.sync_all();
                 sync(&temporary)
@@ -591,8 +591,7 @@ impl Store {
         Ok(DatabaseStats {
             file_octets: number("pragma page_count")? * page,
             free_octets: number("pragma freelist_count")? * page,
-            wal_octets: std::fs::metadata(super::open::with_suffix(&self.path, "-wal"))
-                .map_or(0, |meta| meta.len()),
+            wal_octets: self.wal_octets(),
             zones: rows_of("zone"),
             records: rows_of("record"),
             past_records: past,

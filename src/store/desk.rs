@@ -18,8 +18,11 @@ pub struct DeskEvent {
     pub zone: Name,
     /// When the case was first told of.
     pub reported_at: Option<Timestamp>,
-    /// When it was opened, or last opened again before this line.
+    /// When fluxwatch last opened it before this line: at first, or again for new changes. That a person reopened it
+    /// does not count: it was not over.
     pub opened_at: Timestamp,
+    /// Whether nobody took a step with it between then and this line.
+    pub is_first_step: bool,
     /// Why it was dismissed, if this line says so.
     pub dismissed_as: Option<DismissReason>,
     /// The line.
@@ -72,12 +75,16 @@ impl Store {
         from: Timestamp,
         to: Timestamp,
     ) -> Result<Vec<DeskEvent>, StoreError> {
-        type Raw = ([String; 5], Option<String>, [i64; 3], Option<i64>);
+        type Raw = ([String; 5], Option<String>, [i64; 3], Option<i64>, bool);
         let rows: Vec<Raw> = self.run(|connection| {
-            let sql = "select c.domain, z.name, e.actor, e.to_state, e.note, e.from_state, e.case_id, e.at,
-                              (select max(o.at) from case_event o where o.case_id = e.case_id and o.id <= e.id and o.to_state = 'open' and o.from_state is not 'open'),
-                              (select min(m.queued_at) from message m where m.case_id = e.case_id and m.kind = 'report')
-                         from case_event e join abuse_case c on c.id = e.case_id join zone z on z.id = c.zone_id
+            let sql = "select c.domain, z.name, e.actor, e.to_state, e.note, e.from_state, e.case_id, e.at, o.at,
+                              (select min(m.queued_at) from message m where m.case_id = e.case_id and m.kind = 'report'),
+                              not exists (select 1 from case_event p where p.case_id = e.case_id and p.id < e.id and p.id > coalesce(o.id, 0)
+                                             and p.actor <> 'fluxwatch' and p.from_state is not p.to_state)
+                         from case_event e
+                         left join case_event o on o.id = (select max(i.id) from case_event i where i.case_id = e.case_id and i.id <= e.id and i.to_state = 'open'
+                                                              and (i.from_state is null or i.from_state <> 'open' and i.actor = 'fluxwatch'))
+                         join abuse_case c on c.id = e.case_id join zone z on z.id = c.zone_id
                         where e.at >= ? and e.at < ? order by e.at, e.id";
             let mut statement = connection.prepare_cached(sql)?;
             let rows = statement.query_map(params![from.unix(), to.unix()], |row| {
@@ -87,6 +94,7 @@ impl Store {
                     row.get(5)?,
                     [row.get(6)?, at, row.get::<_, Option<i64>>(8)?.unwrap_or(at)],
                     row.get(9)?,
+                    row.get(10)?,
                 ))
             })?;
             rows.collect()
@@ -94,7 +102,7 @@ impl Store {
         let state = |word: &str| {
             CaseState::parse(word).ok_or_else(|| self.damaged(format!("case state {word:?}")))
         };
-        let read = |(texts, from, [case_id, at, opened_at], reported_at): Raw| {
+        let read = |(texts, from, [case_id, at, opened_at], reported_at, is_first_step): Raw| {
             let [domain, zone, actor, to, note] = texts;
             Ok(DeskEvent {
                 case_id,
@@ -102,6 +110,7 @@ impl Store {
                 zone: self.read_name(&zone)?,
                 reported_at: reported_at.map(Timestamp::from_unix),
                 opened_at: Timestamp::from_unix(opened_at),
+                is_first_step,
                 dismissed_as: DismissReason::of_note(&note),
                 line: CaseEventRow {
                     actor,

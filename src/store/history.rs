@@ -21,12 +21,15 @@ const NAMES_KNOWN_MAX: usize = 200_000;
 /// The most zones that are read at once.
 const ZONES_AT_ONCE_MAX: i64 = 1000;
 
+/// How many zones below a name are listed at a time.
+const ZONES_BELOW_AT_A_TIME: usize = if cfg!(test) { 2 } else { 500 };
+
 /// Which names a lookup covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HistoryScope {
     /// The name itself.
     Name,
-    /// The name and what lies below it in the same zone: a delegation with its in-domain glue.
+    /// The name and whatever lies below it, in every zone: a delegation with its in-domain glue, a hosted zone whole.
     AtOrBelow,
     /// Whatever lies below the name, in every zone, and not the name itself.
     Below,
@@ -268,52 +271,68 @@ impl Store {
         cursor: Option<&str>,
         limit: usize,
     ) -> Result<Vec<CoveredName>, StoreError> {
-        let mut cursor = cursor.and_then(|cursor| {
+        let cursor = cursor.and_then(|cursor| {
             let (zone, key) = cursor.split_once('/')?;
             Some((ZoneId(zone.parse().ok()?), key.to_owned()))
         });
-        let mut zones = self.zones_enclosing(name)?;
-        if scope == HistoryScope::Below {
-            zones.extend(self.zones_below(name)?);
-        }
         let mut names = Vec::new();
-        for zone in zones {
-            let after = match &cursor {
-                Some((id, _)) if *id != zone.id => continue,
-                Some(_) => cursor.take().map(|(_, key)| key),
-                None => None,
-            };
-            let rest = limit.saturating_sub(names.len());
-            if rest == 0 {
-                break;
+        let enclosing = self.zones_enclosing(name)?;
+        let at = cursor.as_ref().map(|(id, _)| *id);
+        let first = match at {
+            Some(id) => enclosing.iter().position(|zone| zone.id == id),
+            None => Some(0),
+        };
+        for zone in enclosing.iter().skip(first.unwrap_or(enclosing.len())) {
+            let after = cursor.as_ref().filter(|(id, _)| *id == zone.id);
+            let after = after.map(|(_, key)| key.as_str());
+            self.add_names(zone, (name, scope), after, limit, &mut names)?;
+        }
+        // A cursor in none of them is one in a zone below.
+        let mut last = at.filter(|_| first.is_none());
+        let mut after = cursor.map(|(_, key)| key).filter(|_| first.is_none());
+        while scope != HistoryScope::Name && names.len() < limit {
+            let zones = self.zones_below(name, last, after.is_some())?;
+            for zone in &zones {
+                let after = after.take();
+                self.add_names(zone, (name, scope), after.as_deref(), limit, &mut names)?;
             }
-            // Below a zone's apex lies the whole zone: that is only meant by who says so. What a probe saw
-            // is one domain.
-            let scope = match scope {
-                HistoryScope::AtOrBelow if *name == zone.apex && zone.view == View::Zone => {
-                    HistoryScope::Name
-                }
-                other => other,
-            };
-            if let Some(ahead) = self.ahead.as_ref().filter(|it| it.takes_more()) {
-                // The first version and the last one, while the owner is looked for.
-                let ends = [i64::MIN, i64::MAX].map(|at| vec![zone.id.0, at]);
-                ahead.ask_below_roots(&[("version_by_zone", ends.to_vec())]);
-            }
-            for (owner_id, key) in
-                self.owners_in_scope(&zone, name, scope, after.as_deref(), rest)?
-            {
-                let owner = Name::from_relative_key(&key, &zone.apex)
-                    .map_err(|fault| self.damaged(fault.to_string()))?;
-                names.push(CoveredName {
-                    zone: zone.clone(),
-                    owner,
-                    owner_id,
-                    key,
-                });
+            match zones.last() {
+                Some(zone) if zones.len() == ZONES_BELOW_AT_A_TIME => last = Some(zone.id),
+                _ => break,
             }
         }
         Ok(names)
+    }
+
+    /// Adds the names of one zone that a lookup covers, until there are `limit`.
+    fn add_names(
+        &self,
+        zone: &EnclosingZone,
+        (name, scope): (&Name, HistoryScope),
+        after: Option<&str>,
+        limit: usize,
+        names: &mut Vec<CoveredName>,
+    ) -> Result<(), StoreError> {
+        let rest = limit.saturating_sub(names.len());
+        if rest == 0 {
+            return Ok(());
+        }
+        if let Some(ahead) = self.ahead.as_ref().filter(|it| it.takes_more()) {
+            // The first version and the last one, while the owner is looked for.
+            let ends = [i64::MIN, i64::MAX].map(|at| vec![zone.id.0, at]);
+            ahead.ask_below_roots(&[("version_by_zone", ends.to_vec())]);
+        }
+        for (owner_id, key) in self.owners_in_scope(zone, name, scope, after, rest)? {
+            let owner = Name::from_relative_key(&key, &zone.apex)
+                .map_err(|fault| self.damaged(fault.to_string()))?;
+            names.push(CoveredName {
+                zone: zone.clone(),
+                owner,
+                owner_id,
+                key,
+            });
+        }
+        Ok(())
     }
 
     /// Returns what is wanted of one name's history in one zone, sorted as [`History`] says.
@@ -353,17 +372,39 @@ impl Store {
         Ok((missed_max + unknown > 0).then_some(coarse))
     }
 
-    /// Returns the zones whose apex lies below a name, in order.
-    fn zones_below(&self, name: &Name) -> Result<Vec<EnclosingZone>, StoreError> {
+    /// Returns the zones whose apex lies below a name, in order, at most [`ZONES_BELOW_AT_A_TIME`]: those after the zone
+    /// `last`, or from it on if it is wanted too.
+    pub(super) fn zones_below(
+        &self,
+        name: &Name,
+        last: Option<ZoneId>,
+        with_last: bool,
+    ) -> Result<Vec<EnclosingZone>, StoreError> {
+        if let Some(known) = &*self.zones_at.borrow()
+            && known.is_whole == Some(true)
+            && !known.by_apex.keys().any(|apex| apex.is_below(name))
+        {
+            return Ok(Vec::new());
+        }
         let end = if name.is_root() {
             String::new()
         } else {
             format!(".{name}")
         };
+        // The index of names serves the order and the place to go on from; the ends are sieved.
+        let from = match (last, with_last) {
+            (None, _) => "?3 = 0",
+            (Some(_), true) => "(name, view) >= (select name, view from zone where id = ?3)",
+            (Some(_), false) => "(name, view) > (select name, view from zone where id = ?3)",
+        };
+        let sql = format!(
+            "select id, name, view from zone where substr(name, -length(?1)) = ?1 and name <> ?2 and {from}
+              order by name, view limit {ZONES_BELOW_AT_A_TIME}"
+        );
         let rows: Vec<(i64, String, String)> = self.run(|connection| {
-            let sql = "select id, name, view from zone where substr(name, -length(?1)) = ?1 and name <> ?2 order by name, view = 'zone' desc, view";
-            let mut statement = connection.prepare_cached(sql)?;
-            let rows = statement.query_map(params![end, name.to_string()], |row| {
+            let mut statement = connection.prepare_cached(&sql)?;
+            let last = last.map_or(0, |last| last.0);
+            let rows = statement.query_map(params![end, name.to_string(), last], |row| {
                 Ok((row.get(0)?, row.get(1)?, row.get(2)?))
             })?;
             rows.collect()
@@ -626,4 +667,79 @@ fn push_change<'a>(
             drift: end.drift,
             missed: end.missed,
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dns::Record;
+    use crate::store::{SourceKind, StoreOptions, VersionDraft, VersionKind};
+    use crate::zone::OwnerChange;
+
+    /// Stores the first version of a zone, with an address at its apex and at `a` below it.
+    fn add_zone(store: &Store, apex: &str) {
+        let source = store
+            .ensure_source("made", SourceKind::Transfer)
+            .expect("made");
+        let apex = Name::parse(apex).expect("valid");
+        let zone = store.ensure_zone(&apex, source).expect("made");
+        let draft = VersionDraft {
+            source,
+            kind: VersionKind::Baseline,
+            serial: Some(Serial(1)),
+            observed_at: Timestamp::from_unix(1_790_000_000),
+            joins: None,
+            drift: false,
+        };
+        let mut tx = store.begin(&zone, draft).expect("begun");
+        let change = OwnerChange {
+            added: vec![Record {
+                rdata: Rdata::A([192, 0, 2, 1].into()),
+                ttl: 60,
+            }],
+            ..OwnerChange::default()
+        };
+        let below = Name::parse(&format!("a.{apex}")).expect("valid");
+        for name in [&apex, &below] {
+            tx.apply_change(name, &change, true).expect("applied");
+        }
+        tx.commit(false).expect("committed");
+    }
+
+    #[test]
+    fn pages_over_many_zones_below_a_name_neither_lose_nor_repeat() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let options = StoreOptions {
+            reverse_index: false,
+            create: true,
+        };
+        let store = Store::open(&folder.path().join("f.db"), options).expect("made");
+        for apex in [
+            "example",
+            "other.test",
+            "b.example",
+            "c.example",
+            "d.b.example",
+            "e.example",
+        ] {
+            add_zone(&store, apex);
+        }
+        let name = Name::parse("example").expect("valid");
+        let all = store.covered_names(&name, HistoryScope::AtOrBelow, None, usize::MAX);
+        let all: Vec<String> = all.expect("read").iter().map(CoveredName::cursor).collect();
+        assert_eq!(all.len(), 10, "{all:?}");
+        for count in 1..=4 {
+            let (mut paged, mut cursor) = (Vec::new(), None);
+            loop {
+                let scope = HistoryScope::AtOrBelow;
+                let page = store.covered_names(&name, scope, cursor.as_deref(), count);
+                let page = page.expect("read");
+                assert!(page.len() <= count);
+                let Some(last) = page.last() else { break };
+                cursor = Some(last.cursor());
+                paged.extend(page.iter().map(CoveredName::cursor));
+            }
+            assert_eq!(paged, all, "by {count}");
+        }
+    }
 }

@@ -24,6 +24,7 @@ mod outbox;
 mod passive;
 mod popularity;
 mod probe;
+mod reading;
 mod replay;
 mod retention;
 mod reverse;

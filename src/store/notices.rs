@@ -151,6 +151,15 @@ impl Store {
         self.notice_rows("state = 'approved' and ? = 0 order by id", 0)
     }
 
+    /// Returns the notices that wait for approval, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn drafted_notices(&self) -> Result<Vec<NoticeRow>, StoreError> {
+        self.notice_rows("state = 'drafted' and ? = 0 order by id", 0)
+    }
+
     /// Returns how many notices wait for approval.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use rusqlite::{Connection, OpenFlags, params};
 use crate::dns::Name;
 use crate::store::ahead::{Ahead, is_looked_at};
 use crate::store::popularity::HostRow;
+use crate::store::reading::{Stamp, Way, check_writable, folder_of, open_to_read};
 use crate::store::schema::{
     APPLICATION_ID, LAST_REVERSE_INDEX, SCHEMA, check_schema, migrate, schema_version,
     set_reverse_index, trees,
@@ -26,10 +27,15 @@ use crate::zone::DigestKey;
 /// (sqlite.org/wal.html, section 11).
 const SQLITE_VERSION_MIN: i32 = 3_051_003;
 /// How long a desk command waits for the poller's transaction.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(20);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(20);
 /// The writer's page cache, in KiB.
 const CACHE_KIB: i64 = 64 << 10;
-/// A WAL longer than this is cut back when the poll is over.
+/// Octets of a page, as a new database has them.
+const PAGE_OCTETS: u64 = 4096;
+/// A log that has grown to this is moved into the database by the commit that filled it. Measured in docs/design.md,
+/// "The write-ahead log".
+const WAL_OCTETS_WANTED: u64 = 16 << 20;
+/// A log that one version made longer than this is cut back when it is begun anew.
 const WAL_OCTETS_MAX: u64 = 64 << 20;
 
 /// Why the store cannot serve. Each is this machine's or the file's fault: exit status 4.
@@ -51,6 +57,19 @@ pub enum StoreError {
         /// The system's words.
         fault: io::Error,
     },
+    /// This user may not do with the database or a file beside it what has to be done.
+    #[error("database {path}: {what}")]
+    Access {
+        /// The database file.
+        path: PathBuf,
+        /// Which file, its mode and owner, and the system's words.
+        what: String,
+        /// The cure.
+        cure: String,
+    },
+    /// The file was written while somebody read it who may not share its log.
+    #[error("database {0} was written while it was read")]
+    WrittenMeanwhile(PathBuf),
     /// The database was written by a newer fluxwatch.
     #[error(
         "database {path} has schema {found}, made by a newer fluxwatch; this one knows schema {known}. Nothing was touched"
@@ -90,6 +109,9 @@ pub enum StoreError {
     /// A question that only the reverse index answers.
     #[error("database {0} keeps no index from name servers and addresses to names")]
     NoReverseIndex(PathBuf),
+    /// A domain below which there is more than is shown at a time.
+    #[error("{0} has more than {1} names at or below it")]
+    TooManyNames(Name, usize),
     /// A value in the database is not what this program writes.
     #[error("database {path} is damaged: {what}")]
     Damaged {
@@ -128,6 +150,10 @@ pub struct Store {
     pub(super) known_versions: Option<RefCell<KnownVersions>>,
     /// What was opened.
     opened: Opened,
+    /// Whether only lookups use this connection.
+    is_reader: bool,
+    /// The file as it was opened, where the reader shares no log with writers and would not see them.
+    pub(super) frozen: Option<Stamp>,
 }
 
 /// Tells an open database from another one at the same path.
@@ -198,6 +224,7 @@ impl PollerLock {
             .mode(0o600)
             .open(&lock_path)
             .map_err(fault)?;
+        give_to_owner_of_folder(&lock_path);
         if wait {
             file.lock().map_err(fault)?;
             return Ok(Some(Self(file)));
@@ -238,12 +265,14 @@ impl Store {
                 path: path.to_owned(),
                 fault,
             })?;
+            give_to_owner_of_folder(path);
         }
         let file = FileId::of(path)?.ok_or_else(|| StoreError::Missing(path.to_owned()))?;
         let sqlite = |fault| StoreError::Sqlite {
             path: path.to_owned(),
             fault,
         };
+        check_writable(path)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags).map_err(sqlite)?;
         connection.busy_timeout(BUSY_TIMEOUT).map_err(sqlite)?;
@@ -288,18 +317,9 @@ impl Store {
     fn open_to_read(path: &Path, early: Option<&'static File>) -> Result<Self, StoreError> {
         // Before it is opened: one that takes its place meanwhile must not be taken for it.
         let file = FileId::of(path)?.ok_or_else(|| StoreError::Missing(path.to_owned()))?;
-        let sqlite = |fault| StoreError::Sqlite {
-            path: path.to_owned(),
-            fault,
-        };
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(path, flags).map_err(sqlite)?;
-        connection.busy_timeout(BUSY_TIMEOUT).map_err(sqlite)?;
         // Before the first statement, which reads the schema.
         let ahead = early.and_then(Ahead::over);
-        configure_connection(&connection).map_err(sqlite)?;
-        // One lock for all that is read first, instead of one for each statement.
-        connection.execute_batch("begin").map_err(sqlite)?;
+        let (connection, way) = open_to_read(path, configure_connection)?;
         let version = check_schema(&connection, path)?;
         if version < SCHEMA {
             return Err(StoreError::Older {
@@ -309,7 +329,12 @@ impl Store {
             });
         }
         let mut store = Self::finish_open(connection, path, file, ahead)?;
+        store.is_reader = true;
         store.known_versions = Some(RefCell::default());
+        store.frozen = match way {
+            Way::Frozen(stamp) => Some(stamp),
+            Way::Shared | Way::Alone => None,
+        };
         store.run(|connection| connection.execute_batch("commit"))?;
         Ok(store)
     }
@@ -346,6 +371,8 @@ impl Store {
             ahead,
             known_versions: None,
             opened: Opened { file, schema },
+            is_reader: false,
+            frozen: None,
         })
     }
 
@@ -359,17 +386,16 @@ impl Store {
             path: from.to_owned(),
             fault,
         };
-        let connection = Connection::open_with_flags(
-            from,
-            OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-        )
-        .map_err(sqlite)?;
-        connection.busy_timeout(BUSY_TIMEOUT).map_err(sqlite)?;
+        let (connection, way) = open_to_read(from, configure_connection)?;
         check_schema(&connection, from)?;
-        connection
-            .execute("vacuum into ?", [to.to_string_lossy()])
-            .map_err(sqlite)?;
-        Ok(())
+        connection.execute_batch("commit").map_err(sqlite)?;
+        copy_into(&connection, to).map_err(sqlite)?;
+        match way {
+            Way::Frozen(stamp) if !stamp.holds(from) => {
+                Err(StoreError::WrittenMeanwhile(from.to_owned()))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Begins a transaction over the calls that follow.
@@ -413,20 +439,27 @@ impl Store {
         Ok(reading)
     }
 
-    /// Moves the write-ahead log into the database; cuts it back when it has grown long.
+    /// Moves the write-ahead log into the database, as far as nobody reads an older state; cuts it back when it has
+    /// grown long. Waits for nobody.
     ///
     /// # Errors
     ///
     /// [`StoreError::Sqlite`].
     pub fn checkpoint(&self) -> Result<(), StoreError> {
-        let wal = with_suffix(&self.path, "-wal");
-        let long = wal.metadata().is_ok_and(|meta| meta.len() > WAL_OCTETS_MAX);
-        let mode = if long {
-            "pragma wal_checkpoint(truncate)"
-        } else {
-            "pragma wal_checkpoint(passive)"
+        let move_log = |mode: &str| {
+            let sql = format!("pragma wal_checkpoint({mode})");
+            self.run(|connection| connection.query_row(&sql, [], |_| Ok(())))
         };
-        self.run(|connection| connection.query_row(mode, [], |_| Ok(())))
+        move_log("passive")?;
+        if self.wal_octets() <= WAL_OCTETS_MAX {
+            return Ok(());
+        }
+        // With the time limit of a writer, each look at a log that somebody reads would wait for him.
+        let limit = |time| self.run(|connection| connection.busy_timeout(time));
+        limit(Duration::ZERO)?;
+        let cut = move_log("truncate");
+        limit(BUSY_TIMEOUT)?;
+        cut
     }
 
     /// Returns whether the file at the path is still the one that was opened, with the tables and indexes that it
@@ -440,8 +473,14 @@ impl Store {
         Ok(schema == self.opened.schema && FileId::of(&self.path)? == Some(self.opened.file))
     }
 
+    /// Returns octets of the write-ahead log; 0 if there is none.
+    pub fn wal_octets(&self) -> u64 {
+        let wal = with_suffix(&self.path, "-wal").metadata();
+        wal.map_or(0, |meta| meta.len())
+    }
+
     /// Ends the use of the database in a process that ends. What was only read is not closed: the system takes back
-    /// all that a process had, sooner than it is given back by pieces.
+    /// all that a process had, sooner than it is given back by pieces. Files that it made beside the database go.
     pub fn leave(self) {
         if self.connection.is_readonly("main").unwrap_or(false) {
             std::mem::forget(self);
@@ -468,7 +507,18 @@ impl Store {
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, StoreError> {
-        work(&self.connection).map_err(|fault| self.sqlite(fault))
+        let done = work(&self.connection);
+        if let Some(stamp) = &self.frozen
+            && !stamp.holds(&self.path)
+        {
+            return Err(StoreError::WrittenMeanwhile(self.path.clone()));
+        }
+        done.map_err(|fault| self.sqlite(fault))
+    }
+
+    /// Writes a copy of the database to a file that is empty or not there.
+    pub(super) fn write_copy(&self, to: &Path) -> Result<(), StoreError> {
+        self.run(|connection| copy_into(connection, to))
     }
 
     /// Returns the error for a database that a newer program migrated.
@@ -503,6 +553,18 @@ impl Store {
     }
 }
 
+impl Drop for Store {
+    fn drop(&mut self) {
+        if !self.is_reader {
+            // A reader that may not write the log's index can share a log only if all of it is in the database.
+            // A failure is left to whoever closes the database last, who moves the log anyway.
+            let _ = self
+                .connection
+                .query_row("pragma wal_checkpoint(passive)", [], |_| Ok(()));
+        }
+    }
+}
+
 impl StoreTx<'_> {
     /// Makes everything since [`Store::begin_batch`] durable.
     ///
@@ -531,6 +593,29 @@ impl Drop for StoreTx<'_> {
     }
 }
 
+/// Gives a file that root made to the owner of its folder: the poller runs as him, and could not open it. Nothing
+/// happens where another user made it.
+fn give_to_owner_of_folder(path: &Path) {
+    let owner = folder_of(path).metadata();
+    if let (Ok(folder), Ok(file)) = (owner, path.metadata())
+        && folder.uid() != file.uid()
+    {
+        let _ = chown(path, Some(folder.uid()), Some(folder.gid()));
+    }
+}
+
+/// Writes a copy of a database to a file that is empty or not there.
+fn copy_into(connection: &Connection, to: &Path) -> rusqlite::Result<()> {
+    // SQLite takes the copy for something that is written.
+    let is_held: bool = connection.query_row("pragma query_only", [], |row| row.get(0))?;
+    connection.execute_batch("pragma query_only = off")?;
+    let copied = connection.execute("vacuum into ?", [to.to_string_lossy()]);
+    if is_held {
+        connection.execute_batch("pragma query_only = on")?;
+    }
+    copied.map(|_| ())
+}
+
 /// Makes an empty file that only its owner reads.
 pub(super) fn create_private(path: &Path) -> io::Result<()> {
     let mut options = OpenOptions::new();
@@ -543,13 +628,19 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     configure_connection(connection)?;
     let version: i32 = connection.query_row("pragma user_version", [], |row| row.get(0))?;
     if version == 0 {
-        // Of the file, before its first table; on a file that is there they would wait for the writer.
-        connection.execute_batch(
-            "pragma page_size = 4096; pragma auto_vacuum = incremental; pragma journal_mode = wal;",
-        )?;
+        // Of the file, before its first table.
+        connection.execute_batch(&format!(
+            "pragma page_size = {PAGE_OCTETS}; pragma auto_vacuum = incremental;"
+        ))?;
     }
+    let mode: String = connection.query_row("pragma journal_mode", [], |row| row.get(0))?;
+    if mode != "wal" {
+        // A new file, or a copy that `vacuum into` made, which has no log: its readers would wait for the writer.
+        connection.query_row("pragma journal_mode = wal", [], |_| Ok(()))?;
+    }
+    let wal_pages = WAL_OCTETS_WANTED / PAGE_OCTETS;
     connection.execute_batch(&format!(
-        "pragma synchronous = full; pragma wal_autocheckpoint = 0; pragma journal_size_limit = {WAL_OCTETS_MAX};
+        "pragma synchronous = full; pragma wal_autocheckpoint = {wal_pages}; pragma journal_size_limit = {WAL_OCTETS_MAX};
          pragma foreign_keys = on;"
     ))
 }

@@ -110,13 +110,15 @@ impl Question {
         if let Some(used) = crate::listing::parse_addresses(text) {
             return Ok(Self::Users(used));
         }
-        let (text, scope) = match text.strip_prefix("*.") {
-            Some(below) => (below, HistoryScope::Below),
-            None => (text, HistoryScope::Name),
-        };
-        Name::parse_pasted(text)
-            .map(|name| Self::Names(name, scope))
-            .map_err(|fault| format!("{text:?} is neither a name nor an address: {fault}"))
+        let (is_below, name) = Name::parse_wild(text)
+            .map_err(|fault| format!("{text:?} is neither a name nor an address: {fault}"))?;
+        Ok(Self::Names(
+            name,
+            match is_below {
+                true => HistoryScope::Below,
+                false => HistoryScope::Name,
+            },
+        ))
     }
 }
 
@@ -486,20 +488,18 @@ mod tests {
         assert!(read(false).await.is_err());
     }
 
-    #[test]
-    fn gap_makes_an_answer_that_is_known_another_one() {
-        let folder = tempfile::tempdir().expect("a folder");
+    /// Makes a database of the zone `example.`, in which `a.example.` was there from the first version on.
+    fn store_of_one_name(folder: &std::path::Path) -> Store {
         let options = StoreOptions {
             reverse_index: false,
             create: true,
         };
-        let store = Store::open(&folder.path().join("f.db"), options).expect("made");
+        let store = Store::open(&folder.join("f.db"), options).expect("made");
         let source = store
             .ensure_source("made", SourceKind::Transfer)
             .expect("made");
         let apex = Name::parse("example").expect("sound");
         let zone = store.ensure_zone(&apex, source).expect("made");
-        let at = |hours: i64| Timestamp::from_unix(1_790_000_000 + 3600 * hours);
         let draft = VersionDraft {
             source,
             kind: VersionKind::Baseline,
@@ -520,6 +520,42 @@ mod tests {
         let name = Name::parse("a.example").expect("sound");
         tx.apply_change(&name, &change, true).expect("applied");
         tx.commit(false).expect("committed");
+        store
+    }
+
+    /// Returns a time so many hours after the first version.
+    fn at(hours: i64) -> Timestamp {
+        Timestamp::from_unix(1_790_000_000 + 3600 * hours)
+    }
+
+    #[test]
+    fn domain_is_the_name_and_everything_below_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = store_of_one_name(folder.path());
+        let apex = Name::parse("example").expect("sound");
+        let body = domain_json(&store, &apex, &Wanted::default(), 10, None).expect("read");
+        assert!(body.contains("\"rrname\":\"a.example.\""), "{body}");
+    }
+
+    #[test]
+    fn what_is_asked_for_is_read_as_it_is_pasted() {
+        let read = |text: &str| match Question::parse(text) {
+            Ok(Question::Names(name, scope)) => format!("{name} {scope:?}"),
+            Ok(Question::Users(used)) => format!("{used:?}"),
+            Err(fault) => fault,
+        };
+        assert_eq!(read("hxxp://bad[.]example:80/x"), "bad.example. Name");
+        assert_eq!(read("*[.]bad[.]example"), "bad.example. Below");
+        assert!(read("192[.]0[.]2[.]0/24").contains("192.0.2.255"));
+        assert!(read("a b.example").contains("may mean more than one name"));
+    }
+
+    #[test]
+    fn gap_makes_an_answer_that_is_known_another_one() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = store_of_one_name(folder.path());
+        let apex = Name::parse("example").expect("sound");
+        let name = Name::parse("a.example").expect("sound");
         let answer = |headers: &HeaderMap| {
             let body = domain_json(&store, &name, &Wanted::default(), 10, None).expect("read");
             domain_answer(body, headers)

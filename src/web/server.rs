@@ -18,7 +18,7 @@ use tokio::time::timeout;
 
 use crate::config::CanaryConfig;
 use crate::pipeline::metrics_page;
-use crate::store::{Store, StoreError, StoreOptions};
+use crate::store::{Store, StoreError};
 use crate::time::Clock;
 use crate::web::connections::Places;
 use crate::web::history;
@@ -123,11 +123,7 @@ pub async fn serve(listen: SocketAddr, state: WebState) -> std::io::Result<()> {
 /// `GET /metrics`.
 async fn metrics(State(state): State<WebState>) -> Response {
     let read = tokio::task::spawn_blocking(move || {
-        let options = StoreOptions {
-            reverse_index: false,
-            create: false,
-        };
-        let store = Store::open(&state.store_path, options)?;
+        let store = Store::open_read_only(&state.store_path)?;
         let zones_max = state.metrics_zones_max.unwrap_or(0);
         metrics_page(&store, state.canary.as_ref(), state.clock.now(), zones_max)
     });

@@ -134,7 +134,7 @@ fn days_and_zones_are_chosen_whole_and_written_anew() {
     assert!(
         bench
             .run_stderr(1, &unknown)
-            .contains("no history of zone else.test.")
+            .contains("no history of zone else.test\n")
     );
     bench.run_stderr(2, &["export", "--format", "csv"]);
     bench.run_stderr(2, &["export"]);

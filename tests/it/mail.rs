@@ -51,7 +51,7 @@ fn report_waits_while_the_server_is_down_and_arrives_once() {
     assert!(
         bench
             .run_stderr(0, &["outbox", "retry", "--dry-run"])
-            .contains("1 messages would be tried")
+            .contains("1 message would be tried")
     );
 
     postfix.restart();

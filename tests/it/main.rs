@@ -32,6 +32,7 @@ mod mail;
 mod outbox;
 mod passive;
 mod probe;
+mod reading;
 mod readme;
 mod rootzone;
 mod sample;

@@ -216,7 +216,7 @@ fn lines_that_cannot_be_placed_are_set_aside() {
             path,
         ],
     );
-    assert!(dry.contains("elsewhere.test."), "{dry}");
+    assert!(dry.contains("elsewhere.test"), "{dry}");
     let refused = bench.run_stderr(2, &["import", "pdns", "--source", "feed", path]);
     assert!(refused.contains("--source feed"), "{refused}");
 }
