@@ -4,17 +4,16 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
 
 use crate::case::MailRules;
+use crate::config::address::ascii_mailbox;
 use crate::config::check::Checker;
 use crate::config::resolved::{
     DkimConfig, MailConfig, Party, Recipient, SendingLimits, WebhookConfig,
 };
+use crate::config::url::{check_maildir_path, check_smtp_url, check_webhook_url};
 use crate::config::written::{RecipientSection, ReportSection, SmtpSection, Written};
 use crate::dns::Name;
 use crate::report::Reporter;
 use crate::time::{CronLine, Span, TimeZone};
-
-/// The schemes of `smtp.url`.
-const SCHEMES: [&str; 3] = ["smtp://", "smtps://", "maildir://"];
 
 impl Checker<'_> {
     /// Resolves the sections about mail.
@@ -47,6 +46,7 @@ impl Checker<'_> {
         if report.desk.is_some() {
             self.somebody(&desk, "report.desk");
         }
+        let desk = self.mailboxes(&desk, "report.desk");
         let operator = report.operator.as_ref();
         operator.inspect(|list| self.somebody(list, "report.operator"));
         let recipients = written.recipient.iter().enumerate();
@@ -59,10 +59,17 @@ impl Checker<'_> {
             let what = "bounces needs bounce, the address that mail comes back to";
             self.error("report.bounces", what, "add bounce, or leave bounces out");
         }
+        let mailbox = |text: &Option<String>, path: &str| {
+            let text = self.need(text, path).unwrap_or_default();
+            self.mailbox(text, path)
+        };
         Some(MailConfig {
-            from: self.need(&report.from, "report.from").unwrap_or_default(),
+            from: mailbox(&report.from, "report.from"),
             zone_desks: self.zone_desks(written),
-            operator: operator.unwrap_or(&desk).clone(),
+            operator: match operator {
+                Some(operator) => self.mailboxes(operator, "report.operator"),
+                None => desk.clone(),
+            },
             desk,
             recipients,
             language,
@@ -73,13 +80,14 @@ impl Checker<'_> {
             digest: self.digest(report, zone),
             bulk_names_min: report.bulk_names_min,
             blind_intervals: report.blind_intervals,
-            bounce: report.bounce.clone(),
+            bounce: report
+                .bounce
+                .as_ref()
+                .map(|it| self.mailbox(it.clone(), "report.bounce")),
             bounces: report.bounces.as_ref().map(|it| self.resolve(it)),
             reporter: Reporter {
                 org: self.need(&report.org, "report.org").unwrap_or_default(),
-                contact: self
-                    .need(&report.contact, "report.contact")
-                    .unwrap_or_default(),
+                contact: mailbox(&report.contact, "report.contact"),
             },
             url: self.mail_url(smtp),
             password: smtp
@@ -106,44 +114,23 @@ impl Checker<'_> {
             let Some(url) = self.need(&webhook.url, &at("url")) else {
                 continue;
             };
-            self.check_web_url(&url, &at("url"));
+            let url = self.web_url(url, &at("url"));
             webhooks.extend(secret.map(|secret| WebhookConfig { url, secret }));
         }
         webhooks
     }
 
-    /// Checks the URL of a webhook.
-    fn check_web_url(&self, url: &str, path: &str) {
-        let rest = url
-            .strip_prefix("https://")
-            .or_else(|| url.strip_prefix("http://"));
-        let Some(rest) = rest else {
-            let what = format!("{url:?} begins with neither https:// nor http://");
-            self.error(path, &what, "write a whole URL");
-            return;
-        };
-        let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
-        let is_url = |it: char| it.is_ascii_graphic();
-        if host.is_empty() || host.starts_with(':') || !rest.chars().all(is_url) {
-            self.error(
-                path,
-                &format!("{url:?} names no host, or holds a blank"),
-                "write a whole URL",
-            );
+    /// Returns the URL of a webhook, its host in A-labels; as it is written where it cannot be used.
+    fn web_url(&self, url: String, path: &str) -> String {
+        let checked = check_webhook_url(&url);
+        match &checked {
+            Err(what) => self.error(path, what, ""),
+            Ok(url) if is_in_the_clear(url) => {
+                self.warn(path, "cases cross the network in the clear", "use https://");
+            }
+            Ok(_) => {}
         }
-        if host.contains('@') {
-            let what = "a URL with a password in it";
-            self.error(
-                path,
-                what,
-                "the receiver checks the signature that secret_file makes",
-            );
-        }
-        let is_near =
-            host.starts_with("127.") || host.starts_with("localhost") || host.starts_with("[::1]");
-        if url.starts_with("http://") && !is_near {
-            self.warn(path, "cases cross the network in the clear", "use https://");
-        }
+        checked.unwrap_or(url)
     }
 
     /// Refuses what is about mail where no mail is sent at all.
@@ -175,9 +162,11 @@ impl Checker<'_> {
             let (Some(desk), Some(name)) = (&zone.desk, &zone.name) else {
                 continue;
             };
-            self.somebody(desk, &format!("zone[{i}].desk"));
+            let at = format!("zone[{i}].desk");
+            self.somebody(desk, &at);
+            let desk = self.mailboxes(desk, &at);
             let name = self.name(name, &format!("zone[{i}].name"));
-            desks.extend(name.map(|name| (name, desk.clone())));
+            desks.extend(name.map(|name| (name, desk)));
         }
         desks
     }
@@ -198,6 +187,22 @@ impl Checker<'_> {
                 );
             }
         }
+    }
+
+    /// Returns an address, its domain in A-labels; as it is written where that cannot be.
+    fn mailbox(&self, text: String, path: &str) -> String {
+        ascii_mailbox(&text).unwrap_or_else(|what| {
+            self.error(path, &what, "");
+            text
+        })
+    }
+
+    /// Returns addresses, their domains in A-labels.
+    fn mailboxes(&self, list: &[String], path: &str) -> Vec<String> {
+        let items = list.iter().enumerate();
+        items
+            .map(|(i, it)| self.mailbox(it.clone(), &format!("{path}[{i}]")))
+            .collect()
     }
 
     /// Returns a language's name: the name of a folder; "" for the program's own words.
@@ -243,7 +248,7 @@ impl Checker<'_> {
         }
         Some(Recipient {
             party,
-            address: address?,
+            address: self.mailbox(address?, &at("address")),
             profile: section.profile,
             language,
             approval: section.approval.unwrap_or(true),
@@ -295,29 +300,10 @@ impl Checker<'_> {
         let Some(url) = self.need(&smtp.url, "smtp.url") else {
             return String::new();
         };
-        let url = match url.strip_prefix("maildir://") {
-            Some("") | None => url,
-            Some(path) => format!("maildir://{}", self.resolve(Path::new(path)).display()),
-        };
-        if !SCHEMES.iter().any(|scheme| url.starts_with(scheme)) {
-            let cure = "write smtp://HOST, smtps://USER@HOST or maildir:///FOLDER";
-            self.error(
-                "smtp.url",
-                &format!("{url:?} has no scheme that is known"),
-                cure,
-            );
-        }
-        let authority = url.split_once("://").map_or("", |(_, rest)| rest);
-        let authority = authority.split(['/', '?']).next().unwrap_or_default();
-        let user = authority.rsplit_once('@').map(|(user, _)| user);
-        if user.is_some_and(|user| user.contains(':')) && !url.starts_with("maildir://") {
-            self.error(
-                "smtp.url",
-                "the password belongs in password_file",
-                "write it into a file that others cannot read",
-            );
-        }
-        if url.starts_with("maildir://") {
+        if let Some(path) = url.strip_prefix("maildir://") {
+            if let Err(what) = check_maildir_path(path) {
+                self.error("smtp.url", &what, "");
+            }
             for (key, is_there) in [
                 ("password_file", smtp.password_file.is_some()),
                 ("ca_file", smtp.ca_file.is_some()),
@@ -330,8 +316,21 @@ impl Checker<'_> {
                     );
                 }
             }
+            return format!("maildir://{}", self.resolve(Path::new(path)).display());
         }
-        url
+        match check_smtp_url(&url) {
+            Ok((url, has_user)) => {
+                if has_user && smtp.password_file.is_none() {
+                    let what = "it names a user, and nobody would log in without password_file";
+                    self.error("smtp.url", what, "set password_file, or leave the user out");
+                }
+                url
+            }
+            Err(what) => {
+                self.error("smtp.url", &what, "");
+                url
+            }
+        }
     }
 
     /// Returns how long messages are tried, and how many are sent.
@@ -375,6 +374,13 @@ impl Checker<'_> {
             algorithm: dkim.algorithm,
         })
     }
+}
+
+/// Returns whether what is sent to a URL leaves this machine and is not encrypted.
+fn is_in_the_clear(url: &str) -> bool {
+    let near = ["127.", "localhost", "[::1]"];
+    url.strip_prefix("http://")
+        .is_some_and(|host| !near.iter().any(|it| host.starts_with(it)))
 }
 
 /// Returns every mail address that is written, with its key.

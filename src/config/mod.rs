@@ -5,12 +5,14 @@
 //! What the file names and what may come later is looked for separately (`surroundings`). Secrets come from
 //! files only and are never shown.
 
+mod address;
 mod check;
 mod fault;
 mod mail;
 mod reading;
 mod resolved;
 mod sources;
+mod url;
 mod written;
 
 pub use fault::{ConfigError, Fault, Places, Weight};
