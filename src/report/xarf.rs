@@ -85,8 +85,10 @@ pub fn xarf(finding: &Finding, facts: &XarfFacts<'_>) -> Vec<u8> {
     put("sender", who);
     put("source_identifier", json!(domain));
     put("evidence_source", json!("authoritative_zone_history"));
-    put("confidence", json!(confidence));
-    put("description", json!(description(finding)));
+    // No `confidence`: it is a number from 0 to 1 in the schema and a whole one in the reference library
+    // (xarf 1.0.0, models.py), which then returns neither the report nor an error. Every reader finds it in
+    // the description and the tags.
+    put("description", json!(description(finding, confidence)));
     match facts.registered_at {
         Some(registered_at) => {
             let days = facts.at.since(registered_at).as_seconds().max(0) / 86_400;
@@ -124,7 +126,7 @@ pub fn xarf(finding: &Finding, facts: &XarfFacts<'_>) -> Vec<u8> {
     put("first_seen", json!(facts.first_detected_at.to_string()));
     put("last_seen", json!(finding.last_change_at.to_string()));
     put("case_ref", json!(facts.reference));
-    put("tags", tags(finding));
+    put("tags", tags(finding, confidence));
     put(
         "evidence",
         json!([{
@@ -139,7 +141,7 @@ pub fn xarf(finding: &Finding, facts: &XarfFacts<'_>) -> Vec<u8> {
 }
 
 /// Returns what is alleged, in one sentence of less than 1000 characters.
-fn description(finding: &Finding) -> String {
+fn description(finding: &Finding, confidence: f64) -> String {
     let counts = finding
         .nameservers
         .iter()
@@ -153,7 +155,7 @@ fn description(finding: &Finding) -> String {
             )
         });
     let text = format!(
-        "Suspected fast flux ({}), MITRE ATT&CK T1568.001. {}. DNS abuse class not established. Addresses may belong to compromised or uninvolved third parties.",
+        "Suspected fast flux ({}), MITRE ATT&CK T1568.001, confidence {confidence:.2}. {}. DNS abuse class not established. Addresses may belong to compromised or uninvolved third parties.",
         finding.verdict.word(),
         counts.collect::<Vec<_>>().join("; ")
     );
@@ -218,8 +220,8 @@ fn addresses(finding: &Finding) -> Value {
     json!({"a": of(true), "aaaa": of(false)})
 }
 
-/// Returns tags in the schema's pattern: no dots.
-fn tags(finding: &Finding) -> Value {
+/// Returns tags in the schema's pattern: no dots. The confidence is in per cent.
+fn tags(finding: &Finding, confidence: f64) -> Value {
     let kind = match finding.verdict {
         Verdict::DoubleFlux => "dns:double_flux",
         Verdict::NsFlux => "dns:ns_flux",
@@ -230,7 +232,8 @@ fn tags(finding: &Finding) -> Value {
         Level::Review => "severity:medium",
         Level::Watch => "severity:low",
     };
-    json!([kind, "mitre:t1568-001", severity, "tlp:amber"])
+    let confidence = format!("confidence:{:.0}", confidence * 100.0);
+    json!([kind, "mitre:t1568-001", severity, confidence, "tlp:amber"])
 }
 
 /// Checks what no schema checks: that every payload is base64 without line breaks, and that its hash and
