@@ -809,7 +809,7 @@ pub struct OutboxCommand {
 /// What `outbox` does.
 #[derive(Debug, Subcommand)]
 pub enum OutboxAction {
-    /// List messages that are not sent yet
+    /// List messages that are not sent yet, or came back
     List(OutboxList),
     /// Try messages again now, dead ones too
     Retry(OutboxRetry),
@@ -845,7 +845,7 @@ pub struct OutboxList {
 /// `outbox retry`.
 #[derive(Debug, Args)]
 pub struct OutboxRetry {
-    /// The message's number [default: all that are not sent]
+    /// The message's number, also of one that came back [default: all that are not sent]
     pub message: Option<i64>,
     /// Say what would be tried, change nothing
     #[arg(long)]

@@ -317,11 +317,11 @@ impl Shown {
                 row.id.to_string(),
                 row.message.kind.word().to_owned(),
                 row.shown_recipient(),
-                row.state.word().to_owned(),
+                row.standing().to_owned(),
                 row.queued_at.to_minute(),
                 // Where a sent one lies is in `outbox list --all`.
                 match row.state {
-                    MessageState::Sent => String::new(),
+                    MessageState::Sent if row.fate.is_none() => String::new(),
                     _ => row.last_reply.clone().unwrap_or_default(),
                 },
             ]

@@ -10,7 +10,7 @@ use crate::cli::failure::{Done, Failure};
 use crate::cli::output::{Row, counted, print_list};
 use crate::cli::session::{actor, load_config, open_pipeline, open_store, open_to_look, runtime};
 use crate::report::case_reference;
-use crate::store::MessageRow;
+use crate::store::{Fate, MessageRow, MessageState};
 use crate::time::{Clock, Timestamp, WallClock};
 
 /// A message, as scripts read it.
@@ -29,6 +29,7 @@ pub struct MessageJson {
     sent_at: Option<Timestamp>,
     last_reply: Option<String>,
     bounced_at: Option<Timestamp>,
+    fate: Option<&'static str>,
 }
 
 impl Row for MessageJson {
@@ -96,11 +97,11 @@ pub fn run(config: Option<&Path>, command: &OutboxCommand) -> Result<Done, Failu
 /// Lists messages.
 fn run_list(config: Option<&Path>, command: &OutboxList) -> Result<Done, Failure> {
     let store = open_to_look(&load_config(config)?)?;
-    let rows: Vec<MessageJson> = store
-        .messages(!command.all)?
-        .into_iter()
-        .map(message_json)
-        .collect();
+    let rows = match command.all {
+        true => store.messages(false)?,
+        false => store.undone_messages()?,
+    };
+    let rows: Vec<MessageJson> = rows.into_iter().map(message_json).collect();
     print_list(&rows, command.format)?;
     Ok(Done::Well)
 }
@@ -120,9 +121,12 @@ fn run_retry(config: Option<&Path>, command: &OutboxRetry) -> Result<Done, Failu
     let mut err = std::io::stderr();
     if command.dry_run {
         let count = store
-            .messages(true)?
+            .undone_messages()?
             .iter()
-            .filter(|row| command.message.is_none_or(|id| row.id == id))
+            .filter(|row| match command.message {
+                Some(id) => row.id == id,
+                None => row.state != MessageState::Sent,
+            })
             .count();
         let what = counted(count as u64, "message", "messages");
         writeln!(err, "dry run: {what} would be tried; nothing was changed")?;
@@ -158,7 +162,7 @@ fn run_drop(config: Option<&Path>, command: &OutboxDrop) -> Result<Done, Failure
         true => open_to_look(&config)?,
         false => open_store(&config)?,
     };
-    let waiting = store.messages(true)?;
+    let waiting = store.undone_messages()?;
     let mut missing = 0;
     for id in &command.messages {
         let row = waiting.iter().find(|row| row.id == *id);
@@ -186,7 +190,10 @@ fn run_drop(config: Option<&Path>, command: &OutboxDrop) -> Result<Done, Failure
             }
             _ => {
                 missing += 1;
-                writeln!(err, "message {id} neither waits nor was given up")?;
+                writeln!(
+                    err,
+                    "message {id} neither waits, nor was given up, nor came back"
+                )?;
             }
         }
     }
@@ -203,6 +210,7 @@ fn run_drop(config: Option<&Path>, command: &OutboxDrop) -> Result<Done, Failure
 /// Returns a message as scripts read it.
 pub fn message_json(row: MessageRow) -> MessageJson {
     let waits = matches!(row.state.word(), "queued" | "sending");
+    let state = row.standing();
     MessageJson {
         id: row.id,
         case: row.message.case_id,
@@ -210,7 +218,8 @@ pub fn message_json(row: MessageRow) -> MessageJson {
         recipient: row.shown_recipient(),
         subject: row.message.subject,
         message_id: row.message.message_id,
-        state: row.state.word(),
+        state,
+        fate: row.fate.map(Fate::word),
         attempts: row.attempt_count,
         queued_at: row.queued_at,
         next_attempt_at: waits.then_some(row.next_attempt_at),

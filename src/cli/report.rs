@@ -16,8 +16,8 @@ use crate::cli::session::{
     actor, find_case, load_config, open_pipeline, open_store, open_to_look, runtime,
 };
 use crate::config::{Config, Profile};
-use crate::mailer::read_part;
-use crate::pipeline::{Addressee, Approval, CaseMail, Pipeline};
+use crate::mailer::{is_same_address, read_part};
+use crate::pipeline::{Addressee, Approval, CaseMail, PREVIEW_TOKEN, Pipeline};
 use crate::report::case_reference;
 use crate::store::{CaseRow, MailKind, NoticeRow};
 use crate::time::{Clock, Timestamp, WallClock};
@@ -142,7 +142,7 @@ fn run_preview(config: Config, command: &ReportPreview) -> Result<Done, Failure>
     if let Some(recipient) = &command.to {
         let notices = store.notices_of_case(row.id)?;
         let mut notices = notices.iter().rev();
-        let notice = notices.find(|it| it.message.recipient.eq_ignore_ascii_case(recipient));
+        let notice = notices.find(|it| is_same_address(&it.message.recipient, recipient));
         let notice = notice.ok_or_else(|| {
             let case = case_reference(row.id);
             Failure::failed(format!("case {case} has no notice to {recipient}"))
@@ -214,7 +214,8 @@ fn run_preview(config: Config, command: &ReportPreview) -> Result<Done, Failure>
         },
         now: WallClock.now(),
     };
-    let parts = pipeline.compose_case_mail(&mail, &addressee(&pipeline, &case, command)?)?;
+    let parts =
+        pipeline.compose_case_mail(&mail, &addressee(&pipeline, &case, command)?, PREVIEW_TOKEN)?;
     match command.format {
         PreviewFormat::Eml => out.write_all(&parts.message.octets)?,
         PreviewFormat::Text => out.write_all(parts.text.as_bytes())?,
@@ -343,7 +344,7 @@ fn open_for(config: Config, command: &ReportDecide) -> Result<(Pipeline, CaseRow
 fn tell_draft(pipeline: &Pipeline, row: &CaseRow, command: &ReportDecide) -> Result<Done, Failure> {
     let notices = pipeline.store().notices_of_case(row.id)?;
     let draft = notices.iter().rev().find(|it| {
-        it.state.word() == "drafted" && it.message.recipient.eq_ignore_ascii_case(&command.to)
+        it.state.word() == "drafted" && is_same_address(&it.message.recipient, &command.to)
     });
     let draft = draft.ok_or_else(|| no_draft(row, command))?;
     let mut err = std::io::stderr();

@@ -11,7 +11,7 @@ use crate::cli::output::{Row, counted, print_list};
 use crate::cli::session::{load_config, open_to_look, parse_name};
 use crate::dns::{Name, Serial};
 use crate::pipeline::noted_tables;
-use crate::store::{SourceKind, ZoneStatus};
+use crate::store::{Fate, SourceKind, ZoneStatus};
 use crate::time::{Clock, Span, Timestamp, WallClock};
 
 /// A zone, as scripts read it.
@@ -155,6 +155,12 @@ pub fn run(config: Option<&Path>, command: &StatusCommand) -> Result<Done, Failu
     let now = WallClock.now();
     let store = open_to_look(&config)?;
     let dead = store.dead_count()?;
+    let fates = store.fate_counts()?;
+    let returned: u32 = fates
+        .iter()
+        .filter(|(fate, _)| *fate > Fate::Delayed)
+        .map(|(_, count)| count)
+        .sum();
     let mut rows: Vec<StatusJson> = store
         .status()?
         .into_iter()
@@ -180,21 +186,31 @@ pub fn run(config: Option<&Path>, command: &StatusCommand) -> Result<Done, Failu
     for line in noted_tables(&config, &store)? {
         writeln!(std::io::stderr(), "{line}")?;
     }
-    tell_beside(dead, store.wal_octets())?;
+    tell_beside(dead, returned, store.wal_octets())?;
     Ok(match command.failed && !rows.is_empty() {
         true => Done::Found,
         false => Done::Well,
     })
 }
 
-/// Says on stderr what is wrong beside the zones: messages that were given up, a log that cannot be moved.
-fn tell_beside(dead: u32, wal_octets: u64) -> Result<(), Failure> {
+/// Says on stderr what is wrong beside the zones: messages that were given up or came back, a log that cannot be moved.
+fn tell_beside(dead: u32, returned: u32, wal_octets: u64) -> Result<(), Failure> {
     let mut err = std::io::stderr();
     if dead > 0 {
         let what = counted(dead.into(), "message was", "messages were");
         writeln!(
             err,
             "{what} given up or refused; `fluxwatch outbox` lists them"
+        )?;
+    }
+    if returned > 0 {
+        let (noun, verb) = match returned {
+            1 => ("message", "was taken and came back"),
+            _ => ("messages", "were taken and came back"),
+        };
+        writeln!(
+            err,
+            "{returned} {noun} {verb}; `fluxwatch outbox` lists what became of each"
         )?;
     }
     if wal_octets > WAL_OCTETS_TOLD {

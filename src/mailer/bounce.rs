@@ -5,21 +5,40 @@
 
 use mail_parser::{MessageParser, MimeHeaders, PartType};
 
+/// What a notification says of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// A server on its way still tries.
+    Delayed,
+    /// A server on its way gave up. Its recipient may be reached another time.
+    Undelivered,
+    /// Its recipient cannot be reached.
+    Bounced,
+}
+
 /// What a mail says of a message that came back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bounce {
     /// The address that the notification was sent to: its extension names the message.
     pub to: Vec<String>,
+    /// What became of the message.
+    pub verdict: Verdict,
     /// `5.1.1`.
     pub status: String,
     /// What the other side said.
     pub diagnostic: String,
 }
 
-impl Bounce {
-    /// Returns whether the message will not arrive: a status of class 5.
-    pub fn is_permanent(&self) -> bool {
-        self.status.starts_with('5')
+/// Returns what an action and a status of RFC 3464 §2.3 say; `None` for what is no fault.
+fn verdict_of(action: &str, status: &str) -> Option<Verdict> {
+    match action.to_ascii_lowercase().as_str() {
+        "failed" if status.starts_with('5') => Some(Verdict::Bounced),
+        // Postfix after its queue's life: 4.4.1, 4.7.1.
+        "failed" => Some(Verdict::Undelivered),
+        // RFC 3463 §3.5: delivery time expired. OpenSMTPD 6.8 says "delayed" of a message that it has given up.
+        "delayed" if status == "4.4.7" => Some(Verdict::Undelivered),
+        "delayed" => Some(Verdict::Delayed),
+        _ => None,
     }
 }
 
@@ -61,19 +80,27 @@ pub fn read_bounce(octets: &[u8]) -> Option<Bounce> {
         .iter()
         .find(|part| of_type(part, "message", "delivery-status"))
         .map(text_of)?;
-    // RFC 3464 §2.3: a recipient that failed has the action "failed".
-    let action = field(&status, "action")?;
-    if !action.eq_ignore_ascii_case("failed") {
-        return None;
-    }
+    // RFC 3464 §2.1: the fields of each recipient are a block of their own. An address that stands for several
+    // people has several; the worst one counts.
+    let status = status.replace("\r\n", "\n");
+    let blocks = status.split("\n\n").filter_map(|block| {
+        let code = field(block, "status").unwrap_or_default();
+        // RFC 3464 §2.3.4: a comment may follow the code.
+        let code = code.split([' ', '(']).next().unwrap_or_default().to_owned();
+        let verdict = verdict_of(&field(block, "action")?, &code)?;
+        let diagnostic = field(block, "diagnostic-code").unwrap_or_default();
+        Some((verdict, code, diagnostic))
+    });
+    let (verdict, status, diagnostic) = blocks.max_by_key(|(verdict, ..)| *verdict as u8)?;
     let to = ["to", "delivered-to", "x-original-to"];
     let head = String::from_utf8_lossy(octets);
     let head = head.split("\n\n").next().unwrap_or_default();
     let head = head.split("\r\n\r\n").next().unwrap_or_default();
     Some(Bounce {
         to: to.iter().filter_map(|name| field(head, name)).collect(),
-        status: field(&status, "status").unwrap_or_default(),
-        diagnostic: field(&status, "diagnostic-code").unwrap_or_default(),
+        verdict,
+        status,
+        diagnostic,
     })
 }
 
@@ -109,20 +136,46 @@ mod tests {
     fn a_notification_names_the_message_and_the_reason() {
         let bounce = read_bounce(DSN.as_bytes()).expect("a notification");
         assert_eq!(bounce.to, ["bounce+00ff@registrar.example"]);
-        assert!(bounce.is_permanent());
+        assert_eq!(bounce.verdict, Verdict::Bounced);
         assert_eq!(bounce.diagnostic, "smtp; 550 5.1.1 User unknown");
     }
 
     #[test]
-    fn delays_and_other_mails_are_no_bounces() {
-        let delayed = DSN.replace("Action: failed", "Action: delayed");
-        assert_eq!(read_bounce(delayed.as_bytes()), None);
+    fn only_class_5_speaks_of_the_address_and_success_is_no_fate() {
+        let verdict = |action: &str, status: &str| {
+            let text = DSN
+                .replace("Action: failed", &format!("Action: {action}"))
+                .replace("Status: 5.1.1", &format!("Status: {status}"));
+            read_bounce(text.as_bytes()).map(|it| it.verdict)
+        };
+        for (action, status, wanted) in [
+            ("failed", "5.0.0", Some(Verdict::Bounced)),
+            ("Failed", "5.1.1 (no such user)", Some(Verdict::Bounced)),
+            ("failed", "4.4.1", Some(Verdict::Undelivered)),
+            ("failed", "4.7.1", Some(Verdict::Undelivered)),
+            ("failed", "", Some(Verdict::Undelivered)),
+            ("delayed", "4.4.7", Some(Verdict::Undelivered)),
+            ("delayed", "4.4.1", Some(Verdict::Delayed)),
+            ("delayed", "5.0.0", Some(Verdict::Delayed)),
+            ("relayed", "2.0.0", None),
+            ("delivered", "2.0.0", None),
+        ] {
+            assert_eq!(verdict(action, status), wanted, "{action} {status}");
+        }
         assert_eq!(read_bounce(b"From: a@b.example\r\n\r\nhello\r\n"), None);
-        let passing = DSN.replace("Status: 5.1.1", "Status: 4.4.7");
-        assert!(
-            !read_bounce(passing.as_bytes())
-                .expect("a notification")
-                .is_permanent()
+    }
+
+    #[test]
+    fn the_worst_of_several_recipients_counts() {
+        let second = "Action: failed\r\nStatus: 5.1.1";
+        let text = DSN.replace(
+            second,
+            "Action: delayed\r\nStatus: 4.2.0\r\n\r\nFinal-Recipient: rfc822; b@registrar.example\r\nAction: failed\r\nStatus: 5.2.2",
+        );
+        let bounce = read_bounce(text.as_bytes()).expect("a notification");
+        assert_eq!(
+            (bounce.verdict, bounce.status.as_str()),
+            (Verdict::Bounced, "5.2.2")
         );
     }
 }

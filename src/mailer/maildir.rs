@@ -1,12 +1,15 @@
 //! Delivers into a Maildir: written whole to `tmp`, synced, renamed into `new`.
 //!
 //! The file's name is made of the Message-ID, so that a message delivered again after a crash finds
-//! itself there and is not delivered twice.
+//! itself there and is not delivered twice. A file of that name that holds something else is another mail:
+//! the message is written beside it.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use ring::digest;
 
 use crate::outbox::Attempt;
 
@@ -42,11 +45,19 @@ impl MaildirMailer {
             .chars()
             .filter(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '@'))
             .collect();
-        let there = new.join(&name).exists()
-            || fs::read_dir(&cur)?
-                .flatten()
-                .any(|entry| entry.file_name().to_string_lossy().split(':').next() == Some(&name));
-        if there {
+        let name = match find(&new, &cur, &name)? {
+            Some(path) if fs::read(&path)? != octets => {
+                let digest = digest::digest(&digest::SHA256, octets);
+                let tail: String = digest.as_ref()[..8]
+                    .iter()
+                    .map(|it| format!("{it:02x}"))
+                    .collect();
+                format!("{name}.{tail}")
+            }
+            Some(_) => return Ok(format!("already in {}", self.root.display())),
+            None => name,
+        };
+        if find(&new, &cur, &name)?.is_some() {
             return Ok(format!("already in {}", self.root.display()));
         }
         let temporary = tmp.join(&name);
@@ -57,6 +68,17 @@ impl MaildirMailer {
         File::open(&new)?.sync_all()?;
         Ok(format!("written to {}", new.join(&name).display()))
     }
+}
+
+/// Returns the file of a message, also when it was read meanwhile.
+fn find(new: &Path, cur: &Path, name: &str) -> io::Result<Option<PathBuf>> {
+    let path = new.join(name);
+    if path.exists() {
+        return Ok(Some(path));
+    }
+    let mut read = fs::read_dir(cur)?.flatten();
+    let found = read.find(|it| it.file_name().to_string_lossy().split(':').next() == Some(name));
+    Ok(found.map(|it| it.path()))
 }
 
 #[cfg(test)]
@@ -79,7 +101,7 @@ mod tests {
         assert_eq!(files.len(), 1);
         let seen = folder.path().join("desk/cur/a.1@x.example:2,S");
         fs::rename(files[0].as_ref().expect("readable").path(), &seen).expect("moved");
-        mailer.deliver("<a.1@x.example>", b"again");
+        mailer.deliver("<a.1@x.example>", b"Subject: x\r\n\r\nbody\r\n");
         assert_eq!(
             fs::read(seen).expect("still there"),
             b"Subject: x\r\n\r\nbody\r\n"
@@ -90,5 +112,19 @@ mod tests {
                 .count(),
             0
         );
+    }
+
+    #[test]
+    fn another_mail_of_the_same_name_is_written_beside_it_once() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mailer = MaildirMailer::new(folder.path().join("desk"));
+        for octets in [&b"one"[..], b"two", b"two", b"one"] {
+            assert!(matches!(
+                mailer.deliver("<a.1@x.example>", octets),
+                Attempt::Delivered(_)
+            ));
+        }
+        let files = fs::read_dir(folder.path().join("desk/new")).expect("made");
+        assert_eq!(files.count(), 2);
     }
 }

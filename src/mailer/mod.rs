@@ -9,6 +9,8 @@ mod webhook;
 use std::path::PathBuf;
 use std::time::{Duration, UNIX_EPOCH};
 
+use lettre::Address;
+use lettre::address::AddressError;
 use lettre::message::dkim::{
     DkimCanonicalization, DkimCanonicalizationType, DkimConfig, DkimSigningAlgorithm,
     DkimSigningKey,
@@ -18,10 +20,11 @@ use lettre::message::header::{
 };
 use lettre::message::{Mailbox, MultiPart, MultiPartKind, SinglePart};
 
+use crate::dns::Name;
 use crate::outbox::Attempt;
 use crate::time::Timestamp;
 
-pub use bounce::{Bounce, read_bounce, read_part};
+pub use bounce::{Bounce, Verdict, read_bounce, read_part};
 pub use smtp::SmtpSettings;
 pub use webhook::{Webhook, signature};
 
@@ -166,6 +169,12 @@ pub fn check_address(text: &str) -> Result<(), MailerError> {
 pub fn envelope_address(text: &str) -> Result<(String, String), MailerError> {
     let mailbox = parse_mailbox(text)?;
     Ok((mailbox.email.to_string(), mailbox.email.domain().to_owned()))
+}
+
+/// Returns whether two texts name the same address, whatever the form of its domain and its case.
+pub fn is_same_address(left: &str, right: &str) -> bool {
+    let bare = |text: &str| envelope_address(text).map_or_else(|_| text.to_owned(), |it| it.0);
+    bare(left).eq_ignore_ascii_case(&bare(right))
 }
 
 /// Composes the octets of a mail; the same draft gives the same octets, but for the time in a signature.
@@ -317,12 +326,18 @@ impl Mailer {
     }
 }
 
-/// Parses a mailbox.
+/// Parses a mailbox; its domain is in A-labels then, for a server without SMTPUTF8 (RFC 6531) takes no other.
 fn parse_mailbox(text: &str) -> Result<Mailbox, MailerError> {
-    text.parse()
-        .map_err(|fault: lettre::address::AddressError| {
-            MailerError::Address(text.to_owned(), fault.to_string())
-        })
+    let fault = |fault: String| MailerError::Address(text.to_owned(), fault);
+    let mut mailbox: Mailbox = text
+        .parse()
+        .map_err(|it: AddressError| fault(it.to_string()))?;
+    if !mailbox.email.domain().is_ascii() {
+        let domain = Name::parse(mailbox.email.domain()).map_err(|it| fault(it.to_string()))?;
+        mailbox.email = Address::new(mailbox.email.user(), domain.to_text_without_dot())
+            .map_err(|it| fault(it.to_string()))?;
+    }
+    Ok(mailbox)
 }
 
 #[cfg(test)]

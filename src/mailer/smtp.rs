@@ -5,17 +5,20 @@ use std::time::Duration;
 use lettre::address::Envelope;
 use lettre::transport::smtp::Error as SmtpError;
 use lettre::transport::smtp::client::{Certificate, CertificateStore, Tls, TlsParameters};
+use lettre::transport::smtp::response::Severity;
 use lettre::{AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
 
 use tokio::time::timeout;
 
-use crate::mailer::MailerError;
+use crate::mailer::{MailerError, parse_mailbox};
 use crate::outbox::Attempt;
 
 /// How long a connection may take.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a message may take from the connection to the server's last word.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(60);
+/// The reply with which a server closes the connection (RFC 5321 §3.8).
+const CLOSES: u16 = 421;
 /// Replies that refuse the session, not the message: a wrong password is put right and the message
 /// is tried again (RFC 4954 §6).
 const SESSION_REPLIES: [u16; 4] = [530, 534, 535, 538];
@@ -49,8 +52,14 @@ impl SmtpMailer {
                 settings.url
             )));
         }
-        let is_encrypted =
-            settings.url.starts_with("smtps://") || settings.url.contains("tls=required");
+        // Exactly these: what the mail library does not know, it passes over, and sends in the clear.
+        let query = settings.url.split_once('?').map(|(_, query)| query);
+        if let Some(query) = query
+            && !matches!(query, "tls=required" | "tls=opportunistic")
+        {
+            return Err(MailerError::Url(format!("{query:?} is no parameter")));
+        }
+        let is_encrypted = settings.url.starts_with("smtps://") || query == Some("tls=required");
         if settings.password.is_some() && !is_encrypted {
             let advice = "a password is sent over TLS only: use smtps:// or ?tls=required";
             return Err(MailerError::Url(advice.to_owned()));
@@ -89,8 +98,10 @@ impl SmtpMailer {
 
     /// Delivers one message.
     pub async fn deliver(&self, sender: &str, recipient: &str, octets: &[u8]) -> Attempt {
-        let (Ok(from), Ok(to)) = (sender.parse(), recipient.parse()) else {
-            return Attempt::Refused(format!("{sender} or {recipient} is not a mail address"));
+        // What was queued before domains became A-labels has none.
+        let (from, to) = match (parse_mailbox(sender), parse_mailbox(recipient)) {
+            (Ok(from), Ok(to)) => (from.email, to.email),
+            (Err(fault), _) | (_, Err(fault)) => return Attempt::Refused(fault.to_string()),
         };
         let envelope = match Envelope::new(Some(from), vec![to]) {
             Ok(envelope) => envelope,
@@ -102,7 +113,12 @@ impl SmtpMailer {
         let attempt = match sent {
             Ok(Ok(response)) => {
                 let words = response.message().collect::<Vec<_>>().join(" ");
-                return Attempt::Delivered(format!("{} {words}", response.code()));
+                let reply = format!("{} {words}", response.code());
+                // RFC 5321 §4.2.1: only 2yz says that the message was taken; the library takes 3yz for it too.
+                return match response.code().severity {
+                    Severity::PositiveCompletion => Attempt::Delivered(reply),
+                    _ => Attempt::Passing(format!("{reply}: no answer to a message")),
+                };
             }
             Ok(Err(error)) => classify(&error),
             Err(_) => {
@@ -111,13 +127,16 @@ impl SmtpMailer {
             }
         };
         match attempt {
-            Attempt::Refused(reply) if !self.takes_sessions().await => Attempt::Unreachable(reply),
-            attempt => attempt,
+            Fault::Server(reply) => Attempt::Unreachable(reply),
+            Fault::Later(reply) => Attempt::Passing(reply),
+            // One that greets with 554, or is gone, refuses everything and not this message.
+            Fault::Message(reply) if self.takes_sessions().await => Attempt::Refused(reply),
+            Fault::Broken(reply) if self.takes_sessions().await => Attempt::Passing(reply),
+            Fault::Message(reply) | Fault::Broken(reply) => Attempt::Unreachable(reply),
         }
     }
 
-    /// Returns whether the server takes a session at all. One that greets with 554 refuses everything,
-    /// not this message.
+    /// Returns whether the server takes a session at all, encrypted and logged in as is configured.
     async fn takes_sessions(&self) -> bool {
         matches!(
             timeout(COMMAND_TIMEOUT, self.transport.test_connection()).await,
@@ -155,22 +174,35 @@ fn parameters(url: &str, pem: &str) -> Result<TlsParameters, MailerError> {
         .map_err(|error| fault(error.to_string()))
 }
 
-/// Tells what may pass from what will not. Whatever is not surely permanent is tried again.
-fn classify(error: &SmtpError) -> Attempt {
+/// Why an attempt failed.
+enum Fault {
+    /// Of the server: it is not reached, does not answer, closes, or lets nobody in.
+    Server(String),
+    /// Of this message, and it may pass.
+    Later(String),
+    /// Of this message, for good, if the server takes sessions at all.
+    Message(String),
+    /// The session broke off: of this message, if the server takes another session.
+    Broken(String),
+}
+
+/// Tells whose the fault is, and what may pass from what will not. Whatever is not surely permanent is tried
+/// again.
+fn classify(error: &SmtpError) -> Fault {
     let mut text = error.to_string();
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
         text = format!("{text}: {cause}");
         source = cause.source();
     }
-    let refuses_session = error
-        .status()
-        .is_some_and(|code| SESSION_REPLIES.contains(&code.into()));
-    if error.is_permanent() && !refuses_session {
-        Attempt::Refused(text)
-    } else if error.status().is_some() {
-        Attempt::Passing(text)
-    } else {
-        Attempt::Unreachable(text)
+    match error.status().map(u16::from) {
+        Some(CLOSES) => Fault::Server(text),
+        Some(code) if SESSION_REPLIES.contains(&code) => Fault::Server(text),
+        Some(_) if error.is_permanent() => Fault::Message(text),
+        Some(_) => Fault::Later(text),
+        None if error.is_timeout() => Fault::Server(text),
+        // The library sends no message to a server that lacks what it needs: SMTPUTF8, 8BITMIME, STARTTLS.
+        None if error.is_client() => Fault::Message(text),
+        None => Fault::Broken(text),
     }
 }

@@ -82,9 +82,31 @@ pub fn after_attempt(attempt: &Attempt, tried: &Tried) -> Next {
     }
 }
 
+/// Returns what a server said without what could write to a terminal or turn the direction of text: such
+/// characters become `?`.
+pub fn plain_reply(reply: &str) -> String {
+    let is_mark = |it: char| matches!(it, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let plain = |it: char| {
+        if it.is_control() || is_mark(it) {
+            '?'
+        } else {
+            it
+        }
+    };
+    reply.chars().map(plain).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn replies_lose_what_writes_to_a_terminal() {
+        assert_eq!(
+            plain_reply("550 \u{1b}[2Jno\u{7}\u{9b}1m\r\n\u{202e}ö"),
+            "550 ?[2Jno??1m???ö"
+        );
+    }
 
     #[test]
     fn passing_faults_are_retried_for_two_weeks_and_refusals_never() {

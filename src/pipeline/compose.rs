@@ -8,7 +8,6 @@ use crate::detector::Finding;
 use crate::dns::{Name, UnicodeForm, unicode_form};
 use crate::evidence::Hash;
 use crate::mailer::{Draft, Layout, compose, envelope_address};
-use crate::pipeline::reports::notice_basis;
 use crate::pipeline::{Pipeline, PipelineError};
 use crate::report::{
     CaseFacts, DeskReport, EvidenceLine, RelatedLine, XarfFacts, build_report, case_reference,
@@ -17,6 +16,9 @@ use crate::report::{
 use crate::store::{MailKind, NewMessage, ZoneId};
 use crate::templates::Words;
 use crate::time::Timestamp;
+
+/// Stands for the token of a mail that is shown and not kept.
+pub const PREVIEW_TOKEN: &str = "preview";
 
 /// Somebody a mail goes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -151,7 +153,9 @@ impl Pipeline {
         merged
     }
 
-    /// Puts a mail about a case together for one addressee.
+    /// Puts a mail about a case together for one addressee. `token` tells the mail from every other, also
+    /// from those that a database sent before it was restored: [`Store::draw_token`](crate::store::Store::draw_token)
+    /// draws it for a mail that is kept, and [`PREVIEW_TOKEN`] stands in one that is not.
     ///
     /// # Errors
     ///
@@ -160,23 +164,20 @@ impl Pipeline {
         &self,
         mail: &CaseMail<'_>,
         to: &Addressee,
+        token: &str,
     ) -> Result<ReportParts, PipelineError> {
         let config = self.mail().ok_or(PipelineError::NoMail)?;
         let (_, domain) = envelope_address(&config.from)?;
         let recipient = envelope_address(&to.address)?.0;
         let thread = self.thread_of(mail.case_id, mail.case);
-        let kind = match mail.kind {
-            // A case may come back to what it said before: another draft is another mail.
-            MailKind::Notice => {
-                let basis = notice_basis(mail.case);
-                let token = self.store.digest_key().checksum(basis.as_bytes());
-                format!("notice-{:x}-{token:x}", mail.now.unix())
-            }
-            kind => kind.word().to_owned(),
-        };
         let message_id = self.message_id(
-            &format!("{}.{}.{kind}", mail.case_id, mail.case.revision),
-            &recipient,
+            &format!(
+                "{}.{}.{}",
+                mail.case_id,
+                mail.case.revision,
+                mail.kind.word()
+            ),
+            token,
             &domain,
         );
         let stands_for = stand_in(mail.case);
@@ -407,14 +408,14 @@ impl Pipeline {
         case.told.thread.unwrap_or(case_id)
     }
 
-    /// Returns a Message-ID that is the same each time and differs between databases, mails and recipients.
-    pub(super) fn message_id(&self, what: &str, recipient: &str, domain: &str) -> String {
+    /// Returns the Message-ID of a mail about `what`. Cases and revisions are numbered anew where a database
+    /// was restored, so `token` alone tells one mail from another; the rest is for people.
+    pub(super) fn message_id(&self, what: &str, token: &str, domain: &str) -> String {
         let database: String = self.store.database_id()[..6]
             .iter()
             .map(|octet| format!("{octet:02x}"))
             .collect();
-        let recipient = self.store.digest_key().checksum(recipient.as_bytes());
-        format!("<fluxwatch.{database}.{what}.{recipient:016x}@{domain}>")
+        format!("<fluxwatch.{database}.{what}.{token}@{domain}>")
     }
 
     /// Returns the envelope's sender: the bounce address with an extension that stands for the message

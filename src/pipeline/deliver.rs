@@ -7,10 +7,10 @@ use std::fs;
 use std::path::Path;
 
 use crate::config::SendingLimits;
-use crate::mailer::read_bounce;
-use crate::outbox::{Attempt, GIVE_UP, Next, Tried, after_attempt};
+use crate::mailer::{Verdict, read_bounce};
+use crate::outbox::{Attempt, GIVE_UP, Next, Tried, after_attempt, plain_reply};
 use crate::pipeline::{Pipeline, PipelineError};
-use crate::store::{MailKind, MessageRow};
+use crate::store::{Fate, MailKind, MessageRow};
 use crate::time::Span;
 
 /// The most notifications that are read at a time.
@@ -36,7 +36,7 @@ pub struct DeliverySummary {
     pub sent: u64,
     /// Messages that wait for another attempt.
     pub waiting: u64,
-    /// Messages that were given up or refused.
+    /// Messages that were given up or refused, or could not be composed since the last pass.
     pub dead: u64,
 }
 
@@ -51,7 +51,10 @@ impl Pipeline {
     pub async fn deliver(&self) -> Result<DeliverySummary, PipelineError> {
         self.queue_approved_notices()?;
         self.read_bounces()?;
-        let mut summary = DeliverySummary::default();
+        let mut summary = DeliverySummary {
+            dead: self.unmade_count.take(),
+            ..DeliverySummary::default()
+        };
         if self.mailer.is_some() {
             self.deliver_some(false, &mut summary).await?;
         }
@@ -94,6 +97,11 @@ impl Pipeline {
     /// Tries one message.
     async fn attempt(&self, row: &MessageRow) -> Attempt {
         let message = &row.message;
+        if message.octets.is_empty() {
+            let advice =
+                "there are no octets to send; `fluxwatch report send CASE` makes the mail anew";
+            return Attempt::Refused(advice.to_owned());
+        }
         if message.kind == MailKind::Webhook {
             let hook = self.webhooks.iter().find(|it| it.is_at(&message.recipient));
             return match hook {
@@ -141,8 +149,19 @@ impl Pipeline {
         | Attempt::Passing(reply)
         | Attempt::Unreachable(reply)
         | Attempt::Refused(reply)) = attempt;
-        self.store.finish_attempt(row.id, &next, reply, now)?;
+        let reply = plain_reply(reply);
+        let is_noted = self
+            .store
+            .finish_attempt(row.id, row.attempt_count, &next, &reply, now)?;
         let (id, to) = (row.id, row.shown_recipient());
+        if !is_noted {
+            tracing::warn!(
+                outbox = id,
+                recipient = to,
+                "message {id} to {to}: an attempt took longer than its lease, and a later one has its place: {reply}"
+            );
+            return Ok(());
+        }
         match next {
             Next::Sent => {
                 summary.sent += 1;
@@ -172,7 +191,7 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Reads the notifications of mail that came back, and marks the recipients. Nothing is ever answered.
+    /// Reads the notifications of mail that came back, and notes what became of it. Nothing is ever answered.
     fn read_bounces(&self) -> Result<(), PipelineError> {
         let Some(folder) = self.mail().and_then(|mail| mail.bounces.as_deref()) else {
             return Ok(());
@@ -215,16 +234,15 @@ impl Pipeline {
         let Some(message_id) = message_id else {
             return Ok(false);
         };
-        if !bounce.is_permanent() {
-            return Ok(true);
-        }
-        let words = format!("came back: {} {}", bounce.status, bounce.diagnostic);
-        let plain = words.chars().filter(|it| !it.is_control());
-        let reply: String = plain.take(REPLY_MAX).collect();
-        if self
-            .store
-            .note_bounce(&message_id, &reply, self.clock.now())?
-        {
+        let (fate, verb) = match bounce.verdict {
+            Verdict::Delayed => (Fate::Delayed, "delayed"),
+            Verdict::Undelivered => (Fate::Undelivered, "came back"),
+            Verdict::Bounced => (Fate::Bounced, "came back"),
+        };
+        let words = format!("{verb}: {} {}", bounce.status, bounce.diagnostic);
+        let reply: String = plain_reply(&words).chars().take(REPLY_MAX).collect();
+        let now = self.clock.now();
+        if self.store.note_fate(&message_id, fate, &reply, now)? {
             tracing::warn!("{message_id} {reply}");
         }
         Ok(true)

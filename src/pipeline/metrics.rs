@@ -366,5 +366,17 @@ fn write_desk(page: &mut Page, store: &Store) -> Result<(), StoreError> {
             .count();
         page.value("fluxwatch_unsent_messages", &[("state", state)], count);
     }
+    page.family(
+        "fluxwatch_returned_messages",
+        "gauge",
+        "Mail that a server took and that is late or came back, by what became of it.",
+    );
+    for (fate, count) in store.fate_counts()? {
+        page.value(
+            "fluxwatch_returned_messages",
+            &[("fate", fate.word())],
+            count,
+        );
+    }
     Ok(())
 }

@@ -32,7 +32,7 @@ mod retention;
 mod surroundings;
 mod transfer;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
@@ -54,7 +54,7 @@ pub use canary::{CanaryState, look_at_canary};
 pub use catalog::{
     CatalogJob, CatalogOutcome, CatalogSummary, SweepJob, SweepOutcome, run_catalog, run_sweep,
 };
-pub use compose::{Addressee, CaseMail, ReportParts};
+pub use compose::{Addressee, CaseMail, PREVIEW_TOKEN, ReportParts};
 pub use deliver::DeliverySummary;
 pub use detect::DomainFinding;
 pub use feed::FeedImport;
@@ -95,6 +95,13 @@ pub enum PipelineError {
     /// A report for machines that is not sound.
     #[error("xarf.json: {0}")]
     Xarf(String),
+}
+
+impl PipelineError {
+    /// Returns whether one mail cannot be made, and nothing else is wrong.
+    fn is_of_one_mail(&self) -> bool {
+        matches!(self, Self::Template(_) | Self::Mailer(_) | Self::Xarf(_))
+    }
 }
 
 /// What a pass over a source does.
@@ -213,6 +220,8 @@ pub struct Pipeline {
     keys: HashMap<Name, TransferKey>,
     tls: HashMap<TlsSettings, TransferTls>,
     backoff: RefCell<Backoff>,
+    /// How many mails could not be composed since the last pass over the outbox.
+    unmade_count: Cell<u64>,
 }
 
 impl Pipeline {
@@ -241,6 +250,7 @@ impl Pipeline {
             keys: parts.keys,
             tls: parts.tls,
             backoff: RefCell::default(),
+            unmade_count: Cell::new(0),
         })
     }
 

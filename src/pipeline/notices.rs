@@ -1,7 +1,7 @@
 //! Notices: approved or rejected by somebody, then queued as they were approved.
 
 use crate::case::SendReason;
-use crate::mailer::envelope_address;
+use crate::mailer::is_same_address;
 use crate::pipeline::compose::CaseMail;
 use crate::pipeline::reports::{ACTOR, notice_basis};
 use crate::pipeline::{Pipeline, PipelineError};
@@ -119,7 +119,7 @@ impl Pipeline {
     fn draft_for(&self, case_id: i64, recipient: &str) -> Result<Option<NoticeRow>, PipelineError> {
         let notices = self.store.notices_of_case(case_id)?.into_iter();
         let mut drafts = notices.filter(|it| {
-            it.state == NoticeState::Drafted && it.message.recipient.eq_ignore_ascii_case(recipient)
+            it.state == NoticeState::Drafted && is_same_address(&it.message.recipient, recipient)
         });
         Ok(drafts.next_back())
     }
@@ -140,10 +140,8 @@ impl Pipeline {
             reason: SendReason::Asked,
             now,
         };
-        let to = self.notice_addressees(&finding).into_iter().find(|to| {
-            let bare = envelope_address(&to.address).map(|it| it.0);
-            bare.is_ok_and(|bare| bare.eq_ignore_ascii_case(recipient))
-        });
+        let mut addressees = self.notice_addressees(&finding).into_iter();
+        let to = addressees.find(|to| is_same_address(&to.address, recipient));
         let Some(to) = to else {
             return Ok(false);
         };

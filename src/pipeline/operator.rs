@@ -18,7 +18,7 @@ use crate::report::{
     MailLine, case_reference,
 };
 use crate::store::{Blindness, BulkKind, BulkMove, CaseRow, MailKind, NewMessage, ZoneStatus};
-use crate::templates::Words;
+use crate::templates::{RenderedMail, Words};
 use crate::time::{Span, Timestamp};
 
 /// Where it is kept when the last digest was made.
@@ -42,6 +42,7 @@ const ENDING_WITHIN: Span = Span::days(7);
 #[derive(Serialize)]
 struct EventJson<'a> {
     id: i64,
+    uid: &'a str,
     at: Timestamp,
     case: i64,
     domain: String,
@@ -199,6 +200,17 @@ impl Pipeline {
                     recipient,
                     reply,
                 })
+                .chain(
+                    self.store
+                        .undelivered_since(from)?
+                        .into_iter()
+                        .map(|row| MailLine {
+                            id: row.id,
+                            recipient: row.shown_recipient(),
+                            reply: row.last_reply.unwrap_or_default(),
+                        }),
+                )
+                .take(LINES_MAX)
                 .collect(),
             ending: self.ending_exemptions(from, now)?,
             zone_count: statuses.iter().filter(|it| it.zone.is_some()).count(),
@@ -376,7 +388,7 @@ impl Pipeline {
         Ok(tx.commit()?)
     }
 
-    /// Queues a mail that is about no single case.
+    /// Queues a mail that is about no single case. What cannot be made is kept among the dead, and stops nothing.
     fn queue_for(
         &self,
         mail: &MailConfig,
@@ -385,43 +397,81 @@ impl Pipeline {
         words: Words<'_>,
         now: Timestamp,
     ) -> Result<(), PipelineError> {
-        let words = self.templates.render(&mail.language, words)?;
-        let (_, domain) = envelope_address(&mail.from)?;
+        let words = self.templates.render(&mail.language, words);
+        let mut told = HashSet::new();
         for to in recipients {
             let recipient = envelope_address(to)?.0;
-            let what = format!("{}.{}", kind.word(), now.unix());
-            let message_id = self.message_id(&what, &recipient, &domain);
-            let draft = Draft {
-                from: &mail.from,
-                to,
-                message_id: &message_id,
-                thread: None,
-                date: now,
-                case_id: None,
-                kind: kind.word(),
-                is_bulk: kind == MailKind::Digest,
-                subject: &words.subject,
-                text: &words.text,
-                html: &words.html,
-                layout: Layout::Plain,
+            // An address that stands in the list twice gets one mail.
+            if !told.insert(recipient.to_lowercase()) {
+                continue;
+            }
+            let token = self.store.draw_token()?;
+            let composed = match &words {
+                Ok(words) => self.compose_for(mail, to, kind, words, (&token, now)),
+                Err(fault) => Err(PipelineError::Template(fault.clone())),
             };
-            let message = NewMessage {
-                case_id: None,
-                kind,
-                revision: 0,
-                recipient,
-                sender: self.sender_of(&message_id)?,
-                octets: compose(&draft, self.signer.as_ref())?,
-                message_id,
-                subject: words.subject.clone(),
-            };
-            self.store.queue_message(&message, now)?;
+            match composed {
+                Ok(message) => self.store.queue_message(&message, now)?,
+                Err(fault) if fault.is_of_one_mail() => {
+                    let dead = NewMessage {
+                        case_id: None,
+                        kind,
+                        revision: 0,
+                        recipient,
+                        sender: String::new(),
+                        message_id: token,
+                        subject: kind.word().to_owned(),
+                        octets: Vec::new(),
+                    };
+                    self.keep_dead(&dead, &fault, now)?;
+                }
+                Err(fault) => return Err(fault),
+            }
         }
         Ok(())
     }
 
-    /// Appends what happened to cases to the log of events: at least once each, in order; a line's `id`
-    /// tells one that comes twice after a crash.
+    /// Puts a mail that is about no single case together for one address.
+    fn compose_for(
+        &self,
+        mail: &MailConfig,
+        to: &str,
+        kind: MailKind,
+        words: &RenderedMail,
+        (token, now): (&str, Timestamp),
+    ) -> Result<NewMessage, PipelineError> {
+        let (_, domain) = envelope_address(&mail.from)?;
+        let what = format!("{}.{}", kind.word(), now.unix());
+        let message_id = self.message_id(&what, token, &domain);
+        let draft = Draft {
+            from: &mail.from,
+            to,
+            message_id: &message_id,
+            thread: None,
+            date: now,
+            case_id: None,
+            kind: kind.word(),
+            is_bulk: kind == MailKind::Digest,
+            subject: &words.subject,
+            text: &words.text,
+            html: &words.html,
+            layout: Layout::Plain,
+        };
+        Ok(NewMessage {
+            case_id: None,
+            kind,
+            revision: 0,
+            recipient: envelope_address(to)?.0,
+            sender: self.sender_of(&message_id)?,
+            octets: compose(&draft, self.signer.as_ref())?,
+            message_id,
+            subject: words.subject.clone(),
+        })
+    }
+
+    /// Appends what happened to cases to the log of events: at least once each, in order; a line's `uid`
+    /// tells one that comes twice after a crash. Its `id` does not tell it from what a restored database
+    /// numbers anew.
     fn write_events(&self) -> Result<(), PipelineError> {
         let Some(path) = &self.config.events_path else {
             return Ok(());
@@ -452,6 +502,7 @@ impl Pipeline {
                 };
                 let json = EventJson {
                     id: *id,
+                    uid: &line.uid,
                     at: line.event.at,
                     case: *case_id,
                     domain: row.case.domain.to_string(),

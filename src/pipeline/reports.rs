@@ -279,9 +279,7 @@ impl Pipeline {
         }
         let mut count = 0;
         for to in self.desk_addressees(&case) {
-            let message = self.compose_case_mail(&mail, &to)?.message;
-            self.store.queue_message(&message, telling.now)?;
-            count += 1;
+            count += usize::from(self.queue_case_mail(&mail, &to)?);
         }
         self.queue_webhooks(row, &mail)?;
         if !reason.is_end() {
@@ -305,6 +303,45 @@ impl Pipeline {
             true => self.close_thread(row.id),
             false => self.tell_members(row, telling),
         }
+    }
+
+    /// Queues a mail about a case to one addressee. One that cannot be composed is kept among the dead, and
+    /// leaves the others alone. Returns whether it was queued.
+    fn queue_case_mail(&self, mail: &CaseMail<'_>, to: &Addressee) -> Result<bool, PipelineError> {
+        let token = self.store.draw_token()?;
+        match self.compose_case_mail(mail, to, &token) {
+            Ok(parts) => self.store.queue_message(&parts.message, mail.now)?,
+            Err(fault) if fault.is_of_one_mail() => {
+                let dead = NewMessage {
+                    case_id: Some(mail.case_id),
+                    kind: mail.kind,
+                    revision: mail.case.revision,
+                    recipient: to.address.clone(),
+                    sender: String::new(),
+                    message_id: token,
+                    subject: format!("{} of case {}", mail.kind.word(), mail.case_id),
+                    octets: Vec::new(),
+                };
+                self.keep_dead(&dead, &fault, mail.now)?;
+                return Ok(false);
+            }
+            Err(fault) => return Err(fault),
+        }
+        Ok(true)
+    }
+
+    /// Keeps a message that cannot be composed among the dead, and says so.
+    pub(super) fn keep_dead(
+        &self,
+        message: &NewMessage,
+        fault: &PipelineError,
+        now: Timestamp,
+    ) -> Result<(), PipelineError> {
+        let (to, what) = (&message.recipient, &message.subject);
+        tracing::error!(recipient = to, "{what} to {to} cannot be made: {fault}");
+        let reason = format!("cannot be made: {fault}");
+        self.unmade_count.set(self.unmade_count.get() + 1);
+        Ok(self.store.keep_dead_message(message, &reason, now)?)
     }
 
     /// Notes that the cases of a campaign were told in the mail of one of them.
@@ -390,13 +427,14 @@ impl Pipeline {
         let octets = body.to_string().into_bytes();
         for hook in &self.config.webhooks {
             let what = format!("{}.{}.hook", row.id, mail.case.revision);
+            let token = self.store.draw_token()?;
             let message = NewMessage {
                 case_id: Some(row.id),
                 kind: MailKind::Webhook,
                 revision: mail.case.revision,
                 recipient: hook.url.clone(),
                 sender: String::new(),
-                message_id: self.message_id(&what, &hook.url, "webhook"),
+                message_id: self.message_id(&what, &token, "webhook"),
                 subject: format!("{} of case {}", mail.kind.word(), row.id),
                 octets: octets.clone(),
             };
@@ -426,7 +464,20 @@ impl Pipeline {
             kind: MailKind::Notice,
             ..*mail
         };
-        let message = self.compose_case_mail(&notice, to)?.message;
+        let token = self.store.draw_token()?;
+        let message = match self.compose_case_mail(&notice, to, &token) {
+            Ok(parts) => parts.message,
+            // The others are told all the same; the case's log says who was not.
+            Err(fault) if fault.is_of_one_mail() => {
+                let note = format!("notice to {} cannot be made: {fault}", to.address);
+                tracing::error!(case = mail.case_id, "case {}: {note}", mail.case_id);
+                let state = mail.case.state;
+                self.store
+                    .append_case_event(mail.case_id, mail.now, state, ACTOR, &note)?;
+                return Ok(());
+            }
+            Err(fault) => return Err(fault),
+        };
         let basis = notice_basis(mail.case);
         self.store
             .draft_notice(&message, &to.party, &basis, mail.now)?;

@@ -26,6 +26,8 @@ pub struct CaseRow {
 /// A line of a case's log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CaseEventRow {
+    /// 16 hexadecimal digits that no other line has, nor one that a restored database gives the same number.
+    pub uid: String,
     /// Who: `fluxwatch`, or a person.
     pub actor: String,
     /// What.
@@ -183,7 +185,7 @@ impl Store {
                 ],
                 |row| row.get(0),
             )?;
-            let mut append = connection.prepare_cached("insert into case_event (case_id, at, actor, from_state, to_state, note) values (?, ?, ?, ?, ?, ?)")?;
+            let mut append = connection.prepare_cached("insert into case_event (case_id, at, actor, from_state, to_state, note, uid) values (?, ?, ?, ?, ?, ?, lower(hex(randomblob(8))))")?;
             for event in events {
                 append.execute(params![id, event.at.unix(), actor, event.from.map(CaseState::word), event.to.word(), event.note])?;
             }
@@ -273,7 +275,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         self.run(|connection| {
             connection
-                .prepare_cached("insert into case_event (case_id, at, actor, from_state, to_state, note) values (?1, ?2, ?3, ?4, ?4, ?5)")?
+                .prepare_cached("insert into case_event (case_id, at, actor, from_state, to_state, note, uid) values (?1, ?2, ?3, ?4, ?4, ?5, lower(hex(randomblob(8))))")?
                 .execute(params![id, at.unix(), actor, state.word(), note])
         })
         .map(|_| ())
@@ -386,21 +388,25 @@ impl Store {
     /// [`StoreError`].
     pub fn case_events(&self, id: i64) -> Result<Vec<CaseEventRow>, StoreError> {
         let rows = self.run(|connection| {
-            let mut statement = connection.prepare_cached("select at, actor, from_state, to_state, note from case_event where case_id = ? order by id")?;
-            let rows = statement.query_map([id], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, Option<String>>(2)?, row.get::<_, String>(3)?, row.get::<_, String>(4)?)))?;
+            let mut statement = connection.prepare_cached("select at, actor, from_state, to_state, note, uid from case_event where case_id = ? order by id")?;
+            let rows = statement.query_map([id], |row| {
+                let texts: (String, Option<String>, String, String, String) = (row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?);
+                Ok((row.get::<_, i64>(0)?, texts))
+            })?;
             rows.collect::<rusqlite::Result<Vec<_>>>()
         })?;
         let state = |word: &str| {
             CaseState::parse(word).ok_or_else(|| self.damaged(format!("case state {word:?}")))
         };
-        let read = |(at, actor, from, to, note): (i64, String, Option<String>, String, String)| {
+        let read = |(at, texts): (i64, (String, Option<String>, String, String, String))| {
+            let (actor, from, to, note, uid) = texts;
             let event = CaseEvent {
                 at: Timestamp::from_unix(at),
                 from: from.as_deref().map(state).transpose()?,
                 to: state(&to)?,
                 note,
             };
-            Ok(CaseEventRow { actor, event })
+            Ok(CaseEventRow { uid, actor, event })
         };
         rows.into_iter().map(read).collect()
     }

@@ -75,12 +75,12 @@ impl Store {
         from: Timestamp,
         to: Timestamp,
     ) -> Result<Vec<DeskEvent>, StoreError> {
-        type Raw = ([String; 5], Option<String>, [i64; 3], Option<i64>, bool);
+        type Raw = ([String; 6], Option<String>, [i64; 3], Option<i64>, bool);
         let rows: Vec<Raw> = self.run(|connection| {
             let sql = "select c.domain, z.name, e.actor, e.to_state, e.note, e.from_state, e.case_id, e.at, o.at,
                               (select min(m.queued_at) from message m where m.case_id = e.case_id and m.kind = 'report'),
                               not exists (select 1 from case_event p where p.case_id = e.case_id and p.id < e.id and p.id > coalesce(o.id, 0)
-                                             and p.actor <> 'fluxwatch' and p.from_state is not p.to_state)
+                                             and p.actor <> 'fluxwatch' and p.from_state is not p.to_state), e.uid
                          from case_event e
                          left join case_event o on o.id = (select max(i.id) from case_event i where i.case_id = e.case_id and i.id <= e.id and i.to_state = 'open'
                                                               and (i.from_state is null or i.from_state <> 'open' and i.actor = 'fluxwatch'))
@@ -90,7 +90,7 @@ impl Store {
             let rows = statement.query_map(params![from.unix(), to.unix()], |row| {
                 let at: i64 = row.get(7)?;
                 Ok((
-                    [row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?],
+                    [row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(11)?],
                     row.get(5)?,
                     [row.get(6)?, at, row.get::<_, Option<i64>>(8)?.unwrap_or(at)],
                     row.get(9)?,
@@ -103,7 +103,7 @@ impl Store {
             CaseState::parse(word).ok_or_else(|| self.damaged(format!("case state {word:?}")))
         };
         let read = |(texts, from, [case_id, at, opened_at], reported_at, is_first_step): Raw| {
-            let [domain, zone, actor, to, note] = texts;
+            let [domain, zone, actor, to, note, uid] = texts;
             Ok(DeskEvent {
                 case_id,
                 domain: self.read_name(&domain)?,
@@ -113,6 +113,7 @@ impl Store {
                 is_first_step,
                 dismissed_as: DismissReason::of_note(&note),
                 line: CaseEventRow {
+                    uid,
                     actor,
                     event: CaseEvent {
                         at: Timestamp::from_unix(at),
@@ -180,11 +181,16 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<(i64, i64, CaseEventRow)>, StoreError> {
         let rows = self.run(|connection| {
-            let sql = "select id, case_id, at, actor, from_state, to_state, note from case_event where id > ? order by id limit ?";
+            let sql = "select id, case_id, at, actor, from_state, to_state, note, uid from case_event where id > ? order by id limit ?";
             let mut statement = connection.prepare_cached(sql)?;
             let rows = statement.query_map([after, limit as i64], |row| {
-                let texts: (String, Option<String>, String, String) =
-                    (row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?);
+                let texts: (String, Option<String>, String, String, String) = (
+                    row.get(3)?,
+                    row.get(4)?,
+                    row.get(5)?,
+                    row.get(6)?,
+                    row.get(7)?,
+                );
                 Ok((row.get(0)?, row.get(1)?, row.get::<_, i64>(2)?, texts))
             })?;
             rows.collect::<rusqlite::Result<Vec<_>>>()
@@ -193,14 +199,14 @@ impl Store {
             CaseState::parse(word).ok_or_else(|| self.damaged(format!("case state {word:?}")))
         };
         rows.into_iter()
-            .map(|(id, case_id, at, (actor, from, to, note))| {
+            .map(|(id, case_id, at, (actor, from, to, note, uid))| {
                 let event = CaseEvent {
                     at: Timestamp::from_unix(at),
                     from: from.as_deref().map(state).transpose()?,
                     to: state(&to)?,
                     note,
                 };
-                Ok((id, case_id, CaseEventRow { actor, event }))
+                Ok((id, case_id, CaseEventRow { uid, actor, event }))
             })
             .collect()
     }

@@ -502,6 +502,21 @@ impl Store {
         self.database_id
     }
 
+    /// Draws a token for one message: 24 hexadecimal digits of SQLite's random octets, another at each
+    /// call. Nothing in the database decides on it, so a restored copy does not draw those again that were
+    /// drawn after it was made.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn draw_token(&self) -> Result<String, StoreError> {
+        self.run(|connection| {
+            connection
+                .prepare_cached("select lower(hex(randomblob(12)))")?
+                .query_row([], |row| row.get(0))
+        })
+    }
+
     /// Runs `work` and gives its fault the database's name.
     pub(super) fn run<T>(
         &self,

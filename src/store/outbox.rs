@@ -3,7 +3,7 @@
 use rusqlite::{OptionalExtension, Row, params};
 use serde::Serialize;
 
-use crate::outbox::{LEASE, Next};
+use crate::outbox::{LEASE, Next, plain_reply};
 use crate::store::{Store, StoreError};
 use crate::time::Timestamp;
 
@@ -21,6 +21,37 @@ pub enum MessageState {
     Dead,
     /// Taken out by somebody; kept.
     Dropped,
+}
+
+/// What became of a message after the server took it, as far as it came back. A later one is worse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Fate {
+    /// A server on its way still tries.
+    Delayed,
+    /// A server on its way gave up: it did not arrive. Its recipient may be reached another time.
+    Undelivered,
+    /// Its recipient cannot be reached (a status of class 5).
+    Bounced,
+}
+
+impl Fate {
+    /// Every fate, from the best to the worst.
+    pub const ALL: [Self; 3] = [Self::Delayed, Self::Undelivered, Self::Bounced];
+
+    /// Returns the word in listings.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Delayed => "delayed",
+            Self::Undelivered => "undelivered",
+            Self::Bounced => "bounced",
+        }
+    }
+
+    /// Returns the fate that [`Fate::word`] gave `word` for.
+    fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|fate| fate.word() == word)
+    }
 }
 
 /// What a mail is about.
@@ -145,9 +176,19 @@ pub struct MessageRow {
     pub last_reply: Option<String>,
     /// When it came back.
     pub bounced_at: Option<Timestamp>,
+    /// What became of it after the server took it; `None` if nothing came back.
+    pub fate: Option<Fate>,
 }
 
 impl MessageRow {
+    /// Returns the word of where it stands: of one that the server took and that came back, its fate.
+    pub fn standing(&self) -> &'static str {
+        match (self.state, self.fate) {
+            (MessageState::Sent, Some(fate)) => fate.word(),
+            (state, _) => state.word(),
+        }
+    }
+
     /// Returns the recipient as it may be shown: of a URL, which may hold secrets, only scheme and host.
     pub fn shown_recipient(&self) -> String {
         let recipient = &self.message.recipient;
@@ -164,7 +205,7 @@ impl MessageRow {
 }
 
 /// The columns of a message, in the order that [`read_message`] expects.
-const COLUMNS: &str = "id, case_id, revision, recipient, sender, message_id, subject, octets, state, attempt_count, queued_at, next_attempt_at, sent_at, last_reply, kind, bounced_at";
+const COLUMNS: &str = "id, case_id, revision, recipient, sender, message_id, subject, octets, state, attempt_count, queued_at, next_attempt_at, sent_at, last_reply, kind, bounced_at, fate";
 
 impl Store {
     /// Queues a message. The same case, revision and recipient are queued once only.
@@ -180,6 +221,28 @@ impl Store {
                      values (?, ?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?) on conflict do nothing",
                 )?
                 .execute(params![message.case_id, message.revision, message.kind.word(), message.recipient, message.sender, message.message_id, message.subject, message.octets, now.unix(), now.unix()])
+        })
+        .map(|_| ())
+    }
+
+    /// Keeps a message that cannot be composed among the dead, without octets, so that it is told and not lost.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn keep_dead_message(
+        &self,
+        message: &NewMessage,
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.run(|connection| {
+            connection
+                .prepare_cached(
+                    "insert into message (case_id, revision, kind, recipient, sender, message_id, subject, octets, state, queued_at, next_attempt_at, last_reply)
+                     values (?, ?, ?, ?, ?, ?, ?, x'', 'dead', ?, ?, ?) on conflict do nothing",
+                )?
+                .execute(params![message.case_id, message.revision, message.kind.word(), message.recipient, message.sender, message.message_id, message.subject, now.unix(), now.unix(), reason])
         })
         .map(|_| ())
     }
@@ -251,7 +314,7 @@ impl Store {
     }
 
     /// Returns the Message-IDs of a case's mails to a recipient that may stand in References: the first
-    /// and the last, if there are any.
+    /// and the last, if there are any. A mail that could not be composed has none.
     ///
     /// # Errors
     ///
@@ -262,7 +325,7 @@ impl Store {
         recipient: &str,
     ) -> Result<Option<(String, String)>, StoreError> {
         let ids: Vec<String> = self.run(|connection| {
-            let sql = "select message_id from message where case_id = ? and recipient = ? and kind in ('report', 'update', 'closure') order by id";
+            let sql = "select message_id from message where case_id = ? and recipient = ? and kind in ('report', 'update', 'closure') and message_id like '<%' order by id";
             let mut statement = connection.prepare_cached(sql)?;
             let rows = statement.query_map(params![case_id, recipient], |row| row.get(0))?;
             rows.collect()
@@ -270,7 +333,7 @@ impl Store {
         Ok(ids.first().cloned().zip(ids.last().cloned()))
     }
 
-    /// Takes messages that wait or were given up out of the outbox. Returns how many.
+    /// Takes messages that wait, were given up or came back out of the outbox. Returns how many.
     ///
     /// # Errors
     ///
@@ -278,29 +341,33 @@ impl Store {
     pub fn drop_message(&self, id: i64, note: &str) -> Result<usize, StoreError> {
         self.run(|connection| {
             connection
-                .prepare_cached("update message set state = 'dropped', last_reply = ?2 where id = ?1 and state in ('queued', 'dead')")?
+                .prepare_cached("update message set state = 'dropped', last_reply = ?2 where id = ?1 and (state in ('queued', 'dead') or (state = 'sent' and fate is not null))")?
                 .execute(params![id, note])
         })
     }
 
-    /// Notes that a message came back, and that its recipient cannot be reached. Returns whether a
-    /// message with that Message-ID was sent, and this is news.
+    /// Notes what became of a message that came back; where it bounced, also that its recipient cannot be
+    /// reached. Returns whether there is a message with that Message-ID and this is worse than what was known.
     ///
     /// # Errors
     ///
     /// [`StoreError`].
-    pub fn note_bounce(
+    pub fn note_fate(
         &self,
         message_id: &str,
+        fate: Fate,
         reply: &str,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
+        // One that is delayed has not come back.
+        let came_back = (fate > Fate::Delayed).then(|| now.unix());
+        let rank = Fate::ALL.iter().filter(|it| **it <= fate).count();
         self.run(|connection| {
             let recipient: Option<String> = connection
-                .prepare_cached("update message set bounced_at = ?2, last_reply = ?3 where message_id = ?1 and bounced_at is null returning recipient")?
-                .query_row(params![message_id, now.unix(), reply], |row| row.get(0))
+                .prepare_cached("update message set fate = ?2, bounced_at = coalesce(bounced_at, ?3), last_reply = ?4 where message_id = ?1 and case fate when 'delayed' then 1 when 'undelivered' then 2 when 'bounced' then 3 else 0 end < ?5 returning recipient")?
+                .query_row(params![message_id, fate.word(), came_back, reply, rank as i64], |row| row.get(0))
                 .optional()?;
-            if let Some(recipient) = &recipient {
+            if let (Some(recipient), Fate::Bounced) = (&recipient, fate) {
                 connection
                     .prepare_cached("insert into bounced_recipient (recipient, bounced_at, reply) values (?1, ?2, ?3) on conflict (recipient) do update set bounced_at = excluded.bounced_at, reply = excluded.reply")?
                     .execute(params![recipient, now.unix(), reply])?;
@@ -337,6 +404,35 @@ impl Store {
         self.select_messages("state = 'dead' and ?1 = 0", 0)
     }
 
+    /// Returns the messages that came back undelivered since a time, though their recipients may be reached
+    /// another time.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn undelivered_since(&self, since: Timestamp) -> Result<Vec<MessageRow>, StoreError> {
+        self.select_messages("fate = 'undelivered' and bounced_at > ?1", since.unix())
+    }
+
+    /// Returns how many messages came back that nobody has taken out of the outbox, by what became of them.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn fate_counts(&self) -> Result<Vec<(Fate, u32)>, StoreError> {
+        let counts: Vec<(String, u32)> = self.run(|connection| {
+            let sql = "select fate, count(*) from message where fate is not null and state = 'sent' group by fate";
+            let mut statement = connection.prepare_cached(sql)?;
+            let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            rows.collect()
+        })?;
+        let of = |fate: Fate| counts.iter().find(|(word, _)| word == fate.word());
+        Ok(Fate::ALL
+            .into_iter()
+            .map(|fate| (fate, of(fate).map_or(0, |(_, count)| *count)))
+            .collect())
+    }
+
     /// Returns how many messages were given up or refused.
     ///
     /// # Errors
@@ -366,7 +462,11 @@ impl Store {
         })
     }
 
-    /// Notes how an attempt ended.
+    /// Notes how the attempt with a number ended. Returns whether that was noted.
+    ///
+    /// An attempt whose lease ran out may end after a later one began: what it says of a failure is not noted
+    /// then, for the later one knows better. That the server took the message is noted as long as the message
+    /// waits or is tried: it is true whenever it is said, and spares the recipient another copy.
     ///
     /// # Errors
     ///
@@ -374,10 +474,11 @@ impl Store {
     pub fn finish_attempt(
         &self,
         id: i64,
+        attempt: u32,
         next: &Next,
         reply: &str,
         now: Timestamp,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let (state, next_attempt_at, sent_at) = match next {
             Next::Sent => (MessageState::Sent, None, Some(now.unix())),
             Next::RetryAt(at) => (MessageState::Queued, Some(at.unix()), None),
@@ -385,14 +486,15 @@ impl Store {
         };
         self.run(|connection| {
             connection
-                .prepare_cached("update message set state = ?2, next_attempt_at = coalesce(?3, next_attempt_at), sent_at = ?4, last_reply = ?5 where id = ?1")?
-                .execute(params![id, state.word(), next_attempt_at, sent_at, reply])
+                .prepare_cached("update message set state = ?2, next_attempt_at = coalesce(?3, next_attempt_at), sent_at = ?4, last_reply = ?5
+                                  where id = ?1 and ((state = 'sending' and attempt_count = ?6) or (?2 = 'sent' and state in ('queued', 'sending')))")?
+                .execute(params![id, state.word(), next_attempt_at, sent_at, reply, attempt])
         })
-        .map(|_| ())
+        .map(|count| count > 0)
     }
 
-    /// Makes messages that wait or were given up due now: all of them, or the one with a number.
-    /// Returns how many.
+    /// Makes messages that wait or were given up due now: all of them, or the one with a number, also if that
+    /// came back. Returns how many.
     ///
     /// # Errors
     ///
@@ -400,7 +502,8 @@ impl Store {
     pub fn retry_messages(&self, id: Option<i64>, now: Timestamp) -> Result<usize, StoreError> {
         self.run(|connection| {
             connection
-                .prepare_cached("update message set state = 'queued', next_attempt_at = ?2 where state in ('queued', 'dead') and (?1 is null or id = ?1)")?
+                .prepare_cached("update message set state = 'queued', next_attempt_at = ?2, fate = null, bounced_at = null, sent_at = null
+                                  where (?1 is null and state in ('queued', 'dead')) or (id = ?1 and (state in ('queued', 'dead') or (state = 'sent' and fate in ('undelivered', 'bounced'))))")?
                 .execute(params![id, now.unix()])
         })
     }
@@ -414,6 +517,19 @@ impl Store {
         self.select_messages(
             "?1 = 0 or state not in ('sent', 'dropped')",
             i64::from(unsent_only),
+        )
+    }
+
+    /// Returns the messages that somebody may have to look at, oldest first: those not yet sent, and those that
+    /// came back.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn undone_messages(&self) -> Result<Vec<MessageRow>, StoreError> {
+        self.select_messages(
+            "?1 = 0 and (state not in ('sent', 'dropped') or (state = 'sent' and fate in ('undelivered', 'bounced')))",
+            0,
         )
     }
 
@@ -445,7 +561,9 @@ impl Store {
 fn read_message(row: &Row<'_>) -> rusqlite::Result<Option<MessageRow>> {
     let state = MessageState::parse(&row.get::<_, String>(8)?);
     let kind = MailKind::parse(&row.get::<_, String>(14)?);
-    let Some((state, kind)) = state.zip(kind) else {
+    let fate = row.get::<_, Option<String>>(16)?;
+    let fate = fate.as_deref().map(Fate::parse);
+    let (Some((state, kind)), None | Some(Some(_))) = (state.zip(kind), fate) else {
         return Ok(None);
     };
     Ok(Some(MessageRow {
@@ -465,7 +583,12 @@ fn read_message(row: &Row<'_>) -> rusqlite::Result<Option<MessageRow>> {
         queued_at: Timestamp::from_unix(row.get(10)?),
         next_attempt_at: Timestamp::from_unix(row.get(11)?),
         sent_at: row.get::<_, Option<i64>>(12)?.map(Timestamp::from_unix),
-        last_reply: row.get(13)?,
+        // One from before replies were made plain is made so here, for every listing.
+        last_reply: row
+            .get::<_, Option<String>>(13)?
+            .as_deref()
+            .map(plain_reply),
         bounced_at: row.get::<_, Option<i64>>(15)?.map(Timestamp::from_unix),
+        fate: fate.flatten(),
     }))
 }

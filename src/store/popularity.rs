@@ -771,7 +771,8 @@ mod tests {
             // As schema 5 had it.
             store
                 .connection
-                .execute_batch("drop table popularity; drop table nameserver_cut; alter table host drop column operator_id; alter table version drop column seen_until_at; delete from meta where key = 'suffixes_of';
+                .execute_batch("drop table popularity; drop table nameserver_cut; alter table host drop column operator_id; alter table version drop column seen_until_at;
+                                drop index message_by_fate; alter table message drop column fate; alter table case_event drop column uid; delete from meta where key = 'suffixes_of';
                                 pragma user_version = 5")
                 .expect("written");
         }

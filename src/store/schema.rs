@@ -10,7 +10,7 @@ use crate::store::changes::{ChangeCounts, pack};
 use crate::store::popularity::{begin_operators, begin_popularity};
 
 /// The migrations, in order; the database's `user_version` is how many have run.
-const MIGRATIONS: [Migration; 9] = [
+const MIGRATIONS: [Migration; 10] = [
     Migration::sql(include_str!("migrations/0001_history.sql")),
     Migration::sql(include_str!("migrations/0002_arrivals.sql")),
     Migration {
@@ -29,6 +29,7 @@ const MIGRATIONS: [Migration; 9] = [
     },
     Migration::sql(include_str!("migrations/0008_seen.sql")),
     Migration::sql(include_str!("migrations/0009_drift.sql")),
+    Migration::sql(include_str!("migrations/0010_mail.sql")),
 ];
 
 /// A step from one schema to the next.
@@ -234,6 +235,8 @@ mod tests {
 
     /// Rows of a database of schema 1.
     const SCHEMA_1: &str = include_str!("../../tests/fixtures/migrations/0001.sql");
+    /// Rows of a database of schema 8.
+    const SCHEMA_8: &str = include_str!("../../tests/fixtures/migrations/0008.sql");
     const LOOKING: StoreOptions = StoreOptions {
         reverse_index: true,
         create: false,
@@ -303,6 +306,26 @@ mod tests {
             store.verify(|_| {}).expect("readable").faults,
             Vec::<String>::new()
         );
+    }
+
+    #[test]
+    fn messages_of_schema_8_keep_what_became_of_them() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("f.db");
+        let connection = Connection::open(&path).expect("a database can be made");
+        for migration in &MIGRATIONS[..8] {
+            connection.execute_batch(migration.sql).expect("its SQL");
+            (migration.finish)(&connection).expect("the rest of it");
+        }
+        connection.execute_batch(SCHEMA_8).expect("its rows");
+        for (pragma, value) in [("application_id", APPLICATION_ID), ("user_version", 8)] {
+            connection.pragma_update(None, pragma, value).expect("set");
+        }
+        drop(connection);
+        let store = Store::open(&path, LOOKING).expect("migrated");
+        let rows = store.messages(false).expect("readable");
+        let standings: Vec<_> = rows.iter().map(|row| row.standing()).collect();
+        assert_eq!(standings, ["bounced", "sent"]);
     }
 
     #[test]
@@ -409,6 +432,12 @@ mod tests {
         tx.commit(false).expect("committed");
         let found = store.verify(|_| {}).expect("readable");
         assert_eq!(found.faults, Vec::<String>::new());
+        // A line of a log can be told from one that a restored copy gives the same number.
+        let uid: String = store
+            .connection
+            .query_row("select uid from case_event", [], |row| row.get(0))
+            .expect("the line");
+        assert_eq!(uid.len(), 16);
         // A second opening changes nothing.
         drop(store);
         Store::open(&path, LOOKING).expect("opened again");

@@ -687,7 +687,7 @@ impl Store {
         self.run(|connection| {
             // Sums: of two times the later one may stay while the other moves.
             let sql = "select coalesce((select max(id) from version), 0) || '.' || coalesce((select max(id) from chain), 0) || '.' ||
-                              coalesce((select max(id) from case_event), 0) || '.' || coalesce((select sum(evaluated_at) from abuse_case), 0) || '.' ||
+                              coalesce((select id || '-' || uid from case_event order by id desc limit 1), '0') || '.' || coalesce((select sum(evaluated_at) from abuse_case), 0) || '.' ||
                               coalesce((select sum(last_attempt_at) from source), 0)";
             let mark: String = connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
             let looked: i64 = match zones {

@@ -151,7 +151,7 @@ const TEMPLATES: [(&str, &str); 31] = [
 ];
 
 /// Why a mail cannot be worded.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[error("template {template}: {fault}")]
 pub struct TemplateError {
     /// The template's path below `templates/`, or the file.

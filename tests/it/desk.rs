@@ -307,7 +307,7 @@ fn beyond_the_hourly_cap_cases_are_told_in_the_digest_and_none_is_lost() {
 
 /// A configuration under which mails of every kind leave: two of the desk, notices to a registrar and a
 /// network.
-fn every_kind() -> Bench {
+pub fn every_kind() -> Bench {
     let rest = format!(
         "{REPORT}bulk_names_min = 20\nblind_intervals = 3\nbounce = \"bounce@registrar.example\"\n{MAILDIR}\
         [[recipient]]\nzone = \"example.\"\naddress = \"machine@registrar.example\"\nprofile = \"xarf\"\n\

@@ -21,7 +21,7 @@ use crate::servers::Postfix;
 
 /// What a scripted server does with a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Session {
+pub enum Session {
     /// Takes the mail.
     Take,
     /// 451 to the recipient.
@@ -34,18 +34,22 @@ enum Session {
     VanishInData,
     /// Greets with 421.
     Closed,
+    /// 354 to the end of the mail.
+    Intermediate,
+    /// 550 with what writes to a terminal.
+    Escape,
 }
 
 /// A server that follows a script; when that is at its end, it takes everything.
-struct Scripted {
-    port: u16,
-    taken: Arc<Mutex<Vec<String>>>,
-    script: Arc<Mutex<VecDeque<Session>>>,
+pub struct Scripted {
+    pub port: u16,
+    pub taken: Arc<Mutex<Vec<String>>>,
+    pub script: Arc<Mutex<VecDeque<Session>>>,
 }
 
 impl Scripted {
     /// Starts a server.
-    fn start(script: &[Session]) -> Self {
+    pub fn start(script: &[Session]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
         let port = listener.local_addr().expect("bound").port();
         let taken = Arc::new(Mutex::new(Vec::new()));
@@ -103,6 +107,9 @@ impl Scripted {
                 }
                 "RCPT" if session == Session::Busy => "451 4.3.0 later\r\n",
                 "RCPT" if session == Session::Refuse => "550 5.1.1 nobody\r\n",
+                "RCPT" if session == Session::Escape => {
+                    "550 5.1.1 \u{1b}[2Jnobody\u{7}\u{9b}1m\r\n"
+                }
                 "DATA" => {
                     std::thread::sleep(Duration::from_millis(3));
                     out.write_all(b"354 go on\r\n")?;
@@ -119,6 +126,10 @@ impl Scripted {
                             break;
                         }
                         mail += &line;
+                    }
+                    if session == Session::Intermediate {
+                        out.write_all(b"354 and then?\r\n")?;
+                        continue;
                     }
                     taken.lock().expect("alive").push(mail);
                     if session == Session::TakeAndVanish {
@@ -137,7 +148,7 @@ impl Scripted {
     }
 
     /// Returns how often each Message-ID was taken.
-    fn ids(&self) -> BTreeMap<String, usize> {
+    pub fn ids(&self) -> BTreeMap<String, usize> {
         let mut ids = BTreeMap::new();
         for mail in self.taken.lock().expect("alive").iter() {
             let line = mail.lines().find(|line| line.starts_with("Message-ID:"));
@@ -149,7 +160,7 @@ impl Scripted {
 }
 
 /// A bench whose feed has so many flux domains that are no campaign, mailing to a port.
-fn bench_of(domains: usize, smtp: &str) -> Bench {
+pub fn bench_of(domains: usize, smtp: &str) -> Bench {
     let bench = bench(&format!(
         "{REPORT}digest = \"off\"\ncases_per_hour_max = 1000\n{smtp}"
     ));
@@ -164,7 +175,7 @@ fn bench_of(domains: usize, smtp: &str) -> Bench {
 }
 
 /// Returns the rows of the outbox.
-fn rows(bench: &Bench) -> Vec<Value> {
+pub fn rows(bench: &Bench) -> Vec<Value> {
     let rows = bench.json(&["outbox", "list", "--all", "--format", "json"]);
     rows.as_array().expect("a list").clone()
 }
@@ -517,10 +528,11 @@ fn what_comes_back_marks_the_recipient_once_and_is_never_answered() {
     );
     bench.write("bounces/new/3", "From: a@b.example\n\nhello\n");
     bench.run(0, &["poll"]);
-    assert!(rows(&bench)[0]["bounced_at"].is_null());
+    assert_eq!(rows(&bench)[0]["state"], "undelivered");
     bench.write("bounces/new/4", notification(sender, "5.1.1"));
     bench.run(0, &["poll"]);
     let row = &rows(&bench)[0];
+    assert_eq!(row["state"], "bounced", "{row}");
     assert!(
         row["last_reply"]
             .as_str()
