@@ -9,7 +9,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fluxwatch::time::{Clock, SetClock, Span, Timestamp, WallClock};
 use serde_json::Value;
@@ -359,13 +359,20 @@ fn kill_senders(kills: u64, numbers: &mut crate::kills::Numbers) -> u64 {
     let all = rows(&bench).len();
     assert!(all >= 100, "{all}");
     let mut busy = 0;
-    for _ in 0..kills {
+    for kill in 0..kills {
+        let before = server.ids().len();
         let mut child = bench
             .command(&["outbox", "retry"])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .expect("it starts");
+        // Every other one is killed once it sends: on a busy machine none would have begun.
+        let end = Instant::now() + Duration::from_secs(2);
+        while kill % 2 == 0 && before < all && server.ids().len() == before && Instant::now() < end
+        {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         std::thread::sleep(Duration::from_millis(numbers.below(60)));
         let sent = server.ids().len();
         let _ = child.kill();
