@@ -18,6 +18,7 @@
 pub mod case;
 pub mod cli;
 pub mod config;
+pub mod count;
 pub mod daemon;
 pub mod detector;
 pub mod dns;

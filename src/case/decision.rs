@@ -1,6 +1,7 @@
 //! Whether somebody is told of a case now, and why or why not. Pure.
 
 use crate::case::{Case, CaseState};
+use crate::count::counted;
 use crate::detector::Level;
 use crate::time::{Span, Timestamp};
 
@@ -65,7 +66,7 @@ pub enum SendReason {
     #[error("the case has grown to at least five times what was told")]
     Growth,
     /// Cases joined the campaign.
-    #[error("{0} more domains belong to its campaign")]
+    #[error("{}", joined_text(*.0))]
     CampaignGrew(u32),
     /// Nobody has taken the case up.
     #[error("nobody has taken this case up since the last mail")]
@@ -82,6 +83,12 @@ pub enum SendReason {
     /// The desk found it to be nothing.
     #[error("the suspicion is withdrawn")]
     Withdrawn,
+}
+
+/// Says how many domains joined a campaign.
+fn joined_text(count: u32) -> String {
+    let verb = if count == 1 { "belongs" } else { "belong" };
+    format!("{} {verb} to its campaign", counted(count, "more domain"))
 }
 
 impl SendReason {

@@ -10,9 +10,10 @@ use crate::cli::arguments::{CasesAction, CasesCommand, CasesList, CasesShow, Sta
 use crate::cli::desk::{self, CaseFilter, LogJson};
 use crate::cli::failure::{Done, Failure};
 use crate::cli::outbox::{MessageJson, message_json};
-use crate::cli::output::{Row, counted, print_list, stdout, table};
+use crate::cli::output::{Row, print_list, stdout, table};
 use crate::cli::report::NoticeJson;
 use crate::cli::session::{find_case, load_config, open_to_look};
+use crate::count::counted;
 use crate::detector::Level;
 use crate::dns::Name;
 use crate::listing::CaseJson;
@@ -247,7 +248,7 @@ impl Shown {
         let Some(campaign) = self.row.campaign else {
             return Ok(());
         };
-        let cases = counted(self.members.len() as u64, "case", "cases");
+        let cases = counted(self.members.len() as u64, "case");
         let cells = |row: &CaseRow| {
             vec![
                 case_reference(row.id),
@@ -341,11 +342,16 @@ pub fn print_found(rows: &[CaseRow]) -> Result<(), Failure> {
         .collect();
     let watched = rows.len() - found.len();
     if found.is_empty() {
-        writeln!(
-            out,
-            "\nNo domain is suspected of fast flux; {watched} watched."
-        )?;
+        let more = match watched {
+            0 => String::new(),
+            _ => format!("; {watched} watched"),
+        };
+        writeln!(out, "\nNo domain is suspected of fast flux{more}.")?;
     } else {
+        let more = match watched {
+            0 => String::new(),
+            _ => format!(" ({watched} more watched)"),
+        };
         let cells = |row: &&CaseRow| {
             vec![
                 case_reference(row.id),
@@ -358,7 +364,7 @@ pub fn print_found(rows: &[CaseRow]) -> Result<(), Failure> {
         };
         writeln!(
             out,
-            "\nSuspected of fast flux ({watched} more watched):\n{}",
+            "\nSuspected of fast flux{more}:\n{}",
             table(
                 &[
                     "case",

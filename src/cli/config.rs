@@ -10,6 +10,7 @@ use crate::cli::failure::{Done, Failure};
 use crate::cli::output::stdout;
 use crate::cli::session::{find_config, load_config};
 use crate::config::{Config, Fault, Schedule, TEMPLATE, Weight};
+use crate::count::counted;
 use crate::pipeline::{TableInUse, check_surroundings, examine_parts};
 use crate::time::{Clock, CronLine, TimeZone, Timestamp, WallClock};
 
@@ -217,13 +218,5 @@ fn table_json(table: TableInUse) -> TableJson {
         unit: table.summary.unit,
         made_at: table.summary.made_at,
         notes: table.summary.notes,
-    }
-}
-
-/// Returns a count and its noun, in the plural unless it is one.
-fn counted(count: usize, noun: &str) -> String {
-    match count {
-        1 => format!("1 {noun}"),
-        _ => format!("{count} {noun}s"),
     }
 }

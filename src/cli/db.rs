@@ -8,8 +8,9 @@ use serde::Serialize;
 
 use crate::cli::arguments::{DbBackup, DbCommand, DbPrune, DbStats, DbVerify, StatsFormat};
 use crate::cli::failure::{Done, Failure};
-use crate::cli::output::{counted, stdout, table};
+use crate::cli::output::{stdout, table};
 use crate::cli::session::{load_config, open_store, open_to_look};
+use crate::count::counted;
 use crate::pipeline::{PrunePlan, Retention};
 use crate::store::{DatabaseStats, PollerLock, Verification};
 use crate::time::{Clock, WallClock};
@@ -75,7 +76,7 @@ fn verify(config: Option<&Path>, command: &DbVerify) -> Result<Done, Failure> {
     }
     let count = match found.faults.len() as u64 {
         100 => "100 faults or more".to_owned(),
-        count => counted(count, "fault", "faults"),
+        count => counted(count, "fault"),
     };
     let failure = Failure::local(format!("the database is not sound: {count}"));
     Err(failure.hint(match found.is_damaged {
@@ -110,9 +111,9 @@ fn print_verified(found: &Verification) -> Result<(), Failure> {
         writeln!(
             out,
             "sound: {}, {}, {} by their hashes{}",
-            counted(found.zones, "zone", "zones"),
-            counted(found.records, "record", "records"),
-            counted(found.versions, "version", "versions"),
+            counted(found.zones, "zone"),
+            counted(found.records, "record"),
+            counted(found.versions, "version"),
             match found.versions_before_cut {
                 0 => String::new(),
                 count => format!(", {count} before the cut of retention by the chain alone"),
@@ -159,7 +160,7 @@ fn prune(config: Option<&Path>, command: &DbPrune) -> Result<Done, Failure> {
     }
     let progress = spinner();
     let removed = retention.prune(&plan, |removed| {
-        progress.set_message(format!("{removed} past records removed"));
+        progress.set_message(format!("{} removed", counted(removed, "past record")));
         progress.tick();
         true
     })?;
@@ -172,7 +173,7 @@ fn prune(config: Option<&Path>, command: &DbPrune) -> Result<Done, Failure> {
     }
     progress.finish_and_clear();
     let mut out = stdout();
-    writeln!(out, "{removed} past records removed")?;
+    writeln!(out, "{} removed", counted(removed, "past record"))?;
     out.flush()?;
     Ok(Done::Well)
 }

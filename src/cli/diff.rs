@@ -9,8 +9,9 @@ use serde::Serialize;
 
 use crate::cli::arguments::{DiffCommand, StatsFormat};
 use crate::cli::failure::{Done, Failure};
-use crate::cli::output::{counted, stdout, table};
+use crate::cli::output::{stdout, table};
 use crate::cli::session::{load_config, open_to_look, parse_name};
+use crate::count::counted;
 use crate::dns::{Name, RecordType};
 use crate::listing::RecordJson;
 use crate::store::{HistoryScope, RecordRow, Store, View, Wanted};
@@ -220,7 +221,7 @@ fn print_table(found: &Difference, from: Timestamp, to: Timestamp) -> Result<(),
     let mut out = stdout();
     if found.differing_count == 0 {
         let count = found.records.len() as u64 + found.unlisted;
-        let records = counted(count, "record", "records");
+        let records = counted(count, "record");
         writeln!(out, "no difference: {records} at both times")?;
         return Ok(out.flush()?);
     }

@@ -5,8 +5,9 @@ use std::path::Path;
 
 use crate::cli::arguments::VerifyEvidence;
 use crate::cli::failure::{Done, Failure};
-use crate::cli::output::{counted, stdout};
+use crate::cli::output::stdout;
 use crate::cli::session::{load_config, open_to_look, parse_name};
+use crate::count::counted;
 use crate::evidence::Bundle;
 use crate::time::{Clock, WallClock};
 
@@ -62,9 +63,9 @@ pub fn verify(command: &VerifyEvidence) -> Result<Done, Failure> {
         out,
         "holds: {}, {} in {}, {}",
         bundle.domain.strip_suffix('.').unwrap_or(&bundle.domain),
-        counted(verified.changes, "change", "changes"),
-        counted(verified.links, "version", "versions"),
-        counted(verified.reports, "report", "reports")
+        counted(verified.changes, "change"),
+        counted(verified.links, "version"),
+        counted(verified.reports, "report")
     )?;
     writeln!(
         out,

@@ -10,6 +10,7 @@ use crate::cli::arguments::{ExplainCommand, ExplainFormat};
 use crate::cli::failure::{Done, Failure};
 use crate::cli::output::stdout;
 use crate::cli::session::{load_config, open_pipeline, open_to_look, parse_name};
+use crate::count::counted;
 use crate::detector::{Level, PlaneFinding};
 use crate::dns::Name;
 use crate::pipeline::{DomainFinding, Pipeline};
@@ -177,8 +178,11 @@ fn print_plane(out: &mut impl Write, plane: &PlaneFinding) -> Result<(), Failure
     )?;
     writeln!(
         out,
-        "  watched since {} UTC; {} change instants in 24 hours, {} in 72 hours, {} in 7 days",
-        words.watched_since, words.changes_24h, words.changes_72h, words.changes_7d
+        "  watched since {} UTC; {} in 24 hours, {} in 72 hours, {} in 7 days",
+        words.watched_since,
+        counted(words.changes_24h, "change instant"),
+        words.changes_72h,
+        words.changes_7d
     )?;
     for term in &words.terms {
         writeln!(

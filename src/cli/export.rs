@@ -10,6 +10,7 @@ use crate::cli::db::spinner;
 use crate::cli::evidence;
 use crate::cli::failure::{Done, Failure};
 use crate::cli::session::{load_config, open_to_look, parse_name};
+use crate::count::counted;
 use crate::export::{DayWriter, ExportError, ExportFormat, whole_days};
 use crate::store::{ExportRange, View};
 use crate::time::{Clock, Timestamp, WallClock};
@@ -79,10 +80,9 @@ pub fn run(config: Option<&Path>, command: &ExportCommand) -> Result<Done, Failu
     let mut stderr = std::io::stderr();
     writeln!(
         stderr,
-        "{} rows in {} {}, below {}",
-        exported.rows,
-        exported.days,
-        if exported.days == 1 { "day" } else { "days" },
+        "{} in {}, below {}",
+        counted(exported.rows, "row"),
+        counted(exported.days, "day"),
         folder.display()
     )?;
     // What retention has taken is not in the files; whoever reads them must know.

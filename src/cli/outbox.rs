@@ -7,8 +7,9 @@ use serde::Serialize;
 
 use crate::cli::arguments::{OutboxAction, OutboxCommand, OutboxDrop, OutboxList, OutboxRetry};
 use crate::cli::failure::{Done, Failure};
-use crate::cli::output::{Row, counted, print_list};
+use crate::cli::output::{Row, print_list};
 use crate::cli::session::{actor, load_config, open_pipeline, open_store, open_to_look, runtime};
+use crate::count::counted;
 use crate::report::case_reference;
 use crate::store::{Fate, MessageRow, MessageState};
 use crate::time::{Clock, Timestamp, WallClock};
@@ -128,7 +129,7 @@ fn run_retry(config: Option<&Path>, command: &OutboxRetry) -> Result<Done, Failu
                 None => row.state != MessageState::Sent,
             })
             .count();
-        let what = counted(count as u64, "message", "messages");
+        let what = counted(count as u64, "message");
         writeln!(err, "dry run: {what} would be tried; nothing was changed")?;
         return Ok(Done::Well);
     }

@@ -63,11 +63,6 @@ pub fn print_list<T: Row>(rows: &[T], format: ListFormat) -> Result<(), Failure>
     Ok(out.flush()?)
 }
 
-/// Returns a number with its noun: `1 record`, `2 records`.
-pub fn counted(count: u64, one: &str, many: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { many })
-}
-
 /// Lays out a table without borders, wrapped to the terminal's width.
 pub fn table(headings: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
     let mut table = Table::new();

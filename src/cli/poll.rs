@@ -11,12 +11,13 @@ use crate::case::CaseState;
 use crate::cli::arguments::PollCommand;
 use crate::cli::cases::print_found;
 use crate::cli::failure::{Done, Failure};
-use crate::cli::output::{counted, stdout, table};
+use crate::cli::output::{stdout, table};
 use crate::cli::session::{
     create_store, load_config, open_dry_run, open_pipeline, open_store, parse_name, runtime,
     take_lock,
 };
 use crate::config::{Config, Source};
+use crate::count::counted;
 use crate::daemon::{is_digest_due, log_report};
 use crate::dns::Name;
 use crate::pipeline::{DeliverySummary, Pipeline, PollOptions, Retention, ZoneOutcome, ZoneReport};
@@ -47,7 +48,8 @@ pub fn run(config: Option<&Path>, command: &PollCommand) -> Result<Done, Failure
         let queued = dry.pipeline.store().messages(true)?.len();
         writeln!(
             std::io::stderr(),
-            "dry run: nothing was changed or sent; {queued} messages would wait to be sent"
+            "dry run: nothing was changed or sent; {} would wait to be sent",
+            counted(queued, "message")
         )?;
         return Ok(done);
     }
@@ -256,20 +258,20 @@ fn describe(outcome: &ZoneOutcome) -> String {
         ZoneOutcome::Unchanged { serial: None } => "no change".to_owned(),
         ZoneOutcome::Refused(refusal) => format!("refused ({}): {refusal}", refusal.code()),
         ZoneOutcome::LinesRejected(count) => {
-            format!("{} set aside", counted(*count, "line", "lines"))
+            format!("{} set aside", counted(*count, "line"))
         }
         ZoneOutcome::Sightings(summary) => format!(
             "passive DNS: {}, {} of them new",
-            counted(summary.sightings, "record", "records"),
+            counted(summary.sightings, "record"),
             summary.new
         ),
         ZoneOutcome::SerialsStand(count) => {
-            format!("no change in {}", counted(*count, "zone", "zones"))
+            format!("no change in {}", counted(*count, "zone"))
         }
         ZoneOutcome::Catalog(summary) => {
             let mut text = format!(
                 "{}, {} joined, {} left",
-                counted(summary.members, "member", "members"),
+                counted(summary.members, "member"),
                 summary.joined,
                 summary.left
             );
@@ -284,9 +286,9 @@ fn describe(outcome: &ZoneOutcome) -> String {
         ZoneOutcome::Stored(summary) => {
             let mut text = format!(
                 "{}, {} changed, {} now",
-                counted(summary.versions, "version", "versions"),
-                counted(summary.changed_names, "name", "names"),
-                counted(summary.records, "record", "records")
+                counted(summary.versions, "version"),
+                counted(summary.changed_names, "name"),
+                counted(summary.records, "record")
             );
             if summary.baseline {
                 text = format!("baseline; {text}");
@@ -297,7 +299,7 @@ fn describe(outcome: &ZoneOutcome) -> String {
             if summary.bulk_versions > 0 {
                 text = format!(
                     "{text}; {}, nobody accused",
-                    counted(summary.bulk_versions, "mass change", "mass changes")
+                    counted(summary.bulk_versions, "mass change")
                 );
             }
             if summary.drift_names > 0 {

@@ -6,6 +6,8 @@ use std::path::Path;
 use crate::cli::arguments::{PrivacyBefore, PrivacyCommand};
 use crate::cli::failure::{Done, Failure};
 use crate::cli::session::{load_config, open_store, open_to_look};
+use crate::count::counted;
+use crate::store::Purged;
 use crate::time::{Clock, Span, Timestamp, WallClock};
 
 /// What was touched later is not taken by mistake.
@@ -18,11 +20,11 @@ pub fn run(config: Option<&Path>, command: &PrivacyCommand) -> Result<Done, Fail
     let config = load_config(config)?;
     let mut err = std::io::stderr();
     if wanted.dry_run {
-        let counted = open_to_look(&config)?.purgeable(before)?;
+        let purgeable = open_to_look(&config)?.purgeable(before)?;
         writeln!(
             err,
-            "dry run: {} cases, {} lines of their logs, {} messages and notices; nothing was changed",
-            counted.cases, counted.events, counted.messages
+            "dry run: {}; nothing was changed",
+            describe(&purgeable)
         )?;
         return Ok(Done::Well);
     }
@@ -31,12 +33,18 @@ pub fn run(config: Option<&Path>, command: &PrivacyCommand) -> Result<Done, Fail
         PrivacyCommand::Purge(_) => (store.purge_cases(before)?, "taken away"),
         PrivacyCommand::Anonymise(_) => (store.anonymise_cases(before)?, "anonymised"),
     };
-    writeln!(
-        err,
-        "{verb}: {} cases, {} lines of their logs, {} messages and notices",
-        done.cases, done.events, done.messages
-    )?;
+    writeln!(err, "{verb}: {}", describe(&done))?;
     Ok(Done::Well)
+}
+
+/// Says what is taken, or was.
+fn describe(purged: &Purged) -> String {
+    format!(
+        "{}, {}, {}",
+        counted(purged.cases, "case"),
+        counted(purged.events, "log line"),
+        counted(purged.messages, "message or notice")
+    )
 }
 
 /// Reads the time; one that is not over yet would take what is worked on.

@@ -7,8 +7,9 @@ use serde::Serialize;
 
 use crate::cli::arguments::StatusCommand;
 use crate::cli::failure::{Done, Failure};
-use crate::cli::output::{Row, counted, print_list};
+use crate::cli::output::{Row, print_list};
 use crate::cli::session::{load_config, open_to_look, parse_name};
+use crate::count::counted;
 use crate::dns::{Name, Serial};
 use crate::pipeline::noted_tables;
 use crate::store::{Fate, SourceKind, ZoneStatus};
@@ -122,7 +123,7 @@ impl StatusJson {
             state = format!("held; {state}");
         }
         if self.rejected_lines > 0 {
-            let lines = counted(self.rejected_lines, "line", "lines");
+            let lines = counted(self.rejected_lines, "line");
             state = format!("{state}; {lines} set aside");
         }
         if let (Some(at), Some(primary)) = (self.drift_at, &self.drift_primary) {
@@ -130,8 +131,8 @@ impl StatusJson {
             state = format!("{state}; drift {at} from {primary}");
         }
         if self.missed_versions_max > 0 {
-            let count = self.missed_versions_max;
-            state = format!("{state}; up to {count} versions did not arrive");
+            let count = counted(self.missed_versions_max, "version");
+            state = format!("{state}; up to {count} did not arrive");
         }
         if self.missed_unknown > 0 {
             let times = match self.missed_unknown {
@@ -197,20 +198,17 @@ pub fn run(config: Option<&Path>, command: &StatusCommand) -> Result<Done, Failu
 fn tell_beside(dead: u32, returned: u32, wal_octets: u64) -> Result<(), Failure> {
     let mut err = std::io::stderr();
     if dead > 0 {
-        let what = counted(dead.into(), "message was", "messages were");
+        let what = counted(dead, "message");
         writeln!(
             err,
             "{what} given up or refused; `fluxwatch outbox` lists them"
         )?;
     }
     if returned > 0 {
-        let (noun, verb) = match returned {
-            1 => ("message", "was taken and came back"),
-            _ => ("messages", "were taken and came back"),
-        };
+        let what = counted(returned, "message");
         writeln!(
             err,
-            "{returned} {noun} {verb}; `fluxwatch outbox` lists what became of each"
+            "{what} sent and returned; `fluxwatch outbox` lists what became of each"
         )?;
     }
     if wal_octets > WAL_OCTETS_TOLD {

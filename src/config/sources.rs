@@ -8,8 +8,8 @@ use crate::config::resolved::{
     Feeding, KeySecret, ProbeConfig, ProbeDomains, Schedule, Source, TlsSettings, TransferSettings,
 };
 use crate::config::written::{
-    CatalogSection, Every, FeedSection, FullEvery, KindSection, ProbeSection, SourceKeys, SourceSection,
-    TlsSection, TransferSection, Written, ZonefileSection,
+    CatalogSection, Every, FeedSection, FullEvery, KindSection, ProbeSection, SourceKeys,
+    SourceSection, TlsSection, TransferSection, Written, ZonefileSection,
 };
 use crate::dns::Name;
 use crate::time::{Span, TimePattern, TimeZone, Timestamp};

@@ -147,11 +147,9 @@ fn split(text: &str) -> Result<Parts<'_>, String> {
             "{text:?} holds {it:?}; take it out, or write it as %XX"
         ));
     }
-    let (scheme, rest) = text
-        .split_once("://")
-        .ok_or_else(|| {
-            format!("{text:?} is no URL: it has no scheme, such as smtp:// or https://")
-        })?;
+    let (scheme, rest) = text.split_once("://").ok_or_else(|| {
+        format!("{text:?} is no URL: it has no scheme, such as smtp:// or https://")
+    })?;
     if rest.contains('#') {
         return Err("what follows # is never sent; leave it out, or write # as %23".to_owned());
     }

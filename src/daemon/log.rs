@@ -1,5 +1,6 @@
 //! One structured line for each zone and pass.
 
+use crate::count::counted;
 use crate::dns::Name;
 use crate::pipeline::{ZoneOutcome, ZoneReport};
 
@@ -26,10 +27,10 @@ pub fn log_report(report: &ZoneReport, is_known: bool) {
                 fetched_ms = timings.fetched_ms,
                 stored_ms = timings.stored_ms,
                 judged_ms = timings.judged_ms,
-                "zone {zone}: {} versions, {} changed names, {} records",
-                summary.versions,
-                summary.changed_names,
-                summary.records
+                "zone {zone}: {}, {}, {}",
+                counted(summary.versions, "version"),
+                counted(summary.changed_names, "changed name"),
+                counted(summary.records, "record")
             );
             if summary.bulk_versions > 0 {
                 let count = summary.bulk_versions;
@@ -37,7 +38,8 @@ pub fn log_report(report: &ZoneReport, is_known: bool) {
                     zone,
                     source,
                     count,
-                    "zone {zone}: {count} mass changes, nobody accused"
+                    "zone {zone}: {}, nobody accused",
+                    counted(count, "mass change")
                 );
             }
             if summary.missed_max > 0 {
@@ -58,13 +60,14 @@ pub fn log_report(report: &ZoneReport, is_known: bool) {
             source,
             sightings = summary.sightings,
             new = summary.new,
-            "zone {zone}: {} new sightings",
-            summary.new
+            "zone {zone}: {}",
+            counted(summary.new, "new sighting")
         ),
         ZoneOutcome::SerialsStand(count) => tracing::debug!(
             source,
             zones = count,
-            "source {source}: {count} zones unchanged"
+            "source {source}: {} unchanged",
+            counted(count, "zone")
         ),
         ZoneOutcome::Catalog(summary) => tracing::info!(
             zone,
@@ -74,8 +77,8 @@ pub fn log_report(report: &ZoneReport, is_known: bool) {
             left = summary.left,
             refused = summary.refused,
             reset = summary.reset,
-            "catalog {zone}: {} members, {} joined, {} left, {} refused, {} reset",
-            summary.members,
+            "catalog {zone}: {}, {} joined, {} left, {} refused, {} reset",
+            counted(summary.members, "member"),
             summary.joined,
             summary.left,
             summary.refused,
@@ -98,7 +101,8 @@ pub fn log_report(report: &ZoneReport, is_known: bool) {
         ZoneOutcome::LinesRejected(count) => tracing::error!(
             source,
             lines = count,
-            "source {source}: {count} lines set aside"
+            "source {source}: {} set aside",
+            counted(count, "line")
         ),
     }
 }

@@ -14,7 +14,9 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use crate::detector::features::{Spread, Stayed, Window, clamp_share, network_word, values_in};
+use crate::detector::features::{
+    Spread, Stayed, Window, clamp_share, network_word, networks_text, values_in,
+};
 use crate::detector::finding::{Check, Gate, Level, Plane, PlaneFinding, Term};
 use crate::detector::nameserver_plane::{
     bulk_check, change_counts, last_reset, reset_check, seen_address, tenure_points, tenure_text,
@@ -342,11 +344,7 @@ impl Measures {
             },
             Term {
                 name: "spread of addresses",
-                value: within(format!(
-                    "{} {}",
-                    self.networks(),
-                    network_word(self.by_network)
-                )),
+                value: within(networks_text(self.networks(), self.by_network)),
                 points: 30.0 * clamp_share(f64::from(self.networks()), from, 6.0),
                 points_max: 30.0,
             },

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use crate::count::counted;
 use crate::detector::Knowledge;
 use crate::detector::timeline::{Presence, address_key};
 use crate::dns::Name;
@@ -150,7 +151,16 @@ impl Spread {
     }
 }
 
-/// Returns what networks are called in terms and gates.
+/// Returns a count of networks, as terms and gates call them.
+pub(super) fn networks_text(count: u32, by_network: bool) -> String {
+    if by_network {
+        counted(count, "autonomous system")
+    } else {
+        format!("{} (/16, /32)", counted(count, "prefix"))
+    }
+}
+
+/// Returns what networks are called where no count stands before them.
 pub(super) fn network_word(by_network: bool) -> &'static str {
     if by_network {
         "autonomous systems"

@@ -10,8 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use crate::count::counted;
 use crate::detector::features::{
-    Spread, Stayed, Window, clamp_share, network_word, prefix_of, values_in,
+    Spread, Stayed, Window, clamp_share, networks_text, prefix_of, values_in,
 };
 use crate::detector::finding::{
     Check, Gate, Level, Plane, PlaneFinding, SeenAddress, SeenName, Term,
@@ -226,10 +227,9 @@ impl Measures<'_> {
             Term {
                 name: "spread of name servers, 7 days",
                 value: format!(
-                    "{} {}, {} operator domains",
-                    self.networks(),
-                    network_word(self.by_network),
-                    self.operators
+                    "{}, {}",
+                    networks_text(self.networks(), self.by_network),
+                    counted(self.operators, "operator domain")
                 ),
                 points: 25.0 * networks.max(operators),
                 points_max: 25.0,
@@ -274,15 +274,14 @@ impl Measures<'_> {
             Gate {
                 name: "spread of name servers",
                 value: format!(
-                    "{} {}, {} operator domains",
-                    self.networks(),
-                    network_word(self.by_network),
-                    self.operators
+                    "{}, {}",
+                    networks_text(self.networks(), self.by_network),
+                    counted(self.operators, "operator domain")
                 ),
                 needed: format!(
-                    "{networks_min} {} or {} operator domains",
-                    network_word(self.by_network),
-                    policy.operators_min
+                    "{} or {}",
+                    networks_text(networks_min, self.by_network),
+                    counted(policy.operators_min, "operator domain")
                 ),
                 passed: self.networks() >= networks_min || self.operators >= policy.operators_min,
             },
@@ -445,12 +444,14 @@ fn shared_moves(timeline: &Timeline, policy: &DetectPolicy, now: Timestamp) -> S
     let result = match (shared, excuses) {
         (0, _) => "no move was shared with other names".to_owned(),
         (count, true) => format!(
-            "{count} moves were made by at least {} names at once and are not counted",
-            policy.nameservers.shared_move_names
+            "not counted: {} that at least {} made at once",
+            counted(count, "move"),
+            counted(policy.nameservers.shared_move_names, "name")
         ),
         (count, false) => format!(
-            "{count} moves were shared, but {} changes in 30 days are too many for a migration",
-            month.len()
+            "{} with other names, but {} in 30 days are too many for a migration",
+            counted(count, "shared move"),
+            counted(month.len(), "change")
         ),
     };
     SharedMoves {
@@ -480,8 +481,8 @@ fn popular_check(
                 ""
             };
             format!(
-                "{count} of {} name servers serve many stable names{end}",
-                names.len()
+                "{count} of {} in use by many stable names{end}",
+                counted(names.len(), "name server")
             )
         }
     };
@@ -504,7 +505,10 @@ pub(super) fn bulk_check(points: &[ChangePoint]) -> Check {
             "{count} changes came with a mass change of the zone, or with drift ({drifts}), and are not counted"
         )
     } else {
-        format!("{count} changes came with a mass change of the zone and are not counted")
+        format!(
+            "not counted: {} that came with a mass change of the zone",
+            counted(count, "change")
+        )
     };
     Check {
         name: "mass change of the zone",

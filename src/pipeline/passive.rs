@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::BufRead;
 
+use crate::count::counted;
 use crate::dns::Name;
 use crate::pipeline::{Pipeline, PipelineError, ZoneOutcome, ZoneReport};
 use crate::source::{FeedReader, SightingLine};
@@ -101,7 +102,11 @@ impl Pipeline {
             .note_source_attempt(source, self.clock.now(), fault.as_ref())?;
         if work.other_types > 0 {
             let count = work.other_types;
-            tracing::info!(count, "{count} lines of types that are not kept");
+            tracing::info!(
+                count,
+                "{} of types that are not kept",
+                counted(count, "line")
+            );
         }
         let report = |zone, outcome| ZoneReport {
             source: import.source.to_owned(),

@@ -10,6 +10,7 @@ use crate::case::{
     decide_mail, exemption_of, exemption_of_domain,
 };
 use crate::config::MailConfig;
+use crate::count::counted;
 use crate::detector::{Finding, Level};
 use crate::dns::Name;
 use crate::enrich::Registration;
@@ -286,15 +287,11 @@ impl Pipeline {
             self.draft_notices(&mail)?;
         }
         self.store.save_case(&case, &[], ACTOR)?;
-        let whom = if count == 1 {
-            "recipient"
-        } else {
-            "recipients"
-        };
         let note = format!(
-            "{} {} queued to {count} {whom}: {reason}",
+            "{} {} queued to {}: {reason}",
             mail.kind.word(),
-            case.revision
+            case.revision,
+            counted(count, "recipient")
         );
         tracing::info!(case = row.id, "case {}: {note}", row.id);
         self.store

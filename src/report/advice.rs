@@ -6,6 +6,7 @@
 
 use serde::Serialize;
 
+use crate::count::counted;
 use crate::detector::{DetectPolicy, Finding, Verdict};
 use crate::time::{Span, Timestamp};
 
@@ -37,17 +38,23 @@ impl Assessment {
         let (word, reason) = if age < YOUNG {
             (
                 "registered for this",
-                format!("it was {days} days old when this began; weigh other signs too"),
+                format!(
+                    "it was {} old when this began; weigh other signs too",
+                    counted(days, "day")
+                ),
             )
         } else if age > OLD {
             (
                 "taken over",
-                format!("it was {days} days old when this began: its holder may be a victim"),
+                format!(
+                    "it was {} old when this began: its holder may be a victim",
+                    counted(days, "day")
+                ),
             )
         } else {
             (
                 "not determined",
-                format!("it was {days} days old when this began"),
+                format!("it was {} old when this began", counted(days, "day")),
             )
         };
         Self { word, reason }

@@ -9,6 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
+use crate::count::counted;
 use crate::detector::{Finding, Level, Verdict};
 use crate::dns::Name;
 use crate::evidence::hash_octets;
@@ -148,10 +149,10 @@ fn description(finding: &Finding, confidence: f64) -> String {
         .chain(&finding.addresses)
         .map(|plane| {
             format!(
-                "{}: {} changes in 7 days, {} addresses",
+                "{}: {} in 7 days, {}",
                 plane.owner.to_text_without_dot().replace('.', "[.]"),
-                plane.change_counts[2],
-                plane.addresses.len()
+                counted(plane.change_counts[2], "change"),
+                counted(plane.addresses.len(), "address")
             )
         });
     let text = format!(

@@ -5,6 +5,7 @@ use std::path::Path;
 use rusqlite::params;
 use rusqlite::types::Value;
 
+use crate::count::counted;
 use crate::evidence::{Hash, chain_hash};
 use crate::store::chain::Link;
 use crate::store::changes::unpack;
@@ -363,8 +364,9 @@ impl Store {
         })?;
         if unlinked > 0 {
             found.fault(format!(
-                "zone {}: {unlinked} versions have no link in the chain",
-                zone.apex
+                "zone {}: no link in the chain for {}",
+                zone.apex,
+                counted(unlinked, "version")
             ));
         }
         Ok(())
@@ -449,8 +451,10 @@ impl Store {
         };
         if listed != Some(said) {
             found.fault(format!(
-                "zone {}: version {version_id} of {} says that {said} names changed, its list does not",
-                zone.apex, version.at
+                "zone {}: version {version_id} of {} says: {}; its list does not",
+                zone.apex,
+                version.at,
+                counted(said, "changed name")
             ));
         }
         Ok(())

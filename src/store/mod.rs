@@ -57,6 +57,5 @@ pub use version::{Committed, VersionDraft, VersionKind, VersionTx};
 pub use window::{EntityKey, Interval, OwnerChanges};
 pub use zones::{
     FeedPosition, Fidelity, FileMark, Gap, RejectKind, RejectedRow, SourceId, SourceKind,
-    SourceStatus, View,
-    ZoneId, ZoneState, ZoneStatus,
+    SourceStatus, View, ZoneId, ZoneState, ZoneStatus,
 };

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::count::counted;
 use crate::zone::Counts;
 
 /// How far a version may differ from the last one before it is held or marked.
@@ -106,7 +107,8 @@ pub enum Refusal {
     Malformed(String),
     /// A version with far fewer records than before.
     #[error(
-        "shrank from {before} to {now} records; if that is right, release it with `fluxwatch poll --accept ZONE`"
+        "shrank from {before} to {}; if that is right, release it with `fluxwatch poll --accept ZONE`",
+        counted(*now, "record")
     )]
     Shrank {
         /// Kept records of the last version.

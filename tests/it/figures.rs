@@ -79,6 +79,7 @@ def measure(hours, began):
     size = stay["a"][0] / 3600 / span if span else 0
     return dict(points=points, c=weighted, fresh=fresh, added=added, tenure=min(tenures) if tenures else None, n=addresses, prefixes=prefixes, asn=systems,
         names=one("select count(distinct value) from iv where %s" % there, "n"), turnover=fresh / size if size else 0, novelty=fresh / added if added else 0, since=since)
+counted = lambda count, noun: "%d %s%s" % (count, noun, "" if count == 1 else "s")
 clamp = lambda x: max(0.0, min(1.0, x))
 step = lambda tenure, steps: next((p for limit, p in steps if tenure is not None and tenure <= limit), 0.0)
 hours = lambda tenure: "none left in the window" if tenure is None else "%.1f h" % tenure
@@ -102,7 +103,7 @@ for plane in said["planes"]:
         scores = [40 * min(1, week["c"] / 8), 20 * min(1, week["fresh"] / 8), 25 * max(clamp((week["asn"] - 2) / 4), clamp((ops - 2) / 4)), step(week["tenure"], [(24, 15), (48, 10), (96, 5)])]
         term("change instants in 7 days, weighted", "%.2f" % week["c"], scores[0])
         term("values never seen before, 7 days", week["fresh"], scores[1])
-        term("spread of name servers, 7 days", "%d autonomous systems, %d operator domains" % (week["asn"], ops), scores[2])
+        term("spread of name servers, 7 days", "%s, %s" % (counted(week["asn"], "autonomous system"), counted(ops, "operator domain")), scores[2])
         term("mean stay of a name server or its address", hours(week["tenure"]), scores[3])
         check("gate", "%.2f in 7 days, %.2f in 3 days" % (week["c"], measure(72, began)["c"]), plane["gates"][0]["value"])
     else:
@@ -115,7 +116,7 @@ for plane in said["planes"]:
         scores = rated(best, 24 if best is day else 168)[2]
         term("change instants, weighted", "%.2f in %s" % (best["c"], span), scores[0])
         term("distinct addresses", "%d in %s" % (best["n"], span), scores[1])
-        term("spread of addresses", "%d autonomous systems in %s" % (best["asn"], span), scores[2])
+        term("spread of addresses", "%s in %s" % (counted(best["asn"], "autonomous system"), span), scores[2])
         term("turnover: fresh addresses / mean set size", "%.2f in %s" % (best["turnover"], span), scores[3])
         term("novelty: fresh / added addresses", "%.2f in %s" % (best["novelty"], span), scores[4])
         term("mean stay of an address", hours(best["tenure"]), scores[5])

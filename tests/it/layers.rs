@@ -5,21 +5,24 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Rooms and what they may import, from the words up.
-const LAYERS: [(&str, &[&str]); 21] = [
+const LAYERS: [(&str, &[&str]); 22] = [
     ("time", &[]),
+    ("count", &[]),
     ("dns", &["time"]),
-    ("zone", &["dns", "time"]),
-    ("evidence", &["dns", "time"]),
-    ("detector", &["dns", "time", "zone"]),
-    ("case", &["dns", "time", "zone", "detector"]),
+    ("zone", &["dns", "time", "count"]),
+    ("evidence", &["dns", "time", "count"]),
+    ("detector", &["dns", "time", "count", "zone"]),
+    ("case", &["dns", "time", "count", "zone", "detector"]),
     (
         "report",
-        &["dns", "time", "zone", "evidence", "detector", "case"],
+        &[
+            "dns", "time", "count", "zone", "evidence", "detector", "case",
+        ],
     ),
     (
         "outbox",
         &[
-            "dns", "time", "zone", "evidence", "detector", "case", "report",
+            "dns", "time", "count", "zone", "evidence", "detector", "case", "report",
         ],
     ),
     ("source", MODEL),
@@ -33,6 +36,7 @@ const LAYERS: [(&str, &[&str]); 21] = [
         &[
             "dns",
             "time",
+            "count",
             "zone",
             "evidence",
             "detector",
@@ -48,11 +52,13 @@ const LAYERS: [(&str, &[&str]); 21] = [
             "listing",
         ],
     ),
-    ("listing", &["dns", "time", "case", "store"]),
-    ("export", &["dns", "time", "store"]),
+    ("listing", &["dns", "time", "count", "case", "store"]),
+    ("export", &["dns", "time", "count", "store"]),
     (
         "web",
-        &["dns", "time", "store", "config", "pipeline", "listing"],
+        &[
+            "dns", "time", "count", "store", "config", "pipeline", "listing",
+        ],
     ),
     ("daemon", ALL),
     ("cli", ALL),
@@ -60,12 +66,13 @@ const LAYERS: [(&str, &[&str]); 21] = [
 ];
 /// Words and model: what every edge may import.
 const MODEL: &[&str] = &[
-    "dns", "time", "zone", "evidence", "detector", "case", "report", "outbox",
+    "dns", "time", "count", "zone", "evidence", "detector", "case", "report", "outbox",
 ];
 /// Everything.
 const ALL: &[&str] = &[
     "dns",
     "time",
+    "count",
     "zone",
     "evidence",
     "detector",

@@ -339,7 +339,7 @@ fn what_comes_back_is_the_fate_of_a_message_and_only_class_5_that_of_an_address(
     assert!(
         bench
             .run_stderr(0, &["status"])
-            .contains("2 messages were taken and came back")
+            .contains("2 messages sent and returned")
     );
     let metrics = std::fs::read_to_string(bench.path().join("metrics.prom")).expect("written");
     assert!(

@@ -247,7 +247,7 @@ fn a_refused_recipient_is_dead_at_once_and_others_are_not() {
     assert!(
         bench
             .run_stderr(0, &["status"])
-            .contains("1 message was given up")
+            .contains("1 message given up")
     );
     let id = rows(&bench)[0]["id"].to_string();
     bench.run(0, &["outbox", "drop", &id, "--by", "ada", "--dry-run"]);
