@@ -172,6 +172,17 @@ pub struct DbBackup {
     pub file: PathBuf,
 }
 
+/// `db verify`.
+#[derive(Debug, Args)]
+pub struct DbVerify {
+    /// Also look for this hash of a report, and say which version of which zone has it
+    #[arg(long = "hash", value_name = "SHA256")]
+    pub hashes: Vec<String>,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t = StatsFormat::Table)]
+    pub format: StatsFormat,
+}
+
 /// `db prune`.
 #[derive(Debug, Args)]
 pub struct DbPrune {
@@ -181,14 +192,6 @@ pub struct DbPrune {
     /// Give the freed pages back to the file system, instead of keeping them for what comes
     #[arg(long)]
     pub shrink: bool,
-}
-
-/// `db verify`.
-#[derive(Debug, Args)]
-pub struct DbVerify {
-    /// How to print it
-    #[arg(long, value_enum, default_value_t = StatsFormat::Table)]
-    pub format: StatsFormat,
 }
 
 /// `db stats`.
@@ -754,6 +757,8 @@ pub enum PreviewFormat {
     Eml,
     /// The text
     Text,
+    /// details.txt: what the text leaves out
+    Details,
     /// The HTML
     Html,
     /// xarf.json

@@ -11,9 +11,10 @@ use crate::cli::failure::{Done, Failure};
 use crate::cli::output::{stdout, table};
 use crate::cli::session::{load_config, open_store, open_to_look};
 use crate::count::counted;
+use crate::evidence::Hash;
 use crate::pipeline::{PrunePlan, Retention};
-use crate::store::{DatabaseStats, PollerLock, Verification};
-use crate::time::{Clock, WallClock};
+use crate::store::{DatabaseStats, PollerLock, Store, Verification};
+use crate::time::{Clock, Timestamp, WallClock};
 
 /// Runs the command.
 pub fn run(config: Option<&Path>, command: &DbCommand) -> Result<Done, Failure> {
@@ -56,10 +57,29 @@ struct VerifyJson<'a> {
     versions: u64,
     versions_before_cut: u64,
     faults: &'a [String],
+    /// Empty if it is not sound.
+    hashes: &'a [HashJson],
 }
 
-/// Checks everything.
+/// A hash that was asked for, as scripts read it.
+#[derive(Serialize)]
+struct HashJson {
+    hash: String,
+    /// The zone of the version that has it, final dot included; `null` if none has it.
+    zone: Option<String>,
+    at: Option<Timestamp>,
+    serial: Option<u32>,
+}
+
+/// Checks everything, and finds the hashes that were asked for.
 fn verify(config: Option<&Path>, command: &DbVerify) -> Result<Done, Failure> {
+    let parse = |text: &String| {
+        Hash::parse(text).ok_or_else(|| {
+            Failure::usage(format!("--hash: {text:?} is no SHA-256"))
+                .hint("a report prints 64 hexadecimal digits for each zone")
+        })
+    };
+    let hashes: Vec<Hash> = command.hashes.iter().map(parse).collect::<Result<_, _>>()?;
     let store = open_to_look(&load_config(config)?)?;
     let progress = spinner();
     let found = store.verify(|what| {
@@ -67,11 +87,17 @@ fn verify(config: Option<&Path>, command: &DbVerify) -> Result<Done, Failure> {
         progress.tick();
     })?;
     progress.finish_and_clear();
+    let hashes = if found.faults.is_empty() {
+        find_hashes(&store, &hashes)?
+    } else {
+        Vec::new()
+    };
     match command.format {
-        StatsFormat::Json => print_verified_json(&found)?,
-        StatsFormat::Table => print_verified(&found)?,
+        StatsFormat::Json => print_verified_json(&found, &hashes)?,
+        StatsFormat::Table => print_verified(&found, &hashes)?,
     }
     if found.faults.is_empty() {
+        require_found(&hashes)?;
         return Ok(Done::Well);
     }
     let count = match found.faults.len() as u64 {
@@ -86,7 +112,7 @@ fn verify(config: Option<&Path>, command: &DbVerify) -> Result<Done, Failure> {
 }
 
 /// Prints what a check found, for scripts.
-fn print_verified_json(found: &Verification) -> Result<(), Failure> {
+fn print_verified_json(found: &Verification, hashes: &[HashJson]) -> Result<(), Failure> {
     let mut out = stdout();
     let json = VerifyJson {
         sound: found.faults.is_empty(),
@@ -95,6 +121,7 @@ fn print_verified_json(found: &Verification) -> Result<(), Failure> {
         versions: found.versions,
         versions_before_cut: found.versions_before_cut,
         faults: &found.faults,
+        hashes,
     };
     serde_json::to_writer_pretty(&mut out, &json)?;
     writeln!(out)?;
@@ -102,7 +129,7 @@ fn print_verified_json(found: &Verification) -> Result<(), Failure> {
 }
 
 /// Prints what a check found, for people.
-fn print_verified(found: &Verification) -> Result<(), Failure> {
+fn print_verified(found: &Verification, hashes: &[HashJson]) -> Result<(), Failure> {
     let mut out = stdout();
     for fault in &found.faults {
         writeln!(out, "{fault}")?;
@@ -120,7 +147,54 @@ fn print_verified(found: &Verification) -> Result<(), Failure> {
             }
         )?;
     }
+    for HashJson {
+        hash,
+        zone,
+        at,
+        serial,
+    } in hashes
+    {
+        let (Some(zone), Some(at)) = (zone, at) else {
+            continue;
+        };
+        let serial = serial.map_or_else(String::new, |serial| format!(", serial {serial}"));
+        writeln!(
+            out,
+            "{hash}: zone {zone} at {at}{serial}; nothing up to then was edited since"
+        )?;
+    }
     Ok(out.flush()?)
+}
+
+/// Returns which version has each hash. The chain is sound: so what was recorded up to that version is what
+/// it was when the hash was printed.
+fn find_hashes(store: &Store, hashes: &[Hash]) -> Result<Vec<HashJson>, Failure> {
+    let find = |hash: &Hash| {
+        let found = store.link_of_hash(*hash)?;
+        let link = found.as_ref().map(|(_, link)| &link.head);
+        Ok(HashJson {
+            hash: hash.to_string(),
+            zone: found.as_ref().map(|(apex, _)| apex.to_string()),
+            at: link.map(|link| link.at),
+            serial: link.and_then(|link| link.serial).map(|serial| serial.0),
+        })
+    };
+    hashes.iter().map(find).collect()
+}
+
+/// Fails if a hash is that of no version.
+fn require_found(hashes: &[HashJson]) -> Result<(), Failure> {
+    let missing = hashes.iter().filter(|it| it.zone.is_none());
+    let missing: Vec<&str> = missing.map(|it| it.hash.as_str()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let missing = missing.join(", ");
+    Err(
+        Failure::failed(format!("no version of any zone has the hash {missing}")).hint(
+            "the report is of another database, or what it rests on was edited and hashed anew",
+        ),
+    )
 }
 
 /// Makes anew what is counted from the records.

@@ -168,10 +168,11 @@ fn run_preview(config: Config, command: &ReportPreview) -> Result<Done, Failure>
         let octets = &queued.message.octets;
         let part = match command.format {
             PreviewFormat::Eml => Some(octets.clone()),
-            PreviewFormat::Text => read_part(octets, "text/plain"),
-            PreviewFormat::Html => read_part(octets, "text/html"),
-            PreviewFormat::Xarf => read_part(octets, "application/json"),
-            PreviewFormat::Csv => read_part(octets, "text/csv"),
+            PreviewFormat::Text => read_part(octets, "text/plain", None),
+            PreviewFormat::Details => read_part(octets, "text/plain", Some("details.txt")),
+            PreviewFormat::Html => read_part(octets, "text/html", None),
+            PreviewFormat::Xarf => read_part(octets, "application/json", Some("xarf.json")),
+            PreviewFormat::Csv => read_part(octets, "text/csv", Some("evidence.csv")),
         };
         let part = part.ok_or_else(|| {
             Failure::failed("the mail that was queued last has no such part")
@@ -219,6 +220,7 @@ fn run_preview(config: Config, command: &ReportPreview) -> Result<Done, Failure>
     match command.format {
         PreviewFormat::Eml => out.write_all(&parts.message.octets)?,
         PreviewFormat::Text => out.write_all(parts.text.as_bytes())?,
+        PreviewFormat::Details => out.write_all(parts.details.as_bytes())?,
         PreviewFormat::Html => out.write_all(parts.html.as_bytes())?,
         PreviewFormat::Xarf => {
             out.write_all(&parts.xarf)?;

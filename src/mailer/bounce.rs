@@ -42,13 +42,14 @@ fn verdict_of(action: &str, status: &str) -> Option<Verdict> {
     }
 }
 
-/// Returns the first part of a type in a mail, decoded; `None` if there is none.
-pub fn read_part(octets: &[u8], content_type: &str) -> Option<Vec<u8>> {
+/// Returns the first part of a type in a mail that has this name as an attachment, decoded; `None` for the
+/// name: one that is none.
+pub fn read_part(octets: &[u8], content_type: &str, name: Option<&str>) -> Option<Vec<u8>> {
     let mail = MessageParser::default().parse(octets)?;
     let is_wanted = |part: &&mail_parser::MessagePart<'_>| {
         part.content_type().is_some_and(|it| {
             format!("{}/{}", it.ctype(), it.subtype().unwrap_or_default()) == content_type
-        })
+        }) && part.attachment_name() == name
     };
     let part = mail.parts.iter().find(is_wanted)?;
     match &part.body {

@@ -89,8 +89,10 @@ pub struct Draft<'a> {
 pub enum Layout<'a> {
     /// multipart/alternative: text and HTML.
     Plain,
-    /// multipart/mixed: that, `xarf.json` and `evidence.csv`.
+    /// multipart/mixed: that, `details.txt`, `xarf.json` and `evidence.csv`.
     Desk {
+        /// What the text leaves out; empty if it leaves nothing out.
+        details: &'a str,
         /// The report for machines.
         xarf: &'a [u8],
         /// Every change.
@@ -257,14 +259,35 @@ fn body_of(draft: &Draft<'_>) -> Result<MultiPart, MailerError> {
                 .body(octets.to_vec()),
         )
     };
+    // Text in base64 looks like something to hide (rspamd: MIME_BASE64_TEXT_BOGUS), and no line of it can
+    // be read in a queue.
+    let text_attachment = |kind: &str, name: &str, text: &str| {
+        Ok::<_, MailerError>(
+            SinglePart::builder()
+                .header(content_type(&format!(
+                    "{kind}; charset=utf-8; name=\"{name}\""
+                ))?)
+                .header(ContentTransferEncoding::QuotedPrintable)
+                .header(ContentDisposition::attachment(name))
+                .body(text.to_owned()),
+        )
+    };
     Ok(match draft.layout {
         Layout::Plain => alternative(),
-        Layout::Desk { xarf, csv } => MultiPart::builder()
-            .kind(MultiPartKind::Mixed)
-            .boundary(boundary("m"))
-            .multipart(alternative())
-            .singlepart(attachment("application/json", "xarf.json", xarf)?)
-            .singlepart(attachment("text/csv", "evidence.csv", csv)?),
+        Layout::Desk { details, xarf, csv } => {
+            let mixed = MultiPart::builder()
+                .kind(MultiPartKind::Mixed)
+                .boundary(boundary("m"))
+                .multipart(alternative());
+            let mixed = match details.is_empty() {
+                true => mixed,
+                false => mixed.singlepart(text_attachment("text/plain", "details.txt", details)?),
+            };
+            let csv = String::from_utf8_lossy(csv);
+            mixed
+                .singlepart(attachment("application/json", "xarf.json", xarf)?)
+                .singlepart(text_attachment("text/csv", "evidence.csv", &csv)?)
+        }
         Layout::Xarf { xarf } => {
             // RFC 5965 §3.1: these three fields, each once.
             let report = format!(
@@ -405,6 +428,12 @@ mod tests {
         compose(&draft, None).expect("composed")
     }
 
+    /// Returns the details of a made-up mail.
+    fn details_of(words: crate::templates::Words<'_>) -> String {
+        let templates = Templates::load(None, &[]).expect("the built-in templates are sound");
+        templates.render("", words).expect("rendered").details
+    }
+
     #[test]
     fn mails_say_what_the_golden_files_say() {
         let (xarf, csv): (&[u8], &[u8]) = (b"{\"xarf_version\": \"4.2.0\"}\n", b"at,zone\r\n");
@@ -413,7 +442,11 @@ mod tests {
             let words = made_up.words();
             let folder = words.folder();
             let layout = match folder {
-                "report" | "update" => Layout::Desk { xarf, csv },
+                "report" | "update" => Layout::Desk {
+                    details: &details_of(words),
+                    xarf,
+                    csv,
+                },
                 "notice" => Layout::Xarf { xarf },
                 _ => Layout::Plain,
             };

@@ -2,18 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use crate::case::{Case, CaseState, SendReason, Traits};
+use crate::case::{Case, CaseEvent, CaseState, SendReason, Traits};
 use crate::config::{MailConfig, Party, Profile};
 use crate::detector::Finding;
 use crate::dns::{Name, UnicodeForm, unicode_form};
-use crate::evidence::Hash;
 use crate::mailer::{Draft, Layout, compose, envelope_address};
+use crate::pipeline::reports::ACTOR;
 use crate::pipeline::{Pipeline, PipelineError};
 use crate::report::{
-    CaseFacts, DeskReport, EvidenceLine, RelatedLine, XarfFacts, build_report, case_reference,
-    check_xarf, evidence_csv, xarf,
+    CaseFacts, DeskReport, Ending, EvidenceLine, RelatedLine, XarfFacts, build_report,
+    case_reference, check_xarf, evidence_csv, xarf,
 };
-use crate::store::{MailKind, NewMessage, ZoneId};
+use crate::store::{Link, MailKind, NewMessage, ZoneId};
 use crate::templates::Words;
 use crate::time::Timestamp;
 
@@ -58,6 +58,8 @@ pub struct ReportParts {
     pub message: NewMessage,
     /// The text part.
     pub text: String,
+    /// `details.txt`.
+    pub details: String,
     /// The HTML part.
     pub html: String,
     /// `xarf.json`.
@@ -182,7 +184,12 @@ impl Pipeline {
         );
         let stands_for = stand_in(mail.case);
         let finding = mail.finding.unwrap_or(&stands_for);
-        let facts = self.facts(mail, finding, &to.party)?;
+        // A mail for machines has three parts (RFC 6522): its details are in its text.
+        let has_details = mail.kind != MailKind::Notice && to.profile == Profile::Desk;
+        let facts = CaseFacts {
+            has_details,
+            ..self.facts(mail, finding, &to.party)?
+        };
         let related = facts.related.clone();
         let report = build_report(finding, facts);
         let words = match mail.kind {
@@ -223,6 +230,7 @@ impl Pipeline {
                 (_, Profile::Desk) => Layout::Desk {
                     xarf: &json,
                     csv: &csv,
+                    details: &words.details,
                 },
                 (_, Profile::Xarf) => Layout::Xarf { xarf: &json },
             },
@@ -241,6 +249,7 @@ impl Pipeline {
         Ok(ReportParts {
             message,
             text: words.text,
+            details: words.details,
             html: words.html,
             xarf: json,
             csv,
@@ -309,7 +318,9 @@ impl Pipeline {
             evidence: self
                 .evidence_of(finding)?
                 .iter()
-                .map(|(apex, _, hash)| EvidenceLine::new(apex, *hash))
+                .map(|(apex, _, link)| {
+                    EvidenceLine::new(apex, link.head.serial, link.head.at, link.hash)
+                })
                 .collect(),
             source,
             unicode: match unicode_form(&finding.domain) {
@@ -333,7 +344,26 @@ impl Pipeline {
                 true => BTreeSet::new(),
                 false => self.neighbours(campaign, finding)?,
             },
+            ending: match mail.kind {
+                MailKind::Closure => self.ending_of(mail)?,
+                _ => None,
+            },
+            has_details: false,
         })
+    }
+
+    /// Returns who ended a case and why: the newest line of its log that moved it to where it is.
+    fn ending_of(&self, mail: &CaseMail<'_>) -> Result<Option<Ending>, PipelineError> {
+        let log = self.store.case_events(mail.case_id)?;
+        let is_end =
+            |event: &CaseEvent| event.to == mail.case.state && event.from != Some(event.to);
+        let last = log.into_iter().rfind(|line| is_end(&line.event));
+        Ok(last.map(|line| Ending {
+            is_by_itself: line.actor == ACTOR,
+            by: line.actor,
+            at: line.event.at.to_table(),
+            note: line.event.note,
+        }))
     }
 
     /// Returns the other cases of a campaign, those that nobody was told of first.
@@ -387,17 +417,17 @@ impl Pipeline {
         Ok(names)
     }
 
-    /// Returns the newest hash of every zone that a finding looked at, each once.
+    /// Returns the newest link, as of the judgement, of every zone that a finding looked at, each once.
     pub(super) fn evidence_of(
         &self,
         finding: &Finding,
-    ) -> Result<Vec<(Name, ZoneId, Hash)>, PipelineError> {
+    ) -> Result<Vec<(Name, ZoneId, Link)>, PipelineError> {
         let planes = finding.nameservers.iter().chain(&finding.addresses);
         let apexes: BTreeSet<&Name> = planes.map(|plane| &plane.zone).collect();
         let mut evidence = Vec::new();
         for apex in apexes {
-            for (zone, hash) in self.store.newest_hashes(apex)? {
-                evidence.push((apex.clone(), zone, hash));
+            for (zone, link) in self.store.links_at(apex, finding.now)? {
+                evidence.push((apex.clone(), zone, link));
             }
         }
         Ok(evidence)

@@ -274,7 +274,7 @@ impl Pipeline {
             let evidence = self.evidence_of(finding)?;
             let hashes: Vec<_> = evidence
                 .iter()
-                .map(|(_, zone, hash)| (*zone, *hash))
+                .map(|(_, zone, link)| (*zone, link.hash))
                 .collect();
             self.store.note_evidence(row.id, case.revision, &hashes)?;
         }

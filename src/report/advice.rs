@@ -105,9 +105,9 @@ impl Advice {
             ),
         };
         let then = if taken_over {
-            "clientHold only if the registrant cannot be reached and the harm is confirmed"
+            "clientHold, only if the registrant cannot be reached and the harm is confirmed"
         } else {
-            "clientHold once you have established what the name serves (malware, botnet, phishing, pharming, or spam that delivers them)"
+            "clientHold, once you know that the name serves malware, botnets, phishing, pharming or the spam for them"
         };
         let collateral = match neighbours {
             0 => "no other watched name uses its rare name servers".to_owned(),
@@ -117,10 +117,13 @@ impl Advice {
             ),
         };
         let mut clears = vec![
-            "the registrant shows that a content network, a failover or a move between operators explains every change listed here".to_owned(),
-            format!("the domain stands still for {}: the case then closes by itself", policy.settled_after),
+            "a content network, a failover or a move explains every change".to_owned(),
+            format!(
+                "it stands still for {}: the case then closes by itself",
+                policy.settled_after
+            ),
         ];
-        clears.push("an exemption with a reason and an end (`fluxwatch exempt add`), if the service behind it is known to you".to_owned());
+        clears.push("you know the service behind it: exempt it (fluxwatch exempt add)".to_owned());
         Self {
             step: step.to_owned(),
             reason: reason.to_owned(),

@@ -5,13 +5,14 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use crate::case::{Case, SendReason, campaign_reference};
+use crate::count::counted;
 use crate::detector::{
-    Check, DetectPolicy, Finding, Gate, Plane, PlaneFinding, SeenAddress, Verdict,
+    ChangePoint, Check, DetectPolicy, Finding, Gate, Plane, PlaneFinding, SeenAddress, Verdict,
 };
-use crate::dns::Name;
+use crate::dns::{Name, Serial};
 use crate::evidence::Hash;
 use crate::report::{Advice, Assessment, Timeline};
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
 
 /// The most transitions of a plane that a report prints; `history` shows all.
 pub const TRANSITIONS_MAX: usize = 10;
@@ -19,6 +20,8 @@ pub const TRANSITIONS_MAX: usize = 10;
 pub const ADDRESSES_MAX: usize = 60;
 /// The most name servers that a report prints.
 pub const NAMES_MAX: usize = 40;
+/// The time that is judged.
+const JUDGED_SPAN: Span = Span::days(7);
 /// The most domains of a campaign that a report prints.
 pub const RELATED_MAX: usize = 30;
 
@@ -69,8 +72,18 @@ pub struct DeskReport {
     pub first_detected_at: String,
     /// Event time of the last change.
     pub last_change_at: String,
-    /// Event time of this judgement.
+    /// Event time of this judgement: nothing later is in the report.
     pub judged_at: String,
+    /// The same as an argument of a command: `2026-11-22T10:00:00Z`.
+    pub judged_at_argument: String,
+    /// When the 7 days that are judged begin, as an argument of a command.
+    pub judged_from_argument: String,
+    /// The newest change of the planes, if there is one.
+    pub last_change: Option<Transition>,
+    /// Who ended the case and why, for a closure.
+    pub ending: Option<Ending>,
+    /// Whether the details are an attachment of their own (`details.txt`), and the text is the short one.
+    pub has_details: bool,
     /// MITRE ATT&CK technique.
     pub attack: &'static str,
     /// Where what it rests on came from: `transfer`, `feed` and so on.
@@ -103,12 +116,25 @@ pub struct DeskReport {
     pub neighbours_count: usize,
     /// What each plane shows; the name-server plane first.
     pub planes: Vec<PlaneSection>,
-    /// The hashes of history that this report rests on.
+    /// The states of zones that this report describes, each with its hash.
     pub evidence: Vec<EvidenceLine>,
     /// Who reports.
     pub reporter: Reporter,
     /// Version of the program.
     pub program_version: &'static str,
+}
+
+/// The end of a case, as its log has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Ending {
+    /// Who: a person's name, or `fluxwatch`.
+    pub by: String,
+    /// Whether the program did it by itself.
+    pub is_by_itself: bool,
+    /// When.
+    pub at: String,
+    /// Why: `dismissed as migration: moved to another operator`.
+    pub note: String,
 }
 
 /// Another case of the campaign.
@@ -163,22 +189,32 @@ pub struct CaseFacts<'a> {
     pub related: Vec<RelatedLine>,
     /// Other names on its rare name servers.
     pub neighbours: BTreeSet<Name>,
+    /// Who ended the case and why.
+    pub ending: Option<Ending>,
+    /// Whether the details are attached.
+    pub has_details: bool,
 }
 
-/// The newest hash of a zone's history when the report was made.
+/// The newest version of a zone when the case was judged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct EvidenceLine {
     /// The zone, without its final dot.
     pub zone: String,
-    /// 64 hexadecimal digits.
+    /// The version's serial, if known.
+    pub serial: Option<u32>,
+    /// The version's time.
+    pub at: String,
+    /// The hash over every change up to that version: 64 hexadecimal digits.
     pub hash: String,
 }
 
 impl EvidenceLine {
-    /// Returns the line of a zone.
-    pub fn new(zone: &Name, hash: Hash) -> Self {
+    /// Returns the line of a zone's version.
+    pub fn new(zone: &Name, serial: Option<Serial>, at: Timestamp, hash: Hash) -> Self {
         Self {
             zone: bare(zone),
+            serial: serial.map(|serial| serial.0),
+            at: at.to_table(),
             hash: hash.to_string(),
         }
     }
@@ -213,6 +249,8 @@ pub struct PlaneSection {
     pub terms: Vec<TermLine>,
     /// The conditions.
     pub gates: Vec<Gate>,
+    /// How many of them are met.
+    pub gates_met: usize,
     /// The benign explanations that were looked for.
     pub checks: Vec<Check>,
     /// The last transitions, newest first.
@@ -263,6 +301,10 @@ pub struct Transition {
     pub before: Vec<Endpoint>,
     /// The set after.
     pub after: Vec<Endpoint>,
+    /// What is in the set before and not after; a name server whose addresses changed is in both.
+    pub removed: Vec<Endpoint>,
+    /// What is in the set after and not before.
+    pub added: Vec<Endpoint>,
 }
 
 /// A name server with its addresses, or an address alone.
@@ -342,6 +384,11 @@ pub fn build_report(finding: &Finding, facts: CaseFacts<'_>) -> DeskReport {
         first_detected_at: case.first_detected_at.to_table(),
         last_change_at: finding.last_change_at.to_table(),
         judged_at: finding.now.to_table(),
+        judged_at_argument: finding.now.to_string(),
+        judged_from_argument: (finding.now - JUDGED_SPAN).to_string(),
+        last_change: last_change(finding),
+        ending: facts.ending,
+        has_details: facts.has_details,
         attack: "T1568.001",
         source: facts.source,
         asn_table_of: facts.asn_made_at.map(Timestamp::to_date),
@@ -395,14 +442,7 @@ pub fn section(plane: &PlaneFinding) -> PlaneSection {
         .iter()
         .rev()
         .take(TRANSITIONS_MAX)
-        .map(|point| Transition {
-            at: point.moment.at.to_table(),
-            serial: point.moment.serial.map(|serial| serial.0),
-            bulk: point.moment.bulk,
-            drift: point.moment.drift,
-            before: endpoints(&point.names_before, &point.addresses_before),
-            after: endpoints(&point.names_after, &point.addresses_after),
-        });
+        .map(transition);
     let names = plane.names.iter().map(|name| NameLine {
         host: bare(&name.host),
         operator: bare(&name.operator),
@@ -438,6 +478,7 @@ pub fn section(plane: &PlaneFinding) -> PlaneSection {
                 points_max: format!("{:.0}", term.points_max),
             })
             .collect(),
+        gates_met: plane.gates.iter().filter(|gate| gate.passed).count(),
         gates: plane.gates.clone(),
         checks: plane.checks.clone(),
         transitions: transitions.collect(),
@@ -454,6 +495,33 @@ pub fn section(plane: &PlaneFinding) -> PlaneSection {
         networks: networks(&plane.addresses),
         holz: plane.holz.map(one_decimal),
         timeline: Timeline::of(plane),
+    }
+}
+
+/// Returns the newest change of a finding's planes.
+fn last_change(finding: &Finding) -> Option<Transition> {
+    let planes = finding.nameservers.iter().chain(&finding.addresses);
+    let newest = planes.filter_map(|plane| plane.points.last());
+    newest.max_by_key(|point| point.moment.at).map(transition)
+}
+
+/// Returns a change instant as it is printed.
+fn transition(point: &ChangePoint) -> Transition {
+    let before = endpoints(&point.names_before, &point.addresses_before);
+    let after = endpoints(&point.names_after, &point.addresses_after);
+    let only = |these: &[Endpoint], others: &[Endpoint]| -> Vec<Endpoint> {
+        let missing = these.iter().filter(|it| !others.contains(it));
+        missing.cloned().collect()
+    };
+    Transition {
+        at: point.moment.at.to_table(),
+        serial: point.moment.serial.map(|serial| serial.0),
+        bulk: point.moment.bulk,
+        drift: point.moment.drift,
+        removed: only(&before, &after),
+        added: only(&after, &before),
+        before,
+        after,
     }
 }
 
@@ -501,12 +569,12 @@ fn networks(addresses: &[SeenAddress]) -> String {
     let systems: BTreeSet<u32> = addresses.iter().filter_map(|seen| seen.asn).collect();
     let prefixes: BTreeSet<&str> = addresses.iter().map(|seen| seen.prefix.as_str()).collect();
     if systems.is_empty() {
-        format!("{} prefixes", prefixes.len())
+        counted(prefixes.len(), "prefix")
     } else {
         format!(
-            "{} autonomous systems, {} prefixes",
-            systems.len(),
-            prefixes.len()
+            "{}, {}",
+            counted(systems.len(), "autonomous system"),
+            counted(prefixes.len(), "prefix")
         )
     }
 }

@@ -18,9 +18,9 @@ mod xarf;
 
 pub use advice::{Advice, Assessment};
 pub use desk::{
-    ADDRESSES_MAX, AddressLine, CaseFacts, DeskReport, Endpoint, EvidenceLine, NAMES_MAX, NameLine,
-    PlaneSection, RelatedLine, Reporter, TRANSITIONS_MAX, TermLine, Transition, build_report,
-    case_reference, section,
+    ADDRESSES_MAX, AddressLine, CaseFacts, DeskReport, Ending, Endpoint, EvidenceLine, NAMES_MAX,
+    NameLine, PlaneSection, RelatedLine, Reporter, TRANSITIONS_MAX, TermLine, Transition,
+    build_report, case_reference, section,
 };
 pub use evidence::{evidence_csv, safe_cell};
 pub use operator::{
@@ -28,5 +28,5 @@ pub use operator::{
     MailLine,
 };
 pub use statistics::{DeskFact, MailFact, Statistics, StatisticsRow};
-pub use timeline::{Lane, Timeline};
+pub use timeline::{Lane, Run, Timeline};
 pub use xarf::{XarfFacts, check_xarf, report_id, xarf};

@@ -2,23 +2,28 @@
 
 use serde::Serialize;
 
-use crate::detector::{Plane, PlaneFinding};
+use crate::detector::{ChangePoint, Plane, PlaneFinding};
 use crate::time::{Span, Timestamp};
 
-/// How many cells a lane has: half a day each, over the 7 days that are judged.
-const CELLS: usize = 14;
-/// The time of a cell.
-const CELL: Span = Span::hours(12);
+/// How many cells a lane has, as in `history --view timeline`.
+const CELLS: usize = 36;
+/// The time before the last judgement that is shown at most.
+const SPAN_MAX: Span = Span::days(7);
 /// The most lanes.
 const LANES_MAX: usize = 16;
 
-/// Lanes over the last 7 days, oldest cell first.
+/// How many of them stand for all where there is little room.
+const BRIEF_LANES: usize = 3;
+
+/// Lanes over the time in which the values that are shown changed, oldest cell first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Timeline {
     /// When the first cell begins.
     pub from: String,
     /// When the last cell ends.
     pub to: String,
+    /// The time of a cell: `2h`.
+    pub cell: String,
     /// One lane a name server or address, in the order in which they came.
     pub lanes: Vec<Lane>,
     /// How many there are; more than `lanes` holds if the list was cut.
@@ -32,73 +37,140 @@ pub struct Lane {
     pub label: String,
     /// Whether the label is a name.
     pub is_name: bool,
-    /// Whether it was there at some time in the cell.
-    pub cells: Vec<bool>,
-    /// The same in characters: `#` for there, `.` for gone.
+    /// Whether it is one of the few that stand for all where there is little room.
+    pub is_in_brief: bool,
+    /// Cells of one kind in a row, oldest first.
+    pub runs: Vec<Run>,
+    /// The cells in characters: `#` for there, `.` for gone.
     pub text: String,
 }
 
+/// Cells of one kind in a row.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Run {
+    /// Whether it was there at some time in each cell.
+    pub present: bool,
+    /// The cells in characters.
+    pub text: String,
+}
+
+/// When a value was there: half-open, and one a stay.
+type Stays = Vec<(Timestamp, Timestamp)>;
+
 impl Timeline {
     /// Returns the lanes of a plane: of name servers where their names changed, else of addresses.
+    ///
+    /// The cells are as long as the time in which the lanes that are shown changed asks for: values that
+    /// change by the minute are told apart like those that change by the day.
     pub fn of(plane: &PlaneFinding) -> Self {
         let by_name = plane.plane == Plane::Nameservers
             && plane.points.iter().any(|point| point.names_changed);
-        let from = plane.now - Span::seconds(CELL.as_seconds() * CELLS as i64);
-        let mut lanes: Vec<(String, [bool; CELLS])> = Vec::new();
-        let mut mark = |labels: Vec<String>, begins: Timestamp, ends: Timestamp| {
-            if ends < from {
-                return;
-            }
-            let cell = |at: Timestamp| {
-                let since = at.since(from).as_seconds().max(0) / CELL.as_seconds();
-                (since as usize).min(CELLS - 1)
-            };
-            for label in labels {
-                let i = match lanes.iter().position(|(known, _)| *known == label) {
-                    Some(i) => i,
-                    None => {
-                        lanes.push((label, [false; CELLS]));
-                        lanes.len() - 1
-                    }
-                };
-                lanes[i].1[cell(begins)..=cell(ends)].fill(true);
-            }
-        };
-        let labels = |before: bool, point: &crate::detector::ChangePoint| -> Vec<String> {
-            let (names, addresses) = match before {
-                true => (&point.names_before, &point.addresses_before),
-                false => (&point.names_after, &point.addresses_after),
-            };
-            match by_name {
-                true => names.iter().map(|it| it.to_text_without_dot()).collect(),
-                false => addresses.iter().map(|(_, it)| it.to_string()).collect(),
-            }
-        };
-        if let Some(first) = plane.points.first() {
-            let begins = plane.watched_since.max(from);
-            mark(labels(true, first), begins, first.moment.at.max(begins));
-        }
-        for (i, point) in plane.points.iter().enumerate() {
-            let ends = plane
-                .points
-                .get(i + 1)
-                .map_or(plane.now, |next| next.moment.at);
-            mark(labels(false, point), point.moment.at, ends);
-        }
-        let lanes_count = lanes.len();
+        let oldest = (plane.now - SPAN_MAX).max(plane.watched_since);
+        let all = stays_of(plane, by_name, oldest);
         // The newest say most.
-        let cut = lanes_count.saturating_sub(LANES_MAX);
-        let lane = |(label, cells): &(String, [bool; CELLS])| Lane {
-            label: label.clone(),
-            is_name: by_name,
-            cells: cells.to_vec(),
-            text: cells.iter().map(|it| if *it { '#' } else { '.' }).collect(),
-        };
+        let shown = &all[all.len().saturating_sub(LANES_MAX)..];
+        let changed_at = shown
+            .iter()
+            .flat_map(|(_, stays)| stays.iter().flat_map(|(from, to)| [*from, *to]));
+        let first = changed_at
+            .filter(|at| *at > oldest)
+            .min()
+            .unwrap_or(plane.now);
+        // One cell before the first change shows what was there.
+        let whole = plane.now.since(first).as_seconds();
+        let from = oldest.max(first - Span::seconds(whole / (CELLS as i64 - 1) + 1));
+        let brief: Vec<usize> = (0..BRIEF_LANES)
+            .map(|n| n * shown.len().saturating_sub(1) / (BRIEF_LANES - 1))
+            .collect();
+        let lanes = shown.iter().enumerate().map(|(i, (label, stays))| {
+            let cells = cells_of(stays, from, plane.now);
+            Lane {
+                label: label.clone(),
+                is_name: by_name,
+                is_in_brief: brief.contains(&i),
+                runs: runs_of(&cells),
+                text: cells.iter().map(|it| mark(*it)).collect(),
+            }
+        });
         Self {
-            from: from.to_minute(),
-            to: plane.now.to_minute(),
-            lanes: lanes[cut..].iter().map(lane).collect(),
-            lanes_count,
+            from: from.to_table(),
+            to: plane.now.to_table(),
+            cell: plane.now.since(from).divided_by(CELLS as i64).to_string(),
+            lanes: lanes.collect(),
+            lanes_count: all.len(),
         }
     }
+}
+
+/// Returns when each value was there, cut at `oldest`, in the order in which they came.
+fn stays_of(plane: &PlaneFinding, by_name: bool, oldest: Timestamp) -> Vec<(String, Stays)> {
+    let labels = |point: &ChangePoint, before: bool| -> Vec<String> {
+        let (names, addresses) = match before {
+            true => (&point.names_before, &point.addresses_before),
+            false => (&point.names_after, &point.addresses_after),
+        };
+        match by_name {
+            true => names.iter().map(|it| it.to_text_without_dot()).collect(),
+            false => addresses.iter().map(|(_, it)| it.to_string()).collect(),
+        }
+    };
+    let mut lanes: Vec<(String, Stays)> = Vec::new();
+    let mut take = |labels: Vec<String>, from: Timestamp, to: Timestamp| {
+        if to <= oldest {
+            return;
+        }
+        for label in labels {
+            let stay = (from.max(oldest), to);
+            match lanes.iter_mut().find(|(known, _)| *known == label) {
+                Some((_, stays)) => match stays.last_mut() {
+                    Some(last) if last.1 == stay.0 => last.1 = to,
+                    _ => stays.push(stay),
+                },
+                None => lanes.push((label, vec![stay])),
+            }
+        }
+    };
+    if let Some(first) = plane.points.first() {
+        take(labels(first, true), plane.watched_since, first.moment.at);
+    }
+    for (i, point) in plane.points.iter().enumerate() {
+        // What is there when it is judged has no end: it lasts through the last cell.
+        let to = plane
+            .points
+            .get(i + 1)
+            .map_or(plane.now + Span::seconds(1), |next| next.moment.at);
+        take(labels(point, false), point.moment.at, to);
+    }
+    lanes
+}
+
+/// Returns the cells of a lane: each in which it was there at some time, however short.
+fn cells_of(stays: &Stays, from: Timestamp, to: Timestamp) -> [bool; CELLS] {
+    let whole = to.since(from).as_seconds().max(1);
+    let place = |at: Timestamp| {
+        let since = at.since(from).as_seconds().max(0);
+        (since * CELLS as i64 / whole) as usize
+    };
+    let mut cells = [false; CELLS];
+    for (begins, ends) in stays.iter().filter(|(_, ends)| *ends > from) {
+        let first = place(*begins).min(CELLS - 1);
+        let end = if *ends > to { CELLS } else { place(*ends) };
+        cells[first..end.clamp(first + 1, CELLS)].fill(true);
+    }
+    cells
+}
+
+/// Returns the runs of a lane.
+fn runs_of(cells: &[bool]) -> Vec<Run> {
+    let runs = cells.chunk_by(|one, next| one == next);
+    runs.map(|run| Run {
+        present: run[0],
+        text: run.iter().map(|it| mark(*it)).collect(),
+    })
+    .collect()
+}
+
+/// Returns the character of a cell.
+fn mark(is_there: bool) -> char {
+    if is_there { '#' } else { '.' }
 }

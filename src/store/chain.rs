@@ -55,6 +55,25 @@ impl Start {
     }
 }
 
+/// The columns of a link, in the order that [`read_link`] expects, and its zone.
+const LINK: &str = "select c.id, c.kind, c.at, v.serial, c.version_id, c.root, c.hash, c.zone_id
+     from chain c left join version v on v.id = c.version_id and c.kind = 'version'";
+
+/// Reads a row of [`LINK`].
+fn read_link(row: &rusqlite::Row<'_>) -> rusqlite::Result<Link> {
+    Ok(Link {
+        id: row.get(0)?,
+        head: ChainHead {
+            is_start: row.get::<_, String>(1)? == "start",
+            at: Timestamp::from_unix(row.get(2)?),
+            serial: row.get::<_, Option<u32>>(3)?.map(Serial),
+        },
+        version_id: row.get(4)?,
+        root: Hash(row.get(5)?),
+        hash: Hash(row.get(6)?),
+    })
+}
+
 /// Records that a version added to an owner and that are there.
 const ADDED_OPEN: &str = "select rrtype, rdata, baseline, added_id, 0, ttl from record where owner_id = ?1 and added_id = ?2";
 /// Records of an owner that a version added or removed, and that went in one month.
@@ -93,22 +112,9 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<Link>, StoreError> {
         let rows = self.run(|connection| {
-            let sql = "select c.id, c.kind, c.at, v.serial, c.version_id, c.root, c.hash from chain c left join version v on v.id = c.version_id and c.kind = 'version'
-                        where c.zone_id = ? and c.id > ? order by c.id limit ?";
-            let mut statement = connection.prepare_cached(sql)?;
-            let rows = statement.query_map(params![zone.0, after, limit as i64], |row| {
-                Ok(Link {
-                    id: row.get(0)?,
-                    head: ChainHead {
-                        is_start: row.get::<_, String>(1)? == "start",
-                        at: Timestamp::from_unix(row.get(2)?),
-                        serial: row.get::<_, Option<u32>>(3)?.map(Serial),
-                    },
-                    version_id: row.get(4)?,
-                    root: Hash(row.get(5)?),
-                    hash: Hash(row.get(6)?),
-                })
-            })?;
+            let sql = format!("{LINK} where c.zone_id = ? and c.id > ? order by c.id limit ?");
+            let mut statement = connection.prepare_cached(&sql)?;
+            let rows = statement.query_map(params![zone.0, after, limit as i64], read_link)?;
             rows.collect::<rusqlite::Result<Vec<_>>>()
         })?;
         Ok(rows)
@@ -130,25 +136,47 @@ impl Store {
         })
     }
 
-    /// Returns the newest hash of each view of a zone that has one.
+    /// Returns the newest link, up to a time, of each view of a zone that has one.
     ///
     /// # Errors
     ///
     /// [`StoreError`].
-    pub fn newest_hashes(&self, apex: &Name) -> Result<Vec<(ZoneId, Hash)>, StoreError> {
-        let ids: Vec<i64> = self.run(|connection| {
-            let mut statement = connection.prepare_cached(
-                "select id from zone where name = ? order by view = 'zone' desc, view",
-            )?;
-            let rows = statement.query_map([apex.to_string()], |row| row.get(0))?;
+    pub fn links_at(&self, apex: &Name, at: Timestamp) -> Result<Vec<(ZoneId, Link)>, StoreError> {
+        let sql = format!(
+            "{LINK} where c.id in (select (select o.id from chain o where o.zone_id = z.id and o.at <= ?2 order by o.id desc limit 1)
+                                     from zone z where z.name = ?1) order by c.zone_id"
+        );
+        self.run(|connection| {
+            let mut statement = connection.prepare_cached(&sql)?;
+            let rows = statement.query_map(params![apex.to_string(), at.unix()], |row| {
+                Ok((ZoneId(row.get(7)?), read_link(row)?))
+            })?;
             rows.collect()
+        })
+    }
+
+    /// Returns the link that has a hash, and the name of its zone.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn link_of_hash(&self, hash: Hash) -> Result<Option<(Name, Link)>, StoreError> {
+        let sql = format!("{LINK} where c.hash = ?");
+        let found = self.run(|connection| {
+            connection
+                .prepare_cached(&sql)?
+                .query_row([hash.0], |row| Ok((row.get(7)?, read_link(row)?)))
+                .optional()
         })?;
-        let mut hashes = Vec::new();
-        for id in ids {
-            let hash = self.newest_hash(ZoneId(id))?;
-            hashes.extend(hash.map(|hash| (ZoneId(id), hash)));
-        }
-        Ok(hashes)
+        let Some((zone, link)): Option<(i64, Link)> = found else {
+            return Ok(None);
+        };
+        let name: String = self.run(|connection| {
+            connection
+                .prepare_cached("select name from zone where id = ?")?
+                .query_row([zone], |row| row.get(0))
+        })?;
+        Ok(Some((self.read_name(&name)?, link)))
     }
 
     /// Notes which hashes a report rests on.

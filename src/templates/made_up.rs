@@ -3,8 +3,8 @@
 use crate::detector::{Check, Gate};
 use crate::report::{
     AddressLine, Advice, Assessment, BlindLine, BlindnessReport, BulkLine, BulkReport, CaseLine,
-    DeskReport, DigestReport, Endpoint, EvidenceLine, ExemptionLine, Lane, MailLine, NameLine,
-    PlaneSection, RelatedLine, Reporter, TermLine, Timeline, Transition,
+    DeskReport, DigestReport, Ending, Endpoint, EvidenceLine, ExemptionLine, Lane, MailLine,
+    NameLine, PlaneSection, RelatedLine, Reporter, Run, TermLine, Timeline, Transition,
 };
 use crate::templates::Words;
 
@@ -45,16 +45,23 @@ impl MadeUp {
 pub fn all() -> Vec<MadeUp> {
     let mut update = report();
     update.revision = 2;
-    update.reason = "1 more domains belong to its campaign".to_owned();
+    update.reason = "1 more domain belongs to its campaign".to_owned();
     let closure = DeskReport {
         revision: 3,
         reason: "the case is mitigated".to_owned(),
         state: "mitigated",
+        ending: Some(Ending {
+            by: "ada".to_owned(),
+            is_by_itself: false,
+            at: "2026-11-22 12:00:00".to_owned(),
+            note: "mitigated by the desk: moved to ns1.new.example.".to_owned(),
+        }),
         planes: Vec::new(),
         ..report()
     };
     let notice = DeskReport {
         party: "the sponsoring registrar (Example Registrar 1234)".to_owned(),
+        has_details: false,
         ..report()
     };
     let quiet = DigestReport {
@@ -224,6 +231,7 @@ pub fn report() -> DeskReport {
             points: "1.0".to_owned(),
             points_max: "40".to_owned(),
         }],
+        gates_met: 1,
         gates: vec![Gate {
             name: "gate",
             value: "1".to_owned(),
@@ -241,7 +249,9 @@ pub fn report() -> DeskReport {
             bulk: true,
             drift: false,
             before: vec![endpoint.clone(), bare_endpoint.clone()],
-            after: vec![endpoint, bare_endpoint],
+            after: vec![endpoint.clone(), bare_endpoint.clone()],
+            removed: vec![endpoint.clone(), bare_endpoint.clone()],
+            added: vec![endpoint.clone(), bare_endpoint.clone(), bare_endpoint],
         }],
         transitions_count: 2,
         names: vec![NameLine {
@@ -260,15 +270,26 @@ pub fn report() -> DeskReport {
             present: true,
         }],
         addresses_count: 2,
-        networks: "1 prefixes".to_owned(),
+        networks: "1 prefix".to_owned(),
         holz: Some("100.0".to_owned()),
         timeline: Timeline {
-            from: "2026-11-15 10:00".to_owned(),
-            to: "2026-11-22 10:00".to_owned(),
+            from: "2026-11-15 10:00:00".to_owned(),
+            to: "2026-11-22 10:00:00".to_owned(),
+            cell: "12h".to_owned(),
             lanes: vec![Lane {
                 label: "ns1.bad.example".to_owned(),
                 is_name: true,
-                cells: [vec![false; 10], vec![true; 4]].concat(),
+                is_in_brief: true,
+                runs: vec![
+                    Run {
+                        present: false,
+                        text: "..........".to_owned(),
+                    },
+                    Run {
+                        present: true,
+                        text: "####".to_owned(),
+                    },
+                ],
                 text: "..........####".to_owned(),
             }],
             lanes_count: 2,
@@ -323,10 +344,17 @@ pub fn report() -> DeskReport {
         first_detected_at: "2026-11-22 10:00:00".to_owned(),
         last_change_at: "2026-11-22 10:00:00".to_owned(),
         judged_at: "2026-11-22 10:00:00".to_owned(),
+        judged_at_argument: "2026-11-22T10:00:00Z".to_owned(),
+        judged_from_argument: "2026-11-15T10:00:00Z".to_owned(),
+        last_change: plane.transitions.first().cloned(),
+        ending: None,
+        has_details: true,
         attack: "T1568.001",
         planes: vec![plane],
         evidence: vec![EvidenceLine {
             zone: "example".to_owned(),
+            serial: Some(7),
+            at: "2026-11-22 10:00:00".to_owned(),
             hash: "0f".repeat(32),
         }],
         reporter: reporter(),

@@ -9,6 +9,7 @@
 //! taken from the folder, and then from the program.
 
 pub(crate) mod made_up;
+mod text;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,13 +18,16 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use tera::{Context, Kwargs, State, Tera};
 
+use crate::count::counted;
 use crate::report::{BlindnessReport, BulkReport, DeskReport, DigestReport};
+
+pub use text::{shell_word, wrapped};
 
 /// The most octets of a template.
 const OCTETS_MAX: u64 = 1 << 20;
 
 /// Every template of the program: name and text.
-const TEMPLATES: [(&str, &str); 31] = [
+const TEMPLATES: [(&str, &str); 34] = [
     (
         "mail/parts/facts.txt",
         include_str!("../../templates/mail/parts/facts.txt"),
@@ -47,6 +51,18 @@ const TEMPLATES: [(&str, &str); 31] = [
     (
         "mail/parts/related.html",
         include_str!("../../templates/mail/parts/related.html"),
+    ),
+    (
+        "mail/parts/first.txt",
+        include_str!("../../templates/mail/parts/first.txt"),
+    ),
+    (
+        "mail/parts/first.html",
+        include_str!("../../templates/mail/parts/first.html"),
+    ),
+    (
+        "mail/parts/details.txt",
+        include_str!("../../templates/mail/parts/details.txt"),
     ),
     (
         "mail/parts/planes.txt",
@@ -150,6 +166,9 @@ const TEMPLATES: [(&str, &str); 31] = [
     ),
 ];
 
+/// The template of what the text of a report leaves out.
+const DETAILS: &str = "mail/parts/details.txt";
+
 /// Why a mail cannot be worded.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("template {template}: {fault}")]
@@ -177,6 +196,8 @@ pub struct RenderedMail {
     pub subject: String,
     /// The text part.
     pub text: String,
+    /// What the text of a report or update leaves out; empty for others.
+    pub details: String,
     /// The HTML part.
     pub html: String,
 }
@@ -302,17 +323,20 @@ impl Templates {
         let context = words
             .context()
             .map_err(|fault| TemplateError::new(format!("mail/{folder}"), fault))?;
-        let render = |file: &str| {
-            let name = format!("mail/{folder}/{file}");
-            spoken
-                .engine
-                .render(&name, &context)
-                .map_err(|fault| spoken.fault(&name, fault))
+        let render = |name: &str| {
+            let text = spoken.engine.render(name, &context);
+            text.map_err(|fault| spoken.fault(name, fault))
+        };
+        let of_kind = |file: &str| render(&format!("mail/{folder}/{file}"));
+        let details = match words {
+            Words::Report(_) | Words::Update(_) => wrapped(&plain_text(&render(DETAILS)?)),
+            _ => String::new(),
         };
         Ok(RenderedMail {
-            subject: one_line(&render("subject.txt")?),
-            text: plain_text(&render("body.txt")?),
-            html: render("body.html")?,
+            subject: one_line(&of_kind("subject.txt")?),
+            text: wrapped(&plain_text(&of_kind("body.txt")?)),
+            details,
+            html: of_kind("body.html")?,
         })
     }
 }
@@ -324,6 +348,13 @@ fn load_language(folders: &[PathBuf]) -> Result<Language, TemplateError> {
     engine.register_filter("defang_text", |text: &str, _: Kwargs, _: &State| {
         defang_text(text)
     });
+    engine.register_filter("shell", |text: &str, _: Kwargs, _: &State| shell_word(text));
+    engine.register_filter(
+        "counted",
+        |count: u64, named: Kwargs, _: &State| -> tera::TeraResult<String> {
+            Ok(counted(count, named.must_get::<&str>("of")?))
+        },
+    );
     engine.autoescape_on([".html"]);
     let mut files = BTreeMap::new();
     let mut texts = Vec::new();

@@ -22,7 +22,7 @@ m = email.message_from_binary_file(open(sys.argv[1], "rb"), policy=policy.defaul
 print(json.dumps({
     "headers": {k: str(v) for k, v in m.items()}, "defects": [str(d) for p in m.walk() for d in p.defects],
     "tree": [p.get_content_type() for p in m.walk()],
-    "text": m.get_body(("plain",)).get_content(), "html": m.get_body(("html",)).get_content()}))
+    "text": m.get_body(("plain",)).get_content(), "details": [p.get_content() for p in m.walk() if p.get_filename() == "details.txt"], "html": m.get_body(("html",)).get_content()}))
 "#;
 
 #[test]
@@ -128,12 +128,18 @@ fn flux_on_a_real_primary_is_mailed_with_the_evidence() {
             "multipart/alternative",
             "text/plain",
             "text/html",
+            "text/plain",
             "application/json",
             "text/csv"
         ])
     );
     assert_eq!(mail["defects"], serde_json::json!([]));
-    check_evidence(mail["text"].as_str().expect("text"), &done);
+    // Long lines are broken below their value.
+    let details = mail["details"][0].as_str().expect("text");
+    check_evidence(
+        &details.replace(&format!("\n{}", " ".repeat(13)), " "),
+        &done,
+    );
     let html = mail["html"].as_str().expect("text");
     assert!(
         !html.contains("bad.example") && !html.contains("<a ") && html.contains("bad[.]example"),
@@ -175,7 +181,8 @@ fn check_evidence(text: &str, done: &[(String, u32, String, String)]) {
     );
     for (time, serial, before, after) in reported {
         // Hosts are in canonical order, as the set is.
-        let block = format!("{time}  serial {serial}\n    before: {before}\n    after:  {after}\n");
+        let block =
+            format!("{time}  serial {serial}\n    before:  {before}\n    after:   {after}\n");
         assert!(text.contains(&block), "expected\n{block}in\n{text}");
     }
 }

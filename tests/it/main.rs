@@ -46,4 +46,5 @@ mod servers;
 mod service;
 mod text;
 mod transfers;
+mod words;
 mod yadifa;
