@@ -295,7 +295,7 @@ fn hangup_reads_the_configuration_anew_and_a_bad_one_is_told_and_not_taken() {
     let bench = Bench::new(FEED);
     bench.write("f.ndjson", line(1_790_000_000, "ns0.test"));
     let running = Running::start(&bench, &["run"]);
-    until("the first line", || running.log().contains("1 versions"));
+    until("the first line", || running.log().contains("1 version,"));
     // A sound file whose address is taken is not taken either.
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let address = taken.local_addr().expect("bound");
@@ -312,7 +312,7 @@ fn hangup_reads_the_configuration_anew_and_a_bad_one_is_told_and_not_taken() {
         line(1_790_000_000, "ns0.test") + &line(1_790_000_100, "ns1.test"),
     );
     until("the old configuration at work", || {
-        running.log().matches("1 versions").count() == 2
+        running.log().matches("1 version,").count() == 2
     });
     let second = FEED
         .replace("events", "more")
