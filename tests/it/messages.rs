@@ -377,7 +377,7 @@ fn what_comes_back_is_the_fate_of_a_message_and_only_class_5_that_of_an_address(
         .iter()
         .find(|row| row.message.kind.word() == "digest");
     let octets = &digest.expect("queued").message.octets;
-    let text = read_part(octets, "text/plain").expect("a text part");
+    let text = read_part(octets, "text/plain", None).expect("a text part");
     let text = String::from_utf8_lossy(&text).replace("[.]", ".");
     assert!(text.contains("4.4.7") && text.contains("5.1.1"), "{text}");
     // Somebody may try again what came back, or be done with it.
