@@ -59,7 +59,7 @@ expect() {
 }
 
 unpack bind9=1:9.18.49-1~deb12u3 \
-    bind9-dnsutils bind9-libs libfstrm0 libgssapi-krb5-2 libicu72 libjemalloc2 libjson-c5 libk5crypto3 libkeyutils1 \
+    bind9-dnsutils bind9-libs libbsd0 libedit2 libfstrm0 libgssapi-krb5-2 libicu72 libjemalloc2 libjson-c5 libk5crypto3 libkeyutils1 \
     libkrb5-3 libkrb5support0 liblmdb0 libmaxminddb0 libnghttp2-14 libprotobuf-c1 libssl3 libuv1 libxml2
 
 mkdir "$WORK/default" "$WORK/unlimited"

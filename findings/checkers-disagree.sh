@@ -50,7 +50,7 @@ expect() {
 }
 
 unpack nsd=4.6.1-1 bind9-utils=1:9.18.49-1~deb12u3 knot-dnssecutils=3.2.6-1 ldnsutils=1.8.3-1+b1 libldns3=1.8.3-1+b1 \
-    libevent-2.1-7 libbpf1 libdnssec9=3.2.6-1 libelf1 libknot13=3.2.6-1 libxdp1 libzscanner4=3.2.6-1 \
+    libevent-2.1-7 libbpf1 libdnssec9=3.2.6-1 libelf1 libknot13=3.2.6-1 liburcu8 libxdp1 libzscanner4=3.2.6-1 \
     bind9-libs libfstrm0 libgssapi-krb5-2 libicu72 libjemalloc2 libjson-c5 libk5crypto3 libkeyutils1 \
     libkrb5-3 libkrb5support0 liblmdb0 libmaxminddb0 libnghttp2-14 libprotobuf-c1 libssl3 libuv1 libxml2
 

@@ -60,7 +60,7 @@ expect() {
 }
 
 unpack yadifa=2.6.4-1 libssl3 \
-    bind9-dnsutils bind9-libs libfstrm0 libgssapi-krb5-2 libicu72 libjemalloc2 libjson-c5 libk5crypto3 libkeyutils1 \
+    bind9-dnsutils bind9-libs libbsd0 libedit2 libfstrm0 libgssapi-krb5-2 libicu72 libjemalloc2 libjson-c5 libk5crypto3 libkeyutils1 \
     libkrb5-3 libkrb5support0 liblmdb0 libmaxminddb0 libnghttp2-14 libprotobuf-c1 libuv1 libxml2
 
 # Asks the server and prints answers alone.
