@@ -3,9 +3,10 @@
 #
 # Guess:    after an edit that left the serial as it was, NSD either refuses the file or the next
 #           step (1 to 2) is computed from what clients hold under serial 1.
-# Seen:     NSD serves the edit under the old serial and logs "ixfr could not be created". The next step is the difference between the
-#           edited zone and serial 2: it leaves out the edit. Who holds the first zone of serial 1
-#           and follows by IXFR never gets the edited record, and no serial says so.
+# Seen:     NSD serves the edit under the old serial and logs "ixfr could not be created". The next step
+#           is the difference between the edited zone and serial 2: it leaves out the edit. Who holds
+#           the first zone of serial 1 and follows by IXFR never gets the edited record, and no serial
+#           says so.
 # Versions: NSD 4.6.1 (Debian 12) with `store-ixfr: yes` and `create-ixfr: yes`.
 # Matters:  a mirror that follows by IXFR alone differs from AXFR for good. Raise the serial with
 #           each edit; compare with a whole transfer from time to time.
