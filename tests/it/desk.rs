@@ -541,15 +541,15 @@ fn nothing_in_a_zone_becomes_a_header_a_tag_a_template_or_a_formula() {
         "c".repeat(63),
         "d".repeat(50)
     );
-    // Presentation format (RFC 1035 §5.1): decimal escapes for what cannot stand as it is.
+    // Presentation format (RFC 1035 §5.1): escapes for what cannot stand as it is.
     let nasty = [
         r"\013\010Bcc:\032x@evil.test.example.",
         r"\000nul.example.",
-        r"<script>alert(1)<\047script>.example.",
+        r"<script>alert\(1\)<\047script>.example.",
         r"{{\032reference\032}}.example.",
         r"=cmd|'\032calc'!A0.example.",
         r"\226\128\174gpj.example.",
-        "\"><img\\032src=x>.example.",
+        r#"\"><img\032src=x>.example."#,
         &long,
     ];
     let mut feed = Feed::default();

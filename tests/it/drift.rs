@@ -439,6 +439,7 @@ fn dead_primary_of_many_zones_is_logged_once_and_its_return_too() {
             panic!("{what}\n{}", running.log());
         }
     };
+    until("the database is made", &|log| log.contains("watching"));
     // The zone of the plain source is not the catalog's to watch.
     until("all are there", &|_| {
         let rows = bench.json(&["status", "--format", "json"]);
