@@ -226,13 +226,13 @@ impl Store {
         .map(|_| ())
     }
 
-    /// Returns the zones that are blind, and those that were and saw again after `since`, oldest first.
+    /// Returns the zones that are blind, and those that were and saw again since `since`, oldest first.
     ///
     /// # Errors
     ///
     /// [`StoreError`].
     pub fn blindness_since(&self, since: Timestamp) -> Result<Vec<Blindness>, StoreError> {
-        self.blindness_rows("(over_at is null or over_at > ?)", since.unix())
+        self.blindness_rows("(over_at is null or over_at >= ?)", since.unix())
     }
 
     /// Returns the rows that a condition on a number names.

@@ -386,7 +386,7 @@ impl Store {
         since: Timestamp,
     ) -> Result<Vec<(String, Timestamp, String)>, StoreError> {
         self.run(|connection| {
-            let sql = "select recipient, bounced_at, reply from bounced_recipient where bounced_at > ? order by recipient";
+            let sql = "select recipient, bounced_at, reply from bounced_recipient where bounced_at >= ? order by recipient";
             let mut statement = connection.prepare_cached(sql)?;
             let rows = statement.query_map([since.unix()], |row| {
                 Ok((row.get(0)?, Timestamp::from_unix(row.get(1)?), row.get(2)?))
@@ -411,7 +411,7 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn undelivered_since(&self, since: Timestamp) -> Result<Vec<MessageRow>, StoreError> {
-        self.select_messages("fate = 'undelivered' and bounced_at > ?1", since.unix())
+        self.select_messages("fate = 'undelivered' and bounced_at >= ?1", since.unix())
     }
 
     /// Returns how many messages came back that nobody has taken out of the outbox, by what became of them.

@@ -257,7 +257,7 @@ fn a_mail_that_cannot_be_composed_is_dead_and_the_others_leave() {
     assert!(
         bench
             .run_stderr(0, &["status"])
-            .contains("1 messages were given up")
+            .contains("1 message given up")
     );
     // Nobody gets an empty mail, and what is sent anew begins the thread.
     bench.run(3, &["outbox", "retry", "2"]);
@@ -410,7 +410,7 @@ fn a_url_with_an_unknown_parameter_is_refused_with_its_line_and_the_cure() {
         ),
         (
             "[smtp]\nurl = \"maildir://desk\"\nca_file = \"ca.pem\"\n",
-            "of no use",
+            "no use for it",
         ),
         (
             "[smtp]\nurl = \"maildir://desk\"\n[[webhook]]\nurl = \"https://desk.example/hook#x\"\nsecret_file = \"s\"\n",
