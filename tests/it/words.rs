@@ -186,7 +186,7 @@ fn a_name_is_one_word_of_a_command_whatever_is_in_it() {
         "bad.example.",
         r"a'b.example.",
         r"a\'b\\c.example.",
-        r"$(touch\032x)`id`.example.",
+        r"$\(touch\032x\)`id`.example.",
         r"a!b*?{c,d}~.example.",
         r"\013\010x\000.example.",
     ] {
