@@ -238,6 +238,31 @@ fn write_sources(page: &mut Page, rows: &[ZoneStatus], now: Timestamp) {
     }
 }
 
+/// Writes when each zone last drifted, and from which primary's zone.
+fn write_drifts(page: &mut Page, zones: &[&ZoneStatus]) {
+    let name = "fluxwatch_zone_drift_last_timestamp_seconds";
+    page.family(
+        name,
+        "gauge",
+        "When a whole transfer from the primary last differed from what its changes had led to.",
+    );
+    for row in zones {
+        let fidelity = &row.fidelity;
+        let (Some(zone), Some(at), Some(primary)) =
+            (&row.zone, fidelity.drift_at, &fidelity.drift_primary)
+        else {
+            continue;
+        };
+        let zone = zone.to_string();
+        let labels = [
+            ("zone", zone.as_str()),
+            ("source", &row.source),
+            ("primary", primary),
+        ];
+        page.value(name, &labels, at.unix());
+    }
+}
+
 /// Writes each zone.
 fn write_zones(page: &mut Page, zones: &[&ZoneStatus], now: Timestamp) {
     type Read = fn(&ZoneStatus, Timestamp) -> Option<i64>;
@@ -322,6 +347,7 @@ fn write_zones(page: &mut Page, zones: &[&ZoneStatus], now: Timestamp) {
             }
         }
     }
+    write_drifts(page, zones);
     let name = "fluxwatch_zone_refused";
     page.family(
         name,

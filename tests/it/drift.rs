@@ -85,6 +85,10 @@ fn difference_under_the_same_serial_is_drift_that_accuses_nobody() {
         page.contains("fluxwatch_source_drifts_total{source=\"example.\"} 1"),
         "{page}"
     );
+    let last = format!(
+        "fluxwatch_zone_drift_last_timestamp_seconds{{zone=\"example.\",source=\"example.\",primary=\"{address}\"}}"
+    );
+    assert!(page.contains(&last), "{page}");
     bench.run(0, &["db", "verify"]);
 }
 
