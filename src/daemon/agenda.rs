@@ -1,6 +1,6 @@
 //! What is due when.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::dns::Name;
 use crate::time::{Span, Timestamp};
@@ -11,14 +11,31 @@ const LOOK_AGAIN_AFTER: Span = Span::seconds(30);
 /// The most zones that wait to be looked at again; of more the schedule takes care.
 const LOOKS_AGAIN_MAX: usize = 10_000;
 
+/// The longest that NOTIFY after NOTIFY puts a second look off.
+const PUT_OFF_MAX: Span = Span::seconds(120);
+
 /// Zones that a NOTIFY had looked at, and those of them to be looked at once more.
 ///
-/// There is one second look at a time for a zone, however many NOTIFY come, and one that finds nothing new
-/// plans no third.
+/// There is one second look at a time for a zone. Each NOTIFY that brings nothing new puts it off, since what that
+/// NOTIFY tells of may take as long to be seen; but never beyond [`PUT_OFF_MAX`] after the first. A second look that
+/// finds nothing new plans no third, unless a NOTIFY came shortly before it.
 #[derive(Debug, Default)]
 pub(super) struct SecondLooks {
     notified: HashSet<Name>,
-    due: BTreeMap<Name, Timestamp>,
+    planned: HashMap<Name, Planned>,
+    /// When each planned look is due, in order.
+    due: BTreeSet<(Timestamp, Name)>,
+}
+
+/// A second look that is planned.
+#[derive(Debug, Clone, Copy)]
+struct Planned {
+    /// The first NOTIFY that brought nothing.
+    first: Timestamp,
+    /// The last one.
+    last: Timestamp,
+    /// When the zone is looked at.
+    at: Timestamp,
 }
 
 impl SecondLooks {
@@ -31,26 +48,48 @@ impl SecondLooks {
     pub fn note_look(&mut self, zone: &Name, is_old: bool, now: Timestamp) {
         let was_notified = self.notified.remove(zone);
         if !is_old {
-            self.due.remove(zone);
-        } else if was_notified && self.due.len() < LOOKS_AGAIN_MAX {
-            let at = now + LOOK_AGAIN_AFTER;
-            self.due.entry(zone.clone()).or_insert(at);
+            self.forget(zone);
+        } else if was_notified {
+            let known = self.forget(zone);
+            self.plan(zone, known.map_or(now, |it| it.first), now);
         }
+    }
+
+    /// Plans a second look after NOTIFY from `first` to `last`.
+    fn plan(&mut self, zone: &Name, first: Timestamp, last: Timestamp) {
+        if self.planned.len() >= LOOKS_AGAIN_MAX {
+            return;
+        }
+        let at = (last + LOOK_AGAIN_AFTER).min(first + PUT_OFF_MAX);
+        self.planned
+            .insert(zone.clone(), Planned { first, last, at });
+        self.due.insert((at, zone.clone()));
+    }
+
+    /// Gives up a second look.
+    fn forget(&mut self, zone: &Name) -> Option<Planned> {
+        let known = self.planned.remove(zone)?;
+        self.due.remove(&(known.at, zone.clone()));
+        Some(known)
     }
 
     /// Takes the zones whose second look is due by `now`.
     pub fn take_due(&mut self, now: Timestamp) -> Vec<Name> {
-        let due = self.due.iter().filter(|(_, at)| **at <= now);
-        let due: Vec<Name> = due.map(|(zone, _)| zone.clone()).collect();
-        for zone in &due {
-            self.due.remove(zone);
+        let mut zones = Vec::new();
+        while let Some((_, zone)) = self.due.first().filter(|(at, _)| *at <= now).cloned() {
+            let known = self.forget(&zone);
+            // The last NOTIFY is too fresh for this look to be its second one.
+            if let Some(known) = known.filter(|it| it.last + LOOK_AGAIN_AFTER > now) {
+                self.plan(&zone, known.last, known.last);
+            }
+            zones.push(zone);
         }
-        due
+        zones
     }
 
     /// Returns when the next second look is due.
     pub fn next_at(&self) -> Option<Timestamp> {
-        self.due.values().min().copied()
+        self.due.first().map(|(at, _)| *at)
     }
 }
 
@@ -130,20 +169,39 @@ mod tests {
         // A look that nobody was notified of plans none.
         looks.note_look(&zone, true, at(0));
         assert_eq!(looks.next_at(), None);
-        // Many NOTIFY: one second look, which does not move away.
-        for second in 0..20 {
+        // Many NOTIFY: one second look, half a minute after the last of them.
+        for second in [0, 5, 25] {
             looks.note_notify(&zone);
             looks.note_look(&zone, true, at(second));
         }
-        assert_eq!(looks.next_at(), Some(at(30)));
-        assert_eq!(looks.take_due(at(29)), Vec::<Name>::new());
-        assert_eq!(looks.take_due(at(30)), vec![zone.clone()]);
+        assert_eq!(looks.next_at(), Some(at(55)));
+        assert_eq!(looks.take_due(at(54)), Vec::<Name>::new());
+        assert_eq!(looks.take_due(at(55)), vec![zone.clone()]);
         // The second look itself plans none, and news end what is planned.
-        looks.note_look(&zone, true, at(30));
+        looks.note_look(&zone, true, at(55));
         assert_eq!(looks.next_at(), None);
         looks.note_notify(&zone);
-        looks.note_look(&zone, true, at(31));
-        looks.note_look(&zone, false, at(32));
+        looks.note_look(&zone, true, at(61));
+        looks.note_look(&zone, false, at(62));
+        assert_eq!(looks.next_at(), None);
+        assert!(looks.planned.is_empty() && looks.due.is_empty());
+    }
+
+    #[test]
+    fn endless_notify_neither_puts_a_second_look_off_for_ever_nor_takes_the_last_one_its_own() {
+        let at = Timestamp::from_unix;
+        let zone = Name::parse("example").expect("a name");
+        let mut looks = SecondLooks::default();
+        for second in (0..=110).step_by(10) {
+            looks.note_notify(&zone);
+            looks.note_look(&zone, true, at(second));
+        }
+        assert_eq!(looks.take_due(at(119)), Vec::<Name>::new());
+        assert_eq!(looks.take_due(at(120)), vec![zone.clone()]);
+        looks.note_look(&zone, true, at(120));
+        // The NOTIFY of second 110.
+        assert_eq!(looks.next_at(), Some(at(140)));
+        assert_eq!(looks.take_due(at(140)), vec![zone]);
         assert_eq!(looks.next_at(), None);
     }
 

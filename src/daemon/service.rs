@@ -580,9 +580,18 @@ impl<'a> Service<'a> {
     /// Plans a second look at a zone if a NOTIFY had it looked at and nothing new was there.
     fn plan_look_again(&mut self, report: &ZoneReport) {
         if let Some(zone) = &report.zone {
-            let is_old = matches!(report.outcome, ZoneOutcome::Unchanged { .. });
+            let is_old = match report.outcome {
+                ZoneOutcome::Unchanged { .. } => true,
+                // What was planned stays: a look that failed has seen nothing.
+                ZoneOutcome::Refused(_) => return,
+                _ => false,
+            };
             let now = self.pipeline.clock().now();
             self.second_looks.note_look(zone, is_old, now);
+            if self.again.contains(zone) {
+                // A NOTIFY came while this look went on; the one that follows is its first.
+                self.second_looks.note_notify(zone);
+            }
         }
     }
 

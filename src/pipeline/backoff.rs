@@ -1,8 +1,9 @@
 //! Which primaries are asked: one that fails rests for a while, longer each time.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 
+use crate::dns::Name;
 use crate::time::{Span, Timestamp};
 
 /// How long a primary rests after its first failure; twice as long after each further one.
@@ -18,6 +19,27 @@ pub(super) struct Backoff {
     stepless: HashMap<SocketAddr, Timestamp>,
     /// Primaries that are away, and since when.
     away: HashMap<SocketAddr, Timestamp>,
+    /// Zones of which a primary has said nothing since its last answer; at most as many as make it away.
+    silent: HashMap<SocketAddr, BTreeSet<Name>>,
+}
+
+/// What primaries were asked about.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Asked<'a> {
+    /// One zone.
+    One(&'a Name),
+    /// The serials of many.
+    Many,
+}
+
+/// A primary that did not answer.
+pub(super) struct Silence<'a> {
+    /// The primary.
+    pub primary: SocketAddr,
+    /// What it was asked about.
+    pub asked: Asked<'a>,
+    /// Of how many zones it must say nothing in a row before it is away.
+    pub enough: usize,
 }
 
 /// How long it is believed that a primary knows no incremental transfers.
@@ -64,15 +86,26 @@ impl Backoff {
             .extend(primaries.iter().map(|primary| (*primary, until)));
     }
 
-    /// Notes that a primary cannot be reached. Returns whether that is new.
-    pub fn note_away(&mut self, primary: SocketAddr, now: Timestamp) -> bool {
-        let is_new = !self.away.contains_key(&primary);
-        self.away.entry(primary).or_insert(now);
-        is_new
+    /// Notes that a primary did not answer. Returns whether it is away since now.
+    pub fn note_away(&mut self, silence: &Silence<'_>, now: Timestamp) -> bool {
+        let primary = silence.primary;
+        let silent = self.silent.entry(primary).or_default();
+        if let Asked::One(zone) = silence.asked
+            && silent.len() < silence.enough
+        {
+            silent.insert(zone.clone());
+        }
+        let is_away = matches!(silence.asked, Asked::Many) || silent.len() >= silence.enough;
+        if !is_away || self.away.contains_key(&primary) {
+            return false;
+        }
+        self.away.insert(primary, now);
+        true
     }
 
     /// Notes that a primary was reached. Returns since when it could not be, if so.
     pub fn note_back(&mut self, primary: SocketAddr) -> Option<Timestamp> {
+        self.silent.remove(&primary);
         self.away.remove(&primary)
     }
 
@@ -123,5 +156,34 @@ mod tests {
         assert_eq!(backoff.choose(&[a, b], at(89)), (vec![b], 1));
         backoff.note(&[a, b], &[], at(90));
         assert_eq!(backoff.choose(&[a, b], at(90)), (vec![a, b], 0));
+    }
+
+    #[test]
+    fn a_primary_is_away_when_several_zones_in_a_row_are_not_answered() {
+        let primary: SocketAddr = "192.0.2.1:53".parse().expect("an address");
+        let names = ["a.example", "b.example", "c.example"];
+        let names = names.map(|text| Name::parse(text).expect("a name"));
+        let at = Timestamp::from_unix;
+        let mut backoff = Backoff::default();
+        let silence = |asked| Silence {
+            primary,
+            asked,
+            enough: 3,
+        };
+        // One zone that it never answers, between others that it does.
+        for turn in 0..5 {
+            assert!(!backoff.note_away(&silence(Asked::One(&names[0])), at(turn)));
+            assert_eq!(backoff.note_back(primary), None);
+        }
+        let away = names
+            .each_ref()
+            .map(|name| backoff.note_away(&silence(Asked::One(name)), at(10)));
+        assert_eq!(away, [false, false, true]);
+        assert!(
+            !backoff.note_away(&silence(Asked::Many), at(11)),
+            "that is known"
+        );
+        assert_eq!(backoff.note_back(primary), Some(at(10)));
+        assert!(backoff.note_away(&silence(Asked::Many), at(12)));
     }
 }

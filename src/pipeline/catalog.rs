@@ -7,6 +7,7 @@ use tokio::task::JoinSet;
 
 use crate::config::{Feeding, Source, TransferSettings};
 use crate::dns::{Name, Serial};
+use crate::pipeline::backoff::Asked;
 use crate::pipeline::full::{DUE_OF_CATALOG_MAX, is_full_due, shortest_every};
 use crate::pipeline::transfer::{Route, is_unreached};
 use crate::pipeline::{
@@ -130,7 +131,7 @@ impl Pipeline {
             unreached,
         } = outcome;
         let now = self.clock.now();
-        self.note_primaries(&answered, &failed, &unreached, now)?;
+        self.note_primaries(Asked::One(&job.apex), &answered, &failed, &unreached)?;
         let report = |outcome| ZoneReport {
             source: job.source.clone(),
             zone: Some(job.apex.clone()),
@@ -365,7 +366,7 @@ impl Pipeline {
     ) -> Result<Vec<ZoneReport>, PipelineError> {
         let now = self.clock.now();
         let (answered, failed) = (&outcome.answered, &outcome.failed);
-        self.note_primaries(answered, failed, &outcome.unreached, now)?;
+        self.note_primaries(Asked::Many, answered, failed, &outcome.unreached)?;
         self.store.note_zones_seen(&outcome.unchanged, now)?;
         let unchanged: HashSet<&Name> = outcome.unchanged.iter().collect();
         self.reevaluate_among(|zone| unchanged.contains(zone), now, options)?;

@@ -3,20 +3,28 @@
 use std::net::SocketAddr;
 
 use crate::config::{Feeding, Source};
+use crate::pipeline::backoff::{Asked, Silence};
 use crate::pipeline::transfer::is_unreached;
 use crate::pipeline::{Pipeline, PipelineError, ZoneOutcome, ZoneReport};
-use crate::time::Timestamp;
 use crate::zone::Refusal;
 
+/// Of how many zones in a row a primary says nothing before it is taken to be away. One or two may be those that it
+/// cannot answer. Chosen by hand.
+const SILENCES_WANTED: usize = 3;
+
 impl Pipeline {
-    /// Notes how primaries did, and says which of them are away or back.
+    /// Notes how primaries did when they were asked about `asked`, and says which of them are away or back.
+    ///
+    /// That one zone is not answered does not tell that its primary is away: others may be. Then the zone has its own
+    /// line in the log, with its name.
     pub(super) fn note_primaries(
         &self,
+        asked: Asked<'_>,
         answered: &[SocketAddr],
         failed: &[SocketAddr],
         unreached: &[(SocketAddr, Refusal)],
-        now: Timestamp,
     ) -> Result<(), PipelineError> {
+        let now = self.clock.now();
         self.backoff.borrow_mut().note(answered, failed, now);
         for primary in answered {
             let since = self.backoff.borrow_mut().note_back(*primary);
@@ -27,7 +35,22 @@ impl Pipeline {
             }
         }
         for (primary, refusal) in unreached {
-            let is_new = self.backoff.borrow_mut().note_away(*primary, now);
+            let is_proof = match asked {
+                Asked::Many => true,
+                // Nobody listens there, whatever is asked for.
+                Asked::One(_) => matches!(refusal, Refusal::Unreachable(_)),
+            };
+            let enough = if is_proof {
+                1
+            } else {
+                self.silences_wanted(*primary)
+            };
+            let silence = Silence {
+                primary: *primary,
+                asked,
+                enough,
+            };
+            let is_new = self.backoff.borrow_mut().note_away(&silence, now);
             if is_new {
                 let (zones, text) = self.zones_of(*primary)?;
                 tracing::error!(%primary, zones, reason = refusal.code(), "primary {primary}: {refusal}; {text} transferred from it");
@@ -47,6 +70,23 @@ impl Pipeline {
             && source
                 .and_then(Source::transfer)
                 .is_some_and(|it| self.backoff.borrow().are_away(&it.primaries))
+    }
+
+    /// Returns of how many zones a primary must say nothing before it is away: of all that it feeds, or of
+    /// [`SILENCES_WANTED`].
+    fn silences_wanted(&self, primary: SocketAddr) -> usize {
+        let sources = self.config.sources.iter();
+        let mut count = 0;
+        for source in sources.filter(|it| {
+            it.transfer()
+                .is_some_and(|it| it.primaries.contains(&primary))
+        }) {
+            count += match source.feeding {
+                Feeding::Catalog { .. } => SILENCES_WANTED,
+                _ => 1,
+            };
+        }
+        count.min(SILENCES_WANTED)
     }
 
     /// Returns how many zones are transferred from a primary, and that in words.

@@ -22,6 +22,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::config::{Source, TransferSettings};
 use crate::dns::{Name, Serial};
 use crate::pipeline::apply::{Applied, Reading};
+use crate::pipeline::backoff::Asked;
 use crate::pipeline::full::is_full_due;
 use crate::pipeline::{
     Pipeline, PipelineError, PollOptions, StoredSummary, Timings, ZoneOutcome, ZoneReport,
@@ -211,7 +212,8 @@ impl Pipeline {
     ) -> Result<AfterTransfer, PipelineError> {
         let TransferOutcome { mut job, result } = outcome;
         let now = self.clock.now();
-        self.note_primaries(&job.answered, &job.failed, &job.unreached, now)?;
+        let asked = Asked::One(&job.zone.apex);
+        self.note_primaries(asked, &job.answered, &job.failed, &job.unreached)?;
         self.backoff.borrow_mut().note_stepless(&job.stepless, now);
         job.route.stepless.append(&mut job.stepless);
         job.answered.clear();

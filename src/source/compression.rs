@@ -11,10 +11,13 @@ const CHUNK_OCTETS: usize = 256 << 10;
 /// How many octets tell what a file is.
 const HEAD_OCTETS: usize = 8;
 
+/// How bzip2 begins; a name may begin so too.
+const BZIP2: &[u8] = b"BZh";
+
 /// What is no text, by its first octets, and how it becomes one.
 const OTHER_FORMATS: [(&[u8], &str); 9] = [
     (
-        b"BZh",
+        BZIP2,
         "compressed by bzip2, which is not read; decompress it (bunzip2) or use gzip or zstd",
     ),
     (
@@ -66,6 +69,7 @@ pub fn open_text<'a>(mut input: impl Read + 'a) -> io::Result<Box<dyn BufRead + 
     if let Some((_, what)) = OTHER_FORMATS
         .iter()
         .find(|(first, _)| head.starts_with(first))
+        .filter(|(first, _)| *first != BZIP2 || is_bzip2(&head))
     {
         let what = format!("the file is {what}");
         return Err(io::Error::new(io::ErrorKind::InvalidData, what));
@@ -101,6 +105,13 @@ pub fn require_plain(file: &File) -> io::Result<()> {
         return Err(io::Error::new(io::ErrorKind::InvalidData, what));
     }
     open_text(head).map(drop)
+}
+
+/// Returns whether these octets begin a file of bzip2: the size of its blocks, then a block or the end.
+fn is_bzip2(head: &[u8]) -> bool {
+    let is_block = |magic: &[u8]| head.get(4..).is_some_and(|rest| rest.starts_with(magic));
+    matches!(head.get(3), Some(b'1'..=b'9'))
+        && (is_block(b"\x31\x41\x59\x26") || is_block(b"\x17\x72\x45\x38"))
 }
 
 /// Returns whether these octets begin a gzip member (RFC 1952 §2.3.1).
@@ -158,5 +169,7 @@ mod tests {
             let fault = read(octets).expect_err(name).to_string();
             assert!(fault.contains(name), "{fault}");
         }
+        let text = "BZhou.example. 300 IN NS ns1.a.test.\n";
+        assert_eq!(read(text.as_bytes()).expect("a zone file"), text);
     }
 }

@@ -10,6 +10,8 @@ use crate::zone::Refusal;
 /// The most octets of a comment that are looked at.
 const COMMENT_OCTETS_MAX: usize = 512;
 
+/// The fewest octets of an option of dig that tell it from others.
+const OPTION_OCTETS_MIN: usize = 3;
 /// What dig and host 9.18, kdig 3.2 and drill 1.8 print where a transfer broke off, in any case.
 const FAILURES: [&str; 11] = [
     "transfer failed",
@@ -42,6 +44,8 @@ pub(super) struct Ends {
     told: Option<u64>,
     /// The line of the comment that says that the transfer broke off, and the comment.
     failure: Option<(u64, String)>,
+    /// Whether a record follows it.
+    goes_on: bool,
 }
 
 impl Ends {
@@ -51,8 +55,13 @@ impl Ends {
         let comment = String::from_utf8_lossy(cut);
         let text = comment.trim_start_matches(';').trim();
         let lower = text.to_ascii_lowercase();
-        let asks = |option: &str| lower.split_ascii_whitespace().any(|it| it == option);
-        if lower.starts_with("<<>> dig") && (asks("axfr") || lower.contains(" ixfr")) {
+        let mut words = lower.split_ascii_whitespace();
+        // dig takes the beginning of an option for it.
+        let asks = |option: &str| {
+            let mut words = lower.split_ascii_whitespace();
+            words.any(|it| it.len() > OPTION_OCTETS_MIN && option.starts_with(it))
+        };
+        if lower.starts_with("<<>> dig") && words.any(|it| it == "axfr" || it.starts_with("ixfr")) {
             self.banner_line.get_or_insert(line);
             self.is_mute = asks("+onesoa") && (asks("+nostats") || asks("+noall"));
         } else if is_banner_of_kdig(&comment) {
@@ -61,11 +70,14 @@ impl Ends {
             self.banner_line.get_or_insert(line);
             self.told = rest.split(' ').next().and_then(|count| count.parse().ok());
         } else if is_failure(&lower) {
-            // kdig's stderr comes first where both streams go to one file.
-            self.banner_line.get_or_insert(line);
-            if self.records > 0 {
-                // The first says why, the next that there is nothing more to ask.
-                self.failure.get_or_insert((line, text.to_owned()));
+            // kdig's stderr comes first where both streams go to one file; nobody writes such words by hand.
+            if lower.starts_with("error: ") || lower.starts_with("warning: ") {
+                self.banner_line.get_or_insert(line);
+            }
+            // The first says why, the next that there is nothing more to ask.
+            if self.records > 0 && (self.failure.is_none() || self.goes_on) {
+                self.failure = Some((line, text.to_owned()));
+                self.goes_on = false;
             }
         }
     }
@@ -78,6 +90,7 @@ impl Ends {
     /// Notes a record; `soa` has the words of an apex's SOA.
     pub fn note_record(&mut self, soa: Option<&[(&[u8], bool)]>) {
         self.told = None;
+        self.goes_on = true;
         let Some(words) = soa else {
             self.is_closed = false;
             self.records += 1;
@@ -92,6 +105,10 @@ impl Ends {
         // dig asks again after a fault, up to three times, and prints each answer after the other. So a
         // SOA after a fault opens the next dump, as does one after a SOA that closed.
         let opens = self.opening.is_none() || self.is_closed || self.failure.is_some();
+        if let Some((line, _)) = &self.failure {
+            // Only a program that asks again writes a SOA after a fault.
+            self.banner_line.get_or_insert(*line);
+        }
         self.records = if opens { 1 } else { self.records + 1 };
         self.is_closed = !opens && self.opening.as_ref() == Some(&octets);
         self.failure = None;
@@ -102,7 +119,14 @@ impl Ends {
 
     /// Returns whether the record read last is the opening SOA again.
     pub fn is_closed(&self) -> bool {
-        self.is_closed && self.failure.is_none()
+        self.is_closed && self.broke_off().is_none()
+    }
+
+    /// Returns what says that the transfer broke off: the last words of the file, or a comment anywhere in a dump. In
+    /// the middle of another file a person may write of transfers what they like.
+    fn broke_off(&self) -> Option<&(u64, String)> {
+        let counts = !self.goes_on || self.banner_line.is_some();
+        self.failure.as_ref().filter(|_| counts)
     }
 
     /// Judges the file at its end, after `line` lines.
@@ -111,9 +135,9 @@ impl Ends {
     ///
     /// [`Refusal::EndedEarly`] for a file that says itself that it is cut.
     pub fn judge(&self, line: u64) -> Result<(), Refusal> {
-        if let Some((line, comment)) = &self.failure {
+        if let Some((line, comment)) = self.broke_off() {
             let what = format!(
-                "line {line}: the transfer that the file dumps broke off: {comment:?}; transfer the zone again"
+                "line {line}: the transfer that the file dumps broke off: {comment:?}; transfer the zone again, or, if the file is whole, delete that comment"
             );
             return Err(Refusal::EndedEarly(what));
         }
@@ -192,6 +216,26 @@ mod tests {
                 &["; by hand: the transfer failed yesterday", "S", "r"],
                 false,
             ),
+            (
+                &["S", "r", "; Transfer failed over to ns2 last week", "r"],
+                false,
+            ),
+            (
+                &["; Transfer failed over to ns2 last week", "S", "r"],
+                false,
+            ),
+            (
+                &["S", "; connection to 192.0.2.1 failed: moved", "r", "r"],
+                false,
+            ),
+            (
+                &[
+                    "; <<>> DiG 9.18.49 <<>> +ones +nostat example. AXFR",
+                    "S",
+                    "r",
+                ],
+                false,
+            ),
             (&["S", "r", "S"], true),
             (&[DIG, "S", "r", "S", SIZE], true),
             (&[DIG, "S", "r", "S"], true),
@@ -262,7 +306,7 @@ mod tests {
                 "broke off",
             ),
             (&[DIG, "S", "r", "S", "r"], "does not end"),
-            (&["S", "r", FAULT, "r", "r"], "line 3"),
+            (&[DIG, "S", "r", FAULT, "r", "r"], "line 4"),
         ] {
             let fault = judge(lines).expect_err(words);
             assert!(fault.contains(words), "{lines:?}: {fault}");

@@ -496,7 +496,7 @@ impl Store {
             _ => {}
         }
         // Made first, so that what it will hold is nobody else's to read.
-        super::open::create_private(&temporary).map_err(file)?;
+        drop(super::open::create_private(&temporary).map_err(file)?);
         let copied = self
             .write_copy(&temporary)
             .and_then(|()| Self::check_copy(&temporary))

@@ -4,12 +4,13 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, chown};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, params};
+use rustix::fs::OFlags;
 
 use crate::dns::Name;
 use crate::store::ahead::{Ahead, is_looked_at};
@@ -217,14 +218,19 @@ impl PollerLock {
             path: lock_path.clone(),
             fault,
         };
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .open(&lock_path)
-            .map_err(fault)?;
-        give_to_owner_of_folder(&lock_path);
+        let file = match create_private(&lock_path) {
+            Ok(file) => {
+                give_to_owner_of_folder(&file, &lock_path);
+                file
+            }
+            // A link is not followed: who may write the folder must not choose what root opens.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => OpenOptions::new()
+                .write(true)
+                .custom_flags(OFlags::NOFOLLOW.bits() as i32)
+                .open(&lock_path)
+                .map_err(fault)?,
+            Err(error) => return Err(fault(error)),
+        };
         if wait {
             file.lock().map_err(fault)?;
             return Ok(Some(Self(file)));
@@ -261,11 +267,11 @@ impl Store {
             if !options.create {
                 return Err(StoreError::Missing(path.to_owned()));
             }
-            create_private(path).map_err(|fault| StoreError::File {
+            let made = create_private(path).map_err(|fault| StoreError::File {
                 path: path.to_owned(),
                 fault,
             })?;
-            give_to_owner_of_folder(path);
+            give_to_owner_of_folder(&made, path);
         }
         let file = FileId::of(path)?.ok_or_else(|| StoreError::Missing(path.to_owned()))?;
         let sqlite = |fault| StoreError::Sqlite {
@@ -608,14 +614,15 @@ impl Drop for StoreTx<'_> {
     }
 }
 
-/// Gives a file that root made to the owner of its folder: the poller runs as him, and could not open it. Nothing
-/// happens where another user made it.
-fn give_to_owner_of_folder(path: &Path) {
+/// Gives a file that root has just made at `path` to the owner of its folder: the poller runs as that user, and could
+/// not open it. Nothing happens where another user made it. Never a file that was there before: the path could lead
+/// to any.
+fn give_to_owner_of_folder(made: &File, path: &Path) {
     let owner = folder_of(path).metadata();
-    if let (Ok(folder), Ok(file)) = (owner, path.metadata())
+    if let (Ok(folder), Ok(file)) = (owner, made.metadata())
         && folder.uid() != file.uid()
     {
-        let _ = chown(path, Some(folder.uid()), Some(folder.gid()));
+        let _ = fchown(made, Some(folder.uid()), Some(folder.gid()));
     }
 }
 
@@ -632,10 +639,10 @@ fn copy_into(connection: &Connection, to: &Path) -> rusqlite::Result<()> {
 }
 
 /// Makes an empty file that only its owner reads.
-pub(super) fn create_private(path: &Path) -> io::Result<()> {
+pub(super) fn create_private(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.create_new(true).write(true).mode(0o600);
-    options.open(path).map(|_| ())
+    options.open(path)
 }
 
 /// Applies the settings of docs/design.md, "Store".

@@ -89,7 +89,7 @@ impl Way {
             (true, _) if shm.is_err() && !is_writable => Err(StoreError::Access {
                 path: path.to_owned(),
                 what: "its log (-wal) holds what is not yet in the file, nobody has the database open, and this user may not write it".to_owned(),
-                cure: format!("let the log be moved into the file: `{}fluxwatch status`", as_owner(&meta)),
+                cure: format!("wait for the poller's next pass, or run `{}fluxwatch poll`: either moves the log into the file", as_owner(&meta)),
             }),
             _ => Ok(Self::Shared),
         }

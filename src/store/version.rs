@@ -536,7 +536,7 @@ impl VersionTx<'_> {
             || self.has_registration
             || self.is_kept
             || (is_new_serial && !joins);
-        let missed = self.missed();
+        let missed = self.missed()?;
         if is_news {
             self.write_changes()?;
             self.write_rows(bulk, missed)?;
@@ -572,18 +572,42 @@ impl VersionTx<'_> {
 
     /// Returns what did not arrive between the zone's newest version and this one, if this is a version
     /// after it.
-    fn missed(&self) -> Option<Missed> {
+    fn missed(&self) -> Result<Option<Missed>, StoreError> {
         let is_next = self.draft.kind == VersionKind::Snapshot
             && self.draft.joins.is_none()
             && self.zone.newest_is_whole;
-        let (before, serial) = self
-            .zone
-            .serial
-            .zip(self.draft.serial)
-            .filter(|_| is_next)?;
-        // Of a step the primary itself says where it began; what its serials do not tell is not lost.
-        missed_between(before, serial, self.draft.observed_at)
-            .filter(|missed| !self.is_step || *missed != Missed::Unknown)
+        let serials = self.zone.serial.zip(self.draft.serial);
+        let Some((before, serial)) = serials.filter(|_| is_next) else {
+            return Ok(None);
+        };
+        let missed = missed_between(before, serial, self.draft.observed_at);
+        match missed {
+            // Of a step the primary itself says where it began; what its serials do not tell is not lost.
+            Some(Missed::Unknown) if self.is_step => Ok(None),
+            // Serials that are always raised by ten leave out nothing; a step that is longer than the one before
+            // may be several that the primary joined (Knot's journal).
+            Some(Missed::AtMost(count))
+                if self.is_step && self.step_before()? == Some(count + 1) =>
+            {
+                Ok(None)
+            }
+            missed => Ok(missed),
+        }
+    }
+
+    /// Returns by how much the serial of the zone's newest version is greater than that of the one before;
+    /// `None` if there is none, or one has no serial. Reads two rows by `version_by_zone`.
+    fn step_before(&self) -> Result<Option<u32>, StoreError> {
+        let serials = self.store.run(|connection| {
+            let sql = "select serial from version where zone_id = ? and id <> ? order by observed_at desc, id desc limit 2";
+            let mut statement = connection.prepare_cached(sql)?;
+            let rows = statement.query_map(params![self.zone.id.0, self.id], |row| row.get(0))?;
+            rows.collect::<rusqlite::Result<Vec<Option<u32>>>>()
+        })?;
+        Ok(match serials[..] {
+            [Some(newest), Some(before)] => Some(newest.wrapping_sub(before)),
+            _ => None,
+        })
     }
 
     /// Writes which owners changed, those that an earlier part of the version lists included.

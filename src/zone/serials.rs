@@ -48,13 +48,20 @@ impl Missed {
 /// Returns what did not arrive between two versions of a zone, the later one seen at `at`; `None` if nothing
 /// is missed, or the serial did not move forward.
 ///
-/// Serials that count (1, 2, 3, or 2026112801, 2026112802 within a day) tell how many there are at most.
-/// Serials that are dates, or Unix times, jump by design.
+/// Serials that count (1, 2, 3, or 2026112801, 2026112802 within a day) tell how many there are at most. So do
+/// the first serials of two days (2026112801, 2026112901): of a zone that is published once a day. Other serials that
+/// are dates, or Unix times, jump by design.
 pub fn missed_between(before: Serial, after: Serial, at: Timestamp) -> Option<Missed> {
     if !after.is_newer_than(before) {
         return None;
     }
     let moved = after.0.wrapping_sub(before.0);
+    if let Some(days) = days_between_firsts(before, after) {
+        return match days {
+            1 => None,
+            days => Some(Missed::AtMost(days - 1)),
+        };
+    }
     let counts = match (day_of(before), day_of(after)) {
         (Some(one), Some(other)) => one == other,
         (None, None) => !is_unix_time(before, at) && !is_unix_time(after, at),
@@ -74,6 +81,19 @@ fn day_of(serial: Serial) -> Option<u32> {
         && (1..=12).contains(&(day / 100 % 100))
         && (1..=31).contains(&(day % 100));
     is_date.then_some(day)
+}
+
+/// Returns how many days lie between two serials that are each the first of its day; `None` for others, or where
+/// they are of one day.
+fn days_between_firsts(before: Serial, after: Serial) -> Option<u32> {
+    let date_of_first = |serial: Serial| {
+        let day = day_of(serial).filter(|_| serial.0 % 100 <= 1)?;
+        let (year, month, day) = (day / 10_000, day / 100 % 100, day % 100);
+        Timestamp::parse_rfc3339(&format!("{year:04}-{month:02}-{day:02}T00:00:00Z")).ok()
+    };
+    let span = date_of_first(after)?.since(date_of_first(before)?);
+    let days = u32::try_from(span.as_seconds() / Span::days(1).as_seconds()).ok()?;
+    (days > 0).then_some(days)
 }
 
 /// Returns whether a serial is near `at` as a Unix time.
@@ -98,7 +118,14 @@ mod tests {
             missed(2_026_112_801, 2_026_112_804),
             Some(Missed::AtMost(2))
         );
-        assert_eq!(missed(2_026_112_801, 2_026_112_901), Some(Missed::Unknown));
+        assert_eq!(missed(2_026_112_802, 2_026_112_901), Some(Missed::Unknown));
+        assert_eq!(missed(2_026_112_801, 2_026_112_903), Some(Missed::Unknown));
+        // Published once a day.
+        assert_eq!(missed(2_026_113_001, 2_026_120_101), None);
+        assert_eq!(
+            missed(2_026_112_800, 2_026_120_101),
+            Some(Missed::AtMost(2))
+        );
         assert_eq!(missed(1_795_850_000, 1_795_850_060), Some(Missed::Unknown));
         assert_eq!(missed(7, 2_026_112_801), Some(Missed::Unknown));
         assert_eq!(missed(2_026_112_899, 2_026_112_900), None);

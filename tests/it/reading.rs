@@ -552,7 +552,7 @@ fn who_may_only_read_shares_the_log_of_a_writer_or_is_told_what_lacks() {
     let said = both(&output);
     assert_eq!(output.status.code(), Some(4), "{said}");
     assert!(
-        said.contains("its log (-wal) holds") && said.contains("sudo -u '#0' fluxwatch status"),
+        said.contains("its log (-wal) holds") && said.contains("sudo -u '#0' fluxwatch poll"),
         "{said}"
     );
     // The cure that it names.
