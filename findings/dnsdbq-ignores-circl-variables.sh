@@ -6,7 +6,8 @@
 # Seen:     without a configuration file dnsdbq does not read them and asks its built-in server
 #           (www.circl.lu); beside an empty file that DNSDBQ_CONFIG_FILE names, they work.
 # Versions: dnsdbq 2.6.4 (Debian 12).
-# Matters:  a passive DNS server seems not to work with this client. Write an empty configuration file.
+# Matters:  the queries, which say which names somebody looks into, go to a third party, and the server
+#           that was meant seems not to work with this client. Write an empty configuration file.
 
 set -euo pipefail
 
