@@ -322,6 +322,7 @@ impl Pipeline {
                     EvidenceLine::new(apex, link.head.serial, link.head.at, link.hash)
                 })
                 .collect(),
+            history_until: self.history_until(finding)?,
             source,
             unicode: match unicode_form(&finding.domain) {
                 UnicodeForm::None => None,
@@ -431,6 +432,18 @@ impl Pipeline {
             }
         }
         Ok(evidence)
+    }
+
+    /// Returns the time of the newest version that is stored of the zones that a finding looked at.
+    fn history_until(&self, finding: &Finding) -> Result<Option<Timestamp>, PipelineError> {
+        let planes = finding.nameservers.iter().chain(&finding.addresses);
+        let apexes: BTreeSet<&Name> = planes.map(|plane| &plane.zone).collect();
+        let mut newest = None;
+        for apex in apexes {
+            let links = self.store.links_at(apex, Timestamp::from_unix(i64::MAX))?;
+            newest = newest.max(links.iter().map(|(_, link)| link.head.at).max());
+        }
+        Ok(newest)
     }
 
     /// Returns the case in whose mails a case is told.

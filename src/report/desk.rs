@@ -68,6 +68,8 @@ pub struct DeskReport {
     pub grade: &'static str,
     /// Version of the formulas and thresholds.
     pub policy_version: String,
+    /// Event time of the oldest change that counts in what is shown, if that is before the first finding.
+    pub began_at: Option<String>,
     /// Event time of the first finding.
     pub first_detected_at: String,
     /// Event time of the last change.
@@ -78,8 +80,10 @@ pub struct DeskReport {
     pub judged_at_argument: String,
     /// When the 7 days that are judged begin, as an argument of a command.
     pub judged_from_argument: String,
-    /// The newest change of the planes, if there is one.
+    /// The newest change, of each plane that changed at that time, if there is one.
     pub last_change: Option<Transition>,
+    /// The newest version that is stored of the zones that are described, if it is after this judgement.
+    pub history_until: Option<String>,
     /// Who ended the case and why, for a closure.
     pub ending: Option<Ending>,
     /// Whether the details are an attachment of their own (`details.txt`), and the text is the short one.
@@ -169,6 +173,8 @@ pub struct CaseFacts<'a> {
     pub policy: &'a DetectPolicy,
     /// The hashes of history that it rests on.
     pub evidence: Vec<EvidenceLine>,
+    /// The newest version that is stored of the zones that it rests on.
+    pub history_until: Option<Timestamp>,
     /// Where what it rests on came from.
     pub source: String,
     /// The domain in its own script: see [`DeskReport::unicode`].
@@ -381,12 +387,19 @@ pub fn build_report(finding: &Finding, facts: CaseFacts<'_>) -> DeskReport {
         score: one_decimal(finding.score),
         grade: grade(finding.score),
         policy_version: facts.policy.label(),
+        began_at: began_at(finding)
+            .filter(|at| *at < case.first_detected_at)
+            .map(Timestamp::to_table),
         first_detected_at: case.first_detected_at.to_table(),
         last_change_at: finding.last_change_at.to_table(),
         judged_at: finding.now.to_table(),
         judged_at_argument: finding.now.to_string(),
         judged_from_argument: (finding.now - JUDGED_SPAN).to_string(),
         last_change: last_change(finding),
+        history_until: facts
+            .history_until
+            .filter(|at| *at > finding.now)
+            .map(Timestamp::to_table),
         ending: facts.ending,
         has_details: facts.has_details,
         attack: "T1568.001",
@@ -498,11 +511,54 @@ pub fn section(plane: &PlaneFinding) -> PlaneSection {
     }
 }
 
-/// Returns the newest change of a finding's planes.
-fn last_change(finding: &Finding) -> Option<Transition> {
+/// Returns the time of the oldest change of 7 days that counts, of the planes that have the finding's level.
+fn began_at(finding: &Finding) -> Option<Timestamp> {
     let planes = finding.nameservers.iter().chain(&finding.addresses);
-    let newest = planes.filter_map(|plane| plane.points.last());
-    newest.max_by_key(|point| point.moment.at).map(transition)
+    let at_level = planes.filter(|plane| plane.level == Some(finding.level));
+    let counted = at_level
+        .flat_map(|plane| &plane.points)
+        .filter(|point| !point.moment.bulk && !point.moment.drift);
+    counted.map(|point| point.moment.at).min()
+}
+
+/// Returns the newest change of a finding: what every plane that changed at that time lost and gained.
+///
+/// The planes take turns, so that the first few lines show each of them.
+fn last_change(finding: &Finding) -> Option<Transition> {
+    let planes = || finding.nameservers.iter().chain(&finding.addresses);
+    let newest_at = planes().filter_map(PlaneFinding::last_change_at).max()?;
+    let mut changes = planes()
+        .filter_map(|plane| plane.points.last())
+        .filter(|point| point.moment.at == newest_at)
+        .map(transition);
+    let first = changes.next()?;
+    Some(changes.fold(first, |one, other| Transition {
+        at: one.at,
+        serial: one.serial.filter(|serial| Some(*serial) == other.serial),
+        bulk: one.bulk && other.bulk,
+        drift: one.drift && other.drift,
+        before: in_turns(one.before, other.before),
+        after: in_turns(one.after, other.after),
+        removed: in_turns(one.removed, other.removed),
+        added: in_turns(one.added, other.added),
+    }))
+}
+
+/// Joins two lists, one of each in turn, each endpoint once.
+fn in_turns(one: Vec<Endpoint>, other: Vec<Endpoint>) -> Vec<Endpoint> {
+    let mut joined: Vec<Endpoint> = Vec::with_capacity(one.len() + other.len());
+    let (mut one, mut other) = (one.into_iter(), other.into_iter());
+    loop {
+        let pair = [one.next(), other.next()];
+        if pair.iter().all(Option::is_none) {
+            return joined;
+        }
+        for endpoint in pair.into_iter().flatten() {
+            if !joined.contains(&endpoint) {
+                joined.push(endpoint);
+            }
+        }
+    }
 }
 
 /// Returns a change instant as it is printed.

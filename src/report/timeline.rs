@@ -14,6 +14,8 @@ const LANES_MAX: usize = 16;
 
 /// How many of them stand for all where there is little room.
 const BRIEF_LANES: usize = 3;
+/// The characters of a line of text.
+const COLUMNS: usize = 78;
 
 /// Lanes over the time in which the values that are shown changed, oldest cell first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -28,6 +30,8 @@ pub struct Timeline {
     pub lanes: Vec<Lane>,
     /// How many there are; more than `lanes` holds if the list was cut.
     pub lanes_count: usize,
+    /// How many of `lanes` stand for all where there is little room.
+    pub brief_count: usize,
 }
 
 /// A lane.
@@ -37,6 +41,11 @@ pub struct Lane {
     pub label: String,
     /// Whether the label is a name.
     pub is_name: bool,
+    /// The name server that an address belongs to, without its final dot, if it is one alone; `None` on the
+    /// address plane.
+    pub host: Option<String>,
+    /// Whether the lane fits a line of text with its name server.
+    pub is_host_shown: bool,
     /// Whether it is one of the few that stand for all where there is little room.
     pub is_in_brief: bool,
     /// Cells of one kind in a row, oldest first.
@@ -84,7 +93,12 @@ impl Timeline {
             .collect();
         let lanes = shown.iter().enumerate().map(|(i, (label, stays))| {
             let cells = cells_of(stays, from, plane.now);
+            let host = (plane.plane == Plane::Nameservers && !by_name)
+                .then(|| host_of(plane, label))
+                .flatten();
             Lane {
+                is_host_shown: host.as_deref().is_some_and(|host| fits(label, host)),
+                host,
                 label: label.clone(),
                 is_name: by_name,
                 is_in_brief: brief.contains(&i),
@@ -98,6 +112,7 @@ impl Timeline {
             cell: plane.now.since(from).divided_by(CELLS as i64).to_string(),
             lanes: lanes.collect(),
             lanes_count: all.len(),
+            brief_count: BRIEF_LANES.min(shown.len()),
         }
     }
 }
@@ -142,6 +157,23 @@ fn stays_of(plane: &PlaneFinding, by_name: bool, oldest: Timestamp) -> Vec<(Stri
         take(labels(point, false), point.moment.at, to);
     }
     lanes
+}
+
+/// Returns the name server that an address belongs to, if it is one alone.
+fn host_of(plane: &PlaneFinding, address: &str) -> Option<String> {
+    let seen = plane.addresses.iter();
+    let mut hosts = seen
+        .filter(|it| it.address.to_string() == address)
+        .map(|it| &it.host);
+    let first = hosts.next()?;
+    let is_alone = hosts.all(|host| host == first);
+    is_alone.then(|| first.to_text_without_dot())
+}
+
+/// Returns whether a lane, two spaces before each of its three parts, fits a line; dots are in brackets there.
+fn fits(label: &str, host: &str) -> bool {
+    let host = host.chars().count() + 2 * host.matches('.').count();
+    3 * 2 + CELLS + label.chars().count() + host <= COLUMNS
 }
 
 /// Returns the cells of a lane: each in which it was there at some time, however short.

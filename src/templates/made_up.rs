@@ -279,6 +279,8 @@ pub fn report() -> DeskReport {
             lanes: vec![Lane {
                 label: "ns1.bad.example".to_owned(),
                 is_name: true,
+                host: None,
+                is_host_shown: false,
                 is_in_brief: true,
                 runs: vec![
                     Run {
@@ -293,6 +295,7 @@ pub fn report() -> DeskReport {
                 text: "..........####".to_owned(),
             }],
             lanes_count: 2,
+            brief_count: 1,
         },
     };
     DeskReport {
@@ -341,12 +344,14 @@ pub fn report() -> DeskReport {
         level: "report",
         score: "61.0".to_owned(),
         policy_version: "made-up".to_owned(),
+        began_at: Some("2026-11-22 08:00:00".to_owned()),
         first_detected_at: "2026-11-22 10:00:00".to_owned(),
         last_change_at: "2026-11-22 10:00:00".to_owned(),
         judged_at: "2026-11-22 10:00:00".to_owned(),
         judged_at_argument: "2026-11-22T10:00:00Z".to_owned(),
         judged_from_argument: "2026-11-15T10:00:00Z".to_owned(),
         last_change: plane.transitions.first().cloned(),
+        history_until: Some("2026-11-22 12:00:00".to_owned()),
         ending: None,
         has_details: true,
         attack: "T1568.001",

@@ -29,6 +29,7 @@ mod kills;
 mod layers;
 mod lookups;
 mod mail;
+mod mail_facts;
 mod messages;
 mod outbox;
 mod passive;

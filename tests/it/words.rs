@@ -46,7 +46,7 @@ fn commands(text: &str) -> Vec<&str> {
 /// Returns the lines of a text that say how many points a measure gives, with single spaces.
 fn summands(text: &str) -> Vec<String> {
     let lines = text.lines().map(|line| line.split_whitespace().collect());
-    let is_summand = |words: &Vec<&str>| matches!(words[..], [points, "of", max, _, ..] if points.parse::<f64>().is_ok() && max.parse::<u32>().is_ok());
+    let is_summand = |words: &Vec<&str>| matches!(words[..], [points, "of", max, word, ..] if word != "shown," && points.parse::<f64>().is_ok() && max.parse::<u32>().is_ok());
     let found = lines.filter(is_summand);
     found.map(|words| words.join(" ")).collect()
 }
@@ -77,6 +77,7 @@ fn shell(bench: &Bench, (name, options): (&str, &[&str]), line: &str) -> String 
 fn check_first_screen(text: &str) {
     let lines: Vec<&str> = text.lines().collect();
     assert!(lines.len() <= LINES_MAX, "{} lines\n{text}", lines.len());
+    assert!(!text.contains("\n\n\n"), "two blank lines: {text}");
     let first = lines[..FIRST_SCREEN].join("\n");
     for word in [
         "suspected of fast flux",
