@@ -136,11 +136,12 @@ impl SmtpMailer {
         }
     }
 
-    /// Returns whether the server takes a session at all, encrypted and logged in as is configured.
+    /// Returns whether the server takes a session at all, encrypted and logged in as is configured. What it
+    /// answers to the NOOP after that says nothing about it: some servers know none.
     async fn takes_sessions(&self) -> bool {
         matches!(
             timeout(COMMAND_TIMEOUT, self.transport.test_connection()).await,
-            Ok(Ok(true))
+            Ok(Ok(_))
         )
     }
 }
@@ -176,27 +177,23 @@ fn parameters(url: &str, pem: &str) -> Result<TlsParameters, MailerError> {
 
 /// Why an attempt failed.
 enum Fault {
-    /// Of the server: it is not reached, does not answer, closes, or lets nobody in.
+    /// Of the server: it does not answer, or lets nobody in.
     Server(String),
     /// Of this message, and it may pass.
     Later(String),
     /// Of this message, for good, if the server takes sessions at all.
     Message(String),
-    /// The session broke off: of this message, if the server takes another session.
+    /// The session ended, or never began: of this message, if the server takes another session.
     Broken(String),
 }
 
 /// Tells whose the fault is, and what may pass from what will not. Whatever is not surely permanent is tried
 /// again.
 fn classify(error: &SmtpError) -> Fault {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
+    let text = words_of(error);
     match error.status().map(u16::from) {
-        Some(CLOSES) => Fault::Server(text),
+        // RFC 5321 §4.2.3 allows it at any command: many servers give it to one sender or recipient.
+        Some(CLOSES) => Fault::Broken(text),
         Some(code) if SESSION_REPLIES.contains(&code) => Fault::Server(text),
         Some(_) if error.is_permanent() => Fault::Message(text),
         Some(_) => Fault::Later(text),
@@ -205,4 +202,24 @@ fn classify(error: &SmtpError) -> Fault {
         None if error.is_client() => Fault::Message(text),
         None => Fault::Broken(text),
     }
+}
+
+/// Returns what the server replied, its code first; where it replied nothing that can be read, what went
+/// wrong, down to the first cause.
+fn words_of(error: &SmtpError) -> String {
+    let mut source = std::error::Error::source(error);
+    if let Some(code) = error.status() {
+        let words = source.map(ToString::to_string).unwrap_or_default();
+        return format!("{code} {words}").trim_end().to_owned();
+    }
+    let mut text = error.to_string().trim_end().to_owned();
+    while let Some(cause) = source {
+        let words = cause.to_string();
+        // The library's own text ends with its cause already.
+        if !text.ends_with(words.trim_end()) {
+            text = format!("{text}: {}", words.trim_end());
+        }
+        source = cause.source();
+    }
+    text
 }

@@ -36,6 +36,7 @@ mod passive;
 mod probe;
 mod reading;
 mod readme;
+mod recipients;
 mod rootzone;
 mod sample;
 #[path = "../scenarios/mod.rs"]

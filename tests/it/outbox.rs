@@ -38,6 +38,10 @@ pub enum Session {
     Intermediate,
     /// 550 with what writes to a terminal.
     Escape,
+    /// 421 to the recipient.
+    CloseAtRecipient,
+    /// Something to the recipient that is no reply.
+    Babble,
 }
 
 /// A server that follows a script; when that is at its end, it takes everything.
@@ -110,6 +114,12 @@ impl Scripted {
                 "RCPT" if session == Session::Escape => {
                     "550 5.1.1 \u{1b}[2Jnobody\u{7}\u{9b}1m\r\n"
                 }
+                "RCPT" if session == Session::Babble => "hello?\r\n",
+                "RCPT" if session == Session::CloseAtRecipient => {
+                    return out.write_all(b"421 4.7.0 try again later\r\n");
+                }
+                // RFC 5321 §4.5.1 asks for it, and not every server has it.
+                "NOOP" => "500 5.5.1 unknown command\r\n",
                 "DATA" => {
                     std::thread::sleep(Duration::from_millis(3));
                     out.write_all(b"354 go on\r\n")?;
