@@ -13,6 +13,7 @@ use crate::cli::arguments::{BacktestCommand, StatsFormat};
 use crate::cli::failure::{Done, Failure};
 use crate::cli::output::{stdout, table};
 use crate::cli::session::{load_config, open_pipeline, open_to_look};
+use crate::count::counted;
 use crate::detector::{DetectPolicy, Level};
 use crate::dns::Name;
 use crate::pipeline::{Pipeline, Replayed};
@@ -246,8 +247,8 @@ fn print_two(out: &mut impl Write, first: &[Replayed], second: &[Replayed]) -> R
 fn summary(replayed: &[Replayed]) -> String {
     let count = |level: Level| replayed.iter().filter(|it| it.peak == level).count();
     format!(
-        "{} domains reported, {} reviewed, {} watched",
-        count(Level::Report),
+        "{} reported, {} reviewed, {} watched",
+        counted(count(Level::Report), "domain"),
         count(Level::Review),
         count(Level::Watch)
     )

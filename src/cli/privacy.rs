@@ -39,11 +39,14 @@ pub fn run(config: Option<&Path>, command: &PrivacyCommand) -> Result<Done, Fail
 
 /// Says what is taken, or was.
 fn describe(purged: &Purged) -> String {
+    let mails = match purged.messages {
+        1 => "1 message or notice".to_owned(),
+        count => format!("{count} messages or notices"),
+    };
     format!(
-        "{}, {}, {}",
+        "{}, {}, {mails}",
         counted(purged.cases, "case"),
-        counted(purged.events, "log line"),
-        counted(purged.messages, "message or notice")
+        counted(purged.events, "log line")
     )
 }
 

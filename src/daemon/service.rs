@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::config::{Config, Feeding, ProbeConfig, RetentionConfig, Source};
+use crate::count::counted;
 use crate::daemon::agenda::{Agenda, SecondLooks, jitter_of};
 use crate::daemon::pruning::Pruning;
 use crate::daemon::schedule::{Timetable, is_digest_due};
@@ -203,8 +204,9 @@ pub async fn serve(
     let (sender, mut pushes) = mpsc::channel(PUSHES_WAITING_MAX);
     let mut web = listen_web(pipeline, sender);
     let count = config.sources.len();
-    tracing::info!(sources = count, "watching {count} sources");
-    systemd::tell_ready(&format!("watching {count} sources"));
+    let watching = format!("watching {}", counted(count, "source"));
+    tracing::info!(sources = count, "{watching}");
+    systemd::tell_ready(&watching);
     loop {
         systemd::tell_alive();
         service.look_again()?;

@@ -351,7 +351,7 @@ fn systemd_is_told_ready_alive_and_stopping() {
     };
     let ready = next();
     assert!(
-        ready.contains("READY=1") && ready.contains("STATUS=watching 1 sources"),
+        ready.contains("READY=1") && ready.contains("STATUS=watching 1 source"),
         "{ready}"
     );
     assert!(next().contains("WATCHDOG=1"));
