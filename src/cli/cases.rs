@@ -235,7 +235,11 @@ impl Shown {
             case.dismissed_as
                 .map(|why| format!("dismissed as {}", why.word())),
         );
-        words.extend(case.told.at.map(|at| format!("last told {at}")));
+        words.extend(
+            case.told
+                .at
+                .map(|at| format!("last told {} UTC", at.to_table())),
+        );
         words.extend(case.told.held.as_ref().map(|why| format!("no mail: {why}")));
         if !words.is_empty() {
             writeln!(out, "Desk: {}", words.join("; "))?;
@@ -300,9 +304,9 @@ impl Shown {
                     row.message.recipient.clone(),
                     row.party.clone(),
                     row.state.word().to_owned(),
-                    row.decided
-                        .as_ref()
-                        .map_or_else(String::new, |(at, who)| format!("{who}, {at}")),
+                    row.decided.as_ref().map_or_else(String::new, |(at, who)| {
+                        format!("{who}, {}", at.to_minute())
+                    }),
                     row.sha256.to_string()[..16].to_owned(),
                 ]
             };
@@ -359,7 +363,7 @@ pub fn print_found(rows: &[CaseRow]) -> Result<(), Failure> {
                 row.case.verdict.word().to_owned(),
                 row.case.level.word().to_owned(),
                 format!("{:.1}", row.case.score),
-                row.case.first_detected_at.to_string(),
+                row.case.first_detected_at.to_minute(),
             ]
         };
         writeln!(

@@ -40,6 +40,12 @@ pub(super) fn spinner() -> ProgressBar {
 /// Writes a copy.
 fn backup(config: Option<&Path>, command: &DbBackup) -> Result<Done, Failure> {
     let store = open_to_look(&load_config(config)?)?;
+    if command.file.exists() {
+        let what = format!("{} exists already", command.file.display());
+        return Err(Failure::usage(what).hint(
+            "a backup is never written over another file: name a new file, or remove this one first",
+        ));
+    }
     store.backup(&command.file)?;
     let mut out = stdout();
     let size = std::fs::metadata(&command.file)?.len();

@@ -141,6 +141,17 @@ impl OneOrMany {
     }
 }
 
+/// Returns what is wrong with a line's JSON, with the column. The library's own line is always 1: it sees one
+/// line at a time.
+pub(super) fn in_line(fault: &serde_json::Error) -> String {
+    let text = fault.to_string();
+    let (line, column) = (fault.line(), fault.column());
+    match text.strip_suffix(&format!(" at line {line} column {column}")) {
+        Some(what) => format!("{what} at column {column}"),
+        None => text,
+    }
+}
+
 impl FeedLine {
     /// Reads one line.
     ///
@@ -148,8 +159,8 @@ impl FeedLine {
     ///
     /// A sentence that says what is wrong.
     pub fn parse(octets: &[u8]) -> Result<Self, String> {
-        let written: WrittenLine =
-            serde_json::from_slice(octets).map_err(|fault| format!("not a change: {fault}"))?;
+        let written: WrittenLine = serde_json::from_slice(octets)
+            .map_err(|fault| format!("not a change: {}", in_line(&fault)))?;
         let read_name = |field: &str, text: &str| {
             Name::parse(text).map_err(|fault| format!("{field}: {fault}"))
         };
@@ -486,6 +497,11 @@ mod tests {
             "the last line has no newline and is still being written"
         );
         assert!(kinds[0].1.is_none());
+        let unread = kinds[1].1.as_deref().unwrap_or_default();
+        assert!(
+            unread.contains(" at column ") && !unread.contains("line 1"),
+            "{unread}"
+        );
         for (kind, reason) in
             kinds[1..]
                 .iter()

@@ -4,7 +4,7 @@
 use serde::Deserialize;
 
 use crate::dns::{Name, Rdata, RecordType};
-use crate::source::feed::OneOrMany;
+use crate::source::feed::{OneOrMany, in_line};
 use crate::source::rrtypes::parse_type;
 use crate::time::Timestamp;
 
@@ -40,8 +40,8 @@ impl SightingLine {
     ///
     /// A sentence that says what is wrong.
     pub fn parse(octets: &[u8]) -> Result<Self, String> {
-        let written: Written =
-            serde_json::from_slice(octets).map_err(|fault| format!("not passive DNS: {fault}"))?;
+        let written: Written = serde_json::from_slice(octets)
+            .map_err(|fault| format!("not passive DNS: {}", in_line(&fault)))?;
         let owner = Name::parse(&written.rrname).map_err(|fault| format!("rrname: {fault}"))?;
         let seen = written.time_first.zip(written.time_last);
         let (first, last) = seen

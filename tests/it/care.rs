@@ -271,8 +271,11 @@ fn backup_is_sound_private_and_never_written_over() {
     let mode =
         std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&copy).expect("there").permissions());
     assert_eq!(mode & 0o777, 0o600);
-    let text = bench.run_stderr(4, &["db", "backup", target]);
-    assert!(text.contains("exists"), "{text}");
+    let text = bench.run_stderr(2, &["db", "backup", target]);
+    assert!(
+        text.contains("copy.db exists already") && text.contains("name a new file"),
+        "{text}"
+    );
     let before = bench.json(&["history", "n1.busy.test", "--format", "json"]);
     fs::rename(&copy, bench.path().join("fluxwatch.db")).expect("restored");
     assert_eq!(
