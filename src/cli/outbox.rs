@@ -142,11 +142,7 @@ fn run_retry(config: Option<&Path>, command: &OutboxRetry) -> Result<Done, Failu
         return Ok(Done::Well);
     }
     let delivered = runtime()?.block_on(open_pipeline(config, store)?.deliver())?;
-    writeln!(
-        err,
-        "mail: {} sent, {} waiting, {} dead",
-        delivered.sent, delivered.waiting, delivered.dead
-    )?;
+    writeln!(err, "mail: {delivered}")?;
     Ok(if delivered.waiting + delivered.dead > 0 {
         Done::Partly
     } else {

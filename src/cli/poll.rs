@@ -21,6 +21,7 @@ use crate::count::counted;
 use crate::daemon::{is_digest_due, log_report};
 use crate::dns::Name;
 use crate::pipeline::{DeliverySummary, Pipeline, PollOptions, Retention, ZoneOutcome, ZoneReport};
+use crate::store::{MessageRow, MessageState};
 use crate::zone::Missed;
 
 /// Runs the command.
@@ -143,13 +144,7 @@ fn poll(
             .cases(&[CaseState::Open, CaseState::Acknowledged])?,
     )?;
     if delivered != DeliverySummary::default() {
-        writeln!(
-            std::io::stderr(),
-            "mail: {} sent, {} waiting, {} dead",
-            delivered.sent,
-            delivered.waiting,
-            delivered.dead
-        )?;
+        writeln!(std::io::stderr(), "mail: {delivered}")?;
     }
     tell_waiting(pipeline)?;
     if let Some(alarm) = pipeline.canary_alarm()? {
@@ -174,14 +169,24 @@ pub fn done_with(reports: &[ZoneReport], delivered: &DeliverySummary) -> Done {
     }
 }
 
-/// Says on stderr what of the outbox has been tried and is not sent.
+/// Says on stderr what of the outbox is not sent, whether this pass tried it or not.
 fn tell_waiting(pipeline: &Pipeline) -> Result<(), Failure> {
     let unsent = pipeline.store().messages(true)?;
-    let tried = unsent.iter().filter(|row| row.attempt_count > 0).count();
-    if tried > 0 {
+    // Without an attempt a message waits for nothing but its turn, unless one was tried before it in vain.
+    if unsent.iter().any(|row| row.attempt_count > 0) {
+        let is_dead = |row: &&MessageRow| row.state == MessageState::Dead;
+        let dead = unsent.iter().filter(is_dead).count();
+        let mut parts = Vec::new();
+        if unsent.len() > dead {
+            parts.push(format!("{} not sent yet", unsent.len() - dead));
+        }
+        if dead > 0 {
+            parts.push(format!("{dead} given up"));
+        }
         writeln!(
             std::io::stderr(),
-            "not sent yet: {tried}; `fluxwatch outbox list` shows why"
+            "outbox: {}; `fluxwatch outbox list` shows why",
+            parts.join(", ")
         )?;
     }
     Ok(())
@@ -224,29 +229,53 @@ fn progress_bar(length: usize) -> ProgressBar {
     bar
 }
 
-/// Prints one line a zone.
+/// Prints one line a zone, and one for all files that are refused for one reason.
 pub fn print_reports(reports: &[ZoneReport]) -> Result<(), Failure> {
     let mut out = stdout();
-    let row = |report: &ZoneReport| {
+    let row = |&(report, count): &(&ZoneReport, u64)| {
+        let mut result = describe(&report.outcome);
+        if count > 1 {
+            let others = counted(count - 1, "more file");
+            result = format!("{result}; {others} refused as well");
+        }
         vec![
             report
                 .zone
                 .as_ref()
                 .map_or_else(|| "-".to_owned(), Name::to_text_without_dot),
             report.source.clone(),
-            describe(&report.outcome),
+            result,
         ]
     };
+    let mut shown: Vec<(&ZoneReport, u64)> = Vec::new();
+    for report in reports {
+        match shown.last_mut() {
+            Some((first, count)) if is_refused_alike(first, report) => *count += 1,
+            _ => shown.push((report, 1)),
+        }
+    }
     if reports.is_empty() {
         writeln!(out, "no source is configured")?;
     } else {
         writeln!(
             out,
             "{}",
-            table(&["zone", "source", "result"], reports.iter().map(row))
+            table(&["zone", "source", "result"], shown.iter().map(row))
         )?;
     }
     Ok(out.flush()?)
+}
+
+/// Returns whether two refusals of one source and zone have one reason.
+fn is_refused_alike(one: &ZoneReport, other: &ZoneReport) -> bool {
+    match (&one.outcome, &other.outcome) {
+        (ZoneOutcome::Refused(left), ZoneOutcome::Refused(right)) => {
+            left.code() == right.code()
+                && one.zone.is_some()
+                && (&one.source, &one.zone) == (&other.source, &other.zone)
+        }
+        _ => false,
+    }
 }
 
 /// Says what happened to a zone.

@@ -371,13 +371,7 @@ fn no_draft(row: &CaseRow, command: &ReportDecide) -> Failure {
 /// Sends what is queued.
 fn deliver(pipeline: &Pipeline) -> Result<Done, Failure> {
     let delivered = runtime()?.block_on(pipeline.deliver())?;
-    writeln!(
-        std::io::stderr(),
-        "mail: {} sent, {} waiting, {} dead",
-        delivered.sent,
-        delivered.waiting,
-        delivered.dead
-    )?;
+    writeln!(std::io::stderr(), "mail: {delivered}")?;
     Ok(match delivered.waiting + delivered.dead > 0 {
         true => Done::Partly,
         false => Done::Well,

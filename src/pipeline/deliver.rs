@@ -3,6 +3,7 @@
 //! The lease is committed before the attempt and the result after it. A crash in between leaves a
 //! message that is sent again, with the same octets and the same Message-ID, when the lease has run out.
 
+use std::fmt;
 use std::fs;
 use std::path::Path;
 
@@ -34,10 +35,29 @@ const LIMITS: SendingLimits = SendingLimits {
 pub struct DeliverySummary {
     /// Messages that were taken.
     pub sent: u64,
-    /// Messages that wait for another attempt.
+    /// Messages that were tried and wait for another attempt.
     pub waiting: u64,
+    /// Messages that were due and not tried, for the server did not answer.
+    pub untried: u64,
     /// Messages that were given up or refused, or could not be composed since the last pass.
     pub dead: u64,
+}
+
+impl fmt::Display for DeliverySummary {
+    /// Writes what became of the messages, each clause only if it has any: `3 sent, 1 given up`.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} sent", self.sent)?;
+        for (count, what) in [
+            (self.waiting, "tried again later"),
+            (self.untried, "not tried because the server does not answer"),
+            (self.dead, "given up"),
+        ] {
+            if count > 0 {
+                write!(formatter, ", {count} {what}")?;
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Pipeline {
@@ -88,6 +108,7 @@ impl Pipeline {
             if is_down && !to_webhooks {
                 // The others would fare no better: they stay due and are tried at the next pass. Webhooks
                 // are servers of their own.
+                summary.untried += self.store.due_mail_count(now)?;
                 break;
             }
         }

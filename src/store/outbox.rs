@@ -287,6 +287,20 @@ impl Store {
         .transpose()
     }
 
+    /// Returns how many mails are due and in nobody's hands.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn due_mail_count(&self, now: Timestamp) -> Result<u64, StoreError> {
+        self.run(|connection| {
+            connection
+                .prepare_cached("select count(*) from message where state in ('queued', 'sending') and next_attempt_at <= ? and kind <> 'webhook'")?
+                .query_row([now.unix()], |row| row.get::<_, i64>(0))
+        })
+        .map(|count| count as u64)
+    }
+
     /// Returns how many messages were sent since a time.
     ///
     /// # Errors

@@ -55,3 +55,15 @@ fn what_is_no_reply_is_kept_once() {
     assert_eq!(found[0].1.matches("hello").count(), 1, "{found:?}");
     assert!(found[1..].iter().all(|(state, _)| state == "sent"), "{log}");
 }
+
+#[test]
+fn poll_counts_what_it_did_not_try() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .and_then(|it| it.local_addr())
+        .expect("bound")
+        .port();
+    let bench = bench_of(3, &format!("[smtp]\nurl = \"smtp://127.0.0.1:{port}\"\n"));
+    let log = bench.run_stderr(3, &["poll"]);
+    let wanted = "mail: 0 sent, 1 tried again later, 2 not tried because the server does not answer\noutbox: 3 not sent yet;";
+    assert!(log.contains(wanted), "{log}");
+}
