@@ -154,7 +154,7 @@ impl Pipeline {
         // What a pass that was killed stored and did not judge.
         self.detect_zone(pass.zone, pass.options)?;
         let (files, mut refused) = date_files(paths, pattern, at);
-        let mut last_refusal = refused.last().cloned();
+        let mut newest_taken = false;
         let mut summary = StoredSummary::default();
         for file in files {
             let known = self.store.file_mark(pass.source, &file.path)?;
@@ -175,17 +175,25 @@ impl Pipeline {
             }
             progress(&file.path);
             match self.take_file(pass, &zone, &file, is_older, &mut summary)? {
-                Ok(()) => last_refusal = None,
+                Ok(()) => newest_taken = true,
                 Err(refusal) => {
-                    tracing::warn!(zone = %pass.zone, file = %file.path.display(), reason = refusal.code(), "zone {}: {}: {refusal}", pass.zone, file.path.display());
+                    // Many files are refused for one reason: the table counts them.
+                    match refused.iter().any(|it| it.code() == refusal.code()) {
+                        true => {
+                            tracing::info!(zone = %pass.zone, file = %file.path.display(), reason = refusal.code(), "zone {}: {}: {refusal}", pass.zone, file.path.display());
+                        }
+                        false => {
+                            tracing::warn!(zone = %pass.zone, file = %file.path.display(), reason = refusal.code(), "zone {}: {}: {refusal}", pass.zone, file.path.display());
+                        }
+                    }
                     let refused_reason = Some(refusal.code().to_owned());
                     let mark = FileMark {
                         refused_reason,
                         ..file.mark
                     };
                     self.store.set_file_mark(pass.source, &file.path, &mark)?;
-                    refused.push(refusal.clone());
-                    last_refusal = Some(refusal);
+                    refused.push(refusal);
+                    newest_taken = false;
                     if !has_folder(&file.path) {
                         // The folder went away while it was read: the other files are not asked one by one.
                         break;
@@ -193,19 +201,25 @@ impl Pipeline {
                 }
             }
         }
-        self.finish_files(pass, summary, refused, last_refusal.as_ref())
+        self.finish_files(pass, summary, refused, newest_taken)
     }
 
-    /// Notes how a pass over files ended, and judges the cases at the newest file's time.
+    /// Notes how a pass over files ended, and judges the cases at the newest file's time. The zone's row keeps
+    /// the last refusal also where the newest file was taken.
     fn finish_files(
         &self,
         pass: &Pass<'_>,
         summary: StoredSummary,
         refused: Vec<Refusal>,
-        last_refusal: Option<&Refusal>,
+        newest_taken: bool,
     ) -> Result<Vec<ZoneOutcome>, PipelineError> {
         let now = self.clock.now();
-        self.store.note_zone_attempt(pass.zone, now, last_refusal)?;
+        match refused.last() {
+            Some(refusal) if newest_taken => {
+                self.store.note_zone_partly(pass.zone, now, refusal)?;
+            }
+            refusal => self.store.note_zone_attempt(pass.zone, now, refusal)?,
+        }
         let event_now = self
             .store
             .find_zone(pass.zone)?

@@ -437,6 +437,28 @@ impl Store {
         .map(|_| ())
     }
 
+    /// Notes that a zone was seen whole, and that something older of it was refused.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn note_zone_partly(
+        &self,
+        apex: &Name,
+        at: Timestamp,
+        refusal: &Refusal,
+    ) -> Result<(), StoreError> {
+        self.note_zones_seen(std::slice::from_ref(apex), at)?;
+        self.run(|connection| {
+            let sql = "update zone set last_error = ?2, refused_reason = ?3, failure_count = failure_count + 1
+                        where name = ?1 and view = 'zone'";
+            connection
+                .prepare_cached(sql)?
+                .execute(params![apex.to_string(), refusal.to_string(), refusal.code()])
+        })
+        .map(|_| ())
+    }
+
     /// Notes that zones were seen whole, changed or not. More than one are noted in one transaction.
     ///
     /// # Errors
@@ -449,10 +471,13 @@ impl Store {
             _ => Some(self.begin_batch()?),
         };
         self.run(|connection| {
+            // A pass over files that took the newest and refused an older one leaves no time unseen.
             let mut gap = connection.prepare_cached(
                 "insert or ignore into gap (zone_id, from_at, to_at, reason)
                  select id, last_success_at, ?2, coalesce(refused_reason, 'unknown') from zone
-                  where name = ?1 and view = 'zone' and last_error is not null and last_success_at is not null",
+                  where name = ?1 and view = 'zone' and last_error is not null and last_success_at is not null
+                    and not (last_attempt_at = last_success_at
+                             and source_id in (select id from source where kind in ('zonefile', 'import')))",
             )?;
             let mut seen = connection.prepare_cached(
                 "update zone set last_attempt_at = ?2, last_success_at = ?2, last_error = null, refused_reason = null, held = 0, accept_requested = 0,
@@ -813,7 +838,8 @@ impl Store {
         .map(|_| ())
     }
 
-    /// Returns the lines that were set aside, of one source or of all, newest first, at most `limit`.
+    /// Returns the lines that were set aside, of one source or of all, newest first, at most `limit`. Those of
+    /// one second follow their line numbers: what cannot be read is set aside before what is late.
     ///
     /// # Errors
     ///
@@ -828,7 +854,7 @@ impl Store {
                 "select s.name, r.line_number, r.kind, r.reason, r.octets, r.rejected_at
                  from rejected_line r join source s on s.id = r.source_id
                  where ?1 is null or s.name = ?1
-                 order by r.id desc limit ?2",
+                 order by r.rejected_at desc, r.line_number desc, r.id desc limit ?2",
             )?;
             let rows = statement.query_map(params![source, limit as i64], |row| {
                 Ok(RejectedRow {

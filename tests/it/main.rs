@@ -37,6 +37,7 @@ mod probe;
 mod reading;
 mod readme;
 mod recipients;
+mod refusals;
 mod rootzone;
 mod sample;
 #[path = "../scenarios/mod.rs"]
