@@ -327,7 +327,7 @@ fn describe(outcome: &ZoneOutcome) -> String {
             }
             if summary.bulk_versions > 0 {
                 text = format!(
-                    "{text}; {}, nobody accused",
+                    "{text}; {}, no domain is suspected for it",
                     counted(summary.bulk_versions, "mass change")
                 );
             }
@@ -336,8 +336,9 @@ fn describe(outcome: &ZoneOutcome) -> String {
                     1 => "1 name differed".to_owned(),
                     count => format!("{count} names differed"),
                 };
-                text =
-                    format!("{text}; drift: {names} from the primary's own zone, nobody accused");
+                text = format!(
+                    "{text}; drift: {names} from the primary's own zone, no domain is suspected for it"
+                );
             }
             if summary.missed_max > 0 {
                 let count = summary.missed_max;

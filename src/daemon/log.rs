@@ -38,7 +38,7 @@ pub fn log_report(report: &ZoneReport, is_known: bool) {
                     zone,
                     source,
                     count,
-                    "zone {zone}: {}, nobody accused",
+                    "zone {zone}: {}, no domain is suspected for it",
                     counted(count, "mass change")
                 );
             }

@@ -1,7 +1,7 @@
 //! A change feed: lines become change instants, instants become versions.
 //!
 //! All lines of one zone with the same serial, or without serials in the same second, are one
-//! instant. Reading a line twice changes nothing: an RRset that has changed since is held against
+//! instant. Reading a line twice changes nothing: an RRset that has changed since is compared with
 //! history at the line's time, and any other already is as the line says.
 
 use std::collections::BTreeMap;

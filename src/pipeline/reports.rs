@@ -183,7 +183,7 @@ impl Pipeline {
         now: Timestamp,
     ) -> Result<(), PipelineError> {
         let mut case = row.case.clone();
-        // Told before sizes were kept, or in a digest: what is there now is what growth is held against.
+        // Told before sizes were kept, or in a digest: growth is compared with what is there now.
         if case.told.at.is_some() && case.told.size == 0 {
             case.told.size = size;
         }

@@ -404,7 +404,7 @@ impl Pipeline {
             1 => "1 name differed".to_owned(),
             count => format!("{count} names differed"),
         };
-        tracing::warn!(%zone, %primary, names, "zone {zone}: drift: {what} from the zone of primary {primary}, to which its changes had not led; stored from a whole transfer, nobody accused");
+        tracing::warn!(%zone, %primary, names, "zone {zone}: drift: {what} from the zone of primary {primary}, to which its changes had not led; stored from a whole transfer, no domain is suspected for it");
         Ok(())
     }
 

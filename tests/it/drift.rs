@@ -1,5 +1,5 @@
 //! Drift: changes of a zone that its incremental transfers leave out are found by whole transfers, told, and
-//! held against nobody; so are versions that did not arrive.
+//! no ground for suspecting a domain; so are versions that did not arrive.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
