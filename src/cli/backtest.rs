@@ -115,7 +115,9 @@ fn read_policy(path: &Path) -> Result<DetectPolicy, Failure> {
     let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
     let policy: DetectPolicy = toml::from_str(&text).map_err(|fault| failed(fault.to_string()))?;
     let faults = policy.faults().into_iter();
-    let faults: Vec<String> = faults.map(|(key, what)| format!("{key}: {what}")).collect();
+    let faults: Vec<String> = faults
+        .map(|(key, what, cure)| format!("{key}: {what}: {cure}"))
+        .collect();
     match faults.is_empty() {
         false => Err(failed(faults.join("; "))),
         true => Ok(policy),

@@ -45,12 +45,38 @@ impl Config {
     ///
     /// [`ConfigError::Unreadable`].
     pub fn examine(path: &Path) -> Result<(Self, Vec<Fault>), ConfigError> {
-        let text = fs::read_to_string(path).map_err(|fault| ConfigError::Unreadable {
+        let octets = fs::read(path).map_err(|fault| ConfigError::Unreadable {
             path: path.to_owned(),
             fault: fault.to_string(),
         })?;
-        Ok(examine_text(path, &text, WallClock.now()))
+        let (config, mut faults) =
+            examine_text(path, &String::from_utf8_lossy(&octets), WallClock.now());
+        note_foreign_bytes(&config, &octets, &mut faults);
+        Ok((config, faults))
     }
+}
+
+/// Adds a fault for the first byte that is not UTF-8. What else is wrong with a line that holds such a byte
+/// follows from it, and is left out.
+fn note_foreign_bytes(config: &Config, octets: &[u8], faults: &mut Vec<Fault>) {
+    let Err(fault) = std::str::from_utf8(octets) else {
+        return;
+    };
+    let at = fault.valid_up_to();
+    let before = &octets[..at];
+    let line = before.iter().filter(|octet| **octet == b'\n').count() + 1;
+    let column = before.iter().rev().take_while(|it| **it != b'\n').count() + 1;
+    let lines: Vec<&[u8]> = octets.split(|octet| *octet == b'\n').collect();
+    faults.retain(|fault| {
+        let line = lines.get(fault.line - 1);
+        line.is_none_or(|line| std::str::from_utf8(line).is_ok())
+    });
+    let what = format!("byte {column}, 0x{:02X}, is not UTF-8", octets[at]);
+    let cure = "save the file as UTF-8; from Latin-1: iconv -f ISO-8859-1 -t UTF-8";
+    let mut fault = config.error("", &what, cure);
+    fault.line = line;
+    let place = faults.partition_point(|other| other.line <= line);
+    faults.insert(place, fault);
 }
 
 /// Reads, resolves and checks a text.
@@ -64,6 +90,9 @@ fn examine_text(path: &Path, text: &str, now: Timestamp) -> (Config, Vec<Fault>)
         now,
     };
     let mut config = checker.check(written);
+    checker.check_watched(&config.written, &config);
+    checker.check_listeners(&config);
+    checker.check_waits(&config.written);
     let mut faults = checker.faults.into_inner();
     faults.sort_by_key(|fault| fault.line);
     let (errors, warnings) = faults
@@ -89,17 +118,15 @@ impl Checker<'_> {
         let policies = policies
             .chain(written.trust.faults())
             .chain(written.limits.faults());
-        policies.for_each(|(key, what)| self.error(&key, &what, ""));
+        policies.for_each(|(key, what, cure)| self.error(&key, &what, cure));
         let zone = self.check_timezone(&written);
         let keys = self.check_keys(&written.key);
         let sources = self.check_sources(&written, &keys, zone);
         let file = |path: &Option<PathBuf>| path.as_ref().map(|path| self.resolve(path));
-        let path = self
-            .need(&written.store.path, "store.path")
-            .unwrap_or_default();
+        let store_path = self.need(&written.store.path, "store.path");
         Config {
             path: self.path.to_owned(),
-            store_path: self.resolve(&path),
+            store_path: file(&store_path).unwrap_or_default(),
             reverse_index: written.store.reverse_index,
             zone,
             keys,
@@ -117,8 +144,9 @@ impl Checker<'_> {
             detect: written.detect.clone(),
             mail: self.check_mail(&written, zone),
             webhooks: self.check_webhooks(&written),
-            events_path: written.events.as_ref().map(|events| {
-                self.resolve(&self.need(&events.path, "events.path").unwrap_or_default())
+            events_path: written.events.as_ref().and_then(|events| {
+                let path = self.need(&events.path, "events.path")?;
+                Some(self.resolve(&path))
             }),
             sources,
             places: self.places.clone(),
@@ -235,7 +263,7 @@ impl Checker<'_> {
         });
         let push = push.map(|i| format!("source[{i}].push"));
         let Some(web) = &written.web else {
-            if let Some(push) = push {
+            if let Some(push) = push.filter(|_| !self.is_unread("web")) {
                 let cure = "add [web] with listen and token_file";
                 self.error(
                     &push,
@@ -270,6 +298,9 @@ impl Checker<'_> {
 
     /// Sees to it that what is served over HTTP serves somebody.
     fn check_web_use(&self, web: &WebSection, push: Option<&str>) {
+        if self.is_unread("web.token_file") || self.is_unread("web.users_file") {
+            return;
+        }
         match (push, &web.token_file, &web.users_file) {
             (Some(push), None, _) => {
                 let what = "[web] token_file is missing: nobody else may write history";
@@ -418,6 +449,9 @@ impl Checker<'_> {
         }
         let text = match fs::read_to_string(&resolved) {
             Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+                return fault("holds bytes that are not UTF-8", "save the file as UTF-8");
+            }
             Err(error) => {
                 return fault(
                     &error.to_string(),
@@ -443,7 +477,11 @@ impl Checker<'_> {
         match read {
             Ok(text) => Some(text),
             Err(fault) => {
-                let what = format!("{}: {fault}", path.display());
+                let what = match fault.kind() {
+                    std::io::ErrorKind::InvalidData => "holds bytes that are not text".to_owned(),
+                    _ => fault.to_string(),
+                };
+                let what = format!("{}: {what}", path.display());
                 self.error(key, &what, "name a file with certificates in PEM");
                 None
             }
@@ -473,15 +511,18 @@ impl Checker<'_> {
         Some(line)
     }
 
-    /// Returns whether a key is written and could not be read, which was told already.
+    /// Returns whether a key, or the section that it belongs to, is written and could not be read, which was
+    /// told already.
     pub(super) fn is_unread(&self, path: &str) -> bool {
-        self.unread.contains(path)
+        let ends = path.match_indices(['.', '[']).map(|(end, _)| end);
+        let above = ends.map(|end| &path[..end]);
+        above.chain([path]).any(|it| self.unread.contains(it))
     }
 
     /// Returns a key that must be there.
     pub(super) fn need<T: Clone>(&self, value: &Option<T>, path: &str) -> Option<T> {
         // What cannot be read was told already.
-        if value.is_none() && !self.unread.contains(path) {
+        if value.is_none() && !self.is_unread(path) {
             self.error(
                 path,
                 "is missing",
@@ -521,7 +562,17 @@ impl Checker<'_> {
             );
             return None;
         };
-        if port != Port::Any && (address.port() == 0 || address.ip().is_unspecified()) {
+        let ip = address.ip();
+        let is_of_many = match ip {
+            IpAddr::V4(ip) => ip.is_multicast() || ip.is_broadcast(),
+            IpAddr::V6(ip) => ip.is_multicast(),
+        };
+        if is_of_many {
+            let what = format!("{text:?} is the address of many hosts (multicast or broadcast)");
+            self.error(path, &what, cure);
+            return None;
+        }
+        if port != Port::Any && (address.port() == 0 || ip.is_unspecified()) {
             self.error(path, &format!("{text:?} is nobody's address"), cure);
             return None;
         }

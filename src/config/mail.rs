@@ -23,6 +23,8 @@ impl Checker<'_> {
                 self.refuse_without_mail(written);
                 return None;
             }
+            (Some(_), None) if self.is_unread("smtp") => return None,
+            (None, Some(_)) if self.is_unread("report") => return None,
             (Some(_), None) => {
                 self.error(
                     "report",
@@ -55,10 +57,15 @@ impl Checker<'_> {
         let language = self.language(&report.language, "report.language");
         let spoken = recipients.iter().map(|it| &it.language).chain([&language]);
         let spoken: BTreeSet<String> = spoken.filter(|it| !it.is_empty()).cloned().collect();
-        if let (Some(_), None) = (&report.bounces, &report.bounce) {
+        if let (Some(_), None, false) = (
+            &report.bounces,
+            &report.bounce,
+            self.is_unread("report.bounce"),
+        ) {
             let what = "bounces needs bounce, the address that mail comes back to";
             self.error("report.bounces", what, "add bounce, or leave bounces out");
         }
+        self.check_bounce(report);
         let mailbox = |text: &Option<String>, path: &str| {
             let text = self.need(text, path).unwrap_or_default();
             self.mailbox(text, path)
@@ -86,7 +93,7 @@ impl Checker<'_> {
                 .map(|it| self.mailbox(it.clone(), "report.bounce")),
             bounces: report.bounces.as_ref().map(|it| self.resolve(it)),
             reporter: Reporter {
-                org: self.need(&report.org, "report.org").unwrap_or_default(),
+                org: self.org(report),
                 contact: mailbox(&report.contact, "report.contact"),
             },
             url: self.mail_url(smtp),
@@ -124,7 +131,10 @@ impl Checker<'_> {
     fn web_url(&self, url: String, path: &str) -> String {
         let checked = check_webhook_url(&url);
         match &checked {
-            Err(what) => self.error(path, what, ""),
+            Err(what) => {
+                let cure = "write it as \"https://desk.registrar.example/hook\"";
+                self.error(path, what, cure);
+            }
             Ok(url) if is_in_the_clear(url) => {
                 self.warn(path, "cases cross the network in the clear", "use https://");
             }
@@ -135,6 +145,9 @@ impl Checker<'_> {
 
     /// Refuses what is about mail where no mail is sent at all.
     fn refuse_without_mail(&self, written: &Written) {
+        if self.is_unread("report") || self.is_unread("smtp") {
+            return;
+        }
         let cure = "add both, or leave this out";
         for i in (0..written.zone.len()).filter(|i| written.zone[*i].desk.is_some()) {
             self.error(
@@ -152,6 +165,30 @@ impl Checker<'_> {
         }
         if written.dkim.is_some() {
             self.error("dkim", "[dkim] needs [report] and [smtp]", cure);
+        }
+    }
+
+    /// Returns the name of who reports: a line of text.
+    fn org(&self, report: &ReportSection) -> String {
+        let org = self.need(&report.org, "report.org").unwrap_or_default();
+        if let Some(it) = org.chars().find(|it| it.is_control()) {
+            let what = format!("{org:?} holds the control character {it:?}");
+            self.error(
+                "report.org",
+                &what,
+                "write the name in one line, without it",
+            );
+        }
+        org
+    }
+
+    /// Warns where mail comes back to an address and nobody reads it.
+    fn check_bounce(&self, report: &ReportSection) {
+        if report.bounce.is_some() && report.bounces.is_none() && !self.is_unread("report.bounces")
+        {
+            let what = "without bounces, fluxwatch does not read what comes back";
+            let cure = "add bounces, the Maildir that mail to this address arrives in";
+            self.warn("report.bounce", what, cure);
         }
     }
 
@@ -320,7 +357,8 @@ impl Checker<'_> {
         }
         match check_smtp_url(&url) {
             Ok((url, has_user)) => {
-                if has_user && smtp.password_file.is_none() {
+                if has_user && smtp.password_file.is_none() && !self.is_unread("smtp.password_file")
+                {
                     let what = "it names a user, and nobody would log in without password_file";
                     self.error("smtp.url", what, "set password_file, or leave the user out");
                 }

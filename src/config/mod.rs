@@ -1,6 +1,6 @@
 //! The configuration: as written, then resolved and checked.
 //!
-//! The file is read key by key (`reading`), then checked (`check`, `sources`, `mail`): everything that is wrong
+//! The file is read key by key (`reading`), then checked (`check`, `sources`, `mail`, `meant`): everything that is wrong
 //! is told at once, in the order of the file, with line, key and cure (`fault`). Unknown keys are an error.
 //! What the file names and what may come later is looked for separately (`surroundings`). Secrets come from
 //! files only and are never shown.
@@ -9,6 +9,7 @@ mod address;
 mod check;
 mod fault;
 mod mail;
+mod meant;
 mod reading;
 mod resolved;
 mod sources;

@@ -48,13 +48,38 @@ const SOURCE_KEYS: [&str; 5] = ["name", "kind", "every", "jitter", "cron"];
 const KINDS: [&str; 5] = ["transfer", "catalog", "zonefile", "feed", "probe"];
 
 /// Words of the parser, and ours.
-const PARSER_WORDS: [(&str, &str); 6] = [
+const PARSER_WORDS: [(&str, &str); 9] = [
     ("`", ""),
+    (" as i128", ""),
+    (" as u128", ""),
+    ("integer number overflowed", "the number is too large"),
     ("expected f64", "expected a number"),
     ("expected u16", "expected a whole number of 0 to 65535"),
-    ("expected u32", "expected a whole number of 0 or more"),
-    ("expected u64", "expected a whole number of 0 or more"),
+    ("expected u32", "expected a whole number of 0 to 4294967295"),
+    (
+        "expected u64",
+        "expected a whole number of 0 to 18446744073709551615",
+    ),
     ("expected a sequence", "expected a list"),
+];
+
+/// The keys that name a file or a folder.
+const PATH_KEYS: [&str; 15] = [
+    "path",
+    "secret_file",
+    "domains",
+    "ca_file",
+    "asn",
+    "hosting_asns",
+    "shared_ranges",
+    "registrations",
+    "textfile",
+    "token_file",
+    "users_file",
+    "templates",
+    "bounces",
+    "password_file",
+    "key_file",
 ];
 
 /// Reads one file.
@@ -78,8 +103,17 @@ impl<'a> Reader<'a> {
             faults: Vec::new(),
             unread: BTreeSet::new(),
         };
+        let mut repeated = 0..0;
         for error in &errors {
             let span = error.span().unwrap_or(0..0);
+            let is_duplicate = error.message().starts_with("duplicate key");
+            // The keys of a section that is there twice are not faults of their own.
+            if is_duplicate && repeated.contains(&span.start) {
+                continue;
+            }
+            if is_duplicate && let Some(section) = section_at(text, span.start) {
+                repeated = section;
+            }
             let (what, cure) = reader.worded_syntax(error.message(), &span);
             let mut fault = reader.places.fault(Weight::Error, "", &what, cure);
             fault.line = line_at(text, &span);
@@ -326,6 +360,7 @@ impl<'a> Reader<'a> {
         span: Range<usize>,
         path: &str,
     ) -> T {
+        self.refuse_empty_paths(&mut table, path);
         for _ in 0..FAULTS_MAX {
             let document = Deserializer::from(Spanned::new(span.clone(), table.clone()));
             let error = match T::deserialize(document) {
@@ -340,6 +375,27 @@ impl<'a> Reader<'a> {
             self.tell(&removed, &at, error.message());
         }
         T::default()
+    }
+
+    /// Tells of the paths of a table that are empty, and leaves them out: joined to the folder of the file, each
+    /// would name that folder.
+    fn refuse_empty_paths(&mut self, table: &mut DeTable<'_>, path: &str) {
+        let mut empty = Vec::new();
+        for (key, value) in table.iter_mut() {
+            let key = key.get_ref().to_string();
+            match value.get_mut() {
+                DeValue::Table(inner) => self.refuse_empty_paths(inner, &joined(path, &key)),
+                DeValue::String(text) if text.is_empty() && PATH_KEYS.contains(&key.as_str()) => {
+                    empty.push(key);
+                }
+                _ => {}
+            }
+        }
+        for key in empty {
+            table.remove(key.as_str());
+            let cure = "name a file or folder, or leave the key out";
+            self.fault(&joined(path, &key), "is empty", cure);
+        }
     }
 
     /// Tells of a key that the parser does not take.
@@ -372,6 +428,15 @@ impl<'a> Reader<'a> {
                 };
                 ("is no key that is known".to_owned(), cure)
             }
+            false if message.contains("expected struct") => {
+                let (what, _) = worded(message);
+                let what = what.split("struct").next().unwrap_or_default();
+                let cure = match key {
+                    "tls" => "write tls = { server_name = \"primary.example\" }".to_owned(),
+                    _ => format!("write [{path}] above its keys"),
+                };
+                (format!("{what}a table"), cure)
+            }
             false => {
                 let (what, cure) = worded(message);
                 (what, cure.to_owned())
@@ -391,6 +456,19 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// Returns the place of the section whose heading is on the line of `at`; `None` if that line is no heading.
+fn section_at(text: &str, at: usize) -> Option<Range<usize>> {
+    let start = text[..at].rfind('\n').map_or(0, |it| it + 1);
+    let is_heading = |line: &str| line.trim_start().starts_with('[');
+    let mut lines = text[start..].split_inclusive('\n');
+    let mut end = start + lines.next().filter(|line| is_heading(line))?.len();
+    end += lines
+        .take_while(|line| !is_heading(line))
+        .map(str::len)
+        .sum::<usize>();
+    Some(start..end)
+}
+
 /// Returns the parser's words in ours, and the cure of a wrong type.
 fn worded(message: &str) -> (String, &'static str) {
     let cure = match message.split("expected ").nth(1).unwrap_or_default() {
@@ -401,6 +479,7 @@ fn worded(message: &str) -> (String, &'static str) {
             "write a whole number, without quotes"
         }
         rest if rest.starts_with('f') => "write a number, without quotes",
+        _ if message.contains("overflowed") => "write a smaller number",
         _ => "",
     };
     let plain = PARSER_WORDS

@@ -127,7 +127,7 @@ impl Checker<'_> {
             KindSection::Catalog(catalog) => catalog.notify,
             _ => None,
         };
-        if notify == Some(true) && written.notify.is_none() {
+        if notify == Some(true) && written.notify.is_none() && !self.is_unread("notify") {
             let what = "no NOTIFY is heard without [notify] listen";
             self.warn(
                 &place.key("notify"),

@@ -47,9 +47,11 @@ pub(super) fn check_smtp_url(text: &str) -> Result<(String, bool), String> {
     // The mail library greets the server with the path, if there is one.
     let name = parts.path.trim_start_matches('/');
     let fits = |it: char| it.is_ascii_alphanumeric() || matches!(it, '.' | '-');
-    if !name.chars().all(fits) {
+    // A host's own name has a dot; a path of a word alone is no greeting, and hardly meant as one.
+    let is_name = name.is_empty() || name.trim_matches('.').contains('.');
+    if !is_name || !name.chars().all(fits) {
         return Err(format!(
-            "the path {:?} is not the name of a host to greet the server with; take it out",
+            "the path {:?} is not the name of a host to greet the server with, such as /client.example; take it out",
             parts.path
         ));
     }
@@ -167,11 +169,14 @@ fn split(text: &str) -> Result<Parts<'_>, String> {
     let colon = host.rfind(':').filter(|at| !host[*at..].contains(']'));
     let (host, port) = host.split_at(colon.unwrap_or(host.len()));
     if host.is_empty() {
-        return Err(format!("{text:?} names no host"));
+        return Err(format!("{text:?} names no host; write it after ://"));
     }
     let number = port.strip_prefix(':').map(str::parse::<u16>);
     if number.is_some_and(|number| !number.is_ok_and(|number| number > 0)) {
-        return Err(format!("{:?} is no port from 1 to 65535", &port[1..]));
+        return Err(format!(
+            "{:?} is no port from 1 to 65535; leave it out, or write one",
+            &port[1..]
+        ));
     }
     Ok(Parts {
         scheme,
@@ -234,6 +239,7 @@ mod tests {
             ("smtp://mx.example:0", "port"),
             ("smtp://mx.example:smtp", "port"),
             ("smtp://mx.example/a/b", "take it out"),
+            ("smtp://mx.example:25/foo", "take it out"),
             ("smtp://:25", "no host"),
             ("smtp://mx.example ", "holds"),
             ("mx.example:25", "no URL"),

@@ -104,7 +104,7 @@ impl DetectPolicy {
     }
 
     /// Returns what is wrong with the thresholds, each with its key.
-    pub fn faults(&self) -> Vec<(String, String)> {
+    pub fn faults(&self) -> Vec<(String, String, &'static str)> {
         let (ns, address) = (&self.nameservers, &self.addresses);
         let scores = [
             ("certain_score_min", self.certain_score_min),
@@ -130,19 +130,26 @@ impl DetectPolicy {
             ("addresses.turnover_7d_min", address.turnover_7d_min),
         ];
         let mut faults = Vec::new();
-        let mut check = |values: &[(&str, f64)], most: f64, kind: &str| {
+        let mut check = |values: &[(&str, f64)], most: f64, kind: &str, cure: &'static str| {
             for (key, value) in values {
                 if !(0.0..=most).contains(value) {
-                    faults.push((format!("detect.{key}"), format!("{value} is not {kind}")));
+                    faults.push((
+                        format!("detect.{key}"),
+                        format!("{value} is not {kind}"),
+                        cure,
+                    ));
                 }
             }
         };
-        check(&scores, 100.0, "a score of 0 to 100");
-        check(&shares, 1.0, "a share of 0 to 1");
-        check(&numbers, f64::MAX, "a number of 0 or more");
+        let cure = "write a number of 0.0 to 100.0";
+        check(&scores, 100.0, "a score of 0 to 100", cure);
+        let cure = "write a number of 0.0 to 1.0";
+        check(&shares, 1.0, "a share of 0 to 1", cure);
+        let cure = "write a number of 0.0 or more";
+        check(&numbers, f64::MAX, "a number of 0 or more", cure);
         if self.memory < Span::days(7) {
             let what = format!("{} is less than the 7 days that are judged", self.memory);
-            faults.push(("detect.memory".to_owned(), what));
+            faults.push(("detect.memory".to_owned(), what, "write \"7d\" or more"));
         }
         faults
     }

@@ -47,6 +47,15 @@ pub enum MailerError {
         "smtp url: {0}; use smtp://host:25, smtps://host, smtp://host:587?tls=required or maildir:///path"
     )]
     Url(String),
+    /// A password or authorities for a connection that is not encrypted.
+    #[error("smtp url: {0}; use smtps://host or smtp://host:587?tls=required")]
+    InTheClear(&'static str),
+    /// A password that nobody would log in with.
+    #[error("smtp url: password_file is set, but the url names no user; use smtps://user@host")]
+    NoUser,
+    /// Authorities that cannot be used.
+    #[error("smtp ca_file: {0}; name a file with certificates in PEM")]
+    Authorities(String),
     /// The message cannot be put together.
     #[error("mail cannot be composed: {0}")]
     Compose(String),

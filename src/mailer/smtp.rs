@@ -61,8 +61,8 @@ impl SmtpMailer {
         }
         let is_encrypted = settings.url.starts_with("smtps://") || query == Some("tls=required");
         if settings.password.is_some() && !is_encrypted {
-            let advice = "a password is sent over TLS only: use smtps:// or ?tls=required";
-            return Err(MailerError::Url(advice.to_owned()));
+            let what = "a password is sent over TLS only";
+            return Err(MailerError::InTheClear(what));
         }
         let url = match (&settings.password, settings.url.split_once('@')) {
             (Some(password), Some((user, host))) => {
@@ -73,24 +73,21 @@ impl SmtpMailer {
                 format!("{user}:{encoded}@{host}")
             }
             (Some(_), None) => {
-                return Err(MailerError::Url(
-                    "password_file is set, but the url names no user".to_owned(),
-                ));
+                return Err(MailerError::NoUser);
             }
             (None, _) => settings.url.clone(),
         };
         let fault = |_| MailerError::Url(format!("{:?} cannot be used", settings.url));
         let mut builder = AsyncSmtpTransport::<Tokio1Executor>::from_url(&url).map_err(fault)?;
         if let Some(pem) = &settings.ca_pem {
+            if !is_encrypted {
+                return Err(MailerError::InTheClear("ca_file needs TLS"));
+            }
             let parameters = parameters(&settings.url, pem)?;
-            builder = match (settings.url.starts_with("smtps://"), is_encrypted) {
-                (true, _) => builder.tls(Tls::Wrapper(parameters)),
-                (_, true) => builder.tls(Tls::Required(parameters)),
-                _ => {
-                    let advice = "ca_file needs smtps:// or ?tls=required";
-                    return Err(MailerError::Url(advice.to_owned()));
-                }
-            };
+            builder = builder.tls(match settings.url.starts_with("smtps://") {
+                true => Tls::Wrapper(parameters),
+                false => Tls::Required(parameters),
+            });
         }
         let transport = builder.timeout(Some(COMMAND_TIMEOUT)).build();
         Ok(Self { transport })
@@ -148,7 +145,7 @@ impl SmtpMailer {
 
 /// Returns how a server is trusted that authorities of one's own sign.
 fn parameters(url: &str, pem: &str) -> Result<TlsParameters, MailerError> {
-    let fault = |what: String| MailerError::Url(format!("ca_file: {what}"));
+    let fault = MailerError::Authorities;
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let rest = rest.split(['/', '?']).next().unwrap_or_default();
     let host = rest.rsplit('@').next().unwrap_or_default();

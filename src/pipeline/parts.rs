@@ -221,7 +221,14 @@ fn load_templates(config: &Config, faults: &mut Vec<Fault>) -> Option<Templates>
                 Some(_) => "report.templates",
                 None => "report.language",
             };
-            faults.push(config.error(key, &fault.to_string(), ""));
+            let cure = match folder {
+                Some(folder) if folder.is_dir() => {
+                    "put the file right, or take it away to use the built-in words"
+                }
+                Some(_) => "name the folder, or leave the key out to use the built-in words",
+                None => "add templates, or leave language out",
+            };
+            faults.push(config.error(key, &fault.to_string(), cure));
             None
         }
     }
@@ -269,7 +276,21 @@ fn load_tls(config: &Config, faults: &mut Vec<Fault>) -> HashMap<TlsSettings, Tr
             }
             // One that is missing was told of already.
             Err(_) if name.is_empty() => {}
-            Err(fault) => faults.push(config.error(&format!("{}.tls", source.place), &fault, "")),
+            Err(fault) => {
+                let (key, cure) = match fault.split(':').next() {
+                    Some("server_name") => (
+                        "server_name",
+                        "write the name in the primary's certificate, such as \"primary.example\"",
+                    ),
+                    Some("ca_file") => ("ca_file", "name a file with certificates in PEM"),
+                    _ => (
+                        "pins",
+                        "write the SHA-256 of the primary's key in base64, 44 characters",
+                    ),
+                };
+                let key = format!("{}.tls.{key}", source.place);
+                faults.push(config.error(&key, &fault, cure));
+            }
         }
     }
     tls

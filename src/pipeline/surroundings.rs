@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::config::{Config, Fault, Feeding, ProbeDomains, Source};
 use crate::pipeline::probe::read_targets;
 use crate::source::expand_glob;
+use crate::store::foreign_file;
 
 /// The characters that make a pattern of a path.
 const PATTERN: [char; 3] = ['*', '?', '['];
@@ -68,6 +69,16 @@ impl Look<'_> {
                 "store.path",
                 format!("{} is a folder", path.display()),
                 "name a file",
+            );
+        } else if names_folder(&path) {
+            let what = format!("{} names a folder", path.display());
+            self.error("store.path", what, "name a file");
+        } else if let Some(what) = foreign_file(&path) {
+            let what = format!("{} {what}", path.display());
+            self.error(
+                "store.path",
+                what,
+                "name a file of its own: fluxwatch makes it",
             );
         }
         let folder = folder_of(&path);
@@ -143,7 +154,10 @@ impl Look<'_> {
 
     /// Looks at a file that others write, and that may not be there yet.
     fn file_to_come(&mut self, key: &str, path: &Path) {
-        let folder = folder_of(path);
+        let folder = match names_folder(path) {
+            true => path.to_owned(),
+            false => folder_of(path),
+        };
         if !is_folder(&folder) {
             self.error(
                 key,
@@ -164,7 +178,7 @@ impl Look<'_> {
     /// Looks at a file that fluxwatch writes.
     fn file_to_write(&mut self, key: &str, path: &Path) {
         let folder = folder_of(path);
-        if path.is_dir() {
+        if path.is_dir() || names_folder(path) {
             self.error(
                 key,
                 format!("{} is a folder", path.display()),
@@ -226,6 +240,11 @@ impl Look<'_> {
             );
         }
     }
+}
+
+/// Returns whether a path ends as that of a folder does, whether or not there is one.
+fn names_folder(path: &Path) -> bool {
+    path.as_os_str().as_encoded_bytes().ends_with(b"/")
 }
 
 /// Returns the folder of a file; the working folder for a bare name.

@@ -53,6 +53,7 @@ pub use passive::Sighting;
 pub use replay::ChangedOwner;
 pub use retention::{PruneCount, PruneStep};
 pub use reverse::{ReverseCursor, Used};
+pub use schema::foreign_file;
 pub use version::{Committed, VersionDraft, VersionKind, VersionTx};
 pub use window::{EntityKey, Interval, OwnerChanges};
 pub use zones::{

@@ -1,6 +1,8 @@
 //! The schema: its migrations, whether a file has it, and the indexes that are there as configured.
 
 use std::collections::HashMap;
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use rusqlite::{Connection, params};
@@ -53,6 +55,8 @@ impl Migration {
 pub(super) const SCHEMA: i32 = MIGRATIONS.len() as i32;
 /// Marks the file as ours: "flux" in ASCII.
 pub(super) const APPLICATION_ID: i32 = 0x666c_7578;
+/// Octets of a database's header and of the count of rows on its first page.
+const HEADER_OCTETS: u64 = 105;
 /// Refuses a database that is not ours or from the future, before anything is written. Returns its
 /// schema.
 pub(super) fn check_schema(connection: &Connection, path: &Path) -> Result<i32, StoreError> {
@@ -79,6 +83,28 @@ pub(super) fn check_schema(connection: &Connection, path: &Path) -> Result<i32, 
         });
     }
     Ok(version)
+}
+
+/// Returns what makes an ordinary file no database of ours, in words that follow its path; `None` if it is one, is
+/// empty, or cannot be read. Nothing is opened as a database: only the first page's header is read.
+pub fn foreign_file(path: &Path) -> Option<&'static str> {
+    if !path.metadata().ok()?.is_file() {
+        return None;
+    }
+    let mut header = Vec::new();
+    let file = File::open(path).ok()?;
+    file.take(HEADER_OCTETS).read_to_end(&mut header).ok()?;
+    // sqlite.org/fileformat2.html, sections 1.3 and 1.6: the magic, the application's number at 68, and the
+    // count of rows on the first page, which are the tables, at 103.
+    let is_database =
+        header.starts_with(b"SQLite format 3\0") && header.len() as u64 == HEADER_OCTETS;
+    match is_database {
+        _ if header.is_empty() => None,
+        false => Some("is no SQLite database"),
+        true if header[68..72] == APPLICATION_ID.to_be_bytes() => None,
+        true if header[103..105] == [0, 0] => None,
+        true => Some("is a SQLite database, but not fluxwatch's"),
+    }
 }
 
 /// Runs the migrations that are missing, each in one transaction, and leaves foreign keys enforced.

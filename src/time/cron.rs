@@ -99,15 +99,15 @@ impl CronLine {
                 "use @hourly, @daily, @weekly, @monthly, @yearly or six fields",
             ));
         }
-        let lower = nickname.map_or(lower.as_str(), |(_, fields)| fields);
-        let mut words: Vec<&str> = lower.split_whitespace().collect();
+        let written = nickname.map_or(line, |(_, fields)| fields);
+        let mut words: Vec<&str> = written.split_whitespace().collect();
         // crontab(5) has five fields and no seconds.
         if words.len() == 5 {
             words.insert(0, "0");
         }
         if !(6..=7).contains(&words.len()) {
             return Err(error(
-                format!("{line:?} has {} fields", words.len()),
+                format!("{line:?} has {}", counted_fields(words.len())),
                 "six fields, seconds first, such as \"0 */5 * * * *\", or the five of crontab(5)",
             ));
         }
@@ -297,7 +297,11 @@ impl Field {
 
     /// Returns a number or a name.
     fn value(&self, word: &str) -> Result<u32, CronError> {
-        if let Some(at) = self.names.iter().position(|name| *name == word) {
+        let named = self.names.iter();
+        let at = named
+            .copied()
+            .position(|name| name.eq_ignore_ascii_case(word));
+        if let Some(at) = at {
             return Ok(at as u32 + *self.range.start());
         }
         let is_number = !word.is_empty() && word.bytes().all(|octet| octet.is_ascii_digit());
@@ -322,7 +326,7 @@ impl Field {
     /// Returns the end of a range. `sun` ends a week as well as it begins one.
     fn range_end(&self, word: &str) -> Result<u32, CronError> {
         match self.value(word)? {
-            0 if word == "sun" => Ok(7),
+            0 if word.eq_ignore_ascii_case("sun") => Ok(7),
             value => Ok(value),
         }
     }
@@ -331,6 +335,14 @@ impl Field {
     fn error(&self, part: &str, cure: &str) -> CronError {
         let name = self.name;
         error(format!("{part:?} is no {name}"), cure)
+    }
+}
+
+/// Returns a count of fields in words.
+fn counted_fields(count: usize) -> String {
+    match count {
+        1 => "1 field".to_owned(),
+        _ => format!("{count} fields"),
     }
 }
 
@@ -532,11 +544,11 @@ mod tests {
             ("* * *", "3 fields", "six fields"),
             ("0 60 * * * *", "\"60\" is no minute", "0 to 59"),
             ("0 0 24 * * *", "\"24\" is no hour", "0 to 23"),
-            ("0 0 7 Mon * *", "\"mon\" is no day of the month", "1 to 31"),
+            ("0 0 7 Mon * *", "\"Mon\" is no day of the month", "1 to 31"),
             ("0 0 7 * * 8", "\"8\"", "0 and 7 are Sunday"),
-            ("0 0 7 * * Fri-Mon", "fri-mon", "5-7,0-1"),
-            ("0 0 7 * * 5L", "\"5l\"", "0 to 7"),
-            ("0 0 7 L * *", "\"l\"", "1 to 31"),
+            ("0 0 7 * * Fri-Mon", "Fri-Mon", "5-7,0-1"),
+            ("0 0 7 * * 5L", "\"5L\"", "0 to 7"),
+            ("0 0 7 L * *", "\"L\"", "1 to 31"),
             ("0 0 7 * * 1#2", "\"1#2\"", "0 to 7"),
             ("0 5/10 * * * *", "5/10", "5-59/10"),
             ("0 */90 * * * *", "*/90", "`every`"),

@@ -58,7 +58,7 @@ impl Limits {
     };
 
     /// Returns what is wrong with the limits, each with its key.
-    pub fn faults(&self) -> Vec<(String, String)> {
+    pub fn faults(&self) -> Vec<(String, String, &'static str)> {
         let spans = [
             ("connect", self.connect),
             ("idle", self.idle),
@@ -79,17 +79,22 @@ impl Limits {
             .into_iter()
             .chain(counts)
             .filter(|(_, value)| *value < 1);
-        let mut faults: Vec<(String, String)> = bad
+        let mut faults: Vec<(String, String, &'static str)> = bad
             .map(|(key, _)| {
                 (
                     format!("limits.{key}"),
                     "must be more than nothing".to_owned(),
+                    "write 1 or more, or leave the key out",
                 )
             })
             .collect();
         if self.record_octets > u64::from(u16::MAX) {
             let what = "a record has at most 65535 octets".to_owned();
-            faults.push(("limits.record_octets".to_owned(), what));
+            faults.push((
+                "limits.record_octets".to_owned(),
+                what,
+                "write 65535 or less",
+            ));
         }
         faults
     }

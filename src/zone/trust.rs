@@ -26,7 +26,7 @@ pub struct TrustPolicy {
 
 impl TrustPolicy {
     /// Returns what is wrong with the policy, each with its key.
-    pub fn faults(&self) -> Vec<(String, String)> {
+    pub fn faults(&self) -> Vec<(String, String, &'static str)> {
         let shares = [
             ("shrink_share_min", self.shrink_share_min),
             ("transfer_shrink_share_min", self.transfer_shrink_share_min),
@@ -39,6 +39,7 @@ impl TrustPolicy {
             (
                 format!("trust.{key}"),
                 format!("{value} is not a share of 0 to 1"),
+                "write a number of 0.0 to 1.0, such as 0.05 for 5 %",
             )
         })
         .collect()

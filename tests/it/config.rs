@@ -150,7 +150,7 @@ fn every_broken_source_is_told_with_its_line_and_key() {
             ("tls-name-missing", transfer("tls = { strict_alpn = true } #!\n"), "source.tls.server_name", "is missing"),
             ("tls-ca-and-pins", transfer("tls = { server_name = \"p.example\", ca_file = \"f.ndjson\", pins = [\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\"] } #!\n"), "source.tls", "exclude each other"),
             ("tls-ca-missing", transfer("tls = { server_name = \"p.example\", ca_file = \"absent.pem\" } #!\n"), "source.tls.ca_file", "absent.pem"),
-            ("tls-pin-no-hash", transfer("tls = { server_name = \"p.example\", pins = [\"x\"] } #!\n"), "source.tls", "pin"),
+            ("tls-pin-no-hash", transfer("tls = { server_name = \"p.example\", pins = [\"x\"] } #!\n"), "source.tls.pins", "44 characters"),
             ("every-bare", transfer("every = \"5\" #!\n"), "source.every", "\"5\" is not a span"),
             ("every-soon", transfer("every = \"soon\" #!\n"), "source.every", "soon"),
             ("every-nothing", transfer("every = \"0s\" #!\n"), "source.every", "0s"),
@@ -190,6 +190,19 @@ fn every_broken_source_is_told_with_its_line_and_key() {
             ("at-once-0", resolved("domains_at_once = 0 #!\n"), "source.domains_at_once", "asks nobody"),
             ("port-0", resolved("port = 0 #!\n"), "source.port", "asks nobody"),
             ("port-70000", resolved("port = 70000 #!\n"), "source.port", "70000"),
+            ("primary-multicast", "[[source]]\nname = \"a\"\nkind = \"transfer\"\nzone = \"example.\"\nprimaries = [\"224.0.0.1:53\"] #!\n".into(), "source.primaries", "many hosts"),
+            ("primary-broadcast", "[[source]]\nname = \"a\"\nkind = \"transfer\"\nzone = \"example.\"\nprimaries = [\"255.255.255.255\"] #!\n".into(), "source.primaries", "many hosts"),
+            ("resolver-multicast", probe("resolvers = [\"[ff02::1]:53\"] #!\n"), "source.resolvers", "many hosts"),
+            ("every-two-million-years", transfer("every = \"99999999w\" #!\n"), "source.every", "more than a year"),
+            ("full-every-two-years", transfer("full_every = \"731d\" #!\n"), "source.full_every", "\"366d\" or less"),
+            ("feed-in-no-folder-of-its-name", "[[source]]\nname = \"f\"\nkind = \"feed\"\npath = \"nodir/\" #!\n".into(), "source.path", "nodir/ is no folder"),
+            ("zone-file-with-slash", zonefile("path = \"nodir/\" #!\n"), "source.path", "nodir/ is no folder"),
+            ("path-empty", zonefile("path = \"\" #!\n"), "source.path", "is empty"),
+            ("tls-a-boolean", transfer("tls = true #!\n"), "source.tls", "expected a table"),
+            ("tls-a-boolean-cure", transfer("tls = true #!\n"), "source.tls", "tls = { server_name = "),
+            ("tls-name-of-two-words", transfer("tls = { server_name = \"a b\" } #!\n"), "source.tls.server_name", "such as \"primary.example\""),
+            ("cron-in-its-own-case", transfer("cron = \"0 0 L * *\" #!\n"), "source.cron", "\"L\" is no day of the month"),
+            ("cron-of-one-field", transfer("cron = \"x\" #!\n"), "source.cron", "has 1 field"),
             ("source-a-table", "[source] #!\nname = \"a\"\n".into(), "source", "[[source]]"),
         ],
         Weight::Error,
@@ -278,6 +291,21 @@ fn every_broken_section_is_told_with_its_line_and_key() {
             ("webhook-host", "[[webhook]]\nurl = \"https:///hook\" #!\nsecret_file = \"sound.key\"\n".into(), "webhook.url", "no host"),
             ("events-in-no-folder", "[events]\npath = \"absent/e.ndjson\" #!\n".into(), "events.path", "absent is no folder"),
             ("events-a-folder", "[events]\npath = \"folder\" #!\n".into(), "events.path", "is a folder"),
+            ("asn-without-name", "[enrich]\nasn = \"\" #!\n".into(), "enrich.asn", "is empty"),
+            ("secret-without-name", smtp("url = \"smtps://user@mail.registrar.example\"\npassword_file = \"\" #!\n"), "smtp.password_file", "is empty"),
+            ("events-without-name", "[events]\npath = \"\" #!\n".into(), "events.path", "is empty"),
+            ("report-twice-bracketed", of(&["[[report]] #!\nfrom = \"a@b.example\"\n", SMTP]), "report", "write [report] once"),
+            ("count-out-of-range", "[limits]\nnames = 99999999999999999999 #!\n".into(), "limits.names", "99999999999999999999, expected a whole number of 0 to 18446744073709551615"),
+            ("share-of-7", "[trust]\nbulk_share = 7 #!\n".into(), "trust.bulk_share", "write a number of 0.0 to 1.0"),
+            ("score-of-900", "[detect]\ncertain_score_min = 900.0 #!\n".into(), "detect.certain_score_min", "write a number of 0.0 to 100.0"),
+            ("templates-absent-cure", report("templates = \"absent\" #!\n"), "report.templates", "name the folder, or leave the key out"),
+            ("webhook-by-ftp", "[[webhook]]\nurl = \"ftp://desk.registrar.example/hook\" #!\nsecret_file = \"sound.key\"\n".into(), "webhook.url", "write it as \"https://"),
+            ("greeting-of-one-word", smtp("url = \"smtp://mail.registrar.example:25/foo\" #!\n"), "smtp.url", "\"/foo\" is not the name of a host"),
+            ("org-of-two-lines", of(&["[report]\nfrom = \"a@b.example\"\ndesk = [\"a@b.example\"]\norg = \"O\\u000a\" #!\ncontact = \"a@b.example\"\n", SMTP]), "report.org", "control character"),
+            ("web-beside-metrics", "[metrics]\nlisten = \"127.0.0.1:5380\"\n[web]\nlisten = \"127.0.0.1:5380\" #!\nusers_file = \"sound-users\"\n".into(), "web.listen", "collides with metrics.listen"),
+            ("metrics-beside-notify", of(&[TRANSFER, "[notify]\nlisten = [\"0.0.0.0:5380\"]\n[metrics]\nlisten = \"127.0.0.1:5380\" #!\n"]), "metrics.listen", "collides with notify.listen"),
+            ("canary-every-two-years", "[canary]\ndomain = \"canary.example.\"\nevery = \"731d\" #!\n".into(), "canary.every", "more than a year"),
+            ("section-written-twice", "[limits]\nnames = 5\n[limits] #!\nnames = 6\n".into(), "", "duplicate key limits"),
             ("key-written-twice", "[limits]\nnames = 5\nnames = 6 #!\n".into(), "", "duplicate"),
             ("heading-not-closed", "[[zone] #!\nname = \"example.\"\n".into(), "", "array table"),
             ("text-not-closed", "[events]\npath = \"e.ndjson #!\n".into(), "", ""),
@@ -302,10 +330,135 @@ fn what_is_sound_and_hardly_meant_is_a_warning() {
             ("uneven-step", of(&[TRANSFER, "cron = \"0 */7 * * * *\" #!\n"]), "source.cron", "the last wait is 4"),
             ("web-for-everybody", of(&[FEED, "[web]\nlisten = \"0.0.0.0:5380\" #!\nusers_file = \"sound-users\"\n"]), "web.listen", "loopback"),
             ("maildir-in-no-folder", of(&[FEED, REPORT, "[smtp]\nurl = \"maildir://absent/desk\" #!\n"]), "smtp.url", "first delivery"),
+            ("zone-misspelt", of(&[TRANSFER, "[[zone]]\nname = \"exmaple.\" #!\nkeep = \"900d\"\n"]), "zone.name", "did you mean \"example.\"?"),
+            ("zone-of-no-source", of(&[TRANSFER, "[[zone]]\nname = \"other.test.\" #!\nkeep = \"900d\"\n"]), "zone.name", "no source has the zone other.test"),
+            ("zone-misspelt-beside-a-feed", of(&[TRANSFER, FEED, "[[zone]]\nname = \"exmaple.\" #!\nkeep = \"900d\"\n[[zone]]\nname = \"other.test.\"\nkeep = \"900d\"\n"]), "zone.name", "did you mean"),
+            ("recipient-of-a-misspelt-zone", of(&[TRANSFER, REPORT, SMTP, "[[recipient]]\nzone = \"exmaple.\" #!\naddress = \"a@b.example\"\n"]), "recipient.zone", "did you mean"),
+            ("canary-in-no-zone", of(&[TRANSFER, "[canary]\ndomain = \"canary.other.test.\" #!\nevery = \"1h\"\n"]), "canary.domain", "in no zone that a source brings"),
+            ("bounce-that-nobody-reads", of(&[FEED, REPORT, "bounce = \"bounce@registrar.example\" #!\n", SMTP]), "report.bounce", "does not read what comes back"),
             ("webhook-in-the-clear", of(&[FEED, "[[webhook]]\nurl = \"http://desk.registrar.example/hook\" #!\nsecret_file = \"sound.key\"\n"]), "webhook.url", "https://"),
         ],
         Weight::Warning,
     );
+}
+
+#[test]
+fn a_file_that_is_wrong_as_a_whole_has_one_fault_with_its_line_and_cure() {
+    let bench = bench();
+    bench.write("a.zone", "example. 300 IN NS ns.example.\n");
+    let latin: &[u8] =
+        b"[store]\npath = \"x.db\"\n# M\xfcller\n[[zone]]\nname = \"b\xfccher.example.\"\n";
+    for (name, text, line, key, words) in [
+        (
+            "store-missing",
+            &b"[limits]\nnames = 5\n"[..],
+            1,
+            "store.path",
+            "is missing",
+        ),
+        (
+            "store-empty",
+            b"[store]\npath = \"\"\n",
+            2,
+            "store.path",
+            "is empty",
+        ),
+        (
+            "store-bracketed",
+            b"[[store]]\npath = \"x.db\"\n",
+            1,
+            "store",
+            "write [store] once",
+        ),
+        (
+            "store-twice",
+            b"[store]\npath = \"x.db\"\n[store]\npath = \"y.db\"\n",
+            3,
+            "",
+            "duplicate key store",
+        ),
+        (
+            "store-a-zone-file",
+            b"[store]\npath = \"a.zone\"\n",
+            2,
+            "store.path",
+            "is no SQLite database",
+        ),
+        (
+            "store-a-key",
+            b"[store]\npath = \"sound.key\"\n",
+            2,
+            "store.path",
+            "is no SQLite database",
+        ),
+        (
+            "store-in-no-file",
+            b"[store]\npath = \"db/\"\n",
+            2,
+            "store.path",
+            "names a folder",
+        ),
+        ("latin-1", latin, 3, "", "byte 4, 0xFC, is not UTF-8"),
+        ("latin-1-cure", latin, 3, "", "iconv"),
+    ] {
+        fs::write(bench.config(), text).expect("the folder can be written");
+        let all = find(&bench);
+        let errors = all.iter().filter(|it| it.severity == Weight::Error);
+        let found: Vec<&Fault> = errors.collect();
+        let [fault] = found[..] else {
+            panic!("{name}: {all:#?}");
+        };
+        assert_eq!((fault.line, fault.key.as_str()), (line, key), "{name}");
+        let sentence = fault.to_string();
+        assert!(sentence.contains(words), "{name}: {sentence}");
+    }
+}
+
+#[test]
+fn a_database_of_fluxwatch_is_sound_and_one_of_another_program_is_not() {
+    let bench = bench();
+    bench.configure(FEED);
+    bench.run(0, &["poll"]);
+    assert!(find(&bench).iter().all(|it| it.key != "store.path"));
+    let other = bench.path().join("other.db");
+    let connection = rusqlite::Connection::open(&other).expect("a database can be made");
+    let table = connection.execute_batch("create table song (title text)");
+    table.expect("a table can be made");
+    fs::write(
+        bench.config(),
+        format!("[store]\npath = \"other.db\"\n{FEED}"),
+    )
+    .expect("the folder can be written");
+    let all = find(&bench);
+    assert!(
+        all.iter()
+            .any(|it| it.key == "store.path" && it.what.contains("not fluxwatch's")),
+        "{all:#?}"
+    );
+}
+
+#[test]
+fn a_password_in_the_clear_is_told_to_use_tls_alone() {
+    let bench = bench();
+    for url in [
+        "smtp://user@mail.registrar.example",
+        "smtp://mail.registrar.example",
+    ] {
+        let key = match url.contains('@') {
+            true => "password_file = \"sound.key\"",
+            false => "ca_file = \"sound.key\"",
+        };
+        bench.configure(&format!("{FEED}{REPORT}[smtp]\nurl = \"{url}\"\n{key}\n"));
+        let all = find(&bench);
+        let fault = all.iter().find(|it| it.key.starts_with("smtp."));
+        let sentence = fault.expect("a fault").to_string();
+        assert!(
+            sentence.contains("TLS; use smtps://host or")
+                || sentence.contains("only; use smtps://host or"),
+            "{sentence}"
+        );
+        assert!(!sentence.contains(":25"), "{sentence}");
+    }
 }
 
 #[test]
