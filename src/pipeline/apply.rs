@@ -5,7 +5,7 @@ use std::fs::File;
 use crate::dns::Serial;
 use crate::pipeline::{Pipeline, PipelineError, StoredSummary};
 use crate::source::Fetched;
-use crate::store::{Committed, VersionDraft, VersionKind, ZoneState};
+use crate::store::{Committed, Comparison, VersionDraft, VersionKind, ZoneState};
 use crate::time::{Span, Timestamp};
 use crate::zone::{
     Batch, Counts, Intake, IntakeError, Missed, Refusal, Step, is_bulk, judge_transfer,
@@ -35,6 +35,8 @@ pub(super) struct Reading {
     pub may_fetch_again: bool,
     /// Whether its difference to the state is no change of the zone: versions before it lost it on their way.
     pub is_drift: bool,
+    /// Which primary's zone it is, and since when it is here; `None` for a file.
+    pub comparison: Option<Comparison>,
 }
 
 impl Pipeline {
@@ -98,6 +100,9 @@ impl Pipeline {
         }
         if confirms {
             tx.keep();
+        }
+        if let Some(comparison) = reading.comparison {
+            tx.note_comparison(comparison);
         }
         let committed = tx.commit(bulk)?;
         self.keep_digests(zone, intake, &committed);

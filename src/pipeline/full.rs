@@ -47,6 +47,13 @@ pub(super) fn shortest_every(every: FullEvery) -> Option<Span> {
     }
 }
 
+/// Returns how long after a failure a whole transfer is tried again.
+pub(super) fn retry_of(every: Option<Span>) -> Span {
+    every.map_or(RETRY_MAX, |every| {
+        Span::seconds(every.as_seconds().min(RETRY_MAX.as_seconds()))
+    })
+}
+
 /// Returns whether the whole zone is to be transferred and compared at `now`. False before the first version,
 /// which is whole anyway.
 pub(super) fn is_full_due(every: FullEvery, zone: &ZoneState, now: Timestamp) -> bool {
@@ -58,15 +65,22 @@ pub(super) fn is_full_due(every: FullEvery, zone: &ZoneState, now: Timestamp) ->
         return true;
     }
     let every = match every {
-        FullEvery::Off => return false,
-        FullEvery::Span(span) => span,
-        FullEvery::Auto if zone.kept_count >= LARGE_RECORDS_MIN => LARGE_EVERY,
-        FullEvery::Auto => SMALL_EVERY,
+        FullEvery::Off => None,
+        FullEvery::Span(span) => Some(span),
+        FullEvery::Auto if zone.kept_count >= LARGE_RECORDS_MIN => Some(LARGE_EVERY),
+        FullEvery::Auto => Some(SMALL_EVERY),
     };
-    let retry = Span::seconds(every.as_seconds().min(RETRY_MAX.as_seconds()));
+    let retry = retry_of(every);
     if zone.whole_tried_at.is_some_and(|at| now < at + retry) {
         return false;
     }
+    // The comparison that its steps called for did not come.
+    if zone.is_suspect {
+        return true;
+    }
+    let Some(every) = every else {
+        return false;
+    };
     // A clock that was set back does not put it off for ever.
     zone.whole_at
         .is_none_or(|at| now < at || now >= at + every + jitter_of(zone, at, every))

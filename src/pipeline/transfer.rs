@@ -32,7 +32,7 @@ use crate::source::{
     Fetched, SoaNumbers, SourceError, Steps, TransferFault, TransferKey, TransferTarget,
     TransferTls, Zonemd, fetch_steps, fetch_zone, open_spool, query_soa,
 };
-use crate::store::{SourceKind, ZoneState};
+use crate::store::{Comparison, SourceKind, ZoneState};
 use crate::time::Timestamp;
 use crate::zone::{
     DigestKey, DigestTable, Intake, Limits, Refusal, Step, ZonemdRule, judge_transfer,
@@ -40,6 +40,9 @@ use crate::zone::{
 
 /// How long a poll waits for slower primaries once one has answered.
 const GRACE: Duration = Duration::from_secs(2);
+/// How often in one transfer the steps are asked for to a serial that the zone reached while it was to be compared.
+/// A whole zone is of the serial at which its transfer began, moments after the last step. Chosen by hand.
+const CATCH_UPS_MAX: u32 = 2;
 
 /// How the primaries of a source are reached.
 #[derive(Clone)]
@@ -62,6 +65,8 @@ pub struct TransferJob {
     zone: ZoneState,
     route: Route,
     ixfr: bool,
+    /// Whether the zone has not drifted so often that its steps are not relied upon.
+    is_sound: bool,
     /// Whether the whole zone is asked for instead of steps.
     full: bool,
     /// Whether the whole zone is compared with the state, after the steps if there are any.
@@ -70,6 +75,10 @@ pub struct TransferJob {
     is_due: bool,
     /// Whether steps were made from another state than ours.
     misfits: bool,
+    /// Whether the whole zone that is asked for is to be of the state's own serial.
+    is_comparing: bool,
+    /// How often it was of a newer one, so that the steps up to it were asked for.
+    catch_ups: u32,
     /// What the steps brought, while the whole zone is compared.
     stepped: StoredSummary,
     /// Whether what is held, or an older serial though a primary is missing, is taken.
@@ -163,14 +172,18 @@ impl Pipeline {
         self.detect_zone(apex, options)?;
         let accept = options.accept.contains(apex) || zone.accept_requested;
         let is_due = is_full_due(settings.full_every, &zone, self.clock.now());
+        let is_sound = self.are_steps_sound(&zone, self.clock.now())?;
         Ok(TransferJob {
             source: source.name.clone(),
             route: self.route(settings),
-            ixfr: settings.ixfr && self.are_steps_sound(&zone, self.clock.now())?,
+            ixfr: settings.ixfr && is_sound,
+            is_sound,
             full: accept,
             compares: options.full || is_due,
             is_due,
             misfits: false,
+            is_comparing: false,
+            catch_ups: 0,
             stepped: StoredSummary::default(),
             accept,
             is_second: false,
@@ -228,6 +241,10 @@ impl Pipeline {
                 let serial = job.zone.serial;
                 Ok(job.done(ZoneOutcome::Unchanged { serial }))
             }
+            // The primary does not tell what led to the serial of its zone.
+            Ok(Brought::WantsWhole(_)) if job.catch_ups > 0 => {
+                self.postpone_comparison(job, now, options)
+            }
             Ok(Brought::WantsWhole(candidates)) => self.go_on_whole(job, candidates),
             Ok(Brought::Steps(steps, soa, candidates)) => {
                 self.note_timers(&apex, soa)?;
@@ -254,7 +271,12 @@ impl Pipeline {
         self.store
             .note_zone_attempt(&job.zone.apex, now, Some(&refusal))?;
         if job.is_due {
-            self.store.note_whole(job.zone.id, now, true)?;
+            self.store.note_whole_failed(job.zone.id, now)?;
+        }
+        let versions = job.stepped.versions;
+        if versions > 0 {
+            let zone = &job.zone.apex;
+            tracing::warn!(%zone, versions, "zone {zone}: {versions} versions were stored from steps; the whole zone to compare them with did not come");
         }
         Ok(job.done(ZoneOutcome::Refused(refusal)))
     }
@@ -292,13 +314,16 @@ impl Pipeline {
             Applied::Stored(summary) | Applied::Suspect(summary) => {
                 self.store.note_zone_attempt(&apex, now, None)?;
                 self.judge_transferred(&mut job, observed_at, options)?;
-                if !job.compares && !is_suspect {
+                if !job.compares && !is_suspect && !job.is_comparing {
                     return Ok(job.done(ZoneOutcome::Stored(summary)));
                 }
                 if is_suspect {
+                    // It is noted with the steps; so is the failure of the comparison, if it fails.
+                    job.is_due = true;
                     tracing::warn!(zone = %apex, "zone {apex}: after the steps a CNAME stands beside another record; comparing with the whole zone");
                 }
-                job.stepped = summary;
+                job.stepped.add(&summary);
+                job.is_comparing = true;
                 job.is_second = false;
                 job.zone = self
                     .store
@@ -329,6 +354,9 @@ impl Pipeline {
         now: Timestamp,
         options: &PollOptions,
     ) -> Result<AfterTransfer, PipelineError> {
+        if job.is_ahead(whole.fetched.serial) {
+            return self.catch_up(job, &whole, now, options);
+        }
         let apex = job.zone.apex.clone();
         let observed_at = job.observed_at(now);
         let WholeZone {
@@ -341,6 +369,7 @@ impl Pipeline {
         let reading = Reading {
             may_fetch_again: !job.is_second,
             is_drift: job.is_drift(fetched.serial),
+            comparison: Some(Comparison { at: now, primary }),
         };
         let shrank = judge_transfer(&self.config.trust, job.zone.kept_count, &fetched.counts);
         let shrank = shrank.filter(|_| !job.accept && job.zone.version_id.is_some());
@@ -359,8 +388,7 @@ impl Pipeline {
         match applied {
             Applied::Stored(mut summary) => {
                 self.store.note_zone_attempt(&apex, now, None)?;
-                self.store.note_whole(job.zone.id, now, false)?;
-                self.note_drift(&job, &summary, primary, now)?;
+                job.tell_difference(&summary, fetched.serial, primary);
                 self.judge_transferred(&mut job, observed_at, options)?;
                 let serial = fetched.serial;
                 if job.stepped.versions > 0 {
@@ -385,27 +413,42 @@ impl Pipeline {
         }
     }
 
-    /// Notes and says that the state was not the primary's own zone, if that is so.
-    fn note_drift(
+    /// Asks for the steps to the serial that the zone has reached meanwhile, before it is compared: else what is
+    /// drift would be stored as a change of the newer version.
+    fn catch_up(
         &self,
-        job: &TransferJob,
-        summary: &StoredSummary,
-        primary: SocketAddr,
+        mut job: TransferJob,
+        whole: &WholeZone,
         now: Timestamp,
-    ) -> Result<(), PipelineError> {
-        let names = summary.drift_names;
-        if names == 0 {
-            return Ok(());
+        options: &PollOptions,
+    ) -> Result<AfterTransfer, PipelineError> {
+        if job.catch_ups >= CATCH_UPS_MAX {
+            return self.postpone_comparison(job, now, options);
         }
-        let zone = &job.zone.apex;
-        self.store
-            .note_drift(job.zone.id, now, &primary.to_string(), names)?;
-        let what = match names {
-            1 => "1 name differed".to_owned(),
-            count => format!("{count} names differed"),
-        };
-        tracing::warn!(%zone, %primary, names, "zone {zone}: drift: {what} from the zone of primary {primary}, to which its changes had not led; stored from a whole transfer, no domain is suspected for it");
-        Ok(())
+        job.catch_ups += 1;
+        job.is_second = false;
+        job.task = Task::Steps(vec![whole.primary]);
+        Ok(AfterTransfer::GoesOn(Box::new(job)))
+    }
+
+    /// Ends a transfer without the comparison, which stays due. What the steps brought is stored.
+    fn postpone_comparison(
+        &self,
+        mut job: TransferJob,
+        now: Timestamp,
+        options: &PollOptions,
+    ) -> Result<AfterTransfer, PipelineError> {
+        let zone = job.zone.apex.clone();
+        tracing::warn!(%zone, "zone {zone}: not compared: the whole zone is newer than the steps that its primary gives; the comparison stays due");
+        self.store.note_zone_attempt(&zone, now, None)?;
+        self.store.note_whole_failed(job.zone.id, now)?;
+        let observed_at = job.observed_at(now);
+        self.judge_transferred(&mut job, observed_at, options)?;
+        let (stepped, serial) = (job.stepped, job.zone.serial);
+        Ok(job.done(match stepped.versions {
+            0 => ZoneOutcome::Unchanged { serial },
+            _ => ZoneOutcome::Stored(stepped),
+        }))
     }
 
     /// Judges what a transfer changed, and the cases that are due.
@@ -457,13 +500,48 @@ impl TransferJob {
         })
     }
 
-    /// Returns whether the difference between the state and a whole zone of this serial is drift: the state is
-    /// said to be of the same version, or steps were made from another one.
+    /// Returns whether the difference between the state and a whole zone of this serial is drift: steps led to a
+    /// state that is said to be of the same version, or were made from another one. A state that came whole did
+    /// not drift: the primary changed its zone.
     ///
     /// Of steps that do not fit it is not known which differences are new; none of them accuses.
     fn is_drift(&self, serial: Option<Serial>) -> bool {
         let zone = &self.zone;
-        zone.newest_is_whole && zone.serial.is_some() && (self.misfits || serial == zone.serial)
+        let is_of_steps = self.is_sound && zone.is_stepped && serial == zone.serial;
+        zone.newest_is_whole && zone.serial.is_some() && (self.misfits || is_of_steps)
+    }
+
+    /// Logs how the state differed from the whole zone of a primary, if that is drift or came under the same serial.
+    fn tell_difference(
+        &self,
+        summary: &StoredSummary,
+        serial: Option<Serial>,
+        primary: SocketAddr,
+    ) {
+        let (zone, names) = (&self.zone.apex, summary.drift_names);
+        let changed = summary.changed_names;
+        if names == 0 && changed > 0 && self.zone.newest_is_whole && serial == self.zone.serial {
+            tracing::warn!(%zone, %primary, names = changed, "zone {zone}: names changed under the same serial: {changed} in the zone of primary {primary}; no steps led there, or none are relied upon, so these are changes like any other");
+        }
+        if names == 0 {
+            return;
+        }
+        let what = match names {
+            1 => "1 name differed".to_owned(),
+            count => format!("{count} names differed"),
+        };
+        let why = match self.misfits {
+            true => "whose steps did not fit, so that nobody knows which of these are new",
+            false => "to which its steps had not led",
+        };
+        tracing::warn!(%zone, %primary, names, "zone {zone}: drift: {what} from the zone of primary {primary}, {why}; stored from a whole transfer, nobody accused");
+    }
+
+    /// Returns whether a whole zone that is to be compared is of a version after the state, to which steps led.
+    fn is_ahead(&self, serial: Option<Serial>) -> bool {
+        let is_newer =
+            matches!((serial, self.zone.serial), (Some(it), Some(ours)) if it.is_newer_than(ours));
+        self.is_comparing && self.ixfr && self.zone.is_stepped && !self.misfits && is_newer
     }
 
     /// Returns whether a transfer is of an older version although no primary said that the zone went back.
@@ -547,6 +625,7 @@ async fn look(job: &mut TransferJob) -> Result<Brought, SourceError> {
     if newest.serial == ours && !job.full && !job.compares {
         return Ok(Brought::Nothing(newest));
     }
+    job.is_comparing = newest.serial == ours && !job.full;
     if ours.is_newer_than(newest.serial) {
         // One primary of several may lag: an older serial is believed only when every primary was
         // reached and none is ahead.

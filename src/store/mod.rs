@@ -54,7 +54,7 @@ pub use replay::ChangedOwner;
 pub use retention::{PruneCount, PruneStep};
 pub use reverse::{ReverseCursor, Used};
 pub use schema::foreign_file;
-pub use version::{Committed, VersionDraft, VersionKind, VersionTx};
+pub use version::{Committed, Comparison, VersionDraft, VersionKind, VersionTx};
 pub use window::{EntityKey, Interval, OwnerChanges};
 pub use zones::{
     FeedPosition, Fidelity, FileMark, Gap, RejectKind, RejectedRow, SourceId, SourceKind,

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, hash_map};
+use std::net::SocketAddr;
 
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{OptionalExtension, params};
@@ -84,6 +85,15 @@ pub struct Committed {
     pub digests: Vec<(u64, Option<Slot>)>,
 }
 
+/// A whole zone that came from a primary, with which the state is compared.
+#[derive(Debug, Clone, Copy)]
+pub struct Comparison {
+    /// When it came, by the machine's clock.
+    pub at: Timestamp,
+    /// Who gave it.
+    pub primary: SocketAddr,
+}
+
 /// How the zone's totals move.
 #[derive(Default, Clone, Copy, PartialEq, Eq)]
 struct Totals {
@@ -153,6 +163,7 @@ pub struct VersionTx<'a> {
     retimed_name_count: u64,
     breaks_cname: bool,
     is_step: bool,
+    compared: Option<Comparison>,
     digests: Vec<(u64, Option<Slot>)>,
 }
 
@@ -218,6 +229,7 @@ impl Store {
             retimed_name_count: 0,
             breaks_cname: false,
             is_step: false,
+            compared: None,
             digests: Vec::new(),
         })
     }
@@ -503,6 +515,12 @@ impl VersionTx<'_> {
         self.is_step = true;
     }
 
+    /// Says that the version is a whole zone from a primary, with which the state is compared: the zone's row
+    /// says so as soon as history holds what differed.
+    pub fn note_comparison(&mut self, comparison: Comparison) {
+        self.compared = Some(comparison);
+    }
+
     /// Keeps the version's row although it may say nothing new.
     pub fn keep(&mut self) {
         self.is_kept = true;
@@ -557,6 +575,7 @@ impl VersionTx<'_> {
                     .execute([self.id])
             })?;
         }
+        self.write_way()?;
         if let Some(tx) = self.tx {
             tx.commit()?;
         }
@@ -567,6 +586,34 @@ impl VersionTx<'_> {
             missed: missed.filter(|_| is_news),
             breaks_cname: self.breaks_cname,
             digests: self.digests,
+        })
+    }
+
+    /// Writes how the zone came to its state: by steps, or whole, and what drift that showed.
+    fn write_way(&self) -> Result<(), StoreError> {
+        let id = self.zone.id.0;
+        self.store.run(|connection| {
+            if self.is_step {
+                let stepped = if self.breaks_cname { 2 } else { 1 };
+                connection
+                    .prepare_cached("update zone set stepped = ?2 where id = ?1 and stepped < ?2")?
+                    .execute(params![id, stepped])?;
+            }
+            let Some(Comparison { at, primary }) = self.compared else {
+                return Ok(());
+            };
+            connection
+                .prepare_cached("update zone set whole_at = ?2, whole_tried_at = null, stepped = 0 where id = ?1")?
+                .execute(params![id, at.unix()])?;
+            let names = self.changes.len() as u64 + self.retimed_name_count;
+            if self.draft.drift && names > 0 {
+                let sql = "update zone set drift_at = ?2, drift_primary = ?3, drift_count = drift_count + 1,
+                                  drift_name_count = drift_name_count + ?4 where id = ?1";
+                connection
+                    .prepare_cached(sql)?
+                    .execute(params![id, at.unix(), primary.to_string(), names as i64])?;
+            }
+            Ok(())
         })
     }
 

@@ -147,6 +147,10 @@ pub struct ZoneState {
     pub whole_at: Option<Timestamp>,
     /// When that was last due and failed.
     pub whole_tried_at: Option<Timestamp>,
+    /// Whether steps were applied since then: what they led to may not be the primary's own zone.
+    pub is_stepped: bool,
+    /// Whether they left a CNAME beside another record, so that the whole zone is due.
+    pub is_suspect: bool,
     /// Whether the newest version waits for `poll --accept`.
     pub held: bool,
 }
@@ -369,7 +373,7 @@ impl Store {
             let sql = "select z.id, z.source_id, s.kind, z.version_id, v.observed_at, z.serial, z.detected_version_id,
                               z.kept_count, z.name_count, z.delegation_count,
                               coalesce(v.kind <> 'feed' and v.source_id = z.source_id, 0), z.accept_requested, z.usual_ttl, z.kept_since_at,
-                              z.whole_at, z.whole_tried_at, z.held
+                              z.whole_at, z.whole_tried_at, z.held, z.stepped
                        from zone z join source s on s.id = z.source_id left join version v on v.id = z.version_id where z.name = ? and z.view = ?";
             connection.prepare_cached(sql)?.query_row([&apex.to_string(), view.word()], |row| read_zone(row, apex, view)).optional()
         })?;
@@ -530,48 +534,16 @@ impl Store {
         .map(|_| ())
     }
 
-    /// Notes that the whole zone was transferred and compared, or, with `failed`, that this was due and
-    /// failed.
+    /// Notes that the whole zone was to be transferred and compared, and that this failed.
     ///
     /// # Errors
     ///
     /// [`StoreError`].
-    pub fn note_whole(&self, zone: ZoneId, at: Timestamp, failed: bool) -> Result<(), StoreError> {
-        let sql = match failed {
-            false => "update zone set whole_at = ?2, whole_tried_at = null where id = ?1",
-            true => "update zone set whole_tried_at = ?2 where id = ?1",
-        };
+    pub fn note_whole_failed(&self, zone: ZoneId, at: Timestamp) -> Result<(), StoreError> {
         self.run(|connection| {
             connection
-                .prepare_cached(sql)?
+                .prepare_cached("update zone set whole_tried_at = ?2 where id = ?1")?
                 .execute(params![zone.0, at.unix()])
-        })
-        .map(|_| ())
-    }
-
-    /// Notes that `names` of a zone were found to differ from what the steps had led to. Names of which TTLs
-    /// alone differ count too.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
-    pub fn note_drift(
-        &self,
-        zone: ZoneId,
-        at: Timestamp,
-        primary: &str,
-        names: u64,
-    ) -> Result<(), StoreError> {
-        self.run(|connection| {
-            let sql =
-                "update zone set drift_at = ?2, drift_primary = ?3, drift_count = drift_count + 1,
-                              drift_name_count = drift_name_count + ?4 where id = ?1";
-            connection.prepare_cached(sql)?.execute(params![
-                zone.0,
-                at.unix(),
-                primary,
-                names as i64
-            ])
         })
         .map(|_| ())
     }
@@ -969,5 +941,7 @@ fn read_zone(row: &Row<'_>, apex: &Name, view: View) -> rusqlite::Result<Option<
         whole_at: row.get::<_, Option<i64>>(14)?.map(Timestamp::from_unix),
         whole_tried_at: row.get::<_, Option<i64>>(15)?.map(Timestamp::from_unix),
         held: row.get(16)?,
+        is_stepped: row.get::<_, i64>(17)? > 0,
+        is_suspect: row.get::<_, i64>(17)? == 2,
     }))
 }

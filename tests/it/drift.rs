@@ -11,7 +11,7 @@ use fluxwatch::time::{SetClock, Span, Timestamp};
 use serde_json::Value;
 
 use crate::harness::{Bench, Running, at, poll};
-use crate::scripted::{AXFR, IXFR, ns, primary, rr, soa, zone_of};
+use crate::scripted::{IXFR, ns, primary, rr, soa, zone_of};
 use crate::servers::{
     self, Bind, Extras, Knot, Nsd, PowerDns, Primary, command_of, find_program, free_port, text_of,
     tsig_option,
@@ -27,18 +27,27 @@ const WAIT_MAX: std::time::Duration = std::time::Duration::from_secs(20);
 
 // ---- Scripted primaries ----
 
-/// A primary at one serial whose zone is another one from the second whole transfer on. Counts whole transfers.
-fn drifting(serial: u32, after: Vec<Vec<u8>>) -> (SocketAddr, Arc<AtomicUsize>) {
+/// A primary whose step from serial 1 to 2 leaves out everything: its zone is another one from the second whole
+/// transfer on. Counts whole transfers.
+fn drifting(first: Vec<Vec<u8>>, after: Vec<Vec<u8>>) -> (SocketAddr, Arc<AtomicUsize>) {
     let count = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&count);
-    let address = primary(serial, move |asked| {
-        assert_eq!(asked.rtype, AXFR, "the serial stands");
-        match counted.fetch_add(1, Ordering::SeqCst) {
-            0 => asked.send(&zone_of(serial, "ns1.old.test")),
-            _ => asked.send(&after),
-        }
-    });
+    let (seen, counted) = (Arc::clone(&count), Arc::clone(&count));
+    let address = crate::scripted::primary_with(
+        move || 1 + seen.load(Ordering::SeqCst).min(1) as u32,
+        move |asked, _| match asked.rtype {
+            IXFR => asked.send(&[soa(2), soa(1), soa(2), soa(2)]),
+            _ => match counted.fetch_add(1, Ordering::SeqCst) {
+                0 => asked.send(&first),
+                _ => asked.send(&after),
+            },
+        },
+    );
     (address, count)
+}
+
+/// [`drifting`] from the zone that most tests begin with.
+fn drifting_to(after: Vec<Vec<u8>>) -> (SocketAddr, Arc<AtomicUsize>) {
+    drifting(zone_of(1, "ns1.old.test"), after)
 }
 
 /// Returns the changes of a name.
@@ -48,8 +57,8 @@ fn changes(bench: &Bench, name: &str) -> Vec<Value> {
 }
 
 #[test]
-fn difference_under_the_same_serial_is_drift_that_accuses_nobody() {
-    let (address, wholes) = drifting(1, zone_of(1, "ns1.new.test"));
+fn difference_from_where_steps_led_is_drift_that_accuses_nobody() {
+    let (address, wholes) = drifting_to(zone_of(2, "ns1.new.test"));
     let bench = Bench::new(&source("example.", &[address], false));
     let clock = Arc::new(SetClock::new(at(START)));
     // As often as a timer starts `poll`: what is due is kept in the database.
@@ -98,7 +107,7 @@ fn clock_now(clock: &SetClock) -> Timestamp {
 }
 
 #[test]
-fn rotation_that_is_drift_each_time_opens_no_case() {
+fn rotation_under_a_serial_that_stands_opens_a_case_where_no_steps_were_taken() {
     // The same rotation, once in whole transfers under serials that move, once under one that stands.
     let count = |moves: bool| {
         let turn = Arc::new(AtomicUsize::new(0));
@@ -114,19 +123,22 @@ fn rotation_that_is_drift_each_time_opens_no_case() {
             clock.set(at(START) + Span::hours(2 * n as i64));
             poll(&bench.pipeline(clock.clone()));
         }
-        assert_eq!(changes(&bench, "d0.example").len(), 7);
+        let all = changes(&bench, "d0.example");
+        assert_eq!(all.len(), 7);
+        assert!(all.iter().all(|it| it["drift"].is_null()), "{all:?}");
+        assert_eq!(bench.status("example.")["drifts"], 0);
         bench.cases().len()
     };
     assert_eq!(count(true), 1, "a rotation that anybody would suspect");
-    assert_eq!(count(false), 0, "the same as drift");
+    assert_eq!(count(false), 1, "the same: nothing was lost on its way");
 }
 
 #[test]
 fn new_ttl_that_no_step_told_of_is_drift_of_the_state() {
-    let mut after = zone_of(1, "ns1.old.test");
+    let mut after = zone_of(2, "ns1.old.test");
     let ttl = after[2].len() - 2 - crate::scripted::name("ns1.old.test").len() - 4;
     after[2][ttl..ttl + 4].copy_from_slice(&77_u32.to_be_bytes());
-    let (address, _) = drifting(1, after);
+    let (address, _) = drifting_to(after);
     let bench = Bench::new(&source("example.", &[address], false));
     bench.run(0, &["poll"]);
     let told = bench.run(0, &["poll", "--full"]);
@@ -182,6 +194,112 @@ fn steps_that_leave_two_cnames_are_compared_at_once() {
 }
 
 #[test]
+fn comparison_that_two_cnames_call_for_is_not_forgotten_when_it_fails() {
+    let with_cname = |serial: u32, target: &str| {
+        let mut zone = zone_of(serial, "ns1.old.test");
+        zone.insert(2, rr("c0.example", 5, &crate::scripted::name(target)));
+        zone
+    };
+    let (wholes, fails) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (seen, counted, refused) = (Arc::clone(&wholes), Arc::clone(&wholes), Arc::clone(&fails));
+    let address = crate::scripted::primary_with(
+        move || 1 + seen.load(Ordering::SeqCst).min(1) as u32,
+        move |asked, _| match asked.rtype {
+            IXFR => {
+                let added = rr("c0.example", 5, &crate::scripted::name("b.test"));
+                asked.send(&[soa(2), soa(1), soa(2), added, soa(2)]);
+            }
+            _ => match counted.fetch_add(1, Ordering::SeqCst) {
+                0 => asked.send(&with_cname(1, "a.test")),
+                _ if refused.load(Ordering::SeqCst) == 0 => {
+                    let message = asked.message(5, &[]);
+                    asked.send_raw(&message);
+                }
+                _ => asked.send(&with_cname(2, "b.test")),
+            },
+        },
+    );
+    // Not by the schedule.
+    let off = "full_every = \"off\"\n";
+    let bench = Bench::new(&format!("{}{off}", source("example.", &[address], false)));
+    let clock = Arc::new(SetClock::new(at(START)));
+    let wholes_after = |minutes: i64| {
+        clock.set(at(START) + Span::seconds(60 * minutes));
+        poll(&bench.pipeline(clock.clone()));
+        wholes.load(Ordering::SeqCst)
+    };
+    assert_eq!(wholes_after(0), 1);
+    assert_eq!(wholes_after(60), 2);
+    let row = bench.status("example.");
+    assert_eq!(
+        (&row["serial"], &row["refused_reason"]),
+        (&2.into(), &"rcode".into())
+    );
+    fails.store(1, Ordering::SeqCst);
+    assert_eq!(wholes_after(90), 2, "not with each poll");
+    assert_eq!(wholes_after(120), 3);
+    assert_eq!(bench.status("example.")["drifts"], 1);
+    let all = changes(&bench, "c0.example");
+    assert_eq!(all[1]["removed"][0], "a.test.", "{all:?}");
+    assert_eq!(wholes_after(240), 3, "once is enough");
+}
+
+/// Polls a primary that goes from serial 2 to 3 while its zone is to be compared, and whose steps say nothing
+/// of `d1`. Returns the bench and what the poll said.
+fn overtaken(has_steps_to_3: bool) -> (Bench, String) {
+    let first = primary(1, |asked| asked.send(&zone_of(1, "ns1.old.test")));
+    let second = primary(2, move |asked| match (asked.rtype, asked.since) {
+        (IXFR, 1) => {
+            let (gone, new) = (ns("d0", "ns1.old.test"), ns("d0", "ns2.test"));
+            asked.send(&[soa(2), soa(1), gone, soa(2), new, soa(2)]);
+        }
+        (IXFR, _) if has_steps_to_3 => {
+            let (gone, new) = (ns("d0", "ns2.test"), ns("d0", "ns3.test"));
+            asked.send(&[soa(3), soa(2), gone, soa(3), new, soa(3)]);
+        }
+        _ => {
+            let mut zone = zone_of(3, "ns3.test");
+            zone[3] = ns("d1", "ns1.untold.test");
+            asked.send(&zone);
+        }
+    });
+    let bench = Bench::new("");
+    bench.configure(&source("example.", &[first], false));
+    bench.run(0, &["poll"]);
+    bench.configure(&source("example.", &[second], false));
+    let told = bench.run(0, &["poll", "--full"]);
+    (bench, told)
+}
+
+#[test]
+fn zone_that_moves_before_it_is_compared_is_followed_by_steps_first() {
+    let (bench, told) = overtaken(true);
+    assert!(told.contains("drift: 1 name"), "{told}");
+    let row = bench.status("example.");
+    assert_eq!(
+        (&row["serial"], &row["drift_names"]),
+        (&3.into(), &1.into())
+    );
+    let marks = |name: &str| -> Vec<(Value, bool)> {
+        let all = changes(&bench, name);
+        let mark = |it: &Value| (it["serial"].clone(), it["drift"] == true);
+        all.iter().map(mark).collect()
+    };
+    assert_eq!(marks("d0.example"), [(2.into(), false), (3.into(), false)]);
+    assert_eq!(marks("d1.example"), [(3.into(), true)]);
+}
+
+#[test]
+fn zone_that_moves_before_it_is_compared_and_has_no_steps_is_compared_later() {
+    let (bench, _) = overtaken(false);
+    let row = bench.status("example.");
+    assert_eq!((&row["serial"], &row["drifts"]), (&2.into(), &0.into()));
+    assert_eq!(row["refused_reason"], Value::Null);
+    assert_eq!(changes(&bench, "d0.example").len(), 1, "the step is stored");
+    assert_eq!(changes(&bench, "d1.example"), Vec::<Value>::new());
+}
+
+#[test]
 fn primary_whose_steps_never_fit_is_soon_read_whole_and_its_changes_count_again() {
     let serial = Arc::new(AtomicUsize::new(1));
     let seen = Arc::clone(&serial);
@@ -211,21 +329,16 @@ fn primary_whose_steps_never_fit_is_soon_read_whole_and_its_changes_count_again(
 
 #[test]
 fn drift_that_cuts_the_zone_is_held() {
-    let many = |count: u32| {
+    let many = |serial: u32, count: u32| {
         let mut zone = vec![
-            soa(1),
+            soa(serial),
             rr("example", 2, &crate::scripted::name("ns1.infra.test")),
         ];
         zone.extend((0..count).map(|n| ns(&format!("d{n}"), "ns1.infra.test")));
-        zone.push(soa(1));
+        zone.push(soa(serial));
         zone
     };
-    let (whole, cut) = (many(400), many(20));
-    let count = AtomicUsize::new(0);
-    let address = primary(1, move |asked| match count.fetch_add(1, Ordering::SeqCst) {
-        0 => asked.send(&whole),
-        _ => asked.send(&cut),
-    });
+    let (address, _) = drifting(many(1, 400), many(2, 20));
     let bench = Bench::new(&source("example.", &[address], false));
     let clock = Arc::new(SetClock::new(at(START)));
     poll(&bench.pipeline(clock.clone()));
@@ -279,7 +392,7 @@ fn failed_comparison_is_tried_again_within_the_hour_and_never_with_each_poll() {
 
 #[test]
 fn full_every_off_compares_nothing() {
-    let (address, wholes) = drifting(1, zone_of(1, "ns1.new.test"));
+    let (address, wholes) = drifting_to(zone_of(2, "ns1.new.test"));
     let off = format!(
         "{}full_every = \"off\"\n",
         source("example.", &[address], false)
@@ -832,8 +945,14 @@ fn drift_of_a_catalogs_member_is_found() {
     ));
     let clock = Arc::new(SetClock::new(at(START)));
     poll(&bench.pipeline(clock.clone()));
-    // Other contents under the same serial.
+    // A step, and other contents under its serial.
+    let zone = crate::transfers::zone(2, 3);
+    knot.replace_zone("example.", &zone);
+    clock.set(at(START) + Span::seconds(1800));
+    poll(&bench.pipeline(clock.clone()));
+    assert_eq!(bench.status("example.")["serial"], 2);
     let other = zone.replace("d1 IN NS ns2.infra.test.", "d1 IN NS ns8.infra.test.");
+    assert_ne!(zone, other);
     knot.replace_zone("example.", &other);
     for (hours, drifts) in [(1, 0), (31, 1), (32, 1)] {
         clock.set(at(START) + Span::hours(hours));

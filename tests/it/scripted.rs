@@ -28,7 +28,7 @@ pub struct Asked {
     id: [u8; 2],
     pub rtype: u16,
     /// The serial of an IXFR query.
-    since: u32,
+    pub since: u32,
     /// The question's octets.
     question: Vec<u8>,
     /// The whole query.
