@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use crate::config::{Feeding, Source, TransferSettings};
 use crate::dns::{Name, Serial};
 use crate::pipeline::backoff::Asked;
-use crate::pipeline::full::{DUE_OF_CATALOG_MAX, is_full_due, shortest_every};
+use crate::pipeline::full::{DUE_OF_CATALOG_MAX, is_full_due, retry_of, shortest_every};
 use crate::pipeline::transfer::{Route, is_unreached};
 use crate::pipeline::{
     Pipeline, PipelineError, PollOptions, TransferJob, ZoneOutcome, ZoneReport, refusal_of,
@@ -18,6 +18,7 @@ use crate::source::{
     sweep_serials,
 };
 use crate::store::{CatalogChange, MemberRow, SourceId, SourceKind};
+use crate::time::Timestamp;
 use crate::zone::{Counts, Refusal, ZonemdRule, judge_transfer};
 
 /// What a pass found of a catalog.
@@ -330,16 +331,18 @@ impl Pipeline {
         settings: &TransferSettings,
     ) -> Result<HashSet<Name>, PipelineError> {
         let (now, mut due) = (self.clock.now(), HashSet::new());
-        let every = shortest_every(settings.full_every);
-        let Some(every) = every.filter(|_| !self.backoff.borrow().are_away(&settings.primaries))
-        else {
+        if self.backoff.borrow().are_away(&settings.primaries) {
             return Ok(due);
-        };
+        }
+        let every = shortest_every(settings.full_every);
+        // With none, those alone whose steps left what cannot be.
+        let before = every.map_or(Timestamp::from_unix(0), |every| now - every);
+        let tried_before = now - retry_of(every);
         // Of these some are not due yet, since each is due a little later than planned.
         let limit = 4 * DUE_OF_CATALOG_MAX;
         for zone in self
             .store
-            .members_not_whole_since(source, now - every, limit)?
+            .members_not_whole_since(source, before, tried_before, limit)?
         {
             let state = self.store.find_zone(&zone)?;
             if state.is_some_and(|state| is_full_due(settings.full_every, &state, now)) {

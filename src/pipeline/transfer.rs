@@ -534,7 +534,7 @@ impl TransferJob {
             true => "whose steps did not fit, so that nobody knows which of these are new",
             false => "to which its steps had not led",
         };
-        tracing::warn!(%zone, %primary, names, "zone {zone}: drift: {what} from the zone of primary {primary}, {why}; stored from a whole transfer, nobody accused");
+        tracing::warn!(%zone, %primary, names, "zone {zone}: drift: {what} from the zone of primary {primary}, {why}; stored from a whole transfer, no domain is suspected for it");
     }
 
     /// Returns whether a whole zone that is to be compared is of a version after the state, to which steps led.

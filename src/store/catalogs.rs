@@ -160,7 +160,9 @@ impl Store {
     }
 
     /// Returns members of a catalog that were not compared whole after `before`, or wait for
-    /// `poll --accept`; those for longest first, at most `limit`.
+    /// `poll --accept`; those for longest first, at most `limit`. One whose comparison failed after
+    /// `tried_before` is left out, and those that wait for `poll --accept` come last, so that they keep no
+    /// other from its turn.
     ///
     /// # Errors
     ///
@@ -169,17 +171,22 @@ impl Store {
         &self,
         source: SourceId,
         before: Timestamp,
+        tried_before: Timestamp,
         limit: usize,
     ) -> Result<Vec<Name>, StoreError> {
         let rows = self.run(|connection| {
             let mut statement = connection.prepare_cached(
                 "select z.name from catalog_member m join zone z on z.name = m.zone_name and z.view = 'zone'
                   where m.source_id = ?1 and m.removed_at is null and z.version_id is not null
-                    and (z.whole_at is null or z.whole_at <= ?2 or (z.held and z.whole_tried_at is not null)) order by z.whole_at limit ?3",
+                    and ((z.held and z.whole_tried_at is not null)
+                         or ((z.whole_at is null or z.whole_at <= ?2 or z.stepped = 2) and (z.whole_tried_at is null or z.whole_tried_at <= ?3)))
+                  order by z.held, z.stepped < 2, z.whole_at limit ?4",
             )?;
-            let rows = statement.query_map(params![source.0, before.unix(), limit as i64], |row| {
-                row.get::<_, String>(0)
-            })?;
+            let limit = limit as i64;
+            let rows = statement.query_map(
+                params![source.0, before.unix(), tried_before.unix(), limit],
+                |row| row.get::<_, String>(0),
+            )?;
             rows.collect::<rusqlite::Result<Vec<_>>>()
         })?;
         rows.iter().map(|name| self.read_name(name)).collect()
@@ -206,5 +213,49 @@ impl Store {
         })?;
         let read = |(name, serial): (String, Option<Serial>)| Ok((self.read_name(&name)?, serial));
         rows.into_iter().map(read).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{SourceKind, StoreOptions};
+
+    #[test]
+    fn member_whose_comparison_just_failed_keeps_no_other_from_its_turn() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let options = StoreOptions {
+            reverse_index: false,
+            create: true,
+        };
+        let store = Store::open(&folder.path().join("f.db"), options).expect("made");
+        let source = store
+            .ensure_source("cat", SourceKind::Catalog)
+            .expect("made");
+        let at = Timestamp::from_unix;
+        for (zone, whole_at, tried_at, held) in [
+            ("failing.", 1_000, Some(9_000), false),
+            ("held.", 2_000, Some(9_000), true),
+            ("failed.", 3_000, Some(5_000), false),
+            ("waiting.", 4_000, None, false),
+            ("compared.", 9_000, None, false),
+        ] {
+            let name = Name::parse(zone).expect("valid");
+            let state = store.ensure_zone(&name, source).expect("made");
+            store
+                .run(|connection| {
+                    connection.execute("insert into version (zone_id, source_id, kind, observed_at) values (?1, ?2, 'baseline', 1)", params![state.id.0, source.0])?;
+                    let version = connection.last_insert_rowid();
+                    connection.execute("insert into catalog_member (source_id, label, zone_name, added_at) values (?1, ?2, ?2, 1)", params![source.0, zone])?;
+                    connection.execute("update zone set version_id = ?2, whole_at = ?3, whole_tried_at = ?4, held = ?5 where id = ?1", params![state.id.0, version, whole_at, tried_at, held])
+                })
+                .expect("written");
+        }
+        let due = |limit: usize| -> Vec<String> {
+            let due = store.members_not_whole_since(source, at(8_000), at(6_000), limit);
+            due.expect("readable").iter().map(Name::to_string).collect()
+        };
+        assert_eq!(due(9), ["failed.", "waiting.", "held."]);
+        assert_eq!(due(1), ["failed."]);
     }
 }
