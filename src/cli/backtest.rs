@@ -16,8 +16,12 @@ use crate::cli::session::{load_config, open_pipeline, open_to_look};
 use crate::count::counted;
 use crate::detector::{DetectPolicy, Level};
 use crate::dns::Name;
+use crate::file;
 use crate::pipeline::{Pipeline, Replayed};
 use crate::time::{Clock, Timestamp, WallClock};
+
+/// The most octets of a policy.
+const POLICY_OCTETS_MAX: u64 = 1 << 20;
 
 /// A domain, as scripts read it.
 #[derive(Serialize)]
@@ -112,7 +116,8 @@ pub fn run(config: Option<&Path>, command: &BacktestCommand) -> Result<Done, Fai
 /// Reads the keys of `[detect]` from a file of their own.
 fn read_policy(path: &Path) -> Result<DetectPolicy, Failure> {
     let failed = |what: String| Failure::usage(format!("{}: {what}", path.display()));
-    let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
+    let text =
+        file::read_text(path, POLICY_OCTETS_MAX).map_err(|error| failed(error.to_string()))?;
     let policy: DetectPolicy = toml::from_str(&text).map_err(|fault| failed(fault.to_string()))?;
     let faults = policy.faults().into_iter();
     let faults: Vec<String> = faults

@@ -9,6 +9,7 @@ use crate::cli::output::stdout;
 use crate::cli::session::{load_config, open_to_look, parse_name};
 use crate::count::counted;
 use crate::evidence::Bundle;
+use crate::file;
 use crate::time::{Clock, WallClock};
 
 /// The most octets of a bundle that is checked.
@@ -49,13 +50,8 @@ pub fn export(config: Option<&Path>, domain: &str, output: Option<&Path>) -> Res
 pub fn verify(command: &VerifyEvidence) -> Result<Done, Failure> {
     let path = &command.file;
     let failed = |what: String| Failure::failed(format!("{}: {what}", path.display()));
-    let size = std::fs::metadata(path)
-        .map_err(|error| failed(error.to_string()))?
-        .len();
-    if size > BUNDLE_OCTETS_MAX {
-        return Err(failed(format!("more than {BUNDLE_OCTETS_MAX} octets")));
-    }
-    let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
+    let text =
+        file::read_text(path, BUNDLE_OCTETS_MAX).map_err(|error| failed(error.to_string()))?;
     let (bundle, verified) =
         Bundle::verify_text(&text).map_err(|fault| failed(fault.to_string()))?;
     let mut out = stdout();

@@ -1,7 +1,6 @@
 //! `fluxwatch import`.
 
 use std::collections::HashSet;
-use std::fs::File;
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::Path;
 use std::time::Duration;
@@ -17,6 +16,7 @@ use crate::cli::rejected;
 use crate::cli::session::{
     create_store, load_config, make_store_folder, open_dry_run, open_pipeline, parse_name, runtime,
 };
+use crate::file;
 use crate::pipeline::{FeedImport, FileImport, PassiveImport, Pipeline, PollOptions, ZoneReport};
 use crate::source::open_text;
 use crate::store::{PollerLock, SourceKind};
@@ -179,7 +179,7 @@ fn open_input(path: &Path) -> Result<(Box<dyn BufRead>, ProgressBar), Failure> {
         return Ok((input, bar));
     }
     let unreadable = |error| Failure::failed(format!("{}: {error}", path.display()));
-    let file = File::open(path).map_err(unreadable)?;
+    let file = file::open(path).map_err(unreadable)?;
     let meta = file.metadata().map_err(unreadable)?;
     let bar = progress_bar(meta.is_file().then_some(meta.len()));
     bar.set_message(path.display().to_string());

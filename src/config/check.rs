@@ -14,8 +14,11 @@ use crate::config::resolved::{
 };
 use crate::config::written::{KeySection, KindSection, WebSection, Written};
 use crate::dns::Name;
+use crate::file;
 use crate::time::{Clock, CronLine, Span, TimeZone, Timestamp, WallClock};
 
+/// The most octets of a configuration: room for more than 50,000 sources.
+const CONFIG_OCTETS_MAX: u64 = 16 << 20;
 /// The most octets of a file of authorities.
 const CA_OCTETS_MAX: u64 = 1 << 20;
 /// The most octets of a secret file.
@@ -45,7 +48,7 @@ impl Config {
     ///
     /// [`ConfigError::Unreadable`].
     pub fn examine(path: &Path) -> Result<(Self, Vec<Fault>), ConfigError> {
-        let octets = fs::read(path).map_err(|fault| ConfigError::Unreadable {
+        let octets = file::read(path, CONFIG_OCTETS_MAX).map_err(|fault| ConfigError::Unreadable {
             path: path.to_owned(),
             fault: fault.to_string(),
         })?;
@@ -447,7 +450,7 @@ impl Checker<'_> {
                 "name the file that holds the secret alone",
             );
         }
-        let text = match fs::read_to_string(&resolved) {
+        let text = match file::read_text(&resolved, SECRET_OCTETS_MAX) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
                 return fault("holds bytes that are not UTF-8", "save the file as UTF-8");
@@ -468,13 +471,7 @@ impl Checker<'_> {
     /// Reads a file of authorities, PEM.
     pub(super) fn read_authorities(&self, path: &Path, key: &str) -> Option<String> {
         let path = self.resolve(path);
-        let read = fs::metadata(&path).and_then(|meta| match meta.len() > CA_OCTETS_MAX {
-            true => Err(std::io::Error::other(format!(
-                "more than {CA_OCTETS_MAX} octets"
-            ))),
-            false => fs::read_to_string(&path),
-        });
-        match read {
+        match file::read_text(&path, CA_OCTETS_MAX) {
             Ok(text) => Some(text),
             Err(fault) => {
                 let what = match fault.kind() {

@@ -11,9 +11,10 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use crate::enrich::lists::parse_prefix;
 use crate::enrich::table::{
-    Column, Layout, Places, TableError, TableSummary, each_row, field, parse_asn, read_text,
-    unreadable, written_at,
+    Column, Layout, OCTETS_MAX, Places, TableError, TableSummary, each_row, field, parse_asn,
+    read_text, unreadable, written_at,
 };
+use crate::file;
 use crate::time::Timestamp;
 
 /// The most ranges of a table. The whole Internet has about 1.5 million.
@@ -134,7 +135,8 @@ impl AsnTable {
     /// Reads MaxMind's format.
     fn load_mmdb(path: &Path) -> Result<Self, TableError> {
         let words = |fault: maxminddb::MaxMindDbError| unreadable(path, fault);
-        let reader = maxminddb::Reader::open_readfile(path).map_err(words)?;
+        let octets = file::read(path, OCTETS_MAX).map_err(|fault| unreadable(path, fault))?;
+        let reader = maxminddb::Reader::from_source(octets).map_err(words)?;
         let mut table = Self::default();
         table.summary.made_at = Some(Timestamp::from_unix(reader.metadata().build_epoch as i64));
         for whole in ["0.0.0.0/0", "::/0"] {

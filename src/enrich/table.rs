@@ -3,10 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::file;
 use crate::time::{Timestamp, timestamp_of};
 
 /// The most octets of a file.
-const OCTETS_MAX: u64 = 4 << 30;
+pub(super) const OCTETS_MAX: u64 = 4 << 30;
 
 /// Why a table cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -67,14 +68,7 @@ pub(super) fn unreadable(path: &Path, fault: impl ToString) -> TableError {
 
 /// Reads a file of text.
 pub(super) fn read_text(path: &Path) -> Result<String, TableError> {
-    let meta = fs::metadata(path).map_err(|fault| unreadable(path, fault))?;
-    if !meta.is_file() {
-        return Err(unreadable(path, "is no file"));
-    }
-    if meta.len() > OCTETS_MAX {
-        return Err(unreadable(path, format!("more than {OCTETS_MAX} octets")));
-    }
-    let octets = fs::read(path).map_err(|fault| unreadable(path, fault))?;
+    let octets = file::read(path, OCTETS_MAX).map_err(|fault| unreadable(path, fault))?;
     String::from_utf8(octets).map_err(|fault| {
         let good = fault.utf8_error().valid_up_to();
         let before = fault.as_bytes().get(..good).unwrap_or_default();

@@ -8,6 +8,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::config::SendingLimits;
+use crate::file;
 use crate::mailer::{Verdict, read_bounce};
 use crate::outbox::{Attempt, GIVE_UP, Next, Tried, after_attempt, plain_reply};
 use crate::pipeline::{Pipeline, PipelineError};
@@ -242,8 +243,7 @@ impl Pipeline {
 
     /// Reads one notification. Returns whether it was about a message of ours.
     fn read_bounce_file(&self, path: &Path) -> Result<bool, PipelineError> {
-        let is_small = fs::metadata(path).is_ok_and(|meta| meta.len() <= BOUNCE_OCTETS_MAX);
-        let octets = if is_small { fs::read(path).ok() } else { None };
+        let octets = file::read(path, BOUNCE_OCTETS_MAX).ok();
         let Some(bounce) = octets.as_deref().and_then(read_bounce) else {
             return Ok(false);
         };

@@ -11,7 +11,9 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use crate::config::{Feeding, Source};
+use crate::count::counted;
 use crate::dns::{Name, Rdata, Record, RecordType, Serial};
+use crate::file;
 use crate::pipeline::{
     Pipeline, PipelineError, PollOptions, StoredSummary, ZoneOutcome, ZoneReport, away,
 };
@@ -320,7 +322,7 @@ impl Pipeline {
         };
         let mut fault = None;
         for path in files {
-            let broken = match File::open(&path).and_then(open_text) {
+            let broken = match file::open(&path).and_then(open_text) {
                 Ok(text) => {
                     let mut reader = FeedReader::new(text, 0, 0);
                     let broken = self.read_lines(pass, &mut reader, zone, true)?;
@@ -347,7 +349,7 @@ impl Pipeline {
         path: &Path,
         position: FeedPosition,
     ) -> io::Result<(File, FeedReader<BufReader<File>>)> {
-        let mut file = File::open(path)?;
+        let mut file = file::open(path)?;
         let is_same = position.offset > 0
             && self
                 .tail_checksum(&file, position.offset)
@@ -720,17 +722,31 @@ impl Pipeline {
 }
 
 /// Returns the files of a spool in the order of their names; those whose names begin with a dot are
-/// still being written.
+/// still being written. Links, pipes, sockets and devices are passed over with a word, folders without.
 fn list_spool(folder: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
+    let (mut files, mut passed_over) = (Vec::new(), Vec::new());
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
-        let is_hidden = entry.file_name().to_string_lossy().starts_with('.');
-        if !is_hidden && entry.file_type()?.is_file() {
-            files.push(entry.path());
+        if entry.file_name().to_string_lossy().starts_with('.') {
+            continue;
+        }
+        match file::odd_kind(&fs::symlink_metadata(entry.path())?) {
+            None => files.push(entry.path()),
+            Some(_) if entry.file_type()?.is_dir() => {}
+            Some(kind) => passed_over.push((entry.path(), kind)),
         }
     }
     files.sort();
+    passed_over.sort();
+    if let Some((first, kind)) = passed_over.first() {
+        let (first, count) = (first.display(), passed_over.len());
+        let entries = counted(count as u64, "entry");
+        tracing::warn!(
+            count,
+            "spool {}: passed over {entries}, of which {first} is {kind}; put regular files there",
+            folder.display()
+        );
+    }
     Ok(files)
 }
 

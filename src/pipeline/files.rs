@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::{Feeding, Source};
 use crate::dns::Name;
+use crate::file;
 use crate::pipeline::apply::{Applied, Reading};
 use crate::pipeline::{
     Pipeline, PipelineError, PollOptions, StoredSummary, ZoneOutcome, ZoneReport, away, refusal_of,
@@ -365,7 +366,7 @@ fn broken_off(zone: &Name) -> Refusal {
 fn open_as_dated(file: &DatedFile) -> Result<File, Refusal> {
     let path = file.path.display();
     let opened =
-        File::open(&file.path).map_err(|error| Refusal::Unreadable(format!("{path}: {error}")))?;
+        file::open(&file.path).map_err(|error| Refusal::Unreadable(format!("{path}: {error}")))?;
     if is_still(&opened, file) {
         Ok(opened)
     } else {

@@ -14,6 +14,7 @@ use crate::case::CaseState;
 use crate::config::{ProbeConfig, ProbeDomains, Source};
 use crate::detector::{Level, Verdict};
 use crate::dns::{Name, Rdata, Record};
+use crate::file;
 use crate::pipeline::{
     Pipeline, PipelineError, PollOptions, StoredSummary, ZoneOutcome, ZoneReport,
 };
@@ -304,13 +305,8 @@ fn longest_ttls(seen: Option<&BTreeSet<Record>>) -> BTreeMap<Rdata, u32> {
 /// Reads a list of domains: one a line, after it names at or below it whose addresses are asked for too.
 pub(super) fn read_targets(path: &Path) -> Result<Vec<ProbeTarget>, Refusal> {
     let unreadable = |what: String| Refusal::Unreadable(format!("{}: {what}", path.display()));
-    let size = std::fs::metadata(path)
-        .map_err(|error| unreadable(error.to_string()))?
-        .len();
-    if size > LIST_OCTETS_MAX {
-        return Err(unreadable(format!("more than {LIST_OCTETS_MAX} octets")));
-    }
-    let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
+    let text =
+        file::read_text(path, LIST_OCTETS_MAX).map_err(|error| unreadable(error.to_string()))?;
     let mut targets: BTreeMap<Name, BTreeSet<Name>> = BTreeMap::new();
     for (i, line) in text.lines().enumerate() {
         let line = line.split('#').next().unwrap_or_default();

@@ -7,6 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::config::{Config, Fault, Feeding, ProbeDomains, Source};
+use crate::file;
 use crate::pipeline::probe::read_targets;
 use crate::source::expand_glob;
 use crate::store::foreign_file;
@@ -166,12 +167,13 @@ impl Look<'_> {
             );
         } else if !path.exists() {
             self.warn(key, format!("{} is not there yet", path.display()), "");
-        } else if let Err(fault) = std::fs::File::open(path) {
-            self.error(
-                key,
-                format!("{}: {fault}", path.display()),
-                "let the user that runs fluxwatch read it",
-            );
+        } else if let Err(fault) = file::open(path) {
+            // What is no file says what to do itself.
+            let cure = match fault.kind() {
+                std::io::ErrorKind::InvalidInput => "",
+                _ => "let the user that runs fluxwatch read it",
+            };
+            self.error(key, format!("{}: {fault}", path.display()), cure);
         }
     }
 

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::dns::{Name, Rdata, RecordType, Serial};
+use crate::file;
 use crate::source::fields::{TYPE_SOA, parse_soa};
 use crate::source::rrtypes::parse_type;
 use crate::time::Timestamp;
@@ -359,7 +360,7 @@ pub fn file_identity(file: &File) -> io::Result<(u64, u64)> {
 ///
 /// If the folder or the feed cannot be read.
 pub fn find_feed_parts(path: &Path, last: Option<(u64, u64)>) -> io::Result<(Vec<FeedPart>, bool)> {
-    let now = file_identity(&File::open(path)?)?;
+    let now = file_identity(&file::open(path)?)?;
     let current = |goes_on| FeedPart {
         path: path.to_owned(),
         goes_on,

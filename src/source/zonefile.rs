@@ -13,6 +13,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use crate::dns::{LABEL_OCTETS_MAX, NAME_OCTETS_MAX, Name, NameError, Rdata, RecordType, Serial};
+use crate::file;
 use crate::source::compression::open_text;
 use crate::source::dump::Ends;
 use crate::source::fields::{
@@ -422,7 +423,7 @@ impl<'a, S: Spool> ZoneReader<'a, S> {
         if let Some(origin) = origin {
             self.read_name(origin, false, &mut inner)?;
         }
-        let file = File::open(&path)
+        let file = file::open(&path)
             .map_err(|error| self.malformed(&format!("$INCLUDE {}: {error}", path.display())))?;
         let outer = (
             std::mem::replace(&mut self.origin, inner),

@@ -19,6 +19,7 @@ use serde::Serialize;
 use tera::{Context, Kwargs, State, Tera};
 
 use crate::count::counted;
+use crate::file;
 use crate::report::{BlindnessReport, BulkReport, DeskReport, DigestReport};
 
 pub use text::{shell_word, wrapped};
@@ -392,13 +393,7 @@ fn check_syntax(engine: &Tera, path: &Path, text: &str) -> Result<(), TemplateEr
 /// Reads a template of the operator's.
 fn read(path: &Path) -> Result<String, TemplateError> {
     let fault = |fault: std::io::Error| TemplateError::new(path.display().to_string(), fault);
-    if fs::metadata(path).map_err(fault)?.len() > OCTETS_MAX {
-        return Err(TemplateError::new(
-            path.display().to_string(),
-            format!("has more than {OCTETS_MAX} octets"),
-        ));
-    }
-    fs::read_to_string(path).map_err(fault)
+    file::read_text(path, OCTETS_MAX).map_err(fault)
 }
 
 /// Refuses files that the program would never read: a template under a wrong name does nothing.

@@ -5,7 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Rooms and what they may import, from the words up.
-const LAYERS: [(&str, &[&str]); 22] = [
+const LAYERS: [(&str, &[&str]); 23] = [
+    ("file", &[]),
     ("time", &[]),
     ("count", &[]),
     ("dns", &["time"]),
@@ -25,15 +26,16 @@ const LAYERS: [(&str, &[&str]); 22] = [
             "dns", "time", "count", "zone", "evidence", "detector", "case", "report",
         ],
     ),
-    ("source", MODEL),
-    ("store", MODEL),
-    ("enrich", MODEL),
-    ("templates", MODEL),
-    ("mailer", MODEL),
-    ("config", MODEL),
+    ("source", EDGE),
+    ("store", EDGE),
+    ("enrich", EDGE),
+    ("templates", EDGE),
+    ("mailer", EDGE),
+    ("config", EDGE),
     (
         "pipeline",
         &[
+            "file",
             "dns",
             "time",
             "count",
@@ -64,12 +66,13 @@ const LAYERS: [(&str, &[&str]); 22] = [
     ("cli", ALL),
     ("main", ALL),
 ];
-/// Words and model: what every edge may import.
-const MODEL: &[&str] = &[
-    "dns", "time", "count", "zone", "evidence", "detector", "case", "report", "outbox",
+/// Words, model and the opening of files: what every edge may import.
+const EDGE: &[&str] = &[
+    "file", "dns", "time", "count", "zone", "evidence", "detector", "case", "report", "outbox",
 ];
 /// Everything.
 const ALL: &[&str] = &[
+    "file",
     "dns",
     "time",
     "count",
@@ -117,7 +120,7 @@ const OWNERS: [(&str, &[&str]); 38] = [
     ("psl", &["dns"]),
     ("ring", &["source", "evidence", "mailer"]),
     ("rusqlite", &["store"]),
-    ("rustix", &["store"]),
+    ("rustix", &["file", "store"]),
     ("rustls", &["source"]),
     ("sd_notify", &["daemon"]),
     (
