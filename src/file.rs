@@ -108,11 +108,11 @@ mod tests {
     fn a_file_is_read_up_to_its_limit() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("file");
-        std::fs::write(&path, "12345").expect("written");
+        fs::write(&path, "12345").expect("written");
         assert_eq!(read_text(&path, 5).expect("fits"), "12345");
         let fault = read(&path, 4).expect_err("too long").to_string();
         assert_eq!(fault, "more than 4 octets");
-        std::fs::write(&path, b"\xff").expect("written");
+        fs::write(&path, b"\xff").expect("written");
         assert!(read_text(&path, 5).is_err());
     }
 }

@@ -134,11 +134,12 @@ fn import_feed(pipeline: &Pipeline, command: &ImportFeed) -> Result<Vec<ZoneRepo
         mail_wanted: command.options.report,
         ..PollOptions::default()
     };
-    let (input, bar) = open_input(&command.file)?;
+    let (input, bar) = open_input(pipeline, &command.file)?;
     let import = FeedImport {
         source: &command.options.source,
         zone: zone.as_ref(),
         input,
+        is_timed: is_file(&command.file),
         complete: command.complete,
     };
     let reports = pipeline.import_feed(import, &options)?;
@@ -159,22 +160,32 @@ fn import_passive(
             "--source {name}: there is a source of that name, of kind {kind}"
         )));
     }
-    let (input, bar) = open_input(&command.file)?;
+    let (input, bar) = open_input(pipeline, &command.file)?;
     let import = PassiveImport {
         source: &command.source,
         zone: zone.as_ref(),
         input,
+        is_timed: is_file(&command.file),
     };
     let reports = pipeline.import_passive(import)?;
     bar.finish_and_clear();
     Ok(reports)
 }
 
+/// Returns whether a path is that of a file, and not standard input.
+fn is_file(path: &Path) -> bool {
+    path != Path::new("-")
+}
+
 /// Opens lines, plain or compressed, and a bar that moves as they are read.
-fn open_input(path: &Path) -> Result<(Box<dyn BufRead>, ProgressBar), Failure> {
-    if path == Path::new("-") {
+fn open_input(
+    pipeline: &Pipeline,
+    path: &Path,
+) -> Result<(Box<dyn BufRead>, ProgressBar), Failure> {
+    let limits = &pipeline.config().limits;
+    if !is_file(path) {
         let bar = progress_bar(None);
-        let input = open_text(bar.wrap_read(std::io::stdin()))
+        let input = open_text(bar.wrap_read(std::io::stdin()), limits)
             .map_err(|error| Failure::failed(format!("standard input: {error}")))?;
         return Ok((input, bar));
     }
@@ -183,7 +194,7 @@ fn open_input(path: &Path) -> Result<(Box<dyn BufRead>, ProgressBar), Failure> {
     let meta = file.metadata().map_err(unreadable)?;
     let bar = progress_bar(meta.is_file().then_some(meta.len()));
     bar.set_message(path.display().to_string());
-    let input = open_text(bar.wrap_read(file)).map_err(unreadable)?;
+    let input = open_text(bar.wrap_read(file), limits).map_err(unreadable)?;
     Ok((input, bar))
 }
 

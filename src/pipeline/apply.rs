@@ -5,7 +5,7 @@ use std::fs::File;
 use crate::dns::Serial;
 use crate::pipeline::{Pipeline, PipelineError, StoredSummary};
 use crate::source::Fetched;
-use crate::store::{Committed, Comparison, VersionDraft, VersionKind, ZoneState};
+use crate::store::{Committed, Comparison, VersionDraft, VersionKind, VersionTx, ZoneState};
 use crate::time::{Span, Timestamp};
 use crate::zone::{
     Batch, Counts, Intake, IntakeError, Missed, Refusal, Step, is_bulk, judge_transfer,
@@ -24,8 +24,9 @@ pub(super) enum Applied {
     FetchAgain,
     /// The steps were made from another state than ours. Nothing was stored.
     DoesNotFit(String),
-    /// The steps remove too much to be taken unasked. Nothing was stored.
-    Shrank(Refusal),
+    /// The steps remove too much to be taken unasked, or there is more of something than a limit allows.
+    /// Nothing was stored.
+    Refused(Refusal),
 }
 
 /// How a whole version is read.
@@ -84,6 +85,9 @@ impl Pipeline {
         }
         for (owner_id, hash) in intake.vanished() {
             tx.apply_vanished(owner_id, hash)?;
+        }
+        if let Some(refusal) = self.over_rrset_limit(&tx) {
+            return Ok(Applied::Refused(refusal));
         }
         let mut bulk = kind == VersionKind::Snapshot && is_bulk(&self.config.trust, &tx.measure());
         if bulk && reading.may_fetch_again {
@@ -146,6 +150,9 @@ impl Pipeline {
                     )));
                 }
             }
+            if let Some(refusal) = self.over_rrset_limit(&version) {
+                return Ok(Applied::Refused(refusal));
+            }
             let bulk = is_bulk(&self.config.trust, &version.measure());
             if bulk && may_fetch_again {
                 return Ok(Applied::FetchAgain);
@@ -169,7 +176,7 @@ impl Pipeline {
         if let Some(refusal) = judge_transfer(&self.config.trust, zone.kept_count, &counts) {
             return Ok(match may_fetch_again {
                 true => Applied::FetchAgain,
-                false => Applied::Shrank(refusal),
+                false => Applied::Refused(refusal),
             });
         }
         tx.commit()?;
@@ -181,6 +188,14 @@ impl Pipeline {
             true => Applied::Suspect(summary),
             false => Applied::Stored(summary),
         })
+    }
+
+    /// Returns why a version is refused that has an RRset of more records than allowed.
+    fn over_rrset_limit(&self, version: &VersionTx<'_>) -> Option<Refusal> {
+        let (owner, rtype, records) = version.widest_rrset()?;
+        let limits = &self.config.limits;
+        let fault = limits.rrset_fault(&owner.to_string(), *rtype, *records);
+        fault.map(Refusal::Limit)
     }
 
     /// Brings the digest table up to the version and saves it beside the database.

@@ -9,17 +9,19 @@ use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use crate::config::{Feeding, Source};
 use crate::count::counted;
 use crate::dns::{Name, Rdata, Record, RecordType, Serial};
 use crate::file;
+use crate::pipeline::aside::Aside;
 use crate::pipeline::{
     Pipeline, PipelineError, PollOptions, StoredSummary, ZoneOutcome, ZoneReport, away,
 };
 use crate::source::{
-    FeedLine, FeedOp, FeedReader, FeedSubject, file_identity, find_feed_parts, open_text,
-    require_plain,
+    FeedLine, FeedOp, FeedReader, FeedSubject, OverLimit, file_identity, find_feed_parts,
+    open_text, require_plain,
 };
 use crate::store::{
     EntityKey, FeedPosition, RejectKind, SourceId, SourceKind, VersionDraft, VersionKind,
@@ -48,6 +50,8 @@ pub struct FeedImport<'a> {
     pub zone: Option<&'a Name>,
     /// What is read.
     pub input: Box<dyn BufRead>,
+    /// Whether `limits.file` counts: not for standard input, where others may take their time.
+    pub is_timed: bool,
     /// Whether it began with the whole zone.
     pub complete: bool,
 }
@@ -84,14 +88,14 @@ struct NumberedLine {
 }
 
 /// The lines of one instant of one zone.
-struct Instant {
+struct ChangeInstant {
     zone: Name,
     at: Timestamp,
     serial: Option<Serial>,
     lines: Vec<NumberedLine>,
 }
 
-impl Instant {
+impl ChangeInstant {
     /// Returns whether a line of the same zone belongs to this instant.
     fn takes(&self, line: &FeedLine) -> bool {
         match (self.serial, line.serial) {
@@ -115,9 +119,11 @@ struct FeedPass<'a> {
     follows: Option<&'a str>,
     complete: bool,
     options: &'a PollOptions,
-    pending: Vec<Instant>,
+    pending: Vec<ChangeInstant>,
     summaries: BTreeMap<Name, StoredSummary>,
-    rejected: u64,
+    aside: Aside,
+    /// When a pass over a growing file ends: the next one goes on there.
+    until: Option<Instant>,
 }
 
 impl Pipeline {
@@ -168,7 +174,7 @@ impl Pipeline {
         let mut reader = FeedReader::new(lines, 0, 0);
         let broken = self.read_lines(&mut pass, &mut reader, feed.zone, true)?;
         self.flush_until(&mut pass, None)?;
-        let fault = broken.map(|error| Refusal::Unreadable(error.to_string()));
+        let fault = broken.map(|error| broken_input("what was pushed", &error));
         self.end_pass(pass, &source.name, fault)
     }
 
@@ -187,11 +193,14 @@ impl Pipeline {
             .ensure_source(import.source, SourceKind::Import)?;
         let mut pass = self.begin_pass(id, None, import.complete, options)?;
         let mut reader = FeedReader::new(import.input, 0, 0);
+        if import.is_timed {
+            reader = reader.within(self.config.limits.file);
+        }
         let broken = self.read_lines(&mut pass, &mut reader, import.zone, true)?;
         self.flush_until(&mut pass, None)?;
         let fault = broken.map(|error| {
             let line = reader.line_number();
-            Refusal::Unreadable(format!("after line {line}: {error}"))
+            broken_input(&format!("after line {line}"), &error)
         });
         self.end_pass(pass, import.source, fault)
     }
@@ -214,7 +223,8 @@ impl Pipeline {
             options,
             pending: Vec::new(),
             summaries: BTreeMap::new(),
-            rejected: 0,
+            aside: Aside::new(source),
+            until: None,
         })
     }
 
@@ -256,6 +266,7 @@ impl Pipeline {
                 position.line_number
             ))
         });
+        pass.until = Some(Instant::now() + self.file_time());
         for part in parts {
             if !part.goes_on {
                 position = FeedPosition::default();
@@ -281,15 +292,16 @@ impl Pipeline {
                 line_number: reader.line_number(),
                 tail_checksum: self.tail_checksum(&file, reader.offset()).unwrap_or(0),
                 file: file_identity(&file).ok(),
+                in_long_line: reader.is_in_long_line(),
             };
             self.store.set_feed_position(pass.source, &position)?;
             if let Some(error) = broken {
-                let what = format!(
-                    "{}: after line {}: {error}",
-                    part.path.display(),
-                    reader.line_number()
-                );
-                fault = Some(Refusal::Unreadable(what));
+                let line = reader.line_number();
+                let place = format!("{}: after line {line}", part.path.display());
+                fault = Some(broken_input(&place, &error));
+                if OverLimit::is_in(&error) {
+                    break;
+                }
             }
             if part.is_whole && !is_quiet {
                 break;
@@ -321,10 +333,17 @@ impl Pipeline {
             Err(error) => return Ok(Some(unreadable(folder, &error))),
         };
         let mut fault = None;
+        let until = Instant::now() + self.file_time();
         for path in files {
-            let broken = match file::open(&path).and_then(open_text) {
+            if Instant::now() >= until {
+                let place = format!("{} and what follows it", path.display());
+                return Ok(Some(broken_input(&place, &self.pass_over())));
+            }
+            let broken = match file::open(&path)
+                .and_then(|file| open_text(file, &self.config.limits))
+            {
                 Ok(text) => {
-                    let mut reader = FeedReader::new(text, 0, 0);
+                    let mut reader = FeedReader::new(text, 0, 0).within(self.config.limits.file);
                     let broken = self.read_lines(pass, &mut reader, zone, true)?;
                     self.flush_until(pass, None)?;
                     broken
@@ -337,7 +356,7 @@ impl Pipeline {
             // A file that was read and not moved is read again: that changes nothing.
             let moved = move_into(&path, &folder.join(end)).err();
             if let Some(error) = broken.or(moved) {
-                fault = Some(unreadable(&path, &error));
+                fault = Some(broken_input(&path.display().to_string(), &error));
             }
         }
         Ok(fault)
@@ -354,15 +373,18 @@ impl Pipeline {
             && self
                 .tail_checksum(&file, position.offset)
                 .is_ok_and(|checksum| checksum == position.tail_checksum);
-        let (offset, line_number) = if is_same {
-            (position.offset, position.line_number)
+        let from = if is_same {
+            position
         } else {
             require_plain(&file)?;
-            (0, 0)
+            FeedPosition::default()
         };
-        file.seek(SeekFrom::Start(offset))?;
+        file.seek(SeekFrom::Start(from.offset))?;
         let reader = BufReader::with_capacity(1 << 18, file.try_clone()?);
-        Ok((file, FeedReader::new(reader, line_number, offset)))
+        let reader = FeedReader::new(reader, from.line_number, from.offset)
+            .within(self.config.limits.file)
+            .inside_long_line(from.in_long_line);
+        Ok((file, reader))
     }
 
     /// Returns a checksum of the octets just before a position.
@@ -371,6 +393,19 @@ impl Pipeline {
         let mut tail = vec![0; (offset - start) as usize];
         file.read_exact_at(&mut tail, start)?;
         Ok(self.store.digest_key().checksum(&tail))
+    }
+
+    /// Returns how long a pass may take over what can be left for the next one.
+    fn file_time(&self) -> Duration {
+        Duration::from_secs(self.config.limits.file.as_seconds().unsigned_abs())
+    }
+
+    /// Returns the fault of a pass that has taken too long.
+    fn pass_over(&self) -> io::Error {
+        let limit = self.config.limits.file;
+        let what =
+            format!("a pass of more than limits.file = {limit} ends here; the next one goes on");
+        OverLimit::new(what).into()
     }
 
     /// Reads every line and stores instants as they are complete. Returns the fault that ended it, if
@@ -383,6 +418,9 @@ impl Pipeline {
         is_whole: bool,
     ) -> Result<Option<io::Error>, PipelineError> {
         loop {
+            if pass.until.is_some_and(|until| Instant::now() >= until) {
+                return Ok(Some(self.pass_over()));
+            }
             let line = match reader.next_line(is_whole) {
                 Ok(Some(line)) => line,
                 Ok(None) => return Ok(None),
@@ -461,7 +499,7 @@ impl Pipeline {
             return Ok(());
         }
         self.flush_until(pass, Some((&zone, line.at)))?;
-        pass.pending.push(Instant {
+        pass.pending.push(ChangeInstant {
             zone,
             at: line.at,
             serial: line.serial,
@@ -496,30 +534,35 @@ impl Pipeline {
     }
 
     /// Stores the instants that a line of `zone` at `at` closes: those of the same zone, and those
-    /// before it. `None` stores all.
+    /// before it. `None` stores all, and the lines that were set aside.
     fn flush_until(
         &self,
         pass: &mut FeedPass<'_>,
         line: Option<(&Name, Timestamp)>,
     ) -> Result<(), PipelineError> {
-        let closes = |instant: &Instant| {
+        let closes = |instant: &ChangeInstant| {
             line.is_none_or(|(zone, at)| instant.zone == *zone || instant.at < at)
         };
-        let (mut closed, open): (Vec<Instant>, Vec<Instant>) = std::mem::take(&mut pass.pending)
-            .into_iter()
-            .partition(closes);
+        let (mut closed, open): (Vec<ChangeInstant>, Vec<ChangeInstant>) =
+            std::mem::take(&mut pass.pending)
+                .into_iter()
+                .partition(closes);
         pass.pending = open;
         closed.sort_by_key(|instant| (instant.at, instant.lines[0].number));
         closed
             .into_iter()
-            .try_for_each(|instant| self.store_instant(pass, instant))
+            .try_for_each(|instant| self.store_instant(pass, instant))?;
+        match line {
+            Some(_) => Ok(()),
+            None => self.store_aside(&mut pass.aside),
+        }
     }
 
     /// Stores and judges one instant.
     fn store_instant(
         &self,
         pass: &mut FeedPass<'_>,
-        instant: Instant,
+        instant: ChangeInstant,
     ) -> Result<(), PipelineError> {
         let zone = match self.store.find_zone(&instant.zone)? {
             // A zone that was brought in by hand goes over to the feed that follows it.
@@ -556,9 +599,9 @@ impl Pipeline {
             drift: false,
         };
         let mut tx = self.store.begin(&zone, draft)?;
-        let mut late = Vec::new();
+        let mut unfit = Vec::new();
         for ((owner, rtype), lines) in group_rrsets(&instant) {
-            if !self.apply_rrset(
+            if let Some((kind, reason)) = self.apply_rrset(
                 &mut tx,
                 &zone,
                 &owner,
@@ -569,11 +612,7 @@ impl Pipeline {
                 pass.complete,
                 is_baseline,
             )? {
-                late.extend(
-                    lines
-                        .iter()
-                        .map(|line| (line.number, &line.octets, format!("{owner} {rtype}"))),
-                );
+                unfit.extend(lines.into_iter().map(|line| (kind, line, reason.clone())));
             }
         }
         for NumberedLine { line, .. } in &instant.lines {
@@ -581,17 +620,8 @@ impl Pipeline {
         }
         let bulk = !is_baseline && is_bulk(&self.config.trust, &tx.measure());
         let committed = tx.commit(bulk)?;
-        for (number, octets, what) in late {
-            self.reject(
-                pass,
-                RejectKind::Late,
-                number,
-                octets,
-                &format!(
-                    "{what} changed after {}, and history says otherwise",
-                    instant.at
-                ),
-            )?;
+        for (kind, line, reason) in unfit {
+            self.reject(pass, kind, line.number, &line.octets, &reason)?;
         }
         let mut summary = pass.summaries.remove(&instant.zone).unwrap_or_default();
         self.summarise(&mut summary, &zone, &committed, instant.serial, bulk)?;
@@ -601,7 +631,8 @@ impl Pipeline {
         self.detect_zone(&instant.zone, pass.options)
     }
 
-    /// Applies the lines about one RRset. False if they are late and history says otherwise.
+    /// Applies the lines about one RRset. Returns why they are set aside instead: they are late and history says
+    /// otherwise, or the RRset would have more records than allowed.
     #[expect(
         clippy::too_many_arguments,
         reason = "one caller; the values are all of one instant"
@@ -617,7 +648,7 @@ impl Pipeline {
         joins: Option<i64>,
         complete: bool,
         is_baseline: bool,
-    ) -> Result<bool, PipelineError> {
+    ) -> Result<Option<(RejectKind, String)>, PipelineError> {
         let key = EntityKey {
             zone: zone.id,
             apex: zone.apex.clone(),
@@ -629,10 +660,22 @@ impl Pipeline {
                 .into_iter()
                 .map(|rr| rr.rdata)
                 .collect();
-            return Ok(said == *then);
+            let reason =
+                || format!("{owner} {rtype} changed after {at}, and history says otherwise");
+            return Ok((said != *then).then(|| (RejectKind::Late, reason())));
         }
         let before = tx.rrset(owner, rtype)?;
-        let change = diff(&before, &follow(lines, &before));
+        let after = follow(lines, &before);
+        if after.len() > before.len()
+            && let Some(what) =
+                (self.config.limits).rrset_fault(&owner.to_string(), rtype, after.len() as u64)
+        {
+            return Ok(Some((
+                RejectKind::Unreadable,
+                format!("over the limit: {what}"),
+            )));
+        }
+        let change = diff(&before, &after);
         let first_is_set = lines
             .first()
             .is_some_and(|line| line.line.op == FeedOp::Set);
@@ -641,7 +684,7 @@ impl Pipeline {
             &change,
             is_baseline || (known.is_none() && first_is_set && !complete),
         )?;
-        Ok(true)
+        Ok(None)
     }
 
     /// Sets a line aside.
@@ -653,15 +696,7 @@ impl Pipeline {
         octets: &[u8],
         reason: &str,
     ) -> Result<(), PipelineError> {
-        pass.rejected += 1;
-        tracing::warn!(
-            line = number,
-            reason,
-            "feed line {number} set aside: {reason}"
-        );
-        Ok(self
-            .store
-            .reject_line(pass.source, kind, number, octets, reason, self.clock.now())?)
+        self.set_aside(&mut pass.aside, kind, number, octets, reason.to_owned())
     }
 
     /// Notes what a pass found and judges its cases at the source's newest event time.
@@ -710,14 +745,24 @@ impl Pipeline {
             };
             self.reevaluate(&zone, now, pass.options)?;
         }
-        if reports.is_empty() && refusal.is_none() && pass.rejected == 0 {
+        if reports.is_empty() && refusal.is_none() && pass.aside.count() == 0 {
             reports.push(report(None, ZoneOutcome::Unchanged { serial: None }));
         }
-        if pass.rejected > 0 {
-            reports.push(report(None, ZoneOutcome::LinesRejected(pass.rejected)));
+        if pass.aside.count() > 0 {
+            let count = pass.aside.count();
+            reports.push(report(None, ZoneOutcome::LinesRejected(count)));
         }
         reports.extend(refusal.map(|refusal| report(None, ZoneOutcome::Refused(refusal))));
         Ok(reports)
+    }
+}
+
+/// Returns the refusal of input that broke off at a place: by a limit, or because it cannot be read.
+pub(super) fn broken_input(place: &str, error: &io::Error) -> Refusal {
+    let what = format!("{place}: {error}");
+    match OverLimit::is_in(error) {
+        true => Refusal::Limit(what),
+        false => Refusal::Unreadable(what),
     }
 }
 
@@ -770,7 +815,7 @@ fn move_into(path: &Path, folder: &Path) -> io::Result<()> {
 }
 
 /// Groups an instant's lines by RRset, in order of owner and type; lines keep their order.
-fn group_rrsets(instant: &Instant) -> BTreeMap<(Name, RecordType), Vec<&NumberedLine>> {
+fn group_rrsets(instant: &ChangeInstant) -> BTreeMap<(Name, RecordType), Vec<&NumberedLine>> {
     let mut rrsets: BTreeMap<(Name, RecordType), Vec<&NumberedLine>> = BTreeMap::new();
     for line in &instant.lines {
         if let FeedSubject::Records { rtype, .. } = &line.line.subject {

@@ -301,15 +301,11 @@ impl Pipeline {
             ..zone.clone()
         };
         // A file does not change by being read again: a mass change is stored at once, as bulk.
-        let Applied::Stored(stored) = self.apply_version(
-            zone,
-            intake,
-            &read.fetched,
-            file.mark.version_at,
-            Reading::default(),
-        )?
-        else {
-            unreachable!("apply_version asks for a second fetch only where it may");
+        let (fetched, at) = (&read.fetched, file.mark.version_at);
+        let stored = match self.apply_version(zone, intake, fetched, at, Reading::default())? {
+            Applied::Stored(stored) => stored,
+            Applied::Refused(refusal) => return Ok(Err(refusal)),
+            _ => unreachable!("apply_version asks for a second fetch only where it may"),
         };
         self.store
             .note_file_ending(pass.source, zone.id, read.ends_with_soa)?;

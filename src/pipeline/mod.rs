@@ -9,6 +9,7 @@
 //! - A case's change and its report in the outbox share one transaction.
 
 mod apply;
+mod aside;
 mod backoff;
 mod backtest;
 mod canary;

@@ -5,10 +5,11 @@ use std::io::BufRead;
 
 use crate::count::counted;
 use crate::dns::Name;
+use crate::pipeline::aside::Aside;
+use crate::pipeline::feed::broken_input;
 use crate::pipeline::{Pipeline, PipelineError, ZoneOutcome, ZoneReport};
 use crate::source::{FeedReader, SightingLine};
 use crate::store::{RejectKind, Sighting, SourceId, SourceKind, View};
-use crate::zone::Refusal;
 
 /// How many sightings are stored in one transaction.
 const SIGHTINGS_AT_A_TIME: usize = 10_000;
@@ -21,6 +22,8 @@ pub struct PassiveImport<'a> {
     pub zone: Option<&'a Name>,
     /// The lines.
     pub input: Box<dyn BufRead + 'a>,
+    /// Whether `limits.file` counts: not for standard input, where others may take their time.
+    pub is_timed: bool,
 }
 
 /// What an import of passive DNS found of one zone.
@@ -39,7 +42,7 @@ struct Import<'a> {
     pending: BTreeMap<Name, Vec<Sighting>>,
     pending_count: usize,
     summaries: BTreeMap<Name, PassiveSummary>,
-    rejected: u64,
+    aside: Aside,
     other_types: u64,
 }
 
@@ -58,13 +61,16 @@ impl Pipeline {
             .store
             .ensure_source(import.source, SourceKind::Passive)?;
         let mut reader = FeedReader::new(import.input, 0, 0);
+        if import.is_timed {
+            reader = reader.within(self.config.limits.file);
+        }
         let mut work = Import {
             source,
             zone: import.zone,
             pending: BTreeMap::new(),
             pending_count: 0,
             summaries: BTreeMap::new(),
-            rejected: 0,
+            aside: Aside::new(source),
             other_types: 0,
         };
         let fault = loop {
@@ -77,27 +83,20 @@ impl Pipeline {
                 Ok(Some(Err(rejected))) => (rejected.octets, Some(rejected.reason)),
                 Err(error) => {
                     let line = reader.line_number();
-                    break Some(Refusal::Unreadable(format!("after line {line}: {error}")));
+                    break Some(broken_input(&format!("after line {line}"), &error));
                 }
             };
             if let Some(reason) = fault {
                 let number = reader.line_number();
-                work.rejected += 1;
-                tracing::warn!(line = number, reason, "line {number} set aside: {reason}");
-                self.store.reject_line(
-                    source,
-                    RejectKind::Unreadable,
-                    number,
-                    &octets,
-                    &reason,
-                    self.clock.now(),
-                )?;
+                let kind = RejectKind::Unreadable;
+                self.set_aside(&mut work.aside, kind, number, &octets, reason)?;
             }
             if work.pending_count >= SIGHTINGS_AT_A_TIME {
                 self.store_sightings(&mut work)?;
             }
         };
         self.store_sightings(&mut work)?;
+        self.store_aside(&mut work.aside)?;
         self.store
             .note_source_attempt(source, self.clock.now(), fault.as_ref())?;
         if work.other_types > 0 {
@@ -119,8 +118,9 @@ impl Pipeline {
             .into_iter()
             .map(|(zone, summary)| report(Some(zone), ZoneOutcome::Sightings(summary)))
             .collect();
-        if work.rejected > 0 {
-            reports.push(report(None, ZoneOutcome::LinesRejected(work.rejected)));
+        if work.aside.count() > 0 {
+            let count = work.aside.count();
+            reports.push(report(None, ZoneOutcome::LinesRejected(count)));
         }
         reports.extend(fault.map(|fault| report(None, ZoneOutcome::Refused(fault))));
         if reports.is_empty() {

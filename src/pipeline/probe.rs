@@ -21,7 +21,7 @@ use crate::pipeline::{
 use crate::source::{ProbeSettings, ProbeTarget, Probed, Sightings, probe};
 use crate::store::{SourceId, SourceKind, VersionDraft, VersionKind, View, ZoneState};
 use crate::time::{Span, Timestamp};
-use crate::zone::{OwnerChange, Refusal};
+use crate::zone::{OwnerChange, Refusal, widest_grown};
 
 /// How many answers wait to be stored.
 const ANSWERS_WAITING_MAX: usize = 64;
@@ -164,11 +164,19 @@ impl Pipeline {
         let batch = self.store.begin_batch()?;
         for (view, side) in [(View::Parent, &probed.parent), (View::Child, &probed.child)] {
             let zone = self.store.ensure_view(domain, view, id)?;
-            let refusal = side.as_ref().err();
-            if let Ok(seen) = side {
-                summary.add(&self.store_side(&zone, id, config, seen, now)?);
-            }
-            self.store.note_view_attempt(zone.id, now, refusal)?;
+            let stored = match side {
+                Ok(seen) => self.store_side(&zone, id, config, seen, now)?,
+                Err(refusal) => Err(refusal.clone()),
+            };
+            let refusal = match stored {
+                Ok(stored) => {
+                    summary.add(&stored);
+                    None
+                }
+                Err(refusal) => Some(refusal),
+            };
+            self.store
+                .note_view_attempt(zone.id, now, refusal.as_ref())?;
             refused = refusal.or(refused);
         }
         batch.commit()?;
@@ -178,7 +186,7 @@ impl Pipeline {
         }
         self.reevaluate(domain, now, options)?;
         let outcome = match refused {
-            Some(refusal) => ZoneOutcome::Refused(refusal.clone()),
+            Some(refusal) => ZoneOutcome::Refused(refusal),
             None if summary.versions == 0 => ZoneOutcome::Unchanged { serial: None },
             None => ZoneOutcome::Stored(summary),
         };
@@ -191,7 +199,8 @@ impl Pipeline {
     }
 
     /// Stores what one side said, if anything in it is new or has been missing for long. Part of the
-    /// caller's transaction.
+    /// caller's transaction. Refused if an RRset would have more records than allowed: what servers answer in
+    /// turns adds up.
     fn store_side(
         &self,
         zone: &ZoneState,
@@ -199,7 +208,7 @@ impl Pipeline {
         config: &ProbeConfig,
         seen: &Sightings,
         now: Timestamp,
-    ) -> Result<StoredSummary, PipelineError> {
+    ) -> Result<Result<StoredSummary, Refusal>, PipelineError> {
         let first_at = self.store.watched_since(zone.id)?;
         let is_learning = first_at.is_none_or(|first| now.since(first) < config.settle);
         let mut changes = BTreeMap::new();
@@ -213,13 +222,19 @@ impl Pipeline {
                 answered: longest_ttls(seen.get(owner)),
             };
             let change = self.settle(zone, &side, &missing, config, now)?;
+            let fault = widest_grown(side.before.iter(), &change).and_then(|(rtype, records)| {
+                (self.config.limits).rrset_fault(&owner.to_string(), rtype, records)
+            });
+            if let Some(what) = fault {
+                return Ok(Err(Refusal::Limit(what)));
+            }
             if change.is_change() || !change.retimed.is_empty() {
                 changes.insert(owner.clone(), change);
             }
         }
         let mut summary = StoredSummary::default();
         if changes.is_empty() && zone.version_id.is_some() {
-            return Ok(summary);
+            return Ok(Ok(summary));
         }
         let draft = VersionDraft {
             source,
@@ -241,7 +256,7 @@ impl Pipeline {
             .store
             .find_view(&zone.apex, zone.view)?
             .map_or(0, |zone| zone.kept_count);
-        Ok(summary)
+        Ok(Ok(summary))
     }
 
     /// Returns what an answer changes of an owner's records, and notes what was missing in it.

@@ -337,7 +337,7 @@ impl Pipeline {
                 job.task = Task::Steps(candidates);
                 Ok(AfterTransfer::GoesOn(Box::new(job)))
             }
-            Applied::Shrank(refusal) => self.refuse_transfer(&job, refusal, now),
+            Applied::Refused(refusal) => self.refuse_transfer(&job, refusal, now),
             Applied::DoesNotFit(what) => {
                 tracing::warn!(zone = %apex, "zone {apex}: the steps do not fit: {what}; transferring the whole zone");
                 job.misfits = true;
@@ -405,6 +405,7 @@ impl Pipeline {
                     _ => ZoneOutcome::Stored(summary),
                 }))
             }
+            Applied::Refused(refusal) => self.refuse_transfer(&job, refusal, now),
             _ => {
                 tracing::warn!(zone = %apex, "zone {apex}: mass change, fetching once more");
                 job.is_second = true;

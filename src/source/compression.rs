@@ -3,8 +3,10 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
-use flate2::bufread::MultiGzDecoder;
+use crate::source::bounds::{Flow, Members, Packed, Unpacked};
+use crate::zone::Limits;
 
 /// How much is read at a time.
 const CHUNK_OCTETS: usize = 256 << 10;
@@ -56,36 +58,50 @@ const OTHER_FORMATS: [(&[u8], &str); 9] = [
 
 /// Opens a text that may be compressed by gzip or zstd.
 ///
+/// A read of it fails with [`OverLimit`](crate::source::OverLimit) beyond `limits.gzip_members` and
+/// `limits.ratio`.
+///
 /// # Errors
 ///
 /// If it cannot be read; [`io::ErrorKind::InvalidData`] for what is no text, with a sentence that
 /// names the format.
-pub fn open_text<'a>(mut input: impl Read + 'a) -> io::Result<Box<dyn BufRead + 'a>> {
+pub fn open_text<'a>(
+    mut input: impl Read + 'a,
+    limits: &Limits,
+) -> io::Result<Box<dyn BufRead + 'a>> {
     let mut head = Vec::with_capacity(HEAD_OCTETS);
     (&mut input)
         .take(HEAD_OCTETS as u64)
         .read_to_end(&mut head)?;
     let (gzip, zstd) = (is_gzip(&head), is_zstd(&head));
-    if let Some((_, what)) = OTHER_FORMATS
+    refuse_other_formats(&head)?;
+    let whole = Cursor::new(head).chain(input);
+    if !gzip && !zstd {
+        return Ok(Box::new(BufReader::with_capacity(CHUNK_OCTETS, whole)));
+    }
+    let flow = Arc::new(Flow::default());
+    let packed = BufReader::with_capacity(CHUNK_OCTETS, Packed::new(whole, flow.clone()));
+    let decoder: Box<dyn Read + 'a> = match gzip {
+        true => Box::new(Members::new(packed, limits)),
+        false => Box::new(zstd::stream::read::Decoder::with_buffer(packed)?),
+    };
+    let text = Unpacked::new(decoder, flow, limits);
+    Ok(Box::new(BufReader::with_capacity(CHUNK_OCTETS, text)))
+}
+
+/// Refuses what is no text, by its first octets.
+fn refuse_other_formats(head: &[u8]) -> io::Result<()> {
+    match OTHER_FORMATS
         .iter()
         .find(|(first, _)| head.starts_with(first))
         .filter(|(first, _)| *first != BZIP2 || is_bzip2(&head))
     {
-        let what = format!("the file is {what}");
-        return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+        Some((_, what)) => {
+            let what = format!("the file is {what}");
+            Err(io::Error::new(io::ErrorKind::InvalidData, what))
+        }
+        None => Ok(()),
     }
-    let whole = BufReader::with_capacity(CHUNK_OCTETS, Cursor::new(head).chain(input));
-    Ok(if gzip {
-        Box::new(BufReader::with_capacity(
-            CHUNK_OCTETS,
-            MultiGzDecoder::new(whole),
-        ))
-    } else if zstd {
-        let decoder = zstd::stream::read::Decoder::with_buffer(whole)?;
-        Box::new(BufReader::with_capacity(CHUNK_OCTETS, decoder))
-    } else {
-        Box::new(whole)
-    })
 }
 
 /// Looks at the first octets of a file that is read from an offset, as a feed that is followed.
@@ -104,7 +120,7 @@ pub fn require_plain(file: &File) -> io::Result<()> {
         );
         return Err(io::Error::new(io::ErrorKind::InvalidData, what));
     }
-    open_text(head).map(drop)
+    refuse_other_formats(head)
 }
 
 /// Returns whether these octets begin a file of bzip2: the size of its blocks, then a block or the end.
@@ -134,7 +150,7 @@ mod tests {
     /// Reads what was opened.
     fn read(octets: &[u8]) -> io::Result<String> {
         let mut text = String::new();
-        open_text(octets)?.read_to_string(&mut text)?;
+        open_text(octets, &Limits::DEFAULT)?.read_to_string(&mut text)?;
         Ok(text)
     }
 

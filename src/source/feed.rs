@@ -12,9 +12,10 @@ use serde::Deserialize;
 
 use crate::dns::{Name, Rdata, RecordType, Serial};
 use crate::file;
+use crate::source::bounds::FileTime;
 use crate::source::fields::{TYPE_SOA, parse_soa};
 use crate::source::rrtypes::parse_type;
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
 
 /// The most octets of one line, its newline included.
 pub const LINE_OCTETS_MAX: usize = 256 << 10;
@@ -226,6 +227,10 @@ fn read_soa(text: &str) -> Result<Serial, String> {
 /// Reads a feed line by line and knows where it is.
 pub struct FeedReader<R> {
     input: R,
+    /// How long it has been read, if that is limited.
+    time: Option<FileTime>,
+    /// Whether it stands within a line that was longer than allowed, and was set aside.
+    in_long_line: bool,
     /// The number of the line read last, from 1.
     line_number: u64,
     /// Octets read so far.
@@ -237,9 +242,29 @@ impl<R: BufRead> FeedReader<R> {
     pub fn new(input: R, line_number: u64, offset: u64) -> Self {
         Self {
             input,
+            time: None,
+            in_long_line: false,
             line_number,
             offset,
         }
+    }
+
+    /// Limits how long it may be read. What the caller does between two lines is not counted.
+    pub fn within(mut self, limit: Span) -> Self {
+        self.time = Some(FileTime::new(limit));
+        self
+    }
+
+    /// Says that the start lies within a line that was set aside for its length, where
+    /// [`FeedReader::is_in_long_line`] said so.
+    pub fn inside_long_line(mut self, is_inside: bool) -> Self {
+        self.in_long_line = is_inside;
+        self
+    }
+
+    /// Returns whether the rest of the line read last is still to be passed over.
+    pub fn is_in_long_line(&self) -> bool {
+        self.in_long_line
     }
 
     /// Returns the number of the line read last, from 1.
@@ -281,19 +306,41 @@ impl<R: BufRead> FeedReader<R> {
         &mut self,
         is_whole: bool,
     ) -> io::Result<Option<Result<Vec<u8>, RejectedLine>>> {
+        if let Some(time) = &mut self.time {
+            time.start();
+        }
+        let line = self.find_line(is_whole);
+        if let Some(time) = &mut self.time {
+            time.pause();
+        }
+        line
+    }
+
+    /// [`FeedReader::next_octets`], while the time runs.
+    fn find_line(&mut self, is_whole: bool) -> io::Result<Option<Result<Vec<u8>, RejectedLine>>> {
         loop {
+            if self.in_long_line {
+                self.pass_long_line()?;
+                if self.in_long_line {
+                    return Ok(None);
+                }
+            }
             let mut octets = Vec::new();
-            let (read, ended) = self.read_bounded(&mut octets)?;
-            if read == 0 || (!ended && !is_whole) {
+            let ended = self.read_bounded(&mut octets)?;
+            let is_long = octets.len() > LINE_OCTETS_MAX;
+            if octets.is_empty() || (!ended && !is_long && !is_whole) {
                 return Ok(None);
             }
-            self.offset += read;
+            self.offset += octets.len() as u64;
             self.line_number += 1;
-            if read > LINE_OCTETS_MAX as u64 {
-                return Ok(Some(Err(RejectedLine {
-                    octets,
-                    reason: format!("line of {read} octets, more than {LINE_OCTETS_MAX}"),
-                })));
+            if is_long {
+                self.in_long_line = !ended;
+                octets.truncate(LINE_OCTETS_MAX);
+                let reason = format!("line of more than {LINE_OCTETS_MAX} octets");
+                return Ok(Some(Err(RejectedLine { octets, reason })));
+            }
+            if ended {
+                octets.pop();
             }
             if octets.trim_ascii().is_empty() {
                 continue;
@@ -302,30 +349,55 @@ impl<R: BufRead> FeedReader<R> {
         }
     }
 
-    /// Reads to the next newline and keeps at most [`LINE_OCTETS_MAX`] octets. Returns the octets
-    /// read, newline included, and whether there was one.
-    fn read_bounded(&mut self, octets: &mut Vec<u8>) -> io::Result<(u64, bool)> {
-        let mut read = 0_u64;
-        loop {
-            let available = match self.input.fill_buf() {
-                Ok(available) => available,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(error),
+    /// Reads to the next newline, which is included, and at most one octet more than [`LINE_OCTETS_MAX`].
+    /// Returns whether there was one.
+    fn read_bounded(&mut self, octets: &mut Vec<u8>) -> io::Result<bool> {
+        while octets.len() <= LINE_OCTETS_MAX {
+            let room = LINE_OCTETS_MAX + 1 - octets.len();
+            let Some(available) = self.available()? else {
+                return Ok(false);
             };
-            if available.is_empty() {
-                return Ok((read, false));
-            }
+            let available = &available[..available.len().min(room)];
             let newline = available.iter().position(|octet| *octet == b'\n');
-            let end = newline.unwrap_or(available.len());
-            let room = LINE_OCTETS_MAX.saturating_sub(octets.len());
-            octets.extend_from_slice(&available[..end.min(room)]);
-            let used = end + usize::from(newline.is_some());
+            let used = newline.map_or(available.len(), |at| at + 1);
+            octets.extend_from_slice(&available[..used]);
             self.input.consume(used);
-            read += used as u64;
             if newline.is_some() {
-                return Ok((read, true));
+                return Ok(true);
             }
         }
+        Ok(false)
+    }
+
+    /// Passes over what is left of a line, as far as it has been written.
+    fn pass_long_line(&mut self) -> io::Result<()> {
+        while let Some(available) = self.available()? {
+            let newline = available.iter().position(|octet| *octet == b'\n');
+            let used = newline.map_or(available.len(), |at| at + 1);
+            self.input.consume(used);
+            self.offset += used as u64;
+            if newline.is_some() {
+                self.in_long_line = false;
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns what can be read without waiting for more than one read; `None` at the end.
+    fn available(&mut self) -> io::Result<Option<&[u8]>> {
+        if let Some(time) = &self.time {
+            time.check()?;
+        }
+        loop {
+            match self.input.fill_buf() {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+                Ok(_) => break,
+            }
+        }
+        let available = self.input.fill_buf()?;
+        Ok((!available.is_empty()).then_some(available))
     }
 }
 

@@ -26,6 +26,7 @@ const LIMITS: Limits = Limits {
     names: 5_000,
     delta_octets: 1 << 16,
     generate_records: 500,
+    generate_octets: 1 << 16,
     ..Limits::DEFAULT
 };
 

@@ -5,6 +5,7 @@
 //! whether what arrived is complete and well-formed; whether it is plausible is the zone room's
 //! business.
 
+mod bounds;
 mod catalog;
 mod compression;
 mod dump;
@@ -27,6 +28,7 @@ mod xfr;
 mod zonefile;
 mod zonemd;
 
+pub use bounds::OverLimit;
 pub use catalog::{Catalog, CatalogMember};
 pub use compression::{open_text, require_plain};
 pub use feed::{
@@ -46,8 +48,8 @@ pub use xfr::TransferFault;
 pub use zonefile::{FileRead, ZonefileRules, expand_glob, read_zonefile};
 pub use zonemd::Zonemd;
 
-use crate::dns::Serial;
-use crate::zone::{Counts, IntakeError, Refusal};
+use crate::dns::{Name, RecordType, Serial};
+use crate::zone::{Counts, Intake, IntakeError, Limits, Refusal, Spool};
 
 /// A version that arrived whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,6 +81,23 @@ impl From<IntakeError> for SourceError {
             IntakeError::Name(fault) => Self::Refused(Refusal::Malformed(fault.to_string())),
         }
     }
+}
+
+/// Refuses an RRset that has more records than allowed, as far as its records follow each other; of those
+/// that do not, whoever stores the version counts them.
+fn check_rrset<S: Spool>(
+    limits: &Limits,
+    intake: &Intake<S>,
+    owner: &[u8],
+    rtype: RecordType,
+) -> Result<(), Refusal> {
+    let records = intake.rrset_records(rtype);
+    if records <= limits.rrset_records {
+        return Ok(());
+    }
+    let owner = Name::from_wire(owner).map(|name| name.to_string());
+    let fault = limits.rrset_fault(&owner.unwrap_or_default(), rtype, records);
+    fault.map_or(Ok(()), |what| Err(Refusal::Limit(what)))
 }
 
 /// Returns an anonymous spool file that is gone with the process.

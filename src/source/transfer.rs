@@ -27,7 +27,7 @@ use crate::source::wire::{
 };
 use crate::source::xfr::{Asked, Ended, TransferFault, TransferInterpreter, TransferSink};
 use crate::source::zonemd::{ZoneDigester, Zonemd};
-use crate::source::{Fetched, SourceError};
+use crate::source::{Fetched, SourceError, check_rrset};
 use crate::time::Span;
 use crate::zone::{Intake, Limits, Refusal, Spool, Step, ZonemdRule};
 
@@ -461,6 +461,7 @@ impl<S: Spool> TransferSink for ZoneSink<'_, S> {
         self.intake
             .take(owner, rtype, ttl, rdata)
             .map_err(SourceError::from)?;
+        check_rrset(self.limits, self.intake, owner, rtype)?;
         if self.intake.name_count() > self.limits.names {
             let what = format!("transfer of more than limits.names = {}", self.limits.names);
             return Err(Refusal::Limit(what).into());

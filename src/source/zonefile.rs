@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use crate::dns::{LABEL_OCTETS_MAX, NAME_OCTETS_MAX, Name, NameError, Rdata, RecordType, Serial};
 use crate::file;
+use crate::source::bounds::{FileTime, OverLimit};
 use crate::source::compression::open_text;
 use crate::source::dump::Ends;
 use crate::source::fields::{
@@ -23,7 +24,7 @@ use crate::source::fields::{
 use crate::source::generate::{GenerateRange, expand};
 use crate::source::rrtypes::parse_type;
 use crate::source::words::{CutFault, Word, cut_entry};
-use crate::source::{Fetched, SourceError, Zonemd};
+use crate::source::{Fetched, SourceError, Zonemd, check_rrset};
 use crate::zone::{Intake, Limits, Refusal, Spool};
 
 /// How much is read at a time.
@@ -124,8 +125,14 @@ struct ZoneReader<'a, S> {
     folder: PathBuf,
     /// How deep the file in hand was included.
     depth: u32,
+    /// How much of a file is cut into entries at a time. In octets.
+    chunk_octets: usize,
+    /// How long the file has been read, with what it includes.
+    time: FileTime,
     /// Octets read so far, of all files.
     octets: u64,
+    /// Octets that `$GENERATE` lines made so far, of all files.
+    generated: u64,
     /// Records read so far.
     records: u64,
     /// Lines read so far.
@@ -146,13 +153,18 @@ const TTL_DEFAULT: u32 = 3600;
 impl<'a, S: Spool> ZoneReader<'a, S> {
     /// Starts with the apex as origin.
     fn new(apex: &'a Name, rules: &'a ZonefileRules, intake: &'a mut Intake<S>) -> Self {
+        let mut time = FileTime::new(rules.limits.file);
+        time.start();
         Self {
             apex,
             rules,
             intake,
             folder: PathBuf::new(),
             depth: 0,
+            chunk_octets: CHUNK_OCTETS,
+            time,
             octets: 0,
+            generated: 0,
             records: 0,
             line: 0,
             origin: apex.as_wire().to_vec(),
@@ -168,8 +180,10 @@ impl<'a, S: Spool> ZoneReader<'a, S> {
 
     /// Reads a file that is open, decompressed as its first octets say.
     fn read_file(&mut self, file: File) -> Result<(), SourceError> {
-        let text = open_text(file).map_err(|error| match error.kind() {
+        let limits = &self.rules.limits;
+        let text = open_text(file, limits).map_err(|error| match error.kind() {
             io::ErrorKind::InvalidData => Refusal::Malformed(error.to_string()),
+            _ if OverLimit::is_in(&error) => Refusal::Limit(error.to_string()),
             _ => Refusal::Unreadable(error.to_string()),
         })?;
         self.read_stream(text)
@@ -177,23 +191,14 @@ impl<'a, S: Spool> ZoneReader<'a, S> {
 
     /// Reads a stream of text.
     fn read_stream(&mut self, mut stream: impl Read) -> Result<(), SourceError> {
-        let mut buffer: Vec<u8> = Vec::with_capacity(2 * CHUNK_OCTETS);
-        let mut chunk = vec![0; CHUNK_OCTETS];
+        let mut buffer: Vec<u8> = Vec::with_capacity(2 * self.chunk_octets);
+        let mut chunk = vec![0; self.chunk_octets];
         let mut begun = false;
         loop {
-            let length = match stream.read(&mut chunk) {
-                Ok(0) => break,
-                Ok(length) => length,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                    let what = format!("compressed data is cut off after line {}", self.line);
-                    return Err(Refusal::EndedEarly(what).into());
-                }
-                Err(error) => {
-                    let what = format!("after line {}: {error}", self.line);
-                    return Err(Refusal::Unreadable(what).into());
-                }
-            };
+            let (length, fault) = self.fill(&mut stream, &mut chunk);
+            if length == 0 && fault.is_none() {
+                break;
+            }
             self.octets += length as u64;
             if self.octets > self.rules.limits.octets {
                 let limit = self.rules.limits.octets;
@@ -211,8 +216,44 @@ impl<'a, S: Spool> ZoneReader<'a, S> {
                 let used = self.read_entries(&buffer)?;
                 buffer.drain(..used);
             }
+            if let Some(error) = fault {
+                return Err(self.read_fault(&error).into());
+            }
         }
         self.read_last_line(buffer)
+    }
+
+    /// Reads until `chunk` is full, or the stream ends or fails. Returns how many octets were read, and the
+    /// fault.
+    ///
+    /// An entry is cut from its first octet whenever more of it has come: of reads of single octets (gzip
+    /// members of one octet) that would cost the square of its length.
+    fn fill(&self, stream: &mut impl Read, chunk: &mut [u8]) -> (usize, Option<io::Error>) {
+        let mut length = 0;
+        while length < chunk.len() {
+            if let Err(fault) = self.time.check() {
+                return (length, Some(fault.into()));
+            }
+            match stream.read(&mut chunk[length..]) {
+                Ok(0) => break,
+                Ok(more) => length += more,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return (length, Some(error)),
+            }
+        }
+        (length, None)
+    }
+
+    /// Returns the refusal of a stream that failed.
+    fn read_fault(&self, error: &io::Error) -> Refusal {
+        let line = self.line;
+        match error.kind() {
+            io::ErrorKind::UnexpectedEof => {
+                Refusal::EndedEarly(format!("compressed data is cut off after line {line}"))
+            }
+            _ if OverLimit::is_in(error) => Refusal::Limit(format!("after line {line}: {error}")),
+            _ => Refusal::Unreadable(format!("after line {line}: {error}")),
+        }
     }
 
     /// Reads what stands behind the last newline that ends an entry.
@@ -463,20 +504,10 @@ impl<'a, S: Spool> ZoneReader<'a, S> {
             .into());
         }
         for value in range.values() {
-            let mut line = Vec::new();
-            for (range, quoted) in template {
-                let word = expand(&text[range.clone()], value)
-                    .ok_or_else(|| self.malformed("$GENERATE with a ${...} that cannot be read"))?;
-                if !line.is_empty() {
-                    line.push(b' ');
-                }
-                let quote: &[u8] = if *quoted { b"\"" } else { b"" };
-                line.extend_from_slice(&[quote, &word, quote].concat());
-            }
+            let line = self.generate_line(value, text, template)?;
             if line.starts_with(b"$") {
                 return Err(self.malformed("$GENERATE of a line that is none").into());
             }
-            line.push(b'\n');
             let mut words = Vec::new();
             match cut_entry(&line, &mut words) {
                 Ok(Some(_)) if !words.is_empty() => self.read_entry(&line, &words)?,
@@ -484,6 +515,38 @@ impl<'a, S: Spool> ZoneReader<'a, S> {
             }
         }
         Ok(())
+    }
+
+    /// Makes one line of a `$GENERATE`, and counts its octets.
+    fn generate_line(
+        &mut self,
+        value: u32,
+        text: &[u8],
+        template: &[Word],
+    ) -> Result<Vec<u8>, Refusal> {
+        self.time
+            .check()
+            .map_err(|fault| Refusal::Limit(format!("line {}: {fault}", self.line + 1)))?;
+        let mut line = Vec::new();
+        for (range, quoted) in template {
+            let word = expand(&text[range.clone()], value)
+                .ok_or_else(|| self.malformed("$GENERATE with a ${...} that cannot be read"))?;
+            if !line.is_empty() {
+                line.push(b' ');
+            }
+            let quote: &[u8] = if *quoted { b"\"" } else { b"" };
+            line.extend_from_slice(&[quote, &word, quote].concat());
+        }
+        line.push(b'\n');
+        self.generated += line.len() as u64;
+        let limit = self.rules.limits.generate_octets;
+        match self.generated > limit {
+            true => Err(Refusal::Limit(format!(
+                "line {}: $GENERATE makes more than limits.generate_octets = {limit}",
+                self.line + 1
+            ))),
+            false => Ok(line),
+        }
     }
 
     /// Reads the data of a record and gives it on.
@@ -536,7 +599,9 @@ impl<'a, S: Spool> ZoneReader<'a, S> {
             ))
             .into());
         }
-        Ok(self.intake.take(&self.owner, rtype, ttl, &self.rdata)?)
+        self.intake.take(&self.owner, rtype, ttl, &self.rdata)?;
+        let limits = &self.rules.limits;
+        Ok(check_rrset(limits, self.intake, &self.owner, rtype)?)
     }
 
     /// Reads the data of a kept type into canonical wire form.
@@ -748,6 +813,7 @@ mod tests {
     use std::io::Cursor;
 
     use super::*;
+    use crate::time::Span;
     use crate::zone::{Candidate, DigestKey, DigestTable};
 
     fn read(text: &[u8]) -> Result<(Fetched, Vec<Candidate>), String> {
@@ -1002,9 +1068,49 @@ mod tests {
                 DigestTable::with_capacity(0),
                 Cursor::new(Vec::new()),
             );
-            let fetched =
-                read_text(Slow(text.as_bytes(), size), &apex, &RULES, &mut intake).expect("valid");
-            assert_eq!(fetched.counts.kept, 3, "{size}");
+            let mut reader = ZoneReader::new(&apex, &RULES, &mut intake);
+            reader.chunk_octets = size;
+            reader
+                .read_stream(Slow(text.as_bytes(), 2))
+                .expect("a valid zone");
+            let read = reader.finish().expect("a valid zone");
+            assert_eq!(read.fetched.counts.kept, 3, "{size}");
+        }
+    }
+
+    /// Reads a text under its own limits and returns why it is refused.
+    fn refusal_under(limits: Limits, text: &[u8]) -> Refusal {
+        let apex = Name::parse("example.").expect("valid");
+        let mut intake = Intake::new(
+            DigestKey::new([1; 32]),
+            DigestTable::with_capacity(0),
+            Cursor::new(Vec::new()),
+        );
+        let rules = ZonefileRules { limits, ..RULES };
+        match read_text(text, &apex, &rules, &mut intake) {
+            Err(SourceError::Refused(refusal)) => refusal,
+            other => panic!("not refused: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_limit_of_a_file_is_named_by_its_key() {
+        let generate = format!("{SOA}$GENERATE 1-100 h$ A 192.0.2.$\n");
+        let set = |change: fn(&mut Limits)| {
+            let mut limits = Limits::DEFAULT;
+            change(&mut limits);
+            limits
+        };
+        for (key, limits) in [
+            ("limits.file", set(|it| it.file = Span::seconds(0))),
+            (
+                "limits.generate_octets = 1000",
+                set(|it| it.generate_octets = 1000),
+            ),
+        ] {
+            let refusal = refusal_under(limits, generate.as_bytes());
+            assert!(refusal.to_string().contains(key), "{refusal}");
+            assert_eq!(refusal.code(), "limit");
         }
     }
 }

@@ -57,6 +57,6 @@ pub use schema::foreign_file;
 pub use version::{Committed, Comparison, VersionDraft, VersionKind, VersionTx};
 pub use window::{EntityKey, Interval, OwnerChanges};
 pub use zones::{
-    FeedPosition, Fidelity, FileMark, Gap, RejectKind, RejectedRow, SourceId, SourceKind,
+    FeedPosition, Fidelity, FileMark, Gap, RejectKind, RejectedRow, SetAside, SourceId, SourceKind,
     SourceStatus, View, ZoneId, ZoneState, ZoneStatus,
 };

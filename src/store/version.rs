@@ -22,7 +22,7 @@ use crate::store::{BulkKind, BulkMove, Store, StoreError, StoreTx};
 use crate::time::Timestamp;
 use crate::zone::{
     Batch, BulkMeasure, Candidate, Missed, OwnerChange, Slot, StepOwner, breaks_cname, diff,
-    missed_between, transition_signature,
+    missed_between, transition_signature, widest_grown,
 };
 
 /// What kind of version it is.
@@ -164,6 +164,8 @@ pub struct VersionTx<'a> {
     breaks_cname: bool,
     is_step: bool,
     compared: Option<Comparison>,
+    /// The largest RRset that the version adds to: owner, type, records.
+    widest: Option<(Name, RecordType, u64)>,
     digests: Vec<(u64, Option<Slot>)>,
 }
 
@@ -230,6 +232,7 @@ impl Store {
             breaks_cname: false,
             is_step: false,
             compared: None,
+            widest: None,
             digests: Vec::new(),
         })
     }
@@ -508,6 +511,12 @@ impl VersionTx<'_> {
         })?;
         self.has_registration |= is_new;
         Ok(())
+    }
+
+    /// Returns the largest RRset that the version adds to so far: owner, type, records. Of a first version,
+    /// only owners whose records do not follow each other are counted.
+    pub fn widest_rrset(&self) -> Option<&(Name, RecordType, u64)> {
+        self.widest.as_ref()
     }
 
     /// Says that the primary itself told the step from the version before to this one.
@@ -816,6 +825,20 @@ impl VersionTx<'_> {
         self.leaves.keys().any(|owner_id| *owner_id <= self.first.1)
     }
 
+    /// Notes the largest RRset that the version adds to.
+    fn note_widest(&mut self, owner: &Name, rows: &[OpenRow], change: &OwnerChange) {
+        let known = self.widest.as_ref().map_or(0, |(_, _, records)| *records);
+        if change.added.is_empty() || (rows.len() + change.added.len()) as u64 <= known {
+            return;
+        }
+        let before = rows.iter().map(|row| &row.record);
+        if let Some((rtype, records)) = widest_grown(before, change)
+            && records > known
+        {
+            self.widest = Some((owner.clone(), rtype, records));
+        }
+    }
+
     /// Closes and opens the intervals of one owner and counts what changed.
     fn write(
         &mut self,
@@ -825,6 +848,7 @@ impl VersionTx<'_> {
         change: &OwnerChange,
         baseline: bool,
     ) -> Result<(), StoreError> {
+        self.note_widest(owner, &rows, change);
         let is_cut = change.removed.iter().any(is_ns);
         let moves_ns = is_cut || change.added.iter().any(is_ns);
         let cut_week = match moves_ns {

@@ -243,6 +243,9 @@ pub struct FeedPosition {
     /// The file's device and inode, by which it is found again under another name.
     #[serde(default)]
     pub file: Option<(u64, u64)>,
+    /// Whether it lies within a line that was set aside for its length, and whose end has not been read.
+    #[serde(default)]
+    pub in_long_line: bool,
 }
 
 /// A zone file as it was when it was last looked at.
@@ -265,6 +268,29 @@ pub enum RejectKind {
     Unreadable,
     /// It is older than the newest change of its RRset and history says otherwise.
     Late,
+}
+
+impl RejectKind {
+    /// Returns its word in the database.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Unreadable => "unreadable",
+            Self::Late => "late",
+        }
+    }
+}
+
+/// A line to set aside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetAside {
+    /// Why, for programs.
+    pub kind: RejectKind,
+    /// Its number in the feed, from 1.
+    pub number: u64,
+    /// Its octets.
+    pub octets: Vec<u8>,
+    /// Why, for people.
+    pub reason: String,
 }
 
 /// A line that was set aside.
@@ -784,30 +810,31 @@ impl Store {
         self.note_number(&ending_key(source, zone), ends_with_soa.into())
     }
 
-    /// Sets a feed line aside. A line that was set aside before is not set aside again.
+    /// Sets lines of a feed aside, in one transaction. A line that was set aside before is not set aside again.
     ///
     /// # Errors
     ///
     /// [`StoreError`].
-    pub fn reject_line(
+    pub fn reject_lines(
         &self,
         source: SourceId,
-        kind: RejectKind,
-        line_number: u64,
-        octets: &[u8],
-        reason: &str,
+        lines: &[SetAside],
         at: Timestamp,
     ) -> Result<(), StoreError> {
-        let kind = match kind {
-            RejectKind::Unreadable => "unreadable",
-            RejectKind::Late => "late",
-        };
+        if lines.is_empty() {
+            return Ok(());
+        }
+        let tx = self.begin_batch()?;
         self.run(|connection| {
-            connection
-                .prepare_cached("insert or ignore into rejected_line (source_id, line_number, kind, reason, octets, rejected_at) values (?, ?, ?, ?, ?, ?)")?
-                .execute(params![source.0, line_number as i64, kind, reason, octets, at.unix()])
-        })
-        .map(|_| ())
+            let mut insert = connection.prepare_cached("insert or ignore into rejected_line (source_id, line_number, kind, reason, octets, rejected_at) values (?, ?, ?, ?, ?, ?)")?;
+            for line in lines {
+                let number = line.number as i64;
+                let values = params![source.0, number, line.kind.word(), line.reason, line.octets, at.unix()];
+                insert.execute(values)?;
+            }
+            Ok(())
+        })?;
+        tx.commit()
     }
 
     /// Returns the lines that were set aside, of one source or of all, newest first, at most `limit`. Those of

@@ -56,6 +56,27 @@ pub fn diff(before: &[Record], after: &[Record]) -> OwnerChange {
     }
 }
 
+/// Returns the type and the number of records of the largest RRset that a change adds to, after it; `None` if it
+/// adds to none. `before` has what it removes.
+pub fn widest_grown<'a>(
+    before: impl Iterator<Item = &'a Record> + Clone,
+    change: &OwnerChange,
+) -> Option<(RecordType, u64)> {
+    let count = |records: &[Record], rtype| {
+        let of_type = records.iter().filter(|rr| rr.rdata.rtype() == rtype);
+        of_type.count() as u64
+    };
+    let mut types: Vec<RecordType> = change.added.iter().map(|rr| rr.rdata.rtype()).collect();
+    types.sort_unstable();
+    types.dedup();
+    let grown = types.into_iter().map(|rtype| {
+        let there = before.clone().filter(|rr| rr.rdata.rtype() == rtype);
+        let records = there.count() as u64 + count(&change.added, rtype);
+        (rtype, records.saturating_sub(count(&change.removed, rtype)))
+    });
+    grown.max_by_key(|(_, records)| *records)
+}
+
 /// Returns whether an owner's records cannot stand beside each other: two CNAMEs, or a CNAME and something
 /// else. Types that are not kept are not known of.
 pub fn breaks_cname(records: &[Record]) -> bool {

@@ -180,6 +180,8 @@ pub struct Intake<S> {
     digest: u64,
     group_is_split: bool,
     has_ns: bool,
+    /// How many records of each kept type the group in hand has, in the order they were met.
+    group_counts: Vec<(RecordType, u64)>,
     /// Whether some owner's records do not follow each other.
     has_scattered: bool,
     counts: Counts,
@@ -200,6 +202,7 @@ impl<S: Spool> Intake<S> {
             digest: 0,
             group_is_split: false,
             has_ns: false,
+            group_counts: Vec::new(),
             has_scattered: false,
             counts: Counts::default(),
         }
@@ -208,6 +211,20 @@ impl<S: Spool> Intake<S> {
     /// Returns how many owner names have been met whose records were all read.
     pub fn name_count(&self) -> u64 {
         self.counts.names
+    }
+
+    /// Returns how many records of this type the owner taken last has, those that follow each other.
+    pub fn rrset_records(&self, rtype: RecordType) -> u64 {
+        let count = self.group_counts.iter().find(|(it, _)| *it == rtype);
+        count.map_or(0, |(_, count)| *count)
+    }
+
+    /// Counts a record of the group in hand. An owner has few types.
+    fn count_of(&mut self, rtype: RecordType) {
+        match self.group_counts.iter_mut().find(|(it, _)| *it == rtype) {
+            Some((_, count)) => *count += 1,
+            None => self.group_counts.push((rtype, 1)),
+        }
     }
 
     /// Returns how many octets of changed owners wait in the spool.
@@ -236,6 +253,7 @@ impl<S: Spool> Intake<S> {
             self.close_group()?;
             self.owner.clear();
             self.owner.extend_from_slice(owner);
+            self.group_counts.clear();
         } else if self.group.len() > GROUP_OCTETS_MAX {
             self.group_is_split = true;
             self.close_group()?;
@@ -243,6 +261,7 @@ impl<S: Spool> Intake<S> {
         self.counts.records += 1;
         self.counts.kept += 1;
         self.has_ns |= rtype == RecordType::Ns;
+        self.count_of(rtype);
         self.digest = self
             .digest
             .wrapping_add(self.key.digest_record(rtype.code(), ttl, rdata));

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::dns::RecordType;
 use crate::time::Span;
 
 /// The limits of `[limits]`. Each has a name, since a refusal tells it.
@@ -15,6 +16,10 @@ pub struct Limits {
     /// How long a whole transfer may take. Three hours: a full transfer of the largest zones takes
     /// less than one.
     pub transfer: Span,
+    /// How long one file may be read, what it includes too: a zone file, a file of a spool, an import by
+    /// hand; storing and judging are not counted, but in a feed that is followed, where the next pass goes on.
+    /// An hour: a zone of 160 million records is read in minutes.
+    pub file: Span,
     /// The most octets of one transfer or of one zone file after decompression. `.com` is some 25 GB
     /// as text, less on the wire.
     pub octets: u64,
@@ -32,6 +37,17 @@ pub struct Limits {
     pub delta_octets: u64,
     /// The most records that one `$GENERATE` may make.
     pub generate_records: u64,
+    /// The most octets of text that the `$GENERATE` lines of one file may make, what it includes too. 256 MiB:
+    /// some 4 million records of a reverse zone.
+    pub generate_octets: u64,
+    /// The most members of a gzip file. bgzip makes one of 64 KiB of text: a million of them are 60 GB.
+    pub gzip_members: u64,
+    /// How many octets decompression may make of one, beyond the first 16 MiB. Zone files shrink to a fifth or
+    /// a tenth; gzip itself ends at 1,032.
+    pub ratio: u64,
+    /// The most records of one RRset. 4,096: as many addresses as a message of 64 KiB holds are 4,095, so no
+    /// server can serve more. BIND's own limit, 100, refuses RRsets that Knot, NSD and PowerDNS serve.
+    pub rrset_records: u64,
 }
 
 impl Default for Limits {
@@ -47,6 +63,7 @@ impl Limits {
             connect: Span::seconds(10),
             idle: Span::seconds(30),
             transfer: Span::hours(3),
+            file: Span::hours(1),
             octets: 256 << 30,
             records: 2_000_000_000,
             record_octets: 4096,
@@ -54,8 +71,20 @@ impl Limits {
             spool_octets: 32 << 30,
             delta_octets: 128 << 20,
             generate_records: 65_536,
+            generate_octets: 256 << 20,
+            gzip_members: 1_000_000,
+            ratio: 200,
+            rrset_records: 4096,
         }
     };
+
+    /// Returns why an RRset of so many records is over the limit, if it is. `owner` as people read it.
+    pub fn rrset_fault(&self, owner: &str, rtype: RecordType, records: u64) -> Option<String> {
+        let limit = self.rrset_records;
+        (records > limit).then(|| {
+            format!("{owner} {rtype}: {records} records or more, more than limits.rrset_records = {limit}")
+        })
+    }
 
     /// Returns what is wrong with the limits, each with its key.
     pub fn faults(&self) -> Vec<(String, String, &'static str)> {
@@ -63,6 +92,7 @@ impl Limits {
             ("connect", self.connect),
             ("idle", self.idle),
             ("transfer", self.transfer),
+            ("file", self.file),
         ];
         let spans = spans.map(|(key, span)| (key, span.as_seconds()));
         let counts = [
@@ -73,6 +103,10 @@ impl Limits {
             ("spool_octets", self.spool_octets),
             ("delta_octets", self.delta_octets),
             ("generate_records", self.generate_records),
+            ("generate_octets", self.generate_octets),
+            ("gzip_members", self.gzip_members),
+            ("ratio", self.ratio),
+            ("rrset_records", self.rrset_records),
         ];
         let counts = counts.map(|(key, count)| (key, count.min(i64::MAX as u64) as i64));
         let bad = spans

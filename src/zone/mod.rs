@@ -13,7 +13,7 @@ mod limits;
 mod serials;
 mod trust;
 
-pub use changeset::{OwnerChange, apply, breaks_cname, diff, transition_signature};
+pub use changeset::{OwnerChange, apply, breaks_cname, diff, transition_signature, widest_grown};
 pub use delta::{Step, StepOwner};
 pub use digest::{DigestKey, DigestTable, Slot};
 pub use intake::{Batch, BatchRecord, Candidate, Counts, Intake, IntakeError, Spool};

@@ -1,0 +1,86 @@
+//! Lines of a feed that are set aside: many in one transaction, since a feed may hold nothing else.
+
+use crate::pipeline::{Pipeline, PipelineError};
+use crate::store::{RejectKind, SetAside, SourceId};
+
+/// How many lines wait at most to be stored.
+const WAITING_MAX: usize = 2000;
+/// How many octets of lines wait at most to be stored.
+const WAITING_OCTETS_MAX: usize = 8 << 20;
+/// How many lines of a pass are logged.
+const LOGGED_MAX: u64 = 100;
+
+/// The lines that one pass sets aside.
+pub(super) struct Aside {
+    source: SourceId,
+    waiting: Vec<SetAside>,
+    waiting_octets: usize,
+    count: u64,
+}
+
+impl Aside {
+    /// Starts a pass over a source.
+    pub fn new(source: SourceId) -> Self {
+        Self {
+            source,
+            waiting: Vec::new(),
+            waiting_octets: 0,
+            count: 0,
+        }
+    }
+
+    /// Returns how many lines the pass has set aside.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+}
+
+/// Logs a line that is set aside, the first ones of a pass.
+fn log(count: u64, line: &SetAside) {
+    let (number, reason) = (line.number, &line.reason);
+    if count <= LOGGED_MAX {
+        tracing::warn!(line = number, reason, "line {number} set aside: {reason}");
+    } else if count == LOGGED_MAX + 1 {
+        tracing::warn!(
+            line = number,
+            "more than {LOGGED_MAX} lines set aside: the others are not logged; `fluxwatch import rejected` lists them"
+        );
+    }
+}
+
+impl Pipeline {
+    /// Sets a line aside. It is durable after [`Pipeline::store_aside`], which is called before the place
+    /// behind it is noted: after a kill it is read again, and stands there once.
+    pub(super) fn set_aside(
+        &self,
+        aside: &mut Aside,
+        kind: RejectKind,
+        number: u64,
+        octets: &[u8],
+        reason: String,
+    ) -> Result<(), PipelineError> {
+        let line = SetAside {
+            kind,
+            number,
+            octets: octets.to_vec(),
+            reason,
+        };
+        aside.count += 1;
+        log(aside.count, &line);
+        aside.waiting_octets += line.octets.len() + line.reason.len();
+        aside.waiting.push(line);
+        if aside.waiting.len() >= WAITING_MAX || aside.waiting_octets >= WAITING_OCTETS_MAX {
+            self.store_aside(aside)?;
+        }
+        Ok(())
+    }
+
+    /// Stores the lines that wait.
+    pub(super) fn store_aside(&self, aside: &mut Aside) -> Result<(), PipelineError> {
+        let now = self.clock.now();
+        self.store.reject_lines(aside.source, &aside.waiting, now)?;
+        aside.waiting.clear();
+        aside.waiting_octets = 0;
+        Ok(())
+    }
+}
