@@ -71,7 +71,11 @@ pub fn odd_kind(meta: &Metadata) -> Option<&'static str> {
 }
 
 /// Refuses what is no regular file.
-fn require_file(meta: &Metadata) -> io::Result<()> {
+///
+/// # Errors
+///
+/// [`io::ErrorKind::InvalidInput`] with a sentence.
+pub fn require_file(meta: &Metadata) -> io::Result<()> {
     match odd_kind(meta) {
         None => Ok(()),
         Some(kind) => Err(io::Error::new(

@@ -65,10 +65,11 @@ impl Look<'_> {
         if path.as_os_str().is_empty() {
             return;
         }
-        if path.is_dir() {
+        let kind = path.metadata().ok().and_then(|meta| file::odd_kind(&meta));
+        if let Some(kind) = kind {
             self.error(
                 "store.path",
-                format!("{} is a folder", path.display()),
+                format!("{} is {kind}", path.display()),
                 "name a file",
             );
         } else if names_folder(&path) {

@@ -15,6 +15,8 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use crate::file;
+
 /// Tables and indexes that a lookup of a name reads.
 const LOOKED_AT: [&str; 11] = [
     "gap",
@@ -78,7 +80,7 @@ pub(super) struct Ahead {
 impl Ahead {
     /// Opens a file and asks for its first pages. `None` if that cannot be done.
     pub(super) fn begin(path: &Path) -> Option<&'static File> {
-        let file: &'static File = Box::leak(Box::new(File::open(path).ok()?));
+        let file: &'static File = Box::leak(Box::new(file::open(path).ok()?));
         will_need(file, 0..FIRST_OCTETS);
         Some(file)
     }

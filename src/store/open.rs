@@ -13,6 +13,7 @@ use rusqlite::{Connection, OpenFlags, params};
 use rustix::fs::OFlags;
 
 use crate::dns::Name;
+use crate::file;
 use crate::store::ahead::{Ahead, is_looked_at};
 use crate::store::popularity::HostRow;
 use crate::store::reading::{Stamp, Way, check_writable, folder_of, open_to_read};
@@ -170,16 +171,24 @@ struct Opened {
 struct FileId(u64, u64);
 
 impl FileId {
-    /// Returns that of the file at `path`; `None` if there is none.
+    /// Returns that of the file at `path`; `None` if there is none. A pipe, a device or a folder is refused.
     fn of(path: &Path) -> Result<Option<Self>, StoreError> {
         match path.metadata() {
-            Ok(meta) => Ok(Some(Self(meta.dev(), meta.ino()))),
+            Ok(meta) => match file::require_file(&meta) {
+                Ok(()) => Ok(Some(Self(meta.dev(), meta.ino()))),
+                Err(fault) => Err(unusable(path, fault)),
+            },
             Err(fault) if fault.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(fault) => Err(StoreError::File {
-                path: path.to_owned(),
-                fault,
-            }),
+            Err(fault) => Err(unusable(path, fault)),
         }
+    }
+}
+
+/// Returns the fault of a database file.
+fn unusable(path: &Path, fault: io::Error) -> StoreError {
+    StoreError::File {
+        path: path.to_owned(),
+        fault,
     }
 }
 

@@ -6,6 +6,7 @@
 mod arrivals;
 mod backtest;
 mod benign;
+mod bounds;
 mod campaigns;
 mod care;
 mod cli;
