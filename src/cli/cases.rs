@@ -10,7 +10,7 @@ use crate::cli::arguments::{CasesAction, CasesCommand, CasesList, CasesShow, Sta
 use crate::cli::desk::{self, CaseFilter, LogJson};
 use crate::cli::failure::{Done, Failure};
 use crate::cli::outbox::{MessageJson, message_json};
-use crate::cli::output::{Row, print_list, stdout, table};
+use crate::cli::output::{Row, plain, print_list, stdout, table, write_json_pretty};
 use crate::cli::report::NoticeJson;
 use crate::cli::session::{find_case, load_config, open_to_look};
 use crate::count::counted;
@@ -165,7 +165,7 @@ fn run_show(config: Option<&Path>, command: &CasesShow) -> Result<Done, Failure>
     let mut out = stdout();
     match command.format {
         StatsFormat::Json => {
-            serde_json::to_writer_pretty(&mut out, &shown.into_json())?;
+            write_json_pretty(&mut out, &shown.into_json())?;
             writeln!(out)?;
         }
         StatsFormat::Table => {
@@ -242,7 +242,7 @@ impl Shown {
         );
         words.extend(case.told.held.as_ref().map(|why| format!("no mail: {why}")));
         if !words.is_empty() {
-            writeln!(out, "Desk: {}", words.join("; "))?;
+            writeln!(out, "Desk: {}", plain(&words.join("; ")))?;
         }
         Ok(())
     }

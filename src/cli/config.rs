@@ -7,11 +7,12 @@ use serde::Serialize;
 
 use crate::cli::arguments::{CheckFormat, ConfigCheck, ConfigCommand};
 use crate::cli::failure::{Done, Failure};
-use crate::cli::output::stdout;
+use crate::cli::output::{plain, stdout, write_json_pretty};
 use crate::cli::session::{find_config, load_config};
 use crate::config::{Config, Fault, Schedule, TEMPLATE, Weight};
 use crate::count::counted;
 use crate::pipeline::{TableInUse, check_surroundings, examine_parts};
+use crate::store::shown_url;
 use crate::time::{Clock, CronLine, TimeZone, Timestamp, WallClock};
 
 /// How many of a schedule's next times are shown.
@@ -62,11 +63,15 @@ pub fn run(config: Option<&Path>, command: &ConfigCommand) -> Result<Done, Failu
     }
 }
 
-/// Prints the configuration as it was understood.
+/// Prints the configuration as it was understood, without what the URLs of webhooks may hold of secrets.
 fn run_show(config: Option<&Path>) -> Result<Done, Failure> {
     let config = load_config(config)?;
-    let text = toml::to_string_pretty(&config.written)
-        .map_err(|fault| Failure::failed(fault.to_string()))?;
+    let mut shown = config.written.clone();
+    for webhook in &mut shown.webhook {
+        webhook.url = webhook.url.as_deref().map(shown_url);
+    }
+    let text =
+        toml::to_string_pretty(&shown).map_err(|fault| Failure::failed(fault.to_string()))?;
     let mut out = stdout();
     writeln!(out, "# {}", config.path.display())?;
     out.write_all(text.as_bytes())?;
@@ -97,7 +102,7 @@ fn run_check(config: Option<&Path>, command: &ConfigCheck) -> Result<Done, Failu
     let mut out = stdout();
     match command.format {
         CheckFormat::Json => {
-            serde_json::to_writer_pretty(&mut out, &found)?;
+            write_json_pretty(&mut out, &found)?;
             writeln!(out)?;
         }
         CheckFormat::Text => write_check(&mut out, &config, &found)?,
@@ -118,10 +123,10 @@ fn write_check(out: &mut impl Write, config: &Config, found: &CheckJson) -> Resu
             Weight::Error => "error",
             Weight::Warning => "warning",
         };
-        writeln!(talk, "{word}: {fault}")?;
+        writeln!(talk, "{word}: {}", plain(&fault.to_string()))?;
     }
     for note in found.tables.iter().flat_map(|table| &table.notes) {
-        writeln!(talk, "note: {note}")?;
+        writeln!(talk, "note: {}", plain(note))?;
     }
     if found.sound {
         let mail = match config.mail.is_some() {

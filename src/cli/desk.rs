@@ -9,7 +9,7 @@ use crate::case::{CaseState, DeskStep, DismissReason, StepRefused, take_step};
 use crate::cli::arguments::{CasesAction, CasesLog, CasesStep};
 use crate::cli::cases::parse_states;
 use crate::cli::failure::{Done, Failure};
-use crate::cli::output::{Row, print_list};
+use crate::cli::output::{Row, plain, print_list};
 use crate::cli::session::{
     actor, find_case, load_config, open_pipeline, open_store, open_to_look, parse_name,
     read_number, runtime,
@@ -78,7 +78,7 @@ fn run_step(config: Option<&Path>, command: &CasesStep, step: &DeskStep) -> Resu
         match step_one(&pipeline, row.id, command, step, &who)? {
             Ok(sentence) => {
                 taken += 1;
-                writeln!(err, "{sentence}")?;
+                writeln!(err, "{}", plain(&sentence))?;
             }
             Err(fault) => {
                 refused += 1;

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::case::{Exemption, exemption_of};
 use crate::cli::arguments::{ExplainCommand, ExplainFormat};
 use crate::cli::failure::{Done, Failure};
-use crate::cli::output::stdout;
+use crate::cli::output::{plain, stdout, write_json_pretty};
 use crate::cli::session::{load_config, open_pipeline, open_to_look, parse_name};
 use crate::count::counted;
 use crate::detector::{Level, PlaneFinding};
@@ -58,7 +58,7 @@ pub fn run(config: Option<&Path>, command: &ExplainCommand) -> Result<Done, Fail
                 exemption: exemption_for(&pipeline, &found)?.map(|it| it.id),
                 planes: planes(&found).map(section).collect(),
             };
-            serde_json::to_writer_pretty(&mut out, &json)?;
+            write_json_pretty(&mut out, &json)?;
             writeln!(out)?;
         }
         ExplainFormat::Text => print_text(&mut out, &pipeline, &domain, at, &found)?,
@@ -202,7 +202,7 @@ fn print_plane(out: &mut impl Write, plane: &PlaneFinding) -> Result<(), Failure
         )?;
     }
     for check in &words.checks {
-        writeln!(out, "  checked: {}: {}", check.name, check.result)?;
+        writeln!(out, "  checked: {}: {}", check.name, plain(&check.result))?;
     }
     if let Some(holz) = &words.holz {
         writeln!(

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 
+use crate::cli::output::plain;
 use crate::config::ConfigError;
 use crate::daemon::ServiceError;
 use crate::pipeline::PipelineError;
@@ -92,7 +93,7 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "error: {}", self.sentence)?;
+        write!(f, "error: {}", plain(&self.sentence))?;
         match &self.hint {
             Some(hint) => write!(f, "\nhint: {hint}"),
             None => Ok(()),

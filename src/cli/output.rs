@@ -1,5 +1,6 @@
 //! Tables, JSON and CSV on stdout.
 
+use std::borrow::Cow;
 use std::io::{self, BufWriter, Write};
 
 use comfy_table::{ContentArrangement, Table, presets};
@@ -11,6 +12,114 @@ use crate::cli::failure::Failure;
 /// Returns stdout, buffered.
 pub fn stdout() -> BufWriter<io::StdoutLock<'static>> {
     BufWriter::new(io::stdout().lock())
+}
+
+/// Returns whether a character moves the cursor, or the direction of writing, of who prints it.
+pub fn is_steering(it: char) -> bool {
+    let is_direction = matches!(it, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
+    it.is_control() || is_direction
+}
+
+/// Returns a text that others wrote as a terminal shows it: what steers a terminal stands as `\u{…}`. Ends of lines
+/// and tabs stay.
+pub fn plain(text: &str) -> Cow<'_, str> {
+    let is_bad = |it: char| is_steering(it) && !matches!(it, '\n' | '\t');
+    if !text.contains(is_bad) {
+        return text.into();
+    }
+    let mut plain = String::with_capacity(text.len());
+    for character in text.chars() {
+        match is_bad(character) {
+            true => plain.extend(character.escape_unicode()),
+            false => plain.push(character),
+        }
+    }
+    plain.into()
+}
+
+/// Writes JSON in which nothing steers a terminal: the same values, with more of them escaped than RFC 8259 §7 asks.
+struct Escaped<F>(F);
+
+impl<F: serde_json::ser::Formatter> serde_json::ser::Formatter for Escaped<F> {
+    fn write_string_fragment<W: ?Sized + Write>(
+        &mut self,
+        writer: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
+        let mut rest = fragment;
+        while let Some(at) = rest.find(is_steering) {
+            let (before, from) = rest.split_at(at);
+            writer.write_all(before.as_bytes())?;
+            let mut characters = from.chars();
+            let mut units = [0; 2];
+            for unit in characters
+                .next()
+                .map_or(&[][..], |it| it.encode_utf16(&mut units))
+            {
+                write!(writer, "\\u{unit:04x}")?;
+            }
+            rest = characters.as_str();
+        }
+        writer.write_all(rest.as_bytes())
+    }
+
+    fn begin_array<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.begin_array(writer)
+    }
+
+    fn end_array<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.end_array(writer)
+    }
+
+    fn begin_array_value<W: ?Sized + Write>(
+        &mut self,
+        writer: &mut W,
+        first: bool,
+    ) -> io::Result<()> {
+        self.0.begin_array_value(writer, first)
+    }
+
+    fn end_array_value<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.end_array_value(writer)
+    }
+
+    fn begin_object<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.begin_object(writer)
+    }
+
+    fn end_object<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.end_object(writer)
+    }
+
+    fn begin_object_key<W: ?Sized + Write>(
+        &mut self,
+        writer: &mut W,
+        first: bool,
+    ) -> io::Result<()> {
+        self.0.begin_object_key(writer, first)
+    }
+
+    fn begin_object_value<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.begin_object_value(writer)
+    }
+
+    fn end_object_value<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.end_object_value(writer)
+    }
+}
+
+/// Writes a value as JSON over several lines.
+pub fn write_json_pretty(out: &mut impl Write, value: &impl Serialize) -> Result<(), Failure> {
+    let formatter = Escaped(serde_json::ser::PrettyFormatter::new());
+    let mut writer = serde_json::Serializer::with_formatter(out, formatter);
+    Ok(value.serialize(&mut writer)?)
+}
+
+/// Writes a value as JSON on one line, without its end.
+pub fn write_json(out: &mut impl Write, value: &impl Serialize) -> Result<(), Failure> {
+    let formatter = Escaped(serde_json::ser::CompactFormatter);
+    let mut writer = serde_json::Serializer::with_formatter(out, formatter);
+    Ok(value.serialize(&mut writer)?)
 }
 
 /// A row of a list.
@@ -38,12 +147,12 @@ pub fn print_list<T: Row>(rows: &[T], format: ListFormat) -> Result<(), Failure>
             table(T::TABLE_HEADINGS, rows.iter().map(Row::table_cells))
         )?,
         ListFormat::Json => {
-            serde_json::to_writer_pretty(&mut out, rows)?;
+            write_json_pretty(&mut out, &rows)?;
             writeln!(out)?;
         }
         ListFormat::Ndjson => {
             for row in rows {
-                serde_json::to_writer(&mut out, row)?;
+                write_json(&mut out, row)?;
                 writeln!(out)?;
             }
         }
@@ -55,7 +164,7 @@ pub fn print_list<T: Row>(rows: &[T], format: ListFormat) -> Result<(), Failure>
                     .map(|heading| heading.to_lowercase().replace(' ', "_")),
             )?;
             for row in rows {
-                writer.write_record(row.cells())?;
+                writer.write_record(row.cells().iter().map(|cell| plain(cell).into_owned()))?;
             }
             writer.flush()?;
         }
@@ -78,7 +187,29 @@ pub fn table(headings: &[&str], rows: impl Iterator<Item = Vec<String>>) -> Stri
     }
     table.set_header(headings.iter().map(|heading| heading.to_uppercase()));
     for row in rows {
-        table.add_row(row);
+        table.add_row(row.iter().map(|cell| plain(cell).into_owned()));
     }
     table.trim_fmt()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_others_wrote_steers_a_terminal() {
+        let text = "a\u{1b}[2J\u{7}\u{9b}1m\r\u{202e}ö\nb";
+        assert_eq!(plain(text), "a\\u{1b}[2J\\u{7}\\u{9b}1m\\u{d}\\u{202e}ö\nb");
+        let table = table(&["words"], [vec![text.to_owned()]].into_iter());
+        assert!(
+            !table.contains(|it: char| is_steering(it) && it != '\n'),
+            "{table:?}"
+        );
+        let mut json = Vec::new();
+        write_json(&mut json, &text).expect("written");
+        let json = String::from_utf8(json).expect("text");
+        assert!(!json.contains(is_steering), "{json:?}");
+        let read: String = serde_json::from_str(&json).expect("JSON");
+        assert_eq!(read, text, "the value is the same");
+    }
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::cli::arguments::ImportRejected;
 use crate::cli::failure::{Done, Failure};
-use crate::cli::output::{Row, print_list};
+use crate::cli::output::{Row, is_steering, print_list};
 use crate::cli::session::{load_config, open_to_look};
 use crate::store::RejectedRow;
 use crate::time::Timestamp;
@@ -96,8 +96,7 @@ fn visible(octets: &[u8]) -> String {
     let mut text = String::with_capacity(octets.len());
     for chunk in octets.utf8_chunks() {
         for character in chunk.valid().chars() {
-            let is_direction = matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
-            if character.is_control() || is_direction {
+            if is_steering(character) {
                 text.extend(character.escape_unicode());
             } else {
                 text.push(character);

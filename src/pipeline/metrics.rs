@@ -9,7 +9,6 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use crate::case::CaseState;
 use crate::config::CanaryConfig;
 use crate::pipeline::look_at_canary;
 use crate::store::{Store, StoreError, ZoneStatus};
@@ -373,24 +372,21 @@ fn write_zones(page: &mut Page, zones: &[&ZoneStatus], now: Timestamp) {
 
 /// Writes cases and mail.
 fn write_desk(page: &mut Page, store: &Store) -> Result<(), StoreError> {
-    let cases = store.cases(&CaseState::ALL)?;
     page.family("fluxwatch_cases", "gauge", "Cases by state.");
-    for state in CaseState::ALL {
-        let count = cases.iter().filter(|row| row.case.state == state).count();
+    for (state, count) in store.case_counts()? {
         page.value("fluxwatch_cases", &[("state", state.word())], count);
     }
-    let unsent = store.messages(true)?;
     page.family(
         "fluxwatch_unsent_messages",
         "gauge",
         "Mail that is not sent, by state.",
     );
-    for state in ["queued", "sending", "dead"] {
-        let count = unsent
-            .iter()
-            .filter(|row| row.state.word() == state)
-            .count();
-        page.value("fluxwatch_unsent_messages", &[("state", state)], count);
+    for (state, count) in store.unsent_counts()? {
+        page.value(
+            "fluxwatch_unsent_messages",
+            &[("state", state.word())],
+            count,
+        );
     }
     page.family(
         "fluxwatch_returned_messages",

@@ -105,6 +105,25 @@ impl Store {
         Ok(cases)
     }
 
+    /// Returns how many cases there are in each state, in the order of [`CaseState::ALL`].
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn case_counts(&self) -> Result<Vec<(CaseState, u32)>, StoreError> {
+        let counts: Vec<(String, u32)> = self.run(|connection| {
+            let sql = "select state, count(*) from abuse_case group by state";
+            let mut statement = connection.prepare_cached(sql)?;
+            let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            rows.collect()
+        })?;
+        let of = |state: CaseState| counts.iter().find(|(word, _)| word == state.word());
+        Ok(CaseState::ALL
+            .into_iter()
+            .map(|state| (state, of(state).map_or(0, |(_, count)| *count)))
+            .collect())
+    }
+
     /// Returns the cases of a zone, or of all, that are open or acknowledged and were last judged at or
     /// before `judged_by`; in the order of their numbers. Found by the index on that time: left alone,
     /// SQLite goes through all cases for the sake of the order.

@@ -48,7 +48,7 @@ pub use history::{
 pub use notices::{NoticeRow, NoticeState};
 pub use open::{PollerLock, Store, StoreError, StoreOptions, StoreTx};
 pub use operator::{Blindness, BulkKind, BulkMove};
-pub use outbox::{Fate, MailKind, MessageRow, MessageState, NewMessage};
+pub use outbox::{Fate, MailKind, MessageRow, MessageState, NewMessage, shown_url};
 pub use passive::Sighting;
 pub use replay::ChangedOwner;
 pub use retention::{PruneCount, PruneStep};

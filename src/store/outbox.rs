@@ -195,13 +195,18 @@ impl MessageRow {
         if self.message.kind != MailKind::Webhook {
             return recipient.clone();
         }
-        let Some((scheme, rest)) = recipient.split_once("://") else {
-            return "webhook".to_owned();
-        };
-        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-        let host = authority.rsplit('@').next().unwrap_or_default();
-        format!("{scheme}://{host}/")
+        shown_url(recipient)
     }
+}
+
+/// Returns the URL of a webhook as it may be shown: scheme and host. User, password, path and query may be secrets.
+pub fn shown_url(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return "webhook".to_owned();
+    };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    format!("{scheme}://{host}/")
 }
 
 /// The columns of a message, in the order that [`read_message`] expects.
@@ -445,6 +450,31 @@ impl Store {
             .into_iter()
             .map(|fate| (fate, of(fate).map_or(0, |(_, count)| *count)))
             .collect())
+    }
+
+    /// Returns how many messages are not sent, by state: queued, sending, dead.
+    ///
+    /// The state stands behind the octets of a mail. So rows of sent ones, which an index names, are not read.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn unsent_counts(&self) -> Result<[(MessageState, u32); 3], StoreError> {
+        let counts: Vec<(String, u32)> = self.run(|connection| {
+            let sql = "select state, count(*) from message
+                where id in (select id from message except select id from message where sent_at is not null)
+                group by state";
+            let mut statement = connection.prepare_cached(sql)?;
+            let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            rows.collect()
+        })?;
+        let of = |state: MessageState| counts.iter().find(|(word, _)| word == state.word());
+        let states = [
+            MessageState::Queued,
+            MessageState::Sending,
+            MessageState::Dead,
+        ];
+        Ok(states.map(|state| (state, of(state).map_or(0, |(_, count)| *count))))
     }
 
     /// Returns how many messages were given up or refused.
