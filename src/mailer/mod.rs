@@ -2,7 +2,9 @@
 //! URL; and reads what came back.
 
 mod bounce;
+mod destination;
 mod maildir;
+mod replies;
 mod smtp;
 mod webhook;
 

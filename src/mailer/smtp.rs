@@ -4,19 +4,28 @@ use std::time::Duration;
 
 use lettre::address::Envelope;
 use lettre::transport::smtp::Error as SmtpError;
-use lettre::transport::smtp::client::{Certificate, CertificateStore, Tls, TlsParameters};
-use lettre::transport::smtp::response::Severity;
-use lettre::{AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
-
+use lettre::transport::smtp::authentication::DEFAULT_MECHANISMS;
+use lettre::transport::smtp::client::{AsyncSmtpConnection, AsyncTokioStream};
+use lettre::transport::smtp::commands::{Ehlo, Starttls};
+use lettre::transport::smtp::extension::{Extension, ServerInfo};
+use lettre::transport::smtp::response::{Response, Severity};
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 
+use crate::mailer::destination::{Destination, Encryption, Trust};
+use crate::mailer::replies::Replies;
 use crate::mailer::{MailerError, parse_mailbox};
 use crate::outbox::Attempt;
 
-/// How long a connection may take.
-const COMMAND_TIMEOUT: Duration = Duration::from_secs(20);
-/// How long a message may take from the connection to the server's last word.
+/// How long a connection to one address may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a message may take from the connection to the server's last word, and so each of its replies.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long it may take to see whether a server takes sessions.
+const SESSION_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long the server may take to say goodbye.
+const QUIT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The reply with which a server closes the connection (RFC 5321 §3.8).
 const CLOSES: u16 = 421;
 /// Replies that refuse the session, not the message: a wrong password is put right and the message
@@ -36,7 +45,9 @@ pub struct SmtpSettings {
 
 /// A server.
 pub struct SmtpMailer {
-    transport: AsyncSmtpTransport<Tokio1Executor>,
+    destination: Destination,
+    /// How long a message may take.
+    patience: Duration,
 }
 
 impl SmtpMailer {
@@ -46,51 +57,10 @@ impl SmtpMailer {
     ///
     /// [`MailerError::Url`], never with the password in it.
     pub fn new(settings: &SmtpSettings) -> Result<Self, MailerError> {
-        if !settings.url.starts_with("smtp://") && !settings.url.starts_with("smtps://") {
-            return Err(MailerError::Url(format!(
-                "{:?} has an unknown scheme",
-                settings.url
-            )));
-        }
-        // Exactly these: what the mail library does not know, it passes over, and sends in the clear.
-        let query = settings.url.split_once('?').map(|(_, query)| query);
-        if let Some(query) = query
-            && !matches!(query, "tls=required" | "tls=opportunistic")
-        {
-            return Err(MailerError::Url(format!("{query:?} is no parameter")));
-        }
-        let is_encrypted = settings.url.starts_with("smtps://") || query == Some("tls=required");
-        if settings.password.is_some() && !is_encrypted {
-            let what = "a password is sent over TLS only";
-            return Err(MailerError::InTheClear(what));
-        }
-        let url = match (&settings.password, settings.url.split_once('@')) {
-            (Some(password), Some((user, host))) => {
-                let encoded: String = password
-                    .bytes()
-                    .map(|octet| format!("%{octet:02X}"))
-                    .collect();
-                format!("{user}:{encoded}@{host}")
-            }
-            (Some(_), None) => {
-                return Err(MailerError::NoUser);
-            }
-            (None, _) => settings.url.clone(),
-        };
-        let fault = |_| MailerError::Url(format!("{:?} cannot be used", settings.url));
-        let mut builder = AsyncSmtpTransport::<Tokio1Executor>::from_url(&url).map_err(fault)?;
-        if let Some(pem) = &settings.ca_pem {
-            if !is_encrypted {
-                return Err(MailerError::InTheClear("ca_file needs TLS"));
-            }
-            let parameters = parameters(&settings.url, pem)?;
-            builder = builder.tls(match settings.url.starts_with("smtps://") {
-                true => Tls::Wrapper(parameters),
-                false => Tls::Required(parameters),
-            });
-        }
-        let transport = builder.timeout(Some(COMMAND_TIMEOUT)).build();
-        Ok(Self { transport })
+        Ok(Self {
+            destination: Destination::new(settings)?,
+            patience: DELIVERY_TIMEOUT,
+        })
     }
 
     /// Delivers one message.
@@ -104,26 +74,18 @@ impl SmtpMailer {
             Ok(envelope) => envelope,
             Err(fault) => return Attempt::Refused(fault.to_string()),
         };
-        // lettre's own timeout covers the connection only: a server that takes it and then says nothing
-        // would hold the sender for ever.
-        let sent = timeout(DELIVERY_TIMEOUT, self.transport.send_raw(&envelope, octets)).await;
-        let attempt = match sent {
-            Ok(Ok(response)) => {
-                let words = response.message().collect::<Vec<_>>().join(" ");
-                let reply = format!("{} {words}", response.code());
-                // RFC 5321 §4.2.1: only 2yz says that the message was taken; the library takes 3yz for it too.
-                return match response.code().severity {
-                    Severity::PositiveCompletion => Attempt::Delivered(reply),
-                    _ => Attempt::Passing(format!("{reply}: no answer to a message")),
-                };
+        let fault = match timeout(self.patience, self.send(&envelope, octets)).await {
+            Ok(Ok((connection, response))) => {
+                quit(connection).await;
+                return said(&response);
             }
-            Ok(Err(error)) => classify(&error),
+            Ok(Err(fault)) => fault,
             Err(_) => {
-                let seconds = DELIVERY_TIMEOUT.as_secs();
+                let seconds = self.patience.as_secs();
                 return Attempt::Unreachable(format!("no end of it after {seconds} s"));
             }
         };
-        match attempt {
+        match fault {
             Fault::Server(reply) => Attempt::Unreachable(reply),
             Fault::Later(reply) => Attempt::Passing(reply),
             // One that greets with 554, or is gone, refuses everything and not this message.
@@ -133,43 +95,141 @@ impl SmtpMailer {
         }
     }
 
-    /// Returns whether the server takes a session at all, encrypted and logged in as is configured. What it
-    /// answers to the NOOP after that says nothing about it: some servers know none.
+    /// Sends one message. Returns the connection and what the server said to the end of the message.
+    async fn send(
+        &self,
+        envelope: &Envelope,
+        octets: &[u8],
+    ) -> Result<(AsyncSmtpConnection, Response), Fault> {
+        let mut connection = self.open().await?;
+        let sent = connection.send(envelope, octets).await;
+        let response = sent.map_err(|error| classify(&error))?;
+        Ok((connection, response))
+    }
+
+    /// Returns whether the server takes a session at all, encrypted and logged in as is configured.
     async fn takes_sessions(&self) -> bool {
-        matches!(
-            timeout(COMMAND_TIMEOUT, self.transport.test_connection()).await,
-            Ok(Ok(_))
-        )
+        let look = async {
+            let connection = self.open().await.ok()?;
+            quit(connection).await;
+            Some(())
+        };
+        matches!(timeout(SESSION_TIMEOUT, look).await, Ok(Some(())))
+    }
+
+    /// Opens a session, encrypted and logged in as is configured.
+    async fn open(&self) -> Result<AsyncSmtpConnection, Fault> {
+        let to = &self.destination;
+        let tcp = connect(&to.host, to.port).await?;
+        let peer = tcp.peer_addr().map_err(broken)?;
+        let stream: Box<dyn AsyncTokioStream> = match &to.encryption {
+            Encryption::None => Box::new(Replies::new(tcp, peer)),
+            Encryption::Implicit(trust) => {
+                let tls = trust.encrypt(tcp).await.map_err(broken)?;
+                Box::new(Replies::new(tls, peer))
+            }
+            Encryption::Required(trust) => self.start_tls(tcp, trust, true).await?,
+            Encryption::Opportunistic(trust) => self.start_tls(tcp, trust, false).await?,
+        };
+        let opened = AsyncSmtpConnection::connect_with_transport(stream, &to.hello).await;
+        let mut connection = opened.map_err(|error| classify(&error))?;
+        if let Some(credentials) = &to.credentials {
+            let login = connection.auth(DEFAULT_MECHANISMS, credentials).await;
+            login.map_err(|error| classify(&error))?;
+        }
+        Ok(connection)
+    }
+
+    /// Goes from clear text to TLS (RFC 3207), or stays in the clear where the server does not offer it and it
+    /// is not required.
+    ///
+    /// The mail library does not do this: it keeps what it has read before the handshake. Here nothing is left of
+    /// it (RFC 3207 §4.2), and a server that said more than it was asked is given up.
+    async fn start_tls(
+        &self,
+        tcp: TcpStream,
+        trust: &Trust,
+        is_required: bool,
+    ) -> Result<Box<dyn AsyncTokioStream>, Fault> {
+        let peer = tcp.peer_addr().map_err(broken)?;
+        let mut clear = Replies::new(tcp, peer);
+        positive(&clear.read_reply().await.map_err(broken)?)?;
+        let hello = Ehlo::new(self.destination.hello.clone()).to_string();
+        let offered = ask(&mut clear, &hello).await?;
+        let offered = ServerInfo::from_response(&offered).map_err(|error| classify(&error))?;
+        if !offered.supports_feature(Extension::StartTls) {
+            if is_required {
+                let what = "the server does not offer STARTTLS";
+                return Err(Fault::Message(what.to_owned()));
+            }
+            clear.greet_again();
+            return Ok(Box::new(clear));
+        }
+        ask(&mut clear, &Starttls.to_string()).await?;
+        let tcp = clear.into_stream().map_err(broken)?;
+        let tls = trust.encrypt(tcp).await.map_err(broken)?;
+        Ok(Box::new(Replies::greeted(tls, peer)))
     }
 }
 
-/// Returns how a server is trusted that authorities of one's own sign.
-fn parameters(url: &str, pem: &str) -> Result<TlsParameters, MailerError> {
-    let fault = MailerError::Authorities;
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let rest = rest.split(['/', '?']).next().unwrap_or_default();
-    let host = rest.rsplit('@').next().unwrap_or_default();
-    let host = match host.strip_prefix('[').and_then(|host| host.split_once(']')) {
-        Some((address, _)) => address,
-        None => host.split(':').next().unwrap_or_default(),
-    };
-    let mut builder = TlsParameters::builder(host.to_owned());
-    let mut count = 0;
-    for block in pem.split_inclusive("-----END CERTIFICATE-----") {
-        if block.contains("-----BEGIN CERTIFICATE-----") {
-            let certificate = Certificate::from_pem(block.as_bytes());
-            builder = builder
-                .add_root_certificate(certificate.map_err(|error| fault(error.to_string()))?);
-            count += 1;
-        }
+/// Tells what the server's word to the end of a message means.
+fn said(response: &Response) -> Attempt {
+    let words = response.message().collect::<Vec<_>>().join(" ");
+    let reply = format!("{} {words}", response.code());
+    // RFC 5321 §4.2.1: only 2yz says that the message was taken; the library takes 3yz for it too.
+    match response.code().severity {
+        Severity::PositiveCompletion => Attempt::Delivered(reply),
+        _ => Attempt::Passing(format!("{reply}: no answer to a message")),
     }
-    if count == 0 {
-        return Err(fault("holds no certificate in PEM".to_owned()));
+}
+
+/// Ends a session. What the server says to it changes nothing of what it said before.
+async fn quit(mut connection: AsyncSmtpConnection) {
+    let _ = timeout(QUIT_TIMEOUT, connection.quit()).await;
+}
+
+/// Connects to the first address of a host that takes a connection.
+async fn connect(host: &str, port: u16) -> Result<TcpStream, Fault> {
+    let mut fault = Fault::Broken(format!("{host}: no address is known"));
+    for address in lookup_host((host, port)).await.map_err(broken)? {
+        fault = match timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => broken(error),
+            Err(_) => Fault::Server("connection timed out".to_owned()),
+        };
     }
-    builder
-        .certificate_store(CertificateStore::None)
-        .build()
-        .map_err(|error| fault(error.to_string()))
+    Err(fault)
+}
+
+/// Sends a command and returns the reply, which is positive.
+async fn ask(clear: &mut Replies<TcpStream>, command: &str) -> Result<Response, Fault> {
+    clear.write_all(command.as_bytes()).await.map_err(broken)?;
+    clear.flush().await.map_err(broken)?;
+    positive(&clear.read_reply().await.map_err(broken)?)
+}
+
+/// Returns a reply that says yes.
+fn positive(text: &str) -> Result<Response, Fault> {
+    let parsed: Result<Response, SmtpError> = text.parse();
+    let reply = parsed.map_err(|error| classify(&error))?;
+    if reply.code().severity == Severity::PositiveCompletion {
+        return Ok(reply);
+    }
+    let is_permanent = reply.code().severity == Severity::PermanentNegativeCompletion;
+    let code = u16::from(reply.code());
+    Err(Fault::of_code(
+        code,
+        is_permanent,
+        text.trim_end().to_owned(),
+    ))
+}
+
+/// Returns the fault of a session that broke off.
+fn broken(error: std::io::Error) -> Fault {
+    match error.kind() {
+        std::io::ErrorKind::TimedOut => Fault::Server(error.to_string()),
+        _ => Fault::Broken(error.to_string()),
+    }
 }
 
 /// Why an attempt failed.
@@ -184,18 +244,27 @@ enum Fault {
     Broken(String),
 }
 
+impl Fault {
+    /// Tells whose the fault is by the code of a reply.
+    fn of_code(code: u16, is_permanent: bool, text: String) -> Self {
+        match code {
+            // RFC 5321 §4.2.3 allows it at any command: many servers give it to one sender or recipient.
+            CLOSES => Self::Broken(text),
+            code if SESSION_REPLIES.contains(&code) => Self::Server(text),
+            _ if is_permanent => Self::Message(text),
+            _ => Self::Later(text),
+        }
+    }
+}
+
 /// Tells whose the fault is, and what may pass from what will not. Whatever is not surely permanent is tried
 /// again.
 fn classify(error: &SmtpError) -> Fault {
     let text = words_of(error);
     match error.status().map(u16::from) {
-        // RFC 5321 §4.2.3 allows it at any command: many servers give it to one sender or recipient.
-        Some(CLOSES) => Fault::Broken(text),
-        Some(code) if SESSION_REPLIES.contains(&code) => Fault::Server(text),
-        Some(_) if error.is_permanent() => Fault::Message(text),
-        Some(_) => Fault::Later(text),
+        Some(code) => Fault::of_code(code, error.is_permanent(), text),
         None if error.is_timeout() => Fault::Server(text),
-        // The library sends no message to a server that lacks what it needs: SMTPUTF8, 8BITMIME, STARTTLS.
+        // The library sends no message to a server that lacks what it needs: SMTPUTF8, 8BITMIME.
         None if error.is_client() => Fault::Message(text),
         None => Fault::Broken(text),
     }

@@ -97,7 +97,7 @@ const ALL: &[&str] = &[
 ];
 
 /// Foreign crates and the rooms that may name them. serde, thiserror, tracing and tokio are free.
-const OWNERS: [(&str, &[&str]); 38] = [
+const OWNERS: [(&str, &[&str]); 41] = [
     ("axum", &["web"]),
     ("base64", &["report", "web"]),
     ("chrono", &["time"]),
@@ -111,6 +111,8 @@ const OWNERS: [(&str, &[&str]); 38] = [
     ("flate2", &["source"]),
     ("glob", &["source"]),
     ("hickory_net", &["source"]),
+    ("hyper", &["web"]),
+    ("hyper_util", &["web"]),
     ("idna", &["dns"]),
     ("indicatif", &["cli"]),
     ("lettre", &["mailer"]),
@@ -121,7 +123,7 @@ const OWNERS: [(&str, &[&str]); 38] = [
     ("ring", &["source", "evidence", "mailer"]),
     ("rusqlite", &["store"]),
     ("rustix", &["file", "store"]),
-    ("rustls", &["source"]),
+    ("rustls", &["source", "mailer"]),
     ("sd_notify", &["daemon"]),
     (
         "serde_json",
@@ -131,15 +133,16 @@ const OWNERS: [(&str, &[&str]); 38] = [
     ),
     ("siphasher", &["zone"]),
     ("strsim", &["config"]),
+    ("subtle", &["web"]),
     ("tempfile", &["source", "export", "cli"]),
     ("tera", &["templates"]),
-    ("tokio_rustls", &["source"]),
+    ("tokio_rustls", &["source", "mailer"]),
     ("tokio_stream", &["web"]),
     ("toml", &["config", "cli"]),
     ("unicode_security", &["dns"]),
     ("ureq", &["mailer"]),
     ("webpki", &["source"]),
-    ("webpki_roots", &["source"]),
+    ("webpki_roots", &["source", "mailer"]),
     ("zstd", &["source", "export"]),
 ];
 
