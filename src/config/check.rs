@@ -23,6 +23,11 @@ const CONFIG_OCTETS_MAX: u64 = 16 << 20;
 const CA_OCTETS_MAX: u64 = 1 << 20;
 /// The most octets of a secret file.
 const SECRET_OCTETS_MAX: u64 = 4096;
+/// The least length of a token, and of the secret that signs what a webhook is told: both are made by a machine.
+/// Unit: characters.
+pub(super) const TOKEN_LENGTH_MIN: usize = 16;
+/// The least length of a password of who reads over HTTP. Unit: characters.
+const PASSWORD_LENGTH_MIN: usize = 12;
 /// The algorithms of TSIG that are spoken.
 const ALGORITHMS: [&str; 4] = ["hmac-sha256", "hmac-sha384", "hmac-sha512", "hmac-sha1"];
 
@@ -277,7 +282,7 @@ impl Checker<'_> {
             return None;
         };
         let token = web.token_file.as_ref();
-        let token = token.and_then(|path| self.read_secret(path, "web.token_file"));
+        let token = token.and_then(|path| self.read_word(path, "web.token_file", TOKEN_LENGTH_MIN));
         let users = web.users_file.as_ref().map(|path| self.read_users(path));
         self.check_web_use(web, push.as_deref());
         let listen = self.need(&web.listen, "web.listen")?;
@@ -395,35 +400,43 @@ impl Checker<'_> {
 
     /// Reads who may read history. Refused if others can read it.
     fn read_users(&self, path: &Path) -> Vec<String> {
-        let Some(text) = self.read_secret(path, "web.users_file") else {
+        let Some(text) = self.read_secret_text(path, "web.users_file") else {
             return Vec::new();
         };
-        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-        let users: Vec<String> = lines.map(str::to_owned).collect();
-        let is_user = |line: &str| {
-            line.split_once(':')
-                .is_some_and(|(user, password)| !user.is_empty() && !password.is_empty())
-        };
-        let bad = text
-            .lines()
-            .position(|line| !line.trim().is_empty() && !is_user(line.trim()));
-        if let Some(at) = bad {
-            let what = format!(
-                "{}: line {} is not user:password",
-                self.resolve(path).display(),
-                at + 1
-            );
-            self.error(
-                "web.users_file",
-                &what,
-                "write a user, a colon and the password on each line",
-            );
+        for (i, line) in text.lines().enumerate() {
+            if let Some((what, cure)) = user_fault(line) {
+                let file = self.resolve(path);
+                let what = format!("{}: line {} {what}", file.display(), i + 1);
+                self.error("web.users_file", &what, &cure);
+                break;
+            }
         }
-        users
+        let lines = text.lines().filter(|line| !line.is_empty());
+        lines.map(str::to_owned).collect()
+    }
+
+    /// Reads a file that holds one token or password on one line, with at least so many characters. Nothing but the
+    /// end of the line is taken off: what is sent must be what is written.
+    pub(super) fn read_word(&self, path: &Path, key: &str, length_min: usize) -> Option<String> {
+        let text = self.read_secret_text(path, key)?;
+        let word = text.strip_suffix('\n').unwrap_or(&text);
+        let word = word.strip_suffix('\r').unwrap_or(word);
+        if let Some((what, cure)) = word_fault(word, length_min) {
+            let what = format!("{}: {what}", self.resolve(path).display());
+            self.error(key, &what, &cure);
+            return None;
+        }
+        Some(word.to_owned())
     }
 
     /// Reads a file that holds one secret. Refused if others can read it.
     pub(super) fn read_secret(&self, path: &Path, key: &str) -> Option<String> {
+        let text = self.read_secret_text(path, key)?;
+        Some(text.trim().to_owned())
+    }
+
+    /// Reads a file of secrets as it is. Refused if others can read it, or if nothing is in it.
+    fn read_secret_text(&self, path: &Path, key: &str) -> Option<String> {
         let resolved = self.resolve(path);
         let fault = |what: &str, cure: &str| {
             self.error(key, &format!("{}: {what}", resolved.display()), cure);
@@ -464,7 +477,7 @@ impl Checker<'_> {
         };
         match text.trim() {
             "" => fault("is empty", "write the secret into it"),
-            secret => Some(secret.to_owned()),
+            _ => Some(text),
         }
     }
 
@@ -622,6 +635,53 @@ impl Checker<'_> {
             faults.push(fault);
         }
     }
+}
+
+/// Returns what is wrong with a token or password, and the cure.
+fn word_fault(word: &str, length_min: usize) -> Option<(String, String)> {
+    let fault = |what: &str, cure: &str| Some((what.to_owned(), cure.to_owned()));
+    if word.starts_with('\u{feff}') {
+        return fault(
+            "begins with a byte order mark",
+            "save it as UTF-8 without one",
+        );
+    }
+    if word.contains(['\n', '\r']) {
+        return fault("holds more than one line", "write one secret on one line");
+    }
+    if word.trim() != word {
+        return fault(
+            "has blanks at its beginning or end",
+            "take them out: they would be part of the secret",
+        );
+    }
+    if word.chars().any(char::is_control) {
+        return fault("holds a control character", "take it out");
+    }
+    if word.chars().count() < length_min {
+        let what = format!("is shorter than {length_min} characters");
+        let cure = format!("make one: openssl rand -hex {length_min}");
+        return Some((what, cure));
+    }
+    None
+}
+
+/// Returns what is wrong with a line of a file of users, and the cure. An empty line is sound.
+fn user_fault(line: &str) -> Option<(String, String)> {
+    if line.is_empty() {
+        return None;
+    }
+    if let Some(fault) = word_fault(line, 0) {
+        return Some(fault);
+    }
+    let parts = line.split_once(':');
+    let Some((_, password)) = parts.filter(|(user, word)| !user.is_empty() && !word.is_empty())
+    else {
+        let cure = "write a user, a colon and the password on each line";
+        return Some(("is not user:password".to_owned(), cure.to_owned()));
+    };
+    let fault = word_fault(password, PASSWORD_LENGTH_MIN);
+    fault.map(|(what, cure)| (format!("has a password that {what}"), cure))
 }
 
 /// What the port of an address may be.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::case::MailRules;
 use crate::config::address::ascii_mailbox;
-use crate::config::check::Checker;
+use crate::config::check::{Checker, TOKEN_LENGTH_MIN};
 use crate::config::resolved::{
     DkimConfig, MailConfig, Party, Recipient, SendingLimits, WebhookConfig,
 };
@@ -100,7 +100,7 @@ impl Checker<'_> {
             password: smtp
                 .password_file
                 .as_ref()
-                .and_then(|path| self.read_secret(path, "smtp.password_file")),
+                .and_then(|path| self.read_word(path, "smtp.password_file", 1)),
             ca_pem: smtp
                 .ca_file
                 .as_ref()
@@ -117,7 +117,8 @@ impl Checker<'_> {
         for (i, webhook) in written.webhook.iter().enumerate() {
             let at = |key: &str| format!("webhook[{i}].{key}");
             let secret = self.need(&webhook.secret_file, &at("secret_file"));
-            let secret = secret.and_then(|path| self.read_secret(&path, &at("secret_file")));
+            let secret =
+                secret.and_then(|path| self.read_word(&path, &at("secret_file"), TOKEN_LENGTH_MIN));
             let Some(url) = self.need(&webhook.url, &at("url")) else {
                 continue;
             };

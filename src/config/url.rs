@@ -122,7 +122,11 @@ pub(super) fn check_maildir_path(path: &str) -> Result<(), String> {
 pub(super) fn check_webhook_url(text: &str) -> Result<String, String> {
     let parts = split(text)?;
     if !matches!(parts.scheme, "http" | "https") {
-        return Err(format!("{text:?} begins with neither https:// nor http://"));
+        // Its path and parameters may be secrets.
+        let scheme = parts.scheme;
+        return Err(format!(
+            "{scheme:?} is no scheme of a webhook; use https:// or http://"
+        ));
     }
     if parts.user.is_some() {
         return Err(
@@ -146,10 +150,11 @@ fn split(text: &str) -> Result<Parts<'_>, String> {
         .find(|it| it.is_whitespace() || it.is_control())
     {
         return Err(format!(
-            "{text:?} holds {it:?}; take it out, or write it as %XX"
+            "the URL holds {it:?}; take it out, or write it as %XX"
         ));
     }
     let (scheme, rest) = text.split_once("://").ok_or_else(|| {
+        let text = text.split(['?', '@']).next().unwrap_or_default();
         format!("{text:?} is no URL: it has no scheme, such as smtp:// or https://")
     })?;
     if rest.contains('#') {
@@ -169,7 +174,7 @@ fn split(text: &str) -> Result<Parts<'_>, String> {
     let colon = host.rfind(':').filter(|at| !host[*at..].contains(']'));
     let (host, port) = host.split_at(colon.unwrap_or(host.len()));
     if host.is_empty() {
-        return Err(format!("{text:?} names no host; write it after ://"));
+        return Err("the URL names no host; write it after ://".to_owned());
     }
     let number = port.strip_prefix(':').map(str::parse::<u16>);
     if number.is_some_and(|number| !number.is_ok_and(|number| number > 0)) {

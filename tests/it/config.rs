@@ -25,7 +25,7 @@ const REPORT: &str = "[report]\nfrom = \"fluxwatch@registrar.example\"\ndesk = [
 /// The way out.
 const SMTP: &str = "[smtp]\nurl = \"maildir://desk\"\n";
 /// The files that configurations name, with their modes.
-const FILES: [(&str, &str, u32); 16] = [
+const FILES: [(&str, &str, u32); 23] = [
     ("sound.key", "c2VjcmV0c2VjcmV0c2VjcmV0\n", 0o600),
     ("open.key", "c2VjcmV0c2VjcmV0c2VjcmV0\n", 0o644),
     ("empty.key", "\n", 0o600),
@@ -47,9 +47,24 @@ const FILES: [(&str, &str, u32); 16] = [
         "a.example,2026-01-01,Example Registrar, Inc.,a7\n",
         0o644,
     ),
-    ("sound-users", "desk:password\n", 0o600),
-    ("users", "desk:password\nnobody\n", 0o600),
+    ("sound-users", "desk:password-of-the-desk\n", 0o600),
+    ("users", "desk:password-of-the-desk\nnobody\n", 0o600),
     ("no.mmdb", "no database", 0o644),
+    ("short.token", "open-sesame\n", 0o600),
+    (
+        "two.token",
+        "open-sesame-treasury\nold-sesame-treasury\n",
+        0o600,
+    ),
+    ("mark.token", "\u{feff}open-sesame-treasury\n", 0o600),
+    ("blank.token", "open-sesame-treasury \n", 0o600),
+    ("sound.token", "open-sesame-treasury\r\n", 0o600),
+    ("blank-users", "desk:password-of-the-desk \n", 0o600),
+    (
+        "short-users",
+        "desk:password-of-the-desk\n\nada:secret\n",
+        0o600,
+    ),
 ];
 
 /// A broken configuration below `[store]`: its name, its text, the key of its fault, and words of its sentence or
@@ -213,6 +228,10 @@ fn every_broken_source_is_told_with_its_line_and_key() {
 fn every_broken_section_is_told_with_its_line_and_key() {
     let report = |rest: &str| of(&[REPORT, rest, SMTP]);
     let smtp = |rest: &str| of(&[REPORT, "[smtp]\n", rest]);
+    let pushed = |file: &str| {
+        let web = "push = true\n[web]\nlisten = \"127.0.0.1:5380\"\ntoken_file = \"";
+        of(&[FEED, web, file, "\" #!\n"])
+    };
     let mailed = |rest: &str| of(&[REPORT, SMTP, rest]);
     check(
         &[
@@ -250,6 +269,15 @@ fn every_broken_section_is_told_with_its_line_and_key() {
             ("web-serves-nothing", "[web] #!\nlisten = \"127.0.0.1:5380\"\n".into(), "web", "serves nothing"),
             ("web-listen-a-name", "[web]\nlisten = \"localhost\" #!\nusers_file = \"sound-users\"\n".into(), "web.listen", "localhost"),
             ("web-users-line", "[web]\nlisten = \"127.0.0.1:5380\"\nusers_file = \"users\" #!\n".into(), "web.users_file", "line 2"),
+            ("token-short", pushed("short.token"), "web.token_file", "shorter than 16"),
+            ("token-of-two-lines", pushed("two.token"), "web.token_file", "more than one line"),
+            ("token-behind-a-mark", pushed("mark.token"), "web.token_file", "byte order mark"),
+            ("token-before-a-blank", pushed("blank.token"), "web.token_file", "blanks at"),
+            ("web-users-blank", "[web]\nlisten = \"127.0.0.1:5380\"\nusers_file = \"blank-users\" #!\n".into(), "web.users_file", "line 1 has blanks"),
+            ("web-users-short", "[web]\nlisten = \"127.0.0.1:5380\"\nusers_file = \"short-users\" #!\n".into(), "web.users_file", "line 3 has a password that is shorter than 12"),
+            ("smtp-password-blank", smtp("url = \"smtps://user@mail.registrar.example\"\npassword_file = \"blank.token\" #!\n"), "smtp.password_file", "blanks at"),
+            ("webhook-secret-short", "[[webhook]]\nurl = \"https://desk.registrar.example/hook\"\nsecret_file = \"short.token\" #!\n".into(), "webhook.secret_file", "openssl rand"),
+            ("webhook-scheme-hides-the-rest", "[[webhook]]\nurl = \"ftp://desk.registrar.example/hook?token=x\" #!\nsecret_file = \"sound.key\"\n".into(), "webhook.url", "\"ftp\" is no scheme"),
             ("asn-empty", "[enrich]\nasn = \"empty.csv\" #!\n".into(), "enrich.asn", "is empty"),
             ("asn-absent", "[enrich]\nasn = \"absent.csv\" #!\n".into(), "enrich.asn", "absent.csv"),
             ("asn-no-heading", "[enrich]\nasn = \"header.csv\" #!\n".into(), "enrich.asn", "nor is it a heading"),

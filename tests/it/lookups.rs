@@ -375,7 +375,10 @@ fn passive_dns_client_reads_every_value_once_over_http() {
         );
     }
     bench.write("f.ndjson", feed);
-    let users = bench.write("users", "reader:secret\nother:word\n");
+    let users = bench.write(
+        "users",
+        "reader:secret-of-a-reader\nother:word-of-another\n",
+    );
     let mode = <fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o600);
     fs::set_permissions(users, mode).expect("closed");
     bench.run(0, &["poll"]);
@@ -391,11 +394,11 @@ for attempt in range(100):
     except urllib.error.HTTPError: break
     except OSError: time.sleep(0.1)
 def fetch(path, headers={}):
-    request = urllib.request.Request("http://127.0.0.1:" + sys.argv[1] + path, headers={"Authorization": "Basic " + base64.b64encode(b"other:word").decode(), **headers})
+    request = urllib.request.Request("http://127.0.0.1:" + sys.argv[1] + path, headers={"Authorization": "Basic " + base64.b64encode(b"other:word-of-another").decode(), **headers})
     try:
         answer = urllib.request.urlopen(request); return answer.status, answer.headers, answer.read()
     except urllib.error.HTTPError as error: return error.code, error.headers, error.read()
-client = PyPDNS(url=url, basic_auth=("reader", "secret"))
+client = PyPDNS(url=url, basic_auth=("reader", "secret-of-a-reader"))
 values = [record.rdata for record in client.iter_query("pool.busy.test")]
 assert len(values) == 10000 and len(set(values)) == 10000, len(values)
 one = client.rfc_query("www.busy.test")

@@ -607,7 +607,7 @@ fn webhooks_are_told_what_the_desk_is_signed_and_at_least_once() {
             "[smtp]\nurl = \"maildir://desk\"\n[[webhook]]\nurl = \"http://127.0.0.1:{port}/hook\"\nsecret_file = \"hook.secret\"\n[events]\npath = \"events.ndjson\"\n"
         ),
     );
-    let path = bench.write("hook.secret", "s3cret\n");
+    let path = bench.write("hook.secret", "s3cret-of-the-webhook\n");
     std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600))
         .expect("set");
     bench.run(3, &["poll"]);
@@ -626,7 +626,7 @@ fn webhooks_are_told_what_the_desk_is_signed_and_at_least_once() {
         header(&seen[1].0, "x-fluxwatch-id")
     );
     let mac = python(
-        "import hmac, sys\nprint('sha256=' + hmac.new(b's3cret', sys.argv[1].encode(), 'sha256').hexdigest())",
+        "import hmac, sys\nprint('sha256=' + hmac.new(b's3cret-of-the-webhook', sys.argv[1].encode(), 'sha256').hexdigest())",
         &[Path::new(&seen[1].1)],
     );
     assert_eq!(header(&seen[1].0, "x-fluxwatch-signature"), mac.trim());

@@ -220,7 +220,7 @@ fn pushed(web: u16, metrics: u16) -> String {
 fn pushed_changes_are_durable_when_they_are_answered_and_metrics_tell_of_them() {
     let (web, metrics) = (free_port(), free_port());
     let bench = Bench::new(&pushed(web, metrics));
-    let token = bench.write("token", "open-sesame\n");
+    let token = bench.write("token", "open-sesame-treasury\n");
     fs::set_permissions(token, fs::Permissions::from_mode(0o600)).expect("the mode can be set");
     let running = Running::start(&bench, &["run"]);
     until("the listener", || {
@@ -236,7 +236,7 @@ fn pushed_changes_are_durable_when_they_are_answered_and_metrics_tell_of_them() 
     assert_eq!(post("wrong", &line(1_790_000_000, "ns0.test")).0, 401);
     assert_eq!(post("", "").0, 401);
     let (status, answer) = post(
-        "open-sesame",
+        "open-sesame-treasury",
         &(line(1_790_000_000, "ns0.test") + &line(1_790_000_100, "ns1.test")),
     );
     assert_eq!(
@@ -247,13 +247,13 @@ fn pushed_changes_are_durable_when_they_are_answered_and_metrics_tell_of_them() 
     // It is there at once, for any other process.
     assert_eq!(hosts(&bench), ["ns0.test", "ns1.test"]);
     // Sent again, as who did not hear the answer does: nothing changes.
-    let (status, answer) = post("open-sesame", &line(1_790_000_100, "ns1.test"));
+    let (status, answer) = post("open-sesame-treasury", &line(1_790_000_100, "ns1.test"));
     assert_eq!(
         (status, answer.contains("\"versions\":0")),
         (202, true),
         "{answer}"
     );
-    let (status, answer) = post("open-sesame", "no line\n");
+    let (status, answer) = post("open-sesame-treasury", "no line\n");
     assert_eq!(
         (status, answer.contains("\"rejected_lines\":1")),
         (202, true),
@@ -261,11 +261,11 @@ fn pushed_changes_are_durable_when_they_are_answered_and_metrics_tell_of_them() 
     );
     let (status, _) = http(
         web,
-        "POST /api/v1/changes?source=other HTTP/1.1\r\nAuthorization: Bearer open-sesame\r\n",
+        "POST /api/v1/changes?source=other HTTP/1.1\r\nAuthorization: Bearer open-sesame-treasury\r\n",
         "",
     );
     assert_eq!(status, 404);
-    assert_eq!(post("open-sesame", &"x".repeat(9 << 20)).0, 413);
+    assert_eq!(post("open-sesame-treasury", &"x".repeat(9 << 20)).0, 413);
     assert_eq!(
         http(web, "GET /metrics HTTP/1.1\r\n", "").0,
         404,
@@ -282,7 +282,7 @@ fn pushed_changes_are_durable_when_they_are_answered_and_metrics_tell_of_them() 
         assert!(page.contains(wanted), "{wanted}\n{page}");
     }
     running.stop();
-    assert!(!running_log(&bench).contains("open-sesame"));
+    assert!(!running_log(&bench).contains("open-sesame-treasury"));
 }
 
 /// Returns what the program said.
