@@ -247,12 +247,16 @@ pub fn parse_addresses(text: &str) -> Option<Used> {
     };
     match address.parse().ok()? {
         IpAddr::V4(address) => {
-            let host = 32 - length.unwrap_or(32).min(33);
-            let mask = u32::MAX.checked_shl(host).unwrap_or(0);
+            let length = length.unwrap_or(32);
+            if length > 32 {
+                return None;
+            }
+            let mask = u32::MAX.checked_shl(32 - length).unwrap_or(0);
             let first = u32::from(address) & mask;
-            (length.unwrap_or(0) <= 32).then(|| {
-                Used::Addresses(IpAddr::V4(first.into()), IpAddr::V4((first | !mask).into()))
-            })
+            Some(Used::Addresses(
+                IpAddr::V4(first.into()),
+                IpAddr::V4((first | !mask).into()),
+            ))
         }
         IpAddr::V6(address) => {
             let length = length.unwrap_or(128);
@@ -267,6 +271,23 @@ pub fn parse_addresses(text: &str) -> Option<Used> {
             ))
         }
     }
+}
+
+/// Returns what is wrong with an address that has a length behind its slash which no prefix has; `None` for all
+/// else, also for an address that the path of a URL follows.
+pub fn wrong_prefix(text: &str) -> Option<String> {
+    let text = text.trim();
+    if text.contains("://") {
+        return None;
+    }
+    let (address, length) = text.rsplit_once('/')?;
+    let is_number = !length.is_empty() && length.bytes().all(|it| it.is_ascii_digit());
+    let plain = || refang(address).ok()?.parse().ok();
+    let address: IpAddr = address.parse().ok().or_else(plain)?;
+    let length_max = if address.is_ipv4() { 32 } else { 128 };
+    let fits = length.parse().is_ok_and(|length: u32| length <= length_max);
+    (is_number && !fits)
+        .then(|| format!("{text:?} is no prefix: the length of one is from 0 to {length_max}"))
 }
 
 /// Which part of a history is wanted, as it was typed or stands in a query.

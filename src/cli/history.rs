@@ -12,7 +12,7 @@ use crate::cli::timeline::print_timeline;
 use crate::dns::Name;
 use crate::listing::{
     CaseJson, ChangeJson, CoarseJson, CofJson, GapJson, HistoryJson, RecordJson, WantedText,
-    parse_addresses,
+    parse_addresses, wrong_prefix,
 };
 use crate::report::case_reference;
 use crate::store::{
@@ -80,6 +80,9 @@ fn parse_subject(command: &HistoryCommand) -> Result<Subject, Failure> {
         (Some(text), None, None) => {
             if let Some(used) = parse_addresses(text) {
                 return Ok(Subject::Users(used, text.clone()));
+            }
+            if let Some(what) = wrong_prefix(text) {
+                return Err(Failure::usage(what));
             }
             let (below, name) = parse_names(text)?;
             match (below, command.exact) {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use axum::Extension;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -29,7 +30,8 @@ use crate::listing::{
     CaseJson, ChangeJson, CoarseJson, CofJson, GapJson, HistoryJson, RecordJson, WantedText,
 };
 use crate::store::{History, HistoryScope, RecordRow, Store, StoreError, Used, Wanted, ZoneId};
-use crate::web::server::{WebState, is_same};
+use crate::web::attempts::{Busy, Caller};
+use crate::web::server::{WebState, given};
 
 /// The most rows of an answer that is paged: it is sorted whole. An answer that is not paged has no limit.
 const PAGED_ROWS_MAX: usize = 100_000;
@@ -69,30 +71,41 @@ fn problem(status: StatusCode, detail: impl Into<String>) -> Response {
 }
 
 /// Lets only those in that the configuration names (RFC 7617).
-pub async fn check_user(State(state): State<WebState>, request: Request, next: Next) -> Response {
-    let given = request
-        .headers()
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.split_once(' '))
-        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("basic"))
-        .and_then(|(_, given)| BASE64_STANDARD.decode(given.trim()).ok())
-        .unwrap_or_default();
-    // Every line is compared, so that the time does not tell which users there are.
-    let is_user = |user: &String| is_same(&given, user.as_bytes());
-    if state.users.iter().filter(|user| is_user(user)).count() == 0 {
-        let mut refused = problem(
-            StatusCode::UNAUTHORIZED,
-            "wrong or missing user and password",
-        );
-        let challenge =
-            header::HeaderValue::from_static("Basic realm=\"fluxwatch\", charset=\"UTF-8\"");
-        refused
-            .headers_mut()
-            .insert(header::WWW_AUTHENTICATE, challenge);
-        return refused;
+pub async fn check_user(
+    State(state): State<WebState>,
+    Extension(caller): Extension<Caller>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let given = given(request.headers(), "Basic").map(|given| BASE64_STANDARD.decode(given));
+    let may_enter = match given {
+        // Nobody guesses who gives nothing.
+        None => Ok(false),
+        Some(given) => {
+            let users = state.users.iter().map(String::as_bytes);
+            caller.may_enter(&given.unwrap_or_default(), users).await
+        }
+    };
+    match may_enter {
+        Ok(true) => next.run(request).await,
+        Ok(false) => {
+            let what = "wrong or missing user and password";
+            let mut refused = problem(StatusCode::UNAUTHORIZED, what);
+            let challenge =
+                header::HeaderValue::from_static("Basic realm=\"fluxwatch\", charset=\"UTF-8\"");
+            refused
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, challenge);
+            refused
+        }
+        Err(Busy) => {
+            let what = "too many requests of an address that sent wrong passwords";
+            let mut refused = problem(StatusCode::TOO_MANY_REQUESTS, what);
+            let retry = header::HeaderValue::from_static("1");
+            refused.headers_mut().insert(header::RETRY_AFTER, retry);
+            refused
+        }
     }
-    next.run(request).await
 }
 
 /// What is looked up.
@@ -109,6 +122,9 @@ impl Question {
     fn parse(text: &str) -> Result<Self, String> {
         if let Some(used) = crate::listing::parse_addresses(text) {
             return Ok(Self::Users(used));
+        }
+        if let Some(what) = crate::listing::wrong_prefix(text) {
+            return Err(what);
         }
         let (is_below, name) = Name::parse_wild(text)
             .map_err(|fault| format!("{text:?} is neither a name nor an address: {fault}"))?;
@@ -548,6 +564,9 @@ mod tests {
         assert_eq!(read("*[.]bad[.]example"), "bad.example. Below");
         assert!(read("192[.]0[.]2[.]0/24").contains("192.0.2.255"));
         assert!(read("a b.example").contains("may mean more than one name"));
+        assert!(read("192.0.2.0/999").contains("from 0 to 32"));
+        assert!(read("2001:db8::/129").contains("from 0 to 128"));
+        assert!(read("hxxp://192.0.2.1/33").contains("192.0.2.1"));
     }
 
     #[test]

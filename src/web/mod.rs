@@ -3,6 +3,7 @@
 //! Nothing here writes the database: pushed lines are handed to the loop of `run`, and the answer is
 //! given when they are durable.
 
+mod attempts;
 mod connections;
 mod history;
 mod readers;

@@ -5,21 +5,28 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::{Query, Request, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, Version, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Router, middleware};
+use axum::serve::Listener;
+use axum::{Extension, Router, middleware};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_stream::StreamExt;
 
 use crate::config::CanaryConfig;
 use crate::pipeline::metrics_page;
-use crate::store::{Store, StoreError};
+use crate::store::StoreError;
 use crate::time::Clock;
+use crate::web::attempts::{Attempts, Busy, Caller};
 use crate::web::connections::Places;
 use crate::web::history;
 use crate::web::readers::Readers;
@@ -28,6 +35,12 @@ use crate::web::readers::Readers;
 const BODY_OCTETS_MAX: usize = 8 << 20;
 /// How long a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a body may take before its rate counts.
+const BODY_GRACE: Duration = Duration::from_secs(5);
+/// The least rate of a body. Unit: octets a second. A modem of 1998 has five times as much.
+const BODY_RATE_MIN: u32 = 1024;
+/// How long the head of a request may take, counted from the connection or from the answer before.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long pushed lines may wait for the loop.
 const PUSH_TIMEOUT: Duration = Duration::from_secs(300);
 
@@ -99,7 +112,7 @@ pub async fn serve(listen: SocketAddr, state: WebState) -> std::io::Result<()> {
     let listener = TcpListener::bind(listen)
         .await
         .map_err(|error| std::io::Error::new(error.kind(), format!("{listen}: {error}")))?;
-    let mut router = Router::new();
+    let mut router = Router::new().route("/healthz", get(healthz));
     if state.metrics_zones_max.is_some() {
         router = router.route("/metrics", get(metrics));
     }
@@ -116,14 +129,74 @@ pub async fn serve(listen: SocketAddr, state: WebState) -> std::io::Result<()> {
             ));
         router = router.merge(reading);
     }
-    let places = Places::new(listener, CONNECTIONS_MAX, SILENCE_MAX);
-    axum::serve(places, router.with_state(state)).await
+    let router = router
+        .layer(middleware::from_fn(check_host))
+        .with_state(state);
+    accept(
+        Places::new(listener, CONNECTIONS_MAX, SILENCE_MAX),
+        &router,
+        HEAD_TIMEOUT,
+    )
+    .await
+}
+
+/// Serves whoever connects.
+async fn accept(mut places: Places, router: &Router, head_timeout: Duration) -> ! {
+    let attempts = Attempts::default();
+    loop {
+        let (connection, address) = places.accept().await;
+        let caller = attempts.caller(address.ip());
+        let service = TowerToHyperService::new(router.clone().layer(Extension(caller)));
+        tokio::spawn(async move {
+            // A client that breaks off, or takes too long for its head, is its own affair.
+            let _ = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(head_timeout)
+                .serve_connection(TokioIo::new(connection), service)
+                .await;
+        });
+    }
+}
+
+/// Refuses what does not say which host it means (RFC 9112 §3.2).
+async fn check_host(request: Request, next: Next) -> Response {
+    let count = request.headers().get_all(header::HOST).iter().count();
+    let is_sound = match request.version() {
+        Version::HTTP_11 => count == 1,
+        _ => count <= 1,
+    };
+    match is_sound {
+        true => next.run(request).await,
+        false => (StatusCode::BAD_REQUEST, "one Host is needed\n").into_response(),
+    }
+}
+
+/// `GET /healthz`: whether the database can be read. It tells nothing else, so that it needs no password.
+async fn healthz(State(state): State<WebState>) -> Response {
+    let Some(place) = state.readers.enter() else {
+        // As many lookups as may be at a time: they are being answered.
+        return "ok\n".into_response();
+    };
+    let read = tokio::task::spawn_blocking(move || place.open().map(drop));
+    match read.await {
+        Ok(Ok(())) => "ok\n".into_response(),
+        _ => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the database cannot be read\n",
+        )
+            .into_response(),
+    }
 }
 
 /// `GET /metrics`.
 async fn metrics(State(state): State<WebState>) -> Response {
+    let Some(place) = state.readers.enter() else {
+        let retry = [(header::RETRY_AFTER, "1")];
+        let what = "too many lookups at a time\n";
+        return (StatusCode::SERVICE_UNAVAILABLE, retry, what).into_response();
+    };
     let read = tokio::task::spawn_blocking(move || {
-        let store = Store::open_read_only(&state.store_path)?;
+        let store = place.open()?;
         let zones_max = state.metrics_zones_max.unwrap_or(0);
         metrics_page(&store, state.canary.as_ref(), state.clock.now(), zones_max)
     });
@@ -143,35 +216,82 @@ fn broken(error: &StoreError) -> Response {
     StatusCode::INTERNAL_SERVER_ERROR.into_response()
 }
 
+/// Returns what is given with a scheme of authorization (RFC 9110 §11.6.2), if it is this one.
+pub(super) fn given<'a>(headers: &'a HeaderMap, scheme: &str) -> Option<&'a str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (named, given) = value.split_once(' ')?;
+    named.eq_ignore_ascii_case(scheme).then(|| given.trim())
+}
+
+/// Returns why a body was not taken.
+enum BodyFault {
+    /// More octets than one may have, or the client broke off.
+    TooLarge,
+    /// It took too long, or came too slowly.
+    TooSlow,
+}
+
+/// Reads a body as long as it comes fast enough.
+async fn read_body(body: Body, started: Instant) -> Result<Bytes, BodyFault> {
+    let mut octets = Vec::new();
+    let mut chunks = body.into_data_stream();
+    loop {
+        let earned = Duration::from_secs(octets.len() as u64) / BODY_RATE_MIN;
+        let until = started + BODY_TIMEOUT.min(BODY_GRACE + earned);
+        match timeout_at(until, chunks.next()).await {
+            Ok(Some(Ok(chunk))) if octets.len() + chunk.len() <= BODY_OCTETS_MAX => {
+                octets.extend_from_slice(&chunk);
+            }
+            Ok(Some(_)) => return Err(BodyFault::TooLarge),
+            Ok(None) => return Ok(Bytes::from(octets)),
+            Err(_) => return Err(BodyFault::TooSlow),
+        }
+    }
+}
+
 /// `POST /api/v1/changes`: lines of the change feed. 202 once they are durable. The token is looked at
 /// before the body is read.
 async fn push_changes(
     State(state): State<WebState>,
+    Extension(caller): Extension<Caller>,
     Query(query): Query<PushQuery>,
     request: Request,
 ) -> Response {
-    let given = request
-        .headers()
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
-    let wanted = state.token.as_deref().unwrap_or_default();
-    if !given.is_some_and(|given| is_same(given, wanted.as_bytes())) {
-        let challenge = [(header::WWW_AUTHENTICATE, "Bearer")];
-        return (
-            StatusCode::UNAUTHORIZED,
-            challenge,
-            "wrong or missing token\n",
-        )
-            .into_response();
+    let may_enter = match given(request.headers(), "Bearer") {
+        None => Ok(false),
+        Some(given) => {
+            let token = state.token.as_deref().unwrap_or_default().as_bytes();
+            caller
+                .may_enter(given.as_bytes(), [token].into_iter())
+                .await
+        }
+    };
+    match may_enter {
+        Ok(true) => {}
+        Ok(false) => {
+            let challenge = [(header::WWW_AUTHENTICATE, "Bearer")];
+            let what = "wrong or missing token\n";
+            return (StatusCode::UNAUTHORIZED, challenge, what).into_response();
+        }
+        Err(Busy) => {
+            let retry = [(header::RETRY_AFTER, "1")];
+            let what = "too many requests of an address that sent wrong tokens\n";
+            return (StatusCode::TOO_MANY_REQUESTS, retry, what).into_response();
+        }
     }
-    let body = axum::body::to_bytes(request.into_body(), BODY_OCTETS_MAX);
-    let lines = match timeout(BODY_TIMEOUT, body).await {
-        Ok(Ok(lines)) => lines,
-        Ok(Err(_)) => {
+    let lines = match read_body(request.into_body(), Instant::now()).await {
+        Ok(lines) => lines,
+        Err(BodyFault::TooLarge) => {
             let what = format!("more than {BODY_OCTETS_MAX} octets, or cut off\n");
             return (StatusCode::PAYLOAD_TOO_LARGE, what).into_response();
         }
-        Err(_) => return StatusCode::REQUEST_TIMEOUT.into_response(),
+        Err(BodyFault::TooSlow) => {
+            let (grace, limit) = (BODY_GRACE.as_secs(), BODY_TIMEOUT.as_secs());
+            let what = format!(
+                "the body took more than {limit} s, or came with less than {BODY_RATE_MIN} bytes a second after {grace} s\n"
+            );
+            return (StatusCode::REQUEST_TIMEOUT, what).into_response();
+        }
     };
     let (answer, answered) = oneshot::channel();
     let push = PushedLines {
@@ -206,11 +326,83 @@ async fn push_changes(
     }
 }
 
-/// Compares without telling by its time where the first difference is.
-pub(super) fn is_same(given: &[u8], wanted: &[u8]) -> bool {
-    let differs = given
-        .iter()
-        .zip(wanted)
-        .fold(0, |sum, (given, wanted)| sum | (given ^ wanted));
-    given.len() == wanted.len() && !wanted.is_empty() && differs == 0
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    /// Serves one page, and says where.
+    async fn serve_page(head_timeout: Duration) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("it is bound");
+        // The grace is over in a moment.
+        let nearly = BODY_GRACE - Duration::from_millis(500);
+        let page = move |body: Body| async move {
+            match read_body(body, Instant::now() - nearly).await {
+                Ok(body) => format!("{} octets\n", body.len()),
+                Err(BodyFault::TooLarge) => "too large\n".to_owned(),
+                Err(BodyFault::TooSlow) => "too slow\n".to_owned(),
+            }
+        };
+        let router = Router::new()
+            .route("/", post(page))
+            .layer(middleware::from_fn(check_host));
+        let places = Places::new(listener, 8, SILENCE_MAX);
+        tokio::spawn(async move { accept(places, &router, head_timeout).await });
+        address
+    }
+
+    /// Sends octets, and returns what comes until the server closes.
+    async fn answer(address: SocketAddr, request: &str) -> String {
+        let mut stream = TcpStream::connect(address).await.expect("it listens");
+        stream.write_all(request.as_bytes()).await.expect("sent");
+        let mut answer = String::new();
+        let read = stream.read_to_string(&mut answer);
+        let read = timeout(Duration::from_secs(10), read).await;
+        read.expect("the server closes").expect("read");
+        answer
+    }
+
+    #[tokio::test]
+    async fn head_that_does_not_end_loses_its_place() {
+        let address = serve_page(Duration::from_millis(100)).await;
+        let started = Instant::now();
+        let mut stream = TcpStream::connect(address).await.expect("it listens");
+        let mut said = b"GET / HTTP/1.1\r\n".to_vec();
+        // A line now and then is no head.
+        while stream.write_all(&said).await.is_ok() {
+            said = b"X-More: x\r\n".to_vec();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            assert!(started.elapsed() < Duration::from_secs(10), "it may go on");
+        }
+        assert_eq!(answer(address, "").await, "", "silence is no head either");
+    }
+
+    #[tokio::test]
+    async fn host_is_needed_once() {
+        let address = serve_page(HEAD_TIMEOUT).await;
+        for (head, status) in [
+            ("HTTP/1.1\r\n", "400"),
+            ("HTTP/1.1\r\nHost: a\r\nHost: b\r\n", "400"),
+            ("HTTP/1.1\r\nHost: a\r\n", "200"),
+            ("HTTP/1.0\r\n", "200"),
+        ] {
+            let request = format!("POST / {head}Connection: close\r\nContent-Length: 0\r\n\r\n");
+            let answer = answer(address, &request).await;
+            assert_eq!(answer.split(' ').nth(1), Some(status), "{head:?} {answer}");
+        }
+    }
+
+    #[tokio::test]
+    async fn body_that_stops_is_refused_and_a_steady_one_is_not() {
+        let address = serve_page(HEAD_TIMEOUT).await;
+        let head =
+            "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 3000\r\n\r\n";
+        let cut = format!("{head}{}", "x".repeat(500));
+        assert!(answer(address, &cut).await.ends_with("too slow\n"));
+        let whole = format!("{head}{}", "x".repeat(3000));
+        assert!(answer(address, &whole).await.ends_with("3000 octets\n"));
+    }
 }

@@ -23,6 +23,7 @@ mod formats;
 mod fuzz;
 #[path = "../../data/sample/generator.rs"]
 mod generator;
+mod guards;
 mod harness;
 mod interruptions;
 mod invariance;

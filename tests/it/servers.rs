@@ -735,7 +735,7 @@ fn make_certificate(dir: &Path) {
 }
 
 /// Makes a certificate for a name that vouches for itself, and its key.
-fn make_certificate_of(dir: &Path, name: &str) {
+pub fn make_certificate_of(dir: &Path, name: &str) {
     let mut command = command_of("openssl");
     let subject = format!("/CN={name}");
     let name = format!("subjectAltName=DNS:{name}");

@@ -1,0 +1,243 @@
+//! Wrong passwords and tokens: each address waits longer before its next one is looked at, and the log tells of them.
+//!
+//! Who guesses is slowed down before the comparison, so hanging up early gains nothing. Other addresses do not wait.
+//! Behind a proxy all clients have one address, and share its wait of at most a second.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use subtle::{Choice, ConstantTimeEq};
+use tokio::time::{Instant, sleep};
+
+use crate::count::counted;
+
+/// How long an address waits after its first failure; each further one doubles it.
+const DELAY_FIRST: Duration = Duration::from_millis(50);
+/// The longest wait. With [`WAITING_MAX`], an address makes 8 guesses a second; without, it made 8,500.
+const DELAY_MAX: Duration = Duration::from_secs(1);
+/// How many requests of an address wait at a time; more are told to come again.
+const WAITING_MAX: usize = 8;
+/// How long after its last failure an address is forgotten.
+const FORGET_AFTER: Duration = Duration::from_secs(60);
+/// How often the failures of an address are logged at most.
+const LOG_EVERY: Duration = Duration::from_secs(60);
+/// The most addresses that are remembered; the one whose last failure is oldest makes room.
+const ADDRESSES_MAX: usize = 4096;
+
+/// What is remembered of an address.
+struct Failures {
+    /// How many there were since it was forgotten last.
+    count: u32,
+    /// The last one.
+    last_at: Instant,
+    /// How many were not logged yet.
+    unlogged: u32,
+    /// The last line.
+    logged_at: Option<Instant>,
+    /// How many requests wait now.
+    waiting: usize,
+}
+
+/// The failures of all addresses.
+#[derive(Clone, Default)]
+pub(super) struct Attempts(Arc<Mutex<HashMap<IpAddr, Failures>>>);
+
+/// Who sent a request.
+#[derive(Clone)]
+pub(super) struct Caller {
+    /// The address; of IPv6 its /64, which is what one party has.
+    address: IpAddr,
+    attempts: Attempts,
+}
+
+/// Too many requests of this address wait already.
+pub(super) struct Busy;
+
+/// A request that waits; it is no longer counted when this is dropped.
+struct Waiting<'a>(&'a Caller);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if let Some(failures) = self.0.attempts.lock().get_mut(&self.0.address) {
+            failures.waiting = failures.waiting.saturating_sub(1);
+        }
+    }
+}
+
+impl Attempts {
+    /// Returns the map, also after a panic: each entry is sound by itself.
+    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, Failures>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns who calls from an address.
+    pub(super) fn caller(&self, address: IpAddr) -> Caller {
+        let address = match address.to_canonical() {
+            IpAddr::V4(address) => IpAddr::V4(address),
+            IpAddr::V6(address) => {
+                let network = u128::from(address) >> 64 << 64;
+                IpAddr::V6(Ipv6Addr::from(network))
+            }
+        };
+        Caller {
+            address,
+            attempts: self.clone(),
+        }
+    }
+}
+
+impl Caller {
+    /// Looks whether what was given is one of the secrets, after the wait that earlier failures cost.
+    ///
+    /// # Errors
+    ///
+    /// [`Busy`], without a look.
+    pub(super) async fn may_enter<'a>(
+        &self,
+        given: &[u8],
+        secrets: impl Iterator<Item = &'a [u8]>,
+    ) -> Result<bool, Busy> {
+        self.wait().await?;
+        let may_enter = is_any(given, secrets);
+        if !may_enter {
+            self.note_failure();
+        }
+        Ok(may_enter)
+    }
+
+    /// Waits as long as earlier failures cost.
+    async fn wait(&self) -> Result<(), Busy> {
+        let delay = {
+            let mut all = self.attempts.lock();
+            let Some(failures) = all.get_mut(&self.address) else {
+                return Ok(());
+            };
+            if failures.last_at.elapsed() >= FORGET_AFTER && failures.waiting == 0 {
+                all.remove(&self.address);
+                return Ok(());
+            }
+            if failures.waiting >= WAITING_MAX {
+                return Err(Busy);
+            }
+            failures.waiting += 1;
+            delay_after(failures.count)
+        };
+        let waiting = Waiting(self);
+        sleep(delay).await;
+        drop(waiting);
+        Ok(())
+    }
+
+    /// Notes a failure, and logs it unless one was logged a short while ago.
+    fn note_failure(&self) {
+        let now = Instant::now();
+        let mut all = self.attempts.lock();
+        if all.len() >= ADDRESSES_MAX && !all.contains_key(&self.address) {
+            let oldest = all.iter().min_by_key(|(_, failures)| failures.last_at);
+            if let Some(oldest) = oldest.map(|(address, _)| *address) {
+                all.remove(&oldest);
+            }
+        }
+        let failures = all.entry(self.address).or_insert(Failures {
+            count: 0,
+            last_at: now,
+            unlogged: 0,
+            logged_at: None,
+            waiting: 0,
+        });
+        failures.count = failures.count.saturating_add(1);
+        failures.unlogged = failures.unlogged.saturating_add(1);
+        failures.last_at = now;
+        let is_quiet = failures.logged_at.is_some_and(|at| now - at < LOG_EVERY);
+        if !is_quiet {
+            let (address, count) = (self.address, failures.unlogged);
+            failures.unlogged = 0;
+            failures.logged_at = Some(now);
+            drop(all);
+            let what = counted(count, "attempt");
+            tracing::warn!(%address, count, "http: {what} with a wrong password or token from {address}");
+        }
+    }
+}
+
+/// Returns how long the next request waits after so many failures.
+fn delay_after(failures: u32) -> Duration {
+    let doublings = failures.saturating_sub(1).min(16);
+    DELAY_MAX.min(DELAY_FIRST * 2u32.pow(doublings))
+}
+
+/// Returns whether what was given is one of the secrets. The time tells their lengths at most, not which of them is
+/// near, nor which one it was.
+fn is_any<'a>(given: &[u8], secrets: impl Iterator<Item = &'a [u8]>) -> bool {
+    let found = secrets.fold(Choice::from(0), |found, secret| {
+        found | (given.ct_eq(secret) & Choice::from(u8::from(!secret.is_empty())))
+    });
+    found.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delay_grows_and_is_bounded() {
+        assert_eq!(delay_after(1), DELAY_FIRST);
+        assert_eq!(delay_after(2), DELAY_FIRST * 2);
+        assert_eq!(delay_after(6), DELAY_MAX);
+        assert_eq!(delay_after(u32::MAX), DELAY_MAX);
+    }
+
+    #[test]
+    fn secret_is_found_whole_or_not_at_all() {
+        let secrets: [&[u8]; 3] = [b"one", b"", b"two"];
+        let is = |given: &[u8]| is_any(given, secrets.iter().copied());
+        assert!(is(b"one") && is(b"two"));
+        for given in ["", "on", "one ", "One", "onetwo"] {
+            assert!(!is(given.as_bytes()), "{given}");
+        }
+    }
+
+    #[tokio::test]
+    async fn failures_slow_their_own_address_and_no_other() {
+        let attempts = Attempts::default();
+        let guesser = attempts.caller(IpAddr::from([192, 0, 2, 1]));
+        let other = attempts.caller(IpAddr::from([192, 0, 2, 2]));
+        let secret: &[u8] = b"secret";
+        let enter = async |caller: &Caller, given: &[u8]| {
+            let started = Instant::now();
+            let entered = caller.may_enter(given, [secret].into_iter()).await;
+            (entered.ok(), started.elapsed())
+        };
+        assert_eq!(enter(&guesser, b"a").await.0, Some(false));
+        assert!(enter(&guesser, b"b").await.1 >= DELAY_FIRST);
+        // Who has the secret waits as well: a guess is not known before it was looked at.
+        let (entered, waited) = enter(&guesser, secret).await;
+        assert!(entered == Some(true) && waited >= DELAY_FIRST * 2);
+        assert!(enter(&other, secret).await.1 < DELAY_FIRST);
+        // More than so many at a time are not looked at.
+        let mut all = tokio::task::JoinSet::new();
+        for _ in 0..=WAITING_MAX {
+            let guesser = guesser.clone();
+            all.spawn(async move {
+                let secret: &[u8] = b"secret";
+                guesser
+                    .may_enter(secret, [secret].into_iter())
+                    .await
+                    .is_ok()
+            });
+        }
+        let looked_at = all.join_all().await;
+        assert_eq!(looked_at.iter().filter(|it| **it).count(), WAITING_MAX);
+    }
+
+    #[test]
+    fn addresses_of_one_network_are_one() {
+        let attempts = Attempts::default();
+        let of = |text: &str| attempts.caller(text.parse().expect("an address")).address;
+        assert_eq!(of("2001:db8::1"), of("2001:db8::2"));
+        assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
+        assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.1"));
+    }
+}
