@@ -315,7 +315,7 @@ fn words_of_others_steer_no_terminal_in_any_listing() {
             "{look:?}: {text:?}"
         );
     }
-    let fault = bench.run_stderr(1, &["status", "a\u{1b}[2J.example"]);
+    let fault = bench.run_stderr(2, &["status", "a\u{1b}[2J.example"]);
     assert!(is_plain(&fault), "{fault:?}");
 }
 
