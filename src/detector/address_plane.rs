@@ -19,9 +19,10 @@ use crate::detector::features::{
 };
 use crate::detector::finding::{Check, Gate, Level, Plane, PlaneFinding, Term};
 use crate::detector::nameserver_plane::{
-    bulk_check, change_counts, last_reset, reset_check, seen_address, tenure_points, tenure_text,
+    at_least_reviewed, bulk_check, change_counts, last_reset, left_out_check, listed, reset_check,
+    seen_address, tenure_points, tenure_text,
 };
-use crate::detector::timeline::{ChangePoint, Replay, Stay, Timeline, replay};
+use crate::detector::timeline::{ChangePoint, LeftOut, Replay, Stay, Timeline, replay};
 use crate::detector::{DetectPolicy, Knowledge};
 use crate::dns::Name;
 use crate::time::{Span, Timestamp};
@@ -44,6 +45,8 @@ pub struct AddressWindow {
     pub addresses: Vec<Stay<IpAddr>>,
     /// Every new registration that is known; of those by the time that is judged the last counts.
     pub resets: Vec<Timestamp>,
+    /// The part that is left out, where there are more intervals than are replayed.
+    pub left_out: Option<LeftOut>,
 }
 
 /// What differs between the two windows.
@@ -88,6 +91,7 @@ pub fn evaluate_addresses(
         reset_at: last_reset(&window.resets, now),
         absence_max: policy.absence_max,
         now,
+        left_out: window.left_out.as_ref(),
     });
     let day = Scale {
         span: Span::hours(24),
@@ -139,29 +143,30 @@ pub fn evaluate_addresses(
     let holz = knowledge
         .has_asn_table()
         .then(|| HOLZ[0] * f64::from(spread.addresses) + HOLZ[1] * spread.networks.len() as f64);
-    let points: Vec<ChangePoint> = timeline
+    let points: Vec<&ChangePoint> = timeline
         .points
         .iter()
         .filter(|point| week.holds(point.moment.at))
-        .cloned()
         .collect();
+    let mut checks = vec![
+        shared_check(shared, is_shared, knowledge),
+        one_network_check(one_network),
+        bulk_check(&points),
+        reset_check(last_reset(&window.resets, now)),
+    ];
+    checks.extend(left_out_check(window.left_out.as_ref(), &points));
     PlaneFinding {
         plane: Plane::Addresses,
         zone: window.zone.clone(),
         owner: window.owner.clone(),
-        level,
+        level: at_least_reviewed(level, LeftOut::is_of_week(window.left_out.as_ref(), now)),
         score,
         gate_open,
         terms: best.terms(),
         gates,
-        checks: vec![
-            shared_check(shared, is_shared, knowledge),
-            one_network_check(one_network),
-            bulk_check(&points),
-            reset_check(last_reset(&window.resets, now)),
-        ],
+        checks,
         change_counts: change_counts(&points, now),
-        points,
+        points: listed(&points),
         tenure_hours: Stayed::of(&week, &timeline.addresses).tenure_hours(),
         names: Vec::new(),
         addresses: addresses
@@ -248,9 +253,10 @@ fn one_network_check(rotates: bool) -> Check {
 
 /// Returns from when on an owner can be measured: a name younger than the window has its own age.
 fn since(timeline: &Timeline, entity: &AddressWindow) -> Timestamp {
-    timeline
+    let since = timeline
         .began_at()
-        .map_or(entity.watched_since, |at| at.max(entity.watched_since))
+        .map_or(entity.watched_since, |at| at.max(entity.watched_since));
+    LeftOut::cut(entity.left_out.as_ref(), since)
 }
 
 /// Measures one window.

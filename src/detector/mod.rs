@@ -17,9 +17,11 @@ pub use address_plane::{AddressWindow, evaluate_addresses};
 pub use finding::{
     Check, Finding, Gate, Level, Plane, PlaneFinding, SeenAddress, SeenName, Term, Verdict, judge,
 };
-pub use nameserver_plane::{NameserverWindow, evaluate_nameservers};
+pub use nameserver_plane::{
+    NameserverReplay, NameserverWindow, evaluate_nameservers, judge_nameservers,
+};
 pub use policy::{AddressPolicy, DetectPolicy, NameserverPolicy, POLICY_VERSION};
-pub use timeline::{ChangePoint, Moment, Stay};
+pub use timeline::{ChangePoint, LeftOut, Moment, Stay};
 
 use std::net::IpAddr;
 

@@ -17,7 +17,7 @@ use crate::detector::features::{
 use crate::detector::finding::{
     Check, Gate, Level, Plane, PlaneFinding, SeenAddress, SeenName, Term,
 };
-use crate::detector::timeline::{ChangePoint, Replay, Stay, Timeline, replay};
+use crate::detector::timeline::{ChangePoint, LeftOut, Replay, Stay, Timeline, replay};
 use crate::detector::{DetectPolicy, Knowledge};
 use crate::dns::Name;
 use crate::time::{Span, Timestamp};
@@ -47,6 +47,29 @@ pub struct NameserverWindow {
     pub resets: Vec<Timestamp>,
     /// Those of the name servers that are a provider's; `None` if nobody has looked.
     pub popular: Option<Arc<BTreeSet<Name>>>,
+    /// The part that is left out, where there are more intervals than are replayed.
+    pub left_out: Option<LeftOut>,
+}
+
+/// A delegation's history, replayed: judged again where somebody has looked who is popular.
+pub struct NameserverReplay {
+    timeline: Timeline,
+    now: Timestamp,
+}
+
+impl NameserverReplay {
+    /// Replays a window up to `now`.
+    pub fn of(window: &NameserverWindow, policy: &DetectPolicy, now: Timestamp) -> Self {
+        let timeline = replay(&Replay {
+            names: Some(&window.names),
+            addresses: &window.addresses,
+            reset_at: last_reset(&window.resets, now),
+            absence_max: policy.absence_max,
+            now,
+            left_out: window.left_out.as_ref(),
+        });
+        Self { timeline, now }
+    }
 }
 
 /// Returns the last new registration by a time.
@@ -68,18 +91,24 @@ pub fn evaluate_nameservers(
     knowledge: &dyn Knowledge,
     now: Timestamp,
 ) -> PlaneFinding {
-    let input = Replay {
-        names: Some(&window.names),
-        addresses: &window.addresses,
-        reset_at: last_reset(&window.resets, now),
-        absence_max: policy.absence_max,
-        now,
-    };
-    let timeline = replay(&input);
+    let replayed = NameserverReplay::of(window, policy, now);
+    judge_nameservers(&replayed, window, policy, knowledge)
+}
+
+/// Judges a delegation whose history was replayed.
+pub fn judge_nameservers(
+    replayed: &NameserverReplay,
+    window: &NameserverWindow,
+    policy: &DetectPolicy,
+    knowledge: &dyn Knowledge,
+) -> PlaneFinding {
+    let (timeline, now) = (&replayed.timeline, replayed.now);
+    let left_out = window.left_out.as_ref();
     // A delegation younger than the window is measured over its own age.
     let since = timeline
         .began_at()
         .map_or(window.watched_since, |at| at.max(window.watched_since));
+    let since = LeftOut::cut(left_out, since);
     let week = Window::before(now, Span::days(7), since);
     let names = values_in(&week, &timeline.names);
     let is_popular = |name: &Name| {
@@ -88,8 +117,11 @@ pub fn evaluate_nameservers(
             .as_ref()
             .is_some_and(|set| set.contains(name))
     };
-    let all_popular = !names.is_empty() && names.iter().all(|name| is_popular(name));
-    let shared = shared_moves(&timeline, policy, now);
+    // No provider's customer moves so often that its week is more than is replayed.
+    let is_cut = LeftOut::is_of_week(left_out, now);
+    let all_popular = !is_cut && !names.is_empty() && names.iter().all(|name| is_popular(name));
+    let shared = shared_moves(timeline, policy, now);
+    let glue_changes = glue_changes_30d(timeline, now);
     let excuses = Excuses {
         all_names: all_popular,
         shared_moves: shared.excuses,
@@ -97,11 +129,11 @@ pub fn evaluate_nameservers(
         is_host: &|host: &Name| {
             is_popular(host)
                 && !host.is_at_or_below(&window.owner)
-                && glue_changes_30d(&timeline, host, now)
+                && glue_changes.get(host).copied().unwrap_or(0)
                     <= policy.nameservers.shared_move_changes_30d_max
         },
     };
-    let counted = count_points(&timeline, &excuses, policy);
+    let counted = count_points(timeline, &excuses, policy);
     let excused_glue = timeline
         .points
         .iter()
@@ -128,9 +160,9 @@ pub fn evaluate_nameservers(
     let operators: BTreeSet<String> = if all_popular {
         BTreeSet::new()
     } else {
-        count_operators(&timeline, &names, knowledge)
+        count_operators(timeline, &names, knowledge)
     };
-    let tenure = shortest_tenure(&week, &timeline);
+    let tenure = shortest_tenure(&week, timeline);
 
     let measures = Measures {
         changes_7d,
@@ -145,29 +177,30 @@ pub fn evaluate_nameservers(
     let score = terms.iter().fold(0.0, |sum, term| sum + term.points);
     let gates = measures.gates(policy);
     let gate_open = gates.iter().all(|gate| gate.passed);
-    let points: Vec<ChangePoint> = timeline
+    let points: Vec<&ChangePoint> = timeline
         .points
         .iter()
         .filter(|point| week.holds(point.moment.at))
-        .cloned()
         .collect();
+    let mut checks = vec![
+        popular_check(&names, window.popular.as_deref(), all_popular, excused_glue),
+        shared.check,
+        bulk_check(&points),
+        reset_check(last_reset(&window.resets, now)),
+    ];
+    checks.extend(left_out_check(left_out, &points));
     PlaneFinding {
         plane: Plane::Nameservers,
         zone: window.zone.clone(),
         owner: window.owner.clone(),
-        level: measures.level(policy, score, gate_open),
+        level: at_least_reviewed(measures.level(policy, score, gate_open), is_cut),
         score,
         gate_open,
         terms,
         gates,
-        checks: vec![
-            popular_check(&names, window.popular.as_deref(), all_popular, excused_glue),
-            shared.check,
-            bulk_check(&points),
-            reset_check(last_reset(&window.resets, now)),
-        ],
+        checks,
         change_counts: change_counts(&points, now),
-        points,
+        points: listed(&points),
         tenure_hours: tenure,
         names: names
             .iter()
@@ -180,7 +213,7 @@ pub fn evaluate_nameservers(
             .collect(),
         addresses: addresses
             .iter()
-            .map(|value| seen_address(value, &timeline, knowledge))
+            .map(|value| seen_address(value, timeline, knowledge))
             .collect(),
         holz: None,
         watched_since: window.watched_since,
@@ -362,15 +395,17 @@ fn count_points<'a>(
     timeline.points.iter().map(weigh).collect()
 }
 
-/// Returns in how many of the last 30 days' instants the addresses of a name server changed.
-fn glue_changes_30d(timeline: &Timeline, host: &Name, now: Timestamp) -> u32 {
+/// Returns in how many of the last 30 days' instants the addresses of each name server changed.
+fn glue_changes_30d(timeline: &Timeline, now: Timestamp) -> BTreeMap<&Name, u32> {
     let recent = timeline
         .points
         .iter()
         .filter(|point| now.since(point.moment.at) < Span::days(30));
-    recent
-        .filter(|point| point.changed_hosts.iter().any(|(name, _)| name == host))
-        .count() as u32
+    let mut counts = BTreeMap::new();
+    for (host, _) in recent.flat_map(|point| &point.changed_hosts) {
+        *counts.entry(host).or_default() += 1;
+    }
+    counts
 }
 
 /// Returns the operators of a set of name servers, one provider once.
@@ -385,22 +420,23 @@ fn count_operators(
     knowledge: &dyn Knowledge,
 ) -> BTreeSet<String> {
     let mut families: BTreeSet<String> = BTreeSet::new();
-    let sets = timeline
-        .points
-        .iter()
-        .flat_map(|point| [&point.names_before, &point.names_after]);
+    // A name server stands in many sets, and its operator takes long to tell.
+    let mut known: BTreeMap<&Name, Option<(String, String)>> = BTreeMap::new();
     let now: Vec<Name> = timeline.names_now.iter().cloned().collect();
-    for set in sets.chain([&now]) {
-        let mut suffixes: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for set in timeline.name_sets.iter().chain([&now]) {
         for host in set {
-            if let Some((family, suffix)) = operator_family(&knowledge.operator(host)) {
-                suffixes.entry(family).or_default().insert(suffix);
+            if !known.contains_key(host) {
+                known.insert(host, operator_family(&knowledge.operator(host)));
             }
+        }
+        let mut suffixes: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for (family, suffix) in set.iter().filter_map(|host| known[host].as_ref()) {
+            suffixes.entry(family).or_default().insert(suffix);
         }
         let spread = suffixes
             .into_iter()
             .filter(|(_, suffixes)| suffixes.len() >= FAMILY_SUFFIXES_MIN);
-        families.extend(spread.map(|(family, _)| family));
+        families.extend(spread.map(|(family, _)| family.to_owned()));
     }
     let operator = |name: &&Name| {
         let operator = knowledge.operator(name);
@@ -494,7 +530,7 @@ fn popular_check(
 }
 
 /// Says whether bulk instants were left out.
-pub(super) fn bulk_check(points: &[ChangePoint]) -> Check {
+pub(super) fn bulk_check(points: &[&ChangePoint]) -> Check {
     let excused = points.iter().filter(|point| point.moment.is_excused());
     let count = excused.clone().count();
     let drifts = excused.filter(|point| point.moment.drift).count();
@@ -531,8 +567,46 @@ pub(super) fn reset_check(reset_at: Option<Timestamp>) -> Check {
     }
 }
 
+/// Says what of a history that is too long was left out; `None` if it was judged whole.
+pub(super) fn left_out_check(left_out: Option<&LeftOut>, points: &[&ChangePoint]) -> Option<Check> {
+    let listed = points.iter().filter(|point| point.has_sets).count();
+    let unlisted = (listed < points.len()).then(|| {
+        format!(
+            "of {} in 7 days the newest {listed} are listed",
+            counted(points.len(), "change")
+        )
+    });
+    let unread = left_out.map(|part| {
+        format!(
+            "more changes than are judged: those before {} are left out, the counts are at least what is said, and their values count as seen before",
+            part.until
+        )
+    });
+    let result: Vec<String> = unread.into_iter().chain(unlisted).collect();
+    (!result.is_empty()).then(|| Check {
+        name: "length of the history",
+        result: result.join("; "),
+        explains: false,
+    })
+}
+
+/// Returns the instants that can be listed with their sets.
+pub(super) fn listed(points: &[&ChangePoint]) -> Vec<ChangePoint> {
+    let listed = points.iter().filter(|point| point.has_sets);
+    listed.map(|point| (*point).clone()).collect()
+}
+
+/// Raises a level to review where a part of the last 7 days is left out: who changes so often is worth a look,
+/// and nobody gets calm by changes that push others out.
+pub(super) fn at_least_reviewed(level: Option<Level>, is_cut: bool) -> Option<Level> {
+    match is_cut {
+        true => level.map(|level| level.max(Level::Review)),
+        false => level,
+    }
+}
+
 /// Returns how many instants, bulk ones left out, lie in the last 24 hours, 72 hours and 7 days.
-pub(super) fn change_counts(points: &[ChangePoint], now: Timestamp) -> [u32; 3] {
+pub(super) fn change_counts(points: &[&ChangePoint], now: Timestamp) -> [u32; 3] {
     [Span::hours(24), Span::hours(72), Span::days(7)].map(|span| {
         points
             .iter()

@@ -73,9 +73,24 @@ pub struct ChangePoint {
     /// The name servers that stayed and whose addresses differ (on the address plane the owner),
     /// each with how many of its new addresses were never seen before.
     pub changed_hosts: Vec<(Name, u32)>,
+    /// Whether the sets before and after are here.
+    pub has_sets: bool,
 }
 
 impl ChangePoint {
+    /// Returns how many values its sets hold.
+    fn value_count(&self) -> usize {
+        let names = self.names_before.len() + self.names_after.len();
+        names + self.addresses_before.len() + self.addresses_after.len()
+    }
+
+    /// Takes its sets away.
+    fn forget_sets(&mut self) {
+        (self.names_before, self.names_after) = (Vec::new(), Vec::new());
+        (self.addresses_before, self.addresses_after) = (Vec::new(), Vec::new());
+        self.has_sets = false;
+    }
+
     /// Returns how many addresses never seen before came to name servers that stayed.
     pub fn fresh_glue(&self) -> u32 {
         self.changed_hosts.iter().map(|(_, fresh)| fresh).sum()
@@ -84,6 +99,9 @@ impl ChangePoint {
 
 /// Change points older than this carry their counts, not their sets: bounds memory.
 const DETAIL_SPAN: Span = Span::days(8);
+/// How many values the sets of all change points of an entity hold; the oldest lose theirs first. 100 octets
+/// each. Chosen by hand: a set of ten that changes every minute keeps 5,000 changes, more than three days.
+const DETAIL_VALUES_MAX: usize = 100_000;
 
 /// One value's presence; `to` is `None` while it is there.
 #[derive(Debug, Clone, Copy)]
@@ -103,6 +121,8 @@ pub(super) struct Timeline {
     pub addresses: Vec<((Name, IpAddr), Presence)>,
     /// The name servers that are there at the end.
     pub names_now: BTreeSet<Name>,
+    /// The different sets of name servers before and after the points of the last eight days.
+    pub name_sets: Vec<Vec<Name>>,
     /// The addresses that are there at the end, of whatever name.
     pub addresses_now: BTreeSet<(Name, IpAddr)>,
 }
@@ -129,6 +149,40 @@ pub(super) struct Replay<'a> {
     pub absence_max: Span,
     /// What comes later is not looked at.
     pub now: Timestamp,
+    /// What is left out, if anything.
+    pub left_out: Option<&'a LeftOut>,
+}
+
+/// The oldest part of a history that has more intervals than are replayed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftOut {
+    /// What ended by then is left out; what was there then is where the replay begins.
+    pub until: Timestamp,
+    /// The name servers of the part that is left out: never fresh again.
+    pub names: BTreeSet<Name>,
+    /// The addresses of that part.
+    pub addresses: BTreeSet<IpAddr>,
+}
+
+impl LeftOut {
+    /// Returns a part that ends at a time and whose values nobody has read.
+    pub fn until(until: Timestamp) -> Self {
+        Self {
+            until,
+            names: BTreeSet::new(),
+            addresses: BTreeSet::new(),
+        }
+    }
+
+    /// Returns the windows' beginning where a part is left out: measured is what is replayed.
+    pub(super) fn cut(left_out: Option<&Self>, since: Timestamp) -> Timestamp {
+        left_out.map_or(since, |part| part.until.max(since))
+    }
+
+    /// Returns whether a part of the last 7 days is left out.
+    pub(super) fn is_of_week(left_out: Option<&Self>, now: Timestamp) -> bool {
+        left_out.is_some_and(|part| now.since(part.until) < Span::days(7))
+    }
 }
 
 /// The place of a name among those of a replay, which are in order: sets of places are compared and copied
@@ -165,12 +219,17 @@ impl<'a> Names<'a> {
         }
     }
 
-    /// Returns the place of a name.
+    /// Returns the place of a name that was gathered.
     fn place(&self, name: &Name) -> Place {
+        self.find(name).expect("every name was gathered")
+    }
+
+    /// Returns the place of a name; `None` if it is not among them.
+    fn find(&self, name: &Name) -> Option<Place> {
         let found = self
             .by_octets
             .binary_search_by_key(&name.as_wire(), |(octets, _)| octets);
-        self.by_octets[found.expect("every name was gathered")].1
+        found.ok().map(|at| self.by_octets[at].1)
     }
 
     /// Returns the name at a place.
@@ -256,6 +315,7 @@ pub(super) fn address_key(address: IpAddr) -> IpAddr {
 pub(super) fn replay(input: &Replay<'_>) -> Timeline {
     let names = Names::of(input);
     let mut walk = Walk::new(input, &names);
+    walk.learn_left_out();
     for (_, event) in collect_events(input, &names) {
         walk.step(event);
     }
@@ -342,12 +402,59 @@ struct Walk<'a> {
     addresses: BTreeMap<Place, Held<IpAddr>>,
     seen_names: BTreeSet<Place>,
     seen_addresses: BTreeSet<IpAddr>,
-    present_names: BTreeSet<Place>,
-    present_addresses: BTreeSet<(Place, IpAddr)>,
     is_reset: bool,
     points: Vec<ChangePoint>,
-    name_presences: Vec<(Place, Presence)>,
-    address_presences: Vec<((Place, IpAddr), Presence)>,
+    /// The first point that still has its sets.
+    detailed_from: usize,
+    /// How many values the sets of all points hold.
+    detailed_values: usize,
+    name_sets: BTreeSet<Vec<Place>>,
+    name_presences: Presences<Place>,
+    address_presences: Presences<(Place, IpAddr)>,
+}
+
+/// When each value was there.
+struct Presences<T> {
+    /// In order of their beginning.
+    all: Vec<(T, Presence)>,
+    /// Those that have no end yet, with their places among all.
+    open: BTreeMap<T, usize>,
+}
+
+impl<T> Default for Presences<T> {
+    fn default() -> Self {
+        Self {
+            all: Vec::new(),
+            open: BTreeMap::new(),
+        }
+    }
+}
+
+impl<T: Ord + Clone> Presences<T> {
+    /// Ends the presence of what left and begins that of what came: `after` is there from `at` on.
+    fn note(&mut self, after: &BTreeSet<T>, at: Timestamp) {
+        let all = &mut self.all;
+        self.open.retain(|value, place| {
+            let stays = after.contains(value);
+            if !stays {
+                all[*place].1.to = Some(at);
+            }
+            stays
+        });
+        for value in after {
+            if !self.open.contains_key(value) {
+                self.open.insert(value.clone(), self.all.len());
+                let presence = Presence { from: at, to: None };
+                self.all.push((value.clone(), presence));
+            }
+        }
+    }
+
+    /// Forgets all of them.
+    fn clear(&mut self) {
+        self.all.clear();
+        self.open.clear();
+    }
 }
 
 impl<'a> Walk<'a> {
@@ -361,12 +468,13 @@ impl<'a> Walk<'a> {
             addresses: BTreeMap::new(),
             seen_names: BTreeSet::new(),
             seen_addresses: BTreeSet::new(),
-            present_names: BTreeSet::new(),
-            present_addresses: BTreeSet::new(),
             is_reset: input.reset_at.is_none(),
             points: Vec::new(),
-            name_presences: Vec::new(),
-            address_presences: Vec::new(),
+            detailed_from: 0,
+            detailed_values: 0,
+            name_sets: BTreeSet::new(),
+            name_presences: Presences::default(),
+            address_presences: Presences::default(),
         }
     }
 
@@ -376,9 +484,13 @@ impl<'a> Walk<'a> {
         let addresses_now = self.raw_addresses.iter();
         let addresses_now = addresses_now
             .flat_map(|(place, set)| set.iter().map(move |address| (name(*place), *address)));
-        let names = self.name_presences.iter();
-        let addresses = self.address_presences.iter();
+        let names = self.name_presences.all.iter();
+        let addresses = self.address_presences.all.iter();
+        let sets = self.name_sets.iter();
         Timeline {
+            name_sets: sets
+                .map(|set| set.iter().map(|place| name(*place)).collect())
+                .collect(),
             names: names.map(|(place, it)| (name(*place), *it)).collect(),
             addresses: addresses
                 .map(|((place, address), it)| ((name(*place), *address), *it))
@@ -389,7 +501,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Applies one instant.
+    /// Applies one instant. Takes time for what it touches and for the set that is there, not for what was.
     fn step(&mut self, event: Event) {
         let moment = event.moment.expect("every event is made with its moment");
         let reset_at = self
@@ -412,7 +524,9 @@ impl<'a> Walk<'a> {
         if is_beginning {
             self.learn_all();
         } else {
-            self.compare(moment);
+            let addresses = event.addresses.iter().flatten();
+            let touched = addresses.chain(&event.known_addresses);
+            self.compare(moment, touched.map(|(name, _)| *name).collect());
         }
         self.note_presences(moment.at);
     }
@@ -427,17 +541,9 @@ impl<'a> Walk<'a> {
 
     /// Notes what is there from `at` on.
     fn note_presences(&mut self, at: Timestamp) {
-        let names = self.names.active.clone();
-        let addresses = self.active_addresses(&names);
-        note_presence(&mut self.name_presences, &self.present_names, &names, at);
-        note_presence(
-            &mut self.address_presences,
-            &self.present_addresses,
-            &addresses,
-            at,
-        );
-        self.present_names = names;
-        self.present_addresses = addresses;
+        let addresses = self.active_addresses(&self.names.active);
+        self.name_presences.note(&self.names.active, at);
+        self.address_presences.note(&addresses, at);
     }
 
     /// Forgets everything before a new registration.
@@ -446,11 +552,25 @@ impl<'a> Walk<'a> {
         self.addresses.clear();
         self.seen_names.clear();
         self.seen_addresses.clear();
-        self.present_names.clear();
-        self.present_addresses.clear();
         self.points.clear();
+        (self.detailed_from, self.detailed_values) = (0, 0);
+        self.name_sets.clear();
         self.name_presences.clear();
         self.address_presences.clear();
+    }
+
+    /// Takes what a part that is left out had as seen before, unless a new registration came later.
+    fn learn_left_out(&mut self) {
+        let reset_at = self.input.reset_at;
+        let part = self.input.left_out;
+        let part = part.filter(|part| reset_at.is_none_or(|reset| reset < part.until));
+        let Some(part) = part else { return };
+        // Of the names only those that come again can be mistaken for new ones.
+        let names = part.names.iter().filter_map(|name| self.all.find(name));
+        self.seen_names.extend(names);
+        let addresses = part.addresses.iter();
+        self.seen_addresses
+            .extend(addresses.map(|it| address_key(*it)));
     }
 
     /// Takes in records that were there before they were first told of: no change.
@@ -529,18 +649,22 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Compares the sets before and after and notes a change point.
-    fn compare(&mut self, moment: Moment) {
+    /// Compares the sets before and after and notes a change point. Only the addresses of the names that
+    /// are `touched` can have changed.
+    fn compare(&mut self, moment: Moment, touched: BTreeSet<Place>) {
         let names_before = self.names.active.clone();
         let addresses_before = self.active_addresses(&names_before);
         let names_became =
             self.names
                 .become_set(&self.raw_names, moment.at, self.input.absence_max);
         let mut changed_hosts = BTreeSet::new();
-        for (name, set) in &self.raw_addresses {
-            let held = self.addresses.entry(*name).or_default();
+        for name in touched {
+            let Some(set) = self.raw_addresses.get(&name) else {
+                continue;
+            };
+            let held = self.addresses.entry(name).or_default();
             if let Became::Changed = held.become_set(set, moment.at, self.input.absence_max) {
-                changed_hosts.insert(*name);
+                changed_hosts.insert(name);
             }
         }
         let names_after = self.names.active.clone();
@@ -588,6 +712,11 @@ impl<'a> Walk<'a> {
                     Vec::new()
                 }
             };
+            if is_recent {
+                for set in [&names_before, &names_after] {
+                    self.name_sets.insert(set.iter().copied().collect());
+                }
+            }
             self.points.push(ChangePoint {
                 moment,
                 fresh_names: names_after.difference(&self.seen_names).count() as u32,
@@ -599,7 +728,9 @@ impl<'a> Walk<'a> {
                 addresses_after: addresses_of(&addresses_after),
                 names_changed,
                 changed_hosts: changed,
+                has_sets: is_recent,
             });
+            self.bound_details();
         }
         self.seen_names.extend(names_after);
         self.seen_addresses.extend(
@@ -608,29 +739,19 @@ impl<'a> Walk<'a> {
                 .map(|(_, address)| address_key(*address)),
         );
     }
-}
 
-/// Ends the presence of what left and begins that of what came.
-fn note_presence<T: Ord + Clone>(
-    presences: &mut Vec<(T, Presence)>,
-    before: &BTreeSet<T>,
-    after: &BTreeSet<T>,
-    at: Timestamp,
-) {
-    for gone in before.difference(after) {
-        if let Some((_, presence)) = presences
-            .iter_mut()
-            .rev()
-            .find(|(value, presence)| value == gone && presence.to.is_none())
+    /// Takes the sets of the oldest points away, as long as all together hold more than
+    /// [`DETAIL_VALUES_MAX`] values: what they counted stays.
+    fn bound_details(&mut self) {
+        self.detailed_values += self.points.last().map_or(0, ChangePoint::value_count);
+        while self.detailed_values > DETAIL_VALUES_MAX && self.detailed_from + 1 < self.points.len()
         {
-            presence.to = Some(at);
+            let oldest = &mut self.points[self.detailed_from];
+            self.detailed_values -= oldest.value_count();
+            oldest.forget_sets();
+            self.detailed_from += 1;
         }
     }
-    presences.extend(
-        after
-            .difference(before)
-            .map(|new| (new.clone(), Presence { from: at, to: None })),
-    );
 }
 
 #[cfg(test)]
@@ -670,6 +791,7 @@ mod tests {
             reset_at: None,
             absence_max: Span::hours(24),
             now: Timestamp::from_unix(now * 3600),
+            left_out: None,
         })
     }
 

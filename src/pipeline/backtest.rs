@@ -11,13 +11,17 @@ use std::sync::Arc;
 use crate::case::{Case, CaseState, Observation, Standing, observe};
 use crate::detector::{AddressWindow, DetectPolicy, Level, NameserverWindow, Stay};
 use crate::dns::{Name, case_domain};
-use crate::pipeline::detect::{ADDRESSES_SINCE, DomainWindows, changed_enough, may_be_watched};
+use crate::pipeline::detect::{
+    ADDRESSES_SINCE, DomainWindows, Range, changed_enough, may_be_watched,
+};
 use crate::pipeline::{Pipeline, PipelineError};
 use crate::store::ChangedOwner;
 use crate::time::{Span, Timestamp};
 
 /// How soon a domain is judged again after a change.
 const CHANGE_PAUSE: Span = Span::seconds(600);
+/// The most closed intervals of a domain that are replayed, the newest: a domain is read once for all its judgements.
+const REPLAYED_INTERVALS_MAX: usize = 100_000;
 /// How soon a case without changes is judged again.
 const CASE_PAUSE: Span = Span::days(1);
 
@@ -117,7 +121,15 @@ impl Pipeline {
         until: Timestamp,
     ) -> Result<Option<Replayed>, PipelineError> {
         let begins = since - policy.memory;
-        let windows = self.load_windows(domain, begins, since - ADDRESSES_SINCE, until)?;
+        let windows = self.load_windows(
+            domain,
+            &Range {
+                since: begins,
+                until,
+                moved_since: since - ADDRESSES_SINCE,
+                limit: REPLAYED_INTERVALS_MAX,
+            },
+        )?;
         // Asked once for all that the domain ever used: each judgement needs one evaluation then, not two.
         let mut popular: Option<Arc<BTreeSet<Name>>> = None;
         let mut case: Option<Case> = None;
@@ -268,6 +280,7 @@ fn cut(
                     .collect(),
                 resets: window.resets.clone(),
                 popular: popular.cloned(),
+                left_out: window.left_out.clone(),
             });
         }
     }
@@ -284,6 +297,7 @@ fn cut(
                 watched_since: window.watched_since,
                 addresses,
                 resets: window.resets.clone(),
+                left_out: window.left_out.clone(),
             });
         }
     }

@@ -5,14 +5,17 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::case::{Case, CaseState, Observation, Standing, Traits, campaign_reference, observe};
+use crate::count::counted;
 use crate::detector::{
-    AddressWindow, DetectPolicy, Finding, Moment, NameserverWindow, PlaneFinding, Stay,
-    evaluate_addresses, evaluate_nameservers, judge,
+    AddressWindow, DetectPolicy, Finding, LeftOut, Moment, NameserverReplay, NameserverWindow,
+    PlaneFinding, Stay, evaluate_addresses, judge, judge_nameservers,
 };
 use crate::dns::{Name, Rdata, case_domain};
 use crate::pipeline::reports::ACTOR;
 use crate::pipeline::{Pipeline, PipelineError, PollOptions};
-use crate::store::{BulkKind, BulkMove, CaseRow, EntityKey, Interval, StoreError, View, ZoneState};
+use crate::store::{
+    BulkKind, BulkMove, CaseRow, EntityKey, Extent, Interval, StoreError, View, ZoneState,
+};
 use crate::time::{Span, Timestamp};
 
 /// The most owner names of one domain whose addresses are judged.
@@ -21,6 +24,13 @@ const OWNERS_JUDGED_MAX: usize = 2000;
 pub(super) const ADDRESSES_SINCE: Span = Span::days(8);
 /// How old a judgement must be before a case without changes is judged again.
 const REEVALUATE_AFTER: Span = Span::hours(1);
+/// The most closed intervals of a domain that are read at each change. One with more is busy, and is judged in full
+/// only as often as a case without changes. Measured: see docs/detection.md, "Busy domains".
+const QUICK_INTERVALS_MAX: usize = 512;
+/// The most closed intervals of a domain that are judged, the newest; the rest is said to be left out.
+const INTERVALS_MAX: usize = 8192;
+/// The most users of moved name servers that are judged at one version.
+const USERS_JUDGED_MAX: usize = 2000;
 /// How many names must use a name server whose addresses move for a note to the operator.
 const GLUE_NAMES_MIN: usize = 50;
 /// How many of them the note names.
@@ -41,6 +51,67 @@ pub struct DomainFinding {
 pub(super) struct DomainWindows {
     pub nameservers: Vec<NameserverWindow>,
     pub addresses: Vec<AddressWindow>,
+}
+
+impl DomainWindows {
+    /// Returns the end of the latest part that is left out, if any is.
+    fn left_out_until(&self) -> Option<Timestamp> {
+        let nameservers = self.nameservers.iter().map(|it| &it.left_out);
+        let parts = nameservers.chain(self.addresses.iter().map(|it| &it.left_out));
+        parts.flatten().map(|part| part.until).max()
+    }
+}
+
+/// What is loaded of a domain.
+pub(super) struct Range {
+    /// From when on...
+    pub since: Timestamp,
+    /// ...and until when.
+    pub until: Timestamp,
+    /// Of its own names those whose addresses changed after this.
+    pub moved_since: Timestamp,
+    /// The most closed intervals, in all.
+    pub limit: usize,
+}
+
+/// How many more intervals of a domain may be loaded, and of which time.
+struct Budget {
+    extent: Extent,
+    registered_at: Option<Timestamp>,
+}
+
+impl Budget {
+    /// Takes what was loaded off.
+    fn spend<T>(&mut self, stays: &[Stay<T>]) {
+        let closed = stays.iter().filter(|stay| stay.removed.is_some()).count();
+        self.extent.limit = self.extent.limit.saturating_sub(closed);
+    }
+}
+
+/// How a domain is judged at a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pace {
+    /// In full.
+    Full,
+    /// In full if its newest intervals say anything.
+    IfSuspected,
+    /// Not now: it was judged lately, and is judged again when that is an hour ago.
+    Later,
+}
+
+impl Pace {
+    /// Returns that of a busy domain.
+    fn of_busy(case: Option<&CaseRow>, now: Timestamp) -> Self {
+        let Some(CaseRow { case, .. }) = case else {
+            return Self::IfSuspected;
+        };
+        match case.state {
+            _ if now.since(case.evaluated_at) >= REEVALUATE_AFTER => Self::Full,
+            CaseState::Open | CaseState::Acknowledged | CaseState::Dismissed => Self::Later,
+            // What is over is opened again by the first finding.
+            CaseState::Closed | CaseState::Mitigated => Self::IfSuspected,
+        }
+    }
 }
 
 impl Pipeline {
@@ -84,10 +155,12 @@ impl Pipeline {
         // One state of the database for all of a version, and one lock instead of one for each question.
         let reading = self.store.begin_reading()?;
         let (domains, glue) = self.touched_domains(zone, version_id, at)?;
-        let findings = domains
-            .into_iter()
-            .map(|domain| Ok((self.look(&domain, at, true)?.finding, domain)))
-            .collect::<Result<Vec<_>, PipelineError>>()?;
+        let mut findings = Vec::new();
+        for domain in domains {
+            if let Some(found) = self.look_at_change(&domain, at)? {
+                findings.push((found.finding, domain));
+            }
+        }
         drop(reading);
         let tx = self.store.begin_batch()?;
         let mut moved = BTreeMap::new();
@@ -291,26 +364,27 @@ impl Pipeline {
                 }
             }
         }
-        for (host, users) in self.store.delegations_by_host(&hosts)? {
-            if users.len() >= GLUE_NAMES_MIN {
+        let mut left_out = 0;
+        for (host, users) in self.store.users_by_host(&hosts, USERS_JUDGED_MAX)? {
+            left_out += users.count - users.names.len();
+            if users.count >= GLUE_NAMES_MIN {
+                let names = users.names.iter().take(GLUE_NAMES_KEPT);
                 glue.push(BulkMove {
                     id: 0,
                     version_id,
                     zone: zone.apex.clone(),
                     at,
                     kind: BulkKind::Glue,
-                    name_count: users.len() as u32,
+                    name_count: users.count as u32,
                     before: host.to_string(),
                     after: String::new(),
-                    names: users
-                        .iter()
-                        .take(GLUE_NAMES_KEPT)
-                        .map(Name::to_string)
-                        .collect::<Vec<_>>()
-                        .join(","),
+                    names: names.map(Name::to_string).collect::<Vec<_>>().join(","),
                 });
             }
-            domains.extend(users);
+            domains.extend(users.names);
+        }
+        if left_out > 0 {
+            tracing::warn!(zone = %zone.apex, version_id, left_out, "zone {}: name servers that {} use changed address at {at}; {USERS_JUDGED_MAX} of these names are judged, {left_out} are left out", zone.apex, counted(left_out + USERS_JUDGED_MAX, "name"));
         }
         Ok((domains, glue))
     }
@@ -321,38 +395,75 @@ impl Pipeline {
     ///
     /// [`PipelineError::Store`].
     pub fn find(&self, domain: &Name, now: Timestamp) -> Result<DomainFinding, PipelineError> {
-        self.look(domain, now, false)
+        let mut windows = self.load_windows(domain, &self.range(now, INTERVALS_MAX))?;
+        self.judge_windows(domain, &mut windows, &self.config.detect, now, now)
     }
 
-    /// [`Pipeline::find`]; `only_suspects` leaves out planes that changed too seldom to be watched.
-    fn look(
+    /// Returns what is loaded to judge at `now`.
+    fn range(&self, now: Timestamp, limit: usize) -> Range {
+        Range {
+            since: now - self.config.detect.memory,
+            until: now,
+            moved_since: now - ADDRESSES_SINCE,
+            limit,
+        }
+    }
+
+    /// Judges a domain at a change; planes that changed too seldom to be watched are left out. `None` for a busy
+    /// domain that is to be judged later.
+    ///
+    /// However often it has changed, a change costs no more than [`QUICK_INTERVALS_MAX`] intervals and once an hour
+    /// of event time [`INTERVALS_MAX`]. A busy one without a case is judged in full once these say anything.
+    fn look_at_change(
         &self,
         domain: &Name,
         now: Timestamp,
-        only_suspects: bool,
-    ) -> Result<DomainFinding, PipelineError> {
-        let policy = &self.config.detect;
-        let mut windows =
-            self.load_windows(domain, now - policy.memory, now - ADDRESSES_SINCE, now)?;
-        if only_suspects {
-            let may_be_watched =
-                |it: &NameserverWindow| may_be_watched(policy, &it.names, &it.addresses, now);
-            windows.nameservers.retain(may_be_watched);
+    ) -> Result<Option<DomainFinding>, PipelineError> {
+        let case = self.store.find_case(domain)?;
+        let mut limit = QUICK_INTERVALS_MAX;
+        loop {
+            let policy = &self.config.detect;
+            let mut windows = self.load_windows(domain, &self.range(now, limit))?;
+            let left_out_until = windows.left_out_until();
+            let is_quick = limit == QUICK_INTERVALS_MAX && left_out_until.is_some();
+            let pace = match is_quick {
+                true => Pace::of_busy(case.as_ref(), now),
+                false => Pace::Full,
+            };
+            if pace == Pace::Later {
+                return Ok(None);
+            }
+            if !is_quick || pace == Pace::IfSuspected {
+                windows
+                    .nameservers
+                    .retain(|it| may_be_watched(policy, &it.names, &it.addresses, now));
+                let found = self.judge_windows(domain, &mut windows, policy, now, now)?;
+                if !is_quick || found.finding.is_none() {
+                    if let Some(until) = left_out_until {
+                        tracing::info!(%domain, "domain {domain}: has changed too often to be judged whole at {now}: what ended by {until} is left out");
+                    }
+                    return Ok(Some(found));
+                }
+            }
+            limit = INTERVALS_MAX;
         }
-        self.judge_windows(domain, &mut windows, policy, now, now)
     }
 
-    /// Loads what history says of a domain from `since` to `until`, and of its own names those whose
-    /// addresses changed after `moved_since`.
+    /// Loads what history says of a domain, the newest first; what there is no room for is left out.
     pub(super) fn load_windows(
         &self,
         domain: &Name,
-        since: Timestamp,
-        moved_since: Timestamp,
-        until: Timestamp,
+        range: &Range,
     ) -> Result<DomainWindows, PipelineError> {
         let mut windows = DomainWindows::default();
-        let registered_at = self.registered_at(domain, until);
+        let mut budget = Budget {
+            extent: Extent {
+                since: range.since,
+                until: range.until,
+                limit: range.limit,
+            },
+            registered_at: self.registered_at(domain, range.until),
+        };
         for zone in self.store.zones_enclosing(domain)? {
             if zone.view == View::Passive {
                 // Nobody is judged by what others recorded.
@@ -366,7 +477,7 @@ impl Pipeline {
             };
             windows
                 .nameservers
-                .extend(self.load_nameservers(&key, registered_at, since, until)?);
+                .extend(self.load_nameservers(&key, &mut budget)?);
             // What the parent's servers say below the domain is glue.
             if is_parent || self.store.is_at_or_below_cut(&key)? {
                 continue;
@@ -375,18 +486,15 @@ impl Pipeline {
                 zone.id,
                 &apex,
                 domain,
-                moved_since,
+                range.moved_since,
                 OWNERS_JUDGED_MAX,
             )? {
                 let is_own = case_domain(&apex, &key.owner) == *domain
                     && !self.store.is_at_or_below_cut(&key)?;
                 if is_own {
-                    windows.addresses.extend(self.load_addresses(
-                        &key,
-                        registered_at,
-                        since,
-                        until,
-                    )?);
+                    windows
+                        .addresses
+                        .extend(self.load_addresses(&key, &mut budget)?);
                 }
             }
         }
@@ -449,28 +557,35 @@ impl Pipeline {
     fn load_nameservers(
         &self,
         key: &EntityKey,
-        registered_at: Option<Timestamp>,
-        since: Timestamp,
-        until: Timestamp,
+        budget: &mut Budget,
     ) -> Result<Option<NameserverWindow>, PipelineError> {
-        let names: Vec<Stay<Name>> = self
-            .window_until(key, since, until)?
-            .into_iter()
-            .filter_map(as_nameserver)
-            .collect();
+        let Extent { since, until, .. } = budget.extent;
+        let read = self.store.newest_intervals(key, &budget.extent)?;
+        budget.spend(&read.stays);
+        let names: Vec<Stay<Name>> = read.stays.into_iter().filter_map(as_nameserver).collect();
         if names.is_empty() {
             return Ok(None);
         }
-        let hosts: BTreeSet<&Name> = names.iter().map(|stay| &stay.value).collect();
+        let mut left_out = self.left_out(key, read.cut, since)?;
+        // Those that are there now first: of them most is left in where there is no room for all.
+        let there = names.iter().filter(|it| it.removed.is_none());
+        let there: BTreeSet<&Name> = there.map(|it| &it.value).collect();
+        let hosts = names.iter().map(|it| &it.value);
+        let hosts: BTreeSet<(bool, &Name)> = hosts.map(|it| (!there.contains(it), it)).collect();
         let mut addresses = Vec::new();
-        for host in hosts {
-            addresses.extend(
-                self.store
-                    .host_addresses(host, since)?
-                    .into_iter()
-                    .filter(|stay| stay.added.at <= until)
-                    .map(|stay| (host.clone(), stay)),
-            );
+        for (_, host) in hosts {
+            let read = self.store.host_addresses(host, &budget.extent)?;
+            budget.spend(&read.stays);
+            if let Some(cut) = read.cut {
+                let part = left_out.get_or_insert_with(|| LeftOut::until(cut.at));
+                part.until = part.until.max(cut.at);
+                for place in self.store.places_of_host(host)? {
+                    let values = self.store.values_before(&place, &cut, since)?;
+                    part.addresses
+                        .extend(values.iter().filter_map(Rdata::address));
+                }
+            }
+            addresses.extend(read.stays.into_iter().map(|stay| (host.clone(), stay)));
         }
         Ok(Some(NameserverWindow {
             zone: key.apex.clone(),
@@ -478,9 +593,28 @@ impl Pipeline {
             watched_since: self.store.watched_since(key.zone)?.unwrap_or(until),
             names,
             addresses,
-            resets: self.resets(key, registered_at, until)?,
+            resets: self.resets(key, budget.registered_at, until)?,
             popular: None,
+            left_out,
         }))
+    }
+
+    /// Returns what the part of an owner's history had that is left out.
+    fn left_out(
+        &self,
+        key: &EntityKey,
+        cut: Option<Moment>,
+        since: Timestamp,
+    ) -> Result<Option<LeftOut>, PipelineError> {
+        let Some(cut) = cut else { return Ok(None) };
+        let mut part = LeftOut::until(cut.at);
+        for value in self.store.values_before(key, &cut, since)? {
+            part.addresses.extend(value.address());
+            if let Rdata::Ns(host) = value {
+                part.names.insert(host);
+            }
+        }
+        Ok(Some(part))
     }
 
     /// Judges the name servers of a delegation.
@@ -491,29 +625,32 @@ impl Pipeline {
         now: Timestamp,
         users_at: Timestamp,
     ) -> Result<PlaneFinding, PipelineError> {
-        let plane = evaluate_nameservers(window, policy, &self.knowledge, now);
+        let replayed = NameserverReplay::of(window, policy, now);
+        let plane = judge_nameservers(&replayed, window, policy, &self.knowledge);
         // Who else uses these name servers is asked only where the answer can excuse somebody.
         if plane.level.is_none() || window.popular.is_some() {
             return Ok(plane);
         }
         let hosts = plane.names.iter().map(|name| &name.host);
         window.popular = Some(Arc::new(self.popular_among(hosts, policy, users_at)?));
-        Ok(evaluate_nameservers(window, policy, &self.knowledge, now))
+        Ok(judge_nameservers(
+            &replayed,
+            window,
+            policy,
+            &self.knowledge,
+        ))
     }
 
     /// Loads an owner's own addresses; `None` if history knows of none.
     fn load_addresses(
         &self,
         key: &EntityKey,
-        registered_at: Option<Timestamp>,
-        since: Timestamp,
-        until: Timestamp,
+        budget: &mut Budget,
     ) -> Result<Option<AddressWindow>, PipelineError> {
-        let addresses: Vec<Stay<IpAddr>> = self
-            .window_until(key, since, until)?
-            .into_iter()
-            .filter_map(as_address)
-            .collect();
+        let Extent { since, until, .. } = budget.extent;
+        let read = self.store.newest_intervals(key, &budget.extent)?;
+        budget.spend(&read.stays);
+        let addresses: Vec<Stay<IpAddr>> = read.stays.into_iter().filter_map(as_address).collect();
         if addresses.is_empty() {
             return Ok(None);
         }
@@ -522,7 +659,8 @@ impl Pipeline {
             owner: key.owner.clone(),
             watched_since: self.store.watched_since(key.zone)?.unwrap_or(until),
             addresses,
-            resets: self.resets(key, registered_at, until)?,
+            resets: self.resets(key, budget.registered_at, until)?,
+            left_out: self.left_out(key, read.cut, since)?,
         }))
     }
 

@@ -55,7 +55,7 @@ pub use retention::{PruneCount, PruneStep};
 pub use reverse::{ReverseCursor, Used};
 pub use schema::foreign_file;
 pub use version::{Committed, Comparison, VersionDraft, VersionKind, VersionTx};
-pub use window::{EntityKey, Interval, OwnerChanges};
+pub use window::{EntityKey, Extent, Interval, NewestIntervals, OwnerChanges};
 pub use zones::{
     FeedPosition, Fidelity, FileMark, Gap, RejectKind, RejectedRow, SetAside, SourceId, SourceKind,
     SourceStatus, View, ZoneId, ZoneState, ZoneStatus,

@@ -1,6 +1,6 @@
 //! Opens the database: settings, transactions, the lock of the one poller.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
@@ -150,6 +150,8 @@ pub struct Store {
     pub(super) ahead: Option<Ahead>,
     /// Versions that lookups have read, of a connection that only reads.
     pub(super) known_versions: Option<RefCell<KnownVersions>>,
+    /// How many intervals the detector has read through this connection.
+    pub(super) rows_read: Cell<u64>,
     /// What was opened.
     opened: Opened,
     /// Whether only lookups use this connection.
@@ -382,6 +384,7 @@ impl Store {
             has_reverse_index,
             host_rows: RefCell::default(),
             zones_at: RefCell::default(),
+            rows_read: Cell::new(0),
             host_names: RefCell::default(),
             ahead,
             known_versions: None,

@@ -395,7 +395,7 @@ impl Store {
         let buckets = self.buckets_since(zone, None)?;
         for bucket in buckets.into_iter().skip(1).rev() {
             let last: Option<i64> = self.run(|connection| {
-                let sql = "select max(v.observed_at) from past_record p join version v on v.id = p.removed_id where p.bucket = ? and p.owner_id = ? and p.rrtype = 2";
+                let sql = "select max(v.observed_at) from (select removed_id from past_record where bucket = ? and owner_id = ? and rrtype = 2 order by removed_id desc limit 1024) p join version v on v.id = p.removed_id";
                 connection.prepare_cached(sql)?.query_row([bucket, owner_id], |row| row.get(0))
             })?;
             if let Some(at) = last {

@@ -38,61 +38,238 @@ pub struct OwnerChanges {
     pub addresses: bool,
 }
 
+/// Who uses a name server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostUsers {
+    /// How many owners.
+    pub count: usize,
+    /// Their names, each once; fewer where there are more than were asked for.
+    pub names: BTreeSet<Name>,
+}
+
 /// Open intervals of an owner.
 const OPEN: &str = "
     select r.rrtype, r.rdata, r.baseline, a.id, a.observed_at, a.serial, a.bulk, a.drift, coalesce(ca.shared_count, 0), null, null, null, null, null, null
       from record r join version a on a.id = r.added_id left join shared_change ca on ca.version_id = a.id and ca.owner_id = r.owner_id
      where r.owner_id = ?1";
-/// Intervals of an owner that were closed in one month.
-const CLOSED: &str = "
+/// The newest closed intervals of an owner that ended in one month and began by a time.
+const NEWEST: &str = "
     select p.rrtype, p.rdata, p.baseline, a.id, a.observed_at, a.serial, a.bulk, a.drift, coalesce(ca.shared_count, 0),
            d.id, d.observed_at, d.serial, d.bulk, d.drift, coalesce(cd.shared_count, 0)
-      from past_record p join version a on a.id = p.added_id join version d on d.id = p.removed_id
+      from past_record p cross join version a on a.id = p.added_id cross join version d on d.id = p.removed_id
            left join shared_change ca on ca.version_id = a.id and ca.owner_id = p.owner_id
            left join shared_change cd on cd.version_id = d.id and cd.owner_id = p.owner_id
-     where p.bucket = ?2 and p.owner_id = ?1";
+     where p.bucket = ?2 and p.owner_id = ?1 and p.removed_id >= ?3 order by p.removed_id desc";
+/// The values of intervals that ended in one month by a version, newest first; of so many intervals.
+const VALUES: &str = "
+    select distinct rrtype, rdata from (select rrtype, rdata from past_record where bucket = ?2 and owner_id = ?1 and removed_id <= ?3 order by removed_id desc limit ?4)";
+/// The newest records of an owner in one month among which its kind is looked for: who changed more often since is no
+/// longer judged by what it was. Chosen by hand.
+const KIND_ROWS_MAX: usize = 1024;
+/// So many intervals in a row that ended before the time that is asked for end the reading: versions that arrived late
+/// are few.
+const OLD_ROWS_MAX: usize = 256;
+/// How many intervals that are not replayed tell what was seen before.
+const SEEN_ROWS_MAX: usize = 32_768;
+
+/// Which intervals of an owner are read.
+#[derive(Debug, Clone, Copy)]
+pub struct Extent {
+    /// Those that were open at or after this time...
+    pub since: Timestamp,
+    /// ...and began by this one.
+    pub until: Timestamp,
+    /// The most closed ones; the newest are read.
+    pub limit: usize,
+}
+
+/// The newest intervals of an owner.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewestIntervals<T> {
+    /// In no order. What began before a part that is left out ended is a baseline.
+    pub stays: Vec<Stay<T>>,
+    /// The end of the part that is left out, if any is.
+    pub cut: Option<Moment>,
+}
 
 impl Store {
     /// Returns every interval of an owner that was open at or after `since`, in no order; empty for
     /// an owner that history does not know.
     ///
+    /// Reads what ended since, not what there is.
+    ///
     /// # Errors
     ///
     /// [`StoreError`].
     pub fn window(&self, key: &EntityKey, since: Timestamp) -> Result<Vec<Interval>, StoreError> {
+        // Exact, however late versions arrived: no earlier row has a time of `since` or later.
+        let first: Option<i64> = self.run(|connection| {
+            let sql = "select min(id) from version where zone_id = ? and observed_at >= ?";
+            connection
+                .prepare_cached(sql)?
+                .query_row(params![key.zone.0, since.unix()], |row| row.get(0))
+        })?;
+        let all = Extent {
+            since,
+            until: Timestamp::from_unix(i64::MAX),
+            limit: usize::MAX,
+        };
+        let read = self.read_newest(key, &all, first.unwrap_or(i64::MAX))?;
+        Ok(read.stays)
+    }
+
+    /// Returns the newest intervals of an owner, those that are open among them.
+    ///
+    /// However long the history is, no more than the limit and [`OLD_ROWS_MAX`] closed intervals are read of what
+    /// had begun by `until`.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn newest_intervals(
+        &self,
+        key: &EntityKey,
+        extent: &Extent,
+    ) -> Result<NewestIntervals<Rdata>, StoreError> {
+        self.read_newest(key, extent, i64::MIN)
+    }
+
+    /// Returns how many intervals were read through this connection: what the work of the detector grows with.
+    pub fn rows_read(&self) -> u64 {
+        self.rows_read.get()
+    }
+
+    /// Counts intervals that were read.
+    fn note_rows_read(&self, count: usize) {
+        self.rows_read.set(self.rows_read.get() + count as u64);
+    }
+
+    /// Reads the newest intervals of an owner whose ends have at least the row `first`.
+    fn read_newest(
+        &self,
+        key: &EntityKey,
+        extent: &Extent,
+        first: i64,
+    ) -> Result<NewestIntervals<Rdata>, StoreError> {
+        let mut newest = NewestIntervals {
+            stays: Vec::new(),
+            cut: None,
+        };
+        let Some(owner_id) = self.find_owner(key.zone, &key.apex, &key.owner)? else {
+            return Ok(newest);
+        };
+        let rows = self.run(|connection| {
+            let mut statement = connection.prepare_cached(OPEN)?;
+            let rows = statement.query_map([owner_id], read_interval)?;
+            rows.collect::<rusqlite::Result<Vec<_>>>()
+        })?;
+        let mut rows: Vec<_> = rows
+            .into_iter()
+            .filter(|(_, _, stay)| stay.added.at <= extent.until)
+            .collect();
+        let open = rows.len();
+        // The bucket 0 stands for what is open.
+        let months = self.buckets_since(key.zone, Some(extent.since))?;
+        for month in months.into_iter().skip(1).rev() {
+            let room = extent.limit.saturating_sub(rows.len() - open);
+            let extent = Extent {
+                limit: room,
+                ..*extent
+            };
+            newest.cut = self.read_month([owner_id, month, first], &extent, &mut rows)?;
+            if newest.cut.is_some() {
+                break;
+            }
+        }
+        self.note_rows_read(rows.len());
+        for (code, value, mut stay) in rows {
+            // One instant is replayed whole or not at all.
+            if stay.removed.is_some_and(|it| is_left_out(&it, newest.cut)) {
+                continue;
+            }
+            stay.baseline |= is_left_out(&stay.added, newest.cut);
+            newest.stays.push(Stay {
+                value: self.read_rdata(code, &value)?,
+                added: stay.added,
+                removed: stay.removed,
+                baseline: stay.baseline,
+            });
+        }
+        Ok(newest)
+    }
+
+    /// Reads the newest intervals of an owner that ended in a month: `[owner, month, first row of an end]`. Returns
+    /// the end of the first for which there is no room.
+    fn read_month(
+        &self,
+        key: [i64; 3],
+        extent: &Extent,
+        into: &mut Vec<(u16, Value, Stay<()>)>,
+    ) -> Result<Option<Moment>, StoreError> {
+        self.run(|connection| {
+            let mut statement = connection.prepare_cached(NEWEST)?;
+            let mut rows = statement.query(key)?;
+            let (mut room, mut old) = (extent.limit, 0);
+            while let Some(row) = rows.next()? {
+                let (code, value, stay) = read_interval(row)?;
+                if stay.added.at > extent.until {
+                    continue;
+                }
+                if stay.removed.is_some_and(|end| end.at < extent.since) {
+                    old += 1;
+                    if old > OLD_ROWS_MAX && key[2] == i64::MIN {
+                        break;
+                    }
+                    continue;
+                }
+                old = 0;
+                if room == 0 {
+                    return Ok(stay.removed);
+                }
+                room -= 1;
+                into.push((code, value, stay));
+            }
+            Ok(None)
+        })
+    }
+
+    /// Returns the values of an owner's intervals that ended by `cut` in the months since `since`, without
+    /// duplicates; of the newest [`SEEN_ROWS_MAX`].
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn values_before(
+        &self,
+        key: &EntityKey,
+        cut: &Moment,
+        since: Timestamp,
+    ) -> Result<Vec<Rdata>, StoreError> {
         let Some(owner_id) = self.find_owner(key.zone, &key.apex, &key.owner)? else {
             return Ok(Vec::new());
         };
-        let mut intervals = Vec::new();
-        for bucket in self.buckets_since(key.zone, Some(since))? {
-            let sql = if bucket == 0 { OPEN } else { CLOSED };
+        let (mut values, last) = (Vec::new(), cut.at.month_bucket());
+        let months = self.buckets_since(key.zone, Some(since))?;
+        let months = months.into_iter().skip(1).filter(|month| *month <= last);
+        let share = SEEN_ROWS_MAX / months.clone().count().max(1);
+        for month in months.rev() {
             let rows = self.run(|connection| {
-                let mut statement = connection.prepare_cached(sql)?;
-                let rows = if bucket == 0 {
-                    statement.query_map(params![owner_id], read_interval)?
-                } else {
-                    statement.query_map(params![owner_id, bucket], read_interval)?
-                };
-                rows.collect::<rusqlite::Result<Vec<_>>>()
+                let mut statement = connection.prepare_cached(VALUES)?;
+                let rows = statement.query_map(
+                    params![owner_id, month, cut.version_id, share as i64],
+                    |row| Ok((row.get(0)?, row.get(1)?)),
+                )?;
+                rows.collect::<rusqlite::Result<Vec<(u16, Value)>>>()
             })?;
-            for (code, value, stay) in rows {
-                if stay
-                    .removed
-                    .is_none_or(|removed: Moment| removed.at >= since)
-                {
-                    intervals.push(Stay {
-                        value: self.read_rdata(code, &value)?,
-                        added: stay.added,
-                        removed: stay.removed,
-                        baseline: stay.baseline,
-                    });
-                }
+            for (code, value) in rows {
+                values.push(self.read_rdata(code, &value)?);
             }
         }
-        Ok(intervals)
+        Ok(values)
     }
 
-    /// Returns the intervals of every address that `host` had in any zone since `since`.
+    /// Returns the newest intervals of the addresses that `host` had in any zone. The same address may stand as
+    /// glue in the parent and as data in the child: one presence that lasts as long as either.
     ///
     /// # Errors
     ///
@@ -100,21 +277,17 @@ impl Store {
     pub fn host_addresses(
         &self,
         host: &Name,
-        since: Timestamp,
-    ) -> Result<Vec<Stay<IpAddr>>, StoreError> {
-        // The same address may stand as glue in the parent and as data in the child: one presence
-        // that lasts as long as either.
+        extent: &Extent,
+    ) -> Result<NewestIntervals<IpAddr>, StoreError> {
         let mut merged: BTreeMap<IpAddr, Vec<Stay<IpAddr>>> = BTreeMap::new();
-        let zones = self.zones_enclosing(host)?.into_iter();
-        for zone in zones.filter(|zone| zone.view != View::Passive) {
-            for interval in self.window(
-                &EntityKey {
-                    zone: zone.id,
-                    apex: zone.apex,
-                    owner: host.clone(),
-                },
-                since,
-            )? {
+        let mut cut: Option<Moment> = None;
+        for key in self.places_of_host(host)? {
+            let read = self.newest_intervals(&key, extent)?;
+            let later = read
+                .cut
+                .filter(|new| cut.is_none_or(|old| old.at <= new.at));
+            cut = later.or(cut);
+            for interval in read.stays {
                 if let Some(address) = interval.value.address() {
                     let stay = Stay {
                         value: address,
@@ -126,7 +299,24 @@ impl Store {
                 }
             }
         }
-        Ok(merged.into_values().flat_map(merge_stays).collect())
+        let stays = merged.into_values().flat_map(merge_stays).collect();
+        Ok(NewestIntervals { stays, cut })
+    }
+
+    /// Returns where the addresses of a name server may stand: in every zone that encloses it and is judged.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn places_of_host(&self, host: &Name) -> Result<Vec<EntityKey>, StoreError> {
+        let zones = self.zones_enclosing(host)?.into_iter();
+        let zones = zones.filter(|zone| zone.view != View::Passive);
+        let places = zones.map(|zone| EntityKey {
+            zone: zone.id,
+            apex: zone.apex,
+            owner: host.clone(),
+        });
+        Ok(places.collect())
     }
 
     /// Returns the owners that changed in a version, in order of their rows.
@@ -269,6 +459,41 @@ impl Store {
         &self,
         hosts: &BTreeSet<Name>,
     ) -> Result<BTreeMap<Name, BTreeSet<Name>>, StoreError> {
+        let users = self.users_by_host(hosts, usize::MAX)?.into_iter();
+        Ok(users.map(|(host, users)| (host, users.names)).collect())
+    }
+
+    /// Returns who uses each of some name servers, `limit` users in all by name: first of those name servers that
+    /// fewest use.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn users_by_host(
+        &self,
+        hosts: &BTreeSet<Name>,
+        limit: usize,
+    ) -> Result<BTreeMap<Name, HostUsers>, StoreError> {
+        let mut owners: Vec<_> = self.owners_by_host(hosts)?.into_values().collect();
+        owners.sort_by_key(|(_, owners)| owners.len());
+        let (mut users, mut room) = (BTreeMap::new(), limit);
+        for (host, owners) in owners {
+            let named = owners.iter().take(room);
+            let names: BTreeSet<Name> = named
+                .map(|id| self.absolute_owner(*id))
+                .collect::<Result<_, _>>()?;
+            room -= names.len().min(room);
+            let count = owners.len();
+            users.insert(host, HostUsers { count, names });
+        }
+        Ok(users)
+    }
+
+    /// Returns the rows of the owners that use each of some name servers, by its row.
+    fn owners_by_host(
+        &self,
+        hosts: &BTreeSet<Name>,
+    ) -> Result<BTreeMap<i64, (Name, BTreeSet<i64>)>, StoreError> {
         let mut by_id: BTreeMap<i64, (Name, BTreeSet<i64>)> = BTreeMap::new();
         for host in hosts {
             if let Some(id) = self.find_host(host)? {
@@ -296,11 +521,7 @@ impl Store {
             }
             self.find_users(elsewhere)?;
         }
-        let named = by_id.into_values().map(|(host, owners)| {
-            let owners = owners.into_iter().map(|id| self.absolute_owner(id));
-            Ok((host, owners.collect::<Result<_, StoreError>>()?))
-        });
-        named.collect()
+        Ok(by_id)
     }
 
     /// Finds the users of some name servers in one pass over all records.
@@ -368,8 +589,9 @@ impl Store {
         let mut name = Some(key.owner.clone());
         while let Some(candidate) = name.filter(|name| name.is_below(&key.apex)) {
             if let Some(owner_id) = self.find_owner(key.zone, &key.apex, &candidate)? {
-                let has_ns: bool = self.run(|connection| connection.prepare_cached("select exists (select 1 from record where owner_id = ?1 and rrtype = 2)\n                         or exists (select 1 from past_record where bucket = ?2 and owner_id = ?1 and rrtype = 2)
-                         or exists (select 1 from past_record where bucket = ?3 and owner_id = ?1 and rrtype = 2)")?.query_row(params![owner_id, last_bucket - 1, last_bucket], |row| row.get(0)))?;
+                let has_ns: bool = self.run(|connection| connection.prepare_cached("select exists (select 1 from record where owner_id = ?1 and rrtype = 2)
+                         or exists (select 1 from (select rrtype from past_record where bucket = ?2 and owner_id = ?1 order by removed_id desc limit ?4) where rrtype = 2)
+                         or exists (select 1 from (select rrtype from past_record where bucket = ?3 and owner_id = ?1 order by removed_id desc limit ?4) where rrtype = 2)")?.query_row(params![owner_id, last_bucket - 1, last_bucket, KIND_ROWS_MAX as i64], |row| row.get(0)))?;
                 if has_ns {
                     return Ok(true);
                 }
@@ -391,8 +613,8 @@ impl Store {
         for bucket in self.buckets_since(key.zone, None)?.into_iter().skip(1) {
             let has_ns: bool = self.run(|connection| {
                 connection
-                    .prepare_cached("select exists (select 1 from past_record where bucket = ? and owner_id = ? and rrtype = 2)")?
-                    .query_row([bucket, owner_id], |row| row.get(0))
+                    .prepare_cached("select exists (select 1 from (select rrtype from past_record where bucket = ? and owner_id = ? order by removed_id desc limit ?) where rrtype = 2)")?
+                    .query_row([bucket, owner_id, KIND_ROWS_MAX as i64], |row| row.get(0))
             })?;
             if has_ns {
                 return Ok(true);
@@ -434,7 +656,7 @@ impl Store {
                 and (exists (select 1 from record r join version v on v.id = r.added_id
                               where r.owner_id = o.id and r.rrtype in (1, 28) and r.baseline = 0 and v.observed_at > ?3)
                   or exists (select 1 from month cross join past_record p on p.bucket = month.bucket where p.owner_id = o.id and p.rrtype in (1, 28)))
-              order by (select count(*) from month cross join past_record p on p.bucket = month.bucket where p.owner_id = o.id) desc, o.name limit ?6"
+              order by (select count(*) from (select 1 from month cross join past_record p on p.bucket = month.bucket where p.owner_id = o.id limit {KIND_ROWS_MAX})) desc, o.name limit ?6"
         );
         let names = self.run(|connection| {
             let mut statement = connection.prepare_cached(&sql)?;
@@ -472,10 +694,10 @@ impl Store {
         at: Timestamp,
         version_id: Option<i64>,
     ) -> Result<Option<(Vec<Rdata>, bool)>, StoreError> {
-        let stays = self
-            .window(key, Timestamp::from_unix(i64::MIN))?
-            .into_iter();
+        // What ended before then neither was there nor has changed since.
+        let stays = self.window(key, at)?.into_iter();
         let stays: Vec<Interval> = stays.filter(|stay| stay.value.rtype() == rtype).collect();
+        let is_known = !stays.is_empty() || self.had_rrset(key, rtype)?;
         let moment = (at, version_id.unwrap_or(i64::MAX));
         let is_by_then = |end: &Moment| (end.at, end.version_id) <= moment;
         let ends = stays
@@ -492,7 +714,30 @@ impl Store {
             .map(|stay| stay.value.clone())
             .collect();
         rdata.sort();
-        Ok((!stays.is_empty()).then_some((rdata, has_changed_since)))
+        Ok(is_known.then_some((rdata, has_changed_since)))
+    }
+
+    /// Returns whether an owner ever lost a record of a type.
+    fn had_rrset(&self, key: &EntityKey, rtype: RecordType) -> Result<bool, StoreError> {
+        let Some(owner_id) = self.find_owner(key.zone, &key.apex, &key.owner)? else {
+            return Ok(false);
+        };
+        for bucket in self
+            .buckets_since(key.zone, None)?
+            .into_iter()
+            .skip(1)
+            .rev()
+        {
+            let had: bool = self.run(|connection| {
+                let sql = "select exists (select 1 from past_record where bucket = ? and owner_id = ? and rrtype = ?)";
+                let mut statement = connection.prepare_cached(sql)?;
+                statement.query_row(params![bucket, owner_id, rtype.code()], |row| row.get(0))
+            })?;
+            if had {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Returns the times of an owner's new registrations up to `until`, in order. The first that a feed
@@ -569,6 +814,11 @@ fn read_interval(row: &Row<'_>) -> rusqlite::Result<(u16, Value, Stay<()>)> {
             baseline: row.get(2)?,
         },
     ))
+}
+
+/// Returns whether a moment lies in the part that is left out.
+fn is_left_out(moment: &Moment, cut: Option<Moment>) -> bool {
+    cut.is_some_and(|cut| (moment.at, moment.version_id) <= (cut.at, cut.version_id))
 }
 
 /// Joins overlapping stays of one value into one that lasts as long as any of them.

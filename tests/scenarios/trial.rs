@@ -386,6 +386,7 @@ impl Trial<'_> {
             addresses: self.stored.glue.clone(),
             resets: self.stored.resets.clone(),
             popular: Some(Arc::new(self.popular.clone())),
+            left_out: None,
         };
         Some(evaluate_nameservers(&window, self.policy, &self.known, now))
     }
@@ -399,6 +400,7 @@ impl Trial<'_> {
             watched_since: Timestamp::from_unix(EPOCH - WATCHED_BEFORE),
             addresses: addresses.clone(),
             resets: self.stored.resets.clone(),
+            left_out: None,
         };
         Some(evaluate_addresses(&window, self.policy, &self.known, now))
     }
