@@ -880,4 +880,75 @@ mod tests {
             .collect();
         assert_eq!(fresh, [0, 1]);
     }
+
+    #[test]
+    fn replay_of_the_newest_part_says_of_it_what_the_whole_says() {
+        // Ten addresses in turn, two at a time, and a new one every tenth hour.
+        let address = |hour: i64| {
+            let last = if hour % 10 == 0 { hour } else { hour % 10 };
+            IpAddr::from([192, 0, 2, last as u8])
+        };
+        let host = name("ns.a.test");
+        let names = [stay(host.clone(), 0, None)];
+        let all: Vec<(Name, Stay<IpAddr>)> = (0..200)
+            .map(|hour| (host.clone(), stay(address(hour), hour, Some(hour + 2))))
+            .collect();
+        let cut = 100;
+        let mut newest = all.clone();
+        newest.retain(|(_, stay)| stay.removed.is_some_and(|end| end.version_id > cut));
+        for (_, stay) in &mut newest {
+            stay.baseline |= stay.added.version_id <= cut;
+        }
+        let part = LeftOut {
+            addresses: (0..cut - 1).map(address).collect(),
+            ..LeftOut::until(moment(cut).at)
+        };
+        let replayed = |addresses: &[(Name, Stay<IpAddr>)], left_out: Option<&LeftOut>| {
+            let timeline = replay(&Replay {
+                names: Some(&names),
+                addresses,
+                reset_at: None,
+                absence_max: Span::hours(24),
+                now: moment(199).at,
+                left_out,
+            });
+            let points = timeline.points.into_iter();
+            points
+                .filter(|point| point.moment.version_id > cut)
+                .collect::<Vec<_>>()
+        };
+        let whole = replayed(&all, None);
+        assert_eq!(replayed(&newest, Some(&part)), whole);
+        let unknown = LeftOut::until(part.until);
+        assert_ne!(
+            replayed(&newest, Some(&unknown)),
+            whole,
+            "nothing was seen before"
+        );
+    }
+
+    #[test]
+    fn sets_of_a_long_history_are_bounded_and_the_newest_stay() {
+        let host = name("ns.a.test");
+        let names = [stay(host.clone(), 0, None)];
+        // A set of 60 that loses one and gets one at every instant: 120 values a change.
+        let addresses: Vec<(Name, Stay<IpAddr>)> = (1..1200)
+            .map(|i| {
+                let [.., high, low] = (i as u32).to_be_bytes();
+                let mut one = stay(IpAddr::from([10, 0, high, low]), i, Some(i + 60));
+                for end in [Some(&mut one.added), one.removed.as_mut()]
+                    .into_iter()
+                    .flatten()
+                {
+                    end.at = Timestamp::from_unix(end.version_id);
+                }
+                (host.clone(), one)
+            })
+            .collect();
+        let points = points(&names, &addresses, 1).points;
+        let values: usize = points.iter().map(ChangePoint::value_count).sum();
+        assert!(values <= DETAIL_VALUES_MAX, "{values} values");
+        assert!(points.last().is_some_and(|point| point.has_sets));
+        assert!(!points[0].has_sets && points[0].added_addresses == 1);
+    }
 }

@@ -25,10 +25,13 @@ pub(super) const ADDRESSES_SINCE: Span = Span::days(8);
 /// How old a judgement must be before a case without changes is judged again.
 const REEVALUATE_AFTER: Span = Span::hours(1);
 /// The most closed intervals of a domain that are read at each change. One with more is busy, and is judged in full
-/// only as often as a case without changes. Measured: see docs/detection.md, "Busy domains".
+/// only as often as a case without changes. Chosen by hand; see docs/detection.md, "Busy domains".
 const QUICK_INTERVALS_MAX: usize = 512;
 /// The most closed intervals of a domain that are judged, the newest; the rest is said to be left out.
 const INTERVALS_MAX: usize = 8192;
+/// Of how many instants of an owner the intervals are read in any case: more than any rule asks for to watch it, so
+/// that a set of thousands pushes nothing out.
+const INSTANTS_MIN: usize = 24;
 /// The most users of moved name servers that are judged at one version.
 const USERS_JUDGED_MAX: usize = 2000;
 /// How many names must use a name server whose addresses move for a note to the operator.
@@ -420,6 +423,10 @@ impl Pipeline {
         now: Timestamp,
     ) -> Result<Option<DomainFinding>, PipelineError> {
         let case = self.store.find_case(domain)?;
+        let busy = Pace::of_busy(case.as_ref(), now);
+        if busy == Pace::Later && self.is_busy(domain, &self.range(now, QUICK_INTERVALS_MAX))? {
+            return Ok(None);
+        }
         let mut limit = QUICK_INTERVALS_MAX;
         loop {
             let policy = &self.config.detect;
@@ -427,7 +434,7 @@ impl Pipeline {
             let left_out_until = windows.left_out_until();
             let is_quick = limit == QUICK_INTERVALS_MAX && left_out_until.is_some();
             let pace = match is_quick {
-                true => Pace::of_busy(case.as_ref(), now),
+                true => busy,
                 false => Pace::Full,
             };
             if pace == Pace::Later {
@@ -449,6 +456,50 @@ impl Pipeline {
         }
     }
 
+    /// Returns whether a domain, the name servers that it has and its own names that moved lately have more closed
+    /// intervals than the range has room for: only counts them. Where it says no, loading them may.
+    fn is_busy(&self, domain: &Name, range: &Range) -> Result<bool, PipelineError> {
+        let mut keys = BTreeSet::new();
+        for zone in self.store.zones_enclosing(domain)? {
+            if zone.view == View::Passive {
+                continue;
+            }
+            let key = EntityKey {
+                zone: zone.id,
+                apex: zone.apex.clone(),
+                owner: domain.clone(),
+            };
+            for stay in self.window_until(&key, range.until, range.until)? {
+                if let Rdata::Ns(host) = stay.value {
+                    keys.extend(self.store.places_of_host(&host)?);
+                }
+            }
+            if zone.view != View::Parent && !self.store.is_at_or_below_cut(&key)? {
+                let (apex, since) = (&zone.apex, range.moved_since);
+                let store = &self.store;
+                keys.extend(store.owners_with_new_addresses(
+                    zone.id,
+                    apex,
+                    domain,
+                    since,
+                    OWNERS_JUDGED_MAX,
+                )?);
+            }
+            keys.insert(key);
+        }
+        let mut room = range.limit;
+        for key in keys {
+            let count = self
+                .store
+                .closed_count(&key, range.since, room.saturating_add(1))?;
+            if count > room {
+                return Ok(true);
+            }
+            room -= count;
+        }
+        Ok(false)
+    }
+
     /// Loads what history says of a domain, the newest first; what there is no room for is left out.
     pub(super) fn load_windows(
         &self,
@@ -461,6 +512,7 @@ impl Pipeline {
                 since: range.since,
                 until: range.until,
                 limit: range.limit,
+                instants_min: INSTANTS_MIN,
             },
             registered_at: self.registered_at(domain, range.until),
         };

@@ -81,6 +81,30 @@ pub struct Extent {
     pub until: Timestamp,
     /// The most closed ones; the newest are read.
     pub limit: usize,
+    /// More than these are read until they are of so many instants: a change of a large set pushes no other out.
+    pub instants_min: usize,
+}
+
+/// How much was read of an owner.
+#[derive(Default)]
+struct Taken {
+    rows: usize,
+    instants: usize,
+    /// The version of the last row.
+    last_id: i64,
+}
+
+impl Taken {
+    /// Takes a row that ended in a version; false if there is no room for it.
+    fn take(&mut self, removed_id: i64, extent: &Extent) -> bool {
+        if self.rows >= extent.limit && self.instants >= extent.instants_min {
+            return false;
+        }
+        self.instants += usize::from(removed_id != self.last_id);
+        self.rows += 1;
+        self.last_id = removed_id;
+        true
+    }
 }
 
 /// The newest intervals of an owner.
@@ -113,6 +137,7 @@ impl Store {
             since,
             until: Timestamp::from_unix(i64::MAX),
             limit: usize::MAX,
+            instants_min: 0,
         };
         let read = self.read_newest(key, &all, first.unwrap_or(i64::MAX))?;
         Ok(read.stays)
@@ -132,6 +157,34 @@ impl Store {
         extent: &Extent,
     ) -> Result<NewestIntervals<Rdata>, StoreError> {
         self.read_newest(key, extent, i64::MIN)
+    }
+
+    /// Returns how many intervals of an owner ended in the months since `since`; counts no further than `limit`.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn closed_count(
+        &self,
+        key: &EntityKey,
+        since: Timestamp,
+        limit: usize,
+    ) -> Result<usize, StoreError> {
+        let Some(owner_id) = self.find_owner(key.zone, &key.apex, &key.owner)? else {
+            return Ok(0);
+        };
+        let mut count = 0;
+        let months = self.buckets_since(key.zone, Some(since))?;
+        for month in months.into_iter().skip(1).rev() {
+            let room = limit.saturating_sub(count);
+            let more: i64 = self.run(|connection| {
+                let sql = "select count(*) from (select 1 from past_record where bucket = ? and owner_id = ? limit ?)";
+                let mut statement = connection.prepare_cached(sql)?;
+                statement.query_row(params![month, owner_id, room as i64], |row| row.get(0))
+            })?;
+            count += more as usize;
+        }
+        Ok(count)
     }
 
     /// Returns how many intervals were read through this connection: what the work of the detector grows with.
@@ -167,16 +220,12 @@ impl Store {
             .into_iter()
             .filter(|(_, _, stay)| stay.added.at <= extent.until)
             .collect();
-        let open = rows.len();
+        let mut taken = Taken::default();
         // The bucket 0 stands for what is open.
         let months = self.buckets_since(key.zone, Some(extent.since))?;
         for month in months.into_iter().skip(1).rev() {
-            let room = extent.limit.saturating_sub(rows.len() - open);
-            let extent = Extent {
-                limit: room,
-                ..*extent
-            };
-            newest.cut = self.read_month([owner_id, month, first], &extent, &mut rows)?;
+            newest.cut =
+                self.read_month([owner_id, month, first], extent, &mut taken, &mut rows)?;
             if newest.cut.is_some() {
                 break;
             }
@@ -204,12 +253,13 @@ impl Store {
         &self,
         key: [i64; 3],
         extent: &Extent,
+        taken: &mut Taken,
         into: &mut Vec<(u16, Value, Stay<()>)>,
     ) -> Result<Option<Moment>, StoreError> {
         self.run(|connection| {
             let mut statement = connection.prepare_cached(NEWEST)?;
             let mut rows = statement.query(key)?;
-            let (mut room, mut old) = (extent.limit, 0);
+            let mut old = 0;
             while let Some(row) = rows.next()? {
                 let (code, value, stay) = read_interval(row)?;
                 if stay.added.at > extent.until {
@@ -223,10 +273,10 @@ impl Store {
                     continue;
                 }
                 old = 0;
-                if room == 0 {
+                let removed_id = stay.removed.map_or(0, |end| end.version_id);
+                if !taken.take(removed_id, extent) {
                     return Ok(stay.removed);
                 }
-                room -= 1;
                 into.push((code, value, stay));
             }
             Ok(None)

@@ -9,6 +9,7 @@ mod benign;
 mod bounds;
 mod campaigns;
 mod care;
+mod changes;
 mod cli;
 mod config;
 mod desk;
