@@ -18,6 +18,7 @@ mod notify;
 mod passive;
 mod probe;
 mod rrtypes;
+mod signature;
 mod stream;
 mod sweep;
 mod tls;

@@ -17,9 +17,8 @@ use tokio::net::UdpSocket;
 use tokio::time::{Instant, timeout_at};
 
 use crate::dns::Name;
-use crate::source::transfer::{
-    TransferKey, check_header, rcode_of, read_soa, start_query, tsig_refusal,
-};
+use crate::source::signature::SignatureSaid;
+use crate::source::transfer::{TransferKey, check_header, read_soa, start_query};
 use crate::source::wire::SoaNumbers;
 use crate::zone::Refusal;
 
@@ -228,10 +227,10 @@ impl Sweep<'_> {
         let answer = check_header(message.as_slice(), id).and_then(|()| {
             let flight = self.in_flight.remove(&id).expect("it was just there");
             if let Some(signer) = flight.signer {
-                let rcode = rcode_of(message.as_slice());
+                let said = SignatureSaid::of(message.as_slice());
                 signer
                     .answer(&mut message, Time48::now())
-                    .map_err(|fault| tsig_refusal(&fault, rcode))?;
+                    .map_err(|fault| said.refusal(&fault))?;
             }
             read_soa(message.as_slice(), &self.zones[zone])
         });

@@ -15,11 +15,12 @@ use domain::base::message_builder::{AdditionalBuilder, StreamTarget};
 use domain::base::{Message, MessageBuilder, Name as WireName, Rtype, Ttl};
 use domain::rdata::Soa;
 use domain::rdata::tsig::Time48;
-use domain::tsig::{Algorithm, ClientSequence, ClientTransaction, Key, ValidationError};
+use domain::tsig::{Algorithm, ClientSequence, ClientTransaction, Key};
 use tokio::time::timeout;
 
 use crate::dns::{Name, RecordType, Serial};
 use crate::source::catalog::{Catalog, CatalogReader};
+use crate::source::signature::SignatureSaid;
 use crate::source::stream::Connection;
 use crate::source::tls::TransferTls;
 use crate::source::wire::{
@@ -126,10 +127,10 @@ pub async fn query_soa(target: &TransferTarget<'_>) -> Result<SoaNumbers, Refusa
     let mut message = message_of(connection.receive().await?)?;
     check_header(message.as_slice(), id)?;
     if let Some(signer) = signer {
-        let rcode = rcode_of(message.as_slice());
+        let said = SignatureSaid::of(message.as_slice());
         signer
             .answer(&mut message, Time48::now())
-            .map_err(|fault| tsig_refusal(&fault, rcode))?;
+            .map_err(|fault| said.refusal(&fault))?;
     }
     read_soa(message.as_slice(), target.apex)
 }
@@ -309,10 +310,10 @@ async fn run_unbounded<S: TransferSink>(
         check_header(message.as_slice(), id)?;
         // RFC 8945 §5.3.1: the signature comes before anything the message says is believed.
         if let Some(signer) = &mut signer {
-            let rcode = rcode_of(message.as_slice());
+            let said = SignatureSaid::of(message.as_slice());
             signer
                 .answer(&mut message, Time48::now())
-                .map_err(|fault| tsig_refusal(&fault, rcode))?;
+                .map_err(|fault| said.refusal(&fault))?;
         }
         check_rcode(message.as_slice())?;
         check_question(message.as_slice(), target.apex, rtype.to_int(), first)?;
@@ -332,7 +333,7 @@ async fn run_unbounded<S: TransferSink>(
         // RFC 8945 §5.3.1: the last message must be signed.
         signer
             .done()
-            .map_err(|fault| tsig_refusal(&fault, NOERROR))?;
+            .map_err(|fault| Refusal::Tsig(fault.to_string()))?;
     }
     Ok(ended)
 }
@@ -585,18 +586,9 @@ fn check_rcode(message: &[u8]) -> Result<(), Refusal> {
 }
 
 /// Returns the mnemonic of an rcode.
-fn rcode_name(code: u8) -> String {
+pub(super) fn rcode_name(code: u8) -> String {
     domain::base::iana::Rcode::checked_from_int(code)
         .map_or_else(|| code.to_string(), |rcode| rcode.to_string())
-}
-
-/// Turns a failed verification into a refusal that names the answer's rcode, if it had one.
-pub(super) fn tsig_refusal(fault: &ValidationError, rcode: u8) -> Refusal {
-    if rcode == NOERROR {
-        Refusal::Tsig(fault.to_string())
-    } else {
-        Refusal::Tsig(format!("{fault} (rcode {})", rcode_name(rcode)))
-    }
 }
 
 /// Checks that the question is ours. RFC 5936 §2.2.1: later messages may leave it out.
