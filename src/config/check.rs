@@ -53,10 +53,11 @@ impl Config {
     ///
     /// [`ConfigError::Unreadable`].
     pub fn examine(path: &Path) -> Result<(Self, Vec<Fault>), ConfigError> {
-        let octets = file::read(path, CONFIG_OCTETS_MAX).map_err(|fault| ConfigError::Unreadable {
-            path: path.to_owned(),
-            fault: fault.to_string(),
-        })?;
+        let octets =
+            file::read(path, CONFIG_OCTETS_MAX).map_err(|fault| ConfigError::Unreadable {
+                path: path.to_owned(),
+                fault: fault.to_string(),
+            })?;
         let (config, mut faults) =
             examine_text(path, &String::from_utf8_lossy(&octets), WallClock.now());
         note_foreign_bytes(&config, &octets, &mut faults);

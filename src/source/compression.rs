@@ -94,7 +94,7 @@ fn refuse_other_formats(head: &[u8]) -> io::Result<()> {
     match OTHER_FORMATS
         .iter()
         .find(|(first, _)| head.starts_with(first))
-        .filter(|(first, _)| *first != BZIP2 || is_bzip2(&head))
+        .filter(|(first, _)| *first != BZIP2 || is_bzip2(head))
     {
         Some((_, what)) => {
             let what = format!("the file is {what}");

@@ -38,6 +38,7 @@ fn import(pipeline: &Pipeline, feed: String) {
         zone: None,
         input: Box::new(Cursor::new(feed)),
         complete: false,
+        is_timed: false,
     };
     let options = PollOptions::default();
     let reports = pipeline.import_feed(import, &options).expect("imported");
