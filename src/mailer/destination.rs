@@ -62,7 +62,6 @@ impl Destination {
     pub(super) fn new(settings: &SmtpSettings) -> Result<Self, MailerError> {
         let url = &settings.url;
         let unusable = || MailerError::Url(format!("{url:?} cannot be used"));
-        let fault = |what: &str| MailerError::Url(what.to_owned());
         let (scheme, rest) = url.split_once("://").ok_or_else(unusable)?;
         if !matches!(scheme, "smtp" | "smtps") {
             return Err(MailerError::Url(format!("{url:?} has an unknown scheme")));
@@ -79,11 +78,11 @@ impl Destination {
         }
         let is_encrypted = scheme == "smtps" || query == Some("tls=required");
         if settings.password.is_some() && !is_encrypted {
-            let advice = "a password is sent over TLS only: use smtps:// or ?tls=required";
-            return Err(fault(advice));
+            let what = "a password is sent over TLS only";
+            return Err(MailerError::InTheClear(what));
         }
         if settings.ca_pem.is_some() && !is_encrypted {
-            return Err(fault("ca_file needs smtps:// or ?tls=required"));
+            return Err(MailerError::InTheClear("ca_file needs TLS"));
         }
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
         let (user, place) = match authority.rsplit_once('@') {
@@ -102,7 +101,7 @@ impl Destination {
                 Some(Credentials::new(user, password.clone()))
             }
             (Some(_), None) => {
-                return Err(fault("password_file is set, but the url names no user"));
+                return Err(MailerError::NoUser);
             }
             (None, _) => None,
         };
@@ -130,21 +129,22 @@ impl Destination {
 impl Trust {
     /// Trusts the public authorities, or those of a PEM text.
     fn new(host: &str, ca_pem: Option<&str>) -> Result<Self, MailerError> {
-        let fault = |what: String| MailerError::Url(what);
+        let fault = MailerError::Authorities;
         let name = ServerName::try_from(host.to_owned());
-        let server_name =
-            name.map_err(|_| fault(format!("{host:?} is no host that a certificate can name")))?;
+        let server_name = name.map_err(|_| {
+            MailerError::Url(format!("{host:?} is no host that a certificate can name"))
+        })?;
         let mut roots = RootCertStore::empty();
         match ca_pem {
             None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
             Some(pem) => {
                 for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
-                    let certificate = certificate.map_err(|it| fault(format!("ca_file: {it}")))?;
+                    let certificate = certificate.map_err(|it| fault(it.to_string()))?;
                     let added = roots.add(certificate);
-                    added.map_err(|it| fault(format!("ca_file: {it}")))?;
+                    added.map_err(|it| fault(it.to_string()))?;
                 }
                 if roots.is_empty() {
-                    return Err(fault("ca_file: holds no certificate in PEM".to_owned()));
+                    return Err(fault("holds no certificate in PEM".to_owned()));
                 }
             }
         }
@@ -152,7 +152,7 @@ impl Trust {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .map_err(|it| fault(it.to_string()))?
+            .map_err(|it| MailerError::Url(it.to_string()))?
             .with_root_certificates(roots)
             .with_no_client_auth();
         Ok(Self {
