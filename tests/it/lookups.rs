@@ -348,7 +348,8 @@ fn free_port() -> u16 {
 fn passive_dns_client_reads_every_value_once_over_http() {
     let port = free_port();
     let web = format!("[web]\nlisten = \"127.0.0.1:{port}\"\nusers_file = \"users\"\n");
-    let bench = Bench::new(&format!("{FEED}{web}"));
+    let limits = "[limits]\nrrset_records = 10000\n";
+    let bench = Bench::new(&format!("{FEED}{web}{limits}"));
     let mut feed = String::new();
     // Ten thousand values at once, and one name that changes.
     let values: Vec<String> = (0..10_000)
