@@ -1,6 +1,6 @@
 //! Where changes come from: transfers, zone files, change feeds.
 //!
-//! A transfer or a zone file hands every record of a version to an [`Intake`](crate::zone::Intake)
+//! A transfer or a zone file hands every record of a version to an [`Intake`]
 //! and says at the end which serial it was; a feed gives its lines one by one. A source decides
 //! whether what arrived is complete and well-formed; whether it is plausible is the zone room's
 //! business.
