@@ -17,6 +17,7 @@ mod catalog;
 mod compose;
 mod deliver;
 mod detect;
+mod faults;
 mod feed;
 mod files;
 mod full;

@@ -15,6 +15,7 @@ mod desk;
 mod digests;
 mod exemptions;
 mod export;
+mod faults;
 mod history;
 mod intervals;
 mod notices;

@@ -1,0 +1,150 @@
+//! Which faults of the database can pass while nobody touches it.
+
+use std::io;
+
+use rusqlite::{ErrorCode, ffi};
+
+use crate::store::StoreError;
+
+/// SQLite's extended code for a fault of the disk that is damage: the file system itself says that it is damaged.
+const DAMAGED_FILE_SYSTEM: i32 = ffi::SQLITE_IOERR | (33 << 8);
+
+impl StoreError {
+    /// Returns whether the same work can be done later, with this program and this file.
+    ///
+    /// A lock that somebody holds, a full disk, a fault of the disk, a file that cannot be opened or written: each can
+    /// be over at the next try. Damage, another program's file, a newer schema and an old SQLite stay what they are
+    /// until somebody puts them right. A fault that is not known to pass is taken for one that stays.
+    pub fn can_heal(&self) -> bool {
+        match self {
+            Self::Sqlite { fault, .. } => sqlite_can_heal(fault),
+            Self::File { fault, .. } => file_can_heal(fault),
+            Self::Access { .. } | Self::WrittenMeanwhile(_) | Self::Missing(_) => true,
+            Self::Newer { .. }
+            | Self::Older { .. }
+            | Self::Foreign { .. }
+            | Self::OldSqlite(_)
+            | Self::NoReverseIndex(_)
+            | Self::TooManyNames(..)
+            | Self::Damaged { .. } => false,
+        }
+    }
+}
+
+/// Returns whether a fault that SQLite reports can pass.
+fn sqlite_can_heal(fault: &rusqlite::Error) -> bool {
+    let rusqlite::Error::SqliteFailure(code, _) = fault else {
+        // A value of another type than this program writes, or SQL that does not fit the tables.
+        return false;
+    };
+    match code.code {
+        ErrorCode::SystemIoFailure => code.extended_code != DAMAGED_FILE_SYSTEM,
+        ErrorCode::DatabaseBusy
+        | ErrorCode::DatabaseLocked
+        | ErrorCode::FileLockingProtocolFailed
+        | ErrorCode::DiskFull
+        | ErrorCode::CannotOpen
+        | ErrorCode::PermissionDenied
+        | ErrorCode::ReadOnly
+        | ErrorCode::OutOfMemory => true,
+        _ => false,
+    }
+}
+
+/// Returns whether a fault of a file can pass: of the system's, all can. What stands in a file's place and is none
+/// (a folder, a pipe) was named by mistake.
+fn file_can_heal(fault: &io::Error) -> bool {
+    fault.raw_os_error().is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::*;
+    use crate::store::{Store, StoreOptions};
+
+    /// As the poller opens it.
+    const POLLING: StoreOptions = StoreOptions {
+        reverse_index: true,
+        create: true,
+    };
+
+    /// Returns the fault of SQLite with an extended code.
+    fn sqlite(code: i32) -> StoreError {
+        StoreError::Sqlite {
+            path: "fluxwatch.db".into(),
+            fault: rusqlite::Error::SqliteFailure(ffi::Error::new(code), None),
+        }
+    }
+
+    /// Opens what must not be opened.
+    fn fault_of(path: &Path) -> StoreError {
+        Store::open(path, POLLING)
+            .err()
+            .expect("it cannot be opened")
+    }
+
+    #[test]
+    fn locks_full_disks_and_faults_of_the_disk_can_pass() {
+        for code in [
+            ffi::SQLITE_BUSY,
+            ffi::SQLITE_BUSY_SNAPSHOT,
+            ffi::SQLITE_LOCKED,
+            ffi::SQLITE_FULL,
+            ffi::SQLITE_IOERR_FSYNC,
+            ffi::SQLITE_IOERR_WRITE,
+            ffi::SQLITE_IOERR_SHMMAP,
+            ffi::SQLITE_CANTOPEN,
+            ffi::SQLITE_READONLY,
+            ffi::SQLITE_PERM,
+        ] {
+            assert!(sqlite(code).can_heal(), "{code}");
+        }
+    }
+
+    #[test]
+    fn damage_does_not_pass() {
+        for code in [
+            ffi::SQLITE_CORRUPT,
+            ffi::SQLITE_CORRUPT_INDEX,
+            ffi::SQLITE_NOTADB,
+            DAMAGED_FILE_SYSTEM,
+            ffi::SQLITE_CONSTRAINT,
+            ffi::SQLITE_ERROR,
+        ] {
+            assert!(!sqlite(code).can_heal(), "{code}");
+        }
+    }
+
+    #[test]
+    fn folder_that_is_missing_can_come_back() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("not-mounted/fluxwatch.db");
+        assert!(fault_of(&path).can_heal());
+    }
+
+    #[test]
+    fn what_is_no_database_of_ours_stays_so() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("fluxwatch.db");
+        fs::write(&path, "-- a dump, not a database --\n".repeat(400)).expect("written");
+        let fault = fault_of(&path);
+        assert!(!fault.can_heal(), "{fault}");
+        assert!(!fault_of(folder.path()).can_heal());
+    }
+
+    #[test]
+    fn database_of_a_newer_program_stays_newer() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("fluxwatch.db");
+        let store = Store::open(&path, POLLING).expect("made");
+        let newer = "pragma user_version = 9999";
+        store
+            .run(|connection| connection.execute_batch(newer))
+            .expect("written");
+        drop(store);
+        assert!(!fault_of(&path).can_heal());
+    }
+}
