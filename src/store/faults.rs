@@ -19,7 +19,10 @@ impl StoreError {
         match self {
             Self::Sqlite { fault, .. } => sqlite_can_heal(fault),
             Self::File { fault, .. } => file_can_heal(fault),
-            Self::Access { .. } | Self::WrittenMeanwhile(_) | Self::Missing(_) => true,
+            Self::Access { .. }
+            | Self::WrittenMeanwhile(_)
+            | Self::Missing(_)
+            | Self::Overtaken(_) => true,
             Self::Newer { .. }
             | Self::Older { .. }
             | Self::Foreign { .. }

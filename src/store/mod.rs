@@ -32,6 +32,7 @@ mod reverse;
 mod rows;
 mod schema;
 mod stays;
+mod turn;
 mod version;
 mod window;
 mod zones;
@@ -55,6 +56,7 @@ pub use replay::ChangedOwner;
 pub use retention::{PruneCount, PruneStep};
 pub use reverse::{ReverseCursor, Used};
 pub use schema::foreign_file;
+pub use turn::end_waits;
 pub use version::{Committed, Comparison, VersionDraft, VersionKind, VersionTx};
 pub use window::{EntityKey, Extent, Interval, NewestIntervals, OwnerChanges};
 pub use zones::{

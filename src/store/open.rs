@@ -22,6 +22,7 @@ use crate::store::schema::{
     set_reverse_index, trees,
 };
 use crate::store::stays::KnownVersions;
+use crate::store::turn;
 use crate::store::zones::{View, ZoneId};
 use crate::zone::DigestKey;
 
@@ -114,6 +115,9 @@ pub enum StoreError {
     /// A domain below which there is more than is shown at a time.
     #[error("{0} has more than {1} names at or below it")]
     TooManyNames(Name, usize),
+    /// A version was made of what its zone was, and another has been stored since.
+    #[error("zone {0} got another version meanwhile; it is looked at again")]
+    Overtaken(Name),
     /// A value in the database is not what this program writes.
     #[error("database {path} is damaged: {what}")]
     Damaged {
@@ -291,8 +295,8 @@ impl Store {
         };
         check_writable(path)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(path, flags).map_err(sqlite)?;
-        connection.busy_timeout(BUSY_TIMEOUT).map_err(sqlite)?;
+        let mut connection = Connection::open_with_flags(path, flags).map_err(sqlite)?;
+        turn::wait_for_writers(&mut connection).map_err(sqlite)?;
         check_schema(&connection, path)?;
         configure(&connection).map_err(sqlite)?;
         migrate(&connection).map_err(sqlite)?;
@@ -422,6 +426,7 @@ impl Store {
     ///
     /// [`StoreError::Sqlite`], also if another writer does not finish in time.
     pub fn begin_batch(&self) -> Result<StoreTx<'_>, StoreError> {
+        turn::give_way();
         self.run(|connection| connection.execute_batch("begin immediate"))?;
         let tx = StoreTx {
             store: self,
@@ -473,11 +478,7 @@ impl Store {
             return Ok(());
         }
         // With the time limit of a writer, each look at a log that somebody reads would wait for him.
-        let limit = |time| self.run(|connection| connection.busy_timeout(time));
-        limit(Duration::ZERO)?;
-        let cut = move_log("truncate");
-        limit(BUSY_TIMEOUT)?;
-        cut
+        turn::without_waiting(|| move_log("truncate"))
     }
 
     /// Returns whether the file at the path is still the one that was opened, with the tables and indexes that it

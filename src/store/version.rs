@@ -185,11 +185,30 @@ impl Store {
             self.drop_digests(zone);
         }
         let tx = self.begin_batch()?;
+        self.check_newest(zone)?;
         let part = self.begin_part(zone, draft)?;
         Ok(VersionTx {
             tx: Some(tx),
             ..part
         })
+    }
+
+    /// Checks that a zone is still as it was read: what comes next is compared with that.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Overtaken`] if it has got a version since.
+    pub fn check_newest(&self, zone: &ZoneState) -> Result<(), StoreError> {
+        let newest: Option<Option<i64>> = self.run(|connection| {
+            connection
+                .prepare_cached("select version_id from zone where id = ?")?
+                .query_row([zone.id.0], |row| row.get(0))
+                .optional()
+        })?;
+        match newest == Some(zone.version_id) {
+            true => Ok(()),
+            false => Err(StoreError::Overtaken(zone.apex.clone())),
+        }
     }
 
     /// Begins a version of `zone` that is part of a transaction: [`VersionTx::commit`] then ends the
