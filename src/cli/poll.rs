@@ -20,7 +20,9 @@ use crate::config::{Config, Source};
 use crate::count::counted;
 use crate::daemon::{is_digest_due, log_report};
 use crate::dns::Name;
-use crate::pipeline::{DeliverySummary, Pipeline, PollOptions, Retention, ZoneOutcome, ZoneReport};
+use crate::pipeline::{
+    DeliverySummary, Pipeline, PollOptions, Retention, Troubles, ZoneOutcome, ZoneReport,
+};
 use crate::store::{MessageRow, MessageState};
 use crate::zone::Missed;
 
@@ -135,7 +137,7 @@ fn poll(
     if send {
         let now = pipeline.clock().now();
         Retention::new(pipeline.store(), &config, now).prune_daily(|_| true)?;
-        pipeline.write_metrics()?;
+        pipeline.write_metrics(&Troubles::default())?;
     }
     print_reports(&reports)?;
     print_found(

@@ -2,13 +2,15 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::cli::arguments::RunCommand;
 use crate::cli::failure::{Done, Failure};
-use crate::cli::session::{create_store, load_config, open_pipeline, runtime, take_lock};
+use crate::cli::session::{load_config, open_pipeline, runtime, store_options, take_lock};
 use crate::config::{Config, ConfigError, Fault};
-use crate::daemon::{Signals, Stopped, serve};
-use crate::pipeline::{Pipeline, check_surroundings, examine_parts};
+use crate::daemon::{Signals, serve, start_with};
+use crate::pipeline::{Setup, check_surroundings, examine_parts};
+use crate::store::Store;
 
 /// Runs the command.
 pub fn run(config: Option<&Path>, command: &RunCommand) -> Result<Done, Failure> {
@@ -16,24 +18,18 @@ pub fn run(config: Option<&Path>, command: &RunCommand) -> Result<Done, Failure>
     let Some(_lock) = take_lock(&config, command.wait)? else {
         return Ok(Done::Well);
     };
-    let store = create_store(&config)?;
-    let mut pipeline = open_pipeline(config, store)?;
     let runtime = runtime()?;
     let mut signals = runtime.block_on(async { Signals::new() })?;
-    loop {
-        pipeline.note_tables()?;
-        warn_of(pipeline.config());
-        let reload = || reload(&pipeline);
-        match runtime.block_on(serve(&pipeline, &mut signals, &reload))? {
-            Stopped::Ended => return Ok(Done::Well),
-            Stopped::Reload(config) => {
-                // It was checked a moment ago; a file that went away since leaves the old one in place.
-                if let Err(fault) = pipeline.reconfigure(*config) {
-                    tracing::error!("configuration not taken, going on with the old one: {fault}");
-                }
-            }
-        }
-    }
+    let open = || Store::open(&config.store_path, store_options(&config));
+    let Some(store) = start_with(&runtime, &mut signals, open)? else {
+        return Ok(Done::Well);
+    };
+    warn_of(&config);
+    let pipeline = open_pipeline(config, store)?;
+    let served = serve(pipeline, &runtime, &mut signals, reload);
+    // A worker that was cut off, or a name that is being looked up, must not keep the program.
+    runtime.shutdown_background();
+    Ok(served.map(|()| Done::Well)?)
 }
 
 /// Logs what is sound and hardly meant, and what the configuration names that is not there. None of it stops the
@@ -52,12 +48,11 @@ fn in_one_line(fault: &Fault) -> String {
     fault.to_string().replace("\nhint: ", "; ")
 }
 
-/// Reads the configuration anew; everything that is wrong if it cannot be taken over.
-fn reload(pipeline: &Pipeline) -> Result<Config, Vec<String>> {
-    let before = pipeline.config();
+/// Reads the configuration anew, with what it names; everything that is wrong if it cannot be taken over.
+fn reload(before: &Config) -> Result<Setup, Vec<String>> {
     let unreadable = |fault: ConfigError| vec![fault.to_string()];
     let (config, mut faults) = Config::examine(&before.path).map_err(unreadable)?;
-    examine_parts(&config, &mut faults);
+    let parts = examine_parts(&config, &mut faults);
     faults.sort_by_key(|fault| fault.line);
     let mut faults: Vec<String> = faults.iter().map(in_one_line).collect();
     let is_same_store =
@@ -73,9 +68,12 @@ fn reload(pipeline: &Pipeline) -> Result<Config, Vec<String>> {
             faults.push(format!("cannot listen on {address}: {fault}"));
         }
     }
-    match faults.is_empty() {
-        true => Ok(config),
-        false => Err(faults),
+    match parts {
+        Some(parts) if faults.is_empty() => {
+            warn_of(&config);
+            Ok(Setup::with(Arc::new(config), parts))
+        }
+        _ => Err(faults),
     }
 }
 

@@ -89,11 +89,15 @@ pub fn take_lock(config: &Config, wait: bool) -> Result<Option<PollerLock>, Fail
 
 /// Opens or makes the database for a command that polls.
 pub fn create_store(config: &Config) -> Result<Store, Failure> {
-    let options = StoreOptions {
+    Ok(Store::open(&config.store_path, store_options(config))?)
+}
+
+/// Returns how the database is opened by a command that polls.
+pub fn store_options(config: &Config) -> StoreOptions {
+    StoreOptions {
         reverse_index: config.reverse_index,
         create: true,
-    };
-    Ok(Store::open(&config.store_path, options)?)
+    }
 }
 
 /// Makes the pipeline with the machine's clock.

@@ -7,11 +7,11 @@ use serde::Serialize;
 
 use crate::cli::arguments::StatusCommand;
 use crate::cli::failure::{Done, Failure};
-use crate::cli::output::{Row, print_list};
+use crate::cli::output::{Row, plain, print_list};
 use crate::cli::session::{load_config, open_to_look, parse_name};
 use crate::count::counted;
 use crate::dns::{Name, Serial};
-use crate::pipeline::noted_tables;
+use crate::pipeline::{noted_tables, read_held};
 use crate::store::{Fate, SourceKind, ZoneStatus};
 use crate::time::{Clock, Span, Timestamp, WallClock};
 
@@ -188,6 +188,9 @@ pub fn run(config: Option<&Path>, command: &StatusCommand) -> Result<Done, Failu
         writeln!(std::io::stderr(), "{line}")?;
     }
     tell_beside(dead, returned, store.wal_octets())?;
+    if let Some(line) = read_held(&config.store_path) {
+        writeln!(std::io::stderr(), "the service: {}", plain(&line))?;
+    }
     Ok(match command.failed && !rows.is_empty() {
         true => Done::Found,
         false => Done::Well,

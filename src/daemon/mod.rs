@@ -1,13 +1,21 @@
-//! `fluxwatch run`: every source on its schedule, the outbox in between, a clean stop.
+//! `fluxwatch run`: workers beside each other, each source on its schedule, a clean stop.
 
 mod agenda;
+mod common;
+mod crew;
+mod ears;
+mod housekeeping;
+mod judging;
 mod log;
+mod post;
 mod pruning;
 mod schedule;
 mod service;
+mod stop;
 mod systemd;
 mod unread;
+mod watch;
 
 pub use log::log_report;
 pub use schedule::{Timetable, is_digest_due};
-pub use service::{ServiceError, Signals, Stopped, serve};
+pub use service::{Reload, ServiceError, Signals, serve, start_with};

@@ -1,17 +1,13 @@
 //! What systemd is told (sd_notify): ready, alive, reloading, stopping. Nothing elsewhere.
 
-use std::time::Duration;
-
 use sd_notify::NotifyState;
-
-use crate::time::Span;
 
 /// Tells that the service is ready, with a line for `systemctl status`.
 pub(super) fn tell_ready(status: &str) {
     tell(&[NotifyState::Ready, NotifyState::Status(status)]);
 }
 
-/// Tells that the loop goes round.
+/// Tells that the service is alive.
 pub(super) fn tell_alive() {
     tell(&[NotifyState::Watchdog]);
 }
@@ -28,10 +24,9 @@ pub(super) fn tell_stopping() {
     tell(&[NotifyState::Stopping]);
 }
 
-/// Returns how often the loop must go round at least, if systemd watches it.
-pub(super) fn alive_every() -> Option<Span> {
-    let limit: Duration = sd_notify::watchdog_enabled()?;
-    Some(Span::seconds((limit.as_secs() / 2).max(1) as i64))
+/// Tells what the service does now, or what holds it up, for `systemctl status`.
+pub(super) fn tell_status(status: &str) {
+    tell(&[NotifyState::Status(status)]);
 }
 
 /// Sends a message to systemd, if there is one.

@@ -1,73 +1,35 @@
-//! The loop of `fluxwatch run`.
+//! The watch over the primaries: transfers, catalogs, probes, and whose turn it is.
 //!
-//! What talks to the network runs beside the loop; whatever writes the database runs in it, one
-//! transaction after the other. A signal is looked at between them, so that a stop never cuts one in
-//! half.
+//! What talks to the network runs beside this loop; what it brings is stored in it. Files and feeds are read by the
+//! crew, what is stored is judged by another worker: nothing here takes longer than one version of one zone.
 
 use std::collections::{HashMap, HashSet};
-use std::future::pending;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::config::{Config, Feeding, ProbeConfig, RetentionConfig, Source};
-use crate::count::counted;
+use crate::config::{Config, Feeding, ProbeConfig, Source};
 use crate::daemon::agenda::{Agenda, SecondLooks, jitter_of};
-use crate::daemon::pruning::Pruning;
-use crate::daemon::schedule::{Timetable, is_digest_due};
-use crate::daemon::systemd;
-use crate::daemon::unread::Unread;
+use crate::daemon::common::{Common, options};
+use crate::daemon::crew::{Crew, Passed};
+use crate::daemon::schedule::Timetable;
 use crate::dns::Name;
 use crate::pipeline::{
     AfterTransfer, CatalogOutcome, Pipeline, PipelineError, PollOptions, SweepOutcome,
     TransferOutcome, Transfers, ZoneOutcome, ZoneReport, run_catalog, run_sweep,
 };
-use crate::source::{NotifyListener, NotifyTable, Probed};
-use crate::time::{Span, Timestamp};
-use crate::web::{Pushed, PushedLines, Readers, WebState};
+use crate::source::{NotifyTable, Probed};
 
-/// How often the outbox is looked at when nothing else happens.
-const OUTBOX_EVERY: Span = Span::seconds(30);
-/// How often it is asked whether the operator is to be told of something.
-const OPERATOR_EVERY: Span = Span::seconds(60);
-/// How often the file of metrics is replaced at most.
-const METRICS_EVERY: Span = Span::seconds(15);
-/// How often the canary is looked at.
-const CANARY_EVERY: Span = Span::seconds(600);
+/// The worker's name.
+const WATCH: &str = "transfers";
 /// How many answers of probes wait for the loop.
 const ANSWERS_WAITING_MAX: usize = 16;
-/// How often it is asked whether anything is to be forgotten.
-const PRUNE_LOOK_EVERY: Span = Span::hours(1);
 /// The longest sleep: a clock that was put right is noticed within it.
-const SLEEP_MAX: Span = Span::seconds(60);
-/// The most bodies of pushed lines that wait for the loop.
-const PUSHES_WAITING_MAX: usize = 16;
-
-/// Why the service ended by itself.
-#[derive(Debug, thiserror::Error)]
-pub enum ServiceError {
-    /// The pipeline cannot go on.
-    #[error(transparent)]
-    Pipeline(#[from] PipelineError),
-    /// Signals cannot be received.
-    #[error("signals: {0}")]
-    Signal(#[source] std::io::Error),
-    /// An address cannot be listened on.
-    #[error("cannot listen on {0}")]
-    Listen(#[source] std::io::Error),
-}
-
-/// Why the loop ended.
-pub enum Stopped {
-    /// By SIGTERM or SIGINT.
-    Ended,
-    /// By SIGHUP: it goes on with this configuration.
-    Reload(Box<Config>),
-}
+const SLEEP_MAX: Duration = Duration::from_secs(1);
 
 /// A look beside the loop that ended.
 enum Looked {
@@ -80,74 +42,82 @@ enum Looked {
 /// The source of a probe, and its next answer; `None` is its end.
 type Answered = (usize, Option<Probed>);
 
+/// What the watch hears of.
+pub(super) struct Hearing {
+    /// Zones whose primaries say that they changed.
+    pub marks: mpsc::Receiver<Name>,
+    /// Passes of the crew that ended.
+    pub passed: mpsc::UnboundedReceiver<Passed>,
+    /// Called when another configuration is in force.
+    pub reloaded: Arc<Notify>,
+}
+
 /// What the loop waits for.
 enum Event {
-    /// A signal that ends the program.
+    /// The service stops.
     End,
-    /// The signal to read the configuration anew.
-    Hangup,
+    /// Another configuration is in force.
+    Reload,
     /// A primary says that a zone changed.
     Marked(Name),
-    /// Somebody pushed lines.
-    Pushed(PushedLines),
+    /// The crew is done with a source.
+    Passed(Passed),
     /// A transfer ended.
     Transferred(Box<TransferOutcome>),
     /// A look at a catalog or its members ended.
     Looked(Box<Looked>),
     /// A probe has an answer, or is done.
     Probed(usize, Option<Box<Probed>>),
-    /// A listener ended.
-    Deaf(std::io::Error),
     /// Something may be due.
     Time,
 }
 
-/// Returns what happens next, signals first.
-async fn next_event(
-    service: &mut Service<'_>,
-    signals: &mut Signals,
-    notified: &mut Option<NotifyListener>,
-    pushes: &mut mpsc::Receiver<PushedLines>,
-    web: &mut JoinSet<std::io::Result<()>>,
-    wait: Duration,
-) -> Event {
-    let marked = async {
-        match notified {
-            Some(listener) => listener.due.recv().await,
-            None => pending().await,
-        }
+/// Why a watch ended.
+enum Ended {
+    /// The service stops.
+    Stopped,
+    /// Another configuration is in force.
+    Reloaded,
+}
+
+/// Watches until the service stops. A fault that can heal has it begin anew, with a look at every source: nothing
+/// that was fetched and not stored is missed.
+pub(super) async fn watch(
+    common: Arc<Common>,
+    crew: Arc<Crew>,
+    senders: Arc<RwLock<NotifyTable>>,
+    mut hearing: Hearing,
+) {
+    let Some(mut pipeline) = common.open(WATCH) else {
+        return;
     };
-    tokio::select! {
-        biased;
-        _ = signals.terminate.recv() => Event::End,
-        _ = signals.interrupt.recv() => Event::End,
-        _ = signals.hangup.recv() => Event::Hangup,
-        Some(zone) = marked => Event::Marked(zone),
-        Some(lines) = pushes.recv() => Event::Pushed(lines),
-        outcome = service.transfers.next() => Event::Transferred(Box::new(outcome)),
-        Some(looked) = service.looks.join_next() => {
-            Event::Looked(Box::new(looked.expect("a look neither panics nor is aborted")))
+    pipeline.judge_later(common.docket.clone());
+    while common.wait_for_database() {
+        pipeline.take_over(&common.setup());
+        let ended = match Watch::new(&pipeline, &common, &crew, &senders) {
+            Ok(mut watch) => watch.go_on(&mut hearing).await,
+            Err(error) => Err(error),
+        };
+        match ended {
+            Ok(Ended::Stopped) => return,
+            Ok(Ended::Reloaded) => {}
+            Err(error) => {
+                if !common.heal(WATCH, pipeline.store(), error) {
+                    return;
+                }
+            }
         }
-        Some((i, probed)) = service.probes.1.recv() => Event::Probed(i, probed.map(Box::new)),
-        Some(ended) = web.join_next() => {
-            let ended = ended.expect("a listener neither panics nor is aborted");
-            Event::Deaf(ended.err().unwrap_or_else(|| std::io::Error::other("a listener ended")))
-        }
-        () = sleep(wait) => Event::Time,
     }
 }
 
-/// The signals that `run` hears. They are made once, so that none is missed while it starts anew.
-pub struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hangup: Signal,
-}
-
 /// Everything that the loop holds.
-struct Service<'a> {
+struct Watch<'a> {
     pipeline: &'a Pipeline,
+    common: &'a Common,
+    crew: &'a Arc<Crew>,
     config: Arc<Config>,
+    /// Which configuration this is.
+    generation: u64,
     timetables: Vec<Timetable>,
     options: PollOptions,
     agenda: Agenda,
@@ -155,7 +125,7 @@ struct Service<'a> {
     looks: JoinSet<Looked>,
     /// Answers of the probes that run.
     probes: (mpsc::Sender<Answered>, mpsc::Receiver<Answered>),
-    /// Catalogs that are looked at or swept now, and probes that run.
+    /// Catalogs that are looked at or swept now, probes that run, and sources that the crew is at.
     busy: HashSet<usize>,
     /// Of these, those that are to be looked at again.
     again_busy: HashSet<usize>,
@@ -166,186 +136,24 @@ struct Service<'a> {
     /// Zones and catalogs that are looked at because of a NOTIFY, and those to be looked at once more.
     second_looks: SecondLooks,
     /// Which source feeds a zone that may be marked by a NOTIFY.
-    senders: Arc<RwLock<NotifyTable>>,
+    senders: &'a RwLock<NotifyTable>,
     source_of: HashMap<Name, usize>,
-    outbox_at: Timestamp,
-    operator_at: Timestamp,
-    metrics_at: Timestamp,
-    metrics_are_old: bool,
-    /// What could not be read, so that it is said once.
-    unread: Unread,
-    canary_at: Timestamp,
-    /// When to look whether something is to be forgotten.
-    prune_at: Timestamp,
-    /// What is being forgotten, beside the loop.
-    pruning: Pruning,
 }
 
-/// Runs every source on its schedule until SIGTERM or SIGINT, or until SIGHUP and `reload` gives a sound
-/// configuration.
-///
-/// # Errors
-///
-/// [`ServiceError`].
-pub async fn serve(
-    pipeline: &Pipeline,
-    signals: &mut Signals,
-    reload: &dyn Fn() -> Result<Config, Vec<String>>,
-) -> Result<Stopped, ServiceError> {
-    let mut service = Service::new(pipeline)?;
-    let config = pipeline.config().clone();
-    let mut notified = match &config.notify {
-        Some(notify) => {
-            let listener = NotifyListener::bind(&notify.listen, service.senders.clone()).await;
-            Some(listener.map_err(ServiceError::Listen)?)
-        }
-        None => None,
-    };
-    let (sender, mut pushes) = mpsc::channel(PUSHES_WAITING_MAX);
-    let mut web = listen_web(pipeline, sender);
-    let count = config.sources.len();
-    let watching = format!("watching {}", counted(count, "source"));
-    tracing::info!(sources = count, "{watching}");
-    systemd::tell_ready(&watching);
-    loop {
-        systemd::tell_alive();
-        service.look_again()?;
-        service.start_due()?;
-        service.tell_operator()?;
-        if service.outbox_at <= pipeline.clock().now() {
-            // A mail server that hangs must not keep a signal waiting.
-            tokio::select! {
-                biased;
-                () = signals.ended() => break,
-                delivered = pipeline.deliver() => { delivered?; }
-            }
-            service.outbox_at = pipeline.clock().now() + OUTBOX_EVERY;
-        }
-        service.write_metrics()?;
-        service.look_at_canary()?;
-        service.forget();
-        let wait = service.until_next();
-        match next_event(
-            &mut service,
-            signals,
-            &mut notified,
-            &mut pushes,
-            &mut web,
-            wait,
-        )
-        .await
-        {
-            Event::End => break,
-            Event::Hangup => {
-                systemd::tell_reloading();
-                match reload() {
-                    Ok(config) => {
-                        tracing::info!("configuration read anew");
-                        // The next loop listens on the same ports.
-                        web.shutdown().await;
-                        if let Some(listener) = notified {
-                            listener.shutdown().await;
-                        }
-                        return Ok(Stopped::Reload(Box::new(config)));
-                    }
-                    Err(faults) => tell_not_taken(&faults),
-                }
-            }
-            Event::Marked(zone) => service.mark(&zone)?,
-            Event::Pushed(lines) => service.take_push(lines)?,
-            Event::Transferred(outcome) => service.finish_transfer(*outcome)?,
-            Event::Looked(looked) => service.finish_look(*looked)?,
-            Event::Probed(i, probed) => service.take_probed(i, probed.map(|it| *it))?,
-            Event::Deaf(error) => return Err(ServiceError::Listen(error)),
-            Event::Time => {}
-        }
-    }
-    systemd::tell_stopping();
-    tracing::info!("stopped");
-    Ok(Stopped::Ended)
-}
-
-impl Signals {
-    /// Receives from now on. Needs a runtime.
-    ///
-    /// # Errors
-    ///
-    /// [`ServiceError::Signal`].
-    pub fn new() -> Result<Self, ServiceError> {
-        let receive = |kind| signal(kind).map_err(ServiceError::Signal);
-        Ok(Self {
-            terminate: receive(SignalKind::terminate())?,
-            interrupt: receive(SignalKind::interrupt())?,
-            hangup: receive(SignalKind::hangup())?,
-        })
-    }
-
-    /// Returns when one has come that ends the program. Safe to drop and call again.
-    async fn ended(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
-}
-
-/// Tells why a new configuration was not taken, a line for each fault.
-fn tell_not_taken(faults: &[String]) {
-    for fault in faults {
-        tracing::error!("configuration not taken, going on with the old one: {fault}");
-    }
-    let first = faults.first().map_or("", String::as_str);
-    let more = match faults.len() {
-        0 | 1 => String::new(),
-        count => format!(" (and {} more faults)", count - 1),
-    };
-    systemd::tell_ready(&format!(
-        "the new configuration was not taken: {first}{more}"
-    ));
-}
-
-/// Starts what is served over HTTP; the tasks end when the set is dropped.
-fn listen_web(
-    pipeline: &Pipeline,
-    pushes: mpsc::Sender<PushedLines>,
-) -> JoinSet<std::io::Result<()>> {
-    let config = pipeline.config();
-    let mut tasks = JoinSet::new();
-    let state = |metrics_zones_max, token, users| WebState {
-        store_path: config.store_path.clone(),
-        clock: pipeline.clock().clone(),
-        canary: config.canary.clone(),
-        metrics_zones_max,
-        token,
-        users,
-        readers: Readers::new(config.store_path.clone()),
-        pushes: pushes.clone(),
-    };
-    if let Some(web) = &config.web {
-        tasks.spawn(crate::web::serve(
-            web.listen,
-            state(None, web.token.clone(), web.users.clone()),
-        ));
-    }
-    let metrics = config.metrics.as_ref();
-    if let Some((listen, metrics)) = metrics.and_then(|it| it.listen.map(|listen| (listen, it))) {
-        tasks.spawn(crate::web::serve(
-            listen,
-            state(Some(metrics.zones_max), None, Vec::new()),
-        ));
-    }
-    tasks
-}
-
-impl<'a> Service<'a> {
+impl<'a> Watch<'a> {
     /// Puts every source on the agenda.
-    fn new(pipeline: &'a Pipeline) -> Result<Self, ServiceError> {
+    fn new(
+        pipeline: &'a Pipeline,
+        common: &'a Common,
+        crew: &'a Arc<Crew>,
+        senders: &'a RwLock<NotifyTable>,
+    ) -> Result<Self, PipelineError> {
         let config = pipeline.config().clone();
         let now = pipeline.clock().now();
         let mut agenda = Agenda::default();
         let mut timetables = Vec::new();
-        let mut senders = NotifyTable::default();
-        senders.signed_only = config.notify.as_ref().is_some_and(|notify| notify.signed);
+        let mut table = NotifyTable::default();
+        table.signed_only = config.notify.as_ref().is_some_and(|notify| notify.signed);
         let mut source_of = HashMap::new();
         for (i, source) in config.sources.iter().enumerate() {
             let timetable = Timetable::new(&source.schedule);
@@ -353,23 +161,24 @@ impl<'a> Service<'a> {
             agenda.put(i, first + jitter_of(&source.name, first, source.jitter));
             timetables.push(timetable);
             let settings = source.transfer();
-            let sender = senders.add_sender(
+            let sender = table.add_sender(
                 settings.map_or(&[], |settings| &settings.primaries),
                 settings.and_then(|settings| pipeline.transfer_key(settings)),
             );
             debug_assert_eq!(sender as usize, i);
             if let Some(zone) = settings.filter(|it| it.notify).and(watched_apex(source)) {
-                senders.add_zone(zone.clone(), sender);
+                table.add_zone(zone.clone(), sender);
                 source_of.insert(zone.clone(), i);
             }
         }
-        let mut service = Self {
+        *senders.write().unwrap_or_else(PoisonError::into_inner) = table;
+        let mut watch = Self {
             pipeline,
+            common,
+            crew,
+            generation: common.generation.load(Ordering::SeqCst),
             timetables,
-            options: PollOptions {
-                mail_wanted: true,
-                ..PollOptions::default()
-            },
+            options: options(),
             agenda,
             transfers: Transfers::default(),
             looks: JoinSet::new(),
@@ -379,38 +188,53 @@ impl<'a> Service<'a> {
             in_flight: HashMap::new(),
             again: HashSet::new(),
             second_looks: SecondLooks::default(),
-            senders: Arc::new(RwLock::new(senders)),
+            senders,
             source_of,
-            outbox_at: now,
-            // The first looks at the sources come first: what was blind while nothing ran is not.
-            operator_at: now + OPERATOR_EVERY,
-            metrics_at: now,
-            metrics_are_old: true,
-            unread: Unread::default(),
-            canary_at: now + CANARY_EVERY,
-            prune_at: now,
-            pruning: Pruning::default(),
             config,
         };
-        for i in 0..service.config.sources.len() {
-            service.know_members(i)?;
+        for i in 0..watch.config.sources.len() {
+            watch.know_members(i)?;
         }
-        Ok(service)
+        Ok(watch)
     }
 
-    /// Tells the operator what cannot be seen and what moved in masses, and the desk its digest, when
-    /// that is due.
-    fn tell_operator(&mut self) -> Result<(), ServiceError> {
-        let now = self.pipeline.clock().now();
-        if self.operator_at > now {
-            return Ok(());
+    /// Watches until something ends it.
+    async fn go_on(&mut self, hearing: &mut Hearing) -> Result<Ended, PipelineError> {
+        loop {
+            if !self.common.wait_for_database() {
+                return Ok(Ended::Stopped);
+            }
+            self.look_again()?;
+            self.start_due()?;
+            match self.next_event(hearing).await {
+                Event::End => return Ok(Ended::Stopped),
+                Event::Reload => return Ok(Ended::Reloaded),
+                Event::Marked(zone) => self.mark(&zone)?,
+                Event::Passed(passed) => self.end_pass(&passed),
+                Event::Transferred(outcome) => self.finish_transfer(*outcome)?,
+                Event::Looked(looked) => self.finish_look(*looked)?,
+                Event::Probed(i, probed) => self.take_probed(i, probed.map(|it| *it))?,
+                Event::Time => {}
+            }
         }
-        self.operator_at = now + OPERATOR_EVERY;
-        self.pipeline.tell_operator()?;
-        if is_digest_due(&self.config, self.pipeline.last_digest_at()?, now) {
-            self.pipeline.queue_digest()?;
+    }
+
+    /// Returns what happens next, ends first.
+    async fn next_event(&mut self, hearing: &mut Hearing) -> Event {
+        let wait = self.until_next();
+        tokio::select! {
+            biased;
+            () = self.common.stop.heard() => Event::End,
+            () = hearing.reloaded.notified() => Event::Reload,
+            Some(zone) = hearing.marks.recv() => Event::Marked(zone),
+            Some(passed) = hearing.passed.recv() => Event::Passed(passed),
+            outcome = self.transfers.next() => Event::Transferred(Box::new(outcome)),
+            Some(looked) = self.looks.join_next() => {
+                Event::Looked(Box::new(looked.expect("a look neither panics nor is aborted")))
+            }
+            Some((i, probed)) = self.probes.1.recv() => Event::Probed(i, probed.map(Box::new)),
+            () = sleep(wait) => Event::Time,
         }
-        Ok(())
     }
 
     /// Lets the primaries of a catalog mark its members.
@@ -456,18 +280,27 @@ impl<'a> Service<'a> {
                         });
                     }
                 }
-                Feeding::Zonefile { .. } => {
-                    let reports = self.pipeline.poll_files(source, &self.options)?;
-                    self.end_reports(&reports)?;
-                }
-                Feeding::Feed { .. } => {
-                    let reports = self.pipeline.poll_feed(source, &self.options)?;
-                    self.end_reports(&reports)?;
+                Feeding::Zonefile { .. } | Feeding::Feed { .. } => {
+                    // One that takes longer than its interval is looked at again when it is over.
+                    if !self.busy.insert(i) {
+                        self.again_busy.insert(i);
+                    } else {
+                        let setup = self.pipeline.setup();
+                        self.crew.look_at(setup, self.generation, i);
+                    }
                 }
                 Feeding::Probe(probe) => self.start_probe(i, source, probe)?,
             }
         }
         Ok(())
+    }
+
+    /// Notes that the crew is done with a source.
+    fn end_pass(&mut self, passed: &Passed) {
+        // Numbers of another configuration say nothing here.
+        if passed.generation == self.generation {
+            self.end_look(passed.source);
+        }
     }
 
     /// Starts a probe, unless the last one still runs.
@@ -511,7 +344,7 @@ impl<'a> Service<'a> {
                 let report = self
                     .pipeline
                     .take_probed(source, probe, probed, &self.options)?;
-                self.metrics_are_old = true;
+                self.common.metrics_are_old.store(true, Ordering::Relaxed);
                 // A portfolio that stands is not worth a line for each domain.
                 if !matches!(report.outcome, ZoneOutcome::Unchanged { .. }) {
                     self.end_reports(&[report])?;
@@ -687,97 +520,21 @@ impl<'a> Service<'a> {
         }
     }
 
-    /// Takes in pushed lines and answers.
-    fn take_push(&mut self, push: PushedLines) -> Result<(), PipelineError> {
-        let config = self.config.clone();
-        let takes = |source: &&Source| matches!(source.feeding, Feeding::Feed { push: true, .. });
-        let mut feeds = config.sources.iter().filter(takes);
-        let feed = match &push.source {
-            Some(name) => feeds.find(|source| source.name == *name),
-            None => feeds.next().filter(|_| feeds.next().is_none()),
-        };
-        let Some(source) = feed else {
-            let _ = push.answer.send(Pushed::NoSuchFeed);
-            return Ok(());
-        };
-        let reports = self
-            .pipeline
-            .push_feed(source, &push.lines, &self.options)?;
-        let (mut versions, mut changed_names, mut rejected_lines) = (0, 0, 0);
-        for report in &reports {
-            match &report.outcome {
-                ZoneOutcome::Stored(summary) => {
-                    versions += summary.versions;
-                    changed_names += summary.changed_names;
-                }
-                ZoneOutcome::LinesRejected(count) => rejected_lines += count,
-                _ => {}
-            }
-        }
-        // Whoever pushed may have gone; the lines are durable all the same.
-        let _ = push.answer.send(Pushed::Taken {
-            versions,
-            changed_names,
-            rejected_lines,
-        });
-        self.end_reports(&reports)
-    }
-
     /// Logs what was found, and what follows from it being stored.
-    fn end_reports(&mut self, reports: &[ZoneReport]) -> Result<(), PipelineError> {
-        let is_known = |report: &ZoneReport| self.pipeline.is_known_outage(report);
-        self.unread.log_reports(reports, is_known);
-        self.outbox_at = self.outbox_at.min(self.pipeline.clock().now());
-        self.metrics_are_old = true;
-        Ok(self.pipeline.store().checkpoint()?)
-    }
-
-    /// Says now and then that the monitor is blind, if it is.
-    fn look_at_canary(&mut self) -> Result<(), PipelineError> {
-        let now = self.pipeline.clock().now();
-        if self.canary_at <= now {
-            self.canary_at = now + CANARY_EVERY;
-            if let Some(alarm) = self.pipeline.canary_alarm()? {
-                tracing::error!("{alarm}");
-            }
-        }
-        Ok(())
-    }
-
-    /// Replaces the file of metrics, now and then.
-    fn write_metrics(&mut self) -> Result<(), PipelineError> {
-        let now = self.pipeline.clock().now();
-        if self.metrics_are_old && self.metrics_at <= now {
-            self.pipeline.write_metrics()?;
-            self.metrics_are_old = false;
-            self.metrics_at = now + METRICS_EVERY;
-        }
-        Ok(())
-    }
-
-    /// Forgets what is too old, once a day, beside the loop.
-    fn forget(&mut self) {
-        let now = self.pipeline.clock().now();
-        if self.prune_at <= now && self.config.retention != RetentionConfig::default() {
-            self.prune_at = now + PRUNE_LOOK_EVERY;
-            self.pruning.start(self.config.clone(), now);
-        }
+    fn end_reports(&self, reports: &[ZoneReport]) -> Result<(), PipelineError> {
+        self.common.end_reports(self.pipeline, reports)
     }
 
     /// Returns how long nothing is due.
     fn until_next(&self) -> Duration {
         let now = self.pipeline.clock().now();
-        let sleep_max = systemd::alive_every().map_or(SLEEP_MAX, |every| every.min(SLEEP_MAX));
-        let next = self
-            .agenda
-            .next_at()
-            .into_iter()
-            .chain(self.second_looks.next_at())
-            .chain([self.outbox_at, now + sleep_max])
-            .min()
-            .unwrap_or(now);
+        let next = self.agenda.next_at().into_iter();
+        let next = next.chain(self.second_looks.next_at()).min();
+        let wait = next.map_or(SLEEP_MAX, |next| {
+            Duration::from_secs(next.since(now).as_seconds().max(0).unsigned_abs())
+        });
         // At least a moment, so that a clock at the very end of a second does not spin.
-        Duration::from_millis((next.since(now).as_seconds().max(0) as u64 * 1000).max(100))
+        wait.clamp(Duration::from_millis(100), SLEEP_MAX)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fs::File;
 
 use crate::dns::Serial;
-use crate::pipeline::{Pipeline, PipelineError, StoredSummary};
+use crate::pipeline::{Pipeline, PipelineError, StoredSummary, spool_refusal};
 use crate::source::Fetched;
 use crate::store::{Committed, Comparison, VersionDraft, VersionKind, VersionTx, ZoneState};
 use crate::time::{Span, Timestamp};
@@ -44,6 +44,19 @@ impl Pipeline {
     /// Stores a version in one transaction. If it may be fetched again, a mass change is not stored but
     /// asked for once more; else it is stored and marked *bulk*. Drift is marked as such, whatever its size.
     pub(super) fn apply_version(
+        &self,
+        zone: &ZoneState,
+        intake: Intake<File>,
+        fetched: &Fetched,
+        observed_at: Timestamp,
+        reading: Reading,
+    ) -> Result<Applied, PipelineError> {
+        let applied = self.apply_whole(zone, intake, fetched, observed_at, reading);
+        refuse_unspooled(applied)
+    }
+
+    /// [`Pipeline::apply_version`] that fails if what was spooled cannot be read.
+    fn apply_whole(
         &self,
         zone: &ZoneState,
         mut intake: Intake<File>,
@@ -128,7 +141,19 @@ impl Pipeline {
         observed_at: Timestamp,
         may_fetch_again: bool,
     ) -> Result<Applied, PipelineError> {
+        refuse_unspooled(self.apply_each(zone, steps, observed_at, may_fetch_again))
+    }
+
+    /// [`Pipeline::apply_steps`] that fails if what was spooled cannot be read.
+    fn apply_each(
+        &self,
+        zone: &ZoneState,
+        steps: &[Step],
+        observed_at: Timestamp,
+        may_fetch_again: bool,
+    ) -> Result<Applied, PipelineError> {
         let tx = self.store.begin_batch()?;
+        self.store.check_newest(zone)?;
         let mut summary = StoredSummary::default();
         let (mut state, mut digests, mut breaks_cname) = (zone.clone(), Vec::new(), false);
         for step in steps {
@@ -261,6 +286,14 @@ impl Pipeline {
             summary.hash = self.store.newest_hash(state.id)?;
         }
         Ok(())
+    }
+}
+
+/// Turns a fault of the spool into the refusal of its version: nothing of it was stored.
+fn refuse_unspooled(applied: Result<Applied, PipelineError>) -> Result<Applied, PipelineError> {
+    match applied {
+        Err(PipelineError::Local(error)) => Ok(Applied::Refused(spool_refusal(&error))),
+        applied => applied,
     }
 }
 

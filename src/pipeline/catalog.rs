@@ -147,7 +147,7 @@ impl Pipeline {
                 return Ok(report(ZoneOutcome::Unchanged { serial }));
             }
             Err(error) => {
-                let refusal = refusal_of(error)?;
+                let refusal = refusal_of(error);
                 self.store
                     .note_zone_attempt(&job.apex, now, Some(&refusal))?;
                 return Ok(report(ZoneOutcome::Refused(refusal)));
@@ -371,8 +371,7 @@ impl Pipeline {
         let (answered, failed) = (&outcome.answered, &outcome.failed);
         self.note_primaries(Asked::Many, answered, failed, &outcome.unreached)?;
         self.store.note_zones_seen(&outcome.unchanged, now)?;
-        let unchanged: HashSet<&Name> = outcome.unchanged.iter().collect();
-        self.reevaluate_among(|zone| unchanged.contains(zone), now, options)?;
+        self.reevaluate_swept(&source.name, &outcome.unchanged, now, options)?;
         let report = |zone: Option<Name>, outcome| ZoneReport {
             source: source.name.clone(),
             zone,

@@ -198,7 +198,7 @@ impl Pipeline {
             MailKind::Notice => Words::Notice(&report),
             _ => Words::Report(&report),
         };
-        let words = self.templates.render(&to.language, words)?;
+        let words = self.parts.templates.render(&to.language, words)?;
         let csv = evidence_csv(finding);
         let json = self.xarf_of(
             mail,
@@ -235,7 +235,7 @@ impl Pipeline {
                 (_, Profile::Xarf) => Layout::Xarf { xarf: &json },
             },
         };
-        let octets = compose(&draft, self.signer.as_ref())?;
+        let octets = compose(&draft, self.parts.signer.as_ref())?;
         let message = NewMessage {
             case_id: Some(mail.case_id),
             kind: mail.kind,
@@ -329,7 +329,12 @@ impl Pipeline {
                 UnicodeForm::Shown(text) => Some(text),
                 UnicodeForm::Withheld => Some(String::new()),
             },
-            asn_made_at: self.knowledge.asn.as_ref().and_then(|it| it.made_at()),
+            asn_made_at: self
+                .parts
+                .knowledge
+                .asn
+                .as_ref()
+                .and_then(|it| it.made_at()),
             registered_at: registration.as_ref().map(|it| it.created_at),
             registrar: registration.as_ref().and_then(|it| it.registrar.clone()),
             account: account.filter(|_| !is_notice),
@@ -407,7 +412,7 @@ impl Pipeline {
         let mut names = match campaign {
             Some(campaign) => self.store.bystanders_of_campaign(campaign)?,
             None => {
-                let hosts = Traits::of(finding, &self.knowledge).hosts;
+                let hosts = Traits::of(finding, &self.parts.knowledge).hosts;
                 self.store.delegations_using(&hosts)?
             }
         };

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 
 use crate::config::SendingLimits;
 use crate::file;
@@ -73,10 +74,10 @@ impl Pipeline {
         self.queue_approved_notices()?;
         self.read_bounces()?;
         let mut summary = DeliverySummary {
-            dead: self.unmade_count.take(),
+            dead: self.unmade_count.swap(0, Ordering::Relaxed),
             ..DeliverySummary::default()
         };
-        if self.mailer.is_some() {
+        if self.parts.mailer.is_some() {
             self.deliver_some(false, &mut summary).await?;
         }
         self.deliver_some(true, &mut summary).await?;
@@ -125,13 +126,17 @@ impl Pipeline {
             return Attempt::Refused(advice.to_owned());
         }
         if message.kind == MailKind::Webhook {
-            let hook = self.webhooks.iter().find(|it| it.is_at(&message.recipient));
+            let hook = self
+                .parts
+                .webhooks
+                .iter()
+                .find(|it| it.is_at(&message.recipient));
             return match hook {
                 Some(hook) => hook.deliver(&message.message_id, &message.octets).await,
                 None => Attempt::Refused("no [[webhook]] has this url any more".to_owned()),
             };
         }
-        match &self.mailer {
+        match &self.parts.mailer {
             Some(mailer) => {
                 mailer
                     .deliver(

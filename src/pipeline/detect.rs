@@ -1,6 +1,6 @@
 //! Judges what changed: loads windows, computes purely, moves cases, queues reports.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -118,7 +118,7 @@ impl Pace {
 }
 
 impl Pipeline {
-    /// Judges every version of a zone that the detector has not judged yet.
+    /// Judges every version of a zone that the detector has not judged yet, or notes that it is to be.
     ///
     /// # Errors
     ///
@@ -134,16 +134,36 @@ impl Pipeline {
         view: View,
         options: &PollOptions,
     ) -> Result<(), PipelineError> {
+        match &self.docket {
+            Some(docket) => docket.note_versions(apex, view),
+            None => {
+                self.detect_some(apex, view, options, &|| true)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Judges versions of a zone as long as `goes_on` says so. Returns whether none is left.
+    pub(super) fn detect_some(
+        &self,
+        apex: &Name,
+        view: View,
+        options: &PollOptions,
+        goes_on: &dyn Fn() -> bool,
+    ) -> Result<bool, PipelineError> {
         let Some(zone) = self.store.find_view(apex, view)? else {
-            return Ok(());
+            return Ok(true);
         };
         for (version_id, at) in self
             .store
             .versions_after(zone.id, zone.detected_version_id)?
         {
+            if !goes_on() {
+                return Ok(false);
+            }
             self.detect_version(&zone, version_id, at, options)?;
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Judges the domains that one version touched; the cases, their reports and the watermark move in
@@ -180,19 +200,45 @@ impl Pipeline {
         Ok(tx.commit()?)
     }
 
-    /// Judges the open cases of a zone at `now`: what was found may have come to rest.
+    /// Judges the open cases of a zone at `now`, or notes that they are to be: what was found may have come to
+    /// rest.
     pub(super) fn reevaluate(
         &self,
         apex: &Name,
         now: Timestamp,
         options: &PollOptions,
     ) -> Result<(), PipelineError> {
+        if let Some(docket) = &self.docket {
+            docket.note_again(apex, now);
+            return Ok(());
+        }
         let cases = self
             .store
             .cases_to_judge(Some(apex), now - REEVALUATE_AFTER)?;
         cases
             .iter()
             .try_for_each(|row| self.judge_again(row, now, options))
+    }
+
+    /// Judges the open cases of some zones of a source at `now`, or notes that they are to be.
+    pub(super) fn reevaluate_swept(
+        &self,
+        source: &str,
+        zones: &[Name],
+        now: Timestamp,
+        options: &PollOptions,
+    ) -> Result<(), PipelineError> {
+        let zones: HashSet<&Name> = zones.iter().collect();
+        match &self.docket {
+            Some(docket) => {
+                // Few of many zones have an open case.
+                let cases = self.store.cases_to_judge(None, now - REEVALUATE_AFTER)?;
+                let due = cases.into_iter().map(|row| row.case.zone);
+                docket.note_sweep(source, due.filter(|it| zones.contains(it)).collect(), now);
+                Ok(())
+            }
+            None => self.reevaluate_among(|zone| zones.contains(zone), now, options),
+        }
     }
 
     /// Judges the open cases of some zones at `now`.
@@ -283,7 +329,7 @@ impl Pipeline {
         finding: &Finding,
         now: Timestamp,
     ) -> Result<(), PipelineError> {
-        let traits = Traits::of(finding, &self.knowledge);
+        let traits = Traits::of(finding, &self.parts.knowledge);
         if case.state == CaseState::Dismissed || traits.is_empty() || self.is_canary(&case.domain) {
             return Ok(());
         }
@@ -575,7 +621,7 @@ impl Pipeline {
                 .iter()
                 .any(|plane| plane.names.iter().any(|name| name.host == window.owner));
             if !is_host {
-                let plane = evaluate_addresses(window, policy, &self.knowledge, now);
+                let plane = evaluate_addresses(window, policy, &self.parts.knowledge, now);
                 keep_stronger(&mut addresses, plane);
             }
         }
@@ -589,7 +635,7 @@ impl Pipeline {
 
     /// Returns when a domain was registered, as the registrar's file says, if that was by `now`.
     fn registered_at(&self, domain: &Name, now: Timestamp) -> Option<Timestamp> {
-        let registration = self.knowledge.registrations.as_ref()?.find(domain)?;
+        let registration = self.parts.knowledge.registrations.as_ref()?.find(domain)?;
         Some(registration.created_at).filter(|at| *at <= now)
     }
 
@@ -678,7 +724,7 @@ impl Pipeline {
         users_at: Timestamp,
     ) -> Result<PlaneFinding, PipelineError> {
         let replayed = NameserverReplay::of(window, policy, now);
-        let plane = judge_nameservers(&replayed, window, policy, &self.knowledge);
+        let plane = judge_nameservers(&replayed, window, policy, &self.parts.knowledge);
         // Who else uses these name servers is asked only where the answer can excuse somebody.
         if plane.level.is_none() || window.popular.is_some() {
             return Ok(plane);
@@ -689,7 +735,7 @@ impl Pipeline {
             &replayed,
             window,
             policy,
-            &self.knowledge,
+            &self.parts.knowledge,
         ))
     }
 

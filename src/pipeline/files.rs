@@ -11,6 +11,7 @@ use crate::file;
 use crate::pipeline::apply::{Applied, Reading};
 use crate::pipeline::{
     Pipeline, PipelineError, PollOptions, StoredSummary, ZoneOutcome, ZoneReport, away, refusal_of,
+    spool_refusal,
 };
 use crate::source::{FileRead, ZonefileRules, expand_glob, open_spool, read_zonefile};
 use crate::store::{FileMark, SourceId, SourceKind, ZoneState};
@@ -187,6 +188,13 @@ impl Pipeline {
                             tracing::warn!(zone = %pass.zone, file = %file.path.display(), reason = refusal.code(), "zone {}: {}: {refusal}", pass.zone, file.path.display());
                         }
                     }
+                    if matches!(refusal, Refusal::Local(_)) {
+                        // Nothing is wrong with the file, and the next one would fare no better: the next pass
+                        // begins with this one.
+                        refused.push(refusal);
+                        newest_taken = false;
+                        break;
+                    }
                     let refused_reason = Some(refusal.code().to_owned());
                     let mark = FileMark {
                         refused_reason,
@@ -263,7 +271,10 @@ impl Pipeline {
                 "{path} is of {at}, which lies in the future"
             ))));
         }
-        let spool = open_spool().map_err(PipelineError::Local)?;
+        let spool = match open_spool() {
+            Ok(spool) => spool,
+            Err(error) => return Ok(Err(spool_refusal(&error))),
+        };
         let mut intake = Intake::new(
             self.store.digest_key(),
             self.store.load_digests(zone)?,
@@ -283,11 +294,14 @@ impl Pipeline {
                 };
                 read_zonefile(&file.path, handle, pass.zone, &rules, &mut intake)
             }
-            Err(error) => return Err(PipelineError::Local(error)),
+            Err(error) => {
+                let path = file.path.display();
+                return Ok(Err(Refusal::Local(format!("{path}: {error}"))));
+            }
         };
         let read = match read.map_err(refusal_of) {
             Ok(read) => read,
-            Err(refusal) => return Ok(Err(refusal?)),
+            Err(refusal) => return Ok(Err(refusal)),
         };
         if !is_still(&opened, file) {
             let what = format!("{} changed while it was read", file.path.display());

@@ -34,16 +34,22 @@ struct SourceSums {
 }
 
 /// Writes metrics one family at a time.
-struct Page(String);
+#[derive(Default)]
+pub(super) struct Page(String);
 
 impl Page {
+    /// Returns what was written.
+    pub fn into_text(self) -> String {
+        self.0
+    }
+
     /// Begins a family.
-    fn family(&mut self, name: &str, kind: &str, help: &str) {
+    pub fn family(&mut self, name: &str, kind: &str, help: &str) {
         let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
     }
 
     /// Writes one value.
-    fn value(&mut self, name: &str, labels: &[(&str, &str)], value: impl std::fmt::Display) {
+    pub fn value(&mut self, name: &str, labels: &[(&str, &str)], value: impl std::fmt::Display) {
         self.0.push_str(name);
         for (i, (label, text)) in labels.iter().enumerate() {
             let text = text
@@ -73,7 +79,7 @@ pub fn metrics_page(
     zones_max: usize,
 ) -> Result<String, StoreError> {
     let rows = store.status()?;
-    let mut page = Page(String::new());
+    let mut page = Page::default();
     page.family(
         "fluxwatch_build_info",
         "gauge",

@@ -17,6 +17,7 @@ mod catalog;
 mod compose;
 mod deliver;
 mod detect;
+mod docket;
 mod faults;
 mod feed;
 mod files;
@@ -33,21 +34,22 @@ mod reports;
 mod retention;
 mod surroundings;
 mod transfer;
+mod troubles;
 
-use std::cell::{Cell, RefCell};
-use std::collections::{HashMap, HashSet};
+use std::cell::RefCell;
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
-use crate::config::{Config, ConfigError, MailConfig, TlsSettings, TransferSettings};
+use crate::config::{Config, ConfigError, MailConfig, TransferSettings};
 use crate::dns::{Name, Serial};
-use crate::enrich::Enrichment;
 use crate::evidence::Hash;
-use crate::mailer::{Mailer, MailerError, Signer, Webhook};
+use crate::mailer::MailerError;
 use crate::pipeline::backoff::Backoff;
-use crate::source::{SourceError, TransferKey, TransferTls};
+use crate::source::{SourceError, TransferKey};
 use crate::store::{Store, StoreError};
-use crate::templates::{TemplateError, Templates};
+use crate::templates::TemplateError;
 use crate::time::{Clock, Span};
 use crate::zone::Refusal;
 
@@ -59,6 +61,7 @@ pub use catalog::{
 pub use compose::{Addressee, CaseMail, PREVIEW_TOKEN, ReportParts};
 pub use deliver::DeliverySummary;
 pub use detect::DomainFinding;
+pub use docket::{Docket, Matter};
 pub use feed::FeedImport;
 pub use files::FileImport;
 pub use metrics::metrics_page;
@@ -72,6 +75,7 @@ pub use reports::notice_basis;
 pub use retention::{PrunePlan, Pruned, Retention, ZoneCut};
 pub use surroundings::check_surroundings;
 pub use transfer::{AfterTransfer, TransferJob, TransferOutcome, run_transfer};
+pub use troubles::{Troubles, read_held, write_held};
 
 /// What stops the pipeline.
 #[derive(Debug, thiserror::Error)]
@@ -208,22 +212,46 @@ impl StoredSummary {
     }
 }
 
+/// A configuration with everything that it names, as the workers of a service share it.
+#[derive(Clone)]
+pub struct Setup {
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// What it names beside the sources.
+    parts: Arc<Parts>,
+}
+
+impl Setup {
+    /// Loads everything that a configuration names.
+    ///
+    /// # Errors
+    ///
+    /// [`PipelineError::Config`] for keys, tables, addresses and templates that cannot be used.
+    pub fn of(config: Arc<Config>) -> Result<Self, PipelineError> {
+        let parts = check_parts(&config)?;
+        Ok(Self::with(config, parts))
+    }
+
+    /// Returns a configuration with what it names, which is loaded.
+    pub fn with(config: Arc<Config>, parts: Parts) -> Self {
+        Self {
+            config,
+            parts: Arc::new(parts),
+        }
+    }
+}
+
 /// Everything that a pass needs.
 pub struct Pipeline {
     store: Store,
     config: Arc<Config>,
+    parts: Arc<Parts>,
     clock: Arc<dyn Clock>,
-    knowledge: Enrichment,
-    tables: Vec<TableInUse>,
-    templates: Templates,
-    mailer: Option<Mailer>,
-    signer: Option<Signer>,
-    webhooks: Vec<Webhook>,
-    keys: HashMap<Name, TransferKey>,
-    tls: HashMap<TlsSettings, TransferTls>,
     backoff: RefCell<Backoff>,
     /// How many mails could not be composed since the last pass over the outbox.
-    unmade_count: Cell<u64>,
+    unmade_count: AtomicU64,
+    /// Where what is to be judged is noted; `None` if it is judged at once.
+    docket: Option<Arc<Docket>>,
 }
 
 impl Pipeline {
@@ -237,23 +265,33 @@ impl Pipeline {
         config: Arc<Config>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, PipelineError> {
-        let parts = check_parts(&config)?;
-        let tables = parts.tables(&config);
-        Ok(Self {
+        Ok(Self::over(store, Setup::of(config)?, clock))
+    }
+
+    /// Makes the pipeline of a configuration that is loaded.
+    pub fn over(store: Store, setup: Setup, clock: Arc<dyn Clock>) -> Self {
+        Self {
             store,
-            config,
+            config: setup.config,
+            parts: setup.parts,
             clock,
-            tables,
-            knowledge: parts.knowledge,
-            templates: parts.templates,
-            mailer: parts.mailer,
-            signer: parts.signer,
-            webhooks: parts.webhooks,
-            keys: parts.keys,
-            tls: parts.tls,
             backoff: RefCell::default(),
-            unmade_count: Cell::new(0),
-        })
+            unmade_count: AtomicU64::new(0),
+            docket: None,
+        }
+    }
+
+    /// Returns the configuration with what it names.
+    pub fn setup(&self) -> Setup {
+        Setup {
+            config: self.config.clone(),
+            parts: self.parts.clone(),
+        }
+    }
+
+    /// Leaves the judging to whoever empties the docket.
+    pub fn judge_later(&mut self, docket: Arc<Docket>) {
+        self.docket = Some(docket);
     }
 
     /// Returns the store, for commands that only look.
@@ -273,7 +311,10 @@ impl Pipeline {
 
     /// Returns the key that signs a source's transfers.
     pub fn transfer_key(&self, settings: &TransferSettings) -> Option<TransferKey> {
-        settings.key.as_ref().map(|name| self.keys[name].clone())
+        settings
+            .key
+            .as_ref()
+            .map(|name| self.parts.keys[name].clone())
     }
 
     /// Returns refresh and retry of a zone's newest SOA, if they are known.
@@ -286,12 +327,12 @@ impl Pipeline {
     }
 
     /// Replaces the file of metrics, if one is configured. A file that cannot be written is told and
-    /// does not stop the program.
+    /// does not stop the program. `troubles` are those of the service, if this is one.
     ///
     /// # Errors
     ///
     /// [`PipelineError::Store`].
-    pub fn write_metrics(&self) -> Result<(), PipelineError> {
+    pub fn write_metrics(&self, troubles: &Troubles) -> Result<(), PipelineError> {
         let Some(metrics) = &self.config.metrics else {
             return Ok(());
         };
@@ -299,30 +340,18 @@ impl Pipeline {
             return Ok(());
         };
         let canary = self.config.canary.as_ref();
-        let page = metrics_page(&self.store, canary, self.clock.now(), metrics.zones_max)?;
+        let mut page = metrics_page(&self.store, canary, self.clock.now(), metrics.zones_max)?;
+        page.push_str(&troubles.metrics(self.clock.now()));
         if let Err(error) = metrics::write_textfile(path, &page) {
             tracing::error!(path = %path.display(), "metrics were not written to {}: {error}", path.display());
         }
         Ok(())
     }
 
-    /// Takes a new configuration over. One that cannot be used changes nothing.
-    ///
-    /// # Errors
-    ///
-    /// [`PipelineError`] for keys, tables, addresses and templates that cannot be used.
-    pub fn reconfigure(&mut self, config: Config) -> Result<(), PipelineError> {
-        let parts = check_parts(&config)?;
-        self.tables = parts.tables(&config);
-        self.config = Arc::new(config);
-        self.knowledge = parts.knowledge;
-        self.templates = parts.templates;
-        self.mailer = parts.mailer;
-        self.signer = parts.signer;
-        self.webhooks = parts.webhooks;
-        self.keys = parts.keys;
-        self.tls = parts.tls;
-        Ok(())
+    /// Takes a new configuration over.
+    pub fn take_over(&mut self, setup: &Setup) {
+        self.config = setup.config.clone();
+        self.parts = setup.parts.clone();
     }
 
     /// Logs the tables that are in use, and keeps what `status` says of them. For the poller alone.
@@ -331,7 +360,7 @@ impl Pipeline {
     ///
     /// [`PipelineError::Store`].
     pub fn note_tables(&self) -> Result<(), PipelineError> {
-        for table in &self.tables {
+        for table in self.parts.tables(&self.config) {
             let TableInUse { key, path, summary } = table;
             let (path, rows, unit) = (path.display(), summary.rows, summary.unit);
             let date = summary
@@ -363,12 +392,22 @@ impl Pipeline {
     }
 }
 
-/// Sorts a source's fault into the other side's, which is recorded, and this machine's, which stops.
-fn refusal_of(error: SourceError) -> Result<Refusal, PipelineError> {
+/// Returns what is recorded of a source's fault: the other side's, or this machine's while it took the version in.
+fn refusal_of(error: SourceError) -> Refusal {
     match error {
-        SourceError::Refused(refusal) => Ok(refusal),
-        SourceError::Local(error) => Err(PipelineError::Local(error)),
+        SourceError::Refused(refusal) => refusal,
+        SourceError::Local(error) => spool_refusal(&error),
     }
+}
+
+/// Returns the refusal of a version that cannot be kept in the temporary folder until it is whole. The other
+/// sources go on.
+fn spool_refusal(error: &dyn std::fmt::Display) -> Refusal {
+    let folder = std::env::temp_dir();
+    Refusal::Local(format!(
+        "the temporary folder {}: {error}; make room there, or name another folder in $TMPDIR",
+        folder.display()
+    ))
 }
 
 /// Returns the refusal of a path that cannot be opened or listed. Says which folder is away, since it is what

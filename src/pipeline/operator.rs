@@ -397,7 +397,7 @@ impl Pipeline {
         words: Words<'_>,
         now: Timestamp,
     ) -> Result<(), PipelineError> {
-        let words = self.templates.render(&mail.language, words);
+        let words = self.parts.templates.render(&mail.language, words);
         let mut told = HashSet::new();
         for to in recipients {
             let recipient = envelope_address(to)?.0;
@@ -463,7 +463,7 @@ impl Pipeline {
             revision: 0,
             recipient: envelope_address(to)?.0,
             sender: self.sender_of(&message_id)?,
-            octets: compose(&draft, self.signer.as_ref())?,
+            octets: compose(&draft, self.parts.signer.as_ref())?,
             message_id,
             subject: words.subject.clone(),
         })

@@ -4,6 +4,7 @@
 //! found at once is one mail.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
 
 use crate::case::{
     Case, CaseState, Decision, Exemption, HoldReason, MailContext, MailRules, SendReason,
@@ -337,7 +338,7 @@ impl Pipeline {
         let (to, what) = (&message.recipient, &message.subject);
         tracing::error!(recipient = to, "{what} to {to} cannot be made: {fault}");
         let reason = format!("cannot be made: {fault}");
-        self.unmade_count.set(self.unmade_count.get() + 1);
+        self.unmade_count.fetch_add(1, Ordering::Relaxed);
         Ok(self.store.keep_dead_message(message, &reason, now)?)
     }
 
@@ -581,7 +582,7 @@ impl Pipeline {
 
     /// Returns what the registrar's records say of a domain.
     pub fn registration_of(&self, domain: &Name) -> Option<Registration> {
-        self.knowledge.registrations.as_ref()?.find(domain)
+        self.parts.knowledge.registrations.as_ref()?.find(domain)
     }
 }
 

@@ -206,8 +206,11 @@ impl Pipeline {
             stepless: backoff.stepless(&primaries, now),
             primaries,
             resting,
-            key: settings.key.as_ref().map(|name| self.keys[name].clone()),
-            tls: settings.tls.as_ref().map(|tls| self.tls[tls].clone()),
+            key: settings
+                .key
+                .as_ref()
+                .map(|name| self.parts.keys[name].clone()),
+            tls: settings.tls.as_ref().map(|tls| self.parts.tls[tls].clone()),
             zonemd: settings.zonemd,
             limits: self.config.limits,
         }
@@ -255,7 +258,7 @@ impl Pipeline {
                 self.finish_whole(job, *whole, now, options)
             }
             Err(error) => {
-                let refusal = refusal_of(error)?;
+                let refusal = refusal_of(error);
                 self.refuse_transfer(&job, refusal, now)
             }
         }

@@ -23,7 +23,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use tokio_stream::StreamExt;
 
 use crate::config::CanaryConfig;
-use crate::pipeline::metrics_page;
+use crate::pipeline::{Troubles, metrics_page};
 use crate::store::StoreError;
 use crate::time::Clock;
 use crate::web::attempts::{Attempts, Busy, Caller};
@@ -74,6 +74,8 @@ pub enum Pushed {
     },
     /// There is no such feed, or it takes no pushed lines.
     NoSuchFeed,
+    /// As many bodies as may wait for this feed wait already. Nothing of this one was taken.
+    Busy,
 }
 
 /// What the endpoints share.
@@ -93,8 +95,10 @@ pub struct WebState {
     pub users: Vec<String>,
     /// Who looks history up.
     pub readers: Readers,
-    /// To the loop.
+    /// To whoever reads feeds.
     pub pushes: mpsc::Sender<PushedLines>,
+    /// What holds the service up.
+    pub troubles: Arc<Troubles>,
 }
 
 /// Which feed lines are pushed to.
@@ -103,15 +107,20 @@ struct PushQuery {
     source: Option<String>,
 }
 
-/// Serves until the future is dropped.
+/// Serves until the future is dropped. Calls `on_bound` once the address is listened on.
 ///
 /// # Errors
 ///
 /// If the address cannot be bound; the error names it.
-pub async fn serve(listen: SocketAddr, state: WebState) -> std::io::Result<()> {
+pub async fn serve(
+    listen: SocketAddr,
+    state: WebState,
+    on_bound: impl FnOnce(),
+) -> std::io::Result<()> {
     let listener = TcpListener::bind(listen)
         .await
         .map_err(|error| std::io::Error::new(error.kind(), format!("{listen}: {error}")))?;
+    on_bound();
     let mut router = Router::new().route("/healthz", get(healthz));
     if state.metrics_zones_max.is_some() {
         router = router.route("/metrics", get(metrics));
@@ -198,7 +207,9 @@ async fn metrics(State(state): State<WebState>) -> Response {
     let read = tokio::task::spawn_blocking(move || {
         let store = place.open()?;
         let zones_max = state.metrics_zones_max.unwrap_or(0);
-        metrics_page(&store, state.canary.as_ref(), state.clock.now(), zones_max)
+        let (canary, now) = (state.canary.as_ref(), state.clock.now());
+        let page = metrics_page(&store, canary, now, zones_max)?;
+        Ok(page + &state.troubles.metrics(now))
     });
     match read.await {
         Ok(Ok(page)) => {
@@ -300,19 +311,14 @@ async fn push_changes(
         answer,
     };
     if state.pushes.try_send(push).is_err() {
-        let retry = [(header::RETRY_AFTER, "5")];
-        return (
-            StatusCode::SERVICE_UNAVAILABLE,
-            retry,
-            "too much is waiting\n",
-        )
-            .into_response();
+        return too_much_waits();
     }
     match timeout(PUSH_TIMEOUT, answered).await {
+        Ok(Ok(Pushed::Busy)) => too_much_waits(),
         Ok(Ok(pushed)) => {
             let status = match pushed {
                 Pushed::Taken { .. } => StatusCode::ACCEPTED,
-                Pushed::NoSuchFeed => StatusCode::NOT_FOUND,
+                Pushed::NoSuchFeed | Pushed::Busy => StatusCode::NOT_FOUND,
             };
             let body = serde_json::to_string(&pushed).unwrap_or_default() + "\n";
             (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
@@ -324,6 +330,13 @@ async fn push_changes(
         )
             .into_response(),
     }
+}
+
+/// Answers a push for which there is no room. Nothing of it was taken.
+fn too_much_waits() -> Response {
+    let retry = [(header::RETRY_AFTER, "5")];
+    let what = "too much is waiting\n";
+    (StatusCode::SERVICE_UNAVAILABLE, retry, what).into_response()
 }
 
 #[cfg(test)]

@@ -129,6 +129,9 @@ pub enum Refusal {
     /// A file whose time lies before what history already holds.
     #[error("older than history: {0}")]
     TooOld(String),
+    /// This machine could not take the version in.
+    #[error("this machine: {0}")]
+    Local(String),
 }
 
 impl Refusal {
@@ -151,6 +154,7 @@ impl Refusal {
             Self::Unreadable(_) => "unreadable",
             Self::Rotated(_) => "rotated",
             Self::TooOld(_) => "too-old",
+            Self::Local(_) => "local",
         }
     }
 

@@ -1,0 +1,216 @@
+//! What the workers of the service share, and how one that meets a fault goes on.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use crate::daemon::service::ServiceError;
+use crate::daemon::stop::Stop;
+use crate::daemon::unread::Unread;
+use crate::pipeline::{Docket, Pipeline, PipelineError, PollOptions, Setup, Troubles, ZoneReport};
+use crate::store::{Store, StoreOptions};
+use crate::time::Clock;
+
+/// How long a worker that has nothing to do looks away from whether the database is still there.
+const AWAY_LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// What the workers of the service share.
+pub(super) struct Common {
+    /// Whether the service stops.
+    pub stop: Stop,
+    /// Who is held up.
+    pub troubles: Arc<Troubles>,
+    /// What waits to be judged.
+    pub docket: Arc<Docket>,
+    /// Rung when messages may be due.
+    pub post: Bell,
+    /// Now.
+    pub clock: Arc<dyn Clock>,
+    /// How often the configuration was taken over.
+    pub generation: AtomicU64,
+    /// Whether the file of metrics is older than what is known.
+    pub metrics_are_old: AtomicBool,
+    /// Whether the database was moved away, so that nobody writes.
+    pub is_away: AtomicBool,
+    /// The configuration that is in force.
+    setup: RwLock<Setup>,
+    /// What could not be read, so that it is said once.
+    unread: Mutex<Unread>,
+    /// Where a fault goes that ends the service.
+    fatal: mpsc::UnboundedSender<ServiceError>,
+}
+
+/// What a pass of the service does.
+pub(super) fn options() -> PollOptions {
+    PollOptions {
+        mail_wanted: true,
+        ..PollOptions::default()
+    }
+}
+
+impl Common {
+    /// Makes what is shared. The second value hears of faults that end the service.
+    pub fn new(pipeline: &Pipeline) -> (Arc<Self>, mpsc::UnboundedReceiver<ServiceError>) {
+        let (fatal, heard) = mpsc::unbounded_channel();
+        let common = Self {
+            stop: Stop::default(),
+            troubles: Arc::default(),
+            docket: Arc::default(),
+            post: Bell::default(),
+            clock: pipeline.clock().clone(),
+            generation: AtomicU64::new(0),
+            metrics_are_old: AtomicBool::new(true),
+            is_away: AtomicBool::new(false),
+            setup: RwLock::new(pipeline.setup()),
+            unread: Mutex::default(),
+            fatal,
+        };
+        (Arc::new(common), heard)
+    }
+
+    /// Returns the configuration that is in force.
+    pub fn setup(&self) -> Setup {
+        let setup = self.setup.read().unwrap_or_else(PoisonError::into_inner);
+        setup.clone()
+    }
+
+    /// Puts a configuration in force. Each worker takes it over before its next piece of work.
+    pub fn take_over(&self, setup: Setup) {
+        *self.setup.write().unwrap_or_else(PoisonError::into_inner) = setup;
+        self.generation.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Ends the service with a fault.
+    pub fn fail(&self, error: impl Into<ServiceError>) {
+        // Nobody hears it only when the service ends already.
+        let _ = self.fatal.send(error.into());
+    }
+
+    /// Opens a pipeline of a worker's own, with the configuration that is in force. Tries again as long as it fails
+    /// with what can heal; `None` if the service ends meanwhile.
+    pub fn open(&self, worker: &'static str) -> Option<Pipeline> {
+        loop {
+            let setup = self.setup();
+            let options = StoreOptions {
+                reverse_index: setup.config.reverse_index,
+                create: false,
+            };
+            match Store::open(&setup.config.store_path, options) {
+                Ok(store) => {
+                    self.troubles.clear(worker, self.clock.now());
+                    return Some(Pipeline::over(store, setup, self.clock.clone()));
+                }
+                Err(error) => {
+                    if !self.pause_after(worker, error.into()) {
+                        return None;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits until a worker that met a fault can go on: until its database can be written again. Returns whether it
+    /// can; otherwise the service ends.
+    pub fn heal(&self, worker: &'static str, store: &Store, error: PipelineError) -> bool {
+        let mut error = error;
+        loop {
+            if !self.pause_after(worker, error) {
+                return false;
+            }
+            match store.try_write(self.clock.now()) {
+                Ok(()) => {
+                    self.troubles.clear(worker, self.clock.now());
+                    return true;
+                }
+                Err(fault) => error = fault.into(),
+            }
+        }
+    }
+
+    /// Notes a fault and waits a while. Returns whether there is anything to wait for; otherwise the service ends.
+    fn pause_after(&self, worker: &'static str, error: PipelineError) -> bool {
+        if self.stop.is_set() {
+            return false;
+        }
+        if !error.can_heal() {
+            self.fail(error);
+            return false;
+        }
+        let pause = self
+            .troubles
+            .note(worker, error.to_string(), self.clock.now());
+        !self.stop.sleep(pause)
+    }
+
+    /// Waits while the database is moved away. Returns whether the service goes on.
+    pub fn wait_for_database(&self) -> bool {
+        while self.is_away.load(Ordering::SeqCst) {
+            if self.stop.sleep(AWAY_LOOK_EVERY) {
+                return false;
+            }
+        }
+        !self.stop.is_set()
+    }
+
+    /// Logs what a pass found and has follow what follows from it.
+    pub fn end_reports(
+        &self,
+        pipeline: &Pipeline,
+        reports: &[ZoneReport],
+    ) -> Result<(), PipelineError> {
+        let mut unread = self.unread.lock().unwrap_or_else(PoisonError::into_inner);
+        unread.log_reports(reports, |report| pipeline.is_known_outage(report));
+        drop(unread);
+        self.metrics_are_old.store(true, Ordering::Relaxed);
+        Ok(pipeline.store().checkpoint()?)
+    }
+
+    /// Starts a worker in a thread. One that panics ends the service, so that whoever watches it starts it anew.
+    pub fn hire(
+        self: &Arc<Self>,
+        name: &'static str,
+        work: impl FnOnce() + Send + 'static,
+    ) -> Option<JoinHandle<()>> {
+        let common = self.clone();
+        let guarded = move || {
+            if catch_unwind(AssertUnwindSafe(work)).is_err() {
+                common.fail(ServiceError::Died(name));
+            }
+        };
+        let thread = std::thread::Builder::new().name(name.to_owned());
+        match thread.spawn(guarded) {
+            Ok(handle) => Some(handle),
+            Err(error) => {
+                self.fail(ServiceError::Thread(name, error));
+                None
+            }
+        }
+    }
+}
+
+/// Wakes a worker; a call while it works is kept until it looks again.
+#[derive(Debug, Default)]
+pub(super) struct Bell {
+    rung: Mutex<bool>,
+    heard: Condvar,
+}
+
+impl Bell {
+    /// Calls.
+    pub fn ring(&self) {
+        *self.rung.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.heard.notify_all();
+    }
+
+    /// Waits for a call, at most `time`.
+    pub fn wait(&self, time: Duration) {
+        let rung = self.rung.lock().unwrap_or_else(PoisonError::into_inner);
+        let woken = self.heard.wait_timeout_while(rung, time, |rung| !*rung);
+        let (mut rung, _) = woken.unwrap_or_else(PoisonError::into_inner);
+        *rung = false;
+    }
+}

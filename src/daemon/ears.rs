@@ -1,0 +1,130 @@
+//! What the service listens on: NOTIFY, and HTTP. A port that is in use is tried again.
+
+use std::sync::{Arc, RwLock};
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use crate::config::NotifyConfig;
+use crate::daemon::common::Common;
+use crate::daemon::crew::Crew;
+use crate::dns::Name;
+use crate::source::{NotifyListener, NotifyTable};
+use crate::web::{PushedLines, Readers, WebState};
+
+/// The listener's name.
+const NOTIFY: &str = "NOTIFY";
+/// The listener's name: metrics.
+const METRICS: &str = "HTTP of [metrics]";
+/// The listener's name: history and pushes.
+const WEB: &str = "HTTP of [web]";
+/// The most bodies of pushed lines that are handed on at a time.
+const PUSHES_WAITING_MAX: usize = 16;
+
+/// What a NOTIFY is heard with.
+pub(super) struct Marks {
+    /// Who may send one.
+    pub senders: Arc<RwLock<NotifyTable>>,
+    /// Where the zones go that are due.
+    pub due: mpsc::Sender<Name>,
+}
+
+/// Everything that listens; nothing does any more when it is dropped.
+pub(super) struct Ears(JoinSet<()>);
+
+impl Ears {
+    /// Begins to listen as the configuration that is in force says. Needs a runtime.
+    pub fn open(common: &Arc<Common>, crew: &Arc<Crew>, marks: &Marks) -> Self {
+        let mut tasks = JoinSet::new();
+        let config = common.setup().config;
+        if let Some(notify) = &config.notify {
+            let (notify, senders) = (notify.clone(), marks.senders.clone());
+            tasks.spawn(hear_notify(
+                common.clone(),
+                notify,
+                senders,
+                marks.due.clone(),
+            ));
+        }
+        let (pushes, pushed) = mpsc::channel(PUSHES_WAITING_MAX);
+        tasks.spawn(hand_on(crew.clone(), pushed));
+        let state = |metrics_zones_max, token, users| WebState {
+            store_path: config.store_path.clone(),
+            clock: common.clock.clone(),
+            canary: config.canary.clone(),
+            metrics_zones_max,
+            token,
+            users,
+            readers: Readers::new(config.store_path.clone()),
+            pushes: pushes.clone(),
+            troubles: common.troubles.clone(),
+        };
+        if let Some(web) = &config.web {
+            let state = state(None, web.token.clone(), web.users.clone());
+            tasks.spawn(serve(common.clone(), WEB, web.listen, state));
+        }
+        let metrics = config.metrics.as_ref();
+        if let Some((listen, metrics)) = metrics.and_then(|it| it.listen.map(|at| (at, it))) {
+            let state = state(Some(metrics.zones_max), None, Vec::new());
+            tasks.spawn(serve(common.clone(), METRICS, listen, state));
+        }
+        Self(tasks)
+    }
+
+    /// Ends listening; the ports are free when this returns.
+    pub async fn close(mut self) {
+        self.0.shutdown().await;
+    }
+}
+
+/// Hears NOTIFY messages and hands their zones on.
+async fn hear_notify(
+    common: Arc<Common>,
+    notify: NotifyConfig,
+    senders: Arc<RwLock<NotifyTable>>,
+    due: mpsc::Sender<Name>,
+) {
+    loop {
+        match NotifyListener::bind(&notify.listen, senders.clone()).await {
+            Ok(mut listener) => {
+                common.troubles.clear(NOTIFY, common.clock.now());
+                while let Some(zone) = listener.due.recv().await {
+                    if due.send(zone).await.is_err() {
+                        return;
+                    }
+                }
+            }
+            Err(error) => {
+                let sentence = format!("cannot listen on {error}");
+                let pause = common.troubles.note(NOTIFY, sentence, common.clock.now());
+                sleep(pause).await;
+            }
+        }
+    }
+}
+
+/// Serves HTTP at an address.
+async fn serve(
+    common: Arc<Common>,
+    name: &'static str,
+    listen: std::net::SocketAddr,
+    state: WebState,
+) {
+    loop {
+        let is_bound = || common.troubles.clear(name, common.clock.now());
+        let Err(error) = crate::web::serve(listen, state.clone(), is_bound).await else {
+            return;
+        };
+        let sentence = format!("cannot listen on {error}");
+        let pause = common.troubles.note(name, sentence, common.clock.now());
+        sleep(pause).await;
+    }
+}
+
+/// Hands pushed lines on.
+async fn hand_on(crew: Arc<Crew>, mut pushed: mpsc::Receiver<PushedLines>) {
+    while let Some(push) = pushed.recv().await {
+        crew.push(push);
+    }
+}

@@ -1,0 +1,97 @@
+//! The worker that looks after everything which no source asks for: words to the operator, the digest, metrics, the
+//! canary, what is to be forgotten.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::config::RetentionConfig;
+use crate::daemon::common::Common;
+use crate::daemon::pruning::Pruning;
+use crate::daemon::schedule::is_digest_due;
+use crate::pipeline::{Pipeline, PipelineError};
+use crate::time::{Span, Timestamp};
+
+/// The worker's name.
+const HOUSEKEEPING: &str = "housekeeping";
+/// How often it is asked whether the operator is to be told of something.
+const OPERATOR_EVERY: Span = Span::seconds(60);
+/// How often the file of metrics is replaced at most.
+const METRICS_EVERY: Span = Span::seconds(15);
+/// How often the canary is looked at.
+const CANARY_EVERY: Span = Span::seconds(600);
+/// How often it is asked whether anything is to be forgotten.
+const PRUNE_LOOK_EVERY: Span = Span::hours(1);
+/// How often it is asked what is due.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// When each thing is due.
+struct Rounds {
+    generation: Option<u64>,
+    operator_at: Timestamp,
+    metrics_at: Timestamp,
+    canary_at: Timestamp,
+    prune_at: Timestamp,
+    pruning: Pruning,
+}
+
+/// Keeps house until the service stops.
+pub(super) fn keep_house(common: &Arc<Common>) {
+    let Some(mut pipeline) = common.open(HOUSEKEEPING) else {
+        return;
+    };
+    let now = common.clock.now();
+    let mut rounds = Rounds {
+        generation: None,
+        // The first looks at the sources come first: what was blind while nothing ran is not.
+        operator_at: now + OPERATOR_EVERY,
+        metrics_at: now,
+        canary_at: now + CANARY_EVERY,
+        prune_at: now,
+        pruning: Pruning::default(),
+    };
+    while common.wait_for_database() {
+        pipeline.take_over(&common.setup());
+        if let Err(error) = rounds.go(common, &pipeline)
+            && !common.heal(HOUSEKEEPING, pipeline.store(), error)
+        {
+            return;
+        }
+        common.stop.sleep(LOOK_EVERY);
+    }
+}
+
+impl Rounds {
+    /// Does what is due.
+    fn go(&mut self, common: &Common, pipeline: &Pipeline) -> Result<(), PipelineError> {
+        let generation = common.generation.load(Ordering::SeqCst);
+        if self.generation != Some(generation) {
+            pipeline.note_tables()?;
+            self.generation = Some(generation);
+        }
+        let now = common.clock.now();
+        if self.operator_at <= now {
+            self.operator_at = now + OPERATOR_EVERY;
+            pipeline.tell_operator()?;
+            if is_digest_due(pipeline.config(), pipeline.last_digest_at()?, now) {
+                pipeline.queue_digest()?;
+            }
+            common.post.ring();
+        }
+        if self.metrics_at <= now && common.metrics_are_old.swap(false, Ordering::Relaxed) {
+            self.metrics_at = now + METRICS_EVERY;
+            pipeline.write_metrics(&common.troubles)?;
+        }
+        if self.canary_at <= now {
+            self.canary_at = now + CANARY_EVERY;
+            if let Some(alarm) = pipeline.canary_alarm()? {
+                tracing::error!("{alarm}");
+            }
+        }
+        if self.prune_at <= now && pipeline.config().retention != RetentionConfig::default() {
+            self.prune_at = now + PRUNE_LOOK_EVERY;
+            self.pruning.start(pipeline.config().clone(), now);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,328 @@
+//! The service as a whole: its workers, signals, and what systemd is told.
+//!
+//! | worker | does | waits for |
+//! |---|---|---|
+//! | `service` | signals, reload, systemd | nothing but these |
+//! | `watch` | transfers, NOTIFY, catalogs, probes | the network, beside its loop |
+//! | `crew` | zone files and feeds, followed and pushed | files, a source a worker |
+//! | `judging` | findings and cases | nothing |
+//! | `post` | mail and webhooks | their servers |
+//! | `housekeeping` | words to the operator, metrics, what is forgotten | nothing |
+//! | `ears` | NOTIFY and HTTP | clients |
+//!
+//! Each worker has a connection of its own to the database. Who writes waits for the transaction before it, and no
+//! transaction waits for a network.
+
+use std::sync::{Arc, RwLock};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{Notify, mpsc};
+use tokio::task::spawn_blocking;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::config::Config;
+use crate::count::counted;
+use crate::daemon::common::Common;
+use crate::daemon::crew::Crew;
+use crate::daemon::ears::{Ears, Marks};
+use crate::daemon::watch::{Hearing, watch};
+use crate::daemon::{housekeeping, judging, post, systemd};
+use crate::pipeline::{Pipeline, PipelineError, Setup, write_held};
+use crate::store::{StoreError, end_waits};
+
+/// How long workers may take to end. What is at work then is cut off as a kill would cut it: nothing that was stored
+/// is lost, and what was not is done again by the next start.
+const END_WITHIN: Duration = Duration::from_secs(4);
+/// How often the service looks after its workers.
+const TICK: Duration = Duration::from_secs(1);
+/// The most zones that are marked by NOTIFY and wait.
+const MARKS_WAITING_MAX: usize = 4096;
+
+/// Why the service ended by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// The pipeline cannot go on.
+    #[error(transparent)]
+    Pipeline(#[from] PipelineError),
+    /// Signals cannot be received.
+    #[error("signals: {0}")]
+    Signal(#[source] std::io::Error),
+    /// A worker panicked.
+    #[error("the worker {0:?} ended by itself; the log has why")]
+    Died(&'static str),
+    /// A worker cannot be started.
+    #[error("no thread for the worker {0:?}: {1}")]
+    Thread(&'static str, #[source] std::io::Error),
+}
+
+/// The signals that the service hears. They are made first, so that none is missed.
+pub struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    /// Receives from now on. Needs a runtime.
+    ///
+    /// # Errors
+    ///
+    /// [`ServiceError::Signal`].
+    pub fn new() -> Result<Self, ServiceError> {
+        let receive = |kind| signal(kind).map_err(ServiceError::Signal);
+        Ok(Self {
+            terminate: receive(SignalKind::terminate())?,
+            interrupt: receive(SignalKind::interrupt())?,
+            hangup: receive(SignalKind::hangup())?,
+        })
+    }
+
+    /// Returns when one has come that ends the program. Safe to drop and call again.
+    async fn ended(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// Reads the configuration anew, with what it names; everything that is wrong if it cannot be taken over.
+pub type Reload = fn(&Config) -> Result<Setup, Vec<String>>;
+
+/// Does something at the start that a fault may hold up: tries again with growing pauses as long as the fault can
+/// heal. `None` if a signal ends the program meanwhile.
+///
+/// # Errors
+///
+/// The first fault that cannot heal.
+pub fn start_with<T>(
+    runtime: &Runtime,
+    signals: &mut Signals,
+    mut start: impl FnMut() -> Result<T, StoreError>,
+) -> Result<Option<T>, StoreError> {
+    let mut pause = Duration::from_secs(1);
+    loop {
+        let error = match start() {
+            Ok(started) => return Ok(Some(started)),
+            Err(error) if error.can_heal() => error,
+            Err(error) => return Err(error),
+        };
+        let seconds = pause.as_secs();
+        tracing::error!("start: {error}; tried again in {seconds} s");
+        systemd::tell_ready(&format!("cannot start yet: {error}"));
+        let is_ended = runtime.block_on(async {
+            tokio::select! {
+                biased;
+                () = signals.ended() => true,
+                () = tokio::time::sleep(pause) => false,
+            }
+        });
+        if is_ended {
+            return Ok(None);
+        }
+        pause = (pause * 2).min(Duration::from_secs(60));
+    }
+}
+
+/// Runs every source on its schedule until SIGTERM or SIGINT. SIGHUP has the configuration read anew by `reload`.
+///
+/// `pipeline` is what the workers are made of; its own connection is closed.
+///
+/// # Errors
+///
+/// [`ServiceError`].
+pub fn serve(
+    pipeline: Pipeline,
+    runtime: &Runtime,
+    signals: &mut Signals,
+    reload: Reload,
+) -> Result<(), ServiceError> {
+    let (common, mut faults) = Common::new(&pipeline);
+    drop(pipeline);
+    let mut service = Service::start(common, runtime);
+    let ended = runtime.block_on(service.look_after(signals, &mut faults, reload));
+    service.end();
+    ended
+}
+
+/// The service while it runs.
+struct Service {
+    common: Arc<Common>,
+    crew: Arc<Crew>,
+    marks: Marks,
+    ears: Option<Ears>,
+    reloaded: Arc<Notify>,
+    workers: Vec<JoinHandle<()>>,
+    /// What `status` and systemd were told last.
+    told: Option<String>,
+}
+
+impl Service {
+    /// Starts the workers.
+    fn start(common: Arc<Common>, runtime: &Runtime) -> Self {
+        let (due, marked) = mpsc::channel(MARKS_WAITING_MAX);
+        let (ended, passed) = mpsc::unbounded_channel();
+        let crew = Crew::new(common.clone(), ended);
+        let senders = Arc::new(RwLock::default());
+        let reloaded = Arc::new(Notify::new());
+        let hearing = Hearing {
+            marks: marked,
+            passed,
+            reloaded: reloaded.clone(),
+        };
+        let marks = Marks {
+            senders: senders.clone(),
+            due,
+        };
+        let handle = runtime.handle();
+        let watching = {
+            let (common, crew, handle) = (common.clone(), crew.clone(), handle.clone());
+            move || handle.block_on(watch(common, crew, senders, hearing))
+        };
+        let delivering = {
+            let (common, handle) = (common.clone(), handle.clone());
+            move || post::deliver(&common, &handle)
+        };
+        let (for_judging, for_house) = (common.clone(), common.clone());
+        let workers = [
+            common.hire("watch", watching),
+            common.hire("judging", move || judging::judge(&for_judging)),
+            common.hire("post", delivering),
+            common.hire("housekeeping", move || housekeeping::keep_house(&for_house)),
+        ];
+        let ears = {
+            let _runtime = runtime.enter();
+            Ears::open(&common, &crew, &marks)
+        };
+        Self {
+            workers: workers.into_iter().flatten().collect(),
+            ears: Some(ears),
+            common,
+            crew,
+            marks,
+            reloaded,
+            told: None,
+        }
+    }
+
+    /// Hears signals and faults until one of them ends the service.
+    async fn look_after(
+        &mut self,
+        signals: &mut Signals,
+        faults: &mut mpsc::UnboundedReceiver<ServiceError>,
+        reload: Reload,
+    ) -> Result<(), ServiceError> {
+        let watching = self.watching();
+        tracing::info!("{watching}");
+        systemd::tell_ready(&watching);
+        write_held(&self.common.setup().config.store_path, None);
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut reading = None;
+        loop {
+            let read = async {
+                match &mut reading {
+                    Some(task) => task.await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                _ = signals.terminate.recv() => return Ok(()),
+                _ = signals.interrupt.recv() => return Ok(()),
+                Some(fault) = faults.recv() => return Err(fault),
+                _ = signals.hangup.recv() => {
+                    systemd::tell_reloading();
+                    tracing::info!("reading the configuration anew");
+                    let before = self.common.setup().config;
+                    // Tables may be large: signals are heard meanwhile. A second SIGHUP reads once more.
+                    reading = Some(spawn_blocking(move || reload(&before)));
+                }
+                read = read => {
+                    reading = None;
+                    let read = read.map_err(|_| ServiceError::Died("reload"))?;
+                    self.take_over(read).await;
+                }
+                _ = ticks.tick() => self.tick(),
+            }
+        }
+    }
+
+    /// Takes a configuration over that was read, or says why not.
+    async fn take_over(&mut self, read: Result<Setup, Vec<String>>) {
+        match read {
+            Ok(setup) => {
+                self.common.take_over(setup);
+                self.reloaded.notify_one();
+                // The next ones listen on the same ports.
+                if let Some(ears) = self.ears.take() {
+                    ears.close().await;
+                }
+                self.ears = Some(Ears::open(&self.common, &self.crew, &self.marks));
+                let watching = self.watching();
+                tracing::info!("configuration read anew; {watching}");
+                systemd::tell_ready(&watching);
+                self.told = None;
+            }
+            Err(faults) => tell_not_taken(&faults),
+        }
+    }
+
+    /// Returns what the service does, in a line.
+    fn watching(&self) -> String {
+        let count = self.common.setup().config.sources.len();
+        format!("watching {}", counted(count, "source"))
+    }
+
+    /// Tells that the service is alive, and what holds it up.
+    fn tick(&mut self) {
+        systemd::tell_alive();
+        let held = self.common.troubles.line();
+        if held != self.told {
+            systemd::tell_status(held.as_deref().unwrap_or(&self.watching()));
+            write_held(&self.common.setup().config.store_path, held.as_deref());
+            self.told = held;
+        }
+    }
+
+    /// Ends the workers.
+    fn end(mut self) {
+        systemd::tell_stopping();
+        self.common.stop.set();
+        end_waits();
+        self.ears = None;
+        self.workers.append(&mut self.crew.take_workers());
+        let until = Instant::now() + END_WITHIN;
+        while Instant::now() < until && !self.workers.iter().all(JoinHandle::is_finished) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        for worker in self.workers.iter().filter(|it| !it.is_finished()) {
+            let name = worker.thread().name().unwrap_or_default();
+            let limit = END_WITHIN.as_secs();
+            tracing::warn!(
+                worker = name,
+                "the worker {name:?} is still at work after {limit} s and is cut off; what it stored is safe, the rest is done again after the next start"
+            );
+        }
+        write_held(&self.common.setup().config.store_path, None);
+        tracing::info!("stopped");
+    }
+}
+
+/// Tells why a new configuration was not taken, a line for each fault.
+fn tell_not_taken(faults: &[String]) {
+    for fault in faults {
+        tracing::error!("configuration not taken, going on with the old one: {fault}");
+    }
+    let first = faults.first().map_or("", String::as_str);
+    let more = match faults.len() {
+        0 | 1 => String::new(),
+        count => format!(" (and {} more faults)", count - 1),
+    };
+    systemd::tell_ready(&format!(
+        "the new configuration was not taken: {first}{more}"
+    ));
+}

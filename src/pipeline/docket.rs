@@ -1,0 +1,256 @@
+//! What waits to be judged by a worker of its own, so that judging holds no zone's history up.
+//!
+//! Nothing is lost with it: each zone's row says up to which version it was judged, and every pass over a source
+//! notes its zones anew.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::dns::Name;
+use crate::pipeline::{Pipeline, PipelineError, PollOptions};
+use crate::store::View;
+use crate::time::Timestamp;
+
+/// Zones that wait, each once, in the order in which they were noted.
+#[derive(Default)]
+pub struct Docket {
+    waiting: Mutex<Waiting>,
+    noted: Condvar,
+}
+
+/// What a docket holds.
+#[derive(Default)]
+struct Waiting {
+    turns: VecDeque<Turn>,
+    zones: HashMap<Name, ZoneMatter>,
+    sweeps: HashMap<String, Sweep>,
+}
+
+/// Whose turn it is.
+#[derive(Clone)]
+enum Turn {
+    Zone(Name),
+    Sweep(String),
+}
+
+/// What is to be done about a zone.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct ZoneMatter {
+    /// Views with versions that may not be judged yet.
+    views: Vec<View>,
+    /// When open cases without changes are judged again, if they are.
+    again: Option<Timestamp>,
+}
+
+/// Members of a catalog that stand, whose open cases are judged again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Sweep {
+    zones: HashSet<Name>,
+    at: Timestamp,
+}
+
+/// What is judged next.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Matter(Subject);
+
+/// What a matter is about.
+#[derive(Debug, PartialEq, Eq)]
+enum Subject {
+    Zone(Name, ZoneMatter),
+    Sweep(String, Sweep),
+}
+
+impl Docket {
+    /// Notes that a view of a zone may have versions that are not judged.
+    pub(super) fn note_versions(&self, apex: &Name, view: View) {
+        self.note_zone(apex, |matter| {
+            if !matter.views.contains(&view) {
+                matter.views.push(view);
+            }
+        });
+    }
+
+    /// Notes that the open cases of a zone are to be judged at a time.
+    pub(super) fn note_again(&self, apex: &Name, at: Timestamp) {
+        self.note_zone(apex, |matter| matter.again = matter.again.max(Some(at)));
+    }
+
+    /// Notes that the open cases of some zones are to be judged at a time. What the same source noted before and
+    /// nobody has taken is replaced.
+    pub(super) fn note_sweep(&self, source: &str, zones: HashSet<Name>, at: Timestamp) {
+        let mut waiting = self.waiting();
+        let known = waiting
+            .sweeps
+            .insert(source.to_owned(), Sweep { zones, at });
+        if known.is_none() {
+            waiting.turns.push_back(Turn::Sweep(source.to_owned()));
+        }
+        self.noted.notify_one();
+    }
+
+    /// Adds to what is to be done about a zone.
+    fn note_zone(&self, apex: &Name, add: impl FnOnce(&mut ZoneMatter)) {
+        let mut waiting = self.waiting();
+        match waiting.zones.get_mut(apex) {
+            Some(matter) => add(matter),
+            None => {
+                let mut matter = ZoneMatter::default();
+                add(&mut matter);
+                waiting.zones.insert(apex.clone(), matter);
+                waiting.turns.push_back(Turn::Zone(apex.clone()));
+            }
+        }
+        self.noted.notify_one();
+    }
+
+    /// Puts a matter that is not done at the end.
+    pub fn put_back(&self, matter: Matter) {
+        match matter.0 {
+            Subject::Zone(apex, left) => self.note_zone(&apex, |matter| {
+                for view in left.views {
+                    if !matter.views.contains(&view) {
+                        matter.views.push(view);
+                    }
+                }
+                matter.again = matter.again.max(left.again);
+            }),
+            Subject::Sweep(source, sweep) => {
+                let mut waiting = self.waiting();
+                // A newer sweep knows better.
+                if !waiting.sweeps.contains_key(&source) {
+                    waiting.sweeps.insert(source.clone(), sweep);
+                    waiting.turns.push_back(Turn::Sweep(source));
+                }
+            }
+        }
+    }
+
+    /// Takes what is next; waits for it up to `wait`.
+    pub fn take(&self, wait: Duration) -> Option<Matter> {
+        let waiting = self.waiting();
+        let is_empty = |waiting: &mut Waiting| waiting.turns.is_empty();
+        let (mut waiting, _) = self
+            .noted
+            .wait_timeout_while(waiting, wait, is_empty)
+            .unwrap_or_else(PoisonError::into_inner);
+        let subject = match waiting.turns.pop_front()? {
+            Turn::Zone(apex) => {
+                let matter = waiting.zones.remove(&apex)?;
+                Subject::Zone(apex, matter)
+            }
+            Turn::Sweep(source) => {
+                let sweep = waiting.sweeps.remove(&source)?;
+                Subject::Sweep(source, sweep)
+            }
+        };
+        Some(Matter(subject))
+    }
+
+    /// Returns how many zones wait.
+    pub fn len(&self) -> usize {
+        self.waiting().turns.len()
+    }
+
+    /// Returns whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Locks what waits. Nothing panics while it is locked.
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Pipeline {
+    /// Judges a matter, until it is done, `until` has come or `goes_on` says no. Returns what is left of it.
+    ///
+    /// # Errors
+    ///
+    /// [`PipelineError`]; what was judged before the fault stays judged.
+    pub fn judge_matter(
+        &self,
+        matter: &Matter,
+        until: Instant,
+        options: &PollOptions,
+        goes_on: &dyn Fn() -> bool,
+    ) -> Result<Option<Matter>, PipelineError> {
+        match &matter.0 {
+            Subject::Zone(apex, zone) => {
+                let goes_on = || goes_on() && Instant::now() < until;
+                for (done, view) in zone.views.iter().enumerate() {
+                    if !self.detect_some(apex, *view, options, &goes_on)? {
+                        let left = ZoneMatter {
+                            views: zone.views[done..].to_vec(),
+                            again: zone.again,
+                        };
+                        return Ok(Some(Matter(Subject::Zone(apex.clone(), left))));
+                    }
+                }
+                if let Some(at) = zone.again {
+                    self.reevaluate(apex, at, options)?;
+                }
+            }
+            Subject::Sweep(_, sweep) => {
+                self.reevaluate_among(|zone| sweep.zones.contains(zone), sweep.at, options)?;
+            }
+        }
+        Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Takes the next apex without waiting.
+    fn next(docket: &Docket) -> Option<(String, ZoneMatter)> {
+        match docket.take(Duration::ZERO)?.0 {
+            Subject::Zone(apex, matter) => Some((apex.to_string(), matter)),
+            Subject::Sweep(..) => None,
+        }
+    }
+
+    #[test]
+    fn zones_come_in_turn_and_once_each() {
+        let [a, b] = ["a.example", "b.example"].map(|text| Name::parse(text).expect("a name"));
+        let docket = Docket::default();
+        docket.note_versions(&a, View::Zone);
+        docket.note_versions(&b, View::Zone);
+        docket.note_versions(&a, View::Zone);
+        docket.note_again(&a, Timestamp::from_unix(2));
+        docket.note_again(&a, Timestamp::from_unix(1));
+        let matter = ZoneMatter {
+            views: vec![View::Zone],
+            again: Some(Timestamp::from_unix(2)),
+        };
+        assert_eq!(
+            next(&docket),
+            Some(("a.example.".to_owned(), matter.clone()))
+        );
+        // One that is not done comes after those that wait.
+        docket.put_back(Matter(Subject::Zone(a, matter.clone())));
+        assert_eq!(next(&docket).expect("the other zone").0, "b.example.");
+        assert_eq!(next(&docket), Some(("a.example.".to_owned(), matter)));
+        assert_eq!(next(&docket), None);
+    }
+
+    #[test]
+    fn a_newer_sweep_of_a_source_takes_the_place_of_the_one_before() {
+        let docket = Docket::default();
+        let sweep = |at| Sweep {
+            zones: HashSet::new(),
+            at: Timestamp::from_unix(at),
+        };
+        docket.note_sweep("c", HashSet::new(), Timestamp::from_unix(1));
+        docket.note_sweep("c", HashSet::new(), Timestamp::from_unix(2));
+        docket.put_back(Matter(Subject::Sweep("c".to_owned(), sweep(1))));
+        let taken = docket.take(Duration::ZERO);
+        assert_eq!(
+            taken,
+            Some(Matter(Subject::Sweep("c".to_owned(), sweep(2))))
+        );
+        assert!(docket.is_empty());
+    }
+}
