@@ -2,12 +2,15 @@
 //!
 //! Everything the detector sees is event time, a [`Timestamp`] that came with the data. The wall
 //! clock is read in one place, [`WallClock`], and handed down as a [`Clock`]; only TSIG, TLS and
-//! mail dates need it to be the real one. This room alone knows the calendar crate.
+//! mail dates need it to be the real one. What waits goes by [`Moment`]s, which no one can set. This room alone
+//! knows the calendar crate.
 
 mod cron;
+mod moment;
 mod zone;
 
 pub use cron::{CronError, CronLine};
+pub use moment::{Moment, Reading};
 pub use zone::TimeZone;
 
 use std::fmt::{self, Write as _};
@@ -345,8 +348,24 @@ impl<'de> Deserialize<'de> for Span {
 
 /// Tells the time. Given to whatever needs "now", so that a test can compress it.
 pub trait Clock: Send + Sync {
+    /// Returns what the wall clock shows, in milliseconds since 1970-01-01T00:00:00Z.
+    fn unix_ms(&self) -> i64;
+
+    /// Returns the present moment, which goes on when the wall clock is set.
+    fn moment(&self) -> Moment;
+
+    /// Returns what both clocks show.
+    fn reading(&self) -> Reading {
+        Reading {
+            unix_ms: self.unix_ms(),
+            moment: self.moment(),
+        }
+    }
+
     /// Returns the present second.
-    fn now(&self) -> Timestamp;
+    fn now(&self) -> Timestamp {
+        Timestamp::from_unix(self.unix_ms().div_euclid(1000))
+    }
 }
 
 /// The machine's clock.
@@ -354,34 +373,56 @@ pub trait Clock: Send + Sync {
 pub struct WallClock;
 
 impl Clock for WallClock {
-    fn now(&self) -> Timestamp {
-        let seconds = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map(|since| since.as_secs() as i64)
-            .unwrap_or(0);
-        Timestamp::from_unix(seconds)
+    fn unix_ms(&self) -> i64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        since.map_or(0, |since| {
+            i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+        })
+    }
+
+    fn moment(&self) -> Moment {
+        Moment::read()
     }
 }
 
 /// A clock that stands until it is set: for tests and for judging the past.
 #[derive(Debug, Default)]
-pub struct SetClock(AtomicI64);
+pub struct SetClock {
+    /// Unix seconds.
+    wall: AtomicI64,
+    /// Seconds since the start.
+    steady: AtomicI64,
+}
 
 impl SetClock {
     /// Returns a clock that shows `now`.
     pub fn new(now: Timestamp) -> Self {
-        Self(AtomicI64::new(now.unix()))
+        Self {
+            wall: AtomicI64::new(now.unix()),
+            steady: AtomicI64::new(0),
+        }
     }
 
-    /// Moves the clock to `now`, forwards or back.
+    /// Lets the time go on to `now`, or puts the clock back. The moment goes on with it and never back.
     pub fn set(&self, now: Timestamp) {
-        self.0.store(now.unix(), Ordering::SeqCst);
+        let before = self.wall.swap(now.unix(), Ordering::SeqCst);
+        self.steady
+            .fetch_add((now.unix() - before).max(0), Ordering::SeqCst);
+    }
+
+    /// Sets the wall clock alone, as who sets a machine's clock does: no time passes.
+    pub fn step(&self, now: Timestamp) {
+        self.wall.store(now.unix(), Ordering::SeqCst);
     }
 }
 
 impl Clock for SetClock {
-    fn now(&self) -> Timestamp {
-        Timestamp::from_unix(self.0.load(Ordering::SeqCst))
+    fn unix_ms(&self) -> i64 {
+        self.wall.load(Ordering::SeqCst).saturating_mul(1000)
+    }
+
+    fn moment(&self) -> Moment {
+        Moment::from_seconds(self.steady.load(Ordering::SeqCst))
     }
 }
 

@@ -10,7 +10,7 @@ use crate::daemon::common::Common;
 use crate::daemon::pruning::Pruning;
 use crate::daemon::schedule::is_digest_due;
 use crate::pipeline::{Pipeline, PipelineError};
-use crate::time::{Span, Timestamp};
+use crate::time::{Moment, Span};
 
 /// The worker's name.
 const HOUSEKEEPING: &str = "housekeeping";
@@ -28,10 +28,10 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// When each thing is due.
 struct Rounds {
     generation: Option<u64>,
-    operator_at: Timestamp,
-    metrics_at: Timestamp,
-    canary_at: Timestamp,
-    prune_at: Timestamp,
+    operator_at: Moment,
+    metrics_at: Moment,
+    canary_at: Moment,
+    prune_at: Moment,
     pruning: Pruning,
 }
 
@@ -40,7 +40,7 @@ pub(super) fn keep_house(common: &Arc<Common>) {
     let Some(mut pipeline) = common.open(HOUSEKEEPING) else {
         return;
     };
-    let now = common.clock.now();
+    let now = common.clock.moment();
     let mut rounds = Rounds {
         generation: None,
         // The first looks at the sources come first: what was blind while nothing ran is not.
@@ -69,11 +69,15 @@ impl Rounds {
             pipeline.note_tables()?;
             self.generation = Some(generation);
         }
-        let now = common.clock.now();
+        let now = common.clock.moment();
         if self.operator_at <= now {
             self.operator_at = now + OPERATOR_EVERY;
             pipeline.tell_operator()?;
-            if is_digest_due(pipeline.config(), pipeline.last_digest_at()?, now) {
+            if is_digest_due(
+                pipeline.config(),
+                pipeline.last_digest_at()?,
+                common.clock.now(),
+            ) {
                 pipeline.queue_digest()?;
             }
             common.post.ring();
@@ -90,7 +94,8 @@ impl Rounds {
         }
         if self.prune_at <= now && pipeline.config().retention != RetentionConfig::default() {
             self.prune_at = now + PRUNE_LOOK_EVERY;
-            self.pruning.start(pipeline.config().clone(), now);
+            let today = common.clock.now();
+            self.pruning.start(pipeline.config().clone(), today);
         }
         Ok(())
     }

@@ -23,12 +23,13 @@ use crate::pipeline::{
     TransferOutcome, Transfers, ZoneOutcome, ZoneReport, run_catalog, run_sweep,
 };
 use crate::source::{NotifyTable, Probed};
+use crate::time::Reading;
 
 /// The worker's name.
 const WATCH: &str = "transfers";
 /// How many answers of probes wait for the loop.
 const ANSWERS_WAITING_MAX: usize = 16;
-/// The longest sleep: a clock that was put right is noticed within it.
+/// The longest sleep.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
 
 /// A look beside the loop that ended.
@@ -125,10 +126,12 @@ struct Watch<'a> {
     looks: JoinSet<Looked>,
     /// Answers of the probes that run.
     probes: (mpsc::Sender<Answered>, mpsc::Receiver<Answered>),
-    /// Catalogs that are looked at or swept now, probes that run, and sources that the crew is at.
+    /// Catalogs that are looked at or swept now, and probes that run.
     busy: HashSet<usize>,
     /// Of these, those that are to be looked at again.
     again_busy: HashSet<usize>,
+    /// Sources that the crew is at, and since when.
+    passing: HashMap<usize, Reading>,
     /// Zones that are transferred now, and the source of each.
     in_flight: HashMap<Name, usize>,
     /// Of these, zones that are to be looked at again.
@@ -149,7 +152,7 @@ impl<'a> Watch<'a> {
         senders: &'a RwLock<NotifyTable>,
     ) -> Result<Self, PipelineError> {
         let config = pipeline.config().clone();
-        let now = pipeline.clock().now();
+        let reading = pipeline.clock().reading();
         let mut agenda = Agenda::default();
         let mut timetables = Vec::new();
         let mut table = NotifyTable::default();
@@ -157,8 +160,9 @@ impl<'a> Watch<'a> {
         let mut source_of = HashMap::new();
         for (i, source) in config.sources.iter().enumerate() {
             let timetable = Timetable::new(&source.schedule);
-            let first = timetable.first(now);
-            agenda.put(i, first + jitter_of(&source.name, first, source.jitter));
+            let first = timetable.first(reading);
+            let late = jitter_of(&source.name, first.moment, source.jitter);
+            agenda.put(i, first, late);
             timetables.push(timetable);
             let settings = source.transfer();
             let sender = table.add_sender(
@@ -185,6 +189,7 @@ impl<'a> Watch<'a> {
             probes: mpsc::channel(ANSWERS_WAITING_MAX),
             busy: HashSet::new(),
             again_busy: HashSet::new(),
+            passing: HashMap::new(),
             in_flight: HashMap::new(),
             again: HashSet::new(),
             second_looks: SecondLooks::default(),
@@ -210,7 +215,7 @@ impl<'a> Watch<'a> {
                 Event::End => return Ok(Ended::Stopped),
                 Event::Reload => return Ok(Ended::Reloaded),
                 Event::Marked(zone) => self.mark(&zone)?,
-                Event::Passed(passed) => self.end_pass(&passed),
+                Event::Passed(passed) => self.end_pass(&passed)?,
                 Event::Transferred(outcome) => self.finish_transfer(*outcome)?,
                 Event::Looked(looked) => self.finish_look(*looked)?,
                 Event::Probed(i, probed) => self.take_probed(i, probed.map(|it| *it))?,
@@ -265,9 +270,13 @@ impl<'a> Watch<'a> {
     /// Starts or runs every source that is due. What is still running is left alone.
     fn start_due(&mut self) -> Result<(), PipelineError> {
         let config = self.config.clone();
-        while let Some(i) = self.agenda.take_due(self.pipeline.clock().now()) {
+        self.agenda.follow(self.pipeline.clock().reading());
+        loop {
+            let began = self.pipeline.clock().reading();
+            let Some(i) = self.agenda.take_due(began) else {
+                return Ok(());
+            };
             let source = &config.sources[i];
-            self.put_next(i, source)?;
             match &source.feeding {
                 Feeding::Transfer { zone, .. } => self.start_transfer(zone, i)?,
                 Feeding::Catalog { .. } => {
@@ -281,25 +290,31 @@ impl<'a> Watch<'a> {
                     }
                 }
                 Feeding::Zonefile { .. } | Feeding::Feed { .. } => {
-                    // One that takes longer than its interval is looked at again when it is over.
-                    if !self.busy.insert(i) {
-                        self.again_busy.insert(i);
-                    } else {
-                        let setup = self.pipeline.setup();
-                        self.crew.look_at(setup, self.generation, i);
-                    }
+                    // Its next time is known when the pass is over.
+                    self.passing.insert(i, began);
+                    let setup = self.pipeline.setup();
+                    self.crew.look_at(setup, self.generation, i);
+                    continue;
                 }
                 Feeding::Probe(probe) => self.start_probe(i, source, probe)?,
             }
+            self.put_next(i, source, began)?;
         }
-        Ok(())
     }
 
-    /// Notes that the crew is done with a source.
-    fn end_pass(&mut self, passed: &Passed) {
+    /// Plans the next pass of a source that the crew is done with.
+    fn end_pass(&mut self, passed: &Passed) -> Result<(), PipelineError> {
+        let i = passed.source;
         // Numbers of another configuration say nothing here.
-        if passed.generation == self.generation {
-            self.end_look(passed.source);
+        if passed.generation != self.generation {
+            return Ok(());
+        }
+        match self.passing.remove(&i) {
+            Some(began) => {
+                let config = self.config.clone();
+                self.put_next(i, &config.sources[i], began)
+            }
+            None => Ok(()),
         }
     }
 
@@ -359,16 +374,16 @@ impl<'a> Watch<'a> {
         Ok(())
     }
 
-    /// Puts a source on the agenda for its next time.
-    fn put_next(&mut self, i: usize, source: &Source) -> Result<(), PipelineError> {
-        let now = self.pipeline.clock().now();
+    /// Puts a source on the agenda for its next time, its pass having begun at `began`.
+    fn put_next(&mut self, i: usize, source: &Source, began: Reading) -> Result<(), PipelineError> {
+        let ended = self.pipeline.clock().reading();
         let refresh = match (&self.timetables[i], source.zone()) {
             (Timetable::Soa, Some(zone)) => self.pipeline.soa_timers(zone)?.map(|timers| timers.0),
             _ => None,
         };
-        let next = self.timetables[i].after(now, refresh);
-        let late = jitter_of(&source.name, next, source.jitter);
-        self.agenda.put(i, next + late);
+        let next = self.timetables[i].after(began, ended, refresh);
+        let late = jitter_of(&source.name, next.moment, source.jitter);
+        self.agenda.put(i, next, late);
         Ok(())
     }
 
@@ -397,7 +412,7 @@ impl<'a> Watch<'a> {
         let Some(i) = self.source_of.get(zone).copied() else {
             return Ok(());
         };
-        let now = self.pipeline.clock().now();
+        let now = self.pipeline.clock().moment();
         self.second_looks.note_notify(zone);
         match &self.config.sources[i].feeding {
             Feeding::Catalog { catalog, .. } if catalog == zone => {
@@ -421,7 +436,7 @@ impl<'a> Watch<'a> {
                 ZoneOutcome::Refused(_) => return,
                 _ => false,
             };
-            let now = self.pipeline.clock().now();
+            let now = self.pipeline.clock().moment();
             self.second_looks.note_look(zone, is_old, now);
             if self.again.contains(zone) {
                 // A NOTIFY came while this look went on; the one that follows is its first.
@@ -432,7 +447,7 @@ impl<'a> Watch<'a> {
 
     /// Looks again at zones whose NOTIFY had brought nothing.
     fn look_again(&mut self) -> Result<(), PipelineError> {
-        let now = self.pipeline.clock().now();
+        let now = self.pipeline.clock().moment();
         for zone in self.second_looks.take_due(now) {
             let Some(i) = self.source_of.get(&zone).copied() else {
                 continue;
@@ -468,8 +483,9 @@ impl<'a> Watch<'a> {
         {
             let failed = matches!(report.outcome, ZoneOutcome::Refused(_));
             let wait = if failed { retry } else { refresh };
-            let next = self.timetables[i].after(self.pipeline.clock().now(), Some(wait));
-            self.agenda.hurry(i, next);
+            let now = self.pipeline.clock().reading();
+            let next = self.timetables[i].after(now, now, Some(wait));
+            self.agenda.hurry(i, next.moment);
         }
         Ok(())
     }
@@ -516,7 +532,7 @@ impl<'a> Watch<'a> {
     fn end_look(&mut self, i: usize) {
         self.busy.remove(&i);
         if self.again_busy.remove(&i) {
-            self.agenda.hurry(i, self.pipeline.clock().now());
+            self.agenda.hurry(i, self.pipeline.clock().moment());
         }
     }
 
@@ -527,14 +543,12 @@ impl<'a> Watch<'a> {
 
     /// Returns how long nothing is due.
     fn until_next(&self) -> Duration {
-        let now = self.pipeline.clock().now();
+        let now = self.pipeline.clock().moment();
         let next = self.agenda.next_at().into_iter();
         let next = next.chain(self.second_looks.next_at()).min();
-        let wait = next.map_or(SLEEP_MAX, |next| {
-            Duration::from_secs(next.since(now).as_seconds().max(0).unsigned_abs())
-        });
-        // At least a moment, so that a clock at the very end of a second does not spin.
-        wait.clamp(Duration::from_millis(100), SLEEP_MAX)
+        let wait = next.map_or(SLEEP_MAX, |next| next.since(now));
+        // At least a millisecond, so that what is due within the present one does not spin.
+        wait.clamp(Duration::from_millis(1), SLEEP_MAX)
     }
 }
 

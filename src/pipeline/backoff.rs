@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 
 use crate::dns::Name;
-use crate::time::{Span, Timestamp};
+use crate::time::{Moment, Span};
 
 /// How long a primary rests after its first failure; twice as long after each further one.
 const REST_FIRST: Span = Span::seconds(30);
@@ -16,9 +16,9 @@ const REST_MAX: Span = Span::seconds(1800);
 pub(super) struct Backoff {
     rests: HashMap<SocketAddr, Rest>,
     /// Primaries that know no incremental transfers, and until when that is believed.
-    stepless: HashMap<SocketAddr, Timestamp>,
+    stepless: HashMap<SocketAddr, Moment>,
     /// Primaries that are away, and since when.
-    away: HashMap<SocketAddr, Timestamp>,
+    away: HashMap<SocketAddr, Moment>,
     /// Zones of which a primary has said nothing since its last answer; at most as many as make it away.
     silent: HashMap<SocketAddr, BTreeSet<Name>>,
 }
@@ -49,13 +49,13 @@ const STEPLESS_FOR: Span = Span::days(1);
 #[derive(Debug, Clone, Copy)]
 struct Rest {
     failures: u32,
-    until: Timestamp,
+    until: Moment,
 }
 
 impl Backoff {
     /// Returns those of `primaries` that are asked, in order, and how many rest. If all do, all are
     /// asked: the schedule has the last word.
-    pub fn choose(&self, primaries: &[SocketAddr], now: Timestamp) -> (Vec<SocketAddr>, usize) {
+    pub fn choose(&self, primaries: &[SocketAddr], now: Moment) -> (Vec<SocketAddr>, usize) {
         let rests =
             |primary: &SocketAddr| self.rests.get(primary).is_some_and(|rest| rest.until > now);
         let awake: Vec<SocketAddr> = primaries
@@ -71,7 +71,7 @@ impl Backoff {
     }
 
     /// Returns those of `primaries` that know no incremental transfers.
-    pub fn stepless(&self, primaries: &[SocketAddr], now: Timestamp) -> Vec<SocketAddr> {
+    pub fn stepless(&self, primaries: &[SocketAddr], now: Moment) -> Vec<SocketAddr> {
         let is_stepless = |primary: &&SocketAddr| {
             let until = self.stepless.get(primary);
             until.is_some_and(|until| *until > now)
@@ -80,14 +80,14 @@ impl Backoff {
     }
 
     /// Notes primaries that said that they know no incremental transfers.
-    pub fn note_stepless(&mut self, primaries: &[SocketAddr], now: Timestamp) {
+    pub fn note_stepless(&mut self, primaries: &[SocketAddr], now: Moment) {
         let until = now + STEPLESS_FOR;
         self.stepless
             .extend(primaries.iter().map(|primary| (*primary, until)));
     }
 
     /// Notes that a primary did not answer. Returns whether it is away since now.
-    pub fn note_away(&mut self, silence: &Silence<'_>, now: Timestamp) -> bool {
+    pub fn note_away(&mut self, silence: &Silence<'_>, now: Moment) -> bool {
         let primary = silence.primary;
         let silent = self.silent.entry(primary).or_default();
         if let Asked::One(zone) = silence.asked
@@ -104,7 +104,7 @@ impl Backoff {
     }
 
     /// Notes that a primary was reached. Returns since when it could not be, if so.
-    pub fn note_back(&mut self, primary: SocketAddr) -> Option<Timestamp> {
+    pub fn note_back(&mut self, primary: SocketAddr) -> Option<Moment> {
         self.silent.remove(&primary);
         self.away.remove(&primary)
     }
@@ -117,7 +117,7 @@ impl Backoff {
     }
 
     /// Notes how primaries did. One that is in both lists failed.
-    pub fn note(&mut self, answered: &[SocketAddr], failed: &[SocketAddr], now: Timestamp) {
+    pub fn note(&mut self, answered: &[SocketAddr], failed: &[SocketAddr], now: Moment) {
         for primary in answered {
             if !failed.contains(primary) {
                 self.rests.remove(primary);
@@ -146,7 +146,7 @@ mod tests {
     fn a_failing_primary_rests_longer_each_time_and_never_all_of_them() {
         let [a, b]: [SocketAddr; 2] =
             ["192.0.2.1:53", "192.0.2.2:53"].map(|text| text.parse().expect("an address"));
-        let at = Timestamp::from_unix;
+        let at = Moment::from_seconds;
         let mut backoff = Backoff::default();
         backoff.note(&[b], &[a], at(0));
         assert_eq!(backoff.choose(&[a, b], at(29)), (vec![b], 1));
@@ -163,7 +163,7 @@ mod tests {
         let primary: SocketAddr = "192.0.2.1:53".parse().expect("an address");
         let names = ["a.example", "b.example", "c.example"];
         let names = names.map(|text| Name::parse(text).expect("a name"));
-        let at = Timestamp::from_unix;
+        let at = Moment::from_seconds;
         let mut backoff = Backoff::default();
         let silence = |asked| Silence {
             primary,

@@ -24,13 +24,13 @@ impl Pipeline {
         failed: &[SocketAddr],
         unreached: &[(SocketAddr, Refusal)],
     ) -> Result<(), PipelineError> {
-        let now = self.clock.now();
+        let now = self.clock.moment();
         self.backoff.borrow_mut().note(answered, failed, now);
         for primary in answered {
             let since = self.backoff.borrow_mut().note_back(*primary);
             if let Some(since) = since {
                 let (zones, text) = self.zones_of(*primary)?;
-                let away = now.since(since);
+                let away = now.span_since(since);
                 tracing::info!(%primary, zones, away_s = away.as_seconds(), "primary {primary}: answers again after {away}; {text} transferred from it");
             }
         }

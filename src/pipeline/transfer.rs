@@ -200,7 +200,7 @@ impl Pipeline {
 
     /// Returns how a source's primaries are reached now.
     pub(super) fn route(&self, settings: &TransferSettings) -> Route {
-        let (backoff, now) = (self.backoff.borrow(), self.clock.now());
+        let (backoff, now) = (self.backoff.borrow(), self.clock.moment());
         let (primaries, resting) = backoff.choose(&settings.primaries, now);
         Route {
             stepless: backoff.stepless(&primaries, now),
@@ -230,7 +230,10 @@ impl Pipeline {
         let now = self.clock.now();
         let asked = Asked::One(&job.zone.apex);
         self.note_primaries(asked, &job.answered, &job.failed, &job.unreached)?;
-        self.backoff.borrow_mut().note_stepless(&job.stepless, now);
+        let moment = self.clock.moment();
+        self.backoff
+            .borrow_mut()
+            .note_stepless(&job.stepless, moment);
         job.route.stepless.append(&mut job.stepless);
         job.answered.clear();
         job.failed.clear();
