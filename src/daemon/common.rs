@@ -1,7 +1,7 @@
 //! What the workers of the service share, and how one that meets a fault goes on.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -13,8 +13,10 @@ use crate::daemon::stop::Stop;
 use crate::daemon::unread::Unread;
 use crate::pipeline::{Docket, Pipeline, PipelineError, PollOptions, Setup, Troubles, ZoneReport};
 use crate::store::{Store, StoreOptions};
-use crate::time::Clock;
+use crate::time::{Clock, Moment, Span};
 
+/// How long the watch may be at one thing: the first version of a very large zone is one transaction of some minutes.
+const AT_ONE_THING_MAX: Span = Span::seconds(900);
 /// How long a worker that has nothing to do looks away from whether the database is still there.
 const AWAY_LOOK_EVERY: Duration = Duration::from_millis(500);
 
@@ -36,6 +38,8 @@ pub(super) struct Common {
     pub metrics_are_old: AtomicBool,
     /// Whether the database was moved away, so that nobody writes.
     pub is_away: AtomicBool,
+    /// When the watch last went round, in milliseconds of the steady clock.
+    beat_at: AtomicI64,
     /// The configuration that is in force.
     setup: RwLock<Setup>,
     /// What could not be read, so that it is said once.
@@ -65,6 +69,7 @@ impl Common {
             generation: AtomicU64::new(0),
             metrics_are_old: AtomicBool::new(true),
             is_away: AtomicBool::new(false),
+            beat_at: AtomicI64::new(pipeline.clock().moment().as_ms()),
             setup: RwLock::new(pipeline.setup()),
             unread: Mutex::default(),
             fatal,
@@ -133,6 +138,8 @@ impl Common {
 
     /// Notes a fault and waits a while. Returns whether there is anything to wait for; otherwise the service ends.
     fn pause_after(&self, worker: &'static str, error: PipelineError) -> bool {
+        // Who waits is not stuck.
+        self.beat();
         if self.stop.is_set() {
             return false;
         }
@@ -146,9 +153,22 @@ impl Common {
         !self.stop.sleep(pause)
     }
 
+    /// Notes that the watch goes round.
+    pub fn beat(&self) {
+        let now = self.clock.moment().as_ms();
+        self.beat_at.store(now, Ordering::Relaxed);
+    }
+
+    /// Returns whether the watch has gone round lately: systemd ends a service of which this is not so.
+    pub fn is_alive(&self) -> bool {
+        let beat_at = Moment::from_ms(self.beat_at.load(Ordering::Relaxed));
+        self.clock.moment() < beat_at + AT_ONE_THING_MAX
+    }
+
     /// Waits while the database is moved away. Returns whether the service goes on.
     pub fn wait_for_database(&self) -> bool {
         while self.is_away.load(Ordering::SeqCst) {
+            self.beat();
             if self.stop.sleep(AWAY_LOOK_EVERY) {
                 return false;
             }

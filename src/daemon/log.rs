@@ -12,7 +12,7 @@ pub fn log_report(report: &ZoneReport, is_known: bool) {
         .as_ref()
         .map_or_else(|| "-".to_owned(), Name::to_string);
     let source = report.source.as_str();
-    let timings = report.timings.unwrap_or_default();
+    let timings = report.timings;
     match &report.outcome {
         ZoneOutcome::Unchanged { .. } => tracing::debug!(zone, source, "zone {zone}: unchanged"),
         ZoneOutcome::Stored(summary) => {
@@ -24,9 +24,9 @@ pub fn log_report(report: &ZoneReport, is_known: bool) {
                 records = summary.records,
                 serial = summary.serial.map(|serial| serial.0),
                 hash = summary.hash.map(tracing::field::display),
-                fetched_ms = timings.fetched_ms,
-                stored_ms = timings.stored_ms,
-                judged_ms = timings.judged_ms,
+                fetched_ms = timings.map(|it| it.fetched_ms),
+                stored_ms = timings.map(|it| it.stored_ms),
+                judged_ms = timings.and_then(|it| it.judged_ms),
                 "zone {zone}: {}, {}, {}",
                 counted(summary.versions, "version"),
                 counted(summary.changed_names, "changed name"),

@@ -277,9 +277,11 @@ impl Service {
         format!("watching {}", counted(count, "source"))
     }
 
-    /// Tells that the service is alive, and what holds it up.
+    /// Tells that the service is alive, and what holds it up; and whether the database is still there.
     fn tick(&mut self) {
-        systemd::tell_alive();
+        if self.common.is_alive() {
+            systemd::tell_alive();
+        }
         let held = self.common.troubles.line();
         if held != self.told {
             systemd::tell_status(held.as_deref().unwrap_or(&self.watching()));
@@ -293,6 +295,7 @@ impl Service {
         systemd::tell_stopping();
         self.common.stop.set();
         end_waits();
+        self.common.post.ring();
         self.ears = None;
         self.workers.append(&mut self.crew.take_workers());
         let until = Instant::now() + END_WITHIN;

@@ -209,6 +209,7 @@ impl<'a> Watch<'a> {
             if !self.common.wait_for_database() {
                 return Ok(Ended::Stopped);
             }
+            self.common.beat();
             self.look_again()?;
             self.start_due()?;
             match self.next_event(hearing).await {

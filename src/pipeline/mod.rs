@@ -141,8 +141,8 @@ pub struct Timings {
     pub fetched_ms: u64,
     /// Until it was durable.
     pub stored_ms: u64,
-    /// Until it was judged.
-    pub judged_ms: u64,
+    /// Until it was judged; `None` if that was left to another worker.
+    pub judged_ms: Option<u64>,
 }
 
 /// What happened to a zone in one pass.

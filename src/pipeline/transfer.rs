@@ -468,7 +468,9 @@ impl Pipeline {
         let started = Instant::now();
         self.detect_zone(&job.zone.apex, options)?;
         self.reevaluate(&job.zone.apex, observed_at, options)?;
-        job.timings.judged_ms += millis_since(started);
+        if self.docket.is_none() {
+            *job.timings.judged_ms.get_or_insert(0) += millis_since(started);
+        }
         Ok(())
     }
 

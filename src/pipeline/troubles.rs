@@ -59,7 +59,7 @@ impl Troubles {
             tracing::info!(
                 worker,
                 tries,
-                "{worker}: goes on after {after}: {} is over",
+                "{worker}: goes on, after {after} in which it was held up by: {}",
                 trouble.sentence
             );
         }
