@@ -18,6 +18,7 @@ mod export;
 mod faults;
 mod history;
 mod intervals;
+mod lock;
 mod notices;
 mod open;
 mod operator;
@@ -47,8 +48,9 @@ pub use export::{ExportRange, MoveKind, MoveRow};
 pub use history::{
     ChangeRow, Coarse, CoveredName, EnclosingZone, History, HistoryScope, RecordRow, Wanted,
 };
+pub use lock::PollerLock;
 pub use notices::{NoticeRow, NoticeState};
-pub use open::{PollerLock, Store, StoreError, StoreOptions, StoreTx};
+pub use open::{Store, StoreError, StoreOptions, StoreTx};
 pub use operator::{Blindness, BulkKind, BulkMove};
 pub use outbox::{Fate, MailKind, MessageRow, MessageState, NewMessage, shown_url};
 pub use passive::Sighting;

@@ -1,8 +1,8 @@
-//! Opens the database: settings, transactions, the lock of the one poller.
+//! Opens the database: settings, transactions.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, params};
-use rustix::fs::OFlags;
 
 use crate::dns::Name;
 use crate::file;
@@ -213,49 +212,6 @@ pub struct StoreTx<'a> {
     store: &'a Store,
     open: bool,
     is_reading: bool,
-}
-
-/// Held by the one process that polls into a database. Freed by the system when it ends.
-#[derive(Debug)]
-pub struct PollerLock(#[expect(dead_code, reason = "the open file is the lock")] File);
-
-impl PollerLock {
-    /// Takes the lock of the database at `path`; `None` if another process has it.
-    ///
-    /// With `wait`, returns only when the lock is free.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::File`] if the lock file cannot be made.
-    pub fn take(path: &Path, wait: bool) -> Result<Option<Self>, StoreError> {
-        let lock_path = with_suffix(path, ".lock");
-        let fault = |fault| StoreError::File {
-            path: lock_path.clone(),
-            fault,
-        };
-        let file = match create_private(&lock_path) {
-            Ok(file) => {
-                give_to_owner_of_folder(&file, &lock_path);
-                file
-            }
-            // A link is not followed: who may write the folder must not choose what root opens.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => OpenOptions::new()
-                .write(true)
-                .custom_flags(OFlags::NOFOLLOW.bits() as i32)
-                .open(&lock_path)
-                .map_err(fault)?,
-            Err(error) => return Err(fault(error)),
-        };
-        if wait {
-            file.lock().map_err(fault)?;
-            return Ok(Some(Self(file)));
-        }
-        match file.try_lock() {
-            Ok(()) => Ok(Some(Self(file))),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(fault(error)),
-        }
-    }
 }
 
 /// Returns `path` with `suffix` after its file name.
@@ -630,7 +586,7 @@ impl Drop for StoreTx<'_> {
 /// Gives a file that root has just made at `path` to the owner of its folder: the poller runs as that user, and could
 /// not open it. Nothing happens where another user made it. Never a file that was there before: the path could lead
 /// to any.
-fn give_to_owner_of_folder(made: &File, path: &Path) {
+pub(super) fn give_to_owner_of_folder(made: &File, path: &Path) {
     let owner = folder_of(path).metadata();
     if let (Ok(folder), Ok(file)) = (owner, made.metadata())
         && folder.uid() != file.uid()
