@@ -13,7 +13,7 @@ use crate::cli::session::{load_config, open_store, open_to_look};
 use crate::count::counted;
 use crate::evidence::Hash;
 use crate::pipeline::{PrunePlan, Retention};
-use crate::store::{DatabaseStats, PollerLock, Store, Verification};
+use crate::store::{DatabaseStats, PollerLock, Store, StoreError, Verification};
 use crate::time::{Clock, Timestamp, WallClock};
 
 /// Runs the command.
@@ -206,6 +206,9 @@ fn require_found(hashes: &[HashJson]) -> Result<(), Failure> {
 /// Makes anew what is counted from the records.
 fn recount(config: Option<&Path>) -> Result<Done, Failure> {
     let config = load_config(config)?;
+    if !config.store_path.exists() {
+        return Err(StoreError::Missing(config.store_path).into());
+    }
     let Some(_lock) = PollerLock::take(&config.store_path, false)? else {
         return Err(Failure::local(
             "another fluxwatch polls into the database; nothing was counted",

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use crate::cli::arguments::RunCommand;
 use crate::cli::failure::{Done, Failure};
-use crate::cli::session::{load_config, open_pipeline, runtime, store_options, take_lock};
+use crate::cli::session::{
+    load_config, make_store_folder, open_pipeline, runtime, store_options, try_lock,
+};
 use crate::config::{Config, ConfigError, Fault};
 use crate::daemon::{Signals, serve, start_with};
 use crate::pipeline::{Setup, check_surroundings, examine_parts};
@@ -15,13 +17,23 @@ use crate::store::Store;
 /// Runs the command.
 pub fn run(config: Option<&Path>, command: &RunCommand) -> Result<Done, Failure> {
     let config = load_config(config)?;
-    let Some(_lock) = take_lock(&config, command.wait)? else {
+    if let Err(fault) = make_store_folder(&config) {
+        // Perhaps it is not mounted yet: what is tried again below says so.
+        tracing::error!("{fault}");
+    }
+    // A signal ends the program at once as long as it only waits for the lock.
+    let lock = || try_lock(&config, command.wait);
+    let sleep = |time| {
+        std::thread::sleep(time);
+        false
+    };
+    let Some(Some(_lock)) = start_with(lock, sleep)? else {
         return Ok(Done::Well);
     };
     let runtime = runtime()?;
     let mut signals = runtime.block_on(async { Signals::new() })?;
     let open = || Store::open(&config.store_path, store_options(&config));
-    let Some(store) = start_with(&runtime, &mut signals, open)? else {
+    let Some(store) = start_with(open, |time| signals.wait(&runtime, time))? else {
         return Ok(Done::Well);
     };
     warn_of(&config);

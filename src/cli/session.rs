@@ -77,12 +77,18 @@ pub fn make_store_folder(config: &Config) -> Result<(), Failure> {
 /// Takes the lock of the one poller, before the database is opened. Says so if another has it.
 pub fn take_lock(config: &Config, wait: bool) -> Result<Option<PollerLock>, Failure> {
     make_store_folder(config)?;
+    Ok(try_lock(config, wait)?)
+}
+
+/// [`take_lock`] where the database's folder is there.
+pub fn try_lock(config: &Config, wait: bool) -> Result<Option<PollerLock>, StoreError> {
     let lock = PollerLock::take(&config.store_path, wait)?;
     if lock.is_none() {
         let path = config.store_path.display();
-        let sentence =
-            format!("another fluxwatch polls into {path}; nothing to do (--wait waits for it)");
-        writeln!(std::io::stderr(), "{sentence}")?;
+        let _ = writeln!(
+            std::io::stderr(),
+            "another fluxwatch polls into {path}; nothing to do (--wait waits for it)"
+        );
     }
     Ok(lock)
 }

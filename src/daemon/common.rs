@@ -17,8 +17,6 @@ use crate::time::{Clock, Moment, Span};
 
 /// How long the watch may be at one thing: the first version of a very large zone is one transaction of some minutes.
 const AT_ONE_THING_MAX: Span = Span::seconds(900);
-/// How long a worker that has nothing to do looks away from whether the database is still there.
-const AWAY_LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// What the workers of the service share.
 pub(super) struct Common {
@@ -36,8 +34,6 @@ pub(super) struct Common {
     pub generation: AtomicU64,
     /// Whether the file of metrics is older than what is known.
     pub metrics_are_old: AtomicBool,
-    /// Whether the database was moved away, so that nobody writes.
-    pub is_away: AtomicBool,
     /// When the watch last went round, in milliseconds of the steady clock.
     beat_at: AtomicI64,
     /// The configuration that is in force.
@@ -68,7 +64,6 @@ impl Common {
             clock: pipeline.clock().clone(),
             generation: AtomicU64::new(0),
             metrics_are_old: AtomicBool::new(true),
-            is_away: AtomicBool::new(false),
             beat_at: AtomicI64::new(pipeline.clock().moment().as_ms()),
             setup: RwLock::new(pipeline.setup()),
             unread: Mutex::default(),
@@ -163,17 +158,6 @@ impl Common {
     pub fn is_alive(&self) -> bool {
         let beat_at = Moment::from_ms(self.beat_at.load(Ordering::Relaxed));
         self.clock.moment() < beat_at + AT_ONE_THING_MAX
-    }
-
-    /// Waits while the database is moved away. Returns whether the service goes on.
-    pub fn wait_for_database(&self) -> bool {
-        while self.is_away.load(Ordering::SeqCst) {
-            self.beat();
-            if self.stop.sleep(AWAY_LOOK_EVERY) {
-                return false;
-            }
-        }
-        !self.stop.is_set()
     }
 
     /// Logs what a pass found and has follow what follows from it.

@@ -125,7 +125,7 @@ impl Crew {
             return;
         };
         pipeline.judge_later(self.common.docket.clone());
-        while self.common.wait_for_database() {
+        while !self.common.stop.is_set() {
             let Some((name, setup, work)) = self.take() else {
                 continue;
             };

@@ -50,7 +50,7 @@ pub(super) fn keep_house(common: &Arc<Common>) {
         prune_at: now,
         pruning: Pruning::default(),
     };
-    while common.wait_for_database() {
+    while !common.stop.is_set() {
         pipeline.take_over(&common.setup());
         if let Err(error) = rounds.go(common, &pipeline)
             && !common.heal(HOUSEKEEPING, pipeline.store(), error)
@@ -64,6 +64,7 @@ pub(super) fn keep_house(common: &Arc<Common>) {
 impl Rounds {
     /// Does what is due.
     fn go(&mut self, common: &Common, pipeline: &Pipeline) -> Result<(), PipelineError> {
+        pipeline.store().is_still_there()?;
         let generation = common.generation.load(Ordering::SeqCst);
         if self.generation != Some(generation) {
             pipeline.note_tables()?;

@@ -17,7 +17,7 @@ pub(super) fn judge(common: &Arc<Common>) {
     let Some(mut pipeline) = common.open(JUDGING) else {
         return;
     };
-    while common.wait_for_database() {
+    while !common.stop.is_set() {
         let Some(matter) = common.docket.take(LOOK_EVERY) else {
             continue;
         };

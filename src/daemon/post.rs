@@ -17,7 +17,7 @@ pub(super) fn deliver(common: &Arc<Common>, runtime: &Handle) {
     let Some(mut pipeline) = common.open(POST) else {
         return;
     };
-    while common.wait_for_database() {
+    while !common.stop.is_set() {
         pipeline.take_over(&common.setup());
         let delivered = runtime.block_on(async {
             tokio::select! {

@@ -36,6 +36,8 @@ use crate::store::{StoreError, end_waits};
 /// How long workers may take to end. What is at work then is cut off as a kill would cut it: nothing that was stored
 /// is lost, and what was not is done again by the next start.
 const END_WITHIN: Duration = Duration::from_secs(4);
+/// The longest pause before a start is tried again.
+const START_PAUSE_MAX: Duration = Duration::from_secs(60);
 /// How often the service looks after its workers.
 const TICK: Duration = Duration::from_secs(1);
 /// The most zones that are marked by NOTIFY and wait.
@@ -80,12 +82,16 @@ impl Signals {
         })
     }
 
-    /// Returns when one has come that ends the program. Safe to drop and call again.
-    async fn ended(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
+    /// Waits for one that ends the program, at most `time`. Returns whether one has come.
+    pub fn wait(&mut self, runtime: &Runtime, time: Duration) -> bool {
+        runtime.block_on(async {
+            tokio::select! {
+                biased;
+                _ = self.terminate.recv() => true,
+                _ = self.interrupt.recv() => true,
+                () = tokio::time::sleep(time) => false,
+            }
+        })
     }
 }
 
@@ -93,15 +99,14 @@ impl Signals {
 pub type Reload = fn(&Config) -> Result<Setup, Vec<String>>;
 
 /// Does something at the start that a fault may hold up: tries again with growing pauses as long as the fault can
-/// heal. `None` if a signal ends the program meanwhile.
+/// heal. `sleep` returns whether to give up; then there is `None`.
 ///
 /// # Errors
 ///
 /// The first fault that cannot heal.
 pub fn start_with<T>(
-    runtime: &Runtime,
-    signals: &mut Signals,
     mut start: impl FnMut() -> Result<T, StoreError>,
+    mut sleep: impl FnMut(Duration) -> bool,
 ) -> Result<Option<T>, StoreError> {
     let mut pause = Duration::from_secs(1);
     loop {
@@ -113,17 +118,10 @@ pub fn start_with<T>(
         let seconds = pause.as_secs();
         tracing::error!("start: {error}; tried again in {seconds} s");
         systemd::tell_ready(&format!("cannot start yet: {error}"));
-        let is_ended = runtime.block_on(async {
-            tokio::select! {
-                biased;
-                () = signals.ended() => true,
-                () = tokio::time::sleep(pause) => false,
-            }
-        });
-        if is_ended {
+        if sleep(pause) {
             return Ok(None);
         }
-        pause = (pause * 2).min(Duration::from_secs(60));
+        pause = (pause * 2).min(START_PAUSE_MAX);
     }
 }
 
@@ -277,7 +275,7 @@ impl Service {
         format!("watching {}", counted(count, "source"))
     }
 
-    /// Tells that the service is alive, and what holds it up; and whether the database is still there.
+    /// Tells that the service is alive, and what holds it up.
     fn tick(&mut self) {
         if self.common.is_alive() {
             systemd::tell_alive();

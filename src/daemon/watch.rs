@@ -93,7 +93,7 @@ pub(super) async fn watch(
         return;
     };
     pipeline.judge_later(common.docket.clone());
-    while common.wait_for_database() {
+    while !common.stop.is_set() {
         pipeline.take_over(&common.setup());
         let ended = match Watch::new(&pipeline, &common, &crew, &senders) {
             Ok(mut watch) => watch.go_on(&mut hearing).await,
@@ -206,7 +206,7 @@ impl<'a> Watch<'a> {
     /// Watches until something ends it.
     async fn go_on(&mut self, hearing: &mut Hearing) -> Result<Ended, PipelineError> {
         loop {
-            if !self.common.wait_for_database() {
+            if self.common.stop.is_set() {
                 return Ok(Ended::Stopped);
             }
             self.common.beat();

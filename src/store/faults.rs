@@ -22,6 +22,8 @@ impl StoreError {
             Self::Access { .. }
             | Self::WrittenMeanwhile(_)
             | Self::Missing(_)
+            | Self::Gone(_)
+            | Self::Replaced(_)
             | Self::Overtaken(_) => true,
             Self::Newer { .. }
             | Self::Older { .. }
@@ -29,6 +31,7 @@ impl StoreError {
             | Self::OldSqlite(_)
             | Self::NoReverseIndex(_)
             | Self::TooManyNames(..)
+            | Self::MoreNames(_)
             | Self::Damaged { .. } => false,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
@@ -14,6 +14,7 @@ use rusqlite::{Connection, OpenFlags, params};
 use crate::dns::Name;
 use crate::file;
 use crate::store::ahead::{Ahead, is_looked_at};
+use crate::store::lock::has_more_names;
 use crate::store::popularity::HostRow;
 use crate::store::reading::{Stamp, Way, check_writable, folder_of, open_to_read};
 use crate::store::schema::{
@@ -117,6 +118,21 @@ pub enum StoreError {
     /// A version was made of what its zone was, and another has been stored since.
     #[error("zone {0} got another version meanwhile; it is looked at again")]
     Overtaken(Name),
+    /// The file is gone from its path, while it is open: what is written now nobody would find.
+    #[error(
+        "database {0} was renamed or removed while it was open; nothing is written until it is back: put the file back, or start fluxwatch anew for a new one"
+    )]
+    Gone(PathBuf),
+    /// Another file has taken the place of the one that is open.
+    #[error(
+        "database {0} was replaced by another file while it was open; nothing is written: start fluxwatch anew to use the new file, or put the old one back"
+    )]
+    Replaced(PathBuf),
+    /// The file has more than one name, and so more than one log.
+    #[error(
+        "database {0} has another name too (a hard link): what is in the log of one name is lost under the other; remove the other name, or make a copy with `fluxwatch db backup`"
+    )]
+    MoreNames(PathBuf),
     /// A value in the database is not what this program writes.
     #[error("database {path} is damaged: {what}")]
     Damaged {
@@ -140,6 +156,8 @@ pub struct StoreOptions {
 pub struct Store {
     pub(super) connection: Connection,
     pub(super) path: PathBuf,
+    /// The path as it was given, which may be a link to `path`.
+    named: PathBuf,
     pub(super) key: DigestKey,
     pub(super) database_id: [u8; 16],
     pub(super) has_reverse_index: bool,
@@ -173,14 +191,20 @@ struct Opened {
 
 /// Device and number of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct FileId(u64, u64);
+pub(super) struct FileId(u64, u64);
+
+impl From<&Metadata> for FileId {
+    fn from(meta: &Metadata) -> Self {
+        Self(meta.dev(), meta.ino())
+    }
+}
 
 impl FileId {
     /// Returns that of the file at `path`; `None` if there is none. A pipe, a device or a folder is refused.
-    fn of(path: &Path) -> Result<Option<Self>, StoreError> {
+    pub(super) fn of(path: &Path) -> Result<Option<Self>, StoreError> {
         match path.metadata() {
             Ok(meta) => match file::require_file(&meta) {
-                Ok(()) => Ok(Some(Self(meta.dev(), meta.ino()))),
+                Ok(()) => Ok(Some(Self::from(&meta))),
                 Err(fault) => Err(unusable(path, fault)),
             },
             Err(fault) if fault.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -189,8 +213,17 @@ impl FileId {
     }
 }
 
+/// Returns the file that a path leads to, if its last part is a symbolic link; else the path itself. SQLite does so
+/// too: the log stands beside the file, not beside the link.
+pub(super) fn follow_link(path: &Path) -> PathBuf {
+    match path.is_symlink() {
+        true => path.canonicalize().unwrap_or_else(|_| path.to_owned()),
+        false => path.to_owned(),
+    }
+}
+
 /// Returns the fault of a database file.
-fn unusable(path: &Path, fault: io::Error) -> StoreError {
+pub(super) fn unusable(path: &Path, fault: io::Error) -> StoreError {
     StoreError::File {
         path: path.to_owned(),
         fault,
@@ -245,6 +278,10 @@ impl Store {
             give_to_owner_of_folder(&made, path);
         }
         let file = FileId::of(path)?.ok_or_else(|| StoreError::Missing(path.to_owned()))?;
+        if has_more_names(path) {
+            return Err(StoreError::MoreNames(path.to_owned()));
+        }
+        let (named, path) = (path, &*follow_link(path));
         let sqlite = |fault| StoreError::Sqlite {
             path: path.to_owned(),
             fault,
@@ -260,7 +297,8 @@ impl Store {
             // A command that only looks works with the index that the poller keeps.
             set_reverse_index(&connection, options.reverse_index).map_err(sqlite)?;
         }
-        let store = Self::finish_open(connection, path, file, None)?;
+        let mut store = Self::finish_open(connection, path, file, None)?;
+        store.named = named.to_owned();
         let sql = "select exists (select 1 from meta where key = 'chain_pending')";
         if store.run(|connection| connection.query_row(sql, [], |row| row.get(0)))? {
             store.begin_chains()?;
@@ -296,6 +334,7 @@ impl Store {
         let file = FileId::of(path)?.ok_or_else(|| StoreError::Missing(path.to_owned()))?;
         // Before the first statement, which reads the schema.
         let ahead = early.and_then(Ahead::over);
+        let (named, path) = (path, &*follow_link(path));
         let (connection, way) = open_to_read(path, configure_connection)?;
         let version = check_schema(&connection, path)?;
         if version < SCHEMA {
@@ -306,6 +345,7 @@ impl Store {
             });
         }
         let mut store = Self::finish_open(connection, path, file, ahead)?;
+        store.named = named.to_owned();
         store.is_reader = true;
         store.known_versions = Some(RefCell::default());
         store.frozen = match way {
@@ -339,6 +379,7 @@ impl Store {
         Ok(Self {
             connection,
             path: path.to_owned(),
+            named: path.to_owned(),
             key,
             database_id,
             has_reverse_index,
@@ -364,6 +405,7 @@ impl Store {
             path: from.to_owned(),
             fault,
         };
+        let from = &*follow_link(from);
         let (connection, way) = open_to_read(from, configure_connection)?;
         check_schema(&connection, from)?;
         connection.execute_batch("commit").map_err(sqlite)?;
@@ -380,7 +422,8 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Sqlite`], also if another writer does not finish in time.
+    /// [`StoreError::Sqlite`], also if another writer does not finish in time; those of
+    /// [`Store::is_still_there`].
     pub fn begin_batch(&self) -> Result<StoreTx<'_>, StoreError> {
         turn::give_way();
         self.run(|connection| connection.execute_batch("begin immediate"))?;
@@ -389,6 +432,8 @@ impl Store {
             open: true,
             is_reading: false,
         };
+        // After the transaction began: whoever waited for it may have waited long.
+        self.is_still_there()?;
         // A newer program may have migrated it since it was opened; what this one writes no longer fits.
         let found: i32 = self.run(|connection| {
             connection
@@ -445,7 +490,28 @@ impl Store {
     /// [`StoreError`].
     pub fn is_current(&self) -> Result<bool, StoreError> {
         let schema = self.run(schema_version)?;
-        Ok(schema == self.opened.schema && FileId::of(&self.path)? == Some(self.opened.file))
+        Ok(schema == self.opened.schema && FileId::of(&self.named)? == Some(self.opened.file))
+    }
+
+    /// Checks that the path still leads to the file that was opened. One call of the system, no query: every
+    /// transaction that writes begins and ends with it, and whoever keeps the database open for long may ask at any
+    /// time.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Gone`], which may pass when the file is put back; [`StoreError::Replaced`], for which the
+    /// database has to be opened anew; [`StoreError::File`] if its folder cannot be looked at.
+    pub fn is_still_there(&self) -> Result<(), StoreError> {
+        match self.named.metadata() {
+            Ok(meta) if FileId::from(&meta) == self.opened.file => Ok(()),
+            Ok(_) => Err(StoreError::Replaced(self.named.clone())),
+            Err(fault) => Err(match fault.kind() {
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+                    StoreError::Gone(self.named.clone())
+                }
+                _ => unusable(&self.named, fault),
+            }),
+        }
     }
 
     /// Returns octets of the write-ahead log; 0 if there is none.
@@ -560,8 +626,9 @@ impl StoreTx<'_> {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Sqlite`]; the transaction is then rolled back.
+    /// [`StoreError::Sqlite`], or those of [`Store::is_still_there`]; the transaction is then rolled back.
     pub fn commit(mut self) -> Result<(), StoreError> {
+        self.store.is_still_there()?;
         self.store
             .run(|connection| connection.execute_batch("commit"))?;
         self.open = false;

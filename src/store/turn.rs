@@ -87,6 +87,7 @@ impl Store {
     ///
     /// [`StoreError`], as any other write.
     pub fn try_write(&self, now: Timestamp) -> Result<(), StoreError> {
+        self.is_still_there()?;
         self.note_number(TRIED_AT, now.unix())
     }
 }
