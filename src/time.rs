@@ -262,7 +262,7 @@ impl Span {
     }
 
     /// Returns the length in seconds.
-    pub fn as_seconds(self) -> i64 {
+    pub const fn as_seconds(self) -> i64 {
         self.0
     }
 

@@ -14,6 +14,7 @@ use ring::digest;
 use crate::outbox::Attempt;
 
 /// A Maildir.
+#[derive(Clone)]
 pub struct MaildirMailer {
     root: PathBuf,
 }

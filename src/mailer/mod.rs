@@ -1,6 +1,7 @@
 //! Mail on the wire: composes a message once, and delivers its octets by SMTP or into a Maildir; JSON to a
 //! URL; and reads what came back.
 
+mod blocking;
 mod bounce;
 mod destination;
 mod maildir;
@@ -9,6 +10,7 @@ mod smtp;
 mod webhook;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use lettre::Address;
@@ -31,9 +33,10 @@ pub use smtp::SmtpSettings;
 pub use webhook::{Webhook, signature};
 
 /// Where mail goes.
+#[derive(Clone)]
 pub enum Mailer {
     /// To a server.
-    Smtp(Box<smtp::SmtpMailer>),
+    Smtp(Arc<smtp::SmtpMailer>),
     /// Into a Maildir.
     Maildir(maildir::MaildirMailer),
 }
@@ -341,7 +344,7 @@ impl Mailer {
             Some(path) => Ok(Self::Maildir(maildir::MaildirMailer::new(PathBuf::from(
                 path,
             )))),
-            None => Ok(Self::Smtp(Box::new(smtp::SmtpMailer::new(settings)?))),
+            None => Ok(Self::Smtp(Arc::new(smtp::SmtpMailer::new(settings)?))),
         }
     }
 

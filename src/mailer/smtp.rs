@@ -1,5 +1,7 @@
 //! Delivers by SMTP (RFC 5321), one recipient a message.
 
+use std::io;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
 use lettre::address::Envelope;
@@ -10,13 +12,14 @@ use lettre::transport::smtp::commands::{Ehlo, Starttls};
 use lettre::transport::smtp::extension::{Extension, ServerInfo};
 use lettre::transport::smtp::response::{Response, Severity};
 use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::mailer::blocking::run_blocking;
 use crate::mailer::destination::{Destination, Encryption, Trust};
 use crate::mailer::replies::Replies;
 use crate::mailer::{MailerError, parse_mailbox};
-use crate::outbox::Attempt;
+use crate::outbox::{Attempt, LEASE};
 
 /// How long a connection to one address may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
@@ -26,6 +29,14 @@ const DELIVERY_TIMEOUT: Duration = Duration::from_secs(60);
 const SESSION_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long the server may take to say goodbye.
 const QUIT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long an attempt may take in all: the message, the look whether the server takes another session, the goodbye.
+const ATTEMPT_MAX: Duration = DELIVERY_TIMEOUT
+    .saturating_add(SESSION_TIMEOUT)
+    .saturating_add(QUIT_TIMEOUT);
+const _: () = assert!(
+    (ATTEMPT_MAX.as_secs() as i64) < LEASE.as_seconds(),
+    "a lease covers the longest attempt"
+);
 /// The reply with which a server closes the connection (RFC 5321 §3.8).
 const CLOSES: u16 = 421;
 /// Replies that refuse the session, not the message: a wrong password is put right and the message
@@ -80,9 +91,10 @@ impl SmtpMailer {
                 return said(&response);
             }
             Ok(Err(fault)) => fault,
+            // It may be this message's alone: of a relay that asks a slow server about its recipient, say.
             Err(_) => {
                 let seconds = self.patience.as_secs();
-                return Attempt::Unreachable(format!("no end of it after {seconds} s"));
+                Fault::Broken(format!("no end of it after {seconds} s"))
             }
         };
         match fault {
@@ -191,7 +203,7 @@ async fn quit(mut connection: AsyncSmtpConnection) {
 /// Connects to the first address of a host that takes a connection.
 async fn connect(host: &str, port: u16) -> Result<TcpStream, Fault> {
     let mut fault = Fault::Broken(format!("{host}: no address is known"));
-    for address in lookup_host((host, port)).await.map_err(broken)? {
+    for address in addresses(host, port).await.map_err(broken)? {
         fault = match timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await {
             Ok(Ok(stream)) => return Ok(stream),
             Ok(Err(error)) => broken(error),
@@ -199,6 +211,17 @@ async fn connect(host: &str, port: u16) -> Result<TcpStream, Fault> {
         };
     }
     Err(fault)
+}
+
+/// Returns the addresses of a host: itself, or what the system's resolver says.
+async fn addresses(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return Ok(vec![SocketAddr::new(address, port)]);
+    }
+    let host = host.to_owned();
+    run_blocking("lookup", move || (host.as_str(), port).to_socket_addrs())
+        .await?
+        .map(Iterator::collect)
 }
 
 /// Sends a command and returns the reply, which is positive.
@@ -225,9 +248,9 @@ fn positive(text: &str) -> Result<Response, Fault> {
 }
 
 /// Returns the fault of a session that broke off.
-fn broken(error: std::io::Error) -> Fault {
+fn broken(error: io::Error) -> Fault {
     match error.kind() {
-        std::io::ErrorKind::TimedOut => Fault::Server(error.to_string()),
+        io::ErrorKind::TimedOut => Fault::Server(error.to_string()),
         _ => Fault::Broken(error.to_string()),
     }
 }

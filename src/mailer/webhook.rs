@@ -5,10 +5,15 @@ use std::time::Duration;
 use ring::hmac;
 use ureq::Agent;
 
-use crate::outbox::Attempt;
+use crate::mailer::blocking::run_blocking;
+use crate::outbox::{Attempt, LEASE};
 
 /// How long a request may take.
 const TIMEOUT: Duration = Duration::from_secs(20);
+const _: () = assert!(
+    (TIMEOUT.as_secs() as i64) < LEASE.as_seconds(),
+    "a lease covers the longest attempt"
+);
 /// The most characters of an answer that are kept.
 const REPLY_MAX: usize = 200;
 
@@ -45,7 +50,7 @@ impl Webhook {
     pub async fn deliver(&self, message_id: &str, octets: &[u8]) -> Attempt {
         let hook = self.clone();
         let (id, body) = (message_id.to_owned(), octets.to_vec());
-        let posted = tokio::task::spawn_blocking(move || hook.post(&id, &body)).await;
+        let posted = run_blocking("webhook", move || hook.post(&id, &body)).await;
         posted.unwrap_or_else(|fault| Attempt::Unreachable(fault.to_string()))
     }
 
