@@ -1,19 +1,30 @@
 //! Empties the outbox: lease, send, note. And reads what came back.
 //!
+//! Attempts run beside each other, a lane each; the database is read and written between them, by one task, and
+//! nothing waits for the network meanwhile.
+//!
 //! The lease is committed before the attempt and the result after it. A crash in between leaves a
 //! message that is sent again, with the same octets and the same Message-ID, when the lease has run out.
 
 use std::fmt;
 use std::fs;
+use std::future::{Future, pending};
+use std::mem;
 use std::path::Path;
+use std::pin::pin;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use tokio::time::{sleep, sleep_until};
 
 use crate::config::SendingLimits;
+use crate::count::counted;
 use crate::file;
 use crate::mailer::{Verdict, read_bounce};
-use crate::outbox::{Attempt, GIVE_UP, Next, Tried, after_attempt, plain_reply};
+use crate::outbox::{Attempt, GIVE_UP, LEASE, Next, Tried, after_attempt, plain_reply};
+use crate::pipeline::lanes::Pass;
 use crate::pipeline::{Pipeline, PipelineError};
-use crate::store::{Fate, MailKind, MessageRow};
+use crate::store::{Fate, MailKind, MessageRow, NewMessage, SendingCaps, Way};
 use crate::time::Span;
 
 /// The most notifications that are read at a time.
@@ -22,6 +33,14 @@ const BOUNCES_AT_ONCE: usize = 1000;
 const BOUNCE_OCTETS_MAX: u64 = 10 << 20;
 /// The most characters of what a notification says that are kept.
 const REPLY_MAX: usize = 500;
+/// How long attempts in hand may go on after a service is asked to stop: shorter than the 5 s within which it ends.
+pub const STOP_GRACE: Duration = Duration::from_secs(3);
+/// How often a pass looks for what was queued, approved or came back since it began.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// How long to wait before an attempt is noted that the database could not note.
+const NOTE_AGAIN: Duration = Duration::from_millis(500);
+/// For how long that is tried: after its lease somebody else has the message.
+const NOTED_WITHIN: Duration = Duration::from_secs(LEASE.as_seconds() as u64);
 /// The span that the caps are for.
 const CAP_SPAN: Span = Span::hours(1);
 /// The limits where no mail is configured, and only webhooks are told.
@@ -63,91 +82,196 @@ impl fmt::Display for DeliverySummary {
 }
 
 impl Pipeline {
-    /// Queues the notices that are approved, reads what came back, and tries every message that is due, as
-    /// many as the caps allow, until one finds the server unreachable. Safe to drop: what was in hand is
-    /// tried again when its lease has run out.
+    /// Tries every message that is due, as many as the caps allow; see [`Pipeline::deliver_until`].
     ///
     /// # Errors
     ///
-    /// [`PipelineError::Store`]. What a server says is no error; it is in the summary and the rows.
+    /// [`PipelineError::Store`].
     pub async fn deliver(&self) -> Result<DeliverySummary, PipelineError> {
-        self.queue_approved_notices()?;
-        self.read_bounces()?;
-        let mut summary = DeliverySummary {
-            dead: self.unmade_count.swap(0, Ordering::Relaxed),
-            ..DeliverySummary::default()
-        };
-        if self.parts.mailer.is_some() {
-            self.deliver_some(false, &mut summary).await?;
+        self.deliver_until(pending()).await
+    }
+
+    /// Queues the notices that are approved, reads what came back, and tries every message that is due, as
+    /// many as the caps allow, until nothing more is due.
+    ///
+    /// Messages are tried beside each other, one at a time to a destination and there the oldest first. What comes
+    /// in meanwhile is tried too. A mail server that is not reached ends the attempts of mail for this pass, a URL
+    /// that is not reached its own.
+    ///
+    /// After `stop` no attempt begins; those in hand have [`STOP_GRACE`], so that what a server has just taken is
+    /// noted as sent. Safe to drop at any moment: what was in hand is tried again when its lease has run out.
+    ///
+    /// # Errors
+    ///
+    /// [`PipelineError::Store`]. While attempts are in hand or ended and not noted, a fault of the database is waited
+    /// for, as long as a lease. What a server says is no error; it is in the summary and the rows.
+    pub async fn deliver_until(
+        &self,
+        stop: impl Future<Output = ()>,
+    ) -> Result<DeliverySummary, PipelineError> {
+        let mut pass = Pass::default();
+        let mut stop = pin!(stop);
+        let mut wait = Duration::ZERO;
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut stop => {
+                    self.end_in_grace(&mut pass).await;
+                    return Ok(pass.summary);
+                }
+                () = pass.next() => {}
+                () = sleep(wait) => {}
+            }
+            wait = match self.go_on(&mut pass) {
+                Ok(()) if pass.is_idle() => break,
+                Ok(()) => LOOK_EVERY,
+                Err(fault) => self.bear(&mut pass, fault)?,
+            };
         }
-        self.deliver_some(true, &mut summary).await?;
+        let now = self.clock.now();
+        let mut summary = pass.summary;
+        for (way, lane) in pass.left_alone() {
+            summary.untried += self.store.due_count(way, lane, now)?;
+        }
         Ok(summary)
     }
 
-    /// Tries the messages that are due, of mail or of webhooks.
-    async fn deliver_some(
-        &self,
-        to_webhooks: bool,
-        summary: &mut DeliverySummary,
-    ) -> Result<(), PipelineError> {
-        let limits = self.mail().map_or(LIMITS, |mail| mail.sending);
-        for _ in 0..limits.per_run_max {
-            let now = self.clock.now();
-            let since = now - CAP_SPAN;
-            if self.store.sent_since(since)? >= limits.per_hour_max {
-                tracing::warn!("the hourly number of messages is reached; the others wait");
+    /// Notes what ended, takes what came in, and begins what is due.
+    fn go_on(&self, pass: &mut Pass) -> Result<(), PipelineError> {
+        self.note_ended(pass)?;
+        if pass.look_at.is_none_or(|at| at <= Instant::now()) {
+            self.queue_approved_notices()?;
+            self.read_bounces()?;
+            pass.look_at = Some(Instant::now() + LOOK_EVERY);
+        }
+        pass.summary.dead += self.unmade_count.swap(0, Ordering::Relaxed);
+        if self.parts.mailer.is_some() {
+            self.begin_due(Way::Mail, pass)?;
+        }
+        self.begin_due(Way::Webhook, pass)?;
+        pass.trouble_since = None;
+        Ok(())
+    }
+
+    /// Returns how long to wait after a fault of the database, if there is something that has to be noted.
+    fn bear(&self, pass: &mut Pass, fault: PipelineError) -> Result<Duration, PipelineError> {
+        let since = *pass.trouble_since.get_or_insert_with(Instant::now);
+        let is_done = pass.is_idle() && pass.ended.is_empty();
+        if is_done || !fault.can_heal() || since.elapsed() >= NOTED_WITHIN {
+            return Err(fault);
+        }
+        let count = counted((pass.in_hand_count() + pass.ended.len()) as u64, "attempt");
+        tracing::warn!("{count} at mail or webhooks cannot be noted yet, tried again: {fault}");
+        Ok(NOTE_AGAIN)
+    }
+
+    /// Lets attempts in hand end within [`STOP_GRACE`], and notes them.
+    async fn end_in_grace(&self, pass: &mut Pass) {
+        let end = tokio::time::Instant::now() + STOP_GRACE;
+        let mut noted = self.note_ended(pass);
+        while !pass.is_idle() || noted.is_err() {
+            tokio::select! {
+                () = pass.next() => {}
+                () = sleep(NOTE_AGAIN), if noted.is_err() => {}
+                () = sleep_until(end) => break,
+            }
+            noted = self.note_ended(pass);
+        }
+        if let Err(fault) = noted {
+            tracing::error!("an attempt could not be noted: {fault}");
+        }
+        let count = pass.in_hand_count();
+        if count > 0 {
+            let attempts = counted(count as u64, "attempt");
+            tracing::info!(
+                attempts = count,
+                "{attempts} broken off; tried again when the lease is over"
+            );
+        }
+    }
+
+    /// Notes the attempts that ended.
+    fn note_ended(&self, pass: &mut Pass) -> Result<(), PipelineError> {
+        while let Some(ended) = pass.ended.front() {
+            self.finish(&ended.row, &ended.attempt, &mut pass.summary)?;
+            pass.ended.pop_front();
+        }
+        Ok(())
+    }
+
+    /// Returns how much may be sent.
+    fn sending_limits(&self) -> SendingLimits {
+        self.mail().map_or(LIMITS, |mail| mail.sending)
+    }
+
+    /// Begins what is due and has a place.
+    fn begin_due(&self, way: Way, pass: &mut Pass) -> Result<(), PipelineError> {
+        let limits = self.sending_limits();
+        if !pass.has_place(way, limits.per_run_max) {
+            return Ok(());
+        }
+        let now = self.clock.now();
+        let caps = SendingCaps {
+            since: now - CAP_SPAN,
+            per_recipient_max: limits.per_recipient_hour_max,
+            in_all_max: limits.per_hour_max,
+        };
+        for due in self.store.oldest_due(way, now)? {
+            let sent_count = self.store.sent_since(caps.since)?;
+            if sent_count + self.store.in_hand_count(now)? >= limits.per_hour_max {
+                if sent_count >= limits.per_hour_max && !pass.is_cap_told {
+                    tracing::warn!("the hourly number of messages is reached; the others wait");
+                    pass.is_cap_told = true;
+                }
                 break;
             }
-            let leased =
-                self.store
-                    .lease_message(now, since, limits.per_recipient_hour_max, to_webhooks)?;
-            let Some(row) = leased else {
+            if !pass.has_place(way, limits.per_run_max) {
                 break;
-            };
-            let attempt = self.attempt(&row).await;
-            let is_down = matches!(attempt, Attempt::Unreachable(_));
-            self.finish(&row, &attempt, &limits, summary)?;
-            if is_down && !to_webhooks {
-                // The others would fare no better: they stay due and are tried at the next pass. Webhooks
-                // are servers of their own.
-                summary.untried += self.store.due_mail_count(now)?;
-                break;
+            }
+            if !pass.is_free(&due.lane) {
+                continue;
+            }
+            if let Some(mut row) = self.store.lease_message(due.id, &caps, now)? {
+                let attempt = self.attempt(&mut row.message);
+                pass.start(way, due, row, attempt);
             }
         }
         Ok(())
     }
 
-    /// Tries one message.
-    async fn attempt(&self, row: &MessageRow) -> Attempt {
-        let message = &row.message;
-        if message.octets.is_empty() {
-            let advice =
-                "there are no octets to send; `fluxwatch report send CASE` makes the mail anew";
-            return Attempt::Refused(advice.to_owned());
-        }
-        if message.kind == MailKind::Webhook {
-            let hook = self
-                .parts
-                .webhooks
-                .iter()
-                .find(|it| it.is_at(&message.recipient));
-            return match hook {
-                Some(hook) => hook.deliver(&message.message_id, &message.octets).await,
-                None => Attempt::Refused("no [[webhook]] has this url any more".to_owned()),
-            };
-        }
-        match &self.parts.mailer {
-            Some(mailer) => {
-                mailer
-                    .deliver(
-                        &message.sender,
-                        &message.recipient,
-                        &message.message_id,
-                        &message.octets,
-                    )
-                    .await
+    /// Returns the attempt at a message, whose octets it takes. It stands alone: it knows nothing of the store.
+    fn attempt(&self, message: &mut NewMessage) -> impl Future<Output = Attempt> + Send + 'static {
+        let octets = mem::take(&mut message.octets);
+        let message = message.clone();
+        let hook = self
+            .parts
+            .webhooks
+            .iter()
+            .find(|it| it.is_at(&message.recipient))
+            .cloned();
+        let mailer = self.parts.mailer.clone();
+        async move {
+            let NewMessage {
+                sender,
+                recipient,
+                message_id,
+                ..
+            } = &message;
+            if octets.is_empty() {
+                let advice =
+                    "there are no octets to send; `fluxwatch report send CASE` makes the mail anew";
+                return Attempt::Refused(advice.to_owned());
             }
-            None => Attempt::Unreachable("no mail is configured".to_owned()),
+            match (message.kind, hook, mailer) {
+                (MailKind::Webhook, Some(hook), _) => hook.deliver(message_id, &octets).await,
+                (MailKind::Webhook, None, _) => {
+                    Attempt::Refused("no [[webhook]] has this url any more".to_owned())
+                }
+                (_, _, Some(mailer)) => {
+                    mailer.deliver(sender, recipient, message_id, &octets).await
+                }
+                (_, _, None) => Attempt::Unreachable("no mail is configured".to_owned()),
+            }
         }
     }
 
@@ -156,7 +280,6 @@ impl Pipeline {
         &self,
         row: &MessageRow,
         attempt: &Attempt,
-        limits: &SendingLimits,
         summary: &mut DeliverySummary,
     ) -> Result<(), PipelineError> {
         let message = &row.message;
@@ -165,7 +288,7 @@ impl Pipeline {
             attempt_count: row.attempt_count,
             queued_at: row.queued_at,
             now,
-            give_up: limits.give_up,
+            give_up: self.sending_limits().give_up,
             seed: self
                 .store
                 .digest_key()

@@ -22,6 +22,7 @@ mod faults;
 mod feed;
 mod files;
 mod full;
+mod lanes;
 mod metrics;
 mod notices;
 mod operator;
@@ -59,7 +60,7 @@ pub use catalog::{
     CatalogJob, CatalogOutcome, CatalogSummary, SweepJob, SweepOutcome, run_catalog, run_sweep,
 };
 pub use compose::{Addressee, CaseMail, PREVIEW_TOKEN, ReportParts};
-pub use deliver::DeliverySummary;
+pub use deliver::{DeliverySummary, STOP_GRACE};
 pub use detect::DomainFinding;
 pub use docket::{Docket, Matter};
 pub use feed::FeedImport;

@@ -52,7 +52,9 @@ pub use lock::PollerLock;
 pub use notices::{NoticeRow, NoticeState};
 pub use open::{Store, StoreError, StoreOptions, StoreTx};
 pub use operator::{Blindness, BulkKind, BulkMove};
-pub use outbox::{Fate, MailKind, MessageRow, MessageState, NewMessage, shown_url};
+pub use outbox::{
+    DueMessage, Fate, MailKind, MessageRow, MessageState, NewMessage, SendingCaps, Way, shown_url,
+};
 pub use passive::Sighting;
 pub use replay::ChangedOwner;
 pub use retention::{PruneCount, PruneStep};

@@ -134,6 +134,48 @@ impl MessageState {
     }
 }
 
+/// A way out of the outbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// By mail.
+    Mail,
+    /// To a URL.
+    Webhook,
+}
+
+impl Way {
+    /// Every way.
+    pub const ALL: [Self; 2] = [Self::Mail, Self::Webhook];
+
+    /// Returns the bounds of its lanes' names: not below the first, below the second. See the migration.
+    fn lanes(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Mail => ("mail ", "mail!"),
+            Self::Webhook => ("webhook ", "webhook!"),
+        }
+    }
+}
+
+/// A message that is due.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DueMessage {
+    /// Its number.
+    pub id: i64,
+    /// Its destination: one for each URL, and one for each domain of mail addresses.
+    pub lane: String,
+}
+
+/// How many messages may be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SendingCaps {
+    /// Since when they are counted.
+    pub since: Timestamp,
+    /// To one recipient.
+    pub per_recipient_max: u32,
+    /// In all.
+    pub in_all_max: u32,
+}
+
 /// A message to be queued: its octets and its Message-ID are fixed from here on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewMessage {
@@ -252,58 +294,110 @@ impl Store {
         .map(|_| ())
     }
 
-    /// Takes the next due message for delivery; nobody else takes it for the length of the lease. A
-    /// recipient to whom `recipient_max` messages went since `since` is left out. Either only mails are
-    /// taken, or only what goes to webhooks.
+    /// Returns the oldest due message of each recipient, oldest first.
+    ///
+    /// What waits behind it is not looked at: the cost is that of the recipients for whom something waits, not that
+    /// of their messages.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn oldest_due(&self, way: Way, now: Timestamp) -> Result<Vec<DueMessage>, StoreError> {
+        let sql = "with recursive oldest (id, lane, recipient, due_at) as (
+                select * from (select id, lane, recipient, next_attempt_at from message
+                                where state in ('queued', 'sending') and lane >= ?1 and lane < ?2
+                                order by lane, recipient, next_attempt_at, id limit 1)
+                union all
+                select n.id, n.lane, n.recipient, n.next_attempt_at from oldest o join message n on n.id = coalesce(
+                    (select m.id from message m where m.state in ('queued', 'sending') and m.lane = o.lane and m.recipient > o.recipient
+                      order by m.recipient, m.next_attempt_at, m.id limit 1),
+                    (select m.id from message m where m.state in ('queued', 'sending') and m.lane > o.lane and m.lane < ?2
+                      order by m.lane, m.recipient, m.next_attempt_at, m.id limit 1)))
+            select id, lane from oldest where due_at <= ?3 order by due_at, id";
+        let (first, end) = way.lanes();
+        self.run(|connection| {
+            let mut statement = connection.prepare_cached(sql)?;
+            let rows = statement.query_map(params![first, end, now.unix()], |row| {
+                Ok(DueMessage {
+                    id: row.get(0)?,
+                    lane: row.get(1)?,
+                })
+            })?;
+            rows.collect()
+        })
+    }
+
+    /// Takes a due message for delivery; nobody else takes it for the length of the lease. Returns `None` if
+    /// somebody has it, or if one of the caps is reached, in which what is in hand counts as sent.
     ///
     /// # Errors
     ///
     /// [`StoreError`].
     pub fn lease_message(
         &self,
+        id: i64,
+        caps: &SendingCaps,
         now: Timestamp,
-        since: Timestamp,
-        recipient_max: u32,
-        to_webhooks: bool,
     ) -> Result<Option<MessageRow>, StoreError> {
         let sql = format!(
             "update message set state = 'sending', attempt_count = attempt_count + 1, next_attempt_at = ?2
-             where id = (select m.id from message m where m.state in ('queued', 'sending') and m.next_attempt_at <= ?1 and (m.kind = 'webhook') = ?5
-                            and (select count(*) from message s indexed by message_by_sent where s.sent_at > ?3 and s.recipient = m.recipient) < ?4
-                          order by m.next_attempt_at, m.id limit 1)
+             where id = ?1 and state in ('queued', 'sending') and next_attempt_at <= ?3
+               and (select count(*) from message s indexed by message_by_recipient where s.recipient = message.recipient and s.sent_at > ?4)
+                 + (select count(*) from message s indexed by message_in_hand where s.state = 'sending' and s.recipient = message.recipient and s.next_attempt_at > ?3) < ?5
+               and (select count(*) from message s indexed by message_by_sent where s.sent_at > ?4)
+                 + (select count(*) from message s indexed by message_in_hand where s.state = 'sending' and s.next_attempt_at > ?3) < ?6
              returning {COLUMNS}"
         );
+        let bound = params![
+            id,
+            (now + LEASE).unix(),
+            now.unix(),
+            caps.since.unix(),
+            caps.per_recipient_max,
+            caps.in_all_max
+        ];
         self.run(|connection| {
             connection
                 .prepare_cached(&sql)?
-                .query_row(
-                    params![
-                        now.unix(),
-                        (now + LEASE).unix(),
-                        since.unix(),
-                        recipient_max,
-                        to_webhooks
-                    ],
-                    read_message,
-                )
+                .query_row(bound, read_message)
                 .optional()
         })?
         .map(|row| row.ok_or_else(|| self.damaged("message state")))
         .transpose()
     }
 
-    /// Returns how many mails are due and in nobody's hands.
+    /// Returns how many messages are due and in nobody's hands: of one lane, or of a whole way.
     ///
     /// # Errors
     ///
     /// [`StoreError`].
-    pub fn due_mail_count(&self, now: Timestamp) -> Result<u64, StoreError> {
+    pub fn due_count(
+        &self,
+        way: Way,
+        lane: Option<&str>,
+        now: Timestamp,
+    ) -> Result<u64, StoreError> {
+        let (first, end) = lane.map_or(way.lanes(), |lane| (lane, lane));
         self.run(|connection| {
             connection
-                .prepare_cached("select count(*) from message where state in ('queued', 'sending') and next_attempt_at <= ? and kind <> 'webhook'")?
-                .query_row([now.unix()], |row| row.get::<_, i64>(0))
+                .prepare_cached("select count(*) from message where state in ('queued', 'sending') and lane between ?1 and ?2 and next_attempt_at <= ?3")?
+                .query_row(params![first, end, now.unix()], |row| row.get::<_, i64>(0))
         })
         .map(|count| count as u64)
+    }
+
+    /// Returns how many messages are in hand: of any process, and also of one that was killed, until the lease is
+    /// over.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn in_hand_count(&self, now: Timestamp) -> Result<u32, StoreError> {
+        self.run(|connection| {
+            connection
+                .prepare_cached("select count(*) from message indexed by message_in_hand where state = 'sending' and next_attempt_at > ?")?
+                .query_row([now.unix()], |row| row.get(0))
+        })
     }
 
     /// Returns how many messages were sent since a time.

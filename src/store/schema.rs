@@ -12,7 +12,7 @@ use crate::store::changes::{ChangeCounts, pack};
 use crate::store::popularity::{begin_operators, begin_popularity};
 
 /// The migrations, in order; the database's `user_version` is how many have run.
-const MIGRATIONS: [Migration; 10] = [
+const MIGRATIONS: [Migration; 11] = [
     Migration::sql(include_str!("migrations/0001_history.sql")),
     Migration::sql(include_str!("migrations/0002_arrivals.sql")),
     Migration {
@@ -32,6 +32,7 @@ const MIGRATIONS: [Migration; 10] = [
     Migration::sql(include_str!("migrations/0008_seen.sql")),
     Migration::sql(include_str!("migrations/0009_drift.sql")),
     Migration::sql(include_str!("migrations/0010_mail.sql")),
+    Migration::sql(include_str!("migrations/0011_lanes.sql")),
 ];
 
 /// A step from one schema to the next.

@@ -30,6 +30,7 @@ mod harness;
 mod interruptions;
 mod invariance;
 mod kills;
+mod lanes;
 mod layers;
 mod lookups;
 mod mail;

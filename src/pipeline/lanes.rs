@@ -1,0 +1,159 @@
+//! What a pass over the outbox has in hand: at most one attempt in a lane, and so many lanes at a time.
+//!
+//! A lane is a destination: a URL, or the domain of mail addresses, for behind one relay a domain whose server is
+//! slow to answer must not hold up the others. Mail and webhooks have places of their own.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+use tokio::task::{Id, JoinSet};
+
+use crate::outbox::Attempt;
+use crate::pipeline::DeliverySummary;
+use crate::store::{DueMessage, MessageRow, Way};
+
+/// The most mails that are tried at a time. Chosen by hand: few servers mind so many sessions of one client, and so
+/// many slow domains at a time are rare.
+const MAIL_LANES_MAX: usize = 8;
+/// The most webhooks that are tried at a time.
+const WEBHOOK_LANES_MAX: usize = 8;
+/// A lane where an attempt failed after so long is left alone for the rest of the pass, as one whose server was not
+/// reached: its next message would hold a place as long.
+const SLOW: Duration = Duration::from_secs(20);
+
+/// A message that is tried.
+struct InHand {
+    row: MessageRow,
+    lane: String,
+    way: Way,
+    since: Instant,
+}
+
+/// An attempt that ended.
+pub(super) struct Ended {
+    /// The message, without its octets.
+    pub(super) row: MessageRow,
+    /// How it ended.
+    pub(super) attempt: Attempt,
+}
+
+/// A pass over the outbox.
+#[derive(Default)]
+pub(super) struct Pass {
+    /// What it did.
+    pub(super) summary: DeliverySummary,
+    /// Attempts that ended and are not noted yet, the first to be noted first. Bounded by the lanes.
+    pub(super) ended: VecDeque<Ended>,
+    /// When to look next for what came in beside the outbox; `None` at the beginning.
+    pub(super) look_at: Option<Instant>,
+    /// Since when the database cannot be written.
+    pub(super) trouble_since: Option<Instant>,
+    /// Whether it was said that the hourly number is reached.
+    pub(super) is_cap_told: bool,
+    attempts: JoinSet<Attempt>,
+    in_hand: HashMap<Id, InHand>,
+    /// Lanes that are left alone.
+    closed: BTreeSet<String>,
+    /// Whether mail is left alone, for there is no other server.
+    is_mail_closed: bool,
+    mail_count: u32,
+    webhook_count: u32,
+}
+
+impl Pass {
+    /// Returns whether nothing is tried.
+    pub(super) fn is_idle(&self) -> bool {
+        self.in_hand.is_empty()
+    }
+
+    /// Returns how many attempts are in hand.
+    pub(super) fn in_hand_count(&self) -> usize {
+        self.in_hand.len()
+    }
+
+    /// Returns whether another lane of a way may be begun, of which a pass tries so many messages.
+    pub(super) fn has_place(&self, way: Way, per_run_max: u32) -> bool {
+        let busy = self.in_hand.values().filter(|it| it.way == way).count();
+        match way {
+            Way::Mail => {
+                !self.is_mail_closed && busy < MAIL_LANES_MAX && self.mail_count < per_run_max
+            }
+            Way::Webhook => busy < WEBHOOK_LANES_MAX && self.webhook_count < per_run_max,
+        }
+    }
+
+    /// Returns whether a lane is neither busy nor left alone.
+    pub(super) fn is_free(&self, lane: &str) -> bool {
+        !self.closed.contains(lane) && self.in_hand.values().all(|it| it.lane != lane)
+    }
+
+    /// Begins an attempt.
+    pub(super) fn start(
+        &mut self,
+        way: Way,
+        due: DueMessage,
+        row: MessageRow,
+        attempt: impl Future<Output = Attempt> + Send + 'static,
+    ) {
+        match way {
+            Way::Mail => self.mail_count += 1,
+            Way::Webhook => self.webhook_count += 1,
+        }
+        let id = self.attempts.spawn(attempt).id();
+        let message = InHand {
+            row,
+            lane: due.lane,
+            way,
+            since: Instant::now(),
+        };
+        self.in_hand.insert(id, message);
+    }
+
+    /// Waits until an attempt ends and takes it among the ended ones; for ever, if there is none. Safe to drop.
+    pub(super) async fn next(&mut self) {
+        let (id, attempt) = match self.attempts.join_next_with_id().await {
+            Some(Ok((id, attempt))) => (id, attempt),
+            Some(Err(fault)) => (fault.id(), Attempt::Passing(fault.to_string())),
+            None => std::future::pending().await,
+        };
+        let Some(message) = self.in_hand.remove(&id) else {
+            return;
+        };
+        match (&attempt, message.way) {
+            (Attempt::Delivered(_), _) => {}
+            // The others would fare no better; they stay due.
+            (Attempt::Unreachable(_), Way::Mail) => self.is_mail_closed = true,
+            (Attempt::Unreachable(_), Way::Webhook) => {
+                self.closed.insert(message.lane);
+            }
+            _ if message.since.elapsed() >= SLOW => {
+                self.closed.insert(message.lane);
+            }
+            _ => {}
+        }
+        self.ended.push_back(Ended {
+            row: message.row,
+            attempt,
+        });
+    }
+
+    /// Returns what was left alone: whole ways and single lanes.
+    pub(super) fn left_alone(&self) -> Vec<(Way, Option<&str>)> {
+        let way = |lane: &str| match lane.starts_with("webhook ") {
+            true => Way::Webhook,
+            false => Way::Mail,
+        };
+        let lanes = self
+            .closed
+            .iter()
+            .map(|lane| (way(lane), Some(lane.as_str())));
+        match self.is_mail_closed {
+            true => lanes
+                .filter(|(way, _)| *way == Way::Webhook)
+                .chain([(Way::Mail, None)])
+                .collect(),
+            false => lanes.collect(),
+        }
+    }
+}
