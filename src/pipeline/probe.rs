@@ -240,7 +240,8 @@ impl Pipeline {
             source,
             kind: VersionKind::Probe,
             serial: None,
-            observed_at: now,
+            // The machine's clock may have been set back; history does not run backwards.
+            observed_at: zone.version_at.map_or(now, |newest| newest.max(now)),
             joins: None,
             drift: false,
         };

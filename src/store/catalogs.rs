@@ -120,7 +120,7 @@ impl Store {
         let tx = self.begin_batch()?;
         self.run(|connection| {
             let mut leave = connection.prepare_cached(
-                "update catalog_member set removed_at = ?3 where source_id = ?1 and label = ?2 and removed_at is null",
+                "update catalog_member set removed_at = max(?3, added_at) where source_id = ?1 and label = ?2 and removed_at is null",
             )?;
             for (other, label) in &change.taken_over {
                 leave.execute(params![other.0, label, at.unix()])?;

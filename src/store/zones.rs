@@ -504,7 +504,7 @@ impl Store {
             // A pass over files that took the newest and refused an older one leaves no time unseen.
             let mut gap = connection.prepare_cached(
                 "insert or ignore into gap (zone_id, from_at, to_at, reason)
-                 select id, last_success_at, ?2, coalesce(refused_reason, 'unknown') from zone
+                 select id, last_success_at, max(?2, last_success_at), coalesce(refused_reason, 'unknown') from zone
                   where name = ?1 and view = 'zone' and last_error is not null and last_success_at is not null
                     and not (last_attempt_at = last_success_at
                              and source_id in (select id from source where kind in ('zonefile', 'import')))",
