@@ -7,17 +7,19 @@
 
 mod cron;
 mod moment;
+mod step;
 mod zone;
 
 pub use cron::{CronError, CronLine};
 pub use moment::{Moment, Reading};
+pub use step::{STEP_MIN, Step, StepWatch};
 pub use zone::TimeZone;
 
 use std::fmt::{self, Write as _};
 use std::ops::{Add, Sub};
 use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, Timelike, Utc};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -368,6 +370,11 @@ pub trait Clock: Send + Sync {
     }
 }
 
+/// How long reading two clocks, one after the other, takes at most if nothing stops the program between them.
+const READ_LONGEST: Duration = Duration::from_millis(50);
+/// How often both are read anew when that took longer.
+const READS_MAX: usize = 10;
+
 /// The machine's clock.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct WallClock;
@@ -382,6 +389,23 @@ impl Clock for WallClock {
 
     fn moment(&self) -> Moment {
         Moment::read()
+    }
+
+    fn reading(&self) -> Reading {
+        let mut moment = self.moment();
+        for _ in 0..READS_MAX {
+            let unix_ms = self.unix_ms();
+            let after = self.moment();
+            // Not stopped in between: a stopped program would take the pause for a clock that was set.
+            if after.since(moment) < READ_LONGEST {
+                return Reading { unix_ms, moment };
+            }
+            moment = after;
+        }
+        Reading {
+            unix_ms: self.unix_ms(),
+            moment,
+        }
     }
 }
 

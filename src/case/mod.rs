@@ -258,7 +258,9 @@ fn hold(
     }
     let was_reported = case.is_some_and(|case| case.level == Level::Report || case.reported);
     let is_certain = finding.is_open() && finding.score >= policy.certain_score_min;
+    // A case that is held since a time of the future was judged while the clock was ahead: it is held from now on.
     let since = case.and_then(|case| case.pending_since);
+    let since = since.map(|since| since.min(finding.now));
     let has_held = since.is_some_and(|since| finding.now.since(since) >= policy.confirm_after);
     if was_reported || is_certain || has_held || policy.confirm_after <= Span::seconds(0) {
         (Level::Report, None)

@@ -94,6 +94,7 @@ fn poll(
     options: &PollOptions,
     send: bool,
 ) -> Result<Done, Failure> {
+    pipeline.settle_waits()?;
     let config = pipeline.config().clone();
     let sources: Vec<&Source> = config
         .sources

@@ -12,7 +12,7 @@ use crate::cli::session::{load_config, open_to_look, parse_name};
 use crate::count::counted;
 use crate::dns::{Name, Serial};
 use crate::pipeline::{noted_tables, read_held};
-use crate::store::{Fate, SourceKind, ZoneStatus};
+use crate::store::{Fate, SourceKind, Store, ZoneStatus};
 use crate::time::{Clock, Span, Timestamp, WallClock};
 
 /// A zone, as scripts read it.
@@ -191,6 +191,7 @@ pub fn run(config: Option<&Path>, command: &StatusCommand) -> Result<Done, Failu
     if let Some(line) = read_held(&config.store_path) {
         writeln!(std::io::stderr(), "the service: {}", plain(&line))?;
     }
+    tell_clock(&store, now)?;
     Ok(match command.failed && !rows.is_empty() {
         true => Done::Found,
         false => Done::Well,
@@ -221,6 +222,34 @@ fn tell_beside(dead: u32, returned: u32, wal_octets: u64) -> Result<(), Failure>
             "the database's log has {size} MiB: a command that still reads an old state keeps it from being moved into the database; end that command"
         )?;
     }
+    Ok(())
+}
+
+/// How long it is told that the clock was set.
+const STEP_TOLD_FOR: Span = Span::days(7);
+
+/// Says on stderr that the clock was set lately, while the service ran.
+fn tell_clock(store: &Store, now: Timestamp) -> Result<(), Failure> {
+    let (count, Some((at, by))) = store.clock_steps()? else {
+        return Ok(());
+    };
+    if now.since(at) > STEP_TOLD_FOR {
+        return Ok(());
+    }
+    let way = if by.as_seconds() < 0 {
+        "back"
+    } else {
+        "forward"
+    };
+    let far = Span::seconds(by.as_seconds().abs());
+    let times = match count {
+        1 => "once".to_owned(),
+        count => format!("{count} times"),
+    };
+    writeln!(
+        std::io::stderr(),
+        "the machine's clock was put {way} by {far} at {at}, {times} in all; check that it is kept right (timedatectl, chronyc tracking)"
+    )?;
     Ok(())
 }
 

@@ -164,7 +164,6 @@ impl Agenda {
 
     /// Plans what waits for a time of the wall clock anew, the clock having been set. What is due already, by the new
     /// time, is due once; the times in between are not made up for.
-    #[allow(dead_code, reason = "nothing notices yet that the clock was set")]
     pub fn replan(&mut self, reading: Reading, timetables: &[Timetable]) {
         for (source, timetable) in timetables.iter().enumerate() {
             let planned = self.planned.get(&source).copied();
@@ -210,7 +209,7 @@ pub(super) fn jitter_of(name: &str, at: Moment, jitter: Span) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::time::{CronLine, TimeZone};
+    use crate::time::{CronLine, TimeZone, Timestamp};
 
     /// Returns what both clocks show so many seconds after the start, the wall clock being `ahead` of it.
     fn reading(seconds: i64, ahead: Span) -> Reading {
@@ -296,6 +295,54 @@ mod tests {
         agenda.replan(forward, &tables);
         assert_eq!(agenda.take_due(forward), Some(0));
         assert_eq!(agenda.take_due(forward), None);
+    }
+
+    /// Returns when a cron line is taken, in seconds of the steady clock, by looks every 100 ms at a wall clock that is
+    /// `ahead_ms` of it.
+    fn taken_times(table: &Timetable, seconds: i64, ahead_ms: impl Fn(i64) -> i64) -> Vec<i64> {
+        let read = |ms: i64| Reading {
+            unix_ms: ms + ahead_ms(ms),
+            moment: Moment::from_ms(ms),
+        };
+        let (mut agenda, mut taken) = (Agenda::default(), Vec::new());
+        agenda.put(0, table.first(read(0)), Duration::ZERO);
+        for ms in (0..seconds * 1000).step_by(100) {
+            let now = read(ms);
+            agenda.follow(now);
+            if agenda.take_due(now).is_some() {
+                taken.push(ms / 1000);
+                agenda.put(0, table.after(now, now, None), Duration::ZERO);
+            }
+        }
+        taken
+    }
+
+    #[test]
+    fn neither_summer_time_nor_a_leap_second_nor_slewing_lets_a_cron_line_miss_its_time() {
+        let zone = TimeZone::parse("Europe/Berlin").expect("a zone");
+        let line = CronLine::parse("0 */5 * * * *").expect("a cron line");
+        let table = Timetable::Cron(line, zone);
+        for (start, leap_ms, slew) in [
+            ("2027-03-28T00:30:30Z", 0, 0),
+            ("2027-10-31T00:30:30Z", 0, 0),
+            ("2027-01-01T00:00:30Z", -1000, 0),
+            ("2027-01-01T00:00:30Z", 1000, 0),
+            ("2027-01-01T00:00:30Z", 0, 12),
+            ("2027-01-01T00:00:30Z", 0, -12),
+        ] {
+            let start = Timestamp::parse_rfc3339(start).expect("a time").unix() * 1000;
+            let ahead = |ms: i64| {
+                let leapt = if ms >= 1_000_000 { leap_ms } else { 0 };
+                start + leapt + if slew == 0 { 0 } else { ms / slew }
+            };
+            let taken = taken_times(&table, 7200, ahead);
+            let waits: Vec<i64> = taken.windows(2).map(|pair| pair[1] - pair[0]).collect();
+            assert!(taken.len() >= 22 && taken[0] <= 300, "{taken:?}");
+            assert!(
+                waits.iter().all(|wait| (270..=330).contains(wait)),
+                "{waits:?}"
+            );
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What the workers of the service share, and how one that meets a fault goes on.
 
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
@@ -13,7 +14,7 @@ use crate::daemon::stop::Stop;
 use crate::daemon::unread::Unread;
 use crate::pipeline::{Docket, Pipeline, PipelineError, PollOptions, Setup, Troubles, ZoneReport};
 use crate::store::{Store, StoreOptions};
-use crate::time::{Clock, Moment, Span};
+use crate::time::{Clock, Moment, Span, Step};
 
 /// How long the watch may be at one thing: the first version of a very large zone is one transaction of some minutes.
 const AT_ONE_THING_MAX: Span = Span::seconds(900);
@@ -36,6 +37,8 @@ pub(super) struct Common {
     pub metrics_are_old: AtomicBool,
     /// When the watch last went round, in milliseconds of the steady clock.
     beat_at: AtomicI64,
+    /// How the wall clock was set, and what waits by it was not moved yet.
+    pub steps: Mutex<VecDeque<Step>>,
     /// The configuration that is in force.
     setup: RwLock<Setup>,
     /// What could not be read, so that it is said once.
@@ -65,6 +68,7 @@ impl Common {
             generation: AtomicU64::new(0),
             metrics_are_old: AtomicBool::new(true),
             beat_at: AtomicI64::new(pipeline.clock().moment().as_ms()),
+            steps: Mutex::default(),
             setup: RwLock::new(pipeline.setup()),
             unread: Mutex::default(),
             fatal,

@@ -1,8 +1,8 @@
 //! The worker that looks after everything which no source asks for: words to the operator, the digest, metrics, the
 //! canary, what is to be forgotten.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use crate::config::RetentionConfig;
@@ -22,6 +22,8 @@ const METRICS_EVERY: Span = Span::seconds(15);
 const CANARY_EVERY: Span = Span::seconds(600);
 /// How often it is asked whether anything is to be forgotten.
 const PRUNE_LOOK_EVERY: Span = Span::hours(1);
+/// How long nothing is forgotten after the wall clock was set: one that is years ahead would have everything forgotten.
+const PRUNE_AFTER_STEP: Span = Span::days(1);
 /// How often it is asked what is due.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -62,15 +64,33 @@ pub(super) fn keep_house(common: &Arc<Common>) {
 }
 
 impl Rounds {
+    /// Moves what waits by the wall clock, if that was set.
+    fn move_waits(&mut self, common: &Common, pipeline: &Pipeline) -> Result<(), PipelineError> {
+        let steps = || common.steps.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            let step = steps().front().copied();
+            let Some(step) = step else { return Ok(()) };
+            self.prune_at = common.clock.moment() + PRUNE_AFTER_STEP;
+            pipeline.note_step(step)?;
+            steps().pop_front();
+            common.metrics_are_old.store(true, Ordering::Relaxed);
+            common.post.ring();
+        }
+    }
+
     /// Does what is due.
     fn go(&mut self, common: &Common, pipeline: &Pipeline) -> Result<(), PipelineError> {
         pipeline.store().is_still_there()?;
         let generation = common.generation.load(Ordering::SeqCst);
         if self.generation != Some(generation) {
+            if self.generation.is_none() {
+                pipeline.settle_waits()?;
+            }
             pipeline.note_tables()?;
             self.generation = Some(generation);
         }
         let now = common.clock.moment();
+        self.move_waits(common, pipeline)?;
         if self.operator_at <= now {
             self.operator_at = now + OPERATOR_EVERY;
             pipeline.tell_operator()?;

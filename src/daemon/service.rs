@@ -13,7 +13,7 @@
 //! Each worker has a connection of its own to the database. Who writes waits for the transaction before it, and no
 //! transaction waits for a network.
 
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -30,8 +30,9 @@ use crate::daemon::crew::Crew;
 use crate::daemon::ears::{Ears, Marks};
 use crate::daemon::watch::{Hearing, watch};
 use crate::daemon::{housekeeping, judging, post, systemd};
-use crate::pipeline::{Pipeline, PipelineError, Setup, write_held};
+use crate::pipeline::{Pipeline, PipelineError, Setup, tell_step, write_held};
 use crate::store::{StoreError, end_waits};
+use crate::time::StepWatch;
 
 /// How long workers may take to end. What is at work then is cut off as a kill would cut it: nothing that was stored
 /// is lost, and what was not is done again by the next start.
@@ -154,6 +155,8 @@ struct Service {
     ears: Option<Ears>,
     reloaded: Arc<Notify>,
     workers: Vec<JoinHandle<()>>,
+    /// Notices that the wall clock was set.
+    steps: StepWatch,
     /// What `status` and systemd were told last.
     told: Option<String>,
 }
@@ -161,6 +164,7 @@ struct Service {
 impl Service {
     /// Starts the workers.
     fn start(common: Arc<Common>, runtime: &Runtime) -> Self {
+        let steps = StepWatch::new(common.clock.reading());
         let (due, marked) = mpsc::channel(MARKS_WAITING_MAX);
         let (ended, passed) = mpsc::unbounded_channel();
         let crew = Crew::new(common.clone(), ended);
@@ -202,6 +206,7 @@ impl Service {
             crew,
             marks,
             reloaded,
+            steps,
             told: None,
         }
     }
@@ -279,6 +284,15 @@ impl Service {
     fn tick(&mut self) {
         if self.common.is_alive() {
             systemd::tell_alive();
+        }
+        if let Some(step) = self.steps.look(self.common.clock.reading()) {
+            tell_step(step);
+            systemd::tell_status(&format!("the clock {step}"));
+            let steps = &self.common.steps;
+            steps
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push_back(step);
         }
         let held = self.common.troubles.line();
         if held != self.told {

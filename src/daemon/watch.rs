@@ -23,7 +23,7 @@ use crate::pipeline::{
     TransferOutcome, Transfers, ZoneOutcome, ZoneReport, run_catalog, run_sweep,
 };
 use crate::source::{NotifyTable, Probed};
-use crate::time::Reading;
+use crate::time::{Reading, StepWatch};
 
 /// The worker's name.
 const WATCH: &str = "transfers";
@@ -122,6 +122,8 @@ struct Watch<'a> {
     timetables: Vec<Timetable>,
     options: PollOptions,
     agenda: Agenda,
+    /// Notices that the wall clock was set.
+    steps: StepWatch,
     transfers: Transfers,
     looks: JoinSet<Looked>,
     /// Answers of the probes that run.
@@ -184,6 +186,7 @@ impl<'a> Watch<'a> {
             timetables,
             options: options(),
             agenda,
+            steps: StepWatch::new(reading),
             transfers: Transfers::default(),
             looks: JoinSet::new(),
             probes: mpsc::channel(ANSWERS_WAITING_MAX),
@@ -210,6 +213,7 @@ impl<'a> Watch<'a> {
                 return Ok(Ended::Stopped);
             }
             self.common.beat();
+            self.follow_clock();
             self.look_again()?;
             self.start_due()?;
             match self.next_event(hearing).await {
@@ -243,6 +247,15 @@ impl<'a> Watch<'a> {
         }
     }
 
+    /// Plans anew what goes by the wall clock, if that was set.
+    fn follow_clock(&mut self) {
+        let reading = self.pipeline.clock().reading();
+        self.agenda.follow(reading);
+        if self.steps.look(reading).is_some() {
+            self.agenda.replan(reading, &self.timetables);
+        }
+    }
+
     /// Lets the primaries of a catalog mark its members.
     fn know_members(&mut self, index: usize) -> Result<(), PipelineError> {
         let config = self.config.clone();
@@ -271,7 +284,6 @@ impl<'a> Watch<'a> {
     /// Starts or runs every source that is due. What is still running is left alone.
     fn start_due(&mut self) -> Result<(), PipelineError> {
         let config = self.config.clone();
-        self.agenda.follow(self.pipeline.clock().reading());
         loop {
             let began = self.pipeline.clock().reading();
             let Some(i) = self.agenda.take_due(began) else {

@@ -10,6 +10,8 @@ const BACKOFF: [Span; 5] = [
     Span::hours(1),
     Span::hours(4),
 ];
+/// The longest wait of [`BACKOFF`]. A message that waits for longer was planned by a clock that was wrong.
+pub const WAIT_MAX: Span = BACKOFF[BACKOFF.len() - 1];
 /// How long a message that passing faults keep from leaving is tried, unless the configuration says so.
 pub const GIVE_UP: Span = Span::days(14);
 /// How much of a wait is left to chance, in per cent: messages that waited for one server do not all come

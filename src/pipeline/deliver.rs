@@ -217,7 +217,7 @@ impl Pipeline {
             in_all_max: limits.per_hour_max,
         };
         for due in self.store.oldest_due(way, now)? {
-            let sent_count = self.store.sent_since(caps.since)?;
+            let sent_count = self.store.sent_since(caps.since, now)?;
             if sent_count + self.store.in_hand_count(now)? >= limits.per_hour_max {
                 if sent_count >= limits.per_hour_max && !pass.is_cap_told {
                     tracing::warn!("the hourly number of messages is reached; the others wait");

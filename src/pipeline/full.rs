@@ -71,7 +71,11 @@ pub(super) fn is_full_due(every: FullEvery, zone: &ZoneState, now: Timestamp) ->
         FullEvery::Auto => Some(SMALL_EVERY),
     };
     let retry = retry_of(every);
-    if zone.whole_tried_at.is_some_and(|at| now < at + retry) {
+    // A clock that was set back does not put it off for ever.
+    if zone
+        .whole_tried_at
+        .is_some_and(|at| at <= now && now < at + retry)
+    {
         return false;
     }
     // The comparison that its steps called for did not come.
@@ -81,7 +85,6 @@ pub(super) fn is_full_due(every: FullEvery, zone: &ZoneState, now: Timestamp) ->
     let Some(every) = every else {
         return false;
     };
-    // A clock that was set back does not put it off for ever.
     zone.whole_at
         .is_none_or(|at| now < at || now >= at + every + jitter_of(zone, at, every))
 }

@@ -93,6 +93,7 @@ pub fn metrics_page(
         write_zones(&mut page, &zones, now);
     }
     write_desk(&mut page, store)?;
+    write_clock(&mut page, store)?;
     if let Some(canary) = canary {
         let name = "fluxwatch_canary_blind";
         page.family(
@@ -117,6 +118,31 @@ pub fn write_textfile(path: &Path, page: &str) -> io::Result<()> {
     temporary.push(".new");
     fs::write(&temporary, page)?;
     fs::rename(&temporary, path)
+}
+
+/// Writes how often the wall clock was set, and when it last was.
+fn write_clock(page: &mut Page, store: &Store) -> Result<(), StoreError> {
+    let (count, last) = store.clock_steps()?;
+    let name = "fluxwatch_clock_steps_total";
+    page.family(
+        name,
+        "counter",
+        "How often the machine's clock was set by 2 seconds or more while the service ran.",
+    );
+    page.value(name, &[], count);
+    if let Some((at, by)) = last {
+        let name = "fluxwatch_clock_last_step_seconds";
+        page.family(
+            name,
+            "gauge",
+            "How far the clock was moved last; negative if it was put back.",
+        );
+        page.value(name, &[], by.as_seconds());
+        let name = "fluxwatch_clock_last_step_timestamp_seconds";
+        page.family(name, "gauge", "When that was, by the clock as it was then.");
+        page.value(name, &[], at.unix());
+    }
+    Ok(())
 }
 
 /// Writes the sums of each source.

@@ -14,6 +14,7 @@ mod backoff;
 mod backtest;
 mod canary;
 mod catalog;
+mod clock;
 mod compose;
 mod deliver;
 mod detect;
@@ -59,6 +60,7 @@ pub use canary::{CanaryState, look_at_canary};
 pub use catalog::{
     CatalogJob, CatalogOutcome, CatalogSummary, SweepJob, SweepOutcome, run_catalog, run_sweep,
 };
+pub use clock::tell_step;
 pub use compose::{Addressee, CaseMail, PREVIEW_TOKEN, ReportParts};
 pub use deliver::{DeliverySummary, STOP_GRACE};
 pub use detect::DomainFinding;

@@ -120,7 +120,8 @@ impl Pipeline {
             joined: joined as u32,
             open_members: members().filter(|it| is_working(&it.case)).count() as u32,
             size: finding.map_or(case.told.size, size_of),
-            has_room: !case.told.digest_due && self.store.cases_told_since(since)? < cap,
+            has_room: !case.told.digest_due
+                && self.store.cases_told_since(since, telling.now)? < cap,
             now: telling.now,
         })
     }

@@ -378,7 +378,8 @@ impl Store {
     }
 
     /// Takes a question about a case's domain: returns whether it may be asked now, and if so notes that it
-    /// is, and when the next may be. There are `times` in all.
+    /// is, and when the next may be. There are `times` in all. A question that is due after `next_at` was planned by
+    /// a clock that was ahead, and is due.
     ///
     /// # Errors
     ///
@@ -392,7 +393,7 @@ impl Store {
     ) -> Result<bool, StoreError> {
         self.run(|connection| {
             let sql = "insert into confirmation (case_id, asked_count, next_at) values (?1, 1, ?3)
-                       on conflict (case_id) do update set asked_count = asked_count + 1, next_at = excluded.next_at where next_at <= ?2 and asked_count < ?4";
+                       on conflict (case_id) do update set asked_count = asked_count + 1, next_at = excluded.next_at where (next_at <= ?2 or next_at > ?3) and asked_count < ?4";
             connection
                 .prepare_cached(sql)?
                 .execute(params![case_id, now.unix(), next_at.unix(), times])

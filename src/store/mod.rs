@@ -11,6 +11,7 @@ mod cases;
 mod catalogs;
 mod chain;
 mod changes;
+mod clock;
 mod desk;
 mod digests;
 mod exemptions;

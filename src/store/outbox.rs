@@ -342,9 +342,9 @@ impl Store {
         let sql = format!(
             "update message set state = 'sending', attempt_count = attempt_count + 1, next_attempt_at = ?2
              where id = ?1 and state in ('queued', 'sending') and next_attempt_at <= ?3
-               and (select count(*) from message s indexed by message_by_recipient where s.recipient = message.recipient and s.sent_at > ?4)
+               and (select count(*) from message s indexed by message_by_recipient where s.recipient = message.recipient and s.sent_at > ?4 and s.sent_at <= ?3)
                  + (select count(*) from message s indexed by message_in_hand where s.state = 'sending' and s.recipient = message.recipient and s.next_attempt_at > ?3) < ?5
-               and (select count(*) from message s indexed by message_by_sent where s.sent_at > ?4)
+               and (select count(*) from message s indexed by message_by_sent where s.sent_at > ?4 and s.sent_at <= ?3)
                  + (select count(*) from message s indexed by message_in_hand where s.state = 'sending' and s.next_attempt_at > ?3) < ?6
              returning {COLUMNS}"
         );
@@ -405,24 +405,25 @@ impl Store {
     /// # Errors
     ///
     /// [`StoreError`].
-    pub fn sent_since(&self, since: Timestamp) -> Result<u32, StoreError> {
+    pub fn sent_since(&self, since: Timestamp, now: Timestamp) -> Result<u32, StoreError> {
         self.run(|connection| {
             connection
-                .prepare_cached("select count(*) from message where sent_at > ?")?
-                .query_row([since.unix()], |row| row.get(0))
+                .prepare_cached("select count(*) from message where sent_at > ? and sent_at <= ?")?
+                .query_row([since.unix(), now.unix()], |row| row.get(0))
         })
     }
 
-    /// Returns how many mails about cases were queued since a time, each case's once.
+    /// Returns how many mails about cases were queued since a time, each case's once. What has a time of the future
+    /// does not count: it was queued while the clock was ahead.
     ///
     /// # Errors
     ///
     /// [`StoreError`].
-    pub fn cases_told_since(&self, since: Timestamp) -> Result<u32, StoreError> {
+    pub fn cases_told_since(&self, since: Timestamp, now: Timestamp) -> Result<u32, StoreError> {
         self.run(|connection| {
             connection
-                .prepare_cached("select count(distinct case_id) from message indexed by message_by_time where queued_at > ? and kind in ('report', 'update')")?
-                .query_row([since.unix()], |row| row.get(0))
+                .prepare_cached("select count(distinct case_id) from message indexed by message_by_time where queued_at > ? and queued_at <= ? and kind in ('report', 'update')")?
+                .query_row([since.unix(), now.unix()], |row| row.get(0))
         })
     }
 

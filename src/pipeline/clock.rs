@@ -1,0 +1,39 @@
+//! What is done when the wall clock was set.
+
+use crate::pipeline::{Pipeline, PipelineError};
+use crate::time::Step;
+
+/// Logs that the wall clock was set.
+pub fn tell_step(step: Step) {
+    let by_s = step.by().as_seconds();
+    let times = match by_s < 0 {
+        true => {
+            "a zone whose newest version is later than the clock keeps that time for its next ones"
+        }
+        false => "times in between were not seen by anybody",
+    };
+    tracing::warn!(
+        by_s,
+        "the machine's clock {step}; no look and no message is put off by it, {times}; check that the clock is kept right (timedatectl, chronyc tracking)"
+    );
+}
+
+impl Pipeline {
+    /// Moves what waits by as much as the wall clock was. Schedules go by another clock and stay.
+    ///
+    /// # Errors
+    ///
+    /// [`PipelineError::Store`]; nothing was moved then.
+    pub fn note_step(&self, step: Step) -> Result<(), PipelineError> {
+        Ok(self.store.shift_waits(step)?)
+    }
+
+    /// Makes due what waits for longer than anything may, the clock having been set while nothing ran.
+    ///
+    /// # Errors
+    ///
+    /// [`PipelineError::Store`].
+    pub fn settle_waits(&self) -> Result<(), PipelineError> {
+        Ok(self.store.settle_waits(self.clock.now())?)
+    }
+}
