@@ -8,7 +8,7 @@ use crate::harness::{Bench, both};
 use crate::servers::{Bind, Knot};
 
 /// The environment in which a program's wall clock is what a file says, and nothing else is.
-fn faked(file: &Path) -> Vec<(&'static str, OsString)> {
+pub fn faked(file: &Path) -> Vec<(&'static str, OsString)> {
     let found = in_a_folder_of("/usr/lib", "faketime/libfaketimeMT.so.1");
     let library = found.expect("tests/install-servers installs faketime");
     vec![

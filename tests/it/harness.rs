@@ -1,5 +1,6 @@
 //! A folder with a configuration and a database, and the program run in it.
 
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -178,10 +179,20 @@ pub struct Running {
 impl Running {
     /// Starts the program; what it says goes into a file.
     pub fn start(bench: &Bench, arguments: &[&str]) -> Self {
+        Self::start_with(bench, arguments, Vec::new())
+    }
+
+    /// [`Running::start`] in an environment.
+    pub fn start_with(
+        bench: &Bench,
+        arguments: &[&str],
+        environment: Vec<(&'static str, OsString)>,
+    ) -> Self {
         let log = bench.path().join("running.log");
         let file = fs::File::create(&log).expect("the log can be made");
         let child = bench
             .command(arguments)
+            .envs(environment)
             .stdout(Stdio::null())
             .stderr(file)
             .spawn()

@@ -11,6 +11,7 @@ mod campaigns;
 mod care;
 mod changes;
 mod cli;
+mod clock_steps;
 mod clocks;
 mod config;
 mod desk;

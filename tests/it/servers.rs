@@ -56,6 +56,8 @@ pub struct Extras {
     pub more_v6_port: Option<u16>,
     /// Signs its zones and gives them a digest (RFC 8976) of this algorithm (Knot).
     pub zonemd: Option<&'static str>,
+    /// Serves whoever asks from this machine, without a key (Knot).
+    pub open: bool,
     /// Resolves for everybody, through the server at this port of 127.0.0.1 (BIND).
     pub resolves_through: Option<u16>,
 }
@@ -574,6 +576,9 @@ key:
   - id: refused
     key: \"{key}\"
     action: [ query ]
+  - id: open
+    address: [ 127.0.0.0/8, ::1 ]
+    action: [ transfer, query ]
 template:
   - id: default
     zonefile-load: difference
@@ -588,6 +593,8 @@ template:
     for zone in zones {
         let acl = if zone.refuses_transfer() {
             "refused"
+        } else if extras.open {
+            "[ with-key, open ]"
         } else {
             "with-key"
         };
