@@ -43,7 +43,7 @@ impl StepWatch {
         let by_ms = reading.unix_ms.saturating_sub(unset_ms);
         self.before = reading;
         let slewed_max_ms = elapsed_ms / SLEW_PART;
-        let is_step = by_ms.saturating_abs() >= STEP_MIN.as_seconds() * 1000 + slewed_max_ms;
+        let is_step = by_ms.saturating_abs() >= slewed_max_ms.max(STEP_MIN.as_seconds() * 1000);
         is_step.then_some(Step {
             by_ms,
             unset: Timestamp::from_unix(unset_ms.div_euclid(1000)),
