@@ -30,6 +30,7 @@ mod guards;
 mod harness;
 mod interruptions;
 mod invariance;
+mod isolation;
 mod kills;
 mod lanes;
 mod layers;
