@@ -155,13 +155,17 @@ impl Pipeline {
 
     /// Returns how long to wait after a fault of the database, if there is something that has to be noted.
     fn bear(&self, pass: &mut Pass, fault: PipelineError) -> Result<Duration, PipelineError> {
+        let is_new = pass.trouble_since.is_none();
         let since = *pass.trouble_since.get_or_insert_with(Instant::now);
         let is_done = pass.is_idle() && pass.ended.is_empty();
         if is_done || !fault.can_heal() || since.elapsed() >= NOTED_WITHIN {
             return Err(fault);
         }
-        let count = counted((pass.in_hand_count() + pass.ended.len()) as u64, "attempt");
-        tracing::warn!("{count} at mail or webhooks cannot be noted yet, tried again: {fault}");
+        if is_new {
+            let count = pass.in_hand_count() + pass.ended.len();
+            let attempts = counted(count as u64, "attempt");
+            tracing::warn!("{attempts} in hand cannot be noted yet, tried again: {fault}");
+        }
         Ok(NOTE_AGAIN)
     }
 

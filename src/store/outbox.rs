@@ -254,6 +254,20 @@ pub fn shown_url(url: &str) -> String {
 /// The columns of a message, in the order that [`read_message`] expects.
 const COLUMNS: &str = "id, case_id, revision, recipient, sender, message_id, subject, octets, state, attempt_count, queued_at, next_attempt_at, sent_at, last_reply, kind, bounced_at, fate";
 
+/// Goes from the oldest message of a recipient to that of the next one, in the order of `message_by_lane`, and looks
+/// at none between them.
+const OLDEST_DUE: &str = "with recursive oldest (id, lane, recipient, due_at) as (
+        select * from (select id, lane, recipient, next_attempt_at from message
+                        where state in ('queued', 'sending') and lane >= ?1 and lane < ?2
+                        order by lane, recipient, next_attempt_at, id limit 1)
+        union all
+        select n.id, n.lane, n.recipient, n.next_attempt_at from oldest o join message n on n.id = coalesce(
+            (select m.id from message m where m.state in ('queued', 'sending') and m.lane = o.lane and m.recipient > o.recipient
+              order by m.recipient, m.next_attempt_at, m.id limit 1),
+            (select m.id from message m where m.state in ('queued', 'sending') and m.lane > o.lane and m.lane < ?2
+              order by m.lane, m.recipient, m.next_attempt_at, m.id limit 1)))
+    select id, lane from oldest where due_at <= ?3 order by due_at, id";
+
 impl Store {
     /// Queues a message. The same case, revision and recipient are queued once only.
     ///
@@ -303,20 +317,9 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn oldest_due(&self, way: Way, now: Timestamp) -> Result<Vec<DueMessage>, StoreError> {
-        let sql = "with recursive oldest (id, lane, recipient, due_at) as (
-                select * from (select id, lane, recipient, next_attempt_at from message
-                                where state in ('queued', 'sending') and lane >= ?1 and lane < ?2
-                                order by lane, recipient, next_attempt_at, id limit 1)
-                union all
-                select n.id, n.lane, n.recipient, n.next_attempt_at from oldest o join message n on n.id = coalesce(
-                    (select m.id from message m where m.state in ('queued', 'sending') and m.lane = o.lane and m.recipient > o.recipient
-                      order by m.recipient, m.next_attempt_at, m.id limit 1),
-                    (select m.id from message m where m.state in ('queued', 'sending') and m.lane > o.lane and m.lane < ?2
-                      order by m.lane, m.recipient, m.next_attempt_at, m.id limit 1)))
-            select id, lane from oldest where due_at <= ?3 order by due_at, id";
         let (first, end) = way.lanes();
         self.run(|connection| {
-            let mut statement = connection.prepare_cached(sql)?;
+            let mut statement = connection.prepare_cached(OLDEST_DUE)?;
             let rows = statement.query_map(params![first, end, now.unix()], |row| {
                 Ok(DueMessage {
                     id: row.get(0)?,
@@ -730,4 +733,40 @@ fn read_message(row: &Row<'_>) -> rusqlite::Result<Option<MessageRow>> {
         bounced_at: row.get::<_, Option<i64>>(15)?.map(Timestamp::from_unix),
         fate: fate.flatten(),
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::StoreOptions;
+
+    #[test]
+    fn look_for_what_is_due_passes_over_what_waits_behind_it() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let options = StoreOptions {
+            reverse_index: true,
+            create: true,
+        };
+        let store = Store::open(&folder.path().join("f.db"), options).expect("made");
+        let plan: Vec<String> = store
+            .run(|connection| {
+                let mut statement =
+                    connection.prepare(&format!("explain query plan {OLDEST_DUE}"))?;
+                let rows = statement.query_map(params!["a", "b", 0], |row| row.get(3))?;
+                rows.collect()
+            })
+            .expect("planned");
+        let plan = plan.join("\n");
+        for step in [
+            "SEARCH message USING INDEX message_by_lane (lane>? AND lane<?)",
+            "SEARCH m USING INDEX message_by_lane (lane=? AND recipient>?)",
+            "SEARCH m USING INDEX message_by_lane (lane>? AND lane<?)",
+        ] {
+            assert!(plan.contains(step), "{plan}");
+        }
+        assert!(
+            !plan.contains("SCAN message") && !plan.contains("SCAN m\n"),
+            "{plan}"
+        );
+    }
 }

@@ -399,6 +399,52 @@ fn caps_hold_while_attempts_are_in_hand() {
 }
 
 #[test]
+fn lane_is_a_url_or_the_domain_of_a_recipient_and_its_oldest_message_is_first() {
+    let bench = Bench::new("");
+    let (pipeline, clock) = pipeline(&bench, "[smtp]\nurl = \"maildir://desk\"\n");
+    queue(
+        &pipeline,
+        [
+            "a@one.example",
+            "a@one.example",
+            "Desk \"@\" <b@Two.example>",
+        ],
+    );
+    queue(
+        &pipeline,
+        [
+            "http://h.example/a",
+            "http://h.example/ab",
+            "http://h.example/a",
+        ],
+    );
+    let due = |way| {
+        let due = pipeline
+            .store()
+            .oldest_due(way, clock.now())
+            .expect("readable");
+        let words: Vec<_> = due
+            .into_iter()
+            .map(|it| format!("{} {}", it.id, it.lane))
+            .collect();
+        words
+    };
+    // The address with a name that holds an @ has a lane of its own, which is no worse than another.
+    assert_eq!(
+        due(Way::Mail),
+        ["1 mail one.example", "3 mail \" <b@two.example"]
+    );
+    let hooks = [
+        "4 webhook http://h.example/a",
+        "5 webhook http://h.example/ab",
+    ];
+    assert_eq!(due(Way::Webhook), hooks);
+    let lane = Some("webhook http://h.example/a");
+    let count = pipeline.store().due_count(Way::Webhook, lane, clock.now());
+    assert_eq!(count.expect("readable"), 2);
+}
+
+#[test]
 fn what_is_in_hand_counts_for_the_caps_of_every_process() {
     let bench = Bench::new("");
     let (pipeline, clock) = pipeline(&bench, "[smtp]\nurl = \"maildir://desk\"\n");
