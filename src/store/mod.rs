@@ -20,6 +20,7 @@ mod faults;
 mod history;
 mod intervals;
 mod lock;
+mod log;
 mod notices;
 mod open;
 mod operator;

@@ -15,6 +15,7 @@ use crate::dns::Name;
 use crate::file;
 use crate::store::ahead::{Ahead, is_looked_at};
 use crate::store::lock::has_more_names;
+use crate::store::log::{WAL_OCTETS_MAX, WAL_OCTETS_WANTED};
 use crate::store::popularity::HostRow;
 use crate::store::reading::{Stamp, Way, check_writable, folder_of, open_to_read};
 use crate::store::schema::{
@@ -35,11 +36,6 @@ pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(20);
 const CACHE_KIB: i64 = 64 << 10;
 /// Octets of a page, as a new database has them.
 const PAGE_OCTETS: u64 = 4096;
-/// A log that has grown to this is moved into the database by the commit that filled it. Measured in docs/design.md,
-/// "The write-ahead log".
-const WAL_OCTETS_WANTED: u64 = 16 << 20;
-/// A log that one version made longer than this is cut back when it is begun anew.
-const WAL_OCTETS_MAX: u64 = 64 << 20;
 
 /// Why the store cannot serve. Each is this machine's or the file's fault: exit status 4.
 #[derive(Debug, thiserror::Error)]
@@ -463,25 +459,6 @@ impl Store {
         Ok(reading)
     }
 
-    /// Moves the write-ahead log into the database, as far as nobody reads an older state; cuts it back when it has
-    /// grown long. Waits for nobody.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::Sqlite`].
-    pub fn checkpoint(&self) -> Result<(), StoreError> {
-        let move_log = |mode: &str| {
-            let sql = format!("pragma wal_checkpoint({mode})");
-            self.run(|connection| connection.query_row(&sql, [], |_| Ok(())))
-        };
-        move_log("passive")?;
-        if self.wal_octets() <= WAL_OCTETS_MAX {
-            return Ok(());
-        }
-        // With the time limit of a writer, each look at a log that somebody reads would wait for him.
-        turn::without_waiting(|| move_log("truncate"))
-    }
-
     /// Returns whether the file at the path is still the one that was opened, with the tables and indexes that it
     /// had.
     ///
@@ -512,12 +489,6 @@ impl Store {
                 _ => unusable(&self.named, fault),
             }),
         }
-    }
-
-    /// Returns octets of the write-ahead log; 0 if there is none.
-    pub fn wal_octets(&self) -> u64 {
-        let wal = with_suffix(&self.path, "-wal").metadata();
-        wal.map_or(0, |meta| meta.len())
     }
 
     /// Ends the use of the database in a process that ends. What was only read is not closed: the system takes back
