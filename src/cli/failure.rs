@@ -115,6 +115,13 @@ impl From<StoreError> for Failure {
                 let cure = cure.clone();
                 Self::local(error.to_string()).hint(cure)
             }
+            StoreError::LogFull { ref cure, .. } => {
+                let cure = format!("{cure}; store.wal_bytes_max says how far the log may grow");
+                Self::local(error.to_string()).hint(cure)
+            }
+            StoreError::ReadTooLong { .. } => Self::local(error.to_string()).hint(
+                "run it when less is written, on a copy, or with a larger store.wal_bytes_max",
+            ),
             StoreError::WrittenMeanwhile(_) => Self::local(error.to_string()).hint(
                 "run the command again; a user who may write the database and its folder waits for no writer",
             ),

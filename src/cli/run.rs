@@ -7,12 +7,11 @@ use std::sync::Arc;
 use crate::cli::arguments::RunCommand;
 use crate::cli::failure::{Done, Failure};
 use crate::cli::session::{
-    load_config, make_store_folder, open_pipeline, runtime, store_options, try_lock,
+    load_config, make_store_folder, open_pipeline, open_to_poll, runtime, try_lock,
 };
 use crate::config::{Config, ConfigError, Fault};
 use crate::daemon::{Signals, serve, start_with};
 use crate::pipeline::{Setup, check_surroundings, examine_parts};
-use crate::store::Store;
 
 /// Runs the command.
 pub fn run(config: Option<&Path>, command: &RunCommand) -> Result<Done, Failure> {
@@ -32,7 +31,7 @@ pub fn run(config: Option<&Path>, command: &RunCommand) -> Result<Done, Failure>
     };
     let runtime = runtime()?;
     let mut signals = runtime.block_on(async { Signals::new() })?;
-    let open = || Store::open(&config.store_path, store_options(&config));
+    let open = || open_to_poll(&config);
     let Some(store) = start_with(open, |time| signals.wait(&runtime, time))? else {
         return Ok(Done::Well);
     };

@@ -49,19 +49,23 @@ pub fn load_config(path: Option<&Path>) -> Result<Config, Failure> {
 
 /// Opens the database for a command that looks, or decides for the desk.
 pub fn open_store(config: &Config) -> Result<Store, Failure> {
-    Ok(Store::open(&config.store_path, LOOKING)?)
+    let store = Store::open(&config.store_path, LOOKING)?;
+    store.limit_log(config.wal_bytes_max);
+    Ok(store)
 }
 
 /// Opens the database to look things up, without a writer's start and end; migrates it if that has to be
 /// first and this user may.
 pub fn open_to_look(config: &Config) -> Result<Store, Failure> {
-    match Store::open_for_a_look(&config.store_path) {
+    let store = match Store::open_for_a_look(&config.store_path) {
         Err(older @ StoreError::Older { .. }) => match Store::open(&config.store_path, LOOKING) {
-            Err(StoreError::Access { .. }) => Err(older.into()),
-            opened => Ok(opened?),
+            Err(StoreError::Access { .. }) => return Err(older.into()),
+            opened => opened?,
         },
-        opened => Ok(opened?),
-    }
+        opened => opened?,
+    };
+    store.limit_log(config.wal_bytes_max);
+    Ok(store)
 }
 
 /// Makes the folder that the database and its lock lie in.
@@ -95,15 +99,18 @@ pub fn try_lock(config: &Config, wait: bool) -> Result<Option<PollerLock>, Store
 
 /// Opens or makes the database for a command that polls.
 pub fn create_store(config: &Config) -> Result<Store, Failure> {
-    Ok(Store::open(&config.store_path, store_options(config))?)
+    Ok(open_to_poll(config)?)
 }
 
-/// Returns how the database is opened by a command that polls.
-pub fn store_options(config: &Config) -> StoreOptions {
-    StoreOptions {
+/// [`create_store`], with the fault as it is.
+pub fn open_to_poll(config: &Config) -> Result<Store, StoreError> {
+    let options = StoreOptions {
         reverse_index: config.reverse_index,
         create: true,
-    }
+    };
+    let store = Store::open(&config.store_path, options)?;
+    store.limit_log(config.wal_bytes_max);
+    Ok(store)
 }
 
 /// Makes the pipeline with the machine's clock.

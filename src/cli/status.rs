@@ -12,7 +12,7 @@ use crate::cli::session::{load_config, open_to_look, parse_name};
 use crate::count::counted;
 use crate::dns::{Name, Serial};
 use crate::pipeline::{noted_tables, read_held};
-use crate::store::{Fate, SourceKind, Store, ZoneStatus};
+use crate::store::{Fate, LogStanding, SourceKind, Store, ZoneStatus};
 use crate::time::{Clock, Span, Timestamp, WallClock};
 
 /// A zone, as scripts read it.
@@ -145,9 +145,6 @@ impl StatusJson {
     }
 }
 
-/// A log that has grown to this is told of: a writer moves it long before, unless somebody reads an old state.
-const WAL_OCTETS_TOLD: u64 = 256 << 20;
-
 /// Runs the command.
 pub fn run(config: Option<&Path>, command: &StatusCommand) -> Result<Done, Failure> {
     let wanted = command.zones.iter().map(|text| parse_name(text));
@@ -187,7 +184,7 @@ pub fn run(config: Option<&Path>, command: &StatusCommand) -> Result<Done, Failu
     for line in noted_tables(&config, &store)? {
         writeln!(std::io::stderr(), "{line}")?;
     }
-    tell_beside(dead, returned, store.wal_octets())?;
+    tell_beside(dead, returned, &store.log_standing())?;
     if let Some(line) = read_held(&config.store_path) {
         writeln!(std::io::stderr(), "the service: {}", plain(&line))?;
     }
@@ -199,7 +196,7 @@ pub fn run(config: Option<&Path>, command: &StatusCommand) -> Result<Done, Failu
 }
 
 /// Says on stderr what is wrong beside the zones: messages that were given up or came back, a log that cannot be moved.
-fn tell_beside(dead: u32, returned: u32, wal_octets: u64) -> Result<(), Failure> {
+fn tell_beside(dead: u32, returned: u32, log: &LogStanding) -> Result<(), Failure> {
     let mut err = std::io::stderr();
     if dead > 0 {
         let what = counted(dead, "message");
@@ -215,11 +212,13 @@ fn tell_beside(dead: u32, returned: u32, wal_octets: u64) -> Result<(), Failure>
             "{what} sent and returned; `fluxwatch outbox` lists what became of each"
         )?;
     }
-    if wal_octets > WAL_OCTETS_TOLD {
-        let size = wal_octets >> 20;
+    if log.is_notable() {
         writeln!(
             err,
-            "the database's log has {size} MiB: a command that still reads an old state keeps it from being moved into the database; end that command"
+            "the database's write-ahead log has {} MiB; at {} MiB nothing more is written. {}",
+            log.octets >> 20,
+            log.octets_max >> 20,
+            log.in_words()
         )?;
     }
     Ok(())

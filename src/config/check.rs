@@ -19,6 +19,8 @@ use crate::time::{Clock, CronLine, Span, TimeZone, Timestamp, WallClock};
 
 /// The most octets of a configuration: room for more than 50,000 sources.
 const CONFIG_OCTETS_MAX: u64 = 16 << 20;
+/// The least size up to which the write-ahead log may grow: twice the size at which it is moved.
+const WAL_BYTES_LEAST: u64 = 32 << 20;
 /// The most octets of a file of authorities.
 const CA_OCTETS_MAX: u64 = 1 << 20;
 /// The most octets of a secret file.
@@ -137,6 +139,7 @@ impl Checker<'_> {
             path: self.path.to_owned(),
             store_path: file(&store_path).unwrap_or_default(),
             reverse_index: written.store.reverse_index,
+            wal_bytes_max: self.check_wal_bytes(&written),
             zone,
             keys,
             asn_path: file(&written.enrich.asn),
@@ -162,6 +165,19 @@ impl Checker<'_> {
             warnings: Vec::new(),
             written,
         }
+    }
+
+    /// Checks how far the write-ahead log may grow.
+    fn check_wal_bytes(&self, written: &Written) -> Option<u64> {
+        let octets = written.store.wal_bytes_max?;
+        if octets < WAL_BYTES_LEAST {
+            self.error(
+                "store.wal_bytes_max",
+                &format!("{octets} is less than 32 MiB; the log usually grows to 16 MiB"),
+                "write 33554432 or more, or leave it out: a quarter of the free space",
+            );
+        }
+        Some(octets)
     }
 
     /// Finds the time zone.

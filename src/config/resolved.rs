@@ -24,6 +24,8 @@ pub struct Config {
     pub store_path: PathBuf,
     /// Keep the reverse index.
     pub reverse_index: bool,
+    /// How far the write-ahead log may grow while somebody reads an old state; `None` for a part of the free space.
+    pub wal_bytes_max: Option<u64>,
     /// The time zone of schedules and of the digest.
     pub zone: TimeZone,
     /// TSIG keys by name.

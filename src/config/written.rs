@@ -76,6 +76,9 @@ pub struct StoreSection {
     pub path: Option<PathBuf>,
     /// Keep the index from name servers to the names that use them.
     pub reverse_index: bool,
+    /// Octets from which on nothing is written while a reader keeps the write-ahead log from being moved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wal_bytes_max: Option<u64>,
 }
 
 impl Default for StoreSection {
@@ -83,6 +86,7 @@ impl Default for StoreSection {
         Self {
             path: None,
             reverse_index: true,
+            wal_bytes_max: None,
         }
     }
 }

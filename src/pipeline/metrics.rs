@@ -94,6 +94,7 @@ pub fn metrics_page(
     }
     write_desk(&mut page, store)?;
     write_clock(&mut page, store)?;
+    write_log(&mut page, store);
     if let Some(canary) = canary {
         let name = "fluxwatch_canary_blind";
         page.family(
@@ -399,6 +400,32 @@ fn write_zones(page: &mut Page, zones: &[&ZoneStatus], now: Timestamp) {
             ];
             page.value(name, &labels, 1);
         }
+    }
+}
+
+/// Writes how the database's log stands.
+fn write_log(page: &mut Page, store: &Store) {
+    let standing = store.log_standing();
+    let values = [
+        (
+            "fluxwatch_wal_bytes",
+            "Size of the database's write-ahead log.",
+            standing.octets,
+        ),
+        (
+            "fluxwatch_wal_bytes_max",
+            "Size from which on nothing is written while a reader keeps the log from being moved.",
+            standing.octets_max,
+        ),
+        (
+            "fluxwatch_oldest_reader_seconds",
+            "How long at least a reader has kept the log from being moved; 0 if none does.",
+            standing.held_for.as_secs(),
+        ),
+    ];
+    for (name, help, value) in values {
+        page.family(name, "gauge", help);
+        page.value(name, &[], value);
     }
 }
 

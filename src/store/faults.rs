@@ -22,6 +22,8 @@ impl StoreError {
             Self::Access { .. }
             | Self::WrittenMeanwhile(_)
             | Self::Missing(_)
+            | Self::LogFull { .. }
+            | Self::ReadTooLong { .. }
             | Self::Gone(_)
             | Self::Replaced(_)
             | Self::Overtaken(_) => true,

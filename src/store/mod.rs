@@ -51,6 +51,7 @@ pub use history::{
     ChangeRow, Coarse, CoveredName, EnclosingZone, History, HistoryScope, RecordRow, Wanted,
 };
 pub use lock::PollerLock;
+pub use log::{LogReader, LogStanding};
 pub use notices::{NoticeRow, NoticeState};
 pub use open::{Store, StoreError, StoreOptions, StoreTx};
 pub use operator::{Blindness, BulkKind, BulkMove};

@@ -6,6 +6,7 @@ use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
@@ -15,7 +16,7 @@ use crate::dns::Name;
 use crate::file;
 use crate::store::ahead::{Ahead, is_looked_at};
 use crate::store::lock::has_more_names;
-use crate::store::log::{WAL_OCTETS_MAX, WAL_OCTETS_WANTED};
+use crate::store::log::{Growth, Log, WAL_OCTETS_MAX, WAL_OCTETS_WANTED};
 use crate::store::popularity::HostRow;
 use crate::store::reading::{Stamp, Way, check_writable, folder_of, open_to_read};
 use crate::store::schema::{
@@ -65,6 +66,30 @@ pub enum StoreError {
         what: String,
         /// The cure.
         cure: String,
+    },
+    /// Somebody reads an old state, and the log may not grow any further. Passes when he ends.
+    #[error(
+        "database {path}: the write-ahead log has {octets_mib} MiB and may not grow: {readers} reads an old state and keeps it from being moved into the database; nothing is written until that ends"
+    )]
+    LogFull {
+        /// The database file.
+        path: PathBuf,
+        /// Octets of the log. Unit: MiB.
+        octets_mib: u64,
+        /// Who reads, in words.
+        readers: String,
+        /// The cure.
+        cure: String,
+    },
+    /// This process read one state for so long that it was ended.
+    #[error(
+        "database {path}: while one state of it was read, others wrote more than {grown_mib} MiB; reading was ended, so that the write-ahead log does not fill the disk"
+    )]
+    ReadTooLong {
+        /// The database file.
+        path: PathBuf,
+        /// By how much the log may grow meanwhile. Unit: MiB.
+        grown_mib: u64,
     },
     /// The file was written while somebody read it who may not share its log.
     #[error("database {0} was written while it was read")]
@@ -167,6 +192,10 @@ pub struct Store {
     pub(super) ahead: Option<Ahead>,
     /// Versions that lookups have read, of a connection that only reads.
     pub(super) known_versions: Option<RefCell<KnownVersions>>,
+    /// What this process knows of the write-ahead log.
+    pub(super) log: Arc<Log>,
+    /// Ends what is read for too long, of a connection that only reads.
+    pub(super) growth: Option<Arc<Growth>>,
     /// How many intervals the detector has read through this connection.
     pub(super) rows_read: Cell<u64>,
     /// What was opened.
@@ -186,7 +215,7 @@ struct Opened {
 }
 
 /// Device and number of a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct FileId(u64, u64);
 
 impl From<&Metadata> for FileId {
@@ -344,6 +373,8 @@ impl Store {
         store.named = named.to_owned();
         store.is_reader = true;
         store.known_versions = Some(RefCell::default());
+        let growth = Growth::watch(&mut store.connection, Arc::clone(&store.log));
+        store.growth = Some(growth.map_err(|fault| store.sqlite(fault))?);
         store.frozen = match way {
             Way::Frozen(stamp) => Some(stamp),
             Way::Shared | Way::Alone => None,
@@ -385,6 +416,8 @@ impl Store {
             host_names: RefCell::default(),
             ahead,
             known_versions: None,
+            log: Log::of(file, path),
+            growth: None,
             opened: Opened { file, schema },
             is_reader: false,
             frozen: None,
@@ -402,10 +435,13 @@ impl Store {
             fault,
         };
         let from = &*follow_link(from);
-        let (connection, way) = open_to_read(from, configure_connection)?;
+        let (mut connection, way) = open_to_read(from, configure_connection)?;
         check_schema(&connection, from)?;
         connection.execute_batch("commit").map_err(sqlite)?;
-        copy_into(&connection, to).map_err(sqlite)?;
+        let file = FileId::of(from)?.ok_or_else(|| StoreError::Missing(from.to_owned()))?;
+        let growth = Growth::watch(&mut connection, Log::of(file, from)).map_err(sqlite)?;
+        copy_into(&connection, to)
+            .map_err(|fault| growth.explain(&fault).unwrap_or_else(|| sqlite(fault)))?;
         match way {
             Way::Frozen(stamp) if !stamp.holds(from) => {
                 Err(StoreError::WrittenMeanwhile(from.to_owned()))
@@ -418,9 +454,10 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Sqlite`], also if another writer does not finish in time; those of
+    /// [`StoreError::Sqlite`], also if another writer does not finish in time; [`StoreError::LogFull`]; those of
     /// [`Store::is_still_there`].
     pub fn begin_batch(&self) -> Result<StoreTx<'_>, StoreError> {
+        self.require_room_in_log()?;
         turn::give_way();
         self.run(|connection| connection.execute_batch("begin immediate"))?;
         let tx = StoreTx {
@@ -449,6 +486,9 @@ impl Store {
     /// [`StoreError::Sqlite`].
     pub fn begin_reading(&self) -> Result<StoreTx<'_>, StoreError> {
         self.run(|connection| connection.execute_batch("begin"))?;
+        if let Some(growth) = &self.growth {
+            growth.begin();
+        }
         self.zones_at.replace(Some(ZonesAt::default()));
         let reading = StoreTx {
             store: self,
@@ -534,6 +574,11 @@ impl Store {
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, StoreError> {
+        if let Some(growth) = &self.growth
+            && self.connection.is_autocommit()
+        {
+            growth.begin_later();
+        }
         let done = work(&self.connection);
         if let Some(stamp) = &self.frozen
             && !stamp.holds(&self.path)
@@ -565,10 +610,11 @@ impl Store {
 
     /// Gives a fault of SQLite the database's name.
     pub(super) fn sqlite(&self, fault: rusqlite::Error) -> StoreError {
-        StoreError::Sqlite {
+        let ended = self.growth.as_ref().and_then(|it| it.explain(&fault));
+        ended.unwrap_or_else(|| StoreError::Sqlite {
             path: self.path.clone(),
             fault,
-        }
+        })
     }
 
     /// Returns the error for a value that this program does not write.
