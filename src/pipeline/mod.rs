@@ -353,6 +353,7 @@ impl Pipeline {
 
     /// Takes a new configuration over.
     pub fn take_over(&mut self, setup: &Setup) {
+        self.store.limit_log(setup.config.wal_bytes_max);
         self.config = setup.config.clone();
         self.parts = setup.parts.clone();
     }
