@@ -16,8 +16,7 @@ use crate::listing::{
 };
 use crate::report::case_reference;
 use crate::store::{
-    CaseRow, ChangeRow, CoveredName, History, HistoryScope, RecordRow, ReverseCursor, Store, Used,
-    View, Wanted,
+    CaseRow, ChangeRow, History, HistoryScope, RecordRow, ReverseCursor, Store, Used, View, Wanted,
 };
 use crate::time::{Clock, Timestamp, WallClock};
 
@@ -134,30 +133,23 @@ fn print_names(
     limit: usize,
     printer: &mut Printer,
 ) -> Result<Option<String>, Failure> {
-    let mut cursor = command.after.clone();
+    let mut pages = store.history_pages(name, scope, wanted, command.after.as_deref());
     let mut left = limit;
-    loop {
-        let reading = store.begin_reading()?;
-        let count = left.min(NAMES_AT_A_TIME);
-        let names = store.covered_names(name, scope, cursor.as_deref(), count)?;
-        let found = names.iter().map(|name| store.history_of(name, wanted));
-        let found = found.collect::<Result<Vec<_>, _>>()?;
-        // Who takes the output slowly must not keep the log from being moved into the database.
-        drop(reading);
+    while left > 0 && !pages.is_done() {
+        let found = pages.next_page(left.min(NAMES_AT_A_TIME))?;
+        left -= found.len();
         for history in found {
             printer.take(history)?;
         }
-        let is_last = names.len() < count;
-        left -= names.len();
-        cursor = names.last().map(CoveredName::cursor).or(cursor);
-        if is_last {
-            return Ok(None);
-        }
-        if left == 0 {
-            let more = store.covered_names(name, scope, cursor.as_deref(), 1)?;
-            return Ok(cursor.filter(|_| !more.is_empty()));
-        }
     }
+    if pages.is_done() {
+        return Ok(None);
+    }
+    let more = store.covered_names(name, scope, pages.cursor(), 1)?;
+    Ok(pages
+        .cursor()
+        .filter(|_| !more.is_empty())
+        .map(str::to_owned))
 }
 
 /// Looks up who used something. Returns where the next page begins, if there is one.
@@ -178,8 +170,6 @@ fn print_users(
         None => None,
     };
     let (mut left, mut last, mut next) = (limit, None, None);
-    // What ends meanwhile would be told twice: as there, and as past.
-    let _reading = store.begin_reading()?;
     store.users_of(used, wanted, cursor.as_ref(), |record, here| {
         if left == 0 {
             next = last.take().map(|last: ReverseCursor| last.to_string());

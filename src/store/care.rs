@@ -16,8 +16,8 @@ use crate::time::{Span, Timestamp};
 
 /// The most faults that are told one by one.
 const FAULTS_MAX: usize = 100;
-/// How many links of a chain are read at a time.
-const LINKS_AT_A_TIME: usize = 1000;
+/// How many links of a chain are checked in one state of the database.
+const LINKS_AT_A_TIME: usize = 100;
 
 /// What a check found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -48,6 +48,17 @@ impl Verification {
         if self.faults.len() < FAULTS_MAX {
             self.faults.push(what.into());
         }
+    }
+
+    /// Adds what another check found.
+    fn add(&mut self, other: Self) {
+        self.zones += other.zones;
+        self.versions += other.versions;
+        self.versions_before_cut += other.versions_before_cut;
+        self.records += other.records;
+        self.is_damaged |= other.is_damaged;
+        let room = FAULTS_MAX.saturating_sub(self.faults.len());
+        self.faults.extend(other.faults.into_iter().take(room));
     }
 }
 
@@ -102,12 +113,13 @@ impl Store {
     /// Checks everything: SQLite's own structures, references, intervals, counts, and every hash.
     /// `progress` is told what is being looked at.
     ///
+    /// A poller may be at work: what has to agree is read in one state of the database, each zone and each part of its
+    /// chain in one of its own.
+    ///
     /// # Errors
     ///
     /// [`StoreError`] if the database cannot even be read on; what is read and wrong is a fault.
     pub fn verify(&self, mut progress: impl FnMut(&str)) -> Result<Verification, StoreError> {
-        // One state of the database for all of it: a poller may be at work.
-        let _reading = self.begin_reading()?;
         let mut found = Verification::default();
         progress("pages and indexes");
         self.verify_pages(&mut found)?;
@@ -117,10 +129,17 @@ impl Store {
         for zone in self.every_view()? {
             found.zones += 1;
             progress(&format!("zone {}", zone.apex));
-            self.verify_zone(&zone, &mut found)?;
+            {
+                let _reading = self.begin_reading()?;
+                // Its row says what its records are in this state.
+                if let Some(zone) = self.find_view(&zone.apex, zone.view)? {
+                    self.verify_zone(&zone, &mut found)?;
+                }
+            }
             self.verify_chain(&zone, &mut found)?;
         }
         progress("users of name servers");
+        let _reading = self.begin_reading()?;
         if !self.is_popularity_sound()? {
             found.count_fault("the counts of names by name server are not those of the records");
         }
@@ -324,12 +343,28 @@ impl Store {
         Ok(intervals)
     }
 
-    /// Checks a zone's chain: each hash by the one before, and each root by the records, from the last cut
-    /// of retention on.
+    /// Checks a zone's chain. Retention that cuts it meanwhile takes what later parts of the check would need: then it
+    /// is checked anew.
     fn verify_chain(&self, zone: &ZoneState, found: &mut Verification) -> Result<(), StoreError> {
+        loop {
+            let mut part = Verification::default();
+            if self.verify_links(zone, &mut part)? {
+                found.add(part);
+                return Ok(());
+            }
+        }
+    }
+
+    /// Checks a zone's chain: each hash by the one before, and each root by the records, from the last cut
+    /// of retention on. Returns whether that stood all the time.
+    fn verify_links(&self, zone: &ZoneState, found: &mut Verification) -> Result<bool, StoreError> {
         let start = self.last_start(zone.id)?;
         let (mut before, mut after) = (Hash::default(), 0);
         loop {
+            let _reading = self.begin_reading()?;
+            if self.last_start(zone.id)? != start {
+                return Ok(false);
+            }
             let links = self.chain_after(zone.id, after, LINKS_AT_A_TIME)?;
             let Some(last) = links.last() else { break };
             after = last.id;
@@ -369,7 +404,7 @@ impl Store {
                 counted(unlinked, "version")
             ));
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Checks the state that a cut of retention left.

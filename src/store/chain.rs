@@ -38,7 +38,7 @@ pub(super) struct VersionKey {
 }
 
 /// A link from which on a chain can be computed from the records.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Start {
     /// Its row.
     pub id: i64,

@@ -10,6 +10,8 @@ use crate::time::Timestamp;
 
 /// How many versions are read in one state of the database.
 const VERSIONS_AT_A_TIME: usize = 1000;
+/// After so many rows the next version is read in another one.
+const ROWS_AT_A_TIME: usize = 100_000;
 
 /// What happened to a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,8 +91,8 @@ impl Store {
     /// Calls `each` with every record that was added or removed, in the order of time, then of versions,
     /// then of owners' rows. What was imported from passive DNS is none.
     ///
-    /// Each thousand versions are read in one state of the database, so that a poller beside it is not
-    /// held up. Memory grows by 16 octets a version, and by one first version's name at a time.
+    /// Some versions at a time are read in one state of the database, so that a poller beside it is not
+    /// held up and the write-ahead log can be moved in between. Memory grows by 16 octets a version, and by one first version's name at a time.
     ///
     /// # Errors
     ///
@@ -101,11 +103,19 @@ impl Store {
         mut each: impl FnMut(&MoveRow<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
         let versions = self.versions_in(range)?;
-        for portion in versions.chunks(VERSIONS_AT_A_TIME) {
+        let mut left = versions.iter().peekable();
+        while left.peek().is_some() {
             let _reading = self.begin_reading()?;
-            for (_, id) in portion {
+            let mut rows_count = 0;
+            for (_, id) in left.by_ref().take(VERSIONS_AT_A_TIME) {
                 let version = self.version_to_export(*id)?;
-                self.export_version(&version, &mut each)?;
+                self.export_version(&version, &mut |row| {
+                    rows_count += 1;
+                    each(row)
+                })?;
+                if rows_count >= ROWS_AT_A_TIME {
+                    break;
+                }
             }
         }
         Ok(())

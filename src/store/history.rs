@@ -341,6 +341,17 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn history_of(&self, name: &CoveredName, wanted: &Wanted) -> Result<History, StoreError> {
+        self.history_until(name, wanted, None)
+    }
+
+    /// Returns what is wanted of one name's history in one zone, as the versions up to `newest` made it; all of it
+    /// without. What others recorded is no version's.
+    pub(super) fn history_until(
+        &self,
+        name: &CoveredName,
+        wanted: &Wanted,
+        newest: Option<i64>,
+    ) -> Result<History, StoreError> {
         let mut history = History::default();
         let zone = &name.zone;
         let gaps = self.gaps(zone.id)?.into_iter();
@@ -352,7 +363,8 @@ impl Store {
         history
             .coarse
             .extend(coarse.map(|it| (zone.apex.clone(), it)));
-        let stays = self.stays(name.owner_id, zone.id, wanted)?;
+        let newest = newest.filter(|_| zone.view != View::Passive);
+        let stays = self.stays(name.owner_id, zone.id, wanted, newest)?;
         add_stays(&mut history, name, stays, wanted);
         history.sort();
         Ok(history)

@@ -25,6 +25,7 @@ mod notices;
 mod open;
 mod operator;
 mod outbox;
+mod pages;
 mod passive;
 mod popularity;
 mod probe;
@@ -58,6 +59,7 @@ pub use operator::{Blindness, BulkKind, BulkMove};
 pub use outbox::{
     DueMessage, Fate, MailKind, MessageRow, MessageState, NewMessage, SendingCaps, Way, shown_url,
 };
+pub use pages::HistoryPages;
 pub use passive::Sighting;
 pub use replay::ChangedOwner;
 pub use retention::{PruneCount, PruneStep};

@@ -140,12 +140,13 @@ impl RawStay {
 }
 
 impl Store {
-    /// Returns the wanted intervals of an owner.
+    /// Returns the wanted intervals of an owner, as the versions up to `until_id` made them; all of them without.
     pub(super) fn stays(
         &self,
         owner_id: i64,
         zone: ZoneId,
         wanted: &Wanted,
+        until_id: Option<i64>,
     ) -> Result<Vec<Stay>, StoreError> {
         let (usual_ttl, newest_id, seen_at) = self.run(|connection| {
             connection
@@ -176,6 +177,7 @@ impl Store {
         rows.append(&mut self.past_stays(owner_id, months.into_iter())?);
         rows.retain(|row| {
             RecordType::from_code(row.code).is_none_or(|rtype| wanted.has_type(rtype))
+                && until_id.is_none_or(|until| row.added_id <= until)
         });
         let ends = rows
             .iter()
@@ -206,6 +208,10 @@ impl Store {
             let (removed, looked_at) = match row.removed_id.map(version).transpose()? {
                 Some(removed) => match (removed.before, removed.previous_id) {
                     (None, Some(previous)) => return Err(self.lost_version(previous)),
+                    // It was there until a later version than those that count.
+                    (before, _) if until_id.is_some_and(|it| removed.end.version_id > it) => {
+                        (None, before)
+                    }
                     (before, _) => (Some(removed.end), before),
                 },
                 None => (

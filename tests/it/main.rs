@@ -41,6 +41,7 @@ mod messages;
 mod outbox;
 mod passive;
 mod probe;
+mod readers;
 mod reading;
 mod readme;
 mod recipients;
