@@ -57,11 +57,12 @@ fn primary(bench: &Bench) -> Knot {
 /// Starts the service with that clock and a source that is looked at as `schedule` says.
 fn start(bench: &Bench, clock: &SetByFile, primary: &Primary, schedule: &str) -> Running {
     let source = crate::transfers::source("example.", &[primary.address()], false);
-    bench.configure(&format!(
-        "timezone = \"Europe/Berlin\"\n{source}{schedule}[smtp]\nurl = \"maildir://{0}\"\n[metrics]\ntextfile = \"{0}/metrics.prom\"\n{1}",
-        bench.path().join("mail").display(),
+    let text = format!(
+        "timezone = \"Europe/Berlin\"\n[store]\npath = \"fluxwatch.db\"\n{source}{schedule}[smtp]\nurl = \"maildir://{0}/mail\"\n[metrics]\ntextfile = \"{0}/metrics.prom\"\n{1}",
+        bench.path().display(),
         crate::harness::REPORT
-    ));
+    );
+    fs::write(bench.config(), text).expect("the folder can be written");
     let running = Running::start_with(bench, &["-vv", "run"], faked(&clock.0));
     until("the first look", || looks(&running) > 0);
     running
