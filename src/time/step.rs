@@ -11,6 +11,9 @@ pub const STEP_MIN: Span = Span::seconds(2);
 /// unless set, other daemons stay below 500.
 const SLEW_PART: i64 = 10;
 
+/// How often both clocks are looked at. What is slewed in this time is less than [`STEP_MIN`] by far.
+const LOOK_EVERY_MS: i64 = 1000;
+
 /// Compares the wall clock with the steady one from look to look.
 #[derive(Debug, Clone, Copy)]
 pub struct StepWatch {
@@ -42,8 +45,8 @@ impl StepWatch {
         let unset_ms = self.before.unix_ms.saturating_add(elapsed_ms);
         let by_ms = reading.unix_ms.saturating_sub(unset_ms);
         self.before = reading;
-        let slewed_max_ms = elapsed_ms / SLEW_PART;
-        let is_step = by_ms.saturating_abs() >= slewed_max_ms.max(STEP_MIN.as_seconds() * 1000);
+        let slewed_max_ms = (elapsed_ms - LOOK_EVERY_MS).max(0) / SLEW_PART;
+        let is_step = by_ms.saturating_abs() >= STEP_MIN.as_seconds() * 1000 + slewed_max_ms;
         is_step.then_some(Step {
             by_ms,
             unset: Timestamp::from_unix(unset_ms.div_euclid(1000)),
