@@ -1,6 +1,6 @@
 //! Everything about a case, for whoever has to act on it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use serde::Serialize;
 
@@ -314,7 +314,7 @@ pub struct Transition {
 }
 
 /// A name server with its addresses, or an address alone.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct Endpoint {
     /// The name server, without its final dot; `None` on the address plane.
     pub host: Option<String>,
@@ -547,17 +547,15 @@ fn last_change(finding: &Finding) -> Option<Transition> {
 /// Joins two lists, one of each in turn, each endpoint once.
 fn in_turns(one: Vec<Endpoint>, other: Vec<Endpoint>) -> Vec<Endpoint> {
     let mut joined: Vec<Endpoint> = Vec::with_capacity(one.len() + other.len());
+    let mut known = HashSet::new();
     let (mut one, mut other) = (one.into_iter(), other.into_iter());
     loop {
         let pair = [one.next(), other.next()];
         if pair.iter().all(Option::is_none) {
             return joined;
         }
-        for endpoint in pair.into_iter().flatten() {
-            if !joined.contains(&endpoint) {
-                joined.push(endpoint);
-            }
-        }
+        let new = pair.into_iter().flatten();
+        joined.extend(new.filter(|endpoint| known.insert(endpoint.clone())));
     }
 }
 
@@ -566,6 +564,7 @@ fn transition(point: &ChangePoint) -> Transition {
     let before = endpoints(&point.names_before, &point.addresses_before);
     let after = endpoints(&point.names_after, &point.addresses_after);
     let only = |these: &[Endpoint], others: &[Endpoint]| -> Vec<Endpoint> {
+        let others: HashSet<&Endpoint> = others.iter().collect();
         let missing = these.iter().filter(|it| !others.contains(it));
         missing.cloned().collect()
     };
@@ -592,18 +591,15 @@ fn endpoints(names: &[Name], addresses: &[(Name, std::net::IpAddr)]) -> Vec<Endp
             })
             .collect();
     }
-    let of = |name: &Name| {
-        addresses
-            .iter()
-            .filter(|(host, _)| host == name)
-            .map(|(_, address)| address.to_string())
-            .collect()
-    };
+    let mut by_host: HashMap<&Name, Vec<String>> = HashMap::new();
+    for (host, address) in addresses {
+        by_host.entry(host).or_default().push(address.to_string());
+    }
     names
         .iter()
         .map(|name| Endpoint {
             host: Some(bare(name)),
-            addresses: of(name),
+            addresses: by_host.get(name).cloned().unwrap_or_default(),
         })
         .collect()
 }

@@ -1,9 +1,9 @@
 //! `evidence.csv`: every change of a finding's planes, a line each. Pure.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 
-use crate::detector::{ChangePoint, Finding, Plane, PlaneFinding};
+use crate::detector::{ChangePoint, Finding, Plane, PlaneFinding, SeenAddress};
 use crate::dns::Name;
 
 /// The heading. Times are UTC.
@@ -27,8 +27,12 @@ pub fn evidence_csv(finding: &Finding) -> Vec<u8> {
     let mut text = HEADING.join(",");
     text.push_str("\r\n");
     for plane in finding.nameservers.iter().chain(&finding.addresses) {
+        let mut seen = Seen::new();
+        for address in &plane.addresses {
+            seen.entry(address.address).or_insert(address);
+        }
         for point in &plane.points {
-            for line in lines(plane, point) {
+            for line in lines(plane, &seen, point) {
                 let cells: Vec<String> = line.iter().map(|cell| quoted(&safe_cell(cell))).collect();
                 text.push_str(&cells.join(","));
                 text.push_str("\r\n");
@@ -59,8 +63,11 @@ fn quoted(text: &str) -> String {
     }
 }
 
+/// What is known of addresses.
+type Seen<'a> = HashMap<IpAddr, &'a SeenAddress>;
+
 /// Returns what one instant changed.
-fn lines(plane: &PlaneFinding, point: &ChangePoint) -> Vec<[String; 10]> {
+fn lines(plane: &PlaneFinding, seen: &Seen<'_>, point: &ChangePoint) -> Vec<[String; 10]> {
     let mut lines = Vec::new();
     let mut push = |owner: &Name, rrtype: &str, change: &str, value: String, network: String| {
         lines.push([
@@ -114,7 +121,7 @@ fn lines(plane: &PlaneFinding, point: &ChangePoint) -> Vec<[String; 10]> {
                 rrtype,
                 change,
                 address.to_string(),
-                network_of(plane, *address),
+                network_of(seen, *address),
             );
         }
     }
@@ -122,13 +129,13 @@ fn lines(plane: &PlaneFinding, point: &ChangePoint) -> Vec<[String; 10]> {
 }
 
 /// Returns what is known of an address's network.
-fn network_of(plane: &PlaneFinding, address: IpAddr) -> String {
-    let seen = plane.addresses.iter().find(|it| it.address == address);
-    seen.map_or_else(String::new, |it| match (it.asn, &it.asn_name) {
-        (Some(asn), Some(name)) => format!("AS{asn} {name}"),
-        (Some(asn), None) => format!("AS{asn}"),
-        (None, _) => it.prefix.clone(),
-    })
+fn network_of(seen: &Seen<'_>, address: IpAddr) -> String {
+    seen.get(&address)
+        .map_or_else(String::new, |it| match (it.asn, &it.asn_name) {
+            (Some(asn), Some(name)) => format!("AS{asn} {name}"),
+            (Some(asn), None) => format!("AS{asn}"),
+            (None, _) => it.prefix.clone(),
+        })
 }
 
 #[cfg(test)]

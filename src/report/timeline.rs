@@ -1,5 +1,7 @@
 //! When each name server or address was there, in cells that survive a mail client. Pure.
 
+use std::collections::HashMap;
+
 use serde::Serialize;
 
 use crate::detector::{ChangePoint, Plane, PlaneFinding};
@@ -130,18 +132,22 @@ fn stays_of(plane: &PlaneFinding, by_name: bool, oldest: Timestamp) -> Vec<(Stri
         }
     };
     let mut lanes: Vec<(String, Stays)> = Vec::new();
+    let mut places: HashMap<String, usize> = HashMap::new();
     let mut take = |labels: Vec<String>, from: Timestamp, to: Timestamp| {
         if to <= oldest {
             return;
         }
         for label in labels {
             let stay = (from.max(oldest), to);
-            match lanes.iter_mut().find(|(known, _)| *known == label) {
-                Some((_, stays)) => match stays.last_mut() {
-                    Some(last) if last.1 == stay.0 => last.1 = to,
-                    _ => stays.push(stay),
-                },
-                None => lanes.push((label, vec![stay])),
+            let Some(place) = places.get(&label) else {
+                places.insert(label.clone(), lanes.len());
+                lanes.push((label, vec![stay]));
+                continue;
+            };
+            let stays = &mut lanes[*place].1;
+            match stays.last_mut() {
+                Some(last) if last.1 == stay.0 => last.1 = to,
+                _ => stays.push(stay),
             }
         }
     };
