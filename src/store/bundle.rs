@@ -1,6 +1,6 @@
 //! Gathers what history says about a domain, for a bundle that is checked elsewhere.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::params;
 
@@ -83,7 +83,9 @@ impl Store {
                     leaf_count: None,
                     leaves: Vec::new(),
                 };
-                if !link.head.is_start && touching.contains(&link.version_id) {
+                let touched = touching.get(&link.version_id);
+                if let Some(touched) = touched.filter(|_| !link.head.is_start) {
+                    let owners: Vec<_> = touched.iter().map(|at| &owners[*at]).collect();
                     self.add_leaves(zone, &owners, &link, &mut told)?;
                 }
                 if chain.links.is_empty() && told.leaves.is_empty() {
@@ -97,18 +99,18 @@ impl Store {
         Ok(Some(chain))
     }
 
-    /// Returns the versions that added or removed a record of some owners.
+    /// Returns the versions that added or removed a record of some owners, each with the places of those owners.
     fn versions_touching(
         &self,
         zone: ZoneId,
         owners: &[(i64, Name)],
-    ) -> Result<BTreeSet<i64>, StoreError> {
+    ) -> Result<BTreeMap<i64, BTreeSet<usize>>, StoreError> {
         let open = "select added_id, null from record where owner_id = ?1";
         let past =
             "select added_id, removed_id from past_record where bucket = ?2 and owner_id = ?1";
-        let mut versions = BTreeSet::new();
+        let mut versions: BTreeMap<i64, BTreeSet<usize>> = BTreeMap::new();
         for bucket in self.buckets_since(zone, None)? {
-            for (owner_id, _) in owners {
+            for (place, (owner_id, _)) in owners.iter().enumerate() {
                 self.run(|connection| {
                     let mut statement =
                         connection.prepare_cached(if bucket == 0 { open } else { past })?;
@@ -117,8 +119,10 @@ impl Store {
                         _ => statement.query([*owner_id, bucket])?,
                     };
                     while let Some(row) = rows.next()? {
-                        versions.insert(row.get(0)?);
-                        versions.extend(row.get::<_, Option<i64>>(1)?);
+                        let ends = [Some(row.get(0)?), row.get(1)?];
+                        for version_id in ends.into_iter().flatten() {
+                            versions.entry(version_id).or_default().insert(place);
+                        }
                     }
                     Ok(())
                 })?;
@@ -131,7 +135,7 @@ impl Store {
     fn add_leaves(
         &self,
         zone: &EnclosingZone,
-        owners: &[(i64, Name)],
+        owners: &[&(i64, Name)],
         link: &Link,
         told: &mut BundleLink,
     ) -> Result<(), StoreError> {

@@ -1,5 +1,6 @@
 //! Care of the database: whether it is sound, copies of it, what it holds.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use rusqlite::params;
@@ -668,7 +669,8 @@ impl Store {
 /// Returns what is impossible about an owner's intervals, a sentence each.
 fn overlaps(intervals: &[Interval]) -> Vec<String> {
     let mut faults = Vec::new();
-    for (i, one) in intervals.iter().enumerate() {
+    let mut by_record: HashMap<(u16, Datum<'_>), Vec<&Interval>> = HashMap::new();
+    for one in intervals {
         if one.added.0 == 0 || one.removed.is_some_and(|removed| removed.0 == 0) {
             faults.push(
                 "a record begins or ends with a version that the zone does not have".to_owned(),
@@ -678,14 +680,39 @@ fn overlaps(intervals: &[Interval]) -> Vec<String> {
         if one.removed.is_some_and(|removed| removed < one.added) {
             faults.push("a record ends before it begins".to_owned());
         }
-        let is_same = |other: &&Interval| other.code == one.code && other.value == one.value;
-        let meets = |other: &Interval| {
-            one.removed.is_none_or(|removed| other.added < removed)
-                && other.removed.is_none_or(|removed| one.added < removed)
-        };
-        if intervals[i + 1..].iter().filter(is_same).any(meets) {
-            faults.push("a record is there twice at one time".to_owned());
-        }
+        let record = (one.code, Datum::of(&one.value));
+        by_record.entry(record).or_default().push(one);
+    }
+    for stays in by_record.values_mut() {
+        // In the order of their beginnings, where any two meet two neighbours do.
+        stays.sort_unstable_by_key(|stay| stay.added);
+        let meets = |pair: &&[&Interval]| pair[0].removed.is_none_or(|end| pair[1].added < end);
+        let count = stays.windows(2).filter(meets).count();
+        faults.extend(vec![
+            "a record is there twice at one time".to_owned();
+            count
+        ]);
     }
     faults
+}
+
+/// A record's data as it is stored, to be told from others.
+#[derive(PartialEq, Eq, Hash)]
+enum Datum<'a> {
+    Nothing,
+    Number(i64),
+    Octets(&'a [u8]),
+}
+
+impl<'a> Datum<'a> {
+    /// Returns that of a stored value.
+    fn of(value: &'a Value) -> Self {
+        match value {
+            Value::Null => Self::Nothing,
+            Value::Integer(number) => Self::Number(*number),
+            Value::Real(number) => Self::Number(number.to_bits() as i64),
+            Value::Text(text) => Self::Octets(text.as_bytes()),
+            Value::Blob(octets) => Self::Octets(octets),
+        }
+    }
 }

@@ -1,9 +1,11 @@
 //! Opens and closes the intervals of records: the rows of `record` and `past_record`.
 
+use std::collections::HashMap;
+
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use crate::dns::{Name, Record, RecordType};
+use crate::dns::{Name, Rdata, Record, RecordType};
 use crate::store::StoreError;
 use crate::store::version::VersionTx;
 use crate::zone::OwnerChange;
@@ -92,8 +94,10 @@ impl VersionTx<'_> {
         change: &OwnerChange,
         baseline: bool,
     ) -> Result<(), StoreError> {
+        let by_rdata: HashMap<&Rdata, &OpenRow> =
+            rows.iter().map(|row| (&row.record.rdata, row)).collect();
         for gone in &change.removed {
-            if let Some(row) = rows.iter().find(|row| row.record.rdata == gone.rdata) {
+            if let Some(row) = by_rdata.get(&gone.rdata) {
                 self.close(owner_id, row)?;
             }
         }

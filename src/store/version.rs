@@ -4,7 +4,7 @@
 //! changes, the zone's serial and counts. A version that is dropped leaves no trace.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap, hash_map};
+use std::collections::{BTreeMap, HashMap, HashSet, hash_map};
 use std::net::SocketAddr;
 
 use rusqlite::types::{Value, ValueRef};
@@ -897,8 +897,8 @@ impl VersionTx<'_> {
         change: &OwnerChange,
         baseline: bool,
     ) -> Vec<OpenRow> {
-        let is_gone = |rdata: &Rdata| change.removed.iter().any(|gone| gone.rdata == *rdata);
-        rows.retain(|row| row.is_ns() && !is_gone(&row.record.rdata));
+        let gone: HashSet<&Rdata> = change.removed.iter().map(|rr| &rr.rdata).collect();
+        rows.retain(|row| row.is_ns() && !gone.contains(&row.record.rdata));
         let added = change.added.iter().filter(|rr| is_ns(rr));
         rows.extend(added.map(|rr| OpenRow {
             record: rr.clone(),
