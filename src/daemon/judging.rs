@@ -23,7 +23,13 @@ pub(super) fn judge(common: &Arc<Common>) {
         };
         pipeline.take_over(&common.setup());
         let goes_on = || !common.stop.is_set();
-        let judged = pipeline.judge_matter(&matter, Instant::now() + TURN, &options(), &goes_on);
+        let judged = pipeline.judge_matter(
+            &common.docket,
+            &matter,
+            Instant::now() + TURN,
+            &options(),
+            &goes_on,
+        );
         common.post.ring();
         match judged {
             Ok(None) => {}

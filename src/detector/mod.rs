@@ -18,7 +18,7 @@ pub use finding::{
     Check, Finding, Gate, Level, Plane, PlaneFinding, SeenAddress, SeenName, Term, Verdict, judge,
 };
 pub use nameserver_plane::{
-    NameserverReplay, NameserverWindow, evaluate_nameservers, judge_nameservers,
+    NameserverReplay, NameserverWindow, evaluate_nameservers, judge_nameservers, without_providers,
 };
 pub use policy::{AddressPolicy, DetectPolicy, NameserverPolicy, POLICY_VERSION};
 pub use timeline::{ChangePoint, LeftOut, Moment, Stay};

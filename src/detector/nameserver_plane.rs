@@ -6,7 +6,7 @@
 //! points for values that stay at most 24, 48 or 96 hours. The gate is
 //! `(c7 >= 5 or c3 >= 3) and f7 >= 3 and (asn >= 4 or ops >= 4)`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -221,6 +221,17 @@ pub fn judge_nameservers(
     }
 }
 
+/// Says of a plane that was judged before anybody had looked who is popular that none of its name servers is: nothing
+/// else of it depends on that.
+pub fn without_providers(mut plane: PlaneFinding) -> PlaneFinding {
+    let names = plane.names.iter().map(|name| &name.host).collect();
+    let check = popular_check(&names, Some(&BTreeSet::new()), false, false);
+    if let Some(known) = plane.checks.iter_mut().find(|it| it.name == check.name) {
+        *known = check;
+    }
+    plane
+}
+
 /// The numbers that terms, gates and levels are made of.
 struct Measures<'a> {
     changes_7d: f64,
@@ -396,12 +407,12 @@ fn count_points<'a>(
 }
 
 /// Returns in how many of the last 30 days' instants the addresses of each name server changed.
-fn glue_changes_30d(timeline: &Timeline, now: Timestamp) -> BTreeMap<&Name, u32> {
+fn glue_changes_30d(timeline: &Timeline, now: Timestamp) -> HashMap<&Name, u32> {
     let recent = timeline
         .points
         .iter()
         .filter(|point| now.since(point.moment.at) < Span::days(30));
-    let mut counts = BTreeMap::new();
+    let mut counts = HashMap::new();
     for (host, _) in recent.flat_map(|point| &point.changed_hosts) {
         *counts.entry(host).or_default() += 1;
     }
@@ -421,7 +432,7 @@ fn count_operators(
 ) -> BTreeSet<String> {
     let mut families: BTreeSet<String> = BTreeSet::new();
     // A name server stands in many sets, and its operator takes long to tell.
-    let mut known: BTreeMap<&Name, Option<(String, String)>> = BTreeMap::new();
+    let mut known: HashMap<&Name, Option<(String, String)>> = HashMap::new();
     let now: Vec<Name> = timeline.names_now.iter().cloned().collect();
     for set in timeline.name_sets.iter().chain([&now]) {
         for host in set {

@@ -79,7 +79,7 @@ pub struct ChangePoint {
 
 impl ChangePoint {
     /// Returns how many values its sets hold.
-    fn value_count(&self) -> usize {
+    pub fn value_count(&self) -> usize {
         let names = self.names_before.len() + self.names_after.len();
         names + self.addresses_before.len() + self.addresses_after.len()
     }

@@ -128,6 +128,7 @@ impl Pipeline {
                 until,
                 moved_since: since - ADDRESSES_SINCE,
                 limit: REPLAYED_INTERVALS_MAX,
+                among: None,
             },
         )?;
         // Asked once for all that the domain ever used: each judgement needs one evaluation then, not two.

@@ -1,5 +1,6 @@
 //! Judges what changed: loads windows, computes purely, moves cases, queues reports.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -7,8 +8,9 @@ use std::sync::Arc;
 use crate::case::{Case, CaseState, Observation, Standing, Traits, campaign_reference, observe};
 use crate::count::counted;
 use crate::detector::{
-    AddressWindow, DetectPolicy, Finding, LeftOut, Moment, NameserverReplay, NameserverWindow,
-    PlaneFinding, Stay, evaluate_addresses, judge, judge_nameservers,
+    AddressWindow, ChangePoint, DetectPolicy, Finding, LeftOut, Moment, NameserverReplay,
+    NameserverWindow, PlaneFinding, Stay, evaluate_addresses, judge, judge_nameservers,
+    without_providers,
 };
 use crate::dns::{Name, Rdata, case_domain};
 use crate::pipeline::reports::ACTOR;
@@ -20,6 +22,13 @@ use crate::time::{Span, Timestamp};
 
 /// The most owner names of one domain whose addresses are judged.
 const OWNERS_JUDGED_MAX: usize = 2000;
+/// The most domains that are judged at one version. More change at once only in a zone of tens of millions, in which
+/// that is no mass change: some minutes of work. Chosen by hand.
+const DOMAINS_JUDGED_MAX: usize = 100_000;
+/// How many cases move in one transaction, so that none holds up what else is written for long...
+const CASES_AT_A_TIME: usize = 2000;
+/// ...and how many values their findings hold, at 100 octets each: bounds memory.
+const VALUES_AT_A_TIME: usize = 1_000_000;
 /// How far back an owner must have changed its addresses to be judged.
 pub(super) const ADDRESSES_SINCE: Span = Span::days(8);
 /// How old a judgement must be before a case without changes is judged again.
@@ -66,7 +75,7 @@ impl DomainWindows {
 }
 
 /// What is loaded of a domain.
-pub(super) struct Range {
+pub(super) struct Range<'a> {
     /// From when on...
     pub since: Timestamp,
     /// ...and until when.
@@ -75,7 +84,38 @@ pub(super) struct Range {
     pub moved_since: Timestamp,
     /// The most closed intervals, in all.
     pub limit: usize,
+    /// Where it has many names, those of them that are looked at; `None`: all that changed.
+    pub among: Option<&'a BTreeSet<Name>>,
 }
+
+/// Domains that were judged and whose cases are to be moved in one transaction.
+#[derive(Default)]
+struct Judged {
+    domains: Vec<(Name, Option<Finding>)>,
+    /// How many values the findings hold.
+    value_count: usize,
+}
+
+impl Judged {
+    /// Adds a domain.
+    fn add(&mut self, domain: Name, finding: Option<Finding>) {
+        let planes = finding.iter();
+        let planes = planes.flat_map(|it| it.nameservers.iter().chain(&it.addresses));
+        for plane in planes {
+            let listed = plane.points.iter().map(ChangePoint::value_count);
+            self.value_count += listed.sum::<usize>() + plane.names.len() + plane.addresses.len();
+        }
+        self.domains.push((domain, finding));
+    }
+
+    /// Returns whether no more is to be added.
+    fn is_full(&self) -> bool {
+        self.domains.len() >= CASES_AT_A_TIME || self.value_count >= VALUES_AT_A_TIME
+    }
+}
+
+/// What the plane of a domain's name servers says, and that of its addresses.
+type Planes = (Option<PlaneFinding>, Option<PlaneFinding>);
 
 /// How many more intervals of a domain may be loaded, and of which time.
 struct Budget {
@@ -138,12 +178,31 @@ impl Pipeline {
             Some(docket) => docket.note_versions(apex, view),
             None => {
                 self.detect_some(apex, view, options, &|| true)?;
+                self.store.write_judged()?;
             }
         }
         Ok(())
     }
 
-    /// Judges versions of a zone as long as `goes_on` says so. Returns whether none is left.
+    /// [`Pipeline::detect_view`] in the midst of a pass that writes more: what it ends with,
+    /// [`Store::write_judged`](crate::store::Store::write_judged), is left to the caller.
+    pub(super) fn judge_versions(
+        &self,
+        apex: &Name,
+        view: View,
+        options: &PollOptions,
+    ) -> Result<(), PipelineError> {
+        match &self.docket {
+            Some(docket) => docket.note_versions(apex, view),
+            None => {
+                self.detect_some(apex, view, options, &|| true)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Judges versions of a zone as long as `goes_on` says so. Returns whether none is left. What it ends with,
+    /// [`Store::write_judged`](crate::store::Store::write_judged), is left to the caller.
     pub(super) fn detect_some(
         &self,
         apex: &Name,
@@ -154,10 +213,7 @@ impl Pipeline {
         let Some(zone) = self.store.find_view(apex, view)? else {
             return Ok(true);
         };
-        for (version_id, at) in self
-            .store
-            .versions_after(zone.id, zone.detected_version_id)?
-        {
+        for (version_id, at) in self.store.versions_to_judge(&zone)? {
             if !goes_on() {
                 return Ok(false);
             }
@@ -166,8 +222,8 @@ impl Pipeline {
         Ok(true)
     }
 
-    /// Judges the domains that one version touched; the cases, their reports and the watermark move in
-    /// one transaction.
+    /// Judges the domains that one version touched. Their cases move, with their reports, [`CASES_AT_A_TIME`] in one
+    /// transaction, the last with the watermark: what was killed in between is judged once more, to the same end.
     fn detect_version(
         &self,
         zone: &ZoneState,
@@ -175,29 +231,53 @@ impl Pipeline {
         at: Timestamp,
         options: &PollOptions,
     ) -> Result<(), PipelineError> {
-        // One state of the database for all of a version, and one lock instead of one for each question.
-        let reading = self.store.begin_reading()?;
+        // One state of the database for all of a version, and one lock of it instead of one for each question.
+        let mut reading = self.store.begin_reading()?;
         let (domains, glue) = self.touched_domains(zone, version_id, at)?;
-        let mut findings = Vec::new();
-        for domain in domains {
-            if let Some(found) = self.look_at_change(&domain, at)? {
-                findings.push((found.finding, domain));
+        let mut judged = Judged::default();
+        for (domain, touched) in domains {
+            let Some(finding) = self.look_at_change(&domain, &touched, at)? else {
+                continue;
+            };
+            if finding.is_some() || self.store.find_case(&domain)?.is_some() {
+                judged.add(domain, finding);
+            }
+            if judged.is_full() {
+                drop(reading);
+                let tx = self.store.begin_batch()?;
+                self.move_cases(std::mem::take(&mut judged), at, options)?;
+                tx.commit()?;
+                reading = self.store.begin_reading()?;
             }
         }
         drop(reading);
-        let tx = self.store.begin_batch()?;
-        let mut moved = BTreeMap::new();
-        for (finding, domain) in findings {
-            if let Some(id) = self.move_case(&domain, finding.as_ref(), at)? {
-                moved.insert(id, finding);
-            }
+        if judged.domains.is_empty() && glue.is_empty() {
+            self.store.note_judged(zone.id, version_id);
+            return Ok(());
         }
-        self.tell_of_moved(moved, options)?;
+        let tx = self.store.begin_batch()?;
+        self.move_cases(judged, at, options)?;
         for moved in &glue {
             self.store.note_bulk_move(zone.id, moved)?;
         }
         self.store.set_detected(zone.id, version_id)?;
         Ok(tx.commit()?)
+    }
+
+    /// Moves the cases about some domains, and tells of them.
+    fn move_cases(
+        &self,
+        judged: Judged,
+        at: Timestamp,
+        options: &PollOptions,
+    ) -> Result<(), PipelineError> {
+        let mut moved = BTreeMap::new();
+        for (domain, finding) in judged.domains {
+            if let Some(id) = self.move_case(&domain, finding.as_ref(), at)? {
+                moved.insert(id, finding);
+            }
+        }
+        self.tell_of_moved(moved, options)
     }
 
     /// Judges the open cases of a zone at `now`, or notes that they are to be: what was found may have come to
@@ -215,9 +295,7 @@ impl Pipeline {
         let cases = self
             .store
             .cases_to_judge(Some(apex), now - REEVALUATE_AFTER)?;
-        cases
-            .iter()
-            .try_for_each(|row| self.judge_again(row, now, options))
+        self.judge_again(cases.into_iter(), now, options)
     }
 
     /// Judges the open cases of some zones of a source at `now`, or notes that they are to be.
@@ -249,25 +327,35 @@ impl Pipeline {
         options: &PollOptions,
     ) -> Result<(), PipelineError> {
         let cases = self.store.cases_to_judge(None, now - REEVALUATE_AFTER)?;
-        cases
-            .iter()
-            .filter(|row| is_among(&row.case.zone))
-            .try_for_each(|row| self.judge_again(row, now, options))
+        let among = cases.into_iter().filter(|row| is_among(&row.case.zone));
+        self.judge_again(among, now, options)
     }
 
-    /// Judges a case that nothing new was seen of.
+    /// Judges cases that nothing new was seen of.
     fn judge_again(
         &self,
-        row: &CaseRow,
+        cases: impl Iterator<Item = CaseRow>,
         now: Timestamp,
         options: &PollOptions,
     ) -> Result<(), PipelineError> {
-        let found = self.find(&row.case.domain, now)?;
-        let tx = self.store.begin_batch()?;
-        if let Some(id) = self.move_case(&row.case.domain, found.finding.as_ref(), now)? {
-            self.tell_of_moved(BTreeMap::from([(id, found.finding)]), options)?;
+        let mut cases = cases.peekable();
+        while cases.peek().is_some() {
+            let mut judged = Judged::default();
+            let reading = self.store.begin_reading()?;
+            while let Some(row) = cases.next_if(|_| !judged.is_full()) {
+                let domain = row.case.domain;
+                let mut windows = self.load_windows(&domain, &self.range(now, INTERVALS_MAX))?;
+                let (nameservers, addresses) =
+                    self.judge_planes(&mut windows, &self.config.detect, now, now)?;
+                let finding = judge(&domain, nameservers, addresses, now);
+                judged.add(domain, finding);
+            }
+            drop(reading);
+            let tx = self.store.begin_batch()?;
+            self.move_cases(judged, now, options)?;
+            tx.commit()?;
         }
-        Ok(tx.commit()?)
+        Ok(())
     }
 
     /// Tells of the cases that were moved.
@@ -334,7 +422,7 @@ impl Pipeline {
             return Ok(());
         }
         let others = self.store.note_traits(id, &traits)?;
-        for (other, shared) in others.into_iter().filter(|(_, shared)| shared.joins()) {
+        for (other, shared) in others {
             let (campaign, moved) = self.store.join_campaign(id, other)?;
             let name = campaign_reference(campaign);
             for moved in moved {
@@ -388,15 +476,15 @@ impl Pipeline {
         Ok(Standing::of(&hosts, was_delegated, hold))
     }
 
-    /// Returns the domains that a version touched, each once, and the name servers of many names whose
-    /// addresses moved. A mass change accuses nobody and is not looked at.
+    /// Returns the domains that a version touched, each once, with those of their own names whose addresses moved, and
+    /// the name servers of many names whose addresses moved. A mass change accuses nobody and is not looked at.
     fn touched_domains(
         &self,
         zone: &ZoneState,
         version_id: i64,
         at: Timestamp,
-    ) -> Result<(BTreeSet<Name>, Vec<BulkMove>), PipelineError> {
-        let (mut domains, mut glue) = (BTreeSet::new(), Vec::new());
+    ) -> Result<(BTreeMap<Name, BTreeSet<Name>>, Vec<BulkMove>), PipelineError> {
+        let (mut domains, mut glue) = (BTreeMap::<Name, BTreeSet<Name>>::new(), Vec::new());
         if self.store.is_bulk_version(version_id)? {
             return Ok((domains, glue));
         }
@@ -404,12 +492,13 @@ impl Pipeline {
         for change in self.store.counts(zone, version_id)? {
             let owner = &change.key.owner;
             if change.nameservers {
-                domains.insert(owner.clone());
+                domains.entry(owner.clone()).or_default();
             }
             if change.addresses {
                 hosts.insert(owner.clone());
                 if !self.store.is_at_or_below_cut(&change.key)? {
-                    domains.insert(case_domain(&zone.apex, owner));
+                    let domain = case_domain(&zone.apex, owner);
+                    domains.entry(domain).or_default().insert(owner.clone());
                 }
             }
         }
@@ -430,12 +519,39 @@ impl Pipeline {
                     names: names.map(Name::to_string).collect::<Vec<_>>().join(","),
                 });
             }
-            domains.extend(users.names);
+            for name in users.names {
+                domains.entry(name).or_default();
+            }
         }
         if left_out > 0 {
             tracing::warn!(zone = %zone.apex, version_id, left_out, "zone {}: name servers that {} use changed address at {at}; {USERS_JUDGED_MAX} of these names are judged, {left_out} are left out", zone.apex, counted(left_out + USERS_JUDGED_MAX, "name"));
         }
+        let left_out = self.bound_domains(&mut domains, version_id);
+        if left_out > 0 {
+            tracing::warn!(zone = %zone.apex, version_id, left_out, "zone {}: {} changed at {at}; {DOMAINS_JUDGED_MAX} of them are judged, {left_out} are left out until they change again", zone.apex, counted(left_out + DOMAINS_JUDGED_MAX, "domain"));
+        }
         Ok((domains, glue))
+    }
+
+    /// Leaves out what is more than [`DOMAINS_JUDGED_MAX`] domains: nobody can choose which, and it is others at each
+    /// version. Returns how many are left out.
+    fn bound_domains(
+        &self,
+        domains: &mut BTreeMap<Name, BTreeSet<Name>>,
+        version_id: i64,
+    ) -> usize {
+        let all = domains.len();
+        if all <= DOMAINS_JUDGED_MAX {
+            return 0;
+        }
+        let place = |domain: &Name| {
+            let octets = [domain.as_wire(), &version_id.to_be_bytes()].concat();
+            self.store.digest_key().hash_owner(&octets)
+        };
+        let mut places: Vec<u64> = domains.keys().map(place).collect();
+        let first_left_out = *places.select_nth_unstable(DOMAINS_JUDGED_MAX).1;
+        domains.retain(|domain, _| place(domain) < first_left_out);
+        all - domains.len()
     }
 
     /// Computes what is suspected of a domain at `now`, from stored rows.
@@ -449,12 +565,13 @@ impl Pipeline {
     }
 
     /// Returns what is loaded to judge at `now`.
-    fn range(&self, now: Timestamp, limit: usize) -> Range {
+    fn range(&self, now: Timestamp, limit: usize) -> Range<'static> {
         Range {
             since: now - self.config.detect.memory,
             until: now,
             moved_since: now - ADDRESSES_SINCE,
             limit,
+            among: None,
         }
     }
 
@@ -462,23 +579,36 @@ impl Pipeline {
     /// domain that is to be judged later.
     ///
     /// However often it has changed, a change costs no more than [`QUICK_INTERVALS_MAX`] intervals and once an hour
-    /// of event time [`INTERVALS_MAX`]. A busy one without a case is judged in full once these say anything.
+    /// of event time [`INTERVALS_MAX`]. A busy one without a case is judged in full once these say anything. One of
+    /// many names is busy too, and what is quickly looked at are its names that were `touched`.
     fn look_at_change(
         &self,
         domain: &Name,
+        touched: &BTreeSet<Name>,
         now: Timestamp,
-    ) -> Result<Option<DomainFinding>, PipelineError> {
+    ) -> Result<Option<Option<Finding>>, PipelineError> {
         let case = self.store.find_case(domain)?;
         let busy = Pace::of_busy(case.as_ref(), now);
-        if busy == Pace::Later && self.is_busy(domain, &self.range(now, QUICK_INTERVALS_MAX))? {
+        let quick = self.range(now, QUICK_INTERVALS_MAX);
+        let has_many_names = self.has_many_names(domain)?;
+        if busy == Pace::Later && (has_many_names || self.is_busy(domain, &quick)?) {
             return Ok(None);
         }
+        let touched = match has_many_names {
+            true => Some(self.most_changed(domain, touched, &quick)?),
+            false => None,
+        };
         let mut limit = QUICK_INTERVALS_MAX;
         loop {
             let policy = &self.config.detect;
-            let mut windows = self.load_windows(domain, &self.range(now, limit))?;
+            let is_first = limit == QUICK_INTERVALS_MAX;
+            let range = Range {
+                among: touched.as_ref().filter(|_| is_first),
+                ..self.range(now, limit)
+            };
+            let mut windows = self.load_windows(domain, &range)?;
             let left_out_until = windows.left_out_until();
-            let is_quick = limit == QUICK_INTERVALS_MAX && left_out_until.is_some();
+            let is_quick = is_first && (left_out_until.is_some() || has_many_names);
             let pace = match is_quick {
                 true => busy,
                 false => Pace::Full,
@@ -490,21 +620,63 @@ impl Pipeline {
                 windows
                     .nameservers
                     .retain(|it| may_be_watched(policy, &it.names, &it.addresses, now));
-                let found = self.judge_windows(domain, &mut windows, policy, now, now)?;
-                if !is_quick || found.finding.is_none() {
+                let (nameservers, addresses) = self.judge_planes(&mut windows, policy, now, now)?;
+                let finding = judge(domain, nameservers, addresses, now);
+                if !is_quick || finding.is_none() {
                     if let Some(until) = left_out_until {
                         tracing::info!(%domain, "domain {domain}: has changed too often to be judged whole at {now}: what ended by {until} is left out");
                     }
-                    return Ok(Some(found));
+                    return Ok(Some(finding));
                 }
             }
             limit = INTERVALS_MAX;
         }
     }
 
+    /// Returns whether a domain has more names than are judged.
+    fn has_many_names(&self, domain: &Name) -> Result<bool, PipelineError> {
+        for zone in self.store.zones_enclosing(domain)? {
+            if !matches!(zone.view, View::Passive | View::Parent)
+                && (self.store).has_more_names(&zone, domain, OWNERS_JUDGED_MAX)?
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Returns those of a domain's names that are judged, where a version touched more: those that changed most.
+    fn most_changed(
+        &self,
+        domain: &Name,
+        touched: &BTreeSet<Name>,
+        range: &Range<'_>,
+    ) -> Result<BTreeSet<Name>, PipelineError> {
+        if touched.len() <= OWNERS_JUDGED_MAX {
+            return Ok(touched.clone());
+        }
+        let zones = self.store.zones_enclosing(domain)?;
+        let mut counted = Vec::new();
+        for name in touched {
+            let mut count = 0;
+            for zone in zones.iter().filter(|zone| zone.view != View::Passive) {
+                let key = EntityKey {
+                    zone: zone.id,
+                    apex: zone.apex.clone(),
+                    owner: name.clone(),
+                };
+                count += (self.store).closed_count(&key, range.since, range.limit)?;
+            }
+            counted.push((Reverse(count), name));
+        }
+        counted.sort_unstable();
+        let most = counted.into_iter().take(OWNERS_JUDGED_MAX);
+        Ok(most.map(|(_, name)| name.clone()).collect())
+    }
+
     /// Returns whether a domain, the name servers that it has and its own names that moved lately have more closed
     /// intervals than the range has room for: only counts them. Where it says no, loading them may.
-    fn is_busy(&self, domain: &Name, range: &Range) -> Result<bool, PipelineError> {
+    fn is_busy(&self, domain: &Name, range: &Range<'_>) -> Result<bool, PipelineError> {
         let mut keys = BTreeSet::new();
         for zone in self.store.zones_enclosing(domain)? {
             if zone.view == View::Passive {
@@ -550,7 +722,7 @@ impl Pipeline {
     pub(super) fn load_windows(
         &self,
         domain: &Name,
-        range: &Range,
+        range: &Range<'_>,
     ) -> Result<DomainWindows, PipelineError> {
         let mut windows = DomainWindows::default();
         let mut budget = Budget {
@@ -580,13 +752,25 @@ impl Pipeline {
             if is_parent || self.store.is_at_or_below_cut(&key)? {
                 continue;
             }
-            for key in self.store.owners_with_new_addresses(
-                zone.id,
-                &apex,
-                domain,
-                range.moved_since,
-                OWNERS_JUDGED_MAX,
-            )? {
+            let owners = match range.among {
+                Some(among) => {
+                    let own = among.iter().filter(|name| name.is_at_or_below(&apex));
+                    let key = |name: &Name| EntityKey {
+                        zone: zone.id,
+                        apex: apex.clone(),
+                        owner: name.clone(),
+                    };
+                    own.map(key).collect()
+                }
+                None => self.store.owners_with_new_addresses(
+                    zone.id,
+                    &apex,
+                    domain,
+                    range.moved_since,
+                    OWNERS_JUDGED_MAX,
+                )?,
+            };
+            for key in owners {
                 let is_own = case_domain(&apex, &key.owner) == *domain
                     && !self.store.is_at_or_below_cut(&key)?;
                 if is_own {
@@ -609,28 +793,40 @@ impl Pipeline {
         now: Timestamp,
         users_at: Timestamp,
     ) -> Result<DomainFinding, PipelineError> {
-        let mut nameservers: Option<PlaneFinding> = None;
-        for window in &mut windows.nameservers {
-            let plane = self.judge_nameservers(window, policy, now, users_at)?;
-            keep_stronger(&mut nameservers, plane);
-        }
-        let mut addresses: Option<PlaneFinding> = None;
-        for window in &windows.addresses {
-            // The addresses of its name servers belong to the other plane.
-            let is_host = nameservers
-                .iter()
-                .any(|plane| plane.names.iter().any(|name| name.host == window.owner));
-            if !is_host {
-                let plane = evaluate_addresses(window, policy, &self.parts.knowledge, now);
-                keep_stronger(&mut addresses, plane);
-            }
-        }
+        let (nameservers, addresses) = self.judge_planes(windows, policy, now, users_at)?;
         let finding = judge(domain, nameservers.clone(), addresses.clone(), now);
         Ok(DomainFinding {
             finding,
             nameservers,
             addresses,
         })
+    }
+
+    /// [`Pipeline::judge_windows`] without the verdict: the strongest plane of the name servers and that of the
+    /// addresses.
+    fn judge_planes(
+        &self,
+        windows: &mut DomainWindows,
+        policy: &DetectPolicy,
+        now: Timestamp,
+        users_at: Timestamp,
+    ) -> Result<Planes, PipelineError> {
+        let mut nameservers: Option<PlaneFinding> = None;
+        for window in &mut windows.nameservers {
+            let plane = self.judge_nameservers(window, policy, now, users_at)?;
+            keep_stronger(&mut nameservers, plane);
+        }
+        let hosts = nameservers.iter().flat_map(|plane| &plane.names);
+        let hosts: HashSet<&Name> = hosts.map(|name| &name.host).collect();
+        let mut addresses: Option<PlaneFinding> = None;
+        for window in &windows.addresses {
+            // The addresses of its name servers belong to the other plane.
+            if !hosts.contains(&window.owner) {
+                let plane = evaluate_addresses(window, policy, &self.parts.knowledge, now);
+                keep_stronger(&mut addresses, plane);
+            }
+        }
+        Ok((nameservers, addresses))
     }
 
     /// Returns when a domain was registered, as the registrar's file says, if that was by `now`.
@@ -730,7 +926,12 @@ impl Pipeline {
             return Ok(plane);
         }
         let hosts = plane.names.iter().map(|name| &name.host);
-        window.popular = Some(Arc::new(self.popular_among(hosts, policy, users_at)?));
+        let popular = self.popular_among(hosts, policy, users_at)?;
+        let is_nobody = popular.is_empty();
+        window.popular = Some(Arc::new(popular));
+        if is_nobody {
+            return Ok(without_providers(plane));
+        }
         Ok(judge_nameservers(
             &replayed,
             window,

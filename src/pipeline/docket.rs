@@ -3,6 +3,7 @@
 //! Nothing is lost with it: each zone's row says up to which version it was judged, and every pass over a source
 //! notes its zones anew.
 
+use std::cell::RefCell;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -17,6 +18,18 @@ use crate::time::Timestamp;
 pub struct Docket {
     waiting: Mutex<Waiting>,
     noted: Condvar,
+    /// Held while a version is judged, and while lines are added to one that may have been judged. The value counts
+    /// the latter.
+    joined: Mutex<u64>,
+}
+
+/// Lines are being added to a version that may have been judged: until this is dropped, after the commit.
+pub(super) struct Joining<'a>(MutexGuard<'a, u64>);
+
+impl Drop for Joining<'_> {
+    fn drop(&mut self) {
+        *self.0 += 1;
+    }
 }
 
 /// What a docket holds.
@@ -147,6 +160,18 @@ impl Docket {
         Some(Matter(subject))
     }
 
+    /// Begins to add lines to a version that may have been judged. It has to be judged again then, and the commit
+    /// takes back that it was: without this, who judges a later version meanwhile would write that all before it
+    /// are judged.
+    pub(super) fn join_version(&self) -> Joining<'_> {
+        Joining(self.joined())
+    }
+
+    /// Locks what was joined. Nothing panics while it is locked.
+    fn joined(&self) -> MutexGuard<'_, u64> {
+        self.joined.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Returns how many zones wait.
     pub fn len(&self) -> usize {
         self.waiting().turns.len()
@@ -164,13 +189,15 @@ impl Docket {
 }
 
 impl Pipeline {
-    /// Judges a matter, until it is done, `until` has come or `goes_on` says no. Returns what is left of it.
+    /// Judges a matter of a docket, until it is done, `until` has come or `goes_on` says no. Returns what is left of
+    /// it.
     ///
     /// # Errors
     ///
     /// [`PipelineError`]; what was judged before the fault stays judged.
     pub fn judge_matter(
         &self,
+        docket: &Docket,
         matter: &Matter,
         until: Instant,
         options: &PollOptions,
@@ -180,7 +207,7 @@ impl Pipeline {
             Subject::Zone(apex, zone) => {
                 let goes_on = || goes_on() && Instant::now() < until;
                 for (done, view) in zone.views.iter().enumerate() {
-                    if !self.detect_some(apex, *view, options, &goes_on)? {
+                    if !self.judge_view(docket, apex, *view, options, &goes_on)? {
                         let left = ZoneMatter {
                             views: zone.views[done..].to_vec(),
                             again: zone.again,
@@ -197,6 +224,35 @@ impl Pipeline {
             }
         }
         Ok(None)
+    }
+
+    /// Judges versions of a view as long as `goes_on` says so, and no lines are added to a version that was judged.
+    /// Returns whether none is left.
+    fn judge_view(
+        &self,
+        docket: &Docket,
+        apex: &Name,
+        view: View,
+        options: &PollOptions,
+        goes_on: &dyn Fn() -> bool,
+    ) -> Result<bool, PipelineError> {
+        let held = RefCell::new(Some(docket.joined()));
+        let at_start = held.borrow().as_deref().copied();
+        // Between two versions who adds lines has a turn.
+        let goes_on = || {
+            held.replace(None);
+            held.replace(Some(docket.joined()));
+            held.borrow().as_deref().copied() == at_start && goes_on()
+        };
+        let is_done = self.detect_some(apex, view, options, &goes_on);
+        let is_joined = held.borrow().as_deref().copied() != at_start;
+        if is_joined || is_done.is_err() {
+            // Judged once more, to the same end.
+            self.store.forget_judged();
+        } else {
+            self.store.write_judged()?;
+        }
+        Ok(is_done? && !is_joined)
     }
 }
 

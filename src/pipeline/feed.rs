@@ -4,7 +4,7 @@
 //! instant. Reading a line twice changes nothing: an RRset that has changed since is compared with
 //! history at the line's time, and any other already is as the line says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
 use std::os::unix::fs::FileExt;
@@ -25,7 +25,7 @@ use crate::source::{
 };
 use crate::store::{
     EntityKey, FeedPosition, RejectKind, SourceId, SourceKind, VersionDraft, VersionKind,
-    VersionTx, ZoneState,
+    VersionTx, View, ZoneState,
 };
 use crate::time::{Span, Timestamp, timestamp_of};
 use crate::zone::{Refusal, diff, is_bulk};
@@ -106,6 +106,40 @@ impl ChangeInstant {
     }
 }
 
+/// The instants that more lines may belong to: one of each zone.
+#[derive(Default)]
+struct Pending {
+    by_zone: HashMap<Name, ChangeInstant>,
+    /// The zones in the order of their instants.
+    by_time: BTreeSet<(Timestamp, Name)>,
+}
+
+impl Pending {
+    /// Adds the instant of a zone that has none.
+    fn add(&mut self, instant: ChangeInstant) {
+        self.by_time.insert((instant.at, instant.zone.clone()));
+        self.by_zone.insert(instant.zone.clone(), instant);
+    }
+
+    /// Takes out the instants that a line of a zone at a time closes: that of the same zone, and those before it.
+    /// `None` takes out all. In no order.
+    fn close(&mut self, line: Option<(&Name, Timestamp)>) -> Vec<ChangeInstant> {
+        let Some((zone, at)) = line else {
+            return std::mem::take(self).by_zone.into_values().collect();
+        };
+        let mut closed: Vec<ChangeInstant> = self.by_zone.remove(zone).into_iter().collect();
+        for instant in &closed {
+            self.by_time.remove(&(instant.at, zone.clone()));
+        }
+        while self.by_time.first().is_some_and(|(first, _)| *first < at)
+            && let Some((_, earlier)) = self.by_time.pop_first()
+        {
+            closed.extend(self.by_zone.remove(&earlier));
+        }
+        closed
+    }
+}
+
 /// Returns whether two times may belong to one publication of a zone. A feed whose serial never moves
 /// would otherwise fold its whole history into one instant.
 fn is_one_publication(first: Timestamp, later: Timestamp) -> bool {
@@ -119,7 +153,7 @@ struct FeedPass<'a> {
     follows: Option<&'a str>,
     complete: bool,
     options: &'a PollOptions,
-    pending: Vec<ChangeInstant>,
+    pending: Pending,
     summaries: BTreeMap<Name, StoredSummary>,
     aside: Aside,
     /// When a pass over a growing file ends: the next one goes on there.
@@ -221,7 +255,7 @@ impl Pipeline {
             follows,
             complete,
             options,
-            pending: Vec::new(),
+            pending: Pending::default(),
             summaries: BTreeMap::new(),
             aside: Aside::new(source),
             until: None,
@@ -491,15 +525,17 @@ impl Pipeline {
                 format!("zone {zone} is fed by the source {owner:?}: a zone has one source");
             return self.reject(pass, RejectKind::Unreadable, *number, octets, &reason);
         }
-        let open = pass.pending.iter().position(|instant| {
-            instant.zone == zone && instant.takes(line) && instant.lines.len() < INSTANT_LINES_MAX
-        });
+        let open = pass
+            .pending
+            .by_zone
+            .get_mut(&zone)
+            .filter(|instant| instant.takes(line) && instant.lines.len() < INSTANT_LINES_MAX);
         if let Some(open) = open {
-            pass.pending[open].lines.push(numbered);
+            open.lines.push(numbered);
             return Ok(());
         }
         self.flush_until(pass, Some((&zone, line.at)))?;
-        pass.pending.push(ChangeInstant {
+        pass.pending.add(ChangeInstant {
             zone,
             at: line.at,
             serial: line.serial,
@@ -540,14 +576,7 @@ impl Pipeline {
         pass: &mut FeedPass<'_>,
         line: Option<(&Name, Timestamp)>,
     ) -> Result<(), PipelineError> {
-        let closes = |instant: &ChangeInstant| {
-            line.is_none_or(|(zone, at)| instant.zone == *zone || instant.at < at)
-        };
-        let (mut closed, open): (Vec<ChangeInstant>, Vec<ChangeInstant>) =
-            std::mem::take(&mut pass.pending)
-                .into_iter()
-                .partition(closes);
-        pass.pending = open;
+        let mut closed = pass.pending.close(line);
         closed.sort_by_key(|instant| (instant.at, instant.lines[0].number));
         closed
             .into_iter()
@@ -587,9 +616,7 @@ impl Pipeline {
         };
         // A baseline that comes in parts stays a baseline: nothing in it is a change.
         let is_baseline = kind == VersionKind::Baseline
-            || (joins.is_some()
-                && pass.complete
-                && self.store.versions_after(zone.id, 0)?.len() == 1);
+            || (joins.is_some() && pass.complete && self.store.has_one_version(zone.id)?);
         let draft = VersionDraft {
             source: pass.source,
             kind,
@@ -598,6 +625,8 @@ impl Pipeline {
             joins: joins.map(|(id, _)| id),
             drift: false,
         };
+        let joining = self.docket.as_ref().filter(|_| draft.joins.is_some());
+        let joining = joining.map(|docket| docket.join_version());
         let mut tx = self.store.begin(&zone, draft)?;
         let mut unfit = Vec::new();
         for ((owner, rtype), lines) in group_rrsets(&instant) {
@@ -620,6 +649,7 @@ impl Pipeline {
         }
         let bulk = !is_baseline && is_bulk(&self.config.trust, &tx.measure());
         let committed = tx.commit(bulk)?;
+        drop(joining);
         for (kind, line, reason) in unfit {
             self.reject(pass, kind, line.number, &line.octets, &reason)?;
         }
@@ -628,7 +658,7 @@ impl Pipeline {
         // Lines that are read again, or late, tell of old serials: the zone did not go back.
         summary.serial_regressed = false;
         pass.summaries.insert(instant.zone.clone(), summary);
-        self.detect_zone(&instant.zone, pass.options)
+        self.judge_versions(&instant.zone, View::Zone, pass.options)
     }
 
     /// Applies the lines about one RRset. Returns why they are set aside instead: they are late and history says
@@ -706,6 +736,7 @@ impl Pipeline {
         name: &str,
         refusal: Option<Refusal>,
     ) -> Result<Vec<ZoneReport>, PipelineError> {
+        self.store.write_judged()?;
         let now = self.clock.now();
         let event_now = self
             .store
@@ -837,7 +868,8 @@ fn follow(lines: &[&NumberedLine], before: &[Record]) -> Vec<Record> {
             continue;
         };
         if line.op == FeedOp::Set {
-            state.retain(|known, _| rdata.contains(known));
+            let said: HashSet<&Rdata> = rdata.iter().collect();
+            state.retain(|known, _| said.contains(known));
         }
         for rdata in rdata {
             if line.op == FeedOp::Remove {

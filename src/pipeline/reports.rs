@@ -3,7 +3,9 @@
 //! Called in the transaction that moves the cases, once all of a version are moved: so a campaign that is
 //! found at once is one mail.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::rc::Rc;
 use std::sync::atomic::Ordering;
 
 use crate::case::{
@@ -18,7 +20,7 @@ use crate::enrich::Registration;
 use crate::listing::CaseJson;
 use crate::pipeline::compose::{Addressee, CaseMail};
 use crate::pipeline::{Pipeline, PipelineError, PollOptions};
-use crate::store::{CaseRow, MailKind, NewMessage, NoticeState};
+use crate::store::{CaseRow, MailKind, NewMessage, NoticeState, Store};
 use crate::time::{Span, Timestamp};
 
 /// The name in a case's log of what the program does by itself.
@@ -35,6 +37,22 @@ struct Telling<'a> {
     findings: &'a BTreeMap<i64, Finding>,
     wanted: bool,
     now: Timestamp,
+    /// The cases of campaigns in whose mails others may be told, as long as nothing was sent.
+    leads: RefCell<HashMap<i64, Rc<[CaseRow]>>>,
+}
+
+impl Telling<'_> {
+    /// Returns the cases of a campaign that were told of in a thread of their own, in the order of their numbers.
+    fn leads_of(&self, campaign: i64, store: &Store) -> Result<Rc<[CaseRow]>, PipelineError> {
+        if let Some(known) = self.leads.borrow().get(&campaign) {
+            return Ok(Rc::clone(known));
+        }
+        let mut leads = store.cases_of_campaign(campaign)?;
+        leads.retain(|it| it.case.told.thread == Some(it.id) && it.case.reported);
+        let leads: Rc<[CaseRow]> = leads.into();
+        (self.leads.borrow_mut()).insert(campaign, Rc::clone(&leads));
+        Ok(leads)
+    }
 }
 
 impl Pipeline {
@@ -56,6 +74,7 @@ impl Pipeline {
             findings,
             wanted: options.mail_wanted && has_way,
             now,
+            leads: RefCell::default(),
         };
         let mut leads = BTreeSet::new();
         for id in ids {
@@ -172,7 +191,7 @@ impl Pipeline {
         let Some(campaign) = row.campaign else {
             return Ok(None);
         };
-        let members = self.store.cases_of_campaign(campaign)?;
+        let members = telling.leads_of(campaign, &self.store)?;
         Ok(members.iter().find(|it| leads(it)).map(|it| it.id))
     }
 
@@ -236,6 +255,7 @@ impl Pipeline {
         reason: SendReason,
         telling: &Telling<'_>,
     ) -> Result<(), PipelineError> {
+        telling.leads.borrow_mut().clear();
         let mut case = row.case.clone();
         case.revision += 1;
         // A mail that was asked for about a case that is over begins nothing.
@@ -550,6 +570,7 @@ impl Pipeline {
             findings: &BTreeMap::new(),
             wanted: true,
             now: self.clock.now(),
+            leads: RefCell::default(),
         };
         let reason = match row.case.revision {
             0 => SendReason::FirstReport,

@@ -1,10 +1,10 @@
 //! Cases and their log.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use rusqlite::types::Value;
-use rusqlite::{OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::case::{Case, CaseEvent, CaseState, DismissReason, Shared, Told, Traits};
 use crate::detector::{Level, Verdict};
@@ -34,6 +34,9 @@ pub struct CaseEventRow {
     pub event: CaseEvent,
 }
 
+/// Of the cases that share a name server or an address, so many are compared with another that has it: the first,
+/// which a campaign began with. Chosen by hand.
+const CASES_OF_TRAIT_MAX: i64 = 256;
 /// The columns of a case, in the order that [`read_case`] expects.
 const COLUMNS: &str = "c.id, c.domain, z.name, c.verdict, c.level, c.peak_level, c.state, c.score, c.first_detected_at, c.last_change_at, c.evaluated_at, c.revision, c.reported, c.told_size, c.digest_due,
      c.pending_since_at, c.campaign_id, c.told_at, c.reviewed_at, c.thread_id, c.assignee, c.dismissed_as, c.held, c.told_verdicts";
@@ -212,8 +215,13 @@ impl Store {
         })
     }
 
-    /// Notes what a case's finding rests on. Returns the other cases that are not dismissed and not of the
-    /// same campaign with what they share, in the order of their numbers.
+    /// Notes what a case's finding rests on. Returns other cases that share enough with it to be of one campaign and
+    /// are not: for each campaign the first, and those that are in none; in the order of their numbers. Those that
+    /// are dismissed are none.
+    ///
+    /// What is shared counts as long as it was ever seen; a case is found by what the finding has now: what is new,
+    /// or, for a case of no campaign, all of it. Of the cases that share one trait, the first
+    /// [`CASES_OF_TRAIT_MAX`] are compared.
     ///
     /// # Errors
     ///
@@ -230,26 +238,29 @@ impl Store {
         });
         let all: Vec<(&str, Value)> = hosts.chain(addresses).collect::<Result<_, StoreError>>()?;
         self.run(|connection| {
+            let campaign: Option<i64> = connection
+                .prepare_cached("select campaign_id from abuse_case where id = ?")?
+                .query_row([id], |row| row.get(0))?;
             let mut insert = connection
                 .prepare_cached("insert or ignore into case_trait (kind, value, case_id) values (?, ?, ?)")?;
+            let sql = "select c.id, c.campaign_id
+                         from (select case_id from case_trait where kind = ?1 and value = ?2 and case_id <> ?3 order by case_id limit ?5) o
+                              cross join abuse_case c on c.id = o.case_id
+                        where c.state <> 'dismissed' and (c.campaign_id is null or c.campaign_id is not ?4)";
+            let mut sharing = connection.prepare_cached(sql)?;
+            let mut others: BTreeMap<i64, Option<i64>> = BTreeMap::new();
             for (kind, value) in &all {
-                insert.execute(params![kind, value, id])?;
+                let is_new = insert.execute(params![kind, value, id])? > 0;
+                if is_new || campaign.is_none() {
+                    let numbers = params![kind, value, id, campaign, CASES_OF_TRAIT_MAX];
+                    let rows = sharing.query_map(numbers, |row| Ok((row.get(0)?, row.get(1)?)))?;
+                    for row in rows {
+                        let (other, of): (i64, Option<i64>) = row?;
+                        others.insert(other, of);
+                    }
+                }
             }
-            let sql = "select o.case_id, sum(o.kind = 'host'), sum(o.kind = 'address')
-                         from case_trait m join case_trait o on o.kind = m.kind and o.value = m.value and o.case_id <> m.case_id
-                         join abuse_case c on c.id = o.case_id
-                        where m.case_id = ?1 and c.state <> 'dismissed'
-                          and (c.campaign_id is null or c.campaign_id is not (select campaign_id from abuse_case where id = ?1))
-                        group by o.case_id order by o.case_id";
-            let mut statement = connection.prepare_cached(sql)?;
-            let rows = statement.query_map([id], |row| {
-                let shared = Shared {
-                    hosts: row.get(1)?,
-                    addresses: row.get(2)?,
-                };
-                Ok((row.get(0)?, shared))
-            })?;
-            rows.collect()
+            joining(connection, id, others)
         })
     }
 
@@ -488,6 +499,35 @@ impl Store {
         };
         Ok(CaseRow { id, case, campaign })
     }
+}
+
+/// Returns those of some cases, with their campaigns, that share enough with a case: of each campaign the first.
+fn joining(
+    connection: &Connection,
+    id: i64,
+    others: BTreeMap<i64, Option<i64>>,
+) -> rusqlite::Result<Vec<(i64, Shared)>> {
+    let sql = "select coalesce(sum(o.kind = 'host'), 0), coalesce(sum(o.kind = 'address'), 0)
+                 from case_trait o cross join case_trait m on m.kind = o.kind and m.value = o.value and m.case_id = ?1
+                where o.case_id = ?2";
+    let mut count = connection.prepare_cached(sql)?;
+    let (mut found, mut campaigns) = (Vec::new(), BTreeSet::new());
+    for (other, campaign) in others {
+        if campaign.is_some_and(|campaign| campaigns.contains(&campaign)) {
+            continue;
+        }
+        let shared = count.query_row([id, other], |row| {
+            Ok(Shared {
+                hosts: row.get(0)?,
+                addresses: row.get(1)?,
+            })
+        })?;
+        if shared.joins() {
+            campaigns.extend(campaign);
+            found.push((other, shared));
+        }
+    }
+    Ok(found)
 }
 
 /// Reads the columns of [`COLUMNS`].

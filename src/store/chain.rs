@@ -1,7 +1,9 @@
 //! The running hash over a zone's versions: written with each version, computed anew from the records.
 
+use std::collections::{HashMap, hash_map};
+
 use rusqlite::types::Value;
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{OptionalExtension, params, params_from_iter};
 
 use crate::dns::{Name, Rdata, Serial};
 use crate::evidence::{ChainHead, Entry, Hash, Merkle, Op, chain_hash, leaf};
@@ -80,6 +82,26 @@ const ADDED_OPEN: &str = "select rrtype, rdata, baseline, added_id, 0, ttl from 
 const MOVED_PAST: &str =
     "select rrtype, rdata, baseline, added_id, removed_id, ttl from past_record
      where bucket = ?3 and owner_id = ?1 and (added_id = ?2 or removed_id = ?2)";
+
+/// The same of those that one other version removed, or this.
+const MOVED_BY: &str =
+    "select rrtype, rdata, baseline, added_id, removed_id, ttl from past_record
+     where bucket = ?3 and owner_id = ?1 and removed_id = ?4 and (added_id = ?2 or removed_id = ?2)";
+/// How many past records of an owner in a month are looked through for those of one version. Of an owner with more,
+/// whose versions would each cost as much as all of them have records, [`Additions`] are kept. Chosen by hand.
+const LOOKED_THROUGH_MAX: i64 = 1000;
+/// How many additions are kept: 16 octets each.
+const ADDITIONS_MAX: usize = 2_000_000;
+
+/// Which versions removed what each version added, of owners with many past records; for as long as one state of
+/// the database is read.
+#[derive(Debug, Default)]
+pub(super) struct Additions {
+    /// By owner and month: versions that added and that removed, in order, each pair once. `None` for few records.
+    by_owner: HashMap<(i64, i64), Option<Vec<(i64, i64)>>>,
+    /// How many pairs there are in all.
+    count: usize,
+}
 
 /// A record that a version added or removed, or both.
 pub(super) struct Moved {
@@ -252,10 +274,10 @@ impl Store {
         version_id: i64,
     ) -> Result<Vec<Moved>, StoreError> {
         let mut moves = Vec::new();
-        let mut take = |sql: &str, bucket: i64| -> Result<(), StoreError> {
+        let mut take = |sql: &str, numbers: &[i64]| -> Result<(), StoreError> {
             let rows = self.run(|connection| {
                 let mut statement = connection.prepare_cached(sql)?;
-                let read = |row: &rusqlite::Row<'_>| {
+                let rows = statement.query_map(params_from_iter(numbers), |row| {
                     Ok((
                         row.get::<_, u16>(0)?,
                         row.get::<_, Value>(1)?,
@@ -264,11 +286,7 @@ impl Store {
                         row.get::<_, i64>(4)?,
                         row.get::<_, Option<u32>>(5)?,
                     ))
-                };
-                let rows = match bucket {
-                    0 => statement.query_map(params![owner_id, version_id], read)?,
-                    _ => statement.query_map(params![owner_id, version_id, bucket], read)?,
-                };
+                })?;
                 rows.collect::<rusqlite::Result<Vec<_>>>()
             })?;
             for (code, value, baseline, added_id, removed_id, ttl) in rows {
@@ -282,11 +300,77 @@ impl Store {
             }
             Ok(())
         };
-        take(ADDED_OPEN, 0)?;
+        take(ADDED_OPEN, &[owner_id, version_id])?;
         for month in &months[1..] {
-            take(MOVED_PAST, *month)?;
+            match self.removals_of(owner_id, *month, version_id)? {
+                None => take(MOVED_PAST, &[owner_id, version_id, *month])?,
+                Some(removals) => removals
+                    .iter()
+                    .try_for_each(|by| take(MOVED_BY, &[owner_id, version_id, *month, *by]))?,
+            }
         }
         Ok(moves)
+    }
+
+    /// Returns the versions that removed in one month what a version had added to an owner, and that version itself,
+    /// in order; `None` where that is not known and few records are to be looked through.
+    fn removals_of(
+        &self,
+        owner_id: i64,
+        month: i64,
+        version_id: i64,
+    ) -> Result<Option<Vec<i64>>, StoreError> {
+        let mut known = self.additions.borrow_mut();
+        let Some(known) = &mut *known else {
+            return Ok(None);
+        };
+        if known.count > ADDITIONS_MAX {
+            *known = Additions::default();
+        }
+        let pairs = match known.by_owner.entry((owner_id, month)) {
+            hash_map::Entry::Occupied(pairs) => pairs.into_mut(),
+            hash_map::Entry::Vacant(unknown) => {
+                let pairs = self.additions_of(owner_id, month)?;
+                known.count += 1 + pairs.as_ref().map_or(0, Vec::len);
+                unknown.insert(pairs)
+            }
+        };
+        Ok(pairs.as_ref().map(|pairs| {
+            let first = pairs.partition_point(|(added, _)| *added < version_id);
+            let mine = pairs[first..].iter();
+            let mine = mine.take_while(|(added, _)| *added == version_id);
+            let mut removals: Vec<i64> = mine.map(|(_, removed)| *removed).collect();
+            if let Err(place) = removals.binary_search(&version_id) {
+                removals.insert(place, version_id);
+            }
+            removals
+        }))
+    }
+
+    /// Reads which version added and which removed each record of an owner that went in one month, each pair once, in
+    /// order; `None` for at most [`LOOKED_THROUGH_MAX`] records.
+    fn additions_of(
+        &self,
+        owner_id: i64,
+        month: i64,
+    ) -> Result<Option<Vec<(i64, i64)>>, StoreError> {
+        self.run(|connection| {
+            let sql = "select exists (select 1 from past_record where bucket = ? and owner_id = ? limit 1 offset ?)";
+            let numbers = [month, owner_id, LOOKED_THROUGH_MAX];
+            let has_many: bool = connection
+                .prepare_cached(sql)?
+                .query_row(numbers, |row| row.get(0))?;
+            if !has_many {
+                return Ok(None);
+            }
+            let sql = "select added_id, removed_id from past_record where bucket = ? and owner_id = ?";
+            let mut statement = connection.prepare_cached(sql)?;
+            let rows = statement.query_map([month, owner_id], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            let mut pairs = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+            pairs.sort_unstable();
+            pairs.dedup();
+            Ok(Some(pairs))
+        })
     }
 
     /// Returns the leaf of an owner in a version, from the records; `None` if the version did nothing to it.

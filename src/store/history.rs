@@ -126,6 +126,9 @@ pub struct RecordRow {
     pub baseline: bool,
 }
 
+/// The times of a zone's first and last version, if it has any.
+pub(super) type ZoneSpan = (Option<i64>, Option<i64>);
+
 /// What one version did to one RRset.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChangeRow {
@@ -566,14 +569,17 @@ impl Store {
         })
     }
 
-    /// Returns the buckets that closed intervals of a zone may lie in, after the number 0, which
-    /// holds none: the months from `since` (or the zone's first version) to its newest version.
-    pub(super) fn buckets_since(
-        &self,
-        zone: ZoneId,
-        since: Option<Timestamp>,
-    ) -> Result<Vec<i64>, StoreError> {
-        let (first, last): (Option<i64>, Option<i64>) = self.run(|connection| {
+    /// Returns the times of a zone's first and last version. Read once while one state of the database is read.
+    fn span_of(&self, zone: ZoneId) -> Result<ZoneSpan, StoreError> {
+        let known = self
+            .spans
+            .borrow()
+            .as_ref()
+            .and_then(|it| it.get(&zone).copied());
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let span = self.run(|connection| {
             connection
                 // Each end by itself is found in the index; both together are a scan of all versions.
                 .prepare_cached(
@@ -581,6 +587,20 @@ impl Store {
                 )?
                 .query_row([zone.0], |row| Ok((row.get(0)?, row.get(1)?)))
         })?;
+        if let Some(known) = &mut *self.spans.borrow_mut() {
+            known.insert(zone, span);
+        }
+        Ok(span)
+    }
+
+    /// Returns the buckets that closed intervals of a zone may lie in, after the number 0, which
+    /// holds none: the months from `since` (or the zone's first version) to its newest version.
+    pub(super) fn buckets_since(
+        &self,
+        zone: ZoneId,
+        since: Option<Timestamp>,
+    ) -> Result<Vec<i64>, StoreError> {
+        let (first, last) = self.span_of(zone)?;
         let mut buckets = vec![0];
         if let (Some(first), Some(last)) = (first, last) {
             let first = since.map_or(first, |since| since.unix().max(first));

@@ -1,7 +1,7 @@
 //! Opens the database: settings, transactions.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
@@ -15,6 +15,8 @@ use rusqlite::{Connection, OpenFlags, params};
 use crate::dns::Name;
 use crate::file;
 use crate::store::ahead::{Ahead, is_looked_at};
+use crate::store::chain::Additions;
+use crate::store::history::ZoneSpan;
 use crate::store::lock::has_more_names;
 use crate::store::log::{Growth, Log, WAL_OCTETS_MAX, WAL_OCTETS_WANTED};
 use crate::store::popularity::HostRow;
@@ -25,6 +27,7 @@ use crate::store::schema::{
 };
 use crate::store::stays::KnownVersions;
 use crate::store::turn;
+use crate::store::window::Moments;
 use crate::store::zones::{View, ZoneId};
 use crate::zone::DigestKey;
 
@@ -186,6 +189,14 @@ pub struct Store {
     pub(super) host_rows: RefCell<HashMap<Box<[u8]>, HostRow>>,
     /// The zones at names that were asked for, while one state of the database is read; `None` otherwise.
     pub(super) zones_at: RefCell<Option<ZonesAt>>,
+    /// What lookups of single versions have found out, while one state of the database is read; `None` otherwise.
+    pub(super) additions: RefCell<Option<Additions>>,
+    /// Versions as the ends of intervals, likewise.
+    pub(super) moments: RefCell<Option<Moments>>,
+    /// The times between which zones have versions, likewise.
+    pub(super) spans: RefCell<Option<HashMap<ZoneId, ZoneSpan>>>,
+    /// Versions that the detector has judged and that no zone's row names yet; see [`Store::note_judged`].
+    pub(super) judged: RefCell<BTreeMap<ZoneId, i64>>,
     /// Names of name servers read lately, by their rows; emptied with `host_rows`.
     pub(super) host_names: RefCell<HashMap<i64, Name>>,
     /// Asks for pages ahead of lookups, in a process that looks up and ends.
@@ -412,6 +423,10 @@ impl Store {
             has_reverse_index,
             host_rows: RefCell::default(),
             zones_at: RefCell::default(),
+            additions: RefCell::default(),
+            moments: RefCell::default(),
+            spans: RefCell::default(),
+            judged: RefCell::default(),
             rows_read: Cell::new(0),
             host_names: RefCell::default(),
             ahead,
@@ -475,7 +490,7 @@ impl Store {
         })?;
         match found {
             found if found > SCHEMA => Err(self.newer(found)),
-            _ => Ok(tx),
+            _ => self.write_noted().map(|()| tx),
         }
     }
 
@@ -490,6 +505,9 @@ impl Store {
             growth.begin();
         }
         self.zones_at.replace(Some(ZonesAt::default()));
+        self.additions.replace(Some(Additions::default()));
+        self.moments.replace(Some(Moments::default()));
+        self.spans.replace(Some(HashMap::new()));
         let reading = StoreTx {
             store: self,
             open: true,
@@ -648,6 +666,7 @@ impl StoreTx<'_> {
         self.store.is_still_there()?;
         self.store
             .run(|connection| connection.execute_batch("commit"))?;
+        self.store.judged.borrow_mut().clear();
         self.open = false;
         Ok(())
     }
@@ -660,6 +679,9 @@ impl Drop for StoreTx<'_> {
             let _ = self.store.connection.execute_batch("rollback");
             if self.is_reading {
                 self.store.zones_at.replace(None);
+                self.store.additions.replace(None);
+                self.store.moments.replace(None);
+                self.store.spans.replace(None);
                 return;
             }
             self.store.forget_hosts();

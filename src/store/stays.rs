@@ -322,7 +322,7 @@ impl Store {
     }
 
     /// Returns the fault of a version that something refers to and that is not there.
-    fn lost_version(&self, id: i64) -> StoreError {
+    pub(super) fn lost_version(&self, id: i64) -> StoreError {
         self.damaged(format!(
             "history refers to version {id}, which is not there"
         ))

@@ -1,6 +1,6 @@
 //! What the detector reads: intervals of an owner, who changed, who depends on a name server.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
 use rusqlite::types::Value;
@@ -9,6 +9,7 @@ use rusqlite::{OptionalExtension, Row, params};
 use crate::detector::{Moment, Stay};
 use crate::dns::{Name, Rdata, RecordType, Serial};
 use crate::store::changes::ChangeCounts;
+use crate::store::history::EnclosingZone;
 use crate::store::zones::{View, ZoneId, ZoneState};
 use crate::store::{Store, StoreError};
 use crate::time::Timestamp;
@@ -48,18 +49,14 @@ pub struct HostUsers {
 }
 
 /// Open intervals of an owner.
-const OPEN: &str = "
-    select r.rrtype, r.rdata, r.baseline, a.id, a.observed_at, a.serial, a.bulk, a.drift, coalesce(ca.shared_count, 0), null, null, null, null, null, null
-      from record r join version a on a.id = r.added_id left join shared_change ca on ca.version_id = a.id and ca.owner_id = r.owner_id
-     where r.owner_id = ?1";
-/// The newest closed intervals of an owner that ended in one month and began by a time.
+const OPEN: &str = "select rrtype, rdata, baseline, added_id, null from record where owner_id = ?1";
+/// The newest closed intervals of an owner that ended in one month.
 const NEWEST: &str = "
-    select p.rrtype, p.rdata, p.baseline, a.id, a.observed_at, a.serial, a.bulk, a.drift, coalesce(ca.shared_count, 0),
-           d.id, d.observed_at, d.serial, d.bulk, d.drift, coalesce(cd.shared_count, 0)
-      from past_record p cross join version a on a.id = p.added_id cross join version d on d.id = p.removed_id
-           left join shared_change ca on ca.version_id = a.id and ca.owner_id = p.owner_id
-           left join shared_change cd on cd.version_id = d.id and cd.owner_id = p.owner_id
-     where p.bucket = ?2 and p.owner_id = ?1 and p.removed_id >= ?3 order by p.removed_id desc";
+    select rrtype, rdata, baseline, added_id, removed_id from past_record
+     where bucket = ?2 and owner_id = ?1 and removed_id >= ?3 order by removed_id desc";
+/// A version, and whether names made the same move in it.
+const MOMENT: &str = "
+    select observed_at, serial, bulk, drift, exists (select 1 from shared_change where version_id = version.id) from version where id = ?";
 /// The values of intervals that ended in one month by a version, newest first; of so many intervals.
 const VALUES: &str = "
     select distinct rrtype, rdata from (select rrtype, rdata from past_record where bucket = ?2 and owner_id = ?1 and removed_id <= ?3 order by removed_id desc limit ?4)";
@@ -69,6 +66,8 @@ const KIND_ROWS_MAX: usize = 1024;
 /// So many intervals in a row that ended before the time that is asked for end the reading: versions that arrived late
 /// are few.
 const OLD_ROWS_MAX: usize = 256;
+/// How many versions are looked through for those of a zone that are to be judged. Chosen by hand.
+const NEW_VERSIONS_MAX: i64 = 1000;
 /// How many intervals that are not replayed tell what was seen before.
 const SEEN_ROWS_MAX: usize = 32_768;
 
@@ -84,6 +83,19 @@ pub struct Extent {
     /// More than these are read until they are of so many instants: a change of a large set pushes no other out.
     pub instants_min: usize,
 }
+
+/// Versions as the ends of intervals, while one state of the database is read: each ends and begins several.
+#[derive(Debug, Default)]
+pub(super) struct Moments {
+    /// By row; whether names made the same move in it, which is then to be read for each of them.
+    by_id: HashMap<i64, (Moment, bool)>,
+}
+
+/// The most versions of which [`Moments`] are kept.
+const MOMENTS_MAX: usize = 200_000;
+
+/// An interval as it is stored: type, data, whether it was there when watching began, the versions at its ends.
+type RawInterval = (u16, Value, bool, i64, Option<i64>);
 
 /// How much was read of an owner.
 #[derive(Default)]
@@ -211,21 +223,47 @@ impl Store {
         let Some(owner_id) = self.find_owner(key.zone, &key.apex, &key.owner)? else {
             return Ok(newest);
         };
-        let rows = self.run(|connection| {
+        // Outside of a transaction every statement may read another state.
+        let mut moments = self.moments.take();
+        let mut known = Moments::default();
+        let read = self.read_rows(
+            key,
+            (owner_id, first),
+            extent,
+            moments.as_mut().unwrap_or(&mut known),
+            &mut newest,
+        );
+        self.moments.replace(moments);
+        read.map(|()| newest)
+    }
+
+    /// Reads the intervals of the row of an owner whose ends have at least the row `first`.
+    fn read_rows(
+        &self,
+        key: &EntityKey,
+        (owner_id, first): (i64, i64),
+        extent: &Extent,
+        moments: &mut Moments,
+        newest: &mut NewestIntervals<Rdata>,
+    ) -> Result<(), StoreError> {
+        let open = self.run(|connection| {
             let mut statement = connection.prepare_cached(OPEN)?;
             let rows = statement.query_map([owner_id], read_interval)?;
             rows.collect::<rusqlite::Result<Vec<_>>>()
         })?;
-        let mut rows: Vec<_> = rows
-            .into_iter()
-            .filter(|(_, _, stay)| stay.added.at <= extent.until)
-            .collect();
+        let mut rows = Vec::new();
+        for raw in open {
+            let row = self.with_moments(raw, owner_id, moments)?;
+            if row.2.added.at <= extent.until {
+                rows.push(row);
+            }
+        }
         let mut taken = Taken::default();
         // The bucket 0 stands for what is open.
         let months = self.buckets_since(key.zone, Some(extent.since))?;
         for month in months.into_iter().skip(1).rev() {
-            newest.cut =
-                self.read_month([owner_id, month, first], extent, &mut taken, &mut rows)?;
+            let place = [owner_id, month, first];
+            newest.cut = self.read_month(place, extent, &mut taken, moments, &mut rows)?;
             if newest.cut.is_some() {
                 break;
             }
@@ -244,7 +282,73 @@ impl Store {
                 baseline: stay.baseline,
             });
         }
-        Ok(newest)
+        Ok(())
+    }
+
+    /// Reads the versions at the ends of an interval, if they are not known.
+    fn with_moments(
+        &self,
+        (code, value, baseline, added_id, removed_id): RawInterval,
+        owner_id: i64,
+        moments: &mut Moments,
+    ) -> Result<(u16, Value, Stay<()>), StoreError> {
+        let mut moment = |id: i64| self.moment(id, owner_id, moments);
+        let stay = Stay {
+            value: (),
+            added: moment(added_id)?,
+            removed: removed_id.map(moment).transpose()?,
+            baseline,
+        };
+        Ok((code, value, stay))
+    }
+
+    /// Returns a version as the end of an owner's interval.
+    fn moment(
+        &self,
+        version_id: i64,
+        owner_id: i64,
+        moments: &mut Moments,
+    ) -> Result<Moment, StoreError> {
+        let (moment, has_shared) = match moments.by_id.get(&version_id) {
+            Some(known) => *known,
+            None => {
+                if moments.by_id.len() >= MOMENTS_MAX {
+                    moments.by_id.clear();
+                }
+                let read = self.run(|connection| {
+                    let mut statement = connection.prepare_cached(MOMENT)?;
+                    let read = statement.query_row([version_id], |row| {
+                        let moment = Moment {
+                            version_id,
+                            at: Timestamp::from_unix(row.get(0)?),
+                            serial: row.get::<_, Option<u32>>(1)?.map(Serial),
+                            bulk: row.get(2)?,
+                            drift: row.get(3)?,
+                            shared_count: 0,
+                        };
+                        Ok((moment, row.get(4)?))
+                    });
+                    read.optional()
+                })?;
+                let read = read.ok_or_else(|| self.lost_version(version_id))?;
+                moments.by_id.insert(version_id, read);
+                read
+            }
+        };
+        if !has_shared {
+            return Ok(moment);
+        }
+        let shared_count: Option<u32> = self.run(|connection| {
+            let sql =
+                "select shared_count from shared_change where version_id = ? and owner_id = ?";
+            let mut statement = connection.prepare_cached(sql)?;
+            let found = statement.query_row([version_id, owner_id], |row| row.get(0));
+            found.optional()
+        })?;
+        Ok(Moment {
+            shared_count: shared_count.unwrap_or(0),
+            ..moment
+        })
     }
 
     /// Reads the newest intervals of an owner that ended in a month: `[owner, month, first row of an end]`. Returns
@@ -254,33 +358,34 @@ impl Store {
         key: [i64; 3],
         extent: &Extent,
         taken: &mut Taken,
+        moments: &mut Moments,
         into: &mut Vec<(u16, Value, Stay<()>)>,
     ) -> Result<Option<Moment>, StoreError> {
-        self.run(|connection| {
-            let mut statement = connection.prepare_cached(NEWEST)?;
-            let mut rows = statement.query(key)?;
-            let mut old = 0;
-            while let Some(row) = rows.next()? {
-                let (code, value, stay) = read_interval(row)?;
-                if stay.added.at > extent.until {
-                    continue;
-                }
-                if stay.removed.is_some_and(|end| end.at < extent.since) {
-                    old += 1;
-                    if old > OLD_ROWS_MAX && key[2] == i64::MIN {
-                        break;
-                    }
-                    continue;
-                }
-                old = 0;
-                let removed_id = stay.removed.map_or(0, |end| end.version_id);
-                if !taken.take(removed_id, extent) {
-                    return Ok(stay.removed);
-                }
-                into.push((code, value, stay));
+        let sqlite = |fault| self.sqlite(fault);
+        let mut statement = self.connection.prepare_cached(NEWEST).map_err(sqlite)?;
+        let mut rows = statement.query(key).map_err(sqlite)?;
+        let mut old = 0;
+        while let Some(row) = rows.next().map_err(sqlite)? {
+            let raw = read_interval(row).map_err(sqlite)?;
+            let (code, value, stay) = self.with_moments(raw, key[0], moments)?;
+            if stay.added.at > extent.until {
+                continue;
             }
-            Ok(None)
-        })
+            if stay.removed.is_some_and(|end| end.at < extent.since) {
+                old += 1;
+                if old > OLD_ROWS_MAX && key[2] == i64::MIN {
+                    break;
+                }
+                continue;
+            }
+            old = 0;
+            let removed_id = stay.removed.map_or(0, |end| end.version_id);
+            if !taken.take(removed_id, extent) {
+                return Ok(stay.removed);
+            }
+            into.push((code, value, stay));
+        }
+        Ok(None)
     }
 
     /// Returns the values of an owner's intervals that ended by `cut` in the months since `since`, without
@@ -395,6 +500,17 @@ impl Store {
         changed.map(read).collect()
     }
 
+    /// Returns the versions of a zone that the detector has not judged yet, oldest first: row and time.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn versions_to_judge(&self, zone: &ZoneState) -> Result<Vec<(i64, Timestamp)>, StoreError> {
+        let noted = self.judged.borrow().get(&zone.id).copied();
+        let judged = zone.detected_version_id;
+        self.versions_after(zone.id, noted.map_or(judged, |noted| noted.max(judged)))
+    }
+
     /// Returns the versions of a zone after `after`, oldest first: row and time.
     ///
     /// # Errors
@@ -406,13 +522,36 @@ impl Store {
         after: i64,
     ) -> Result<Vec<(i64, Timestamp)>, StoreError> {
         self.run(|connection| {
-            let mut statement = connection.prepare_cached(
-                "select id, observed_at from version where zone_id = ? and id > ? order by id",
-            )?;
+            let newest: Option<i64> = connection
+                .prepare_cached("select max(id) from version")?
+                .query_row([], |row| row.get(0))?;
+            // By their numbers where few versions came after, of whatever zone; else by the zone's index, which has
+            // all of its versions.
+            let zone_id = match newest.unwrap_or(0) - after <= NEW_VERSIONS_MAX {
+                true => "+zone_id",
+                false => "zone_id",
+            };
+            let sql = format!(
+                "select id, observed_at from version where {zone_id} = ? and id > ? order by id"
+            );
+            let mut statement = connection.prepare_cached(&sql)?;
             let rows = statement.query_map(params![zone.0, after], |row| {
                 Ok((row.get(0)?, Timestamp::from_unix(row.get(1)?)))
             })?;
             rows.collect()
+        })
+    }
+
+    /// Returns whether a zone has one version and no more.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn has_one_version(&self, zone: ZoneId) -> Result<bool, StoreError> {
+        self.run(|connection| {
+            let sql = "select count(*) = 1 from (select 1 from version where zone_id = ? limit 2)";
+            let mut statement = connection.prepare_cached(sql)?;
+            statement.query_row([zone.0], |row| row.get(0))
         })
     }
 
@@ -459,7 +598,39 @@ impl Store {
         })
     }
 
-    /// Notes that the detector has judged a version.
+    /// Notes that the detector has judged a version of which there is nothing else to write. The zone's row says so
+    /// from the next transaction on: a transaction of its own would cost as much as that of the version. What is
+    /// noted and not written when the process ends is judged once more, to the same end.
+    pub fn note_judged(&self, zone: ZoneId, version_id: i64) {
+        self.judged.borrow_mut().insert(zone, version_id);
+    }
+
+    /// Writes what was noted by [`Store::note_judged`].
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn write_judged(&self) -> Result<(), StoreError> {
+        if self.judged.borrow().is_empty() {
+            return Ok(());
+        }
+        self.begin_batch()?.commit()
+    }
+
+    /// Forgets what was noted by [`Store::note_judged`] and is not written: it is judged once more.
+    pub fn forget_judged(&self) {
+        self.judged.borrow_mut().clear();
+    }
+
+    /// Writes what was noted, as part of a transaction.
+    pub(super) fn write_noted(&self) -> Result<(), StoreError> {
+        let noted = self.judged.borrow();
+        noted
+            .iter()
+            .try_for_each(|(zone, version_id)| self.set_detected(*zone, *version_id))
+    }
+
+    /// Writes that the detector has judged a version.
     ///
     /// # Errors
     ///
@@ -673,6 +844,33 @@ impl Store {
         Ok(false)
     }
 
+    /// Returns whether history knows more than `limit` names at or below `domain` in a zone.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn has_more_names(
+        &self,
+        zone: &EnclosingZone,
+        domain: &Name,
+        limit: usize,
+    ) -> Result<bool, StoreError> {
+        let Some(key) = domain.relative_key(&zone.apex) else {
+            return Ok(false);
+        };
+        let range = match key.is_empty() {
+            true => "?2 = ''",
+            false => "name >= ?2 || '.' and name < ?2 || '/'",
+        };
+        let sql = format!(
+            "select exists (select 1 from owner where zone_id = ?1 and {range} limit 1 offset ?3)"
+        );
+        self.run(|connection| {
+            let mut statement = connection.prepare_cached(&sql)?;
+            statement.query_row(params![zone.id.0, key, limit as i64], |row| row.get(0))
+        })
+    }
+
     /// Returns the names at or below `domain` in a zone whose addresses changed since `since`, those
     /// that changed most first; at most `limit`.
     ///
@@ -838,31 +1036,14 @@ impl Store {
     }
 }
 
-/// Reads an interval; its data is read by the caller.
-fn read_interval(row: &Row<'_>) -> rusqlite::Result<(u16, Value, Stay<()>)> {
-    let moment = |at: usize| -> rusqlite::Result<Option<Moment>> {
-        let Some(version_id) = row.get::<_, Option<i64>>(at)? else {
-            return Ok(None);
-        };
-        Ok(Some(Moment {
-            version_id,
-            at: Timestamp::from_unix(row.get(at + 1)?),
-            serial: row.get::<_, Option<u32>>(at + 2)?.map(Serial),
-            bulk: row.get(at + 3)?,
-            drift: row.get(at + 4)?,
-            shared_count: row.get(at + 5)?,
-        }))
-    };
-    let added = moment(3)?.expect("every record has the version that added it");
+/// Reads an interval; its data and the versions at its ends are read by the caller.
+fn read_interval(row: &Row<'_>) -> rusqlite::Result<RawInterval> {
     Ok((
         row.get(0)?,
         row.get(1)?,
-        Stay {
-            value: (),
-            added,
-            removed: moment(9)?,
-            baseline: row.get(2)?,
-        },
+        row.get(2)?,
+        row.get(3)?,
+        row.get(4)?,
     ))
 }
 

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::io::Cursor;
 use std::sync::Arc;
 
+use fluxwatch::dns::Name;
 use fluxwatch::pipeline::{FeedImport, Pipeline, PollOptions};
 use fluxwatch::time::{SetClock, Timestamp};
 
@@ -11,22 +12,22 @@ use crate::harness::Bench;
 
 const BEGINS_AT: i64 = 1_790_000_000;
 
-/// The lines of changes `from` to `to` of a name's two addresses, each never seen before.
-fn lines(from: i64, to: i64) -> String {
+/// The lines of changes `from` to `to` of a name's addresses, `size` at a time, each never seen before.
+fn lines(from: i64, to: i64, size: i64) -> String {
     let mut feed = String::new();
     for i in from..to {
         let at = Timestamp::from_unix(BEGINS_AT + 60 * i);
-        let address = |n: i64| {
-            let place = i + n;
+        let address = |place: i64| {
             format!(
-                "{}.{}.{}.{n}",
+                "\"{}.{}.{}.1\"",
                 11 + place % 100,
                 place * 7 % 251,
                 place / 251
             )
         };
-        let (one, other) = (address(1), address(2));
-        writeln!(feed, r#"{{"at":"{at}","zone":"bad.example.","rrname":"www.bad.example.","rrtype":"A","op":"set","ttl":60,"rdata":["{one}","{other}"]}}"#).expect("written to memory");
+        let rdata: Vec<String> = (i * size..(i + 1) * size).map(address).collect();
+        let rdata = rdata.join(",");
+        writeln!(feed, r#"{{"at":"{at}","zone":"bad.example.","rrname":"www.bad.example.","rrtype":"A","op":"set","ttl":60,"rdata":[{rdata}]}}"#).expect("written to memory");
     }
     feed
 }
@@ -52,10 +53,10 @@ fn a_change_reads_no_more_after_a_thousand_changes_than_after_some_hundred() {
     let pipeline = bench.pipeline(clock);
     let read_by = |from: i64, to: i64| {
         let before = pipeline.store().rows_read();
-        import(&pipeline, lines(from, to));
+        import(&pipeline, lines(from, to, 2));
         (pipeline.store().rows_read() - before) / (to - from) as u64
     };
-    import(&pipeline, lines(0, 100));
+    import(&pipeline, lines(0, 100, 2));
     let few = read_by(100, 200);
     read_by(200, 900);
     let many = read_by(900, 1000);
@@ -69,9 +70,99 @@ fn flux_that_is_too_long_to_be_judged_whole_is_reported_and_says_what_is_left_ou
     let bench = Bench::new("");
     let clock = Arc::new(SetClock::new(Timestamp::from_unix(BEGINS_AT + 400_000)));
     let pipeline = bench.pipeline(clock);
-    import(&pipeline, lines(0, 4200));
+    import(&pipeline, lines(0, 1100, 8));
     drop(pipeline);
     let told = bench.run(0, &["explain", "bad.example"]);
     assert!(told.contains("level report"), "{told}");
     assert!(told.contains("left out"), "{told}");
+    // Each version's hash, computed anew from what it did among thousands of records.
+    let verified = bench.run(0, &["db", "verify"]);
+    assert!(verified.contains("1100 versions"), "{verified}");
+}
+
+/// What is found of the domain at a time, from all that history holds.
+fn found_at(pipeline: &Pipeline, at: Timestamp) -> String {
+    let domain = Name::parse("bad.example.").expect("valid");
+    let found = pipeline.find(&domain, at).expect("judged");
+    format!(
+        "{:?} {:?} {:?}",
+        found.finding, found.nameservers, found.addresses
+    )
+}
+
+/// The case about the domain with its log, without the marks that no two databases share.
+fn case_of(bench: &Bench) -> String {
+    let mut shown = bench.json(&["cases", "show", "bad.example", "--format", "json"]);
+    for event in shown["log"].as_array_mut().expect("a list") {
+        event.as_object_mut().expect("an event").remove("uid");
+    }
+    shown.to_string()
+}
+
+#[test]
+fn a_busy_name_is_judged_change_by_change_as_it_is_all_at_once() {
+    const CHANGES: i64 = 350;
+    let clock = || Arc::new(SetClock::new(Timestamp::from_unix(BEGINS_AT + 200_000)));
+    let (one_by_one, at_once) = (Bench::new(""), Bench::new(""));
+    let pipeline = one_by_one.pipeline(clock());
+    let mut found = Vec::new();
+    for i in 0..CHANGES {
+        import(&pipeline, lines(i, i + 1, 2));
+        if i % 50 == 49 {
+            let at = Timestamp::from_unix(BEGINS_AT + 60 * i);
+            found.push((at, found_at(&pipeline, at)));
+        }
+    }
+    let whole = at_once.pipeline(clock());
+    import(&whole, lines(0, CHANGES, 2));
+    for (at, then) in found {
+        assert_eq!(found_at(&whole, at), then, "at {at}");
+    }
+    drop((pipeline, whole));
+    assert_eq!(case_of(&one_by_one), case_of(&at_once));
+}
+
+#[test]
+fn a_version_without_a_suspect_is_judged_once_though_no_transaction_was_made_for_it() {
+    let bench = Bench::new("");
+    let clock = Arc::new(SetClock::new(Timestamp::from_unix(BEGINS_AT + 200_000)));
+    let pipeline = bench.pipeline(clock);
+    import(&pipeline, lines(0, 2, 2));
+    let apex = Name::parse("bad.example.").expect("valid");
+    let zone = pipeline.store().find_zone(&apex).expect("read");
+    let zone = zone.expect("there");
+    assert_eq!(Some(zone.detected_version_id), zone.version_id);
+    let to_judge = pipeline.store().versions_to_judge(&zone);
+    assert_eq!(to_judge.expect("read"), []);
+}
+
+#[test]
+fn the_flux_of_one_among_thousands_of_names_is_found_and_a_change_looks_at_few_of_them() {
+    let bench = Bench::new("");
+    let clock = Arc::new(SetClock::new(Timestamp::from_unix(BEGINS_AT + 200_000)));
+    let pipeline = bench.pipeline(clock);
+    let mut feed = String::new();
+    let at = Timestamp::from_unix(BEGINS_AT - 60);
+    for i in 0..2500 {
+        writeln!(feed, r#"{{"at":"{at}","zone":"bad.example.","rrname":"h{i}.bad.example.","rrtype":"A","op":"set","ttl":60,"rdata":["192.0.2.1"]}}"#).expect("written to memory");
+    }
+    // Each of them is judged where it changes: at once, those that changed most.
+    let later = Timestamp::from_unix(BEGINS_AT - 30);
+    feed.push_str(
+        &feed
+            .replace(&at.to_string(), &later.to_string())
+            .replace("192.0.2.1", "192.0.2.2"),
+    );
+    import(&pipeline, feed);
+    let before = pipeline.store().rows_read();
+    import(&pipeline, lines(0, 40, 4));
+    let read = pipeline.store().rows_read() - before;
+    let domain = Name::parse("bad.example.").expect("valid");
+    let case = pipeline.store().find_case(&domain).expect("read");
+    assert!(
+        case.is_some(),
+        "{:?}",
+        found_at(&pipeline, Timestamp::from_unix(BEGINS_AT + 60 * 39))
+    );
+    assert!(read < 40 * 500, "{read} rows");
 }
