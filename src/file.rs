@@ -56,6 +56,24 @@ pub fn read_text(path: &Path, octets_max: u64) -> io::Result<String> {
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "the text is not UTF-8"))
 }
 
+/// Returns what helps against a fault of the system about a file, as an order.
+pub fn cure(fault: &io::Error) -> &'static str {
+    match fault.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "make room on its file system (`df` shows what is free), then run the command again"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "let this user read and write it (`ls -l` shows whose it is)"
+        }
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+            "make the folder that it lies in, or mount its file system"
+        }
+        io::ErrorKind::ReadOnlyFilesystem => "mount its file system so that it can be written",
+        io::ErrorKind::InvalidInput | io::ErrorKind::AlreadyExists => "name another file",
+        _ => "look for what the system says of the disk (`dmesg`), then run the command again",
+    }
+}
+
 /// Returns what stands in a file's place, in words; `None` for a regular file.
 pub fn odd_kind(meta: &Metadata) -> Option<&'static str> {
     let kind = meta.file_type();
@@ -106,6 +124,14 @@ mod tests {
             assert_eq!(fault.kind(), io::ErrorKind::InvalidInput);
             assert!(fault.to_string().contains(kind), "{fault}");
         }
+    }
+
+    #[test]
+    fn full_disk_and_closed_folder_have_cures_of_their_own() {
+        let cure_of = |kind| cure(&io::Error::from(kind));
+        assert!(cure_of(io::ErrorKind::StorageFull).contains("make room"));
+        assert!(cure_of(io::ErrorKind::PermissionDenied).contains("let this user"));
+        assert!(cure(&io::Error::from_raw_os_error(5)).contains("dmesg"));
     }
 
     #[test]

@@ -48,7 +48,9 @@ fn backup(config: Option<&Path>, command: &DbBackup) -> Result<Done, Failure> {
     }
     store.backup(&command.file)?;
     let mut out = stdout();
-    let size = std::fs::metadata(&command.file)?.len();
+    let size = std::fs::metadata(&command.file)
+        .map_err(|error| Failure::file(&command.file, &error))?
+        .len();
     writeln!(out, "{}: {size} octets, sound", command.file.display())?;
     out.flush()?;
     Ok(Done::Well)

@@ -33,9 +33,14 @@ pub fn export(config: Option<&Path>, domain: &str, output: Option<&Path>) -> Res
                 .write(true)
                 .create_new(true)
                 .open(path)
-                .map_err(|error| Failure::failed(format!("{}: {error}", path.display())))?;
-            file.write_all(bundle.to_text().as_bytes())?;
-            file.sync_all()?;
+                .map_err(|error| Failure::file(path, &error))?;
+            file.write_all(bundle.to_text().as_bytes())
+                .and_then(|()| file.sync_all())
+                .map_err(|error| {
+                    // Half a bundle is no evidence, and would be in the way of the next try.
+                    let _ = std::fs::remove_file(path);
+                    Failure::file(path, &error)
+                })?;
         }
         None => {
             let mut out = stdout();

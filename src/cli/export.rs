@@ -106,6 +106,6 @@ pub fn run(config: Option<&Path>, command: &ExportCommand) -> Result<Done, Failu
 fn failure(error: ExportError) -> Failure {
     match error {
         ExportError::Store(error) => error.into(),
-        ExportError::Io { .. } => Failure::failed(error.to_string()),
+        ExportError::Io { path, fault } => Failure::file(&path, &fault),
     }
 }

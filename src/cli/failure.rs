@@ -2,10 +2,12 @@
 
 use std::fmt;
 use std::io;
+use std::path::Path;
 
 use crate::cli::output::plain;
 use crate::config::ConfigError;
 use crate::daemon::ServiceError;
+use crate::file;
 use crate::pipeline::PipelineError;
 use crate::store::StoreError;
 
@@ -69,6 +71,19 @@ impl Failure {
         }
     }
 
+    /// A file that a command writes cannot be written: the command's fault if the name cannot be that of a new file.
+    pub fn file(path: &Path, error: &io::Error) -> Self {
+        let sentence = format!("{}: {error}", path.display());
+        let failure = match error.kind() {
+            io::ErrorKind::AlreadyExists
+            | io::ErrorKind::NotFound
+            | io::ErrorKind::NotADirectory
+            | io::ErrorKind::IsADirectory => Self::failed(sentence),
+            _ => Self::local(sentence),
+        };
+        failure.hint(file::cure(error))
+    }
+
     /// Adds the cure.
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
@@ -109,28 +124,16 @@ impl From<ConfigError> for Failure {
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
-        match error {
+        let failure = match error {
             StoreError::Missing(_) => Self::failed(error.to_string()),
-            StoreError::Access { ref cure, .. } => {
-                let cure = cure.clone();
-                Self::local(error.to_string()).hint(cure)
-            }
-            StoreError::LogFull { ref cure, .. } => {
-                let cure = format!("{cure}; store.wal_bytes_max says how far the log may grow");
-                Self::local(error.to_string()).hint(cure)
-            }
-            StoreError::ReadTooLong { .. } => Self::local(error.to_string()).hint(
-                "run it when less is written, on a copy, or with a larger store.wal_bytes_max",
-            ),
-            StoreError::WrittenMeanwhile(_) => Self::local(error.to_string()).hint(
-                "run the command again; a user who may write the database and its folder waits for no writer",
-            ),
-            StoreError::NoReverseIndex(_) => Self::usage(error.to_string())
-                .hint("set store.reverse_index = true; the next poll makes the index"),
-            StoreError::TooManyNames(..) => {
-                Self::usage(error.to_string()).hint("name one of the domains below it")
+            StoreError::NoReverseIndex(_) | StoreError::TooManyNames(..) => {
+                Self::usage(error.to_string())
             }
             _ => Self::local(error.to_string()),
+        };
+        match error.cure() {
+            Some(cure) => failure.hint(cure),
+            None => failure,
         }
     }
 }
@@ -139,7 +142,7 @@ impl From<PipelineError> for Failure {
     fn from(error: PipelineError) -> Self {
         match error {
             PipelineError::Store(error) => error.into(),
-            PipelineError::Local(error) => Self::local(error.to_string()),
+            PipelineError::Local(error) => Self::local(error.to_string()).hint(file::cure(&error)),
             PipelineError::Config(error) => error.into(),
             PipelineError::Mailer(error) => Self::usage(error.to_string()),
             PipelineError::Template(error) => Self::usage(error.to_string()),
@@ -169,7 +172,11 @@ impl From<io::Error> for Failure {
                 hint: None,
             };
         }
-        Self::local(error.to_string())
+        match error.raw_os_error() {
+            // A file is named by whoever opens it; what is left is what a command prints.
+            Some(_) => Self::local(format!("standard output: {error}")).hint(file::cure(&error)),
+            None => Self::local(error.to_string()),
+        }
     }
 }
 

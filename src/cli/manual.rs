@@ -31,8 +31,9 @@ pub fn write(command: &ManCommand) -> Result<Done, Failure> {
     let arguments = Arguments::command();
     match &command.to {
         Some(folder) => {
-            std::fs::create_dir_all(folder)?;
-            clap_mangen::generate_to(arguments, folder)?;
+            std::fs::create_dir_all(folder)
+                .and_then(|()| clap_mangen::generate_to(arguments, folder))
+                .map_err(|error| Failure::file(folder, &error))?;
         }
         None => {
             let mut octets = Vec::new();

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::cli::failure::Failure;
 use crate::config::{Config, ConfigError};
 use crate::dns::{Name, NameError};
+use crate::file;
 use crate::pipeline::{Pipeline, examine_parts};
 use crate::store::{CaseRow, PollerLock, Store, StoreError, StoreOptions};
 use crate::time::WallClock;
@@ -72,7 +73,9 @@ pub fn open_to_look(config: &Config) -> Result<Store, Failure> {
 pub fn make_store_folder(config: &Config) -> Result<(), Failure> {
     match config.store_path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() && !folder.exists() => {
-            Ok(std::fs::create_dir_all(folder)?)
+            std::fs::create_dir_all(folder).map_err(|error| {
+                Failure::local(format!("{}: {error}", folder.display())).hint(file::cure(&error))
+            })
         }
         _ => Ok(()),
     }
@@ -127,7 +130,8 @@ pub struct DryRun {
 
 /// Makes a pipeline over a copy of the database, or over an empty one.
 pub fn open_dry_run(mut config: Config) -> Result<DryRun, Failure> {
-    let folder = tempfile::tempdir()?;
+    let folder =
+        tempfile::tempdir().map_err(|error| Failure::file(&std::env::temp_dir(), &error))?;
     let copy = folder.path().join("dry-run.db");
     if config.store_path.exists() {
         Store::copy(&config.store_path, &copy)?;
@@ -184,10 +188,11 @@ pub fn find_case(store: &Store, text: &str) -> Result<CaseRow, Failure> {
 
 /// Makes the runtime.
 pub fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
-    Ok(tokio::runtime::Builder::new_multi_thread()
+    tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
-        .build()?)
+        .build()
+        .map_err(|error| Failure::local(format!("no threads can be started: {error}")))
 }
 
 /// Returns who does something: `--by`, else the user behind sudo, else the user.

@@ -146,9 +146,14 @@ impl Common {
             self.fail(error);
             return false;
         }
-        let pause = self
-            .troubles
-            .note(worker, error.to_string(), self.clock.now());
+        let sentence = match &error {
+            PipelineError::Store(fault) => match fault.cure() {
+                Some(cure) => format!("{fault}; {cure}"),
+                None => fault.to_string(),
+            },
+            other => other.to_string(),
+        };
+        let pause = self.troubles.note(worker, sentence, self.clock.now());
         !self.stop.sleep(pause)
     }
 

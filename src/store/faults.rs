@@ -1,11 +1,15 @@
-//! Which faults of the database can pass while nobody touches it.
+//! Which faults of the database can pass while nobody touches it, and what helps against each.
 
 use std::io;
+use std::path::Path;
 
 use rusqlite::{ErrorCode, ffi};
 
+use crate::file;
 use crate::store::StoreError;
 
+/// What is true after every fault that can pass.
+const KEPT: &str = "what was committed is there, and the next pass goes on from it";
 /// SQLite's extended code for a fault of the disk that is damage: the file system itself says that it is damaged.
 const DAMAGED_FILE_SYSTEM: i32 = ffi::SQLITE_IOERR | (33 << 8);
 
@@ -37,6 +41,101 @@ impl StoreError {
             | Self::Damaged { .. } => false,
         }
     }
+
+    /// Returns the fault with the name of the copy, if it met that rather than the database.
+    pub(super) fn while_copied(self, to: &Path) -> Self {
+        match self {
+            Self::Sqlite { fault, .. } if is_of_writing(&fault) => Self::Sqlite {
+                path: to.to_owned(),
+                fault,
+            },
+            other => other,
+        }
+    }
+
+    /// Returns what helps, as an order; `None` where the fault's own words say it.
+    pub fn cure(&self) -> Option<String> {
+        match self {
+            Self::Sqlite { fault, .. } => Some(sqlite_cure(fault)),
+            Self::File { fault, .. } => Some(file::cure(fault).to_owned()),
+            Self::Access { cure, .. } => Some(cure.clone()),
+            Self::WrittenMeanwhile(_) => Some(
+                "run the command again; a user who may write the database and its folder waits for no writer"
+                    .to_owned(),
+            ),
+            Self::NoReverseIndex(_) => {
+                Some("set store.reverse_index = true; the next poll makes the index".to_owned())
+            }
+            Self::TooManyNames(..) => Some("name one of the domains below it".to_owned()),
+            Self::Newer { .. } => {
+                Some("run the newer fluxwatch, or restore a backup that this one made".to_owned())
+            }
+            Self::Foreign { .. } => Some("name another file in store.path".to_owned()),
+            Self::Damaged { .. } => Some(damage_cure()),
+            Self::LogFull { cure, .. } => Some(format!(
+                "{cure}; store.wal_bytes_max says how far the log may grow"
+            )),
+            Self::ReadTooLong { .. } => Some(
+                "run it when less is written, on a copy, or with a larger store.wal_bytes_max"
+                    .to_owned(),
+            ),
+            Self::Overtaken(_)
+            | Self::Gone(_)
+            | Self::Replaced(_)
+            | Self::MoreNames(_)
+            | Self::Older { .. }
+            | Self::OldSqlite(_)
+            | Self::Missing(_) => None,
+        }
+    }
+}
+
+/// Returns whether SQLite could not make or write a file, in a process that writes one and reads another.
+fn is_of_writing(fault: &rusqlite::Error) -> bool {
+    let rusqlite::Error::SqliteFailure(code, _) = fault else {
+        return false;
+    };
+    match code.code {
+        ErrorCode::DiskFull | ErrorCode::CannotOpen => true,
+        ErrorCode::SystemIoFailure => !matches!(
+            code.extended_code,
+            ffi::SQLITE_IOERR_READ | ffi::SQLITE_IOERR_SHORT_READ
+        ),
+        _ => false,
+    }
+}
+
+/// Returns what helps against damage.
+fn damage_cure() -> String {
+    "see what is damaged with `fluxwatch db verify`, and restore the newest backup that is sound"
+        .to_owned()
+}
+
+/// Returns what helps against a fault that SQLite reports.
+fn sqlite_cure(fault: &rusqlite::Error) -> String {
+    let rusqlite::Error::SqliteFailure(code, _) = fault else {
+        return damage_cure();
+    };
+    let order = match code.code {
+        ErrorCode::DatabaseBusy
+        | ErrorCode::DatabaseLocked
+        | ErrorCode::FileLockingProtocolFailed => {
+            "end what holds its lock (`fuser` names it), or run the command again later"
+        }
+        ErrorCode::DiskFull => "make room on its file system (`df` shows what is free)",
+        ErrorCode::SystemIoFailure => {
+            "look for what the system says of the disk (`dmesg`), and whether it is full (`df`)"
+        }
+        ErrorCode::CannotOpen => {
+            "look whether its folder is there, whether this user may write it, and how many files may be open (`ulimit -n`)"
+        }
+        ErrorCode::PermissionDenied | ErrorCode::ReadOnly => {
+            "let this user write it, its folder and the files beside it (-wal, -shm)"
+        }
+        ErrorCode::OutOfMemory => "give the program more memory",
+        _ => return damage_cure(),
+    };
+    format!("{order}; {KEPT}")
 }
 
 /// Returns whether a fault that SQLite reports can pass.
@@ -68,7 +167,6 @@ fn file_can_heal(fault: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::path::Path;
 
     use super::*;
     use crate::store::{Store, StoreOptions};
@@ -110,6 +208,14 @@ mod tests {
         ] {
             assert!(sqlite(code).can_heal(), "{code}");
         }
+    }
+
+    #[test]
+    fn a_full_disk_and_damage_have_cures_of_their_own() {
+        let cure = |code| sqlite(code).cure().unwrap_or_default();
+        assert!(cure(ffi::SQLITE_FULL).starts_with("make room"));
+        assert!(cure(ffi::SQLITE_FULL).ends_with(KEPT));
+        assert!(cure(ffi::SQLITE_CORRUPT).contains("backup"));
     }
 
     #[test]

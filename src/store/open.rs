@@ -455,8 +455,8 @@ impl Store {
         connection.execute_batch("commit").map_err(sqlite)?;
         let file = FileId::of(from)?.ok_or_else(|| StoreError::Missing(from.to_owned()))?;
         let growth = Growth::watch(&mut connection, Log::of(file, from)).map_err(sqlite)?;
-        copy_into(&connection, to)
-            .map_err(|fault| growth.explain(&fault).unwrap_or_else(|| sqlite(fault)))?;
+        let explain = |fault| growth.explain(&fault).unwrap_or_else(|| sqlite(fault));
+        copy_into(&connection, to).map_err(|fault| explain(fault).while_copied(to))?;
         match way {
             Way::Frozen(stamp) if !stamp.holds(from) => {
                 Err(StoreError::WrittenMeanwhile(from.to_owned()))
@@ -609,6 +609,7 @@ impl Store {
     /// Writes a copy of the database to a file that is empty or not there.
     pub(super) fn write_copy(&self, to: &Path) -> Result<(), StoreError> {
         self.run(|connection| copy_into(connection, to))
+            .map_err(|fault| fault.while_copied(to))
     }
 
     /// Returns the error for a database that a newer program migrated.

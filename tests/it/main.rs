@@ -15,6 +15,7 @@ mod clock_steps;
 mod clocks;
 mod config;
 mod desk;
+mod disk_faults;
 mod drift;
 mod enrich;
 mod equivalence;
