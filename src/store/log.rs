@@ -301,7 +301,7 @@ fn readers(index: &mut Option<(FileId, &'static File)>, path: &Path) -> Vec<LogR
                 typ: FlockType::WriteLock,
                 offset_type: FlockOffsetType::Set,
             };
-            fcntl_getlk(&*file, &wanted).ok().flatten()
+            fcntl_getlk(*file, &wanted).ok().flatten()
         })
         .map(|lock| {
             let pid = lock.pid.map(|pid| pid.as_raw_nonzero().get());
