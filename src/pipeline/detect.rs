@@ -88,6 +88,9 @@ pub(super) struct Range<'a> {
     pub among: Option<&'a BTreeSet<Name>>,
 }
 
+/// Domains that a version touched, each with those of its own names whose addresses moved.
+type Touched = BTreeMap<Name, BTreeSet<Name>>;
+
 /// Domains that were judged and whose cases are to be moved in one transaction.
 #[derive(Default)]
 struct Judged {
@@ -483,8 +486,8 @@ impl Pipeline {
         zone: &ZoneState,
         version_id: i64,
         at: Timestamp,
-    ) -> Result<(BTreeMap<Name, BTreeSet<Name>>, Vec<BulkMove>), PipelineError> {
-        let (mut domains, mut glue) = (BTreeMap::<Name, BTreeSet<Name>>::new(), Vec::new());
+    ) -> Result<(Touched, Vec<BulkMove>), PipelineError> {
+        let (mut domains, mut glue) = (Touched::new(), Vec::new());
         if self.store.is_bulk_version(version_id)? {
             return Ok((domains, glue));
         }
@@ -535,11 +538,7 @@ impl Pipeline {
 
     /// Leaves out what is more than [`DOMAINS_JUDGED_MAX`] domains: nobody can choose which, and it is others at each
     /// version. Returns how many are left out.
-    fn bound_domains(
-        &self,
-        domains: &mut BTreeMap<Name, BTreeSet<Name>>,
-        version_id: i64,
-    ) -> usize {
+    fn bound_domains(&self, domains: &mut Touched, version_id: i64) -> usize {
         let all = domains.len();
         if all <= DOMAINS_JUDGED_MAX {
             return 0;

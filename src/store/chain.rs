@@ -93,12 +93,15 @@ const LOOKED_THROUGH_MAX: i64 = 1000;
 /// How many additions are kept: 16 octets each.
 const ADDITIONS_MAX: usize = 2_000_000;
 
+/// Versions that added records and versions that removed them.
+type Pairs = Vec<(i64, i64)>;
+
 /// Which versions removed what each version added, of owners with many past records; for as long as one state of
 /// the database is read.
 #[derive(Debug, Default)]
 pub(super) struct Additions {
     /// By owner and month: versions that added and that removed, in order, each pair once. `None` for few records.
-    by_owner: HashMap<(i64, i64), Option<Vec<(i64, i64)>>>,
+    by_owner: HashMap<(i64, i64), Option<Pairs>>,
     /// How many pairs there are in all.
     count: usize,
 }
@@ -349,11 +352,7 @@ impl Store {
 
     /// Reads which version added and which removed each record of an owner that went in one month, each pair once, in
     /// order; `None` for at most [`LOOKED_THROUGH_MAX`] records.
-    fn additions_of(
-        &self,
-        owner_id: i64,
-        month: i64,
-    ) -> Result<Option<Vec<(i64, i64)>>, StoreError> {
+    fn additions_of(&self, owner_id: i64, month: i64) -> Result<Option<Pairs>, StoreError> {
         self.run(|connection| {
             let sql = "select exists (select 1 from past_record where bucket = ? and owner_id = ? limit 1 offset ?)";
             let numbers = [month, owner_id, LOOKED_THROUGH_MAX];
