@@ -12,6 +12,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::OFlags;
 
@@ -76,6 +77,23 @@ impl Drop for PollerLock {
         // The system frees it at the latest when the process ends.
         let _ = self.database.unlock();
     }
+}
+
+/// The files that [`keep_open`] opened.
+static KEPT_OPEN: Mutex<Vec<(FileId, &'static File)>> = Mutex::new(Vec::new());
+
+/// Opens a file that may be a database of this process, to look at its octets. It is opened once and never closed:
+/// closing it would drop the locks that SQLite has on it.
+pub(super) fn keep_open(path: &Path) -> io::Result<&'static File> {
+    let id = FileId::from(&path.metadata()?);
+    let mut kept = KEPT_OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, file)) = kept.iter().find(|(known, _)| *known == id) {
+        return Ok(*file);
+    }
+    let file: &'static File = Box::leak(Box::new(file::open(path)?));
+    // What was opened, whatever has been put at the path since: as long as it is open no other file has its number.
+    kept.push((FileId::from(&file.metadata()?), file));
+    Ok(file)
 }
 
 /// Opens the database's file, or makes an empty one that only its owner reads.

@@ -1,14 +1,14 @@
 //! The schema: its migrations, whether a file has it, and the indexes that are there as configured.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::Read;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use rusqlite::{Connection, params};
 
 use crate::store::StoreError;
 use crate::store::changes::{ChangeCounts, pack};
+use crate::store::lock::keep_open;
 use crate::store::popularity::{begin_operators, begin_popularity};
 
 /// The migrations, in order; the database's `user_version` is how many have run.
@@ -57,7 +57,7 @@ pub(super) const SCHEMA: i32 = MIGRATIONS.len() as i32;
 /// Marks the file as ours: "flux" in ASCII.
 pub(super) const APPLICATION_ID: i32 = 0x666c_7578;
 /// Octets of a database's header and of the count of rows on its first page.
-const HEADER_OCTETS: u64 = 105;
+const HEADER_OCTETS: usize = 105;
 /// Refuses a database that is not ours or from the future, before anything is written. Returns its
 /// schema.
 pub(super) fn check_schema(connection: &Connection, path: &Path) -> Result<i32, StoreError> {
@@ -87,18 +87,18 @@ pub(super) fn check_schema(connection: &Connection, path: &Path) -> Result<i32, 
 }
 
 /// Returns what makes an ordinary file no database of ours, in words that follow its path; `None` if it is one, is
-/// empty, or cannot be read. Nothing is opened as a database: only the first page's header is read.
+/// empty, or cannot be read. Nothing is opened as a database: only the first page's header is read, and what is opened
+/// for that is never closed, since this process may have the database open.
 pub fn foreign_file(path: &Path) -> Option<&'static str> {
     if !path.metadata().ok()?.is_file() {
         return None;
     }
-    let mut header = Vec::new();
-    let file = File::open(path).ok()?;
-    file.take(HEADER_OCTETS).read_to_end(&mut header).ok()?;
+    let mut header = vec![0; HEADER_OCTETS];
+    let length = keep_open(path).ok()?.read_at(&mut header, 0).ok()?;
+    header.truncate(length);
     // sqlite.org/fileformat2.html, sections 1.3 and 1.6: the magic, the application's number at 68, and the
     // count of rows on the first page, which are the tables, at 103.
-    let is_database =
-        header.starts_with(b"SQLite format 3\0") && header.len() as u64 == HEADER_OCTETS;
+    let is_database = header.starts_with(b"SQLite format 3\0") && header.len() == HEADER_OCTETS;
     match is_database {
         _ if header.is_empty() => None,
         false => Some("is no SQLite database"),
