@@ -9,6 +9,7 @@ use crate::config::{Feeding, Source};
 use crate::dns::Name;
 use crate::file;
 use crate::pipeline::apply::{Applied, Reading};
+use crate::pipeline::marks::FileMarks;
 use crate::pipeline::{
     Pipeline, PipelineError, PollOptions, StoredSummary, ZoneOutcome, ZoneReport, away, refusal_of,
     spool_refusal,
@@ -158,8 +159,9 @@ impl Pipeline {
         let (files, mut refused) = date_files(paths, pattern, at);
         let mut newest_taken = false;
         let mut summary = StoredSummary::default();
+        let mut marks = FileMarks::new(&self.store, pass.source);
         for file in files {
-            let known = self.store.file_mark(pass.source, &file.path)?;
+            let known = marks.find(&file.path, &file.mark)?;
             let zone = self
                 .store
                 .find_zone(pass.zone)?
@@ -177,7 +179,11 @@ impl Pipeline {
             }
             progress(&file.path);
             match self.take_file(pass, &zone, &file, is_older, &mut summary)? {
-                Ok(()) => newest_taken = true,
+                Ok(()) => {
+                    marks.note(&file.path, &file.mark)?;
+                    self.detect_zone(pass.zone, pass.options)?;
+                    newest_taken = true;
+                }
                 Err(refusal) => {
                     // Many files are refused for one reason: the table counts them.
                     match refused.iter().any(|it| it.code() == refusal.code()) {
@@ -200,7 +206,7 @@ impl Pipeline {
                         refused_reason,
                         ..file.mark
                     };
-                    self.store.set_file_mark(pass.source, &file.path, &mark)?;
+                    marks.note(&file.path, &mark)?;
                     refused.push(refusal);
                     newest_taken = false;
                     if !has_folder(&file.path) {
@@ -325,10 +331,7 @@ impl Pipeline {
             .note_file_ending(pass.source, zone.id, read.ends_with_soa)?;
         self.store
             .note_event_time(pass.source, file.mark.version_at)?;
-        self.store
-            .set_file_mark(pass.source, &file.path, &file.mark)?;
         summary.add(&stored);
-        self.detect_zone(pass.zone, pass.options)?;
         Ok(Ok(()))
     }
 

@@ -24,6 +24,7 @@ mod feed;
 mod files;
 mod full;
 mod lanes;
+mod marks;
 mod metrics;
 mod notices;
 mod operator;

@@ -1,6 +1,6 @@
 //! Sources and zones: who feeds what, where each stands, what went wrong last.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rusqlite::{OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
@@ -753,11 +753,43 @@ impl Store {
         self.run(|connection| {
             connection
                 .prepare_cached("select modified_at_ns, size_bytes, version_at, refused_reason from source_file where source_id = ? and path = ?")?
-                .query_row(params![source.0, path.to_string_lossy()], |row| {
-                    Ok(FileMark { modified_at_ns: row.get(0)?, size_bytes: row.get(1)?, version_at: Timestamp::from_unix(row.get(2)?), refused_reason: row.get(3)? })
-                })
+                .query_row(params![source.0, path.to_string_lossy()], read_mark)
                 .optional()
         })
+    }
+
+    /// Returns the marks of all files of a source with the paths that they stand under, in no order.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn file_marks(&self, source: SourceId) -> Result<Vec<(PathBuf, FileMark)>, StoreError> {
+        self.run(|connection| {
+            let mut marks = connection.prepare_cached("select modified_at_ns, size_bytes, version_at, refused_reason, path from source_file where source_id = ?")?;
+            let marks = marks.query_map([source.0], |row| {
+                Ok((PathBuf::from(row.get::<_, String>(4)?), read_mark(row)?))
+            })?;
+            marks.collect()
+        })
+    }
+
+    /// Moves the mark of a zone file to another spelling of its path.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn move_file_mark(
+        &self,
+        source: SourceId,
+        from: &Path,
+        to: &Path,
+    ) -> Result<(), StoreError> {
+        self.run(|connection| {
+            connection
+                .prepare_cached("update or replace source_file set path = ?3 where source_id = ?1 and path = ?2")?
+                .execute(params![source.0, from.to_string_lossy(), to.to_string_lossy()])
+        })
+        .map(|_| ())
     }
 
     /// Notes that a zone file was looked at.
@@ -935,6 +967,16 @@ impl Store {
         };
         rows.into_iter().map(finish).collect()
     }
+}
+
+/// Reads the mark of a zone file from the first four columns.
+fn read_mark(row: &Row<'_>) -> rusqlite::Result<FileMark> {
+    Ok(FileMark {
+        modified_at_ns: row.get(0)?,
+        size_bytes: row.get(1)?,
+        version_at: Timestamp::from_unix(row.get(2)?),
+        refused_reason: row.get(3)?,
+    })
 }
 
 /// Returns the name under which the ending of a source's last file of a zone is kept.

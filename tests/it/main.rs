@@ -29,6 +29,7 @@ mod fuzz;
 mod generator;
 mod guards;
 mod harness;
+mod identity;
 mod interruptions;
 mod invariance;
 mod isolation;
