@@ -9,7 +9,7 @@ use crate::cli::arguments::{CheckFormat, ConfigCheck, ConfigCommand};
 use crate::cli::failure::{Done, Failure};
 use crate::cli::output::{plain, stdout, write_json_pretty};
 use crate::cli::session::{find_config, load_config};
-use crate::config::{Config, Fault, Schedule, TEMPLATE, Weight};
+use crate::config::{Config, Fault, FittedLimit, Schedule, TEMPLATE, Weight};
 use crate::count::counted;
 use crate::pipeline::{TableInUse, check_surroundings, examine_parts};
 use crate::store::shown_url;
@@ -24,6 +24,7 @@ struct CheckJson {
     file: PathBuf,
     sound: bool,
     faults: Vec<Fault>,
+    limits: Vec<FittedLimit>,
     schedules: Vec<ScheduleJson>,
     tables: Vec<TableJson>,
 }
@@ -67,6 +68,7 @@ pub fn run(config: Option<&Path>, command: &ConfigCommand) -> Result<Done, Failu
 fn run_show(config: Option<&Path>) -> Result<Done, Failure> {
     let config = load_config(config)?;
     let mut shown = config.written.clone();
+    shown.limits = config.limits;
     for webhook in &mut shown.webhook {
         webhook.url = webhook.url.as_deref().map(shown_url);
     }
@@ -74,6 +76,12 @@ fn run_show(config: Option<&Path>) -> Result<Done, Failure> {
         toml::to_string_pretty(&shown).map_err(|fault| Failure::failed(fault.to_string()))?;
     let mut out = stdout();
     writeln!(out, "# {}", config.path.display())?;
+    for limit in &config.fitted_limits {
+        let FittedLimit {
+            key, value, reason, ..
+        } = limit;
+        writeln!(out, "# {key} is not set: {value}, {reason}")?;
+    }
     out.write_all(text.as_bytes())?;
     out.flush()?;
     Ok(Done::Well)
@@ -93,6 +101,7 @@ fn run_check(config: Option<&Path>, command: &ConfigCheck) -> Result<Done, Failu
     let found = CheckJson {
         file: config.path.clone(),
         sound: errors == 0,
+        limits: config.fitted_limits.clone(),
         schedules: schedules(&config, WallClock.now()),
         tables: parts.map_or(Vec::new(), |parts| {
             parts.tables(&config).into_iter().map(table_json).collect()
@@ -141,6 +150,15 @@ fn write_check(out: &mut impl Write, config: &Config, found: &CheckJson) -> Resu
             config.path.display()
         )?;
     }
+    for limit in &found.limits {
+        writeln!(
+            out,
+            "limit {}: {}, {}; set it to choose",
+            limit.key,
+            shown(limit),
+            limit.reason
+        )?;
+    }
     for table in &found.tables {
         let TableJson {
             key,
@@ -175,6 +193,17 @@ fn write_check(out: &mut impl Write, config: &Config, found: &CheckJson) -> Resu
         )?;
     }
     Ok(())
+}
+
+/// Returns a limit as people read it: octets in units of 1,024.
+fn shown(limit: &FittedLimit) -> String {
+    if !limit.key.ends_with("octets") {
+        return limit.value.to_string();
+    }
+    match limit.value {
+        value if value >= 1 << 30 => format!("{:.1} GiB", value as f64 / f64::from(1 << 30)),
+        value => format!("{:.1} MiB", value as f64 / f64::from(1 << 20)),
+    }
 }
 
 /// Returns every cron line with its next times.

@@ -8,6 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::config::fault::{ConfigError, Fault, Places, Weight};
+use crate::config::machine::{FittedLimit, Machine, fit_limits};
 use crate::config::reading::{Reader, nearest};
 use crate::config::resolved::{
     CanaryConfig, Config, KeySecret, MetricsConfig, NotifyConfig, RetentionConfig, WebConfig,
@@ -16,6 +17,7 @@ use crate::config::written::{KeySection, KindSection, WebSection, Written};
 use crate::dns::Name;
 use crate::file;
 use crate::time::{Clock, CronLine, Span, TimeZone, Timestamp, WallClock};
+use crate::zone::Limits;
 
 /// The most octets of a configuration: room for more than 50,000 sources.
 const CONFIG_OCTETS_MAX: u64 = 16 << 20;
@@ -133,6 +135,7 @@ impl Checker<'_> {
         let zone = self.check_timezone(&written);
         let keys = self.check_keys(&written.key);
         let sources = self.check_sources(&written, &keys, zone);
+        let (limits, fitted_limits) = self.fit_limits(&written.limits);
         let file = |path: &Option<PathBuf>| path.as_ref().map(|path| self.resolve(path));
         let store_path = self.need(&written.store.path, "store.path");
         Config {
@@ -146,7 +149,8 @@ impl Checker<'_> {
             hosting_path: file(&written.enrich.hosting_asns),
             shared_path: file(&written.enrich.shared_ranges),
             registrations_path: file(&written.enrich.registrations),
-            limits: written.limits,
+            limits,
+            fitted_limits,
             notify: self.check_notify(&written),
             metrics: self.check_metrics(&written),
             web: self.check_web(&written),
@@ -178,6 +182,25 @@ impl Checker<'_> {
             );
         }
         Some(octets)
+    }
+
+    /// Fits the limits that are not written to this machine, and warns of what it lacks.
+    fn fit_limits(&self, written: &Limits) -> (Limits, Vec<FittedLimit>) {
+        let mut limits = *written;
+        let machine = Machine::look();
+        let fitted = fit_limits(&mut limits, &machine, |key| self.places.has(key));
+        for limit in fitted.iter().filter(|it| it.is_short) {
+            let what = format!("is {}, {}", limit.value, limit.reason);
+            let cure = match limit.key {
+                "limits.names" => "give the program more memory, or set the limit".to_owned(),
+                _ => format!(
+                    "make room in {}, let TMPDIR name another folder, or set the limit",
+                    machine.temporary.display()
+                ),
+            };
+            self.warn(limit.key, &what, &cure);
+        }
+        (limits, fitted)
     }
 
     /// Finds the time zone.

@@ -8,6 +8,7 @@
 mod address;
 mod check;
 mod fault;
+mod machine;
 mod mail;
 mod meant;
 mod reading;
@@ -17,6 +18,7 @@ mod url;
 mod written;
 
 pub use fault::{ConfigError, Fault, Places, Weight};
+pub use machine::FittedLimit;
 pub use resolved::{
     CanaryConfig, Config, DkimConfig, Feeding, KeySecret, MailConfig, MetricsConfig, NotifyConfig,
     Party, ProbeConfig, ProbeDomains, Recipient, RetentionConfig, Schedule, SendingLimits, Source,

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use crate::case::MailRules;
 use crate::config::fault::{Fault, Places, Weight};
+use crate::config::machine::FittedLimit;
 use crate::config::written::{DkimAlgorithm, FullEvery, Profile, Written};
 use crate::detector::DetectPolicy;
 use crate::dns::Name;
@@ -42,6 +43,8 @@ pub struct Config {
     pub registrations_path: Option<PathBuf>,
     /// What a version may cost.
     pub limits: Limits,
+    /// The limits that are not written and that the machine set, with the reasons.
+    pub fitted_limits: Vec<FittedLimit>,
     /// Where NOTIFY messages are heard.
     pub notify: Option<NotifyConfig>,
     /// Where metrics are told.

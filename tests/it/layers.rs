@@ -122,7 +122,7 @@ const OWNERS: [(&str, &[&str]); 41] = [
     ("psl", &["dns"]),
     ("ring", &["source", "evidence", "mailer"]),
     ("rusqlite", &["store"]),
-    ("rustix", &["file", "store", "time"]),
+    ("rustix", &["config", "file", "store", "time"]),
     ("rustls", &["source", "mailer"]),
     ("sd_notify", &["daemon"]),
     (
