@@ -42,6 +42,8 @@ struct StatusJson {
     missed_versions_max: u64,
     /// How often an unknown number of versions may not have arrived.
     missed_unknown: u64,
+    /// Whether a secondary would have stopped to answer for the zone: it was not seen for longer than its SOA's expire.
+    expired: bool,
 }
 
 impl Row for StatusJson {
@@ -64,6 +66,7 @@ impl Row for StatusJson {
         "drift names",
         "missed versions max",
         "missed unknown",
+        "expired",
     ];
     const TABLE_HEADINGS: &'static [&'static str] =
         &["zone", "source", "serial", "records", "seen", "state"];
@@ -89,6 +92,7 @@ impl Row for StatusJson {
             self.drift_names.to_string(),
             self.missed_versions_max.to_string(),
             self.missed_unknown.to_string(),
+            self.expired.to_string(),
         ]
     }
 
@@ -107,9 +111,9 @@ impl Row for StatusJson {
 }
 
 impl StatusJson {
-    /// Returns whether the last attempt failed, or a person has to decide.
+    /// Returns whether the last attempt failed, a person has to decide, or the zone is too old to be served.
     fn has_failed(&self) -> bool {
-        self.held || self.refused_reason.is_some() || self.last_error.is_some()
+        self.held || self.expired || self.refused_reason.is_some() || self.last_error.is_some()
     }
 
     /// Says how the zone stands.
@@ -119,6 +123,9 @@ impl StatusJson {
             _ if self.last_success_at.is_none() => "never polled".to_owned(),
             _ => "ok".to_owned(),
         };
+        if self.expired {
+            state = format!("not seen for longer than the SOA's expire; {state}");
+        }
         if self.held {
             state = format!("held; {state}");
         }
@@ -254,8 +261,16 @@ fn tell_clock(store: &Store, now: Timestamp) -> Result<(), Failure> {
 
 /// Returns a zone as scripts read it.
 fn status_json(status: ZoneStatus, now: Timestamp) -> StatusJson {
+    let lag_s = status.last_success_at.map(|at| now.since(at).as_seconds());
+    let is_transferred = matches!(
+        status.source_kind,
+        SourceKind::Transfer | SourceKind::Catalog
+    );
+    let over = |(lag, expire): (i64, i64)| lag > expire;
+    let expired = is_transferred && lag_s.zip(status.expire_s).is_some_and(over);
     StatusJson {
-        lag_s: status.last_success_at.map(|at| now.since(at).as_seconds()),
+        lag_s,
+        expired,
         zone: status.zone,
         source: status.source,
         source_kind: status.source_kind,
@@ -304,5 +319,6 @@ fn never_polled(source: &crate::config::Source) -> StatusJson {
         drift_names: 0,
         missed_versions_max: 0,
         missed_unknown: 0,
+        expired: false,
     }
 }

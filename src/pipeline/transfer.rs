@@ -478,7 +478,7 @@ impl Pipeline {
     fn note_timers(&self, apex: &Name, soa: SoaNumbers) -> Result<(), PipelineError> {
         Ok(self
             .store
-            .note_soa_timers(apex, soa.refresh_s, soa.retry_s)?)
+            .note_soa_timers(apex, soa.refresh_s, soa.retry_s, soa.expire_s)?)
     }
 }
 

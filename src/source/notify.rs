@@ -6,8 +6,8 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, RwLock};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use domain::base::iana::{Opcode, Rcode};
 use domain::base::message_builder::StreamTarget;
@@ -20,6 +20,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::count::counted;
 use crate::dns::Name;
 use crate::source::TransferKey;
 use crate::source::wire::{TYPE_SOA, read_question};
@@ -30,6 +31,8 @@ const MESSAGE_OCTETS_MAX: usize = 4096;
 const CONNECTIONS_MAX: usize = 64;
 /// How long a connection may take to send its message.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often messages that did not fit are logged, at most.
+const DROPPED_EVERY: Duration = Duration::from_secs(60);
 /// The most messages of one connection.
 const MESSAGES_OF_CONNECTION_MAX: u32 = 1000;
 
@@ -207,6 +210,26 @@ pub struct NotifyListener {
 struct Ear {
     table: Arc<RwLock<NotifyTable>>,
     due: mpsc::Sender<Name>,
+    dropped: Arc<Mutex<Dropped>>,
+}
+
+/// The messages that did not fit since that was last logged.
+#[derive(Default)]
+struct Dropped {
+    count: u64,
+    told_at: Option<Instant>,
+}
+
+impl Dropped {
+    /// Counts a message. Returns how many to tell of now: one line in [`DROPPED_EVERY`] at most.
+    fn add(&mut self, now: Instant) -> Option<u64> {
+        self.count += 1;
+        let is_told = self.told_at.is_some_and(|at| now - at < DROPPED_EVERY);
+        (!is_told).then(|| {
+            self.told_at = Some(now);
+            std::mem::take(&mut self.count)
+        })
+    }
 }
 
 impl NotifyListener {
@@ -218,7 +241,11 @@ impl NotifyListener {
     pub async fn bind(listen: &[SocketAddr], table: Arc<RwLock<NotifyTable>>) -> io::Result<Self> {
         // What does not fit is dropped: a primary repeats a NOTIFY, and the schedule comes around.
         let (sender, due) = mpsc::channel(4096);
-        let ear = Ear { table, due: sender };
+        let ear = Ear {
+            table,
+            due: sender,
+            dropped: Arc::default(),
+        };
         let mut tasks = JoinSet::new();
         for address in listen {
             let name =
@@ -245,17 +272,18 @@ impl Ear {
     /// Answers one message and marks its zone.
     fn hear(&self, octets: &[u8], from: SocketAddr) -> Option<Vec<u8>> {
         let answer = {
-            let table = self
-                .table
-                .read()
-                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
             answer_notify(octets, from.ip().to_canonical(), &table)
         };
         match (&answer.zone, answer.refused) {
             (Some(zone), _) => {
                 tracing::debug!(%zone, %from, "zone {zone}: NOTIFY from {from}");
                 if self.due.try_send(zone.clone()).is_err() {
-                    tracing::warn!(%zone, "zone {zone}: too many NOTIFY messages at once, left to the schedule");
+                    let mut dropped = self.dropped.lock().unwrap_or_else(PoisonError::into_inner);
+                    if let Some(count) = dropped.add(Instant::now()) {
+                        let messages = counted(count, "NOTIFY message");
+                        tracing::warn!(%zone, count, "zone {zone}: too many NOTIFY messages at once; {messages} since the last such line left to the schedule");
+                    }
                 }
             }
             (None, why) => {
@@ -297,10 +325,7 @@ async fn hear_connections(listener: TcpListener, ear: Ear) {
         };
         // Strangers do not take the room of the primaries.
         let is_known = {
-            let table = ear
-                .table
-                .read()
-                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            let table = ear.table.read().unwrap_or_else(PoisonError::into_inner);
             table.knows(from.ip().to_canonical())
         };
         if !is_known {
@@ -404,6 +429,30 @@ mod tests {
         );
         let refused = answer_notify(&notify(SIGNED), from, &table(true));
         assert_eq!((refused.zone, refused.refused), (None, Some("not signed")));
+    }
+
+    #[test]
+    fn messages_that_do_not_fit_are_one_line_a_minute_with_their_count() {
+        let mut dropped = Dropped::default();
+        let start = Instant::now();
+        assert_eq!(dropped.add(start), Some(1));
+        for second in 1..60 {
+            assert_eq!(dropped.add(start + Duration::from_secs(second)), None);
+        }
+        assert_eq!(dropped.add(start + DROPPED_EVERY), Some(60));
+    }
+
+    #[test]
+    fn a_question_of_another_class_is_no_notify() {
+        let mut octets = notify(PLAIN);
+        let last = octets.len() - 1;
+        octets[last] = 3;
+        let from = "192.0.2.1".parse().expect("an address");
+        let answer = answer_notify(&octets, from, &table(false));
+        assert_eq!(
+            (answer.zone, answer.refused),
+            (None, Some("no question for a SOA"))
+        );
     }
 
     proptest! {

@@ -29,8 +29,8 @@ pub(super) enum WireError {
     /// A label type that is neither a label nor a pointer, or a name of more than 255 octets.
     #[error("malformed name")]
     BadName,
-    /// A record of another class.
-    #[error("record of class {0}, not IN")]
+    /// A record or a question of another class.
+    #[error("record or question of class {0}, not IN")]
     Class(u16),
     /// RDATA whose length does not fit its type.
     #[error("RDATA length does not fit its type")]
@@ -64,6 +64,8 @@ pub struct SoaNumbers {
     pub refresh_s: u32,
     /// Seconds until the next look after one that failed.
     pub retry_s: u32,
+    /// Seconds after which a secondary that cannot reach the primary no longer answers for the zone.
+    pub expire_s: u32,
 }
 
 #[cfg(test)]
@@ -134,6 +136,7 @@ impl WireRecord<'_> {
             serial: Serial(number(0)),
             refresh_s: number(4),
             retry_s: number(8),
+            expire_s: number(12),
         }
     }
 }
@@ -328,7 +331,14 @@ pub(super) fn read_question(message: &[u8]) -> Result<(u16, Vec<u8>, u16), WireE
         .get(at..at + 2)
         .map(|two| u16::from_be_bytes([two[0], two[1]]))
         .ok_or(WireError::Short)?;
-    Ok((count, name, code))
+    let class = message
+        .get(at + 2..at + 4)
+        .map(|two| u16::from_be_bytes([two[0], two[1]]))
+        .ok_or(WireError::Short)?;
+    match class {
+        CLASS_IN => Ok((count, name, code)),
+        _ => Err(WireError::Class(class)),
+    }
 }
 
 #[cfg(test)]

@@ -145,6 +145,8 @@ pub struct TransferInterpreter<'a> {
     state: State,
     /// The opening SOA, once it is there.
     opening: Option<SoaNumbers>,
+    /// The canonical RDATA of the opening SOA.
+    opening_rdata: Vec<u8>,
     records: u64,
 }
 
@@ -157,6 +159,7 @@ impl<'a> TransferInterpreter<'a> {
             limits,
             state: State::Start,
             opening: None,
+            opening_rdata: Vec::new(),
             records: 0,
         }
     }
@@ -224,6 +227,7 @@ impl<'a> TransferInterpreter<'a> {
             (State::Start, Some(soa)) => {
                 sink.see(record)?;
                 sink.take_other(record);
+                record.canonical_rdata(&mut self.opening_rdata)?;
                 self.open(soa, is_single)
             }
             // RFC 5936 §2.2: the first and the last record are the same SOA.
@@ -232,12 +236,12 @@ impl<'a> TransferInterpreter<'a> {
                     "the transfer does not begin with the SOA".to_owned(),
                 ));
             }
-            (State::Second, Some(soa)) => self.second_soa(soa, sink)?,
+            (State::Second, Some(soa)) => self.second_soa(soa, record, sink)?,
             (State::Second, None) => {
                 self.take(record, sink)?;
                 State::Whole
             }
-            (State::Whole, Some(soa)) => self.close_whole(soa)?,
+            (State::Whole, Some(soa)) => self.close_whole(soa, record)?,
             (State::Whole, None) => {
                 self.take(record, sink)?;
                 State::Whole
@@ -270,11 +274,12 @@ impl<'a> TransferInterpreter<'a> {
     fn second_soa<S: TransferSink>(
         &self,
         soa: SoaNumbers,
+        record: &WireRecord<'_>,
         sink: &mut S,
     ) -> Result<State, TransferFault> {
         let opening = self.opening.expect("the state is after the opening SOA");
         match self.asked {
-            _ if soa.serial == opening.serial => Ok(State::Done(Ended::Whole(opening))),
+            _ if soa.serial == opening.serial => self.close_whole(soa, record),
             Asked::Since(ours) if soa.serial == ours => {
                 sink.begin_step(ours)?;
                 Ok(State::Removed(ours))
@@ -292,16 +297,28 @@ impl<'a> TransferInterpreter<'a> {
     }
 
     /// Takes the closing SOA of a whole zone.
-    fn close_whole(&self, soa: SoaNumbers) -> Result<State, TransferFault> {
+    fn close_whole(
+        &self,
+        soa: SoaNumbers,
+        record: &WireRecord<'_>,
+    ) -> Result<State, TransferFault> {
         let opening = self.opening.expect("the state is after the opening SOA");
-        if soa.serial == opening.serial {
-            Ok(State::Done(Ended::Whole(opening)))
-        } else {
-            Err(mismatch(format!(
+        if soa.serial != opening.serial {
+            return Err(mismatch(format!(
                 "opened with serial {}, closed with {}",
                 opening.serial, soa.serial
-            )))
+            )));
         }
+        // RFC 5936 §2.2: the first and the last record are the same SOA, not only its serial. BIND compares all of it.
+        let mut closing = Vec::new();
+        record.canonical_rdata(&mut closing)?;
+        if closing != self.opening_rdata {
+            return Err(mismatch(format!(
+                "the closing SOA is another one than the opening, both of serial {}",
+                soa.serial
+            )));
+        }
+        Ok(State::Done(Ended::Whole(opening)))
     }
 
     /// Takes the SOA after the additions of a step: the end, or the next step.
@@ -545,6 +562,24 @@ mod tests {
             all
         });
         prop_oneof![wild, whole, steps]
+    }
+
+    #[test]
+    fn closing_soa_that_differs_in_more_than_its_serial_ends_no_transfer() {
+        let apex = Name::parse("example.").expect("valid");
+        let limits = Limits::default();
+        let read = |closing: Vec<u8>| {
+            let mut interpreter = TransferInterpreter::new(&apex, Asked::Whole, &limits);
+            let octets = message(&[record(Some(1), 0), record(None, 1), closing]);
+            let read = interpreter.read_message(&octets, &mut Heard::default());
+            read.map(|()| interpreter.ended().is_some())
+        };
+        assert!(read(record(Some(1), 0)).expect("sound"));
+        let mut other = record(Some(1), 0);
+        // The last number of a SOA, the time of negative answers.
+        *other.last_mut().expect("not empty") = 2;
+        let fault = read(other).expect_err("another SOA").to_string();
+        assert!(fault.contains("another one than the opening"), "{fault}");
     }
 
     proptest! {

@@ -11,6 +11,9 @@ use crate::store::{Store, StoreError};
 use crate::time::{Span, Timestamp};
 use crate::zone::Refusal;
 
+/// Before a zone's name: the key of its SOA's expire among the noted numbers.
+const EXPIRE_KEY: &str = "soa_expire:";
+
 /// A row of `zone`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ZoneId(pub(super) i64);
@@ -207,6 +210,8 @@ pub struct ZoneStatus {
     pub changes: u64,
     /// What is known to lack in history.
     pub fidelity: Fidelity,
+    /// The SOA's expire, in seconds; `None` if the zone was never transferred.
+    pub expire_s: Option<i64>,
 }
 
 /// A source as `status` tells it, for sources that failed before they named a zone.
@@ -550,7 +555,12 @@ impl Store {
         apex: &Name,
         refresh_s: u32,
         retry_s: u32,
+        expire_s: u32,
     ) -> Result<(), StoreError> {
+        let key = format!("{EXPIRE_KEY}{apex}");
+        if self.noted_number(&key)? != Some(expire_s.into()) {
+            self.note_number(&key, expire_s.into())?;
+        }
         self.run(|connection| {
             let sql = "update zone set refresh_s = ?2, retry_s = ?3 where name = ?1 and view = 'zone' and (refresh_s is not ?2 or retry_s is not ?3)";
             connection
@@ -917,13 +927,14 @@ impl Store {
                         (select count(*) from rejected_line r where r.source_id = s.id),
                         coalesce(z.attempt_count, 0), coalesce(z.failure_count, 0), coalesce(z.version_count, 0), coalesce(z.change_count, 0),
                         z.drift_at, z.drift_primary, coalesce(z.drift_count, 0), coalesce(z.drift_name_count, 0),
-                        coalesce(z.missed_count, 0), coalesce(z.missed_unknown_count, 0)
+                        coalesce(z.missed_count, 0), coalesce(z.missed_unknown_count, 0),
+                        (select m.value from meta m where m.key = ?1 || z.name and z.view = 'zone')
                  from source s left join zone z on z.source_id = s.id and z.view <> 'passive'
                  where z.id is not null or s.last_attempt_at is not null
                  order by z.name, s.name",
             )?;
             let time = |value: Option<i64>| value.map(Timestamp::from_unix);
-            let rows = statement.query_map([], |row| {
+            let rows = statement.query_map([EXPIRE_KEY], |row| {
                 Ok((
                     row.get::<_, Option<String>>(0)?,
                     row.get::<_, String>(2)?,
@@ -951,6 +962,7 @@ impl Store {
                             missed_max: row.get::<_, i64>(19)? as u64,
                             missed_unknown: row.get::<_, i64>(20)? as u64,
                         },
+                        expire_s: row.get(21)?,
                     },
                 ))
             })?;

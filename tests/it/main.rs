@@ -20,6 +20,7 @@ mod drift;
 mod enrich;
 mod equivalence;
 mod evaluation;
+mod expiry;
 mod export;
 mod figures;
 mod flux_on_knot;
