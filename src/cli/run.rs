@@ -71,6 +71,10 @@ fn reload(before: &Config) -> Result<Setup, Vec<String>> {
     if !is_same_store {
         faults.push("[store] cannot change while the program runs; start it anew".to_owned());
     }
+    if config.sources.is_empty() && !before.sources.is_empty() {
+        let file = config.path.display();
+        faults.push(format!("{file} has no [[source]] any more, as a file that is half written; stop the program to watch nothing"));
+    }
     let held = listened(before);
     for address in listened(&config) {
         if !held.contains(&address)
