@@ -156,6 +156,8 @@ struct FeedPass<'a> {
     pending: Pending,
     summaries: BTreeMap<Name, StoredSummary>,
     aside: Aside,
+    /// Of lines that were pushed: why a zone may not be written by them; `None` where it may.
+    pushed: Option<HashMap<Name, Option<String>>>,
     /// When a pass over a growing file ends: the next one goes on there.
     until: Option<Instant>,
 }
@@ -205,6 +207,7 @@ impl Pipeline {
         let feed = feed_of(source);
         let id = self.store.ensure_source(&source.name, SourceKind::Feed)?;
         let mut pass = self.begin_pass(id, Some(&source.name), feed.complete, options)?;
+        pass.pushed = Some(HashMap::new());
         let mut reader = FeedReader::new(lines, 0, 0);
         let broken = self.read_lines(&mut pass, &mut reader, feed.zone, true)?;
         self.flush_until(&mut pass, None)?;
@@ -258,6 +261,7 @@ impl Pipeline {
             pending: Pending::default(),
             summaries: BTreeMap::new(),
             aside: Aside::new(source),
+            pushed: None,
             until: None,
         })
     }
@@ -525,6 +529,9 @@ impl Pipeline {
                 format!("zone {zone} is fed by the source {owner:?}: a zone has one source");
             return self.reject(pass, RejectKind::Unreadable, *number, octets, &reason);
         }
+        if let Some(reason) = self.not_to_push(pass, &zone)? {
+            return self.reject(pass, RejectKind::Unreadable, *number, octets, &reason);
+        }
         let open = pass
             .pending
             .by_zone
@@ -542,6 +549,39 @@ impl Pipeline {
             lines: vec![numbered],
         });
         Ok(())
+    }
+
+    /// Returns why lines that are pushed may not write a zone: the root, and what lies above a zone of another
+    /// source, are written only by a feed that names them. Whoever has the token could else speak for the parent of
+    /// what is watched.
+    fn not_to_push(
+        &self,
+        pass: &mut FeedPass<'_>,
+        zone: &Name,
+    ) -> Result<Option<String>, PipelineError> {
+        let (Some(pushed), Some(follows)) = (&mut pass.pushed, pass.follows) else {
+            return Ok(None);
+        };
+        if let Some(known) = pushed.get(zone) {
+            return Ok(known.clone());
+        }
+        let sources = &self.config.sources;
+        let is_named = sources
+            .iter()
+            .any(|it| it.name == follows && it.zone() == Some(zone));
+        let is_known = self.store.source_of_zone(zone)?.as_deref() == Some(follows);
+        let mut others = sources.iter().filter(|it| it.name != follows);
+        let below = others.find_map(|it| it.zone().filter(|its| its.is_at_or_below(zone)));
+        let what = match below {
+            _ if zone.is_root() => Some("is the root".to_owned()),
+            Some(below) => Some(format!("lies above {below}, which another source feeds")),
+            None => None,
+        };
+        let reason = what.filter(|_| !is_named && !is_known).map(|what| {
+            format!("zone {zone} {what}: only a feed with zone = \"{zone}\" may be pushed it")
+        });
+        pushed.insert(zone.clone(), reason.clone());
+        Ok(reason)
     }
 
     /// Returns the configured source that a zone belongs to, if a followed feed is not it.

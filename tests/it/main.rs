@@ -44,6 +44,7 @@ mod messages;
 mod outbox;
 mod passive;
 mod probe;
+mod pushes;
 mod readers;
 mod reading;
 mod readme;
