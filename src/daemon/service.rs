@@ -260,6 +260,7 @@ impl Service {
             Ok(setup) => {
                 self.common.take_over(setup);
                 self.reloaded.notify_one();
+                self.common.post.ring();
                 // The next ones listen on the same ports.
                 if let Some(ears) = self.ears.take() {
                     ears.close().await;

@@ -293,9 +293,8 @@ impl<'a> Watch<'a> {
             match &source.feeding {
                 Feeding::Transfer { zone, .. } => self.start_transfer(zone, i)?,
                 Feeding::Catalog { .. } => {
-                    if !self.busy.insert(i) {
-                        self.again_busy.insert(i);
-                    } else {
+                    // One that is still looked at is due again at its next time.
+                    if self.busy.insert(i) {
                         let job = self.pipeline.prepare_catalog(source, &self.options)?;
                         self.looks.spawn(async move {
                             Looked::Catalog(i, Box::new(run_catalog(job).await))
@@ -429,7 +428,10 @@ impl<'a> Watch<'a> {
         self.second_looks.note_notify(zone);
         match &self.config.sources[i].feeding {
             Feeding::Catalog { catalog, .. } if catalog == zone => {
-                self.agenda.hurry(i, now);
+                match self.busy.contains(&i) {
+                    true => drop(self.again_busy.insert(i)),
+                    false => self.agenda.hurry(i, now),
+                }
                 Ok(())
             }
             _ if self.in_flight.contains_key(zone) => {

@@ -348,10 +348,14 @@ impl Pipeline {
         Ok(fault)
     }
 
-    /// Returns whether nobody has written to a file lately.
+    /// Returns whether nobody has written to a file lately. One that was written in the future was written before the
+    /// clock was put back.
     fn is_quiet(&self, path: &Path) -> bool {
         let modified = fs::metadata(path).and_then(|meta| meta.modified());
-        modified.is_ok_and(|at| self.clock.now().since(timestamp_of(at)) >= ROTATION_GRACE)
+        modified.is_ok_and(|at| {
+            let age = self.clock.now().since(timestamp_of(at));
+            age >= ROTATION_GRACE || age < Span::seconds(-ROTATION_GRACE.as_seconds())
+        })
     }
 
     /// Reads every file of a spool in the order of their names, and moves each to `done` or, if it could

@@ -86,6 +86,8 @@ pub struct TransferJob {
     is_second: bool,
     /// Whether the primaries' serial is older than history's, and believed.
     goes_back: bool,
+    /// The newest serial that a primary told at the look.
+    told: Option<Serial>,
     /// Primaries that did what they were asked in this part, for their backoff.
     answered: Vec<SocketAddr>,
     /// Primaries that did not.
@@ -188,6 +190,7 @@ impl Pipeline {
             accept,
             is_second: false,
             goes_back: false,
+            told: None,
             answered: Vec::new(),
             failed: Vec::new(),
             unreached: Vec::new(),
@@ -553,13 +556,15 @@ impl TransferJob {
         self.is_comparing && self.ixfr && self.zone.is_stepped && !self.misfits && is_newer
     }
 
-    /// Returns whether a transfer is of an older version although no primary said that the zone went back.
+    /// Returns whether a transfer is of an older version although no primary said that the zone went back, or of an
+    /// older one than a primary told a moment before.
     fn went_back(&self, serial: Serial) -> bool {
         let is_older = self
             .zone
             .serial
             .is_some_and(|ours| ours.is_newer_than(serial));
-        is_older && !self.goes_back && !self.accept
+        let is_behind = self.told.is_some_and(|told| told.is_newer_than(serial));
+        (is_older && !self.goes_back || is_behind) && !self.accept
     }
 
     /// Returns how a primary is asked.
@@ -625,6 +630,7 @@ async fn look(job: &mut TransferJob) -> Result<Brought, SourceError> {
         .filter(|(_, soa)| soa.serial == newest.serial)
         .map(|(primary, _)| *primary)
         .collect();
+    job.told = Some(newest.serial);
     // A serial that a feed or another source told says nothing of what this one has.
     let known = job.zone.serial.filter(|_| job.zone.newest_is_whole);
     let Some(ours) = known else {
