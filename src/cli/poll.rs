@@ -157,12 +157,13 @@ fn poll(
     Ok(done_with(&reports, &delivered))
 }
 
-/// Returns how a pass ended: not well if a zone, a member of a catalog, a line or a message failed.
+/// Returns how a pass ended: not well if a zone, a line or a message failed.
 pub fn done_with(reports: &[ZoneReport], delivered: &DeliverySummary) -> Done {
-    let failed = reports.iter().any(|report| match &report.outcome {
-        ZoneOutcome::Refused(_) | ZoneOutcome::LinesRejected(_) => true,
-        ZoneOutcome::Catalog(summary) => summary.refused > 0,
-        _ => false,
+    let failed = reports.iter().any(|report| {
+        matches!(
+            report.outcome,
+            ZoneOutcome::Refused(_) | ZoneOutcome::LinesRejected(_)
+        )
     });
     if failed || delivered.waiting + delivered.dead > 0 {
         Done::Partly
