@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use crate::daemon::service::ServiceError;
+use crate::daemon::settled::SettledClock;
 use crate::daemon::stop::Stop;
 use crate::daemon::unread::Unread;
 use crate::pipeline::{Docket, Pipeline, PipelineError, PollOptions, Setup, Troubles, ZoneReport};
@@ -30,7 +31,7 @@ pub(super) struct Common {
     /// Rung when messages may be due.
     pub post: Bell,
     /// Now.
-    pub clock: Arc<dyn Clock>,
+    pub clock: Arc<SettledClock>,
     /// How often the configuration was taken over.
     pub generation: AtomicU64,
     /// Whether the file of metrics is older than what is known.
@@ -64,7 +65,7 @@ impl Common {
             troubles: Arc::default(),
             docket: Arc::default(),
             post: Bell::default(),
-            clock: pipeline.clock().clone(),
+            clock: Arc::new(SettledClock::new(pipeline.clock().clone())),
             generation: AtomicU64::new(0),
             metrics_are_old: AtomicBool::new(true),
             beat_at: AtomicI64::new(pipeline.clock().moment().as_ms()),

@@ -11,6 +11,7 @@ use crate::daemon::common::Common;
 use crate::daemon::crew::Crew;
 use crate::dns::Name;
 use crate::source::{NotifyListener, NotifyTable};
+use crate::time::Clock;
 use crate::web::{PushedLines, Readers, WebState};
 
 /// The listener's name.

@@ -10,7 +10,7 @@ use crate::daemon::common::Common;
 use crate::daemon::pruning::Pruning;
 use crate::daemon::schedule::is_digest_due;
 use crate::pipeline::{Pipeline, PipelineError};
-use crate::time::{Moment, Span};
+use crate::time::{Clock, Moment, Span};
 
 /// The worker's name.
 const HOUSEKEEPING: &str = "housekeeping";
@@ -71,7 +71,15 @@ impl Rounds {
             let step = steps().front().copied();
             let Some(step) = step else { return Ok(()) };
             self.prune_at = common.clock.moment() + PRUNE_AFTER_STEP;
+            // A message that waits is never seen with the one moved and not the other, and so too early.
+            let is_back = step.by() < Span::seconds(0);
+            if is_back {
+                common.clock.settle();
+            }
             pipeline.note_step(step)?;
+            if !is_back {
+                common.clock.settle();
+            }
             steps().pop_front();
             common.metrics_are_old.store(true, Ordering::Relaxed);
             common.post.ring();

@@ -11,6 +11,7 @@ mod post;
 mod pruning;
 mod schedule;
 mod service;
+mod settled;
 mod stop;
 mod systemd;
 mod unread;

@@ -164,7 +164,7 @@ struct Service {
 impl Service {
     /// Starts the workers.
     fn start(common: Arc<Common>, runtime: &Runtime) -> Self {
-        let steps = StepWatch::new(common.clock.reading());
+        let steps = StepWatch::new(common.clock.wall().reading());
         let (due, marked) = mpsc::channel(MARKS_WAITING_MAX);
         let (ended, passed) = mpsc::unbounded_channel();
         let crew = Crew::new(common.clone(), ended);
@@ -286,20 +286,30 @@ impl Service {
         if self.common.is_alive() {
             systemd::tell_alive();
         }
-        if let Some(step) = self.steps.look(self.common.clock.reading()) {
-            tell_step(step);
-            systemd::tell_status(&format!("the clock {step}"));
-            let steps = &self.common.steps;
-            steps
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push_back(step);
-        }
+        self.watch_clock();
         let held = self.common.troubles.line();
         if held != self.told {
             systemd::tell_status(held.as_deref().unwrap_or(&self.watching()));
             write_held(&self.common.setup().config.store_path, held.as_deref());
             self.told = held;
+        }
+    }
+
+    /// Notices that the wall clock was set, and has what waits by it moved. Until that is done the workers go by the
+    /// clock as it was.
+    fn watch_clock(&mut self) {
+        let clock = &self.common.clock;
+        let steps = &self.common.steps;
+        let mut steps = steps.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.steps.look(clock.wall().reading()) {
+            Some(step) => {
+                tell_step(step);
+                systemd::tell_status(&format!("the clock {step}"));
+                steps.push_back(step);
+            }
+            // It may go a little faster or slower than the steady clock.
+            None if steps.is_empty() => clock.settle(),
+            None => {}
         }
     }
 
