@@ -26,7 +26,7 @@ pub struct Arguments {
 pub enum Command {
     /// One pass over every source: fetch, diff, store, detect, report, send
     Poll(Later<PollCommand>),
-    /// The same on each source's schedule, until SIGTERM
+    /// Poll each source on its schedule, hear NOTIFY and HTTP, send mail, until SIGTERM; SIGHUP reads the configuration anew
     Run(Later<RunCommand>),
     /// Bring in snapshots or changes that something else recorded
     #[command(subcommand)]
@@ -862,7 +862,8 @@ pub struct OutboxRetry {
 pub struct StatusCommand {
     /// Only these zones [default: all]
     pub zones: Vec<String>,
-    /// Only zones whose last attempt failed and zones that are held; exit status 1 if there are any
+    /// Only zones whose last attempt failed and zones that are held; exit status 1 if there are any, or if the
+    /// service is held up
     #[arg(long)]
     pub failed: bool,
     /// How to print it

@@ -94,7 +94,7 @@ pub fn try_lock(config: &Config, wait: bool) -> Result<Option<PollerLock>, Store
         let path = config.store_path.display();
         let _ = writeln!(
             std::io::stderr(),
-            "another fluxwatch polls into {path}; nothing to do (--wait waits for it)"
+            "another fluxwatch polls into {path}, so this one ends (--wait waits for it)"
         );
     }
     Ok(lock)

@@ -158,7 +158,11 @@ pub fn run(config: Option<&Path>, command: &StatusCommand) -> Result<Done, Failu
     let wanted: Vec<Name> = wanted.collect::<Result<_, _>>()?;
     let config = load_config(config)?;
     let now = WallClock.now();
-    let store = open_to_look(&config)?;
+    let held = read_held(&config.store_path);
+    let store = open_to_look(&config).map_err(|fault| match &held {
+        Some(line) if !config.store_path.exists() => no_database(&config.store_path, line),
+        _ => fault,
+    })?;
     let dead = store.dead_count()?;
     let fates = store.fate_counts()?;
     let returned: u32 = fates
@@ -192,14 +196,24 @@ pub fn run(config: Option<&Path>, command: &StatusCommand) -> Result<Done, Failu
         writeln!(std::io::stderr(), "{line}")?;
     }
     tell_beside(dead, returned, &store.log_standing())?;
-    if let Some(line) = read_held(&config.store_path) {
-        writeln!(std::io::stderr(), "the service: {}", plain(&line))?;
+    if let Some(line) = &held {
+        writeln!(std::io::stderr(), "the service: {}", plain(line))?;
     }
     tell_clock(&store, now)?;
-    Ok(match command.failed && !rows.is_empty() {
-        true => Done::Found,
-        false => Done::Well,
-    })
+    Ok(
+        match command.failed && (held.is_some() || !rows.is_empty()) {
+            true => Done::Found,
+            false => Done::Well,
+        },
+    )
+}
+
+/// Returns the failure for a database that is not where a service that runs had it open.
+fn no_database(path: &Path, line: &str) -> Failure {
+    let (path, line) = (path.display(), plain(line));
+    let sentence = format!("no database at {path}, and the service that had it open runs: {line}");
+    Failure::local(sentence)
+        .hint("put the file back, or start the service anew to begin with a new one")
 }
 
 /// Says on stderr what is wrong beside the zones: messages that were given up or came back, a log that cannot be moved.

@@ -17,6 +17,8 @@ use crate::pipeline::{Docket, Pipeline, PipelineError, PollOptions, Setup, Troub
 use crate::store::{Store, StoreOptions};
 use crate::time::{Clock, Moment, Span, Step};
 
+/// The name of the watch over the primaries.
+pub(super) const WATCH: &str = "transfers";
 /// How long the watch may be at one thing: the first version of a very large zone is one transaction of some minutes.
 const AT_ONE_THING_MAX: Span = Span::seconds(900);
 
@@ -34,6 +36,8 @@ pub(super) struct Common {
     pub clock: Arc<SettledClock>,
     /// How often the configuration was taken over.
     pub generation: AtomicU64,
+    /// How many watches there were.
+    pub watches: AtomicU64,
     /// Whether the file of metrics is older than what is known.
     pub metrics_are_old: AtomicBool,
     /// When the watch last went round, in milliseconds of the steady clock.
@@ -67,6 +71,7 @@ impl Common {
             post: Bell::default(),
             clock: Arc::new(SettledClock::new(pipeline.clock().clone())),
             generation: AtomicU64::new(0),
+            watches: AtomicU64::new(0),
             metrics_are_old: AtomicBool::new(true),
             beat_at: AtomicI64::new(pipeline.clock().moment().as_ms()),
             steps: Mutex::default(),
@@ -106,7 +111,7 @@ impl Common {
             };
             match Store::open(&setup.config.store_path, options) {
                 Ok(store) => {
-                    self.troubles.clear(worker, self.clock.now());
+                    self.clear(worker);
                     return Some(Pipeline::over(store, setup, self.clock.clone()));
                 }
                 Err(error) => {
@@ -118,28 +123,33 @@ impl Common {
         }
     }
 
-    /// Waits until a worker that met a fault can go on: until its database can be written again. Returns whether it
-    /// can; otherwise the service ends.
-    pub fn heal(&self, worker: &'static str, store: &Store, error: PipelineError) -> bool {
+    /// Notes that a worker's work is done, so that nothing holds it up.
+    pub fn clear(&self, worker: &str) {
+        self.troubles.clear(worker, self.clock.now());
+    }
+
+    /// Waits until a worker that met a fault may try again: until its database can be written. Returns whether it
+    /// may; otherwise the service ends.
+    pub fn heal(&self, worker: &str, store: &Store, error: PipelineError) -> bool {
         let mut error = error;
         loop {
             if !self.pause_after(worker, error) {
                 return false;
             }
             match store.try_write(self.clock.now()) {
-                Ok(()) => {
-                    self.troubles.clear(worker, self.clock.now());
-                    return true;
-                }
+                // What is more than a number may still fail: the worker says when it is over.
+                Ok(()) => return true,
                 Err(fault) => error = fault.into(),
             }
         }
     }
 
     /// Notes a fault and waits a while. Returns whether there is anything to wait for; otherwise the service ends.
-    fn pause_after(&self, worker: &'static str, error: PipelineError) -> bool {
-        // Who waits is not stuck.
-        self.beat();
+    fn pause_after(&self, worker: &str, error: PipelineError) -> bool {
+        if worker == WATCH {
+            // Who waits is not stuck.
+            self.beat();
+        }
         if self.stop.is_set() {
             return false;
         }
@@ -147,14 +157,14 @@ impl Common {
             self.fail(error);
             return false;
         }
-        let sentence = match &error {
-            PipelineError::Store(fault) => match fault.cure() {
-                Some(cure) => format!("{fault}; {cure}"),
-                None => fault.to_string(),
-            },
-            other => other.to_string(),
+        let cure = match &error {
+            PipelineError::Store(fault) => fault.cure(),
+            _ => None,
         };
-        let pause = self.troubles.note(worker, sentence, self.clock.now());
+        let fault = error.to_string();
+        let pause = self
+            .troubles
+            .note(worker, fault, cure.as_deref(), self.clock.now());
         !self.stop.sleep(pause)
     }
 

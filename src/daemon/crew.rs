@@ -17,7 +17,7 @@ use crate::pipeline::{Pipeline, PipelineError, Setup, ZoneOutcome, ZoneReport};
 use crate::web::{Pushed, PushedLines};
 
 /// The crew's name.
-const CREW: &str = "files and feeds";
+pub(super) const CREW: &str = "files and feeds";
 /// The most workers: so many sources that take their whole time limit hold up the others. Each has a connection to
 /// the database with its cache (64 MiB at most).
 const WORKERS_MAX: usize = 6;
@@ -28,7 +28,7 @@ const PUSHES_WAITING_MAX: usize = 16;
 
 /// A pass over a source that ended.
 pub(super) struct Passed {
-    /// Which configuration the source's number is of.
+    /// Which watch had the source looked at.
     pub generation: u64,
     /// The source's number.
     pub source: usize,
@@ -78,6 +78,10 @@ impl Crew {
     /// Has a source looked at, after what else waits for it.
     pub fn look_at(self: &Arc<Self>, setup: Setup, generation: u64, source: usize) {
         let name = setup.config.sources[source].name.clone();
+        // One that waits since before a reload, or a fault of the watch, has nobody who waits for it.
+        if let Some(queue) = self.waiting().work.get_mut(&name) {
+            queue.retain(|(_, work)| matches!(work, Work::Push(_)));
+        }
         self.add(name, setup, Work::Pass { generation, source });
     }
 
@@ -89,7 +93,11 @@ impl Crew {
             return;
         };
         let name = source.name.clone();
-        let count = self.waiting().work.get(&name).map_or(0, VecDeque::len);
+        let is_push = |(_, work): &&(Setup, Work)| matches!(work, Work::Push(_));
+        let waiting = self.waiting();
+        let queue = waiting.work.get(&name).into_iter().flatten();
+        let count = queue.filter(is_push).count();
+        drop(waiting);
         if count >= PUSHES_WAITING_MAX {
             let _ = push.answer.send(Pushed::Busy);
             return;
@@ -131,9 +139,13 @@ impl Crew {
             };
             pipeline.take_over(&setup);
             let done = self.do_work(&pipeline, &name, work);
+            let worker = format!("{CREW}: {name}");
             let is_healthy = match done {
-                Ok(()) => true,
-                Err(error) => self.common.heal(CREW, pipeline.store(), error),
+                Ok(()) => {
+                    self.common.clear(&worker);
+                    true
+                }
+                Err(error) => self.common.heal(&worker, pipeline.store(), error),
             };
             self.leave(&name);
             if !is_healthy {
@@ -153,7 +165,8 @@ impl Crew {
             .unwrap_or_else(PoisonError::into_inner);
         waiting.idle_count -= 1;
         let name = waiting.turns.pop_front()?;
-        let (setup, work) = waiting.work.get_mut(&name)?.pop_front()?;
+        let queue = waiting.work.get_mut(&name)?;
+        let (setup, work) = queue.pop_front()?;
         waiting.busy.insert(name.clone());
         Some((name, setup, work))
     }

@@ -21,7 +21,7 @@ const METRICS: &str = "HTTP of [metrics]";
 /// The listener's name: history and pushes.
 const WEB: &str = "HTTP of [web]";
 /// The most bodies of pushed lines that are handed on at a time.
-const PUSHES_WAITING_MAX: usize = 16;
+pub(super) const PUSHES_WAITING_MAX: usize = 16;
 
 /// What a NOTIFY is heard with.
 pub(super) struct Marks {
@@ -36,7 +36,7 @@ pub(super) struct Ears(JoinSet<()>);
 
 impl Ears {
     /// Begins to listen as the configuration that is in force says. Needs a runtime.
-    pub fn open(common: &Arc<Common>, crew: &Arc<Crew>, marks: &Marks) -> Self {
+    pub fn open(common: &Arc<Common>, marks: &Marks, pushes: &mpsc::Sender<PushedLines>) -> Self {
         let mut tasks = JoinSet::new();
         let config = common.setup().config;
         if let Some(notify) = &config.notify {
@@ -48,8 +48,6 @@ impl Ears {
                 marks.due.clone(),
             ));
         }
-        let (pushes, pushed) = mpsc::channel(PUSHES_WAITING_MAX);
-        tasks.spawn(hand_on(crew.clone(), pushed));
         let state = |metrics_zones_max, token, users| WebState {
             store_path: config.store_path.clone(),
             clock: common.clock.clone(),
@@ -97,12 +95,20 @@ async fn hear_notify(
                 }
             }
             Err(error) => {
-                let sentence = format!("cannot listen on {error}");
-                let pause = common.troubles.note(NOTIFY, sentence, common.clock.now());
+                let pause = tell_deaf(&common, NOTIFY, &error);
                 sleep(pause).await;
             }
         }
     }
+}
+
+/// Says that an address cannot be listened on. Returns how long to wait before that is tried again.
+fn tell_deaf(common: &Common, name: &str, error: &std::io::Error) -> std::time::Duration {
+    let fault = format!("cannot listen on {error}");
+    let cure = "end what listens there (`ss -lnp` names it), or name another address in `listen`";
+    common
+        .troubles
+        .note(name, fault, Some(cure), common.clock.now())
 }
 
 /// Serves HTTP at an address.
@@ -117,14 +123,13 @@ async fn serve(
         let Err(error) = crate::web::serve(listen, state.clone(), is_bound).await else {
             return;
         };
-        let sentence = format!("cannot listen on {error}");
-        let pause = common.troubles.note(name, sentence, common.clock.now());
+        let pause = tell_deaf(&common, name, &error);
         sleep(pause).await;
     }
 }
 
-/// Hands pushed lines on.
-async fn hand_on(crew: Arc<Crew>, mut pushed: mpsc::Receiver<PushedLines>) {
+/// Hands pushed lines on, as long as anybody may push some.
+pub(super) async fn hand_on(crew: Arc<Crew>, mut pushed: mpsc::Receiver<PushedLines>) {
     while let Some(push) = pushed.recv().await {
         crew.push(push);
     }

@@ -54,10 +54,13 @@ pub(super) fn keep_house(common: &Arc<Common>) {
     };
     while !common.stop.is_set() {
         pipeline.take_over(&common.setup());
-        if let Err(error) = rounds.go(common, &pipeline)
-            && !common.heal(HOUSEKEEPING, pipeline.store(), error)
-        {
-            return;
+        match rounds.go(common, &pipeline) {
+            Ok(()) => common.clear(HOUSEKEEPING),
+            Err(error) => {
+                if !common.heal(HOUSEKEEPING, pipeline.store(), error) {
+                    return;
+                }
+            }
         }
         common.stop.sleep(LOOK_EVERY);
     }

@@ -32,8 +32,10 @@ pub(super) fn judge(common: &Arc<Common>) {
         );
         common.post.ring();
         match judged {
-            Ok(None) => {}
-            Ok(Some(left)) => common.docket.put_back(left),
+            Ok(left) => {
+                common.clear(JUDGING);
+                left.into_iter().for_each(|it| common.docket.put_back(it));
+            }
             Err(error) => {
                 common.docket.put_back(matter);
                 if !common.heal(JUDGING, pipeline.store(), error) {

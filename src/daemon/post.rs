@@ -27,7 +27,10 @@ pub(super) fn deliver(common: &Arc<Common>, runtime: &Handle) {
         // What a server has just taken is noted before the service ends, or goes on with another configuration.
         match runtime.block_on(pipeline.deliver_until(interrupted(common, generation))) {
             Ok(_) if common.stop.is_set() => return,
-            Ok(_) => common.post.wait(OUTBOX_EVERY),
+            Ok(_) => {
+                common.clear(POST);
+                common.post.wait(OUTBOX_EVERY);
+            }
             Err(error) => {
                 if !common.heal(POST, pipeline.store(), error) {
                     return;

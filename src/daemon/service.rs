@@ -26,13 +26,14 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::config::Config;
 use crate::count::counted;
 use crate::daemon::common::Common;
-use crate::daemon::crew::Crew;
-use crate::daemon::ears::{Ears, Marks};
+use crate::daemon::crew::{CREW, Crew};
+use crate::daemon::ears::{Ears, Marks, PUSHES_WAITING_MAX, hand_on};
 use crate::daemon::watch::{Hearing, watch};
 use crate::daemon::{housekeeping, judging, post, systemd};
 use crate::pipeline::{Pipeline, PipelineError, Setup, tell_step, write_held};
 use crate::store::{StoreError, end_waits};
 use crate::time::StepWatch;
+use crate::web::PushedLines;
 
 /// How long workers may take to end. What is at work then is cut off as a kill would cut it: nothing that was stored
 /// is lost, and what was not is done again by the next start.
@@ -116,11 +117,18 @@ pub fn start_with<T>(
             Err(error) if error.can_heal() => error,
             Err(error) => return Err(error),
         };
+        let cure = error
+            .cure()
+            .map_or(String::new(), |cure| format!("; {cure}"));
         let seconds = pause.as_secs();
-        tracing::error!("start: {error}; tried again in {seconds} s");
-        systemd::tell_ready(&format!("cannot start yet: {error}"));
-        if sleep(pause) {
-            return Ok(None);
+        tracing::error!("start: held up: {error}{cure}; tried again in {seconds} s");
+        systemd::tell_ready(&format!("cannot start yet: {error}{cure}"));
+        // In short sleeps, since systemd wants to hear that it is alive.
+        for _ in 0..seconds {
+            systemd::tell_alive();
+            if sleep(TICK) {
+                return Ok(None);
+            }
         }
         pause = (pause * 2).min(START_PAUSE_MAX);
     }
@@ -152,6 +160,8 @@ struct Service {
     common: Arc<Common>,
     crew: Arc<Crew>,
     marks: Marks,
+    /// To the crew, from whatever configuration's listeners.
+    pushes: mpsc::Sender<PushedLines>,
     ears: Option<Ears>,
     reloaded: Arc<Notify>,
     workers: Vec<JoinHandle<()>>,
@@ -195,9 +205,11 @@ impl Service {
             common.hire("post", delivering),
             common.hire("housekeeping", move || housekeeping::keep_house(&for_house)),
         ];
+        let (pushes, pushed) = mpsc::channel(PUSHES_WAITING_MAX);
+        runtime.spawn(hand_on(crew.clone(), pushed));
         let ears = {
             let _runtime = runtime.enter();
-            Ears::open(&common, &crew, &marks)
+            Ears::open(&common, &marks, &pushes)
         };
         Self {
             workers: workers.into_iter().flatten().collect(),
@@ -205,6 +217,7 @@ impl Service {
             common,
             crew,
             marks,
+            pushes,
             reloaded,
             steps,
             told: None,
@@ -259,13 +272,14 @@ impl Service {
         match read {
             Ok(setup) => {
                 self.common.take_over(setup);
+                self.common.troubles.forget(CREW);
                 self.reloaded.notify_one();
                 self.common.post.ring();
                 // The next ones listen on the same ports.
                 if let Some(ears) = self.ears.take() {
                     ears.close().await;
                 }
-                self.ears = Some(Ears::open(&self.common, &self.crew, &self.marks));
+                self.ears = Some(Ears::open(&self.common, &self.marks, &self.pushes));
                 let watching = self.watching();
                 tracing::info!("configuration read anew; {watching}");
                 systemd::tell_ready(&watching);

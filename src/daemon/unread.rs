@@ -43,7 +43,9 @@ impl Unread {
 /// Returns what a report says of a path that cannot be read.
 fn unread_of(report: &ZoneReport) -> Option<String> {
     match &report.outcome {
-        ZoneOutcome::Refused(refusal @ Refusal::Unreadable(_)) => Some(refusal.to_string()),
+        ZoneOutcome::Refused(refusal @ (Refusal::Unreadable(_) | Refusal::Local(_))) => {
+            Some(refusal.to_string())
+        }
         _ => None,
     }
 }

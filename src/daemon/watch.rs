@@ -14,7 +14,7 @@ use tokio::time::sleep;
 
 use crate::config::{Config, Feeding, ProbeConfig, Source};
 use crate::daemon::agenda::{Agenda, SecondLooks, jitter_of};
-use crate::daemon::common::{Common, options};
+use crate::daemon::common::{Common, WATCH, options};
 use crate::daemon::crew::{Crew, Passed};
 use crate::daemon::schedule::Timetable;
 use crate::dns::Name;
@@ -25,8 +25,6 @@ use crate::pipeline::{
 use crate::source::{NotifyTable, Probed};
 use crate::time::{Reading, StepWatch};
 
-/// The worker's name.
-const WATCH: &str = "transfers";
 /// How many answers of probes wait for the loop.
 const ANSWERS_WAITING_MAX: usize = 16;
 /// The longest sleep.
@@ -117,7 +115,7 @@ struct Watch<'a> {
     common: &'a Common,
     crew: &'a Arc<Crew>,
     config: Arc<Config>,
-    /// Which configuration this is.
+    /// Which watch this is.
     generation: u64,
     timetables: Vec<Timetable>,
     options: PollOptions,
@@ -182,7 +180,7 @@ impl<'a> Watch<'a> {
             pipeline,
             common,
             crew,
-            generation: common.generation.load(Ordering::SeqCst),
+            generation: common.watches.fetch_add(1, Ordering::SeqCst),
             timetables,
             options: options(),
             agenda,
@@ -317,7 +315,7 @@ impl<'a> Watch<'a> {
     /// Plans the next pass of a source that the crew is done with.
     fn end_pass(&mut self, passed: &Passed) -> Result<(), PipelineError> {
         let i = passed.source;
-        // Numbers of another configuration say nothing here.
+        // Passes of the watch before say nothing here.
         if passed.generation != self.generation {
             return Ok(());
         }
@@ -553,7 +551,9 @@ impl<'a> Watch<'a> {
 
     /// Logs what was found, and what follows from it being stored.
     fn end_reports(&self, reports: &[ZoneReport]) -> Result<(), PipelineError> {
-        self.common.end_reports(self.pipeline, reports)
+        self.common.end_reports(self.pipeline, reports)?;
+        self.common.clear(WATCH);
+        Ok(())
     }
 
     /// Returns how long nothing is due.

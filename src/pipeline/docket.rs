@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -13,22 +14,30 @@ use crate::pipeline::{Pipeline, PipelineError, PollOptions};
 use crate::store::View;
 use crate::time::Timestamp;
 
+/// For how many milliseconds who judges waits for those who add lines.
+const JOINERS_WAITED_FOR: u32 = 50;
+
 /// Zones that wait, each once, in the order in which they were noted.
 #[derive(Default)]
 pub struct Docket {
     waiting: Mutex<Waiting>,
     noted: Condvar,
-    /// Held while a version is judged, and while lines are added to one that may have been judged. The value counts
-    /// the latter.
-    joined: Mutex<u64>,
+    /// Held while a version is judged, and while lines are added to one that may have been judged: how often that was
+    /// so, by zone.
+    joined: Mutex<HashMap<Name, u64>>,
+    /// How many wait to add lines.
+    joiner_count: AtomicUsize,
 }
 
-/// Lines are being added to a version that may have been judged: until this is dropped, after the commit.
-pub(super) struct Joining<'a>(MutexGuard<'a, u64>);
+/// Lines are being added to a version of a zone that may have been judged: until this is dropped, after the commit.
+pub(super) struct Joining<'a> {
+    joined: MutexGuard<'a, HashMap<Name, u64>>,
+    zone: Name,
+}
 
 impl Drop for Joining<'_> {
     fn drop(&mut self) {
-        *self.0 += 1;
+        *self.joined.entry(self.zone.clone()).or_default() += 1;
     }
 }
 
@@ -163,13 +172,29 @@ impl Docket {
     /// Begins to add lines to a version that may have been judged. It has to be judged again then, and the commit
     /// takes back that it was: without this, who judges a later version meanwhile would write that all before it
     /// are judged.
-    pub(super) fn join_version(&self) -> Joining<'_> {
-        Joining(self.joined())
+    pub(super) fn join_version(&self, zone: &Name) -> Joining<'_> {
+        self.joiner_count.fetch_add(1, Ordering::SeqCst);
+        let joined = self.joined();
+        self.joiner_count.fetch_sub(1, Ordering::SeqCst);
+        Joining {
+            joined,
+            zone: zone.clone(),
+        }
     }
 
     /// Locks what was joined. Nothing panics while it is locked.
-    fn joined(&self) -> MutexGuard<'_, u64> {
+    fn joined(&self) -> MutexGuard<'_, HashMap<Name, u64>> {
         self.joined.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets those who wait to add lines go first, for a moment at most.
+    fn let_join(&self) {
+        for _ in 0..JOINERS_WAITED_FOR {
+            std::thread::sleep(Duration::from_millis(1));
+            if self.joiner_count.load(Ordering::SeqCst) == 0 {
+                return;
+            }
+        }
     }
 
     /// Returns how many zones wait.
@@ -226,8 +251,10 @@ impl Pipeline {
         Ok(None)
     }
 
-    /// Judges versions of a view as long as `goes_on` says so, and no lines are added to a version that was judged.
-    /// Returns whether none is left.
+    /// Judges versions of a view as long as `goes_on` says so, and no lines are added to a version of its zone that may
+    /// be judged. Returns whether none is left.
+    ///
+    /// What was judged is written before anybody may add lines to it: the commit that adds them takes that back.
     fn judge_view(
         &self,
         docket: &Docket,
@@ -237,22 +264,36 @@ impl Pipeline {
         goes_on: &dyn Fn() -> bool,
     ) -> Result<bool, PipelineError> {
         let held = RefCell::new(Some(docket.joined()));
-        let at_start = held.borrow().as_deref().copied();
-        // Between two versions who adds lines has a turn.
+        let count = || {
+            held.borrow()
+                .as_deref()
+                .and_then(|it| it.get(apex).copied())
+        };
+        let (at_start, fault) = (count(), RefCell::new(None));
         let goes_on = || {
-            held.replace(None);
-            held.replace(Some(docket.joined()));
-            held.borrow().as_deref().copied() == at_start && goes_on()
+            if docket.joiner_count.load(Ordering::SeqCst) > 0 {
+                if let Err(error) = self.store.write_judged() {
+                    fault.replace(Some(error));
+                    return false;
+                }
+                held.replace(None);
+                docket.let_join();
+                held.replace(Some(docket.joined()));
+            }
+            count() == at_start && goes_on()
         };
         let is_done = self.detect_some(apex, view, options, &goes_on);
-        let is_joined = held.borrow().as_deref().copied() != at_start;
-        if is_joined || is_done.is_err() {
+        if let Some(error) = fault.take() {
+            self.store.forget_judged();
+            return Err(error.into());
+        }
+        if is_done.is_err() {
             // Judged once more, to the same end.
             self.store.forget_judged();
         } else {
             self.store.write_judged()?;
         }
-        Ok(is_done? && !is_joined)
+        Ok(is_done? && count() == at_start)
     }
 }
 

@@ -670,7 +670,7 @@ impl Pipeline {
             drift: false,
         };
         let joining = self.docket.as_ref().filter(|_| draft.joins.is_some());
-        let joining = joining.map(|docket| docket.join_version());
+        let joining = joining.map(|docket| docket.join_version(&zone.apex));
         let mut tx = self.store.begin(&zone, draft)?;
         let mut unfit = Vec::new();
         for ((owner, rtype), lines) in group_rrsets(&instant) {

@@ -185,6 +185,13 @@ impl Pipeline {
                     newest_taken = true;
                 }
                 Err(refusal) => {
+                    if matches!(refusal, Refusal::Local(_)) {
+                        // Nothing is wrong with the file, and the next one would fare no better: the next pass
+                        // begins with this one.
+                        refused.push(refusal);
+                        newest_taken = false;
+                        break;
+                    }
                     // Many files are refused for one reason: the table counts them.
                     match refused.iter().any(|it| it.code() == refusal.code()) {
                         true => {
@@ -193,13 +200,6 @@ impl Pipeline {
                         false => {
                             tracing::warn!(zone = %pass.zone, file = %file.path.display(), reason = refusal.code(), "zone {}: {}: {refusal}", pass.zone, file.path.display());
                         }
-                    }
-                    if matches!(refusal, Refusal::Local(_)) {
-                        // Nothing is wrong with the file, and the next one would fare no better: the next pass
-                        // begins with this one.
-                        refused.push(refusal);
-                        newest_taken = false;
-                        break;
                     }
                     let refused_reason = Some(refusal.code().to_owned());
                     let mark = FileMark {

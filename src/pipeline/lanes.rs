@@ -3,7 +3,7 @@
 //! A lane is a destination: a URL, or the domain of mail addresses, for behind one relay a domain whose server is
 //! slow to answer must not hold up the others. Mail and webhooks have places of their own.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::future::Future;
 use std::time::{Duration, Instant};
 
@@ -38,6 +38,14 @@ pub(super) struct Ended {
     pub(super) attempt: Attempt,
 }
 
+/// How long what was left alone stays so in a pass that goes on for others: as long as passes are apart.
+const LEFT_ALONE_FOR: Duration = Duration::from_secs(30);
+
+/// Returns whether what was left alone at a time still is.
+fn is_closed(at: Option<&Instant>) -> bool {
+    at.is_some_and(|at| at.elapsed() < LEFT_ALONE_FOR)
+}
+
 /// A pass over the outbox.
 #[derive(Default)]
 pub(super) struct Pass {
@@ -53,10 +61,10 @@ pub(super) struct Pass {
     pub(super) is_cap_told: bool,
     attempts: JoinSet<Attempt>,
     in_hand: HashMap<Id, InHand>,
-    /// Lanes that are left alone.
-    closed: BTreeSet<String>,
-    /// Whether mail is left alone, for there is no other server.
-    is_mail_closed: bool,
+    /// Lanes that are left alone, and since when.
+    closed: BTreeMap<String, Instant>,
+    /// Since when mail is left alone, for there is no other server.
+    mail_closed_at: Option<Instant>,
     mail_count: u32,
     webhook_count: u32,
 }
@@ -77,7 +85,9 @@ impl Pass {
         let busy = self.in_hand.values().filter(|it| it.way == way).count();
         match way {
             Way::Mail => {
-                !self.is_mail_closed && busy < MAIL_LANES_MAX && self.mail_count < per_run_max
+                !is_closed(self.mail_closed_at.as_ref())
+                    && busy < MAIL_LANES_MAX
+                    && self.mail_count < per_run_max
             }
             Way::Webhook => busy < WEBHOOK_LANES_MAX && self.webhook_count < per_run_max,
         }
@@ -85,7 +95,7 @@ impl Pass {
 
     /// Returns whether a lane is neither busy nor left alone.
     pub(super) fn is_free(&self, lane: &str) -> bool {
-        !self.closed.contains(lane) && self.in_hand.values().all(|it| it.lane != lane)
+        !is_closed(self.closed.get(lane)) && self.in_hand.values().all(|it| it.lane != lane)
     }
 
     /// Begins an attempt.
@@ -123,12 +133,12 @@ impl Pass {
         match (&attempt, message.way) {
             (Attempt::Delivered(_), _) => {}
             // The others would fare no better; they stay due.
-            (Attempt::Unreachable(_), Way::Mail) => self.is_mail_closed = true,
+            (Attempt::Unreachable(_), Way::Mail) => self.mail_closed_at = Some(Instant::now()),
             (Attempt::Unreachable(_), Way::Webhook) => {
-                self.closed.insert(message.lane);
+                self.closed.insert(message.lane, Instant::now());
             }
             _ if message.since.elapsed() >= SLOW => {
-                self.closed.insert(message.lane);
+                self.closed.insert(message.lane, Instant::now());
             }
             _ => {}
         }
@@ -146,9 +156,9 @@ impl Pass {
         };
         let lanes = self
             .closed
-            .iter()
+            .keys()
             .map(|lane| (way(lane), Some(lane.as_str())));
-        match self.is_mail_closed {
+        match self.mail_closed_at.is_some() {
             true => lanes
                 .filter(|(way, _)| *way == Way::Webhook)
                 .chain([(Way::Mail, None)])

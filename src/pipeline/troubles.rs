@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -15,9 +16,14 @@ const PAUSE_FIRST: Duration = Duration::from_secs(1);
 /// The longest pause.
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 
+/// How often the same fault of a worker is logged in a row; after that, only each [`LOGGED_EACH`]th time.
+const LOGGED_FIRST: u32 = 4;
+/// See [`LOGGED_FIRST`]: once in ten minutes, at the longest pause.
+const LOGGED_EACH: u32 = 10;
+
 /// The workers that are held up now, each with its fault.
 #[derive(Debug, Default)]
-pub struct Troubles(Mutex<BTreeMap<&'static str, Trouble>>);
+pub struct Troubles(Mutex<BTreeMap<String, Trouble>>);
 
 /// What holds a worker up.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,43 +32,71 @@ struct Trouble {
     since: Timestamp,
     /// How often it was tried.
     tries: u32,
-    /// The fault, with its cure.
-    sentence: String,
+    /// The fault.
+    fault: String,
+    /// What helps.
+    cure: Option<String>,
+}
+
+impl Trouble {
+    /// Returns the fault with its cure.
+    fn sentence(&self) -> String {
+        match &self.cure {
+            Some(cure) => format!("{}; {cure}", self.fault),
+            None => self.fault.clone(),
+        }
+    }
 }
 
 impl Troubles {
-    /// Notes and logs that a worker is held up by a fault. Returns how long it waits before it tries again.
-    pub fn note(&self, worker: &'static str, sentence: String, now: Timestamp) -> Duration {
+    /// Notes that a worker is held up by a fault, and logs it unless that was just said. Returns how long the worker
+    /// waits before it tries again.
+    pub fn note(
+        &self,
+        worker: &str,
+        fault: String,
+        cure: Option<&str>,
+        now: Timestamp,
+    ) -> Duration {
         let mut known = self.known();
-        let trouble = known.entry(worker).or_insert(Trouble {
+        let trouble = known.entry(worker.to_owned()).or_insert(Trouble {
             since: now,
             tries: 0,
-            sentence: String::new(),
+            fault: String::new(),
+            cure: None,
         });
+        let is_new = trouble.fault != fault;
         trouble.tries += 1;
-        let doubled = trouble.tries.saturating_sub(1).min(6);
+        (trouble.fault, trouble.cure) = (fault, cure.map(str::to_owned));
+        let (tries, doubled) = (trouble.tries, trouble.tries.saturating_sub(1).min(6));
         let pause = PAUSE_MAX.min(PAUSE_FIRST * 2_u32.pow(doubled));
-        tracing::error!(
-            worker,
-            tries = trouble.tries,
-            "{worker}: {sentence}; tried again in {} s",
-            pause.as_secs()
-        );
-        trouble.sentence = sentence;
+        let sentence = trouble.sentence();
+        if is_new || tries <= LOGGED_FIRST || tries % LOGGED_EACH == 0 {
+            let seconds = pause.as_secs();
+            tracing::error!(
+                worker,
+                tries,
+                "{worker}: held up: {sentence}; tried again in {seconds} s"
+            );
+        }
         pause
     }
 
     /// Notes that a worker goes on, and logs it if it was held up.
-    pub fn clear(&self, worker: &'static str, now: Timestamp) {
+    pub fn clear(&self, worker: &str, now: Timestamp) {
         if let Some(trouble) = self.known().remove(worker) {
-            let (after, tries) = (now.since(trouble.since), trouble.tries);
+            let (after, tries, fault) = (now.since(trouble.since), trouble.tries, trouble.fault);
             tracing::info!(
                 worker,
                 tries,
-                "{worker}: goes on, after {after} in which it was held up by: {}",
-                trouble.sentence
+                "{worker}: goes on; it was held up for {after}: {fault}"
             );
         }
+    }
+
+    /// Forgets workers whose names begin so: what they were at is not done any more.
+    pub fn forget(&self, start: &str) {
+        self.known().retain(|worker, _| !worker.starts_with(start));
     }
 
     /// Returns the metrics of what holds workers up now.
@@ -86,10 +120,8 @@ impl Troubles {
     /// Returns them in one line; `None` if nobody is held up.
     pub fn line(&self) -> Option<String> {
         let known = self.known();
-        let of_one = |(worker, trouble): (&&str, &Trouble)| {
-            let Trouble {
-                since, sentence, ..
-            } = trouble;
+        let of_one = |(worker, trouble): (&String, &Trouble)| {
+            let (since, sentence) = (trouble.since, trouble.sentence());
             format!("{worker} held up since {since}: {sentence}")
         };
         let all: Vec<String> = known.iter().map(of_one).collect();
@@ -97,7 +129,7 @@ impl Troubles {
     }
 
     /// Locks what is known. Nothing panics while it is locked.
-    fn known(&self) -> MutexGuard<'_, BTreeMap<&'static str, Trouble>> {
+    fn known(&self) -> MutexGuard<'_, BTreeMap<String, Trouble>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -110,13 +142,21 @@ const HELD_OCTETS_MAX: u64 = 64 << 10;
 pub fn write_held(store_path: &Path, line: Option<&str>) {
     let path = held_path(store_path);
     let done = match line {
-        Some(line) => fs::write(&path, format!("{}\n{line}\n", std::process::id())),
+        Some(line) => write_whole(&path, &format!("{}\n{line}\n", std::process::id())),
         None if path.exists() => fs::remove_file(&path),
         None => Ok(()),
     };
     if let Err(error) = done {
         tracing::debug!(%error, "{} was not written: {error}", path.display());
     }
+}
+
+/// Replaces a file by a text, whole or not at all.
+fn write_whole(path: &Path, text: &str) -> io::Result<()> {
+    let mut new = path.as_os_str().to_owned();
+    new.push(".new");
+    fs::write(&new, text)?;
+    fs::rename(&new, path)
 }
 
 /// Returns what holds the service of a database up, as it said itself; `None` if it is not, or does not run.
@@ -146,13 +186,21 @@ mod tests {
         let at = Timestamp::from_unix;
         let note = |second| {
             troubles
-                .note("mail", "disk full".to_owned(), at(second))
+                .note(
+                    "mail",
+                    "disk full".to_owned(),
+                    Some("make room"),
+                    at(second),
+                )
                 .as_secs()
         };
         let pauses: Vec<u64> = (0..9).map(note).collect();
         assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
         let line = troubles.line().expect("held up");
-        assert_eq!(line, "mail held up since 1970-01-01T00:00:00Z: disk full");
+        assert_eq!(
+            line,
+            "mail held up since 1970-01-01T00:00:00Z: disk full; make room"
+        );
         let page = troubles.metrics(at(10));
         assert!(
             page.ends_with("fluxwatch_held_up_seconds{worker=\"mail\"} 10\n"),

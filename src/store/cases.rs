@@ -9,6 +9,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use crate::case::{Case, CaseEvent, CaseState, DismissReason, Shared, Told, Traits};
 use crate::detector::{Level, Verdict};
 use crate::dns::Name;
+use crate::store::rows::write_returning_one;
 use crate::store::{Store, StoreError};
 use crate::time::Timestamp;
 
@@ -180,7 +181,9 @@ impl Store {
                            digest_due = excluded.digest_due, held = excluded.held, assignee = excluded.assignee, dismissed_as = excluded.dismissed_as, reviewed_at = excluded.reviewed_at
                        returning id";
             let told_verdicts = case.told.verdicts.iter().map(|it| it.word()).collect::<Vec<_>>().join(",");
-            let id: i64 = connection.prepare_cached(sql)?.query_row(
+            let mut save = connection.prepare_cached(sql)?;
+            let id: i64 = write_returning_one(
+                &mut save,
                 params![
                     case.domain.to_string(),
                     zone.id.0,

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use rusqlite::{OptionalExtension, Row, params};
 
 use crate::case::{Exempt, Exemption};
+use crate::store::rows::write_returning_one;
 use crate::store::{Store, StoreError};
 use crate::time::Timestamp;
 
@@ -82,17 +83,16 @@ impl Store {
         let (kind, value) = words(&exemption.covers);
         self.run(|connection| {
             let sql = "insert into exemption (kind, value, reason, author, created_at, until_at) values (?, ?, ?, ?, ?, ?) returning id";
-            connection.prepare_cached(sql)?.query_row(
-                params![
-                    kind,
-                    value,
-                    exemption.reason,
-                    exemption.author,
-                    now.unix(),
-                    exemption.until.map(Timestamp::unix)
-                ],
-                |row| row.get(0),
-            )
+            let bound = params![
+                kind,
+                value,
+                exemption.reason,
+                exemption.author,
+                now.unix(),
+                exemption.until.map(Timestamp::unix)
+            ];
+            let mut insert = connection.prepare_cached(sql)?;
+            write_returning_one(&mut insert, bound, |row| row.get(0))
         })
     }
 

@@ -4,6 +4,7 @@ use rusqlite::{OptionalExtension, Row, params};
 use serde::Serialize;
 
 use crate::outbox::{LEASE, Next, plain_reply};
+use crate::store::rows::write_returning;
 use crate::store::{Store, StoreError};
 use crate::time::Timestamp;
 
@@ -360,10 +361,8 @@ impl Store {
             caps.in_all_max
         ];
         self.run(|connection| {
-            connection
-                .prepare_cached(&sql)?
-                .query_row(bound, read_message)
-                .optional()
+            let mut lease = connection.prepare_cached(&sql)?;
+            write_returning(&mut lease, bound, read_message)
         })?
         .map(|row| row.ok_or_else(|| self.damaged("message state")))
         .transpose()
@@ -480,10 +479,10 @@ impl Store {
         let came_back = (fate > Fate::Delayed).then(|| now.unix());
         let rank = Fate::ALL.iter().filter(|it| **it <= fate).count();
         self.run(|connection| {
-            let recipient: Option<String> = connection
-                .prepare_cached("update message set fate = ?2, bounced_at = coalesce(bounced_at, ?3), last_reply = ?4 where message_id = ?1 and case fate when 'delayed' then 1 when 'undelivered' then 2 when 'bounced' then 3 else 0 end < ?5 returning recipient")?
-                .query_row(params![message_id, fate.word(), came_back, reply, rank as i64], |row| row.get(0))
-                .optional()?;
+            let sql = "update message set fate = ?2, bounced_at = coalesce(bounced_at, ?3), last_reply = ?4 where message_id = ?1 and case fate when 'delayed' then 1 when 'undelivered' then 2 when 'bounced' then 3 else 0 end < ?5 returning recipient";
+            let bound = params![message_id, fate.word(), came_back, reply, rank as i64];
+            let mut update = connection.prepare_cached(sql)?;
+            let recipient: Option<String> = write_returning(&mut update, bound, |row| row.get(0))?;
             if let (Some(recipient), Fate::Bounced) = (&recipient, fate) {
                 connection
                     .prepare_cached("insert into bounced_recipient (recipient, bounced_at, reply) values (?1, ?2, ?3) on conflict (recipient) do update set bounced_at = excluded.bounced_at, reply = excluded.reply")?

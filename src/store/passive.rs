@@ -11,6 +11,7 @@ use rusqlite::types::Value;
 use rusqlite::{OptionalExtension, params};
 
 use crate::dns::{Name, Rdata};
+use crate::store::rows::write_returning_one;
 use crate::store::zones::{SourceId, ZoneState};
 use crate::store::{Store, StoreError};
 use crate::time::{Span, Timestamp};
@@ -181,9 +182,9 @@ impl Store {
         let id = match known {
             Some(id) => id,
             None => self.run(|connection| {
-                connection
-                    .prepare_cached("insert into version (zone_id, source_id, kind, observed_at) values (?, ?, 'passive', ?) returning id")?
-                    .query_row(params![zone.id.0, source.0, at], |row| row.get(0))
+                let sql = "insert into version (zone_id, source_id, kind, observed_at) values (?, ?, 'passive', ?) returning id";
+                let mut insert = connection.prepare_cached(sql)?;
+                write_returning_one(&mut insert, params![zone.id.0, source.0, at], |row| row.get(0))
             })?,
         };
         versions.insert(at, id);

@@ -6,6 +6,7 @@ use rusqlite::params;
 use rusqlite::types::Value;
 
 use crate::dns::{Name, Rdata, Record};
+use crate::store::rows::write_returning_one;
 use crate::store::zones::{ZoneId, ZoneState};
 use crate::store::{Store, StoreError};
 use crate::time::Timestamp;
@@ -105,14 +106,13 @@ impl Store {
         let owner_id = self.owner_id(zone.id, &zone.apex, owner)?;
         let value = self.rdata_value(rdata)?;
         self.run(|connection| {
-            connection
-                .prepare_cached(
-                    "insert into probe_absence (owner_id, rrtype, rdata, since_at, miss_count) values (?, ?, ?, ?, 1)
-                     on conflict (owner_id, rrtype, rdata) do update set miss_count = miss_count + 1 returning since_at, miss_count",
-                )?
-                .query_row(params![owner_id, rdata.rtype().code(), value, now.unix()], |row| {
+            let sql = "insert into probe_absence (owner_id, rrtype, rdata, since_at, miss_count) values (?, ?, ?, ?, 1)
+                     on conflict (owner_id, rrtype, rdata) do update set miss_count = miss_count + 1 returning since_at, miss_count";
+            let mut insert = connection.prepare_cached(sql)?;
+            let bound = params![owner_id, rdata.rtype().code(), value, now.unix()];
+            write_returning_one(&mut insert, bound, |row| {
                     Ok((Timestamp::from_unix(row.get(0)?), row.get(1)?))
-                })
+            })
         })
     }
 

@@ -1,7 +1,7 @@
 //! Between rows and values: RDATA, owners, hosts.
 
 use rusqlite::types::Value;
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{OptionalExtension, Params, Row, Statement, params};
 
 use crate::dns::{Name, Rdata, RecordType, operator_domain};
 use crate::store::popularity::{HostKey, HostRow};
@@ -11,6 +11,31 @@ use crate::store::{Store, StoreError};
 
 /// The most rows of name servers that are kept in memory.
 const HOSTS_CACHED_MAX: usize = 200_000;
+
+/// Runs a statement that writes and returns at most one row. Unlike `query_row` this runs it to its end: only there a
+/// statement that is a transaction of its own is committed, and says so if it cannot be.
+pub(super) fn write_returning<T>(
+    statement: &mut Statement<'_>,
+    parameters: impl Params,
+    read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+) -> rusqlite::Result<Option<T>> {
+    let mut rows = statement.query(parameters)?;
+    let Some(row) = rows.next()? else {
+        return Ok(None);
+    };
+    let value = read(row)?;
+    while rows.next()?.is_some() {}
+    Ok(Some(value))
+}
+
+/// [`write_returning`] of a statement that always returns a row.
+pub(super) fn write_returning_one<T>(
+    statement: &mut Statement<'_>,
+    parameters: impl Params,
+    read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    write_returning(statement, parameters, read)?.ok_or(rusqlite::Error::QueryReturnedNoRows)
+}
 
 impl Store {
     /// Returns the row of a name server's name, made if it is not there.

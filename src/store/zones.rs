@@ -6,6 +6,7 @@ use rusqlite::{OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
 use crate::dns::{Name, Serial};
+use crate::store::rows::write_returning_one;
 use crate::store::stays::array;
 use crate::store::{Store, StoreError};
 use crate::time::{Span, Timestamp};
@@ -330,9 +331,11 @@ impl Store {
                 .optional()?;
             match known {
                 Some((id, known)) if known == kind.word() => Ok(id),
-                _ => connection
-                    .prepare_cached("insert into source (name, kind) values (?, ?) on conflict (name) do update set kind = excluded.kind returning id")?
-                    .query_row(params![name, kind.word()], |row| row.get(0)),
+                _ => {
+                    let sql = "insert into source (name, kind) values (?, ?) on conflict (name) do update set kind = excluded.kind returning id";
+                    let mut insert = connection.prepare_cached(sql)?;
+                    write_returning_one(&mut insert, params![name, kind.word()], |row| row.get(0))
+                }
             }
         })
         .map(SourceId)

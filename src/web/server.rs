@@ -18,7 +18,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_stream::StreamExt;
 
@@ -41,7 +41,7 @@ const BODY_GRACE: Duration = Duration::from_secs(5);
 const BODY_RATE_MIN: u32 = 1024;
 /// How long the head of a request may take, counted from the connection or from the answer before.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(20);
-/// How long pushed lines may wait for the loop.
+/// How long pushed lines may wait for a worker.
 const PUSH_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// How many connections there may be at each address; who comes then waits.
@@ -152,17 +152,28 @@ pub async fn serve(
 /// Serves whoever connects.
 async fn accept(mut places: Places, router: &Router, head_timeout: Duration) -> ! {
     let attempts = Attempts::default();
+    // Dropped with this future: each connection then ends after the answer that it is at, so that nobody goes on with
+    // a token or a password of an older configuration.
+    let (_open, is_open) = watch::channel(());
     loop {
         let (connection, address) = places.accept().await;
         let caller = attempts.caller(address.ip());
         let service = TowerToHyperService::new(router.clone().layer(Extension(caller)));
+        let mut is_open = is_open.clone();
         tokio::spawn(async move {
-            // A client that breaks off, or takes too long for its head, is its own affair.
-            let _ = http1::Builder::new()
+            let serving = http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(head_timeout)
-                .serve_connection(TokioIo::new(connection), service)
-                .await;
+                .serve_connection(TokioIo::new(connection), service);
+            tokio::pin!(serving);
+            // A client that breaks off, or takes too long for its head, is its own affair.
+            tokio::select! {
+                _ = serving.as_mut() => {}
+                _ = is_open.changed() => {
+                    serving.as_mut().graceful_shutdown();
+                    let _ = serving.await;
+                }
+            }
         });
     }
 }
