@@ -41,6 +41,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 const NOTE_AGAIN: Duration = Duration::from_millis(500);
 /// For how long that is tried: after its lease somebody else has the message.
 const NOTED_WITHIN: Duration = Duration::from_secs(LEASE.as_seconds() as u64);
+/// For how long a command tries it, whose user waits.
+const NOTED_WITHIN_OF_COMMAND: Duration = Duration::from_secs(2);
 /// The span that the caps are for.
 const CAP_SPAN: Span = Span::hours(1);
 /// The limits where no mail is configured, and only webhooks are told.
@@ -88,7 +90,7 @@ impl Pipeline {
     ///
     /// [`PipelineError::Store`].
     pub async fn deliver(&self) -> Result<DeliverySummary, PipelineError> {
-        self.deliver_until(pending()).await
+        self.deliver_in(pending(), NOTED_WITHIN_OF_COMMAND).await
     }
 
     /// Queues the notices that are approved, reads what came back, and tries every message that is due, as
@@ -109,7 +111,17 @@ impl Pipeline {
         &self,
         stop: impl Future<Output = ()>,
     ) -> Result<DeliverySummary, PipelineError> {
+        self.deliver_in(stop, NOTED_WITHIN).await
+    }
+
+    /// [`Pipeline::deliver_until`] that tries for so long to note what was done.
+    async fn deliver_in(
+        &self,
+        stop: impl Future<Output = ()>,
+        noted_within: Duration,
+    ) -> Result<DeliverySummary, PipelineError> {
         let mut pass = Pass::default();
+        pass.noted_within = noted_within;
         let mut stop = pin!(stop);
         let mut wait = Duration::ZERO;
         loop {
@@ -158,7 +170,7 @@ impl Pipeline {
         let is_new = pass.trouble_since.is_none();
         let since = *pass.trouble_since.get_or_insert_with(Instant::now);
         let is_done = pass.is_idle() && pass.ended.is_empty();
-        if is_done || !fault.can_heal() || since.elapsed() >= NOTED_WITHIN {
+        if is_done || !fault.can_heal() || since.elapsed() >= pass.noted_within {
             return Err(fault);
         }
         if is_new {

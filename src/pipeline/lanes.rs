@@ -57,6 +57,8 @@ pub(super) struct Pass {
     pub(super) look_at: Option<Instant>,
     /// Since when the database cannot be written.
     pub(super) trouble_since: Option<Instant>,
+    /// For how long that is borne while something is to be noted.
+    pub(super) noted_within: Duration,
     /// Whether it was said that the hourly number is reached.
     pub(super) is_cap_told: bool,
     attempts: JoinSet<Attempt>,

@@ -461,3 +461,46 @@ fn full_disk_under_what_a_command_prints_or_copies_is_named_with_its_cure() {
     assert!(text.contains("\nhint: make room"), "{text}");
     assert!(!copy.exists());
 }
+
+#[test]
+fn step_of_the_desk_that_a_full_disk_does_not_take_is_not_said_to_be_done() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let library = build_library(folder.path());
+    let mut refused = 0;
+    for at in 1..=40 {
+        let bench = Bench::new("");
+        bench.run(0, &["poll"]);
+        let added = bench
+            .command(&[
+                "exempt",
+                "add",
+                "domain",
+                "example.test",
+                "--reason",
+                "ours",
+                "--by",
+                "desk",
+            ])
+            .env("LD_PRELOAD", &library)
+            .env("FAIL_UNDER", bench.path())
+            .env("FAIL_CALLS", "write")
+            .env("FAIL_AT", at.to_string())
+            .env("FAIL_AS", "ENOSPC")
+            .output()
+            .expect("it runs");
+        let list = bench.run(0, &["exempt", "list"]);
+        let is_there = list.contains("example.test");
+        let text = both(&added);
+        assert_eq!(
+            added.status.success(),
+            is_there,
+            "write {at}: {text}\n{list}"
+        );
+        if added.status.success() && at > 1 {
+            // No write is left that could fail.
+            break;
+        }
+        refused += 1;
+    }
+    assert!(refused > 1, "the disk failed {refused} times");
+}
