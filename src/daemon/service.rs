@@ -1,6 +1,6 @@
 //! The service as a whole: its workers, signals, and what systemd is told.
 //!
-//! | worker | does | waits for |
+//! | worker | does | waits for, beside the database |
 //! |---|---|---|
 //! | `service` | signals, reload, systemd | nothing but these |
 //! | `watch` | transfers, NOTIFY, catalogs, probes | the network, beside its loop |

@@ -177,14 +177,8 @@ impl Pipeline {
         view: View,
         options: &PollOptions,
     ) -> Result<(), PipelineError> {
-        match &self.docket {
-            Some(docket) => docket.note_versions(apex, view),
-            None => {
-                self.detect_some(apex, view, options, &|| true)?;
-                self.store.write_judged()?;
-            }
-        }
-        Ok(())
+        self.judge_versions(apex, view, options)?;
+        Ok(self.store.write_judged()?)
     }
 
     /// [`Pipeline::detect_view`] in the midst of a pass that writes more: what it ends with,

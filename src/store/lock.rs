@@ -29,7 +29,7 @@ use crate::store::reading::check_writable;
 pub struct PollerLock {
     /// The database. Never closed.
     database: &'static File,
-    /// What a version up to 0.1.0 locked: `DATABASE.lock`, where such a file is left.
+    /// What a version before this one locked: `DATABASE.lock`, where such a file is left.
     older: Vec<File>,
 }
 
@@ -132,7 +132,7 @@ enum Older {
     Busy,
 }
 
-/// Returns where a version up to 0.1.0 would have its lock: beside the path as it is written, and beside the file
+/// Returns where a version before this one would have its lock: beside the path as it is written, and beside the file
 /// that a link leads to.
 fn older_locks(path: &Path) -> Vec<PathBuf> {
     let mut paths = vec![with_suffix(path, ".lock")];
