@@ -37,7 +37,7 @@ const REEVALUATE_AFTER: Span = Span::hours(1);
 /// only as often as a case without changes. Chosen by hand; see docs/detection.md, "Busy domains".
 const QUICK_INTERVALS_MAX: usize = 512;
 /// The most closed intervals of a domain that are judged, the newest; the rest is said to be left out.
-const INTERVALS_MAX: usize = 8192;
+const INTERVALS_MAX: usize = 4096;
 /// Of how many instants of an owner the intervals are read in any case: more than any rule asks for to watch it, so
 /// that a set of thousands pushes nothing out.
 const INSTANTS_MIN: usize = 24;
