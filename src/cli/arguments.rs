@@ -4,8 +4,6 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::cli::later::Later;
-
 /// Watches delegated and hosted domains for fast flux, from the authoritative side of DNS.
 #[derive(Debug, Parser)]
 #[command(name = "fluxwatch", version, about, long_about = None, propagate_version = false)]
@@ -25,50 +23,50 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// One pass over every source: fetch, diff, store, detect, report, send
-    Poll(Later<PollCommand>),
+    Poll(PollCommand),
     /// Poll each source on its schedule, hear NOTIFY and HTTP, send mail, until SIGTERM; SIGHUP reads the configuration anew
-    Run(Later<RunCommand>),
+    Run(RunCommand),
     /// Bring in snapshots or changes that something else recorded
     #[command(subcommand)]
-    Import(Later<ImportCommand>),
+    Import(ImportCommand),
     /// What changed for a name; which names used a name server or an address
-    History(Later<HistoryCommand>),
+    History(HistoryCommand),
     /// A name's records at two times, side by side
-    Diff(Later<DiffCommand>),
+    Diff(DiffCommand),
     /// The detector's arithmetic for a domain, term by term
-    Explain(Later<ExplainCommand>),
+    Explain(ExplainCommand),
     /// The abuse desk's cases
-    Cases(Later<CasesCommand>),
+    Cases(CasesCommand),
     /// Reports
     #[command(subcommand)]
-    Report(Later<ReportCommand>),
+    Report(ReportCommand),
     /// Mail that waits, was sent, or was given up
-    Outbox(Later<OutboxCommand>),
+    Outbox(OutboxCommand),
     /// Who is never reported, why, by whom, until when
-    Exempt(Later<ExemptCommand>),
+    Exempt(ExemptCommand),
     /// What the desk did in a month, for compliance
-    Stats(Later<StatsCommand>),
+    Stats(StatsCommand),
     /// Take old cases away, or the persons out of them
     #[command(subcommand)]
-    Privacy(Later<PrivacyCommand>),
+    Privacy(PrivacyCommand),
     /// Every zone: serial, last success, lag, last error
-    Status(Later<StatusCommand>),
+    Status(StatusCommand),
     /// The configuration
     #[command(subcommand)]
-    Config(Later<ConfigCommand>),
+    Config(ConfigCommand),
     /// The database
     #[command(subcommand)]
-    Db(Later<DbCommand>),
+    Db(DbCommand),
     /// Everything about a domain, with what it takes to check it elsewhere
-    Export(Later<ExportCommand>),
+    Export(ExportCommand),
     /// Replay a policy over stored history: what would have been reported, when, and by what
-    Backtest(Later<BacktestCommand>),
+    Backtest(BacktestCommand),
     /// Check what `export` wrote; needs neither database nor configuration
-    VerifyEvidence(Later<VerifyEvidence>),
+    VerifyEvidence(VerifyEvidence),
     /// Print what completes these commands in a shell
-    Completions(Later<CompletionsCommand>),
+    Completions(CompletionsCommand),
     /// Write the manual, a page for each command
-    Man(Later<ManCommand>),
+    Man(ManCommand),
 }
 
 /// `completions`.
@@ -936,4 +934,16 @@ pub enum ExplainFormat {
     Text,
     /// One JSON object
     Json,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn every_command_is_described_without_contradiction() {
+        Arguments::command().debug_assert();
+    }
 }

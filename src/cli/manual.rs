@@ -6,12 +6,10 @@ use clap::CommandFactory;
 
 use crate::cli::arguments::{Arguments, CompletionsCommand, ManCommand};
 use crate::cli::failure::{Done, Failure};
-use crate::cli::later::describe_at_once;
 use crate::cli::output::stdout;
 
 /// Prints what completes the commands in a shell.
 pub fn complete(command: &CompletionsCommand) -> Result<Done, Failure> {
-    describe_at_once();
     let mut octets = Vec::new();
     clap_complete::generate(
         command.shell,
@@ -27,7 +25,6 @@ pub fn complete(command: &CompletionsCommand) -> Result<Done, Failure> {
 
 /// Writes the manual.
 pub fn write(command: &ManCommand) -> Result<Done, Failure> {
-    describe_at_once();
     let arguments = Arguments::command();
     match &command.to {
         Some(folder) => {

@@ -17,7 +17,6 @@ mod export;
 mod failure;
 mod history;
 mod import;
-mod later;
 mod log;
 mod manual;
 mod outbox;
@@ -40,7 +39,6 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use arguments::{Arguments, Command};
 use failure::{Done, Failure};
-use log::Log;
 
 /// Runs the program and returns its exit status.
 pub fn main() -> ExitCode {
@@ -85,7 +83,7 @@ fn start_log(arguments: &Arguments) {
     };
     let colour = std::io::stderr().is_terminal()
         && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    Log::start(targets, colour);
+    log::start(targets, colour);
 }
 
 /// Runs one command.
