@@ -1,11 +1,8 @@
 //! The form of an internationalised name that people read, and whether it may be shown.
 
-use unicode_security::{GeneralSecurityProfile, MixedScript};
+use unicode_security::{GeneralSecurityProfile, MixedScript, skeleton};
 
 use crate::dns::Name;
-
-// `ASCII_ALIKE`: the characters that look like ASCII ones or like nothing, as ranges (build.rs).
-include!(concat!(env!("OUT_DIR"), "/ascii_alike.rs"));
 
 /// A name in its own script.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +34,7 @@ pub fn unicode_form(name: &Name) -> UnicodeForm {
                 && label
                     .chars()
                     .all(GeneralSecurityProfile::identifier_allowed)
-                && !label.chars().all(looks_like_ascii))
+                && !looks_like_ascii(label))
     };
     match unicode.split('.').all(may_be_shown) {
         true => UnicodeForm::Shown(unicode),
@@ -45,30 +42,14 @@ pub fn unicode_form(name: &Name) -> UnicodeForm {
     }
 }
 
-/// Returns whether what a character looks like (its skeleton, UTS 39 §4) is ASCII or nothing. A text's is if each of
-/// its characters' is: skeletons are put together of those of characters, and then only the order of marks changes.
-fn looks_like_ascii(it: char) -> bool {
-    let next = ASCII_ALIKE.partition_point(|(first, _)| *first <= it);
-    next.checked_sub(1)
-        .is_some_and(|at| it <= ASCII_ALIKE[at].1)
+/// Returns whether what a label looks like (its skeleton, UTS 39 §4) is ASCII.
+fn looks_like_ascii(label: &str) -> bool {
+    skeleton(label).all(|it| it.is_ascii())
 }
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-    use unicode_security::skeleton;
-
     use super::*;
-
-    proptest! {
-        #[test]
-        fn what_looks_like_ascii_is_what_the_whole_table_says(text in "\\PC{0,6}", alike in "[аеорсухіѕԁöé\u{301}a-z]{1,6}") {
-            for text in [text, alike] {
-                let by_table = skeleton(&text).all(|it| it.is_ascii());
-                prop_assert_eq!(text.chars().all(looks_like_ascii), by_table, "{}", text);
-            }
-        }
-    }
 
     #[test]
     fn names_that_could_be_taken_for_others_are_withheld() {
