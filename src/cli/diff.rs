@@ -88,7 +88,6 @@ pub fn run(config: Option<&Path>, command: &DiffCommand) -> Result<Done, Failure
         StatsFormat::Table => print_table(&found, from, to)?,
     }
     say_what_is_left_out(&found)?;
-    store.leave();
     Ok(Done::Well)
 }
 

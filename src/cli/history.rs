@@ -58,7 +58,6 @@ pub fn run(config: Option<&Path>, command: &HistoryCommand) -> Result<Done, Fail
         }
     };
     printer.finish(&store, next)?;
-    store.leave();
     Ok(Done::Well)
 }
 

@@ -58,7 +58,7 @@ pub fn open_store(config: &Config) -> Result<Store, Failure> {
 /// Opens the database to look things up, without a writer's start and end; migrates it if that has to be
 /// first and this user may.
 pub fn open_to_look(config: &Config) -> Result<Store, Failure> {
-    let store = match Store::open_for_a_look(&config.store_path) {
+    let store = match Store::open_read_only(&config.store_path) {
         Err(older @ StoreError::Older { .. }) => match Store::open(&config.store_path, LOOKING) {
             Err(StoreError::Access { .. }) => return Err(older.into()),
             opened => opened?,

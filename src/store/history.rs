@@ -320,11 +320,6 @@ impl Store {
         if rest == 0 {
             return Ok(());
         }
-        if let Some(ahead) = self.ahead.as_ref().filter(|it| it.takes_more()) {
-            // The first version and the last one, while the owner is looked for.
-            let ends = [i64::MIN, i64::MAX].map(|at| vec![zone.id.0, at]);
-            ahead.ask_below_roots(&[("version_by_zone", ends.to_vec())]);
-        }
         for (owner_id, key) in self.owners_in_scope(zone, name, scope, after, rest)? {
             let owner = Name::from_relative_key(&key, &zone.apex)
                 .map_err(|fault| self.damaged(fault.to_string()))?;

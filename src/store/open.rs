@@ -14,7 +14,6 @@ use rusqlite::{Connection, OpenFlags, params};
 
 use crate::dns::Name;
 use crate::file;
-use crate::store::ahead::{Ahead, is_looked_at};
 use crate::store::chain::Additions;
 use crate::store::history::ZoneSpan;
 use crate::store::lock::has_more_names;
@@ -22,8 +21,8 @@ use crate::store::log::{Growth, Log, WAL_OCTETS_MAX, WAL_OCTETS_WANTED};
 use crate::store::popularity::HostRow;
 use crate::store::reading::{Stamp, Way, check_writable, folder_of, open_to_read};
 use crate::store::schema::{
-    APPLICATION_ID, LAST_REVERSE_INDEX, SCHEMA, check_schema, migrate, schema_version,
-    set_reverse_index, trees,
+    APPLICATION_ID, LAST_REVERSE_INDEX, SCHEMA, check_schema, has_index, migrate, schema_version,
+    set_reverse_index,
 };
 use crate::store::stays::KnownVersions;
 use crate::store::turn;
@@ -199,8 +198,6 @@ pub struct Store {
     pub(super) judged: RefCell<BTreeMap<ZoneId, i64>>,
     /// Names of name servers read lately, by their rows; emptied with `host_rows`.
     pub(super) host_names: RefCell<HashMap<i64, Name>>,
-    /// Asks for pages ahead of lookups, in a process that looks up and ends.
-    pub(super) ahead: Option<Ahead>,
     /// Versions that lookups have read, of a connection that only reads.
     pub(super) known_versions: Option<RefCell<KnownVersions>>,
     /// What this process knows of the write-ahead log.
@@ -333,7 +330,7 @@ impl Store {
             // A command that only looks works with the index that the poller keeps.
             set_reverse_index(&connection, options.reverse_index).map_err(sqlite)?;
         }
-        let mut store = Self::finish_open(connection, path, file, None)?;
+        let mut store = Self::finish_open(connection, path, file)?;
         store.named = named.to_owned();
         let sql = "select exists (select 1 from meta where key = 'chain_pending')";
         if store.run(|connection| connection.query_row(sql, [], |row| row.get(0)))? {
@@ -351,25 +348,8 @@ impl Store {
     ///
     /// [`StoreError`]; also for a database that is yet to be migrated.
     pub fn open_read_only(path: &Path) -> Result<Self, StoreError> {
-        Self::open_to_read(path, None)
-    }
-
-    /// Opens the database at `path` to read only, in a process that looks something up and ends: what lookups
-    /// are going to read is asked for together, before they wait for it page by page.
-    ///
-    /// # Errors
-    ///
-    /// As [`Store::open_read_only`].
-    pub fn open_for_a_look(path: &Path) -> Result<Self, StoreError> {
-        Self::open_to_read(path, Ahead::begin(path))
-    }
-
-    /// Opens the database to read only.
-    fn open_to_read(path: &Path, early: Option<&'static File>) -> Result<Self, StoreError> {
         // Before it is opened: one that takes its place meanwhile must not be taken for it.
         let file = FileId::of(path)?.ok_or_else(|| StoreError::Missing(path.to_owned()))?;
-        // Before the first statement, which reads the schema.
-        let ahead = early.and_then(Ahead::over);
         let (named, path) = (path, &*follow_link(path));
         let (connection, way) = open_to_read(path, configure_connection)?;
         let version = check_schema(&connection, path)?;
@@ -380,7 +360,7 @@ impl Store {
                 known: SCHEMA,
             });
         }
-        let mut store = Self::finish_open(connection, path, file, ahead)?;
+        let mut store = Self::finish_open(connection, path, file)?;
         store.named = named.to_owned();
         store.is_reader = true;
         store.known_versions = Some(RefCell::default());
@@ -395,24 +375,13 @@ impl Store {
     }
 
     /// Returns the store over a connection that is checked, migrated and configured.
-    fn finish_open(
-        connection: Connection,
-        path: &Path,
-        file: FileId,
-        mut ahead: Option<Ahead>,
-    ) -> Result<Self, StoreError> {
+    fn finish_open(connection: Connection, path: &Path, file: FileId) -> Result<Self, StoreError> {
         let sqlite = |fault| StoreError::Sqlite {
             path: path.to_owned(),
             fault,
         };
         let schema = schema_version(&connection).map_err(sqlite)?;
-        let is_ahead = ahead.is_some();
-        let is_wanted = |name: &str| name == LAST_REVERSE_INDEX || is_ahead && is_looked_at(name);
-        let mut trees = trees(&connection, is_wanted).map_err(sqlite)?;
-        let has_reverse_index = trees.remove(LAST_REVERSE_INDEX).is_some();
-        if let Some(ahead) = &mut ahead {
-            ahead.learn_roots(trees);
-        }
+        let has_reverse_index = has_index(&connection, LAST_REVERSE_INDEX).map_err(sqlite)?;
         let (database_id, key) = load_secrets(&connection).map_err(sqlite)?;
         Ok(Self {
             connection,
@@ -429,7 +398,6 @@ impl Store {
             judged: RefCell::default(),
             rows_read: Cell::new(0),
             host_names: RefCell::default(),
-            ahead,
             known_versions: None,
             log: Log::of(file, path),
             growth: None,
@@ -546,14 +514,6 @@ impl Store {
                 }
                 _ => unusable(&self.named, fault),
             }),
-        }
-    }
-
-    /// Ends the use of the database in a process that ends. What was only read is not closed: the system takes back
-    /// all that a process had, sooner than it is given back by pieces. Files that it made beside the database go.
-    pub fn leave(self) {
-        if self.connection.is_readonly("main").unwrap_or(false) {
-            std::mem::forget(self);
         }
     }
 

@@ -321,7 +321,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = make(folder.path());
         assert_eq!(Way::find(&path).expect("readable"), Way::Alone);
-        let reader = Store::open_for_a_look(&path).expect("opened");
+        let reader = Store::open_read_only(&path).expect("opened");
         let at = Timestamp::from_unix(1_790_000_000);
         assert!(
             reader.remove_exemption(1, "ada", at).is_err(),
@@ -329,7 +329,7 @@ mod tests {
         );
         assert!(with_suffix(&path, "-wal").exists());
         assert_eq!(Way::find(&path).expect("readable"), Way::Shared);
-        reader.leave();
+        drop(reader);
         assert!(!with_suffix(&path, "-wal").exists());
         assert!(!with_suffix(&path, "-shm").exists());
     }

@@ -1,6 +1,5 @@
 //! The schema: its migrations, whether a file has it, and the indexes that are there as configured.
 
-use std::collections::HashMap;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -198,7 +197,7 @@ fn pack_changes(connection: &Connection) -> rusqlite::Result<()> {
 
 /// Makes or drops the index from RDATA to owners, as configured.
 pub(super) fn set_reverse_index(connection: &Connection, wanted: bool) -> rusqlite::Result<()> {
-    let there = !trees(connection, |name| name == LAST_REVERSE_INDEX)?.is_empty();
+    let there = has_index(connection, LAST_REVERSE_INDEX)?;
     match (wanted, there) {
         (true, false) => {
             let all = REVERSE_INDEXES.map(|(name, table, rrtype)| {
@@ -237,20 +236,10 @@ pub(super) fn schema_version(connection: &Connection) -> rusqlite::Result<i64> {
         .query_row([], |row| row.get(0))
 }
 
-/// Returns which of the tables and indexes that are looked for there are, and their first pages.
-pub(super) fn trees(
-    connection: &Connection,
-    is_wanted: impl Fn(&str) -> bool,
-) -> rusqlite::Result<HashMap<String, u32>> {
-    let mut statement = connection.prepare("select name, rootpage from sqlite_schema")?;
-    let (mut rows, mut trees) = (statement.query([])?, HashMap::new());
-    while let Some(row) = rows.next()? {
-        let name = row.get_ref(0)?.as_str()?;
-        if is_wanted(name) {
-            trees.insert(name.to_owned(), row.get(1)?);
-        }
-    }
-    Ok(trees)
+/// Returns whether there is an index of this name.
+pub(super) fn has_index(connection: &Connection, name: &str) -> rusqlite::Result<bool> {
+    let sql = "select exists (select 1 from sqlite_schema where type = 'index' and name = ?)";
+    connection.query_row(sql, [name], |row| row.get(0))
 }
 
 #[cfg(test)]

@@ -14,7 +14,6 @@ use rusqlite::vtab::array::Array;
 use rusqlite::{Row, params};
 
 use crate::dns::{Rdata, RecordType, Serial};
-use crate::store::ahead::Keys;
 use crate::store::history::Wanted;
 use crate::store::zones::ZoneId;
 use crate::store::{Store, StoreError};
@@ -162,13 +161,6 @@ impl Store {
         // The bucket 0 stands for what is open.
         let mut months = self.buckets_since(zone, wanted.since)?;
         months.remove(0);
-        self.ask_ahead(|| {
-            let past = months.iter().map(|month| vec![*month, owner_id]);
-            [
-                ("record", vec![vec![owner_id]]),
-                ("past_record", past.collect()),
-            ]
-        });
         let mut rows = self.run(|connection| {
             let mut statement = connection.prepare_cached(OPEN)?;
             let rows = statement.query_map([owner_id], RawStay::read)?;
@@ -185,13 +177,6 @@ impl Store {
         let mut ends: Vec<i64> = ends.chain([newest_id]).flatten().collect();
         ends.sort_unstable();
         ends.dedup();
-        self.ask_ahead(|| {
-            let keys = |ids: &[i64]| ids.iter().map(|id| vec![*id]).collect();
-            let mut hosts: Vec<i64> = rows.iter().filter_map(RawStay::host).collect();
-            hosts.sort_unstable();
-            hosts.dedup();
-            [("version", keys(&ends)), ("host", keys(&hosts))]
-        });
         let versions = self.versions(ends)?;
         let version = |id: i64| {
             versions
@@ -237,16 +222,6 @@ impl Store {
             });
         }
         Ok(stays)
-    }
-
-    /// Asks for what is read next, in a process that looks something up and ends.
-    fn ask_ahead<const COUNT: usize>(
-        &self,
-        wanted: impl FnOnce() -> [(&'static str, Keys); COUNT],
-    ) {
-        if let Some(ahead) = self.ahead.as_ref().filter(|it| it.takes_more()) {
-            ahead.ask(&wanted());
-        }
     }
 
     /// Returns an owner's intervals that ended in some months, as they are stored.
