@@ -35,11 +35,15 @@ pub const FEEDS: [(&str, Feed); 4] = [
 ];
 
 /// What is left out, with the words for it; at hourly looks.
-pub const ABLATIONS: [(&str, Ablation); 4] = [
+pub const ABLATIONS: [(&str, Ablation); 5] = [
     ("nothing left out", Ablation::Nothing),
     ("no table of autonomous systems", Ablation::Networks),
     ("nobody known as a provider", Ablation::Popularity),
     ("IPv6 only", Ablation::OldProtocol),
+    (
+        "IPv6 only, with a table of IPv4",
+        Ablation::OldProtocolButInTable,
+    ),
 ];
 
 /// The rules of others that are run on the same data.

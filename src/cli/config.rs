@@ -11,8 +11,8 @@ use crate::cli::output::{plain, stdout, write_json_pretty};
 use crate::cli::session::{find_config, load_config};
 use crate::config::{Config, Fault, FittedLimit, Schedule, TEMPLATE, Weight};
 use crate::count::counted;
-use crate::pipeline::{TableInUse, check_surroundings, examine_parts};
-use crate::store::shown_url;
+use crate::pipeline::{TableInUse, check_surroundings, examine_parts, table_warnings};
+use crate::store::{Store, shown_url};
 use crate::time::{Clock, CronLine, TimeZone, Timestamp, WallClock};
 
 /// How many of a schedule's next times are shown.
@@ -91,7 +91,14 @@ fn run_show(config: Option<&Path>) -> Result<Done, Failure> {
 fn run_check(config: Option<&Path>, command: &ConfigCheck) -> Result<Done, Failure> {
     let (config, mut faults) = Config::examine(&find_config(config)?)?;
     let parts = examine_parts(&config, &mut faults);
+    if let (Some(parts), Ok(store)) = (&parts, Store::open_for_a_look(&config.store_path)) {
+        faults.extend(parts.check_answers(&config, &store));
+    }
+    let tables = parts.map_or(Vec::new(), |parts| parts.tables(&config));
     faults.extend(check_surroundings(&config));
+    if faults.iter().all(|it| it.key != "enrich.asn") {
+        faults.extend(table_warnings(&config, &tables, WallClock.now()));
+    }
     faults.extend(config.warnings.iter().cloned());
     faults.sort_by_key(|fault| fault.line);
     let errors = faults
@@ -103,9 +110,7 @@ fn run_check(config: Option<&Path>, command: &ConfigCheck) -> Result<Done, Failu
         sound: errors == 0,
         limits: config.fitted_limits.clone(),
         schedules: schedules(&config, WallClock.now()),
-        tables: parts.map_or(Vec::new(), |parts| {
-            parts.tables(&config).into_iter().map(table_json).collect()
-        }),
+        tables: tables.into_iter().map(table_json).collect(),
         faults,
     };
     let mut out = stdout();

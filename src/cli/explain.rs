@@ -123,6 +123,11 @@ fn print_text(
             "{domain} at {at}: nothing is suspected (policy {policy})"
         )?,
     }
+    writeln!(
+        out,
+        "Networks are those of the table of autonomous systems of {}.",
+        pipeline.table_label()
+    )?;
     if let Some(since) = pending_since {
         writeln!(
             out,

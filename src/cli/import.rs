@@ -16,6 +16,7 @@ use crate::cli::rejected;
 use crate::cli::session::{
     create_store, load_config, make_store_folder, open_dry_run, open_pipeline, parse_name, runtime,
 };
+use crate::config::ConfigError;
 use crate::file;
 use crate::pipeline::{FeedImport, FileImport, PassiveImport, Pipeline, PollOptions, ZoneReport};
 use crate::source::open_text;
@@ -36,6 +37,9 @@ pub fn run(config: Option<&Path>, command: &ImportCommand) -> Result<Done, Failu
     };
     if dry_run {
         let dry = open_dry_run(config)?;
+        if !dry.pipeline.waiting_for().is_empty() {
+            return Err(ConfigError::Faults(dry.pipeline.waiting_for().to_vec()).into());
+        }
         let done = import(&dry.pipeline, command, false)?;
         writeln!(std::io::stderr(), "dry run: nothing was changed or sent")?;
         return Ok(done);

@@ -13,7 +13,7 @@ use crate::cli::cases::print_found;
 use crate::cli::failure::{Done, Failure};
 use crate::cli::output::{stdout, table};
 use crate::cli::session::{
-    create_store, load_config, open_dry_run, open_pipeline, open_store, parse_name, runtime,
+    create_store, load_config, open_dry_run, open_store, open_watching, parse_name, runtime,
     take_lock,
 };
 use crate::config::{Config, Source};
@@ -47,6 +47,7 @@ pub fn run(config: Option<&Path>, command: &PollCommand) -> Result<Done, Failure
     };
     if command.dry_run {
         let dry = open_dry_run(config)?;
+        dry.pipeline.judge_stored(&options)?;
         let done = poll(&dry.pipeline, &wanted, &options, false)?;
         let queued = dry.pipeline.store().messages(true)?.len();
         writeln!(
@@ -60,8 +61,9 @@ pub fn run(config: Option<&Path>, command: &PollCommand) -> Result<Done, Failure
         return request_accept(&config, &options);
     };
     let store = create_store(&config)?;
-    let pipeline = open_pipeline(config, store)?;
+    let pipeline = open_watching(config, store)?;
     pipeline.note_tables()?;
+    pipeline.judge_stored(&options)?;
     poll(&pipeline, &wanted, &options, true)
 }
 
@@ -154,7 +156,19 @@ fn poll(
         writeln!(std::io::stderr(), "{alarm}")?;
         return Ok(Done::Partly);
     }
-    Ok(done_with(&reports, &delivered))
+    match tell_unjudged(pipeline)? {
+        true => Ok(Done::Partly),
+        false => Ok(done_with(&reports, &delivered)),
+    }
+}
+
+/// Says on stderr which tables cannot be used, so that nothing is judged. Returns whether there are any.
+fn tell_unjudged(pipeline: &Pipeline) -> Result<bool, Failure> {
+    for fault in pipeline.waiting_for() {
+        let sentence = format!("error: zones are watched and nothing is judged: {fault}");
+        writeln!(std::io::stderr(), "{sentence}")?;
+    }
+    Ok(!pipeline.waiting_for().is_empty())
 }
 
 /// Returns how a pass ended: not well if a zone, a line or a message failed.

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use crate::cli::arguments::RunCommand;
 use crate::cli::failure::{Done, Failure};
 use crate::cli::session::{
-    load_config, make_store_folder, open_pipeline, open_to_poll, runtime, try_lock,
+    load_config, make_store_folder, open_to_poll, open_watching, runtime, try_lock,
 };
 use crate::config::{Config, ConfigError, Fault};
 use crate::daemon::{Signals, serve, start_with};
 use crate::pipeline::{Setup, check_surroundings, examine_parts};
+use crate::store::Store;
 
 /// Runs the command.
 pub fn run(config: Option<&Path>, command: &RunCommand) -> Result<Done, Failure> {
@@ -36,7 +37,7 @@ pub fn run(config: Option<&Path>, command: &RunCommand) -> Result<Done, Failure>
         return Ok(Done::Well);
     };
     warn_of(&config);
-    let pipeline = open_pipeline(config, store)?;
+    let pipeline = open_watching(config, store)?;
     let served = serve(pipeline, &runtime, &mut signals, reload);
     // A worker that was cut off, or a name that is being looked up, must not keep the program.
     runtime.shutdown_background();
@@ -50,13 +51,8 @@ fn warn_of(config: &Config) {
     faults.extend(config.warnings.iter().cloned());
     faults.sort_by_key(|fault| fault.line);
     for fault in faults {
-        tracing::warn!("{}", in_one_line(&fault));
+        tracing::warn!("{}", fault.in_one_line());
     }
-}
-
-/// Returns a fault as one line of a log.
-fn in_one_line(fault: &Fault) -> String {
-    fault.to_string().replace("\nhint: ", "; ")
 }
 
 /// Reads the configuration anew, with what it names; everything that is wrong if it cannot be taken over.
@@ -64,8 +60,12 @@ fn reload(before: &Config) -> Result<Setup, Vec<String>> {
     let unreadable = |fault: ConfigError| vec![fault.to_string()];
     let (config, mut faults) = Config::examine(&before.path).map_err(unreadable)?;
     let parts = examine_parts(&config, &mut faults);
+    // A database that cannot be opened now holds the workers up, and they say so.
+    if let (Some(parts), Ok(store)) = (&parts, Store::open_for_a_look(&before.store_path)) {
+        faults.extend(parts.check_answers(&config, &store));
+    }
     faults.sort_by_key(|fault| fault.line);
-    let mut faults: Vec<String> = faults.iter().map(in_one_line).collect();
+    let mut faults: Vec<String> = faults.iter().map(Fault::in_one_line).collect();
     let is_same_store =
         (&before.store_path, before.reverse_index) == (&config.store_path, config.reverse_index);
     if !is_same_store {

@@ -121,6 +121,15 @@ pub fn open_pipeline(config: Config, store: Store) -> Result<Pipeline, Failure> 
     Ok(Pipeline::new(store, Arc::new(config), Arc::new(WallClock))?)
 }
 
+/// Makes the pipeline of a poller with the machine's clock: a table that cannot be used stops judging alone.
+pub fn open_watching(config: Config, store: Store) -> Result<Pipeline, Failure> {
+    Ok(Pipeline::to_watch(
+        store,
+        Arc::new(config),
+        Arc::new(WallClock),
+    )?)
+}
+
 /// A pipeline over a copy of the database, which is gone when this is dropped.
 pub struct DryRun {
     /// Works on the copy; the mailer is never asked.
@@ -139,7 +148,7 @@ pub fn open_dry_run(mut config: Config) -> Result<DryRun, Failure> {
     config.store_path = copy;
     let store = create_store(&config)?;
     Ok(DryRun {
-        pipeline: open_pipeline(config, store)?,
+        pipeline: open_watching(config, store)?,
         _folder: folder,
     })
 }

@@ -9,9 +9,10 @@ use crate::cli::arguments::StatusCommand;
 use crate::cli::failure::{Done, Failure};
 use crate::cli::output::{Row, plain, print_list};
 use crate::cli::session::{load_config, open_to_look, parse_name};
+use crate::config::Config;
 use crate::count::counted;
 use crate::dns::{Name, Serial};
-use crate::pipeline::{noted_tables, read_held};
+use crate::pipeline::{examine_parts, judging_waits, noted_tables, noted_warnings, read_held};
 use crate::store::{Fate, LogStanding, SourceKind, Store, ZoneStatus};
 use crate::time::{Clock, Span, Timestamp, WallClock};
 
@@ -192,16 +193,14 @@ pub fn run(config: Option<&Path>, command: &StatusCommand) -> Result<Done, Failu
     rows.retain(|row| wanted.is_empty() || wanted.iter().any(|zone| is_of(row, zone)));
     rows.retain(|row| !command.failed || row.has_failed());
     print_list(&rows, command.format)?;
-    for line in noted_tables(&config, &store)? {
-        writeln!(std::io::stderr(), "{line}")?;
-    }
+    let waits = tell_tables(&config, &store, now)?;
     tell_beside(dead, returned, &store.log_standing())?;
     if let Some(line) = &held {
         writeln!(std::io::stderr(), "the service: {}", plain(line))?;
     }
     tell_clock(&store, now)?;
     Ok(
-        match command.failed && (held.is_some() || !rows.is_empty()) {
+        match command.failed && (held.is_some() || waits || !rows.is_empty()) {
             true => Done::Found,
             false => Done::Well,
         },
@@ -214,6 +213,32 @@ fn no_database(path: &Path, line: &str) -> Failure {
     let sentence = format!("no database at {path}, and the service that had it open runs: {line}");
     Failure::local(sentence)
         .hint("put the file back, or start the service anew to begin with a new one")
+}
+
+/// Says on stderr which tables are in use, what is to be known of them, and whether judging waits for one. Returns that.
+fn tell_tables(config: &Config, store: &Store, now: Timestamp) -> Result<bool, Failure> {
+    let mut err = std::io::stderr();
+    for line in noted_tables(config, store)? {
+        writeln!(err, "{line}")?;
+    }
+    for fault in noted_warnings(config, store, now)? {
+        writeln!(err, "warning: {fault}")?;
+    }
+    if !judging_waits(store)? {
+        return Ok(false);
+    }
+    let mut faults = Vec::new();
+    if let Some(parts) = examine_parts(config, &mut faults) {
+        faults.extend(parts.check_answers(config, store));
+    }
+    writeln!(
+        err,
+        "zones are watched and nothing is judged: the poller cannot use a table of [enrich]"
+    )?;
+    for fault in faults {
+        writeln!(err, "error: {fault}")?;
+    }
+    Ok(true)
 }
 
 /// Says on stderr what is wrong beside the zones: messages that were given up or came back, a log that cannot be moved.

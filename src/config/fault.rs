@@ -35,6 +35,13 @@ pub struct Fault {
     pub cure: String,
 }
 
+impl Fault {
+    /// Returns the fault as one line of a log.
+    pub fn in_one_line(&self) -> String {
+        self.to_string().replace("\nhint: ", "; ")
+    }
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}, line {}: ", self.file.display(), self.line)?;

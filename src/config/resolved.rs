@@ -33,8 +33,10 @@ pub struct Config {
     pub keys: HashMap<Name, KeySecret>,
     /// The sources, in order.
     pub sources: Vec<Source>,
-    /// The table of autonomous systems.
+    /// The table of autonomous systems; `None` for the one that is built in.
     pub asn_path: Option<PathBuf>,
+    /// No such table is to be used at all.
+    pub asn_is_off: bool,
     /// The list of hosting networks.
     pub hosting_path: Option<PathBuf>,
     /// The list of addresses of content networks and clouds.

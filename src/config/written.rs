@@ -489,7 +489,7 @@ pub struct RetentionSection {
 #[derive(Debug, Clone, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct EnrichSection {
-    /// `start,end,asn[,organisation]`, or a database in MaxMind's format.
+    /// `start,end,asn[,organisation]`, a database in MaxMind's format, or `none`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub asn: Option<PathBuf>,
     /// Autonomous systems of hosting providers, a number a line.
@@ -501,6 +501,15 @@ pub struct EnrichSection {
     /// `domain,created[,registrar[,account]]`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub registrations: Option<PathBuf>,
+}
+
+impl EnrichSection {
+    /// Returns whether the table of autonomous systems is turned off; a file of that name is `./none`.
+    pub(super) fn has_no_asn(&self) -> bool {
+        self.asn
+            .as_deref()
+            .is_some_and(|it| it.as_os_str() == "none")
+    }
 }
 
 /// Who reports to whom.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use crate::daemon::service::ServiceError;
 use crate::daemon::settled::SettledClock;
@@ -32,6 +32,8 @@ pub(super) struct Common {
     pub docket: Arc<Docket>,
     /// Rung when messages may be due.
     pub post: Bell,
+    /// Called when the configuration is to be read anew although nobody asked for it.
+    pub reread: Notify,
     /// Now.
     pub clock: Arc<SettledClock>,
     /// How often the configuration was taken over.
@@ -69,6 +71,7 @@ impl Common {
             troubles: Arc::default(),
             docket: Arc::default(),
             post: Bell::default(),
+            reread: Notify::new(),
             clock: Arc::new(SettledClock::new(pipeline.clock().clone())),
             generation: AtomicU64::new(0),
             watches: AtomicU64::new(0),

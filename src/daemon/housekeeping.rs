@@ -99,6 +99,7 @@ impl Rounds {
             }
             pipeline.note_tables()?;
             self.generation = Some(generation);
+            common.metrics_are_old.store(true, Ordering::Relaxed);
         }
         let now = common.clock.moment();
         self.move_waits(common, pipeline)?;

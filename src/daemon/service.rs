@@ -100,6 +100,9 @@ impl Signals {
 /// Reads the configuration anew, with what it names; everything that is wrong if it cannot be taken over.
 pub type Reload = fn(&Config) -> Result<Setup, Vec<String>>;
 
+/// A configuration that is being read.
+type JoinedReading = tokio::task::JoinHandle<Result<Setup, Vec<String>>>;
+
 /// Does something at the start that a fault may hold up: tries again with growing pauses as long as the fault can
 /// heal. `sleep` returns whether to give up; then there is `None`.
 ///
@@ -238,6 +241,7 @@ impl Service {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut reading = None;
+        let common = self.common.clone();
         loop {
             let read = async {
                 match &mut reading {
@@ -250,13 +254,8 @@ impl Service {
                 _ = signals.terminate.recv() => return Ok(()),
                 _ = signals.interrupt.recv() => return Ok(()),
                 Some(fault) = faults.recv() => return Err(fault),
-                _ = signals.hangup.recv() => {
-                    systemd::tell_reloading();
-                    tracing::info!("reading the configuration anew");
-                    let before = self.common.setup().config;
-                    // Tables may be large: signals are heard meanwhile. A second SIGHUP reads once more.
-                    reading = Some(spawn_blocking(move || reload(&before)));
-                }
+                _ = signals.hangup.recv() => reading = Some(self.read_anew(reload)),
+                () = common.reread.notified() => reading = Some(self.read_anew(reload)),
                 read = read => {
                     reading = None;
                     let read = read.map_err(|_| ServiceError::Died("reload"))?;
@@ -265,6 +264,15 @@ impl Service {
                 _ = ticks.tick() => self.tick(),
             }
         }
+    }
+
+    /// Has the configuration read anew. Tables may be large: signals are heard meanwhile, and a second SIGHUP reads once
+    /// more.
+    fn read_anew(&self, reload: Reload) -> JoinedReading {
+        systemd::tell_reloading();
+        tracing::info!("reading the configuration anew");
+        let before = self.common.setup().config;
+        spawn_blocking(move || reload(&before))
     }
 
     /// Takes a configuration over that was read, or says why not.
@@ -285,7 +293,13 @@ impl Service {
                 systemd::tell_ready(&watching);
                 self.told = None;
             }
-            Err(faults) => tell_not_taken(&faults),
+            Err(faults) => {
+                tell_not_taken(&faults);
+                if !self.common.setup().waiting_for().is_empty() {
+                    // That judging waits is said before anything else.
+                    self.told = None;
+                }
+            }
         }
     }
 

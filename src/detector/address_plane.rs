@@ -15,12 +15,12 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use crate::detector::features::{
-    Spread, Stayed, Window, clamp_share, network_word, networks_text, values_in,
+    Spread, Stayed, Window, ceiling, clamp_share, network_word, networks_text, values_in,
 };
 use crate::detector::finding::{Check, Gate, Level, Plane, PlaneFinding, Term};
 use crate::detector::nameserver_plane::{
-    at_least_reviewed, bulk_check, change_counts, last_reset, left_out_check, listed, reset_check,
-    seen_address, tenure_points, tenure_text,
+    Judged, at_least_reviewed, bulk_check, change_counts, last_reset, left_out_check, listed,
+    reset_check, seen_address, tenure_points, tenure_text,
 };
 use crate::detector::timeline::{ChangePoint, LeftOut, Replay, Stay, Timeline, replay};
 use crate::detector::{DetectPolicy, Knowledge};
@@ -73,6 +73,16 @@ struct Measures {
     by_network: bool,
 }
 
+/// What else bears on the level of an owner.
+struct Outside {
+    /// Most of its addresses lie in published ranges of content networks and clouds.
+    is_shared: bool,
+    /// It rotates inside one hosting network.
+    one_network: bool,
+    /// It changes often enough to be watched.
+    watched: bool,
+}
+
 /// Judges an owner's addresses at `now`.
 pub fn evaluate_addresses(
     window: &AddressWindow,
@@ -109,36 +119,34 @@ pub fn evaluate_addresses(
     };
     let [in_day, in_week] =
         [day, week].map(|scale| measure(&timeline, window, scale, knowledge, now));
-    let watched = in_week.changes >= policy.watch_changes_7d_min;
-    let in_week_measures = in_week.clone();
-    let rank = |measures: &Measures| {
-        (
-            measures.gates(policy, false).iter().all(|gate| gate.passed),
-            measures.score(),
-        )
-    };
-    let best = if rank(&in_day).partial_cmp(&rank(&in_week)) == Some(std::cmp::Ordering::Greater) {
-        in_day
-    } else {
-        in_week
-    };
-
     let week = Window::before(now, Span::days(7), since(&timeline, window));
-    let gates = best.gates(policy, false);
-    let gate_open = gates.iter().all(|gate| gate.passed);
-    let score = best.score();
     let addresses = values_in(&week, &timeline.addresses);
     let shared = shared_share(&addresses, knowledge);
-    let one_network = rotates_in_one_network(&in_week_measures, window, policy, knowledge);
-    let review = best.gates(policy, true).iter().all(|gate| gate.passed) || one_network;
-    let is_shared = shared.is_some_and(|share| share >= policy.addresses.shared_share_max);
-    let level = if gate_open && score >= policy.addresses.score_min && !is_shared {
-        Some(Level::Report)
-    } else if review || (gate_open && is_shared) {
-        Some(Level::Review)
-    } else {
-        watched.then_some(Level::Watch)
+    let outside = Outside {
+        is_shared: shared.is_some_and(|share| share >= policy.addresses.shared_share_max),
+        one_network: rotates_in_one_network(&in_week, window, policy, knowledge),
+        watched: in_week.changes >= policy.watch_changes_7d_min,
     };
+    let (is_shared, one_network) = (outside.is_shared, outside.one_network);
+    let bases = in_week.spread.bases(knowledge).map(|by_network| {
+        let [in_day, in_week] = [&in_day, &in_week].map(|it| Measures {
+            by_network,
+            ..it.clone()
+        });
+        let best = match in_day.outranks(&in_week, policy) {
+            true => in_day,
+            false => in_week,
+        };
+        best.judge(policy, &outside, |spread| {
+            ceiling(by_network, spread, knowledge, now)
+        })
+    });
+    let judged = bases
+        .reduce(|best, other| match other.rank() > best.rank() {
+            true => other,
+            false => best,
+        })
+        .expect("networks are counted in one way at least");
     let spread = Spread::of(addresses.iter().copied(), knowledge);
     let holz = knowledge
         .has_asn_table()
@@ -155,15 +163,19 @@ pub fn evaluate_addresses(
         reset_check(last_reset(&window.resets, now)),
     ];
     checks.extend(left_out_check(window.left_out.as_ref(), &points));
+    checks.extend(judged.ceiling);
     PlaneFinding {
         plane: Plane::Addresses,
         zone: window.zone.clone(),
         owner: window.owner.clone(),
-        level: at_least_reviewed(level, LeftOut::is_of_week(window.left_out.as_ref(), now)),
-        score,
-        gate_open,
-        terms: best.terms(),
-        gates,
+        level: at_least_reviewed(
+            judged.level,
+            LeftOut::is_of_week(window.left_out.as_ref(), now),
+        ),
+        score: judged.score,
+        gate_open: judged.gate_open,
+        terms: judged.terms,
+        gates: judged.gates,
         checks,
         change_counts: change_counts(&points, now),
         points: listed(&points),
@@ -311,6 +323,49 @@ fn measure(
 }
 
 impl Measures {
+    /// Returns whether this says more than `other`: whether every condition is met, then the score.
+    fn outranks(&self, other: &Self, policy: &DetectPolicy) -> bool {
+        let rank = |measures: &Self| {
+            (
+                measures.gates(policy, false).iter().all(|gate| gate.passed),
+                measures.score(),
+            )
+        };
+        rank(self).partial_cmp(&rank(other)) == Some(std::cmp::Ordering::Greater)
+    }
+
+    /// Returns what comes of them; at level review at most under a ceiling.
+    fn judge(
+        &self,
+        policy: &DetectPolicy,
+        outside: &Outside,
+        ceiling: impl Fn(&Spread) -> Option<Check>,
+    ) -> Judged {
+        let gates = self.gates(policy, false);
+        let gate_open = gates.iter().all(|gate| gate.passed);
+        let score = self.score();
+        let is_review = self.gates(policy, true).iter().all(|gate| gate.passed);
+        let level = if gate_open && score >= policy.addresses.score_min && !outside.is_shared {
+            Some(Level::Report)
+        } else if is_review || outside.one_network || (gate_open && outside.is_shared) {
+            Some(Level::Review)
+        } else {
+            outside.watched.then_some(Level::Watch)
+        };
+        let ceiling = ceiling(&self.spread);
+        Judged {
+            level: match ceiling {
+                Some(_) => level.min(Some(Level::Review)),
+                None => level,
+            },
+            score,
+            gate_open,
+            terms: self.terms(),
+            gates,
+            ceiling,
+        }
+    }
+
     /// Returns how many networks there are.
     fn networks(&self) -> u32 {
         self.spread.network_count(self.by_network)

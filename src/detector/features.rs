@@ -5,9 +5,15 @@ use std::net::IpAddr;
 
 use crate::count::counted;
 use crate::detector::Knowledge;
+use crate::detector::finding::Check;
 use crate::detector::timeline::{Presence, address_key};
 use crate::dns::Name;
 use crate::time::{Span, Timestamp};
+
+/// The age at which a table of autonomous systems accuses nobody any more. Space that a cloud has bought since is
+/// still its seller's in an old table, so that one cloud looks like several networks. Chosen by hand; see
+/// docs/detection.md, "Without a table of autonomous systems".
+const TABLE_AGE_MAX: Span = Span::days(730);
 
 /// A half-open window `(from, now]`, cut where watching began.
 #[derive(Debug, Clone, Copy)]
@@ -111,10 +117,22 @@ pub(super) struct Spread {
     pub networks: BTreeSet<u32>,
     /// Distinct prefixes: /16 of IPv4, /32 of IPv6.
     pub prefixes: BTreeSet<String>,
+    /// Those of them with an address of which the table knows no autonomous system; all without a table.
+    pub unanswered: BTreeSet<String>,
 }
 
 impl Spread {
-    /// Returns how many networks there are: autonomous systems, or prefixes that stand in for them.
+    /// Returns by what networks can be counted: by autonomous systems where there is a table, and by prefixes where
+    /// it does not answer. Each is judged, and what says more counts: an address that the table lacks is
+    /// never no network at all.
+    pub fn bases(&self, knowledge: &dyn Knowledge) -> impl Iterator<Item = bool> {
+        let by_prefix = !knowledge.has_asn_table() || !self.unanswered.is_empty();
+        let by_network = knowledge.has_asn_table().then_some(true);
+        by_network.into_iter().chain(by_prefix.then_some(false))
+    }
+
+    /// Returns how many networks there are: autonomous systems, or prefixes that stand in for them where no table
+    /// answers.
     pub fn network_count(&self, by_network: bool) -> u32 {
         if by_network {
             self.networks.len() as u32
@@ -127,11 +145,11 @@ impl Spread {
     /// dual-stack network does not count twice.
     fn prefix_count(&self) -> u32 {
         let of_v6 = self
-            .prefixes
+            .unanswered
             .iter()
             .filter(|prefix| prefix.contains(':'))
             .count();
-        of_v6.max(self.prefixes.len() - of_v6) as u32
+        of_v6.max(self.unanswered.len() - of_v6) as u32
     }
 
     /// Measures a set of addresses.
@@ -143,12 +161,42 @@ impl Spread {
         let mut spread = Self::default();
         for (_, address) in addresses {
             keys.insert(address_key(*address));
-            spread.networks.extend(knowledge.asn(*address));
+            match knowledge.asn(*address) {
+                Some(network) => spread.networks.extend([network]),
+                None => spread.unanswered.extend([prefix_of(*address)]),
+            }
             spread.prefixes.insert(prefix_of(*address));
         }
         spread.addresses = keys.len() as u32;
         spread
     }
+}
+
+/// Why a plane reaches level review at most, however it scores; `None` if nothing stands against a report.
+///
+/// A report accuses, and the accused is whoever has that many networks. Prefixes are no networks: a provider has
+/// up to thousands of them (docs/detection.md, "Without a table of autonomous systems").
+pub(super) fn ceiling(
+    by_network: bool,
+    spread: &Spread,
+    knowledge: &dyn Knowledge,
+    now: Timestamp,
+) -> Option<Check> {
+    let reason = if !knowledge.has_asn_table() {
+        "none is in use: prefixes (/16, /32) stand in for networks".to_owned()
+    } else if !by_network {
+        let count = counted(spread.unanswered.len(), "prefix");
+        format!("it does not answer for addresses in {count}, which stand in for networks")
+    } else {
+        let old = knowledge.asn_table_at();
+        let old = old.filter(|at| now.since(*at) > TABLE_AGE_MAX)?;
+        format!("it is of {}, and too old to accuse by", old.to_date())
+    };
+    Some(Check {
+        name: "table of autonomous systems",
+        result: format!("{reason}; the level is review at most"),
+        explains: false,
+    })
 }
 
 /// Returns a count of networks, as terms and gates call them.

@@ -26,6 +26,7 @@ pub use timeline::{ChangePoint, LeftOut, Moment, Stay};
 use std::net::IpAddr;
 
 use crate::dns::Name;
+use crate::time::Timestamp;
 
 /// What is known about addresses and names beyond the zone. Implemented by the enrich room.
 pub trait Knowledge {
@@ -37,6 +38,11 @@ pub trait Knowledge {
 
     /// Returns whether there is a table at all; without one, prefixes stand in.
     fn has_asn_table(&self) -> bool;
+
+    /// Returns when that table was made, if it is known.
+    fn asn_table_at(&self) -> Option<Timestamp> {
+        None
+    }
 
     /// Returns the operator domain of a name server: its registrable domain by the Public Suffix
     /// List, or the name itself if it has none.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use crate::count::counted;
 use crate::detector::features::{
-    Spread, Stayed, Window, clamp_share, networks_text, prefix_of, values_in,
+    Spread, Stayed, Window, ceiling, clamp_share, networks_text, prefix_of, values_in,
 };
 use crate::detector::finding::{
     Check, Gate, Level, Plane, PlaneFinding, SeenAddress, SeenName, Term,
@@ -164,19 +164,26 @@ pub fn judge_nameservers(
     };
     let tenure = shortest_tenure(&week, timeline);
 
-    let measures = Measures {
-        changes_7d,
-        changes_3d,
-        fresh,
-        spread: &spread,
-        operators: operators.len() as u32,
-        tenure,
-        by_network: knowledge.has_asn_table(),
+    let basis = |by_network| {
+        let measures = Measures {
+            changes_7d,
+            changes_3d,
+            fresh,
+            spread: &spread,
+            operators: operators.len() as u32,
+            tenure,
+            by_network,
+        };
+        measures.judge(policy, ceiling(by_network, &spread, knowledge, now))
     };
-    let terms = measures.terms();
-    let score = terms.iter().fold(0.0, |sum, term| sum + term.points);
-    let gates = measures.gates(policy);
-    let gate_open = gates.iter().all(|gate| gate.passed);
+    let judged = spread
+        .bases(knowledge)
+        .map(basis)
+        .reduce(|best, other| match other.rank() > best.rank() {
+            true => other,
+            false => best,
+        })
+        .expect("networks are counted in one way at least");
     let points: Vec<&ChangePoint> = timeline
         .points
         .iter()
@@ -189,15 +196,16 @@ pub fn judge_nameservers(
         reset_check(last_reset(&window.resets, now)),
     ];
     checks.extend(left_out_check(left_out, &points));
+    checks.extend(judged.ceiling);
     PlaneFinding {
         plane: Plane::Nameservers,
         zone: window.zone.clone(),
         owner: window.owner.clone(),
-        level: at_least_reviewed(measures.level(policy, score, gate_open), is_cut),
-        score,
-        gate_open,
-        terms,
-        gates,
+        level: at_least_reviewed(judged.level, is_cut),
+        score: judged.score,
+        gate_open: judged.gate_open,
+        terms: judged.terms,
+        gates: judged.gates,
         checks,
         change_counts: change_counts(&points, now),
         points: listed(&points),
@@ -232,6 +240,24 @@ pub fn without_providers(mut plane: PlaneFinding) -> PlaneFinding {
     plane
 }
 
+/// What comes of measures where networks are counted in one way.
+pub(super) struct Judged {
+    pub level: Option<Level>,
+    pub score: f64,
+    pub gate_open: bool,
+    pub terms: Vec<Term>,
+    pub gates: Vec<Gate>,
+    /// Why the level is review at most, if it is.
+    pub ceiling: Option<Check>,
+}
+
+impl Judged {
+    /// Returns the order in which ways of counting compete.
+    pub fn rank(&self) -> (Option<Level>, bool, f64) {
+        (self.level, self.gate_open, self.score)
+    }
+}
+
 /// The numbers that terms, gates and levels are made of.
 struct Measures<'a> {
     changes_7d: f64,
@@ -244,6 +270,26 @@ struct Measures<'a> {
 }
 
 impl Measures<'_> {
+    /// Returns what comes of them; at level review at most under a ceiling.
+    fn judge(&self, policy: &DetectPolicy, ceiling: Option<Check>) -> Judged {
+        let terms = self.terms();
+        let score = terms.iter().fold(0.0, |sum, term| sum + term.points);
+        let gates = self.gates(policy);
+        let gate_open = gates.iter().all(|gate| gate.passed);
+        let level = self.level(policy, score, gate_open);
+        Judged {
+            level: match ceiling {
+                Some(_) => level.min(Some(Level::Review)),
+                None => level,
+            },
+            score,
+            gate_open,
+            terms,
+            gates,
+            ceiling,
+        }
+    }
+
     /// Returns how many networks there are.
     fn networks(&self) -> u32 {
         self.spread.network_count(self.by_network)

@@ -124,7 +124,7 @@ impl AsnTable {
             _ => None,
         };
         table.summary.notes.extend(missing.map(|family| {
-            format!("the table of autonomous systems has no range of {family} addresses: they count as no network")
+            format!("the table of autonomous systems has no range of {family} addresses: prefixes stand in for their networks, and flux of {family} alone is reviewed at most")
         }));
         table.summary.rows = table.v4.len() + table.v6.len();
         table.summary.unit = "ranges";
@@ -209,6 +209,22 @@ impl AsnTable {
         (!self.v4.is_empty(), !self.v6.is_empty())
     }
 
+    /// Returns the ranges of IPv4, in order: first and last address, autonomous system.
+    pub(super) fn ranges_v4(&self) -> &[(u32, u32, u32)] {
+        &self.v4
+    }
+
+    /// Returns those of IPv6.
+    pub(super) fn ranges_v6(&self) -> &[(u128, u128, u32)] {
+        &self.v6
+    }
+
+    /// Returns the organisations of all autonomous systems, in the order of their numbers.
+    pub(super) fn names(&self) -> BTreeMap<u32, &str> {
+        let names = self.names.iter();
+        names.map(|(asn, name)| (*asn, name.as_str())).collect()
+    }
+
     /// Returns the organisation of an autonomous system, if the table names it.
     pub fn name(&self, asn: u32) -> Option<&str> {
         self.names.get(&asn).map(String::as_str)
@@ -286,12 +302,44 @@ impl<'de> Visitor<'de> for SaidVisitor {
             } else if let Some(place) =
                 rank(&ORGANISATION_NAMES, &key).filter(|it| *it < organisation_rank)
             {
-                (said.organisation, organisation_rank) = (Some(map.next_value()?), place);
+                let Words(text) = map.next_value()?;
+                let place = text.as_ref().map_or(organisation_rank, |_| place);
+                (said.organisation, organisation_rank) = (text.or(said.organisation), place);
             } else {
                 map.next_value::<IgnoredAny>()?;
             }
         }
         Ok(said)
+    }
+}
+
+/// A text, or something else under a name that others use for one, such as names by language.
+struct Words(Option<String>);
+
+impl<'de> Deserialize<'de> for Words {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(WordsVisitor)
+    }
+}
+
+/// Reads [`Words`].
+struct WordsVisitor;
+
+impl<'de> Visitor<'de> for WordsVisitor {
+    type Value = Words;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Words, E> {
+        let text = text.trim();
+        Ok(Words((!text.is_empty()).then(|| text.to_owned())))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Words, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Words(None))
     }
 }
 
@@ -315,18 +363,17 @@ impl Visitor<'_> for AsNumberVisitor {
         f.write_str("the number of an autonomous system")
     }
 
+    // Integers of 16 and of 32 bits arrive as these of 64.
     fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<AsNumber, E> {
-        let number = u32::try_from(value);
-        number
-            .map(|number| AsNumber(Some(number)))
-            .map_err(|_| E::custom(format!("{value} is no AS number")))
+        of_integer(value)
     }
 
     fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<AsNumber, E> {
-        let number = u32::try_from(value);
-        number
-            .map(|number| AsNumber(Some(number)))
-            .map_err(|_| E::custom(format!("{value} is no AS number")))
+        of_integer(value)
+    }
+
+    fn visit_u128<E: serde::de::Error>(self, value: u128) -> Result<AsNumber, E> {
+        of_integer(value)
     }
 
     fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<AsNumber, E> {
@@ -338,6 +385,16 @@ impl Visitor<'_> for AsNumberVisitor {
             },
         }
     }
+}
+
+/// Returns the number of an autonomous system that an integer of any width is.
+fn of_integer<E, T>(value: T) -> Result<AsNumber, E>
+where
+    E: serde::de::Error,
+    T: TryInto<u32> + fmt::Display + Copy,
+{
+    let number = value.try_into().map(|number| AsNumber(Some(number)));
+    number.map_err(|_| E::custom(format!("{value} is no AS number")))
 }
 
 /// Cuts ranges that overlap so that each address has the narrowest of them, of two that are equal the later,

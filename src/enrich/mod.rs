@@ -2,11 +2,13 @@
 //! networks, registrations.
 
 mod asn;
+mod builtin;
 mod lists;
 mod registrations;
 mod table;
 
 pub use asn::AsnTable;
+pub use builtin::{BuiltInTable, pack_table};
 pub use lists::{HostingNetworks, SharedRanges};
 pub use registrations::{Registration, Registrations};
 pub use table::{TableError, TableSummary};
@@ -15,12 +17,14 @@ use std::net::IpAddr;
 
 use crate::detector::Knowledge;
 use crate::dns::{Name, is_under_private_suffix, operator_domain};
+use crate::time::Timestamp;
 
 /// Everything the program knows beyond the zones.
 #[derive(Debug, Default)]
 pub struct Enrichment {
-    /// Address ranges and their autonomous systems, if a table is configured.
-    pub asn: Option<AsnTable>,
+    /// Address ranges and their autonomous systems: the table that is configured, else the one that is built in; none
+    /// where that is turned off.
+    pub asn: Option<Networks>,
     /// Which autonomous systems are hosting providers, if a list is configured.
     pub hosting: Option<HostingNetworks>,
     /// Addresses of content networks and clouds, if a list is configured.
@@ -29,13 +33,56 @@ pub struct Enrichment {
     pub registrations: Option<Registrations>,
 }
 
+/// A table of autonomous systems.
+#[derive(Debug)]
+pub enum Networks {
+    /// One that was read from a file.
+    Read(AsnTable),
+    /// The one that comes with the program.
+    BuiltIn(BuiltInTable),
+}
+
+impl Networks {
+    /// Returns what the table holds.
+    pub fn summary(&self) -> &TableSummary {
+        match self {
+            Self::Read(table) => table.summary(),
+            Self::BuiltIn(table) => table.summary(),
+        }
+    }
+
+    /// Returns its date and which table it is, as people are told: `2026-06-17 (built in; …)`.
+    pub fn label(&self) -> Option<String> {
+        let date = self.summary().made_at?.to_date();
+        Some(match self {
+            Self::Read(_) => date,
+            Self::BuiltIn(_) => format!("{date} ({})", BuiltInTable::title()),
+        })
+    }
+
+    /// Returns the autonomous system of an address, if the table holds it.
+    pub fn lookup(&self, address: IpAddr) -> Option<u32> {
+        match self {
+            Self::Read(table) => table.lookup(address),
+            Self::BuiltIn(table) => table.lookup(address),
+        }
+    }
+}
+
 impl Knowledge for Enrichment {
     fn asn(&self, address: IpAddr) -> Option<u32> {
         self.asn.as_ref()?.lookup(address)
     }
 
     fn asn_name(&self, asn: u32) -> Option<&str> {
-        self.asn.as_ref()?.name(asn)
+        match self.asn.as_ref()? {
+            Networks::Read(table) => table.name(asn),
+            Networks::BuiltIn(table) => table.name(asn),
+        }
+    }
+
+    fn asn_table_at(&self) -> Option<Timestamp> {
+        self.asn.as_ref()?.summary().made_at
     }
 
     fn has_asn_table(&self) -> bool {

@@ -6,6 +6,7 @@ use crate::case::{Case, CaseEvent, CaseState, SendReason, Traits};
 use crate::config::{MailConfig, Party, Profile};
 use crate::detector::Finding;
 use crate::dns::{Name, UnicodeForm, unicode_form};
+use crate::enrich::Networks;
 use crate::mailer::{Draft, Layout, compose, envelope_address};
 use crate::pipeline::reports::ACTOR;
 use crate::pipeline::{Pipeline, PipelineError};
@@ -329,12 +330,7 @@ impl Pipeline {
                 UnicodeForm::Shown(text) => Some(text),
                 UnicodeForm::Withheld => Some(String::new()),
             },
-            asn_made_at: self
-                .parts
-                .knowledge
-                .asn
-                .as_ref()
-                .and_then(|it| it.made_at()),
+            asn_table: self.parts.knowledge.asn.as_ref().and_then(Networks::label),
             registered_at: registration.as_ref().map(|it| it.created_at),
             registrar: registration.as_ref().and_then(|it| it.registrar.clone()),
             account: account.filter(|_| !is_notice),

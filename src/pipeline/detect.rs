@@ -207,6 +207,10 @@ impl Pipeline {
         options: &PollOptions,
         goes_on: &dyn Fn() -> bool,
     ) -> Result<bool, PipelineError> {
+        if self.is_waiting() {
+            // The watermark stays, and what is stored is judged when the table is right.
+            return Ok(true);
+        }
         let Some(zone) = self.store.find_view(apex, view)? else {
             return Ok(true);
         };
@@ -221,7 +225,7 @@ impl Pipeline {
 
     /// Judges the domains that one version touched. Their cases move, with their reports, [`CASES_AT_A_TIME`] in one
     /// transaction, the last with the watermark: what was killed in between is judged once more, to the same end.
-    fn detect_version(
+    pub(super) fn detect_version(
         &self,
         zone: &ZoneState,
         version_id: i64,
@@ -289,6 +293,9 @@ impl Pipeline {
             docket.note_again(apex, now);
             return Ok(());
         }
+        if self.is_waiting() {
+            return Ok(());
+        }
         let cases = self
             .store
             .cases_to_judge(Some(apex), now - REEVALUATE_AFTER)?;
@@ -323,6 +330,9 @@ impl Pipeline {
         now: Timestamp,
         options: &PollOptions,
     ) -> Result<(), PipelineError> {
+        if self.is_waiting() {
+            return Ok(());
+        }
         let cases = self.store.cases_to_judge(None, now - REEVALUATE_AFTER)?;
         let among = cases.into_iter().filter(|row| is_among(&row.case.zone));
         self.judge_again(among, now, options)

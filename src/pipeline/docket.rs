@@ -17,6 +17,9 @@ use crate::time::Timestamp;
 /// For how many milliseconds who judges waits for those who add lines.
 const JOINERS_WAITED_FOR: u32 = 50;
 
+/// Judges versions as long as what it is given says so. Returns whether none is left.
+type Judge<'a> = dyn Fn(&dyn Fn() -> bool) -> Result<bool, PipelineError> + 'a;
+
 /// Zones that wait, each once, in the order in which they were noted.
 #[derive(Default)]
 pub struct Docket {
@@ -47,6 +50,8 @@ struct Waiting {
     turns: VecDeque<Turn>,
     zones: HashMap<Name, ZoneMatter>,
     sweeps: HashMap<String, Sweep>,
+    /// Whether everything that is stored and not judged comes first.
+    stored: bool,
 }
 
 /// Whose turn it is.
@@ -81,9 +86,18 @@ pub struct Matter(Subject);
 enum Subject {
     Zone(Name, ZoneMatter),
     Sweep(String, Sweep),
+    /// Everything that is stored and not judged, of whatever zone.
+    Stored,
 }
 
 impl Docket {
+    /// Notes that versions of any zone may be stored and not judged. They come before everything else, for they are
+    /// older, and what is judged later rests on it.
+    pub fn note_stored(&self) {
+        self.waiting().stored = true;
+        self.noted.notify_one();
+    }
+
     /// Notes that a view of a zone may have versions that are not judged.
     pub(super) fn note_versions(&self, apex: &Name, view: View) {
         self.note_zone(apex, |matter| {
@@ -145,17 +159,21 @@ impl Docket {
                     waiting.turns.push_back(Turn::Sweep(source));
                 }
             }
+            Subject::Stored => self.note_stored(),
         }
     }
 
     /// Takes what is next; waits for it up to `wait`.
     pub fn take(&self, wait: Duration) -> Option<Matter> {
         let waiting = self.waiting();
-        let is_empty = |waiting: &mut Waiting| waiting.turns.is_empty();
+        let is_empty = |waiting: &mut Waiting| waiting.turns.is_empty() && !waiting.stored;
         let (mut waiting, _) = self
             .noted
             .wait_timeout_while(waiting, wait, is_empty)
             .unwrap_or_else(PoisonError::into_inner);
+        if std::mem::take(&mut waiting.stored) {
+            return Some(Matter(Subject::Stored));
+        }
         let subject = match waiting.turns.pop_front()? {
             Turn::Zone(apex) => {
                 let matter = waiting.zones.remove(&apex)?;
@@ -197,9 +215,10 @@ impl Docket {
         }
     }
 
-    /// Returns how many zones wait.
+    /// Returns how many matters wait.
     pub fn len(&self) -> usize {
-        self.waiting().turns.len()
+        let waiting = self.waiting();
+        waiting.turns.len() + usize::from(waiting.stored)
     }
 
     /// Returns whether nothing waits.
@@ -228,9 +247,10 @@ impl Pipeline {
         options: &PollOptions,
         goes_on: &dyn Fn() -> bool,
     ) -> Result<Option<Matter>, PipelineError> {
+        let in_time = || goes_on() && Instant::now() < until;
         match &matter.0 {
             Subject::Zone(apex, zone) => {
-                let goes_on = || goes_on() && Instant::now() < until;
+                let goes_on = in_time;
                 for (done, view) in zone.views.iter().enumerate() {
                     if !self.judge_view(docket, apex, *view, options, &goes_on)? {
                         let left = ZoneMatter {
@@ -247,14 +267,19 @@ impl Pipeline {
             Subject::Sweep(_, sweep) => {
                 self.reevaluate_among(|zone| sweep.zones.contains(zone), sweep.at, options)?;
             }
+            Subject::Stored => {
+                let count = |joined: &HashMap<Name, u64>| joined.values().sum();
+                let judge = |goes_on: &dyn Fn() -> bool| self.judge_oldest(options, goes_on);
+                if !self.judge_unjoined(docket, &count, &in_time, &judge)? {
+                    return Ok(Some(Matter(Subject::Stored)));
+                }
+            }
         }
         Ok(None)
     }
 
     /// Judges versions of a view as long as `goes_on` says so, and no lines are added to a version of its zone that may
     /// be judged. Returns whether none is left.
-    ///
-    /// What was judged is written before anybody may add lines to it: the commit that adds them takes that back.
     fn judge_view(
         &self,
         docket: &Docket,
@@ -263,12 +288,24 @@ impl Pipeline {
         options: &PollOptions,
         goes_on: &dyn Fn() -> bool,
     ) -> Result<bool, PipelineError> {
+        let count = |joined: &HashMap<Name, u64>| joined.get(apex).copied().unwrap_or(0);
+        let judge = |goes_on: &dyn Fn() -> bool| self.detect_some(apex, view, options, goes_on);
+        self.judge_unjoined(docket, &count, goes_on, &judge)
+    }
+
+    /// Has `judge` judge versions as long as `goes_on` says so, and no lines are added to a version that may be judged:
+    /// `count_of` says how often that was so. Returns whether none is left.
+    ///
+    /// What was judged is written before anybody may add lines to it: the commit that adds them takes that back.
+    fn judge_unjoined(
+        &self,
+        docket: &Docket,
+        count_of: &dyn Fn(&HashMap<Name, u64>) -> u64,
+        goes_on: &dyn Fn() -> bool,
+        judge: &Judge<'_>,
+    ) -> Result<bool, PipelineError> {
         let held = RefCell::new(Some(docket.joined()));
-        let count = || {
-            held.borrow()
-                .as_deref()
-                .and_then(|it| it.get(apex).copied())
-        };
+        let count = || held.borrow().as_deref().map(count_of);
         let (at_start, fault) = (count(), RefCell::new(None));
         let goes_on = || {
             if docket.joiner_count.load(Ordering::SeqCst) > 0 {
@@ -282,7 +319,7 @@ impl Pipeline {
             }
             count() == at_start && goes_on()
         };
-        let is_done = self.detect_some(apex, view, options, &goes_on);
+        let is_done = judge(&goes_on);
         if let Some(error) = fault.take() {
             self.store.forget_judged();
             return Err(error.into());
@@ -305,8 +342,23 @@ mod tests {
     fn next(docket: &Docket) -> Option<(String, ZoneMatter)> {
         match docket.take(Duration::ZERO)?.0 {
             Subject::Zone(apex, matter) => Some((apex.to_string(), matter)),
-            Subject::Sweep(..) => None,
+            Subject::Sweep(..) | Subject::Stored => None,
         }
+    }
+
+    #[test]
+    fn what_is_stored_comes_before_every_zone_until_it_is_done() {
+        let docket = Docket::default();
+        docket.note_versions(&Name::parse("a.example").expect("a name"), View::Zone);
+        docket.note_stored();
+        docket.note_stored();
+        let stored = docket.take(Duration::ZERO).expect("noted");
+        assert_eq!(stored, Matter(Subject::Stored));
+        docket.put_back(stored);
+        assert_eq!(docket.len(), 2);
+        assert_eq!(docket.take(Duration::ZERO), Some(Matter(Subject::Stored)));
+        assert_eq!(next(&docket).expect("the zone").0, "a.example.");
+        assert!(docket.is_empty());
     }
 
     #[test]

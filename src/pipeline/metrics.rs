@@ -11,6 +11,7 @@ use std::path::Path;
 
 use crate::config::CanaryConfig;
 use crate::pipeline::look_at_canary;
+use crate::pipeline::parts::{WAITS_KEY, made_key};
 use crate::store::{Store, StoreError, ZoneStatus};
 use crate::time::Timestamp;
 
@@ -95,6 +96,7 @@ pub fn metrics_page(
     write_desk(&mut page, store)?;
     write_clock(&mut page, store)?;
     write_log(&mut page, store);
+    write_tables(&mut page, store)?;
     if let Some(canary) = canary {
         let name = "fluxwatch_canary_blind";
         page.family(
@@ -107,6 +109,27 @@ pub fn metrics_page(
         page.value(name, &[("domain", &domain)], u8::from(alarm.is_some()));
     }
     Ok(page.0)
+}
+
+/// Writes how the tables stand that domains are judged by.
+fn write_tables(page: &mut Page, store: &Store) -> Result<(), StoreError> {
+    let name = "fluxwatch_judging_waits";
+    page.family(
+        name,
+        "gauge",
+        "Tables that cannot be used; above 0 zones are watched and nothing is judged.",
+    );
+    page.value(name, &[], store.noted_number(WAITS_KEY)?.unwrap_or(0));
+    if let Some(at) = store.noted_number(&made_key("enrich.asn"))? {
+        let name = "fluxwatch_asn_table_made_timestamp_seconds";
+        page.family(
+            name,
+            "gauge",
+            "When the table of autonomous systems was made.",
+        );
+        page.value(name, &[], at);
+    }
+    Ok(())
 }
 
 /// Replaces the file at `path` by the metrics, whole or not at all.

@@ -38,6 +38,7 @@ mod retention;
 mod surroundings;
 mod transfer;
 mod troubles;
+mod waiting;
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -47,6 +48,7 @@ use std::sync::atomic::AtomicU64;
 
 use crate::config::{Config, ConfigError, MailConfig, TransferSettings};
 use crate::dns::{Name, Serial};
+use crate::enrich::Networks;
 use crate::evidence::Hash;
 use crate::mailer::MailerError;
 use crate::pipeline::backoff::Backoff;
@@ -70,8 +72,10 @@ pub use feed::FeedImport;
 pub use files::FileImport;
 pub use metrics::metrics_page;
 pub use notices::Approval;
-pub use parts::{Parts, TableInUse, check_parts, examine_parts, noted_tables};
-use parts::{made_key, rows_key};
+pub use parts::{
+    Parts, TableInUse, check_parts, examine_parts, noted_tables, noted_warnings, table_warnings,
+};
+use parts::{WAITS_KEY, made_key, parts_to_watch, rows_key};
 pub use passive::{PassiveImport, PassiveSummary};
 pub use poll::Transfers;
 pub use probe::{ProbeAnswers, ProbeJob};
@@ -80,6 +84,7 @@ pub use retention::{PrunePlan, Pruned, Retention, ZoneCut};
 pub use surroundings::check_surroundings;
 pub use transfer::{AfterTransfer, TransferJob, TransferOutcome, run_transfer};
 pub use troubles::{Troubles, read_held, write_held};
+pub use waiting::{Stamp, judging_waits};
 
 /// What stops the pipeline.
 #[derive(Debug, thiserror::Error)]
@@ -236,6 +241,16 @@ impl Setup {
         Ok(Self::with(config, parts))
     }
 
+    /// [`Setup::of`] for a poller: with a table that cannot be used, zones are watched, and nothing is judged.
+    ///
+    /// # Errors
+    ///
+    /// [`PipelineError::Config`] for keys, addresses and templates that cannot be used.
+    pub fn to_watch(config: Arc<Config>, store: &Store) -> Result<Self, PipelineError> {
+        let parts = parts_to_watch(&config, store)?;
+        Ok(Self::with(config, parts))
+    }
+
     /// Returns a configuration with what it names, which is loaded.
     pub fn with(config: Arc<Config>, parts: Parts) -> Self {
         Self {
@@ -270,6 +285,20 @@ impl Pipeline {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, PipelineError> {
         Ok(Self::over(store, Setup::of(config)?, clock))
+    }
+
+    /// [`Pipeline::new`] for a poller: with a table that cannot be used, zones are watched, and nothing is judged.
+    ///
+    /// # Errors
+    ///
+    /// [`PipelineError`] for keys, addresses and templates that cannot be used.
+    pub fn to_watch(
+        store: Store,
+        config: Arc<Config>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, PipelineError> {
+        let setup = Setup::to_watch(config, &store)?;
+        Ok(Self::over(store, setup, clock))
     }
 
     /// Makes the pipeline of a configuration that is loaded.
@@ -365,7 +394,8 @@ impl Pipeline {
     ///
     /// [`PipelineError::Store`].
     pub fn note_tables(&self) -> Result<(), PipelineError> {
-        for table in self.parts.tables(&self.config) {
+        let tables = self.parts.tables(&self.config);
+        for table in &tables {
             let TableInUse { key, path, summary } = table;
             let (path, rows, unit) = (path.display(), summary.rows, summary.unit);
             let date = summary
@@ -380,7 +410,14 @@ impl Pipeline {
                 self.note_once(&made_key(key), at.unix())?;
             }
         }
-        Ok(())
+        for fault in table_warnings(&self.config, &tables, self.clock.now()) {
+            tracing::warn!(key = "enrich.asn", "{}", fault.in_one_line());
+        }
+        let count = self.waiting_for().len() as i64;
+        match count > 0 || judging_waits(&self.store)? {
+            true => self.note_once(WAITS_KEY, count),
+            false => Ok(()),
+        }
     }
 
     /// Keeps a number under a name, unless it is kept already: a pass that finds nothing new writes nothing.
@@ -389,6 +426,12 @@ impl Pipeline {
             self.store.note_number(name, value)?;
         }
         Ok(())
+    }
+
+    /// Returns the date of the table of autonomous systems that is in use, and which it is, for people.
+    pub fn table_label(&self) -> String {
+        let label = self.parts.knowledge.asn.as_ref().and_then(Networks::label);
+        label.unwrap_or_else(|| "no date: none is in use, and prefixes stand in".to_owned())
     }
 
     /// Returns the mail settings, if any mail is to be sent.

@@ -95,6 +95,10 @@ impl Pipeline {
         let Some(mail) = self.mail() else {
             return Ok(());
         };
+        if self.is_waiting() {
+            // What it would say of cases cannot be computed; it is made when it can.
+            return Ok(());
+        }
         let from = self.last_digest_at()?;
         let now = self.clock.now();
         let tx = self.store.begin_batch()?;

@@ -1,18 +1,31 @@
 //! What a configuration names beside the sources: tables, templates, keys, ways out.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use crate::config::{Config, ConfigError, DkimAlgorithm, Fault, MailConfig, TlsSettings};
 use crate::dns::Name;
 use crate::enrich::{
-    AsnTable, Enrichment, HostingNetworks, Registrations, SharedRanges, TableError, TableSummary,
+    AsnTable, BuiltInTable, Enrichment, HostingNetworks, Networks, Registrations, SharedRanges,
+    TableError, TableSummary,
 };
 use crate::mailer::{Mailer, Signer, SmtpSettings, Webhook, check_address};
+use crate::pipeline::waiting::{Stamp, stamps};
 use crate::source::{TransferKey, TransferTls};
 use crate::store::{Store, StoreError};
 use crate::templates::Templates;
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
+
+/// The age from which on people are told that a table of autonomous systems is old: by then several in a hundred
+/// ranges have moved or are new. By hand.
+const ASN_OLD: Span = Span::days(180);
+/// How many rows of the state are looked at for addresses that a table must know some of...
+const ROWS_ASKED_MAX: usize = 200_000;
+/// ...and how many public ones there must be for a table that knows none of them to answer nothing. By hand.
+const ADDRESSES_ASKED_MIN: usize = 50;
+/// The name under which it is kept that judging waits for a table.
+pub(super) const WAITS_KEY: &str = "judging.waits";
 
 /// What a configuration names beside the sources.
 pub struct Parts {
@@ -30,6 +43,10 @@ pub struct Parts {
     pub(super) keys: HashMap<Name, TransferKey>,
     /// How primaries are trusted.
     pub(super) tls: HashMap<TlsSettings, TransferTls>,
+    /// Why tables cannot be used: what is stored is not judged before they can. Empty where everything must be right.
+    pub(super) waiting_for: Vec<Fault>,
+    /// How the files of the tables stood before they were read.
+    pub(super) stamps: Vec<Stamp>,
 }
 
 /// A table that is in use.
@@ -37,22 +54,47 @@ pub struct Parts {
 pub struct TableInUse {
     /// Its key, such as `enrich.asn`.
     pub key: &'static str,
-    /// Its file.
+    /// Its file; `(built in)` for the one that comes with the program.
     pub path: PathBuf,
     /// What it holds.
     pub summary: TableSummary,
 }
 
 impl Parts {
+    /// Returns the fault of a table of autonomous systems that answers nothing: it knows none of the public addresses
+    /// that history holds now. `None` where history holds too few to tell, or cannot be read: whoever reads it next
+    /// says that.
+    pub fn check_answers(&self, config: &Config, store: &Store) -> Option<Fault> {
+        let Some(Networks::Read(table)) = &self.knowledge.asn else {
+            return None;
+        };
+        let sample = store.sample_addresses(ROWS_ASKED_MAX).ok()?;
+        let asked: Vec<IpAddr> = sample.into_iter().filter(|it| is_public(*it)).collect();
+        if asked.len() < ADDRESSES_ASKED_MIN || asked.iter().any(|it| table.lookup(*it).is_some()) {
+            return None;
+        }
+        let count = asked.len();
+        let what = format!(
+            "the table answers nothing: it knows none of {count} public addresses that the zones hold"
+        );
+        let cure =
+            "name a table of the whole Internet, or leave the key out to use the built-in one";
+        Some(config.error("enrich.asn", &what, cure))
+    }
+
     /// Returns the tables that are in use.
     pub fn tables(&self, config: &Config) -> Vec<TableInUse> {
         let known = &self.knowledge;
-        let asn = known.asn.as_ref().map(AsnTable::summary);
+        let asn = known.asn.as_ref().map(Networks::summary);
+        let asn_path = match known.asn {
+            Some(Networks::BuiltIn(_)) => Some(PathBuf::from("(built in)")),
+            _ => config.asn_path.clone(),
+        };
         let hosting = known.hosting.as_ref().map(HostingNetworks::summary);
         let shared = known.shared.as_ref().map(SharedRanges::summary);
         let registrations = known.registrations.as_ref().map(Registrations::summary);
         let all = [
-            ("enrich.asn", &config.asn_path, asn),
+            ("enrich.asn", &asn_path, asn),
             ("enrich.hosting_asns", &config.hosting_path, hosting),
             ("enrich.shared_ranges", &config.shared_path, shared),
             (
@@ -86,6 +128,12 @@ pub fn noted_tables(config: &Config, store: &Store) -> Result<Vec<String>, Store
         ("enrich.registrations", &config.registrations_path),
     ];
     let mut lines = Vec::new();
+    if config.asn_path.is_none() && !config.asn_is_off {
+        let table = Networks::BuiltIn(BuiltInTable::open());
+        let label = table.label().unwrap_or_default();
+        let rows = table.summary().rows;
+        lines.push(format!("table enrich.asn: {rows} rows of {label}"));
+    }
     for (key, path) in all {
         let Some(path) = path else { continue };
         let rows = store.noted_number(&rows_key(key))?;
@@ -100,6 +148,55 @@ pub fn noted_tables(config: &Config, store: &Store) -> Result<Vec<String>, Store
         lines.push(format!("table {key}: {}: {held}", path.display()));
     }
     Ok(lines)
+}
+
+/// Returns what people are to be told of the table of autonomous systems that a configuration names, from what the
+/// poller last found in it: that it is old, lacks a family or is turned off.
+///
+/// # Errors
+///
+/// [`StoreError`].
+pub fn noted_warnings(
+    config: &Config,
+    store: &Store,
+    now: Timestamp,
+) -> Result<Vec<Fault>, StoreError> {
+    let made_at = match (&config.asn_path, config.asn_is_off) {
+        (None, false) => BuiltInTable::open().summary().made_at,
+        (_, true) => None,
+        _ => store
+            .noted_number(&made_key("enrich.asn"))?
+            .map(Timestamp::from_unix),
+    };
+    Ok(asn_warnings(config, made_at, now))
+}
+
+/// Returns what people are to be told of the table of autonomous systems that is in use.
+pub fn table_warnings(config: &Config, tables: &[TableInUse], now: Timestamp) -> Vec<Fault> {
+    let table = tables.iter().find(|table| table.key == "enrich.asn");
+    asn_warnings(config, table.and_then(|it| it.summary.made_at), now)
+}
+
+/// Returns what is sound and costs findings: no table of autonomous systems, or an old one.
+fn asn_warnings(config: &Config, made_at: Option<Timestamp>, now: Timestamp) -> Vec<Fault> {
+    let warn = |what: String, cure: &str| config.warning("enrich.asn", &what, cure);
+    if config.asn_is_off {
+        let what = "no table of autonomous systems is in use: prefixes stand in for networks, and nothing is suspected beyond level review: no report is mailed";
+        return vec![warn(
+            what.to_owned(),
+            "leave the key out to use the built-in table, or name a table",
+        )];
+    }
+    let old = made_at.filter(|at| now.since(*at) > ASN_OLD);
+    let old = old.map(|at| {
+        let days = now.since(at).as_seconds() / Span::days(1).as_seconds();
+        let what = format!(
+            "the table of autonomous systems is of {}, {days} days old: what moved since is in the wrong network, and from 730 days on nothing is suspected beyond level review",
+            at.to_date()
+        );
+        warn(what, "take a newer table: docs/operations.md, \"Tables\"")
+    });
+    old.into_iter().collect()
 }
 
 /// Returns the name under which the count of a table's rows is kept.
@@ -128,10 +225,66 @@ pub fn check_parts(config: &Config) -> Result<Parts, ConfigError> {
     }
 }
 
+/// [`check_parts`] for a poller: a table that cannot be used stops judging and nothing else, so that no change of
+/// a zone is missed for it.
+///
+/// # Errors
+///
+/// [`ConfigError`] with everything else that is wrong.
+pub(super) fn parts_to_watch(config: &Config, store: &Store) -> Result<Parts, ConfigError> {
+    let (mut faults, mut waiting_for) = (Vec::new(), Vec::new());
+    let stamps = stamps(config);
+    let knowledge = load_knowledge(config, &mut waiting_for);
+    match rest_of_parts(config, knowledge, &mut faults) {
+        Some(mut parts) => {
+            waiting_for.extend(parts.check_answers(config, store));
+            waiting_for.sort_by_key(|fault| fault.line);
+            parts.waiting_for = waiting_for;
+            parts.stamps = stamps;
+            Ok(parts)
+        }
+        None => {
+            faults.extend(waiting_for);
+            faults.sort_by_key(|fault| fault.line);
+            Err(ConfigError::Faults(faults))
+        }
+    }
+}
+
+/// Returns whether an address is one that a table of the Internet may be asked about.
+fn is_public(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => {
+            let [a, b, ..] = v4.octets();
+            let is_special = a == 0
+                || a >= 224
+                || (a, b & 0xc0) == (100, 64)
+                || (a, b & 0xfe) == (198, 18)
+                || v4.is_private()
+                || v4.is_loopback()
+                || v4.is_link_local()
+                || v4.is_documentation();
+            !is_special
+        }
+        // 2000::/3 less 2001:db8::/32.
+        IpAddr::V6(v6) => {
+            let [first, second, ..] = v6.segments();
+            first & 0xe000 == 0x2000 && (first, second) != (0x2001, 0xdb8)
+        }
+    }
+}
+
 /// [`check_parts`] that adds what is wrong to what is wrong already; `None` if it added anything.
 pub fn examine_parts(config: &Config, faults: &mut Vec<Fault>) -> Option<Parts> {
     let before = faults.len();
     let knowledge = load_knowledge(config, faults);
+    let parts = rest_of_parts(config, knowledge, faults);
+    parts.filter(|_| faults.len() == before)
+}
+
+/// Loads and checks everything but the tables; `None` if it added anything to what is wrong.
+fn rest_of_parts(config: &Config, knowledge: Enrichment, faults: &mut Vec<Fault>) -> Option<Parts> {
+    let before = faults.len();
     let templates = load_templates(config, faults);
     let keys = load_keys(config, faults);
     let tls = load_tls(config, faults);
@@ -154,19 +307,21 @@ pub fn examine_parts(config: &Config, faults: &mut Vec<Fault>) -> Option<Parts> 
         webhooks,
         keys,
         tls,
+        waiting_for: Vec::new(),
+        stamps: Vec::new(),
     })
 }
 
 /// Loads the tables. One that cannot be used, or is empty, is a fault: nobody would notice that less is found.
 fn load_knowledge(config: &Config, faults: &mut Vec<Fault>) -> Enrichment {
     Enrichment {
-        asn: load_table(
-            config,
-            "enrich.asn",
-            &config.asn_path,
-            AsnTable::load,
-            faults,
-        ),
+        asn: match (config.asn_is_off, &config.asn_path) {
+            (true, _) => None,
+            (false, None) => Some(Networks::BuiltIn(BuiltInTable::open())),
+            (false, path) => {
+                load_table(config, "enrich.asn", path, AsnTable::load, faults).map(Networks::Read)
+            }
+        },
         hosting: load_table(
             config,
             "enrich.hosting_asns",
@@ -202,7 +357,10 @@ fn load_table<T>(
     match load(path.as_deref()?) {
         Ok(table) => Some(table),
         Err(fault) => {
-            let cure = "put the table right, or leave the key out to go without it";
+            let cure = match key {
+                "enrich.asn" => "put the table right, or leave the key out to use the built-in one",
+                _ => "put the table right, or leave the key out to go without it",
+            };
             faults.push(config.error(key, &fault.to_string(), cure));
             None
         }

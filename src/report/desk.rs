@@ -179,8 +179,8 @@ pub struct CaseFacts<'a> {
     pub source: String,
     /// The domain in its own script: see [`DeskReport::unicode`].
     pub unicode: Option<String>,
-    /// When the table of autonomous systems was made.
-    pub asn_made_at: Option<Timestamp>,
+    /// When the table of autonomous systems was made, and which it is if it came with the program.
+    pub asn_table: Option<String>,
     /// When the domain was registered.
     pub registered_at: Option<Timestamp>,
     /// The sponsoring registrar.
@@ -404,7 +404,7 @@ pub fn build_report(finding: &Finding, facts: CaseFacts<'_>) -> DeskReport {
         has_details: facts.has_details,
         attack: "T1568.001",
         source: facts.source,
-        asn_table_of: facts.asn_made_at.map(Timestamp::to_date),
+        asn_table_of: facts.asn_table.clone(),
         registered_at: facts.registered_at.map(|at| at.to_table()),
         age_days: age,
         registrar: facts.registrar,

@@ -66,7 +66,7 @@ pub use reverse::{ReverseCursor, Used};
 pub use schema::foreign_file;
 pub use turn::end_waits;
 pub use version::{Committed, Comparison, VersionDraft, VersionKind, VersionTx};
-pub use window::{EntityKey, Extent, Interval, NewestIntervals, OwnerChanges};
+pub use window::{EntityKey, Extent, Interval, NewestIntervals, OwnerChanges, WaitingVersion};
 pub use zones::{
     FeedPosition, Fidelity, FileMark, Gap, RejectKind, RejectedRow, SetAside, SourceId, SourceKind,
     SourceStatus, View, ZoneId, ZoneState, ZoneStatus,

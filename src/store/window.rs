@@ -28,6 +28,19 @@ pub struct EntityKey {
 /// One record of an owner and when it was there.
 pub type Interval = Stay<Rdata>;
 
+/// A version that is stored and not judged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WaitingVersion {
+    /// Its zone.
+    pub apex: Name,
+    /// Who tells of the zone.
+    pub view: View,
+    /// Its row.
+    pub version_id: i64,
+    /// Its time.
+    pub at: Timestamp,
+}
+
 /// What changed of an owner in a version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OwnerChanges {
@@ -540,6 +553,65 @@ impl Store {
             })?;
             rows.collect()
         })
+    }
+
+    /// Returns versions that the detector has not judged, of whatever zone, in the order in which they are to be
+    /// judged, `limit` at most: by time, and never one before another that was stored before it in its zone. Leaves out
+    /// what was imported, and what passive DNS tells, which nobody judges.
+    ///
+    /// Looks at every zone's row, and by `version_by_zone` at the versions of those that wait.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn oldest_to_judge(&self, limit: usize) -> Result<Vec<WaitingVersion>, StoreError> {
+        let rows: Vec<(String, String, i64, i64)> = self.run(|connection| {
+            let sql = "select name, view, id, observed_at from (
+                           select z.name, z.view, v.id, v.observed_at, max(v.observed_at) over (partition by v.zone_id order by v.id) as turn
+                           from zone z join source s on s.id = z.source_id
+                                join version v on v.zone_id = z.id and v.id > z.detected_version_id
+                           where z.version_id > z.detected_version_id and z.view <> 'passive' and s.kind <> 'import')
+                       order by turn, id limit ?";
+            let mut statement = connection.prepare(sql)?;
+            let read = |row: &Row<'_>| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+            };
+            let rows = statement.query_map([limit as i64], read)?;
+            rows.collect()
+        })?;
+        let read = |(name, view, version_id, at): (String, String, i64, i64)| {
+            let view = View::parse(&view)
+                .ok_or_else(|| self.damaged(format!("view {view:?} of zone {name}")))?;
+            Ok(WaitingVersion {
+                apex: self.read_name(&name)?,
+                view,
+                version_id,
+                at: Timestamp::from_unix(at),
+            })
+        };
+        rows.into_iter().map(read).collect()
+    }
+
+    /// Returns addresses that stand in the zones now, found among so many records.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn sample_addresses(&self, records_max: usize) -> Result<BTreeSet<IpAddr>, StoreError> {
+        let rows: Vec<(u16, Value)> = self.run(|connection| {
+            let mut statement = connection.prepare(
+                "select rrtype, rdata from (select rrtype, rdata from record limit ?) where rrtype in (1, 28)",
+            )?;
+            let rows = statement.query_map([records_max as i64], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })?;
+            rows.collect()
+        })?;
+        let mut addresses = BTreeSet::new();
+        for (code, value) in rows {
+            addresses.extend(self.read_rdata(code, &value)?.address());
+        }
+        Ok(addresses)
     }
 
     /// Returns whether a zone has one version and no more.

@@ -5,9 +5,10 @@ use std::process::Command;
 
 use fluxwatch::enrich::AsnTable;
 
-use crate::evaluation::{as_feed, table};
+use crate::evaluation::as_feed;
 use crate::harness::{Bench, both};
 use crate::lookups::python_with;
+use crate::scenarios::internet::table;
 use crate::scenarios::stories::tell;
 
 /// Writes an address table in MaxMind's format: IPv4 in a tree of IPv6, as the published ones are.
@@ -100,7 +101,8 @@ fn judged(id: &str, enrich: &str, files: &[(&str, &str)]) -> (Option<String>, St
 
 #[test]
 fn flux_inside_published_ranges_is_reviewed_and_says_whose_they_are() {
-    let list = "# source: https://cdn.test/ips\n# date: 2026-11-01\n16.0.0.0/4,everything\n";
+    let list =
+        "# source: https://cdn.test/ips\n# date: 2026-11-01\n0.0.0.0/1,half\n128.0.0.0/1,half\n";
     let key = "shared_ranges = \"cdn.csv\"\n";
     let (peak, told) = judged("M10", key, &[("cdn.csv", list)]);
     assert_eq!(peak.as_deref(), Some("review"));

@@ -53,6 +53,7 @@ fn nobody_is_reported_falsely_whatever_is_missing() {
                 (Feed::Polls(24 * HOUR), Ablation::Nothing),
                 (Feed::Polls(HOUR), Ablation::Networks),
                 (Feed::Polls(HOUR), Ablation::OldProtocol),
+                (Feed::Polls(HOUR), Ablation::OldProtocolButInTable),
             ] {
                 let outcome = run(&tell(id, seed), feed, ablation, &policy, seed);
                 assert_eq!(
@@ -62,6 +63,24 @@ fn nobody_is_reported_falsely_whatever_is_missing() {
             }
         }
     }
+}
+
+#[test]
+fn what_no_table_answers_for_is_reviewed_and_never_reported() {
+    let policy = DetectPolicy::default();
+    for id in ["M2", "M5", "M9", "M10"] {
+        for ablation in [Ablation::Networks, Ablation::OldProtocolButInTable] {
+            let outcome = run(&tell(id, 500), Feed::Polls(HOUR), ablation, &policy, 500);
+            assert_eq!(outcome.peak, Some(Level::Review), "{id}, {ablation:?}");
+        }
+    }
+    // Names of name servers have operators, which no table has to tell.
+    let of_names = |ablation| run(&tell("M6", 500), Feed::Polls(HOUR), ablation, &policy, 500).peak;
+    assert_eq!(of_names(Ablation::Networks), Some(Level::Review));
+    assert_eq!(
+        of_names(Ablation::OldProtocolButInTable),
+        Some(Level::Report)
+    );
 }
 
 #[test]
@@ -119,19 +138,6 @@ pub fn as_feed(story: &Story) -> String {
     text
 }
 
-/// The made Internet as a table: 660 networks with four prefixes each.
-pub fn table() -> String {
-    (0..660_u32 * 4).fold(String::new(), |mut text, prefix| {
-        let (a, b) = (20 + (prefix >> 8), prefix & 0xff);
-        let number = match prefix / 4 {
-            access @ 0..600 => 100_000 + access,
-            hosting => 200_000 + hosting - 600,
-        };
-        writeln!(text, "{a}.{b}.0.0,{a}.{b}.255.255,{number}").expect("text grows");
-        text
-    })
-}
-
 #[test]
 fn the_whole_program_says_of_a_story_what_the_trial_says() {
     let policy = DetectPolicy::default();
@@ -143,7 +149,7 @@ fn the_whole_program_says_of_a_story_what_the_trial_says() {
         let bench = Bench::new(
             "[[source]]\nname = \"feed\"\nkind = \"feed\"\npath = \"f.ndjson\"\n[enrich]\nasn = \"asn.csv\"\nhosting_asns = \"hosting.txt\"\n",
         );
-        bench.write("asn.csv", table());
+        bench.write("asn.csv", crate::scenarios::internet::table());
         let hosting: String = (0..60).map(|n| format!("{}\n", 200_000 + n)).collect();
         bench.write("hosting.txt", hosting);
         bench.write("f.ndjson", as_feed(&story));

@@ -32,8 +32,18 @@ impl Bench {
         bench
     }
 
-    /// Writes the configuration anew.
+    /// Writes the configuration anew. Where it names no table, networks are those of [`networks`].
     pub fn configure(&self, rest: &str) {
+        if rest.contains("[enrich]") {
+            return self.configure_bare(rest);
+        }
+        self.write("networks.csv", networks());
+        let end = if rest.ends_with('\n') { "" } else { "\n" };
+        self.configure_bare(&format!("{rest}{end}[enrich]\nasn = \"networks.csv\"\n"));
+    }
+
+    /// Writes the configuration anew, without a table of its own where it names none.
+    pub fn configure_bare(&self, rest: &str) {
         fs::write(
             self.config(),
             format!("[store]\npath = \"fluxwatch.db\"\n{rest}"),
@@ -168,6 +178,14 @@ impl Bench {
         .expect("the store opens");
         Pipeline::new(store, Arc::new(config), clock).expect("the pipeline is sound")
     }
+}
+
+/// The networks of tests: each /16 of 10.0.0.0/8 and each other /8 is one, but for those of documentation.
+pub fn networks() -> String {
+    let private = (0..256).map(|n| format!("10.{n}.0.0,10.{n}.255.255,{}\n", 64_512 + n));
+    let others = (11..224).filter(|n| ![127, 192, 198, 203].contains(n));
+    let others = others.map(|n| format!("{n}.0.0.0,{n}.255.255.255,{}\n", 65_000 + n));
+    private.chain(others).collect()
 }
 
 /// The program while it runs; killed when dropped.

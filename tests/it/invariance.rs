@@ -3,9 +3,10 @@
 
 use serde_json::Value;
 
-use crate::evaluation::{as_feed, table};
+use crate::evaluation::as_feed;
 use crate::harness::Bench;
 use crate::scenarios::internet::Numbers;
+use crate::scenarios::internet::table;
 use crate::scenarios::stories::tell;
 
 /// Stories that end at every level.

@@ -143,7 +143,7 @@ const OWNERS: [(&str, &[&str]); 41] = [
     ("ureq", &["mailer"]),
     ("webpki", &["source"]),
     ("webpki_roots", &["source", "mailer"]),
-    ("zstd", &["source", "export"]),
+    ("zstd", &["source", "enrich", "export"]),
 ];
 
 /// Returns every source file with its room.

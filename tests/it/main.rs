@@ -59,6 +59,7 @@ mod scripted;
 #[allow(dead_code)]
 mod servers;
 mod service;
+mod tables;
 mod text;
 mod transfers;
 mod words;

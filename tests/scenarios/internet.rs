@@ -1,17 +1,40 @@
 //! A made Internet: networks with their prefixes, and seeded draws from them.
 
+use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::LazyLock;
 
 use fluxwatch::detector::Knowledge;
 use fluxwatch::dns::{Name, is_under_private_suffix, operator_domain};
 
+use super::networks::{ACCESS, HOSTING};
+
 /// Access networks, of which the first ten hold 43 % of the draws (Zipf with exponent 1, as the agents of
 /// Holz et al. were spread).
-const ACCESS_NETWORKS: u64 = 600;
+const ACCESS_NETWORKS: u64 = ACCESS.len() as u64;
 /// Hosting networks.
-const HOSTING_NETWORKS: u64 = 60;
-/// Prefixes of a network.
-const PREFIXES: u64 = 4;
+const HOSTING_NETWORKS: u64 = HOSTING.len() as u64;
+/// The /16 that is the first network's first.
+const FIRST_V4: u32 = 20 << 8;
+/// The /32 that is the first network's first.
+const FIRST_V6: u32 = 0x2a00_0000;
+/// Where the prefixes of each network begin, and those of the last end: of IPv4, of IPv6.
+static BEGINS: LazyLock<[Vec<u32>; 2]> = LazyLock::new(|| {
+    let counts: Vec<(u32, u32)> = ACCESS.into_iter().chain(HOSTING).collect();
+    let sums = |first: u32, count: &dyn Fn(&(u32, u32)) -> u32| {
+        let mut next = first;
+        let mut begins = vec![first];
+        begins.extend(counts.iter().map(|pair| {
+            next += count(pair);
+            next
+        }));
+        begins
+    };
+    [
+        sums(FIRST_V4, &|pair| pair.0),
+        sums(FIRST_V6, &|pair| pair.1),
+    ]
+});
 /// The first number of an access network.
 const ACCESS_BASE: u32 = 100_000;
 /// The first number of a hosting network.
@@ -73,10 +96,11 @@ impl Numbers {
 
     /// Returns an address of a network.
     fn address_of(&mut self, network: u64) -> IpAddr {
-        let prefix = network * PREFIXES + self.below(PREFIXES);
-        let host = self.below(65_534) + 1;
-        let [c, d] = (host as u16).to_be_bytes();
-        IpAddr::V4(Ipv4Addr::new(20 + (prefix >> 8) as u8, prefix as u8, c, d))
+        let network = network as usize;
+        let [first, next] = [BEGINS[0][network], BEGINS[0][network + 1]];
+        let prefix = first + self.below(u64::from(next - first)) as u32;
+        let host = self.below(65_534) as u32 + 1;
+        IpAddr::V4(Ipv4Addr::from(prefix << 16 | host))
     }
 
     /// Returns so many addresses of access networks.
@@ -85,15 +109,52 @@ impl Numbers {
     }
 }
 
-/// Returns the IPv6 address that stands for an address of IPv4: a network's /32, a /48 of its own.
+/// Returns the network that has a prefix.
+fn network_of(begins: &[u32], prefix: u32) -> Option<u32> {
+    let after = begins.partition_point(|first| *first <= prefix);
+    let network = after.checked_sub(1)?;
+    (network + 1 < begins.len()).then_some(network as u32)
+}
+
+/// Returns the number of a network.
+fn number_of(network: u32) -> u32 {
+    match network.checked_sub(ACCESS_NETWORKS as u32) {
+        None => ACCESS_BASE + network,
+        Some(rank) => HOSTING_BASE + rank,
+    }
+}
+
+/// The made Internet as a table, for the whole program: a range of IPv4 for each network.
+#[allow(dead_code)]
+pub fn table() -> String {
+    let begins = BEGINS[0].windows(2).enumerate();
+    begins.fold(String::new(), |mut text, (network, pair)| {
+        let (first, last) = (
+            Ipv4Addr::from(pair[0] << 16),
+            Ipv4Addr::from((pair[1] << 16) - 1),
+        );
+        let number = number_of(network as u32);
+        writeln!(text, "{first},{last},{number}").expect("text grows");
+        text
+    })
+}
+
+/// Returns the IPv6 address that stands for an address of IPv4: one of its network's /32, a /48 of its own.
 pub fn as_v6(address: IpAddr) -> IpAddr {
     let IpAddr::V4(v4) = address else {
         return address;
     };
-    let [a, b, c, d] = v4.octets();
-    let network = (u16::from(a) << 8 | u16::from(b)) / PREFIXES as u16;
-    let site = u16::from(c) << 8 | u16::from(d);
-    IpAddr::V6(Ipv6Addr::new(0x2a00, network, site, 0, 0, 0, 0, 1))
+    let prefix = u32::from(v4) >> 16;
+    let [v4_begins, v6_begins] = &*BEGINS;
+    let Some(network) = network_of(v4_begins, prefix) else {
+        return address;
+    };
+    let network = network as usize;
+    let [first, next] = [v6_begins[network], v6_begins[network + 1]];
+    let v6_prefix = first + (prefix - v4_begins[network]) % (next - first);
+    let site = u32::from(v4) as u16;
+    let [high, low] = [(v6_prefix >> 16) as u16, v6_prefix as u16];
+    IpAddr::V6(Ipv6Addr::new(high, low, site, 0, 0, 0, 0, 1))
 }
 
 /// What is known of the made Internet.
@@ -101,6 +162,8 @@ pub fn as_v6(address: IpAddr) -> IpAddr {
 pub struct Known {
     /// Whether there is a table of autonomous systems.
     pub has_table: bool,
+    /// Whether it has ranges of IPv6.
+    pub has_v6: bool,
 }
 
 impl Knowledge for Known {
@@ -108,25 +171,12 @@ impl Knowledge for Known {
         if !self.has_table {
             return None;
         }
-        let prefix = match address {
-            IpAddr::V4(v4) => {
-                let [a, b, ..] = v4.octets();
-                (u64::from(a).checked_sub(20)? << 8) | u64::from(b)
-            }
-            IpAddr::V6(v6) => {
-                let [first, network, ..] = v6.segments();
-                if first != 0x2a00 {
-                    return None;
-                }
-                (u64::from(network) * PREFIXES).checked_sub(20 << 8)?
-            }
+        let network = match address {
+            IpAddr::V4(v4) => network_of(&BEGINS[0], u32::from(v4) >> 16)?,
+            IpAddr::V6(_) if !self.has_v6 => return None,
+            IpAddr::V6(v6) => network_of(&BEGINS[1], (u128::from(v6) >> 96) as u32)?,
         };
-        let network = prefix / PREFIXES;
-        Some(if network < ACCESS_NETWORKS {
-            ACCESS_BASE + network as u32
-        } else {
-            HOSTING_BASE + (network - ACCESS_NETWORKS) as u32
-        })
+        Some(number_of(network))
     }
 
     fn asn_name(&self, _: u32) -> Option<&str> {

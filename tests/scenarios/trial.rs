@@ -46,6 +46,8 @@ pub enum Ablation {
     Popularity,
     /// IPv4.
     OldProtocol,
+    /// IPv4, and all but IPv4 of the table of autonomous systems.
+    OldProtocolButInTable,
 }
 
 /// How a trial ended.
@@ -96,12 +98,16 @@ pub fn run(
         policy,
         known: Known {
             has_table: ablation != Ablation::Networks,
+            has_v6: ablation != Ablation::OldProtocolButInTable,
         },
         popular: match ablation {
             Ablation::Popularity => BTreeSet::new(),
             _ => story.popular.clone(),
         },
-        v6: ablation == Ablation::OldProtocol,
+        v6: matches!(
+            ablation,
+            Ablation::OldProtocol | Ablation::OldProtocolButInTable
+        ),
         state: (BTreeSet::new(), BTreeMap::new()),
         seen: (BTreeSet::new(), BTreeMap::new()),
         stored: Stored::default(),

@@ -1,0 +1,122 @@
+//! Judging that waits: a table of `[enrich]` cannot be used, and the zones are watched meanwhile.
+//!
+//! A version that is not judged stays marked in its zone's row. When the table is right, everything that was stored
+//! meanwhile is judged, in the order of its time, as it would have been.
+
+use std::collections::HashMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
+
+use crate::config::{Config, Fault};
+use crate::pipeline::parts::WAITS_KEY;
+use crate::pipeline::{Pipeline, PipelineError, PollOptions, Setup};
+use crate::store::{Store, StoreError, ZoneState};
+
+/// How many stored versions are judged before it is asked anew which is the oldest.
+const VERSIONS_AT_A_TIME: usize = 1000;
+
+/// A file as it stood: which one it was, how long, and when it was last changed; `None` if it was not there.
+pub type Stamp = Option<(u64, u64, i64, i64)>;
+
+/// Returns how the files of the tables stand.
+pub(super) fn stamps(config: &Config) -> Vec<Stamp> {
+    let paths: [&Option<PathBuf>; 4] = [
+        &config.asn_path,
+        &config.hosting_path,
+        &config.shared_path,
+        &config.registrations_path,
+    ];
+    let stamp = |path: &PathBuf| {
+        let meta = fs::metadata(path).ok()?;
+        // The time of the last change of the file or of who may read it.
+        Some((meta.ino(), meta.len(), meta.ctime(), meta.ctime_nsec()))
+    };
+    let named = paths.into_iter().flatten();
+    named.map(stamp).collect()
+}
+
+/// Returns whether the poller last found that a table cannot be used, so that nothing is judged.
+///
+/// # Errors
+///
+/// [`StoreError`].
+pub fn judging_waits(store: &Store) -> Result<bool, StoreError> {
+    Ok(store.noted_number(WAITS_KEY)?.unwrap_or(0) > 0)
+}
+
+impl Setup {
+    /// Returns the tables that cannot be used; nothing is judged before they can. Empty if judging goes on.
+    pub fn waiting_for(&self) -> &[Fault] {
+        &self.parts.waiting_for
+    }
+
+    /// Returns how the files of the tables stood before they were read.
+    pub fn stamps_read(&self) -> &[Stamp] {
+        &self.parts.stamps
+    }
+
+    /// Returns how the files of the tables stand now.
+    pub fn stamps(&self) -> Vec<Stamp> {
+        stamps(&self.config)
+    }
+}
+
+impl Pipeline {
+    /// Returns the tables that cannot be used; nothing is judged before they can. Empty if judging goes on.
+    pub fn waiting_for(&self) -> &[Fault] {
+        &self.parts.waiting_for
+    }
+
+    /// Returns whether nothing is judged.
+    pub(super) fn is_waiting(&self) -> bool {
+        !self.waiting_for().is_empty()
+    }
+
+    /// Judges every version of every zone that was stored while judging waited, or by a program that was killed
+    /// before it judged, in the order of their times. Does nothing while judging waits.
+    ///
+    /// # Errors
+    ///
+    /// [`PipelineError`].
+    pub fn judge_stored(&self, options: &PollOptions) -> Result<(), PipelineError> {
+        while !self.is_waiting() && !self.judge_oldest(options, &|| true)? {}
+        Ok(self.store.write_judged()?)
+    }
+
+    /// Judges the oldest versions that are stored and not judged, of whatever zone, as long as `goes_on` says so.
+    /// Returns whether none is left. What was imported is left to whoever imported it.
+    ///
+    /// A version's turn is never before that of one of its zone that was stored before it: the zone's row says up to
+    /// which one it is judged.
+    pub(super) fn judge_oldest(
+        &self,
+        options: &PollOptions,
+        goes_on: &dyn Fn() -> bool,
+    ) -> Result<bool, PipelineError> {
+        self.store.write_judged()?;
+        let versions = self.store.oldest_to_judge(VERSIONS_AT_A_TIME)?;
+        let count = versions.len();
+        if count > 0 {
+            tracing::info!(
+                count,
+                "judging {count} versions that were stored and not judged"
+            );
+        }
+        let mut zones: HashMap<_, Option<ZoneState>> = HashMap::new();
+        for waiting in versions {
+            if !goes_on() {
+                return Ok(false);
+            }
+            let key = (waiting.apex, waiting.view);
+            if !zones.contains_key(&key) {
+                let zone = self.store.find_view(&key.0, key.1)?;
+                zones.insert(key.clone(), zone);
+            }
+            if let Some(Some(zone)) = zones.get(&key) {
+                self.detect_version(zone, waiting.version_id, waiting.at, options)?;
+            }
+        }
+        Ok(count < VERSIONS_AT_A_TIME)
+    }
+}
