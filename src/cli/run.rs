@@ -61,7 +61,7 @@ fn reload(before: &Config) -> Result<Setup, Vec<String>> {
     let (config, mut faults) = Config::examine(&before.path).map_err(unreadable)?;
     let parts = examine_parts(&config, &mut faults);
     // A database that cannot be opened now holds the workers up, and they say so.
-    if let (Some(parts), Ok(store)) = (&parts, Store::open_for_a_look(&before.store_path)) {
+    if let (Some(parts), Ok(store)) = (&parts, Store::open_read_only(&before.store_path)) {
         faults.extend(parts.check_answers(&config, &store));
     }
     faults.sort_by_key(|fault| fault.line);

@@ -53,8 +53,10 @@ pub(super) fn keep_house(common: &Arc<Common>) {
         pruning: Pruning::default(),
     };
     while !common.stop.is_set() {
+        // First: a configuration that comes into force between the two is noted in the next round.
+        let generation = common.generation.load(Ordering::SeqCst);
         pipeline.take_over(&common.setup());
-        match rounds.go(common, &pipeline) {
+        match rounds.go(common, &pipeline, generation) {
             Ok(()) => common.clear(HOUSEKEEPING),
             Err(error) => {
                 if !common.heal(HOUSEKEEPING, pipeline.store(), error) {
@@ -89,10 +91,14 @@ impl Rounds {
         }
     }
 
-    /// Does what is due.
-    fn go(&mut self, common: &Common, pipeline: &Pipeline) -> Result<(), PipelineError> {
+    /// Does what is due, with the configuration of a generation or a later one.
+    fn go(
+        &mut self,
+        common: &Common,
+        pipeline: &Pipeline,
+        generation: u64,
+    ) -> Result<(), PipelineError> {
         pipeline.store().is_still_there()?;
-        let generation = common.generation.load(Ordering::SeqCst);
         if self.generation != Some(generation) {
             if self.generation.is_none() {
                 pipeline.settle_waits()?;

@@ -172,6 +172,8 @@ struct Service {
     steps: StepWatch,
     /// What `status` and systemd were told last.
     told: Option<String>,
+    /// Whether systemd was told nothing else since.
+    is_told: bool,
 }
 
 impl Service {
@@ -224,6 +226,7 @@ impl Service {
             reloaded,
             steps,
             told: None,
+            is_told: true,
         }
     }
 
@@ -291,13 +294,13 @@ impl Service {
                 let watching = self.watching();
                 tracing::info!("configuration read anew; {watching}");
                 systemd::tell_ready(&watching);
-                self.told = None;
+                self.is_told = false;
             }
             Err(faults) => {
                 tell_not_taken(&faults);
                 if !self.common.setup().waiting_for().is_empty() {
                     // That judging waits is said before anything else.
-                    self.told = None;
+                    self.is_told = false;
                 }
             }
         }
@@ -316,10 +319,11 @@ impl Service {
         }
         self.watch_clock();
         let held = self.common.troubles.line();
-        if held != self.told {
+        if held != self.told || !self.is_told {
             systemd::tell_status(held.as_deref().unwrap_or(&self.watching()));
             write_held(&self.common.setup().config.store_path, held.as_deref());
             self.told = held;
+            self.is_told = true;
         }
     }
 
