@@ -1,9 +1,9 @@
 //! Cases and their log.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::IpAddr;
 
-use rusqlite::types::Value;
+use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::case::{Case, CaseEvent, CaseState, DismissReason, Shared, Told, Traits};
@@ -244,6 +244,7 @@ impl Store {
             let campaign: Option<i64> = connection
                 .prepare_cached("select campaign_id from abuse_case where id = ?")?
                 .query_row([id], |row| row.get(0))?;
+            let known = traits_of(connection, id)?;
             let mut insert = connection
                 .prepare_cached("insert or ignore into case_trait (kind, value, case_id) values (?, ?, ?)")?;
             let sql = "select c.id, c.campaign_id
@@ -253,7 +254,10 @@ impl Store {
             let mut sharing = connection.prepare_cached(sql)?;
             let mut others: BTreeMap<i64, Option<i64>> = BTreeMap::new();
             for (kind, value) in &all {
-                let is_new = insert.execute(params![kind, value, id])? > 0;
+                let is_new = !known.contains(&trait_key(value.into()));
+                if is_new {
+                    insert.execute(params![kind, value, id])?;
+                }
                 if is_new || campaign.is_none() {
                     let numbers = params![kind, value, id, campaign, CASES_OF_TRAIT_MAX];
                     let rows = sharing.query_map(numbers, |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -555,4 +559,25 @@ fn read_case(row: &Row<'_>) -> rusqlite::Result<RawCase> {
         texts: [row.get(20)?, row.get(21)?, row.get(22)?],
         told_verdicts: text(23)?,
     })
+}
+
+/// A trait of a case, to be looked for among others: the row of a name server, or the octets of an address.
+type TraitKey = (i64, Vec<u8>);
+
+/// Returns the key of a trait: of the two kinds one is a number and the other is octets.
+fn trait_key(value: ValueRef<'_>) -> TraitKey {
+    match value {
+        ValueRef::Integer(row) => (row, Vec::new()),
+        ValueRef::Blob(octets) => (0, octets.to_vec()),
+        // The program writes no others.
+        _ => (0, Vec::new()),
+    }
+}
+
+/// Returns the traits that are noted of a case. Reading them at once takes a tenth of trying to write each again.
+fn traits_of(connection: &Connection, id: i64) -> rusqlite::Result<HashSet<TraitKey>> {
+    let mut statement =
+        connection.prepare_cached("select value from case_trait where case_id = ?")?;
+    let rows = statement.query_map([id], |row| row.get_ref(0).map(trait_key))?;
+    rows.collect()
 }
