@@ -20,6 +20,7 @@ use std::thread;
 
 use fluxwatch::detector::DetectPolicy;
 
+use scenarios::others::{MORE, tell_more};
 use scenarios::stories::{ALL, HOUR, tell};
 use scenarios::trial::{Ablation, Feed, Outcome, run};
 
@@ -60,6 +61,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let seeds: u64 = arguments.next().map_or(Ok(30), |text| text.parse())?;
     let folder = PathBuf::from(arguments.next().unwrap_or_else(|| "docs".to_owned()));
+    let more = run_stories(
+        &MORE.map(|(id, ..)| id),
+        seeds,
+        &FEEDS.map(|(_, feed)| (feed, Ablation::Nothing)),
+    );
     let by_feed = run_all(seeds, &FEEDS.map(|(_, feed)| (feed, Ablation::Nothing)));
     let by_ablation = run_all(
         seeds,
@@ -67,18 +73,28 @@ fn main() -> Result<(), Box<dyn Error>> {
     );
     fs::write(
         folder.join("evaluation.md"),
-        tables::page(seeds, &by_feed, &by_ablation),
+        tables::page(seeds, &by_feed, &by_ablation, &more),
     )?;
     fs::write(folder.join("evaluation.svg"), plot::picture(&by_feed))?;
     Ok(())
 }
 
-/// Runs every story with every seed in every way, on two threads.
+/// Runs every story of the first set with every seed in every way.
 fn run_all(seeds: u64, ways: &[(Feed, Ablation)]) -> Outcomes {
+    run_stories(&ALL.map(|(id, ..)| id), seeds, ways)
+}
+
+/// Runs some stories with every seed in every way, on two threads.
+fn run_stories(ids: &[&'static str], seeds: u64, ways: &[(Feed, Ablation)]) -> Outcomes {
     let policy = DetectPolicy::default();
-    let jobs: Vec<(&'static str, usize)> = ALL
+    let is_more = |id: &str| MORE.iter().any(|(known, ..)| *known == id);
+    let story = |id: &str, seed: u64| match is_more(id) {
+        true => tell_more(id, seed),
+        false => tell(id, seed),
+    };
+    let jobs: Vec<(&'static str, usize)> = ids
         .iter()
-        .flat_map(|(id, ..)| (0..ways.len()).map(move |way| (*id, way)))
+        .flat_map(|id| (0..ways.len()).map(move |way| (*id, way)))
         .collect();
     let (next, done) = (AtomicUsize::new(0), Mutex::new(Outcomes::new()));
     thread::scope(|scope| {
@@ -87,7 +103,7 @@ fn run_all(seeds: u64, ways: &[(Feed, Ablation)]) -> Outcomes {
                 while let Some((id, way)) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let (feed, ablation) = ways[*way];
                     let outcomes: Vec<Outcome> = (FIRST_SEED..FIRST_SEED + seeds)
-                        .map(|seed| run(&tell(id, seed), feed, ablation, &policy, seed))
+                        .map(|seed| run(&story(id, seed), feed, ablation, &policy, seed))
                         .collect();
                     let mut done = done.lock().expect("no thread panics with the lock");
                     done.insert((id, *way), outcomes);

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use fluxwatch::detector::{Level, POLICY_VERSION};
 
+use super::scenarios::others::MORE;
 use super::scenarios::stories::{ALL, Expected};
 use super::scenarios::trial::Outcome;
 use super::{ABLATIONS, FEEDS, OTHERS, Outcomes};
@@ -23,10 +24,12 @@ this page, after 2000, were used for nothing else. What was changed after the st
 - A report is held for an hour unless the score is 70 or more.
 - The networks of the made Internet have as many prefixes as real ones (`tests/scenarios/networks.rs`); they had four each,
   which hid that prefixes accuse whoever scales in a cloud. What no table answers for is reviewed at most since.
+- Policy 2026-12: a change counts where something leaves that had not been there for long, a report asks for five such
+  in 7 days, and the hold for another one (docs/detection.md, *What policy 2026-12 changed*).
 ";
 
 /// Returns the page.
-pub fn page(seeds: u64, by_feed: &Outcomes, by_ablation: &Outcomes) -> String {
+pub fn page(seeds: u64, by_feed: &Outcomes, by_ablation: &Outcomes, more: &Outcomes) -> String {
     let mut page = format!(
         "# Evaluation\n\n\
         Made by `cargo run --release --example evaluate {seeds}`: the stories of `tests/scenarios/stories.rs`, each told\n\
@@ -37,6 +40,7 @@ pub fn page(seeds: u64, by_feed: &Outcomes, by_ablation: &Outcomes) -> String {
     );
     malicious(&mut page, by_feed);
     benign(&mut page, by_feed);
+    look_alikes_and_attackers(&mut page, more);
     ablations(&mut page, by_ablation);
     others(&mut page, by_ablation);
     page.push_str(TUNED);
@@ -120,6 +124,25 @@ fn benign(page: &mut String, by_feed: &Outcomes) {
         runs.len(),
         100.0 * high
     );
+}
+
+/// Writes the table of look-alikes that were once accused and of attackers who have read docs/detection.md.
+fn look_alikes_and_attackers(page: &mut String, outcomes: &Outcomes) {
+    page.push_str("## Look-alikes and attackers\n\nThe stories of `tests/scenarios/others.rs`: what was once reported or reviewed and harms nobody (L), and what\nsomebody does who has read [detection.md](detection.md) (A). Reports of all seeds with the median hours and the\nlongest, else the highest level that any seed reached.\n\n| story | | expected |");
+    heading(page);
+    for (id, title, expected) in MORE {
+        let _ = write!(page, "| {id} | {title} | {} |", word(expected));
+        for way in 0..FEEDS.len() {
+            let runs = &outcomes[&(id, way)];
+            let peak = runs.iter().filter_map(|it| it.peak).max();
+            let _ = match peak {
+                Some(Level::Report) => write!(page, " {} |", reported(runs)),
+                _ => write!(page, " {} |", peak.map_or("none", Level::word)),
+            };
+        }
+        page.push('\n');
+    }
+    page.push('\n');
 }
 
 /// Writes the table of what is left out.

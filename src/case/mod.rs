@@ -180,6 +180,8 @@ impl Standing {
 pub struct Observation<'a> {
     /// What is suspected; `None` if nothing is.
     pub finding: Option<&'a Finding>,
+    /// The last change of what is the domain's own, suspected or not; `None` if none is known.
+    pub last_change_at: Option<Timestamp>,
     /// Whether it is still there.
     pub standing: Standing,
     /// The time of the judgement; event time.
@@ -192,8 +194,8 @@ pub struct Observation<'a> {
 /// person would want to read has changed.
 ///
 /// A finding at level `report` is held at `review` until it has held for
-/// [`confirm_after`](DetectPolicy::confirm_after), unless its score leaves no doubt
-/// ([`certain_score_min`](DetectPolicy::certain_score_min)) or the case was at `report` before.
+/// [`confirm_after`](DetectPolicy::confirm_after) and another change that counts was seen, unless its score
+/// leaves no doubt ([`certain_score_min`](DetectPolicy::certain_score_min)) or the case was at `report` before.
 pub fn observe(
     case: Option<&Case>,
     observation: &Observation<'_>,
@@ -236,7 +238,7 @@ fn open_case(finding: &Finding, policy: &DetectPolicy) -> (Case, Vec<CaseEvent>)
         level.word()
     );
     if pending_since.is_some() {
-        note = format!("{note}, report if it holds for {}", policy.confirm_after);
+        note = format!("{note}, {}", confirmation(policy));
     }
     let event = CaseEvent {
         at: finding.now,
@@ -261,12 +263,23 @@ fn hold(
     // A case that is held since a time of the future was judged while the clock was ahead: it is held from now on.
     let since = case.and_then(|case| case.pending_since);
     let since = since.map(|since| since.min(finding.now));
-    let has_held = since.is_some_and(|since| finding.now.since(since) >= policy.confirm_after);
+    // The same rows say the same again: what confirms a suspicion is that the rotation went on.
+    let has_held = since.is_some_and(|since| {
+        finding.now.since(since) >= policy.confirm_after && finding.last_step_at > since
+    });
     if was_reported || is_certain || has_held || policy.confirm_after <= Span::seconds(0) {
         (Level::Report, None)
     } else {
         (Level::Review, Some(since.unwrap_or(finding.now)))
     }
+}
+
+/// Says what a report waits for.
+fn confirmation(policy: &DetectPolicy) -> String {
+    format!(
+        "report if it goes on for {} or longer",
+        policy.confirm_after
+    )
 }
 
 /// Brings a case up to a finding; a closed or mitigated one opens again if something new changed.
@@ -333,10 +346,7 @@ fn update_case(case: &Case, finding: &Finding, policy: &DetectPolicy) -> (Case, 
         );
     }
     if pending_since.is_some() && case.pending_since.is_none() {
-        tell(
-            state,
-            format!("held: report if it holds for {}", policy.confirm_after),
-        );
+        tell(state, format!("held: {}", confirmation(policy)));
     }
     let is_dismissed = state == CaseState::Dismissed;
     let updated = Case {
@@ -369,7 +379,10 @@ fn quieten_case(
 ) -> (Case, Vec<CaseEvent>) {
     let now = observation.now;
     let is_working = matches!(case.state, CaseState::Open | CaseState::Acknowledged);
-    let stood = now.since(case.last_change_at);
+    let moved_at = observation.finding.map(|finding| finding.last_change_at);
+    let seen_at = moved_at.max(observation.last_change_at);
+    let last_change_at = seen_at.map_or(case.last_change_at, |at| at.max(case.last_change_at));
+    let stood = now.since(last_change_at);
     let end = match observation.standing {
         _ if !is_working => None,
         _ if case.state == CaseState::Open && case.peak_level == Level::Watch => Some((
@@ -398,12 +411,11 @@ fn quieten_case(
     });
     let events = events.collect();
     // What moved it there is no new flux.
-    let moved_at = observation.finding.map(|finding| finding.last_change_at);
     let quiet = Case {
         level: Level::Watch,
         state: end.map_or(case.state, |(state, _)| state),
         score: 0.0,
-        last_change_at: moved_at.map_or(case.last_change_at, |at| at.max(case.last_change_at)),
+        last_change_at,
         evaluated_at: now,
         pending_since: None,
         ..case.clone()
@@ -425,6 +437,7 @@ mod tests {
             level,
             score: 70.0,
             last_change_at: now,
+            last_step_at: now,
             now,
             nameservers: None,
             addresses: None,
@@ -440,6 +453,7 @@ mod tests {
     ) -> Option<(Case, Vec<CaseEvent>)> {
         let observation = Observation {
             finding,
+            last_change_at: None,
             standing,
             now: Timestamp::from_unix(at),
         };
@@ -483,7 +497,7 @@ mod tests {
             (Level::Review, Level::Review)
         );
         assert!(
-            events[0].note.contains("report if it holds"),
+            events[0].note.contains("report if it goes on"),
             "{}",
             events[0].note
         );
@@ -615,6 +629,16 @@ mod tests {
         let (mitigated, events) = see(Some(&waiting), None, 15 * day);
         assert_eq!(mitigated.state, CaseState::Mitigated);
         assert!(events[0].note.contains("stood still"), "{}", events[0].note);
+        // A change that is no finding is a change all the same.
+        let moved = Observation {
+            finding: None,
+            last_change_at: Some(Timestamp::from_unix(15 * day - 60)),
+            standing: Standing::Active,
+            now: Timestamp::from_unix(15 * day),
+        };
+        let (moving, events) =
+            observe(Some(&waiting), &moved, &DetectPolicy::default()).expect("a case");
+        assert_eq!((moving.state, events.len()), (CaseState::Open, 0));
         let dismissed = Case {
             state: CaseState::Dismissed,
             ..case

@@ -131,7 +131,7 @@ fn print_text(
     if let Some(since) = pending_since {
         writeln!(
             out,
-            "Held at review since {since}: reported if it holds for {}.",
+            "Held at review since {since}: reported once another step is seen {} later or more.",
             pipeline.config().detect.confirm_after
         )?;
     }

@@ -14,6 +14,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use crate::count::counted;
 use crate::detector::features::{
     Spread, Stayed, Window, ceiling, clamp_share, network_word, networks_text, values_in,
 };
@@ -64,6 +65,8 @@ struct Scale {
 struct Measures {
     scale: Scale,
     changes: f64,
+    /// Instants at which an address left soon after it came, whatever they weigh.
+    steps: u32,
     spread: Spread,
     turnover: f64,
     novelty: f64,
@@ -74,6 +77,7 @@ struct Measures {
 }
 
 /// What else bears on the level of an owner.
+#[derive(Debug, Clone, Copy)]
 struct Outside {
     /// Most of its addresses lie in published ranges of content networks and clouds.
     is_shared: bool,
@@ -81,6 +85,19 @@ struct Outside {
     one_network: bool,
     /// It changes often enough to be watched.
     watched: bool,
+    /// It rotates fast, however little of it is new.
+    is_restless: bool,
+}
+
+/// Whose addresses are judged: an owner's, or those of all owners of a domain together.
+struct Entity<'a> {
+    zone: &'a Name,
+    owner: &'a Name,
+    watched_since: Timestamp,
+    addresses: Vec<(Name, Stay<IpAddr>)>,
+    resets: &'a [Timestamp],
+    left_out: Option<&'a LeftOut>,
+    is_union: bool,
 }
 
 /// Judges an owner's addresses at `now`.
@@ -90,18 +107,90 @@ pub fn evaluate_addresses(
     knowledge: &dyn Knowledge,
     now: Timestamp,
 ) -> PlaneFinding {
-    let stays: Vec<(Name, Stay<IpAddr>)> = window
-        .addresses
-        .iter()
-        .map(|stay| (window.owner.clone(), stay.clone()))
-        .collect();
+    let addresses = window.addresses.iter();
+    let entity = Entity {
+        zone: &window.zone,
+        owner: &window.owner,
+        watched_since: window.watched_since,
+        addresses: addresses
+            .map(|stay| (window.owner.clone(), stay.clone()))
+            .collect(),
+        resets: &window.resets,
+        left_out: window.left_out.as_ref(),
+        is_union: false,
+    };
+    evaluate(&entity, policy, knowledge, now)
+}
+
+/// The most addresses that the owners of a domain that moved lately have at a time to be judged as one set: the work at
+/// a change is that of the set, and the gate asks for five times as many new ones in a week. Chosen by hand.
+const OWNERS_ADDRESSES_MAX: usize = 200;
+
+/// Judges the addresses of several owners of a domain as one set at `now`; `None` where there are fewer than two, or
+/// where these have more than [`OWNERS_ADDRESSES_MAX`] addresses.
+///
+/// A domain that gives an address to one owner after another rotates like one that gives one owner address after
+/// address. Owners of many customers look the same, so nobody is reported for it: the level is at most review.
+pub fn evaluate_owners(
+    domain: &Name,
+    windows: &[&AddressWindow],
+    policy: &DetectPolicy,
+    knowledge: &dyn Knowledge,
+    now: Timestamp,
+) -> Option<PlaneFinding> {
+    let [first, _, ..] = windows else {
+        return None;
+    };
+    let all = windows.iter().flat_map(|it| &it.addresses);
+    if all.filter(|stay| stay.removed.is_none()).count() > OWNERS_ADDRESSES_MAX {
+        return None;
+    }
+    let part = windows.iter().filter_map(|it| it.left_out.as_ref());
+    let part = part.max_by_key(|part| part.until);
+    let of_owner = |window: &&AddressWindow| {
+        let owner = window.owner.clone();
+        let stays = window.addresses.clone().into_iter();
+        stays.map(move |stay| (owner.clone(), stay))
+    };
+    let entity = Entity {
+        zone: &first.zone,
+        owner: domain,
+        watched_since: first.watched_since,
+        addresses: windows.iter().flat_map(of_owner).collect(),
+        resets: &first.resets,
+        left_out: part,
+        is_union: true,
+    };
+    let mut plane = evaluate(&entity, policy, knowledge, now);
+    plane.level = plane.level.filter(|level| *level >= Level::Review);
+    plane.level = plane.level.map(|level| level.min(Level::Review));
+    plane.checks.push(Check {
+        name: "owners of the domain",
+        result: format!(
+            "the addresses of {} are judged as one set: reviewed, never reported for that alone",
+            counted(windows.len(), "owner")
+        ),
+        explains: false,
+    });
+    Some(plane)
+}
+
+/// Judges an entity at `now`.
+fn evaluate(
+    entity: &Entity<'_>,
+    policy: &DetectPolicy,
+    knowledge: &dyn Knowledge,
+    now: Timestamp,
+) -> PlaneFinding {
+    let window = entity;
     let timeline = replay(&Replay {
         names: None,
-        addresses: &stays,
-        reset_at: last_reset(&window.resets, now),
+        addresses: &entity.addresses,
+        reset_at: last_reset(entity.resets, now),
         absence_max: policy.absence_max,
+        is_union: entity.is_union,
         now,
-        left_out: window.left_out.as_ref(),
+        left_out: entity.left_out,
     });
     let day = Scale {
         span: Span::hours(24),
@@ -124,8 +213,9 @@ pub fn evaluate_addresses(
     let shared = shared_share(&addresses, knowledge);
     let outside = Outside {
         is_shared: shared.is_some_and(|share| share >= policy.addresses.shared_share_max),
-        one_network: rotates_in_one_network(&in_week, window, policy, knowledge),
+        one_network: rotates_in_one_network(&in_week, window.owner, policy, knowledge),
         watched: in_week.changes >= policy.watch_changes_7d_min,
+        is_restless: false,
     };
     let (is_shared, one_network) = (outside.is_shared, outside.one_network);
     let bases = in_week.spread.bases(knowledge).map(|by_network| {
@@ -133,6 +223,10 @@ pub fn evaluate_addresses(
             by_network,
             ..it.clone()
         });
+        let outside = Outside {
+            is_restless: is_restless(&in_day, &in_week, policy, knowledge),
+            ..outside
+        };
         let best = match in_day.outranks(&in_week, policy) {
             true => in_day,
             false => in_week,
@@ -160,9 +254,9 @@ pub fn evaluate_addresses(
         shared_check(shared, is_shared, knowledge),
         one_network_check(one_network),
         bulk_check(&points),
-        reset_check(last_reset(&window.resets, now)),
+        reset_check(window.resets, now),
     ];
-    checks.extend(left_out_check(window.left_out.as_ref(), &points));
+    checks.extend(left_out_check(window.left_out, &points));
     checks.extend(judged.ceiling);
     PlaneFinding {
         plane: Plane::Addresses,
@@ -170,7 +264,8 @@ pub fn evaluate_addresses(
         owner: window.owner.clone(),
         level: at_least_reviewed(
             judged.level,
-            LeftOut::is_of_week(window.left_out.as_ref(), now),
+            LeftOut::is_of_week(window.left_out, now),
+            false,
         ),
         score: judged.score,
         gate_open: judged.gate_open,
@@ -179,6 +274,10 @@ pub fn evaluate_addresses(
         checks,
         change_counts: change_counts(&points, now),
         points: listed(&points),
+        last_step_at: points
+            .iter()
+            .rfind(|point| weight_of(point) > 0.0)
+            .map(|point| point.moment.at),
         tenure_hours: Stayed::of(&week, &timeline.addresses).tenure_hours(),
         names: Vec::new(),
         addresses: addresses
@@ -198,12 +297,48 @@ const ONE_NETWORK_HOURS_MIN: f64 = 160.0;
 /// The share of its added addresses that must be new.
 const ONE_NETWORK_NOVELTY_MIN: f64 = 0.8;
 
+/// How many addresses at a time those that crowd few networks have at least, on average.
+const CROWD_SIZE_MIN: f64 = 3.0;
+/// Mean stay, in hours, up to which a pool in many networks is reviewed.
+const POOL_STAY_MAX_H: f64 = 3.0;
+
+/// Returns whether addresses rotate fast, however little of it was never seen before: a pool that was shown slowly
+/// first is no newer when it is rotated. Also whether hundreds of addresses a day crowd few networks.
+fn is_restless(
+    day: &Measures,
+    week: &Measures,
+    policy: &DetectPolicy,
+    knowledge: &dyn Knowledge,
+) -> bool {
+    let rules = &policy.addresses;
+    // Without a table prefixes stand in, of which a network has several.
+    let networks_min = |min: u32| match day.by_network {
+        true => min,
+        false => min.saturating_mul(rules.prefixes_min) / rules.networks_min.max(1),
+    };
+    let is_steady = week.steps >= rules.review_steps_7d_min
+        && week.networks() >= networks_min(rules.review_networks_min);
+    let is_pool = day.networks() >= networks_min(rules.review_pool_networks_min)
+        && day.steps as f64 >= rules.changes_min
+        && day.tenure.is_some_and(|hours| hours <= POOL_STAY_MAX_H);
+    let hosting = day.spread.networks.iter();
+    let is_hosting = hosting.filter(|asn| knowledge.is_hosting(**asn)).count() > 0;
+    let is_crowd = day.spread.addresses >= rules.review_crowd_24h_min
+        && day.mean_size >= CROWD_SIZE_MIN
+        && day.novelty >= rules.novelty_min
+        && day.turnover >= rules.turnover_24h_min
+        && day.hours >= 24.0
+        && !is_hosting
+        && day.by_network;
+    is_steady || is_pool || is_crowd
+}
+
 /// Returns whether an owner goes through the addresses of one hosting network, one or two at a time: what
 /// dynamic DNS does from access networks, and nobody from a data centre. Without a list of hosting
 /// networks nothing is.
 fn rotates_in_one_network(
     week: &Measures,
-    window: &AddressWindow,
+    owner: &Name,
     policy: &DetectPolicy,
     knowledge: &dyn Knowledge,
 ) -> bool {
@@ -221,7 +356,7 @@ fn rotates_in_one_network(
         && week
             .tenure
             .is_some_and(|hours| hours <= policy.one_network_tenure_max.as_hours())
-        && !knowledge.is_under_private_suffix(&window.owner)
+        && !knowledge.is_under_private_suffix(owner)
 }
 
 /// Returns the share of addresses in published ranges of content networks and clouds; `None` without a
@@ -264,17 +399,17 @@ fn one_network_check(rotates: bool) -> Check {
 }
 
 /// Returns from when on an owner can be measured: a name younger than the window has its own age.
-fn since(timeline: &Timeline, entity: &AddressWindow) -> Timestamp {
+fn since(timeline: &Timeline, entity: &Entity<'_>) -> Timestamp {
     let since = timeline
         .began_at()
         .map_or(entity.watched_since, |at| at.max(entity.watched_since));
-    LeftOut::cut(entity.left_out.as_ref(), since)
+    LeftOut::cut(entity.left_out, since)
 }
 
 /// Measures one window.
 fn measure(
     timeline: &Timeline,
-    entity: &AddressWindow,
+    entity: &Entity<'_>,
     scale: Scale,
     knowledge: &dyn Knowledge,
     now: Timestamp,
@@ -283,7 +418,7 @@ fn measure(
     let points: Vec<&ChangePoint> = timeline
         .points
         .iter()
-        .filter(|point| window.holds(point.moment.at) && !point.moment.is_excused())
+        .filter(|point| window.holds(point.moment.at) && !point.is_excused)
         .collect();
     let fresh: u32 = points.iter().map(|point| point.fresh_glue()).sum();
     let added: u32 = points.iter().map(|point| point.added_addresses).sum();
@@ -291,16 +426,8 @@ fn measure(
     let mean_size = stayed.mean_size(&window);
     Measures {
         scale,
-        changes: points
-            .iter()
-            .map(|point| {
-                if point.fresh_glue() > 0 {
-                    1.0
-                } else {
-                    RESTORED_WEIGHT
-                }
-            })
-            .sum(),
+        changes: points.iter().map(|point| weight_of(point)).sum(),
+        steps: points.iter().filter(|point| is_step(point)).count() as u32,
         spread: Spread::of(
             values_in(&window, &timeline.addresses).into_iter(),
             knowledge,
@@ -319,6 +446,25 @@ fn measure(
         mean_size,
         hours: window.hours(),
         by_network: knowledge.has_asn_table(),
+    }
+}
+
+/// Hours within which an address must leave for its leaving to be a step of fast rotation.
+const STEP_STAY_MAX: Span = Span::hours(48);
+
+/// Returns whether an address left soon after it came.
+fn is_step(point: &ChangePoint) -> bool {
+    let mut changed = point.changed_hosts.iter();
+    changed.any(|it| it.departure.is_within(STEP_STAY_MAX))
+}
+
+/// Returns how much an instant counts: not at all where no address left.
+fn weight_of(point: &ChangePoint) -> f64 {
+    let left = point.changed_hosts.iter().any(|it| it.departure.is_some());
+    match (left && !point.is_excused, point.fresh_glue()) {
+        (false, _) => 0.0,
+        (true, 0) => RESTORED_WEIGHT,
+        (true, _) => 1.0,
     }
 }
 
@@ -344,10 +490,11 @@ impl Measures {
         let gates = self.gates(policy, false);
         let gate_open = gates.iter().all(|gate| gate.passed);
         let score = self.score();
-        let is_review = self.gates(policy, true).iter().all(|gate| gate.passed);
+        let is_open = self.gates(policy, true).iter().all(|gate| gate.passed);
+        let is_review = is_open || outside.one_network || outside.is_restless;
         let level = if gate_open && score >= policy.addresses.score_min && !outside.is_shared {
             Some(Level::Report)
-        } else if is_review || outside.one_network || (gate_open && outside.is_shared) {
+        } else if is_review || (gate_open && outside.is_shared) {
             Some(Level::Review)
         } else {
             outside.watched.then_some(Level::Watch)

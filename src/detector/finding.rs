@@ -170,6 +170,8 @@ pub struct PlaneFinding {
     pub points: Vec<ChangePoint>,
     /// Change instants in the last 24 hours, 72 hours and 7 days, bulk ones left out.
     pub change_counts: [u32; 3],
+    /// When the last change of the last 7 days was that counts.
+    pub last_step_at: Option<Timestamp>,
     /// Mean time a value stayed, in hours, over 7 days; `None` if none left.
     pub tenure_hours: Option<f64>,
     /// Name servers of the last 7 days; empty on the address plane.
@@ -217,6 +219,8 @@ pub struct Finding {
     pub score: f64,
     /// The last change of either plane within 7 days.
     pub last_change_at: Timestamp,
+    /// The last of those that count.
+    pub last_step_at: Timestamp,
     /// The time it was judged at.
     pub now: Timestamp,
     /// What the name-server plane says.
@@ -259,6 +263,7 @@ pub fn judge(
         .filter_map(PlaneFinding::last_change_at)
         .max()
         .unwrap_or(now);
+    let last_step_at = planes().filter_map(|plane| plane.last_step_at).max();
     Some(Finding {
         domain: domain.clone(),
         zone: strongest.zone.clone(),
@@ -266,6 +271,7 @@ pub fn judge(
         level,
         score,
         last_change_at,
+        last_step_at: last_step_at.unwrap_or(last_change_at),
         now,
         nameservers,
         addresses,

@@ -7,21 +7,23 @@
 //! alone rules: the wall clock is not to be had here.
 
 mod address_plane;
+mod alike;
 mod features;
 mod finding;
 mod nameserver_plane;
 mod policy;
 mod timeline;
 
-pub use address_plane::{AddressWindow, evaluate_addresses};
+pub use address_plane::{AddressWindow, evaluate_addresses, evaluate_owners};
 pub use finding::{
     Check, Finding, Gate, Level, Plane, PlaneFinding, SeenAddress, SeenName, Term, Verdict, judge,
 };
 pub use nameserver_plane::{
-    NameserverReplay, NameserverWindow, evaluate_nameservers, judge_nameservers, without_providers,
+    NameserverReplay, NameserverWindow, Operated, evaluate_nameservers, judge_nameservers,
+    without_excuses,
 };
 pub use policy::{AddressPolicy, DetectPolicy, NameserverPolicy, POLICY_VERSION};
-pub use timeline::{ChangePoint, LeftOut, Moment, Stay};
+pub use timeline::{ChangePoint, ChangedHost, Departure, LeftOut, Moment, Stay};
 
 use std::net::IpAddr;
 

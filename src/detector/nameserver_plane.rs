@@ -1,10 +1,13 @@
 //! The name-server plane: delegations and the addresses of their name servers.
 //!
 //! `S = 40 min(1, c7/8) + 20 min(1, f7/8) + 25 max(clamp((asn-2)/4), clamp((ops-2)/4)) + tenure`,
-//! where c7 is the weighted number of change instants in 7 days, f7 the values never seen before,
-//! asn the autonomous systems and ops the operator domains of the window, and tenure 15, 10 or 5
+//! where c7 is the weighted number of steps of a rotation in 7 days, f7 the values never seen before that
+//! they brought, asn the autonomous systems and ops the operator domains of the window, and tenure 15, 10 or 5
 //! points for values that stay at most 24, 48 or 96 hours. The gate is
-//! `(c7 >= 5 or c3 >= 3) and f7 >= 3 and (asn >= 4 or ops >= 4)`.
+//! `c7 >= 5 and f7 >= 3 and (asn >= 4 or ops >= 4)`.
+//!
+//! A change instant is a *step* if something left that had not been there for long: a set that grows, or one
+//! whose old values give way to others that stay, does not rotate.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
@@ -17,13 +20,19 @@ use crate::detector::features::{
 use crate::detector::finding::{
     Check, Gate, Level, Plane, PlaneFinding, SeenAddress, SeenName, Term,
 };
-use crate::detector::timeline::{ChangePoint, LeftOut, Replay, Stay, Timeline, replay};
+use crate::detector::timeline::{
+    BULK_7D_MAX, ChangePoint, ChangedHost, LeftOut, Moment, Replay, Stay, Timeline, replay,
+};
 use crate::detector::{DetectPolicy, Knowledge};
 use crate::dns::Name;
 use crate::time::{Span, Timestamp};
 
-/// The weight of a change instant that only restores what was seen before.
+/// The weight of a change instant that only restores what was seen before, or goes from names of an operator to
+/// others of the same.
 const RESTORED_WEIGHT: f64 = 0.34;
+/// How many renames of name servers that keep their addresses, and corrections of names, are excused within 7 days.
+/// Chosen by hand: who makes more goes through names.
+const RENAMES_7D_MAX: usize = 3;
 
 /// Under how many suffixes at once a provider's domains must stand to count as one.
 const FAMILY_SUFFIXES_MIN: usize = 3;
@@ -47,8 +56,22 @@ pub struct NameserverWindow {
     pub resets: Vec<Timestamp>,
     /// Those of the name servers that are a provider's; `None` if nobody has looked.
     pub popular: Option<Arc<BTreeSet<Name>>>,
+    /// Whose the name servers are; `None` if nobody has looked.
+    pub operated: Option<Operated>,
     /// The part that is left out, where there are more intervals than are replayed.
     pub left_out: Option<LeftOut>,
+}
+
+/// Whose the name servers of a delegation are.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Operated {
+    /// Those that belong to another domain that uses them itself, each with that domain: the domain is judged for
+    /// their addresses, and its customers are not.
+    pub by_others: BTreeMap<Name, Name>,
+    /// How many other names use those that are at or below the delegation.
+    pub user_count: usize,
+    /// The first of these names.
+    pub users: Vec<Name>,
 }
 
 /// A delegation's history, replayed: judged again where somebody has looked who is popular.
@@ -65,6 +88,7 @@ impl NameserverReplay {
             addresses: &window.addresses,
             reset_at: last_reset(&window.resets, now),
             absence_max: policy.absence_max,
+            is_union: true,
             now,
             left_out: window.left_out.as_ref(),
         });
@@ -72,9 +96,33 @@ impl NameserverReplay {
     }
 }
 
-/// Returns the last new registration by a time.
+/// How many new registrations are believed within 30 days.
+const RESETS_30D_MAX: usize = 2;
+
+/// Returns the last new registration by a time that is believed.
 pub(super) fn last_reset(resets: &[Timestamp], now: Timestamp) -> Option<Timestamp> {
-    resets.iter().filter(|at| **at <= now).max().copied()
+    believed_resets(resets, now).last().copied()
+}
+
+/// Returns the new registrations by a time that are believed, in order: the first [`RESETS_30D_MAX`] of any 30 days.
+/// What two sources tell within a day is one.
+fn believed_resets(resets: &[Timestamp], now: Timestamp) -> Vec<Timestamp> {
+    let mut told: Vec<Timestamp> = resets.iter().filter(|at| **at <= now).copied().collect();
+    told.sort_unstable();
+    // When each began to be told, and when it was told last.
+    let mut believed: Vec<[Timestamp; 2]> = Vec::new();
+    for at in told {
+        let recent = believed.iter().rev();
+        let recent = recent
+            .take_while(|[first, _]| at.since(*first) < Span::days(30))
+            .count();
+        match believed.last_mut() {
+            Some([first, last]) if at.since(*first) < Span::days(1) => *last = at,
+            _ if recent < RESETS_30D_MAX => believed.push([at, at]),
+            _ => {}
+        }
+    }
+    believed.into_iter().map(|[_, last]| last).collect()
 }
 
 /// A change instant with what counts of it.
@@ -82,6 +130,24 @@ struct Counted<'a> {
     point: &'a ChangePoint,
     weight: f64,
     fresh: u32,
+    fresh_names: u32,
+    /// Whether something left that had stayed for less than a case takes to settle.
+    is_slow_step: bool,
+    /// Whether it would be a step, and part of it is not counted because name servers are a provider's.
+    is_of_provider: bool,
+    /// Why it is no step of a rotation, if it is none though nobody is excused.
+    no_step: Option<NoStep>,
+}
+
+/// Why a change is no step of a rotation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum NoStep {
+    /// Nothing left.
+    Grew,
+    /// What left had been there for long, and what came stays.
+    Replaced,
+    /// Name servers have other names and the addresses that were there, or corrected names.
+    Renamed,
 }
 
 /// Judges a delegation at `now`.
@@ -119,6 +185,9 @@ pub fn judge_nameservers(
     };
     // No provider's customer moves so often that its week is more than is replayed.
     let is_cut = LeftOut::is_of_week(left_out, now);
+    let operated = window.operated.as_ref();
+    let is_of_other =
+        |host: &Name| operated.is_some_and(|operated| operated.by_others.contains_key(host));
     let all_popular = !is_cut && !names.is_empty() && names.iter().all(|name| is_popular(name));
     let shared = shared_moves(timeline, policy, now);
     let glue_changes = glue_changes_30d(timeline, now);
@@ -126,6 +195,7 @@ pub fn judge_nameservers(
         all_names: all_popular,
         shared_moves: shared.excuses,
         // A provider that renumbers now and then is no matter of its customers.
+        is_of_other: &is_of_other,
         is_host: &|host: &Name| {
             is_popular(host)
                 && !host.is_at_or_below(&window.owner)
@@ -133,42 +203,26 @@ pub fn judge_nameservers(
                     <= policy.nameservers.shared_move_changes_30d_max
         },
     };
-    let counted = count_points(timeline, &excuses, policy);
-    let excused_glue = timeline
-        .points
-        .iter()
-        .filter(|point| week.holds(point.moment.at))
-        .any(|point| {
-            point
-                .changed_hosts
-                .iter()
-                .any(|(host, _)| (excuses.is_host)(host))
-        });
-    let sum = |window: &Window| {
-        let within = counted.iter().filter(|it| window.holds(it.point.moment.at));
-        within.fold(0.0, |sum, it| sum + it.weight)
-    };
-    let changes_7d = sum(&week);
-    let changes_3d = sum(&Window::before(now, Span::days(3), since));
-    let fresh = counted
-        .iter()
-        .filter(|it| week.holds(it.point.moment.at))
-        .map(|it| it.fresh)
-        .sum::<u32>();
+    let counted = count_points(timeline, &excuses, policy, knowledge);
+    let of_provider = counted.iter().filter(|it| week.holds(it.point.moment.at));
+    let excused = of_provider.filter(|it| it.is_of_provider).count() as u32;
+    let is_used_up = excused > policy.nameservers.provider_changes_7d_max;
+    let three_days = Window::before(now, Span::days(3), since);
+    let rotation = Rotation::of(&counted, &week, &three_days);
     let addresses = values_in(&week, &timeline.addresses);
-    let spread = Spread::of(addresses.iter().copied(), knowledge);
+    // What others' name servers do is no spread of this delegation's.
+    let own = addresses.iter().filter(|(host, _)| !is_of_other(host));
+    let spread = Spread::of(own.copied(), knowledge);
     let operators: BTreeSet<String> = if all_popular {
         BTreeSet::new()
     } else {
         count_operators(timeline, &names, knowledge)
     };
-    let tenure = shortest_tenure(&week, timeline);
+    let tenure = shortest_tenure(&week, timeline, &is_of_other);
 
     let basis = |by_network| {
         let measures = Measures {
-            changes_7d,
-            changes_3d,
-            fresh,
+            rotation: &rotation,
             spread: &spread,
             operators: operators.len() as u32,
             tenure,
@@ -190,18 +244,27 @@ pub fn judge_nameservers(
         .filter(|point| week.holds(point.moment.at))
         .collect();
     let mut checks = vec![
-        popular_check(&names, window.popular.as_deref(), all_popular, excused_glue),
+        popular_check(
+            &names,
+            window.popular.as_deref(),
+            all_popular,
+            (excused, policy.nameservers.provider_changes_7d_max),
+        ),
         shared.check,
+        step_check(&counted, &week),
         bulk_check(&points),
-        reset_check(last_reset(&window.resets, now)),
+        reset_check(&window.resets, now),
     ];
+    let moved = points.iter().flat_map(|point| &point.changed_hosts);
+    let moved: BTreeSet<&Name> = moved.map(|it| &it.host).collect();
+    checks.extend(operated.and_then(|operated| operated_check(operated, &moved)));
     checks.extend(left_out_check(left_out, &points));
     checks.extend(judged.ceiling);
     PlaneFinding {
         plane: Plane::Nameservers,
         zone: window.zone.clone(),
         owner: window.owner.clone(),
-        level: at_least_reviewed(judged.level, is_cut),
+        level: at_least_reviewed(judged.level, is_cut, is_used_up),
         score: judged.score,
         gate_open: judged.gate_open,
         terms: judged.terms,
@@ -209,6 +272,7 @@ pub fn judge_nameservers(
         checks,
         change_counts: change_counts(&points, now),
         points: listed(&points),
+        last_step_at: rotation.last_step_at,
         tenure_hours: tenure,
         names: names
             .iter()
@@ -229,13 +293,25 @@ pub fn judge_nameservers(
     }
 }
 
-/// Says of a plane that was judged before anybody had looked who is popular that none of its name servers is: nothing
-/// else of it depends on that.
-pub fn without_providers(mut plane: PlaneFinding) -> PlaneFinding {
+/// Says of a plane that was judged before anybody had looked whose its name servers are that none is a provider's, and
+/// none another's that moved: who uses the domain's own is said beside, and nothing else depends on that.
+pub fn without_excuses(
+    mut plane: PlaneFinding,
+    operated: &Operated,
+    policy: &DetectPolicy,
+) -> PlaneFinding {
     let names = plane.names.iter().map(|name| &name.host).collect();
-    let check = popular_check(&names, Some(&BTreeSet::new()), false, false);
+    let used = (0, policy.nameservers.provider_changes_7d_max);
+    let check = popular_check(&names, Some(&BTreeSet::new()), false, used);
     if let Some(known) = plane.checks.iter_mut().find(|it| it.name == check.name) {
         *known = check;
+    }
+    let moved = plane.points.iter().flat_map(|point| &point.changed_hosts);
+    let moved = moved.map(|it| &it.host).collect();
+    if let Some(check) = operated_check(operated, &moved) {
+        let after = plane.checks.iter().position(|it| it.name == RESET_CHECK);
+        let place = after.map_or(plane.checks.len(), |at| at + 1);
+        plane.checks.insert(place, check);
     }
     plane
 }
@@ -258,11 +334,43 @@ impl Judged {
     }
 }
 
-/// The numbers that terms, gates and levels are made of.
-struct Measures<'a> {
+/// The steps of a rotation, summed.
+struct Rotation {
     changes_7d: f64,
     changes_3d: f64,
     fresh: u32,
+    fresh_names: u32,
+    /// Instants that are steps, whatever they weigh.
+    steps: u32,
+    /// Instants that are steps if values may stay for as long as a case takes to settle.
+    slow_steps: u32,
+    last_step_at: Option<Timestamp>,
+}
+
+impl Rotation {
+    /// Sums over what counts.
+    fn of(counted: &[Counted<'_>], week: &Window, three_days: &Window) -> Self {
+        let sum = |window: &Window| {
+            let within = counted.iter().filter(|it| window.holds(it.point.moment.at));
+            within.fold(0.0, |sum, it| sum + it.weight)
+        };
+        let of_week = || counted.iter().filter(|it| week.holds(it.point.moment.at));
+        let last = of_week().rfind(|it| it.weight > 0.0);
+        Self {
+            changes_7d: sum(week),
+            changes_3d: sum(three_days),
+            fresh: of_week().map(|it| it.fresh).sum(),
+            fresh_names: of_week().map(|it| it.fresh_names).sum(),
+            steps: of_week().filter(|it| it.weight > 0.0).count() as u32,
+            slow_steps: of_week().filter(|it| it.is_slow_step).count() as u32,
+            last_step_at: last.map(|it| it.point.moment.at),
+        }
+    }
+}
+
+/// The numbers that terms, gates and levels are made of.
+struct Measures<'a> {
+    rotation: &'a Rotation,
     spread: &'a Spread,
     operators: u32,
     tenure: Option<f64>,
@@ -304,14 +412,14 @@ impl Measures<'_> {
         vec![
             Term {
                 name: "change instants in 7 days, weighted",
-                value: format!("{:.2}", self.changes_7d),
-                points: 40.0 * (self.changes_7d / 8.0).min(1.0),
+                value: format!("{:.2}", self.rotation.changes_7d),
+                points: 40.0 * (self.rotation.changes_7d / 8.0).min(1.0),
                 points_max: 40.0,
             },
             Term {
                 name: "values never seen before, 7 days",
-                value: self.fresh.to_string(),
-                points: 20.0 * (f64::from(self.fresh) / 8.0).min(1.0),
+                value: self.rotation.fresh.to_string(),
+                points: 20.0 * (f64::from(self.rotation.fresh) / 8.0).min(1.0),
                 points_max: 20.0,
             },
             Term {
@@ -346,20 +454,16 @@ impl Measures<'_> {
                 name: "weighted change instants",
                 value: format!(
                     "{:.2} in 7 days, {:.2} in 3 days",
-                    self.changes_7d, self.changes_3d
+                    self.rotation.changes_7d, self.rotation.changes_3d
                 ),
-                needed: format!(
-                    "{} in 7 days or {} in 3 days",
-                    policy.changes_7d_min, policy.changes_3d_min
-                ),
-                passed: self.changes_7d >= policy.changes_7d_min
-                    || self.changes_3d >= policy.changes_3d_min,
+                needed: format!("{} in 7 days", policy.changes_7d_min),
+                passed: self.rotation.changes_7d >= policy.changes_7d_min,
             },
             Gate {
                 name: "values never seen before",
-                value: self.fresh.to_string(),
+                value: self.rotation.fresh.to_string(),
                 needed: policy.fresh_min.to_string(),
-                passed: self.fresh >= policy.fresh_min,
+                passed: self.rotation.fresh >= policy.fresh_min,
             },
             Gate {
                 name: "spread of name servers",
@@ -378,6 +482,16 @@ impl Measures<'_> {
         ]
     }
 
+    /// Returns whether the name servers are spread as widely as the gate asks for.
+    fn is_spread(&self, policy: &DetectPolicy) -> bool {
+        let policy = &policy.nameservers;
+        let networks_min = match self.by_network {
+            true => policy.networks_min,
+            false => policy.prefixes_min,
+        };
+        self.networks() >= networks_min || self.operators >= policy.operators_min
+    }
+
     /// Returns the level.
     fn level(&self, policy: &DetectPolicy, score: f64, gate_open: bool) -> Option<Level> {
         let rules = &policy.nameservers;
@@ -386,15 +500,24 @@ impl Measures<'_> {
         } else {
             rules.review_prefixes_min
         };
-        let review = score >= rules.review_score_min
-            && self.changes_7d >= rules.review_changes_7d_min
-            && self.fresh >= rules.review_fresh_min
+        let rotation = self.rotation;
+        let is_steady = score >= rules.review_score_min
+            && rotation.changes_7d >= rules.review_changes_7d_min
+            && rotation.fresh >= rules.review_fresh_min
             && (self.networks() >= review_networks || self.operators >= rules.review_operators_min);
+        let is_quick = rotation.changes_3d >= rules.changes_3d_min
+            && rotation.fresh >= rules.fresh_min
+            && self.is_spread(policy);
+        let is_slow =
+            rotation.slow_steps >= rules.review_slow_changes_7d_min && self.is_spread(policy);
+        let is_endless = rotation.fresh_names >= rules.review_fresh_names_min;
+        let is_restless = rotation.steps >= rules.review_steps_7d_min && self.is_spread(policy);
+        let review = is_steady || is_quick || is_slow || is_endless || is_restless;
         if gate_open && score >= rules.score_min {
             Some(Level::Report)
         } else if review || gate_open {
             Some(Level::Review)
-        } else if self.changes_7d >= policy.watch_changes_7d_min {
+        } else if self.rotation.changes_7d >= policy.watch_changes_7d_min {
             Some(Level::Watch)
         } else {
             None
@@ -408,8 +531,10 @@ struct Excuses<'a> {
     all_names: bool,
     /// Changes of name that many names made at once.
     shared_moves: bool,
-    /// Whether changes of this name server's addresses are.
+    /// Whether changes of this name server's addresses are: it is a provider's.
     is_host: &'a dyn Fn(&Name) -> bool,
+    /// Whether they are another domain's, which is judged for them.
+    is_of_other: &'a dyn Fn(&Name) -> bool,
 }
 
 /// Weighs every change instant.
@@ -417,39 +542,158 @@ fn count_points<'a>(
     timeline: &'a Timeline,
     excuses: &Excuses<'_>,
     policy: &DetectPolicy,
+    knowledge: &dyn Knowledge,
 ) -> Vec<Counted<'a>> {
-    let weigh = |point: &'a ChangePoint| {
-        let is_shared = excuses.shared_moves
-            && point.moment.shared_count >= policy.nameservers.shared_move_names;
-        let names_count = point.names_changed && !excuses.all_names && !is_shared;
-        let glue = point
-            .changed_hosts
-            .iter()
-            .filter(|(host, _)| !(excuses.is_host)(host));
-        let glue: Vec<u32> = glue.map(|(_, fresh)| *fresh).collect();
-        let counts = !point.moment.is_excused() && (names_count || !glue.is_empty());
-        let fresh_names = if names_count {
-            point.fresh_names + point.fresh_host_addresses
-        } else {
-            0
-        };
-        let fresh = if counts {
-            fresh_names + glue.iter().sum::<u32>()
-        } else {
-            0
-        };
-        let weight = match (counts, fresh) {
-            (false, _) => 0.0,
-            (true, 0) => RESTORED_WEIGHT,
-            (true, _) => 1.0,
-        };
-        Counted {
-            point,
-            weight,
-            fresh,
-        }
+    let mut weigher = Weigher {
+        excuses,
+        policy,
+        knowledge,
+        excused_renames: excused_renames(timeline),
+        carried: (0, 0),
     };
-    timeline.points.iter().map(weigh).collect()
+    let points = timeline.points.iter();
+    points.map(|point| weigher.weigh(point)).collect()
+}
+
+/// Returns the instants whose renames are excused: the first of any 7 days.
+fn excused_renames(timeline: &Timeline) -> BTreeSet<i64> {
+    let mut excused: Vec<Moment> = Vec::new();
+    for point in timeline.points.iter().filter(|point| point.is_rename) {
+        let recent = excused.iter().rev();
+        let recent = recent.take_while(|it| point.moment.at.since(it.at) < Span::days(7));
+        if recent.count() < RENAMES_7D_MAX {
+            excused.push(point.moment);
+        }
+    }
+    excused.iter().map(|it| it.version_id).collect()
+}
+
+/// Weighs change instants in order of time.
+struct Weigher<'a> {
+    excuses: &'a Excuses<'a>,
+    policy: &'a DetectPolicy,
+    knowledge: &'a dyn Knowledge,
+    excused_renames: BTreeSet<i64>,
+    /// Values never seen before, and names among them, that came since something left.
+    carried: (u32, u32),
+}
+
+impl Weigher<'_> {
+    /// Weighs one.
+    fn weigh<'a>(&mut self, point: &'a ChangePoint) -> Counted<'a> {
+        let mut counted = Counted {
+            point,
+            weight: 0.0,
+            fresh: 0,
+            fresh_names: 0,
+            is_slow_step: false,
+            is_of_provider: self.is_of_provider(point),
+            no_step: None,
+        };
+        let rules = &self.policy.nameservers;
+        let is_shared =
+            self.excuses.shared_moves && point.moment.shared_count >= rules.shared_move_names;
+        let is_renamed = self.excused_renames.contains(&point.moment.version_id);
+        let names_count = point.names_changed && !self.excuses.all_names && !is_shared;
+        let glue = point.changed_hosts.iter();
+        let glue: Vec<&ChangedHost> = glue
+            .filter(|it| !(self.excuses.is_of_other)(&it.host))
+            .filter(|it| !(self.excuses.is_host)(&it.host))
+            .collect();
+        if point.is_excused || !(names_count || !glue.is_empty()) {
+            return counted;
+        }
+        let is_within = |span: Span| {
+            names_count && !is_renamed && point.names_departure.is_within(span)
+                || glue.iter().any(|it| it.departure.is_within(span))
+        };
+        let left = names_count && point.names_departure.is_some()
+            || glue.iter().any(|it| it.departure.is_some());
+        let fresh_glue: u32 = glue.iter().map(|it| it.fresh).sum();
+        let (fresh_names, fresh) = match names_count && !is_renamed {
+            true => (
+                point.fresh_names,
+                point.fresh_names + point.fresh_host_addresses + fresh_glue,
+            ),
+            false => (0, fresh_glue),
+        };
+        let (carried, carried_names) = self.carried;
+        self.carried = (carried + fresh, carried_names + fresh_names);
+        if left {
+            (counted.fresh, counted.fresh_names) = std::mem::take(&mut self.carried);
+        }
+        counted.is_slow_step = is_within(self.policy.settled_after);
+        if is_within(rules.stay_max) {
+            let is_step_of_names =
+                names_count && !is_renamed && glue.is_empty() && self.is_reassigned(point);
+            counted.weight = match counted.fresh > 0 && !is_step_of_names {
+                true => 1.0,
+                false => RESTORED_WEIGHT,
+            };
+        } else {
+            (counted.fresh, counted.fresh_names) = (0, 0);
+            counted.no_step = Some(match (left, is_renamed) {
+                (false, _) => NoStep::Grew,
+                (true, true) => NoStep::Renamed,
+                (true, false) => NoStep::Replaced,
+            });
+        }
+        counted
+    }
+
+    /// Returns whether a change would be a step but for what is excused because name servers are a provider's.
+    fn is_of_provider(&self, point: &ChangePoint) -> bool {
+        let span = self.policy.nameservers.stay_max;
+        let names = self.excuses.all_names && point.names_changed;
+        let mut hosts = point.changed_hosts.iter();
+        !point.is_excused
+            && (names && point.names_departure.is_within(span)
+                || hosts.any(|it| {
+                    let is_others = (self.excuses.is_of_other)(&it.host);
+                    it.departure.is_some() && !is_others && (self.excuses.is_host)(&it.host)
+                }))
+    }
+
+    /// Returns whether names gave way to others of the same operators, of which no new address is known.
+    fn is_reassigned(&self, point: &ChangePoint) -> bool {
+        let operators = |names: &[Name]| -> BTreeSet<Name> {
+            names.iter().map(|it| self.knowledge.operator(it)).collect()
+        };
+        point.has_sets
+            && point.fresh_host_addresses == 0
+            && operators(&point.names_before) == operators(&point.names_after)
+    }
+}
+
+/// Says which changes of the week are no steps of a rotation.
+fn step_check(counted: &[Counted<'_>], week: &Window) -> Check {
+    let of_week = counted.iter().filter(|it| week.holds(it.point.moment.at));
+    let no_steps: Vec<NoStep> = of_week.filter_map(|it| it.no_step).collect();
+    let part = |kind: NoStep, words: &str| {
+        let count = no_steps.iter().filter(|it| **it == kind).count();
+        (count > 0).then(|| format!("{count} {words}"))
+    };
+    let parts = [
+        part(NoStep::Grew, "where nothing left"),
+        part(
+            NoStep::Replaced,
+            "where only what had been there for long left",
+        ),
+        part(
+            NoStep::Renamed,
+            "where name servers were renamed and kept their addresses, or names were corrected",
+        ),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    let result = match parts.is_empty() {
+        true => "every change of 7 days that is not excused is a step of a rotation".to_owned(),
+        false => format!("not counted: {}", parts.join(", ")),
+    };
+    Check {
+        name: "changes that are no rotation",
+        result,
+        explains: !no_steps.is_empty(),
+    }
 }
 
 /// Returns in how many of the last 30 days' instants the addresses of each name server changed.
@@ -459,8 +703,8 @@ fn glue_changes_30d(timeline: &Timeline, now: Timestamp) -> HashMap<&Name, u32> 
         .iter()
         .filter(|point| now.since(point.moment.at) < Span::days(30));
     let mut counts = HashMap::new();
-    for (host, _) in recent.flat_map(|point| &point.changed_hosts) {
-        *counts.entry(host).or_default() += 1;
+    for changed in recent.flat_map(|point| &point.changed_hosts) {
+        *counts.entry(&changed.host).or_default() += 1;
     }
     counts
 }
@@ -533,18 +777,23 @@ fn shared_moves(timeline: &Timeline, policy: &DetectPolicy, now: Timestamp) -> S
         .iter()
         .filter(|point| point.moment.shared_count >= policy.nameservers.shared_move_names)
         .count();
-    let excuses = month.len() as u32 <= policy.nameservers.shared_move_changes_30d_max;
+    let rules = &policy.nameservers;
+    let excuses = month.len() as u32 <= rules.shared_move_changes_30d_max
+        && shared as u32 <= rules.shared_moves_30d_max;
     let result = match (shared, excuses) {
         (0, _) => "no move was shared with other names".to_owned(),
         (count, true) => format!(
-            "not counted: {} that at least {} made at once",
+            "not counted: {} that at least {} made at once; {count} of {} in 30 days used up",
             counted(count, "move"),
-            counted(policy.nameservers.shared_move_names, "name")
+            counted(rules.shared_move_names, "name"),
+            rules.shared_moves_30d_max
         ),
         (count, false) => format!(
-            "{} with other names, but {} in 30 days are too many for a migration",
-            counted(count, "shared move"),
-            counted(month.len(), "change")
+            "counted: {} with other names and {} in 30 days are too many for a migration ({} and {} are excused)",
+            counted(count, "move"),
+            counted(month.len(), "change"),
+            rules.shared_moves_30d_max,
+            rules.shared_move_changes_30d_max
         ),
     };
     SharedMoves {
@@ -562,7 +811,7 @@ fn popular_check(
     names: &BTreeSet<&Name>,
     popular: Option<&BTreeSet<Name>>,
     all_popular: bool,
-    excused_glue: bool,
+    (excused, excused_max): (u32, u32),
 ) -> Check {
     let result = match popular {
         None => "not looked up".to_owned(),
@@ -573,8 +822,16 @@ fn popular_check(
             } else {
                 ""
             };
+            let used = match excused {
+                0 => String::new(),
+                _ if excused > excused_max => format!(
+                    "; {} in 7 days not counted, more than the {excused_max} that this excuses: reviewed",
+                    counted(excused, "change")
+                ),
+                _ => format!("; {excused} of {excused_max} changes in 7 days used up"),
+            };
             format!(
-                "{count} of {} in use by many stable names{end}",
+                "{count} of {} in use by many stable names{end}{used}",
                 counted(names.len(), "name server")
             )
         }
@@ -582,16 +839,66 @@ fn popular_check(
     Check {
         name: "name servers of a known provider",
         result,
-        explains: all_popular || excused_glue,
+        explains: all_popular || excused > 0,
     }
+}
+
+/// How many users and operators a line names.
+const USERS_NAMED_MAX: usize = 5;
+
+/// Says whose changes of address are counted where; `None` where no name server of others moved and nobody else uses
+/// the domain's own.
+fn operated_check(operated: &Operated, moved: &BTreeSet<&Name>) -> Option<Check> {
+    let others = operated.by_others.iter();
+    let others: BTreeSet<&Name> = others
+        .filter(|(host, _)| moved.contains(host))
+        .map(|(_, operator)| operator)
+        .collect();
+    let listed = |names: &mut dyn Iterator<Item = &Name>| -> String {
+        let names = names.take(USERS_NAMED_MAX);
+        let names: Vec<String> = names.map(Name::to_text_without_dot).collect();
+        names.join(", ")
+    };
+    let of_others = (!others.is_empty()).then(|| {
+        format!(
+            "not counted: addresses of name servers of {}, which is judged for them",
+            listed(&mut others.iter().copied())
+        )
+    });
+    let of_users = (operated.user_count > 0 && !moved.is_empty()).then(|| {
+        format!(
+            "{} on its own name servers, not accused for these: {}{}",
+            counted(operated.user_count, "other name"),
+            listed(&mut operated.users.iter()),
+            match operated.user_count > USERS_NAMED_MAX {
+                true => " and more",
+                false => "",
+            }
+        )
+    });
+    let parts: Vec<String> = of_others.into_iter().chain(of_users).collect();
+    (!parts.is_empty()).then(|| Check {
+        name: "whose name servers move",
+        result: parts.join("; "),
+        explains: !others.is_empty(),
+    })
 }
 
 /// Says whether bulk instants were left out.
 pub(super) fn bulk_check(points: &[&ChangePoint]) -> Check {
-    let excused = points.iter().filter(|point| point.moment.is_excused());
+    let excused = points.iter().filter(|point| point.is_excused);
     let count = excused.clone().count();
     let drifts = excused.filter(|point| point.moment.drift).count();
-    let result = if count == 0 {
+    let beyond = points
+        .iter()
+        .filter(|point| point.moment.is_excused() && !point.is_excused);
+    let beyond = beyond.count();
+    let result = if beyond > 0 {
+        format!(
+            "counted: {} with a mass change beyond the {BULK_7D_MAX} in 7 days that are excused",
+            counted(beyond, "change")
+        )
+    } else if count == 0 {
         "none of the changes came with a mass change of the zone".to_owned()
     } else if drifts > 0 {
         format!(
@@ -599,7 +906,7 @@ pub(super) fn bulk_check(points: &[&ChangePoint]) -> Check {
         )
     } else {
         format!(
-            "not counted: {} that came with a mass change of the zone",
+            "not counted: {} that came with a mass change of the zone; {count} of {BULK_7D_MAX} in 7 days used up",
             counted(count, "change")
         )
     };
@@ -610,15 +917,26 @@ pub(super) fn bulk_check(points: &[&ChangePoint]) -> Check {
     }
 }
 
+/// The name of the check of new registrations.
+const RESET_CHECK: &str = "new registration";
+
 /// Says what is known of a new registration.
-pub(super) fn reset_check(reset_at: Option<Timestamp>) -> Check {
-    let result = match reset_at {
+pub(super) fn reset_check(resets: &[Timestamp], now: Timestamp) -> Check {
+    let believed = believed_resets(resets, now);
+    let recent = believed.iter().rev();
+    let recent = recent
+        .take_while(|it| now.since(**it) < Span::days(30))
+        .count();
+    let result = match believed.last() {
+        Some(at) if recent > 0 => format!(
+            "registered anew at {at}; nothing before it counts; {recent} of {RESETS_30D_MAX} in 30 days used up"
+        ),
         Some(at) => format!("registered anew at {at}; nothing before it counts"),
         None => "no new registration is known; sources that do not tell of one leave it unknown"
             .to_owned(),
     };
     Check {
-        name: "new registration",
+        name: RESET_CHECK,
         result,
         explains: false,
     }
@@ -653,12 +971,17 @@ pub(super) fn listed(points: &[&ChangePoint]) -> Vec<ChangePoint> {
     listed.map(|point| (*point).clone()).collect()
 }
 
-/// Raises a level to review where a part of the last 7 days is left out: who changes so often is worth a look,
-/// and nobody gets calm by changes that push others out.
-pub(super) fn at_least_reviewed(level: Option<Level>, is_cut: bool) -> Option<Level> {
-    match is_cut {
-        true => level.map(|level| level.max(Level::Review)),
-        false => level,
+/// Raises a level to review where an excuse is used up, or where a part of the last 7 days is left out: who changes
+/// so often is worth a look, and nobody gets calm by changes that push others out.
+pub(super) fn at_least_reviewed(
+    level: Option<Level>,
+    is_cut: bool,
+    is_used_up: bool,
+) -> Option<Level> {
+    match (is_cut, is_used_up) {
+        (_, true) => level.max(Some(Level::Review)),
+        (true, false) => level.map(|level| level.max(Level::Review)),
+        (false, false) => level,
     }
 }
 
@@ -667,15 +990,24 @@ pub(super) fn change_counts(points: &[&ChangePoint], now: Timestamp) -> [u32; 3]
     [Span::hours(24), Span::hours(72), Span::days(7)].map(|span| {
         points
             .iter()
-            .filter(|point| !point.moment.is_excused() && now.since(point.moment.at) < span)
+            .filter(|point| !point.is_excused && now.since(point.moment.at) < span)
             .count() as u32
     })
 }
 
 /// Returns the shorter of the mean stays of names and of addresses, in hours.
-fn shortest_tenure(window: &Window, timeline: &Timeline) -> Option<f64> {
+fn shortest_tenure(
+    window: &Window,
+    timeline: &Timeline,
+    is_of_other: &dyn Fn(&Name) -> bool,
+) -> Option<f64> {
     let names = Stayed::of(window, &timeline.names).tenure_hours();
-    let addresses = Stayed::of(window, &timeline.addresses).tenure_hours();
+    let own = timeline.addresses.iter();
+    let own: Vec<_> = own
+        .filter(|((host, _), _)| !is_of_other(host))
+        .cloned()
+        .collect();
+    let addresses = Stayed::of(window, &own).tenure_hours();
     match (names, addresses) {
         (Some(names), Some(addresses)) => Some(names.min(addresses)),
         (one, other) => one.or(other),
@@ -727,6 +1059,21 @@ mod tests {
         assert_eq!(family("dnscloud-12.com"), family("dnscloud-07.co.uk"));
         assert_eq!(family("ns1.com"), None, "too few letters to tell");
         assert_ne!(family("apple.test"), family("brick.test"));
+    }
+
+    #[test]
+    fn third_registration_of_a_month_is_not_believed_and_two_sources_are_one() {
+        let day = |day: i64| Timestamp::from_unix(day * 86_400);
+        let told = [day(1), day(1) + Span::hours(2), day(9), day(20)];
+        assert_eq!(
+            believed_resets(&told, day(25)),
+            [day(1) + Span::hours(2), day(9)]
+        );
+        assert_eq!(
+            last_reset(&[day(1), day(9), day(40)], day(41)),
+            Some(day(40))
+        );
+        assert_eq!(last_reset(&told, day(5)), Some(day(1) + Span::hours(2)));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::dns::Name;
 use crate::time::Span;
 
 /// Names the formulas and defaults of this build in every finding.
-pub const POLICY_VERSION: &str = "2026-11b";
+pub const POLICY_VERSION: &str = "2026-12";
 
 /// The detector's thresholds. docs/detection.md gives the reason and the source of each.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -181,8 +181,10 @@ impl Default for DetectPolicy {
 pub struct NameserverPolicy {
     /// Weighted change instants in 7 days that open the gate.
     pub changes_7d_min: f64,
-    /// Weighted change instants in 3 days that open the gate instead.
+    /// Weighted change instants in 3 days that are reviewed where every other condition of the gate is met.
     pub changes_3d_min: f64,
+    /// How long a value may have stayed for its leaving to be a step of a rotation.
+    pub stay_max: Span,
     /// Values never seen before, in 7 days.
     pub fresh_min: u32,
     /// Autonomous systems of the name servers' addresses, in 7 days.
@@ -205,6 +207,15 @@ pub struct NameserverPolicy {
     pub review_prefixes_min: u32,
     /// Operator domains of the review rule.
     pub review_operators_min: u32,
+    /// Instants in 7 days at which something left that had stayed for at most
+    /// [`settled_after`](DetectPolicy::settled_after), from which slow rotation is reviewed.
+    pub review_slow_changes_7d_min: u32,
+    /// Names never seen before, in 7 days, that are reviewed whatever their operators and networks.
+    pub review_fresh_names_min: u32,
+    /// Steps in 7 days that are reviewed where the spread is that of the gate, however little is fresh.
+    pub review_steps_7d_min: u32,
+    /// How many changes in 7 days are excused because name servers are a provider's; more are reviewed.
+    pub provider_changes_7d_max: u32,
     /// Stable names that must use a name server for it to count as a provider's.
     pub popular_host_names: u32,
     /// Stable names that must use an operator domain for it to count as a provider.
@@ -213,6 +224,8 @@ pub struct NameserverPolicy {
     pub popular_stable: Span,
     /// Names that must make the same move at one instant for it to count as a migration.
     pub shared_move_names: u32,
+    /// How many shared moves excuse a name in 30 days.
+    pub shared_moves_30d_max: u32,
     /// A name with more change instants in 30 days is not excused by a shared move.
     pub shared_move_changes_30d_max: u32,
 }
@@ -222,6 +235,7 @@ impl Default for NameserverPolicy {
         Self {
             changes_7d_min: 5.0,
             changes_3d_min: 3.0,
+            stay_max: Span::hours(96),
             fresh_min: 3,
             networks_min: 4,
             prefixes_min: 10,
@@ -233,10 +247,15 @@ impl Default for NameserverPolicy {
             review_networks_min: 3,
             review_prefixes_min: 7,
             review_operators_min: 3,
+            review_slow_changes_7d_min: 10,
+            review_fresh_names_min: 20,
+            review_steps_7d_min: 20,
+            provider_changes_7d_max: 10,
             popular_host_names: 20,
             popular_operator_names: 50,
             popular_stable: Span::days(30),
             shared_move_names: 10,
+            shared_moves_30d_max: 2,
             shared_move_changes_30d_max: 4,
         }
     }
@@ -270,6 +289,14 @@ pub struct AddressPolicy {
     pub review_networks_min: u32,
     /// Prefixes of the review rule.
     pub review_prefixes_min: u32,
+    /// Steps in 7 days that are reviewed where there are as many networks as the review rule asks for, however
+    /// little is fresh.
+    pub review_steps_7d_min: u32,
+    /// Networks in 24 hours that are reviewed where addresses stay for at most 3 hours, however little is fresh.
+    pub review_pool_networks_min: u32,
+    /// Distinct addresses in 24 hours, at least three at a time, that are reviewed in however few networks, unless
+    /// these are hosting providers'.
+    pub review_crowd_24h_min: u32,
     /// Distinct addresses of one hosting network in 7 days, one or two at a time, that are reviewed.
     pub one_network_addresses_min: u32,
     /// Mean time such an address stayed.
@@ -294,6 +321,9 @@ impl Default for AddressPolicy {
             score_min: 60.0,
             review_networks_min: 4,
             review_prefixes_min: 12,
+            review_steps_7d_min: 20,
+            review_pool_networks_min: 12,
+            review_crowd_24h_min: 72,
             one_network_addresses_min: 20,
             one_network_tenure_max: Span::hours(12),
             shared_share_max: 0.8,

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use crate::detector::alike::is_slip_of;
 use crate::dns::{Name, Serial};
 use crate::time::{Span, Timestamp};
 
@@ -70,11 +71,54 @@ pub struct ChangePoint {
     pub added_addresses: u32,
     /// Whether the set of names differs.
     pub names_changed: bool,
-    /// The name servers that stayed and whose addresses differ (on the address plane the owner),
-    /// each with how many of its new addresses were never seen before.
-    pub changed_hosts: Vec<(Name, u32)>,
+    /// How long the names that left had been there; see [`Departure`].
+    pub names_departure: Departure,
+    /// Whether the names that came have only addresses that were there before, or are each a slip of the finger
+    /// away from one that left: the same name servers under other names.
+    pub is_rename: bool,
+    /// The name servers that stayed and whose addresses differ (on the address plane the owner).
+    pub changed_hosts: Vec<ChangedHost>,
+    /// Whether what changed weighs nothing: see [`Moment::is_excused`]. Mass changes are excused
+    /// [`BULK_7D_MAX`] times in 7 days.
+    pub is_excused: bool,
     /// Whether the sets before and after are here.
     pub has_sets: bool,
+}
+
+/// A name server that stayed and whose addresses differ (on the address plane the owner).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangedHost {
+    /// The name server.
+    pub host: Name,
+    /// How many of its new addresses were never seen before.
+    pub fresh: u32,
+    /// How long the addresses that left had been there.
+    pub departure: Departure,
+}
+
+/// What left a set at an instant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Departure {
+    /// Something, after this time at the shortest. What came at the same instant and has left since counts with
+    /// its own time: who leaves again so soon had no place of its own.
+    After(Span),
+    /// Only what was there when watching began: since when is not known.
+    OfBaseline,
+    /// Nothing: the set only grew.
+    #[default]
+    Nothing,
+}
+
+impl Departure {
+    /// Returns whether something left.
+    pub fn is_some(self) -> bool {
+        self != Self::Nothing
+    }
+
+    /// Returns whether something left after at most `span`.
+    pub fn is_within(self, span: Span) -> bool {
+        self <= Self::After(span)
+    }
 }
 
 impl ChangePoint {
@@ -93,7 +137,7 @@ impl ChangePoint {
 
     /// Returns how many addresses never seen before came to name servers that stayed.
     pub fn fresh_glue(&self) -> u32 {
-        self.changed_hosts.iter().map(|(_, fresh)| fresh).sum()
+        self.changed_hosts.iter().map(|it| it.fresh).sum()
     }
 }
 
@@ -102,6 +146,12 @@ const DETAIL_SPAN: Span = Span::days(8);
 /// How many values the sets of all change points of an entity hold; the oldest lose theirs first. 100 octets
 /// each. Chosen by hand: a set of ten that changes every minute keeps 5,000 changes, more than three days.
 const DETAIL_VALUES_MAX: usize = 100_000;
+
+/// How many mass changes excuse an entity within 7 days: of the .gov zone at most 3 came in a week. Junk that moves
+/// with a flux at every version is no excuse for it.
+pub(super) const BULK_7D_MAX: usize = 4;
+/// The most names that came at an instant of which it is asked whether they correct others: more are no slip.
+const CORRECTED_NAMES_MAX: usize = 13;
 
 /// One value's presence; `to` is `None` while it is there.
 #[derive(Debug, Clone, Copy)]
@@ -147,6 +197,9 @@ pub(super) struct Replay<'a> {
     pub reset_at: Option<Timestamp>,
     /// See [`DetectPolicy::absence_max`](super::DetectPolicy::absence_max).
     pub absence_max: Span,
+    /// Whether the addresses of all names are one set, so that one that leaves a name gives way to one that comes to
+    /// another. On the name-server plane they always are.
+    pub is_union: bool,
     /// What comes later is not looked at.
     pub now: Timestamp,
     /// What is left out, if anything.
@@ -270,11 +323,19 @@ enum Became {
     Same,
     /// It began.
     Began,
+    /// It began anew; it had ended at this time, after as long an absence as is waited for.
+    BeganAnew(Timestamp),
     /// It was another set before.
     Changed,
 }
 
 impl<T: Ord + Clone> Held<T> {
+    /// Returns when the set ended, if it has been absent for longer than is waited for by `now`.
+    fn ended_at(&self, now: Timestamp, absence_max: Span) -> Option<Timestamp> {
+        let ended_at = self.empty_since.map(|since| since + absence_max);
+        ended_at.filter(|ended_at| now > *ended_at)
+    }
+
     /// Moves the set to `after`.
     fn become_set(&mut self, after: &BTreeSet<T>, at: Timestamp, absence_max: Span) -> Became {
         if after.is_empty() {
@@ -283,13 +344,12 @@ impl<T: Ord + Clone> Held<T> {
             }
             return Became::Same;
         }
-        let too_long = self
-            .empty_since
-            .take()
-            .is_some_and(|since| at.since(since) > absence_max);
+        let ended_at = self.empty_since.take().map(|since| since + absence_max);
         let before = std::mem::replace(&mut self.active, after.clone());
-        if before.is_empty() || too_long {
+        if before.is_empty() {
             Became::Began
+        } else if let Some(ended_at) = ended_at.filter(|ended_at| at > *ended_at) {
+            Became::BeganAnew(ended_at)
         } else if before == *after {
             Became::Same
         } else {
@@ -398,6 +458,8 @@ struct Walk<'a> {
     all: &'a Names<'a>,
     raw_names: BTreeSet<Place>,
     raw_addresses: BTreeMap<Place, BTreeSet<IpAddr>>,
+    /// The same, for the union of owners.
+    raw_pairs: BTreeSet<(Place, IpAddr)>,
     names: Held<Place>,
     addresses: BTreeMap<Place, Held<IpAddr>>,
     seen_names: BTreeSet<Place>,
@@ -411,6 +473,69 @@ struct Walk<'a> {
     name_sets: BTreeSet<Vec<Place>>,
     name_presences: Presences<Place>,
     address_presences: Presences<(Place, IpAddr)>,
+    union: Union,
+}
+
+/// The addresses of all names together, and since when each has been there.
+#[derive(Default)]
+struct Union {
+    set: Held<(Place, IpAddr)>,
+    /// When each came; `None` if it was there before.
+    since: BTreeMap<(Place, IpAddr), Option<Timestamp>>,
+    /// What left since an address came.
+    left: Departure,
+}
+
+impl Union {
+    /// Begins with a set that was there before.
+    fn begin(&mut self, set: BTreeSet<(Place, IpAddr)>) {
+        self.since = set.iter().map(|value| (*value, None)).collect();
+        self.set = Held {
+            active: set,
+            empty_since: None,
+        };
+        self.left = Departure::Nothing;
+    }
+
+    /// Takes in an address that was there before.
+    fn learn(&mut self, value: (Place, IpAddr)) {
+        self.set.active.insert(value);
+        self.since.insert(value, None);
+    }
+
+    /// Moves the set to `after`. Returns what gave way to what came.
+    fn step(
+        &mut self,
+        after: &BTreeSet<(Place, IpAddr)>,
+        at: Timestamp,
+        absence_max: Span,
+    ) -> Departure {
+        let before = self.set.active.clone();
+        match self.set.become_set(after, at, absence_max) {
+            Became::Same => Departure::Nothing,
+            Became::Began | Became::BeganAnew(_) => {
+                self.since = after.iter().map(|value| (*value, Some(at))).collect();
+                self.left = Departure::Nothing;
+                Departure::Nothing
+            }
+            Became::Changed => {
+                for gone in before.difference(after) {
+                    let departure = match self.since.remove(gone).flatten() {
+                        Some(since) => Departure::After(at.since(since)),
+                        None => Departure::OfBaseline,
+                    };
+                    self.left = self.left.min(departure);
+                }
+                let mut came = after.difference(&before).peekable();
+                let left = match came.peek() {
+                    Some(_) => std::mem::take(&mut self.left),
+                    None => Departure::Nothing,
+                };
+                self.since.extend(came.map(|value| (*value, Some(at))));
+                left
+            }
+        }
+    }
 }
 
 /// When each value was there.
@@ -419,6 +544,10 @@ struct Presences<T> {
     all: Vec<(T, Presence)>,
     /// Those that have no end yet, with their places among all.
     open: BTreeMap<T, usize>,
+    /// Those that were there before they were first told of.
+    known: BTreeSet<T>,
+    /// Those that left, with when they came (`None` if they were there before) and when they left.
+    left: Vec<(T, Option<Timestamp>, Timestamp)>,
 }
 
 impl<T> Default for Presences<T> {
@@ -426,6 +555,8 @@ impl<T> Default for Presences<T> {
         Self {
             all: Vec::new(),
             open: BTreeMap::new(),
+            known: BTreeSet::new(),
+            left: Vec::new(),
         }
     }
 }
@@ -433,11 +564,14 @@ impl<T> Default for Presences<T> {
 impl<T: Ord + Clone> Presences<T> {
     /// Ends the presence of what left and begins that of what came: `after` is there from `at` on.
     fn note(&mut self, after: &BTreeSet<T>, at: Timestamp) {
-        let all = &mut self.all;
+        let (all, known, left) = (&mut self.all, &mut self.known, &mut self.left);
         self.open.retain(|value, place| {
             let stays = after.contains(value);
             if !stays {
-                all[*place].1.to = Some(at);
+                let presence = &mut all[*place].1;
+                presence.to = Some(at);
+                let came_at = (!known.remove(value)).then_some(presence.from);
+                left.push((value.clone(), came_at, at));
             }
             stays
         });
@@ -450,10 +584,45 @@ impl<T: Ord + Clone> Presences<T> {
         }
     }
 
+    /// Ends those that were absent for too long: they did not leave for others.
+    fn lapse(&mut self, at: Timestamp, is_absent: impl Fn(&T) -> bool) {
+        let (all, known) = (&mut self.all, &mut self.known);
+        self.open.retain(|value, place| {
+            let is_absent = is_absent(value);
+            if is_absent {
+                all[*place].1.to = Some(at);
+                known.remove(value);
+            }
+            !is_absent
+        });
+    }
+
+    /// Returns what left of each set at each instant. `set_of` says which set a value belongs to.
+    fn departures<S: Ord>(&self, set_of: impl Fn(&T) -> S) -> BTreeMap<(S, Timestamp), Departure> {
+        let mut departures = BTreeMap::new();
+        let stay = |came_at: Option<Timestamp>, left_at: Timestamp| {
+            came_at.map_or(Departure::OfBaseline, |at| {
+                Departure::After(left_at.since(at))
+            })
+        };
+        for (value, came_at, left_at) in &self.left {
+            let known = departures
+                .entry((set_of(value), *left_at))
+                .or_insert(Departure::Nothing);
+            *known = stay(*came_at, *left_at).min(*known);
+        }
+        for (value, came_at, left_at) in &self.left {
+            let Some(came_at) = came_at else { continue };
+            if let Some(known) = departures.get_mut(&(set_of(value), *came_at)) {
+                *known = stay(Some(*came_at), *left_at).min(*known);
+            }
+        }
+        departures
+    }
+
     /// Forgets all of them.
     fn clear(&mut self) {
-        self.all.clear();
-        self.open.clear();
+        *self = Self::default();
     }
 }
 
@@ -464,6 +633,7 @@ impl<'a> Walk<'a> {
             all,
             raw_names: BTreeSet::new(),
             raw_addresses: BTreeMap::new(),
+            raw_pairs: BTreeSet::new(),
             names: Held::default(),
             addresses: BTreeMap::new(),
             seen_names: BTreeSet::new(),
@@ -475,11 +645,48 @@ impl<'a> Walk<'a> {
             name_sets: BTreeSet::new(),
             name_presences: Presences::default(),
             address_presences: Presences::default(),
+            union: Union::default(),
         }
     }
 
+    /// Ends what has been absent for too long, and says of each point how long what left had been there.
+    fn settle(&mut self) {
+        let (now, absence_max) = (self.input.now, self.input.absence_max);
+        if let Some(at) = self.names.ended_at(now, absence_max) {
+            self.name_presences.lapse(at, |_| true);
+            self.address_presences.lapse(at, |_| true);
+        }
+        let is_union_of_owners = self.input.names.is_none() && self.input.is_union;
+        let ended_at = self.union.set.ended_at(now, absence_max);
+        if let Some(at) = ended_at.filter(|_| is_union_of_owners) {
+            self.address_presences.lapse(at, |_| true);
+        }
+        let open = self.address_presences.open.keys();
+        let hosts: BTreeSet<Place> = open.map(|(host, _)| *host).collect();
+        for place in hosts {
+            let held = self.addresses.get(&place);
+            if let Some(at) = held.and_then(|held| held.ended_at(now, absence_max)) {
+                self.address_presences.lapse(at, |(host, _)| *host == place);
+            }
+        }
+        let names = self.name_presences.departures(|_| ());
+        let addresses = self.address_presences.departures(|(place, _)| *place);
+        for point in &mut self.points {
+            let at = point.moment.at;
+            let of_names = names.get(&((), at)).copied();
+            point.names_departure = of_names.unwrap_or_default();
+            for changed in &mut point.changed_hosts {
+                let place = self.all.place(&changed.host);
+                let of_host = addresses.get(&(place, at)).copied().unwrap_or_default();
+                changed.departure = changed.departure.min(of_host);
+            }
+        }
+        excuse_bulk(&mut self.points);
+    }
+
     /// Returns the history, in names.
-    fn finish(self) -> Timeline {
+    fn finish(mut self) -> Timeline {
+        self.settle();
         let name = |place: Place| self.all.name(place);
         let addresses_now = self.raw_addresses.iter();
         let addresses_now = addresses_now
@@ -557,6 +764,7 @@ impl<'a> Walk<'a> {
         self.name_sets.clear();
         self.name_presences.clear();
         self.address_presences.clear();
+        self.union = Union::default();
     }
 
     /// Takes what a part that is left out had as seen before, unless a new registration came later.
@@ -576,11 +784,15 @@ impl<'a> Walk<'a> {
     /// Takes in records that were there before they were first told of: no change.
     fn learn_known(&mut self, event: &Event) {
         for name in &event.known_names {
+            self.name_presences.known.insert(*name);
             self.raw_names.insert(*name);
             self.names.active.insert(*name);
             self.seen_names.insert(*name);
         }
         for (name, address) in &event.known_addresses {
+            self.address_presences.known.insert((*name, *address));
+            self.union.learn((*name, *address));
+            self.raw_pairs.insert((*name, *address));
             self.raw_addresses
                 .entry(*name)
                 .or_default()
@@ -604,8 +816,10 @@ impl<'a> Walk<'a> {
             if let Some(set) = self.raw_addresses.get_mut(name) {
                 set.remove(address);
             }
+            self.raw_pairs.remove(&(*name, *address));
         }
         for (name, address) in &event.addresses[1] {
+            self.raw_pairs.insert((*name, *address));
             self.raw_addresses
                 .entry(*name)
                 .or_default()
@@ -628,6 +842,19 @@ impl<'a> Walk<'a> {
                 .extend(set.iter().map(|address| address_key(*address)));
         }
         self.seen_names.extend(self.raw_names.iter());
+        let union = self.raw_union();
+        self.union.begin(union);
+    }
+
+    /// Returns the addresses that are there of all active names. Takes time for these.
+    fn raw_union(&self) -> BTreeSet<(Place, IpAddr)> {
+        if self.input.names.is_none() {
+            return self.raw_pairs.clone();
+        }
+        let active = self.names.active.iter();
+        let sets = active.filter_map(|place| Some((*place, self.raw_addresses.get(place)?)));
+        sets.flat_map(|(place, set)| set.iter().map(move |address| (place, *address)))
+            .collect()
     }
 
     /// Returns the active addresses of the active name servers.
@@ -645,6 +872,7 @@ impl<'a> Walk<'a> {
         };
         match self.input.names {
             Some(_) => names.iter().flat_map(of).collect(),
+            None if self.input.is_union => self.union.set.active.clone(),
             None => self.addresses.keys().flat_map(of).collect(),
         }
     }
@@ -658,16 +886,33 @@ impl<'a> Walk<'a> {
             self.names
                 .become_set(&self.raw_names, moment.at, self.input.absence_max);
         let mut changed_hosts = BTreeSet::new();
+        let mut begun_hosts = BTreeSet::new();
         for name in touched {
             let Some(set) = self.raw_addresses.get(&name) else {
                 continue;
             };
             let held = self.addresses.entry(name).or_default();
-            if let Became::Changed = held.become_set(set, moment.at, self.input.absence_max) {
-                changed_hosts.insert(name);
+            match held.become_set(set, moment.at, self.input.absence_max) {
+                Became::Changed => {
+                    changed_hosts.insert(name);
+                }
+                Became::BeganAnew(ended_at) => {
+                    begun_hosts.insert(name);
+                    let presences = &mut self.address_presences;
+                    presences.lapse(ended_at, |(host, _)| *host == name);
+                }
+                Became::Began => {
+                    begun_hosts.insert(name);
+                }
+                Became::Same => {}
             }
         }
+        if let Became::BeganAnew(ended_at) = names_became {
+            self.name_presences.lapse(ended_at, |_| true);
+            self.address_presences.lapse(ended_at, |_| true);
+        }
         let names_after = self.names.active.clone();
+        let taken_over = self.step_union(moment.at);
         let addresses_after = self.active_addresses(&names_after);
         let names_changed = matches!(names_became, Became::Changed);
         let on_address_plane = self.input.names.is_none();
@@ -675,6 +920,9 @@ impl<'a> Walk<'a> {
             on_address_plane || (names_before.contains(name) && names_after.contains(name))
         };
         changed_hosts.retain(stays);
+        // Of a set of names of which few have addresses at a time, others take over.
+        begun_hosts.retain(|name| taken_over.is_some() && stays(name));
+        changed_hosts.extend(&begun_hosts);
         if names_changed || !changed_hosts.is_empty() {
             let added: Vec<&(Place, IpAddr)> =
                 addresses_after.difference(&addresses_before).collect();
@@ -686,10 +934,15 @@ impl<'a> Walk<'a> {
                 keys.filter(|key| !seen.contains(key) && fresh.insert(*key))
                     .count() as u32
             };
-            let glue = changed_hosts
-                .iter()
-                .map(|host| (self.all.name(*host), count_fresh(&|name| name == host)));
-            let changed: Vec<(Name, u32)> = glue.collect();
+            let glue = changed_hosts.iter().map(|host| ChangedHost {
+                host: self.all.name(*host),
+                fresh: count_fresh(&|name| name == host),
+                departure: match begun_hosts.contains(host) {
+                    true => taken_over,
+                    false => Departure::Nothing,
+                },
+            });
+            let changed: Vec<ChangedHost> = glue.collect();
             let fresh_host_addresses = count_fresh(&|name| !stays(name));
             let counted = added
                 .iter()
@@ -727,7 +980,14 @@ impl<'a> Walk<'a> {
                 addresses_before: addresses_of(&addresses_before),
                 addresses_after: addresses_of(&addresses_after),
                 names_changed,
+                names_departure: Departure::Nothing,
+                is_rename: is_rename(
+                    [&names_before, &names_after],
+                    &addresses_before,
+                    &addresses_after,
+                ) || is_recent && self.is_correction(&names_before, &names_after),
                 changed_hosts: changed,
+                is_excused: false,
                 has_sets: is_recent,
             });
             self.bound_details();
@@ -738,6 +998,39 @@ impl<'a> Walk<'a> {
                 .iter()
                 .map(|(_, address)| address_key(*address)),
         );
+    }
+
+    /// Moves the union of addresses. Returns what gave way to what came.
+    fn step_union(&mut self, at: Timestamp) -> Departure {
+        let is_union = self.input.is_union;
+        if !is_union && self.input.names.is_none() {
+            return Departure::Nothing;
+        }
+        let absence_max = self.input.absence_max;
+        let ended_at = self.union.set.ended_at(at, absence_max);
+        let union = self.raw_union();
+        // What was absent for too long did not give way to what begins now.
+        if let Some(ended_at) = ended_at.filter(|_| self.input.names.is_none() && !union.is_empty())
+        {
+            self.address_presences.lapse(ended_at, |_| true);
+        }
+        self.union.step(&union, at, absence_max)
+    }
+
+    /// Returns whether every name that came is a slip of the finger away from one that left.
+    fn is_correction(&self, before: &BTreeSet<Place>, after: &BTreeSet<Place>) -> bool {
+        let names = |places: &mut dyn Iterator<Item = &Place>| -> Vec<&Name> {
+            let names = places.take(CORRECTED_NAMES_MAX + 1);
+            names
+                .map(|place| self.all.in_order[*place as usize])
+                .collect()
+        };
+        let came = names(&mut after.difference(before));
+        let left = names(&mut before.difference(after));
+        let is_slip = |name: &&Name| left.iter().any(|gone| is_slip_of(name, gone));
+        !came.is_empty()
+            && came.len().max(left.len()) <= CORRECTED_NAMES_MAX
+            && came.iter().all(is_slip)
     }
 
     /// Takes the sets of the oldest points away, as long as all together hold more than
@@ -752,6 +1045,37 @@ impl<'a> Walk<'a> {
             self.detailed_from += 1;
         }
     }
+}
+
+/// Excuses the instants of mass changes, the first [`BULK_7D_MAX`] of any 7 days, and all of drift.
+fn excuse_bulk(points: &mut [ChangePoint]) {
+    let mut excused: Vec<Timestamp> = Vec::new();
+    for point in points {
+        let at = point.moment.at;
+        let recent = excused.iter().rev();
+        let recent = recent.take_while(|it| at.since(**it) < Span::days(7));
+        let has_room = recent.count() < BULK_7D_MAX;
+        if point.moment.bulk && has_room {
+            excused.push(at);
+        }
+        point.is_excused = point.moment.drift || point.moment.bulk && has_room;
+    }
+}
+
+/// Returns whether every name that came has addresses, and only such as another name had before.
+fn is_rename(
+    [names_before, names_after]: [&BTreeSet<Place>; 2],
+    addresses_before: &BTreeSet<(Place, IpAddr)>,
+    addresses_after: &BTreeSet<(Place, IpAddr)>,
+) -> bool {
+    let known: BTreeSet<IpAddr> = addresses_before.iter().map(|(_, it)| *it).collect();
+    let mut came = names_after.difference(names_before).peekable();
+    let keeps_addresses = |name: &Place| {
+        let mut own = addresses_after.iter().filter(|(host, _)| host == name);
+        let mut own = own.by_ref().peekable();
+        own.peek().is_some() && own.all(|(_, address)| known.contains(address))
+    };
+    came.peek().is_some() && came.all(keeps_addresses)
 }
 
 #[cfg(test)]
@@ -790,6 +1114,7 @@ mod tests {
             addresses,
             reset_at: None,
             absence_max: Span::hours(24),
+            is_union: false,
             now: Timestamp::from_unix(now * 3600),
             left_out: None,
         })
@@ -859,6 +1184,79 @@ mod tests {
     }
 
     #[test]
+    fn what_leaves_soon_is_told_from_what_was_there_for_long() {
+        let names = [
+            stay(name("old.test"), 0, Some(200)),
+            stay(name("b.test"), 200, Some(212)),
+            stay(name("c.test"), 212, None),
+            stay(name("more.test"), 300, None),
+        ];
+        let found: Vec<Departure> = points(&names, &[], 400)
+            .points
+            .iter()
+            .map(|point| point.names_departure)
+            .collect();
+        let half_a_day = Departure::After(Span::hours(12));
+        // What replaced the old name was gone after 12 hours, so that was no move for good.
+        assert_eq!(found, [half_a_day, half_a_day, Departure::Nothing]);
+        let found = points(&names[..1], &[], 400).points;
+        assert_eq!(found, [], "gone, and nothing came");
+        let moved = [
+            stay(name("old.test"), 0, Some(200)),
+            stay(name("b.test"), 200, None),
+        ];
+        let found = points(&moved, &[], 400).points;
+        assert_eq!(found[0].names_departure, Departure::OfBaseline);
+    }
+
+    #[test]
+    fn name_server_that_takes_over_from_another_is_a_change() {
+        let hosts: Vec<Name> = (0..4).map(|n| name(&format!("ns{n}.a.test"))).collect();
+        let names: Vec<Stay<Name>> = hosts.iter().map(|it| stay(it.clone(), 0, None)).collect();
+        // Each has an address for 10 hours and is back after 40, with another.
+        let addresses: Vec<(Name, Stay<IpAddr>)> = (0..12_i64)
+            .map(|turn| {
+                let address = IpAddr::from([192, 0, 2, turn as u8]);
+                let from = 10 + turn * 10;
+                (
+                    hosts[turn as usize % 4].clone(),
+                    stay(address, from, Some(from + 10)),
+                )
+            })
+            .collect();
+        let found = points(&names, &addresses, 125).points;
+        let fresh: u32 = found.iter().map(ChangePoint::fresh_glue).sum();
+        assert_eq!((found.len(), fresh), (11, 11), "{found:?}");
+        let is_soon = |point: &ChangePoint| {
+            let mut changed = point.changed_hosts.iter();
+            changed.all(|it| it.departure == Departure::After(Span::hours(10)))
+        };
+        assert!(found.iter().all(is_soon), "{found:?}");
+    }
+
+    #[test]
+    fn set_that_is_absent_is_there_for_as_long_as_is_waited_and_no_longer() {
+        let names = [stay(name("a.test"), 5, Some(10))];
+        let end_at = |now: i64| points(&names, &[], now).names[0].1.to;
+        assert_eq!(end_at(20), None);
+        assert_eq!(end_at(500), Some(Timestamp::from_unix(34 * 3600)));
+    }
+
+    #[test]
+    fn fifth_mass_change_of_a_week_excuses_nobody() {
+        let mut names: Vec<Stay<Name>> = (0..8)
+            .map(|n| stay(name(&format!("ns.x{n}.test")), n * 10, Some(n * 10 + 10)))
+            .collect();
+        for it in &mut names {
+            it.added.bulk = true;
+            it.removed.as_mut().expect("each left").bulk = true;
+        }
+        let found = points(&names, &[], 75).points;
+        let excused: Vec<bool> = found.iter().map(|it| it.is_excused).collect();
+        assert_eq!(excused, [true, true, true, true, false, false, false]);
+    }
+
+    #[test]
     fn addresses_of_one_48_are_one_value() {
         let names = [stay(name("ns.a.test"), 0, None)];
         let address = |text: &str| text.parse::<IpAddr>().expect("valid");
@@ -909,12 +1307,14 @@ mod tests {
                 addresses,
                 reset_at: None,
                 absence_max: Span::hours(24),
+                is_union: false,
                 now: moment(199).at,
                 left_out,
             });
             let points = timeline.points.into_iter();
+            // How long what is there at the cut has been there is not known.
             points
-                .filter(|point| point.moment.version_id > cut)
+                .filter(|point| point.moment.version_id > cut + 2)
                 .collect::<Vec<_>>()
         };
         let whole = replayed(&all, None);

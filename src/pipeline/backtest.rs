@@ -179,6 +179,7 @@ impl Pipeline {
             let found = self.judge_windows(domain, &mut at_now, policy, now, until)?;
             let observation = Observation {
                 finding: found.finding.as_ref(),
+                last_change_at: found.last_change_at,
                 standing: standing(&at_now, policy, now),
                 now,
             };
@@ -281,6 +282,7 @@ fn cut(
                     .collect(),
                 resets: window.resets.clone(),
                 popular: popular.cloned(),
+                operated: None,
                 left_out: window.left_out.clone(),
             });
         }

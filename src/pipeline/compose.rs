@@ -14,7 +14,7 @@ use crate::report::{
     CaseFacts, DeskReport, Ending, EvidenceLine, RelatedLine, XarfFacts, build_report,
     case_reference, check_xarf, evidence_csv, xarf,
 };
-use crate::store::{Link, MailKind, NewMessage, ZoneId};
+use crate::store::{Link, MailKind, NewMessage, View, ZoneId};
 use crate::templates::Words;
 use crate::time::Timestamp;
 
@@ -343,7 +343,7 @@ impl Pipeline {
                 _ => Vec::new(),
             },
             neighbours: match is_notice {
-                true => BTreeSet::new(),
+                true => None,
                 false => self.neighbours(campaign, finding)?,
             },
             ending: match mail.kind {
@@ -395,28 +395,35 @@ impl Pipeline {
         Ok(lines)
     }
 
-    /// Returns other names on the rare name servers of a finding that are not suspected. Asked only where
-    /// an index answers.
+    /// Returns other names on the rare name servers of a finding that are not suspected; `None` where no index
+    /// answers, and nobody is asked.
     fn neighbours(
         &self,
         campaign: Option<i64>,
         finding: &Finding,
-    ) -> Result<BTreeSet<Name>, PipelineError> {
+    ) -> Result<Option<BTreeSet<Name>>, PipelineError> {
         if !self.store.has_reverse_index() {
-            return Ok(BTreeSet::new());
+            return Ok(None);
         }
         let mut names = match campaign {
             Some(campaign) => self.store.bystanders_of_campaign(campaign)?,
-            None => {
-                let hosts = Traits::of(finding, &self.parts.knowledge).hosts;
-                self.store.delegations_using(&hosts)?
-            }
+            None => BTreeSet::new(),
         };
+        let mut hosts = match campaign {
+            Some(_) => BTreeSet::new(),
+            None => Traits::of(finding, &self.parts.knowledge).hosts,
+        };
+        // Its own name servers are rare too, unless a provider's.
+        let own = finding.nameservers.iter().flat_map(|plane| &plane.names);
+        let own = own.filter(|it| !it.popular && it.host.is_at_or_below(&finding.domain));
+        hosts.extend(own.map(|it| it.host.clone()));
+        names.extend(self.store.delegations_using(&hosts)?);
+        self.store.leave_out_suspects(&mut names)?;
         names.remove(&finding.domain);
         // Those of another desk are that one's to know.
         let to = self.addressees_for(&finding.zone, &finding.domain);
         names.retain(|name| self.addressees_for(name, name) == to);
-        Ok(names)
+        Ok(Some(names))
     }
 
     /// Returns the newest link, as of the judgement, of every zone that a finding looked at, each once.
@@ -433,6 +440,21 @@ impl Pipeline {
             }
         }
         Ok(evidence)
+    }
+
+    /// Returns the time of the newest version of the zones that enclose a domain, as far as it is judged by them.
+    pub(super) fn newest_version_at(
+        &self,
+        domain: &Name,
+    ) -> Result<Option<Timestamp>, PipelineError> {
+        let zones = self.store.zones_enclosing(domain)?.into_iter();
+        let judged = zones.filter(|zone| zone.view != View::Passive);
+        let mut newest = None;
+        for zone in judged.map(|zone| zone.apex).collect::<BTreeSet<Name>>() {
+            let links = self.store.links_at(&zone, Timestamp::from_unix(i64::MAX))?;
+            newest = newest.max(links.iter().map(|(_, link)| link.head.at).max());
+        }
+        Ok(newest)
     }
 
     /// Returns the time of the newest version that is stored of the zones that a finding looked at.
@@ -487,6 +509,7 @@ fn stand_in(case: &Case) -> Finding {
         level: case.level,
         score: case.score,
         last_change_at: case.last_change_at,
+        last_step_at: case.last_change_at,
         now: case.evaluated_at,
         nameservers: None,
         addresses: None,

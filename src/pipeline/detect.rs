@@ -9,8 +9,8 @@ use crate::case::{Case, CaseState, Observation, Standing, Traits, campaign_refer
 use crate::count::counted;
 use crate::detector::{
     AddressWindow, ChangePoint, DetectPolicy, Finding, LeftOut, Moment, NameserverReplay,
-    NameserverWindow, PlaneFinding, Stay, evaluate_addresses, judge, judge_nameservers,
-    without_providers,
+    NameserverWindow, Operated, PlaneFinding, Stay, evaluate_addresses, evaluate_owners, judge,
+    judge_nameservers, without_excuses,
 };
 use crate::dns::{Name, Rdata, case_domain};
 use crate::pipeline::reports::ACTOR;
@@ -43,6 +43,10 @@ const INTERVALS_MAX: usize = 4096;
 const INSTANTS_MIN: usize = 24;
 /// The most users of moved name servers that are judged at one version.
 const USERS_JUDGED_MAX: usize = 2000;
+/// How many users of a domain's own name servers are named.
+const OPERATED_USERS_KEPT: usize = 10;
+/// How many mass changes of a zone within 7 days accuse nobody; the detector excuses as many for each name.
+const BULK_VERSIONS_MAX: u32 = 4;
 /// How many names must use a name server whose addresses move for a note to the operator.
 const GLUE_NAMES_MIN: usize = 50;
 /// How many of them the note names.
@@ -56,6 +60,9 @@ pub struct DomainFinding {
     pub nameservers: Option<PlaneFinding>,
     /// The address plane of the owner that says most.
     pub addresses: Option<PlaneFinding>,
+    /// The last change of its NS records, of addresses of name servers at or below it, or of its own addresses;
+    /// `None` if none is known.
+    pub last_change_at: Option<Timestamp>,
 }
 
 /// What history says of a domain: a window for each zone that delegates it, and for each of its own names.
@@ -66,6 +73,23 @@ pub(super) struct DomainWindows {
 }
 
 impl DomainWindows {
+    /// Returns when what is a domain's own changed last, by `now`.
+    pub(super) fn last_change_at(&self, now: Timestamp) -> Option<Timestamp> {
+        fn ends<T>(stay: &Stay<T>) -> [Option<Timestamp>; 2] {
+            let added = (!stay.baseline).then_some(stay.added.at);
+            [added, stay.removed.map(|end| end.at)]
+        }
+        let names = self.nameservers.iter().flat_map(|it| &it.names).map(ends);
+        let hosts = self.nameservers.iter().flat_map(|it| {
+            let own = it.addresses.iter();
+            own.filter(|(host, _)| host.is_at_or_below(&it.owner))
+        });
+        let hosts = hosts.map(|(_, stay)| ends(stay));
+        let addresses = self.addresses.iter().flat_map(|it| &it.addresses).map(ends);
+        let all = names.chain(hosts).chain(addresses).flatten().flatten();
+        all.filter(|at| *at <= now).max()
+    }
+
     /// Returns the end of the latest part that is left out, if any is.
     fn left_out_until(&self) -> Option<Timestamp> {
         let nameservers = self.nameservers.iter().map(|it| &it.left_out);
@@ -91,24 +115,46 @@ pub(super) struct Range<'a> {
 /// Domains that a version touched, each with those of its own names whose addresses moved.
 type Touched = BTreeMap<Name, BTreeSet<Name>>;
 
+/// What was judged of a domain, as far as its case needs it.
+struct Judgement {
+    finding: Option<Finding>,
+    /// As [`DomainFinding::last_change_at`].
+    last_change_at: Option<Timestamp>,
+}
+
+impl Judgement {
+    /// Judges a domain by its planes.
+    fn of(
+        domain: &Name,
+        (nameservers, addresses): Planes,
+        last_change_at: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            finding: judge(domain, nameservers, addresses, now),
+            last_change_at,
+        }
+    }
+}
+
 /// Domains that were judged and whose cases are to be moved in one transaction.
 #[derive(Default)]
 struct Judged {
-    domains: Vec<(Name, Option<Finding>)>,
+    domains: Vec<(Name, Judgement)>,
     /// How many values the findings hold.
     value_count: usize,
 }
 
 impl Judged {
     /// Adds a domain.
-    fn add(&mut self, domain: Name, finding: Option<Finding>) {
-        let planes = finding.iter();
+    fn add(&mut self, domain: Name, judgement: Judgement) {
+        let planes = judgement.finding.iter();
         let planes = planes.flat_map(|it| it.nameservers.iter().chain(&it.addresses));
         for plane in planes {
             let listed = plane.points.iter().map(ChangePoint::value_count);
             self.value_count += listed.sum::<usize>() + plane.names.len() + plane.addresses.len();
         }
-        self.domains.push((domain, finding));
+        self.domains.push((domain, judgement));
     }
 
     /// Returns whether no more is to be added.
@@ -237,11 +283,11 @@ impl Pipeline {
         let (domains, glue) = self.touched_domains(zone, version_id, at)?;
         let mut judged = Judged::default();
         for (domain, touched) in domains {
-            let Some(finding) = self.look_at_change(&domain, &touched, at)? else {
+            let Some(judgement) = self.look_at_change(&domain, &touched, at)? else {
                 continue;
             };
-            if finding.is_some() || self.store.find_case(&domain)?.is_some() {
-                judged.add(domain, finding);
+            if judgement.finding.is_some() || self.store.find_case(&domain)?.is_some() {
+                judged.add(domain, judgement);
             }
             if judged.is_full() {
                 drop(reading);
@@ -273,9 +319,9 @@ impl Pipeline {
         options: &PollOptions,
     ) -> Result<(), PipelineError> {
         let mut moved = BTreeMap::new();
-        for (domain, finding) in judged.domains {
-            if let Some(id) = self.move_case(&domain, finding.as_ref(), at)? {
-                moved.insert(id, finding);
+        for (domain, judgement) in judged.domains {
+            if let Some(id) = self.move_case(&domain, &judgement, at)? {
+                moved.insert(id, judgement.finding);
             }
         }
         self.tell_of_moved(moved, options)
@@ -352,10 +398,11 @@ impl Pipeline {
             while let Some(row) = cases.next_if(|_| !judged.is_full()) {
                 let domain = row.case.domain;
                 let mut windows = self.load_windows(&domain, &self.range(now, INTERVALS_MAX))?;
-                let (nameservers, addresses) =
-                    self.judge_planes(&mut windows, &self.config.detect, now, now)?;
-                let finding = judge(&domain, nameservers, addresses, now);
-                judged.add(domain, finding);
+                let last_change_at = windows.last_change_at(now);
+                let policy = &self.config.detect;
+                let planes = self.judge_planes(&domain, &mut windows, policy, now, now)?;
+                let judgement = Judgement::of(&domain, planes, last_change_at, now);
+                judged.add(domain, judgement);
             }
             drop(reading);
             let tx = self.store.begin_batch()?;
@@ -383,9 +430,10 @@ impl Pipeline {
     fn move_case(
         &self,
         domain: &Name,
-        finding: Option<&Finding>,
+        judgement: &Judgement,
         now: Timestamp,
     ) -> Result<Option<i64>, PipelineError> {
+        let finding = judgement.finding.as_ref();
         let known = self.store.find_case(domain)?;
         // A line that arrived late was judged at its time; what is known is of a later time.
         if known
@@ -400,6 +448,7 @@ impl Pipeline {
         }
         let observation = Observation {
             finding,
+            last_change_at: judgement.last_change_at,
             standing: self.standing(domain, now)?,
             now,
         };
@@ -492,7 +541,9 @@ impl Pipeline {
         at: Timestamp,
     ) -> Result<(Touched, Vec<BulkMove>), PipelineError> {
         let (mut domains, mut glue) = (Touched::new(), Vec::new());
-        if self.store.is_bulk_version(version_id)? {
+        if self.store.is_bulk_version(version_id)?
+            && self.store.bulk_count(zone.id, at - Span::days(7))? <= BULK_VERSIONS_MAX
+        {
             return Ok((domains, glue));
         }
         let mut hosts = BTreeSet::new();
@@ -512,6 +563,12 @@ impl Pipeline {
         let mut left_out = 0;
         for (host, users) in self.store.users_by_host(&hosts, USERS_JUDGED_MAX)? {
             left_out += users.count - users.names.len();
+            if users.count > users.names.len() {
+                // However many use a name server, its operator is judged.
+                if let Some(operator) = self.operator_of(&host, at)? {
+                    domains.entry(operator).or_default();
+                }
+            }
             if users.count >= GLUE_NAMES_MIN {
                 let names = users.names.iter().take(GLUE_NAMES_KEPT);
                 glue.push(BulkMove {
@@ -589,7 +646,7 @@ impl Pipeline {
         domain: &Name,
         touched: &BTreeSet<Name>,
         now: Timestamp,
-    ) -> Result<Option<Option<Finding>>, PipelineError> {
+    ) -> Result<Option<Judgement>, PipelineError> {
         let case = self.store.find_case(domain)?;
         let busy = Pace::of_busy(case.as_ref(), now);
         let quick = self.range(now, QUICK_INTERVALS_MAX);
@@ -611,6 +668,8 @@ impl Pipeline {
             };
             let mut windows = self.load_windows(domain, &range)?;
             let left_out_until = windows.left_out_until();
+            // Before planes that changed too seldom to be watched are left out.
+            let last_change_at = windows.last_change_at(now);
             let is_quick = is_first && (left_out_until.is_some() || has_many_names);
             let pace = match is_quick {
                 true => busy,
@@ -623,13 +682,13 @@ impl Pipeline {
                 windows
                     .nameservers
                     .retain(|it| may_be_watched(policy, &it.names, &it.addresses, now));
-                let (nameservers, addresses) = self.judge_planes(&mut windows, policy, now, now)?;
-                let finding = judge(domain, nameservers, addresses, now);
-                if !is_quick || finding.is_none() {
+                let planes = self.judge_planes(domain, &mut windows, policy, now, now)?;
+                let judgement = Judgement::of(domain, planes, last_change_at, now);
+                if !is_quick || judgement.finding.is_none() {
                     if let Some(until) = left_out_until {
                         tracing::info!(%domain, "domain {domain}: has changed too often to be judged whole at {now}: what ended by {until} is left out");
                     }
-                    return Ok(Some(finding));
+                    return Ok(Some(judgement));
                 }
             }
             limit = INTERVALS_MAX;
@@ -796,12 +855,14 @@ impl Pipeline {
         now: Timestamp,
         users_at: Timestamp,
     ) -> Result<DomainFinding, PipelineError> {
-        let (nameservers, addresses) = self.judge_planes(windows, policy, now, users_at)?;
+        let last_change_at = windows.last_change_at(now);
+        let (nameservers, addresses) = self.judge_planes(domain, windows, policy, now, users_at)?;
         let finding = judge(domain, nameservers.clone(), addresses.clone(), now);
         Ok(DomainFinding {
             finding,
             nameservers,
             addresses,
+            last_change_at,
         })
     }
 
@@ -809,6 +870,7 @@ impl Pipeline {
     /// addresses.
     fn judge_planes(
         &self,
+        domain: &Name,
         windows: &mut DomainWindows,
         policy: &DetectPolicy,
         now: Timestamp,
@@ -821,13 +883,17 @@ impl Pipeline {
         }
         let hosts = nameservers.iter().flat_map(|plane| &plane.names);
         let hosts: HashSet<&Name> = hosts.map(|name| &name.host).collect();
+        // The addresses of its name servers belong to the other plane.
+        let owners = windows.addresses.iter();
+        let owners: Vec<&AddressWindow> = owners.filter(|it| !hosts.contains(&it.owner)).collect();
         let mut addresses: Option<PlaneFinding> = None;
-        for window in &windows.addresses {
-            // The addresses of its name servers belong to the other plane.
-            if !hosts.contains(&window.owner) {
-                let plane = evaluate_addresses(window, policy, &self.parts.knowledge, now);
-                keep_stronger(&mut addresses, plane);
-            }
+        let knowledge = &self.parts.knowledge;
+        for window in &owners {
+            let plane = evaluate_addresses(window, policy, knowledge, now);
+            keep_stronger(&mut addresses, plane);
+        }
+        if let Some(plane) = evaluate_owners(domain, &owners, policy, knowledge, now) {
+            keep_stronger(&mut addresses, plane);
         }
         Ok((nameservers, addresses))
     }
@@ -892,6 +958,7 @@ impl Pipeline {
             addresses,
             resets: self.resets(key, budget.registered_at, until)?,
             popular: None,
+            operated: None,
             left_out,
         }))
     }
@@ -925,15 +992,22 @@ impl Pipeline {
         let replayed = NameserverReplay::of(window, policy, now);
         let plane = judge_nameservers(&replayed, window, policy, &self.parts.knowledge);
         // Who else uses these name servers is asked only where the answer can excuse somebody.
-        if plane.level.is_none() || window.popular.is_some() {
+        if plane.level.is_none() || (window.popular.is_some() && window.operated.is_some()) {
             return Ok(plane);
         }
-        let hosts = plane.names.iter().map(|name| &name.host);
-        let popular = self.popular_among(hosts, policy, users_at)?;
-        let is_nobody = popular.is_empty();
-        window.popular = Some(Arc::new(popular));
-        if is_nobody {
-            return Ok(without_providers(plane));
+        let was_asked = window.popular.is_some();
+        if !was_asked {
+            let hosts = plane.names.iter().map(|name| &name.host);
+            window.popular = Some(Arc::new(self.popular_among(hosts, policy, users_at)?));
+        }
+        let moved = plane.points.iter().flat_map(|point| &point.changed_hosts);
+        let moved: BTreeSet<&Name> = moved.map(|it| &it.host).collect();
+        let operated = self.operated(&window.owner, &moved, now)?;
+        let is_nobody = window.popular.as_ref().is_some_and(|it| it.is_empty());
+        let is_excused = !is_nobody || !operated.by_others.is_empty();
+        let operated = window.operated.insert(operated);
+        if !was_asked && !is_excused {
+            return Ok(without_excuses(plane, operated, policy));
         }
         Ok(judge_nameservers(
             &replayed,
@@ -941,6 +1015,56 @@ impl Pipeline {
             policy,
             &self.parts.knowledge,
         ))
+    }
+
+    /// Returns whose name servers are whose addresses moved: those of others, and who uses a domain's own.
+    fn operated(
+        &self,
+        domain: &Name,
+        hosts: &BTreeSet<&Name>,
+        now: Timestamp,
+    ) -> Result<Operated, PipelineError> {
+        let mut operated = Operated::default();
+        let mut own = BTreeSet::new();
+        for host in hosts {
+            if host.is_at_or_below(domain) {
+                own.insert((*host).clone());
+            } else if let Some(operator) = self.operator_of(host, now)? {
+                operated.by_others.insert((*host).clone(), operator);
+            }
+        }
+        if !own.is_empty() && self.store.has_reverse_index() {
+            let mut users = self.store.delegations_using(&own)?;
+            users.remove(domain);
+            operated.user_count = users.len();
+            operated.users = users.into_iter().take(OPERATED_USERS_KEPT).collect();
+        }
+        Ok(operated)
+    }
+
+    /// Returns the domain that a name server lies at or below and that uses it itself at `now`: who is judged for its
+    /// addresses. `None` if there is none that is watched.
+    fn operator_of(&self, host: &Name, now: Timestamp) -> Result<Option<Name>, PipelineError> {
+        for zone in self.store.zones_enclosing(host)? {
+            if zone.view == View::Passive {
+                continue;
+            }
+            let mut name = Some(host.clone());
+            while let Some(owner) = name.filter(|name| name.is_at_or_below(&zone.apex)) {
+                let key = EntityKey {
+                    zone: zone.id,
+                    apex: zone.apex.clone(),
+                    owner: owner.clone(),
+                };
+                let names = self.window_until(&key, now, now)?.into_iter();
+                let mut names = names.filter_map(as_nameserver);
+                if names.any(|it| it.value == *host && it.removed.is_none_or(|end| end.at > now)) {
+                    return Ok(Some(owner));
+                }
+                name = owner.parent();
+            }
+        }
+        Ok(None)
     }
 
     /// Loads an owner's own addresses; `None` if history knows of none.

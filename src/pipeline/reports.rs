@@ -270,15 +270,8 @@ impl Pipeline {
         if !case.told.verdicts.contains(&case.verdict) {
             case.told.verdicts.push(case.verdict);
         }
-        let looked;
-        let finding = match finding {
-            Some(finding) => Some(finding),
-            None if is_working(&case) => {
-                looked = self.find(&case.domain, case.evaluated_at)?.finding;
-                looked.as_ref()
-            }
-            None => None,
-        };
+        let looked = self.look_before_mail(&case, finding)?;
+        let finding = looked.as_ref().or(finding);
         case.told.size = finding.map_or(case.told.size, size_of);
         let mail = CaseMail {
             case_id: row.id,
@@ -322,6 +315,27 @@ impl Pipeline {
             true => self.close_thread(row.id),
             false => self.tell_members(row, telling),
         }
+    }
+
+    /// Judges the domain of a case at the newest version before a mail about it, where that is not what `finding` was
+    /// judged at: a mail describes what its reader finds. `None` where the finding is of that time, says what the
+    /// newest does not, or the case is over.
+    fn look_before_mail(
+        &self,
+        case: &Case,
+        finding: Option<&Finding>,
+    ) -> Result<Option<Finding>, PipelineError> {
+        if !is_working(case) {
+            return Ok(None);
+        }
+        let judged_at = finding.map(|finding| finding.now);
+        let newest = self.newest_version_at(&case.domain)?;
+        let at = newest.max(Some(case.evaluated_at)).max(judged_at);
+        let Some(at) = at.filter(|at| judged_at.is_none_or(|judged_at| *at > judged_at)) else {
+            return Ok(None);
+        };
+        let looked = self.find(&case.domain, at)?.finding;
+        Ok(looked.filter(|looked| finding.is_none_or(|known| looked.level >= known.level)))
     }
 
     /// Queues a mail about a case to one addressee. One that cannot be composed is kept among the dead, and

@@ -1,6 +1,6 @@
 //! What is suggested, why, and what would clear the domain. Pure.
 //!
-//! The rungs are ordered by what they take away: freezing a delegation stops the rotation and takes
+//! The rungs are ordered by what they take away: freezing a delegation keeps its NS records as they are and takes
 //! nothing off line; a hold takes the name down. A report suggests the lowest rung that stops what is
 //! suspected and says why (SAC025 finding 4; RAA 3.18.2 asks to weigh harm against collateral damage).
 
@@ -76,30 +76,97 @@ pub struct Advice {
     pub clears: Vec<String>,
 }
 
+/// Who else is touched.
+#[derive(Debug, Clone, Copy)]
+pub struct Others {
+    /// Other cases of its campaign.
+    pub of_campaign: usize,
+    /// Names on its rare name servers that are not suspected; `None` if nobody has looked.
+    pub on_servers: Option<usize>,
+}
+
+impl Others {
+    /// Says who they are.
+    fn words(self) -> String {
+        let members = (self.of_campaign > 0).then(|| {
+            let count = counted(self.of_campaign, "other case");
+            format!("{count} of its campaign: see to them together")
+        });
+        let users = match self.on_servers {
+            None => "whether other names use its rare name servers was not looked up".to_owned(),
+            Some(0) => "no name that is not suspected uses its rare name servers".to_owned(),
+            Some(1) => "1 name that is not suspected uses its rare name servers".to_owned(),
+            Some(count) => {
+                format!("{count} names that are not suspected use its rare name servers")
+            }
+        };
+        let parts: Vec<String> = members.into_iter().chain([users]).collect();
+        parts.join("; ")
+    }
+}
+
+/// What of a delegation moves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Moves {
+    /// Its NS records.
+    Records,
+    /// The addresses of name servers at or below it, and nothing else.
+    OwnHosts,
+    /// The addresses of others' name servers, and nothing else.
+    OthersHosts,
+    /// Nothing: the addresses inside the zone do.
+    Nothing,
+}
+
+impl Moves {
+    /// Returns what the listed changes of a finding show.
+    fn of(finding: &Finding) -> Self {
+        if !matches!(finding.verdict, Verdict::NsFlux | Verdict::DoubleFlux) {
+            return Self::Nothing;
+        }
+        let points = || finding.nameservers.iter().flat_map(|plane| &plane.points);
+        let mut hosts = points().flat_map(|point| &point.changed_hosts);
+        if points().any(|point| point.names_changed) || hosts.clone().next().is_none() {
+            Self::Records
+        } else if hosts.any(|it| it.host.is_at_or_below(&finding.domain)) {
+            Self::OwnHosts
+        } else {
+            Self::OthersHosts
+        }
+    }
+}
+
 impl Advice {
-    /// Returns the advice for a finding; `neighbours` is how many other names use its rare name servers.
+    /// Returns the advice for a finding; `others` are those that are touched too.
     pub fn of(
         finding: &Finding,
         assessment: &Assessment,
-        neighbours: usize,
+        others: Others,
         policy: &DetectPolicy,
     ) -> Self {
-        let delegation_moves = matches!(finding.verdict, Verdict::NsFlux | Verdict::DoubleFlux);
         let taken_over = assessment.word == "taken over";
-        let (step, reason) = match (delegation_moves, taken_over) {
-            (true, false) => (
+        let (step, reason) = match (Moves::of(finding), taken_over) {
+            (Moves::Records, false) => (
                 "freeze the delegation (EPP clientUpdateProhibited) and ask the registrant why it changes so often",
-                "it stops the rotation of name servers and takes nothing off line while you look",
+                "it keeps the NS records as they are and takes nothing off line while you look",
             ),
-            (true, true) => (
-                "freeze the delegation (EPP clientUpdateProhibited), tell the registrant, and restore the last name servers that were stable",
+            (Moves::OwnHosts, false) => (
+                "freeze the delegation and its host objects (EPP clientUpdateProhibited on both) and ask the registrant why their addresses change so often",
+                "the NS records stand still, the addresses of its name servers do not: freezing the hosts keeps them, and takes nothing off line while you look",
+            ),
+            (Moves::Records | Moves::OwnHosts, true) => (
+                "freeze the delegation and its host objects (EPP clientUpdateProhibited), tell the registrant, and restore the last name servers that were stable",
                 "the name is old: its holder is more likely a victim, and a hold would hurt them",
             ),
-            (false, false) => (
+            (Moves::OthersHosts, _) => (
+                "ask the operator of its name servers why their addresses change so often",
+                "only the addresses of others' name servers change: freezing this delegation would stop nothing",
+            ),
+            (Moves::Nothing, false) => (
                 "ask the registrant, and the account that edits the zone, why the addresses change so often",
                 "the delegation stands still: freezing it would stop nothing, and a hold needs a confirmed purpose",
             ),
-            (false, true) => (
+            (Moves::Nothing, true) => (
                 "tell the registrant that the zone may be edited by somebody else, and require a new login for its account",
                 "the name is old: its holder is more likely a victim, and a hold would hurt them",
             ),
@@ -109,13 +176,7 @@ impl Advice {
         } else {
             "clientHold, once you know that the name serves malware, botnets, phishing, pharming or the spam for them"
         };
-        let collateral = match neighbours {
-            0 => "no other watched name uses its rare name servers".to_owned(),
-            1 => "1 other watched name uses its rare name servers: look at it too".to_owned(),
-            _ => format!(
-                "{neighbours} other watched names use its rare name servers: look at them too"
-            ),
-        };
+        let collateral = others.words();
         let mut clears = vec![
             "a content network, a failover or a move explains every change".to_owned(),
             format!(

@@ -11,7 +11,7 @@ use crate::detector::{
 };
 use crate::dns::{Name, Serial};
 use crate::evidence::Hash;
-use crate::report::{Advice, Assessment, Timeline};
+use crate::report::{Advice, Assessment, Others, Timeline};
 use crate::time::{Span, Timestamp};
 
 /// The most transitions of a plane that a report prints; `history` shows all.
@@ -48,7 +48,7 @@ pub struct DeskReport {
     /// `double-flux`, `ns-flux` or `single-flux`.
     pub verdict: &'static str,
     /// What is suspected, in a few words.
-    pub allegation: &'static str,
+    pub allegation: String,
     /// Number of this mail about the case.
     pub revision: u32,
     /// Why this is written: `first report of this case`.
@@ -193,8 +193,8 @@ pub struct CaseFacts<'a> {
     pub campaign: Option<i64>,
     /// Other cases of the campaign.
     pub related: Vec<RelatedLine>,
-    /// Other names on its rare name servers.
-    pub neighbours: BTreeSet<Name>,
+    /// Other names on its rare name servers that are not suspected; `None` if nobody has looked.
+    pub neighbours: Option<BTreeSet<Name>>,
     /// Who ended the case and why.
     pub ending: Option<Ending>,
     /// Whether the details are attached.
@@ -361,12 +361,12 @@ pub fn case_reference(case_id: i64) -> String {
 pub fn build_report(finding: &Finding, facts: CaseFacts<'_>) -> DeskReport {
     let case = facts.case;
     let assessment = Assessment::of(facts.registered_at, case.first_detected_at);
-    let advice = Advice::of(
-        finding,
-        &assessment,
-        facts.neighbours.len() + facts.related.len(),
-        facts.policy,
-    );
+    let others = Others {
+        of_campaign: facts.related.len(),
+        on_servers: facts.neighbours.as_ref().map(BTreeSet::len),
+    };
+    let advice = Advice::of(finding, &assessment, others, facts.policy);
+    let neighbours = facts.neighbours.unwrap_or_default();
     let age = facts
         .registered_at
         .map(|at| case.first_detected_at.since(at).as_seconds() / 86_400);
@@ -377,7 +377,7 @@ pub fn build_report(finding: &Finding, facts: CaseFacts<'_>) -> DeskReport {
         domain: bare(&finding.domain),
         zone: bare(&finding.zone),
         verdict: finding.verdict.word(),
-        allegation: allegation(finding.verdict),
+        allegation: allegation(finding),
         revision: case.revision,
         reason: facts.reason.to_string(),
         is_withdrawn: facts.reason == SendReason::Withdrawn,
@@ -415,13 +415,8 @@ pub fn build_report(finding: &Finding, facts: CaseFacts<'_>) -> DeskReport {
         campaign: facts.campaign.map(campaign_reference),
         related_count: facts.related.len(),
         related: facts.related.into_iter().take(RELATED_MAX).collect(),
-        neighbours_count: facts.neighbours.len(),
-        neighbours: facts
-            .neighbours
-            .iter()
-            .take(RELATED_MAX)
-            .map(bare)
-            .collect(),
+        neighbours_count: neighbours.len(),
+        neighbours: neighbours.iter().take(RELATED_MAX).map(bare).collect(),
         planes: planes.map(section).collect(),
         evidence: facts.evidence,
         reporter: facts.reporter.clone(),
@@ -438,12 +433,27 @@ fn grade(score: f64) -> &'static str {
     }
 }
 
-/// Returns what is suspected, in a few words.
-fn allegation(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::DoubleFlux => "its name servers and its addresses keep changing",
-        Verdict::NsFlux => "its name servers or their addresses keep changing",
-        Verdict::SingleFlux => "its addresses keep changing",
+/// Returns what is suspected, in a few words: how often what changed in the 7 days before the judgement.
+fn allegation(finding: &Finding) -> String {
+    let times = |plane: &Option<PlaneFinding>| {
+        let count = plane.as_ref().map_or(0, |plane| plane.change_counts[2]);
+        (count > 0).then(|| counted(count, "time"))
+    };
+    let (servers, addresses) = (times(&finding.nameservers), times(&finding.addresses));
+    match (finding.verdict, servers, addresses) {
+        (Verdict::DoubleFlux, Some(servers), Some(addresses)) => format!(
+            "its name servers or their addresses changed {servers}, and its own addresses {addresses}, in 7 days"
+        ),
+        (Verdict::NsFlux, Some(servers), _) => {
+            format!("its name servers or their addresses changed {servers} in 7 days")
+        }
+        (Verdict::SingleFlux, _, Some(addresses)) => {
+            format!("its addresses changed {addresses} in 7 days")
+        }
+        // What the case was about; nothing of it is found any more.
+        (Verdict::DoubleFlux, ..) => "its name servers and its addresses changed often".to_owned(),
+        (Verdict::NsFlux, ..) => "its name servers or their addresses changed often".to_owned(),
+        (Verdict::SingleFlux, ..) => "its addresses changed often".to_owned(),
     }
 }
 

@@ -16,7 +16,7 @@ mod statistics;
 mod timeline;
 mod xarf;
 
-pub use advice::{Advice, Assessment};
+pub use advice::{Advice, Assessment, Others};
 pub use desk::{
     ADDRESSES_MAX, AddressLine, CaseFacts, DeskReport, Ending, Endpoint, EvidenceLine, NAMES_MAX,
     NameLine, PlaneSection, RelatedLine, Reporter, TRANSITIONS_MAX, TermLine, Transition,

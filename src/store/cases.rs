@@ -361,7 +361,25 @@ impl Store {
         for row in self.cases_of_campaign(campaign)? {
             names.remove(&row.case.domain);
         }
+        self.leave_out_suspects(&mut names)?;
         Ok(names)
+    }
+
+    /// Takes those of some names away about which a case is open that was ever at level review or above.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn leave_out_suspects(&self, names: &mut BTreeSet<Name>) -> Result<(), StoreError> {
+        if names.is_empty() {
+            return Ok(());
+        }
+        for row in self.cases(&[CaseState::Open, CaseState::Acknowledged])? {
+            if row.case.peak_level >= Level::Review {
+                names.remove(&row.case.domain);
+            }
+        }
+        Ok(())
     }
 
     /// Returns the cases that are told in the mails of another, in the order of their numbers; that other

@@ -304,7 +304,7 @@ pub fn report() -> DeskReport {
         domain: "bad.example".to_owned(),
         zone: "example".to_owned(),
         verdict: "ns-flux",
-        allegation: "its name servers or their addresses keep changing",
+        allegation: "its name servers or their addresses changed 9 times in 7 days".to_owned(),
         revision: 1,
         reason: "first report of this case".to_owned(),
         is_withdrawn: false,
@@ -324,7 +324,7 @@ pub fn report() -> DeskReport {
         },
         advice: Advice {
             step: "freeze the delegation".to_owned(),
-            reason: "it stops the rotation".to_owned(),
+            reason: "it keeps the NS records as they are".to_owned(),
             collateral: "1 other watched name".to_owned(),
             then: "clientHold".to_owned(),
             clears: vec!["the domain stands still for 14d".to_owned()],

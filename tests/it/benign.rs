@@ -92,12 +92,41 @@ fn hoster_that_renumbers_now_and_then_accuses_nobody_but_itself() {
 }
 
 #[test]
-fn hub_whose_name_server_keeps_moving_is_not_excused_by_its_customers() {
-    let found = accused_by(&hub(12));
+fn hub_whose_name_server_keeps_moving_is_one_finding_and_its_customers_are_none() {
+    let bench = bench(&hub(12).0);
+    bench.run(0, &["poll"]);
+    assert_eq!(accused(&bench), ["hoster.example."]);
+    let explained = bench.run(0, &["explain", "hoster.example"]);
     assert!(
-        found.contains(&"hoster.example.".to_owned()) && found.len() > 20,
-        "{found:?}"
+        explained.contains("40 other names on its own name servers"),
+        "{explained}"
     );
+    let customer = bench.run(0, &["explain", "d1.example"]);
+    assert!(
+        customer.contains("name servers of hoster.example, which is judged for them"),
+        "{customer}"
+    );
+}
+
+#[test]
+fn customer_of_a_moving_hub_is_accused_by_what_is_its_own() {
+    let mut feed = hub(12);
+    for turn in 0..10 {
+        let hosts = [
+            format!("ns1.{}{turn}.test.", ["quail", "otter", "heron"][turn % 3]),
+            "ns1.hoster.example.".to_owned(),
+        ];
+        feed.set(
+            turn as f64 * 11.0 + 40.0,
+            "example.",
+            "d7.example.",
+            "NS",
+            &hosts,
+        );
+    }
+    let mut found = accused_by(&feed);
+    found.sort();
+    assert_eq!(found, ["d7.example.", "hoster.example."]);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use fluxwatch::detector::{DetectPolicy, Level};
 
 use crate::harness::{Bench, at};
+use crate::scenarios::others::{MORE, tell_more};
 use crate::scenarios::stories::{ALL, Expected, HOUR, Story, What, tell};
 use crate::scenarios::trial::{Ablation, Feed, Outcome, run};
 
@@ -84,15 +85,26 @@ fn what_no_table_answers_for_is_reviewed_and_never_reported() {
 }
 
 #[test]
-fn slow_fluxes_are_reported_no_later_than_before() {
+fn look_alikes_and_attackers_end_as_expected_at_every_change_and_every_hour() {
+    let policy = DetectPolicy::default();
+    for (id, _, expected) in MORE {
+        for feed in [Feed::Every, Feed::Polls(HOUR)] {
+            let outcome = run(&tell_more(id, 500), feed, Ablation::Nothing, &policy, 500);
+            check(id, expected, feed, 500, &outcome);
+        }
+    }
+}
+
+#[test]
+fn slow_fluxes_are_reported_no_later_than_five_steps_take() {
     // Hours at a feed of every change, from the beginning of the flux, the hold included.
     let policy = DetectPolicy::default();
     for (id, hours_max) in [
         ("M4", 1.0),
-        ("M5", 5.5),
-        ("M6", 37.0),
-        ("M7", 73.0),
-        ("M16", 25.0),
+        ("M5", 8.5),
+        ("M6", 61.0),
+        ("M7", 121.0),
+        ("M16", 36.0),
     ] {
         for seed in SEEDS {
             let outcome = run(
@@ -142,9 +154,13 @@ pub fn as_feed(story: &Story) -> String {
 fn the_whole_program_says_of_a_story_what_the_trial_says() {
     let policy = DetectPolicy::default();
     for id in [
-        "M5", "M6", "M7", "M9", "M10", "M16", "B7", "B8", "B11", "B12", "B14", "B17",
+        "M5", "M6", "M7", "M9", "M10", "M16", "B7", "B8", "B11", "B12", "B14", "B17", "L2", "L4",
+        "A4", "A7", "A9",
     ] {
-        let story = tell(id, 500);
+        let story = match id.starts_with(['L', 'A']) {
+            true => tell_more(id, 500),
+            false => tell(id, 500),
+        };
         let trial = run(&story, Feed::Every, Ablation::Nothing, &policy, 500);
         let bench = Bench::new(
             "[[source]]\nname = \"feed\"\nkind = \"feed\"\npath = \"f.ndjson\"\n[enrich]\nasn = \"asn.csv\"\nhosting_asns = \"hosting.txt\"\n",
@@ -172,4 +188,40 @@ fn the_whole_program_says_of_a_story_what_the_trial_says() {
             );
         }
     }
+}
+
+#[test]
+fn three_providers_in_three_days_are_reviewed_however_often_a_growing_feed_is_polled() {
+    const EPOCH: i64 = 1_790_000_000;
+    let bench = Bench::new(
+        "[[source]]\nname = \"feed\"\nkind = \"feed\"\npath = \"f.ndjson\"\n[enrich]\nasn = \"asn.csv\"\n",
+    );
+    bench.write("asn.csv", crate::scenarios::internet::table());
+    let story = as_feed(&tell_more("L1", 500));
+    let at = |line: &str| -> i64 {
+        let line: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        line["at"].as_i64().expect("a time")
+    };
+    let mut lines = story.lines().peekable();
+    let mut text = String::new();
+    for hour in (0..96).step_by(3) {
+        let now = EPOCH + hour * 3600;
+        while let Some(line) = lines.next_if(|line| at(line) <= now) {
+            text += line;
+            text.push('\n');
+        }
+        // Others move too, so that time goes on.
+        let other = serde_json::json!({"at": now, "zone": "example.", "rrname": format!("d{hour}.example."), "rrtype": "NS", "op": "set", "ttl": 300, "rdata": ["ns1.quiet-dns.test."]});
+        writeln!(text, "{other}").expect("text grows");
+        bench.write("f.ndjson", &text);
+        bench.run(0, &["poll"]);
+    }
+    let cases = bench.json(&["cases", "list", "--state", "all", "--format", "json"]);
+    let peaks: Vec<&serde_json::Value> = cases
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|case| &case["peak_level"])
+        .collect();
+    assert_eq!(peaks, ["review"], "{cases}");
 }

@@ -59,12 +59,40 @@ HOLDS = "(%s > ? and %s <= ?)"
 INSTANTS = """select v, t, max(fresh) as fresh, sum(fresh) as count from (
     select b as v, bt as t, not exists (select 1 from iv o where o.kind = iv.kind and o.value = iv.value and (o.base or o.bt < iv.bt)) as fresh, kind, value from iv where base = 0 group by b, kind, value
     union all select e, et, 0, kind, value from iv where e is not null) where t <= ? group by v"""
+# What each instant weighs, and how much of it is fresh: an instant counts where something left, on the
+# name-server plane something that had been there for at most 96 hours or that came and was gone so soon.
+def steps(is_nameservers):
+    rows = db.execute("select kind, host, value, b, bt, e, et, base from iv where bt <= ?", [now]).fetchall()
+    left, by_instant, weights, carried = {}, {}, {}, 0
+    whose = lambda row: "n" if row[0] == "n" else row[1]
+    gone = [row for row in rows if row[5] is not None and row[6] <= now]
+    for row in gone:
+        key = (row[5], whose(row))
+        left[key] = min(left.get(key, 1e18), 1e18 if row[7] else row[6] - row[4])
+    for row in gone:
+        key = (row[3], whose(row))
+        if key in left and not row[7]: left[key] = min(left[key], row[6] - row[4])
+    for (version, key), stay in left.items(): by_instant.setdefault(version, []).append((key, stay))
+    names = {}
+    for row in rows:
+        if row[0] == "n": names.setdefault(row[2], []).append((row[4], row[6]))
+    for version, t, fresh, count in sorted(db.execute(INSTANTS, [now]).fetchall(), key=lambda row: (row[1], row[0])):
+        there = lambda host: any(b < t and (e is None or e > t) for b, e in names.get(host, []))
+        stays = [stay for key, stay in by_instant.get(version, []) if not is_nameservers or key == "n" or there(key)]
+        carried += count
+        if not is_nameservers: weights[version] = ((1.0 if fresh else 0.34) if stays else 0.0, count)
+        elif not stays: weights[version] = (0.0, 0)
+        else:
+            counts = min(stays) <= 96 * 3600
+            weights[version] = ((1.0 if carried else 0.34) if counts else 0.0, carried if counts else 0)
+            carried = 0
+    return weights
 def measure(hours, began):
     since = max(now - hours * 3600, began)
     inside = lambda: db.execute("select * from (%s) where t > ?" % INSTANTS, [now, since]).fetchall()
     points = inside()
-    weighted = sum(1.0 if row[2] else 0.34 for row in points)
-    fresh = sum(row[3] for row in points)
+    weighted = sum(weights[row[0]][0] for row in points)
+    fresh = sum(weights[row[0]][1] for row in points)
     added = one("select count(*) from (select distinct b, host, value from iv where kind = 'a' and base = 0 and bt > ? and bt <= ?)", since, now)
     there = "kind = ? and bt <= %d and (et is null or et > %d)" % (now, since)
     stay = {}
@@ -85,6 +113,7 @@ step = lambda tenure, steps: next((p for limit, p in steps if tenure is not None
 hours = lambda tenure: "none left in the window" if tenure is None else "%.1f h" % tenure
 for plane in said["planes"]:
     load(plane)
+    weights = steps(plane["is_nameservers"])
     watched = one("select unixepoch(?)", plane["watched_since"])
     began = max(watched, one("select coalesce(min(iif(base, 0, bt)), 0) from iv where kind = ?", "n" if plane["is_nameservers"] else "a"))
     week = measure(168, began)

@@ -85,6 +85,33 @@ fn root_zone_of_2019_and_2020_accuses_nobody() {
 }
 
 #[test]
+fn seventeen_months_of_a_government_zone_review_nobody() {
+    let Some(folder) = shared_data("gov") else {
+        return;
+    };
+    let bench = Bench::new("");
+    let feed = gunzip(&folder.join("gov-2023-12_2025-04.ndjson.gz"));
+    bench.write("gov.ndjson", feed);
+    bench.run(
+        0,
+        &[
+            "import",
+            "feed",
+            "--zone",
+            "gov.",
+            "--complete",
+            "gov.ndjson",
+        ],
+    );
+    let above: Vec<_> = bench
+        .cases()
+        .into_iter()
+        .filter(|case| case["peak_level"] != "watch")
+        .collect();
+    assert!(above.is_empty(), "{above:?}");
+}
+
+#[test]
 fn cut_snapshots_are_refused_or_held_and_the_state_stays() {
     let Some(folder) = shared_data("traps") else {
         return;

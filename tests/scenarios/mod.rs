@@ -2,5 +2,6 @@
 
 pub mod internet;
 pub mod networks;
+pub mod others;
 pub mod stories;
 pub mod trial;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use fluxwatch::case::{Case, Observation, Standing, observe};
 use fluxwatch::detector::{
     AddressWindow, DetectPolicy, Finding, Level, Moment, NameserverWindow, PlaneFinding, Stay,
-    evaluate_addresses, evaluate_nameservers, judge,
+    evaluate_addresses, evaluate_nameservers, evaluate_owners, judge,
 };
 use fluxwatch::dns::Name;
 use fluxwatch::time::{Span, Timestamp};
@@ -325,7 +325,7 @@ impl Trial<'_> {
 
     /// Judges after a change.
     fn judge_change(&mut self, at: i64) {
-        let is_benign = self.story.id.starts_with('B');
+        let is_benign = self.story.id.starts_with(['B', 'L']);
         if at - self.judged_at >= CHANGE_PAUSE[usize::from(is_benign)] {
             self.judge(at);
         }
@@ -357,6 +357,7 @@ impl Trial<'_> {
         self.outcome.series.push((hours, score));
         let observation = Observation {
             finding: finding.as_ref(),
+            last_change_at: None,
             standing: self.standing(),
             now,
         };
@@ -392,6 +393,7 @@ impl Trial<'_> {
             addresses: self.stored.glue.clone(),
             resets: self.stored.resets.clone(),
             popular: Some(Arc::new(self.popular.clone())),
+            operated: None,
             left_out: None,
         };
         Some(evaluate_nameservers(&window, self.policy, &self.known, now))
@@ -399,16 +401,26 @@ impl Trial<'_> {
 
     /// Judges the address plane.
     fn addresses(&self, now: Timestamp) -> Option<PlaneFinding> {
-        let (owner, addresses) = self.stored.addresses.first_key_value()?;
-        let window = AddressWindow {
-            zone: self.story.domain.clone(),
-            owner: owner.clone(),
-            watched_since: Timestamp::from_unix(EPOCH - WATCHED_BEFORE),
-            addresses: addresses.clone(),
-            resets: self.stored.resets.clone(),
-            left_out: None,
-        };
-        Some(evaluate_addresses(&window, self.policy, &self.known, now))
+        let stored = self.stored.addresses.iter();
+        let windows: Vec<AddressWindow> = stored
+            .map(|(owner, addresses)| AddressWindow {
+                zone: self.story.domain.clone(),
+                owner: owner.clone(),
+                watched_since: Timestamp::from_unix(EPOCH - WATCHED_BEFORE),
+                addresses: addresses.clone(),
+                resets: self.stored.resets.clone(),
+                left_out: None,
+            })
+            .collect();
+        let (policy, known) = (self.policy, &self.known);
+        let planes = windows
+            .iter()
+            .map(|window| evaluate_addresses(window, policy, known, now));
+        let all: Vec<&AddressWindow> = windows.iter().collect();
+        let union = evaluate_owners(&self.story.domain, &all, policy, known, now);
+        planes
+            .chain(union)
+            .reduce(|best, other| if other.outranks(&best) { other } else { best })
     }
 
     /// Notes what rules that others have published say.
