@@ -600,7 +600,7 @@ impl Weigher<'_> {
             .filter(|it| !(self.excuses.is_of_other)(&it.host))
             .filter(|it| !(self.excuses.is_host)(&it.host))
             .collect();
-        if point.is_excused || !(names_count || !glue.is_empty()) {
+        if point.is_excused || (!names_count && glue.is_empty()) {
             return counted;
         }
         let is_within = |span: Span| {

@@ -91,7 +91,7 @@ fn seventeen_months_of_a_government_zone_review_nobody() {
     };
     let bench = Bench::new("");
     let feed = gunzip(&folder.join("gov-2023-12_2025-04.ndjson.gz"));
-    bench.write("gov.ndjson", feed);
+    let file = bench.write("gov.ndjson", feed);
     bench.run(
         0,
         &[
@@ -100,7 +100,7 @@ fn seventeen_months_of_a_government_zone_review_nobody() {
             "--zone",
             "gov.",
             "--complete",
-            "gov.ndjson",
+            &file.to_string_lossy(),
         ],
     );
     let above: Vec<_> = bench
