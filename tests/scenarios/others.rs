@@ -95,7 +95,7 @@ pub const MORE: [(&str, &str, Expected); 22] = [
     (
         "A14",
         "glue shown slowly, then rotated hourly",
-        Expected::Review,
+        Expected::Report,
     ),
 ];
 
