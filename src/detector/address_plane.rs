@@ -20,8 +20,8 @@ use crate::detector::features::{
 };
 use crate::detector::finding::{Check, Gate, Level, Plane, PlaneFinding, Term};
 use crate::detector::nameserver_plane::{
-    Judged, at_least_reviewed, bulk_check, change_counts, last_reset, left_out_check, listed,
-    reset_check, seen_address, tenure_points, tenure_text,
+    Judged, absence_check, at_least_reviewed, bulk_check, change_counts, last_reset,
+    left_out_check, listed, reset_check, seen_address, tenure_points, tenure_text,
 };
 use crate::detector::timeline::{ChangePoint, LeftOut, Replay, Stay, Timeline, replay};
 use crate::detector::{DetectPolicy, Knowledge};
@@ -256,6 +256,7 @@ fn evaluate(
         bulk_check(&points),
         reset_check(window.resets, now),
     ];
+    checks.extend(absence_check(&timeline, now));
     checks.extend(left_out_check(window.left_out, &points));
     checks.extend(judged.ceiling);
     PlaneFinding {

@@ -21,7 +21,8 @@ use crate::detector::finding::{
     Check, Gate, Level, Plane, PlaneFinding, SeenAddress, SeenName, Term,
 };
 use crate::detector::timeline::{
-    BULK_7D_MAX, ChangePoint, ChangedHost, LeftOut, Moment, Replay, Stay, Timeline, replay,
+    ABSENCES_30D_MAX, BULK_7D_MAX, ChangePoint, ChangedHost, LeftOut, Moment, Replay, Stay,
+    Timeline, replay,
 };
 use crate::detector::{DetectPolicy, Knowledge};
 use crate::dns::Name;
@@ -65,8 +66,8 @@ pub struct NameserverWindow {
 /// Whose the name servers of a delegation are.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Operated {
-    /// Those that belong to another domain that uses them itself, each with that domain: the domain is judged for
-    /// their addresses, and its customers are not.
+    /// Those that lie at or below another delegation, each with that one: it is judged for their addresses, and its
+    /// customers are not.
     pub by_others: BTreeMap<Name, Name>,
     /// How many other names use those that are at or below the delegation.
     pub user_count: usize,
@@ -258,6 +259,7 @@ pub fn judge_nameservers(
     let moved = points.iter().flat_map(|point| &point.changed_hosts);
     let moved: BTreeSet<&Name> = moved.map(|it| &it.host).collect();
     checks.extend(operated.and_then(|operated| operated_check(operated, &moved)));
+    checks.extend(absence_check(timeline, now));
     checks.extend(left_out_check(left_out, &points));
     checks.extend(judged.ceiling);
     PlaneFinding {
@@ -902,7 +904,8 @@ pub(super) fn bulk_check(points: &[&ChangePoint]) -> Check {
         "none of the changes came with a mass change of the zone".to_owned()
     } else if drifts > 0 {
         format!(
-            "{count} changes came with a mass change of the zone, or with drift ({drifts}), and are not counted"
+            "not counted: {} that came with a mass change of the zone, or with drift ({drifts}); {count} of {BULK_7D_MAX} in 7 days used up",
+            counted(count, "change")
         )
     } else {
         format!(
@@ -940,6 +943,33 @@ pub(super) fn reset_check(resets: &[Timestamp], now: Timestamp) -> Check {
         result,
         explains: false,
     }
+}
+
+/// Says how often an entity began anew after a long absence; `None` if it did not within 30 days.
+pub(super) fn absence_check(timeline: &Timeline, now: Timestamp) -> Option<Check> {
+    let recent = timeline.absences.iter();
+    let recent = recent.filter(|(at, _)| now.since(*at) < Span::days(30));
+    let count = |excused: bool| {
+        let those = recent.clone().filter(|(_, it)| *it == excused);
+        let instants: BTreeSet<Timestamp> = those.map(|(at, _)| *at).collect();
+        instants.len()
+    };
+    let (excused, beyond) = (count(true), count(false));
+    let result = match (excused, beyond) {
+        (0, 0) => return None,
+        (_, 0) => format!(
+            "began anew after a long absence: not counted as a change; {excused} of {ABSENCES_30D_MAX} in 30 days used up"
+        ),
+        _ => format!(
+            "counted: {} from a long absence as another, beyond the {ABSENCES_30D_MAX} in 30 days that are excused",
+            counted(beyond, "return")
+        ),
+    };
+    Some(Check {
+        name: "absence",
+        result,
+        explains: beyond == 0,
+    })
 }
 
 /// Says what of a history that is too long was left out; `None` if it was judged whole.

@@ -78,8 +78,8 @@ pub struct ChangePoint {
     pub is_rename: bool,
     /// The name servers that stayed and whose addresses differ (on the address plane the owner).
     pub changed_hosts: Vec<ChangedHost>,
-    /// Whether what changed weighs nothing: see [`Moment::is_excused`]. Mass changes are excused
-    /// [`BULK_7D_MAX`] times in 7 days.
+    /// Whether what changed weighs nothing: see [`Moment::is_excused`]. Mass changes and drift are excused
+    /// [`BULK_7D_MAX`] times in 7 days, together.
     pub is_excused: bool,
     /// Whether the sets before and after are here.
     pub has_sets: bool,
@@ -150,6 +150,9 @@ const DETAIL_VALUES_MAX: usize = 100_000;
 /// How many mass changes excuse an entity within 7 days: of the .gov zone at most 3 came in a week. Junk that moves
 /// with a flux at every version is no excuse for it.
 pub(super) const BULK_7D_MAX: usize = 4;
+/// How often in 30 days an entity that was absent for longer than [`Replay::absence_max`] begins anew without a change:
+/// who goes away again and again to come back as another rotates. Chosen by hand: a name expires once.
+pub(super) const ABSENCES_30D_MAX: usize = 2;
 /// The most names that came at an instant of which it is asked whether they correct others: more are no slip.
 const CORRECTED_NAMES_MAX: usize = 13;
 
@@ -175,6 +178,8 @@ pub(super) struct Timeline {
     pub name_sets: Vec<Vec<Name>>,
     /// The addresses that are there at the end, of whatever name.
     pub addresses_now: BTreeSet<(Name, IpAddr)>,
+    /// When it came back after a long absence, and whether that was excused: one set at one time once, in order.
+    pub absences: BTreeSet<(Timestamp, bool)>,
 }
 
 impl Timeline {
@@ -306,6 +311,8 @@ struct Event {
 struct Held<T> {
     active: BTreeSet<T>,
     empty_since: Option<Timestamp>,
+    /// When it began anew without a change.
+    begun_anew: Vec<Timestamp>,
 }
 
 impl<T> Default for Held<T> {
@@ -313,6 +320,7 @@ impl<T> Default for Held<T> {
         Self {
             active: BTreeSet::new(),
             empty_since: None,
+            begun_anew: Vec::new(),
         }
     }
 }
@@ -325,6 +333,8 @@ enum Became {
     Began,
     /// It began anew; it had ended at this time, after as long an absence as is waited for.
     BeganAnew(Timestamp),
+    /// The same, but it did so too often for that to be an excuse: it was another set before.
+    CameBack(Timestamp),
     /// It was another set before.
     Changed,
 }
@@ -349,6 +359,14 @@ impl<T: Ord + Clone> Held<T> {
         if before.is_empty() {
             Became::Began
         } else if let Some(ended_at) = ended_at.filter(|ended_at| at > *ended_at) {
+            let recent = self.begun_anew.iter().rev();
+            let recent = recent.take_while(|it| at.since(**it) < Span::days(30));
+            if before != *after && recent.count() >= ABSENCES_30D_MAX {
+                return Became::CameBack(ended_at);
+            }
+            if before != *after {
+                self.begun_anew.push(at);
+            }
             Became::BeganAnew(ended_at)
         } else if before == *after {
             Became::Same
@@ -474,6 +492,7 @@ struct Walk<'a> {
     name_presences: Presences<Place>,
     address_presences: Presences<(Place, IpAddr)>,
     union: Union,
+    absences: BTreeSet<(Timestamp, bool)>,
 }
 
 /// The addresses of all names together, and since when each has been there.
@@ -492,7 +511,7 @@ impl Union {
         self.since = set.iter().map(|value| (*value, None)).collect();
         self.set = Held {
             active: set,
-            empty_since: None,
+            ..Held::default()
         };
         self.left = Departure::Nothing;
     }
@@ -518,7 +537,7 @@ impl Union {
                 self.left = Departure::Nothing;
                 Departure::Nothing
             }
-            Became::Changed => {
+            Became::Changed | Became::CameBack(_) => {
                 for gone in before.difference(after) {
                     let departure = match self.since.remove(gone).flatten() {
                         Some(since) => Departure::After(at.since(since)),
@@ -586,12 +605,24 @@ impl<T: Ord + Clone> Presences<T> {
 
     /// Ends those that were absent for too long: they did not leave for others.
     fn lapse(&mut self, at: Timestamp, is_absent: impl Fn(&T) -> bool) {
-        let (all, known) = (&mut self.all, &mut self.known);
+        self.end(at, None, is_absent);
+    }
+
+    /// Ends those that were absent for too long, and left for those that came at `left_at`.
+    fn leave(&mut self, at: Timestamp, left_at: Timestamp, is_absent: impl Fn(&T) -> bool) {
+        self.end(at, Some(left_at), is_absent);
+    }
+
+    /// Ends some at a time; they left for others at `left_at`, if at all.
+    fn end(&mut self, at: Timestamp, left_at: Option<Timestamp>, is_absent: impl Fn(&T) -> bool) {
+        let (all, known, left) = (&mut self.all, &mut self.known, &mut self.left);
         self.open.retain(|value, place| {
             let is_absent = is_absent(value);
             if is_absent {
-                all[*place].1.to = Some(at);
-                known.remove(value);
+                let presence = &mut all[*place].1;
+                presence.to = Some(at);
+                let came_at = (!known.remove(value)).then_some(presence.from);
+                left.extend(left_at.map(|left_at| (value.clone(), came_at, left_at)));
             }
             !is_absent
         });
@@ -646,6 +677,7 @@ impl<'a> Walk<'a> {
             name_presences: Presences::default(),
             address_presences: Presences::default(),
             union: Union::default(),
+            absences: BTreeSet::new(),
         }
     }
 
@@ -704,6 +736,7 @@ impl<'a> Walk<'a> {
                 .collect(),
             names_now: self.raw_names.iter().map(|place| name(*place)).collect(),
             addresses_now: addresses_now.collect(),
+            absences: self.absences,
             points: self.points,
         }
     }
@@ -765,6 +798,7 @@ impl<'a> Walk<'a> {
         self.name_presences.clear();
         self.address_presences.clear();
         self.union = Union::default();
+        self.absences.clear();
     }
 
     /// Takes what a part that is left out had as seen before, unless a new registration came later.
@@ -835,7 +869,7 @@ impl<'a> Walk<'a> {
                 *name,
                 Held {
                     active: set.clone(),
-                    empty_since: None,
+                    ..Held::default()
                 },
             );
             self.seen_addresses
@@ -887,6 +921,7 @@ impl<'a> Walk<'a> {
                 .become_set(&self.raw_names, moment.at, self.input.absence_max);
         let mut changed_hosts = BTreeSet::new();
         let mut begun_hosts = BTreeSet::new();
+        let on_address_plane = self.input.names.is_none();
         for name in touched {
             let Some(set) = self.raw_addresses.get(&name) else {
                 continue;
@@ -900,6 +935,17 @@ impl<'a> Walk<'a> {
                     begun_hosts.insert(name);
                     let presences = &mut self.address_presences;
                     presences.lapse(ended_at, |(host, _)| *host == name);
+                    if on_address_plane && !self.input.is_union {
+                        self.absences.insert((moment.at, true));
+                    }
+                }
+                Became::CameBack(ended_at) => {
+                    let presences = &mut self.address_presences;
+                    presences.leave(ended_at, moment.at, |(host, _)| *host == name);
+                    if on_address_plane {
+                        self.absences.insert((moment.at, false));
+                    }
+                    changed_hosts.insert(name);
                 }
                 Became::Began => {
                     begun_hosts.insert(name);
@@ -907,15 +953,23 @@ impl<'a> Walk<'a> {
                 Became::Same => {}
             }
         }
-        if let Became::BeganAnew(ended_at) = names_became {
-            self.name_presences.lapse(ended_at, |_| true);
-            self.address_presences.lapse(ended_at, |_| true);
+        match names_became {
+            Became::BeganAnew(ended_at) => {
+                self.name_presences.lapse(ended_at, |_| true);
+                self.address_presences.lapse(ended_at, |_| true);
+                self.absences.insert((moment.at, true));
+            }
+            Became::CameBack(ended_at) => {
+                self.name_presences.leave(ended_at, moment.at, |_| true);
+                self.address_presences.lapse(ended_at, |_| true);
+                self.absences.insert((moment.at, false));
+            }
+            _ => {}
         }
         let names_after = self.names.active.clone();
         let taken_over = self.step_union(moment.at);
         let addresses_after = self.active_addresses(&names_after);
-        let names_changed = matches!(names_became, Became::Changed);
-        let on_address_plane = self.input.names.is_none();
+        let names_changed = matches!(names_became, Became::Changed | Became::CameBack(_));
         let stays = |name: &Place| {
             on_address_plane || (names_before.contains(name) && names_after.contains(name))
         };
@@ -1007,14 +1061,18 @@ impl<'a> Walk<'a> {
             return Departure::Nothing;
         }
         let absence_max = self.input.absence_max;
-        let ended_at = self.union.set.ended_at(at, absence_max);
         let union = self.raw_union();
-        // What was absent for too long did not give way to what begins now.
-        if let Some(ended_at) = ended_at.filter(|_| self.input.names.is_none() && !union.is_empty())
-        {
-            self.address_presences.lapse(ended_at, |_| true);
+        let ended_at = self.union.set.ended_at(at, absence_max);
+        let ended_at = ended_at.filter(|_| !union.is_empty());
+        let left = self.union.step(&union, at, absence_max);
+        if let Some(ended_at) = ended_at {
+            self.absences.insert((at, !left.is_some()));
+            // What was absent for too long did not give way to what begins now.
+            if self.input.names.is_none() {
+                self.address_presences.lapse(ended_at, |_| true);
+            }
         }
-        self.union.step(&union, at, absence_max)
+        left
     }
 
     /// Returns whether every name that came is a slip of the finger away from one that left.
@@ -1047,7 +1105,7 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// Excuses the instants of mass changes, the first [`BULK_7D_MAX`] of any 7 days, and all of drift.
+/// Excuses the instants of mass changes and of drift, the first [`BULK_7D_MAX`] of any 7 days.
 fn excuse_bulk(points: &mut [ChangePoint]) {
     let mut excused: Vec<Timestamp> = Vec::new();
     for point in points {
@@ -1055,10 +1113,10 @@ fn excuse_bulk(points: &mut [ChangePoint]) {
         let recent = excused.iter().rev();
         let recent = recent.take_while(|it| at.since(**it) < Span::days(7));
         let has_room = recent.count() < BULK_7D_MAX;
-        if point.moment.bulk && has_room {
+        point.is_excused = point.moment.is_excused() && has_room;
+        if point.is_excused {
             excused.push(at);
         }
-        point.is_excused = point.moment.drift || point.moment.bulk && has_room;
     }
 }
 
@@ -1081,6 +1139,35 @@ fn is_rename(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn third_return_from_a_long_absence_as_another_is_a_change_and_the_same_set_never_is() {
+        let turns = |same: bool| -> Vec<Stay<Name>> {
+            let host = |turn: i64| match same {
+                true => name("ns1.a.test"),
+                false => name(&format!("ns{turn}.a.test")),
+            };
+            (0..5)
+                .map(|turn| stay(host(turn), turn * 30, Some(turn * 30 + 4)))
+                .collect()
+        };
+        let names = turns(false);
+        let timeline = points(&names, &[], 200);
+        let hours: Vec<i64> = timeline
+            .points
+            .iter()
+            .map(|it| it.moment.version_id)
+            .collect();
+        assert_eq!(hours, [90, 120]);
+        assert!(
+            timeline.points[0]
+                .names_departure
+                .is_within(Span::hours(96))
+        );
+        let absences: Vec<bool> = timeline.absences.iter().map(|(_, it)| *it).collect();
+        assert_eq!(absences, [true, true, false, false]);
+        assert!(points(&turns(true), &[], 200).points.is_empty());
+    }
 
     fn moment(hour: i64) -> Moment {
         Moment {

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use crate::case::{Case, CaseState, Observation, Standing, observe};
 use crate::detector::{AddressWindow, DetectPolicy, Level, NameserverWindow, Stay};
 use crate::dns::{Name, case_domain};
+use crate::pipeline::again::next_look;
 use crate::pipeline::detect::{
     ADDRESSES_SINCE, DomainWindows, Range, changed_enough, may_be_watched,
 };
@@ -22,8 +23,6 @@ use crate::time::{Span, Timestamp};
 const CHANGE_PAUSE: Span = Span::seconds(600);
 /// The most closed intervals of a domain that are replayed, the newest: a domain is read once for all its judgements.
 const REPLAYED_INTERVALS_MAX: usize = 100_000;
-/// How soon a case without changes is judged again.
-const CASE_PAUSE: Span = Span::days(1);
 
 /// What a backtest found of one domain.
 #[derive(Debug, Clone, PartialEq)]
@@ -144,11 +143,7 @@ impl Pipeline {
             let turn = case
                 .as_ref()
                 .filter(is_working)
-                .zip(judged_at)
-                .map(|(case, at)| match case.pending_since {
-                    Some(pending) => (pending + policy.confirm_after).max(at + CHANGE_PAUSE),
-                    None => at + CASE_PAUSE,
-                });
+                .map(|case| next_look(case, policy, until));
             let soonest = judged_at.map_or(since, |at| at + CHANGE_PAUSE);
             let change = changes.peek().map(|at| (**at).max(soonest));
             let Some(now) = change

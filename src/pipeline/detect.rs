@@ -13,6 +13,7 @@ use crate::detector::{
     judge_nameservers, without_excuses,
 };
 use crate::dns::{Name, Rdata, case_domain};
+use crate::pipeline::again::REEVALUATE_AFTER;
 use crate::pipeline::reports::ACTOR;
 use crate::pipeline::{Pipeline, PipelineError, PollOptions};
 use crate::store::{
@@ -31,8 +32,6 @@ const CASES_AT_A_TIME: usize = 2000;
 const VALUES_AT_A_TIME: usize = 1_000_000;
 /// How far back an owner must have changed its addresses to be judged.
 pub(super) const ADDRESSES_SINCE: Span = Span::days(8);
-/// How old a judgement must be before a case without changes is judged again.
-const REEVALUATE_AFTER: Span = Span::hours(1);
 /// The most closed intervals of a domain that are read at each change. One with more is busy, and is judged in full
 /// only as often as a case without changes. Chosen by hand; see docs/detection.md, "Busy domains".
 const QUICK_INTERVALS_MAX: usize = 512;
@@ -45,6 +44,8 @@ const INSTANTS_MIN: usize = 24;
 const USERS_JUDGED_MAX: usize = 2000;
 /// How many users of a domain's own name servers are named.
 const OPERATED_USERS_KEPT: usize = 10;
+/// The most name servers of an operator that are judged as one set; those that changed most come first.
+const OPERATED_HOSTS_MAX: usize = 256;
 /// How many mass changes of a zone within 7 days accuse nobody; the detector excuses as many for each name.
 const BULK_VERSIONS_MAX: u32 = 4;
 /// How many names must use a name server whose addresses move for a note to the operator.
@@ -116,7 +117,8 @@ pub(super) struct Range<'a> {
 type Touched = BTreeMap<Name, BTreeSet<Name>>;
 
 /// What was judged of a domain, as far as its case needs it.
-struct Judgement {
+pub(super) struct Judgement {
+    at: Timestamp,
     finding: Option<Finding>,
     /// As [`DomainFinding::last_change_at`].
     last_change_at: Option<Timestamp>,
@@ -131,6 +133,7 @@ impl Judgement {
         now: Timestamp,
     ) -> Self {
         Self {
+            at: now,
             finding: judge(domain, nameservers, addresses, now),
             last_change_at,
         }
@@ -139,7 +142,7 @@ impl Judgement {
 
 /// Domains that were judged and whose cases are to be moved in one transaction.
 #[derive(Default)]
-struct Judged {
+pub(super) struct Judged {
     domains: Vec<(Name, Judgement)>,
     /// How many values the findings hold.
     value_count: usize,
@@ -147,7 +150,7 @@ struct Judged {
 
 impl Judged {
     /// Adds a domain.
-    fn add(&mut self, domain: Name, judgement: Judgement) {
+    pub(super) fn add(&mut self, domain: Name, judgement: Judgement) {
         let planes = judgement.finding.iter();
         let planes = planes.flat_map(|it| it.nameservers.iter().chain(&it.addresses));
         for plane in planes {
@@ -158,7 +161,7 @@ impl Judged {
     }
 
     /// Returns whether no more is to be added.
-    fn is_full(&self) -> bool {
+    pub(super) fn is_full(&self) -> bool {
         self.domains.len() >= CASES_AT_A_TIME || self.value_count >= VALUES_AT_A_TIME
     }
 }
@@ -278,6 +281,7 @@ impl Pipeline {
         at: Timestamp,
         options: &PollOptions,
     ) -> Result<(), PipelineError> {
+        self.look_again_before(&zone.apex, at, options)?;
         // One state of the database for all of a version, and one lock of it instead of one for each question.
         let mut reading = self.store.begin_reading()?;
         let (domains, glue) = self.touched_domains(zone, version_id, at)?;
@@ -292,7 +296,7 @@ impl Pipeline {
             if judged.is_full() {
                 drop(reading);
                 let tx = self.store.begin_batch()?;
-                self.move_cases(std::mem::take(&mut judged), at, options)?;
+                self.move_cases(std::mem::take(&mut judged), options)?;
                 tx.commit()?;
                 reading = self.store.begin_reading()?;
             }
@@ -303,7 +307,7 @@ impl Pipeline {
             return Ok(());
         }
         let tx = self.store.begin_batch()?;
-        self.move_cases(judged, at, options)?;
+        self.move_cases(judged, options)?;
         for moved in &glue {
             self.store.note_bulk_move(zone.id, moved)?;
         }
@@ -312,104 +316,18 @@ impl Pipeline {
     }
 
     /// Moves the cases about some domains, and tells of them.
-    fn move_cases(
+    pub(super) fn move_cases(
         &self,
         judged: Judged,
-        at: Timestamp,
         options: &PollOptions,
     ) -> Result<(), PipelineError> {
         let mut moved = BTreeMap::new();
         for (domain, judgement) in judged.domains {
-            if let Some(id) = self.move_case(&domain, &judgement, at)? {
+            if let Some(id) = self.move_case(&domain, &judgement)? {
                 moved.insert(id, judgement.finding);
             }
         }
         self.tell_of_moved(moved, options)
-    }
-
-    /// Judges the open cases of a zone at `now`, or notes that they are to be: what was found may have come to
-    /// rest.
-    pub(super) fn reevaluate(
-        &self,
-        apex: &Name,
-        now: Timestamp,
-        options: &PollOptions,
-    ) -> Result<(), PipelineError> {
-        if let Some(docket) = &self.docket {
-            docket.note_again(apex, now);
-            return Ok(());
-        }
-        if self.is_waiting() {
-            return Ok(());
-        }
-        let cases = self
-            .store
-            .cases_to_judge(Some(apex), now - REEVALUATE_AFTER)?;
-        self.judge_again(cases.into_iter(), now, options)
-    }
-
-    /// Judges the open cases of some zones of a source at `now`, or notes that they are to be.
-    pub(super) fn reevaluate_swept(
-        &self,
-        source: &str,
-        zones: &[Name],
-        now: Timestamp,
-        options: &PollOptions,
-    ) -> Result<(), PipelineError> {
-        let zones: HashSet<&Name> = zones.iter().collect();
-        match &self.docket {
-            Some(docket) => {
-                // Few of many zones have an open case.
-                let cases = self.store.cases_to_judge(None, now - REEVALUATE_AFTER)?;
-                let due = cases.into_iter().map(|row| row.case.zone);
-                docket.note_sweep(source, due.filter(|it| zones.contains(it)).collect(), now);
-                Ok(())
-            }
-            None => self.reevaluate_among(|zone| zones.contains(zone), now, options),
-        }
-    }
-
-    /// Judges the open cases of some zones at `now`.
-    pub(super) fn reevaluate_among(
-        &self,
-        is_among: impl Fn(&Name) -> bool,
-        now: Timestamp,
-        options: &PollOptions,
-    ) -> Result<(), PipelineError> {
-        if self.is_waiting() {
-            return Ok(());
-        }
-        let cases = self.store.cases_to_judge(None, now - REEVALUATE_AFTER)?;
-        let among = cases.into_iter().filter(|row| is_among(&row.case.zone));
-        self.judge_again(among, now, options)
-    }
-
-    /// Judges cases that nothing new was seen of.
-    fn judge_again(
-        &self,
-        cases: impl Iterator<Item = CaseRow>,
-        now: Timestamp,
-        options: &PollOptions,
-    ) -> Result<(), PipelineError> {
-        let mut cases = cases.peekable();
-        while cases.peek().is_some() {
-            let mut judged = Judged::default();
-            let reading = self.store.begin_reading()?;
-            while let Some(row) = cases.next_if(|_| !judged.is_full()) {
-                let domain = row.case.domain;
-                let mut windows = self.load_windows(&domain, &self.range(now, INTERVALS_MAX))?;
-                let last_change_at = windows.last_change_at(now);
-                let policy = &self.config.detect;
-                let planes = self.judge_planes(&domain, &mut windows, policy, now, now)?;
-                let judgement = Judgement::of(&domain, planes, last_change_at, now);
-                judged.add(domain, judgement);
-            }
-            drop(reading);
-            let tx = self.store.begin_batch()?;
-            self.move_cases(judged, now, options)?;
-            tx.commit()?;
-        }
-        Ok(())
     }
 
     /// Tells of the cases that were moved.
@@ -431,9 +349,8 @@ impl Pipeline {
         &self,
         domain: &Name,
         judgement: &Judgement,
-        now: Timestamp,
     ) -> Result<Option<i64>, PipelineError> {
-        let finding = judgement.finding.as_ref();
+        let (finding, now) = (judgement.finding.as_ref(), judgement.at);
         let known = self.store.find_case(domain)?;
         // A line that arrived late was judged at its time; what is known is of a later time.
         if known
@@ -563,11 +480,9 @@ impl Pipeline {
         let mut left_out = 0;
         for (host, users) in self.store.users_by_host(&hosts, USERS_JUDGED_MAX)? {
             left_out += users.count - users.names.len();
-            if users.count > users.names.len() {
-                // However many use a name server, its operator is judged.
-                if let Some(operator) = self.operator_of(&host, at)? {
-                    domains.entry(operator).or_default();
-                }
+            // However many use a name server, its operator is judged.
+            if let Some(operator) = self.operator_of(&host, at)? {
+                domains.entry(operator).or_default();
             }
             if users.count >= GLUE_NAMES_MIN {
                 let names = users.names.iter().take(GLUE_NAMES_KEPT);
@@ -612,6 +527,18 @@ impl Pipeline {
         let first_left_out = *places.select_nth_unstable(DOMAINS_JUDGED_MAX).1;
         domains.retain(|domain, _| place(domain) < first_left_out);
         all - domains.len()
+    }
+
+    /// Judges a domain in full at a time, as far as its case needs it.
+    pub(super) fn look_whole(
+        &self,
+        domain: &Name,
+        now: Timestamp,
+    ) -> Result<Judgement, PipelineError> {
+        let mut windows = self.load_windows(domain, &self.range(now, INTERVALS_MAX))?;
+        let last_change_at = windows.last_change_at(now);
+        let planes = self.judge_planes(domain, &mut windows, &self.config.detect, now, now)?;
+        Ok(Judgement::of(domain, planes, last_change_at, now))
     }
 
     /// Computes what is suspected of a domain at `now`, from stored rows.
@@ -807,9 +734,12 @@ impl Pipeline {
                 apex: apex.clone(),
                 owner: domain.clone(),
             };
-            windows
-                .nameservers
-                .extend(self.load_nameservers(&key, &mut budget)?);
+            let own = self.load_nameservers(&key, &mut budget)?;
+            let operated = match &own {
+                Some(own) if !is_parent => self.load_operated(&key, own, range, &mut budget)?,
+                _ => None,
+            };
+            windows.nameservers.extend(own.into_iter().chain(operated));
             // What the parent's servers say below the domain is glue.
             if is_parent || self.store.is_at_or_below_cut(&key)? {
                 continue;
@@ -963,6 +893,68 @@ impl Pipeline {
         }))
     }
 
+    /// Loads the name servers at or below a domain that others use and whose addresses moved, where the domain does
+    /// not use all of these itself: as one set, that of their operator. `None` where there are none.
+    fn load_operated(
+        &self,
+        key: &EntityKey,
+        own: &NameserverWindow,
+        range: &Range<'_>,
+        budget: &mut Budget,
+    ) -> Result<Option<NameserverWindow>, PipelineError> {
+        if !self.store.has_reverse_index() || key.owner == key.apex {
+            return Ok(None);
+        }
+        let moved = self.store.owners_with_new_addresses(
+            key.zone,
+            &key.apex,
+            &key.owner,
+            range.moved_since,
+            OPERATED_HOSTS_MAX,
+        )?;
+        let known: HashSet<&Name> = own.names.iter().map(|stay| &stay.value).collect();
+        let moved = moved.into_iter().map(|moved| moved.owner);
+        let (mut hosts, others): (BTreeSet<Name>, BTreeSet<Name>) =
+            moved.partition(|host| known.contains(host));
+        let users = self.store.users_by_host(&others, others.len())?;
+        let used = users.into_iter().filter(|(_, users)| users.count > 0);
+        let used: Vec<Name> = used.map(|(host, _)| host).collect();
+        if used.is_empty() {
+            return Ok(None);
+        }
+        hosts.extend(used);
+        let there_since = Moment {
+            version_id: 0,
+            at: range.since,
+            serial: None,
+            bulk: false,
+            drift: false,
+            shared_count: 0,
+        };
+        let mut window = NameserverWindow {
+            names: Vec::new(),
+            addresses: Vec::new(),
+            ..own.clone()
+        };
+        for host in hosts {
+            let read = self.store.host_addresses(&host, &budget.extent)?;
+            budget.spend(&read.stays);
+            if let Some(cut) = read.cut {
+                let part = (window.left_out).get_or_insert_with(|| LeftOut::until(cut.at));
+                part.until = part.until.max(cut.at);
+            }
+            let stays = read.stays.into_iter().map(|stay| (host.clone(), stay));
+            window.addresses.extend(stays);
+            window.names.push(Stay {
+                value: host,
+                added: there_since,
+                removed: None,
+                baseline: true,
+            });
+        }
+        Ok(Some(window))
+    }
+
     /// Returns what the part of an owner's history had that is left out.
     fn left_out(
         &self,
@@ -1034,16 +1026,23 @@ impl Pipeline {
             }
         }
         if !own.is_empty() && self.store.has_reverse_index() {
-            let mut users = self.store.delegations_using(&own)?;
+            let by_host = self.store.users_by_host(&own, USERS_JUDGED_MAX)?;
+            let (mut users, mut most) = (BTreeSet::new(), 0);
+            for (_, used) in by_host {
+                let is_own = used.names.contains(domain);
+                most = most.max(used.count - usize::from(is_own));
+                users.extend(used.names);
+            }
             users.remove(domain);
-            operated.user_count = users.len();
+            // Of more than are read the most that one name server has is said.
+            operated.user_count = users.len().max(most);
             operated.users = users.into_iter().take(OPERATED_USERS_KEPT).collect();
         }
         Ok(operated)
     }
 
-    /// Returns the domain that a name server lies at or below and that uses it itself at `now`: who is judged for its
-    /// addresses. `None` if there is none that is watched.
+    /// Returns the delegation that a name server lies at or below at `now`, or the hosted zone of its own that uses it:
+    /// who is judged for its addresses. `None` if there is none that is watched.
     fn operator_of(&self, host: &Name, now: Timestamp) -> Result<Option<Name>, PipelineError> {
         for zone in self.store.zones_enclosing(host)? {
             if zone.view == View::Passive {
@@ -1057,8 +1056,13 @@ impl Pipeline {
                     owner: owner.clone(),
                 };
                 let names = self.window_until(&key, now, now)?.into_iter();
-                let mut names = names.filter_map(as_nameserver);
-                if names.any(|it| it.value == *host && it.removed.is_none_or(|end| end.at > now)) {
+                let names = names.filter_map(as_nameserver);
+                let mut there = names.filter(|it| it.removed.is_none_or(|end| end.at > now));
+                let is_operator = match owner == zone.apex {
+                    true => there.any(|it| it.value == *host),
+                    false => there.next().is_some(),
+                };
+                if is_operator {
                     return Ok(Some(owner));
                 }
                 name = owner.parent();

@@ -8,6 +8,7 @@
 //!   the zone's row says where to go on.
 //! - A case's change and its report in the outbox share one transaction.
 
+mod again;
 mod apply;
 mod aside;
 mod backoff;

@@ -51,6 +51,11 @@ fn accused(bench: &Bench) -> Vec<String> {
 
 /// A hub with 40 customers whose one name server changes address `turns` times, every 3 hours.
 fn hub(turns: i32) -> Feed {
+    hub_behind(turns, "ns1.hoster.example.")
+}
+
+/// A [`hub`] that has another name server itself.
+fn hub_behind(turns: i32, own_server: &str) -> Feed {
     let mut feed = Feed::default();
     let owned = |text: &str| vec![text.to_owned()];
     for n in 0..40 {
@@ -62,13 +67,7 @@ fn hub(turns: i32) -> Feed {
             &[owned("ns1.hoster.example."), owned("ns2.hoster.example.")].concat(),
         );
     }
-    feed.set(
-        0.0,
-        "example.",
-        "hoster.example.",
-        "NS",
-        &owned("ns1.hoster.example."),
-    );
+    feed.set(0.0, "example.", "hoster.example.", "NS", &owned(own_server));
     for turn in 0..=turns {
         let address = [format!("10.{turn}.0.1")];
         feed.set(
@@ -105,6 +104,18 @@ fn hub_whose_name_server_keeps_moving_is_one_finding_and_its_customers_are_none(
     assert!(
         customer.contains("name servers of hoster.example, which is judged for them"),
         "{customer}"
+    );
+}
+
+#[test]
+fn hub_that_hides_behind_a_quiet_name_server_is_one_finding_and_its_customers_are_none() {
+    let bench = bench(&hub_behind(12, "ns1.quiet-dns.test.").0);
+    bench.run(0, &["poll"]);
+    assert_eq!(accused(&bench), ["hoster.example."]);
+    let explained = bench.run(0, &["explain", "hoster.example"]);
+    assert!(
+        explained.contains("40 other names on its own name servers"),
+        "{explained}"
     );
 }
 

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use fluxwatch::case::{Case, Observation, Standing, observe};
+use fluxwatch::case::{Case, CaseState, Observation, Standing, observe};
 use fluxwatch::detector::{
     AddressWindow, DetectPolicy, Finding, Level, Moment, NameserverWindow, PlaneFinding, Stay,
     evaluate_addresses, evaluate_nameservers, evaluate_owners, judge,
@@ -172,9 +172,13 @@ impl Trial<'_> {
         self.judge_until(self.story.ends);
     }
 
-    /// Judges the case whenever an hour has passed without, up to a time.
+    /// Judges the case whenever an hour has passed without, before a time.
     fn judge_until(&mut self, at: i64) {
-        while self.case.is_some() && self.judged_at + HOUR < at && !self.is_over() {
+        let is_open = |case: &Case| matches!(case.state, CaseState::Open | CaseState::Acknowledged);
+        while self.case.as_ref().is_some_and(is_open)
+            && self.judged_at + HOUR < at
+            && !self.is_over()
+        {
             self.judge(self.judged_at + HOUR);
         }
     }
@@ -195,10 +199,11 @@ impl Trial<'_> {
                 .iter()
                 .any(|(from, to)| (*from..*to).contains(&at));
             if !is_missed {
+                self.judge_until(at);
                 if self.see(at, shared, false) {
                     self.judge_change(at);
                 } else {
-                    self.judge_case(at);
+                    self.judge_until(at + 1);
                 }
             }
             if self.is_over() {
@@ -327,13 +332,6 @@ impl Trial<'_> {
     fn judge_change(&mut self, at: i64) {
         let is_benign = self.story.id.starts_with(['B', 'L']);
         if at - self.judged_at >= CHANGE_PAUSE[usize::from(is_benign)] {
-            self.judge(at);
-        }
-    }
-
-    /// Judges a case that is open, an hour after the last time.
-    fn judge_case(&mut self, at: i64) {
-        if self.case.is_some() && at - self.judged_at >= HOUR {
             self.judge(at);
         }
     }
