@@ -312,7 +312,7 @@ fn what_waited_is_judged_in_the_order_of_time_whatever_its_zone() {
         bench.write(&format!("{zone}.ndjson"), lines);
     }
     bench.run(3, &["poll"]);
-    let store = Store::open_for_a_look(&bench.path().join("fluxwatch.db")).expect("readable");
+    let store = Store::open_read_only(&bench.path().join("fluxwatch.db")).expect("readable");
     let waiting = store.oldest_to_judge(7).expect("readable");
     let order: Vec<(String, i64)> = waiting
         .iter()
