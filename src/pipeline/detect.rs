@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::case::{Case, CaseState, Observation, Standing, Traits, campaign_reference, observe};
 use crate::count::counted;
 use crate::detector::{
-    AddressWindow, ChangePoint, DetectPolicy, Finding, LeftOut, Moment, NameserverReplay,
+    AddressWindow, ChangePoint, DetectPolicy, Finding, LeftOut, Level, Moment, NameserverReplay,
     NameserverWindow, Operated, PlaneFinding, Stay, evaluate_addresses, evaluate_owners, judge,
     judge_nameservers, without_excuses,
 };
@@ -26,6 +26,9 @@ const OWNERS_JUDGED_MAX: usize = 2000;
 /// The most domains that are judged at one version. More change at once only in a zone of tens of millions, in which
 /// that is no mass change: some minutes of work. Chosen by hand.
 const DOMAINS_JUDGED_MAX: usize = 100_000;
+/// How old the judgement of a busy domain must be before a change has it judged again, where its report is confirmed.
+/// Chosen by hand.
+const REEVALUATE_REPORTED_AFTER: Span = Span::hours(4);
 /// How many cases move in one transaction, so that none holds up what else is written for long...
 const CASES_AT_A_TIME: usize = 2000;
 /// ...and how many values their findings hold, at 100 octets each: bounds memory.
@@ -190,18 +193,28 @@ enum Pace {
     Full,
     /// In full if its newest intervals say anything.
     IfSuspected,
-    /// Not now: it was judged lately, and is judged again when that is an hour ago.
+    /// Not now: it was judged lately, and is judged again later.
     Later,
 }
 
 impl Pace {
+    /// Returns how old the judgement of a busy domain must be before a change has it judged in full again.
+    fn pause_of(case: &Case) -> Span {
+        // More changes cannot raise what is at the highest level and confirmed.
+        if case.level == Level::Report && case.pending_since.is_none() {
+            REEVALUATE_REPORTED_AFTER
+        } else {
+            REEVALUATE_AFTER
+        }
+    }
+
     /// Returns that of a busy domain.
     fn of_busy(case: Option<&CaseRow>, now: Timestamp) -> Self {
         let Some(CaseRow { case, .. }) = case else {
             return Self::IfSuspected;
         };
         match case.state {
-            _ if now.since(case.evaluated_at) >= REEVALUATE_AFTER => Self::Full,
+            _ if now.since(case.evaluated_at) >= Self::pause_of(case) => Self::Full,
             CaseState::Open | CaseState::Acknowledged | CaseState::Dismissed => Self::Later,
             // What is over is opened again by the first finding.
             CaseState::Closed | CaseState::Mitigated => Self::IfSuspected,

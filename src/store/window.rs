@@ -10,6 +10,7 @@ use crate::detector::{Moment, Stay};
 use crate::dns::{Name, Rdata, RecordType, Serial};
 use crate::store::changes::ChangeCounts;
 use crate::store::history::EnclosingZone;
+use crate::store::stays::array;
 use crate::store::zones::{View, ZoneId, ZoneState};
 use crate::store::{Store, StoreError};
 use crate::time::Timestamp;
@@ -67,9 +68,12 @@ const OPEN: &str = "select rrtype, rdata, baseline, added_id, null from record w
 const NEWEST: &str = "
     select rrtype, rdata, baseline, added_id, removed_id from past_record
      where bucket = ?2 and owner_id = ?1 and removed_id >= ?3 order by removed_id desc";
-/// A version, and whether names made the same move in it.
-const MOMENT: &str = "
-    select observed_at, serial, bulk, drift, exists (select 1 from shared_change where version_id = version.id) from version where id = ?";
+/// Versions, and whether names made the same move in them.
+const MOMENTS: &str = "
+    select v.id, v.observed_at, v.serial, v.bulk, v.drift, exists (select 1 from shared_change where version_id = v.id)
+      from rarray(?) w cross join version v on v.id = w.value";
+/// So many intervals are read before their versions are: each version by itself takes three times as long.
+const ROWS_AT_A_TIME: usize = 64;
 /// The values of intervals that ended in one month by a version, newest first; of so many intervals.
 const VALUES: &str = "
     select distinct rrtype, rdata from (select rrtype, rdata from past_record where bucket = ?2 and owner_id = ?1 and removed_id <= ?3 order by removed_id desc limit ?4)";
@@ -264,6 +268,7 @@ impl Store {
             let rows = statement.query_map([owner_id], read_interval)?;
             rows.collect::<rusqlite::Result<Vec<_>>>()
         })?;
+        self.learn_moments(&open, moments)?;
         let mut rows = Vec::new();
         for raw in open {
             let row = self.with_moments(raw, owner_id, moments)?;
@@ -329,19 +334,9 @@ impl Store {
                     moments.by_id.clear();
                 }
                 let read = self.run(|connection| {
-                    let mut statement = connection.prepare_cached(MOMENT)?;
-                    let read = statement.query_row([version_id], |row| {
-                        let moment = Moment {
-                            version_id,
-                            at: Timestamp::from_unix(row.get(0)?),
-                            serial: row.get::<_, Option<u32>>(1)?.map(Serial),
-                            bulk: row.get(2)?,
-                            drift: row.get(3)?,
-                            shared_count: 0,
-                        };
-                        Ok((moment, row.get(4)?))
-                    });
-                    read.optional()
+                    let mut statement = connection.prepare_cached(MOMENTS)?;
+                    let ids = array(std::iter::once(version_id));
+                    statement.query_row([ids], read_moment).optional()
                 })?;
                 let read = read.ok_or_else(|| self.lost_version(version_id))?;
                 moments.by_id.insert(version_id, read);
@@ -377,28 +372,63 @@ impl Store {
         let sqlite = |fault| self.sqlite(fault);
         let mut statement = self.connection.prepare_cached(NEWEST).map_err(sqlite)?;
         let mut rows = statement.query(key).map_err(sqlite)?;
-        let mut old = 0;
-        while let Some(row) = rows.next().map_err(sqlite)? {
-            let raw = read_interval(row).map_err(sqlite)?;
-            let (code, value, stay) = self.with_moments(raw, key[0], moments)?;
-            if stay.added.at > extent.until {
-                continue;
+        let (mut old, mut part) = (0, Vec::with_capacity(ROWS_AT_A_TIME));
+        loop {
+            while part.len() < ROWS_AT_A_TIME
+                && let Some(row) = rows.next().map_err(sqlite)?
+            {
+                part.push(read_interval(row).map_err(sqlite)?);
             }
-            if stay.removed.is_some_and(|end| end.at < extent.since) {
-                old += 1;
-                if old > OLD_ROWS_MAX && key[2] == i64::MIN {
-                    break;
+            if part.is_empty() {
+                return Ok(None);
+            }
+            self.learn_moments(&part, moments)?;
+            for raw in part.drain(..) {
+                let (code, value, stay) = self.with_moments(raw, key[0], moments)?;
+                if stay.added.at > extent.until {
+                    continue;
                 }
-                continue;
+                if stay.removed.is_some_and(|end| end.at < extent.since) {
+                    old += 1;
+                    if old > OLD_ROWS_MAX && key[2] == i64::MIN {
+                        return Ok(None);
+                    }
+                    continue;
+                }
+                old = 0;
+                let removed_id = stay.removed.map_or(0, |end| end.version_id);
+                if !taken.take(removed_id, extent) {
+                    return Ok(stay.removed);
+                }
+                into.push((code, value, stay));
             }
-            old = 0;
-            let removed_id = stay.removed.map_or(0, |end| end.version_id);
-            if !taken.take(removed_id, extent) {
-                return Ok(stay.removed);
-            }
-            into.push((code, value, stay));
         }
-        Ok(None)
+    }
+
+    /// Reads the versions at the ends of some intervals together, those that are not known.
+    fn learn_moments(
+        &self,
+        intervals: &[RawInterval],
+        moments: &mut Moments,
+    ) -> Result<(), StoreError> {
+        let ends = intervals
+            .iter()
+            .flat_map(|(.., added_id, removed_id)| [Some(*added_id), *removed_id]);
+        let unknown: BTreeSet<i64> = ends
+            .flatten()
+            .filter(|id| !moments.by_id.contains_key(id))
+            .collect();
+        let read = self.run(|connection| {
+            let mut statement = connection.prepare_cached(MOMENTS)?;
+            let rows = statement.query_map([array(unknown.into_iter())], read_moment)?;
+            rows.collect::<rusqlite::Result<Vec<_>>>()
+        })?;
+        if moments.by_id.len() + read.len() > MOMENTS_MAX {
+            moments.by_id.clear();
+        }
+        let read = read.into_iter().map(|it| (it.0.version_id, it));
+        moments.by_id.extend(read);
+        Ok(())
     }
 
     /// Returns the values of an owner's intervals that ended by `cut` in the months since `since`, without
@@ -1106,6 +1136,19 @@ impl Store {
             rows.collect()
         })
     }
+}
+
+/// Reads a row of [`MOMENTS`].
+fn read_moment(row: &Row<'_>) -> rusqlite::Result<(Moment, bool)> {
+    let moment = Moment {
+        version_id: row.get(0)?,
+        at: Timestamp::from_unix(row.get(1)?),
+        serial: row.get::<_, Option<u32>>(2)?.map(Serial),
+        bulk: row.get(3)?,
+        drift: row.get(4)?,
+        shared_count: 0,
+    };
+    Ok((moment, row.get(5)?))
 }
 
 /// Reads an interval; its data and the versions at its ends are read by the caller.
