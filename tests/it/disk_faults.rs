@@ -236,13 +236,13 @@ impl Pass {
         let bench = Bench::new(&configuration(old));
         fs::create_dir(bench.path().join("tmp")).expect("made");
         bench.write("zones/20261101.zone", zone_file(1));
-        bench.write("f.ndjson", feed(12));
+        bench.write("f.ndjson", feed(24));
         bench.run(0, &["poll"]);
         let before = state(&bench);
         assert!(mails(&bench).is_empty(), "reported before the pass");
         bench.configure(&configuration(new));
         bench.write("zones/20261102.zone", zone_file(2));
-        bench.write("f.ndjson", feed(18));
+        bench.write("f.ndjson", feed(30));
 
         let whole = copy(&bench);
         whole.run(0, &["poll"]);
