@@ -139,6 +139,9 @@ pub struct Told {
     pub held: Option<String>,
 }
 
+/// What the log says of a case that another policy has judged.
+pub const JUDGED_ANEW: &str = "judged anew";
+
 /// One line of a case's log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CaseEvent {

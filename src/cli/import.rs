@@ -63,6 +63,7 @@ fn import(pipeline: &Pipeline, command: &ImportCommand, send: bool) -> Result<Do
             "--report needs [report] and [smtp] in the configuration",
         ));
     }
+    pipeline.judge_anew(&|| true)?;
     let reports = match command {
         ImportCommand::Zonefile(zonefile) => import_zonefile(pipeline, zonefile)?,
         ImportCommand::Feed(feed) => import_feed(pipeline, feed)?,

@@ -47,6 +47,7 @@ pub fn run(config: Option<&Path>, command: &PollCommand) -> Result<Done, Failure
     };
     if command.dry_run {
         let dry = open_dry_run(config)?;
+        dry.pipeline.judge_anew(&|| true)?;
         dry.pipeline.judge_stored(&options)?;
         let done = poll(&dry.pipeline, &wanted, &options, false)?;
         let queued = dry.pipeline.store().messages(true)?.len();
@@ -63,6 +64,7 @@ pub fn run(config: Option<&Path>, command: &PollCommand) -> Result<Done, Failure
     let store = create_store(&config)?;
     let pipeline = open_watching(config, store)?;
     pipeline.note_tables()?;
+    pipeline.judge_anew(&|| true)?;
     pipeline.judge_stored(&options)?;
     poll(&pipeline, &wanted, &options, true)
 }

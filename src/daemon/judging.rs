@@ -33,7 +33,16 @@ pub(super) fn judge(common: &Arc<Common>) {
             may_have_stored = true;
             continue;
         }
-        if std::mem::take(&mut may_have_stored) {
+        if may_have_stored {
+            pipeline.take_over(&setup);
+            if let Err(error) = pipeline.judge_anew(&|| !common.stop.is_set()) {
+                match common.heal(JUDGING, pipeline.store(), error) {
+                    true => continue,
+                    false => return,
+                }
+            }
+            common.clear(JUDGING);
+            may_have_stored = false;
             common.docket.note_stored();
         }
         let Some(matter) = common.docket.take(LOOK_EVERY) else {

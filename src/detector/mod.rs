@@ -22,7 +22,7 @@ pub use nameserver_plane::{
     NameserverReplay, NameserverWindow, Operated, evaluate_nameservers, judge_nameservers,
     without_excuses,
 };
-pub use policy::{AddressPolicy, DetectPolicy, NameserverPolicy, POLICY_VERSION};
+pub use policy::{AddressPolicy, DetectPolicy, NameserverPolicy, POLICY_NUMBER, POLICY_VERSION};
 pub use timeline::{ChangePoint, ChangedHost, Departure, LeftOut, Moment, Stay};
 
 use std::net::IpAddr;

@@ -8,6 +8,9 @@ use crate::time::Span;
 /// Names the formulas and defaults of this build in every finding.
 pub const POLICY_VERSION: &str = "2026-12";
 
+/// The same as a number, which is higher for each policy: open cases of an earlier one are judged anew.
+pub const POLICY_NUMBER: i64 = 202_612;
+
 /// The detector's thresholds. docs/detection.md gives the reason and the source of each.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]

@@ -119,17 +119,78 @@ impl Pipeline {
         since: Timestamp,
         until: Timestamp,
     ) -> Result<Option<Replayed>, PipelineError> {
-        let begins = since - policy.memory;
-        let windows = self.load_windows(
-            domain,
-            &Range {
-                since: begins,
-                until,
-                moved_since: since - ADDRESSES_SINCE,
-                limit: REPLAYED_INTERVALS_MAX,
-                among: None,
-            },
-        )?;
+        let windows = self.windows_to_replay(domain, policy, [since, until])?;
+        let life = Life {
+            times,
+            policy,
+            since,
+            until,
+            enough: None,
+        };
+        let mut replayed = self.replay_windows(domain, &windows, &life)?;
+        if let Some(replayed) = &mut replayed {
+            let stored = self.store.find_case(domain)?;
+            replayed.decided = stored.map(|row| row.case.state);
+        }
+        Ok(replayed)
+    }
+
+    /// Returns the highest level that a domain's case reaches between two times under a policy, up to `enough`; `None`
+    /// if there is no case.
+    pub(super) fn replay_until(
+        &self,
+        domain: &Name,
+        policy: &DetectPolicy,
+        [since, until]: [Timestamp; 2],
+        enough: Level,
+    ) -> Result<Option<Level>, PipelineError> {
+        let windows = self.windows_to_replay(domain, policy, [since, until])?;
+        let mut times = windows.change_times();
+        // What was seen before is judged first.
+        times.insert(since);
+        let times: Vec<Timestamp> = times.into_iter().collect();
+        let life = Life {
+            times: &times,
+            policy,
+            since,
+            until,
+            enough: Some(enough),
+        };
+        let replayed = self.replay_windows(domain, &windows, &life)?;
+        Ok(replayed.map(|replayed| replayed.peak))
+    }
+
+    /// Loads what is replayed of a domain.
+    fn windows_to_replay(
+        &self,
+        domain: &Name,
+        policy: &DetectPolicy,
+        [since, until]: [Timestamp; 2],
+    ) -> Result<DomainWindows, PipelineError> {
+        let range = Range {
+            since: since - policy.memory,
+            until,
+            moved_since: since - ADDRESSES_SINCE,
+            limit: REPLAYED_INTERVALS_MAX,
+            among: None,
+        };
+        self.load_windows(domain, &range)
+    }
+
+    /// Judges what was loaded of a domain at one time after another.
+    fn replay_windows(
+        &self,
+        domain: &Name,
+        windows: &DomainWindows,
+        life: &Life<'_>,
+    ) -> Result<Option<Replayed>, PipelineError> {
+        let Life {
+            times,
+            policy,
+            since,
+            until,
+            enough,
+        } = *life;
         // Asked once for all that the domain ever used: each judgement needs one evaluation then, not two.
         let mut popular: Option<Arc<BTreeSet<Name>>> = None;
         let mut case: Option<Case> = None;
@@ -158,7 +219,7 @@ impl Pipeline {
             judged_at = Some(now);
             let works_on = case.as_ref().is_some_and(|case| is_working(&case));
             // Without a case to go on with, only what changed often enough lately can be suspected.
-            if !works_on && !may_be_suspected(&windows, policy, now) {
+            if !works_on && !may_be_suspected(windows, policy, now) {
                 continue;
             }
             if popular.is_none() {
@@ -170,7 +231,7 @@ impl Pipeline {
                     until,
                 )?));
             }
-            let mut at_now = cut(&windows, popular.as_ref(), now - policy.memory, now);
+            let mut at_now = cut(windows, popular.as_ref(), now - policy.memory, now);
             let found = self.judge_windows(domain, &mut at_now, policy, now, until)?;
             let observation = Observation {
                 finding: found.finding.as_ref(),
@@ -182,13 +243,24 @@ impl Pipeline {
             if let (Some(case), Some(finding)) = (&case, &found.finding) {
                 note(&mut replayed, case, finding, now);
             }
-        }
-        if let Some(replayed) = &mut replayed {
-            let stored = self.store.find_case(domain)?;
-            replayed.decided = stored.map(|row| row.case.state);
+            if enough.is_some() && replayed.as_ref().map(|it| it.peak) >= enough {
+                break;
+            }
         }
         Ok(replayed)
     }
+}
+
+/// What of a domain's life is replayed, and how.
+#[derive(Clone, Copy)]
+struct Life<'a> {
+    /// When it changed, in order.
+    times: &'a [Timestamp],
+    policy: &'a DetectPolicy,
+    since: Timestamp,
+    until: Timestamp,
+    /// The level at which no more is asked.
+    enough: Option<Level>,
 }
 
 /// Notes what a judgement says of a domain.

@@ -77,12 +77,22 @@ pub(super) struct DomainWindows {
 }
 
 impl DomainWindows {
+    /// Returns when anything of it changed.
+    pub(super) fn change_times(&self) -> BTreeSet<Timestamp> {
+        let names = self.nameservers.iter().flat_map(|it| &it.names).map(ends);
+        let hosts = self.nameservers.iter().flat_map(|it| &it.addresses);
+        let hosts = hosts.map(|(_, stay)| ends(stay));
+        let addresses = self.addresses.iter().flat_map(|it| &it.addresses).map(ends);
+        names
+            .chain(hosts)
+            .chain(addresses)
+            .flatten()
+            .flatten()
+            .collect()
+    }
+
     /// Returns when what is a domain's own changed last, by `now`.
     pub(super) fn last_change_at(&self, now: Timestamp) -> Option<Timestamp> {
-        fn ends<T>(stay: &Stay<T>) -> [Option<Timestamp>; 2] {
-            let added = (!stay.baseline).then_some(stay.added.at);
-            [added, stay.removed.map(|end| end.at)]
-        }
         let names = self.nameservers.iter().flat_map(|it| &it.names).map(ends);
         let hosts = self.nameservers.iter().flat_map(|it| {
             let own = it.addresses.iter();
@@ -1176,6 +1186,12 @@ pub(super) fn changed_enough(
         .map(|end| end.version_id)
         .collect();
     instants.len() as f64 >= policy.changes_min()
+}
+
+/// Returns when a value came, unless it was there when watching began, and when it left.
+fn ends<T>(stay: &Stay<T>) -> [Option<Timestamp>; 2] {
+    let added = (!stay.baseline).then_some(stay.added.at);
+    [added, stay.removed.map(|end| end.at)]
 }
 
 /// Keeps the plane that says more.

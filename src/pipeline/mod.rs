@@ -9,6 +9,7 @@
 //! - A case's change and its report in the outbox share one transaction.
 
 mod again;
+mod anew;
 mod apply;
 mod aside;
 mod backoff;

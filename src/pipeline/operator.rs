@@ -8,7 +8,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::case::CaseState;
+use crate::case::{CaseState, JUDGED_ANEW};
 use crate::config::{Feeding, MailConfig, ProbeDomains, Schedule, Source};
 use crate::detector::Level;
 use crate::mailer::{Draft, Layout, compose, envelope_address};
@@ -92,16 +92,33 @@ impl Pipeline {
     ///
     /// [`PipelineError`].
     pub fn queue_digest(&self) -> Result<(), PipelineError> {
-        let Some(mail) = self.mail() else {
-            return Ok(());
-        };
         if self.is_waiting() {
             // What it would say of cases cannot be computed; it is made when it can.
             return Ok(());
         }
+        let tx = self.store.begin_batch()?;
+        self.write_digest()?;
+        Ok(tx.commit()?)
+    }
+
+    /// Has the next digest tell nothing of what is in the cases' logs so far, where none comes by itself.
+    pub(super) fn begin_digest_here(&self) -> Result<(), PipelineError> {
+        match self.mail() {
+            Some(mail) if mail.digest.is_none() => {
+                let last = self.store.last_case_event()?;
+                Ok(self.store.note_number(DIGEST_EVENT, last)?)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// [`Pipeline::queue_digest`] as a part of a transaction.
+    pub(super) fn write_digest(&self) -> Result<(), PipelineError> {
+        let Some(mail) = self.mail() else {
+            return Ok(());
+        };
         let from = self.last_digest_at()?;
         let now = self.clock.now();
-        let tx = self.store.begin_batch()?;
         let (report, overflow, last_event) = self.digest(mail, from, now)?;
         let words = Words::Digest(&report);
         self.queue_for(mail, &mail.desk, MailKind::Digest, words, now)?;
@@ -112,7 +129,7 @@ impl Pipeline {
         self.store.note_number(DIGEST_AT, now.unix())?;
         self.store.note_number(DIGEST_EVENT, last_event)?;
         tracing::info!("digest queued");
-        Ok(tx.commit()?)
+        Ok(())
     }
 
     /// Gathers what a digest says, the cases that it tells of first, and the last line of their logs.
@@ -126,7 +143,7 @@ impl Pipeline {
         // What does not fit is told in the next.
         overflow.truncate(LINES_MAX);
         let mut last_event = self.store.noted_number(DIGEST_EVENT)?.unwrap_or(0);
-        let (mut opened, mut ended) = (Vec::new(), Vec::new());
+        let (mut opened, mut lowered, mut ended) = (Vec::new(), Vec::new(), Vec::new());
         loop {
             let events = self.store.case_events_after(last_event, EVENTS_AT_ONCE)?;
             let Some((last, ..)) = events.last() else {
@@ -135,15 +152,18 @@ impl Pipeline {
             last_event = *last;
             for (_, case_id, line) in events {
                 let event = &line.event;
-                if event.from == Some(event.to) {
+                let is_lowered = event.note.starts_with(JUDGED_ANEW);
+                if event.from == Some(event.to) && !is_lowered {
                     continue;
                 }
                 let Some(row) = self.store.case_by_id(case_id)? else {
                     continue;
                 };
-                let is_worth_it = row.case.peak_level >= Level::Review;
+                let is_worth_it = row.case.peak_level >= Level::Review || is_lowered;
                 match event.to {
-                    _ if !is_worth_it || opened.len() + ended.len() >= LINES_MAX => {}
+                    _ if !is_worth_it => {}
+                    _ if opened.len() + lowered.len() + ended.len() >= LINES_MAX => {}
+                    _ if is_lowered => lowered.push(case_line(&row, &event.note)),
                     CaseState::Open => opened.push(case_line(&row, &event.note)),
                     CaseState::Acknowledged => {}
                     _ => ended.push(case_line(&row, &event.note)),
@@ -167,6 +187,7 @@ impl Pipeline {
             is_quiet: false,
             overflow: overflow.iter().map(|row| case_line(row, "")).collect(),
             opened,
+            lowered,
             ended,
             open_count: count(CaseState::Open),
             acknowledged_count: count(CaseState::Acknowledged),
@@ -224,6 +245,7 @@ impl Pipeline {
         };
         report.is_quiet = report.overflow.is_empty()
             && report.opened.is_empty()
+            && report.lowered.is_empty()
             && report.ended.is_empty()
             && report.bulk.is_empty()
             && report.blind.is_empty()

@@ -96,6 +96,8 @@ pub struct DigestReport {
     pub overflow: Vec<CaseLine>,
     /// Cases that opened, or opened again, at review or above.
     pub opened: Vec<CaseLine>,
+    /// Cases that stay, at a lower level than before, because another policy has judged them.
+    pub lowered: Vec<CaseLine>,
     /// Cases that ended.
     pub ended: Vec<CaseLine>,
     /// How many cases are open, and how many acknowledged.

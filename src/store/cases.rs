@@ -109,6 +109,20 @@ impl Store {
         Ok(cases)
     }
 
+    /// Returns the number of the last line of the cases' logs; 0 if there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn last_case_event(&self) -> Result<i64, StoreError> {
+        self.run(|connection| {
+            let sql = "select coalesce(max(id), 0) from case_event";
+            connection
+                .prepare_cached(sql)?
+                .query_row([], |row| row.get(0))
+        })
+    }
+
     /// Returns how many cases there are in each state, in the order of [`CaseState::ALL`].
     ///
     /// # Errors

@@ -68,6 +68,7 @@ pub fn all() -> Vec<MadeUp> {
         is_quiet: true,
         overflow: Vec::new(),
         opened: Vec::new(),
+        lowered: Vec::new(),
         ended: Vec::new(),
         bulk: Vec::new(),
         blind: Vec::new(),
@@ -109,6 +110,7 @@ pub fn digest() -> DigestReport {
             "FW-000004",
             "opened: suspected double-flux, level report",
         )],
+        lowered: Vec::new(),
         ended: vec![case(
             "FW-000005",
             "dismissed as migration: moved to ns1.new.example.",

@@ -62,5 +62,6 @@ mod service;
 mod tables;
 mod text;
 mod transfers;
+mod upgrade;
 mod words;
 mod yadifa;
