@@ -215,7 +215,8 @@ fn no_database(path: &Path, line: &str) -> Failure {
         .hint("put the file back, or start the service anew to begin with a new one")
 }
 
-/// Says on stderr which tables are in use, what is to be known of them, and whether judging waits for one. Returns that.
+/// Says on stderr which tables are in use, what is to be known of them, and whether judging waits for one. Returns
+/// whether it waits.
 fn tell_tables(config: &Config, store: &Store, now: Timestamp) -> Result<bool, Failure> {
     let mut err = std::io::stderr();
     for line in noted_tables(config, store)? {

@@ -23,7 +23,7 @@ pub use nameserver_plane::{
     without_excuses,
 };
 pub use policy::{AddressPolicy, DetectPolicy, NameserverPolicy, POLICY_NUMBER, POLICY_VERSION};
-pub use timeline::{ChangePoint, ChangedHost, Departure, LeftOut, Moment, Stay};
+pub use timeline::{BULK_7D_MAX, ChangePoint, ChangedHost, Departure, LeftOut, Moment, Stay};
 
 use std::net::IpAddr;
 

@@ -1,7 +1,7 @@
 //! From intervals to change points: what an entity's set was before and after each instant.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use crate::detector::alike::is_slip_of;
 use crate::dns::{Name, Serial};
@@ -149,7 +149,7 @@ const DETAIL_VALUES_MAX: usize = 100_000;
 
 /// How many mass changes excuse an entity within 7 days: of the .gov zone at most 3 came in a week. Junk that moves
 /// with a flux at every version is no excuse for it.
-pub(super) const BULK_7D_MAX: usize = 4;
+pub const BULK_7D_MAX: usize = 4;
 /// How often in 30 days an entity that was absent for longer than [`Replay::absence_max`] begins anew without a change:
 /// who goes away again and again to come back as another rotates. Chosen by hand: a name expires once.
 pub(super) const ABSENCES_30D_MAX: usize = 2;
@@ -1128,9 +1128,14 @@ fn is_rename(
 ) -> bool {
     let known: BTreeSet<IpAddr> = addresses_before.iter().map(|(_, it)| *it).collect();
     let mut came = names_after.difference(names_before).peekable();
+    let [first, last] = [
+        IpAddr::from(Ipv4Addr::UNSPECIFIED),
+        IpAddr::from([0xff_u8; 16]),
+    ];
     let keeps_addresses = |name: &Place| {
-        let mut own = addresses_after.iter().filter(|(host, _)| host == name);
-        let mut own = own.by_ref().peekable();
+        // A range, for whoever fluxes decides how many names there are.
+        let own = addresses_after.range((*name, first)..=(*name, last));
+        let mut own = own.peekable();
         own.peek().is_some() && own.all(|(_, address)| known.contains(address))
     };
     came.peek().is_some() && came.all(keeps_addresses)

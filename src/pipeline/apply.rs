@@ -110,9 +110,8 @@ impl Pipeline {
         // turned back again and again.
         let went_back = matches!((zone.serial, fetched.serial), (Some(before), Some(now)) if before.is_newer_than(now));
         if went_back {
-            let lately = self
-                .store
-                .bulk_count(zone.id, observed_at - Span::days(7))?;
+            let since = observed_at - Span::days(7);
+            let lately = self.store.bulk_count(zone.id, since, observed_at)?;
             bulk |= lately < WENT_BACK_EXCUSED_MAX;
         }
         if confirms {

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use crate::case::{Case, CaseState, Observation, Standing, Traits, campaign_reference, observe};
 use crate::count::counted;
 use crate::detector::{
-    AddressWindow, ChangePoint, DetectPolicy, Finding, LeftOut, Level, Moment, NameserverReplay,
-    NameserverWindow, Operated, PlaneFinding, Stay, evaluate_addresses, evaluate_owners, judge,
-    judge_nameservers, without_excuses,
+    AddressWindow, BULK_7D_MAX, ChangePoint, DetectPolicy, Finding, LeftOut, Level, Moment,
+    NameserverReplay, NameserverWindow, Operated, PlaneFinding, Stay, evaluate_addresses,
+    evaluate_owners, judge, judge_nameservers, without_excuses,
 };
 use crate::dns::{Name, Rdata, case_domain};
 use crate::pipeline::again::REEVALUATE_AFTER;
@@ -49,8 +49,6 @@ const USERS_JUDGED_MAX: usize = 2000;
 const OPERATED_USERS_KEPT: usize = 10;
 /// The most name servers of an operator that are judged as one set; those that changed most come first.
 const OPERATED_HOSTS_MAX: usize = 256;
-/// How many mass changes of a zone within 7 days accuse nobody; the detector excuses as many for each name.
-const BULK_VERSIONS_MAX: u32 = 4;
 /// How many names must use a name server whose addresses move for a note to the operator.
 const GLUE_NAMES_MIN: usize = 50;
 /// How many of them the note names.
@@ -481,8 +479,10 @@ impl Pipeline {
         at: Timestamp,
     ) -> Result<(Touched, Vec<BulkMove>), PipelineError> {
         let (mut domains, mut glue) = (Touched::new(), Vec::new());
+        // Those that came later do not count, whenever this one is judged.
+        let since = at - Span::days(7);
         if self.store.is_bulk_version(version_id)?
-            && self.store.bulk_count(zone.id, at - Span::days(7))? <= BULK_VERSIONS_MAX
+            && self.store.bulk_count(zone.id, since, at)? <= BULK_7D_MAX as u32
         {
             return Ok((domains, glue));
         }

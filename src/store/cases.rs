@@ -601,12 +601,12 @@ fn trait_key(value: ValueRef<'_>) -> TraitKey {
     match value {
         ValueRef::Integer(row) => (row, Vec::new()),
         ValueRef::Blob(octets) => (0, octets.to_vec()),
-        // The program writes no others.
-        _ => (0, Vec::new()),
+        // The program writes no others, and what somebody else wrote is no trait of a finding.
+        _ => (-1, Vec::new()),
     }
 }
 
-/// Returns the traits that are noted of a case. Reading them at once takes a tenth of trying to write each again.
+/// Returns the traits that are noted of a case: one statement, where trying to write each again is one for each.
 fn traits_of(connection: &Connection, id: i64) -> rusqlite::Result<HashSet<TraitKey>> {
     let mut statement =
         connection.prepare_cached("select value from case_trait where case_id = ?")?;

@@ -362,6 +362,34 @@ mod tests {
     }
 
     #[test]
+    fn mass_changes_count_up_to_a_time_and_later_ones_do_not() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let options = StoreOptions {
+            reverse_index: false,
+            create: true,
+        };
+        let store = Store::open(&folder.path().join("f.db"), options).expect("made");
+        let source = store
+            .ensure_source("feed", SourceKind::Feed)
+            .expect("noted");
+        for day in 1..=5_u32 {
+            let at = i64::from(day) * 86_400;
+            let moved = format!("d{day}.example");
+            let draft = draft(source, VersionKind::Snapshot, day, at);
+            write(&store, draft, Some((&moved, true)), day != 2);
+        }
+        let apex = Name::parse("example").expect("sound");
+        let zone = store.find_zone(&apex).expect("read").expect("there").id;
+        let count = |since: i64, until: i64| {
+            let day = |day: i64| Timestamp::from_unix(day * 86_400);
+            store
+                .bulk_count(zone, day(since), day(until))
+                .expect("read")
+        };
+        assert_eq!([count(0, 3), count(0, 9), count(1, 4)], [2, 4, 2]);
+    }
+
+    #[test]
     fn version_that_was_read_is_read_again_when_something_joined_it() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("f.db");
