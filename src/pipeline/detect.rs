@@ -26,20 +26,20 @@ const OWNERS_JUDGED_MAX: usize = 2000;
 /// The most domains that are judged at one version. More change at once only in a zone of tens of millions, in which
 /// that is no mass change: some minutes of work. Chosen by hand.
 const DOMAINS_JUDGED_MAX: usize = 100_000;
-/// How old the judgement of a busy domain must be before a change has it judged again, where its report is confirmed.
-/// Chosen by hand.
-const REEVALUATE_REPORTED_AFTER: Span = Span::hours(4);
 /// How many cases move in one transaction, so that none holds up what else is written for long...
 const CASES_AT_A_TIME: usize = 2000;
 /// ...and how many values their findings hold, at 100 octets each: bounds memory.
 const VALUES_AT_A_TIME: usize = 1_000_000;
 /// How far back an owner must have changed its addresses to be judged.
 pub(super) const ADDRESSES_SINCE: Span = Span::days(8);
+/// How old the judgement of a case that a person is asked to look at must be before a change has it judged again: the
+/// windows of the detector are of hours. Chosen by hand.
+const REEVALUATE_CHANGED_AFTER: Span = Span::seconds(600);
 /// The most closed intervals of a domain that are read at each change. One with more is busy, and is judged in full
 /// only as often as a case without changes. Chosen by hand; see docs/detection.md, "Busy domains".
 const QUICK_INTERVALS_MAX: usize = 512;
 /// The most closed intervals of a domain that are judged, the newest; the rest is said to be left out.
-const INTERVALS_MAX: usize = 4096;
+const INTERVALS_MAX: usize = 2048;
 /// Of how many instants of an owner the intervals are read in any case: more than any rule asks for to watch it, so
 /// that a set of thousands pushes nothing out.
 const INSTANTS_MIN: usize = 24;
@@ -205,24 +205,22 @@ enum Pace {
     Later,
 }
 
-impl Pace {
-    /// Returns how old the judgement of a busy domain must be before a change has it judged in full again.
-    fn pause_of(case: &Case) -> Span {
-        // More changes cannot raise what is at the highest level and confirmed.
-        if case.level == Level::Report && case.pending_since.is_none() {
-            REEVALUATE_REPORTED_AFTER
-        } else {
-            REEVALUATE_AFTER
-        }
-    }
+/// Returns whether a change may wait: a person is asked to look at the case, no report of it is held, and it was judged
+/// lately.
+fn was_judged_lately(case: &Case, now: Timestamp) -> bool {
+    case.level >= Level::Review
+        && case.pending_since.is_none()
+        && now.since(case.evaluated_at) < REEVALUATE_CHANGED_AFTER
+}
 
+impl Pace {
     /// Returns that of a busy domain.
     fn of_busy(case: Option<&CaseRow>, now: Timestamp) -> Self {
         let Some(CaseRow { case, .. }) = case else {
             return Self::IfSuspected;
         };
         match case.state {
-            _ if now.since(case.evaluated_at) >= Self::pause_of(case) => Self::Full,
+            _ if now.since(case.evaluated_at) >= REEVALUATE_AFTER => Self::Full,
             CaseState::Open | CaseState::Acknowledged | CaseState::Dismissed => Self::Later,
             // What is over is opened again by the first finding.
             CaseState::Closed | CaseState::Mitigated => Self::IfSuspected,
@@ -590,7 +588,9 @@ impl Pipeline {
     ///
     /// However often it has changed, a change costs no more than [`QUICK_INTERVALS_MAX`] intervals and once an hour
     /// of event time [`INTERVALS_MAX`]. A busy one without a case is judged in full once these say anything. One of
-    /// many names is busy too, and what is quickly looked at are its names that were `touched`.
+    /// many names is busy too, and what is quickly looked at are its names that were `touched`. One at level `review` or
+    /// above is judged once in [`REEVALUATE_CHANGED_AFTER`], while no report of it is held. That its delegation is gone
+    /// ends a case at once.
     fn look_at_change(
         &self,
         domain: &Name,
@@ -598,8 +598,15 @@ impl Pipeline {
         now: Timestamp,
     ) -> Result<Option<Judgement>, PipelineError> {
         let case = self.store.find_case(domain)?;
-        let busy = Pace::of_busy(case.as_ref(), now);
+        let mut busy = Pace::of_busy(case.as_ref(), now);
         let quick = self.range(now, QUICK_INTERVALS_MAX);
+        if busy == Pace::Later && self.standing(domain, now)? != Standing::Active {
+            busy = Pace::Full;
+        }
+        let was_judged = |row: &CaseRow| was_judged_lately(&row.case, now);
+        if busy == Pace::Later && case.as_ref().is_some_and(was_judged) {
+            return Ok(None);
+        }
         let has_many_names = self.has_many_names(domain)?;
         if busy == Pace::Later && (has_many_names || self.is_busy(domain, &quick)?) {
             return Ok(None);
