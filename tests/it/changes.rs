@@ -167,3 +167,34 @@ fn the_flux_of_one_among_thousands_of_names_is_found_and_a_change_looks_at_few_o
     );
     assert!(read < 40 * 500, "{read} rows");
 }
+
+#[test]
+fn a_delegation_that_is_taken_away_ends_its_case_though_it_was_judged_a_minute_ago() {
+    const CHANGES: i64 = 200;
+    let bench = Bench::new("");
+    let clock = Arc::new(SetClock::new(Timestamp::from_unix(
+        BEGINS_AT + 60 * CHANGES,
+    )));
+    let pipeline = bench.pipeline(clock);
+    let delegated = |i: i64, hosts: &str| {
+        let at = Timestamp::from_unix(BEGINS_AT + 60 * i);
+        format!(
+            r#"{{"at":"{at}","zone":"example.","rrname":"bad.example.","rrtype":"NS","op":"set","ttl":60,"rdata":[{hosts}]}}"#
+        )
+    };
+    let host = |n: i64| format!(r#""ns.x{n}.test.""#);
+    for i in 0..CHANGES {
+        let hosts = format!("{},{}", host(i), host(i + 1));
+        import(&pipeline, delegated(i, &hosts) + "\n");
+    }
+    let case = || bench.json(&["cases", "show", "bad.example", "--format", "json"]);
+    let before = case();
+    assert_eq!(before["state"], "open", "{before}");
+    let judged_at = Timestamp::from_unix(BEGINS_AT + 60 * (CHANGES - 1)).to_string();
+    assert!(
+        before["evaluated_at"].as_str() < Some(&judged_at),
+        "{before}"
+    );
+    import(&pipeline, delegated(CHANGES, "") + "\n");
+    assert_eq!(case()["state"], "mitigated");
+}
