@@ -87,6 +87,8 @@ struct Outside {
     watched: bool,
     /// It rotates fast, however little of it is new.
     is_restless: bool,
+    /// It looks like a service that harms nobody.
+    is_service: bool,
 }
 
 /// Whose addresses are judged: an owner's, or those of all owners of a domain together.
@@ -216,7 +218,9 @@ fn evaluate(
         one_network: rotates_in_one_network(&in_week, window.owner, policy, knowledge),
         watched: in_week.changes >= policy.watch_changes_7d_min,
         is_restless: false,
+        is_service: false,
     };
+    let service = Service::of(&in_day, policy, knowledge);
     let (is_shared, one_network) = (outside.is_shared, outside.one_network);
     let bases = in_week.spread.bases(knowledge).map(|by_network| {
         let [in_day, in_week] = [&in_day, &in_week].map(|it| Measures {
@@ -225,6 +229,7 @@ fn evaluate(
         });
         let outside = Outside {
             is_restless: is_restless(&in_day, &in_week, policy, knowledge),
+            is_service: service.is_some(),
             ..outside
         };
         let best = match in_day.outranks(&in_week, policy) {
@@ -256,6 +261,7 @@ fn evaluate(
         bulk_check(&points),
         reset_check(window.resets, now),
     ];
+    checks.extend(service.map(service_check));
     checks.extend(absence_check(&timeline, now));
     checks.extend(left_out_check(window.left_out, &points));
     checks.extend(judged.ceiling);
@@ -332,6 +338,68 @@ fn is_restless(
         && !is_hosting
         && day.by_network;
     is_steady || is_pool || is_crowd
+}
+
+/// A service that rotates as flux does and harms nobody: reviewed, never reported. What a bot does that the rule lets
+/// through is reviewed too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Service {
+    /// All networks but one at most are hosting providers' or clouds', and they are few: services scale, and balance, in
+    /// some clouds, and tunnels end there.
+    Clouds(usize),
+    /// Addresses stay for about as long as a dynamic line keeps one.
+    Lines,
+    /// So many addresses at a time are a pool of peers.
+    Peers,
+}
+
+impl Service {
+    /// Returns which one the day of an owner looks like, if any.
+    fn of(day: &Measures, policy: &DetectPolicy, knowledge: &dyn Knowledge) -> Option<Self> {
+        let rules = &policy.addresses;
+        let networks = &day.spread.networks;
+        let is_cloud = |asn: &&u32| knowledge.is_hosting(**asn) || knowledge.is_cloud(**asn);
+        // One more may be the line at home that is used in between.
+        let clouds = networks.iter().filter(is_cloud).count();
+        let stays_long = |hours: f64| {
+            hours > rules.report_tenure_max.as_hours() && hours <= rules.tenure_max.as_hours()
+        };
+        if day.mean_size >= rules.peers_size_min {
+            Some(Self::Peers)
+        } else if (networks.len() as u32) < rules.cloud_networks_min
+            && day.spread.unanswered.is_empty()
+            && clouds > 0
+            && clouds + 1 >= networks.len()
+        {
+            Some(Self::Clouds(clouds))
+        } else if day.tenure.is_some_and(stays_long) {
+            Some(Self::Lines)
+        } else {
+            None
+        }
+    }
+}
+
+/// Says which service an owner looks like.
+fn service_check(service: Service) -> Check {
+    let result = match service {
+        Service::Clouds(count) => format!(
+            "one in several clouds: {} of 24 hours are hosting providers', and at most one other is there; the level is review at most",
+            counted(count, "autonomous system")
+        ),
+        Service::Lines => {
+            "one on dynamic lines: addresses stay for about a day; the level is review at most"
+                .to_owned()
+        }
+        Service::Peers => {
+            "a pool of peers: so many addresses at a time; the level is review at most".to_owned()
+        }
+    };
+    Check {
+        name: "services that look alike",
+        result,
+        explains: true,
+    }
 }
 
 /// Returns whether an owner goes through the addresses of one hosting network, one or two at a time: what
@@ -502,9 +570,9 @@ impl Measures {
         };
         let ceiling = ceiling(&self.spread);
         Judged {
-            level: match ceiling {
-                Some(_) => level.min(Some(Level::Review)),
-                None => level,
+            level: match ceiling.is_some() || outside.is_service {
+                true => level.min(Some(Level::Review)),
+                false => level,
             },
             score,
             gate_open,

@@ -53,6 +53,13 @@ pub trait Knowledge {
     /// Returns whether an autonomous system is known to be a hosting provider's.
     fn is_hosting(&self, asn: u32) -> bool;
 
+    /// Returns whether an autonomous system is that of a large cloud, content network or hosting provider, by a list
+    /// that the program comes with.
+    fn is_cloud(&self, asn: u32) -> bool {
+        let _ = asn;
+        false
+    }
+
     /// Returns whether an address is one of a content network's or cloud's published ranges.
     fn is_shared(&self, address: IpAddr) -> bool;
 

@@ -131,6 +131,7 @@ impl DetectPolicy {
             ("addresses.changes_min", address.changes_min),
             ("addresses.turnover_24h_min", address.turnover_24h_min),
             ("addresses.turnover_7d_min", address.turnover_7d_min),
+            ("addresses.peers_size_min", address.peers_size_min),
         ];
         let mut faults = Vec::new();
         let mut check = |values: &[(&str, f64)], most: f64, kind: &str, cure: &'static str| {
@@ -286,6 +287,12 @@ pub struct AddressPolicy {
     pub turnover_7d_min: f64,
     /// Mean time an address stayed.
     pub tenure_max: Span,
+    /// Mean time an address stayed in 24 hours, above which a finding is reviewed rather than reported.
+    pub report_tenure_max: Span,
+    /// Networks in 24 hours below which a finding is reviewed rather than reported if all are hosting providers'.
+    pub cloud_networks_min: u32,
+    /// Addresses at a time, on average, from which a finding is reviewed rather than reported.
+    pub peers_size_min: f64,
     /// Score from which an open gate is `report`.
     pub score_min: f64,
     /// Autonomous systems of the review rule.
@@ -321,6 +328,9 @@ impl Default for AddressPolicy {
             turnover_24h_min: 2.0,
             turnover_7d_min: 5.0,
             tenure_max: Span::hours(48),
+            report_tenure_max: Span::hours(12),
+            cloud_networks_min: 10,
+            peers_size_min: 20.0,
             score_min: 60.0,
             review_networks_min: 4,
             review_prefixes_min: 12,

@@ -10,7 +10,7 @@ use super::internet::Numbers;
 use super::stories::{DAY, Expected, HOUR, Story, What};
 
 /// Every story's number, title and expectation.
-pub const MORE: [(&str, &str, Expected); 22] = [
+pub const MORE: [(&str, &str, Expected); 28] = [
     (
         "L1",
         "three small providers tried in three days",
@@ -96,6 +96,36 @@ pub const MORE: [(&str, &str, Expected); 22] = [
         "A14",
         "glue shown slowly, then rotated hourly",
         Expected::Report,
+    ),
+    (
+        "L9",
+        "balanced over six content networks",
+        Expected::ReviewAtMost,
+    ),
+    (
+        "L10",
+        "balanced over eight content networks",
+        Expected::ReviewAtMost,
+    ),
+    (
+        "L11",
+        "short-lived machines of five clouds",
+        Expected::ReviewAtMost,
+    ),
+    (
+        "L12",
+        "a dozen nodes at home, one name",
+        Expected::ReviewAtMost,
+    ),
+    (
+        "L13",
+        "dynamic address behind a tunnel",
+        Expected::ReviewAtMost,
+    ),
+    (
+        "L14",
+        "seeders of a peer-to-peer network",
+        Expected::ReviewAtMost,
     ),
 ];
 
@@ -300,6 +330,65 @@ impl Writer {
                     let at = n as i64 * 4 * HOUR;
                     let address = vec![self.numbers.hosting_address(n + 7)];
                     self.story.events.push((at, What::Address(owner, address)));
+                }
+            }
+            _ => self.write_service(),
+        }
+    }
+
+    /// The domain's own address set is this from a time on.
+    fn addresses(&mut self, at: i64, set: Vec<IpAddr>) {
+        let owner = self.story.domain.clone();
+        self.story.events.push((at, What::Address(owner, set)));
+    }
+
+    /// Writes the events of services that rotate, for three days.
+    fn write_service(&mut self) {
+        self.story.ends = 3 * DAY;
+        match self.story.id {
+            "L9" | "L10" => {
+                let networks = if self.story.id == "L9" { 6 } else { 8 };
+                for turn in 0..3 * 144 {
+                    let network = 10 + self.numbers.below(networks);
+                    let set = [0, 1].map(|_| self.numbers.hosting_address(network));
+                    self.addresses(turn * 600, set.to_vec());
+                }
+            }
+            "L11" => {
+                let mut set: Vec<IpAddr> = (0..5)
+                    .map(|n| self.numbers.hosting_address(30 + n))
+                    .collect();
+                for turn in 0..3 * 48 {
+                    let cloud = turn as u64 % 5;
+                    set[cloud as usize] = self.numbers.hosting_address(30 + cloud);
+                    self.addresses(turn * 1800, set.clone());
+                }
+            }
+            "L12" => {
+                let mut set: Vec<IpAddr> = (0..12).map(|n| self.numbers.line_address(n)).collect();
+                for turn in 0..3 * 12 {
+                    let node = turn as u64 % 12;
+                    set[node as usize] = self.numbers.line_address(node);
+                    self.addresses(turn * 7200, set.clone());
+                }
+            }
+            "L13" => {
+                for turn in 0..30 {
+                    let address = match turn % 5 {
+                        0 => self.numbers.line_address(3),
+                        _ => {
+                            let exit = self.numbers.below(6);
+                            self.numbers.hosting_address(20 + exit)
+                        }
+                    };
+                    self.addresses(turn * 8640, vec![address]);
+                }
+            }
+            "L14" => {
+                let pool: Vec<IpAddr> = (0..3000).map(|_| self.numbers.access_address()).collect();
+                for turn in 0..3 * 48 {
+                    let set = self.numbers.sample(&pool, 25);
+                    self.addresses(turn * 1800, set);
                 }
             }
             other => panic!("no story {other}"),
