@@ -67,10 +67,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         &FEEDS.map(|(_, feed)| (feed, Ablation::Nothing)),
     );
     let by_feed = run_all(seeds, &FEEDS.map(|(_, feed)| (feed, Ablation::Nothing)));
-    let by_ablation = run_all(
-        seeds,
-        &ABLATIONS.map(|(_, ablation)| (Feed::Polls(HOUR), ablation)),
-    );
+    let ablations = ABLATIONS.map(|(_, ablation)| (Feed::Polls(HOUR), ablation));
+    let mut by_ablation = run_all(seeds, &ablations);
+    by_ablation.extend(run_stories(&MORE.map(|(id, ..)| id), seeds, &ablations));
     fs::write(
         folder.join("evaluation.md"),
         tables::page(seeds, &by_feed, &by_ablation, &more),

@@ -128,7 +128,7 @@ fn benign(page: &mut String, by_feed: &Outcomes) {
 
 /// Writes the table of look-alikes that were once accused and of attackers who have read docs/detection.md.
 fn look_alikes_and_attackers(page: &mut String, outcomes: &Outcomes) {
-    page.push_str("## Look-alikes and attackers\n\nThe stories of `tests/scenarios/others.rs`: what was once reported or reviewed and harms nobody (L), and what\nsomebody does who has read [detection.md](detection.md) (A). Reports of all seeds with the median hours and the\nlongest, else the highest level that any seed reached.\n\n| story | | expected |");
+    page.push_str("## Look-alikes and attackers\n\nThe stories of `tests/scenarios/others.rs`: what was once reported or reviewed and harms nobody (L), and what\nsomebody does who has read [detection.md](detection.md) (A). Reports of all seeds with the median hours and the\nlongest; else the highest level that any seed reached, how many seeds reached level review, and with attackers the\nmedian hours to it and the longest.\n\n| story | | expected |");
     heading(page);
     for (id, title, expected) in MORE {
         let _ = write!(page, "| {id} | {title} | {} |", word(expected));
@@ -137,12 +137,25 @@ fn look_alikes_and_attackers(page: &mut String, outcomes: &Outcomes) {
             let peak = runs.iter().filter_map(|it| it.peak).max();
             let _ = match peak {
                 Some(Level::Report) => write!(page, " {} |", reported(runs)),
+                Some(Level::Review) => write!(page, " review {} |", reviewed(runs)),
                 _ => write!(page, " {} |", peak.map_or("none", Level::word)),
             };
         }
         page.push('\n');
     }
-    page.push('\n');
+    let harmless: Vec<&Outcome> = outcomes
+        .iter()
+        .filter(|((id, _), _)| id.starts_with('L'))
+        .flat_map(|(_, runs)| runs)
+        .collect();
+    let false_reports = harmless.iter().filter(|it| it.reported_h.is_some());
+    let false_reports = false_reports.count();
+    let _ = write!(
+        page,
+        "\nFalse reports of look-alikes: {false_reports} of {} runs (95 %: at most {:.2} %).\n\n",
+        harmless.len(),
+        100.0 * wilson(false_reports, harmless.len()).1
+    );
 }
 
 /// Writes the table of what is left out.
@@ -153,7 +166,8 @@ fn ablations(page: &mut String, outcomes: &Outcomes) {
     );
     for (way, (title, _)) in ABLATIONS.iter().enumerate() {
         let (mut always, mut missed, mut false_reports, mut named) = (0, 0, 0, Vec::new());
-        for (id, _, expected) in ALL {
+        let harmless = MORE.into_iter().filter(|(id, ..)| id.starts_with('L'));
+        for (id, _, expected) in ALL.into_iter().chain(harmless) {
             let runs = &outcomes[&(id, way)];
             let reports = runs.iter().filter(|it| it.reported_h.is_some()).count();
             match expected {
@@ -243,6 +257,16 @@ fn reported(outcomes: &[Outcome]) -> String {
     match (hours.get(hours.len() / 2), hours.last()) {
         (Some(median), Some(longest)) => format!("{}: {median:.1}, {longest:.1}", hours.len()),
         _ if reviewed > 0 => format!("0; {reviewed} reviewed"),
+        _ => "0".to_owned(),
+    }
+}
+
+/// Returns how many runs were reviewed, and when.
+fn reviewed(outcomes: &[Outcome]) -> String {
+    let mut hours: Vec<f64> = outcomes.iter().filter_map(|it| it.reviewed_h).collect();
+    hours.sort_by(f64::total_cmp);
+    match (hours.get(hours.len() / 2), hours.last()) {
+        (Some(median), Some(longest)) => format!("{}: {median:.1}, {longest:.1}", hours.len()),
         _ => "0".to_owned(),
     }
 }

@@ -37,6 +37,7 @@ mod isolation;
 mod kills;
 mod lanes;
 mod layers;
+mod live;
 mod lookups;
 mod mail;
 mod mail_facts;

@@ -57,6 +57,8 @@ pub struct Outcome {
     pub peak: Option<Level>,
     /// Hours from the story's beginning to the report.
     pub reported_h: Option<f64>,
+    /// Hours to level review or above.
+    pub reviewed_h: Option<f64>,
     /// The highest score.
     pub score: f64,
     /// What rules that others have published say: hours to their first alarm.
@@ -116,6 +118,7 @@ pub fn run(
         outcome: Outcome {
             peak: None,
             reported_h: None,
+            reviewed_h: None,
             score: 0.0,
             others_h: [None; 3],
             series: Vec::new(),
@@ -365,6 +368,9 @@ impl Trial<'_> {
             return;
         };
         self.outcome.peak = self.outcome.peak.max(Some(case.peak_level));
+        if case.level >= Level::Review {
+            self.outcome.reviewed_h.get_or_insert(hours);
+        }
         if case.level == Level::Report {
             self.outcome.reported_h.get_or_insert(hours);
         }

@@ -1,0 +1,96 @@
+//! What is followed as it grows is suspected at the same times as what is imported at once.
+
+use std::sync::Arc;
+
+use fluxwatch::time::{SetClock, Timestamp};
+
+use crate::evaluation::as_feed;
+use crate::harness::{Bench, poll};
+use crate::scenarios::internet::table;
+use crate::scenarios::others::{MORE, tell_more};
+use crate::scenarios::stories::{ALL, tell};
+
+/// When every story begins, in Unix seconds.
+const EPOCH: i64 = 1_790_000_000;
+/// Stories of every kind, which are told each time; all are with `FLUXWATCH_LIVE=1`.
+const STORIES: [&str; 8] = ["M6", "M9", "M16", "B14", "B17", "L1", "A4", "A9"];
+
+/// A bench that follows a feed.
+fn bench() -> Bench {
+    let bench = Bench::new(
+        "[[source]]\nname = \"feed\"\nkind = \"feed\"\npath = \"f.ndjson\"\n[enrich]\nasn = \"asn.csv\"\nhosting_asns = \"hosting.txt\"\n",
+    );
+    bench.write("asn.csv", table());
+    let hosting: String = (0..60).map(|n| format!("{}\n", 200_000 + n)).collect();
+    bench.write("hosting.txt", hosting);
+    bench
+}
+
+/// Returns what the log says of when a story's domain was suspected, and how sure.
+fn rises(bench: &Bench) -> Vec<String> {
+    let cases = bench.cases();
+    let case = cases
+        .iter()
+        .find(|case| case["domain"] == "subject.example.");
+    if case.is_none() {
+        return Vec::new();
+    }
+    let log = bench.run(0, &["cases", "show", "subject.example"]);
+    let rises = log.lines().filter(|line| {
+        ["opened:", "level rose", "held:"]
+            .iter()
+            .any(|word| line.contains(word))
+    });
+    rises.map(str::to_owned).collect()
+}
+
+/// Follows a feed that grows, looked at every hour.
+fn followed(feed: &str) -> Vec<String> {
+    let bench = bench();
+    bench.write("f.ndjson", "");
+    let clock = Arc::new(SetClock::new(Timestamp::from_unix(EPOCH - 1)));
+    let pipeline = bench.pipeline(Arc::clone(&clock));
+    let at = |line: &str| -> i64 {
+        let line: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        line["at"].as_i64().expect("a time")
+    };
+    let mut lines: Vec<(i64, &str)> = feed.lines().map(|line| (at(line), line)).collect();
+    lines.sort_by_key(|(at, _)| *at);
+    let last = lines.last().expect("a line").0;
+    let mut lines = lines.into_iter().peekable();
+    let mut text = String::new();
+    let mut now = EPOCH;
+    while now < last + 3600 {
+        while let Some((_, line)) = lines.next_if(|(at, _)| *at <= now) {
+            text += line;
+            text.push('\n');
+        }
+        bench.write("f.ndjson", &text);
+        clock.set(Timestamp::from_unix(now));
+        poll(&pipeline);
+        now += 3600;
+    }
+    rises(&bench)
+}
+
+/// Brings a feed in at once.
+fn imported(feed: &str) -> Vec<String> {
+    let bench = bench();
+    bench.write("f.ndjson", feed);
+    bench.run(0, &["poll"]);
+    rises(&bench)
+}
+
+#[test]
+fn a_story_is_suspected_at_the_same_times_whether_it_is_followed_or_imported() {
+    let is_all = std::env::var_os("FLUXWATCH_LIVE").is_some();
+    let ids = ALL.iter().map(|it| it.0).chain(MORE.iter().map(|it| it.0));
+    for id in ids.filter(|id| is_all || STORIES.contains(id)) {
+        let story = match id.starts_with(['L', 'A']) {
+            true => tell_more(id, 502),
+            false => tell(id, 502),
+        };
+        let feed = as_feed(&story);
+        assert_eq!(followed(&feed), imported(&feed), "{id}");
+    }
+}
