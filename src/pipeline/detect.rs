@@ -502,7 +502,9 @@ impl Pipeline {
         for (host, users) in self.store.users_by_host(&hosts, USERS_JUDGED_MAX)? {
             left_out += users.count - users.names.len();
             // However many use a name server, its operator is judged.
-            if let Some(operator) = self.operator_of(&host, at)? {
+            let operator = self.operator_of(&host, at)?;
+            let has_operator = operator.is_some();
+            if let Some(operator) = operator {
                 domains.entry(operator).or_default();
             }
             if users.count >= GLUE_NAMES_MIN {
@@ -519,7 +521,9 @@ impl Pipeline {
                     names: names.map(Name::to_string).collect::<Vec<_>>().join(","),
                 });
             }
-            for name in users.names {
+            // For others its addresses are no change.
+            let own = |name: &Name| !has_operator || host.is_at_or_below(name);
+            for name in users.names.into_iter().filter(own) {
                 domains.entry(name).or_default();
             }
         }
