@@ -106,7 +106,7 @@ pub fn exemption_of<'a>(
         .iter()
         .find(|it| covers_domain(&it.covers, &finding.domain, account));
     of_domain.copied().or_else(|| {
-        let planes = finding.nameservers.iter().chain(&finding.addresses);
+        let planes = finding.planes();
         let mut suspect = planes
             .filter(|plane| plane.level >= Some(Level::Review))
             .peekable();
@@ -137,7 +137,7 @@ pub fn reach_of(exemption: &Exemption, finding: &Finding, account: Option<&str>)
         return Some(Reach::Whole);
     }
     // Below review nobody is told anyway.
-    let planes = finding.nameservers.iter().chain(&finding.addresses);
+    let planes = finding.planes();
     let mut suspect = planes.filter(|plane| plane.level >= Some(Level::Review));
     suspect
         .any(|plane| {
@@ -187,6 +187,12 @@ fn covering<'a>(live: &[&'a Exemption], plane: &PlaneFinding) -> Option<&'a Exem
                 .peekable();
             its.peek()?;
             its.try_for_each(|it| note(of_address(it.address)))?;
+        }
+    } else if plane.plane == Plane::Aliases {
+        // Of a target only its name is known.
+        for name in &plane.names {
+            let covers = |it: &&&Exemption| covers_host(&it.covers, &name.host, &name.operator);
+            note(live.iter().find(covers).copied())?;
         }
     } else {
         plane

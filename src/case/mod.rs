@@ -444,6 +444,7 @@ mod tests {
             now,
             nameservers: None,
             addresses: None,
+            aliases: None,
         }
     }
 

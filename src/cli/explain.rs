@@ -85,7 +85,8 @@ fn newest_event(pipeline: &Pipeline, domain: &Name) -> Result<Timestamp, Failure
 
 /// Returns the planes that history knows.
 fn planes(found: &DomainFinding) -> impl Iterator<Item = &PlaneFinding> {
-    found.nameservers.iter().chain(&found.addresses)
+    let own = found.addresses.iter().chain(&found.aliases);
+    found.nameservers.iter().chain(own)
 }
 
 /// Prints the explanation in words.

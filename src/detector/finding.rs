@@ -68,7 +68,7 @@ impl Verdict {
     }
 }
 
-/// One of the two planes.
+/// One of the planes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Plane {
@@ -76,6 +76,8 @@ pub enum Plane {
     Nameservers,
     /// An owner's own addresses.
     Addresses,
+    /// What an owner's CNAME leads to.
+    Aliases,
 }
 
 /// One summand of a score.
@@ -174,12 +176,12 @@ pub struct PlaneFinding {
     pub last_step_at: Option<Timestamp>,
     /// Mean time a value stayed, in hours, over 7 days; `None` if none left.
     pub tenure_hours: Option<f64>,
-    /// Name servers of the last 7 days; empty on the address plane.
+    /// Name servers of the last 7 days, on the alias plane targets; empty on the address plane.
     pub names: Vec<SeenName>,
     /// Addresses of the last 7 days.
     pub addresses: Vec<SeenAddress>,
-    /// `1.32 n + 18.54 asn` (Holz et al., NDSS 2008; flux above 142.38); `None` on the name-server
-    /// plane or without a table of autonomous systems.
+    /// `1.32 n + 18.54 asn` (Holz et al., NDSS 2008; flux above 142.38); `None` on other planes than that of addresses
+    /// or without a table of autonomous systems.
     pub holz: Option<f64>,
     /// When watching of this zone began.
     pub watched_since: Timestamp,
@@ -227,43 +229,80 @@ pub struct Finding {
     pub nameservers: Option<PlaneFinding>,
     /// What the address plane says.
     pub addresses: Option<PlaneFinding>,
+    /// What the alias plane says.
+    pub aliases: Option<PlaneFinding>,
 }
 
 impl Finding {
+    /// Returns what each plane says, the name-server plane first.
+    pub fn planes(&self) -> impl Iterator<Item = &PlaneFinding> + Clone {
+        let own = self.addresses.iter().chain(&self.aliases);
+        self.nameservers.iter().chain(own)
+    }
+
     /// Returns whether every condition of a plane at the finding's level is met.
     pub fn is_open(&self) -> bool {
-        let planes = self.nameservers.iter().chain(&self.addresses);
-        let mut at_level = planes.filter(|plane| plane.level == Some(self.level));
+        let mut at_level = self
+            .planes()
+            .filter(|plane| plane.level == Some(self.level));
         at_level.any(|plane| plane.gate_open)
     }
 }
 
-/// Joins the planes of a domain; `None` if neither is even watched.
+/// What each plane of a domain says.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Planes {
+    /// The name-server plane.
+    pub nameservers: Option<PlaneFinding>,
+    /// The address plane.
+    pub addresses: Option<PlaneFinding>,
+    /// The alias plane.
+    pub aliases: Option<PlaneFinding>,
+}
+
+impl Planes {
+    /// Returns those that there are, the name-server plane first.
+    pub fn iter(&self) -> impl Iterator<Item = &PlaneFinding> + Clone {
+        let own = self.addresses.iter().chain(&self.aliases);
+        self.nameservers.iter().chain(own)
+    }
+}
+
+/// [`judge_planes`] of a domain without aliases.
 pub fn judge(
     domain: &Name,
     nameservers: Option<PlaneFinding>,
     addresses: Option<PlaneFinding>,
     now: Timestamp,
 ) -> Option<Finding> {
-    let planes = || nameservers.iter().chain(addresses.iter());
-    let level = planes().filter_map(|plane| plane.level).max()?;
+    let planes = Planes {
+        nameservers,
+        addresses,
+        aliases: None,
+    };
+    judge_planes(domain, planes, now)
+}
+
+/// Joins the planes of a domain; `None` if none is even watched.
+///
+/// A rotation of name servers beside one of addresses or of aliases is double flux: the advisory AA25-093A of April
+/// 2025 names both NS and CNAME records.
+pub fn judge_planes(domain: &Name, planes: Planes, now: Timestamp) -> Option<Finding> {
+    let level = planes.iter().filter_map(|plane| plane.level).max()?;
     let open = |plane: &Option<PlaneFinding>| plane.as_ref().is_some_and(|plane| plane.gate_open);
-    let strongest =
-        planes().reduce(|best, other| if other.outranks(best) { other } else { best })?;
-    let verdict = match (open(&nameservers), open(&addresses), strongest.plane) {
+    let is_host_open = open(&planes.addresses) || open(&planes.aliases);
+    let of_all = planes.iter();
+    let strongest = of_all.reduce(|best, other| if other.outranks(best) { other } else { best })?;
+    let verdict = match (open(&planes.nameservers), is_host_open, strongest.plane) {
         (true, true, _) => Verdict::DoubleFlux,
         (_, _, Plane::Nameservers) => Verdict::NsFlux,
-        (_, _, Plane::Addresses) => Verdict::SingleFlux,
+        (_, _, Plane::Addresses | Plane::Aliases) => Verdict::SingleFlux,
     };
-    let score = planes()
-        .filter(|plane| plane.level == Some(level))
-        .map(|plane| plane.score)
-        .fold(0.0, f64::max);
-    let last_change_at = planes()
-        .filter_map(PlaneFinding::last_change_at)
-        .max()
-        .unwrap_or(now);
-    let last_step_at = planes().filter_map(|plane| plane.last_step_at).max();
+    let at_level = planes.iter().filter(|plane| plane.level == Some(level));
+    let score = at_level.map(|plane| plane.score).fold(0.0, f64::max);
+    let last_change_at = planes.iter().filter_map(PlaneFinding::last_change_at).max();
+    let last_change_at = last_change_at.unwrap_or(now);
+    let last_step_at = planes.iter().filter_map(|plane| plane.last_step_at).max();
     Some(Finding {
         domain: domain.clone(),
         zone: strongest.zone.clone(),
@@ -273,7 +312,8 @@ pub fn judge(
         last_change_at,
         last_step_at: last_step_at.unwrap_or(last_change_at),
         now,
-        nameservers,
-        addresses,
+        nameservers: planes.nameservers,
+        addresses: planes.addresses,
+        aliases: planes.aliases,
     })
 }

@@ -1,29 +1,41 @@
 //! What is suspected of a domain: a pure function of its history, what is known of its addresses,
 //! and a policy. See docs/detection.md for every formula.
 //!
-//! Two planes are judged apart. The **name-server plane** is a delegation's NS names *and* the
+//! Three planes are judged apart. The **name-server plane** is a delegation's NS names *and* the
 //! addresses of those name servers; the **address plane** is an owner's own A and AAAA records in a
-//! hosted zone. One zone version is one change instant, however many records it touches. Event time
+//! hosted zone; the **alias plane** is what an owner's CNAME leads to there. One zone version is one change instant, however many records it touches. Event time
 //! alone rules: the wall clock is not to be had here.
 
 mod address_plane;
+mod alias_plane;
 mod alike;
 mod features;
 mod finding;
 mod nameserver_plane;
 mod policy;
 mod timeline;
+mod zone_evidence;
 
 pub use address_plane::{AddressWindow, evaluate_addresses, evaluate_owners};
+pub use alias_plane::{
+    AliasWindow, evaluate_alias_owners, evaluate_aliases, operator_of, without_known_operators,
+};
 pub use finding::{
-    Check, Finding, Gate, Level, Plane, PlaneFinding, SeenAddress, SeenName, Term, Verdict, judge,
+    Check, Finding, Gate, Level, Plane, PlaneFinding, Planes, SeenAddress, SeenName, Term, Verdict,
+    judge, judge_planes,
 };
 pub use nameserver_plane::{
     NameserverReplay, NameserverWindow, Operated, evaluate_nameservers, judge_nameservers,
     without_excuses,
 };
-pub use policy::{AddressPolicy, DetectPolicy, NameserverPolicy, POLICY_NUMBER, POLICY_VERSION};
+pub use policy::{
+    AddressPolicy, AliasPolicy, DetectPolicy, NameserverPolicy, POLICY_NUMBER, POLICY_VERSION,
+};
 pub use timeline::{BULK_7D_MAX, ChangePoint, ChangedHost, Departure, LeftOut, Moment, Stay};
+pub use zone_evidence::{
+    HostStanding, NEWLY_DELEGATED, Shadows, SittingHost, new_owners, note_sitting_hosts,
+    old_before, shadows, standing_of,
+};
 
 use std::net::IpAddr;
 

@@ -34,6 +34,8 @@ pub struct DetectPolicy {
     pub nameservers: NameserverPolicy,
     /// The address plane.
     pub addresses: AddressPolicy,
+    /// The alias plane.
+    pub aliases: AliasPolicy,
     /// Asking a suspect's own name servers; left out: never.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub confirm: Option<ConfirmPolicy>,
@@ -104,21 +106,25 @@ impl DetectPolicy {
             .min(rules.changes_7d_min)
             .min(rules.changes_3d_min)
             .min(self.addresses.changes_min)
+            .min(self.aliases.changes_7d_min)
+            .min(self.aliases.review_changes_7d_min)
     }
 
     /// Returns what is wrong with the thresholds, each with its key.
     pub fn faults(&self) -> Vec<(String, String, &'static str)> {
-        let (ns, address) = (&self.nameservers, &self.addresses);
+        let (ns, address, alias) = (&self.nameservers, &self.addresses, &self.aliases);
         let scores = [
             ("certain_score_min", self.certain_score_min),
             ("nameservers.score_min", ns.score_min),
             ("nameservers.review_score_min", ns.review_score_min),
             ("addresses.score_min", address.score_min),
+            ("aliases.score_min", alias.score_min),
         ];
         let shares = [
             ("addresses.prefix_ratio_min", address.prefix_ratio_min),
             ("addresses.novelty_min", address.novelty_min),
             ("addresses.shared_share_max", address.shared_share_max),
+            ("aliases.novelty_min", alias.novelty_min),
         ];
         let numbers = [
             ("watch_changes_7d_min", self.watch_changes_7d_min),
@@ -132,6 +138,8 @@ impl DetectPolicy {
             ("addresses.turnover_24h_min", address.turnover_24h_min),
             ("addresses.turnover_7d_min", address.turnover_7d_min),
             ("addresses.peers_size_min", address.peers_size_min),
+            ("aliases.changes_7d_min", alias.changes_7d_min),
+            ("aliases.review_changes_7d_min", alias.review_changes_7d_min),
         ];
         let mut faults = Vec::new();
         let mut check = |values: &[(&str, f64)], most: f64, kind: &str, cure: &'static str| {
@@ -171,6 +179,7 @@ impl Default for DetectPolicy {
             hold_nameservers: Vec::new(),
             nameservers: NameserverPolicy::default(),
             addresses: AddressPolicy::default(),
+            aliases: AliasPolicy::default(),
             confirm: None,
         }
     }
@@ -340,6 +349,68 @@ impl Default for AddressPolicy {
             one_network_addresses_min: 20,
             one_network_tenure_max: Span::hours(12),
             shared_share_max: 0.8,
+        }
+    }
+}
+
+/// Thresholds of the alias plane.
+///
+/// Steering among content networks goes to and fro between two to five known ones; a service that is tried brings a new
+/// operator a day at most. A rotation brings one at almost every change.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AliasPolicy {
+    /// Weighted changes in 7 days that open the gate.
+    pub changes_7d_min: f64,
+    /// Operators of targets never seen before, in 7 days.
+    pub fresh_min: u32,
+    /// Operators of targets, in 7 days.
+    pub operators_min: u32,
+    /// Share of the changes to targets of operators that count which bring one never seen before.
+    pub novelty_min: f64,
+    /// Mean time a target stayed, and the longest after which its leaving is a step of a rotation.
+    pub tenure_max: Span,
+    /// How long the rotation must have gone on.
+    pub lasting_min: Span,
+    /// Score from which an open gate is `report`.
+    pub score_min: f64,
+    /// Weighted changes in 7 days of the review rule.
+    pub review_changes_7d_min: f64,
+    /// Operators never seen before of the review rule.
+    pub review_fresh_min: u32,
+    /// Operators of the review rule.
+    pub review_operators_min: u32,
+    /// Changes in 7 days that are reviewed among so many operators as
+    /// [`review_steps_operators_min`](Self::review_steps_operators_min), however little is fresh.
+    pub review_steps_7d_min: u32,
+    /// Operators of that rule.
+    pub review_steps_operators_min: u32,
+    /// Operators from which changes are watched.
+    pub watch_operators_min: u32,
+    /// Domains of which stable names must lead to an operator for it to count as known.
+    pub popular_operator_domains: u32,
+    /// How many known operators of a week are not counted; where there are more, none is known.
+    pub popular_operators_7d_max: u32,
+}
+
+impl Default for AliasPolicy {
+    fn default() -> Self {
+        Self {
+            changes_7d_min: 12.0,
+            fresh_min: 12,
+            operators_min: 12,
+            novelty_min: 0.5,
+            tenure_max: Span::hours(48),
+            lasting_min: Span::hours(24),
+            score_min: 60.0,
+            review_changes_7d_min: 6.0,
+            review_fresh_min: 6,
+            review_operators_min: 7,
+            review_steps_7d_min: 20,
+            review_steps_operators_min: 8,
+            watch_operators_min: 4,
+            popular_operator_domains: 20,
+            popular_operators_7d_max: 6,
         }
     }
 }

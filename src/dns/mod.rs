@@ -16,5 +16,7 @@ pub use name::{LABEL_OCTETS_MAX, NAME_OCTETS_MAX, Name, NameError};
 pub use pasted::refang;
 pub use record::{Rdata, RdataError, Record, RecordType};
 pub use serial::Serial;
-pub use suffix::{SUFFIX_LIST, case_domain, is_under_private_suffix, operator_domain};
+pub use suffix::{
+    SUFFIX_LIST, case_domain, is_under_private_suffix, operator_domain, shared_service,
+};
 pub use unicode::{UnicodeForm, unicode_form};

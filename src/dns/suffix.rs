@@ -36,6 +36,22 @@ pub fn operator_domain(host: &Name) -> Name {
     registrable(host).unwrap_or_else(|| host.clone())
 }
 
+/// Returns the registrable domain of the service that lets others have names below its own and below which a name
+/// lies: that of `d1.cdn.example` where `cdn.example` is in the list's private part is `cdn.example`. `None` for a name
+/// below no such service.
+pub fn shared_service(name: &Name) -> Option<Name> {
+    let (mut count, mut of) = suffix(name);
+    if of != Some(psl::Type::Private) {
+        return None;
+    }
+    // What encloses the service's suffixes is a registry's.
+    while of == Some(psl::Type::Private) && count > 1 {
+        let above = name.last_labels(count - 1)?;
+        (count, of) = suffix(&above);
+    }
+    name.last_labels(count + 1)
+}
+
 /// Returns whether a name lies under a suffix of the list's private part: that of a service which lets
 /// others have names below its own, such as dynamic DNS.
 pub fn is_under_private_suffix(name: &Name) -> bool {
@@ -63,6 +79,30 @@ mod tests {
             .replace("name = \"", "")
             .replace("\"\nversion = \"", " ");
         assert!(lock.contains(&format!("\n{SUFFIX_LIST}\"\n")));
+    }
+
+    #[test]
+    fn names_below_a_service_are_of_the_service() {
+        let service = |text: &str| {
+            let name = Name::parse(text).expect("valid");
+            shared_service(&name).map(|it| it.to_string())
+        };
+        assert_eq!(
+            service("d111.cloudfront.net").as_deref(),
+            Some("cloudfront.net.")
+        );
+        assert_eq!(
+            service("build-7.team.netlify.app").as_deref(),
+            Some("netlify.app.")
+        );
+        assert_eq!(
+            service("x.elb.us-east-1.amazonaws.com").as_deref(),
+            Some("amazonaws.com.")
+        );
+        assert_eq!(service("bot1.duckdns.org").as_deref(), Some("duckdns.org."));
+        assert_eq!(service("www.example.co.uk"), None);
+        assert_eq!(service("edge.bad.test"), None);
+        assert_eq!(service("."), None);
     }
 
     #[test]

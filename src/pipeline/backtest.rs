@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::case::{Case, CaseState, Observation, Standing, observe};
-use crate::detector::{AddressWindow, DetectPolicy, Level, NameserverWindow, Stay};
+use crate::detector::{AddressWindow, AliasWindow, DetectPolicy, Level, NameserverWindow, Stay};
 use crate::dns::{Name, case_domain};
 use crate::pipeline::again::next_look;
 use crate::pipeline::detect::{
@@ -174,7 +174,10 @@ impl Pipeline {
             limit: REPLAYED_INTERVALS_MAX,
             among: None,
         };
-        self.load_windows(domain, &range)
+        let mut windows = self.load_windows(domain, &range)?;
+        // Asked once: each judgement needs one evaluation then, not two.
+        self.look_up_operators(domain, &mut windows.aliases, policy, until)?;
+        Ok(windows)
     }
 
     /// Judges what was loaded of a domain at one time after another.
@@ -270,7 +273,7 @@ fn note(
     finding: &crate::detector::Finding,
     now: Timestamp,
 ) {
-    let planes = finding.nameservers.iter().chain(&finding.addresses);
+    let planes = finding.planes();
     let terms = planes
         .filter(|plane| plane.level == Some(finding.level))
         .flat_map(|plane| &plane.terms);
@@ -319,7 +322,14 @@ fn may_be_suspected(windows: &DomainWindows, policy: &DetectPolicy, now: Timesta
             .flat_map(|it| [Some(it.added), it.removed]);
         changed_enough(policy, ends.flatten(), now)
     };
-    windows.nameservers.iter().any(by_servers) || windows.addresses.iter().any(by_addresses)
+    let by_aliases = |it: &AliasWindow| {
+        let ends = it.targets.iter();
+        let ends = ends.flat_map(|it| [Some(it.added), it.removed]);
+        changed_enough(policy, ends.flatten(), now)
+    };
+    windows.nameservers.iter().any(by_servers)
+        || windows.addresses.iter().any(by_addresses)
+        || windows.aliases.iter().any(by_aliases)
 }
 
 /// Returns what was known of a domain at a time.
@@ -368,6 +378,19 @@ fn cut(
                 addresses,
                 resets: window.resets.clone(),
                 left_out: window.left_out.clone(),
+            });
+        }
+    }
+    for window in &windows.aliases {
+        let targets = window.targets.iter();
+        let targets: Vec<_> = targets
+            .filter(|stay| is_kept(stay, since, now))
+            .cloned()
+            .collect();
+        if !targets.is_empty() {
+            cut.aliases.push(AliasWindow {
+                targets,
+                ..window.clone()
             });
         }
     }

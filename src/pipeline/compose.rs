@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::case::{Case, CaseEvent, CaseState, SendReason, Traits};
 use crate::config::{MailConfig, Party, Profile};
-use crate::detector::Finding;
+use crate::detector::{Finding, Plane};
 use crate::dns::{Name, UnicodeForm, unicode_form};
 use crate::enrich::Networks;
 use crate::mailer::{Draft, Layout, compose, envelope_address};
@@ -108,21 +108,22 @@ impl Pipeline {
         let registrar = self
             .registration_of(&finding.domain)
             .and_then(|it| it.registrar);
-        let planes = || finding.nameservers.iter().chain(&finding.addresses);
+        let planes = || finding.planes();
         let concerned = |party: &Party| match party {
             Party::Zone(_) => None,
             Party::Registrar(name) => (registrar.as_ref() == Some(name))
                 .then(|| format!("the sponsoring registrar ({name})")),
             Party::Operator(operator) => planes()
-                .any(|plane| {
-                    plane
-                        .names
-                        .iter()
-                        .any(|it| it.host.is_at_or_below(operator))
+                .find(|plane| {
+                    let mut names = plane.names.iter();
+                    names.any(|it| it.host.is_at_or_below(operator))
                 })
-                .then(|| {
+                .map(|plane| {
                     let name = operator.to_text_without_dot().replace('.', "[.]");
-                    format!("the operator of name servers in {name}")
+                    match plane.plane {
+                        Plane::Aliases => format!("the operator of targets of aliases in {name}"),
+                        _ => format!("the operator of name servers in {name}"),
+                    }
                 }),
             Party::Network(asn) => planes()
                 .any(|plane| plane.addresses.iter().any(|it| it.asn == Some(*asn)))
@@ -431,7 +432,7 @@ impl Pipeline {
         &self,
         finding: &Finding,
     ) -> Result<Vec<(Name, ZoneId, Link)>, PipelineError> {
-        let planes = finding.nameservers.iter().chain(&finding.addresses);
+        let planes = finding.planes();
         let apexes: BTreeSet<&Name> = planes.map(|plane| &plane.zone).collect();
         let mut evidence = Vec::new();
         for apex in apexes {
@@ -459,7 +460,7 @@ impl Pipeline {
 
     /// Returns the time of the newest version that is stored of the zones that a finding looked at.
     fn history_until(&self, finding: &Finding) -> Result<Option<Timestamp>, PipelineError> {
-        let planes = finding.nameservers.iter().chain(&finding.addresses);
+        let planes = finding.planes();
         let apexes: BTreeSet<&Name> = planes.map(|plane| &plane.zone).collect();
         let mut newest = None;
         for apex in apexes {
@@ -513,6 +514,7 @@ fn stand_in(case: &Case) -> Finding {
         now: case.evaluated_at,
         nameservers: None,
         addresses: None,
+        aliases: None,
     }
 }
 

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use crate::case::{Case, CaseState, Observation, Standing, Traits, campaign_reference, observe};
 use crate::count::counted;
 use crate::detector::{
-    AddressWindow, BULK_7D_MAX, ChangePoint, DetectPolicy, Finding, LeftOut, Level, Moment,
-    NameserverReplay, NameserverWindow, Operated, PlaneFinding, Stay, evaluate_addresses,
-    evaluate_owners, judge, judge_nameservers, without_excuses,
+    AddressWindow, AliasWindow, BULK_7D_MAX, ChangePoint, DetectPolicy, Finding, LeftOut, Level,
+    Moment, NameserverReplay, NameserverWindow, Operated, PlaneFinding, Planes, Stay,
+    evaluate_addresses, evaluate_owners, judge_nameservers, judge_planes, note_sitting_hosts,
+    without_excuses,
 };
 use crate::dns::{Name, Rdata, case_domain};
 use crate::pipeline::again::REEVALUATE_AFTER;
@@ -62,8 +63,10 @@ pub struct DomainFinding {
     pub nameservers: Option<PlaneFinding>,
     /// The address plane of the owner that says most.
     pub addresses: Option<PlaneFinding>,
-    /// The last change of its NS records, of addresses of name servers at or below it, or of its own addresses;
-    /// `None` if none is known.
+    /// The alias plane of the owner that says most.
+    pub aliases: Option<PlaneFinding>,
+    /// The last change of its NS records, of addresses of name servers at or below it, or of its own addresses and
+    /// aliases; `None` if none is known.
     pub last_change_at: Option<Timestamp>,
 }
 
@@ -72,6 +75,7 @@ pub struct DomainFinding {
 pub(super) struct DomainWindows {
     pub nameservers: Vec<NameserverWindow>,
     pub addresses: Vec<AddressWindow>,
+    pub aliases: Vec<AliasWindow>,
 }
 
 impl DomainWindows {
@@ -81,12 +85,10 @@ impl DomainWindows {
         let hosts = self.nameservers.iter().flat_map(|it| &it.addresses);
         let hosts = hosts.map(|(_, stay)| ends(stay));
         let addresses = self.addresses.iter().flat_map(|it| &it.addresses).map(ends);
-        names
-            .chain(hosts)
-            .chain(addresses)
-            .flatten()
-            .flatten()
-            .collect()
+        let aliases = self.aliases.iter().flat_map(|it| &it.targets).map(ends);
+        let own = addresses.chain(aliases);
+        let all = names.chain(hosts).chain(own).flatten();
+        all.flatten().collect()
     }
 
     /// Returns when what is a domain's own changed last, by `now`.
@@ -98,14 +100,18 @@ impl DomainWindows {
         });
         let hosts = hosts.map(|(_, stay)| ends(stay));
         let addresses = self.addresses.iter().flat_map(|it| &it.addresses).map(ends);
-        let all = names.chain(hosts).chain(addresses).flatten().flatten();
+        let aliases = self.aliases.iter().flat_map(|it| &it.targets).map(ends);
+        let own = addresses.chain(aliases);
+        let all = names.chain(hosts).chain(own).flatten().flatten();
         all.filter(|at| *at <= now).max()
     }
 
     /// Returns the end of the latest part that is left out, if any is.
     fn left_out_until(&self) -> Option<Timestamp> {
         let nameservers = self.nameservers.iter().map(|it| &it.left_out);
-        let parts = nameservers.chain(self.addresses.iter().map(|it| &it.left_out));
+        let addresses = self.addresses.iter().map(|it| &it.left_out);
+        let aliases = self.aliases.iter().map(|it| &it.left_out);
+        let parts = nameservers.chain(addresses).chain(aliases);
         parts.flatten().map(|part| part.until).max()
     }
 }
@@ -139,13 +145,13 @@ impl Judgement {
     /// Judges a domain by its planes.
     fn of(
         domain: &Name,
-        (nameservers, addresses): Planes,
+        planes: Planes,
         last_change_at: Option<Timestamp>,
         now: Timestamp,
     ) -> Self {
         Self {
             at: now,
-            finding: judge(domain, nameservers, addresses, now),
+            finding: judge_planes(domain, planes, now),
             last_change_at,
         }
     }
@@ -163,7 +169,7 @@ impl Judged {
     /// Adds a domain.
     pub(super) fn add(&mut self, domain: Name, judgement: Judgement) {
         let planes = judgement.finding.iter();
-        let planes = planes.flat_map(|it| it.nameservers.iter().chain(&it.addresses));
+        let planes = planes.flat_map(Finding::planes);
         for plane in planes {
             let listed = plane.points.iter().map(ChangePoint::value_count);
             self.value_count += listed.sum::<usize>() + plane.names.len() + plane.addresses.len();
@@ -176,9 +182,6 @@ impl Judged {
         self.domains.len() >= CASES_AT_A_TIME || self.value_count >= VALUES_AT_A_TIME
     }
 }
-
-/// What the plane of a domain's name servers says, and that of its addresses.
-type Planes = (Option<PlaneFinding>, Option<PlaneFinding>);
 
 /// How many more intervals of a domain may be loaded, and of which time.
 struct Budget {
@@ -492,10 +495,11 @@ impl Pipeline {
             }
             if change.addresses {
                 hosts.insert(owner.clone());
-                if !self.store.is_at_or_below_cut(&change.key)? {
-                    let domain = case_domain(&zone.apex, owner);
-                    domains.entry(domain).or_default().insert(owner.clone());
-                }
+            }
+            // What signs a delegation lies at a cut; of other records only aliases lie elsewhere.
+            if (change.addresses || change.others) && !self.store.is_at_or_below_cut(&change.key)? {
+                let domain = case_domain(&zone.apex, owner);
+                domains.entry(domain).or_default().insert(owner.clone());
             }
         }
         let mut left_out = 0;
@@ -800,9 +804,9 @@ impl Pipeline {
                 let is_own = case_domain(&apex, &key.owner) == *domain
                     && !self.store.is_at_or_below_cut(&key)?;
                 if is_own {
-                    windows
-                        .addresses
-                        .extend(self.load_addresses(&key, &mut budget)?);
+                    let (addresses, aliases) = self.load_owner(&key, &mut budget)?;
+                    windows.addresses.extend(addresses);
+                    windows.aliases.extend(aliases);
                 }
             }
         }
@@ -820,18 +824,19 @@ impl Pipeline {
         users_at: Timestamp,
     ) -> Result<DomainFinding, PipelineError> {
         let last_change_at = windows.last_change_at(now);
-        let (nameservers, addresses) = self.judge_planes(domain, windows, policy, now, users_at)?;
-        let finding = judge(domain, nameservers.clone(), addresses.clone(), now);
+        let planes = self.judge_planes(domain, windows, policy, now, users_at)?;
+        let finding = judge_planes(domain, planes.clone(), now);
         Ok(DomainFinding {
             finding,
-            nameservers,
-            addresses,
+            nameservers: planes.nameservers,
+            addresses: planes.addresses,
+            aliases: planes.aliases,
             last_change_at,
         })
     }
 
-    /// [`Pipeline::judge_windows`] without the verdict: the strongest plane of the name servers and that of the
-    /// addresses.
+    /// [`Pipeline::judge_windows`] without the verdict: the strongest plane of the name servers, of the addresses and
+    /// of the aliases.
     fn judge_planes(
         &self,
         domain: &Name,
@@ -842,7 +847,8 @@ impl Pipeline {
     ) -> Result<Planes, PipelineError> {
         let mut nameservers: Option<PlaneFinding> = None;
         for window in &mut windows.nameservers {
-            let plane = self.judge_nameservers(window, policy, now, users_at)?;
+            let mut plane = self.judge_nameservers(window, policy, now, users_at)?;
+            note_sitting_hosts(&mut plane, self.sitting_hosts(window, now)?);
             keep_stronger(&mut nameservers, plane);
         }
         let hosts = nameservers.iter().flat_map(|plane| &plane.names);
@@ -856,10 +862,20 @@ impl Pipeline {
             let plane = evaluate_addresses(window, policy, knowledge, now);
             keep_stronger(&mut addresses, plane);
         }
-        if let Some(plane) = evaluate_owners(domain, &owners, policy, knowledge, now) {
+        let shadows = self.shadows(domain, &owners, now)?;
+        if let Some(mut plane) = evaluate_owners(domain, &owners, policy, knowledge, now) {
+            shadows.iter().for_each(|it| it.judge_on(&mut plane));
             keep_stronger(&mut addresses, plane);
         }
-        Ok((nameservers, addresses))
+        if let (Some(shadows), Some(plane)) = (&shadows, &mut addresses) {
+            shadows.tell_on(plane);
+        }
+        let aliases = self.judge_aliases(domain, &mut windows.aliases, policy, now, users_at)?;
+        Ok(Planes {
+            nameservers,
+            addresses,
+            aliases,
+        })
     }
 
     /// Returns when a domain was registered, as the registrar's file says, if that was by `now`.
@@ -1000,8 +1016,8 @@ impl Pipeline {
         let mut part = LeftOut::until(cut.at);
         for value in self.store.values_before(key, &cut, since)? {
             part.addresses.extend(value.address());
-            if let Rdata::Ns(host) = value {
-                part.names.insert(host);
+            if let Rdata::Ns(name) | Rdata::Cname(name) = value {
+                part.names.insert(name);
             }
         }
         Ok(Some(part))
@@ -1105,27 +1121,47 @@ impl Pipeline {
         Ok(None)
     }
 
-    /// Loads an owner's own addresses; `None` if history knows of none.
-    fn load_addresses(
+    /// Loads an owner's own addresses and its aliases; `None` for what history knows none of.
+    fn load_owner(
         &self,
         key: &EntityKey,
         budget: &mut Budget,
-    ) -> Result<Option<AddressWindow>, PipelineError> {
+    ) -> Result<(Option<AddressWindow>, Option<AliasWindow>), PipelineError> {
         let Extent { since, until, .. } = budget.extent;
         let read = self.store.newest_intervals(key, &budget.extent)?;
         budget.spend(&read.stays);
-        let addresses: Vec<Stay<IpAddr>> = read.stays.into_iter().filter_map(as_address).collect();
-        if addresses.is_empty() {
-            return Ok(None);
+        let (mut addresses, mut targets) = (Vec::new(), Vec::new());
+        for interval in read.stays {
+            match &interval.value {
+                Rdata::Cname(_) => targets.extend(as_alias(interval)),
+                _ => addresses.extend(as_address(interval)),
+            }
         }
-        Ok(Some(AddressWindow {
-            zone: key.apex.clone(),
-            owner: key.owner.clone(),
-            watched_since: self.store.watched_since(key.zone)?.unwrap_or(until),
+        if addresses.is_empty() && targets.is_empty() {
+            return Ok((None, None));
+        }
+        let watched_since = self.store.watched_since(key.zone)?.unwrap_or(until);
+        let resets = self.resets(key, budget.registered_at, until)?;
+        let left_out = self.left_out(key, read.cut, since)?;
+        let (zone, owner) = (&key.apex, &key.owner);
+        let aliases = (!targets.is_empty()).then(|| AliasWindow {
+            zone: zone.clone(),
+            owner: owner.clone(),
+            watched_since,
+            targets,
+            resets: resets.clone(),
+            popular: None,
+            left_out: left_out.clone(),
+        });
+        let addresses = (!addresses.is_empty()).then(|| AddressWindow {
+            zone: zone.clone(),
+            owner: owner.clone(),
+            watched_since,
             addresses,
-            resets: self.resets(key, budget.registered_at, until)?,
-            left_out: self.left_out(key, read.cut, since)?,
-        }))
+            resets,
+            left_out,
+        });
+        Ok((addresses, aliases))
     }
 
     /// Returns an owner's intervals that had begun by `now`.
@@ -1206,7 +1242,7 @@ fn ends<T>(stay: &Stay<T>) -> [Option<Timestamp>; 2] {
 }
 
 /// Keeps the plane that says more.
-fn keep_stronger(best: &mut Option<PlaneFinding>, other: PlaneFinding) {
+pub(super) fn keep_stronger(best: &mut Option<PlaneFinding>, other: PlaneFinding) {
     if best.as_ref().is_none_or(|best| other.outranks(best)) {
         *best = Some(other);
     }
@@ -1217,6 +1253,19 @@ fn as_nameserver(interval: Interval) -> Option<Stay<Name>> {
     match interval.value {
         Rdata::Ns(host) => Some(Stay {
             value: host,
+            added: interval.added,
+            removed: interval.removed,
+            baseline: interval.baseline,
+        }),
+        _ => None,
+    }
+}
+
+/// Returns the interval of a CNAME record as that of its target.
+fn as_alias(interval: Interval) -> Option<Stay<Name>> {
+    match interval.value {
+        Rdata::Cname(target) => Some(Stay {
+            value: target,
             added: interval.added,
             removed: interval.removed,
             baseline: interval.baseline,

@@ -14,6 +14,7 @@ mod apply;
 mod aside;
 mod backoff;
 mod backtest;
+mod beside;
 mod canary;
 mod catalog;
 mod clock;

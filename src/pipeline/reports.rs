@@ -655,7 +655,7 @@ fn is_working(case: &Case) -> bool {
 
 /// Returns how many name servers and addresses a finding has.
 fn size_of(finding: &Finding) -> u32 {
-    let planes = finding.nameservers.iter().chain(&finding.addresses);
+    let planes = finding.planes();
     planes
         .map(|plane| (plane.names.len() + plane.addresses.len()) as u32)
         .sum()

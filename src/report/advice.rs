@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::count::counted;
 use crate::detector::{DetectPolicy, Finding, Verdict};
+use crate::report::desk::says_most_by_aliases;
 use crate::time::{Span, Timestamp};
 
 /// A registration younger than this, at the first finding, points to a name registered for this.
@@ -116,13 +117,18 @@ enum Moves {
     OthersHosts,
     /// Nothing: the addresses inside the zone do.
     Nothing,
+    /// Nothing: what aliases inside the zone lead to does.
+    Targets,
 }
 
 impl Moves {
     /// Returns what the listed changes of a finding show.
     fn of(finding: &Finding) -> Self {
         if !matches!(finding.verdict, Verdict::NsFlux | Verdict::DoubleFlux) {
-            return Self::Nothing;
+            return match says_most_by_aliases(finding) {
+                true => Self::Targets,
+                false => Self::Nothing,
+            };
         }
         let points = || finding.nameservers.iter().flat_map(|plane| &plane.points);
         let mut hosts = points().flat_map(|point| &point.changed_hosts);
@@ -166,7 +172,11 @@ impl Advice {
                 "ask the registrant, and the account that edits the zone, why the addresses change so often",
                 "the delegation stands still: freezing it would stop nothing, and a hold needs a confirmed purpose",
             ),
-            (Moves::Nothing, true) => (
+            (Moves::Targets, false) => (
+                "ask the registrant, and the account that edits the zone, why its aliases lead elsewhere so often",
+                "the delegation stands still: freezing it would stop nothing, and a hold needs a confirmed purpose",
+            ),
+            (Moves::Nothing | Moves::Targets, true) => (
                 "tell the registrant that the zone may be edited by somebody else, and require a new login for its account",
                 "the name is old: its holder is more likely a victim, and a hold would hurt them",
             ),

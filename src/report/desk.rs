@@ -233,6 +233,8 @@ pub struct PlaneSection {
     pub title: &'static str,
     /// Whether this is the name-server plane.
     pub is_nameservers: bool,
+    /// Whether this is the alias plane: its names are targets.
+    pub is_aliases: bool,
     /// The delegation or owner, without its final dot.
     pub owner: String,
     /// The zone, without its final dot.
@@ -263,7 +265,7 @@ pub struct PlaneSection {
     pub transitions: Vec<Transition>,
     /// How many transitions there are; more than `transitions` holds if the list was cut.
     pub transitions_count: usize,
-    /// Name servers of the last 7 days.
+    /// Name servers of the last 7 days, or targets of aliases.
     pub names: Vec<NameLine>,
     /// How many there are; more than `names` holds if the list was cut.
     pub names_count: usize,
@@ -271,7 +273,7 @@ pub struct PlaneSection {
     pub addresses: Vec<AddressLine>,
     /// How many there are; more than `addresses` holds if the list was cut.
     pub addresses_count: usize,
-    /// How many autonomous systems, or prefixes without a table.
+    /// How many autonomous systems, or prefixes without a table; of aliases, how many operators.
     pub networks: String,
     /// The Holz value, if it can be computed.
     pub holz: Option<String>,
@@ -370,7 +372,7 @@ pub fn build_report(finding: &Finding, facts: CaseFacts<'_>) -> DeskReport {
     let age = facts
         .registered_at
         .map(|at| case.first_detected_at.since(at).as_seconds() / 86_400);
-    let planes = finding.nameservers.iter().chain(&finding.addresses);
+    let planes = finding.planes();
     DeskReport {
         case_id: facts.case_id,
         reference: case_reference(facts.case_id),
@@ -440,6 +442,15 @@ fn allegation(finding: &Finding) -> String {
         (count > 0).then(|| counted(count, "time"))
     };
     let (servers, addresses) = (times(&finding.nameservers), times(&finding.addresses));
+    if let Some(aliases) = times(&finding.aliases).filter(|_| says_most_by_aliases(finding)) {
+        let own = format!("the target of its alias changed {aliases} in 7 days");
+        return match (finding.verdict, servers) {
+            (Verdict::DoubleFlux, Some(servers)) => {
+                format!("{own}, and its name servers or their addresses {servers}")
+            }
+            _ => own,
+        };
+    }
     match (finding.verdict, servers, addresses) {
         (Verdict::DoubleFlux, Some(servers), Some(addresses)) => format!(
             "its name servers or their addresses changed {servers}, and its own addresses {addresses}, in 7 days"
@@ -457,9 +468,18 @@ fn allegation(finding: &Finding) -> String {
     }
 }
 
+/// Returns whether what a finding says of the domain's own names is said by the alias plane.
+pub(super) fn says_most_by_aliases(finding: &Finding) -> bool {
+    let aliases = finding.aliases.as_ref();
+    finding.verdict != Verdict::NsFlux
+        && aliases.is_some_and(|plane| {
+            let addresses = finding.addresses.as_ref();
+            plane.level.is_some() && addresses.is_none_or(|other| plane.outranks(other))
+        })
+}
+
 /// Returns what a plane shows.
 pub fn section(plane: &PlaneFinding) -> PlaneSection {
-    let is_nameservers = plane.plane == Plane::Nameservers;
     let transitions = plane
         .points
         .iter()
@@ -473,12 +493,13 @@ pub fn section(plane: &PlaneFinding) -> PlaneSection {
         present: name.present,
     });
     PlaneSection {
-        title: if is_nameservers {
-            "Name servers"
-        } else {
-            "Addresses"
+        title: match plane.plane {
+            Plane::Nameservers => "Name servers",
+            Plane::Addresses => "Addresses",
+            Plane::Aliases => "Aliases",
         },
-        is_nameservers,
+        is_nameservers: plane.plane == Plane::Nameservers,
+        is_aliases: plane.plane == Plane::Aliases,
         owner: bare(&plane.owner),
         zone: bare(&plane.zone),
         watched_since: plane.watched_since.to_table(),
@@ -515,7 +536,10 @@ pub fn section(plane: &PlaneFinding) -> PlaneSection {
             .map(address_line)
             .collect(),
         addresses_count: plane.addresses.len(),
-        networks: networks(&plane.addresses),
+        networks: match plane.plane {
+            Plane::Aliases => operators(plane),
+            Plane::Nameservers | Plane::Addresses => networks(&plane.addresses),
+        },
         holz: plane.holz.map(one_decimal),
         timeline: Timeline::of(plane),
     }
@@ -523,7 +547,7 @@ pub fn section(plane: &PlaneFinding) -> PlaneSection {
 
 /// Returns the time of the oldest change of 7 days that counts, of the planes that have the finding's level.
 fn began_at(finding: &Finding) -> Option<Timestamp> {
-    let planes = finding.nameservers.iter().chain(&finding.addresses);
+    let planes = finding.planes();
     let at_level = planes.filter(|plane| plane.level == Some(finding.level));
     let counted = at_level
         .flat_map(|plane| &plane.points)
@@ -535,7 +559,7 @@ fn began_at(finding: &Finding) -> Option<Timestamp> {
 ///
 /// The planes take turns, so that the first few lines show each of them.
 fn last_change(finding: &Finding) -> Option<Transition> {
-    let planes = || finding.nameservers.iter().chain(&finding.addresses);
+    let planes = || finding.planes();
     let newest_at = planes().filter_map(PlaneFinding::last_change_at).max()?;
     let mut changes = planes()
         .filter_map(|plane| plane.points.last())
@@ -624,6 +648,12 @@ fn address_line(seen: &SeenAddress) -> AddressLine {
         asn_name: seen.asn_name.clone(),
         present: seen.present,
     }
+}
+
+/// Counts the operators of a plane's names.
+fn operators(plane: &PlaneFinding) -> String {
+    let operators: BTreeSet<&Name> = plane.names.iter().map(|it| &it.operator).collect();
+    counted(operators.len(), "operator")
 }
 
 /// Counts the networks of a set of addresses.

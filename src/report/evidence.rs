@@ -26,7 +26,7 @@ const HEADING: [&str; 10] = [
 pub fn evidence_csv(finding: &Finding) -> Vec<u8> {
     let mut text = HEADING.join(",");
     text.push_str("\r\n");
-    for plane in finding.nameservers.iter().chain(&finding.addresses) {
+    for plane in finding.planes() {
         let mut seen = Seen::new();
         for address in &plane.addresses {
             seen.entry(address.address).or_insert(address);
@@ -80,6 +80,7 @@ fn lines(plane: &PlaneFinding, seen: &Seen<'_>, point: &ChangePoint) -> Vec<[Str
             match plane.plane {
                 Plane::Nameservers => "nameservers".to_owned(),
                 Plane::Addresses => "addresses".to_owned(),
+                Plane::Aliases => "aliases".to_owned(),
             },
             owner.to_string(),
             rrtype.to_owned(),
@@ -103,7 +104,17 @@ fn lines(plane: &PlaneFinding, seen: &Seen<'_>, point: &ChangePoint) -> Vec<[Str
         (after.difference(&before), "added"),
     ] {
         for name in names {
-            push(&plane.owner, "NS", change, name.to_string(), String::new());
+            let rrtype = match plane.plane {
+                Plane::Aliases => "CNAME",
+                Plane::Nameservers | Plane::Addresses => "NS",
+            };
+            push(
+                &plane.owner,
+                rrtype,
+                change,
+                name.to_string(),
+                String::new(),
+            );
         }
     }
     let (before, after): (BTreeSet<_>, BTreeSet<_>) = (

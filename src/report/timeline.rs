@@ -74,8 +74,8 @@ impl Timeline {
     /// The cells are as long as the time in which the lanes that are shown changed asks for: values that
     /// change by the minute are told apart like those that change by the day.
     pub fn of(plane: &PlaneFinding) -> Self {
-        let by_name = plane.plane == Plane::Nameservers
-            && plane.points.iter().any(|point| point.names_changed);
+        let by_name =
+            plane.plane != Plane::Addresses && plane.points.iter().any(|point| point.names_changed);
         let oldest = (plane.now - SPAN_MAX).max(plane.watched_since);
         let all = stays_of(plane, by_name, oldest);
         // The newest say most.

@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
 use crate::count::counted;
-use crate::detector::{Finding, Level, Verdict};
+use crate::detector::{Finding, Level, Plane, Verdict};
 use crate::dns::Name;
 use crate::evidence::hash_octets;
 use crate::report::{RelatedLine, Reporter};
@@ -143,18 +143,17 @@ pub fn xarf(finding: &Finding, facts: &XarfFacts<'_>) -> Vec<u8> {
 
 /// Returns what is alleged, in one sentence of less than 1000 characters.
 fn description(finding: &Finding, confidence: f64) -> String {
-    let counts = finding
-        .nameservers
-        .iter()
-        .chain(&finding.addresses)
-        .map(|plane| {
-            format!(
-                "{}: {} in 7 days, {}",
-                plane.owner.to_text_without_dot().replace('.', "[.]"),
-                counted(plane.change_counts[2], "change"),
-                counted(plane.addresses.len(), "address")
-            )
-        });
+    let counts = finding.planes().map(|plane| {
+        let values = match plane.plane {
+            Plane::Aliases => counted(plane.names.len(), "target"),
+            Plane::Nameservers | Plane::Addresses => counted(plane.addresses.len(), "address"),
+        };
+        format!(
+            "{}: {} in 7 days, {values}",
+            plane.owner.to_text_without_dot().replace('.', "[.]"),
+            counted(plane.change_counts[2], "change"),
+        )
+    });
     let text = format!(
         "Suspected fast flux ({}), MITRE ATT&CK T1568.001, confidence {confidence:.2}. {}. DNS abuse class not established. Addresses may belong to compromised or uninvolved third parties.",
         finding.verdict.word(),

@@ -4,6 +4,7 @@
 //! functions: begin, apply and commit a version; history and window of a name; counts; cases; outbox.
 //! History is appended, never rewritten; a zone's serial, state and changes advance in one transaction.
 
+mod aliases;
 mod bundle;
 mod care;
 mod cases;

@@ -9,7 +9,7 @@ use crate::store::zones::{View, ZoneId};
 use crate::store::{EntityKey, Store, StoreError};
 use crate::time::Timestamp;
 
-/// An owner and when its name servers or addresses changed.
+/// An owner and when its name servers, addresses or aliases changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChangedOwner {
     /// The owner.
@@ -20,6 +20,8 @@ pub struct ChangedOwner {
     pub nameservers: bool,
     /// Whether addresses changed.
     pub addresses: bool,
+    /// Whether aliases changed.
+    pub aliases: bool,
 }
 
 /// A row of one table: owner, versions at its ends, type.
@@ -62,12 +64,12 @@ impl Store {
         let versions = self.version_times(since, until)?;
         let sqlite = |fault| self.sqlite(fault);
         let mut statements: Vec<Statement<'_>> = Vec::new();
-        let open = "select owner_id, added_id, 0, rrtype from record where rrtype in (1, 2, 28) and baseline = 0 order by owner_id";
+        let open = "select owner_id, added_id, 0, rrtype from record where rrtype in (1, 2, 5, 28) and baseline = 0 order by owner_id";
         statements.push(self.connection.prepare(open).map_err(sqlite)?);
         for bucket in since.month_bucket()..=until.month_bucket().max(self.newest_bucket()?) {
             // The bucket stands literally: a statement of its own for each, all read at once.
             let past = format!(
-                "select owner_id, iif(baseline, 0, added_id), removed_id, rrtype from past_record where bucket = {bucket} and rrtype in (1, 2, 28) order by owner_id"
+                "select owner_id, iif(baseline, 0, added_id), removed_id, rrtype from past_record where bucket = {bucket} and rrtype in (1, 2, 5, 28) order by owner_id"
             );
             statements.push(self.connection.prepare(&past).map_err(sqlite)?);
         }
@@ -84,14 +86,15 @@ impl Store {
         };
         while let Some(owner_id) = runs.iter().filter_map(|run| run.head.map(|it| it.0)).min() {
             let mut times = BTreeSet::new();
-            let (mut nameservers, mut addresses) = (false, false);
+            let (mut nameservers, mut addresses, mut aliases) = (false, false, false);
             for run in &mut runs {
                 while let Some((_, ends, rrtype)) = run.head.filter(|head| head.0 == owner_id) {
                     let within: Vec<i64> = ends.into_iter().filter_map(time_of).collect();
                     if !within.is_empty() {
                         times.extend(within);
                         nameservers |= rrtype == 2;
-                        addresses |= rrtype != 2;
+                        aliases |= rrtype == 5;
+                        addresses |= matches!(rrtype, 1 | 28);
                     }
                     run.advance().map_err(sqlite)?;
                 }
@@ -102,6 +105,7 @@ impl Store {
                     times: times.into_iter().map(Timestamp::from_unix).collect(),
                     nameservers,
                     addresses,
+                    aliases,
                 })?;
             }
         }

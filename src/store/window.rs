@@ -51,6 +51,8 @@ pub struct OwnerChanges {
     pub nameservers: bool,
     /// Whether addresses changed.
     pub addresses: bool,
+    /// Whether other records changed: an alias, or what signs a delegation.
+    pub others: bool,
 }
 
 /// Who uses a name server.
@@ -522,6 +524,7 @@ impl Store {
                 },
                 nameservers: counts.ns != [0; 2],
                 addresses: counts.address != [0; 2],
+                others: counts.other != 0,
             })
         };
         changed.map(read).collect()
@@ -962,7 +965,7 @@ impl Store {
         })
     }
 
-    /// Returns the names at or below `domain` in a zone whose addresses changed since `since`, those
+    /// Returns the names at or below `domain` in a zone whose addresses or aliases changed since `since`, those
     /// that changed most first; at most `limit`.
     ///
     /// # Errors
@@ -993,8 +996,8 @@ impl Store {
             "with recursive month (bucket) as (select ?4 union all select bucket + 1 from month where bucket < ?5)
              select o.name from owner o where o.zone_id = ?1 and {range}
                 and (exists (select 1 from record r join version v on v.id = r.added_id
-                              where r.owner_id = o.id and r.rrtype in (1, 28) and r.baseline = 0 and v.observed_at > ?3)
-                  or exists (select 1 from month cross join past_record p on p.bucket = month.bucket where p.owner_id = o.id and p.rrtype in (1, 28)))
+                              where r.owner_id = o.id and r.rrtype in (1, 5, 28) and r.baseline = 0 and v.observed_at > ?3)
+                  or exists (select 1 from month cross join past_record p on p.bucket = month.bucket where p.owner_id = o.id and p.rrtype in (1, 5, 28)))
               order by (select count(*) from (select 1 from month cross join past_record p on p.bucket = month.bucket where p.owner_id = o.id limit {KIND_ROWS_MAX})) desc, o.name limit ?6"
         );
         let names = self.run(|connection| {

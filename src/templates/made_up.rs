@@ -218,6 +218,7 @@ pub fn report() -> DeskReport {
     let plane = PlaneSection {
         title: "Name servers",
         is_nameservers: true,
+        is_aliases: false,
         owner: "bad.example".to_owned(),
         zone: "example".to_owned(),
         watched_since: "2026-11-01 00:00:00".to_owned(),

@@ -147,6 +147,10 @@ pub fn as_feed(story: &Story) -> String {
                 let set: Vec<String> = set.iter().map(ToString::to_string).collect();
                 line(at, &domain, &owner.to_string(), "A", &set);
             }
+            What::Alias(owner, target) => {
+                let target: Vec<String> = target.iter().map(ToString::to_string).collect();
+                line(at, &domain, &owner.to_string(), "CNAME", &target);
+            }
             What::Registered => {}
         }
     }

@@ -3,6 +3,7 @@
 //! They run the built `fluxwatch` and the library against real Knot, NSD, BIND, PowerDNS, YADIFA and Postfix, which
 //! `tests/install-servers` installs. A test that needs a server and does not find it fails.
 
+mod aliases;
 mod arrivals;
 mod backtest;
 mod benign;

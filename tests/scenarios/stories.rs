@@ -40,6 +40,8 @@ pub enum What {
     Glue(Name, Vec<IpAddr>),
     /// An owner's own addresses are now these.
     Address(Name, Vec<IpAddr>),
+    /// An owner's alias leads there now, or is gone.
+    Alias(Name, Option<Name>),
     /// The registry tells of a new registration.
     Registered,
 }

@@ -9,8 +9,9 @@ use std::sync::Arc;
 
 use fluxwatch::case::{Case, CaseState, Observation, Standing, observe};
 use fluxwatch::detector::{
-    AddressWindow, DetectPolicy, Finding, Level, Moment, NameserverWindow, PlaneFinding, Stay,
-    evaluate_addresses, evaluate_nameservers, evaluate_owners, judge,
+    AddressWindow, AliasWindow, DetectPolicy, Finding, Level, Moment, NameserverWindow,
+    PlaneFinding, Planes, Stay, evaluate_addresses, evaluate_alias_owners, evaluate_aliases,
+    evaluate_nameservers, evaluate_owners, judge_planes,
 };
 use fluxwatch::dns::Name;
 use fluxwatch::time::{Span, Timestamp};
@@ -75,7 +76,11 @@ enum Place {
 }
 
 /// The state of everything at one time.
-type State = (BTreeSet<Name>, BTreeMap<Place, BTreeSet<IpAddr>>);
+type State = (
+    BTreeSet<Name>,
+    BTreeMap<Place, BTreeSet<IpAddr>>,
+    BTreeMap<Name, Name>,
+);
 
 /// What is stored.
 #[derive(Default)]
@@ -83,6 +88,7 @@ struct Stored {
     names: Vec<Stay<Name>>,
     glue: Vec<(Name, Stay<IpAddr>)>,
     addresses: BTreeMap<Name, Vec<Stay<IpAddr>>>,
+    aliases: BTreeMap<Name, Vec<Stay<Name>>>,
     resets: Vec<Timestamp>,
     last_version: i64,
 }
@@ -110,8 +116,8 @@ pub fn run(
             ablation,
             Ablation::OldProtocol | Ablation::OldProtocolButInTable
         ),
-        state: (BTreeSet::new(), BTreeMap::new()),
-        seen: (BTreeSet::new(), BTreeMap::new()),
+        state: State::default(),
+        seen: State::default(),
         stored: Stored::default(),
         case: None,
         judged_at: i64::MIN / 2,
@@ -223,7 +229,7 @@ impl Trial<'_> {
 
     /// Brings the state up to what happened. Returns how many names made the same move.
     fn happen(&mut self, what: &What) -> u32 {
-        let (names, addresses) = &mut self.state;
+        let (names, addresses, aliases) = &mut self.state;
         let v6 = self.v6;
         let set = |values: &[IpAddr]| -> BTreeSet<IpAddr> {
             let values = values.iter();
@@ -239,6 +245,12 @@ impl Trial<'_> {
             }
             What::Address(owner, values) => {
                 addresses.insert(Place::Address(owner.clone()), set(values));
+            }
+            What::Alias(owner, Some(target)) => {
+                aliases.insert(owner.clone(), target.clone());
+            }
+            What::Alias(owner, None) => {
+                aliases.remove(owner);
             }
             What::Registered => {}
         }
@@ -327,8 +339,30 @@ impl Trial<'_> {
                 }
             }
         }
+        self.see_aliases(moment, baseline);
         self.seen = self.state.clone();
         !baseline
+    }
+
+    /// Stores where aliases lead now and did not before.
+    fn see_aliases(&mut self, moment: Moment, baseline: bool) {
+        let (before, now) = (&self.seen.2, &self.state.2);
+        let is_same = |owner: &Name| before.get(owner) == now.get(owner);
+        for owner in before.keys().filter(|owner| !is_same(owner)) {
+            let stays = self.stored.aliases.entry(owner.clone()).or_default();
+            if let Some(last) = stays.last_mut() {
+                last.removed = Some(moment);
+            }
+        }
+        for (owner, target) in now.iter().filter(|(owner, _)| !is_same(owner)) {
+            let stays = self.stored.aliases.entry(owner.clone()).or_default();
+            stays.push(Stay {
+                value: target.clone(),
+                added: moment,
+                removed: None,
+                baseline,
+            });
+        }
     }
 
     /// Judges after a change.
@@ -346,14 +380,14 @@ impl Trial<'_> {
         let hours = (at - self.story.begins) as f64 / HOUR as f64;
         let (nameservers, addresses) = (self.nameservers(now), self.addresses(now));
         self.hear_others(hours, now, addresses.as_ref());
-        let finding: Option<Finding> = judge(
-            &self.story.domain,
-            nameservers.clone(),
-            addresses.clone(),
-            now,
-        );
-        let planes = || nameservers.iter().chain(&addresses);
-        let score = planes().map(|plane| plane.score).fold(0.0, f64::max);
+        let planes = Planes {
+            nameservers,
+            addresses,
+            aliases: self.aliases(now),
+        };
+        let score = planes.iter().map(|plane| plane.score);
+        let score = score.fold(0.0, f64::max);
+        let finding: Option<Finding> = judge_planes(&self.story.domain, planes, now);
         self.outcome.score = self.outcome.score.max(score);
         self.outcome.series.push((hours, score));
         let observation = Observation {
@@ -422,6 +456,30 @@ impl Trial<'_> {
             .map(|window| evaluate_addresses(window, policy, known, now));
         let all: Vec<&AddressWindow> = windows.iter().collect();
         let union = evaluate_owners(&self.story.domain, &all, policy, known, now);
+        planes
+            .chain(union)
+            .reduce(|best, other| if other.outranks(&best) { other } else { best })
+    }
+
+    /// Judges the alias plane.
+    fn aliases(&self, now: Timestamp) -> Option<PlaneFinding> {
+        let moved = self.stored.aliases.iter();
+        let moved = moved.filter(|(_, stays)| stays.iter().any(|stay| !stay.baseline));
+        let windows: Vec<AliasWindow> = moved
+            .map(|(owner, targets)| AliasWindow {
+                zone: self.story.domain.clone(),
+                owner: owner.clone(),
+                watched_since: Timestamp::from_unix(EPOCH - WATCHED_BEFORE),
+                targets: targets.clone(),
+                resets: self.stored.resets.clone(),
+                popular: Some(Arc::new(BTreeSet::new())),
+                left_out: None,
+            })
+            .collect();
+        let planes = windows
+            .iter()
+            .map(|window| evaluate_aliases(window, self.policy, &self.known, now));
+        let union = evaluate_alias_owners(&self.story.domain, &windows, self.policy, now);
         planes
             .chain(union)
             .reduce(|best, other| if other.outranks(&best) { other } else { best })
