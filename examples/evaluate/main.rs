@@ -20,8 +20,9 @@ use std::thread;
 
 use fluxwatch::detector::DetectPolicy;
 
+use scenarios::aliases::{ALIASES, tell_alias};
 use scenarios::others::{MORE, tell_more};
-use scenarios::stories::{ALL, HOUR, tell};
+use scenarios::stories::{ALL, Expected, HOUR, tell};
 use scenarios::trial::{Ablation, Feed, Outcome, run};
 
 /// The first seed of an evaluation.
@@ -66,13 +67,18 @@ fn main() -> Result<(), Box<dyn Error>> {
         seeds,
         &FEEDS.map(|(_, feed)| (feed, Ablation::Nothing)),
     );
+    let aliases = run_stories(
+        &ALIASES.map(|(id, ..)| id),
+        seeds,
+        &FEEDS.map(|(_, feed)| (feed, Ablation::Nothing)),
+    );
     let by_feed = run_all(seeds, &FEEDS.map(|(_, feed)| (feed, Ablation::Nothing)));
     let ablations = ABLATIONS.map(|(_, ablation)| (Feed::Polls(HOUR), ablation));
     let mut by_ablation = run_all(seeds, &ablations);
     by_ablation.extend(run_stories(&MORE.map(|(id, ..)| id), seeds, &ablations));
     fs::write(
         folder.join("evaluation.md"),
-        tables::page(seeds, &by_feed, &by_ablation, &more),
+        tables::page(seeds, &by_feed, &by_ablation, [&more, &aliases]),
     )?;
     fs::write(folder.join("evaluation.svg"), plot::picture(&by_feed))?;
     Ok(())
@@ -86,10 +92,14 @@ fn run_all(seeds: u64, ways: &[(Feed, Ablation)]) -> Outcomes {
 /// Runs some stories with every seed in every way, on two threads.
 fn run_stories(ids: &[&'static str], seeds: u64, ways: &[(Feed, Ablation)]) -> Outcomes {
     let policy = DetectPolicy::default();
-    let is_more = |id: &str| MORE.iter().any(|(known, ..)| *known == id);
-    let story = |id: &str, seed: u64| match is_more(id) {
-        true => tell_more(id, seed),
-        false => tell(id, seed),
+    let is_among = |stories: &[(&str, &str, Expected)], id: &str| {
+        let mut known = stories.iter().map(|(known, ..)| *known);
+        known.any(|known| known == id)
+    };
+    let story = |id: &str, seed: u64| match id {
+        id if is_among(&MORE, id) => tell_more(id, seed),
+        id if is_among(&ALIASES, id) => tell_alias(id, seed),
+        id => tell(id, seed),
     };
     let jobs: Vec<(&'static str, usize)> = ids
         .iter()

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use fluxwatch::detector::{Level, POLICY_VERSION};
 
+use super::scenarios::aliases::ALIASES;
 use super::scenarios::others::MORE;
 use super::scenarios::stories::{ALL, Expected};
 use super::scenarios::trial::Outcome;
@@ -29,7 +30,12 @@ this page, after 2000, were used for nothing else. What was changed after the st
 ";
 
 /// Returns the page.
-pub fn page(seeds: u64, by_feed: &Outcomes, by_ablation: &Outcomes, more: &Outcomes) -> String {
+pub fn page(
+    seeds: u64,
+    by_feed: &Outcomes,
+    by_ablation: &Outcomes,
+    [more, aliases]: [&Outcomes; 2],
+) -> String {
     let mut page = format!(
         "# Evaluation\n\n\
         Made by `cargo run --release --example evaluate {seeds}`: the stories of `tests/scenarios/stories.rs`, each told\n\
@@ -41,6 +47,7 @@ pub fn page(seeds: u64, by_feed: &Outcomes, by_ablation: &Outcomes, more: &Outco
     malicious(&mut page, by_feed);
     benign(&mut page, by_feed);
     look_alikes_and_attackers(&mut page, more);
+    of_aliases(&mut page, aliases);
     ablations(&mut page, by_ablation);
     others(&mut page, by_ablation);
     page.push_str(TUNED);
@@ -129,8 +136,23 @@ fn benign(page: &mut String, by_feed: &Outcomes) {
 /// Writes the table of look-alikes that were once accused and of attackers who have read docs/detection.md.
 fn look_alikes_and_attackers(page: &mut String, outcomes: &Outcomes) {
     page.push_str("## Look-alikes and attackers\n\nThe stories of `tests/scenarios/others.rs`: what was once reported or reviewed and harms nobody (L), and what\nsomebody does who has read [detection.md](detection.md) (A). Reports of all seeds with the median hours and the\nlongest; else the highest level that any seed reached, how many seeds reached level review, and with attackers the\nmedian hours to it and the longest.\n\n| story | | expected |");
+    more_stories(page, &MORE, outcomes);
+}
+
+/// Writes the table of what aliases lead to.
+fn of_aliases(page: &mut String, outcomes: &Outcomes) {
+    page.push_str("## Aliases\n\nThe stories of `tests/scenarios/aliases.rs`, malicious (MC) and benign (BC), in the same way.\n\n| story | | expected |");
+    more_stories(page, &ALIASES, outcomes);
+}
+
+/// Writes the rest of a table of stories: the reports, else the highest level.
+fn more_stories(
+    page: &mut String,
+    stories: &[(&'static str, &str, Expected)],
+    outcomes: &Outcomes,
+) {
     heading(page);
-    for (id, title, expected) in MORE {
+    for (id, title, expected) in stories.iter().copied() {
         let _ = write!(page, "| {id} | {title} | {} |", word(expected));
         for way in 0..FEEDS.len() {
             let runs = &outcomes[&(id, way)];
@@ -145,7 +167,7 @@ fn look_alikes_and_attackers(page: &mut String, outcomes: &Outcomes) {
     }
     let harmless: Vec<&Outcome> = outcomes
         .iter()
-        .filter(|((id, _), _)| id.starts_with('L'))
+        .filter(|((id, _), _)| id.starts_with(['L', 'B']))
         .flat_map(|(_, runs)| runs)
         .collect();
     let false_reports = harmless.iter().filter(|it| it.reported_h.is_some());

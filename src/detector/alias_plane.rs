@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::count::counted;
-use crate::detector::features::{Stayed, Window, clamp_share, values_in};
+use crate::detector::features::{Spread, Stayed, Window, ceiling, clamp_share, values_in};
 use crate::detector::finding::{Check, Gate, Level, Plane, PlaneFinding, SeenName, Term};
 use crate::detector::nameserver_plane::{
     at_least_reviewed, bulk_check, change_counts, last_reset, left_out_check, listed, reset_check,
@@ -50,7 +50,8 @@ pub struct AliasWindow {
     pub left_out: Option<LeftOut>,
 }
 
-/// Judges an owner's aliases at `now`. Without a table of autonomous systems nobody is reported, on whatever plane.
+/// Judges an owner's aliases at `now`. Without a table of autonomous systems, or with one that is too
+/// old, nobody is reported, on whatever plane.
 pub fn evaluate_aliases(
     window: &AliasWindow,
     policy: &DetectPolicy,
@@ -73,13 +74,9 @@ pub fn evaluate_aliases(
         result: result.to_owned(),
         explains: !is_host,
     });
-    if !knowledge.has_asn_table() {
+    if let Some(check) = ceiling(true, &Spread::default(), knowledge, now) {
         plane.level = plane.level.map(|level| level.min(Level::Review));
-        plane.checks.push(Check {
-            name: "table of autonomous systems",
-            result: "none is in use; the level is review at most".to_owned(),
-            explains: false,
-        });
+        plane.checks.push(check);
     }
     plane
 }

@@ -188,7 +188,7 @@ fn busy_alias_is_judged_by_its_newest_changes_and_says_so() {
     );
     let explained = bench.run(0, &["explain", "busy.example"]);
     assert!(
-        explained.contains("operators of targets: 70"),
+        explained.contains("operators of targets: 56"),
         "{explained}"
     );
 }
