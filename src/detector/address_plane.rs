@@ -11,7 +11,7 @@
 //! set size, nov fresh divided by added, and tenure 10, 7 or 4 points for stays of at most 3, 12 or
 //! 48 hours. Every condition of the gate must hold in the same window.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::count::counted;
@@ -23,7 +23,7 @@ use crate::detector::nameserver_plane::{
     Judged, absence_check, at_least_reviewed, bulk_check, change_counts, last_reset,
     left_out_check, listed, reset_check, seen_address, tenure_points, tenure_text,
 };
-use crate::detector::timeline::{ChangePoint, LeftOut, Replay, Stay, Timeline, replay};
+use crate::detector::timeline::{ChangePoint, LeftOut, Presence, Replay, Stay, Timeline, replay};
 use crate::detector::{DetectPolicy, Knowledge};
 use crate::dns::Name;
 use crate::time::{Span, Timestamp};
@@ -48,6 +48,9 @@ pub struct AddressWindow {
     pub resets: Vec<Timestamp>,
     /// The part that is left out, where there are more intervals than are replayed.
     pub left_out: Option<LeftOut>,
+    /// Whether an address stays for a while after it was seen last, as a probe's does: then there are more at a time,
+    /// for longer, than are shown.
+    pub lingers: bool,
 }
 
 /// What differs between the two windows.
@@ -64,6 +67,7 @@ struct Scale {
 #[derive(Clone)]
 struct Measures {
     scale: Scale,
+    window: Window,
     changes: f64,
     /// Instants at which an address left soon after it came, whatever they weigh.
     steps: u32,
@@ -100,6 +104,7 @@ struct Entity<'a> {
     resets: &'a [Timestamp],
     left_out: Option<&'a LeftOut>,
     is_union: bool,
+    lingers: bool,
 }
 
 /// Judges an owner's addresses at `now`.
@@ -120,6 +125,7 @@ pub fn evaluate_addresses(
         resets: &window.resets,
         left_out: window.left_out.as_ref(),
         is_union: false,
+        lingers: window.lingers,
     };
     evaluate(&entity, policy, knowledge, now)
 }
@@ -162,6 +168,7 @@ pub fn evaluate_owners(
         resets: &first.resets,
         left_out: part,
         is_union: true,
+        lingers: windows.iter().any(|it| it.lingers),
     };
     let mut plane = evaluate(&entity, policy, knowledge, now);
     plane.level = plane.level.filter(|level| *level >= Level::Review);
@@ -220,7 +227,10 @@ fn evaluate(
         is_restless: false,
         is_service: false,
     };
-    let service = Service::of(&in_day, policy, knowledge);
+    let service = match entity.lingers {
+        true => None,
+        false => Service::of([&in_day, &in_week], &timeline, policy, knowledge),
+    };
     let (is_shared, one_network) = (outside.is_shared, outside.one_network);
     let bases = in_week.spread.bases(knowledge).map(|by_network| {
         let [in_day, in_week] = [&in_day, &in_week].map(|it| Measures {
@@ -344,35 +354,51 @@ fn is_restless(
 /// through is reviewed too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Service {
-    /// All networks but one at most are hosting providers' or clouds', and they are few: services scale, and balance, in
-    /// some clouds, and tunnels end there.
+    /// All networks of a week but one at most are hosting providers' or clouds', and they are few: services scale, and
+    /// balance, in some clouds, and tunnels end there.
     Clouds(usize),
-    /// Addresses stay for about as long as a dynamic line keeps one.
+    /// Addresses stay for about as long as a dynamic line keeps one, and the next is of the same network.
     Lines,
-    /// So many addresses at a time are a pool of peers.
+    /// So many addresses at a time, of which some come back, are a pool of peers.
     Peers,
 }
 
+/// Instants of a pool of peers before which too few can have come back.
+const PEERS_STEPS_MIN: u32 = 24;
+/// The share of added addresses that were never there before, from which a crowd is no pool of peers. After
+/// [`PEERS_STEPS_MIN`] instants some 0.9 of 25 out of 3,000 are new.
+const PEERS_NOVELTY_MAX: f64 = 0.98;
+/// The share of addresses that left of which the network stayed, from which they are addresses of lines. Chosen by hand.
+const LINES_KEPT_MIN: f64 = 0.8;
+
 impl Service {
-    /// Returns which one the day of an owner looks like, if any.
-    fn of(day: &Measures, policy: &DetectPolicy, knowledge: &dyn Knowledge) -> Option<Self> {
+    /// Returns which one an owner looks like by its day and its week, if any.
+    fn of(
+        [day, week]: [&Measures; 2],
+        timeline: &Timeline,
+        policy: &DetectPolicy,
+        knowledge: &dyn Knowledge,
+    ) -> Option<Self> {
         let rules = &policy.addresses;
-        let networks = &day.spread.networks;
+        let networks = &week.spread.networks;
         let is_cloud = |asn: &&u32| knowledge.is_hosting(**asn) || knowledge.is_cloud(**asn);
         // One more may be the line at home that is used in between.
         let clouds = networks.iter().filter(is_cloud).count();
         let stays_long = |hours: f64| {
             hours > rules.report_tenure_max.as_hours() && hours <= rules.tenure_max.as_hours()
         };
-        if day.mean_size >= rules.peers_size_min {
+        let is_all_new = week.steps >= PEERS_STEPS_MIN && week.novelty > PEERS_NOVELTY_MAX;
+        if day.mean_size >= rules.peers_size_min && !is_all_new {
             Some(Self::Peers)
         } else if (networks.len() as u32) < rules.cloud_networks_min
-            && day.spread.unanswered.is_empty()
+            && week.spread.unanswered.is_empty()
             && clouds > 0
             && clouds + 1 >= networks.len()
         {
             Some(Self::Clouds(clouds))
-        } else if day.tenure.is_some_and(stays_long) {
+        } else if day.tenure.is_some_and(stays_long)
+            && kept_share(&week.window, timeline, knowledge) >= LINES_KEPT_MIN
+        {
             Some(Self::Lines)
         } else {
             None
@@ -380,19 +406,49 @@ impl Service {
     }
 }
 
+/// Returns of what share of the addresses that left within a window another address of the same network was there
+/// then; 0 where none left, and for networks that are not known.
+fn kept_share(window: &Window, timeline: &Timeline, knowledge: &dyn Knowledge) -> f64 {
+    let mut by_network: BTreeMap<u32, Vec<Presence>> = BTreeMap::new();
+    let mut left = 0;
+    for ((_, address), presence) in &timeline.addresses {
+        left += u32::from(presence.to.is_some_and(|to| window.holds(to)));
+        if let Some(asn) = knowledge.asn(*address) {
+            by_network.entry(asn).or_default().push(*presence);
+        }
+    }
+    let mut kept = 0;
+    for presences in by_network.values_mut() {
+        presences.sort_by_key(|it| it.from);
+        let ends = |it: &Presence| it.to.unwrap_or(window.now + Span::seconds(1));
+        let mut gone: Vec<Timestamp> = presences.iter().filter_map(|it| it.to).collect();
+        gone.retain(|at| window.holds(*at));
+        gone.sort();
+        let (mut next, mut covered_to) = (0, None);
+        for at in gone {
+            while let Some(it) = presences.get(next).filter(|it| it.from <= at) {
+                covered_to = covered_to.max(Some(ends(it)));
+                next += 1;
+            }
+            kept += u32::from(covered_to > Some(at));
+        }
+    }
+    f64::from(kept) / f64::from(left.max(1))
+}
+
 /// Says which service an owner looks like.
 fn service_check(service: Service) -> Check {
     let result = match service {
         Service::Clouds(count) => format!(
-            "one in several clouds: {} of 24 hours are hosting providers', and at most one other is there; the level is review at most",
+            "one in several clouds: {} of 7 days are hosting providers', and at most one other is there; the level is review at most",
             counted(count, "autonomous system")
         ),
         Service::Lines => {
-            "one on dynamic lines: addresses stay for about a day; the level is review at most"
+            "one on dynamic lines: addresses stay for about a day, and the next is of the same network; the level is review at most"
                 .to_owned()
         }
         Service::Peers => {
-            "a pool of peers: so many addresses at a time; the level is review at most".to_owned()
+            "a pool of peers: so many addresses at a time, not all of them new; the level is review at most".to_owned()
         }
     };
     Check {
@@ -495,6 +551,7 @@ fn measure(
     let mean_size = stayed.mean_size(&window);
     Measures {
         scale,
+        window,
         changes: points.iter().map(|point| weight_of(point)).sum(),
         steps: points.iter().filter(|point| is_step(point)).count() as u32,
         spread: Spread::of(

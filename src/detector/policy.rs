@@ -296,11 +296,11 @@ pub struct AddressPolicy {
     pub turnover_7d_min: f64,
     /// Mean time an address stayed.
     pub tenure_max: Span,
-    /// Mean time an address stayed in 24 hours, above which a finding is reviewed rather than reported.
+    /// Mean time an address stayed in 24 hours, above which a finding on the same networks is reviewed rather than reported.
     pub report_tenure_max: Span,
-    /// Networks in 24 hours below which a finding is reviewed rather than reported if all are hosting providers'.
+    /// Networks in 7 days below which a finding is reviewed rather than reported if all are hosting providers'.
     pub cloud_networks_min: u32,
-    /// Addresses at a time, on average, from which a finding is reviewed rather than reported.
+    /// Addresses at a time, on average, from which a finding is reviewed rather than reported if some come back.
     pub peers_size_min: f64,
     /// Score from which an open gate is `report`.
     pub score_min: f64,

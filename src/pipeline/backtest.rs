@@ -378,6 +378,7 @@ fn cut(
                 addresses,
                 resets: window.resets.clone(),
                 left_out: window.left_out.clone(),
+                lingers: window.lingers,
             });
         }
     }

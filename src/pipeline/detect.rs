@@ -805,7 +805,10 @@ impl Pipeline {
                     && !self.store.is_at_or_below_cut(&key)?;
                 if is_own {
                     let (addresses, aliases) = self.load_owner(&key, &mut budget)?;
-                    windows.addresses.extend(addresses);
+                    windows.addresses.extend(addresses.map(|it| AddressWindow {
+                        lingers: zone.view != View::Zone,
+                        ..it
+                    }));
                     windows.aliases.extend(aliases);
                 }
             }
@@ -1160,6 +1163,7 @@ impl Pipeline {
             addresses,
             resets,
             left_out,
+            lingers: false,
         });
         Ok((addresses, aliases))
     }

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use fluxwatch::detector::{DetectPolicy, Level};
 
 use crate::harness::{Bench, at};
+use crate::scenarios::internet::Numbers;
 use crate::scenarios::others::{MORE, tell_more};
 use crate::scenarios::stories::{ALL, Expected, HOUR, Story, What, tell};
 use crate::scenarios::trial::{Ablation, Feed, Outcome, run};
@@ -121,6 +122,34 @@ fn slow_fluxes_are_reported_no_later_than_five_steps_take() {
             assert!(hours <= hours_max, "{id}, seed {seed}: {hours}");
         }
     }
+}
+
+#[test]
+fn flux_of_addresses_is_reported_at_looks_every_day() {
+    // All that such looks see stays for a day, as on a dynamic line; but the next is of another network.
+    let policy = DetectPolicy::default();
+    for id in ["M2", "M3", "M13", "M15"] {
+        let feed = Feed::Polls(24 * HOUR);
+        let outcome = run(&tell(id, 500), feed, Ablation::Nothing, &policy, 500);
+        check(id, Expected::Report, feed, 500, &outcome);
+    }
+}
+
+#[test]
+fn crowd_of_new_addresses_is_reported_and_one_that_comes_back_is_reviewed() {
+    let policy = DetectPolicy::default();
+    let crowd = |fresh: bool| {
+        let mut story = tell_more("L14", 500);
+        let mut numbers = Numbers(7);
+        for (_, what) in story.events.iter_mut().filter(|_| fresh) {
+            if let What::Address(_, set) = what {
+                set.iter_mut().for_each(|it| *it = numbers.access_address());
+            }
+        }
+        run(&story, Feed::Polls(HOUR), Ablation::Nothing, &policy, 500).peak
+    };
+    assert_eq!(crowd(false), Some(Level::Review));
+    assert_eq!(crowd(true), Some(Level::Report));
 }
 
 /// Tells a story as a feed of the whole program: the parent zone, and the domain's own where it has addresses.

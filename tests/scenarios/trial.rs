@@ -448,6 +448,7 @@ impl Trial<'_> {
                 addresses: addresses.clone(),
                 resets: self.stored.resets.clone(),
                 left_out: None,
+                lingers: false,
             })
             .collect();
         let (policy, known) = (self.policy, &self.known);
