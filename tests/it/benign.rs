@@ -120,6 +120,50 @@ fn hub_that_hides_behind_a_quiet_name_server_is_one_finding_and_its_customers_ar
 }
 
 #[test]
+fn two_hosters_that_move_are_one_finding_each_and_no_customer_is_accused() {
+    // One fails over every hour among six sites, the other moves eight times in four days.
+    let mut feed = Feed::default();
+    for (hoster, customers) in [("failing.example.", 150), ("moving.example.", 12)] {
+        let own = [format!("ns1.{hoster}"), format!("ns2.{hoster}")];
+        feed.set(0.0, "example.", hoster, "NS", &own);
+        for host in &own {
+            feed.set(0.0, "example.", host, "A", &["10.1.0.1".to_owned()]);
+        }
+        for n in 0..customers {
+            let name = format!("c{n}-of-{hoster}");
+            feed.set(0.0, "example.", &name, "NS", &own);
+        }
+    }
+    for turn in 0..72 {
+        let address = [format!("10.{}.0.1", 2 + turn * 5 % 6)];
+        let at = 24.0 + f64::from(turn);
+        feed.set(at, "example.", "ns1.failing.example.", "A", &address);
+    }
+    for turn in 0..8 {
+        let address = [format!("10.{}.0.1", 20 + turn)];
+        let at = 24.5 + f64::from(turn) * 12.0;
+        feed.set(at, "example.", "ns1.moving.example.", "A", &address);
+    }
+    let mut lines: Vec<&str> = feed.0.lines().collect();
+    let at = |line: &str| -> f64 {
+        let line: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        line["at"].as_f64().expect("a number")
+    };
+    lines.sort_by(|one, other| at(one).total_cmp(&at(other)));
+    let bench = bench(&(lines.join("\n") + "\n"));
+    bench.run(0, &["poll"]);
+    let mut found = accused(&bench);
+    found.sort();
+    assert_eq!(found, ["failing.example.", "moving.example."]);
+    assert_eq!(bench.cases().len(), 2);
+    let explained = bench.run(0, &["explain", "failing.example"]);
+    assert!(
+        explained.contains("150 other names on its own name servers"),
+        "{explained}"
+    );
+}
+
+#[test]
 fn customer_of_a_moving_hub_is_accused_by_what_is_its_own() {
     let mut feed = hub(12);
     for turn in 0..10 {
