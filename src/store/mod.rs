@@ -4,71 +4,44 @@
 //! functions: begin, apply and commit a version; history and window of a name; counts; cases; outbox.
 //! History is appended, never rewritten; a zone's serial, state and changes advance in one transaction.
 
-mod aliases;
-mod bundle;
-mod care;
-mod cases;
-mod catalogs;
-mod chain;
-mod changes;
-mod clock;
 mod desk;
-mod digests;
-mod exemptions;
-mod export;
-mod faults;
-mod history;
-mod intervals;
-mod lock;
-mod log;
-mod notices;
+mod ledger;
+mod lookup;
 mod open;
-mod operator;
-mod outbox;
-mod pages;
-mod passive;
-mod popularity;
-mod probe;
-mod reading;
-mod replay;
-mod retention;
-mod reverse;
-mod rows;
-mod schema;
-mod stays;
-mod turn;
-mod version;
-mod window;
+mod sqlite;
+mod upkeep;
 mod zones;
 
-pub use care::{DatabaseStats, TableSize, Verification};
-pub use cases::{CaseEventRow, CaseRow};
-pub use catalogs::{CatalogChange, Listing, MemberRow};
-pub use chain::Link;
-pub use desk::{DeskEvent, MailCount, Purged};
-pub use exemptions::ExemptionRow;
-pub use export::{ExportRange, MoveKind, MoveRow};
-pub use history::{
-    ChangeRow, Coarse, CoveredName, EnclosingZone, History, HistoryScope, RecordRow, Wanted,
-};
-pub use lock::PollerLock;
-pub use log::{LogReader, LogStanding};
-pub use notices::{NoticeRow, NoticeState};
-pub use open::{Store, StoreError, StoreOptions, StoreTx};
-pub use operator::{Blindness, BulkKind, BulkMove};
-pub use outbox::{
+pub use desk::alerts::{Blindness, BulkKind, BulkMove};
+pub use desk::cases::{CaseEventRow, CaseRow};
+pub use desk::exemptions::ExemptionRow;
+pub use desk::notices::{NoticeRow, NoticeState};
+pub use desk::outbox::{
     DueMessage, Fate, MailKind, MessageRow, MessageState, NewMessage, SendingCaps, Way, shown_url,
 };
-pub use pages::HistoryPages;
-pub use passive::Sighting;
-pub use replay::ChangedOwner;
-pub use retention::{PruneCount, PruneStep};
-pub use reverse::{ReverseCursor, Used};
-pub use schema::foreign_file;
-pub use turn::end_waits;
-pub use version::{Committed, Comparison, VersionDraft, VersionKind, VersionTx};
-pub use window::{EntityKey, Extent, Interval, NewestIntervals, OwnerChanges, WaitingVersion};
-pub use zones::{
+pub use desk::statistics::{DeskEvent, MailCount, Purged};
+pub use ledger::chain::Link;
+pub use ledger::passive::Sighting;
+pub use ledger::version::{Committed, Comparison, VersionDraft, VersionKind, VersionTx};
+pub use lookup::export::{ExportRange, MoveKind, MoveRow};
+pub use lookup::history::{
+    ChangeRow, Coarse, CoveredName, EnclosingZone, History, HistoryScope, RecordRow, Wanted,
+};
+pub use lookup::pages::HistoryPages;
+pub use lookup::replay::ChangedOwner;
+pub use lookup::reverse::{ReverseCursor, Used};
+pub use lookup::window::{
+    EntityKey, Extent, Interval, NewestIntervals, OwnerChanges, WaitingVersion,
+};
+pub use open::{Store, StoreError, StoreOptions, StoreTx};
+pub use sqlite::lock::PollerLock;
+pub use sqlite::log::{LogReader, LogStanding};
+pub use sqlite::migrate::foreign_file;
+pub use sqlite::turn::end_waits;
+pub use upkeep::integrity::{DatabaseStats, TableSize, Verification};
+pub use upkeep::retention::{PruneCount, PruneStep};
+pub use zones::catalogs::{CatalogChange, Listing, MemberRow};
+pub use zones::watched::{
     FeedPosition, Fidelity, FileMark, Gap, RejectKind, RejectedRow, SetAside, SourceId, SourceKind,
     SourceStatus, View, ZoneId, ZoneState, ZoneStatus,
 };

@@ -14,20 +14,20 @@ use rusqlite::{Connection, OpenFlags, params};
 
 use crate::dns::Name;
 use crate::file;
-use crate::store::chain::Additions;
-use crate::store::history::ZoneSpan;
-use crate::store::lock::has_more_names;
-use crate::store::log::{Growth, Log, WAL_OCTETS_MAX, WAL_OCTETS_WANTED};
-use crate::store::popularity::HostRow;
-use crate::store::reading::{Stamp, Way, check_writable, folder_of, open_to_read};
-use crate::store::schema::{
+use crate::store::ledger::chain::Additions;
+use crate::store::ledger::popularity::HostRow;
+use crate::store::lookup::history::ZoneSpan;
+use crate::store::lookup::spans::KnownVersions;
+use crate::store::lookup::window::Moments;
+use crate::store::sqlite::lock::has_more_names;
+use crate::store::sqlite::log::{Growth, Log, WAL_OCTETS_MAX, WAL_OCTETS_WANTED};
+use crate::store::sqlite::migrate::{
     APPLICATION_ID, LAST_REVERSE_INDEX, SCHEMA, check_schema, has_index, migrate, schema_version,
     set_reverse_index,
 };
-use crate::store::stays::KnownVersions;
-use crate::store::turn;
-use crate::store::window::Moments;
-use crate::store::zones::{View, ZoneId};
+use crate::store::sqlite::reading::{Stamp, Way, check_writable, folder_of, open_to_read};
+use crate::store::sqlite::turn;
+use crate::store::zones::watched::{View, ZoneId};
 use crate::zone::DigestKey;
 
 /// SQLite 3.7.0 to 3.51.2 can corrupt a WAL when a checkpoint and a writer race

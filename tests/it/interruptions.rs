@@ -106,7 +106,7 @@ fn killed_migrations_go_on_and_lose_nothing() {
     let output = std::process::Command::new("python3")
         .arg(script)
         .arg(old.path().join("fluxwatch.db"))
-        .arg(root.join("src/store/migrations/0001_history.sql"))
+        .arg(root.join("src/store/sqlite/migrations/0001_history.sql"))
         .arg(root.join("tests/fixtures/migrations/0001.sql"))
         .arg(fluxwatch::store::Store::APPLICATION_ID.to_string())
         .output()

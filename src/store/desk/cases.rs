@@ -1,0 +1,615 @@
+//! Cases and their log.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::net::IpAddr;
+
+use rusqlite::types::{Value, ValueRef};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use crate::case::{Case, CaseEvent, CaseState, DismissReason, Shared, Told, Traits};
+use crate::detector::{Level, Verdict};
+use crate::dns::Name;
+use crate::store::ledger::names::write_returning_one;
+use crate::store::{Store, StoreError};
+use crate::time::Timestamp;
+
+/// A case with its number.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CaseRow {
+    /// The case's number.
+    pub id: i64,
+    /// The case.
+    pub case: Case,
+    /// The campaign it belongs to: the number of that one's first case.
+    pub campaign: Option<i64>,
+}
+
+/// A line of a case's log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CaseEventRow {
+    /// 16 hexadecimal digits that no other line has, nor one that a restored database gives the same number.
+    pub uid: String,
+    /// Who: `fluxwatch`, or a person.
+    pub actor: String,
+    /// What.
+    pub event: CaseEvent,
+}
+
+/// Of the cases that share a name server or an address, so many are compared with another that has it: the first,
+/// which a campaign began with. Chosen by hand.
+const CASES_OF_TRAIT_MAX: i64 = 256;
+/// The columns of a case, in the order that [`read_case`] expects.
+const COLUMNS: &str = "c.id, c.domain, z.name, c.verdict, c.level, c.peak_level, c.state, c.score, c.first_detected_at, c.last_change_at, c.evaluated_at, c.revision, c.reported, c.told_size, c.digest_due,
+     c.pending_since_at, c.campaign_id, c.told_at, c.reviewed_at, c.thread_id, c.assignee, c.dismissed_as, c.held, c.told_verdicts";
+
+/// A case as it stands in a row.
+struct RawCase {
+    id: i64,
+    /// domain, zone, verdict, level, peak level, state
+    words: [String; 6],
+    score: f64,
+    /// first detected, last change, evaluated
+    times: [i64; 3],
+    revision: u32,
+    reported: bool,
+    told_size: u32,
+    digest_due: bool,
+    /// pending since, campaign, told, reviewed, thread
+    numbers: [Option<i64>; 5],
+    /// assignee, dismissed as, held
+    texts: [Option<String>; 3],
+    told_verdicts: String,
+}
+
+impl Store {
+    /// Returns the case about a domain.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn find_case(&self, domain: &Name) -> Result<Option<CaseRow>, StoreError> {
+        self.one_case("c.domain = ?", &domain.to_string())
+    }
+
+    /// Returns the case with a number.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn case_by_id(&self, id: i64) -> Result<Option<CaseRow>, StoreError> {
+        self.one_case("c.id = ?", &id)
+    }
+
+    /// Returns the cases in any of `states`, the most certain and highest score first.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn cases(&self, states: &[CaseState]) -> Result<Vec<CaseRow>, StoreError> {
+        let sql = format!("select {COLUMNS} from abuse_case c join zone z on z.id = c.zone_id");
+        let rows = self.run(|connection| {
+            connection
+                .prepare_cached(&sql)?
+                .query_map([], read_case)?
+                .collect::<rusqlite::Result<Vec<_>>>()
+        })?;
+        let mut cases = rows
+            .into_iter()
+            .map(|raw| self.finish_case(raw))
+            .collect::<Result<Vec<_>, _>>()?;
+        cases.retain(|row| states.contains(&row.case.state));
+        cases.sort_by(|left, right| {
+            right
+                .case
+                .level
+                .cmp(&left.case.level)
+                .then(right.case.score.total_cmp(&left.case.score))
+                .then(left.case.domain.cmp(&right.case.domain))
+        });
+        Ok(cases)
+    }
+
+    /// Returns the number of the last line of the cases' logs; 0 if there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn last_case_event(&self) -> Result<i64, StoreError> {
+        self.run(|connection| {
+            let sql = "select coalesce(max(id), 0) from case_event";
+            connection
+                .prepare_cached(sql)?
+                .query_row([], |row| row.get(0))
+        })
+    }
+
+    /// Returns how many cases there are in each state, in the order of [`CaseState::ALL`].
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn case_counts(&self) -> Result<Vec<(CaseState, u32)>, StoreError> {
+        let counts: Vec<(String, u32)> = self.run(|connection| {
+            let sql = "select state, count(*) from abuse_case group by state";
+            let mut statement = connection.prepare_cached(sql)?;
+            let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            rows.collect()
+        })?;
+        let of = |state: CaseState| counts.iter().find(|(word, _)| word == state.word());
+        Ok(CaseState::ALL
+            .into_iter()
+            .map(|state| (state, of(state).map_or(0, |(_, count)| *count)))
+            .collect())
+    }
+
+    /// Returns the cases of a zone, or of all, that are open or acknowledged and were last judged at or
+    /// before `judged_by`; in the order of their numbers. Found by the index on that time: left alone,
+    /// SQLite goes through all cases for the sake of the order.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn cases_to_judge(
+        &self,
+        apex: Option<&Name>,
+        judged_by: Timestamp,
+    ) -> Result<Vec<CaseRow>, StoreError> {
+        let sql = format!(
+            "select {COLUMNS} from abuse_case c indexed by case_due cross join zone z on z.id = c.zone_id
+              where c.state in ('open', 'acknowledged') and c.evaluated_at <= ?1 and (?2 is null or z.name = ?2) order by c.id"
+        );
+        let rows = self.run(|connection| {
+            connection
+                .prepare_cached(&sql)?
+                .query_map(
+                    params![judged_by.unix(), apex.map(Name::to_string)],
+                    read_case,
+                )?
+                .collect::<rusqlite::Result<Vec<_>>>()
+        })?;
+        rows.into_iter().map(|raw| self.finish_case(raw)).collect()
+    }
+
+    /// Writes a case and appends to its log. Returns the case's number.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn save_case(
+        &self,
+        case: &Case,
+        events: &[CaseEvent],
+        actor: &str,
+    ) -> Result<i64, StoreError> {
+        let zone = self
+            .find_any_view(&case.zone)?
+            .ok_or_else(|| self.damaged(format!("no zone {}", case.zone)))?;
+        self.run(|connection| {
+            let sql = "insert into abuse_case (domain, zone_id, verdict, level, peak_level, state, score, first_detected_at, last_change_at, evaluated_at, revision, pending_since_at, reported,
+                           told_at, told_verdicts, told_size, thread_id, digest_due, held, assignee, dismissed_as, reviewed_at)
+                       values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                       on conflict (domain) do update set zone_id = excluded.zone_id, verdict = excluded.verdict, level = excluded.level,
+                           peak_level = excluded.peak_level, state = excluded.state, score = excluded.score, last_change_at = excluded.last_change_at,
+                           evaluated_at = excluded.evaluated_at, revision = excluded.revision, pending_since_at = excluded.pending_since_at, reported = excluded.reported,
+                           told_at = excluded.told_at, told_verdicts = excluded.told_verdicts, told_size = excluded.told_size, thread_id = excluded.thread_id,
+                           digest_due = excluded.digest_due, held = excluded.held, assignee = excluded.assignee, dismissed_as = excluded.dismissed_as, reviewed_at = excluded.reviewed_at
+                       returning id";
+            let told_verdicts = case.told.verdicts.iter().map(|it| it.word()).collect::<Vec<_>>().join(",");
+            let mut save = connection.prepare_cached(sql)?;
+            let id: i64 = write_returning_one(
+                &mut save,
+                params![
+                    case.domain.to_string(),
+                    zone.id.0,
+                    case.verdict.word(),
+                    case.level.word(),
+                    case.peak_level.word(),
+                    case.state.word(),
+                    case.score,
+                    case.first_detected_at.unix(),
+                    case.last_change_at.unix(),
+                    case.evaluated_at.unix(),
+                    case.revision,
+                    case.pending_since.map(Timestamp::unix),
+                    case.reported,
+                    case.told.at.map(Timestamp::unix),
+                    told_verdicts,
+                    case.told.size,
+                    case.told.thread,
+                    case.told.digest_due,
+                    case.told.held,
+                    case.assignee,
+                    case.dismissed_as.map(DismissReason::word),
+                    case.reviewed_at.map(Timestamp::unix)
+                ],
+                |row| row.get(0),
+            )?;
+            let mut append = connection.prepare_cached("insert into case_event (case_id, at, actor, from_state, to_state, note, uid) values (?, ?, ?, ?, ?, ?, lower(hex(randomblob(8))))")?;
+            for event in events {
+                append.execute(params![id, event.at.unix(), actor, event.from.map(CaseState::word), event.to.word(), event.note])?;
+            }
+            Ok(id)
+        })
+    }
+
+    /// Notes what a case's finding rests on. Returns other cases that share enough with it to be of one campaign and
+    /// are not: for each campaign the first, and those that are in none; in the order of their numbers. Those that
+    /// are dismissed are none.
+    ///
+    /// What is shared counts as long as it was ever seen; a case is found by what the finding has now: what is new,
+    /// or, for a case of no campaign, all of it. Of the cases that share one trait, the first
+    /// [`CASES_OF_TRAIT_MAX`] are compared.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn note_traits(&self, id: i64, traits: &Traits) -> Result<Vec<(i64, Shared)>, StoreError> {
+        let hosts = traits.hosts.iter();
+        let hosts = hosts.map(|host| Ok(("host", Value::Integer(self.host_id(host)?))));
+        let addresses = traits.addresses.iter().map(|address| {
+            let octets = match address {
+                IpAddr::V4(address) => address.octets().to_vec(),
+                IpAddr::V6(address) => address.octets().to_vec(),
+            };
+            Ok(("address", Value::Blob(octets)))
+        });
+        let all: Vec<(&str, Value)> = hosts.chain(addresses).collect::<Result<_, StoreError>>()?;
+        self.run(|connection| {
+            let campaign: Option<i64> = connection
+                .prepare_cached("select campaign_id from abuse_case where id = ?")?
+                .query_row([id], |row| row.get(0))?;
+            let known = traits_of(connection, id)?;
+            let mut insert = connection
+                .prepare_cached("insert or ignore into case_trait (kind, value, case_id) values (?, ?, ?)")?;
+            let sql = "select c.id, c.campaign_id
+                         from (select case_id from case_trait where kind = ?1 and value = ?2 and case_id <> ?3 order by case_id limit ?5) o
+                              cross join abuse_case c on c.id = o.case_id
+                        where c.state <> 'dismissed' and (c.campaign_id is null or c.campaign_id is not ?4)";
+            let mut sharing = connection.prepare_cached(sql)?;
+            let mut others: BTreeMap<i64, Option<i64>> = BTreeMap::new();
+            for (kind, value) in &all {
+                let is_new = !known.contains(&trait_key(value.into()));
+                if is_new {
+                    insert.execute(params![kind, value, id])?;
+                }
+                if is_new || campaign.is_none() {
+                    let numbers = params![kind, value, id, campaign, CASES_OF_TRAIT_MAX];
+                    let rows = sharing.query_map(numbers, |row| Ok((row.get(0)?, row.get(1)?)))?;
+                    for row in rows {
+                        let (other, of): (i64, Option<i64>) = row?;
+                        others.insert(other, of);
+                    }
+                }
+            }
+            joining(connection, id, others)
+        })
+    }
+
+    /// Makes two cases, and the campaigns they belong to, one campaign. Returns its number and the cases
+    /// that are new to it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn join_campaign(&self, one: i64, other: i64) -> Result<(i64, Vec<i64>), StoreError> {
+        self.run(|connection| {
+            let mut of = connection.prepare_cached("select campaign_id from abuse_case where id = ?")?;
+            let mut of = |id: i64| of.query_row([id], |row| row.get::<_, Option<i64>>(0));
+            let (mine, its) = (of(one)?, of(other)?);
+            // The older name stays: it may have been mailed.
+            let campaign = match (mine, its) {
+                (Some(mine), Some(its)) => mine.min(its),
+                (Some(known), None) | (None, Some(known)) => known,
+                (None, None) => one.min(other),
+            };
+            let sql = "update abuse_case set campaign_id = ?1 where (id in (?2, ?3) or campaign_id in (?4, ?5)) and campaign_id is not ?1 returning id";
+            let mut statement = connection.prepare_cached(sql)?;
+            let rows = statement.query_map(params![campaign, one, other, mine, its], |row| row.get(0))?;
+            let mut moved: Vec<i64> = rows.collect::<rusqlite::Result<_>>()?;
+            moved.sort_unstable();
+            Ok((campaign, moved))
+        })
+    }
+
+    /// Appends a line to a case's log.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn append_case_event(
+        &self,
+        id: i64,
+        at: Timestamp,
+        state: CaseState,
+        actor: &str,
+        note: &str,
+    ) -> Result<(), StoreError> {
+        self.run(|connection| {
+            connection
+                .prepare_cached("insert into case_event (case_id, at, actor, from_state, to_state, note, uid) values (?1, ?2, ?3, ?4, ?4, ?5, lower(hex(randomblob(8))))")?
+                .execute(params![id, at.unix(), actor, state.word(), note])
+        })
+        .map(|_| ())
+    }
+
+    /// Returns the cases of a campaign, in the order of their numbers.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn cases_of_campaign(&self, campaign: i64) -> Result<Vec<CaseRow>, StoreError> {
+        self.case_rows("c.campaign_id = ? order by c.id", campaign)
+    }
+
+    /// Returns the cases that a condition on a number names.
+    fn case_rows(&self, condition: &str, value: i64) -> Result<Vec<CaseRow>, StoreError> {
+        let sql = format!(
+            "select {COLUMNS} from abuse_case c join zone z on z.id = c.zone_id where {condition}"
+        );
+        let rows = self.run(|connection| {
+            connection
+                .prepare_cached(&sql)?
+                .query_map([value], read_case)?
+                .collect::<rusqlite::Result<Vec<_>>>()
+        })?;
+        rows.into_iter().map(|raw| self.finish_case(raw)).collect()
+    }
+
+    /// Returns the names of other domains that use the rare name servers of a campaign now, in order.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn bystanders_of_campaign(&self, campaign: i64) -> Result<BTreeSet<Name>, StoreError> {
+        let ids: Vec<i64> = self.run(|connection| {
+            let sql = "select distinct t.value from case_trait t join abuse_case c on c.id = t.case_id where c.campaign_id = ? and t.kind = 'host'";
+            let mut statement = connection.prepare_cached(sql)?;
+            let rows = statement.query_map([campaign], |row| row.get(0))?;
+            rows.collect()
+        })?;
+        let mut hosts = BTreeSet::new();
+        for id in ids {
+            hosts.insert(self.host_name(id)?);
+        }
+        let mut names = self.delegations_using(&hosts)?;
+        for row in self.cases_of_campaign(campaign)? {
+            names.remove(&row.case.domain);
+        }
+        self.leave_out_suspects(&mut names)?;
+        Ok(names)
+    }
+
+    /// Takes those of some names away about which a case is open that was ever at level review or above.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn leave_out_suspects(&self, names: &mut BTreeSet<Name>) -> Result<(), StoreError> {
+        if names.is_empty() {
+            return Ok(());
+        }
+        for row in self.cases(&[CaseState::Open, CaseState::Acknowledged])? {
+            if row.case.peak_level >= Level::Review {
+                names.remove(&row.case.domain);
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the cases that are told in the mails of another, in the order of their numbers; that other
+    /// one is among them if it has been told.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn cases_of_thread(&self, thread: i64) -> Result<Vec<CaseRow>, StoreError> {
+        self.case_rows("c.thread_id = ? order by c.id", thread)
+    }
+
+    /// Returns the cases that the next digest tells of, in the order of their numbers.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn cases_for_digest(&self) -> Result<Vec<CaseRow>, StoreError> {
+        self.case_rows("c.digest_due = ? order by c.id", 1)
+    }
+
+    /// Returns the cases whose log has a line after a time, in the order of their numbers.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn cases_moved_since(&self, since: Timestamp) -> Result<Vec<CaseRow>, StoreError> {
+        self.case_rows(
+            "c.id in (select case_id from case_event where at > ?) order by c.id",
+            since.unix(),
+        )
+    }
+
+    /// Takes a question about a case's domain: returns whether it may be asked now, and if so notes that it
+    /// is, and when the next may be. There are `times` in all. A question that is due after `next_at` was planned by
+    /// a clock that was ahead, and is due.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn take_question(
+        &self,
+        case_id: i64,
+        now: Timestamp,
+        next_at: Timestamp,
+        times: u32,
+    ) -> Result<bool, StoreError> {
+        self.run(|connection| {
+            let sql = "insert into confirmation (case_id, asked_count, next_at) values (?1, 1, ?3)
+                       on conflict (case_id) do update set asked_count = asked_count + 1, next_at = excluded.next_at where (next_at <= ?2 or next_at > ?3) and asked_count < ?4";
+            connection
+                .prepare_cached(sql)?
+                .execute(params![case_id, now.unix(), next_at.unix(), times])
+        })
+        .map(|count| count > 0)
+    }
+
+    /// Returns a case's log, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn case_events(&self, id: i64) -> Result<Vec<CaseEventRow>, StoreError> {
+        let rows = self.run(|connection| {
+            let mut statement = connection.prepare_cached("select at, actor, from_state, to_state, note, uid from case_event where case_id = ? order by id")?;
+            let rows = statement.query_map([id], |row| {
+                let texts: (String, Option<String>, String, String, String) = (row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?);
+                Ok((row.get::<_, i64>(0)?, texts))
+            })?;
+            rows.collect::<rusqlite::Result<Vec<_>>>()
+        })?;
+        let state = |word: &str| {
+            CaseState::parse(word).ok_or_else(|| self.damaged(format!("case state {word:?}")))
+        };
+        let read = |(at, texts): (i64, (String, Option<String>, String, String, String))| {
+            let (actor, from, to, note, uid) = texts;
+            let event = CaseEvent {
+                at: Timestamp::from_unix(at),
+                from: from.as_deref().map(state).transpose()?,
+                to: state(&to)?,
+                note,
+            };
+            Ok(CaseEventRow { uid, actor, event })
+        };
+        rows.into_iter().map(read).collect()
+    }
+
+    /// Returns the one case that a condition names.
+    fn one_case(
+        &self,
+        condition: &str,
+        value: &dyn rusqlite::ToSql,
+    ) -> Result<Option<CaseRow>, StoreError> {
+        let sql = format!(
+            "select {COLUMNS} from abuse_case c join zone z on z.id = c.zone_id where {condition}"
+        );
+        let raw = self.run(|connection| {
+            connection
+                .prepare_cached(&sql)?
+                .query_row([value], read_case)
+                .optional()
+        })?;
+        raw.map(|raw| self.finish_case(raw)).transpose()
+    }
+
+    /// Turns the words of a row into values.
+    fn finish_case(&self, raw: RawCase) -> Result<CaseRow, StoreError> {
+        let id = raw.id;
+        let [domain, zone, verdict, level, peak_level, state] = &raw.words;
+        let [pending_since, campaign, told_at, reviewed_at, thread] = raw.numbers;
+        let [assignee, dismissed_as, held] = raw.texts;
+        let bad = |what: &str, word: &str| self.damaged(format!("case {id}: {what} {word:?}"));
+        let verdict_of = |word: &str| Verdict::parse(word).ok_or_else(|| bad("verdict", word));
+        let reason_of = |word: &str| DismissReason::parse(word).ok_or_else(|| bad("reason", word));
+        let told_verdicts = raw.told_verdicts.split(',').filter(|word| !word.is_empty());
+        let told = Told {
+            at: told_at.map(Timestamp::from_unix),
+            verdicts: told_verdicts.map(verdict_of).collect::<Result<_, _>>()?,
+            size: raw.told_size,
+            thread,
+            digest_due: raw.digest_due,
+            held,
+        };
+        let case = Case {
+            domain: self.read_name(domain)?,
+            zone: self.read_name(zone)?,
+            verdict: verdict_of(verdict)?,
+            level: Level::parse(level).ok_or_else(|| bad("level", level))?,
+            peak_level: Level::parse(peak_level).ok_or_else(|| bad("level", peak_level))?,
+            state: CaseState::parse(state).ok_or_else(|| bad("state", state))?,
+            score: raw.score,
+            first_detected_at: Timestamp::from_unix(raw.times[0]),
+            last_change_at: Timestamp::from_unix(raw.times[1]),
+            evaluated_at: Timestamp::from_unix(raw.times[2]),
+            pending_since: pending_since.map(Timestamp::from_unix),
+            revision: raw.revision,
+            reported: raw.reported,
+            told,
+            assignee,
+            dismissed_as: dismissed_as.as_deref().map(reason_of).transpose()?,
+            reviewed_at: reviewed_at.map(Timestamp::from_unix),
+        };
+        Ok(CaseRow { id, case, campaign })
+    }
+}
+
+/// Returns those of some cases, with their campaigns, that share enough with a case: of each campaign the first.
+fn joining(
+    connection: &Connection,
+    id: i64,
+    others: BTreeMap<i64, Option<i64>>,
+) -> rusqlite::Result<Vec<(i64, Shared)>> {
+    let sql = "select coalesce(sum(o.kind = 'host'), 0), coalesce(sum(o.kind = 'address'), 0)
+                 from case_trait o cross join case_trait m on m.kind = o.kind and m.value = o.value and m.case_id = ?1
+                where o.case_id = ?2";
+    let mut count = connection.prepare_cached(sql)?;
+    let (mut found, mut campaigns) = (Vec::new(), BTreeSet::new());
+    for (other, campaign) in others {
+        if campaign.is_some_and(|campaign| campaigns.contains(&campaign)) {
+            continue;
+        }
+        let shared = count.query_row([id, other], |row| {
+            Ok(Shared {
+                hosts: row.get(0)?,
+                addresses: row.get(1)?,
+            })
+        })?;
+        if shared.joins() {
+            campaigns.extend(campaign);
+            found.push((other, shared));
+        }
+    }
+    Ok(found)
+}
+
+/// Reads the columns of [`COLUMNS`].
+fn read_case(row: &Row<'_>) -> rusqlite::Result<RawCase> {
+    let text = |i: usize| row.get::<_, String>(i);
+    Ok(RawCase {
+        id: row.get(0)?,
+        words: [text(1)?, text(2)?, text(3)?, text(4)?, text(5)?, text(6)?],
+        score: row.get(7)?,
+        times: [row.get(8)?, row.get(9)?, row.get(10)?],
+        revision: row.get(11)?,
+        reported: row.get(12)?,
+        told_size: row.get(13)?,
+        digest_due: row.get(14)?,
+        numbers: [
+            row.get(15)?,
+            row.get(16)?,
+            row.get(17)?,
+            row.get(18)?,
+            row.get(19)?,
+        ],
+        texts: [row.get(20)?, row.get(21)?, row.get(22)?],
+        told_verdicts: text(23)?,
+    })
+}
+
+/// A trait of a case, to be looked for among others: the row of a name server, or the octets of an address.
+type TraitKey = (i64, Vec<u8>);
+
+/// Returns the key of a trait: of the two kinds one is a number and the other is octets.
+fn trait_key(value: ValueRef<'_>) -> TraitKey {
+    match value {
+        ValueRef::Integer(row) => (row, Vec::new()),
+        ValueRef::Blob(octets) => (0, octets.to_vec()),
+        // The program writes no others, and what somebody else wrote is no trait of a finding.
+        _ => (-1, Vec::new()),
+    }
+}
+
+/// Returns the traits that are noted of a case: one statement, where trying to write each again is one for each.
+fn traits_of(connection: &Connection, id: i64) -> rusqlite::Result<HashSet<TraitKey>> {
+    let mut statement =
+        connection.prepare_cached("select value from case_trait where case_id = ?")?;
+    let rows = statement.query_map([id], |row| row.get_ref(0).map(trait_key))?;
+    rows.collect()
+}

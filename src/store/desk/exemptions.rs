@@ -1,0 +1,213 @@
+//! Rows of exemptions.
+
+use std::net::IpAddr;
+
+use rusqlite::{OptionalExtension, Row, params};
+
+use crate::case::{Exempt, Exemption};
+use crate::store::ledger::names::write_returning_one;
+use crate::store::{Store, StoreError};
+use crate::time::Timestamp;
+
+/// An exemption with what became of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExemptionRow {
+    /// The exemption.
+    pub exemption: Exemption,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it was removed, and by whom.
+    pub removed: Option<(Timestamp, String)>,
+}
+
+impl ExemptionRow {
+    /// Returns whether it holds at a time.
+    pub fn is_in_force(&self, now: Timestamp) -> bool {
+        self.removed.is_none() && self.exemption.until.is_none_or(|until| now < until)
+    }
+
+    /// Returns the word of its kind.
+    pub fn kind(&self) -> &'static str {
+        words(&self.exemption.covers).0
+    }
+
+    /// Returns what it covers, in words.
+    pub fn value(&self) -> String {
+        match &self.exemption.covers {
+            Exempt::Addresses(first, last) => prefix_of(*first, *last),
+            covers => words(covers).1,
+        }
+    }
+}
+
+/// Returns a range as an address, a prefix, or its two ends.
+fn prefix_of(first: IpAddr, last: IpAddr) -> String {
+    let bits = |address: IpAddr| match address {
+        IpAddr::V4(address) => u128::from(u32::from(address)),
+        IpAddr::V6(address) => u128::from(address),
+    };
+    let width = if first.is_ipv4() { 32 } else { 128 };
+    let differ = bits(first) ^ bits(last);
+    let host = 128 - differ.leading_zeros();
+    let is_prefix = bits(first) & differ == 0 && differ.count_ones() == host;
+    match (host, is_prefix) {
+        (0, _) => first.to_string(),
+        (host, true) => format!("{first}/{}", width - host),
+        _ => format!("{first}-{last}"),
+    }
+}
+
+/// Returns the kind and value of a row.
+fn words(covers: &Exempt) -> (&'static str, String) {
+    match covers {
+        Exempt::Domain(name) => ("domain", name.to_string()),
+        Exempt::Subtree(name) => ("subtree", name.to_string()),
+        Exempt::Nameserver(name) => ("nameserver", name.to_string()),
+        Exempt::Operator(name) => ("operator", name.to_string()),
+        Exempt::Addresses(first, last) => ("address", format!("{first}-{last}")),
+        Exempt::Account(name) => ("account", name.clone()),
+    }
+}
+
+/// The columns of an exemption, in the order that [`read`] expects.
+const COLUMNS: &str =
+    "id, kind, value, reason, author, created_at, until_at, removed_at, removed_by";
+
+impl Store {
+    /// Adds an exemption; its number is given by the store. Returns it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn add_exemption(&self, exemption: &Exemption, now: Timestamp) -> Result<i64, StoreError> {
+        let (kind, value) = words(&exemption.covers);
+        self.run(|connection| {
+            let sql = "insert into exemption (kind, value, reason, author, created_at, until_at) values (?, ?, ?, ?, ?, ?) returning id";
+            let bound = params![
+                kind,
+                value,
+                exemption.reason,
+                exemption.author,
+                now.unix(),
+                exemption.until.map(Timestamp::unix)
+            ];
+            let mut insert = connection.prepare_cached(sql)?;
+            write_returning_one(&mut insert, bound, |row| row.get(0))
+        })
+    }
+
+    /// Ends an exemption. Returns whether there was one with that number in force.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn remove_exemption(&self, id: i64, by: &str, now: Timestamp) -> Result<bool, StoreError> {
+        self.run(|connection| {
+            connection
+                .prepare_cached("update exemption set removed_at = ?2, removed_by = ?3 where id = ?1 and removed_at is null and (until_at is null or until_at > ?2)")?
+                .execute(params![id, now.unix(), by])
+        })
+        .map(|count| count > 0)
+    }
+
+    /// Returns all exemptions, ended ones too, in the order of their numbers.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn exemptions(&self) -> Result<Vec<ExemptionRow>, StoreError> {
+        let sql = format!("select {COLUMNS} from exemption order by id");
+        let rows = self.run(|connection| {
+            let mut statement = connection.prepare_cached(&sql)?;
+            let rows = statement.query_map([], read)?;
+            rows.collect::<rusqlite::Result<Vec<_>>>()
+        })?;
+        rows.into_iter().map(|row| self.finish(row)).collect()
+    }
+
+    /// Returns the exemption with a number.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn exemption(&self, id: i64) -> Result<Option<ExemptionRow>, StoreError> {
+        let sql = format!("select {COLUMNS} from exemption where id = ?");
+        let row = self.run(|connection| {
+            connection
+                .prepare_cached(&sql)?
+                .query_row([id], read)
+                .optional()
+        })?;
+        row.map(|row| self.finish(row)).transpose()
+    }
+
+    /// Returns the exemptions in force at a time, in the order of their numbers.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn exemptions_in_force(&self, now: Timestamp) -> Result<Vec<Exemption>, StoreError> {
+        // Ended ones stay for good, so that reading all of them would take longer every year.
+        let sql = format!(
+            "select {COLUMNS} from exemption where removed_at is null and (until_at is null or until_at > ?) order by id"
+        );
+        let rows = self.run(|connection| {
+            let mut statement = connection.prepare_cached(&sql)?;
+            let rows = statement.query_map([now.unix()], read)?;
+            rows.collect::<rusqlite::Result<Vec<_>>>()
+        })?;
+        let rows = rows.into_iter().map(|row| self.finish(row));
+        rows.map(|row| row.map(|it| it.exemption)).collect()
+    }
+
+    /// Turns the words of a row into values.
+    fn finish(&self, raw: RawExemption) -> Result<ExemptionRow, StoreError> {
+        let range = |text: &str| {
+            let (first, last) = text.split_once('-')?;
+            Some((first.parse::<IpAddr>().ok()?, last.parse::<IpAddr>().ok()?))
+        };
+        let covers = Exempt::parse(&raw.kind, &raw.value, range)
+            .map_err(|fault| self.damaged(format!("exemption {}: {fault}", raw.id)))?;
+        Ok(ExemptionRow {
+            exemption: Exemption {
+                id: raw.id,
+                covers,
+                reason: raw.reason,
+                author: raw.author,
+                until: raw.until_at.map(Timestamp::from_unix),
+            },
+            created_at: Timestamp::from_unix(raw.created_at),
+            removed: raw
+                .removed_at
+                .map(|at| (Timestamp::from_unix(at), raw.removed_by.unwrap_or_default())),
+        })
+    }
+}
+
+/// An exemption as it stands in a row.
+struct RawExemption {
+    id: i64,
+    kind: String,
+    value: String,
+    reason: String,
+    author: String,
+    created_at: i64,
+    until_at: Option<i64>,
+    removed_at: Option<i64>,
+    removed_by: Option<String>,
+}
+
+/// Reads the columns of [`COLUMNS`].
+fn read(row: &Row<'_>) -> rusqlite::Result<RawExemption> {
+    Ok(RawExemption {
+        id: row.get(0)?,
+        kind: row.get(1)?,
+        value: row.get(2)?,
+        reason: row.get(3)?,
+        author: row.get(4)?,
+        created_at: row.get(5)?,
+        until_at: row.get(6)?,
+        removed_at: row.get(7)?,
+        removed_by: row.get(8)?,
+    })
+}

@@ -1,0 +1,771 @@
+//! Rows of the outbox.
+
+use rusqlite::{OptionalExtension, Row, params};
+use serde::Serialize;
+
+use crate::outbox::{LEASE, Next, plain_reply};
+use crate::store::ledger::names::write_returning;
+use crate::store::{Store, StoreError};
+use crate::time::Timestamp;
+
+/// Where a message stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MessageState {
+    /// Waits for its time.
+    Queued,
+    /// In the hands of a process.
+    Sending,
+    /// Taken by the server.
+    Sent,
+    /// Given up or refused; kept.
+    Dead,
+    /// Taken out by somebody; kept.
+    Dropped,
+}
+
+/// What became of a message after the server took it, as far as it came back. A later one is worse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Fate {
+    /// A server on its way still tries.
+    Delayed,
+    /// A server on its way gave up: it did not arrive. Its recipient may be reached another time.
+    Undelivered,
+    /// Its recipient cannot be reached (a status of class 5).
+    Bounced,
+}
+
+impl Fate {
+    /// Every fate, from the best to the worst.
+    pub const ALL: [Self; 3] = [Self::Delayed, Self::Undelivered, Self::Bounced];
+
+    /// Returns the word in listings.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Delayed => "delayed",
+            Self::Undelivered => "undelivered",
+            Self::Bounced => "bounced",
+        }
+    }
+
+    /// Returns the fate that [`Fate::word`] gave `word` for.
+    fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|fate| fate.word() == word)
+    }
+}
+
+/// What a mail is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MailKind {
+    /// The first report of a case.
+    Report,
+    /// Something material changed.
+    Update,
+    /// The end of a case.
+    Closure,
+    /// What happened in a day.
+    Digest,
+    /// The same move of many names.
+    Bulk,
+    /// A zone that cannot be seen.
+    Blindness,
+    /// The onward report to somebody else.
+    Notice,
+    /// JSON to a URL.
+    Webhook,
+}
+
+impl MailKind {
+    /// Every kind.
+    pub const ALL: [Self; 8] = [
+        Self::Report,
+        Self::Update,
+        Self::Closure,
+        Self::Digest,
+        Self::Bulk,
+        Self::Blindness,
+        Self::Notice,
+        Self::Webhook,
+    ];
+
+    /// Returns the word in listings: of mails, the folder of the templates.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Report => "report",
+            Self::Update => "update",
+            Self::Closure => "closure",
+            Self::Digest => "digest",
+            Self::Bulk => "bulk",
+            Self::Blindness => "blindness",
+            Self::Notice => "notice",
+            Self::Webhook => "webhook",
+        }
+    }
+
+    /// Returns the kind that [`MailKind::word`] gave `word` for.
+    fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.word() == word)
+    }
+}
+
+impl MessageState {
+    /// Returns the word in listings.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Sending => "sending",
+            Self::Sent => "sent",
+            Self::Dead => "dead",
+            Self::Dropped => "dropped",
+        }
+    }
+
+    /// Returns the state that [`MessageState::word`] gave `word` for.
+    fn parse(word: &str) -> Option<Self> {
+        let all = [
+            Self::Queued,
+            Self::Sending,
+            Self::Sent,
+            Self::Dead,
+            Self::Dropped,
+        ];
+        all.into_iter().find(|state| state.word() == word)
+    }
+}
+
+/// A way out of the outbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// By mail.
+    Mail,
+    /// To a URL.
+    Webhook,
+}
+
+impl Way {
+    /// Every way.
+    pub const ALL: [Self; 2] = [Self::Mail, Self::Webhook];
+
+    /// Returns the bounds of its lanes' names: not below the first, below the second. See the migration.
+    fn lanes(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Mail => ("mail ", "mail!"),
+            Self::Webhook => ("webhook ", "webhook!"),
+        }
+    }
+}
+
+/// A message that is due.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DueMessage {
+    /// Its number.
+    pub id: i64,
+    /// Its destination: one for each URL, and one for each domain of mail addresses.
+    pub lane: String,
+}
+
+/// How many messages may be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SendingCaps {
+    /// Since when they are counted.
+    pub since: Timestamp,
+    /// To one recipient.
+    pub per_recipient_max: u32,
+    /// In all.
+    pub in_all_max: u32,
+}
+
+/// A message to be queued: its octets and its Message-ID are fixed from here on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewMessage {
+    /// The case; `None` for what is about no single one.
+    pub case_id: Option<i64>,
+    /// What it is about.
+    pub kind: MailKind,
+    /// Its number among the case's mails.
+    pub revision: u32,
+    /// The one recipient.
+    pub recipient: String,
+    /// The envelope's sender.
+    pub sender: String,
+    /// With its angle brackets.
+    pub message_id: String,
+    /// For listings.
+    pub subject: String,
+    /// The mail, headers and all.
+    pub octets: Vec<u8>,
+}
+
+/// A message of the outbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MessageRow {
+    /// Its number.
+    pub id: i64,
+    /// What was queued.
+    pub message: NewMessage,
+    /// Where it stands.
+    pub state: MessageState,
+    /// How often it was tried.
+    pub attempt_count: u32,
+    /// When it was queued.
+    pub queued_at: Timestamp,
+    /// When it is tried next.
+    pub next_attempt_at: Timestamp,
+    /// When it was taken.
+    pub sent_at: Option<Timestamp>,
+    /// What the server, or the way to it, last said.
+    pub last_reply: Option<String>,
+    /// When it came back.
+    pub bounced_at: Option<Timestamp>,
+    /// What became of it after the server took it; `None` if nothing came back.
+    pub fate: Option<Fate>,
+}
+
+impl MessageRow {
+    /// Returns the word of where it stands: of one that the server took and that came back, its fate.
+    pub fn standing(&self) -> &'static str {
+        match (self.state, self.fate) {
+            (MessageState::Sent, Some(fate)) => fate.word(),
+            (state, _) => state.word(),
+        }
+    }
+
+    /// Returns the recipient as it may be shown: of a URL, which may hold secrets, only scheme and host.
+    pub fn shown_recipient(&self) -> String {
+        let recipient = &self.message.recipient;
+        if self.message.kind != MailKind::Webhook {
+            return recipient.clone();
+        }
+        shown_url(recipient)
+    }
+}
+
+/// Returns the URL of a webhook as it may be shown: scheme and host. User, password, path and query may be secrets.
+pub fn shown_url(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return "webhook".to_owned();
+    };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    format!("{scheme}://{host}/")
+}
+
+/// The columns of a message, in the order that [`read_message`] expects.
+const COLUMNS: &str = "id, case_id, revision, recipient, sender, message_id, subject, octets, state, attempt_count, queued_at, next_attempt_at, sent_at, last_reply, kind, bounced_at, fate";
+
+/// Goes from the oldest message of a recipient to that of the next one, in the order of `message_by_lane`, and looks
+/// at none between them.
+const OLDEST_DUE: &str = "with recursive oldest (id, lane, recipient, due_at) as (
+        select * from (select id, lane, recipient, next_attempt_at from message
+                        where state in ('queued', 'sending') and lane >= ?1 and lane < ?2
+                        order by lane, recipient, next_attempt_at, id limit 1)
+        union all
+        select n.id, n.lane, n.recipient, n.next_attempt_at from oldest o join message n on n.id = coalesce(
+            (select m.id from message m where m.state in ('queued', 'sending') and m.lane = o.lane and m.recipient > o.recipient
+              order by m.recipient, m.next_attempt_at, m.id limit 1),
+            (select m.id from message m where m.state in ('queued', 'sending') and m.lane > o.lane and m.lane < ?2
+              order by m.lane, m.recipient, m.next_attempt_at, m.id limit 1)))
+    select id, lane from oldest where due_at <= ?3 order by due_at, id";
+
+impl Store {
+    /// Queues a message. The same case, revision and recipient are queued once only.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn queue_message(&self, message: &NewMessage, now: Timestamp) -> Result<(), StoreError> {
+        self.run(|connection| {
+            connection
+                .prepare_cached(
+                    "insert into message (case_id, revision, kind, recipient, sender, message_id, subject, octets, state, queued_at, next_attempt_at)
+                     values (?, ?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?) on conflict do nothing",
+                )?
+                .execute(params![message.case_id, message.revision, message.kind.word(), message.recipient, message.sender, message.message_id, message.subject, message.octets, now.unix(), now.unix()])
+        })
+        .map(|_| ())
+    }
+
+    /// Keeps a message that cannot be composed among the dead, without octets, so that it is told and not lost.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn keep_dead_message(
+        &self,
+        message: &NewMessage,
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.run(|connection| {
+            connection
+                .prepare_cached(
+                    "insert into message (case_id, revision, kind, recipient, sender, message_id, subject, octets, state, queued_at, next_attempt_at, last_reply)
+                     values (?, ?, ?, ?, ?, ?, ?, x'', 'dead', ?, ?, ?) on conflict do nothing",
+                )?
+                .execute(params![message.case_id, message.revision, message.kind.word(), message.recipient, message.sender, message.message_id, message.subject, now.unix(), now.unix(), reason])
+        })
+        .map(|_| ())
+    }
+
+    /// Returns the oldest due message of each recipient, oldest first.
+    ///
+    /// What waits behind it is not looked at: the cost is that of the recipients for whom something waits, not that
+    /// of their messages.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn oldest_due(&self, way: Way, now: Timestamp) -> Result<Vec<DueMessage>, StoreError> {
+        let (first, end) = way.lanes();
+        self.run(|connection| {
+            let mut statement = connection.prepare_cached(OLDEST_DUE)?;
+            let rows = statement.query_map(params![first, end, now.unix()], |row| {
+                Ok(DueMessage {
+                    id: row.get(0)?,
+                    lane: row.get(1)?,
+                })
+            })?;
+            rows.collect()
+        })
+    }
+
+    /// Takes a due message for delivery; nobody else takes it for the length of the lease. Returns `None` if
+    /// somebody has it, or if one of the caps is reached, in which what is in hand counts as sent.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn lease_message(
+        &self,
+        id: i64,
+        caps: &SendingCaps,
+        now: Timestamp,
+    ) -> Result<Option<MessageRow>, StoreError> {
+        let sql = format!(
+            "update message set state = 'sending', attempt_count = attempt_count + 1, next_attempt_at = ?2
+             where id = ?1 and state in ('queued', 'sending') and next_attempt_at <= ?3
+               and (select count(*) from message s indexed by message_by_recipient where s.recipient = message.recipient and s.sent_at > ?4 and s.sent_at <= ?3)
+                 + (select count(*) from message s indexed by message_in_hand where s.state = 'sending' and s.recipient = message.recipient and s.next_attempt_at > ?3) < ?5
+               and (select count(*) from message s indexed by message_by_sent where s.sent_at > ?4 and s.sent_at <= ?3)
+                 + (select count(*) from message s indexed by message_in_hand where s.state = 'sending' and s.next_attempt_at > ?3) < ?6
+             returning {COLUMNS}"
+        );
+        let bound = params![
+            id,
+            (now + LEASE).unix(),
+            now.unix(),
+            caps.since.unix(),
+            caps.per_recipient_max,
+            caps.in_all_max
+        ];
+        self.run(|connection| {
+            let mut lease = connection.prepare_cached(&sql)?;
+            write_returning(&mut lease, bound, read_message)
+        })?
+        .map(|row| row.ok_or_else(|| self.damaged("message state")))
+        .transpose()
+    }
+
+    /// Returns how many messages are due and in nobody's hands: of one lane, or of a whole way.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn due_count(
+        &self,
+        way: Way,
+        lane: Option<&str>,
+        now: Timestamp,
+    ) -> Result<u64, StoreError> {
+        let (first, end) = lane.map_or(way.lanes(), |lane| (lane, lane));
+        self.run(|connection| {
+            connection
+                .prepare_cached("select count(*) from message where state in ('queued', 'sending') and lane between ?1 and ?2 and next_attempt_at <= ?3")?
+                .query_row(params![first, end, now.unix()], |row| row.get::<_, i64>(0))
+        })
+        .map(|count| count as u64)
+    }
+
+    /// Returns how many messages are in hand: of any process, and also of one that was killed, until the lease is
+    /// over.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn in_hand_count(&self, now: Timestamp) -> Result<u32, StoreError> {
+        self.run(|connection| {
+            connection
+                .prepare_cached("select count(*) from message indexed by message_in_hand where state = 'sending' and next_attempt_at > ?")?
+                .query_row([now.unix()], |row| row.get(0))
+        })
+    }
+
+    /// Returns how many messages were sent since a time.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn sent_since(&self, since: Timestamp, now: Timestamp) -> Result<u32, StoreError> {
+        self.run(|connection| {
+            connection
+                .prepare_cached("select count(*) from message where sent_at > ? and sent_at <= ?")?
+                .query_row([since.unix(), now.unix()], |row| row.get(0))
+        })
+    }
+
+    /// Returns how many mails about cases were queued since a time, each case's once. What has a time of the future
+    /// does not count: it was queued while the clock was ahead.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn cases_told_since(&self, since: Timestamp, now: Timestamp) -> Result<u32, StoreError> {
+        self.run(|connection| {
+            connection
+                .prepare_cached("select count(distinct case_id) from message indexed by message_by_time where queued_at > ? and queued_at <= ? and kind in ('report', 'update')")?
+                .query_row([since.unix(), now.unix()], |row| row.get(0))
+        })
+    }
+
+    /// Returns the Message-IDs of a case's mails to a recipient that may stand in References: the first
+    /// and the last, if there are any. A mail that could not be composed has none.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn thread_ids(
+        &self,
+        case_id: i64,
+        recipient: &str,
+    ) -> Result<Option<(String, String)>, StoreError> {
+        let ids: Vec<String> = self.run(|connection| {
+            let sql = "select message_id from message where case_id = ? and recipient = ? and kind in ('report', 'update', 'closure') and message_id like '<%' order by id";
+            let mut statement = connection.prepare_cached(sql)?;
+            let rows = statement.query_map(params![case_id, recipient], |row| row.get(0))?;
+            rows.collect()
+        })?;
+        Ok(ids.first().cloned().zip(ids.last().cloned()))
+    }
+
+    /// Takes messages that wait, were given up or came back out of the outbox. Returns how many.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn drop_message(&self, id: i64, note: &str) -> Result<usize, StoreError> {
+        self.run(|connection| {
+            connection
+                .prepare_cached("update message set state = 'dropped', last_reply = ?2 where id = ?1 and (state in ('queued', 'dead') or (state = 'sent' and fate is not null))")?
+                .execute(params![id, note])
+        })
+    }
+
+    /// Notes what became of a message that came back; where it bounced, also that its recipient cannot be
+    /// reached. Returns whether there is a message with that Message-ID and this is worse than what was known.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn note_fate(
+        &self,
+        message_id: &str,
+        fate: Fate,
+        reply: &str,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        // One that is delayed has not come back.
+        let came_back = (fate > Fate::Delayed).then(|| now.unix());
+        let rank = Fate::ALL.iter().filter(|it| **it <= fate).count();
+        self.run(|connection| {
+            let sql = "update message set fate = ?2, bounced_at = coalesce(bounced_at, ?3), last_reply = ?4 where message_id = ?1 and case fate when 'delayed' then 1 when 'undelivered' then 2 when 'bounced' then 3 else 0 end < ?5 returning recipient";
+            let bound = params![message_id, fate.word(), came_back, reply, rank as i64];
+            let mut update = connection.prepare_cached(sql)?;
+            let recipient: Option<String> = write_returning(&mut update, bound, |row| row.get(0))?;
+            if let (Some(recipient), Fate::Bounced) = (&recipient, fate) {
+                connection
+                    .prepare_cached("insert into bounced_recipient (recipient, bounced_at, reply) values (?1, ?2, ?3) on conflict (recipient) do update set bounced_at = excluded.bounced_at, reply = excluded.reply")?
+                    .execute(params![recipient, now.unix(), reply])?;
+            }
+            Ok(recipient.is_some())
+        })
+    }
+
+    /// Returns the addresses whose mail came back since a time: when, and what was said.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn bounced_since(
+        &self,
+        since: Timestamp,
+    ) -> Result<Vec<(String, Timestamp, String)>, StoreError> {
+        self.run(|connection| {
+            let sql = "select recipient, bounced_at, reply from bounced_recipient where bounced_at >= ? order by recipient";
+            let mut statement = connection.prepare_cached(sql)?;
+            let rows = statement.query_map([since.unix()], |row| {
+                Ok((row.get(0)?, Timestamp::from_unix(row.get(1)?), row.get(2)?))
+            })?;
+            rows.collect()
+        })
+    }
+
+    /// Returns the messages that were given up, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn dead_messages(&self) -> Result<Vec<MessageRow>, StoreError> {
+        self.select_messages("state = 'dead' and ?1 = 0", 0)
+    }
+
+    /// Returns the messages that came back undelivered since a time, though their recipients may be reached
+    /// another time.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn undelivered_since(&self, since: Timestamp) -> Result<Vec<MessageRow>, StoreError> {
+        self.select_messages("fate = 'undelivered' and bounced_at >= ?1", since.unix())
+    }
+
+    /// Returns how many messages came back that nobody has taken out of the outbox, by what became of them.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn fate_counts(&self) -> Result<Vec<(Fate, u32)>, StoreError> {
+        let counts: Vec<(String, u32)> = self.run(|connection| {
+            let sql = "select fate, count(*) from message where fate is not null and state = 'sent' group by fate";
+            let mut statement = connection.prepare_cached(sql)?;
+            let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            rows.collect()
+        })?;
+        let of = |fate: Fate| counts.iter().find(|(word, _)| word == fate.word());
+        Ok(Fate::ALL
+            .into_iter()
+            .map(|fate| (fate, of(fate).map_or(0, |(_, count)| *count)))
+            .collect())
+    }
+
+    /// Returns how many messages are not sent, by state: queued, sending, dead.
+    ///
+    /// The state stands behind the octets of a mail. So rows of sent ones, which an index names, are not read.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn unsent_counts(&self) -> Result<[(MessageState, u32); 3], StoreError> {
+        let counts: Vec<(String, u32)> = self.run(|connection| {
+            let sql = "select state, count(*) from message
+                where id in (select id from message except select id from message where sent_at is not null)
+                group by state";
+            let mut statement = connection.prepare_cached(sql)?;
+            let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            rows.collect()
+        })?;
+        let of = |state: MessageState| counts.iter().find(|(word, _)| word == state.word());
+        let states = [
+            MessageState::Queued,
+            MessageState::Sending,
+            MessageState::Dead,
+        ];
+        Ok(states.map(|state| (state, of(state).map_or(0, |(_, count)| *count))))
+    }
+
+    /// Returns how many messages were given up or refused.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn dead_count(&self) -> Result<u32, StoreError> {
+        self.run(|connection| {
+            connection
+                .prepare_cached("select count(*) from message where state = 'dead'")?
+                .query_row([], |row| row.get(0))
+        })
+    }
+
+    /// Returns the Message-ID that a token of a bounce address was made of.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn message_by_sender(&self, sender: &str) -> Result<Option<String>, StoreError> {
+        self.run(|connection| {
+            connection
+                .prepare_cached(
+                    "select message_id from message where sender = ? and sender <> '' order by id desc limit 1",
+                )?
+                .query_row([sender], |row| row.get(0))
+                .optional()
+        })
+    }
+
+    /// Notes how the attempt with a number ended. Returns whether that was noted.
+    ///
+    /// An attempt whose lease ran out may end after a later one began: what it says of a failure is not noted
+    /// then, for the later one knows better. That the server took the message is noted as long as the message
+    /// waits or is tried: it is true whenever it is said, and spares the recipient another copy.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn finish_attempt(
+        &self,
+        id: i64,
+        attempt: u32,
+        next: &Next,
+        reply: &str,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let (state, next_attempt_at, sent_at) = match next {
+            Next::Sent => (MessageState::Sent, None, Some(now.unix())),
+            Next::RetryAt(at) => (MessageState::Queued, Some(at.unix()), None),
+            Next::Dead => (MessageState::Dead, None, None),
+        };
+        self.run(|connection| {
+            connection
+                .prepare_cached("update message set state = ?2, next_attempt_at = coalesce(?3, next_attempt_at), sent_at = ?4, last_reply = ?5
+                                  where id = ?1 and ((state = 'sending' and attempt_count = ?6) or (?2 = 'sent' and state in ('queued', 'sending')))")?
+                .execute(params![id, state.word(), next_attempt_at, sent_at, reply, attempt])
+        })
+        .map(|count| count > 0)
+    }
+
+    /// Makes messages that wait or were given up due now: all of them, or the one with a number, also if that
+    /// came back. Returns how many.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn retry_messages(&self, id: Option<i64>, now: Timestamp) -> Result<usize, StoreError> {
+        self.run(|connection| {
+            connection
+                .prepare_cached("update message set state = 'queued', next_attempt_at = ?2, fate = null, bounced_at = null, sent_at = null
+                                  where (?1 is null and state in ('queued', 'dead')) or (id = ?1 and (state in ('queued', 'dead') or (state = 'sent' and fate in ('undelivered', 'bounced'))))")?
+                .execute(params![id, now.unix()])
+        })
+    }
+
+    /// Returns the messages of the outbox, oldest first: all, or those not yet sent.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn messages(&self, unsent_only: bool) -> Result<Vec<MessageRow>, StoreError> {
+        self.select_messages(
+            "?1 = 0 or state not in ('sent', 'dropped')",
+            i64::from(unsent_only),
+        )
+    }
+
+    /// Returns the messages that somebody may have to look at, oldest first: those not yet sent, and those that
+    /// came back.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn undone_messages(&self) -> Result<Vec<MessageRow>, StoreError> {
+        self.select_messages(
+            "?1 = 0 and (state not in ('sent', 'dropped') or (state = 'sent' and fate in ('undelivered', 'bounced')))",
+            0,
+        )
+    }
+
+    /// Returns the messages of a case, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn messages_of_case(&self, case_id: i64) -> Result<Vec<MessageRow>, StoreError> {
+        self.select_messages("case_id = ?1", case_id)
+    }
+
+    /// Returns the messages that a condition names.
+    fn select_messages(&self, condition: &str, value: i64) -> Result<Vec<MessageRow>, StoreError> {
+        let sql = format!("select {COLUMNS} from message where {condition} order by id");
+        let rows = self.run(|connection| {
+            connection
+                .prepare_cached(&sql)?
+                .query_map([value], read_message)?
+                .collect::<rusqlite::Result<Vec<_>>>()
+        })?;
+        rows.into_iter()
+            .map(|row| row.ok_or_else(|| self.damaged("message state")))
+            .collect()
+    }
+}
+
+/// Reads the columns of [`COLUMNS`]; `None` for a state or kind that this program does not write.
+fn read_message(row: &Row<'_>) -> rusqlite::Result<Option<MessageRow>> {
+    let state = MessageState::parse(&row.get::<_, String>(8)?);
+    let kind = MailKind::parse(&row.get::<_, String>(14)?);
+    let fate = row.get::<_, Option<String>>(16)?;
+    let fate = fate.as_deref().map(Fate::parse);
+    let (Some((state, kind)), None | Some(Some(_))) = (state.zip(kind), fate) else {
+        return Ok(None);
+    };
+    Ok(Some(MessageRow {
+        id: row.get(0)?,
+        message: NewMessage {
+            case_id: row.get(1)?,
+            kind,
+            revision: row.get(2)?,
+            recipient: row.get(3)?,
+            sender: row.get(4)?,
+            message_id: row.get(5)?,
+            subject: row.get(6)?,
+            octets: row.get(7)?,
+        },
+        state,
+        attempt_count: row.get(9)?,
+        queued_at: Timestamp::from_unix(row.get(10)?),
+        next_attempt_at: Timestamp::from_unix(row.get(11)?),
+        sent_at: row.get::<_, Option<i64>>(12)?.map(Timestamp::from_unix),
+        // One from before replies were made plain is made so here, for every listing.
+        last_reply: row
+            .get::<_, Option<String>>(13)?
+            .as_deref()
+            .map(plain_reply),
+        bounced_at: row.get::<_, Option<i64>>(15)?.map(Timestamp::from_unix),
+        fate: fate.flatten(),
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::StoreOptions;
+
+    #[test]
+    fn look_for_what_is_due_passes_over_what_waits_behind_it() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let options = StoreOptions {
+            reverse_index: true,
+            create: true,
+        };
+        let store = Store::open(&folder.path().join("f.db"), options).expect("made");
+        let plan: Vec<String> = store
+            .run(|connection| {
+                let mut statement =
+                    connection.prepare(&format!("explain query plan {OLDEST_DUE}"))?;
+                let rows = statement.query_map(params!["a", "b", 0], |row| row.get(3))?;
+                rows.collect()
+            })
+            .expect("planned");
+        let plan = plan.join("\n");
+        for step in [
+            "SEARCH message USING INDEX message_by_lane (lane>? AND lane<?)",
+            "SEARCH m USING INDEX message_by_lane (lane=? AND recipient>?)",
+            "SEARCH m USING INDEX message_by_lane (lane>? AND lane<?)",
+        ] {
+            assert!(plan.contains(step), "{plan}");
+        }
+        assert!(
+            !plan.contains("SCAN message") && !plan.contains("SCAN m\n"),
+            "{plan}"
+        );
+    }
+}

@@ -1,0 +1,300 @@
+//! The digest table of a zone, cached beside the database.
+//!
+//! A file per zone in `DATABASE.digests/`: a header, the slots, a keyed checksum; and beside it a
+//! journal of what later versions changed, so that a small change does not write the whole table. It
+//! is only a cache: files that are missing, damaged, of another database or do not lead to the newest
+//! version are made anew from the records.
+
+use std::fs;
+use std::hash::Hasher;
+use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rusqlite::types::Value;
+
+use crate::dns::{Name, Record};
+use crate::store::open::with_suffix;
+use crate::store::zones::watched::ZoneState;
+use crate::store::{Store, StoreError};
+use crate::zone::{DigestTable, Slot};
+
+/// The first octets of a cache file.
+const MAGIC: &[u8; 8] = b"FLXDIG01";
+/// Octets before the slots: magic, database id, version, count.
+const HEADER_OCTETS: usize = 8 + 16 + 8 + 8;
+/// Octets of a slot in the file.
+const SLOT_OCTETS: usize = 24;
+/// How much of the cache file is read or written at a time.
+const READ_OCTETS: usize = 256 << 10;
+/// Octets of a journal entry before its slots: version before, version after, count.
+const ENTRY_HEADER_OCTETS: usize = 8 + 8 + 8;
+/// A journal is at most this part of its table; beyond it, the table is written anew.
+const JOURNAL_PART: u64 = 4;
+/// Zones with fewer names are read from the database, which is as quick.
+const CACHED_NAMES_MIN: usize = 5000;
+
+impl Store {
+    /// Returns the digests of a zone's newest version.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn load_digests(&self, zone: &ZoneState) -> Result<DigestTable, StoreError> {
+        let Some(version_id) = zone.version_id else {
+            return Ok(DigestTable::with_capacity(0));
+        };
+        match self.read_cache(zone, version_id) {
+            Some(table) => Ok(table),
+            None => {
+                // Else its journal would grow on, and never lead to the newest version.
+                self.drop_digests(zone);
+                self.rebuild_digests(zone)
+            }
+        }
+    }
+
+    /// Saves the digests of a zone's newest version. A failure costs the next poll some time only.
+    pub fn save_digests(&self, zone: &ZoneState, version_id: i64, table: &DigestTable) {
+        if table.len() < CACHED_NAMES_MIN {
+            return;
+        }
+        if let Err(error) = self.write_cache(zone, version_id, table) {
+            tracing::warn!(zone = %zone.apex, %error, "digest cache of zone {} was not saved: {error}", zone.apex);
+        }
+    }
+
+    /// Removes the cache of a zone whose records are about to change without it.
+    pub(in crate::store) fn drop_digests(&self, zone: &ZoneState) {
+        // A cache that cannot be removed was never written, or the folder is not ours: nothing to do
+        // in the first case, and in the second it cannot have been written by this program.
+        let _ = fs::remove_file(self.cache_path(zone));
+        let _ = fs::remove_file(self.cache_path(zone).with_extension("journal"));
+    }
+
+    /// Notes beside a zone's cached table what a version, committed just now, changed: hashes, each with
+    /// its new slot or `None` for an owner that is gone. False if there is no table to note it beside, or
+    /// its journal would grow too long: the table is then to be saved whole, or is made anew when it is
+    /// needed.
+    pub fn extend_digests(
+        &self,
+        zone: &ZoneState,
+        version_id: i64,
+        changed: &[(u64, Option<Slot>)],
+    ) -> bool {
+        let Some(before) = zone.version_id else {
+            return false;
+        };
+        let path = self.cache_path(zone);
+        let journal = path.with_extension("journal");
+        let size = |path: &PathBuf| fs::metadata(path).map_or(0, |meta| meta.len());
+        let grown = size(&journal) + (changed.len() * SLOT_OCTETS) as u64;
+        let fits = size(&path) > 0 && grown <= size(&path) / JOURNAL_PART;
+        let mut entry = Vec::with_capacity(ENTRY_HEADER_OCTETS + changed.len() * SLOT_OCTETS + 8);
+        entry.extend_from_slice(&before.to_le_bytes());
+        entry.extend_from_slice(&version_id.to_le_bytes());
+        entry.extend_from_slice(&(changed.len() as u64).to_le_bytes());
+        for (hash, slot) in changed {
+            let slot = slot.unwrap_or_default();
+            entry.extend_from_slice(&hash.to_le_bytes());
+            entry.extend_from_slice(&slot.digest.to_le_bytes());
+            entry.extend_from_slice(&slot.id.to_le_bytes());
+        }
+        let checksum = self.key.checksum(&entry);
+        entry.extend_from_slice(&checksum.to_le_bytes());
+        let append = || {
+            let mut file = fs::OpenOptions::new()
+                .create(true)
+                .append(true)
+                .mode(0o600)
+                .open(&journal)?;
+            file.write_all(&entry)
+        };
+        // An entry that was written in part fails its checksum, and the table is made anew.
+        let is_noted = fits && append().is_ok();
+        if !is_noted {
+            self.drop_digests(zone);
+        }
+        is_noted
+    }
+
+    /// Returns where a zone's cache lies.
+    fn cache_path(&self, zone: &ZoneState) -> PathBuf {
+        with_suffix(&self.path, ".digests").join(zone.id.0.to_string())
+    }
+
+    /// Reads the cache; `None` if it cannot be used. Neither the file nor the table is there twice.
+    fn read_cache(&self, zone: &ZoneState, version_id: i64) -> Option<DigestTable> {
+        let file = fs::File::open(self.cache_path(zone)).ok()?;
+        let length = file.metadata().ok()?.len();
+        let mut file = BufReader::with_capacity(READ_OCTETS, file);
+        let mut checksum = self.key.checksummer();
+        let mut header = [0; HEADER_OCTETS];
+        file.read_exact(&mut header).ok()?;
+        checksum.write(&header);
+        let word = |octets: &[u8], at: usize| {
+            u64::from_le_bytes(octets[at..at + 8].try_into().expect("eight octets"))
+        };
+        let (at_version, count) = (word(&header, 24) as i64, word(&header, 32) as usize);
+        let body = count
+            .checked_mul(SLOT_OCTETS)?
+            .checked_add(HEADER_OCTETS + 8)?;
+        let fits =
+            &header[..8] == MAGIC && header[8..24] == self.database_id && length == body as u64;
+        if !fits {
+            return None;
+        }
+        let mut table = DigestTable::with_capacity(count);
+        let mut octets = [0; SLOT_OCTETS];
+        for _ in 0..count {
+            file.read_exact(&mut octets).ok()?;
+            checksum.write(&octets);
+            table.insert(Slot {
+                hash: word(&octets, 0),
+                digest: word(&octets, 8),
+                id: word(&octets, 16) as i64,
+            });
+        }
+        let mut last = [0; 8];
+        file.read_exact(&mut last).ok()?;
+        if u64::from_le_bytes(last) != checksum.finish() {
+            return None;
+        }
+        let journal = self.cache_path(zone).with_extension("journal");
+        let newest = self.apply_journal(&journal, at_version, &mut table)?;
+        (newest == version_id).then_some(table)
+    }
+
+    /// Brings a table of version `at` up to what its journal says. Returns the version it is of then, or
+    /// `None` for a journal that is damaged or does not go on from the table.
+    fn apply_journal(&self, path: &Path, mut at: i64, table: &mut DigestTable) -> Option<i64> {
+        let octets = match fs::read(path) {
+            Ok(octets) => octets,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Some(at),
+            Err(_) => return None,
+        };
+        let mut rest = octets.as_slice();
+        while !rest.is_empty() {
+            let word = |at: usize| {
+                rest.get(at..at + 8)
+                    .map(|eight| u64::from_le_bytes(eight.try_into().expect("eight octets")))
+            };
+            let (before, after) = (word(0)? as i64, word(8)? as i64);
+            let slots = (word(16)? as usize).checked_mul(SLOT_OCTETS)?;
+            let end = ENTRY_HEADER_OCTETS.checked_add(slots)?;
+            if before != at || word(end)? != self.key.checksum(rest.get(..end)?) {
+                return None;
+            }
+            for slot in (ENTRY_HEADER_OCTETS..end).step_by(SLOT_OCTETS) {
+                let (hash, digest, id) = (word(slot)?, word(slot + 8)?, word(slot + 16)? as i64);
+                match id {
+                    0 => table.remove(hash),
+                    _ => table.insert(Slot { hash, digest, id }),
+                }
+            }
+            at = after;
+            rest = rest.get(end + 8..)?;
+        }
+        Some(at)
+    }
+
+    /// Writes the cache whole or not at all.
+    fn write_cache(
+        &self,
+        zone: &ZoneState,
+        version_id: i64,
+        table: &DigestTable,
+    ) -> io::Result<()> {
+        let path = self.cache_path(zone);
+        let folder = path.parent().expect("the path was joined to a folder");
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)?;
+        let temporary = path.with_extension("new");
+        let file = fs::File::create(&temporary)?;
+        let mut file = BufWriter::with_capacity(READ_OCTETS, file);
+        let mut checksum = self.key.checksummer();
+        let mut write = |octets: &[u8]| {
+            checksum.write(octets);
+            file.write_all(octets)
+        };
+        write(MAGIC)?;
+        write(&self.database_id)?;
+        write(&version_id.to_le_bytes())?;
+        write(&(table.len() as u64).to_le_bytes())?;
+        for slot in table.iter() {
+            let mut octets = [0; SLOT_OCTETS];
+            octets[..8].copy_from_slice(&slot.hash.to_le_bytes());
+            octets[8..16].copy_from_slice(&slot.digest.to_le_bytes());
+            octets[16..].copy_from_slice(&slot.id.to_le_bytes());
+            write(&octets)?;
+        }
+        file.write_all(&checksum.finish().to_le_bytes())?;
+        file.into_inner()
+            .map_err(io::IntoInnerError::into_error)?
+            .sync_all()?;
+        // The journal of the table before would not go on from this one; without it nothing is lost.
+        match fs::remove_file(path.with_extension("journal")) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        fs::rename(&temporary, &path)
+    }
+
+    /// Computes the digests from the records.
+    fn rebuild_digests(&self, zone: &ZoneState) -> Result<DigestTable, StoreError> {
+        let mut table = DigestTable::with_capacity(zone.name_count as usize);
+        let mut close = |owner: &Option<(i64, Name)>, records: &mut Vec<Record>| {
+            if let Some((id, name)) = owner {
+                let hash = self.key.hash_owner(name.as_wire());
+                table.insert(Slot {
+                    hash,
+                    digest: self.key.digest_owner(records),
+                    id: *id,
+                });
+            }
+            records.clear();
+        };
+        // The outer loop is the zone's owners, the inner one their records: an owner's rows follow
+        // each other without a sort.
+        let sql = "select o.id, o.name, r.rrtype, r.rdata, r.ttl, h.name from owner o cross join record r on r.owner_id = o.id
+                   left join host h on r.rrtype = 2 and h.id = r.rdata where o.zone_id = ?";
+        let mut owner: Option<(i64, Name)> = None;
+        let mut records = Vec::new();
+        let sqlite = |fault| StoreError::Sqlite {
+            path: self.path.clone(),
+            fault,
+        };
+        let mut statement = self.connection.prepare_cached(sql).map_err(sqlite)?;
+        let mut rows = statement.query([zone.id.0]).map_err(sqlite)?;
+        while let Some(row) = rows.next().map_err(sqlite)? {
+            let id: i64 = row.get(0).map_err(sqlite)?;
+            if owner.as_ref().is_none_or(|(last, _)| *last != id) {
+                close(&owner, &mut records);
+                let key: String = row.get(1).map_err(sqlite)?;
+                owner = Some((
+                    id,
+                    Name::from_relative_key(&key, &zone.apex)
+                        .map_err(|fault| self.damaged(fault.to_string()))?,
+                ));
+            }
+            let code: u16 = row.get(2).map_err(sqlite)?;
+            let value: Value = row.get(3).map_err(sqlite)?;
+            let host: Option<String> = row.get(5).map_err(sqlite)?;
+            let rdata = match host {
+                Some(host) => crate::dns::Rdata::Ns(
+                    Name::from_relative_key(&host, &Name::root())
+                        .map_err(|fault| self.damaged(fault.to_string()))?,
+                ),
+                None => self.read_rdata(code, &value)?,
+            };
+            records.push(Record {
+                rdata,
+                ttl: row.get(4).map_err(sqlite)?,
+            });
+        }
+        close(&owner, &mut records);
+        Ok(table)
+    }
+}

@@ -1,0 +1,215 @@
+//! Opens and closes the intervals of records: the rows of `record` and `past_record`.
+
+use std::collections::HashMap;
+
+use rusqlite::types::{ToSqlOutput, Value, ValueRef};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use crate::dns::{Name, Rdata, Record, RecordType};
+use crate::store::StoreError;
+use crate::store::ledger::version::VersionTx;
+use crate::zone::OwnerChange;
+
+/// An open record as it stands in the database.
+pub(in crate::store) struct OpenRow {
+    pub record: Record,
+    pub value: Value,
+    pub added_id: i64,
+    pub baseline: bool,
+}
+
+impl OpenRow {
+    /// Returns whether it is a name server.
+    pub(in crate::store) fn is_ns(&self) -> bool {
+        is_ns(&self.record)
+    }
+}
+
+/// Returns whether a record is a name server.
+pub(in crate::store) fn is_ns(record: &Record) -> bool {
+    record.rdata.rtype() == RecordType::Ns
+}
+
+/// How many rows are written with one statement.
+pub(in crate::store) const ROWS_A_STATEMENT: usize = 64;
+impl VersionTx<'_> {
+    /// Returns the row of an owner, made if it is not there, and its open records.
+    pub(in crate::store) fn owner_rows(
+        &self,
+        owner: &Name,
+    ) -> Result<(i64, Vec<OpenRow>), StoreError> {
+        let apex = &self.zone.apex;
+        let key = owner
+            .relative_key(apex)
+            .ok_or_else(|| self.store.damaged(format!("{owner} is not in zone {apex}")))?;
+        let mut owner_id = None;
+        let rows = self.store.run(|connection| {
+            let mut statement = connection.prepare_cached(
+                "select r.rrtype, r.rdata, r.ttl, r.added_id, r.baseline, o.id from owner o left join record r on r.owner_id = o.id where o.zone_id = ? and o.name = ?",
+            )?;
+            let mut found = statement.query(params![self.zone.id.0, key])?;
+            let mut rows = Vec::new();
+            while let Some(row) = found.next()? {
+                owner_id = Some(row.get(5)?);
+                if row.get_ref(0)? != ValueRef::Null {
+                    rows.push(read_row(row)?);
+                }
+            }
+            Ok(rows)
+        })?;
+        match owner_id {
+            Some(owner_id) => Ok((owner_id, self.finish_rows(rows)?)),
+            None => Ok((self.store.make_owner(self.zone.id, &key)?, Vec::new())),
+        }
+    }
+
+    /// Reads the open records of an owner.
+    pub(in crate::store) fn open_rows(&self, owner_id: i64) -> Result<Vec<OpenRow>, StoreError> {
+        let rows = self.store.run(|connection| {
+            let mut statement = connection.prepare_cached(
+                "select rrtype, rdata, ttl, added_id, baseline from record where owner_id = ?",
+            )?;
+            let rows = statement.query_map([owner_id], read_row)?;
+            rows.collect::<rusqlite::Result<Vec<_>>>()
+        })?;
+        self.finish_rows(rows)
+    }
+
+    /// Returns rows as records.
+    fn finish_rows(&self, rows: Vec<RawRow>) -> Result<Vec<OpenRow>, StoreError> {
+        let read = |(code, value, ttl, added_id, baseline): RawRow| {
+            let rdata = self.store.read_rdata(code, &value)?;
+            Ok(OpenRow {
+                record: Record { rdata, ttl },
+                value,
+                added_id,
+                baseline,
+            })
+        };
+        rows.into_iter().map(read).collect()
+    }
+
+    /// Closes and opens the intervals of one owner.
+    pub(in crate::store) fn write_intervals(
+        &mut self,
+        owner_id: i64,
+        rows: &[OpenRow],
+        change: &OwnerChange,
+        baseline: bool,
+    ) -> Result<(), StoreError> {
+        let by_rdata: HashMap<&Rdata, &OpenRow> =
+            rows.iter().map(|row| (&row.record.rdata, row)).collect();
+        for gone in &change.removed {
+            if let Some(row) = by_rdata.get(&gone.rdata) {
+                self.close(owner_id, row)?;
+            }
+        }
+        for new in &change.added {
+            self.first_ttl.get_or_insert(new.ttl);
+            self.open(owner_id, new, baseline)?;
+        }
+        for retimed in &change.retimed {
+            let value = self.store.rdata_value(&retimed.rdata)?;
+            let code = retimed.rdata.rtype().code();
+            self.store.run(|connection| {
+                connection
+                    .prepare_cached(
+                        "update record set ttl = ? where owner_id = ? and rrtype = ? and rdata = ?",
+                    )?
+                    .execute(params![retimed.ttl, owner_id, code, value])
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Closes the interval of one record. One that this version itself opened was never there.
+    fn close(&self, owner_id: i64, row: &OpenRow) -> Result<(), StoreError> {
+        let code = row.record.rdata.rtype().code();
+        let ttl = (self.zone.usual_ttl != Some(row.record.ttl)).then_some(row.record.ttl);
+        self.store.run(|connection| {
+            connection.prepare_cached("delete from record where owner_id = ? and rrtype = ? and rdata = ?")?.execute(params![owner_id, code, row.value])?;
+            if row.added_id == self.id {
+                return Ok(());
+            }
+            connection
+                .prepare_cached("insert into past_record (bucket, owner_id, removed_id, rrtype, rdata, ttl, added_id, baseline) values (?, ?, ?, ?, ?, ?, ?, ?)")?
+                .execute(params![self.draft.observed_at.month_bucket(), owner_id, self.id, code, row.value, ttl, row.added_id, row.baseline])
+                .map(|_| ())
+        })
+    }
+
+    /// Opens the interval of one record. One that this version itself closed goes on as it was.
+    fn open(&self, owner_id: i64, new: &Record, baseline: bool) -> Result<(), StoreError> {
+        let value = self.store.rdata_value(&new.rdata)?;
+        let code = new.rdata.rtype().code();
+        self.store.run(|connection| {
+            let mut origin = (self.id, baseline);
+            if self.draft.joins.is_some() {
+                let closed = connection
+                    .prepare_cached("delete from past_record where bucket = ? and owner_id = ? and removed_id = ? and rrtype = ? and rdata = ? returning added_id, baseline")?
+                    .query_row(params![self.draft.observed_at.month_bucket(), owner_id, self.id, code, value], |row| Ok((row.get(0)?, row.get(1)?)))
+                    .optional()?;
+                origin = closed.unwrap_or(origin);
+            }
+            connection
+                .prepare_cached("insert into record (owner_id, rrtype, rdata, ttl, added_id, baseline) values (?, ?, ?, ?, ?, ?)")?
+                .execute(params![owner_id, code, value, new.ttl, origin.0, origin.1])
+                .map(|_| ())
+        })
+    }
+}
+
+/// An open record as it is read: type, data, TTL, version that added it, whether it was there before.
+type RawRow = (u16, Value, u32, i64, bool);
+
+/// Reads an open record.
+fn read_row(row: &Row<'_>) -> rusqlite::Result<RawRow> {
+    Ok((
+        row.get(0)?,
+        row.get(1)?,
+        row.get(2)?,
+        row.get(3)?,
+        row.get(4)?,
+    ))
+}
+
+/// Writes the records of a first version, many with a statement: owner, type, data, TTL.
+///
+/// What a statement costs by itself is more than a row does. A statement of several rows that could be
+/// taken back alone would first copy every page that it is about to change; `or fail` says that it is
+/// not, since a fault takes back the whole transaction.
+pub(in crate::store) fn insert_first(
+    connection: &Connection,
+    version: i64,
+    rows: &[(i64, u16, ValueRef<'_>, u32)],
+) -> rusqlite::Result<()> {
+    let sql = |count| {
+        let values = vec!["(?1, 1, ?, ?, ?, ?)"; count].join(", ");
+        format!(
+            "insert or fail into record (added_id, baseline, owner_id, rrtype, rdata, ttl) values {values}"
+        )
+    };
+    let full = sql(ROWS_A_STATEMENT);
+    for chunk in rows.chunks(ROWS_A_STATEMENT) {
+        let mut statement = match chunk.len() {
+            ROWS_A_STATEMENT => connection.prepare_cached(&full)?,
+            rest => connection.prepare_cached(&sql(rest))?,
+        };
+        statement.raw_bind_parameter(1, version)?;
+        let mut place = 1;
+        for (owner, code, value, ttl) in chunk {
+            let number = ValueRef::Integer;
+            for value in [
+                number(*owner),
+                number((*code).into()),
+                *value,
+                number((*ttl).into()),
+            ] {
+                place += 1;
+                statement.raw_bind_parameter(place, ToSqlOutput::Borrowed(value))?;
+            }
+        }
+        statement.raw_execute()?;
+    }
+    Ok(())
+}

@@ -1,0 +1,11 @@
+//! Writing: a version of a zone, its intervals, its hash, what is counted of it.
+
+pub(in crate::store) mod chain;
+pub(in crate::store) mod changes;
+pub(in crate::store) mod digests;
+pub(in crate::store) mod intervals;
+pub(in crate::store) mod names;
+pub(in crate::store) mod passive;
+pub(in crate::store) mod popularity;
+pub(in crate::store) mod probe;
+pub(in crate::store) mod version;

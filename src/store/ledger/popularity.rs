@@ -1,0 +1,850 @@
+//! How many names use a name server or an operator, by the week of their last NS change.
+//!
+//! The table is kept as history changes, never asked of history: an owner adds one for each of its name
+//! servers and for each of their operators, under the week in which its NS records last changed, and each
+//! version writes the difference. A name server below the owner itself is not counted: nobody vouches for
+//! himself. `docs/detection.md`, "Popularity".
+
+use std::collections::{HashMap, HashSet};
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::dns::{Name, Rdata, SUFFIX_LIST, operator_domain, wire_is_at_or_below};
+use crate::store::ledger::intervals::{OpenRow, ROWS_A_STATEMENT};
+use crate::store::ledger::version::VersionTx;
+use crate::store::zones::watched::ZoneId;
+use crate::store::{Store, StoreError};
+use crate::time::Timestamp;
+
+/// Differences that are kept in memory before they are written: some 50 octets each.
+const DIFFERENCES_MAX: usize = 200_000;
+/// Versions whose weeks are kept in memory.
+const WEEKS_KNOWN_MAX: usize = 100_000;
+/// The key in `meta` of the list of suffixes that told the operators.
+const SUFFIXES_OF: &str = "suffixes_of";
+
+/// A name server's row, and that of its operator's domain if a name outside the name server's own has
+/// ever used it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::store) struct HostRow {
+    pub id: i64,
+    pub operator_id: Option<i64>,
+}
+
+/// The rows of a name server that is counted and of its operator's domain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::store) struct HostKey {
+    pub id: i64,
+    pub operator_id: i64,
+}
+
+/// Differences that are yet to be written, by user and week.
+#[derive(Default)]
+pub(in crate::store) struct Tally {
+    differences: HashMap<(i64, i64), i64>,
+    operators: Vec<i64>,
+}
+
+impl Tally {
+    /// Adds, or with `by` -1 takes, what an owner with these name servers counts for.
+    pub(in crate::store) fn count(&mut self, hosts: &[HostKey], week: i64, by: i64) {
+        self.operators.clear();
+        self.operators
+            .extend(hosts.iter().map(|host| -host.operator_id));
+        self.operators.sort_unstable();
+        self.operators.dedup();
+        let hosts = hosts.iter().map(|host| host.id);
+        for user_of in hosts.chain(self.operators.iter().copied()) {
+            *self.differences.entry((user_of, week)).or_default() += by;
+        }
+    }
+
+    /// Writes the differences and forgets them, if there are many or it is the end.
+    pub(in crate::store) fn write(
+        &mut self,
+        connection: &Connection,
+        is_end: bool,
+    ) -> rusqlite::Result<()> {
+        if self.differences.len() < DIFFERENCES_MAX && !is_end {
+            return Ok(());
+        }
+        let mut rows: Vec<((i64, i64), i64)> = self.differences.drain().collect();
+        rows.retain(|(_, by)| *by != 0);
+        // The order of the table: rows that are written after each other lie beside each other.
+        rows.sort_unstable();
+        let sql = |count| {
+            let values = vec!["(?, ?, ?)"; count].join(", ");
+            format!(
+                "insert or fail into popularity (user_of, week, count) values {values} on conflict (user_of, week) do update set count = count + excluded.count"
+            )
+        };
+        let full = sql(ROWS_A_STATEMENT);
+        for chunk in rows.chunks(ROWS_A_STATEMENT) {
+            let mut statement = match chunk.len() {
+                ROWS_A_STATEMENT => connection.prepare_cached(&full)?,
+                rest => connection.prepare_cached(&sql(rest))?,
+            };
+            let numbers = chunk
+                .iter()
+                .flat_map(|((user_of, week), by)| [*user_of, *week, *by]);
+            for (number, place) in numbers.zip(1..) {
+                statement.raw_bind_parameter(place, number)?;
+            }
+            statement.raw_execute()?;
+        }
+        connection
+            .prepare_cached("delete from popularity where count = 0")?
+            .execute([])?;
+        Ok(())
+    }
+}
+
+/// Returns the week of a time, in weeks since 1970-01-01; what was before counts as the first.
+pub(in crate::store) fn week_of(at: Timestamp) -> i64 {
+    at.unix().div_euclid(7 * 86_400).max(1)
+}
+
+impl Store {
+    /// Returns how many names have used `host`, or any name server of its operator if `whole_operator`,
+    /// without an NS change since the week of `before` (of seven UTC days, the first of which was 1970-01-01). Stops counting at `enough`.
+    ///
+    /// Counting stable users only keeps a campaign of churning names from vouching for itself. Looks up
+    /// one row for each week in which any of the users last changed, of the oldest weeks first.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn stable_user_count(
+        &self,
+        host: &Name,
+        whole_operator: bool,
+        before: Timestamp,
+        enough: u32,
+    ) -> Result<u32, StoreError> {
+        let row = self.find_host_row(host)?;
+        let user_of = match whole_operator {
+            // As it was counted: another list of suffixes than this program's may have told the operators.
+            true => match row.and_then(|row| row.operator_id) {
+                Some(operator_id) => Some(-operator_id),
+                None => self.find_host(&operator_domain(host))?.map(|id| -id),
+            },
+            false => row.map(|row| row.id),
+        };
+        let Some(user_of) = user_of else {
+            return Ok(0);
+        };
+        self.run(|connection| {
+            let sql = "select count from popularity where user_of = ? and week < ? order by week";
+            let mut statement = connection.prepare_cached(sql)?;
+            let mut rows = statement.query([user_of, week_of(before)])?;
+            let mut count = 0_u32;
+            while let Some(row) = rows.next()? {
+                // A count below nothing is found and mended by others; here it is nothing.
+                let users = row.get::<_, i64>(0)?.max(0);
+                count = count.saturating_add(u32::try_from(users).unwrap_or(u32::MAX));
+                if count >= enough {
+                    break;
+                }
+            }
+            Ok(count)
+        })
+    }
+
+    /// Returns whether a name that a name server is not below uses it.
+    pub(in crate::store) fn is_used_elsewhere(&self, host_id: i64) -> Result<bool, StoreError> {
+        self.run(|connection| {
+            connection
+                .prepare_cached("select exists (select 1 from popularity where user_of = ?)")?
+                .query_row([host_id], |row| row.get(0))
+        })
+    }
+
+    /// Returns whether the table is what the records say.
+    pub(in crate::store) fn is_popularity_sound(&self) -> Result<bool, StoreError> {
+        let hash = |user_of: i64, week: i64| {
+            let octets = [user_of.to_be_bytes(), week.to_be_bytes()].concat();
+            self.key.hash_owner(&octets)
+        };
+        // Sums of hashes, since neither side is held whole.
+        let (mut wanted, mut found) = (0_u64, 0_u64);
+        let mut tally = Tally::default();
+        let mut add = |tally: &mut Tally| {
+            for ((user_of, week), count) in tally.differences.drain() {
+                wanted = wanted.wrapping_add(hash(user_of, week).wrapping_mul(count as u64));
+            }
+        };
+        self.run(|connection| {
+            each_user(connection, |hosts, week| {
+                tally.count(hosts, week, 1);
+                if tally.differences.len() >= DIFFERENCES_MAX {
+                    add(&mut tally);
+                }
+                Ok(())
+            })
+        })?;
+        add(&mut tally);
+        self.run(|connection| {
+            let mut statement =
+                connection.prepare("select user_of, week, count from popularity")?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                let count: i64 = row.get(2)?;
+                let one = hash(row.get(0)?, row.get(1)?);
+                found = found.wrapping_add(one.wrapping_mul(count as u64));
+            }
+            Ok(())
+        })?;
+        Ok(wanted == found)
+    }
+
+    /// Follows another list of suffixes: where it tells another operator of a name server that is known, the
+    /// table is made anew. For who holds the poller's lock: programs with different lists take no turns.
+    pub(in crate::store) fn follow_suffixes(&self) -> Result<(), StoreError> {
+        let is_known = |connection: &Connection| {
+            let sql = "select exists (select 1 from meta where key = ? and value = ?)";
+            connection.query_row(sql, params![SUFFIXES_OF, SUFFIX_LIST.as_bytes()], |row| {
+                row.get(0)
+            })
+        };
+        if self.run(is_known)? {
+            return Ok(());
+        }
+        let tx = self.begin_batch()?;
+        self.run(|connection| {
+            if tell_operators(connection)? {
+                build(connection)?;
+            }
+            Ok(())
+        })?;
+        tx.commit()?;
+        self.forget_hosts();
+        Ok(())
+    }
+
+    /// Makes the counts anew from the records: users of name servers, and when owners last lost one.
+    pub(in crate::store) fn recount_users(&self) -> Result<(), StoreError> {
+        self.run(|connection| {
+            note_cuts(connection)?;
+            tell_operators(connection)?;
+            build(connection)
+        })?;
+        self.forget_hosts();
+        Ok(())
+    }
+}
+
+/// Tells the operator of every name server that is counted: what SQL cannot say of migration 6.
+pub(in crate::store) fn begin_operators(connection: &Connection) -> rusqlite::Result<()> {
+    let mut mark = connection.prepare("update host set operator_id = 0 where id = ?")?;
+    let mut marked = HashSet::new();
+    each_user(connection, |hosts, _| {
+        for host in hosts.iter().filter(|host| marked.insert(host.id)) {
+            mark.execute([host.id])?;
+        }
+        Ok(())
+    })?;
+    tell_operators(connection).map(|_| ())
+}
+
+/// Notes when owners last lost a name server and fills the table: what SQL cannot say of migration 7.
+pub(in crate::store) fn begin_popularity(connection: &Connection) -> rusqlite::Result<()> {
+    note_cuts(connection)?;
+    build(connection)
+}
+
+/// Notes the week in which each owner last lost a name server, where that is later than any that it has and
+/// the records still tell. What is noted of the time before the cut of retention stays.
+fn note_cuts(connection: &Connection) -> rusqlite::Result<()> {
+    // Those noted before their owner got another or lost the last, and those that the records would tell.
+    let sql = "delete from nameserver_cut where week <= coalesce((select max(iif(r.baseline, 0, max(a.observed_at / 604800, 1))) from record r join version a on a.id = r.added_id
+                  where r.owner_id = nameserver_cut.owner_id and r.rrtype = 2), 9223372036854775807)
+               or week > coalesce((select z.kept_since_at / 604800 from owner o join zone z on z.id = o.zone_id where o.id = nameserver_cut.owner_id), 0)";
+    connection.execute(sql, [])?;
+    // By months, each of which is in the order of its owners.
+    let mut next = connection.prepare("select min(bucket) from past_record where bucket > ?")?;
+    let mut note = connection.prepare(
+        "insert into nameserver_cut (owner_id, week)
+         select owner_id, week from (select p.owner_id as owner_id, max(max(d.observed_at / 604800, 1)) as week
+                                       from past_record p cross join version d on d.id = p.removed_id where p.bucket = ? and p.rrtype = 2 group by p.owner_id) as lost
+          where week > (select max(iif(r.baseline, 0, max(a.observed_at / 604800, 1))) from record r join version a on a.id = r.added_id
+                         where r.owner_id = lost.owner_id and r.rrtype = 2)
+         on conflict (owner_id) do update set week = max(week, excluded.week)",
+    )?;
+    let mut bucket = i64::MIN;
+    while let Some(month) = next.query_row([bucket], |row| row.get::<_, Option<i64>>(0))? {
+        bucket = month;
+        note.execute([month])?;
+    }
+    Ok(())
+}
+
+/// Writes the operator of each name server that is counted, as this program's list of suffixes has it.
+/// Returns whether any was another before.
+fn tell_operators(connection: &Connection) -> rusqlite::Result<bool> {
+    let mut find = connection.prepare("select id from host where name = ?")?;
+    let mut insert = connection.prepare("insert into host (name) values (?)")?;
+    let mut update = connection.prepare("update host set operator_id = ? where id = ?")?;
+    // By number, a thousand at a time: operators get rows of their own on the way, which are told later.
+    let mut page = connection
+        .prepare("select id, name, operator_id from host where id > ? and operator_id is not null order by id limit 1000")?;
+    let (mut after, mut is_new) = (0, false);
+    loop {
+        let rows = page.query_map([after], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        let rows: Vec<(i64, String, i64)> = rows.collect::<rusqlite::Result<_>>()?;
+        let Some((last, ..)) = rows.last() else { break };
+        after = *last;
+        for (id, name, known) in rows {
+            let key = operator_key(&name);
+            let operator = match key.as_deref() {
+                None => id,
+                Some(key) => match find.query_map([key], |row| row.get(0))?.next() {
+                    Some(operator) => operator?,
+                    None => insert.insert([key])?,
+                },
+            };
+            if known != operator {
+                is_new = true;
+                update.execute([operator, id])?;
+            }
+        }
+    }
+    connection.execute(
+        "insert or replace into meta (key, value) values (?, ?)",
+        params![SUFFIXES_OF, SUFFIX_LIST.as_bytes()],
+    )?;
+    Ok(is_new)
+}
+
+/// Returns the key of a name server's operator domain; `None` if that is the name server itself.
+fn operator_key(key: &str) -> Option<String> {
+    let root = Name::root();
+    // A key that this program did not write is found by `db verify`; here it stands for itself.
+    let host = Name::from_relative_key(key, &root).ok()?;
+    let operator = operator_domain(&host);
+    (operator != host).then(|| operator.relative_key(&root))?
+}
+
+/// Fills the table from the records.
+fn build(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute("delete from popularity", [])?;
+    let mut tally = Tally::default();
+    each_user(connection, |hosts, week| {
+        tally.count(hosts, week, 1);
+        tally.write(connection, false)
+    })?;
+    tally.write(connection, true)
+}
+
+/// Calls `each` with the name servers of every owner, those below itself left out, and the week of its last
+/// NS change.
+fn each_user(
+    connection: &Connection,
+    mut each: impl FnMut(&[HostKey], i64) -> rusqlite::Result<()>,
+) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare(
+        "select r.owner_id, z.name, o.name, h.id, coalesce(h.operator_id, 0), h.name, iif(r.baseline, null, v.observed_at), c.week
+           from record r cross join owner o on o.id = r.owner_id cross join zone z on z.id = o.zone_id cross join host h on h.id = r.rdata
+                left join version v on v.id = r.added_id left join nameserver_cut c on c.owner_id = r.owner_id
+          where r.rrtype = 2 order by r.owner_id",
+    )?;
+    let mut rows = statement.query([])?;
+    let (mut owner, mut hosts, mut week) = (0, Vec::new(), 0);
+    while let Some(row) = rows.next()? {
+        let owner_id: i64 = row.get(0)?;
+        if owner_id != owner {
+            each(&hosts, week)?;
+            (owner, week) = (owner_id, 0);
+            hosts.clear();
+        }
+        let zone = row.get_ref(1)?.as_str()?;
+        let is_below = is_key_below(zone, row.get_ref(2)?.as_str()?, row.get_ref(5)?.as_str()?);
+        if !is_below {
+            hosts.push(HostKey {
+                id: row.get(3)?,
+                operator_id: row.get(4)?,
+            });
+        }
+        let added = row.get::<_, Option<i64>>(6)?;
+        let added = added.map_or(0, |at| week_of(Timestamp::from_unix(at)));
+        week = week
+            .max(added)
+            .max(row.get::<_, Option<i64>>(7)?.unwrap_or(0));
+    }
+    each(&hosts, week)
+}
+
+/// Returns whether a name server is at or below an owner, by their keys.
+fn is_key_below(zone: &str, owner: &str, host: &str) -> bool {
+    let root = Name::root();
+    let apex = Name::parse(zone);
+    let owner = apex.and_then(|apex| Name::from_relative_key(owner, &apex));
+    let host = Name::from_relative_key(host, &root);
+    matches!((owner, host), (Ok(owner), Ok(host)) if host.is_at_or_below(&owner))
+}
+
+impl Store {
+    /// Returns the week in which an owner last lost a name server, if that is later than any that it has; else 0.
+    pub(in crate::store) fn cut_week(&self, owner_id: i64) -> Result<i64, StoreError> {
+        self.run(|connection| {
+            connection
+                .prepare_cached("select week from nameserver_cut where owner_id = ?")?
+                .query_row([owner_id], |row| row.get(0))
+                .optional()
+        })
+        .map(|week| week.unwrap_or(0))
+    }
+
+    /// Returns the week in which an owner last lost a name server, as the records say; 0 if it never did.
+    fn last_removal_week(&self, zone: ZoneId, owner_id: i64) -> Result<i64, StoreError> {
+        let buckets = self.buckets_since(zone, None)?;
+        for bucket in buckets.into_iter().skip(1).rev() {
+            let last: Option<i64> = self.run(|connection| {
+                let sql = "select max(v.observed_at) from (select removed_id from past_record where bucket = ? and owner_id = ? and rrtype = 2 order by removed_id desc limit 1024) p join version v on v.id = p.removed_id";
+                connection.prepare_cached(sql)?.query_row([bucket, owner_id], |row| row.get(0))
+            })?;
+            if let Some(at) = last {
+                return Ok(week_of(Timestamp::from_unix(at)));
+            }
+        }
+        Ok(0)
+    }
+}
+
+impl VersionTx<'_> {
+    /// Returns the row of a name server of an owner of a first version, and adds it to those that the owner is
+    /// counted for unless it is below the owner.
+    pub(in crate::store) fn host_of_first(
+        &mut self,
+        owner: &[u8],
+        host: &[u8],
+    ) -> Result<i64, StoreError> {
+        if wire_is_at_or_below(host, owner) {
+            return self.store.host_id_of_wire(host);
+        }
+        let key = self.store.host_key_of_wire(host)?;
+        self.users.push(key);
+        Ok(key.id)
+    }
+
+    /// Counts an owner of a first version with the name servers that were gathered.
+    pub(in crate::store) fn count_first(&mut self) -> Result<(), StoreError> {
+        self.count_users(0, 1)?;
+        self.users.clear();
+        Ok(())
+    }
+
+    /// Takes off the count what an owner counted for with the records that it had. Returns the week of its
+    /// last cut.
+    pub(in crate::store) fn uncount(
+        &mut self,
+        owner_id: i64,
+        owner: &Name,
+        rows: &[OpenRow],
+    ) -> Result<i64, StoreError> {
+        let Some(week) = self.last_added_week(rows)? else {
+            return Ok(0);
+        };
+        let cut = self.store.cut_week(owner_id)?;
+        self.find_users(owner, rows)?;
+        self.count_users(week.max(cut), -1)?;
+        Ok(cut)
+    }
+
+    /// Counts an owner with the records that it has, and notes in which week it last lost a name server,
+    /// if that is later than any of them. `cut` is what was noted before, `is_cut` whether this version
+    /// takes a name server away.
+    pub(in crate::store) fn count_again(
+        &mut self,
+        owner_id: i64,
+        owner: &Name,
+        rows: &[OpenRow],
+        cut: i64,
+        is_cut: bool,
+    ) -> Result<(), StoreError> {
+        let this_week = week_of(self.draft.observed_at);
+        let last = match (self.draft.joins, is_cut) {
+            // What an earlier part of this version took away may be there again.
+            (Some(_), _) => {
+                let before = if cut == this_week { 0 } else { cut };
+                before.max(self.store.last_removal_week(self.zone.id, owner_id)?)
+            }
+            (None, true) => cut.max(this_week),
+            (None, false) => cut,
+        };
+        let added = self.last_added_week(rows)?;
+        // Without name servers nobody is used; whoever comes next comes later.
+        let noted = added.filter(|added| *added < last).map_or(0, |_| last);
+        if noted != cut {
+            self.store.run(|connection| {
+                let sql = match noted {
+                    0 => "delete from nameserver_cut where owner_id = ?1 and ?2 = 0",
+                    _ => "insert or replace into nameserver_cut (owner_id, week) values (?1, ?2)",
+                };
+                connection.prepare_cached(sql)?.execute([owner_id, noted])
+            })?;
+        }
+        let Some(added) = added else { return Ok(()) };
+        self.find_users(owner, rows)?;
+        self.count_users(added.max(noted), 1)
+    }
+
+    /// Writes what is yet to be written of the counts.
+    pub(in crate::store) fn write_tally(&mut self) -> Result<(), StoreError> {
+        let tally = &mut self.tally;
+        self.store.run(|connection| tally.write(connection, true))
+    }
+
+    /// Gathers the name servers of an owner that are not below it.
+    fn find_users(&mut self, owner: &Name, rows: &[OpenRow]) -> Result<(), StoreError> {
+        self.users.clear();
+        for row in rows {
+            match &row.record.rdata {
+                Rdata::Ns(host) if !host.is_at_or_below(owner) => {
+                    let key = self.store.host_key_of_wire(host.as_wire())?;
+                    self.users.push(key);
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts an owner with the name servers that were gathered.
+    fn count_users(&mut self, week: i64, by: i64) -> Result<(), StoreError> {
+        let tally = &mut self.tally;
+        tally.count(&self.users, week, by);
+        self.store.run(|connection| tally.write(connection, false))
+    }
+
+    /// Returns the last week in which one of an owner's name servers was added, 0 for those that were there
+    /// before; `None` without name servers.
+    fn last_added_week(&mut self, rows: &[OpenRow]) -> Result<Option<i64>, StoreError> {
+        let mut last = None;
+        for row in rows.iter().filter(|row| row.is_ns()) {
+            last = last.max(Some(self.added_week(row)?));
+        }
+        Ok(last)
+    }
+
+    /// Returns the week in which a record was added; 0 for one that was there before.
+    fn added_week(&mut self, row: &OpenRow) -> Result<i64, StoreError> {
+        if row.baseline {
+            return Ok(0);
+        }
+        if let Some(week) = self.weeks.get(&row.added_id) {
+            return Ok(*week);
+        }
+        let week = week_of(self.store.version_key(row.added_id)?.at);
+        if self.weeks.len() >= WEEKS_KNOWN_MAX {
+            self.weeks.clear();
+        }
+        self.weeks.insert(row.added_id, week);
+        Ok(week)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::dns::Record;
+    use crate::store::{EntityKey, SourceKind, StoreOptions, VersionDraft, VersionKind, ZoneState};
+    use crate::zone::diff;
+
+    const OWNERS: [&str; 2] = ["a.example", "ns.c.example"];
+    const HOSTS: [&str; 6] = [
+        "ns1.op.net",
+        "ns2.op.net",
+        "op.net",
+        "ns.a.example",
+        "a.example",
+        "ns.other.co.uk",
+    ];
+
+    /// Few, so that what was taken away comes back.
+    const MASKS: [u8; 6] = [0, 0b1, 0b11, 0b11_1001, 0b1_0100, 0b11_1111];
+
+    fn name(text: &str) -> Name {
+        Name::parse(text).expect("valid")
+    }
+
+    /// Makes an owner have the hosts of a mask, in a version of its own or as more of the last.
+    fn tell(
+        store: &Store,
+        source: crate::store::SourceId,
+        at: Timestamp,
+        owner: &str,
+        mask: u8,
+        joins: bool,
+    ) {
+        let zone: ZoneState = store.ensure_zone(&name("example"), source).expect("a zone");
+        let newest = zone
+            .version_id
+            .zip(zone.version_at)
+            .filter(|(_, newest)| joins && at >= *newest);
+        let draft = VersionDraft {
+            source,
+            kind: match zone.version_id {
+                None => VersionKind::Baseline,
+                Some(_) => VersionKind::Feed,
+            },
+            serial: None,
+            observed_at: newest.map_or(at, |(_, newest)| newest),
+            joins: newest.map(|(id, _)| id),
+            drift: false,
+        };
+        let is_baseline = draft.kind == VersionKind::Baseline;
+        let mut tx = store.begin(&zone, draft).expect("begun");
+        let before = tx
+            .rrset(&name(owner), crate::dns::RecordType::Ns)
+            .expect("read");
+        let hosts = HOSTS
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| mask >> at & 1 == 1);
+        let after: Vec<Record> = hosts
+            .map(|(_, host)| Record {
+                rdata: Rdata::Ns(name(host)),
+                ttl: 300,
+            })
+            .collect();
+        tx.apply_change(&name(owner), &diff(&before, &after), is_baseline)
+            .expect("applied");
+        tx.commit(false).expect("committed");
+    }
+
+    /// Returns the stable users of a host, as history tells them.
+    fn users(
+        store: &Store,
+        zone: &ZoneState,
+        host: &Name,
+        whole_operator: bool,
+        before: Timestamp,
+    ) -> u32 {
+        let mut users = BTreeSet::new();
+        for owner in OWNERS {
+            let key = EntityKey {
+                zone: zone.id,
+                apex: zone.apex.clone(),
+                owner: name(owner),
+            };
+            let stays = store
+                .window(&key, Timestamp::from_unix(i64::MIN))
+                .expect("read");
+            let uses = |it: &Name| match whole_operator {
+                true => operator_domain(it) == operator_domain(host),
+                false => it == host,
+            };
+            let is_user = stays.iter().any(|stay| {
+                let Rdata::Ns(it) = &stay.value else {
+                    return false;
+                };
+                stay.removed.is_none() && uses(it) && !it.is_at_or_below(&key.owner)
+            });
+            let added = stays
+                .iter()
+                .filter(|stay| !stay.baseline)
+                .map(|stay| stay.added.at);
+            let ends = added.chain(
+                stays
+                    .iter()
+                    .filter_map(|stay| stay.removed)
+                    .map(|end| end.at),
+            );
+            let last = ends.map(week_of).max().unwrap_or(0);
+            if is_user && last < week_of(before) {
+                users.insert(owner);
+            }
+        }
+        users.len() as u32
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(100))]
+        // Whatever is told, in whatever parts and however late: the counts are those of history.
+        #[test]
+        fn counts_are_those_of_history(told in prop::collection::vec((0..OWNERS.len(), prop::sample::select(&MASKS[..]), -150..300_i64, any::<bool>()), 1..8)) {
+            let folder = tempfile::tempdir().expect("a temporary folder");
+            let options = StoreOptions { reverse_index: false, create: true };
+            let store = Store::open(&folder.path().join("f.db"), options).expect("opened");
+            let source = store.ensure_source("feed", SourceKind::Feed).expect("made");
+            let mut at = Timestamp::from_unix(1_790_000_000);
+            // When each was last told of: what comes late is of one that has not changed since.
+            let mut last = [at; OWNERS.len()];
+            for (owner, mask, hours, joins) in told {
+                let told_at = match joins {
+                    true => at,
+                    false => Timestamp::from_unix(at.unix() + hours * 3600).max(last[owner]),
+                };
+                tell(&store, source, told_at, OWNERS[owner], mask, joins);
+                at = at.max(told_at);
+                last[owner] = last[owner].max(told_at);
+            }
+            prop_assert!(store.is_popularity_sound().expect("read"));
+            let zone = store.find_zone(&name("example")).expect("read").expect("there");
+            for host in HOSTS.map(name) {
+                for whole_operator in [false, true] {
+                    for back in 0..4 {
+                        let before = Timestamp::from_unix(at.unix() + (1 - back) * 7 * 86_400);
+                        let counted = store.stable_user_count(&host, whole_operator, before, u32::MAX).expect("read");
+                        prop_assert_eq!(counted, users(&store, &zone, &host, whole_operator, before), "{} {} {}", host, whole_operator, back);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn another_list_of_suffixes_counts_anew() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("f.db");
+        let options = StoreOptions {
+            reverse_index: false,
+            create: true,
+        };
+        let at = Timestamp::from_unix(1_790_000_000);
+        let later = Timestamp::from_unix(1_791_000_000);
+        let host = name("ns1.op.net");
+        {
+            let store = Store::open(&path, options).expect("opened");
+            let source = store.ensure_source("feed", SourceKind::Feed).expect("made");
+            tell(&store, source, at, "a.example", 0b10_0001, false);
+            tell(&store, source, at, "ns.c.example", 0b00_0010, false);
+            assert_eq!(
+                store
+                    .stable_user_count(&host, true, later, 9)
+                    .expect("read"),
+                2
+            );
+            // As a program left it whose list of suffixes had `op.net`.
+            store
+                .connection
+                .execute_batch("delete from meta where key = 'suffixes_of'; update host set operator_id = id where operator_id is not null; delete from popularity where user_of < 0;
+                                insert into popularity select -id, 0, 1 from host where name like 'net.op.%'")
+                .expect("written");
+        }
+        let store = Store::open(&path, options).expect("opened");
+        assert_eq!(
+            store
+                .stable_user_count(&host, true, later, 9)
+                .expect("read"),
+            2
+        );
+        assert!(store.is_popularity_sound().expect("read"));
+    }
+
+    #[test]
+    fn name_server_that_the_same_version_brings_back_was_not_lost() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let options = StoreOptions {
+            reverse_index: false,
+            create: true,
+        };
+        let store = Store::open(&folder.path().join("f.db"), options).expect("opened");
+        let source = store.ensure_source("feed", SourceKind::Feed).expect("made");
+        let at = |hours: i64| Timestamp::from_unix(1_790_000_000 + hours * 3600);
+        let stable_at = |hours: i64| {
+            store
+                .stable_user_count(&name("ns1.op.net"), false, at(hours), 9)
+                .expect("read")
+        };
+        tell(&store, source, at(0), "a.example", 0b11, false);
+        tell(&store, source, at(200), "a.example", 0b1, false);
+        assert_eq!(
+            (stable_at(200), stable_at(368)),
+            (0, 1),
+            "it lost the other"
+        );
+        tell(&store, source, at(200), "a.example", 0b11, true);
+        assert_eq!((stable_at(200), stable_at(368)), (1, 1));
+    }
+
+    #[test]
+    fn name_server_lost_before_there_were_counts_is_noted() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("f.db");
+        let options = StoreOptions {
+            reverse_index: false,
+            create: true,
+        };
+        let at = |hours: i64| Timestamp::from_unix(1_790_000_000 + hours * 3600);
+        {
+            let store = Store::open(&path, options).expect("opened");
+            let source = store.ensure_source("feed", SourceKind::Feed).expect("made");
+            tell(&store, source, at(0), "a.example", 0b11, false);
+            tell(&store, source, at(200), "a.example", 0b1, false);
+            // As schema 5 had it.
+            store
+                .connection
+                .execute_batch("drop table popularity; drop table nameserver_cut; alter table host drop column operator_id; alter table version drop column seen_until_at;
+                                drop index version_drift; alter table version drop column drift; alter table version drop column missed_max;
+                                alter table zone drop column whole_at; alter table zone drop column whole_tried_at; alter table zone drop column stepped; alter table zone drop column drift_at; alter table zone drop column drift_primary;
+                                alter table zone drop column drift_count; alter table zone drop column drift_name_count; alter table zone drop column missed_count; alter table zone drop column missed_unknown_count;
+                                drop index message_by_lane; drop index message_by_recipient; drop index message_in_hand; alter table message drop column lane; create index message_due on message (next_attempt_at);
+                                drop index message_by_fate; alter table message drop column fate; alter table case_event drop column uid; delete from meta where key = 'suffixes_of';
+                                pragma user_version = 5")
+                .expect("written");
+        }
+        let store = Store::open(&path, options).expect("opened");
+        let stable_at = |hours: i64| {
+            store
+                .stable_user_count(&name("ns1.op.net"), true, at(hours), 9)
+                .expect("read")
+        };
+        assert_eq!((stable_at(200), stable_at(368)), (0, 1));
+        assert_eq!(
+            store.verify(|_| {}).expect("readable").faults,
+            Vec::<String>::new()
+        );
+    }
+
+    #[test]
+    fn wrong_count_is_found_and_mended() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let options = StoreOptions {
+            reverse_index: false,
+            create: true,
+        };
+        let store = Store::open(&folder.path().join("f.db"), options).expect("opened");
+        let source = store.ensure_source("feed", SourceKind::Feed).expect("made");
+        tell(
+            &store,
+            source,
+            Timestamp::from_unix(1_790_000_000),
+            "a.example",
+            1,
+            false,
+        );
+        store
+            .connection
+            .execute_batch("update popularity set count = -2 where user_of > 0; insert into nameserver_cut select id, 2960 from owner; update zone set name_count = 7")
+            .expect("written");
+        let found = store.verify(|_| {}).expect("readable");
+        assert_eq!(
+            found.faults,
+            [
+                "zone example., a.example.: the week in which it last lost a name server is not that of the records",
+                "zone example.: its row says 7 names, there are 1",
+                "the counts of names by name server are not those of the records"
+            ]
+        );
+        assert!(!found.is_damaged);
+        // A question is answered all the same.
+        let later = Timestamp::from_unix(1_791_000_000);
+        let users = || {
+            store
+                .stable_user_count(&name("ns1.op.net"), false, later, 9)
+                .expect("read")
+        };
+        assert_eq!(users(), 0);
+        store.recount(|_| {}).expect("written");
+        assert_eq!(
+            store.verify(|_| {}).expect("readable").faults,
+            Vec::<String>::new()
+        );
+        assert_eq!(users(), 1);
+    }
+}

@@ -1,0 +1,149 @@
+//! What probes need: the records that are there, and how long one has been missing in answers.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rusqlite::params;
+use rusqlite::types::Value;
+
+use crate::dns::{Name, Rdata, Record};
+use crate::store::ledger::names::write_returning_one;
+use crate::store::zones::watched::{ZoneId, ZoneState};
+use crate::store::{Store, StoreError};
+use crate::time::Timestamp;
+use crate::zone::Refusal;
+
+impl Store {
+    /// Returns the records that are there now, by their owners, each in the order of types. For small
+    /// zones: all of them are held.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn present_records(
+        &self,
+        zone: &ZoneState,
+    ) -> Result<BTreeMap<Name, Vec<Record>>, StoreError> {
+        let rows: Vec<(String, u16, Value, u32)> = self.run(|connection| {
+            let sql = "select o.name, r.rrtype, r.rdata, r.ttl from owner o join record r on r.owner_id = o.id where o.zone_id = ? order by o.id, r.rrtype, r.rdata";
+            let mut statement = connection.prepare_cached(sql)?;
+            let rows = statement.query_map([zone.id.0], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+            })?;
+            rows.collect()
+        })?;
+        let mut records: BTreeMap<Name, Vec<Record>> = BTreeMap::new();
+        for (key, code, value, ttl) in rows {
+            let rdata = self.read_rdata(code, &value)?;
+            let owner = self.read_owner(&key, zone)?;
+            records
+                .entry(owner)
+                .or_default()
+                .push(Record { rdata, ttl });
+        }
+        Ok(records)
+    }
+
+    /// Returns the records of a zone that the last answers lacked.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn missing_records(&self, zone: &ZoneState) -> Result<BTreeSet<(Name, Rdata)>, StoreError> {
+        let rows: Vec<(String, u16, Value)> = self.run(|connection| {
+            let sql = "select o.name, a.rrtype, a.rdata from owner o join probe_absence a on a.owner_id = o.id where o.zone_id = ?";
+            let mut statement = connection.prepare_cached(sql)?;
+            let rows = statement.query_map([zone.id.0], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            })?;
+            rows.collect()
+        })?;
+        let read = |(key, code, value): (String, u16, Value)| {
+            Ok((self.read_owner(&key, zone)?, self.read_rdata(code, &value)?))
+        };
+        rows.into_iter().map(read).collect()
+    }
+
+    /// Returns the owner that a key of a zone stands for.
+    fn read_owner(&self, key: &str, zone: &ZoneState) -> Result<Name, StoreError> {
+        Name::from_relative_key(key, &zone.apex).map_err(|fault| self.damaged(fault.to_string()))
+    }
+
+    /// Notes that a record is not missing any more.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn forget_missing(
+        &self,
+        zone: &ZoneState,
+        owner: &Name,
+        rdata: &Rdata,
+    ) -> Result<(), StoreError> {
+        let owner_id = self.owner_id(zone.id, &zone.apex, owner)?;
+        let value = self.rdata_value(rdata)?;
+        self.run(|connection| {
+            connection
+                .prepare_cached(
+                    "delete from probe_absence where owner_id = ? and rrtype = ? and rdata = ?",
+                )?
+                .execute(params![owner_id, rdata.rtype().code(), value])
+                .map(|_| ())
+        })
+    }
+
+    /// Notes that an answer lacked a record. Returns since when, and in how many answers in a row.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn note_missing(
+        &self,
+        zone: &ZoneState,
+        owner: &Name,
+        rdata: &Rdata,
+        now: Timestamp,
+    ) -> Result<(Timestamp, u32), StoreError> {
+        let owner_id = self.owner_id(zone.id, &zone.apex, owner)?;
+        let value = self.rdata_value(rdata)?;
+        self.run(|connection| {
+            let sql = "insert into probe_absence (owner_id, rrtype, rdata, since_at, miss_count) values (?, ?, ?, ?, 1)
+                     on conflict (owner_id, rrtype, rdata) do update set miss_count = miss_count + 1 returning since_at, miss_count";
+            let mut insert = connection.prepare_cached(sql)?;
+            let bound = params![owner_id, rdata.rtype().code(), value, now.unix()];
+            write_returning_one(&mut insert, bound, |row| {
+                    Ok((Timestamp::from_unix(row.get(0)?), row.get(1)?))
+            })
+        })
+    }
+
+    /// Notes how an attempt at a view ended: `None` is a success. A success after failures leaves a gap.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn note_view_attempt(
+        &self,
+        zone: ZoneId,
+        at: Timestamp,
+        refusal: Option<&Refusal>,
+    ) -> Result<(), StoreError> {
+        self.run(|connection| {
+            if let Some(refusal) = refusal {
+                return connection
+                    .prepare_cached("update zone set last_attempt_at = ?2, last_error = ?3, refused_reason = ?4, attempt_count = attempt_count + 1, failure_count = failure_count + 1 where id = ?1")?
+                    .execute(params![zone.0, at.unix(), refusal.to_string(), refusal.code()])
+                    .map(|_| ());
+            }
+            connection
+                .prepare_cached(
+                    "insert or ignore into gap (zone_id, from_at, to_at, reason)
+                     select id, last_success_at, ?2, coalesce(refused_reason, 'unknown') from zone where id = ?1 and last_error is not null and last_success_at is not null",
+                )?
+                .execute(params![zone.0, at.unix()])?;
+            connection
+                .prepare_cached("update zone set last_attempt_at = ?2, last_success_at = ?2, last_error = null, refused_reason = null, attempt_count = attempt_count + 1 where id = ?1")?
+                .execute(params![zone.0, at.unix()])
+                .map(|_| ())
+        })
+    }
+}

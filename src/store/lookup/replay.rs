@@ -1,0 +1,160 @@
+//! What a replay of the detector over months needs: which owners changed, and when.
+
+use std::collections::BTreeSet;
+
+use rusqlite::{Rows, Statement};
+
+use crate::dns::Name;
+use crate::store::zones::watched::{View, ZoneId};
+use crate::store::{EntityKey, Store, StoreError};
+use crate::time::Timestamp;
+
+/// An owner and when its name servers, addresses or aliases changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangedOwner {
+    /// The owner.
+    pub key: EntityKey,
+    /// The versions' times, each once, in order.
+    pub times: Vec<Timestamp>,
+    /// Whether name servers changed.
+    pub nameservers: bool,
+    /// Whether addresses changed.
+    pub addresses: bool,
+    /// Whether aliases changed.
+    pub aliases: bool,
+}
+
+/// A row of one table: owner, versions at its ends, type.
+type Row = (i64, [i64; 2], u16);
+
+/// A table or a month of one, read in the order of owners.
+struct Run<'a> {
+    rows: Rows<'a>,
+    head: Option<Row>,
+}
+
+impl Run<'_> {
+    /// Goes on to the next row.
+    fn advance(&mut self) -> rusqlite::Result<()> {
+        self.head = match self.rows.next()? {
+            Some(row) => Some((row.get(0)?, [row.get(1)?, row.get(2)?], row.get(3)?)),
+            None => None,
+        };
+        Ok(())
+    }
+}
+
+impl Store {
+    /// Calls `each` with every owner whose name servers or addresses changed from `since` to `until`, bulk
+    /// versions left out, in the order of rows. Reads what is there and what is past once, side by side.
+    ///
+    /// All of it is one state of the database. Memory grows by 16 octets a version.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`], or whatever `each` returns.
+    pub fn each_changed_owner<E: From<StoreError>>(
+        &self,
+        since: Timestamp,
+        until: Timestamp,
+        mut each: impl FnMut(ChangedOwner) -> Result<(), E>,
+    ) -> Result<(), E> {
+        // Also so that what is read for too long is noticed: a statement by itself is no reading.
+        let _reading = self.begin_page()?;
+        let versions = self.version_times(since, until)?;
+        let sqlite = |fault| self.sqlite(fault);
+        let mut statements: Vec<Statement<'_>> = Vec::new();
+        let open = "select owner_id, added_id, 0, rrtype from record where rrtype in (1, 2, 5, 28) and baseline = 0 order by owner_id";
+        statements.push(self.connection.prepare(open).map_err(sqlite)?);
+        for bucket in since.month_bucket()..=until.month_bucket().max(self.newest_bucket()?) {
+            // The bucket stands literally: a statement of its own for each, all read at once.
+            let past = format!(
+                "select owner_id, iif(baseline, 0, added_id), removed_id, rrtype from past_record where bucket = {bucket} and rrtype in (1, 2, 5, 28) order by owner_id"
+            );
+            statements.push(self.connection.prepare(&past).map_err(sqlite)?);
+        }
+        let mut runs = Vec::new();
+        for statement in &mut statements {
+            let rows = statement.query([]).map_err(sqlite)?;
+            let mut run = Run { rows, head: None };
+            run.advance().map_err(sqlite)?;
+            runs.push(run);
+        }
+        let time_of = |id: i64| {
+            let at = versions.binary_search_by_key(&id, |(id, _)| *id).ok()?;
+            Some(versions[at].1)
+        };
+        while let Some(owner_id) = runs.iter().filter_map(|run| run.head.map(|it| it.0)).min() {
+            let mut times = BTreeSet::new();
+            let (mut nameservers, mut addresses, mut aliases) = (false, false, false);
+            for run in &mut runs {
+                while let Some((_, ends, rrtype)) = run.head.filter(|head| head.0 == owner_id) {
+                    let within: Vec<i64> = ends.into_iter().filter_map(time_of).collect();
+                    if !within.is_empty() {
+                        times.extend(within);
+                        nameservers |= rrtype == 2;
+                        aliases |= rrtype == 5;
+                        addresses |= matches!(rrtype, 1 | 28);
+                    }
+                    run.advance().map_err(sqlite)?;
+                }
+            }
+            if let Some(key) = self.key_of(owner_id)?.filter(|_| !times.is_empty()) {
+                each(ChangedOwner {
+                    key,
+                    times: times.into_iter().map(Timestamp::from_unix).collect(),
+                    nameservers,
+                    addresses,
+                    aliases,
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the versions of a range that accuse somebody, in the order of their rows: row and time.
+    fn version_times(
+        &self,
+        since: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<(i64, i64)>, StoreError> {
+        self.run(|connection| {
+            let sql = "select id, observed_at from version where observed_at >= ? and observed_at <= ? and bulk = 0 and drift = 0 and kind <> 'passive' and kind <> 'baseline' order by id";
+            let mut statement = connection.prepare_cached(sql)?;
+            let rows = statement.query_map([since.unix(), until.unix()], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })?;
+            rows.collect()
+        })
+    }
+
+    /// Returns the month of the newest version: what was there in a range may have gone later.
+    fn newest_bucket(&self) -> Result<i64, StoreError> {
+        let newest: Option<i64> = self.run(|connection| {
+            connection.query_row("select max(observed_at) from version", [], |row| row.get(0))
+        })?;
+        Ok(newest.map_or(0, |at| Timestamp::from_unix(at).month_bucket()))
+    }
+
+    /// Returns an owner's name and zone; `None` for the owners of what others recorded.
+    fn key_of(&self, owner_id: i64) -> Result<Option<EntityKey>, StoreError> {
+        let (zone, apex, view, key): (i64, String, String, String) = self.run(|connection| {
+            connection
+                .prepare_cached("select z.id, z.name, z.view, o.name from owner o join zone z on z.id = o.zone_id where o.id = ?")?
+                .query_row([owner_id], |row| {
+                    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+                })
+        })?;
+        if view == View::Passive.word() {
+            return Ok(None);
+        }
+        let apex = self.read_name(&apex)?;
+        let owner = Name::from_relative_key(&key, &apex)
+            .map_err(|fault| self.damaged(fault.to_string()))?;
+        Ok(Some(EntityKey {
+            zone: ZoneId(zone),
+            apex,
+            owner,
+        }))
+    }
+}

@@ -1,0 +1,496 @@
+//! Reverse lookups: which names used a name server or an address, now and in the past.
+//!
+//! Served by the partial indexes on RDATA: the first is there at once however many follow. First come records that
+//! are there, then past ones.
+//!
+//! Whoever takes them slowly must not keep the write-ahead log from being moved. So they are read in pages, each in a
+//! state of its own, and told between two. What is told is the state of the first page all the same: what came later
+//! is left out, what ended later is told as there, once.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use rusqlite::types::Value;
+use rusqlite::{Row, params};
+
+use crate::dns::{Name, RecordType, Serial};
+use crate::store::lookup::history::last_seen;
+use crate::store::lookup::spans::SEEN_AT;
+use crate::store::zones::watched::View;
+use crate::store::{RecordRow, Store, StoreError, StoreTx, Wanted};
+use crate::time::Timestamp;
+
+/// How many rows are read in one state of the database.
+const ROWS_A_PAGE: usize = if cfg!(test) { 3 } else { 1000 };
+
+/// What was used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Used {
+    /// A name server.
+    Host(Name),
+    /// Any name server at or below a name, such as an operator's domain.
+    HostsBelow(Name),
+    /// Any address from the first to the last, of one family.
+    Addresses(IpAddr, IpAddr),
+}
+
+/// Where a reverse lookup goes on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReverseCursor {
+    is_past: bool,
+    rdata: Value,
+    /// The owner; of past records after the month and before the version.
+    place: [i64; 3],
+}
+
+impl fmt::Display for ReverseCursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.is_past { "p" } else { "o" })?;
+        match &self.rdata {
+            Value::Integer(id) => write!(f, ":i{id}")?,
+            Value::Blob(octets) => {
+                f.write_str(":b")?;
+                octets
+                    .iter()
+                    .try_for_each(|octet| write!(f, "{octet:02x}"))?;
+            }
+            _ => {}
+        }
+        self.place.iter().try_for_each(|part| write!(f, ":{part}"))
+    }
+}
+
+impl ReverseCursor {
+    /// Reads what [`ReverseCursor`] prints.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.split(':');
+        let is_past = match parts.next()? {
+            "o" => false,
+            "p" => true,
+            _ => return None,
+        };
+        let rdata = parts.next()?;
+        let rdata = match rdata.split_at_checked(1)? {
+            ("i", id) => Value::Integer(id.parse().ok()?),
+            ("b", digits) if digits.is_ascii() && digits.len() % 2 == 0 => {
+                let pairs = (0..digits.len()).step_by(2);
+                let octets = pairs.map(|at| u8::from_str_radix(&digits[at..at + 2], 16));
+                Value::Blob(octets.collect::<Result<_, _>>().ok()?)
+            }
+            _ => return None,
+        };
+        let mut place = [0; 3];
+        for part in &mut place {
+            *part = parts.next()?.parse().ok()?;
+        }
+        parts.next().is_none().then_some(Self {
+            is_past,
+            rdata,
+            place,
+        })
+    }
+}
+
+/// A row of either table.
+struct UserRow {
+    rdata: Value,
+    place: [i64; 3],
+    ttl: u32,
+    baseline: bool,
+    added: (i64, Option<u32>),
+    removed: Option<(i64, Option<u32>)>,
+    added_id: i64,
+    /// Of a past record: when its zone was last looked at while it was there.
+    looked_at: Option<i64>,
+    source_id: i64,
+    owner_key: String,
+    zone_id: i64,
+}
+
+impl UserRow {
+    /// Returns where a lookup goes on after the row.
+    fn cursor(&self, is_past: bool) -> ReverseCursor {
+        ReverseCursor {
+            is_past,
+            rdata: self.rdata.clone(),
+            place: self.place,
+        }
+    }
+}
+
+/// A range of RDATA that is read in pages.
+struct Range {
+    rtype: RecordType,
+    last: Value,
+    /// The newest version of the state that is told.
+    newest: i64,
+    /// The pages of records that are there, in order.
+    seen: Vec<SeenPage>,
+}
+
+/// A page of records that were there.
+struct SeenPage {
+    /// It begins after this record: RDATA and owner.
+    after: (Value, i64),
+    /// It ends with this record; `None` if it goes to the end of the range.
+    to: Option<(Value, i64)>,
+    /// The newest version when it was read.
+    state: i64,
+}
+
+/// Rows that were read at once.
+#[derive(Default)]
+struct UsersPage {
+    records: Vec<(RecordRow, ReverseCursor)>,
+    /// Where the next page begins; `None` if there is none.
+    next: Option<ReverseCursor>,
+}
+
+impl Range {
+    /// Notes which records that are there a page has told.
+    fn note_page(&mut self, from: &ReverseCursor, next: Option<&ReverseCursor>, state: i64) {
+        let end = |cursor: &ReverseCursor| (cursor.rdata.clone(), cursor.place[0]);
+        self.seen.push(SeenPage {
+            after: end(from),
+            to: next.map(end),
+            state,
+        });
+    }
+
+    /// Returns whether a row is told, and makes of it what it was in the state that is told.
+    fn is_of_the_state(&self, row: &mut UserRow, is_past: bool, view: View) -> bool {
+        // What others recorded is written anew when more of it comes: a row's number says nothing of its age.
+        if view != View::Passive && row.added_id > self.newest {
+            return false;
+        }
+        let removed_id = row.place[2];
+        if !is_past || removed_id <= self.newest {
+            return true;
+        }
+        // It ended meanwhile: the page that has its place may have told it as there, or come after its end.
+        let here = key(&row.rdata, row.place[1]);
+        let is_within = |page: &&SeenPage| {
+            here > key(&page.after.0, page.after.1)
+                && page
+                    .to
+                    .as_ref()
+                    .is_none_or(|(rdata, owner)| here <= key(rdata, *owner))
+        };
+        let page = self.seen.partition_point(|page| {
+            let to = page.to.as_ref();
+            to.is_some_and(|(rdata, owner)| key(rdata, *owner) < here)
+        });
+        match self.seen.get(page).filter(is_within) {
+            Some(page) if removed_id > page.state => false,
+            Some(_) if view != View::Passive => {
+                row.removed = None;
+                true
+            }
+            // An earlier lookup has told what lies before the cursor, in a state of its own.
+            _ => true,
+        }
+    }
+}
+
+/// Returns what orders records of one type as SQLite does: RDATA, then owners.
+fn key(rdata: &Value, owner_id: i64) -> (i64, &[u8], i64) {
+    match rdata {
+        Value::Integer(id) => (*id, &[], owner_id),
+        Value::Blob(octets) => (0, octets, owner_id),
+        _ => (0, &[], owner_id),
+    }
+}
+
+/// What many rows share, each read once.
+#[derive(Default)]
+struct Shared {
+    zones: HashMap<i64, SharedZone>,
+    sources: HashMap<i64, Arc<str>>,
+}
+
+/// A zone, and when it was last looked at and was as its newest version left it.
+#[derive(Clone)]
+struct SharedZone {
+    apex: Arc<Name>,
+    view: View,
+    looked_at: Option<Timestamp>,
+}
+
+impl Store {
+    /// Calls `each` with every record of `used` that was there in the wanted time, after `cursor`, until
+    /// `each` says no. It is given where to go on after the record.
+    ///
+    /// No transaction is open while `each` works, unless the caller has begun one: it may take as long as it likes.
+    /// What is told is one state of the database, but for when records were last seen, what retention takes
+    /// meanwhile, and what others recorded (passive DNS), which is as it is when it is read.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]; [`StoreError::NoReverseIndex`] if the database keeps none.
+    pub fn users_of<E: From<StoreError>>(
+        &self,
+        used: &Used,
+        wanted: &Wanted,
+        cursor: Option<&ReverseCursor>,
+        mut each: impl FnMut(RecordRow, ReverseCursor) -> Result<bool, E>,
+    ) -> Result<(), E> {
+        if !self.has_reverse_index {
+            return Err(StoreError::NoReverseIndex(self.path.clone()).into());
+        }
+        let mut shared = Shared::default();
+        let (newest, ranges) = {
+            let _reading = self.begin_page()?;
+            (self.newest_version()?, self.ranges_of(used)?)
+        };
+        for (rtype, first, last) in ranges {
+            // Of name servers each is a range; those before the cursor's have been told whole.
+            let cursor = match (cursor.map(|cursor| &cursor.rdata), &first) {
+                (Some(Value::Integer(at)), Value::Integer(id)) if id < at => continue,
+                (Some(Value::Integer(at)), Value::Integer(id)) if id > at => None,
+                _ => cursor,
+            };
+            let mut range = Range {
+                rtype,
+                last,
+                newest,
+                seen: Vec::new(),
+            };
+            for is_past in [false, true] {
+                let mut from = match cursor {
+                    // What lies before the cursor has been told.
+                    Some(cursor) if cursor.is_past && !is_past => continue,
+                    Some(cursor)
+                        if cursor.is_past == is_past && is_same_type(&cursor.rdata, rtype) =>
+                    {
+                        cursor.clone()
+                    }
+                    _ => ReverseCursor {
+                        is_past,
+                        rdata: first.clone(),
+                        place: [-1; 3],
+                    },
+                };
+                loop {
+                    let page = self.users_page(&mut range, wanted, &from, &mut shared)?;
+                    for (record, here) in page.records {
+                        if !each(record, here)? {
+                            return Ok(());
+                        }
+                    }
+                    match page.next {
+                        Some(next) => from = next,
+                        None => break,
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins to read a state of the database, unless one is being read.
+    pub(in crate::store) fn begin_page(&self) -> Result<Option<StoreTx<'_>>, StoreError> {
+        match self.connection.is_autocommit() {
+            true => self.begin_reading().map(Some),
+            false => Ok(None),
+        }
+    }
+
+    /// Returns the newest version of any zone; 0 if there is none.
+    pub(in crate::store) fn newest_version(&self) -> Result<i64, StoreError> {
+        self.run(|connection| {
+            connection
+                .prepare_cached("select coalesce(max(id), 0) from version")?
+                .query_row([], |row| row.get(0))
+        })
+    }
+
+    /// Reads the next rows of a range, in one state of the database.
+    fn users_page(
+        &self,
+        range: &mut Range,
+        wanted: &Wanted,
+        from: &ReverseCursor,
+        shared: &mut Shared,
+    ) -> Result<UsersPage, StoreError> {
+        let _reading = self.begin_page()?;
+        let state = self.newest_version()?;
+        let is_past = from.is_past;
+        let place = match is_past {
+            false => [from.place[0], 0, 0],
+            true => from.place,
+        };
+        let rows = self.run(|connection| {
+            let mut statement = connection.prepare_cached(&users_sql(range.rtype, is_past))?;
+            let rows_max = ROWS_A_PAGE as i64;
+            let bound = params![
+                from.rdata, range.last, place[0], place[1], place[2], rows_max
+            ];
+            let rows = statement.query_map(bound, read_user)?;
+            rows.collect::<rusqlite::Result<Vec<UserRow>>>()
+        })?;
+        let mut page = UsersPage::default();
+        if rows.len() == ROWS_A_PAGE {
+            page.next = rows.last().map(|row| row.cursor(is_past));
+        }
+        for mut row in rows {
+            let here = row.cursor(is_past);
+            let view = self.user_zone(&row, shared)?.view;
+            if !range.is_of_the_state(&mut row, is_past, view) {
+                continue;
+            }
+            let removed_at = row.removed.map(|(at, _)| Timestamp::from_unix(at));
+            if wanted.has_stay(Timestamp::from_unix(row.added.0), removed_at) {
+                let record = self.finish_user(range.rtype, row, shared)?;
+                page.records.push((record, here));
+            }
+        }
+        if !is_past {
+            range.note_page(from, page.next.as_ref(), state);
+        }
+        Ok(page)
+    }
+
+    /// Returns the ranges of RDATA to look through: type, first and last.
+    fn ranges_of(&self, used: &Used) -> Result<Vec<(RecordType, Value, Value)>, StoreError> {
+        let (host, whole) = match used {
+            Used::Host(host) => (host, false),
+            Used::HostsBelow(host) => (host, true),
+            Used::Addresses(first, last) => {
+                let octets = |address: &IpAddr| match address {
+                    IpAddr::V4(address) => Value::Blob(address.octets().to_vec()),
+                    IpAddr::V6(address) => Value::Blob(address.octets().to_vec()),
+                };
+                let rtype = if first.is_ipv4() {
+                    RecordType::A
+                } else {
+                    RecordType::Aaaa
+                };
+                return Ok(vec![(rtype, octets(first), octets(last))]);
+            }
+        };
+        let mut ids = self.hosts_of(host, whole)?;
+        ids.sort_unstable();
+        let range = |id: i64| (RecordType::Ns, Value::Integer(id), Value::Integer(id));
+        Ok(ids.into_iter().map(range).collect())
+    }
+
+    /// Returns the zone of a row.
+    fn user_zone<'a>(
+        &self,
+        row: &UserRow,
+        shared: &'a mut Shared,
+    ) -> Result<&'a SharedZone, StoreError> {
+        Ok(match shared.zones.entry(row.zone_id) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => unknown.insert(self.shared_zone(row.zone_id)?),
+        })
+    }
+
+    /// Returns a row as a record.
+    fn finish_user(
+        &self,
+        rtype: RecordType,
+        row: UserRow,
+        shared: &mut Shared,
+    ) -> Result<RecordRow, StoreError> {
+        let zone = self.user_zone(&row, shared)?.clone();
+        let source = match shared.sources.entry(row.source_id) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => unknown.insert(self.source_name(row.source_id)?.into()),
+        };
+        let added_at = Timestamp::from_unix(row.added.0);
+        let removed_at = row.removed.map(|(at, _)| Timestamp::from_unix(at));
+        // Of a past record, also of one that was there in the state that is told.
+        let looked_at = row.looked_at.map(Timestamp::from_unix);
+        let looked_at = match removed_at {
+            Some(_) => looked_at,
+            None => looked_at.or(zone.looked_at),
+        };
+        Ok(RecordRow {
+            owner: Name::from_relative_key(&row.owner_key, &zone.apex)
+                .map(Arc::new)
+                .map_err(|fault| self.damaged(fault.to_string()))?,
+            rdata: self.read_rdata(rtype.code(), &row.rdata)?,
+            ttl: row.ttl,
+            zone: Arc::clone(&zone.apex),
+            view: zone.view,
+            added_at,
+            added_serial: row.added.1.map(Serial),
+            removed_at,
+            removed_serial: row.removed.and_then(|(_, serial)| serial).map(Serial),
+            last_seen_at: last_seen(zone.view, added_at, removed_at, looked_at),
+            source: Arc::clone(source),
+            baseline: row.baseline,
+        })
+    }
+
+    /// Reads what the records of a zone share.
+    fn shared_zone(&self, id: i64) -> Result<SharedZone, StoreError> {
+        let (name, view, looked_at): (String, String, Option<i64>) = self.run(|connection| {
+            let sql = format!(
+                "select z.name, z.view, max(n.observed_at, coalesce(n.seen_until_at, n.observed_at), coalesce({SEEN_AT}, n.observed_at))
+                   from zone z left join version n on n.id = z.version_id where z.id = ?"
+            );
+            connection
+                .prepare_cached(&sql)?
+                .query_row([id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        })?;
+        Ok(SharedZone {
+            view: View::parse(&view)
+                .ok_or_else(|| self.damaged(format!("view {view:?} of zone {name}")))?,
+            apex: Arc::new(self.read_name(&name)?),
+            looked_at: looked_at.map(Timestamp::from_unix),
+        })
+    }
+}
+
+/// Returns the query for some records of one table in a range of RDATA, after a place. That the place alone is the
+/// lower end matters: the search begins there, and not at the first of the same RDATA.
+fn users_sql(rtype: RecordType, is_past: bool) -> String {
+    // The type stands literally, so that the partial index serves.
+    let code = rtype.code();
+    match is_past {
+        false => format!(
+            "select r.rdata, r.owner_id, 0, 0, r.ttl, r.baseline, a.observed_at, a.serial, null, null, null, a.source_id, o.name, o.zone_id, r.added_id
+               from record r join version a on a.id = r.added_id join owner o on o.id = r.owner_id
+              where r.rrtype = {code} and r.rdata <= ?2 and (r.rdata, r.owner_id) > (?1, ?3) and ?4 = ?5
+              order by r.rdata, r.owner_id limit ?6"
+        ),
+        true => format!(
+            "select p.rdata, p.bucket, p.owner_id, p.removed_id, coalesce(p.ttl, z.usual_ttl), p.baseline, a.observed_at, a.serial, d.observed_at, d.serial,
+                    (select coalesce(q.seen_until_at, q.observed_at) from version q where q.id = d.previous_id), a.source_id, o.name, o.zone_id, p.added_id
+               from past_record p join version a on a.id = p.added_id join version d on d.id = p.removed_id
+                    join owner o on o.id = p.owner_id join zone z on z.id = o.zone_id
+              where p.rrtype = {code} and p.rdata <= ?2 and (p.rdata, p.bucket, p.owner_id, p.removed_id) > (?1, ?3, ?4, ?5)
+              order by p.rdata, p.bucket, p.owner_id, p.removed_id limit ?6"
+        ),
+    }
+}
+
+/// Returns whether a value is the RDATA of a type.
+fn is_same_type(rdata: &Value, rtype: RecordType) -> bool {
+    matches!(rdata, Value::Integer(_)) == (rtype == RecordType::Ns)
+}
+
+/// Reads a row.
+fn read_user(row: &Row<'_>) -> rusqlite::Result<UserRow> {
+    Ok(UserRow {
+        rdata: row.get(0)?,
+        place: [row.get(1)?, row.get(2)?, row.get(3)?],
+        ttl: row.get(4)?,
+        baseline: row.get(5)?,
+        added: (row.get(6)?, row.get(7)?),
+        removed: match row.get::<_, Option<i64>>(8)? {
+            Some(at) => Some((at, row.get(9)?)),
+            None => None,
+        },
+        looked_at: row.get(10)?,
+        source_id: row.get(11)?,
+        owner_key: row.get(12)?,
+        zone_id: row.get(13)?,
+        added_id: row.get(14)?,
+    })
+}

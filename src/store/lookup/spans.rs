@@ -1,0 +1,500 @@
+//! The intervals of one owner, as lookups read them.
+//!
+//! A name's records share few versions, sources and name servers: each is read once for a lookup, instead of
+//! being joined to every record.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::rc::Rc;
+use std::sync::{Arc, LazyLock};
+
+use rusqlite::types::Value;
+use rusqlite::vtab::array::Array;
+use rusqlite::{Row, params};
+
+use crate::dns::{Rdata, RecordType, Serial};
+use crate::store::lookup::history::Wanted;
+use crate::store::zones::watched::ZoneId;
+use crate::store::{Store, StoreError};
+use crate::time::Timestamp;
+use crate::zone::Missed;
+
+/// Open intervals of one owner.
+const OPEN: &str = "
+    select rrtype, rdata, ttl, baseline, added_id, null from record where owner_id = ?1";
+/// Closed intervals of one owner in some months. A cross join keeps the order of the loops.
+const CLOSED: &str = "
+    select p.rrtype, p.rdata, p.ttl, p.baseline, p.added_id, p.removed_id
+      from rarray(?2) m cross join past_record p on p.bucket = m.value and p.owner_id = ?1";
+/// Some versions, and when the zone was last looked at as they and those before them left it.
+const VERSIONS: &str = "
+    select v.id, v.observed_at, v.serial, v.bulk, v.source_id, coalesce(b.seen_until_at, b.observed_at), v.previous_id, v.seen_until_at,
+           v.drift, v.missed_max
+      from rarray(?1) w cross join version v on v.id = w.value left join version b on b.id = v.previous_id";
+
+/// When a zone was last looked at and was as its newest version left it, if its source looks at it in between: not of
+/// a file, which says what was at its own time, nor of a probe, to which a record may be missing for a while. Of `z`.
+pub(in crate::store) const SEEN_AT: &str = "iif((select s.kind in ('transfer', 'catalog') from source s where s.id = z.source_id), z.last_success_at, null)";
+
+/// What the intervals of a zone's owners share.
+static ZONE: LazyLock<String> =
+    LazyLock::new(|| format!("select usual_ttl, version_id, {SEEN_AT} from zone z where id = ?"));
+
+/// The most versions that are kept from one lookup to the next.
+const VERSIONS_KEPT_MAX: usize = 50_000;
+
+/// A version, as an interval's end names it.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::store) struct End {
+    pub version_id: i64,
+    pub at: Timestamp,
+    pub serial: Option<Serial>,
+    pub bulk: bool,
+    pub drift: bool,
+    pub missed: Option<Missed>,
+}
+
+/// A record's interval.
+pub(in crate::store) struct Stay {
+    pub rdata: Rdata,
+    pub ttl: u32,
+    pub added: End,
+    pub removed: Option<End>,
+    /// When the zone was last looked at while the record was there.
+    pub looked_at: Option<Timestamp>,
+    /// The source of the version that added it.
+    pub source: Arc<str>,
+    pub baseline: bool,
+}
+
+/// A version, as far as lookups tell of it.
+#[derive(Debug, Clone, Copy)]
+struct VersionRow {
+    end: End,
+    source_id: i64,
+    /// When the zone was last looked at as the version before left it, if there is one.
+    before: Option<Timestamp>,
+    previous_id: Option<i64>,
+    /// When the zone was last looked at as this one left it; at its own time if that is not known.
+    seen_until: Option<Timestamp>,
+}
+
+impl VersionRow {
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            end: End {
+                version_id: row.get(0)?,
+                at: Timestamp::from_unix(row.get(1)?),
+                serial: row.get::<_, Option<u32>>(2)?.map(Serial),
+                bulk: row.get(3)?,
+                drift: row.get(8)?,
+                missed: row.get::<_, Option<u32>>(9)?.map(Missed::read),
+            },
+            source_id: row.get(4)?,
+            before: row.get::<_, Option<i64>>(5)?.map(Timestamp::from_unix),
+            previous_id: row.get(6)?,
+            seen_until: row.get::<_, Option<i64>>(7)?.map(Timestamp::from_unix),
+        })
+    }
+}
+
+/// Versions that were read, kept while nobody commits: what is added to a version may make it a bulk change.
+#[derive(Debug, Default)]
+pub(in crate::store) struct KnownVersions {
+    /// SQLite's `data_version` of the state that they were read of.
+    state: Option<i64>,
+    rows: HashMap<i64, VersionRow>,
+}
+
+/// An interval as it is stored.
+struct RawStay {
+    code: u16,
+    value: Value,
+    ttl: Option<u32>,
+    baseline: bool,
+    added_id: i64,
+    removed_id: Option<i64>,
+}
+
+impl RawStay {
+    /// Returns the row of the name server, if the record names one.
+    fn host(&self) -> Option<i64> {
+        match self.value {
+            Value::Integer(host) => Some(host),
+            _ => None,
+        }
+    }
+
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            code: row.get(0)?,
+            value: row.get(1)?,
+            ttl: row.get(2)?,
+            baseline: row.get(3)?,
+            added_id: row.get(4)?,
+            removed_id: row.get(5)?,
+        })
+    }
+}
+
+impl Store {
+    /// Returns the wanted intervals of an owner, as the versions up to `until_id` made them; all of them without.
+    pub(in crate::store) fn stays(
+        &self,
+        owner_id: i64,
+        zone: ZoneId,
+        wanted: &Wanted,
+        until_id: Option<i64>,
+    ) -> Result<Vec<Stay>, StoreError> {
+        let (usual_ttl, newest_id, seen_at) = self.run(|connection| {
+            connection
+                .prepare_cached(&ZONE)?
+                .query_row([zone.0], |row| {
+                    Ok((
+                        row.get::<_, Option<u32>>(0)?,
+                        row.get::<_, Option<i64>>(1)?,
+                        row.get::<_, Option<i64>>(2)?.map(Timestamp::from_unix),
+                    ))
+                })
+        })?;
+        // The bucket 0 stands for what is open.
+        let mut months = self.buckets_since(zone, wanted.since)?;
+        months.remove(0);
+        let mut rows = self.run(|connection| {
+            let mut statement = connection.prepare_cached(OPEN)?;
+            let rows = statement.query_map([owner_id], RawStay::read)?;
+            rows.collect::<rusqlite::Result<Vec<_>>>()
+        })?;
+        rows.append(&mut self.past_stays(owner_id, months.into_iter())?);
+        rows.retain(|row| {
+            RecordType::from_code(row.code).is_none_or(|rtype| wanted.has_type(rtype))
+                && until_id.is_none_or(|until| row.added_id <= until)
+        });
+        let ends = rows
+            .iter()
+            .flat_map(|row| [Some(row.added_id), row.removed_id]);
+        let mut ends: Vec<i64> = ends.chain([newest_id]).flatten().collect();
+        ends.sort_unstable();
+        ends.dedup();
+        let versions = self.versions(ends)?;
+        let version = |id: i64| {
+            versions
+                .binary_search_by_key(&id, |row| row.end.version_id)
+                .map(|at| &versions[at])
+                .map_err(|_| self.lost_version(id))
+        };
+        let newest = newest_id.map(version).transpose()?;
+        self.know_hosts(rows.iter().filter_map(RawStay::host))?;
+        let mut sources = HashMap::new();
+        let mut stays = Vec::with_capacity(rows.len());
+        for row in rows {
+            let added = version(row.added_id)?;
+            let (removed, looked_at) = match row.removed_id.map(version).transpose()? {
+                Some(removed) => match (removed.before, removed.previous_id) {
+                    (None, Some(previous)) => return Err(self.lost_version(previous)),
+                    // It was there until a later version than those that count.
+                    (before, _) if until_id.is_some_and(|it| removed.end.version_id > it) => {
+                        (None, before)
+                    }
+                    (before, _) => (Some(removed.end), before),
+                },
+                None => (
+                    None,
+                    newest.and_then(|it| it.seen_until.max(seen_at).max(Some(it.end.at))),
+                ),
+            };
+            if !wanted.has_stay(added.end.at, removed.as_ref().map(|end| end.at)) {
+                continue;
+            }
+            let source: &Arc<str> = match sources.entry(added.source_id) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(unknown) => unknown.insert(self.source_name(added.source_id)?.into()),
+            };
+            stays.push(Stay {
+                rdata: self.read_rdata(row.code, &row.value)?,
+                ttl: row.ttl.or(usual_ttl).unwrap_or_default(),
+                added: added.end,
+                removed,
+                looked_at,
+                source: Arc::clone(source),
+                baseline: row.baseline,
+            });
+        }
+        Ok(stays)
+    }
+
+    /// Returns an owner's intervals that ended in some months, as they are stored.
+    fn past_stays(
+        &self,
+        owner_id: i64,
+        months: impl Iterator<Item = i64>,
+    ) -> Result<Vec<RawStay>, StoreError> {
+        self.run(|connection| {
+            let mut statement = connection.prepare_cached(CLOSED)?;
+            let rows = statement.query_map(params![owner_id, array(months)], RawStay::read)?;
+            rows.collect()
+        })
+    }
+
+    /// Forgets the versions that were read of another state of the database than the one that is read now.
+    pub(in crate::store) fn forget_old_versions(&self) -> Result<(), StoreError> {
+        let Some(known) = &self.known_versions else {
+            return Ok(());
+        };
+        let state = self.run(|connection| {
+            connection
+                .prepare_cached("pragma data_version")?
+                .query_row([], |row| row.get(0))
+        })?;
+        if known.borrow().state != state {
+            known.replace(KnownVersions {
+                state,
+                rows: HashMap::new(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Returns versions in the order of their numbers, in which they are asked for; those that are not there are
+    /// left out.
+    fn versions(&self, mut ids: Vec<i64>) -> Result<Vec<VersionRow>, StoreError> {
+        // Outside of a transaction every statement may read another state.
+        let known = self.known_versions.as_ref();
+        let mut known = known
+            .filter(|_| !self.connection.is_autocommit())
+            .map(RefCell::borrow_mut);
+        let mut versions = Vec::with_capacity(ids.len());
+        if let Some(known) = &known {
+            ids.retain(|id| match known.rows.get(id) {
+                Some(row) => {
+                    versions.push(*row);
+                    false
+                }
+                None => true,
+            });
+        }
+        if !ids.is_empty() {
+            let read = self.run(|connection| {
+                let mut statement = connection.prepare_cached(VERSIONS)?;
+                let rows = statement.query_map([array(ids.into_iter())], VersionRow::read)?;
+                rows.collect::<rusqlite::Result<Vec<_>>>()
+            })?;
+            if let Some(known) = &mut known {
+                if known.rows.len() + read.len() > VERSIONS_KEPT_MAX {
+                    known.rows.clear();
+                }
+                let room = VERSIONS_KEPT_MAX - known.rows.len();
+                let rows = read.iter().take(room);
+                known
+                    .rows
+                    .extend(rows.map(|row| (row.end.version_id, *row)));
+            }
+            versions.extend(read);
+            versions.sort_unstable_by_key(|row| row.end.version_id);
+        }
+        Ok(versions)
+    }
+
+    /// Returns the fault of a version that something refers to and that is not there.
+    pub(in crate::store) fn lost_version(&self, id: i64) -> StoreError {
+        self.damaged(format!(
+            "history refers to version {id}, which is not there"
+        ))
+    }
+
+    /// Returns the name of a source.
+    pub(in crate::store) fn source_name(&self, id: i64) -> Result<String, StoreError> {
+        self.run(|connection| {
+            connection
+                .prepare_cached("select name from source where id = ?")?
+                .query_row([id], |row| row.get(0))
+        })
+    }
+}
+
+/// Gives numbers as what SQL's `rarray` reads.
+pub(in crate::store) fn array(numbers: impl Iterator<Item = i64>) -> Array {
+    Rc::new(numbers.map(Value::Integer).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::dns::{Name, Rdata, Record, Serial};
+    use crate::store::{
+        HistoryScope, SourceId, SourceKind, Store, StoreError, StoreOptions, Used, VersionDraft,
+        VersionKind, Wanted,
+    };
+    use crate::time::Timestamp;
+    use crate::zone::OwnerChange;
+
+    /// Returns a version to be, of the zone `example.`.
+    fn draft(source: SourceId, kind: VersionKind, serial: u32, at: i64) -> VersionDraft {
+        VersionDraft {
+            source,
+            kind,
+            serial: Some(Serial(serial)),
+            observed_at: Timestamp::from_unix(at),
+            joins: None,
+            drift: false,
+        }
+    }
+
+    /// Writes a version in which a name gets or loses its address, if one is named.
+    fn write(store: &Store, draft: VersionDraft, moved: Option<(&str, bool)>, bulk: bool) {
+        let apex = Name::parse("example").expect("sound");
+        let zone = store.ensure_zone(&apex, draft.source).expect("made");
+        let mut tx = store.begin(&zone, draft).expect("begun");
+        if let Some((name, is_there)) = moved {
+            let record = Record {
+                rdata: Rdata::A([192, 0, 2, 1].into()),
+                ttl: 60,
+            };
+            let mut change = OwnerChange::default();
+            match is_there {
+                true => change.added.push(record),
+                false => change.removed.push(record),
+            }
+            let name = Name::parse(name).expect("sound");
+            tx.apply_change(&name, &change, false).expect("applied");
+        }
+        tx.commit(bulk).expect("committed");
+    }
+
+    #[test]
+    fn mass_changes_count_up_to_a_time_and_later_ones_do_not() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let options = StoreOptions {
+            reverse_index: false,
+            create: true,
+        };
+        let store = Store::open(&folder.path().join("f.db"), options).expect("made");
+        let source = store
+            .ensure_source("feed", SourceKind::Feed)
+            .expect("noted");
+        for day in 1..=5_u32 {
+            let at = i64::from(day) * 86_400;
+            let moved = format!("d{day}.example");
+            let draft = draft(source, VersionKind::Snapshot, day, at);
+            write(&store, draft, Some((&moved, true)), day != 2);
+        }
+        let apex = Name::parse("example").expect("sound");
+        let zone = store.find_zone(&apex).expect("read").expect("there").id;
+        let count = |since: i64, until: i64| {
+            let day = |day: i64| Timestamp::from_unix(day * 86_400);
+            store
+                .bulk_count(zone, day(since), day(until))
+                .expect("read")
+        };
+        assert_eq!([count(0, 3), count(0, 9), count(1, 4)], [2, 4, 2]);
+    }
+
+    #[test]
+    fn version_that_was_read_is_read_again_when_something_joined_it() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("f.db");
+        let options = StoreOptions {
+            reverse_index: false,
+            create: true,
+        };
+        let writer = Store::open(&path, options).expect("made");
+        let source = writer
+            .ensure_source("made", SourceKind::Feed)
+            .expect("made");
+        let draft = draft(source, VersionKind::Feed, 1, 1_790_000_000);
+        write(&writer, draft, Some(("a.example", true)), false);
+        let apex = Name::parse("example").expect("sound");
+        let zone = writer.find_zone(&apex).expect("read").expect("there");
+        let name = Name::parse("a.example").expect("sound");
+        let reader = Store::open_read_only(&path).expect("opened");
+        let is_bulk = || {
+            let history = reader.history(&name, HistoryScope::Name).expect("read");
+            history.changes[0].bulk
+        };
+        let kept = || {
+            let known = reader.known_versions.as_ref().expect("it reads only");
+            known.borrow().rows.len()
+        };
+        assert_eq!((is_bulk(), kept()), (false, 1));
+        assert_eq!((is_bulk(), kept()), (false, 1));
+        let joined = VersionDraft {
+            joins: zone.version_id,
+            drift: false,
+            ..draft
+        };
+        write(&writer, joined, Some(("b.example", true)), true);
+        assert_eq!((is_bulk(), kept()), (true, 1));
+    }
+
+    #[test]
+    fn record_was_last_seen_when_the_zone_was_last_found_as_it_was() {
+        for (kind, looks_count) in [(SourceKind::Transfer, true), (SourceKind::Zonefile, false)] {
+            let folder = tempfile::tempdir().expect("a temporary folder");
+            let options = StoreOptions {
+                reverse_index: true,
+                create: true,
+            };
+            let store = Store::open(&folder.path().join("f.db"), options).expect("made");
+            let apex = Name::parse("example").expect("sound");
+            let source = store.ensure_source("made", kind).expect("made");
+            let snapshot = |serial: u32, at: i64, moved| {
+                write(
+                    &store,
+                    draft(source, VersionKind::Snapshot, serial, at),
+                    moved,
+                    false,
+                );
+            };
+            let look = |at: i64| {
+                let apex = std::slice::from_ref(&apex);
+                let zone = store.find_zone(&apex[0]).expect("read").expect("there").id;
+                let mark = || store.state_mark(Some(&[zone])).expect("read");
+                let (before, any_before) = (mark(), store.state_mark(None).expect("read"));
+                let at = Timestamp::from_unix(at);
+                store.note_zones_seen(apex, at).expect("noted");
+                assert_ne!(before, mark(), "who has the answer must ask again");
+                assert_ne!(any_before, store.state_mark(None).expect("read"));
+            };
+            // When each name's record was last seen, by its history and by that of its address.
+            let seen = || {
+                let history = store.history(&apex, HistoryScope::Below).expect("read");
+                let names = history.records.iter();
+                let mut names: Vec<_> = names
+                    .map(|row| (row.owner.to_string(), row.last_seen_at.unix()))
+                    .collect();
+                names.sort();
+                let mut users = Vec::new();
+                let all = Used::Addresses(
+                    "192.0.2.1".parse().expect("one"),
+                    "192.0.2.1".parse().expect("one"),
+                );
+                store
+                    .users_of(&all, &Wanted::default(), None, |row, _| {
+                        users.push((row.owner.to_string(), row.last_seen_at.unix()));
+                        Ok::<_, StoreError>(true)
+                    })
+                    .expect("read");
+                users.sort();
+                assert_eq!(names, users);
+                names.into_iter().map(|(_, at)| at).collect::<Vec<_>>()
+            };
+            let either = |looks: i64, versions: i64| if looks_count { looks } else { versions };
+            snapshot(1, 1000, Some(("a.example", true)));
+            snapshot(2, 2000, Some(("b.example", true)));
+            look(2000);
+            assert_eq!(seen(), [2000, 2000]);
+            // Nothing changed; of a file this says nothing that is newer than the file.
+            look(3000);
+            assert_eq!(seen(), [either(3000, 2000); 2]);
+            // A newer file, or a whole transfer, without a change.
+            snapshot(2, 3500, None);
+            assert_eq!(seen(), [3500, 3500]);
+            look(4000);
+            snapshot(3, 5000, Some(("a.example", false)));
+            assert_eq!(seen(), [either(4000, 3500), 5000]);
+            look(5000);
+            look(6000);
+            assert_eq!(seen(), [either(4000, 3500), either(6000, 5000)]);
+        }
+    }
+}

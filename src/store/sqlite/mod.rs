@@ -1,0 +1,8 @@
+//! How the database is opened, locked, moved to a newer schema and kept healthy.
+
+pub(in crate::store) mod faults;
+pub(in crate::store) mod lock;
+pub(in crate::store) mod log;
+pub(in crate::store) mod migrate;
+pub(in crate::store) mod reading;
+pub(in crate::store) mod turn;
