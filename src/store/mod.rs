@@ -4,7 +4,11 @@
 //! functions: begin, apply and commit a version; history and window of a name; counts; cases; outbox.
 //! History is appended, never rewritten; a zone's serial, state and changes advance in one transaction.
 
+mod caches;
 mod desk;
+mod error;
+mod handle;
+mod keys;
 mod ledger;
 mod lookup;
 mod open;
@@ -12,7 +16,7 @@ mod sqlite;
 mod upkeep;
 mod zones;
 
-pub use desk::alerts::{Blindness, BulkKind, BulkMove};
+pub use desk::alerts::Blindness;
 pub use desk::cases::{CaseEventRow, CaseRow};
 pub use desk::exemptions::ExemptionRow;
 pub use desk::notices::{NoticeRow, NoticeState};
@@ -20,20 +24,21 @@ pub use desk::outbox::{
     DueMessage, Fate, MailKind, MessageRow, MessageState, NewMessage, SendingCaps, Way, shown_url,
 };
 pub use desk::statistics::{DeskEvent, MailCount, Purged};
+pub use error::StoreError;
+pub use handle::{Store, StoreOptions, StoreTx};
+pub use keys::{EntityKey, SourceId, SourceKind, View, ZoneId};
 pub use ledger::chain::Link;
+pub use ledger::draft::{Committed, Comparison, VersionDraft, VersionKind};
+pub use ledger::moves::{BulkKind, BulkMove};
 pub use ledger::passive::Sighting;
-pub use ledger::version::{Committed, Comparison, VersionDraft, VersionKind, VersionTx};
+pub use ledger::writing::VersionTx;
+pub use lookup::answer::{ChangeRow, Coarse, History, RecordRow};
 pub use lookup::export::{ExportRange, MoveKind, MoveRow};
-pub use lookup::history::{
-    ChangeRow, Coarse, CoveredName, EnclosingZone, History, HistoryScope, RecordRow, Wanted,
-};
 pub use lookup::pages::HistoryPages;
+pub use lookup::question::{CoveredName, HistoryScope, Wanted};
 pub use lookup::replay::ChangedOwner;
 pub use lookup::reverse::{ReverseCursor, Used};
-pub use lookup::window::{
-    EntityKey, Extent, Interval, NewestIntervals, OwnerChanges, WaitingVersion,
-};
-pub use open::{Store, StoreError, StoreOptions, StoreTx};
+pub use lookup::window::{Extent, Interval, NewestIntervals, OwnerChanges, WaitingVersion};
 pub use sqlite::lock::PollerLock;
 pub use sqlite::log::{LogReader, LogStanding};
 pub use sqlite::migrate::foreign_file;
@@ -41,7 +46,8 @@ pub use sqlite::turn::end_waits;
 pub use upkeep::integrity::{DatabaseStats, TableSize, Verification};
 pub use upkeep::retention::{PruneCount, PruneStep};
 pub use zones::catalogs::{CatalogChange, Listing, MemberRow};
+pub use zones::enclosing::EnclosingZone;
 pub use zones::watched::{
-    FeedPosition, Fidelity, FileMark, Gap, RejectKind, RejectedRow, SetAside, SourceId, SourceKind,
-    SourceStatus, View, ZoneId, ZoneState, ZoneStatus,
+    FeedPosition, Fidelity, FileMark, Gap, RejectKind, RejectedRow, SetAside, SourceStatus,
+    ZoneState, ZoneStatus,
 };

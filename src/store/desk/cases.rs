@@ -9,8 +9,9 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use crate::case::{Case, CaseEvent, CaseState, DismissReason, Shared, Told, Traits};
 use crate::detector::{Level, Verdict};
 use crate::dns::Name;
-use crate::store::ledger::names::write_returning_one;
-use crate::store::{Store, StoreError};
+use crate::store::error::StoreError;
+use crate::store::handle::Store;
+use crate::store::sqlite::rows::write_returning_one;
 use crate::time::Timestamp;
 
 /// A case with its number.

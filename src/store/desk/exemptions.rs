@@ -5,8 +5,9 @@ use std::net::IpAddr;
 use rusqlite::{OptionalExtension, Row, params};
 
 use crate::case::{Exempt, Exemption};
-use crate::store::ledger::names::write_returning_one;
-use crate::store::{Store, StoreError};
+use crate::store::error::StoreError;
+use crate::store::handle::Store;
+use crate::store::sqlite::rows::write_returning_one;
 use crate::time::Timestamp;
 
 /// An exemption with what became of it.

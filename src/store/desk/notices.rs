@@ -4,7 +4,9 @@ use rusqlite::{OptionalExtension, Row, params};
 use serde::Serialize;
 
 use crate::evidence::{Hash, hash_octets};
-use crate::store::{NewMessage, Store, StoreError};
+use crate::store::desk::outbox::NewMessage;
+use crate::store::error::StoreError;
+use crate::store::handle::Store;
 use crate::time::Timestamp;
 
 /// Where a notice stands.

@@ -4,8 +4,9 @@ use rusqlite::{OptionalExtension, Row, params};
 use serde::Serialize;
 
 use crate::outbox::{LEASE, Next, plain_reply};
-use crate::store::ledger::names::write_returning;
-use crate::store::{Store, StoreError};
+use crate::store::error::StoreError;
+use crate::store::handle::Store;
+use crate::store::sqlite::rows::write_returning;
 use crate::time::Timestamp;
 
 /// Where a message stands.
@@ -736,8 +737,9 @@ fn read_message(row: &Row<'_>) -> rusqlite::Result<Option<MessageRow>> {
 
 #[cfg(test)]
 mod tests {
+    use crate::store::handle::StoreOptions;
+
     use super::*;
-    use crate::store::StoreOptions;
 
     #[test]
     fn look_for_what_is_due_passes_over_what_waits_behind_it() {

@@ -4,7 +4,10 @@ use rusqlite::params;
 
 use crate::case::{CaseEvent, CaseState, DismissReason};
 use crate::dns::Name;
-use crate::store::{CaseEventRow, MailKind, Store, StoreError};
+use crate::store::desk::cases::CaseEventRow;
+use crate::store::desk::outbox::MailKind;
+use crate::store::error::StoreError;
+use crate::store::handle::Store;
 use crate::time::Timestamp;
 
 /// A line of a case's log, with what statistics ask of its case.

@@ -1,14 +1,17 @@
 //! The running hash over a zone's versions: written with each version, computed anew from the records.
 
-use std::collections::{HashMap, hash_map};
+use std::collections::hash_map;
 
 use rusqlite::types::Value;
 use rusqlite::{OptionalExtension, params, params_from_iter};
 
 use crate::dns::{Name, Rdata, Serial};
 use crate::evidence::{ChainHead, Entry, Hash, Merkle, Op, chain_hash, leaf};
-use crate::store::zones::watched::ZoneId;
-use crate::store::{Store, StoreError};
+use crate::store::caches::{Additions, Pairs};
+use crate::store::error::StoreError;
+use crate::store::handle::Store;
+use crate::store::keys::ZoneId;
+use crate::store::zones::watched::ZoneState;
 use crate::time::Timestamp;
 
 /// One row of the chain.
@@ -93,19 +96,6 @@ const LOOKED_THROUGH_MAX: i64 = 1000;
 /// How many additions are kept: 16 octets each.
 const ADDITIONS_MAX: usize = 2_000_000;
 
-/// Versions that added records and versions that removed them.
-type Pairs = Vec<(i64, i64)>;
-
-/// Which versions removed what each version added, of owners with many past records; for as long as one state of
-/// the database is read.
-#[derive(Debug, Default)]
-pub(in crate::store) struct Additions {
-    /// By owner and month: versions that added and that removed, in order, each pair once. `None` for few records.
-    by_owner: HashMap<(i64, i64), Option<Pairs>>,
-    /// How many pairs there are in all.
-    count: usize,
-}
-
 /// A record that a version added or removed, or both.
 pub(in crate::store) struct Moved {
     pub rdata: Rdata,
@@ -125,6 +115,49 @@ const THERE_PAST: &str = "select p.rrtype, p.rdata, a.observed_at from past_reco
      where p.bucket = ?4 and p.owner_id = ?1 and p.added_id <= ?2 and a.observed_at < ?3 and (p.removed_id > ?2 or d.observed_at >= ?3)";
 
 impl Store {
+    /// Returns what the chain needs of a version.
+    pub(in crate::store) fn version_key(&self, id: i64) -> Result<VersionKey, StoreError> {
+        self.run(|connection| {
+            connection
+                .prepare_cached(
+                    "select observed_at, serial, kind = 'baseline' from version where id = ?",
+                )?
+                .query_row([id], |row| {
+                    Ok(VersionKey {
+                        id,
+                        at: Timestamp::from_unix(row.get(0)?),
+                        serial: row.get::<_, Option<u32>>(1)?.map(Serial),
+                        is_baseline: row.get(2)?,
+                    })
+                })
+        })
+    }
+
+    /// Returns the version of a zone that an instant of a feed is more of: the one with the same time
+    /// and serial, or the newest if it has the same serial. Row and time.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn find_version(
+        &self,
+        zone: &ZoneState,
+        serial: Option<Serial>,
+        at: Timestamp,
+    ) -> Result<Option<(i64, Timestamp)>, StoreError> {
+        let exact = self.run(|connection| {
+            connection
+                .prepare_cached("select id from version where zone_id = ? and observed_at = ? and serial is ? order by id desc limit 1")?
+                .query_row(params![zone.id.0, at.unix(), serial.map(|it| it.0)], |row| row.get(0))
+                .optional()
+        })?;
+        let newest = zone
+            .version_id
+            .zip(zone.version_at)
+            .filter(|_| serial.is_some() && zone.serial == serial);
+        Ok(exact.map(|id| (id, at)).or(newest))
+    }
+
     /// Returns the links of a zone's chain after `after` (0: all), oldest first, at most `limit`.
     ///
     /// # Errors

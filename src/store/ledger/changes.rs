@@ -10,7 +10,8 @@
 
 use rusqlite::OptionalExtension;
 
-use crate::store::{Store, StoreError};
+use crate::store::error::StoreError;
+use crate::store::handle::Store;
 
 /// What a version did to one owner.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]

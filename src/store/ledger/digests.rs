@@ -14,9 +14,10 @@ use std::path::{Path, PathBuf};
 use rusqlite::types::Value;
 
 use crate::dns::{Name, Record};
-use crate::store::open::with_suffix;
+use crate::store::error::StoreError;
+use crate::store::handle::Store;
+use crate::store::sqlite::file::with_suffix;
 use crate::store::zones::watched::ZoneState;
-use crate::store::{Store, StoreError};
 use crate::zone::{DigestTable, Slot};
 
 /// The first octets of a cache file.

@@ -2,36 +2,16 @@
 
 use std::collections::HashMap;
 
-use rusqlite::types::{ToSqlOutput, Value, ValueRef};
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{Connection, OptionalExtension, params};
 
-use crate::dns::{Name, Rdata, Record, RecordType};
-use crate::store::StoreError;
-use crate::store::ledger::version::VersionTx;
+use crate::dns::{Name, Rdata, Record};
+use crate::store::error::StoreError;
+use crate::store::ledger::open_row::{OpenRow, RawRow, read_row};
+use crate::store::ledger::writing::VersionTx;
+use crate::store::sqlite::rows::ROWS_A_STATEMENT;
 use crate::zone::OwnerChange;
 
-/// An open record as it stands in the database.
-pub(in crate::store) struct OpenRow {
-    pub record: Record,
-    pub value: Value,
-    pub added_id: i64,
-    pub baseline: bool,
-}
-
-impl OpenRow {
-    /// Returns whether it is a name server.
-    pub(in crate::store) fn is_ns(&self) -> bool {
-        is_ns(&self.record)
-    }
-}
-
-/// Returns whether a record is a name server.
-pub(in crate::store) fn is_ns(record: &Record) -> bool {
-    record.rdata.rtype() == RecordType::Ns
-}
-
-/// How many rows are written with one statement.
-pub(in crate::store) const ROWS_A_STATEMENT: usize = 64;
 impl VersionTx<'_> {
     /// Returns the row of an owner, made if it is not there, and its open records.
     pub(in crate::store) fn owner_rows(
@@ -157,20 +137,6 @@ impl VersionTx<'_> {
                 .map(|_| ())
         })
     }
-}
-
-/// An open record as it is read: type, data, TTL, version that added it, whether it was there before.
-type RawRow = (u16, Value, u32, i64, bool);
-
-/// Reads an open record.
-fn read_row(row: &Row<'_>) -> rusqlite::Result<RawRow> {
-    Ok((
-        row.get(0)?,
-        row.get(1)?,
-        row.get(2)?,
-        row.get(3)?,
-        row.get(4)?,
-    ))
 }
 
 /// Writes the records of a first version, many with a statement: owner, type, data, TTL.

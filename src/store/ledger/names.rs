@@ -1,41 +1,18 @@
 //! Between rows and values: RDATA, owners, hosts.
 
 use rusqlite::types::Value;
-use rusqlite::{OptionalExtension, Params, Row, Statement, params};
+use rusqlite::{OptionalExtension, params};
 
 use crate::dns::{Name, Rdata, RecordType, operator_domain};
-use crate::store::ledger::popularity::{HostKey, HostRow};
-use crate::store::lookup::spans::array;
-use crate::store::zones::watched::ZoneId;
-use crate::store::{Store, StoreError};
+use crate::store::caches::HostRow;
+use crate::store::error::StoreError;
+use crate::store::handle::Store;
+use crate::store::keys::ZoneId;
+use crate::store::ledger::tally::HostKey;
+use crate::store::sqlite::rows::array;
 
 /// The most rows of name servers that are kept in memory.
 const HOSTS_CACHED_MAX: usize = 200_000;
-
-/// Runs a statement that writes and returns at most one row. Unlike `query_row` this runs it to its end: only there a
-/// statement that is a transaction of its own is committed, and says so if it cannot be.
-pub(in crate::store) fn write_returning<T>(
-    statement: &mut Statement<'_>,
-    parameters: impl Params,
-    read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
-) -> rusqlite::Result<Option<T>> {
-    let mut rows = statement.query(parameters)?;
-    let Some(row) = rows.next()? else {
-        return Ok(None);
-    };
-    let value = read(row)?;
-    while rows.next()?.is_some() {}
-    Ok(Some(value))
-}
-
-/// [`write_returning`] of a statement that always returns a row.
-pub(in crate::store) fn write_returning_one<T>(
-    statement: &mut Statement<'_>,
-    parameters: impl Params,
-    read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
-) -> rusqlite::Result<T> {
-    write_returning(statement, parameters, read)?.ok_or(rusqlite::Error::QueryReturnedNoRows)
-}
 
 impl Store {
     /// Returns the row of a name server's name, made if it is not there.
@@ -255,11 +232,6 @@ impl Store {
                 .query_row([id], |row| row.get(0))
         })?;
         Name::from_relative_key(&key, apex).map_err(|fault| self.damaged(fault.to_string()))
-    }
-
-    /// Parses a name that this program wrote.
-    pub(in crate::store) fn read_name(&self, text: &str) -> Result<Name, StoreError> {
-        Name::parse(text).map_err(|fault| self.damaged(fault.to_string()))
     }
 }
 

@@ -11,10 +11,12 @@ use rusqlite::types::Value;
 use rusqlite::{OptionalExtension, params};
 
 use crate::dns::{Name, Rdata};
-use crate::store::ledger::names::write_returning_one;
-use crate::store::zones::watched::{SourceId, ZoneState};
-use crate::store::{Store, StoreError};
-use crate::time::{Span, Timestamp};
+use crate::store::error::StoreError;
+use crate::store::handle::Store;
+use crate::store::keys::{AFTER_LAST, SourceId};
+use crate::store::sqlite::rows::write_returning_one;
+use crate::store::zones::watched::ZoneState;
+use crate::time::Timestamp;
 
 /// A record and when others saw it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,9 +39,6 @@ struct Interval {
     removed_id: i64,
     bucket: i64,
 }
-
-/// How long after its last sight a record counts as gone.
-pub(in crate::store) const AFTER_LAST: Span = Span::seconds(1);
 
 impl Store {
     /// Stores what others saw of a zone's names, in one transaction. Returns how many sightings told

@@ -5,104 +5,21 @@
 //! version writes the difference. A name server below the owner itself is not counted: nobody vouches for
 //! himself. `docs/detection.md`, "Popularity".
 
-use std::collections::{HashMap, HashSet};
-
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::dns::{Name, Rdata, SUFFIX_LIST, operator_domain, wire_is_at_or_below};
-use crate::store::ledger::intervals::{OpenRow, ROWS_A_STATEMENT};
-use crate::store::ledger::version::VersionTx;
-use crate::store::zones::watched::ZoneId;
-use crate::store::{Store, StoreError};
+use crate::store::error::StoreError;
+use crate::store::handle::Store;
+use crate::store::keys::ZoneId;
+use crate::store::ledger::open_row::OpenRow;
+use crate::store::ledger::tally::{DIFFERENCES_MAX, HostKey, Tally, week_of};
+use crate::store::ledger::writing::VersionTx;
 use crate::time::Timestamp;
 
-/// Differences that are kept in memory before they are written: some 50 octets each.
-const DIFFERENCES_MAX: usize = 200_000;
 /// Versions whose weeks are kept in memory.
 const WEEKS_KNOWN_MAX: usize = 100_000;
 /// The key in `meta` of the list of suffixes that told the operators.
 const SUFFIXES_OF: &str = "suffixes_of";
-
-/// A name server's row, and that of its operator's domain if a name outside the name server's own has
-/// ever used it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::store) struct HostRow {
-    pub id: i64,
-    pub operator_id: Option<i64>,
-}
-
-/// The rows of a name server that is counted and of its operator's domain.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::store) struct HostKey {
-    pub id: i64,
-    pub operator_id: i64,
-}
-
-/// Differences that are yet to be written, by user and week.
-#[derive(Default)]
-pub(in crate::store) struct Tally {
-    differences: HashMap<(i64, i64), i64>,
-    operators: Vec<i64>,
-}
-
-impl Tally {
-    /// Adds, or with `by` -1 takes, what an owner with these name servers counts for.
-    pub(in crate::store) fn count(&mut self, hosts: &[HostKey], week: i64, by: i64) {
-        self.operators.clear();
-        self.operators
-            .extend(hosts.iter().map(|host| -host.operator_id));
-        self.operators.sort_unstable();
-        self.operators.dedup();
-        let hosts = hosts.iter().map(|host| host.id);
-        for user_of in hosts.chain(self.operators.iter().copied()) {
-            *self.differences.entry((user_of, week)).or_default() += by;
-        }
-    }
-
-    /// Writes the differences and forgets them, if there are many or it is the end.
-    pub(in crate::store) fn write(
-        &mut self,
-        connection: &Connection,
-        is_end: bool,
-    ) -> rusqlite::Result<()> {
-        if self.differences.len() < DIFFERENCES_MAX && !is_end {
-            return Ok(());
-        }
-        let mut rows: Vec<((i64, i64), i64)> = self.differences.drain().collect();
-        rows.retain(|(_, by)| *by != 0);
-        // The order of the table: rows that are written after each other lie beside each other.
-        rows.sort_unstable();
-        let sql = |count| {
-            let values = vec!["(?, ?, ?)"; count].join(", ");
-            format!(
-                "insert or fail into popularity (user_of, week, count) values {values} on conflict (user_of, week) do update set count = count + excluded.count"
-            )
-        };
-        let full = sql(ROWS_A_STATEMENT);
-        for chunk in rows.chunks(ROWS_A_STATEMENT) {
-            let mut statement = match chunk.len() {
-                ROWS_A_STATEMENT => connection.prepare_cached(&full)?,
-                rest => connection.prepare_cached(&sql(rest))?,
-            };
-            let numbers = chunk
-                .iter()
-                .flat_map(|((user_of, week), by)| [*user_of, *week, *by]);
-            for (number, place) in numbers.zip(1..) {
-                statement.raw_bind_parameter(place, number)?;
-            }
-            statement.raw_execute()?;
-        }
-        connection
-            .prepare_cached("delete from popularity where count = 0")?
-            .execute([])?;
-        Ok(())
-    }
-}
-
-/// Returns the week of a time, in weeks since 1970-01-01; what was before counts as the first.
-pub(in crate::store) fn week_of(at: Timestamp) -> i64 {
-    at.unix().div_euclid(7 * 86_400).max(1)
-}
 
 impl Store {
     /// Returns how many names have used `host`, or any name server of its operator if `whole_operator`,
@@ -231,25 +148,6 @@ impl Store {
         self.forget_hosts();
         Ok(())
     }
-}
-
-/// Tells the operator of every name server that is counted: what SQL cannot say of migration 6.
-pub(in crate::store) fn begin_operators(connection: &Connection) -> rusqlite::Result<()> {
-    let mut mark = connection.prepare("update host set operator_id = 0 where id = ?")?;
-    let mut marked = HashSet::new();
-    each_user(connection, |hosts, _| {
-        for host in hosts.iter().filter(|host| marked.insert(host.id)) {
-            mark.execute([host.id])?;
-        }
-        Ok(())
-    })?;
-    tell_operators(connection).map(|_| ())
-}
-
-/// Notes when owners last lost a name server and fills the table: what SQL cannot say of migration 7.
-pub(in crate::store) fn begin_popularity(connection: &Connection) -> rusqlite::Result<()> {
-    note_cuts(connection)?;
-    build(connection)
 }
 
 /// Notes the week in which each owner last lost a name server, where that is later than any that it has and
@@ -549,10 +447,14 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::*;
     use crate::dns::Record;
-    use crate::store::{EntityKey, SourceKind, StoreOptions, VersionDraft, VersionKind, ZoneState};
+    use crate::store::handle::StoreOptions;
+    use crate::store::keys::{EntityKey, SourceKind};
+    use crate::store::ledger::draft::{VersionDraft, VersionKind};
+    use crate::store::zones::watched::ZoneState;
     use crate::zone::diff;
+
+    use super::*;
 
     const OWNERS: [&str; 2] = ["a.example", "ns.c.example"];
     const HOSTS: [&str; 6] = [

@@ -6,9 +6,11 @@ use rusqlite::params;
 use rusqlite::types::Value;
 
 use crate::dns::{Name, Rdata, Record};
-use crate::store::ledger::names::write_returning_one;
-use crate::store::zones::watched::{ZoneId, ZoneState};
-use crate::store::{Store, StoreError};
+use crate::store::error::StoreError;
+use crate::store::handle::Store;
+use crate::store::keys::ZoneId;
+use crate::store::sqlite::rows::write_returning_one;
+use crate::store::zones::watched::ZoneState;
 use crate::time::Timestamp;
 use crate::zone::Refusal;
 

@@ -5,169 +5,33 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet, hash_map};
-use std::net::SocketAddr;
 
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{OptionalExtension, params};
 
-use crate::dns::{Name, Rdata, Record, RecordType, Serial};
-use crate::evidence::{ChainHead, Entry, Hash, Merkle, Op, leaf};
-use crate::store::ledger::chain::VersionKey;
+use crate::dns::{Name, Rdata, Record, RecordType};
+use crate::evidence::{ChainHead, Entry, Merkle, Op, leaf};
+use crate::store::error::StoreError;
+use crate::store::handle::Store;
 use crate::store::ledger::changes::{ChangeCounts, pack};
-use crate::store::ledger::intervals::{OpenRow, insert_first, is_ns};
-use crate::store::ledger::popularity::{HostKey, Tally};
-use crate::store::lookup::spans::SEEN_AT;
-use crate::store::zones::watched::{SourceId, ZoneState};
-use crate::store::{BulkKind, BulkMove, Store, StoreError, StoreTx};
+use crate::store::ledger::draft::{Committed, Comparison, VersionDraft, VersionKind};
+use crate::store::ledger::intervals::insert_first;
+use crate::store::ledger::moves::{BulkKind, BulkMove};
+use crate::store::ledger::open_row::{OpenRow, is_ns};
+use crate::store::ledger::tally::Tally;
+use crate::store::ledger::writing::{Move, Totals, VersionTx};
+use crate::store::zones::enclosing::SEEN_AT;
+use crate::store::zones::watched::ZoneState;
 use crate::time::Timestamp;
 use crate::zone::{
     Batch, BulkMeasure, Candidate, Missed, OwnerChange, Slot, StepOwner, breaks_cname, diff,
     missed_between, transition_signature, widest_grown,
 };
 
-/// What kind of version it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum VersionKind {
-    /// The zone's first: its records were there when watching began.
-    Baseline,
-    /// A version compared with the one before, or the step that led to it.
-    Snapshot,
-    /// Changes as a feed told them.
-    Feed,
-    /// What a probe found that it had not found before, or has not found for long.
-    Probe,
-}
-
-impl VersionKind {
-    /// Returns the word in the database.
-    fn word(self) -> &'static str {
-        match self {
-            Self::Baseline => "baseline",
-            Self::Snapshot => "snapshot",
-            Self::Feed => "feed",
-            Self::Probe => "probe",
-        }
-    }
-}
-
-/// A version to be written.
-#[derive(Debug, Clone, Copy)]
-pub struct VersionDraft {
-    /// Where it comes from.
-    pub source: SourceId,
-    /// What kind it is.
-    pub kind: VersionKind,
-    /// Its serial, if known.
-    pub serial: Option<Serial>,
-    /// When it was seen. A feed may tell late of an RRset that has not changed since.
-    pub observed_at: Timestamp,
-    /// More of a version that is there already, because it arrived in parts or a second time: the one
-    /// that was seen at this very time.
-    pub joins: Option<i64>,
-    /// Whether what it changes is no change of the zone: a version before it lost it on its way.
-    pub drift: bool,
-}
-
-/// What was written.
-#[derive(Debug, Clone)]
-pub struct Committed {
-    /// The version; `None` if neither a record nor the serial was new.
-    pub version_id: Option<i64>,
-    /// Owner names whose records changed.
-    pub changed_name_count: u64,
-    /// Owner names of which TTLs alone are new.
-    pub retimed_name_count: u64,
-    /// Versions between this one and the one before that did not arrive, as far as the serials tell.
-    pub missed: Option<Missed>,
-    /// Whether an owner has from now on what cannot stand beside a CNAME (RFC 1034 §3.6.2).
-    pub breaks_cname: bool,
-    /// New digests: hash, and the slot or `None` for an owner that is gone.
-    pub digests: Vec<(u64, Option<Slot>)>,
-}
-
-/// A whole zone that came from a primary, with which the state is compared.
-#[derive(Debug, Clone, Copy)]
-pub struct Comparison {
-    /// When it came, by the machine's clock.
-    pub at: Timestamp,
-    /// Who gave it.
-    pub primary: SocketAddr,
-}
-
-/// How the zone's totals move.
-#[derive(Default, Clone, Copy, PartialEq, Eq)]
-struct Totals {
-    kept: i64,
-    names: i64,
-    delegations: i64,
-}
-
-/// The same move of the name servers of some owners.
-struct Move {
-    owners: Vec<i64>,
-    before: String,
-    after: String,
-    /// The first owners, up to [`MOVED_NAMES_KEPT`].
-    names: Vec<String>,
-}
-
-impl Move {
-    /// Returns the move of one owner.
-    fn of(change: &OwnerChange) -> Self {
-        let hosts = |records: &[Record]| {
-            let hosts = records.iter().filter_map(|it| match &it.rdata {
-                Rdata::Ns(host) => Some(host.to_string()),
-                _ => None,
-            });
-            hosts.collect::<Vec<_>>().join(",")
-        };
-        Self {
-            owners: Vec::new(),
-            before: hosts(&change.removed),
-            after: hosts(&change.added),
-            names: Vec::new(),
-        }
-    }
-}
-
 /// How many names must make the same move for a note to the operator.
 const MOVED_NAMES_MIN: usize = 10;
 /// How many of them the note names.
 const MOVED_NAMES_KEPT: usize = 10;
-
-/// A version being written.
-pub struct VersionTx<'a> {
-    pub(in crate::store) store: &'a Store,
-    /// `None` for a version that is part of the caller's transaction.
-    tx: Option<StoreTx<'a>>,
-    pub(in crate::store) zone: ZoneState,
-    pub(in crate::store) draft: VersionDraft,
-    pub(in crate::store) id: i64,
-    changes: HashMap<i64, ChangeCounts>,
-    /// What the version did to each owner, hashed; `None` where that is to be read from the records.
-    leaves: HashMap<i64, Option<Hash>>,
-    /// The leaves of a first version, in the order of their owners' rows, up to the last of them.
-    first: (Merkle, i64),
-    /// The zone's usual TTL, if this version is the one that sets it.
-    pub(in crate::store) first_ttl: Option<u32>,
-    moves: HashMap<u64, Move>,
-    totals: Totals,
-    /// What the version does to how many names use a name server.
-    pub(in crate::store) tally: Tally,
-    /// The name servers of the owner that is being counted.
-    pub(in crate::store) users: Vec<HostKey>,
-    /// The weeks of versions.
-    pub(in crate::store) weeks: HashMap<i64, i64>,
-    has_registration: bool,
-    is_kept: bool,
-    retimed_name_count: u64,
-    breaks_cname: bool,
-    is_step: bool,
-    compared: Option<Comparison>,
-    /// The largest RRset that the version adds to: owner, type, records.
-    widest: Option<(Name, RecordType, u64)>,
-    digests: Vec<(u64, Option<Slot>)>,
-}
 
 impl Store {
     /// Begins a version of `zone`.
@@ -254,51 +118,6 @@ impl Store {
             widest: None,
             digests: Vec::new(),
         })
-    }
-}
-
-impl Store {
-    /// Returns what the chain needs of a version.
-    pub(in crate::store) fn version_key(&self, id: i64) -> Result<VersionKey, StoreError> {
-        self.run(|connection| {
-            connection
-                .prepare_cached(
-                    "select observed_at, serial, kind = 'baseline' from version where id = ?",
-                )?
-                .query_row([id], |row| {
-                    Ok(VersionKey {
-                        id,
-                        at: Timestamp::from_unix(row.get(0)?),
-                        serial: row.get::<_, Option<u32>>(1)?.map(Serial),
-                        is_baseline: row.get(2)?,
-                    })
-                })
-        })
-    }
-
-    /// Returns the version of a zone that an instant of a feed is more of: the one with the same time
-    /// and serial, or the newest if it has the same serial. Row and time.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
-    pub fn find_version(
-        &self,
-        zone: &ZoneState,
-        serial: Option<Serial>,
-        at: Timestamp,
-    ) -> Result<Option<(i64, Timestamp)>, StoreError> {
-        let exact = self.run(|connection| {
-            connection
-                .prepare_cached("select id from version where zone_id = ? and observed_at = ? and serial is ? order by id desc limit 1")?
-                .query_row(params![zone.id.0, at.unix(), serial.map(|it| it.0)], |row| row.get(0))
-                .optional()
-        })?;
-        let newest = zone
-            .version_id
-            .zip(zone.version_at)
-            .filter(|_| serial.is_some() && zone.serial == serial);
-        Ok(exact.map(|id| (id, at)).or(newest))
     }
 }
 

@@ -7,9 +7,10 @@ use std::net::IpAddr;
 use rusqlite::params;
 
 use crate::dns::{Name, Rdata, case_domain};
-use crate::store::lookup::window::{EntityKey, Extent, Interval};
-use crate::store::zones::watched::ZoneId;
-use crate::store::{Store, StoreError};
+use crate::store::error::StoreError;
+use crate::store::handle::Store;
+use crate::store::keys::{EntityKey, ZoneId};
+use crate::store::lookup::window::{Extent, Interval};
 use crate::time::Timestamp;
 
 /// How many owners are looked at for those that lead to an operator. Chosen by hand: some 20 ms, however many names

@@ -9,9 +9,12 @@ use crate::evidence::{
     Bundle, BundleChain, BundleChange, BundleLeaf, BundleLink, BundleReport, Entry, Hash, Merkle,
     audit_path, hash_octets,
 };
+use crate::store::error::StoreError;
+use crate::store::handle::Store;
+use crate::store::keys::{View, ZoneId};
 use crate::store::ledger::chain::Link;
-use crate::store::lookup::history::EnclosingZone;
-use crate::store::{CoveredName, HistoryScope, Store, StoreError, View, ZoneId};
+use crate::store::lookup::question::{CoveredName, HistoryScope};
+use crate::store::zones::enclosing::EnclosingZone;
 use crate::time::Timestamp;
 
 /// How many links are read at a time.

@@ -3,9 +3,10 @@
 use rusqlite::params;
 
 use crate::dns::{Name, Rdata, Serial};
+use crate::store::error::StoreError;
+use crate::store::handle::Store;
+use crate::store::keys::{View, ZoneId};
 use crate::store::ledger::chain::VersionKey;
-use crate::store::zones::watched::{View, ZoneId};
-use crate::store::{Store, StoreError};
 use crate::time::Timestamp;
 
 /// How many versions are read in one state of the database.

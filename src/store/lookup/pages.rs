@@ -4,7 +4,10 @@
 //! keeps the write-ahead log from being moved. So each page is read into memory, in a transaction that ends with it.
 
 use crate::dns::Name;
-use crate::store::{History, HistoryScope, Store, StoreError, Wanted};
+use crate::store::error::StoreError;
+use crate::store::handle::Store;
+use crate::store::lookup::answer::History;
+use crate::store::lookup::question::{HistoryScope, Wanted};
 
 /// A page that has so many rows ends, however few names it has.
 const ROWS_A_PAGE_MAX: usize = if cfg!(test) { 5 } else { 50_000 };
@@ -98,14 +101,17 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::*;
     use crate::dns::{Rdata, Record, Serial};
-    use crate::store::{
-        PruneStep, RecordRow, SourceId, SourceKind, StoreOptions, Used, VersionDraft, VersionKind,
-        View,
-    };
+    use crate::store::handle::StoreOptions;
+    use crate::store::keys::{SourceId, SourceKind, View};
+    use crate::store::ledger::draft::{VersionDraft, VersionKind};
+    use crate::store::lookup::answer::RecordRow;
+    use crate::store::lookup::reverse::Used;
+    use crate::store::upkeep::retention::PruneStep;
     use crate::time::Timestamp;
     use crate::zone::OwnerChange;
+
+    use super::*;
 
     /// Names of two zones, one below the other.
     const NAMES: [(&str, &str); 5] = [

@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use rusqlite::{Rows, Statement};
 
 use crate::dns::Name;
-use crate::store::zones::watched::{View, ZoneId};
-use crate::store::{EntityKey, Store, StoreError};
+use crate::store::error::StoreError;
+use crate::store::handle::Store;
+use crate::store::keys::{EntityKey, View, ZoneId};
 use crate::time::Timestamp;
 
 /// An owner and when its name servers, addresses or aliases changed.

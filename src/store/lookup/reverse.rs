@@ -17,10 +17,12 @@ use rusqlite::types::Value;
 use rusqlite::{Row, params};
 
 use crate::dns::{Name, RecordType, Serial};
-use crate::store::lookup::history::last_seen;
-use crate::store::lookup::spans::SEEN_AT;
-use crate::store::zones::watched::View;
-use crate::store::{RecordRow, Store, StoreError, StoreTx, Wanted};
+use crate::store::error::StoreError;
+use crate::store::handle::{Store, StoreTx};
+use crate::store::keys::View;
+use crate::store::lookup::answer::{RecordRow, last_seen};
+use crate::store::lookup::question::Wanted;
+use crate::store::zones::enclosing::SEEN_AT;
 use crate::time::Timestamp;
 
 /// How many rows are read in one state of the database.

@@ -6,19 +6,20 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::rc::Rc;
 use std::sync::{Arc, LazyLock};
 
 use rusqlite::types::Value;
-use rusqlite::vtab::array::Array;
 use rusqlite::{Row, params};
 
-use crate::dns::{Rdata, RecordType, Serial};
-use crate::store::lookup::history::Wanted;
-use crate::store::zones::watched::ZoneId;
-use crate::store::{Store, StoreError};
+use crate::dns::{Rdata, RecordType};
+use crate::store::caches::{End, KnownVersions, VersionRow};
+use crate::store::error::StoreError;
+use crate::store::handle::Store;
+use crate::store::keys::ZoneId;
+use crate::store::lookup::question::Wanted;
+use crate::store::sqlite::rows::array;
+use crate::store::zones::enclosing::SEEN_AT;
 use crate::time::Timestamp;
-use crate::zone::Missed;
 
 /// Open intervals of one owner.
 const OPEN: &str = "
@@ -33,27 +34,12 @@ const VERSIONS: &str = "
            v.drift, v.missed_max
       from rarray(?1) w cross join version v on v.id = w.value left join version b on b.id = v.previous_id";
 
-/// When a zone was last looked at and was as its newest version left it, if its source looks at it in between: not of
-/// a file, which says what was at its own time, nor of a probe, to which a record may be missing for a while. Of `z`.
-pub(in crate::store) const SEEN_AT: &str = "iif((select s.kind in ('transfer', 'catalog') from source s where s.id = z.source_id), z.last_success_at, null)";
-
 /// What the intervals of a zone's owners share.
 static ZONE: LazyLock<String> =
     LazyLock::new(|| format!("select usual_ttl, version_id, {SEEN_AT} from zone z where id = ?"));
 
 /// The most versions that are kept from one lookup to the next.
 const VERSIONS_KEPT_MAX: usize = 50_000;
-
-/// A version, as an interval's end names it.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::store) struct End {
-    pub version_id: i64,
-    pub at: Timestamp,
-    pub serial: Option<Serial>,
-    pub bulk: bool,
-    pub drift: bool,
-    pub missed: Option<Missed>,
-}
 
 /// A record's interval.
 pub(in crate::store) struct Stay {
@@ -66,45 +52,6 @@ pub(in crate::store) struct Stay {
     /// The source of the version that added it.
     pub source: Arc<str>,
     pub baseline: bool,
-}
-
-/// A version, as far as lookups tell of it.
-#[derive(Debug, Clone, Copy)]
-struct VersionRow {
-    end: End,
-    source_id: i64,
-    /// When the zone was last looked at as the version before left it, if there is one.
-    before: Option<Timestamp>,
-    previous_id: Option<i64>,
-    /// When the zone was last looked at as this one left it; at its own time if that is not known.
-    seen_until: Option<Timestamp>,
-}
-
-impl VersionRow {
-    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Ok(Self {
-            end: End {
-                version_id: row.get(0)?,
-                at: Timestamp::from_unix(row.get(1)?),
-                serial: row.get::<_, Option<u32>>(2)?.map(Serial),
-                bulk: row.get(3)?,
-                drift: row.get(8)?,
-                missed: row.get::<_, Option<u32>>(9)?.map(Missed::read),
-            },
-            source_id: row.get(4)?,
-            before: row.get::<_, Option<i64>>(5)?.map(Timestamp::from_unix),
-            previous_id: row.get(6)?,
-            seen_until: row.get::<_, Option<i64>>(7)?.map(Timestamp::from_unix),
-        })
-    }
-}
-
-/// Versions that were read, kept while nobody commits: what is added to a version may make it a bulk change.
-#[derive(Debug, Default)]
-pub(in crate::store) struct KnownVersions {
-    /// SQLite's `data_version` of the state that they were read of.
-    state: Option<i64>,
-    rows: HashMap<i64, VersionRow>,
 }
 
 /// An interval as it is stored.
@@ -302,29 +249,17 @@ impl Store {
             "history refers to version {id}, which is not there"
         ))
     }
-
-    /// Returns the name of a source.
-    pub(in crate::store) fn source_name(&self, id: i64) -> Result<String, StoreError> {
-        self.run(|connection| {
-            connection
-                .prepare_cached("select name from source where id = ?")?
-                .query_row([id], |row| row.get(0))
-        })
-    }
-}
-
-/// Gives numbers as what SQL's `rarray` reads.
-pub(in crate::store) fn array(numbers: impl Iterator<Item = i64>) -> Array {
-    Rc::new(numbers.map(Value::Integer).collect())
 }
 
 #[cfg(test)]
 mod tests {
     use crate::dns::{Name, Rdata, Record, Serial};
-    use crate::store::{
-        HistoryScope, SourceId, SourceKind, Store, StoreError, StoreOptions, Used, VersionDraft,
-        VersionKind, Wanted,
-    };
+    use crate::store::error::StoreError;
+    use crate::store::handle::{Store, StoreOptions};
+    use crate::store::keys::{SourceId, SourceKind};
+    use crate::store::ledger::draft::{VersionDraft, VersionKind};
+    use crate::store::lookup::question::{HistoryScope, Wanted};
+    use crate::store::lookup::reverse::Used;
     use crate::time::Timestamp;
     use crate::zone::OwnerChange;
 

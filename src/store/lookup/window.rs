@@ -1,6 +1,6 @@
 //! What the detector reads: intervals of an owner, who changed, who depends on a name server.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use rusqlite::types::Value;
@@ -8,23 +8,15 @@ use rusqlite::{OptionalExtension, Row, params};
 
 use crate::detector::{Moment, Stay};
 use crate::dns::{Name, Rdata, RecordType, Serial};
+use crate::store::caches::Moments;
+use crate::store::error::StoreError;
+use crate::store::handle::Store;
+use crate::store::keys::{EntityKey, View, ZoneId};
 use crate::store::ledger::changes::ChangeCounts;
-use crate::store::lookup::history::EnclosingZone;
-use crate::store::lookup::spans::array;
-use crate::store::zones::watched::{View, ZoneId, ZoneState};
-use crate::store::{Store, StoreError};
+use crate::store::sqlite::rows::array;
+use crate::store::zones::enclosing::EnclosingZone;
+use crate::store::zones::watched::ZoneState;
 use crate::time::Timestamp;
-
-/// An owner name in a zone.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct EntityKey {
-    /// The zone.
-    pub zone: ZoneId,
-    /// Its apex.
-    pub apex: Name,
-    /// The owner.
-    pub owner: Name,
-}
 
 /// One record of an owner and when it was there.
 pub type Interval = Stay<Rdata>;
@@ -101,13 +93,6 @@ pub struct Extent {
     pub limit: usize,
     /// More than these are read until they are of so many instants: a change of a large set pushes no other out.
     pub instants_min: usize,
-}
-
-/// Versions as the ends of intervals, while one state of the database is read: each ends and begins several.
-#[derive(Debug, Default)]
-pub(in crate::store) struct Moments {
-    /// By row; whether names made the same move in it, which is then to be read for each of them.
-    by_id: HashMap<i64, (Moment, bool)>,
 }
 
 /// The most versions of which [`Moments`] are kept.

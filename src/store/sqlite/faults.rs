@@ -6,7 +6,7 @@ use std::path::Path;
 use rusqlite::{ErrorCode, ffi};
 
 use crate::file;
-use crate::store::StoreError;
+use crate::store::error::StoreError;
 
 /// What is true after every fault that can pass.
 const KEPT: &str = "what was committed is there, and the next pass goes on from it";
@@ -168,8 +168,9 @@ fn file_can_heal(fault: &io::Error) -> bool {
 mod tests {
     use std::fs;
 
+    use crate::store::handle::{Store, StoreOptions};
+
     use super::*;
-    use crate::store::{Store, StoreOptions};
 
     /// As the poller opens it.
     const POLLING: StoreOptions = StoreOptions {

@@ -17,9 +17,9 @@ use std::sync::{Mutex, PoisonError};
 use rustix::fs::OFlags;
 
 use crate::file;
-use crate::store::StoreError;
-use crate::store::open::{
-    FileId, create_private, follow_link, give_to_owner_of_folder, unusable, with_suffix,
+use crate::store::error::{StoreError, unusable};
+use crate::store::sqlite::file::{
+    FileId, create_private, follow_link, give_to_owner_of_folder, with_suffix,
 };
 use crate::store::sqlite::reading::check_writable;
 

@@ -21,16 +21,11 @@ use rusqlite::{Connection, ErrorCode};
 use rustix::fs::OFlags;
 use rustix::process::{Flock, FlockOffsetType, FlockType, fcntl_getlk};
 
-use crate::store::open::{FileId, with_suffix};
-use crate::store::sqlite::reading::folder_of;
+use crate::store::error::StoreError;
+use crate::store::sqlite::connection::WAL_OCTETS_MAX;
+use crate::store::sqlite::file::{FileId, folder_of, with_suffix};
 use crate::store::sqlite::turn;
-use crate::store::{Store, StoreError};
 
-/// A log that has grown to this is moved into the database by the commit that filled it. Measured in docs/design.md,
-/// "The write-ahead log".
-pub(in crate::store) const WAL_OCTETS_WANTED: u64 = 16 << 20;
-/// A log that one version made longer than this is cut back when it is begun anew.
-pub(in crate::store) const WAL_OCTETS_MAX: u64 = 64 << 20;
 /// The log may take one part in so many of what would be free without it, unless the configuration says more.
 const FREE_SHARE: u64 = 4;
 /// It may always grow to this: two versions of the largest zones that are usual.
@@ -194,7 +189,7 @@ impl Log {
     }
 
     /// Returns the octets of the log; 0 if there is none.
-    fn octets(&self) -> u64 {
+    pub(in crate::store) fn octets(&self) -> u64 {
         let wal = with_suffix(&self.path, "-wal").metadata();
         wal.map_or(0, |meta| meta.len())
     }
@@ -386,34 +381,35 @@ impl Growth {
     }
 }
 
-impl Store {
-    /// Moves the write-ahead log into the database, as far as nobody reads an older state; cuts it back when it has
-    /// grown long. Waits for nobody, and says so in the log of the program when somebody keeps it.
+impl Log {
+    /// Moves the log into the database, as far as nobody reads an older state; cuts it back when it has grown long.
+    /// Waits for nobody, and says so in the log of the program when somebody keeps it.
     ///
     /// # Errors
     ///
     /// [`StoreError::Sqlite`].
-    pub fn checkpoint(&self) -> Result<(), StoreError> {
+    pub(in crate::store) fn checkpoint(&self, connection: &Connection) -> Result<(), StoreError> {
         // With the time limit of a writer, each look at a log that somebody reads would wait for him.
-        let moved = turn::without_waiting(|| self.move_log());
-        self.log.note(moved?);
+        let moved = turn::without_waiting(|| self.move_by_need(connection));
+        self.note(moved?);
         Ok(())
     }
 
     /// Moves the log, and cuts it back if nobody at all reads it. Returns what came of it; `None` if somebody else is
     /// moving it.
-    fn move_log(&self) -> Result<Option<Moved>, StoreError> {
-        let moved = self.move_by("passive")?;
-        match self.log.octets() > WAL_OCTETS_MAX {
-            true => self.move_by("truncate"),
-            false => Ok(moved),
+    fn move_by_need(&self, connection: &Connection) -> Result<Option<Moved>, StoreError> {
+        let moved = self.move_by(connection, "passive")?;
+        if self.octets() > WAL_OCTETS_MAX {
+            self.move_by(connection, "truncate")
+        } else {
+            Ok(moved)
         }
     }
 
     /// Moves the log in one of SQLite's ways.
-    fn move_by(&self, way: &str) -> Result<Option<Moved>, StoreError> {
+    fn move_by(&self, connection: &Connection, way: &str) -> Result<Option<Moved>, StoreError> {
         let sql = format!("pragma wal_checkpoint({way})");
-        let said = self.connection.query_row(&sql, [], |row| {
+        let said = connection.query_row(&sql, [], |row| {
             Ok(Moved {
                 frames: row.get(1)?,
                 moved: row.get(2)?,
@@ -430,7 +426,10 @@ impl Store {
             {
                 Ok(None)
             }
-            Err(fault) => Err(self.sqlite(fault)),
+            Err(fault) => Err(StoreError::Sqlite {
+                path: self.path.clone(),
+                fault,
+            }),
         }
     }
 
@@ -440,14 +439,13 @@ impl Store {
     /// # Errors
     ///
     /// [`StoreError::LogFull`] if the log has grown as far as it may, and a reader keeps it from being moved.
-    pub(in crate::store) fn require_room_in_log(&self) -> Result<(), StoreError> {
-        let octets = self.log.octets();
-        if octets < self.log.look_at_octets() {
+    pub(in crate::store) fn require_room(&self, connection: &Connection) -> Result<(), StoreError> {
+        if self.octets() < self.look_at_octets() {
             return Ok(());
         }
-        self.checkpoint()?;
-        let (octets, octets_max) = (self.log.octets(), self.log.octets_max());
-        let mut state = lock(&self.log.state);
+        self.checkpoint(connection)?;
+        let (octets, octets_max) = (self.octets(), self.octets_max());
+        let mut state = lock(&self.state);
         // A log that is long and moved whole is begun anew by who writes next.
         if octets < octets_max || state.held.is_none() {
             return Ok(());
@@ -461,27 +459,21 @@ impl Store {
         })
     }
 
-    /// Returns octets of the write-ahead log; 0 if there is none.
-    pub fn wal_octets(&self) -> u64 {
-        self.log.octets()
-    }
-
-    /// Sets how far the log may grow while somebody reads an old state, for all connections of this process to the
-    /// database; `None` for a part of the free space.
-    pub fn limit_log(&self, octets_max: Option<u64>) {
+    /// Sets how far the log may grow while somebody reads an old state; `None` for a part of the free space.
+    pub(in crate::store) fn limit(&self, octets_max: Option<u64>) {
         let octets_max = octets_max.map_or(0, |octets| octets.max(1));
-        self.log.octets_max.store(octets_max, Ordering::Relaxed);
+        self.octets_max.store(octets_max, Ordering::Relaxed);
     }
 
     /// Returns how the log stands.
-    pub fn log_standing(&self) -> LogStanding {
+    pub(in crate::store) fn standing(&self) -> LogStanding {
         let mut standing = LogStanding {
-            octets: self.log.octets(),
-            octets_max: self.log.octets_max(),
+            octets: self.octets(),
+            octets_max: self.octets_max(),
             held_for: Duration::ZERO,
             readers: Vec::new(),
         };
-        let mut state = lock(&self.log.state);
+        let mut state = lock(&self.state);
         if let Some(held) = state.held {
             standing.held_for = held.since.elapsed();
         }

@@ -5,9 +5,8 @@ use std::path::Path;
 
 use rusqlite::{Connection, params};
 
-use crate::store::StoreError;
-use crate::store::ledger::changes::{ChangeCounts, pack};
-use crate::store::ledger::popularity::{begin_operators, begin_popularity};
+use crate::store::error::StoreError;
+use crate::store::sqlite::frozen::{ChangeCounts, begin_operators, begin_popularity, pack};
 use crate::store::sqlite::lock::keep_open;
 
 /// The migrations, in order; the database's `user_version` is how many have run.
@@ -250,10 +249,12 @@ pub(in crate::store) fn has_index(connection: &Connection, name: &str) -> rusqli
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::dns::Name;
-    use crate::store::{HistoryScope, Store, StoreOptions};
+    use crate::store::handle::{Store, StoreOptions};
+    use crate::store::lookup::question::HistoryScope;
     use crate::time::Timestamp;
+
+    use super::*;
 
     /// Rows of a database of schema 1.
     const SCHEMA_1: &str = include_str!("../../../tests/fixtures/migrations/0001.sql");

@@ -14,8 +14,9 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use rustix::fs::{Access, access};
 
-use crate::store::StoreError;
-use crate::store::open::{BUSY_TIMEOUT, with_suffix};
+use crate::store::error::StoreError;
+use crate::store::sqlite::connection::BUSY_TIMEOUT;
+use crate::store::sqlite::file::{folder_of, with_suffix};
 
 /// How often a reader tries to share the log of a writer that is about to begin or to end.
 const SHARE_TRIES_MAX: usize = 20;
@@ -218,14 +219,6 @@ fn check(path: &Path, file: &Path, wanted: Access) -> Result<(), StoreError> {
     access(file, wanted).map_err(|fault| no_access(path, file, &fault.into()))
 }
 
-/// Returns the folder that a file lies in.
-pub(in crate::store) fn folder_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    }
-}
-
 /// Returns the error that says who may use a file, and the cure.
 fn no_access(path: &Path, file: &Path, fault: &io::Error) -> StoreError {
     let name = file.display();
@@ -285,9 +278,10 @@ fn immutable_uri(path: &Path) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::store::{Store, StoreOptions};
+    use crate::store::handle::{Store, StoreOptions};
     use crate::time::Timestamp;
+
+    use super::*;
 
     /// Makes a database in a folder, which nobody has open then.
     fn make(folder: &Path) -> PathBuf {

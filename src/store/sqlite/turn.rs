@@ -11,17 +11,12 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 
-use crate::store::open::BUSY_TIMEOUT;
-use crate::store::{Store, StoreError};
-use crate::time::Timestamp;
+use crate::store::sqlite::connection::BUSY_TIMEOUT;
 
 /// How often who waits asks again.
 const ASK_EVERY: Duration = Duration::from_millis(5);
 /// How long who wrote last holds back while others wait: time for each of them to ask.
 const HOLD_BACK: Duration = Duration::from_millis(8);
-
-/// The name under which a trial is kept.
-const TRIED_AT: &str = "service.tried_at";
 
 /// Whether the process ends, so that nobody waits any more.
 static ENDS: AtomicBool = AtomicBool::new(false);
@@ -77,18 +72,6 @@ pub(in crate::store) fn give_way() {
     let lately = 2 * ASK_EVERY.as_millis() as u64;
     if waited_at > 0 && millis(Instant::now()).saturating_sub(waited_at) <= lately {
         std::thread::sleep(HOLD_BACK);
-    }
-}
-
-impl Store {
-    /// Writes something of no importance: whether it can be written again.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`], as any other write.
-    pub fn try_write(&self, now: Timestamp) -> Result<(), StoreError> {
-        self.is_still_there()?;
-        self.note_number(TRIED_AT, now.unix())
     }
 }
 

@@ -6,7 +6,8 @@
 use rusqlite::params;
 
 use crate::outbox::{LEASE, WAIT_MAX};
-use crate::store::{Store, StoreError};
+use crate::store::error::StoreError;
+use crate::store::handle::Store;
 use crate::time::{Span, Step, Timestamp};
 
 /// How often the wall clock was set while the service ran.
@@ -140,12 +141,13 @@ impl Store {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::dns::Name;
     use crate::outbox::Next;
-    use crate::store::{
-        MailKind, MessageRow, NewMessage, SendingCaps, SourceKind, StoreOptions, Way,
-    };
+    use crate::store::desk::outbox::{MailKind, MessageRow, NewMessage, SendingCaps, Way};
+    use crate::store::handle::StoreOptions;
+    use crate::store::keys::SourceKind;
+
+    use super::*;
 
     /// The right time.
     const NOW: i64 = 1_790_000_000;

@@ -8,11 +8,13 @@ use rusqlite::types::Value;
 
 use crate::count::counted;
 use crate::evidence::{Hash, chain_hash};
+use crate::store::error::StoreError;
+use crate::store::handle::Store;
+use crate::store::keys::ZoneId;
 use crate::store::ledger::chain::Link;
 use crate::store::ledger::changes::unpack;
-use crate::store::ledger::popularity::week_of;
-use crate::store::zones::watched::{ZoneId, ZoneState};
-use crate::store::{Store, StoreError};
+use crate::store::ledger::tally::week_of;
+use crate::store::zones::watched::ZoneState;
 use crate::time::{Span, Timestamp};
 
 /// The most faults that are told one by one.
@@ -525,14 +527,14 @@ impl Store {
         if to.exists() {
             return Err(file(std::io::ErrorKind::AlreadyExists.into()));
         }
-        let temporary = crate::store::open::with_suffix(to, ".part");
+        let temporary = crate::store::sqlite::file::with_suffix(to, ".part");
         // What an interrupted backup left; nobody else writes there.
         match std::fs::remove_file(&temporary) {
             Err(fault) if fault.kind() != std::io::ErrorKind::NotFound => return Err(file(fault)),
             _ => {}
         }
         // Made first, so that what it will hold is nobody else's to read.
-        drop(crate::store::open::create_private(&temporary).map_err(file)?);
+        drop(crate::store::sqlite::file::create_private(&temporary).map_err(file)?);
         let copied = self
             .write_copy(&temporary)
             .and_then(|()| Self::check_copy(&temporary))

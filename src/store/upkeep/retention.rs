@@ -8,8 +8,10 @@
 
 use rusqlite::{OptionalExtension, params};
 
-use crate::store::zones::watched::{View, ZoneId, ZoneState};
-use crate::store::{Store, StoreError};
+use crate::store::error::StoreError;
+use crate::store::handle::Store;
+use crate::store::keys::{View, ZoneId};
+use crate::store::zones::watched::ZoneState;
 use crate::time::Timestamp;
 
 /// About how many rows one transaction looks at.

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use rusqlite::{OptionalExtension, params};
 
 use crate::dns::{Name, Serial};
-use crate::store::zones::watched::SourceId;
-use crate::store::{Store, StoreError};
+use crate::store::error::StoreError;
+use crate::store::handle::Store;
+use crate::store::keys::SourceId;
 use crate::time::Timestamp;
 
 /// A zone that a catalog lists.
@@ -218,8 +219,10 @@ impl Store {
 
 #[cfg(test)]
 mod tests {
+    use crate::store::handle::StoreOptions;
+    use crate::store::keys::SourceKind;
+
     use super::*;
-    use crate::store::{SourceKind, StoreOptions};
 
     #[test]
     fn member_whose_comparison_just_failed_keeps_no_other_from_its_turn() {

@@ -1,0 +1,101 @@
+//! What is kept of a database while one state of it is read.
+
+use std::collections::HashMap;
+
+use rusqlite::Row;
+
+use crate::detector::Moment;
+use crate::dns::{Name, Serial};
+use crate::store::keys::{View, ZoneId};
+use crate::time::Timestamp;
+use crate::zone::Missed;
+
+/// What is known of which zones there are.
+#[derive(Default)]
+pub(super) struct ZonesAt {
+    /// By their apexes: rows and views, a zone's own first; empty for a name that is no zone's.
+    pub by_apex: HashMap<Name, Vec<(ZoneId, View)>>,
+    /// Whether these are all that there are; `None` before that was looked at.
+    pub is_whole: Option<bool>,
+}
+
+/// A name server's row, and that of its operator's domain if a name outside the name server's own has
+/// ever used it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::store) struct HostRow {
+    pub id: i64,
+    pub operator_id: Option<i64>,
+}
+
+/// A version, as an interval's end names it.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::store) struct End {
+    pub version_id: i64,
+    pub at: Timestamp,
+    pub serial: Option<Serial>,
+    pub bulk: bool,
+    pub drift: bool,
+    pub missed: Option<Missed>,
+}
+
+/// A version, as far as lookups tell of it.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::store) struct VersionRow {
+    pub(in crate::store) end: End,
+    pub(in crate::store) source_id: i64,
+    /// When the zone was last looked at as the version before left it, if there is one.
+    pub(in crate::store) before: Option<Timestamp>,
+    pub(in crate::store) previous_id: Option<i64>,
+    /// When the zone was last looked at as this one left it; at its own time if that is not known.
+    pub(in crate::store) seen_until: Option<Timestamp>,
+}
+
+impl VersionRow {
+    pub(in crate::store) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            end: End {
+                version_id: row.get(0)?,
+                at: Timestamp::from_unix(row.get(1)?),
+                serial: row.get::<_, Option<u32>>(2)?.map(Serial),
+                bulk: row.get(3)?,
+                drift: row.get(8)?,
+                missed: row.get::<_, Option<u32>>(9)?.map(Missed::read),
+            },
+            source_id: row.get(4)?,
+            before: row.get::<_, Option<i64>>(5)?.map(Timestamp::from_unix),
+            previous_id: row.get(6)?,
+            seen_until: row.get::<_, Option<i64>>(7)?.map(Timestamp::from_unix),
+        })
+    }
+}
+
+/// Versions that were read, kept while nobody commits: what is added to a version may make it a bulk change.
+#[derive(Debug, Default)]
+pub(in crate::store) struct KnownVersions {
+    /// SQLite's `data_version` of the state that they were read of.
+    pub(in crate::store) state: Option<i64>,
+    pub(in crate::store) rows: HashMap<i64, VersionRow>,
+}
+
+/// The times of a zone's first and last version, if it has any.
+pub(in crate::store) type ZoneSpan = (Option<i64>, Option<i64>);
+
+/// Versions as the ends of intervals, while one state of the database is read: each ends and begins several.
+#[derive(Debug, Default)]
+pub(in crate::store) struct Moments {
+    /// By row; whether names made the same move in it, which is then to be read for each of them.
+    pub(in crate::store) by_id: HashMap<i64, (Moment, bool)>,
+}
+
+/// Versions that added records and versions that removed them.
+pub(in crate::store) type Pairs = Vec<(i64, i64)>;
+
+/// Which versions removed what each version added, of owners with many past records; for as long as one state of
+/// the database is read.
+#[derive(Debug, Default)]
+pub(in crate::store) struct Additions {
+    /// By owner and month: versions that added and that removed, in order, each pair once. `None` for few records.
+    pub(in crate::store) by_owner: HashMap<(i64, i64), Option<Pairs>>,
+    /// How many pairs there are in all.
+    pub(in crate::store) count: usize,
+}

@@ -1,0 +1,40 @@
+//! A record that is there, as its row has it.
+
+use rusqlite::Row;
+use rusqlite::types::Value;
+
+use crate::dns::{Record, RecordType};
+
+/// An open record as it stands in the database.
+pub(in crate::store) struct OpenRow {
+    pub record: Record,
+    pub value: Value,
+    pub added_id: i64,
+    pub baseline: bool,
+}
+
+impl OpenRow {
+    /// Returns whether it is a name server.
+    pub(in crate::store) fn is_ns(&self) -> bool {
+        is_ns(&self.record)
+    }
+}
+
+/// Returns whether a record is a name server.
+pub(in crate::store) fn is_ns(record: &Record) -> bool {
+    record.rdata.rtype() == RecordType::Ns
+}
+
+/// An open record as it is read: type, data, TTL, version that added it, whether it was there before.
+pub(in crate::store) type RawRow = (u16, Value, u32, i64, bool);
+
+/// Reads an open record.
+pub(in crate::store) fn read_row(row: &Row<'_>) -> rusqlite::Result<RawRow> {
+    Ok((
+        row.get(0)?,
+        row.get(1)?,
+        row.get(2)?,
+        row.get(3)?,
+        row.get(4)?,
+    ))
+}

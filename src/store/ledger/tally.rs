@@ -1,0 +1,84 @@
+//! How a version changes how many names use a name server.
+
+use std::collections::HashMap;
+
+use rusqlite::Connection;
+
+use crate::store::sqlite::rows::ROWS_A_STATEMENT;
+use crate::time::Timestamp;
+
+/// Differences that are kept in memory before they are written: some 50 octets each.
+pub(in crate::store) const DIFFERENCES_MAX: usize = 200_000;
+
+/// The rows of a name server that is counted and of its operator's domain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::store) struct HostKey {
+    pub id: i64,
+    pub operator_id: i64,
+}
+
+/// Differences that are yet to be written, by user and week.
+#[derive(Default)]
+pub(in crate::store) struct Tally {
+    pub(in crate::store) differences: HashMap<(i64, i64), i64>,
+    pub(in crate::store) operators: Vec<i64>,
+}
+
+impl Tally {
+    /// Adds, or with `by` -1 takes, what an owner with these name servers counts for.
+    pub(in crate::store) fn count(&mut self, hosts: &[HostKey], week: i64, by: i64) {
+        self.operators.clear();
+        self.operators
+            .extend(hosts.iter().map(|host| -host.operator_id));
+        self.operators.sort_unstable();
+        self.operators.dedup();
+        let hosts = hosts.iter().map(|host| host.id);
+        for user_of in hosts.chain(self.operators.iter().copied()) {
+            *self.differences.entry((user_of, week)).or_default() += by;
+        }
+    }
+
+    /// Writes the differences and forgets them, if there are many or it is the end.
+    pub(in crate::store) fn write(
+        &mut self,
+        connection: &Connection,
+        is_end: bool,
+    ) -> rusqlite::Result<()> {
+        if self.differences.len() < DIFFERENCES_MAX && !is_end {
+            return Ok(());
+        }
+        let mut rows: Vec<((i64, i64), i64)> = self.differences.drain().collect();
+        rows.retain(|(_, by)| *by != 0);
+        // The order of the table: rows that are written after each other lie beside each other.
+        rows.sort_unstable();
+        let sql = |count| {
+            let values = vec!["(?, ?, ?)"; count].join(", ");
+            format!(
+                "insert or fail into popularity (user_of, week, count) values {values} on conflict (user_of, week) do update set count = count + excluded.count"
+            )
+        };
+        let full = sql(ROWS_A_STATEMENT);
+        for chunk in rows.chunks(ROWS_A_STATEMENT) {
+            let mut statement = match chunk.len() {
+                ROWS_A_STATEMENT => connection.prepare_cached(&full)?,
+                rest => connection.prepare_cached(&sql(rest))?,
+            };
+            let numbers = chunk
+                .iter()
+                .flat_map(|((user_of, week), by)| [*user_of, *week, *by]);
+            for (number, place) in numbers.zip(1..) {
+                statement.raw_bind_parameter(place, number)?;
+            }
+            statement.raw_execute()?;
+        }
+        connection
+            .prepare_cached("delete from popularity where count = 0")?
+            .execute([])?;
+        Ok(())
+    }
+}
+
+/// Returns the week of a time, in weeks since 1970-01-01; what was before counts as the first.
+pub(in crate::store) fn week_of(at: Timestamp) -> i64 {
+    at.unix().div_euclid(7 * 86_400).max(1)
+}

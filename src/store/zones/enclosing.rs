@@ -1,0 +1,181 @@
+//! Which zones there are at and above a name, and the months that they have history in.
+
+use crate::dns::Name;
+use crate::store::caches::{ZoneSpan, ZonesAt};
+use crate::store::error::StoreError;
+use crate::store::handle::Store;
+use crate::store::keys::{View, ZoneId};
+use crate::time::Timestamp;
+
+/// The most names of which it is kept which zones are there.
+pub(in crate::store) const NAMES_KNOWN_MAX: usize = 200_000;
+
+/// The most zones that are read at once.
+pub(in crate::store) const ZONES_AT_ONCE_MAX: i64 = 1000;
+
+/// When a zone was last looked at and was as its newest version left it, if its source looks at it in between: not of
+/// a file, which says what was at its own time, nor of a probe, to which a record may be missing for a while. Of `z`.
+pub(in crate::store) const SEEN_AT: &str = "iif((select s.kind in ('transfer', 'catalog') from source s where s.id = z.source_id), z.last_success_at, null)";
+
+/// A zone that a name lies in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EnclosingZone {
+    /// Its row.
+    pub id: ZoneId,
+    /// Its apex.
+    pub apex: Name,
+    /// Who says what stands in it.
+    pub view: View,
+}
+
+impl Store {
+    /// Returns the zones whose apex is the name or above it, the nearest first; a zone's own view first.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn zones_enclosing(&self, name: &Name) -> Result<Vec<EnclosingZone>, StoreError> {
+        let mut zones = Vec::new();
+        let mut apex = Some(name.clone());
+        while let Some(candidate) = apex {
+            for (id, view) in self.zones_at(&candidate)? {
+                zones.push(EnclosingZone {
+                    id,
+                    apex: candidate.clone(),
+                    view,
+                });
+            }
+            apex = candidate.parent();
+        }
+        Ok(zones)
+    }
+
+    /// Returns the views of the zone at a name; most names have none. While one state of the database is
+    /// read, few zones are read at once, and many are asked for once at each name.
+    pub(in crate::store) fn zones_at(
+        &self,
+        name: &Name,
+    ) -> Result<Vec<(ZoneId, View)>, StoreError> {
+        let must_look = matches!(&*self.zones_at.borrow(), Some(known) if known.is_whole.is_none());
+        if must_look {
+            self.load_zones()?;
+        }
+        if let Some(known) = &*self.zones_at.borrow() {
+            match known.by_apex.get(name) {
+                Some(views) => return Ok(views.clone()),
+                None if known.is_whole == Some(true) => return Ok(Vec::new()),
+                None => {}
+            }
+        }
+        let rows: Vec<(i64, String)> = self.run(|connection| {
+            let sql = "select id, view from zone where name = ? order by view = 'zone' desc, view";
+            let mut statement = connection.prepare_cached(sql)?;
+            let rows =
+                statement.query_map([name.to_string()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            rows.collect()
+        })?;
+        let views = rows
+            .into_iter()
+            .map(|(id, view)| Ok((ZoneId(id), self.read_view(&view, name)?)))
+            .collect::<Result<Vec<_>, StoreError>>()?;
+        if let Some(known) = self
+            .zones_at
+            .borrow_mut()
+            .as_mut()
+            .filter(|known| known.by_apex.len() < NAMES_KNOWN_MAX)
+        {
+            known.by_apex.insert(name.clone(), views.clone());
+        }
+        Ok(views)
+    }
+
+    /// Reads which zones there are, if there are few.
+    pub(in crate::store) fn load_zones(&self) -> Result<(), StoreError> {
+        let rows: Vec<(i64, String, String)> = self.run(|connection| {
+            let counted = "select count(*) from (select 1 from zone limit ?)";
+            let count: i64 = connection
+                .prepare_cached(counted)?
+                .query_row([ZONES_AT_ONCE_MAX + 1], |row| row.get(0))?;
+            if count > ZONES_AT_ONCE_MAX {
+                return Ok(Vec::new());
+            }
+            let sql = "select id, name, view from zone order by view = 'zone' desc, view";
+            let mut statement = connection.prepare_cached(sql)?;
+            let rows =
+                statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+            rows.collect()
+        })?;
+        let mut known = ZonesAt {
+            is_whole: Some(!rows.is_empty()),
+            ..ZonesAt::default()
+        };
+        for (id, apex, view) in rows {
+            let apex = self.read_name(&apex)?;
+            let view = self.read_view(&view, &apex)?;
+            known
+                .by_apex
+                .entry(apex)
+                .or_default()
+                .push((ZoneId(id), view));
+        }
+        self.zones_at.replace(Some(known));
+        Ok(())
+    }
+
+    /// Reads the word for a view.
+    pub(in crate::store) fn read_view(&self, word: &str, apex: &Name) -> Result<View, StoreError> {
+        View::parse(word).ok_or_else(|| self.damaged(format!("view {word:?} of zone {apex}")))
+    }
+
+    /// Returns the times of a zone's first and last version. Read once while one state of the database is read.
+    pub(in crate::store) fn span_of(&self, zone: ZoneId) -> Result<ZoneSpan, StoreError> {
+        let known = self
+            .spans
+            .borrow()
+            .as_ref()
+            .and_then(|it| it.get(&zone).copied());
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let span = self.run(|connection| {
+            connection
+                // Each end by itself is found in the index; both together are a scan of all versions.
+                .prepare_cached(
+                    "select (select min(observed_at) from version where zone_id = ?1), (select max(observed_at) from version where zone_id = ?1)",
+                )?
+                .query_row([zone.0], |row| Ok((row.get(0)?, row.get(1)?)))
+        })?;
+        if let Some(known) = &mut *self.spans.borrow_mut() {
+            known.insert(zone, span);
+        }
+        Ok(span)
+    }
+
+    /// Returns the buckets that closed intervals of a zone may lie in, after the number 0, which
+    /// holds none: the months from `since` (or the zone's first version) to its newest version.
+    pub(in crate::store) fn buckets_since(
+        &self,
+        zone: ZoneId,
+        since: Option<Timestamp>,
+    ) -> Result<Vec<i64>, StoreError> {
+        let (first, last) = self.span_of(zone)?;
+        let mut buckets = vec![0];
+        if let (Some(first), Some(last)) = (first, last) {
+            let first = since.map_or(first, |since| since.unix().max(first));
+            buckets.extend(
+                Timestamp::from_unix(first).month_bucket()
+                    ..=Timestamp::from_unix(last).month_bucket(),
+            );
+        }
+        Ok(buckets)
+    }
+
+    /// Returns the name of a source.
+    pub(in crate::store) fn source_name(&self, id: i64) -> Result<String, StoreError> {
+        self.run(|connection| {
+            connection
+                .prepare_cached("select name from source where id = ?")?
+                .query_row([id], |row| row.get(0))
+        })
+    }
+}
