@@ -107,9 +107,11 @@ fn write_first(
     current: &mut Vec<u32>,
 ) -> Result<(), Box<dyn Error>> {
     let mut numbers = Numbers(1);
-    let source = store.ensure_source("made", SourceKind::Transfer)?;
-    let zone = store.ensure_zone(apex, source)?;
-    let mut tx = store.begin(&zone, draft(&zone, VersionKind::Baseline, 0))?;
+    let source = store.zones().ensure_source("made", SourceKind::Transfer)?;
+    let zone = store.zones().ensure_zone(apex, source)?;
+    let mut tx = store
+        .ledger()
+        .begin(&zone, draft(&zone, VersionKind::Baseline, 0))?;
     for number in 0..plan.domains {
         let provider = plan.provider(&mut numbers);
         current.push(provider);
@@ -120,7 +122,7 @@ fn write_first(
         tx.apply_change(&domain(number), &change, true)?;
     }
     tx.commit(false)?;
-    Ok(store.checkpoint()?)
+    Ok(store.upkeep().checkpoint()?)
 }
 
 /// Writes one version in which domains move. Returns how long that took, checkpoint excluded.
@@ -132,7 +134,7 @@ fn write_moves(
     current: &mut [u32],
     numbers: &mut Numbers,
 ) -> Result<Duration, Box<dyn Error>> {
-    let zone = store.find_zone(apex)?.ok_or("the zone is there")?;
+    let zone = store.zones().find_zone(apex)?.ok_or("the zone is there")?;
     let hot = (plan.domains / 1000).max(1);
     let mut moves = std::collections::BTreeMap::new();
     while (moves.len() as u64) < plan.changed.min(plan.domains / 2) {
@@ -164,13 +166,15 @@ fn write_moves(
         current[place as usize] = new;
     }
     let started = Instant::now();
-    let mut tx = store.begin(&zone, draft(&zone, VersionKind::Snapshot, number))?;
+    let mut tx = store
+        .ledger()
+        .begin(&zone, draft(&zone, VersionKind::Snapshot, number))?;
     for (owner, step) in &steps {
         tx.apply_step(owner, step)??;
     }
     tx.commit(false)?;
     let took = started.elapsed();
-    store.checkpoint()?;
+    store.upkeep().checkpoint()?;
     Ok(took)
 }
 
@@ -247,7 +251,7 @@ fn look_up(
     for _ in 0..count {
         let name = domain(numbers.below(plan.domains));
         let started = Instant::now();
-        let history = store.history(&name, HistoryScope::AtOrBelow)?;
+        let history = store.lookup().history(&name, HistoryScope::AtOrBelow)?;
         times.push(started.elapsed());
         assert!(!history.records.is_empty(), "{name} has a history");
     }
@@ -274,11 +278,13 @@ fn look(plan: &Plan) -> Result<(), Box<dyn Error>> {
     if store.has_reverse_index() {
         let host = Used::Host(Name::parse("ns1.p0.test")?);
         let (started, mut first, mut count) = (Instant::now(), None, 0_u64);
-        store.users_of(&host, &Wanted::default(), None, |_, _| {
-            first.get_or_insert_with(|| started.elapsed());
-            count += 1;
-            Ok::<_, StoreError>(true)
-        })?;
+        store
+            .lookup()
+            .users_of(&host, &Wanted::default(), None, |_, _| {
+                first.get_or_insert_with(|| started.elapsed());
+                count += 1;
+                Ok::<_, StoreError>(true)
+            })?;
         let first = first.ok_or("a provider has users")?;
         println!(
             "users of one name server: first of {count} records after {:.1} ms, all after {:.2} s",
@@ -300,7 +306,7 @@ fn look(plan: &Plan) -> Result<(), Box<dyn Error>> {
     }
     // A log that is left behind is read anew by every command: what comes next measures lookups. Who closes last
     // takes it away, unless it only reads.
-    Ok(plan.open()?.checkpoint()?)
+    Ok(plan.open()?.upkeep().checkpoint()?)
 }
 
 /// Measures lookups while ten versions are written.
@@ -345,6 +351,7 @@ fn write_more(plan: &Plan, count: u64) -> Result<Vec<f64>, Box<dyn Error>> {
         .map(str::parse)
         .collect::<Result<_, _>>()?;
     let newest = store
+        .zones()
         .find_zone(&apex)?
         .and_then(|zone| zone.serial)
         .ok_or("there are versions")?;

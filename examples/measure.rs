@@ -145,7 +145,7 @@ fn take_in(pipeline: &Pipeline, zone: &Path, day: i64) -> Result<f64, Box<dyn Er
         ..PollOptions::default()
     };
     pipeline.import_files(&import, &options, |_| {})?;
-    pipeline.store().checkpoint()?;
+    pipeline.store().upkeep().checkpoint()?;
     Ok(cpu_s()? - before)
 }
 
@@ -232,10 +232,14 @@ fn measure(
 /// Returns how many changed names history has, summed over its versions.
 fn change_count(pipeline: &Pipeline) -> Result<u64, Box<dyn Error>> {
     let apex = Name::parse("example.")?;
-    let zone = pipeline.store().find_zone(&apex)?.ok_or("no zone")?;
+    let zone = pipeline
+        .store()
+        .zones()
+        .find_zone(&apex)?
+        .ok_or("no zone")?;
     let mut sum = 0;
-    for (version, _) in pipeline.store().versions_after(zone.id, 0)? {
-        sum += pipeline.store().counts(&zone, version)?.len() as u64;
+    for (version, _) in pipeline.store().lookup().versions_after(zone.id, 0)? {
+        sum += pipeline.store().lookup().counts(&zone, version)?.len() as u64;
     }
     Ok(sum)
 }

@@ -311,7 +311,7 @@ fn report(
     cpu: f64,
 ) -> Result<(), Box<dyn std::error::Error>> {
     let store = pipeline.store();
-    let cases = store.cases(&CaseState::ALL)?;
+    let cases = store.desk().cases(&CaseState::ALL)?;
     let reported: BTreeMap<String, Timestamp> = cases
         .iter()
         .filter(|row| row.case.peak_level == Level::Report)
@@ -328,7 +328,7 @@ fn report(
         .filter(|it| !names.contains(it.as_str()))
         .collect();
     let mut by_day: BTreeMap<i64, BTreeMap<&str, u32>> = BTreeMap::new();
-    for row in store.messages(false)? {
+    for row in store.desk().messages(false)? {
         let day = (row.queued_at.unix() - START) / 86_400;
         *by_day
             .entry(day)

@@ -147,19 +147,20 @@ fn run_show(config: Option<&Path>, command: &CasesShow) -> Result<Done, Failure>
     let campaign = row.campaign;
     let shown = Shown {
         members: match campaign {
-            Some(campaign) => store.cases_of_campaign(campaign)?,
+            Some(campaign) => store.desk().cases_of_campaign(campaign)?,
             None => Vec::new(),
         },
         bystanders: match campaign {
             Some(campaign) => store
+                .desk()
                 .bystanders_of_campaign(campaign)?
                 .into_iter()
                 .collect(),
             None => Vec::new(),
         },
-        log: store.case_events(row.id)?,
-        notices: store.notices_of_case(row.id)?,
-        messages: store.messages_of_case(row.id)?,
+        log: store.desk().case_events(row.id)?,
+        notices: store.desk().notices_of_case(row.id)?,
+        messages: store.desk().messages_of_case(row.id)?,
         row,
     };
     let mut out = stdout();

@@ -46,7 +46,7 @@ fn backup(config: Option<&Path>, command: &DbBackup) -> Result<Done, Failure> {
             "a backup is never written over another file: name a new file, or remove this one first",
         ));
     }
-    store.backup(&command.file)?;
+    store.upkeep().backup(&command.file)?;
     let mut out = stdout();
     let size = std::fs::metadata(&command.file)
         .map_err(|error| Failure::file(&command.file, &error))?
@@ -90,7 +90,7 @@ fn verify(config: Option<&Path>, command: &DbVerify) -> Result<Done, Failure> {
     let hashes: Vec<Hash> = command.hashes.iter().map(parse).collect::<Result<_, _>>()?;
     let store = open_to_look(&load_config(config)?)?;
     let progress = spinner();
-    let found = store.verify(|what| {
+    let found = store.upkeep().verify(|what| {
         progress.set_message(what.to_owned());
         progress.tick();
     })?;
@@ -178,7 +178,7 @@ fn print_verified(found: &Verification, hashes: &[HashJson]) -> Result<(), Failu
 /// it was when the hash was printed.
 fn find_hashes(store: &Store, hashes: &[Hash]) -> Result<Vec<HashJson>, Failure> {
     let find = |hash: &Hash| {
-        let found = store.link_of_hash(*hash)?;
+        let found = store.ledger().link_of_hash(*hash)?;
         let link = found.as_ref().map(|(_, link)| &link.head);
         Ok(HashJson {
             hash: hash.to_string(),
@@ -219,7 +219,7 @@ fn recount(config: Option<&Path>) -> Result<Done, Failure> {
     };
     let store = open_store(&config)?;
     let progress = spinner();
-    store.recount(|what| {
+    store.upkeep().recount(|what| {
         progress.set_message(what.to_owned());
         progress.tick();
     })?;
@@ -251,7 +251,7 @@ fn prune(config: Option<&Path>, command: &DbPrune) -> Result<Done, Failure> {
     })?;
     let removed = removed.count();
     if command.shrink {
-        while store.give_back_some()? {
+        while store.upkeep().give_back_some()? {
             progress.set_message("giving free pages back");
             progress.tick();
         }
@@ -326,7 +326,7 @@ struct TableJson<'a> {
 
 /// Prints what the database holds.
 fn stats(config: Option<&Path>, command: &DbStats) -> Result<Done, Failure> {
-    let stats = open_to_look(&load_config(config)?)?.stats()?;
+    let stats = open_to_look(&load_config(config)?)?.upkeep().stats()?;
     let mut out = stdout();
     match command.format {
         StatsFormat::Table => print_stats(&mut out, &stats)?,

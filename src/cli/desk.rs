@@ -115,6 +115,7 @@ fn step_one(
     };
     // Read in the transaction: a poller may have moved it meanwhile.
     let row = store
+        .desk()
         .case_by_id(id)?
         .ok_or_else(|| Failure::failed(format!("case {} was taken away", case_reference(id))))?;
     let taken = take_step(&row.case, step, command.note.as_deref(), WallClock.now());
@@ -123,7 +124,9 @@ fn step_one(
         Err(fault) => return Ok(Err(fault)),
     };
     if let Some(tx) = tx {
-        store.save_case(&case, std::slice::from_ref(&event), who)?;
+        store
+            .desk()
+            .save_case(&case, std::slice::from_ref(&event), who)?;
         pipeline.tell_after_step(id)?;
         tx.commit()?;
     }
@@ -215,7 +218,7 @@ impl CaseFilter<'_> {
             Level::parse(word).ok_or_else(fault)
         });
         let level = level.transpose()?;
-        let mut rows = store.cases(states)?;
+        let mut rows = store.desk().cases(states)?;
         rows.retain(|row| {
             let domain = &row.case.domain;
             campaign.is_none_or(|campaign| row.campaign == Some(campaign))
@@ -281,7 +284,11 @@ impl Row for LogJson {
 fn run_log(config: Option<&Path>, command: &CasesLog) -> Result<Done, Failure> {
     let store = open_to_look(&load_config(config)?)?;
     let row = find_case(&store, &command.case)?;
-    let lines = store.case_events(row.id)?.into_iter().map(LogJson::from);
+    let lines = store
+        .desk()
+        .case_events(row.id)?
+        .into_iter()
+        .map(LogJson::from);
     print_list(&lines.collect::<Vec<_>>(), command.format)?;
     Ok(Done::Well)
 }

@@ -112,13 +112,16 @@ fn compare(
     let mut cursor = command.after.clone();
     loop {
         let _reading = store.begin_reading()?;
-        let names = store.covered_names(name, scope, cursor.as_deref(), NAMES_AT_A_TIME)?;
+        let names =
+            store
+                .lookup()
+                .covered_names(name, scope, cursor.as_deref(), NAMES_AT_A_TIME)?;
         for covered in &names {
             if found.differing_count == command.limit {
                 found.next = cursor;
                 return Ok(found.with_same(same));
             }
-            let records = store.history_of(covered, &wanted)?.records;
+            let records = store.lookup().history_of(covered, &wanted)?.records;
             let compared = compare_records(records, from, to);
             if compared.iter().any(|(it, _)| *it != Presence::Unchanged) {
                 found.differing_count += 1;

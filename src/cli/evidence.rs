@@ -19,7 +19,7 @@ const BUNDLE_OCTETS_MAX: u64 = 1 << 30;
 pub fn export(config: Option<&Path>, domain: &str, output: Option<&Path>) -> Result<Done, Failure> {
     let domain = parse_name(domain)?;
     let store = open_to_look(&load_config(config)?)?;
-    let bundle = store.bundle(&domain, WallClock.now())?;
+    let bundle = store.lookup().bundle(&domain, WallClock.now())?;
     if bundle.zones.is_empty() {
         return Err(Failure::failed(format!(
             "no history of {}",

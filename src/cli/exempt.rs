@@ -124,7 +124,7 @@ pub fn run(config: Option<&Path>, command: &ExemptCommand) -> Result<Done, Failu
 fn run_list(config: Option<&Path>, command: &ExemptList) -> Result<Done, Failure> {
     let store = open_to_look(&load_config(config)?)?;
     let now = WallClock.now();
-    let rows = store.exemptions()?.into_iter();
+    let rows = store.desk().exemptions()?.into_iter();
     let rows = rows.map(|row| ExemptionJson::new(row, now));
     let rows: Vec<_> = rows.filter(|row| command.all || row.in_force).collect();
     print_list(&rows, command.format)?;
@@ -156,13 +156,13 @@ fn run_add(config: Option<&Path>, command: &ExemptAdd) -> Result<Done, Failure> 
         tell_added(&exemption, true)?;
         return Ok(Done::Well);
     };
-    let same = store.exemptions_in_force(now)?;
+    let same = store.desk().exemptions_in_force(now)?;
     if let Some(same) = same.iter().find(|it| it.covers == exemption.covers) {
         let what = format!("note: exemption {} covers the same already", same.id);
         writeln!(std::io::stderr(), "{what}")?;
     }
     if !command.dry_run {
-        exemption.id = store.add_exemption(&exemption, now)?;
+        exemption.id = store.desk().add_exemption(&exemption, now)?;
     }
     let touched = cases_touched(&open_pipeline(config, store)?, &exemption)?;
     let mut out = stdout();
@@ -207,7 +207,7 @@ fn tell_added(exemption: &Exemption, dry_run: bool) -> Result<(), Failure> {
 fn cases_touched(pipeline: &Pipeline, exemption: &Exemption) -> Result<Vec<Vec<String>>, Failure> {
     let mut touched = Vec::new();
     let open = [CaseState::Open, CaseState::Acknowledged];
-    for row in pipeline.store().cases(&open)? {
+    for row in pipeline.store().desk().cases(&open)? {
         let domain = &row.case.domain;
         let Some(finding) = pipeline.find(domain, row.case.evaluated_at)?.finding else {
             continue;
@@ -253,9 +253,10 @@ fn run_remove(config: Option<&Path>, command: &ExemptRemove) -> Result<Done, Fai
     };
     let done = match command.dry_run {
         true => store
+            .desk()
             .exemption(command.id)?
             .is_some_and(|row| row.is_in_force(now)),
-        false => store.remove_exemption(command.id, &who, now)?,
+        false => store.desk().remove_exemption(command.id, &who, now)?,
     };
     if !done {
         let what = format!("no exemption {} is in force", command.id);

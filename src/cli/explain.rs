@@ -70,12 +70,16 @@ pub fn run(config: Option<&Path>, command: &ExplainCommand) -> Result<Done, Fail
 /// Returns the newest event time of the zones that hold the domain: the wall clock for live sources.
 fn newest_event(pipeline: &Pipeline, domain: &Name) -> Result<Timestamp, Failure> {
     let mut newest = None;
-    for zone in pipeline.store().zones_enclosing(domain)? {
-        if let Some(zone) = pipeline.store().find_view(&zone.apex, zone.view)? {
+    for zone in pipeline.store().zones().zones_enclosing(domain)? {
+        if let Some(zone) = pipeline.store().zones().find_view(&zone.apex, zone.view)? {
             let event = if zone.source_kind.is_live() {
                 Some(WallClock.now())
             } else {
-                pipeline.store().source_status(zone.source)?.last_event_at
+                pipeline
+                    .store()
+                    .zones()
+                    .source_status(zone.source)?
+                    .last_event_at
             };
             newest = newest.max(event);
         }
@@ -99,7 +103,7 @@ fn print_text(
 ) -> Result<(), Failure> {
     let policy = pipeline.config().detect.label();
     // A hold is of the case as it stands, not of another time.
-    let case = pipeline.store().find_case(domain)?;
+    let case = pipeline.store().desk().find_case(domain)?;
     let case = case.filter(|row| row.case.evaluated_at <= at);
     let pending_since = case.and_then(|row| row.case.pending_since);
     let is_watched = found
@@ -164,7 +168,7 @@ fn exemption_for(pipeline: &Pipeline, found: &DomainFinding) -> Result<Option<Ex
         return Ok(None);
     };
     let now = WallClock.now();
-    let live = pipeline.store().exemptions_in_force(now)?;
+    let live = pipeline.store().desk().exemptions_in_force(now)?;
     let registration = pipeline.registration_of(&finding.domain);
     let account = registration.and_then(|it| it.account);
     Ok(exemption_of(&live, finding, account.as_deref(), now).cloned())

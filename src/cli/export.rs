@@ -48,6 +48,7 @@ pub fn run(config: Option<&Path>, command: &ExportCommand) -> Result<Done, Failu
     let store = open_to_look(&load_config(config)?)?;
     for zone in &range.zones {
         if store
+            .zones()
             .zones_enclosing(zone)?
             .first()
             .is_none_or(|it| it.apex != *zone)
@@ -66,7 +67,7 @@ pub fn run(config: Option<&Path>, command: &ExportCommand) -> Result<Done, Failu
     let mut writer = DayWriter::new(folder, format).map_err(failure)?;
     let bar = spinner();
     let mut rows = 0;
-    let result = store.export_moves(&range, |row| {
+    let result = store.lookup().export_moves(&range, |row| {
         rows += 1;
         if rows % ROWS_A_TICK == 0 {
             let day = row.at.to_date();
@@ -86,7 +87,7 @@ pub fn run(config: Option<&Path>, command: &ExportCommand) -> Result<Done, Failu
         folder.display()
     )?;
     // What retention has taken is not in the files; whoever reads them must know.
-    for zone in store.every_view()? {
+    for zone in store.upkeep().every_view()? {
         let is_wanted = range.zones.is_empty() || range.zones.contains(&zone.apex);
         if let Some(kept_since) = zone.kept_since.filter(|_| is_wanted)
             && zone.view != View::Passive

@@ -132,7 +132,9 @@ fn print_names(
     limit: usize,
     printer: &mut Printer,
 ) -> Result<Option<String>, Failure> {
-    let mut pages = store.history_pages(name, scope, wanted, command.after.as_deref());
+    let mut pages = store
+        .lookup()
+        .history_pages(name, scope, wanted, command.after.as_deref());
     let mut left = limit;
     while left > 0 && !pages.is_done() {
         let found = pages.next_page(left.min(NAMES_AT_A_TIME))?;
@@ -144,7 +146,9 @@ fn print_names(
     if pages.is_done() {
         return Ok(None);
     }
-    let more = store.covered_names(name, scope, pages.cursor(), 1)?;
+    let more = store
+        .lookup()
+        .covered_names(name, scope, pages.cursor(), 1)?;
     Ok(pages
         .cursor()
         .filter(|_| !more.is_empty())
@@ -169,23 +173,25 @@ fn print_users(
         None => None,
     };
     let (mut left, mut last, mut next) = (limit, None, None);
-    store.users_of(used, wanted, cursor.as_ref(), |record, here| {
-        if left == 0 {
-            next = last.take().map(|last: ReverseCursor| last.to_string());
-            return Ok::<_, Failure>(false);
-        }
-        left -= 1;
-        let is_first = last.replace(here).is_none();
-        printer.take(History {
-            records: vec![record],
-            ..History::default()
+    store
+        .lookup()
+        .users_of(used, wanted, cursor.as_ref(), |record, here| {
+            if left == 0 {
+                next = last.take().map(|last: ReverseCursor| last.to_string());
+                return Ok::<_, Failure>(false);
+            }
+            left -= 1;
+            let is_first = last.replace(here).is_none();
+            printer.take(History {
+                records: vec![record],
+                ..History::default()
+            })?;
+            if is_first {
+                // Who looks sees at once that there are users; the rest is written as it comes together.
+                printer.out.flush()?;
+            }
+            Ok(true)
         })?;
-        if is_first {
-            // Who looks sees at once that there are users; the rest is written as it comes together.
-            printer.out.flush()?;
-        }
-        Ok(true)
-    })?;
     Ok(next)
 }
 
@@ -346,7 +352,7 @@ fn cases_about(store: &Store, history: &History) -> Result<Vec<CaseRow>, Failure
     }
     let mut cases = Vec::new();
     for name in names {
-        cases.extend(store.find_case(&name)?);
+        cases.extend(store.desk().find_case(&name)?);
     }
     cases.sort_by_key(|row| row.id);
     Ok(cases)

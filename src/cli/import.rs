@@ -70,7 +70,7 @@ fn import(pipeline: &Pipeline, command: &ImportCommand, send: bool) -> Result<Do
         ImportCommand::Pdns(passive) => import_passive(pipeline, passive)?,
         ImportCommand::Rejected(_) => Vec::new(),
     };
-    pipeline.store().checkpoint()?;
+    pipeline.store().upkeep().checkpoint()?;
     let delivered = if send && report {
         runtime()?.block_on(pipeline.deliver())?
     } else {
@@ -83,6 +83,7 @@ fn import(pipeline: &Pipeline, command: &ImportCommand, send: bool) -> Result<Do
     print_found(
         &pipeline
             .store()
+            .desk()
             .cases(&[CaseState::Open, CaseState::Acknowledged])?,
     )?;
     Ok(done_with(&reports, &delivered))
@@ -158,7 +159,7 @@ fn import_passive(
     command: &ImportPassive,
 ) -> Result<Vec<ZoneReport>, Failure> {
     let zone = command.zone.as_deref().map(parse_name).transpose()?;
-    let known = pipeline.store().source_kind(&command.source)?;
+    let known = pipeline.store().zones().source_kind(&command.source)?;
     if let Some(kind) = known.filter(|kind| *kind != SourceKind::Passive) {
         let (name, kind) = (&command.source, kind.word());
         return Err(Failure::usage(format!(

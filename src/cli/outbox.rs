@@ -99,8 +99,8 @@ pub fn run(config: Option<&Path>, command: &OutboxCommand) -> Result<Done, Failu
 fn run_list(config: Option<&Path>, command: &OutboxList) -> Result<Done, Failure> {
     let store = open_to_look(&load_config(config)?)?;
     let rows = match command.all {
-        true => store.messages(false)?,
-        false => store.undone_messages()?,
+        true => store.desk().messages(false)?,
+        false => store.desk().undone_messages()?,
     };
     let rows: Vec<MessageJson> = rows.into_iter().map(message_json).collect();
     print_list(&rows, command.format)?;
@@ -122,6 +122,7 @@ fn run_retry(config: Option<&Path>, command: &OutboxRetry) -> Result<Done, Failu
     let mut err = std::io::stderr();
     if command.dry_run {
         let count = store
+            .desk()
             .undone_messages()?
             .iter()
             .filter(|row| match command.message {
@@ -133,7 +134,9 @@ fn run_retry(config: Option<&Path>, command: &OutboxRetry) -> Result<Done, Failu
         writeln!(err, "dry run: {what} would be tried; nothing was changed")?;
         return Ok(Done::Well);
     }
-    let count = store.retry_messages(command.message, WallClock.now())?;
+    let count = store
+        .desk()
+        .retry_messages(command.message, WallClock.now())?;
     if let (0, Some(id)) = (count, command.message) {
         return Err(Failure::failed(format!("no message {id} waits to be sent")));
     }
@@ -159,13 +162,18 @@ fn run_drop(config: Option<&Path>, command: &OutboxDrop) -> Result<Done, Failure
         true => open_to_look(&config)?,
         false => open_store(&config)?,
     };
-    let waiting = store.undone_messages()?;
+    let waiting = store.desk().undone_messages()?;
     let mut missing = 0;
     for id in &command.messages {
         let row = waiting.iter().find(|row| row.id == *id);
         let done = match row {
             Some(row) if command.dry_run => row.state.word() != "sending",
-            Some(_) => store.drop_message(*id, &format!("dropped by {who}"))? > 0,
+            Some(_) => {
+                store
+                    .desk()
+                    .drop_message(*id, &format!("dropped by {who}"))?
+                    > 0
+            }
             None => false,
         };
         match (row, done) {
@@ -178,10 +186,16 @@ fn run_drop(config: Option<&Path>, command: &OutboxDrop) -> Result<Done, Failure
                 let to = row.shown_recipient();
                 writeln!(err, "message {id} to {to} {verb} out of the outbox")?;
                 if let (Some(case), false) = (row.message.case_id, command.dry_run) {
-                    let state = store.case_by_id(case)?.map(|row| row.case.state);
+                    let state = store.desk().case_by_id(case)?.map(|row| row.case.state);
                     if let Some(state) = state {
                         let note = format!("message {id} to {to} dropped");
-                        store.append_case_event(case, WallClock.now(), state, &who, &note)?;
+                        store.desk().append_case_event(
+                            case,
+                            WallClock.now(),
+                            state,
+                            &who,
+                            &note,
+                        )?;
                     }
                 }
             }

@@ -50,7 +50,7 @@ pub fn run(config: Option<&Path>, command: &PollCommand) -> Result<Done, Failure
         dry.pipeline.judge_anew(&|| true)?;
         dry.pipeline.judge_stored(&options)?;
         let done = poll(&dry.pipeline, &wanted, &options, false)?;
-        let queued = dry.pipeline.store().messages(true)?.len();
+        let queued = dry.pipeline.store().desk().messages(true)?.len();
         writeln!(
             std::io::stderr(),
             "dry run: nothing was changed or sent; {} would wait to be sent",
@@ -76,7 +76,7 @@ fn request_accept(config: &Config, options: &PollOptions) -> Result<Done, Failur
     }
     let store = open_store(config)?;
     for zone in &options.accept {
-        if !store.request_accept(zone)? {
+        if !store.zones().request_accept(zone)? {
             return Err(Failure::failed(format!(
                 "history does not know the zone {}",
                 zone.to_text_without_dot()
@@ -148,6 +148,7 @@ fn poll(
     print_found(
         &pipeline
             .store()
+            .desk()
             .cases(&[CaseState::Open, CaseState::Acknowledged])?,
     )?;
     if delivered != DeliverySummary::default() {
@@ -190,7 +191,7 @@ pub fn done_with(reports: &[ZoneReport], delivered: &DeliverySummary) -> Done {
 
 /// Says on stderr what of the outbox is not sent, whether this pass tried it or not.
 fn tell_waiting(pipeline: &Pipeline) -> Result<(), Failure> {
-    let unsent = pipeline.store().messages(true)?;
+    let unsent = pipeline.store().desk().messages(true)?;
     // Without an attempt a message waits for nothing but its turn, unless one was tried before it in vain.
     if unsent.iter().any(|row| row.attempt_count > 0) {
         let is_dead = |row: &&MessageRow| row.state == MessageState::Dead;

@@ -20,7 +20,7 @@ pub fn run(config: Option<&Path>, command: &PrivacyCommand) -> Result<Done, Fail
     let config = load_config(config)?;
     let mut err = std::io::stderr();
     if wanted.dry_run {
-        let purgeable = open_to_look(&config)?.purgeable(before)?;
+        let purgeable = open_to_look(&config)?.desk().purgeable(before)?;
         writeln!(
             err,
             "dry run: {}; nothing was changed",
@@ -30,8 +30,8 @@ pub fn run(config: Option<&Path>, command: &PrivacyCommand) -> Result<Done, Fail
     }
     let store = open_store(&config)?;
     let (done, verb) = match command {
-        PrivacyCommand::Purge(_) => (store.purge_cases(before)?, "taken away"),
-        PrivacyCommand::Anonymise(_) => (store.anonymise_cases(before)?, "anonymised"),
+        PrivacyCommand::Purge(_) => (store.desk().purge_cases(before)?, "taken away"),
+        PrivacyCommand::Anonymise(_) => (store.desk().anonymise_cases(before)?, "anonymised"),
     };
     writeln!(err, "{verb}: {}", describe(&done))?;
     Ok(Done::Well)

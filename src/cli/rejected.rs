@@ -67,12 +67,14 @@ impl Row for RejectedJson {
 pub fn run(config: Option<&Path>, command: &ImportRejected) -> Result<Done, Failure> {
     let store = open_to_look(&load_config(config)?)?;
     if let Some(name) = &command.source
-        && store.source_kind(name)?.is_none()
+        && store.zones().source_kind(name)?.is_none()
     {
         return Err(Failure::failed(format!("history knows no source {name}"))
             .hint("`fluxwatch status` lists the sources"));
     }
-    let rows = store.rejected_lines(command.source.as_deref(), command.limit)?;
+    let rows = store
+        .zones()
+        .rejected_lines(command.source.as_deref(), command.limit)?;
     let rows: Vec<RejectedJson> = rows.into_iter().map(rejected_json).collect();
     print_list(&rows, command.format)?;
     Ok(Done::Well)

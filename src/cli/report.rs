@@ -116,6 +116,7 @@ impl Row for NoticeJson {
 fn run_list(config: &Config, command: &ReportList) -> Result<Done, Failure> {
     let store = open_to_look(config)?;
     let mut rows: Vec<NoticeJson> = store
+        .desk()
         .drafted_notices()?
         .iter()
         .map(NoticeJson::from)
@@ -140,7 +141,7 @@ fn run_preview(config: Config, command: &ReportPreview) -> Result<Done, Failure>
     let row = find_case(&store, &command.case)?;
     let mut out = stdout();
     if let Some(recipient) = &command.to {
-        let notices = store.notices_of_case(row.id)?;
+        let notices = store.desk().notices_of_case(row.id)?;
         let mut notices = notices.iter().rev();
         let notice = notices.find(|it| is_same_address(&it.message.recipient, recipient));
         let notice = notice.ok_or_else(|| {
@@ -162,7 +163,7 @@ fn run_preview(config: Config, command: &ReportPreview) -> Result<Done, Failure>
             MailKind::Report | MailKind::Update | MailKind::Closure
         )
     };
-    let messages = store.messages_of_case(row.id)?;
+    let messages = store.desk().messages_of_case(row.id)?;
     let queued = messages.iter().rfind(|it| is_of_desk(it.message.kind));
     if let (Some(queued), None) = (queued, command.profile) {
         let octets = &queued.message.octets;
@@ -276,7 +277,7 @@ fn run_send(config: Config, command: &ReportSend) -> Result<Done, Failure> {
 fn warn_of_exemption(pipeline: &Pipeline, row: &CaseRow) -> Result<(), Failure> {
     let now = WallClock.now();
     let found = pipeline.find(&row.case.domain, row.case.evaluated_at)?;
-    let live = pipeline.store().exemptions_in_force(now)?;
+    let live = pipeline.store().desk().exemptions_in_force(now)?;
     let registration = pipeline.registration_of(&row.case.domain);
     let account = registration.and_then(|it| it.account);
     let covering = found
@@ -344,7 +345,7 @@ fn open_for(config: Config, command: &ReportDecide) -> Result<(Pipeline, CaseRow
 
 /// Says which draft would be decided on.
 fn tell_draft(pipeline: &Pipeline, row: &CaseRow, command: &ReportDecide) -> Result<Done, Failure> {
-    let notices = pipeline.store().notices_of_case(row.id)?;
+    let notices = pipeline.store().desk().notices_of_case(row.id)?;
     let draft = notices.iter().rev().find(|it| {
         it.state.word() == "drafted" && is_same_address(&it.message.recipient, &command.to)
     });

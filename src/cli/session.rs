@@ -51,7 +51,7 @@ pub fn load_config(path: Option<&Path>) -> Result<Config, Failure> {
 /// Opens the database for a command that looks, or decides for the desk.
 pub fn open_store(config: &Config) -> Result<Store, Failure> {
     let store = Store::open(&config.store_path, LOOKING)?;
-    store.limit_log(config.wal_bytes_max);
+    store.upkeep().limit_log(config.wal_bytes_max);
     Ok(store)
 }
 
@@ -65,7 +65,7 @@ pub fn open_to_look(config: &Config) -> Result<Store, Failure> {
         },
         opened => opened?,
     };
-    store.limit_log(config.wal_bytes_max);
+    store.upkeep().limit_log(config.wal_bytes_max);
     Ok(store)
 }
 
@@ -112,7 +112,7 @@ pub fn open_to_poll(config: &Config) -> Result<Store, StoreError> {
         create: true,
     };
     let store = Store::open(&config.store_path, options)?;
-    store.limit_log(config.wal_bytes_max);
+    store.upkeep().limit_log(config.wal_bytes_max);
     Ok(store)
 }
 
@@ -186,8 +186,8 @@ pub fn read_number(text: &str, word: &str) -> Option<i64> {
 /// Finds a case by its number, its reference or its domain.
 pub fn find_case(store: &Store, text: &str) -> Result<CaseRow, Failure> {
     let row = match read_number(text, "FW-") {
-        Some(id) => store.case_by_id(id)?,
-        None => store.find_case(&parse_name(text)?)?,
+        Some(id) => store.desk().case_by_id(id)?,
+        None => store.desk().find_case(&parse_name(text)?)?,
     };
     row.ok_or_else(|| {
         Failure::failed(format!("no case {text}"))

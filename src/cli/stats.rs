@@ -26,6 +26,7 @@ pub fn run(config: Option<&Path>, command: &StatsCommand) -> Result<Done, Failur
         known.and_then(|it| it.registrar).unwrap_or_default()
     };
     let facts: Vec<DeskFact> = store
+        .desk()
         .desk_events(from, to)?
         .into_iter()
         .map(|it| DeskFact {
@@ -41,6 +42,7 @@ pub fn run(config: Option<&Path>, command: &StatsCommand) -> Result<Done, Failur
         })
         .collect();
     let mails: Vec<MailFact> = store
+        .desk()
         .mail_counts(from, to)?
         .into_iter()
         .map(|it| MailFact {

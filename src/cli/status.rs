@@ -164,14 +164,15 @@ pub fn run(config: Option<&Path>, command: &StatusCommand) -> Result<Done, Failu
         Some(line) if !config.store_path.exists() => no_database(&config.store_path, line),
         _ => fault,
     })?;
-    let dead = store.dead_count()?;
-    let fates = store.fate_counts()?;
+    let dead = store.desk().dead_count()?;
+    let fates = store.desk().fate_counts()?;
     let returned: u32 = fates
         .iter()
         .filter(|(fate, _)| *fate > Fate::Delayed)
         .map(|(_, count)| count)
         .sum();
     let mut rows: Vec<StatusJson> = store
+        .zones()
         .status()?
         .into_iter()
         .map(|status| status_json(status, now))
@@ -194,7 +195,7 @@ pub fn run(config: Option<&Path>, command: &StatusCommand) -> Result<Done, Failu
     rows.retain(|row| !command.failed || row.has_failed());
     print_list(&rows, command.format)?;
     let waits = tell_tables(&config, &store, now)?;
-    tell_beside(dead, returned, &store.log_standing())?;
+    tell_beside(dead, returned, &store.upkeep().log_standing())?;
     if let Some(line) = &held {
         writeln!(std::io::stderr(), "the service: {}", plain(line))?;
     }
@@ -276,7 +277,7 @@ const STEP_TOLD_FOR: Span = Span::days(7);
 
 /// Says on stderr that the clock was set lately, while the service ran.
 fn tell_clock(store: &Store, now: Timestamp) -> Result<(), Failure> {
-    let (count, Some((at, by))) = store.clock_steps()? else {
+    let (count, Some((at, by))) = store.upkeep().clock_steps()? else {
         return Ok(());
     };
     if now.since(at) > STEP_TOLD_FOR {

@@ -139,7 +139,7 @@ impl Common {
             if !self.pause_after(worker, error) {
                 return false;
             }
-            match store.try_write(self.clock.now()) {
+            match store.upkeep().try_write(self.clock.now()) {
                 // What is more than a number may still fail: the worker says when it is over.
                 Ok(()) => return true,
                 Err(fault) => error = fault.into(),
@@ -193,7 +193,7 @@ impl Common {
         unread.log_reports(reports, |report| pipeline.is_known_outage(report));
         drop(unread);
         self.metrics_are_old.store(true, Ordering::Relaxed);
-        Ok(pipeline.store().checkpoint()?)
+        Ok(pipeline.store().upkeep().checkpoint()?)
     }
 
     /// Starts a worker in a thread. One that panics ends the service, so that whoever watches it starts it anew.

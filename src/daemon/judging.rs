@@ -71,7 +71,7 @@ pub(super) fn judge(common: &Arc<Common>) {
             }
         }
         if common.docket.is_empty()
-            && let Err(error) = pipeline.store().checkpoint()
+            && let Err(error) = pipeline.store().upkeep().checkpoint()
             && !common.heal(JUDGING, pipeline.store(), error.into())
         {
             return;

@@ -378,7 +378,7 @@ impl<'a> Watch<'a> {
             _ => {
                 self.busy.remove(&i);
                 tracing::info!(source = %source.name, "source {}: every domain was asked about", source.name);
-                self.pipeline.store().checkpoint()?;
+                self.pipeline.store().upkeep().checkpoint()?;
             }
         }
         Ok(())

@@ -46,7 +46,10 @@ impl Pipeline {
         match &self.docket {
             Some(docket) => {
                 // Few of many zones have an open case.
-                let cases = self.store.cases_to_judge(None, now - REEVALUATE_AFTER)?;
+                let cases = self
+                    .store
+                    .desk()
+                    .cases_to_judge(None, now - REEVALUATE_AFTER)?;
                 let due = cases.into_iter().map(|row| row.case.zone);
                 docket.note_sweep(source, due.filter(|it| zones.contains(it)).collect(), now);
                 Ok(())
@@ -87,7 +90,10 @@ impl Pipeline {
             return Ok(());
         }
         loop {
-            let cases = self.store.cases_to_judge(apex, now - REEVALUATE_AFTER)?;
+            let cases = self
+                .store
+                .desk()
+                .cases_to_judge(apex, now - REEVALUATE_AFTER)?;
             let among = cases.into_iter().filter(|row| is_among(&row.case.zone));
             if !self.look_once(among, now, options)? {
                 return Ok(());

@@ -23,11 +23,14 @@ impl Pipeline {
     ///
     /// [`PipelineError`].
     pub fn judge_anew(&self, goes_on: &dyn Fn() -> bool) -> Result<(), PipelineError> {
-        if self.is_waiting() || self.store.noted_number(POLICY_JUDGED)? == Some(POLICY_NUMBER) {
+        if self.is_waiting()
+            || self.store.desk().noted_number(POLICY_JUDGED)? == Some(POLICY_NUMBER)
+        {
             return Ok(());
         }
         let cases = self
             .store
+            .desk()
             .cases(&[CaseState::Open, CaseState::Acknowledged])?;
         let mut fallen = Vec::new();
         for row in cases {
@@ -55,7 +58,9 @@ impl Pipeline {
         if is_to_be_told {
             self.write_digest()?;
         }
-        self.store.note_number(POLICY_JUDGED, POLICY_NUMBER)?;
+        self.store
+            .desk()
+            .note_number(POLICY_JUDGED, POLICY_NUMBER)?;
         Ok(tx.commit()?)
     }
 
@@ -76,6 +81,7 @@ impl Pipeline {
     ) -> Result<(), PipelineError> {
         let (case, event) = lowered(&row.case, peak, now);
         self.store
+            .desk()
             .save_case(&case, std::slice::from_ref(&event), ACTOR)?;
         tracing::info!(domain = %case.domain, case = row.id, level = case.level.word(), "case {}, {}: {}", row.id, case.domain, event.note);
         Ok(())

@@ -79,7 +79,7 @@ impl Pipeline {
             joins: None,
             drift: reading.is_drift,
         };
-        let mut tx = self.store.begin(zone, draft)?;
+        let mut tx = self.store.ledger().begin(zone, draft)?;
         while let Some(batch) = intake.next_batch().map_err(spool_error)? {
             if kind == VersionKind::Baseline {
                 let rows = tx.apply_first(&batch).map_err(PipelineError::from)?;
@@ -111,7 +111,10 @@ impl Pipeline {
         let went_back = matches!((zone.serial, fetched.serial), (Some(before), Some(now)) if before.is_newer_than(now));
         if went_back {
             let since = observed_at - Span::days(7);
-            let lately = self.store.bulk_count(zone.id, since, observed_at)?;
+            let lately = self
+                .store
+                .lookup()
+                .bulk_count(zone.id, since, observed_at)?;
             bulk |= lately < WENT_BACK_EXCUSED_MAX;
         }
         if confirms {
@@ -152,7 +155,7 @@ impl Pipeline {
         may_fetch_again: bool,
     ) -> Result<Applied, PipelineError> {
         let tx = self.store.begin_batch()?;
-        self.store.check_newest(zone)?;
+        self.store.ledger().check_newest(zone)?;
         let mut summary = StoredSummary::default();
         let (mut state, mut digests, mut breaks_cname) = (zone.clone(), Vec::new(), false);
         for step in steps {
@@ -164,7 +167,7 @@ impl Pipeline {
                 joins: None,
                 drift: false,
             };
-            let mut version = self.store.begin_part(&state, draft)?;
+            let mut version = self.store.ledger().begin_part(&state, draft)?;
             version.note_step();
             for (owner, changes) in step.owners().map_err(spool_error)? {
                 if let Err(what) = version.apply_step(&owner, &changes)? {
@@ -187,6 +190,7 @@ impl Pipeline {
             self.summarise(&mut summary, &state, &committed, Some(step.to), bulk)?;
             state = self
                 .store
+                .zones()
                 .find_zone(&zone.apex)?
                 .expect("the zone's row is there since the transfer was prepared");
         }
@@ -205,7 +209,7 @@ impl Pipeline {
         }
         tx.commit()?;
         if let Some(newest) = state.version_id {
-            self.store.extend_digests(zone, newest, &digests);
+            self.store.ledger().extend_digests(zone, newest, &digests);
         }
         self.note_regression(zone, &summary)?;
         Ok(match breaks_cname {
@@ -232,6 +236,7 @@ impl Pipeline {
         }
         if self
             .store
+            .ledger()
             .extend_digests(zone, version_id, &committed.digests)
         {
             return;
@@ -243,7 +248,7 @@ impl Pipeline {
                 None => table.remove(*hash),
             }
         }
-        self.store.save_digests(zone, version_id, &table);
+        self.store.ledger().save_digests(zone, version_id, &table);
     }
 
     /// Notes for the operator that a whole zone went back to an older serial.
@@ -255,7 +260,9 @@ impl Pipeline {
         if let (true, Some(was), Some(is)) = (after.serial_regressed, before.serial, after.serial) {
             let reason = format!("its serial went back from {was} to {is}; it was stored in full");
             let zone = before.apex.to_string();
-            self.store.note_blind(&zone, &reason, self.clock.now())?;
+            self.store
+                .desk()
+                .note_blind(&zone, &reason, self.clock.now())?;
         }
         Ok(())
     }
@@ -279,10 +286,10 @@ impl Pipeline {
             None => {}
         }
         summary.serial_regressed |= matches!((before.serial, serial), (Some(before), Some(now)) if before.is_newer_than(now));
-        if let Some(state) = self.store.find_zone(&before.apex)? {
+        if let Some(state) = self.store.zones().find_zone(&before.apex)? {
             summary.records = state.kept_count;
             summary.serial = state.serial;
-            summary.hash = self.store.newest_hash(state.id)?;
+            summary.hash = self.store.ledger().newest_hash(state.id)?;
         }
         Ok(())
     }

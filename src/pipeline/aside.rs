@@ -78,7 +78,9 @@ impl Pipeline {
     /// Stores the lines that wait.
     pub(super) fn store_aside(&self, aside: &mut Aside) -> Result<(), PipelineError> {
         let now = self.clock.now();
-        self.store.reject_lines(aside.source, &aside.waiting, now)?;
+        self.store
+            .zones()
+            .reject_lines(aside.source, &aside.waiting, now)?;
         aside.waiting.clear();
         aside.waiting_octets = 0;
         Ok(())

@@ -93,10 +93,11 @@ impl Pipeline {
             Ok(())
         };
         self.store
+            .lookup()
             .each_changed_owner(since - Span::days(7), until, add)?;
         // Who uses a name server whose addresses moved is touched by that as well.
         let names: BTreeSet<Name> = hosts.keys().cloned().collect();
-        for (host, domains) in self.store.delegations_by_host(&names)? {
+        for (host, domains) in self.store.lookup().delegations_by_host(&names)? {
             for domain in domains {
                 groups.entry(domain).or_default().extend(&hosts[&host]);
             }
@@ -129,7 +130,7 @@ impl Pipeline {
         };
         let mut replayed = self.replay_windows(domain, &windows, &life)?;
         if let Some(replayed) = &mut replayed {
-            let stored = self.store.find_case(domain)?;
+            let stored = self.store.desk().find_case(domain)?;
             replayed.decided = stored.map(|row| row.case.state);
         }
         Ok(replayed)

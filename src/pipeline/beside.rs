@@ -66,9 +66,10 @@ impl Pipeline {
         let before = now - policy.nameservers.popular_stable;
         let targets = windows.iter().flat_map(|it| &it.targets);
         let operators = targets.map(|stay| operator_of(&stay.value)).collect();
-        let counts = self
-            .store
-            .domains_leading_to(&operators, domain, before, operator_of)?;
+        let counts =
+            self.store
+                .lookup()
+                .domains_leading_to(&operators, domain, before, operator_of)?;
         let enough = policy.aliases.popular_operator_domains as usize;
         let known = counts.into_iter().filter(|(_, count)| *count >= enough);
         let popular: BTreeSet<Name> = known.map(|(operator, _)| operator).collect();
@@ -101,7 +102,7 @@ impl Pipeline {
             if domain == window.zone {
                 continue;
             }
-            let zones = self.store.zones_enclosing(host)?.into_iter();
+            let zones = self.store.zones().zones_enclosing(host)?.into_iter();
             let mut zones = zones.filter(|it| it.view == View::Zone && it.apex == window.zone);
             let Some(zone) = zones.next() else { continue };
             let key = |owner: &Name| EntityKey {
@@ -111,6 +112,7 @@ impl Pipeline {
             };
             let delegated =
                 self.store
+                    .lookup()
                     .delegated_since(&key(&domain), now - NEWLY_DELEGATED, now)?;
             if delegated.is_none() && self.has_records_above(&key(host), &domain)? {
                 continue;
@@ -135,7 +137,7 @@ impl Pipeline {
                 owner: owner.clone(),
                 ..key.clone()
             };
-            if self.store.has_records(&key)? {
+            if self.store.lookup().has_records(&key)? {
                 return Ok(true);
             }
             name = owner.parent();
@@ -155,9 +157,9 @@ impl Pipeline {
             return Ok(None);
         };
         let mut old = Vec::new();
-        for zone in self.store.zones_enclosing(domain)? {
+        for zone in self.store.zones().zones_enclosing(domain)? {
             if zone.apex == first.zone && zone.view != View::Passive {
-                old.extend(self.store.old_addresses(
+                old.extend(self.store.lookup().old_addresses(
                     zone.id,
                     &zone.apex,
                     domain,

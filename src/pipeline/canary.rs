@@ -62,12 +62,14 @@ pub fn look_at_canary(
     canary: &CanaryConfig,
     now: Timestamp,
 ) -> Result<CanaryState, StoreError> {
-    let history = store.history(&canary.domain, HistoryScope::AtOrBelow)?;
+    let history = store
+        .lookup()
+        .history(&canary.domain, HistoryScope::AtOrBelow)?;
     let changed_at = history.changes.iter().map(|change| change.at).max();
     let Some(changed_at) = changed_at.filter(|at| now.since(*at) <= canary.every) else {
         return Ok(CanaryState::Unseen { changed_at });
     };
-    let case = store.find_case(&canary.domain)?;
+    let case = store.desk().find_case(&canary.domain)?;
     let is_suspected =
         case.is_some_and(|row| matches!(row.case.state, CaseState::Open | CaseState::Acknowledged));
     Ok(if is_suspected {

@@ -101,8 +101,9 @@ impl Pipeline {
         let (catalog, settings, members_max) = catalog_of(source);
         let id = self
             .store
+            .zones()
             .ensure_source(&source.name, SourceKind::Catalog)?;
-        let zone = self.store.ensure_zone(catalog, id)?;
+        let zone = self.store.zones().ensure_zone(catalog, id)?;
         Ok(CatalogJob {
             source: source.name.clone(),
             id,
@@ -142,18 +143,19 @@ impl Pipeline {
         let (catalog, soa) = match result {
             Ok(Some(read)) => read,
             Ok(None) => {
-                self.store.note_zone_attempt(&job.apex, now, None)?;
+                self.store.zones().note_zone_attempt(&job.apex, now, None)?;
                 let serial = job.last_serial;
                 return Ok(report(ZoneOutcome::Unchanged { serial }));
             }
             Err(error) => {
                 let refusal = refusal_of(error);
                 self.store
+                    .zones()
                     .note_zone_attempt(&job.apex, now, Some(&refusal))?;
                 return Ok(report(ZoneOutcome::Refused(refusal)));
             }
         };
-        let known = self.store.catalog_members(job.id)?;
+        let known = self.store.zones().catalog_members(job.id)?;
         let counts = Counts {
             kept: catalog.members.len() as u64,
             ..Counts::default()
@@ -162,6 +164,7 @@ impl Pipeline {
         let shrank = judge_transfer(&self.config.trust, known.len() as u64, &counts);
         if let Some(refusal) = shrank.filter(|_| !job.accept) {
             self.store
+                .zones()
                 .note_zone_attempt(&job.apex, now, Some(&refusal))?;
             return Ok(report(ZoneOutcome::Refused(refusal)));
         }
@@ -169,8 +172,9 @@ impl Pipeline {
         // What was refused is looked at again each time: it may have become free, or the scope wider.
         let serial = Some(soa.serial).filter(|_| summary.refused == 0);
         self.store
+            .zones()
             .apply_catalog(job.id, &job.apex, serial, &change, now)?;
-        self.store.note_zone_attempt(&job.apex, now, None)?;
+        self.store.zones().note_zone_attempt(&job.apex, now, None)?;
         Ok(report(ZoneOutcome::Catalog(summary)))
     }
 
@@ -251,9 +255,9 @@ impl Pipeline {
         if let Some(source) = self.config.sources.iter().find(is_catalog) {
             return Ok(Some(Holder::Stays(source.name.clone())));
         }
-        let Some(listing) = self.store.catalog_of(zone)? else {
+        let Some(listing) = self.store.zones().catalog_of(zone)? else {
             // A feed that names its zones line by line may have it.
-            let holder = self.store.source_of_zone(zone)?;
+            let holder = self.store.zones().source_of_zone(zone)?;
             let feeds = |name: &String| {
                 let is_it = |source: &Source| {
                     source.name == *name && matches!(source.feeding, Feeding::Feed { .. })
@@ -281,8 +285,9 @@ impl Pipeline {
     pub fn catalog_zones(&self, source: &Source) -> Result<Vec<Name>, PipelineError> {
         let id = self
             .store
+            .zones()
             .ensure_source(&source.name, SourceKind::Catalog)?;
-        let members = self.store.catalog_members(id)?;
+        let members = self.store.zones().catalog_members(id)?;
         Ok(members.into_values().map(|member| member.zone).collect())
     }
 
@@ -305,8 +310,9 @@ impl Pipeline {
         let (_, settings, _) = catalog_of(source);
         let id = self
             .store
+            .zones()
             .ensure_source(&source.name, SourceKind::Catalog)?;
-        let mut members = self.store.member_serials(id)?;
+        let mut members = self.store.zones().member_serials(id)?;
         members.retain(|(zone, _)| wanted.is_none_or(|wanted| wanted.contains(zone)));
         let due = self.due_members(id, settings)?;
         let (known, new): (Vec<_>, Vec<_>) = members.into_iter().partition(|(zone, serial)| {
@@ -340,11 +346,12 @@ impl Pipeline {
         let tried_before = now - retry_of(every);
         // Of these some are not due yet, since each is due a little later than planned.
         let limit = 4 * DUE_OF_CATALOG_MAX;
-        for zone in self
-            .store
-            .members_not_whole_since(source, before, tried_before, limit)?
+        for zone in
+            self.store
+                .zones()
+                .members_not_whole_since(source, before, tried_before, limit)?
         {
-            let state = self.store.find_zone(&zone)?;
+            let state = self.store.zones().find_zone(&zone)?;
             if state.is_some_and(|state| is_full_due(settings.full_every, &state, now)) {
                 due.insert(zone);
             }
@@ -370,7 +377,9 @@ impl Pipeline {
         let now = self.clock.now();
         let (answered, failed) = (&outcome.answered, &outcome.failed);
         self.note_primaries(Asked::Many, answered, failed, &outcome.unreached)?;
-        self.store.note_zones_seen(&outcome.unchanged, now)?;
+        self.store
+            .zones()
+            .note_zones_seen(&outcome.unchanged, now)?;
         self.reevaluate_swept(&source.name, &outcome.unchanged, now, options)?;
         let report = |zone: Option<Name>, outcome| ZoneReport {
             source: source.name.clone(),
@@ -381,7 +390,9 @@ impl Pipeline {
         let mut reports = Vec::new();
         let tx = self.store.begin_batch()?;
         for (zone, refusal) in &outcome.refused {
-            self.store.note_zone_attempt(zone, now, Some(refusal))?;
+            self.store
+                .zones()
+                .note_zone_attempt(zone, now, Some(refusal))?;
             let refused = ZoneOutcome::Refused(refusal.clone());
             reports.push(report(Some(zone.clone()), refused));
         }

@@ -25,7 +25,7 @@ impl Pipeline {
     ///
     /// [`PipelineError::Store`]; nothing was moved then.
     pub fn note_step(&self, step: Step) -> Result<(), PipelineError> {
-        Ok(self.store.shift_waits(step)?)
+        Ok(self.store.upkeep().shift_waits(step)?)
     }
 
     /// Makes due what waits for longer than anything may, the clock having been set while nothing ran.
@@ -34,6 +34,6 @@ impl Pipeline {
     ///
     /// [`PipelineError::Store`].
     pub fn settle_waits(&self) -> Result<(), PipelineError> {
-        Ok(self.store.settle_waits(self.clock.now())?)
+        Ok(self.store.upkeep().settle_waits(self.clock.now())?)
     }
 }

@@ -210,7 +210,7 @@ impl Pipeline {
             &csv,
             (&message_id, &domain),
         )?;
-        let ids = self.store.thread_ids(thread, &recipient)?;
+        let ids = self.store.desk().thread_ids(thread, &recipient)?;
         // A notice has a thread of its own with each recipient: that of the notices.
         let ids = ids.filter(|_| mail.kind != MailKind::Notice);
         let draft = Draft {
@@ -297,7 +297,7 @@ impl Pipeline {
     ) -> Result<CaseFacts<'a>, PipelineError> {
         let config = self.mail().ok_or(PipelineError::NoMail)?;
         let registration = self.registration_of(&finding.domain);
-        let row = self.store.case_by_id(mail.case_id)?;
+        let row = self.store.desk().case_by_id(mail.case_id)?;
         let campaign = row.as_ref().and_then(|row| row.campaign);
         let is_notice = mail.kind == MailKind::Notice;
         let account = registration.as_ref().and_then(|it| it.account.as_ref());
@@ -306,7 +306,7 @@ impl Pipeline {
             let sum = self.store.digest_key().checksum(account.as_bytes());
             format!("{sum:016x}")
         });
-        let zone = self.store.find_any_view(&finding.zone)?;
+        let zone = self.store.zones().find_any_view(&finding.zone)?;
         let source = zone.map_or_else(
             || "history".to_owned(),
             |it| it.source_kind.word().to_owned(),
@@ -357,7 +357,7 @@ impl Pipeline {
 
     /// Returns who ended a case and why: the newest line of its log that moved it to where it is.
     fn ending_of(&self, mail: &CaseMail<'_>) -> Result<Option<Ending>, PipelineError> {
-        let log = self.store.case_events(mail.case_id)?;
+        let log = self.store.desk().case_events(mail.case_id)?;
         let is_end =
             |event: &CaseEvent| event.to == mail.case.state && event.from != Some(event.to);
         let last = log.into_iter().rfind(|line| is_end(&line.event));
@@ -378,6 +378,7 @@ impl Pipeline {
     ) -> Result<Vec<RelatedLine>, PipelineError> {
         let mut lines: Vec<RelatedLine> = self
             .store
+            .desk()
             .cases_of_campaign(campaign)?
             .into_iter()
             .filter(|row| row.id != case_id && row.case.state != CaseState::Dismissed)
@@ -407,7 +408,7 @@ impl Pipeline {
             return Ok(None);
         }
         let mut names = match campaign {
-            Some(campaign) => self.store.bystanders_of_campaign(campaign)?,
+            Some(campaign) => self.store.desk().bystanders_of_campaign(campaign)?,
             None => BTreeSet::new(),
         };
         let mut hosts = match campaign {
@@ -418,8 +419,8 @@ impl Pipeline {
         let own = finding.nameservers.iter().flat_map(|plane| &plane.names);
         let own = own.filter(|it| !it.popular && it.host.is_at_or_below(&finding.domain));
         hosts.extend(own.map(|it| it.host.clone()));
-        names.extend(self.store.delegations_using(&hosts)?);
-        self.store.leave_out_suspects(&mut names)?;
+        names.extend(self.store.lookup().delegations_using(&hosts)?);
+        self.store.desk().leave_out_suspects(&mut names)?;
         names.remove(&finding.domain);
         // Those of another desk are that one's to know.
         let to = self.addressees_for(&finding.zone, &finding.domain);
@@ -436,7 +437,7 @@ impl Pipeline {
         let apexes: BTreeSet<&Name> = planes.map(|plane| &plane.zone).collect();
         let mut evidence = Vec::new();
         for apex in apexes {
-            for (zone, link) in self.store.links_at(apex, finding.now)? {
+            for (zone, link) in self.store.ledger().links_at(apex, finding.now)? {
                 evidence.push((apex.clone(), zone, link));
             }
         }
@@ -448,11 +449,14 @@ impl Pipeline {
         &self,
         domain: &Name,
     ) -> Result<Option<Timestamp>, PipelineError> {
-        let zones = self.store.zones_enclosing(domain)?.into_iter();
+        let zones = self.store.zones().zones_enclosing(domain)?.into_iter();
         let judged = zones.filter(|zone| zone.view != View::Passive);
         let mut newest = None;
         for zone in judged.map(|zone| zone.apex).collect::<BTreeSet<Name>>() {
-            let links = self.store.links_at(&zone, Timestamp::from_unix(i64::MAX))?;
+            let links = self
+                .store
+                .ledger()
+                .links_at(&zone, Timestamp::from_unix(i64::MAX))?;
             newest = newest.max(links.iter().map(|(_, link)| link.head.at).max());
         }
         Ok(newest)
@@ -464,7 +468,10 @@ impl Pipeline {
         let apexes: BTreeSet<&Name> = planes.map(|plane| &plane.zone).collect();
         let mut newest = None;
         for apex in apexes {
-            let links = self.store.links_at(apex, Timestamp::from_unix(i64::MAX))?;
+            let links = self
+                .store
+                .ledger()
+                .links_at(apex, Timestamp::from_unix(i64::MAX))?;
             newest = newest.max(links.iter().map(|(_, link)| link.head.at).max());
         }
         Ok(newest)

@@ -143,7 +143,7 @@ impl Pipeline {
         let now = self.clock.now();
         let mut summary = pass.summary;
         for (way, lane) in pass.left_alone() {
-            summary.untried += self.store.due_count(way, lane, now)?;
+            summary.untried += self.store.desk().due_count(way, lane, now)?;
         }
         Ok(summary)
     }
@@ -232,9 +232,9 @@ impl Pipeline {
             per_recipient_max: limits.per_recipient_hour_max,
             in_all_max: limits.per_hour_max,
         };
-        for due in self.store.oldest_due(way, now)? {
-            let sent_count = self.store.sent_since(caps.since, now)?;
-            if sent_count + self.store.in_hand_count(now)? >= limits.per_hour_max {
+        for due in self.store.desk().oldest_due(way, now)? {
+            let sent_count = self.store.desk().sent_since(caps.since, now)?;
+            if sent_count + self.store.desk().in_hand_count(now)? >= limits.per_hour_max {
                 if sent_count >= limits.per_hour_max && !pass.is_cap_told {
                     tracing::warn!("the hourly number of messages is reached; the others wait");
                     pass.is_cap_told = true;
@@ -247,7 +247,7 @@ impl Pipeline {
             if !pass.is_free(&due.lane) {
                 continue;
             }
-            if let Some(mut row) = self.store.lease_message(due.id, &caps, now)? {
+            if let Some(mut row) = self.store.desk().lease_message(due.id, &caps, now)? {
                 let attempt = self.attempt(&mut row.message);
                 pass.start(way, due, row, attempt);
             }
@@ -316,9 +316,10 @@ impl Pipeline {
         | Attempt::Unreachable(reply)
         | Attempt::Refused(reply)) = attempt;
         let reply = plain_reply(reply);
-        let is_noted = self
-            .store
-            .finish_attempt(row.id, row.attempt_count, &next, &reply, now)?;
+        let is_noted =
+            self.store
+                .desk()
+                .finish_attempt(row.id, row.attempt_count, &next, &reply, now)?;
         let (id, to) = (row.id, row.shown_recipient());
         if !is_noted {
             tracing::warn!(
@@ -394,7 +395,7 @@ impl Pipeline {
         let mut message_id = None;
         for to in &bounce.to {
             let to = to.trim_matches(['<', '>', ' ']);
-            message_id = message_id.or(self.store.message_by_sender(to)?);
+            message_id = message_id.or(self.store.desk().message_by_sender(to)?);
         }
         let Some(message_id) = message_id else {
             return Ok(false);
@@ -407,7 +408,11 @@ impl Pipeline {
         let words = format!("{verb}: {} {}", bounce.status, bounce.diagnostic);
         let reply: String = plain_reply(&words).chars().take(REPLY_MAX).collect();
         let now = self.clock.now();
-        if self.store.note_fate(&message_id, fate, &reply, now)? {
+        if self
+            .store
+            .desk()
+            .note_fate(&message_id, fate, &reply, now)?
+        {
             tracing::warn!("{message_id} {reply}");
         }
         Ok(true)

@@ -249,11 +249,11 @@ impl Pipeline {
         options: &PollOptions,
     ) -> Result<(), PipelineError> {
         self.judge_versions(apex, view, options)?;
-        Ok(self.store.write_judged()?)
+        Ok(self.store.lookup().write_judged()?)
     }
 
     /// [`Pipeline::detect_view`] in the midst of a pass that writes more: what it ends with,
-    /// [`Store::write_judged`](crate::store::Store::write_judged), is left to the caller.
+    /// [`Lookup::write_judged`](crate::store::Lookup::write_judged), is left to the caller.
     pub(super) fn judge_versions(
         &self,
         apex: &Name,
@@ -270,7 +270,7 @@ impl Pipeline {
     }
 
     /// Judges versions of a zone as long as `goes_on` says so. Returns whether none is left. What it ends with,
-    /// [`Store::write_judged`](crate::store::Store::write_judged), is left to the caller.
+    /// [`Lookup::write_judged`](crate::store::Lookup::write_judged), is left to the caller.
     pub(super) fn detect_some(
         &self,
         apex: &Name,
@@ -282,10 +282,10 @@ impl Pipeline {
             // The watermark stays, and what is stored is judged when the table is right.
             return Ok(true);
         }
-        let Some(zone) = self.store.find_view(apex, view)? else {
+        let Some(zone) = self.store.zones().find_view(apex, view)? else {
             return Ok(true);
         };
-        for (version_id, at) in self.store.versions_to_judge(&zone)? {
+        for (version_id, at) in self.store.lookup().versions_to_judge(&zone)? {
             if !goes_on() {
                 return Ok(false);
             }
@@ -312,7 +312,7 @@ impl Pipeline {
             let Some(judgement) = self.look_at_change(&domain, &touched, at)? else {
                 continue;
             };
-            if judgement.finding.is_some() || self.store.find_case(&domain)?.is_some() {
+            if judgement.finding.is_some() || self.store.desk().find_case(&domain)?.is_some() {
                 judged.add(domain, judgement);
             }
             if judged.is_full() {
@@ -325,15 +325,15 @@ impl Pipeline {
         }
         drop(reading);
         if judged.domains.is_empty() && glue.is_empty() {
-            self.store.note_judged(zone.id, version_id);
+            self.store.lookup().note_judged(zone.id, version_id);
             return Ok(());
         }
         let tx = self.store.begin_batch()?;
         self.move_cases(judged, options)?;
         for moved in &glue {
-            self.store.note_bulk_move(zone.id, moved)?;
+            self.store.ledger().note_bulk_move(zone.id, moved)?;
         }
-        self.store.set_detected(zone.id, version_id)?;
+        self.store.lookup().set_detected(zone.id, version_id)?;
         Ok(tx.commit()?)
     }
 
@@ -373,7 +373,7 @@ impl Pipeline {
         judgement: &Judgement,
     ) -> Result<Option<i64>, PipelineError> {
         let (finding, now) = (judgement.finding.as_ref(), judgement.at);
-        let known = self.store.find_case(domain)?;
+        let known = self.store.desk().find_case(domain)?;
         // A line that arrived late was judged at its time; what is known is of a later time.
         if known
             .as_ref()
@@ -394,7 +394,7 @@ impl Pipeline {
         let Some((case, events)) = observe(known, &observation, &self.config.detect) else {
             return Ok(None);
         };
-        let id = self.store.save_case(&case, &events, ACTOR)?;
+        let id = self.store.desk().save_case(&case, &events, ACTOR)?;
         for event in &events {
             tracing::info!(domain = %case.domain, case = id, level = case.level.word(), "case {id}, {}: {}", case.domain, event.note);
         }
@@ -416,15 +416,15 @@ impl Pipeline {
         if case.state == CaseState::Dismissed || traits.is_empty() || self.is_canary(&case.domain) {
             return Ok(());
         }
-        let others = self.store.note_traits(id, &traits)?;
+        let others = self.store.desk().note_traits(id, &traits)?;
         for (other, shared) in others {
-            let (campaign, moved) = self.store.join_campaign(id, other)?;
+            let (campaign, moved) = self.store.desk().join_campaign(id, other)?;
             let name = campaign_reference(campaign);
             for moved in moved {
                 let partner = if moved == id { other } else { id };
                 let rows = (
-                    self.store.case_by_id(moved)?,
-                    self.store.case_by_id(partner)?,
+                    self.store.desk().case_by_id(moved)?,
+                    self.store.desk().case_by_id(partner)?,
                 );
                 let (Some(row), Some(partner)) = rows else {
                     continue;
@@ -439,6 +439,7 @@ impl Pipeline {
                 };
                 tracing::info!(case = moved, campaign = name, "case {moved}: {note}");
                 self.store
+                    .desk()
                     .append_case_event(moved, now, row.case.state, ACTOR, &note)?;
             }
         }
@@ -448,7 +449,7 @@ impl Pipeline {
     /// Returns whether a domain is still there to be suspected, at `now`.
     fn standing(&self, domain: &Name, now: Timestamp) -> Result<Standing, PipelineError> {
         let (mut was_delegated, mut hosts) = (false, BTreeSet::new());
-        for zone in self.store.zones_enclosing(domain)? {
+        for zone in self.store.zones().zones_enclosing(domain)? {
             if zone.view == View::Passive {
                 continue;
             }
@@ -464,7 +465,7 @@ impl Pipeline {
             // A probe tells what it saw; only the zone itself tells that a delegation is gone.
             was_delegated |= zone.view == View::Zone
                 && zone.apex != *domain
-                && (there.is_empty() && self.store.had_nameservers(&key)?);
+                && (there.is_empty() && self.store.lookup().had_nameservers(&key)?);
             hosts.extend(there);
         }
         let hold = &self.config.detect.hold_nameservers;
@@ -482,13 +483,13 @@ impl Pipeline {
         let (mut domains, mut glue) = (Touched::new(), Vec::new());
         // Those that came later do not count, whenever this one is judged.
         let since = at - Span::days(7);
-        if self.store.is_bulk_version(version_id)?
-            && self.store.bulk_count(zone.id, since, at)? <= BULK_7D_MAX as u32
+        if self.store.lookup().is_bulk_version(version_id)?
+            && self.store.lookup().bulk_count(zone.id, since, at)? <= BULK_7D_MAX as u32
         {
             return Ok((domains, glue));
         }
         let mut hosts = BTreeSet::new();
-        for change in self.store.counts(zone, version_id)? {
+        for change in self.store.lookup().counts(zone, version_id)? {
             let owner = &change.key.owner;
             if change.nameservers {
                 domains.entry(owner.clone()).or_default();
@@ -497,13 +498,19 @@ impl Pipeline {
                 hosts.insert(owner.clone());
             }
             // What signs a delegation lies at a cut; of other records only aliases lie elsewhere.
-            if (change.addresses || change.others) && !self.store.is_at_or_below_cut(&change.key)? {
+            if (change.addresses || change.others)
+                && !self.store.lookup().is_at_or_below_cut(&change.key)?
+            {
                 let domain = case_domain(&zone.apex, owner);
                 domains.entry(domain).or_default().insert(owner.clone());
             }
         }
         let mut left_out = 0;
-        for (host, users) in self.store.users_by_host(&hosts, USERS_JUDGED_MAX)? {
+        for (host, users) in self
+            .store
+            .lookup()
+            .users_by_host(&hosts, USERS_JUDGED_MAX)?
+        {
             left_out += users.count - users.names.len();
             // However many use a name server, its operator is judged.
             let operator = self.operator_of(&host, at)?;
@@ -605,7 +612,7 @@ impl Pipeline {
         touched: &BTreeSet<Name>,
         now: Timestamp,
     ) -> Result<Option<Judgement>, PipelineError> {
-        let case = self.store.find_case(domain)?;
+        let case = self.store.desk().find_case(domain)?;
         let mut busy = Pace::of_busy(case.as_ref(), now);
         let quick = self.range(now, QUICK_INTERVALS_MAX);
         if busy == Pace::Later && self.standing(domain, now)? != Standing::Active {
@@ -662,9 +669,11 @@ impl Pipeline {
 
     /// Returns whether a domain has more names than are judged.
     fn has_many_names(&self, domain: &Name) -> Result<bool, PipelineError> {
-        for zone in self.store.zones_enclosing(domain)? {
+        for zone in self.store.zones().zones_enclosing(domain)? {
             if !matches!(zone.view, View::Passive | View::Parent)
-                && (self.store).has_more_names(&zone, domain, OWNERS_JUDGED_MAX)?
+                && (self.store)
+                    .lookup()
+                    .has_more_names(&zone, domain, OWNERS_JUDGED_MAX)?
             {
                 return Ok(true);
             }
@@ -682,7 +691,7 @@ impl Pipeline {
         if touched.len() <= OWNERS_JUDGED_MAX {
             return Ok(touched.clone());
         }
-        let zones = self.store.zones_enclosing(domain)?;
+        let zones = self.store.zones().zones_enclosing(domain)?;
         let mut counted = Vec::new();
         for name in touched {
             let mut count = 0;
@@ -692,7 +701,9 @@ impl Pipeline {
                     apex: zone.apex.clone(),
                     owner: name.clone(),
                 };
-                count += (self.store).closed_count(&key, range.since, range.limit)?;
+                count += (self.store)
+                    .lookup()
+                    .closed_count(&key, range.since, range.limit)?;
             }
             counted.push((Reverse(count), name));
         }
@@ -705,7 +716,7 @@ impl Pipeline {
     /// intervals than the range has room for: only counts them. Where it says no, loading them may.
     fn is_busy(&self, domain: &Name, range: &Range<'_>) -> Result<bool, PipelineError> {
         let mut keys = BTreeSet::new();
-        for zone in self.store.zones_enclosing(domain)? {
+        for zone in self.store.zones().zones_enclosing(domain)? {
             if zone.view == View::Passive {
                 continue;
             }
@@ -716,13 +727,13 @@ impl Pipeline {
             };
             for stay in self.window_until(&key, range.until, range.until)? {
                 if let Rdata::Ns(host) = stay.value {
-                    keys.extend(self.store.places_of_host(&host)?);
+                    keys.extend(self.store.lookup().places_of_host(&host)?);
                 }
             }
-            if zone.view != View::Parent && !self.store.is_at_or_below_cut(&key)? {
+            if zone.view != View::Parent && !self.store.lookup().is_at_or_below_cut(&key)? {
                 let (apex, since) = (&zone.apex, range.moved_since);
                 let store = &self.store;
-                keys.extend(store.owners_with_new_addresses(
+                keys.extend(store.lookup().owners_with_new_addresses(
                     zone.id,
                     apex,
                     domain,
@@ -734,9 +745,10 @@ impl Pipeline {
         }
         let mut room = range.limit;
         for key in keys {
-            let count = self
-                .store
-                .closed_count(&key, range.since, room.saturating_add(1))?;
+            let count =
+                self.store
+                    .lookup()
+                    .closed_count(&key, range.since, room.saturating_add(1))?;
             if count > room {
                 return Ok(true);
             }
@@ -761,7 +773,7 @@ impl Pipeline {
             },
             registered_at: self.registered_at(domain, range.until),
         };
-        for zone in self.store.zones_enclosing(domain)? {
+        for zone in self.store.zones().zones_enclosing(domain)? {
             if zone.view == View::Passive {
                 // Nobody is judged by what others recorded.
                 continue;
@@ -779,7 +791,7 @@ impl Pipeline {
             };
             windows.nameservers.extend(own.into_iter().chain(operated));
             // What the parent's servers say below the domain is glue.
-            if is_parent || self.store.is_at_or_below_cut(&key)? {
+            if is_parent || self.store.lookup().is_at_or_below_cut(&key)? {
                 continue;
             }
             let owners = match range.among {
@@ -792,7 +804,7 @@ impl Pipeline {
                     };
                     own.map(key).collect()
                 }
-                None => self.store.owners_with_new_addresses(
+                None => self.store.lookup().owners_with_new_addresses(
                     zone.id,
                     &apex,
                     domain,
@@ -802,7 +814,7 @@ impl Pipeline {
             };
             for key in owners {
                 let is_own = case_domain(&apex, &key.owner) == *domain
-                    && !self.store.is_at_or_below_cut(&key)?;
+                    && !self.store.lookup().is_at_or_below_cut(&key)?;
                 if is_own {
                     let (addresses, aliases) = self.load_owner(&key, &mut budget)?;
                     windows.addresses.extend(addresses.map(|it| AddressWindow {
@@ -894,7 +906,7 @@ impl Pipeline {
         registered_at: Option<Timestamp>,
         until: Timestamp,
     ) -> Result<Vec<Timestamp>, PipelineError> {
-        let mut resets = self.store.registered_anew(key, until)?;
+        let mut resets = self.store.lookup().registered_anew(key, until)?;
         resets.extend(registered_at);
         Ok(resets)
     }
@@ -906,7 +918,7 @@ impl Pipeline {
         budget: &mut Budget,
     ) -> Result<Option<NameserverWindow>, PipelineError> {
         let Extent { since, until, .. } = budget.extent;
-        let read = self.store.newest_intervals(key, &budget.extent)?;
+        let read = self.store.lookup().newest_intervals(key, &budget.extent)?;
         budget.spend(&read.stays);
         let names: Vec<Stay<Name>> = read.stays.into_iter().filter_map(as_nameserver).collect();
         if names.is_empty() {
@@ -920,13 +932,13 @@ impl Pipeline {
         let hosts: BTreeSet<(bool, &Name)> = hosts.map(|it| (!there.contains(it), it)).collect();
         let mut addresses = Vec::new();
         for (_, host) in hosts {
-            let read = self.store.host_addresses(host, &budget.extent)?;
+            let read = self.store.lookup().host_addresses(host, &budget.extent)?;
             budget.spend(&read.stays);
             if let Some(cut) = read.cut {
                 let part = left_out.get_or_insert_with(|| LeftOut::until(cut.at));
                 part.until = part.until.max(cut.at);
-                for place in self.store.places_of_host(host)? {
-                    let values = self.store.values_before(&place, &cut, since)?;
+                for place in self.store.lookup().places_of_host(host)? {
+                    let values = self.store.lookup().values_before(&place, &cut, since)?;
                     part.addresses
                         .extend(values.iter().filter_map(Rdata::address));
                 }
@@ -936,7 +948,11 @@ impl Pipeline {
         Ok(Some(NameserverWindow {
             zone: key.apex.clone(),
             owner: key.owner.clone(),
-            watched_since: self.store.watched_since(key.zone)?.unwrap_or(until),
+            watched_since: self
+                .store
+                .lookup()
+                .watched_since(key.zone)?
+                .unwrap_or(until),
             names,
             addresses,
             resets: self.resets(key, budget.registered_at, until)?,
@@ -958,7 +974,7 @@ impl Pipeline {
         if !self.store.has_reverse_index() || key.owner == key.apex {
             return Ok(None);
         }
-        let moved = self.store.owners_with_new_addresses(
+        let moved = self.store.lookup().owners_with_new_addresses(
             key.zone,
             &key.apex,
             &key.owner,
@@ -969,7 +985,7 @@ impl Pipeline {
         let moved = moved.into_iter().map(|moved| moved.owner);
         let (mut hosts, others): (BTreeSet<Name>, BTreeSet<Name>) =
             moved.partition(|host| known.contains(host));
-        let users = self.store.users_by_host(&others, others.len())?;
+        let users = self.store.lookup().users_by_host(&others, others.len())?;
         let used = users.into_iter().filter(|(_, users)| users.count > 0);
         let used: Vec<Name> = used.map(|(host, _)| host).collect();
         if used.is_empty() {
@@ -990,7 +1006,7 @@ impl Pipeline {
             ..own.clone()
         };
         for host in hosts {
-            let read = self.store.host_addresses(&host, &budget.extent)?;
+            let read = self.store.lookup().host_addresses(&host, &budget.extent)?;
             budget.spend(&read.stays);
             if let Some(cut) = read.cut {
                 let part = (window.left_out).get_or_insert_with(|| LeftOut::until(cut.at));
@@ -1017,7 +1033,7 @@ impl Pipeline {
     ) -> Result<Option<LeftOut>, PipelineError> {
         let Some(cut) = cut else { return Ok(None) };
         let mut part = LeftOut::until(cut.at);
-        for value in self.store.values_before(key, &cut, since)? {
+        for value in self.store.lookup().values_before(key, &cut, since)? {
             part.addresses.extend(value.address());
             if let Rdata::Ns(name) | Rdata::Cname(name) = value {
                 part.names.insert(name);
@@ -1079,7 +1095,7 @@ impl Pipeline {
             }
         }
         if !own.is_empty() && self.store.has_reverse_index() {
-            let by_host = self.store.users_by_host(&own, USERS_JUDGED_MAX)?;
+            let by_host = self.store.lookup().users_by_host(&own, USERS_JUDGED_MAX)?;
             let (mut users, mut most) = (BTreeSet::new(), 0);
             for (_, used) in by_host {
                 let is_own = used.names.contains(domain);
@@ -1097,7 +1113,7 @@ impl Pipeline {
     /// Returns the delegation that a name server lies at or below at `now`, or the hosted zone of its own that uses it:
     /// who is judged for its addresses. `None` if there is none that is watched.
     fn operator_of(&self, host: &Name, now: Timestamp) -> Result<Option<Name>, PipelineError> {
-        for zone in self.store.zones_enclosing(host)? {
+        for zone in self.store.zones().zones_enclosing(host)? {
             if zone.view == View::Passive {
                 continue;
             }
@@ -1131,7 +1147,7 @@ impl Pipeline {
         budget: &mut Budget,
     ) -> Result<(Option<AddressWindow>, Option<AliasWindow>), PipelineError> {
         let Extent { since, until, .. } = budget.extent;
-        let read = self.store.newest_intervals(key, &budget.extent)?;
+        let read = self.store.lookup().newest_intervals(key, &budget.extent)?;
         budget.spend(&read.stays);
         let (mut addresses, mut targets) = (Vec::new(), Vec::new());
         for interval in read.stays {
@@ -1143,7 +1159,11 @@ impl Pipeline {
         if addresses.is_empty() && targets.is_empty() {
             return Ok((None, None));
         }
-        let watched_since = self.store.watched_since(key.zone)?.unwrap_or(until);
+        let watched_since = self
+            .store
+            .lookup()
+            .watched_since(key.zone)?
+            .unwrap_or(until);
         let resets = self.resets(key, budget.registered_at, until)?;
         let left_out = self.left_out(key, read.cut, since)?;
         let (zone, owner) = (&key.apex, &key.owner);
@@ -1177,6 +1197,7 @@ impl Pipeline {
     ) -> Result<Vec<Interval>, StoreError> {
         Ok(self
             .store
+            .lookup()
             .window(key, since)?
             .into_iter()
             .filter(|stay| stay.added.at <= now)
@@ -1193,9 +1214,10 @@ impl Pipeline {
         let policy = &policy.nameservers;
         let before = now - policy.popular_stable;
         let is_used = |host: &Name, whole_operator: bool, enough: u32| {
-            let count = self
-                .store
-                .stable_user_count(host, whole_operator, before, enough)?;
+            let count =
+                self.store
+                    .ledger()
+                    .stable_user_count(host, whole_operator, before, enough)?;
             Ok::<_, PipelineError>(count >= enough)
         };
         let mut popular = BTreeSet::new();

@@ -309,7 +309,7 @@ impl Pipeline {
         let (at_start, fault) = (count(), RefCell::new(None));
         let goes_on = || {
             if docket.joiner_count.load(Ordering::SeqCst) > 0 {
-                if let Err(error) = self.store.write_judged() {
+                if let Err(error) = self.store.lookup().write_judged() {
                     fault.replace(Some(error));
                     return false;
                 }
@@ -321,14 +321,14 @@ impl Pipeline {
         };
         let is_done = judge(&goes_on);
         if let Some(error) = fault.take() {
-            self.store.forget_judged();
+            self.store.lookup().forget_judged();
             return Err(error.into());
         }
         if is_done.is_err() {
             // Judged once more, to the same end.
-            self.store.forget_judged();
+            self.store.lookup().forget_judged();
         } else {
-            self.store.write_judged()?;
+            self.store.lookup().write_judged()?;
         }
         Ok(is_done? && count() == at_start)
     }

@@ -178,7 +178,10 @@ impl Pipeline {
         options: &PollOptions,
     ) -> Result<Vec<ZoneReport>, PipelineError> {
         let feed = feed_of(source);
-        let id = self.store.ensure_source(&source.name, SourceKind::Feed)?;
+        let id = self
+            .store
+            .zones()
+            .ensure_source(&source.name, SourceKind::Feed)?;
         let mut pass = self.begin_pass(id, Some(&source.name), feed.complete, options)?;
         let fault = match feed.path {
             Some(path) if path.is_dir() => self.read_spool(&mut pass, feed.zone, path)?,
@@ -205,7 +208,10 @@ impl Pipeline {
         options: &PollOptions,
     ) -> Result<Vec<ZoneReport>, PipelineError> {
         let feed = feed_of(source);
-        let id = self.store.ensure_source(&source.name, SourceKind::Feed)?;
+        let id = self
+            .store
+            .zones()
+            .ensure_source(&source.name, SourceKind::Feed)?;
         let mut pass = self.begin_pass(id, Some(&source.name), feed.complete, options)?;
         pass.pushed = Some(HashMap::new());
         let mut reader = FeedReader::new(lines, 0, 0);
@@ -227,6 +233,7 @@ impl Pipeline {
     ) -> Result<Vec<ZoneReport>, PipelineError> {
         let id = self
             .store
+            .zones()
             .ensure_source(import.source, SourceKind::Import)?;
         let mut pass = self.begin_pass(id, None, import.complete, options)?;
         let mut reader = FeedReader::new(import.input, 0, 0);
@@ -250,7 +257,7 @@ impl Pipeline {
         complete: bool,
         options: &'a PollOptions,
     ) -> Result<FeedPass<'a>, PipelineError> {
-        for apex in self.store.zones_of_source(source)? {
+        for apex in self.store.zones().zones_of_source(source)? {
             self.detect_zone(&apex, options)?;
         }
         Ok(FeedPass {
@@ -275,6 +282,7 @@ impl Pipeline {
     ) -> Result<Vec<ZoneReport>, PipelineError> {
         let now = self.clock.now();
         self.store
+            .zones()
             .note_source_attempt(pass.source, now, fault.as_ref())?;
         self.finish_feed(pass, name, fault)
     }
@@ -291,7 +299,7 @@ impl Pipeline {
         };
         let mut position = match pass.options.full {
             true => FeedPosition::default(),
-            false => self.store.feed_position(pass.source)?,
+            false => self.store.zones().feed_position(pass.source)?,
         };
         let (parts, is_lost) = match find_feed_parts(path, position.file) {
             Ok(parts) => parts,
@@ -332,7 +340,9 @@ impl Pipeline {
                 file: file_identity(&file).ok(),
                 in_long_line: reader.is_in_long_line(),
             };
-            self.store.set_feed_position(pass.source, &position)?;
+            self.store
+                .zones()
+                .set_feed_position(pass.source, &position)?;
             if let Some(error) = broken {
                 let line = reader.line_number();
                 let place = format!("{}: after line {line}", part.path.display());
@@ -573,7 +583,7 @@ impl Pipeline {
         let is_named = sources
             .iter()
             .any(|it| it.name == follows && it.zone() == Some(zone));
-        let is_known = self.store.source_of_zone(zone)?.as_deref() == Some(follows);
+        let is_known = self.store.zones().source_of_zone(zone)?.as_deref() == Some(follows);
         let mut others = sources.iter().filter(|it| it.name != follows);
         let below = others.find_map(|it| it.zone().filter(|its| its.is_at_or_below(zone)));
         let what = match below {
@@ -607,6 +617,7 @@ impl Pipeline {
             Some(source) => Some(source.name.clone()),
             None => self
                 .store
+                .zones()
                 .source_of_zone(zone)?
                 .filter(|name| configured(name)),
         };
@@ -637,10 +648,10 @@ impl Pipeline {
         pass: &mut FeedPass<'_>,
         instant: ChangeInstant,
     ) -> Result<(), PipelineError> {
-        let zone = match self.store.find_zone(&instant.zone)? {
+        let zone = match self.store.zones().find_zone(&instant.zone)? {
             // A zone that was brought in by hand goes over to the feed that follows it.
             Some(zone) if zone.source == pass.source || pass.follows.is_none() => zone,
-            _ => self.store.ensure_zone(&instant.zone, pass.source)?,
+            _ => self.store.zones().ensure_zone(&instant.zone, pass.source)?,
         };
         if let Some(kept_since) = zone.kept_since.filter(|cut| instant.at < *cut) {
             // What was there then has been forgotten: there is nothing to hold the lines against.
@@ -650,7 +661,10 @@ impl Pipeline {
             }
             return Ok(());
         }
-        let joins = self.store.find_version(&zone, instant.serial, instant.at)?;
+        let joins = self
+            .store
+            .ledger()
+            .find_version(&zone, instant.serial, instant.at)?;
         let joins = joins.filter(|(_, at)| is_one_publication(*at, instant.at));
         let observed_at = joins.map_or(instant.at, |(_, at)| at);
         let kind = if zone.version_id.is_none() && pass.complete {
@@ -660,7 +674,9 @@ impl Pipeline {
         };
         // A baseline that comes in parts stays a baseline: nothing in it is a change.
         let is_baseline = kind == VersionKind::Baseline
-            || (joins.is_some() && pass.complete && self.store.has_one_version(zone.id)?);
+            || (joins.is_some()
+                && pass.complete
+                && self.store.lookup().has_one_version(zone.id)?);
         let draft = VersionDraft {
             source: pass.source,
             kind,
@@ -671,7 +687,7 @@ impl Pipeline {
         };
         let joining = self.docket.as_ref().filter(|_| draft.joins.is_some());
         let joining = joining.map(|docket| docket.join_version(&zone.apex));
-        let mut tx = self.store.begin(&zone, draft)?;
+        let mut tx = self.store.ledger().begin(&zone, draft)?;
         let mut unfit = Vec::new();
         for ((owner, rtype), lines) in group_rrsets(&instant) {
             if let Some((kind, reason)) = self.apply_rrset(
@@ -728,7 +744,7 @@ impl Pipeline {
             apex: zone.apex.clone(),
             owner: owner.clone(),
         };
-        let known = self.store.rrset_at(&key, rtype, at, joins)?;
+        let known = self.store.lookup().rrset_at(&key, rtype, at, joins)?;
         if let Some((then, true)) = &known {
             let said: Vec<Rdata> = follow(lines, &as_records(then))
                 .into_iter()
@@ -780,10 +796,11 @@ impl Pipeline {
         name: &str,
         refusal: Option<Refusal>,
     ) -> Result<Vec<ZoneReport>, PipelineError> {
-        self.store.write_judged()?;
+        self.store.lookup().write_judged()?;
         let now = self.clock.now();
         let event_now = self
             .store
+            .zones()
             .source_status(pass.source)?
             .last_event_at
             .unwrap_or(now);
@@ -795,7 +812,7 @@ impl Pipeline {
         };
         let mut reports = Vec::new();
         for (zone, summary) in pass.summaries {
-            self.store.note_zone_attempt(&zone, now, None)?;
+            self.store.zones().note_zone_attempt(&zone, now, None)?;
             reports.push(report(
                 Some(zone),
                 if summary.versions > 0 {
@@ -807,10 +824,11 @@ impl Pipeline {
                 },
             ));
         }
-        for zone in self.store.zones_of_source(pass.source)? {
+        for zone in self.store.zones().zones_of_source(pass.source)? {
             // What was brought in by hand has no clock of its own but the zone's.
             let of_zone = self
                 .store
+                .zones()
                 .find_zone(&zone)?
                 .and_then(|zone| zone.version_at);
             let now = if pass.follows.is_some() {

@@ -84,8 +84,9 @@ impl Pipeline {
         };
         let id = self
             .store
+            .zones()
             .ensure_source(&source.name, SourceKind::Zonefile)?;
-        self.store.ensure_zone(zone, id)?;
+        self.store.zones().ensure_zone(zone, id)?;
         let pass = Pass {
             source: id,
             zone,
@@ -118,16 +119,18 @@ impl Pipeline {
         options: &PollOptions,
         mut progress: impl FnMut(&Path),
     ) -> Result<Vec<ZoneReport>, PipelineError> {
-        let id = match self.store.find_zone(import.zone)? {
+        let id = match self.store.zones().find_zone(import.zone)? {
             // A zone keeps its source; what is brought in by hand says so in its version.
             Some(_) => self
                 .store
+                .zones()
                 .ensure_source(import.source, SourceKind::Import)?,
             None => {
                 let id = self
                     .store
+                    .zones()
                     .ensure_source(import.source, SourceKind::Import)?;
-                self.store.ensure_zone(import.zone, id)?;
+                self.store.zones().ensure_zone(import.zone, id)?;
                 id
             }
         };
@@ -164,6 +167,7 @@ impl Pipeline {
             let known = marks.find(&file.path, &file.mark)?;
             let zone = self
                 .store
+                .zones()
                 .find_zone(pass.zone)?
                 .expect("the zone's row was made before");
             let is_older = zone
@@ -231,12 +235,18 @@ impl Pipeline {
         let now = self.clock.now();
         match refused.last() {
             Some(refusal) if newest_taken => {
-                self.store.note_zone_partly(pass.zone, now, refusal)?;
+                self.store
+                    .zones()
+                    .note_zone_partly(pass.zone, now, refusal)?;
             }
-            refusal => self.store.note_zone_attempt(pass.zone, now, refusal)?,
+            refusal => self
+                .store
+                .zones()
+                .note_zone_attempt(pass.zone, now, refusal)?,
         }
         let event_now = self
             .store
+            .zones()
             .find_zone(pass.zone)?
             .and_then(|zone| zone.version_at);
         self.reevaluate(pass.zone, event_now.unwrap_or(now), pass.options)?;
@@ -246,6 +256,7 @@ impl Pipeline {
         } else if refused.is_empty() {
             let serial = self
                 .store
+                .zones()
                 .find_zone(pass.zone)?
                 .and_then(|zone| zone.serial);
             outcomes.push(ZoneOutcome::Unchanged { serial });
@@ -283,7 +294,7 @@ impl Pipeline {
         };
         let mut intake = Intake::new(
             self.store.digest_key(),
-            self.store.load_digests(zone)?,
+            self.store.ledger().load_digests(zone)?,
             spool,
         );
         let opened = match open_as_dated(file) {
@@ -328,8 +339,10 @@ impl Pipeline {
             _ => unreachable!("apply_version asks for a second fetch only where it may"),
         };
         self.store
+            .zones()
             .note_file_ending(pass.source, zone.id, read.ends_with_soa)?;
         self.store
+            .zones()
             .note_event_time(pass.source, file.mark.version_at)?;
         summary.add(&stored);
         Ok(Ok(()))
@@ -347,7 +360,7 @@ impl Pipeline {
         if accepts || zone.version_id.is_none() {
             return Ok(Ok(()));
         }
-        if !read.ends_with_soa && self.store.ended_with_soa(pass.source, zone.id)? {
+        if !read.ends_with_soa && self.store.zones().ended_with_soa(pass.source, zone.id)? {
             return Ok(Err(broken_off(pass.zone)));
         }
         Ok(judge_size(
@@ -360,6 +373,7 @@ impl Pipeline {
     /// Notes a refusal in the zone's row.
     fn refuse(&self, zone: &Name, refusal: Refusal) -> Result<ZoneOutcome, PipelineError> {
         self.store
+            .zones()
             .note_zone_attempt(zone, self.clock.now(), Some(&refusal))?;
         Ok(ZoneOutcome::Refused(refusal))
     }

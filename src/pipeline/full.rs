@@ -33,7 +33,10 @@ impl Pipeline {
         zone: &ZoneState,
         now: Timestamp,
     ) -> Result<bool, PipelineError> {
-        let count = self.store.drift_count(zone.id, now - DRIFTS_WITHIN)?;
+        let count = self
+            .store
+            .lookup()
+            .drift_count(zone.id, now - DRIFTS_WITHIN)?;
         Ok(count < DRIFTS_MAX)
     }
 }

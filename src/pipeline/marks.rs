@@ -40,7 +40,7 @@ impl<'a> FileMarks<'a> {
     /// [`StoreError`].
     pub fn find(&mut self, path: &Path, found: &FileMark) -> Result<Option<FileMark>, StoreError> {
         let real = self.real_path(path);
-        if let Some(known) = self.store.file_mark(self.source, &real)? {
+        if let Some(known) = self.store.zones().file_mark(self.source, &real)? {
             return Ok(Some(known));
         }
         for spelling in self.spelled_otherwise(&real, found)? {
@@ -48,8 +48,10 @@ impl<'a> FileMarks<'a> {
             if spelling.exists() && self.real_path(&spelling) != real {
                 continue;
             }
-            self.store.move_file_mark(self.source, &spelling, &real)?;
-            return self.store.file_mark(self.source, &real);
+            self.store
+                .zones()
+                .move_file_mark(self.source, &spelling, &real)?;
+            return self.store.zones().file_mark(self.source, &real);
         }
         Ok(None)
     }
@@ -61,7 +63,7 @@ impl<'a> FileMarks<'a> {
     /// [`StoreError`].
     pub fn note(&mut self, path: &Path, mark: &FileMark) -> Result<(), StoreError> {
         let real = self.real_path(path);
-        self.store.set_file_mark(self.source, &real, mark)
+        self.store.zones().set_file_mark(self.source, &real, mark)
     }
 
     /// Returns the paths of marks of files of the same name, time and size.
@@ -72,7 +74,7 @@ impl<'a> FileMarks<'a> {
     ) -> Result<Vec<PathBuf>, StoreError> {
         if self.spellings.is_none() {
             let mut spellings: HashMap<Shape, Vec<PathBuf>> = HashMap::new();
-            for (path, mark) in self.store.file_marks(self.source)? {
+            for (path, mark) in self.store.zones().file_marks(self.source)? {
                 if let Some(shape) = shape(&path, &mark) {
                     spellings.entry(shape).or_default().push(path);
                 }

@@ -79,7 +79,7 @@ pub fn metrics_page(
     now: Timestamp,
     zones_max: usize,
 ) -> Result<String, StoreError> {
-    let rows = store.status()?;
+    let rows = store.zones().status()?;
     let mut page = Page::default();
     page.family(
         "fluxwatch_build_info",
@@ -119,8 +119,12 @@ fn write_tables(page: &mut Page, store: &Store) -> Result<(), StoreError> {
         "gauge",
         "Tables that cannot be used; above 0 zones are watched and nothing is judged.",
     );
-    page.value(name, &[], store.noted_number(WAITS_KEY)?.unwrap_or(0));
-    if let Some(at) = store.noted_number(&made_key("enrich.asn"))? {
+    page.value(
+        name,
+        &[],
+        store.desk().noted_number(WAITS_KEY)?.unwrap_or(0),
+    );
+    if let Some(at) = store.desk().noted_number(&made_key("enrich.asn"))? {
         let name = "fluxwatch_asn_table_made_timestamp_seconds";
         page.family(
             name,
@@ -146,7 +150,7 @@ pub fn write_textfile(path: &Path, page: &str) -> io::Result<()> {
 
 /// Writes how often the wall clock was set, and when it last was.
 fn write_clock(page: &mut Page, store: &Store) -> Result<(), StoreError> {
-    let (count, last) = store.clock_steps()?;
+    let (count, last) = store.upkeep().clock_steps()?;
     let name = "fluxwatch_clock_steps_total";
     page.family(
         name,
@@ -428,7 +432,7 @@ fn write_zones(page: &mut Page, zones: &[&ZoneStatus], now: Timestamp) {
 
 /// Writes how the database's log stands.
 fn write_log(page: &mut Page, store: &Store) {
-    let standing = store.log_standing();
+    let standing = store.upkeep().log_standing();
     let values = [
         (
             "fluxwatch_wal_bytes",
@@ -455,7 +459,7 @@ fn write_log(page: &mut Page, store: &Store) {
 /// Writes cases and mail.
 fn write_desk(page: &mut Page, store: &Store) -> Result<(), StoreError> {
     page.family("fluxwatch_cases", "gauge", "Cases by state.");
-    for (state, count) in store.case_counts()? {
+    for (state, count) in store.desk().case_counts()? {
         page.value("fluxwatch_cases", &[("state", state.word())], count);
     }
     page.family(
@@ -463,7 +467,7 @@ fn write_desk(page: &mut Page, store: &Store) -> Result<(), StoreError> {
         "gauge",
         "Mail that is not sent, by state.",
     );
-    for (state, count) in store.unsent_counts()? {
+    for (state, count) in store.desk().unsent_counts()? {
         page.value(
             "fluxwatch_unsent_messages",
             &[("state", state.word())],
@@ -475,7 +479,7 @@ fn write_desk(page: &mut Page, store: &Store) -> Result<(), StoreError> {
         "gauge",
         "Mail that a server took and that is late or came back, by what became of it.",
     );
-    for (fate, count) in store.fate_counts()? {
+    for (fate, count) in store.desk().fate_counts()? {
         page.value(
             "fluxwatch_returned_messages",
             &[("fate", fate.word())],

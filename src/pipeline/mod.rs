@@ -359,7 +359,7 @@ impl Pipeline {
     ///
     /// [`PipelineError::Store`].
     pub fn soa_timers(&self, zone: &Name) -> Result<Option<(Span, Span)>, PipelineError> {
-        Ok(self.store.soa_timers(zone)?)
+        Ok(self.store.zones().soa_timers(zone)?)
     }
 
     /// Replaces the file of metrics, if one is configured. A file that cannot be written is told and
@@ -386,7 +386,7 @@ impl Pipeline {
 
     /// Takes a new configuration over.
     pub fn take_over(&mut self, setup: &Setup) {
-        self.store.limit_log(setup.config.wal_bytes_max);
+        self.store.upkeep().limit_log(setup.config.wal_bytes_max);
         self.config = setup.config.clone();
         self.parts = setup.parts.clone();
     }
@@ -425,8 +425,8 @@ impl Pipeline {
 
     /// Keeps a number under a name, unless it is kept already: a pass that finds nothing new writes nothing.
     fn note_once(&self, name: &str, value: i64) -> Result<(), PipelineError> {
-        if self.store.noted_number(name)? != Some(value) {
-            self.store.note_number(name, value)?;
+        if self.store.desk().noted_number(name)? != Some(value) {
+            self.store.desk().note_number(name, value)?;
         }
         Ok(())
     }

@@ -39,7 +39,9 @@ impl Pipeline {
             return Ok(Approval::NoDraft);
         };
         if notice.basis != notice_basis(&row.case) {
-            self.store.move_notice(notice.id, NoticeState::Void, None)?;
+            self.store
+                .desk()
+                .move_notice(notice.id, NoticeState::Void, None)?;
             let drafted = self.draft_anew(row, recipient)?;
             tx.commit()?;
             return Ok(match drafted {
@@ -48,9 +50,11 @@ impl Pipeline {
             });
         }
         self.store
+            .desk()
             .move_notice(notice.id, NoticeState::Approved, Some((by, now, note)))?;
         let line = format!("notice to {recipient} approved, sha256 {}", notice.sha256);
         self.store
+            .desk()
             .append_case_event(row.id, now, row.case.state, by, &line)?;
         tx.commit()?;
         Ok(Approval::Approved(Box::new(notice)))
@@ -74,12 +78,14 @@ impl Pipeline {
             return Ok(false);
         };
         self.store
+            .desk()
             .move_notice(notice.id, NoticeState::Rejected, Some((by, now, note)))?;
         let line = match note {
             Some(note) => format!("notice to {recipient} rejected: {note}"),
             None => format!("notice to {recipient} rejected"),
         };
         self.store
+            .desk()
             .append_case_event(row.id, now, row.case.state, by, &line)?;
         tx.commit()?;
         Ok(true)
@@ -87,28 +93,32 @@ impl Pipeline {
 
     /// Queues the notices that are approved; one whose case changed meanwhile is void instead.
     pub(super) fn queue_approved_notices(&self) -> Result<(), PipelineError> {
-        for notice in self.store.approved_notices()? {
+        for notice in self.store.desk().approved_notices()? {
             let Some(id) = notice.message.case_id else {
                 continue;
             };
-            let Some(row) = self.store.case_by_id(id)? else {
+            let Some(row) = self.store.desk().case_by_id(id)? else {
                 continue;
             };
             let now = self.clock.now();
             let recipient = &notice.message.recipient;
             let tx = self.store.begin_batch()?;
             let line = if notice.basis == notice_basis(&row.case) {
-                self.store.queue_message(&notice.message, now)?;
+                self.store.desk().queue_message(&notice.message, now)?;
                 self.store
+                    .desk()
                     .move_notice(notice.id, NoticeState::Queued, None)?;
                 format!("notice to {recipient} queued")
             } else {
-                self.store.move_notice(notice.id, NoticeState::Void, None)?;
+                self.store
+                    .desk()
+                    .move_notice(notice.id, NoticeState::Void, None)?;
                 self.draft_anew(&row, recipient)?;
                 format!("the approval of the notice to {recipient} is void: the case changed")
             };
             tracing::info!(case = id, "case {id}: {line}");
             self.store
+                .desk()
                 .append_case_event(id, now, row.case.state, ACTOR, &line)?;
             tx.commit()?;
         }
@@ -117,7 +127,7 @@ impl Pipeline {
 
     /// Returns the draft that waits for a recipient.
     fn draft_for(&self, case_id: i64, recipient: &str) -> Result<Option<NoticeRow>, PipelineError> {
-        let notices = self.store.notices_of_case(case_id)?.into_iter();
+        let notices = self.store.desk().notices_of_case(case_id)?.into_iter();
         let mut drafts = notices.filter(|it| {
             it.state == NoticeState::Drafted && is_same_address(&it.message.recipient, recipient)
         });

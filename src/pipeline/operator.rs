@@ -78,11 +78,11 @@ impl Pipeline {
     ///
     /// [`PipelineError::Store`].
     pub fn last_digest_at(&self) -> Result<Timestamp, PipelineError> {
-        if let Some(at) = self.store.noted_number(DIGEST_AT)? {
+        if let Some(at) = self.store.desk().noted_number(DIGEST_AT)? {
             return Ok(Timestamp::from_unix(at));
         }
         let now = self.clock.now();
-        self.store.note_number(DIGEST_AT, now.unix())?;
+        self.store.desk().note_number(DIGEST_AT, now.unix())?;
         Ok(now)
     }
 
@@ -105,8 +105,8 @@ impl Pipeline {
     pub(super) fn begin_digest_here(&self) -> Result<(), PipelineError> {
         match self.mail() {
             Some(mail) if mail.digest.is_none() => {
-                let last = self.store.last_case_event()?;
-                Ok(self.store.note_number(DIGEST_EVENT, last)?)
+                let last = self.store.desk().last_case_event()?;
+                Ok(self.store.desk().note_number(DIGEST_EVENT, last)?)
             }
             _ => Ok(()),
         }
@@ -125,9 +125,9 @@ impl Pipeline {
         for row in overflow {
             self.note_told_in_digest(&row, now)?;
         }
-        self.store.note_all_bulk_told(now)?;
-        self.store.note_number(DIGEST_AT, now.unix())?;
-        self.store.note_number(DIGEST_EVENT, last_event)?;
+        self.store.desk().note_all_bulk_told(now)?;
+        self.store.desk().note_number(DIGEST_AT, now.unix())?;
+        self.store.desk().note_number(DIGEST_EVENT, last_event)?;
         tracing::info!("digest queued");
         Ok(())
     }
@@ -139,13 +139,16 @@ impl Pipeline {
         from: Timestamp,
         now: Timestamp,
     ) -> Result<(DigestReport, Vec<CaseRow>, i64), PipelineError> {
-        let mut overflow = self.store.cases_for_digest()?;
+        let mut overflow = self.store.desk().cases_for_digest()?;
         // What does not fit is told in the next.
         overflow.truncate(LINES_MAX);
-        let mut last_event = self.store.noted_number(DIGEST_EVENT)?.unwrap_or(0);
+        let mut last_event = self.store.desk().noted_number(DIGEST_EVENT)?.unwrap_or(0);
         let (mut opened, mut lowered, mut ended) = (Vec::new(), Vec::new(), Vec::new());
         loop {
-            let events = self.store.case_events_after(last_event, EVENTS_AT_ONCE)?;
+            let events = self
+                .store
+                .desk()
+                .case_events_after(last_event, EVENTS_AT_ONCE)?;
             let Some((last, ..)) = events.last() else {
                 break;
             };
@@ -156,7 +159,7 @@ impl Pipeline {
                 if event.from == Some(event.to) && !is_lowered {
                     continue;
                 }
-                let Some(row) = self.store.case_by_id(case_id)? else {
+                let Some(row) = self.store.desk().case_by_id(case_id)? else {
                     continue;
                 };
                 let is_worth_it = row.case.peak_level >= Level::Review || is_lowered;
@@ -177,9 +180,10 @@ impl Pipeline {
         });
         let working = self
             .store
+            .desk()
             .cases(&[CaseState::Open, CaseState::Acknowledged])?;
         let count = |state: CaseState| working.iter().filter(|it| it.case.state == state).count();
-        let statuses = self.store.status()?;
+        let statuses = self.store.zones().status()?;
         let mut report = DigestReport {
             day: now.to_date(),
             from: from.to_minute(),
@@ -191,15 +195,17 @@ impl Pipeline {
             ended,
             open_count: count(CaseState::Open),
             acknowledged_count: count(CaseState::Acknowledged),
-            drafted_count: self.store.drafted_notice_count()?,
+            drafted_count: self.store.desk().drafted_notice_count()?,
             bulk: self
                 .store
+                .desk()
                 .untold_bulk_moves(0, MOVES_MAX)?
                 .iter()
                 .map(bulk_line)
                 .collect(),
             blind: self
                 .store
+                .desk()
                 .blindness_since(from)?
                 .iter()
                 .take(LINES_MAX)
@@ -207,6 +213,7 @@ impl Pipeline {
                 .collect(),
             dead: self
                 .store
+                .desk()
                 .dead_messages()?
                 .into_iter()
                 .take(LINES_MAX)
@@ -218,6 +225,7 @@ impl Pipeline {
                 .collect(),
             bounced: self
                 .store
+                .desk()
                 .bounced_since(from)?
                 .into_iter()
                 .map(|(recipient, _, reply)| MailLine {
@@ -227,6 +235,7 @@ impl Pipeline {
                 })
                 .chain(
                     self.store
+                        .desk()
                         .undelivered_since(from)?
                         .into_iter()
                         .map(|row| MailLine {
@@ -261,7 +270,7 @@ impl Pipeline {
         from: Timestamp,
         now: Timestamp,
     ) -> Result<Vec<ExemptionLine>, PipelineError> {
-        let rows = self.store.exemptions()?.into_iter();
+        let rows = self.store.desk().exemptions()?.into_iter();
         let ending = rows.filter(|row| {
             row.removed.is_none()
                 && row
@@ -285,9 +294,9 @@ impl Pipeline {
     /// Finds the zones that cannot be seen, and tells of those that nobody was told of.
     fn tell_blindness(&self, mail: &MailConfig) -> Result<(), PipelineError> {
         let now = self.clock.now();
-        let known = self.store.blindness_since(now)?;
+        let known = self.store.desk().blindness_since(now)?;
         let mut found = Vec::new();
-        for status in self.store.status()? {
+        for status in self.store.zones().status()? {
             if let Some((reason, since)) = self.blindness_of(&status, mail, now)? {
                 found.push((name_of(&status), reason, since));
             }
@@ -302,13 +311,13 @@ impl Pipeline {
         }
         let tx = self.store.begin_batch()?;
         for (zone, reason, since) in &found {
-            self.store.note_blind(zone, reason, *since)?;
+            self.store.desk().note_blind(zone, reason, *since)?;
         }
         for it in over {
-            self.store.note_sight(it.id, now)?;
+            self.store.desk().note_sight(it.id, now)?;
             tracing::info!(zone = it.zone, "{} is seen again", it.zone);
         }
-        let untold = self.store.untold_blindness()?;
+        let untold = self.store.desk().untold_blindness()?;
         if !untold.is_empty() {
             let report = BlindnessReport {
                 zones: untold.iter().take(LINES_MAX).map(blind_line).collect(),
@@ -326,7 +335,7 @@ impl Pipeline {
                     it.zone,
                     it.reason
                 );
-                self.store.note_blind_told(it.id, now)?;
+                self.store.desk().note_blind_told(it.id, now)?;
             }
         }
         Ok(tx.commit()?)
@@ -364,7 +373,7 @@ impl Pipeline {
             Schedule::Every(span) => *span,
             Schedule::Soa => {
                 let timers = match &status.zone {
-                    Some(zone) => self.store.soa_timers(zone)?,
+                    Some(zone) => self.store.zones().soa_timers(zone)?,
                     None => None,
                 };
                 timers.map_or(Span::hours(1), |it| it.0).min(Span::days(1))
@@ -394,6 +403,7 @@ impl Pipeline {
     fn tell_bulk(&self, mail: &MailConfig) -> Result<(), PipelineError> {
         let large = self
             .store
+            .desk()
             .untold_bulk_moves(mail.bulk_names_min, MOVES_MAX)?;
         if large.is_empty() {
             return Ok(());
@@ -409,7 +419,7 @@ impl Pipeline {
         let words = Words::Bulk(&report);
         self.queue_for(mail, &mail.operator, MailKind::Bulk, words, now)?;
         for it in large {
-            self.store.note_bulk_told(it.id, now)?;
+            self.store.desk().note_bulk_told(it.id, now)?;
         }
         Ok(tx.commit()?)
     }
@@ -437,7 +447,7 @@ impl Pipeline {
                 Err(fault) => Err(PipelineError::Template(fault.clone())),
             };
             match composed {
-                Ok(message) => self.store.queue_message(&message, now)?,
+                Ok(message) => self.store.desk().queue_message(&message, now)?,
                 Err(fault) if fault.is_of_one_mail() => {
                     let dead = NewMessage {
                         case_id: None,
@@ -514,16 +524,16 @@ impl Pipeline {
 
     /// Appends what the log of events does not have yet.
     fn append_events(&self, path: &Path) -> Result<(), PipelineError> {
-        let mut last = self.store.noted_number(EVENTS_TOLD)?.unwrap_or(0);
+        let mut last = self.store.desk().noted_number(EVENTS_TOLD)?.unwrap_or(0);
         loop {
-            let events = self.store.case_events_after(last, EVENTS_AT_ONCE)?;
+            let events = self.store.desk().case_events_after(last, EVENTS_AT_ONCE)?;
             let Some((newest, ..)) = events.last() else {
                 return Ok(());
             };
             let newest = *newest;
             let mut text = Vec::new();
             for (id, case_id, line) in &events {
-                let Some(row) = self.store.case_by_id(*case_id)? else {
+                let Some(row) = self.store.desk().case_by_id(*case_id)? else {
                     continue;
                 };
                 let json = EventJson {
@@ -558,7 +568,7 @@ impl Pipeline {
                 let _ = file.set_len(length);
                 return Err(PipelineError::Local(fault));
             }
-            self.store.note_number(EVENTS_TOLD, newest)?;
+            self.store.desk().note_number(EVENTS_TOLD, newest)?;
             last = newest;
         }
     }

@@ -68,7 +68,7 @@ impl Parts {
         let Some(Networks::Read(table)) = &self.knowledge.asn else {
             return None;
         };
-        let sample = store.sample_addresses(ROWS_ASKED_MAX).ok()?;
+        let sample = store.lookup().sample_addresses(ROWS_ASKED_MAX).ok()?;
         let asked: Vec<IpAddr> = sample.into_iter().filter(|it| is_public(*it)).collect();
         if asked.len() < ADDRESSES_ASKED_MIN || asked.iter().any(|it| table.lookup(*it).is_some()) {
             return None;
@@ -136,8 +136,9 @@ pub fn noted_tables(config: &Config, store: &Store) -> Result<Vec<String>, Store
     }
     for (key, path) in all {
         let Some(path) = path else { continue };
-        let rows = store.noted_number(&rows_key(key))?;
+        let rows = store.desk().noted_number(&rows_key(key))?;
         let made_at = store
+            .desk()
             .noted_number(&made_key(key))?
             .map(Timestamp::from_unix);
         let date = made_at.map_or(String::new(), |at| format!(" of {}", at.to_date()));
@@ -165,6 +166,7 @@ pub fn noted_warnings(
         (None, false) => BuiltInTable::open().summary().made_at,
         (_, true) => None,
         _ => store
+            .desk()
             .noted_number(&made_key("enrich.asn"))?
             .map(Timestamp::from_unix),
     };

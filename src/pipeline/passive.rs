@@ -59,6 +59,7 @@ impl Pipeline {
     ) -> Result<Vec<ZoneReport>, PipelineError> {
         let source = self
             .store
+            .zones()
             .ensure_source(import.source, SourceKind::Passive)?;
         let mut reader = FeedReader::new(import.input, 0, 0);
         if import.is_timed {
@@ -98,6 +99,7 @@ impl Pipeline {
         self.store_sightings(&mut work)?;
         self.store_aside(&mut work.aside)?;
         self.store
+            .zones()
             .note_source_attempt(source, self.clock.now(), fault.as_ref())?;
         if work.other_types > 0 {
             let count = work.other_types;
@@ -166,7 +168,7 @@ impl Pipeline {
 
     /// Returns the nearest zone above a name, or at it, that has a source of its own.
     fn nearest_zone(&self, name: &Name) -> Result<Option<Name>, PipelineError> {
-        let zones = self.store.zones_enclosing(name)?;
+        let zones = self.store.zones().zones_enclosing(name)?;
         let zone = zones.into_iter().find(|zone| zone.view == View::Zone);
         Ok(zone.map(|zone| zone.apex))
     }
@@ -174,8 +176,14 @@ impl Pipeline {
     /// Stores what is pending.
     fn store_sightings(&self, work: &mut Import<'_>) -> Result<(), PipelineError> {
         for (apex, sightings) in std::mem::take(&mut work.pending) {
-            let zone = self.store.ensure_view(&apex, View::Passive, work.source)?;
-            let new = self.store.add_sightings(&zone, work.source, &sightings)?;
+            let zone = self
+                .store
+                .zones()
+                .ensure_view(&apex, View::Passive, work.source)?;
+            let new = self
+                .store
+                .ledger()
+                .add_sightings(&zone, work.source, &sightings)?;
             let summary = work.summaries.entry(apex).or_default();
             summary.sightings += sightings.len() as u64;
             summary.new += new;

@@ -147,7 +147,7 @@ impl Pipeline {
                 AfterTransfer::GoesOn(job) => transfers.go_on(*job),
             }
         }
-        Ok(self.store.checkpoint()?)
+        Ok(self.store.upkeep().checkpoint()?)
     }
 
     /// Asks once about every domain of a probe.

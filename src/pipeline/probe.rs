@@ -66,7 +66,10 @@ impl Pipeline {
         source: &Source,
         config: &ProbeConfig,
     ) -> Result<Result<ProbeJob, ZoneReport>, PipelineError> {
-        let id = self.store.ensure_source(&source.name, SourceKind::Probe)?;
+        let id = self
+            .store
+            .zones()
+            .ensure_source(&source.name, SourceKind::Probe)?;
         let now = self.clock.now();
         let targets = match &config.domains {
             ProbeDomains::List(path) => read_targets(path),
@@ -78,7 +81,7 @@ impl Pipeline {
         };
         match targets {
             Ok(targets) => {
-                self.store.note_source_attempt(id, now, None)?;
+                self.store.zones().note_source_attempt(id, now, None)?;
                 let settings = ProbeSettings {
                     resolvers: config.resolvers.clone(),
                     roots: config.roots.clone(),
@@ -92,7 +95,9 @@ impl Pipeline {
                 Ok(Ok(ProbeJob { settings, targets }))
             }
             Err(refusal) => {
-                self.store.note_source_attempt(id, now, Some(&refusal))?;
+                self.store
+                    .zones()
+                    .note_source_attempt(id, now, Some(&refusal))?;
                 Ok(Err(ZoneReport {
                     source: source.name.clone(),
                     zone: None,
@@ -117,6 +122,7 @@ impl Pipeline {
         let tx = self.store.begin_batch()?;
         for row in self
             .store
+            .desk()
             .cases(&[CaseState::Open, CaseState::Acknowledged])?
         {
             let case = &row.case;
@@ -124,14 +130,18 @@ impl Pipeline {
                 break;
             }
             // A hosted zone, or another probe, shows the addresses; and what is confirmed is known.
-            let child = self.store.find_view(&case.domain, View::Child)?;
+            let child = self.store.zones().find_view(&case.domain, View::Child)?;
             let is_others = child.is_some_and(|zone| zone.source != source);
-            let is_hosted = self.store.find_zone(&case.domain)?.is_some();
+            let is_hosted = self.store.zones().find_zone(&case.domain)?.is_some();
             let is_asked_about = case.level >= Level::Review && case.verdict != Verdict::SingleFlux;
             if is_others || is_hosted || !is_asked_about || self.is_canary(&case.domain) {
                 continue;
             }
-            if !self.store.take_question(row.id, now, now + every, times)? {
+            if !self
+                .store
+                .desk()
+                .take_question(row.id, now, now + every, times)?
+            {
                 continue;
             }
             let www = Name::parse(&format!("www.{}", case.domain));
@@ -156,14 +166,17 @@ impl Pipeline {
         probed: Probed,
         options: &PollOptions,
     ) -> Result<ZoneReport, PipelineError> {
-        let id = self.store.ensure_source(&source.name, SourceKind::Probe)?;
+        let id = self
+            .store
+            .zones()
+            .ensure_source(&source.name, SourceKind::Probe)?;
         let domain = &probed.target.domain;
         let now = self.clock.now();
         let mut summary = StoredSummary::default();
         let mut refused = None;
         let batch = self.store.begin_batch()?;
         for (view, side) in [(View::Parent, &probed.parent), (View::Child, &probed.child)] {
-            let zone = self.store.ensure_view(domain, view, id)?;
+            let zone = self.store.zones().ensure_view(domain, view, id)?;
             let stored = match side {
                 Ok(seen) => self.store_side(&zone, id, config, seen, now)?,
                 Err(refusal) => Err(refusal.clone()),
@@ -176,6 +189,7 @@ impl Pipeline {
                 Err(refusal) => Some(refusal),
             };
             self.store
+                .ledger()
                 .note_view_attempt(zone.id, now, refusal.as_ref())?;
             refused = refusal.or(refused);
         }
@@ -209,11 +223,11 @@ impl Pipeline {
         seen: &Sightings,
         now: Timestamp,
     ) -> Result<Result<StoredSummary, Refusal>, PipelineError> {
-        let first_at = self.store.watched_since(zone.id)?;
+        let first_at = self.store.lookup().watched_since(zone.id)?;
         let is_learning = first_at.is_none_or(|first| now.since(first) < config.settle);
         let mut changes = BTreeMap::new();
-        let known = self.store.present_records(zone)?;
-        let missing = self.store.missing_records(zone)?;
+        let known = self.store.ledger().present_records(zone)?;
+        let missing = self.store.ledger().missing_records(zone)?;
         let owners: BTreeSet<&Name> = known.keys().chain(seen.keys()).collect();
         for owner in owners {
             let side = OwnerSide {
@@ -245,7 +259,7 @@ impl Pipeline {
             joins: None,
             drift: false,
         };
-        let mut tx = self.store.begin_part(zone, draft)?;
+        let mut tx = self.store.ledger().begin_part(zone, draft)?;
         for (owner, change) in &changes {
             tx.apply_change(owner, change, is_learning)?;
         }
@@ -255,6 +269,7 @@ impl Pipeline {
         summary.changed_names = committed.changed_name_count;
         summary.records = self
             .store
+            .zones()
             .find_view(&zone.apex, zone.view)?
             .map_or(0, |zone| zone.kept_count);
         Ok(Ok(summary))
@@ -274,7 +289,9 @@ impl Pipeline {
         for record in side.before {
             if let Some(ttl) = side.answered.get(&record.rdata) {
                 if missing.contains(&(owner.clone(), record.rdata.clone())) {
-                    self.store.forget_missing(zone, owner, &record.rdata)?;
+                    self.store
+                        .ledger()
+                        .forget_missing(zone, owner, &record.rdata)?;
                 }
                 if *ttl != record.ttl {
                     change.retimed.push(Record {
@@ -284,10 +301,15 @@ impl Pipeline {
                 }
                 continue;
             }
-            let (since, misses) = self.store.note_missing(zone, owner, &record.rdata, now)?;
+            let (since, misses) =
+                self.store
+                    .ledger()
+                    .note_missing(zone, owner, &record.rdata, now)?;
             if misses >= MISSES_MIN && now.since(since) >= config.settle {
                 change.removed.push(record.clone());
-                self.store.forget_missing(zone, owner, &record.rdata)?;
+                self.store
+                    .ledger()
+                    .forget_missing(zone, owner, &record.rdata)?;
             }
         }
         let is_new = |rdata: &Rdata| !side.before.iter().any(|record| record.rdata == *rdata);

@@ -47,7 +47,7 @@ impl Telling<'_> {
         if let Some(known) = self.leads.borrow().get(&campaign) {
             return Ok(Rc::clone(known));
         }
-        let mut leads = store.cases_of_campaign(campaign)?;
+        let mut leads = store.desk().cases_of_campaign(campaign)?;
         leads.retain(|it| it.case.told.thread == Some(it.id) && it.case.reported);
         let leads: Rc<[CaseRow]> = leads.into();
         (self.leads.borrow_mut()).insert(campaign, Rc::clone(&leads));
@@ -70,7 +70,7 @@ impl Pipeline {
         let now = self.clock.now();
         let has_way = self.mail().is_some() || !self.config.webhooks.is_empty();
         let telling = Telling {
-            exemptions: self.store.exemptions_in_force(now)?,
+            exemptions: self.store.desk().exemptions_in_force(now)?,
             findings,
             wanted: options.mail_wanted && has_way,
             now,
@@ -92,7 +92,7 @@ impl Pipeline {
 
     /// Decides on one case. Returns the case in whose mails it is told, if that is another.
     fn tell(&self, id: i64, telling: &Telling<'_>) -> Result<Option<i64>, PipelineError> {
-        let Some(row) = self.store.case_by_id(id)? else {
+        let Some(row) = self.store.desk().case_by_id(id)? else {
             return Ok(None);
         };
         let finding = telling.findings.get(&id);
@@ -119,7 +119,7 @@ impl Pipeline {
     ) -> Result<MailContext, PipelineError> {
         let case = &row.case;
         let members = match case.told.thread {
-            Some(thread) if thread == row.id => self.store.cases_of_thread(row.id)?,
+            Some(thread) if thread == row.id => self.store.desk().cases_of_thread(row.id)?,
             _ => Vec::new(),
         };
         let members = || members.iter().filter(|it| it.id != row.id);
@@ -140,7 +140,7 @@ impl Pipeline {
             open_members: members().filter(|it| is_working(&it.case)).count() as u32,
             size: finding.map_or(case.told.size, size_of),
             has_room: !case.told.digest_due
-                && self.store.cases_told_since(since, telling.now)? < cap,
+                && self.store.desk().cases_told_since(since, telling.now)? < cap,
             now: telling.now,
         })
     }
@@ -183,7 +183,7 @@ impl Pipeline {
             if thread == row.id {
                 return Ok(None);
             }
-            let lead = self.store.case_by_id(thread)?.filter(leads);
+            let lead = self.store.desk().case_by_id(thread)?.filter(leads);
             if lead.is_some() {
                 return Ok(lead.map(|it| it.id));
             }
@@ -232,7 +232,7 @@ impl Pipeline {
         if case == row.case {
             return Ok(());
         }
-        self.store.save_case(&case, &[], ACTOR)?;
+        self.store.desk().save_case(&case, &[], ACTOR)?;
         if let Some(held) = case
             .told
             .held
@@ -242,6 +242,7 @@ impl Pipeline {
             let note = format!("no mail: {held}");
             tracing::info!(case = row.id, "case {}: {note}", row.id);
             self.store
+                .desk()
                 .append_case_event(row.id, now, case.state, ACTOR, &note)?;
         }
         Ok(())
@@ -291,7 +292,9 @@ impl Pipeline {
                 .iter()
                 .map(|(_, zone, link)| (*zone, link.hash))
                 .collect();
-            self.store.note_evidence(row.id, case.revision, &hashes)?;
+            self.store
+                .ledger()
+                .note_evidence(row.id, case.revision, &hashes)?;
         }
         let mut count = 0;
         for to in self.desk_addressees(&case) {
@@ -301,7 +304,7 @@ impl Pipeline {
         if !reason.is_end() {
             self.draft_notices(&mail)?;
         }
-        self.store.save_case(&case, &[], ACTOR)?;
+        self.store.desk().save_case(&case, &[], ACTOR)?;
         let note = format!(
             "{} {} queued to {}: {reason}",
             mail.kind.word(),
@@ -310,6 +313,7 @@ impl Pipeline {
         );
         tracing::info!(case = row.id, "case {}: {note}", row.id);
         self.store
+            .desk()
             .append_case_event(row.id, telling.now, case.state, ACTOR, &note)?;
         match reason.is_end() {
             true => self.close_thread(row.id),
@@ -343,7 +347,7 @@ impl Pipeline {
     fn queue_case_mail(&self, mail: &CaseMail<'_>, to: &Addressee) -> Result<bool, PipelineError> {
         let token = self.store.draw_token()?;
         match self.compose_case_mail(mail, to, &token) {
-            Ok(parts) => self.store.queue_message(&parts.message, mail.now)?,
+            Ok(parts) => self.store.desk().queue_message(&parts.message, mail.now)?,
             Err(fault) if fault.is_of_one_mail() => {
                 let dead = NewMessage {
                     case_id: Some(mail.case_id),
@@ -374,14 +378,14 @@ impl Pipeline {
         tracing::error!(recipient = to, "{what} to {to} cannot be made: {fault}");
         let reason = format!("cannot be made: {fault}");
         self.unmade_count.fetch_add(1, Ordering::Relaxed);
-        Ok(self.store.keep_dead_message(message, &reason, now)?)
+        Ok(self.store.desk().keep_dead_message(message, &reason, now)?)
     }
 
     /// Notes that the cases of a campaign were told in the mail of one of them.
     fn tell_members(&self, row: &CaseRow, telling: &Telling<'_>) -> Result<(), PipelineError> {
-        let mut members = self.store.cases_of_thread(row.id)?;
+        let mut members = self.store.desk().cases_of_thread(row.id)?;
         if let Some(campaign) = row.campaign {
-            members.extend(self.store.cases_of_campaign(campaign)?);
+            members.extend(self.store.desk().cases_of_campaign(campaign)?);
         }
         let to = self.desk_addressees(&row.case);
         let mut seen = BTreeSet::from([row.id]);
@@ -412,7 +416,7 @@ impl Pipeline {
             let reason = HoldReason::Campaign(row.id);
             case.told.held = Some(reason.to_string());
             case.revision += 1;
-            self.store.save_case(&case, &[], ACTOR)?;
+            self.store.desk().save_case(&case, &[], ACTOR)?;
             let mail = CaseMail {
                 case_id: member.id,
                 case: &case,
@@ -423,19 +427,24 @@ impl Pipeline {
             };
             self.draft_notices(&mail)?;
             let note = format!("told: {reason}");
-            self.store
-                .append_case_event(member.id, telling.now, case.state, ACTOR, &note)?;
+            self.store.desk().append_case_event(
+                member.id,
+                telling.now,
+                case.state,
+                ACTOR,
+                &note,
+            )?;
         }
         Ok(())
     }
 
     /// Notes that the members of a thread whose end was told are done with.
     fn close_thread(&self, id: i64) -> Result<(), PipelineError> {
-        for member in self.store.cases_of_thread(id)? {
+        for member in self.store.desk().cases_of_thread(id)? {
             if member.id != id && member.case.reported {
                 let mut case = member.case;
                 case.reported = false;
-                self.store.save_case(&case, &[], ACTOR)?;
+                self.store.desk().save_case(&case, &[], ACTOR)?;
             }
         }
         Ok(())
@@ -471,7 +480,7 @@ impl Pipeline {
                 subject: format!("{} of case {}", mail.kind.word(), row.id),
                 octets: octets.clone(),
             };
-            self.store.queue_message(&message, mail.now)?;
+            self.store.desk().queue_message(&message, mail.now)?;
         }
         Ok(())
     }
@@ -506,6 +515,7 @@ impl Pipeline {
                 tracing::error!(case = mail.case_id, "case {}: {note}", mail.case_id);
                 let state = mail.case.state;
                 self.store
+                    .desk()
                     .append_case_event(mail.case_id, mail.now, state, ACTOR, &note)?;
                 return Ok(());
             }
@@ -513,15 +523,17 @@ impl Pipeline {
         };
         let basis = notice_basis(mail.case);
         self.store
+            .desk()
             .draft_notice(&message, &to.party, &basis, mail.now)?;
         if !to.approval {
             let by = Some((ACTOR, mail.now, Some("its recipient needs no approval")));
-            let drafted = self.store.notices_of_case(mail.case_id)?;
+            let drafted = self.store.desk().notices_of_case(mail.case_id)?;
             let drafted = drafted.iter().filter(|it| {
                 it.message.recipient == message.recipient && it.state == NoticeState::Drafted
             });
             for notice in drafted {
                 self.store
+                    .desk()
                     .move_notice(notice.id, NoticeState::Approved, by)?;
             }
         }
@@ -539,7 +551,7 @@ impl Pipeline {
         case.told.held = None;
         if !is_working(&case) {
             // It ended meanwhile, and stands among those that did.
-            self.store.save_case(&case, &[], ACTOR)?;
+            self.store.desk().save_case(&case, &[], ACTOR)?;
             return Ok(());
         }
         let finding = self.find(&case.domain, case.evaluated_at)?.finding;
@@ -551,7 +563,7 @@ impl Pipeline {
         if !case.told.verdicts.contains(&case.verdict) {
             case.told.verdicts.push(case.verdict);
         }
-        self.store.save_case(&case, &[], ACTOR)?;
+        self.store.desk().save_case(&case, &[], ACTOR)?;
         let mail = CaseMail {
             case_id: row.id,
             case: &case,
@@ -565,6 +577,7 @@ impl Pipeline {
         let note = "told in the digest";
         Ok(self
             .store
+            .desk()
             .append_case_event(row.id, now, case.state, ACTOR, note)?)
     }
 
@@ -576,11 +589,11 @@ impl Pipeline {
     pub fn send_again(&self, id: i64, by: &str) -> Result<usize, PipelineError> {
         let tx = self.store.begin_batch()?;
         // Read in the transaction: a poller may have moved it meanwhile.
-        let Some(row) = self.store.case_by_id(id)? else {
+        let Some(row) = self.store.desk().case_by_id(id)? else {
             return Ok(0);
         };
         let telling = Telling {
-            exemptions: self.store.exemptions_in_force(self.clock.now())?,
+            exemptions: self.store.desk().exemptions_in_force(self.clock.now())?,
             findings: &BTreeMap::new(),
             wanted: true,
             now: self.clock.now(),
@@ -592,6 +605,7 @@ impl Pipeline {
         };
         let note = "a new revision was asked for";
         self.store
+            .desk()
             .append_case_event(id, telling.now, row.case.state, by, note)?;
         self.send(&row, None, reason, &telling)?;
         tx.commit()?;
@@ -608,7 +622,7 @@ impl Pipeline {
             mail_wanted: true,
             ..PollOptions::default()
         };
-        let row = self.store.case_by_id(id)?;
+        let row = self.store.desk().case_by_id(id)?;
         // What is still open waits for its next judgement: only ends are told here.
         match row.is_some_and(|row| !is_working(&row.case)) {
             true => self.tell_of(&BTreeSet::from([id]), &BTreeMap::new(), &options),

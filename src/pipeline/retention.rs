@@ -87,7 +87,7 @@ impl<'a> Retention<'a> {
             let Some(cut) = it.cut else { continue };
             let count = match it.zone.kept_since.is_some_and(|known| known >= cut) {
                 true => PruneCount::default(),
-                false => self.store.count_prunable(&it.zone, cut)?,
+                false => self.store.upkeep().count_prunable(&it.zone, cut)?,
             };
             let count = PruneCount {
                 past_records,
@@ -108,7 +108,7 @@ impl<'a> Retention<'a> {
     /// Returns every zone with where its age alone would have it cut.
     fn cuttable(&self) -> Result<Vec<Cuttable>, PipelineError> {
         let mut zones = Vec::new();
-        for zone in self.store.every_view()? {
+        for zone in self.store.upkeep().every_view()? {
             let now = match zone.source_kind.is_live() {
                 true => Some(self.now),
                 false => zone.version_at,
@@ -133,7 +133,7 @@ impl<'a> Retention<'a> {
             .map(|(i, it)| (it.zone.id, i))
             .collect();
         let mut by_month = PastByMonth::new();
-        for (zone, month, count) in self.store.past_by_month()? {
+        for (zone, month, count) in self.store.upkeep().past_by_month()? {
             if let Some(i) = places.get(&zone) {
                 by_month.entry(month).or_default().push((*i, count));
             }
@@ -155,7 +155,7 @@ impl<'a> Retention<'a> {
             true => PAST_OCTETS_REVERSE,
             false => PAST_OCTETS,
         };
-        let mut over = self.store.used_octets()?.saturating_sub(most);
+        let mut over = self.store.upkeep().used_octets()?.saturating_sub(most);
         for (month, counts) in by_month {
             let month_end = Timestamp::month_start(month + 1);
             for (i, count) in counts {
@@ -183,8 +183,8 @@ impl<'a> Retention<'a> {
         goes_on: impl FnMut(u64) -> bool,
     ) -> Result<Pruned, PipelineError> {
         for cut in &plan.cuts {
-            if let Some(zone) = self.store.find_view(&cut.apex, cut.view)? {
-                self.store.cut_zone(&zone, cut.cut)?;
+            if let Some(zone) = self.store.zones().find_view(&cut.apex, cut.view)? {
+                self.store.upkeep().cut_zone(&zone, cut.cut)?;
             }
         }
         self.take_freed(goes_on)
@@ -198,7 +198,7 @@ impl<'a> Retention<'a> {
             if !goes_on(removed) {
                 return Ok(Pruned::Interrupted(removed));
             }
-            let (count, after) = self.store.prune_some(step)?;
+            let (count, after) = self.store.upkeep().prune_some(step)?;
             (removed, next) = (removed + count, after);
         }
         Ok(Pruned::Whole(removed))
@@ -213,7 +213,7 @@ impl<'a> Retention<'a> {
     pub fn prune_daily(&self, mut goes_on: impl FnMut(u64) -> bool) -> Result<(), PipelineError> {
         let is_wanted = self.config.retention != RetentionConfig::default();
         let is_due = |last: Timestamp| self.now.since(last) >= PRUNE_EVERY;
-        if !is_wanted || !self.store.pruned_at()?.is_none_or(is_due) {
+        if !is_wanted || !self.store.upkeep().pruned_at()?.is_none_or(is_due) {
             return Ok(());
         }
         let mut zones = self.cuttable()?;
@@ -232,7 +232,7 @@ impl<'a> Retention<'a> {
                 return Ok(());
             }
             if let Some(cut) = it.cut {
-                self.store.cut_zone(&it.zone, cut)?;
+                self.store.upkeep().cut_zone(&it.zone, cut)?;
             }
         }
         let pruned = self.take_freed(goes_on)?;
@@ -241,7 +241,7 @@ impl<'a> Retention<'a> {
             tracing::info!(removed, "{removed} past records were older than is kept");
         }
         match pruned {
-            Pruned::Whole(_) => Ok(self.store.set_pruned_at(self.now)?),
+            Pruned::Whole(_) => Ok(self.store.upkeep().set_pruned_at(self.now)?),
             // What is left is not to wait for another day.
             Pruned::Interrupted(_) => Ok(()),
         }

@@ -169,8 +169,8 @@ impl Pipeline {
         } else {
             SourceKind::Catalog
         };
-        let id = self.store.ensure_source(&source.name, kind)?;
-        let zone = self.store.ensure_zone(apex, id)?;
+        let id = self.store.zones().ensure_source(&source.name, kind)?;
+        let zone = self.store.zones().ensure_zone(apex, id)?;
         self.detect_zone(apex, options)?;
         let accept = options.accept.contains(apex) || zone.accept_requested;
         let is_due = is_full_due(settings.full_every, &zone, self.clock.now());
@@ -245,7 +245,7 @@ impl Pipeline {
         match result {
             Ok(Brought::Nothing(soa)) => {
                 self.note_timers(&apex, soa)?;
-                self.store.note_zone_attempt(&apex, now, None)?;
+                self.store.zones().note_zone_attempt(&apex, now, None)?;
                 self.reevaluate(&apex, now, options)?;
                 let serial = job.zone.serial;
                 Ok(job.done(ZoneOutcome::Unchanged { serial }))
@@ -278,9 +278,10 @@ impl Pipeline {
         now: Timestamp,
     ) -> Result<AfterTransfer, PipelineError> {
         self.store
+            .zones()
             .note_zone_attempt(&job.zone.apex, now, Some(&refusal))?;
         if job.is_due {
-            self.store.note_whole_failed(job.zone.id, now)?;
+            self.store.zones().note_whole_failed(job.zone.id, now)?;
         }
         let versions = job.stepped.versions;
         if versions > 0 {
@@ -299,7 +300,7 @@ impl Pipeline {
         job.task = Task::Whole {
             candidates,
             digest_key: self.store.digest_key(),
-            table: self.store.load_digests(&job.zone)?,
+            table: self.store.ledger().load_digests(&job.zone)?,
         };
         Ok(AfterTransfer::GoesOn(Box::new(job)))
     }
@@ -321,7 +322,7 @@ impl Pipeline {
         let is_suspect = matches!(applied, Applied::Suspect(_));
         match applied {
             Applied::Stored(summary) | Applied::Suspect(summary) => {
-                self.store.note_zone_attempt(&apex, now, None)?;
+                self.store.zones().note_zone_attempt(&apex, now, None)?;
                 self.judge_transferred(&mut job, observed_at, options)?;
                 if !job.compares && !is_suspect && !job.is_comparing {
                     return Ok(job.done(ZoneOutcome::Stored(summary)));
@@ -336,6 +337,7 @@ impl Pipeline {
                 job.is_second = false;
                 job.zone = self
                     .store
+                    .zones()
                     .find_zone(&apex)?
                     .expect("the zone's row is there since the transfer was prepared");
                 self.go_on_whole(job, candidates)
@@ -396,7 +398,7 @@ impl Pipeline {
         job.timings.stored_ms += millis_since(started);
         match applied {
             Applied::Stored(mut summary) => {
-                self.store.note_zone_attempt(&apex, now, None)?;
+                self.store.zones().note_zone_attempt(&apex, now, None)?;
                 job.tell_difference(&summary, fetched.serial, primary);
                 self.judge_transferred(&mut job, observed_at, options)?;
                 let serial = fetched.serial;
@@ -450,8 +452,8 @@ impl Pipeline {
     ) -> Result<AfterTransfer, PipelineError> {
         let zone = job.zone.apex.clone();
         tracing::warn!(%zone, "zone {zone}: not compared: the whole zone is newer than the steps that its primary gives; the comparison stays due");
-        self.store.note_zone_attempt(&zone, now, None)?;
-        self.store.note_whole_failed(job.zone.id, now)?;
+        self.store.zones().note_zone_attempt(&zone, now, None)?;
+        self.store.zones().note_whole_failed(job.zone.id, now)?;
         let observed_at = job.observed_at(now);
         self.judge_transferred(&mut job, observed_at, options)?;
         let (stepped, serial) = (job.stepped, job.zone.serial);
@@ -481,6 +483,7 @@ impl Pipeline {
     fn note_timers(&self, apex: &Name, soa: SoaNumbers) -> Result<(), PipelineError> {
         Ok(self
             .store
+            .zones()
             .note_soa_timers(apex, soa.refresh_s, soa.retry_s, soa.expire_s)?)
     }
 }

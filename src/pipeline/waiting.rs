@@ -42,7 +42,7 @@ pub(super) fn stamps(config: &Config) -> Vec<Stamp> {
 ///
 /// [`StoreError`].
 pub fn judging_waits(store: &Store) -> Result<bool, StoreError> {
-    Ok(store.noted_number(WAITS_KEY)?.unwrap_or(0) > 0)
+    Ok(store.desk().noted_number(WAITS_KEY)?.unwrap_or(0) > 0)
 }
 
 impl Setup {
@@ -81,7 +81,7 @@ impl Pipeline {
     /// [`PipelineError`].
     pub fn judge_stored(&self, options: &PollOptions) -> Result<(), PipelineError> {
         while !self.is_waiting() && !self.judge_oldest(options, &|| true)? {}
-        Ok(self.store.write_judged()?)
+        Ok(self.store.lookup().write_judged()?)
     }
 
     /// Judges the oldest versions that are stored and not judged, of whatever zone, as long as `goes_on` says so.
@@ -94,8 +94,8 @@ impl Pipeline {
         options: &PollOptions,
         goes_on: &dyn Fn() -> bool,
     ) -> Result<bool, PipelineError> {
-        self.store.write_judged()?;
-        let versions = self.store.oldest_to_judge(VERSIONS_AT_A_TIME)?;
+        self.store.lookup().write_judged()?;
+        let versions = self.store.lookup().oldest_to_judge(VERSIONS_AT_A_TIME)?;
         let count = versions.len();
         if count > 0 {
             tracing::info!(
@@ -110,7 +110,7 @@ impl Pipeline {
             }
             let key = (waiting.apex, waiting.view);
             if !zones.contains_key(&key) {
-                let zone = self.store.find_view(&key.0, key.1)?;
+                let zone = self.store.zones().find_view(&key.0, key.1)?;
                 zones.insert(key.clone(), zone);
             }
             if let Some(Some(zone)) = zones.get(&key) {

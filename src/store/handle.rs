@@ -48,7 +48,7 @@ pub struct Store {
     pub(super) moments: RefCell<Option<Moments>>,
     /// The times between which zones have versions, likewise.
     pub(super) spans: RefCell<Option<HashMap<ZoneId, ZoneSpan>>>,
-    /// Versions that the detector has judged and that no zone's row names yet; see [`Store::note_judged`].
+    /// Versions that the detector has judged and that no zone's row names yet; see [`Lookup::note_judged`](crate::store::Lookup::note_judged).
     pub(super) judged: RefCell<BTreeMap<ZoneId, i64>>,
     /// Names of name servers read lately, by their rows; emptied with `host_rows`.
     pub(super) host_names: RefCell<HashMap<i64, Name>>,
@@ -110,7 +110,7 @@ impl Store {
         })?;
         match found {
             found if found > SCHEMA => Err(self.newer(found)),
-            _ => self.write_noted().map(|()| tx),
+            _ => self.lookup().write_noted().map(|()| tx),
         }
     }
 
@@ -133,7 +133,7 @@ impl Store {
             open: true,
             is_reading: true,
         };
-        self.forget_old_versions()?;
+        self.lookup().forget_old_versions()?;
         Ok(reading)
     }
 

@@ -70,10 +70,10 @@ impl Store {
         store.named = named.to_owned();
         let sql = "select exists (select 1 from meta where key = 'chain_pending')";
         if store.run(|connection| connection.query_row(sql, [], |row| row.get(0)))? {
-            store.begin_chains()?;
+            store.ledger().begin_chains()?;
         }
         if options.create {
-            store.follow_suffixes()?;
+            store.ledger().follow_suffixes()?;
         }
         Ok(store)
     }

@@ -142,11 +142,11 @@ impl Question {
 /// the answer is about was looked at, since its records were seen later then.
 fn etag(store: &Store, question: &Question, text: &str) -> Result<String, StoreError> {
     let zones = match question {
-        Question::Names(name, HistoryScope::Name) => Some(store.zones_enclosing(name)?),
+        Question::Names(name, HistoryScope::Name) => Some(store.zones().zones_enclosing(name)?),
         Question::Names(..) | Question::Users(_) => None,
     };
     let zones: Option<Vec<ZoneId>> = zones.map(|zones| zones.iter().map(|zone| zone.id).collect());
-    let mark = store.state_mark(zones.as_deref())?;
+    let mark = store.zones().state_mark(zones.as_deref())?;
     Ok(format!("W/\"{mark}-{:016x}\"", hash_of(text)))
 }
 
@@ -266,12 +266,14 @@ fn each_record(
 ) -> Result<(), StoreError> {
     let (name, scope) = match question {
         Question::Users(used) => {
-            return store.users_of(used, wanted, None, |record, _| Ok(each(record)));
+            return store
+                .lookup()
+                .users_of(used, wanted, None, |record, _| Ok(each(record)));
         }
         Question::Names(name, scope) => (name, *scope),
     };
     // A client that reads slowly must not keep the log from being moved into the database.
-    let mut pages = store.history_pages(name, scope, wanted, None);
+    let mut pages = store.lookup().history_pages(name, scope, wanted, None);
     while !pages.is_done() {
         let found = pages.next_page(NAMES_AT_A_TIME)?.into_iter();
         if !found.flat_map(|it| it.records).all(&mut each) {
@@ -446,10 +448,12 @@ fn domain_json(
     after: Option<&str>,
 ) -> Result<String, StoreError> {
     let _reading = store.begin_reading()?;
-    let names = store.covered_names(name, HistoryScope::AtOrBelow, after, limit + 1)?;
+    let names = store
+        .lookup()
+        .covered_names(name, HistoryScope::AtOrBelow, after, limit + 1)?;
     let mut history = History::default();
     for covered in names.iter().take(limit) {
-        history.add(store.history_of(covered, wanted)?);
+        history.add(store.lookup().history_of(covered, wanted)?);
     }
     history.sort();
     let next = (names.len() > limit).then(|| names[limit - 1].cursor());
@@ -459,7 +463,14 @@ fn domain_json(
         changes: history.changes.iter().map(ChangeJson::from).collect(),
         gaps: history.gaps.iter().map(GapJson::from).collect(),
         coarse: history.coarse.iter().map(CoarseJson::from).collect(),
-        cases: Some(store.find_case(name)?.iter().map(CaseJson::from).collect()),
+        cases: Some(
+            store
+                .desk()
+                .find_case(name)?
+                .iter()
+                .map(CaseJson::from)
+                .collect(),
+        ),
         next,
     };
     Ok(serde_json::to_string(&json).expect("a history has a JSON form") + "\n")
@@ -506,9 +517,12 @@ mod tests {
                 // The client takes its time; meanwhile something is written and moved.
                 count += 1;
                 let now = at(hours as i64 + 1);
-                store.note_zone_attempt(&apex, now, None).expect("noted");
-                store.checkpoint().expect("moved");
-                let held = store.log_standing().held_for;
+                store
+                    .zones()
+                    .note_zone_attempt(&apex, now, None)
+                    .expect("noted");
+                store.upkeep().checkpoint().expect("moved");
+                let held = store.upkeep().log_standing().held_for;
                 assert!(held.is_zero(), "{asked} keeps the log: {held:?}");
                 true
             });
@@ -525,10 +539,11 @@ mod tests {
         };
         let store = Store::open(&folder.join("f.db"), options).expect("made");
         let source = store
+            .zones()
             .ensure_source("made", SourceKind::Transfer)
             .expect("made");
         let apex = Name::parse("example").expect("sound");
-        let zone = store.ensure_zone(&apex, source).expect("made");
+        let zone = store.zones().ensure_zone(&apex, source).expect("made");
         let draft = VersionDraft {
             source,
             kind: VersionKind::Baseline,
@@ -537,7 +552,7 @@ mod tests {
             joins: None,
             drift: false,
         };
-        let mut tx = store.begin(&zone, draft).expect("begun");
+        let mut tx = store.ledger().begin(&zone, draft).expect("begun");
         let record = Record {
             rdata: Rdata::A([192, 0, 2, 1].into()),
             ttl: 60,
@@ -592,16 +607,23 @@ mod tests {
             let body = domain_json(&store, &name, &Wanted::default(), 10, None).expect("read");
             domain_answer(body, headers)
         };
-        store.note_zone_attempt(&apex, at(1), None).expect("noted");
+        store
+            .zones()
+            .note_zone_attempt(&apex, at(1), None)
+            .expect("noted");
         let mut headers = HeaderMap::new();
         let etag = answer(&headers).headers()[header::ETAG].clone();
         headers.insert(header::IF_NONE_MATCH, etag);
         assert_eq!(answer(&headers).status(), StatusCode::NOT_MODIFIED);
         let refusal = Refusal::Timeout("no answer".to_owned());
         store
+            .zones()
             .note_zone_attempt(&apex, at(2), Some(&refusal))
             .expect("noted");
-        store.note_zone_attempt(&apex, at(3), None).expect("noted");
+        store
+            .zones()
+            .note_zone_attempt(&apex, at(3), None)
+            .expect("noted");
         assert_eq!(answer(&headers).status(), StatusCode::OK);
     }
 }

@@ -52,9 +52,9 @@ fn a_change_reads_no_more_after_a_thousand_changes_than_after_some_hundred() {
     let clock = Arc::new(SetClock::new(Timestamp::from_unix(BEGINS_AT + 200_000)));
     let pipeline = bench.pipeline(clock);
     let read_by = |from: i64, to: i64| {
-        let before = pipeline.store().rows_read();
+        let before = pipeline.store().lookup().rows_read();
         import(&pipeline, lines(from, to, 2));
-        (pipeline.store().rows_read() - before) / (to - from) as u64
+        (pipeline.store().lookup().rows_read() - before) / (to - from) as u64
     };
     import(&pipeline, lines(0, 100, 2));
     let few = read_by(100, 200);
@@ -130,10 +130,10 @@ fn a_version_without_a_suspect_is_judged_once_though_no_transaction_was_made_for
     let pipeline = bench.pipeline(clock);
     import(&pipeline, lines(0, 2, 2));
     let apex = Name::parse("bad.example.").expect("valid");
-    let zone = pipeline.store().find_zone(&apex).expect("read");
+    let zone = pipeline.store().zones().find_zone(&apex).expect("read");
     let zone = zone.expect("there");
     assert_eq!(Some(zone.detected_version_id), zone.version_id);
-    let to_judge = pipeline.store().versions_to_judge(&zone);
+    let to_judge = pipeline.store().lookup().versions_to_judge(&zone);
     assert_eq!(to_judge.expect("read"), []);
 }
 
@@ -155,11 +155,11 @@ fn the_flux_of_one_among_thousands_of_names_is_found_and_a_change_looks_at_few_o
             .replace("192.0.2.1", "192.0.2.2"),
     );
     import(&pipeline, feed);
-    let before = pipeline.store().rows_read();
+    let before = pipeline.store().lookup().rows_read();
     import(&pipeline, lines(0, 40, 4));
-    let read = pipeline.store().rows_read() - before;
+    let read = pipeline.store().lookup().rows_read() - before;
     let domain = Name::parse("bad.example.").expect("valid");
-    let case = pipeline.store().find_case(&domain).expect("read");
+    let case = pipeline.store().desk().find_case(&domain).expect("read");
     assert!(
         case.is_some(),
         "{:?}",

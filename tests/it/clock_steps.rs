@@ -195,7 +195,7 @@ fn a_message_that_waits_is_tried_when_it_would_have_been_without_the_step() {
         let store = Store::open(&bench.path().join("fluxwatch.db"), options).expect("made");
         let due = Instant::now() + Duration::from_secs(5);
         let at = Timestamp::from_unix(WallClock.now().unix() + 5);
-        store.queue_message(&message(), at).expect("queued");
+        store.desk().queue_message(&message(), at).expect("queued");
         drop(store);
         let running = start(&bench, &clock, &knot, "every = \"1s\"\n");
         clock.put(offset);

@@ -16,11 +16,15 @@ fn shown(kind: SourceKind, expire_s: u32) -> (bool, i32) {
     };
     let store = Store::open(&bench.path().join("fluxwatch.db"), options).expect("made");
     let zone = Name::parse("example.").expect("a name");
-    let source = store.ensure_source("primary", kind).expect("made");
-    store.ensure_zone(&zone, source).expect("made");
+    let source = store.zones().ensure_source("primary", kind).expect("made");
+    store.zones().ensure_zone(&zone, source).expect("made");
     let seen = WallClock.now() - Span::hours(1);
-    store.note_zone_attempt(&zone, seen, None).expect("noted");
     store
+        .zones()
+        .note_zone_attempt(&zone, seen, None)
+        .expect("noted");
+    store
+        .zones()
         .note_soa_timers(&zone, 60, 60, expire_s)
         .expect("noted");
     drop(store);

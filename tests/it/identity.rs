@@ -70,7 +70,7 @@ fn database_behind_a_link_has_its_log_beside_the_file() {
     let store = Store::open(&link, CREATE).expect("opened");
     note(&store).expect("written");
     assert!(
-        store.wal_octets() > 0,
+        store.upkeep().wal_octets() > 0,
         "the log is looked for beside the link"
     );
 }
@@ -78,7 +78,9 @@ fn database_behind_a_link_has_its_log_beside_the_file() {
 /// Writes something in a transaction of its own.
 fn note(store: &Store) -> Result<(), StoreError> {
     let tx = store.begin_batch()?;
-    store.ensure_source("feed", fluxwatch::store::SourceKind::Feed)?;
+    store
+        .zones()
+        .ensure_source("feed", fluxwatch::store::SourceKind::Feed)?;
     tx.commit()
 }
 
@@ -104,12 +106,13 @@ fn transaction_is_rolled_back_when_the_database_goes_meanwhile() {
     let store = Store::open(&path, CREATE).expect("made");
     let tx = store.begin_batch().expect("there");
     store
+        .zones()
         .ensure_source("feed", fluxwatch::store::SourceKind::Feed)
         .expect("written");
     fs::rename(&path, &away).expect("moved");
     assert!(matches!(tx.commit(), Err(StoreError::Gone(_))));
     fs::rename(&away, &path).expect("moved");
-    assert_eq!(store.source_kind("feed").expect("read"), None);
+    assert_eq!(store.zones().source_kind("feed").expect("read"), None);
 }
 
 /// Counts the locks that this process has on a file, as SQLite takes them.
@@ -198,19 +201,21 @@ fn marks_that_an_older_version_kept_by_their_spelling_are_found() {
     let path = bench.path().join("fluxwatch.db");
     let store = Store::open(&path, CREATE).expect("opened");
     let source = store
+        .zones()
         .ensure_source("files", fluxwatch::store::SourceKind::Zonefile)
         .expect("there");
-    for (real, _) in store.file_marks(source).expect("read") {
+    for (real, _) in store.zones().file_marks(source).expect("read") {
         let name = real.file_name().expect("a file");
         let spelled = Path::new("s/zones").join(name);
         store
+            .zones()
             .move_file_mark(source, &real, &spelled)
             .expect("moved");
     }
     drop(store);
     bench.run(0, &["poll"]);
     let store = Store::open(&path, CREATE).expect("opened");
-    let marks = store.file_marks(source).expect("read");
+    let marks = store.zones().file_marks(source).expect("read");
     assert_eq!(marks.len(), 3);
     assert!(
         marks.iter().all(|(path, _)| path.is_absolute()),
@@ -243,6 +248,7 @@ fn link_that_leads_to_another_file_each_day_is_one_file() {
     let store = Store::open(&bench.path().join("fluxwatch.db"), CREATE).expect("opened");
     let zone = fluxwatch::dns::Name::parse("example.").expect("a name");
     let newest = store
+        .zones()
         .find_zone(&zone)
         .expect("read")
         .expect("there")

@@ -116,6 +116,7 @@ impl Stage {
                 octets: b"Subject: x\r\n\r\nx\r\n".to_vec(),
             };
             store
+                .desk()
                 .queue_message(&message, WallClock.now())
                 .expect("queued");
         }

@@ -180,7 +180,7 @@ fn pipeline(bench: &Bench, rest: &str) -> (Pipeline, Arc<SetClock>) {
 /// Queues a message to each recipient, in this order; one with a scheme is a URL.
 fn queue<'a>(pipeline: &Pipeline, recipients: impl IntoIterator<Item = &'a str>) {
     let store = pipeline.store();
-    let count = store.messages(false).expect("readable").len();
+    let count = store.desk().messages(false).expect("readable").len();
     let tx = store.begin_batch().expect("begun");
     for (n, recipient) in recipients.into_iter().enumerate() {
         let message_id = format!("<m{}@registrar.example>", count + n);
@@ -198,6 +198,7 @@ fn queue<'a>(pipeline: &Pipeline, recipients: impl IntoIterator<Item = &'a str>)
             subject: "x".to_owned(),
         };
         store
+            .desk()
             .queue_message(&message, pipeline.clock().now())
             .expect("queued");
     }
@@ -206,7 +207,7 @@ fn queue<'a>(pipeline: &Pipeline, recipients: impl IntoIterator<Item = &'a str>)
 
 /// Returns how many messages to recipients with these words stand so.
 fn count(pipeline: &Pipeline, words: &str, state: MessageState) -> usize {
-    let rows = pipeline.store().messages(false).expect("readable");
+    let rows = pipeline.store().desk().messages(false).expect("readable");
     let is_so = |it: &&_| {
         let row: &fluxwatch::store::MessageRow = it;
         row.state == state && row.message.recipient.contains(words)
@@ -421,6 +422,7 @@ fn lane_is_a_url_or_the_domain_of_a_recipient_and_its_oldest_message_is_first() 
     let due = |way| {
         let due = pipeline
             .store()
+            .desk()
             .oldest_due(way, clock.now())
             .expect("readable");
         let words: Vec<_> = due
@@ -440,7 +442,10 @@ fn lane_is_a_url_or_the_domain_of_a_recipient_and_its_oldest_message_is_first() 
     ];
     assert_eq!(due(Way::Webhook), hooks);
     let lane = Some("webhook http://h.example/a");
-    let count = pipeline.store().due_count(Way::Webhook, lane, clock.now());
+    let count = pipeline
+        .store()
+        .desk()
+        .due_count(Way::Webhook, lane, clock.now());
     assert_eq!(count.expect("readable"), 2);
 }
 
@@ -465,10 +470,15 @@ fn what_is_in_hand_counts_for_the_caps_of_every_process() {
             per_recipient_max,
             in_all_max,
         };
-        let due = store.oldest_due(Way::Mail, now).expect("readable");
+        let due = store.desk().oldest_due(Way::Mail, now).expect("readable");
         let rows: Vec<_> = due
             .iter()
-            .map(|it| store.lease_message(it.id, &caps, now).expect("readable"))
+            .map(|it| {
+                store
+                    .desk()
+                    .lease_message(it.id, &caps, now)
+                    .expect("readable")
+            })
             .collect();
         rows.into_iter()
             .flatten()
@@ -501,7 +511,7 @@ fn killed_sender_leaves_at_most_what_was_in_its_hands_to_be_sent_twice() {
         relay.wait_for(relay.taken().len() + 6);
         child.kill().expect("it runs");
         child.wait().expect("it ends");
-        let rows = pipeline.store().messages(true).expect("readable");
+        let rows = pipeline.store().desk().messages(true).expect("readable");
         let sending = rows.iter().filter(|it| it.state == MessageState::Sending);
         in_hand.extend(sending.map(|it| it.message.message_id.clone()));
     }

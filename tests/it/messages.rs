@@ -140,12 +140,13 @@ fn a_slow_attempt_does_not_overwrite_the_result_of_a_later_one() {
             per_recipient_max: 99,
             in_all_max: 99,
         };
-        let due = store.oldest_due(Way::Mail, now).expect("readable");
-        let row = store.lease_message(due[0].id, &caps, now);
+        let due = store.desk().oldest_due(Way::Mail, now).expect("readable");
+        let row = store.desk().lease_message(due[0].id, &caps, now);
         row.expect("readable").expect("a message is due")
     };
     let finish = |id: i64, attempt: u32, next: Next| {
         store
+            .desk()
             .finish_attempt(id, attempt, &next, "so it was", clock.now())
             .expect("written")
     };
@@ -380,7 +381,7 @@ fn what_comes_back_is_the_fate_of_a_message_and_only_class_5_that_of_an_address(
     pipeline.last_digest_at().expect("noted");
     clock.set(WallClock.now() + Span::hours(1));
     pipeline.queue_digest().expect("queued");
-    let digest = pipeline.store().messages(true).expect("readable");
+    let digest = pipeline.store().desk().messages(true).expect("readable");
     let digest = digest
         .iter()
         .find(|row| row.message.kind.word() == "digest");

@@ -44,7 +44,12 @@ fn is_written(pipeline: &Pipeline, feed: &str, zone: &str) -> bool {
         .push_feed(source, line.as_bytes(), &PollOptions::default())
         .expect("pushed");
     let zone = fluxwatch::dns::Name::parse(zone).expect("a name");
-    pipeline.store().find_zone(&zone).expect("read").is_some()
+    pipeline
+        .store()
+        .zones()
+        .find_zone(&zone)
+        .expect("read")
+        .is_some()
 }
 
 /// Makes a pipeline over these sources.

@@ -56,7 +56,10 @@ fn ns(host: &str) -> Record {
 
 /// Stores a version of `big.test`, in which each of some names changes in the same way.
 fn write(store: &Store, source: SourceId, serial: u32, names: &[u32], change: &OwnerChange) {
-    let zone = store.ensure_zone(&name("big.test"), source).expect("made");
+    let zone = store
+        .zones()
+        .ensure_zone(&name("big.test"), source)
+        .expect("made");
     let kind = match serial {
         1 => VersionKind::Baseline,
         _ => VersionKind::Snapshot,
@@ -69,7 +72,7 @@ fn write(store: &Store, source: SourceId, serial: u32, names: &[u32], change: &O
         joins: None,
         drift: false,
     };
-    let mut tx = store.begin(&zone, draft).expect("begun");
+    let mut tx = store.ledger().begin(&zone, draft).expect("begun");
     for id in names {
         let owner = name(&format!("a-name-that-is-rather-long-{id:05}.big.test"));
         tx.apply_change(&owner, change, serial == 1)
@@ -90,7 +93,9 @@ fn pad(store: &Store, round: u32) -> Result<(), StoreError> {
             author: "ada".to_owned(),
             until: None,
         };
-        store.add_exemption(&exemption, Timestamp::from_unix(BEGUN_AT))?;
+        store
+            .desk()
+            .add_exemption(&exemption, Timestamp::from_unix(BEGUN_AT))?;
     }
     tx.commit()
 }
@@ -139,7 +144,7 @@ fn begin_to_look(bench: &Bench, arguments: &[&str]) -> (Child, BufReader<ChildSt
 fn output_that_nobody_takes_keeps_no_log_and_tells_one_state() {
     let bench = Bench::new("");
     let store = open(&bench);
-    let source = store.ensure_source("made", SourceKind::Transfer);
+    let source = store.zones().ensure_source("made", SourceKind::Transfer);
     let source = source.expect("made");
     let all: Vec<u32> = (0..NAMES_COUNT).collect();
     let first = OwnerChange {
@@ -174,9 +179,9 @@ fn output_that_nobody_takes_keeps_no_log_and_tells_one_state() {
         serial += 1;
         write(&store, source, serial, &some, &change);
         pad(&store, round).expect("written");
-        store.checkpoint().expect("moved");
-        peak = peak.max(store.wal_octets());
-        let held = store.log_standing().held_for;
+        store.upkeep().checkpoint().expect("moved");
+        peak = peak.max(store.upkeep().wal_octets());
+        let held = store.upkeep().log_standing().held_for;
         assert!(held.is_zero(), "somebody keeps an old state: {held:?}");
     }
     assert!(peak > 1 << 20, "the test writes too little: {peak}");
@@ -238,7 +243,7 @@ fn stranger_who_stays_is_named_and_the_log_stops_at_its_bound() {
     let bench = Bench::new("");
     let store = open(&bench);
     let max = 70 << 20;
-    store.limit_log(Some(max));
+    store.upkeep().limit_log(Some(max));
     let stranger = Stranger::begin(&bench.path().join("fluxwatch.db"));
     let pid = stranger.0.id();
     let (mut slowest, mut round) = (Duration::ZERO, 0);
@@ -248,10 +253,13 @@ fn stranger_who_stays_is_named_and_the_log_stops_at_its_bound() {
             break refused;
         }
         let written = begun_at.elapsed();
-        store.checkpoint().expect("moved as far as it can");
+        store.upkeep().checkpoint().expect("moved as far as it can");
         slowest = slowest.max(begun_at.elapsed().saturating_sub(written));
         round += 1;
-        assert!(store.wal_octets() < max + (4 << 20), "without a bound");
+        assert!(
+            store.upkeep().wal_octets() < max + (4 << 20),
+            "without a bound"
+        );
     };
     assert!(
         slowest < Duration::from_secs(2),
@@ -261,9 +269,9 @@ fn stranger_who_stays_is_named_and_the_log_stops_at_its_bound() {
     assert!(matches!(refused, StoreError::LogFull { .. }), "{sentence}");
     let who = format!("process {pid} (python3) reads an old state");
     assert!(sentence.contains(&who), "{sentence}");
-    assert!(!store.log_standing().held_for.is_zero());
+    assert!(!store.upkeep().log_standing().held_for.is_zero());
     let page = metrics_page(&store, None, Timestamp::from_unix(BEGUN_AT), 10).expect("read");
-    let octets = format!("fluxwatch_wal_bytes {}\n", store.wal_octets());
+    let octets = format!("fluxwatch_wal_bytes {}\n", store.upkeep().wal_octets());
     assert!(page.contains(&octets), "{page}");
     assert!(page.contains("fluxwatch_oldest_reader_seconds "), "{page}");
 
@@ -292,8 +300,8 @@ fn stranger_who_stays_is_named_and_the_log_stops_at_its_bound() {
 
     stranger.end();
     pad(&store, round).expect("written again");
-    store.checkpoint().expect("moved");
-    assert!(store.log_standing().held_for.is_zero());
+    store.upkeep().checkpoint().expect("moved");
+    assert!(store.upkeep().log_standing().held_for.is_zero());
     set_max();
     bench.run(0, &import);
 }
@@ -302,20 +310,20 @@ fn stranger_who_stays_is_named_and_the_log_stops_at_its_bound() {
 fn reading_of_ours_ends_before_it_fills_the_disk() {
     let bench = Bench::new("");
     let store = open(&bench);
-    let source = store.ensure_source("made", SourceKind::Transfer);
+    let source = store.zones().ensure_source("made", SourceKind::Transfer);
     let names: Vec<u32> = (0..NAMES_COUNT).collect();
     let change = OwnerChange {
         added: vec![ns("ns.host.test")],
         ..OwnerChange::default()
     };
     write(&store, source.expect("made"), 1, &names, &change);
-    store.limit_log(Some(16 << 20));
+    store.upkeep().limit_log(Some(16 << 20));
     let reader = Store::open_read_only(&bench.path().join("fluxwatch.db")).expect("opened");
-    let all = |reader: &Store| reader.verify(|_| ()).map(|found| found.faults);
+    let all = |reader: &Store| reader.upkeep().verify(|_| ()).map(|found| found.faults);
     assert_eq!(all(&reader).expect("nobody writes"), Vec::<String>::new());
 
     let reading = reader.begin_reading().expect("begun");
-    reader.status().expect("the state is taken");
+    reader.zones().status().expect("the state is taken");
     for round in 0..16 {
         pad(&store, round).expect("written");
     }
@@ -323,7 +331,7 @@ fn reading_of_ours_ends_before_it_fills_the_disk() {
     let (since, until) = (Timestamp::from_unix(0), Timestamp::from_unix(2 * BEGUN_AT));
     let ended = (0..200).find_map(|_| {
         let ask = |_| Ok::<_, StoreError>(());
-        reader.each_changed_owner(since, until, ask).err()
+        reader.lookup().each_changed_owner(since, until, ask).err()
     });
     assert!(
         matches!(ended, Some(StoreError::ReadTooLong { .. })),

@@ -338,10 +338,11 @@ fn log_is_moved_into_the_database_before_it_has_grown_far() {
         let exemption = exemption(&format!("d{id}.example"));
         let tx = store.begin_batch().expect("begun");
         store
+            .desk()
             .add_exemption(&exemption, Timestamp::from_unix(1_790_000_000))
             .expect("added");
         tx.commit().expect("committed");
-        peak = peak.max(store.wal_octets());
+        peak = peak.max(store.upkeep().wal_octets());
     }
     // Each of them writes some pages of 4 KiB.
     assert!(peak > 8 << 20, "the test writes too little: {peak}");
@@ -523,7 +524,10 @@ fn who_may_only_read_shares_the_log_of_a_writer_or_is_told_what_lacks() {
     open.run(0, &["history", "bad.example"]);
     let add = |domain: &str| {
         let at = Timestamp::from_unix(1_790_000_000);
-        writer.add_exemption(&exemption(domain), at).expect("added");
+        writer
+            .desk()
+            .add_exemption(&exemption(domain), at)
+            .expect("added");
     };
     add("a.example");
     let list = ["exempt", "list", "--format", "csv"];

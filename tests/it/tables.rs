@@ -313,7 +313,7 @@ fn what_waited_is_judged_in_the_order_of_time_whatever_its_zone() {
     }
     bench.run(3, &["poll"]);
     let store = Store::open_read_only(&bench.path().join("fluxwatch.db")).expect("readable");
-    let waiting = store.oldest_to_judge(7).expect("readable");
+    let waiting = store.lookup().oldest_to_judge(7).expect("readable");
     let order: Vec<(String, i64)> = waiting
         .iter()
         .map(|it| (it.apex.to_string(), it.at.unix() - BEGINS_AT))
@@ -326,7 +326,7 @@ fn what_waited_is_judged_in_the_order_of_time_whatever_its_zone() {
     assert_eq!(order, expected);
     bench.write("asn.csv", networks());
     bench.run(0, &["poll"]);
-    assert_eq!(store.oldest_to_judge(7).expect("readable"), []);
+    assert_eq!(store.lookup().oldest_to_judge(7).expect("readable"), []);
 }
 
 #[test]

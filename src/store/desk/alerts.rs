@@ -2,8 +2,8 @@
 
 use rusqlite::{OptionalExtension, params};
 
+use crate::store::desk::Desk;
 use crate::store::error::StoreError;
-use crate::store::handle::Store;
 use crate::store::ledger::moves::{BulkKind, BulkMove};
 use crate::time::Timestamp;
 
@@ -24,7 +24,7 @@ pub struct Blindness {
     pub over_at: Option<Timestamp>,
 }
 
-impl Store {
+impl Desk<'_> {
     /// Returns the mass moves of at least so many names that nobody was told of, oldest first, and of these
     /// the first `limit`.
     ///
@@ -36,7 +36,7 @@ impl Store {
         names_min: u32,
         limit: usize,
     ) -> Result<Vec<BulkMove>, StoreError> {
-        let rows = self.run(|connection| {
+        let rows = self.store.run(|connection| {
             let sql = "select b.id, b.version_id, z.name, b.at, b.kind, b.name_count, b.before, b.after, b.names
                          from bulk_move b join zone z on z.id = b.zone_id where b.told_at is null and b.name_count >= ? order by b.id limit ?";
             let mut statement = connection.prepare_cached(sql)?;
@@ -53,10 +53,10 @@ impl Store {
             Ok(BulkMove {
                 id,
                 version_id,
-                zone: self.read_name(&zone)?,
+                zone: self.store.read_name(&zone)?,
                 at: Timestamp::from_unix(at),
                 kind: BulkKind::parse(&kind)
-                    .ok_or_else(|| self.damaged(format!("bulk kind {kind:?}")))?,
+                    .ok_or_else(|| self.store.damaged(format!("bulk kind {kind:?}")))?,
                 name_count,
                 before,
                 after,
@@ -72,12 +72,13 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn note_all_bulk_told(&self, now: Timestamp) -> Result<(), StoreError> {
-        self.run(|connection| {
-            connection
-                .prepare_cached("update bulk_move set told_at = ? where told_at is null")?
-                .execute([now.unix()])
-        })
-        .map(|_| ())
+        self.store
+            .run(|connection| {
+                connection
+                    .prepare_cached("update bulk_move set told_at = ? where told_at is null")?
+                    .execute([now.unix()])
+            })
+            .map(|_| ())
     }
 
     /// Notes that a mass move was told.
@@ -86,12 +87,13 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn note_bulk_told(&self, id: i64, now: Timestamp) -> Result<(), StoreError> {
-        self.run(|connection| {
-            connection
-                .prepare_cached("update bulk_move set told_at = ?2 where id = ?1")?
-                .execute([id, now.unix()])
-        })
-        .map(|_| ())
+        self.store
+            .run(|connection| {
+                connection
+                    .prepare_cached("update bulk_move set told_at = ?2 where id = ?1")?
+                    .execute([id, now.unix()])
+            })
+            .map(|_| ())
     }
 
     /// Notes that a zone cannot be seen for a reason; one that is known keeps its beginning. Returns
@@ -106,7 +108,7 @@ impl Store {
         reason: &str,
         since: Timestamp,
     ) -> Result<bool, StoreError> {
-        self.run(|connection| {
+        self.store.run(|connection| {
             let known: Option<String> = connection
                 .prepare_cached("select reason from blindness where zone = ? and over_at is null")?
                 .query_row([zone], |row| row.get(0))
@@ -130,12 +132,13 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn note_sight(&self, id: i64, now: Timestamp) -> Result<(), StoreError> {
-        self.run(|connection| {
-            connection
-                .prepare_cached("update blindness set over_at = ?2 where id = ?1")?
-                .execute([id, now.unix()])
-        })
-        .map(|_| ())
+        self.store
+            .run(|connection| {
+                connection
+                    .prepare_cached("update blindness set over_at = ?2 where id = ?1")?
+                    .execute([id, now.unix()])
+            })
+            .map(|_| ())
     }
 
     /// Notes that the operator was told of a blind zone.
@@ -144,12 +147,13 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn note_blind_told(&self, id: i64, now: Timestamp) -> Result<(), StoreError> {
-        self.run(|connection| {
-            connection
-                .prepare_cached("update blindness set told_at = ?2 where id = ?1")?
-                .execute([id, now.unix()])
-        })
-        .map(|_| ())
+        self.store
+            .run(|connection| {
+                connection
+                    .prepare_cached("update blindness set told_at = ?2 where id = ?1")?
+                    .execute([id, now.unix()])
+            })
+            .map(|_| ())
     }
 
     /// Returns the zones that are blind, and those that were and saw again since `since`, oldest first.
@@ -166,7 +170,7 @@ impl Store {
         let sql = format!(
             "select id, zone, reason, since_at, told_at, over_at from blindness where {condition} order by id"
         );
-        self.run(|connection| {
+        self.store.run(|connection| {
             let mut statement = connection.prepare_cached(&sql)?;
             let rows = statement.query_map([value], |row| {
                 Ok(Blindness {
@@ -197,7 +201,7 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn noted_number(&self, name: &str) -> Result<Option<i64>, StoreError> {
-        self.run(|connection| {
+        self.store.run(|connection| {
             connection
                 .prepare_cached("select value from meta where key = ?")?
                 .query_row([name], |row| row.get(0))
@@ -211,7 +215,7 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn note_number(&self, name: &str, value: i64) -> Result<(), StoreError> {
-        self.run(|connection| {
+        self.store.run(|connection| {
             connection
                 .prepare_cached("insert into meta (key, value) values (?1, ?2) on conflict (key) do update set value = excluded.value")?
                 .execute(params![name, value])

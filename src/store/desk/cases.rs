@@ -9,8 +9,8 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use crate::case::{Case, CaseEvent, CaseState, DismissReason, Shared, Told, Traits};
 use crate::detector::{Level, Verdict};
 use crate::dns::Name;
+use crate::store::desk::Desk;
 use crate::store::error::StoreError;
-use crate::store::handle::Store;
 use crate::store::sqlite::rows::write_returning_one;
 use crate::time::Timestamp;
 
@@ -62,7 +62,7 @@ struct RawCase {
     told_verdicts: String,
 }
 
-impl Store {
+impl Desk<'_> {
     /// Returns the case about a domain.
     ///
     /// # Errors
@@ -88,7 +88,7 @@ impl Store {
     /// [`StoreError`].
     pub fn cases(&self, states: &[CaseState]) -> Result<Vec<CaseRow>, StoreError> {
         let sql = format!("select {COLUMNS} from abuse_case c join zone z on z.id = c.zone_id");
-        let rows = self.run(|connection| {
+        let rows = self.store.run(|connection| {
             connection
                 .prepare_cached(&sql)?
                 .query_map([], read_case)?
@@ -116,7 +116,7 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn last_case_event(&self) -> Result<i64, StoreError> {
-        self.run(|connection| {
+        self.store.run(|connection| {
             let sql = "select coalesce(max(id), 0) from case_event";
             connection
                 .prepare_cached(sql)?
@@ -130,7 +130,7 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn case_counts(&self) -> Result<Vec<(CaseState, u32)>, StoreError> {
-        let counts: Vec<(String, u32)> = self.run(|connection| {
+        let counts: Vec<(String, u32)> = self.store.run(|connection| {
             let sql = "select state, count(*) from abuse_case group by state";
             let mut statement = connection.prepare_cached(sql)?;
             let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -159,7 +159,7 @@ impl Store {
             "select {COLUMNS} from abuse_case c indexed by case_due cross join zone z on z.id = c.zone_id
               where c.state in ('open', 'acknowledged') and c.evaluated_at <= ?1 and (?2 is null or z.name = ?2) order by c.id"
         );
-        let rows = self.run(|connection| {
+        let rows = self.store.run(|connection| {
             connection
                 .prepare_cached(&sql)?
                 .query_map(
@@ -183,9 +183,11 @@ impl Store {
         actor: &str,
     ) -> Result<i64, StoreError> {
         let zone = self
+            .store
+            .zones()
             .find_any_view(&case.zone)?
-            .ok_or_else(|| self.damaged(format!("no zone {}", case.zone)))?;
-        self.run(|connection| {
+            .ok_or_else(|| self.store.damaged(format!("no zone {}", case.zone)))?;
+        self.store.run(|connection| {
             let sql = "insert into abuse_case (domain, zone_id, verdict, level, peak_level, state, score, first_detected_at, last_change_at, evaluated_at, revision, pending_since_at, reported,
                            told_at, told_verdicts, told_size, thread_id, digest_due, held, assignee, dismissed_as, reviewed_at)
                        values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -246,7 +248,8 @@ impl Store {
     /// [`StoreError`].
     pub fn note_traits(&self, id: i64, traits: &Traits) -> Result<Vec<(i64, Shared)>, StoreError> {
         let hosts = traits.hosts.iter();
-        let hosts = hosts.map(|host| Ok(("host", Value::Integer(self.host_id(host)?))));
+        let hosts =
+            hosts.map(|host| Ok(("host", Value::Integer(self.store.ledger().host_id(host)?))));
         let addresses = traits.addresses.iter().map(|address| {
             let octets = match address {
                 IpAddr::V4(address) => address.octets().to_vec(),
@@ -255,7 +258,7 @@ impl Store {
             Ok(("address", Value::Blob(octets)))
         });
         let all: Vec<(&str, Value)> = hosts.chain(addresses).collect::<Result<_, StoreError>>()?;
-        self.run(|connection| {
+        self.store.run(|connection| {
             let campaign: Option<i64> = connection
                 .prepare_cached("select campaign_id from abuse_case where id = ?")?
                 .query_row([id], |row| row.get(0))?;
@@ -293,7 +296,7 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn join_campaign(&self, one: i64, other: i64) -> Result<(i64, Vec<i64>), StoreError> {
-        self.run(|connection| {
+        self.store.run(|connection| {
             let mut of = connection.prepare_cached("select campaign_id from abuse_case where id = ?")?;
             let mut of = |id: i64| of.query_row([id], |row| row.get::<_, Option<i64>>(0));
             let (mine, its) = (of(one)?, of(other)?);
@@ -325,7 +328,7 @@ impl Store {
         actor: &str,
         note: &str,
     ) -> Result<(), StoreError> {
-        self.run(|connection| {
+        self.store.run(|connection| {
             connection
                 .prepare_cached("insert into case_event (case_id, at, actor, from_state, to_state, note, uid) values (?1, ?2, ?3, ?4, ?4, ?5, lower(hex(randomblob(8))))")?
                 .execute(params![id, at.unix(), actor, state.word(), note])
@@ -347,7 +350,7 @@ impl Store {
         let sql = format!(
             "select {COLUMNS} from abuse_case c join zone z on z.id = c.zone_id where {condition}"
         );
-        let rows = self.run(|connection| {
+        let rows = self.store.run(|connection| {
             connection
                 .prepare_cached(&sql)?
                 .query_map([value], read_case)?
@@ -362,7 +365,7 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn bystanders_of_campaign(&self, campaign: i64) -> Result<BTreeSet<Name>, StoreError> {
-        let ids: Vec<i64> = self.run(|connection| {
+        let ids: Vec<i64> = self.store.run(|connection| {
             let sql = "select distinct t.value from case_trait t join abuse_case c on c.id = t.case_id where c.campaign_id = ? and t.kind = 'host'";
             let mut statement = connection.prepare_cached(sql)?;
             let rows = statement.query_map([campaign], |row| row.get(0))?;
@@ -370,9 +373,9 @@ impl Store {
         })?;
         let mut hosts = BTreeSet::new();
         for id in ids {
-            hosts.insert(self.host_name(id)?);
+            hosts.insert(self.store.ledger().host_name(id)?);
         }
-        let mut names = self.delegations_using(&hosts)?;
+        let mut names = self.store.lookup().delegations_using(&hosts)?;
         for row in self.cases_of_campaign(campaign)? {
             names.remove(&row.case.domain);
         }
@@ -442,7 +445,7 @@ impl Store {
         next_at: Timestamp,
         times: u32,
     ) -> Result<bool, StoreError> {
-        self.run(|connection| {
+        self.store.run(|connection| {
             let sql = "insert into confirmation (case_id, asked_count, next_at) values (?1, 1, ?3)
                        on conflict (case_id) do update set asked_count = asked_count + 1, next_at = excluded.next_at where (next_at <= ?2 or next_at > ?3) and asked_count < ?4";
             connection
@@ -458,7 +461,7 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn case_events(&self, id: i64) -> Result<Vec<CaseEventRow>, StoreError> {
-        let rows = self.run(|connection| {
+        let rows = self.store.run(|connection| {
             let mut statement = connection.prepare_cached("select at, actor, from_state, to_state, note, uid from case_event where case_id = ? order by id")?;
             let rows = statement.query_map([id], |row| {
                 let texts: (String, Option<String>, String, String, String) = (row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?);
@@ -467,7 +470,7 @@ impl Store {
             rows.collect::<rusqlite::Result<Vec<_>>>()
         })?;
         let state = |word: &str| {
-            CaseState::parse(word).ok_or_else(|| self.damaged(format!("case state {word:?}")))
+            CaseState::parse(word).ok_or_else(|| self.store.damaged(format!("case state {word:?}")))
         };
         let read = |(at, texts): (i64, (String, Option<String>, String, String, String))| {
             let (actor, from, to, note, uid) = texts;
@@ -491,7 +494,7 @@ impl Store {
         let sql = format!(
             "select {COLUMNS} from abuse_case c join zone z on z.id = c.zone_id where {condition}"
         );
-        let raw = self.run(|connection| {
+        let raw = self.store.run(|connection| {
             connection
                 .prepare_cached(&sql)?
                 .query_row([value], read_case)
@@ -506,7 +509,8 @@ impl Store {
         let [domain, zone, verdict, level, peak_level, state] = &raw.words;
         let [pending_since, campaign, told_at, reviewed_at, thread] = raw.numbers;
         let [assignee, dismissed_as, held] = raw.texts;
-        let bad = |what: &str, word: &str| self.damaged(format!("case {id}: {what} {word:?}"));
+        let bad =
+            |what: &str, word: &str| self.store.damaged(format!("case {id}: {what} {word:?}"));
         let verdict_of = |word: &str| Verdict::parse(word).ok_or_else(|| bad("verdict", word));
         let reason_of = |word: &str| DismissReason::parse(word).ok_or_else(|| bad("reason", word));
         let told_verdicts = raw.told_verdicts.split(',').filter(|word| !word.is_empty());
@@ -519,8 +523,8 @@ impl Store {
             held,
         };
         let case = Case {
-            domain: self.read_name(domain)?,
-            zone: self.read_name(zone)?,
+            domain: self.store.read_name(domain)?,
+            zone: self.store.read_name(zone)?,
             verdict: verdict_of(verdict)?,
             level: Level::parse(level).ok_or_else(|| bad("level", level))?,
             peak_level: Level::parse(peak_level).ok_or_else(|| bad("level", peak_level))?,

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use rusqlite::{OptionalExtension, Row, params};
 
 use crate::case::{Exempt, Exemption};
+use crate::store::desk::Desk;
 use crate::store::error::StoreError;
-use crate::store::handle::Store;
 use crate::store::sqlite::rows::write_returning_one;
 use crate::time::Timestamp;
 
@@ -74,7 +74,7 @@ fn words(covers: &Exempt) -> (&'static str, String) {
 const COLUMNS: &str =
     "id, kind, value, reason, author, created_at, until_at, removed_at, removed_by";
 
-impl Store {
+impl Desk<'_> {
     /// Adds an exemption; its number is given by the store. Returns it.
     ///
     /// # Errors
@@ -82,7 +82,7 @@ impl Store {
     /// [`StoreError`].
     pub fn add_exemption(&self, exemption: &Exemption, now: Timestamp) -> Result<i64, StoreError> {
         let (kind, value) = words(&exemption.covers);
-        self.run(|connection| {
+        self.store.run(|connection| {
             let sql = "insert into exemption (kind, value, reason, author, created_at, until_at) values (?, ?, ?, ?, ?, ?) returning id";
             let bound = params![
                 kind,
@@ -103,7 +103,7 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn remove_exemption(&self, id: i64, by: &str, now: Timestamp) -> Result<bool, StoreError> {
-        self.run(|connection| {
+        self.store.run(|connection| {
             connection
                 .prepare_cached("update exemption set removed_at = ?2, removed_by = ?3 where id = ?1 and removed_at is null and (until_at is null or until_at > ?2)")?
                 .execute(params![id, now.unix(), by])
@@ -118,7 +118,7 @@ impl Store {
     /// [`StoreError`].
     pub fn exemptions(&self) -> Result<Vec<ExemptionRow>, StoreError> {
         let sql = format!("select {COLUMNS} from exemption order by id");
-        let rows = self.run(|connection| {
+        let rows = self.store.run(|connection| {
             let mut statement = connection.prepare_cached(&sql)?;
             let rows = statement.query_map([], read)?;
             rows.collect::<rusqlite::Result<Vec<_>>>()
@@ -133,7 +133,7 @@ impl Store {
     /// [`StoreError`].
     pub fn exemption(&self, id: i64) -> Result<Option<ExemptionRow>, StoreError> {
         let sql = format!("select {COLUMNS} from exemption where id = ?");
-        let row = self.run(|connection| {
+        let row = self.store.run(|connection| {
             connection
                 .prepare_cached(&sql)?
                 .query_row([id], read)
@@ -152,7 +152,7 @@ impl Store {
         let sql = format!(
             "select {COLUMNS} from exemption where removed_at is null and (until_at is null or until_at > ?) order by id"
         );
-        let rows = self.run(|connection| {
+        let rows = self.store.run(|connection| {
             let mut statement = connection.prepare_cached(&sql)?;
             let rows = statement.query_map([now.unix()], read)?;
             rows.collect::<rusqlite::Result<Vec<_>>>()
@@ -168,7 +168,7 @@ impl Store {
             Some((first.parse::<IpAddr>().ok()?, last.parse::<IpAddr>().ok()?))
         };
         let covers = Exempt::parse(&raw.kind, &raw.value, range)
-            .map_err(|fault| self.damaged(format!("exemption {}: {fault}", raw.id)))?;
+            .map_err(|fault| self.store.damaged(format!("exemption {}: {fault}", raw.id)))?;
         Ok(ExemptionRow {
             exemption: Exemption {
                 id: raw.id,

@@ -4,9 +4,9 @@ use rusqlite::{OptionalExtension, Row, params};
 use serde::Serialize;
 
 use crate::evidence::{Hash, hash_octets};
+use crate::store::desk::Desk;
 use crate::store::desk::outbox::NewMessage;
 use crate::store::error::StoreError;
-use crate::store::handle::Store;
 use crate::time::Timestamp;
 
 /// Where a notice stands.
@@ -74,7 +74,7 @@ pub struct NoticeRow {
 /// The columns of a notice, in the order that [`read`] expects.
 const COLUMNS: &str = "id, case_id, revision, recipient, sender, message_id, subject, octets, party, state, basis, sha256, drafted_at, decided_at, decided_by";
 
-impl Store {
+impl Desk<'_> {
     /// Keeps a notice that waits for approval. What was drafted for the same recipient and nobody has
     /// decided on is void.
     ///
@@ -88,7 +88,7 @@ impl Store {
         basis: &str,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        self.run(|connection| {
+        self.store.run(|connection| {
             connection
                 .prepare_cached("update notice set state = 'void' where case_id = ? and recipient = ? and state in ('drafted', 'approved')")?
                 .execute(params![message.case_id, message.recipient])?;
@@ -122,7 +122,7 @@ impl Store {
         state: NoticeState,
         by: Option<(&str, Timestamp, Option<&str>)>,
     ) -> Result<(), StoreError> {
-        self.run(|connection| {
+        self.store.run(|connection| {
             let sql = "update notice set state = ?2, decided_by = coalesce(?3, decided_by), decided_at = coalesce(?4, decided_at), note = coalesce(?5, note) where id = ?1";
             let (who, at, note) = match by {
                 Some((who, at, note)) => (Some(who), Some(at.unix()), note),
@@ -168,25 +168,26 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn drafted_notice_count(&self) -> Result<u32, StoreError> {
-        self.run(|connection| {
-            connection
-                .prepare_cached("select count(*) from notice where state = 'drafted'")?
-                .query_row([], |row| row.get(0))
-                .optional()
-        })
-        .map(Option::unwrap_or_default)
+        self.store
+            .run(|connection| {
+                connection
+                    .prepare_cached("select count(*) from notice where state = 'drafted'")?
+                    .query_row([], |row| row.get(0))
+                    .optional()
+            })
+            .map(Option::unwrap_or_default)
     }
 
     /// Returns the notices that a condition on a number names.
     fn notice_rows(&self, condition: &str, value: i64) -> Result<Vec<NoticeRow>, StoreError> {
         let sql = format!("select {COLUMNS} from notice where {condition}");
-        let rows = self.run(|connection| {
+        let rows = self.store.run(|connection| {
             let mut statement = connection.prepare_cached(&sql)?;
             let rows = statement.query_map([value], read)?;
             rows.collect::<rusqlite::Result<Vec<_>>>()
         })?;
         rows.into_iter()
-            .map(|row| row.ok_or_else(|| self.damaged("notice state")))
+            .map(|row| row.ok_or_else(|| self.store.damaged("notice state")))
             .collect()
     }
 }

@@ -4,8 +4,8 @@ use rusqlite::{OptionalExtension, Row, params};
 use serde::Serialize;
 
 use crate::outbox::{LEASE, Next, plain_reply};
+use crate::store::desk::Desk;
 use crate::store::error::StoreError;
-use crate::store::handle::Store;
 use crate::store::sqlite::rows::write_returning;
 use crate::time::Timestamp;
 
@@ -270,14 +270,14 @@ const OLDEST_DUE: &str = "with recursive oldest (id, lane, recipient, due_at) as
               order by m.lane, m.recipient, m.next_attempt_at, m.id limit 1)))
     select id, lane from oldest where due_at <= ?3 order by due_at, id";
 
-impl Store {
+impl Desk<'_> {
     /// Queues a message. The same case, revision and recipient are queued once only.
     ///
     /// # Errors
     ///
     /// [`StoreError`].
     pub fn queue_message(&self, message: &NewMessage, now: Timestamp) -> Result<(), StoreError> {
-        self.run(|connection| {
+        self.store.run(|connection| {
             connection
                 .prepare_cached(
                     "insert into message (case_id, revision, kind, recipient, sender, message_id, subject, octets, state, queued_at, next_attempt_at)
@@ -299,7 +299,7 @@ impl Store {
         reason: &str,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        self.run(|connection| {
+        self.store.run(|connection| {
             connection
                 .prepare_cached(
                     "insert into message (case_id, revision, kind, recipient, sender, message_id, subject, octets, state, queued_at, next_attempt_at, last_reply)
@@ -320,7 +320,7 @@ impl Store {
     /// [`StoreError`].
     pub fn oldest_due(&self, way: Way, now: Timestamp) -> Result<Vec<DueMessage>, StoreError> {
         let (first, end) = way.lanes();
-        self.run(|connection| {
+        self.store.run(|connection| {
             let mut statement = connection.prepare_cached(OLDEST_DUE)?;
             let rows = statement.query_map(params![first, end, now.unix()], |row| {
                 Ok(DueMessage {
@@ -361,12 +361,13 @@ impl Store {
             caps.per_recipient_max,
             caps.in_all_max
         ];
-        self.run(|connection| {
-            let mut lease = connection.prepare_cached(&sql)?;
-            write_returning(&mut lease, bound, read_message)
-        })?
-        .map(|row| row.ok_or_else(|| self.damaged("message state")))
-        .transpose()
+        self.store
+            .run(|connection| {
+                let mut lease = connection.prepare_cached(&sql)?;
+                write_returning(&mut lease, bound, read_message)
+            })?
+            .map(|row| row.ok_or_else(|| self.store.damaged("message state")))
+            .transpose()
     }
 
     /// Returns how many messages are due and in nobody's hands: of one lane, or of a whole way.
@@ -381,7 +382,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<u64, StoreError> {
         let (first, end) = lane.map_or(way.lanes(), |lane| (lane, lane));
-        self.run(|connection| {
+        self.store.run(|connection| {
             connection
                 .prepare_cached("select count(*) from message where state in ('queued', 'sending') and lane between ?1 and ?2 and next_attempt_at <= ?3")?
                 .query_row(params![first, end, now.unix()], |row| row.get::<_, i64>(0))
@@ -396,7 +397,7 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn in_hand_count(&self, now: Timestamp) -> Result<u32, StoreError> {
-        self.run(|connection| {
+        self.store.run(|connection| {
             connection
                 .prepare_cached("select count(*) from message indexed by message_in_hand where state = 'sending' and next_attempt_at > ?")?
                 .query_row([now.unix()], |row| row.get(0))
@@ -409,7 +410,7 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn sent_since(&self, since: Timestamp, now: Timestamp) -> Result<u32, StoreError> {
-        self.run(|connection| {
+        self.store.run(|connection| {
             connection
                 .prepare_cached("select count(*) from message where sent_at > ? and sent_at <= ?")?
                 .query_row([since.unix(), now.unix()], |row| row.get(0))
@@ -423,7 +424,7 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn cases_told_since(&self, since: Timestamp, now: Timestamp) -> Result<u32, StoreError> {
-        self.run(|connection| {
+        self.store.run(|connection| {
             connection
                 .prepare_cached("select count(distinct case_id) from message indexed by message_by_time where queued_at > ? and queued_at <= ? and kind in ('report', 'update')")?
                 .query_row([since.unix(), now.unix()], |row| row.get(0))
@@ -441,7 +442,7 @@ impl Store {
         case_id: i64,
         recipient: &str,
     ) -> Result<Option<(String, String)>, StoreError> {
-        let ids: Vec<String> = self.run(|connection| {
+        let ids: Vec<String> = self.store.run(|connection| {
             let sql = "select message_id from message where case_id = ? and recipient = ? and kind in ('report', 'update', 'closure') and message_id like '<%' order by id";
             let mut statement = connection.prepare_cached(sql)?;
             let rows = statement.query_map(params![case_id, recipient], |row| row.get(0))?;
@@ -456,7 +457,7 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn drop_message(&self, id: i64, note: &str) -> Result<usize, StoreError> {
-        self.run(|connection| {
+        self.store.run(|connection| {
             connection
                 .prepare_cached("update message set state = 'dropped', last_reply = ?2 where id = ?1 and (state in ('queued', 'dead') or (state = 'sent' and fate is not null))")?
                 .execute(params![id, note])
@@ -479,7 +480,7 @@ impl Store {
         // One that is delayed has not come back.
         let came_back = (fate > Fate::Delayed).then(|| now.unix());
         let rank = Fate::ALL.iter().filter(|it| **it <= fate).count();
-        self.run(|connection| {
+        self.store.run(|connection| {
             let sql = "update message set fate = ?2, bounced_at = coalesce(bounced_at, ?3), last_reply = ?4 where message_id = ?1 and case fate when 'delayed' then 1 when 'undelivered' then 2 when 'bounced' then 3 else 0 end < ?5 returning recipient";
             let bound = params![message_id, fate.word(), came_back, reply, rank as i64];
             let mut update = connection.prepare_cached(sql)?;
@@ -502,7 +503,7 @@ impl Store {
         &self,
         since: Timestamp,
     ) -> Result<Vec<(String, Timestamp, String)>, StoreError> {
-        self.run(|connection| {
+        self.store.run(|connection| {
             let sql = "select recipient, bounced_at, reply from bounced_recipient where bounced_at >= ? order by recipient";
             let mut statement = connection.prepare_cached(sql)?;
             let rows = statement.query_map([since.unix()], |row| {
@@ -537,7 +538,7 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn fate_counts(&self) -> Result<Vec<(Fate, u32)>, StoreError> {
-        let counts: Vec<(String, u32)> = self.run(|connection| {
+        let counts: Vec<(String, u32)> = self.store.run(|connection| {
             let sql = "select fate, count(*) from message where fate is not null and state = 'sent' group by fate";
             let mut statement = connection.prepare_cached(sql)?;
             let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -558,7 +559,7 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn unsent_counts(&self) -> Result<[(MessageState, u32); 3], StoreError> {
-        let counts: Vec<(String, u32)> = self.run(|connection| {
+        let counts: Vec<(String, u32)> = self.store.run(|connection| {
             let sql = "select state, count(*) from message
                 where id in (select id from message except select id from message where sent_at is not null)
                 group by state";
@@ -581,7 +582,7 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn dead_count(&self) -> Result<u32, StoreError> {
-        self.run(|connection| {
+        self.store.run(|connection| {
             connection
                 .prepare_cached("select count(*) from message where state = 'dead'")?
                 .query_row([], |row| row.get(0))
@@ -594,7 +595,7 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn message_by_sender(&self, sender: &str) -> Result<Option<String>, StoreError> {
-        self.run(|connection| {
+        self.store.run(|connection| {
             connection
                 .prepare_cached(
                     "select message_id from message where sender = ? and sender <> '' order by id desc limit 1",
@@ -626,7 +627,7 @@ impl Store {
             Next::RetryAt(at) => (MessageState::Queued, Some(at.unix()), None),
             Next::Dead => (MessageState::Dead, None, None),
         };
-        self.run(|connection| {
+        self.store.run(|connection| {
             connection
                 .prepare_cached("update message set state = ?2, next_attempt_at = coalesce(?3, next_attempt_at), sent_at = ?4, last_reply = ?5
                                   where id = ?1 and ((state = 'sending' and attempt_count = ?6) or (?2 = 'sent' and state in ('queued', 'sending')))")?
@@ -642,7 +643,7 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn retry_messages(&self, id: Option<i64>, now: Timestamp) -> Result<usize, StoreError> {
-        self.run(|connection| {
+        self.store.run(|connection| {
             connection
                 .prepare_cached("update message set state = 'queued', next_attempt_at = ?2, fate = null, bounced_at = null, sent_at = null
                                   where (?1 is null and state in ('queued', 'dead')) or (id = ?1 and (state in ('queued', 'dead') or (state = 'sent' and fate in ('undelivered', 'bounced'))))")?
@@ -687,14 +688,14 @@ impl Store {
     /// Returns the messages that a condition names.
     fn select_messages(&self, condition: &str, value: i64) -> Result<Vec<MessageRow>, StoreError> {
         let sql = format!("select {COLUMNS} from message where {condition} order by id");
-        let rows = self.run(|connection| {
+        let rows = self.store.run(|connection| {
             connection
                 .prepare_cached(&sql)?
                 .query_map([value], read_message)?
                 .collect::<rusqlite::Result<Vec<_>>>()
         })?;
         rows.into_iter()
-            .map(|row| row.ok_or_else(|| self.damaged("message state")))
+            .map(|row| row.ok_or_else(|| self.store.damaged("message state")))
             .collect()
     }
 }
@@ -737,7 +738,7 @@ fn read_message(row: &Row<'_>) -> rusqlite::Result<Option<MessageRow>> {
 
 #[cfg(test)]
 mod tests {
-    use crate::store::handle::StoreOptions;
+    use crate::store::handle::{Store, StoreOptions};
 
     use super::*;
 

@@ -4,10 +4,10 @@ use rusqlite::params;
 
 use crate::case::{CaseEvent, CaseState, DismissReason};
 use crate::dns::Name;
+use crate::store::desk::Desk;
 use crate::store::desk::cases::CaseEventRow;
 use crate::store::desk::outbox::MailKind;
 use crate::store::error::StoreError;
-use crate::store::handle::Store;
 use crate::time::Timestamp;
 
 /// A line of a case's log, with what statistics ask of its case.
@@ -67,7 +67,7 @@ const OLD_CASES: &str = "select c.id from abuse_case c where c.state in ('dismis
       and c.id < (select max(id) from abuse_case)
       and not exists (select 1 from abuse_case o where o.thread_id = c.id and o.id <> c.id and o.state in ('open', 'acknowledged'))";
 
-impl Store {
+impl Desk<'_> {
     /// Returns the lines of all logs in `[from, to)`, oldest first.
     ///
     /// # Errors
@@ -79,7 +79,7 @@ impl Store {
         to: Timestamp,
     ) -> Result<Vec<DeskEvent>, StoreError> {
         type Raw = ([String; 6], Option<String>, [i64; 3], Option<i64>, bool);
-        let rows: Vec<Raw> = self.run(|connection| {
+        let rows: Vec<Raw> = self.store.run(|connection| {
             let sql = "select c.domain, z.name, e.actor, e.to_state, e.note, e.from_state, e.case_id, e.at, o.at,
                               (select min(m.queued_at) from message m where m.case_id = e.case_id and m.kind = 'report'),
                               not exists (select 1 from case_event p where p.case_id = e.case_id and p.id < e.id and p.id > coalesce(o.id, 0)
@@ -103,14 +103,14 @@ impl Store {
             rows.collect()
         })?;
         let state = |word: &str| {
-            CaseState::parse(word).ok_or_else(|| self.damaged(format!("case state {word:?}")))
+            CaseState::parse(word).ok_or_else(|| self.store.damaged(format!("case state {word:?}")))
         };
         let read = |(texts, from, [case_id, at, opened_at], reported_at, is_first_step): Raw| {
             let [domain, zone, actor, to, note, uid] = texts;
             Ok(DeskEvent {
                 case_id,
-                domain: self.read_name(&domain)?,
-                zone: self.read_name(&zone)?,
+                domain: self.store.read_name(&domain)?,
+                zone: self.store.read_name(&zone)?,
                 reported_at: reported_at.map(Timestamp::from_unix),
                 opened_at: Timestamp::from_unix(opened_at),
                 is_first_step,
@@ -141,7 +141,7 @@ impl Store {
         to: Timestamp,
     ) -> Result<Vec<MailCount>, StoreError> {
         type Raw = (Option<String>, Option<String>, String, u32, u32);
-        let rows: Vec<Raw> = self.run(|connection| {
+        let rows: Vec<Raw> = self.store.run(|connection| {
             let sql = "select z.name, c.domain, m.kind, sum(m.sent_at >= ?1 and m.sent_at < ?2),
                               sum((m.state = 'dead' and m.queued_at >= ?1 and m.queued_at < ?2) or (m.bounced_at >= ?1 and m.bounced_at < ?2))
                          from message m left join abuse_case c on c.id = m.case_id left join zone z on z.id = c.zone_id
@@ -158,7 +158,7 @@ impl Store {
             })?;
             rows.collect()
         })?;
-        let name = |text: Option<String>| text.map(|text| self.read_name(&text)).transpose();
+        let name = |text: Option<String>| text.map(|text| self.store.read_name(&text)).transpose();
         let counts = rows.into_iter().filter(|row| row.3 + row.4 > 0);
         counts
             .map(|(zone, domain, kind, sent, failed)| {
@@ -183,7 +183,7 @@ impl Store {
         after: i64,
         limit: usize,
     ) -> Result<Vec<(i64, i64, CaseEventRow)>, StoreError> {
-        let rows = self.run(|connection| {
+        let rows = self.store.run(|connection| {
             let sql = "select id, case_id, at, actor, from_state, to_state, note, uid from case_event where id > ? order by id limit ?";
             let mut statement = connection.prepare_cached(sql)?;
             let rows = statement.query_map([after, limit as i64], |row| {
@@ -199,7 +199,7 @@ impl Store {
             rows.collect::<rusqlite::Result<Vec<_>>>()
         })?;
         let state = |word: &str| {
-            CaseState::parse(word).ok_or_else(|| self.damaged(format!("case state {word:?}")))
+            CaseState::parse(word).ok_or_else(|| self.store.damaged(format!("case state {word:?}")))
         };
         rows.into_iter()
             .map(|(id, case_id, at, (actor, from, to, note, uid))| {
@@ -214,13 +214,13 @@ impl Store {
             .collect()
     }
 
-    /// Returns what [`Store::purge_cases`] would take.
+    /// Returns what [`Desk::purge_cases`] would take.
     ///
     /// # Errors
     ///
     /// [`StoreError`].
     pub fn purgeable(&self, before: Timestamp) -> Result<Purged, StoreError> {
-        self.run(|connection| {
+        self.store.run(|connection| {
             let count = |sql: String| -> rusqlite::Result<u32> {
                 connection.query_row(&sql, [before.unix()], |row| row.get(0))
             };
@@ -241,9 +241,9 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn purge_cases(&self, before: Timestamp) -> Result<Purged, StoreError> {
-        let tx = self.begin_batch()?;
+        let tx = self.store.begin_batch()?;
         let purged = self.purgeable(before)?;
-        self.run(|connection| {
+        self.store.run(|connection| {
             connection.execute("create temp table purged (id integer primary key)", [])?;
             connection.execute(&format!("insert into purged {OLD_CASES}"), [before.unix()])?;
             for table in [
@@ -280,9 +280,9 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn anonymise_cases(&self, before: Timestamp) -> Result<Purged, StoreError> {
-        let tx = self.begin_batch()?;
+        let tx = self.store.begin_batch()?;
         let purged = self.purgeable(before)?;
-        self.run(|connection| {
+        self.store.run(|connection| {
             connection.execute("create temp table purged (id integer primary key)", [])?;
             connection.execute(&format!("insert into purged {OLD_CASES}"), [before.unix()])?;
             let these = "case_id in (select id from purged)";

@@ -9,8 +9,8 @@ use crate::dns::{Name, Rdata, Serial};
 use crate::evidence::{ChainHead, Entry, Hash, Merkle, Op, chain_hash, leaf};
 use crate::store::caches::{Additions, Pairs};
 use crate::store::error::StoreError;
-use crate::store::handle::Store;
 use crate::store::keys::ZoneId;
+use crate::store::ledger::Ledger;
 use crate::store::zones::watched::ZoneState;
 use crate::time::Timestamp;
 
@@ -114,10 +114,10 @@ const THERE_OPEN: &str =
 const THERE_PAST: &str = "select p.rrtype, p.rdata, a.observed_at from past_record p join version a on a.id = p.added_id join version d on d.id = p.removed_id
      where p.bucket = ?4 and p.owner_id = ?1 and p.added_id <= ?2 and a.observed_at < ?3 and (p.removed_id > ?2 or d.observed_at >= ?3)";
 
-impl Store {
+impl Ledger<'_> {
     /// Returns what the chain needs of a version.
     pub(in crate::store) fn version_key(&self, id: i64) -> Result<VersionKey, StoreError> {
-        self.run(|connection| {
+        self.store.run(|connection| {
             connection
                 .prepare_cached(
                     "select observed_at, serial, kind = 'baseline' from version where id = ?",
@@ -145,7 +145,7 @@ impl Store {
         serial: Option<Serial>,
         at: Timestamp,
     ) -> Result<Option<(i64, Timestamp)>, StoreError> {
-        let exact = self.run(|connection| {
+        let exact = self.store.run(|connection| {
             connection
                 .prepare_cached("select id from version where zone_id = ? and observed_at = ? and serial is ? order by id desc limit 1")?
                 .query_row(params![zone.id.0, at.unix(), serial.map(|it| it.0)], |row| row.get(0))
@@ -169,7 +169,7 @@ impl Store {
         after: i64,
         limit: usize,
     ) -> Result<Vec<Link>, StoreError> {
-        let rows = self.run(|connection| {
+        let rows = self.store.run(|connection| {
             let sql = format!("{LINK} where c.zone_id = ? and c.id > ? order by c.id limit ?");
             let mut statement = connection.prepare_cached(&sql)?;
             let rows = statement.query_map(params![zone.0, after, limit as i64], read_link)?;
@@ -184,7 +184,7 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn newest_hash(&self, zone: ZoneId) -> Result<Option<Hash>, StoreError> {
-        self.run(|connection| {
+        self.store.run(|connection| {
             connection
                 .prepare_cached(
                     "select hash from chain where zone_id = ? order by id desc limit 1",
@@ -204,7 +204,7 @@ impl Store {
             "{LINK} where c.id in (select (select o.id from chain o where o.zone_id = z.id and o.at <= ?2 order by o.id desc limit 1)
                                      from zone z where z.name = ?1) order by c.zone_id"
         );
-        self.run(|connection| {
+        self.store.run(|connection| {
             let mut statement = connection.prepare_cached(&sql)?;
             let rows = statement.query_map(params![apex.to_string(), at.unix()], |row| {
                 Ok((ZoneId(row.get(7)?), read_link(row)?))
@@ -220,7 +220,7 @@ impl Store {
     /// [`StoreError`].
     pub fn link_of_hash(&self, hash: Hash) -> Result<Option<(Name, Link)>, StoreError> {
         let sql = format!("{LINK} where c.hash = ?");
-        let found = self.run(|connection| {
+        let found = self.store.run(|connection| {
             connection
                 .prepare_cached(&sql)?
                 .query_row([hash.0], |row| Ok((row.get(7)?, read_link(row)?)))
@@ -229,12 +229,12 @@ impl Store {
         let Some((zone, link)): Option<(i64, Link)> = found else {
             return Ok(None);
         };
-        let name: String = self.run(|connection| {
+        let name: String = self.store.run(|connection| {
             connection
                 .prepare_cached("select name from zone where id = ?")?
                 .query_row([zone], |row| row.get(0))
         })?;
-        Ok(Some((self.read_name(&name)?, link)))
+        Ok(Some((self.store.read_name(&name)?, link)))
     }
 
     /// Notes which hashes a report rests on.
@@ -248,7 +248,7 @@ impl Store {
         revision: u32,
         hashes: &[(ZoneId, Hash)],
     ) -> Result<(), StoreError> {
-        self.run(|connection| {
+        self.store.run(|connection| {
             let mut insert = connection.prepare_cached(
                 "insert or replace into report_evidence (case_id, revision, zone_id, hash) values (?, ?, ?, ?)",
             )?;
@@ -271,7 +271,7 @@ impl Store {
         let before = self.newest_hash(zone)?.unwrap_or_default();
         let hash = chain_hash(before, apex, head, root);
         let kind = if head.is_start { "start" } else { "version" };
-        self.run(|connection| {
+        self.store.run(|connection| {
             connection
                 .prepare_cached("insert into chain (zone_id, kind, version_id, at, root, hash) values (?, ?, ?, ?, ?, ?)")?
                 .execute(params![zone.0, kind, version_id, head.at.unix(), root.0, hash.0])
@@ -281,7 +281,7 @@ impl Store {
 
     /// Returns what a version did to an owner, from the records; empty if nothing.
     ///
-    /// `months` is what [`Store::buckets_since`] gives for the version's time: a record that it added
+    /// `months` is what [`Zones::buckets_since`](crate::store::Zones::buckets_since) gives for the version's time: a record that it added
     /// went, if at all, at or after that.
     pub(in crate::store) fn entries_of(
         &self,
@@ -302,7 +302,7 @@ impl Store {
         Ok(entries)
     }
 
-    /// Returns the records of an owner that a version added or removed; see [`Store::entries_of`].
+    /// Returns the records of an owner that a version added or removed; see [`Ledger::entries_of`].
     pub(in crate::store) fn moves_of(
         &self,
         months: &[i64],
@@ -311,7 +311,7 @@ impl Store {
     ) -> Result<Vec<Moved>, StoreError> {
         let mut moves = Vec::new();
         let mut take = |sql: &str, numbers: &[i64]| -> Result<(), StoreError> {
-            let rows = self.run(|connection| {
+            let rows = self.store.run(|connection| {
                 let mut statement = connection.prepare_cached(sql)?;
                 let rows = statement.query_map(params_from_iter(numbers), |row| {
                     Ok((
@@ -356,7 +356,7 @@ impl Store {
         month: i64,
         version_id: i64,
     ) -> Result<Option<Vec<i64>>, StoreError> {
-        let mut known = self.additions.borrow_mut();
+        let mut known = self.store.additions.borrow_mut();
         let Some(known) = &mut *known else {
             return Ok(None);
         };
@@ -386,7 +386,7 @@ impl Store {
     /// Reads which version added and which removed each record of an owner that went in one month, each pair once, in
     /// order; `None` for at most [`LOOKED_THROUGH_MAX`] records.
     fn additions_of(&self, owner_id: i64, month: i64) -> Result<Option<Pairs>, StoreError> {
-        self.run(|connection| {
+        self.store.run(|connection| {
             let sql = "select exists (select 1 from past_record where bucket = ? and owner_id = ? limit 1 offset ?)";
             let numbers = [month, owner_id, LOOKED_THROUGH_MAX];
             let has_many: bool = connection
@@ -425,7 +425,7 @@ impl Store {
         version: VersionKey,
         mut each: impl FnMut(i64, Hash),
     ) -> Result<(), StoreError> {
-        let months = self.buckets_since(zone, Some(version.at))?;
+        let months = self.store.zones().buckets_since(zone, Some(version.at))?;
         let mut tell = |owner_id: i64, owner: &Name| -> Result<(), StoreError> {
             let hash = self.leaf_of(&months, owner, owner_id, version)?;
             hash.into_iter().for_each(|hash| each(owner_id, hash));
@@ -448,15 +448,15 @@ impl Store {
         apex: &Name,
         mut each: impl FnMut(i64, &Name) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        let sqlite = |fault| self.sqlite(fault);
+        let sqlite = |fault| self.store.sqlite(fault);
         let sql = "select id, name from owner where zone_id = ? order by id";
-        let mut statement = self.connection.prepare_cached(sql).map_err(sqlite)?;
+        let mut statement = self.store.connection.prepare_cached(sql).map_err(sqlite)?;
         let mut rows = statement.query([zone.0]).map_err(sqlite)?;
         while let Some(row) = rows.next().map_err(sqlite)? {
             let (owner_id, key): (i64, String) =
                 (row.get(0).map_err(sqlite)?, row.get(1).map_err(sqlite)?);
             let owner = Name::from_relative_key(&key, apex)
-                .map_err(|fault| self.damaged(fault.to_string()))?;
+                .map_err(|fault| self.store.damaged(fault.to_string()))?;
             each(owner_id, &owner)?;
         }
         Ok(())
@@ -470,12 +470,12 @@ impl Store {
         at: Timestamp,
         newest_id: i64,
     ) -> Result<Hash, StoreError> {
-        let buckets: Vec<i64> = self.buckets_since(zone, Some(at))?;
+        let buckets: Vec<i64> = self.store.zones().buckets_since(zone, Some(at))?;
         let mut tree = Merkle::default();
         self.each_owner(zone, apex, |owner_id, owner| {
             let mut entries = Vec::new();
             for bucket in &buckets {
-                let rows = self.run(|connection| {
+                let rows = self.store.run(|connection| {
                     let sql = if *bucket == 0 { THERE_OPEN } else { THERE_PAST };
                     let mut statement = connection.prepare_cached(sql)?;
                     let read = |row: &rusqlite::Row<'_>| {
@@ -515,7 +515,7 @@ impl Store {
         apex: &Name,
         at: Timestamp,
     ) -> Result<(Hash, i64), StoreError> {
-        let newest_id: i64 = self.run(|connection| {
+        let newest_id: i64 = self.store.run(|connection| {
             connection
                 .prepare_cached("select coalesce(max(id), 0) from version")?
                 .query_row([], |row| row.get(0))
@@ -525,7 +525,7 @@ impl Store {
 
     /// Returns a zone's last start; `None` if the whole chain can be computed from the first version on.
     pub(in crate::store) fn last_start(&self, zone: ZoneId) -> Result<Option<Start>, StoreError> {
-        self.run(|connection| {
+        self.store.run(|connection| {
             connection
                 .prepare_cached("select id, at, version_id from chain where zone_id = ? and kind = 'start' order by id desc limit 1")?
                 .query_row([zone.0], |row| {
@@ -557,8 +557,8 @@ impl Store {
 
     /// Begins the chains of zones that were there before there were any.
     pub(in crate::store) fn begin_chains(&self) -> Result<(), StoreError> {
-        let tx = self.begin_batch()?;
-        let zones: Vec<(i64, String, i64)> = self.run(|connection| {
+        let tx = self.store.begin_batch()?;
+        let zones: Vec<(i64, String, i64)> = self.store.run(|connection| {
             let sql = "select z.id, z.name, v.observed_at from zone z join version v on v.id = z.version_id
                         where not exists (select 1 from chain c where c.zone_id = z.id)";
             let mut statement = connection.prepare(sql)?;
@@ -567,11 +567,11 @@ impl Store {
         })?;
         for (id, name, newest_at) in zones {
             let at = Timestamp::from_unix(newest_at + 1);
-            let (zone, apex) = (ZoneId(id), self.read_name(&name)?);
+            let (zone, apex) = (ZoneId(id), self.store.read_name(&name)?);
             let start = self.compute_start(zone, &apex, at)?;
             self.append_start(zone, &apex, at, start)?;
         }
-        self.run(|connection| {
+        self.store.run(|connection| {
             connection.execute("delete from meta where key = 'chain_pending'", [])
         })?;
         tx.commit()

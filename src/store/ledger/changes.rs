@@ -11,7 +11,7 @@
 use rusqlite::OptionalExtension;
 
 use crate::store::error::StoreError;
-use crate::store::handle::Store;
+use crate::store::ledger::Ledger;
 
 /// What a version did to one owner.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -98,7 +98,7 @@ pub(in crate::store) fn unpack(octets: &[u8]) -> Option<Vec<(i64, ChangeCounts)>
     Some(owners)
 }
 
-impl Store {
+impl Ledger<'_> {
     /// Returns the owners that a version lists, in the order of their rows; empty for a first version.
     ///
     /// # Errors
@@ -108,14 +108,16 @@ impl Store {
         &self,
         version_id: i64,
     ) -> Result<Vec<(i64, ChangeCounts)>, StoreError> {
-        let octets: Option<Vec<u8>> = self.run(|connection| {
+        let octets: Option<Vec<u8>> = self.store.run(|connection| {
             connection
                 .prepare_cached("select octets from change where version_id = ?")?
                 .query_row([version_id], |row| row.get(0))
                 .optional()
         })?;
-        unpack(&octets.unwrap_or_default())
-            .ok_or_else(|| self.damaged(format!("changes of version {version_id}")))
+        unpack(&octets.unwrap_or_default()).ok_or_else(|| {
+            self.store
+                .damaged(format!("changes of version {version_id}"))
+        })
     }
 }
 

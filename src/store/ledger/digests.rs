@@ -15,7 +15,7 @@ use rusqlite::types::Value;
 
 use crate::dns::{Name, Record};
 use crate::store::error::StoreError;
-use crate::store::handle::Store;
+use crate::store::ledger::Ledger;
 use crate::store::sqlite::file::with_suffix;
 use crate::store::zones::watched::ZoneState;
 use crate::zone::{DigestTable, Slot};
@@ -35,7 +35,7 @@ const JOURNAL_PART: u64 = 4;
 /// Zones with fewer names are read from the database, which is as quick.
 const CACHED_NAMES_MIN: usize = 5000;
 
-impl Store {
+impl Ledger<'_> {
     /// Returns the digests of a zone's newest version.
     ///
     /// # Errors
@@ -101,7 +101,7 @@ impl Store {
             entry.extend_from_slice(&slot.digest.to_le_bytes());
             entry.extend_from_slice(&slot.id.to_le_bytes());
         }
-        let checksum = self.key.checksum(&entry);
+        let checksum = self.store.key.checksum(&entry);
         entry.extend_from_slice(&checksum.to_le_bytes());
         let append = || {
             let mut file = fs::OpenOptions::new()
@@ -121,7 +121,7 @@ impl Store {
 
     /// Returns where a zone's cache lies.
     fn cache_path(&self, zone: &ZoneState) -> PathBuf {
-        with_suffix(&self.path, ".digests").join(zone.id.0.to_string())
+        with_suffix(&self.store.path, ".digests").join(zone.id.0.to_string())
     }
 
     /// Reads the cache; `None` if it cannot be used. Neither the file nor the table is there twice.
@@ -129,7 +129,7 @@ impl Store {
         let file = fs::File::open(self.cache_path(zone)).ok()?;
         let length = file.metadata().ok()?.len();
         let mut file = BufReader::with_capacity(READ_OCTETS, file);
-        let mut checksum = self.key.checksummer();
+        let mut checksum = self.store.key.checksummer();
         let mut header = [0; HEADER_OCTETS];
         file.read_exact(&mut header).ok()?;
         checksum.write(&header);
@@ -140,8 +140,9 @@ impl Store {
         let body = count
             .checked_mul(SLOT_OCTETS)?
             .checked_add(HEADER_OCTETS + 8)?;
-        let fits =
-            &header[..8] == MAGIC && header[8..24] == self.database_id && length == body as u64;
+        let fits = &header[..8] == MAGIC
+            && header[8..24] == self.store.database_id
+            && length == body as u64;
         if !fits {
             return None;
         }
@@ -183,7 +184,7 @@ impl Store {
             let (before, after) = (word(0)? as i64, word(8)? as i64);
             let slots = (word(16)? as usize).checked_mul(SLOT_OCTETS)?;
             let end = ENTRY_HEADER_OCTETS.checked_add(slots)?;
-            if before != at || word(end)? != self.key.checksum(rest.get(..end)?) {
+            if before != at || word(end)? != self.store.key.checksum(rest.get(..end)?) {
                 return None;
             }
             for slot in (ENTRY_HEADER_OCTETS..end).step_by(SLOT_OCTETS) {
@@ -215,13 +216,13 @@ impl Store {
         let temporary = path.with_extension("new");
         let file = fs::File::create(&temporary)?;
         let mut file = BufWriter::with_capacity(READ_OCTETS, file);
-        let mut checksum = self.key.checksummer();
+        let mut checksum = self.store.key.checksummer();
         let mut write = |octets: &[u8]| {
             checksum.write(octets);
             file.write_all(octets)
         };
         write(MAGIC)?;
-        write(&self.database_id)?;
+        write(&self.store.database_id)?;
         write(&version_id.to_le_bytes())?;
         write(&(table.len() as u64).to_le_bytes())?;
         for slot in table.iter() {
@@ -248,10 +249,10 @@ impl Store {
         let mut table = DigestTable::with_capacity(zone.name_count as usize);
         let mut close = |owner: &Option<(i64, Name)>, records: &mut Vec<Record>| {
             if let Some((id, name)) = owner {
-                let hash = self.key.hash_owner(name.as_wire());
+                let hash = self.store.key.hash_owner(name.as_wire());
                 table.insert(Slot {
                     hash,
-                    digest: self.key.digest_owner(records),
+                    digest: self.store.key.digest_owner(records),
                     id: *id,
                 });
             }
@@ -264,10 +265,10 @@ impl Store {
         let mut owner: Option<(i64, Name)> = None;
         let mut records = Vec::new();
         let sqlite = |fault| StoreError::Sqlite {
-            path: self.path.clone(),
+            path: self.store.path.clone(),
             fault,
         };
-        let mut statement = self.connection.prepare_cached(sql).map_err(sqlite)?;
+        let mut statement = self.store.connection.prepare_cached(sql).map_err(sqlite)?;
         let mut rows = statement.query([zone.id.0]).map_err(sqlite)?;
         while let Some(row) = rows.next().map_err(sqlite)? {
             let id: i64 = row.get(0).map_err(sqlite)?;
@@ -277,7 +278,7 @@ impl Store {
                 owner = Some((
                     id,
                     Name::from_relative_key(&key, &zone.apex)
-                        .map_err(|fault| self.damaged(fault.to_string()))?,
+                        .map_err(|fault| self.store.damaged(fault.to_string()))?,
                 ));
             }
             let code: u16 = row.get(2).map_err(sqlite)?;
@@ -286,7 +287,7 @@ impl Store {
             let rdata = match host {
                 Some(host) => crate::dns::Rdata::Ns(
                     Name::from_relative_key(&host, &Name::root())
-                        .map_err(|fault| self.damaged(fault.to_string()))?,
+                        .map_err(|fault| self.store.damaged(fault.to_string()))?,
                 ),
                 None => self.read_rdata(code, &value)?,
             };

@@ -39,7 +39,10 @@ impl VersionTx<'_> {
         })?;
         match owner_id {
             Some(owner_id) => Ok((owner_id, self.finish_rows(rows)?)),
-            None => Ok((self.store.make_owner(self.zone.id, &key)?, Vec::new())),
+            None => Ok((
+                self.store.ledger().make_owner(self.zone.id, &key)?,
+                Vec::new(),
+            )),
         }
     }
 
@@ -58,7 +61,7 @@ impl VersionTx<'_> {
     /// Returns rows as records.
     fn finish_rows(&self, rows: Vec<RawRow>) -> Result<Vec<OpenRow>, StoreError> {
         let read = |(code, value, ttl, added_id, baseline): RawRow| {
-            let rdata = self.store.read_rdata(code, &value)?;
+            let rdata = self.store.ledger().read_rdata(code, &value)?;
             Ok(OpenRow {
                 record: Record { rdata, ttl },
                 value,
@@ -89,7 +92,7 @@ impl VersionTx<'_> {
             self.open(owner_id, new, baseline)?;
         }
         for retimed in &change.retimed {
-            let value = self.store.rdata_value(&retimed.rdata)?;
+            let value = self.store.ledger().rdata_value(&retimed.rdata)?;
             let code = retimed.rdata.rtype().code();
             self.store.run(|connection| {
                 connection
@@ -120,7 +123,7 @@ impl VersionTx<'_> {
 
     /// Opens the interval of one record. One that this version itself closed goes on as it was.
     fn open(&self, owner_id: i64, new: &Record, baseline: bool) -> Result<(), StoreError> {
-        let value = self.store.rdata_value(&new.rdata)?;
+        let value = self.store.ledger().rdata_value(&new.rdata)?;
         let code = new.rdata.rtype().code();
         self.store.run(|connection| {
             let mut origin = (self.id, baseline);

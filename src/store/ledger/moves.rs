@@ -4,8 +4,8 @@ use rusqlite::params;
 
 use crate::dns::Name;
 use crate::store::error::StoreError;
-use crate::store::handle::Store;
 use crate::store::keys::ZoneId;
+use crate::store::ledger::Ledger;
 use crate::time::Timestamp;
 
 /// What moved together.
@@ -60,14 +60,14 @@ pub struct BulkMove {
     pub names: String,
 }
 
-impl Store {
+impl Ledger<'_> {
     /// Keeps a mass move, once; a later part of the same version adds to it.
     ///
     /// # Errors
     ///
     /// [`StoreError`].
     pub fn note_bulk_move(&self, zone: ZoneId, moved: &BulkMove) -> Result<(), StoreError> {
-        self.run(|connection| {
+        self.store.run(|connection| {
             let sql = "insert into bulk_move (version_id, zone_id, at, kind, name_count, before, after, names) values (?, ?, ?, ?, ?, ?, ?, ?)
                        on conflict (version_id, kind, before, after) do update set name_count = max(name_count, excluded.name_count)";
             connection.prepare_cached(sql)?.execute(params![

@@ -6,30 +6,30 @@ use rusqlite::{OptionalExtension, params};
 use crate::dns::{Name, Rdata, RecordType, operator_domain};
 use crate::store::caches::HostRow;
 use crate::store::error::StoreError;
-use crate::store::handle::Store;
 use crate::store::keys::ZoneId;
+use crate::store::ledger::Ledger;
 use crate::store::ledger::tally::HostKey;
 use crate::store::sqlite::rows::array;
 
 /// The most rows of name servers that are kept in memory.
 const HOSTS_CACHED_MAX: usize = 200_000;
 
-impl Store {
+impl Ledger<'_> {
     /// Returns the row of a name server's name, made if it is not there.
     pub(in crate::store) fn host_id(&self, name: &Name) -> Result<i64, StoreError> {
         self.host_id_of_wire(name.as_wire())
     }
 
-    /// [`Store::host_id`] of a canonical wire name.
+    /// [`Ledger::host_id`] of a canonical wire name.
     pub(in crate::store) fn host_id_of_wire(&self, wire: &[u8]) -> Result<i64, StoreError> {
-        if let Some(known) = self.host_rows.borrow().get(wire) {
+        if let Some(known) = self.store.host_rows.borrow().get(wire) {
             return Ok(known.id);
         }
-        let name = &Name::from_wire(wire).map_err(|fault| self.damaged(fault.to_string()))?;
+        let name = &Name::from_wire(wire).map_err(|fault| self.store.damaged(fault.to_string()))?;
         if let Some(found) = self.find_host_row(name)? {
             return Ok(found.id);
         }
-        let id = self.run(|connection| {
+        let id = self.store.run(|connection| {
             connection
                 .prepare_cached("insert into host (name) values (?)")?
                 .insert([host_text(name)])
@@ -40,19 +40,19 @@ impl Store {
 
     /// Returns the rows of a name server's name and of its operator's domain, made if they are not there.
     pub(in crate::store) fn host_key_of_wire(&self, wire: &[u8]) -> Result<HostKey, StoreError> {
-        let known = self.host_rows.borrow().get(wire).copied();
+        let known = self.store.host_rows.borrow().get(wire).copied();
         if let Some((id, operator_id)) =
             known.and_then(|row| row.operator_id.map(|it| (row.id, it)))
         {
             return Ok(HostKey { id, operator_id });
         }
-        let name = &Name::from_wire(wire).map_err(|fault| self.damaged(fault.to_string()))?;
+        let name = &Name::from_wire(wire).map_err(|fault| self.store.damaged(fault.to_string()))?;
         let id = self.host_id(name)?;
         let operator_id = match self.find_host_row(name)?.and_then(|row| row.operator_id) {
             Some(told) => told,
             None => {
                 let operator_id = self.host_id(&operator_domain(name))?;
-                self.run(|connection| {
+                self.store.run(|connection| {
                     connection
                         .prepare_cached("update host set operator_id = ? where id = ?")?
                         .execute([operator_id, id])
@@ -69,10 +69,10 @@ impl Store {
         &self,
         name: &Name,
     ) -> Result<Option<HostRow>, StoreError> {
-        if let Some(known) = self.host_rows.borrow().get(name.as_wire()) {
+        if let Some(known) = self.store.host_rows.borrow().get(name.as_wire()) {
             return Ok(Some(*known));
         }
-        let found = self.run(|connection| {
+        let found = self.store.run(|connection| {
             connection
                 .prepare_cached("select id, operator_id from host where name = ?")?
                 .query_row([host_text(name)], |row| {
@@ -91,7 +91,7 @@ impl Store {
 
     /// Keeps the row of a name server in memory.
     fn know_host(&self, wire: &[u8], id: i64, operator_id: Option<i64>) {
-        let mut known = self.host_rows.borrow_mut();
+        let mut known = self.store.host_rows.borrow_mut();
         if known.len() >= HOSTS_CACHED_MAX {
             known.clear();
         }
@@ -113,7 +113,7 @@ impl Store {
         let Some(key) = owner.relative_key(apex) else {
             return Ok(None);
         };
-        self.run(|connection| {
+        self.store.run(|connection| {
             connection
                 .prepare_cached("select id from owner where zone_id = ? and name = ?")?
                 .query_row(params![zone.0, key], |row| row.get(0))
@@ -133,13 +133,13 @@ impl Store {
         }
         let key = owner
             .relative_key(apex)
-            .ok_or_else(|| self.damaged(format!("{owner} is not in zone {apex}")))?;
+            .ok_or_else(|| self.store.damaged(format!("{owner} is not in zone {apex}")))?;
         self.make_owner(zone, &key)
     }
 
     /// Makes the row of an owner.
     pub(in crate::store) fn make_owner(&self, zone: ZoneId, key: &str) -> Result<i64, StoreError> {
-        self.run(|connection| {
+        self.store.run(|connection| {
             connection
                 .prepare_cached("insert into owner (zone_id, name) values (?, ?)")?
                 .insert(params![zone.0, key])
@@ -161,30 +161,31 @@ impl Store {
         value: &Value,
     ) -> Result<Rdata, StoreError> {
         let rtype = RecordType::from_code(code)
-            .ok_or_else(|| self.damaged(format!("record type {code}")))?;
+            .ok_or_else(|| self.store.damaged(format!("record type {code}")))?;
         match value {
             Value::Integer(host) => Ok(Rdata::Ns(self.host_name(*host)?)),
-            Value::Blob(octets) => {
-                Rdata::from_wire(rtype, octets).map_err(|fault| self.damaged(fault.to_string()))
-            }
-            _ => Err(self.damaged(format!("{rtype} RDATA that is neither a number nor octets"))),
+            Value::Blob(octets) => Rdata::from_wire(rtype, octets)
+                .map_err(|fault| self.store.damaged(fault.to_string())),
+            _ => Err(self
+                .store
+                .damaged(format!("{rtype} RDATA that is neither a number nor octets"))),
         }
     }
 
     /// Returns the name of a name server.
     pub(in crate::store) fn host_name(&self, id: i64) -> Result<Name, StoreError> {
-        if let Some(name) = self.host_names.borrow().get(&id) {
+        if let Some(name) = self.store.host_names.borrow().get(&id) {
             return Ok(name.clone());
         }
-        let (key, operator_id): (String, Option<i64>) = self.run(|connection| {
+        let (key, operator_id): (String, Option<i64>) = self.store.run(|connection| {
             connection
                 .prepare_cached("select name, operator_id from host where id = ?")?
                 .query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))
         })?;
         let name = Name::from_relative_key(&key, &Name::root())
-            .map_err(|fault| self.damaged(fault.to_string()))?;
+            .map_err(|fault| self.store.damaged(fault.to_string()))?;
         self.know_host(name.as_wire(), id, operator_id);
-        let mut known = self.host_names.borrow_mut();
+        let mut known = self.store.host_names.borrow_mut();
         if known.len() >= HOSTS_CACHED_MAX {
             known.clear();
         }
@@ -197,7 +198,7 @@ impl Store {
         &self,
         ids: impl Iterator<Item = i64>,
     ) -> Result<(), StoreError> {
-        let mut known = self.host_names.borrow_mut();
+        let mut known = self.store.host_names.borrow_mut();
         let mut unknown: Vec<i64> = ids.filter(|id| !known.contains_key(id)).collect();
         unknown.sort_unstable();
         unknown.dedup();
@@ -208,7 +209,7 @@ impl Store {
             known.clear();
             unknown.truncate(HOSTS_CACHED_MAX);
         }
-        let rows: Vec<(i64, String)> = self.run(|connection| {
+        let rows: Vec<(i64, String)> = self.store.run(|connection| {
             let sql = "select h.id, h.name from rarray(?1) w cross join host h on h.id = w.value";
             let mut statement = connection.prepare_cached(sql)?;
             let rows = statement.query_map([array(unknown.into_iter())], |row| {
@@ -218,7 +219,7 @@ impl Store {
         })?;
         for (id, key) in rows {
             let name = Name::from_relative_key(&key, &Name::root())
-                .map_err(|fault| self.damaged(fault.to_string()))?;
+                .map_err(|fault| self.store.damaged(fault.to_string()))?;
             known.insert(id, name);
         }
         Ok(())
@@ -226,12 +227,12 @@ impl Store {
 
     /// Returns the name of an owner.
     pub(in crate::store) fn owner_name(&self, id: i64, apex: &Name) -> Result<Name, StoreError> {
-        let key: String = self.run(|connection| {
+        let key: String = self.store.run(|connection| {
             connection
                 .prepare_cached("select name from owner where id = ?")?
                 .query_row([id], |row| row.get(0))
         })?;
-        Name::from_relative_key(&key, apex).map_err(|fault| self.damaged(fault.to_string()))
+        Name::from_relative_key(&key, apex).map_err(|fault| self.store.damaged(fault.to_string()))
     }
 }
 

@@ -12,8 +12,8 @@ use rusqlite::{OptionalExtension, params};
 
 use crate::dns::{Name, Rdata};
 use crate::store::error::StoreError;
-use crate::store::handle::Store;
 use crate::store::keys::{AFTER_LAST, SourceId};
+use crate::store::ledger::Ledger;
 use crate::store::sqlite::rows::write_returning_one;
 use crate::store::zones::watched::ZoneState;
 use crate::time::Timestamp;
@@ -40,7 +40,7 @@ struct Interval {
     bucket: i64,
 }
 
-impl Store {
+impl Ledger<'_> {
     /// Stores what others saw of a zone's names, in one transaction. Returns how many sightings told
     /// something new.
     ///
@@ -53,7 +53,7 @@ impl Store {
         source: SourceId,
         sightings: &[Sighting],
     ) -> Result<u64, StoreError> {
-        let tx = self.begin_batch()?;
+        let tx = self.store.begin_batch()?;
         let mut by_owner: HashMap<&Name, Vec<&Sighting>> = HashMap::new();
         for sighting in sightings {
             by_owner.entry(&sighting.owner).or_default().push(sighting);
@@ -63,7 +63,7 @@ impl Store {
         for (owner, sightings) in by_owner {
             new += self.add_of_owner(zone, source, owner, &sightings, &mut versions)?;
         }
-        self.run(|connection| {
+        self.store.run(|connection| {
             connection
                 .prepare_cached("update zone set version_id = (select id from version where zone_id = ?1 order by observed_at desc, id desc limit 1) where id = ?1")?
                 .execute([zone.id.0])
@@ -72,7 +72,7 @@ impl Store {
         Ok(new)
     }
 
-    /// [`Store::add_sightings`] of one owner.
+    /// [`Ledger::add_sightings`] of one owner.
     fn add_of_owner(
         &self,
         zone: &ZoneState,
@@ -104,7 +104,7 @@ impl Store {
             for old in intervals.extract_if(.., |it| touches(it)) {
                 begins = begins.min(old.begins);
                 ends = ends.max(old.ends);
-                self.run(|connection| {
+                self.store.run(|connection| {
                     connection
                         .prepare_cached("delete from past_record where bucket = ? and owner_id = ? and removed_id = ? and rrtype = ? and rdata = ?")?
                         .execute(params![old.bucket, owner_id, old.removed_id, code, value])
@@ -113,7 +113,7 @@ impl Store {
             let added_id = self.time_version(zone, source, begins, versions)?;
             let removed_id = self.time_version(zone, source, ends, versions)?;
             let bucket = Timestamp::from_unix(ends).month_bucket();
-            self.run(|connection| {
+            self.store.run(|connection| {
                 connection
                     .prepare_cached("insert into past_record (bucket, owner_id, removed_id, rrtype, rdata, ttl, added_id, baseline) values (?, ?, ?, ?, ?, 0, ?, 0)")?
                     .execute(params![bucket, owner_id, removed_id, code, value, added_id])
@@ -135,8 +135,8 @@ impl Store {
         owner_id: i64,
     ) -> Result<HashMap<(u16, Rdata), Vec<Interval>>, StoreError> {
         let mut known: HashMap<(u16, Rdata), Vec<Interval>> = HashMap::new();
-        for bucket in self.buckets_since(zone.id, None)? {
-            let rows: Vec<(u16, Value, Interval)> = self.run(|connection| {
+        for bucket in self.store.zones().buckets_since(zone.id, None)? {
+            let rows: Vec<(u16, Value, Interval)> = self.store.run(|connection| {
                 let sql = "select p.rrtype, p.rdata, a.observed_at, d.observed_at, p.removed_id from past_record p join version a on a.id = p.added_id
                              join version d on d.id = p.removed_id where p.bucket = ?1 and p.owner_id = ?2";
                 let mut statement = connection.prepare_cached(sql)?;
@@ -170,7 +170,7 @@ impl Store {
         if let Some(id) = versions.get(&at) {
             return Ok(*id);
         }
-        let known = self.run(|connection| {
+        let known = self.store.run(|connection| {
             connection
                 .prepare_cached(
                     "select id from version where zone_id = ? and observed_at = ? limit 1",
@@ -180,7 +180,7 @@ impl Store {
         })?;
         let id = match known {
             Some(id) => id,
-            None => self.run(|connection| {
+            None => self.store.run(|connection| {
                 let sql = "insert into version (zone_id, source_id, kind, observed_at) values (?, ?, 'passive', ?) returning id";
                 let mut insert = connection.prepare_cached(sql)?;
                 write_returning_one(&mut insert, params![zone.id.0, source.0, at], |row| row.get(0))

@@ -9,8 +9,8 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::dns::{Name, Rdata, SUFFIX_LIST, operator_domain, wire_is_at_or_below};
 use crate::store::error::StoreError;
-use crate::store::handle::Store;
 use crate::store::keys::ZoneId;
+use crate::store::ledger::Ledger;
 use crate::store::ledger::open_row::OpenRow;
 use crate::store::ledger::tally::{DIFFERENCES_MAX, HostKey, Tally, week_of};
 use crate::store::ledger::writing::VersionTx;
@@ -21,7 +21,7 @@ const WEEKS_KNOWN_MAX: usize = 100_000;
 /// The key in `meta` of the list of suffixes that told the operators.
 const SUFFIXES_OF: &str = "suffixes_of";
 
-impl Store {
+impl Ledger<'_> {
     /// Returns how many names have used `host`, or any name server of its operator if `whole_operator`,
     /// without an NS change since the week of `before` (of seven UTC days, the first of which was 1970-01-01). Stops counting at `enough`.
     ///
@@ -50,7 +50,7 @@ impl Store {
         let Some(user_of) = user_of else {
             return Ok(0);
         };
-        self.run(|connection| {
+        self.store.run(|connection| {
             let sql = "select count from popularity where user_of = ? and week < ? order by week";
             let mut statement = connection.prepare_cached(sql)?;
             let mut rows = statement.query([user_of, week_of(before)])?;
@@ -69,7 +69,7 @@ impl Store {
 
     /// Returns whether a name that a name server is not below uses it.
     pub(in crate::store) fn is_used_elsewhere(&self, host_id: i64) -> Result<bool, StoreError> {
-        self.run(|connection| {
+        self.store.run(|connection| {
             connection
                 .prepare_cached("select exists (select 1 from popularity where user_of = ?)")?
                 .query_row([host_id], |row| row.get(0))
@@ -80,7 +80,7 @@ impl Store {
     pub(in crate::store) fn is_popularity_sound(&self) -> Result<bool, StoreError> {
         let hash = |user_of: i64, week: i64| {
             let octets = [user_of.to_be_bytes(), week.to_be_bytes()].concat();
-            self.key.hash_owner(&octets)
+            self.store.key.hash_owner(&octets)
         };
         // Sums of hashes, since neither side is held whole.
         let (mut wanted, mut found) = (0_u64, 0_u64);
@@ -90,7 +90,7 @@ impl Store {
                 wanted = wanted.wrapping_add(hash(user_of, week).wrapping_mul(count as u64));
             }
         };
-        self.run(|connection| {
+        self.store.run(|connection| {
             each_user(connection, |hosts, week| {
                 tally.count(hosts, week, 1);
                 if tally.differences.len() >= DIFFERENCES_MAX {
@@ -100,7 +100,7 @@ impl Store {
             })
         })?;
         add(&mut tally);
-        self.run(|connection| {
+        self.store.run(|connection| {
             let mut statement =
                 connection.prepare("select user_of, week, count from popularity")?;
             let mut rows = statement.query([])?;
@@ -123,29 +123,29 @@ impl Store {
                 row.get(0)
             })
         };
-        if self.run(is_known)? {
+        if self.store.run(is_known)? {
             return Ok(());
         }
-        let tx = self.begin_batch()?;
-        self.run(|connection| {
+        let tx = self.store.begin_batch()?;
+        self.store.run(|connection| {
             if tell_operators(connection)? {
                 build(connection)?;
             }
             Ok(())
         })?;
         tx.commit()?;
-        self.forget_hosts();
+        self.store.forget_hosts();
         Ok(())
     }
 
     /// Makes the counts anew from the records: users of name servers, and when owners last lost one.
     pub(in crate::store) fn recount_users(&self) -> Result<(), StoreError> {
-        self.run(|connection| {
+        self.store.run(|connection| {
             note_cuts(connection)?;
             tell_operators(connection)?;
             build(connection)
         })?;
-        self.forget_hosts();
+        self.store.forget_hosts();
         Ok(())
     }
 }
@@ -280,23 +280,24 @@ fn is_key_below(zone: &str, owner: &str, host: &str) -> bool {
     matches!((owner, host), (Ok(owner), Ok(host)) if host.is_at_or_below(&owner))
 }
 
-impl Store {
+impl Ledger<'_> {
     /// Returns the week in which an owner last lost a name server, if that is later than any that it has; else 0.
     pub(in crate::store) fn cut_week(&self, owner_id: i64) -> Result<i64, StoreError> {
-        self.run(|connection| {
-            connection
-                .prepare_cached("select week from nameserver_cut where owner_id = ?")?
-                .query_row([owner_id], |row| row.get(0))
-                .optional()
-        })
-        .map(|week| week.unwrap_or(0))
+        self.store
+            .run(|connection| {
+                connection
+                    .prepare_cached("select week from nameserver_cut where owner_id = ?")?
+                    .query_row([owner_id], |row| row.get(0))
+                    .optional()
+            })
+            .map(|week| week.unwrap_or(0))
     }
 
     /// Returns the week in which an owner last lost a name server, as the records say; 0 if it never did.
     fn last_removal_week(&self, zone: ZoneId, owner_id: i64) -> Result<i64, StoreError> {
-        let buckets = self.buckets_since(zone, None)?;
+        let buckets = self.store.zones().buckets_since(zone, None)?;
         for bucket in buckets.into_iter().skip(1).rev() {
-            let last: Option<i64> = self.run(|connection| {
+            let last: Option<i64> = self.store.run(|connection| {
                 let sql = "select max(v.observed_at) from (select removed_id from past_record where bucket = ? and owner_id = ? and rrtype = 2 order by removed_id desc limit 1024) p join version v on v.id = p.removed_id";
                 connection.prepare_cached(sql)?.query_row([bucket, owner_id], |row| row.get(0))
             })?;
@@ -317,9 +318,9 @@ impl VersionTx<'_> {
         host: &[u8],
     ) -> Result<i64, StoreError> {
         if wire_is_at_or_below(host, owner) {
-            return self.store.host_id_of_wire(host);
+            return self.store.ledger().host_id_of_wire(host);
         }
-        let key = self.store.host_key_of_wire(host)?;
+        let key = self.store.ledger().host_key_of_wire(host)?;
         self.users.push(key);
         Ok(key.id)
     }
@@ -342,7 +343,7 @@ impl VersionTx<'_> {
         let Some(week) = self.last_added_week(rows)? else {
             return Ok(0);
         };
-        let cut = self.store.cut_week(owner_id)?;
+        let cut = self.store.ledger().cut_week(owner_id)?;
         self.find_users(owner, rows)?;
         self.count_users(week.max(cut), -1)?;
         Ok(cut)
@@ -364,7 +365,11 @@ impl VersionTx<'_> {
             // What an earlier part of this version took away may be there again.
             (Some(_), _) => {
                 let before = if cut == this_week { 0 } else { cut };
-                before.max(self.store.last_removal_week(self.zone.id, owner_id)?)
+                before.max(
+                    self.store
+                        .ledger()
+                        .last_removal_week(self.zone.id, owner_id)?,
+                )
             }
             (None, true) => cut.max(this_week),
             (None, false) => cut,
@@ -398,7 +403,7 @@ impl VersionTx<'_> {
         for row in rows {
             match &row.record.rdata {
                 Rdata::Ns(host) if !host.is_at_or_below(owner) => {
-                    let key = self.store.host_key_of_wire(host.as_wire())?;
+                    let key = self.store.ledger().host_key_of_wire(host.as_wire())?;
                     self.users.push(key);
                 }
                 _ => {}
@@ -432,7 +437,7 @@ impl VersionTx<'_> {
         if let Some(week) = self.weeks.get(&row.added_id) {
             return Ok(*week);
         }
-        let week = week_of(self.store.version_key(row.added_id)?.at);
+        let week = week_of(self.store.ledger().version_key(row.added_id)?.at);
         if self.weeks.len() >= WEEKS_KNOWN_MAX {
             self.weeks.clear();
         }
@@ -448,7 +453,7 @@ mod tests {
     use proptest::prelude::*;
 
     use crate::dns::Record;
-    use crate::store::handle::StoreOptions;
+    use crate::store::handle::{Store, StoreOptions};
     use crate::store::keys::{EntityKey, SourceKind};
     use crate::store::ledger::draft::{VersionDraft, VersionKind};
     use crate::store::zones::watched::ZoneState;
@@ -482,7 +487,10 @@ mod tests {
         mask: u8,
         joins: bool,
     ) {
-        let zone: ZoneState = store.ensure_zone(&name("example"), source).expect("a zone");
+        let zone: ZoneState = store
+            .zones()
+            .ensure_zone(&name("example"), source)
+            .expect("a zone");
         let newest = zone
             .version_id
             .zip(zone.version_at)
@@ -499,7 +507,7 @@ mod tests {
             drift: false,
         };
         let is_baseline = draft.kind == VersionKind::Baseline;
-        let mut tx = store.begin(&zone, draft).expect("begun");
+        let mut tx = store.ledger().begin(&zone, draft).expect("begun");
         let before = tx
             .rrset(&name(owner), crate::dns::RecordType::Ns)
             .expect("read");
@@ -534,6 +542,7 @@ mod tests {
                 owner: name(owner),
             };
             let stays = store
+                .lookup()
                 .window(&key, Timestamp::from_unix(i64::MIN))
                 .expect("read");
             let uses = |it: &Name| match whole_operator {
@@ -572,7 +581,7 @@ mod tests {
             let folder = tempfile::tempdir().expect("a temporary folder");
             let options = StoreOptions { reverse_index: false, create: true };
             let store = Store::open(&folder.path().join("f.db"), options).expect("opened");
-            let source = store.ensure_source("feed", SourceKind::Feed).expect("made");
+            let source = store.zones().ensure_source("feed", SourceKind::Feed).expect("made");
             let mut at = Timestamp::from_unix(1_790_000_000);
             // When each was last told of: what comes late is of one that has not changed since.
             let mut last = [at; OWNERS.len()];
@@ -585,13 +594,13 @@ mod tests {
                 at = at.max(told_at);
                 last[owner] = last[owner].max(told_at);
             }
-            prop_assert!(store.is_popularity_sound().expect("read"));
-            let zone = store.find_zone(&name("example")).expect("read").expect("there");
+            prop_assert!(store.ledger().is_popularity_sound().expect("read"));
+            let zone = store.zones().find_zone(&name("example")).expect("read").expect("there");
             for host in HOSTS.map(name) {
                 for whole_operator in [false, true] {
                     for back in 0..4 {
                         let before = Timestamp::from_unix(at.unix() + (1 - back) * 7 * 86_400);
-                        let counted = store.stable_user_count(&host, whole_operator, before, u32::MAX).expect("read");
+                        let counted = store.ledger().stable_user_count(&host, whole_operator, before, u32::MAX).expect("read");
                         prop_assert_eq!(counted, users(&store, &zone, &host, whole_operator, before), "{} {} {}", host, whole_operator, back);
                     }
                 }
@@ -612,11 +621,15 @@ mod tests {
         let host = name("ns1.op.net");
         {
             let store = Store::open(&path, options).expect("opened");
-            let source = store.ensure_source("feed", SourceKind::Feed).expect("made");
+            let source = store
+                .zones()
+                .ensure_source("feed", SourceKind::Feed)
+                .expect("made");
             tell(&store, source, at, "a.example", 0b10_0001, false);
             tell(&store, source, at, "ns.c.example", 0b00_0010, false);
             assert_eq!(
                 store
+                    .ledger()
                     .stable_user_count(&host, true, later, 9)
                     .expect("read"),
                 2
@@ -631,11 +644,12 @@ mod tests {
         let store = Store::open(&path, options).expect("opened");
         assert_eq!(
             store
+                .ledger()
                 .stable_user_count(&host, true, later, 9)
                 .expect("read"),
             2
         );
-        assert!(store.is_popularity_sound().expect("read"));
+        assert!(store.ledger().is_popularity_sound().expect("read"));
     }
 
     #[test]
@@ -646,10 +660,14 @@ mod tests {
             create: true,
         };
         let store = Store::open(&folder.path().join("f.db"), options).expect("opened");
-        let source = store.ensure_source("feed", SourceKind::Feed).expect("made");
+        let source = store
+            .zones()
+            .ensure_source("feed", SourceKind::Feed)
+            .expect("made");
         let at = |hours: i64| Timestamp::from_unix(1_790_000_000 + hours * 3600);
         let stable_at = |hours: i64| {
             store
+                .ledger()
                 .stable_user_count(&name("ns1.op.net"), false, at(hours), 9)
                 .expect("read")
         };
@@ -675,7 +693,10 @@ mod tests {
         let at = |hours: i64| Timestamp::from_unix(1_790_000_000 + hours * 3600);
         {
             let store = Store::open(&path, options).expect("opened");
-            let source = store.ensure_source("feed", SourceKind::Feed).expect("made");
+            let source = store
+                .zones()
+                .ensure_source("feed", SourceKind::Feed)
+                .expect("made");
             tell(&store, source, at(0), "a.example", 0b11, false);
             tell(&store, source, at(200), "a.example", 0b1, false);
             // As schema 5 had it.
@@ -693,12 +714,13 @@ mod tests {
         let store = Store::open(&path, options).expect("opened");
         let stable_at = |hours: i64| {
             store
+                .ledger()
                 .stable_user_count(&name("ns1.op.net"), true, at(hours), 9)
                 .expect("read")
         };
         assert_eq!((stable_at(200), stable_at(368)), (0, 1));
         assert_eq!(
-            store.verify(|_| {}).expect("readable").faults,
+            store.upkeep().verify(|_| {}).expect("readable").faults,
             Vec::<String>::new()
         );
     }
@@ -711,7 +733,10 @@ mod tests {
             create: true,
         };
         let store = Store::open(&folder.path().join("f.db"), options).expect("opened");
-        let source = store.ensure_source("feed", SourceKind::Feed).expect("made");
+        let source = store
+            .zones()
+            .ensure_source("feed", SourceKind::Feed)
+            .expect("made");
         tell(
             &store,
             source,
@@ -724,7 +749,7 @@ mod tests {
             .connection
             .execute_batch("update popularity set count = -2 where user_of > 0; insert into nameserver_cut select id, 2960 from owner; update zone set name_count = 7")
             .expect("written");
-        let found = store.verify(|_| {}).expect("readable");
+        let found = store.upkeep().verify(|_| {}).expect("readable");
         assert_eq!(
             found.faults,
             [
@@ -738,13 +763,14 @@ mod tests {
         let later = Timestamp::from_unix(1_791_000_000);
         let users = || {
             store
+                .ledger()
                 .stable_user_count(&name("ns1.op.net"), false, later, 9)
                 .expect("read")
         };
         assert_eq!(users(), 0);
-        store.recount(|_| {}).expect("written");
+        store.upkeep().recount(|_| {}).expect("written");
         assert_eq!(
-            store.verify(|_| {}).expect("readable").faults,
+            store.upkeep().verify(|_| {}).expect("readable").faults,
             Vec::<String>::new()
         );
         assert_eq!(users(), 1);

@@ -7,14 +7,14 @@ use rusqlite::types::Value;
 
 use crate::dns::{Name, Rdata, Record};
 use crate::store::error::StoreError;
-use crate::store::handle::Store;
 use crate::store::keys::ZoneId;
+use crate::store::ledger::Ledger;
 use crate::store::sqlite::rows::write_returning_one;
 use crate::store::zones::watched::ZoneState;
 use crate::time::Timestamp;
 use crate::zone::Refusal;
 
-impl Store {
+impl Ledger<'_> {
     /// Returns the records that are there now, by their owners, each in the order of types. For small
     /// zones: all of them are held.
     ///
@@ -25,7 +25,7 @@ impl Store {
         &self,
         zone: &ZoneState,
     ) -> Result<BTreeMap<Name, Vec<Record>>, StoreError> {
-        let rows: Vec<(String, u16, Value, u32)> = self.run(|connection| {
+        let rows: Vec<(String, u16, Value, u32)> = self.store.run(|connection| {
             let sql = "select o.name, r.rrtype, r.rdata, r.ttl from owner o join record r on r.owner_id = o.id where o.zone_id = ? order by o.id, r.rrtype, r.rdata";
             let mut statement = connection.prepare_cached(sql)?;
             let rows = statement.query_map([zone.id.0], |row| {
@@ -51,7 +51,7 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn missing_records(&self, zone: &ZoneState) -> Result<BTreeSet<(Name, Rdata)>, StoreError> {
-        let rows: Vec<(String, u16, Value)> = self.run(|connection| {
+        let rows: Vec<(String, u16, Value)> = self.store.run(|connection| {
             let sql = "select o.name, a.rrtype, a.rdata from owner o join probe_absence a on a.owner_id = o.id where o.zone_id = ?";
             let mut statement = connection.prepare_cached(sql)?;
             let rows = statement.query_map([zone.id.0], |row| {
@@ -67,7 +67,8 @@ impl Store {
 
     /// Returns the owner that a key of a zone stands for.
     fn read_owner(&self, key: &str, zone: &ZoneState) -> Result<Name, StoreError> {
-        Name::from_relative_key(key, &zone.apex).map_err(|fault| self.damaged(fault.to_string()))
+        Name::from_relative_key(key, &zone.apex)
+            .map_err(|fault| self.store.damaged(fault.to_string()))
     }
 
     /// Notes that a record is not missing any more.
@@ -83,7 +84,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let owner_id = self.owner_id(zone.id, &zone.apex, owner)?;
         let value = self.rdata_value(rdata)?;
-        self.run(|connection| {
+        self.store.run(|connection| {
             connection
                 .prepare_cached(
                     "delete from probe_absence where owner_id = ? and rrtype = ? and rdata = ?",
@@ -107,7 +108,7 @@ impl Store {
     ) -> Result<(Timestamp, u32), StoreError> {
         let owner_id = self.owner_id(zone.id, &zone.apex, owner)?;
         let value = self.rdata_value(rdata)?;
-        self.run(|connection| {
+        self.store.run(|connection| {
             let sql = "insert into probe_absence (owner_id, rrtype, rdata, since_at, miss_count) values (?, ?, ?, ?, 1)
                      on conflict (owner_id, rrtype, rdata) do update set miss_count = miss_count + 1 returning since_at, miss_count";
             let mut insert = connection.prepare_cached(sql)?;
@@ -129,7 +130,7 @@ impl Store {
         at: Timestamp,
         refusal: Option<&Refusal>,
     ) -> Result<(), StoreError> {
-        self.run(|connection| {
+        self.store.run(|connection| {
             if let Some(refusal) = refusal {
                 return connection
                     .prepare_cached("update zone set last_attempt_at = ?2, last_error = ?3, refused_reason = ?4, attempt_count = attempt_count + 1, failure_count = failure_count + 1 where id = ?1")?

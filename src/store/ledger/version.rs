@@ -12,7 +12,7 @@ use rusqlite::{OptionalExtension, params};
 use crate::dns::{Name, Rdata, Record, RecordType};
 use crate::evidence::{ChainHead, Entry, Merkle, Op, leaf};
 use crate::store::error::StoreError;
-use crate::store::handle::Store;
+use crate::store::ledger::Ledger;
 use crate::store::ledger::changes::{ChangeCounts, pack};
 use crate::store::ledger::draft::{Committed, Comparison, VersionDraft, VersionKind};
 use crate::store::ledger::intervals::insert_first;
@@ -33,22 +33,18 @@ const MOVED_NAMES_MIN: usize = 10;
 /// How many of them the note names.
 const MOVED_NAMES_KEPT: usize = 10;
 
-impl Store {
+impl<'a> Ledger<'a> {
     /// Begins a version of `zone`.
     ///
     /// # Errors
     ///
     /// [`StoreError`].
-    pub fn begin(
-        &self,
-        zone: &ZoneState,
-        draft: VersionDraft,
-    ) -> Result<VersionTx<'_>, StoreError> {
+    pub fn begin(self, zone: &ZoneState, draft: VersionDraft) -> Result<VersionTx<'a>, StoreError> {
         if draft.kind == VersionKind::Feed || draft.joins.is_some() {
             // What is told of single RRsets does not go through the digests.
             self.drop_digests(zone);
         }
-        let tx = self.begin_batch()?;
+        let tx = self.store.begin_batch()?;
         self.check_newest(zone)?;
         let part = self.begin_part(zone, draft)?;
         Ok(VersionTx {
@@ -63,7 +59,7 @@ impl Store {
     ///
     /// [`StoreError::Overtaken`] if it has got a version since.
     pub fn check_newest(&self, zone: &ZoneState) -> Result<(), StoreError> {
-        let newest: Option<Option<i64>> = self.run(|connection| {
+        let newest: Option<Option<i64>> = self.store.run(|connection| {
             connection
                 .prepare_cached("select version_id from zone where id = ?")?
                 .query_row([zone.id.0], |row| row.get(0))
@@ -82,20 +78,20 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn begin_part(
-        &self,
+        self,
         zone: &ZoneState,
         draft: VersionDraft,
-    ) -> Result<VersionTx<'_>, StoreError> {
+    ) -> Result<VersionTx<'a>, StoreError> {
         let id = match draft.joins {
             Some(id) => id,
-            None => self.run(|connection| {
+            None => self.store.run(|connection| {
                 connection
                     .prepare_cached("insert into version (zone_id, source_id, kind, serial, observed_at, previous_id) values (?1, ?2, ?3, ?4, ?5,\n                        (select id from version where zone_id = ?1 and observed_at <= ?5 order by observed_at desc, id desc limit 1)) returning id")?
                     .query_row(params![zone.id.0, draft.source.0, draft.kind.word(), draft.serial.map(|it| it.0), draft.observed_at.unix()], |row| row.get(0))
             })?,
         };
         Ok(VersionTx {
-            store: self,
+            store: self.store,
             tx: None,
             zone: zone.clone(),
             draft,
@@ -231,7 +227,7 @@ impl VersionTx<'_> {
     ///
     /// [`StoreError`].
     pub fn apply_vanished(&mut self, owner_id: i64, hash: u64) -> Result<(), StoreError> {
-        let owner = self.store.owner_name(owner_id, &self.zone.apex)?;
+        let owner = self.store.ledger().owner_name(owner_id, &self.zone.apex)?;
         let rows = self.open_rows(owner_id)?;
         let change = OwnerChange {
             removed: rows.iter().map(|row| row.record.clone()).collect(),
@@ -280,9 +276,10 @@ impl VersionTx<'_> {
     ///
     /// [`StoreError`].
     pub fn rrset(&self, owner: &Name, rtype: RecordType) -> Result<Vec<Record>, StoreError> {
-        let Some(owner_id) = self
-            .store
-            .find_owner(self.zone.id, &self.zone.apex, owner)?
+        let Some(owner_id) =
+            self.store
+                .ledger()
+                .find_owner(self.zone.id, &self.zone.apex, owner)?
         else {
             return Ok(Vec::new());
         };
@@ -326,7 +323,10 @@ impl VersionTx<'_> {
         if object.is_none() && created.is_none() {
             return Ok(());
         }
-        let owner_id = self.store.owner_id(self.zone.id, &self.zone.apex, owner)?;
+        let owner_id = self
+            .store
+            .ledger()
+            .owner_id(self.zone.id, &self.zone.apex, owner)?;
         let (id, at) = (self.id, self.draft.observed_at.unix());
         let is_new = self.store.run(|connection| {
             let known: Option<(Option<String>, Option<i64>)> = connection
@@ -509,7 +509,7 @@ impl VersionTx<'_> {
         let is_baseline = self.draft.kind == VersionKind::Baseline;
         let mut owners: BTreeMap<i64, ChangeCounts> = BTreeMap::new();
         if self.draft.joins.is_some() {
-            owners.extend(self.store.changes_of(self.id)?);
+            owners.extend(self.store.ledger().changes_of(self.id)?);
         }
         for (owner_id, counts) in &self.changes {
             owners.entry(*owner_id).or_default().add(counts);
@@ -578,7 +578,7 @@ impl VersionTx<'_> {
         notes.sort_by(|one, other| (&one.before, &one.after).cmp(&(&other.before, &other.after)));
         notes
             .iter()
-            .try_for_each(|note| self.store.note_bulk_move(self.zone.id, note))
+            .try_for_each(|note| self.store.ledger().note_bulk_move(self.zone.id, note))
     }
 
     /// Moves the rows of the version, the zone and the source.
@@ -621,29 +621,35 @@ impl VersionTx<'_> {
     /// Appends the version to the zone's chain of hashes, as it is now.
     fn write_link(&self) -> Result<(), StoreError> {
         let (store, zone, apex) = (self.store, self.zone.id, &self.zone.apex);
-        let version = store.version_key(self.id)?;
+        let version = store.ledger().version_key(self.id)?;
         if self.draft.joins.is_some() {
             // Only a version that was there before is part of a state that was hashed already.
-            if let Some(start) = store.last_start(zone)?
+            if let Some(start) = store.ledger().last_start(zone)?
                 && start.holds(version.id, version.at)
             {
-                let root = store.state_root(zone, apex, start.at, start.newest_id)?;
-                return store.append_start(zone, apex, start.at, (root, start.newest_id));
+                let root = store
+                    .ledger()
+                    .state_root(zone, apex, start.at, start.newest_id)?;
+                return store
+                    .ledger()
+                    .append_start(zone, apex, start.at, (root, start.newest_id));
             }
         }
         let is_first = self.draft.kind == VersionKind::Baseline;
         let root = if self.draft.joins.is_some() || (is_first && self.is_out_of_order()) {
-            store.root_of(zone, apex, version)?
+            store.ledger().root_of(zone, apex, version)?
         } else {
             let mut tree = self.first.0.clone();
-            let months = store.buckets_since(zone, Some(version.at))?;
+            let months = store.zones().buckets_since(zone, Some(version.at))?;
             let leaves: BTreeMap<_, _> = self.leaves.iter().collect();
             for (owner_id, hash) in leaves {
                 let hash = match hash {
                     Some(hash) => Some(*hash),
                     None => {
-                        let owner = store.owner_name(*owner_id, apex)?;
-                        store.leaf_of(&months, &owner, *owner_id, version)?
+                        let owner = store.ledger().owner_name(*owner_id, apex)?;
+                        store
+                            .ledger()
+                            .leaf_of(&months, &owner, *owner_id, version)?
                     }
                 };
                 hash.into_iter().for_each(|hash| tree.push(hash));
@@ -655,7 +661,7 @@ impl VersionTx<'_> {
             at: version.at,
             serial: version.serial,
         };
-        store.append_link(zone, apex, head, self.id, root)
+        store.ledger().append_link(zone, apex, head, self.id, root)
     }
 
     /// Returns whether an owner of a first version came late whose row lies before others.

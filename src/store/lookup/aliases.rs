@@ -8,8 +8,8 @@ use rusqlite::params;
 
 use crate::dns::{Name, Rdata, case_domain};
 use crate::store::error::StoreError;
-use crate::store::handle::Store;
 use crate::store::keys::{EntityKey, ZoneId};
+use crate::store::lookup::Lookup;
 use crate::store::lookup::window::{Extent, Interval};
 use crate::time::Timestamp;
 
@@ -30,7 +30,7 @@ struct AliasRow {
     target: Vec<u8>,
 }
 
-impl Store {
+impl Lookup<'_> {
     /// Returns how many domains other than `domain` have a name that has led below each of some operators since
     /// `before` or longer; `operator_of` tells the operator of a target.
     ///
@@ -47,7 +47,7 @@ impl Store {
         before: Timestamp,
         operator_of: impl Fn(&Name) -> Name,
     ) -> Result<BTreeMap<Name, usize>, StoreError> {
-        let rows = self.run(|connection| {
+        let rows = self.store.run(|connection| {
             let sql = "
                 select z.name, o.name, r.rdata
                   from (select id, zone_id, name from owner order by id limit ?1) o
@@ -66,15 +66,15 @@ impl Store {
         })?;
         let mut domains: BTreeMap<Name, BTreeSet<Name>> = BTreeMap::new();
         for row in rows {
-            let target =
-                Name::from_wire(&row.target).map_err(|fault| self.damaged(fault.to_string()))?;
+            let target = Name::from_wire(&row.target)
+                .map_err(|fault| self.store.damaged(fault.to_string()))?;
             let operator = operator_of(&target);
             if !operators.contains(&operator) {
                 continue;
             }
-            let apex = self.read_name(&row.apex)?;
+            let apex = self.store.read_name(&row.apex)?;
             let owner = Name::from_relative_key(&row.owner, &apex)
-                .map_err(|fault| self.damaged(fault.to_string()))?;
+                .map_err(|fault| self.store.damaged(fault.to_string()))?;
             let other = case_domain(&apex, &owner);
             if other != *domain {
                 domains.entry(operator).or_default().insert(other);
@@ -110,7 +110,7 @@ impl Store {
                join record r on r.owner_id = o.id and r.rrtype in (1, 28)
                join version v on v.id = r.added_id and (r.baseline = 1 or v.observed_at <= ?3) limit ?4"
         );
-        let rows = self.run(|connection| {
+        let rows = self.store.run(|connection| {
             let mut statement = connection.prepare_cached(&sql)?;
             let bound = params![zone.0, key, before.unix(), limit as i64];
             let rows = statement.query_map(bound, |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -118,7 +118,7 @@ impl Store {
         })?;
         let mut addresses = Vec::new();
         for (code, value) in rows {
-            addresses.extend(self.read_rdata(code, &value)?.address());
+            addresses.extend(self.store.ledger().read_rdata(code, &value)?.address());
         }
         Ok(addresses)
     }
@@ -169,10 +169,14 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn has_records(&self, key: &EntityKey) -> Result<bool, StoreError> {
-        let Some(owner_id) = self.find_owner(key.zone, &key.apex, &key.owner)? else {
+        let Some(owner_id) = self
+            .store
+            .ledger()
+            .find_owner(key.zone, &key.apex, &key.owner)?
+        else {
             return Ok(false);
         };
-        self.run(|connection| {
+        self.store.run(|connection| {
             let sql = "select exists (select 1 from record where owner_id = ?)";
             let mut statement = connection.prepare_cached(sql)?;
             statement.query_row([owner_id], |row| row.get(0))

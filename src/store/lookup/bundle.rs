@@ -10,9 +10,9 @@ use crate::evidence::{
     audit_path, hash_octets,
 };
 use crate::store::error::StoreError;
-use crate::store::handle::Store;
 use crate::store::keys::{View, ZoneId};
 use crate::store::ledger::chain::Link;
+use crate::store::lookup::Lookup;
 use crate::store::lookup::question::{CoveredName, HistoryScope};
 use crate::store::zones::enclosing::EnclosingZone;
 use crate::time::Timestamp;
@@ -22,7 +22,7 @@ const LINKS_AT_A_TIME: usize = 1000;
 /// The most names that a bundle is about: it is made in memory.
 const BUNDLE_NAMES_MAX: usize = 10_000;
 
-impl Store {
+impl Lookup<'_> {
     /// Gathers the bundle about a domain and the names below it, from one state of the database.
     ///
     /// A version's leaves are computed anew to find the paths; a zone's first version takes a moment for
@@ -33,7 +33,7 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn bundle(&self, domain: &Name, made_at: Timestamp) -> Result<Bundle, StoreError> {
-        let _reading = self.begin_reading()?;
+        let _reading = self.store.begin_reading()?;
         let mut bundle = Bundle::new(domain, made_at);
         let names =
             self.covered_names(domain, HistoryScope::AtOrBelow, None, BUNDLE_NAMES_MAX + 1)?;
@@ -73,7 +73,10 @@ impl Store {
         };
         let mut after = 0;
         loop {
-            let links = self.chain_after(zone.id, after, LINKS_AT_A_TIME)?;
+            let links = self
+                .store
+                .ledger()
+                .chain_after(zone.id, after, LINKS_AT_A_TIME)?;
             let Some(last) = links.last() else { break };
             after = last.id;
             for link in links {
@@ -112,9 +115,9 @@ impl Store {
         let past =
             "select added_id, removed_id from past_record where bucket = ?2 and owner_id = ?1";
         let mut versions: BTreeMap<i64, BTreeSet<usize>> = BTreeMap::new();
-        for bucket in self.buckets_since(zone, None)? {
+        for bucket in self.store.zones().buckets_since(zone, None)? {
             for (place, (owner_id, _)) in owners.iter().enumerate() {
-                self.run(|connection| {
+                self.store.run(|connection| {
                     let mut statement =
                         connection.prepare_cached(if bucket == 0 { open } else { past })?;
                     let mut rows = match bucket {
@@ -142,20 +145,28 @@ impl Store {
         link: &Link,
         told: &mut BundleLink,
     ) -> Result<(), StoreError> {
-        let version = self.version_key(link.version_id)?;
-        let months = self.buckets_since(zone.id, Some(version.at))?;
+        let version = self.store.ledger().version_key(link.version_id)?;
+        let months = self
+            .store
+            .zones()
+            .buckets_since(zone.id, Some(version.at))?;
         let mut touched = Vec::new();
         for (owner_id, owner) in owners {
-            let entries = self.entries_of(&months, *owner_id, version)?;
+            let entries = self
+                .store
+                .ledger()
+                .entries_of(&months, *owner_id, version)?;
             if !entries.is_empty() {
                 touched.push((*owner_id, owner, entries));
             }
         }
         let (mut ids, mut leaves) = (Vec::new(), Vec::new());
-        self.each_leaf(zone.id, &zone.apex, version, |owner_id, hash| {
-            ids.push(owner_id);
-            leaves.push(hash);
-        })?;
+        self.store
+            .ledger()
+            .each_leaf(zone.id, &zone.apex, version, |owner_id, hash| {
+                ids.push(owner_id);
+                leaves.push(hash);
+            })?;
         let mut tree = Merkle::default();
         leaves.iter().for_each(|leaf| tree.push(*leaf));
         if tree.root() != link.root {
@@ -185,9 +196,9 @@ impl Store {
     /// Returns what was done with a record, in presentation form.
     fn bundle_change(&self, entry: &Entry<'_>) -> Result<BundleChange, StoreError> {
         let rtype = RecordType::from_code(entry.code)
-            .ok_or_else(|| self.damaged(format!("record type {}", entry.code)))?;
+            .ok_or_else(|| self.store.damaged(format!("record type {}", entry.code)))?;
         let rdata = Rdata::from_wire(rtype, &entry.rdata)
-            .map_err(|fault| self.damaged(fault.to_string()))?;
+            .map_err(|fault| self.store.damaged(fault.to_string()))?;
         Ok(BundleChange {
             op: entry.op,
             rrtype: rtype.mnemonic().to_owned(),
@@ -197,11 +208,11 @@ impl Store {
 
     /// Gathers the reports about a domain.
     fn bundle_reports(&self, domain: &Name) -> Result<Vec<BundleReport>, StoreError> {
-        let Some(case) = self.find_case(domain)? else {
+        let Some(case) = self.store.desk().find_case(domain)? else {
             return Ok(Vec::new());
         };
         type Row = (u32, String, String, Option<i64>, Vec<u8>);
-        let rows: Vec<Row> = self.run(|connection| {
+        let rows: Vec<Row> = self.store.run(|connection| {
             let sql = "select revision, message_id, recipient, sent_at, octets from message where case_id = ? order by id";
             let mut statement = connection.prepare_cached(sql)?;
             let rows = statement.query_map([case.id], |row| {
@@ -211,7 +222,7 @@ impl Store {
         })?;
         let mut reports = Vec::new();
         for (revision, message_id, recipient, sent_at, octets) in rows {
-            let rests_on = self.run(|connection| {
+            let rests_on = self.store.run(|connection| {
                 let sql = "select hash from report_evidence where case_id = ? and revision = ? order by zone_id";
                 let mut statement = connection.prepare_cached(sql)?;
                 let rows = statement.query_map(params![case.id, revision], |row| row.get(0).map(Hash))?;
@@ -226,7 +237,7 @@ impl Store {
                 rests_on,
                 sha256: hash_octets(&octets),
                 mail: String::from_utf8(octets)
-                    .map_err(|_| self.damaged("a mail that is not text"))?,
+                    .map_err(|_| self.store.damaged("a mail that is not text"))?,
             });
         }
         Ok(reports)

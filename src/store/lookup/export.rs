@@ -4,9 +4,9 @@ use rusqlite::params;
 
 use crate::dns::{Name, Rdata, Serial};
 use crate::store::error::StoreError;
-use crate::store::handle::Store;
 use crate::store::keys::{View, ZoneId};
 use crate::store::ledger::chain::VersionKey;
+use crate::store::lookup::Lookup;
 use crate::time::Timestamp;
 
 /// How many versions are read in one state of the database.
@@ -88,7 +88,7 @@ struct Version {
     source: String,
 }
 
-impl Store {
+impl Lookup<'_> {
     /// Calls `each` with every record that was added or removed, in the order of time, then of versions,
     /// then of owners' rows. What was imported from passive DNS is none.
     ///
@@ -106,7 +106,7 @@ impl Store {
         let versions = self.versions_in(range)?;
         let mut left = versions.iter().peekable();
         while left.peek().is_some() {
-            let _reading = self.begin_reading()?;
+            let _reading = self.store.begin_reading()?;
             let mut rows_count = 0;
             for (_, id) in left.by_ref().take(VERSIONS_AT_A_TIME) {
                 let version = self.version_to_export(*id)?;
@@ -128,7 +128,7 @@ impl Store {
         let before = range.before.map_or(i64::MAX, Timestamp::unix);
         let mut versions: Vec<(i64, i64)> = Vec::new();
         let mut add = |sql: &str, zone: i64| -> Result<(), StoreError> {
-            self.run(|connection| {
+            self.store.run(|connection| {
                 let mut statement = connection.prepare_cached(sql)?;
                 let mut rows = statement.query(params![since, before, zone])?;
                 while let Some(row) = rows.next()? {
@@ -144,7 +144,7 @@ impl Store {
             )?;
         }
         for zone in &range.zones {
-            for enclosing in self.zones_enclosing(zone)? {
+            for enclosing in self.store.zones().zones_enclosing(zone)? {
                 if enclosing.apex == *zone && enclosing.view != View::Passive {
                     add(
                         "select observed_at, id from version where zone_id = ?3 and observed_at >= ?1 and observed_at < ?2",
@@ -160,7 +160,7 @@ impl Store {
     /// Returns what a version's rows have in common.
     fn version_to_export(&self, id: i64) -> Result<Version, StoreError> {
         let (zone, apex, view, usual_ttl, bulk, drift, source): (i64, String, String, Option<u32>, bool, bool, String) =
-            self.run(|connection| {
+            self.store.run(|connection| {
                 connection
                     .prepare_cached("select z.id, z.name, z.view, z.usual_ttl, v.bulk, v.drift, s.name from version v join zone z on z.id = v.zone_id join source s on s.id = v.source_id where v.id = ?")?
                     .query_row([id], |row| {
@@ -168,11 +168,11 @@ impl Store {
                     })
             })?;
         Ok(Version {
-            key: self.version_key(id)?,
+            key: self.store.ledger().version_key(id)?,
             zone: ZoneId(zone),
             view: View::parse(&view)
-                .ok_or_else(|| self.damaged(format!("view {view:?} of zone {apex}")))?,
-            apex: self.read_name(&apex)?,
+                .ok_or_else(|| self.store.damaged(format!("view {view:?} of zone {apex}")))?,
+            apex: self.store.read_name(&apex)?,
             usual_ttl: usual_ttl.unwrap_or(0),
             bulk,
             drift,
@@ -186,11 +186,18 @@ impl Store {
         version: &Version,
         each: &mut impl FnMut(&MoveRow<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let months = self.buckets_since(version.zone, Some(version.key.at))?;
+        let months = self
+            .store
+            .zones()
+            .buckets_since(version.zone, Some(version.key.at))?;
         // What `each` says goes through the store's own errors.
         let mut failure = None;
         let mut tell = |owner_id: i64, owner: &Name| -> Result<bool, StoreError> {
-            for moved in self.moves_of(&months, owner_id, version.key.id)? {
+            for moved in self
+                .store
+                .ledger()
+                .moves_of(&months, owner_id, version.key.id)?
+            {
                 let added = match moved.baseline {
                     true => MoveKind::There,
                     false => MoveKind::Added,
@@ -225,15 +232,20 @@ impl Store {
         if version.key.is_baseline {
             // A first version lists no owners: they are the zone's.
             let mut goes_on = true;
-            self.each_owner(version.zone, &version.apex, |owner_id, owner| {
-                if goes_on {
-                    goes_on = tell(owner_id, owner)?;
-                }
-                Ok(())
-            })?;
+            self.store
+                .ledger()
+                .each_owner(version.zone, &version.apex, |owner_id, owner| {
+                    if goes_on {
+                        goes_on = tell(owner_id, owner)?;
+                    }
+                    Ok(())
+                })?;
         } else {
-            for (owner_id, _) in self.changes_of(version.key.id)? {
-                if !tell(owner_id, &self.owner_name(owner_id, &version.apex)?)? {
+            for (owner_id, _) in self.store.ledger().changes_of(version.key.id)? {
+                if !tell(
+                    owner_id,
+                    &self.store.ledger().owner_name(owner_id, &version.apex)?,
+                )? {
                     break;
                 }
             }

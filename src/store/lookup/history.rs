@@ -8,8 +8,8 @@ use rusqlite::params;
 use crate::dns::{Name, RecordType};
 use crate::store::caches::End;
 use crate::store::error::StoreError;
-use crate::store::handle::Store;
 use crate::store::keys::{View, ZoneId};
+use crate::store::lookup::Lookup;
 use crate::store::lookup::answer::{ChangeRow, Coarse, History, RecordRow, last_seen};
 use crate::store::lookup::question::{CoveredName, HistoryScope, Wanted};
 use crate::store::lookup::spans::Stay;
@@ -18,7 +18,7 @@ use crate::store::zones::enclosing::EnclosingZone;
 /// How many zones below a name are listed at a time.
 const ZONES_BELOW_AT_A_TIME: usize = if cfg!(test) { 2 } else { 500 };
 
-impl Store {
+impl Lookup<'_> {
     /// Returns the history of a name in every zone that holds it; empty if none does.
     ///
     /// # Errors
@@ -26,8 +26,8 @@ impl Store {
     /// [`StoreError`].
     pub fn history(&self, name: &Name, scope: HistoryScope) -> Result<History, StoreError> {
         // One state of the database, and one lock of it instead of one for every statement.
-        let _reading = match self.connection.is_autocommit() {
-            true => Some(self.begin_reading()?),
+        let _reading = match self.store.connection.is_autocommit() {
+            true => Some(self.store.begin_reading()?),
             false => None,
         };
         let mut history = History::default();
@@ -56,7 +56,7 @@ impl Store {
             Some((ZoneId(zone.parse().ok()?), key.to_owned()))
         });
         let mut names = Vec::new();
-        let enclosing = self.zones_enclosing(name)?;
+        let enclosing = self.store.zones().zones_enclosing(name)?;
         let at = cursor.as_ref().map(|(id, _)| *id);
         let first = match at {
             Some(id) => enclosing.iter().position(|zone| zone.id == id),
@@ -99,7 +99,7 @@ impl Store {
         }
         for (owner_id, key) in self.owners_in_scope(zone, name, scope, after, rest)? {
             let owner = Name::from_relative_key(&key, &zone.apex)
-                .map_err(|fault| self.damaged(fault.to_string()))?;
+                .map_err(|fault| self.store.damaged(fault.to_string()))?;
             names.push(CoveredName {
                 zone: zone.clone(),
                 owner,
@@ -129,7 +129,7 @@ impl Store {
     ) -> Result<History, StoreError> {
         let mut history = History::default();
         let zone = &name.zone;
-        let gaps = self.gaps(zone.id)?.into_iter();
+        let gaps = self.store.zones().gaps(zone.id)?.into_iter();
         let gaps = gaps.filter(|gap| wanted.has_stay(gap.from, Some(gap.to)));
         history
             .gaps
@@ -147,7 +147,7 @@ impl Store {
 
     /// Returns how many versions of a zone did not arrive; `None` if all did, as far as is known.
     fn coarse(&self, zone: ZoneId) -> Result<Option<Coarse>, StoreError> {
-        let (missed_max, unknown): (i64, i64) = self.run(|connection| {
+        let (missed_max, unknown): (i64, i64) = self.store.run(|connection| {
             connection
                 .prepare_cached("select missed_count, missed_unknown_count from zone where id = ?")?
                 .query_row([zone.0], |row| Ok((row.get(0)?, row.get(1)?)))
@@ -167,7 +167,7 @@ impl Store {
         last: Option<ZoneId>,
         with_last: bool,
     ) -> Result<Vec<EnclosingZone>, StoreError> {
-        if let Some(known) = &*self.zones_at.borrow()
+        if let Some(known) = &*self.store.zones_at.borrow()
             && known.is_whole == Some(true)
             && !known.by_apex.keys().any(|apex| apex.is_below(name))
         {
@@ -188,7 +188,7 @@ impl Store {
             "select id, name, view from zone where substr(name, -length(?1)) = ?1 and name <> ?2 and {from}
               order by name, view limit {ZONES_BELOW_AT_A_TIME}"
         );
-        let rows: Vec<(i64, String, String)> = self.run(|connection| {
+        let rows: Vec<(i64, String, String)> = self.store.run(|connection| {
             let mut statement = connection.prepare_cached(&sql)?;
             let last = last.map_or(0, |last| last.0);
             let rows = statement.query_map(params![end, name.to_string(), last], |row| {
@@ -199,8 +199,8 @@ impl Store {
         let read = |(id, apex, view): (i64, String, String)| {
             Ok(EnclosingZone {
                 id: ZoneId(id),
-                apex: self.read_name(&apex)?,
-                view: self.read_view(&view, name)?,
+                apex: self.store.read_name(&apex)?,
+                view: self.store.zones().read_view(&view, name)?,
             })
         };
         rows.into_iter().map(read).collect()
@@ -234,7 +234,7 @@ impl Store {
         } else {
             "?4 is null"
         };
-        self.run(|connection| {
+        self.store.run(|connection| {
             let mut statement = connection.prepare_cached(&format!(
                 "select id, name from owner where zone_id = ?1 and {range} and {after_sql} order by name limit ?3"
             ))?;
@@ -325,7 +325,7 @@ fn push_change<'a>(
 #[cfg(test)]
 mod tests {
     use crate::dns::{Rdata, Record, Serial};
-    use crate::store::handle::StoreOptions;
+    use crate::store::handle::{Store, StoreOptions};
     use crate::store::keys::SourceKind;
     use crate::store::ledger::draft::{VersionDraft, VersionKind};
     use crate::time::Timestamp;
@@ -336,10 +336,11 @@ mod tests {
     /// Stores the first version of a zone, with an address at its apex and at `a` below it.
     fn add_zone(store: &Store, apex: &str) {
         let source = store
+            .zones()
             .ensure_source("made", SourceKind::Transfer)
             .expect("made");
         let apex = Name::parse(apex).expect("valid");
-        let zone = store.ensure_zone(&apex, source).expect("made");
+        let zone = store.zones().ensure_zone(&apex, source).expect("made");
         let draft = VersionDraft {
             source,
             kind: VersionKind::Baseline,
@@ -348,7 +349,7 @@ mod tests {
             joins: None,
             drift: false,
         };
-        let mut tx = store.begin(&zone, draft).expect("begun");
+        let mut tx = store.ledger().begin(&zone, draft).expect("begun");
         let change = OwnerChange {
             added: vec![Record {
                 rdata: Rdata::A([192, 0, 2, 1].into()),
@@ -382,14 +383,18 @@ mod tests {
             add_zone(&store, apex);
         }
         let name = Name::parse("example").expect("valid");
-        let all = store.covered_names(&name, HistoryScope::AtOrBelow, None, usize::MAX);
+        let all = store
+            .lookup()
+            .covered_names(&name, HistoryScope::AtOrBelow, None, usize::MAX);
         let all: Vec<String> = all.expect("read").iter().map(CoveredName::cursor).collect();
         assert_eq!(all.len(), 10, "{all:?}");
         for count in 1..=4 {
             let (mut paged, mut cursor) = (Vec::new(), None);
             loop {
                 let scope = HistoryScope::AtOrBelow;
-                let page = store.covered_names(&name, scope, cursor.as_deref(), count);
+                let page = store
+                    .lookup()
+                    .covered_names(&name, scope, cursor.as_deref(), count);
                 let page = page.expect("read");
                 assert!(page.len() <= count);
                 let Some(last) = page.last() else { break };

@@ -1,5 +1,7 @@
 //! Reading: the history of a name, of a name server, the window that the detector judges.
 
+use crate::store::handle::Store;
+
 pub(in crate::store) mod aliases;
 pub(in crate::store) mod answer;
 pub(in crate::store) mod bundle;
@@ -11,3 +13,23 @@ pub(in crate::store) mod replay;
 pub(in crate::store) mod reverse;
 pub(in crate::store) mod spans;
 pub(in crate::store) mod window;
+
+/// Reading history.
+#[derive(Clone, Copy)]
+pub struct Lookup<'a> {
+    store: &'a Store,
+}
+
+impl<'a> Lookup<'a> {
+    /// Returns this wing of a store.
+    fn of(store: &'a Store) -> Self {
+        Self { store }
+    }
+}
+
+impl Store {
+    /// Reading history.
+    pub fn lookup(&self) -> Lookup<'_> {
+        Lookup::of(self)
+    }
+}

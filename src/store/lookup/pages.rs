@@ -6,6 +6,7 @@
 use crate::dns::Name;
 use crate::store::error::StoreError;
 use crate::store::handle::Store;
+use crate::store::lookup::Lookup;
 use crate::store::lookup::answer::History;
 use crate::store::lookup::question::{HistoryScope, Wanted};
 
@@ -28,18 +29,18 @@ pub struct HistoryPages<'a> {
     is_done: bool,
 }
 
-impl Store {
+impl<'a> Lookup<'a> {
     /// Begins a lookup of names after the one that `cursor` was made for. By zones, the nearest first, and within a
     /// zone in the order of their keys.
     pub fn history_pages(
-        &self,
+        self,
         name: &Name,
         scope: HistoryScope,
         wanted: &Wanted,
         cursor: Option<&str>,
-    ) -> HistoryPages<'_> {
+    ) -> HistoryPages<'a> {
         HistoryPages {
-            store: self,
+            store: self.store,
             name: name.clone(),
             scope,
             wanted: wanted.clone(),
@@ -66,10 +67,14 @@ impl HistoryPages<'_> {
         let cursor = self.cursor.as_deref();
         let names = self
             .store
+            .lookup()
             .covered_names(&self.name, self.scope, cursor, names_max)?;
         let mut rows_count = 0;
         for name in &names {
-            let history = self.store.history_until(name, &self.wanted, self.newest)?;
+            let history = self
+                .store
+                .lookup()
+                .history_until(name, &self.wanted, self.newest)?;
             rows_count += history.records.len() + history.changes.len();
             found.push(history);
             self.cursor = Some(name.cursor());
@@ -79,7 +84,7 @@ impl HistoryPages<'_> {
         }
         self.is_done = found.len() == names.len() && names.len() < names_max;
         if !self.is_done && self.newest.is_none() {
-            self.newest = Some(self.store.newest_version()?);
+            self.newest = Some(self.store.lookup().newest_version()?);
         }
         Ok(found)
     }
@@ -154,7 +159,7 @@ mod tests {
                 create: true,
             };
             let store = Store::open(&folder.path().join("f.db"), options).expect("made");
-            let source = store.ensure_source("made", SourceKind::Transfer);
+            let source = store.zones().ensure_source("made", SourceKind::Transfer);
             let mut made = Self {
                 source: source.expect("made"),
                 store,
@@ -171,7 +176,7 @@ mod tests {
         /// Stores the next version of a zone.
         fn write(&mut self, apex: &str, kind: VersionKind, change: Option<(Name, OwnerChange)>) {
             self.versions += 1;
-            let zone = self.store.ensure_zone(&parse(apex), self.source);
+            let zone = self.store.zones().ensure_zone(&parse(apex), self.source);
             let draft = VersionDraft {
                 source: self.source,
                 kind,
@@ -185,6 +190,7 @@ mod tests {
             };
             let mut tx = self
                 .store
+                .ledger()
                 .begin(&zone.expect("made"), draft)
                 .expect("begun");
             if let Some((name, change)) = change {
@@ -212,12 +218,14 @@ mod tests {
             let reader = Store::open_read_only(&self.store.path).expect("opened");
             let used = Used::Host(parse("ns.host.test"));
             let mut users = Vec::new();
-            let told = reader.users_of(&used, &Wanted::default(), None, |record, _| {
-                users.push(record);
-                assert!(reader.connection.is_autocommit(), "a state is kept");
-                between(self);
-                Ok::<_, StoreError>(true)
-            });
+            let told = reader
+                .lookup()
+                .users_of(&used, &Wanted::default(), None, |record, _| {
+                    users.push(record);
+                    assert!(reader.connection.is_autocommit(), "a state is kept");
+                    between(self);
+                    Ok::<_, StoreError>(true)
+                });
             told.expect("read");
             users.sort_by_key(|row| (row.owner.to_string(), row.added_at));
             without_looks(users)
@@ -252,11 +260,11 @@ mod tests {
                 made.turn(name, value);
             }
             let (apex, scope) = (parse("example"), HistoryScope::AtOrBelow);
-            let whole = made.store.history(&apex, scope).expect("read");
+            let whole = made.store.lookup().history(&apex, scope).expect("read");
             let mut later = later.into_iter();
 
             let reader = Store::open_read_only(&made.store.path).expect("opened");
-            let mut pages = reader.history_pages(&apex, scope, &Wanted::default(), None);
+            let mut pages = reader.lookup().history_pages(&apex, scope, &Wanted::default(), None);
             let mut paged = History::default();
             while !pages.is_done() {
                 let page = pages.next_page(names_max).expect("read");
@@ -286,18 +294,20 @@ mod tests {
         made.turn(0, 0);
         let (apex, scope) = (parse("example"), HistoryScope::AtOrBelow);
         let reader = Store::open_read_only(&made.store.path).expect("opened");
-        let mut pages = reader.history_pages(&apex, scope, &Wanted::default(), None);
+        let mut pages = reader
+            .lookup()
+            .history_pages(&apex, scope, &Wanted::default(), None);
         let mut records = pages.next_page(1).expect("read").remove(0).records;
         assert_eq!(records.len(), 3, "before anything was taken: {records:?}");
         for zone in ["example", "sub.example"] {
-            let zone = made.store.find_view(&parse(zone), View::Zone);
+            let zone = made.store.zones().find_view(&parse(zone), View::Zone);
             let zone = zone.expect("read").expect("there");
             let cut = Timestamp::from_unix(1_890_000_000);
-            made.store.cut_zone(&zone, cut).expect("cut");
+            made.store.upkeep().cut_zone(&zone, cut).expect("cut");
         }
         let mut step = Some(PruneStep::default());
         while let Some(next) = step {
-            step = made.store.prune_some(next).expect("pruned").1;
+            step = made.store.upkeep().prune_some(next).expect("pruned").1;
         }
         while !pages.is_done() {
             let page = pages.next_page(1).expect("read on");

@@ -6,8 +6,8 @@ use rusqlite::{Rows, Statement};
 
 use crate::dns::Name;
 use crate::store::error::StoreError;
-use crate::store::handle::Store;
 use crate::store::keys::{EntityKey, View, ZoneId};
+use crate::store::lookup::Lookup;
 use crate::time::Timestamp;
 
 /// An owner and when its name servers, addresses or aliases changed.
@@ -45,7 +45,7 @@ impl Run<'_> {
     }
 }
 
-impl Store {
+impl Lookup<'_> {
     /// Calls `each` with every owner whose name servers or addresses changed from `since` to `until`, bulk
     /// versions left out, in the order of rows. Reads what is there and what is past once, side by side.
     ///
@@ -63,16 +63,16 @@ impl Store {
         // Also so that what is read for too long is noticed: a statement by itself is no reading.
         let _reading = self.begin_page()?;
         let versions = self.version_times(since, until)?;
-        let sqlite = |fault| self.sqlite(fault);
+        let sqlite = |fault| self.store.sqlite(fault);
         let mut statements: Vec<Statement<'_>> = Vec::new();
         let open = "select owner_id, added_id, 0, rrtype from record where rrtype in (1, 2, 5, 28) and baseline = 0 order by owner_id";
-        statements.push(self.connection.prepare(open).map_err(sqlite)?);
+        statements.push(self.store.connection.prepare(open).map_err(sqlite)?);
         for bucket in since.month_bucket()..=until.month_bucket().max(self.newest_bucket()?) {
             // The bucket stands literally: a statement of its own for each, all read at once.
             let past = format!(
                 "select owner_id, iif(baseline, 0, added_id), removed_id, rrtype from past_record where bucket = {bucket} and rrtype in (1, 2, 5, 28) order by owner_id"
             );
-            statements.push(self.connection.prepare(&past).map_err(sqlite)?);
+            statements.push(self.store.connection.prepare(&past).map_err(sqlite)?);
         }
         let mut runs = Vec::new();
         for statement in &mut statements {
@@ -119,7 +119,7 @@ impl Store {
         since: Timestamp,
         until: Timestamp,
     ) -> Result<Vec<(i64, i64)>, StoreError> {
-        self.run(|connection| {
+        self.store.run(|connection| {
             let sql = "select id, observed_at from version where observed_at >= ? and observed_at <= ? and bulk = 0 and drift = 0 and kind <> 'passive' and kind <> 'baseline' order by id";
             let mut statement = connection.prepare_cached(sql)?;
             let rows = statement.query_map([since.unix(), until.unix()], |row| {
@@ -131,7 +131,7 @@ impl Store {
 
     /// Returns the month of the newest version: what was there in a range may have gone later.
     fn newest_bucket(&self) -> Result<i64, StoreError> {
-        let newest: Option<i64> = self.run(|connection| {
+        let newest: Option<i64> = self.store.run(|connection| {
             connection.query_row("select max(observed_at) from version", [], |row| row.get(0))
         })?;
         Ok(newest.map_or(0, |at| Timestamp::from_unix(at).month_bucket()))
@@ -139,7 +139,7 @@ impl Store {
 
     /// Returns an owner's name and zone; `None` for the owners of what others recorded.
     fn key_of(&self, owner_id: i64) -> Result<Option<EntityKey>, StoreError> {
-        let (zone, apex, view, key): (i64, String, String, String) = self.run(|connection| {
+        let (zone, apex, view, key): (i64, String, String, String) = self.store.run(|connection| {
             connection
                 .prepare_cached("select z.id, z.name, z.view, o.name from owner o join zone z on z.id = o.zone_id where o.id = ?")?
                 .query_row([owner_id], |row| {
@@ -149,9 +149,9 @@ impl Store {
         if view == View::Passive.word() {
             return Ok(None);
         }
-        let apex = self.read_name(&apex)?;
+        let apex = self.store.read_name(&apex)?;
         let owner = Name::from_relative_key(&key, &apex)
-            .map_err(|fault| self.damaged(fault.to_string()))?;
+            .map_err(|fault| self.store.damaged(fault.to_string()))?;
         Ok(Some(EntityKey {
             zone: ZoneId(zone),
             apex,

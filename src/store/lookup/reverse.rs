@@ -18,8 +18,9 @@ use rusqlite::{Row, params};
 
 use crate::dns::{Name, RecordType, Serial};
 use crate::store::error::StoreError;
-use crate::store::handle::{Store, StoreTx};
+use crate::store::handle::StoreTx;
 use crate::store::keys::View;
+use crate::store::lookup::Lookup;
 use crate::store::lookup::answer::{RecordRow, last_seen};
 use crate::store::lookup::question::Wanted;
 use crate::store::zones::enclosing::SEEN_AT;
@@ -221,7 +222,7 @@ struct SharedZone {
     looked_at: Option<Timestamp>,
 }
 
-impl Store {
+impl Lookup<'_> {
     /// Calls `each` with every record of `used` that was there in the wanted time, after `cursor`, until
     /// `each` says no. It is given where to go on after the record.
     ///
@@ -239,8 +240,8 @@ impl Store {
         cursor: Option<&ReverseCursor>,
         mut each: impl FnMut(RecordRow, ReverseCursor) -> Result<bool, E>,
     ) -> Result<(), E> {
-        if !self.has_reverse_index {
-            return Err(StoreError::NoReverseIndex(self.path.clone()).into());
+        if !self.store.has_reverse_index {
+            return Err(StoreError::NoReverseIndex(self.store.path.clone()).into());
         }
         let mut shared = Shared::default();
         let (newest, ranges) = {
@@ -294,15 +295,15 @@ impl Store {
 
     /// Begins to read a state of the database, unless one is being read.
     pub(in crate::store) fn begin_page(&self) -> Result<Option<StoreTx<'_>>, StoreError> {
-        match self.connection.is_autocommit() {
-            true => self.begin_reading().map(Some),
+        match self.store.connection.is_autocommit() {
+            true => self.store.begin_reading().map(Some),
             false => Ok(None),
         }
     }
 
     /// Returns the newest version of any zone; 0 if there is none.
     pub(in crate::store) fn newest_version(&self) -> Result<i64, StoreError> {
-        self.run(|connection| {
+        self.store.run(|connection| {
             connection
                 .prepare_cached("select coalesce(max(id), 0) from version")?
                 .query_row([], |row| row.get(0))
@@ -324,7 +325,7 @@ impl Store {
             false => [from.place[0], 0, 0],
             true => from.place,
         };
-        let rows = self.run(|connection| {
+        let rows = self.store.run(|connection| {
             let mut statement = connection.prepare_cached(&users_sql(range.rtype, is_past))?;
             let rows_max = ROWS_A_PAGE as i64;
             let bound = params![
@@ -401,7 +402,9 @@ impl Store {
         let zone = self.user_zone(&row, shared)?.clone();
         let source = match shared.sources.entry(row.source_id) {
             Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(unknown) => unknown.insert(self.source_name(row.source_id)?.into()),
+            Entry::Vacant(unknown) => {
+                unknown.insert(self.store.zones().source_name(row.source_id)?.into())
+            }
         };
         let added_at = Timestamp::from_unix(row.added.0);
         let removed_at = row.removed.map(|(at, _)| Timestamp::from_unix(at));
@@ -414,8 +417,8 @@ impl Store {
         Ok(RecordRow {
             owner: Name::from_relative_key(&row.owner_key, &zone.apex)
                 .map(Arc::new)
-                .map_err(|fault| self.damaged(fault.to_string()))?,
-            rdata: self.read_rdata(rtype.code(), &row.rdata)?,
+                .map_err(|fault| self.store.damaged(fault.to_string()))?,
+            rdata: self.store.ledger().read_rdata(rtype.code(), &row.rdata)?,
             ttl: row.ttl,
             zone: Arc::clone(&zone.apex),
             view: zone.view,
@@ -431,7 +434,7 @@ impl Store {
 
     /// Reads what the records of a zone share.
     fn shared_zone(&self, id: i64) -> Result<SharedZone, StoreError> {
-        let (name, view, looked_at): (String, String, Option<i64>) = self.run(|connection| {
+        let (name, view, looked_at): (String, String, Option<i64>) = self.store.run(|connection| {
             let sql = format!(
                 "select z.name, z.view, max(n.observed_at, coalesce(n.seen_until_at, n.observed_at), coalesce({SEEN_AT}, n.observed_at))
                    from zone z left join version n on n.id = z.version_id where z.id = ?"
@@ -442,8 +445,8 @@ impl Store {
         })?;
         Ok(SharedZone {
             view: View::parse(&view)
-                .ok_or_else(|| self.damaged(format!("view {view:?} of zone {name}")))?,
-            apex: Arc::new(self.read_name(&name)?),
+                .ok_or_else(|| self.store.damaged(format!("view {view:?} of zone {name}")))?,
+            apex: Arc::new(self.store.read_name(&name)?),
             looked_at: looked_at.map(Timestamp::from_unix),
         })
     }

@@ -14,8 +14,8 @@ use rusqlite::{Row, params};
 use crate::dns::{Rdata, RecordType};
 use crate::store::caches::{End, KnownVersions, VersionRow};
 use crate::store::error::StoreError;
-use crate::store::handle::Store;
 use crate::store::keys::ZoneId;
+use crate::store::lookup::Lookup;
 use crate::store::lookup::question::Wanted;
 use crate::store::sqlite::rows::array;
 use crate::store::zones::enclosing::SEEN_AT;
@@ -85,7 +85,7 @@ impl RawStay {
     }
 }
 
-impl Store {
+impl Lookup<'_> {
     /// Returns the wanted intervals of an owner, as the versions up to `until_id` made them; all of them without.
     pub(in crate::store) fn stays(
         &self,
@@ -94,7 +94,7 @@ impl Store {
         wanted: &Wanted,
         until_id: Option<i64>,
     ) -> Result<Vec<Stay>, StoreError> {
-        let (usual_ttl, newest_id, seen_at) = self.run(|connection| {
+        let (usual_ttl, newest_id, seen_at) = self.store.run(|connection| {
             connection
                 .prepare_cached(&ZONE)?
                 .query_row([zone.0], |row| {
@@ -106,9 +106,9 @@ impl Store {
                 })
         })?;
         // The bucket 0 stands for what is open.
-        let mut months = self.buckets_since(zone, wanted.since)?;
+        let mut months = self.store.zones().buckets_since(zone, wanted.since)?;
         months.remove(0);
-        let mut rows = self.run(|connection| {
+        let mut rows = self.store.run(|connection| {
             let mut statement = connection.prepare_cached(OPEN)?;
             let rows = statement.query_map([owner_id], RawStay::read)?;
             rows.collect::<rusqlite::Result<Vec<_>>>()
@@ -132,7 +132,9 @@ impl Store {
                 .map_err(|_| self.lost_version(id))
         };
         let newest = newest_id.map(version).transpose()?;
-        self.know_hosts(rows.iter().filter_map(RawStay::host))?;
+        self.store
+            .ledger()
+            .know_hosts(rows.iter().filter_map(RawStay::host))?;
         let mut sources = HashMap::new();
         let mut stays = Vec::with_capacity(rows.len());
         for row in rows {
@@ -156,10 +158,12 @@ impl Store {
             }
             let source: &Arc<str> = match sources.entry(added.source_id) {
                 Entry::Occupied(known) => known.into_mut(),
-                Entry::Vacant(unknown) => unknown.insert(self.source_name(added.source_id)?.into()),
+                Entry::Vacant(unknown) => {
+                    unknown.insert(self.store.zones().source_name(added.source_id)?.into())
+                }
             };
             stays.push(Stay {
-                rdata: self.read_rdata(row.code, &row.value)?,
+                rdata: self.store.ledger().read_rdata(row.code, &row.value)?,
                 ttl: row.ttl.or(usual_ttl).unwrap_or_default(),
                 added: added.end,
                 removed,
@@ -177,7 +181,7 @@ impl Store {
         owner_id: i64,
         months: impl Iterator<Item = i64>,
     ) -> Result<Vec<RawStay>, StoreError> {
-        self.run(|connection| {
+        self.store.run(|connection| {
             let mut statement = connection.prepare_cached(CLOSED)?;
             let rows = statement.query_map(params![owner_id, array(months)], RawStay::read)?;
             rows.collect()
@@ -186,10 +190,10 @@ impl Store {
 
     /// Forgets the versions that were read of another state of the database than the one that is read now.
     pub(in crate::store) fn forget_old_versions(&self) -> Result<(), StoreError> {
-        let Some(known) = &self.known_versions else {
+        let Some(known) = &self.store.known_versions else {
             return Ok(());
         };
-        let state = self.run(|connection| {
+        let state = self.store.run(|connection| {
             connection
                 .prepare_cached("pragma data_version")?
                 .query_row([], |row| row.get(0))
@@ -207,9 +211,9 @@ impl Store {
     /// left out.
     fn versions(&self, mut ids: Vec<i64>) -> Result<Vec<VersionRow>, StoreError> {
         // Outside of a transaction every statement may read another state.
-        let known = self.known_versions.as_ref();
+        let known = self.store.known_versions.as_ref();
         let mut known = known
-            .filter(|_| !self.connection.is_autocommit())
+            .filter(|_| !self.store.connection.is_autocommit())
             .map(RefCell::borrow_mut);
         let mut versions = Vec::with_capacity(ids.len());
         if let Some(known) = &known {
@@ -222,7 +226,7 @@ impl Store {
             });
         }
         if !ids.is_empty() {
-            let read = self.run(|connection| {
+            let read = self.store.run(|connection| {
                 let mut statement = connection.prepare_cached(VERSIONS)?;
                 let rows = statement.query_map([array(ids.into_iter())], VersionRow::read)?;
                 rows.collect::<rusqlite::Result<Vec<_>>>()
@@ -245,7 +249,7 @@ impl Store {
 
     /// Returns the fault of a version that something refers to and that is not there.
     pub(in crate::store) fn lost_version(&self, id: i64) -> StoreError {
-        self.damaged(format!(
+        self.store.damaged(format!(
             "history refers to version {id}, which is not there"
         ))
     }
@@ -278,8 +282,11 @@ mod tests {
     /// Writes a version in which a name gets or loses its address, if one is named.
     fn write(store: &Store, draft: VersionDraft, moved: Option<(&str, bool)>, bulk: bool) {
         let apex = Name::parse("example").expect("sound");
-        let zone = store.ensure_zone(&apex, draft.source).expect("made");
-        let mut tx = store.begin(&zone, draft).expect("begun");
+        let zone = store
+            .zones()
+            .ensure_zone(&apex, draft.source)
+            .expect("made");
+        let mut tx = store.ledger().begin(&zone, draft).expect("begun");
         if let Some((name, is_there)) = moved {
             let record = Record {
                 rdata: Rdata::A([192, 0, 2, 1].into()),
@@ -305,6 +312,7 @@ mod tests {
         };
         let store = Store::open(&folder.path().join("f.db"), options).expect("made");
         let source = store
+            .zones()
             .ensure_source("feed", SourceKind::Feed)
             .expect("noted");
         for day in 1..=5_u32 {
@@ -314,10 +322,16 @@ mod tests {
             write(&store, draft, Some((&moved, true)), day != 2);
         }
         let apex = Name::parse("example").expect("sound");
-        let zone = store.find_zone(&apex).expect("read").expect("there").id;
+        let zone = store
+            .zones()
+            .find_zone(&apex)
+            .expect("read")
+            .expect("there")
+            .id;
         let count = |since: i64, until: i64| {
             let day = |day: i64| Timestamp::from_unix(day * 86_400);
             store
+                .lookup()
                 .bulk_count(zone, day(since), day(until))
                 .expect("read")
         };
@@ -334,16 +348,24 @@ mod tests {
         };
         let writer = Store::open(&path, options).expect("made");
         let source = writer
+            .zones()
             .ensure_source("made", SourceKind::Feed)
             .expect("made");
         let draft = draft(source, VersionKind::Feed, 1, 1_790_000_000);
         write(&writer, draft, Some(("a.example", true)), false);
         let apex = Name::parse("example").expect("sound");
-        let zone = writer.find_zone(&apex).expect("read").expect("there");
+        let zone = writer
+            .zones()
+            .find_zone(&apex)
+            .expect("read")
+            .expect("there");
         let name = Name::parse("a.example").expect("sound");
         let reader = Store::open_read_only(&path).expect("opened");
         let is_bulk = || {
-            let history = reader.history(&name, HistoryScope::Name).expect("read");
+            let history = reader
+                .lookup()
+                .history(&name, HistoryScope::Name)
+                .expect("read");
             history.changes[0].bulk
         };
         let kept = || {
@@ -371,7 +393,7 @@ mod tests {
             };
             let store = Store::open(&folder.path().join("f.db"), options).expect("made");
             let apex = Name::parse("example").expect("sound");
-            let source = store.ensure_source("made", kind).expect("made");
+            let source = store.zones().ensure_source("made", kind).expect("made");
             let snapshot = |serial: u32, at: i64, moved| {
                 write(
                     &store,
@@ -382,17 +404,25 @@ mod tests {
             };
             let look = |at: i64| {
                 let apex = std::slice::from_ref(&apex);
-                let zone = store.find_zone(&apex[0]).expect("read").expect("there").id;
-                let mark = || store.state_mark(Some(&[zone])).expect("read");
-                let (before, any_before) = (mark(), store.state_mark(None).expect("read"));
+                let zone = store
+                    .zones()
+                    .find_zone(&apex[0])
+                    .expect("read")
+                    .expect("there")
+                    .id;
+                let mark = || store.zones().state_mark(Some(&[zone])).expect("read");
+                let (before, any_before) = (mark(), store.zones().state_mark(None).expect("read"));
                 let at = Timestamp::from_unix(at);
-                store.note_zones_seen(apex, at).expect("noted");
+                store.zones().note_zones_seen(apex, at).expect("noted");
                 assert_ne!(before, mark(), "who has the answer must ask again");
-                assert_ne!(any_before, store.state_mark(None).expect("read"));
+                assert_ne!(any_before, store.zones().state_mark(None).expect("read"));
             };
             // When each name's record was last seen, by its history and by that of its address.
             let seen = || {
-                let history = store.history(&apex, HistoryScope::Below).expect("read");
+                let history = store
+                    .lookup()
+                    .history(&apex, HistoryScope::Below)
+                    .expect("read");
                 let names = history.records.iter();
                 let mut names: Vec<_> = names
                     .map(|row| (row.owner.to_string(), row.last_seen_at.unix()))
@@ -404,6 +434,7 @@ mod tests {
                     "192.0.2.1".parse().expect("one"),
                 );
                 store
+                    .lookup()
                     .users_of(&all, &Wanted::default(), None, |row, _| {
                         users.push((row.owner.to_string(), row.last_seen_at.unix()));
                         Ok::<_, StoreError>(true)

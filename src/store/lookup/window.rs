@@ -10,9 +10,9 @@ use crate::detector::{Moment, Stay};
 use crate::dns::{Name, Rdata, RecordType, Serial};
 use crate::store::caches::Moments;
 use crate::store::error::StoreError;
-use crate::store::handle::Store;
 use crate::store::keys::{EntityKey, View, ZoneId};
 use crate::store::ledger::changes::ChangeCounts;
+use crate::store::lookup::Lookup;
 use crate::store::sqlite::rows::array;
 use crate::store::zones::enclosing::EnclosingZone;
 use crate::store::zones::watched::ZoneState;
@@ -132,7 +132,7 @@ pub struct NewestIntervals<T> {
     pub cut: Option<Moment>,
 }
 
-impl Store {
+impl Lookup<'_> {
     /// Returns every interval of an owner that was open at or after `since`, in no order; empty for
     /// an owner that history does not know.
     ///
@@ -143,7 +143,7 @@ impl Store {
     /// [`StoreError`].
     pub fn window(&self, key: &EntityKey, since: Timestamp) -> Result<Vec<Interval>, StoreError> {
         // Exact, however late versions arrived: no earlier row has a time of `since` or later.
-        let first: Option<i64> = self.run(|connection| {
+        let first: Option<i64> = self.store.run(|connection| {
             let sql = "select min(id) from version where zone_id = ? and observed_at >= ?";
             connection
                 .prepare_cached(sql)?
@@ -186,14 +186,18 @@ impl Store {
         since: Timestamp,
         limit: usize,
     ) -> Result<usize, StoreError> {
-        let Some(owner_id) = self.find_owner(key.zone, &key.apex, &key.owner)? else {
+        let Some(owner_id) = self
+            .store
+            .ledger()
+            .find_owner(key.zone, &key.apex, &key.owner)?
+        else {
             return Ok(0);
         };
         let mut count = 0;
-        let months = self.buckets_since(key.zone, Some(since))?;
+        let months = self.store.zones().buckets_since(key.zone, Some(since))?;
         for month in months.into_iter().skip(1).rev() {
             let room = limit.saturating_sub(count);
-            let more: i64 = self.run(|connection| {
+            let more: i64 = self.store.run(|connection| {
                 let sql = "select count(*) from (select 1 from past_record where bucket = ? and owner_id = ? limit ?)";
                 let mut statement = connection.prepare_cached(sql)?;
                 statement.query_row(params![month, owner_id, room as i64], |row| row.get(0))
@@ -205,12 +209,14 @@ impl Store {
 
     /// Returns how many intervals were read through this connection: what the work of the detector grows with.
     pub fn rows_read(&self) -> u64 {
-        self.rows_read.get()
+        self.store.rows_read.get()
     }
 
     /// Counts intervals that were read.
     fn note_rows_read(&self, count: usize) {
-        self.rows_read.set(self.rows_read.get() + count as u64);
+        self.store
+            .rows_read
+            .set(self.store.rows_read.get() + count as u64);
     }
 
     /// Reads the newest intervals of an owner whose ends have at least the row `first`.
@@ -224,11 +230,15 @@ impl Store {
             stays: Vec::new(),
             cut: None,
         };
-        let Some(owner_id) = self.find_owner(key.zone, &key.apex, &key.owner)? else {
+        let Some(owner_id) = self
+            .store
+            .ledger()
+            .find_owner(key.zone, &key.apex, &key.owner)?
+        else {
             return Ok(newest);
         };
         // Outside of a transaction every statement may read another state.
-        let mut moments = self.moments.take();
+        let mut moments = self.store.moments.take();
         let mut known = Moments::default();
         let read = self.read_rows(
             key,
@@ -237,7 +247,7 @@ impl Store {
             moments.as_mut().unwrap_or(&mut known),
             &mut newest,
         );
-        self.moments.replace(moments);
+        self.store.moments.replace(moments);
         read.map(|()| newest)
     }
 
@@ -250,7 +260,7 @@ impl Store {
         moments: &mut Moments,
         newest: &mut NewestIntervals<Rdata>,
     ) -> Result<(), StoreError> {
-        let open = self.run(|connection| {
+        let open = self.store.run(|connection| {
             let mut statement = connection.prepare_cached(OPEN)?;
             let rows = statement.query_map([owner_id], read_interval)?;
             rows.collect::<rusqlite::Result<Vec<_>>>()
@@ -265,7 +275,10 @@ impl Store {
         }
         let mut taken = Taken::default();
         // The bucket 0 stands for what is open.
-        let months = self.buckets_since(key.zone, Some(extent.since))?;
+        let months = self
+            .store
+            .zones()
+            .buckets_since(key.zone, Some(extent.since))?;
         for month in months.into_iter().skip(1).rev() {
             let place = [owner_id, month, first];
             newest.cut = self.read_month(place, extent, &mut taken, moments, &mut rows)?;
@@ -281,7 +294,7 @@ impl Store {
             }
             stay.baseline |= is_left_out(&stay.added, newest.cut);
             newest.stays.push(Stay {
-                value: self.read_rdata(code, &value)?,
+                value: self.store.ledger().read_rdata(code, &value)?,
                 added: stay.added,
                 removed: stay.removed,
                 baseline: stay.baseline,
@@ -320,7 +333,7 @@ impl Store {
         if !has_shared {
             return Ok(moment);
         }
-        let shared_count: Option<u32> = self.run(|connection| {
+        let shared_count: Option<u32> = self.store.run(|connection| {
             let sql =
                 "select shared_count from shared_change where version_id = ? and owner_id = ?";
             let mut statement = connection.prepare_cached(sql)?;
@@ -343,8 +356,12 @@ impl Store {
         moments: &mut Moments,
         into: &mut Vec<(u16, Value, Stay<()>)>,
     ) -> Result<Option<Moment>, StoreError> {
-        let sqlite = |fault| self.sqlite(fault);
-        let mut statement = self.connection.prepare_cached(NEWEST).map_err(sqlite)?;
+        let sqlite = |fault| self.store.sqlite(fault);
+        let mut statement = self
+            .store
+            .connection
+            .prepare_cached(NEWEST)
+            .map_err(sqlite)?;
         let mut rows = statement.query(key).map_err(sqlite)?;
         let (mut old, mut part) = (0, Vec::with_capacity(ROWS_AT_A_TIME));
         loop {
@@ -389,7 +406,7 @@ impl Store {
         if ids.is_empty() {
             return Ok(());
         }
-        let read = self.run(|connection| {
+        let read = self.store.run(|connection| {
             let mut statement = connection.prepare_cached(MOMENTS)?;
             let rows = statement.query_map([array(ids.into_iter())], read_moment)?;
             rows.collect::<rusqlite::Result<Vec<_>>>()
@@ -414,15 +431,19 @@ impl Store {
         cut: &Moment,
         since: Timestamp,
     ) -> Result<Vec<Rdata>, StoreError> {
-        let Some(owner_id) = self.find_owner(key.zone, &key.apex, &key.owner)? else {
+        let Some(owner_id) = self
+            .store
+            .ledger()
+            .find_owner(key.zone, &key.apex, &key.owner)?
+        else {
             return Ok(Vec::new());
         };
         let (mut values, last) = (Vec::new(), cut.at.month_bucket());
-        let months = self.buckets_since(key.zone, Some(since))?;
+        let months = self.store.zones().buckets_since(key.zone, Some(since))?;
         let months = months.into_iter().skip(1).filter(|month| *month <= last);
         let share = SEEN_ROWS_MAX / months.clone().count().max(1);
         for month in months.rev() {
-            let rows = self.run(|connection| {
+            let rows = self.store.run(|connection| {
                 let mut statement = connection.prepare_cached(VALUES)?;
                 let rows = statement.query_map(
                     params![owner_id, month, cut.version_id, share as i64],
@@ -431,7 +452,7 @@ impl Store {
                 rows.collect::<rusqlite::Result<Vec<(u16, Value)>>>()
             })?;
             for (code, value) in rows {
-                values.push(self.read_rdata(code, &value)?);
+                values.push(self.store.ledger().read_rdata(code, &value)?);
             }
         }
         Ok(values)
@@ -478,7 +499,7 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn places_of_host(&self, host: &Name) -> Result<Vec<EntityKey>, StoreError> {
-        let zones = self.zones_enclosing(host)?.into_iter();
+        let zones = self.store.zones().zones_enclosing(host)?.into_iter();
         let zones = zones.filter(|zone| zone.view != View::Passive);
         let places = zones.map(|zone| EntityKey {
             zone: zone.id,
@@ -498,14 +519,14 @@ impl Store {
         zone: &ZoneState,
         version_id: i64,
     ) -> Result<Vec<OwnerChanges>, StoreError> {
-        let owners = self.changes_of(version_id)?;
+        let owners = self.store.ledger().changes_of(version_id)?;
         let changed = owners.into_iter().filter(|(_, counts)| !counts.is_zero());
         let read = |(owner_id, counts): (i64, ChangeCounts)| {
             Ok(OwnerChanges {
                 key: EntityKey {
                     zone: zone.id,
                     apex: zone.apex.clone(),
-                    owner: self.owner_name(owner_id, &zone.apex)?,
+                    owner: self.store.ledger().owner_name(owner_id, &zone.apex)?,
                 },
                 nameservers: counts.ns != [0; 2],
                 addresses: counts.address != [0; 2],
@@ -521,7 +542,7 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn versions_to_judge(&self, zone: &ZoneState) -> Result<Vec<(i64, Timestamp)>, StoreError> {
-        let noted = self.judged.borrow().get(&zone.id).copied();
+        let noted = self.store.judged.borrow().get(&zone.id).copied();
         let judged = zone.detected_version_id;
         self.versions_after(zone.id, noted.map_or(judged, |noted| noted.max(judged)))
     }
@@ -536,7 +557,7 @@ impl Store {
         zone: ZoneId,
         after: i64,
     ) -> Result<Vec<(i64, Timestamp)>, StoreError> {
-        self.run(|connection| {
+        self.store.run(|connection| {
             let newest: Option<i64> = connection
                 .prepare_cached("select max(id) from version")?
                 .query_row([], |row| row.get(0))?;
@@ -567,7 +588,7 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn oldest_to_judge(&self, limit: usize) -> Result<Vec<WaitingVersion>, StoreError> {
-        let rows: Vec<(String, String, i64, i64)> = self.run(|connection| {
+        let rows: Vec<(String, String, i64, i64)> = self.store.run(|connection| {
             let sql = "select name, view, id, observed_at from (
                            select z.name, z.view, v.id, v.observed_at, max(v.observed_at) over (partition by v.zone_id order by v.id) as turn
                            from zone z join source s on s.id = z.source_id
@@ -583,9 +604,9 @@ impl Store {
         })?;
         let read = |(name, view, version_id, at): (String, String, i64, i64)| {
             let view = View::parse(&view)
-                .ok_or_else(|| self.damaged(format!("view {view:?} of zone {name}")))?;
+                .ok_or_else(|| self.store.damaged(format!("view {view:?} of zone {name}")))?;
             Ok(WaitingVersion {
-                apex: self.read_name(&name)?,
+                apex: self.store.read_name(&name)?,
                 view,
                 version_id,
                 at: Timestamp::from_unix(at),
@@ -600,7 +621,7 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn sample_addresses(&self, records_max: usize) -> Result<BTreeSet<IpAddr>, StoreError> {
-        let rows: Vec<(u16, Value)> = self.run(|connection| {
+        let rows: Vec<(u16, Value)> = self.store.run(|connection| {
             let mut statement = connection.prepare(
                 "select rrtype, rdata from (select rrtype, rdata from record limit ?) where rrtype in (1, 28)",
             )?;
@@ -611,7 +632,7 @@ impl Store {
         })?;
         let mut addresses = BTreeSet::new();
         for (code, value) in rows {
-            addresses.extend(self.read_rdata(code, &value)?.address());
+            addresses.extend(self.store.ledger().read_rdata(code, &value)?.address());
         }
         Ok(addresses)
     }
@@ -622,7 +643,7 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn has_one_version(&self, zone: ZoneId) -> Result<bool, StoreError> {
-        self.run(|connection| {
+        self.store.run(|connection| {
             let sql = "select count(*) = 1 from (select 1 from version where zone_id = ? limit 2)";
             let mut statement = connection.prepare_cached(sql)?;
             statement.query_row([zone.0], |row| row.get(0))
@@ -635,7 +656,7 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn is_bulk_version(&self, version_id: i64) -> Result<bool, StoreError> {
-        self.run(|connection| {
+        self.store.run(|connection| {
             connection
                 .prepare_cached("select bulk or drift from version where id = ?")?
                 .query_row([version_id], |row| row.get(0))
@@ -653,7 +674,7 @@ impl Store {
         since: Timestamp,
         until: Timestamp,
     ) -> Result<u32, StoreError> {
-        self.run(|connection| {
+        self.store.run(|connection| {
             let sql = "select count(*) from version where zone_id = ? and observed_at > ? and observed_at <= ? and bulk = 1";
             let bounds = params![zone.0, since.unix(), until.unix()];
             connection
@@ -668,7 +689,7 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn drift_count(&self, zone: ZoneId, since: Timestamp) -> Result<u32, StoreError> {
-        self.run(|connection| {
+        self.store.run(|connection| {
             let sql =
                 "select count(*) from version where zone_id = ? and observed_at > ? and drift = 1";
             connection
@@ -681,29 +702,29 @@ impl Store {
     /// from the next transaction on: a transaction of its own would cost as much as that of the version. What is
     /// noted and not written when the process ends is judged once more, to the same end.
     pub fn note_judged(&self, zone: ZoneId, version_id: i64) {
-        self.judged.borrow_mut().insert(zone, version_id);
+        self.store.judged.borrow_mut().insert(zone, version_id);
     }
 
-    /// Writes what was noted by [`Store::note_judged`].
+    /// Writes what was noted by [`Lookup::note_judged`].
     ///
     /// # Errors
     ///
     /// [`StoreError`].
     pub fn write_judged(&self) -> Result<(), StoreError> {
-        if self.judged.borrow().is_empty() {
+        if self.store.judged.borrow().is_empty() {
             return Ok(());
         }
-        self.begin_batch()?.commit()
+        self.store.begin_batch()?.commit()
     }
 
-    /// Forgets what was noted by [`Store::note_judged`] and is not written: it is judged once more.
+    /// Forgets what was noted by [`Lookup::note_judged`] and is not written: it is judged once more.
     pub fn forget_judged(&self) {
-        self.judged.borrow_mut().clear();
+        self.store.judged.borrow_mut().clear();
     }
 
     /// Writes what was noted, as part of a transaction.
     pub(in crate::store) fn write_noted(&self) -> Result<(), StoreError> {
-        let noted = self.judged.borrow();
+        let noted = self.store.judged.borrow();
         noted
             .iter()
             .try_for_each(|(zone, version_id)| self.set_detected(*zone, *version_id))
@@ -715,12 +736,13 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn set_detected(&self, zone: ZoneId, version_id: i64) -> Result<(), StoreError> {
-        self.run(|connection| {
-            connection
-                .prepare_cached("update zone set detected_version_id = ?2 where id = ?1")?
-                .execute(params![zone.0, version_id])
-        })
-        .map(|_| ())
+        self.store
+            .run(|connection| {
+                connection
+                    .prepare_cached("update zone set detected_version_id = ?2 where id = ?1")?
+                    .execute(params![zone.0, version_id])
+            })
+            .map(|_| ())
     }
 
     /// Returns when a zone was first seen.
@@ -729,12 +751,13 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn watched_since(&self, zone: ZoneId) -> Result<Option<Timestamp>, StoreError> {
-        self.run(|connection| {
-            connection
-                .prepare_cached("select min(observed_at) from version where zone_id = ?")?
-                .query_row([zone.0], |row| row.get::<_, Option<i64>>(0))
-        })
-        .map(|at| at.map(Timestamp::from_unix))
+        self.store
+            .run(|connection| {
+                connection
+                    .prepare_cached("select min(observed_at) from version where zone_id = ?")?
+                    .query_row([zone.0], |row| row.get::<_, Option<i64>>(0))
+            })
+            .map(|at| at.map(Timestamp::from_unix))
     }
 
     /// Returns the owners whose NS records name any of `hosts` now, in any zone; without duplicates.
@@ -750,7 +773,7 @@ impl Store {
         Ok(used.into_values().flatten().collect())
     }
 
-    /// [`Store::delegations_using`], for each host.
+    /// [`Lookup::delegations_using`], for each host.
     ///
     /// # Errors
     ///
@@ -796,14 +819,14 @@ impl Store {
     ) -> Result<BTreeMap<i64, (Name, BTreeSet<i64>)>, StoreError> {
         let mut by_id: BTreeMap<i64, (Name, BTreeSet<i64>)> = BTreeMap::new();
         for host in hosts {
-            if let Some(id) = self.find_host(host)? {
+            if let Some(id) = self.store.ledger().find_host(host)? {
                 by_id.insert(id, (host.clone(), BTreeSet::new()));
             }
         }
-        if self.has_reverse_index {
+        if self.store.has_reverse_index {
             for (id, (_, owners)) in &mut by_id {
                 // "rrtype = 2" stands literally, so that the partial index serves.
-                owners.extend(self.run(|connection| {
+                owners.extend(self.store.run(|connection| {
                     let sql = "select owner_id from record where rrtype = 2 and rdata = ?";
                     let mut statement = connection.prepare_cached(sql)?;
                     let rows = statement.query_map([id], |row| row.get::<_, i64>(0))?;
@@ -814,7 +837,7 @@ impl Store {
             // Only one that a name outside it uses can be used anywhere.
             let mut elsewhere: BTreeMap<i64, &mut BTreeSet<i64>> = BTreeMap::new();
             for (id, (host, owners)) in &mut by_id {
-                match self.is_used_elsewhere(*id)? {
+                match self.store.ledger().is_used_elsewhere(*id)? {
                     true => drop(elsewhere.insert(*id, owners)),
                     false => *owners = self.users_above(host, *id)?,
                 }
@@ -829,7 +852,7 @@ impl Store {
         if users.is_empty() {
             return Ok(());
         }
-        self.run(|connection| {
+        self.store.run(|connection| {
             let sql = "select owner_id, rdata from record where rrtype = 2";
             let mut statement = connection.prepare_cached(sql)?;
             let mut rows = statement.query([])?;
@@ -845,10 +868,10 @@ impl Store {
     /// Returns the owners at or above a name server that use it, in any zone.
     fn users_above(&self, host: &Name, host_id: i64) -> Result<BTreeSet<i64>, StoreError> {
         let mut owners = BTreeSet::new();
-        for zone in self.zones_enclosing(host)? {
+        for zone in self.store.zones().zones_enclosing(host)? {
             let mut name = Some(host.clone());
             while let Some(owner) = name.filter(|name| name.is_at_or_below(&zone.apex)) {
-                owners.extend(self.run(|connection| {
+                owners.extend(self.store.run(|connection| {
                     connection
                         .prepare_cached("select o.id from owner o join record r on r.owner_id = o.id and r.rrtype = 2 and r.rdata = ?3 where o.zone_id = ?1 and o.name = ?2")?
                         .query_row(params![zone.id.0, owner.relative_key(&zone.apex), host_id], |row| row.get::<_, i64>(0))
@@ -862,15 +885,15 @@ impl Store {
 
     /// Returns the absolute name of an owner in whatever zone it is.
     fn absolute_owner(&self, owner_id: i64) -> Result<Name, StoreError> {
-        let (apex, key): (String, String) = self.run(|connection| {
+        let (apex, key): (String, String) = self.store.run(|connection| {
             let sql =
                 "select z.name, o.name from owner o join zone z on z.id = o.zone_id where o.id = ?";
             connection
                 .prepare_cached(sql)?
                 .query_row([owner_id], |row| Ok((row.get(0)?, row.get(1)?)))
         })?;
-        Name::from_relative_key(&key, &self.read_name(&apex)?)
-            .map_err(|fault| self.damaged(fault.to_string()))
+        Name::from_relative_key(&key, &self.store.read_name(&apex)?)
+            .map_err(|fault| self.store.damaged(fault.to_string()))
     }
 
     /// Returns whether an owner, or a name between it and the apex, is or was lately a delegation: what
@@ -882,14 +905,20 @@ impl Store {
     pub fn is_at_or_below_cut(&self, key: &EntityKey) -> Result<bool, StoreError> {
         // A delegation that was taken away lately leaves glue behind, not data of the zone.
         let last_bucket = self
+            .store
+            .zones()
             .buckets_since(key.zone, None)?
             .last()
             .copied()
             .unwrap_or(0);
         let mut name = Some(key.owner.clone());
         while let Some(candidate) = name.filter(|name| name.is_below(&key.apex)) {
-            if let Some(owner_id) = self.find_owner(key.zone, &key.apex, &candidate)? {
-                let has_ns: bool = self.run(|connection| connection.prepare_cached("select exists (select 1 from record where owner_id = ?1 and rrtype = 2)
+            if let Some(owner_id) = self
+                .store
+                .ledger()
+                .find_owner(key.zone, &key.apex, &candidate)?
+            {
+                let has_ns: bool = self.store.run(|connection| connection.prepare_cached("select exists (select 1 from record where owner_id = ?1 and rrtype = 2)
                          or exists (select 1 from (select rrtype from past_record where bucket = ?2 and owner_id = ?1 order by removed_id desc limit ?4) where rrtype = 2)
                          or exists (select 1 from (select rrtype from past_record where bucket = ?3 and owner_id = ?1 order by removed_id desc limit ?4) where rrtype = 2)")?.query_row(params![owner_id, last_bucket - 1, last_bucket, KIND_ROWS_MAX as i64], |row| row.get(0)))?;
                 if has_ns {
@@ -907,11 +936,21 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn had_nameservers(&self, key: &EntityKey) -> Result<bool, StoreError> {
-        let Some(owner_id) = self.find_owner(key.zone, &key.apex, &key.owner)? else {
+        let Some(owner_id) = self
+            .store
+            .ledger()
+            .find_owner(key.zone, &key.apex, &key.owner)?
+        else {
             return Ok(false);
         };
-        for bucket in self.buckets_since(key.zone, None)?.into_iter().skip(1) {
-            let has_ns: bool = self.run(|connection| {
+        for bucket in self
+            .store
+            .zones()
+            .buckets_since(key.zone, None)?
+            .into_iter()
+            .skip(1)
+        {
+            let has_ns: bool = self.store.run(|connection| {
                 connection
                     .prepare_cached("select exists (select 1 from (select rrtype from past_record where bucket = ? and owner_id = ? order by removed_id desc limit ?) where rrtype = 2)")?
                     .query_row([bucket, owner_id, KIND_ROWS_MAX as i64], |row| row.get(0))
@@ -944,7 +983,7 @@ impl Store {
         let sql = format!(
             "select exists (select 1 from owner where zone_id = ?1 and {range} limit 1 offset ?3)"
         );
-        self.run(|connection| {
+        self.store.run(|connection| {
             let mut statement = connection.prepare_cached(&sql)?;
             statement.query_row(params![zone.id.0, key, limit as i64], |row| row.get(0))
         })
@@ -972,7 +1011,7 @@ impl Store {
         } else {
             "(o.name = ?2 or o.name >= ?2 || '.' and o.name < ?2 || '/')"
         };
-        let buckets = self.buckets_since(zone, Some(since))?;
+        let buckets = self.store.zones().buckets_since(zone, Some(since))?;
         let (first, last) = (
             buckets.get(1).copied().unwrap_or(0),
             buckets.last().copied().unwrap_or(0),
@@ -985,7 +1024,7 @@ impl Store {
                   or exists (select 1 from month cross join past_record p on p.bucket = month.bucket where p.owner_id = o.id and p.rrtype in (1, 5, 28)))
               order by (select count(*) from (select 1 from month cross join past_record p on p.bucket = month.bucket where p.owner_id = o.id limit {KIND_ROWS_MAX})) desc, o.name limit ?6"
         );
-        let names = self.run(|connection| {
+        let names = self.store.run(|connection| {
             let mut statement = connection.prepare_cached(&sql)?;
             let rows = statement.query_map(
                 params![zone.0, key, since.unix(), first, last, limit as i64],
@@ -995,7 +1034,7 @@ impl Store {
         })?;
         let entity = |key: String| {
             let owner = Name::from_relative_key(&key, apex)
-                .map_err(|fault| self.damaged(fault.to_string()))?;
+                .map_err(|fault| self.store.damaged(fault.to_string()))?;
             Ok(EntityKey {
                 zone,
                 apex: apex.clone(),
@@ -1046,16 +1085,22 @@ impl Store {
 
     /// Returns whether an owner ever lost a record of a type.
     fn had_rrset(&self, key: &EntityKey, rtype: RecordType) -> Result<bool, StoreError> {
-        let Some(owner_id) = self.find_owner(key.zone, &key.apex, &key.owner)? else {
+        let Some(owner_id) = self
+            .store
+            .ledger()
+            .find_owner(key.zone, &key.apex, &key.owner)?
+        else {
             return Ok(false);
         };
         for bucket in self
+            .store
+            .zones()
             .buckets_since(key.zone, None)?
             .into_iter()
             .skip(1)
             .rev()
         {
-            let had: bool = self.run(|connection| {
+            let had: bool = self.store.run(|connection| {
                 let sql = "select exists (select 1 from past_record where bucket = ? and owner_id = ? and rrtype = ?)";
                 let mut statement = connection.prepare_cached(sql)?;
                 statement.query_row(params![bucket, owner_id, rtype.code()], |row| row.get(0))
@@ -1078,10 +1123,14 @@ impl Store {
         key: &EntityKey,
         until: Timestamp,
     ) -> Result<Vec<Timestamp>, StoreError> {
-        let Some(owner_id) = self.find_owner(key.zone, &key.apex, &key.owner)? else {
+        let Some(owner_id) = self
+            .store
+            .ledger()
+            .find_owner(key.zone, &key.apex, &key.owner)?
+        else {
             return Ok(Vec::new());
         };
-        let times = self.run(|connection| {
+        let times = self.store.run(|connection| {
             let sql =
                 "select v.observed_at from registration r join version v on v.id = r.version_id
                        where r.owner_id = ? and v.observed_at <= ? order by v.observed_at, v.id";
@@ -1107,7 +1156,7 @@ impl Store {
             "select id from host where name = ?1{}",
             if whole_operator { below } else { "" }
         );
-        self.run(|connection| {
+        self.store.run(|connection| {
             let mut statement = connection.prepare_cached(&sql)?;
             let rows = statement.query_map([key], |row| row.get(0))?;
             rows.collect()

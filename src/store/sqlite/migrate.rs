@@ -307,18 +307,25 @@ mod tests {
         drop(connection);
         let store = Store::open(&path, LOOKING).expect("migrated");
         let apex = Name::parse("example").expect("valid");
-        let zone = store.find_zone(&apex).expect("readable").expect("there");
+        let zone = store
+            .zones()
+            .find_zone(&apex)
+            .expect("readable")
+            .expect("there");
         assert_eq!(
             (zone.whole_at, zone.whole_tried_at),
             (Some(Timestamp::from_unix(1_790_000_300)), None)
         );
-        let rows = store.status().expect("readable");
+        let rows = store.zones().status().expect("readable");
         assert!(
             rows.iter()
                 .all(|row| row.fidelity == crate::store::Fidelity::default())
         );
         let name = Name::parse("bad.example").expect("valid");
-        let history = store.history(&name, HistoryScope::Name).expect("readable");
+        let history = store
+            .lookup()
+            .history(&name, HistoryScope::Name)
+            .expect("readable");
         assert!(
             history
                 .changes
@@ -326,7 +333,7 @@ mod tests {
                 .all(|it| !it.drift && it.missed.is_none())
         );
         assert_eq!(
-            store.verify(|_| {}).expect("readable").faults,
+            store.upkeep().verify(|_| {}).expect("readable").faults,
             Vec::<String>::new()
         );
     }
@@ -346,7 +353,7 @@ mod tests {
         }
         drop(connection);
         let store = Store::open(&path, LOOKING).expect("migrated");
-        let rows = store.messages(false).expect("readable");
+        let rows = store.desk().messages(false).expect("readable");
         let standings: Vec<_> = rows.iter().map(|row| row.standing()).collect();
         assert_eq!(standings, ["bounced", "sent"]);
     }
@@ -396,7 +403,7 @@ mod tests {
         assert_eq!(before, after);
         assert_eq!(count(&store.connection, "pragma_foreign_key_check"), 0);
         // What the first release's rows say is what the packed ones say, and the chain begins with it.
-        let found = store.verify(|_| {}).expect("readable");
+        let found = store.upkeep().verify(|_| {}).expect("readable");
         assert_eq!(found.faults, Vec::<String>::new());
         assert_eq!(count(&store.connection, "change"), 1);
         assert_eq!(count(&store.connection, "chain"), 1);
@@ -406,9 +413,12 @@ mod tests {
             .expect("a pragma");
         assert_eq!(enforced, 1);
         let name = Name::parse("bad.example").expect("valid");
-        let history = store.history(&name, HistoryScope::Name).expect("readable");
+        let history = store
+            .lookup()
+            .history(&name, HistoryScope::Name)
+            .expect("readable");
         assert_eq!((history.records.len(), history.changes.len()), (2, 1));
-        let rows = store.status().expect("readable");
+        let rows = store.zones().status().expect("readable");
         let row = rows
             .iter()
             .find(|row| row.source == "tld")
@@ -421,19 +431,32 @@ mod tests {
         // The next success ends the gap that the old program left open.
         let apex = Name::parse("example").expect("valid");
         store
+            .zones()
             .note_zones_seen(
                 std::slice::from_ref(&apex),
                 Timestamp::from_unix(1_790_000_400),
             )
             .expect("written");
-        let zone = store.find_zone(&apex).expect("readable").expect("there");
-        assert_eq!(store.gaps(zone.id).expect("readable")[0].reason, "timeout");
+        let zone = store
+            .zones()
+            .find_zone(&apex)
+            .expect("readable")
+            .expect("there");
+        assert_eq!(
+            store.zones().gaps(zone.id).expect("readable")[0].reason,
+            "timeout"
+        );
         let feed = store
+            .zones()
             .feed_position(crate::store::SourceId(2))
             .expect("readable");
         assert_eq!((feed.offset, feed.file), (7, None));
         // A feed that adds to a version from before the chain does not make the chain look edited.
-        let zone = store.find_zone(&apex).expect("readable").expect("there");
+        let zone = store
+            .zones()
+            .find_zone(&apex)
+            .expect("readable")
+            .expect("there");
         let draft = crate::store::VersionDraft {
             source: zone.source,
             kind: crate::store::VersionKind::Feed,
@@ -442,7 +465,7 @@ mod tests {
             joins: zone.version_id,
             drift: false,
         };
-        let mut tx = store.begin(&zone, draft).expect("begun");
+        let mut tx = store.ledger().begin(&zone, draft).expect("begun");
         let record = crate::dns::Record {
             rdata: crate::dns::Rdata::A([192, 0, 2, 77].into()),
             ttl: 60,
@@ -453,7 +476,7 @@ mod tests {
         };
         tx.apply_change(&name, &change, false).expect("applied");
         tx.commit(false).expect("committed");
-        let found = store.verify(|_| {}).expect("readable");
+        let found = store.upkeep().verify(|_| {}).expect("readable");
         assert_eq!(found.faults, Vec::<String>::new());
         // A line of a log can be told from one that a restored copy gives the same number.
         let uid: String = store

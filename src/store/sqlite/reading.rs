@@ -318,7 +318,7 @@ mod tests {
         let reader = Store::open_read_only(&path).expect("opened");
         let at = Timestamp::from_unix(1_790_000_000);
         assert!(
-            reader.remove_exemption(1, "ada", at).is_err(),
+            reader.desk().remove_exemption(1, "ada", at).is_err(),
             "it only reads"
         );
         assert!(with_suffix(&path, "-wal").exists());
@@ -334,10 +334,10 @@ mod tests {
         let path = make(folder.path());
         let mut reader = Store::open_read_only(&path).expect("opened");
         reader.frozen = Some(stamp(&path));
-        assert_eq!(reader.dead_count().expect("as it was"), 0);
+        assert_eq!(reader.desk().dead_count().expect("as it was"), 0);
         let file = std::fs::OpenOptions::new().append(true).open(&path);
         io::Write::write_all(&mut file.expect("opened"), &[0]).expect("written");
-        let read = reader.dead_count();
+        let read = reader.desk().dead_count();
         assert!(
             matches!(read, Err(StoreError::WrittenMeanwhile(_))),
             "{read:?}"

@@ -7,7 +7,7 @@ use rusqlite::params;
 
 use crate::outbox::{LEASE, WAIT_MAX};
 use crate::store::error::StoreError;
-use crate::store::handle::Store;
+use crate::store::upkeep::Upkeep;
 use crate::time::{Span, Step, Timestamp};
 
 /// How often the wall clock was set while the service ran.
@@ -61,7 +61,7 @@ const SETTLE_CASES: &str = "update abuse_case as c set evaluated_at = max(?1, n.
             where s.kind in ('transfer', 'catalog', 'probe')) n
      where n.id = c.zone_id and c.evaluated_at > max(?1, n.at)";
 
-impl Store {
+impl Upkeep<'_> {
     /// Moves what waits by a step of the wall clock, in one transaction, so that everything comes due when it would
     /// have without the step. What happened keeps the time that it was given.
     ///
@@ -70,7 +70,7 @@ impl Store {
     /// [`StoreError`].
     pub fn shift_waits(&self, step: Step) -> Result<(), StoreError> {
         let by = step.by().as_seconds();
-        let tx = self.begin_batch()?;
+        let tx = self.store.begin_batch()?;
         for sql in [
             SHIFT_MESSAGES,
             SHIFT_QUESTIONS,
@@ -79,15 +79,21 @@ impl Store {
             SHIFT_ABSENCES,
             SHIFT_COMPARISONS,
         ] {
-            self.run(|connection| connection.prepare_cached(sql)?.execute([by]))?;
+            self.store
+                .run(|connection| connection.prepare_cached(sql)?.execute([by]))?;
         }
         let clocks = [step.now.unix(), step.unset.unix()];
-        self.run(|connection| connection.prepare_cached(SHIFT_HOLDS)?.execute(clocks))?;
+        self.store
+            .run(|connection| connection.prepare_cached(SHIFT_HOLDS)?.execute(clocks))?;
         self.settle(step.now)?;
-        let count = self.noted_number(CLOCK_STEPS)?.unwrap_or(0);
-        self.note_number(CLOCK_STEPS, count.saturating_add(1))?;
-        self.note_number(CLOCK_STEP_AT, step.now.unix())?;
-        self.note_number(CLOCK_STEP_BY, by)?;
+        let count = self.store.desk().noted_number(CLOCK_STEPS)?.unwrap_or(0);
+        self.store
+            .desk()
+            .note_number(CLOCK_STEPS, count.saturating_add(1))?;
+        self.store
+            .desk()
+            .note_number(CLOCK_STEP_AT, step.now.unix())?;
+        self.store.desk().note_number(CLOCK_STEP_BY, by)?;
         tx.commit()
     }
 
@@ -98,15 +104,15 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn settle_waits(&self, now: Timestamp) -> Result<(), StoreError> {
-        let tx = self.begin_batch()?;
+        let tx = self.store.begin_batch()?;
         self.settle(now)?;
         tx.commit()
     }
 
-    /// [`Store::settle_waits`] as a part of the caller's transaction.
+    /// [`Upkeep::settle_waits`] as a part of the caller's transaction.
     fn settle(&self, now: Timestamp) -> Result<(), StoreError> {
         let (latest, leased) = (now + WAIT_MAX, now + LEASE);
-        self.run(|connection| {
+        self.store.run(|connection| {
             connection
                 .prepare_cached(SETTLE_MESSAGES)?
                 .execute(params![now.unix(), latest.unix(), leased.unix()])?;
@@ -129,9 +135,9 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn clock_steps(&self) -> Result<(u64, Option<(Timestamp, Span)>), StoreError> {
-        let count = self.noted_number(CLOCK_STEPS)?.unwrap_or(0);
-        let at = self.noted_number(CLOCK_STEP_AT)?;
-        let by = self.noted_number(CLOCK_STEP_BY)?;
+        let count = self.store.desk().noted_number(CLOCK_STEPS)?.unwrap_or(0);
+        let at = self.store.desk().noted_number(CLOCK_STEP_AT)?;
+        let by = self.store.desk().noted_number(CLOCK_STEP_BY)?;
         let last = at
             .zip(by)
             .map(|(at, by)| (Timestamp::from_unix(at), Span::seconds(by)));
@@ -144,7 +150,7 @@ mod tests {
     use crate::dns::Name;
     use crate::outbox::Next;
     use crate::store::desk::outbox::{MailKind, MessageRow, NewMessage, SendingCaps, Way};
-    use crate::store::handle::StoreOptions;
+    use crate::store::handle::{Store, StoreOptions};
     use crate::store::keys::SourceKind;
 
     use super::*;
@@ -178,6 +184,7 @@ mod tests {
             octets: vec![0],
         };
         store
+            .desk()
             .queue_message(&message, Timestamp::from_unix(at))
             .expect("queued");
     }
@@ -194,9 +201,10 @@ mod tests {
             per_recipient_max,
             in_all_max: 100,
         };
-        let due = store.oldest_due(Way::Mail, now).expect("readable");
+        let due = store.desk().oldest_due(Way::Mail, now).expect("readable");
         let oldest = due.first()?;
         store
+            .desk()
             .lease_message(oldest.id, &caps, now)
             .expect("readable")
     }
@@ -220,22 +228,23 @@ mod tests {
             let sent = Timestamp::from_unix(NOW);
             assert!(
                 store
+                    .desk()
                     .finish_attempt(2, 1, &Next::Sent, "250", sent)
                     .expect("noted")
             );
             for key in ["digest_at", "pruned_at", "digest_event"] {
-                store.note_number(key, NOW - 100).expect("noted");
+                store.desk().note_number(key, NOW - 100).expect("noted");
             }
-            store.shift_waits(step(by)).expect("shifted");
+            store.upkeep().shift_waits(step(by)).expect("shifted");
             assert_eq!(take(&store, NOW + by + 59), None);
             assert_eq!(take(&store, NOW + by + 60), Some("waits".to_owned()));
-            let number = |key| store.noted_number(key).expect("readable");
+            let number = |key| store.desk().noted_number(key).expect("readable");
             assert_eq!(number("digest_at"), Some(NOW - 100 + by));
             assert_eq!(number("pruned_at"), Some(NOW - 100 + by));
             assert_eq!(number("digest_event"), Some(NOW - 100));
-            let sent = store.messages(false).expect("readable")[1].sent_at;
+            let sent = store.desk().messages(false).expect("readable")[1].sent_at;
             assert_eq!(sent, Some(Timestamp::from_unix(NOW)));
-            let told = store.clock_steps().expect("readable");
+            let told = store.upkeep().clock_steps().expect("readable");
             let last = (Timestamp::from_unix(NOW + by), Span::seconds(by));
             assert_eq!(told, (1, Some(last)));
         }
@@ -246,18 +255,24 @@ mod tests {
         let (_folder, store) = empty();
         queue(&store, "ahead", NOW + 3 * DAY);
         queue(&store, "waits", NOW + 3600);
-        store.note_number("digest_at", NOW + DAY).expect("noted");
+        store
+            .desk()
+            .note_number("digest_at", NOW + DAY)
+            .expect("noted");
         let now = Timestamp::from_unix(NOW);
         assert_eq!(take(&store, NOW), None);
-        store.settle_waits(now).expect("settled");
+        store.upkeep().settle_waits(now).expect("settled");
         assert_eq!(take(&store, NOW), Some("ahead".to_owned()));
         assert_eq!(take(&store, NOW), None);
         assert_eq!(
-            store.noted_number("digest_at").expect("readable"),
+            store.desk().noted_number("digest_at").expect("readable"),
             Some(NOW)
         );
         // A lease is shorter than a wait.
-        store.settle_waits(now - Span::hours(1)).expect("settled");
+        store
+            .upkeep()
+            .settle_waits(now - Span::hours(1))
+            .expect("settled");
         assert_eq!(take(&store, NOW - 3600), Some("ahead".to_owned()));
     }
 
@@ -269,12 +284,14 @@ mod tests {
         let later = Timestamp::from_unix(NOW + DAY);
         assert!(
             store
+                .desk()
                 .finish_attempt(1, 1, &Next::Sent, "250", later)
                 .expect("noted")
         );
         let count = |now: i64| {
             let now = Timestamp::from_unix(now);
             store
+                .desk()
                 .sent_since(now - Span::hours(1), now)
                 .expect("readable")
         };
@@ -292,7 +309,7 @@ mod tests {
         store
             .run(|connection| connection.execute(held, [held_since]))
             .expect("written");
-        store.shift_waits(step(by)).expect("shifted");
+        store.upkeep().shift_waits(step(by)).expect("shifted");
         let since = "select pending_since_at from abuse_case";
         store
             .run(|connection| connection.query_row(since, [], |row| row.get(0)))
@@ -310,9 +327,9 @@ mod tests {
 
     /// Puts an open case about a name of a zone that has one version. It was judged a day ahead.
     fn put_case(store: &Store, name: &str, kind: SourceKind, version_at: i64) {
-        let source = store.ensure_source(name, kind).expect("made");
+        let source = store.zones().ensure_source(name, kind).expect("made");
         let apex = Name::parse(name).expect("a name");
-        let zone = store.ensure_zone(&apex, source).expect("made");
+        let zone = store.zones().ensure_zone(&apex, source).expect("made");
         store
             .run(|connection| {
                 connection.execute(
@@ -336,6 +353,7 @@ mod tests {
         put_case(&store, "live.", SourceKind::Transfer, NOW + 50);
         put_case(&store, "recorded.", SourceKind::Feed, NOW + 50);
         store
+            .upkeep()
             .settle_waits(Timestamp::from_unix(NOW))
             .expect("settled");
         let judged: Vec<i64> = store

@@ -14,6 +14,7 @@ use crate::store::keys::ZoneId;
 use crate::store::ledger::chain::Link;
 use crate::store::ledger::changes::unpack;
 use crate::store::ledger::tally::week_of;
+use crate::store::upkeep::Upkeep;
 use crate::store::zones::watched::ZoneState;
 use crate::time::{Span, Timestamp};
 
@@ -35,7 +36,7 @@ pub struct Verification {
     pub records: u64,
     /// What is wrong, a sentence each; empty if nothing is. At most 100.
     pub faults: Vec<String>,
-    /// Whether something that was recorded is damaged, and not only what [`Store::recount`] counts from it.
+    /// Whether something that was recorded is damaged, and not only what [`Upkeep::recount`] counts from it.
     pub is_damaged: bool,
 }
 
@@ -112,7 +113,7 @@ pub struct DatabaseStats {
     pub tables: Vec<TableSize>,
 }
 
-impl Store {
+impl Upkeep<'_> {
     /// Checks everything: SQLite's own structures, references, intervals, counts, and every hash.
     /// `progress` is told what is being looked at.
     ///
@@ -133,17 +134,17 @@ impl Store {
             found.zones += 1;
             progress(&format!("zone {}", zone.apex));
             {
-                let _reading = self.begin_reading()?;
+                let _reading = self.store.begin_reading()?;
                 // Its row says what its records are in this state.
-                if let Some(zone) = self.find_view(&zone.apex, zone.view)? {
+                if let Some(zone) = self.store.zones().find_view(&zone.apex, zone.view)? {
                     self.verify_zone(&zone, &mut found)?;
                 }
             }
             self.verify_chain(&zone, &mut found)?;
         }
         progress("users of name servers");
-        let _reading = self.begin_reading()?;
-        if !self.is_popularity_sound()? {
+        let _reading = self.store.begin_reading()?;
+        if !self.store.ledger().is_popularity_sound()? {
             found.count_fault("the counts of names by name server are not those of the records");
         }
         self.verify_reports(&mut found)?;
@@ -157,10 +158,10 @@ impl Store {
     ///
     /// [`StoreError`]; nothing has changed then.
     pub fn recount(&self, mut progress: impl FnMut(&str)) -> Result<(), StoreError> {
-        let tx = self.begin_batch()?;
+        let tx = self.store.begin_batch()?;
         for zone in self.every_view()? {
             progress(&format!("zone {}", zone.apex));
-            self.run(|connection| {
+            self.store.run(|connection| {
                 let sql = "update zone set (kept_count, name_count, delegation_count) =
                              (select coalesce(sum(records), 0), count(nullif(records, 0)), count(nullif(has_ns, 0))
                                 from (select (select count(*) from record r where r.owner_id = o.id) as records,
@@ -171,13 +172,13 @@ impl Store {
             })?;
         }
         progress("users of name servers");
-        self.recount_users()?;
+        self.store.ledger().recount_users()?;
         tx.commit()
     }
 
     /// Lets SQLite check its structures and the references between tables.
     fn verify_pages(&self, found: &mut Verification) -> Result<(), StoreError> {
-        let lines: Vec<String> = self.run(|connection| {
+        let lines: Vec<String> = self.store.run(|connection| {
             let mut statement = connection.prepare("pragma integrity_check(100)")?;
             let rows = statement.query_map([], |row| row.get(0))?;
             rows.collect()
@@ -189,7 +190,7 @@ impl Store {
         if !found.faults.is_empty() {
             return Ok(());
         }
-        let broken: Vec<(String, String)> = self.run(|connection| {
+        let broken: Vec<(String, String)> = self.store.run(|connection| {
             let mut statement = connection
                 .prepare("select \"table\", parent from pragma_foreign_key_check limit 100")?;
             let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -228,8 +229,9 @@ impl Store {
             ),
         ];
         for (what, sql) in counts {
-            let count: i64 =
-                self.run(|connection| connection.query_row(sql, [], |row| row.get(0)))?;
+            let count: i64 = self
+                .store
+                .run(|connection| connection.query_row(sql, [], |row| row.get(0)))?;
             if count > 0 {
                 found.fault(format!("{count} {what}"));
             }
@@ -240,8 +242,8 @@ impl Store {
     /// Checks the intervals of a zone's owners, and that the counts are those of the records.
     fn verify_zone(&self, zone: &ZoneState, found: &mut Verification) -> Result<(), StoreError> {
         let (mut kept, mut names, mut delegations) = (0, 0, 0);
-        let buckets = self.buckets_since(zone.id, None)?;
-        self.each_owner(zone.id, &zone.apex, |owner_id, owner| {
+        let buckets = self.store.zones().buckets_since(zone.id, None)?;
+        self.store.ledger().each_owner(zone.id, &zone.apex, |owner_id, owner| {
             let intervals = self.intervals_of(zone.id, owner_id, &buckets)?;
             found.records += intervals.len() as u64;
             let open = intervals.iter().filter(|it| it.removed.is_none());
@@ -291,7 +293,7 @@ impl Store {
         let added = open.map(|it| if it.baseline { 0 } else { week(it.added.0) });
         let lost = nameservers().filter_map(|it| it.removed);
         let lost = lost.map(|(at, _)| week(at)).max().unwrap_or(0);
-        let noted = self.cut_week(owner_id)?;
+        let noted = self.store.ledger().cut_week(owner_id)?;
         Ok(match added.max() {
             None => noted == 0,
             Some(added) if lost > added => noted == lost,
@@ -319,7 +321,7 @@ impl Store {
                      where p.bucket = ?3 and p.owner_id = ?1";
         let mut intervals = Vec::new();
         for bucket in buckets {
-            let rows = self.run(|connection| {
+            let rows = self.store.run(|connection| {
                 let mut statement =
                     connection.prepare_cached(if *bucket == 0 { open } else { past })?;
                 let read = |row: &rusqlite::Row<'_>| {
@@ -361,14 +363,17 @@ impl Store {
     /// Checks a zone's chain: each hash by the one before, and each root by the records, from the last cut
     /// of retention on. Returns whether that stood all the time.
     fn verify_links(&self, zone: &ZoneState, found: &mut Verification) -> Result<bool, StoreError> {
-        let start = self.last_start(zone.id)?;
+        let start = self.store.ledger().last_start(zone.id)?;
         let (mut before, mut after) = (Hash::default(), 0);
         loop {
-            let _reading = self.begin_reading()?;
-            if self.last_start(zone.id)? != start {
+            let _reading = self.store.begin_reading()?;
+            if self.store.ledger().last_start(zone.id)? != start {
                 return Ok(false);
             }
-            let links = self.chain_after(zone.id, after, LINKS_AT_A_TIME)?;
+            let links = self
+                .store
+                .ledger()
+                .chain_after(zone.id, after, LINKS_AT_A_TIME)?;
             let Some(last) = links.last() else { break };
             after = last.id;
             for link in &links {
@@ -394,7 +399,7 @@ impl Store {
                 }
             }
         }
-        let unlinked: i64 = self.run(|connection| {
+        let unlinked: i64 = self.store.run(|connection| {
             connection
                 .prepare_cached("select count(*) from version v where v.zone_id = ?1 and v.kind <> 'passive' and v.id > coalesce((select c.version_id from chain c where c.zone_id = ?1 and c.kind = 'start' order by c.id limit 1), 0)
                                     and not exists (select 1 from chain c where c.zone_id = ?1 and c.version_id = v.id and c.kind = 'version')")?
@@ -419,7 +424,12 @@ impl Store {
         root: Hash,
         found: &mut Verification,
     ) -> Result<(), StoreError> {
-        if self.state_root(zone.id, &zone.apex, at, newest_id)? != root {
+        if self
+            .store
+            .ledger()
+            .state_root(zone.id, &zone.apex, at, newest_id)?
+            != root
+        {
             found.fault(format!(
                 "zone {}: the state before {at} is not the one that was hashed",
                 zone.apex
@@ -436,7 +446,7 @@ impl Store {
         found: &mut Verification,
     ) -> Result<(), StoreError> {
         let (version_id, root) = (link.version_id, link.root);
-        let is_superseded: bool = self.run(|connection| {
+        let is_superseded: bool = self.store.run(|connection| {
             connection
                 .prepare_cached("select exists (select 1 from chain where zone_id = ? and id > ? and version_id = ? and kind = 'version')")?
                 .query_row(params![zone.id.0, link.id, version_id], |row| row.get(0))
@@ -444,7 +454,7 @@ impl Store {
         if is_superseded {
             return Ok(());
         }
-        let version = match self.version_key(version_id) {
+        let version = match self.store.ledger().version_key(version_id) {
             Ok(version) => version,
             Err(StoreError::Sqlite {
                 fault: rusqlite::Error::QueryReturnedNoRows,
@@ -465,19 +475,19 @@ impl Store {
                 zone.apex, link.head.at, version.at
             ));
         }
-        if self.root_of(zone.id, &zone.apex, version)? != root {
+        if self.store.ledger().root_of(zone.id, &zone.apex, version)? != root {
             found.fault(format!(
                 "zone {}: the changes of version {version_id} of {} are not those that were hashed",
                 zone.apex, version.at
             ));
         }
-        let said: i64 = self.run(|connection| {
+        let said: i64 = self.store.run(|connection| {
             connection
                 .prepare_cached("select changed_name_count from version where id = ?")?
                 .query_row([version_id], |row| row.get(0))
         })?;
         // A list that cannot be read is a fault that was found, not one that ends the check.
-        let listed = match self.changes_of(version_id) {
+        let listed = match self.store.ledger().changes_of(version_id) {
             Ok(owners) => Some(
                 owners
                     .iter()
@@ -500,7 +510,7 @@ impl Store {
 
     /// Checks that the hash each report rests on is in a chain.
     fn verify_reports(&self, found: &mut Verification) -> Result<(), StoreError> {
-        let missing: Vec<(i64, i64)> = self.run(|connection| {
+        let missing: Vec<(i64, i64)> = self.store.run(|connection| {
             let sql = "select e.case_id, e.revision from report_evidence e left join chain c on c.hash = e.hash and c.zone_id = e.zone_id where c.id is null limit 100";
             let mut statement = connection.prepare(sql)?;
             let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -536,6 +546,7 @@ impl Store {
         // Made first, so that what it will hold is nobody else's to read.
         drop(crate::store::sqlite::file::create_private(&temporary).map_err(file)?);
         let copied = self
+            .store
             .write_copy(&temporary)
             .and_then(|()| Self::check_copy(&temporary))
             .and_then(|()| {
@@ -558,9 +569,9 @@ impl Store {
 
     /// Checks the pages of a copy.
     fn check_copy(path: &Path) -> Result<(), StoreError> {
-        let store = Self::open_read_only(path)?;
+        let store = Store::open_read_only(path)?;
         let mut found = Verification::default();
-        store.verify_pages(&mut found)?;
+        store.upkeep().verify_pages(&mut found)?;
         match found.faults.into_iter().next() {
             Some(fault) => Err(store.damaged(fault)),
             None => Ok(()),
@@ -573,13 +584,14 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn stats(&self) -> Result<DatabaseStats, StoreError> {
-        let _reading = self.begin_reading()?;
+        let _reading = self.store.begin_reading()?;
         let number = |sql: &str| -> Result<u64, StoreError> {
-            self.run(|connection| connection.query_row(sql, [], |row| row.get::<_, Option<i64>>(0)))
+            self.store
+                .run(|connection| connection.query_row(sql, [], |row| row.get::<_, Option<i64>>(0)))
                 .map(|number| number.unwrap_or(0) as u64)
         };
         let page = number("pragma page_size")?;
-        let sizes: Vec<(String, i64, bool)> = self.run(|connection| {
+        let sizes: Vec<(String, i64, bool)> = self.store.run(|connection| {
             let mut statement = connection.prepare(
                 "select d.name, d.pgsize, s.type = 'table' from dbstat d join sqlite_schema s on s.name = d.name where d.aggregate = true order by d.pgsize desc",
             )?;
@@ -648,7 +660,7 @@ impl Store {
     /// Returns how many records versions after a time added and removed, and over how many days.
     fn changes_since(&self, since: Timestamp) -> Result<(u64, f64), StoreError> {
         let (mut count, mut first, mut last) = (0, i64::MAX, 0);
-        self.run(|connection| {
+        self.store.run(|connection| {
             let mut statement = connection.prepare(
                 "select v.observed_at, c.octets from version v left join change c on c.version_id = v.id where v.observed_at > ?",
             )?;

@@ -9,8 +9,8 @@
 use rusqlite::{OptionalExtension, params};
 
 use crate::store::error::StoreError;
-use crate::store::handle::Store;
 use crate::store::keys::{View, ZoneId};
+use crate::store::upkeep::Upkeep;
 use crate::store::zones::watched::ZoneState;
 use crate::time::Timestamp;
 
@@ -44,14 +44,14 @@ pub struct PruneStep {
     owner_id: i64,
 }
 
-impl Store {
+impl Upkeep<'_> {
     /// Returns how many records of each zone were removed in each month: zone, month, count.
     ///
     /// # Errors
     ///
     /// [`StoreError`].
     pub fn past_by_month(&self) -> Result<Vec<(ZoneId, i64, u64)>, StoreError> {
-        self.run(|connection| {
+        self.store.run(|connection| {
             let sql = "select o.zone_id, p.bucket, count(*) from past_record p join owner o on o.id = p.owner_id group by o.zone_id, p.bucket";
             let mut statement = connection.prepare(sql)?;
             let rows = statement.query_map([], |row| {
@@ -71,7 +71,7 @@ impl Store {
         zone: &ZoneState,
         cut: Timestamp,
     ) -> Result<PruneCount, StoreError> {
-        self.run(|connection| {
+        self.store.run(|connection| {
             let number = |sql: &str| -> rusqlite::Result<u64> {
                 connection
                     .prepare_cached(sql)?
@@ -87,14 +87,14 @@ impl Store {
     }
 
     /// Cuts a zone: the state at the cut becomes where its chain can be computed anew from, and what was
-    /// removed before it is free to be taken by [`Store::prune_some`]. Takes the lists and gaps of versions
+    /// removed before it is free to be taken by [`Upkeep::prune_some`]. Takes the lists and gaps of versions
     /// before the cut; versions that the detector has yet to judge keep their lists.
     ///
     /// # Errors
     ///
     /// [`StoreError`].
     pub fn cut_zone(&self, zone: &ZoneState, cut: Timestamp) -> Result<(), StoreError> {
-        let first: Option<i64> = self.run(|connection| {
+        let first: Option<i64> = self.store.run(|connection| {
             connection
                 .prepare_cached("select min(observed_at) from version where zone_id = ?")?
                 .query_row([zone.id.0], |row| row.get(0))
@@ -106,6 +106,7 @@ impl Store {
         if zone.view == View::Passive {
             // It has no chain that could begin anew.
             return self
+                .store
                 .run(|connection| {
                     connection
                         .prepare_cached("update zone set kept_since_at = ?2 where id = ?1")?
@@ -115,13 +116,17 @@ impl Store {
         }
         // All records are read for it, outside of the transaction: a poll meanwhile makes no difference.
         let start = {
-            let _reading = self.begin_reading()?;
-            self.compute_start(zone.id, &zone.apex, cut)?
+            let _reading = self.store.begin_reading()?;
+            self.store
+                .ledger()
+                .compute_start(zone.id, &zone.apex, cut)?
         };
-        let tx = self.begin_batch()?;
-        self.append_start(zone.id, &zone.apex, cut, start)?;
+        let tx = self.store.begin_batch()?;
+        self.store
+            .ledger()
+            .append_start(zone.id, &zone.apex, cut, start)?;
         let versions = "(select id from version where zone_id = ?1 and observed_at < ?2 and id <= (select detected_version_id from zone where id = ?1))";
-        self.run(|connection| {
+        self.store.run(|connection| {
             let change = |sql: &str| -> rusqlite::Result<()> {
                 connection
                     .prepare_cached(sql)?
@@ -148,7 +153,7 @@ impl Store {
     /// [`StoreError`].
     pub fn prune_some(&self, step: PruneStep) -> Result<(u64, Option<PruneStep>), StoreError> {
         // The next owner that has anything in the month, of whatever zone, and the last of the portion.
-        let (last_cut, bounds): (Option<i64>, Option<(i64, i64, i64)>) = self.run(|connection| {
+        let (last_cut, bounds): (Option<i64>, Option<(i64, i64, i64)>) = self.store.run(|connection| {
             let last_cut = connection
                 .prepare_cached("select max(kept_since_at) from zone")?
                 .query_row([], |row| row.get(0))?;
@@ -171,8 +176,8 @@ impl Store {
         if last_cut.is_none_or(|cut| cut < month_end) {
             return Ok((0, None));
         }
-        let tx = self.begin_batch()?;
-        let removed = self.run(|connection| {
+        let tx = self.store.begin_batch()?;
+        let removed = self.store.run(|connection| {
             let sql = "delete from past_record where bucket = ?1 and owner_id between ?2 and ?3
                           and (select z.kept_since_at from owner o join zone z on z.id = o.zone_id where o.id = owner_id) >= ?4";
             connection
@@ -194,13 +199,14 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn pruned_at(&self) -> Result<Option<Timestamp>, StoreError> {
-        self.run(|connection| {
-            connection
-                .prepare_cached("select value from meta where key = 'pruned_at'")?
-                .query_row([], |row| row.get(0))
-                .optional()
-        })
-        .map(|at| at.map(Timestamp::from_unix))
+        self.store
+            .run(|connection| {
+                connection
+                    .prepare_cached("select value from meta where key = 'pruned_at'")?
+                    .query_row([], |row| row.get(0))
+                    .optional()
+            })
+            .map(|at| at.map(Timestamp::from_unix))
     }
 
     /// Notes that the program began to prune by itself.
@@ -209,12 +215,15 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn set_pruned_at(&self, at: Timestamp) -> Result<(), StoreError> {
-        self.run(|connection| {
-            connection
-                .prepare_cached("insert or replace into meta (key, value) values ('pruned_at', ?)")?
-                .execute([at.unix()])
-        })
-        .map(|_| ())
+        self.store
+            .run(|connection| {
+                connection
+                    .prepare_cached(
+                        "insert or replace into meta (key, value) values ('pruned_at', ?)",
+                    )?
+                    .execute([at.unix()])
+            })
+            .map(|_| ())
     }
 
     /// Gives some free pages back to the file system. False when there are none left.
@@ -224,14 +233,14 @@ impl Store {
     /// [`StoreError`].
     pub fn give_back_some(&self) -> Result<bool, StoreError> {
         let free = |store: &Self| -> Result<i64, StoreError> {
-            store.run(|connection| {
+            store.store.run(|connection| {
                 connection.query_row("pragma freelist_count", [], |row| row.get(0))
             })
         };
         if free(self)? == 0 {
             return Ok(false);
         }
-        self.run(|connection| {
+        self.store.run(|connection| {
             let mut statement =
                 connection.prepare(&format!("pragma incremental_vacuum({PAGES_AT_A_TIME})"))?;
             let mut rows = statement.query([])?;
@@ -249,7 +258,7 @@ impl Store {
     /// [`StoreError`].
     pub fn used_octets(&self) -> Result<u64, StoreError> {
         let pragma = |name: &str| -> Result<i64, StoreError> {
-            self.run(|connection| {
+            self.store.run(|connection| {
                 connection.query_row(&format!("pragma {name}"), [], |row| row.get(0))
             })
         };
@@ -263,7 +272,7 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn every_view(&self) -> Result<Vec<ZoneState>, StoreError> {
-        let names: Vec<(String, String)> = self.run(|connection| {
+        let names: Vec<(String, String)> = self.store.run(|connection| {
             let mut statement = connection.prepare("select name, view from zone order by id")?;
             let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
             rows.collect()
@@ -271,8 +280,12 @@ impl Store {
         let mut zones = Vec::with_capacity(names.len());
         for (name, view) in names {
             let view = View::parse(&view)
-                .ok_or_else(|| self.damaged(format!("view {view:?} of zone {name}")))?;
-            zones.extend(self.find_view(&self.read_name(&name)?, view)?);
+                .ok_or_else(|| self.store.damaged(format!("view {view:?} of zone {name}")))?;
+            zones.extend(
+                self.store
+                    .zones()
+                    .find_view(&self.store.read_name(&name)?, view)?,
+            );
         }
         Ok(zones)
     }

@@ -6,8 +6,8 @@ use rusqlite::{OptionalExtension, params};
 
 use crate::dns::{Name, Serial};
 use crate::store::error::StoreError;
-use crate::store::handle::Store;
 use crate::store::keys::SourceId;
+use crate::store::zones::Zones;
 use crate::time::Timestamp;
 
 /// A zone that a catalog lists.
@@ -47,7 +47,7 @@ pub struct CatalogChange {
     pub taken_over: Vec<(SourceId, String)>,
 }
 
-impl Store {
+impl Zones<'_> {
     /// Returns the members of a catalog now, by label.
     ///
     /// # Errors
@@ -57,7 +57,7 @@ impl Store {
         &self,
         source: SourceId,
     ) -> Result<BTreeMap<String, MemberRow>, StoreError> {
-        let rows = self.run(|connection| {
+        let rows = self.store.run(|connection| {
             let mut statement = connection.prepare_cached(
                 "select label, zone_name, member_group, change_of_ownership from catalog_member where source_id = ? and removed_at is null",
             )?;
@@ -69,9 +69,11 @@ impl Store {
         let member =
             |(label, zone, group, owner): (String, String, Option<String>, Option<String>)| {
                 let row = MemberRow {
-                    zone: self.read_name(&zone)?,
+                    zone: self.store.read_name(&zone)?,
                     group,
-                    change_of_ownership: owner.map(|owner| self.read_name(&owner)).transpose()?,
+                    change_of_ownership: owner
+                        .map(|owner| self.store.read_name(&owner))
+                        .transpose()?,
                 };
                 Ok((label, row))
             };
@@ -84,7 +86,7 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn catalog_of(&self, zone: &Name) -> Result<Option<Listing>, StoreError> {
-        let row: Option<(i64, String, String, Option<String>)> = self.run(|connection| {
+        let row: Option<(i64, String, String, Option<String>)> = self.store.run(|connection| {
             connection
                 .prepare_cached(
                     "select m.source_id, s.name, m.label, m.change_of_ownership from catalog_member m join source s on s.id = m.source_id
@@ -100,7 +102,9 @@ impl Store {
             source: SourceId(source),
             source_name,
             label,
-            change_of_ownership: owner.map(|owner| self.read_name(&owner)).transpose()?,
+            change_of_ownership: owner
+                .map(|owner| self.store.read_name(&owner))
+                .transpose()?,
         }))
     }
 
@@ -118,8 +122,8 @@ impl Store {
         change: &CatalogChange,
         at: Timestamp,
     ) -> Result<(), StoreError> {
-        let tx = self.begin_batch()?;
-        self.run(|connection| {
+        let tx = self.store.begin_batch()?;
+        self.store.run(|connection| {
             let mut leave = connection.prepare_cached(
                 "update catalog_member set removed_at = max(?3, added_at) where source_id = ?1 and label = ?2 and removed_at is null",
             )?;
@@ -175,7 +179,7 @@ impl Store {
         tried_before: Timestamp,
         limit: usize,
     ) -> Result<Vec<Name>, StoreError> {
-        let rows = self.run(|connection| {
+        let rows = self.store.run(|connection| {
             let mut statement = connection.prepare_cached(
                 "select z.name from catalog_member m join zone z on z.name = m.zone_name and z.view = 'zone'
                   where m.source_id = ?1 and m.removed_at is null and z.version_id is not null
@@ -190,7 +194,7 @@ impl Store {
             )?;
             rows.collect::<rusqlite::Result<Vec<_>>>()
         })?;
-        rows.iter().map(|name| self.read_name(name)).collect()
+        rows.iter().map(|name| self.store.read_name(name)).collect()
     }
 
     /// Returns the members of a catalog with the serials that history holds.
@@ -202,7 +206,7 @@ impl Store {
         &self,
         source: SourceId,
     ) -> Result<Vec<(Name, Option<Serial>)>, StoreError> {
-        let rows = self.run(|connection| {
+        let rows = self.store.run(|connection| {
             let mut statement = connection.prepare_cached(
                 "select z.name, iif(z.version_id is null, null, z.serial) from catalog_member m join zone z on z.name = m.zone_name
                   where m.source_id = ? and m.removed_at is null order by z.name",
@@ -212,14 +216,15 @@ impl Store {
             })?;
             rows.collect::<rusqlite::Result<Vec<_>>>()
         })?;
-        let read = |(name, serial): (String, Option<Serial>)| Ok((self.read_name(&name)?, serial));
+        let read =
+            |(name, serial): (String, Option<Serial>)| Ok((self.store.read_name(&name)?, serial));
         rows.into_iter().map(read).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::store::handle::StoreOptions;
+    use crate::store::handle::{Store, StoreOptions};
     use crate::store::keys::SourceKind;
 
     use super::*;
@@ -233,6 +238,7 @@ mod tests {
         };
         let store = Store::open(&folder.path().join("f.db"), options).expect("made");
         let source = store
+            .zones()
             .ensure_source("cat", SourceKind::Catalog)
             .expect("made");
         let at = Timestamp::from_unix;
@@ -244,7 +250,7 @@ mod tests {
             ("compared.", 9_000, None, false),
         ] {
             let name = Name::parse(zone).expect("valid");
-            let state = store.ensure_zone(&name, source).expect("made");
+            let state = store.zones().ensure_zone(&name, source).expect("made");
             store
                 .run(|connection| {
                     connection.execute("insert into version (zone_id, source_id, kind, observed_at) values (?1, ?2, 'baseline', 1)", params![state.id.0, source.0])?;
@@ -255,7 +261,9 @@ mod tests {
                 .expect("written");
         }
         let due = |limit: usize| -> Vec<String> {
-            let due = store.members_not_whole_since(source, at(8_000), at(6_000), limit);
+            let due = store
+                .zones()
+                .members_not_whole_since(source, at(8_000), at(6_000), limit);
             due.expect("readable").iter().map(Name::to_string).collect()
         };
         assert_eq!(due(9), ["failed.", "waiting.", "held."]);

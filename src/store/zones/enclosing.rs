@@ -3,8 +3,8 @@
 use crate::dns::Name;
 use crate::store::caches::{ZoneSpan, ZonesAt};
 use crate::store::error::StoreError;
-use crate::store::handle::Store;
 use crate::store::keys::{View, ZoneId};
+use crate::store::zones::Zones;
 use crate::time::Timestamp;
 
 /// The most names of which it is kept which zones are there.
@@ -28,7 +28,7 @@ pub struct EnclosingZone {
     pub view: View,
 }
 
-impl Store {
+impl Zones<'_> {
     /// Returns the zones whose apex is the name or above it, the nearest first; a zone's own view first.
     ///
     /// # Errors
@@ -56,18 +56,19 @@ impl Store {
         &self,
         name: &Name,
     ) -> Result<Vec<(ZoneId, View)>, StoreError> {
-        let must_look = matches!(&*self.zones_at.borrow(), Some(known) if known.is_whole.is_none());
+        let must_look =
+            matches!(&*self.store.zones_at.borrow(), Some(known) if known.is_whole.is_none());
         if must_look {
             self.load_zones()?;
         }
-        if let Some(known) = &*self.zones_at.borrow() {
+        if let Some(known) = &*self.store.zones_at.borrow() {
             match known.by_apex.get(name) {
                 Some(views) => return Ok(views.clone()),
                 None if known.is_whole == Some(true) => return Ok(Vec::new()),
                 None => {}
             }
         }
-        let rows: Vec<(i64, String)> = self.run(|connection| {
+        let rows: Vec<(i64, String)> = self.store.run(|connection| {
             let sql = "select id, view from zone where name = ? order by view = 'zone' desc, view";
             let mut statement = connection.prepare_cached(sql)?;
             let rows =
@@ -79,6 +80,7 @@ impl Store {
             .map(|(id, view)| Ok((ZoneId(id), self.read_view(&view, name)?)))
             .collect::<Result<Vec<_>, StoreError>>()?;
         if let Some(known) = self
+            .store
             .zones_at
             .borrow_mut()
             .as_mut()
@@ -91,7 +93,7 @@ impl Store {
 
     /// Reads which zones there are, if there are few.
     pub(in crate::store) fn load_zones(&self) -> Result<(), StoreError> {
-        let rows: Vec<(i64, String, String)> = self.run(|connection| {
+        let rows: Vec<(i64, String, String)> = self.store.run(|connection| {
             let counted = "select count(*) from (select 1 from zone limit ?)";
             let count: i64 = connection
                 .prepare_cached(counted)?
@@ -110,7 +112,7 @@ impl Store {
             ..ZonesAt::default()
         };
         for (id, apex, view) in rows {
-            let apex = self.read_name(&apex)?;
+            let apex = self.store.read_name(&apex)?;
             let view = self.read_view(&view, &apex)?;
             known
                 .by_apex
@@ -118,18 +120,19 @@ impl Store {
                 .or_default()
                 .push((ZoneId(id), view));
         }
-        self.zones_at.replace(Some(known));
+        self.store.zones_at.replace(Some(known));
         Ok(())
     }
 
     /// Reads the word for a view.
     pub(in crate::store) fn read_view(&self, word: &str, apex: &Name) -> Result<View, StoreError> {
-        View::parse(word).ok_or_else(|| self.damaged(format!("view {word:?} of zone {apex}")))
+        View::parse(word).ok_or_else(|| self.store.damaged(format!("view {word:?} of zone {apex}")))
     }
 
     /// Returns the times of a zone's first and last version. Read once while one state of the database is read.
     pub(in crate::store) fn span_of(&self, zone: ZoneId) -> Result<ZoneSpan, StoreError> {
         let known = self
+            .store
             .spans
             .borrow()
             .as_ref()
@@ -137,7 +140,7 @@ impl Store {
         if let Some(known) = known {
             return Ok(known);
         }
-        let span = self.run(|connection| {
+        let span = self.store.run(|connection| {
             connection
                 // Each end by itself is found in the index; both together are a scan of all versions.
                 .prepare_cached(
@@ -145,7 +148,7 @@ impl Store {
                 )?
                 .query_row([zone.0], |row| Ok((row.get(0)?, row.get(1)?)))
         })?;
-        if let Some(known) = &mut *self.spans.borrow_mut() {
+        if let Some(known) = &mut *self.store.spans.borrow_mut() {
             known.insert(zone, span);
         }
         Ok(span)
@@ -172,7 +175,7 @@ impl Store {
 
     /// Returns the name of a source.
     pub(in crate::store) fn source_name(&self, id: i64) -> Result<String, StoreError> {
-        self.run(|connection| {
+        self.store.run(|connection| {
             connection
                 .prepare_cached("select name from source where id = ?")?
                 .query_row([id], |row| row.get(0))

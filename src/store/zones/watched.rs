@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::dns::{Name, Serial};
 use crate::store::error::StoreError;
-use crate::store::handle::Store;
 use crate::store::keys::{SourceId, SourceKind, View, ZoneId};
 use crate::store::sqlite::rows::{array, write_returning_one};
+use crate::store::zones::Zones;
 use crate::time::{Span, Timestamp};
 use crate::zone::Refusal;
 
@@ -220,14 +220,14 @@ pub struct RejectedRow {
     pub rejected_at: Timestamp,
 }
 
-impl Store {
+impl Zones<'_> {
     /// Returns the source called `name`, made if it is not there.
     ///
     /// # Errors
     ///
     /// [`StoreError::Sqlite`].
     pub fn ensure_source(&self, name: &str, kind: SourceKind) -> Result<SourceId, StoreError> {
-        self.run(|connection| {
+        self.store.run(|connection| {
             // Asked for with every transfer; a row that is as it should be is not written again.
             let known: Option<(i64, String)> = connection
                 .prepare_cached("select id, kind from source where name = ?")?
@@ -254,7 +254,7 @@ impl Store {
         self.ensure_view(apex, View::Zone, source)
     }
 
-    /// [`Store::ensure_zone`] of any view.
+    /// [`Zones::ensure_zone`] of any view.
     ///
     /// # Errors
     ///
@@ -270,7 +270,7 @@ impl Store {
         {
             return Ok(zone);
         }
-        self.run(|connection| {
+        self.store.run(|connection| {
             connection
                 .prepare_cached("insert into zone (name, view, source_id) values (?, ?, ?) on conflict (name, view) do update set source_id = excluded.source_id")?
                 .execute(params![apex.to_string(), view.word(), source.0])
@@ -301,13 +301,13 @@ impl Store {
         Ok(None)
     }
 
-    /// [`Store::find_zone`] of any view.
+    /// [`Zones::find_zone`] of any view.
     ///
     /// # Errors
     ///
     /// [`StoreError`].
     pub fn find_view(&self, apex: &Name, view: View) -> Result<Option<ZoneState>, StoreError> {
-        let row = self.run(|connection| {
+        let row = self.store.run(|connection| {
             let sql = "select z.id, z.source_id, s.kind, z.version_id, v.observed_at, z.serial, z.detected_version_id,
                               z.kept_count, z.name_count, z.delegation_count,
                               coalesce(v.kind <> 'feed' and v.source_id = z.source_id, 0), z.accept_requested, z.usual_ttl, z.kept_since_at,
@@ -316,7 +316,7 @@ impl Store {
             connection.prepare_cached(sql)?.query_row([&apex.to_string(), view.word()], |row| read_zone(row, apex, view)).optional()
         })?;
         match row {
-            Some(None) => Err(self.damaged(format!("source kind of zone {apex}"))),
+            Some(None) => Err(self.store.damaged(format!("source kind of zone {apex}"))),
             Some(state) => Ok(state),
             None => Ok(None),
         }
@@ -328,7 +328,7 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn source_of_zone(&self, apex: &Name) -> Result<Option<String>, StoreError> {
-        self.run(|connection| {
+        self.store.run(|connection| {
             let sql =
                 "select s.name from zone z join source s on s.id = z.source_id where z.name = ? and z.view = 'zone'";
             connection
@@ -344,14 +344,17 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn zones_of_source(&self, source: SourceId) -> Result<Vec<Name>, StoreError> {
-        let names = self.run(|connection| {
+        let names = self.store.run(|connection| {
             let mut statement = connection.prepare_cached(
                 "select name from zone where source_id = ? and view = 'zone' order by name",
             )?;
             let rows = statement.query_map([source.0], |row| row.get::<_, String>(0))?;
             rows.collect::<rusqlite::Result<Vec<_>>>()
         })?;
-        names.iter().map(|name| self.read_name(name)).collect()
+        names
+            .iter()
+            .map(|name| self.store.read_name(name))
+            .collect()
     }
 
     /// Notes how an attempt at a zone ended: `None` is a success. A success after failures leaves a gap.
@@ -368,7 +371,7 @@ impl Store {
         if refusal.is_none() {
             return self.note_zones_seen(std::slice::from_ref(apex), at);
         }
-        self.run(|connection| {
+        self.store.run(|connection| {
             let sql = "update zone set last_attempt_at = ?2, last_error = ?3, refused_reason = ?4, held = ?5,
                               attempt_count = attempt_count + 1, failure_count = failure_count + 1 where name = ?1 and view = 'zone'";
             let held = refusal.is_some_and(Refusal::is_held);
@@ -391,7 +394,7 @@ impl Store {
         refusal: &Refusal,
     ) -> Result<(), StoreError> {
         self.note_zones_seen(std::slice::from_ref(apex), at)?;
-        self.run(|connection| {
+        self.store.run(|connection| {
             let sql = "update zone set last_error = ?2, refused_reason = ?3, failure_count = failure_count + 1
                         where name = ?1 and view = 'zone'";
             connection
@@ -410,9 +413,9 @@ impl Store {
         let tx = match apexes.len() {
             0 => return Ok(()),
             1 => None,
-            _ => Some(self.begin_batch()?),
+            _ => Some(self.store.begin_batch()?),
         };
-        self.run(|connection| {
+        self.store.run(|connection| {
             // A pass over files that took the newest and refused an older one leaves no time unseen.
             let mut gap = connection.prepare_cached(
                 "insert or ignore into gap (zone_id, from_at, to_at, reason)
@@ -442,7 +445,7 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn request_accept(&self, apex: &Name) -> Result<bool, StoreError> {
-        let changed = self.run(|connection| {
+        let changed = self.store.run(|connection| {
             connection
                 .prepare_cached(
                     "update zone set accept_requested = 1 where name = ? and view = 'zone'",
@@ -465,10 +468,10 @@ impl Store {
         expire_s: u32,
     ) -> Result<(), StoreError> {
         let key = format!("{EXPIRE_KEY}{apex}");
-        if self.noted_number(&key)? != Some(expire_s.into()) {
-            self.note_number(&key, expire_s.into())?;
+        if self.store.desk().noted_number(&key)? != Some(expire_s.into()) {
+            self.store.desk().note_number(&key, expire_s.into())?;
         }
-        self.run(|connection| {
+        self.store.run(|connection| {
             let sql = "update zone set refresh_s = ?2, retry_s = ?3 where name = ?1 and view = 'zone' and (refresh_s is not ?2 or retry_s is not ?3)";
             connection
                 .prepare_cached(sql)?
@@ -483,12 +486,13 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn note_whole_failed(&self, zone: ZoneId, at: Timestamp) -> Result<(), StoreError> {
-        self.run(|connection| {
-            connection
-                .prepare_cached("update zone set whole_tried_at = ?2 where id = ?1")?
-                .execute(params![zone.0, at.unix()])
-        })
-        .map(|_| ())
+        self.store
+            .run(|connection| {
+                connection
+                    .prepare_cached("update zone set whole_tried_at = ?2 where id = ?1")?
+                    .execute(params![zone.0, at.unix()])
+            })
+            .map(|_| ())
     }
 
     /// Returns refresh and retry of a zone's newest SOA, if they are known.
@@ -497,7 +501,7 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn soa_timers(&self, apex: &Name) -> Result<Option<(Span, Span)>, StoreError> {
-        let row: Option<(Option<i64>, Option<i64>)> = self.run(|connection| {
+        let row: Option<(Option<i64>, Option<i64>)> = self.store.run(|connection| {
             connection
                 .prepare_cached(
                     "select refresh_s, retry_s from zone where name = ? and view = 'zone'",
@@ -514,7 +518,7 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn gaps(&self, zone: ZoneId) -> Result<Vec<Gap>, StoreError> {
-        self.run(|connection| {
+        self.store.run(|connection| {
             let mut statement = connection.prepare_cached(
                 "select from_at, to_at, reason from gap where zone_id = ? order by from_at",
             )?;
@@ -540,7 +544,7 @@ impl Store {
         at: Timestamp,
         refusal: Option<&Refusal>,
     ) -> Result<(), StoreError> {
-        self.run(|connection| {
+        self.store.run(|connection| {
             let sql = "update source set last_attempt_at = ?2, last_success_at = iif(?3 is null, ?2, last_success_at),
                               last_error = ?3, refused_reason = ?4 where id = ?1";
             connection.prepare_cached(sql)?.execute(params![source.0, at.unix(), refusal.map(ToString::to_string), refusal.map(Refusal::code)])
@@ -554,7 +558,7 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn note_event_time(&self, source: SourceId, at: Timestamp) -> Result<(), StoreError> {
-        self.run(|connection| connection.prepare_cached("update source set last_event_at = max(coalesce(last_event_at, ?2), ?2) where id = ?1")?.execute(params![source.0, at.unix()]))
+        self.store.run(|connection| connection.prepare_cached("update source set last_event_at = max(coalesce(last_event_at, ?2), ?2) where id = ?1")?.execute(params![source.0, at.unix()]))
             .map(|_| ())
     }
 
@@ -564,7 +568,7 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn source_status(&self, source: SourceId) -> Result<SourceStatus, StoreError> {
-        let (kind, last_event_at) = self.run(|connection| {
+        let (kind, last_event_at) = self.store.run(|connection| {
             connection
                 .prepare_cached("select kind, last_event_at from source where id = ?")?
                 .query_row([source.0], |row| {
@@ -572,7 +576,7 @@ impl Store {
                 })
         })?;
         let kind = SourceKind::parse(&kind)
-            .ok_or_else(|| self.damaged(format!("source kind {kind:?}")))?;
+            .ok_or_else(|| self.store.damaged(format!("source kind {kind:?}")))?;
         Ok(SourceStatus {
             id: source,
             kind,
@@ -586,14 +590,15 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn source_kind(&self, name: &str) -> Result<Option<SourceKind>, StoreError> {
-        let kind: Option<String> = self.run(|connection| {
+        let kind: Option<String> = self.store.run(|connection| {
             connection
                 .prepare_cached("select kind from source where name = ?")?
                 .query_row([name], |row| row.get(0))
                 .optional()
         })?;
         let read = |kind: String| {
-            SourceKind::parse(&kind).ok_or_else(|| self.damaged(format!("source kind {kind:?}")))
+            SourceKind::parse(&kind)
+                .ok_or_else(|| self.store.damaged(format!("source kind {kind:?}")))
         };
         kind.map(read).transpose()
     }
@@ -604,14 +609,14 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn feed_position(&self, source: SourceId) -> Result<FeedPosition, StoreError> {
-        let text: Option<String> = self.run(|connection| {
+        let text: Option<String> = self.store.run(|connection| {
             connection
                 .prepare_cached("select position from source where id = ?")?
                 .query_row([source.0], |row| row.get(0))
         })?;
         match text {
             Some(text) => {
-                serde_json::from_str(&text).map_err(|fault| self.damaged(fault.to_string()))
+                serde_json::from_str(&text).map_err(|fault| self.store.damaged(fault.to_string()))
             }
             None => Ok(FeedPosition::default()),
         }
@@ -624,7 +629,7 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn state_mark(&self, zones: Option<&[ZoneId]>) -> Result<String, StoreError> {
-        self.run(|connection| {
+        self.store.run(|connection| {
             // Sums: of two times the later one may stay while the other moves.
             let sql = "select coalesce((select max(id) from version), 0) || '.' || coalesce((select max(id) from chain), 0) || '.' ||
                               coalesce((select id || '-' || uid from case_event order by id desc limit 1), '0') || '.' || coalesce((select sum(evaluated_at) from abuse_case), 0) || '.' ||
@@ -653,12 +658,13 @@ impl Store {
         position: &FeedPosition,
     ) -> Result<(), StoreError> {
         let text = serde_json::to_string(position).expect("numbers have a JSON form");
-        self.run(|connection| {
-            connection
-                .prepare_cached("update source set position = ?2 where id = ?1")?
-                .execute(params![source.0, text])
-        })
-        .map(|_| ())
+        self.store
+            .run(|connection| {
+                connection
+                    .prepare_cached("update source set position = ?2 where id = ?1")?
+                    .execute(params![source.0, text])
+            })
+            .map(|_| ())
     }
 
     /// Returns what is known of a zone file.
@@ -667,7 +673,7 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn file_mark(&self, source: SourceId, path: &Path) -> Result<Option<FileMark>, StoreError> {
-        self.run(|connection| {
+        self.store.run(|connection| {
             connection
                 .prepare_cached("select modified_at_ns, size_bytes, version_at, refused_reason from source_file where source_id = ? and path = ?")?
                 .query_row(params![source.0, path.to_string_lossy()], read_mark)
@@ -681,7 +687,7 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn file_marks(&self, source: SourceId) -> Result<Vec<(PathBuf, FileMark)>, StoreError> {
-        self.run(|connection| {
+        self.store.run(|connection| {
             let mut marks = connection.prepare_cached("select modified_at_ns, size_bytes, version_at, refused_reason, path from source_file where source_id = ?")?;
             let marks = marks.query_map([source.0], |row| {
                 Ok((PathBuf::from(row.get::<_, String>(4)?), read_mark(row)?))
@@ -701,7 +707,7 @@ impl Store {
         from: &Path,
         to: &Path,
     ) -> Result<(), StoreError> {
-        self.run(|connection| {
+        self.store.run(|connection| {
             connection
                 .prepare_cached("update or replace source_file set path = ?3 where source_id = ?1 and path = ?2")?
                 .execute(params![source.0, from.to_string_lossy(), to.to_string_lossy()])
@@ -720,7 +726,7 @@ impl Store {
         path: &Path,
         mark: &FileMark,
     ) -> Result<(), StoreError> {
-        self.run(|connection| {
+        self.store.run(|connection| {
             connection
                 .prepare_cached(
                     "insert into source_file (source_id, path, modified_at_ns, size_bytes, version_at, refused_reason) values (?, ?, ?, ?, ?, ?)
@@ -739,7 +745,7 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn ended_with_soa(&self, source: SourceId, zone: ZoneId) -> Result<bool, StoreError> {
-        Ok(self.noted_number(&ending_key(source, zone))? == Some(1))
+        Ok(self.store.desk().noted_number(&ending_key(source, zone))? == Some(1))
     }
 
     /// Notes how the last file that a source brought of a zone ended.
@@ -756,7 +762,9 @@ impl Store {
         if self.ended_with_soa(source, zone)? == ends_with_soa {
             return Ok(());
         }
-        self.note_number(&ending_key(source, zone), ends_with_soa.into())
+        self.store
+            .desk()
+            .note_number(&ending_key(source, zone), ends_with_soa.into())
     }
 
     /// Sets lines of a feed aside, in one transaction. A line that was set aside before is not set aside again.
@@ -773,8 +781,8 @@ impl Store {
         if lines.is_empty() {
             return Ok(());
         }
-        let tx = self.begin_batch()?;
-        self.run(|connection| {
+        let tx = self.store.begin_batch()?;
+        self.store.run(|connection| {
             let mut insert = connection.prepare_cached("insert or ignore into rejected_line (source_id, line_number, kind, reason, octets, rejected_at) values (?, ?, ?, ?, ?, ?)")?;
             for line in lines {
                 let number = line.number as i64;
@@ -797,7 +805,7 @@ impl Store {
         source: Option<&str>,
         limit: usize,
     ) -> Result<Vec<RejectedRow>, StoreError> {
-        self.run(|connection| {
+        self.store.run(|connection| {
             let mut statement = connection.prepare_cached(
                 "select s.name, r.line_number, r.kind, r.reason, r.octets, r.rejected_at
                  from rejected_line r join source s on s.id = r.source_id
@@ -824,7 +832,7 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn status(&self) -> Result<Vec<ZoneStatus>, StoreError> {
-        let rows = self.run(|connection| {
+        let rows = self.store.run(|connection| {
             let mut statement = connection.prepare_cached(
                 "select z.name, s.name, s.kind, z.serial,
                         iif(s.kind = 'feed', max(coalesce(z.last_success_at, s.last_success_at), coalesce(s.last_success_at, z.last_success_at)), z.last_success_at),
@@ -877,9 +885,9 @@ impl Store {
         })?;
         let finish = |(name, kind, status): (Option<String>, String, ZoneStatus)| {
             let source_kind = SourceKind::parse(&kind)
-                .ok_or_else(|| self.damaged(format!("source kind {kind:?}")))?;
+                .ok_or_else(|| self.store.damaged(format!("source kind {kind:?}")))?;
             Ok(ZoneStatus {
-                zone: name.map(|name| self.read_name(&name)).transpose()?,
+                zone: name.map(|name| self.store.read_name(&name)).transpose()?,
                 source_kind,
                 ..status
             })
