@@ -139,5 +139,11 @@ print(f"fluxes reported: {len(fluxes) - len(missed)} of {len(fluxes)}{' (missed:
 print("hosters:", {name: peak.get(name, "none") for name in hosters})
 print(f"others reported: {len(accused)} {sorted(accused)[:5]}")
 print(f"others reviewed: {len(reviewed)} {sorted(reviewed)[:5]}; of {len(triers)} that tried three providers in three days: {sum(peak.get(name) == 'review' for name in triers)}")
+benign = count - len(fluxes) - len(hosters)
+wrong = len(accused | reviewed) + sum(peak.get(name) in ("review", "report") for name in triers)
+# Poisson: half the 97.5 % quantile of chi square with 2 (k + 1) degrees, by Wilson and Hilferty.
+k = wrong + 1
+above = k * (1 - 1 / (9 * k) + 1.96 / (3 * k**0.5)) ** 3
+print(f"undeserved reviews and reports: {wrong} of {benign:,} benign names in a month: {1e4 * wrong / benign:.2f} of 10,000 (95 %: at most {1e4 * above / benign:.2f})")
 print(f"at most {most} reports a day")
 sys.exit(bool(missed or accused or reviewed or most > 15))
