@@ -656,15 +656,35 @@ impl Weigher<'_> {
                 }))
     }
 
-    /// Returns whether names gave way to others of the same operators, of which no new address is known.
+    /// Returns whether names gave way to others of the same operators, or of the same provider's numbered domains, of
+    /// which no new address is known.
     fn is_reassigned(&self, point: &ChangePoint) -> bool {
         let operators = |names: &[Name]| -> BTreeSet<Name> {
             names.iter().map(|it| self.knowledge.operator(it)).collect()
         };
-        point.has_sets
-            && point.fresh_host_addresses == 0
-            && operators(&point.names_before) == operators(&point.names_after)
+        if !point.has_sets || point.fresh_host_addresses > 0 {
+            return false;
+        }
+        let [before, after] = [&point.names_before, &point.names_after].map(|it| operators(it));
+        before == after || {
+            let family = one_family(&before);
+            family.is_some() && family == one_family(&after)
+        }
     }
+}
+
+/// Returns the family of all operators of a set of name servers, if it is one that stands under
+/// [`FAMILY_SUFFIXES_MIN`] suffixes at once: a provider that numbers its domains.
+fn one_family(operators: &BTreeSet<Name>) -> Option<String> {
+    if operators.len() < FAMILY_SUFFIXES_MIN {
+        return None;
+    }
+    let parts = operators.iter().map(operator_family);
+    let parts: Vec<(String, String)> = parts.collect::<Option<_>>()?;
+    let families: BTreeSet<&String> = parts.iter().map(|(family, _)| family).collect();
+    let suffixes: BTreeSet<&String> = parts.iter().map(|(_, suffix)| suffix).collect();
+    let is_one = families.len() == 1 && suffixes.len() >= FAMILY_SUFFIXES_MIN;
+    is_one.then(|| parts[0].0.clone())
 }
 
 /// Says which changes of the week are no steps of a rotation.

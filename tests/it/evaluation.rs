@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use fluxwatch::detector::{DetectPolicy, Level};
+use fluxwatch::dns::Name;
 
 use crate::harness::{Bench, at};
 use crate::scenarios::internet::Numbers;
@@ -165,6 +166,40 @@ fn crowd_of_new_addresses_is_reported_and_one_that_comes_back_is_reviewed() {
     };
     assert_eq!(crowd(false), Some(Level::Review));
     assert_eq!(crowd(true), Some(Level::Report));
+}
+
+#[test]
+fn pairs_that_a_provider_assigns_anew_open_a_watch_for_a_tenth_at_most() {
+    let policy = DetectPolicy::default();
+    let words = ["ada", "bob", "cleo", "dan", "eve", "finn", "gus", "hal"];
+    let mut watched = Vec::new();
+    for seed in 0..100 {
+        let mut numbers = Numbers(seed);
+        let mut story = tell_more("L6", seed);
+        story.events.clear();
+        let mut at = numbers.between(0, 24) * HOUR;
+        // Two names of one domain, or four of four domains that are called alike, three or four times in a row.
+        for _ in 0..numbers.between(3, 4) {
+            let pair = words.map(|it| format!("{it}.ns.bravo-host.test."));
+            let quartet = ["test", "invalid", "example", "localhost"].map(|suffix| {
+                let [host, domain] = [2000, 64].map(|limit| numbers.below(limit));
+                format!("ns-{host}.bravodns-{domain:02}.{suffix}.")
+            });
+            let set = match seed % 2 {
+                0 => numbers.sample(&pair, 2),
+                _ => quartet.to_vec(),
+            };
+            let set = set.iter().map(|it| Name::parse(it).expect("a name"));
+            story.events.push((at, What::Ns(set.collect(), 0)));
+            at += numbers.between(1, 36) * HOUR;
+        }
+        story.ends = at + 24 * HOUR;
+        let feed = Feed::Polls(HOUR);
+        let outcome = run(&story, feed, Ablation::Nothing, &policy, seed);
+        assert!(outcome.peak <= Some(Level::Watch), "{seed}: {outcome:?}");
+        watched.extend(outcome.peak.map(|_| seed));
+    }
+    assert!(watched.len() <= 10, "{watched:?}");
 }
 
 /// Tells a story as a feed of the whole program: the parent zone, and the domain's own where it has addresses.
