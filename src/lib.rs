@@ -12,7 +12,7 @@
 //! findings move a [`case`], and a case that reaches level `report` puts a [`report`], worded by
 //! [`templates`], into the [`outbox`], from where the [`mailer`] takes it. [`config`] says what is
 //! watched, [`daemon`] when, [`web`] what is served over HTTP, and [`cli`] is what people
-//! type; both show the shapes of [`listing`]; [`export`] writes them for other engines. [`evidence`] hashes every version, so that an edit shows. [`dns`] and [`time`] are the words that all
+//! type; [`desk`] is what they decide; both show the shapes of [`listing`]; [`export`] writes them for other engines. [`evidence`] hashes every version, so that an edit shows. [`dns`] and [`time`] are the words that all
 //! of them use, and [`mod@file`] opens what they read. docs/architecture.md says who may import whom; a test keeps it.
 
 pub mod case;
@@ -20,6 +20,7 @@ pub mod cli;
 pub mod config;
 pub mod count;
 pub mod daemon;
+pub mod desk;
 pub mod detector;
 pub mod dns;
 pub mod enrich;

@@ -5,15 +5,17 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::case::{CaseState, campaign_reference};
+use crate::case::campaign_reference;
 use crate::cli::arguments::{CasesAction, CasesCommand, CasesList, CasesShow, StatsFormat};
-use crate::cli::desk::{self, CaseFilter, LogJson};
+use crate::cli::desk::{self, LogJson};
 use crate::cli::failure::{Done, Failure};
 use crate::cli::outbox::{MessageJson, message_json};
-use crate::cli::output::{Row, plain, print_list, stdout, table, write_json_pretty};
+use crate::cli::output::{Row, print_list, stdout, table, write_json_pretty};
+use crate::cli::plain::plain;
 use crate::cli::report::NoticeJson;
-use crate::cli::session::{find_case, load_config, open_to_look};
+use crate::cli::session::{load_config, open_to_look};
 use crate::count::counted;
+use crate::desk::filter::{CaseFilter, find_case, parse_states};
 use crate::detector::Level;
 use crate::dns::Name;
 use crate::listing::CaseJson;
@@ -94,21 +96,6 @@ fn run_list(config: Option<&Path>, command: &CasesList) -> Result<Done, Failure>
     let rows: Vec<CaseJson> = rows.iter().map(CaseJson::from).collect();
     print_list(&rows, command.format)?;
     Ok(Done::Well)
-}
-
-/// Parses `--state`.
-pub fn parse_states(words: &[String]) -> Result<Vec<CaseState>, Failure> {
-    if words.iter().any(|word| word == "all") {
-        return Ok(CaseState::ALL.to_vec());
-    }
-    let parse = |word: &String| {
-        CaseState::parse(word).ok_or_else(|| {
-            Failure::usage(format!(
-                "--state: {word:?} is none of open, acknowledged, dismissed, mitigated, closed, all"
-            ))
-        })
-    };
-    words.iter().map(parse).collect()
 }
 
 /// How many names beside a campaign are shown.

@@ -7,7 +7,8 @@ use serde::Serialize;
 
 use crate::cli::arguments::{CheckFormat, ConfigCheck, ConfigCommand};
 use crate::cli::failure::{Done, Failure};
-use crate::cli::output::{plain, stdout, write_json_pretty};
+use crate::cli::output::{stdout, write_json_pretty};
+use crate::cli::plain::plain;
 use crate::cli::session::{find_config, load_config};
 use crate::config::{Config, Fault, FittedLimit, Schedule, TEMPLATE, Weight};
 use crate::count::counted;

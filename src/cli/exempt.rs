@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::case::{CaseState, Exempt, Exemption, Reach, reach_of};
+use crate::case::{Exemption, Reach};
 use crate::cli::arguments::{ExemptAction, ExemptAdd, ExemptCommand, ExemptList, ExemptRemove};
 use crate::cli::failure::{Done, Failure};
 use crate::cli::output::{Row, print_list, stdout, table};
@@ -13,10 +13,9 @@ use crate::cli::session::{
     actor, create_store, load_config, make_store_folder, open_pipeline, open_store, open_to_look,
 };
 use crate::config::Config;
-use crate::listing::parse_addresses;
-use crate::pipeline::Pipeline;
+use crate::desk::exempt::{self, WantedExemption};
 use crate::report::case_reference;
-use crate::store::{ExemptionRow, Store, Used};
+use crate::store::{CaseRow, ExemptionRow, Store};
 use crate::time::{Clock, Timestamp, WallClock};
 
 /// An exemption, as scripts read it.
@@ -136,42 +135,36 @@ fn run_add(config: Option<&Path>, command: &ExemptAdd) -> Result<Done, Failure> 
     let config = load_config(config)?;
     let now = WallClock.now();
     let author = actor(command.by.as_deref())?;
-    if command.reason.trim().is_empty() {
-        return Err(Failure::usage("an exemption has a reason"));
-    }
-    let addresses = |text: &str| match parse_addresses(text)? {
-        Used::Addresses(first, last) => Some((first, last)),
-        _ => None,
+    let wanted = WantedExemption {
+        kind: &command.kind,
+        value: &command.value,
+        reason: &command.reason,
+        until: command.until.as_deref(),
+        author: &author,
     };
-    let covers = Exempt::parse(&command.kind, &command.value, addresses).map_err(Failure::usage)?;
-    let until = command.until.as_deref().map(|text| read_until(text, now));
-    let mut exemption = Exemption {
-        id: 0,
-        covers,
-        reason: command.reason.trim().to_owned(),
-        author,
-        until: until.transpose()?,
-    };
+    let mut exemption = wanted.read(now)?;
     let Some(store) = open_to_add(&config, command.dry_run)? else {
         tell_added(&exemption, true)?;
         return Ok(Done::Well);
     };
-    let same = store.desk().exemptions_in_force(now)?;
-    if let Some(same) = same.iter().find(|it| it.covers == exemption.covers) {
+    if let Some(same) = exempt::find_same(&store, &exemption, now)? {
         let what = format!("note: exemption {} covers the same already", same.id);
         writeln!(std::io::stderr(), "{what}")?;
     }
     if !command.dry_run {
-        exemption.id = store.desk().add_exemption(&exemption, now)?;
+        exemption.id = exempt::add(&store, &exemption, now)?;
     }
-    let touched = cases_touched(&open_pipeline(config, store)?, &exemption)?;
+    let touched = exempt::cases_touched(&open_pipeline(config, store)?, &exemption)?;
     let mut out = stdout();
     match touched.is_empty() {
         true => writeln!(out, "It touches no open case.")?,
         false => writeln!(
             out,
             "{}",
-            table(&["case", "domain", "level", "effect"], touched.into_iter())
+            table(
+                &["case", "domain", "level", "effect"],
+                touched.iter().map(touched_cells)
+            )
         )?,
     }
     out.flush()?;
@@ -203,43 +196,18 @@ fn tell_added(exemption: &Exemption, dry_run: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Returns the open cases that an exemption touches, and how, as cells of a table.
-fn cases_touched(pipeline: &Pipeline, exemption: &Exemption) -> Result<Vec<Vec<String>>, Failure> {
-    let mut touched = Vec::new();
-    let open = [CaseState::Open, CaseState::Acknowledged];
-    for row in pipeline.store().desk().cases(&open)? {
-        let domain = &row.case.domain;
-        let Some(finding) = pipeline.find(domain, row.case.evaluated_at)?.finding else {
-            continue;
-        };
-        let account = pipeline.registration_of(domain).and_then(|it| it.account);
-        if let Some(reach) = reach_of(exemption, &finding, account.as_deref()) {
-            let effect = match reach {
-                Reach::Whole => "no mail any more",
-                Reach::Part => "told as ever: not all that rotates is exempt",
-            };
-            touched.push(vec![
-                case_reference(row.id),
-                row.case.domain.to_text_without_dot(),
-                row.case.level.word().to_owned(),
-                effect.to_owned(),
-            ]);
-        }
-    }
-    Ok(touched)
-}
-
-/// Reads when an exemption ends: a time to come, or a span from now.
-fn read_until(text: &str, now: Timestamp) -> Result<Timestamp, Failure> {
-    let until = match crate::time::Span::parse(text) {
-        Ok(span) => now + span,
-        Err(_) => Timestamp::parse_absolute(text)
-            .map_err(|fault| Failure::usage(format!("--until: {fault}")))?,
+/// Returns the cells of a case that an exemption touches.
+fn touched_cells((row, reach): &(CaseRow, Reach)) -> Vec<String> {
+    let effect = match reach {
+        Reach::Whole => "no mail any more",
+        Reach::Part => "told as ever: not all that rotates is exempt",
     };
-    match until > now {
-        true => Ok(until),
-        false => Err(Failure::usage(format!("--until: {until} is over"))),
-    }
+    vec![
+        case_reference(row.id),
+        row.case.domain.to_text_without_dot(),
+        row.case.level.word().to_owned(),
+        effect.to_owned(),
+    ]
 }
 
 /// Ends an exemption.
@@ -247,20 +215,10 @@ fn run_remove(config: Option<&Path>, command: &ExemptRemove) -> Result<Done, Fai
     let config = load_config(config)?;
     let who = actor(command.by.as_deref())?;
     let now = WallClock.now();
-    let store = match command.dry_run {
-        true => open_to_look(&config)?,
-        false => open_store(&config)?,
-    };
-    let done = match command.dry_run {
-        true => store
-            .desk()
-            .exemption(command.id)?
-            .is_some_and(|row| row.is_in_force(now)),
-        false => store.desk().remove_exemption(command.id, &who, now)?,
-    };
-    if !done {
-        let what = format!("no exemption {} is in force", command.id);
-        return Err(Failure::failed(what));
+    if command.dry_run {
+        exempt::check_removal(&open_to_look(&config)?, command.id, now)?;
+    } else {
+        exempt::remove(&open_store(&config)?, command.id, &who, now)?;
     }
     let sentence = match command.dry_run {
         true => format!("dry run: exemption {} would end", command.id),

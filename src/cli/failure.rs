@@ -1,12 +1,13 @@
 //! How a command ends.
 
-use std::fmt;
-use std::io;
 use std::path::Path;
+use std::{fmt, io};
 
-use crate::cli::output::plain;
+use crate::cli::plain::plain;
 use crate::config::ConfigError;
 use crate::daemon::ServiceError;
+use crate::desk::DeskError;
+use crate::dns::NameError;
 use crate::file;
 use crate::pipeline::PipelineError;
 use crate::store::StoreError;
@@ -84,6 +85,15 @@ impl Failure {
         failure.hint(file::cure(error))
     }
 
+    /// What stands where a name is wanted is none.
+    pub fn not_a_name(text: &str, fault: &NameError) -> Self {
+        let failure = Self::usage(format!("{text:?} is not a domain name: {fault}"));
+        match fault {
+            NameError::Address(_) => failure.hint("`fluxwatch history ADDRESS` shows who used it"),
+            _ => failure,
+        }
+    }
+
     /// Adds the cure.
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
@@ -148,6 +158,27 @@ impl From<PipelineError> for Failure {
             PipelineError::Template(error) => Self::usage(error.to_string()),
             PipelineError::NoMail => Self::usage(error.to_string()),
             PipelineError::Xarf(_) => Self::failed(error.to_string()),
+        }
+    }
+}
+
+impl From<DeskError> for Failure {
+    fn from(error: DeskError) -> Self {
+        match error {
+            DeskError::NotFound { sentence, hint } | DeskError::Refused { sentence, hint } => {
+                let failure = Self::failed(sentence);
+                match hint {
+                    Some(hint) => failure.hint(hint),
+                    None => failure,
+                }
+            }
+            DeskError::Invalid { field, sentence } => match field {
+                Some(field) => Self::usage(format!("--{field}: {sentence}")),
+                None => Self::usage(sentence),
+            },
+            DeskError::Name { text, fault } => Self::not_a_name(&text, &fault),
+            DeskError::Store(error) => error.into(),
+            DeskError::Pipeline(error) => error.into(),
         }
     }
 }

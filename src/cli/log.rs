@@ -6,7 +6,7 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::cli::output::is_steering;
+use crate::cli::plain::is_steering;
 
 /// Writes from now on the lines that `targets` let through.
 pub fn start(targets: Targets, colour: bool) {

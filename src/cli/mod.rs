@@ -21,6 +21,7 @@ mod log;
 mod manual;
 mod outbox;
 mod output;
+mod plain;
 mod poll;
 mod privacy;
 mod rejected;

@@ -10,8 +10,9 @@ use crate::cli::failure::{Done, Failure};
 use crate::cli::output::{Row, print_list};
 use crate::cli::session::{actor, load_config, open_pipeline, open_store, open_to_look, runtime};
 use crate::count::counted;
+use crate::desk::outbox;
 use crate::report::case_reference;
-use crate::store::{Fate, MessageRow, MessageState};
+use crate::store::{Fate, MessageRow};
 use crate::time::{Clock, Timestamp, WallClock};
 
 /// A message, as scripts read it.
@@ -121,25 +122,12 @@ fn run_retry(config: Option<&Path>, command: &OutboxRetry) -> Result<Done, Failu
     };
     let mut err = std::io::stderr();
     if command.dry_run {
-        let count = store
-            .desk()
-            .undone_messages()?
-            .iter()
-            .filter(|row| match command.message {
-                Some(id) => row.id == id,
-                None => row.state != MessageState::Sent,
-            })
-            .count();
+        let count = outbox::retryable(&store, command.message)?;
         let what = counted(count as u64, "message");
         writeln!(err, "dry run: {what} would be tried; nothing was changed")?;
         return Ok(Done::Well);
     }
-    let count = store
-        .desk()
-        .retry_messages(command.message, WallClock.now())?;
-    if let (0, Some(id)) = (count, command.message) {
-        return Err(Failure::failed(format!("no message {id} waits to be sent")));
-    }
+    let count = outbox::retry(&store, command.message, WallClock.now())?;
     if count == 0 {
         writeln!(err, "no message waits to be sent")?;
         return Ok(Done::Well);
@@ -162,50 +150,22 @@ fn run_drop(config: Option<&Path>, command: &OutboxDrop) -> Result<Done, Failure
         true => open_to_look(&config)?,
         false => open_store(&config)?,
     };
-    let waiting = store.desk().undone_messages()?;
     let mut missing = 0;
     for id in &command.messages {
-        let row = waiting.iter().find(|row| row.id == *id);
-        let done = match row {
-            Some(row) if command.dry_run => row.state.word() != "sending",
-            Some(_) => {
-                store
-                    .desk()
-                    .drop_message(*id, &format!("dropped by {who}"))?
-                    > 0
-            }
-            None => false,
+        let (to, verb) = if command.dry_run {
+            (outbox::check_drop(&store, *id)?, "would be taken")
+        } else {
+            let now = WallClock.now();
+            (outbox::drop_message(&store, *id, &who, now)?, "taken")
         };
-        match (row, done) {
-            (Some(row), true) => {
-                let verb = if command.dry_run {
-                    "would be taken"
-                } else {
-                    "taken"
-                };
-                let to = row.shown_recipient();
-                writeln!(err, "message {id} to {to} {verb} out of the outbox")?;
-                if let (Some(case), false) = (row.message.case_id, command.dry_run) {
-                    let state = store.desk().case_by_id(case)?.map(|row| row.case.state);
-                    if let Some(state) = state {
-                        let note = format!("message {id} to {to} dropped");
-                        store.desk().append_case_event(
-                            case,
-                            WallClock.now(),
-                            state,
-                            &who,
-                            &note,
-                        )?;
-                    }
-                }
-            }
-            _ => {
-                missing += 1;
-                writeln!(
-                    err,
-                    "message {id} neither waits, nor was given up, nor came back"
-                )?;
-            }
+        if let Some(to) = to {
+            writeln!(err, "message {id} to {to} {verb} out of the outbox")?;
+        } else {
+            missing += 1;
+            writeln!(
+                err,
+                "message {id} neither waits, nor was given up, nor came back"
+            )?;
         }
     }
     if command.dry_run {

@@ -1,6 +1,5 @@
 //! Tables, JSON and CSV on stdout.
 
-use std::borrow::Cow;
 use std::io::{self, BufWriter, Write};
 
 use comfy_table::{ContentArrangement, Table, presets};
@@ -8,33 +7,11 @@ use serde::Serialize;
 
 use crate::cli::arguments::ListFormat;
 use crate::cli::failure::Failure;
+use crate::cli::plain::{is_steering, plain};
 
 /// Returns stdout, buffered.
 pub fn stdout() -> BufWriter<io::StdoutLock<'static>> {
     BufWriter::new(io::stdout().lock())
-}
-
-/// Returns whether a character moves the cursor, or the direction of writing, of who prints it.
-pub fn is_steering(it: char) -> bool {
-    let is_direction = matches!(it, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
-    it.is_control() || is_direction
-}
-
-/// Returns a text that others wrote as a terminal shows it: what steers a terminal stands as `\u{…}`. Ends of lines
-/// and tabs stay.
-pub fn plain(text: &str) -> Cow<'_, str> {
-    let is_bad = |it: char| is_steering(it) && !matches!(it, '\n' | '\t');
-    if !text.contains(is_bad) {
-        return text.into();
-    }
-    let mut plain = String::with_capacity(text.len());
-    for character in text.chars() {
-        match is_bad(character) {
-            true => plain.extend(character.escape_unicode()),
-            false => plain.push(character),
-        }
-    }
-    plain.into()
 }
 
 /// Writes JSON in which nothing steers a terminal: the same values, with more of them escaped than RFC 8259 §7 asks.

@@ -6,7 +6,8 @@ use serde::Serialize;
 
 use crate::cli::arguments::ImportRejected;
 use crate::cli::failure::{Done, Failure};
-use crate::cli::output::{Row, is_steering, print_list};
+use crate::cli::output::{Row, print_list};
+use crate::cli::plain::is_steering;
 use crate::cli::session::{load_config, open_to_look};
 use crate::store::RejectedRow;
 use crate::time::Timestamp;

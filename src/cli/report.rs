@@ -5,21 +5,20 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::case::{Case, SendReason, exemption_of};
 use crate::cli::arguments::{
     ListFormat, PreviewFormat, PreviewProfile, ReportCommand, ReportDecide, ReportList,
     ReportPreview, ReportSend,
 };
 use crate::cli::failure::{Done, Failure};
 use crate::cli::output::{Row, print_list, stdout};
-use crate::cli::session::{
-    actor, find_case, load_config, open_pipeline, open_store, open_to_look, runtime,
-};
+use crate::cli::session::{actor, load_config, open_pipeline, open_store, open_to_look, runtime};
 use crate::config::{Config, Profile};
-use crate::mailer::{is_same_address, read_part};
-use crate::pipeline::{Addressee, Approval, CaseMail, PREVIEW_TOKEN, Pipeline};
+use crate::desk::filter::find_case;
+use crate::desk::notice::{NoticeDecision, exemption_of_case, send_again, waiting_notices};
+use crate::desk::preview::{self, Part};
+use crate::pipeline::Pipeline;
 use crate::report::case_reference;
-use crate::store::{CaseRow, MailKind, NoticeRow};
+use crate::store::{CaseRow, NoticeRow};
 use crate::time::{Clock, Timestamp, WallClock};
 
 /// Runs the command.
@@ -115,16 +114,8 @@ impl Row for NoticeJson {
 /// Lists the notices that wait for approval, by recipient.
 fn run_list(config: &Config, command: &ReportList) -> Result<Done, Failure> {
     let store = open_to_look(config)?;
-    let mut rows: Vec<NoticeJson> = store
-        .desk()
-        .drafted_notices()?
-        .iter()
-        .map(NoticeJson::from)
-        .collect();
-    rows.sort_by(|left, right| {
-        let key = |row: &NoticeJson| (row.recipient.to_lowercase(), row.drafted_at, row.case);
-        key(left).cmp(&key(right))
-    });
+    let rows = waiting_notices(&store)?;
+    let rows: Vec<NoticeJson> = rows.iter().map(NoticeJson::from).collect();
     print_list(&rows, command.format)?;
     if command.format == ListFormat::Table && !rows.is_empty() {
         writeln!(
@@ -139,114 +130,48 @@ fn run_list(config: &Config, command: &ReportList) -> Result<Done, Failure> {
 fn run_preview(config: Config, command: &ReportPreview) -> Result<Done, Failure> {
     let store = open_to_look(&config)?;
     let row = find_case(&store, &command.case)?;
+    let part = part_of(command.format);
+    let profile = command.profile.map(profile_of);
+    let queued = match (&command.to, profile) {
+        (Some(recipient), _) => Some(preview::notice(&store, &row, recipient, part)?),
+        (None, Some(_)) => None,
+        (None, None) => preview::queued(&store, &row, part)?,
+    };
+    let is_queued = queued.is_some();
+    let octets = if let Some(octets) = queued {
+        octets
+    } else {
+        preview::check_part(profile, part)?;
+        let pipeline = open_pipeline(config, store)?;
+        preview::composed(&pipeline, &row, profile, part, WallClock.now())?
+    };
     let mut out = stdout();
-    if let Some(recipient) = &command.to {
-        let notices = store.desk().notices_of_case(row.id)?;
-        let mut notices = notices.iter().rev();
-        let notice = notices.find(|it| is_same_address(&it.message.recipient, recipient));
-        let notice = notice.ok_or_else(|| {
-            let case = case_reference(row.id);
-            Failure::failed(format!("case {case} has no notice to {recipient}"))
-        })?;
-        if command.format != PreviewFormat::Eml {
-            return Err(Failure::usage(
-                "a notice is shown as it was drafted: only --format eml",
-            ));
-        }
-        out.write_all(&notice.message.octets)?;
-        out.flush()?;
-        return Ok(Done::Well);
-    }
-    let is_of_desk = |kind: MailKind| {
-        matches!(
-            kind,
-            MailKind::Report | MailKind::Update | MailKind::Closure
-        )
-    };
-    let messages = store.desk().messages_of_case(row.id)?;
-    let queued = messages.iter().rfind(|it| is_of_desk(it.message.kind));
-    if let (Some(queued), None) = (queued, command.profile) {
-        let octets = &queued.message.octets;
-        let part = match command.format {
-            PreviewFormat::Eml => Some(octets.clone()),
-            PreviewFormat::Text => read_part(octets, "text/plain", None),
-            PreviewFormat::Details => read_part(octets, "text/plain", Some("details.txt")),
-            PreviewFormat::Html => read_part(octets, "text/html", None),
-            PreviewFormat::Xarf => read_part(octets, "application/json", Some("xarf.json")),
-            PreviewFormat::Csv => read_part(octets, "text/csv", Some("evidence.csv")),
-        };
-        let part = part.ok_or_else(|| {
-            Failure::failed("the mail that was queued last has no such part")
-                .hint("--profile desk shows what would be built now")
-        })?;
-        out.write_all(&part)?;
-        out.flush()?;
-        return Ok(Done::Well);
-    }
-    if command.profile == Some(PreviewProfile::Xarf) && command.format == PreviewFormat::Html {
-        return Err(Failure::usage("the profile xarf has no HTML"));
-    }
-    let pipeline = open_pipeline(config, store)?;
-    let found = pipeline.find(&row.case.domain, row.case.evaluated_at)?;
-    let finding = found.finding.ok_or_else(|| {
-        Failure::failed(format!(
-            "{} shows nothing at {} that could be reported",
-            row.case.domain.to_text_without_dot(),
-            row.case.evaluated_at
-        ))
-    })?;
-    let case = Case {
-        revision: row.case.revision + 1,
-        ..row.case.clone()
-    };
-    let is_first = row.case.revision == 0;
-    let mail = CaseMail {
-        case_id: row.id,
-        case: &case,
-        finding: Some(&finding),
-        kind: if is_first {
-            MailKind::Report
-        } else {
-            MailKind::Update
-        },
-        reason: if is_first {
-            SendReason::FirstReport
-        } else {
-            SendReason::Asked
-        },
-        now: WallClock.now(),
-    };
-    let parts =
-        pipeline.compose_case_mail(&mail, &addressee(&pipeline, &case, command)?, PREVIEW_TOKEN)?;
-    match command.format {
-        PreviewFormat::Eml => out.write_all(&parts.message.octets)?,
-        PreviewFormat::Text => out.write_all(parts.text.as_bytes())?,
-        PreviewFormat::Details => out.write_all(parts.details.as_bytes())?,
-        PreviewFormat::Html => out.write_all(parts.html.as_bytes())?,
-        PreviewFormat::Xarf => {
-            out.write_all(&parts.xarf)?;
-            writeln!(out)?;
-        }
-        PreviewFormat::Csv => out.write_all(&parts.csv)?,
+    out.write_all(&octets)?;
+    if !is_queued && part == Part::Xarf {
+        writeln!(out)?;
     }
     out.flush()?;
     Ok(Done::Well)
 }
 
-/// Returns to whom a preview is written: the first of the desk, in the profile that was asked for.
-fn addressee(
-    pipeline: &Pipeline,
-    case: &Case,
-    command: &ReportPreview,
-) -> Result<Addressee, Failure> {
-    let first = pipeline.desk_addressees(case).into_iter().next();
-    let mut first = first.ok_or_else(|| Failure::usage("the desk has no address"))?;
-    match command.profile {
-        Some(PreviewProfile::Desk) => first.profile = Profile::Desk,
-        Some(PreviewProfile::Xarf) => first.profile = Profile::Xarf,
-        None => {}
+/// Returns the part that a format is.
+fn part_of(format: PreviewFormat) -> Part {
+    match format {
+        PreviewFormat::Eml => Part::Whole,
+        PreviewFormat::Text => Part::Text,
+        PreviewFormat::Details => Part::Details,
+        PreviewFormat::Html => Part::Html,
+        PreviewFormat::Xarf => Part::Xarf,
+        PreviewFormat::Csv => Part::Csv,
     }
-    Ok(first)
+}
+
+/// Returns the profile that was asked for.
+fn profile_of(profile: PreviewProfile) -> Profile {
+    match profile {
+        PreviewProfile::Desk => Profile::Desk,
+        PreviewProfile::Xarf => Profile::Xarf,
+    }
 }
 
 /// Tells the desk of a case once more.
@@ -268,21 +193,14 @@ fn run_send(config: Config, command: &ReportSend) -> Result<Done, Failure> {
     let row = find_case(&store, &command.case)?;
     let pipeline = open_pipeline(config, store)?;
     warn_of_exemption(&pipeline, &row)?;
-    let count = pipeline.send_again(row.id, &who)?;
+    let count = send_again(&pipeline, &row, &who)?;
     writeln!(err, "case {}: queued to {count}", case_reference(row.id))?;
     deliver(&pipeline)
 }
 
 /// Says that a case is exempt: who asks for its mail gets it all the same.
 fn warn_of_exemption(pipeline: &Pipeline, row: &CaseRow) -> Result<(), Failure> {
-    let now = WallClock.now();
-    let found = pipeline.find(&row.case.domain, row.case.evaluated_at)?;
-    let live = pipeline.store().desk().exemptions_in_force(now)?;
-    let registration = pipeline.registration_of(&row.case.domain);
-    let account = registration.and_then(|it| it.account);
-    let covering = found
-        .finding
-        .and_then(|finding| exemption_of(&live, &finding, account.as_deref(), now).cloned());
+    let covering = exemption_of_case(pipeline, row, WallClock.now())?;
     if let Some(exemption) = covering {
         writeln!(
             std::io::stderr(),
@@ -299,23 +217,20 @@ fn run_approve(config: Config, command: &ReportDecide) -> Result<Done, Failure> 
     let (who, mut err) = (actor(command.by.as_deref())?, std::io::stderr());
     let (pipeline, row) = open_for(config, command)?;
     if command.dry_run {
-        return tell_draft(&pipeline, &row, command);
+        return tell_draft(&pipeline, &row, &decision(command, &who));
     }
-    let approval = pipeline.approve_notice(&row, &command.to, &who, command.note.as_deref())?;
-    match approval {
-        Approval::Approved(notice) => {
-            let (to, hash) = (&notice.message.recipient, notice.sha256);
-            writeln!(err, "approved: the notice to {to}, sha256 {hash}")?;
-            deliver(&pipeline)
-        }
-        Approval::Redrafted => Err(Failure::failed(
-            "the case changed since that was drafted; there is a new draft",
-        )
-        .hint("look at it: fluxwatch report preview CASE --to ADDRESS")),
-        Approval::Void => Err(Failure::failed(
-            "the case changed since that was drafted, and there is nothing to tell any more",
-        )),
-        Approval::NoDraft => Err(no_draft(&row, command)),
+    let notice = decision(command, &who).approve(&pipeline, &row)?;
+    let (to, hash) = (&notice.message.recipient, notice.sha256);
+    writeln!(err, "approved: the notice to {to}, sha256 {hash}")?;
+    deliver(&pipeline)
+}
+
+/// Returns the decision that a command is.
+fn decision<'a>(command: &'a ReportDecide, who: &'a str) -> NoticeDecision<'a> {
+    NoticeDecision {
+        recipient: &command.to,
+        who,
+        note: command.note.as_deref(),
     }
 }
 
@@ -324,11 +239,9 @@ fn run_reject(config: Config, command: &ReportDecide) -> Result<Done, Failure> {
     let who = actor(command.by.as_deref())?;
     let (pipeline, row) = open_for(config, command)?;
     if command.dry_run {
-        return tell_draft(&pipeline, &row, command);
+        return tell_draft(&pipeline, &row, &decision(command, &who));
     }
-    if !pipeline.reject_notice(&row, &command.to, &who, command.note.as_deref())? {
-        return Err(no_draft(&row, command));
-    }
+    decision(command, &who).reject(&pipeline, &row)?;
     writeln!(std::io::stderr(), "rejected: the notice to {}", command.to)?;
     Ok(Done::Well)
 }
@@ -344,12 +257,12 @@ fn open_for(config: Config, command: &ReportDecide) -> Result<(Pipeline, CaseRow
 }
 
 /// Says which draft would be decided on.
-fn tell_draft(pipeline: &Pipeline, row: &CaseRow, command: &ReportDecide) -> Result<Done, Failure> {
-    let notices = pipeline.store().desk().notices_of_case(row.id)?;
-    let draft = notices.iter().rev().find(|it| {
-        it.state.word() == "drafted" && is_same_address(&it.message.recipient, &command.to)
-    });
-    let draft = draft.ok_or_else(|| no_draft(row, command))?;
+fn tell_draft(
+    pipeline: &Pipeline,
+    row: &CaseRow,
+    decision: &NoticeDecision<'_>,
+) -> Result<Done, Failure> {
+    let draft = decision.find_draft(pipeline, row)?;
     let mut err = std::io::stderr();
     writeln!(
         err,
@@ -357,16 +270,6 @@ fn tell_draft(pipeline: &Pipeline, row: &CaseRow, command: &ReportDecide) -> Res
         draft.message.recipient, draft.party, draft.sha256
     )?;
     Ok(Done::Well)
-}
-
-/// Returns the failure where nothing waits for a recipient.
-fn no_draft(row: &CaseRow, command: &ReportDecide) -> Failure {
-    let what = format!(
-        "no notice of case {} to {} waits for approval",
-        case_reference(row.id),
-        command.to
-    );
-    Failure::failed(what).hint("fluxwatch cases show CASE lists its notices")
 }
 
 /// Sends what is queued.

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use crate::cli::failure::Failure;
 use crate::config::{Config, ConfigError};
-use crate::dns::{Name, NameError};
+use crate::dns::Name;
 use crate::file;
 use crate::pipeline::{Pipeline, examine_parts};
-use crate::store::{CaseRow, PollerLock, Store, StoreError, StoreOptions};
+use crate::store::{PollerLock, Store, StoreError, StoreOptions};
 use crate::time::WallClock;
 
 /// Where the configuration is looked for, after `--config` and `$FLUXWATCH_CONFIG`.
@@ -155,44 +155,12 @@ pub fn open_dry_run(mut config: Config) -> Result<DryRun, Failure> {
 
 /// Parses a name that was typed or pasted.
 pub fn parse_name(text: &str) -> Result<Name, Failure> {
-    Name::parse_pasted(text).map_err(|fault| not_a_name(text, &fault))
+    Name::parse_pasted(text).map_err(|fault| Failure::not_a_name(text, &fault))
 }
 
 /// Parses a name that was typed or pasted, perhaps with `*.` before it. Returns whether that was there.
 pub fn parse_names(text: &str) -> Result<(bool, Name), Failure> {
-    Name::parse_wild(text).map_err(|fault| not_a_name(text, &fault))
-}
-
-/// Returns the failure for what is no name.
-fn not_a_name(text: &str, fault: &NameError) -> Failure {
-    let failure = Failure::usage(format!("{text:?} is not a domain name: {fault}"));
-    match fault {
-        NameError::Address(_) => failure.hint("`fluxwatch history ADDRESS` shows who used it"),
-        _ => failure,
-    }
-}
-
-/// Reads a number that may have a word before it, in any case: `2`, `FW-2`, `fw-000002`.
-pub fn read_number(text: &str, word: &str) -> Option<i64> {
-    let text = text.trim();
-    let digits = match text.split_at_checked(word.len()) {
-        Some((start, digits)) if start.eq_ignore_ascii_case(word) => digits,
-        _ => text,
-    };
-    let is_number = !digits.is_empty() && digits.bytes().all(|it| it.is_ascii_digit());
-    digits.parse().ok().filter(|_| is_number)
-}
-
-/// Finds a case by its number, its reference or its domain.
-pub fn find_case(store: &Store, text: &str) -> Result<CaseRow, Failure> {
-    let row = match read_number(text, "FW-") {
-        Some(id) => store.desk().case_by_id(id)?,
-        None => store.desk().find_case(&parse_name(text)?)?,
-    };
-    row.ok_or_else(|| {
-        Failure::failed(format!("no case {text}"))
-            .hint("`fluxwatch cases list --state all` lists every case")
-    })
+    Name::parse_wild(text).map_err(|fault| Failure::not_a_name(text, &fault))
 }
 
 /// Makes the runtime.

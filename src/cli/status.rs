@@ -7,7 +7,8 @@ use serde::Serialize;
 
 use crate::cli::arguments::StatusCommand;
 use crate::cli::failure::{Done, Failure};
-use crate::cli::output::{Row, plain, print_list};
+use crate::cli::output::{Row, print_list};
+use crate::cli::plain::plain;
 use crate::cli::session::{load_config, open_to_look, parse_name};
 use crate::config::Config;
 use crate::count::counted;

@@ -1,0 +1,106 @@
+//! Steps with cases: acknowledge, dismiss, close, reopen, assign, note.
+
+use crate::case::{Case, CaseEvent, DeskStep, DismissReason, StepRefused, take_step};
+use crate::desk::error::DeskError;
+use crate::pipeline::Pipeline;
+use crate::report::case_reference;
+use crate::time::Timestamp;
+
+/// A step that somebody takes.
+#[derive(Debug, Clone, Copy)]
+pub struct Step<'a> {
+    /// What is done.
+    pub step: &'a DeskStep,
+    /// What he says of it.
+    pub note: Option<&'a str>,
+    /// Who does it.
+    pub who: &'a str,
+}
+
+/// A step that was taken, or would be.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Taken {
+    /// The case as it is then.
+    pub case: Case,
+    /// What the log says of it.
+    pub note: String,
+}
+
+/// Checks that a step says what it has to say.
+///
+/// # Errors
+///
+/// [`DeskError::Invalid`] for a note without text, and for another reason that nobody gives.
+pub fn check_note(step: &DeskStep, note: Option<&str>) -> Result<(), DeskError> {
+    let says_nothing = note.is_none_or(|note| note.trim().is_empty());
+    match step {
+        DeskStep::Note if says_nothing => {
+            Err(DeskError::invalid("a note says something: --note TEXT"))
+        }
+        DeskStep::Dismiss(DismissReason::Other) if note.is_none() => Err(DeskError::invalid(
+            "--reason other needs a --note that says which",
+        )),
+        _ => Ok(()),
+    }
+}
+
+impl Step<'_> {
+    /// Takes it with one case, in one transaction with its log line and with what is told of it. Returns what was done,
+    /// or why it cannot be.
+    ///
+    /// # Errors
+    ///
+    /// [`DeskError::NotFound`] if the case was taken away meanwhile.
+    pub fn take(
+        &self,
+        pipeline: &Pipeline,
+        id: i64,
+        now: Timestamp,
+    ) -> Result<Result<Taken, StepRefused>, DeskError> {
+        let store = pipeline.store();
+        let tx = store.begin_batch()?;
+        let (case, event) = match self.decide(pipeline, id, now)? {
+            Ok(taken) => taken,
+            Err(fault) => return Ok(Err(fault)),
+        };
+        let events = std::slice::from_ref(&event);
+        store.desk().save_case(&case, events, self.who)?;
+        pipeline.tell_after_step(id)?;
+        tx.commit()?;
+        let note = event.note;
+        Ok(Ok(Taken { case, note }))
+    }
+
+    /// [`Step::take`], without doing it.
+    ///
+    /// # Errors
+    ///
+    /// As those.
+    pub fn preview(
+        &self,
+        pipeline: &Pipeline,
+        id: i64,
+        now: Timestamp,
+    ) -> Result<Result<Taken, StepRefused>, DeskError> {
+        let decided = self.decide(pipeline, id, now)?;
+        Ok(decided.map(|(case, event)| Taken {
+            case,
+            note: event.note,
+        }))
+    }
+
+    /// Returns what the case would be, and its log line.
+    fn decide(
+        &self,
+        pipeline: &Pipeline,
+        id: i64,
+        now: Timestamp,
+    ) -> Result<Result<(Case, CaseEvent), StepRefused>, DeskError> {
+        // Read in the transaction: a poller may have moved it meanwhile.
+        let row = pipeline.store().desk().case_by_id(id)?;
+        let row = row.ok_or_else(|| {
+            DeskError::not_found(format!("case {} was taken away", case_reference(id)))
+        })?;
+        Ok(take_step(&row.case, self.step, self.note, now))
+    }
+}
