@@ -10,15 +10,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use axum::Extension;
 use axum::body::{Body, Bytes};
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -30,8 +26,8 @@ use crate::listing::{
     CaseJson, ChangeJson, CoarseJson, CofJson, GapJson, HistoryJson, RecordJson, WantedText,
 };
 use crate::store::{History, HistoryScope, RecordRow, Store, StoreError, Used, Wanted, ZoneId};
-use crate::web::attempts::{Busy, Caller};
-use crate::web::server::{WebState, given};
+use crate::web::problem::problem;
+use crate::web::state::WebState;
 
 /// The most rows of an answer that is paged: it is sorted whole. An answer that is not paged has no limit.
 const PAGED_ROWS_MAX: usize = 100_000;
@@ -45,68 +41,6 @@ const CHUNK_OCTETS: usize = 32 << 10;
 const CHUNK_TIMEOUT: Duration = Duration::from_secs(30);
 /// How many chunks wait for a client that reads slowly.
 const CHUNKS_WAITING_MAX: usize = 4;
-
-/// A problem (RFC 9457).
-#[derive(Serialize)]
-struct Problem<'a> {
-    title: &'a str,
-    status: u16,
-    detail: String,
-}
-
-/// Answers with a problem.
-fn problem(status: StatusCode, detail: impl Into<String>) -> Response {
-    let body = Problem {
-        title: status.canonical_reason().unwrap_or("error"),
-        status: status.as_u16(),
-        detail: detail.into(),
-    };
-    let body = serde_json::to_string(&body).unwrap_or_default() + "\n";
-    (
-        status,
-        [(header::CONTENT_TYPE, "application/problem+json")],
-        body,
-    )
-        .into_response()
-}
-
-/// Lets only those in that the configuration names (RFC 7617).
-pub async fn check_user(
-    State(state): State<WebState>,
-    Extension(caller): Extension<Caller>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let given = given(request.headers(), "Basic").map(|given| BASE64_STANDARD.decode(given));
-    let may_enter = match given {
-        // Nobody guesses who gives nothing.
-        None => Ok(false),
-        Some(given) => {
-            let users = state.users.iter().map(String::as_bytes);
-            caller.may_enter(&given.unwrap_or_default(), users).await
-        }
-    };
-    match may_enter {
-        Ok(true) => next.run(request).await,
-        Ok(false) => {
-            let what = "wrong or missing user and password";
-            let mut refused = problem(StatusCode::UNAUTHORIZED, what);
-            let challenge =
-                header::HeaderValue::from_static("Basic realm=\"fluxwatch\", charset=\"UTF-8\"");
-            refused
-                .headers_mut()
-                .insert(header::WWW_AUTHENTICATE, challenge);
-            refused
-        }
-        Err(Busy) => {
-            let what = "too many requests of an address that sent wrong passwords";
-            let mut refused = problem(StatusCode::TOO_MANY_REQUESTS, what);
-            let retry = header::HeaderValue::from_static("1");
-            refused.headers_mut().insert(header::RETRY_AFTER, retry);
-            refused
-        }
-    }
-}
 
 /// What is looked up.
 #[derive(Debug, Clone)]

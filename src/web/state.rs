@@ -1,0 +1,65 @@
+//! What the endpoints share, and what they hand to the workers of `run`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use serde::Serialize;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::config::CanaryConfig;
+use crate::pipeline::Troubles;
+use crate::time::Clock;
+use crate::web::readers::Readers;
+
+/// What the endpoints share.
+#[derive(Clone)]
+pub struct WebState {
+    /// The database.
+    pub store_path: PathBuf,
+    /// Now.
+    pub clock: Arc<dyn Clock>,
+    /// The canary, for the metrics.
+    pub canary: Option<CanaryConfig>,
+    /// Zones are told one by one only while there are no more than this; `None` serves no metrics.
+    pub metrics_zones_max: Option<usize>,
+    /// The token of who pushes; `None` takes no pushed lines.
+    pub token: Option<String>,
+    /// Who may read history, each `user:password`; empty serves none.
+    pub users: Vec<String>,
+    /// Who looks history up.
+    pub readers: Readers,
+    /// To whoever reads feeds.
+    pub pushes: mpsc::Sender<PushedLines>,
+    /// What holds the service up.
+    pub troubles: Arc<Troubles>,
+}
+
+/// Lines that were pushed, and where their answer goes.
+pub struct PushedLines {
+    /// The feed; `None` for the only one that takes them.
+    pub source: Option<String>,
+    /// The lines.
+    pub lines: Bytes,
+    /// What became of them.
+    pub answer: oneshot::Sender<Pushed>,
+}
+
+/// What became of pushed lines.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "outcome")]
+pub enum Pushed {
+    /// They are in history, or were there already.
+    Taken {
+        /// New versions of zones.
+        versions: u64,
+        /// Names whose records changed.
+        changed_names: u64,
+        /// Lines that were set aside; the rest were taken.
+        rejected_lines: u64,
+    },
+    /// There is no such feed, or it takes no pushed lines.
+    NoSuchFeed,
+    /// As many bodies as may wait for this feed wait already. Nothing of this one was taken.
+    Busy,
+}
