@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
 
-use crate::daemon::service::ServiceError;
+use crate::daemon::error::ServiceError;
 use crate::daemon::settled::SettledClock;
 use crate::daemon::stop::Stop;
 use crate::daemon::unread::Unread;

@@ -4,6 +4,7 @@ mod agenda;
 mod common;
 mod crew;
 mod ears;
+mod error;
 mod housekeeping;
 mod judging;
 mod log;
@@ -17,6 +18,7 @@ mod systemd;
 mod unread;
 mod watch;
 
+pub use error::ServiceError;
 pub use log::log_report;
 pub use schedule::{Timetable, is_digest_due};
-pub use service::{Reload, ServiceError, Signals, serve, start_with};
+pub use service::{Reload, Signals, serve, start_with};

@@ -13,6 +13,7 @@
 //! Each worker has a connection of its own to the database. Who writes waits for the transaction before it, and no
 //! transaction waits for a network.
 
+use crate::daemon::error::ServiceError;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -30,7 +31,7 @@ use crate::daemon::crew::{CREW, Crew};
 use crate::daemon::ears::{Ears, Marks, PUSHES_WAITING_MAX, hand_on};
 use crate::daemon::watch::{Hearing, watch};
 use crate::daemon::{housekeeping, judging, post, systemd};
-use crate::pipeline::{Pipeline, PipelineError, Setup, tell_step, write_held};
+use crate::pipeline::{Pipeline, Setup, tell_step, write_held};
 use crate::store::{StoreError, end_waits};
 use crate::time::StepWatch;
 use crate::web::PushedLines;
@@ -44,23 +45,6 @@ const START_PAUSE_MAX: Duration = Duration::from_secs(60);
 const TICK: Duration = Duration::from_secs(1);
 /// The most zones that are marked by NOTIFY and wait.
 const MARKS_WAITING_MAX: usize = 4096;
-
-/// Why the service ended by itself.
-#[derive(Debug, thiserror::Error)]
-pub enum ServiceError {
-    /// The pipeline cannot go on.
-    #[error(transparent)]
-    Pipeline(#[from] PipelineError),
-    /// Signals cannot be received.
-    #[error("signals: {0}")]
-    Signal(#[source] std::io::Error),
-    /// A worker panicked.
-    #[error("the worker {0:?} ended by itself; the log has why")]
-    Died(&'static str),
-    /// A worker cannot be started.
-    #[error("no thread for the worker {0:?}: {1}")]
-    Thread(&'static str, #[source] std::io::Error),
-}
 
 /// The signals that the service hears. They are made first, so that none is missed.
 pub struct Signals {

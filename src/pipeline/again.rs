@@ -3,6 +3,7 @@
 //! A case is looked at again a whole number of hours after its last judgement, whenever somebody asks: so a history
 //! that is imported at once is reviewed and reported at the same times as one that was followed.
 
+use crate::pipeline::detect::REEVALUATE_AFTER;
 use std::collections::HashSet;
 
 use crate::case::Case;
@@ -12,9 +13,6 @@ use crate::pipeline::detect::Judged;
 use crate::pipeline::{Pipeline, PipelineError, PollOptions};
 use crate::store::CaseRow;
 use crate::time::{Span, Timestamp};
-
-/// How old a judgement must be before a case without changes is judged again.
-pub(super) const REEVALUATE_AFTER: Span = Span::hours(1);
 
 /// How many looks a day has.
 const LOOKS_A_DAY: i64 = 24;

@@ -8,7 +8,6 @@ use crate::detector::{Finding, Plane};
 use crate::dns::{Name, UnicodeForm, unicode_form};
 use crate::enrich::Networks;
 use crate::mailer::{Draft, Layout, compose, envelope_address};
-use crate::pipeline::reports::ACTOR;
 use crate::pipeline::{Pipeline, PipelineError};
 use crate::report::{
     CaseFacts, DeskReport, Ending, EvidenceLine, RelatedLine, XarfFacts, build_report,
@@ -17,6 +16,9 @@ use crate::report::{
 use crate::store::{Link, MailKind, NewMessage, View, ZoneId};
 use crate::templates::Words;
 use crate::time::Timestamp;
+
+/// The name in a case's log of what the program does by itself.
+pub(super) const ACTOR: &str = "fluxwatch";
 
 /// Stands for the token of a mail that is shown and not kept.
 pub const PREVIEW_TOKEN: &str = "preview";

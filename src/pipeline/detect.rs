@@ -14,13 +14,15 @@ use crate::detector::{
     without_excuses,
 };
 use crate::dns::{Name, Rdata, case_domain};
-use crate::pipeline::again::REEVALUATE_AFTER;
-use crate::pipeline::reports::ACTOR;
+use crate::pipeline::compose::ACTOR;
 use crate::pipeline::{Pipeline, PipelineError, PollOptions};
 use crate::store::{
     BulkKind, BulkMove, CaseRow, EntityKey, Extent, Interval, StoreError, View, ZoneState,
 };
 use crate::time::{Span, Timestamp};
+
+/// How old a judgement must be before a case without changes is judged again.
+pub(super) const REEVALUATE_AFTER: Span = Span::hours(1);
 
 /// The most owner names of one domain whose addresses are judged.
 const OWNERS_JUDGED_MAX: usize = 2000;

@@ -75,6 +75,7 @@ pub use feed::FeedImport;
 pub use files::FileImport;
 pub use metrics::metrics_page;
 pub use notices::Approval;
+pub use parts::Stamp;
 pub use parts::{
     Parts, TableInUse, check_parts, examine_parts, noted_tables, noted_warnings, table_warnings,
 };
@@ -87,7 +88,7 @@ pub use retention::{PrunePlan, Pruned, Retention, ZoneCut};
 pub use surroundings::check_surroundings;
 pub use transfer::{AfterTransfer, TransferJob, TransferOutcome, run_transfer};
 pub use troubles::{Troubles, read_held, write_held};
-pub use waiting::{Stamp, judging_waits};
+pub use waiting::judging_waits;
 
 /// What stops the pipeline.
 #[derive(Debug, thiserror::Error)]

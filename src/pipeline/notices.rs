@@ -2,8 +2,9 @@
 
 use crate::case::SendReason;
 use crate::mailer::is_same_address;
+use crate::pipeline::compose::ACTOR;
 use crate::pipeline::compose::CaseMail;
-use crate::pipeline::reports::{ACTOR, notice_basis};
+use crate::pipeline::reports::notice_basis;
 use crate::pipeline::{Pipeline, PipelineError};
 use crate::store::{CaseRow, MailKind, NoticeRow, NoticeState};
 

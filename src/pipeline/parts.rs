@@ -1,7 +1,9 @@
 //! What a configuration names beside the sources: tables, templates, keys, ways out.
 
 use std::collections::HashMap;
+use std::fs;
 use std::net::IpAddr;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::config::{Config, ConfigError, DkimAlgorithm, Fault, MailConfig, TlsSettings};
@@ -11,7 +13,6 @@ use crate::enrich::{
     TableError, TableSummary,
 };
 use crate::mailer::{Mailer, Signer, SmtpSettings, Webhook, check_address};
-use crate::pipeline::waiting::{Stamp, stamps};
 use crate::source::{TransferKey, TransferTls};
 use crate::store::{Store, StoreError};
 use crate::templates::Templates;
@@ -503,4 +504,24 @@ fn check_addresses(config: &Config, faults: &mut Vec<Fault>) {
             faults.push(config.error(key, &fault.to_string(), cure));
         }
     }
+}
+
+/// A file as it stood: which one it was, how long, and when it was last changed; `None` if it was not there.
+pub type Stamp = Option<(u64, u64, i64, i64)>;
+
+/// Returns how the files of the tables stand.
+pub(super) fn stamps(config: &Config) -> Vec<Stamp> {
+    let paths: [&Option<PathBuf>; 4] = [
+        &config.asn_path,
+        &config.hosting_path,
+        &config.shared_path,
+        &config.registrations_path,
+    ];
+    let stamp = |path: &PathBuf| {
+        let meta = fs::metadata(path).ok()?;
+        // The time of the last change of the file or of who may read it.
+        Some((meta.ino(), meta.len(), meta.ctime(), meta.ctime_nsec()))
+    };
+    let named = paths.into_iter().flatten();
+    named.map(stamp).collect()
 }

@@ -3,6 +3,7 @@
 //! Called in the transaction that moves the cases, once all of a version are moved: so a campaign that is
 //! found at once is one mail.
 
+use crate::pipeline::compose::ACTOR;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
@@ -23,8 +24,6 @@ use crate::pipeline::{Pipeline, PipelineError, PollOptions};
 use crate::store::{CaseRow, MailKind, NewMessage, NoticeState, Store};
 use crate::time::{Span, Timestamp};
 
-/// The name in a case's log of what the program does by itself.
-pub(super) const ACTOR: &str = "fluxwatch";
 /// Rules where no mail is configured, and only webhooks are told.
 const RULES: MailRules = MailRules {
     repeat: None,

@@ -4,37 +4,14 @@
 //! meanwhile is judged, in the order of its time, as it would have been.
 
 use std::collections::HashMap;
-use std::fs;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::PathBuf;
 
-use crate::config::{Config, Fault};
-use crate::pipeline::parts::WAITS_KEY;
+use crate::config::Fault;
+use crate::pipeline::parts::{Stamp, WAITS_KEY, stamps};
 use crate::pipeline::{Pipeline, PipelineError, PollOptions, Setup};
 use crate::store::{Store, StoreError, ZoneState};
 
 /// How many stored versions are judged before it is asked anew which is the oldest.
 const VERSIONS_AT_A_TIME: usize = 1000;
-
-/// A file as it stood: which one it was, how long, and when it was last changed; `None` if it was not there.
-pub type Stamp = Option<(u64, u64, i64, i64)>;
-
-/// Returns how the files of the tables stand.
-pub(super) fn stamps(config: &Config) -> Vec<Stamp> {
-    let paths: [&Option<PathBuf>; 4] = [
-        &config.asn_path,
-        &config.hosting_path,
-        &config.shared_path,
-        &config.registrations_path,
-    ];
-    let stamp = |path: &PathBuf| {
-        let meta = fs::metadata(path).ok()?;
-        // The time of the last change of the file or of who may read it.
-        Some((meta.ino(), meta.len(), meta.ctime(), meta.ctime_nsec()))
-    };
-    let named = paths.into_iter().flatten();
-    named.map(stamp).collect()
-}
 
 /// Returns whether the poller last found that a table cannot be used, so that nothing is judged.
 ///

@@ -17,6 +17,7 @@ mod generate;
 mod notify;
 mod passive;
 mod probe;
+mod rcode;
 mod rrtypes;
 mod signature;
 mod stream;

@@ -9,7 +9,7 @@ use domain::rdata::Tsig;
 use domain::rdata::tsig::Time48;
 use domain::tsig::ValidationError;
 
-use crate::source::transfer::{rcode_name, rcode_of};
+use crate::source::rcode::{rcode_name, rcode_of};
 use crate::time::{Span, Timestamp};
 use crate::zone::Refusal;
 

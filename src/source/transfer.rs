@@ -6,6 +6,7 @@
 //! interpreted, and nothing is taken as done but an end that the interpreter has seen *and* a
 //! verified signature over the whole stream.
 
+use crate::source::rcode::{rcode_name, rcode_of};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -567,11 +568,6 @@ pub(super) fn check_header(message: &[u8], id: u16) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Returns the rcode of the header.
-pub(super) fn rcode_of(message: &[u8]) -> u8 {
-    message[3] & 0x0f
-}
-
 /// Returns how many records the answer section has, as the header says.
 fn answer_count(message: &[u8]) -> u16 {
     u16::from_be_bytes([message[6], message[7]])
@@ -583,12 +579,6 @@ fn check_rcode(message: &[u8]) -> Result<(), Refusal> {
         NOERROR => Ok(()),
         code => Err(Refusal::Rcode(rcode_name(code))),
     }
-}
-
-/// Returns the mnemonic of an rcode.
-pub(super) fn rcode_name(code: u8) -> String {
-    domain::base::iana::Rcode::checked_from_int(code)
-        .map_or_else(|| code.to_string(), |rcode| rcode.to_string())
 }
 
 /// Checks that the question is ours. RFC 5936 §2.2.1: later messages may leave it out.

@@ -1,0 +1,19 @@
+//! What ends the service.
+
+use crate::pipeline::PipelineError;
+/// Why the service ended by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// The pipeline cannot go on.
+    #[error(transparent)]
+    Pipeline(#[from] PipelineError),
+    /// Signals cannot be received.
+    #[error("signals: {0}")]
+    Signal(#[source] std::io::Error),
+    /// A worker panicked.
+    #[error("the worker {0:?} ended by itself; the log has why")]
+    Died(&'static str),
+    /// A worker cannot be started.
+    #[error("no thread for the worker {0:?}: {1}")]
+    Thread(&'static str, #[source] std::io::Error),
+}
