@@ -8,40 +8,15 @@
 //!   the zone's row says where to go on.
 //! - A case's change and its report in the outbox share one transaction.
 
-mod again;
-mod anew;
-mod apply;
-mod aside;
 mod backoff;
-mod backtest;
-mod beside;
-mod canary;
-mod catalog;
-mod clock;
-mod compose;
-mod deliver;
-mod detect;
-mod docket;
 mod faults;
-mod feed;
-mod files;
-mod full;
-mod lanes;
-mod marks;
-mod metrics;
-mod notices;
-mod operator;
+mod ingest;
+mod judge;
+mod notify;
 mod parts;
-mod passive;
-mod poll;
-mod primaries;
-mod probe;
-mod reports;
-mod retention;
 mod surroundings;
-mod transfer;
 mod troubles;
-mod waiting;
+mod upkeep;
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -61,34 +36,34 @@ use crate::templates::TemplateError;
 use crate::time::{Clock, Span};
 use crate::zone::Refusal;
 
-pub use backtest::Replayed;
-pub use canary::{CanaryState, look_at_canary};
-pub use catalog::{
+pub use ingest::catalog::{
     CatalogJob, CatalogOutcome, CatalogSummary, SweepJob, SweepOutcome, run_catalog, run_sweep,
 };
-pub use clock::tell_step;
-pub use compose::{Addressee, CaseMail, PREVIEW_TOKEN, ReportParts};
-pub use deliver::{DeliverySummary, STOP_GRACE};
-pub use detect::DomainFinding;
-pub use docket::{Docket, Matter};
-pub use feed::FeedImport;
-pub use files::FileImport;
-pub use metrics::metrics_page;
-pub use notices::Approval;
+pub use ingest::feed::FeedImport;
+pub use ingest::files::FileImport;
+pub use ingest::passive::{PassiveImport, PassiveSummary};
+pub use ingest::poll::Transfers;
+pub use ingest::probe::{ProbeAnswers, ProbeJob};
+pub use ingest::transfer::{AfterTransfer, TransferJob, TransferOutcome, run_transfer};
+pub use judge::backtest::Replayed;
+pub use judge::canary::{CanaryState, look_at_canary};
+pub use judge::detect::DomainFinding;
+pub use judge::docket::{Docket, Matter};
+pub use judge::waiting::judging_waits;
+pub use notify::compose::{Addressee, CaseMail, PREVIEW_TOKEN, ReportParts};
+pub use notify::deliver::{DeliverySummary, STOP_GRACE};
+pub use notify::notices::Approval;
+pub use notify::reports::notice_basis;
 pub use parts::Stamp;
 pub use parts::{
     Parts, TableInUse, check_parts, examine_parts, noted_tables, noted_warnings, table_warnings,
 };
 use parts::{WAITS_KEY, made_key, parts_to_watch, rows_key};
-pub use passive::{PassiveImport, PassiveSummary};
-pub use poll::Transfers;
-pub use probe::{ProbeAnswers, ProbeJob};
-pub use reports::notice_basis;
-pub use retention::{PrunePlan, Pruned, Retention, ZoneCut};
 pub use surroundings::check_surroundings;
-pub use transfer::{AfterTransfer, TransferJob, TransferOutcome, run_transfer};
 pub use troubles::{Troubles, read_held, write_held};
-pub use waiting::judging_waits;
+pub use upkeep::clock::tell_step;
+pub use upkeep::metrics::metrics_page;
+pub use upkeep::retention::{PrunePlan, Pruned, Retention, ZoneCut};
 
 /// What stops the pipeline.
 #[derive(Debug, thiserror::Error)]
@@ -379,7 +354,7 @@ impl Pipeline {
         let canary = self.config.canary.as_ref();
         let mut page = metrics_page(&self.store, canary, self.clock.now(), metrics.zones_max)?;
         page.push_str(&troubles.metrics(self.clock.now()));
-        if let Err(error) = metrics::write_textfile(path, &page) {
+        if let Err(error) = upkeep::metrics::write_textfile(path, &page) {
             tracing::error!(path = %path.display(), "metrics were not written to {}: {error}", path.display());
         }
         Ok(())

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::{Config, Fault, Feeding, ProbeDomains, Source};
 use crate::file;
-use crate::pipeline::probe::read_targets;
+use crate::pipeline::ingest::probe::read_targets;
 use crate::source::expand_glob;
 use crate::store::foreign_file;
 

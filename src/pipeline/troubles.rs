@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::file;
-use crate::pipeline::metrics::Page;
+use crate::pipeline::upkeep::metrics::Page;
 use crate::time::Timestamp;
 
 /// How long a worker waits after its first fault; twice as long after each further one.

@@ -94,7 +94,7 @@ impl Pipeline {
     }
 
     /// Returns whether a domain is the canary, whose case is a test.
-    pub(super) fn is_canary(&self, domain: &Name) -> bool {
+    pub(in crate::pipeline) fn is_canary(&self, domain: &Name) -> bool {
         let canary = self.config.canary.as_ref();
         canary.is_some_and(|canary| canary.domain == *domain)
     }

@@ -18,7 +18,7 @@ const JITTER_PART: i64 = 4;
 /// How long after a failure a whole transfer is tried again, at the latest.
 const RETRY_MAX: Span = Span::hours(1);
 /// The most members of a catalog whose whole transfer one pass begins because it is due.
-pub(super) const DUE_OF_CATALOG_MAX: usize = 500;
+pub(in crate::pipeline) const DUE_OF_CATALOG_MAX: usize = 500;
 
 /// A zone that drifted so often within [`DRIFTS_WITHIN`] is transferred whole instead of by steps: else a primary
 /// whose steps never fit would have every change excused. Chosen by hand.
@@ -28,7 +28,7 @@ const DRIFTS_WITHIN: Span = Span::days(7);
 
 impl Pipeline {
     /// Returns whether the steps of a zone's primaries can be relied upon.
-    pub(super) fn are_steps_sound(
+    pub(in crate::pipeline) fn are_steps_sound(
         &self,
         zone: &ZoneState,
         now: Timestamp,
@@ -42,7 +42,7 @@ impl Pipeline {
 }
 
 /// Returns how often the whole zone is transferred at the most; `None` for never.
-pub(super) fn shortest_every(every: FullEvery) -> Option<Span> {
+pub(in crate::pipeline) fn shortest_every(every: FullEvery) -> Option<Span> {
     match every {
         FullEvery::Off => None,
         FullEvery::Span(span) => Some(span),
@@ -51,7 +51,7 @@ pub(super) fn shortest_every(every: FullEvery) -> Option<Span> {
 }
 
 /// Returns how long after a failure a whole transfer is tried again.
-pub(super) fn retry_of(every: Option<Span>) -> Span {
+pub(in crate::pipeline) fn retry_of(every: Option<Span>) -> Span {
     every.map_or(RETRY_MAX, |every| {
         Span::seconds(every.as_seconds().min(RETRY_MAX.as_seconds()))
     })
@@ -59,7 +59,7 @@ pub(super) fn retry_of(every: Option<Span>) -> Span {
 
 /// Returns whether the whole zone is to be transferred and compared at `now`. False before the first version,
 /// which is whole anyway.
-pub(super) fn is_full_due(every: FullEvery, zone: &ZoneState, now: Timestamp) -> bool {
+pub(in crate::pipeline) fn is_full_due(every: FullEvery, zone: &ZoneState, now: Timestamp) -> bool {
     if zone.version_id.is_none() {
         return false;
     }

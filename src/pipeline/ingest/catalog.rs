@@ -8,8 +8,8 @@ use tokio::task::JoinSet;
 use crate::config::{Feeding, Source, TransferSettings};
 use crate::dns::{Name, Serial};
 use crate::pipeline::backoff::Asked;
-use crate::pipeline::full::{DUE_OF_CATALOG_MAX, is_full_due, retry_of, shortest_every};
-use crate::pipeline::transfer::{Route, is_unreached};
+use crate::pipeline::ingest::full::{DUE_OF_CATALOG_MAX, is_full_due, retry_of, shortest_every};
+use crate::pipeline::ingest::transfer::{Route, is_unreached};
 use crate::pipeline::{
     Pipeline, PipelineError, PollOptions, TransferJob, ZoneOutcome, ZoneReport, refusal_of,
 };
@@ -405,7 +405,7 @@ impl Pipeline {
     }
 
     /// Looks at a catalog and transfers what changed of its members: one pass.
-    pub(super) async fn poll_catalog(
+    pub(in crate::pipeline) async fn poll_catalog(
         &self,
         source: &Source,
         wanted: Option<&HashSet<Name>>,

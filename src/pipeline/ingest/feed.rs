@@ -15,7 +15,7 @@ use crate::config::{Feeding, Source};
 use crate::count::counted;
 use crate::dns::{Name, Rdata, Record, RecordType, Serial};
 use crate::file;
-use crate::pipeline::aside::Aside;
+use crate::pipeline::ingest::aside::Aside;
 use crate::pipeline::{
     Pipeline, PipelineError, PollOptions, StoredSummary, ZoneOutcome, ZoneReport, away,
 };
@@ -851,7 +851,7 @@ impl Pipeline {
 }
 
 /// Returns the refusal of input that broke off at a place: by a limit, or because it cannot be read.
-pub(super) fn broken_input(place: &str, error: &io::Error) -> Refusal {
+pub(in crate::pipeline) fn broken_input(place: &str, error: &io::Error) -> Refusal {
     let what = format!("{place}: {error}");
     match OverLimit::is_in(error) {
         true => Refusal::Limit(what),

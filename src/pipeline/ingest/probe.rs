@@ -341,7 +341,7 @@ fn longest_ttls(seen: Option<&BTreeSet<Record>>) -> BTreeMap<Rdata, u32> {
 }
 
 /// Reads a list of domains: one a line, after it names at or below it whose addresses are asked for too.
-pub(super) fn read_targets(path: &Path) -> Result<Vec<ProbeTarget>, Refusal> {
+pub(in crate::pipeline) fn read_targets(path: &Path) -> Result<Vec<ProbeTarget>, Refusal> {
     let unreadable = |what: String| Refusal::Unreadable(format!("{}: {what}", path.display()));
     let text =
         file::read_text(path, LIST_OCTETS_MAX).map_err(|error| unreadable(error.to_string()))?;

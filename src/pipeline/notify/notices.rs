@@ -2,9 +2,9 @@
 
 use crate::case::SendReason;
 use crate::mailer::is_same_address;
-use crate::pipeline::compose::ACTOR;
-use crate::pipeline::compose::CaseMail;
-use crate::pipeline::reports::notice_basis;
+use crate::pipeline::notify::compose::ACTOR;
+use crate::pipeline::notify::compose::CaseMail;
+use crate::pipeline::notify::reports::notice_basis;
 use crate::pipeline::{Pipeline, PipelineError};
 use crate::store::{CaseRow, MailKind, NoticeRow, NoticeState};
 
@@ -93,7 +93,7 @@ impl Pipeline {
     }
 
     /// Queues the notices that are approved; one whose case changed meanwhile is void instead.
-    pub(super) fn queue_approved_notices(&self) -> Result<(), PipelineError> {
+    pub(in crate::pipeline) fn queue_approved_notices(&self) -> Result<(), PipelineError> {
         for notice in self.store.desk().approved_notices()? {
             let Some(id) = notice.message.case_id else {
                 continue;

@@ -31,11 +31,11 @@ struct InHand {
 }
 
 /// An attempt that ended.
-pub(super) struct Ended {
+pub(in crate::pipeline) struct Ended {
     /// The message, without its octets.
-    pub(super) row: MessageRow,
+    pub(in crate::pipeline) row: MessageRow,
     /// How it ended.
-    pub(super) attempt: Attempt,
+    pub(in crate::pipeline) attempt: Attempt,
 }
 
 /// How long what was left alone stays so in a pass that goes on for others: as long as passes are apart.
@@ -48,19 +48,19 @@ fn is_closed(at: Option<&Instant>) -> bool {
 
 /// A pass over the outbox.
 #[derive(Default)]
-pub(super) struct Pass {
+pub(in crate::pipeline) struct Pass {
     /// What it did.
-    pub(super) summary: DeliverySummary,
+    pub(in crate::pipeline) summary: DeliverySummary,
     /// Attempts that ended and are not noted yet, the first to be noted first. Bounded by the lanes.
-    pub(super) ended: VecDeque<Ended>,
+    pub(in crate::pipeline) ended: VecDeque<Ended>,
     /// When to look next for what came in beside the outbox; `None` at the beginning.
-    pub(super) look_at: Option<Instant>,
+    pub(in crate::pipeline) look_at: Option<Instant>,
     /// Since when the database cannot be written.
-    pub(super) trouble_since: Option<Instant>,
+    pub(in crate::pipeline) trouble_since: Option<Instant>,
     /// For how long that is borne while something is to be noted.
-    pub(super) noted_within: Duration,
+    pub(in crate::pipeline) noted_within: Duration,
     /// Whether it was said that the hourly number is reached.
-    pub(super) is_cap_told: bool,
+    pub(in crate::pipeline) is_cap_told: bool,
     attempts: JoinSet<Attempt>,
     in_hand: HashMap<Id, InHand>,
     /// Lanes that are left alone, and since when.
@@ -73,17 +73,17 @@ pub(super) struct Pass {
 
 impl Pass {
     /// Returns whether nothing is tried.
-    pub(super) fn is_idle(&self) -> bool {
+    pub(in crate::pipeline) fn is_idle(&self) -> bool {
         self.in_hand.is_empty()
     }
 
     /// Returns how many attempts are in hand.
-    pub(super) fn in_hand_count(&self) -> usize {
+    pub(in crate::pipeline) fn in_hand_count(&self) -> usize {
         self.in_hand.len()
     }
 
     /// Returns whether another lane of a way may be begun, of which a pass tries so many messages.
-    pub(super) fn has_place(&self, way: Way, per_run_max: u32) -> bool {
+    pub(in crate::pipeline) fn has_place(&self, way: Way, per_run_max: u32) -> bool {
         let busy = self.in_hand.values().filter(|it| it.way == way).count();
         match way {
             Way::Mail => {
@@ -96,12 +96,12 @@ impl Pass {
     }
 
     /// Returns whether a lane is neither busy nor left alone.
-    pub(super) fn is_free(&self, lane: &str) -> bool {
+    pub(in crate::pipeline) fn is_free(&self, lane: &str) -> bool {
         !is_closed(self.closed.get(lane)) && self.in_hand.values().all(|it| it.lane != lane)
     }
 
     /// Begins an attempt.
-    pub(super) fn start(
+    pub(in crate::pipeline) fn start(
         &mut self,
         way: Way,
         due: DueMessage,
@@ -123,7 +123,7 @@ impl Pass {
     }
 
     /// Waits until an attempt ends and takes it among the ended ones; for ever, if there is none. Safe to drop.
-    pub(super) async fn next(&mut self) {
+    pub(in crate::pipeline) async fn next(&mut self) {
         let (id, attempt) = match self.attempts.join_next_with_id().await {
             Some(Ok((id, attempt))) => (id, attempt),
             Some(Err(fault)) => (fault.id(), Attempt::Passing(fault.to_string())),
@@ -151,7 +151,7 @@ impl Pass {
     }
 
     /// Returns what was left alone: whole ways and single lanes.
-    pub(super) fn left_alone(&self) -> Vec<(Way, Option<&str>)> {
+    pub(in crate::pipeline) fn left_alone(&self) -> Vec<(Way, Option<&str>)> {
         let way = |lane: &str| match lane.starts_with("webhook ") {
             true => Way::Webhook,
             false => Way::Mail,

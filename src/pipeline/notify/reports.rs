@@ -3,7 +3,7 @@
 //! Called in the transaction that moves the cases, once all of a version are moved: so a campaign that is
 //! found at once is one mail.
 
-use crate::pipeline::compose::ACTOR;
+use crate::pipeline::notify::compose::ACTOR;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
@@ -19,7 +19,7 @@ use crate::detector::{Finding, Level};
 use crate::dns::Name;
 use crate::enrich::Registration;
 use crate::listing::CaseJson;
-use crate::pipeline::compose::{Addressee, CaseMail};
+use crate::pipeline::notify::compose::{Addressee, CaseMail};
 use crate::pipeline::{Pipeline, PipelineError, PollOptions};
 use crate::store::{CaseRow, MailKind, NewMessage, NoticeState, Store};
 use crate::time::{Span, Timestamp};
@@ -57,7 +57,7 @@ impl Telling<'_> {
 impl Pipeline {
     /// Decides on each of some cases whether somebody is told of it, and queues that; `findings` are those
     /// of the cases that were just judged. Part of the transaction that moves the cases.
-    pub(super) fn tell_of(
+    pub(in crate::pipeline) fn tell_of(
         &self,
         ids: &BTreeSet<i64>,
         findings: &BTreeMap<i64, Finding>,
@@ -367,7 +367,7 @@ impl Pipeline {
     }
 
     /// Keeps a message that cannot be composed among the dead, and says so.
-    pub(super) fn keep_dead(
+    pub(in crate::pipeline) fn keep_dead(
         &self,
         message: &NewMessage,
         fault: &PipelineError,
@@ -496,7 +496,7 @@ impl Pipeline {
     }
 
     /// Drafts the notice to one addressee, and approves it where nobody has to.
-    pub(super) fn draft_for_addressee(
+    pub(in crate::pipeline) fn draft_for_addressee(
         &self,
         mail: &CaseMail<'_>,
         to: &Addressee,
@@ -540,7 +540,7 @@ impl Pipeline {
     }
 
     /// Notes that a case was told in the digest, and tells those who do not get the digest.
-    pub(super) fn note_told_in_digest(
+    pub(in crate::pipeline) fn note_told_in_digest(
         &self,
         row: &CaseRow,
         now: Timestamp,

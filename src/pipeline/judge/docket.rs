@@ -33,7 +33,7 @@ pub struct Docket {
 }
 
 /// Lines are being added to a version of a zone that may have been judged: until this is dropped, after the commit.
-pub(super) struct Joining<'a> {
+pub(in crate::pipeline) struct Joining<'a> {
     joined: MutexGuard<'a, HashMap<Name, u64>>,
     zone: Name,
 }
@@ -99,7 +99,7 @@ impl Docket {
     }
 
     /// Notes that a view of a zone may have versions that are not judged.
-    pub(super) fn note_versions(&self, apex: &Name, view: View) {
+    pub(in crate::pipeline) fn note_versions(&self, apex: &Name, view: View) {
         self.note_zone(apex, |matter| {
             if !matter.views.contains(&view) {
                 matter.views.push(view);
@@ -108,13 +108,18 @@ impl Docket {
     }
 
     /// Notes that the open cases of a zone are to be judged at a time.
-    pub(super) fn note_again(&self, apex: &Name, at: Timestamp) {
+    pub(in crate::pipeline) fn note_again(&self, apex: &Name, at: Timestamp) {
         self.note_zone(apex, |matter| matter.again = matter.again.max(Some(at)));
     }
 
     /// Notes that the open cases of some zones are to be judged at a time. What the same source noted before and
     /// nobody has taken is replaced.
-    pub(super) fn note_sweep(&self, source: &str, zones: HashSet<Name>, at: Timestamp) {
+    pub(in crate::pipeline) fn note_sweep(
+        &self,
+        source: &str,
+        zones: HashSet<Name>,
+        at: Timestamp,
+    ) {
         let mut waiting = self.waiting();
         let known = waiting
             .sweeps
@@ -190,7 +195,7 @@ impl Docket {
     /// Begins to add lines to a version that may have been judged. It has to be judged again then, and the commit
     /// takes back that it was: without this, who judges a later version meanwhile would write that all before it
     /// are judged.
-    pub(super) fn join_version(&self, zone: &Name) -> Joining<'_> {
+    pub(in crate::pipeline) fn join_version(&self, zone: &Name) -> Joining<'_> {
         self.joiner_count.fetch_add(1, Ordering::SeqCst);
         let joined = self.joined();
         self.joiner_count.fetch_sub(1, Ordering::SeqCst);

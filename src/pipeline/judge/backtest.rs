@@ -11,8 +11,8 @@ use std::sync::Arc;
 use crate::case::{Case, CaseState, Observation, Standing, observe};
 use crate::detector::{AddressWindow, AliasWindow, DetectPolicy, Level, NameserverWindow, Stay};
 use crate::dns::{Name, case_domain};
-use crate::pipeline::again::next_look;
-use crate::pipeline::detect::{
+use crate::pipeline::judge::again::next_look;
+use crate::pipeline::judge::detect::{
     ADDRESSES_SINCE, DomainWindows, Range, changed_enough, may_be_watched,
 };
 use crate::pipeline::{Pipeline, PipelineError};
@@ -138,7 +138,7 @@ impl Pipeline {
 
     /// Returns the highest level that a domain's case reaches between two times under a policy, up to `enough`; `None`
     /// if there is no case.
-    pub(super) fn replay_until(
+    pub(in crate::pipeline) fn replay_until(
         &self,
         domain: &Name,
         policy: &DetectPolicy,

@@ -46,7 +46,7 @@ impl Pipeline {
     }
 
     /// Returns whether nothing is judged.
-    pub(super) fn is_waiting(&self) -> bool {
+    pub(in crate::pipeline) fn is_waiting(&self) -> bool {
         !self.waiting_for().is_empty()
     }
 
@@ -66,7 +66,7 @@ impl Pipeline {
     ///
     /// A version's turn is never before that of one of its zone that was stored before it: the zone's row says up to
     /// which one it is judged.
-    pub(super) fn judge_oldest(
+    pub(in crate::pipeline) fn judge_oldest(
         &self,
         options: &PollOptions,
         goes_on: &dyn Fn() -> bool,

@@ -22,7 +22,7 @@ use crate::count::counted;
 use crate::file;
 use crate::mailer::{Verdict, read_bounce};
 use crate::outbox::{Attempt, GIVE_UP, LEASE, Next, Tried, after_attempt, plain_reply};
-use crate::pipeline::lanes::Pass;
+use crate::pipeline::notify::lanes::Pass;
 use crate::pipeline::{Pipeline, PipelineError};
 use crate::store::{Fate, MailKind, MessageRow, NewMessage, SendingCaps, Way};
 use crate::time::Span;

@@ -5,8 +5,8 @@ use std::io::BufRead;
 
 use crate::count::counted;
 use crate::dns::Name;
-use crate::pipeline::aside::Aside;
-use crate::pipeline::feed::broken_input;
+use crate::pipeline::ingest::aside::Aside;
+use crate::pipeline::ingest::feed::broken_input;
 use crate::pipeline::{Pipeline, PipelineError, ZoneOutcome, ZoneReport};
 use crate::source::{FeedReader, SightingLine};
 use crate::store::{RejectKind, Sighting, SourceId, SourceKind, View};

@@ -18,7 +18,7 @@ use crate::templates::Words;
 use crate::time::Timestamp;
 
 /// The name in a case's log of what the program does by itself.
-pub(super) const ACTOR: &str = "fluxwatch";
+pub(in crate::pipeline) const ACTOR: &str = "fluxwatch";
 
 /// Stands for the token of a mail that is shown and not kept.
 pub const PREVIEW_TOKEN: &str = "preview";
@@ -431,7 +431,7 @@ impl Pipeline {
     }
 
     /// Returns the newest link, as of the judgement, of every zone that a finding looked at, each once.
-    pub(super) fn evidence_of(
+    pub(in crate::pipeline) fn evidence_of(
         &self,
         finding: &Finding,
     ) -> Result<Vec<(Name, ZoneId, Link)>, PipelineError> {
@@ -447,7 +447,7 @@ impl Pipeline {
     }
 
     /// Returns the time of the newest version of the zones that enclose a domain, as far as it is judged by them.
-    pub(super) fn newest_version_at(
+    pub(in crate::pipeline) fn newest_version_at(
         &self,
         domain: &Name,
     ) -> Result<Option<Timestamp>, PipelineError> {
@@ -486,7 +486,7 @@ impl Pipeline {
 
     /// Returns the Message-ID of a mail about `what`. Cases and revisions are numbered anew where a database
     /// was restored, so `token` alone tells one mail from another; the rest is for people.
-    pub(super) fn message_id(&self, what: &str, token: &str, domain: &str) -> String {
+    pub(in crate::pipeline) fn message_id(&self, what: &str, token: &str, domain: &str) -> String {
         let database: String = self.store.database_id()[..6]
             .iter()
             .map(|octet| format!("{octet:02x}"))
@@ -496,7 +496,7 @@ impl Pipeline {
 
     /// Returns the envelope's sender: the bounce address with an extension that stands for the message
     /// (VERP), or the From address. The extension is keyed: nobody can make one up.
-    pub(super) fn sender_of(&self, message_id: &str) -> Result<String, PipelineError> {
+    pub(in crate::pipeline) fn sender_of(&self, message_id: &str) -> Result<String, PipelineError> {
         let config = self.mail().ok_or(PipelineError::NoMail)?;
         let Some(bounce) = &config.bounce else {
             return Ok(envelope_address(&config.from)?.0);

@@ -3,13 +3,13 @@
 //! A case is looked at again a whole number of hours after its last judgement, whenever somebody asks: so a history
 //! that is imported at once is reviewed and reported at the same times as one that was followed.
 
-use crate::pipeline::detect::REEVALUATE_AFTER;
+use crate::pipeline::judge::detect::REEVALUATE_AFTER;
 use std::collections::HashSet;
 
 use crate::case::Case;
 use crate::detector::{DetectPolicy, Level};
 use crate::dns::Name;
-use crate::pipeline::detect::Judged;
+use crate::pipeline::judge::detect::Judged;
 use crate::pipeline::{Pipeline, PipelineError, PollOptions};
 use crate::store::CaseRow;
 use crate::time::{Span, Timestamp};
@@ -19,7 +19,7 @@ const LOOKS_A_DAY: i64 = 24;
 
 impl Pipeline {
     /// Judges the open cases of a zone up to `now`, or notes that they are to be.
-    pub(super) fn reevaluate(
+    pub(in crate::pipeline) fn reevaluate(
         &self,
         apex: &Name,
         now: Timestamp,
@@ -33,7 +33,7 @@ impl Pipeline {
     }
 
     /// Judges the open cases of some zones of a source up to `now`, or notes that they are to be.
-    pub(super) fn reevaluate_swept(
+    pub(in crate::pipeline) fn reevaluate_swept(
         &self,
         source: &str,
         zones: &[Name],
@@ -57,7 +57,7 @@ impl Pipeline {
     }
 
     /// Judges the open cases of some zones up to `now`.
-    pub(super) fn reevaluate_among(
+    pub(in crate::pipeline) fn reevaluate_among(
         &self,
         is_among: impl Fn(&Name) -> bool,
         now: Timestamp,
@@ -67,7 +67,7 @@ impl Pipeline {
     }
 
     /// Judges the open cases of a zone as they were looked at before a version of it came.
-    pub(super) fn look_again_before(
+    pub(in crate::pipeline) fn look_again_before(
         &self,
         apex: &Name,
         version_at: Timestamp,
@@ -130,7 +130,11 @@ impl Pipeline {
 /// One whose report is held is judged every hour. Any other is judged at the last look by `now`, and once a day before
 /// that: time alone closes it, and only changes make it worse. Of one of which nothing was found, or that was at level
 /// report, time brings only the end of having stood still for long.
-pub(super) fn next_look(case: &Case, policy: &DetectPolicy, now: Timestamp) -> Timestamp {
+pub(in crate::pipeline) fn next_look(
+    case: &Case,
+    policy: &DetectPolicy,
+    now: Timestamp,
+) -> Timestamp {
     let hour = REEVALUATE_AFTER.as_seconds();
     let looks_until = |at: Timestamp| at.since(case.evaluated_at).as_seconds().div_euclid(hour);
     let is_quiet = case.level == Level::Watch && case.score <= 0.0;

@@ -12,7 +12,7 @@ use crate::store::{FileMark, SourceId, Store, StoreError};
 type Shape = (OsString, i64, i64, i64);
 
 /// The marks of the files of one source, for one pass.
-pub(super) struct FileMarks<'a> {
+pub(in crate::pipeline) struct FileMarks<'a> {
     store: &'a Store,
     source: SourceId,
     /// Real paths by the folders as they are written.

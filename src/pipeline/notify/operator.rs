@@ -102,7 +102,7 @@ impl Pipeline {
     }
 
     /// Has the next digest tell nothing of what is in the cases' logs so far, where none comes by itself.
-    pub(super) fn begin_digest_here(&self) -> Result<(), PipelineError> {
+    pub(in crate::pipeline) fn begin_digest_here(&self) -> Result<(), PipelineError> {
         match self.mail() {
             Some(mail) if mail.digest.is_none() => {
                 let last = self.store.desk().last_case_event()?;
@@ -113,7 +113,7 @@ impl Pipeline {
     }
 
     /// [`Pipeline::queue_digest`] as a part of a transaction.
-    pub(super) fn write_digest(&self) -> Result<(), PipelineError> {
+    pub(in crate::pipeline) fn write_digest(&self) -> Result<(), PipelineError> {
         let Some(mail) = self.mail() else {
             return Ok(());
         };

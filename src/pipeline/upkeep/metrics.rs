@@ -36,7 +36,7 @@ struct SourceSums {
 
 /// Writes metrics one family at a time.
 #[derive(Default)]
-pub(super) struct Page(String);
+pub(in crate::pipeline) struct Page(String);
 
 impl Page {
     /// Returns what was written.

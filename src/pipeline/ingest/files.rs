@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use crate::config::{Feeding, Source};
 use crate::dns::Name;
 use crate::file;
-use crate::pipeline::apply::{Applied, Reading};
-use crate::pipeline::marks::FileMarks;
+use crate::pipeline::ingest::apply::{Applied, Reading};
+use crate::pipeline::ingest::marks::FileMarks;
 use crate::pipeline::{
     Pipeline, PipelineError, PollOptions, StoredSummary, ZoneOutcome, ZoneReport, away, refusal_of,
     spool_refusal,

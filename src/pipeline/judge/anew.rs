@@ -5,7 +5,7 @@
 
 use crate::case::{Case, CaseEvent, CaseState, JUDGED_ANEW};
 use crate::detector::{Level, POLICY_NUMBER, POLICY_VERSION};
-use crate::pipeline::compose::ACTOR;
+use crate::pipeline::notify::compose::ACTOR;
 use crate::pipeline::{Pipeline, PipelineError};
 use crate::store::CaseRow;
 use crate::time::{Span, Timestamp};

@@ -14,7 +14,7 @@ use crate::detector::{
     without_excuses,
 };
 use crate::dns::{Name, Rdata, case_domain};
-use crate::pipeline::compose::ACTOR;
+use crate::pipeline::notify::compose::ACTOR;
 use crate::pipeline::{Pipeline, PipelineError, PollOptions};
 use crate::store::{
     BulkKind, BulkMove, CaseRow, EntityKey, Extent, Interval, StoreError, View, ZoneState,
@@ -22,7 +22,7 @@ use crate::store::{
 use crate::time::{Span, Timestamp};
 
 /// How old a judgement must be before a case without changes is judged again.
-pub(super) const REEVALUATE_AFTER: Span = Span::hours(1);
+pub(in crate::pipeline) const REEVALUATE_AFTER: Span = Span::hours(1);
 
 /// The most owner names of one domain whose addresses are judged.
 const OWNERS_JUDGED_MAX: usize = 2000;
@@ -34,7 +34,7 @@ const CASES_AT_A_TIME: usize = 2000;
 /// ...and how many values their findings hold, at 100 octets each: bounds memory.
 const VALUES_AT_A_TIME: usize = 1_000_000;
 /// How far back an owner must have changed its addresses to be judged.
-pub(super) const ADDRESSES_SINCE: Span = Span::days(8);
+pub(in crate::pipeline) const ADDRESSES_SINCE: Span = Span::days(8);
 /// How old the judgement of a case that a person is asked to look at must be before a change has it judged again: the
 /// windows of the detector are of hours. Chosen by hand.
 const REEVALUATE_CHANGED_AFTER: Span = Span::seconds(600);
@@ -74,7 +74,7 @@ pub struct DomainFinding {
 
 /// What history says of a domain: a window for each zone that delegates it, and for each of its own names.
 #[derive(Debug, Clone, Default)]
-pub(super) struct DomainWindows {
+pub(in crate::pipeline) struct DomainWindows {
     pub nameservers: Vec<NameserverWindow>,
     pub addresses: Vec<AddressWindow>,
     pub aliases: Vec<AliasWindow>,
@@ -82,7 +82,7 @@ pub(super) struct DomainWindows {
 
 impl DomainWindows {
     /// Returns when anything of it changed.
-    pub(super) fn change_times(&self) -> BTreeSet<Timestamp> {
+    pub(in crate::pipeline) fn change_times(&self) -> BTreeSet<Timestamp> {
         let names = self.nameservers.iter().flat_map(|it| &it.names).map(ends);
         let hosts = self.nameservers.iter().flat_map(|it| &it.addresses);
         let hosts = hosts.map(|(_, stay)| ends(stay));
@@ -94,7 +94,7 @@ impl DomainWindows {
     }
 
     /// Returns when what is a domain's own changed last, by `now`.
-    pub(super) fn last_change_at(&self, now: Timestamp) -> Option<Timestamp> {
+    pub(in crate::pipeline) fn last_change_at(&self, now: Timestamp) -> Option<Timestamp> {
         let names = self.nameservers.iter().flat_map(|it| &it.names).map(ends);
         let hosts = self.nameservers.iter().flat_map(|it| {
             let own = it.addresses.iter();
@@ -119,7 +119,7 @@ impl DomainWindows {
 }
 
 /// What is loaded of a domain.
-pub(super) struct Range<'a> {
+pub(in crate::pipeline) struct Range<'a> {
     /// From when on...
     pub since: Timestamp,
     /// ...and until when.
@@ -136,7 +136,7 @@ pub(super) struct Range<'a> {
 type Touched = BTreeMap<Name, BTreeSet<Name>>;
 
 /// What was judged of a domain, as far as its case needs it.
-pub(super) struct Judgement {
+pub(in crate::pipeline) struct Judgement {
     at: Timestamp,
     finding: Option<Finding>,
     /// As [`DomainFinding::last_change_at`].
@@ -161,7 +161,7 @@ impl Judgement {
 
 /// Domains that were judged and whose cases are to be moved in one transaction.
 #[derive(Default)]
-pub(super) struct Judged {
+pub(in crate::pipeline) struct Judged {
     domains: Vec<(Name, Judgement)>,
     /// How many values the findings hold.
     value_count: usize,
@@ -169,7 +169,7 @@ pub(super) struct Judged {
 
 impl Judged {
     /// Adds a domain.
-    pub(super) fn add(&mut self, domain: Name, judgement: Judgement) {
+    pub(in crate::pipeline) fn add(&mut self, domain: Name, judgement: Judgement) {
         let planes = judgement.finding.iter();
         let planes = planes.flat_map(Finding::planes);
         for plane in planes {
@@ -180,7 +180,7 @@ impl Judged {
     }
 
     /// Returns whether no more is to be added.
-    pub(super) fn is_full(&self) -> bool {
+    pub(in crate::pipeline) fn is_full(&self) -> bool {
         self.domains.len() >= CASES_AT_A_TIME || self.value_count >= VALUES_AT_A_TIME
     }
 }
@@ -244,7 +244,7 @@ impl Pipeline {
     }
 
     /// [`Pipeline::detect_zone`] of any view.
-    pub(super) fn detect_view(
+    pub(in crate::pipeline) fn detect_view(
         &self,
         apex: &Name,
         view: View,
@@ -256,7 +256,7 @@ impl Pipeline {
 
     /// [`Pipeline::detect_view`] in the midst of a pass that writes more: what it ends with,
     /// [`Lookup::write_judged`](crate::store::Lookup::write_judged), is left to the caller.
-    pub(super) fn judge_versions(
+    pub(in crate::pipeline) fn judge_versions(
         &self,
         apex: &Name,
         view: View,
@@ -273,7 +273,7 @@ impl Pipeline {
 
     /// Judges versions of a zone as long as `goes_on` says so. Returns whether none is left. What it ends with,
     /// [`Lookup::write_judged`](crate::store::Lookup::write_judged), is left to the caller.
-    pub(super) fn detect_some(
+    pub(in crate::pipeline) fn detect_some(
         &self,
         apex: &Name,
         view: View,
@@ -298,7 +298,7 @@ impl Pipeline {
 
     /// Judges the domains that one version touched. Their cases move, with their reports, [`CASES_AT_A_TIME`] in one
     /// transaction, the last with the watermark: what was killed in between is judged once more, to the same end.
-    pub(super) fn detect_version(
+    pub(in crate::pipeline) fn detect_version(
         &self,
         zone: &ZoneState,
         version_id: i64,
@@ -340,7 +340,7 @@ impl Pipeline {
     }
 
     /// Moves the cases about some domains, and tells of them.
-    pub(super) fn move_cases(
+    pub(in crate::pipeline) fn move_cases(
         &self,
         judged: Judged,
         options: &PollOptions,
@@ -568,7 +568,7 @@ impl Pipeline {
     }
 
     /// Judges a domain in full at a time, as far as its case needs it.
-    pub(super) fn look_whole(
+    pub(in crate::pipeline) fn look_whole(
         &self,
         domain: &Name,
         now: Timestamp,
@@ -760,7 +760,7 @@ impl Pipeline {
     }
 
     /// Loads what history says of a domain, the newest first; what there is no room for is left out.
-    pub(super) fn load_windows(
+    pub(in crate::pipeline) fn load_windows(
         &self,
         domain: &Name,
         range: &Range<'_>,
@@ -832,7 +832,7 @@ impl Pipeline {
 
     /// Judges a domain at `now` by what was loaded of it; who counts as a provider is told by the users at
     /// `users_at`.
-    pub(super) fn judge_windows(
+    pub(in crate::pipeline) fn judge_windows(
         &self,
         domain: &Name,
         windows: &mut DomainWindows,
@@ -1207,7 +1207,7 @@ impl Pipeline {
     }
 
     /// Returns those name servers that many stable names use, or whose operator does.
-    pub(super) fn popular_among<'a>(
+    pub(in crate::pipeline) fn popular_among<'a>(
         &self,
         hosts: impl Iterator<Item = &'a Name>,
         policy: &DetectPolicy,
@@ -1236,7 +1236,7 @@ impl Pipeline {
 
 /// Returns whether a delegation can be watched at all: every rule asks for some change instants in 7 days,
 /// and no instant weighs more than 1.
-pub(super) fn may_be_watched(
+pub(in crate::pipeline) fn may_be_watched(
     policy: &DetectPolicy,
     names: &[Stay<Name>],
     addresses: &[(Name, Stay<IpAddr>)],
@@ -1250,7 +1250,7 @@ pub(super) fn may_be_watched(
 }
 
 /// Returns whether as many instants lie within 7 days before `now` as any rule asks for.
-pub(super) fn changed_enough(
+pub(in crate::pipeline) fn changed_enough(
     policy: &DetectPolicy,
     ends: impl Iterator<Item = Moment>,
     now: Timestamp,

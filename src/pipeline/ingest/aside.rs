@@ -11,7 +11,7 @@ const WAITING_OCTETS_MAX: usize = 8 << 20;
 const LOGGED_MAX: u64 = 100;
 
 /// The lines that one pass sets aside.
-pub(super) struct Aside {
+pub(in crate::pipeline) struct Aside {
     source: SourceId,
     waiting: Vec<SetAside>,
     waiting_octets: usize,
@@ -51,7 +51,7 @@ fn log(count: u64, line: &SetAside) {
 impl Pipeline {
     /// Sets a line aside. It is durable after [`Pipeline::store_aside`], which is called before the place
     /// behind it is noted: after a kill it is read again, and stands there once.
-    pub(super) fn set_aside(
+    pub(in crate::pipeline) fn set_aside(
         &self,
         aside: &mut Aside,
         kind: RejectKind,
@@ -76,7 +76,7 @@ impl Pipeline {
     }
 
     /// Stores the lines that wait.
-    pub(super) fn store_aside(&self, aside: &mut Aside) -> Result<(), PipelineError> {
+    pub(in crate::pipeline) fn store_aside(&self, aside: &mut Aside) -> Result<(), PipelineError> {
         let now = self.clock.now();
         self.store
             .zones()

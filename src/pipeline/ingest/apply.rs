@@ -15,7 +15,7 @@ use crate::zone::{
 const WENT_BACK_EXCUSED_MAX: u32 = 2;
 
 /// What became of a version, or of the steps to one.
-pub(super) enum Applied {
+pub(in crate::pipeline) enum Applied {
     /// It is in history, or nothing in it was new.
     Stored(StoredSummary),
     /// The same, and a CNAME stands beside another record since: the steps left something out.
@@ -31,7 +31,7 @@ pub(super) enum Applied {
 
 /// How a whole version is read.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Reading {
+pub(in crate::pipeline) struct Reading {
     /// Whether a mass change is asked for once more before it is believed.
     pub may_fetch_again: bool,
     /// Whether its difference to the state is no change of the zone: versions before it lost it on their way.
@@ -43,7 +43,7 @@ pub(super) struct Reading {
 impl Pipeline {
     /// Stores a version in one transaction. If it may be fetched again, a mass change is not stored but
     /// asked for once more; else it is stored and marked *bulk*. Drift is marked as such, whatever its size.
-    pub(super) fn apply_version(
+    pub(in crate::pipeline) fn apply_version(
         &self,
         zone: &ZoneState,
         intake: Intake<File>,
@@ -136,7 +136,7 @@ impl Pipeline {
 
     /// Stores the steps of an incremental transfer in one transaction, each as a version of its own:
     /// what was between two polls is history too.
-    pub(super) fn apply_steps(
+    pub(in crate::pipeline) fn apply_steps(
         &self,
         zone: &ZoneState,
         steps: &[Step],
@@ -268,7 +268,7 @@ impl Pipeline {
     }
 
     /// Adds a stored version to a pass's summary.
-    pub(super) fn summarise(
+    pub(in crate::pipeline) fn summarise(
         &self,
         summary: &mut StoredSummary,
         before: &ZoneState,

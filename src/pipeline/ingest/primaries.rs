@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use crate::config::{Feeding, Source};
 use crate::pipeline::backoff::{Asked, Silence};
-use crate::pipeline::transfer::is_unreached;
+use crate::pipeline::ingest::transfer::is_unreached;
 use crate::pipeline::{Pipeline, PipelineError, ZoneOutcome, ZoneReport};
 use crate::zone::Refusal;
 
@@ -17,7 +17,7 @@ impl Pipeline {
     ///
     /// That one zone is not answered does not tell that its primary is away: others may be. Then the zone has its own
     /// line in the log, with its name.
-    pub(super) fn note_primaries(
+    pub(in crate::pipeline) fn note_primaries(
         &self,
         asked: Asked<'_>,
         answered: &[SocketAddr],

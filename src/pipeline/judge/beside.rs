@@ -9,7 +9,7 @@ use crate::detector::{
     operator_of, shadows, standing_of, without_known_operators,
 };
 use crate::dns::{Name, case_domain};
-use crate::pipeline::detect::keep_stronger;
+use crate::pipeline::judge::detect::keep_stronger;
 use crate::pipeline::{Pipeline, PipelineError};
 use crate::store::{EntityKey, View};
 use crate::time::Timestamp;

@@ -21,9 +21,9 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::config::{Source, TransferSettings};
 use crate::dns::{Name, Serial};
-use crate::pipeline::apply::{Applied, Reading};
 use crate::pipeline::backoff::Asked;
-use crate::pipeline::full::is_full_due;
+use crate::pipeline::ingest::apply::{Applied, Reading};
+use crate::pipeline::ingest::full::is_full_due;
 use crate::pipeline::{
     Pipeline, PipelineError, PollOptions, StoredSummary, Timings, ZoneOutcome, ZoneReport,
     refusal_of,
@@ -46,17 +46,17 @@ const CATCH_UPS_MAX: u32 = 2;
 
 /// How the primaries of a source are reached.
 #[derive(Clone)]
-pub(super) struct Route {
+pub(in crate::pipeline) struct Route {
     /// In order of preference.
-    pub(super) primaries: Vec<SocketAddr>,
+    pub(in crate::pipeline) primaries: Vec<SocketAddr>,
     /// How many are left out for now because they failed lately.
     resting: usize,
     /// Those that know no incremental transfers, as they said lately.
     stepless: Vec<SocketAddr>,
-    pub(super) key: Option<TransferKey>,
-    pub(super) tls: Option<TransferTls>,
-    pub(super) zonemd: ZonemdRule,
-    pub(super) limits: Limits,
+    pub(in crate::pipeline) key: Option<TransferKey>,
+    pub(in crate::pipeline) tls: Option<TransferTls>,
+    pub(in crate::pipeline) zonemd: ZonemdRule,
+    pub(in crate::pipeline) limits: Limits,
 }
 
 /// A transfer to be run: everything it needs, and nothing of the store.
@@ -202,7 +202,7 @@ impl Pipeline {
     }
 
     /// Returns how a source's primaries are reached now.
-    pub(super) fn route(&self, settings: &TransferSettings) -> Route {
+    pub(in crate::pipeline) fn route(&self, settings: &TransferSettings) -> Route {
         let (backoff, now) = (self.backoff.borrow(), self.clock.moment());
         let (primaries, resting) = backoff.choose(&settings.primaries, now);
         Route {
@@ -495,7 +495,7 @@ impl TransferJob {
     }
 
     /// Returns the primary that is asked first, by which transfers share the room fairly.
-    pub(super) fn first_primary(&self) -> Option<SocketAddr> {
+    pub(in crate::pipeline) fn first_primary(&self) -> Option<SocketAddr> {
         self.route.primaries.first().copied()
     }
 
@@ -738,7 +738,7 @@ async fn ask_primaries(
 }
 
 /// Returns whether a query for one zone failed as it would for any: the primary itself is away.
-pub(super) fn is_unreached(refusal: &Refusal) -> bool {
+pub(in crate::pipeline) fn is_unreached(refusal: &Refusal) -> bool {
     matches!(
         refusal,
         Refusal::Unreachable(_) | Refusal::Timeout(_) | Refusal::EndedEarly(_)
