@@ -305,6 +305,33 @@ fn no_two_files_of_a_room_need_each_other() {
 }
 
 #[test]
+fn no_two_folders_of_a_room_need_each_other() {
+    let files = sources();
+    let mut found = Vec::new();
+    for room in layers().keys() {
+        let needs = needs_of(&files, room);
+        let folder = |module: &str| {
+            let parts: Vec<&str> = module.split("::").collect();
+            (parts.len() > 2).then(|| parts[..2].join("::"))
+        };
+        let mut between: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for (module, imported) in &needs {
+            if let Some(from) = folder(module) {
+                let others = imported.iter().filter_map(|other| folder(other));
+                let others = others.filter(|to| *to != from);
+                between.entry(from.clone()).or_default().extend(others);
+            }
+        }
+        let between: BTreeMap<&str, BTreeSet<&str>> = between
+            .iter()
+            .map(|(from, to)| (from.as_str(), to.iter().map(String::as_str).collect()))
+            .collect();
+        found.extend(circles(&between));
+    }
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+#[test]
 fn a_file_that_needs_one_that_needs_it_is_a_circle() {
     let needs = BTreeMap::from([
         ("a", BTreeSet::from(["b"])),
