@@ -18,32 +18,7 @@ use crate::time::{CronLine, Span, TimeZone};
 impl Checker<'_> {
     /// Resolves the sections about mail.
     pub(super) fn check_mail(&self, written: &Written, zone: TimeZone) -> Option<MailConfig> {
-        let (report, smtp) = match (&written.report, &written.smtp) {
-            (None, None) => {
-                self.refuse_without_mail(written);
-                return None;
-            }
-            (Some(_), None) if self.is_unread("smtp") => return None,
-            (None, Some(_)) if self.is_unread("report") => return None,
-            (Some(_), None) => {
-                self.error(
-                    "report",
-                    "[report] needs [smtp] to say how mail leaves",
-                    "add [smtp] url",
-                );
-                return None;
-            }
-            (None, Some(_)) => {
-                let cure = "add [report] with from, desk, org and contact";
-                self.error(
-                    "smtp",
-                    "[smtp] needs [report] to say who writes to whom",
-                    cure,
-                );
-                return None;
-            }
-            (Some(report), Some(smtp)) => (report, smtp),
-        };
+        let (report, smtp) = self.mail_sections(written)?;
         let desk = self.need(&report.desk, "report.desk").unwrap_or_default();
         if report.desk.is_some() {
             self.somebody(&desk, "report.desk");
@@ -109,6 +84,39 @@ impl Checker<'_> {
             dkim: self.check_dkim(written),
             addresses: addresses(written),
         })
+    }
+
+    /// Returns the two sections that mail needs; `None` where there is no mail, or one of them is missing.
+    fn mail_sections<'a>(
+        &self,
+        written: &'a Written,
+    ) -> Option<(&'a ReportSection, &'a SmtpSection)> {
+        match (&written.report, &written.smtp) {
+            (None, None) => {
+                self.refuse_without_mail(written);
+                None
+            }
+            (Some(_), None) if self.is_unread("smtp") => None,
+            (None, Some(_)) if self.is_unread("report") => None,
+            (Some(_), None) => {
+                self.error(
+                    "report",
+                    "[report] needs [smtp] to say how mail leaves",
+                    "add [smtp] url",
+                );
+                None
+            }
+            (None, Some(_)) => {
+                let cure = "add [report] with from, desk, org and contact";
+                self.error(
+                    "smtp",
+                    "[smtp] needs [report] to say who writes to whom",
+                    cure,
+                );
+                None
+            }
+            (Some(report), Some(smtp)) => Some((report, smtp)),
+        }
     }
 
     /// Resolves where cases are told in JSON.
