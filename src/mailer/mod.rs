@@ -260,32 +260,6 @@ fn body_of(draft: &Draft<'_>) -> Result<MultiPart, MailerError> {
                     .body(draft.html.to_owned()),
             )
     };
-    let content_type = |text: &str| {
-        ContentType::parse(text).map_err(|fault| MailerError::Compose(fault.to_string()))
-    };
-    // The names of attachments are the program's own: nothing of a zone is in them.
-    let attachment = |kind: &str, name: &str, octets: &[u8]| {
-        Ok::<_, MailerError>(
-            SinglePart::builder()
-                .header(content_type(&format!("{kind}; name=\"{name}\""))?)
-                .header(ContentTransferEncoding::Base64)
-                .header(ContentDisposition::attachment(name))
-                .body(octets.to_vec()),
-        )
-    };
-    // Text in base64 looks like something to hide (rspamd: MIME_BASE64_TEXT_BOGUS), and no line of it can
-    // be read in a queue.
-    let text_attachment = |kind: &str, name: &str, text: &str| {
-        Ok::<_, MailerError>(
-            SinglePart::builder()
-                .header(content_type(&format!(
-                    "{kind}; charset=utf-8; name=\"{name}\""
-                ))?)
-                .header(ContentTransferEncoding::QuotedPrintable)
-                .header(ContentDisposition::attachment(name))
-                .body(text.to_owned()),
-        )
-    };
     Ok(match draft.layout {
         Layout::Plain => alternative(),
         Layout::Desk { details, xarf, csv } => {
@@ -325,6 +299,32 @@ fn body_of(draft: &Draft<'_>) -> Result<MultiPart, MailerError> {
                 .singlepart(attachment("application/json", "xarf.json", xarf)?)
         }
     })
+}
+
+/// Returns an attachment in base64. The names of attachments are the program's own: nothing of a zone is in them.
+fn attachment(kind: &str, name: &str, octets: &[u8]) -> Result<SinglePart, MailerError> {
+    Ok(SinglePart::builder()
+        .header(content_type(&format!("{kind}; name=\"{name}\""))?)
+        .header(ContentTransferEncoding::Base64)
+        .header(ContentDisposition::attachment(name))
+        .body(octets.to_vec()))
+}
+
+/// Returns an attachment of text.
+fn text_attachment(kind: &str, name: &str, text: &str) -> Result<SinglePart, MailerError> {
+    let kind = format!("{kind}; charset=utf-8; name=\"{name}\"");
+    Ok(SinglePart::builder()
+        .header(content_type(&kind)?)
+        // Text in base64 looks like something to hide (rspamd: MIME_BASE64_TEXT_BOGUS), and no line of it can
+        // be read in a queue.
+        .header(ContentTransferEncoding::QuotedPrintable)
+        .header(ContentDisposition::attachment(name))
+        .body(text.to_owned()))
+}
+
+/// Returns a content type.
+fn content_type(text: &str) -> Result<ContentType, MailerError> {
+    ContentType::parse(text).map_err(|fault| MailerError::Compose(fault.to_string()))
 }
 
 /// Returns a header.
