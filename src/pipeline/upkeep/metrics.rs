@@ -173,105 +173,94 @@ fn write_clock(page: &mut Page, store: &Store) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Name, type and help of a number of a source, and how it is read.
+type SourceFamily = (
+    &'static str,
+    &'static str,
+    &'static str,
+    fn(&SourceSums) -> u64,
+);
+
+/// The numbers of a source.
+const SOURCE_FAMILIES: [SourceFamily; 12] = [
+    (
+        "fluxwatch_source_zones",
+        "gauge",
+        "Zones that the source feeds.",
+        |it| it.zones,
+    ),
+    (
+        "fluxwatch_source_held_zones",
+        "gauge",
+        "Zones whose newest version waits for poll --accept.",
+        |it| it.held,
+    ),
+    (
+        "fluxwatch_source_records",
+        "gauge",
+        "Records in the state.",
+        |it| it.records,
+    ),
+    (
+        "fluxwatch_source_polls_total",
+        "counter",
+        "Attempts to see a zone.",
+        |it| it.polls,
+    ),
+    (
+        "fluxwatch_source_refusals_total",
+        "counter",
+        "Attempts that failed.",
+        |it| it.refusals,
+    ),
+    (
+        "fluxwatch_source_versions_total",
+        "counter",
+        "Versions stored.",
+        |it| it.versions,
+    ),
+    (
+        "fluxwatch_source_changes_total",
+        "counter",
+        "Changed names, summed over the versions.",
+        |it| it.changes,
+    ),
+    (
+        "fluxwatch_source_rejected_lines_total",
+        "counter",
+        "Feed lines that were set aside.",
+        |it| it.rejected_lines,
+    ),
+    (
+        "fluxwatch_source_drifts_total",
+        "counter",
+        "Whole transfers that differed from what the changes that arrived had led to.",
+        |it| it.drifts,
+    ),
+    (
+        "fluxwatch_source_drift_names_total",
+        "counter",
+        "Names that differed in them.",
+        |it| it.drift_names,
+    ),
+    (
+        "fluxwatch_source_missed_versions_max_total",
+        "counter",
+        "Versions that did not arrive, at most, by the serials.",
+        |it| it.missed_max,
+    ),
+    (
+        "fluxwatch_source_missed_unknown_total",
+        "counter",
+        "Versions before which an unknown number may not have arrived.",
+        |it| it.missed_unknown,
+    ),
+];
+
 /// Writes the sums of each source.
 fn write_sources(page: &mut Page, rows: &[ZoneStatus], now: Timestamp) {
-    let mut sources: BTreeMap<&str, SourceSums> = BTreeMap::new();
-    for row in rows {
-        let sums = sources.entry(&row.source).or_default();
-        sums.zones += u64::from(row.zone.is_some());
-        sums.held += u64::from(row.held);
-        sums.records += row.records;
-        sums.polls += row.attempts;
-        sums.refusals += row.failures;
-        sums.versions += row.versions;
-        sums.changes += row.changes;
-        sums.rejected_lines = row.rejected_lines;
-        sums.drifts += row.fidelity.drifts;
-        sums.drift_names += row.fidelity.drift_names;
-        sums.missed_max += row.fidelity.missed_max;
-        sums.missed_unknown += row.fidelity.missed_unknown;
-        if let Some(reason) = &row.refused_reason {
-            *sums.refused.entry(reason.clone()).or_default() += 1;
-        }
-        let lag = row.last_success_at.map(|at| now.since(at).as_seconds());
-        sums.lag_max_s = sums.lag_max_s.max(lag);
-    }
-    type Read = fn(&SourceSums) -> u64;
-    let families: [(&str, &str, &str, Read); 12] = [
-        (
-            "fluxwatch_source_zones",
-            "gauge",
-            "Zones that the source feeds.",
-            |it| it.zones,
-        ),
-        (
-            "fluxwatch_source_held_zones",
-            "gauge",
-            "Zones whose newest version waits for poll --accept.",
-            |it| it.held,
-        ),
-        (
-            "fluxwatch_source_records",
-            "gauge",
-            "Records in the state.",
-            |it| it.records,
-        ),
-        (
-            "fluxwatch_source_polls_total",
-            "counter",
-            "Attempts to see a zone.",
-            |it| it.polls,
-        ),
-        (
-            "fluxwatch_source_refusals_total",
-            "counter",
-            "Attempts that failed.",
-            |it| it.refusals,
-        ),
-        (
-            "fluxwatch_source_versions_total",
-            "counter",
-            "Versions stored.",
-            |it| it.versions,
-        ),
-        (
-            "fluxwatch_source_changes_total",
-            "counter",
-            "Changed names, summed over the versions.",
-            |it| it.changes,
-        ),
-        (
-            "fluxwatch_source_rejected_lines_total",
-            "counter",
-            "Feed lines that were set aside.",
-            |it| it.rejected_lines,
-        ),
-        (
-            "fluxwatch_source_drifts_total",
-            "counter",
-            "Whole transfers that differed from what the changes that arrived had led to.",
-            |it| it.drifts,
-        ),
-        (
-            "fluxwatch_source_drift_names_total",
-            "counter",
-            "Names that differed in them.",
-            |it| it.drift_names,
-        ),
-        (
-            "fluxwatch_source_missed_versions_max_total",
-            "counter",
-            "Versions that did not arrive, at most, by the serials.",
-            |it| it.missed_max,
-        ),
-        (
-            "fluxwatch_source_missed_unknown_total",
-            "counter",
-            "Versions before which an unknown number may not have arrived.",
-            |it| it.missed_unknown,
-        ),
-    ];
-    for (name, kind, help, read) in families {
+    let sources = sum_sources(rows, now);
+    for (name, kind, help, read) in SOURCE_FAMILIES {
         page.family(name, kind, help);
         for (source, sums) in &sources {
             page.value(name, &[("source", source)], read(sums));
@@ -295,6 +284,32 @@ fn write_sources(page: &mut Page, rows: &[ZoneStatus], now: Timestamp) {
             page.value(name, &[("source", source)], lag);
         }
     }
+}
+
+/// Sums what stands in the rows of each source.
+fn sum_sources(rows: &[ZoneStatus], now: Timestamp) -> BTreeMap<&str, SourceSums> {
+    let mut sources: BTreeMap<&str, SourceSums> = BTreeMap::new();
+    for row in rows {
+        let sums = sources.entry(&row.source).or_default();
+        sums.zones += u64::from(row.zone.is_some());
+        sums.held += u64::from(row.held);
+        sums.records += row.records;
+        sums.polls += row.attempts;
+        sums.refusals += row.failures;
+        sums.versions += row.versions;
+        sums.changes += row.changes;
+        sums.rejected_lines = row.rejected_lines;
+        sums.drifts += row.fidelity.drifts;
+        sums.drift_names += row.fidelity.drift_names;
+        sums.missed_max += row.fidelity.missed_max;
+        sums.missed_unknown += row.fidelity.missed_unknown;
+        if let Some(reason) = &row.refused_reason {
+            *sums.refused.entry(reason.clone()).or_default() += 1;
+        }
+        let lag = row.last_success_at.map(|at| now.since(at).as_seconds());
+        sums.lag_max_s = sums.lag_max_s.max(lag);
+    }
+    sources
 }
 
 /// Writes when each zone last drifted, and from which primary's zone.
@@ -322,78 +337,87 @@ fn write_drifts(page: &mut Page, zones: &[&ZoneStatus]) {
     }
 }
 
+/// Name, type and help of a number of a zone, and how it is read.
+type ZoneFamily = (
+    &'static str,
+    &'static str,
+    &'static str,
+    fn(&ZoneStatus, Timestamp) -> Option<i64>,
+);
+
+/// The numbers of a zone.
+const ZONE_FAMILIES: [ZoneFamily; 11] = [
+    (
+        "fluxwatch_zone_serial",
+        "gauge",
+        "The newest serial in history.",
+        |it, _| it.serial.map(|serial| i64::from(serial.0)),
+    ),
+    (
+        "fluxwatch_zone_records",
+        "gauge",
+        "Records in the state.",
+        |it, _| Some(it.records as i64),
+    ),
+    (
+        "fluxwatch_zone_last_success_timestamp_seconds",
+        "gauge",
+        "When the zone was last seen whole.",
+        |it, _| it.last_success_at.map(Timestamp::unix),
+    ),
+    (
+        "fluxwatch_zone_lag_seconds",
+        "gauge",
+        "Time since the zone was last seen whole.",
+        |it, now| it.last_success_at.map(|at| now.since(at).as_seconds()),
+    ),
+    (
+        "fluxwatch_zone_held",
+        "gauge",
+        "1 if the newest version waits for poll --accept.",
+        |it, _| Some(i64::from(it.held)),
+    ),
+    (
+        "fluxwatch_zone_polls_total",
+        "counter",
+        "Attempts to see the zone.",
+        |it, _| Some(it.attempts as i64),
+    ),
+    (
+        "fluxwatch_zone_refusals_total",
+        "counter",
+        "Attempts that failed.",
+        |it, _| Some(it.failures as i64),
+    ),
+    (
+        "fluxwatch_zone_changes_total",
+        "counter",
+        "Changed names, summed over the versions.",
+        |it, _| Some(it.changes as i64),
+    ),
+    (
+        "fluxwatch_zone_drifts_total",
+        "counter",
+        "Whole transfers that differed from what the changes that arrived had led to.",
+        |it, _| Some(it.fidelity.drifts as i64),
+    ),
+    (
+        "fluxwatch_zone_missed_versions_max_total",
+        "counter",
+        "Versions that did not arrive, at most, by the serials.",
+        |it, _| Some(it.fidelity.missed_max as i64),
+    ),
+    (
+        "fluxwatch_zone_missed_unknown_total",
+        "counter",
+        "Versions before which an unknown number may not have arrived.",
+        |it, _| Some(it.fidelity.missed_unknown as i64),
+    ),
+];
+
 /// Writes each zone.
 fn write_zones(page: &mut Page, zones: &[&ZoneStatus], now: Timestamp) {
-    type Read = fn(&ZoneStatus, Timestamp) -> Option<i64>;
-    let families: [(&str, &str, &str, Read); 11] = [
-        (
-            "fluxwatch_zone_serial",
-            "gauge",
-            "The newest serial in history.",
-            |it, _| it.serial.map(|serial| i64::from(serial.0)),
-        ),
-        (
-            "fluxwatch_zone_records",
-            "gauge",
-            "Records in the state.",
-            |it, _| Some(it.records as i64),
-        ),
-        (
-            "fluxwatch_zone_last_success_timestamp_seconds",
-            "gauge",
-            "When the zone was last seen whole.",
-            |it, _| it.last_success_at.map(Timestamp::unix),
-        ),
-        (
-            "fluxwatch_zone_lag_seconds",
-            "gauge",
-            "Time since the zone was last seen whole.",
-            |it, now| it.last_success_at.map(|at| now.since(at).as_seconds()),
-        ),
-        (
-            "fluxwatch_zone_held",
-            "gauge",
-            "1 if the newest version waits for poll --accept.",
-            |it, _| Some(i64::from(it.held)),
-        ),
-        (
-            "fluxwatch_zone_polls_total",
-            "counter",
-            "Attempts to see the zone.",
-            |it, _| Some(it.attempts as i64),
-        ),
-        (
-            "fluxwatch_zone_refusals_total",
-            "counter",
-            "Attempts that failed.",
-            |it, _| Some(it.failures as i64),
-        ),
-        (
-            "fluxwatch_zone_changes_total",
-            "counter",
-            "Changed names, summed over the versions.",
-            |it, _| Some(it.changes as i64),
-        ),
-        (
-            "fluxwatch_zone_drifts_total",
-            "counter",
-            "Whole transfers that differed from what the changes that arrived had led to.",
-            |it, _| Some(it.fidelity.drifts as i64),
-        ),
-        (
-            "fluxwatch_zone_missed_versions_max_total",
-            "counter",
-            "Versions that did not arrive, at most, by the serials.",
-            |it, _| Some(it.fidelity.missed_max as i64),
-        ),
-        (
-            "fluxwatch_zone_missed_unknown_total",
-            "counter",
-            "Versions before which an unknown number may not have arrived.",
-            |it, _| Some(it.fidelity.missed_unknown as i64),
-        ),
-    ];
-    for (name, kind, help, read) in families {
+    for (name, kind, help, read) in ZONE_FAMILIES {
         page.family(name, kind, help);
         for row in zones {
             let zone = row
@@ -407,6 +431,11 @@ fn write_zones(page: &mut Page, zones: &[&ZoneStatus], now: Timestamp) {
         }
     }
     write_drifts(page, zones);
+    write_zone_refusals(page, zones);
+}
+
+/// Writes why the last attempt at a zone failed.
+fn write_zone_refusals(page: &mut Page, zones: &[&ZoneStatus]) {
     let name = "fluxwatch_zone_refused";
     page.family(
         name,
