@@ -17,7 +17,9 @@ use crate::report::{
     BlindLine, BlindnessReport, BulkLine, BulkReport, CaseLine, DigestReport, ExemptionLine,
     MailLine, case_reference,
 };
-use crate::store::{Blindness, BulkKind, BulkMove, CaseRow, MailKind, NewMessage, ZoneStatus};
+use crate::store::{
+    Blindness, BulkKind, BulkMove, CaseRow, MailKind, MessageRow, NewMessage, ZoneStatus,
+};
 use crate::templates::{RenderedMail, Words};
 use crate::time::{Span, Timestamp};
 
@@ -37,6 +39,15 @@ const EVENTS_AT_ONCE: usize = 1000;
 const BLIND_MIN: Span = Span::hours(1);
 /// How long before its end an exemption is reminded of.
 const ENDING_WITHIN: Span = Span::days(7);
+
+/// What the cases' logs say since the last digest.
+struct CasesSince {
+    opened: Vec<CaseLine>,
+    lowered: Vec<CaseLine>,
+    ended: Vec<CaseLine>,
+    /// The last line of the logs that was read.
+    last_event: i64,
+}
 
 /// A line of the log of events.
 #[derive(Serialize)]
@@ -142,37 +153,12 @@ impl Pipeline {
         let mut overflow = self.store.desk().cases_for_digest()?;
         // What does not fit is told in the next.
         overflow.truncate(LINES_MAX);
-        let mut last_event = self.store.desk().noted_number(DIGEST_EVENT)?.unwrap_or(0);
-        let (mut opened, mut lowered, mut ended) = (Vec::new(), Vec::new(), Vec::new());
-        loop {
-            let events = self
-                .store
-                .desk()
-                .case_events_after(last_event, EVENTS_AT_ONCE)?;
-            let Some((last, ..)) = events.last() else {
-                break;
-            };
-            last_event = *last;
-            for (_, case_id, line) in events {
-                let event = &line.event;
-                let is_lowered = event.note.starts_with(JUDGED_ANEW);
-                if event.from == Some(event.to) && !is_lowered {
-                    continue;
-                }
-                let Some(row) = self.store.desk().case_by_id(case_id)? else {
-                    continue;
-                };
-                let is_worth_it = row.case.peak_level >= Level::Review || is_lowered;
-                match event.to {
-                    _ if !is_worth_it => {}
-                    _ if opened.len() + lowered.len() + ended.len() >= LINES_MAX => {}
-                    _ if is_lowered => lowered.push(case_line(&row, &event.note)),
-                    CaseState::Open => opened.push(case_line(&row, &event.note)),
-                    CaseState::Acknowledged => {}
-                    _ => ended.push(case_line(&row, &event.note)),
-                }
-            }
-        }
+        let CasesSince {
+            mut opened,
+            lowered,
+            ended,
+            last_event,
+        } = self.cases_since_digest()?;
         opened.retain(|line| {
             !overflow
                 .iter()
@@ -211,41 +197,8 @@ impl Pipeline {
                 .take(LINES_MAX)
                 .map(blind_line)
                 .collect(),
-            dead: self
-                .store
-                .desk()
-                .dead_messages()?
-                .into_iter()
-                .take(LINES_MAX)
-                .map(|row| MailLine {
-                    id: row.id,
-                    recipient: row.shown_recipient(),
-                    reply: row.last_reply.unwrap_or_default(),
-                })
-                .collect(),
-            bounced: self
-                .store
-                .desk()
-                .bounced_since(from)?
-                .into_iter()
-                .map(|(recipient, _, reply)| MailLine {
-                    id: 0,
-                    recipient,
-                    reply,
-                })
-                .chain(
-                    self.store
-                        .desk()
-                        .undelivered_since(from)?
-                        .into_iter()
-                        .map(|row| MailLine {
-                            id: row.id,
-                            recipient: row.shown_recipient(),
-                            reply: row.last_reply.unwrap_or_default(),
-                        }),
-                )
-                .take(LINES_MAX)
-                .collect(),
+            dead: self.dead_lines()?,
+            bounced: self.bounced_lines(from)?,
             ending: self.ending_exemptions(from, now)?,
             zone_count: statuses.iter().filter(|it| it.zone.is_some()).count(),
             record_count: statuses.iter().map(|it| it.records).sum(),
@@ -262,6 +215,66 @@ impl Pipeline {
             && report.bounced.is_empty()
             && report.ending.is_empty();
         Ok((report, overflow, last_event))
+    }
+
+    /// Sorts what the cases' logs say since the last digest, and returns it with the last line that was read.
+    fn cases_since_digest(&self) -> Result<CasesSince, PipelineError> {
+        let mut last_event = self.store.desk().noted_number(DIGEST_EVENT)?.unwrap_or(0);
+        let (mut opened, mut lowered, mut ended) = (Vec::new(), Vec::new(), Vec::new());
+        loop {
+            let events = self
+                .store
+                .desk()
+                .case_events_after(last_event, EVENTS_AT_ONCE)?;
+            let Some((last, ..)) = events.last() else {
+                break;
+            };
+            last_event = *last;
+            for (_, case_id, line) in events {
+                let event = &line.event;
+                let is_lowered = event.note.starts_with(JUDGED_ANEW);
+                if event.from == Some(event.to) && !is_lowered {
+                    continue;
+                }
+                let Some(row) = self.store.desk().case_by_id(case_id)? else {
+                    continue;
+                };
+                let is_worth_it = row.case.peak_level >= Level::Review || is_lowered;
+                match event.to {
+                    _ if !is_worth_it => {}
+                    _ if opened.len() + lowered.len() + ended.len() >= LINES_MAX => {}
+                    _ if is_lowered => lowered.push(case_line(&row, &event.note)),
+                    CaseState::Open => opened.push(case_line(&row, &event.note)),
+                    CaseState::Acknowledged => {}
+                    _ => ended.push(case_line(&row, &event.note)),
+                }
+            }
+        }
+        Ok(CasesSince {
+            opened,
+            lowered,
+            ended,
+            last_event,
+        })
+    }
+
+    /// Returns the messages that no server takes.
+    fn dead_lines(&self) -> Result<Vec<MailLine>, PipelineError> {
+        let rows = self.store.desk().dead_messages()?.into_iter();
+        Ok(rows.take(LINES_MAX).map(mail_line).collect())
+    }
+
+    /// Returns the mail that came back, or did not arrive, since `from`.
+    fn bounced_lines(&self, from: Timestamp) -> Result<Vec<MailLine>, PipelineError> {
+        let bounced = self.store.desk().bounced_since(from)?.into_iter();
+        let bounced = bounced.map(|(recipient, _, reply)| MailLine {
+            id: 0,
+            recipient,
+            reply,
+        });
+        let undelivered = self.store.desk().undelivered_since(from)?.into_iter();
+        let lines = bounced.chain(undelivered.map(mail_line));
+        Ok(lines.take(LINES_MAX).collect())
     }
 
     /// Returns the exemptions that end within a week, or ended since `from`.
@@ -571,6 +584,15 @@ impl Pipeline {
             self.store.desk().note_number(EVENTS_TOLD, newest)?;
             last = newest;
         }
+    }
+}
+
+/// Returns a message as a line.
+fn mail_line(row: MessageRow) -> MailLine {
+    MailLine {
+        id: row.id,
+        recipient: row.shown_recipient(),
+        reply: row.last_reply.unwrap_or_default(),
     }
 }
 
