@@ -196,22 +196,18 @@ impl Pipeline {
         };
         let related = facts.related.clone();
         let report = build_report(finding, facts);
-        let words = match mail.kind {
-            MailKind::Update => Words::Update(&report),
-            MailKind::Closure => Words::Closure(&report),
-            MailKind::Notice => Words::Notice(&report),
-            _ => Words::Report(&report),
-        };
+        let words = words_of(mail.kind, &report);
         let words = self.parts.templates.render(&to.language, words)?;
         let csv = evidence_csv(finding);
-        let json = self.xarf_of(
+        let json = self.xarf_of(&XarfParts {
             mail,
             finding,
-            &report,
-            &related,
-            &csv,
-            (&message_id, &domain),
-        )?;
+            report: &report,
+            related: &related,
+            csv: &csv,
+            message_id: &message_id,
+            domain: &domain,
+        })?;
         let ids = self.store.desk().thread_ids(thread, &recipient)?;
         // A notice has a thread of its own with each recipient: that of the notices.
         let ids = ids.filter(|_| mail.kind != MailKind::Notice);
@@ -261,29 +257,22 @@ impl Pipeline {
     }
 
     /// Returns the octets of `xarf.json`, checked.
-    fn xarf_of(
-        &self,
-        mail: &CaseMail<'_>,
-        finding: &Finding,
-        report: &DeskReport,
-        related: &[RelatedLine],
-        csv: &[u8],
-        (message_id, domain): (&str, &str),
-    ) -> Result<Vec<u8>, PipelineError> {
+    fn xarf_of(&self, of: &XarfParts<'_>) -> Result<Vec<u8>, PipelineError> {
+        let XarfParts { mail, finding, .. } = *of;
         let registration = self.registration_of(&finding.domain);
         let json = xarf(
             finding,
             &XarfFacts {
-                message_id,
-                reference: &report.reference,
-                reporter: &report.reporter,
-                reporter_domain: domain,
+                message_id: of.message_id,
+                reference: &of.report.reference,
+                reporter: &of.report.reporter,
+                reporter_domain: of.domain,
                 at: mail.now,
                 first_detected_at: mail.case.first_detected_at,
                 registered_at: registration.as_ref().map(|it| it.created_at),
                 registrar: registration.as_ref().and_then(|it| it.registrar.as_deref()),
-                related,
-                evidence_csv: csv,
+                related: of.related,
+                evidence_csv: of.csv,
             },
         );
         check_xarf(&json).map_err(PipelineError::Xarf)?;
@@ -537,4 +526,26 @@ fn desk_of<'a>(mail: &'a MailConfig, zone: &Name) -> &'a [String] {
         name = candidate.parent();
     }
     &mail.desk
+}
+
+/// What `xarf.json` is made of.
+struct XarfParts<'a> {
+    mail: &'a CaseMail<'a>,
+    finding: &'a Finding,
+    report: &'a DeskReport,
+    related: &'a [RelatedLine],
+    csv: &'a [u8],
+    message_id: &'a str,
+    /// The domain that the mail comes from.
+    domain: &'a str,
+}
+
+/// Returns the words of a mail of one kind.
+fn words_of(kind: MailKind, report: &DeskReport) -> Words<'_> {
+    match kind {
+        MailKind::Update => Words::Update(report),
+        MailKind::Closure => Words::Closure(report),
+        MailKind::Notice => Words::Notice(report),
+        _ => Words::Report(report),
+    }
 }
