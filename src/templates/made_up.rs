@@ -207,6 +207,72 @@ fn reporter() -> Reporter {
 
 /// Returns a report that has something in every field.
 pub fn report() -> DeskReport {
+    let plane = plane_section();
+    DeskReport {
+        case_id: 1,
+        reference: "FW-000001".to_owned(),
+        domain: "bad.example".to_owned(),
+        zone: "example".to_owned(),
+        verdict: "ns-flux",
+        allegation: "its name servers or their addresses changed 9 times in 7 days".to_owned(),
+        revision: 1,
+        reason: "first report of this case".to_owned(),
+        is_withdrawn: false,
+        state: "open",
+        unicode: Some("bäd.example".to_owned()),
+        grade: "medium",
+        source: "transfer".to_owned(),
+        asn_table_of: Some("2026-11-20".to_owned()),
+        registered_at: Some("2026-11-01 00:00:00".to_owned()),
+        age_days: Some(21),
+        registrar: Some("Example Registrar 1234".to_owned()),
+        account: Some("0f0f0f0f".to_owned()),
+        party: String::new(),
+        assessment: Assessment {
+            word: "registered for this",
+            reason: "it was 21 days old when this began; weigh other signs too".to_owned(),
+        },
+        advice: advice(),
+        campaign: Some("FC-1".to_owned()),
+        related: vec![RelatedLine {
+            reference: "FW-000002".to_owned(),
+            domain: "worse.example".to_owned(),
+            verdict: "double-flux",
+            level: "report",
+            state: "open",
+            is_new: true,
+        }],
+        related_count: 2,
+        neighbours: vec!["quiet.example".to_owned()],
+        neighbours_count: 2,
+        level: "report",
+        score: "61.0".to_owned(),
+        policy_version: "made-up".to_owned(),
+        began_at: Some("2026-11-22 08:00:00".to_owned()),
+        first_detected_at: "2026-11-22 10:00:00".to_owned(),
+        last_change_at: "2026-11-22 10:00:00".to_owned(),
+        judged_at: "2026-11-22 10:00:00".to_owned(),
+        judged_at_argument: "2026-11-22T10:00:00Z".to_owned(),
+        judged_from_argument: "2026-11-15T10:00:00Z".to_owned(),
+        last_change: plane.transitions.first().cloned(),
+        history_until: Some("2026-11-22 12:00:00".to_owned()),
+        ending: None,
+        has_details: true,
+        attack: "T1568.001",
+        planes: vec![plane],
+        evidence: vec![EvidenceLine {
+            zone: "example".to_owned(),
+            serial: Some(7),
+            at: "2026-11-22 10:00:00".to_owned(),
+            hash: "0f".repeat(32),
+        }],
+        reporter: reporter(),
+        program_version: "0.0.0",
+    }
+}
+
+/// Returns a plane that has something in every field.
+fn plane_section() -> PlaneSection {
     let endpoint = Endpoint {
         host: Some("ns1.bad.example".to_owned()),
         addresses: vec!["192.0.2.1".to_owned()],
@@ -215,7 +281,7 @@ pub fn report() -> DeskReport {
         host: None,
         addresses: vec!["192.0.2.2".to_owned()],
     };
-    let plane = PlaneSection {
+    PlaneSection {
         title: "Name servers",
         is_nameservers: true,
         is_aliases: false,
@@ -275,97 +341,46 @@ pub fn report() -> DeskReport {
         addresses_count: 2,
         networks: "1 prefix".to_owned(),
         holz: Some("100.0".to_owned()),
-        timeline: Timeline {
-            from: "2026-11-15 10:00:00".to_owned(),
-            to: "2026-11-22 10:00:00".to_owned(),
-            cell: "12h".to_owned(),
-            lanes: vec![Lane {
-                label: "ns1.bad.example".to_owned(),
-                is_name: true,
-                host: None,
-                is_host_shown: false,
-                is_in_brief: true,
-                runs: vec![
-                    Run {
-                        present: false,
-                        text: "..........".to_owned(),
-                    },
-                    Run {
-                        present: true,
-                        text: "####".to_owned(),
-                    },
-                ],
-                text: "..........####".to_owned(),
-            }],
-            lanes_count: 2,
-            brief_count: 1,
-        },
-    };
-    DeskReport {
-        case_id: 1,
-        reference: "FW-000001".to_owned(),
-        domain: "bad.example".to_owned(),
-        zone: "example".to_owned(),
-        verdict: "ns-flux",
-        allegation: "its name servers or their addresses changed 9 times in 7 days".to_owned(),
-        revision: 1,
-        reason: "first report of this case".to_owned(),
-        is_withdrawn: false,
-        state: "open",
-        unicode: Some("bäd.example".to_owned()),
-        grade: "medium",
-        source: "transfer".to_owned(),
-        asn_table_of: Some("2026-11-20".to_owned()),
-        registered_at: Some("2026-11-01 00:00:00".to_owned()),
-        age_days: Some(21),
-        registrar: Some("Example Registrar 1234".to_owned()),
-        account: Some("0f0f0f0f".to_owned()),
-        party: String::new(),
-        assessment: Assessment {
-            word: "registered for this",
-            reason: "it was 21 days old when this began; weigh other signs too".to_owned(),
-        },
-        advice: Advice {
-            step: "freeze the delegation".to_owned(),
-            reason: "it keeps the NS records as they are".to_owned(),
-            collateral: "1 other watched name".to_owned(),
-            then: "clientHold".to_owned(),
-            clears: vec!["the domain stands still for 14d".to_owned()],
-        },
-        campaign: Some("FC-1".to_owned()),
-        related: vec![RelatedLine {
-            reference: "FW-000002".to_owned(),
-            domain: "worse.example".to_owned(),
-            verdict: "double-flux",
-            level: "report",
-            state: "open",
-            is_new: true,
+        timeline: timeline(),
+    }
+}
+
+/// Returns a picture of a week.
+fn timeline() -> Timeline {
+    Timeline {
+        from: "2026-11-15 10:00:00".to_owned(),
+        to: "2026-11-22 10:00:00".to_owned(),
+        cell: "12h".to_owned(),
+        lanes: vec![Lane {
+            label: "ns1.bad.example".to_owned(),
+            is_name: true,
+            host: None,
+            is_host_shown: false,
+            is_in_brief: true,
+            runs: vec![
+                Run {
+                    present: false,
+                    text: "..........".to_owned(),
+                },
+                Run {
+                    present: true,
+                    text: "####".to_owned(),
+                },
+            ],
+            text: "..........####".to_owned(),
         }],
-        related_count: 2,
-        neighbours: vec!["quiet.example".to_owned()],
-        neighbours_count: 2,
-        level: "report",
-        score: "61.0".to_owned(),
-        policy_version: "made-up".to_owned(),
-        began_at: Some("2026-11-22 08:00:00".to_owned()),
-        first_detected_at: "2026-11-22 10:00:00".to_owned(),
-        last_change_at: "2026-11-22 10:00:00".to_owned(),
-        judged_at: "2026-11-22 10:00:00".to_owned(),
-        judged_at_argument: "2026-11-22T10:00:00Z".to_owned(),
-        judged_from_argument: "2026-11-15T10:00:00Z".to_owned(),
-        last_change: plane.transitions.first().cloned(),
-        history_until: Some("2026-11-22 12:00:00".to_owned()),
-        ending: None,
-        has_details: true,
-        attack: "T1568.001",
-        planes: vec![plane],
-        evidence: vec![EvidenceLine {
-            zone: "example".to_owned(),
-            serial: Some(7),
-            at: "2026-11-22 10:00:00".to_owned(),
-            hash: "0f".repeat(32),
-        }],
-        reporter: reporter(),
-        program_version: "0.0.0",
+        lanes_count: 2,
+        brief_count: 1,
+    }
+}
+
+/// Returns what the desk is advised to do.
+fn advice() -> Advice {
+    Advice {
+        step: "freeze the delegation".to_owned(),
+        reason: "it keeps the NS records as they are".to_owned(),
+        collateral: "1 other watched name".to_owned(),
+        then: "clientHold".to_owned(),
+        clears: vec!["the domain stands still for 14d".to_owned()],
     }
 }
