@@ -16,7 +16,7 @@ use std::net::IpAddr;
 
 use crate::count::counted;
 use crate::detector::features::{
-    Spread, Stayed, Window, ceiling, clamp_share, network_word, networks_text, values_in,
+    Spread, Stayed, Window, ceiling, clamp_share, network_word, networks_text, points_in, values_in,
 };
 use crate::detector::finding::{Check, Gate, Level, Plane, PlaneFinding, Term};
 use crate::detector::nameserver_plane::{
@@ -201,73 +201,31 @@ fn evaluate(
         now,
         left_out: entity.left_out,
     });
-    let day = Scale {
-        span: Span::hours(24),
-        name: "24 hours",
-        changes_full: 12.0,
-        turnover_full: 4.0,
-        turnover_min: policy.addresses.turnover_24h_min,
-    };
-    let week = Scale {
-        span: Span::days(7),
-        name: "7 days",
-        changes_full: 24.0,
-        turnover_full: 10.0,
-        turnover_min: policy.addresses.turnover_7d_min,
-    };
     let [in_day, in_week] =
-        [day, week].map(|scale| measure(&timeline, window, scale, knowledge, now));
+        scales(policy).map(|scale| measure(&timeline, window, scale, knowledge, now));
     let week = Window::before(now, Span::days(7), since(&timeline, window));
     let addresses = values_in(&week, &timeline.addresses);
     let shared = shared_share(&addresses, knowledge);
+    let service = match entity.lingers {
+        true => None,
+        false => Service::of([&in_day, &in_week], &timeline, policy, knowledge),
+    };
     let outside = Outside {
         is_shared: shared.is_some_and(|share| share >= policy.addresses.shared_share_max),
         one_network: rotates_in_one_network(&in_week, window.owner, policy, knowledge),
         watched: in_week.changes >= policy.watch_changes_7d_min,
         is_restless: false,
-        is_service: false,
+        is_service: service.is_some(),
     };
-    let service = match entity.lingers {
-        true => None,
-        false => Service::of([&in_day, &in_week], &timeline, policy, knowledge),
-    };
-    let (is_shared, one_network) = (outside.is_shared, outside.one_network);
-    let bases = in_week.spread.bases(knowledge).map(|by_network| {
-        let [in_day, in_week] = [&in_day, &in_week].map(|it| Measures {
-            by_network,
-            ..it.clone()
-        });
-        let outside = Outside {
-            is_restless: is_restless(&in_day, &in_week, policy, knowledge),
-            is_service: service.is_some(),
-            ..outside
-        };
-        let best = match in_day.outranks(&in_week, policy) {
-            true => in_day,
-            false => in_week,
-        };
-        best.judge(policy, &outside, |spread| {
-            ceiling(by_network, spread, knowledge, now)
-        })
-    });
-    let judged = bases
-        .reduce(|best, other| match other.rank() > best.rank() {
-            true => other,
-            false => best,
-        })
-        .expect("networks are counted in one way at least");
+    let judged = judge_measures([&in_day, &in_week], outside, policy, knowledge, now);
     let spread = Spread::of(addresses.iter().copied(), knowledge);
     let holz = knowledge
         .has_asn_table()
         .then(|| HOLZ[0] * f64::from(spread.addresses) + HOLZ[1] * spread.networks.len() as f64);
-    let points: Vec<&ChangePoint> = timeline
-        .points
-        .iter()
-        .filter(|point| week.holds(point.moment.at))
-        .collect();
+    let points = points_in(&week, &timeline);
     let mut checks = vec![
-        shared_check(shared, is_shared, knowledge),
-        one_network_check(one_network),
+        shared_check(shared, outside.is_shared, knowledge),
+        one_network_check(outside.one_network),
         bulk_check(&points),
         reset_check(window.resets, now),
     ];
@@ -305,6 +263,59 @@ fn evaluate(
         watched_since: window.watched_since,
         now,
     }
+}
+
+/// Returns the windows that an owner is measured in: a day and a week.
+fn scales(policy: &DetectPolicy) -> [Scale; 2] {
+    [
+        Scale {
+            span: Span::hours(24),
+            name: "24 hours",
+            changes_full: 12.0,
+            turnover_full: 4.0,
+            turnover_min: policy.addresses.turnover_24h_min,
+        },
+        Scale {
+            span: Span::days(7),
+            name: "7 days",
+            changes_full: 24.0,
+            turnover_full: 10.0,
+            turnover_min: policy.addresses.turnover_7d_min,
+        },
+    ]
+}
+
+/// Judges the measures of a day and a week with each way of counting networks, and returns what ranks highest.
+fn judge_measures(
+    [day, week]: [&Measures; 2],
+    outside: Outside,
+    policy: &DetectPolicy,
+    knowledge: &dyn Knowledge,
+    now: Timestamp,
+) -> Judged {
+    let bases = week.spread.bases(knowledge).map(|by_network| {
+        let [in_day, in_week] = [day, week].map(|it| Measures {
+            by_network,
+            ..it.clone()
+        });
+        let outside = Outside {
+            is_restless: is_restless(&in_day, &in_week, policy, knowledge),
+            ..outside
+        };
+        let best = match in_day.outranks(&in_week, policy) {
+            true => in_day,
+            false => in_week,
+        };
+        best.judge(policy, &outside, |spread| {
+            ceiling(by_network, spread, knowledge, now)
+        })
+    });
+    bases
+        .reduce(|best, other| match other.rank() > best.rank() {
+            true => other,
+            false => best,
+        })
+        .expect("networks are counted in one way at least")
 }
 
 /// How many addresses at a time a rotation inside one network has at most, on average.

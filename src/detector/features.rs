@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use crate::count::counted;
 use crate::detector::Knowledge;
 use crate::detector::finding::Check;
-use crate::detector::timeline::{Presence, address_key};
+use crate::detector::timeline::{ChangePoint, Presence, Timeline, address_key};
 use crate::dns::Name;
 use crate::time::{Span, Timestamp};
 
@@ -52,6 +52,14 @@ impl Window {
     fn touches(&self, presence: &Presence) -> bool {
         presence.from <= self.now && presence.to.is_none_or(|to| to > self.from)
     }
+}
+
+/// Returns the change points of the window, in order of time.
+pub(super) fn points_in<'a>(window: &Window, timeline: &'a Timeline) -> Vec<&'a ChangePoint> {
+    let points = timeline.points.iter();
+    points
+        .filter(|point| window.holds(point.moment.at))
+        .collect()
 }
 
 /// The values that were there at any time of the window, each once, in order.

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use crate::count::counted;
 use crate::detector::features::{
-    Spread, Stayed, Window, ceiling, clamp_share, networks_text, prefix_of, values_in,
+    Spread, Stayed, Window, ceiling, clamp_share, networks_text, points_in, prefix_of, values_in,
 };
 use crate::detector::finding::{
     Check, Gate, Level, Plane, PlaneFinding, SeenAddress, SeenName, Term,
@@ -61,6 +61,20 @@ pub struct NameserverWindow {
     pub operated: Option<Operated>,
     /// The part that is left out, where there are more intervals than are replayed.
     pub left_out: Option<LeftOut>,
+}
+
+impl NameserverWindow {
+    /// Returns whether a name server is known to be a provider's.
+    fn is_popular(&self, name: &Name) -> bool {
+        self.popular.as_ref().is_some_and(|set| set.contains(name))
+    }
+
+    /// Returns whether a name server lies at or below another delegation, which is judged for it.
+    fn is_of_other(&self, host: &Name) -> bool {
+        self.operated
+            .as_ref()
+            .is_some_and(|operated| operated.by_others.contains_key(host))
+    }
 }
 
 /// Whose the name servers of a delegation are.
@@ -171,79 +185,44 @@ pub fn judge_nameservers(
 ) -> PlaneFinding {
     let (timeline, now) = (&replayed.timeline, replayed.now);
     let left_out = window.left_out.as_ref();
-    // A delegation younger than the window is measured over its own age.
-    let since = timeline
-        .began_at()
-        .map_or(window.watched_since, |at| at.max(window.watched_since));
-    let since = LeftOut::cut(left_out, since);
+    let since = measured_since(timeline, window);
     let week = Window::before(now, Span::days(7), since);
     let names = values_in(&week, &timeline.names);
-    let is_popular = |name: &Name| {
-        window
-            .popular
-            .as_ref()
-            .is_some_and(|set| set.contains(name))
-    };
     // No provider's customer moves so often that its week is more than is replayed.
     let is_cut = LeftOut::is_of_week(left_out, now);
     let operated = window.operated.as_ref();
-    let is_of_other =
-        |host: &Name| operated.is_some_and(|operated| operated.by_others.contains_key(host));
-    let all_popular = !is_cut && !names.is_empty() && names.iter().all(|name| is_popular(name));
+    let all_popular =
+        !is_cut && !names.is_empty() && names.iter().all(|name| window.is_popular(name));
     let shared = shared_moves(timeline, policy, now);
-    let glue_changes = glue_changes_30d(timeline, now);
     let excuses = Excuses {
         all_names: all_popular,
         shared_moves: shared.excuses,
-        // A provider that renumbers now and then is no matter of its customers.
-        is_of_other: &is_of_other,
-        is_host: &|host: &Name| {
-            is_popular(host)
-                && !host.is_at_or_below(&window.owner)
-                && glue_changes.get(host).copied().unwrap_or(0)
-                    <= policy.nameservers.shared_move_changes_30d_max
-        },
+        window,
+        glue_changes: glue_changes_30d(timeline, now),
+        glue_changes_max: policy.nameservers.shared_move_changes_30d_max,
     };
     let counted = count_points(timeline, &excuses, policy, knowledge);
-    let of_provider = counted.iter().filter(|it| week.holds(it.point.moment.at));
-    let excused = of_provider.filter(|it| it.is_of_provider).count() as u32;
+    let excused = count_excused(&counted, &week);
     let is_used_up = excused > policy.nameservers.provider_changes_7d_max;
     let three_days = Window::before(now, Span::days(3), since);
     let rotation = Rotation::of(&counted, &week, &three_days);
     let addresses = values_in(&week, &timeline.addresses);
-    // What others' name servers do is no spread of this delegation's.
-    let own = addresses.iter().filter(|(host, _)| !is_of_other(host));
-    let spread = Spread::of(own.copied(), knowledge);
+    let spread = own_spread(&addresses, window, knowledge);
     let operators: BTreeSet<String> = if all_popular {
         BTreeSet::new()
     } else {
         count_operators(timeline, &names, knowledge)
     };
-    let tenure = shortest_tenure(&week, timeline, &is_of_other);
-
-    let basis = |by_network| {
-        let measures = Measures {
-            rotation: &rotation,
-            spread: &spread,
-            operators: operators.len() as u32,
-            tenure,
-            by_network,
-        };
-        measures.judge(policy, ceiling(by_network, &spread, knowledge, now))
+    let tenure = shortest_tenure(&week, timeline, window);
+    let measures = Measures {
+        rotation: &rotation,
+        spread: &spread,
+        operators: operators.len() as u32,
+        tenure,
+        by_network: true,
     };
-    let judged = spread
-        .bases(knowledge)
-        .map(basis)
-        .reduce(|best, other| match other.rank() > best.rank() {
-            true => other,
-            false => best,
-        })
-        .expect("networks are counted in one way at least");
-    let points: Vec<&ChangePoint> = timeline
-        .points
-        .iter()
-        .filter(|point| week.holds(point.moment.at))
-        .collect();
+    let judged = judge_bases(measures, policy, knowledge, now);
+    let points = points_in(&week, timeline);
     let mut checks = vec![
         popular_check(
             &names,
@@ -256,9 +235,7 @@ pub fn judge_nameservers(
         bulk_check(&points),
         reset_check(&window.resets, now),
     ];
-    let moved = points.iter().flat_map(|point| &point.changed_hosts);
-    let moved: BTreeSet<&Name> = moved.map(|it| &it.host).collect();
-    checks.extend(operated.and_then(|operated| operated_check(operated, &moved)));
+    checks.extend(operated.and_then(|operated| operated_check(operated, &moved_hosts(&points))));
     checks.extend(absence_check(timeline, now));
     checks.extend(left_out_check(left_out, &points));
     checks.extend(judged.ceiling);
@@ -276,15 +253,7 @@ pub fn judge_nameservers(
         points: listed(&points),
         last_step_at: rotation.last_step_at,
         tenure_hours: tenure,
-        names: names
-            .iter()
-            .map(|name| SeenName {
-                host: (*name).clone(),
-                operator: knowledge.operator(name),
-                popular: is_popular(name),
-                present: timeline.names_now.contains(*name),
-            })
-            .collect(),
+        names: seen_names(&names, window, timeline, knowledge),
         addresses: addresses
             .iter()
             .map(|value| seen_address(value, timeline, knowledge))
@@ -293,6 +262,78 @@ pub fn judge_nameservers(
         watched_since: window.watched_since,
         now,
     }
+}
+
+/// Returns since when a delegation is measured: one younger than the window is measured over its own age.
+fn measured_since(timeline: &Timeline, window: &NameserverWindow) -> Timestamp {
+    let since = timeline
+        .began_at()
+        .map_or(window.watched_since, |at| at.max(window.watched_since));
+    LeftOut::cut(window.left_out.as_ref(), since)
+}
+
+/// Returns how far addresses spread. What others' name servers do is no spread of this delegation's.
+fn own_spread(
+    addresses: &BTreeSet<&(Name, IpAddr)>,
+    window: &NameserverWindow,
+    knowledge: &dyn Knowledge,
+) -> Spread {
+    let own = addresses.iter();
+    let own = own.filter(|(host, _)| !window.is_of_other(host));
+    Spread::of(own.copied(), knowledge)
+}
+
+/// Returns how many changes of a week are not counted because name servers are a provider's.
+fn count_excused(counted: &[Counted<'_>], week: &Window) -> u32 {
+    let of_week = counted.iter().filter(|it| week.holds(it.point.moment.at));
+    of_week.filter(|it| it.is_of_provider).count() as u32
+}
+
+/// Judges measures with each way of counting networks, and returns what ranks highest; the first of equals.
+fn judge_bases(
+    measures: Measures<'_>,
+    policy: &DetectPolicy,
+    knowledge: &dyn Knowledge,
+    now: Timestamp,
+) -> Judged {
+    let bases = measures.spread.bases(knowledge).map(|by_network| {
+        let ceiling = ceiling(by_network, measures.spread, knowledge, now);
+        let measures = Measures {
+            by_network,
+            ..measures
+        };
+        measures.judge(policy, ceiling)
+    });
+    bases
+        .reduce(|best, other| match other.rank() > best.rank() {
+            true => other,
+            false => best,
+        })
+        .expect("networks are counted in one way at least")
+}
+
+/// Returns the name servers whose addresses changed.
+fn moved_hosts<'a>(points: &[&'a ChangePoint]) -> BTreeSet<&'a Name> {
+    let moved = points.iter().flat_map(|point| &point.changed_hosts);
+    moved.map(|it| &it.host).collect()
+}
+
+/// Returns the name servers of a week, in canonical order.
+fn seen_names(
+    names: &BTreeSet<&Name>,
+    window: &NameserverWindow,
+    timeline: &Timeline,
+    knowledge: &dyn Knowledge,
+) -> Vec<SeenName> {
+    names
+        .iter()
+        .map(|name| SeenName {
+            host: (*name).clone(),
+            operator: knowledge.operator(name),
+            popular: window.is_popular(name),
+            present: timeline.names_now.contains(*name),
+        })
+        .collect()
 }
 
 /// Says of a plane that was judged before anybody had looked whose its name servers are that none is a provider's, and
@@ -371,6 +412,7 @@ impl Rotation {
 }
 
 /// The numbers that terms, gates and levels are made of.
+#[derive(Clone, Copy)]
 struct Measures<'a> {
     rotation: &'a Rotation,
     spread: &'a Spread,
@@ -533,10 +575,28 @@ struct Excuses<'a> {
     all_names: bool,
     /// Changes of name that many names made at once.
     shared_moves: bool,
-    /// Whether changes of this name server's addresses are: it is a provider's.
-    is_host: &'a dyn Fn(&Name) -> bool,
-    /// Whether they are another domain's, which is judged for them.
-    is_of_other: &'a dyn Fn(&Name) -> bool,
+    /// Whose name servers are a provider's, and whose another domain's.
+    window: &'a NameserverWindow,
+    /// How often each name server's addresses changed within 30 days.
+    glue_changes: HashMap<&'a Name, u32>,
+    /// How often a provider's may.
+    glue_changes_max: u32,
+}
+
+impl Excuses<'_> {
+    /// Returns whether changes of this name server's addresses are excused: it is a provider's.
+    ///
+    /// A provider that renumbers now and then is no matter of its customers.
+    fn is_host(&self, host: &Name) -> bool {
+        self.window.is_popular(host)
+            && !host.is_at_or_below(&self.window.owner)
+            && self.glue_changes.get(host).copied().unwrap_or(0) <= self.glue_changes_max
+    }
+
+    /// Returns whether they are another domain's, which is judged for them.
+    fn is_of_other(&self, host: &Name) -> bool {
+        self.window.is_of_other(host)
+    }
 }
 
 /// Weighs every change instant.
@@ -599,8 +659,8 @@ impl Weigher<'_> {
         let names_count = point.names_changed && !self.excuses.all_names && !is_shared;
         let glue = point.changed_hosts.iter();
         let glue: Vec<&ChangedHost> = glue
-            .filter(|it| !(self.excuses.is_of_other)(&it.host))
-            .filter(|it| !(self.excuses.is_host)(&it.host))
+            .filter(|it| !self.excuses.is_of_other(&it.host))
+            .filter(|it| !self.excuses.is_host(&it.host))
             .collect();
         if point.is_excused || (!names_count && glue.is_empty()) {
             return counted;
@@ -651,8 +711,8 @@ impl Weigher<'_> {
         !point.is_excused
             && (names && point.names_departure.is_within(span)
                 || hosts.any(|it| {
-                    let is_others = (self.excuses.is_of_other)(&it.host);
-                    it.departure.is_some() && !is_others && (self.excuses.is_host)(&it.host)
+                    let is_others = self.excuses.is_of_other(&it.host);
+                    it.departure.is_some() && !is_others && self.excuses.is_host(&it.host)
                 }))
     }
 
@@ -1046,18 +1106,14 @@ pub(super) fn change_counts(points: &[&ChangePoint], now: Timestamp) -> [u32; 3]
 }
 
 /// Returns the shorter of the mean stays of names and of addresses, in hours.
-fn shortest_tenure(
-    window: &Window,
-    timeline: &Timeline,
-    is_of_other: &dyn Fn(&Name) -> bool,
-) -> Option<f64> {
-    let names = Stayed::of(window, &timeline.names).tenure_hours();
+fn shortest_tenure(week: &Window, timeline: &Timeline, window: &NameserverWindow) -> Option<f64> {
+    let names = Stayed::of(week, &timeline.names).tenure_hours();
     let own = timeline.addresses.iter();
     let own: Vec<_> = own
-        .filter(|((host, _), _)| !is_of_other(host))
+        .filter(|((host, _), _)| !window.is_of_other(host))
         .cloned()
         .collect();
-    let addresses = Stayed::of(window, &own).tenure_hours();
+    let addresses = Stayed::of(week, &own).tenure_hours();
     match (names, addresses) {
         (Some(names), Some(addresses)) => Some(names.min(addresses)),
         (one, other) => one.or(other),
