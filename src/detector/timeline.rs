@@ -325,6 +325,42 @@ impl<T> Default for Held<T> {
     }
 }
 
+/// The sets before and after an instant.
+struct Step {
+    moment: Moment,
+    on_address_plane: bool,
+    names_before: BTreeSet<Place>,
+    names_after: BTreeSet<Place>,
+    addresses_before: BTreeSet<(Place, IpAddr)>,
+    addresses_after: BTreeSet<(Place, IpAddr)>,
+    names_changed: bool,
+    /// The names whose addresses changed.
+    changed_hosts: BTreeSet<Place>,
+    /// Of these, those that had none and took over from others.
+    begun_hosts: BTreeSet<Place>,
+    /// What gave way to them.
+    taken_over: Departure,
+}
+
+impl Step {
+    /// Returns whether a name is in the set before and in that after.
+    fn is_kept(&self, name: &Place) -> bool {
+        self.on_address_plane
+            || (self.names_before.contains(name) && self.names_after.contains(name))
+    }
+
+    /// Leaves the names whose addresses changed while they were in the set.
+    fn keep_hosts(&mut self) {
+        let [mut changed, mut begun] =
+            [&mut self.changed_hosts, &mut self.begun_hosts].map(std::mem::take);
+        changed.retain(|name| self.is_kept(name));
+        // Of a set of names of which few have addresses at a time, others take over.
+        begun.retain(|name| self.taken_over.is_some() && self.is_kept(name));
+        changed.extend(&begun);
+        (self.changed_hosts, self.begun_hosts) = (changed, begun);
+    }
+}
+
 /// What became of a [`Held`] set.
 enum Became {
     /// It is the same, or absent for now.
@@ -911,7 +947,7 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Compares the sets before and after and notes a change point. Only the addresses of the names that
+    /// Compares the sets before and after and records a change point. Only the addresses of the names that
     /// are `touched` can have changed.
     fn compare(&mut self, moment: Moment, touched: BTreeSet<Place>) {
         let names_before = self.names.active.clone();
@@ -919,6 +955,36 @@ impl<'a> Walk<'a> {
         let names_became =
             self.names
                 .become_set(&self.raw_names, moment.at, self.input.absence_max);
+        let [changed_hosts, begun_hosts] = self.step_hosts(moment.at, touched);
+        self.end_presences(moment.at, &names_became);
+        let names_after = self.names.active.clone();
+        let taken_over = self.step_union(moment.at);
+        let addresses_after = self.active_addresses(&names_after);
+        let mut step = Step {
+            moment,
+            on_address_plane: self.input.names.is_none(),
+            names_before,
+            names_after,
+            addresses_before,
+            addresses_after,
+            names_changed: matches!(names_became, Became::Changed | Became::CameBack(_)),
+            changed_hosts,
+            begun_hosts,
+            taken_over,
+        };
+        step.keep_hosts();
+        if step.names_changed || !step.changed_hosts.is_empty() {
+            self.record_point(&step);
+            self.bound_details();
+        }
+        self.seen_names.extend(step.names_after);
+        let seen = step.addresses_after.iter();
+        self.seen_addresses
+            .extend(seen.map(|(_, address)| address_key(*address)));
+    }
+
+    /// Moves the addresses of the names that are `touched`. Returns those whose set changed, and those whose set began.
+    fn step_hosts(&mut self, at: Timestamp, touched: BTreeSet<Place>) -> [BTreeSet<Place>; 2] {
         let mut changed_hosts = BTreeSet::new();
         let mut begun_hosts = BTreeSet::new();
         let on_address_plane = self.input.names.is_none();
@@ -927,7 +993,7 @@ impl<'a> Walk<'a> {
                 continue;
             };
             let held = self.addresses.entry(name).or_default();
-            match held.become_set(set, moment.at, self.input.absence_max) {
+            match held.become_set(set, at, self.input.absence_max) {
                 Became::Changed => {
                     changed_hosts.insert(name);
                 }
@@ -936,14 +1002,14 @@ impl<'a> Walk<'a> {
                     let presences = &mut self.address_presences;
                     presences.lapse(ended_at, |(host, _)| *host == name);
                     if on_address_plane && !self.input.is_union {
-                        self.absences.insert((moment.at, true));
+                        self.absences.insert((at, true));
                     }
                 }
                 Became::CameBack(ended_at) => {
                     let presences = &mut self.address_presences;
-                    presences.leave(ended_at, moment.at, |(host, _)| *host == name);
+                    presences.leave(ended_at, at, |(host, _)| *host == name);
                     if on_address_plane {
-                        self.absences.insert((moment.at, false));
+                        self.absences.insert((at, false));
                     }
                     changed_hosts.insert(name);
                 }
@@ -953,105 +1019,96 @@ impl<'a> Walk<'a> {
                 Became::Same => {}
             }
         }
-        match names_became {
+        [changed_hosts, begun_hosts]
+    }
+
+    /// Ends what was present before an absence of all names.
+    fn end_presences(&mut self, at: Timestamp, names_became: &Became) {
+        match *names_became {
             Became::BeganAnew(ended_at) => {
                 self.name_presences.lapse(ended_at, |_| true);
                 self.address_presences.lapse(ended_at, |_| true);
-                self.absences.insert((moment.at, true));
+                self.absences.insert((at, true));
             }
             Became::CameBack(ended_at) => {
-                self.name_presences.leave(ended_at, moment.at, |_| true);
+                self.name_presences.leave(ended_at, at, |_| true);
                 self.address_presences.lapse(ended_at, |_| true);
-                self.absences.insert((moment.at, false));
+                self.absences.insert((at, false));
             }
             _ => {}
         }
-        let names_after = self.names.active.clone();
-        let taken_over = self.step_union(moment.at);
-        let addresses_after = self.active_addresses(&names_after);
-        let names_changed = matches!(names_became, Became::Changed | Became::CameBack(_));
-        let stays = |name: &Place| {
-            on_address_plane || (names_before.contains(name) && names_after.contains(name))
+    }
+
+    /// Records a change point.
+    fn record_point(&mut self, step: &Step) {
+        let added: Vec<&(Place, IpAddr)> = step
+            .addresses_after
+            .difference(&step.addresses_before)
+            .collect();
+        let seen = &self.seen_addresses;
+        let mut fresh = BTreeSet::new();
+        let mut count_fresh = |counts: &dyn Fn(&Place) -> bool| -> u32 {
+            let keys = added.iter().filter(|(name, _)| counts(name));
+            let keys = keys.map(|(_, address)| address_key(*address));
+            keys.filter(|key| !seen.contains(key) && fresh.insert(*key))
+                .count() as u32
         };
-        changed_hosts.retain(stays);
-        // Of a set of names of which few have addresses at a time, others take over.
-        begun_hosts.retain(|name| taken_over.is_some() && stays(name));
-        changed_hosts.extend(&begun_hosts);
-        if names_changed || !changed_hosts.is_empty() {
-            let added: Vec<&(Place, IpAddr)> =
-                addresses_after.difference(&addresses_before).collect();
-            let seen = &self.seen_addresses;
-            let mut fresh = BTreeSet::new();
-            let mut count_fresh = |counts: &dyn Fn(&Place) -> bool| -> u32 {
-                let keys = added.iter().filter(|(name, _)| counts(name));
-                let keys = keys.map(|(_, address)| address_key(*address));
-                keys.filter(|key| !seen.contains(key) && fresh.insert(*key))
-                    .count() as u32
-            };
-            let glue = changed_hosts.iter().map(|host| ChangedHost {
-                host: self.all.name(*host),
-                fresh: count_fresh(&|name| name == host),
-                departure: match begun_hosts.contains(host) {
-                    true => taken_over,
-                    false => Departure::Nothing,
-                },
-            });
-            let changed: Vec<ChangedHost> = glue.collect();
-            let fresh_host_addresses = count_fresh(&|name| !stays(name));
-            let counted = added
-                .iter()
-                .filter(|(name, _)| changed_hosts.contains(name) || !stays(name));
-            let added_keys: BTreeSet<IpAddr> =
-                counted.map(|(_, address)| address_key(*address)).collect();
-            let is_recent = self.input.now.since(moment.at) <= DETAIL_SPAN;
-            let names_of = |set: &BTreeSet<Place>| {
-                if is_recent {
-                    set.iter().map(|place| self.all.name(*place)).collect()
-                } else {
-                    Vec::new()
-                }
-            };
-            let addresses_of = |set: &BTreeSet<(Place, IpAddr)>| {
-                if is_recent {
-                    let named = set.iter().map(|(place, it)| (self.all.name(*place), *it));
-                    named.collect()
-                } else {
-                    Vec::new()
-                }
-            };
+        let glue = step.changed_hosts.iter().map(|host| ChangedHost {
+            host: self.all.name(*host),
+            fresh: count_fresh(&|name| name == host),
+            departure: match step.begun_hosts.contains(host) {
+                true => step.taken_over,
+                false => Departure::Nothing,
+            },
+        });
+        let changed: Vec<ChangedHost> = glue.collect();
+        let fresh_host_addresses = count_fresh(&|name| !step.is_kept(name));
+        let counted = added
+            .iter()
+            .filter(|(name, _)| step.changed_hosts.contains(name) || !step.is_kept(name));
+        let added_keys: BTreeSet<IpAddr> =
+            counted.map(|(_, address)| address_key(*address)).collect();
+        let is_recent = self.input.now.since(step.moment.at) <= DETAIL_SPAN;
+        let names_of = |set: &BTreeSet<Place>| {
             if is_recent {
-                for set in [&names_before, &names_after] {
-                    self.name_sets.insert(set.iter().copied().collect());
-                }
+                set.iter().map(|place| self.all.name(*place)).collect()
+            } else {
+                Vec::new()
             }
-            self.points.push(ChangePoint {
-                moment,
-                fresh_names: names_after.difference(&self.seen_names).count() as u32,
-                fresh_host_addresses,
-                added_addresses: added_keys.len() as u32,
-                names_before: names_of(&names_before),
-                names_after: names_of(&names_after),
-                addresses_before: addresses_of(&addresses_before),
-                addresses_after: addresses_of(&addresses_after),
-                names_changed,
-                names_departure: Departure::Nothing,
-                is_rename: is_rename(
-                    [&names_before, &names_after],
-                    &addresses_before,
-                    &addresses_after,
-                ) || is_recent && self.is_correction(&names_before, &names_after),
-                changed_hosts: changed,
-                is_excused: false,
-                has_sets: is_recent,
-            });
-            self.bound_details();
+        };
+        let addresses_of = |set: &BTreeSet<(Place, IpAddr)>| {
+            if is_recent {
+                let named = set.iter().map(|(place, it)| (self.all.name(*place), *it));
+                named.collect()
+            } else {
+                Vec::new()
+            }
+        };
+        if is_recent {
+            for set in [&step.names_before, &step.names_after] {
+                self.name_sets.insert(set.iter().copied().collect());
+            }
         }
-        self.seen_names.extend(names_after);
-        self.seen_addresses.extend(
-            addresses_after
-                .iter()
-                .map(|(_, address)| address_key(*address)),
-        );
+        self.points.push(ChangePoint {
+            moment: step.moment,
+            fresh_names: step.names_after.difference(&self.seen_names).count() as u32,
+            fresh_host_addresses,
+            added_addresses: added_keys.len() as u32,
+            names_before: names_of(&step.names_before),
+            names_after: names_of(&step.names_after),
+            addresses_before: addresses_of(&step.addresses_before),
+            addresses_after: addresses_of(&step.addresses_after),
+            names_changed: step.names_changed,
+            names_departure: Departure::Nothing,
+            is_rename: is_rename(
+                [&step.names_before, &step.names_after],
+                &step.addresses_before,
+                &step.addresses_after,
+            ) || is_recent && self.is_correction(&step.names_before, &step.names_after),
+            changed_hosts: changed,
+            is_excused: false,
+            has_sets: is_recent,
+        });
     }
 
     /// Moves the union of addresses. Returns what gave way to what came.
