@@ -51,11 +51,9 @@ pub fn run(config: Option<&Path>, command: &HistoryCommand) -> Result<Done, Fail
     let mut printer = Printer::new(command, title_of(&subject));
     let next = match &subject {
         Subject::Names(name, scope) => {
-            print_names(&store, name, *scope, &wanted, command, limit, &mut printer)?
+            print_names(&store, (name, *scope), &wanted, limit, &mut printer)?
         }
-        Subject::Users(used, _) => {
-            print_users(&store, used, &wanted, command, limit, &mut printer)?
-        }
+        Subject::Users(used, _) => print_users(&store, used, &wanted, limit, &mut printer)?,
     };
     printer.finish(&store, next)?;
     Ok(Done::Well)
@@ -125,13 +123,12 @@ fn parse_wanted(command: &HistoryCommand) -> Result<Wanted, Failure> {
 /// Looks names up, page by page. Returns where the next page begins, if there is one.
 fn print_names(
     store: &Store,
-    name: &Name,
-    scope: HistoryScope,
+    (name, scope): (&Name, HistoryScope),
     wanted: &Wanted,
-    command: &HistoryCommand,
     limit: usize,
     printer: &mut Printer,
 ) -> Result<Option<String>, Failure> {
+    let command = printer.command;
     let mut pages = store
         .lookup()
         .history_pages(name, scope, wanted, command.after.as_deref());
@@ -160,11 +157,10 @@ fn print_users(
     store: &Store,
     used: &Used,
     wanted: &Wanted,
-    command: &HistoryCommand,
     limit: usize,
     printer: &mut Printer,
 ) -> Result<Option<String>, Failure> {
-    let cursor = match &command.after {
+    let cursor = match &printer.command.after {
         Some(text) => Some(ReverseCursor::parse(text).ok_or_else(|| {
             Failure::usage(format!(
                 "--after: {text:?} is not what an earlier page ended with"
