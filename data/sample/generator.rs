@@ -6,6 +6,11 @@
 //! names end in .example and .test (RFC 2606). `examples/make_sample.rs` writes it to files, the tests
 //! make it anew with other names and at other times.
 
+#![allow(
+    clippy::too_many_lines,
+    reason = "a role is one loop over hours, told in its order"
+)]
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write as _;

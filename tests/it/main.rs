@@ -3,6 +3,11 @@
 //! They run the built `fluxwatch` and the library against real Knot, NSD, BIND, PowerDNS, YADIFA and Postfix, which
 //! `tests/install-servers` installs. A test that needs a server and does not find it fails.
 
+#![allow(
+    clippy::too_many_lines,
+    reason = "a test tells one story, and a reader follows it without leaving it"
+)]
+
 mod aliases;
 mod arrivals;
 mod backtest;

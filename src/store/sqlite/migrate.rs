@@ -359,6 +359,10 @@ mod tests {
     }
 
     #[test]
+    #[allow(
+        clippy::too_many_lines,
+        reason = "each fact of one database is asserted in turn"
+    )]
     fn filled_database_of_schema_1_is_migrated_and_loses_nothing() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("f.db");
