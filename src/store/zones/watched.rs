@@ -45,7 +45,8 @@ pub struct ZoneState {
     pub delegation_count: u64,
     /// Whether the newest version is of the zone's own source and was whole, or a step from one that was.
     pub newest_is_whole: bool,
-    /// Whether somebody asked for the next version to be taken although it shrank.
+    /// Whether somebody asked for the next version to be taken although it shrank. Transfers, catalogs and zone files
+    /// take this as `poll --accept`; the next success clears it.
     pub accept_requested: bool,
     /// The TTL that records of the past leave out.
     pub usual_ttl: Option<u32>,
