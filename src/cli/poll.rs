@@ -18,7 +18,7 @@ use crate::cli::session::{
 };
 use crate::config::{Config, Source};
 use crate::count::counted;
-use crate::daemon::{is_digest_due, log_report};
+use crate::daemon::log_report;
 use crate::dns::Name;
 use crate::pipeline::{
     DeliverySummary, Pipeline, PollOptions, Retention, Troubles, ZoneOutcome, ZoneReport,
@@ -129,10 +129,7 @@ fn poll(
             .poll(&sources, some_wanted, options, &mut hear)
             .await?;
         if send {
-            pipeline.tell_operator()?;
-            if is_digest_due(&config, pipeline.last_digest_at()?, pipeline.clock().now()) {
-                pipeline.queue_digest()?;
-            }
+            pipeline.after_pass()?;
             Ok::<_, Failure>(pipeline.deliver().await?)
         } else {
             Ok(DeliverySummary::default())

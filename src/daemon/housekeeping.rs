@@ -8,7 +8,6 @@ use std::time::Duration;
 use crate::config::RetentionConfig;
 use crate::daemon::common::Common;
 use crate::daemon::pruning::Pruning;
-use crate::daemon::schedule::is_digest_due;
 use crate::pipeline::{Pipeline, PipelineError};
 use crate::time::{Clock, Moment, Span};
 
@@ -111,14 +110,7 @@ impl Rounds {
         self.move_waits(common, pipeline)?;
         if self.operator_at <= now {
             self.operator_at = now + OPERATOR_EVERY;
-            pipeline.tell_operator()?;
-            if is_digest_due(
-                pipeline.config(),
-                pipeline.last_digest_at()?,
-                common.clock.now(),
-            ) {
-                pipeline.queue_digest()?;
-            }
+            pipeline.after_pass()?;
             common.post.ring();
         }
         if self.metrics_at <= now && common.metrics_are_old.swap(false, Ordering::Relaxed) {

@@ -20,5 +20,5 @@ mod watch;
 
 pub use error::ServiceError;
 pub use log::log_report;
-pub use schedule::{Timetable, is_digest_due};
+pub use schedule::Timetable;
 pub use service::{Reload, Signals, serve, start_with};

@@ -1,6 +1,6 @@
 //! When a source is due.
 
-use crate::config::{Config, Schedule};
+use crate::config::Schedule;
 use crate::time::{CronLine, Moment, Reading, Span, TimeZone, Timestamp};
 
 /// A schedule that can tell the next time.
@@ -103,13 +103,6 @@ impl Due {
             None => self,
         }
     }
-}
-
-/// Returns whether a digest is due at `now`, the last one having been made at `last`.
-pub fn is_digest_due(config: &Config, last: Timestamp, now: Timestamp) -> bool {
-    let line = config.mail.as_ref().and_then(|mail| mail.digest.as_ref());
-    let next = line.and_then(|line| line.next_after(last, config.zone));
-    next.is_some_and(|next| next <= now)
 }
 
 #[cfg(test)]

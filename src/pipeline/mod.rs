@@ -53,6 +53,7 @@ pub use judge::waiting::judging_waits;
 pub use notify::compose::{Addressee, CaseMail, PREVIEW_TOKEN, ReportParts};
 pub use notify::deliver::{DeliverySummary, STOP_GRACE};
 pub use notify::notices::Approval;
+pub use notify::operator::is_digest_due;
 pub use notify::reports::notice_basis;
 pub use parts::Stamp;
 pub use parts::{

@@ -4,8 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use fluxwatch::config::{Config, Fault, Weight};
-use fluxwatch::daemon::is_digest_due;
-use fluxwatch::pipeline::{check_surroundings, examine_parts};
+use fluxwatch::pipeline::{check_surroundings, examine_parts, is_digest_due};
 
 use crate::harness::{Bench, Running, at, both};
 use crate::service::until;

@@ -9,7 +9,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::case::{CaseState, JUDGED_ANEW};
-use crate::config::{Feeding, MailConfig, ProbeDomains, Schedule, Source};
+use crate::config::{Config, Feeding, MailConfig, ProbeDomains, Schedule, Source};
 use crate::detector::Level;
 use crate::mailer::{Draft, Layout, compose, envelope_address};
 use crate::pipeline::{Pipeline, PipelineError};
@@ -67,9 +67,29 @@ struct EventJson<'a> {
     note: &'a str,
 }
 
+/// Returns whether a digest is due at `now`, the last one having been made at `last`.
+pub fn is_digest_due(config: &Config, last: Timestamp, now: Timestamp) -> bool {
+    let line = config.mail.as_ref().and_then(|mail| mail.digest.as_ref());
+    let next = line.and_then(|line| line.next_after(last, config.zone));
+    next.is_some_and(|next| next <= now)
+}
+
 impl Pipeline {
-    /// Does what follows a pass: tells the operator what cannot be seen and what moved in masses, and
-    /// writes the log of events.
+    /// Does what follows a pass, of `poll` and of `run`: writes the log of events, and queues the mails about blind
+    /// zones and mass changes, and the digest if it is due.
+    ///
+    /// # Errors
+    ///
+    /// [`PipelineError`].
+    pub fn after_pass(&self) -> Result<(), PipelineError> {
+        self.tell_operator()?;
+        if is_digest_due(&self.config, self.last_digest_at()?, self.clock.now()) {
+            self.queue_digest()?;
+        }
+        Ok(())
+    }
+
+    /// Tells the operator what cannot be seen and what moved in masses, and writes the log of events.
     ///
     /// # Errors
     ///
