@@ -162,6 +162,19 @@ struct FeedPass<'a> {
     until: Option<Instant>,
 }
 
+/// The version that the lines of one instant become.
+struct FeedVersion<'a> {
+    /// The zone as it was before.
+    zone: &'a ZoneState,
+    /// When its lines happened.
+    at: Timestamp,
+    /// The version that it is more of.
+    joins: Option<i64>,
+    /// Whether the feed began with the whole zone.
+    is_complete: bool,
+    is_baseline: bool,
+}
+
 impl Pipeline {
     /// Reads what is new in a feed: a file that grows and is rotated, or a spool of whole files.
     ///
@@ -688,19 +701,17 @@ impl Pipeline {
         let joining = self.docket.as_ref().filter(|_| draft.joins.is_some());
         let joining = joining.map(|docket| docket.join_version(&zone.apex));
         let mut tx = self.store.ledger().begin(&zone, draft)?;
+        let version = FeedVersion {
+            zone: &zone,
+            at: observed_at,
+            joins: joins.map(|(id, _)| id),
+            is_complete: pass.complete,
+            is_baseline,
+        };
         let mut unfit = Vec::new();
         for ((owner, rtype), lines) in group_rrsets(&instant) {
-            if let Some((kind, reason)) = self.apply_rrset(
-                &mut tx,
-                &zone,
-                &owner,
-                rtype,
-                &lines,
-                observed_at,
-                joins.map(|(id, _)| id),
-                pass.complete,
-                is_baseline,
-            )? {
+            let rrset = (&owner, rtype);
+            if let Some((kind, reason)) = self.apply_rrset(&mut tx, &version, rrset, &lines)? {
                 unfit.extend(lines.into_iter().map(|line| (kind, line, reason.clone())));
             }
         }
@@ -723,28 +734,23 @@ impl Pipeline {
 
     /// Applies the lines about one RRset. Returns why they are set aside instead: they are late and history says
     /// otherwise, or the RRset would have more records than allowed.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "one caller; the values are all of one instant"
-    )]
     fn apply_rrset(
         &self,
         tx: &mut VersionTx<'_>,
-        zone: &ZoneState,
-        owner: &Name,
-        rtype: RecordType,
+        version: &FeedVersion<'_>,
+        (owner, rtype): (&Name, RecordType),
         lines: &[&NumberedLine],
-        at: Timestamp,
-        joins: Option<i64>,
-        complete: bool,
-        is_baseline: bool,
     ) -> Result<Option<(RejectKind, String)>, PipelineError> {
+        let FeedVersion { zone, at, .. } = *version;
         let key = EntityKey {
             zone: zone.id,
             apex: zone.apex.clone(),
             owner: owner.clone(),
         };
-        let known = self.store.lookup().rrset_at(&key, rtype, at, joins)?;
+        let known = self
+            .store
+            .lookup()
+            .rrset_at(&key, rtype, at, version.joins)?;
         if let Some((then, true)) = &known {
             let said: Vec<Rdata> = follow(lines, &as_records(then))
                 .into_iter()
@@ -772,7 +778,7 @@ impl Pipeline {
         tx.apply_change(
             owner,
             &change,
-            is_baseline || (known.is_none() && first_is_set && !complete),
+            version.is_baseline || (known.is_none() && first_is_set && !version.is_complete),
         )?;
         Ok(None)
     }
