@@ -420,3 +420,56 @@ fn the_command_line_and_the_web_open_no_transaction() {
         );
     }
 }
+
+/// Returns the functions of code that take more than five parameters beside their receiver.
+fn wide_functions(code: &str) -> Vec<String> {
+    let mut wide = Vec::new();
+    for (at, _) in code.match_indices("fn ") {
+        let rest = &code[at + "fn ".len()..];
+        let name: String = rest
+            .chars()
+            .take_while(|it| it.is_alphanumeric() || *it == '_')
+            .collect();
+        // Of `fn first<'a, T: Fn(u8)>(…)` the parameters begin where nothing is open any more.
+        let (mut depth, mut parameters, mut before) = (0, Vec::new(), ' ');
+        for it in rest[name.len()..].chars() {
+            match it {
+                '(' if depth == 0 => parameters.push(String::new()),
+                ',' if depth == 1 && !parameters.is_empty() => parameters.push(String::new()),
+                _ if !parameters.is_empty() => parameters.last_mut().expect("one").push(it),
+                _ => {}
+            }
+            match it {
+                '(' | '[' | '{' | '<' => depth += 1,
+                '>' if before == '-' => {}
+                ')' | ']' | '}' | '>' => depth -= 1,
+                _ => {}
+            }
+            before = it;
+            if depth == 0 && (it == ')' || it == ';' || it == '}') {
+                break;
+            }
+        }
+        let is_one = |it: &&String| {
+            let it = it.trim().trim_end_matches(')').trim();
+            !it.is_empty() && !it.ends_with("self")
+        };
+        if !name.is_empty() && parameters.iter().filter(is_one).count() > 5 {
+            wide.push(name);
+        }
+    }
+    wide
+}
+
+#[test]
+fn no_function_takes_more_than_five_parameters_beside_its_receiver() {
+    let six = "fn narrow<F: Fn(A, B) -> C>(&mut self, a: (A, B), b: B<C, D>, c: C, d: D, e: E,) {}
+               fn wide(a: A, b: B, c: C, d: D, e: E, f: F) -> G {}";
+    assert_eq!(wide_functions(six), ["wide"]);
+    let mut faults = Vec::new();
+    for file in sources() {
+        let wide = wide_functions(&file.code).into_iter();
+        faults.extend(wide.map(|name| format!("{}: {name}", file.path.display())));
+    }
+    assert!(faults.is_empty(), "{faults:#?}");
+}
