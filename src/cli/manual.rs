@@ -1,44 +1,245 @@
 //! `fluxwatch completions` and `fluxwatch man`.
 
-use std::io::Write;
+use std::io::{self, Write};
+use std::path::Path;
 
-use clap::CommandFactory;
+use clap::Command;
+use clap_mangen::Man;
+use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
 
-use crate::cli::arguments::{Arguments, CompletionsCommand, ManCommand};
+use crate::cli::arguments::{CompletionsCommand, ManCommand};
+use crate::cli::examples;
 use crate::cli::failure::{Done, Failure};
 use crate::cli::output::stdout;
+use crate::config::{TemplateLine, read_template};
+
+/// The date that the pages bear: it moves with the version, so that one version always gives the same bytes.
+const DATE: &str = "2026-11-29";
+/// What the pages belong to, in their foot.
+const MANUAL: &str = "fluxwatch manual";
+
+/// The exit statuses of every command.
+const STATUSES: [(&str, &str); 5] = [
+    ("0", "Done."),
+    ("1", "Failed; or status --failed found a zone."),
+    ("2", "The command line or the configuration is wrong."),
+    (
+        "3",
+        "Finished, but some zone, file, line or message failed.",
+    ),
+    ("4", "The machine or the database is at fault."),
+];
+/// The files that every command knows.
+const FILES: [(&str, &str); 5] = [
+    (
+        "./fluxwatch.toml",
+        "The configuration, if neither --config nor FLUXWATCH_CONFIG names one.",
+    ),
+    (
+        "/etc/fluxwatch/fluxwatch.toml",
+        "The configuration, if that is not there either.",
+    ),
+    (
+        "/var/lib/fluxwatch/fluxwatch.db",
+        "The database of the template; [store] path names it.",
+    ),
+    (
+        "/usr/share/fluxwatch/sample/",
+        "A sample to try, where a package was installed.",
+    ),
+    (
+        "/usr/share/fluxwatch/monitoring/",
+        "Rules for Prometheus and a dashboard for Grafana, likewise.",
+    ),
+];
+/// The variables that every command reads.
+const VARIABLES: [(&str, &str); 4] = [
+    ("FLUXWATCH_CONFIG", "The configuration."),
+    (
+        "FLUXWATCH_LOG",
+        "What is logged on stderr: error, warn, info or debug, or target=level with commas between.",
+    ),
+    ("NO_COLOR", "If set and not empty, no colours."),
+    ("TMPDIR", "The folder of the spools of large versions."),
+];
 
 /// Prints what completes the commands in a shell.
 pub fn complete(command: &CompletionsCommand) -> Result<Done, Failure> {
-    let mut octets = Vec::new();
-    clap_complete::generate(
-        command.shell,
-        &mut Arguments::command(),
-        "fluxwatch",
-        &mut octets,
-    );
-    let mut out = stdout();
-    out.write_all(&octets)?;
-    out.flush()?;
-    Ok(Done::Well)
+    let mut bytes = Vec::new();
+    let mut commands = examples::command();
+    clap_complete::generate(command.shell, &mut commands, "fluxwatch", &mut bytes);
+    print(&bytes)
 }
 
 /// Writes the manual.
 pub fn write(command: &ManCommand) -> Result<Done, Failure> {
-    let arguments = Arguments::command();
-    match &command.to {
-        Some(folder) => {
-            std::fs::create_dir_all(folder)
-                .and_then(|()| clap_mangen::generate_to(arguments, folder))
-                .map_err(|error| Failure::file(folder, &error))?;
-        }
-        None => {
-            let mut octets = Vec::new();
-            clap_mangen::Man::new(arguments).render(&mut octets)?;
-            let mut out = stdout();
-            out.write_all(&octets)?;
-            out.flush()?;
+    let Some(folder) = &command.to else {
+        return print(&page(&root(), "")?);
+    };
+    std::fs::create_dir_all(folder)
+        .and_then(|()| write_pages(&root(), "", folder))
+        .and_then(|()| std::fs::write(folder.join("fluxwatch.toml.5"), template_page()?))
+        .map_err(|error| Failure::file(folder, &error))?;
+    Ok(Done::Well)
+}
+
+/// Prints to stdout.
+fn print(bytes: &[u8]) -> Result<Done, Failure> {
+    let mut out = stdout();
+    out.write_all(bytes)?;
+    out.flush()?;
+    Ok(Done::Well)
+}
+
+/// Returns all commands, with their whole names.
+fn root() -> Command {
+    let mut command = examples::command().disable_help_subcommand(true);
+    command.build();
+    command
+}
+
+/// Writes the page of a command and those of the commands below it.
+fn write_pages(command: &Command, words: &str, folder: &Path) -> io::Result<()> {
+    for below in command.get_subcommands() {
+        let words = format!("{words} {}", below.get_name());
+        write_pages(below, words.trim(), folder)?;
+    }
+    let name = format!("{}.1", file_name(words));
+    std::fs::write(folder.join(name), page(command, words)?)
+}
+
+/// Returns the name of a command's page.
+fn file_name(words: &str) -> String {
+    format!("fluxwatch {words}").trim().replace(' ', "-")
+}
+
+/// Returns the page of one command.
+fn page(command: &Command, words: &str) -> io::Result<Vec<u8>> {
+    let man = Man::new(command.clone())
+        .date(DATE)
+        .source(concat!("fluxwatch ", env!("CARGO_PKG_VERSION")))
+        .manual(MANUAL);
+    let mut bytes = Vec::new();
+    man.render_title(&mut bytes)?;
+    man.render_name_section(&mut bytes)?;
+    man.render_synopsis_section(&mut bytes)?;
+    man.render_description_section(&mut bytes)?;
+    man.render_options_section(&mut bytes)?;
+    if command.has_subcommands() {
+        man.render_subcommands_section(&mut bytes)?;
+    }
+    let mut rest = Roff::new();
+    add_terms(&mut rest, "EXIT STATUS", &STATUSES);
+    add_terms(&mut rest, "FILES", &FILES);
+    add_terms(&mut rest, "ENVIRONMENT", &VARIABLES);
+    add_examples(&mut rest, words);
+    add_related(&mut rest, command, words);
+    rest.to_writer(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Adds a section of terms, each with its meaning.
+fn add_terms(page: &mut Roff, title: &str, terms: &[(&str, &str)]) {
+    page.control("SH", [title]);
+    for (term, meaning) in terms {
+        page.control("TP", []);
+        page.text([bold(*term)]);
+        page.text([roman(*meaning)]);
+    }
+}
+
+/// Adds the examples of a command.
+fn add_examples(page: &mut Roff, words: &str) {
+    page.control("SH", ["EXAMPLES"]);
+    for (line, meaning) in examples::of(words) {
+        page.control("TP", []);
+        page.text([bold(*line)]);
+        page.text([roman(format!("{}.", capitalised(meaning)))]);
+    }
+}
+
+/// Adds the pages above, below and of the configuration.
+fn add_related(page: &mut Roff, command: &Command, words: &str) {
+    let mut names: Vec<String> = command
+        .get_subcommands()
+        .map(|below| file_name(&format!("{words} {}", below.get_name())))
+        .collect();
+    if let Some((above, _)) = words.rsplit_once(' ') {
+        names.push(file_name(above));
+    }
+    if !words.is_empty() {
+        names.push(file_name(""));
+    }
+    names.sort();
+    let mut line: Vec<Inline> = Vec::new();
+    for name in names {
+        line.extend([bold(name), roman("(1), ")]);
+    }
+    line.extend([bold("fluxwatch.toml"), roman("(5)")]);
+    page.control("SH", ["SEE ALSO"]);
+    page.text(line);
+}
+
+/// Returns the page of the configuration, made of the template.
+fn template_page() -> io::Result<Vec<u8>> {
+    let mut page = Roff::new();
+    let source = concat!("fluxwatch ", env!("CARGO_PKG_VERSION"));
+    page.control("TH", ["fluxwatch.toml", "5", DATE, source, MANUAL]);
+    page.control("SH", ["NAME"]);
+    page.text([roman("fluxwatch.toml - the configuration of fluxwatch")]);
+    page.control("SH", ["DESCRIPTION"]);
+    page.text([roman(
+        "The configuration is TOML. A key that is not known is an error. Each key stands here with its default, or with \
+         an example where it is optional; a path is relative to the folder of the file.",
+    )]);
+    for line in read_template() {
+        match line {
+            TemplateLine::Prose(text) => {
+                page.control("PP", []);
+                page.text([roman(text)]);
+            }
+            TemplateLine::Section(name) => {
+                page.control("SH", [name.as_str()]);
+            }
+            TemplateLine::Key { name, value, note } => {
+                page.control("TP", []);
+                page.text([bold(name), roman(" = "), italic(value)]);
+                page.text([roman(note)]);
+            }
         }
     }
-    Ok(Done::Well)
+    page.control("SH", ["EXAMPLES"]);
+    page.text([roman("A zone that is transferred every five minutes:")]);
+    page.control("PP", []);
+    page.control("nf", []);
+    page.text([roman(EXAMPLE)]);
+    page.control("fi", []);
+    page.control("SH", ["SEE ALSO"]);
+    page.text([
+        bold("fluxwatch"),
+        roman("(1), "),
+        bold("fluxwatch-config-check"),
+        roman("(1)"),
+    ]);
+    let mut bytes = Vec::new();
+    page.to_writer(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// The example of the configuration's page.
+const EXAMPLE: &str = "[store]
+path = \"/var/lib/fluxwatch/fluxwatch.db\"
+
+[[source]]
+name = \"example-tld\"
+kind = \"transfer\"
+zone = \"example.\"
+primaries = [\"192.0.2.1:53\"]";
+
+/// Returns a sentence's start in upper case.
+fn capitalised(text: &str) -> String {
+    let mut characters = text.chars();
+    characters.next().map_or(String::new(), |first| {
+        first.to_uppercase().chain(characters).collect()
+    })
 }

@@ -11,6 +11,7 @@ mod db;
 mod desk;
 mod diff;
 mod evidence;
+mod examples;
 mod exempt;
 mod explain;
 mod export;
@@ -35,7 +36,7 @@ mod timeline;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::FromArgMatches;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
 use arguments::{Arguments, Command};
@@ -43,7 +44,10 @@ use failure::{Done, Failure};
 
 /// Runs the program and returns its exit status.
 pub fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    let parsed = examples::command()
+        .try_get_matches()
+        .and_then(|matches| Arguments::from_arg_matches(&matches));
+    let arguments = match parsed {
         Ok(arguments) => arguments,
         Err(error) => {
             // clap's own statuses: 0 for --help and --version, 2 for usage.

@@ -3,7 +3,7 @@
 //! The file is read key by key (`reading`), then checked (`check`, `sources`, `mail`, `meant`): everything that is wrong
 //! is told at once, in the order of the file, with line, key and cure (`fault`). Unknown keys are an error.
 //! What the file names and what may come later is looked for separately (`surroundings`). Secrets come from
-//! files only and are never shown.
+//! files only and are never shown. The template is also the source of the man page and of the schema (`template`).
 
 mod address;
 mod check;
@@ -14,6 +14,7 @@ mod meant;
 mod reading;
 mod resolved;
 mod sources;
+mod template;
 mod url;
 mod written;
 
@@ -24,6 +25,7 @@ pub use resolved::{
     Party, ProbeConfig, ProbeDomains, Recipient, RetentionConfig, Schedule, SendingLimits, Source,
     TlsSettings, TransferSettings, WebConfig, WebhookConfig,
 };
+pub use template::{TemplateLine, read_template};
 pub use written::{DkimAlgorithm, Every, FullEvery, Profile, Written};
 
 /// The documented template of the configuration, every key in it.

@@ -47,6 +47,7 @@ mod live;
 mod lookups;
 mod mail;
 mod mail_facts;
+mod manual;
 mod messages;
 mod outbox;
 mod passive;

@@ -1,0 +1,97 @@
+//! The man pages and what packages install.
+
+use std::process::Command;
+
+use crate::harness::Bench;
+
+/// Writes all man pages, and returns the paths.
+fn pages(bench: &Bench) -> Vec<std::path::PathBuf> {
+    let folder = bench.path().join("man");
+    bench.run(0, &["man", "--to", folder.to_str().expect("text")]);
+    let mut pages: Vec<_> = std::fs::read_dir(folder)
+        .expect("the pages")
+        .map(|entry| entry.expect("a page").path())
+        .collect();
+    pages.sort();
+    pages
+}
+
+#[test]
+fn mandoc_finds_neither_errors_nor_dates_that_it_cannot_read() {
+    let bench = Bench::new("");
+    let pages = pages(&bench);
+    assert!(pages.len() > 50, "{}", pages.len());
+    let output = Command::new("mandoc")
+        .args(["-T", "lint", "-W", "warning"])
+        .args(&pages)
+        .output()
+        .expect("mandoc is installed");
+    let said = String::from_utf8_lossy(&output.stdout);
+    // How clap_mangen breaks lines before a list of values.
+    let is_known = |line: &&str| !line.contains("skipping paragraph macro: br");
+    let faults: Vec<&str> = said.lines().filter(is_known).collect();
+    assert!(faults.is_empty(), "{faults:#?}");
+}
+
+#[test]
+fn every_man_page_has_exit_status_files_environment_examples_and_see_also() {
+    let bench = Bench::new("");
+    for page in pages(&bench) {
+        let text = std::fs::read_to_string(&page).expect("a page");
+        let wanted: &[&str] = match page.extension().is_some_and(|it| it == "5") {
+            true => &["DESCRIPTION", "EXAMPLES", "SEE ALSO"],
+            false => &[
+                "SYNOPSIS",
+                "EXIT STATUS",
+                "FILES",
+                "ENVIRONMENT",
+                "EXAMPLES",
+                "SEE ALSO",
+            ],
+        };
+        for section in wanted {
+            let has = [format!(".SH \"{section}\""), format!(".SH {section}")]
+                .iter()
+                .any(|heading| text.lines().any(|line| line == heading));
+            assert!(has, "{} has no {section}", page.display());
+        }
+        let named = text.matches("fluxwatch").count();
+        assert!(named > 2, "{}", page.display());
+    }
+}
+
+#[test]
+fn every_key_of_the_template_is_in_the_page_of_the_configuration() {
+    let bench = Bench::new("");
+    let page = pages(&bench)
+        .into_iter()
+        .find(|page| page.ends_with("fluxwatch.toml.5"))
+        .expect("the page");
+    let page = std::fs::read_to_string(page).expect("read");
+    for key in [
+        "reverse_index",
+        "primaries",
+        "networks_min",
+        "per_hour_max",
+        "bounces",
+        "timezone",
+    ] {
+        assert!(page.contains(&format!("\\fB{key}\\fR")), "{key}");
+    }
+}
+
+#[test]
+fn help_of_every_command_ends_with_an_example_of_it() {
+    let bench = Bench::new("");
+    for words in [
+        vec!["poll"],
+        vec!["cases", "dismiss"],
+        vec!["config", "check"],
+        vec![],
+    ] {
+        let help = bench.run(0, &[words.as_slice(), &["--help"]].concat());
+        let (_, examples) = help.split_once("Examples:\n").expect("examples");
+        assert!(examples.contains("  fluxwatch "), "{help}");
+        assert!(words.iter().all(|word| examples.contains(word)), "{help}");
+    }
+}
