@@ -49,6 +49,7 @@ mod mail;
 mod mail_facts;
 mod manual;
 mod messages;
+mod monitoring;
 mod outbox;
 mod passive;
 mod probe;
