@@ -71,6 +71,7 @@ mod service;
 mod tables;
 mod text;
 mod transfers;
+mod tutorial;
 mod upgrade;
 mod words;
 mod yadifa;
