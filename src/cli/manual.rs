@@ -30,7 +30,7 @@ const STATUSES: [(&str, &str); 5] = [
     ("4", "The machine or the database is at fault."),
 ];
 /// The files that every command knows.
-const FILES: [(&str, &str); 5] = [
+const FILES: [(&str, &str); 3] = [
     (
         "./fluxwatch.toml",
         "The configuration, if neither --config nor FLUXWATCH_CONFIG names one.",
@@ -42,14 +42,6 @@ const FILES: [(&str, &str); 5] = [
     (
         "/var/lib/fluxwatch/fluxwatch.db",
         "The database of the template; [store] path names it.",
-    ),
-    (
-        "/usr/share/fluxwatch/sample/",
-        "A sample to try, where a package was installed.",
-    ),
-    (
-        "/usr/share/fluxwatch/monitoring/",
-        "Rules for Prometheus and a dashboard for Grafana, likewise.",
     ),
 ];
 /// The variables that every command reads.
