@@ -976,6 +976,9 @@ impl Pipeline {
         if !self.store.has_reverse_index() || key.owner == key.apex {
             return Ok(None);
         }
+        if !self.may_operate(key, range.until)? {
+            return Ok(None);
+        }
         let moved = self.store.lookup().owners_with_new_addresses(
             key.zone,
             &key.apex,
@@ -1024,6 +1027,28 @@ impl Pipeline {
             });
         }
         Ok(Some(window))
+    }
+
+    /// Returns whether a name other than a domain and those below it may use a name server at or below the domain: few
+    /// are used so, and to read which of a domain's own moved takes long.
+    fn may_operate(&self, domain: &EntityKey, now: Timestamp) -> Result<bool, PipelineError> {
+        if self.store.lookup().has_host_used_elsewhere(&domain.owner)? {
+            return Ok(true);
+        }
+        // What a name above uses is not told there.
+        let mut above = domain.owner.parent();
+        while let Some(owner) = above.filter(|name| name.is_at_or_below(&domain.apex)) {
+            let key = EntityKey {
+                owner: owner.clone(),
+                ..domain.clone()
+            };
+            let used = self.window_until(&key, now, now)?.into_iter();
+            if (used.filter_map(as_nameserver)).any(|it| it.value.is_at_or_below(&domain.owner)) {
+                return Ok(true);
+            }
+            above = owner.parent();
+        }
+        Ok(false)
     }
 
     /// Returns what the part of an owner's history had that is left out.

@@ -80,7 +80,7 @@ const OLD_ROWS_MAX: usize = 256;
 /// How many versions are looked through for those of a zone that are to be judged. Chosen by hand.
 const NEW_VERSIONS_MAX: i64 = 1000;
 /// How many intervals that are not replayed tell what was seen before.
-const SEEN_ROWS_MAX: usize = 32_768;
+const SEEN_ROWS_MAX: usize = 8_192;
 
 /// Which intervals of an owner are read.
 #[derive(Debug, Clone, Copy)]
@@ -1140,6 +1140,26 @@ impl Lookup<'_> {
         })?;
         let later = times.get(1..).unwrap_or_default();
         Ok(later.iter().map(|at| Timestamp::from_unix(*at)).collect())
+    }
+
+    /// Returns whether a name server at or below `domain` is used by a name that it is not below.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn has_host_used_elsewhere(&self, domain: &Name) -> Result<bool, StoreError> {
+        let key = domain
+            .relative_key(&Name::root())
+            .expect("every name is below the root");
+        self.store.run(|connection| {
+            let sql = "
+                select exists (
+                    select 1 from host h
+                     where (h.name = ?1 or h.name >= ?1 || '.' and h.name < ?1 || '/')
+                       and exists (select 1 from popularity p where p.user_of = h.id))";
+            let mut statement = connection.prepare_cached(sql)?;
+            statement.query_row([key], |row| row.get(0))
+        })
     }
 
     /// Returns the rows of a name server, or of every name server at or below an operator's domain.
