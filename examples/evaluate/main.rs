@@ -1,8 +1,8 @@
 //! Evaluates the detector on made histories: `evaluate [SEEDS] [FOLDER]`.
 //!
 //! Writes `evaluation.md` (its tables) and `evaluation.svg` into FOLDER (docs unless said otherwise).
-//! SEEDS (30) are the seeds after 2000, of which none was used to choose a threshold. Those below 100 were;
-//! those after 1000 were reported on once, and what they showed was mended.
+//! SEEDS (30) are the seeds after 3000, of which none was used to choose a threshold. Those below 100 were;
+//! those after 1000 and 2000 were reported on once, and what they showed was mended.
 
 mod plot;
 mod tables;
@@ -26,7 +26,7 @@ use scenarios::stories::{ALL, Expected, HOUR, tell};
 use scenarios::trial::{Ablation, Feed, Outcome, run};
 
 /// The first seed of an evaluation.
-const FIRST_SEED: u64 = 2000;
+const FIRST_SEED: u64 = 3000;
 
 /// The feeds: heading and feed.
 pub const FEEDS: [(&str, Feed); 4] = [
