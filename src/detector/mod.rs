@@ -14,6 +14,7 @@ mod finding;
 mod nameserver_plane;
 mod policy;
 mod timeline;
+mod vouching;
 mod zone_evidence;
 
 pub use address_plane::{AddressWindow, evaluate_addresses, evaluate_owners};
@@ -32,6 +33,7 @@ pub use policy::{
     AddressPolicy, AliasPolicy, DetectPolicy, NameserverPolicy, POLICY_NUMBER, POLICY_VERSION,
 };
 pub use timeline::{BULK_7D_MAX, ChangePoint, ChangedHost, Departure, LeftOut, Moment, Stay};
+pub use vouching::{LARGE_PROVIDER_NAMES, VOUCHED_WITHIN, Vouching, is_vouching_asked};
 pub use zone_evidence::{
     HostStanding, NEWLY_DELEGATED, Shadows, SittingHost, new_owners, note_sitting_hosts,
     old_before, shadows, standing_of,

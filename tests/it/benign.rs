@@ -359,6 +359,52 @@ fn name_servers_under_many_unlike_domains_are_flux() {
     assert_eq!(accused_by(&feed), ["bad.example."]);
 }
 
+/// Five providers that 22 quiet names use each; after 40 days some names take the name servers of two others of these
+/// every 18 hours for a week.
+fn parked(movers: usize) -> Feed {
+    let mut feed = Feed::default();
+    let providers = ["apple", "brick", "crane", "dough", "elbow"];
+    let pair = |n: usize| [n, n + 1].map(|n| format!("ns1.{}.test.", providers[n % 5]));
+    for n in 0..55 {
+        let name = format!("quiet{n}.example.");
+        feed.set(0.0, "example.", &name, "NS", &pair(n));
+    }
+    for turn in 0..9 {
+        for mover in 0..movers {
+            let at = 40.0 * 24.0 + turn as f64 * 18.0 + mover as f64 * 0.5;
+            let name = format!("mover{mover}.example.");
+            feed.set(at, "example.", &name, "NS", &pair(2 * turn + mover));
+        }
+    }
+    feed
+}
+
+#[test]
+fn excuse_of_a_small_provider_is_as_large_as_the_names_that_vouch_for_it() {
+    // Each mover is excused by itself: at most 10 changes a week.
+    assert_eq!(accused_by(&parked(5)), Vec::<String>::new());
+    let bench = bench(&parked(15).0);
+    bench.run(0, &["poll"]);
+    let peaks = bench.cases();
+    let peaks = peaks.iter().map(|case| &case["peak_level"]);
+    let reviewed = peaks
+        .inspect(|peak| assert_ne!(**peak, "report"))
+        .filter(|peak| **peak == "review");
+    assert_eq!(reviewed.count(), 15);
+    let said = bench.run(
+        0,
+        &["explain", "mover14.example", "--at", "2026-11-06T21:14:00Z"],
+    );
+    assert!(
+        said.contains("of this zone's users of apple.test in 7 days"),
+        "{said}"
+    );
+    assert!(
+        said.contains("22 stable names vouch for as many: more than that: reviewed"),
+        "{said}"
+    );
+}
+
 #[test]
 fn staged_rollout_of_a_new_name_is_not_flux() {
     let mut feed = Feed::default();

@@ -1078,7 +1078,21 @@ impl Pipeline {
         users_at: Timestamp,
     ) -> Result<PlaneFinding, PipelineError> {
         let replayed = NameserverReplay::of(window, policy, now);
-        let plane = judge_nameservers(&replayed, window, policy, &self.parts.knowledge);
+        let mut plane = self.judge_excused(&replayed, window, policy, now, users_at)?;
+        self.judge_crowds(&replayed, window, policy, users_at, &mut plane)?;
+        Ok(plane)
+    }
+
+    /// Judges the name servers of a delegation with what each by itself may be excused.
+    fn judge_excused(
+        &self,
+        replayed: &NameserverReplay,
+        window: &mut NameserverWindow,
+        policy: &DetectPolicy,
+        now: Timestamp,
+        users_at: Timestamp,
+    ) -> Result<PlaneFinding, PipelineError> {
+        let plane = judge_nameservers(replayed, window, policy, &self.parts.knowledge);
         // Who else uses these name servers is asked only where the answer can excuse somebody.
         if plane.level.is_none() || (window.popular.is_some() && window.operated.is_some()) {
             return Ok(plane);
@@ -1098,7 +1112,7 @@ impl Pipeline {
             return Ok(without_excuses(plane, operated, policy));
         }
         Ok(judge_nameservers(
-            &replayed,
+            replayed,
             window,
             policy,
             &self.parts.knowledge,

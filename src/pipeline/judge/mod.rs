@@ -5,6 +5,7 @@ pub(in crate::pipeline) mod anew;
 pub(in crate::pipeline) mod backtest;
 pub(in crate::pipeline) mod beside;
 pub(in crate::pipeline) mod canary;
+pub(in crate::pipeline) mod crowd;
 pub(in crate::pipeline) mod detect;
 pub(in crate::pipeline) mod docket;
 pub(in crate::pipeline) mod waiting;
