@@ -135,7 +135,7 @@ fn benign(page: &mut String, by_feed: &Outcomes) {
 
 /// Writes the table of look-alikes that were once accused and of attackers who have read docs/detection.md.
 fn look_alikes_and_attackers(page: &mut String, outcomes: &Outcomes) {
-    page.push_str("## Look-alikes and attackers\n\nThe stories of `tests/scenarios/others.rs`: what was once reported or reviewed and harms nobody (L), and what\nsomebody does who has read [detection.md](detection.md) (A). Reports of all seeds with the median hours and the\nlongest; else the highest level that any seed reached, how many seeds reached level review, and with attackers the\nmedian hours to it and the longest.\n\n| story | | expected |");
+    page.push_str("## Look-alikes and attackers\n\nThe stories of `tests/scenarios/others.rs`: what was once reported or reviewed and harms nobody (L), and what\nsomebody does who has read [detection.md](detection.md) (A). Reports of all seeds with the median hours and the\nlongest; else the highest level that any seed reached, how many seeds reached level review, and with attackers the\nmedian hours to it and the longest. Hours below zero were before the rotation that the story is about.\n\n| story | | expected |");
     more_stories(page, &MORE, outcomes);
 }
 
