@@ -15,8 +15,8 @@ const TUNED: &str = r"
 ## How it was tuned
 
 The stories were frozen before anything was tuned on them, and have not been edited since. Seeds below 100 were
-used to find what was wrong; seeds after 1000 were reported on once, and what they showed was mended; the seeds of
-this page, after 2000, were used for nothing else. What was changed after the stories were frozen:
+used to find what was wrong; seeds after 1000 and 2000 were reported on once, and what they showed was mended; the seeds of
+this page, after 3000, were used for nothing else. What was changed after the stories were frozen:
 
 - What a poll sees within a day after a new registration began with it (B20 was reported at looks of 1 and 6 hours).
 - Without a table of autonomous systems the gates ask for 10 and 20 prefixes instead of 6 and 7 (B4, B7b, B9b and B17
