@@ -2,10 +2,9 @@
 
 use std::collections::HashMap;
 
-use rusqlite::Row;
-
 use crate::detector::Moment;
 use crate::dns::{Name, Serial};
+use crate::store::door::{Fault, Row};
 use crate::store::keys::{View, ZoneId};
 use crate::time::Timestamp;
 use crate::zone::Missed;
@@ -51,20 +50,20 @@ pub(in crate::store) struct VersionRow {
 }
 
 impl VersionRow {
-    pub(in crate::store) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+    pub(in crate::store) fn read(row: &Row<'_>) -> Result<Self, Fault> {
         Ok(Self {
             end: End {
-                version_id: row.get(0)?,
-                at: Timestamp::from_unix(row.get(1)?),
-                serial: row.get::<_, Option<u32>>(2)?.map(Serial),
-                bulk: row.get(3)?,
-                drift: row.get(8)?,
-                missed: row.get::<_, Option<u32>>(9)?.map(Missed::read),
+                version_id: row.get("id")?,
+                at: row.get("observed_at")?,
+                serial: row.get("serial")?,
+                bulk: row.get("bulk")?,
+                drift: row.get("drift")?,
+                missed: row.get::<Option<u32>>("missed_max")?.map(Missed::read),
             },
-            source_id: row.get(4)?,
-            before: row.get::<_, Option<i64>>(5)?.map(Timestamp::from_unix),
-            previous_id: row.get(6)?,
-            seen_until: row.get::<_, Option<i64>>(7)?.map(Timestamp::from_unix),
+            source_id: row.get("source_id")?,
+            before: row.get("before")?,
+            previous_id: row.get("previous_id")?,
+            seen_until: row.get("seen_until_at")?,
         })
     }
 }

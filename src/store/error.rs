@@ -4,17 +4,18 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::dns::Name;
+use crate::store::value::Fault;
 
 /// Why the store cannot serve. Each is this machine's or the file's fault: exit status 4.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// SQLite reports a fault.
+    /// The engine reports a fault.
     #[error("database {path}: {fault}")]
-    Sqlite {
+    Engine {
         /// The database file.
         path: PathBuf,
-        /// SQLite's words.
-        fault: rusqlite::Error,
+        /// The engine's words.
+        fault: Fault,
     },
     /// The file or its folder cannot be used.
     #[error("database {path}: {fault}")]

@@ -6,10 +6,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rusqlite::Connection;
-
 use crate::dns::Name;
 use crate::store::caches::{Additions, HostRow, KnownVersions, Moments, ZoneSpan, ZonesAt};
+use crate::store::door::{Db, Fault};
 use crate::store::error::{StoreError, unusable};
 use crate::store::keys::ZoneId;
 use crate::store::sqlite::connection::copy_into;
@@ -31,7 +30,7 @@ pub struct StoreOptions {
 
 /// The open database.
 pub struct Store {
-    pub(super) connection: Connection,
+    pub(super) db: Db,
     pub(super) path: PathBuf,
     /// The path as it was given, which may be a link to `path`.
     pub(super) named: PathBuf,
@@ -89,12 +88,12 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Sqlite`], also if another writer does not finish in time; [`StoreError::LogFull`]; those of
+    /// [`StoreError::Engine`], also if another writer does not finish in time; [`StoreError::LogFull`]; those of
     /// [`Store::is_still_there`].
     pub fn begin_batch(&self) -> Result<StoreTx<'_>, StoreError> {
-        self.log.require_room(&self.connection)?;
+        self.log.require_room(&self.db)?;
         turn::give_way();
-        self.run(|connection| connection.execute_batch("begin immediate"))?;
+        self.run(|db| db.run("begin immediate"))?;
         let tx = StoreTx {
             store: self,
             open: true,
@@ -103,11 +102,7 @@ impl Store {
         // After the transaction began: whoever waited for it may have waited long.
         self.is_still_there()?;
         // A newer program may have migrated it since it was opened; what this one writes no longer fits.
-        let found: i32 = self.run(|connection| {
-            connection
-                .prepare_cached("pragma user_version")?
-                .query_row([], |row| row.get(0))
-        })?;
+        let found: i32 = self.run(|db| db.value("pragma user_version", ()))?;
         match found {
             found if found > SCHEMA => Err(self.newer(found)),
             _ => self.lookup().write_noted().map(|()| tx),
@@ -118,9 +113,9 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Sqlite`].
+    /// [`StoreError::Engine`].
     pub fn begin_reading(&self) -> Result<StoreTx<'_>, StoreError> {
-        self.run(|connection| connection.execute_batch("begin"))?;
+        self.run(|db| db.run("begin"))?;
         if let Some(growth) = &self.growth {
             growth.begin();
         }
@@ -192,35 +187,31 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn draw_token(&self) -> Result<String, StoreError> {
-        self.run(|connection| {
-            connection
-                .prepare_cached("select lower(hex(randomblob(12)))")?
-                .query_row([], |row| row.get(0))
-        })
+        self.run(|db| db.value("select lower(hex(randomblob(12)))", ()))
     }
 
     /// Runs `work` and gives its fault the database's name.
     pub(super) fn run<T>(
         &self,
-        work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+        work: impl FnOnce(&Db) -> Result<T, Fault>,
     ) -> Result<T, StoreError> {
         if let Some(growth) = &self.growth
-            && self.connection.is_autocommit()
+            && !self.db.is_in_transaction()
         {
             growth.begin_later();
         }
-        let done = work(&self.connection);
+        let done = work(&self.db);
         if let Some(stamp) = &self.frozen
             && !stamp.holds(&self.path)
         {
             return Err(StoreError::WrittenMeanwhile(self.path.clone()));
         }
-        done.map_err(|fault| self.sqlite(fault))
+        done.map_err(|fault| self.engine(fault))
     }
 
     /// Writes a copy of the database to a file that is empty or not there.
     pub(super) fn write_copy(&self, to: &Path) -> Result<(), StoreError> {
-        self.run(|connection| copy_into(connection, to))
+        self.run(|db| copy_into(db, to))
             .map_err(|fault| fault.while_copied(to))
     }
 
@@ -239,10 +230,13 @@ impl Store {
         self.host_names.borrow_mut().clear();
     }
 
-    /// Gives a fault of SQLite the database's name.
-    pub(super) fn sqlite(&self, fault: rusqlite::Error) -> StoreError {
+    /// Gives a fault of the engine the database's name.
+    pub(super) fn engine(&self, fault: Fault) -> StoreError {
+        if let Some(what) = fault.damage() {
+            return self.damaged(what);
+        }
         let ended = self.growth.as_ref().and_then(|it| it.explain(&fault));
-        ended.unwrap_or_else(|| StoreError::Sqlite {
+        ended.unwrap_or_else(|| StoreError::Engine {
             path: self.path.clone(),
             fault,
         })
@@ -267,9 +261,7 @@ impl Drop for Store {
         if !self.is_reader {
             // A reader that may not write the log's index can share a log only if all of it is in the database.
             // A failure is left to whoever closes the database last, who moves the log anyway.
-            let _ = self
-                .connection
-                .query_row("pragma wal_checkpoint(passive)", [], |_| Ok(()));
+            let _ = self.log.move_quietly(&self.db);
         }
     }
 }
@@ -279,11 +271,10 @@ impl StoreTx<'_> {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Sqlite`], or those of [`Store::is_still_there`]; the transaction is then rolled back.
+    /// [`StoreError::Engine`], or those of [`Store::is_still_there`]; the transaction is then rolled back.
     pub fn commit(mut self) -> Result<(), StoreError> {
         self.store.is_still_there()?;
-        self.store
-            .run(|connection| connection.execute_batch("commit"))?;
+        self.store.run(|db| db.run("commit"))?;
         self.store.judged.borrow_mut().clear();
         self.open = false;
         Ok(())
@@ -294,7 +285,7 @@ impl Drop for StoreTx<'_> {
     fn drop(&mut self) {
         if self.open {
             // A failed rollback means that SQLite has rolled back already.
-            let _ = self.store.connection.execute_batch("rollback");
+            let _ = self.store.db.run("rollback");
             if self.is_reading {
                 self.store.zones_at.replace(None);
                 self.store.additions.replace(None);

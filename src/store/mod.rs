@@ -6,6 +6,7 @@
 
 mod caches;
 mod desk;
+mod door;
 mod error;
 mod handle;
 mod keys;
@@ -14,6 +15,7 @@ mod lookup;
 mod open;
 mod sqlite;
 mod upkeep;
+mod value;
 mod zones;
 
 pub use desk::Desk;
@@ -49,6 +51,7 @@ pub use sqlite::turn::end_waits;
 pub use upkeep::Upkeep;
 pub use upkeep::integrity::{DatabaseStats, TableSize, Verification};
 pub use upkeep::retention::{PruneCount, PruneStep};
+pub use value::Fault;
 pub use zones::Zones;
 pub use zones::catalogs::{CatalogChange, Listing, MemberRow};
 pub use zones::enclosing::EnclosingZone;

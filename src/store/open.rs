@@ -4,24 +4,18 @@ use std::cell::{Cell, RefCell};
 use std::path::Path;
 use std::sync::Arc;
 
-use rusqlite::{Connection, OpenFlags};
-
+use crate::store::door::Db;
 use crate::store::error::StoreError;
 use crate::store::handle::{Opened, Store, StoreOptions};
-use crate::store::sqlite::connection::{configure, configure_connection, copy_into, load_secrets};
+use crate::store::sqlite::connection::{check_library, copy_into, load_secrets};
 use crate::store::sqlite::file::{FileId, create_private, follow_link, give_to_owner_of_folder};
 use crate::store::sqlite::lock::has_more_names;
 use crate::store::sqlite::log::{Growth, Log};
 use crate::store::sqlite::migrate::{
-    APPLICATION_ID, LAST_REVERSE_INDEX, SCHEMA, check_schema, has_index, migrate, schema_version,
-    set_reverse_index,
+    APPLICATION_ID, LAST_REVERSE_INDEX, SCHEMA, check_schema, has_index, open_to_write,
+    schema_version, set_reverse_index,
 };
 use crate::store::sqlite::reading::{Way, check_writable, open_to_read};
-use crate::store::sqlite::turn;
-
-/// SQLite 3.7.0 to 3.51.2 can corrupt a WAL when a checkpoint and a writer race
-/// (sqlite.org/wal.html, section 11).
-const SQLITE_VERSION_MIN: i32 = 3_051_003;
 
 impl Store {
     /// SQLite's `application_id` of a database of this program: `flux`.
@@ -33,9 +27,7 @@ impl Store {
     ///
     /// [`StoreError`]; a database that is newer or not ours is left exactly as it is.
     pub fn open(path: &Path, options: StoreOptions) -> Result<Self, StoreError> {
-        if rusqlite::version_number() < SQLITE_VERSION_MIN {
-            return Err(StoreError::OldSqlite(rusqlite::version().to_owned()));
-        }
+        check_library()?;
         if FileId::of(path)?.is_none() {
             if !options.create {
                 return Err(StoreError::Missing(path.to_owned()));
@@ -51,25 +43,19 @@ impl Store {
             return Err(StoreError::MoreNames(path.to_owned()));
         }
         let (named, path) = (path, &*follow_link(path));
-        let sqlite = |fault| StoreError::Sqlite {
-            path: path.to_owned(),
-            fault,
-        };
         check_writable(path)?;
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let mut connection = Connection::open_with_flags(path, flags).map_err(sqlite)?;
-        turn::wait_for_writers(&mut connection).map_err(sqlite)?;
-        check_schema(&connection, path)?;
-        configure(&connection).map_err(sqlite)?;
-        migrate(&connection).map_err(sqlite)?;
+        let db = open_to_write(path)?;
         if options.create {
             // A command that only looks works with the index that the poller keeps.
-            set_reverse_index(&connection, options.reverse_index).map_err(sqlite)?;
+            set_reverse_index(&db, options.reverse_index).map_err(|fault| StoreError::Engine {
+                path: path.to_owned(),
+                fault,
+            })?;
         }
-        let mut store = Self::finish_open(connection, path, file)?;
+        let mut store = Self::finish_open(db, path, file)?;
         store.named = named.to_owned();
         let sql = "select exists (select 1 from meta where key = 'chain_pending')";
-        if store.run(|connection| connection.query_row(sql, [], |row| row.get(0)))? {
+        if store.run(|db| db.value(sql, ()))? {
             store.ledger().begin_chains()?;
         }
         if options.create {
@@ -87,8 +73,8 @@ impl Store {
         // Before it is opened: one that takes its place meanwhile must not be taken for it.
         let file = FileId::of(path)?.ok_or_else(|| StoreError::Missing(path.to_owned()))?;
         let (named, path) = (path, &*follow_link(path));
-        let (connection, way) = open_to_read(path, configure_connection)?;
-        let version = check_schema(&connection, path)?;
+        let (db, way) = open_to_read(path)?;
+        let version = check_schema(&db, path)?;
         if version < SCHEMA {
             return Err(StoreError::Older {
                 path: path.to_owned(),
@@ -96,31 +82,31 @@ impl Store {
                 known: SCHEMA,
             });
         }
-        let mut store = Self::finish_open(connection, path, file)?;
+        let mut store = Self::finish_open(db, path, file)?;
         store.named = named.to_owned();
         store.is_reader = true;
         store.known_versions = Some(RefCell::default());
-        let growth = Growth::watch(&mut store.connection, Arc::clone(&store.log));
-        store.growth = Some(growth.map_err(|fault| store.sqlite(fault))?);
+        let growth = Growth::watch(&mut store.db, Arc::clone(&store.log));
+        store.growth = Some(growth.map_err(|fault| store.engine(fault))?);
         store.frozen = match way {
             Way::Frozen(stamp) => Some(stamp),
             Way::Shared | Way::Alone => None,
         };
-        store.run(|connection| connection.execute_batch("commit"))?;
+        store.run(|db| db.run("commit"))?;
         Ok(store)
     }
 
-    /// Returns the store over a connection that is checked, migrated and configured.
-    fn finish_open(connection: Connection, path: &Path, file: FileId) -> Result<Self, StoreError> {
-        let sqlite = |fault| StoreError::Sqlite {
+    /// Returns the store over a database that is checked, migrated and configured.
+    fn finish_open(db: Db, path: &Path, file: FileId) -> Result<Self, StoreError> {
+        let engine = |fault| StoreError::Engine {
             path: path.to_owned(),
             fault,
         };
-        let schema = schema_version(&connection).map_err(sqlite)?;
-        let has_reverse_index = has_index(&connection, LAST_REVERSE_INDEX).map_err(sqlite)?;
-        let (database_id, key) = load_secrets(&connection).map_err(sqlite)?;
+        let schema = schema_version(&db).map_err(engine)?;
+        let has_reverse_index = has_index(&db, LAST_REVERSE_INDEX).map_err(engine)?;
+        let (database_id, key) = load_secrets(&db).map_err(engine)?;
         Ok(Self {
-            connection,
+            db,
             path: path.to_owned(),
             named: path.to_owned(),
             key,
@@ -149,18 +135,18 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn copy(from: &Path, to: &Path) -> Result<(), StoreError> {
-        let sqlite = |fault| StoreError::Sqlite {
+        let engine = |fault| StoreError::Engine {
             path: from.to_owned(),
             fault,
         };
         let from = &*follow_link(from);
-        let (mut connection, way) = open_to_read(from, configure_connection)?;
-        check_schema(&connection, from)?;
-        connection.execute_batch("commit").map_err(sqlite)?;
+        let (mut db, way) = open_to_read(from)?;
+        check_schema(&db, from)?;
+        db.run("commit").map_err(engine)?;
         let file = FileId::of(from)?.ok_or_else(|| StoreError::Missing(from.to_owned()))?;
-        let growth = Growth::watch(&mut connection, Log::of(file, from)).map_err(sqlite)?;
-        let explain = |fault| growth.explain(&fault).unwrap_or_else(|| sqlite(fault));
-        copy_into(&connection, to).map_err(|fault| explain(fault).while_copied(to))?;
+        let growth = Growth::watch(&mut db, Log::of(file, from)).map_err(engine)?;
+        let explain = |fault| growth.explain(&fault).unwrap_or_else(|| engine(fault));
+        copy_into(&db, to).map_err(|fault| explain(fault).while_copied(to))?;
         match way {
             Way::Frozen(stamp) if !stamp.holds(from) => {
                 Err(StoreError::WrittenMeanwhile(from.to_owned()))

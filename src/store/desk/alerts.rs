@@ -1,8 +1,7 @@
 //! What the operator is told of: mass moves and zones that cannot be seen. And when it was last told.
 
-use rusqlite::{OptionalExtension, params};
-
 use crate::store::desk::Desk;
+use crate::store::door::params;
 use crate::store::error::StoreError;
 use crate::store::ledger::moves::{BulkKind, BulkMove};
 use crate::time::Timestamp;
@@ -36,16 +35,14 @@ impl Desk<'_> {
         names_min: u32,
         limit: usize,
     ) -> Result<Vec<BulkMove>, StoreError> {
-        let rows = self.store.run(|connection| {
+        let rows = self.store.run(|db| {
             let sql = "select b.id, b.version_id, z.name, b.at, b.kind, b.name_count, b.before, b.after, b.names
                          from bulk_move b join zone z on z.id = b.zone_id where b.told_at is null and b.name_count >= ? order by b.id limit ?";
-            let mut statement = connection.prepare_cached(sql)?;
-            let rows = statement.query_map(params![names_min, limit as i64], |row| {
-                let texts: [String; 5] = [row.get(2)?, row.get(4)?, row.get(6)?, row.get(7)?, row.get(8)?];
-                let numbers: (i64, i64, i64, u32) = (row.get(0)?, row.get(1)?, row.get(3)?, row.get(5)?);
+            db.query(sql, params![names_min, limit as i64], |row| {
+                let texts: [String; 5] = [row.get("name")?, row.get("kind")?, row.get("before")?, row.get("after")?, row.get("names")?];
+                let numbers: (i64, i64, i64, u32) = (row.get("id")?, row.get("version_id")?, row.get("at")?, row.get("name_count")?);
                 Ok((texts, numbers))
-            })?;
-            rows.collect::<rusqlite::Result<Vec<_>>>()
+            })
         })?;
         let finish = |(texts, numbers): ([String; 5], (i64, i64, i64, u32))| {
             let [zone, kind, before, after, names] = texts;
@@ -73,10 +70,11 @@ impl Desk<'_> {
     /// [`StoreError`].
     pub fn note_all_bulk_told(&self, now: Timestamp) -> Result<(), StoreError> {
         self.store
-            .run(|connection| {
-                connection
-                    .prepare_cached("update bulk_move set told_at = ? where told_at is null")?
-                    .execute([now.unix()])
+            .run(|db| {
+                db.execute(
+                    "update bulk_move set told_at = ? where told_at is null",
+                    [now.unix()],
+                )
             })
             .map(|_| ())
     }
@@ -88,10 +86,11 @@ impl Desk<'_> {
     /// [`StoreError`].
     pub fn note_bulk_told(&self, id: i64, now: Timestamp) -> Result<(), StoreError> {
         self.store
-            .run(|connection| {
-                connection
-                    .prepare_cached("update bulk_move set told_at = ?2 where id = ?1")?
-                    .execute([id, now.unix()])
+            .run(|db| {
+                db.execute(
+                    "update bulk_move set told_at = ?2 where id = ?1",
+                    [id, now.unix()],
+                )
             })
             .map(|_| ())
     }
@@ -108,20 +107,13 @@ impl Desk<'_> {
         reason: &str,
         since: Timestamp,
     ) -> Result<bool, StoreError> {
-        self.store.run(|connection| {
-            let known: Option<String> = connection
-                .prepare_cached("select reason from blindness where zone = ? and over_at is null")?
-                .query_row([zone], |row| row.get(0))
-                .optional()?;
+        self.store.run(|db| {
+            let known: Option<String> = db.first_value("select reason from blindness where zone = ? and over_at is null", [zone])?;
             if known.is_some() {
-                connection
-                    .prepare_cached("update blindness set reason = ?2 where zone = ?1 and over_at is null and reason <> ?2")?
-                    .execute([zone, reason])?;
+                db.execute("update blindness set reason = ?2 where zone = ?1 and over_at is null and reason <> ?2", [zone, reason])?;
                 return Ok(false);
             }
-            connection
-                .prepare_cached("insert into blindness (zone, reason, since_at) values (?, ?, ?)")?
-                .execute(params![zone, reason, since.unix()])?;
+            db.execute("insert into blindness (zone, reason, since_at) values (?, ?, ?)", params![zone, reason, since])?;
             Ok(true)
         })
     }
@@ -133,10 +125,11 @@ impl Desk<'_> {
     /// [`StoreError`].
     pub fn note_sight(&self, id: i64, now: Timestamp) -> Result<(), StoreError> {
         self.store
-            .run(|connection| {
-                connection
-                    .prepare_cached("update blindness set over_at = ?2 where id = ?1")?
-                    .execute([id, now.unix()])
+            .run(|db| {
+                db.execute(
+                    "update blindness set over_at = ?2 where id = ?1",
+                    [id, now.unix()],
+                )
             })
             .map(|_| ())
     }
@@ -148,10 +141,11 @@ impl Desk<'_> {
     /// [`StoreError`].
     pub fn note_blind_told(&self, id: i64, now: Timestamp) -> Result<(), StoreError> {
         self.store
-            .run(|connection| {
-                connection
-                    .prepare_cached("update blindness set told_at = ?2 where id = ?1")?
-                    .execute([id, now.unix()])
+            .run(|db| {
+                db.execute(
+                    "update blindness set told_at = ?2 where id = ?1",
+                    [id, now.unix()],
+                )
             })
             .map(|_| ())
     }
@@ -170,19 +164,17 @@ impl Desk<'_> {
         let sql = format!(
             "select id, zone, reason, since_at, told_at, over_at from blindness where {condition} order by id"
         );
-        self.store.run(|connection| {
-            let mut statement = connection.prepare_cached(&sql)?;
-            let rows = statement.query_map([value], |row| {
+        self.store.run(|db| {
+            db.query(&sql, [value], |row| {
                 Ok(Blindness {
-                    id: row.get(0)?,
-                    zone: row.get(1)?,
-                    reason: row.get(2)?,
-                    since: Timestamp::from_unix(row.get(3)?),
-                    told_at: row.get::<_, Option<i64>>(4)?.map(Timestamp::from_unix),
-                    over_at: row.get::<_, Option<i64>>(5)?.map(Timestamp::from_unix),
+                    id: row.get("id")?,
+                    zone: row.get("zone")?,
+                    reason: row.get("reason")?,
+                    since: row.get("since_at")?,
+                    told_at: row.get("told_at")?,
+                    over_at: row.get("over_at")?,
                 })
-            })?;
-            rows.collect()
+            })
         })
     }
 
@@ -201,12 +193,8 @@ impl Desk<'_> {
     ///
     /// [`StoreError`].
     pub fn noted_number(&self, name: &str) -> Result<Option<i64>, StoreError> {
-        self.store.run(|connection| {
-            connection
-                .prepare_cached("select value from meta where key = ?")?
-                .query_row([name], |row| row.get(0))
-                .optional()
-        })
+        self.store
+            .run(|db| db.first_value("select value from meta where key = ?", [name]))
     }
 
     /// Keeps a number under a name.
@@ -215,10 +203,8 @@ impl Desk<'_> {
     ///
     /// [`StoreError`].
     pub fn note_number(&self, name: &str, value: i64) -> Result<(), StoreError> {
-        self.store.run(|connection| {
-            connection
-                .prepare_cached("insert into meta (key, value) values (?1, ?2) on conflict (key) do update set value = excluded.value")?
-                .execute(params![name, value])
+        self.store.run(|db| {
+            db.execute("insert into meta (key, value) values (?1, ?2) on conflict (key) do update set value = excluded.value", params![name, value])
         })
         .map(|_| ())
     }

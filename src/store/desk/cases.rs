@@ -3,15 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::IpAddr;
 
-use rusqlite::types::{Value, ValueRef};
-use rusqlite::{Connection, OptionalExtension, Row, params};
-
 use crate::case::{Case, CaseEvent, CaseState, DismissReason, Shared, Told, Traits};
 use crate::detector::{Level, Verdict};
 use crate::dns::Name;
 use crate::store::desk::Desk;
+use crate::store::door::{Db, Fault, IntoValue, Row, Value, ValueRef, params};
 use crate::store::error::StoreError;
-use crate::store::sqlite::rows::write_returning_one;
 use crate::time::Timestamp;
 
 /// A case with its number.
@@ -40,7 +37,7 @@ pub struct CaseEventRow {
 /// which a campaign began with. Chosen by hand.
 const CASES_OF_TRAIT_MAX: i64 = 256;
 /// The columns of a case, in the order that [`read_case`] expects.
-const COLUMNS: &str = "c.id, c.domain, z.name, c.verdict, c.level, c.peak_level, c.state, c.score, c.first_detected_at, c.last_change_at, c.evaluated_at, c.revision, c.reported, c.told_size, c.digest_due,
+const COLUMNS: &str = "c.id, c.domain, z.name as zone, c.verdict, c.level, c.peak_level, c.state, c.score, c.first_detected_at, c.last_change_at, c.evaluated_at, c.revision, c.reported, c.told_size, c.digest_due,
      c.pending_since_at, c.campaign_id, c.told_at, c.reviewed_at, c.thread_id, c.assignee, c.dismissed_as, c.held, c.told_verdicts";
 
 /// A case as it stands in a row.
@@ -88,12 +85,7 @@ impl Desk<'_> {
     /// [`StoreError`].
     pub fn cases(&self, states: &[CaseState]) -> Result<Vec<CaseRow>, StoreError> {
         let sql = format!("select {COLUMNS} from abuse_case c join zone z on z.id = c.zone_id");
-        let rows = self.store.run(|connection| {
-            connection
-                .prepare_cached(&sql)?
-                .query_map([], read_case)?
-                .collect::<rusqlite::Result<Vec<_>>>()
-        })?;
+        let rows = self.store.run(|db| db.query(&sql, (), read_case))?;
         let mut cases = rows
             .into_iter()
             .map(|raw| self.finish_case(raw))
@@ -116,11 +108,9 @@ impl Desk<'_> {
     ///
     /// [`StoreError`].
     pub fn last_case_event(&self) -> Result<i64, StoreError> {
-        self.store.run(|connection| {
+        self.store.run(|db| {
             let sql = "select coalesce(max(id), 0) from case_event";
-            connection
-                .prepare_cached(sql)?
-                .query_row([], |row| row.get(0))
+            db.value(sql, ())
         })
     }
 
@@ -130,11 +120,11 @@ impl Desk<'_> {
     ///
     /// [`StoreError`].
     pub fn case_counts(&self) -> Result<Vec<(CaseState, u32)>, StoreError> {
-        let counts: Vec<(String, u32)> = self.store.run(|connection| {
-            let sql = "select state, count(*) from abuse_case group by state";
-            let mut statement = connection.prepare_cached(sql)?;
-            let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-            rows.collect()
+        let counts: Vec<(String, u32)> = self.store.run(|db| {
+            let sql = "select state, count(*) as case_count from abuse_case group by state";
+            db.query(sql, (), |row| {
+                Ok((row.get("state")?, row.get("case_count")?))
+            })
         })?;
         let of = |state: CaseState| counts.iter().find(|(word, _)| word == state.word());
         Ok(CaseState::ALL
@@ -159,14 +149,12 @@ impl Desk<'_> {
             "select {COLUMNS} from abuse_case c indexed by case_due cross join zone z on z.id = c.zone_id
               where c.state in ('open', 'acknowledged') and c.evaluated_at <= ?1 and (?2 is null or z.name = ?2) order by c.id"
         );
-        let rows = self.store.run(|connection| {
-            connection
-                .prepare_cached(&sql)?
-                .query_map(
-                    params![judged_by.unix(), apex.map(Name::to_string)],
-                    read_case,
-                )?
-                .collect::<rusqlite::Result<Vec<_>>>()
+        let rows = self.store.run(|db| {
+            db.query(
+                &sql,
+                params![judged_by, apex.map(Name::to_string)],
+                read_case,
+            )
         })?;
         rows.into_iter().map(|raw| self.finish_case(raw)).collect()
     }
@@ -187,7 +175,7 @@ impl Desk<'_> {
             .zones()
             .find_any_view(&case.zone)?
             .ok_or_else(|| self.store.damaged(format!("no zone {}", case.zone)))?;
-        self.store.run(|connection| {
+        self.store.run(|db| {
             let sql = "insert into abuse_case (domain, zone_id, verdict, level, peak_level, state, score, first_detected_at, last_change_at, evaluated_at, revision, pending_since_at, reported,
                            told_at, told_verdicts, told_size, thread_id, digest_due, held, assignee, dismissed_as, reviewed_at)
                        values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -198,38 +186,12 @@ impl Desk<'_> {
                            digest_due = excluded.digest_due, held = excluded.held, assignee = excluded.assignee, dismissed_as = excluded.dismissed_as, reviewed_at = excluded.reviewed_at
                        returning id";
             let told_verdicts = case.told.verdicts.iter().map(|it| it.word()).collect::<Vec<_>>().join(",");
-            let mut save = connection.prepare_cached(sql)?;
-            let id: i64 = write_returning_one(
-                &mut save,
-                params![
-                    case.domain.to_string(),
-                    zone.id.0,
-                    case.verdict.word(),
-                    case.level.word(),
-                    case.peak_level.word(),
-                    case.state.word(),
-                    case.score,
-                    case.first_detected_at.unix(),
-                    case.last_change_at.unix(),
-                    case.evaluated_at.unix(),
-                    case.revision,
-                    case.pending_since.map(Timestamp::unix),
-                    case.reported,
-                    case.told.at.map(Timestamp::unix),
-                    told_verdicts,
-                    case.told.size,
-                    case.told.thread,
-                    case.told.digest_due,
-                    case.told.held,
-                    case.assignee,
-                    case.dismissed_as.map(DismissReason::word),
-                    case.reviewed_at.map(Timestamp::unix)
-                ],
-                |row| row.get(0),
+            let id: i64 = db.write_returning_one(sql, params![case.domain.to_string(), zone.id, case.verdict.word(), case.level.word(), case.peak_level.word(), case.state.word(), case.score, case.first_detected_at, case.last_change_at, case.evaluated_at, case.revision, case.pending_since, case.reported, case.told.at, told_verdicts, case.told.size, case.told.thread, case.told.digest_due, case.told.held, case.assignee, case.dismissed_as.map(DismissReason::word), case.reviewed_at],
+                |row| row.get("id"),
             )?;
-            let mut append = connection.prepare_cached("insert into case_event (case_id, at, actor, from_state, to_state, note, uid) values (?, ?, ?, ?, ?, ?, lower(hex(randomblob(8))))")?;
+            let mut append = db.prepare("insert into case_event (case_id, at, actor, from_state, to_state, note, uid) values (?, ?, ?, ?, ?, ?, lower(hex(randomblob(8))))")?;
             for event in events {
-                append.execute(params![id, event.at.unix(), actor, event.from.map(CaseState::word), event.to.word(), event.note])?;
+                append.execute(params![id, event.at, actor, event.from.map(CaseState::word), event.to.word(), event.note])?;
             }
             Ok(id)
         })
@@ -255,37 +217,32 @@ impl Desk<'_> {
                 IpAddr::V4(address) => address.octets().to_vec(),
                 IpAddr::V6(address) => address.octets().to_vec(),
             };
-            Ok(("address", Value::Blob(octets)))
+            Ok(("address", Value::Octets(octets)))
         });
         let all: Vec<(&str, Value)> = hosts.chain(addresses).collect::<Result<_, StoreError>>()?;
-        self.store.run(|connection| {
-            let campaign: Option<i64> = connection
-                .prepare_cached("select campaign_id from abuse_case where id = ?")?
-                .query_row([id], |row| row.get(0))?;
-            let known = traits_of(connection, id)?;
-            let mut insert = connection
-                .prepare_cached("insert or ignore into case_trait (kind, value, case_id) values (?, ?, ?)")?;
+        self.store.run(|db| {
+            let campaign: Option<i64> = db.value("select campaign_id from abuse_case where id = ?", [id])?;
+            let known = traits_of(db, id)?;
+            let mut insert = db.prepare("insert or ignore into case_trait (kind, value, case_id) values (?, ?, ?)")?;
             let sql = "select c.id, c.campaign_id
                          from (select case_id from case_trait where kind = ?1 and value = ?2 and case_id <> ?3 order by case_id limit ?5) o
                               cross join abuse_case c on c.id = o.case_id
                         where c.state <> 'dismissed' and (c.campaign_id is null or c.campaign_id is not ?4)";
-            let mut sharing = connection.prepare_cached(sql)?;
+            let mut sharing = db.prepare(sql)?;
             let mut others: BTreeMap<i64, Option<i64>> = BTreeMap::new();
             for (kind, value) in &all {
-                let is_new = !known.contains(&trait_key(value.into()));
+                let is_new = !known.contains(&trait_key(value.to_value()));
                 if is_new {
                     insert.execute(params![kind, value, id])?;
                 }
                 if is_new || campaign.is_none() {
                     let numbers = params![kind, value, id, campaign, CASES_OF_TRAIT_MAX];
-                    let rows = sharing.query_map(numbers, |row| Ok((row.get(0)?, row.get(1)?)))?;
-                    for row in rows {
-                        let (other, of): (i64, Option<i64>) = row?;
-                        others.insert(other, of);
-                    }
+                    others.extend(sharing.query(numbers, |row| {
+                        Ok((row.get::<i64>("id")?, row.get("campaign_id")?))
+                    })?);
                 }
             }
-            joining(connection, id, others)
+            joining(db, id, others)
         })
     }
 
@@ -296,9 +253,9 @@ impl Desk<'_> {
     ///
     /// [`StoreError`].
     pub fn join_campaign(&self, one: i64, other: i64) -> Result<(i64, Vec<i64>), StoreError> {
-        self.store.run(|connection| {
-            let mut of = connection.prepare_cached("select campaign_id from abuse_case where id = ?")?;
-            let mut of = |id: i64| of.query_row([id], |row| row.get::<_, Option<i64>>(0));
+        self.store.run(|db| {
+            let mut of = db.prepare("select campaign_id from abuse_case where id = ?")?;
+            let mut of = |id: i64| of.value::<Option<i64>>([id]);
             let (mine, its) = (of(one)?, of(other)?);
             // The older name stays: it may have been mailed.
             let campaign = match (mine, its) {
@@ -307,9 +264,7 @@ impl Desk<'_> {
                 (None, None) => one.min(other),
             };
             let sql = "update abuse_case set campaign_id = ?1 where (id in (?2, ?3) or campaign_id in (?4, ?5)) and campaign_id is not ?1 returning id";
-            let mut statement = connection.prepare_cached(sql)?;
-            let rows = statement.query_map(params![campaign, one, other, mine, its], |row| row.get(0))?;
-            let mut moved: Vec<i64> = rows.collect::<rusqlite::Result<_>>()?;
+            let mut moved: Vec<i64> = db.values(sql, params![campaign, one, other, mine, its])?;
             moved.sort_unstable();
             Ok((campaign, moved))
         })
@@ -328,10 +283,8 @@ impl Desk<'_> {
         actor: &str,
         note: &str,
     ) -> Result<(), StoreError> {
-        self.store.run(|connection| {
-            connection
-                .prepare_cached("insert into case_event (case_id, at, actor, from_state, to_state, note, uid) values (?1, ?2, ?3, ?4, ?4, ?5, lower(hex(randomblob(8))))")?
-                .execute(params![id, at.unix(), actor, state.word(), note])
+        self.store.run(|db| {
+            db.execute("insert into case_event (case_id, at, actor, from_state, to_state, note, uid) values (?1, ?2, ?3, ?4, ?4, ?5, lower(hex(randomblob(8))))", params![id, at, actor, state.word(), note])
         })
         .map(|_| ())
     }
@@ -350,12 +303,7 @@ impl Desk<'_> {
         let sql = format!(
             "select {COLUMNS} from abuse_case c join zone z on z.id = c.zone_id where {condition}"
         );
-        let rows = self.store.run(|connection| {
-            connection
-                .prepare_cached(&sql)?
-                .query_map([value], read_case)?
-                .collect::<rusqlite::Result<Vec<_>>>()
-        })?;
+        let rows = self.store.run(|db| db.query(&sql, [value], read_case))?;
         rows.into_iter().map(|raw| self.finish_case(raw)).collect()
     }
 
@@ -365,11 +313,9 @@ impl Desk<'_> {
     ///
     /// [`StoreError`].
     pub fn bystanders_of_campaign(&self, campaign: i64) -> Result<BTreeSet<Name>, StoreError> {
-        let ids: Vec<i64> = self.store.run(|connection| {
+        let ids: Vec<i64> = self.store.run(|db| {
             let sql = "select distinct t.value from case_trait t join abuse_case c on c.id = t.case_id where c.campaign_id = ? and t.kind = 'host'";
-            let mut statement = connection.prepare_cached(sql)?;
-            let rows = statement.query_map([campaign], |row| row.get(0))?;
-            rows.collect()
+            db.values(sql, [campaign])
         })?;
         let mut hosts = BTreeSet::new();
         for id in ids {
@@ -445,12 +391,10 @@ impl Desk<'_> {
         next_at: Timestamp,
         times: u32,
     ) -> Result<bool, StoreError> {
-        self.store.run(|connection| {
+        self.store.run(|db| {
             let sql = "insert into confirmation (case_id, asked_count, next_at) values (?1, 1, ?3)
                        on conflict (case_id) do update set asked_count = asked_count + 1, next_at = excluded.next_at where (next_at <= ?2 or next_at > ?3) and asked_count < ?4";
-            connection
-                .prepare_cached(sql)?
-                .execute(params![case_id, now.unix(), next_at.unix(), times])
+            db.execute(sql, params![case_id, now, next_at, times])
         })
         .map(|count| count > 0)
     }
@@ -461,13 +405,11 @@ impl Desk<'_> {
     ///
     /// [`StoreError`].
     pub fn case_events(&self, id: i64) -> Result<Vec<CaseEventRow>, StoreError> {
-        let rows = self.store.run(|connection| {
-            let mut statement = connection.prepare_cached("select at, actor, from_state, to_state, note, uid from case_event where case_id = ? order by id")?;
-            let rows = statement.query_map([id], |row| {
-                let texts: (String, Option<String>, String, String, String) = (row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?);
-                Ok((row.get::<_, i64>(0)?, texts))
-            })?;
-            rows.collect::<rusqlite::Result<Vec<_>>>()
+        let rows = self.store.run(|db| {
+            db.query("select at, actor, from_state, to_state, note, uid from case_event where case_id = ? order by id", [id], |row| {
+                let texts: (String, Option<String>, String, String, String) = (row.get("actor")?, row.get("from_state")?, row.get("to_state")?, row.get("note")?, row.get("uid")?);
+                Ok((row.get::<i64>("at")?, texts))
+            })
         })?;
         let state = |word: &str| {
             CaseState::parse(word).ok_or_else(|| self.store.damaged(format!("case state {word:?}")))
@@ -489,17 +431,14 @@ impl Desk<'_> {
     fn one_case(
         &self,
         condition: &str,
-        value: &dyn rusqlite::ToSql,
+        value: &dyn IntoValue,
     ) -> Result<Option<CaseRow>, StoreError> {
         let sql = format!(
             "select {COLUMNS} from abuse_case c join zone z on z.id = c.zone_id where {condition}"
         );
-        let raw = self.store.run(|connection| {
-            connection
-                .prepare_cached(&sql)?
-                .query_row([value], read_case)
-                .optional()
-        })?;
+        let raw = self
+            .store
+            .run(|db| db.query_first(&sql, [value], read_case))?;
         raw.map(|raw| self.finish_case(raw)).transpose()
     }
 
@@ -547,23 +486,23 @@ impl Desk<'_> {
 
 /// Returns those of some cases, with their campaigns, that share enough with a case: of each campaign the first.
 fn joining(
-    connection: &Connection,
+    db: &Db,
     id: i64,
     others: BTreeMap<i64, Option<i64>>,
-) -> rusqlite::Result<Vec<(i64, Shared)>> {
-    let sql = "select coalesce(sum(o.kind = 'host'), 0), coalesce(sum(o.kind = 'address'), 0)
+) -> Result<Vec<(i64, Shared)>, Fault> {
+    let sql = "select coalesce(sum(o.kind = 'host'), 0) as host_count, coalesce(sum(o.kind = 'address'), 0) as address_count
                  from case_trait o cross join case_trait m on m.kind = o.kind and m.value = o.value and m.case_id = ?1
                 where o.case_id = ?2";
-    let mut count = connection.prepare_cached(sql)?;
+    let mut count = db.prepare(sql)?;
     let (mut found, mut campaigns) = (Vec::new(), BTreeSet::new());
     for (other, campaign) in others {
         if campaign.is_some_and(|campaign| campaigns.contains(&campaign)) {
             continue;
         }
-        let shared = count.query_row([id, other], |row| {
+        let shared = count.query_one([id, other], |row| {
             Ok(Shared {
-                hosts: row.get(0)?,
-                addresses: row.get(1)?,
+                hosts: row.get("host_count")?,
+                addresses: row.get("address_count")?,
             })
         })?;
         if shared.joins() {
@@ -575,26 +514,41 @@ fn joining(
 }
 
 /// Reads the columns of [`COLUMNS`].
-fn read_case(row: &Row<'_>) -> rusqlite::Result<RawCase> {
-    let text = |i: usize| row.get::<_, String>(i);
+fn read_case(row: &Row<'_>) -> Result<RawCase, Fault> {
+    let text = |column: &str| row.get::<String>(column);
     Ok(RawCase {
-        id: row.get(0)?,
-        words: [text(1)?, text(2)?, text(3)?, text(4)?, text(5)?, text(6)?],
-        score: row.get(7)?,
-        times: [row.get(8)?, row.get(9)?, row.get(10)?],
-        revision: row.get(11)?,
-        reported: row.get(12)?,
-        told_size: row.get(13)?,
-        digest_due: row.get(14)?,
-        numbers: [
-            row.get(15)?,
-            row.get(16)?,
-            row.get(17)?,
-            row.get(18)?,
-            row.get(19)?,
+        id: row.get("id")?,
+        words: [
+            text("domain")?,
+            text("zone")?,
+            text("verdict")?,
+            text("level")?,
+            text("peak_level")?,
+            text("state")?,
         ],
-        texts: [row.get(20)?, row.get(21)?, row.get(22)?],
-        told_verdicts: text(23)?,
+        score: row.get("score")?,
+        times: [
+            row.get("first_detected_at")?,
+            row.get("last_change_at")?,
+            row.get("evaluated_at")?,
+        ],
+        revision: row.get("revision")?,
+        reported: row.get("reported")?,
+        told_size: row.get("told_size")?,
+        digest_due: row.get("digest_due")?,
+        numbers: [
+            row.get("pending_since_at")?,
+            row.get("campaign_id")?,
+            row.get("told_at")?,
+            row.get("reviewed_at")?,
+            row.get("thread_id")?,
+        ],
+        texts: [
+            row.get("assignee")?,
+            row.get("dismissed_as")?,
+            row.get("held")?,
+        ],
+        told_verdicts: text("told_verdicts")?,
     })
 }
 
@@ -605,16 +559,15 @@ type TraitKey = (i64, Vec<u8>);
 fn trait_key(value: ValueRef<'_>) -> TraitKey {
     match value {
         ValueRef::Integer(row) => (row, Vec::new()),
-        ValueRef::Blob(octets) => (0, octets.to_vec()),
+        ValueRef::Octets(octets) => (0, octets.to_vec()),
         // The program writes no others, and what somebody else wrote is no trait of a finding.
         _ => (-1, Vec::new()),
     }
 }
 
 /// Returns the traits that are noted of a case: one statement, where trying to write each again is one for each.
-fn traits_of(connection: &Connection, id: i64) -> rusqlite::Result<HashSet<TraitKey>> {
-    let mut statement =
-        connection.prepare_cached("select value from case_trait where case_id = ?")?;
-    let rows = statement.query_map([id], |row| row.get_ref(0).map(trait_key))?;
-    rows.collect()
+fn traits_of(db: &Db, id: i64) -> Result<HashSet<TraitKey>, Fault> {
+    let sql = "select value from case_trait where case_id = ?";
+    let traits = db.query(sql, [id], |row| row.value_at(0).map(trait_key))?;
+    Ok(traits.into_iter().collect())
 }

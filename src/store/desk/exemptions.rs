@@ -2,12 +2,10 @@
 
 use std::net::IpAddr;
 
-use rusqlite::{OptionalExtension, Row, params};
-
 use crate::case::{Exempt, Exemption};
 use crate::store::desk::Desk;
+use crate::store::door::{Fault, Row, params};
 use crate::store::error::StoreError;
-use crate::store::sqlite::rows::write_returning_one;
 use crate::time::Timestamp;
 
 /// An exemption with what became of it.
@@ -82,18 +80,10 @@ impl Desk<'_> {
     /// [`StoreError`].
     pub fn add_exemption(&self, exemption: &Exemption, now: Timestamp) -> Result<i64, StoreError> {
         let (kind, value) = words(&exemption.covers);
-        self.store.run(|connection| {
+        self.store.run(|db| {
             let sql = "insert into exemption (kind, value, reason, author, created_at, until_at) values (?, ?, ?, ?, ?, ?) returning id";
-            let bound = params![
-                kind,
-                value,
-                exemption.reason,
-                exemption.author,
-                now.unix(),
-                exemption.until.map(Timestamp::unix)
-            ];
-            let mut insert = connection.prepare_cached(sql)?;
-            write_returning_one(&mut insert, bound, |row| row.get(0))
+            let bound = params![kind, value, exemption.reason, exemption.author, now, exemption.until];
+            db.write_returning_one(sql, bound, |row| row.get("id"))
         })
     }
 
@@ -103,10 +93,8 @@ impl Desk<'_> {
     ///
     /// [`StoreError`].
     pub fn remove_exemption(&self, id: i64, by: &str, now: Timestamp) -> Result<bool, StoreError> {
-        self.store.run(|connection| {
-            connection
-                .prepare_cached("update exemption set removed_at = ?2, removed_by = ?3 where id = ?1 and removed_at is null and (until_at is null or until_at > ?2)")?
-                .execute(params![id, now.unix(), by])
+        self.store.run(|db| {
+            db.execute("update exemption set removed_at = ?2, removed_by = ?3 where id = ?1 and removed_at is null and (until_at is null or until_at > ?2)", params![id, now, by])
         })
         .map(|count| count > 0)
     }
@@ -118,11 +106,7 @@ impl Desk<'_> {
     /// [`StoreError`].
     pub fn exemptions(&self) -> Result<Vec<ExemptionRow>, StoreError> {
         let sql = format!("select {COLUMNS} from exemption order by id");
-        let rows = self.store.run(|connection| {
-            let mut statement = connection.prepare_cached(&sql)?;
-            let rows = statement.query_map([], read)?;
-            rows.collect::<rusqlite::Result<Vec<_>>>()
-        })?;
+        let rows = self.store.run(|db| db.query(&sql, (), read))?;
         rows.into_iter().map(|row| self.finish(row)).collect()
     }
 
@@ -133,12 +117,7 @@ impl Desk<'_> {
     /// [`StoreError`].
     pub fn exemption(&self, id: i64) -> Result<Option<ExemptionRow>, StoreError> {
         let sql = format!("select {COLUMNS} from exemption where id = ?");
-        let row = self.store.run(|connection| {
-            connection
-                .prepare_cached(&sql)?
-                .query_row([id], read)
-                .optional()
-        })?;
+        let row = self.store.run(|db| db.query_first(&sql, [id], read))?;
         row.map(|row| self.finish(row)).transpose()
     }
 
@@ -152,11 +131,7 @@ impl Desk<'_> {
         let sql = format!(
             "select {COLUMNS} from exemption where removed_at is null and (until_at is null or until_at > ?) order by id"
         );
-        let rows = self.store.run(|connection| {
-            let mut statement = connection.prepare_cached(&sql)?;
-            let rows = statement.query_map([now.unix()], read)?;
-            rows.collect::<rusqlite::Result<Vec<_>>>()
-        })?;
+        let rows = self.store.run(|db| db.query(&sql, [now.unix()], read))?;
         let rows = rows.into_iter().map(|row| self.finish(row));
         rows.map(|row| row.map(|it| it.exemption)).collect()
     }
@@ -199,16 +174,16 @@ struct RawExemption {
 }
 
 /// Reads the columns of [`COLUMNS`].
-fn read(row: &Row<'_>) -> rusqlite::Result<RawExemption> {
+fn read(row: &Row<'_>) -> Result<RawExemption, Fault> {
     Ok(RawExemption {
-        id: row.get(0)?,
-        kind: row.get(1)?,
-        value: row.get(2)?,
-        reason: row.get(3)?,
-        author: row.get(4)?,
-        created_at: row.get(5)?,
-        until_at: row.get(6)?,
-        removed_at: row.get(7)?,
-        removed_by: row.get(8)?,
+        id: row.get("id")?,
+        kind: row.get("kind")?,
+        value: row.get("value")?,
+        reason: row.get("reason")?,
+        author: row.get("author")?,
+        created_at: row.get("created_at")?,
+        until_at: row.get("until_at")?,
+        removed_at: row.get("removed_at")?,
+        removed_by: row.get("removed_by")?,
     })
 }

@@ -1,11 +1,11 @@
 //! Rows of notices: onward reports that wait for approval.
 
-use rusqlite::{OptionalExtension, Row, params};
 use serde::Serialize;
 
 use crate::evidence::{Hash, hash_octets};
 use crate::store::desk::Desk;
 use crate::store::desk::outbox::NewMessage;
+use crate::store::door::{Fault, Row, params};
 use crate::store::error::StoreError;
 use crate::time::Timestamp;
 
@@ -88,25 +88,11 @@ impl Desk<'_> {
         basis: &str,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        self.store.run(|connection| {
-            connection
-                .prepare_cached("update notice set state = 'void' where case_id = ? and recipient = ? and state in ('drafted', 'approved')")?
-                .execute(params![message.case_id, message.recipient])?;
+        self.store.run(|db| {
+            db.execute("update notice set state = 'void' where case_id = ? and recipient = ? and state in ('drafted', 'approved')", params![message.case_id, message.recipient])?;
             let sql = "insert or ignore into notice (case_id, recipient, party, state, basis, revision, sender, message_id, subject, octets, sha256, drafted_at)
                        values (?, ?, ?, 'drafted', ?, ?, ?, ?, ?, ?, ?, ?)";
-            connection.prepare_cached(sql)?.execute(params![
-                message.case_id,
-                message.recipient,
-                party,
-                basis,
-                message.revision,
-                message.sender,
-                message.message_id,
-                message.subject,
-                message.octets,
-                hash_octets(&message.octets).0,
-                now.unix()
-            ])
+            db.execute(sql, params![message.case_id, message.recipient, party, basis, message.revision, message.sender, message.message_id, message.subject, message.octets, hash_octets(&message.octets).0, now])
         })
         .map(|_| ())
     }
@@ -122,15 +108,13 @@ impl Desk<'_> {
         state: NoticeState,
         by: Option<(&str, Timestamp, Option<&str>)>,
     ) -> Result<(), StoreError> {
-        self.store.run(|connection| {
+        self.store.run(|db| {
             let sql = "update notice set state = ?2, decided_by = coalesce(?3, decided_by), decided_at = coalesce(?4, decided_at), note = coalesce(?5, note) where id = ?1";
             let (who, at, note) = match by {
                 Some((who, at, note)) => (Some(who), Some(at.unix()), note),
                 None => (None, None, None),
             };
-            connection
-                .prepare_cached(sql)?
-                .execute(params![id, state.word(), who, at, note])
+            db.execute(sql, params![id, state.word(), who, at, note])
         })
         .map(|_| ())
     }
@@ -169,23 +153,14 @@ impl Desk<'_> {
     /// [`StoreError`].
     pub fn drafted_notice_count(&self) -> Result<u32, StoreError> {
         self.store
-            .run(|connection| {
-                connection
-                    .prepare_cached("select count(*) from notice where state = 'drafted'")?
-                    .query_row([], |row| row.get(0))
-                    .optional()
-            })
+            .run(|db| db.first_value("select count(*) from notice where state = 'drafted'", ()))
             .map(Option::unwrap_or_default)
     }
 
     /// Returns the notices that a condition on a number names.
     fn notice_rows(&self, condition: &str, value: i64) -> Result<Vec<NoticeRow>, StoreError> {
         let sql = format!("select {COLUMNS} from notice where {condition}");
-        let rows = self.store.run(|connection| {
-            let mut statement = connection.prepare_cached(&sql)?;
-            let rows = statement.query_map([value], read)?;
-            rows.collect::<rusqlite::Result<Vec<_>>>()
-        })?;
+        let rows = self.store.run(|db| db.query(&sql, [value], read))?;
         rows.into_iter()
             .map(|row| row.ok_or_else(|| self.store.damaged("notice state")))
             .collect()
@@ -193,29 +168,29 @@ impl Desk<'_> {
 }
 
 /// Reads the columns of [`COLUMNS`]; `None` for a state that this program does not write.
-fn read(row: &Row<'_>) -> rusqlite::Result<Option<NoticeRow>> {
-    let Some(state) = NoticeState::parse(&row.get::<_, String>(9)?) else {
+fn read(row: &Row<'_>) -> Result<Option<NoticeRow>, Fault> {
+    let Some(state) = NoticeState::parse(&row.get::<String>("state")?) else {
         return Ok(None);
     };
-    let decided_at: Option<i64> = row.get(13)?;
-    let decided_by: Option<String> = row.get(14)?;
+    let decided_at: Option<i64> = row.get("decided_at")?;
+    let decided_by: Option<String> = row.get("decided_by")?;
     Ok(Some(NoticeRow {
-        id: row.get(0)?,
+        id: row.get("id")?,
         message: NewMessage {
-            case_id: Some(row.get(1)?),
+            case_id: Some(row.get("case_id")?),
             kind: crate::store::MailKind::Notice,
-            revision: row.get(2)?,
-            recipient: row.get(3)?,
-            sender: row.get(4)?,
-            message_id: row.get(5)?,
-            subject: row.get(6)?,
-            octets: row.get(7)?,
+            revision: row.get("revision")?,
+            recipient: row.get("recipient")?,
+            sender: row.get("sender")?,
+            message_id: row.get("message_id")?,
+            subject: row.get("subject")?,
+            octets: row.get("octets")?,
         },
-        party: row.get(8)?,
+        party: row.get("party")?,
         state,
-        basis: row.get(10)?,
-        sha256: Hash(row.get(11)?),
-        drafted_at: Timestamp::from_unix(row.get(12)?),
+        basis: row.get("basis")?,
+        sha256: row.get("sha256")?,
+        drafted_at: row.get("drafted_at")?,
         decided: decided_at.map(|at| (Timestamp::from_unix(at), decided_by.unwrap_or_default())),
     }))
 }

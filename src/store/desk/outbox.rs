@@ -1,12 +1,11 @@
 //! Rows of the outbox.
 
-use rusqlite::{OptionalExtension, Row, params};
 use serde::Serialize;
 
 use crate::outbox::{LEASE, Next, plain_reply};
 use crate::store::desk::Desk;
+use crate::store::door::{Fault, Row, params};
 use crate::store::error::StoreError;
-use crate::store::sqlite::rows::write_returning;
 use crate::time::Timestamp;
 
 /// Where a message stands.
@@ -277,13 +276,9 @@ impl Desk<'_> {
     ///
     /// [`StoreError`].
     pub fn queue_message(&self, message: &NewMessage, now: Timestamp) -> Result<(), StoreError> {
-        self.store.run(|connection| {
-            connection
-                .prepare_cached(
-                    "insert into message (case_id, revision, kind, recipient, sender, message_id, subject, octets, state, queued_at, next_attempt_at)
-                     values (?, ?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?) on conflict do nothing",
-                )?
-                .execute(params![message.case_id, message.revision, message.kind.word(), message.recipient, message.sender, message.message_id, message.subject, message.octets, now.unix(), now.unix()])
+        self.store.run(|db| {
+            db.execute("insert into message (case_id, revision, kind, recipient, sender, message_id, subject, octets, state, queued_at, next_attempt_at)
+                     values (?, ?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?) on conflict do nothing", params![message.case_id, message.revision, message.kind.word(), message.recipient, message.sender, message.message_id, message.subject, message.octets, now, now])
         })
         .map(|_| ())
     }
@@ -299,13 +294,9 @@ impl Desk<'_> {
         reason: &str,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        self.store.run(|connection| {
-            connection
-                .prepare_cached(
-                    "insert into message (case_id, revision, kind, recipient, sender, message_id, subject, octets, state, queued_at, next_attempt_at, last_reply)
-                     values (?, ?, ?, ?, ?, ?, ?, x'', 'dead', ?, ?, ?) on conflict do nothing",
-                )?
-                .execute(params![message.case_id, message.revision, message.kind.word(), message.recipient, message.sender, message.message_id, message.subject, now.unix(), now.unix(), reason])
+        self.store.run(|db| {
+            db.execute("insert into message (case_id, revision, kind, recipient, sender, message_id, subject, octets, state, queued_at, next_attempt_at, last_reply)
+                     values (?, ?, ?, ?, ?, ?, ?, x'', 'dead', ?, ?, ?) on conflict do nothing", params![message.case_id, message.revision, message.kind.word(), message.recipient, message.sender, message.message_id, message.subject, now, now, reason])
         })
         .map(|_| ())
     }
@@ -320,15 +311,13 @@ impl Desk<'_> {
     /// [`StoreError`].
     pub fn oldest_due(&self, way: Way, now: Timestamp) -> Result<Vec<DueMessage>, StoreError> {
         let (first, end) = way.lanes();
-        self.store.run(|connection| {
-            let mut statement = connection.prepare_cached(OLDEST_DUE)?;
-            let rows = statement.query_map(params![first, end, now.unix()], |row| {
+        self.store.run(|db| {
+            db.query(OLDEST_DUE, params![first, end, now], |row| {
                 Ok(DueMessage {
-                    id: row.get(0)?,
-                    lane: row.get(1)?,
+                    id: row.get("id")?,
+                    lane: row.get("lane")?,
                 })
-            })?;
-            rows.collect()
+            })
         })
     }
 
@@ -356,16 +345,13 @@ impl Desk<'_> {
         let bound = params![
             id,
             (now + LEASE).unix(),
-            now.unix(),
-            caps.since.unix(),
+            now,
+            caps.since,
             caps.per_recipient_max,
             caps.in_all_max
         ];
         self.store
-            .run(|connection| {
-                let mut lease = connection.prepare_cached(&sql)?;
-                write_returning(&mut lease, bound, read_message)
-            })?
+            .run(|db| db.write_returning(&sql, bound, read_message))?
             .map(|row| row.ok_or_else(|| self.store.damaged("message state")))
             .transpose()
     }
@@ -382,10 +368,8 @@ impl Desk<'_> {
         now: Timestamp,
     ) -> Result<u64, StoreError> {
         let (first, end) = lane.map_or(way.lanes(), |lane| (lane, lane));
-        self.store.run(|connection| {
-            connection
-                .prepare_cached("select count(*) from message where state in ('queued', 'sending') and lane between ?1 and ?2 and next_attempt_at <= ?3")?
-                .query_row(params![first, end, now.unix()], |row| row.get::<_, i64>(0))
+        self.store.run(|db| {
+            db.value::<i64>("select count(*) from message where state in ('queued', 'sending') and lane between ?1 and ?2 and next_attempt_at <= ?3", params![first, end, now])
         })
         .map(|count| count as u64)
     }
@@ -397,10 +381,8 @@ impl Desk<'_> {
     ///
     /// [`StoreError`].
     pub fn in_hand_count(&self, now: Timestamp) -> Result<u32, StoreError> {
-        self.store.run(|connection| {
-            connection
-                .prepare_cached("select count(*) from message indexed by message_in_hand where state = 'sending' and next_attempt_at > ?")?
-                .query_row([now.unix()], |row| row.get(0))
+        self.store.run(|db| {
+            db.value("select count(*) from message indexed by message_in_hand where state = 'sending' and next_attempt_at > ?", [now.unix()])
         })
     }
 
@@ -410,10 +392,11 @@ impl Desk<'_> {
     ///
     /// [`StoreError`].
     pub fn sent_since(&self, since: Timestamp, now: Timestamp) -> Result<u32, StoreError> {
-        self.store.run(|connection| {
-            connection
-                .prepare_cached("select count(*) from message where sent_at > ? and sent_at <= ?")?
-                .query_row([since.unix(), now.unix()], |row| row.get(0))
+        self.store.run(|db| {
+            db.value(
+                "select count(*) from message where sent_at > ? and sent_at <= ?",
+                [since.unix(), now.unix()],
+            )
         })
     }
 
@@ -424,10 +407,8 @@ impl Desk<'_> {
     ///
     /// [`StoreError`].
     pub fn cases_told_since(&self, since: Timestamp, now: Timestamp) -> Result<u32, StoreError> {
-        self.store.run(|connection| {
-            connection
-                .prepare_cached("select count(distinct case_id) from message indexed by message_by_time where queued_at > ? and queued_at <= ? and kind in ('report', 'update')")?
-                .query_row([since.unix(), now.unix()], |row| row.get(0))
+        self.store.run(|db| {
+            db.value("select count(distinct case_id) from message indexed by message_by_time where queued_at > ? and queued_at <= ? and kind in ('report', 'update')", [since.unix(), now.unix()])
         })
     }
 
@@ -442,11 +423,9 @@ impl Desk<'_> {
         case_id: i64,
         recipient: &str,
     ) -> Result<Option<(String, String)>, StoreError> {
-        let ids: Vec<String> = self.store.run(|connection| {
+        let ids: Vec<String> = self.store.run(|db| {
             let sql = "select message_id from message where case_id = ? and recipient = ? and kind in ('report', 'update', 'closure') and message_id like '<%' order by id";
-            let mut statement = connection.prepare_cached(sql)?;
-            let rows = statement.query_map(params![case_id, recipient], |row| row.get(0))?;
-            rows.collect()
+            db.values(sql, params![case_id, recipient])
         })?;
         Ok(ids.first().cloned().zip(ids.last().cloned()))
     }
@@ -457,10 +436,8 @@ impl Desk<'_> {
     ///
     /// [`StoreError`].
     pub fn drop_message(&self, id: i64, note: &str) -> Result<usize, StoreError> {
-        self.store.run(|connection| {
-            connection
-                .prepare_cached("update message set state = 'dropped', last_reply = ?2 where id = ?1 and (state in ('queued', 'dead') or (state = 'sent' and fate is not null))")?
-                .execute(params![id, note])
+        self.store.run(|db| {
+            db.execute("update message set state = 'dropped', last_reply = ?2 where id = ?1 and (state in ('queued', 'dead') or (state = 'sent' and fate is not null))", params![id, note])
         })
     }
 
@@ -480,15 +457,12 @@ impl Desk<'_> {
         // One that is delayed has not come back.
         let came_back = (fate > Fate::Delayed).then(|| now.unix());
         let rank = Fate::ALL.iter().filter(|it| **it <= fate).count();
-        self.store.run(|connection| {
+        self.store.run(|db| {
             let sql = "update message set fate = ?2, bounced_at = coalesce(bounced_at, ?3), last_reply = ?4 where message_id = ?1 and case fate when 'delayed' then 1 when 'undelivered' then 2 when 'bounced' then 3 else 0 end < ?5 returning recipient";
             let bound = params![message_id, fate.word(), came_back, reply, rank as i64];
-            let mut update = connection.prepare_cached(sql)?;
-            let recipient: Option<String> = write_returning(&mut update, bound, |row| row.get(0))?;
+            let recipient: Option<String> = db.write_returning(sql, bound, |row| row.get("recipient"))?;
             if let (Some(recipient), Fate::Bounced) = (&recipient, fate) {
-                connection
-                    .prepare_cached("insert into bounced_recipient (recipient, bounced_at, reply) values (?1, ?2, ?3) on conflict (recipient) do update set bounced_at = excluded.bounced_at, reply = excluded.reply")?
-                    .execute(params![recipient, now.unix(), reply])?;
+                db.execute("insert into bounced_recipient (recipient, bounced_at, reply) values (?1, ?2, ?3) on conflict (recipient) do update set bounced_at = excluded.bounced_at, reply = excluded.reply", params![recipient, now, reply])?;
             }
             Ok(recipient.is_some())
         })
@@ -503,13 +477,11 @@ impl Desk<'_> {
         &self,
         since: Timestamp,
     ) -> Result<Vec<(String, Timestamp, String)>, StoreError> {
-        self.store.run(|connection| {
+        self.store.run(|db| {
             let sql = "select recipient, bounced_at, reply from bounced_recipient where bounced_at >= ? order by recipient";
-            let mut statement = connection.prepare_cached(sql)?;
-            let rows = statement.query_map([since.unix()], |row| {
-                Ok((row.get(0)?, Timestamp::from_unix(row.get(1)?), row.get(2)?))
-            })?;
-            rows.collect()
+            db.query(sql, [since.unix()], |row| {
+                Ok((row.get("recipient")?, row.get("bounced_at")?, row.get("reply")?))
+            })
         })
     }
 
@@ -538,11 +510,9 @@ impl Desk<'_> {
     ///
     /// [`StoreError`].
     pub fn fate_counts(&self) -> Result<Vec<(Fate, u32)>, StoreError> {
-        let counts: Vec<(String, u32)> = self.store.run(|connection| {
-            let sql = "select fate, count(*) from message where fate is not null and state = 'sent' group by fate";
-            let mut statement = connection.prepare_cached(sql)?;
-            let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-            rows.collect()
+        let counts: Vec<(String, u32)> = self.store.run(|db| {
+            let sql = "select fate, count(*) as message_count from message where fate is not null and state = 'sent' group by fate";
+            db.query(sql, (), |row| Ok((row.get("fate")?, row.get("message_count")?)))
         })?;
         let of = |fate: Fate| counts.iter().find(|(word, _)| word == fate.word());
         Ok(Fate::ALL
@@ -559,13 +529,11 @@ impl Desk<'_> {
     ///
     /// [`StoreError`].
     pub fn unsent_counts(&self) -> Result<[(MessageState, u32); 3], StoreError> {
-        let counts: Vec<(String, u32)> = self.store.run(|connection| {
-            let sql = "select state, count(*) from message
+        let counts: Vec<(String, u32)> = self.store.run(|db| {
+            let sql = "select state, count(*) as message_count from message
                 where id in (select id from message except select id from message where sent_at is not null)
                 group by state";
-            let mut statement = connection.prepare_cached(sql)?;
-            let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-            rows.collect()
+            db.query(sql, (), |row| Ok((row.get("state")?, row.get("message_count")?)))
         })?;
         let of = |state: MessageState| counts.iter().find(|(word, _)| word == state.word());
         let states = [
@@ -582,11 +550,8 @@ impl Desk<'_> {
     ///
     /// [`StoreError`].
     pub fn dead_count(&self) -> Result<u32, StoreError> {
-        self.store.run(|connection| {
-            connection
-                .prepare_cached("select count(*) from message where state = 'dead'")?
-                .query_row([], |row| row.get(0))
-        })
+        self.store
+            .run(|db| db.value("select count(*) from message where state = 'dead'", ()))
     }
 
     /// Returns the Message-ID that a token of a bounce address was made of.
@@ -595,13 +560,8 @@ impl Desk<'_> {
     ///
     /// [`StoreError`].
     pub fn message_by_sender(&self, sender: &str) -> Result<Option<String>, StoreError> {
-        self.store.run(|connection| {
-            connection
-                .prepare_cached(
-                    "select message_id from message where sender = ? and sender <> '' order by id desc limit 1",
-                )?
-                .query_row([sender], |row| row.get(0))
-                .optional()
+        self.store.run(|db| {
+            db.first_value("select message_id from message where sender = ? and sender <> '' order by id desc limit 1", [sender])
         })
     }
 
@@ -627,11 +587,9 @@ impl Desk<'_> {
             Next::RetryAt(at) => (MessageState::Queued, Some(at.unix()), None),
             Next::Dead => (MessageState::Dead, None, None),
         };
-        self.store.run(|connection| {
-            connection
-                .prepare_cached("update message set state = ?2, next_attempt_at = coalesce(?3, next_attempt_at), sent_at = ?4, last_reply = ?5
-                                  where id = ?1 and ((state = 'sending' and attempt_count = ?6) or (?2 = 'sent' and state in ('queued', 'sending')))")?
-                .execute(params![id, state.word(), next_attempt_at, sent_at, reply, attempt])
+        self.store.run(|db| {
+            db.execute("update message set state = ?2, next_attempt_at = coalesce(?3, next_attempt_at), sent_at = ?4, last_reply = ?5
+                                  where id = ?1 and ((state = 'sending' and attempt_count = ?6) or (?2 = 'sent' and state in ('queued', 'sending')))", params![id, state.word(), next_attempt_at, sent_at, reply, attempt])
         })
         .map(|count| count > 0)
     }
@@ -643,11 +601,9 @@ impl Desk<'_> {
     ///
     /// [`StoreError`].
     pub fn retry_messages(&self, id: Option<i64>, now: Timestamp) -> Result<usize, StoreError> {
-        self.store.run(|connection| {
-            connection
-                .prepare_cached("update message set state = 'queued', next_attempt_at = ?2, fate = null, bounced_at = null, sent_at = null
-                                  where (?1 is null and state in ('queued', 'dead')) or (id = ?1 and (state in ('queued', 'dead') or (state = 'sent' and fate in ('undelivered', 'bounced'))))")?
-                .execute(params![id, now.unix()])
+        self.store.run(|db| {
+            db.execute("update message set state = 'queued', next_attempt_at = ?2, fate = null, bounced_at = null, sent_at = null
+                                  where (?1 is null and state in ('queued', 'dead')) or (id = ?1 and (state in ('queued', 'dead') or (state = 'sent' and fate in ('undelivered', 'bounced'))))", params![id, now])
         })
     }
 
@@ -688,12 +644,7 @@ impl Desk<'_> {
     /// Returns the messages that a condition names.
     fn select_messages(&self, condition: &str, value: i64) -> Result<Vec<MessageRow>, StoreError> {
         let sql = format!("select {COLUMNS} from message where {condition} order by id");
-        let rows = self.store.run(|connection| {
-            connection
-                .prepare_cached(&sql)?
-                .query_map([value], read_message)?
-                .collect::<rusqlite::Result<Vec<_>>>()
-        })?;
+        let rows = self.store.run(|db| db.query(&sql, [value], read_message))?;
         rows.into_iter()
             .map(|row| row.ok_or_else(|| self.store.damaged("message state")))
             .collect()
@@ -701,37 +652,37 @@ impl Desk<'_> {
 }
 
 /// Reads the columns of [`COLUMNS`]; `None` for a state or kind that this program does not write.
-fn read_message(row: &Row<'_>) -> rusqlite::Result<Option<MessageRow>> {
-    let state = MessageState::parse(&row.get::<_, String>(8)?);
-    let kind = MailKind::parse(&row.get::<_, String>(14)?);
-    let fate = row.get::<_, Option<String>>(16)?;
+fn read_message(row: &Row<'_>) -> Result<Option<MessageRow>, Fault> {
+    let state = MessageState::parse(&row.get::<String>("state")?);
+    let kind = MailKind::parse(&row.get::<String>("kind")?);
+    let fate = row.get::<Option<String>>("fate")?;
     let fate = fate.as_deref().map(Fate::parse);
     let (Some((state, kind)), None | Some(Some(_))) = (state.zip(kind), fate) else {
         return Ok(None);
     };
     Ok(Some(MessageRow {
-        id: row.get(0)?,
+        id: row.get("id")?,
         message: NewMessage {
-            case_id: row.get(1)?,
+            case_id: row.get("case_id")?,
             kind,
-            revision: row.get(2)?,
-            recipient: row.get(3)?,
-            sender: row.get(4)?,
-            message_id: row.get(5)?,
-            subject: row.get(6)?,
-            octets: row.get(7)?,
+            revision: row.get("revision")?,
+            recipient: row.get("recipient")?,
+            sender: row.get("sender")?,
+            message_id: row.get("message_id")?,
+            subject: row.get("subject")?,
+            octets: row.get("octets")?,
         },
         state,
-        attempt_count: row.get(9)?,
-        queued_at: Timestamp::from_unix(row.get(10)?),
-        next_attempt_at: Timestamp::from_unix(row.get(11)?),
-        sent_at: row.get::<_, Option<i64>>(12)?.map(Timestamp::from_unix),
+        attempt_count: row.get("attempt_count")?,
+        queued_at: row.get("queued_at")?,
+        next_attempt_at: row.get("next_attempt_at")?,
+        sent_at: row.get("sent_at")?,
         // One from before replies were made plain is made so here, for every listing.
         last_reply: row
-            .get::<_, Option<String>>(13)?
+            .get::<Option<String>>("last_reply")?
             .as_deref()
             .map(plain_reply),
-        bounced_at: row.get::<_, Option<i64>>(15)?.map(Timestamp::from_unix),
+        bounced_at: row.get("bounced_at")?,
         fate: fate.flatten(),
     }))
 }
@@ -751,11 +702,12 @@ mod tests {
         };
         let store = Store::open(&folder.path().join("f.db"), options).expect("made");
         let plan: Vec<String> = store
-            .run(|connection| {
-                let mut statement =
-                    connection.prepare(&format!("explain query plan {OLDEST_DUE}"))?;
-                let rows = statement.query_map(params!["a", "b", 0], |row| row.get(3))?;
-                rows.collect()
+            .run(|db| {
+                db.query(
+                    &format!("explain query plan {OLDEST_DUE}"),
+                    params!["a", "b", 0],
+                    |row| row.get("detail"),
+                )
             })
             .expect("planned");
         let plan = plan.join("\n");

@@ -1,12 +1,11 @@
 //! What the desk did in a span of time, for statistics; and the removal of what is old.
 
-use rusqlite::params;
-
 use crate::case::{CaseEvent, CaseState, DismissReason};
 use crate::dns::Name;
 use crate::store::desk::Desk;
 use crate::store::desk::cases::CaseEventRow;
 use crate::store::desk::outbox::MailKind;
+use crate::store::door::{Fault, params};
 use crate::store::error::StoreError;
 use crate::time::Timestamp;
 
@@ -79,28 +78,26 @@ impl Desk<'_> {
         to: Timestamp,
     ) -> Result<Vec<DeskEvent>, StoreError> {
         type Raw = ([String; 6], Option<String>, [i64; 3], Option<i64>, bool);
-        let rows: Vec<Raw> = self.store.run(|connection| {
-            let sql = "select c.domain, z.name, e.actor, e.to_state, e.note, e.from_state, e.case_id, e.at, o.at,
-                              (select min(m.queued_at) from message m where m.case_id = e.case_id and m.kind = 'report'),
+        let rows: Vec<Raw> = self.store.run(|db| {
+            let sql = "select c.domain, z.name, e.actor, e.to_state, e.note, e.from_state, e.case_id, e.at as event_at, o.at as opened_at,
+                              (select min(m.queued_at) from message m where m.case_id = e.case_id and m.kind = 'report') as reported_at,
                               not exists (select 1 from case_event p where p.case_id = e.case_id and p.id < e.id and p.id > coalesce(o.id, 0)
-                                             and p.actor <> 'fluxwatch' and p.from_state is not p.to_state), e.uid
+                                             and p.actor <> 'fluxwatch' and p.from_state is not p.to_state) as is_first, e.uid
                          from case_event e
                          left join case_event o on o.id = (select max(i.id) from case_event i where i.case_id = e.case_id and i.id <= e.id and i.to_state = 'open'
                                                               and (i.from_state is null or i.from_state <> 'open' and i.actor = 'fluxwatch'))
                          join abuse_case c on c.id = e.case_id join zone z on z.id = c.zone_id
                         where e.at >= ? and e.at < ? order by e.at, e.id";
-            let mut statement = connection.prepare_cached(sql)?;
-            let rows = statement.query_map(params![from.unix(), to.unix()], |row| {
-                let at: i64 = row.get(7)?;
+            db.query(sql, params![from, to], |row| {
+                let at: i64 = row.get("event_at")?;
                 Ok((
-                    [row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(11)?],
-                    row.get(5)?,
-                    [row.get(6)?, at, row.get::<_, Option<i64>>(8)?.unwrap_or(at)],
-                    row.get(9)?,
-                    row.get(10)?,
+                    [row.get("domain")?, row.get("name")?, row.get("actor")?, row.get("to_state")?, row.get("note")?, row.get("uid")?],
+                    row.get("from_state")?,
+                    [row.get("case_id")?, at, row.get::<Option<i64>>("opened_at")?.unwrap_or(at)],
+                    row.get("reported_at")?,
+                    row.get("is_first")?,
                 ))
-            })?;
-            rows.collect()
+            })
         })?;
         let state = |word: &str| {
             CaseState::parse(word).ok_or_else(|| self.store.damaged(format!("case state {word:?}")))
@@ -141,22 +138,20 @@ impl Desk<'_> {
         to: Timestamp,
     ) -> Result<Vec<MailCount>, StoreError> {
         type Raw = (Option<String>, Option<String>, String, u32, u32);
-        let rows: Vec<Raw> = self.store.run(|connection| {
-            let sql = "select z.name, c.domain, m.kind, sum(m.sent_at >= ?1 and m.sent_at < ?2),
-                              sum((m.state = 'dead' and m.queued_at >= ?1 and m.queued_at < ?2) or (m.bounced_at >= ?1 and m.bounced_at < ?2))
+        let rows: Vec<Raw> = self.store.run(|db| {
+            let sql = "select z.name, c.domain, m.kind, sum(m.sent_at >= ?1 and m.sent_at < ?2) as sent_count,
+                              sum((m.state = 'dead' and m.queued_at >= ?1 and m.queued_at < ?2) or (m.bounced_at >= ?1 and m.bounced_at < ?2)) as failed_count
                          from message m left join abuse_case c on c.id = m.case_id left join zone z on z.id = c.zone_id
                         group by z.name, c.domain, m.kind";
-            let mut statement = connection.prepare_cached(sql)?;
-            let rows = statement.query_map(params![from.unix(), to.unix()], |row| {
+            db.query(sql, params![from, to], |row| {
                 Ok((
-                    row.get(0)?,
-                    row.get(1)?,
-                    row.get(2)?,
-                    row.get::<_, Option<u32>>(3)?.unwrap_or(0),
-                    row.get::<_, Option<u32>>(4)?.unwrap_or(0),
+                    row.get("name")?,
+                    row.get("domain")?,
+                    row.get("kind")?,
+                    row.get::<Option<u32>>("sent_count")?.unwrap_or(0),
+                    row.get::<Option<u32>>("failed_count")?.unwrap_or(0),
                 ))
-            })?;
-            rows.collect()
+            })
         })?;
         let name = |text: Option<String>| text.map(|text| self.store.read_name(&text)).transpose();
         let counts = rows.into_iter().filter(|row| row.3 + row.4 > 0);
@@ -183,20 +178,18 @@ impl Desk<'_> {
         after: i64,
         limit: usize,
     ) -> Result<Vec<(i64, i64, CaseEventRow)>, StoreError> {
-        let rows = self.store.run(|connection| {
+        let rows = self.store.run(|db| {
             let sql = "select id, case_id, at, actor, from_state, to_state, note, uid from case_event where id > ? order by id limit ?";
-            let mut statement = connection.prepare_cached(sql)?;
-            let rows = statement.query_map([after, limit as i64], |row| {
+            db.query(sql, [after, limit as i64], |row| {
                 let texts: (String, Option<String>, String, String, String) = (
-                    row.get(3)?,
-                    row.get(4)?,
-                    row.get(5)?,
-                    row.get(6)?,
-                    row.get(7)?,
+                    row.get("actor")?,
+                    row.get("from_state")?,
+                    row.get("to_state")?,
+                    row.get("note")?,
+                    row.get("uid")?,
                 );
-                Ok((row.get(0)?, row.get(1)?, row.get::<_, i64>(2)?, texts))
-            })?;
-            rows.collect::<rusqlite::Result<Vec<_>>>()
+                Ok((row.get("id")?, row.get("case_id")?, row.get::<i64>("at")?, texts))
+            })
         })?;
         let state = |word: &str| {
             CaseState::parse(word).ok_or_else(|| self.store.damaged(format!("case state {word:?}")))
@@ -220,9 +213,9 @@ impl Desk<'_> {
     ///
     /// [`StoreError`].
     pub fn purgeable(&self, before: Timestamp) -> Result<Purged, StoreError> {
-        self.store.run(|connection| {
-            let count = |sql: String| -> rusqlite::Result<u32> {
-                connection.query_row(&sql, [before.unix()], |row| row.get(0))
+        self.store.run(|db| {
+            let count = |sql: String| -> Result<u32, Fault> {
+                db.value(&sql, [before.unix()])
             };
             Ok(Purged {
                 cases: count(format!("select count(*) from ({OLD_CASES})"))?,
@@ -243,9 +236,9 @@ impl Desk<'_> {
     pub fn purge_cases(&self, before: Timestamp) -> Result<Purged, StoreError> {
         let tx = self.store.begin_batch()?;
         let purged = self.purgeable(before)?;
-        self.store.run(|connection| {
-            connection.execute("create temp table purged (id integer primary key)", [])?;
-            connection.execute(&format!("insert into purged {OLD_CASES}"), [before.unix()])?;
+        self.store.run(|db| {
+            db.execute("create temp table purged (id integer primary key)", ())?;
+            db.execute(&format!("insert into purged {OLD_CASES}"), [before.unix()])?;
             for table in [
                 "message",
                 "notice",
@@ -254,20 +247,20 @@ impl Desk<'_> {
                 "report_evidence",
                 "confirmation",
             ] {
-                connection.execute(
+                db.execute(
                     &format!("delete from {table} where case_id in (select id from purged)"),
-                    [],
+                    (),
                 )?;
             }
-            connection.execute(
+            db.execute(
                 "update abuse_case set thread_id = null where thread_id in (select id from purged)",
-                [],
+                (),
             )?;
-            connection.execute(
+            db.execute(
                 "delete from abuse_case where id in (select id from purged)",
-                [],
+                (),
             )?;
-            connection.execute("drop table purged", [])
+            db.execute("drop table purged", ())
         })?;
         tx.commit()?;
         Ok(purged)
@@ -282,29 +275,20 @@ impl Desk<'_> {
     pub fn anonymise_cases(&self, before: Timestamp) -> Result<Purged, StoreError> {
         let tx = self.store.begin_batch()?;
         let purged = self.purgeable(before)?;
-        self.store.run(|connection| {
-            connection.execute("create temp table purged (id integer primary key)", [])?;
-            connection.execute(&format!("insert into purged {OLD_CASES}"), [before.unix()])?;
+        self.store.run(|db| {
+            db.execute("create temp table purged (id integer primary key)", ())?;
+            db.execute(&format!("insert into purged {OLD_CASES}"), [before.unix()])?;
             let these = "case_id in (select id from purged)";
-            connection.execute(
-                &format!("update case_event set actor = 'somebody', note = 'taken out' where actor <> 'fluxwatch' and {these}"),
-                [],
-            )?;
-            connection.execute(
-                &format!("update case_event set note = 'a notice was decided on' where (note like 'notice to %' or note like 'the approval of the notice %') and {these}"),
-                [],
-            )?;
-            connection.execute("delete from bounced_recipient where bounced_at < ?1", [before.unix()])?;
+            db.execute(&format!("update case_event set actor = 'somebody', note = 'taken out' where actor <> 'fluxwatch' and {these}"), ())?;
+            db.execute(&format!("update case_event set note = 'a notice was decided on' where (note like 'notice to %' or note like 'the approval of the notice %') and {these}"), ())?;
+            db.execute("delete from bounced_recipient where bounced_at < ?1", [before.unix()])?;
             // Recipients stay distinct: a case, revision and kind has each once.
             for (table, more) in [("message", ", last_reply = null"), ("notice", "")] {
-                connection.execute(
-                    &format!("update {table} set recipient = 'recipient-' || id, sender = '', octets = x'' {more} where {these}"),
-                    [],
-                )?;
+                db.execute(&format!("update {table} set recipient = 'recipient-' || id, sender = '', octets = x'' {more} where {these}"), ())?;
             }
-            connection.execute(&format!("update notice set decided_by = null, note = null where {these}"), [])?;
-            connection.execute("update abuse_case set assignee = null where id in (select id from purged)", [])?;
-            connection.execute("drop table purged", [])
+            db.execute(&format!("update notice set decided_by = null, note = null where {these}"), ())?;
+            db.execute("update abuse_case set assignee = null where id in (select id from purged)", ())?;
+            db.execute("drop table purged", ())
         })?;
         tx.commit()?;
         Ok(purged)

@@ -2,12 +2,10 @@
 
 use std::collections::hash_map;
 
-use rusqlite::types::Value;
-use rusqlite::{OptionalExtension, params, params_from_iter};
-
 use crate::dns::{Name, Rdata, Serial};
 use crate::evidence::{ChainHead, Entry, Hash, Merkle, Op, chain_hash, leaf};
 use crate::store::caches::{Additions, Pairs};
+use crate::store::door::{Each, Fault, Row, Value, params};
 use crate::store::error::StoreError;
 use crate::store::keys::ZoneId;
 use crate::store::ledger::Ledger;
@@ -65,22 +63,22 @@ const LINK: &str = "select c.id, c.kind, c.at, v.serial, c.version_id, c.root, c
      from chain c left join version v on v.id = c.version_id and c.kind = 'version'";
 
 /// Reads a row of [`LINK`].
-fn read_link(row: &rusqlite::Row<'_>) -> rusqlite::Result<Link> {
+fn read_link(row: &Row<'_>) -> Result<Link, Fault> {
     Ok(Link {
-        id: row.get(0)?,
+        id: row.get("id")?,
         head: ChainHead {
-            is_start: row.get::<_, String>(1)? == "start",
-            at: Timestamp::from_unix(row.get(2)?),
-            serial: row.get::<_, Option<u32>>(3)?.map(Serial),
+            is_start: row.get::<String>("kind")? == "start",
+            at: row.get("at")?,
+            serial: row.get("serial")?,
         },
-        version_id: row.get(4)?,
-        root: Hash(row.get(5)?),
-        hash: Hash(row.get(6)?),
+        version_id: row.get("version_id")?,
+        root: row.get("root")?,
+        hash: row.get("hash")?,
     })
 }
 
 /// Records that a version added to an owner and that are there.
-const ADDED_OPEN: &str = "select rrtype, rdata, baseline, added_id, 0, ttl from record where owner_id = ?1 and added_id = ?2";
+const ADDED_OPEN: &str = "select rrtype, rdata, baseline, added_id, 0 as removed_id, ttl from record where owner_id = ?1 and added_id = ?2";
 /// Records of an owner that a version added or removed, and that went in one month.
 const MOVED_PAST: &str =
     "select rrtype, rdata, baseline, added_id, removed_id, ttl from past_record
@@ -117,17 +115,13 @@ const THERE_PAST: &str = "select p.rrtype, p.rdata, a.observed_at from past_reco
 impl Ledger<'_> {
     /// Returns what the chain needs of a version.
     pub(in crate::store) fn version_key(&self, id: i64) -> Result<VersionKey, StoreError> {
-        self.store.run(|connection| {
-            connection
-                .prepare_cached(
-                    "select observed_at, serial, kind = 'baseline' from version where id = ?",
-                )?
-                .query_row([id], |row| {
+        self.store.run(|db| {
+            db.query_one("select observed_at, serial, kind = 'baseline' as is_baseline from version where id = ?", [id], |row| {
                     Ok(VersionKey {
                         id,
-                        at: Timestamp::from_unix(row.get(0)?),
-                        serial: row.get::<_, Option<u32>>(1)?.map(Serial),
-                        is_baseline: row.get(2)?,
+                        at: row.get("observed_at")?,
+                        serial: row.get("serial")?,
+                        is_baseline: row.get("is_baseline")?,
                     })
                 })
         })
@@ -145,11 +139,8 @@ impl Ledger<'_> {
         serial: Option<Serial>,
         at: Timestamp,
     ) -> Result<Option<(i64, Timestamp)>, StoreError> {
-        let exact = self.store.run(|connection| {
-            connection
-                .prepare_cached("select id from version where zone_id = ? and observed_at = ? and serial is ? order by id desc limit 1")?
-                .query_row(params![zone.id.0, at.unix(), serial.map(|it| it.0)], |row| row.get(0))
-                .optional()
+        let exact = self.store.run(|db| {
+            db.first_value("select id from version where zone_id = ? and observed_at = ? and serial is ? order by id desc limit 1", params![zone.id, at, serial])
         })?;
         let newest = zone
             .version_id
@@ -169,11 +160,9 @@ impl Ledger<'_> {
         after: i64,
         limit: usize,
     ) -> Result<Vec<Link>, StoreError> {
-        let rows = self.store.run(|connection| {
+        let rows = self.store.run(|db| {
             let sql = format!("{LINK} where c.zone_id = ? and c.id > ? order by c.id limit ?");
-            let mut statement = connection.prepare_cached(&sql)?;
-            let rows = statement.query_map(params![zone.0, after, limit as i64], read_link)?;
-            rows.collect::<rusqlite::Result<Vec<_>>>()
+            db.query(&sql, params![zone, after, limit as i64], read_link)
         })?;
         Ok(rows)
     }
@@ -184,13 +173,12 @@ impl Ledger<'_> {
     ///
     /// [`StoreError`].
     pub fn newest_hash(&self, zone: ZoneId) -> Result<Option<Hash>, StoreError> {
-        self.store.run(|connection| {
-            connection
-                .prepare_cached(
-                    "select hash from chain where zone_id = ? order by id desc limit 1",
-                )?
-                .query_row([zone.0], |row| row.get(0).map(Hash))
-                .optional()
+        self.store.run(|db| {
+            db.query_first(
+                "select hash from chain where zone_id = ? order by id desc limit 1",
+                [zone.0],
+                |row| row.get("hash").map(Hash),
+            )
         })
     }
 
@@ -204,12 +192,10 @@ impl Ledger<'_> {
             "{LINK} where c.id in (select (select o.id from chain o where o.zone_id = z.id and o.at <= ?2 order by o.id desc limit 1)
                                      from zone z where z.name = ?1) order by c.zone_id"
         );
-        self.store.run(|connection| {
-            let mut statement = connection.prepare_cached(&sql)?;
-            let rows = statement.query_map(params![apex.to_string(), at.unix()], |row| {
-                Ok((ZoneId(row.get(7)?), read_link(row)?))
-            })?;
-            rows.collect()
+        self.store.run(|db| {
+            db.query(&sql, params![apex.to_string(), at], |row| {
+                Ok((row.get("zone_id")?, read_link(row)?))
+            })
         })
     }
 
@@ -220,20 +206,17 @@ impl Ledger<'_> {
     /// [`StoreError`].
     pub fn link_of_hash(&self, hash: Hash) -> Result<Option<(Name, Link)>, StoreError> {
         let sql = format!("{LINK} where c.hash = ?");
-        let found = self.store.run(|connection| {
-            connection
-                .prepare_cached(&sql)?
-                .query_row([hash.0], |row| Ok((row.get(7)?, read_link(row)?)))
-                .optional()
+        let found = self.store.run(|db| {
+            db.query_first(&sql, [hash.0], |row| {
+                Ok((row.get("zone_id")?, read_link(row)?))
+            })
         })?;
         let Some((zone, link)): Option<(i64, Link)> = found else {
             return Ok(None);
         };
-        let name: String = self.store.run(|connection| {
-            connection
-                .prepare_cached("select name from zone where id = ?")?
-                .query_row([zone], |row| row.get(0))
-        })?;
+        let name: String = self
+            .store
+            .run(|db| db.value("select name from zone where id = ?", [zone]))?;
         Ok(Some((self.store.read_name(&name)?, link)))
     }
 
@@ -248,12 +231,10 @@ impl Ledger<'_> {
         revision: u32,
         hashes: &[(ZoneId, Hash)],
     ) -> Result<(), StoreError> {
-        self.store.run(|connection| {
-            let mut insert = connection.prepare_cached(
-                "insert or replace into report_evidence (case_id, revision, zone_id, hash) values (?, ?, ?, ?)",
-            )?;
+        self.store.run(|db| {
+            let mut insert = db.prepare("insert or replace into report_evidence (case_id, revision, zone_id, hash) values (?, ?, ?, ?)")?;
             for (zone, hash) in hashes {
-                insert.execute(params![case_id, revision, zone.0, hash.0])?;
+                insert.execute(params![case_id, revision, zone, hash])?;
             }
             Ok(())
         })
@@ -271,10 +252,8 @@ impl Ledger<'_> {
         let before = self.newest_hash(zone)?.unwrap_or_default();
         let hash = chain_hash(before, apex, head, root);
         let kind = if head.is_start { "start" } else { "version" };
-        self.store.run(|connection| {
-            connection
-                .prepare_cached("insert into chain (zone_id, kind, version_id, at, root, hash) values (?, ?, ?, ?, ?, ?)")?
-                .execute(params![zone.0, kind, version_id, head.at.unix(), root.0, hash.0])
+        self.store.run(|db| {
+            db.execute("insert into chain (zone_id, kind, version_id, at, root, hash) values (?, ?, ?, ?, ?, ?)", params![zone, kind, version_id, head.at, root, hash])
                 .map(|_| ())
         })
     }
@@ -311,19 +290,17 @@ impl Ledger<'_> {
     ) -> Result<Vec<Moved>, StoreError> {
         let mut moves = Vec::new();
         let mut take = |sql: &str, numbers: &[i64]| -> Result<(), StoreError> {
-            let rows = self.store.run(|connection| {
-                let mut statement = connection.prepare_cached(sql)?;
-                let rows = statement.query_map(params_from_iter(numbers), |row| {
+            let rows = self.store.run(|db| {
+                db.query(sql, Each(numbers), |row| {
                     Ok((
-                        row.get::<_, u16>(0)?,
-                        row.get::<_, Value>(1)?,
-                        row.get::<_, bool>(2)?,
-                        row.get::<_, i64>(3)?,
-                        row.get::<_, i64>(4)?,
-                        row.get::<_, Option<u32>>(5)?,
+                        row.get::<u16>("rrtype")?,
+                        row.get::<Value>("rdata")?,
+                        row.get::<bool>("baseline")?,
+                        row.get::<i64>("added_id")?,
+                        row.get::<i64>("removed_id")?,
+                        row.get::<Option<u32>>("ttl")?,
                     ))
-                })?;
-                rows.collect::<rusqlite::Result<Vec<_>>>()
+                })
             })?;
             for (code, value, baseline, added_id, removed_id, ttl) in rows {
                 moves.push(Moved {
@@ -386,19 +363,15 @@ impl Ledger<'_> {
     /// Reads which version added and which removed each record of an owner that went in one month, each pair once, in
     /// order; `None` for at most [`LOOKED_THROUGH_MAX`] records.
     fn additions_of(&self, owner_id: i64, month: i64) -> Result<Option<Pairs>, StoreError> {
-        self.store.run(|connection| {
+        self.store.run(|db| {
             let sql = "select exists (select 1 from past_record where bucket = ? and owner_id = ? limit 1 offset ?)";
             let numbers = [month, owner_id, LOOKED_THROUGH_MAX];
-            let has_many: bool = connection
-                .prepare_cached(sql)?
-                .query_row(numbers, |row| row.get(0))?;
+            let has_many: bool = db.value(sql, numbers)?;
             if !has_many {
                 return Ok(None);
             }
             let sql = "select added_id, removed_id from past_record where bucket = ? and owner_id = ?";
-            let mut statement = connection.prepare_cached(sql)?;
-            let rows = statement.query_map([month, owner_id], |row| Ok((row.get(0)?, row.get(1)?)))?;
-            let mut pairs = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+            let mut pairs = db.query(sql, [month, owner_id], |row| Ok((row.get("added_id")?, row.get("removed_id")?)))?;
             pairs.sort_unstable();
             pairs.dedup();
             Ok(Some(pairs))
@@ -448,13 +421,15 @@ impl Ledger<'_> {
         apex: &Name,
         mut each: impl FnMut(i64, &Name) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
-        let sqlite = |fault| self.store.sqlite(fault);
+        let engine = |fault| self.store.engine(fault);
         let sql = "select id, name from owner where zone_id = ? order by id";
-        let mut statement = self.store.connection.prepare_cached(sql).map_err(sqlite)?;
-        let mut rows = statement.query([zone.0]).map_err(sqlite)?;
-        while let Some(row) = rows.next().map_err(sqlite)? {
-            let (owner_id, key): (i64, String) =
-                (row.get(0).map_err(sqlite)?, row.get(1).map_err(sqlite)?);
+        let mut statement = self.store.db.prepare(sql).map_err(engine)?;
+        let mut rows = statement.rows([zone.0]).map_err(engine)?;
+        while let Some(row) = rows.next().map_err(engine)? {
+            let (owner_id, key): (i64, String) = (
+                row.get("id").map_err(engine)?,
+                row.get("name").map_err(engine)?,
+            );
             let owner = Name::from_relative_key(&key, apex)
                 .map_err(|fault| self.store.damaged(fault.to_string()))?;
             each(owner_id, &owner)?;
@@ -475,22 +450,20 @@ impl Ledger<'_> {
         self.each_owner(zone, apex, |owner_id, owner| {
             let mut entries = Vec::new();
             for bucket in &buckets {
-                let rows = self.store.run(|connection| {
+                let rows = self.store.run(|db| {
                     let sql = if *bucket == 0 { THERE_OPEN } else { THERE_PAST };
-                    let mut statement = connection.prepare_cached(sql)?;
-                    let read = |row: &rusqlite::Row<'_>| {
+                    let mut statement = db.prepare(sql)?;
+                    let read = |row: &Row<'_>| {
                         Ok((
-                            row.get::<_, u16>(0)?,
-                            row.get::<_, Value>(1)?,
-                            row.get::<_, i64>(2)?,
+                            row.get::<u16>("rrtype")?,
+                            row.get::<Value>("rdata")?,
+                            row.get::<i64>("observed_at")?,
                         ))
                     };
-                    let rows = match bucket {
-                        0 => statement.query_map(params![owner_id, newest_id, at.unix()], read)?,
-                        _ => statement
-                            .query_map(params![owner_id, newest_id, at.unix(), bucket], read)?,
-                    };
-                    rows.collect::<rusqlite::Result<Vec<_>>>()
+                    match bucket {
+                        0 => statement.query(params![owner_id, newest_id, at], read),
+                        _ => statement.query(params![owner_id, newest_id, at, bucket], read),
+                    }
                 })?;
                 for (code, value, added_at) in rows {
                     let mut entry = Entry::new(Op::There, &self.read_rdata(code, &value)?);
@@ -515,27 +488,22 @@ impl Ledger<'_> {
         apex: &Name,
         at: Timestamp,
     ) -> Result<(Hash, i64), StoreError> {
-        let newest_id: i64 = self.store.run(|connection| {
-            connection
-                .prepare_cached("select coalesce(max(id), 0) from version")?
-                .query_row([], |row| row.get(0))
-        })?;
+        let newest_id: i64 = self
+            .store
+            .run(|db| db.value("select coalesce(max(id), 0) from version", ()))?;
         Ok((self.state_root(zone, apex, at, newest_id)?, newest_id))
     }
 
     /// Returns a zone's last start; `None` if the whole chain can be computed from the first version on.
     pub(in crate::store) fn last_start(&self, zone: ZoneId) -> Result<Option<Start>, StoreError> {
-        self.store.run(|connection| {
-            connection
-                .prepare_cached("select id, at, version_id from chain where zone_id = ? and kind = 'start' order by id desc limit 1")?
-                .query_row([zone.0], |row| {
+        self.store.run(|db| {
+            db.query_first("select id, at, version_id from chain where zone_id = ? and kind = 'start' order by id desc limit 1", [zone.0], |row| {
                     Ok(Start {
-                        id: row.get(0)?,
-                        at: Timestamp::from_unix(row.get(1)?),
-                        newest_id: row.get(2)?,
+                        id: row.get("id")?,
+                        at: row.get("at")?,
+                        newest_id: row.get("version_id")?,
                     })
                 })
-                .optional()
         })
     }
 
@@ -558,12 +526,10 @@ impl Ledger<'_> {
     /// Begins the chains of zones that were there before there were any.
     pub(in crate::store) fn begin_chains(&self) -> Result<(), StoreError> {
         let tx = self.store.begin_batch()?;
-        let zones: Vec<(i64, String, i64)> = self.store.run(|connection| {
+        let zones: Vec<(i64, String, i64)> = self.store.run(|db| {
             let sql = "select z.id, z.name, v.observed_at from zone z join version v on v.id = z.version_id
                         where not exists (select 1 from chain c where c.zone_id = z.id)";
-            let mut statement = connection.prepare(sql)?;
-            let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-            rows.collect()
+            db.query(sql, (), |row| Ok((row.get("id")?, row.get("name")?, row.get("observed_at")?)))
         })?;
         for (id, name, newest_at) in zones {
             let at = Timestamp::from_unix(newest_at + 1);
@@ -571,9 +537,8 @@ impl Ledger<'_> {
             let start = self.compute_start(zone, &apex, at)?;
             self.append_start(zone, &apex, at, start)?;
         }
-        self.store.run(|connection| {
-            connection.execute("delete from meta where key = 'chain_pending'", [])
-        })?;
+        self.store
+            .run(|db| db.execute("delete from meta where key = 'chain_pending'", ()))?;
         tx.commit()
     }
 

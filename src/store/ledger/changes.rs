@@ -8,8 +8,6 @@
 //!
 //! A row for each owner took 19 octets, a quarter of what a change takes on disk; this takes 2 or 3.
 
-use rusqlite::OptionalExtension;
-
 use crate::store::error::StoreError;
 use crate::store::ledger::Ledger;
 
@@ -108,11 +106,11 @@ impl Ledger<'_> {
         &self,
         version_id: i64,
     ) -> Result<Vec<(i64, ChangeCounts)>, StoreError> {
-        let octets: Option<Vec<u8>> = self.store.run(|connection| {
-            connection
-                .prepare_cached("select octets from change where version_id = ?")?
-                .query_row([version_id], |row| row.get(0))
-                .optional()
+        let octets: Option<Vec<u8>> = self.store.run(|db| {
+            db.first_value(
+                "select octets from change where version_id = ?",
+                [version_id],
+            )
         })?;
         unpack(&octets.unwrap_or_default()).ok_or_else(|| {
             self.store

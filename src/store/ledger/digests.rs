@@ -11,9 +11,8 @@ use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rusqlite::types::Value;
-
 use crate::dns::{Name, Record};
+use crate::store::door::Value;
 use crate::store::error::StoreError;
 use crate::store::ledger::Ledger;
 use crate::store::sqlite::file::with_suffix;
@@ -264,26 +263,23 @@ impl Ledger<'_> {
                    left join host h on r.rrtype = 2 and h.id = r.rdata where o.zone_id = ?";
         let mut owner: Option<(i64, Name)> = None;
         let mut records = Vec::new();
-        let sqlite = |fault| StoreError::Sqlite {
-            path: self.store.path.clone(),
-            fault,
-        };
-        let mut statement = self.store.connection.prepare_cached(sql).map_err(sqlite)?;
-        let mut rows = statement.query([zone.id.0]).map_err(sqlite)?;
-        while let Some(row) = rows.next().map_err(sqlite)? {
-            let id: i64 = row.get(0).map_err(sqlite)?;
+        let engine = |fault| self.store.engine(fault);
+        let mut statement = self.store.db.prepare(sql).map_err(engine)?;
+        let mut rows = statement.rows([zone.id.0]).map_err(engine)?;
+        while let Some(row) = rows.next().map_err(engine)? {
+            let id: i64 = row.at(0).map_err(engine)?;
             if owner.as_ref().is_none_or(|(last, _)| *last != id) {
                 close(&owner, &mut records);
-                let key: String = row.get(1).map_err(sqlite)?;
+                let key: String = row.at(1).map_err(engine)?;
                 owner = Some((
                     id,
                     Name::from_relative_key(&key, &zone.apex)
                         .map_err(|fault| self.store.damaged(fault.to_string()))?,
                 ));
             }
-            let code: u16 = row.get(2).map_err(sqlite)?;
-            let value: Value = row.get(3).map_err(sqlite)?;
-            let host: Option<String> = row.get(5).map_err(sqlite)?;
+            let code: u16 = row.at(2).map_err(engine)?;
+            let value: Value = row.at(3).map_err(engine)?;
+            let host: Option<String> = row.at(5).map_err(engine)?;
             let rdata = match host {
                 Some(host) => crate::dns::Rdata::Ns(
                     Name::from_relative_key(&host, &Name::root())
@@ -293,7 +289,7 @@ impl Ledger<'_> {
             };
             records.push(Record {
                 rdata,
-                ttl: row.get(4).map_err(sqlite)?,
+                ttl: row.at(4).map_err(engine)?,
             });
         }
         close(&owner, &mut records);

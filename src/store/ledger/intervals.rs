@@ -2,14 +2,11 @@
 
 use std::collections::HashMap;
 
-use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{Connection, OptionalExtension, params};
-
 use crate::dns::{Name, Rdata, Record};
+use crate::store::door::{Db, Each, Fault, ROWS_A_STATEMENT, ValueRef, params};
 use crate::store::error::StoreError;
 use crate::store::ledger::open_row::{OpenRow, RawRow, read_row};
 use crate::store::ledger::writing::VersionTx;
-use crate::store::sqlite::rows::ROWS_A_STATEMENT;
 use crate::zone::OwnerChange;
 
 impl VersionTx<'_> {
@@ -23,16 +20,14 @@ impl VersionTx<'_> {
             .relative_key(apex)
             .ok_or_else(|| self.store.damaged(format!("{owner} is not in zone {apex}")))?;
         let mut owner_id = None;
-        let rows = self.store.run(|connection| {
-            let mut statement = connection.prepare_cached(
-                "select r.rrtype, r.rdata, r.ttl, r.added_id, r.baseline, o.id from owner o left join record r on r.owner_id = o.id where o.zone_id = ? and o.name = ?",
-            )?;
-            let mut found = statement.query(params![self.zone.id.0, key])?;
+        let rows = self.store.run(|db| {
+            let mut statement = db.prepare("select r.rrtype, r.rdata, r.ttl, r.added_id, r.baseline, o.id from owner o left join record r on r.owner_id = o.id where o.zone_id = ? and o.name = ?")?;
+            let mut found = statement.rows(params![self.zone.id, key])?;
             let mut rows = Vec::new();
             while let Some(row) = found.next()? {
-                owner_id = Some(row.get(5)?);
-                if row.get_ref(0)? != ValueRef::Null {
-                    rows.push(read_row(row)?);
+                owner_id = Some(row.get("id")?);
+                if row.get::<Option<u16>>("rrtype")?.is_some() {
+                    rows.push(read_row(&row)?);
                 }
             }
             Ok(rows)
@@ -48,12 +43,12 @@ impl VersionTx<'_> {
 
     /// Reads the open records of an owner.
     pub(in crate::store) fn open_rows(&self, owner_id: i64) -> Result<Vec<OpenRow>, StoreError> {
-        let rows = self.store.run(|connection| {
-            let mut statement = connection.prepare_cached(
+        let rows = self.store.run(|db| {
+            db.query(
                 "select rrtype, rdata, ttl, added_id, baseline from record where owner_id = ?",
-            )?;
-            let rows = statement.query_map([owner_id], read_row)?;
-            rows.collect::<rusqlite::Result<Vec<_>>>()
+                [owner_id],
+                read_row,
+            )
         })?;
         self.finish_rows(rows)
     }
@@ -94,12 +89,11 @@ impl VersionTx<'_> {
         for retimed in &change.retimed {
             let value = self.store.ledger().rdata_value(&retimed.rdata)?;
             let code = retimed.rdata.rtype().code();
-            self.store.run(|connection| {
-                connection
-                    .prepare_cached(
-                        "update record set ttl = ? where owner_id = ? and rrtype = ? and rdata = ?",
-                    )?
-                    .execute(params![retimed.ttl, owner_id, code, value])
+            self.store.run(|db| {
+                db.execute(
+                    "update record set ttl = ? where owner_id = ? and rrtype = ? and rdata = ?",
+                    params![retimed.ttl, owner_id, code, value],
+                )
             })?;
         }
         Ok(())
@@ -109,14 +103,12 @@ impl VersionTx<'_> {
     fn close(&self, owner_id: i64, row: &OpenRow) -> Result<(), StoreError> {
         let code = row.record.rdata.rtype().code();
         let ttl = (self.zone.usual_ttl != Some(row.record.ttl)).then_some(row.record.ttl);
-        self.store.run(|connection| {
-            connection.prepare_cached("delete from record where owner_id = ? and rrtype = ? and rdata = ?")?.execute(params![owner_id, code, row.value])?;
+        self.store.run(|db| {
+            db.execute("delete from record where owner_id = ? and rrtype = ? and rdata = ?", params![owner_id, code, row.value])?;
             if row.added_id == self.id {
                 return Ok(());
             }
-            connection
-                .prepare_cached("insert into past_record (bucket, owner_id, removed_id, rrtype, rdata, ttl, added_id, baseline) values (?, ?, ?, ?, ?, ?, ?, ?)")?
-                .execute(params![self.draft.observed_at.month_bucket(), owner_id, self.id, code, row.value, ttl, row.added_id, row.baseline])
+            db.execute("insert into past_record (bucket, owner_id, removed_id, rrtype, rdata, ttl, added_id, baseline) values (?, ?, ?, ?, ?, ?, ?, ?)", params![self.draft.observed_at.month_bucket(), owner_id, self.id, code, row.value, ttl, row.added_id, row.baseline])
                 .map(|_| ())
         })
     }
@@ -125,18 +117,13 @@ impl VersionTx<'_> {
     fn open(&self, owner_id: i64, new: &Record, baseline: bool) -> Result<(), StoreError> {
         let value = self.store.ledger().rdata_value(&new.rdata)?;
         let code = new.rdata.rtype().code();
-        self.store.run(|connection| {
+        self.store.run(|db| {
             let mut origin = (self.id, baseline);
             if self.draft.joins.is_some() {
-                let closed = connection
-                    .prepare_cached("delete from past_record where bucket = ? and owner_id = ? and removed_id = ? and rrtype = ? and rdata = ? returning added_id, baseline")?
-                    .query_row(params![self.draft.observed_at.month_bucket(), owner_id, self.id, code, value], |row| Ok((row.get(0)?, row.get(1)?)))
-                    .optional()?;
+                let closed = db.query_first("delete from past_record where bucket = ? and owner_id = ? and removed_id = ? and rrtype = ? and rdata = ? returning added_id, baseline", params![self.draft.observed_at.month_bucket(), owner_id, self.id, code, value], |row| Ok((row.get("added_id")?, row.get("baseline")?)))?;
                 origin = closed.unwrap_or(origin);
             }
-            connection
-                .prepare_cached("insert into record (owner_id, rrtype, rdata, ttl, added_id, baseline) values (?, ?, ?, ?, ?, ?)")?
-                .execute(params![owner_id, code, value, new.ttl, origin.0, origin.1])
+            db.execute("insert into record (owner_id, rrtype, rdata, ttl, added_id, baseline) values (?, ?, ?, ?, ?, ?)", params![owner_id, code, value, new.ttl, origin.0, origin.1])
                 .map(|_| ())
         })
     }
@@ -148,10 +135,10 @@ impl VersionTx<'_> {
 /// taken back alone would first copy every page that it is about to change; `or fail` says that it is
 /// not, since a fault takes back the whole transaction.
 pub(in crate::store) fn insert_first(
-    connection: &Connection,
+    db: &Db,
     version: i64,
     rows: &[(i64, u16, ValueRef<'_>, u32)],
-) -> rusqlite::Result<()> {
+) -> Result<(), Fault> {
     let sql = |count| {
         let values = vec!["(?1, 1, ?, ?, ?, ?)"; count].join(", ");
         format!(
@@ -161,24 +148,19 @@ pub(in crate::store) fn insert_first(
     let full = sql(ROWS_A_STATEMENT);
     for chunk in rows.chunks(ROWS_A_STATEMENT) {
         let mut statement = match chunk.len() {
-            ROWS_A_STATEMENT => connection.prepare_cached(&full)?,
-            rest => connection.prepare_cached(&sql(rest))?,
+            ROWS_A_STATEMENT => db.prepare(&full)?,
+            rest => db.prepare(&sql(rest))?,
         };
-        statement.raw_bind_parameter(1, version)?;
-        let mut place = 1;
-        for (owner, code, value, ttl) in chunk {
-            let number = ValueRef::Integer;
-            for value in [
+        let number = ValueRef::Integer;
+        let values = chunk.iter().flat_map(|(owner, code, value, ttl)| {
+            [
                 number(*owner),
                 number((*code).into()),
                 *value,
                 number((*ttl).into()),
-            ] {
-                place += 1;
-                statement.raw_bind_parameter(place, ToSqlOutput::Borrowed(value))?;
-            }
-        }
-        statement.raw_execute()?;
+            ]
+        });
+        statement.execute(Each([number(version)].into_iter().chain(values)))?;
     }
     Ok(())
 }

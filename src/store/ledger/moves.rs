@@ -1,8 +1,7 @@
 //! Moves that many names made at once.
 
-use rusqlite::params;
-
 use crate::dns::Name;
+use crate::store::door::params;
 use crate::store::error::StoreError;
 use crate::store::keys::ZoneId;
 use crate::store::ledger::Ledger;
@@ -67,19 +66,10 @@ impl Ledger<'_> {
     ///
     /// [`StoreError`].
     pub fn note_bulk_move(&self, zone: ZoneId, moved: &BulkMove) -> Result<(), StoreError> {
-        self.store.run(|connection| {
+        self.store.run(|db| {
             let sql = "insert into bulk_move (version_id, zone_id, at, kind, name_count, before, after, names) values (?, ?, ?, ?, ?, ?, ?, ?)
                        on conflict (version_id, kind, before, after) do update set name_count = max(name_count, excluded.name_count)";
-            connection.prepare_cached(sql)?.execute(params![
-                moved.version_id,
-                zone.0,
-                moved.at.unix(),
-                moved.kind.word(),
-                moved.name_count,
-                moved.before,
-                moved.after,
-                moved.names
-            ])
+            db.execute(sql, params![moved.version_id, zone, moved.at, moved.kind.word(), moved.name_count, moved.before, moved.after, moved.names])
         })
         .map(|_| ())
     }

@@ -1,15 +1,12 @@
 //! Between rows and values: RDATA, owners, hosts.
 
-use rusqlite::types::Value;
-use rusqlite::{OptionalExtension, params};
-
 use crate::dns::{Name, Rdata, RecordType, operator_domain};
 use crate::store::caches::HostRow;
+use crate::store::door::{Numbers, Value, params};
 use crate::store::error::StoreError;
 use crate::store::keys::ZoneId;
 use crate::store::ledger::Ledger;
 use crate::store::ledger::tally::HostKey;
-use crate::store::sqlite::rows::array;
 
 /// The most rows of name servers that are kept in memory.
 const HOSTS_CACHED_MAX: usize = 200_000;
@@ -29,11 +26,9 @@ impl Ledger<'_> {
         if let Some(found) = self.find_host_row(name)? {
             return Ok(found.id);
         }
-        let id = self.store.run(|connection| {
-            connection
-                .prepare_cached("insert into host (name) values (?)")?
-                .insert([host_text(name)])
-        })?;
+        let id = self
+            .store
+            .run(|db| db.insert("insert into host (name) values (?)", [host_text(name)]))?;
         self.know_host(wire, id, None);
         Ok(id)
     }
@@ -52,10 +47,11 @@ impl Ledger<'_> {
             Some(told) => told,
             None => {
                 let operator_id = self.host_id(&operator_domain(name))?;
-                self.store.run(|connection| {
-                    connection
-                        .prepare_cached("update host set operator_id = ? where id = ?")?
-                        .execute([operator_id, id])
+                self.store.run(|db| {
+                    db.execute(
+                        "update host set operator_id = ? where id = ?",
+                        [operator_id, id],
+                    )
                 })?;
                 self.know_host(wire, id, Some(operator_id));
                 operator_id
@@ -72,16 +68,17 @@ impl Ledger<'_> {
         if let Some(known) = self.store.host_rows.borrow().get(name.as_wire()) {
             return Ok(Some(*known));
         }
-        let found = self.store.run(|connection| {
-            connection
-                .prepare_cached("select id, operator_id from host where name = ?")?
-                .query_row([host_text(name)], |row| {
+        let found = self.store.run(|db| {
+            db.query_first(
+                "select id, operator_id from host where name = ?",
+                [host_text(name)],
+                |row| {
                     Ok(HostRow {
-                        id: row.get(0)?,
-                        operator_id: row.get(1)?,
+                        id: row.get("id")?,
+                        operator_id: row.get("operator_id")?,
                     })
-                })
-                .optional()
+                },
+            )
         })?;
         if let Some(row) = found {
             self.know_host(name.as_wire(), row.id, row.operator_id);
@@ -113,11 +110,11 @@ impl Ledger<'_> {
         let Some(key) = owner.relative_key(apex) else {
             return Ok(None);
         };
-        self.store.run(|connection| {
-            connection
-                .prepare_cached("select id from owner where zone_id = ? and name = ?")?
-                .query_row(params![zone.0, key], |row| row.get(0))
-                .optional()
+        self.store.run(|db| {
+            db.first_value(
+                "select id from owner where zone_id = ? and name = ?",
+                params![zone, key],
+            )
         })
     }
 
@@ -139,10 +136,11 @@ impl Ledger<'_> {
 
     /// Makes the row of an owner.
     pub(in crate::store) fn make_owner(&self, zone: ZoneId, key: &str) -> Result<i64, StoreError> {
-        self.store.run(|connection| {
-            connection
-                .prepare_cached("insert into owner (zone_id, name) values (?, ?)")?
-                .insert(params![zone.0, key])
+        self.store.run(|db| {
+            db.insert(
+                "insert into owner (zone_id, name) values (?, ?)",
+                params![zone, key],
+            )
         })
     }
 
@@ -150,7 +148,7 @@ impl Ledger<'_> {
     pub(in crate::store) fn rdata_value(&self, rdata: &Rdata) -> Result<Value, StoreError> {
         match rdata {
             Rdata::Ns(host) => Ok(Value::Integer(self.host_id(host)?)),
-            other => Ok(Value::Blob(other.to_wire())),
+            other => Ok(Value::Octets(other.to_wire())),
         }
     }
 
@@ -164,7 +162,7 @@ impl Ledger<'_> {
             .ok_or_else(|| self.store.damaged(format!("record type {code}")))?;
         match value {
             Value::Integer(host) => Ok(Rdata::Ns(self.host_name(*host)?)),
-            Value::Blob(octets) => Rdata::from_wire(rtype, octets)
+            Value::Octets(octets) => Rdata::from_wire(rtype, octets)
                 .map_err(|fault| self.store.damaged(fault.to_string())),
             _ => Err(self
                 .store
@@ -177,10 +175,12 @@ impl Ledger<'_> {
         if let Some(name) = self.store.host_names.borrow().get(&id) {
             return Ok(name.clone());
         }
-        let (key, operator_id): (String, Option<i64>) = self.store.run(|connection| {
-            connection
-                .prepare_cached("select name, operator_id from host where id = ?")?
-                .query_row([id], |row| Ok((row.get(0)?, row.get(1)?)))
+        let (key, operator_id): (String, Option<i64>) = self.store.run(|db| {
+            db.query_one(
+                "select name, operator_id from host where id = ?",
+                [id],
+                |row| Ok((row.get("name")?, row.get("operator_id")?)),
+            )
         })?;
         let name = Name::from_relative_key(&key, &Name::root())
             .map_err(|fault| self.store.damaged(fault.to_string()))?;
@@ -209,13 +209,11 @@ impl Ledger<'_> {
             known.clear();
             unknown.truncate(HOSTS_CACHED_MAX);
         }
-        let rows: Vec<(i64, String)> = self.store.run(|connection| {
+        let rows: Vec<(i64, String)> = self.store.run(|db| {
             let sql = "select h.id, h.name from rarray(?1) w cross join host h on h.id = w.value";
-            let mut statement = connection.prepare_cached(sql)?;
-            let rows = statement.query_map([array(unknown.into_iter())], |row| {
-                Ok((row.get(0)?, row.get(1)?))
-            })?;
-            rows.collect()
+            db.query(sql, [Numbers::from_iter(unknown.into_iter())], |row| {
+                Ok((row.get("id")?, row.get("name")?))
+            })
         })?;
         for (id, key) in rows {
             let name = Name::from_relative_key(&key, &Name::root())
@@ -227,11 +225,9 @@ impl Ledger<'_> {
 
     /// Returns the name of an owner.
     pub(in crate::store) fn owner_name(&self, id: i64, apex: &Name) -> Result<Name, StoreError> {
-        let key: String = self.store.run(|connection| {
-            connection
-                .prepare_cached("select name from owner where id = ?")?
-                .query_row([id], |row| row.get(0))
-        })?;
+        let key: String = self
+            .store
+            .run(|db| db.value("select name from owner where id = ?", [id]))?;
         Name::from_relative_key(&key, apex).map_err(|fault| self.store.damaged(fault.to_string()))
     }
 }

@@ -1,9 +1,7 @@
 //! A record that is there, as its row has it.
 
-use rusqlite::Row;
-use rusqlite::types::Value;
-
 use crate::dns::{Record, RecordType};
+use crate::store::door::{Fault, Row, Value};
 
 /// An open record as it stands in the database.
 pub(in crate::store) struct OpenRow {
@@ -29,12 +27,12 @@ pub(in crate::store) fn is_ns(record: &Record) -> bool {
 pub(in crate::store) type RawRow = (u16, Value, u32, i64, bool);
 
 /// Reads an open record.
-pub(in crate::store) fn read_row(row: &Row<'_>) -> rusqlite::Result<RawRow> {
+pub(in crate::store) fn read_row(row: &Row<'_>) -> Result<RawRow, Fault> {
     Ok((
-        row.get(0)?,
-        row.get(1)?,
-        row.get(2)?,
-        row.get(3)?,
-        row.get(4)?,
+        row.get("rrtype")?,
+        row.get("rdata")?,
+        row.get("ttl")?,
+        row.get("added_id")?,
+        row.get("baseline")?,
     ))
 }

@@ -7,14 +7,11 @@
 
 use std::collections::HashMap;
 
-use rusqlite::types::Value;
-use rusqlite::{OptionalExtension, params};
-
 use crate::dns::{Name, Rdata};
+use crate::store::door::{Value, params};
 use crate::store::error::StoreError;
 use crate::store::keys::{AFTER_LAST, SourceId};
 use crate::store::ledger::Ledger;
-use crate::store::sqlite::rows::write_returning_one;
 use crate::store::zones::watched::ZoneState;
 use crate::time::Timestamp;
 
@@ -63,10 +60,8 @@ impl Ledger<'_> {
         for (owner, sightings) in by_owner {
             new += self.add_of_owner(zone, source, owner, &sightings, &mut versions)?;
         }
-        self.store.run(|connection| {
-            connection
-                .prepare_cached("update zone set version_id = (select id from version where zone_id = ?1 order by observed_at desc, id desc limit 1) where id = ?1")?
-                .execute([zone.id.0])
+        self.store.run(|db| {
+            db.execute("update zone set version_id = (select id from version where zone_id = ?1 order by observed_at desc, id desc limit 1) where id = ?1", [zone.id.0])
         })?;
         tx.commit()?;
         Ok(new)
@@ -104,19 +99,15 @@ impl Ledger<'_> {
             for old in intervals.extract_if(.., |it| touches(it)) {
                 begins = begins.min(old.begins);
                 ends = ends.max(old.ends);
-                self.store.run(|connection| {
-                    connection
-                        .prepare_cached("delete from past_record where bucket = ? and owner_id = ? and removed_id = ? and rrtype = ? and rdata = ?")?
-                        .execute(params![old.bucket, owner_id, old.removed_id, code, value])
+                self.store.run(|db| {
+                    db.execute("delete from past_record where bucket = ? and owner_id = ? and removed_id = ? and rrtype = ? and rdata = ?", params![old.bucket, owner_id, old.removed_id, code, value])
                 })?;
             }
             let added_id = self.time_version(zone, source, begins, versions)?;
             let removed_id = self.time_version(zone, source, ends, versions)?;
             let bucket = Timestamp::from_unix(ends).month_bucket();
-            self.store.run(|connection| {
-                connection
-                    .prepare_cached("insert into past_record (bucket, owner_id, removed_id, rrtype, rdata, ttl, added_id, baseline) values (?, ?, ?, ?, ?, 0, ?, 0)")?
-                    .execute(params![bucket, owner_id, removed_id, code, value, added_id])
+            self.store.run(|db| {
+                db.execute("insert into past_record (bucket, owner_id, removed_id, rrtype, rdata, ttl, added_id, baseline) values (?, ?, ?, ?, ?, 0, ?, 0)", params![bucket, owner_id, removed_id, code, value, added_id])
             })?;
             intervals.push(Interval {
                 begins,
@@ -136,20 +127,18 @@ impl Ledger<'_> {
     ) -> Result<HashMap<(u16, Rdata), Vec<Interval>>, StoreError> {
         let mut known: HashMap<(u16, Rdata), Vec<Interval>> = HashMap::new();
         for bucket in self.store.zones().buckets_since(zone.id, None)? {
-            let rows: Vec<(u16, Value, Interval)> = self.store.run(|connection| {
-                let sql = "select p.rrtype, p.rdata, a.observed_at, d.observed_at, p.removed_id from past_record p join version a on a.id = p.added_id
+            let rows: Vec<(u16, Value, Interval)> = self.store.run(|db| {
+                let sql = "select p.rrtype, p.rdata, a.observed_at as added_at, d.observed_at as removed_at, p.removed_id from past_record p join version a on a.id = p.added_id
                              join version d on d.id = p.removed_id where p.bucket = ?1 and p.owner_id = ?2";
-                let mut statement = connection.prepare_cached(sql)?;
-                let rows = statement.query_map([bucket, owner_id], |row| {
+                db.query(sql, [bucket, owner_id], |row| {
                     let interval = Interval {
-                        begins: row.get(2)?,
-                        ends: row.get(3)?,
-                        removed_id: row.get(4)?,
+                        begins: row.get("added_at")?,
+                        ends: row.get("removed_at")?,
+                        removed_id: row.get("removed_id")?,
                         bucket,
                     };
-                    Ok((row.get(0)?, row.get(1)?, interval))
-                })?;
-                rows.collect()
+                    Ok((row.get("rrtype")?, row.get("rdata")?, interval))
+                })
             })?;
             for (code, value, interval) in rows {
                 let rdata = self.read_rdata(code, &value)?;
@@ -170,20 +159,17 @@ impl Ledger<'_> {
         if let Some(id) = versions.get(&at) {
             return Ok(*id);
         }
-        let known = self.store.run(|connection| {
-            connection
-                .prepare_cached(
-                    "select id from version where zone_id = ? and observed_at = ? limit 1",
-                )?
-                .query_row([zone.id.0, at], |row| row.get(0))
-                .optional()
+        let known = self.store.run(|db| {
+            db.first_value(
+                "select id from version where zone_id = ? and observed_at = ? limit 1",
+                [zone.id.0, at],
+            )
         })?;
         let id = match known {
             Some(id) => id,
-            None => self.store.run(|connection| {
+            None => self.store.run(|db| {
                 let sql = "insert into version (zone_id, source_id, kind, observed_at) values (?, ?, 'passive', ?) returning id";
-                let mut insert = connection.prepare_cached(sql)?;
-                write_returning_one(&mut insert, params![zone.id.0, source.0, at], |row| row.get(0))
+                db.write_returning_one(sql, params![zone.id, source, at], |row| row.get("id"))
             })?,
         };
         versions.insert(at, id);

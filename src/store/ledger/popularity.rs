@@ -5,9 +5,8 @@
 //! version writes the difference. A name server below the owner itself is not counted: nobody vouches for
 //! himself. `docs/detection.md`, "Popularity".
 
-use rusqlite::{Connection, OptionalExtension, params};
-
 use crate::dns::{Name, Rdata, SUFFIX_LIST, operator_domain, wire_is_at_or_below};
+use crate::store::door::{Db, Fault, params};
 use crate::store::error::StoreError;
 use crate::store::keys::ZoneId;
 use crate::store::ledger::Ledger;
@@ -50,14 +49,14 @@ impl Ledger<'_> {
         let Some(user_of) = user_of else {
             return Ok(0);
         };
-        self.store.run(|connection| {
+        self.store.run(|db| {
             let sql = "select count from popularity where user_of = ? and week < ? order by week";
-            let mut statement = connection.prepare_cached(sql)?;
-            let mut rows = statement.query([user_of, week_of(before)])?;
+            let mut statement = db.prepare(sql)?;
+            let mut rows = statement.rows([user_of, week_of(before)])?;
             let mut count = 0_u32;
             while let Some(row) = rows.next()? {
                 // A count below nothing is found and mended by others; here it is nothing.
-                let users = row.get::<_, i64>(0)?.max(0);
+                let users = row.at::<i64>(0)?.max(0);
                 count = count.saturating_add(u32::try_from(users).unwrap_or(u32::MAX));
                 if count >= enough {
                     break;
@@ -69,10 +68,11 @@ impl Ledger<'_> {
 
     /// Returns whether a name that a name server is not below uses it.
     pub(in crate::store) fn is_used_elsewhere(&self, host_id: i64) -> Result<bool, StoreError> {
-        self.store.run(|connection| {
-            connection
-                .prepare_cached("select exists (select 1 from popularity where user_of = ?)")?
-                .query_row([host_id], |row| row.get(0))
+        self.store.run(|db| {
+            db.value(
+                "select exists (select 1 from popularity where user_of = ?)",
+                [host_id],
+            )
         })
     }
 
@@ -90,8 +90,8 @@ impl Ledger<'_> {
                 wanted = wanted.wrapping_add(hash(user_of, week).wrapping_mul(count as u64));
             }
         };
-        self.store.run(|connection| {
-            each_user(connection, |hosts, week| {
+        self.store.run(|db| {
+            each_user(db, |hosts, week| {
                 tally.count(hosts, week, 1);
                 if tally.differences.len() >= DIFFERENCES_MAX {
                     add(&mut tally);
@@ -100,13 +100,12 @@ impl Ledger<'_> {
             })
         })?;
         add(&mut tally);
-        self.store.run(|connection| {
-            let mut statement =
-                connection.prepare("select user_of, week, count from popularity")?;
-            let mut rows = statement.query([])?;
+        self.store.run(|db| {
+            let mut statement = db.prepare("select user_of, week, count from popularity")?;
+            let mut rows = statement.rows(())?;
             while let Some(row) = rows.next()? {
-                let count: i64 = row.get(2)?;
-                let one = hash(row.get(0)?, row.get(1)?);
+                let one = hash(row.get("user_of")?, row.get("week")?);
+                let count: i64 = row.get("count")?;
                 found = found.wrapping_add(one.wrapping_mul(count as u64));
             }
             Ok(())
@@ -117,19 +116,20 @@ impl Ledger<'_> {
     /// Follows another list of suffixes: where it tells another operator of a name server that is known, the
     /// table is made anew. For who holds the poller's lock: programs with different lists take no turns.
     pub(in crate::store) fn follow_suffixes(&self) -> Result<(), StoreError> {
-        let is_known = |connection: &Connection| {
-            let sql = "select exists (select 1 from meta where key = ? and value = ?)";
-            connection.query_row(sql, params![SUFFIXES_OF, SUFFIX_LIST.as_bytes()], |row| {
-                row.get(0)
+        let is_known = |db: &Db| {
+            let sql =
+                "select exists (select 1 from meta where key = ? and value = ?) as is_current";
+            db.query_one(sql, params![SUFFIXES_OF, SUFFIX_LIST.as_bytes()], |row| {
+                row.get("is_current")
             })
         };
         if self.store.run(is_known)? {
             return Ok(());
         }
         let tx = self.store.begin_batch()?;
-        self.store.run(|connection| {
-            if tell_operators(connection)? {
-                build(connection)?;
+        self.store.run(|db| {
+            if tell_operators(db)? {
+                build(db)?;
             }
             Ok(())
         })?;
@@ -140,10 +140,10 @@ impl Ledger<'_> {
 
     /// Makes the counts anew from the records: users of name servers, and when owners last lost one.
     pub(in crate::store) fn recount_users(&self) -> Result<(), StoreError> {
-        self.store.run(|connection| {
-            note_cuts(connection)?;
-            tell_operators(connection)?;
-            build(connection)
+        self.store.run(|db| {
+            note_cuts(db)?;
+            tell_operators(db)?;
+            build(db)
         })?;
         self.store.forget_hosts();
         Ok(())
@@ -152,24 +152,22 @@ impl Ledger<'_> {
 
 /// Notes the week in which each owner last lost a name server, where that is later than any that it has and
 /// the records still tell. What is noted of the time before the cut of retention stays.
-fn note_cuts(connection: &Connection) -> rusqlite::Result<()> {
+fn note_cuts(db: &Db) -> Result<(), Fault> {
     // Those noted before their owner got another or lost the last, and those that the records would tell.
     let sql = "delete from nameserver_cut where week <= coalesce((select max(iif(r.baseline, 0, max(a.observed_at / 604800, 1))) from record r join version a on a.id = r.added_id
                   where r.owner_id = nameserver_cut.owner_id and r.rrtype = 2), 9223372036854775807)
                or week > coalesce((select z.kept_since_at / 604800 from owner o join zone z on z.id = o.zone_id where o.id = nameserver_cut.owner_id), 0)";
-    connection.execute(sql, [])?;
+    db.execute(sql, ())?;
     // By months, each of which is in the order of its owners.
-    let mut next = connection.prepare("select min(bucket) from past_record where bucket > ?")?;
-    let mut note = connection.prepare(
-        "insert into nameserver_cut (owner_id, week)
+    let mut next = db.prepare("select min(bucket) from past_record where bucket > ?")?;
+    let mut note = db.prepare("insert into nameserver_cut (owner_id, week)
          select owner_id, week from (select p.owner_id as owner_id, max(max(d.observed_at / 604800, 1)) as week
                                        from past_record p cross join version d on d.id = p.removed_id where p.bucket = ? and p.rrtype = 2 group by p.owner_id) as lost
           where week > (select max(iif(r.baseline, 0, max(a.observed_at / 604800, 1))) from record r join version a on a.id = r.added_id
                          where r.owner_id = lost.owner_id and r.rrtype = 2)
-         on conflict (owner_id) do update set week = max(week, excluded.week)",
-    )?;
+         on conflict (owner_id) do update set week = max(week, excluded.week)")?;
     let mut bucket = i64::MIN;
-    while let Some(month) = next.query_row([bucket], |row| row.get::<_, Option<i64>>(0))? {
+    while let Some(month) = next.value::<Option<i64>>([bucket])? {
         bucket = month;
         note.execute([month])?;
     }
@@ -178,25 +176,25 @@ fn note_cuts(connection: &Connection) -> rusqlite::Result<()> {
 
 /// Writes the operator of each name server that is counted, as this program's list of suffixes has it.
 /// Returns whether any was another before.
-fn tell_operators(connection: &Connection) -> rusqlite::Result<bool> {
-    let mut find = connection.prepare("select id from host where name = ?")?;
-    let mut insert = connection.prepare("insert into host (name) values (?)")?;
-    let mut update = connection.prepare("update host set operator_id = ? where id = ?")?;
+fn tell_operators(db: &Db) -> Result<bool, Fault> {
+    let mut find = db.prepare("select id from host where name = ?")?;
+    let mut insert = db.prepare("insert into host (name) values (?)")?;
+    let mut update = db.prepare("update host set operator_id = ? where id = ?")?;
     // By number, a thousand at a time: operators get rows of their own on the way, which are told later.
-    let mut page = connection
-        .prepare("select id, name, operator_id from host where id > ? and operator_id is not null order by id limit 1000")?;
+    let mut page = db.prepare("select id, name, operator_id from host where id > ? and operator_id is not null order by id limit 1000")?;
     let (mut after, mut is_new) = (0, false);
     loop {
-        let rows = page.query_map([after], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-        let rows: Vec<(i64, String, i64)> = rows.collect::<rusqlite::Result<_>>()?;
+        let rows: Vec<(i64, String, i64)> = page.query([after], |row| {
+            Ok((row.get("id")?, row.get("name")?, row.get("operator_id")?))
+        })?;
         let Some((last, ..)) = rows.last() else { break };
         after = *last;
         for (id, name, known) in rows {
             let key = operator_key(&name);
             let operator = match key.as_deref() {
                 None => id,
-                Some(key) => match find.query_map([key], |row| row.get(0))?.next() {
-                    Some(operator) => operator?,
+                Some(key) => match find.first_value([key])? {
+                    Some(operator) => operator,
                     None => insert.insert([key])?,
                 },
             };
@@ -206,7 +204,7 @@ fn tell_operators(connection: &Connection) -> rusqlite::Result<bool> {
             }
         }
     }
-    connection.execute(
+    db.execute(
         "insert or replace into meta (key, value) values (?, ?)",
         params![SUFFIXES_OF, SUFFIX_LIST.as_bytes()],
     )?;
@@ -223,50 +221,46 @@ fn operator_key(key: &str) -> Option<String> {
 }
 
 /// Fills the table from the records.
-fn build(connection: &Connection) -> rusqlite::Result<()> {
-    connection.execute("delete from popularity", [])?;
+fn build(db: &Db) -> Result<(), Fault> {
+    db.execute("delete from popularity", ())?;
     let mut tally = Tally::default();
-    each_user(connection, |hosts, week| {
+    each_user(db, |hosts, week| {
         tally.count(hosts, week, 1);
-        tally.write(connection, false)
+        tally.write(db, false)
     })?;
-    tally.write(connection, true)
+    tally.write(db, true)
 }
 
 /// Calls `each` with the name servers of every owner, those below itself left out, and the week of its last
 /// NS change.
 fn each_user(
-    connection: &Connection,
-    mut each: impl FnMut(&[HostKey], i64) -> rusqlite::Result<()>,
-) -> rusqlite::Result<()> {
-    let mut statement = connection.prepare(
-        "select r.owner_id, z.name, o.name, h.id, coalesce(h.operator_id, 0), h.name, iif(r.baseline, null, v.observed_at), c.week
+    db: &Db,
+    mut each: impl FnMut(&[HostKey], i64) -> Result<(), Fault>,
+) -> Result<(), Fault> {
+    let mut statement = db.prepare("select r.owner_id, z.name, o.name, h.id, coalesce(h.operator_id, 0), h.name, iif(r.baseline, null, v.observed_at), c.week
            from record r cross join owner o on o.id = r.owner_id cross join zone z on z.id = o.zone_id cross join host h on h.id = r.rdata
                 left join version v on v.id = r.added_id left join nameserver_cut c on c.owner_id = r.owner_id
-          where r.rrtype = 2 order by r.owner_id",
-    )?;
-    let mut rows = statement.query([])?;
+          where r.rrtype = 2 order by r.owner_id")?;
+    let mut rows = statement.rows(())?;
     let (mut owner, mut hosts, mut week) = (0, Vec::new(), 0);
     while let Some(row) = rows.next()? {
-        let owner_id: i64 = row.get(0)?;
+        let owner_id: i64 = row.at(0)?;
         if owner_id != owner {
             each(&hosts, week)?;
             (owner, week) = (owner_id, 0);
             hosts.clear();
         }
-        let zone = row.get_ref(1)?.as_str()?;
-        let is_below = is_key_below(zone, row.get_ref(2)?.as_str()?, row.get_ref(5)?.as_str()?);
+        let zone = row.text_at(1)?;
+        let is_below = is_key_below(zone, row.text_at(2)?, row.text_at(5)?);
         if !is_below {
             hosts.push(HostKey {
-                id: row.get(3)?,
-                operator_id: row.get(4)?,
+                id: row.at(3)?,
+                operator_id: row.at(4)?,
             });
         }
-        let added = row.get::<_, Option<i64>>(6)?;
+        let added = row.at::<Option<i64>>(6)?;
         let added = added.map_or(0, |at| week_of(Timestamp::from_unix(at)));
-        week = week
-            .max(added)
-            .max(row.get::<_, Option<i64>>(7)?.unwrap_or(0));
+        week = week.max(added).max(row.at::<Option<i64>>(7)?.unwrap_or(0));
     }
     each(&hosts, week)
 }
@@ -284,11 +278,11 @@ impl Ledger<'_> {
     /// Returns the week in which an owner last lost a name server, if that is later than any that it has; else 0.
     pub(in crate::store) fn cut_week(&self, owner_id: i64) -> Result<i64, StoreError> {
         self.store
-            .run(|connection| {
-                connection
-                    .prepare_cached("select week from nameserver_cut where owner_id = ?")?
-                    .query_row([owner_id], |row| row.get(0))
-                    .optional()
+            .run(|db| {
+                db.first_value(
+                    "select week from nameserver_cut where owner_id = ?",
+                    [owner_id],
+                )
             })
             .map(|week| week.unwrap_or(0))
     }
@@ -297,9 +291,9 @@ impl Ledger<'_> {
     fn last_removal_week(&self, zone: ZoneId, owner_id: i64) -> Result<i64, StoreError> {
         let buckets = self.store.zones().buckets_since(zone, None)?;
         for bucket in buckets.into_iter().skip(1).rev() {
-            let last: Option<i64> = self.store.run(|connection| {
+            let last: Option<i64> = self.store.run(|db| {
                 let sql = "select max(v.observed_at) from (select removed_id from past_record where bucket = ? and owner_id = ? and rrtype = 2 order by removed_id desc limit 1024) p join version v on v.id = p.removed_id";
-                connection.prepare_cached(sql)?.query_row([bucket, owner_id], |row| row.get(0))
+                db.value(sql, [bucket, owner_id])
             })?;
             if let Some(at) = last {
                 return Ok(week_of(Timestamp::from_unix(at)));
@@ -378,12 +372,12 @@ impl VersionTx<'_> {
         // Without name servers nobody is used; whoever comes next comes later.
         let noted = added.filter(|added| *added < last).map_or(0, |_| last);
         if noted != cut {
-            self.store.run(|connection| {
+            self.store.run(|db| {
                 let sql = match noted {
                     0 => "delete from nameserver_cut where owner_id = ?1 and ?2 = 0",
                     _ => "insert or replace into nameserver_cut (owner_id, week) values (?1, ?2)",
                 };
-                connection.prepare_cached(sql)?.execute([owner_id, noted])
+                db.execute(sql, [owner_id, noted])
             })?;
         }
         let Some(added) = added else { return Ok(()) };
@@ -394,7 +388,7 @@ impl VersionTx<'_> {
     /// Writes what is yet to be written of the counts.
     pub(in crate::store) fn write_tally(&mut self) -> Result<(), StoreError> {
         let tally = &mut self.tally;
-        self.store.run(|connection| tally.write(connection, true))
+        self.store.run(|db| tally.write(db, true))
     }
 
     /// Gathers the name servers of an owner that are not below it.
@@ -416,7 +410,7 @@ impl VersionTx<'_> {
     fn count_users(&mut self, week: i64, by: i64) -> Result<(), StoreError> {
         let tally = &mut self.tally;
         tally.count(&self.users, week, by);
-        self.store.run(|connection| tally.write(connection, false))
+        self.store.run(|db| tally.write(db, false))
     }
 
     /// Returns the last week in which one of an owner's name servers was added, 0 for those that were there
@@ -636,8 +630,8 @@ mod tests {
             );
             // As a program left it whose list of suffixes had `op.net`.
             store
-                .connection
-                .execute_batch("delete from meta where key = 'suffixes_of'; update host set operator_id = id where operator_id is not null; delete from popularity where user_of < 0;
+                .db
+                .run("delete from meta where key = 'suffixes_of'; update host set operator_id = id where operator_id is not null; delete from popularity where user_of < 0;
                                 insert into popularity select -id, 0, 1 from host where name like 'net.op.%'")
                 .expect("written");
         }
@@ -701,8 +695,8 @@ mod tests {
             tell(&store, source, at(200), "a.example", 0b1, false);
             // As schema 5 had it.
             store
-                .connection
-                .execute_batch("drop table popularity; drop table nameserver_cut; alter table host drop column operator_id; alter table version drop column seen_until_at;
+                .db
+                .run("drop table popularity; drop table nameserver_cut; alter table host drop column operator_id; alter table version drop column seen_until_at;
                                 drop index version_drift; alter table version drop column drift; alter table version drop column missed_max;
                                 alter table zone drop column whole_at; alter table zone drop column whole_tried_at; alter table zone drop column stepped; alter table zone drop column drift_at; alter table zone drop column drift_primary;
                                 alter table zone drop column drift_count; alter table zone drop column drift_name_count; alter table zone drop column missed_count; alter table zone drop column missed_unknown_count;
@@ -746,8 +740,8 @@ mod tests {
             false,
         );
         store
-            .connection
-            .execute_batch("update popularity set count = -2 where user_of > 0; insert into nameserver_cut select id, 2960 from owner; update zone set name_count = 7")
+            .db
+            .run("update popularity set count = -2 where user_of > 0; insert into nameserver_cut select id, 2960 from owner; update zone set name_count = 7")
             .expect("written");
         let found = store.upkeep().verify(|_| {}).expect("readable");
         assert_eq!(

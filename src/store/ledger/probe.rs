@@ -2,14 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rusqlite::params;
-use rusqlite::types::Value;
-
 use crate::dns::{Name, Rdata, Record};
+use crate::store::door::{Value, params};
 use crate::store::error::StoreError;
 use crate::store::keys::ZoneId;
 use crate::store::ledger::Ledger;
-use crate::store::sqlite::rows::write_returning_one;
 use crate::store::zones::watched::ZoneState;
 use crate::time::Timestamp;
 use crate::zone::Refusal;
@@ -25,13 +22,11 @@ impl Ledger<'_> {
         &self,
         zone: &ZoneState,
     ) -> Result<BTreeMap<Name, Vec<Record>>, StoreError> {
-        let rows: Vec<(String, u16, Value, u32)> = self.store.run(|connection| {
+        let rows: Vec<(String, u16, Value, u32)> = self.store.run(|db| {
             let sql = "select o.name, r.rrtype, r.rdata, r.ttl from owner o join record r on r.owner_id = o.id where o.zone_id = ? order by o.id, r.rrtype, r.rdata";
-            let mut statement = connection.prepare_cached(sql)?;
-            let rows = statement.query_map([zone.id.0], |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
-            })?;
-            rows.collect()
+            db.query(sql, [zone.id.0], |row| {
+                Ok((row.get("name")?, row.get("rrtype")?, row.get("rdata")?, row.get("ttl")?))
+            })
         })?;
         let mut records: BTreeMap<Name, Vec<Record>> = BTreeMap::new();
         for (key, code, value, ttl) in rows {
@@ -51,13 +46,11 @@ impl Ledger<'_> {
     ///
     /// [`StoreError`].
     pub fn missing_records(&self, zone: &ZoneState) -> Result<BTreeSet<(Name, Rdata)>, StoreError> {
-        let rows: Vec<(String, u16, Value)> = self.store.run(|connection| {
+        let rows: Vec<(String, u16, Value)> = self.store.run(|db| {
             let sql = "select o.name, a.rrtype, a.rdata from owner o join probe_absence a on a.owner_id = o.id where o.zone_id = ?";
-            let mut statement = connection.prepare_cached(sql)?;
-            let rows = statement.query_map([zone.id.0], |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-            })?;
-            rows.collect()
+            db.query(sql, [zone.id.0], |row| {
+                Ok((row.get("name")?, row.get("rrtype")?, row.get("rdata")?))
+            })
         })?;
         let read = |(key, code, value): (String, u16, Value)| {
             Ok((self.read_owner(&key, zone)?, self.read_rdata(code, &value)?))
@@ -84,13 +77,12 @@ impl Ledger<'_> {
     ) -> Result<(), StoreError> {
         let owner_id = self.owner_id(zone.id, &zone.apex, owner)?;
         let value = self.rdata_value(rdata)?;
-        self.store.run(|connection| {
-            connection
-                .prepare_cached(
-                    "delete from probe_absence where owner_id = ? and rrtype = ? and rdata = ?",
-                )?
-                .execute(params![owner_id, rdata.rtype().code(), value])
-                .map(|_| ())
+        self.store.run(|db| {
+            db.execute(
+                "delete from probe_absence where owner_id = ? and rrtype = ? and rdata = ?",
+                params![owner_id, rdata.rtype().code(), value],
+            )
+            .map(|_| ())
         })
     }
 
@@ -108,13 +100,12 @@ impl Ledger<'_> {
     ) -> Result<(Timestamp, u32), StoreError> {
         let owner_id = self.owner_id(zone.id, &zone.apex, owner)?;
         let value = self.rdata_value(rdata)?;
-        self.store.run(|connection| {
+        self.store.run(|db| {
             let sql = "insert into probe_absence (owner_id, rrtype, rdata, since_at, miss_count) values (?, ?, ?, ?, 1)
                      on conflict (owner_id, rrtype, rdata) do update set miss_count = miss_count + 1 returning since_at, miss_count";
-            let mut insert = connection.prepare_cached(sql)?;
-            let bound = params![owner_id, rdata.rtype().code(), value, now.unix()];
-            write_returning_one(&mut insert, bound, |row| {
-                    Ok((Timestamp::from_unix(row.get(0)?), row.get(1)?))
+            let bound = params![owner_id, rdata.rtype().code(), value, now];
+            db.write_returning_one(sql, bound, |row| {
+                    Ok((row.get("since_at")?, row.get("miss_count")?))
             })
         })
     }
@@ -130,22 +121,14 @@ impl Ledger<'_> {
         at: Timestamp,
         refusal: Option<&Refusal>,
     ) -> Result<(), StoreError> {
-        self.store.run(|connection| {
+        self.store.run(|db| {
             if let Some(refusal) = refusal {
-                return connection
-                    .prepare_cached("update zone set last_attempt_at = ?2, last_error = ?3, refused_reason = ?4, attempt_count = attempt_count + 1, failure_count = failure_count + 1 where id = ?1")?
-                    .execute(params![zone.0, at.unix(), refusal.to_string(), refusal.code()])
+                return db.execute("update zone set last_attempt_at = ?2, last_error = ?3, refused_reason = ?4, attempt_count = attempt_count + 1, failure_count = failure_count + 1 where id = ?1", params![zone, at, refusal.to_string(), refusal.code()])
                     .map(|_| ());
             }
-            connection
-                .prepare_cached(
-                    "insert or ignore into gap (zone_id, from_at, to_at, reason)
-                     select id, last_success_at, ?2, coalesce(refused_reason, 'unknown') from zone where id = ?1 and last_error is not null and last_success_at is not null",
-                )?
-                .execute(params![zone.0, at.unix()])?;
-            connection
-                .prepare_cached("update zone set last_attempt_at = ?2, last_success_at = ?2, last_error = null, refused_reason = null, attempt_count = attempt_count + 1 where id = ?1")?
-                .execute(params![zone.0, at.unix()])
+            db.execute("insert or ignore into gap (zone_id, from_at, to_at, reason)
+                     select id, last_success_at, ?2, coalesce(refused_reason, 'unknown') from zone where id = ?1 and last_error is not null and last_success_at is not null", params![zone, at])?;
+            db.execute("update zone set last_attempt_at = ?2, last_success_at = ?2, last_error = null, refused_reason = null, attempt_count = attempt_count + 1 where id = ?1", params![zone, at])
                 .map(|_| ())
         })
     }

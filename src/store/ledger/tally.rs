@@ -2,9 +2,7 @@
 
 use std::collections::HashMap;
 
-use rusqlite::Connection;
-
-use crate::store::sqlite::rows::ROWS_A_STATEMENT;
+use crate::store::door::{Db, Each, Fault, ROWS_A_STATEMENT};
 use crate::time::Timestamp;
 
 /// Differences that are kept in memory before they are written: some 50 octets each.
@@ -39,11 +37,7 @@ impl Tally {
     }
 
     /// Writes the differences and forgets them, if there are many or it is the end.
-    pub(in crate::store) fn write(
-        &mut self,
-        connection: &Connection,
-        is_end: bool,
-    ) -> rusqlite::Result<()> {
+    pub(in crate::store) fn write(&mut self, db: &Db, is_end: bool) -> Result<(), Fault> {
         if self.differences.len() < DIFFERENCES_MAX && !is_end {
             return Ok(());
         }
@@ -60,20 +54,15 @@ impl Tally {
         let full = sql(ROWS_A_STATEMENT);
         for chunk in rows.chunks(ROWS_A_STATEMENT) {
             let mut statement = match chunk.len() {
-                ROWS_A_STATEMENT => connection.prepare_cached(&full)?,
-                rest => connection.prepare_cached(&sql(rest))?,
+                ROWS_A_STATEMENT => db.prepare(&full)?,
+                rest => db.prepare(&sql(rest))?,
             };
             let numbers = chunk
                 .iter()
                 .flat_map(|((user_of, week), by)| [*user_of, *week, *by]);
-            for (number, place) in numbers.zip(1..) {
-                statement.raw_bind_parameter(place, number)?;
-            }
-            statement.raw_execute()?;
+            statement.execute(Each(numbers))?;
         }
-        connection
-            .prepare_cached("delete from popularity where count = 0")?
-            .execute([])?;
+        db.execute("delete from popularity where count = 0", ())?;
         Ok(())
     }
 }

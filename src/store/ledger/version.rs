@@ -6,11 +6,9 @@
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet, hash_map};
 
-use rusqlite::types::{Value, ValueRef};
-use rusqlite::{OptionalExtension, params};
-
 use crate::dns::{Name, Rdata, Record, RecordType};
 use crate::evidence::{ChainHead, Entry, Merkle, Op, leaf};
+use crate::store::door::{Value, ValueRef, params};
 use crate::store::error::StoreError;
 use crate::store::ledger::Ledger;
 use crate::store::ledger::changes::{ChangeCounts, pack};
@@ -59,12 +57,9 @@ impl<'a> Ledger<'a> {
     ///
     /// [`StoreError::Overtaken`] if it has got a version since.
     pub fn check_newest(&self, zone: &ZoneState) -> Result<(), StoreError> {
-        let newest: Option<Option<i64>> = self.store.run(|connection| {
-            connection
-                .prepare_cached("select version_id from zone where id = ?")?
-                .query_row([zone.id.0], |row| row.get(0))
-                .optional()
-        })?;
+        let newest: Option<Option<i64>> = self
+            .store
+            .run(|db| db.first_value("select version_id from zone where id = ?", [zone.id.0]))?;
         match newest == Some(zone.version_id) {
             true => Ok(()),
             false => Err(StoreError::Overtaken(zone.apex.clone())),
@@ -84,10 +79,8 @@ impl<'a> Ledger<'a> {
     ) -> Result<VersionTx<'a>, StoreError> {
         let id = match draft.joins {
             Some(id) => id,
-            None => self.store.run(|connection| {
-                connection
-                    .prepare_cached("insert into version (zone_id, source_id, kind, serial, observed_at, previous_id) values (?1, ?2, ?3, ?4, ?5,\n                        (select id from version where zone_id = ?1 and observed_at <= ?5 order by observed_at desc, id desc limit 1)) returning id")?
-                    .query_row(params![zone.id.0, draft.source.0, draft.kind.word(), draft.serial.map(|it| it.0), draft.observed_at.unix()], |row| row.get(0))
+            None => self.store.run(|db| {
+                db.value("insert into version (zone_id, source_id, kind, serial, observed_at, previous_id) values (?1, ?2, ?3, ?4, ?5,\n                        (select id from version where zone_id = ?1 and observed_at <= ?5 order by observed_at desc, id desc limit 1)) returning id", params![zone.id, draft.source, draft.kind.word(), draft.serial, draft.observed_at])
             })?,
         };
         Ok(VersionTx {
@@ -170,11 +163,9 @@ impl VersionTx<'_> {
         }
         // The order of the index of owners: rows that are written after each other lie beside each other.
         owners.sort_unstable_by(|left, right| left.0.cmp(&right.0));
-        let first_id: i64 = self.store.run(|connection| {
-            connection
-                .prepare_cached("select coalesce(max(id), 0) + 1 from owner")?
-                .query_row([], |row| row.get(0))
-        })?;
+        let first_id: i64 = self
+            .store
+            .run(|db| db.value("select coalesce(max(id), 0) + 1 from owner", ()))?;
         let mut slots = Vec::with_capacity(owners.len());
         let mut rows = Vec::new();
         let mut records = Vec::new();
@@ -197,7 +188,7 @@ impl VersionTx<'_> {
                     has_ns = true;
                     ValueRef::Integer(self.host_of_first(wire, rr.rdata)?)
                 } else {
-                    ValueRef::Blob(rr.rdata)
+                    ValueRef::Octets(rr.rdata)
                 };
                 rows.push((id, code, value, rr.ttl));
             }
@@ -210,13 +201,13 @@ impl VersionTx<'_> {
             let hash = self.store.key.hash_owner(wire);
             slots.push(Slot { hash, digest, id });
         }
-        self.store.run(|connection| {
-            let mut insert_owner = connection
-                .prepare_cached("insert into owner (id, zone_id, name) values (?, ?, ?)")?;
+        self.store.run(|db| {
+            let mut insert_owner =
+                db.prepare("insert into owner (id, zone_id, name) values (?, ?, ?)")?;
             for (id, (key, _, _)) in (first_id..).zip(&owners) {
-                insert_owner.execute(params![id, self.zone.id.0, key])?;
+                insert_owner.execute(params![id, self.zone.id, key])?;
             }
-            insert_first(connection, self.id, &rows)
+            insert_first(db, self.id, &rows)
         })?;
         Ok(slots)
     }
@@ -328,23 +319,16 @@ impl VersionTx<'_> {
             .ledger()
             .owner_id(self.zone.id, &self.zone.apex, owner)?;
         let (id, at) = (self.id, self.draft.observed_at.unix());
-        let is_new = self.store.run(|connection| {
-            let known: Option<(Option<String>, Option<i64>)> = connection
-                .prepare_cached(
-                    "select r.object, r.created_at from registration r join version v on v.id = r.version_id
-                     where r.owner_id = ? and v.observed_at <= ? order by v.observed_at desc, v.id desc limit 1",
-                )?
-                .query_row(params![owner_id, at], |row| Ok((row.get(0)?, row.get(1)?)))
-                .optional()?;
+        let is_new = self.store.run(|db| {
+            let known: Option<(Option<String>, Option<i64>)> = db.query_first("select r.object, r.created_at from registration r join version v on v.id = r.version_id
+                     where r.owner_id = ? and v.observed_at <= ? order by v.observed_at desc, v.id desc limit 1", params![owner_id, at], |row| Ok((row.get("object")?, row.get("created_at")?)))?;
             let (known_object, known_created) = known.unwrap_or_default();
             let object = object.map(str::to_owned).or(known_object.clone());
             let created = created.map(Timestamp::unix).or(known_created);
             if (object.clone(), created) == (known_object, known_created) {
                 return Ok(false);
             }
-            connection
-                .prepare_cached("insert or replace into registration (owner_id, version_id, object, created_at) values (?, ?, ?, ?)")?
-                .execute(params![owner_id, id, object, created])
+            db.execute("insert or replace into registration (owner_id, version_id, object, created_at) values (?, ?, ?, ?)", params![owner_id, id, object, created])
                 .map(|_| true)
         })?;
         self.has_registration |= is_new;
@@ -411,15 +395,11 @@ impl VersionTx<'_> {
             self.write_tally()?;
         } else if !joins {
             // New TTLs may have been written; the version itself says nothing but that the zone is as it was.
-            self.store.run(|connection| {
+            self.store.run(|db| {
                 if self.draft.kind == VersionKind::Snapshot {
-                    connection
-                        .prepare_cached("update version set seen_until_at = max(coalesce(seen_until_at, observed_at), ?2) where id = ?1")?
-                        .execute(params![self.zone.version_id, self.draft.observed_at.unix()])?;
+                    db.execute("update version set seen_until_at = max(coalesce(seen_until_at, observed_at), ?2) where id = ?1", params![self.zone.version_id, self.draft.observed_at])?;
                 }
-                connection
-                    .prepare_cached("delete from version where id = ?")?
-                    .execute([self.id])
+                db.execute("delete from version where id = ?", [self.id])
             })?;
         }
         self.write_way()?;
@@ -439,26 +419,20 @@ impl VersionTx<'_> {
     /// Writes how the zone came to its state: by steps, or whole, and what drift that showed.
     fn write_way(&self) -> Result<(), StoreError> {
         let id = self.zone.id.0;
-        self.store.run(|connection| {
+        self.store.run(|db| {
             if self.is_step {
                 let stepped = if self.breaks_cname { 2 } else { 1 };
-                connection
-                    .prepare_cached("update zone set stepped = ?2 where id = ?1 and stepped < ?2")?
-                    .execute(params![id, stepped])?;
+                db.execute("update zone set stepped = ?2 where id = ?1 and stepped < ?2", params![id, stepped])?;
             }
             let Some(Comparison { at, primary }) = self.compared else {
                 return Ok(());
             };
-            connection
-                .prepare_cached("update zone set whole_at = ?2, whole_tried_at = null, stepped = 0 where id = ?1")?
-                .execute(params![id, at.unix()])?;
+            db.execute("update zone set whole_at = ?2, whole_tried_at = null, stepped = 0 where id = ?1", params![id, at])?;
             let names = self.changes.len() as u64 + self.retimed_name_count;
             if self.draft.drift && names > 0 {
                 let sql = "update zone set drift_at = ?2, drift_primary = ?3, drift_count = drift_count + 1,
                                   drift_name_count = drift_name_count + ?4 where id = ?1";
-                connection
-                    .prepare_cached(sql)?
-                    .execute(params![id, at.unix(), primary.to_string(), names as i64])?;
+                db.execute(sql, params![id, at, primary.to_string(), names as i64])?;
             }
             Ok(())
         })
@@ -492,11 +466,9 @@ impl VersionTx<'_> {
     /// Returns by how much the serial of the zone's newest version is greater than that of the one before;
     /// `None` if there is none, or one has no serial. Reads two rows by `version_by_zone`.
     fn step_before(&self) -> Result<Option<u32>, StoreError> {
-        let serials = self.store.run(|connection| {
+        let serials: Vec<Option<u32>> = self.store.run(|db| {
             let sql = "select serial from version where zone_id = ? and id <> ? order by observed_at desc, id desc limit 2";
-            let mut statement = connection.prepare_cached(sql)?;
-            let rows = statement.query_map(params![self.zone.id.0, self.id], |row| row.get(0))?;
-            rows.collect::<rusqlite::Result<Vec<Option<u32>>>>()
+            db.values(sql, params![self.zone.id, self.id])
         })?;
         Ok(match serials[..] {
             [Some(newest), Some(before)] => Some(newest.wrapping_sub(before)),
@@ -521,24 +493,18 @@ impl VersionTx<'_> {
         }
         let changed = owners.values().filter(|counts| !counts.is_zero()).count();
         let octets = pack(owners.iter().map(|(owner_id, counts)| (*owner_id, counts)));
-        self.store.run(|connection| {
+        self.store.run(|db| {
             if !octets.is_empty() {
-                connection
-                    .prepare_cached("insert into change (version_id, octets) values (?, ?) on conflict (version_id) do update set octets = excluded.octets")?
-                    .execute(params![self.id, octets])?;
+                db.execute("insert into change (version_id, octets) values (?, ?) on conflict (version_id) do update set octets = excluded.octets", params![self.id, octets])?;
             }
-            let mut share = connection.prepare_cached(
-                "insert into shared_change (version_id, owner_id, shared_count) values (?, ?, ?)
-                 on conflict (version_id, owner_id) do update set shared_count = excluded.shared_count",
-            )?;
+            let mut share = db.prepare("insert into shared_change (version_id, owner_id, shared_count) values (?, ?, ?)
+                 on conflict (version_id, owner_id) do update set shared_count = excluded.shared_count")?;
             for moved in self.moves.values().filter(|it| it.owners.len() > 1) {
                 for owner_id in &moved.owners {
                     share.execute(params![self.id, owner_id, moved.owners.len() as i64])?;
                 }
             }
-            connection
-                .prepare_cached("update version set changed_name_count = ?2 where id = ?1")?
-                .execute(params![self.id, changed as i64])
+            db.execute("update version set changed_name_count = ?2 where id = ?1", params![self.id, changed as i64])
                 .map(|_| ())
         })
     }
@@ -588,32 +554,21 @@ impl VersionTx<'_> {
             .zone
             .version_at
             .is_none_or(|newest| newest <= self.draft.observed_at);
-        self.store.run(|connection| {
-            connection
-                .prepare_cached("update version set bulk = max(bulk, ?2), drift = max(drift, ?3), missed_max = coalesce(?4, missed_max) where id = ?1")?
-                .execute(params![self.id, bulk, self.draft.drift, missed.map(Missed::stored)])?;
+        self.store.run(|db| {
+            db.execute("update version set bulk = max(bulk, ?2), drift = max(drift, ?3), missed_max = coalesce(?4, missed_max) where id = ?1", params![self.id, bulk, self.draft.drift, missed.map(Missed::stored)])?;
             if is_newest && !joins {
                 // What was looked at in between, and found unchanged, stood in the zone's row until now.
                 let sql = format!(
                     "update version as v set seen_until_at = n.at from (select version_id, {SEEN_AT} as at from zone z where id = ?1) n
                       where v.id = n.version_id and n.at > coalesce(v.seen_until_at, v.observed_at) and n.at < ?2"
                 );
-                connection
-                    .prepare_cached(&sql)?
-                    .execute(params![self.zone.id.0, self.draft.observed_at.unix()])?;
+                db.execute(&sql, params![self.zone.id, self.draft.observed_at])?;
             }
-            connection
-                .prepare_cached(
-                    "update zone set version_id = iif(?7, ?2, version_id), serial = iif(?7, coalesce(?3, serial), serial), kept_count = kept_count + ?4, name_count = name_count + ?5,
+            db.execute("update zone set version_id = iif(?7, ?2, version_id), serial = iif(?7, coalesce(?3, serial), serial), kept_count = kept_count + ?4, name_count = name_count + ?5,
                          delegation_count = delegation_count + ?6, detected_version_id = min(detected_version_id, ?2 - 1),
                          version_count = version_count + ?8, change_count = change_count + ?9, usual_ttl = coalesce(usual_ttl, ?10),
-                         missed_count = missed_count + ?11, missed_unknown_count = missed_unknown_count + ?12 where id = ?1",
-                )?
-                .execute(params![self.zone.id.0, self.id, self.draft.serial.map(|it| it.0), self.totals.kept, self.totals.names, self.totals.delegations, is_newest, !joins, self.changes.len() as i64, self.first_ttl,
-                    missed.map_or(0, Missed::stored), missed == Some(Missed::Unknown)])?;
-            connection
-                .prepare_cached("update source set last_event_at = max(coalesce(last_event_at, ?2), ?2) where id = ?1")?
-                .execute(params![self.draft.source.0, self.draft.observed_at.unix()])
+                         missed_count = missed_count + ?11, missed_unknown_count = missed_unknown_count + ?12 where id = ?1", params![self.zone.id, self.id, self.draft.serial, self.totals.kept, self.totals.names, self.totals.delegations, is_newest, !joins, self.changes.len() as i64, self.first_ttl, missed.map_or(0, Missed::stored), missed == Some(Missed::Unknown)])?;
+            db.execute("update source set last_event_at = max(coalesce(last_event_at, ?2), ?2) where id = ?1", params![self.draft.source, self.draft.observed_at])
                 .map(|_| ())
         })
     }

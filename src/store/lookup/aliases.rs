@@ -4,9 +4,8 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use rusqlite::params;
-
 use crate::dns::{Name, Rdata, case_domain};
+use crate::store::door::params;
 use crate::store::error::StoreError;
 use crate::store::keys::{EntityKey, ZoneId};
 use crate::store::lookup::Lookup;
@@ -47,22 +46,20 @@ impl Lookup<'_> {
         before: Timestamp,
         operator_of: impl Fn(&Name) -> Name,
     ) -> Result<BTreeMap<Name, usize>, StoreError> {
-        let rows = self.store.run(|connection| {
+        let rows = self.store.run(|db| {
             let sql = "
-                select z.name, o.name, r.rdata
+                select z.name as zone_name, o.name as owner_name, r.rdata
                   from (select id, zone_id, name from owner order by id limit ?1) o
                   join record r on r.owner_id = o.id and r.rrtype = 5
                   join version v on v.id = r.added_id and v.observed_at <= ?2
                   join zone z on z.id = o.zone_id";
-            let mut statement = connection.prepare_cached(sql)?;
-            let rows = statement.query_map(params![OWNERS_SAMPLED_MAX, before.unix()], |row| {
+            db.query(sql, params![OWNERS_SAMPLED_MAX, before], |row| {
                 Ok(AliasRow {
-                    apex: row.get(0)?,
-                    owner: row.get(1)?,
-                    target: row.get(2)?,
+                    apex: row.get("zone_name")?,
+                    owner: row.get("owner_name")?,
+                    target: row.get("rdata")?,
                 })
-            })?;
-            rows.collect::<rusqlite::Result<Vec<_>>>()
+            })
         })?;
         let mut domains: BTreeMap<Name, BTreeSet<Name>> = BTreeMap::new();
         for row in rows {
@@ -110,11 +107,10 @@ impl Lookup<'_> {
                join record r on r.owner_id = o.id and r.rrtype in (1, 28)
                join version v on v.id = r.added_id and (r.baseline = 1 or v.observed_at <= ?3) limit ?4"
         );
-        let rows = self.store.run(|connection| {
-            let mut statement = connection.prepare_cached(&sql)?;
-            let bound = params![zone.0, key, before.unix(), limit as i64];
-            let rows = statement.query_map(bound, |row| Ok((row.get(0)?, row.get(1)?)))?;
-            rows.collect::<rusqlite::Result<Vec<(u16, rusqlite::types::Value)>>>()
+        let rows = self.store.run(|db| {
+            let mut statement = db.prepare(&sql)?;
+            let bound = params![zone, key, before, limit as i64];
+            statement.query(bound, |row| Ok((row.get("rrtype")?, row.get("rdata")?)))
         })?;
         let mut addresses = Vec::new();
         for (code, value) in rows {
@@ -176,10 +172,9 @@ impl Lookup<'_> {
         else {
             return Ok(false);
         };
-        self.store.run(|connection| {
+        self.store.run(|db| {
             let sql = "select exists (select 1 from record where owner_id = ?)";
-            let mut statement = connection.prepare_cached(sql)?;
-            statement.query_row([owner_id], |row| row.get(0))
+            db.value(sql, [owner_id])
         })
     }
 }

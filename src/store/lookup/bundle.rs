@@ -2,13 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rusqlite::params;
-
 use crate::dns::{Name, Rdata, RecordType};
 use crate::evidence::{
     Bundle, BundleChain, BundleChange, BundleLeaf, BundleLink, BundleReport, Entry, Hash, Merkle,
     audit_path, hash_octets,
 };
+use crate::store::door::params;
 use crate::store::error::StoreError;
 use crate::store::keys::{View, ZoneId};
 use crate::store::ledger::chain::Link;
@@ -111,21 +110,20 @@ impl Lookup<'_> {
         zone: ZoneId,
         owners: &[(i64, Name)],
     ) -> Result<BTreeMap<i64, BTreeSet<usize>>, StoreError> {
-        let open = "select added_id, null from record where owner_id = ?1";
+        let open = "select added_id, null as removed_id from record where owner_id = ?1";
         let past =
             "select added_id, removed_id from past_record where bucket = ?2 and owner_id = ?1";
         let mut versions: BTreeMap<i64, BTreeSet<usize>> = BTreeMap::new();
         for bucket in self.store.zones().buckets_since(zone, None)? {
             for (place, (owner_id, _)) in owners.iter().enumerate() {
-                self.store.run(|connection| {
-                    let mut statement =
-                        connection.prepare_cached(if bucket == 0 { open } else { past })?;
+                self.store.run(|db| {
+                    let mut statement = db.prepare(if bucket == 0 { open } else { past })?;
                     let mut rows = match bucket {
-                        0 => statement.query([owner_id])?,
-                        _ => statement.query([*owner_id, bucket])?,
+                        0 => statement.rows([owner_id])?,
+                        _ => statement.rows([*owner_id, bucket])?,
                     };
                     while let Some(row) = rows.next()? {
-                        let ends = [Some(row.get(0)?), row.get(1)?];
+                        let ends = [Some(row.get("added_id")?), row.get("removed_id")?];
                         for version_id in ends.into_iter().flatten() {
                             versions.entry(version_id).or_default().insert(place);
                         }
@@ -212,21 +210,17 @@ impl Lookup<'_> {
             return Ok(Vec::new());
         };
         type Row = (u32, String, String, Option<i64>, Vec<u8>);
-        let rows: Vec<Row> = self.store.run(|connection| {
+        let rows: Vec<Row> = self.store.run(|db| {
             let sql = "select revision, message_id, recipient, sent_at, octets from message where case_id = ? order by id";
-            let mut statement = connection.prepare_cached(sql)?;
-            let rows = statement.query_map([case.id], |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
-            })?;
-            rows.collect()
+            db.query(sql, [case.id], |row| {
+                Ok((row.get("revision")?, row.get("message_id")?, row.get("recipient")?, row.get("sent_at")?, row.get("octets")?))
+            })
         })?;
         let mut reports = Vec::new();
         for (revision, message_id, recipient, sent_at, octets) in rows {
-            let rests_on = self.store.run(|connection| {
+            let rests_on = self.store.run(|db| {
                 let sql = "select hash from report_evidence where case_id = ? and revision = ? order by zone_id";
-                let mut statement = connection.prepare_cached(sql)?;
-                let rows = statement.query_map(params![case.id, revision], |row| row.get(0).map(Hash))?;
-                rows.collect::<rusqlite::Result<Vec<_>>>()
+                db.query(sql, params![case.id, revision], |row| row.get("hash").map(Hash))
             })?;
             reports.push(BundleReport {
                 case_id: case.id,

@@ -1,8 +1,7 @@
 //! History as a stream of changes in the order of time, for engines that read all of it.
 
-use rusqlite::params;
-
 use crate::dns::{Name, Rdata, Serial};
+use crate::store::door::params;
 use crate::store::error::StoreError;
 use crate::store::keys::{View, ZoneId};
 use crate::store::ledger::chain::VersionKey;
@@ -128,11 +127,11 @@ impl Lookup<'_> {
         let before = range.before.map_or(i64::MAX, Timestamp::unix);
         let mut versions: Vec<(i64, i64)> = Vec::new();
         let mut add = |sql: &str, zone: i64| -> Result<(), StoreError> {
-            self.store.run(|connection| {
-                let mut statement = connection.prepare_cached(sql)?;
-                let mut rows = statement.query(params![since, before, zone])?;
+            self.store.run(|db| {
+                let mut statement = db.prepare(sql)?;
+                let mut rows = statement.rows(params![since, before, zone])?;
                 while let Some(row) = rows.next()? {
-                    versions.push((row.get(0)?, row.get(1)?));
+                    versions.push((row.get("id")?, row.get("observed_at")?));
                 }
                 Ok(())
             })
@@ -160,11 +159,9 @@ impl Lookup<'_> {
     /// Returns what a version's rows have in common.
     fn version_to_export(&self, id: i64) -> Result<Version, StoreError> {
         let (zone, apex, view, usual_ttl, bulk, drift, source): (i64, String, String, Option<u32>, bool, bool, String) =
-            self.store.run(|connection| {
-                connection
-                    .prepare_cached("select z.id, z.name, z.view, z.usual_ttl, v.bulk, v.drift, s.name from version v join zone z on z.id = v.zone_id join source s on s.id = v.source_id where v.id = ?")?
-                    .query_row([id], |row| {
-                        Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?))
+            self.store.run(|db| {
+                db.query_one("select z.id, z.name as zone_name, z.view, z.usual_ttl, v.bulk, v.drift, s.name as source_name from version v join zone z on z.id = v.zone_id join source s on s.id = v.source_id where v.id = ?", [id], |row| {
+                        Ok((row.get("id")?, row.get("zone_name")?, row.get("view")?, row.get("usual_ttl")?, row.get("bulk")?, row.get("drift")?, row.get("source_name")?))
                     })
             })?;
         Ok(Version {

@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use rusqlite::params;
-
 use crate::dns::{Name, RecordType};
 use crate::store::caches::End;
+use crate::store::door::params;
 use crate::store::error::StoreError;
 use crate::store::keys::{View, ZoneId};
 use crate::store::lookup::Lookup;
@@ -26,7 +25,7 @@ impl Lookup<'_> {
     /// [`StoreError`].
     pub fn history(&self, name: &Name, scope: HistoryScope) -> Result<History, StoreError> {
         // One state of the database, and one lock of it instead of one for every statement.
-        let _reading = match self.store.connection.is_autocommit() {
+        let _reading = match !self.store.db.is_in_transaction() {
             true => Some(self.store.begin_reading()?),
             false => None,
         };
@@ -147,10 +146,12 @@ impl Lookup<'_> {
 
     /// Returns how many versions of a zone did not arrive; `None` if all did, as far as is known.
     fn coarse(&self, zone: ZoneId) -> Result<Option<Coarse>, StoreError> {
-        let (missed_max, unknown): (i64, i64) = self.store.run(|connection| {
-            connection
-                .prepare_cached("select missed_count, missed_unknown_count from zone where id = ?")?
-                .query_row([zone.0], |row| Ok((row.get(0)?, row.get(1)?)))
+        let (missed_max, unknown): (i64, i64) = self.store.run(|db| {
+            db.query_one(
+                "select missed_count, missed_unknown_count from zone where id = ?",
+                [zone.0],
+                |row| Ok((row.get("missed_count")?, row.get("missed_unknown_count")?)),
+            )
         })?;
         let coarse = Coarse {
             missed_max: missed_max as u64,
@@ -188,13 +189,12 @@ impl Lookup<'_> {
             "select id, name, view from zone where substr(name, -length(?1)) = ?1 and name <> ?2 and {from}
               order by name, view limit {ZONES_BELOW_AT_A_TIME}"
         );
-        let rows: Vec<(i64, String, String)> = self.store.run(|connection| {
-            let mut statement = connection.prepare_cached(&sql)?;
+        let rows: Vec<(i64, String, String)> = self.store.run(|db| {
+            let mut statement = db.prepare(&sql)?;
             let last = last.map_or(0, |last| last.0);
-            let rows = statement.query_map(params![end, name.to_string(), last], |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-            })?;
-            rows.collect()
+            statement.query(params![end, name.to_string(), last], |row| {
+                Ok((row.get("id")?, row.get("name")?, row.get("view")?))
+            })
         })?;
         let read = |(id, apex, view): (i64, String, String)| {
             Ok(EnclosingZone {
@@ -234,15 +234,10 @@ impl Lookup<'_> {
         } else {
             "?4 is null"
         };
-        self.store.run(|connection| {
-            let mut statement = connection.prepare_cached(&format!(
+        self.store.run(|db| {
+            db.query(&format!(
                 "select id, name from owner where zone_id = ?1 and {range} and {after_sql} order by name limit ?3"
-            ))?;
-            let rows = statement.query_map(
-                params![zone.id.0, key.unwrap_or_default(), limit, after],
-                |row| Ok((row.get(0)?, row.get(1)?)),
-            )?;
-            rows.collect()
+            ), params![zone.id, key.unwrap_or_default(), limit, after], |row| Ok((row.get("id")?, row.get("name")?)))
         })
     }
 }

@@ -222,7 +222,7 @@ mod tests {
                 .lookup()
                 .users_of(&used, &Wanted::default(), None, |record, _| {
                     users.push(record);
-                    assert!(reader.connection.is_autocommit(), "a state is kept");
+                    assert!(!reader.db.is_in_transaction(), "a state is kept");
                     between(self);
                     Ok::<_, StoreError>(true)
                 });
@@ -269,7 +269,7 @@ mod tests {
             while !pages.is_done() {
                 let page = pages.next_page(names_max).expect("read");
                 prop_assert!(page.len() <= names_max);
-                prop_assert!(reader.connection.is_autocommit(), "a state is kept");
+                prop_assert!(!reader.db.is_in_transaction(), "a state is kept");
                 page.into_iter().for_each(|history| paged.add(history));
                 turn_some(&mut made, &mut later);
             }

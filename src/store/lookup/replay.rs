@@ -2,9 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use rusqlite::{Rows, Statement};
-
 use crate::dns::Name;
+use crate::store::door::{Fault, Rows, Statement};
 use crate::store::error::StoreError;
 use crate::store::keys::{EntityKey, View, ZoneId};
 use crate::store::lookup::Lookup;
@@ -26,19 +25,19 @@ pub struct ChangedOwner {
 }
 
 /// A row of one table: owner, versions at its ends, type.
-type Row = (i64, [i64; 2], u16);
+type Move = (i64, [i64; 2], u16);
 
 /// A table or a month of one, read in the order of owners.
 struct Run<'a> {
     rows: Rows<'a>,
-    head: Option<Row>,
+    head: Option<Move>,
 }
 
 impl Run<'_> {
     /// Goes on to the next row.
-    fn advance(&mut self) -> rusqlite::Result<()> {
+    fn advance(&mut self) -> Result<(), Fault> {
         self.head = match self.rows.next()? {
-            Some(row) => Some((row.get(0)?, [row.get(1)?, row.get(2)?], row.get(3)?)),
+            Some(row) => Some((row.at(0)?, [row.at(1)?, row.at(2)?], row.at(3)?)),
             None => None,
         };
         Ok(())
@@ -63,22 +62,22 @@ impl Lookup<'_> {
         // Also so that what is read for too long is noticed: a statement by itself is no reading.
         let _reading = self.begin_page()?;
         let versions = self.version_times(since, until)?;
-        let sqlite = |fault| self.store.sqlite(fault);
+        let engine = |fault| self.store.engine(fault);
         let mut statements: Vec<Statement<'_>> = Vec::new();
         let open = "select owner_id, added_id, 0, rrtype from record where rrtype in (1, 2, 5, 28) and baseline = 0 order by owner_id";
-        statements.push(self.store.connection.prepare(open).map_err(sqlite)?);
+        statements.push(self.store.db.prepare(open).map_err(engine)?);
         for bucket in since.month_bucket()..=until.month_bucket().max(self.newest_bucket()?) {
             // The bucket stands literally: a statement of its own for each, all read at once.
             let past = format!(
                 "select owner_id, iif(baseline, 0, added_id), removed_id, rrtype from past_record where bucket = {bucket} and rrtype in (1, 2, 5, 28) order by owner_id"
             );
-            statements.push(self.store.connection.prepare(&past).map_err(sqlite)?);
+            statements.push(self.store.db.prepare(&past).map_err(engine)?);
         }
         let mut runs = Vec::new();
         for statement in &mut statements {
-            let rows = statement.query([]).map_err(sqlite)?;
+            let rows = statement.rows(()).map_err(engine)?;
             let mut run = Run { rows, head: None };
-            run.advance().map_err(sqlite)?;
+            run.advance().map_err(engine)?;
             runs.push(run);
         }
         let time_of = |id: i64| {
@@ -97,7 +96,7 @@ impl Lookup<'_> {
                         aliases |= rrtype == 5;
                         addresses |= matches!(rrtype, 1 | 28);
                     }
-                    run.advance().map_err(sqlite)?;
+                    run.advance().map_err(engine)?;
                 }
             }
             if let Some(key) = self.key_of(owner_id)?.filter(|_| !times.is_empty()) {
@@ -119,31 +118,27 @@ impl Lookup<'_> {
         since: Timestamp,
         until: Timestamp,
     ) -> Result<Vec<(i64, i64)>, StoreError> {
-        self.store.run(|connection| {
+        self.store.run(|db| {
             let sql = "select id, observed_at from version where observed_at >= ? and observed_at <= ? and bulk = 0 and drift = 0 and kind <> 'passive' and kind <> 'baseline' order by id";
-            let mut statement = connection.prepare_cached(sql)?;
-            let rows = statement.query_map([since.unix(), until.unix()], |row| {
-                Ok((row.get(0)?, row.get(1)?))
-            })?;
-            rows.collect()
+            db.query(sql, [since.unix(), until.unix()], |row| {
+                Ok((row.get("id")?, row.get("observed_at")?))
+            })
         })
     }
 
     /// Returns the month of the newest version: what was there in a range may have gone later.
     fn newest_bucket(&self) -> Result<i64, StoreError> {
-        let newest: Option<i64> = self.store.run(|connection| {
-            connection.query_row("select max(observed_at) from version", [], |row| row.get(0))
-        })?;
+        let newest: Option<i64> = self
+            .store
+            .run(|db| db.value("select max(observed_at) from version", ()))?;
         Ok(newest.map_or(0, |at| Timestamp::from_unix(at).month_bucket()))
     }
 
     /// Returns an owner's name and zone; `None` for the owners of what others recorded.
     fn key_of(&self, owner_id: i64) -> Result<Option<EntityKey>, StoreError> {
-        let (zone, apex, view, key): (i64, String, String, String) = self.store.run(|connection| {
-            connection
-                .prepare_cached("select z.id, z.name, z.view, o.name from owner o join zone z on z.id = o.zone_id where o.id = ?")?
-                .query_row([owner_id], |row| {
-                    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+        let (zone, apex, view, key): (i64, String, String, String) = self.store.run(|db| {
+            db.query_one("select z.id, z.name as zone_name, z.view, o.name as owner_name from owner o join zone z on z.id = o.zone_id where o.id = ?", [owner_id], |row| {
+                    Ok((row.get("id")?, row.get("zone_name")?, row.get("view")?, row.get("owner_name")?))
                 })
         })?;
         if view == View::Passive.word() {

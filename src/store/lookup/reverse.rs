@@ -13,10 +13,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use rusqlite::types::Value;
-use rusqlite::{Row, params};
-
 use crate::dns::{Name, RecordType, Serial};
+use crate::store::door::{Fault, Row, Value, params};
 use crate::store::error::StoreError;
 use crate::store::handle::StoreTx;
 use crate::store::keys::View;
@@ -54,7 +52,7 @@ impl fmt::Display for ReverseCursor {
         f.write_str(if self.is_past { "p" } else { "o" })?;
         match &self.rdata {
             Value::Integer(id) => write!(f, ":i{id}")?,
-            Value::Blob(octets) => {
+            Value::Octets(octets) => {
                 f.write_str(":b")?;
                 octets
                     .iter()
@@ -81,7 +79,7 @@ impl ReverseCursor {
             ("b", digits) if digits.is_ascii() && digits.len() % 2 == 0 => {
                 let pairs = (0..digits.len()).step_by(2);
                 let octets = pairs.map(|at| u8::from_str_radix(&digits[at..at + 2], 16));
-                Value::Blob(octets.collect::<Result<_, _>>().ok()?)
+                Value::Octets(octets.collect::<Result<_, _>>().ok()?)
             }
             _ => return None,
         };
@@ -202,7 +200,7 @@ impl Range {
 fn key(rdata: &Value, owner_id: i64) -> (i64, &[u8], i64) {
     match rdata {
         Value::Integer(id) => (*id, &[], owner_id),
-        Value::Blob(octets) => (0, octets, owner_id),
+        Value::Octets(octets) => (0, octets, owner_id),
         _ => (0, &[], owner_id),
     }
 }
@@ -295,7 +293,7 @@ impl Lookup<'_> {
 
     /// Begins to read a state of the database, unless one is being read.
     pub(in crate::store) fn begin_page(&self) -> Result<Option<StoreTx<'_>>, StoreError> {
-        match self.store.connection.is_autocommit() {
+        match !self.store.db.is_in_transaction() {
             true => self.store.begin_reading().map(Some),
             false => Ok(None),
         }
@@ -303,11 +301,8 @@ impl Lookup<'_> {
 
     /// Returns the newest version of any zone; 0 if there is none.
     pub(in crate::store) fn newest_version(&self) -> Result<i64, StoreError> {
-        self.store.run(|connection| {
-            connection
-                .prepare_cached("select coalesce(max(id), 0) from version")?
-                .query_row([], |row| row.get(0))
-        })
+        self.store
+            .run(|db| db.value("select coalesce(max(id), 0) from version", ()))
     }
 
     /// Reads the next rows of a range, in one state of the database.
@@ -325,14 +320,13 @@ impl Lookup<'_> {
             false => [from.place[0], 0, 0],
             true => from.place,
         };
-        let rows = self.store.run(|connection| {
-            let mut statement = connection.prepare_cached(&users_sql(range.rtype, is_past))?;
+        let rows = self.store.run(|db| {
+            let mut statement = db.prepare(&users_sql(range.rtype, is_past))?;
             let rows_max = ROWS_A_PAGE as i64;
             let bound = params![
                 from.rdata, range.last, place[0], place[1], place[2], rows_max
             ];
-            let rows = statement.query_map(bound, read_user)?;
-            rows.collect::<rusqlite::Result<Vec<UserRow>>>()
+            statement.query(bound, read_user)
         })?;
         let mut page = UsersPage::default();
         if rows.len() == ROWS_A_PAGE {
@@ -363,8 +357,8 @@ impl Lookup<'_> {
             Used::HostsBelow(host) => (host, true),
             Used::Addresses(first, last) => {
                 let octets = |address: &IpAddr| match address {
-                    IpAddr::V4(address) => Value::Blob(address.octets().to_vec()),
-                    IpAddr::V6(address) => Value::Blob(address.octets().to_vec()),
+                    IpAddr::V4(address) => Value::Octets(address.octets().to_vec()),
+                    IpAddr::V6(address) => Value::Octets(address.octets().to_vec()),
                 };
                 let rtype = if first.is_ipv4() {
                     RecordType::A
@@ -434,14 +428,12 @@ impl Lookup<'_> {
 
     /// Reads what the records of a zone share.
     fn shared_zone(&self, id: i64) -> Result<SharedZone, StoreError> {
-        let (name, view, looked_at): (String, String, Option<i64>) = self.store.run(|connection| {
+        let (name, view, looked_at): (String, String, Option<i64>) = self.store.run(|db| {
             let sql = format!(
-                "select z.name, z.view, max(n.observed_at, coalesce(n.seen_until_at, n.observed_at), coalesce({SEEN_AT}, n.observed_at))
+                "select z.name, z.view, max(n.observed_at, coalesce(n.seen_until_at, n.observed_at), coalesce({SEEN_AT}, n.observed_at)) as seen_at
                    from zone z left join version n on n.id = z.version_id where z.id = ?"
             );
-            connection
-                .prepare_cached(&sql)?
-                .query_row([id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+            db.query_one(&sql, [id], |row| Ok((row.get("name")?, row.get("view")?, row.get("seen_at")?)))
         })?;
         Ok(SharedZone {
             view: View::parse(&view)
@@ -459,14 +451,19 @@ fn users_sql(rtype: RecordType, is_past: bool) -> String {
     let code = rtype.code();
     match is_past {
         false => format!(
-            "select r.rdata, r.owner_id, 0, 0, r.ttl, r.baseline, a.observed_at, a.serial, null, null, null, a.source_id, o.name, o.zone_id, r.added_id
+            "select r.rdata, r.owner_id as place_1, 0 as place_2, 0 as place_3, r.ttl, r.baseline, a.observed_at as added_at,
+                    a.serial as added_serial, null as removed_at, null as removed_serial, null as looked_at, a.source_id,
+                    o.name as owner_key, o.zone_id, r.added_id
                from record r join version a on a.id = r.added_id join owner o on o.id = r.owner_id
               where r.rrtype = {code} and r.rdata <= ?2 and (r.rdata, r.owner_id) > (?1, ?3) and ?4 = ?5
               order by r.rdata, r.owner_id limit ?6"
         ),
         true => format!(
-            "select p.rdata, p.bucket, p.owner_id, p.removed_id, coalesce(p.ttl, z.usual_ttl), p.baseline, a.observed_at, a.serial, d.observed_at, d.serial,
-                    (select coalesce(q.seen_until_at, q.observed_at) from version q where q.id = d.previous_id), a.source_id, o.name, o.zone_id, p.added_id
+            "select p.rdata, p.bucket as place_1, p.owner_id as place_2, p.removed_id as place_3,
+                    coalesce(p.ttl, z.usual_ttl) as ttl, p.baseline, a.observed_at as added_at, a.serial as added_serial,
+                    d.observed_at as removed_at, d.serial as removed_serial,
+                    (select coalesce(q.seen_until_at, q.observed_at) from version q where q.id = d.previous_id) as looked_at,
+                    a.source_id, o.name as owner_key, o.zone_id, p.added_id
                from past_record p join version a on a.id = p.added_id join version d on d.id = p.removed_id
                     join owner o on o.id = p.owner_id join zone z on z.id = o.zone_id
               where p.rrtype = {code} and p.rdata <= ?2 and (p.rdata, p.bucket, p.owner_id, p.removed_id) > (?1, ?3, ?4, ?5)
@@ -481,21 +478,25 @@ fn is_same_type(rdata: &Value, rtype: RecordType) -> bool {
 }
 
 /// Reads a row.
-fn read_user(row: &Row<'_>) -> rusqlite::Result<UserRow> {
+fn read_user(row: &Row<'_>) -> Result<UserRow, Fault> {
     Ok(UserRow {
-        rdata: row.get(0)?,
-        place: [row.get(1)?, row.get(2)?, row.get(3)?],
-        ttl: row.get(4)?,
-        baseline: row.get(5)?,
-        added: (row.get(6)?, row.get(7)?),
-        removed: match row.get::<_, Option<i64>>(8)? {
-            Some(at) => Some((at, row.get(9)?)),
+        rdata: row.get("rdata")?,
+        place: [
+            row.get("place_1")?,
+            row.get("place_2")?,
+            row.get("place_3")?,
+        ],
+        ttl: row.get("ttl")?,
+        baseline: row.get("baseline")?,
+        added: (row.get("added_at")?, row.get("added_serial")?),
+        removed: match row.get::<Option<i64>>("removed_at")? {
+            Some(at) => Some((at, row.get("removed_serial")?)),
             None => None,
         },
-        looked_at: row.get(10)?,
-        source_id: row.get(11)?,
-        owner_key: row.get(12)?,
-        zone_id: row.get(13)?,
-        added_id: row.get(14)?,
+        looked_at: row.get("looked_at")?,
+        source_id: row.get("source_id")?,
+        owner_key: row.get("owner_key")?,
+        zone_id: row.get("zone_id")?,
+        added_id: row.get("added_id")?,
     })
 }

@@ -8,35 +8,33 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::{Arc, LazyLock};
 
-use rusqlite::types::Value;
-use rusqlite::{Row, params};
-
 use crate::dns::{Rdata, RecordType};
 use crate::store::caches::{End, KnownVersions, VersionRow};
+use crate::store::door::{Fault, Numbers, Row, Value, params};
 use crate::store::error::StoreError;
 use crate::store::keys::ZoneId;
 use crate::store::lookup::Lookup;
 use crate::store::lookup::question::Wanted;
-use crate::store::sqlite::rows::array;
 use crate::store::zones::enclosing::SEEN_AT;
 use crate::time::Timestamp;
 
 /// Open intervals of one owner.
 const OPEN: &str = "
-    select rrtype, rdata, ttl, baseline, added_id, null from record where owner_id = ?1";
+    select rrtype, rdata, ttl, baseline, added_id, null as removed_id from record where owner_id = ?1";
 /// Closed intervals of one owner in some months. A cross join keeps the order of the loops.
 const CLOSED: &str = "
     select p.rrtype, p.rdata, p.ttl, p.baseline, p.added_id, p.removed_id
       from rarray(?2) m cross join past_record p on p.bucket = m.value and p.owner_id = ?1";
 /// Some versions, and when the zone was last looked at as they and those before them left it.
 const VERSIONS: &str = "
-    select v.id, v.observed_at, v.serial, v.bulk, v.source_id, coalesce(b.seen_until_at, b.observed_at), v.previous_id, v.seen_until_at,
+    select v.id, v.observed_at, v.serial, v.bulk, v.source_id, coalesce(b.seen_until_at, b.observed_at) as before, v.previous_id, v.seen_until_at,
            v.drift, v.missed_max
       from rarray(?1) w cross join version v on v.id = w.value left join version b on b.id = v.previous_id";
 
 /// What the intervals of a zone's owners share.
-static ZONE: LazyLock<String> =
-    LazyLock::new(|| format!("select usual_ttl, version_id, {SEEN_AT} from zone z where id = ?"));
+static ZONE: LazyLock<String> = LazyLock::new(|| {
+    format!("select usual_ttl, version_id, {SEEN_AT} as seen_at from zone z where id = ?")
+});
 
 /// The most versions that are kept from one lookup to the next.
 const VERSIONS_KEPT_MAX: usize = 50_000;
@@ -73,14 +71,14 @@ impl RawStay {
         }
     }
 
-    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+    fn read(row: &Row<'_>) -> Result<Self, Fault> {
         Ok(Self {
-            code: row.get(0)?,
-            value: row.get(1)?,
-            ttl: row.get(2)?,
-            baseline: row.get(3)?,
-            added_id: row.get(4)?,
-            removed_id: row.get(5)?,
+            code: row.get("rrtype")?,
+            value: row.get("rdata")?,
+            ttl: row.get("ttl")?,
+            baseline: row.get("baseline")?,
+            added_id: row.get("added_id")?,
+            removed_id: row.get("removed_id")?,
         })
     }
 }
@@ -94,25 +92,21 @@ impl Lookup<'_> {
         wanted: &Wanted,
         until_id: Option<i64>,
     ) -> Result<Vec<Stay>, StoreError> {
-        let (usual_ttl, newest_id, seen_at) = self.store.run(|connection| {
-            connection
-                .prepare_cached(&ZONE)?
-                .query_row([zone.0], |row| {
-                    Ok((
-                        row.get::<_, Option<u32>>(0)?,
-                        row.get::<_, Option<i64>>(1)?,
-                        row.get::<_, Option<i64>>(2)?.map(Timestamp::from_unix),
-                    ))
-                })
+        let (usual_ttl, newest_id, seen_at) = self.store.run(|db| {
+            db.query_one(&ZONE, [zone.0], |row| {
+                Ok((
+                    row.get::<Option<u32>>("usual_ttl")?,
+                    row.get::<Option<i64>>("version_id")?,
+                    row.get("seen_at")?,
+                ))
+            })
         })?;
         // The bucket 0 stands for what is open.
         let mut months = self.store.zones().buckets_since(zone, wanted.since)?;
         months.remove(0);
-        let mut rows = self.store.run(|connection| {
-            let mut statement = connection.prepare_cached(OPEN)?;
-            let rows = statement.query_map([owner_id], RawStay::read)?;
-            rows.collect::<rusqlite::Result<Vec<_>>>()
-        })?;
+        let mut rows = self
+            .store
+            .run(|db| db.query(OPEN, [owner_id], RawStay::read))?;
         rows.append(&mut self.past_stays(owner_id, months.into_iter())?);
         rows.retain(|row| {
             RecordType::from_code(row.code).is_none_or(|rtype| wanted.has_type(rtype))
@@ -181,10 +175,12 @@ impl Lookup<'_> {
         owner_id: i64,
         months: impl Iterator<Item = i64>,
     ) -> Result<Vec<RawStay>, StoreError> {
-        self.store.run(|connection| {
-            let mut statement = connection.prepare_cached(CLOSED)?;
-            let rows = statement.query_map(params![owner_id, array(months)], RawStay::read)?;
-            rows.collect()
+        self.store.run(|db| {
+            db.query(
+                CLOSED,
+                params![owner_id, Numbers::from_iter(months)],
+                RawStay::read,
+            )
         })
     }
 
@@ -193,11 +189,7 @@ impl Lookup<'_> {
         let Some(known) = &self.store.known_versions else {
             return Ok(());
         };
-        let state = self.store.run(|connection| {
-            connection
-                .prepare_cached("pragma data_version")?
-                .query_row([], |row| row.get(0))
-        })?;
+        let state = self.store.run(|db| db.value("pragma data_version", ()))?;
         if known.borrow().state != state {
             known.replace(KnownVersions {
                 state,
@@ -213,7 +205,7 @@ impl Lookup<'_> {
         // Outside of a transaction every statement may read another state.
         let known = self.store.known_versions.as_ref();
         let mut known = known
-            .filter(|_| !self.store.connection.is_autocommit())
+            .filter(|_| self.store.db.is_in_transaction())
             .map(RefCell::borrow_mut);
         let mut versions = Vec::with_capacity(ids.len());
         if let Some(known) = &known {
@@ -226,10 +218,12 @@ impl Lookup<'_> {
             });
         }
         if !ids.is_empty() {
-            let read = self.store.run(|connection| {
-                let mut statement = connection.prepare_cached(VERSIONS)?;
-                let rows = statement.query_map([array(ids.into_iter())], VersionRow::read)?;
-                rows.collect::<rusqlite::Result<Vec<_>>>()
+            let read = self.store.run(|db| {
+                db.query(
+                    VERSIONS,
+                    [Numbers::from_iter(ids.into_iter())],
+                    VersionRow::read,
+                )
             })?;
             if let Some(known) = &mut known {
                 if known.rows.len() + read.len() > VERSIONS_KEPT_MAX {

@@ -3,17 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use rusqlite::types::Value;
-use rusqlite::{OptionalExtension, Row, params};
-
 use crate::detector::{Moment, Stay};
-use crate::dns::{Name, Rdata, RecordType, Serial};
+use crate::dns::{Name, Rdata, RecordType};
 use crate::store::caches::Moments;
+use crate::store::door::{Fault, Numbers, Row, Value, params};
 use crate::store::error::StoreError;
 use crate::store::keys::{EntityKey, View, ZoneId};
 use crate::store::ledger::changes::ChangeCounts;
 use crate::store::lookup::Lookup;
-use crate::store::sqlite::rows::array;
 use crate::store::zones::enclosing::EnclosingZone;
 use crate::store::zones::watched::ZoneState;
 use crate::time::Timestamp;
@@ -57,14 +54,15 @@ pub struct HostUsers {
 }
 
 /// Open intervals of an owner.
-const OPEN: &str = "select rrtype, rdata, baseline, added_id, null from record where owner_id = ?1";
+const OPEN: &str =
+    "select rrtype, rdata, baseline, added_id, null as removed_id from record where owner_id = ?1";
 /// The newest closed intervals of an owner that ended in one month.
 const NEWEST: &str = "
     select rrtype, rdata, baseline, added_id, removed_id from past_record
      where bucket = ?2 and owner_id = ?1 and removed_id >= ?3 order by removed_id desc";
 /// Versions, and whether names made the same move in them.
 const MOMENTS: &str = "
-    select v.id, v.observed_at, v.serial, v.bulk, v.drift, exists (select 1 from shared_change where version_id = v.id)
+    select v.id, v.observed_at, v.serial, v.bulk, v.drift, exists (select 1 from shared_change where version_id = v.id) as is_shared
       from rarray(?) w cross join version v on v.id = w.value";
 /// So many intervals are read before their versions are: one statement for all instead of one for each.
 const ROWS_AT_A_TIME: usize = 64;
@@ -143,11 +141,9 @@ impl Lookup<'_> {
     /// [`StoreError`].
     pub fn window(&self, key: &EntityKey, since: Timestamp) -> Result<Vec<Interval>, StoreError> {
         // Exact, however late versions arrived: no earlier row has a time of `since` or later.
-        let first: Option<i64> = self.store.run(|connection| {
+        let first: Option<i64> = self.store.run(|db| {
             let sql = "select min(id) from version where zone_id = ? and observed_at >= ?";
-            connection
-                .prepare_cached(sql)?
-                .query_row(params![key.zone.0, since.unix()], |row| row.get(0))
+            db.value(sql, params![key.zone, since])
         })?;
         let all = Extent {
             since,
@@ -197,10 +193,9 @@ impl Lookup<'_> {
         let months = self.store.zones().buckets_since(key.zone, Some(since))?;
         for month in months.into_iter().skip(1).rev() {
             let room = limit.saturating_sub(count);
-            let more: i64 = self.store.run(|connection| {
+            let more: i64 = self.store.run(|db| {
                 let sql = "select count(*) from (select 1 from past_record where bucket = ? and owner_id = ? limit ?)";
-                let mut statement = connection.prepare_cached(sql)?;
-                statement.query_row(params![month, owner_id, room as i64], |row| row.get(0))
+                db.value(sql, params![month, owner_id, room as i64])
             })?;
             count += more as usize;
         }
@@ -260,11 +255,9 @@ impl Lookup<'_> {
         moments: &mut Moments,
         newest: &mut NewestIntervals<Rdata>,
     ) -> Result<(), StoreError> {
-        let open = self.store.run(|connection| {
-            let mut statement = connection.prepare_cached(OPEN)?;
-            let rows = statement.query_map([owner_id], read_interval)?;
-            rows.collect::<rusqlite::Result<Vec<_>>>()
-        })?;
+        let open = self
+            .store
+            .run(|db| db.query(OPEN, [owner_id], read_interval))?;
         self.learn_moments(version_ids(&open), moments)?;
         let mut rows = Vec::new();
         for raw in open {
@@ -333,12 +326,10 @@ impl Lookup<'_> {
         if !has_shared {
             return Ok(moment);
         }
-        let shared_count: Option<u32> = self.store.run(|connection| {
+        let shared_count: Option<u32> = self.store.run(|db| {
             let sql =
                 "select shared_count from shared_change where version_id = ? and owner_id = ?";
-            let mut statement = connection.prepare_cached(sql)?;
-            let found = statement.query_row([version_id, owner_id], |row| row.get(0));
-            found.optional()
+            db.first_value(sql, [version_id, owner_id])
         })?;
         Ok(Moment {
             shared_count: shared_count.unwrap_or(0),
@@ -356,19 +347,15 @@ impl Lookup<'_> {
         moments: &mut Moments,
         into: &mut Vec<(u16, Value, Stay<()>)>,
     ) -> Result<Option<Moment>, StoreError> {
-        let sqlite = |fault| self.store.sqlite(fault);
-        let mut statement = self
-            .store
-            .connection
-            .prepare_cached(NEWEST)
-            .map_err(sqlite)?;
-        let mut rows = statement.query(key).map_err(sqlite)?;
+        let engine = |fault| self.store.engine(fault);
+        let mut statement = self.store.db.prepare(NEWEST).map_err(engine)?;
+        let mut rows = statement.rows(key).map_err(engine)?;
         let (mut old, mut part) = (0, Vec::with_capacity(ROWS_AT_A_TIME));
         loop {
             while part.len() < ROWS_AT_A_TIME
-                && let Some(row) = rows.next().map_err(sqlite)?
+                && let Some(row) = rows.next().map_err(engine)?
             {
-                part.push(read_interval(row).map_err(sqlite)?);
+                part.push(read_interval(&row).map_err(engine)?);
             }
             if part.is_empty() {
                 return Ok(None);
@@ -406,11 +393,9 @@ impl Lookup<'_> {
         if ids.is_empty() {
             return Ok(());
         }
-        let read = self.store.run(|connection| {
-            let mut statement = connection.prepare_cached(MOMENTS)?;
-            let rows = statement.query_map([array(ids.into_iter())], read_moment)?;
-            rows.collect::<rusqlite::Result<Vec<_>>>()
-        })?;
+        let read = self
+            .store
+            .run(|db| db.query(MOMENTS, [Numbers::from_iter(ids.into_iter())], read_moment))?;
         if moments.by_id.len() + read.len() > MOMENTS_MAX {
             moments.by_id.clear();
         }
@@ -443,13 +428,12 @@ impl Lookup<'_> {
         let months = months.into_iter().skip(1).filter(|month| *month <= last);
         let share = SEEN_ROWS_MAX / months.clone().count().max(1);
         for month in months.rev() {
-            let rows = self.store.run(|connection| {
-                let mut statement = connection.prepare_cached(VALUES)?;
-                let rows = statement.query_map(
+            let rows = self.store.run(|db| {
+                db.query(
+                    VALUES,
                     params![owner_id, month, cut.version_id, share as i64],
-                    |row| Ok((row.get(0)?, row.get(1)?)),
-                )?;
-                rows.collect::<rusqlite::Result<Vec<(u16, Value)>>>()
+                    |row| Ok((row.get("rrtype")?, row.get("rdata")?)),
+                )
             })?;
             for (code, value) in rows {
                 values.push(self.store.ledger().read_rdata(code, &value)?);
@@ -557,10 +541,8 @@ impl Lookup<'_> {
         zone: ZoneId,
         after: i64,
     ) -> Result<Vec<(i64, Timestamp)>, StoreError> {
-        self.store.run(|connection| {
-            let newest: Option<i64> = connection
-                .prepare_cached("select max(id) from version")?
-                .query_row([], |row| row.get(0))?;
+        self.store.run(|db| {
+            let newest: Option<i64> = db.value("select max(id) from version", ())?;
             // By their numbers where few versions came after, of whatever zone; else by the zone's index, which has
             // all of its versions.
             let zone_id = match newest.unwrap_or(0) - after <= NEW_VERSIONS_MAX {
@@ -570,11 +552,9 @@ impl Lookup<'_> {
             let sql = format!(
                 "select id, observed_at from version where {zone_id} = ? and id > ? order by id"
             );
-            let mut statement = connection.prepare_cached(&sql)?;
-            let rows = statement.query_map(params![zone.0, after], |row| {
-                Ok((row.get(0)?, Timestamp::from_unix(row.get(1)?)))
-            })?;
-            rows.collect()
+            db.query(&sql, params![zone, after], |row| {
+                Ok((row.get("id")?, row.get("observed_at")?))
+            })
         })
     }
 
@@ -588,19 +568,18 @@ impl Lookup<'_> {
     ///
     /// [`StoreError`].
     pub fn oldest_to_judge(&self, limit: usize) -> Result<Vec<WaitingVersion>, StoreError> {
-        let rows: Vec<(String, String, i64, i64)> = self.store.run(|connection| {
+        let rows: Vec<(String, String, i64, i64)> = self.store.run(|db| {
             let sql = "select name, view, id, observed_at from (
                            select z.name, z.view, v.id, v.observed_at, max(v.observed_at) over (partition by v.zone_id order by v.id) as turn
                            from zone z join source s on s.id = z.source_id
                                 join version v on v.zone_id = z.id and v.id > z.detected_version_id
                            where z.version_id > z.detected_version_id and z.view <> 'passive' and s.kind <> 'import')
                        order by turn, id limit ?";
-            let mut statement = connection.prepare(sql)?;
+            let mut statement = db.prepare(sql)?;
             let read = |row: &Row<'_>| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+                Ok((row.get("name")?, row.get("view")?, row.get("id")?, row.get("observed_at")?))
             };
-            let rows = statement.query_map([limit as i64], read)?;
-            rows.collect()
+            statement.query([limit as i64], read)
         })?;
         let read = |(name, view, version_id, at): (String, String, i64, i64)| {
             let view = View::parse(&view)
@@ -621,14 +600,10 @@ impl Lookup<'_> {
     ///
     /// [`StoreError`].
     pub fn sample_addresses(&self, records_max: usize) -> Result<BTreeSet<IpAddr>, StoreError> {
-        let rows: Vec<(u16, Value)> = self.store.run(|connection| {
-            let mut statement = connection.prepare(
-                "select rrtype, rdata from (select rrtype, rdata from record limit ?) where rrtype in (1, 28)",
-            )?;
-            let rows = statement.query_map([records_max as i64], |row| {
-                Ok((row.get(0)?, row.get(1)?))
-            })?;
-            rows.collect()
+        let rows: Vec<(u16, Value)> = self.store.run(|db| {
+            db.query("select rrtype, rdata from (select rrtype, rdata from record limit ?) where rrtype in (1, 28)", [records_max as i64], |row| {
+                Ok((row.get("rrtype")?, row.get("rdata")?))
+            })
         })?;
         let mut addresses = BTreeSet::new();
         for (code, value) in rows {
@@ -643,10 +618,9 @@ impl Lookup<'_> {
     ///
     /// [`StoreError`].
     pub fn has_one_version(&self, zone: ZoneId) -> Result<bool, StoreError> {
-        self.store.run(|connection| {
+        self.store.run(|db| {
             let sql = "select count(*) = 1 from (select 1 from version where zone_id = ? limit 2)";
-            let mut statement = connection.prepare_cached(sql)?;
-            statement.query_row([zone.0], |row| row.get(0))
+            db.value(sql, [zone.0])
         })
     }
 
@@ -656,10 +630,11 @@ impl Lookup<'_> {
     ///
     /// [`StoreError`].
     pub fn is_bulk_version(&self, version_id: i64) -> Result<bool, StoreError> {
-        self.store.run(|connection| {
-            connection
-                .prepare_cached("select bulk or drift from version where id = ?")?
-                .query_row([version_id], |row| row.get(0))
+        self.store.run(|db| {
+            db.value(
+                "select bulk or drift from version where id = ?",
+                [version_id],
+            )
         })
     }
 
@@ -674,12 +649,10 @@ impl Lookup<'_> {
         since: Timestamp,
         until: Timestamp,
     ) -> Result<u32, StoreError> {
-        self.store.run(|connection| {
+        self.store.run(|db| {
             let sql = "select count(*) from version where zone_id = ? and observed_at > ? and observed_at <= ? and bulk = 1";
-            let bounds = params![zone.0, since.unix(), until.unix()];
-            connection
-                .prepare_cached(sql)?
-                .query_row(bounds, |row| row.get(0))
+            let bounds = params![zone, since, until];
+            db.value(sql, bounds)
         })
     }
 
@@ -689,12 +662,10 @@ impl Lookup<'_> {
     ///
     /// [`StoreError`].
     pub fn drift_count(&self, zone: ZoneId, since: Timestamp) -> Result<u32, StoreError> {
-        self.store.run(|connection| {
+        self.store.run(|db| {
             let sql =
                 "select count(*) from version where zone_id = ? and observed_at > ? and drift = 1";
-            connection
-                .prepare_cached(sql)?
-                .query_row(params![zone.0, since.unix()], |row| row.get(0))
+            db.value(sql, params![zone, since])
         })
     }
 
@@ -737,10 +708,11 @@ impl Lookup<'_> {
     /// [`StoreError`].
     pub fn set_detected(&self, zone: ZoneId, version_id: i64) -> Result<(), StoreError> {
         self.store
-            .run(|connection| {
-                connection
-                    .prepare_cached("update zone set detected_version_id = ?2 where id = ?1")?
-                    .execute(params![zone.0, version_id])
+            .run(|db| {
+                db.execute(
+                    "update zone set detected_version_id = ?2 where id = ?1",
+                    params![zone, version_id],
+                )
             })
             .map(|_| ())
     }
@@ -752,10 +724,11 @@ impl Lookup<'_> {
     /// [`StoreError`].
     pub fn watched_since(&self, zone: ZoneId) -> Result<Option<Timestamp>, StoreError> {
         self.store
-            .run(|connection| {
-                connection
-                    .prepare_cached("select min(observed_at) from version where zone_id = ?")?
-                    .query_row([zone.0], |row| row.get::<_, Option<i64>>(0))
+            .run(|db| {
+                db.value::<Option<i64>>(
+                    "select min(observed_at) from version where zone_id = ?",
+                    [zone.0],
+                )
             })
             .map(|at| at.map(Timestamp::from_unix))
     }
@@ -826,11 +799,9 @@ impl Lookup<'_> {
         if self.store.has_reverse_index {
             for (id, (_, owners)) in &mut by_id {
                 // "rrtype = 2" stands literally, so that the partial index serves.
-                owners.extend(self.store.run(|connection| {
+                owners.extend(self.store.run(|db| {
                     let sql = "select owner_id from record where rrtype = 2 and rdata = ?";
-                    let mut statement = connection.prepare_cached(sql)?;
-                    let rows = statement.query_map([id], |row| row.get::<_, i64>(0))?;
-                    rows.collect::<rusqlite::Result<Vec<_>>>()
+                    db.values::<i64>(sql, [id])
                 })?);
             }
         } else {
@@ -852,13 +823,13 @@ impl Lookup<'_> {
         if users.is_empty() {
             return Ok(());
         }
-        self.store.run(|connection| {
+        self.store.run(|db| {
             let sql = "select owner_id, rdata from record where rrtype = 2";
-            let mut statement = connection.prepare_cached(sql)?;
-            let mut rows = statement.query([])?;
+            let mut statement = db.prepare(sql)?;
+            let mut rows = statement.rows(())?;
             while let Some(row) = rows.next()? {
-                if let Some(owners) = users.get_mut(&row.get::<_, i64>(1)?) {
-                    owners.insert(row.get(0)?);
+                if let Some(owners) = users.get_mut(&row.at::<i64>(1)?) {
+                    owners.insert(row.at(0)?);
                 }
             }
             Ok(())
@@ -871,11 +842,8 @@ impl Lookup<'_> {
         for zone in self.store.zones().zones_enclosing(host)? {
             let mut name = Some(host.clone());
             while let Some(owner) = name.filter(|name| name.is_at_or_below(&zone.apex)) {
-                owners.extend(self.store.run(|connection| {
-                    connection
-                        .prepare_cached("select o.id from owner o join record r on r.owner_id = o.id and r.rrtype = 2 and r.rdata = ?3 where o.zone_id = ?1 and o.name = ?2")?
-                        .query_row(params![zone.id.0, owner.relative_key(&zone.apex), host_id], |row| row.get::<_, i64>(0))
-                        .optional()
+                owners.extend(self.store.run(|db| {
+                    db.first_value::<i64>("select o.id from owner o join record r on r.owner_id = o.id and r.rrtype = 2 and r.rdata = ?3 where o.zone_id = ?1 and o.name = ?2", params![zone.id, owner.relative_key(&zone.apex), host_id])
                 })?);
                 name = owner.parent();
             }
@@ -885,12 +853,10 @@ impl Lookup<'_> {
 
     /// Returns the absolute name of an owner in whatever zone it is.
     fn absolute_owner(&self, owner_id: i64) -> Result<Name, StoreError> {
-        let (apex, key): (String, String) = self.store.run(|connection| {
+        let (apex, key): (String, String) = self.store.run(|db| {
             let sql =
-                "select z.name, o.name from owner o join zone z on z.id = o.zone_id where o.id = ?";
-            connection
-                .prepare_cached(sql)?
-                .query_row([owner_id], |row| Ok((row.get(0)?, row.get(1)?)))
+                "select z.name as zone_name, o.name as owner_name from owner o join zone z on z.id = o.zone_id where o.id = ?";
+            db.query_one(sql, [owner_id], |row| Ok((row.get("zone_name")?, row.get("owner_name")?)))
         })?;
         Name::from_relative_key(&key, &self.store.read_name(&apex)?)
             .map_err(|fault| self.store.damaged(fault.to_string()))
@@ -918,9 +884,9 @@ impl Lookup<'_> {
                 .ledger()
                 .find_owner(key.zone, &key.apex, &candidate)?
             {
-                let has_ns: bool = self.store.run(|connection| connection.prepare_cached("select exists (select 1 from record where owner_id = ?1 and rrtype = 2)
+                let has_ns: bool = self.store.run(|db| db.value("select exists (select 1 from record where owner_id = ?1 and rrtype = 2)
                          or exists (select 1 from (select rrtype from past_record where bucket = ?2 and owner_id = ?1 order by removed_id desc limit ?4) where rrtype = 2)
-                         or exists (select 1 from (select rrtype from past_record where bucket = ?3 and owner_id = ?1 order by removed_id desc limit ?4) where rrtype = 2)")?.query_row(params![owner_id, last_bucket - 1, last_bucket, KIND_ROWS_MAX as i64], |row| row.get(0)))?;
+                         or exists (select 1 from (select rrtype from past_record where bucket = ?3 and owner_id = ?1 order by removed_id desc limit ?4) where rrtype = 2)", params![owner_id, last_bucket - 1, last_bucket, KIND_ROWS_MAX as i64]))?;
                 if has_ns {
                     return Ok(true);
                 }
@@ -950,10 +916,8 @@ impl Lookup<'_> {
             .into_iter()
             .skip(1)
         {
-            let has_ns: bool = self.store.run(|connection| {
-                connection
-                    .prepare_cached("select exists (select 1 from (select rrtype from past_record where bucket = ? and owner_id = ? order by removed_id desc limit ?) where rrtype = 2)")?
-                    .query_row([bucket, owner_id, KIND_ROWS_MAX as i64], |row| row.get(0))
+            let has_ns: bool = self.store.run(|db| {
+                db.value("select exists (select 1 from (select rrtype from past_record where bucket = ? and owner_id = ? order by removed_id desc limit ?) where rrtype = 2)", [bucket, owner_id, KIND_ROWS_MAX as i64])
             })?;
             if has_ns {
                 return Ok(true);
@@ -983,10 +947,8 @@ impl Lookup<'_> {
         let sql = format!(
             "select exists (select 1 from owner where zone_id = ?1 and {range} limit 1 offset ?3)"
         );
-        self.store.run(|connection| {
-            let mut statement = connection.prepare_cached(&sql)?;
-            statement.query_row(params![zone.id.0, key, limit as i64], |row| row.get(0))
-        })
+        self.store
+            .run(|db| db.value(&sql, params![zone.id, key, limit as i64]))
     }
 
     /// Returns the names at or below `domain` in a zone whose addresses or aliases changed since `since`, those
@@ -1024,13 +986,8 @@ impl Lookup<'_> {
                   or exists (select 1 from month cross join past_record p on p.bucket = month.bucket where p.owner_id = o.id and p.rrtype in (1, 5, 28)))
               order by (select count(*) from (select 1 from month cross join past_record p on p.bucket = month.bucket where p.owner_id = o.id limit {KIND_ROWS_MAX})) desc, o.name limit ?6"
         );
-        let names = self.store.run(|connection| {
-            let mut statement = connection.prepare_cached(&sql)?;
-            let rows = statement.query_map(
-                params![zone.0, key, since.unix(), first, last, limit as i64],
-                |row| row.get::<_, String>(0),
-            )?;
-            rows.collect::<rusqlite::Result<Vec<_>>>()
+        let names = self.store.run(|db| {
+            db.values::<String>(&sql, params![zone, key, since, first, last, limit as i64])
         })?;
         let entity = |key: String| {
             let owner = Name::from_relative_key(&key, apex)
@@ -1100,10 +1057,9 @@ impl Lookup<'_> {
             .skip(1)
             .rev()
         {
-            let had: bool = self.store.run(|connection| {
+            let had: bool = self.store.run(|db| {
                 let sql = "select exists (select 1 from past_record where bucket = ? and owner_id = ? and rrtype = ?)";
-                let mut statement = connection.prepare_cached(sql)?;
-                statement.query_row(params![bucket, owner_id, rtype.code()], |row| row.get(0))
+                db.value(sql, params![bucket, owner_id, rtype.code()])
             })?;
             if had {
                 return Ok(true);
@@ -1130,13 +1086,11 @@ impl Lookup<'_> {
         else {
             return Ok(Vec::new());
         };
-        let times = self.store.run(|connection| {
+        let times = self.store.run(|db| {
             let sql =
                 "select v.observed_at from registration r join version v on v.id = r.version_id
                        where r.owner_id = ? and v.observed_at <= ? order by v.observed_at, v.id";
-            let mut statement = connection.prepare_cached(sql)?;
-            let rows = statement.query_map(params![owner_id, until.unix()], |row| row.get(0))?;
-            rows.collect::<rusqlite::Result<Vec<i64>>>()
+            db.values(sql, params![owner_id, until])
         })?;
         let later = times.get(1..).unwrap_or_default();
         Ok(later.iter().map(|at| Timestamp::from_unix(*at)).collect())
@@ -1151,14 +1105,13 @@ impl Lookup<'_> {
         let key = domain
             .relative_key(&Name::root())
             .expect("every name is below the root");
-        self.store.run(|connection| {
+        self.store.run(|db| {
             let sql = "
                 select exists (
                     select 1 from host h
                      where (h.name = ?1 or h.name >= ?1 || '.' and h.name < ?1 || '/')
                        and exists (select 1 from popularity p where p.user_of = h.id))";
-            let mut statement = connection.prepare_cached(sql)?;
-            statement.query_row([key], |row| row.get(0))
+            db.value(sql, [key])
         })
     }
 
@@ -1176,11 +1129,7 @@ impl Lookup<'_> {
             "select id from host where name = ?1{}",
             if whole_operator { below } else { "" }
         );
-        self.store.run(|connection| {
-            let mut statement = connection.prepare_cached(&sql)?;
-            let rows = statement.query_map([key], |row| row.get(0))?;
-            rows.collect()
-        })
+        self.store.run(|db| db.values(&sql, [key]))
     }
 }
 
@@ -1193,26 +1142,26 @@ fn version_ids(intervals: &[RawInterval]) -> BTreeSet<i64> {
 }
 
 /// Reads a row of [`MOMENTS`].
-fn read_moment(row: &Row<'_>) -> rusqlite::Result<(Moment, bool)> {
+fn read_moment(row: &Row<'_>) -> Result<(Moment, bool), Fault> {
     let moment = Moment {
-        version_id: row.get(0)?,
-        at: Timestamp::from_unix(row.get(1)?),
-        serial: row.get::<_, Option<u32>>(2)?.map(Serial),
-        bulk: row.get(3)?,
-        drift: row.get(4)?,
+        version_id: row.get("id")?,
+        at: row.get("observed_at")?,
+        serial: row.get("serial")?,
+        bulk: row.get("bulk")?,
+        drift: row.get("drift")?,
         shared_count: 0,
     };
-    Ok((moment, row.get(5)?))
+    Ok((moment, row.get("is_shared")?))
 }
 
 /// Reads an interval; its data and the versions at its ends are read by the caller.
-fn read_interval(row: &Row<'_>) -> rusqlite::Result<RawInterval> {
+fn read_interval(row: &Row<'_>) -> Result<RawInterval, Fault> {
     Ok((
-        row.get(0)?,
-        row.get(1)?,
-        row.get(2)?,
-        row.get(3)?,
-        row.get(4)?,
+        row.get("rrtype")?,
+        row.get("rdata")?,
+        row.get("baseline")?,
+        row.get("added_id")?,
+        row.get("removed_id")?,
     ))
 }
 

@@ -7,6 +7,7 @@ use rusqlite::{ErrorCode, ffi};
 
 use crate::file;
 use crate::store::error::StoreError;
+use crate::store::value::Fault;
 
 /// What is true after every fault that can pass.
 const KEPT: &str = "what was committed is there, and the next pass goes on from it";
@@ -21,7 +22,7 @@ impl StoreError {
     /// until somebody puts them right. A fault that is not known to pass is taken for one that stays.
     pub fn can_heal(&self) -> bool {
         match self {
-            Self::Sqlite { fault, .. } => sqlite_can_heal(fault),
+            Self::Engine { fault, .. } => sqlite_can_heal(fault),
             Self::File { fault, .. } => file_can_heal(fault),
             Self::Access { .. }
             | Self::WrittenMeanwhile(_)
@@ -45,7 +46,7 @@ impl StoreError {
     /// Returns the fault with the name of the copy, if it met that rather than the database.
     pub(in crate::store) fn while_copied(self, to: &Path) -> Self {
         match self {
-            Self::Sqlite { fault, .. } if is_of_writing(&fault) => Self::Sqlite {
+            Self::Engine { fault, .. } if is_of_writing(&fault) => Self::Engine {
                 path: to.to_owned(),
                 fault,
             },
@@ -56,7 +57,7 @@ impl StoreError {
     /// Returns what helps, as an order; `None` where the fault's own words say it.
     pub fn cure(&self) -> Option<String> {
         match self {
-            Self::Sqlite { fault, .. } => Some(sqlite_cure(fault)),
+            Self::Engine { fault, .. } => Some(sqlite_cure(fault)),
             Self::File { fault, .. } => Some(file::cure(fault).to_owned()),
             Self::Access { cure, .. } => Some(cure.clone()),
             Self::WrittenMeanwhile(_) => Some(
@@ -90,9 +91,19 @@ impl StoreError {
     }
 }
 
+/// Returns SQLite's numbers of a fault; `None` if it has none.
+fn numbers_of(fault: &Fault) -> Option<ffi::Error> {
+    fault.code().map(ffi::Error::new)
+}
+
+/// Returns which of the faults that SQLite tells apart it is.
+pub(super) fn code_of(fault: &Fault) -> Option<ErrorCode> {
+    numbers_of(fault).map(|numbers| numbers.code)
+}
+
 /// Returns whether SQLite could not make or write a file, in a process that writes one and reads another.
-fn is_of_writing(fault: &rusqlite::Error) -> bool {
-    let rusqlite::Error::SqliteFailure(code, _) = fault else {
+fn is_of_writing(fault: &Fault) -> bool {
+    let Some(code) = numbers_of(fault) else {
         return false;
     };
     match code.code {
@@ -112,8 +123,8 @@ fn damage_cure() -> String {
 }
 
 /// Returns what helps against a fault that SQLite reports.
-fn sqlite_cure(fault: &rusqlite::Error) -> String {
-    let rusqlite::Error::SqliteFailure(code, _) = fault else {
+fn sqlite_cure(fault: &Fault) -> String {
+    let Some(code) = numbers_of(fault) else {
         return damage_cure();
     };
     let order = match code.code {
@@ -139,8 +150,8 @@ fn sqlite_cure(fault: &rusqlite::Error) -> String {
 }
 
 /// Returns whether a fault that SQLite reports can pass.
-fn sqlite_can_heal(fault: &rusqlite::Error) -> bool {
-    let rusqlite::Error::SqliteFailure(code, _) = fault else {
+fn sqlite_can_heal(fault: &Fault) -> bool {
+    let Some(code) = numbers_of(fault) else {
         // A value of another type than this program writes, or SQL that does not fit the tables.
         return false;
     };
@@ -180,9 +191,9 @@ mod tests {
 
     /// Returns the fault of SQLite with an extended code.
     fn sqlite(code: i32) -> StoreError {
-        StoreError::Sqlite {
+        StoreError::Engine {
             path: "fluxwatch.db".into(),
-            fault: rusqlite::Error::SqliteFailure(ffi::Error::new(code), None),
+            fault: rusqlite::Error::SqliteFailure(ffi::Error::new(code), None).into(),
         }
     }
 
@@ -256,9 +267,7 @@ mod tests {
         let path = folder.path().join("fluxwatch.db");
         let store = Store::open(&path, POLLING).expect("made");
         let newer = "pragma user_version = 9999";
-        store
-            .run(|connection| connection.execute_batch(newer))
-            .expect("written");
+        store.run(|db| db.run(newer)).expect("written");
         drop(store);
         assert!(!fault_of(&path).can_heal());
     }

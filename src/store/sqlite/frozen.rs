@@ -6,8 +6,10 @@ use std::collections::{HashMap, HashSet};
 use rusqlite::{Connection, params};
 
 use crate::dns::{Name, SUFFIX_LIST, operator_domain};
-use crate::store::sqlite::rows::ROWS_A_STATEMENT;
 use crate::time::Timestamp;
+
+/// How many rows are written with one statement.
+const ROWS_A_STATEMENT: usize = 64;
 
 /// The key in `meta` of the list of suffixes that told the operators.
 const SUFFIXES_OF: &str = "suffixes_of";

@@ -17,14 +17,17 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::ErrorCode;
 use rustix::fs::OFlags;
 use rustix::process::{Flock, FlockOffsetType, FlockType, fcntl_getlk};
 
 use crate::store::error::StoreError;
 use crate::store::sqlite::connection::WAL_OCTETS_MAX;
+use crate::store::sqlite::db::Db;
+use crate::store::sqlite::faults::code_of;
 use crate::store::sqlite::file::{FileId, folder_of, with_suffix};
 use crate::store::sqlite::turn;
+use crate::store::value::Fault;
 
 /// The log may take one part in so many of what would be free without it, unless the configuration says more.
 const FREE_SHARE: u64 = 4;
@@ -324,10 +327,7 @@ pub(in crate::store) struct Growth {
 
 impl Growth {
     /// Watches what a connection reads from now on.
-    pub(in crate::store) fn watch(
-        connection: &mut Connection,
-        log: Arc<Log>,
-    ) -> rusqlite::Result<Arc<Self>> {
+    pub(in crate::store) fn watch(db: &mut Db, log: Arc<Log>) -> Result<Arc<Self>, Fault> {
         let growth = Arc::new(Self {
             log,
             begun_octets: AtomicU64::new(u64::MAX),
@@ -342,7 +342,8 @@ impl Growth {
             }
             !is_soon && watching.is_over()
         };
-        connection.progress_handler(STEPS_A_LOOK, Some(look))?;
+        db.connection_mut()
+            .progress_handler(STEPS_A_LOOK, Some(look))?;
         Ok(growth)
     }
 
@@ -371,8 +372,8 @@ impl Growth {
     }
 
     /// Returns the error for a fault of SQLite if this is what ended the reading.
-    pub(in crate::store) fn explain(&self, fault: &rusqlite::Error) -> Option<StoreError> {
-        let is_ended = fault.sqlite_error_code() == Some(ErrorCode::OperationInterrupted)
+    pub(in crate::store) fn explain(&self, fault: &Fault) -> Option<StoreError> {
+        let is_ended = code_of(fault) == Some(ErrorCode::OperationInterrupted)
             && self.is_ended.swap(false, Ordering::Relaxed);
         is_ended.then(|| StoreError::ReadTooLong {
             path: self.log.path.clone(),
@@ -387,32 +388,32 @@ impl Log {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Sqlite`].
-    pub(in crate::store) fn checkpoint(&self, connection: &Connection) -> Result<(), StoreError> {
+    /// [`StoreError::Engine`].
+    pub(in crate::store) fn checkpoint(&self, db: &Db) -> Result<(), StoreError> {
         // With the time limit of a writer, each look at a log that somebody reads would wait for him.
-        let moved = turn::without_waiting(|| self.move_by_need(connection));
+        let moved = turn::without_waiting(|| self.move_by_need(db));
         self.note(moved?);
         Ok(())
     }
 
     /// Moves the log, and cuts it back if nobody at all reads it. Returns what came of it; `None` if somebody else is
     /// moving it.
-    fn move_by_need(&self, connection: &Connection) -> Result<Option<Moved>, StoreError> {
-        let moved = self.move_by(connection, "passive")?;
+    fn move_by_need(&self, db: &Db) -> Result<Option<Moved>, StoreError> {
+        let moved = self.move_by(db, "passive")?;
         if self.octets() > WAL_OCTETS_MAX {
-            self.move_by(connection, "truncate")
+            self.move_by(db, "truncate")
         } else {
             Ok(moved)
         }
     }
 
     /// Moves the log in one of SQLite's ways.
-    fn move_by(&self, connection: &Connection, way: &str) -> Result<Option<Moved>, StoreError> {
+    fn move_by(&self, db: &Db, way: &str) -> Result<Option<Moved>, StoreError> {
         let sql = format!("pragma wal_checkpoint({way})");
-        let said = connection.query_row(&sql, [], |row| {
+        let said = db.query_one(&sql, (), |row| {
             Ok(Moved {
-                frames: row.get(1)?,
-                moved: row.get(2)?,
+                frames: row.get("log")?,
+                moved: row.get("checkpointed")?,
             })
         });
         match said {
@@ -420,17 +421,23 @@ impl Log {
             Ok(moved) => Ok((moved.frames >= 0).then_some(moved)),
             Err(fault)
                 if matches!(
-                    fault.sqlite_error_code(),
+                    code_of(&fault),
                     Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
                 ) =>
             {
                 Ok(None)
             }
-            Err(fault) => Err(StoreError::Sqlite {
+            Err(fault) => Err(StoreError::Engine {
                 path: self.path.clone(),
                 fault,
             }),
         }
+    }
+
+    /// Moves what can be moved, for whoever ends: says nothing of it.
+    pub(in crate::store) fn move_quietly(&self, db: &Db) -> Result<(), Fault> {
+        db.value("pragma wal_checkpoint(passive)", ())
+            .map(|_: i64| ())
     }
 
     /// Checks that more may be written, before a transaction begins. As long as the log is short this is one look at
@@ -439,11 +446,11 @@ impl Log {
     /// # Errors
     ///
     /// [`StoreError::LogFull`] if the log has grown as far as it may, and a reader keeps it from being moved.
-    pub(in crate::store) fn require_room(&self, connection: &Connection) -> Result<(), StoreError> {
+    pub(in crate::store) fn require_room(&self, db: &Db) -> Result<(), StoreError> {
         if self.octets() < self.look_at_octets() {
             return Ok(());
         }
-        self.checkpoint(connection)?;
+        self.checkpoint(db)?;
         let (octets, octets_max) = (self.octets(), self.octets_max());
         let mut state = lock(&self.state);
         // A log that is long and moved whole is begun anew by who writes next.

@@ -3,11 +3,15 @@
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OpenFlags, params};
 
 use crate::store::error::StoreError;
+use crate::store::sqlite::connection::configure;
+use crate::store::sqlite::db::Db;
 use crate::store::sqlite::frozen::{ChangeCounts, begin_operators, begin_popularity, pack};
 use crate::store::sqlite::lock::keep_open;
+use crate::store::sqlite::turn;
+use crate::store::value::Fault;
 
 /// The migrations, in order; the database's `user_version` is how many have run.
 const MIGRATIONS: [Migration; 11] = [
@@ -58,14 +62,10 @@ pub(in crate::store) const APPLICATION_ID: i32 = 0x666c_7578;
 const HEADER_OCTETS: usize = 105;
 /// Refuses a database that is not ours or from the future, before anything is written. Returns its
 /// schema.
-pub(in crate::store) fn check_schema(
-    connection: &Connection,
-    path: &Path,
-) -> Result<i32, StoreError> {
+pub(in crate::store) fn check_schema(db: &Db, path: &Path) -> Result<i32, StoreError> {
     let read = |pragma: &str| {
-        connection
-            .query_row(pragma, [], |row| row.get::<_, i32>(0))
-            .map_err(|fault| StoreError::Sqlite {
+        db.value::<i32>(pragma, ())
+            .map_err(|fault| StoreError::Engine {
                 path: path.to_owned(),
                 fault,
             })
@@ -85,6 +85,22 @@ pub(in crate::store) fn check_schema(
         });
     }
     Ok(version)
+}
+
+/// Opens a database to write, settles and migrates it.
+pub(in crate::store) fn open_to_write(path: &Path) -> Result<Db, StoreError> {
+    let engine = |fault: rusqlite::Error| StoreError::Engine {
+        path: path.to_owned(),
+        fault: fault.into(),
+    };
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(path, flags).map_err(engine)?;
+    turn::wait_for_writers(&mut connection).map_err(engine)?;
+    let db = Db::new(connection);
+    check_schema(&db, path)?;
+    configure(db.connection()).map_err(engine)?;
+    migrate(db.connection()).map_err(engine)?;
+    Ok(db)
 }
 
 /// Returns what makes an ordinary file no database of ours, in words that follow its path; `None` if it is one, is
@@ -110,7 +126,7 @@ pub fn foreign_file(path: &Path) -> Option<&'static str> {
 }
 
 /// Runs the migrations that are missing, each in one transaction, and leaves foreign keys enforced.
-pub(in crate::store) fn migrate(connection: &Connection) -> rusqlite::Result<()> {
+fn migrate(connection: &Connection) -> rusqlite::Result<()> {
     // A table that others refer to can only be made anew while nobody enforces that (sqlite.org,
     // "ALTER TABLE", section 7); each migration is checked before it is committed.
     connection.execute_batch("pragma foreign_keys = off")?;
@@ -198,11 +214,8 @@ fn pack_changes(connection: &Connection) -> rusqlite::Result<()> {
 }
 
 /// Makes or drops the index from RDATA to owners, as configured.
-pub(in crate::store) fn set_reverse_index(
-    connection: &Connection,
-    wanted: bool,
-) -> rusqlite::Result<()> {
-    let there = has_index(connection, LAST_REVERSE_INDEX)?;
+pub(in crate::store) fn set_reverse_index(db: &Db, wanted: bool) -> Result<(), Fault> {
+    let there = has_index(db, LAST_REVERSE_INDEX)?;
     match (wanted, there) {
         (true, false) => {
             let all = REVERSE_INDEXES.map(|(name, table, rrtype)| {
@@ -210,11 +223,11 @@ pub(in crate::store) fn set_reverse_index(
                     "create index if not exists {name} on {table} (rdata) where rrtype = {rrtype};"
                 )
             });
-            connection.execute_batch(&format!("begin immediate; {} commit", all.concat()))
+            db.run(&format!("begin immediate; {} commit", all.concat()))
         }
         (false, true) => {
             let all = REVERSE_INDEXES.map(|(name, ..)| format!("drop index if exists {name};"));
-            connection.execute_batch(&format!("begin immediate; {} commit", all.concat()))
+            db.run(&format!("begin immediate; {} commit", all.concat()))
         }
         _ => Ok(()),
     }
@@ -235,16 +248,14 @@ const REVERSE_INDEXES: [(&str, &str, u16); 6] = [
 pub(in crate::store) const LAST_REVERSE_INDEX: &str = "past_by_host";
 
 /// Returns SQLite's count of changes of the schema.
-pub(in crate::store) fn schema_version(connection: &Connection) -> rusqlite::Result<i64> {
-    connection
-        .prepare_cached("pragma schema_version")?
-        .query_row([], |row| row.get(0))
+pub(in crate::store) fn schema_version(db: &Db) -> Result<i64, Fault> {
+    db.value("pragma schema_version", ())
 }
 
 /// Returns whether there is an index of this name.
-pub(in crate::store) fn has_index(connection: &Connection, name: &str) -> rusqlite::Result<bool> {
+pub(in crate::store) fn has_index(db: &Db, name: &str) -> Result<bool, Fault> {
     let sql = "select exists (select 1 from sqlite_schema where type = 'index' and name = ?)";
-    connection.query_row(sql, [name], |row| row.get(0))
+    db.value(sql, [name])
 }
 
 #[cfg(test)]
@@ -402,17 +413,18 @@ mod tests {
         before[5] += 1;
         let after: Vec<i64> = tables
             .iter()
-            .map(|table| count(&store.connection, table))
+            .map(|table| count(store.db.connection(), table))
             .collect();
         assert_eq!(before, after);
-        assert_eq!(count(&store.connection, "pragma_foreign_key_check"), 0);
+        assert_eq!(count(store.db.connection(), "pragma_foreign_key_check"), 0);
         // What the first release's rows say is what the packed ones say, and the chain begins with it.
         let found = store.upkeep().verify(|_| {}).expect("readable");
         assert_eq!(found.faults, Vec::<String>::new());
-        assert_eq!(count(&store.connection, "change"), 1);
-        assert_eq!(count(&store.connection, "chain"), 1);
+        assert_eq!(count(store.db.connection(), "change"), 1);
+        assert_eq!(count(store.db.connection(), "chain"), 1);
         let enforced: i64 = store
-            .connection
+            .db
+            .connection()
             .query_row("pragma foreign_keys", [], |row| row.get(0))
             .expect("a pragma");
         assert_eq!(enforced, 1);
@@ -484,7 +496,8 @@ mod tests {
         assert_eq!(found.faults, Vec::<String>::new());
         // A line of a log can be told from one that a restored copy gives the same number.
         let uid: String = store
-            .connection
+            .db
+            .connection()
             .query_row("select uid from case_event", [], |row| row.get(0))
             .expect("the line");
         assert_eq!(uid.len(), 16);

@@ -15,7 +15,8 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use rustix::fs::{Access, access};
 
 use crate::store::error::StoreError;
-use crate::store::sqlite::connection::BUSY_TIMEOUT;
+use crate::store::sqlite::connection::{BUSY_TIMEOUT, configure_connection};
+use crate::store::sqlite::db::Db;
 use crate::store::sqlite::file::{folder_of, with_suffix};
 
 /// How often a reader tries to share the log of a writer that is about to begin or to end.
@@ -97,7 +98,7 @@ impl Way {
     }
 
     /// Opens the database at `path` in this way.
-    pub(in crate::store) fn open(&self, path: &Path) -> rusqlite::Result<Connection> {
+    pub(super) fn open(&self, path: &Path) -> rusqlite::Result<Connection> {
         let no_mutex = OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = match self {
             Self::Shared => {
@@ -123,15 +124,12 @@ impl Way {
 /// # Errors
 ///
 /// [`StoreError`].
-pub(in crate::store) fn open_to_read(
-    path: &Path,
-    configure: impl Fn(&Connection) -> rusqlite::Result<()>,
-) -> Result<(Connection, Way), StoreError> {
+pub(in crate::store) fn open_to_read(path: &Path) -> Result<(Db, Way), StoreError> {
     let mut tries = 0;
     loop {
         let way = Way::find(path)?;
         let begin = |connection: &Connection| {
-            configure(connection)?;
+            configure_connection(connection)?;
             // One lock for all that is read first, instead of one for each statement.
             connection.execute_batch("begin")?;
             connection.query_row("pragma schema_version", [], |_| Ok(()))
@@ -147,7 +145,7 @@ pub(in crate::store) fn open_to_read(
                         .execute_batch("pragma query_only = on")
                         .map_err(|fault| sqlite(path, fault))?;
                 }
-                return Ok((connection, way));
+                return Ok((Db::new(connection), way));
             }
             Err(fault) if !is_of_sharing(&fault) => return Err(sqlite(path, fault)),
             Err(_) if tries < SHARE_TRIES_MAX && can_share(path) => {
@@ -256,9 +254,9 @@ fn as_owner(meta: &Metadata) -> String {
 
 /// Gives a fault of SQLite the database's name.
 fn sqlite(path: &Path, fault: rusqlite::Error) -> StoreError {
-    StoreError::Sqlite {
+    StoreError::Engine {
         path: path.to_owned(),
-        fault,
+        fault: fault.into(),
     }
 }
 

@@ -39,7 +39,7 @@ pub fn end_waits() {
 }
 
 /// Has a connection wait for other writers, up to [`BUSY_TIMEOUT`].
-pub(in crate::store) fn wait_for_writers(connection: &mut Connection) -> rusqlite::Result<()> {
+pub(super) fn wait_for_writers(connection: &mut Connection) -> rusqlite::Result<()> {
     connection.busy_handler(Some(wait))
 }
 

@@ -14,9 +14,9 @@ impl Upkeep<'_> {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Sqlite`].
+    /// [`StoreError::Engine`].
     pub fn checkpoint(&self) -> Result<(), StoreError> {
-        self.store.log.checkpoint(&self.store.connection)
+        self.store.log.checkpoint(&self.store.db)
     }
 
     /// Returns octets of the write-ahead log; 0 if there is none.

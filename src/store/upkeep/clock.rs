@@ -3,9 +3,8 @@
 //! A process counts its waits on a clock that nobody sets. What must outlast the process is written as a time of the
 //! wall clock, and goes wrong when that is set: it comes due by days too early or too late.
 
-use rusqlite::params;
-
 use crate::outbox::{LEASE, WAIT_MAX};
+use crate::store::door::params;
 use crate::store::error::StoreError;
 use crate::store::upkeep::Upkeep;
 use crate::time::{Span, Step, Timestamp};
@@ -79,12 +78,10 @@ impl Upkeep<'_> {
             SHIFT_ABSENCES,
             SHIFT_COMPARISONS,
         ] {
-            self.store
-                .run(|connection| connection.prepare_cached(sql)?.execute([by]))?;
+            self.store.run(|db| db.execute(sql, [by]))?;
         }
         let clocks = [step.now.unix(), step.unset.unix()];
-        self.store
-            .run(|connection| connection.prepare_cached(SHIFT_HOLDS)?.execute(clocks))?;
+        self.store.run(|db| db.execute(SHIFT_HOLDS, clocks))?;
         self.settle(step.now)?;
         let count = self.store.desk().noted_number(CLOCK_STEPS)?.unwrap_or(0);
         self.store
@@ -112,10 +109,8 @@ impl Upkeep<'_> {
     /// [`Upkeep::settle_waits`] as a part of the caller's transaction.
     fn settle(&self, now: Timestamp) -> Result<(), StoreError> {
         let (latest, leased) = (now + WAIT_MAX, now + LEASE);
-        self.store.run(|connection| {
-            connection
-                .prepare_cached(SETTLE_MESSAGES)?
-                .execute(params![now.unix(), latest.unix(), leased.unix()])?;
+        self.store.run(|db| {
+            db.execute(SETTLE_MESSAGES, params![now, latest, leased])?;
             for sql in [
                 SETTLE_NUMBERS,
                 SETTLE_TOLD,
@@ -123,7 +118,7 @@ impl Upkeep<'_> {
                 SETTLE_COMPARISONS,
                 SETTLE_CASES,
             ] {
-                connection.prepare_cached(sql)?.execute([now.unix()])?;
+                db.execute(sql, [now.unix()])?;
             }
             Ok(())
         })
@@ -307,13 +302,11 @@ mod tests {
         put_case(&store, "live.", SourceKind::Transfer, version_at);
         let held = "update abuse_case set pending_since_at = ?1";
         store
-            .run(|connection| connection.execute(held, [held_since]))
+            .run(|db| db.execute(held, [held_since]))
             .expect("written");
         store.upkeep().shift_waits(step(by)).expect("shifted");
         let since = "select pending_since_at from abuse_case";
-        store
-            .run(|connection| connection.query_row(since, [], |row| row.get(0)))
-            .expect("readable")
+        store.run(|db| db.value(since, ())).expect("readable")
     }
 
     #[test]
@@ -331,18 +324,11 @@ mod tests {
         let apex = Name::parse(name).expect("a name");
         let zone = store.zones().ensure_zone(&apex, source).expect("made");
         store
-            .run(|connection| {
-                connection.execute(
-                    "insert into version (zone_id, source_id, kind, observed_at) values (?1, ?2, 'baseline', ?3)",
-                    params![zone.id.0, source.0, version_at],
-                )?;
-                let version = connection.last_insert_rowid();
-                connection.execute("update zone set version_id = ?2 where id = ?1", [zone.id.0, version])?;
-                connection.execute(
-                    "insert into abuse_case (domain, zone_id, verdict, level, peak_level, state, score, first_detected_at, last_change_at, evaluated_at, revision)
-                     values ('bad.' || ?1, ?2, 'ns-flux', 'report', 'report', 'open', 90, ?3, ?3, ?4, 1)",
-                    params![name, zone.id.0, NOW, NOW + DAY],
-                )
+            .run(|db| {
+                let version = db.insert("insert into version (zone_id, source_id, kind, observed_at) values (?1, ?2, 'baseline', ?3)", params![zone.id, source, version_at])?;
+                db.execute("update zone set version_id = ?2 where id = ?1", [zone.id.0, version])?;
+                db.execute("insert into abuse_case (domain, zone_id, verdict, level, peak_level, state, score, first_detected_at, last_change_at, evaluated_at, revision)
+                     values ('bad.' || ?1, ?2, 'ns-flux', 'report', 'report', 'open', 90, ?3, ?3, ?4, 1)", params![name, zone.id, NOW, NOW + DAY])
             })
             .expect("written");
     }
@@ -357,12 +343,7 @@ mod tests {
             .settle_waits(Timestamp::from_unix(NOW))
             .expect("settled");
         let judged: Vec<i64> = store
-            .run(|connection| {
-                let mut rows =
-                    connection.prepare("select evaluated_at from abuse_case order by id")?;
-                let rows = rows.query_map([], |row| row.get(0))?;
-                rows.collect()
-            })
+            .run(|db| db.values("select evaluated_at from abuse_case order by id", ()))
             .expect("readable");
         assert_eq!(judged, [NOW + 50, NOW + DAY]);
     }

@@ -3,11 +3,9 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use rusqlite::params;
-use rusqlite::types::Value;
-
 use crate::count::counted;
 use crate::evidence::{Hash, chain_hash};
+use crate::store::door::{Row, Value, params};
 use crate::store::error::StoreError;
 use crate::store::handle::Store;
 use crate::store::keys::ZoneId;
@@ -161,14 +159,14 @@ impl Upkeep<'_> {
         let tx = self.store.begin_batch()?;
         for zone in self.every_view()? {
             progress(&format!("zone {}", zone.apex));
-            self.store.run(|connection| {
+            self.store.run(|db| {
                 let sql = "update zone set (kept_count, name_count, delegation_count) =
                              (select coalesce(sum(records), 0), count(nullif(records, 0)), count(nullif(has_ns, 0))
                                 from (select (select count(*) from record r where r.owner_id = o.id) as records,
                                              exists (select 1 from record r where r.owner_id = o.id and r.rrtype = 2) as has_ns
                                         from owner o where o.zone_id = ?1))
                             where id = ?1";
-                connection.prepare_cached(sql)?.execute([zone.id.0])
+                db.execute(sql, [zone.id.0])
             })?;
         }
         progress("users of name servers");
@@ -178,11 +176,9 @@ impl Upkeep<'_> {
 
     /// Lets SQLite check its structures and the references between tables.
     fn verify_pages(&self, found: &mut Verification) -> Result<(), StoreError> {
-        let lines: Vec<String> = self.store.run(|connection| {
-            let mut statement = connection.prepare("pragma integrity_check(100)")?;
-            let rows = statement.query_map([], |row| row.get(0))?;
-            rows.collect()
-        })?;
+        let lines: Vec<String> = self
+            .store
+            .run(|db| db.values("pragma integrity_check(100)", ()))?;
         lines
             .into_iter()
             .filter(|line| line != "ok")
@@ -190,11 +186,12 @@ impl Upkeep<'_> {
         if !found.faults.is_empty() {
             return Ok(());
         }
-        let broken: Vec<(String, String)> = self.store.run(|connection| {
-            let mut statement = connection
-                .prepare("select \"table\", parent from pragma_foreign_key_check limit 100")?;
-            let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-            rows.collect()
+        let broken: Vec<(String, String)> = self.store.run(|db| {
+            db.query(
+                "select \"table\" as of_table, parent from pragma_foreign_key_check limit 100",
+                (),
+                |row| Ok((row.get("of_table")?, row.get("parent")?)),
+            )
         })?;
         for (table, parent) in broken {
             found.fault(format!(
@@ -229,9 +226,7 @@ impl Upkeep<'_> {
             ),
         ];
         for (what, sql) in counts {
-            let count: i64 = self
-                .store
-                .run(|connection| connection.query_row(sql, [], |row| row.get(0)))?;
+            let count: i64 = self.store.run(|db| db.value(sql, ()))?;
             if count > 0 {
                 found.fault(format!("{count} {what}"));
             }
@@ -314,34 +309,38 @@ impl Upkeep<'_> {
         owner_id: i64,
         buckets: &[i64],
     ) -> Result<Vec<Interval>, StoreError> {
-        let open = "select r.rrtype, r.rdata, a.observed_at, r.added_id, null, null, r.baseline from record r left join version a on a.id = r.added_id and a.zone_id = ?2
-                     where r.owner_id = ?1";
-        let past = "select p.rrtype, p.rdata, a.observed_at, p.added_id, d.observed_at, p.removed_id, p.baseline from past_record p
-                      left join version a on a.id = p.added_id and a.zone_id = ?2 left join version d on d.id = p.removed_id and d.zone_id = ?2
-                     where p.bucket = ?3 and p.owner_id = ?1";
+        let open = "
+            select r.rrtype, r.rdata, a.observed_at as added_at, r.added_id, null as removed_at, null as removed_id, r.baseline
+              from record r left join version a on a.id = r.added_id and a.zone_id = ?2
+             where r.owner_id = ?1";
+        let past = "
+            select p.rrtype, p.rdata, a.observed_at as added_at, p.added_id, d.observed_at as removed_at, p.removed_id, p.baseline
+              from past_record p
+                   left join version a on a.id = p.added_id and a.zone_id = ?2
+                   left join version d on d.id = p.removed_id and d.zone_id = ?2
+             where p.bucket = ?3 and p.owner_id = ?1";
         let mut intervals = Vec::new();
         for bucket in buckets {
-            let rows = self.store.run(|connection| {
-                let mut statement =
-                    connection.prepare_cached(if *bucket == 0 { open } else { past })?;
-                let read = |row: &rusqlite::Row<'_>| {
-                    let time = |at| row.get::<_, Option<i64>>(at).map(|time| time.unwrap_or(0));
+            let rows = self.store.run(|db| {
+                let mut statement = db.prepare(if *bucket == 0 { open } else { past })?;
+                let read = |row: &Row<'_>| {
+                    let time =
+                        |column| row.get::<Option<i64>>(column).map(|time| time.unwrap_or(0));
                     Ok(Interval {
-                        code: row.get(0)?,
-                        value: row.get(1)?,
-                        added: (time(2)?, row.get(3)?),
-                        removed: match row.get::<_, Option<i64>>(5)? {
-                            Some(id) => Some((time(4)?, id)),
+                        code: row.get("rrtype")?,
+                        value: row.get("rdata")?,
+                        added: (time("added_at")?, row.get("added_id")?),
+                        removed: match row.get::<Option<i64>>("removed_id")? {
+                            Some(id) => Some((time("removed_at")?, id)),
                             None => None,
                         },
-                        baseline: row.get(6)?,
+                        baseline: row.get("baseline")?,
                     })
                 };
-                let rows = match bucket {
-                    0 => statement.query_map(params![owner_id, zone.0], read)?,
-                    _ => statement.query_map(params![owner_id, zone.0, bucket], read)?,
-                };
-                rows.collect::<rusqlite::Result<Vec<_>>>()
+                match bucket {
+                    0 => statement.query(params![owner_id, zone], read),
+                    _ => statement.query(params![owner_id, zone, bucket], read),
+                }
             })?;
             intervals.extend(rows);
         }
@@ -399,11 +398,9 @@ impl Upkeep<'_> {
                 }
             }
         }
-        let unlinked: i64 = self.store.run(|connection| {
-            connection
-                .prepare_cached("select count(*) from version v where v.zone_id = ?1 and v.kind <> 'passive' and v.id > coalesce((select c.version_id from chain c where c.zone_id = ?1 and c.kind = 'start' order by c.id limit 1), 0)
-                                    and not exists (select 1 from chain c where c.zone_id = ?1 and c.version_id = v.id and c.kind = 'version')")?
-                .query_row([zone.id.0], |row| row.get(0))
+        let unlinked: i64 = self.store.run(|db| {
+            db.value("select count(*) from version v where v.zone_id = ?1 and v.kind <> 'passive' and v.id > coalesce((select c.version_id from chain c where c.zone_id = ?1 and c.kind = 'start' order by c.id limit 1), 0)
+                                    and not exists (select 1 from chain c where c.zone_id = ?1 and c.version_id = v.id and c.kind = 'version')", [zone.id.0])
         })?;
         if unlinked > 0 {
             found.fault(format!(
@@ -446,20 +443,15 @@ impl Upkeep<'_> {
         found: &mut Verification,
     ) -> Result<(), StoreError> {
         let (version_id, root) = (link.version_id, link.root);
-        let is_superseded: bool = self.store.run(|connection| {
-            connection
-                .prepare_cached("select exists (select 1 from chain where zone_id = ? and id > ? and version_id = ? and kind = 'version')")?
-                .query_row(params![zone.id.0, link.id, version_id], |row| row.get(0))
+        let is_superseded: bool = self.store.run(|db| {
+            db.value("select exists (select 1 from chain where zone_id = ? and id > ? and version_id = ? and kind = 'version')", params![zone.id, link.id, version_id])
         })?;
         if is_superseded {
             return Ok(());
         }
         let version = match self.store.ledger().version_key(version_id) {
             Ok(version) => version,
-            Err(StoreError::Sqlite {
-                fault: rusqlite::Error::QueryReturnedNoRows,
-                ..
-            }) => {
+            Err(StoreError::Engine { fault, .. }) if fault.is_no_row() => {
                 found.fault(format!(
                     "zone {}: version {version_id} is not there",
                     zone.apex
@@ -481,10 +473,11 @@ impl Upkeep<'_> {
                 zone.apex, version.at
             ));
         }
-        let said: i64 = self.store.run(|connection| {
-            connection
-                .prepare_cached("select changed_name_count from version where id = ?")?
-                .query_row([version_id], |row| row.get(0))
+        let said: i64 = self.store.run(|db| {
+            db.value(
+                "select changed_name_count from version where id = ?",
+                [version_id],
+            )
         })?;
         // A list that cannot be read is a fault that was found, not one that ends the check.
         let listed = match self.store.ledger().changes_of(version_id) {
@@ -510,11 +503,9 @@ impl Upkeep<'_> {
 
     /// Checks that the hash each report rests on is in a chain.
     fn verify_reports(&self, found: &mut Verification) -> Result<(), StoreError> {
-        let missing: Vec<(i64, i64)> = self.store.run(|connection| {
+        let missing: Vec<(i64, i64)> = self.store.run(|db| {
             let sql = "select e.case_id, e.revision from report_evidence e left join chain c on c.hash = e.hash and c.zone_id = e.zone_id where c.id is null limit 100";
-            let mut statement = connection.prepare(sql)?;
-            let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-            rows.collect()
+            db.query(sql, (), |row| Ok((row.get("case_id")?, row.get("revision")?)))
         })?;
         for (case_id, revision) in missing {
             found.fault(format!(
@@ -587,16 +578,12 @@ impl Upkeep<'_> {
         let _reading = self.store.begin_reading()?;
         let number = |sql: &str| -> Result<u64, StoreError> {
             self.store
-                .run(|connection| connection.query_row(sql, [], |row| row.get::<_, Option<i64>>(0)))
+                .run(|db| db.value::<Option<i64>>(sql, ()))
                 .map(|number| number.unwrap_or(0) as u64)
         };
         let page = number("pragma page_size")?;
-        let sizes: Vec<(String, i64, bool)> = self.store.run(|connection| {
-            let mut statement = connection.prepare(
-                "select d.name, d.pgsize, s.type = 'table' from dbstat d join sqlite_schema s on s.name = d.name where d.aggregate = true order by d.pgsize desc",
-            )?;
-            let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-            rows.collect()
+        let sizes: Vec<(String, i64, bool)> = self.store.run(|db| {
+            db.query("select d.name, d.pgsize, s.type = 'table' as is_table from dbstat d join sqlite_schema s on s.name = d.name where d.aggregate = true order by d.pgsize desc", (), |row| Ok((row.get("name")?, row.get("pgsize")?, row.get("is_table")?)))
         })?;
         let mut tables = Vec::new();
         for (name, octets, is_table) in sizes {
@@ -660,15 +647,13 @@ impl Upkeep<'_> {
     /// Returns how many records versions after a time added and removed, and over how many days.
     fn changes_since(&self, since: Timestamp) -> Result<(u64, f64), StoreError> {
         let (mut count, mut first, mut last) = (0, i64::MAX, 0);
-        self.store.run(|connection| {
-            let mut statement = connection.prepare(
-                "select v.observed_at, c.octets from version v left join change c on c.version_id = v.id where v.observed_at > ?",
-            )?;
-            let mut rows = statement.query([since.unix()])?;
+        self.store.run(|db| {
+            let mut statement = db.prepare("select v.observed_at, c.octets from version v left join change c on c.version_id = v.id where v.observed_at > ?")?;
+            let mut rows = statement.rows([since.unix()])?;
             while let Some(row) = rows.next()? {
-                let at: i64 = row.get(0)?;
+                let at: i64 = row.get("observed_at")?;
                 (first, last) = (first.min(at), last.max(at));
-                let octets: Option<Vec<u8>> = row.get(1)?;
+                let octets: Option<Vec<u8>> = row.get("octets")?;
                 for (_, counts) in unpack(&octets.unwrap_or_default()).unwrap_or_default() {
                     let all = counts.ns.iter().chain(&counts.address).sum::<u32>() + counts.other;
                     count += u64::from(all);
@@ -726,7 +711,7 @@ impl<'a> Datum<'a> {
             Value::Integer(number) => Self::Number(*number),
             Value::Real(number) => Self::Number(number.to_bits() as i64),
             Value::Text(text) => Self::Octets(text.as_bytes()),
-            Value::Blob(octets) => Self::Octets(octets),
+            Value::Octets(octets) => Self::Octets(octets),
         }
     }
 }

@@ -6,8 +6,7 @@
 //! stay: what is still there refers to them, and the chain goes through them. A prune that is killed
 //! goes on where it was when it is run again.
 
-use rusqlite::{OptionalExtension, params};
-
+use crate::store::door::{Fault, params};
 use crate::store::error::StoreError;
 use crate::store::keys::{View, ZoneId};
 use crate::store::upkeep::Upkeep;
@@ -51,13 +50,11 @@ impl Upkeep<'_> {
     ///
     /// [`StoreError`].
     pub fn past_by_month(&self) -> Result<Vec<(ZoneId, i64, u64)>, StoreError> {
-        self.store.run(|connection| {
-            let sql = "select o.zone_id, p.bucket, count(*) from past_record p join owner o on o.id = p.owner_id group by o.zone_id, p.bucket";
-            let mut statement = connection.prepare(sql)?;
-            let rows = statement.query_map([], |row| {
-                Ok((ZoneId(row.get(0)?), row.get(1)?, row.get::<_, i64>(2)? as u64))
-            })?;
-            rows.collect()
+        self.store.run(|db| {
+            let sql = "select o.zone_id, p.bucket, count(*) as row_count from past_record p join owner o on o.id = p.owner_id group by o.zone_id, p.bucket";
+            db.query(sql, (), |row| {
+                Ok((row.get("zone_id")?, row.get("bucket")?, row.get::<i64>("row_count")? as u64))
+            })
         })
     }
 
@@ -71,11 +68,9 @@ impl Upkeep<'_> {
         zone: &ZoneState,
         cut: Timestamp,
     ) -> Result<PruneCount, StoreError> {
-        self.store.run(|connection| {
-            let number = |sql: &str| -> rusqlite::Result<u64> {
-                connection
-                    .prepare_cached(sql)?
-                    .query_row(params![zone.id.0, cut.unix()], |row| row.get::<_, i64>(0))
+        self.store.run(|db| {
+            let number = |sql: &str| -> Result<u64, Fault> {
+                db.value::<i64>(sql, params![zone.id, cut])
                     .map(|count| count as u64)
             };
             Ok(PruneCount {
@@ -94,10 +89,11 @@ impl Upkeep<'_> {
     ///
     /// [`StoreError`].
     pub fn cut_zone(&self, zone: &ZoneState, cut: Timestamp) -> Result<(), StoreError> {
-        let first: Option<i64> = self.store.run(|connection| {
-            connection
-                .prepare_cached("select min(observed_at) from version where zone_id = ?")?
-                .query_row([zone.id.0], |row| row.get(0))
+        let first: Option<i64> = self.store.run(|db| {
+            db.value(
+                "select min(observed_at) from version where zone_id = ?",
+                [zone.id.0],
+            )
         })?;
         let is_cut = zone.kept_since.is_some_and(|known| known >= cut);
         if is_cut || first.is_none_or(|first| first >= cut.unix()) {
@@ -107,10 +103,11 @@ impl Upkeep<'_> {
             // It has no chain that could begin anew.
             return self
                 .store
-                .run(|connection| {
-                    connection
-                        .prepare_cached("update zone set kept_since_at = ?2 where id = ?1")?
-                        .execute(params![zone.id.0, cut.unix()])
+                .run(|db| {
+                    db.execute(
+                        "update zone set kept_since_at = ?2 where id = ?1",
+                        params![zone.id, cut],
+                    )
                 })
                 .map(|_| ());
         }
@@ -126,12 +123,9 @@ impl Upkeep<'_> {
             .ledger()
             .append_start(zone.id, &zone.apex, cut, start)?;
         let versions = "(select id from version where zone_id = ?1 and observed_at < ?2 and id <= (select detected_version_id from zone where id = ?1))";
-        self.store.run(|connection| {
-            let change = |sql: &str| -> rusqlite::Result<()> {
-                connection
-                    .prepare_cached(sql)?
-                    .execute(params![zone.id.0, cut.unix()])
-                    .map(|_| ())
+        self.store.run(|db| {
+            let change = |sql: &str| -> Result<(), Fault> {
+                db.execute(sql, params![zone.id, cut]).map(|_| ())
             };
             change("update zone set kept_since_at = ?2 where id = ?1")?;
             change(&format!(
@@ -153,18 +147,14 @@ impl Upkeep<'_> {
     /// [`StoreError`].
     pub fn prune_some(&self, step: PruneStep) -> Result<(u64, Option<PruneStep>), StoreError> {
         // The next owner that has anything in the month, of whatever zone, and the last of the portion.
-        let (last_cut, bounds): (Option<i64>, Option<(i64, i64, i64)>) = self.store.run(|connection| {
-            let last_cut = connection
-                .prepare_cached("select max(kept_since_at) from zone")?
-                .query_row([], |row| row.get(0))?;
-            let sql = "select bucket, min(owner_id), max(owner_id) from
+        let (last_cut, bounds): (Option<i64>, Option<(i64, i64, i64)>) = self.store.run(|db| {
+            let last_cut = db.value("select max(kept_since_at) from zone", ())?;
+            let sql = "select bucket, min(owner_id) as first_owner, max(owner_id) as last_owner from
                          (select bucket, owner_id from past_record where bucket = (select min(bucket) from past_record where (bucket, owner_id) > (?1, ?2))
                              and owner_id > iif(bucket = ?1, ?2, 0) order by owner_id limit ?3)";
-            let bounds = connection
-                .prepare_cached(sql)?
-                .query_row(params![step.bucket, step.owner_id, ROWS_AT_A_TIME], |row| {
-                    let bucket: Option<i64> = row.get(0)?;
-                    Ok(bucket.zip(row.get::<_, Option<i64>>(1)?.zip(row.get(2)?)))
+            let bounds = db.query_one(sql, params![step.bucket, step.owner_id, ROWS_AT_A_TIME], |row| {
+                    let bucket: Option<i64> = row.get("bucket")?;
+                    Ok(bucket.zip(row.get::<Option<i64>>("first_owner")?.zip(row.get("last_owner")?)))
                 })?
                 .map(|(bucket, (first, last))| (bucket, first, last));
             Ok((last_cut, bounds))
@@ -177,12 +167,10 @@ impl Upkeep<'_> {
             return Ok((0, None));
         }
         let tx = self.store.begin_batch()?;
-        let removed = self.store.run(|connection| {
+        let removed = self.store.run(|db| {
             let sql = "delete from past_record where bucket = ?1 and owner_id between ?2 and ?3
                           and (select z.kept_since_at from owner o join zone z on z.id = o.zone_id where o.id = owner_id) >= ?4";
-            connection
-                .prepare_cached(sql)?
-                .execute(params![bucket, first, last, month_end])
+            db.execute(sql, params![bucket, first, last, month_end])
         })?;
         tx.commit()?;
         self.checkpoint()?;
@@ -200,12 +188,7 @@ impl Upkeep<'_> {
     /// [`StoreError`].
     pub fn pruned_at(&self) -> Result<Option<Timestamp>, StoreError> {
         self.store
-            .run(|connection| {
-                connection
-                    .prepare_cached("select value from meta where key = 'pruned_at'")?
-                    .query_row([], |row| row.get(0))
-                    .optional()
-            })
+            .run(|db| db.first_value("select value from meta where key = 'pruned_at'", ()))
             .map(|at| at.map(Timestamp::from_unix))
     }
 
@@ -216,12 +199,11 @@ impl Upkeep<'_> {
     /// [`StoreError`].
     pub fn set_pruned_at(&self, at: Timestamp) -> Result<(), StoreError> {
         self.store
-            .run(|connection| {
-                connection
-                    .prepare_cached(
-                        "insert or replace into meta (key, value) values ('pruned_at', ?)",
-                    )?
-                    .execute([at.unix()])
+            .run(|db| {
+                db.execute(
+                    "insert or replace into meta (key, value) values ('pruned_at', ?)",
+                    [at.unix()],
+                )
             })
             .map(|_| ())
     }
@@ -233,17 +215,15 @@ impl Upkeep<'_> {
     /// [`StoreError`].
     pub fn give_back_some(&self) -> Result<bool, StoreError> {
         let free = |store: &Self| -> Result<i64, StoreError> {
-            store.store.run(|connection| {
-                connection.query_row("pragma freelist_count", [], |row| row.get(0))
-            })
+            store.store.run(|db| db.value("pragma freelist_count", ()))
         };
         if free(self)? == 0 {
             return Ok(false);
         }
-        self.store.run(|connection| {
+        self.store.run(|db| {
             let mut statement =
-                connection.prepare(&format!("pragma incremental_vacuum({PAGES_AT_A_TIME})"))?;
-            let mut rows = statement.query([])?;
+                db.prepare(&format!("pragma incremental_vacuum({PAGES_AT_A_TIME})"))?;
+            let mut rows = statement.rows(())?;
             while rows.next()?.is_some() {}
             Ok(())
         })?;
@@ -258,9 +238,7 @@ impl Upkeep<'_> {
     /// [`StoreError`].
     pub fn used_octets(&self) -> Result<u64, StoreError> {
         let pragma = |name: &str| -> Result<i64, StoreError> {
-            self.store.run(|connection| {
-                connection.query_row(&format!("pragma {name}"), [], |row| row.get(0))
-            })
+            self.store.run(|db| db.value(&format!("pragma {name}"), ()))
         };
         let pages = pragma("page_count")? - pragma("freelist_count")?;
         Ok((pages * pragma("page_size")?) as u64)
@@ -272,10 +250,10 @@ impl Upkeep<'_> {
     ///
     /// [`StoreError`].
     pub fn every_view(&self) -> Result<Vec<ZoneState>, StoreError> {
-        let names: Vec<(String, String)> = self.store.run(|connection| {
-            let mut statement = connection.prepare("select name, view from zone order by id")?;
-            let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-            rows.collect()
+        let names: Vec<(String, String)> = self.store.run(|db| {
+            db.query("select name, view from zone order by id", (), |row| {
+                Ok((row.get("name")?, row.get("view")?))
+            })
         })?;
         let mut zones = Vec::with_capacity(names.len());
         for (name, view) in names {

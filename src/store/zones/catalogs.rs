@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::{OptionalExtension, params};
-
 use crate::dns::{Name, Serial};
+use crate::store::door::params;
 use crate::store::error::StoreError;
 use crate::store::keys::SourceId;
 use crate::store::zones::Zones;
@@ -57,14 +56,10 @@ impl Zones<'_> {
         &self,
         source: SourceId,
     ) -> Result<BTreeMap<String, MemberRow>, StoreError> {
-        let rows = self.store.run(|connection| {
-            let mut statement = connection.prepare_cached(
-                "select label, zone_name, member_group, change_of_ownership from catalog_member where source_id = ? and removed_at is null",
-            )?;
-            let rows = statement.query_map([source.0], |row| {
-                Ok((row.get(0)?, row.get::<_, String>(1)?, row.get(2)?, row.get::<_, Option<String>>(3)?))
-            })?;
-            rows.collect::<rusqlite::Result<Vec<_>>>()
+        let rows = self.store.run(|db| {
+            db.query("select label, zone_name, member_group, change_of_ownership from catalog_member where source_id = ? and removed_at is null", [source.0], |row| {
+                Ok((row.get("label")?, row.get::<String>("zone_name")?, row.get("member_group")?, row.get::<Option<String>>("change_of_ownership")?))
+            })
         })?;
         let member =
             |(label, zone, group, owner): (String, String, Option<String>, Option<String>)| {
@@ -86,14 +81,9 @@ impl Zones<'_> {
     ///
     /// [`StoreError`].
     pub fn catalog_of(&self, zone: &Name) -> Result<Option<Listing>, StoreError> {
-        let row: Option<(i64, String, String, Option<String>)> = self.store.run(|connection| {
-            connection
-                .prepare_cached(
-                    "select m.source_id, s.name, m.label, m.change_of_ownership from catalog_member m join source s on s.id = m.source_id
-                      where m.zone_name = ? and m.removed_at is null",
-                )?
-                .query_row([zone.to_string()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
-                .optional()
+        let row: Option<(i64, String, String, Option<String>)> = self.store.run(|db| {
+            db.query_first("select m.source_id, s.name, m.label, m.change_of_ownership from catalog_member m join source s on s.id = m.source_id
+                      where m.zone_name = ? and m.removed_at is null", [zone.to_string()], |row| Ok((row.get("source_id")?, row.get("name")?, row.get("label")?, row.get("change_of_ownership")?)))
         })?;
         let Some((source, source_name, label, owner)) = row else {
             return Ok(None);
@@ -123,42 +113,32 @@ impl Zones<'_> {
         at: Timestamp,
     ) -> Result<(), StoreError> {
         let tx = self.store.begin_batch()?;
-        self.store.run(|connection| {
-            let mut leave = connection.prepare_cached(
-                "update catalog_member set removed_at = max(?3, added_at) where source_id = ?1 and label = ?2 and removed_at is null",
-            )?;
+        self.store.run(|db| {
+            let mut leave = db.prepare("update catalog_member set removed_at = max(?3, added_at) where source_id = ?1 and label = ?2 and removed_at is null")?;
             for (other, label) in &change.taken_over {
-                leave.execute(params![other.0, label, at.unix()])?;
+                leave.execute(params![other.0, label, at])?;
             }
-            let mut unwatch = connection.prepare_cached(
-                "update zone set last_error = ?2, refused_reason = 'left-catalog' where name = ?1 and view = 'zone'",
-            )?;
+            let mut unwatch = db.prepare("update zone set last_error = ?2, refused_reason = 'left-catalog' where name = ?1 and view = 'zone'")?;
             for (label, (zone, goes_on)) in &change.left {
-                leave.execute(params![source.0, label, at.unix()])?;
+                leave.execute(params![source, label, at])?;
                 if !goes_on {
                     unwatch.execute(params![zone.to_string(), format!("not listed by the catalog {apex} any more")])?;
                 }
             }
-            let mut join = connection.prepare_cached(
-                "insert into catalog_member (source_id, label, zone_name, member_group, change_of_ownership, added_at) values (?, ?, ?, ?, ?, ?)
+            let mut join = db.prepare("insert into catalog_member (source_id, label, zone_name, member_group, change_of_ownership, added_at) values (?, ?, ?, ?, ?, ?)
                  on conflict (source_id, label, added_at) do update set zone_name = excluded.zone_name, member_group = excluded.member_group,
-                     change_of_ownership = excluded.change_of_ownership, removed_at = null",
-            )?;
-            let mut own = connection.prepare_cached(
-                "insert into zone (name, source_id) values (?, ?) on conflict (name, view) do update set source_id = excluded.source_id",
-            )?;
+                     change_of_ownership = excluded.change_of_ownership, removed_at = null")?;
+            let mut own = db.prepare("insert into zone (name, source_id) values (?, ?) on conflict (name, view) do update set source_id = excluded.source_id")?;
             for (label, member) in &change.joined {
                 let owner = member.change_of_ownership.as_ref().map(Name::to_string);
-                join.execute(params![source.0, label, member.zone.to_string(), member.group, owner, at.unix()])?;
-                own.execute(params![member.zone.to_string(), source.0])?;
+                join.execute(params![source, label, member.zone.to_string(), member.group, owner, at])?;
+                own.execute(params![member.zone.to_string(), source])?;
             }
-            let mut reset = connection.prepare_cached("update zone set serial = null where name = ? and view = 'zone'")?;
+            let mut reset = db.prepare("update zone set serial = null where name = ? and view = 'zone'")?;
             for zone in &change.reset {
                 reset.execute([zone.to_string()])?;
             }
-            connection
-                .prepare_cached("update zone set serial = ?2 where name = ?1 and view = 'zone'")?
-                .execute(params![apex.to_string(), serial.map(|it| it.0)])
+            db.execute("update zone set serial = ?2 where name = ?1 and view = 'zone'", params![apex.to_string(), serial])
                 .map(|_| ())
         })?;
         tx.commit()
@@ -179,20 +159,13 @@ impl Zones<'_> {
         tried_before: Timestamp,
         limit: usize,
     ) -> Result<Vec<Name>, StoreError> {
-        let rows = self.store.run(|connection| {
-            let mut statement = connection.prepare_cached(
-                "select z.name from catalog_member m join zone z on z.name = m.zone_name and z.view = 'zone'
+        let rows = self.store.run(|db| {
+            let sql = "select z.name from catalog_member m join zone z on z.name = m.zone_name and z.view = 'zone'
                   where m.source_id = ?1 and m.removed_at is null and z.version_id is not null
                     and ((z.held and z.whole_tried_at is not null)
                          or ((z.whole_at is null or z.whole_at <= ?2 or z.stepped = 2) and (z.whole_tried_at is null or z.whole_tried_at <= ?3)))
-                  order by z.held, z.stepped < 2, z.whole_at limit ?4",
-            )?;
-            let limit = limit as i64;
-            let rows = statement.query_map(
-                params![source.0, before.unix(), tried_before.unix(), limit],
-                |row| row.get::<_, String>(0),
-            )?;
-            rows.collect::<rusqlite::Result<Vec<_>>>()
+                  order by z.held, z.stepped < 2, z.whole_at limit ?4";
+            db.values::<String>(sql, params![source, before, tried_before, limit as i64])
         })?;
         rows.iter().map(|name| self.store.read_name(name)).collect()
     }
@@ -206,15 +179,11 @@ impl Zones<'_> {
         &self,
         source: SourceId,
     ) -> Result<Vec<(Name, Option<Serial>)>, StoreError> {
-        let rows = self.store.run(|connection| {
-            let mut statement = connection.prepare_cached(
-                "select z.name, iif(z.version_id is null, null, z.serial) from catalog_member m join zone z on z.name = m.zone_name
-                  where m.source_id = ? and m.removed_at is null order by z.name",
-            )?;
-            let rows = statement.query_map([source.0], |row| {
-                Ok((row.get::<_, String>(0)?, row.get::<_, Option<u32>>(1)?.map(Serial)))
-            })?;
-            rows.collect::<rusqlite::Result<Vec<_>>>()
+        let rows = self.store.run(|db| {
+            db.query("select z.name, iif(z.version_id is null, null, z.serial) as known_serial from catalog_member m join zone z on z.name = m.zone_name
+                  where m.source_id = ? and m.removed_at is null order by z.name", [source.0], |row| {
+                Ok((row.get::<String>("name")?, row.get("known_serial")?))
+            })
         })?;
         let read =
             |(name, serial): (String, Option<Serial>)| Ok((self.store.read_name(&name)?, serial));
@@ -252,11 +221,10 @@ mod tests {
             let name = Name::parse(zone).expect("valid");
             let state = store.zones().ensure_zone(&name, source).expect("made");
             store
-                .run(|connection| {
-                    connection.execute("insert into version (zone_id, source_id, kind, observed_at) values (?1, ?2, 'baseline', 1)", params![state.id.0, source.0])?;
-                    let version = connection.last_insert_rowid();
-                    connection.execute("insert into catalog_member (source_id, label, zone_name, added_at) values (?1, ?2, ?2, 1)", params![source.0, zone])?;
-                    connection.execute("update zone set version_id = ?2, whole_at = ?3, whole_tried_at = ?4, held = ?5 where id = ?1", params![state.id.0, version, whole_at, tried_at, held])
+                .run(|db| {
+                    let version = db.insert("insert into version (zone_id, source_id, kind, observed_at) values (?1, ?2, 'baseline', 1)", params![state.id, source])?;
+                    db.execute("insert into catalog_member (source_id, label, zone_name, added_at) values (?1, ?2, ?2, 1)", params![source, zone])?;
+                    db.execute("update zone set version_id = ?2, whole_at = ?3, whole_tried_at = ?4, held = ?5 where id = ?1", params![state.id, version, whole_at, tried_at, held])
                 })
                 .expect("written");
         }

@@ -68,12 +68,11 @@ impl Zones<'_> {
                 None => {}
             }
         }
-        let rows: Vec<(i64, String)> = self.store.run(|connection| {
+        let rows: Vec<(i64, String)> = self.store.run(|db| {
             let sql = "select id, view from zone where name = ? order by view = 'zone' desc, view";
-            let mut statement = connection.prepare_cached(sql)?;
-            let rows =
-                statement.query_map([name.to_string()], |row| Ok((row.get(0)?, row.get(1)?)))?;
-            rows.collect()
+            db.query(sql, [name.to_string()], |row| {
+                Ok((row.get("id")?, row.get("view")?))
+            })
         })?;
         let views = rows
             .into_iter()
@@ -93,19 +92,16 @@ impl Zones<'_> {
 
     /// Reads which zones there are, if there are few.
     pub(in crate::store) fn load_zones(&self) -> Result<(), StoreError> {
-        let rows: Vec<(i64, String, String)> = self.store.run(|connection| {
+        let rows: Vec<(i64, String, String)> = self.store.run(|db| {
             let counted = "select count(*) from (select 1 from zone limit ?)";
-            let count: i64 = connection
-                .prepare_cached(counted)?
-                .query_row([ZONES_AT_ONCE_MAX + 1], |row| row.get(0))?;
+            let count: i64 = db.value(counted, [ZONES_AT_ONCE_MAX + 1])?;
             if count > ZONES_AT_ONCE_MAX {
                 return Ok(Vec::new());
             }
             let sql = "select id, name, view from zone order by view = 'zone' desc, view";
-            let mut statement = connection.prepare_cached(sql)?;
-            let rows =
-                statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-            rows.collect()
+            db.query(sql, (), |row| {
+                Ok((row.get("id")?, row.get("name")?, row.get("view")?))
+            })
         })?;
         let mut known = ZonesAt {
             is_whole: Some(!rows.is_empty()),
@@ -140,13 +136,14 @@ impl Zones<'_> {
         if let Some(known) = known {
             return Ok(known);
         }
-        let span = self.store.run(|connection| {
-            connection
-                // Each end by itself is found in the index; both together are a scan of all versions.
-                .prepare_cached(
-                    "select (select min(observed_at) from version where zone_id = ?1), (select max(observed_at) from version where zone_id = ?1)",
-                )?
-                .query_row([zone.0], |row| Ok((row.get(0)?, row.get(1)?)))
+        let span = self.store.run(|db| {
+            // Each end by itself is found in the index; both together are a scan of all versions.
+            let sql =
+                "select (select min(observed_at) from version where zone_id = ?1) as first_at,
+                              (select max(observed_at) from version where zone_id = ?1) as last_at";
+            db.query_one(sql, [zone], |row| {
+                Ok((row.get("first_at")?, row.get("last_at")?))
+            })
         })?;
         if let Some(known) = &mut *self.store.spans.borrow_mut() {
             known.insert(zone, span);
@@ -175,10 +172,7 @@ impl Zones<'_> {
 
     /// Returns the name of a source.
     pub(in crate::store) fn source_name(&self, id: i64) -> Result<String, StoreError> {
-        self.store.run(|connection| {
-            connection
-                .prepare_cached("select name from source where id = ?")?
-                .query_row([id], |row| row.get(0))
-        })
+        self.store
+            .run(|db| db.value("select name from source where id = ?", [id]))
     }
 }

@@ -2,13 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use rusqlite::{OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
 use crate::dns::{Name, Serial};
+use crate::store::door::{Fault, Numbers, Row, params};
 use crate::store::error::StoreError;
 use crate::store::keys::{SourceId, SourceKind, View, ZoneId};
-use crate::store::sqlite::rows::{array, write_returning_one};
 use crate::store::zones::Zones;
 use crate::time::{Span, Timestamp};
 use crate::zone::Refusal;
@@ -226,20 +225,16 @@ impl Zones<'_> {
     ///
     /// # Errors
     ///
-    /// [`StoreError::Sqlite`].
+    /// [`StoreError::Engine`].
     pub fn ensure_source(&self, name: &str, kind: SourceKind) -> Result<SourceId, StoreError> {
-        self.store.run(|connection| {
+        self.store.run(|db| {
             // Asked for with every transfer; a row that is as it should be is not written again.
-            let known: Option<(i64, String)> = connection
-                .prepare_cached("select id, kind from source where name = ?")?
-                .query_row([name], |row| Ok((row.get(0)?, row.get(1)?)))
-                .optional()?;
+            let known: Option<(i64, String)> = db.query_first("select id, kind from source where name = ?", [name], |row| Ok((row.get("id")?, row.get("kind")?)))?;
             match known {
                 Some((id, known)) if known == kind.word() => Ok(id),
                 _ => {
                     let sql = "insert into source (name, kind) values (?, ?) on conflict (name) do update set kind = excluded.kind returning id";
-                    let mut insert = connection.prepare_cached(sql)?;
-                    write_returning_one(&mut insert, params![name, kind.word()], |row| row.get(0))
+                    db.write_returning_one(sql, params![name, kind.word()], |row| row.get("id"))
                 }
             }
         })
@@ -271,10 +266,8 @@ impl Zones<'_> {
         {
             return Ok(zone);
         }
-        self.store.run(|connection| {
-            connection
-                .prepare_cached("insert into zone (name, view, source_id) values (?, ?, ?) on conflict (name, view) do update set source_id = excluded.source_id")?
-                .execute(params![apex.to_string(), view.word(), source.0])
+        self.store.run(|db| {
+            db.execute("insert into zone (name, view, source_id) values (?, ?, ?) on conflict (name, view) do update set source_id = excluded.source_id", params![apex.to_string(), view.word(), source])
         })?;
         Ok(self.find_view(apex, view)?.expect("the row was just made"))
     }
@@ -308,13 +301,13 @@ impl Zones<'_> {
     ///
     /// [`StoreError`].
     pub fn find_view(&self, apex: &Name, view: View) -> Result<Option<ZoneState>, StoreError> {
-        let row = self.store.run(|connection| {
+        let row = self.store.run(|db| {
             let sql = "select z.id, z.source_id, s.kind, z.version_id, v.observed_at, z.serial, z.detected_version_id,
                               z.kept_count, z.name_count, z.delegation_count,
-                              coalesce(v.kind <> 'feed' and v.source_id = z.source_id, 0), z.accept_requested, z.usual_ttl, z.kept_since_at,
+                              coalesce(v.kind <> 'feed' and v.source_id = z.source_id, 0) as newest_is_whole, z.accept_requested, z.usual_ttl, z.kept_since_at,
                               z.whole_at, z.whole_tried_at, z.held, z.stepped
                        from zone z join source s on s.id = z.source_id left join version v on v.id = z.version_id where z.name = ? and z.view = ?";
-            connection.prepare_cached(sql)?.query_row([&apex.to_string(), view.word()], |row| read_zone(row, apex, view)).optional()
+            db.query_first(sql, [&apex.to_string(), view.word()], |row| read_zone(row, apex, view))
         })?;
         match row {
             Some(None) => Err(self.store.damaged(format!("source kind of zone {apex}"))),
@@ -329,13 +322,10 @@ impl Zones<'_> {
     ///
     /// [`StoreError`].
     pub fn source_of_zone(&self, apex: &Name) -> Result<Option<String>, StoreError> {
-        self.store.run(|connection| {
+        self.store.run(|db| {
             let sql =
                 "select s.name from zone z join source s on s.id = z.source_id where z.name = ? and z.view = 'zone'";
-            connection
-                .prepare_cached(sql)?
-                .query_row([apex.to_string()], |row| row.get(0))
-                .optional()
+            db.first_value(sql, [apex.to_string()])
         })
     }
 
@@ -345,12 +335,11 @@ impl Zones<'_> {
     ///
     /// [`StoreError`].
     pub fn zones_of_source(&self, source: SourceId) -> Result<Vec<Name>, StoreError> {
-        let names = self.store.run(|connection| {
-            let mut statement = connection.prepare_cached(
+        let names = self.store.run(|db| {
+            db.values::<String>(
                 "select name from zone where source_id = ? and view = 'zone' order by name",
-            )?;
-            let rows = statement.query_map([source.0], |row| row.get::<_, String>(0))?;
-            rows.collect::<rusqlite::Result<Vec<_>>>()
+                [source.0],
+            )
         })?;
         names
             .iter()
@@ -372,13 +361,11 @@ impl Zones<'_> {
         if refusal.is_none() {
             return self.note_zones_seen(std::slice::from_ref(apex), at);
         }
-        self.store.run(|connection| {
+        self.store.run(|db| {
             let sql = "update zone set last_attempt_at = ?2, last_error = ?3, refused_reason = ?4, held = ?5,
                               attempt_count = attempt_count + 1, failure_count = failure_count + 1 where name = ?1 and view = 'zone'";
             let held = refusal.is_some_and(Refusal::is_held);
-            connection
-                .prepare_cached(sql)?
-                .execute(params![apex.to_string(), at.unix(), refusal.map(ToString::to_string), refusal.map(Refusal::code), held])
+            db.execute(sql, params![apex.to_string(), at, refusal.map(ToString::to_string), refusal.map(Refusal::code), held])
         })
         .map(|_| ())
     }
@@ -395,12 +382,10 @@ impl Zones<'_> {
         refusal: &Refusal,
     ) -> Result<(), StoreError> {
         self.note_zones_seen(std::slice::from_ref(apex), at)?;
-        self.store.run(|connection| {
+        self.store.run(|db| {
             let sql = "update zone set last_error = ?2, refused_reason = ?3, failure_count = failure_count + 1
                         where name = ?1 and view = 'zone'";
-            connection
-                .prepare_cached(sql)?
-                .execute(params![apex.to_string(), refusal.to_string(), refusal.code()])
+            db.execute(sql, params![apex.to_string(), refusal.to_string(), refusal.code()])
         })
         .map(|_| ())
     }
@@ -416,23 +401,19 @@ impl Zones<'_> {
             1 => None,
             _ => Some(self.store.begin_batch()?),
         };
-        self.store.run(|connection| {
+        self.store.run(|db| {
             // A pass over files that took the newest and refused an older one leaves no time unseen.
-            let mut gap = connection.prepare_cached(
-                "insert or ignore into gap (zone_id, from_at, to_at, reason)
+            let mut gap = db.prepare("insert or ignore into gap (zone_id, from_at, to_at, reason)
                  select id, last_success_at, max(?2, last_success_at), coalesce(refused_reason, 'unknown') from zone
                   where name = ?1 and view = 'zone' and last_error is not null and last_success_at is not null
                     and not (last_attempt_at = last_success_at
-                             and source_id in (select id from source where kind in ('zonefile', 'import')))",
-            )?;
-            let mut seen = connection.prepare_cached(
-                "update zone set last_attempt_at = ?2, last_success_at = ?2, last_error = null, refused_reason = null, held = 0, accept_requested = 0,
-                        attempt_count = attempt_count + 1 where name = ?1 and view = 'zone'",
-            )?;
+                             and source_id in (select id from source where kind in ('zonefile', 'import')))")?;
+            let mut seen = db.prepare("update zone set last_attempt_at = ?2, last_success_at = ?2, last_error = null, refused_reason = null, held = 0, accept_requested = 0,
+                        attempt_count = attempt_count + 1 where name = ?1 and view = 'zone'")?;
             for apex in apexes {
                 let name = apex.to_string();
-                gap.execute(params![name, at.unix()])?;
-                seen.execute(params![name, at.unix()])?;
+                gap.execute(params![name, at])?;
+                seen.execute(params![name, at])?;
             }
             Ok(())
         })?;
@@ -446,12 +427,11 @@ impl Zones<'_> {
     ///
     /// [`StoreError`].
     pub fn request_accept(&self, apex: &Name) -> Result<bool, StoreError> {
-        let changed = self.store.run(|connection| {
-            connection
-                .prepare_cached(
-                    "update zone set accept_requested = 1 where name = ? and view = 'zone'",
-                )?
-                .execute([apex.to_string()])
+        let changed = self.store.run(|db| {
+            db.execute(
+                "update zone set accept_requested = 1 where name = ? and view = 'zone'",
+                [apex.to_string()],
+            )
         })?;
         Ok(changed > 0)
     }
@@ -472,11 +452,9 @@ impl Zones<'_> {
         if self.store.desk().noted_number(&key)? != Some(expire_s.into()) {
             self.store.desk().note_number(&key, expire_s.into())?;
         }
-        self.store.run(|connection| {
+        self.store.run(|db| {
             let sql = "update zone set refresh_s = ?2, retry_s = ?3 where name = ?1 and view = 'zone' and (refresh_s is not ?2 or retry_s is not ?3)";
-            connection
-                .prepare_cached(sql)?
-                .execute(params![apex.to_string(), refresh_s, retry_s])
+            db.execute(sql, params![apex.to_string(), refresh_s, retry_s])
         })
         .map(|_| ())
     }
@@ -488,10 +466,11 @@ impl Zones<'_> {
     /// [`StoreError`].
     pub fn note_whole_failed(&self, zone: ZoneId, at: Timestamp) -> Result<(), StoreError> {
         self.store
-            .run(|connection| {
-                connection
-                    .prepare_cached("update zone set whole_tried_at = ?2 where id = ?1")?
-                    .execute(params![zone.0, at.unix()])
+            .run(|db| {
+                db.execute(
+                    "update zone set whole_tried_at = ?2 where id = ?1",
+                    params![zone, at],
+                )
             })
             .map(|_| ())
     }
@@ -502,13 +481,12 @@ impl Zones<'_> {
     ///
     /// [`StoreError`].
     pub fn soa_timers(&self, apex: &Name) -> Result<Option<(Span, Span)>, StoreError> {
-        let row: Option<(Option<i64>, Option<i64>)> = self.store.run(|connection| {
-            connection
-                .prepare_cached(
-                    "select refresh_s, retry_s from zone where name = ? and view = 'zone'",
-                )?
-                .query_row([apex.to_string()], |row| Ok((row.get(0)?, row.get(1)?)))
-                .optional()
+        let row: Option<(Option<i64>, Option<i64>)> = self.store.run(|db| {
+            db.query_first(
+                "select refresh_s, retry_s from zone where name = ? and view = 'zone'",
+                [apex.to_string()],
+                |row| Ok((row.get("refresh_s")?, row.get("retry_s")?)),
+            )
         })?;
         Ok(row.and_then(|(refresh, retry)| Some((Span::seconds(refresh?), Span::seconds(retry?)))))
     }
@@ -519,18 +497,18 @@ impl Zones<'_> {
     ///
     /// [`StoreError`].
     pub fn gaps(&self, zone: ZoneId) -> Result<Vec<Gap>, StoreError> {
-        self.store.run(|connection| {
-            let mut statement = connection.prepare_cached(
+        self.store.run(|db| {
+            db.query(
                 "select from_at, to_at, reason from gap where zone_id = ? order by from_at",
-            )?;
-            let rows = statement.query_map([zone.0], |row| {
-                Ok(Gap {
-                    from: Timestamp::from_unix(row.get(0)?),
-                    to: Timestamp::from_unix(row.get(1)?),
-                    reason: row.get(2)?,
-                })
-            })?;
-            rows.collect()
+                [zone.0],
+                |row| {
+                    Ok(Gap {
+                        from: row.get("from_at")?,
+                        to: row.get("to_at")?,
+                        reason: row.get("reason")?,
+                    })
+                },
+            )
         })
     }
 
@@ -545,10 +523,10 @@ impl Zones<'_> {
         at: Timestamp,
         refusal: Option<&Refusal>,
     ) -> Result<(), StoreError> {
-        self.store.run(|connection| {
+        self.store.run(|db| {
             let sql = "update source set last_attempt_at = ?2, last_success_at = iif(?3 is null, ?2, last_success_at),
                               last_error = ?3, refused_reason = ?4 where id = ?1";
-            connection.prepare_cached(sql)?.execute(params![source.0, at.unix(), refusal.map(ToString::to_string), refusal.map(Refusal::code)])
+            db.execute(sql, params![source, at, refusal.map(ToString::to_string), refusal.map(Refusal::code)])
         })
         .map(|_| ())
     }
@@ -559,7 +537,7 @@ impl Zones<'_> {
     ///
     /// [`StoreError`].
     pub fn note_event_time(&self, source: SourceId, at: Timestamp) -> Result<(), StoreError> {
-        self.store.run(|connection| connection.prepare_cached("update source set last_event_at = max(coalesce(last_event_at, ?2), ?2) where id = ?1")?.execute(params![source.0, at.unix()]))
+        self.store.run(|db| db.execute("update source set last_event_at = max(coalesce(last_event_at, ?2), ?2) where id = ?1", params![source, at]))
             .map(|_| ())
     }
 
@@ -569,12 +547,17 @@ impl Zones<'_> {
     ///
     /// [`StoreError`].
     pub fn source_status(&self, source: SourceId) -> Result<SourceStatus, StoreError> {
-        let (kind, last_event_at) = self.store.run(|connection| {
-            connection
-                .prepare_cached("select kind, last_event_at from source where id = ?")?
-                .query_row([source.0], |row| {
-                    Ok((row.get::<_, String>(0)?, row.get::<_, Option<i64>>(1)?))
-                })
+        let (kind, last_event_at) = self.store.run(|db| {
+            db.query_one(
+                "select kind, last_event_at from source where id = ?",
+                [source.0],
+                |row| {
+                    Ok((
+                        row.get::<String>("kind")?,
+                        row.get::<Option<i64>>("last_event_at")?,
+                    ))
+                },
+            )
         })?;
         let kind = SourceKind::parse(&kind)
             .ok_or_else(|| self.store.damaged(format!("source kind {kind:?}")))?;
@@ -591,12 +574,9 @@ impl Zones<'_> {
     ///
     /// [`StoreError`].
     pub fn source_kind(&self, name: &str) -> Result<Option<SourceKind>, StoreError> {
-        let kind: Option<String> = self.store.run(|connection| {
-            connection
-                .prepare_cached("select kind from source where name = ?")?
-                .query_row([name], |row| row.get(0))
-                .optional()
-        })?;
+        let kind: Option<String> = self
+            .store
+            .run(|db| db.first_value("select kind from source where name = ?", [name]))?;
         let read = |kind: String| {
             SourceKind::parse(&kind)
                 .ok_or_else(|| self.store.damaged(format!("source kind {kind:?}")))
@@ -610,11 +590,9 @@ impl Zones<'_> {
     ///
     /// [`StoreError`].
     pub fn feed_position(&self, source: SourceId) -> Result<FeedPosition, StoreError> {
-        let text: Option<String> = self.store.run(|connection| {
-            connection
-                .prepare_cached("select position from source where id = ?")?
-                .query_row([source.0], |row| row.get(0))
-        })?;
+        let text: Option<String> = self
+            .store
+            .run(|db| db.value("select position from source where id = ?", [source.0]))?;
         match text {
             Some(text) => {
                 serde_json::from_str(&text).map_err(|fault| self.store.damaged(fault.to_string()))
@@ -630,19 +608,15 @@ impl Zones<'_> {
     ///
     /// [`StoreError`].
     pub fn state_mark(&self, zones: Option<&[ZoneId]>) -> Result<String, StoreError> {
-        self.store.run(|connection| {
+        self.store.run(|db| {
             // Sums: of two times the later one may stay while the other moves.
             let sql = "select coalesce((select max(id) from version), 0) || '.' || coalesce((select max(id) from chain), 0) || '.' ||
                               coalesce((select id || '-' || uid from case_event order by id desc limit 1), '0') || '.' || coalesce((select sum(evaluated_at) from abuse_case), 0) || '.' ||
                               coalesce((select sum(last_attempt_at) from source), 0)";
-            let mark: String = connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
+            let mark: String = db.value(sql, ())?;
             let looked: i64 = match zones {
-                Some(zones) => connection
-                    .prepare_cached("select coalesce(sum(last_attempt_at), 0) from zone where id in rarray(?)")?
-                    .query_row([array(zones.iter().map(|zone| zone.0))], |row| row.get(0)),
-                None => connection
-                    .prepare_cached("select coalesce(sum(last_attempt_at), 0) from zone")?
-                    .query_row([], |row| row.get(0)),
+                Some(zones) => db.value("select coalesce(sum(last_attempt_at), 0) from zone where id in rarray(?)", [Numbers::from_iter(zones.iter().map(|zone| zone.0))]),
+                None => db.value("select coalesce(sum(last_attempt_at), 0) from zone", ()),
             }?;
             Ok(format!("{mark}.{looked}"))
         })
@@ -660,10 +634,11 @@ impl Zones<'_> {
     ) -> Result<(), StoreError> {
         let text = serde_json::to_string(position).expect("numbers have a JSON form");
         self.store
-            .run(|connection| {
-                connection
-                    .prepare_cached("update source set position = ?2 where id = ?1")?
-                    .execute(params![source.0, text])
+            .run(|db| {
+                db.execute(
+                    "update source set position = ?2 where id = ?1",
+                    params![source, text],
+                )
             })
             .map(|_| ())
     }
@@ -674,11 +649,8 @@ impl Zones<'_> {
     ///
     /// [`StoreError`].
     pub fn file_mark(&self, source: SourceId, path: &Path) -> Result<Option<FileMark>, StoreError> {
-        self.store.run(|connection| {
-            connection
-                .prepare_cached("select modified_at_ns, size_bytes, version_at, refused_reason from source_file where source_id = ? and path = ?")?
-                .query_row(params![source.0, path.to_string_lossy()], read_mark)
-                .optional()
+        self.store.run(|db| {
+            db.query_first("select modified_at_ns, size_bytes, version_at, refused_reason from source_file where source_id = ? and path = ?", params![source, path.to_string_lossy()], read_mark)
         })
     }
 
@@ -688,12 +660,12 @@ impl Zones<'_> {
     ///
     /// [`StoreError`].
     pub fn file_marks(&self, source: SourceId) -> Result<Vec<(PathBuf, FileMark)>, StoreError> {
-        self.store.run(|connection| {
-            let mut marks = connection.prepare_cached("select modified_at_ns, size_bytes, version_at, refused_reason, path from source_file where source_id = ?")?;
-            let marks = marks.query_map([source.0], |row| {
-                Ok((PathBuf::from(row.get::<_, String>(4)?), read_mark(row)?))
+        self.store.run(|db| {
+            let mut marks = db.prepare("select modified_at_ns, size_bytes, version_at, refused_reason, path from source_file where source_id = ?")?;
+            let marks = marks.query([source.0], |row| {
+                Ok((PathBuf::from(row.get::<String>("path")?), read_mark(row)?))
             })?;
-            marks.collect()
+            Ok(marks)
         })
     }
 
@@ -708,10 +680,8 @@ impl Zones<'_> {
         from: &Path,
         to: &Path,
     ) -> Result<(), StoreError> {
-        self.store.run(|connection| {
-            connection
-                .prepare_cached("update or replace source_file set path = ?3 where source_id = ?1 and path = ?2")?
-                .execute(params![source.0, from.to_string_lossy(), to.to_string_lossy()])
+        self.store.run(|db| {
+            db.execute("update or replace source_file set path = ?3 where source_id = ?1 and path = ?2", params![source, from.to_string_lossy(), to.to_string_lossy()])
         })
         .map(|_| ())
     }
@@ -727,14 +697,10 @@ impl Zones<'_> {
         path: &Path,
         mark: &FileMark,
     ) -> Result<(), StoreError> {
-        self.store.run(|connection| {
-            connection
-                .prepare_cached(
-                    "insert into source_file (source_id, path, modified_at_ns, size_bytes, version_at, refused_reason) values (?, ?, ?, ?, ?, ?)
+        self.store.run(|db| {
+            db.execute("insert into source_file (source_id, path, modified_at_ns, size_bytes, version_at, refused_reason) values (?, ?, ?, ?, ?, ?)
                      on conflict (source_id, path) do update set modified_at_ns = excluded.modified_at_ns, size_bytes = excluded.size_bytes,
-                         version_at = excluded.version_at, refused_reason = excluded.refused_reason",
-                )?
-                .execute(params![source.0, path.to_string_lossy(), mark.modified_at_ns, mark.size_bytes, mark.version_at.unix(), mark.refused_reason])
+                         version_at = excluded.version_at, refused_reason = excluded.refused_reason", params![source, path.to_string_lossy(), mark.modified_at_ns, mark.size_bytes, mark.version_at, mark.refused_reason])
         })
         .map(|_| ())
     }
@@ -783,11 +749,11 @@ impl Zones<'_> {
             return Ok(());
         }
         let tx = self.store.begin_batch()?;
-        self.store.run(|connection| {
-            let mut insert = connection.prepare_cached("insert or ignore into rejected_line (source_id, line_number, kind, reason, octets, rejected_at) values (?, ?, ?, ?, ?, ?)")?;
+        self.store.run(|db| {
+            let mut insert = db.prepare("insert or ignore into rejected_line (source_id, line_number, kind, reason, octets, rejected_at) values (?, ?, ?, ?, ?, ?)")?;
             for line in lines {
                 let number = line.number as i64;
-                let values = params![source.0, number, line.kind.word(), line.reason, line.octets, at.unix()];
+                let values = params![source, number, line.kind.word(), line.reason, line.octets, at];
                 insert.execute(values)?;
             }
             Ok(())
@@ -806,24 +772,24 @@ impl Zones<'_> {
         source: Option<&str>,
         limit: usize,
     ) -> Result<Vec<RejectedRow>, StoreError> {
-        self.store.run(|connection| {
-            let mut statement = connection.prepare_cached(
+        self.store.run(|db| {
+            db.query(
                 "select s.name, r.line_number, r.kind, r.reason, r.octets, r.rejected_at
                  from rejected_line r join source s on s.id = r.source_id
                  where ?1 is null or s.name = ?1
                  order by r.rejected_at desc, r.line_number desc, r.id desc limit ?2",
-            )?;
-            let rows = statement.query_map(params![source, limit as i64], |row| {
-                Ok(RejectedRow {
-                    source: row.get(0)?,
-                    line: row.get::<_, i64>(1)? as u64,
-                    kind: row.get(2)?,
-                    reason: row.get(3)?,
-                    octets: row.get(4)?,
-                    rejected_at: Timestamp::from_unix(row.get(5)?),
-                })
-            })?;
-            rows.collect()
+                params![source, limit as i64],
+                |row| {
+                    Ok(RejectedRow {
+                        source: row.get("name")?,
+                        line: row.get::<i64>("line_number")? as u64,
+                        kind: row.get("kind")?,
+                        reason: row.get("reason")?,
+                        octets: row.get("octets")?,
+                        rejected_at: row.get("rejected_at")?,
+                    })
+                },
+            )
         })
     }
 
@@ -833,56 +799,53 @@ impl Zones<'_> {
     ///
     /// [`StoreError`].
     pub fn status(&self) -> Result<Vec<ZoneStatus>, StoreError> {
-        let rows = self.store.run(|connection| {
-            let mut statement = connection.prepare_cached(
-                "select z.name, s.name, s.kind, z.serial,
-                        iif(s.kind = 'feed', max(coalesce(z.last_success_at, s.last_success_at), coalesce(s.last_success_at, z.last_success_at)), z.last_success_at),
-                        coalesce(z.last_attempt_at, s.last_attempt_at),
-                        coalesce(z.last_error, s.last_error), coalesce(z.refused_reason, s.refused_reason),
-                        coalesce(z.kept_count, 0), coalesce(z.held, 0),
-                        (select count(*) from rejected_line r where r.source_id = s.id),
-                        coalesce(z.attempt_count, 0), coalesce(z.failure_count, 0), coalesce(z.version_count, 0), coalesce(z.change_count, 0),
-                        z.drift_at, z.drift_primary, coalesce(z.drift_count, 0), coalesce(z.drift_name_count, 0),
-                        coalesce(z.missed_count, 0), coalesce(z.missed_unknown_count, 0),
-                        (select m.value from meta m where m.key = ?1 || z.name and z.view = 'zone')
+        let rows = self.store.run(|db| {
+            let mut statement = db.prepare("select z.name as zone_name, s.name as source_name, s.kind, z.serial,
+                        iif(s.kind = 'feed', max(coalesce(z.last_success_at, s.last_success_at), coalesce(s.last_success_at, z.last_success_at)), z.last_success_at) as success_at,
+                        coalesce(z.last_attempt_at, s.last_attempt_at) as attempt_at,
+                        coalesce(z.last_error, s.last_error) as error, coalesce(z.refused_reason, s.refused_reason) as refused,
+                        coalesce(z.kept_count, 0) as kept_count, coalesce(z.held, 0) as held,
+                        (select count(*) from rejected_line r where r.source_id = s.id) as rejected_count,
+                        coalesce(z.attempt_count, 0) as attempt_count, coalesce(z.failure_count, 0) as failure_count, coalesce(z.version_count, 0) as version_count, coalesce(z.change_count, 0) as change_count,
+                        z.drift_at, z.drift_primary, coalesce(z.drift_count, 0) as drift_count, coalesce(z.drift_name_count, 0) as drift_name_count,
+                        coalesce(z.missed_count, 0) as missed_count, coalesce(z.missed_unknown_count, 0) as missed_unknown_count,
+                        (select m.value from meta m where m.key = ?1 || z.name and z.view = 'zone') as expire_s
                  from source s left join zone z on z.source_id = s.id and z.view <> 'passive'
                  where z.id is not null or s.last_attempt_at is not null
-                 order by z.name, s.name",
-            )?;
+                 order by z.name, s.name")?;
             let time = |value: Option<i64>| value.map(Timestamp::from_unix);
-            let rows = statement.query_map([EXPIRE_KEY], |row| {
+            statement.query([EXPIRE_KEY], |row| {
                 Ok((
-                    row.get::<_, Option<String>>(0)?,
-                    row.get::<_, String>(2)?,
+                    row.get::<Option<String>>("zone_name")?,
+                    row.get::<String>("kind")?,
                     ZoneStatus {
                         zone: None,
-                        source: row.get(1)?,
+                        source: row.get("source_name")?,
                         source_kind: SourceKind::Import,
-                        serial: row.get::<_, Option<u32>>(3)?.map(Serial),
-                        last_success_at: time(row.get(4)?),
-                        last_attempt_at: time(row.get(5)?),
-                        last_error: row.get(6)?,
-                        refused_reason: row.get(7)?,
-                        records: row.get::<_, i64>(8)? as u64,
-                        held: row.get(9)?,
-                        rejected_lines: row.get::<_, i64>(10)? as u64,
-                        attempts: row.get::<_, i64>(11)? as u64,
-                        failures: row.get::<_, i64>(12)? as u64,
-                        versions: row.get::<_, i64>(13)? as u64,
-                        changes: row.get::<_, i64>(14)? as u64,
+                        serial: row.get("serial")?,
+                        last_success_at: time(row.get("success_at")?),
+                        last_attempt_at: time(row.get("attempt_at")?),
+                        last_error: row.get("error")?,
+                        refused_reason: row.get("refused")?,
+                        records: row.get::<i64>("kept_count")? as u64,
+                        held: row.get("held")?,
+                        rejected_lines: row.get::<i64>("rejected_count")? as u64,
+                        attempts: row.get::<i64>("attempt_count")? as u64,
+                        failures: row.get::<i64>("failure_count")? as u64,
+                        versions: row.get::<i64>("version_count")? as u64,
+                        changes: row.get::<i64>("change_count")? as u64,
                         fidelity: Fidelity {
-                            drift_at: time(row.get(15)?),
-                            drift_primary: row.get(16)?,
-                            drifts: row.get::<_, i64>(17)? as u64,
-                            drift_names: row.get::<_, i64>(18)? as u64,
-                            missed_max: row.get::<_, i64>(19)? as u64,
-                            missed_unknown: row.get::<_, i64>(20)? as u64,
+                            drift_at: time(row.get("drift_at")?),
+                            drift_primary: row.get("drift_primary")?,
+                            drifts: row.get::<i64>("drift_count")? as u64,
+                            drift_names: row.get::<i64>("drift_name_count")? as u64,
+                            missed_max: row.get::<i64>("missed_count")? as u64,
+                            missed_unknown: row.get::<i64>("missed_unknown_count")? as u64,
                         },
-                        expire_s: row.get(21)?,
+                        expire_s: row.get("expire_s")?,
                     },
                 ))
-            })?;
-            rows.collect::<rusqlite::Result<Vec<_>>>()
+            })
         })?;
         let finish = |(name, kind, status): (Option<String>, String, ZoneStatus)| {
             let source_kind = SourceKind::parse(&kind)
@@ -898,12 +861,12 @@ impl Zones<'_> {
 }
 
 /// Reads the mark of a zone file from the first four columns.
-fn read_mark(row: &Row<'_>) -> rusqlite::Result<FileMark> {
+fn read_mark(row: &Row<'_>) -> Result<FileMark, Fault> {
     Ok(FileMark {
-        modified_at_ns: row.get(0)?,
-        size_bytes: row.get(1)?,
-        version_at: Timestamp::from_unix(row.get(2)?),
-        refused_reason: row.get(3)?,
+        modified_at_ns: row.get("modified_at_ns")?,
+        size_bytes: row.get("size_bytes")?,
+        version_at: row.get("version_at")?,
+        refused_reason: row.get("refused_reason")?,
     })
 }
 
@@ -913,32 +876,32 @@ fn ending_key(source: SourceId, zone: ZoneId) -> String {
 }
 
 /// Reads a zone's row; `None` for a source kind that this program does not write.
-fn read_zone(row: &Row<'_>, apex: &Name, view: View) -> rusqlite::Result<Option<ZoneState>> {
-    let kind: String = row.get(2)?;
+fn read_zone(row: &Row<'_>, apex: &Name, view: View) -> Result<Option<ZoneState>, Fault> {
+    let kind: String = row.get("kind")?;
     let Some(source_kind) = SourceKind::parse(&kind) else {
         return Ok(None);
     };
     Ok(Some(ZoneState {
-        id: ZoneId(row.get(0)?),
+        id: row.get("id")?,
         apex: apex.clone(),
         view,
-        source: SourceId(row.get(1)?),
+        source: row.get("source_id")?,
         source_kind,
-        version_id: row.get(3)?,
-        version_at: row.get::<_, Option<i64>>(4)?.map(Timestamp::from_unix),
-        serial: row.get::<_, Option<u32>>(5)?.map(Serial),
-        detected_version_id: row.get(6)?,
-        kept_count: row.get::<_, i64>(7)? as u64,
-        name_count: row.get::<_, i64>(8)? as u64,
-        delegation_count: row.get::<_, i64>(9)? as u64,
-        newest_is_whole: row.get(10)?,
-        accept_requested: row.get(11)?,
-        usual_ttl: row.get(12)?,
-        kept_since: row.get::<_, Option<i64>>(13)?.map(Timestamp::from_unix),
-        whole_at: row.get::<_, Option<i64>>(14)?.map(Timestamp::from_unix),
-        whole_tried_at: row.get::<_, Option<i64>>(15)?.map(Timestamp::from_unix),
-        held: row.get(16)?,
-        is_stepped: row.get::<_, i64>(17)? > 0,
-        is_suspect: row.get::<_, i64>(17)? == 2,
+        version_id: row.get("version_id")?,
+        version_at: row.get("observed_at")?,
+        serial: row.get("serial")?,
+        detected_version_id: row.get("detected_version_id")?,
+        kept_count: row.get::<i64>("kept_count")? as u64,
+        name_count: row.get::<i64>("name_count")? as u64,
+        delegation_count: row.get::<i64>("delegation_count")? as u64,
+        newest_is_whole: row.get("newest_is_whole")?,
+        accept_requested: row.get("accept_requested")?,
+        usual_ttl: row.get("usual_ttl")?,
+        kept_since: row.get("kept_since_at")?,
+        whole_at: row.get("whole_at")?,
+        whole_tried_at: row.get("whole_tried_at")?,
+        held: row.get("held")?,
+        is_stepped: row.get::<i64>("stepped")? > 0,
+        is_suspect: row.get::<i64>("stepped")? == 2,
     }))
 }
