@@ -36,11 +36,25 @@ impl Desk<'_> {
         limit: usize,
     ) -> Result<Vec<BulkMove>, StoreError> {
         let rows = self.store.run(|db| {
-            let sql = "select b.id, b.version_id, z.name, b.at, b.kind, b.name_count, b.before, b.after, b.names
-                         from bulk_move b join zone z on z.id = b.zone_id where b.told_at is null and b.name_count >= ? order by b.id limit ?";
+            let sql = "select b.id, b.version_id, z.name, b.at, b.kind, b.name_count, b.before,
+                              b.after, b.names
+                         from bulk_move b join zone z on z.id = b.zone_id
+                        where b.told_at is null and b.name_count >= ?
+                        order by b.id limit ?";
             db.query(sql, params![names_min, limit as i64], |row| {
-                let texts: [String; 5] = [row.get("name")?, row.get("kind")?, row.get("before")?, row.get("after")?, row.get("names")?];
-                let numbers: (i64, i64, i64, u32) = (row.get("id")?, row.get("version_id")?, row.get("at")?, row.get("name_count")?);
+                let texts: [String; 5] = [
+                    row.get("name")?,
+                    row.get("kind")?,
+                    row.get("before")?,
+                    row.get("after")?,
+                    row.get("names")?,
+                ];
+                let numbers: (i64, i64, i64, u32) = (
+                    row.get("id")?,
+                    row.get("version_id")?,
+                    row.get("at")?,
+                    row.get("name_count")?,
+                );
                 Ok((texts, numbers))
             })
         })?;
@@ -108,12 +122,23 @@ impl Desk<'_> {
         since: Timestamp,
     ) -> Result<bool, StoreError> {
         self.store.run(|db| {
-            let known: Option<String> = db.first_value("select reason from blindness where zone = ? and over_at is null", [zone])?;
+            let known: Option<String> = db.first_value(
+                "select reason
+                   from blindness
+                  where zone = ? and over_at is null",
+                [zone],
+            )?;
             if known.is_some() {
-                db.execute("update blindness set reason = ?2 where zone = ?1 and over_at is null and reason <> ?2", [zone, reason])?;
+                let sql = "update blindness
+                              set reason = ?2
+                            where zone = ?1 and over_at is null and reason <> ?2";
+                db.execute(sql, [zone, reason])?;
                 return Ok(false);
             }
-            db.execute("insert into blindness (zone, reason, since_at) values (?, ?, ?)", params![zone, reason, since])?;
+            db.execute(
+                "insert into blindness (zone, reason, since_at) values (?, ?, ?)",
+                params![zone, reason, since],
+            )?;
             Ok(true)
         })
     }
@@ -162,7 +187,8 @@ impl Desk<'_> {
     /// Returns the rows that a condition on a number names.
     fn blindness_rows(&self, condition: &str, value: i64) -> Result<Vec<Blindness>, StoreError> {
         let sql = format!(
-            "select id, zone, reason, since_at, told_at, over_at from blindness where {condition} order by id"
+            "select id, zone, reason, since_at, told_at, over_at
+               from blindness where {condition} order by id"
         );
         self.store.run(|db| {
             db.query(&sql, [value], |row| {
@@ -203,9 +229,12 @@ impl Desk<'_> {
     ///
     /// [`StoreError`].
     pub fn note_number(&self, name: &str, value: i64) -> Result<(), StoreError> {
-        self.store.run(|db| {
-            db.execute("insert into meta (key, value) values (?1, ?2) on conflict (key) do update set value = excluded.value", params![name, value])
-        })
-        .map(|_| ())
+        self.store
+            .run(|db| {
+                let sql = "insert into meta (key, value) values (?1, ?2)
+                           on conflict (key) do update set value = excluded.value";
+                db.execute(sql, params![name, value])
+            })
+            .map(|_| ())
     }
 }

@@ -146,8 +146,11 @@ impl Desk<'_> {
         judged_by: Timestamp,
     ) -> Result<Vec<CaseRow>, StoreError> {
         let sql = format!(
-            "select {COLUMNS} from abuse_case c indexed by case_due cross join zone z on z.id = c.zone_id
-              where c.state in ('open', 'acknowledged') and c.evaluated_at <= ?1 and (?2 is null or z.name = ?2) order by c.id"
+            "select {COLUMNS}
+               from abuse_case c indexed by case_due cross join zone z on z.id = c.zone_id
+              where c.state in ('open', 'acknowledged') and c.evaluated_at <= ?1
+                    and (?2 is null or z.name = ?2)
+              order by c.id"
         );
         let rows = self.store.run(|db| {
             db.query(
@@ -176,20 +179,36 @@ impl Desk<'_> {
             .find_any_view(&case.zone)?
             .ok_or_else(|| self.store.damaged(format!("no zone {}", case.zone)))?;
         self.store.run(|db| {
-            let sql = "insert into abuse_case (domain, zone_id, verdict, level, peak_level, state, score, first_detected_at, last_change_at, evaluated_at, revision, pending_since_at, reported,
-                           told_at, told_verdicts, told_size, thread_id, digest_due, held, assignee, dismissed_as, reviewed_at)
+            let sql = "insert into abuse_case (domain, zone_id, verdict, level, peak_level, state,
+                                               score, first_detected_at, last_change_at,
+                                               evaluated_at, revision, pending_since_at, reported,
+                                               told_at, told_verdicts, told_size, thread_id,
+                                               digest_due, held, assignee, dismissed_as, reviewed_at)
                        values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-                       on conflict (domain) do update set zone_id = excluded.zone_id, verdict = excluded.verdict, level = excluded.level,
-                           peak_level = excluded.peak_level, state = excluded.state, score = excluded.score, last_change_at = excluded.last_change_at,
-                           evaluated_at = excluded.evaluated_at, revision = excluded.revision, pending_since_at = excluded.pending_since_at, reported = excluded.reported,
-                           told_at = excluded.told_at, told_verdicts = excluded.told_verdicts, told_size = excluded.told_size, thread_id = excluded.thread_id,
-                           digest_due = excluded.digest_due, held = excluded.held, assignee = excluded.assignee, dismissed_as = excluded.dismissed_as, reviewed_at = excluded.reviewed_at
+                       on conflict (domain)
+                         do update set zone_id = excluded.zone_id, verdict = excluded.verdict,
+                                       level = excluded.level, peak_level = excluded.peak_level,
+                                       state = excluded.state, score = excluded.score,
+                                       last_change_at = excluded.last_change_at,
+                                       evaluated_at = excluded.evaluated_at,
+                                       revision = excluded.revision,
+                                       pending_since_at = excluded.pending_since_at,
+                                       reported = excluded.reported, told_at = excluded.told_at,
+                                       told_verdicts = excluded.told_verdicts,
+                                       told_size = excluded.told_size,
+                                       thread_id = excluded.thread_id,
+                                       digest_due = excluded.digest_due, held = excluded.held,
+                                       assignee = excluded.assignee,
+                                       dismissed_as = excluded.dismissed_as,
+                                       reviewed_at = excluded.reviewed_at
                        returning id";
             let told_verdicts = case.told.verdicts.iter().map(|it| it.word()).collect::<Vec<_>>().join(",");
             let id: i64 = db.write_returning_one(sql, params![case.domain.to_string(), zone.id, case.verdict.word(), case.level.word(), case.peak_level.word(), case.state.word(), case.score, case.first_detected_at, case.last_change_at, case.evaluated_at, case.revision, case.pending_since, case.reported, case.told.at, told_verdicts, case.told.size, case.told.thread, case.told.digest_due, case.told.held, case.assignee, case.dismissed_as.map(DismissReason::word), case.reviewed_at],
                 |row| row.get("id"),
             )?;
-            let mut append = db.prepare("insert into case_event (case_id, at, actor, from_state, to_state, note, uid) values (?, ?, ?, ?, ?, ?, lower(hex(randomblob(8))))")?;
+            let sql = "insert into case_event (case_id, at, actor, from_state, to_state, note, uid)
+                       values (?, ?, ?, ?, ?, ?, lower(hex(randomblob(8))))";
+            let mut append = db.prepare(sql)?;
             for event in events {
                 append.execute(params![id, event.at, actor, event.from.map(CaseState::word), event.to.word(), event.note])?;
             }
@@ -221,13 +240,20 @@ impl Desk<'_> {
         });
         let all: Vec<(&str, Value)> = hosts.chain(addresses).collect::<Result<_, StoreError>>()?;
         self.store.run(|db| {
-            let campaign: Option<i64> = db.value("select campaign_id from abuse_case where id = ?", [id])?;
+            let campaign: Option<i64> =
+                db.value("select campaign_id from abuse_case where id = ?", [id])?;
             let known = traits_of(db, id)?;
-            let mut insert = db.prepare("insert or ignore into case_trait (kind, value, case_id) values (?, ?, ?)")?;
+            let mut insert = db.prepare(
+                "insert or ignore into case_trait (kind, value, case_id)
+                 values (?, ?, ?)",
+            )?;
             let sql = "select c.id, c.campaign_id
-                         from (select case_id from case_trait where kind = ?1 and value = ?2 and case_id <> ?3 order by case_id limit ?5) o
+                         from (select case_id
+                                 from case_trait where kind = ?1 and value = ?2 and case_id <> ?3
+                                order by case_id limit ?5) o
                               cross join abuse_case c on c.id = o.case_id
-                        where c.state <> 'dismissed' and (c.campaign_id is null or c.campaign_id is not ?4)";
+                        where c.state <> 'dismissed'
+                              and (c.campaign_id is null or c.campaign_id is not ?4)";
             let mut sharing = db.prepare(sql)?;
             let mut others: BTreeMap<i64, Option<i64>> = BTreeMap::new();
             for (kind, value) in &all {
@@ -263,7 +289,10 @@ impl Desk<'_> {
                 (Some(known), None) | (None, Some(known)) => known,
                 (None, None) => one.min(other),
             };
-            let sql = "update abuse_case set campaign_id = ?1 where (id in (?2, ?3) or campaign_id in (?4, ?5)) and campaign_id is not ?1 returning id";
+            let sql = "update abuse_case
+                          set campaign_id = ?1
+                        where (id in (?2, ?3) or campaign_id in (?4, ?5)) and campaign_id is not ?1
+                       returning id";
             let mut moved: Vec<i64> = db.values(sql, params![campaign, one, other, mine, its])?;
             moved.sort_unstable();
             Ok((campaign, moved))
@@ -283,10 +312,14 @@ impl Desk<'_> {
         actor: &str,
         note: &str,
     ) -> Result<(), StoreError> {
-        self.store.run(|db| {
-            db.execute("insert into case_event (case_id, at, actor, from_state, to_state, note, uid) values (?1, ?2, ?3, ?4, ?4, ?5, lower(hex(randomblob(8))))", params![id, at, actor, state.word(), note])
-        })
-        .map(|_| ())
+        self.store
+            .run(|db| {
+                let sql =
+                    "insert into case_event (case_id, at, actor, from_state, to_state, note, uid)
+                     values (?1, ?2, ?3, ?4, ?4, ?5, lower(hex(randomblob(8))))";
+                db.execute(sql, params![id, at, actor, state.word(), note])
+            })
+            .map(|_| ())
     }
 
     /// Returns the cases of a campaign, in the order of their numbers.
@@ -314,7 +347,9 @@ impl Desk<'_> {
     /// [`StoreError`].
     pub fn bystanders_of_campaign(&self, campaign: i64) -> Result<BTreeSet<Name>, StoreError> {
         let ids: Vec<i64> = self.store.run(|db| {
-            let sql = "select distinct t.value from case_trait t join abuse_case c on c.id = t.case_id where c.campaign_id = ? and t.kind = 'host'";
+            let sql = "select distinct t.value
+                         from case_trait t join abuse_case c on c.id = t.case_id
+                        where c.campaign_id = ? and t.kind = 'host'";
             db.values(sql, [campaign])
         })?;
         let mut hosts = BTreeSet::new();
@@ -391,12 +426,16 @@ impl Desk<'_> {
         next_at: Timestamp,
         times: u32,
     ) -> Result<bool, StoreError> {
-        self.store.run(|db| {
-            let sql = "insert into confirmation (case_id, asked_count, next_at) values (?1, 1, ?3)
-                       on conflict (case_id) do update set asked_count = asked_count + 1, next_at = excluded.next_at where (next_at <= ?2 or next_at > ?3) and asked_count < ?4";
-            db.execute(sql, params![case_id, now, next_at, times])
-        })
-        .map(|count| count > 0)
+        self.store
+            .run(|db| {
+                let sql =
+                    "insert into confirmation (case_id, asked_count, next_at) values (?1, 1, ?3)
+                     on conflict (case_id)
+                       do update set asked_count = asked_count + 1, next_at = excluded.next_at
+                      where (next_at <= ?2 or next_at > ?3) and asked_count < ?4";
+                db.execute(sql, params![case_id, now, next_at, times])
+            })
+            .map(|count| count > 0)
     }
 
     /// Returns a case's log, oldest first.
@@ -406,8 +445,16 @@ impl Desk<'_> {
     /// [`StoreError`].
     pub fn case_events(&self, id: i64) -> Result<Vec<CaseEventRow>, StoreError> {
         let rows = self.store.run(|db| {
-            db.query("select at, actor, from_state, to_state, note, uid from case_event where case_id = ? order by id", [id], |row| {
-                let texts: (String, Option<String>, String, String, String) = (row.get("actor")?, row.get("from_state")?, row.get("to_state")?, row.get("note")?, row.get("uid")?);
+            let sql = "select at, actor, from_state, to_state, note, uid
+                         from case_event where case_id = ? order by id";
+            db.query(sql, [id], |row| {
+                let texts: (String, Option<String>, String, String, String) = (
+                    row.get("actor")?,
+                    row.get("from_state")?,
+                    row.get("to_state")?,
+                    row.get("note")?,
+                    row.get("uid")?,
+                );
                 Ok((row.get::<i64>("at")?, texts))
             })
         })?;
@@ -490,8 +537,11 @@ fn joining(
     id: i64,
     others: BTreeMap<i64, Option<i64>>,
 ) -> Result<Vec<(i64, Shared)>, Fault> {
-    let sql = "select coalesce(sum(o.kind = 'host'), 0) as host_count, coalesce(sum(o.kind = 'address'), 0) as address_count
-                 from case_trait o cross join case_trait m on m.kind = o.kind and m.value = o.value and m.case_id = ?1
+    let sql = "select coalesce(sum(o.kind = 'host'), 0) as host_count,
+                      coalesce(sum(o.kind = 'address'), 0) as address_count
+                 from case_trait o
+                      cross join case_trait m on m.kind = o.kind and m.value = o.value
+                                 and m.case_id = ?1
                 where o.case_id = ?2";
     let mut count = db.prepare(sql)?;
     let (mut found, mut campaigns) = (Vec::new(), BTreeSet::new());

@@ -81,8 +81,17 @@ impl Desk<'_> {
     pub fn add_exemption(&self, exemption: &Exemption, now: Timestamp) -> Result<i64, StoreError> {
         let (kind, value) = words(&exemption.covers);
         self.store.run(|db| {
-            let sql = "insert into exemption (kind, value, reason, author, created_at, until_at) values (?, ?, ?, ?, ?, ?) returning id";
-            let bound = params![kind, value, exemption.reason, exemption.author, now, exemption.until];
+            let sql = "insert into exemption (kind, value, reason, author, created_at, until_at)
+                       values (?, ?, ?, ?, ?, ?)
+                       returning id";
+            let bound = params![
+                kind,
+                value,
+                exemption.reason,
+                exemption.author,
+                now,
+                exemption.until
+            ];
             db.write_returning_one(sql, bound, |row| row.get("id"))
         })
     }
@@ -94,7 +103,10 @@ impl Desk<'_> {
     /// [`StoreError`].
     pub fn remove_exemption(&self, id: i64, by: &str, now: Timestamp) -> Result<bool, StoreError> {
         self.store.run(|db| {
-            db.execute("update exemption set removed_at = ?2, removed_by = ?3 where id = ?1 and removed_at is null and (until_at is null or until_at > ?2)", params![id, now, by])
+            let sql = "update exemption
+                          set removed_at = ?2, removed_by = ?3
+                        where id = ?1 and removed_at is null and (until_at is null or until_at > ?2)";
+            db.execute(sql, params![id, now, by])
         })
         .map(|count| count > 0)
     }
@@ -129,7 +141,10 @@ impl Desk<'_> {
     pub fn exemptions_in_force(&self, now: Timestamp) -> Result<Vec<Exemption>, StoreError> {
         // Ended ones stay for good, so that reading all of them would take longer every year.
         let sql = format!(
-            "select {COLUMNS} from exemption where removed_at is null and (until_at is null or until_at > ?) order by id"
+            "select {COLUMNS}
+               from exemption
+              where removed_at is null and (until_at is null or until_at > ?)
+              order by id"
         );
         let rows = self.store.run(|db| db.query(&sql, [now.unix()], read))?;
         let rows = rows.into_iter().map(|row| self.finish(row));

@@ -88,13 +88,34 @@ impl Desk<'_> {
         basis: &str,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        self.store.run(|db| {
-            db.execute("update notice set state = 'void' where case_id = ? and recipient = ? and state in ('drafted', 'approved')", params![message.case_id, message.recipient])?;
-            let sql = "insert or ignore into notice (case_id, recipient, party, state, basis, revision, sender, message_id, subject, octets, sha256, drafted_at)
-                       values (?, ?, ?, 'drafted', ?, ?, ?, ?, ?, ?, ?, ?)";
-            db.execute(sql, params![message.case_id, message.recipient, party, basis, message.revision, message.sender, message.message_id, message.subject, message.octets, hash_octets(&message.octets).0, now])
-        })
-        .map(|_| ())
+        self.store
+            .run(|db| {
+                let sql = "update notice
+                              set state = 'void'
+                            where case_id = ? and recipient = ? and state in ('drafted', 'approved')";
+                db.execute(sql, params![message.case_id, message.recipient])?;
+                let sql = "insert or ignore into notice (case_id, recipient, party, state, basis,
+                                                         revision, sender, message_id, subject,
+                                                         octets, sha256, drafted_at)
+                           values (?, ?, ?, 'drafted', ?, ?, ?, ?, ?, ?, ?, ?)";
+                db.execute(
+                    sql,
+                    params![
+                        message.case_id,
+                        message.recipient,
+                        party,
+                        basis,
+                        message.revision,
+                        message.sender,
+                        message.message_id,
+                        message.subject,
+                        message.octets,
+                        hash_octets(&message.octets).0,
+                        now
+                    ],
+                )
+            })
+            .map(|_| ())
     }
 
     /// Notes a decision, or that a notice was queued or is void; `by` only for a person's.
@@ -108,15 +129,19 @@ impl Desk<'_> {
         state: NoticeState,
         by: Option<(&str, Timestamp, Option<&str>)>,
     ) -> Result<(), StoreError> {
-        self.store.run(|db| {
-            let sql = "update notice set state = ?2, decided_by = coalesce(?3, decided_by), decided_at = coalesce(?4, decided_at), note = coalesce(?5, note) where id = ?1";
-            let (who, at, note) = match by {
-                Some((who, at, note)) => (Some(who), Some(at.unix()), note),
-                None => (None, None, None),
-            };
-            db.execute(sql, params![id, state.word(), who, at, note])
-        })
-        .map(|_| ())
+        self.store
+            .run(|db| {
+                let sql = "update notice
+                              set state = ?2, decided_by = coalesce(?3, decided_by),
+                                  decided_at = coalesce(?4, decided_at), note = coalesce(?5, note)
+                            where id = ?1";
+                let (who, at, note) = match by {
+                    Some((who, at, note)) => (Some(who), Some(at.unix()), note),
+                    None => (None, None, None),
+                };
+                db.execute(sql, params![id, state.word(), who, at, note])
+            })
+            .map(|_| ())
     }
 
     /// Returns the notices of a case, oldest first.

@@ -257,17 +257,40 @@ const COLUMNS: &str = "id, case_id, revision, recipient, sender, message_id, sub
 
 /// Goes from the oldest message of a recipient to that of the next one, in the order of `message_by_lane`, and looks
 /// at none between them.
-const OLDEST_DUE: &str = "with recursive oldest (id, lane, recipient, due_at) as (
-        select * from (select id, lane, recipient, next_attempt_at from message
-                        where state in ('queued', 'sending') and lane >= ?1 and lane < ?2
-                        order by lane, recipient, next_attempt_at, id limit 1)
-        union all
-        select n.id, n.lane, n.recipient, n.next_attempt_at from oldest o join message n on n.id = coalesce(
-            (select m.id from message m where m.state in ('queued', 'sending') and m.lane = o.lane and m.recipient > o.recipient
-              order by m.recipient, m.next_attempt_at, m.id limit 1),
-            (select m.id from message m where m.state in ('queued', 'sending') and m.lane > o.lane and m.lane < ?2
-              order by m.lane, m.recipient, m.next_attempt_at, m.id limit 1)))
-    select id, lane from oldest where due_at <= ?3 order by due_at, id";
+const OLDEST_DUE: &str = "with recursive oldest (id, lane, recipient, due_at) as
+                                           (select *
+                                              from (select id, lane, recipient, next_attempt_at
+                                                      from message
+                                                     where state in ('queued', 'sending')
+                                                           and lane >= ?1 and lane < ?2
+                                                     order by lane, recipient, next_attempt_at,
+                                                              id limit 1)
+                                            union all
+                                            select n.id, n.lane, n.recipient, n.next_attempt_at
+                                              from oldest o
+                                                   join message n on n.id =
+                                                          coalesce((select m.id
+                                                                      from message m
+                                                                     where m.state in ('queued',
+                                                                                       'sending')
+                                                                           and m.lane = o.lane
+                                                                           and m.recipient > o.recipient
+                                                                     order by m.recipient,
+                                                                              m.next_attempt_at,
+                                                                              m.id limit 1),
+                                                                   (select m.id
+                                                                      from message m
+                                                                     where m.state in ('queued',
+                                                                                       'sending')
+                                                                           and m.lane > o.lane
+                                                                           and m.lane < ?2
+                                                                     order by m.lane, m.recipient,
+                                                                              m.next_attempt_at,
+                                                                              m.id limit 1)))
+                          select id, lane
+                            from oldest
+                           where due_at <= ?3
+                           order by due_at, id";
 
 impl Desk<'_> {
     /// Queues a message. The same case, revision and recipient are queued once only.
@@ -276,11 +299,30 @@ impl Desk<'_> {
     ///
     /// [`StoreError`].
     pub fn queue_message(&self, message: &NewMessage, now: Timestamp) -> Result<(), StoreError> {
-        self.store.run(|db| {
-            db.execute("insert into message (case_id, revision, kind, recipient, sender, message_id, subject, octets, state, queued_at, next_attempt_at)
-                     values (?, ?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?) on conflict do nothing", params![message.case_id, message.revision, message.kind.word(), message.recipient, message.sender, message.message_id, message.subject, message.octets, now, now])
-        })
-        .map(|_| ())
+        self.store
+            .run(|db| {
+                let sql =
+                    "insert into message (case_id, revision, kind, recipient, sender, message_id,
+                                          subject, octets, state, queued_at, next_attempt_at)
+                     values (?, ?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?)
+                     on conflict do nothing";
+                db.execute(
+                    sql,
+                    params![
+                        message.case_id,
+                        message.revision,
+                        message.kind.word(),
+                        message.recipient,
+                        message.sender,
+                        message.message_id,
+                        message.subject,
+                        message.octets,
+                        now,
+                        now
+                    ],
+                )
+            })
+            .map(|_| ())
     }
 
     /// Keeps a message that cannot be composed among the dead, without octets, so that it is told and not lost.
@@ -294,11 +336,31 @@ impl Desk<'_> {
         reason: &str,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        self.store.run(|db| {
-            db.execute("insert into message (case_id, revision, kind, recipient, sender, message_id, subject, octets, state, queued_at, next_attempt_at, last_reply)
-                     values (?, ?, ?, ?, ?, ?, ?, x'', 'dead', ?, ?, ?) on conflict do nothing", params![message.case_id, message.revision, message.kind.word(), message.recipient, message.sender, message.message_id, message.subject, now, now, reason])
-        })
-        .map(|_| ())
+        self.store
+            .run(|db| {
+                let sql =
+                    "insert into message (case_id, revision, kind, recipient, sender, message_id,
+                                          subject, octets, state, queued_at, next_attempt_at,
+                                          last_reply)
+                     values (?, ?, ?, ?, ?, ?, ?, x'', 'dead', ?, ?, ?)
+                     on conflict do nothing";
+                db.execute(
+                    sql,
+                    params![
+                        message.case_id,
+                        message.revision,
+                        message.kind.word(),
+                        message.recipient,
+                        message.sender,
+                        message.message_id,
+                        message.subject,
+                        now,
+                        now,
+                        reason
+                    ],
+                )
+            })
+            .map(|_| ())
     }
 
     /// Returns the oldest due message of each recipient, oldest first.
@@ -334,12 +396,23 @@ impl Desk<'_> {
         now: Timestamp,
     ) -> Result<Option<MessageRow>, StoreError> {
         let sql = format!(
-            "update message set state = 'sending', attempt_count = attempt_count + 1, next_attempt_at = ?2
-             where id = ?1 and state in ('queued', 'sending') and next_attempt_at <= ?3
-               and (select count(*) from message s indexed by message_by_recipient where s.recipient = message.recipient and s.sent_at > ?4 and s.sent_at <= ?3)
-                 + (select count(*) from message s indexed by message_in_hand where s.state = 'sending' and s.recipient = message.recipient and s.next_attempt_at > ?3) < ?5
-               and (select count(*) from message s indexed by message_by_sent where s.sent_at > ?4 and s.sent_at <= ?3)
-                 + (select count(*) from message s indexed by message_in_hand where s.state = 'sending' and s.next_attempt_at > ?3) < ?6
+            "update message
+                set state = 'sending', attempt_count = attempt_count + 1, next_attempt_at = ?2
+              where id = ?1 and state in ('queued', 'sending') and next_attempt_at <= ?3
+                    and (select count(*)
+                           from message s indexed by message_by_recipient
+                          where s.recipient = message.recipient and s.sent_at > ?4
+                                and s.sent_at <= ?3)
+                      + (select count(*)
+                           from message s indexed by message_in_hand
+                          where s.state = 'sending' and s.recipient = message.recipient
+                                and s.next_attempt_at > ?3) < ?5
+                    and (select count(*)
+                           from message s indexed by message_by_sent
+                          where s.sent_at > ?4 and s.sent_at <= ?3)
+                      + (select count(*)
+                           from message s indexed by message_in_hand
+                          where s.state = 'sending' and s.next_attempt_at > ?3) < ?6
              returning {COLUMNS}"
         );
         let bound = params![
@@ -368,10 +441,15 @@ impl Desk<'_> {
         now: Timestamp,
     ) -> Result<u64, StoreError> {
         let (first, end) = lane.map_or(way.lanes(), |lane| (lane, lane));
-        self.store.run(|db| {
-            db.value::<i64>("select count(*) from message where state in ('queued', 'sending') and lane between ?1 and ?2 and next_attempt_at <= ?3", params![first, end, now])
-        })
-        .map(|count| count as u64)
+        self.store
+            .run(|db| {
+                let sql = "select count(*)
+                             from message
+                            where state in ('queued', 'sending') and lane between ?1 and ?2
+                                  and next_attempt_at <= ?3";
+                db.value::<i64>(sql, params![first, end, now])
+            })
+            .map(|count| count as u64)
     }
 
     /// Returns how many messages are in hand: of any process, and also of one that was killed, until the lease is
@@ -382,7 +460,10 @@ impl Desk<'_> {
     /// [`StoreError`].
     pub fn in_hand_count(&self, now: Timestamp) -> Result<u32, StoreError> {
         self.store.run(|db| {
-            db.value("select count(*) from message indexed by message_in_hand where state = 'sending' and next_attempt_at > ?", [now.unix()])
+            let sql = "select count(*)
+                         from message indexed by message_in_hand
+                        where state = 'sending' and next_attempt_at > ?";
+            db.value(sql, [now.unix()])
         })
     }
 
@@ -408,7 +489,10 @@ impl Desk<'_> {
     /// [`StoreError`].
     pub fn cases_told_since(&self, since: Timestamp, now: Timestamp) -> Result<u32, StoreError> {
         self.store.run(|db| {
-            db.value("select count(distinct case_id) from message indexed by message_by_time where queued_at > ? and queued_at <= ? and kind in ('report', 'update')", [since.unix(), now.unix()])
+            let sql = "select count(distinct case_id)
+                         from message indexed by message_by_time
+                        where queued_at > ? and queued_at <= ? and kind in ('report', 'update')";
+            db.value(sql, [since.unix(), now.unix()])
         })
     }
 
@@ -424,7 +508,11 @@ impl Desk<'_> {
         recipient: &str,
     ) -> Result<Option<(String, String)>, StoreError> {
         let ids: Vec<String> = self.store.run(|db| {
-            let sql = "select message_id from message where case_id = ? and recipient = ? and kind in ('report', 'update', 'closure') and message_id like '<%' order by id";
+            let sql = "select message_id
+                         from message
+                        where case_id = ? and recipient = ?
+                              and kind in ('report', 'update', 'closure') and message_id like '<%'
+                        order by id";
             db.values(sql, params![case_id, recipient])
         })?;
         Ok(ids.first().cloned().zip(ids.last().cloned()))
@@ -437,7 +525,12 @@ impl Desk<'_> {
     /// [`StoreError`].
     pub fn drop_message(&self, id: i64, note: &str) -> Result<usize, StoreError> {
         self.store.run(|db| {
-            db.execute("update message set state = 'dropped', last_reply = ?2 where id = ?1 and (state in ('queued', 'dead') or (state = 'sent' and fate is not null))", params![id, note])
+            let sql = "update message
+                          set state = 'dropped', last_reply = ?2
+                        where id = ?1
+                              and (state in ('queued', 'dead')
+                                   or (state = 'sent' and fate is not null))";
+            db.execute(sql, params![id, note])
         })
     }
 
@@ -458,11 +551,22 @@ impl Desk<'_> {
         let came_back = (fate > Fate::Delayed).then(|| now.unix());
         let rank = Fate::ALL.iter().filter(|it| **it <= fate).count();
         self.store.run(|db| {
-            let sql = "update message set fate = ?2, bounced_at = coalesce(bounced_at, ?3), last_reply = ?4 where message_id = ?1 and case fate when 'delayed' then 1 when 'undelivered' then 2 when 'bounced' then 3 else 0 end < ?5 returning recipient";
+            let sql = "update message
+                          set fate = ?2, bounced_at = coalesce(bounced_at, ?3), last_reply = ?4
+                        where message_id = ?1
+                              and case fate when 'delayed' then 1
+                                            when 'undelivered' then 2
+                                            when 'bounced' then 3
+                                            else 0 end < ?5
+                       returning recipient";
             let bound = params![message_id, fate.word(), came_back, reply, rank as i64];
             let recipient: Option<String> = db.write_returning(sql, bound, |row| row.get("recipient"))?;
             if let (Some(recipient), Fate::Bounced) = (&recipient, fate) {
-                db.execute("insert into bounced_recipient (recipient, bounced_at, reply) values (?1, ?2, ?3) on conflict (recipient) do update set bounced_at = excluded.bounced_at, reply = excluded.reply", params![recipient, now, reply])?;
+                let sql = "insert into bounced_recipient (recipient, bounced_at, reply)
+                           values (?1, ?2, ?3)
+                           on conflict (recipient)
+                             do update set bounced_at = excluded.bounced_at, reply = excluded.reply";
+                db.execute(sql, params![recipient, now, reply])?;
             }
             Ok(recipient.is_some())
         })
@@ -478,9 +582,14 @@ impl Desk<'_> {
         since: Timestamp,
     ) -> Result<Vec<(String, Timestamp, String)>, StoreError> {
         self.store.run(|db| {
-            let sql = "select recipient, bounced_at, reply from bounced_recipient where bounced_at >= ? order by recipient";
+            let sql = "select recipient, bounced_at, reply
+                         from bounced_recipient where bounced_at >= ? order by recipient";
             db.query(sql, [since.unix()], |row| {
-                Ok((row.get("recipient")?, row.get("bounced_at")?, row.get("reply")?))
+                Ok((
+                    row.get("recipient")?,
+                    row.get("bounced_at")?,
+                    row.get("reply")?,
+                ))
             })
         })
     }
@@ -511,8 +620,12 @@ impl Desk<'_> {
     /// [`StoreError`].
     pub fn fate_counts(&self) -> Result<Vec<(Fate, u32)>, StoreError> {
         let counts: Vec<(String, u32)> = self.store.run(|db| {
-            let sql = "select fate, count(*) as message_count from message where fate is not null and state = 'sent' group by fate";
-            db.query(sql, (), |row| Ok((row.get("fate")?, row.get("message_count")?)))
+            let sql = "select fate, count(*) as message_count
+                         from message where fate is not null and state = 'sent'
+                        group by fate";
+            db.query(sql, (), |row| {
+                Ok((row.get("fate")?, row.get("message_count")?))
+            })
         })?;
         let of = |fate: Fate| counts.iter().find(|(word, _)| word == fate.word());
         Ok(Fate::ALL
@@ -530,10 +643,17 @@ impl Desk<'_> {
     /// [`StoreError`].
     pub fn unsent_counts(&self) -> Result<[(MessageState, u32); 3], StoreError> {
         let counts: Vec<(String, u32)> = self.store.run(|db| {
-            let sql = "select state, count(*) as message_count from message
-                where id in (select id from message except select id from message where sent_at is not null)
-                group by state";
-            db.query(sql, (), |row| Ok((row.get("state")?, row.get("message_count")?)))
+            let sql = "select state, count(*) as message_count
+                         from message
+                        where id in (select id
+                                       from message except
+                                     select id
+                                       from message
+                                      where sent_at is not null)
+                        group by state";
+            db.query(sql, (), |row| {
+                Ok((row.get("state")?, row.get("message_count")?))
+            })
         })?;
         let of = |state: MessageState| counts.iter().find(|(word, _)| word == state.word());
         let states = [
@@ -561,7 +681,10 @@ impl Desk<'_> {
     /// [`StoreError`].
     pub fn message_by_sender(&self, sender: &str) -> Result<Option<String>, StoreError> {
         self.store.run(|db| {
-            db.first_value("select message_id from message where sender = ? and sender <> '' order by id desc limit 1", [sender])
+            let sql = "select message_id
+                         from message where sender = ? and sender <> ''
+                        order by id desc limit 1";
+            db.first_value(sql, [sender])
         })
     }
 
@@ -587,11 +710,20 @@ impl Desk<'_> {
             Next::RetryAt(at) => (MessageState::Queued, Some(at.unix()), None),
             Next::Dead => (MessageState::Dead, None, None),
         };
-        self.store.run(|db| {
-            db.execute("update message set state = ?2, next_attempt_at = coalesce(?3, next_attempt_at), sent_at = ?4, last_reply = ?5
-                                  where id = ?1 and ((state = 'sending' and attempt_count = ?6) or (?2 = 'sent' and state in ('queued', 'sending')))", params![id, state.word(), next_attempt_at, sent_at, reply, attempt])
-        })
-        .map(|count| count > 0)
+        self.store
+            .run(|db| {
+                let sql = "update message
+                              set state = ?2, next_attempt_at = coalesce(?3, next_attempt_at),
+                                  sent_at = ?4, last_reply = ?5
+                            where id = ?1
+                                  and ((state = 'sending' and attempt_count = ?6)
+                                       or (?2 = 'sent' and state in ('queued', 'sending')))";
+                db.execute(
+                    sql,
+                    params![id, state.word(), next_attempt_at, sent_at, reply, attempt],
+                )
+            })
+            .map(|count| count > 0)
     }
 
     /// Makes messages that wait or were given up due now: all of them, or the one with a number, also if that
@@ -602,8 +734,14 @@ impl Desk<'_> {
     /// [`StoreError`].
     pub fn retry_messages(&self, id: Option<i64>, now: Timestamp) -> Result<usize, StoreError> {
         self.store.run(|db| {
-            db.execute("update message set state = 'queued', next_attempt_at = ?2, fate = null, bounced_at = null, sent_at = null
-                                  where (?1 is null and state in ('queued', 'dead')) or (id = ?1 and (state in ('queued', 'dead') or (state = 'sent' and fate in ('undelivered', 'bounced'))))", params![id, now])
+            let sql = "update message
+                          set state = 'queued', next_attempt_at = ?2, fate = null,
+                              bounced_at = null, sent_at = null
+                        where (?1 is null and state in ('queued', 'dead'))
+                              or (id = ?1
+                                  and (state in ('queued', 'dead')
+                                       or (state = 'sent' and fate in ('undelivered', 'bounced'))))";
+            db.execute(sql, params![id, now])
         })
     }
 

@@ -59,12 +59,22 @@ pub struct Purged {
 
 /// The cases that are over, and whose last line is older than a time. The newest case and the one with the
 /// newest line stay: their numbers would be given again.
-const OLD_CASES: &str = "select c.id from abuse_case c where c.state in ('dismissed', 'mitigated', 'closed')
-      and not exists (select 1 from case_event e where e.case_id = c.id and e.at >= ?1)
-      and not exists (select 1 from message m where m.case_id = c.id and m.state in ('queued', 'sending'))
-      and c.id <> (select case_id from case_event order by id desc limit 1)
-      and c.id < (select max(id) from abuse_case)
-      and not exists (select 1 from abuse_case o where o.thread_id = c.id and o.id <> c.id and o.state in ('open', 'acknowledged'))";
+const OLD_CASES: &str = "select c.id
+                           from abuse_case c
+                          where c.state in ('dismissed', 'mitigated', 'closed')
+                                and not exists (select 1
+                                                  from case_event e
+                                                 where e.case_id = c.id and e.at >= ?1)
+                                and not exists (select 1
+                                                  from message m
+                                                 where m.case_id = c.id
+                                                       and m.state in ('queued', 'sending'))
+                                and c.id <> (select case_id from case_event order by id desc limit 1)
+                                and c.id < (select max(id) from abuse_case)
+                                and not exists (select 1
+                                                  from abuse_case o
+                                                 where o.thread_id = c.id and o.id <> c.id
+                                                       and o.state in ('open', 'acknowledged'))";
 
 impl Desk<'_> {
     /// Returns the lines of all logs in `[from, to)`, oldest first.
@@ -79,15 +89,30 @@ impl Desk<'_> {
     ) -> Result<Vec<DeskEvent>, StoreError> {
         type Raw = ([String; 6], Option<String>, [i64; 3], Option<i64>, bool);
         let rows: Vec<Raw> = self.store.run(|db| {
-            let sql = "select c.domain, z.name, e.actor, e.to_state, e.note, e.from_state, e.case_id, e.at as event_at, o.at as opened_at,
-                              (select min(m.queued_at) from message m where m.case_id = e.case_id and m.kind = 'report') as reported_at,
-                              not exists (select 1 from case_event p where p.case_id = e.case_id and p.id < e.id and p.id > coalesce(o.id, 0)
-                                             and p.actor <> 'fluxwatch' and p.from_state is not p.to_state) as is_first, e.uid
+            let sql = "select c.domain, z.name, e.actor, e.to_state, e.note, e.from_state,
+                              e.case_id, e.at as event_at, o.at as opened_at,
+                              (select min(m.queued_at)
+                                 from message m where m.case_id = e.case_id and m.kind = 'report') as reported_at,
+                              not exists (select 1
+                                            from case_event p
+                                           where p.case_id = e.case_id and p.id < e.id
+                                                 and p.id > coalesce(o.id, 0)
+                                                 and p.actor <> 'fluxwatch'
+                                                 and p.from_state is not p.to_state) as is_first,
+                              e.uid
                          from case_event e
-                         left join case_event o on o.id = (select max(i.id) from case_event i where i.case_id = e.case_id and i.id <= e.id and i.to_state = 'open'
-                                                              and (i.from_state is null or i.from_state <> 'open' and i.actor = 'fluxwatch'))
-                         join abuse_case c on c.id = e.case_id join zone z on z.id = c.zone_id
-                        where e.at >= ? and e.at < ? order by e.at, e.id";
+                              left join case_event o on o.id = (select max(i.id)
+                                                                  from case_event i
+                                                                 where i.case_id = e.case_id
+                                                                       and i.id <= e.id
+                                                                       and i.to_state = 'open'
+                                                                       and (i.from_state is null
+                                                                            or i.from_state <> 'open'
+                                                                            and i.actor = 'fluxwatch'))
+                              join abuse_case c on c.id = e.case_id
+                              join zone z on z.id = c.zone_id
+                        where e.at >= ? and e.at < ?
+                        order by e.at, e.id";
             db.query(sql, params![from, to], |row| {
                 let at: i64 = row.get("event_at")?;
                 Ok((
@@ -139,9 +164,12 @@ impl Desk<'_> {
     ) -> Result<Vec<MailCount>, StoreError> {
         type Raw = (Option<String>, Option<String>, String, u32, u32);
         let rows: Vec<Raw> = self.store.run(|db| {
-            let sql = "select z.name, c.domain, m.kind, sum(m.sent_at >= ?1 and m.sent_at < ?2) as sent_count,
-                              sum((m.state = 'dead' and m.queued_at >= ?1 and m.queued_at < ?2) or (m.bounced_at >= ?1 and m.bounced_at < ?2)) as failed_count
-                         from message m left join abuse_case c on c.id = m.case_id left join zone z on z.id = c.zone_id
+            let sql = "select z.name, c.domain, m.kind,
+                              sum(m.sent_at >= ?1 and m.sent_at < ?2) as sent_count,
+                              sum((m.state = 'dead' and m.queued_at >= ?1 and m.queued_at < ?2)
+                                  or (m.bounced_at >= ?1 and m.bounced_at < ?2)) as failed_count
+                         from message m left join abuse_case c on c.id = m.case_id
+                              left join zone z on z.id = c.zone_id
                         group by z.name, c.domain, m.kind";
             db.query(sql, params![from, to], |row| {
                 Ok((
@@ -179,7 +207,8 @@ impl Desk<'_> {
         limit: usize,
     ) -> Result<Vec<(i64, i64, CaseEventRow)>, StoreError> {
         let rows = self.store.run(|db| {
-            let sql = "select id, case_id, at, actor, from_state, to_state, note, uid from case_event where id > ? order by id limit ?";
+            let sql = "select id, case_id, at, actor, from_state, to_state, note, uid
+                         from case_event where id > ? order by id limit ?";
             db.query(sql, [after, limit as i64], |row| {
                 let texts: (String, Option<String>, String, String, String) = (
                     row.get("actor")?,
@@ -188,7 +217,12 @@ impl Desk<'_> {
                     row.get("note")?,
                     row.get("uid")?,
                 );
-                Ok((row.get("id")?, row.get("case_id")?, row.get::<i64>("at")?, texts))
+                Ok((
+                    row.get("id")?,
+                    row.get("case_id")?,
+                    row.get::<i64>("at")?,
+                    texts,
+                ))
             })
         })?;
         let state = |word: &str| {
@@ -214,14 +248,15 @@ impl Desk<'_> {
     /// [`StoreError`].
     pub fn purgeable(&self, before: Timestamp) -> Result<Purged, StoreError> {
         self.store.run(|db| {
-            let count = |sql: String| -> Result<u32, Fault> {
-                db.value(&sql, [before.unix()])
-            };
+            let count = |sql: String| -> Result<u32, Fault> { db.value(&sql, [before.unix()]) };
             Ok(Purged {
                 cases: count(format!("select count(*) from ({OLD_CASES})"))?,
-                events: count(format!("select count(*) from case_event where case_id in ({OLD_CASES})"))?,
+                events: count(format!(
+                    "select count(*) from case_event where case_id in ({OLD_CASES})"
+                ))?,
                 messages: count(format!(
-                    "select (select count(*) from message where case_id in ({OLD_CASES})) + (select count(*) from notice where case_id in ({OLD_CASES}))"
+                    "select (select count(*) from message where case_id in ({OLD_CASES}))
+                          + (select count(*) from notice where case_id in ({OLD_CASES}))"
                 ))?,
             })
         })
@@ -279,15 +314,42 @@ impl Desk<'_> {
             db.execute("create temp table purged (id integer primary key)", ())?;
             db.execute(&format!("insert into purged {OLD_CASES}"), [before.unix()])?;
             let these = "case_id in (select id from purged)";
-            db.execute(&format!("update case_event set actor = 'somebody', note = 'taken out' where actor <> 'fluxwatch' and {these}"), ())?;
-            db.execute(&format!("update case_event set note = 'a notice was decided on' where (note like 'notice to %' or note like 'the approval of the notice %') and {these}"), ())?;
-            db.execute("delete from bounced_recipient where bounced_at < ?1", [before.unix()])?;
+            let sql = format!(
+                "update case_event
+                    set actor = 'somebody', note = 'taken out'
+                  where actor <> 'fluxwatch' and {these}"
+            );
+            db.execute(&sql, ())?;
+            let sql = format!(
+                "update case_event
+                    set note = 'a notice was decided on'
+                  where (note like 'notice to %'
+                         or note like 'the approval of the notice %')
+                        and {these}"
+            );
+            db.execute(&sql, ())?;
+            db.execute(
+                "delete from bounced_recipient where bounced_at < ?1",
+                [before.unix()],
+            )?;
             // Recipients stay distinct: a case, revision and kind has each once.
             for (table, more) in [("message", ", last_reply = null"), ("notice", "")] {
-                db.execute(&format!("update {table} set recipient = 'recipient-' || id, sender = '', octets = x'' {more} where {these}"), ())?;
+                let sql = format!(
+                    "update {table}
+                        set recipient = 'recipient-' || id, sender = '',
+                            octets = x'' {more}
+                      where {these}"
+                );
+                db.execute(&sql, ())?;
             }
-            db.execute(&format!("update notice set decided_by = null, note = null where {these}"), ())?;
-            db.execute("update abuse_case set assignee = null where id in (select id from purged)", ())?;
+            db.execute(
+                &format!("update notice set decided_by = null, note = null where {these}"),
+                (),
+            )?;
+            db.execute(
+                "update abuse_case set assignee = null where id in (select id from purged)",
+                (),
+            )?;
             db.execute("drop table purged", ())
         })?;
         tx.commit()?;

@@ -60,7 +60,7 @@ impl Start {
 
 /// The columns of a link, in the order that [`read_link`] expects, and its zone.
 const LINK: &str = "select c.id, c.kind, c.at, v.serial, c.version_id, c.root, c.hash, c.zone_id
-     from chain c left join version v on v.id = c.version_id and c.kind = 'version'";
+                      from chain c left join version v on v.id = c.version_id and c.kind = 'version'";
 
 /// Reads a row of [`LINK`].
 fn read_link(row: &Row<'_>) -> Result<Link, Fault> {
@@ -78,16 +78,18 @@ fn read_link(row: &Row<'_>) -> Result<Link, Fault> {
 }
 
 /// Records that a version added to an owner and that are there.
-const ADDED_OPEN: &str = "select rrtype, rdata, baseline, added_id, 0 as removed_id, ttl from record where owner_id = ?1 and added_id = ?2";
+const ADDED_OPEN: &str = "select rrtype, rdata, baseline, added_id, 0 as removed_id, ttl
+                            from record where owner_id = ?1 and added_id = ?2";
 /// Records of an owner that a version added or removed, and that went in one month.
 const MOVED_PAST: &str =
     "select rrtype, rdata, baseline, added_id, removed_id, ttl from past_record
-     where bucket = ?3 and owner_id = ?1 and (added_id = ?2 or removed_id = ?2)";
+      where bucket = ?3 and owner_id = ?1 and (added_id = ?2 or removed_id = ?2)";
 
 /// The same of those that one other version removed, or this.
 const MOVED_BY: &str =
-    "select rrtype, rdata, baseline, added_id, removed_id, ttl from past_record
-     where bucket = ?3 and owner_id = ?1 and removed_id = ?4 and (added_id = ?2 or removed_id = ?2)";
+    "select rrtype, rdata, baseline, added_id, removed_id, ttl
+       from past_record
+      where bucket = ?3 and owner_id = ?1 and removed_id = ?4 and (added_id = ?2 or removed_id = ?2)";
 /// How many past records of an owner in a month are looked through for those of one version. Of an owner with more,
 /// whose versions would each cost as much as all of them have records, [`Additions`] are kept. Chosen by hand.
 const LOOKED_THROUGH_MAX: i64 = 1000;
@@ -107,23 +109,29 @@ pub(in crate::store) struct Moved {
 /// Records that were there just before a time, as versions up to a row made them, and still are.
 const THERE_OPEN: &str =
     "select r.rrtype, r.rdata, a.observed_at from record r join version a on a.id = r.added_id
-     where r.owner_id = ?1 and r.added_id <= ?2 and a.observed_at < ?3";
+      where r.owner_id = ?1 and r.added_id <= ?2 and a.observed_at < ?3";
 /// The same of records that went later, in one month.
-const THERE_PAST: &str = "select p.rrtype, p.rdata, a.observed_at from past_record p join version a on a.id = p.added_id join version d on d.id = p.removed_id
-     where p.bucket = ?4 and p.owner_id = ?1 and p.added_id <= ?2 and a.observed_at < ?3 and (p.removed_id > ?2 or d.observed_at >= ?3)";
+const THERE_PAST: &str = "select p.rrtype, p.rdata, a.observed_at
+                            from past_record p join version a on a.id = p.added_id
+                                 join version d on d.id = p.removed_id
+                           where p.bucket = ?4 and p.owner_id = ?1 and p.added_id <= ?2
+                                 and a.observed_at < ?3
+                                 and (p.removed_id > ?2 or d.observed_at >= ?3)";
 
 impl Ledger<'_> {
     /// Returns what the chain needs of a version.
     pub(in crate::store) fn version_key(&self, id: i64) -> Result<VersionKey, StoreError> {
         self.store.run(|db| {
-            db.query_one("select observed_at, serial, kind = 'baseline' as is_baseline from version where id = ?", [id], |row| {
-                    Ok(VersionKey {
-                        id,
-                        at: row.get("observed_at")?,
-                        serial: row.get("serial")?,
-                        is_baseline: row.get("is_baseline")?,
-                    })
+            let sql = "select observed_at, serial, kind = 'baseline' as is_baseline
+                         from version where id = ?";
+            db.query_one(sql, [id], |row| {
+                Ok(VersionKey {
+                    id,
+                    at: row.get("observed_at")?,
+                    serial: row.get("serial")?,
+                    is_baseline: row.get("is_baseline")?,
                 })
+            })
         })
     }
 
@@ -140,7 +148,10 @@ impl Ledger<'_> {
         at: Timestamp,
     ) -> Result<Option<(i64, Timestamp)>, StoreError> {
         let exact = self.store.run(|db| {
-            db.first_value("select id from version where zone_id = ? and observed_at = ? and serial is ? order by id desc limit 1", params![zone.id, at, serial])
+            let sql = "select id
+                         from version where zone_id = ? and observed_at = ? and serial is ?
+                        order by id desc limit 1";
+            db.first_value(sql, params![zone.id, at, serial])
         })?;
         let newest = zone
             .version_id
@@ -189,8 +200,13 @@ impl Ledger<'_> {
     /// [`StoreError`].
     pub fn links_at(&self, apex: &Name, at: Timestamp) -> Result<Vec<(ZoneId, Link)>, StoreError> {
         let sql = format!(
-            "{LINK} where c.id in (select (select o.id from chain o where o.zone_id = z.id and o.at <= ?2 order by o.id desc limit 1)
-                                     from zone z where z.name = ?1) order by c.zone_id"
+            "{LINK}
+              where c.id in (select (select o.id
+                                       from chain o
+                                      where o.zone_id = z.id and o.at <= ?2
+                                      order by o.id desc limit 1)
+                               from zone z where z.name = ?1)
+              order by c.zone_id"
         );
         self.store.run(|db| {
             db.query(&sql, params![apex.to_string(), at], |row| {
@@ -232,7 +248,9 @@ impl Ledger<'_> {
         hashes: &[(ZoneId, Hash)],
     ) -> Result<(), StoreError> {
         self.store.run(|db| {
-            let mut insert = db.prepare("insert or replace into report_evidence (case_id, revision, zone_id, hash) values (?, ?, ?, ?)")?;
+            let sql = "insert or replace into report_evidence (case_id, revision, zone_id, hash)
+                       values (?, ?, ?, ?)";
+            let mut insert = db.prepare(sql)?;
             for (zone, hash) in hashes {
                 insert.execute(params![case_id, revision, zone, hash])?;
             }
@@ -253,7 +271,9 @@ impl Ledger<'_> {
         let hash = chain_hash(before, apex, head, root);
         let kind = if head.is_start { "start" } else { "version" };
         self.store.run(|db| {
-            db.execute("insert into chain (zone_id, kind, version_id, at, root, hash) values (?, ?, ?, ?, ?, ?)", params![zone, kind, version_id, head.at, root, hash])
+            let sql = "insert into chain (zone_id, kind, version_id, at, root, hash)
+                       values (?, ?, ?, ?, ?, ?)";
+            db.execute(sql, params![zone, kind, version_id, head.at, root, hash])
                 .map(|_| ())
         })
     }
@@ -364,14 +384,19 @@ impl Ledger<'_> {
     /// order; `None` for at most [`LOOKED_THROUGH_MAX`] records.
     fn additions_of(&self, owner_id: i64, month: i64) -> Result<Option<Pairs>, StoreError> {
         self.store.run(|db| {
-            let sql = "select exists (select 1 from past_record where bucket = ? and owner_id = ? limit 1 offset ?)";
+            let sql = "select exists (select 1
+                         from past_record
+                        where bucket = ? and owner_id = ? limit 1 offset ?)";
             let numbers = [month, owner_id, LOOKED_THROUGH_MAX];
             let has_many: bool = db.value(sql, numbers)?;
             if !has_many {
                 return Ok(None);
             }
-            let sql = "select added_id, removed_id from past_record where bucket = ? and owner_id = ?";
-            let mut pairs = db.query(sql, [month, owner_id], |row| Ok((row.get("added_id")?, row.get("removed_id")?)))?;
+            let sql = "select added_id, removed_id
+                         from past_record where bucket = ? and owner_id = ?";
+            let mut pairs = db.query(sql, [month, owner_id], |row| {
+                Ok((row.get("added_id")?, row.get("removed_id")?))
+            })?;
             pairs.sort_unstable();
             pairs.dedup();
             Ok(Some(pairs))
@@ -497,13 +522,16 @@ impl Ledger<'_> {
     /// Returns a zone's last start; `None` if the whole chain can be computed from the first version on.
     pub(in crate::store) fn last_start(&self, zone: ZoneId) -> Result<Option<Start>, StoreError> {
         self.store.run(|db| {
-            db.query_first("select id, at, version_id from chain where zone_id = ? and kind = 'start' order by id desc limit 1", [zone.0], |row| {
-                    Ok(Start {
-                        id: row.get("id")?,
-                        at: row.get("at")?,
-                        newest_id: row.get("version_id")?,
-                    })
+            let sql = "select id, at, version_id
+                         from chain where zone_id = ? and kind = 'start'
+                        order by id desc limit 1";
+            db.query_first(sql, [zone.0], |row| {
+                Ok(Start {
+                    id: row.get("id")?,
+                    at: row.get("at")?,
+                    newest_id: row.get("version_id")?,
                 })
+            })
         })
     }
 
@@ -527,9 +555,12 @@ impl Ledger<'_> {
     pub(in crate::store) fn begin_chains(&self) -> Result<(), StoreError> {
         let tx = self.store.begin_batch()?;
         let zones: Vec<(i64, String, i64)> = self.store.run(|db| {
-            let sql = "select z.id, z.name, v.observed_at from zone z join version v on v.id = z.version_id
+            let sql = "select z.id, z.name, v.observed_at
+                         from zone z join version v on v.id = z.version_id
                         where not exists (select 1 from chain c where c.zone_id = z.id)";
-            db.query(sql, (), |row| Ok((row.get("id")?, row.get("name")?, row.get("observed_at")?)))
+            db.query(sql, (), |row| {
+                Ok((row.get("id")?, row.get("name")?, row.get("observed_at")?))
+            })
         })?;
         for (id, name, newest_at) in zones {
             let at = Timestamp::from_unix(newest_at + 1);

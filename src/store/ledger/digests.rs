@@ -259,14 +259,17 @@ impl Ledger<'_> {
         };
         // The outer loop is the zone's owners, the inner one their records: an owner's rows follow
         // each other without a sort.
-        let sql = "select o.id, o.name, r.rrtype, r.rdata, r.ttl, h.name from owner o cross join record r on r.owner_id = o.id
-                   left join host h on r.rrtype = 2 and h.id = r.rdata where o.zone_id = ?";
+        let sql = "select o.id, o.name, r.rrtype, r.rdata, r.ttl, h.name
+                     from owner o cross join record r on r.owner_id = o.id
+                          left join host h on r.rrtype = 2 and h.id = r.rdata
+                    where o.zone_id = ?";
         let mut owner: Option<(i64, Name)> = None;
         let mut records = Vec::new();
         let engine = |fault| self.store.engine(fault);
         let mut statement = self.store.db.prepare(sql).map_err(engine)?;
         let mut rows = statement.rows([zone.id.0]).map_err(engine)?;
         while let Some(row) = rows.next().map_err(engine)? {
+            // By place: every record of the zone passes here.
             let id: i64 = row.at(0).map_err(engine)?;
             if owner.as_ref().is_none_or(|(last, _)| *last != id) {
                 close(&owner, &mut records);

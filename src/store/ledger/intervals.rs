@@ -21,7 +21,10 @@ impl VersionTx<'_> {
             .ok_or_else(|| self.store.damaged(format!("{owner} is not in zone {apex}")))?;
         let mut owner_id = None;
         let rows = self.store.run(|db| {
-            let mut statement = db.prepare("select r.rrtype, r.rdata, r.ttl, r.added_id, r.baseline, o.id from owner o left join record r on r.owner_id = o.id where o.zone_id = ? and o.name = ?")?;
+            let sql = "select r.rrtype, r.rdata, r.ttl, r.added_id, r.baseline, o.id
+                         from owner o left join record r on r.owner_id = o.id
+                        where o.zone_id = ? and o.name = ?";
+            let mut statement = db.prepare(sql)?;
             let mut found = statement.rows(params![self.zone.id, key])?;
             let mut rows = Vec::new();
             while let Some(row) = found.next()? {
@@ -104,11 +107,14 @@ impl VersionTx<'_> {
         let code = row.record.rdata.rtype().code();
         let ttl = (self.zone.usual_ttl != Some(row.record.ttl)).then_some(row.record.ttl);
         self.store.run(|db| {
-            db.execute("delete from record where owner_id = ? and rrtype = ? and rdata = ?", params![owner_id, code, row.value])?;
+            let sql = "delete from record where owner_id = ? and rrtype = ? and rdata = ?";
+            db.execute(sql, params![owner_id, code, row.value])?;
             if row.added_id == self.id {
                 return Ok(());
             }
-            db.execute("insert into past_record (bucket, owner_id, removed_id, rrtype, rdata, ttl, added_id, baseline) values (?, ?, ?, ?, ?, ?, ?, ?)", params![self.draft.observed_at.month_bucket(), owner_id, self.id, code, row.value, ttl, row.added_id, row.baseline])
+            let sql = "insert into past_record (bucket, owner_id, removed_id, rrtype, rdata, ttl,
+                                                added_id, baseline) values (?, ?, ?, ?, ?, ?, ?, ?)";
+            db.execute(sql, params![self.draft.observed_at.month_bucket(), owner_id, self.id, code, row.value, ttl, row.added_id, row.baseline])
                 .map(|_| ())
         })
     }
@@ -120,11 +126,30 @@ impl VersionTx<'_> {
         self.store.run(|db| {
             let mut origin = (self.id, baseline);
             if self.draft.joins.is_some() {
-                let closed = db.query_first("delete from past_record where bucket = ? and owner_id = ? and removed_id = ? and rrtype = ? and rdata = ? returning added_id, baseline", params![self.draft.observed_at.month_bucket(), owner_id, self.id, code, value], |row| Ok((row.get("added_id")?, row.get("baseline")?)))?;
+                let sql = "delete from past_record
+                            where bucket = ? and owner_id = ? and removed_id = ? and rrtype = ?
+                                  and rdata = ?
+                           returning added_id, baseline";
+                let closed = db.query_first(
+                    sql,
+                    params![
+                        self.draft.observed_at.month_bucket(),
+                        owner_id,
+                        self.id,
+                        code,
+                        value
+                    ],
+                    |row| Ok((row.get("added_id")?, row.get("baseline")?)),
+                )?;
                 origin = closed.unwrap_or(origin);
             }
-            db.execute("insert into record (owner_id, rrtype, rdata, ttl, added_id, baseline) values (?, ?, ?, ?, ?, ?)", params![owner_id, code, value, new.ttl, origin.0, origin.1])
-                .map(|_| ())
+            let sql = "insert into record (owner_id, rrtype, rdata, ttl, added_id, baseline)
+                       values (?, ?, ?, ?, ?, ?)";
+            db.execute(
+                sql,
+                params![owner_id, code, value, new.ttl, origin.0, origin.1],
+            )
+            .map(|_| ())
         })
     }
 }
@@ -142,7 +167,8 @@ pub(in crate::store) fn insert_first(
     let sql = |count| {
         let values = vec!["(?1, 1, ?, ?, ?, ?)"; count].join(", ");
         format!(
-            "insert or fail into record (added_id, baseline, owner_id, rrtype, rdata, ttl) values {values}"
+            "insert or fail into record (added_id, baseline, owner_id, rrtype, rdata, ttl)
+             values {values}"
         )
     };
     let full = sql(ROWS_A_STATEMENT);

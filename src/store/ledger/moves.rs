@@ -66,11 +66,27 @@ impl Ledger<'_> {
     ///
     /// [`StoreError`].
     pub fn note_bulk_move(&self, zone: ZoneId, moved: &BulkMove) -> Result<(), StoreError> {
-        self.store.run(|db| {
-            let sql = "insert into bulk_move (version_id, zone_id, at, kind, name_count, before, after, names) values (?, ?, ?, ?, ?, ?, ?, ?)
-                       on conflict (version_id, kind, before, after) do update set name_count = max(name_count, excluded.name_count)";
-            db.execute(sql, params![moved.version_id, zone, moved.at, moved.kind.word(), moved.name_count, moved.before, moved.after, moved.names])
-        })
-        .map(|_| ())
+        self.store
+            .run(|db| {
+                let sql =
+                    "insert into bulk_move (version_id, zone_id, at, kind, name_count, before,
+                                            after, names) values (?, ?, ?, ?, ?, ?, ?, ?)
+                     on conflict (version_id, kind, before, after)
+                       do update set name_count = max(name_count, excluded.name_count)";
+                db.execute(
+                    sql,
+                    params![
+                        moved.version_id,
+                        zone,
+                        moved.at,
+                        moved.kind.word(),
+                        moved.name_count,
+                        moved.before,
+                        moved.after,
+                        moved.names
+                    ],
+                )
+            })
+            .map(|_| ())
     }
 }

@@ -211,7 +211,7 @@ impl Ledger<'_> {
         }
         let rows: Vec<(i64, String)> = self.store.run(|db| {
             let sql = "select h.id, h.name from rarray(?1) w cross join host h on h.id = w.value";
-            db.query(sql, [Numbers::from_iter(unknown.into_iter())], |row| {
+            db.query(sql, [Numbers(unknown)], |row| {
                 Ok((row.get("id")?, row.get("name")?))
             })
         })?;

@@ -61,7 +61,12 @@ impl Ledger<'_> {
             new += self.add_of_owner(zone, source, owner, &sightings, &mut versions)?;
         }
         self.store.run(|db| {
-            db.execute("update zone set version_id = (select id from version where zone_id = ?1 order by observed_at desc, id desc limit 1) where id = ?1", [zone.id.0])
+            let sql = "update zone
+                          set version_id = (select id
+                                              from version where zone_id = ?1
+                                             order by observed_at desc, id desc limit 1)
+                        where id = ?1";
+            db.execute(sql, [zone.id.0])
         })?;
         tx.commit()?;
         Ok(new)
@@ -100,14 +105,26 @@ impl Ledger<'_> {
                 begins = begins.min(old.begins);
                 ends = ends.max(old.ends);
                 self.store.run(|db| {
-                    db.execute("delete from past_record where bucket = ? and owner_id = ? and removed_id = ? and rrtype = ? and rdata = ?", params![old.bucket, owner_id, old.removed_id, code, value])
+                    let sql = "delete from past_record
+                                where bucket = ? and owner_id = ? and removed_id = ? and rrtype = ?
+                                      and rdata = ?";
+                    db.execute(
+                        sql,
+                        params![old.bucket, owner_id, old.removed_id, code, value],
+                    )
                 })?;
             }
             let added_id = self.time_version(zone, source, begins, versions)?;
             let removed_id = self.time_version(zone, source, ends, versions)?;
             let bucket = Timestamp::from_unix(ends).month_bucket();
             self.store.run(|db| {
-                db.execute("insert into past_record (bucket, owner_id, removed_id, rrtype, rdata, ttl, added_id, baseline) values (?, ?, ?, ?, ?, 0, ?, 0)", params![bucket, owner_id, removed_id, code, value, added_id])
+                let sql = "insert into past_record (bucket, owner_id, removed_id, rrtype, rdata,
+                                                    ttl, added_id, baseline)
+                           values (?, ?, ?, ?, ?, 0, ?, 0)";
+                db.execute(
+                    sql,
+                    params![bucket, owner_id, removed_id, code, value, added_id],
+                )
             })?;
             intervals.push(Interval {
                 begins,
@@ -128,8 +145,11 @@ impl Ledger<'_> {
         let mut known: HashMap<(u16, Rdata), Vec<Interval>> = HashMap::new();
         for bucket in self.store.zones().buckets_since(zone.id, None)? {
             let rows: Vec<(u16, Value, Interval)> = self.store.run(|db| {
-                let sql = "select p.rrtype, p.rdata, a.observed_at as added_at, d.observed_at as removed_at, p.removed_id from past_record p join version a on a.id = p.added_id
-                             join version d on d.id = p.removed_id where p.bucket = ?1 and p.owner_id = ?2";
+                let sql = "select p.rrtype, p.rdata, a.observed_at as added_at,
+                                  d.observed_at as removed_at, p.removed_id
+                             from past_record p join version a on a.id = p.added_id
+                                  join version d on d.id = p.removed_id
+                            where p.bucket = ?1 and p.owner_id = ?2";
                 db.query(sql, [bucket, owner_id], |row| {
                     let interval = Interval {
                         begins: row.get("added_at")?,
@@ -168,7 +188,9 @@ impl Ledger<'_> {
         let id = match known {
             Some(id) => id,
             None => self.store.run(|db| {
-                let sql = "insert into version (zone_id, source_id, kind, observed_at) values (?, ?, 'passive', ?) returning id";
+                let sql = "insert into version (zone_id, source_id, kind, observed_at)
+                           values (?, ?, 'passive', ?)
+                           returning id";
                 db.write_returning_one(sql, params![zone.id, source, at], |row| row.get("id"))
             })?,
         };

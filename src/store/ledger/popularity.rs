@@ -56,7 +56,7 @@ impl Ledger<'_> {
             let mut count = 0_u32;
             while let Some(row) = rows.next()? {
                 // A count below nothing is found and mended by others; here it is nothing.
-                let users = row.at::<i64>(0)?.max(0);
+                let users = row.get::<i64>("count")?.max(0);
                 count = count.saturating_add(u32::try_from(users).unwrap_or(u32::MAX));
                 if count >= enough {
                     break;
@@ -154,18 +154,30 @@ impl Ledger<'_> {
 /// the records still tell. What is noted of the time before the cut of retention stays.
 fn note_cuts(db: &Db) -> Result<(), Fault> {
     // Those noted before their owner got another or lost the last, and those that the records would tell.
-    let sql = "delete from nameserver_cut where week <= coalesce((select max(iif(r.baseline, 0, max(a.observed_at / 604800, 1))) from record r join version a on a.id = r.added_id
-                  where r.owner_id = nameserver_cut.owner_id and r.rrtype = 2), 9223372036854775807)
-               or week > coalesce((select z.kept_since_at / 604800 from owner o join zone z on z.id = o.zone_id where o.id = nameserver_cut.owner_id), 0)";
+    let sql = "delete from nameserver_cut
+                where week <= coalesce((select max(iif(r.baseline, 0, max(a.observed_at / 604800, 1)))
+                                          from record r join version a on a.id = r.added_id
+                                         where r.owner_id = nameserver_cut.owner_id and r.rrtype = 2),
+                                       9223372036854775807)
+                      or week > coalesce((select z.kept_since_at / 604800
+                                            from owner o join zone z on z.id = o.zone_id
+                                           where o.id = nameserver_cut.owner_id),
+                                         0)";
     db.execute(sql, ())?;
     // By months, each of which is in the order of its owners.
     let mut next = db.prepare("select min(bucket) from past_record where bucket > ?")?;
-    let mut note = db.prepare("insert into nameserver_cut (owner_id, week)
-         select owner_id, week from (select p.owner_id as owner_id, max(max(d.observed_at / 604800, 1)) as week
-                                       from past_record p cross join version d on d.id = p.removed_id where p.bucket = ? and p.rrtype = 2 group by p.owner_id) as lost
-          where week > (select max(iif(r.baseline, 0, max(a.observed_at / 604800, 1))) from record r join version a on a.id = r.added_id
-                         where r.owner_id = lost.owner_id and r.rrtype = 2)
-         on conflict (owner_id) do update set week = max(week, excluded.week)")?;
+    let sql = "insert into nameserver_cut (owner_id, week)
+               select owner_id, week
+                 from (select p.owner_id as owner_id, max(max(d.observed_at / 604800, 1)) as week
+                         from past_record p cross join version d on d.id = p.removed_id
+                        where p.bucket = ? and p.rrtype = 2
+                        group by p.owner_id) as lost
+                where week > (select max(iif(r.baseline, 0, max(a.observed_at / 604800, 1)))
+                                from record r join version a on a.id = r.added_id
+                               where r.owner_id = lost.owner_id and r.rrtype = 2)
+               on conflict (owner_id)
+                 do update set week = max(week, excluded.week)";
+    let mut note = db.prepare(sql)?;
     let mut bucket = i64::MIN;
     while let Some(month) = next.value::<Option<i64>>([bucket])? {
         bucket = month;
@@ -181,7 +193,11 @@ fn tell_operators(db: &Db) -> Result<bool, Fault> {
     let mut insert = db.prepare("insert into host (name) values (?)")?;
     let mut update = db.prepare("update host set operator_id = ? where id = ?")?;
     // By number, a thousand at a time: operators get rows of their own on the way, which are told later.
-    let mut page = db.prepare("select id, name, operator_id from host where id > ? and operator_id is not null order by id limit 1000")?;
+    let mut page = db.prepare(
+        "select id, name, operator_id
+           from host where id > ? and operator_id is not null
+          order by id limit 1000",
+    )?;
     let (mut after, mut is_new) = (0, false);
     loop {
         let rows: Vec<(i64, String, i64)> = page.query([after], |row| {
@@ -237,13 +253,20 @@ fn each_user(
     db: &Db,
     mut each: impl FnMut(&[HostKey], i64) -> Result<(), Fault>,
 ) -> Result<(), Fault> {
-    let mut statement = db.prepare("select r.owner_id, z.name, o.name, h.id, coalesce(h.operator_id, 0), h.name, iif(r.baseline, null, v.observed_at), c.week
-           from record r cross join owner o on o.id = r.owner_id cross join zone z on z.id = o.zone_id cross join host h on h.id = r.rdata
-                left join version v on v.id = r.added_id left join nameserver_cut c on c.owner_id = r.owner_id
-          where r.rrtype = 2 order by r.owner_id")?;
+    let sql = "select r.owner_id, z.name, o.name, h.id, coalesce(h.operator_id, 0), h.name,
+                      iif(r.baseline, null, v.observed_at), c.week
+                 from record r cross join owner o on o.id = r.owner_id
+                      cross join zone z on z.id = o.zone_id
+                      cross join host h on h.id = r.rdata
+                      left join version v on v.id = r.added_id
+                      left join nameserver_cut c on c.owner_id = r.owner_id
+                where r.rrtype = 2
+                order by r.owner_id";
+    let mut statement = db.prepare(sql)?;
     let mut rows = statement.rows(())?;
     let (mut owner, mut hosts, mut week) = (0, Vec::new(), 0);
     while let Some(row) = rows.next()? {
+        // By place: every delegation there is passes here.
         let owner_id: i64 = row.at(0)?;
         if owner_id != owner {
             each(&hosts, week)?;
@@ -292,7 +315,12 @@ impl Ledger<'_> {
         let buckets = self.store.zones().buckets_since(zone, None)?;
         for bucket in buckets.into_iter().skip(1).rev() {
             let last: Option<i64> = self.store.run(|db| {
-                let sql = "select max(v.observed_at) from (select removed_id from past_record where bucket = ? and owner_id = ? and rrtype = 2 order by removed_id desc limit 1024) p join version v on v.id = p.removed_id";
+                let sql = "select max(v.observed_at)
+                             from (select removed_id
+                                     from past_record
+                                    where bucket = ? and owner_id = ? and rrtype = 2
+                                    order by removed_id desc limit 1024) p
+                                  join version v on v.id = p.removed_id";
                 db.value(sql, [bucket, owner_id])
             })?;
             if let Some(at) = last {
@@ -631,8 +659,19 @@ mod tests {
             // As a program left it whose list of suffixes had `op.net`.
             store
                 .db
-                .run("delete from meta where key = 'suffixes_of'; update host set operator_id = id where operator_id is not null; delete from popularity where user_of < 0;
-                                insert into popularity select -id, 0, 1 from host where name like 'net.op.%'")
+                .run(
+                    "delete from meta
+                      where key = 'suffixes_of';
+                     update host
+                        set operator_id = id
+                      where operator_id is not null;
+                     delete from popularity
+                      where user_of < 0;
+                     insert into popularity
+                     select -id, 0, 1
+                       from host
+                      where name like 'net.op.%'",
+                )
                 .expect("written");
         }
         let store = Store::open(&path, options).expect("opened");
@@ -741,7 +780,16 @@ mod tests {
         );
         store
             .db
-            .run("update popularity set count = -2 where user_of > 0; insert into nameserver_cut select id, 2960 from owner; update zone set name_count = 7")
+            .run(
+                "update popularity
+                    set count = -2
+                  where user_of > 0;
+                 insert into nameserver_cut
+                 select id, 2960
+                   from owner;
+                 update zone
+                    set name_count = 7",
+            )
             .expect("written");
         let found = store.upkeep().verify(|_| {}).expect("readable");
         assert_eq!(

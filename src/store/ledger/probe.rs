@@ -23,9 +23,17 @@ impl Ledger<'_> {
         zone: &ZoneState,
     ) -> Result<BTreeMap<Name, Vec<Record>>, StoreError> {
         let rows: Vec<(String, u16, Value, u32)> = self.store.run(|db| {
-            let sql = "select o.name, r.rrtype, r.rdata, r.ttl from owner o join record r on r.owner_id = o.id where o.zone_id = ? order by o.id, r.rrtype, r.rdata";
+            let sql = "select o.name, r.rrtype, r.rdata, r.ttl
+                         from owner o join record r on r.owner_id = o.id
+                        where o.zone_id = ?
+                        order by o.id, r.rrtype, r.rdata";
             db.query(sql, [zone.id.0], |row| {
-                Ok((row.get("name")?, row.get("rrtype")?, row.get("rdata")?, row.get("ttl")?))
+                Ok((
+                    row.get("name")?,
+                    row.get("rrtype")?,
+                    row.get("rdata")?,
+                    row.get("ttl")?,
+                ))
             })
         })?;
         let mut records: BTreeMap<Name, Vec<Record>> = BTreeMap::new();
@@ -47,7 +55,9 @@ impl Ledger<'_> {
     /// [`StoreError`].
     pub fn missing_records(&self, zone: &ZoneState) -> Result<BTreeSet<(Name, Rdata)>, StoreError> {
         let rows: Vec<(String, u16, Value)> = self.store.run(|db| {
-            let sql = "select o.name, a.rrtype, a.rdata from owner o join probe_absence a on a.owner_id = o.id where o.zone_id = ?";
+            let sql = "select o.name, a.rrtype, a.rdata
+                         from owner o join probe_absence a on a.owner_id = o.id
+                        where o.zone_id = ?";
             db.query(sql, [zone.id.0], |row| {
                 Ok((row.get("name")?, row.get("rrtype")?, row.get("rdata")?))
             })
@@ -101,11 +111,14 @@ impl Ledger<'_> {
         let owner_id = self.owner_id(zone.id, &zone.apex, owner)?;
         let value = self.rdata_value(rdata)?;
         self.store.run(|db| {
-            let sql = "insert into probe_absence (owner_id, rrtype, rdata, since_at, miss_count) values (?, ?, ?, ?, 1)
-                     on conflict (owner_id, rrtype, rdata) do update set miss_count = miss_count + 1 returning since_at, miss_count";
+            let sql = "insert into probe_absence (owner_id, rrtype, rdata, since_at, miss_count)
+                       values (?, ?, ?, ?, 1)
+                       on conflict (owner_id, rrtype, rdata)
+                         do update set miss_count = miss_count + 1
+                       returning since_at, miss_count";
             let bound = params![owner_id, rdata.rtype().code(), value, now];
             db.write_returning_one(sql, bound, |row| {
-                    Ok((row.get("since_at")?, row.get("miss_count")?))
+                Ok((row.get("since_at")?, row.get("miss_count")?))
             })
         })
     }
@@ -123,13 +136,25 @@ impl Ledger<'_> {
     ) -> Result<(), StoreError> {
         self.store.run(|db| {
             if let Some(refusal) = refusal {
-                return db.execute("update zone set last_attempt_at = ?2, last_error = ?3, refused_reason = ?4, attempt_count = attempt_count + 1, failure_count = failure_count + 1 where id = ?1", params![zone, at, refusal.to_string(), refusal.code()])
+                let sql = "update zone
+                              set last_attempt_at = ?2, last_error = ?3, refused_reason = ?4,
+                                  attempt_count = attempt_count + 1,
+                                  failure_count = failure_count + 1
+                            where id = ?1";
+                return db
+                    .execute(sql, params![zone, at, refusal.to_string(), refusal.code()])
                     .map(|_| ());
             }
-            db.execute("insert or ignore into gap (zone_id, from_at, to_at, reason)
-                     select id, last_success_at, ?2, coalesce(refused_reason, 'unknown') from zone where id = ?1 and last_error is not null and last_success_at is not null", params![zone, at])?;
-            db.execute("update zone set last_attempt_at = ?2, last_success_at = ?2, last_error = null, refused_reason = null, attempt_count = attempt_count + 1 where id = ?1", params![zone, at])
-                .map(|_| ())
+            let sql = "insert or ignore into gap (zone_id, from_at, to_at, reason)
+                       select id, last_success_at, ?2, coalesce(refused_reason, 'unknown')
+                         from zone
+                        where id = ?1 and last_error is not null and last_success_at is not null";
+            db.execute(sql, params![zone, at])?;
+            let sql = "update zone
+                          set last_attempt_at = ?2, last_success_at = ?2, last_error = null,
+                              refused_reason = null, attempt_count = attempt_count + 1
+                        where id = ?1";
+            db.execute(sql, params![zone, at]).map(|_| ())
         })
     }
 }

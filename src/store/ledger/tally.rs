@@ -48,7 +48,9 @@ impl Tally {
         let sql = |count| {
             let values = vec!["(?, ?, ?)"; count].join(", ");
             format!(
-                "insert or fail into popularity (user_of, week, count) values {values} on conflict (user_of, week) do update set count = count + excluded.count"
+                "insert or fail into popularity (user_of, week, count) values {values}
+                 on conflict (user_of, week)
+                   do update set count = count + excluded.count"
             )
         };
         let full = sql(ROWS_A_STATEMENT);

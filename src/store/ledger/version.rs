@@ -80,7 +80,23 @@ impl<'a> Ledger<'a> {
         let id = match draft.joins {
             Some(id) => id,
             None => self.store.run(|db| {
-                db.value("insert into version (zone_id, source_id, kind, serial, observed_at, previous_id) values (?1, ?2, ?3, ?4, ?5,\n                        (select id from version where zone_id = ?1 and observed_at <= ?5 order by observed_at desc, id desc limit 1)) returning id", params![zone.id, draft.source, draft.kind.word(), draft.serial, draft.observed_at])
+                let sql = "insert into version (zone_id, source_id, kind, serial, observed_at,
+                                                previous_id)
+                           values (?1, ?2, ?3, ?4, ?5,
+                                   (select id
+                                      from version where zone_id = ?1 and observed_at <= ?5
+                                     order by observed_at desc, id desc limit 1))
+                           returning id";
+                db.value(
+                    sql,
+                    params![
+                        zone.id,
+                        draft.source,
+                        draft.kind.word(),
+                        draft.serial,
+                        draft.observed_at
+                    ],
+                )
             })?,
         };
         Ok(VersionTx {
@@ -320,15 +336,24 @@ impl VersionTx<'_> {
             .owner_id(self.zone.id, &self.zone.apex, owner)?;
         let (id, at) = (self.id, self.draft.observed_at.unix());
         let is_new = self.store.run(|db| {
-            let known: Option<(Option<String>, Option<i64>)> = db.query_first("select r.object, r.created_at from registration r join version v on v.id = r.version_id
-                     where r.owner_id = ? and v.observed_at <= ? order by v.observed_at desc, v.id desc limit 1", params![owner_id, at], |row| Ok((row.get("object")?, row.get("created_at")?)))?;
+            let sql = "select r.object, r.created_at
+                         from registration r join version v on v.id = r.version_id
+                        where r.owner_id = ? and v.observed_at <= ?
+                        order by v.observed_at desc, v.id desc limit 1";
+            let known: Option<(Option<String>, Option<i64>)> =
+                db.query_first(sql, params![owner_id, at], |row| {
+                    Ok((row.get("object")?, row.get("created_at")?))
+                })?;
             let (known_object, known_created) = known.unwrap_or_default();
             let object = object.map(str::to_owned).or(known_object.clone());
             let created = created.map(Timestamp::unix).or(known_created);
             if (object.clone(), created) == (known_object, known_created) {
                 return Ok(false);
             }
-            db.execute("insert or replace into registration (owner_id, version_id, object, created_at) values (?, ?, ?, ?)", params![owner_id, id, object, created])
+            let sql =
+                "insert or replace into registration (owner_id, version_id, object, created_at)
+                 values (?, ?, ?, ?)";
+            db.execute(sql, params![owner_id, id, object, created])
                 .map(|_| true)
         })?;
         self.has_registration |= is_new;
@@ -397,7 +422,10 @@ impl VersionTx<'_> {
             // New TTLs may have been written; the version itself says nothing but that the zone is as it was.
             self.store.run(|db| {
                 if self.draft.kind == VersionKind::Snapshot {
-                    db.execute("update version set seen_until_at = max(coalesce(seen_until_at, observed_at), ?2) where id = ?1", params![self.zone.version_id, self.draft.observed_at])?;
+                    let sql = "update version
+                                  set seen_until_at = max(coalesce(seen_until_at, observed_at), ?2)
+                                where id = ?1";
+                    db.execute(sql, params![self.zone.version_id, self.draft.observed_at])?;
                 }
                 db.execute("delete from version where id = ?", [self.id])
             })?;
@@ -422,16 +450,26 @@ impl VersionTx<'_> {
         self.store.run(|db| {
             if self.is_step {
                 let stepped = if self.breaks_cname { 2 } else { 1 };
-                db.execute("update zone set stepped = ?2 where id = ?1 and stepped < ?2", params![id, stepped])?;
+                db.execute(
+                    "update zone set stepped = ?2 where id = ?1 and stepped < ?2",
+                    params![id, stepped],
+                )?;
             }
             let Some(Comparison { at, primary }) = self.compared else {
                 return Ok(());
             };
-            db.execute("update zone set whole_at = ?2, whole_tried_at = null, stepped = 0 where id = ?1", params![id, at])?;
+            db.execute(
+                "update zone
+                    set whole_at = ?2, whole_tried_at = null, stepped = 0
+                  where id = ?1",
+                params![id, at],
+            )?;
             let names = self.changes.len() as u64 + self.retimed_name_count;
             if self.draft.drift && names > 0 {
-                let sql = "update zone set drift_at = ?2, drift_primary = ?3, drift_count = drift_count + 1,
-                                  drift_name_count = drift_name_count + ?4 where id = ?1";
+                let sql = "update zone
+                              set drift_at = ?2, drift_primary = ?3, drift_count = drift_count + 1,
+                                  drift_name_count = drift_name_count + ?4
+                            where id = ?1";
                 db.execute(sql, params![id, at, primary.to_string(), names as i64])?;
             }
             Ok(())
@@ -467,7 +505,9 @@ impl VersionTx<'_> {
     /// `None` if there is none, or one has no serial. Reads two rows by `version_by_zone`.
     fn step_before(&self) -> Result<Option<u32>, StoreError> {
         let serials: Vec<Option<u32>> = self.store.run(|db| {
-            let sql = "select serial from version where zone_id = ? and id <> ? order by observed_at desc, id desc limit 2";
+            let sql = "select serial
+                         from version where zone_id = ? and id <> ?
+                        order by observed_at desc, id desc limit 2";
             db.values(sql, params![self.zone.id, self.id])
         })?;
         Ok(match serials[..] {
@@ -495,17 +535,25 @@ impl VersionTx<'_> {
         let octets = pack(owners.iter().map(|(owner_id, counts)| (*owner_id, counts)));
         self.store.run(|db| {
             if !octets.is_empty() {
-                db.execute("insert into change (version_id, octets) values (?, ?) on conflict (version_id) do update set octets = excluded.octets", params![self.id, octets])?;
+                let sql = "insert into change (version_id, octets) values (?, ?)
+                           on conflict (version_id) do update set octets = excluded.octets";
+                db.execute(sql, params![self.id, octets])?;
             }
-            let mut share = db.prepare("insert into shared_change (version_id, owner_id, shared_count) values (?, ?, ?)
-                 on conflict (version_id, owner_id) do update set shared_count = excluded.shared_count")?;
+            let sql = "insert into shared_change (version_id, owner_id, shared_count)
+                       values (?, ?, ?)
+                       on conflict (version_id, owner_id)
+                         do update set shared_count = excluded.shared_count";
+            let mut share = db.prepare(sql)?;
             for moved in self.moves.values().filter(|it| it.owners.len() > 1) {
                 for owner_id in &moved.owners {
                     share.execute(params![self.id, owner_id, moved.owners.len() as i64])?;
                 }
             }
-            db.execute("update version set changed_name_count = ?2 where id = ?1", params![self.id, changed as i64])
-                .map(|_| ())
+            db.execute(
+                "update version set changed_name_count = ?2 where id = ?1",
+                params![self.id, changed as i64],
+            )
+            .map(|_| ())
         })
     }
 
@@ -555,20 +603,57 @@ impl VersionTx<'_> {
             .version_at
             .is_none_or(|newest| newest <= self.draft.observed_at);
         self.store.run(|db| {
-            db.execute("update version set bulk = max(bulk, ?2), drift = max(drift, ?3), missed_max = coalesce(?4, missed_max) where id = ?1", params![self.id, bulk, self.draft.drift, missed.map(Missed::stored)])?;
+            let sql = "update version
+                          set bulk = max(bulk, ?2), drift = max(drift, ?3),
+                              missed_max = coalesce(?4, missed_max)
+                        where id = ?1";
+            db.execute(
+                sql,
+                params![self.id, bulk, self.draft.drift, missed.map(Missed::stored)],
+            )?;
             if is_newest && !joins {
                 // What was looked at in between, and found unchanged, stood in the zone's row until now.
                 let sql = format!(
-                    "update version as v set seen_until_at = n.at from (select version_id, {SEEN_AT} as at from zone z where id = ?1) n
-                      where v.id = n.version_id and n.at > coalesce(v.seen_until_at, v.observed_at) and n.at < ?2"
+                    "update version as v
+                        set seen_until_at = n.at
+                       from (select version_id, {SEEN_AT} as at from zone z where id = ?1) n
+                      where v.id = n.version_id and n.at > coalesce(v.seen_until_at, v.observed_at)
+                            and n.at < ?2"
                 );
                 db.execute(&sql, params![self.zone.id, self.draft.observed_at])?;
             }
-            db.execute("update zone set version_id = iif(?7, ?2, version_id), serial = iif(?7, coalesce(?3, serial), serial), kept_count = kept_count + ?4, name_count = name_count + ?5,
-                         delegation_count = delegation_count + ?6, detected_version_id = min(detected_version_id, ?2 - 1),
-                         version_count = version_count + ?8, change_count = change_count + ?9, usual_ttl = coalesce(usual_ttl, ?10),
-                         missed_count = missed_count + ?11, missed_unknown_count = missed_unknown_count + ?12 where id = ?1", params![self.zone.id, self.id, self.draft.serial, self.totals.kept, self.totals.names, self.totals.delegations, is_newest, !joins, self.changes.len() as i64, self.first_ttl, missed.map_or(0, Missed::stored), missed == Some(Missed::Unknown)])?;
-            db.execute("update source set last_event_at = max(coalesce(last_event_at, ?2), ?2) where id = ?1", params![self.draft.source, self.draft.observed_at])
+            let sql = "update zone
+                          set version_id = iif(?7, ?2, version_id),
+                              serial = iif(?7, coalesce(?3, serial), serial),
+                              kept_count = kept_count + ?4, name_count = name_count + ?5,
+                              delegation_count = delegation_count + ?6,
+                              detected_version_id = min(detected_version_id, ?2 - 1),
+                              version_count = version_count + ?8, change_count = change_count + ?9,
+                              usual_ttl = coalesce(usual_ttl, ?10),
+                              missed_count = missed_count + ?11,
+                              missed_unknown_count = missed_unknown_count + ?12
+                        where id = ?1";
+            db.execute(
+                sql,
+                params![
+                    self.zone.id,
+                    self.id,
+                    self.draft.serial,
+                    self.totals.kept,
+                    self.totals.names,
+                    self.totals.delegations,
+                    is_newest,
+                    !joins,
+                    self.changes.len() as i64,
+                    self.first_ttl,
+                    missed.map_or(0, Missed::stored),
+                    missed == Some(Missed::Unknown)
+                ],
+            )?;
+            let sql = "update source
+                          set last_event_at = max(coalesce(last_event_at, ?2), ?2)
+                        where id = ?1";
+            db.execute(sql, params![self.draft.source, self.draft.observed_at])
                 .map(|_| ())
         })
     }

@@ -103,9 +103,15 @@ impl Lookup<'_> {
             false => "(name = ?2 or name >= ?2 || '.' and name < ?2 || '/')",
         };
         let sql = format!(
-            "select r.rrtype, r.rdata from (select id from (select id from owner where zone_id = ?1 and {range} order by name limit {NAMES_MAX}) order by id limit ?4) o
-               join record r on r.owner_id = o.id and r.rrtype in (1, 28)
-               join version v on v.id = r.added_id and (r.baseline = 1 or v.observed_at <= ?3) limit ?4"
+            "select r.rrtype, r.rdata
+               from (select id
+                       from (select id
+                               from owner where zone_id = ?1 and {range}
+                              order by name limit {NAMES_MAX})
+                      order by id limit ?4) o
+                    join record r on r.owner_id = o.id and r.rrtype in (1, 28)
+                    join version v on v.id = r.added_id
+                         and (r.baseline = 1 or v.observed_at <= ?3) limit ?4"
         );
         let rows = self.store.run(|db| {
             let mut statement = db.prepare(&sql)?;

@@ -211,16 +211,27 @@ impl Lookup<'_> {
         };
         type Row = (u32, String, String, Option<i64>, Vec<u8>);
         let rows: Vec<Row> = self.store.run(|db| {
-            let sql = "select revision, message_id, recipient, sent_at, octets from message where case_id = ? order by id";
+            let sql = "select revision, message_id, recipient, sent_at, octets
+                         from message where case_id = ? order by id";
             db.query(sql, [case.id], |row| {
-                Ok((row.get("revision")?, row.get("message_id")?, row.get("recipient")?, row.get("sent_at")?, row.get("octets")?))
+                Ok((
+                    row.get("revision")?,
+                    row.get("message_id")?,
+                    row.get("recipient")?,
+                    row.get("sent_at")?,
+                    row.get("octets")?,
+                ))
             })
         })?;
         let mut reports = Vec::new();
         for (revision, message_id, recipient, sent_at, octets) in rows {
             let rests_on = self.store.run(|db| {
-                let sql = "select hash from report_evidence where case_id = ? and revision = ? order by zone_id";
-                db.query(sql, params![case.id, revision], |row| row.get("hash").map(Hash))
+                let sql = "select hash
+                             from report_evidence where case_id = ? and revision = ?
+                            order by zone_id";
+                db.query(sql, params![case.id, revision], |row| {
+                    row.get("hash").map(Hash)
+                })
             })?;
             reports.push(BundleReport {
                 case_id: case.id,

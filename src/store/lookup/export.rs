@@ -138,7 +138,9 @@ impl Lookup<'_> {
         };
         if range.zones.is_empty() {
             add(
-                "select observed_at, id from version where observed_at >= ?1 and observed_at < ?2 and kind <> 'passive' and ?3 = 0",
+                "select observed_at, id
+                   from version
+                  where observed_at >= ?1 and observed_at < ?2 and kind <> 'passive' and ?3 = 0",
                 0,
             )?;
         }
@@ -146,7 +148,9 @@ impl Lookup<'_> {
             for enclosing in self.store.zones().zones_enclosing(zone)? {
                 if enclosing.apex == *zone && enclosing.view != View::Passive {
                     add(
-                        "select observed_at, id from version where zone_id = ?3 and observed_at >= ?1 and observed_at < ?2",
+                        "select observed_at, id
+                           from version
+                          where zone_id = ?3 and observed_at >= ?1 and observed_at < ?2",
                         enclosing.id.0,
                     )?;
                 }
@@ -158,12 +162,32 @@ impl Lookup<'_> {
 
     /// Returns what a version's rows have in common.
     fn version_to_export(&self, id: i64) -> Result<Version, StoreError> {
-        let (zone, apex, view, usual_ttl, bulk, drift, source): (i64, String, String, Option<u32>, bool, bool, String) =
-            self.store.run(|db| {
-                db.query_one("select z.id, z.name as zone_name, z.view, z.usual_ttl, v.bulk, v.drift, s.name as source_name from version v join zone z on z.id = v.zone_id join source s on s.id = v.source_id where v.id = ?", [id], |row| {
-                        Ok((row.get("id")?, row.get("zone_name")?, row.get("view")?, row.get("usual_ttl")?, row.get("bulk")?, row.get("drift")?, row.get("source_name")?))
-                    })
-            })?;
+        let (zone, apex, view, usual_ttl, bulk, drift, source): (
+            i64,
+            String,
+            String,
+            Option<u32>,
+            bool,
+            bool,
+            String,
+        ) = self.store.run(|db| {
+            let sql = "select z.id, z.name as zone_name, z.view, z.usual_ttl, v.bulk, v.drift,
+                              s.name as source_name
+                         from version v join zone z on z.id = v.zone_id
+                              join source s on s.id = v.source_id
+                        where v.id = ?";
+            db.query_one(sql, [id], |row| {
+                Ok((
+                    row.get("id")?,
+                    row.get("zone_name")?,
+                    row.get("view")?,
+                    row.get("usual_ttl")?,
+                    row.get("bulk")?,
+                    row.get("drift")?,
+                    row.get("source_name")?,
+                ))
+            })
+        })?;
         Ok(Version {
             key: self.store.ledger().version_key(id)?,
             zone: ZoneId(zone),

@@ -186,7 +186,9 @@ impl Lookup<'_> {
             (Some(_), false) => "(name, view) > (select name, view from zone where id = ?3)",
         };
         let sql = format!(
-            "select id, name, view from zone where substr(name, -length(?1)) = ?1 and name <> ?2 and {from}
+            "select id, name, view
+               from zone
+              where substr(name, -length(?1)) = ?1 and name <> ?2 and {from}
               order by name, view limit {ZONES_BELOW_AT_A_TIME}"
         );
         let rows: Vec<(i64, String, String)> = self.store.run(|db| {
@@ -235,9 +237,16 @@ impl Lookup<'_> {
             "?4 is null"
         };
         self.store.run(|db| {
-            db.query(&format!(
-                "select id, name from owner where zone_id = ?1 and {range} and {after_sql} order by name limit ?3"
-            ), params![zone.id, key.unwrap_or_default(), limit, after], |row| Ok((row.get("id")?, row.get("name")?)))
+            let sql = format!(
+                "select id, name
+                   from owner where zone_id = ?1 and {range} and {after_sql}
+                  order by name limit ?3"
+            );
+            db.query(
+                &sql,
+                params![zone.id, key.unwrap_or_default(), limit, after],
+                |row| Ok((row.get("id")?, row.get("name")?)),
+            )
         })
     }
 }

@@ -36,6 +36,7 @@ struct Run<'a> {
 impl Run<'_> {
     /// Goes on to the next row.
     fn advance(&mut self) -> Result<(), Fault> {
+        // By place: every record of the range passes here.
         self.head = match self.rows.next()? {
             Some(row) => Some((row.at(0)?, [row.at(1)?, row.at(2)?], row.at(3)?)),
             None => None,
@@ -64,12 +65,16 @@ impl Lookup<'_> {
         let versions = self.version_times(since, until)?;
         let engine = |fault| self.store.engine(fault);
         let mut statements: Vec<Statement<'_>> = Vec::new();
-        let open = "select owner_id, added_id, 0, rrtype from record where rrtype in (1, 2, 5, 28) and baseline = 0 order by owner_id";
+        let open = "select owner_id, added_id, 0, rrtype
+                      from record where rrtype in (1, 2, 5, 28) and baseline = 0
+                     order by owner_id";
         statements.push(self.store.db.prepare(open).map_err(engine)?);
         for bucket in since.month_bucket()..=until.month_bucket().max(self.newest_bucket()?) {
             // The bucket stands literally: a statement of its own for each, all read at once.
             let past = format!(
-                "select owner_id, iif(baseline, 0, added_id), removed_id, rrtype from past_record where bucket = {bucket} and rrtype in (1, 2, 5, 28) order by owner_id"
+                "select owner_id, iif(baseline, 0, added_id), removed_id, rrtype
+                   from past_record where bucket = {bucket} and rrtype in (1, 2, 5, 28)
+                  order by owner_id"
             );
             statements.push(self.store.db.prepare(&past).map_err(engine)?);
         }
@@ -119,7 +124,11 @@ impl Lookup<'_> {
         until: Timestamp,
     ) -> Result<Vec<(i64, i64)>, StoreError> {
         self.store.run(|db| {
-            let sql = "select id, observed_at from version where observed_at >= ? and observed_at <= ? and bulk = 0 and drift = 0 and kind <> 'passive' and kind <> 'baseline' order by id";
+            let sql = "select id, observed_at
+                         from version
+                        where observed_at >= ? and observed_at <= ? and bulk = 0 and drift = 0
+                              and kind <> 'passive' and kind <> 'baseline'
+                        order by id";
             db.query(sql, [since.unix(), until.unix()], |row| {
                 Ok((row.get("id")?, row.get("observed_at")?))
             })
@@ -137,9 +146,16 @@ impl Lookup<'_> {
     /// Returns an owner's name and zone; `None` for the owners of what others recorded.
     fn key_of(&self, owner_id: i64) -> Result<Option<EntityKey>, StoreError> {
         let (zone, apex, view, key): (i64, String, String, String) = self.store.run(|db| {
-            db.query_one("select z.id, z.name as zone_name, z.view, o.name as owner_name from owner o join zone z on z.id = o.zone_id where o.id = ?", [owner_id], |row| {
-                    Ok((row.get("id")?, row.get("zone_name")?, row.get("view")?, row.get("owner_name")?))
-                })
+            let sql = "select z.id, z.name as zone_name, z.view, o.name as owner_name
+                         from owner o join zone z on z.id = o.zone_id where o.id = ?";
+            db.query_one(sql, [owner_id], |row| {
+                Ok((
+                    row.get("id")?,
+                    row.get("zone_name")?,
+                    row.get("view")?,
+                    row.get("owner_name")?,
+                ))
+            })
         })?;
         if view == View::Passive.word() {
             return Ok(None);

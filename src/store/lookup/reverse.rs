@@ -430,10 +430,15 @@ impl Lookup<'_> {
     fn shared_zone(&self, id: i64) -> Result<SharedZone, StoreError> {
         let (name, view, looked_at): (String, String, Option<i64>) = self.store.run(|db| {
             let sql = format!(
-                "select z.name, z.view, max(n.observed_at, coalesce(n.seen_until_at, n.observed_at), coalesce({SEEN_AT}, n.observed_at)) as seen_at
-                   from zone z left join version n on n.id = z.version_id where z.id = ?"
+                "select z.name, z.view,
+                        max(n.observed_at, coalesce(n.seen_until_at, n.observed_at),
+                            coalesce({SEEN_AT}, n.observed_at)) as seen_at
+                   from zone z left join version n on n.id = z.version_id
+                  where z.id = ?"
             );
-            db.query_one(&sql, [id], |row| Ok((row.get("name")?, row.get("view")?, row.get("seen_at")?)))
+            db.query_one(&sql, [id], |row| {
+                Ok((row.get("name")?, row.get("view")?, row.get("seen_at")?))
+            })
         })?;
         Ok(SharedZone {
             view: View::parse(&view)
@@ -451,22 +456,29 @@ fn users_sql(rtype: RecordType, is_past: bool) -> String {
     let code = rtype.code();
     match is_past {
         false => format!(
-            "select r.rdata, r.owner_id as place_1, 0 as place_2, 0 as place_3, r.ttl, r.baseline, a.observed_at as added_at,
-                    a.serial as added_serial, null as removed_at, null as removed_serial, null as looked_at, a.source_id,
-                    o.name as owner_key, o.zone_id, r.added_id
+            "select r.rdata, r.owner_id as place_1, 0 as place_2, 0 as place_3, r.ttl, r.baseline,
+                    a.observed_at as added_at, a.serial as added_serial, null as removed_at,
+                    null as removed_serial, null as looked_at, a.source_id, o.name as owner_key,
+                    o.zone_id, r.added_id
                from record r join version a on a.id = r.added_id join owner o on o.id = r.owner_id
-              where r.rrtype = {code} and r.rdata <= ?2 and (r.rdata, r.owner_id) > (?1, ?3) and ?4 = ?5
+              where r.rrtype = {code} and r.rdata <= ?2 and (r.rdata, r.owner_id) > (?1, ?3)
+                    and ?4 = ?5
               order by r.rdata, r.owner_id limit ?6"
         ),
         true => format!(
             "select p.rdata, p.bucket as place_1, p.owner_id as place_2, p.removed_id as place_3,
-                    coalesce(p.ttl, z.usual_ttl) as ttl, p.baseline, a.observed_at as added_at, a.serial as added_serial,
-                    d.observed_at as removed_at, d.serial as removed_serial,
-                    (select coalesce(q.seen_until_at, q.observed_at) from version q where q.id = d.previous_id) as looked_at,
+                    coalesce(p.ttl, z.usual_ttl) as ttl, p.baseline, a.observed_at as added_at,
+                    a.serial as added_serial, d.observed_at as removed_at,
+                    d.serial as removed_serial,
+                    (select coalesce(q.seen_until_at, q.observed_at)
+                       from version q where q.id = d.previous_id) as looked_at,
                     a.source_id, o.name as owner_key, o.zone_id, p.added_id
-               from past_record p join version a on a.id = p.added_id join version d on d.id = p.removed_id
-                    join owner o on o.id = p.owner_id join zone z on z.id = o.zone_id
-              where p.rrtype = {code} and p.rdata <= ?2 and (p.rdata, p.bucket, p.owner_id, p.removed_id) > (?1, ?3, ?4, ?5)
+               from past_record p join version a on a.id = p.added_id
+                    join version d on d.id = p.removed_id
+                    join owner o on o.id = p.owner_id
+                    join zone z on z.id = o.zone_id
+              where p.rrtype = {code} and p.rdata <= ?2
+                    and (p.rdata, p.bucket, p.owner_id, p.removed_id) > (?1, ?3, ?4, ?5)
               order by p.rdata, p.bucket, p.owner_id, p.removed_id limit ?6"
         ),
     }

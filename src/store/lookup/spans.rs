@@ -20,16 +20,19 @@ use crate::time::Timestamp;
 
 /// Open intervals of one owner.
 const OPEN: &str = "
-    select rrtype, rdata, ttl, baseline, added_id, null as removed_id from record where owner_id = ?1";
+    select rrtype, rdata, ttl, baseline, added_id, null as removed_id
+      from record where owner_id = ?1";
 /// Closed intervals of one owner in some months. A cross join keeps the order of the loops.
 const CLOSED: &str = "
     select p.rrtype, p.rdata, p.ttl, p.baseline, p.added_id, p.removed_id
       from rarray(?2) m cross join past_record p on p.bucket = m.value and p.owner_id = ?1";
 /// Some versions, and when the zone was last looked at as they and those before them left it.
 const VERSIONS: &str = "
-    select v.id, v.observed_at, v.serial, v.bulk, v.source_id, coalesce(b.seen_until_at, b.observed_at) as before, v.previous_id, v.seen_until_at,
+    select v.id, v.observed_at, v.serial, v.bulk, v.source_id,
+           coalesce(b.seen_until_at, b.observed_at) as before, v.previous_id, v.seen_until_at,
            v.drift, v.missed_max
-      from rarray(?1) w cross join version v on v.id = w.value left join version b on b.id = v.previous_id";
+      from rarray(?1) w cross join version v on v.id = w.value
+           left join version b on b.id = v.previous_id";
 
 /// What the intervals of a zone's owners share.
 static ZONE: LazyLock<String> = LazyLock::new(|| {
@@ -218,13 +221,9 @@ impl Lookup<'_> {
             });
         }
         if !ids.is_empty() {
-            let read = self.store.run(|db| {
-                db.query(
-                    VERSIONS,
-                    [Numbers::from_iter(ids.into_iter())],
-                    VersionRow::read,
-                )
-            })?;
+            let read = self
+                .store
+                .run(|db| db.query(VERSIONS, [Numbers::from_iter(ids)], VersionRow::read))?;
             if let Some(known) = &mut known {
                 if known.rows.len() + read.len() > VERSIONS_KEPT_MAX {
                     known.rows.clear();

@@ -62,19 +62,39 @@ const NEWEST: &str = "
      where bucket = ?2 and owner_id = ?1 and removed_id >= ?3 order by removed_id desc";
 /// Versions, and whether names made the same move in them.
 const MOMENTS: &str = "
-    select v.id, v.observed_at, v.serial, v.bulk, v.drift, exists (select 1 from shared_change where version_id = v.id) as is_shared
+    select v.id, v.observed_at, v.serial, v.bulk, v.drift,
+           exists (select 1 from shared_change where version_id = v.id) as is_shared
       from rarray(?) w cross join version v on v.id = w.value";
 /// So many intervals are read before their versions are: one statement for all instead of one for each.
 const ROWS_AT_A_TIME: usize = 64;
 /// The values of intervals that ended in one month by a version, newest first; of so many intervals.
 const VALUES: &str = "
-    select distinct rrtype, rdata from (select rrtype, rdata from past_record where bucket = ?2 and owner_id = ?1 and removed_id <= ?3 order by removed_id desc limit ?4)";
+    select distinct rrtype, rdata
+      from (select rrtype, rdata
+              from past_record
+             where bucket = ?2 and owner_id = ?1 and removed_id <= ?3
+             order by removed_id desc limit ?4)";
 /// The newest records of an owner in one month among which its kind is looked for: who changed more often since is no
 /// longer judged by what it was. Chosen by hand.
 const KIND_ROWS_MAX: usize = 1024;
 /// So many intervals in a row that ended before the time that is asked for end the reading: versions that arrived late
 /// are few.
 const OLD_ROWS_MAX: usize = 256;
+/// Whether an owner has name servers, or had any lately in one of two months.
+const HAD_NS: &str = "
+    select exists (select 1 from record where owner_id = ?1 and rrtype = 2)
+        or exists (select 1
+                     from (select rrtype
+                             from past_record
+                            where bucket = ?2 and owner_id = ?1
+                            order by removed_id desc limit ?4)
+                    where rrtype = 2)
+        or exists (select 1
+                     from (select rrtype
+                             from past_record
+                            where bucket = ?3 and owner_id = ?1
+                            order by removed_id desc limit ?4)
+                    where rrtype = 2)";
 /// How many versions are looked through for those of a zone that are to be judged. Chosen by hand.
 const NEW_VERSIONS_MAX: i64 = 1000;
 /// How many intervals that are not replayed tell what was seen before.
@@ -194,7 +214,9 @@ impl Lookup<'_> {
         for month in months.into_iter().skip(1).rev() {
             let room = limit.saturating_sub(count);
             let more: i64 = self.store.run(|db| {
-                let sql = "select count(*) from (select 1 from past_record where bucket = ? and owner_id = ? limit ?)";
+                let sql = "select count(*)
+                             from (select 1
+                                     from past_record where bucket = ? and owner_id = ? limit ?)";
                 db.value(sql, params![month, owner_id, room as i64])
             })?;
             count += more as usize;
@@ -395,7 +417,7 @@ impl Lookup<'_> {
         }
         let read = self
             .store
-            .run(|db| db.query(MOMENTS, [Numbers::from_iter(ids.into_iter())], read_moment))?;
+            .run(|db| db.query(MOMENTS, [Numbers::from_iter(ids)], read_moment))?;
         if moments.by_id.len() + read.len() > MOMENTS_MAX {
             moments.by_id.clear();
         }
@@ -569,12 +591,15 @@ impl Lookup<'_> {
     /// [`StoreError`].
     pub fn oldest_to_judge(&self, limit: usize) -> Result<Vec<WaitingVersion>, StoreError> {
         let rows: Vec<(String, String, i64, i64)> = self.store.run(|db| {
-            let sql = "select name, view, id, observed_at from (
-                           select z.name, z.view, v.id, v.observed_at, max(v.observed_at) over (partition by v.zone_id order by v.id) as turn
-                           from zone z join source s on s.id = z.source_id
-                                join version v on v.zone_id = z.id and v.id > z.detected_version_id
-                           where z.version_id > z.detected_version_id and z.view <> 'passive' and s.kind <> 'import')
-                       order by turn, id limit ?";
+            let sql = "select name, view, id, observed_at
+                         from (select z.name, z.view, v.id, v.observed_at,
+                                      max(v.observed_at) over (partition by v.zone_id order by v.id) as turn
+                                 from zone z join source s on s.id = z.source_id
+                                      join version v on v.zone_id = z.id
+                                           and v.id > z.detected_version_id
+                                where z.version_id > z.detected_version_id and z.view <> 'passive'
+                                      and s.kind <> 'import')
+                        order by turn, id limit ?";
             let mut statement = db.prepare(sql)?;
             let read = |row: &Row<'_>| {
                 Ok((row.get("name")?, row.get("view")?, row.get("id")?, row.get("observed_at")?))
@@ -601,7 +626,10 @@ impl Lookup<'_> {
     /// [`StoreError`].
     pub fn sample_addresses(&self, records_max: usize) -> Result<BTreeSet<IpAddr>, StoreError> {
         let rows: Vec<(u16, Value)> = self.store.run(|db| {
-            db.query("select rrtype, rdata from (select rrtype, rdata from record limit ?) where rrtype in (1, 28)", [records_max as i64], |row| {
+            let sql = "select rrtype, rdata
+                         from (select rrtype, rdata from record limit ?)
+                        where rrtype in (1, 28)";
+            db.query(sql, [records_max as i64], |row| {
                 Ok((row.get("rrtype")?, row.get("rdata")?))
             })
         })?;
@@ -650,7 +678,9 @@ impl Lookup<'_> {
         until: Timestamp,
     ) -> Result<u32, StoreError> {
         self.store.run(|db| {
-            let sql = "select count(*) from version where zone_id = ? and observed_at > ? and observed_at <= ? and bulk = 1";
+            let sql = "select count(*)
+                         from version
+                        where zone_id = ? and observed_at > ? and observed_at <= ? and bulk = 1";
             let bounds = params![zone, since, until];
             db.value(sql, bounds)
         })
@@ -828,6 +858,7 @@ impl Lookup<'_> {
             let mut statement = db.prepare(sql)?;
             let mut rows = statement.rows(())?;
             while let Some(row) = rows.next()? {
+                // By place: every delegation there is passes here.
                 if let Some(owners) = users.get_mut(&row.at::<i64>(1)?) {
                     owners.insert(row.at(0)?);
                 }
@@ -843,7 +874,15 @@ impl Lookup<'_> {
             let mut name = Some(host.clone());
             while let Some(owner) = name.filter(|name| name.is_at_or_below(&zone.apex)) {
                 owners.extend(self.store.run(|db| {
-                    db.first_value::<i64>("select o.id from owner o join record r on r.owner_id = o.id and r.rrtype = 2 and r.rdata = ?3 where o.zone_id = ?1 and o.name = ?2", params![zone.id, owner.relative_key(&zone.apex), host_id])
+                    let sql = "select o.id
+                                 from owner o
+                                      join record r on r.owner_id = o.id and r.rrtype = 2
+                                           and r.rdata = ?3
+                                where o.zone_id = ?1 and o.name = ?2";
+                    db.first_value::<i64>(
+                        sql,
+                        params![zone.id, owner.relative_key(&zone.apex), host_id],
+                    )
                 })?);
                 name = owner.parent();
             }
@@ -854,9 +893,11 @@ impl Lookup<'_> {
     /// Returns the absolute name of an owner in whatever zone it is.
     fn absolute_owner(&self, owner_id: i64) -> Result<Name, StoreError> {
         let (apex, key): (String, String) = self.store.run(|db| {
-            let sql =
-                "select z.name as zone_name, o.name as owner_name from owner o join zone z on z.id = o.zone_id where o.id = ?";
-            db.query_one(sql, [owner_id], |row| Ok((row.get("zone_name")?, row.get("owner_name")?)))
+            let sql = "select z.name as zone_name, o.name as owner_name
+                         from owner o join zone z on z.id = o.zone_id where o.id = ?";
+            db.query_one(sql, [owner_id], |row| {
+                Ok((row.get("zone_name")?, row.get("owner_name")?))
+            })
         })?;
         Name::from_relative_key(&key, &self.store.read_name(&apex)?)
             .map_err(|fault| self.store.damaged(fault.to_string()))
@@ -884,9 +925,8 @@ impl Lookup<'_> {
                 .ledger()
                 .find_owner(key.zone, &key.apex, &candidate)?
             {
-                let has_ns: bool = self.store.run(|db| db.value("select exists (select 1 from record where owner_id = ?1 and rrtype = 2)
-                         or exists (select 1 from (select rrtype from past_record where bucket = ?2 and owner_id = ?1 order by removed_id desc limit ?4) where rrtype = 2)
-                         or exists (select 1 from (select rrtype from past_record where bucket = ?3 and owner_id = ?1 order by removed_id desc limit ?4) where rrtype = 2)", params![owner_id, last_bucket - 1, last_bucket, KIND_ROWS_MAX as i64]))?;
+                let bound = [owner_id, last_bucket - 1, last_bucket, KIND_ROWS_MAX as i64];
+                let has_ns: bool = self.store.run(|db| db.value(HAD_NS, bound))?;
                 if has_ns {
                     return Ok(true);
                 }
@@ -917,7 +957,13 @@ impl Lookup<'_> {
             .skip(1)
         {
             let has_ns: bool = self.store.run(|db| {
-                db.value("select exists (select 1 from (select rrtype from past_record where bucket = ? and owner_id = ? order by removed_id desc limit ?) where rrtype = 2)", [bucket, owner_id, KIND_ROWS_MAX as i64])
+                let sql = "select exists (select 1
+                             from (select rrtype
+                                     from past_record
+                                    where bucket = ? and owner_id = ?
+                                    order by removed_id desc limit ?)
+                            where rrtype = 2)";
+                db.value(sql, [bucket, owner_id, KIND_ROWS_MAX as i64])
             })?;
             if has_ns {
                 return Ok(true);
@@ -979,12 +1025,26 @@ impl Lookup<'_> {
             buckets.last().copied().unwrap_or(0),
         );
         let sql = format!(
-            "with recursive month (bucket) as (select ?4 union all select bucket + 1 from month where bucket < ?5)
-             select o.name from owner o where o.zone_id = ?1 and {range}
-                and (exists (select 1 from record r join version v on v.id = r.added_id
-                              where r.owner_id = o.id and r.rrtype in (1, 5, 28) and r.baseline = 0 and v.observed_at > ?3)
-                  or exists (select 1 from month cross join past_record p on p.bucket = month.bucket where p.owner_id = o.id and p.rrtype in (1, 5, 28)))
-              order by (select count(*) from (select 1 from month cross join past_record p on p.bucket = month.bucket where p.owner_id = o.id limit {KIND_ROWS_MAX})) desc, o.name limit ?6"
+            "with recursive month (bucket) as (select ?4
+                                               union all
+                                               select bucket + 1
+                                                 from month
+                                                where bucket < ?5)
+             select o.name
+               from owner o
+              where o.zone_id = ?1 and {range}
+                    and (exists (select 1
+                                   from record r join version v on v.id = r.added_id
+                                  where r.owner_id = o.id and r.rrtype in (1, 5, 28)
+                                        and r.baseline = 0 and v.observed_at > ?3)
+                         or exists (select 1
+                                      from month cross join past_record p on p.bucket = month.bucket
+                                     where p.owner_id = o.id and p.rrtype in (1, 5, 28)))
+              order by (select count(*)
+                          from (select 1
+                                  from month cross join past_record p on p.bucket = month.bucket
+                                 where p.owner_id = o.id limit {KIND_ROWS_MAX})) desc,
+                       o.name limit ?6"
         );
         let names = self.store.run(|db| {
             db.values::<String>(&sql, params![zone, key, since, first, last, limit as i64])
@@ -1058,7 +1118,9 @@ impl Lookup<'_> {
             .rev()
         {
             let had: bool = self.store.run(|db| {
-                let sql = "select exists (select 1 from past_record where bucket = ? and owner_id = ? and rrtype = ?)";
+                let sql = "select exists (select 1
+                             from past_record
+                            where bucket = ? and owner_id = ? and rrtype = ?)";
                 db.value(sql, params![bucket, owner_id, rtype.code()])
             })?;
             if had {
@@ -1089,7 +1151,7 @@ impl Lookup<'_> {
         let times = self.store.run(|db| {
             let sql =
                 "select v.observed_at from registration r join version v on v.id = r.version_id
-                       where r.owner_id = ? and v.observed_at <= ? order by v.observed_at, v.id";
+                  where r.owner_id = ? and v.observed_at <= ? order by v.observed_at, v.id";
             db.values(sql, params![owner_id, until])
         })?;
         let later = times.get(1..).unwrap_or_default();

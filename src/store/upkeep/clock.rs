@@ -17,7 +17,10 @@ const CLOCK_STEP_AT: &str = "clock_step_at";
 const CLOCK_STEP_BY: &str = "clock_step_by";
 
 /// Waiting messages, with how long each has waited: it is given up after a length of time, not at a time.
-const SHIFT_MESSAGES: &str = "update message set next_attempt_at = next_attempt_at + ?1, queued_at = queued_at + ?1 where state in ('queued', 'sending')";
+const SHIFT_MESSAGES: &str = "update message
+                                 set next_attempt_at = next_attempt_at + ?1,
+                                     queued_at = queued_at + ?1
+                               where state in ('queued', 'sending')";
 /// When a suspect may be asked about again.
 const SHIFT_QUESTIONS: &str = "update confirmation set next_at = next_at + ?1";
 /// When the last digest was made, and when the program last pruned.
@@ -27,10 +30,13 @@ const SHIFT_NUMBERS: &str =
 const SHIFT_TOLD: &str = "update abuse_case set told_at = told_at + ?1 where told_at is not null";
 /// Since when a report is held. That counts by the time of the case's zone, which is never earlier than its newest
 /// version: after a step it goes on from where it was. ?1 is what the clock shows, ?2 what it would have shown.
-const SHIFT_HOLDS: &str = "update abuse_case as c set pending_since_at = pending_since_at + max(?1, n.at) - max(?2, n.at)
-     from (select z.id, coalesce(v.observed_at, 0) as at from zone z join source s on s.id = z.source_id left join version v on v.id = z.version_id
-            where s.kind in ('transfer', 'catalog', 'probe')) n
-     where n.id = c.zone_id and c.pending_since_at is not null";
+const SHIFT_HOLDS: &str = "update abuse_case as c
+                              set pending_since_at = pending_since_at + max(?1, n.at) - max(?2, n.at)
+                             from (select z.id, coalesce(v.observed_at, 0) as at
+                                     from zone z join source s on s.id = z.source_id
+                                          left join version v on v.id = z.version_id
+                                    where s.kind in ('transfer', 'catalog', 'probe')) n
+                            where n.id = c.zone_id and c.pending_since_at is not null";
 /// Since when a probe misses a record.
 const SHIFT_ABSENCES: &str = "update probe_absence set since_at = since_at + ?1";
 /// When a comparison of a whole zone last failed.
@@ -41,7 +47,7 @@ const SHIFT_COMPARISONS: &str =
 /// Those that were queued in the future are queued now.
 const SETTLE_MESSAGES: &str =
     "update message set next_attempt_at = ?1, queued_at = min(queued_at, ?1)
-     where state in ('queued', 'sending') and next_attempt_at > iif(state = 'sending', ?3, ?2)";
+      where state in ('queued', 'sending') and next_attempt_at > iif(state = 'sending', ?3, ?2)";
 /// Numbers of the future.
 const SETTLE_NUMBERS: &str =
     "update meta set value = ?1 where key in ('digest_at', 'pruned_at') and value > ?1";
@@ -52,13 +58,16 @@ const SETTLE_ABSENCES: &str = "update probe_absence set since_at = ?1 where sinc
 /// Whole comparisons of the future.
 const SETTLE_COMPARISONS: &str =
     "update zone set whole_tried_at = min(whole_tried_at, ?1), whole_at = min(whole_at, ?1)
-     where whole_tried_at > ?1 or whole_at > ?1";
+      where whole_tried_at > ?1 or whole_at > ?1";
 /// Cases of what is watched live that were judged in the future: left so, nothing that is seen until then would be
 /// held against them. A case stays judged at the newest version of its zone.
-const SETTLE_CASES: &str = "update abuse_case as c set evaluated_at = max(?1, n.at)
-     from (select z.id, coalesce(v.observed_at, 0) as at from zone z join source s on s.id = z.source_id left join version v on v.id = z.version_id
-            where s.kind in ('transfer', 'catalog', 'probe')) n
-     where n.id = c.zone_id and c.evaluated_at > max(?1, n.at)";
+const SETTLE_CASES: &str = "update abuse_case as c
+                               set evaluated_at = max(?1, n.at)
+                              from (select z.id, coalesce(v.observed_at, 0) as at
+                                      from zone z join source s on s.id = z.source_id
+                                           left join version v on v.id = z.version_id
+                                     where s.kind in ('transfer', 'catalog', 'probe')) n
+                             where n.id = c.zone_id and c.evaluated_at > max(?1, n.at)";
 
 impl Upkeep<'_> {
     /// Moves what waits by a step of the wall clock, in one transaction, so that everything comes due when it would
@@ -325,10 +334,19 @@ mod tests {
         let zone = store.zones().ensure_zone(&apex, source).expect("made");
         store
             .run(|db| {
-                let version = db.insert("insert into version (zone_id, source_id, kind, observed_at) values (?1, ?2, 'baseline', ?3)", params![zone.id, source, version_at])?;
-                db.execute("update zone set version_id = ?2 where id = ?1", [zone.id.0, version])?;
-                db.execute("insert into abuse_case (domain, zone_id, verdict, level, peak_level, state, score, first_detected_at, last_change_at, evaluated_at, revision)
-                     values ('bad.' || ?1, ?2, 'ns-flux', 'report', 'report', 'open', 90, ?3, ?3, ?4, 1)", params![name, zone.id, NOW, NOW + DAY])
+                let sql = "insert into version (zone_id, source_id, kind, observed_at)
+                           values (?1, ?2, 'baseline', ?3)";
+                let version = db.insert(sql, params![zone.id, source, version_at])?;
+                db.execute(
+                    "update zone set version_id = ?2 where id = ?1",
+                    [zone.id.0, version],
+                )?;
+                let sql = "insert into abuse_case (domain, zone_id, verdict, level, peak_level,
+                                                   state, score, first_detected_at, last_change_at,
+                                                   evaluated_at, revision)
+                           values ('bad.' || ?1, ?2, 'ns-flux', 'report', 'report', 'open', 90, ?3,
+                                   ?3, ?4, 1)";
+                db.execute(sql, params![name, zone.id, NOW, NOW + DAY])
             })
             .expect("written");
     }

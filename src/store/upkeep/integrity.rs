@@ -160,12 +160,17 @@ impl Upkeep<'_> {
         for zone in self.every_view()? {
             progress(&format!("zone {}", zone.apex));
             self.store.run(|db| {
-                let sql = "update zone set (kept_count, name_count, delegation_count) =
-                             (select coalesce(sum(records), 0), count(nullif(records, 0)), count(nullif(has_ns, 0))
-                                from (select (select count(*) from record r where r.owner_id = o.id) as records,
-                                             exists (select 1 from record r where r.owner_id = o.id and r.rrtype = 2) as has_ns
-                                        from owner o where o.zone_id = ?1))
-                            where id = ?1";
+                let sql = "update zone
+                              set (kept_count, name_count, delegation_count) =
+                                    (select coalesce(sum(records), 0), count(nullif(records, 0)),
+                                            count(nullif(has_ns, 0))
+                                       from (select (select count(*)
+                                                       from record r where r.owner_id = o.id) as records,
+                                                    exists (select 1
+                                                              from record r
+                                                             where r.owner_id = o.id
+                                                                   and r.rrtype = 2) as has_ns
+                                               from owner o where o.zone_id = ?1)) where id = ?1";
                 db.execute(sql, [zone.id.0])
             })?;
         }
@@ -202,27 +207,40 @@ impl Upkeep<'_> {
         let counts = [
             (
                 "records whose owner is not there",
-                "select count(*) from record r where not exists (select 1 from owner o where o.id = r.owner_id)",
+                "select count(*)
+                   from record r
+                  where not exists (select 1 from owner o where o.id = r.owner_id)",
             ),
             (
                 "past records whose owner is not there",
-                "select count(*) from past_record p where not exists (select 1 from owner o where o.id = p.owner_id)",
+                "select count(*)
+                   from past_record p
+                  where not exists (select 1 from owner o where o.id = p.owner_id)",
             ),
             (
                 "name-server records whose host is not there",
-                "select count(*) from record r where rrtype = 2 and not exists (select 1 from host h where h.id = r.rdata)",
+                "select count(*)
+                   from record r
+                  where rrtype = 2 and not exists (select 1 from host h where h.id = r.rdata)",
             ),
             (
                 "past name-server records whose host is not there",
-                "select count(*) from past_record r where rrtype = 2 and not exists (select 1 from host h where h.id = r.rdata)",
+                "select count(*)
+                   from past_record r
+                  where rrtype = 2 and not exists (select 1 from host h where h.id = r.rdata)",
             ),
             (
                 "weeks of lost name servers whose owner is not there",
-                "select count(*) from nameserver_cut c where not exists (select 1 from owner o where o.id = c.owner_id)",
+                "select count(*)
+                   from nameserver_cut c
+                  where not exists (select 1 from owner o where o.id = c.owner_id)",
             ),
             (
                 "hosts whose operator is not there",
-                "select count(*) from host h where operator_id is not null and not exists (select 1 from host o where o.id = h.operator_id)",
+                "select count(*)
+                   from host h
+                  where operator_id is not null
+                        and not exists (select 1 from host o where o.id = h.operator_id)",
             ),
         ];
         for (what, sql) in counts {
@@ -310,13 +328,14 @@ impl Upkeep<'_> {
         buckets: &[i64],
     ) -> Result<Vec<Interval>, StoreError> {
         let open = "
-            select r.rrtype, r.rdata, a.observed_at as added_at, r.added_id, null as removed_at, null as removed_id, r.baseline
+            select r.rrtype, r.rdata, a.observed_at as added_at, r.added_id, null as removed_at,
+                   null as removed_id, r.baseline
               from record r left join version a on a.id = r.added_id and a.zone_id = ?2
              where r.owner_id = ?1";
         let past = "
-            select p.rrtype, p.rdata, a.observed_at as added_at, p.added_id, d.observed_at as removed_at, p.removed_id, p.baseline
-              from past_record p
-                   left join version a on a.id = p.added_id and a.zone_id = ?2
+            select p.rrtype, p.rdata, a.observed_at as added_at, p.added_id,
+                   d.observed_at as removed_at, p.removed_id, p.baseline
+              from past_record p left join version a on a.id = p.added_id and a.zone_id = ?2
                    left join version d on d.id = p.removed_id and d.zone_id = ?2
              where p.bucket = ?3 and p.owner_id = ?1";
         let mut intervals = Vec::new();
@@ -399,8 +418,19 @@ impl Upkeep<'_> {
             }
         }
         let unlinked: i64 = self.store.run(|db| {
-            db.value("select count(*) from version v where v.zone_id = ?1 and v.kind <> 'passive' and v.id > coalesce((select c.version_id from chain c where c.zone_id = ?1 and c.kind = 'start' order by c.id limit 1), 0)
-                                    and not exists (select 1 from chain c where c.zone_id = ?1 and c.version_id = v.id and c.kind = 'version')", [zone.id.0])
+            let sql = "select count(*)
+                         from version v
+                        where v.zone_id = ?1 and v.kind <> 'passive'
+                              and v.id > coalesce((select c.version_id
+                                                     from chain c
+                                                    where c.zone_id = ?1 and c.kind = 'start'
+                                                    order by c.id limit 1),
+                                                  0)
+                              and not exists (select 1
+                                                from chain c
+                                               where c.zone_id = ?1 and c.version_id = v.id
+                                                     and c.kind = 'version')";
+            db.value(sql, [zone.id.0])
         })?;
         if unlinked > 0 {
             found.fault(format!(
@@ -444,7 +474,11 @@ impl Upkeep<'_> {
     ) -> Result<(), StoreError> {
         let (version_id, root) = (link.version_id, link.root);
         let is_superseded: bool = self.store.run(|db| {
-            db.value("select exists (select 1 from chain where zone_id = ? and id > ? and version_id = ? and kind = 'version')", params![zone.id, link.id, version_id])
+            let sql = "select exists (select 1
+                         from chain
+                        where zone_id = ? and id > ? and version_id = ?
+                              and kind = 'version')";
+            db.value(sql, params![zone.id, link.id, version_id])
         })?;
         if is_superseded {
             return Ok(());
@@ -504,8 +538,13 @@ impl Upkeep<'_> {
     /// Checks that the hash each report rests on is in a chain.
     fn verify_reports(&self, found: &mut Verification) -> Result<(), StoreError> {
         let missing: Vec<(i64, i64)> = self.store.run(|db| {
-            let sql = "select e.case_id, e.revision from report_evidence e left join chain c on c.hash = e.hash and c.zone_id = e.zone_id where c.id is null limit 100";
-            db.query(sql, (), |row| Ok((row.get("case_id")?, row.get("revision")?)))
+            let sql = "select e.case_id, e.revision
+                         from report_evidence e
+                              left join chain c on c.hash = e.hash and c.zone_id = e.zone_id
+                        where c.id is null limit 100";
+            db.query(sql, (), |row| {
+                Ok((row.get("case_id")?, row.get("revision")?))
+            })
         })?;
         for (case_id, revision) in missing {
             found.fault(format!(
@@ -583,7 +622,13 @@ impl Upkeep<'_> {
         };
         let page = number("pragma page_size")?;
         let sizes: Vec<(String, i64, bool)> = self.store.run(|db| {
-            db.query("select d.name, d.pgsize, s.type = 'table' as is_table from dbstat d join sqlite_schema s on s.name = d.name where d.aggregate = true order by d.pgsize desc", (), |row| Ok((row.get("name")?, row.get("pgsize")?, row.get("is_table")?)))
+            let sql = "select d.name, d.pgsize, s.type = 'table' as is_table
+                         from dbstat d join sqlite_schema s on s.name = d.name
+                        where d.aggregate = true
+                        order by d.pgsize desc";
+            db.query(sql, (), |row| {
+                Ok((row.get("name")?, row.get("pgsize")?, row.get("is_table")?))
+            })
         })?;
         let mut tables = Vec::new();
         for (name, octets, is_table) in sizes {
@@ -648,7 +693,10 @@ impl Upkeep<'_> {
     fn changes_since(&self, since: Timestamp) -> Result<(u64, f64), StoreError> {
         let (mut count, mut first, mut last) = (0, i64::MAX, 0);
         self.store.run(|db| {
-            let mut statement = db.prepare("select v.observed_at, c.octets from version v left join change c on c.version_id = v.id where v.observed_at > ?")?;
+            let sql = "select v.observed_at, c.octets
+                         from version v left join change c on c.version_id = v.id
+                        where v.observed_at > ?";
+            let mut statement = db.prepare(sql)?;
             let mut rows = statement.rows([since.unix()])?;
             while let Some(row) = rows.next()? {
                 let at: i64 = row.get("observed_at")?;

@@ -51,9 +51,15 @@ impl Upkeep<'_> {
     /// [`StoreError`].
     pub fn past_by_month(&self) -> Result<Vec<(ZoneId, i64, u64)>, StoreError> {
         self.store.run(|db| {
-            let sql = "select o.zone_id, p.bucket, count(*) as row_count from past_record p join owner o on o.id = p.owner_id group by o.zone_id, p.bucket";
+            let sql = "select o.zone_id, p.bucket, count(*) as row_count
+                         from past_record p join owner o on o.id = p.owner_id
+                        group by o.zone_id, p.bucket";
             db.query(sql, (), |row| {
-                Ok((row.get("zone_id")?, row.get("bucket")?, row.get::<i64>("row_count")? as u64))
+                Ok((
+                    row.get("zone_id")?,
+                    row.get("bucket")?,
+                    row.get::<i64>("row_count")? as u64,
+                ))
             })
         })
     }
@@ -75,7 +81,11 @@ impl Upkeep<'_> {
             };
             Ok(PruneCount {
                 past_records: 0,
-                change_lists: number("select count(*) from version v join change c on c.version_id = v.id where v.zone_id = ?1 and v.observed_at < ?2")?,
+                change_lists: number(
+                    "select count(*)
+                       from version v join change c on c.version_id = v.id
+                      where v.zone_id = ?1 and v.observed_at < ?2",
+                )?,
                 gaps: number("select count(*) from gap where zone_id = ?1 and to_at < ?2")?,
             })
         })
@@ -122,7 +132,10 @@ impl Upkeep<'_> {
         self.store
             .ledger()
             .append_start(zone.id, &zone.apex, cut, start)?;
-        let versions = "(select id from version where zone_id = ?1 and observed_at < ?2 and id <= (select detected_version_id from zone where id = ?1))";
+        let versions = "(select id
+                           from version
+                          where zone_id = ?1 and observed_at < ?2
+                                and id <= (select detected_version_id from zone where id = ?1))";
         self.store.run(|db| {
             let change = |sql: &str| -> Result<(), Fault> {
                 db.execute(sql, params![zone.id, cut]).map(|_| ())
@@ -149,13 +162,26 @@ impl Upkeep<'_> {
         // The next owner that has anything in the month, of whatever zone, and the last of the portion.
         let (last_cut, bounds): (Option<i64>, Option<(i64, i64, i64)>) = self.store.run(|db| {
             let last_cut = db.value("select max(kept_since_at) from zone", ())?;
-            let sql = "select bucket, min(owner_id) as first_owner, max(owner_id) as last_owner from
-                         (select bucket, owner_id from past_record where bucket = (select min(bucket) from past_record where (bucket, owner_id) > (?1, ?2))
-                             and owner_id > iif(bucket = ?1, ?2, 0) order by owner_id limit ?3)";
-            let bounds = db.query_one(sql, params![step.bucket, step.owner_id, ROWS_AT_A_TIME], |row| {
-                    let bucket: Option<i64> = row.get("bucket")?;
-                    Ok(bucket.zip(row.get::<Option<i64>>("first_owner")?.zip(row.get("last_owner")?)))
-                })?
+            let sql = "select bucket, min(owner_id) as first_owner, max(owner_id) as last_owner
+                         from (select bucket, owner_id
+                                 from past_record
+                                where bucket = (select min(bucket)
+                                                  from past_record
+                                                 where (bucket, owner_id) > (?1, ?2))
+                                      and owner_id > iif(bucket = ?1, ?2, 0)
+                                order by owner_id limit ?3)";
+            let bounds = db
+                .query_one(
+                    sql,
+                    params![step.bucket, step.owner_id, ROWS_AT_A_TIME],
+                    |row| {
+                        let bucket: Option<i64> = row.get("bucket")?;
+                        Ok(bucket.zip(
+                            row.get::<Option<i64>>("first_owner")?
+                                .zip(row.get("last_owner")?),
+                        ))
+                    },
+                )?
                 .map(|(bucket, (first, last))| (bucket, first, last));
             Ok((last_cut, bounds))
         })?;
@@ -168,8 +194,11 @@ impl Upkeep<'_> {
         }
         let tx = self.store.begin_batch()?;
         let removed = self.store.run(|db| {
-            let sql = "delete from past_record where bucket = ?1 and owner_id between ?2 and ?3
-                          and (select z.kept_since_at from owner o join zone z on z.id = o.zone_id where o.id = owner_id) >= ?4";
+            let sql = "delete from past_record
+                        where bucket = ?1 and owner_id between ?2 and ?3
+                              and (select z.kept_since_at
+                                     from owner o join zone z on z.id = o.zone_id
+                                    where o.id = owner_id) >= ?4";
             db.execute(sql, params![bucket, first, last, month_end])
         })?;
         tx.commit()?;

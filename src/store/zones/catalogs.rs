@@ -57,8 +57,15 @@ impl Zones<'_> {
         source: SourceId,
     ) -> Result<BTreeMap<String, MemberRow>, StoreError> {
         let rows = self.store.run(|db| {
-            db.query("select label, zone_name, member_group, change_of_ownership from catalog_member where source_id = ? and removed_at is null", [source.0], |row| {
-                Ok((row.get("label")?, row.get::<String>("zone_name")?, row.get("member_group")?, row.get::<Option<String>>("change_of_ownership")?))
+            let sql = "select label, zone_name, member_group, change_of_ownership
+                         from catalog_member where source_id = ? and removed_at is null";
+            db.query(sql, [source.0], |row| {
+                Ok((
+                    row.get("label")?,
+                    row.get::<String>("zone_name")?,
+                    row.get("member_group")?,
+                    row.get::<Option<String>>("change_of_ownership")?,
+                ))
             })
         })?;
         let member =
@@ -82,8 +89,17 @@ impl Zones<'_> {
     /// [`StoreError`].
     pub fn catalog_of(&self, zone: &Name) -> Result<Option<Listing>, StoreError> {
         let row: Option<(i64, String, String, Option<String>)> = self.store.run(|db| {
-            db.query_first("select m.source_id, s.name, m.label, m.change_of_ownership from catalog_member m join source s on s.id = m.source_id
-                      where m.zone_name = ? and m.removed_at is null", [zone.to_string()], |row| Ok((row.get("source_id")?, row.get("name")?, row.get("label")?, row.get("change_of_ownership")?)))
+            let sql = "select m.source_id, s.name, m.label, m.change_of_ownership
+                         from catalog_member m join source s on s.id = m.source_id
+                        where m.zone_name = ? and m.removed_at is null";
+            db.query_first(sql, [zone.to_string()], |row| {
+                Ok((
+                    row.get("source_id")?,
+                    row.get("name")?,
+                    row.get("label")?,
+                    row.get("change_of_ownership")?,
+                ))
+            })
         })?;
         let Some((source, source_name, label, owner)) = row else {
             return Ok(None);
@@ -114,32 +130,63 @@ impl Zones<'_> {
     ) -> Result<(), StoreError> {
         let tx = self.store.begin_batch()?;
         self.store.run(|db| {
-            let mut leave = db.prepare("update catalog_member set removed_at = max(?3, added_at) where source_id = ?1 and label = ?2 and removed_at is null")?;
+            let sql = "update catalog_member
+                          set removed_at = max(?3, added_at)
+                        where source_id = ?1 and label = ?2 and removed_at is null";
+            let mut leave = db.prepare(sql)?;
             for (other, label) in &change.taken_over {
                 leave.execute(params![other.0, label, at])?;
             }
-            let mut unwatch = db.prepare("update zone set last_error = ?2, refused_reason = 'left-catalog' where name = ?1 and view = 'zone'")?;
+            let sql = "update zone
+                          set last_error = ?2, refused_reason = 'left-catalog'
+                        where name = ?1 and view = 'zone'";
+            let mut unwatch = db.prepare(sql)?;
             for (label, (zone, goes_on)) in &change.left {
                 leave.execute(params![source, label, at])?;
                 if !goes_on {
-                    unwatch.execute(params![zone.to_string(), format!("not listed by the catalog {apex} any more")])?;
+                    unwatch.execute(params![
+                        zone.to_string(),
+                        format!("not listed by the catalog {apex} any more")
+                    ])?;
                 }
             }
-            let mut join = db.prepare("insert into catalog_member (source_id, label, zone_name, member_group, change_of_ownership, added_at) values (?, ?, ?, ?, ?, ?)
-                 on conflict (source_id, label, added_at) do update set zone_name = excluded.zone_name, member_group = excluded.member_group,
-                     change_of_ownership = excluded.change_of_ownership, removed_at = null")?;
-            let mut own = db.prepare("insert into zone (name, source_id) values (?, ?) on conflict (name, view) do update set source_id = excluded.source_id")?;
+            let sql = "insert into catalog_member (source_id, label, zone_name, member_group,
+                                                   change_of_ownership, added_at)
+                       values (?, ?, ?, ?, ?, ?)
+                       on conflict (source_id, label, added_at)
+                         do update set zone_name = excluded.zone_name,
+                                       member_group = excluded.member_group,
+                                       change_of_ownership = excluded.change_of_ownership,
+                                       removed_at = null";
+            let mut join = db.prepare(sql)?;
+            let sql = "insert into zone (name, source_id) values (?, ?)
+                       on conflict (name, view) do update set source_id = excluded.source_id";
+            let mut own = db.prepare(sql)?;
             for (label, member) in &change.joined {
                 let owner = member.change_of_ownership.as_ref().map(Name::to_string);
-                join.execute(params![source, label, member.zone.to_string(), member.group, owner, at])?;
+                join.execute(params![
+                    source,
+                    label,
+                    member.zone.to_string(),
+                    member.group,
+                    owner,
+                    at
+                ])?;
                 own.execute(params![member.zone.to_string(), source])?;
             }
-            let mut reset = db.prepare("update zone set serial = null where name = ? and view = 'zone'")?;
+            let mut reset = db.prepare(
+                "update zone
+                    set serial = null
+                  where name = ? and view = 'zone'",
+            )?;
             for zone in &change.reset {
                 reset.execute([zone.to_string()])?;
             }
-            db.execute("update zone set serial = ?2 where name = ?1 and view = 'zone'", params![apex.to_string(), serial])
-                .map(|_| ())
+            db.execute(
+                "update zone set serial = ?2 where name = ?1 and view = 'zone'",
+                params![apex.to_string(), serial],
+            )
+            .map(|_| ())
         })?;
         tx.commit()
     }
@@ -160,11 +207,14 @@ impl Zones<'_> {
         limit: usize,
     ) -> Result<Vec<Name>, StoreError> {
         let rows = self.store.run(|db| {
-            let sql = "select z.name from catalog_member m join zone z on z.name = m.zone_name and z.view = 'zone'
-                  where m.source_id = ?1 and m.removed_at is null and z.version_id is not null
-                    and ((z.held and z.whole_tried_at is not null)
-                         or ((z.whole_at is null or z.whole_at <= ?2 or z.stepped = 2) and (z.whole_tried_at is null or z.whole_tried_at <= ?3)))
-                  order by z.held, z.stepped < 2, z.whole_at limit ?4";
+            let sql = "select z.name
+                         from catalog_member m
+                              join zone z on z.name = m.zone_name and z.view = 'zone'
+                        where m.source_id = ?1 and m.removed_at is null and z.version_id is not null
+                              and ((z.held and z.whole_tried_at is not null)
+                                   or ((z.whole_at is null or z.whole_at <= ?2 or z.stepped = 2)
+                                       and (z.whole_tried_at is null or z.whole_tried_at <= ?3)))
+                        order by z.held, z.stepped < 2, z.whole_at limit ?4";
             db.values::<String>(sql, params![source, before, tried_before, limit as i64])
         })?;
         rows.iter().map(|name| self.store.read_name(name)).collect()
@@ -180,8 +230,11 @@ impl Zones<'_> {
         source: SourceId,
     ) -> Result<Vec<(Name, Option<Serial>)>, StoreError> {
         let rows = self.store.run(|db| {
-            db.query("select z.name, iif(z.version_id is null, null, z.serial) as known_serial from catalog_member m join zone z on z.name = m.zone_name
-                  where m.source_id = ? and m.removed_at is null order by z.name", [source.0], |row| {
+            let sql = "select z.name, iif(z.version_id is null, null, z.serial) as known_serial
+                         from catalog_member m join zone z on z.name = m.zone_name
+                        where m.source_id = ? and m.removed_at is null
+                        order by z.name";
+            db.query(sql, [source.0], |row| {
                 Ok((row.get::<String>("name")?, row.get("known_serial")?))
             })
         })?;
@@ -222,9 +275,16 @@ mod tests {
             let state = store.zones().ensure_zone(&name, source).expect("made");
             store
                 .run(|db| {
-                    let version = db.insert("insert into version (zone_id, source_id, kind, observed_at) values (?1, ?2, 'baseline', 1)", params![state.id, source])?;
-                    db.execute("insert into catalog_member (source_id, label, zone_name, added_at) values (?1, ?2, ?2, 1)", params![source, zone])?;
-                    db.execute("update zone set version_id = ?2, whole_at = ?3, whole_tried_at = ?4, held = ?5 where id = ?1", params![state.id, version, whole_at, tried_at, held])
+                    let sql = "insert into version (zone_id, source_id, kind, observed_at)
+                               values (?1, ?2, 'baseline', 1)";
+                    let version = db.insert(sql, params![state.id, source])?;
+                    let sql = "insert into catalog_member (source_id, label, zone_name, added_at)
+                               values (?1, ?2, ?2, 1)";
+                    db.execute(sql, params![source, zone])?;
+                    let sql = "update zone
+                                  set version_id = ?2, whole_at = ?3, whole_tried_at = ?4, held = ?5
+                                where id = ?1";
+                    db.execute(sql, params![state.id, version, whole_at, tried_at, held])
                 })
                 .expect("written");
         }

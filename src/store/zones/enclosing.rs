@@ -15,7 +15,9 @@ pub(in crate::store) const ZONES_AT_ONCE_MAX: i64 = 1000;
 
 /// When a zone was last looked at and was as its newest version left it, if its source looks at it in between: not of
 /// a file, which says what was at its own time, nor of a probe, to which a record may be missing for a while. Of `z`.
-pub(in crate::store) const SEEN_AT: &str = "iif((select s.kind in ('transfer', 'catalog') from source s where s.id = z.source_id), z.last_success_at, null)";
+pub(in crate::store) const SEEN_AT: &str = "
+    case when (select s.kind in ('transfer', 'catalog') from source s where s.id = z.source_id)
+         then z.last_success_at end";
 
 /// A zone that a name lies in.
 #[derive(Debug, Clone, PartialEq, Eq)]

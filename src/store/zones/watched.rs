@@ -227,18 +227,27 @@ impl Zones<'_> {
     ///
     /// [`StoreError::Engine`].
     pub fn ensure_source(&self, name: &str, kind: SourceKind) -> Result<SourceId, StoreError> {
-        self.store.run(|db| {
-            // Asked for with every transfer; a row that is as it should be is not written again.
-            let known: Option<(i64, String)> = db.query_first("select id, kind from source where name = ?", [name], |row| Ok((row.get("id")?, row.get("kind")?)))?;
-            match known {
-                Some((id, known)) if known == kind.word() => Ok(id),
-                _ => {
-                    let sql = "insert into source (name, kind) values (?, ?) on conflict (name) do update set kind = excluded.kind returning id";
-                    db.write_returning_one(sql, params![name, kind.word()], |row| row.get("id"))
+        self.store
+            .run(|db| {
+                // Asked for with every transfer; a row that is as it should be is not written again.
+                let known: Option<(i64, String)> = db.query_first(
+                    "select id, kind
+                       from source where name = ?",
+                    [name],
+                    |row| Ok((row.get("id")?, row.get("kind")?)),
+                )?;
+                match known {
+                    Some((id, known)) if known == kind.word() => Ok(id),
+                    _ => {
+                        let sql = "insert into source (name, kind) values (?, ?)
+                                   on conflict (name)
+                                     do update set kind = excluded.kind
+                                   returning id";
+                        db.write_returning_one(sql, params![name, kind.word()], |row| row.get("id"))
+                    }
                 }
-            }
-        })
-        .map(SourceId)
+            })
+            .map(SourceId)
     }
 
     /// Returns the zone with this apex, made if it is not there, and makes `source` its source.
@@ -267,7 +276,9 @@ impl Zones<'_> {
             return Ok(zone);
         }
         self.store.run(|db| {
-            db.execute("insert into zone (name, view, source_id) values (?, ?, ?) on conflict (name, view) do update set source_id = excluded.source_id", params![apex.to_string(), view.word(), source])
+            let sql = "insert into zone (name, view, source_id) values (?, ?, ?)
+                       on conflict (name, view) do update set source_id = excluded.source_id";
+            db.execute(sql, params![apex.to_string(), view.word(), source])
         })?;
         Ok(self.find_view(apex, view)?.expect("the row was just made"))
     }
@@ -302,11 +313,14 @@ impl Zones<'_> {
     /// [`StoreError`].
     pub fn find_view(&self, apex: &Name, view: View) -> Result<Option<ZoneState>, StoreError> {
         let row = self.store.run(|db| {
-            let sql = "select z.id, z.source_id, s.kind, z.version_id, v.observed_at, z.serial, z.detected_version_id,
-                              z.kept_count, z.name_count, z.delegation_count,
-                              coalesce(v.kind <> 'feed' and v.source_id = z.source_id, 0) as newest_is_whole, z.accept_requested, z.usual_ttl, z.kept_since_at,
-                              z.whole_at, z.whole_tried_at, z.held, z.stepped
-                       from zone z join source s on s.id = z.source_id left join version v on v.id = z.version_id where z.name = ? and z.view = ?";
+            let sql = "select z.id, z.source_id, s.kind, z.version_id, v.observed_at, z.serial,
+                              z.detected_version_id, z.kept_count, z.name_count, z.delegation_count,
+                              coalesce(v.kind <> 'feed' and v.source_id = z.source_id, 0) as newest_is_whole,
+                              z.accept_requested, z.usual_ttl, z.kept_since_at, z.whole_at,
+                              z.whole_tried_at, z.held, z.stepped
+                         from zone z join source s on s.id = z.source_id
+                              left join version v on v.id = z.version_id
+                        where z.name = ? and z.view = ?";
             db.query_first(sql, [&apex.to_string(), view.word()], |row| read_zone(row, apex, view))
         })?;
         match row {
@@ -323,8 +337,9 @@ impl Zones<'_> {
     /// [`StoreError`].
     pub fn source_of_zone(&self, apex: &Name) -> Result<Option<String>, StoreError> {
         self.store.run(|db| {
-            let sql =
-                "select s.name from zone z join source s on s.id = z.source_id where z.name = ? and z.view = 'zone'";
+            let sql = "select s.name
+                         from zone z join source s on s.id = z.source_id
+                        where z.name = ? and z.view = 'zone'";
             db.first_value(sql, [apex.to_string()])
         })
     }
@@ -361,13 +376,26 @@ impl Zones<'_> {
         if refusal.is_none() {
             return self.note_zones_seen(std::slice::from_ref(apex), at);
         }
-        self.store.run(|db| {
-            let sql = "update zone set last_attempt_at = ?2, last_error = ?3, refused_reason = ?4, held = ?5,
-                              attempt_count = attempt_count + 1, failure_count = failure_count + 1 where name = ?1 and view = 'zone'";
-            let held = refusal.is_some_and(Refusal::is_held);
-            db.execute(sql, params![apex.to_string(), at, refusal.map(ToString::to_string), refusal.map(Refusal::code), held])
-        })
-        .map(|_| ())
+        self.store
+            .run(|db| {
+                let sql = "update zone
+                              set last_attempt_at = ?2, last_error = ?3, refused_reason = ?4,
+                                  held = ?5, attempt_count = attempt_count + 1,
+                                  failure_count = failure_count + 1
+                            where name = ?1 and view = 'zone'";
+                let held = refusal.is_some_and(Refusal::is_held);
+                db.execute(
+                    sql,
+                    params![
+                        apex.to_string(),
+                        at,
+                        refusal.map(ToString::to_string),
+                        refusal.map(Refusal::code),
+                        held
+                    ],
+                )
+            })
+            .map(|_| ())
     }
 
     /// Notes that a zone was seen whole, and that something older of it was refused.
@@ -382,12 +410,18 @@ impl Zones<'_> {
         refusal: &Refusal,
     ) -> Result<(), StoreError> {
         self.note_zones_seen(std::slice::from_ref(apex), at)?;
-        self.store.run(|db| {
-            let sql = "update zone set last_error = ?2, refused_reason = ?3, failure_count = failure_count + 1
-                        where name = ?1 and view = 'zone'";
-            db.execute(sql, params![apex.to_string(), refusal.to_string(), refusal.code()])
-        })
-        .map(|_| ())
+        self.store
+            .run(|db| {
+                let sql = "update zone
+                              set last_error = ?2, refused_reason = ?3,
+                                  failure_count = failure_count + 1
+                            where name = ?1 and view = 'zone'";
+                db.execute(
+                    sql,
+                    params![apex.to_string(), refusal.to_string(), refusal.code()],
+                )
+            })
+            .map(|_| ())
     }
 
     /// Notes that zones were seen whole, changed or not. More than one are noted in one transaction.
@@ -403,13 +437,25 @@ impl Zones<'_> {
         };
         self.store.run(|db| {
             // A pass over files that took the newest and refused an older one leaves no time unseen.
-            let mut gap = db.prepare("insert or ignore into gap (zone_id, from_at, to_at, reason)
-                 select id, last_success_at, max(?2, last_success_at), coalesce(refused_reason, 'unknown') from zone
-                  where name = ?1 and view = 'zone' and last_error is not null and last_success_at is not null
-                    and not (last_attempt_at = last_success_at
-                             and source_id in (select id from source where kind in ('zonefile', 'import')))")?;
-            let mut seen = db.prepare("update zone set last_attempt_at = ?2, last_success_at = ?2, last_error = null, refused_reason = null, held = 0, accept_requested = 0,
-                        attempt_count = attempt_count + 1 where name = ?1 and view = 'zone'")?;
+            let mut gap = db.prepare(
+                "insert or ignore into gap (zone_id, from_at, to_at, reason)
+                 select id, last_success_at, max(?2, last_success_at),
+                        coalesce(refused_reason, 'unknown')
+                   from zone
+                  where name = ?1 and view = 'zone' and last_error is not null
+                        and last_success_at is not null
+                        and not (last_attempt_at = last_success_at
+                                 and source_id in
+                                   (select id
+                                      from source
+                                     where kind in ('zonefile', 'import')))",
+            )?;
+            let sql = "update zone
+                          set last_attempt_at = ?2, last_success_at = ?2, last_error = null,
+                              refused_reason = null, held = 0, accept_requested = 0,
+                              attempt_count = attempt_count + 1
+                        where name = ?1 and view = 'zone'";
+            let mut seen = db.prepare(sql)?;
             for apex in apexes {
                 let name = apex.to_string();
                 gap.execute(params![name, at])?;
@@ -452,11 +498,15 @@ impl Zones<'_> {
         if self.store.desk().noted_number(&key)? != Some(expire_s.into()) {
             self.store.desk().note_number(&key, expire_s.into())?;
         }
-        self.store.run(|db| {
-            let sql = "update zone set refresh_s = ?2, retry_s = ?3 where name = ?1 and view = 'zone' and (refresh_s is not ?2 or retry_s is not ?3)";
-            db.execute(sql, params![apex.to_string(), refresh_s, retry_s])
-        })
-        .map(|_| ())
+        self.store
+            .run(|db| {
+                let sql = "update zone
+                              set refresh_s = ?2, retry_s = ?3
+                            where name = ?1 and view = 'zone'
+                                  and (refresh_s is not ?2 or retry_s is not ?3)";
+                db.execute(sql, params![apex.to_string(), refresh_s, retry_s])
+            })
+            .map(|_| ())
     }
 
     /// Notes that the whole zone was to be transferred and compared, and that this failed.
@@ -523,12 +573,24 @@ impl Zones<'_> {
         at: Timestamp,
         refusal: Option<&Refusal>,
     ) -> Result<(), StoreError> {
-        self.store.run(|db| {
-            let sql = "update source set last_attempt_at = ?2, last_success_at = iif(?3 is null, ?2, last_success_at),
-                              last_error = ?3, refused_reason = ?4 where id = ?1";
-            db.execute(sql, params![source, at, refusal.map(ToString::to_string), refusal.map(Refusal::code)])
-        })
-        .map(|_| ())
+        self.store
+            .run(|db| {
+                let sql = "update source
+                              set last_attempt_at = ?2,
+                                  last_success_at = iif(?3 is null, ?2, last_success_at),
+                                  last_error = ?3, refused_reason = ?4
+                            where id = ?1";
+                db.execute(
+                    sql,
+                    params![
+                        source,
+                        at,
+                        refusal.map(ToString::to_string),
+                        refusal.map(Refusal::code)
+                    ],
+                )
+            })
+            .map(|_| ())
     }
 
     /// Moves a source's newest event time forward; never back.
@@ -537,7 +599,15 @@ impl Zones<'_> {
     ///
     /// [`StoreError`].
     pub fn note_event_time(&self, source: SourceId, at: Timestamp) -> Result<(), StoreError> {
-        self.store.run(|db| db.execute("update source set last_event_at = max(coalesce(last_event_at, ?2), ?2) where id = ?1", params![source, at]))
+        self.store
+            .run(|db| {
+                db.execute(
+                    "update source
+                        set last_event_at = max(coalesce(last_event_at, ?2), ?2)
+                      where id = ?1",
+                    params![source, at],
+                )
+            })
             .map(|_| ())
     }
 
@@ -610,12 +680,19 @@ impl Zones<'_> {
     pub fn state_mark(&self, zones: Option<&[ZoneId]>) -> Result<String, StoreError> {
         self.store.run(|db| {
             // Sums: of two times the later one may stay while the other moves.
-            let sql = "select coalesce((select max(id) from version), 0) || '.' || coalesce((select max(id) from chain), 0) || '.' ||
-                              coalesce((select id || '-' || uid from case_event order by id desc limit 1), '0') || '.' || coalesce((select sum(evaluated_at) from abuse_case), 0) || '.' ||
-                              coalesce((select sum(last_attempt_at) from source), 0)";
+            let sql = "select coalesce((select max(id) from version), 0)
+   || '.' || coalesce((select max(id) from chain), 0)
+   || '.' || coalesce((select id || '-' || uid
+                         from case_event order by id desc limit 1), '0')
+   || '.' || coalesce((select sum(evaluated_at) from abuse_case), 0)
+   || '.' || coalesce((select sum(last_attempt_at) from source), 0)";
             let mark: String = db.value(sql, ())?;
             let looked: i64 = match zones {
-                Some(zones) => db.value("select coalesce(sum(last_attempt_at), 0) from zone where id in rarray(?)", [Numbers::from_iter(zones.iter().map(|zone| zone.0))]),
+                Some(zones) => {
+                    let sql = "select coalesce(sum(last_attempt_at), 0)
+                                 from zone where id in rarray(?)";
+                    db.value(sql, [zones.iter().map(|zone| zone.0).collect::<Numbers>()])
+                }
                 None => db.value("select coalesce(sum(last_attempt_at), 0) from zone", ()),
             }?;
             Ok(format!("{mark}.{looked}"))
@@ -650,7 +727,9 @@ impl Zones<'_> {
     /// [`StoreError`].
     pub fn file_mark(&self, source: SourceId, path: &Path) -> Result<Option<FileMark>, StoreError> {
         self.store.run(|db| {
-            db.query_first("select modified_at_ns, size_bytes, version_at, refused_reason from source_file where source_id = ? and path = ?", params![source, path.to_string_lossy()], read_mark)
+            let sql = "select modified_at_ns, size_bytes, version_at, refused_reason
+                         from source_file where source_id = ? and path = ?";
+            db.query_first(sql, params![source, path.to_string_lossy()], read_mark)
         })
     }
 
@@ -661,7 +740,9 @@ impl Zones<'_> {
     /// [`StoreError`].
     pub fn file_marks(&self, source: SourceId) -> Result<Vec<(PathBuf, FileMark)>, StoreError> {
         self.store.run(|db| {
-            let mut marks = db.prepare("select modified_at_ns, size_bytes, version_at, refused_reason, path from source_file where source_id = ?")?;
+            let sql = "select modified_at_ns, size_bytes, version_at, refused_reason, path
+                         from source_file where source_id = ?";
+            let mut marks = db.prepare(sql)?;
             let marks = marks.query([source.0], |row| {
                 Ok((PathBuf::from(row.get::<String>("path")?), read_mark(row)?))
             })?;
@@ -680,10 +761,16 @@ impl Zones<'_> {
         from: &Path,
         to: &Path,
     ) -> Result<(), StoreError> {
-        self.store.run(|db| {
-            db.execute("update or replace source_file set path = ?3 where source_id = ?1 and path = ?2", params![source, from.to_string_lossy(), to.to_string_lossy()])
-        })
-        .map(|_| ())
+        self.store
+            .run(|db| {
+                db.execute(
+                    "update or replace source_file
+                        set path = ?3
+                      where source_id = ?1 and path = ?2",
+                    params![source, from.to_string_lossy(), to.to_string_lossy()],
+                )
+            })
+            .map(|_| ())
     }
 
     /// Notes that a zone file was looked at.
@@ -697,12 +784,29 @@ impl Zones<'_> {
         path: &Path,
         mark: &FileMark,
     ) -> Result<(), StoreError> {
-        self.store.run(|db| {
-            db.execute("insert into source_file (source_id, path, modified_at_ns, size_bytes, version_at, refused_reason) values (?, ?, ?, ?, ?, ?)
-                     on conflict (source_id, path) do update set modified_at_ns = excluded.modified_at_ns, size_bytes = excluded.size_bytes,
-                         version_at = excluded.version_at, refused_reason = excluded.refused_reason", params![source, path.to_string_lossy(), mark.modified_at_ns, mark.size_bytes, mark.version_at, mark.refused_reason])
-        })
-        .map(|_| ())
+        self.store
+            .run(|db| {
+                let sql = "insert into source_file (source_id, path, modified_at_ns, size_bytes,
+                                                    version_at, refused_reason)
+                           values (?, ?, ?, ?, ?, ?)
+                           on conflict (source_id, path)
+                             do update set modified_at_ns = excluded.modified_at_ns,
+                                           size_bytes = excluded.size_bytes,
+                                           version_at = excluded.version_at,
+                                           refused_reason = excluded.refused_reason";
+                db.execute(
+                    sql,
+                    params![
+                        source,
+                        path.to_string_lossy(),
+                        mark.modified_at_ns,
+                        mark.size_bytes,
+                        mark.version_at,
+                        mark.refused_reason
+                    ],
+                )
+            })
+            .map(|_| ())
     }
 
     /// Returns whether the last file that a source brought of a zone ended with its SOA, as a dump of a transfer
@@ -750,10 +854,20 @@ impl Zones<'_> {
         }
         let tx = self.store.begin_batch()?;
         self.store.run(|db| {
-            let mut insert = db.prepare("insert or ignore into rejected_line (source_id, line_number, kind, reason, octets, rejected_at) values (?, ?, ?, ?, ?, ?)")?;
+            let sql = "insert or ignore into rejected_line (source_id, line_number, kind, reason,
+                                                            octets, rejected_at)
+                       values (?, ?, ?, ?, ?, ?)";
+            let mut insert = db.prepare(sql)?;
             for line in lines {
                 let number = line.number as i64;
-                let values = params![source, number, line.kind.word(), line.reason, line.octets, at];
+                let values = params![
+                    source,
+                    number,
+                    line.kind.word(),
+                    line.reason,
+                    line.octets,
+                    at
+                ];
                 insert.execute(values)?;
             }
             Ok(())
@@ -773,23 +887,20 @@ impl Zones<'_> {
         limit: usize,
     ) -> Result<Vec<RejectedRow>, StoreError> {
         self.store.run(|db| {
-            db.query(
-                "select s.name, r.line_number, r.kind, r.reason, r.octets, r.rejected_at
-                 from rejected_line r join source s on s.id = r.source_id
-                 where ?1 is null or s.name = ?1
-                 order by r.rejected_at desc, r.line_number desc, r.id desc limit ?2",
-                params![source, limit as i64],
-                |row| {
-                    Ok(RejectedRow {
-                        source: row.get("name")?,
-                        line: row.get::<i64>("line_number")? as u64,
-                        kind: row.get("kind")?,
-                        reason: row.get("reason")?,
-                        octets: row.get("octets")?,
-                        rejected_at: row.get("rejected_at")?,
-                    })
-                },
-            )
+            let sql = "select s.name, r.line_number, r.kind, r.reason, r.octets, r.rejected_at
+                         from rejected_line r join source s on s.id = r.source_id
+                         where ?1 is null or s.name = ?1
+                         order by r.rejected_at desc, r.line_number desc, r.id desc limit ?2";
+            db.query(sql, params![source, limit as i64], |row| {
+                Ok(RejectedRow {
+                    source: row.get("name")?,
+                    line: row.get::<i64>("line_number")? as u64,
+                    kind: row.get("kind")?,
+                    reason: row.get("reason")?,
+                    octets: row.get("octets")?,
+                    rejected_at: row.get("rejected_at")?,
+                })
+            })
         })
     }
 
@@ -800,19 +911,31 @@ impl Zones<'_> {
     /// [`StoreError`].
     pub fn status(&self) -> Result<Vec<ZoneStatus>, StoreError> {
         let rows = self.store.run(|db| {
-            let mut statement = db.prepare("select z.name as zone_name, s.name as source_name, s.kind, z.serial,
-                        iif(s.kind = 'feed', max(coalesce(z.last_success_at, s.last_success_at), coalesce(s.last_success_at, z.last_success_at)), z.last_success_at) as success_at,
-                        coalesce(z.last_attempt_at, s.last_attempt_at) as attempt_at,
-                        coalesce(z.last_error, s.last_error) as error, coalesce(z.refused_reason, s.refused_reason) as refused,
-                        coalesce(z.kept_count, 0) as kept_count, coalesce(z.held, 0) as held,
-                        (select count(*) from rejected_line r where r.source_id = s.id) as rejected_count,
-                        coalesce(z.attempt_count, 0) as attempt_count, coalesce(z.failure_count, 0) as failure_count, coalesce(z.version_count, 0) as version_count, coalesce(z.change_count, 0) as change_count,
-                        z.drift_at, z.drift_primary, coalesce(z.drift_count, 0) as drift_count, coalesce(z.drift_name_count, 0) as drift_name_count,
-                        coalesce(z.missed_count, 0) as missed_count, coalesce(z.missed_unknown_count, 0) as missed_unknown_count,
-                        (select m.value from meta m where m.key = ?1 || z.name and z.view = 'zone') as expire_s
-                 from source s left join zone z on z.source_id = s.id and z.view <> 'passive'
-                 where z.id is not null or s.last_attempt_at is not null
-                 order by z.name, s.name")?;
+            let sql = "select z.name as zone_name, s.name as source_name, s.kind, z.serial,
+                              iif(s.kind = 'feed',
+                                  max(coalesce(z.last_success_at, s.last_success_at),
+                                      coalesce(s.last_success_at, z.last_success_at)),
+                                  z.last_success_at) as success_at,
+                              coalesce(z.last_attempt_at, s.last_attempt_at) as attempt_at,
+                              coalesce(z.last_error, s.last_error) as error,
+                              coalesce(z.refused_reason, s.refused_reason) as refused,
+                              coalesce(z.kept_count, 0) as kept_count, coalesce(z.held, 0) as held,
+                              (select count(*) from rejected_line r where r.source_id = s.id) as rejected_count,
+                              coalesce(z.attempt_count, 0) as attempt_count,
+                              coalesce(z.failure_count, 0) as failure_count,
+                              coalesce(z.version_count, 0) as version_count,
+                              coalesce(z.change_count, 0) as change_count, z.drift_at,
+                              z.drift_primary, coalesce(z.drift_count, 0) as drift_count,
+                              coalesce(z.drift_name_count, 0) as drift_name_count,
+                              coalesce(z.missed_count, 0) as missed_count,
+                              coalesce(z.missed_unknown_count, 0) as missed_unknown_count,
+                              (select m.value
+                                 from meta m where m.key = ?1 || z.name and z.view = 'zone') as expire_s
+                         from source s
+                              left join zone z on z.source_id = s.id and z.view <> 'passive'
+                        where z.id is not null or s.last_attempt_at is not null
+                        order by z.name, s.name";
+            let mut statement = db.prepare(sql)?;
             let time = |value: Option<i64>| value.map(Timestamp::from_unix);
             statement.query([EXPIRE_KEY], |row| {
                 Ok((
