@@ -244,8 +244,9 @@ impl Desk<'_> {
                 db.value("select campaign_id from abuse_case where id = ?", [id])?;
             let known = traits_of(db, id)?;
             let mut insert = db.prepare(
-                "insert or ignore into case_trait (kind, value, case_id)
-                 values (?, ?, ?)",
+                "insert into case_trait (kind, value, case_id)
+                 values (?, ?, ?)
+                 on conflict do nothing",
             )?;
             let sql = "select c.id, c.campaign_id
                          from (select case_id
@@ -253,7 +254,7 @@ impl Desk<'_> {
                                 order by case_id limit ?5) o
                               cross join abuse_case c on c.id = o.case_id
                         where c.state <> 'dismissed'
-                              and (c.campaign_id is null or c.campaign_id is not ?4)";
+                              and (c.campaign_id is null or c.campaign_id is distinct from ?4)";
             let mut sharing = db.prepare(sql)?;
             let mut others: BTreeMap<i64, Option<i64>> = BTreeMap::new();
             for (kind, value) in &all {
@@ -291,7 +292,8 @@ impl Desk<'_> {
             };
             let sql = "update abuse_case
                           set campaign_id = ?1
-                        where (id in (?2, ?3) or campaign_id in (?4, ?5)) and campaign_id is not ?1
+                        where (id in (?2, ?3) or campaign_id in (?4, ?5))
+                              and campaign_id is distinct from ?1
                        returning id";
             let mut moved: Vec<i64> = db.values(sql, params![campaign, one, other, mine, its])?;
             moved.sort_unstable();

@@ -94,10 +94,11 @@ impl Desk<'_> {
                               set state = 'void'
                             where case_id = ? and recipient = ? and state in ('drafted', 'approved')";
                 db.execute(sql, params![message.case_id, message.recipient])?;
-                let sql = "insert or ignore into notice (case_id, recipient, party, state, basis,
+                let sql = "insert into notice (case_id, recipient, party, state, basis,
                                                          revision, sender, message_id, subject,
                                                          octets, sha256, drafted_at)
-                           values (?, ?, ?, 'drafted', ?, ?, ?, ?, ?, ?, ?, ?)";
+                           values (?, ?, ?, 'drafted', ?, ?, ?, ?, ?, ?, ?, ?)
+                           on conflict do nothing";
                 db.execute(
                     sql,
                     params![

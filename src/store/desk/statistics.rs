@@ -98,7 +98,7 @@ impl Desk<'_> {
                                            where p.case_id = e.case_id and p.id < e.id
                                                  and p.id > coalesce(o.id, 0)
                                                  and p.actor <> 'fluxwatch'
-                                                 and p.from_state is not p.to_state) as is_first,
+                                                 and p.from_state is distinct from p.to_state) as is_first,
                               e.uid
                          from case_event e
                               left join case_event o on o.id = (select max(i.id)

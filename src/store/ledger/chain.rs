@@ -149,7 +149,8 @@ impl Ledger<'_> {
     ) -> Result<Option<(i64, Timestamp)>, StoreError> {
         let exact = self.store.run(|db| {
             let sql = "select id
-                         from version where zone_id = ? and observed_at = ? and serial is ?
+                         from version
+                        where zone_id = ? and observed_at = ? and serial is not distinct from ?
                         order by id desc limit 1";
             db.first_value(sql, params![zone.id, at, serial])
         })?;
@@ -248,8 +249,9 @@ impl Ledger<'_> {
         hashes: &[(ZoneId, Hash)],
     ) -> Result<(), StoreError> {
         self.store.run(|db| {
-            let sql = "insert or replace into report_evidence (case_id, revision, zone_id, hash)
-                       values (?, ?, ?, ?)";
+            let sql = "insert into report_evidence (case_id, revision, zone_id, hash)
+                       values (?, ?, ?, ?)
+                       on conflict (case_id, revision, zone_id) do update set hash = excluded.hash";
             let mut insert = db.prepare(sql)?;
             for (zone, hash) in hashes {
                 insert.execute(params![case_id, revision, zone, hash])?;

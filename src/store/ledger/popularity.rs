@@ -155,7 +155,8 @@ impl Ledger<'_> {
 fn note_cuts(db: &Db) -> Result<(), Fault> {
     // Those noted before their owner got another or lost the last, and those that the records would tell.
     let sql = "delete from nameserver_cut
-                where week <= coalesce((select max(iif(r.baseline, 0, max(a.observed_at / 604800, 1)))
+                where week <= coalesce((select max(case when r.baseline then 0
+                                                     else max(a.observed_at / 604800, 1) end)
                                           from record r join version a on a.id = r.added_id
                                          where r.owner_id = nameserver_cut.owner_id and r.rrtype = 2),
                                        9223372036854775807)
@@ -172,7 +173,8 @@ fn note_cuts(db: &Db) -> Result<(), Fault> {
                          from past_record p cross join version d on d.id = p.removed_id
                         where p.bucket = ? and p.rrtype = 2
                         group by p.owner_id) as lost
-                where week > (select max(iif(r.baseline, 0, max(a.observed_at / 604800, 1)))
+                where week > (select max(case when r.baseline then 0
+                                                     else max(a.observed_at / 604800, 1) end)
                                 from record r join version a on a.id = r.added_id
                                where r.owner_id = lost.owner_id and r.rrtype = 2)
                on conflict (owner_id)
@@ -221,7 +223,8 @@ fn tell_operators(db: &Db) -> Result<bool, Fault> {
         }
     }
     db.execute(
-        "insert or replace into meta (key, value) values (?, ?)",
+        "insert into meta (key, value) values (?, ?)
+         on conflict (key) do update set value = excluded.value",
         params![SUFFIXES_OF, SUFFIX_LIST.as_bytes()],
     )?;
     Ok(is_new)
@@ -254,7 +257,7 @@ fn each_user(
     mut each: impl FnMut(&[HostKey], i64) -> Result<(), Fault>,
 ) -> Result<(), Fault> {
     let sql = "select r.owner_id, z.name, o.name, h.id, coalesce(h.operator_id, 0), h.name,
-                      iif(r.baseline, null, v.observed_at), c.week
+                      case when r.baseline then null else v.observed_at end, c.week
                  from record r cross join owner o on o.id = r.owner_id
                       cross join zone z on z.id = o.zone_id
                       cross join host h on h.id = r.rdata
@@ -403,7 +406,10 @@ impl VersionTx<'_> {
             self.store.run(|db| {
                 let sql = match noted {
                     0 => "delete from nameserver_cut where owner_id = ?1 and ?2 = 0",
-                    _ => "insert or replace into nameserver_cut (owner_id, week) values (?1, ?2)",
+                    _ => {
+                        "insert into nameserver_cut (owner_id, week) values (?1, ?2)
+                          on conflict (owner_id) do update set week = excluded.week"
+                    }
                 };
                 db.execute(sql, [owner_id, noted])
             })?;

@@ -145,10 +145,11 @@ impl Ledger<'_> {
                     .execute(sql, params![zone, at, refusal.to_string(), refusal.code()])
                     .map(|_| ());
             }
-            let sql = "insert or ignore into gap (zone_id, from_at, to_at, reason)
+            let sql = "insert into gap (zone_id, from_at, to_at, reason)
                        select id, last_success_at, ?2, coalesce(refused_reason, 'unknown')
                          from zone
-                        where id = ?1 and last_error is not null and last_success_at is not null";
+                        where id = ?1 and last_error is not null and last_success_at is not null
+                       on conflict do nothing";
             db.execute(sql, params![zone, at])?;
             let sql = "update zone
                           set last_attempt_at = ?2, last_success_at = ?2, last_error = null,

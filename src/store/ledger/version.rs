@@ -350,9 +350,10 @@ impl VersionTx<'_> {
             if (object.clone(), created) == (known_object, known_created) {
                 return Ok(false);
             }
-            let sql =
-                "insert or replace into registration (owner_id, version_id, object, created_at)
-                 values (?, ?, ?, ?)";
+            let sql = "insert into registration (owner_id, version_id, object, created_at)
+                 values (?, ?, ?, ?)
+                 on conflict (owner_id, version_id)
+                   do update set object = excluded.object, created_at = excluded.created_at";
             db.execute(sql, params![owner_id, id, object, created])
                 .map(|_| true)
         })?;
@@ -623,8 +624,8 @@ impl VersionTx<'_> {
                 db.execute(&sql, params![self.zone.id, self.draft.observed_at])?;
             }
             let sql = "update zone
-                          set version_id = iif(?7, ?2, version_id),
-                              serial = iif(?7, coalesce(?3, serial), serial),
+                          set version_id = case when ?7 then ?2 else version_id end,
+                              serial = case when ?7 then coalesce(?3, serial) else serial end,
                               kept_count = kept_count + ?4, name_count = name_count + ?5,
                               delegation_count = delegation_count + ?6,
                               detected_version_id = min(detected_version_id, ?2 - 1),

@@ -168,7 +168,7 @@ impl Upkeep<'_> {
                                 where bucket = (select min(bucket)
                                                   from past_record
                                                  where (bucket, owner_id) > (?1, ?2))
-                                      and owner_id > iif(bucket = ?1, ?2, 0)
+                                      and owner_id > case when bucket = ?1 then ?2 else 0 end
                                 order by owner_id limit ?3)";
             let bounds = db
                 .query_one(
@@ -230,7 +230,8 @@ impl Upkeep<'_> {
         self.store
             .run(|db| {
                 db.execute(
-                    "insert or replace into meta (key, value) values ('pruned_at', ?)",
+                    "insert into meta (key, value) values ('pruned_at', ?)
+                     on conflict (key) do update set value = excluded.value",
                     [at.unix()],
                 )
             })

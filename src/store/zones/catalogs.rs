@@ -230,7 +230,8 @@ impl Zones<'_> {
         source: SourceId,
     ) -> Result<Vec<(Name, Option<Serial>)>, StoreError> {
         let rows = self.store.run(|db| {
-            let sql = "select z.name, iif(z.version_id is null, null, z.serial) as known_serial
+            let sql = "select z.name,
+                              case when z.version_id is null then null else z.serial end as known_serial
                          from catalog_member m join zone z on z.name = m.zone_name
                         where m.source_id = ? and m.removed_at is null
                         order by z.name";

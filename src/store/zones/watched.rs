@@ -438,7 +438,7 @@ impl Zones<'_> {
         self.store.run(|db| {
             // A pass over files that took the newest and refused an older one leaves no time unseen.
             let mut gap = db.prepare(
-                "insert or ignore into gap (zone_id, from_at, to_at, reason)
+                "insert into gap (zone_id, from_at, to_at, reason)
                  select id, last_success_at, max(?2, last_success_at),
                         coalesce(refused_reason, 'unknown')
                    from zone
@@ -448,7 +448,8 @@ impl Zones<'_> {
                                  and source_id in
                                    (select id
                                       from source
-                                     where kind in ('zonefile', 'import')))",
+                                     where kind in ('zonefile', 'import')))
+                 on conflict do nothing",
             )?;
             let sql = "update zone
                           set last_attempt_at = ?2, last_success_at = ?2, last_error = null,
@@ -503,7 +504,7 @@ impl Zones<'_> {
                 let sql = "update zone
                               set refresh_s = ?2, retry_s = ?3
                             where name = ?1 and view = 'zone'
-                                  and (refresh_s is not ?2 or retry_s is not ?3)";
+                                  and (refresh_s is distinct from ?2 or retry_s is distinct from ?3)";
                 db.execute(sql, params![apex.to_string(), refresh_s, retry_s])
             })
             .map(|_| ())
@@ -577,7 +578,7 @@ impl Zones<'_> {
             .run(|db| {
                 let sql = "update source
                               set last_attempt_at = ?2,
-                                  last_success_at = iif(?3 is null, ?2, last_success_at),
+                                  last_success_at = case when ?3 is null then ?2 else last_success_at end,
                                   last_error = ?3, refused_reason = ?4
                             where id = ?1";
                 db.execute(
@@ -854,9 +855,10 @@ impl Zones<'_> {
         }
         let tx = self.store.begin_batch()?;
         self.store.run(|db| {
-            let sql = "insert or ignore into rejected_line (source_id, line_number, kind, reason,
+            let sql = "insert into rejected_line (source_id, line_number, kind, reason,
                                                             octets, rejected_at)
-                       values (?, ?, ?, ?, ?, ?)";
+                       values (?, ?, ?, ?, ?, ?)
+                       on conflict do nothing";
             let mut insert = db.prepare(sql)?;
             for line in lines {
                 let number = line.number as i64;
@@ -912,10 +914,10 @@ impl Zones<'_> {
     pub fn status(&self) -> Result<Vec<ZoneStatus>, StoreError> {
         let rows = self.store.run(|db| {
             let sql = "select z.name as zone_name, s.name as source_name, s.kind, z.serial,
-                              iif(s.kind = 'feed',
-                                  max(coalesce(z.last_success_at, s.last_success_at),
-                                      coalesce(s.last_success_at, z.last_success_at)),
-                                  z.last_success_at) as success_at,
+                              case when s.kind = 'feed'
+                                   then max(coalesce(z.last_success_at, s.last_success_at),
+                                            coalesce(s.last_success_at, z.last_success_at))
+                                   else z.last_success_at end as success_at,
                               coalesce(z.last_attempt_at, s.last_attempt_at) as attempt_at,
                               coalesce(z.last_error, s.last_error) as error,
                               coalesce(z.refused_reason, s.refused_reason) as refused,
