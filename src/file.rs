@@ -8,7 +8,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
-use rustix::fs::OFlags;
+use rustix::fs::{Access, OFlags, access};
 
 /// Opens a file to read it.
 ///
@@ -54,6 +54,11 @@ pub fn read_text(path: &Path, octets_max: u64) -> io::Result<String> {
     let octets = read(path, octets_max)?;
     String::from_utf8(octets)
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "the text is not UTF-8"))
+}
+
+/// Returns whether this user may write a file, or make one in a folder.
+pub fn is_writable(path: &Path) -> bool {
+    access(path, Access::WRITE_OK).is_ok()
 }
 
 /// Returns what helps against a fault of the system about a file, as an order.

@@ -878,6 +878,8 @@ pub enum ConfigCommand {
     Show,
     /// Print a documented template with every key
     Template,
+    /// Print the JSON Schema of the configuration, for editors
+    Schema,
 }
 
 /// `config check`.

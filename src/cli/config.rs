@@ -10,7 +10,7 @@ use crate::cli::failure::{Done, Failure};
 use crate::cli::output::{stdout, write_json_pretty};
 use crate::cli::plain::plain;
 use crate::cli::session::{find_config, load_config};
-use crate::config::{Config, Fault, FittedLimit, Schedule, TEMPLATE, Weight};
+use crate::config::{Config, Fault, FittedLimit, Schedule, TEMPLATE, Weight, schema};
 use crate::count::counted;
 use crate::pipeline::{TableInUse, check_surroundings, examine_parts, table_warnings};
 use crate::store::{Store, shown_url};
@@ -57,6 +57,13 @@ pub fn run(config: Option<&Path>, command: &ConfigCommand) -> Result<Done, Failu
         ConfigCommand::Template => {
             let mut out = stdout();
             out.write_all(TEMPLATE.as_bytes())?;
+            out.flush()?;
+            Ok(Done::Well)
+        }
+        ConfigCommand::Schema => {
+            let mut out = stdout();
+            write_json_pretty(&mut out, &schema())?;
+            writeln!(out)?;
             out.flush()?;
             Ok(Done::Well)
         }

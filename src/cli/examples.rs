@@ -331,6 +331,13 @@ const EXAMPLES: &[Examples] = &[
         &[("fluxwatch config show", "every key as it was understood")],
     ),
     (
+        "config schema",
+        &[(
+            "fluxwatch config schema > fluxwatch.schema.json",
+            "have an editor complete and check fluxwatch.toml",
+        )],
+    ),
+    (
         "config template",
         &[(
             "fluxwatch config template > fluxwatch.toml",

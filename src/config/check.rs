@@ -239,11 +239,12 @@ impl Checker<'_> {
             let algorithm = section.algorithm.to_ascii_lowercase();
             if !ALGORITHMS.contains(&algorithm.as_str()) {
                 let what = format!("{:?} is no algorithm that is spoken", section.algorithm);
-                self.error(
-                    &at("algorithm"),
-                    &what,
-                    &format!("use one of {}", ALGORITHMS.join(", ")),
-                );
+                let one_of = ALGORITHMS.join(", ");
+                let cure = match nearest(&algorithm, &ALGORITHMS) {
+                    Some(near) => format!("did you mean {near:?}? It is one of {one_of}"),
+                    None => format!("use one of {one_of}"),
+                };
+                self.error(&at("algorithm"), &what, &cure);
             }
             let secret = self.need(&section.secret_file, &at("secret_file"));
             let secret = secret.and_then(|path| self.read_secret(&path, &at("secret_file")));

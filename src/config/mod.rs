@@ -13,6 +13,7 @@ mod mail;
 mod meant;
 mod reading;
 mod resolved;
+mod schema;
 mod sources;
 mod template;
 mod url;
@@ -25,6 +26,7 @@ pub use resolved::{
     Party, ProbeConfig, ProbeDomains, Recipient, RetentionConfig, Schedule, SendingLimits, Source,
     TlsSettings, TransferSettings, WebConfig, WebhookConfig,
 };
+pub use schema::schema;
 pub use template::{TemplateLine, read_template};
 pub use written::{DkimAlgorithm, Every, FullEvery, Profile, Written};
 

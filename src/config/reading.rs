@@ -439,7 +439,11 @@ impl<'a> Reader<'a> {
             }
             false => {
                 let (what, cure) = worded(message);
-                (what, cure.to_owned())
+                let near = words.first().and_then(|word| nearest(word, known));
+                match near {
+                    Some(near) => (what, format!("did you mean {near:?}?")),
+                    None => (what, cure.to_owned()),
+                }
             }
         };
         self.fault(path, &what, &cure);

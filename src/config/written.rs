@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use crate::detector::DetectPolicy;
 use crate::time::Span;
 use crate::zone::{Limits, TrustPolicy, ZonemdRule};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// The whole file.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, JsonSchema)]
 pub struct Written {
     /// The time zone of schedules.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -20,6 +21,7 @@ pub struct Written {
     pub key: Vec<KeySection>,
     /// `[[source]]`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<SourceSection>")]
     pub source: Vec<Option<SourceSection>>,
     /// `[[zone]]`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -68,7 +70,7 @@ pub struct Written {
 }
 
 /// Where history is kept.
-#[derive(Debug, Clone, Deserialize, Serialize)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct StoreSection {
     /// The database file.
@@ -92,7 +94,7 @@ impl Default for StoreSection {
 }
 
 /// A TSIG key.
-#[derive(Debug, Clone, Deserialize, Serialize)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct KeySection {
     /// Its name.
@@ -127,7 +129,7 @@ pub struct SourceSection {
 }
 
 /// The keys of every source.
-#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SourceKeys {
     /// Its name.
@@ -162,7 +164,7 @@ pub enum KindSection {
 }
 
 /// A zone that is transferred.
-#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TransferSection {
     /// The zone's apex.
@@ -192,31 +194,31 @@ pub struct TransferSection {
 }
 
 /// The zones of a catalog.
-#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CatalogSection {
     /// The catalog's apex.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub zone: Option<String>,
-    /// As in [`TransferSection`].
+    /// Addresses of primaries of the catalog and of its members.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub primaries: Option<Vec<String>>,
-    /// As in [`TransferSection`].
+    /// Name of the key that signs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
-    /// As in [`TransferSection`].
+    /// Ask for what changed (IXFR) before the whole zone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ixfr: Option<bool>,
-    /// As in [`TransferSection`].
+    /// How often the whole zone is transferred and compared: a span, `"auto"` or `"off"`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub full_every: Option<FullEvery>,
-    /// As in [`TransferSection`].
+    /// Verify the zone's digest (RFC 8976): auto, require or ignore.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub zonemd: Option<ZonemdRule>,
-    /// As in [`TransferSection`].
+    /// Transfers over TLS.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsSection>,
-    /// As in [`TransferSection`].
+    /// Poll at once when a primary sends a NOTIFY.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub notify: Option<bool>,
     /// Where the members of a catalog may lie.
@@ -244,7 +246,7 @@ impl CatalogSection {
 }
 
 /// Zone files.
-#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ZonefileSection {
     /// The zone's apex.
@@ -268,7 +270,7 @@ pub struct ZonefileSection {
 }
 
 /// A change feed.
-#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct FeedSection {
     /// The zone of lines that name none.
@@ -286,7 +288,7 @@ pub struct FeedSection {
 }
 
 /// Domains that are asked about.
-#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ProbeSection {
     /// The list of domains that are asked about.
@@ -380,7 +382,7 @@ impl Serialize for FullEvery {
 }
 
 /// How a primary is trusted over TLS.
-#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TlsSection {
     /// The name in its certificate.
@@ -397,7 +399,7 @@ pub struct TlsSection {
 }
 
 /// Where NOTIFY messages are heard.
-#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct NotifySection {
     /// Addresses with ports; UDP and TCP.
@@ -408,7 +410,7 @@ pub struct NotifySection {
 }
 
 /// A domain whose changes must be noticed.
-#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct CanarySection {
     /// The domain.
@@ -420,7 +422,7 @@ pub struct CanarySection {
 }
 
 /// What is served over HTTP.
-#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct WebSection {
     /// An address with a port.
@@ -435,7 +437,7 @@ pub struct WebSection {
 }
 
 /// Where metrics are told.
-#[derive(Debug, Clone, Deserialize, Serialize)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct MetricsSection {
     /// An address with a port, for `run`: GET /metrics.
@@ -459,7 +461,7 @@ impl Default for MetricsSection {
 }
 
 /// What one zone has of its own.
-#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ZoneSection {
     /// The apex.
@@ -474,7 +476,7 @@ pub struct ZoneSection {
 }
 
 /// How long history is kept.
-#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RetentionSection {
     /// How long what was removed is kept.
@@ -486,7 +488,7 @@ pub struct RetentionSection {
 }
 
 /// What is known beyond the zones.
-#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct EnrichSection {
     /// `start,end,asn[,organisation]`, a database in MaxMind's format, or `none`.
@@ -513,7 +515,7 @@ impl EnrichSection {
 }
 
 /// Who reports to whom.
-#[derive(Debug, Clone, Deserialize, Serialize)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ReportSection {
     /// The sender.
@@ -581,7 +583,7 @@ impl Default for ReportSection {
 }
 
 /// How mail leaves.
-#[derive(Debug, Clone, Deserialize, Serialize)]
+#[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SmtpSection {
     /// `smtp://`, `smtps://` or `maildir://`.
@@ -618,7 +620,7 @@ impl Default for SmtpSection {
 }
 
 /// How mail is signed (RFC 6376).
-#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct DkimSection {
     /// The signing domain.
@@ -635,7 +637,7 @@ pub struct DkimSection {
 }
 
 /// The algorithms of DKIM.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum DkimAlgorithm {
     /// rsa-sha256.
@@ -646,7 +648,7 @@ pub enum DkimAlgorithm {
 }
 
 /// How a mail is built.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Deserialize, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Profile {
     /// Text and HTML, with `xarf.json` and `evidence.csv`: multipart/mixed.
@@ -667,7 +669,7 @@ impl Profile {
 }
 
 /// Somebody who is told of cases: beside the desk for a zone, or onward.
-#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RecipientSection {
     /// Told like the desk of cases in this zone and below.
@@ -696,7 +698,7 @@ pub struct RecipientSection {
 }
 
 /// Where cases are told in JSON.
-#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct WebhookSection {
     /// http:// or https://.
@@ -708,7 +710,7 @@ pub struct WebhookSection {
 }
 
 /// Where what happens to cases is written.
-#[derive(Debug, Clone, Default, Deserialize, Serialize)]
+#[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct EventsSection {
     /// A file that grows by a JSON object a line.

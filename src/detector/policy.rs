@@ -1,5 +1,6 @@
 //! Every threshold of the detector, each a key under `[detect]`.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::dns::Name;
@@ -12,7 +13,7 @@ pub const POLICY_VERSION: &str = "2026-12";
 pub const POLICY_NUMBER: i64 = 202_612;
 
 /// The detector's thresholds. docs/detection.md gives the reason and the source of each.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct DetectPolicy {
     /// How far back a value counts as seen before.
@@ -29,6 +30,7 @@ pub struct DetectPolicy {
     pub settled_after: Span,
     /// Name servers that a domain is moved to when it is suspended or sinkholed: all of a domain's there
     /// close its case as mitigated.
+    #[schemars(with = "Vec<String>")]
     pub hold_nameservers: Vec<Name>,
     /// The name-server plane.
     pub nameservers: NameserverPolicy,
@@ -42,7 +44,7 @@ pub struct DetectPolicy {
 }
 
 /// Asking the name servers of a domain whose name-server plane is suspected for its addresses.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ConfirmPolicy {
     /// Recursive resolvers of one's own, through which name servers are found.
@@ -189,7 +191,7 @@ impl Default for DetectPolicy {
 ///
 /// The gate sits in the gap between 4 changes in 7 days, the most that any of 1,458 root-zone
 /// delegations made in 1,018 days, and slow flux, which makes 7 to 14.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct NameserverPolicy {
     /// Weighted change instants in 7 days that open the gate.
@@ -275,7 +277,7 @@ impl Default for NameserverPolicy {
 }
 
 /// Thresholds of the address plane.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AddressPolicy {
     /// Distinct addresses (IPv6 by /48) in the window.
@@ -357,7 +359,7 @@ impl Default for AddressPolicy {
 ///
 /// Steering among content networks goes to and fro between two to five known ones; a service that is tried brings a new
 /// operator a day at most. A rotation brings one at almost every change.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AliasPolicy {
     /// Weighted changes in 7 days that open the gate.

@@ -2,8 +2,9 @@
 //!
 //! A pass finds that they are missing by itself and says so of the source; `config check` says it before.
 //! A folder that is not there, or a file of another kind, is an error of `config check`; a file that is not
-//! there yet is a warning.
+//! there yet is a warning, as is one that everybody can write, since what it says leads to reports.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::config::{Config, Fault, Feeding, ProbeDomains, Source};
@@ -11,6 +12,11 @@ use crate::file;
 use crate::pipeline::ingest::probe::read_targets;
 use crate::source::expand_glob;
 use crate::store::foreign_file;
+
+/// The bit of a mode that lets everybody write.
+const OTHERS_WRITE: u32 = 0o002;
+/// The bit of a folder's mode that keeps others from replacing a file that is not theirs.
+const STICKY: u32 = 0o1000;
 
 /// The characters that make a pattern of a path.
 const PATTERN: [char; 3] = ['*', '?', '['];
@@ -22,6 +28,7 @@ pub fn check_surroundings(config: &Config) -> Vec<Fault> {
         faults: Vec::new(),
     };
     look.store();
+    look.writers();
     config.sources.iter().for_each(|source| look.source(source));
     if let Some(metrics) = &config.metrics
         && let Some(path) = &metrics.textfile
@@ -96,6 +103,65 @@ impl Look<'_> {
                 format!("{} is not there yet", folder.display()),
                 "the first poll makes it",
             );
+        } else {
+            self.folder_to_write("store.path", &folder);
+        }
+    }
+
+    /// Looks at who may write the configuration and the tables and templates that it names.
+    fn writers(&mut self) {
+        let config = self.config;
+        self.written_by_all("store", &config.path);
+        let tables = [
+            ("enrich.asn", &config.asn_path),
+            ("enrich.hosting_asns", &config.hosting_path),
+            ("enrich.shared_ranges", &config.shared_path),
+            ("enrich.registrations", &config.registrations_path),
+        ];
+        for (key, path) in tables {
+            if let Some(path) = path {
+                self.written_by_all(key, path);
+            }
+        }
+        let templates = config
+            .mail
+            .as_ref()
+            .and_then(|mail| mail.templates.as_ref());
+        if let Some(path) = templates {
+            self.written_by_all("report.templates", path);
+        }
+    }
+
+    /// Warns of a file or folder that everybody can write or replace.
+    fn written_by_all(&mut self, key: &str, path: &Path) {
+        let mode = |path: &Path| path.metadata().ok().map(|meta| meta.permissions().mode());
+        let is_open = mode(path).is_some_and(|mode| mode & OTHERS_WRITE != 0);
+        let folder = folder_of(path);
+        let is_replaceable =
+            mode(&folder).is_some_and(|mode| mode & (OTHERS_WRITE | STICKY) == OTHERS_WRITE);
+        let (what, cure) = match (is_open, is_replaceable) {
+            (true, _) => (
+                format!("everybody can write {}", path.display()),
+                format!("chmod o-w {}", path.display()),
+            ),
+            (false, true) => (
+                format!(
+                    "everybody can replace {}: its folder is open",
+                    path.display()
+                ),
+                format!("chmod o-w {}", folder.display()),
+            ),
+            (false, false) => return,
+        };
+        self.warn(key, what, &cure);
+    }
+
+    /// Warns of a folder that fluxwatch writes into and that this user cannot write.
+    fn folder_to_write(&mut self, key: &str, folder: &Path) {
+        if is_folder(folder) && !file::is_writable(folder) {
+            let what = format!("this user cannot write {}", folder.display());
+            let cure = "let the user that runs fluxwatch write it, or check as that user";
+            self.warn(key, what, cure);
         }
     }
 
@@ -106,9 +172,11 @@ impl Look<'_> {
             Feeding::Zonefile { path, .. } => self.zone_files(&key("path"), path),
             Feeding::Feed {
                 path: Some(path), ..
-            } if !path.is_dir() => {
-                self.file_to_come(&key("path"), path);
-            }
+            } => match path.is_dir() {
+                // Files that were read are moved into folders below it.
+                true => self.folder_to_write(&key("path"), path),
+                false => self.file_to_come(&key("path"), path),
+            },
             Feeding::Probe(probe) => {
                 if let ProbeDomains::List(path) = &probe.domains {
                     self.domains(&key("domains"), path);
@@ -150,7 +218,12 @@ impl Look<'_> {
             Ok(files) if files.is_empty() => {
                 self.warn(key, format!("{path} matches no file yet"), "");
             }
-            Ok(_) => {}
+            // One of a thousand files that are alike is enough.
+            Ok(files) => {
+                if let Some(file) = files.last() {
+                    self.written_by_all(key, file);
+                }
+            }
         }
     }
 
@@ -175,6 +248,8 @@ impl Look<'_> {
                 _ => "let the user that runs fluxwatch read it",
             };
             self.error(key, format!("{}: {fault}", path.display()), cure);
+        } else {
+            self.written_by_all(key, path);
         }
     }
 
@@ -193,6 +268,8 @@ impl Look<'_> {
                 format!("{} is no folder", folder.display()),
                 "make it, or name another",
             );
+        } else {
+            self.folder_to_write(key, &folder);
         }
     }
 
@@ -207,7 +284,7 @@ impl Look<'_> {
                     "write a domain on each line",
                 );
             }
-            Ok(_) => {}
+            Ok(_) => self.written_by_all(key, path),
         }
     }
 
@@ -222,6 +299,10 @@ impl Look<'_> {
         } else if !is_folder(&folder_of(folder)) {
             let what = format!("{} is not there yet", folder_of(folder).display());
             self.warn(key, what, "the first delivery makes it");
+        } else {
+            let above = folder_of(folder);
+            let written = if folder.exists() { folder } else { &above };
+            self.folder_to_write(key, written);
         }
     }
 

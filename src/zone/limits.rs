@@ -1,12 +1,13 @@
 //! What one version of a zone may cost before it is refused.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::dns::RecordType;
 use crate::time::Span;
 
 /// The limits of `[limits]`. Each has a name, since a refusal tells it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
     /// How long a connection attempt may take.

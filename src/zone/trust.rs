@@ -1,12 +1,13 @@
 //! Whether a version may be believed: complete, of a plausible size, no mass change.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::count::counted;
 use crate::zone::Counts;
 
 /// How far a version may differ from the last one before it is held or marked.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrustPolicy {
     /// A zone file with less than this share of the last version's kept records is held.
@@ -58,7 +59,7 @@ impl Default for TrustPolicy {
 }
 
 /// What is done about the digest (ZONEMD, RFC 8976) of a zone that is transferred whole.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ZonemdRule {
     /// Verify it where the zone carries one.

@@ -24,7 +24,9 @@ const REPORT: &str = "[report]\nfrom = \"fluxwatch@registrar.example\"\ndesk = [
 /// The way out.
 const SMTP: &str = "[smtp]\nurl = \"maildir://desk\"\n";
 /// The files that configurations name, with their modes.
-const FILES: [(&str, &str, u32); 23] = [
+const FILES: [(&str, &str, u32); 25] = [
+    ("everybody.csv", "192.0.2.0,192.0.2.255,64500\n", 0o666),
+    ("everybody.ndjson", "", 0o646),
     ("sound.key", "c2VjcmV0c2VjcmV0c2VjcmV0\n", 0o600),
     ("open.key", "c2VjcmV0c2VjcmV0c2VjcmV0\n", 0o644),
     ("empty.key", "\n", 0o600),
@@ -78,6 +80,10 @@ fn bench() -> Bench {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("the mode can be set");
     }
     fs::create_dir(bench.path().join("folder")).expect("a folder can be made");
+    let open = bench.path().join("open");
+    fs::create_dir(&open).expect("a folder can be made");
+    fs::set_permissions(&open, fs::Permissions::from_mode(0o777)).expect("the mode can be set");
+    bench.write("open/f.ndjson", "");
     bench
 }
 
@@ -157,6 +163,7 @@ fn every_broken_source_is_told_with_its_line_and_key() {
             ("key-without-section", transfer("key = \"k.\" #!\n"), "source.key", "[[key]]"),
             ("ixfr-a-text", transfer("ixfr = \"yes\" #!\n"), "source.ixfr", "true or false"),
             ("zonemd-unknown", transfer("zonemd = \"always\" #!\n"), "source.zonemd", "require"),
+            ("zonemd-misspelt", transfer("zonemd = \"requre\" #!\n"), "source.zonemd", "did you mean \"require\"?"),
             ("key-of-another-kind", transfer("push = true #!\n"), "source.push", "it is a key of feed"),
             ("key-misspelt", transfer("evry = \"5m\" #!\n"), "source.evry", "did you mean every?"),
             ("key-unknown", transfer("colour = 1 #!\n"), "source.colour", "the keys here are"),
@@ -244,6 +251,7 @@ fn every_broken_section_is_told_with_its_line_and_key() {
             ("key-file-a-folder", "[[key]]\nname = \"k.\"\nsecret_file = \"folder\" #!\n".into(), "key.secret_file", "is no file"),
             ("key-file-no-base64", "[[key]]\nname = \"k.\"\nsecret_file = \"text.key\" #!\n".into(), "key.secret_file", "base64"),
             ("key-file-missing", "[[key]] #!\nname = \"k.\"\n".into(), "key.secret_file", "is missing"),
+            ("key-algorithm-misspelt", "[[key]]\nname = \"k.\"\nalgorithm = \"hmac-sha-256\" #!\nsecret_file = \"sound.key\"\n".into(), "key.algorithm", "did you mean \"hmac-sha256\"?"),
             ("key-algorithm", "[[key]]\nname = \"k.\"\nalgorithm = \"hmac-md5\" #!\nsecret_file = \"sound.key\"\n".into(), "key.algorithm", "hmac-sha256"),
             ("key-twice", "[[key]]\nname = \"k.\"\nsecret_file = \"sound.key\"\n[[key]]\nname = \"K\" #!\nsecret_file = \"sound.key\"\n".into(), "key.name", "twice"),
             ("limit-0", "[limits]\n  octets = 0 #!\n".into(), "limits.octets", "more than nothing"),
@@ -363,6 +371,10 @@ fn what_is_sound_and_hardly_meant_is_a_warning() {
             ("recipient-of-a-misspelt-zone", of(&[TRANSFER, REPORT, SMTP, "[[recipient]]\nzone = \"exmaple.\" #!\naddress = \"a@b.example\"\n"]), "recipient.zone", "did you mean"),
             ("canary-in-no-zone", of(&[TRANSFER, "[canary]\ndomain = \"canary.other.test.\" #!\nevery = \"1h\"\n"]), "canary.domain", "in no zone that a source brings"),
             ("bounce-that-nobody-reads", of(&[FEED, REPORT, "bounce = \"bounce@registrar.example\" #!\n", SMTP]), "report.bounce", "does not read what comes back"),
+            ("table-of-everybody", of(&[FEED, "[enrich]\nasn = \"everybody.csv\" #!\n"]), "enrich.asn", "chmod o-w"),
+            ("feed-of-everybody", "[[source]]\nname = \"f\"\nkind = \"feed\"\npath = \"everybody.ndjson\" #!\n".into(), "source.path", "everybody can write"),
+            ("zone-file-of-everybody", of(&[ZONEFILE, "path = \"every*.csv\" #!\n"]), "source.path", "everybody can write"),
+            ("file-that-everybody-replaces", "[[source]]\nname = \"f\"\nkind = \"feed\"\npath = \"open/f.ndjson\" #!\n".into(), "source.path", "everybody can replace"),
             ("webhook-in-the-clear", of(&[FEED, "[[webhook]]\nurl = \"http://desk.registrar.example/hook\" #!\nsecret_file = \"sound.key\"\n"]), "webhook.url", "https://"),
         ],
         Weight::Warning,

@@ -64,6 +64,7 @@ mod sample;
 #[path = "../scenarios/mod.rs"]
 #[allow(dead_code)]
 mod scenarios;
+mod schema;
 mod scripted;
 #[allow(dead_code)]
 mod servers;
