@@ -226,6 +226,9 @@ pub struct PollCommand {
     /// Do everything on a copy of the database, send nothing, change nothing
     #[arg(long)]
     pub dry_run: bool,
+    /// Print only what failed, and nothing if nothing did: for cron
+    #[arg(short, long)]
+    pub quiet: bool,
 }
 
 /// `run`.

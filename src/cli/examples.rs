@@ -33,6 +33,10 @@ const EXAMPLES: &[Examples] = &[
                 "see what would be stored and reported",
             ),
             (
+                "fluxwatch poll --quiet",
+                "from cron: print only what failed",
+            ),
+            (
                 "fluxwatch poll --accept example.",
                 "take a version that was held because the zone shrank",
             ),

@@ -62,7 +62,8 @@ pub fn main() -> ExitCode {
         Ok(Done::Found) => ExitCode::from(1),
         Err(failure) => {
             if !failure.is_broken_pipe() {
-                let _ = writeln!(std::io::stderr(), "{failure}");
+                let words = log::last_words(&failure.to_string());
+                let _ = writeln!(std::io::stderr(), "{words}");
             }
             ExitCode::from(failure.exit_status())
         }

@@ -45,11 +45,23 @@ pub fn run(config: Option<&Path>, command: &PollCommand) -> Result<Done, Failure
         accept,
         mail_wanted: true,
     };
+    let manner = Manner {
+        send: true,
+        quiet: command.quiet,
+    };
     if command.dry_run {
         let dry = open_dry_run(config)?;
         dry.pipeline.judge_anew(&|| true)?;
         dry.pipeline.judge_stored(&options)?;
-        let done = poll(&dry.pipeline, &wanted, &options, false)?;
+        let done = poll(
+            &dry.pipeline,
+            &wanted,
+            &options,
+            Manner {
+                send: false,
+                ..manner
+            },
+        )?;
         let queued = dry.pipeline.store().desk().messages(true)?.len();
         writeln!(
             std::io::stderr(),
@@ -66,7 +78,7 @@ pub fn run(config: Option<&Path>, command: &PollCommand) -> Result<Done, Failure
     pipeline.note_tables()?;
     pipeline.judge_anew(&|| true)?;
     pipeline.judge_stored(&options)?;
-    poll(&pipeline, &wanted, &options, true)
+    poll(&pipeline, &wanted, &options, manner)
 }
 
 /// Leaves it to the poller that runs to take the zones that are to be accepted.
@@ -91,13 +103,23 @@ fn request_accept(config: &Config, options: &PollOptions) -> Result<Done, Failur
     Ok(Done::Well)
 }
 
+/// What a pass does beside polling.
+#[derive(Clone, Copy)]
+struct Manner {
+    /// Mail goes out, and what is due beside the sources is done.
+    send: bool,
+    /// Only what failed is printed.
+    quiet: bool,
+}
+
 /// Polls, prints what was found, and empties the outbox.
 fn poll(
     pipeline: &Pipeline,
     wanted: &HashSet<Name>,
     options: &PollOptions,
-    send: bool,
+    manner: Manner,
 ) -> Result<Done, Failure> {
+    let Manner { send, quiet } = manner;
     pipeline.settle_waits()?;
     let config = pipeline.config().clone();
     let sources: Vec<&Source> = config
@@ -141,14 +163,21 @@ fn poll(
         Retention::new(pipeline.store(), &config, now).prune_daily(|_| true)?;
         pipeline.write_metrics(&Troubles::default())?;
     }
-    print_reports(&reports)?;
-    print_found(
-        &pipeline
-            .store()
-            .desk()
-            .cases(&[CaseState::Open, CaseState::Acknowledged])?,
-    )?;
-    if delivered != DeliverySummary::default() {
+    if quiet {
+        reports.retain(has_failed);
+    }
+    if !quiet || !reports.is_empty() {
+        print_reports(&reports)?;
+    }
+    if !quiet {
+        let states = [CaseState::Open, CaseState::Acknowledged];
+        print_found(&pipeline.store().desk().cases(&states)?)?;
+    }
+    let is_worth_telling = match quiet {
+        true => delivered.waiting + delivered.dead > 0,
+        false => delivered != DeliverySummary::default(),
+    };
+    if is_worth_telling {
         writeln!(std::io::stderr(), "mail: {delivered}")?;
     }
     tell_waiting(pipeline)?;
@@ -171,15 +200,17 @@ fn tell_unjudged(pipeline: &Pipeline) -> Result<bool, Failure> {
     Ok(!pipeline.waiting_for().is_empty())
 }
 
+/// Returns whether a zone, a file or a line failed.
+fn has_failed(report: &ZoneReport) -> bool {
+    matches!(
+        report.outcome,
+        ZoneOutcome::Refused(_) | ZoneOutcome::LinesRejected(_)
+    )
+}
+
 /// Returns how a pass ended: not well if a zone, a line or a message failed.
 pub fn done_with(reports: &[ZoneReport], delivered: &DeliverySummary) -> Done {
-    let failed = reports.iter().any(|report| {
-        matches!(
-            report.outcome,
-            ZoneOutcome::Refused(_) | ZoneOutcome::LinesRejected(_)
-        )
-    });
-    if failed || delivered.waiting + delivered.dead > 0 {
+    if reports.iter().any(has_failed) || delivered.waiting + delivered.dead > 0 {
         Done::Partly
     } else {
         Done::Well

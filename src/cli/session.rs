@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::cli::failure::Failure;
+use crate::cli::log;
 use crate::config::{Config, ConfigError};
 use crate::dns::Name;
 use crate::file;
@@ -40,6 +41,7 @@ pub fn find_config(path: Option<&Path>) -> Result<PathBuf, Failure> {
 /// everything that is wrong is told at once.
 pub fn load_config(path: Option<&Path>) -> Result<Config, Failure> {
     let (config, mut faults) = Config::examine(&find_config(path)?)?;
+    log::use_format(config.written.log.format);
     if faults.is_empty() {
         return Ok(config);
     }

@@ -28,7 +28,7 @@ pub use resolved::{
 };
 pub use schema::schema;
 pub use template::{TemplateLine, read_template};
-pub use written::{DkimAlgorithm, Every, FullEvery, Profile, Written};
+pub use written::{DkimAlgorithm, Every, FullEvery, LogFormat, Profile, Written};
 
 /// The documented template of the configuration, every key in it.
 pub const TEMPLATE: &str = include_str!("../../data/config.template.toml");

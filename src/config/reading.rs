@@ -20,9 +20,10 @@ const NEAR_MIN: f64 = 0.8;
 /// The keys that stand above the first section.
 const TOP_KEYS: [&str; 1] = ["timezone"];
 /// The sections.
-const SECTIONS: [&str; 20] = [
+const SECTIONS: [&str; 21] = [
     "timezone",
     "store",
+    "log",
     "key",
     "source",
     "zone",
@@ -131,6 +132,7 @@ impl<'a> Reader<'a> {
         let written = Written {
             timezone,
             store: self.section(&mut root, "store").unwrap_or_default(),
+            log: self.section(&mut root, "log").unwrap_or_default(),
             key: self.sections(&mut root, "key"),
             source: self.sources(&mut root),
             zone: self.sections(&mut root, "zone"),

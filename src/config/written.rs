@@ -16,6 +16,8 @@ pub struct Written {
     pub timezone: Option<String>,
     /// `[store]`.
     pub store: StoreSection,
+    /// `[log]`.
+    pub log: LogSection,
     /// `[[key]]`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub key: Vec<KeySection>,
@@ -91,6 +93,25 @@ impl Default for StoreSection {
             wal_bytes_max: None,
         }
     }
+}
+
+/// What log lines look like.
+#[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogSection {
+    /// `text` or `json`.
+    pub format: LogFormat,
+}
+
+/// The formats of log lines.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// A sentence, with the fields that it does not say.
+    #[default]
+    Text,
+    /// An object with every field.
+    Json,
 }
 
 /// A TSIG key.

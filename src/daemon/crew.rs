@@ -7,13 +7,13 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
 use crate::config::{Feeding, Source};
 use crate::daemon::common::{Common, options};
-use crate::pipeline::{Pipeline, PipelineError, Setup, ZoneOutcome, ZoneReport};
+use crate::pipeline::{Pipeline, PipelineError, Setup, Stage, ZoneOutcome, ZoneReport, note_stage};
 use crate::web::{Pushed, PushedLines};
 
 /// The crew's name.
@@ -205,10 +205,12 @@ impl Crew {
         let Some(source) = config.sources.iter().find(|source| source.name == name) else {
             return Ok(());
         };
+        let began = Instant::now();
         let reports = match source.feeding {
             Feeding::Zonefile { .. } => pipeline.poll_files(source, &options())?,
             _ => pipeline.poll_feed(source, &options())?,
         };
+        note_stage(Stage::Read, began.elapsed());
         self.common.end_reports(pipeline, &reports)
     }
 

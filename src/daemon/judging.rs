@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::config::Fault;
 use crate::daemon::common::{Common, options};
-use crate::pipeline::Setup;
+use crate::pipeline::{Setup, Stage, note_stage};
 use crate::time::Clock as _;
 
 /// The worker's name.
@@ -50,6 +50,7 @@ pub(super) fn judge(common: &Arc<Common>) {
         };
         pipeline.take_over(&common.setup());
         let goes_on = || !common.stop.is_set();
+        let began = Instant::now();
         let judged = pipeline.judge_matter(
             &common.docket,
             &matter,
@@ -57,6 +58,7 @@ pub(super) fn judge(common: &Arc<Common>) {
             &options(),
             &goes_on,
         );
+        note_stage(Stage::Judge, began.elapsed());
         common.post.ring();
         match judged {
             Ok(left) => {

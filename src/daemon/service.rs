@@ -31,9 +31,9 @@ use crate::daemon::crew::{CREW, Crew};
 use crate::daemon::ears::{Ears, Marks, PUSHES_WAITING_MAX, hand_on};
 use crate::daemon::watch::{Hearing, watch};
 use crate::daemon::{housekeeping, judging, post, systemd};
-use crate::pipeline::{Pipeline, Setup, tell_step, write_held};
+use crate::pipeline::{Pipeline, Setup, note_start, tell_step, write_held};
 use crate::store::{StoreError, end_waits};
-use crate::time::StepWatch;
+use crate::time::{Clock, StepWatch};
 use crate::web::PushedLines;
 
 /// How long workers may take to end. What is at work then is cut off as a kill would cut it: nothing that was stored
@@ -221,6 +221,7 @@ impl Service {
         faults: &mut mpsc::UnboundedReceiver<ServiceError>,
         reload: Reload,
     ) -> Result<(), ServiceError> {
+        note_start(self.common.clock.now());
         let watching = self.watching();
         tracing::info!("{watching}");
         systemd::tell_ready(&watching);

@@ -63,6 +63,7 @@ use parts::{WAITS_KEY, made_key, parts_to_watch, rows_key};
 pub use surroundings::check_surroundings;
 pub use troubles::{Troubles, read_held, write_held};
 pub use upkeep::clock::tell_step;
+pub use upkeep::figures::{Stage, note_request, note_stage, note_start, process_metrics};
 pub use upkeep::metrics::metrics_page;
 pub use upkeep::retention::{PrunePlan, Pruned, Retention, ZoneCut};
 

@@ -37,7 +37,7 @@ pub use feed::{
     FeedLine, FeedOp, FeedPart, FeedReader, FeedSubject, LINE_OCTETS_MAX, ReadLine, RejectedLine,
     file_identity, find_feed_parts,
 };
-pub use notify::{NotifyAnswer, NotifyListener, NotifyTable, answer_notify};
+pub use notify::{NotifyAnswer, NotifyListener, NotifyTable, answer_notify, notify_counts};
 pub use passive::SightingLine;
 pub use probe::{ProbeSettings, ProbeTarget, Probed, Sightings, probe};
 pub use sweep::{Swept, sweep_serials};

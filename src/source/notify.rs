@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -205,6 +206,17 @@ pub struct NotifyListener {
     tasks: JoinSet<()>,
 }
 
+/// What was done with the messages that this process heard.
+static HEARD: [AtomicU64; 3] = [const { AtomicU64::new(0) }; 3];
+/// The words of [`HEARD`].
+const RESULTS: [&str; 3] = ["taken", "left to the schedule", "passed over"];
+
+/// Returns how many NOTIFY messages this process heard, by what was done with them.
+pub fn notify_counts() -> [(&'static str, u64); 3] {
+    let count = |at: usize| (RESULTS[at], HEARD[at].load(Ordering::Relaxed));
+    [count(0), count(1), count(2)]
+}
+
 /// What the tasks of a listener share.
 #[derive(Clone)]
 struct Ear {
@@ -278,7 +290,9 @@ impl Ear {
         match (&answer.zone, answer.refused) {
             (Some(zone), _) => {
                 tracing::debug!(%zone, %from, "zone {zone}: NOTIFY from {from}");
-                if self.due.try_send(zone.clone()).is_err() {
+                let is_left = self.due.try_send(zone.clone()).is_err();
+                HEARD[usize::from(is_left)].fetch_add(1, Ordering::Relaxed);
+                if is_left {
                     let mut dropped = self.dropped.lock().unwrap_or_else(PoisonError::into_inner);
                     if let Some(count) = dropped.add(Instant::now()) {
                         let messages = counted(count, "NOTIFY message");
@@ -288,6 +302,7 @@ impl Ear {
             }
             (None, why) => {
                 let why = why.unwrap_or_default();
+                HEARD[2].fetch_add(1, Ordering::Relaxed);
                 tracing::debug!(%from, "NOTIFY from {from} passed over: {why}");
             }
         }

@@ -1,7 +1,7 @@
 //! The endpoints.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::extract::Request;
 use axum::http::{StatusCode, Version, header};
@@ -16,6 +16,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use crate::pipeline::note_request;
 use crate::web::api::{changes, history, metrics};
 use crate::web::attempts::Attempts;
 use crate::web::auth;
@@ -63,6 +64,7 @@ pub async fn serve(
     }
     let router = router
         .layer(middleware::from_fn(check_host))
+        .layer(middleware::from_fn(note_time))
         .with_state(state);
     accept(
         Places::new(listener, CONNECTIONS_MAX, SILENCE_MAX),
@@ -99,6 +101,14 @@ async fn accept(mut places: Places, router: &Router, head_timeout: Duration) -> 
             }
         });
     }
+}
+
+/// Notes for the metrics how long an answer took.
+async fn note_time(request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let response = next.run(request).await;
+    note_request(response.status().as_u16(), began.elapsed());
+    response
 }
 
 /// Refuses what does not say which host it means (RFC 9112 §3.2).

@@ -44,6 +44,7 @@ mod kills;
 mod lanes;
 mod layers;
 mod live;
+mod logging;
 mod lookups;
 mod mail;
 mod mail_facts;

@@ -278,6 +278,14 @@ fn pushed_changes_are_durable_when_they_are_answered_and_metrics_tell_of_them() 
         "fluxwatch_source_versions_total{source=\"pushed\"} 2",
         "fluxwatch_source_rejected_lines_total{source=\"pushed\"} 1",
         "# TYPE fluxwatch_source_polls_total counter",
+        "fluxwatch_source_last_success_timestamp_seconds{source=\"pushed\"} ",
+        "fluxwatch_sent_messages_total 0",
+        "fluxwatch_database_bytes ",
+        "fluxwatch_stage_seconds_count{stage=\"judge\"} ",
+        "fluxwatch_notify_messages_total{result=\"taken\"} 0",
+        "fluxwatch_http_request_seconds_sum{status=\"2xx\"} ",
+        "process_open_fds ",
+        "process_start_time_seconds ",
     ] {
         assert!(page.contains(wanted), "{wanted}\n{page}");
     }

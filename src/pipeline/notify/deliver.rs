@@ -23,7 +23,7 @@ use crate::file;
 use crate::mailer::{Verdict, read_bounce};
 use crate::outbox::{Attempt, GIVE_UP, LEASE, Next, Tried, after_attempt, plain_reply};
 use crate::pipeline::notify::lanes::Pass;
-use crate::pipeline::{Pipeline, PipelineError};
+use crate::pipeline::{Pipeline, PipelineError, Stage, note_stage};
 use crate::store::{Fate, MailKind, MessageRow, NewMessage, SendingCaps, Way};
 use crate::time::Span;
 
@@ -278,7 +278,8 @@ impl Pipeline {
                     "there are no octets to send; `fluxwatch report send CASE` makes the mail anew";
                 return Attempt::Refused(advice.to_owned());
             }
-            match (message.kind, hook, mailer) {
+            let began = Instant::now();
+            let attempt = match (message.kind, hook, mailer) {
                 (MailKind::Webhook, Some(hook), _) => hook.deliver(message_id, &octets).await,
                 (MailKind::Webhook, None, _) => {
                     Attempt::Refused("no [[webhook]] has this url any more".to_owned())
@@ -287,7 +288,9 @@ impl Pipeline {
                     mailer.deliver(sender, recipient, message_id, &octets).await
                 }
                 (_, _, None) => Attempt::Unreachable("no mail is configured".to_owned()),
-            }
+            };
+            note_stage(Stage::Send, began.elapsed());
+            attempt
         }
     }
 

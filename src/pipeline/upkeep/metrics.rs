@@ -32,6 +32,7 @@ struct SourceSums {
     missed_unknown: u64,
     refused: BTreeMap<String, u64>,
     lag_max_s: Option<i64>,
+    last_success_at: Option<Timestamp>,
 }
 
 /// Writes metrics one family at a time.
@@ -95,6 +96,13 @@ pub fn metrics_page(
     }
     write_desk(&mut page, store)?;
     write_clock(&mut page, store)?;
+    let name = "fluxwatch_database_bytes";
+    page.family(
+        name,
+        "gauge",
+        "Size of the database, without its free pages.",
+    );
+    page.value(name, &[], store.upkeep().used_octets()?);
     write_log(&mut page, store);
     write_tables(&mut page, store)?;
     if let Some(canary) = canary {
@@ -273,6 +281,17 @@ fn write_sources(page: &mut Page, rows: &[ZoneStatus], now: Timestamp) {
             page.value(name, &[("source", source), ("reason", reason)], count);
         }
     }
+    let name = "fluxwatch_source_last_success_timestamp_seconds";
+    page.family(
+        name,
+        "gauge",
+        "When a zone of the source was last seen whole.",
+    );
+    for (source, sums) in &sources {
+        if let Some(at) = sums.last_success_at {
+            page.value(name, &[("source", source)], at.unix());
+        }
+    }
     let name = "fluxwatch_source_lag_seconds_max";
     page.family(
         name,
@@ -308,6 +327,7 @@ fn sum_sources(rows: &[ZoneStatus], now: Timestamp) -> BTreeMap<&str, SourceSums
         }
         let lag = row.last_success_at.map(|at| now.since(at).as_seconds());
         sums.lag_max_s = sums.lag_max_s.max(lag);
+        sums.last_success_at = sums.last_success_at.max(row.last_success_at);
     }
     sources
 }
@@ -491,6 +511,9 @@ fn write_desk(page: &mut Page, store: &Store) -> Result<(), StoreError> {
     for (state, count) in store.desk().case_counts()? {
         page.value("fluxwatch_cases", &[("state", state.word())], count);
     }
+    let name = "fluxwatch_sent_messages_total";
+    page.family(name, "counter", "Mail and webhooks that a server took.");
+    page.value(name, &[], store.desk().sent_count()?);
     page.family(
         "fluxwatch_unsent_messages",
         "gauge",

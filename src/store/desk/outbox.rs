@@ -664,6 +664,16 @@ impl Desk<'_> {
         Ok(states.map(|state| (state, of(state).map_or(0, |(_, count)| *count))))
     }
 
+    /// Returns how many messages a server took.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn sent_count(&self) -> Result<u32, StoreError> {
+        self.store
+            .run(|db| db.value("select count(*) from message where sent_at is not null", ()))
+    }
+
     /// Returns how many messages were given up or refused.
     ///
     /// # Errors

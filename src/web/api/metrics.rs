@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use crate::pipeline::metrics_page;
+use crate::pipeline::{metrics_page, process_metrics};
 use crate::store::StoreError;
 use crate::web::state::WebState;
 
@@ -37,7 +37,7 @@ pub(in crate::web) async fn metrics(State(state): State<WebState>) -> Response {
         let zones_max = state.metrics_zones_max.unwrap_or(0);
         let (canary, now) = (state.canary.as_ref(), state.clock.now());
         let page = metrics_page(&store, canary, now, zones_max)?;
-        Ok(page + &state.troubles.metrics(now))
+        Ok(page + &state.troubles.metrics(now) + &process_metrics())
     });
     match read.await {
         Ok(Ok(page)) => {
