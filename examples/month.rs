@@ -5,7 +5,7 @@
 //! versions of one zone; 5 ordinary moves a day for each 1000 delegations between providers, of which a
 //! tenth is rolled back within hours and a tenth parks; failovers between two providers; two renames of
 //! many names (a fiftieth and a thirtieth of the zone); glue that is renumbered; and flux domains in
-//! campaigns of ten whose starts are spread evenly. Prints a table; docs/evaluation.md has it.
+//! campaigns of ten whose starts are spread evenly. Prints a table; docs/explanation/evaluation.md has it.
 
 #![allow(clippy::print_stdout, reason = "what it counts is its output")]
 #![allow(

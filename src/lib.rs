@@ -13,7 +13,7 @@
 //! [`templates`], into the [`outbox`], from where the [`mailer`] takes it. [`config`] says what is
 //! watched, [`daemon`] when, [`web`] what is served over HTTP, and [`cli`] is what people
 //! type; [`desk`] is what they decide; both show the shapes of [`listing`]; [`export`] writes them for other engines. [`evidence`] hashes every version, so that an edit shows. [`dns`] and [`time`] are the words that all
-//! of them use, and [`mod@file`] opens what they read. docs/architecture.md says who may import whom; a test keeps it.
+//! of them use, and [`mod@file`] opens what they read. docs/developers/architecture.md says who may import whom; a test keeps it.
 
 pub mod case;
 pub mod cli;

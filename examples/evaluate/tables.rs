@@ -1,4 +1,4 @@
-//! The tables of docs/evaluation.md.
+//! The tables of docs/explanation/evaluation.md.
 
 use std::fmt::Write as _;
 
@@ -26,7 +26,7 @@ this page, after 3000, were used for nothing else. What was changed after the st
 - The networks of the made Internet have as many prefixes as real ones (`tests/scenarios/networks.rs`); they had four each,
   which hid that prefixes accuse whoever scales in a cloud. What no table answers for is reviewed at most since.
 - Policy 2026-12: a change counts where something leaves that had not been there for long, a report asks for five such
-  in 7 days, and the hold for another one (docs/detection.md, *What policy 2026-12 changed*).
+  in 7 days, and the hold for another one (docs/explanation/detection.md, *What policy 2026-12 changed*).
 ";
 
 /// Returns the page.
@@ -41,7 +41,7 @@ pub fn page(
         Made by `cargo run --release --example evaluate {seeds}`: the stories of `tests/scenarios/stories.rs`, each told\n\
         with {seeds} seeds that were used for nothing else, run past the detector (policy {POLICY_VERSION}) and the case as a\n\
         feed of every change and looks every 1, 6 and 24 hours show them. What is not in the stories is not evaluated:\n\
-        they are made from published numbers (docs/detection.md), not recorded.\n\n\
+        they are made from published numbers (docs/explanation/detection.md), not recorded.\n\n\
         ![Time to report of each malicious story at four feeds, and the score over time of a malicious and a benign one](evaluation.svg)\n\n"
     );
     malicious(&mut page, by_feed);
@@ -133,7 +133,7 @@ fn benign(page: &mut String, by_feed: &Outcomes) {
     );
 }
 
-/// Writes the table of look-alikes that were once accused and of attackers who have read docs/detection.md.
+/// Writes the table of look-alikes that were once accused and of attackers who have read docs/explanation/detection.md.
 fn look_alikes_and_attackers(page: &mut String, outcomes: &Outcomes) {
     page.push_str("## Look-alikes and attackers\n\nThe stories of `tests/scenarios/others.rs`: what was once reported or reviewed and harms nobody (L), and what\nsomebody does who has read [detection.md](detection.md) (A). Reports of all seeds with the median hours and the\nlongest; else the highest level that any seed reached, how many seeds reached level review, and with attackers the\nmedian hours to it and the longest. Hours below zero were before the rotation that the story is about.\n\n| story | | expected |");
     more_stories(page, &MORE, outcomes);

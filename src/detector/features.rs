@@ -12,7 +12,7 @@ use crate::time::{Span, Timestamp};
 
 /// The age at which a table of autonomous systems accuses nobody any more. Space that a cloud has bought since is
 /// still its seller's in an old table, so that one cloud looks like several networks. Chosen by hand; see
-/// docs/detection.md, "Without a table of autonomous systems".
+/// docs/explanation/detection.md, "Without a table of autonomous systems".
 const TABLE_AGE_MAX: Span = Span::days(730);
 
 /// A half-open window `(from, now]`, cut where watching began.
@@ -183,7 +183,7 @@ impl Spread {
 /// Why a plane reaches level review at most, however it scores; `None` if nothing stands against a report.
 ///
 /// A report accuses, and the accused is whoever has that many networks. Prefixes are no networks: a provider has
-/// up to thousands of them (docs/detection.md, "Without a table of autonomous systems").
+/// up to thousands of them (docs/explanation/detection.md, "Without a table of autonomous systems").
 pub(super) fn ceiling(
     by_network: bool,
     spread: &Spread,

@@ -1,5 +1,5 @@
 //! What is suspected of a domain: a pure function of its history, what is known of its addresses,
-//! and a policy. See docs/detection.md for every formula.
+//! and a policy. See docs/explanation/detection.md for every formula.
 //!
 //! Three planes are judged apart. The **name-server plane** is a delegation's NS names *and* the
 //! addresses of those name servers; the **address plane** is an owner's own A and AAAA records in a

@@ -12,7 +12,7 @@ pub const POLICY_VERSION: &str = "2026-12";
 /// The same as a number, which is higher for each policy: open cases of an earlier one are judged anew.
 pub const POLICY_NUMBER: i64 = 202_612;
 
-/// The detector's thresholds. docs/detection.md gives the reason and the source of each.
+/// The detector's thresholds. docs/explanation/detection.md gives the reason and the source of each.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct DetectPolicy {

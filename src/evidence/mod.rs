@@ -5,7 +5,7 @@
 //! - A bundle about one domain needs only that domain's changes: an audit path (RFC 9162 §2.1.3) leads
 //!   from its leaf to the root. [`Bundle::verify`] checks one without a database.
 //!
-//! docs/evidence.md says what this proves and what it does not.
+//! docs/reference/evidence.md says what this proves and what it does not.
 
 mod bundle;
 mod merkle;

@@ -1,4 +1,4 @@
-//! The change feed: NDJSON, one change a line (docs/feed.md).
+//! The change feed: NDJSON, one change a line (docs/reference/feed.md).
 //!
 //! Lines are read one at a time and bounded. A line that cannot be read is handed on with its
 //! number, its octets and the reason, so that the caller can set it aside; the rest go on.

@@ -1,7 +1,7 @@
 //! Zone transfers over TCP or TLS, signed and verified with TSIG (RFC 8945).
 //!
 //! Our own loop around NLnet Labs' message and TSIG types: hickory's zone transfer drops messages
-//! when its channel is full and then reports a clean end (docs/design.md). What a stream means is the
+//! when its channel is full and then reports a clean end (docs/developers/decisions.md). What a stream means is the
 //! business of the [interpreter](super::xfr); here each message is checked and verified before it is
 //! interpreted, and nothing is taken as done but an end that the interpreter has seen *and* a
 //! verified signature over the whole stream.

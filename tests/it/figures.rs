@@ -10,7 +10,7 @@ use crate::harness::{Bench, REPORT, python};
 /// Recomputes what `explain --format json` says from the database and the address table, and prints each
 /// number that differs.
 ///
-/// It knows the schema (docs/schema.md) and the formulas (docs/detection.md), and nothing of the program.
+/// It knows the schema (docs/reference/schema.md) and the formulas (docs/explanation/detection.md), and nothing of the program.
 /// The domains of the sample have no absences, providers, mass changes or new registrations, so that those
 /// rules are not in it.
 const RECOMPUTE: &str = r#"

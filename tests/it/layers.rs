@@ -1,4 +1,4 @@
-//! Who may import whom, kept by reading the sources. The tables are those of docs/architecture.md; this file has none of
+//! Who may import whom, kept by reading the sources. The tables are those of docs/developers/architecture.md; this file has none of
 //! its own, so that the page cannot drift from what is checked.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -102,9 +102,10 @@ fn paths_after(code: &str, prefix: &str, parts_max: usize) -> BTreeSet<String> {
         .collect()
 }
 
-/// Returns the rows of the table of docs/architecture.md whose head is `head`, cut into cells.
+/// Returns the rows of the table of docs/developers/architecture.md whose head is `head`, cut into cells.
 fn rows_of(head: &str) -> Vec<Vec<String>> {
-    let page = fs::read_to_string(root().join("docs/architecture.md")).expect("the page is there");
+    let page = fs::read_to_string(root().join("docs/developers/architecture.md"))
+        .expect("the page is there");
     let rows: Vec<Vec<String>> = page
         .lines()
         .skip_while(|line| *line != head)
@@ -115,7 +116,10 @@ fn rows_of(head: &str) -> Vec<Vec<String>> {
             cells.map(|cell| cell.trim().to_owned()).collect()
         })
         .collect();
-    assert!(!rows.is_empty(), "docs/architecture.md has no table {head}");
+    assert!(
+        !rows.is_empty(),
+        "docs/developers/architecture.md has no table {head}"
+    );
     rows
 }
 
@@ -224,9 +228,12 @@ fn rooms_import_only_what_their_layer_allows() {
     let layers = layers();
     let mut faults = Vec::new();
     for file in sources().iter().filter(|file| file.room != "lib") {
-        let allowed = layers
-            .get(&file.room)
-            .unwrap_or_else(|| panic!("docs/architecture.md: room {} has no layer", file.room));
+        let allowed = layers.get(&file.room).unwrap_or_else(|| {
+            panic!(
+                "docs/developers/architecture.md: room {} has no layer",
+                file.room
+            )
+        });
         for imported in paths_after(&file.code, "crate::", 1) {
             if layers.contains_key(&imported)
                 && imported != file.room

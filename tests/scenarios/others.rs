@@ -1,5 +1,5 @@
 //! More stories: what harms nobody and was once reported or reviewed (L), and what somebody does who has read
-//! docs/detection.md (A). Their numbers were written down before they were run, and are not edited after.
+//! docs/explanation/detection.md (A). Their numbers were written down before they were run, and are not edited after.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;

@@ -1,7 +1,7 @@
 //! The stories: what the domain under test does, malicious (M) and benign (B), with seeds.
 //!
-//! The numbers are those of the literature that docs/detection.md names (sizes of pools, periods, spread).
-//! They were frozen before the detector was tuned on them; later edits are listed in docs/evaluation.md.
+//! The numbers are those of the literature that docs/explanation/detection.md names (sizes of pools, periods, spread).
+//! They were frozen before the detector was tuned on them; later edits are listed in docs/explanation/evaluation.md.
 //! Time is seconds from the story's beginning.
 
 use std::collections::BTreeSet;

@@ -39,7 +39,7 @@ pub(in crate::pipeline) const ADDRESSES_SINCE: Span = Span::days(8);
 /// windows of the detector are of hours. Chosen by hand.
 const REEVALUATE_CHANGED_AFTER: Span = Span::seconds(600);
 /// The most closed intervals of a domain that are read at each change. One with more is busy, and is judged in full
-/// only as often as a case without changes. Chosen by hand; see docs/detection.md, "Busy domains".
+/// only as often as a case without changes. Chosen by hand; see docs/explanation/detection.md, "Busy domains".
 const QUICK_INTERVALS_MAX: usize = 512;
 /// The most closed intervals of a domain that are judged, the newest; the rest is said to be left out.
 const INTERVALS_MAX: usize = 2048;

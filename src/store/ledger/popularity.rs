@@ -3,7 +3,7 @@
 //! The table is kept as history changes, never asked of history: an owner adds one for each of its name
 //! servers and for each of their operators, under the week in which its NS records last changed, and each
 //! version writes the difference. A name server below the owner itself is not counted: nobody vouches for
-//! himself. `docs/detection.md`, "Popularity".
+//! himself. `docs/explanation/detection.md`, "Popularity".
 
 use crate::dns::{Name, Rdata, SUFFIX_LIST, operator_domain, wire_is_at_or_below};
 use crate::store::door::{Db, Fault, params};

@@ -15,7 +15,7 @@ use crate::zone::DigestKey;
 /// (sqlite.org/wal.html, section 11).
 const SQLITE_VERSION_MIN: i32 = 3_051_003;
 
-/// A log that has grown to this is moved into the database by the commit that filled it. Measured in docs/design.md,
+/// A log that has grown to this is moved into the database by the commit that filled it. Measured in docs/developers/decisions.md,
 /// "The write-ahead log".
 pub(in crate::store) const WAL_OCTETS_WANTED: u64 = 16 << 20;
 
@@ -51,7 +51,7 @@ pub(in crate::store) fn copy_into(db: &Db, to: &Path) -> Result<(), Fault> {
     copied.map(|_| ())
 }
 
-/// Applies the settings of docs/design.md, "Store".
+/// Applies the settings of docs/developers/decisions.md, "Store".
 pub(super) fn configure(connection: &Connection) -> rusqlite::Result<()> {
     configure_connection(connection)?;
     let version: i32 = connection.query_row("pragma user_version", [], |row| row.get(0))?;
