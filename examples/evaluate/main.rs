@@ -1,6 +1,6 @@
 //! Evaluates the detector on made histories: `evaluate [SEEDS] [FOLDER]`.
 //!
-//! Writes `evaluation.md` (its tables) and `evaluation.svg` into FOLDER (docs unless said otherwise).
+//! Writes `evaluation.md` (its tables) and `evaluation.svg` into FOLDER (docs/explanation unless said otherwise).
 //! SEEDS (30) are the seeds after 3000, of which none was used to choose a threshold. Those below 100 were;
 //! those after 1000 and 2000 were reported on once, and what they showed was mended.
 
@@ -61,7 +61,11 @@ pub type Outcomes = BTreeMap<(&'static str, usize), Vec<Outcome>>;
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let seeds: u64 = arguments.next().map_or(Ok(30), |text| text.parse())?;
-    let folder = PathBuf::from(arguments.next().unwrap_or_else(|| "docs".to_owned()));
+    let folder = PathBuf::from(
+        arguments
+            .next()
+            .unwrap_or_else(|| "docs/explanation".to_owned()),
+    );
     let more = run_stories(
         &MORE.map(|(id, ..)| id),
         seeds,

@@ -115,7 +115,7 @@ fn verify(config: Option<&Path>, command: &DbVerify) -> Result<Done, Failure> {
     let failure = Failure::local(format!("the database is not sound: {count}"));
     Err(failure.hint(match found.is_damaged {
         false => "the records are sound, what is counted from them is not: `fluxwatch db recount` makes it anew",
-        true => "restore the last backup that `fluxwatch db verify` finds sound; docs/how-to/install.md says how",
+        true => "restore the last backup that `fluxwatch db verify` finds sound; docs/how-to/back-up-upgrade-and-restore.md says how",
     }))
 }
 

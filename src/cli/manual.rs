@@ -30,7 +30,7 @@ const STATUSES: [(&str, &str); 5] = [
     ("4", "The machine or the database is at fault."),
 ];
 /// The files that every command knows.
-const FILES: [(&str, &str); 3] = [
+const FILES: [(&str, &str); 6] = [
     (
         "./fluxwatch.toml",
         "The configuration, if neither --config nor FLUXWATCH_CONFIG names one.",
@@ -42,6 +42,18 @@ const FILES: [(&str, &str); 3] = [
     (
         "/var/lib/fluxwatch/fluxwatch.db",
         "The database of the template; [store] path names it.",
+    ),
+    (
+        "/usr/share/fluxwatch/sample/",
+        "Of a package: a sample with two zones and a feed, to be copied and polled.",
+    ),
+    (
+        "/usr/share/fluxwatch/monitoring/",
+        "Of a package: rules for Prometheus and a dashboard for Grafana.",
+    ),
+    (
+        "/usr/share/doc/fluxwatch/docs/",
+        "Of a package: the manual; tutorial.md comes first.",
     ),
 ];
 /// The variables that every command reads.

@@ -197,7 +197,7 @@ fn asn_warnings(config: &Config, made_at: Option<Timestamp>, now: Timestamp) -> 
             "the table of autonomous systems is of {}, {days} days old: what moved since is in the wrong network, and from 730 days on nothing is suspected beyond level review",
             at.to_date()
         );
-        warn(what, "take a newer table: docs/how-to/install.md, \"Tables\"")
+        warn(what, "take a newer table: docs/reference/tables.md")
     });
     old.into_iter().collect()
 }

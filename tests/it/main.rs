@@ -12,6 +12,7 @@ mod aliases;
 mod arrivals;
 mod backtest;
 mod benign;
+mod book;
 mod bounds;
 mod campaigns;
 mod care;
