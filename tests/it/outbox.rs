@@ -243,10 +243,7 @@ fn a_refused_recipient_is_dead_at_once_and_others_are_not() {
         .lines()
         .find(|line| line.contains("message 1 to "))
         .expect(&log);
-    assert!(
-        line.contains(" is dead: ") && line.contains(" outbox=1 recipient="),
-        "{line}"
-    );
+    assert!(line.contains(" is dead: "), "{line}");
     let states = |bench: &Bench| -> Vec<String> {
         rows(bench)
             .iter()
