@@ -131,7 +131,7 @@ impl Lookup<'_> {
                 let mut statement = db.prepare(sql)?;
                 let mut rows = statement.rows(params![since, before, zone])?;
                 while let Some(row) = rows.next()? {
-                    versions.push((row.get("id")?, row.get("observed_at")?));
+                    versions.push((row.get("observed_at")?, row.get("id")?));
                 }
                 Ok(())
             })
