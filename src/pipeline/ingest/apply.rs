@@ -3,7 +3,9 @@
 use std::fs::File;
 
 use crate::dns::Serial;
-use crate::pipeline::{Pipeline, PipelineError, StoredSummary, spool_refusal};
+use crate::pipeline::context::Pipeline;
+use crate::pipeline::error::{PipelineError, spool_refusal};
+use crate::pipeline::outcome::StoredSummary;
 use crate::source::Fetched;
 use crate::store::{Committed, Comparison, VersionDraft, VersionKind, VersionTx, ZoneState};
 use crate::time::{Span, Timestamp};

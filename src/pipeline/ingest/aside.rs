@@ -1,6 +1,7 @@
 //! Lines of a feed that are set aside: many in one transaction, since a feed may hold nothing else.
 
-use crate::pipeline::{Pipeline, PipelineError};
+use crate::pipeline::context::Pipeline;
+use crate::pipeline::error::PipelineError;
 use crate::store::{RejectKind, SetAside, SourceId};
 
 /// How many lines wait at most to be stored.

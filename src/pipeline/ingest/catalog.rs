@@ -8,11 +8,13 @@ use tokio::task::JoinSet;
 use crate::config::{Feeding, Source, TransferSettings};
 use crate::dns::{Name, Serial};
 use crate::pipeline::backoff::Asked;
+use crate::pipeline::context::Pipeline;
+use crate::pipeline::error::{PipelineError, refusal_of};
 use crate::pipeline::ingest::full::{DUE_OF_CATALOG_MAX, is_full_due, retry_of, shortest_every};
+use crate::pipeline::ingest::transfer::TransferJob;
 use crate::pipeline::ingest::transfer::{Route, is_unreached};
-use crate::pipeline::{
-    Pipeline, PipelineError, PollOptions, TransferJob, ZoneOutcome, ZoneReport, refusal_of,
-};
+use crate::pipeline::outcome::CatalogSummary;
+use crate::pipeline::outcome::{PollOptions, ZoneOutcome, ZoneReport};
 use crate::source::{
     Catalog, SoaNumbers, SourceError, Swept, TransferTarget, fetch_catalog, query_soa,
     sweep_serials,
@@ -20,22 +22,6 @@ use crate::source::{
 use crate::store::{CatalogChange, MemberRow, SourceId, SourceKind};
 use crate::time::Timestamp;
 use crate::zone::{Counts, Refusal, ZonemdRule, judge_transfer};
-
-/// What a pass found of a catalog.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct CatalogSummary {
-    /// Zones that it lists and that are watched.
-    pub members: u64,
-    /// Zones that are watched from now on.
-    pub joined: u64,
-    /// Zones that are not watched any more.
-    pub left: u64,
-    /// Zones that it lists and that are not watched, because they lie outside of its scope or belong to
-    /// another source.
-    pub refused: u64,
-    /// Zones whose label is new: they begin anew.
-    pub reset: u64,
-}
 
 /// A look at a catalog: everything it needs, and nothing of the store.
 pub struct CatalogJob {

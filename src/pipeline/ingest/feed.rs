@@ -15,10 +15,10 @@ use crate::config::{Feeding, Source};
 use crate::count::counted;
 use crate::dns::{Name, Rdata, Record, RecordType, Serial};
 use crate::file;
+use crate::pipeline::context::Pipeline;
+use crate::pipeline::error::{PipelineError, away};
 use crate::pipeline::ingest::aside::Aside;
-use crate::pipeline::{
-    Pipeline, PipelineError, PollOptions, StoredSummary, ZoneOutcome, ZoneReport, away,
-};
+use crate::pipeline::outcome::{PollOptions, StoredSummary, ZoneOutcome, ZoneReport};
 use crate::source::{
     FeedLine, FeedOp, FeedReader, FeedSubject, OverLimit, file_identity, find_feed_parts,
     open_text, require_plain,

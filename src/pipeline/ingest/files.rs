@@ -8,12 +8,11 @@ use std::path::{Path, PathBuf};
 use crate::config::{Feeding, Source};
 use crate::dns::Name;
 use crate::file;
+use crate::pipeline::context::Pipeline;
+use crate::pipeline::error::{PipelineError, away, refusal_of, spool_refusal};
 use crate::pipeline::ingest::apply::{Applied, Reading};
 use crate::pipeline::ingest::marks::FileMarks;
-use crate::pipeline::{
-    Pipeline, PipelineError, PollOptions, StoredSummary, ZoneOutcome, ZoneReport, away, refusal_of,
-    spool_refusal,
-};
+use crate::pipeline::outcome::{PollOptions, StoredSummary, ZoneOutcome, ZoneReport};
 use crate::source::{FileRead, ZonefileRules, expand_glob, open_spool, read_zonefile};
 use crate::store::{FileMark, SourceId, SourceKind, ZoneState};
 use crate::time::{Span, TimePattern, Timestamp, timestamp_of};

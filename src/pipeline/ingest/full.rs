@@ -1,7 +1,8 @@
 //! When the whole zone is transferred although steps would do: what they lead to is compared with it.
 
 use crate::config::FullEvery;
-use crate::pipeline::{Pipeline, PipelineError};
+use crate::pipeline::context::Pipeline;
+use crate::pipeline::error::PipelineError;
 use crate::store::ZoneState;
 use crate::time::{Span, Timestamp};
 

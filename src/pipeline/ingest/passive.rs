@@ -5,9 +5,12 @@ use std::io::BufRead;
 
 use crate::count::counted;
 use crate::dns::Name;
+use crate::pipeline::context::Pipeline;
+use crate::pipeline::error::PipelineError;
 use crate::pipeline::ingest::aside::Aside;
 use crate::pipeline::ingest::feed::broken_input;
-use crate::pipeline::{Pipeline, PipelineError, ZoneOutcome, ZoneReport};
+use crate::pipeline::outcome::PassiveSummary;
+use crate::pipeline::outcome::{ZoneOutcome, ZoneReport};
 use crate::source::{FeedReader, SightingLine};
 use crate::store::{RejectKind, Sighting, SourceId, SourceKind, View};
 
@@ -24,15 +27,6 @@ pub struct PassiveImport<'a> {
     pub input: Box<dyn BufRead + 'a>,
     /// Whether `limits.file` counts: not for standard input, where others may take their time.
     pub is_timed: bool,
-}
-
-/// What an import of passive DNS found of one zone.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct PassiveSummary {
-    /// Records and times that were told.
-    pub sightings: u64,
-    /// Those that history did not have.
-    pub new: u64,
 }
 
 /// One import at work.

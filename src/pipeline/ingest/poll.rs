@@ -7,10 +7,12 @@ use tokio::task::JoinSet;
 
 use crate::config::{Feeding, ProbeConfig, Source};
 use crate::dns::Name;
-use crate::pipeline::{
-    AfterTransfer, Pipeline, PipelineError, PollOptions, TransferJob, TransferOutcome, ZoneReport,
-    run_transfer,
+use crate::pipeline::context::Pipeline;
+use crate::pipeline::error::PipelineError;
+use crate::pipeline::ingest::transfer::{
+    AfterTransfer, TransferJob, TransferOutcome, run_transfer,
 };
+use crate::pipeline::outcome::{PollOptions, ZoneReport};
 
 /// The most transfers that run at a time.
 const TRANSFERS_AT_ONCE: usize = 32;

@@ -4,8 +4,10 @@ use std::net::SocketAddr;
 
 use crate::config::{Feeding, Source};
 use crate::pipeline::backoff::{Asked, Silence};
+use crate::pipeline::context::Pipeline;
+use crate::pipeline::error::PipelineError;
 use crate::pipeline::ingest::transfer::is_unreached;
-use crate::pipeline::{Pipeline, PipelineError, ZoneOutcome, ZoneReport};
+use crate::pipeline::outcome::{ZoneOutcome, ZoneReport};
 use crate::zone::Refusal;
 
 /// Of how many zones in a row a primary says nothing before it is taken to be away. One or two may be those that it

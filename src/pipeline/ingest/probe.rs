@@ -15,9 +15,9 @@ use crate::config::{ProbeConfig, ProbeDomains, Source};
 use crate::detector::{Level, Verdict};
 use crate::dns::{Name, Rdata, Record};
 use crate::file;
-use crate::pipeline::{
-    Pipeline, PipelineError, PollOptions, StoredSummary, ZoneOutcome, ZoneReport,
-};
+use crate::pipeline::context::Pipeline;
+use crate::pipeline::error::PipelineError;
+use crate::pipeline::outcome::{PollOptions, StoredSummary, ZoneOutcome, ZoneReport};
 use crate::source::{ProbeSettings, ProbeTarget, Probed, Sightings, probe};
 use crate::store::{SourceId, SourceKind, VersionDraft, VersionKind, View, ZoneState};
 use crate::time::{Span, Timestamp};

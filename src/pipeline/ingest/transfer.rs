@@ -22,12 +22,11 @@ use tokio::time::{Instant, timeout_at};
 use crate::config::{Source, TransferSettings};
 use crate::dns::{Name, Serial};
 use crate::pipeline::backoff::Asked;
+use crate::pipeline::context::Pipeline;
+use crate::pipeline::error::{PipelineError, refusal_of};
 use crate::pipeline::ingest::apply::{Applied, Reading};
 use crate::pipeline::ingest::full::is_full_due;
-use crate::pipeline::{
-    Pipeline, PipelineError, PollOptions, StoredSummary, Timings, ZoneOutcome, ZoneReport,
-    refusal_of,
-};
+use crate::pipeline::outcome::{PollOptions, StoredSummary, Timings, ZoneOutcome, ZoneReport};
 use crate::source::{
     Fetched, SoaNumbers, SourceError, Steps, TransferFault, TransferKey, TransferTarget,
     TransferTls, Zonemd, fetch_steps, fetch_zone, open_spool, query_soa,

@@ -9,8 +9,10 @@ use std::collections::HashSet;
 use crate::case::Case;
 use crate::detector::{DetectPolicy, Level};
 use crate::dns::Name;
+use crate::pipeline::context::Pipeline;
+use crate::pipeline::error::PipelineError;
 use crate::pipeline::judge::detect::Judged;
-use crate::pipeline::{Pipeline, PipelineError, PollOptions};
+use crate::pipeline::outcome::PollOptions;
 use crate::store::CaseRow;
 use crate::time::{Span, Timestamp};
 

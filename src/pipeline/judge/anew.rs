@@ -5,8 +5,9 @@
 
 use crate::case::{Case, CaseEvent, CaseState, JUDGED_ANEW};
 use crate::detector::{Level, POLICY_NUMBER, POLICY_VERSION};
+use crate::pipeline::context::Pipeline;
+use crate::pipeline::error::PipelineError;
 use crate::pipeline::notify::compose::ACTOR;
-use crate::pipeline::{Pipeline, PipelineError};
 use crate::store::CaseRow;
 use crate::time::{Span, Timestamp};
 

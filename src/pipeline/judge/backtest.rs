@@ -11,11 +11,11 @@ use std::sync::Arc;
 use crate::case::{Case, CaseState, Observation, Standing, observe};
 use crate::detector::{AddressWindow, AliasWindow, DetectPolicy, Level, NameserverWindow, Stay};
 use crate::dns::{Name, case_domain};
+use crate::pipeline::context::Pipeline;
+use crate::pipeline::error::PipelineError;
+use crate::pipeline::findings::windows::{ADDRESSES_SINCE, DomainWindows, Range};
 use crate::pipeline::judge::again::next_look;
-use crate::pipeline::judge::detect::{
-    ADDRESSES_SINCE, DomainWindows, Range, changed_enough, may_be_watched,
-};
-use crate::pipeline::{Pipeline, PipelineError};
+use crate::pipeline::judge::detect::{changed_enough, may_be_watched};
 use crate::store::ChangedOwner;
 use crate::time::{Span, Timestamp};
 

@@ -10,7 +10,9 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::dns::Name;
-use crate::pipeline::{Pipeline, PipelineError, PollOptions};
+use crate::pipeline::context::Pipeline;
+use crate::pipeline::error::PipelineError;
+use crate::pipeline::outcome::PollOptions;
 use crate::store::View;
 use crate::time::Timestamp;
 

@@ -5,9 +5,10 @@
 
 use std::collections::HashMap;
 
-use crate::config::Fault;
-use crate::pipeline::parts::{Stamp, WAITS_KEY, stamps};
-use crate::pipeline::{Pipeline, PipelineError, PollOptions, Setup};
+use crate::pipeline::context::Pipeline;
+use crate::pipeline::error::PipelineError;
+use crate::pipeline::outcome::PollOptions;
+use crate::pipeline::parts::WAITS_KEY;
 use crate::store::{Store, StoreError, ZoneState};
 
 /// How many stored versions are judged before it is asked anew which is the oldest.
@@ -22,34 +23,7 @@ pub fn judging_waits(store: &Store) -> Result<bool, StoreError> {
     Ok(store.desk().noted_number(WAITS_KEY)?.unwrap_or(0) > 0)
 }
 
-impl Setup {
-    /// Returns the tables that cannot be used; nothing is judged before they can. Empty if judging goes on.
-    pub fn waiting_for(&self) -> &[Fault] {
-        &self.parts.waiting_for
-    }
-
-    /// Returns how the files of the tables stood before they were read.
-    pub fn stamps_read(&self) -> &[Stamp] {
-        &self.parts.stamps
-    }
-
-    /// Returns how the files of the tables stand now.
-    pub fn stamps(&self) -> Vec<Stamp> {
-        stamps(&self.config)
-    }
-}
-
 impl Pipeline {
-    /// Returns the tables that cannot be used; nothing is judged before they can. Empty if judging goes on.
-    pub fn waiting_for(&self) -> &[Fault] {
-        &self.parts.waiting_for
-    }
-
-    /// Returns whether nothing is judged.
-    pub(in crate::pipeline) fn is_waiting(&self) -> bool {
-        !self.waiting_for().is_empty()
-    }
-
     /// Judges every version of every zone that was stored while judging waited, or by a program that was killed
     /// before it judged, in the order of their times. Does nothing while judging waits.
     ///

@@ -8,7 +8,8 @@ use crate::detector::{Finding, Plane};
 use crate::dns::{Name, UnicodeForm, unicode_form};
 use crate::enrich::Networks;
 use crate::mailer::{Draft, Layout, compose, envelope_address};
-use crate::pipeline::{Pipeline, PipelineError};
+use crate::pipeline::context::Pipeline;
+use crate::pipeline::error::PipelineError;
 use crate::report::{
     CaseFacts, DeskReport, Ending, EvidenceLine, RelatedLine, XarfFacts, build_report,
     case_reference, check_xarf, evidence_csv, xarf,

@@ -6,7 +6,6 @@
 //! The lease is committed before the attempt and the result after it. A crash in between leaves a
 //! message that is sent again, with the same octets and the same Message-ID, when the lease has run out.
 
-use std::fmt;
 use std::fs;
 use std::future::{Future, pending};
 use std::mem;
@@ -22,8 +21,11 @@ use crate::count::counted;
 use crate::file;
 use crate::mailer::{Verdict, read_bounce};
 use crate::outbox::{Attempt, GIVE_UP, LEASE, Next, Tried, after_attempt, plain_reply};
+use crate::pipeline::context::Pipeline;
+use crate::pipeline::error::PipelineError;
+use crate::pipeline::figures::{Stage, note_stage};
 use crate::pipeline::notify::lanes::Pass;
-use crate::pipeline::{Pipeline, PipelineError, Stage, note_stage};
+use crate::pipeline::outcome::DeliverySummary;
 use crate::store::{Fate, MailKind, MessageRow, NewMessage, SendingCaps, Way};
 use crate::time::Span;
 
@@ -52,36 +54,6 @@ const LIMITS: SendingLimits = SendingLimits {
     per_hour_max: 1000,
     per_recipient_hour_max: 1000,
 };
-
-/// What a pass over the outbox did.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct DeliverySummary {
-    /// Messages that were taken.
-    pub sent: u64,
-    /// Messages that were tried and wait for another attempt.
-    pub waiting: u64,
-    /// Messages that were due and not tried, for the server did not answer.
-    pub untried: u64,
-    /// Messages that were given up or refused, or could not be composed since the last pass.
-    pub dead: u64,
-}
-
-impl fmt::Display for DeliverySummary {
-    /// Writes what became of the messages, each clause only if it has any: `3 sent, 1 given up`.
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{} sent", self.sent)?;
-        for (count, what) in [
-            (self.waiting, "tried again later"),
-            (self.untried, "not tried because the server does not answer"),
-            (self.dead, "given up"),
-        ] {
-            if count > 0 {
-                write!(formatter, ", {count} {what}")?;
-            }
-        }
-        Ok(())
-    }
-}
 
 impl Pipeline {
     /// Tries every message that is due, as many as the caps allow; see [`Pipeline::deliver_until`].

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::task::{Id, JoinSet};
 
 use crate::outbox::Attempt;
-use crate::pipeline::DeliverySummary;
+use crate::pipeline::outcome::DeliverySummary;
 use crate::store::{DueMessage, MessageRow, Way};
 
 /// The most mails that are tried at a time. Chosen by hand: few servers mind so many sessions of one client, and so

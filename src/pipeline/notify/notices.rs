@@ -2,10 +2,11 @@
 
 use crate::case::SendReason;
 use crate::mailer::is_same_address;
+use crate::pipeline::context::Pipeline;
+use crate::pipeline::error::PipelineError;
 use crate::pipeline::notify::compose::ACTOR;
 use crate::pipeline::notify::compose::CaseMail;
 use crate::pipeline::notify::reports::notice_basis;
-use crate::pipeline::{Pipeline, PipelineError};
 use crate::store::{CaseRow, MailKind, NoticeRow, NoticeState};
 
 /// What became of an approval.

@@ -12,7 +12,8 @@ use crate::case::{CaseState, JUDGED_ANEW};
 use crate::config::{Config, Feeding, MailConfig, ProbeDomains, Schedule, Source};
 use crate::detector::Level;
 use crate::mailer::{Draft, Layout, compose, envelope_address};
-use crate::pipeline::{Pipeline, PipelineError};
+use crate::pipeline::context::Pipeline;
+use crate::pipeline::error::PipelineError;
 use crate::report::{
     BlindLine, BlindnessReport, BulkLine, BulkReport, CaseLine, DigestReport, ExemptionLine,
     MailLine, case_reference,

@@ -19,8 +19,10 @@ use crate::detector::{Finding, Level};
 use crate::dns::Name;
 use crate::enrich::Registration;
 use crate::listing::CaseJson;
+use crate::pipeline::context::Pipeline;
+use crate::pipeline::error::PipelineError;
 use crate::pipeline::notify::compose::{Addressee, CaseMail};
-use crate::pipeline::{Pipeline, PipelineError, PollOptions};
+use crate::pipeline::outcome::PollOptions;
 use crate::store::{CaseRow, MailKind, NewMessage, NoticeState, Store};
 use crate::time::{Span, Timestamp};
 

@@ -1,6 +1,7 @@
 //! What is done when the wall clock was set.
 
-use crate::pipeline::{Pipeline, PipelineError};
+use crate::pipeline::context::Pipeline;
+use crate::pipeline::error::PipelineError;
 use crate::time::Step;
 
 /// Logs that the wall clock was set.

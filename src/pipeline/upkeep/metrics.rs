@@ -10,7 +10,7 @@ use std::io;
 use std::path::Path;
 
 use crate::config::CanaryConfig;
-use crate::pipeline::look_at_canary;
+use crate::pipeline::findings::canary::look_at_canary;
 use crate::pipeline::parts::{WAITS_KEY, made_key};
 use crate::store::{Store, StoreError, ZoneStatus};
 use crate::time::Timestamp;

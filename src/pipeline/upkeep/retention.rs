@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::config::{Config, RetentionConfig};
 use crate::dns::Name;
-use crate::pipeline::PipelineError;
+use crate::pipeline::error::PipelineError;
 use crate::store::{PruneCount, PruneStep, Store, View, ZoneState};
 use crate::time::{Span, Timestamp};
 

@@ -8,7 +8,8 @@ use crate::detector::{
     PlaneFinding, VOUCHED_WITHIN, Vouching, is_vouching_asked, judge_nameservers,
 };
 use crate::dns::{Name, RecordType};
-use crate::pipeline::{Pipeline, PipelineError};
+use crate::pipeline::context::Pipeline;
+use crate::pipeline::error::PipelineError;
 use crate::store::{Used, View, Wanted};
 use crate::time::Timestamp;
 
@@ -17,7 +18,7 @@ const CROWD_ROWS_MAX: usize = 8192;
 
 impl Pipeline {
     /// Judges name servers that are all a provider's by what its users did together.
-    pub(super) fn judge_crowds(
+    pub(in crate::pipeline) fn judge_crowds(
         &self,
         replayed: &NameserverReplay,
         window: &NameserverWindow,

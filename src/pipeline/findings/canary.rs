@@ -7,7 +7,8 @@
 use crate::case::CaseState;
 use crate::config::CanaryConfig;
 use crate::dns::Name;
-use crate::pipeline::{Pipeline, PipelineError};
+use crate::pipeline::context::Pipeline;
+use crate::pipeline::error::PipelineError;
 use crate::store::{HistoryScope, Store, StoreError};
 use crate::time::Timestamp;
 

@@ -9,8 +9,9 @@ use crate::detector::{
     operator_of, shadows, standing_of, without_known_operators,
 };
 use crate::dns::{Name, case_domain};
-use crate::pipeline::judge::detect::keep_stronger;
-use crate::pipeline::{Pipeline, PipelineError};
+use crate::pipeline::context::Pipeline;
+use crate::pipeline::error::PipelineError;
+use crate::pipeline::findings::find::keep_stronger;
 use crate::store::{EntityKey, View};
 use crate::time::Timestamp;
 
@@ -21,7 +22,7 @@ const OLD_ADDRESSES_MAX: usize = 512;
 
 impl Pipeline {
     /// Judges the aliases of a domain: the strongest plane of its owners and of all of them together.
-    pub(super) fn judge_aliases(
+    pub(in crate::pipeline) fn judge_aliases(
         &self,
         domain: &Name,
         windows: &mut [AliasWindow],
@@ -53,7 +54,7 @@ impl Pipeline {
     }
 
     /// Notes on the aliases of a domain to which of their operators stable names of many other domains lead.
-    pub(super) fn look_up_operators(
+    pub(in crate::pipeline) fn look_up_operators(
         &self,
         domain: &Name,
         windows: &mut [AliasWindow],
@@ -82,7 +83,7 @@ impl Pipeline {
 
     /// Returns the name servers of a delegation, of those that it has at `now`, that lie below a domain of its own zone
     /// which is not delegated, or newly.
-    pub(super) fn sitting_hosts(
+    pub(in crate::pipeline) fn sitting_hosts(
         &self,
         window: &NameserverWindow,
         now: Timestamp,
@@ -146,7 +147,7 @@ impl Pipeline {
     }
 
     /// Returns what of the owners of a domain that moved lately is new and foreign to it.
-    pub(super) fn shadows(
+    pub(in crate::pipeline) fn shadows(
         &self,
         domain: &Name,
         owners: &[&AddressWindow],

@@ -1,0 +1,554 @@
+//! What history says of a domain, loaded for the detector: the newest first, and no more than there is room for.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, HashSet};
+use std::net::IpAddr;
+
+use crate::detector::{AddressWindow, AliasWindow, LeftOut, Moment, NameserverWindow, Stay};
+use crate::dns::{Name, Rdata, case_domain};
+use crate::pipeline::context::Pipeline;
+use crate::pipeline::error::PipelineError;
+use crate::store::{EntityKey, Extent, Interval, StoreError, View};
+use crate::time::{Span, Timestamp};
+/// Of how many instants of an owner the intervals are read in any case: more than any rule asks for to watch it, so
+/// that a set of thousands pushes nothing out.
+pub(in crate::pipeline) const INSTANTS_MIN: usize = 24;
+
+/// The most owner names of one domain whose addresses are judged.
+pub(in crate::pipeline) const OWNERS_JUDGED_MAX: usize = 2000;
+
+/// How far back an owner must have changed its addresses to be judged.
+pub(in crate::pipeline) const ADDRESSES_SINCE: Span = Span::days(8);
+
+/// The most name servers of an operator that are judged as one set; those that changed most come first.
+pub(in crate::pipeline) const OPERATED_HOSTS_MAX: usize = 256;
+
+/// What history says of a domain: a window for each zone that delegates it, and for each of its own names.
+#[derive(Debug, Clone, Default)]
+pub(in crate::pipeline) struct DomainWindows {
+    pub nameservers: Vec<NameserverWindow>,
+    pub addresses: Vec<AddressWindow>,
+    pub aliases: Vec<AliasWindow>,
+}
+
+impl DomainWindows {
+    /// Returns when anything of it changed.
+    pub(in crate::pipeline) fn change_times(&self) -> BTreeSet<Timestamp> {
+        let names = self.nameservers.iter().flat_map(|it| &it.names).map(ends);
+        let hosts = self.nameservers.iter().flat_map(|it| &it.addresses);
+        let hosts = hosts.map(|(_, stay)| ends(stay));
+        let addresses = self.addresses.iter().flat_map(|it| &it.addresses).map(ends);
+        let aliases = self.aliases.iter().flat_map(|it| &it.targets).map(ends);
+        let own = addresses.chain(aliases);
+        let all = names.chain(hosts).chain(own).flatten();
+        all.flatten().collect()
+    }
+
+    /// Returns when what is a domain's own changed last, by `now`.
+    pub(in crate::pipeline) fn last_change_at(&self, now: Timestamp) -> Option<Timestamp> {
+        let names = self.nameservers.iter().flat_map(|it| &it.names).map(ends);
+        let hosts = self.nameservers.iter().flat_map(|it| {
+            let own = it.addresses.iter();
+            own.filter(|(host, _)| host.is_at_or_below(&it.owner))
+        });
+        let hosts = hosts.map(|(_, stay)| ends(stay));
+        let addresses = self.addresses.iter().flat_map(|it| &it.addresses).map(ends);
+        let aliases = self.aliases.iter().flat_map(|it| &it.targets).map(ends);
+        let own = addresses.chain(aliases);
+        let all = names.chain(hosts).chain(own).flatten().flatten();
+        all.filter(|at| *at <= now).max()
+    }
+
+    /// Returns the end of the latest part that is left out, if any is.
+    pub(in crate::pipeline) fn left_out_until(&self) -> Option<Timestamp> {
+        let nameservers = self.nameservers.iter().map(|it| &it.left_out);
+        let addresses = self.addresses.iter().map(|it| &it.left_out);
+        let aliases = self.aliases.iter().map(|it| &it.left_out);
+        let parts = nameservers.chain(addresses).chain(aliases);
+        parts.flatten().map(|part| part.until).max()
+    }
+}
+
+/// What is loaded of a domain.
+pub(in crate::pipeline) struct Range<'a> {
+    /// From when on...
+    pub since: Timestamp,
+    /// ...and until when.
+    pub until: Timestamp,
+    /// Of its own names those whose addresses changed after this.
+    pub moved_since: Timestamp,
+    /// The most closed intervals, in all.
+    pub limit: usize,
+    /// Where it has many names, those of them that are looked at; `None`: all that changed.
+    pub among: Option<&'a BTreeSet<Name>>,
+}
+
+/// How many more intervals of a domain may be loaded, and of which time.
+pub(in crate::pipeline) struct Budget {
+    extent: Extent,
+    registered_at: Option<Timestamp>,
+}
+
+impl Budget {
+    /// Takes what was loaded off.
+    fn spend<T>(&mut self, stays: &[Stay<T>]) {
+        let closed = stays.iter().filter(|stay| stay.removed.is_some()).count();
+        self.extent.limit = self.extent.limit.saturating_sub(closed);
+    }
+}
+
+impl Pipeline {
+    /// Returns whether a domain has more names than are judged.
+    pub(in crate::pipeline) fn has_many_names(&self, domain: &Name) -> Result<bool, PipelineError> {
+        for zone in self.store.zones().zones_enclosing(domain)? {
+            if !matches!(zone.view, View::Passive | View::Parent)
+                && (self.store)
+                    .lookup()
+                    .has_more_names(&zone, domain, OWNERS_JUDGED_MAX)?
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Returns those of a domain's names that are judged, where a version touched more: those that changed most.
+    pub(in crate::pipeline) fn most_changed(
+        &self,
+        domain: &Name,
+        touched: &BTreeSet<Name>,
+        range: &Range<'_>,
+    ) -> Result<BTreeSet<Name>, PipelineError> {
+        if touched.len() <= OWNERS_JUDGED_MAX {
+            return Ok(touched.clone());
+        }
+        let zones = self.store.zones().zones_enclosing(domain)?;
+        let mut counted = Vec::new();
+        for name in touched {
+            let mut count = 0;
+            for zone in zones.iter().filter(|zone| zone.view != View::Passive) {
+                let key = EntityKey {
+                    zone: zone.id,
+                    apex: zone.apex.clone(),
+                    owner: name.clone(),
+                };
+                count += (self.store)
+                    .lookup()
+                    .closed_count(&key, range.since, range.limit)?;
+            }
+            counted.push((Reverse(count), name));
+        }
+        counted.sort_unstable();
+        let most = counted.into_iter().take(OWNERS_JUDGED_MAX);
+        Ok(most.map(|(_, name)| name.clone()).collect())
+    }
+
+    /// Returns whether a domain, the name servers that it has and its own names that moved lately have more closed
+    /// intervals than the range has room for: only counts them. Where it says no, loading them may.
+    pub(in crate::pipeline) fn is_busy(
+        &self,
+        domain: &Name,
+        range: &Range<'_>,
+    ) -> Result<bool, PipelineError> {
+        let mut keys = BTreeSet::new();
+        for zone in self.store.zones().zones_enclosing(domain)? {
+            if zone.view == View::Passive {
+                continue;
+            }
+            let key = EntityKey {
+                zone: zone.id,
+                apex: zone.apex.clone(),
+                owner: domain.clone(),
+            };
+            for stay in self.window_until(&key, range.until, range.until)? {
+                if let Rdata::Ns(host) = stay.value {
+                    keys.extend(self.store.lookup().places_of_host(&host)?);
+                }
+            }
+            if zone.view != View::Parent && !self.store.lookup().is_at_or_below_cut(&key)? {
+                let (apex, since) = (&zone.apex, range.moved_since);
+                let store = &self.store;
+                keys.extend(store.lookup().owners_with_new_addresses(
+                    zone.id,
+                    apex,
+                    domain,
+                    since,
+                    OWNERS_JUDGED_MAX,
+                )?);
+            }
+            keys.insert(key);
+        }
+        let mut room = range.limit;
+        for key in keys {
+            let count =
+                self.store
+                    .lookup()
+                    .closed_count(&key, range.since, room.saturating_add(1))?;
+            if count > room {
+                return Ok(true);
+            }
+            room -= count;
+        }
+        Ok(false)
+    }
+
+    /// Loads what history says of a domain, the newest first; what there is no room for is left out.
+    pub(in crate::pipeline) fn load_windows(
+        &self,
+        domain: &Name,
+        range: &Range<'_>,
+    ) -> Result<DomainWindows, PipelineError> {
+        let mut windows = DomainWindows::default();
+        let mut budget = Budget {
+            extent: Extent {
+                since: range.since,
+                until: range.until,
+                limit: range.limit,
+                instants_min: INSTANTS_MIN,
+            },
+            registered_at: self.registered_at(domain, range.until),
+        };
+        for zone in self.store.zones().zones_enclosing(domain)? {
+            if zone.view == View::Passive {
+                // Nobody is judged by what others recorded.
+                continue;
+            }
+            let (is_parent, apex) = (zone.view == View::Parent, zone.apex);
+            let key = EntityKey {
+                zone: zone.id,
+                apex: apex.clone(),
+                owner: domain.clone(),
+            };
+            let own = self.load_nameservers(&key, &mut budget)?;
+            let operated = match &own {
+                Some(own) if !is_parent => self.load_operated(&key, own, range, &mut budget)?,
+                _ => None,
+            };
+            windows.nameservers.extend(own.into_iter().chain(operated));
+            // What the parent's servers say below the domain is glue.
+            if is_parent || self.store.lookup().is_at_or_below_cut(&key)? {
+                continue;
+            }
+            let owners = match range.among {
+                Some(among) => {
+                    let own = among.iter().filter(|name| name.is_at_or_below(&apex));
+                    let key = |name: &Name| EntityKey {
+                        zone: zone.id,
+                        apex: apex.clone(),
+                        owner: name.clone(),
+                    };
+                    own.map(key).collect()
+                }
+                None => self.store.lookup().owners_with_new_addresses(
+                    zone.id,
+                    &apex,
+                    domain,
+                    range.moved_since,
+                    OWNERS_JUDGED_MAX,
+                )?,
+            };
+            for key in owners {
+                let is_own = case_domain(&apex, &key.owner) == *domain
+                    && !self.store.lookup().is_at_or_below_cut(&key)?;
+                if is_own {
+                    let (addresses, aliases) = self.load_owner(&key, &mut budget)?;
+                    windows.addresses.extend(addresses.map(|it| AddressWindow {
+                        lingers: zone.view != View::Zone,
+                        ..it
+                    }));
+                    windows.aliases.extend(aliases);
+                }
+            }
+        }
+        Ok(windows)
+    }
+
+    /// Returns when a domain was registered, as the registrar's file says, if that was by `now`.
+    pub(in crate::pipeline) fn registered_at(
+        &self,
+        domain: &Name,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        let registration = self.parts.knowledge.registrations.as_ref()?.find(domain)?;
+        Some(registration.created_at).filter(|at| *at <= now)
+    }
+
+    /// Returns every new registration of a domain by `until`.
+    pub(in crate::pipeline) fn resets(
+        &self,
+        key: &EntityKey,
+        registered_at: Option<Timestamp>,
+        until: Timestamp,
+    ) -> Result<Vec<Timestamp>, PipelineError> {
+        let mut resets = self.store.lookup().registered_anew(key, until)?;
+        resets.extend(registered_at);
+        Ok(resets)
+    }
+
+    /// Loads the name servers of a delegation; `None` if history knows of none.
+    pub(in crate::pipeline) fn load_nameservers(
+        &self,
+        key: &EntityKey,
+        budget: &mut Budget,
+    ) -> Result<Option<NameserverWindow>, PipelineError> {
+        let Extent { since, until, .. } = budget.extent;
+        let read = self.store.lookup().newest_intervals(key, &budget.extent)?;
+        budget.spend(&read.stays);
+        let names: Vec<Stay<Name>> = read.stays.into_iter().filter_map(as_nameserver).collect();
+        if names.is_empty() {
+            return Ok(None);
+        }
+        let mut left_out = self.left_out(key, read.cut, since)?;
+        // Those that are there now first: of them most is left in where there is no room for all.
+        let there = names.iter().filter(|it| it.removed.is_none());
+        let there: BTreeSet<&Name> = there.map(|it| &it.value).collect();
+        let hosts = names.iter().map(|it| &it.value);
+        let hosts: BTreeSet<(bool, &Name)> = hosts.map(|it| (!there.contains(it), it)).collect();
+        let mut addresses = Vec::new();
+        for (_, host) in hosts {
+            let read = self.store.lookup().host_addresses(host, &budget.extent)?;
+            budget.spend(&read.stays);
+            if let Some(cut) = read.cut {
+                let part = left_out.get_or_insert_with(|| LeftOut::until(cut.at));
+                part.until = part.until.max(cut.at);
+                for place in self.store.lookup().places_of_host(host)? {
+                    let values = self.store.lookup().values_before(&place, &cut, since)?;
+                    part.addresses
+                        .extend(values.iter().filter_map(Rdata::address));
+                }
+            }
+            addresses.extend(read.stays.into_iter().map(|stay| (host.clone(), stay)));
+        }
+        Ok(Some(NameserverWindow {
+            zone: key.apex.clone(),
+            owner: key.owner.clone(),
+            watched_since: self
+                .store
+                .lookup()
+                .watched_since(key.zone)?
+                .unwrap_or(until),
+            names,
+            addresses,
+            resets: self.resets(key, budget.registered_at, until)?,
+            popular: None,
+            operated: None,
+            left_out,
+        }))
+    }
+
+    /// Loads the name servers at or below a domain that others use and whose addresses moved, where the domain does
+    /// not use all of these itself: as one set, that of their operator. `None` where there are none.
+    pub(in crate::pipeline) fn load_operated(
+        &self,
+        key: &EntityKey,
+        own: &NameserverWindow,
+        range: &Range<'_>,
+        budget: &mut Budget,
+    ) -> Result<Option<NameserverWindow>, PipelineError> {
+        if !self.store.has_reverse_index() || key.owner == key.apex {
+            return Ok(None);
+        }
+        if !self.may_operate(key, range.until)? {
+            return Ok(None);
+        }
+        let moved = self.store.lookup().owners_with_new_addresses(
+            key.zone,
+            &key.apex,
+            &key.owner,
+            range.moved_since,
+            OPERATED_HOSTS_MAX,
+        )?;
+        let known: HashSet<&Name> = own.names.iter().map(|stay| &stay.value).collect();
+        let moved = moved.into_iter().map(|moved| moved.owner);
+        let (mut hosts, others): (BTreeSet<Name>, BTreeSet<Name>) =
+            moved.partition(|host| known.contains(host));
+        let users = self.store.lookup().users_by_host(&others, others.len())?;
+        let used = users.into_iter().filter(|(_, users)| users.count > 0);
+        let used: Vec<Name> = used.map(|(host, _)| host).collect();
+        if used.is_empty() {
+            return Ok(None);
+        }
+        hosts.extend(used);
+        let there_since = Moment {
+            version_id: 0,
+            at: range.since,
+            serial: None,
+            bulk: false,
+            drift: false,
+            shared_count: 0,
+        };
+        let mut window = NameserverWindow {
+            names: Vec::new(),
+            addresses: Vec::new(),
+            ..own.clone()
+        };
+        for host in hosts {
+            let read = self.store.lookup().host_addresses(&host, &budget.extent)?;
+            budget.spend(&read.stays);
+            if let Some(cut) = read.cut {
+                let part = (window.left_out).get_or_insert_with(|| LeftOut::until(cut.at));
+                part.until = part.until.max(cut.at);
+            }
+            let stays = read.stays.into_iter().map(|stay| (host.clone(), stay));
+            window.addresses.extend(stays);
+            window.names.push(Stay {
+                value: host,
+                added: there_since,
+                removed: None,
+                baseline: true,
+            });
+        }
+        Ok(Some(window))
+    }
+
+    /// Returns whether a name other than a domain and those below it may use a name server at or below the domain: few
+    /// are used so, and to read which of a domain's own moved takes long.
+    pub(in crate::pipeline) fn may_operate(
+        &self,
+        domain: &EntityKey,
+        now: Timestamp,
+    ) -> Result<bool, PipelineError> {
+        if self.store.lookup().has_host_used_elsewhere(&domain.owner)? {
+            return Ok(true);
+        }
+        // What a name above uses is not told there.
+        let mut above = domain.owner.parent();
+        while let Some(owner) = above.filter(|name| name.is_at_or_below(&domain.apex)) {
+            let key = EntityKey {
+                owner: owner.clone(),
+                ..domain.clone()
+            };
+            let used = self.window_until(&key, now, now)?.into_iter();
+            if (used.filter_map(as_nameserver)).any(|it| it.value.is_at_or_below(&domain.owner)) {
+                return Ok(true);
+            }
+            above = owner.parent();
+        }
+        Ok(false)
+    }
+
+    /// Returns what the part of an owner's history had that is left out.
+    pub(in crate::pipeline) fn left_out(
+        &self,
+        key: &EntityKey,
+        cut: Option<Moment>,
+        since: Timestamp,
+    ) -> Result<Option<LeftOut>, PipelineError> {
+        let Some(cut) = cut else { return Ok(None) };
+        let mut part = LeftOut::until(cut.at);
+        for value in self.store.lookup().values_before(key, &cut, since)? {
+            part.addresses.extend(value.address());
+            if let Rdata::Ns(name) | Rdata::Cname(name) = value {
+                part.names.insert(name);
+            }
+        }
+        Ok(Some(part))
+    }
+
+    /// Loads an owner's own addresses and its aliases; `None` for what history knows none of.
+    pub(in crate::pipeline) fn load_owner(
+        &self,
+        key: &EntityKey,
+        budget: &mut Budget,
+    ) -> Result<(Option<AddressWindow>, Option<AliasWindow>), PipelineError> {
+        let Extent { since, until, .. } = budget.extent;
+        let read = self.store.lookup().newest_intervals(key, &budget.extent)?;
+        budget.spend(&read.stays);
+        let (mut addresses, mut targets) = (Vec::new(), Vec::new());
+        for interval in read.stays {
+            match &interval.value {
+                Rdata::Cname(_) => targets.extend(as_alias(interval)),
+                _ => addresses.extend(as_address(interval)),
+            }
+        }
+        if addresses.is_empty() && targets.is_empty() {
+            return Ok((None, None));
+        }
+        let watched_since = self
+            .store
+            .lookup()
+            .watched_since(key.zone)?
+            .unwrap_or(until);
+        let resets = self.resets(key, budget.registered_at, until)?;
+        let left_out = self.left_out(key, read.cut, since)?;
+        let (zone, owner) = (&key.apex, &key.owner);
+        let aliases = (!targets.is_empty()).then(|| AliasWindow {
+            zone: zone.clone(),
+            owner: owner.clone(),
+            watched_since,
+            targets,
+            resets: resets.clone(),
+            popular: None,
+            left_out: left_out.clone(),
+        });
+        let addresses = (!addresses.is_empty()).then(|| AddressWindow {
+            zone: zone.clone(),
+            owner: owner.clone(),
+            watched_since,
+            addresses,
+            resets,
+            left_out,
+            lingers: false,
+        });
+        Ok((addresses, aliases))
+    }
+
+    /// Returns an owner's intervals that had begun by `now`.
+    pub(in crate::pipeline) fn window_until(
+        &self,
+        key: &EntityKey,
+        since: Timestamp,
+        now: Timestamp,
+    ) -> Result<Vec<Interval>, StoreError> {
+        Ok(self
+            .store
+            .lookup()
+            .window(key, since)?
+            .into_iter()
+            .filter(|stay| stay.added.at <= now)
+            .collect())
+    }
+}
+
+/// Returns when a value came, unless it was there when watching began, and when it left.
+pub(in crate::pipeline) fn ends<T>(stay: &Stay<T>) -> [Option<Timestamp>; 2] {
+    let added = (!stay.baseline).then_some(stay.added.at);
+    [added, stay.removed.map(|end| end.at)]
+}
+
+/// Returns the interval of an NS record as that of its name server.
+pub(in crate::pipeline) fn as_nameserver(interval: Interval) -> Option<Stay<Name>> {
+    match interval.value {
+        Rdata::Ns(host) => Some(Stay {
+            value: host,
+            added: interval.added,
+            removed: interval.removed,
+            baseline: interval.baseline,
+        }),
+        _ => None,
+    }
+}
+
+/// Returns the interval of a CNAME record as that of its target.
+pub(in crate::pipeline) fn as_alias(interval: Interval) -> Option<Stay<Name>> {
+    match interval.value {
+        Rdata::Cname(target) => Some(Stay {
+            value: target,
+            added: interval.added,
+            removed: interval.removed,
+            baseline: interval.baseline,
+        }),
+        _ => None,
+    }
+}
+
+/// Returns the interval of an address record as that of its address.
+pub(in crate::pipeline) fn as_address(interval: Interval) -> Option<Stay<IpAddr>> {
+    let address = interval.value.address()?;
+    Some(Stay {
+        value: address,
+        added: interval.added,
+        removed: interval.removed,
+        baseline: interval.baseline,
+    })
+}
