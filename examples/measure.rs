@@ -144,7 +144,7 @@ fn take_in(pipeline: &Pipeline, zone: &Path, day: i64) -> Result<f64, Box<dyn Er
         full: true,
         ..PollOptions::default()
     };
-    pipeline.import_files(&import, &options, |_| {})?;
+    pipeline.ingest().import_files(&import, &options, |_| {})?;
     pipeline.store().upkeep().checkpoint()?;
     Ok(cpu_s()? - before)
 }

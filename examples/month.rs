@@ -211,7 +211,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let cpu_start = cpu_seconds();
     poll(&pipeline, &runtime)?;
     let baseline = cpu_seconds() - cpu_start;
-    pipeline.last_digest_at()?;
+    pipeline.notify().last_digest_at()?;
     eprintln!("baseline of {} lines: {baseline:.1} CPU s", zone.lines);
     let moves_per_hour = delegations * 5 / 1000 / 24;
     let mut renumbered = 0;
@@ -266,11 +266,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         zone.feed.flush()?;
         clock.set(Timestamp::from_unix(zone.at));
         poll(&pipeline, &runtime)?;
-        pipeline.tell_operator()?;
+        pipeline.notify().tell_operator()?;
         if hour % 24 == DIGEST_HOUR {
-            pipeline.queue_digest()?;
+            pipeline.notify().queue_digest()?;
         }
-        runtime.block_on(pipeline.deliver())?;
+        runtime.block_on(pipeline.notify().deliver())?;
         if hour % 24 == 0 {
             eprintln!("day {}: {:.1} CPU s", hour / 24, cpu_seconds() - cpu_start);
         }
@@ -301,7 +301,11 @@ fn poll(
         mail_wanted: true,
         ..PollOptions::default()
     };
-    runtime.block_on(pipeline.poll(&sources, None, &options, &mut |_| {}))?;
+    runtime.block_on(
+        pipeline
+            .ingest()
+            .poll(&sources, None, &options, &mut |_| {}),
+    )?;
     Ok(())
 }
 

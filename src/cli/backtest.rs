@@ -144,10 +144,12 @@ fn replay(
         }
     };
     bar.enable_steady_tick(Duration::from_millis(250));
-    let replayed = pipeline.backtest(policy, since, until, |all, done| {
-        bar.set_length(all as u64);
-        bar.set_position(done as u64);
-    })?;
+    let replayed = pipeline
+        .judge()
+        .backtest(policy, since, until, |all, done| {
+            bar.set_length(all as u64);
+            bar.set_position(done as u64);
+        })?;
     bar.finish_and_clear();
     Ok(replayed)
 }

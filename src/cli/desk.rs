@@ -90,7 +90,7 @@ fn run_step(config: Option<&Path>, command: &CasesStep, step: &DeskStep) -> Resu
         writeln!(err, "dry run: nothing was changed")?;
     } else if has_mail && taken > 0 {
         // What cannot leave now leaves with the next pass of whoever polls.
-        runtime()?.block_on(pipeline.deliver())?;
+        runtime()?.block_on(pipeline.notify().deliver())?;
     }
     Ok(if refused > 0 {
         Done::Partly

@@ -44,7 +44,7 @@ pub fn run(config: Option<&Path>, command: &ExplainCommand) -> Result<Done, Fail
         None => newest_event(&pipeline, &domain)?,
     };
     let policy = pipeline.config().detect.label();
-    let found = pipeline.find(&domain, at)?;
+    let found = pipeline.findings().find(&domain, at)?;
     let mut out = stdout();
     match command.format {
         ExplainFormat::Json => {
@@ -170,7 +170,7 @@ fn exemption_for(pipeline: &Pipeline, found: &DomainFinding) -> Result<Option<Ex
     };
     let now = WallClock.now();
     let live = pipeline.store().desk().exemptions_in_force(now)?;
-    let registration = pipeline.registration_of(&finding.domain);
+    let registration = pipeline.notify().registration_of(&finding.domain);
     let account = registration.and_then(|it| it.account);
     Ok(exemption_of(&live, finding, account.as_deref(), now).cloned())
 }

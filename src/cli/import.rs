@@ -63,7 +63,7 @@ fn import(pipeline: &Pipeline, command: &ImportCommand, send: bool) -> Result<Do
             "--report needs [report] and [smtp] in the configuration",
         ));
     }
-    pipeline.judge_anew(&|| true)?;
+    pipeline.judge().judge_anew(&|| true)?;
     let reports = match command {
         ImportCommand::Zonefile(zonefile) => import_zonefile(pipeline, zonefile)?,
         ImportCommand::Feed(feed) => import_feed(pipeline, feed)?,
@@ -72,7 +72,7 @@ fn import(pipeline: &Pipeline, command: &ImportCommand, send: bool) -> Result<Do
     };
     pipeline.store().upkeep().checkpoint()?;
     let delivered = if send && report {
-        runtime()?.block_on(pipeline.deliver())?
+        runtime()?.block_on(pipeline.notify().deliver())?
     } else {
         Default::default()
     };
@@ -126,7 +126,7 @@ fn import_zonefile(
         require_final_newline: !command.no_final_newline,
     };
     let bar = progress_bar(None);
-    let reports = pipeline.import_files(&import, &options, |path| {
+    let reports = pipeline.ingest().import_files(&import, &options, |path| {
         bar.set_message(path.display().to_string());
     })?;
     bar.finish_and_clear();
@@ -148,7 +148,7 @@ fn import_feed(pipeline: &Pipeline, command: &ImportFeed) -> Result<Vec<ZoneRepo
         is_timed: is_file(&command.file),
         complete: command.complete,
     };
-    let reports = pipeline.import_feed(import, &options)?;
+    let reports = pipeline.ingest().import_feed(import, &options)?;
     bar.finish_and_clear();
     Ok(reports)
 }
@@ -173,7 +173,7 @@ fn import_passive(
         input,
         is_timed: is_file(&command.file),
     };
-    let reports = pipeline.import_passive(import)?;
+    let reports = pipeline.ingest().import_passive(import)?;
     bar.finish_and_clear();
     Ok(reports)
 }

@@ -132,7 +132,7 @@ fn run_retry(config: Option<&Path>, command: &OutboxRetry) -> Result<Done, Failu
         writeln!(err, "no message waits to be sent")?;
         return Ok(Done::Well);
     }
-    let delivered = runtime()?.block_on(open_pipeline(config, store)?.deliver())?;
+    let delivered = runtime()?.block_on(open_pipeline(config, store)?.notify().deliver())?;
     writeln!(err, "mail: {delivered}")?;
     Ok(if delivered.waiting + delivered.dead > 0 {
         Done::Partly

@@ -51,8 +51,8 @@ pub fn run(config: Option<&Path>, command: &PollCommand) -> Result<Done, Failure
     };
     if command.dry_run {
         let dry = open_dry_run(config)?;
-        dry.pipeline.judge_anew(&|| true)?;
-        dry.pipeline.judge_stored(&options)?;
+        dry.pipeline.judge().judge_anew(&|| true)?;
+        dry.pipeline.judge().judge_stored(&options)?;
         let done = poll(
             &dry.pipeline,
             &wanted,
@@ -75,9 +75,9 @@ pub fn run(config: Option<&Path>, command: &PollCommand) -> Result<Done, Failure
     };
     let store = create_store(&config)?;
     let pipeline = open_watching(config, store)?;
-    pipeline.note_tables()?;
-    pipeline.judge_anew(&|| true)?;
-    pipeline.judge_stored(&options)?;
+    pipeline.upkeep().note_tables()?;
+    pipeline.judge().judge_anew(&|| true)?;
+    pipeline.judge().judge_stored(&options)?;
     poll(&pipeline, &wanted, &options, manner)
 }
 
@@ -120,7 +120,7 @@ fn poll(
     manner: Manner,
 ) -> Result<Done, Failure> {
     let Manner { send, quiet } = manner;
-    pipeline.settle_waits()?;
+    pipeline.upkeep().settle_waits()?;
     let config = pipeline.config().clone();
     let sources: Vec<&Source> = config
         .sources
@@ -136,7 +136,7 @@ fn poll(
         let mut hear = |report: ZoneReport| {
             // The table says it too; who wants lines asks for them.
             if tracing::enabled!(tracing::Level::INFO) {
-                log_report(&report, pipeline.is_known_outage(&report));
+                log_report(&report, pipeline.ingest().is_known_outage(&report));
             }
             progress.inc(1);
             progress.set_message(
@@ -148,11 +148,12 @@ fn poll(
             reports.push(report);
         };
         pipeline
+            .ingest()
             .poll(&sources, some_wanted, options, &mut hear)
             .await?;
         if send {
-            pipeline.after_pass()?;
-            Ok::<_, Failure>(pipeline.deliver().await?)
+            pipeline.notify().after_pass()?;
+            Ok::<_, Failure>(pipeline.notify().deliver().await?)
         } else {
             Ok(DeliverySummary::default())
         }
@@ -161,7 +162,7 @@ fn poll(
     if send {
         let now = pipeline.clock().now();
         Retention::new(pipeline.store(), &config, now).prune_daily(|_| true)?;
-        pipeline.write_metrics(&Troubles::default())?;
+        pipeline.upkeep().write_metrics(&Troubles::default())?;
     }
     if quiet {
         reports.retain(has_failed);
@@ -181,7 +182,7 @@ fn poll(
         writeln!(std::io::stderr(), "mail: {delivered}")?;
     }
     tell_waiting(pipeline)?;
-    if let Some(alarm) = pipeline.canary_alarm()? {
+    if let Some(alarm) = pipeline.findings().canary_alarm()? {
         writeln!(std::io::stderr(), "{alarm}")?;
         return Ok(Done::Partly);
     }

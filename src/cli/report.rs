@@ -183,7 +183,7 @@ fn run_send(config: Config, command: &ReportSend) -> Result<Done, Failure> {
         let row = find_case(&store, &command.case)?;
         let pipeline = open_pipeline(config, store)?;
         warn_of_exemption(&pipeline, &row)?;
-        for to in pipeline.desk_addressees(&row.case) {
+        for to in pipeline.notify().desk_addressees(&row.case) {
             writeln!(err, "would be told: {}", to.address)?;
         }
         writeln!(err, "dry run: nothing was sent or changed")?;
@@ -274,7 +274,7 @@ fn tell_draft(
 
 /// Sends what is queued.
 fn deliver(pipeline: &Pipeline) -> Result<Done, Failure> {
-    let delivered = runtime()?.block_on(pipeline.deliver())?;
+    let delivered = runtime()?.block_on(pipeline.notify().deliver())?;
     writeln!(std::io::stderr(), "mail: {delivered}")?;
     Ok(match delivered.waiting + delivered.dead > 0 {
         true => Done::Partly,

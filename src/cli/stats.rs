@@ -22,7 +22,7 @@ pub fn run(config: Option<&Path>, command: &StatsCommand) -> Result<Done, Failur
     let pipeline = open_pipeline(config, store)?;
     let store = pipeline.store();
     let registrar = |domain: &crate::dns::Name| {
-        let known = pipeline.registration_of(domain);
+        let known = pipeline.notify().registration_of(domain);
         known.and_then(|it| it.registrar).unwrap_or_default()
     };
     let facts: Vec<DeskFact> = store

@@ -196,7 +196,7 @@ impl Common {
             note_stage(Stage::Store, Duration::from_millis(timings.stored_ms));
         }
         let mut unread = self.unread.lock().unwrap_or_else(PoisonError::into_inner);
-        unread.log_reports(reports, |report| pipeline.is_known_outage(report));
+        unread.log_reports(reports, |report| pipeline.ingest().is_known_outage(report));
         drop(unread);
         self.metrics_are_old.store(true, Ordering::Relaxed);
         Ok(pipeline.store().upkeep().checkpoint()?)

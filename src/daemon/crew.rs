@@ -207,8 +207,8 @@ impl Crew {
         };
         let began = Instant::now();
         let reports = match source.feeding {
-            Feeding::Zonefile { .. } => pipeline.poll_files(source, &options())?,
-            _ => pipeline.poll_feed(source, &options())?,
+            Feeding::Zonefile { .. } => pipeline.ingest().poll_files(source, &options())?,
+            _ => pipeline.ingest().poll_feed(source, &options())?,
         };
         note_stage(Stage::Read, began.elapsed());
         self.common.end_reports(pipeline, &reports)
@@ -226,7 +226,9 @@ impl Crew {
             let _ = push.answer.send(Pushed::NoSuchFeed);
             return Ok(());
         };
-        let reports = pipeline.push_feed(source, &push.lines, &options())?;
+        let reports = pipeline
+            .ingest()
+            .push_feed(source, &push.lines, &options())?;
         // Whoever pushed may have gone; the lines are durable all the same.
         let _ = push.answer.send(taken(&reports));
         self.common.end_reports(pipeline, &reports)

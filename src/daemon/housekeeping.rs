@@ -80,7 +80,7 @@ impl Rounds {
             if is_back {
                 common.clock.settle();
             }
-            pipeline.note_step(step)?;
+            pipeline.upkeep().note_step(step)?;
             if !is_back {
                 common.clock.settle();
             }
@@ -100,9 +100,9 @@ impl Rounds {
         pipeline.store().is_still_there()?;
         if self.generation != Some(generation) {
             if self.generation.is_none() {
-                pipeline.settle_waits()?;
+                pipeline.upkeep().settle_waits()?;
             }
-            pipeline.note_tables()?;
+            pipeline.upkeep().note_tables()?;
             self.generation = Some(generation);
             common.metrics_are_old.store(true, Ordering::Relaxed);
         }
@@ -110,16 +110,16 @@ impl Rounds {
         self.move_waits(common, pipeline)?;
         if self.operator_at <= now {
             self.operator_at = now + OPERATOR_EVERY;
-            pipeline.after_pass()?;
+            pipeline.notify().after_pass()?;
             common.post.ring();
         }
         if self.metrics_at <= now && common.metrics_are_old.swap(false, Ordering::Relaxed) {
             self.metrics_at = now + METRICS_EVERY;
-            pipeline.write_metrics(&common.troubles)?;
+            pipeline.upkeep().write_metrics(&common.troubles)?;
         }
         if self.canary_at <= now {
             self.canary_at = now + CANARY_EVERY;
-            if let Some(alarm) = pipeline.canary_alarm()? {
+            if let Some(alarm) = pipeline.findings().canary_alarm()? {
                 tracing::error!("{alarm}");
             }
         }

@@ -35,7 +35,11 @@ pub(super) fn judge(common: &Arc<Common>) {
         }
         if may_have_stored {
             pipeline.take_over(&setup);
-            if let Err(error) = pipeline.judge_anew(&|| !common.stop.is_set()) {
+            if let Err(error) = pipeline
+                .ingest()
+                .judge()
+                .judge_anew(&|| !common.stop.is_set())
+            {
                 match common.heal(JUDGING, pipeline.store(), error) {
                     true => continue,
                     false => return,
@@ -51,7 +55,7 @@ pub(super) fn judge(common: &Arc<Common>) {
         pipeline.take_over(&common.setup());
         let goes_on = || !common.stop.is_set();
         let began = Instant::now();
-        let judged = pipeline.judge_matter(
+        let judged = pipeline.judge().judge_matter(
             &common.docket,
             &matter,
             Instant::now() + TURN,

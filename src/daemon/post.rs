@@ -25,7 +25,11 @@ pub(super) fn deliver(common: &Arc<Common>, runtime: &Handle) {
         let generation = common.generation.load(Ordering::SeqCst);
         pipeline.take_over(&common.setup());
         // What a server has just taken is noted before the service ends, or goes on with another configuration.
-        match runtime.block_on(pipeline.deliver_until(interrupted(common, generation))) {
+        match runtime.block_on(
+            pipeline
+                .notify()
+                .deliver_until(interrupted(common, generation)),
+        ) {
             Ok(_) if common.stop.is_set() => return,
             Ok(_) => {
                 common.clear(POST);

@@ -167,7 +167,7 @@ impl<'a> Watch<'a> {
             let settings = source.transfer();
             let sender = table.add_sender(
                 settings.map_or(&[], |settings| &settings.primaries),
-                settings.and_then(|settings| pipeline.transfer_key(settings)),
+                settings.and_then(|settings| pipeline.ingest().transfer_key(settings)),
             );
             debug_assert_eq!(sender as usize, i);
             if let Some(zone) = settings.filter(|it| it.notify).and(watched_apex(source)) {
@@ -264,7 +264,7 @@ impl<'a> Watch<'a> {
         else {
             return Ok(());
         };
-        let members = self.pipeline.catalog_zones(source)?;
+        let members = self.pipeline.ingest().catalog_zones(source)?;
         let mut senders = self.senders.write().unwrap_or_else(PoisonError::into_inner);
         // Those that left are not watched any more.
         senders.forget_zones(index as u32);
@@ -293,7 +293,10 @@ impl<'a> Watch<'a> {
                 Feeding::Catalog { .. } => {
                     // One that is still looked at is due again at its next time.
                     if self.busy.insert(i) {
-                        let job = self.pipeline.prepare_catalog(source, &self.options)?;
+                        let job = self
+                            .pipeline
+                            .ingest()
+                            .prepare_catalog(source, &self.options)?;
                         self.looks.spawn(async move {
                             Looked::Catalog(i, Box::new(run_catalog(job).await))
                         });
@@ -339,7 +342,7 @@ impl<'a> Watch<'a> {
             tracing::warn!(source = %source.name, "source {}: the last probe is not done yet", source.name);
             return Ok(());
         }
-        match self.pipeline.prepare_probe(source, probe)? {
+        match self.pipeline.ingest().prepare_probe(source, probe)? {
             Ok(job) => {
                 let (mut answers, sender) = (job.start(), self.probes.0.clone());
                 tokio::spawn(async move {
@@ -366,9 +369,10 @@ impl<'a> Watch<'a> {
         let source = &config.sources[i];
         match (probed, &source.feeding) {
             (Some(probed), Feeding::Probe(probe)) => {
-                let report = self
-                    .pipeline
-                    .take_probed(source, probe, probed, &self.options)?;
+                let report =
+                    self.pipeline
+                        .ingest()
+                        .take_probed(source, probe, probed, &self.options)?;
                 self.common.metrics_are_old.store(true, Ordering::Relaxed);
                 // A portfolio that stands is not worth a line for each domain.
                 if !matches!(report.outcome, ZoneOutcome::Unchanged { .. }) {
@@ -388,7 +392,11 @@ impl<'a> Watch<'a> {
     fn put_next(&mut self, i: usize, source: &Source, began: Reading) -> Result<(), PipelineError> {
         let ended = self.pipeline.clock().reading();
         let refresh = match (&self.timetables[i], source.zone()) {
-            (Timetable::Soa, Some(zone)) => self.pipeline.soa_timers(zone)?.map(|timers| timers.0),
+            (Timetable::Soa, Some(zone)) => self
+                .pipeline
+                .ingest()
+                .soa_timers(zone)?
+                .map(|timers| timers.0),
             _ => None,
         };
         let next = self.timetables[i].after(began, ended, refresh);
@@ -411,6 +419,7 @@ impl<'a> Watch<'a> {
             .expect("only transfers and catalogs are started");
         let job = self
             .pipeline
+            .ingest()
             .prepare_transfer(source, zone, settings, &self.options)?;
         self.in_flight.insert(zone.clone(), i);
         self.transfers.add(job);
@@ -475,7 +484,11 @@ impl<'a> Watch<'a> {
 
     /// Stores what a transfer brought, or starts its next part.
     fn finish_transfer(&mut self, outcome: TransferOutcome) -> Result<(), PipelineError> {
-        let report = match self.pipeline.finish_transfer(outcome, &self.options)? {
+        let report = match self
+            .pipeline
+            .ingest()
+            .finish_transfer(outcome, &self.options)?
+        {
             AfterTransfer::GoesOn(job) => {
                 self.transfers.go_on(*job);
                 return Ok(());
@@ -491,9 +504,10 @@ impl<'a> Watch<'a> {
             return self.start_transfer(&zone, i);
         }
         // RFC 1035 §3.3.13: retry instead of refresh after a failure; and a refresh that is shorter now.
-        if let (Timetable::Soa, Some((refresh, retry))) =
-            (&self.timetables[i], self.pipeline.soa_timers(&zone)?)
-        {
+        if let (Timetable::Soa, Some((refresh, retry))) = (
+            &self.timetables[i],
+            self.pipeline.ingest().soa_timers(&zone)?,
+        ) {
             let failed = matches!(report.outcome, ZoneOutcome::Refused(_));
             let wait = if failed { retry } else { refresh };
             let now = self.pipeline.clock().reading();
@@ -509,11 +523,11 @@ impl<'a> Watch<'a> {
         match looked {
             Looked::Catalog(i, outcome) => {
                 let source = &config.sources[i];
-                let report = self.pipeline.finish_catalog(source, *outcome)?;
+                let report = self.pipeline.ingest().finish_catalog(source, *outcome)?;
                 self.end_reports(std::slice::from_ref(&report))?;
                 self.plan_look_again(&report);
                 self.know_members(i)?;
-                let (sweep, one_by_one) = self.pipeline.prepare_sweep(i, source, None)?;
+                let (sweep, one_by_one) = self.pipeline.ingest().prepare_sweep(i, source, None)?;
                 match sweep {
                     Some(job) => {
                         self.looks
@@ -529,9 +543,10 @@ impl<'a> Watch<'a> {
                 let i = outcome.source;
                 self.end_look(i);
                 let source = &config.sources[i];
-                let reports = self
-                    .pipeline
-                    .finish_sweep(source, &outcome, &self.options)?;
+                let reports =
+                    self.pipeline
+                        .ingest()
+                        .finish_sweep(source, &outcome, &self.options)?;
                 self.end_reports(&reports)?;
                 outcome
                     .changed

@@ -134,10 +134,17 @@ pub fn cases_touched(
     let open = [CaseState::Open, CaseState::Acknowledged];
     for row in pipeline.store().desk().cases(&open)? {
         let domain = &row.case.domain;
-        let Some(finding) = pipeline.find(domain, row.case.evaluated_at)?.finding else {
+        let Some(finding) = pipeline
+            .findings()
+            .find(domain, row.case.evaluated_at)?
+            .finding
+        else {
             continue;
         };
-        let account = pipeline.registration_of(domain).and_then(|it| it.account);
+        let account = pipeline
+            .notify()
+            .registration_of(domain)
+            .and_then(|it| it.account);
         if let Some(reach) = reach_of(exemption, &finding, account.as_deref()) {
             touched.push((row, reach));
         }

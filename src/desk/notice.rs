@@ -26,7 +26,10 @@ impl NoticeDecision<'_> {
     ///
     /// [`DeskError::Refused`] if the case changed since it was drafted; [`DeskError::NotFound`] if nothing waits.
     pub fn approve(&self, pipeline: &Pipeline, row: &CaseRow) -> Result<NoticeRow, DeskError> {
-        match pipeline.approve_notice(row, self.recipient, self.who, self.note)? {
+        match pipeline
+            .notify()
+            .approve_notice(row, self.recipient, self.who, self.note)?
+        {
             Approval::Approved(notice) => Ok(*notice),
             Approval::Redrafted => Err(DeskError::refused(
                 "the case changed since that was drafted; there is a new draft",
@@ -45,7 +48,10 @@ impl NoticeDecision<'_> {
     ///
     /// [`DeskError::NotFound`] if nothing waits.
     pub fn reject(&self, pipeline: &Pipeline, row: &CaseRow) -> Result<(), DeskError> {
-        if pipeline.reject_notice(row, self.recipient, self.who, self.note)? {
+        if pipeline
+            .notify()
+            .reject_notice(row, self.recipient, self.who, self.note)?
+        {
             Ok(())
         } else {
             Err(no_draft(row, self.recipient))
@@ -101,9 +107,11 @@ pub fn exemption_of_case(
     row: &CaseRow,
     now: Timestamp,
 ) -> Result<Option<Exemption>, DeskError> {
-    let found = pipeline.find(&row.case.domain, row.case.evaluated_at)?;
+    let found = pipeline
+        .findings()
+        .find(&row.case.domain, row.case.evaluated_at)?;
     let live = pipeline.store().desk().exemptions_in_force(now)?;
-    let registration = pipeline.registration_of(&row.case.domain);
+    let registration = pipeline.notify().registration_of(&row.case.domain);
     let account = registration.and_then(|it| it.account);
     Ok(found
         .finding
@@ -116,5 +124,5 @@ pub fn exemption_of_case(
 ///
 /// [`DeskError::Pipeline`].
 pub fn send_again(pipeline: &Pipeline, row: &CaseRow, who: &str) -> Result<usize, DeskError> {
-    Ok(pipeline.send_again(row.id, who)?)
+    Ok(pipeline.notify().send_again(row.id, who)?)
 }

@@ -113,7 +113,9 @@ pub fn composed(
     part: Part,
     now: Timestamp,
 ) -> Result<Vec<u8>, DeskError> {
-    let found = pipeline.find(&row.case.domain, row.case.evaluated_at)?;
+    let found = pipeline
+        .findings()
+        .find(&row.case.domain, row.case.evaluated_at)?;
     let finding = found.finding.ok_or_else(|| {
         let domain = row.case.domain.to_text_without_dot();
         let at = row.case.evaluated_at;
@@ -138,7 +140,11 @@ pub fn composed(
         now,
     };
     let to = addressee(pipeline, &case, profile)?;
-    Ok(part.of_parts(pipeline.compose_case_mail(&mail, &to, PREVIEW_TOKEN)?))
+    Ok(part.of_parts(
+        pipeline
+            .notify()
+            .compose_case_mail(&mail, &to, PREVIEW_TOKEN)?,
+    ))
 }
 
 /// Returns to whom a preview is written: the first of the desk.
@@ -147,7 +153,7 @@ fn addressee(
     case: &Case,
     profile: Option<Profile>,
 ) -> Result<Addressee, DeskError> {
-    let first = pipeline.desk_addressees(case).into_iter().next();
+    let first = pipeline.notify().desk_addressees(case).into_iter().next();
     let mut first = first.ok_or_else(|| DeskError::invalid("the desk has no address"))?;
     first.profile = profile.unwrap_or(first.profile);
     Ok(first)

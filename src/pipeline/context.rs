@@ -1,24 +1,14 @@
 //! Everything that a pass needs: the store, the configuration and what it names, the clock.
 
+use crate::config::Config;
 use crate::config::Fault;
-use crate::config::{Config, MailConfig, TransferSettings};
-use crate::dns::Name;
 use crate::enrich::Networks;
 use crate::pipeline::backoff::Backoff;
 use crate::pipeline::error::PipelineError;
-use crate::pipeline::parts::{
-    Parts, Stamp, TableInUse, WAITS_KEY, check_parts, made_key, parts_to_watch, rows_key, stamps,
-    table_warnings,
-};
-use crate::pipeline::{
-    judge::docket::Docket,
-    judge::waiting::judging_waits,
-    troubles::Troubles,
-    upkeep::metrics::{metrics_page, write_textfile},
-};
-use crate::source::TransferKey;
+use crate::pipeline::judge::docket::Docket;
+use crate::pipeline::parts::{Parts, Stamp, check_parts, parts_to_watch, stamps};
 use crate::store::Store;
-use crate::time::{Clock, Span};
+use crate::time::Clock;
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -161,94 +151,11 @@ impl Pipeline {
         &self.clock
     }
 
-    /// Returns the key that signs a source's transfers.
-    pub fn transfer_key(&self, settings: &TransferSettings) -> Option<TransferKey> {
-        settings
-            .key
-            .as_ref()
-            .map(|name| self.parts.keys[name].clone())
-    }
-
-    /// Returns refresh and retry of a zone's newest SOA, if they are known.
-    ///
-    /// # Errors
-    ///
-    /// [`PipelineError::Store`].
-    pub fn soa_timers(&self, zone: &Name) -> Result<Option<(Span, Span)>, PipelineError> {
-        Ok(self.store.zones().soa_timers(zone)?)
-    }
-
-    /// Replaces the file of metrics, if one is configured. A file that cannot be written is told and
-    /// does not stop the program. `troubles` are those of the service, if this is one.
-    ///
-    /// # Errors
-    ///
-    /// [`PipelineError::Store`].
-    pub fn write_metrics(&self, troubles: &Troubles) -> Result<(), PipelineError> {
-        let Some(metrics) = &self.config.metrics else {
-            return Ok(());
-        };
-        let Some(path) = &metrics.textfile else {
-            return Ok(());
-        };
-        let canary = self.config.canary.as_ref();
-        let mut page = metrics_page(&self.store, canary, self.clock.now(), metrics.zones_max)?;
-        page.push_str(&troubles.metrics(self.clock.now()));
-        if let Err(error) = write_textfile(path, &page) {
-            tracing::error!(path = %path.display(), "metrics were not written to {}: {error}", path.display());
-        }
-        Ok(())
-    }
-
     /// Takes a new configuration over.
     pub fn take_over(&mut self, setup: &Setup) {
         self.store.upkeep().limit_log(setup.config.wal_bytes_max);
         self.config = setup.config.clone();
         self.parts = setup.parts.clone();
-    }
-
-    /// Logs the tables that are in use, and keeps what `status` says of them. For the poller alone.
-    ///
-    /// # Errors
-    ///
-    /// [`PipelineError::Store`].
-    pub fn note_tables(&self) -> Result<(), PipelineError> {
-        let tables = self.parts.tables(&self.config);
-        for table in &tables {
-            let TableInUse { key, path, summary } = table;
-            let (path, rows, unit) = (path.display(), summary.rows, summary.unit);
-            let date = summary
-                .made_at
-                .map_or(String::new(), |at| format!(", of {}", at.to_date()));
-            tracing::info!(key, rows, "table {key}: {path}: {rows} {unit}{date}");
-            for note in &summary.notes {
-                tracing::warn!(key, "table {key}: {note}");
-            }
-            self.note_once(&rows_key(key), summary.rows as i64)?;
-            if let Some(at) = summary.made_at {
-                self.note_once(&made_key(key), at.unix())?;
-            }
-        }
-        for fault in table_warnings(&self.config, &tables, self.clock.now()) {
-            tracing::warn!(key = "enrich.asn", "{}", fault.in_one_line());
-        }
-        let count = self.waiting_for().len() as i64;
-        match count > 0 || judging_waits(&self.store)? {
-            true => self.note_once(WAITS_KEY, count),
-            false => Ok(()),
-        }
-    }
-
-    /// Keeps a number under a name, unless it is kept already: a pass that finds nothing new writes nothing.
-    pub(in crate::pipeline) fn note_once(
-        &self,
-        name: &str,
-        value: i64,
-    ) -> Result<(), PipelineError> {
-        if self.store.desk().noted_number(name)? != Some(value) {
-            self.store.desk().note_number(name, value)?;
-        }
-        Ok(())
     }
 
     /// Returns the date of the table of autonomous systems that is in use, and which it is, for people.
@@ -257,18 +164,8 @@ impl Pipeline {
         label.unwrap_or_else(|| "no date: none is in use, and prefixes stand in".to_owned())
     }
 
-    /// Returns the mail settings, if any mail is to be sent.
-    pub(in crate::pipeline) fn mail(&self) -> Option<&MailConfig> {
-        self.config.mail.as_ref()
-    }
-
     /// Returns the tables that cannot be used; nothing is judged before they can. Empty if judging goes on.
     pub fn waiting_for(&self) -> &[Fault] {
         &self.parts.waiting_for
-    }
-
-    /// Returns whether nothing is judged.
-    pub(in crate::pipeline) fn is_waiting(&self) -> bool {
-        !self.waiting_for().is_empty()
     }
 }

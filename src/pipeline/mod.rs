@@ -1,8 +1,8 @@
 //! The flow: fetch, apply, detect, open cases, queue reports, deliver. Each step loads, computes purely
 //! and commits once; each can be killed at any instruction and run again.
 //!
-//! - [`Pipeline::poll_files`] and [`Pipeline::poll_feed`] read what was recorded; a transfer is split
-//!   into [`Pipeline::prepare_transfer`], [`run_transfer`] and [`Pipeline::finish_transfer`], so that a
+//! - [`Ingest::poll_files`] and [`Ingest::poll_feed`] read what was recorded; a transfer is split
+//!   into [`Ingest::prepare_transfer`], [`run_transfer`] and [`Ingest::finish_transfer`], so that a
 //!   slow primary holds nothing up.
 //! - Every version is stored in one transaction, and judged in the next; the detector's watermark in
 //!   the zone's row says where to go on.
@@ -25,8 +25,10 @@ mod upkeep;
 pub use context::{Pipeline, Setup};
 pub use error::PipelineError;
 pub use figures::{Stage, note_request, note_stage, note_start, process_metrics};
+pub use findings::Findings;
 pub use findings::canary::{CanaryState, look_at_canary};
 pub use findings::find::DomainFinding;
+pub use ingest::Ingest;
 pub use ingest::catalog::{
     CatalogJob, CatalogOutcome, SweepJob, SweepOutcome, run_catalog, run_sweep,
 };
@@ -36,9 +38,11 @@ pub use ingest::passive::PassiveImport;
 pub use ingest::poll::Transfers;
 pub use ingest::probe::{ProbeAnswers, ProbeJob};
 pub use ingest::transfer::{AfterTransfer, TransferJob, TransferOutcome, run_transfer};
+pub use judge::Judge;
 pub use judge::backtest::Replayed;
 pub use judge::docket::{Docket, Matter};
 pub use judge::waiting::judging_waits;
+pub use notify::Notify;
 pub use notify::compose::{Addressee, CaseMail, PREVIEW_TOKEN, ReportParts};
 pub use notify::deliver::STOP_GRACE;
 pub use notify::notices::Approval;
@@ -54,6 +58,7 @@ pub use parts::{
 };
 pub use surroundings::check_surroundings;
 pub use troubles::{Troubles, read_held, write_held};
+pub use upkeep::Upkeep;
 pub use upkeep::clock::tell_step;
 pub use upkeep::metrics::metrics_page;
 pub use upkeep::retention::{PrunePlan, Pruned, Retention, ZoneCut};

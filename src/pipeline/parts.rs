@@ -62,6 +62,11 @@ pub struct TableInUse {
 }
 
 impl Parts {
+    /// Returns whether nothing is judged, since a table cannot be used.
+    pub(in crate::pipeline) fn is_waiting(&self) -> bool {
+        !self.waiting_for.is_empty()
+    }
+
     /// Returns the fault of a table of autonomous systems that answers nothing: it knows none of the public addresses
     /// that history holds now. `None` where history holds too few to tell, or cannot be read: whoever reads it next
     /// says that.

@@ -42,7 +42,10 @@ fn import(pipeline: &Pipeline, feed: String) {
         is_timed: false,
     };
     let options = PollOptions::default();
-    let reports = pipeline.import_feed(import, &options).expect("imported");
+    let reports = pipeline
+        .ingest()
+        .import_feed(import, &options)
+        .expect("imported");
     assert_eq!(reports.len(), 1);
 }
 
@@ -84,7 +87,7 @@ fn flux_that_is_too_long_to_be_judged_whole_is_reported_and_says_what_is_left_ou
 /// What is found of the domain at a time, from all that history holds.
 fn found_at(pipeline: &Pipeline, at: Timestamp) -> String {
     let domain = Name::parse("bad.example.").expect("valid");
-    let found = pipeline.find(&domain, at).expect("judged");
+    let found = pipeline.findings().find(&domain, at).expect("judged");
     format!(
         "{:?} {:?} {:?}",
         found.finding, found.nameservers, found.addresses

@@ -129,7 +129,7 @@ fn live(bench: &Bench, feed: &Feed, hours: impl Iterator<Item = i64>) {
         clock.set(Timestamp::from_unix(START) + Span::hours(hour));
         bench.write("f.ndjson", feed.text(hour));
         poll(&pipeline);
-        pipeline.tell_operator().expect("told");
+        pipeline.notify().tell_operator().expect("told");
         deliver(&pipeline);
     }
 }
@@ -264,7 +264,7 @@ fn beyond_the_hourly_cap_cases_are_told_in_the_digest_and_none_is_lost() {
     }
     bench.write("f.ndjson", feed.text(72));
     let pipeline = bench.pipeline(clock.clone());
-    pipeline.last_digest_at().expect("noted");
+    pipeline.notify().last_digest_at().expect("noted");
     poll(&pipeline);
     deliver(&pipeline);
     let kinds = |bench: &Bench| -> Vec<String> {
@@ -285,7 +285,7 @@ fn beyond_the_hourly_cap_cases_are_told_in_the_digest_and_none_is_lost() {
         .count();
     assert_eq!(held, 4);
     clock.set(Timestamp::from_unix(START) + Span::hours(80));
-    pipeline.queue_digest().expect("queued");
+    pipeline.notify().queue_digest().expect("queued");
     deliver(&pipeline);
     let mails = read_mails(&bench);
     let digest = mails
@@ -300,7 +300,7 @@ fn beyond_the_hourly_cap_cases_are_told_in_the_digest_and_none_is_lost() {
     }
     // Told once: the next digest is silent about them.
     clock.set(Timestamp::from_unix(START) + Span::hours(104));
-    pipeline.queue_digest().expect("queued");
+    pipeline.notify().queue_digest().expect("queued");
     deliver(&pipeline);
     let mails = read_mails(&bench);
     let last = mails.last().expect("a mail");
@@ -355,8 +355,8 @@ pub fn every_kind() -> Bench {
     );
     let clock = Arc::new(SetClock::new(Timestamp::from_unix(START) + Span::days(30)));
     let pipeline = bench.pipeline(clock);
-    pipeline.send_again(1, "ada").expect("queued");
-    pipeline.queue_digest().expect("queued");
+    pipeline.notify().send_again(1, "ada").expect("queued");
+    pipeline.notify().queue_digest().expect("queued");
     deliver(&pipeline);
     bench
 }

@@ -259,7 +259,11 @@ pub fn poll(pipeline: &Pipeline) -> Vec<ZoneReport> {
         ..PollOptions::default()
     };
     runtime
-        .block_on(pipeline.poll(&sources, None, &options, &mut |report| reports.push(report)))
+        .block_on(
+            pipeline
+                .ingest()
+                .poll(&sources, None, &options, &mut |report| reports.push(report)),
+        )
         .expect("the pass ends");
     reports
 }
@@ -268,7 +272,7 @@ pub fn poll(pipeline: &Pipeline) -> Vec<ZoneReport> {
 pub fn deliver(pipeline: &Pipeline) -> fluxwatch::pipeline::DeliverySummary {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime can be made");
     runtime
-        .block_on(pipeline.deliver())
+        .block_on(pipeline.notify().deliver())
         .expect("the outbox can be read")
 }
 

@@ -224,7 +224,7 @@ fn deliver_until(pipeline: &Pipeline, stop: impl Fn() -> bool) -> DeliverySummar
         }
     };
     runtime
-        .block_on(pipeline.deliver_until(stopped))
+        .block_on(pipeline.notify().deliver_until(stopped))
         .expect("the outbox can be read")
 }
 

@@ -417,14 +417,16 @@ fn sql_stays_in_the_store() {
 }
 
 #[test]
-fn methods_of_the_store_stand_in_its_wings() {
+fn methods_of_the_store_and_the_pipeline_stand_with_their_handles() {
     for file in sources() {
         let is_face = file.module.matches("::").count() == 1;
-        assert!(
-            !file.code.contains("impl Store {") || is_face,
-            "{}: a method of Store; it belongs to the handle of a wing",
-            file.path.display()
-        );
+        for name in ["Store", "Pipeline"] {
+            assert!(
+                !file.code.contains(&format!("impl {name} {{")) || is_face,
+                "{}: a method of {name}; it belongs to the handle of its folder",
+                file.path.display()
+            );
+        }
     }
 }
 

@@ -378,9 +378,9 @@ fn what_comes_back_is_the_fate_of_a_message_and_only_class_5_that_of_an_address(
     // The digest tells of both.
     let clock = Arc::new(SetClock::new(WallClock.now() - Span::hours(1)));
     let pipeline = bench.pipeline(clock.clone());
-    pipeline.last_digest_at().expect("noted");
+    pipeline.notify().last_digest_at().expect("noted");
     clock.set(WallClock.now() + Span::hours(1));
-    pipeline.queue_digest().expect("queued");
+    pipeline.notify().queue_digest().expect("queued");
     let digest = pipeline.store().desk().messages(true).expect("readable");
     let digest = digest
         .iter()

@@ -41,6 +41,7 @@ fn is_written(pipeline: &Pipeline, feed: &str, zone: &str) -> bool {
         .find(|it| it.name == feed)
         .expect("configured");
     pipeline
+        .ingest()
         .push_feed(source, line.as_bytes(), &PollOptions::default())
         .expect("pushed");
     let zone = fluxwatch::dns::Name::parse(zone).expect("a name");

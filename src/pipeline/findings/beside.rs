@@ -1,5 +1,6 @@
 //! What stands beside the rotation of name servers and addresses: aliases, and what else a zone shows of a domain.
 
+use crate::pipeline::findings::Findings;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -9,7 +10,6 @@ use crate::detector::{
     operator_of, shadows, standing_of, without_known_operators,
 };
 use crate::dns::{Name, case_domain};
-use crate::pipeline::context::Pipeline;
 use crate::pipeline::error::PipelineError;
 use crate::pipeline::findings::find::keep_stronger;
 use crate::store::{EntityKey, View};
@@ -20,7 +20,7 @@ const HOSTS_LOOKED_UP_MAX: usize = 13;
 /// The most addresses that tell on which networks a domain has been for long.
 const OLD_ADDRESSES_MAX: usize = 512;
 
-impl Pipeline {
+impl Findings<'_> {
     /// Judges the aliases of a domain: the strongest plane of its owners and of all of them together.
     pub(in crate::pipeline) fn judge_aliases(
         &self,

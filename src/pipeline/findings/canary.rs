@@ -7,8 +7,8 @@
 use crate::case::CaseState;
 use crate::config::CanaryConfig;
 use crate::dns::Name;
-use crate::pipeline::context::Pipeline;
 use crate::pipeline::error::PipelineError;
+use crate::pipeline::findings::Findings;
 use crate::store::{HistoryScope, Store, StoreError};
 use crate::time::Timestamp;
 
@@ -80,7 +80,7 @@ pub fn look_at_canary(
     })
 }
 
-impl Pipeline {
+impl Findings<'_> {
     /// Returns the alarm of the canary, if one is configured and something is wrong with it.
     ///
     /// # Errors
@@ -90,7 +90,7 @@ impl Pipeline {
         let Some(canary) = &self.config.canary else {
             return Ok(None);
         };
-        let state = look_at_canary(&self.store, canary, self.clock.now())?;
+        let state = look_at_canary(self.store, canary, self.clock.now())?;
         Ok(state.alarm(canary))
     }
 

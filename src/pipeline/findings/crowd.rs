@@ -8,15 +8,15 @@ use crate::detector::{
     PlaneFinding, VOUCHED_WITHIN, Vouching, is_vouching_asked, judge_nameservers,
 };
 use crate::dns::{Name, RecordType};
-use crate::pipeline::context::Pipeline;
 use crate::pipeline::error::PipelineError;
+use crate::pipeline::findings::Findings;
 use crate::store::{Used, View, Wanted};
 use crate::time::Timestamp;
 
 /// The most records of a provider's users that are read; who has more of them in a week is not told apart further.
 const CROWD_ROWS_MAX: usize = 8192;
 
-impl Pipeline {
+impl Findings<'_> {
     /// Judges name servers that are all a provider's by what its users did together.
     pub(in crate::pipeline) fn judge_crowds(
         &self,

@@ -1,5 +1,6 @@
 //! Computes what is suspected of a domain, from stored rows. Writes nothing.
 
+use crate::pipeline::findings::Findings;
 use crate::pipeline::findings::windows::{ADDRESSES_SINCE, DomainWindows, Range, as_nameserver};
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
@@ -10,7 +11,6 @@ use crate::detector::{
     note_sitting_hosts, without_excuses,
 };
 use crate::dns::Name;
-use crate::pipeline::context::Pipeline;
 use crate::pipeline::error::PipelineError;
 use crate::store::{EntityKey, View};
 use crate::time::Timestamp;
@@ -42,7 +42,7 @@ pub struct DomainFinding {
     pub last_change_at: Option<Timestamp>,
 }
 
-impl Pipeline {
+impl Findings<'_> {
     /// Computes what is suspected of a domain at `now`, from stored rows.
     ///
     /// # Errors
@@ -86,7 +86,7 @@ impl Pipeline {
         })
     }
 
-    /// [`Pipeline::judge_windows`] without the verdict: the strongest plane of the name servers, of the addresses and
+    /// [`Findings::judge_windows`] without the verdict: the strongest plane of the name servers, of the addresses and
     /// of the aliases.
     pub(in crate::pipeline) fn judge_planes(
         &self,

@@ -1,12 +1,12 @@
 //! What history says of a domain, loaded for the detector: the newest first, and no more than there is room for.
 
+use crate::pipeline::findings::Findings;
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashSet};
 use std::net::IpAddr;
 
 use crate::detector::{AddressWindow, AliasWindow, LeftOut, Moment, NameserverWindow, Stay};
 use crate::dns::{Name, Rdata, case_domain};
-use crate::pipeline::context::Pipeline;
 use crate::pipeline::error::PipelineError;
 use crate::store::{EntityKey, Extent, Interval, StoreError, View};
 use crate::time::{Span, Timestamp};
@@ -97,7 +97,7 @@ impl Budget {
     }
 }
 
-impl Pipeline {
+impl Findings<'_> {
     /// Returns whether a domain has more names than are judged.
     pub(in crate::pipeline) fn has_many_names(&self, domain: &Name) -> Result<bool, PipelineError> {
         for zone in self.store.zones().zones_enclosing(domain)? {
@@ -167,7 +167,7 @@ impl Pipeline {
             }
             if zone.view != View::Parent && !self.store.lookup().is_at_or_below_cut(&key)? {
                 let (apex, since) = (&zone.apex, range.moved_since);
-                let store = &self.store;
+                let store = self.store;
                 keys.extend(store.lookup().owners_with_new_addresses(
                     zone.id,
                     apex,

@@ -1,9 +1,9 @@
 //! Stores a version that arrived whole.
 
+use crate::pipeline::ingest::Ingest;
 use std::fs::File;
 
 use crate::dns::Serial;
-use crate::pipeline::context::Pipeline;
 use crate::pipeline::error::{PipelineError, spool_refusal};
 use crate::pipeline::outcome::StoredSummary;
 use crate::source::Fetched;
@@ -42,7 +42,7 @@ pub(in crate::pipeline) struct Reading {
     pub comparison: Option<Comparison>,
 }
 
-impl Pipeline {
+impl Ingest<'_> {
     /// Stores a version in one transaction. If it may be fetched again, a mass change is not stored but
     /// asked for once more; else it is stored and marked *bulk*. Drift is marked as such, whatever its size.
     pub(in crate::pipeline) fn apply_version(
@@ -57,7 +57,7 @@ impl Pipeline {
         refuse_unspooled(applied)
     }
 
-    /// [`Pipeline::apply_version`] that fails if what was spooled cannot be read.
+    /// [`Ingest::apply_version`] that fails if what was spooled cannot be read.
     fn apply_whole(
         &self,
         zone: &ZoneState,
@@ -148,7 +148,7 @@ impl Pipeline {
         refuse_unspooled(self.apply_each(zone, steps, observed_at, may_fetch_again))
     }
 
-    /// [`Pipeline::apply_steps`] that fails if what was spooled cannot be read.
+    /// [`Ingest::apply_steps`] that fails if what was spooled cannot be read.
     fn apply_each(
         &self,
         zone: &ZoneState,

@@ -1,7 +1,7 @@
 //! Lines of a feed that are set aside: many in one transaction, since a feed may hold nothing else.
 
-use crate::pipeline::context::Pipeline;
 use crate::pipeline::error::PipelineError;
+use crate::pipeline::ingest::Ingest;
 use crate::store::{RejectKind, SetAside, SourceId};
 
 /// How many lines wait at most to be stored.
@@ -49,8 +49,8 @@ fn log(count: u64, line: &SetAside) {
     }
 }
 
-impl Pipeline {
-    /// Sets a line aside. It is durable after [`Pipeline::store_aside`], which is called before the place
+impl Ingest<'_> {
+    /// Sets a line aside. It is durable after [`Ingest::store_aside`], which is called before the place
     /// behind it is noted: after a kill it is read again, and stands there once.
     pub(in crate::pipeline) fn set_aside(
         &self,

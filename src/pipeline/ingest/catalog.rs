@@ -1,5 +1,6 @@
 //! A catalog source: the catalog itself, and a look at the serials of all its members at once.
 
+use crate::pipeline::ingest::Ingest;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
 
@@ -8,7 +9,6 @@ use tokio::task::JoinSet;
 use crate::config::{Feeding, Source, TransferSettings};
 use crate::dns::{Name, Serial};
 use crate::pipeline::backoff::Asked;
-use crate::pipeline::context::Pipeline;
 use crate::pipeline::error::{PipelineError, refusal_of};
 use crate::pipeline::ingest::full::{DUE_OF_CATALOG_MAX, is_full_due, retry_of, shortest_every};
 use crate::pipeline::ingest::transfer::TransferJob;
@@ -69,7 +69,7 @@ pub struct SweepOutcome {
     unreached: Vec<(SocketAddr, Refusal)>,
 }
 
-impl Pipeline {
+impl Ingest<'_> {
     /// Prepares a look at a catalog.
     ///
     /// # Errors
@@ -366,7 +366,8 @@ impl Pipeline {
         self.store
             .zones()
             .note_zones_seen(&outcome.unchanged, now)?;
-        self.reevaluate_swept(&source.name, &outcome.unchanged, now, options)?;
+        self.judge
+            .reevaluate_swept(&source.name, &outcome.unchanged, now, options)?;
         let report = |zone: Option<Name>, outcome| ZoneReport {
             source: source.name.clone(),
             zone,

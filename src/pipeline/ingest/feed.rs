@@ -4,6 +4,7 @@
 //! instant. Reading a line twice changes nothing: an RRset that has changed since is compared with
 //! history at the line's time, and any other already is as the line says.
 
+use crate::pipeline::ingest::Ingest;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
@@ -15,7 +16,6 @@ use crate::config::{Feeding, Source};
 use crate::count::counted;
 use crate::dns::{Name, Rdata, Record, RecordType, Serial};
 use crate::file;
-use crate::pipeline::context::Pipeline;
 use crate::pipeline::error::{PipelineError, away};
 use crate::pipeline::ingest::aside::Aside;
 use crate::pipeline::outcome::{PollOptions, StoredSummary, ZoneOutcome, ZoneReport};
@@ -175,7 +175,7 @@ struct FeedVersion<'a> {
     is_baseline: bool,
 }
 
-impl Pipeline {
+impl Ingest<'_> {
     /// Reads what is new in a feed: a file that grows and is rotated, or a spool of whole files.
     ///
     /// # Errors
@@ -271,7 +271,7 @@ impl Pipeline {
         options: &'a PollOptions,
     ) -> Result<FeedPass<'a>, PipelineError> {
         for apex in self.store.zones().zones_of_source(source)? {
-            self.detect_zone(&apex, options)?;
+            self.judge.detect_zone(&apex, options)?;
         }
         Ok(FeedPass {
             source,
@@ -729,7 +729,8 @@ impl Pipeline {
         // Lines that are read again, or late, tell of old serials: the zone did not go back.
         summary.serial_regressed = false;
         pass.summaries.insert(instant.zone.clone(), summary);
-        self.judge_versions(&instant.zone, View::Zone, pass.options)
+        self.judge
+            .judge_versions(&instant.zone, View::Zone, pass.options)
     }
 
     /// Applies the lines about one RRset. Returns why they are set aside instead: they are late and history says
@@ -842,7 +843,7 @@ impl Pipeline {
             } else {
                 of_zone.unwrap_or(event_now)
             };
-            self.reevaluate(&zone, now, pass.options)?;
+            self.judge.reevaluate(&zone, now, pass.options)?;
         }
         if reports.is_empty() && refusal.is_none() && pass.aside.count() == 0 {
             reports.push(report(None, ZoneOutcome::Unchanged { serial: None }));

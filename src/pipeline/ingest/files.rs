@@ -1,5 +1,6 @@
 //! A zone file source: every file that is new, in the order of their times.
 
+use crate::pipeline::ingest::Ingest;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
@@ -8,7 +9,6 @@ use std::path::{Path, PathBuf};
 use crate::config::{Feeding, Source};
 use crate::dns::Name;
 use crate::file;
-use crate::pipeline::context::Pipeline;
 use crate::pipeline::error::{PipelineError, away, refusal_of, spool_refusal};
 use crate::pipeline::ingest::apply::{Applied, Reading};
 use crate::pipeline::ingest::marks::FileMarks;
@@ -55,7 +55,7 @@ struct Pass<'a> {
     options: &'a PollOptions,
 }
 
-impl Pipeline {
+impl Ingest<'_> {
     /// Takes in the new files of a source.
     ///
     /// # Errors
@@ -97,7 +97,7 @@ impl Pipeline {
         let outcomes = match expand_glob(path) {
             Ok(paths) if paths.is_empty() => {
                 // What a pass that was killed stored and did not judge.
-                self.detect_zone(zone, options)?;
+                self.judge.detect_zone(zone, options)?;
                 let error = format!("no file matches the pattern {path:?}");
                 vec![self.refuse(zone, away(&plain_part(path), &error))?]
             }
@@ -157,11 +157,11 @@ impl Pipeline {
         progress: &mut dyn FnMut(&Path),
     ) -> Result<Vec<ZoneOutcome>, PipelineError> {
         // What a pass that was killed stored and did not judge.
-        self.detect_zone(pass.zone, pass.options)?;
+        self.judge.detect_zone(pass.zone, pass.options)?;
         let (files, mut refused) = date_files(paths, pattern, at);
         let mut newest_taken = false;
         let mut summary = StoredSummary::default();
-        let mut marks = FileMarks::new(&self.store, pass.source);
+        let mut marks = FileMarks::new(self.store, pass.source);
         for file in files {
             let known = marks.find(&file.path, &file.mark)?;
             let zone = self
@@ -184,7 +184,7 @@ impl Pipeline {
             match self.take_file(pass, &zone, &file, is_older, &mut summary)? {
                 Ok(()) => {
                     marks.note(&file.path, &file.mark)?;
-                    self.detect_zone(pass.zone, pass.options)?;
+                    self.judge.detect_zone(pass.zone, pass.options)?;
                     newest_taken = true;
                 }
                 Err(refusal) => {
@@ -248,7 +248,8 @@ impl Pipeline {
             .zones()
             .find_zone(pass.zone)?
             .and_then(|zone| zone.version_at);
-        self.reevaluate(pass.zone, event_now.unwrap_or(now), pass.options)?;
+        self.judge
+            .reevaluate(pass.zone, event_now.unwrap_or(now), pass.options)?;
         let mut outcomes = Vec::new();
         if summary.versions > 0 {
             outcomes.push(ZoneOutcome::Stored(summary));

@@ -1,8 +1,8 @@
 //! When the whole zone is transferred although steps would do: what they lead to is compared with it.
 
 use crate::config::FullEvery;
-use crate::pipeline::context::Pipeline;
 use crate::pipeline::error::PipelineError;
+use crate::pipeline::ingest::Ingest;
 use crate::store::ZoneState;
 use crate::time::{Span, Timestamp};
 
@@ -27,7 +27,7 @@ const DRIFTS_MAX: u32 = 3;
 /// See [`DRIFTS_MAX`].
 const DRIFTS_WITHIN: Span = Span::days(7);
 
-impl Pipeline {
+impl Ingest<'_> {
     /// Returns whether the steps of a zone's primaries can be relied upon.
     pub(in crate::pipeline) fn are_steps_sound(
         &self,

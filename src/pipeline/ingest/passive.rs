@@ -1,11 +1,11 @@
 //! Brings in passive DNS that others recorded: beside a zone's own history, judged by nobody.
 
+use crate::pipeline::ingest::Ingest;
 use std::collections::BTreeMap;
 use std::io::BufRead;
 
 use crate::count::counted;
 use crate::dns::Name;
-use crate::pipeline::context::Pipeline;
 use crate::pipeline::error::PipelineError;
 use crate::pipeline::ingest::aside::Aside;
 use crate::pipeline::ingest::feed::broken_input;
@@ -40,7 +40,7 @@ struct Import<'a> {
     other_types: u64,
 }
 
-impl Pipeline {
+impl Ingest<'_> {
     /// Brings in passive DNS, one object of the common output format a line. Lines that cannot be read, or
     /// lie in no zone, are set aside.
     ///

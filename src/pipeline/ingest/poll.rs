@@ -1,5 +1,6 @@
 //! One pass over sources: transfers side by side, files and feeds meanwhile.
 
+use crate::pipeline::ingest::Ingest;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 
@@ -7,7 +8,6 @@ use tokio::task::JoinSet;
 
 use crate::config::{Feeding, ProbeConfig, Source};
 use crate::dns::Name;
-use crate::pipeline::context::Pipeline;
 use crate::pipeline::error::PipelineError;
 use crate::pipeline::ingest::transfer::{
     AfterTransfer, TransferJob, TransferOutcome, run_transfer,
@@ -97,7 +97,7 @@ impl Transfers {
     }
 }
 
-impl Pipeline {
+impl Ingest<'_> {
     /// Looks once at every one of `sources`; of catalogs, only at the members in `wanted`, if any are
     /// named. `on_report` hears of each zone as it is done.
     ///

@@ -1,10 +1,14 @@
 //! What is said of primaries that are away, and that are back: once each, however many zones they feed.
 
+use crate::config::TransferSettings;
+use crate::dns::Name;
+use crate::pipeline::ingest::Ingest;
+use crate::source::TransferKey;
+use crate::time::Span;
 use std::net::SocketAddr;
 
 use crate::config::{Feeding, Source};
 use crate::pipeline::backoff::{Asked, Silence};
-use crate::pipeline::context::Pipeline;
 use crate::pipeline::error::PipelineError;
 use crate::pipeline::ingest::transfer::is_unreached;
 use crate::pipeline::outcome::{ZoneOutcome, ZoneReport};
@@ -14,7 +18,24 @@ use crate::zone::Refusal;
 /// cannot answer. Chosen by hand.
 const SILENCES_WANTED: usize = 3;
 
-impl Pipeline {
+impl Ingest<'_> {
+    /// Returns the key that signs a source's transfers.
+    pub fn transfer_key(&self, settings: &TransferSettings) -> Option<TransferKey> {
+        settings
+            .key
+            .as_ref()
+            .map(|name| self.parts.keys[name].clone())
+    }
+
+    /// Returns refresh and retry of a zone's newest SOA, if they are known.
+    ///
+    /// # Errors
+    ///
+    /// [`PipelineError::Store`].
+    pub fn soa_timers(&self, zone: &Name) -> Result<Option<(Span, Span)>, PipelineError> {
+        Ok(self.store.zones().soa_timers(zone)?)
+    }
+
     /// Notes how primaries did when they were asked about `asked`, and says which of them are away or back.
     ///
     /// That one zone is not answered does not tell that its primary is away: others may be. Then the zone has its own

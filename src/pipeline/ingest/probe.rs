@@ -5,6 +5,7 @@
 //! `settle` of the first answer was there before: a pool that rotates changes nothing. What comes after
 //! that is a change. A probe never ends another source's records, and its failures are gaps.
 
+use crate::pipeline::ingest::Ingest;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -15,7 +16,6 @@ use crate::config::{ProbeConfig, ProbeDomains, Source};
 use crate::detector::{Level, Verdict};
 use crate::dns::{Name, Rdata, Record};
 use crate::file;
-use crate::pipeline::context::Pipeline;
 use crate::pipeline::error::PipelineError;
 use crate::pipeline::outcome::{PollOptions, StoredSummary, ZoneOutcome, ZoneReport};
 use crate::source::{ProbeSettings, ProbeTarget, Probed, Sightings, probe};
@@ -55,7 +55,7 @@ impl ProbeAnswers {
     }
 }
 
-impl Pipeline {
+impl Ingest<'_> {
     /// Reads a probe's list of domains. A refusal if there is none to be had.
     ///
     /// # Errors
@@ -134,7 +134,7 @@ impl Pipeline {
             let is_others = child.is_some_and(|zone| zone.source != source);
             let is_hosted = self.store.zones().find_zone(&case.domain)?.is_some();
             let is_asked_about = case.level >= Level::Review && case.verdict != Verdict::SingleFlux;
-            if is_others || is_hosted || !is_asked_about || self.is_canary(&case.domain) {
+            if is_others || is_hosted || !is_asked_about || self.findings.is_canary(&case.domain) {
                 continue;
             }
             if !self
@@ -196,9 +196,9 @@ impl Pipeline {
         batch.commit()?;
         // A side that failed now may have a version that was never judged.
         for view in [View::Parent, View::Child] {
-            self.detect_view(domain, view, options)?;
+            self.judge.detect_view(domain, view, options)?;
         }
-        self.reevaluate(domain, now, options)?;
+        self.judge.reevaluate(domain, now, options)?;
         let outcome = match refused {
             Some(refusal) => ZoneOutcome::Refused(refusal),
             None if summary.versions == 0 => ZoneOutcome::Unchanged { serial: None },

@@ -12,6 +12,7 @@
 //! What talks to the network holds nothing of the store, so that a slow primary holds nothing up; the
 //! table of digests is loaded only for a transfer that needs it.
 
+use crate::pipeline::ingest::Ingest;
 use std::fs::File;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -22,7 +23,6 @@ use tokio::time::{Instant, timeout_at};
 use crate::config::{Source, TransferSettings};
 use crate::dns::{Name, Serial};
 use crate::pipeline::backoff::Asked;
-use crate::pipeline::context::Pipeline;
 use crate::pipeline::error::{PipelineError, refusal_of};
 use crate::pipeline::ingest::apply::{Applied, Reading};
 use crate::pipeline::ingest::full::is_full_due;
@@ -150,7 +150,7 @@ pub enum AfterTransfer {
     GoesOn(Box<TransferJob>),
 }
 
-impl Pipeline {
+impl Ingest<'_> {
     /// Prepares the transfer of a source's zone.
     ///
     /// # Errors
@@ -170,7 +170,7 @@ impl Pipeline {
         };
         let id = self.store.zones().ensure_source(&source.name, kind)?;
         let zone = self.store.zones().ensure_zone(apex, id)?;
-        self.detect_zone(apex, options)?;
+        self.judge.detect_zone(apex, options)?;
         let accept = options.accept.contains(apex) || zone.accept_requested;
         let is_due = is_full_due(settings.full_every, &zone, self.clock.now());
         let is_sound = self.are_steps_sound(&zone, self.clock.now())?;
@@ -245,7 +245,7 @@ impl Pipeline {
             Ok(Brought::Nothing(soa)) => {
                 self.note_timers(&apex, soa)?;
                 self.store.zones().note_zone_attempt(&apex, now, None)?;
-                self.reevaluate(&apex, now, options)?;
+                self.judge.reevaluate(&apex, now, options)?;
                 let serial = job.zone.serial;
                 Ok(job.done(ZoneOutcome::Unchanged { serial }))
             }
@@ -470,8 +470,9 @@ impl Pipeline {
         options: &PollOptions,
     ) -> Result<(), PipelineError> {
         let started = Instant::now();
-        self.detect_zone(&job.zone.apex, options)?;
-        self.reevaluate(&job.zone.apex, observed_at, options)?;
+        self.judge.detect_zone(&job.zone.apex, options)?;
+        self.judge
+            .reevaluate(&job.zone.apex, observed_at, options)?;
         if self.docket.is_none() {
             *job.timings.judged_ms.get_or_insert(0) += millis_since(started);
         }

@@ -3,13 +3,13 @@
 //! A case is looked at again a whole number of hours after its last judgement, whenever somebody asks: so a history
 //! that is imported at once is reviewed and reported at the same times as one that was followed.
 
+use crate::pipeline::judge::Judge;
 use crate::pipeline::judge::detect::REEVALUATE_AFTER;
 use std::collections::HashSet;
 
 use crate::case::Case;
 use crate::detector::{DetectPolicy, Level};
 use crate::dns::Name;
-use crate::pipeline::context::Pipeline;
 use crate::pipeline::error::PipelineError;
 use crate::pipeline::judge::detect::Judged;
 use crate::pipeline::outcome::PollOptions;
@@ -19,7 +19,7 @@ use crate::time::{Span, Timestamp};
 /// How many looks a day has.
 const LOOKS_A_DAY: i64 = 24;
 
-impl Pipeline {
+impl Judge<'_> {
     /// Judges the open cases of a zone up to `now`, or notes that they are to be.
     pub(in crate::pipeline) fn reevaluate(
         &self,
@@ -86,7 +86,7 @@ impl Pipeline {
         now: Timestamp,
         options: &PollOptions,
     ) -> Result<(), PipelineError> {
-        if self.is_waiting() {
+        if self.parts.is_waiting() {
             return Ok(());
         }
         loop {

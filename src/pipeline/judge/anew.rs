@@ -5,8 +5,8 @@
 
 use crate::case::{Case, CaseEvent, CaseState, JUDGED_ANEW};
 use crate::detector::{Level, POLICY_NUMBER, POLICY_VERSION};
-use crate::pipeline::context::Pipeline;
 use crate::pipeline::error::PipelineError;
+use crate::pipeline::judge::Judge;
 use crate::pipeline::notify::compose::ACTOR;
 use crate::store::CaseRow;
 use crate::time::{Span, Timestamp};
@@ -16,7 +16,7 @@ const POLICY_JUDGED: &str = "policy_judged";
 /// How long before its last change the life of a case is replayed: as far back as any window looks.
 const REPLAYED_SPAN: Span = Span::days(7);
 
-impl Pipeline {
+impl Judge<'_> {
     /// Judges the open cases anew, unless this policy has judged them. Does nothing while judging waits, and nothing
     /// more once `goes_on` says no: what was not done is done at the next start.
     ///
@@ -24,7 +24,7 @@ impl Pipeline {
     ///
     /// [`PipelineError`].
     pub fn judge_anew(&self, goes_on: &dyn Fn() -> bool) -> Result<(), PipelineError> {
-        if self.is_waiting()
+        if self.parts.is_waiting()
             || self.store.desk().noted_number(POLICY_JUDGED)? == Some(POLICY_NUMBER)
         {
             return Ok(());
@@ -50,14 +50,14 @@ impl Pipeline {
             .iter()
             .any(|(row, _)| row.case.peak_level >= Level::Review);
         if is_to_be_told {
-            self.begin_digest_here()?;
+            self.notify.begin_digest_here()?;
         }
         let now = self.clock.now();
         for (row, peak) in fallen {
             self.lower_case(&row, peak, now)?;
         }
         if is_to_be_told {
-            self.write_digest()?;
+            self.notify.write_digest()?;
         }
         self.store
             .desk()

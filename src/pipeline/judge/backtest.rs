@@ -5,13 +5,13 @@
 //! once, grouped by domain, and only domains that changed as often within 7 days as any rule asks for
 //! are judged, at every change and, while a report is held or a case is open, in between.
 
+use crate::pipeline::judge::Judge;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::case::{Case, CaseState, Observation, Standing, observe};
 use crate::detector::{AddressWindow, AliasWindow, DetectPolicy, Level, NameserverWindow, Stay};
 use crate::dns::{Name, case_domain};
-use crate::pipeline::context::Pipeline;
 use crate::pipeline::error::PipelineError;
 use crate::pipeline::findings::windows::{ADDRESSES_SINCE, DomainWindows, Range};
 use crate::pipeline::judge::again::next_look;
@@ -45,7 +45,7 @@ pub struct Replayed {
     pub decided: Option<CaseState>,
 }
 
-impl Pipeline {
+impl Judge<'_> {
     /// Replays a policy from `since` to `until`; those that were at least watched, in the order of names.
     /// `progress` is told how many domains are to be judged and how many are done.
     ///
@@ -175,9 +175,10 @@ impl Pipeline {
             limit: REPLAYED_INTERVALS_MAX,
             among: None,
         };
-        let mut windows = self.load_windows(domain, &range)?;
+        let mut windows = self.findings.load_windows(domain, &range)?;
         // Asked once: each judgement needs one evaluation then, not two.
-        self.look_up_operators(domain, &mut windows.aliases, policy, until)?;
+        self.findings
+            .look_up_operators(domain, &mut windows.aliases, policy, until)?;
         Ok(windows)
     }
 
@@ -229,14 +230,16 @@ impl Pipeline {
             if popular.is_none() {
                 let names = windows.nameservers.iter().flat_map(|it| &it.names);
                 let hosts: BTreeSet<&Name> = names.map(|stay| &stay.value).collect();
-                popular = Some(Arc::new(self.popular_among(
+                popular = Some(Arc::new(self.findings.popular_among(
                     hosts.into_iter(),
                     policy,
                     until,
                 )?));
             }
             let mut at_now = cut(windows, popular.as_ref(), now - policy.memory, now);
-            let found = self.judge_windows(domain, &mut at_now, policy, now, until)?;
+            let found = self
+                .findings
+                .judge_windows(domain, &mut at_now, policy, now, until)?;
             let observation = Observation {
                 finding: found.finding.as_ref(),
                 last_change_at: found.last_change_at,

@@ -6,10 +6,10 @@ use crate::detector::{
     BULK_7D_MAX, ChangePoint, DetectPolicy, Finding, Level, Moment, Planes, Stay, judge_planes,
 };
 use crate::dns::{Name, case_domain};
-use crate::pipeline::context::Pipeline;
 use crate::pipeline::error::PipelineError;
 use crate::pipeline::findings::find::{INTERVALS_MAX, QUICK_INTERVALS_MAX, USERS_JUDGED_MAX};
 use crate::pipeline::findings::windows::{Range, as_nameserver};
+use crate::pipeline::judge::Judge;
 use crate::pipeline::notify::compose::ACTOR;
 use crate::pipeline::outcome::PollOptions;
 use crate::store::{BulkKind, BulkMove, CaseRow, EntityKey, View, ZoneState};
@@ -127,7 +127,7 @@ impl Pace {
     }
 }
 
-impl Pipeline {
+impl Judge<'_> {
     /// Judges every version of a zone that the detector has not judged yet, or notes that it is to be.
     ///
     /// # Errors
@@ -137,7 +137,7 @@ impl Pipeline {
         self.detect_view(apex, View::Zone, options)
     }
 
-    /// [`Pipeline::detect_zone`] of any view.
+    /// [`Judge::detect_zone`] of any view.
     pub(in crate::pipeline) fn detect_view(
         &self,
         apex: &Name,
@@ -148,7 +148,7 @@ impl Pipeline {
         Ok(self.store.lookup().write_judged()?)
     }
 
-    /// [`Pipeline::detect_view`] in the midst of a pass that writes more: what it ends with,
+    /// [`Judge::detect_view`] in the midst of a pass that writes more: what it ends with,
     /// [`Lookup::write_judged`](crate::store::Lookup::write_judged), is left to the caller.
     pub(in crate::pipeline) fn judge_versions(
         &self,
@@ -174,7 +174,7 @@ impl Pipeline {
         options: &PollOptions,
         goes_on: &dyn Fn() -> bool,
     ) -> Result<bool, PipelineError> {
-        if self.is_waiting() {
+        if self.parts.is_waiting() {
             // The watermark stays, and what is stored is judged when the table is right.
             return Ok(true);
         }
@@ -259,7 +259,7 @@ impl Pipeline {
         let findings = found
             .filter_map(|(id, finding)| Some((id, finding?)))
             .collect();
-        self.tell_of(&ids, &findings, options)
+        self.notify.tell_of(&ids, &findings, options)
     }
 
     /// Moves the case about a domain. Returns its number, if there is one and it was judged.
@@ -309,7 +309,10 @@ impl Pipeline {
         now: Timestamp,
     ) -> Result<(), PipelineError> {
         let traits = Traits::of(finding, &self.parts.knowledge);
-        if case.state == CaseState::Dismissed || traits.is_empty() || self.is_canary(&case.domain) {
+        if case.state == CaseState::Dismissed
+            || traits.is_empty()
+            || self.findings.is_canary(&case.domain)
+        {
             return Ok(());
         }
         let others = self.store.desk().note_traits(id, &traits)?;
@@ -354,7 +357,7 @@ impl Pipeline {
                 apex: zone.apex.clone(),
                 owner: domain.clone(),
             };
-            let there = self.window_until(&key, now, now)?.into_iter();
+            let there = self.findings.window_until(&key, now, now)?.into_iter();
             let there = there.filter(|stay| stay.removed.is_none_or(|end| end.at > now));
             let there: BTreeSet<Name> =
                 there.filter_map(as_nameserver).map(|it| it.value).collect();
@@ -409,7 +412,7 @@ impl Pipeline {
         {
             left_out += users.count - users.names.len();
             // However many use a name server, its operator is judged.
-            let operator = self.operator_of(&host, at)?;
+            let operator = self.findings.operator_of(&host, at)?;
             let has_operator = operator.is_some();
             if let Some(operator) = operator {
                 domains.entry(operator).or_default();
@@ -467,9 +470,13 @@ impl Pipeline {
         domain: &Name,
         now: Timestamp,
     ) -> Result<Judgement, PipelineError> {
-        let mut windows = self.load_windows(domain, &self.range(now, INTERVALS_MAX))?;
+        let mut windows = self
+            .findings
+            .load_windows(domain, &self.findings.range(now, INTERVALS_MAX))?;
         let last_change_at = windows.last_change_at(now);
-        let planes = self.judge_planes(domain, &mut windows, &self.config.detect, now, now)?;
+        let planes =
+            self.findings
+                .judge_planes(domain, &mut windows, &self.config.detect, now, now)?;
         Ok(Judgement::of(domain, planes, last_change_at, now))
     }
 
@@ -489,7 +496,7 @@ impl Pipeline {
     ) -> Result<Option<Judgement>, PipelineError> {
         let case = self.store.desk().find_case(domain)?;
         let mut busy = Pace::of_busy(case.as_ref(), now);
-        let quick = self.range(now, QUICK_INTERVALS_MAX);
+        let quick = self.findings.range(now, QUICK_INTERVALS_MAX);
         if busy == Pace::Later && self.standing(domain, now)? != Standing::Active {
             busy = Pace::Full;
         }
@@ -497,12 +504,12 @@ impl Pipeline {
         if busy == Pace::Later && case.as_ref().is_some_and(was_judged) {
             return Ok(None);
         }
-        let has_many_names = self.has_many_names(domain)?;
-        if busy == Pace::Later && (has_many_names || self.is_busy(domain, &quick)?) {
+        let has_many_names = self.findings.has_many_names(domain)?;
+        if busy == Pace::Later && (has_many_names || self.findings.is_busy(domain, &quick)?) {
             return Ok(None);
         }
         let touched = match has_many_names {
-            true => Some(self.most_changed(domain, touched, &quick)?),
+            true => Some(self.findings.most_changed(domain, touched, &quick)?),
             false => None,
         };
         let mut limit = QUICK_INTERVALS_MAX;
@@ -511,9 +518,9 @@ impl Pipeline {
             let is_first = limit == QUICK_INTERVALS_MAX;
             let range = Range {
                 among: touched.as_ref().filter(|_| is_first),
-                ..self.range(now, limit)
+                ..self.findings.range(now, limit)
             };
-            let mut windows = self.load_windows(domain, &range)?;
+            let mut windows = self.findings.load_windows(domain, &range)?;
             let left_out_until = windows.left_out_until();
             // Before planes that changed too seldom to be watched are left out.
             let last_change_at = windows.last_change_at(now);
@@ -529,7 +536,9 @@ impl Pipeline {
                 windows
                     .nameservers
                     .retain(|it| may_be_watched(policy, &it.names, &it.addresses, now));
-                let planes = self.judge_planes(domain, &mut windows, policy, now, now)?;
+                let planes = self
+                    .findings
+                    .judge_planes(domain, &mut windows, policy, now, now)?;
                 let judgement = Judgement::of(domain, planes, last_change_at, now);
                 if !is_quick || judgement.finding.is_none() {
                     if let Some(until) = left_out_until {

@@ -3,24 +3,17 @@
 //! Nothing is lost with it: each zone's row says up to which version it was judged, and every pass over a source
 //! notes its zones anew.
 
-use std::cell::RefCell;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::dns::Name;
-use crate::pipeline::context::Pipeline;
-use crate::pipeline::error::PipelineError;
-use crate::pipeline::outcome::PollOptions;
 use crate::store::View;
 use crate::time::Timestamp;
 
 /// For how many milliseconds who judges waits for those who add lines.
 const JOINERS_WAITED_FOR: u32 = 50;
-
-/// Judges versions as long as what it is given says so. Returns whether none is left.
-type Judge<'a> = dyn Fn(&dyn Fn() -> bool) -> Result<bool, PipelineError> + 'a;
 
 /// Zones that wait, each once, in the order in which they were noted.
 #[derive(Default)]
@@ -31,7 +24,7 @@ pub struct Docket {
     /// so, by zone.
     joined: Mutex<HashMap<Name, u64>>,
     /// How many wait to add lines.
-    joiner_count: AtomicUsize,
+    pub(in crate::pipeline) joiner_count: AtomicUsize,
 }
 
 /// Lines are being added to a version of a zone that may have been judged: until this is dropped, after the commit.
@@ -65,27 +58,27 @@ enum Turn {
 
 /// What is to be done about a zone.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct ZoneMatter {
+pub(in crate::pipeline) struct ZoneMatter {
     /// Views with versions that may not be judged yet.
-    views: Vec<View>,
+    pub(in crate::pipeline) views: Vec<View>,
     /// When open cases without changes are judged again, if they are.
-    again: Option<Timestamp>,
+    pub(in crate::pipeline) again: Option<Timestamp>,
 }
 
 /// Members of a catalog that stand, whose open cases are judged again.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Sweep {
-    zones: HashSet<Name>,
-    at: Timestamp,
+pub(in crate::pipeline) struct Sweep {
+    pub(in crate::pipeline) zones: HashSet<Name>,
+    pub(in crate::pipeline) at: Timestamp,
 }
 
 /// What is judged next.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Matter(Subject);
+pub struct Matter(pub(in crate::pipeline) Subject);
 
 /// What a matter is about.
 #[derive(Debug, PartialEq, Eq)]
-enum Subject {
+pub(in crate::pipeline) enum Subject {
     Zone(Name, ZoneMatter),
     Sweep(String, Sweep),
     /// Everything that is stored and not judged, of whatever zone.
@@ -208,12 +201,12 @@ impl Docket {
     }
 
     /// Locks what was joined. Nothing panics while it is locked.
-    fn joined(&self) -> MutexGuard<'_, HashMap<Name, u64>> {
+    pub(in crate::pipeline) fn joined(&self) -> MutexGuard<'_, HashMap<Name, u64>> {
         self.joined.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Lets those who wait to add lines go first, for a moment at most.
-    fn let_join(&self) {
+    pub(in crate::pipeline) fn let_join(&self) {
         for _ in 0..JOINERS_WAITED_FOR {
             std::thread::sleep(Duration::from_millis(1));
             if self.joiner_count.load(Ordering::SeqCst) == 0 {
@@ -236,108 +229,6 @@ impl Docket {
     /// Locks what waits. Nothing panics while it is locked.
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Pipeline {
-    /// Judges a matter of a docket, until it is done, `until` has come or `goes_on` says no. Returns what is left of
-    /// it.
-    ///
-    /// # Errors
-    ///
-    /// [`PipelineError`]; what was judged before the fault stays judged.
-    pub fn judge_matter(
-        &self,
-        docket: &Docket,
-        matter: &Matter,
-        until: Instant,
-        options: &PollOptions,
-        goes_on: &dyn Fn() -> bool,
-    ) -> Result<Option<Matter>, PipelineError> {
-        let in_time = || goes_on() && Instant::now() < until;
-        match &matter.0 {
-            Subject::Zone(apex, zone) => {
-                let goes_on = in_time;
-                for (done, view) in zone.views.iter().enumerate() {
-                    if !self.judge_view(docket, apex, *view, options, &goes_on)? {
-                        let left = ZoneMatter {
-                            views: zone.views[done..].to_vec(),
-                            again: zone.again,
-                        };
-                        return Ok(Some(Matter(Subject::Zone(apex.clone(), left))));
-                    }
-                }
-                if let Some(at) = zone.again {
-                    self.reevaluate(apex, at, options)?;
-                }
-            }
-            Subject::Sweep(_, sweep) => {
-                self.reevaluate_among(|zone| sweep.zones.contains(zone), sweep.at, options)?;
-            }
-            Subject::Stored => {
-                let count = |joined: &HashMap<Name, u64>| joined.values().sum();
-                let judge = |goes_on: &dyn Fn() -> bool| self.judge_oldest(options, goes_on);
-                if !self.judge_unjoined(docket, &count, &in_time, &judge)? {
-                    return Ok(Some(Matter(Subject::Stored)));
-                }
-            }
-        }
-        Ok(None)
-    }
-
-    /// Judges versions of a view as long as `goes_on` says so, and no lines are added to a version of its zone that may
-    /// be judged. Returns whether none is left.
-    fn judge_view(
-        &self,
-        docket: &Docket,
-        apex: &Name,
-        view: View,
-        options: &PollOptions,
-        goes_on: &dyn Fn() -> bool,
-    ) -> Result<bool, PipelineError> {
-        let count = |joined: &HashMap<Name, u64>| joined.get(apex).copied().unwrap_or(0);
-        let judge = |goes_on: &dyn Fn() -> bool| self.detect_some(apex, view, options, goes_on);
-        self.judge_unjoined(docket, &count, goes_on, &judge)
-    }
-
-    /// Has `judge` judge versions as long as `goes_on` says so, and no lines are added to a version that may be judged:
-    /// `count_of` says how often that was so. Returns whether none is left.
-    ///
-    /// What was judged is written before anybody may add lines to it: the commit that adds them takes that back.
-    fn judge_unjoined(
-        &self,
-        docket: &Docket,
-        count_of: &dyn Fn(&HashMap<Name, u64>) -> u64,
-        goes_on: &dyn Fn() -> bool,
-        judge: &Judge<'_>,
-    ) -> Result<bool, PipelineError> {
-        let held = RefCell::new(Some(docket.joined()));
-        let count = || held.borrow().as_deref().map(count_of);
-        let (at_start, fault) = (count(), RefCell::new(None));
-        let goes_on = || {
-            if docket.joiner_count.load(Ordering::SeqCst) > 0 {
-                if let Err(error) = self.store.lookup().write_judged() {
-                    fault.replace(Some(error));
-                    return false;
-                }
-                held.replace(None);
-                docket.let_join();
-                held.replace(Some(docket.joined()));
-            }
-            count() == at_start && goes_on()
-        };
-        let is_done = judge(&goes_on);
-        if let Some(error) = fault.take() {
-            self.store.lookup().forget_judged();
-            return Err(error.into());
-        }
-        if is_done.is_err() {
-            // Judged once more, to the same end.
-            self.store.lookup().forget_judged();
-        } else {
-            self.store.lookup().write_judged()?;
-        }
-        Ok(is_done? && count() == at_start)
     }
 }
 

@@ -3,9 +3,9 @@
 //! A version that is not judged stays marked in its zone's row. When the table is right, everything that was stored
 //! meanwhile is judged, in the order of its time, as it would have been.
 
+use crate::pipeline::judge::Judge;
 use std::collections::HashMap;
 
-use crate::pipeline::context::Pipeline;
 use crate::pipeline::error::PipelineError;
 use crate::pipeline::outcome::PollOptions;
 use crate::pipeline::parts::WAITS_KEY;
@@ -23,7 +23,7 @@ pub fn judging_waits(store: &Store) -> Result<bool, StoreError> {
     Ok(store.desk().noted_number(WAITS_KEY)?.unwrap_or(0) > 0)
 }
 
-impl Pipeline {
+impl Judge<'_> {
     /// Judges every version of every zone that was stored while judging waited, or by a program that was killed
     /// before it judged, in the order of their times. Does nothing while judging waits.
     ///
@@ -31,7 +31,7 @@ impl Pipeline {
     ///
     /// [`PipelineError`].
     pub fn judge_stored(&self, options: &PollOptions) -> Result<(), PipelineError> {
-        while !self.is_waiting() && !self.judge_oldest(options, &|| true)? {}
+        while !self.parts.is_waiting() && !self.judge_oldest(options, &|| true)? {}
         Ok(self.store.lookup().write_judged()?)
     }
 

@@ -1,5 +1,6 @@
 //! Puts mails together: what is known of a case, worded, built and signed.
 
+use crate::pipeline::notify::Notify;
 use std::collections::BTreeSet;
 
 use crate::case::{Case, CaseEvent, CaseState, SendReason, Traits};
@@ -8,7 +9,6 @@ use crate::detector::{Finding, Plane};
 use crate::dns::{Name, UnicodeForm, unicode_form};
 use crate::enrich::Networks;
 use crate::mailer::{Draft, Layout, compose, envelope_address};
-use crate::pipeline::context::Pipeline;
 use crate::pipeline::error::PipelineError;
 use crate::report::{
     CaseFacts, DeskReport, Ending, EvidenceLine, RelatedLine, XarfFacts, build_report,
@@ -72,7 +72,7 @@ pub struct ReportParts {
     pub csv: Vec<u8>,
 }
 
-impl Pipeline {
+impl Notify<'_> {
     /// Returns who is told of a case like the desk.
     pub fn desk_addressees(&self, case: &Case) -> Vec<Addressee> {
         self.addressees_for(&case.zone, &case.domain)

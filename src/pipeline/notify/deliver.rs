@@ -6,6 +6,7 @@
 //! The lease is committed before the attempt and the result after it. A crash in between leaves a
 //! message that is sent again, with the same octets and the same Message-ID, when the lease has run out.
 
+use crate::pipeline::notify::Notify;
 use std::fs;
 use std::future::{Future, pending};
 use std::mem;
@@ -21,7 +22,6 @@ use crate::count::counted;
 use crate::file;
 use crate::mailer::{Verdict, read_bounce};
 use crate::outbox::{Attempt, GIVE_UP, LEASE, Next, Tried, after_attempt, plain_reply};
-use crate::pipeline::context::Pipeline;
 use crate::pipeline::error::PipelineError;
 use crate::pipeline::figures::{Stage, note_stage};
 use crate::pipeline::notify::lanes::Pass;
@@ -55,8 +55,8 @@ const LIMITS: SendingLimits = SendingLimits {
     per_recipient_hour_max: 1000,
 };
 
-impl Pipeline {
-    /// Tries every message that is due, as many as the caps allow; see [`Pipeline::deliver_until`].
+impl Notify<'_> {
+    /// Tries every message that is due, as many as the caps allow; see [`Notify::deliver_until`].
     ///
     /// # Errors
     ///
@@ -86,7 +86,7 @@ impl Pipeline {
         self.deliver_in(stop, NOTED_WITHIN).await
     }
 
-    /// [`Pipeline::deliver_until`] that tries for so long to note what was done.
+    /// [`Notify::deliver_until`] that tries for so long to note what was done.
     async fn deliver_in(
         &self,
         stop: impl Future<Output = ()>,

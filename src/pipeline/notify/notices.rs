@@ -2,8 +2,8 @@
 
 use crate::case::SendReason;
 use crate::mailer::is_same_address;
-use crate::pipeline::context::Pipeline;
 use crate::pipeline::error::PipelineError;
+use crate::pipeline::notify::Notify;
 use crate::pipeline::notify::compose::ACTOR;
 use crate::pipeline::notify::compose::CaseMail;
 use crate::pipeline::notify::reports::notice_basis;
@@ -22,7 +22,7 @@ pub enum Approval {
     NoDraft,
 }
 
-impl Pipeline {
+impl Notify<'_> {
     /// Approves the draft for a recipient: what is approved is what will be sent.
     ///
     /// # Errors
@@ -138,7 +138,9 @@ impl Pipeline {
 
     /// Drafts a notice anew for a case that changed. Returns whether there is anything to tell.
     fn draft_anew(&self, row: &CaseRow, recipient: &str) -> Result<bool, PipelineError> {
-        let found = self.find(&row.case.domain, row.case.evaluated_at)?;
+        let found = self
+            .findings
+            .find(&row.case.domain, row.case.evaluated_at)?;
         let is_told = row.case.reported && row.case.level == crate::detector::Level::Report;
         let Some(finding) = found.finding.filter(|_| is_told) else {
             return Ok(false);

@@ -1,5 +1,6 @@
 //! What the operator is told of: the digest, mass moves, zones that cannot be seen. And the log of events.
 
+use crate::pipeline::notify::Notify;
 use std::collections::HashSet;
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -12,7 +13,6 @@ use crate::case::{CaseState, JUDGED_ANEW};
 use crate::config::{Config, Feeding, MailConfig, ProbeDomains, Schedule, Source};
 use crate::detector::Level;
 use crate::mailer::{Draft, Layout, compose, envelope_address};
-use crate::pipeline::context::Pipeline;
 use crate::pipeline::error::PipelineError;
 use crate::report::{
     BlindLine, BlindnessReport, BulkLine, BulkReport, CaseLine, DigestReport, ExemptionLine,
@@ -75,7 +75,7 @@ pub fn is_digest_due(config: &Config, last: Timestamp, now: Timestamp) -> bool {
     next.is_some_and(|next| next <= now)
 }
 
-impl Pipeline {
+impl Notify<'_> {
     /// Does what follows a pass, of `poll` and of `run`: writes the log of events, and queues the mails about blind
     /// zones and mass changes, and the digest if it is due.
     ///
@@ -84,7 +84,7 @@ impl Pipeline {
     /// [`PipelineError`].
     pub fn after_pass(&self) -> Result<(), PipelineError> {
         self.tell_operator()?;
-        if is_digest_due(&self.config, self.last_digest_at()?, self.clock.now()) {
+        if is_digest_due(self.config, self.last_digest_at()?, self.clock.now()) {
             self.queue_digest()?;
         }
         Ok(())
@@ -124,7 +124,7 @@ impl Pipeline {
     ///
     /// [`PipelineError`].
     pub fn queue_digest(&self) -> Result<(), PipelineError> {
-        if self.is_waiting() {
+        if self.parts.is_waiting() {
             // What it would say of cases cannot be computed; it is made when it can.
             return Ok(());
         }
@@ -144,7 +144,7 @@ impl Pipeline {
         }
     }
 
-    /// [`Pipeline::queue_digest`] as a part of a transaction.
+    /// [`Notify::queue_digest`] as a part of a transaction.
     pub(in crate::pipeline) fn write_digest(&self) -> Result<(), PipelineError> {
         let Some(mail) = self.mail() else {
             return Ok(());

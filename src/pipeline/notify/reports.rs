@@ -3,6 +3,7 @@
 //! Called in the transaction that moves the cases, once all of a version are moved: so a campaign that is
 //! found at once is one mail.
 
+use crate::pipeline::notify::Notify;
 use crate::pipeline::notify::compose::ACTOR;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -19,7 +20,6 @@ use crate::detector::{Finding, Level};
 use crate::dns::Name;
 use crate::enrich::Registration;
 use crate::listing::CaseJson;
-use crate::pipeline::context::Pipeline;
 use crate::pipeline::error::PipelineError;
 use crate::pipeline::notify::compose::{Addressee, CaseMail};
 use crate::pipeline::outcome::PollOptions;
@@ -56,7 +56,7 @@ impl Telling<'_> {
     }
 }
 
-impl Pipeline {
+impl Notify<'_> {
     /// Decides on each of some cases whether somebody is told of it, and queues that; `findings` are those
     /// of the cases that were just judged. Part of the transaction that moves the cases.
     pub(in crate::pipeline) fn tell_of(
@@ -129,7 +129,7 @@ impl Pipeline {
         let cap = self.mail().map_or(u32::MAX, |mail| mail.cases_per_hour_max);
         Ok(MailContext {
             // The canary's case is a test of the monitor, and accuses nobody.
-            wanted: telling.wanted && !self.is_canary(&case.domain),
+            wanted: telling.wanted && !self.findings.is_canary(&case.domain),
             exemption: self.exemption_among(
                 &telling.exemptions,
                 &case.domain,
@@ -192,7 +192,7 @@ impl Pipeline {
         let Some(campaign) = row.campaign else {
             return Ok(None);
         };
-        let members = telling.leads_of(campaign, &self.store)?;
+        let members = telling.leads_of(campaign, self.store)?;
         Ok(members.iter().find(|it| leads(it)).map(|it| it.id))
     }
 
@@ -339,7 +339,7 @@ impl Pipeline {
         let Some(at) = at.filter(|at| judged_at.is_none_or(|judged_at| *at > judged_at)) else {
             return Ok(None);
         };
-        let looked = self.find(&case.domain, at)?.finding;
+        let looked = self.findings.find(&case.domain, at)?.finding;
         Ok(looked.filter(|looked| finding.is_none_or(|known| looked.level >= known.level)))
     }
 
@@ -555,7 +555,7 @@ impl Pipeline {
             self.store.desk().save_case(&case, &[], ACTOR)?;
             return Ok(());
         }
-        let finding = self.find(&case.domain, case.evaluated_at)?.finding;
+        let finding = self.findings.find(&case.domain, case.evaluated_at)?.finding;
         case.revision += 1;
         case.reported = true;
         case.told.at = Some(now);

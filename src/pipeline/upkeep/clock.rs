@@ -1,7 +1,7 @@
 //! What is done when the wall clock was set.
 
-use crate::pipeline::context::Pipeline;
 use crate::pipeline::error::PipelineError;
+use crate::pipeline::upkeep::Upkeep;
 use crate::time::Step;
 
 /// Logs that the wall clock was set.
@@ -19,7 +19,7 @@ pub fn tell_step(step: Step) {
     );
 }
 
-impl Pipeline {
+impl Upkeep<'_> {
     /// Moves what waits by as much as the wall clock was. Schedules go by another clock and stay.
     ///
     /// # Errors
