@@ -336,10 +336,10 @@ fn status_json(status: ZoneStatus, now: Timestamp) -> StatusJson {
 /// Returns a source that is configured and was never polled.
 fn never_polled(source: &crate::config::Source) -> StatusJson {
     let source_kind = match source.feeding {
-        crate::config::Feeding::Transfer { .. } => SourceKind::Transfer,
-        crate::config::Feeding::Catalog { .. } => SourceKind::Catalog,
-        crate::config::Feeding::Zonefile { .. } => SourceKind::Zonefile,
-        crate::config::Feeding::Feed { .. } => SourceKind::Feed,
+        crate::config::Feeding::Transfer(_) => SourceKind::Transfer,
+        crate::config::Feeding::Catalog(_) => SourceKind::Catalog,
+        crate::config::Feeding::Zonefile(_) => SourceKind::Zonefile,
+        crate::config::Feeding::Feed(_) => SourceKind::Feed,
         crate::config::Feeding::Probe(_) => SourceKind::Probe,
     };
     StatusJson {

@@ -1,6 +1,7 @@
 //! Checks what fits its key alone and not the rest of the file: zones that no source has, addresses that two
 //! listen on, waits without end.
 
+use crate::config::resolved::FeedSource;
 use std::net::SocketAddr;
 
 use crate::config::check::Checker;
@@ -35,12 +36,14 @@ impl<'a> Watched<'a> {
         // What is asked about suspects alone brings no zone.
         for source in sources.iter().filter(|it| is_written(it)) {
             match &source.feeding {
-                Feeding::Catalog { scope, .. } => watched.scopes.extend(scope),
-                Feeding::Feed { zone: None, .. } | Feeding::Probe(_) => watched.is_open = true,
-                Feeding::Feed {
+                Feeding::Catalog(catalog) => watched.scopes.extend(&catalog.scope),
+                Feeding::Feed(FeedSource { zone: None, .. }) | Feeding::Probe(_) => {
+                    watched.is_open = true;
+                }
+                Feeding::Feed(FeedSource {
                     zone: Some(zone), ..
-                } => watched.zones.push(zone),
-                Feeding::Transfer { .. } | Feeding::Zonefile { .. } => {}
+                }) => watched.zones.push(zone),
+                Feeding::Transfer(_) | Feeding::Zonefile(_) => {}
             }
         }
         watched

@@ -22,9 +22,10 @@ mod written;
 pub use fault::{ConfigError, Fault, Places, Weight};
 pub use machine::FittedLimit;
 pub use resolved::{
-    CanaryConfig, Config, DkimConfig, Feeding, KeySecret, MailConfig, MetricsConfig, NotifyConfig,
-    Party, ProbeConfig, ProbeDomains, Recipient, RetentionConfig, Schedule, SendingLimits, Source,
-    TlsSettings, TransferSettings, WebConfig, WebhookConfig,
+    CanaryConfig, CatalogSource, Config, DkimConfig, FeedSource, Feeding, KeySecret, MailConfig,
+    MetricsConfig, NotifyConfig, Party, ProbeConfig, ProbeDomains, Recipient, RetentionConfig,
+    Schedule, SendingLimits, Source, TlsSettings, TransferSettings, TransferSource, WebConfig,
+    WebhookConfig, ZonefileSource,
 };
 pub use schema::schema;
 pub use template::{TemplateLine, read_template};

@@ -359,56 +359,72 @@ pub struct TlsSettings {
     pub strict_alpn: bool,
 }
 
-/// How changes arrive.
+/// How changes arrive. Each kind is a type of its own, so that what needs a kind cannot be given another.
 #[derive(Debug, Clone)]
 pub enum Feeding {
     /// Zone transfers.
-    Transfer {
-        /// The apex.
-        zone: Name,
-        /// How.
-        settings: TransferSettings,
-    },
+    Transfer(TransferSource),
     /// Transfers of the zones that a catalog lists (RFC 9432).
-    Catalog {
-        /// The catalog's apex.
-        catalog: Name,
-        /// How the catalog and its members are transferred.
-        settings: TransferSettings,
-        /// Members must lie at or below one of these.
-        scope: Vec<Name>,
-        /// The most members.
-        members_max: u64,
-    },
+    Catalog(CatalogSource),
     /// Zone files.
-    Zonefile {
-        /// The apex.
-        zone: Name,
-        /// A path or a pattern.
-        path: String,
-        /// The time in the files' names.
-        time_pattern: Option<TimePattern>,
-        /// Whether a file must have its SOA.
-        require_soa: bool,
-        /// Whether a file's last line must end with a newline.
-        require_final_newline: bool,
-        /// Whether `$INCLUDE` is followed.
-        include: bool,
-    },
+    Zonefile(ZonefileSource),
     /// A change feed.
-    Feed {
-        /// The zone of lines that name none.
-        zone: Option<Name>,
-        /// The file that grows, or the folder that whole files are moved into; `None` for one that is
-        /// only pushed to.
-        path: Option<PathBuf>,
-        /// Whether it began with the whole zone.
-        complete: bool,
-        /// Whether lines may be pushed to it over HTTP.
-        push: bool,
-    },
+    Feed(FeedSource),
     /// Questions to authoritative servers about a list of domains.
     Probe(ProbeConfig),
+}
+
+/// A zone that is transferred.
+#[derive(Debug, Clone)]
+pub struct TransferSource {
+    /// The apex.
+    pub zone: Name,
+    /// How.
+    pub settings: TransferSettings,
+}
+
+/// A catalog whose members are transferred.
+#[derive(Debug, Clone)]
+pub struct CatalogSource {
+    /// The catalog's apex.
+    pub catalog: Name,
+    /// How the catalog and its members are transferred.
+    pub settings: TransferSettings,
+    /// Members must lie at or below one of these.
+    pub scope: Vec<Name>,
+    /// The most members.
+    pub members_max: u64,
+}
+
+/// Zone files.
+#[derive(Debug, Clone)]
+pub struct ZonefileSource {
+    /// The apex.
+    pub zone: Name,
+    /// A path or a pattern.
+    pub path: String,
+    /// The time in the files' names.
+    pub time_pattern: Option<TimePattern>,
+    /// Whether a file must have its SOA.
+    pub require_soa: bool,
+    /// Whether a file's last line must end with a newline.
+    pub require_final_newline: bool,
+    /// Whether `$INCLUDE` is followed.
+    pub include: bool,
+}
+
+/// A change feed.
+#[derive(Debug, Clone)]
+pub struct FeedSource {
+    /// The zone of lines that name none.
+    pub zone: Option<Name>,
+    /// The file that grows, or the folder that whole files are moved into; `None` for one that is
+    /// only pushed to.
+    pub path: Option<PathBuf>,
+    /// Whether it began with the whole zone.
+    pub complete: bool,
+    /// Whether lines may be pushed to it over HTTP.
+    pub push: bool,
 }
 
 /// Which domains are asked about.
@@ -463,19 +479,19 @@ impl Source {
     /// Returns the zone that the source is authoritative for, if it names one.
     pub fn zone(&self) -> Option<&Name> {
         match &self.feeding {
-            Feeding::Transfer { zone, .. } | Feeding::Zonefile { zone, .. } => Some(zone),
-            Feeding::Feed { zone, .. } => zone.as_ref(),
-            Feeding::Catalog { .. } | Feeding::Probe(_) => None,
+            Feeding::Transfer(TransferSource { zone, .. })
+            | Feeding::Zonefile(ZonefileSource { zone, .. }) => Some(zone),
+            Feeding::Feed(feed) => feed.zone.as_ref(),
+            Feeding::Catalog(_) | Feeding::Probe(_) => None,
         }
     }
 
     /// Returns how the source's zones are transferred, if they are.
     pub fn transfer(&self) -> Option<&TransferSettings> {
         match &self.feeding {
-            Feeding::Transfer { settings, .. } | Feeding::Catalog { settings, .. } => {
-                Some(settings)
-            }
-            Feeding::Zonefile { .. } | Feeding::Feed { .. } | Feeding::Probe(_) => None,
+            Feeding::Transfer(TransferSource { settings, .. })
+            | Feeding::Catalog(CatalogSource { settings, .. }) => Some(settings),
+            Feeding::Zonefile(_) | Feeding::Feed(_) | Feeding::Probe(_) => None,
         }
     }
 

@@ -1,5 +1,6 @@
 //! Checks the sources, each by its kind.
 
+use crate::config::resolved::{CatalogSource, FeedSource, TransferSource, ZonefileSource};
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
@@ -83,9 +84,9 @@ impl Checker<'_> {
                 );
                 self.error(&place.key("zone"), &what, "remove one of the two");
             }
-            if let Feeding::Feed {
+            if let Feeding::Feed(FeedSource {
                 path: Some(path), ..
-            } = &source.feeding
+            }) = &source.feeding
                 && let Some(other) = paths.insert(path, &source.name)
             {
                 let what = format!("{} is already the feed of source {other:?}", path.display());
@@ -229,10 +230,10 @@ impl Checker<'_> {
     ) -> Option<Feeding> {
         let zone = self.apex(&section.zone, place);
         let settings = self.check_transfer(section, keys, place);
-        Some(Feeding::Transfer {
+        Some(Feeding::Transfer(TransferSource {
             zone: zone?,
             settings: settings?,
-        })
+        }))
     }
 
     /// Resolves a catalog.
@@ -266,12 +267,12 @@ impl Checker<'_> {
                 items.filter_map(parse).collect()
             }
         };
-        Some(Feeding::Catalog {
+        Some(Feeding::Catalog(CatalogSource {
             catalog: catalog?,
             settings: settings?,
             scope,
             members_max,
-        })
+        }))
     }
 
     /// Resolves zone files.
@@ -280,7 +281,7 @@ impl Checker<'_> {
         let path = self.need(&section.path, &place.key("path"));
         let pattern = section.time_pattern.as_deref();
         let time_pattern = pattern.map(|text| self.time_pattern(text, &place.key("time_pattern")));
-        Some(Feeding::Zonefile {
+        Some(Feeding::Zonefile(ZonefileSource {
             zone: zone?,
             path: self
                 .resolve(Path::new(&path?))
@@ -290,7 +291,7 @@ impl Checker<'_> {
             require_soa: section.require_soa.unwrap_or(true),
             require_final_newline: section.require_final_newline.unwrap_or(true),
             include: section.include.unwrap_or(false),
-        })
+        }))
     }
 
     /// Parses a pattern of times, which must give back the day that it wrote.
@@ -321,12 +322,12 @@ impl Checker<'_> {
             true => section.path.clone(),
             false => Some(self.need(&section.path, &place.key("path"))?),
         };
-        Some(Feeding::Feed {
+        Some(Feeding::Feed(FeedSource {
             zone,
             path: path.map(|path| self.resolve(Path::new(&path))),
             complete: section.complete.unwrap_or(false),
             push,
-        })
+        }))
     }
 
     /// Resolves how a list of domains is asked about.

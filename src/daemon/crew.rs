@@ -4,6 +4,7 @@
 //! primaries. The sources that wait have their turns in the order in which they came; one source is read by one
 //! worker at a time, so its changes keep their order.
 
+use crate::config::FeedSource;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -88,11 +89,11 @@ impl Crew {
     /// Has pushed lines taken in. What becomes of them is answered.
     pub fn push(self: &Arc<Self>, push: PushedLines) {
         let setup = self.common.setup();
-        let Some(source) = feed_of(&setup.config.sources, push.source.as_deref()) else {
+        let Some((name, _)) = feed_of(&setup.config.sources, push.source.as_deref()) else {
             let _ = push.answer.send(Pushed::NoSuchFeed);
             return;
         };
-        let name = source.name.clone();
+        let name = name.to_owned();
         let is_push = |(_, work): &&(Setup, Work)| matches!(work, Work::Push(_));
         let waiting = self.waiting();
         let queue = waiting.work.get(&name).into_iter().flatten();
@@ -206,9 +207,12 @@ impl Crew {
             return Ok(());
         };
         let began = Instant::now();
-        let reports = match source.feeding {
-            Feeding::Zonefile { .. } => pipeline.ingest().poll_files(source, &options())?,
-            _ => pipeline.ingest().poll_feed(source, &options())?,
+        let (name, ingest) = (&source.name, pipeline.ingest());
+        let reports = match &source.feeding {
+            Feeding::Zonefile(files) => ingest.poll_files(name, files, &options())?,
+            Feeding::Feed(feed) => ingest.poll_feed(name, feed, &options())?,
+            // What waits for a network is the work of `watch`.
+            Feeding::Transfer(_) | Feeding::Catalog(_) | Feeding::Probe(_) => Vec::new(),
         };
         note_stage(Stage::Read, began.elapsed());
         self.common.end_reports(pipeline, &reports)
@@ -222,13 +226,13 @@ impl Crew {
         push: PushedLines,
     ) -> Result<(), PipelineError> {
         let config = pipeline.config().clone();
-        let Some(source) = feed_of(&config.sources, Some(name)) else {
+        let Some((name, feed)) = feed_of(&config.sources, Some(name)) else {
             let _ = push.answer.send(Pushed::NoSuchFeed);
             return Ok(());
         };
         let reports = pipeline
             .ingest()
-            .push_feed(source, &push.lines, &options())?;
+            .push_feed(name, feed, &push.lines, &options())?;
         // Whoever pushed may have gone; the lines are durable all the same.
         let _ = push.answer.send(taken(&reports));
         self.common.end_reports(pipeline, &reports)
@@ -241,11 +245,13 @@ impl Crew {
 }
 
 /// Returns the feed of a name that takes pushed lines; without a name, the only one that does.
-fn feed_of<'a>(sources: &'a [Source], name: Option<&str>) -> Option<&'a Source> {
-    let takes = |source: &&Source| matches!(source.feeding, Feeding::Feed { push: true, .. });
-    let mut feeds = sources.iter().filter(takes);
+fn feed_of<'a>(sources: &'a [Source], name: Option<&str>) -> Option<(&'a str, &'a FeedSource)> {
+    let mut feeds = sources.iter().filter_map(|source| match &source.feeding {
+        Feeding::Feed(feed) if feed.push => Some((source.name.as_str(), feed)),
+        _ => None,
+    });
     match name {
-        Some(name) => feeds.find(|source| source.name == name),
+        Some(name) => feeds.find(|(known, _)| *known == name),
         None => feeds.next().filter(|_| feeds.next().is_none()),
     }
 }

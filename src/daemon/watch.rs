@@ -3,6 +3,7 @@
 //! What talks to the network runs beside this loop; what it brings is stored in it. Files and feeds are read by the
 //! crew, what is stored is judged by another worker: nothing here takes longer than one version of one zone.
 
+use crate::config::CatalogSource;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -258,9 +259,9 @@ impl<'a> Watch<'a> {
     fn know_members(&mut self, index: usize) -> Result<(), PipelineError> {
         let config = self.config.clone();
         let source = &config.sources[index];
-        let Feeding::Catalog {
+        let Feeding::Catalog(CatalogSource {
             catalog, settings, ..
-        } = &source.feeding
+        }) = &source.feeding
         else {
             return Ok(());
         };
@@ -289,20 +290,21 @@ impl<'a> Watch<'a> {
             };
             let source = &config.sources[i];
             match &source.feeding {
-                Feeding::Transfer { zone, .. } => self.start_transfer(zone, i)?,
-                Feeding::Catalog { .. } => {
+                Feeding::Transfer(transfer) => self.start_transfer(&transfer.zone, i)?,
+                Feeding::Catalog(catalog) => {
                     // One that is still looked at is due again at its next time.
                     if self.busy.insert(i) {
-                        let job = self
-                            .pipeline
-                            .ingest()
-                            .prepare_catalog(source, &self.options)?;
+                        let job = self.pipeline.ingest().prepare_catalog(
+                            &source.name,
+                            catalog,
+                            &self.options,
+                        )?;
                         self.looks.spawn(async move {
                             Looked::Catalog(i, Box::new(run_catalog(job).await))
                         });
                     }
                 }
-                Feeding::Zonefile { .. } | Feeding::Feed { .. } => {
+                Feeding::Zonefile(_) | Feeding::Feed(_) => {
                     // Its next time is known when the pass is over.
                     self.passing.insert(i, began);
                     let setup = self.pipeline.setup();
@@ -407,7 +409,7 @@ impl<'a> Watch<'a> {
 
     /// Starts the transfer of a zone, unless it runs: then it runs once more after that.
     fn start_transfer(&mut self, zone: &Name, i: usize) -> Result<(), PipelineError> {
-        let is_left = matches!(self.config.sources[i].feeding, Feeding::Catalog { .. })
+        let is_left = matches!(self.config.sources[i].feeding, Feeding::Catalog(_))
             && self.source_of.get(zone) != Some(&i);
         if is_left || self.in_flight.contains_key(zone) {
             return Ok(());
@@ -434,7 +436,7 @@ impl<'a> Watch<'a> {
         let now = self.pipeline.clock().moment();
         self.second_looks.note_notify(zone);
         match &self.config.sources[i].feeding {
-            Feeding::Catalog { catalog, .. } if catalog == zone => {
+            Feeding::Catalog(CatalogSource { catalog, .. }) if catalog == zone => {
                 match self.busy.contains(&i) {
                     true => drop(self.again_busy.insert(i)),
                     false => self.agenda.hurry(i, now),
@@ -475,7 +477,9 @@ impl<'a> Watch<'a> {
                 continue;
             };
             match &self.config.sources[i].feeding {
-                Feeding::Catalog { catalog, .. } if *catalog == zone => self.agenda.hurry(i, now),
+                Feeding::Catalog(CatalogSource { catalog, .. }) if *catalog == zone => {
+                    self.agenda.hurry(i, now)
+                }
                 _ => self.start_transfer(&zone, i)?,
             }
         }
@@ -522,12 +526,16 @@ impl<'a> Watch<'a> {
         let config = self.config.clone();
         match looked {
             Looked::Catalog(i, outcome) => {
-                let source = &config.sources[i];
-                let report = self.pipeline.ingest().finish_catalog(source, *outcome)?;
+                let catalog = outcome.catalog().clone();
+                let report = self.pipeline.ingest().finish_catalog(*outcome)?;
                 self.end_reports(std::slice::from_ref(&report))?;
                 self.plan_look_again(&report);
                 self.know_members(i)?;
-                let (sweep, one_by_one) = self.pipeline.ingest().prepare_sweep(i, source, None)?;
+                let name = &config.sources[i].name;
+                let (sweep, one_by_one) =
+                    self.pipeline
+                        .ingest()
+                        .prepare_sweep(i, (name, &catalog), None)?;
                 match sweep {
                     Some(job) => {
                         self.looks
@@ -585,8 +593,8 @@ impl<'a> Watch<'a> {
 /// Returns the zone or the catalog that a source transfers.
 fn watched_apex(source: &Source) -> Option<&Name> {
     match &source.feeding {
-        Feeding::Transfer { zone, .. } => Some(zone),
-        Feeding::Catalog { catalog, .. } => Some(catalog),
-        Feeding::Zonefile { .. } | Feeding::Feed { .. } | Feeding::Probe(_) => None,
+        Feeding::Transfer(transfer) => Some(&transfer.zone),
+        Feeding::Catalog(catalog) => Some(&catalog.catalog),
+        Feeding::Zonefile(_) | Feeding::Feed(_) | Feeding::Probe(_) => None,
     }
 }

@@ -4,6 +4,7 @@
 //! A folder that is not there, or a file of another kind, is an error of `config check`; a file that is not
 //! there yet is a warning, as is one that everybody can write, since what it says leads to reports.
 
+use crate::config::FeedSource;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -169,10 +170,10 @@ impl Look<'_> {
     fn source(&mut self, source: &Source) {
         let key = |key: &str| format!("{}.{key}", source.place);
         match &source.feeding {
-            Feeding::Zonefile { path, .. } => self.zone_files(&key("path"), path),
-            Feeding::Feed {
+            Feeding::Zonefile(files) => self.zone_files(&key("path"), &files.path),
+            Feeding::Feed(FeedSource {
                 path: Some(path), ..
-            } => match path.is_dir() {
+            }) => match path.is_dir() {
                 // Files that were read are moved into folders below it.
                 true => self.folder_to_write(&key("path"), path),
                 false => self.file_to_come(&key("path"), path),
@@ -182,7 +183,7 @@ impl Look<'_> {
                     self.domains(&key("domains"), path);
                 }
             }
-            Feeding::Transfer { .. } | Feeding::Catalog { .. } | Feeding::Feed { .. } => {}
+            Feeding::Transfer(_) | Feeding::Catalog(_) | Feeding::Feed(_) => {}
         }
     }
 

@@ -1,5 +1,6 @@
 //! Which zones a feed that is pushed to may write.
 
+use fluxwatch::config::Feeding;
 use std::fs;
 
 use fluxwatch::pipeline::{Pipeline, PollOptions};
@@ -40,9 +41,12 @@ fn is_written(pipeline: &Pipeline, feed: &str, zone: &str) -> bool {
         .iter()
         .find(|it| it.name == feed)
         .expect("configured");
+    let Feeding::Feed(settings) = &source.feeding else {
+        panic!("{feed} is a feed");
+    };
     pipeline
         .ingest()
-        .push_feed(source, line.as_bytes(), &PollOptions::default())
+        .push_feed(feed, settings, line.as_bytes(), &PollOptions::default())
         .expect("pushed");
     let zone = fluxwatch::dns::Name::parse(zone).expect("a name");
     pipeline

@@ -1,5 +1,6 @@
 //! A catalog source: the catalog itself, and a look at the serials of all its members at once.
 
+use crate::config::CatalogSource;
 use crate::pipeline::ingest::Ingest;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
@@ -29,7 +30,7 @@ pub struct CatalogJob {
     id: SourceId,
     apex: Name,
     route: Route,
-    members_max: u64,
+    catalog: CatalogSource,
     last_serial: Option<Serial>,
     /// Whether it is taken although it lost most of its members.
     accept: bool,
@@ -69,35 +70,39 @@ pub struct SweepOutcome {
     unreached: Vec<(SocketAddr, Refusal)>,
 }
 
+impl CatalogOutcome {
+    /// Returns the catalog that was looked at.
+    pub fn catalog(&self) -> &CatalogSource {
+        &self.job.catalog
+    }
+}
+
 impl Ingest<'_> {
     /// Prepares a look at a catalog.
     ///
     /// # Errors
     ///
     /// [`PipelineError::Store`].
-    ///
-    /// # Panics
-    ///
-    /// If the source is of another kind.
     pub fn prepare_catalog(
         &self,
-        source: &Source,
+        name: &str,
+        catalog: &CatalogSource,
         options: &PollOptions,
     ) -> Result<CatalogJob, PipelineError> {
-        let (catalog, settings, members_max) = catalog_of(source);
         let id = self
             .store
             .zones()
-            .ensure_source(&source.name, SourceKind::Catalog)?;
-        let zone = self.store.zones().ensure_zone(catalog, id)?;
+            .ensure_source(name, SourceKind::Catalog)?;
+        let apex = &catalog.catalog;
+        let zone = self.store.zones().ensure_zone(apex, id)?;
         Ok(CatalogJob {
-            source: source.name.clone(),
+            source: name.to_owned(),
             id,
-            apex: catalog.clone(),
-            route: self.route(settings),
-            members_max,
+            apex: apex.clone(),
+            route: self.route(&catalog.settings),
+            catalog: catalog.clone(),
             last_serial: zone.serial.filter(|_| !options.full),
-            accept: options.accept.contains(catalog) || zone.accept_requested,
+            accept: options.accept.contains(apex) || zone.accept_requested,
         })
     }
 
@@ -106,11 +111,7 @@ impl Ingest<'_> {
     /// # Errors
     ///
     /// [`PipelineError`].
-    pub fn finish_catalog(
-        &self,
-        source: &Source,
-        outcome: CatalogOutcome,
-    ) -> Result<ZoneReport, PipelineError> {
+    pub fn finish_catalog(&self, outcome: CatalogOutcome) -> Result<ZoneReport, PipelineError> {
         let CatalogOutcome {
             job,
             result,
@@ -154,7 +155,7 @@ impl Ingest<'_> {
                 .note_zone_attempt(&job.apex, now, Some(&refusal))?;
             return Ok(report(ZoneOutcome::Refused(refusal)));
         }
-        let (change, summary) = self.compare_catalog(source, &job, &known, catalog)?;
+        let (change, summary) = self.compare_catalog(&job, &known, catalog)?;
         // What was refused is looked at again each time: it may have become free, or the scope wider.
         let serial = Some(soa.serial).filter(|_| summary.refused == 0);
         self.store
@@ -167,14 +168,11 @@ impl Ingest<'_> {
     /// Returns what a catalog's new version changes.
     fn compare_catalog(
         &self,
-        source: &Source,
         job: &CatalogJob,
         known: &BTreeMap<String, MemberRow>,
         catalog: Catalog,
     ) -> Result<(CatalogChange, CatalogSummary), PipelineError> {
-        let Feeding::Catalog { scope, .. } = &source.feeding else {
-            unreachable!("the look was prepared for a catalog")
-        };
+        let scope = &job.catalog.scope;
         let mut change = CatalogChange::default();
         let mut summary = CatalogSummary::default();
         let known_zones: HashSet<&Name> = known.values().map(|member| &member.zone).collect();
@@ -237,7 +235,7 @@ impl Ingest<'_> {
         if let Some(source) = configured {
             return Ok(Some(Holder::Stays(source.name.clone())));
         }
-        let is_catalog = |source: &&Source| matches!(&source.feeding, Feeding::Catalog { catalog, .. } if catalog == zone);
+        let is_catalog = |source: &&Source| matches!(&source.feeding, Feeding::Catalog(it) if it.catalog == *zone);
         if let Some(source) = self.config.sources.iter().find(is_catalog) {
             return Ok(Some(Holder::Stays(source.name.clone())));
         }
@@ -246,7 +244,7 @@ impl Ingest<'_> {
             let holder = self.store.zones().source_of_zone(zone)?;
             let feeds = |name: &String| {
                 let is_it = |source: &Source| {
-                    source.name == *name && matches!(source.feeding, Feeding::Feed { .. })
+                    source.name == *name && matches!(source.feeding, Feeding::Feed(_))
                 };
                 self.config.sources.iter().any(is_it)
             };
@@ -283,21 +281,17 @@ impl Ingest<'_> {
     /// # Errors
     ///
     /// [`PipelineError::Store`].
-    ///
-    /// # Panics
-    ///
-    /// If the source is of another kind.
     pub fn prepare_sweep(
         &self,
         index: usize,
-        source: &Source,
+        (name, catalog): (&str, &CatalogSource),
         wanted: Option<&HashSet<Name>>,
     ) -> Result<(Option<SweepJob>, Vec<Name>), PipelineError> {
-        let (_, settings, _) = catalog_of(source);
+        let settings = &catalog.settings;
         let id = self
             .store
             .zones()
-            .ensure_source(&source.name, SourceKind::Catalog)?;
+            .ensure_source(name, SourceKind::Catalog)?;
         let mut members = self.store.zones().member_serials(id)?;
         members.retain(|(zone, _)| wanted.is_none_or(|wanted| wanted.contains(zone)));
         let due = self.due_members(id, settings)?;
@@ -394,15 +388,15 @@ impl Ingest<'_> {
     /// Looks at a catalog and transfers what changed of its members: one pass.
     pub(in crate::pipeline) async fn poll_catalog(
         &self,
-        source: &Source,
+        (source, catalog): (&Source, &CatalogSource),
         wanted: Option<&HashSet<Name>>,
         options: &PollOptions,
         on_report: &mut dyn FnMut(ZoneReport),
     ) -> Result<Vec<TransferJob>, PipelineError> {
-        let (_, settings, _) = catalog_of(source);
-        let looked = run_catalog(self.prepare_catalog(source, options)?).await;
-        on_report(self.finish_catalog(source, looked)?);
-        let (job, mut one_by_one) = self.prepare_sweep(0, source, wanted)?;
+        let name = source.name.as_str();
+        let looked = run_catalog(self.prepare_catalog(name, catalog, options)?).await;
+        on_report(self.finish_catalog(looked)?);
+        let (job, mut one_by_one) = self.prepare_sweep(0, (name, catalog), wanted)?;
         if let Some(mut job) = job {
             if options.full || !options.accept.is_empty() {
                 one_by_one.append(&mut job.zones);
@@ -416,7 +410,7 @@ impl Ingest<'_> {
         }
         one_by_one
             .iter()
-            .map(|zone| self.prepare_transfer(source, zone, settings, options))
+            .map(|zone| self.prepare_transfer(source, zone, &catalog.settings, options))
             .collect()
     }
 }
@@ -427,19 +421,6 @@ enum Holder {
     Stays(String),
     /// A catalog that gives it away: its source, and the zone's label there.
     Gives(SourceId, String),
-}
-
-/// Returns a catalog's apex, how it is reached and how many members it may have.
-fn catalog_of(source: &Source) -> (&Name, &TransferSettings, u64) {
-    match &source.feeding {
-        Feeding::Catalog {
-            catalog,
-            settings,
-            members_max,
-            ..
-        } => (catalog, settings, *members_max),
-        _ => panic!("source {} is no catalog", source.name),
-    }
 }
 
 /// Looks at a catalog: transfers it if its serial is new.
@@ -492,7 +473,7 @@ async fn look_at_catalog(
     if Some(soa.serial) == job.last_serial {
         return Ok(None);
     }
-    Ok(Some(fetch_catalog(&target, job.members_max).await?))
+    Ok(Some(fetch_catalog(&target, job.catalog.members_max).await?))
 }
 
 /// Sweeps over members: every primary is asked for every zone, side by side.

@@ -4,6 +4,7 @@
 //! instant. Reading a line twice changes nothing: an RRset that has changed since is compared with
 //! history at the line's time, and any other already is as the line says.
 
+use crate::config::FeedSource;
 use crate::pipeline::ingest::Ingest;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs::{self, File};
@@ -12,7 +13,6 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::config::{Feeding, Source};
 use crate::count::counted;
 use crate::dns::{Name, Rdata, Record, RecordType, Serial};
 use crate::file;
@@ -54,30 +54,6 @@ pub struct FeedImport<'a> {
     pub is_timed: bool,
     /// Whether it began with the whole zone.
     pub complete: bool,
-}
-
-/// A feed's settings.
-struct FeedSettings<'a> {
-    zone: Option<&'a Name>,
-    path: Option<&'a Path>,
-    complete: bool,
-}
-
-/// Returns the settings of a feed.
-fn feed_of(source: &Source) -> FeedSettings<'_> {
-    match &source.feeding {
-        Feeding::Feed {
-            zone,
-            path,
-            complete,
-            ..
-        } => FeedSettings {
-            zone: zone.as_ref(),
-            path: path.as_deref(),
-            complete: *complete,
-        },
-        _ => panic!("source {} is no feed", source.name),
-    }
 }
 
 /// A line with where it stood.
@@ -181,28 +157,21 @@ impl Ingest<'_> {
     /// # Errors
     ///
     /// [`PipelineError`].
-    ///
-    /// # Panics
-    ///
-    /// If the source is of another kind.
     pub fn poll_feed(
         &self,
-        source: &Source,
+        name: &str,
+        feed: &FeedSource,
         options: &PollOptions,
     ) -> Result<Vec<ZoneReport>, PipelineError> {
-        let feed = feed_of(source);
-        let id = self
-            .store
-            .zones()
-            .ensure_source(&source.name, SourceKind::Feed)?;
-        let mut pass = self.begin_pass(id, Some(&source.name), feed.complete, options)?;
-        let fault = match feed.path {
-            Some(path) if path.is_dir() => self.read_spool(&mut pass, feed.zone, path)?,
-            Some(path) => self.follow_feed(&mut pass, feed.zone, path)?,
+        let id = self.store.zones().ensure_source(name, SourceKind::Feed)?;
+        let mut pass = self.begin_pass(id, Some(name), feed.complete, options)?;
+        let fault = match feed.path.as_deref() {
+            Some(path) if path.is_dir() => self.read_spool(&mut pass, feed.zone.as_ref(), path)?,
+            Some(path) => self.follow_feed(&mut pass, feed.zone.as_ref(), path)?,
             // Only pushed to: nothing to look at, and what was stored has been judged.
             None => None,
         };
-        self.end_pass(pass, &source.name, fault)
+        self.end_pass(pass, name, fault)
     }
 
     /// Takes in lines that were pushed to a feed. They are durable when this returns.
@@ -210,28 +179,21 @@ impl Ingest<'_> {
     /// # Errors
     ///
     /// [`PipelineError`].
-    ///
-    /// # Panics
-    ///
-    /// If the source is of another kind.
     pub fn push_feed(
         &self,
-        source: &Source,
+        name: &str,
+        feed: &FeedSource,
         lines: &[u8],
         options: &PollOptions,
     ) -> Result<Vec<ZoneReport>, PipelineError> {
-        let feed = feed_of(source);
-        let id = self
-            .store
-            .zones()
-            .ensure_source(&source.name, SourceKind::Feed)?;
-        let mut pass = self.begin_pass(id, Some(&source.name), feed.complete, options)?;
+        let id = self.store.zones().ensure_source(name, SourceKind::Feed)?;
+        let mut pass = self.begin_pass(id, Some(name), feed.complete, options)?;
         pass.pushed = Some(HashMap::new());
         let mut reader = FeedReader::new(lines, 0, 0);
-        let broken = self.read_lines(&mut pass, &mut reader, feed.zone, true)?;
+        let broken = self.read_lines(&mut pass, &mut reader, feed.zone.as_ref(), true)?;
         self.flush_until(&mut pass, None)?;
         let fault = broken.map(|error| broken_input("what was pushed", &error));
-        self.end_pass(pass, &source.name, fault)
+        self.end_pass(pass, name, fault)
     }
 
     /// Reads a whole feed by hand, from a file or from any other input.

@@ -1,12 +1,12 @@
 //! A zone file source: every file that is new, in the order of their times.
 
+use crate::config::ZonefileSource;
 use crate::pipeline::ingest::Ingest;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::config::{Feeding, Source};
 use crate::dns::Name;
 use crate::file;
 use crate::pipeline::error::{PipelineError, away, refusal_of, spool_refusal};
@@ -61,30 +61,24 @@ impl Ingest<'_> {
     /// # Errors
     ///
     /// [`PipelineError`].
-    ///
-    /// # Panics
-    ///
-    /// If the source is of another kind.
     pub fn poll_files(
         &self,
-        source: &Source,
+        name: &str,
+        files: &ZonefileSource,
         options: &PollOptions,
     ) -> Result<Vec<ZoneReport>, PipelineError> {
-        let Feeding::Zonefile {
+        let ZonefileSource {
             zone,
             path,
             time_pattern,
             require_soa,
             require_final_newline,
             include,
-        } = &source.feeding
-        else {
-            panic!("source {} is no zone file", source.name)
-        };
+        } = files;
         let id = self
             .store
             .zones()
-            .ensure_source(&source.name, SourceKind::Zonefile)?;
+            .ensure_source(name, SourceKind::Zonefile)?;
         self.store.zones().ensure_zone(zone, id)?;
         let pass = Pass {
             source: id,
@@ -104,7 +98,7 @@ impl Ingest<'_> {
             Ok(paths) => self.take_files(&pass, paths, time_pattern.as_ref(), None, &mut |_| {})?,
             Err(refusal) => vec![self.refuse(zone, refusal)?],
         };
-        Ok(reports(&source.name, zone, outcomes))
+        Ok(reports(name, zone, outcomes))
     }
 
     /// Takes in files by hand. `progress` is told each before it is read.

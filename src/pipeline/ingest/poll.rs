@@ -1,5 +1,6 @@
 //! One pass over sources: transfers side by side, files and feeds meanwhile.
 
+use crate::config::TransferSource;
 use crate::pipeline::ingest::Ingest;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
@@ -114,30 +115,30 @@ impl Ingest<'_> {
         let mut transfers = Transfers::default();
         for source in sources {
             match &source.feeding {
-                Feeding::Transfer { zone, settings } => {
+                Feeding::Transfer(TransferSource { zone, settings }) => {
                     transfers.add(self.prepare_transfer(source, zone, settings, options)?);
                 }
-                Feeding::Catalog { .. } => {
-                    self.poll_catalog(source, wanted, options, on_report)
+                Feeding::Catalog(catalog) => {
+                    self.poll_catalog((source, catalog), wanted, options, on_report)
                         .await?
                         .into_iter()
                         .for_each(|job| transfers.add(job));
                 }
-                Feeding::Zonefile { .. } | Feeding::Feed { .. } | Feeding::Probe(_) => {}
+                Feeding::Zonefile(_) | Feeding::Feed(_) | Feeding::Probe(_) => {}
             }
         }
         for source in sources {
             match &source.feeding {
-                Feeding::Transfer { .. } | Feeding::Catalog { .. } => {}
+                Feeding::Transfer(_) | Feeding::Catalog(_) => {}
                 Feeding::Probe(config) => {
                     self.poll_probe(source, config, options, on_report).await?
                 }
-                Feeding::Zonefile { .. } => self
-                    .poll_files(source, options)?
+                Feeding::Zonefile(files) => self
+                    .poll_files(&source.name, files, options)?
                     .into_iter()
                     .for_each(&mut *on_report),
-                Feeding::Feed { .. } => self
-                    .poll_feed(source, options)?
+                Feeding::Feed(feed) => self
+                    .poll_feed(&source.name, feed, options)?
                     .into_iter()
                     .for_each(&mut *on_report),
             }

@@ -105,7 +105,7 @@ impl Ingest<'_> {
                 .is_some_and(|it| it.primaries.contains(&primary))
         }) {
             count += match source.feeding {
-                Feeding::Catalog { .. } => SILENCES_WANTED,
+                Feeding::Catalog(_) => SILENCES_WANTED,
                 _ => 1,
             };
         }
@@ -120,7 +120,7 @@ impl Ingest<'_> {
                 .transfer()
                 .is_some_and(|it| it.primaries.contains(&primary));
             count += match &source.feeding {
-                Feeding::Catalog { .. } if is_of_it => self.catalog_zones(source)?.len() as u64 + 1,
+                Feeding::Catalog(_) if is_of_it => self.catalog_zones(source)?.len() as u64 + 1,
                 _ => u64::from(is_of_it),
             };
         }
