@@ -1,4 +1,4 @@
-"""Makes a month of a zone, imports it, and tells who is accused: see benches/month."""
+"""Makes a month of a zone, imports it, and says who is suspected: see benches/month. With "-" for the program, it only makes the files."""
 
 import collections
 import datetime
@@ -115,6 +115,8 @@ with open(f"{folder}/asn.csv", "w") as table:
     table.writelines(f"10.{n}.0.0,10.{n}.255.255,{64512 + n}\n" for n in range(256))
 with open(f"{folder}/fluxwatch.toml", "w") as config:
     config.write(f'[store]\npath = "month.db"\n[enrich]\nasn = "asn.csv"\n')
+if program == "-":
+    sys.exit()
 run = lambda *arguments: subprocess.run([program, "--config", f"{folder}/fluxwatch.toml", *arguments], capture_output=True, text=True, check=True).stdout
 started = time.perf_counter()
 run("import", "feed", "--zone", "example.", "--complete", f"{folder}/feed.ndjson")
