@@ -9,6 +9,11 @@
 
 #![allow(clippy::print_stdout, reason = "what it measures is its output")]
 
+#[path = "../tests/it/support/numbers.rs"]
+#[allow(dead_code)]
+mod numbers;
+
+use numbers::Numbers;
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,20 +31,6 @@ use fluxwatch::zone::{OwnerChange, StepOwner};
 const START: i64 = 1_735_689_600;
 /// Seconds between two versions: 2,500 take a year.
 const EVERY_S: i64 = 12_600;
-
-/// A seeded sequence of numbers (splitmix64).
-struct Numbers(u64);
-
-impl Numbers {
-    /// Returns a number below `limit`.
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % limit
-    }
-}
 
 /// What is made.
 struct Plan {

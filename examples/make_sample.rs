@@ -2,6 +2,9 @@
 
 #[path = "../data/sample/generator.rs"]
 mod generator;
+#[path = "../tests/it/support/numbers.rs"]
+#[allow(dead_code)]
+mod numbers;
 
 use std::error::Error;
 use std::fs;

@@ -4,14 +4,16 @@
 //! tenth has two of its own with IPv4 and IPv6 glue; every fifth is signed. In each version after the
 //! first, SHARE_PER_MILLE (10 by default: 1 %) of the names change their name servers, others each time.
 
+#[path = "../tests/it/support/numbers.rs"]
+#[allow(dead_code)]
+mod numbers;
+
+use numbers::Numbers;
 use std::io::{self, BufWriter, Write};
 
-/// A seeded sequence of numbers (splitmix64).
-fn mix(value: u64) -> u64 {
-    let mut z = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
+/// Returns the number that a seed leads to.
+fn mix(seed: u64) -> u64 {
+    Numbers(seed).draw()
 }
 
 fn main() -> io::Result<()> {

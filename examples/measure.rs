@@ -6,6 +6,11 @@
 
 #![allow(clippy::print_stdout, reason = "what it measures is its output")]
 
+#[path = "../tests/it/support/numbers.rs"]
+#[allow(dead_code)]
+mod numbers;
+
+use numbers::Numbers;
 use std::error::Error;
 use std::fmt::Write as _;
 use std::fs;
@@ -26,12 +31,9 @@ const VERSIONS: u64 = 10;
 /// Clock ticks a second in `/proc` (fixed by Linux for user space).
 const TICKS: f64 = 100.0;
 
-/// A seeded sequence of numbers (splitmix64).
-fn mix(value: u64) -> u64 {
-    let mut z = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    z ^ (z >> 31)
+/// Returns the number that a seed leads to.
+fn mix(seed: u64) -> u64 {
+    Numbers(seed).draw()
 }
 
 /// Returns the CPU seconds of this process.

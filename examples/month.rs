@@ -13,6 +13,11 @@
     reason = "a month is one loop over hours, told in its order"
 )]
 
+#[path = "../tests/it/support/numbers.rs"]
+#[allow(dead_code)]
+mod numbers;
+
+use numbers::Numbers;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Write};
@@ -36,28 +41,16 @@ const PROVIDERS: usize = 200;
 /// A cron line's worth: the digest at 07:00.
 const DIGEST_HOUR: i64 = 7;
 
-/// A seeded sequence of numbers (splitmix64).
-struct Numbers(u64);
-
 impl Numbers {
-    /// Returns a number below `limit`.
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) % limit.max(1) as u64) as usize
-    }
-
     /// Returns a provider: small numbers are much likelier.
     fn provider(&mut self) -> usize {
-        let (one, two) = (self.below(PROVIDERS), self.below(PROVIDERS));
+        let (one, two) = (self.index(PROVIDERS), self.index(PROVIDERS));
         one * two / PROVIDERS
     }
 
     /// Returns an address anywhere.
     fn address(&mut self) -> Ipv4Addr {
-        let mut octet = |from: usize, to: usize| (from + self.below(to - from)) as u8;
+        let mut octet = |from: usize, to: usize| (from + self.index(to - from)) as u8;
         Ipv4Addr::new(octet(11, 220), octet(0, 255), octet(0, 255), octet(1, 255))
     }
 }
@@ -220,7 +213,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         zone.at = START + hour * 3600;
         let mut moved = BTreeSet::new();
         for k in 0..moves_per_hour {
-            let n = numbers.below(delegations);
+            let n = numbers.index(delegations);
             if !moved.insert(n) {
                 continue;
             }
@@ -232,7 +225,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 numbers.provider() as u16
             };
             if k % 10 == 1 {
-                back.entry(hour + 1 + numbers.below(6) as i64)
+                back.entry(hour + 1 + numbers.index(6) as i64)
                     .or_default()
                     .push((n, was));
             }

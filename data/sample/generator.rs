@@ -11,6 +11,7 @@
     reason = "a role is one loop over hours, told in its order"
 )]
 
+use crate::numbers::Numbers;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -51,24 +52,7 @@ pub struct Sample {
     pub roles: BTreeMap<&'static str, String>,
 }
 
-/// A seeded sequence of numbers (splitmix64).
-struct Numbers(u64);
-
 impl Numbers {
-    /// Returns the next number.
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// Returns a number below `limit`.
-    fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit
-    }
-
     /// Returns an address of a network, counted modulo [`NETWORKS`], in any of its prefixes.
     fn address(&mut self, network: u64) -> String {
         let prefix = FIRST_PREFIX

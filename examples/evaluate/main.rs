@@ -7,6 +7,9 @@
 mod plot;
 mod tables;
 
+#[path = "../../tests/it/support/numbers.rs"]
+#[allow(dead_code)]
+mod numbers;
 #[path = "../../tests/scenarios/mod.rs"]
 mod scenarios;
 

@@ -6,7 +6,7 @@ use fluxwatch::detector::{DetectPolicy, Level};
 use fluxwatch::dns::Name;
 
 use crate::harness::{Bench, at};
-use crate::scenarios::internet::Numbers;
+use crate::numbers::Numbers;
 use crate::scenarios::others::{MORE, tell_more};
 use crate::scenarios::stories::{ALL, Expected, HOUR, Story, What, tell};
 use crate::scenarios::trial::{Ablation, Feed, Outcome, run};

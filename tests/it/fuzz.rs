@@ -3,6 +3,7 @@
 //! Two seconds a target, or `FLUXWATCH_FUZZ_SECONDS`; the seed is `FLUXWATCH_FUZZ_SEED` or 1. An input that
 //! fails is printed, so that it can go into the corpus.
 
+use crate::numbers::Numbers;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -15,51 +16,37 @@ const INPUT_OCTETS_MAX: usize = 16 << 10;
 /// How long one input may take, on a machine that is busy.
 const INPUT_TIME_MAX: Duration = Duration::from_secs(5);
 
-/// A seeded sequence of numbers (splitmix64).
-struct Random(u64);
-
-impl Random {
-    /// Returns the next number below `end`, which is not 0.
-    fn below(&mut self, end: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) % end as u64) as usize
-    }
-}
-
 /// Octets that are more likely than others to matter.
 const ODD: [u8; 16] = [
     0, 1, 2, 6, 12, 16, 63, 64, 127, 128, 192, 255, b'.', b'\\', b'"', b'\n',
 ];
 
 /// Changes an input in one to eight places.
-fn mutate(random: &mut Random, input: &mut Vec<u8>, other: &[u8]) {
-    for _ in 0..=random.below(8) {
-        let at = random.below(input.len() + 1);
-        match random.below(8) {
-            0 if at < input.len() => input[at] ^= 1 << random.below(8),
-            1 if at < input.len() => input[at] = ODD[random.below(ODD.len())],
-            2 if at < input.len() => input[at] = random.below(256) as u8,
-            3 => input.insert(at, ODD[random.below(ODD.len())]),
+fn mutate(random: &mut Numbers, input: &mut Vec<u8>, other: &[u8]) {
+    for _ in 0..=random.index(8) {
+        let at = random.index(input.len() + 1);
+        match random.index(8) {
+            0 if at < input.len() => input[at] ^= 1 << random.index(8),
+            1 if at < input.len() => input[at] = ODD[random.index(ODD.len())],
+            2 if at < input.len() => input[at] = random.index(256) as u8,
+            3 => input.insert(at, ODD[random.index(ODD.len())]),
             4 if at < input.len() => {
-                let end = at + 1 + random.below((input.len() - at).min(32));
+                let end = at + 1 + random.index((input.len() - at).min(32));
                 input.drain(at..end.min(input.len()));
             }
             5 if at < input.len() => {
-                let end = (at + 1 + random.below(64)).min(input.len());
+                let end = (at + 1 + random.index(64)).min(input.len());
                 let part = input[at..end].to_vec();
-                let to = random.below(input.len());
+                let to = random.index(input.len());
                 input.splice(to..to, part);
             }
             6 if !other.is_empty() => {
-                let from = random.below(other.len());
-                let end = (from + 1 + random.below(128)).min(other.len());
+                let from = random.index(other.len());
+                let end = (from + 1 + random.index(128)).min(other.len());
                 input.splice(at..at, other[from..end].iter().copied());
             }
             7 if at + 1 < input.len() => {
-                let number = (random.below(1 << 16) as u16).to_be_bytes();
+                let number = (random.index(1 << 16) as u16).to_be_bytes();
                 input[at..at + 2].copy_from_slice(&number);
             }
             _ => input.truncate(at),
@@ -76,7 +63,7 @@ fn drive(target: &str, body: fn(&[u8])) {
     let seed = std::env::var("FLUXWATCH_FUZZ_SEED")
         .ok()
         .and_then(|text| text.parse().ok());
-    let mut random = Random(seed.unwrap_or(1));
+    let mut random = Numbers(seed.unwrap_or(1));
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/corpus")
         .join(target);
@@ -95,10 +82,10 @@ fn drive(target: &str, body: fn(&[u8])) {
     let mut input = corpus[0].clone();
     while started.elapsed() < limit {
         // Now and then from a seed anew, else on from where the last one led.
-        if random.below(12) == 0 || input.is_empty() {
-            input.clone_from(&corpus[random.below(corpus.len())]);
+        if random.index(12) == 0 || input.is_empty() {
+            input.clone_from(&corpus[random.index(corpus.len())]);
         }
-        let other = random.below(corpus.len());
+        let other = random.index(corpus.len());
         mutate(&mut random, &mut input, &corpus[other]);
         let began = Instant::now();
         let result = catch_unwind(AssertUnwindSafe(|| body(&input)));

@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::harness::{Bench, python};
-use crate::kills::{INTEGRITY, Numbers, kills};
+use crate::kills::{INTEGRITY, kills};
+use crate::numbers::Numbers;
 
 /// Domains of the histories that are interrupted.
 const DOMAINS: u32 = 400;

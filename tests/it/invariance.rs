@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::evaluation::as_feed;
 use crate::harness::Bench;
-use crate::scenarios::internet::Numbers;
+use crate::numbers::Numbers;
 use crate::scenarios::internet::table;
 use crate::scenarios::stories::tell;
 

@@ -2,6 +2,7 @@
 //!
 //! `FLUXWATCH_KILLS` sets how many times (20 by default); `benches/full` sets 100.
 
+use crate::numbers::Numbers;
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Stdio;
 use std::sync::Arc;
@@ -14,20 +15,6 @@ use serde_json::Value;
 use crate::generator::{Options, generate};
 use crate::harness::{Bench, REPORT, deliver, poll, python};
 use crate::servers::Postfix;
-
-/// A seeded sequence of numbers (splitmix64).
-pub struct Numbers(pub u64);
-
-impl Numbers {
-    /// Returns a number below `limit`.
-    pub fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % limit
-    }
-}
 
 /// A bench with the whole sample, mailing to a port.
 fn sample_bench(port: u16) -> Bench {

@@ -36,7 +36,6 @@ mod fuzz;
 #[path = "../../data/sample/generator.rs"]
 mod generator;
 mod guards;
-mod harness;
 mod identity;
 mod interruptions;
 mod invariance;
@@ -68,9 +67,8 @@ mod sample;
 mod scenarios;
 mod schema;
 mod scripted;
-#[allow(dead_code)]
-mod servers;
 mod service;
+mod support;
 mod tables;
 mod text;
 mod transfers;
@@ -78,3 +76,5 @@ mod tutorial;
 mod upgrade;
 mod words;
 mod yadifa;
+
+use support::{harness, numbers, servers};

@@ -339,7 +339,7 @@ fn a_sender_that_is_killed_at_any_moment_loses_nothing() {
         .ok()
         .and_then(|it| it.parse().ok())
         .unwrap_or(20);
-    let mut numbers = crate::kills::Numbers(7);
+    let mut numbers = crate::numbers::Numbers(7);
     let mut busy = 0;
     // A hundred messages keep a sender busy for some twenty kills; then begins another outbox.
     for _ in 0..kills.div_ceil(20) {
@@ -353,7 +353,7 @@ fn a_sender_that_is_killed_at_any_moment_loses_nothing() {
 
 /// Kills senders of one outbox, checks that every message arrives, and returns how many of the senders had
 /// something to do.
-fn kill_senders(kills: u64, numbers: &mut crate::kills::Numbers) -> u64 {
+fn kill_senders(kills: u64, numbers: &mut crate::numbers::Numbers) -> u64 {
     let server = Scripted::start(&[]);
     let smtp = format!(
         "[smtp]\nurl = \"smtp://127.0.0.1:{}\"\nper_recipient_hour_max = 9999\n",

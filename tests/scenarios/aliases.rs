@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use fluxwatch::dns::Name;
 
-use super::internet::Numbers;
 use super::stories::{DAY, Expected, HOUR, MINUTE, Story, What};
+use crate::numbers::Numbers;
 
 /// Every story's number, title and expectation.
 pub const ALIASES: [(&str, &str, Expected); 21] = [

@@ -1,5 +1,6 @@
 //! A made Internet: networks with their prefixes, and seeded draws from them.
 
+use crate::numbers::Numbers;
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::LazyLock;
@@ -40,25 +41,7 @@ const ACCESS_BASE: u32 = 100_000;
 /// The first number of a hosting network.
 const HOSTING_BASE: u32 = 200_000;
 
-/// A seeded sequence of numbers (splitmix64).
-#[derive(Clone)]
-pub struct Numbers(pub u64);
-
 impl Numbers {
-    /// Returns the next number.
-    pub fn draw(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// Returns a number below `limit`, which is not 0.
-    pub fn below(&mut self, limit: u64) -> u64 {
-        self.draw() % limit
-    }
-
     /// Returns a number from `first` to `last`, both included.
     pub fn between(&mut self, first: i64, last: i64) -> i64 {
         first + self.below((last - first + 1) as u64) as i64

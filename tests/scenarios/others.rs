@@ -6,8 +6,8 @@ use std::net::IpAddr;
 
 use fluxwatch::dns::Name;
 
-use super::internet::Numbers;
 use super::stories::{DAY, Expected, HOUR, Story, What};
+use crate::numbers::Numbers;
 
 /// Every story's number, title and expectation.
 pub const MORE: [(&str, &str, Expected); 28] = [

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 
 use fluxwatch::dns::Name;
 
-use super::internet::Numbers;
+use crate::numbers::Numbers;
 
 /// Seconds of a minute, an hour, a day.
 pub const MINUTE: i64 = 60;

@@ -16,8 +16,9 @@ use fluxwatch::detector::{
 use fluxwatch::dns::Name;
 use fluxwatch::time::{Span, Timestamp};
 
-use super::internet::{Known, Numbers, as_v6};
+use super::internet::{Known, as_v6};
 use super::stories::{DAY, HOUR, MINUTE, Story, What};
+use crate::numbers::Numbers;
 
 /// When every story begins, in Unix seconds.
 const EPOCH: i64 = 1_790_000_000;
