@@ -131,9 +131,10 @@ fn write_moves(
     while (moves.len() as u64) < plan.changed.min(plan.domains / 2) {
         // Of a thousandth of the names no more can move at once than there are.
         let is_hot = numbers.below(10) == 0 && (moves.len() as u64) < plan.changed / 10 + hot;
-        let place = match is_hot {
-            true => numbers.below(hot) * 997 % plan.domains,
-            false => numbers.below(plan.domains),
+        let place = if is_hot {
+            numbers.below(hot) * 997 % plan.domains
+        } else {
+            numbers.below(plan.domains)
         };
         let old = current[place as usize];
         let new = plan.provider(numbers);
@@ -285,10 +286,7 @@ fn look(plan: &Plan) -> Result<(), Box<dyn Error>> {
     }
     drop(store);
     for known in [false, true] {
-        let what = match known {
-            false => "any",
-            true => "500 looked up before",
-        };
+        let what = if known { "500 looked up before" } else { "any" };
         let times = look_beside(plan, known)?;
         tell(
             &format!("history of a name while versions are written, {what}"),

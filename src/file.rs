@@ -36,12 +36,13 @@ pub fn open(path: &Path) -> io::Result<File> {
 pub fn read(path: &Path, octets_max: u64) -> io::Result<Vec<u8>> {
     let mut octets = Vec::new();
     let read = open(path)?.take(octets_max + 1).read_to_end(&mut octets)?;
-    match read as u64 > octets_max {
-        true => Err(io::Error::new(
+    if read as u64 > octets_max {
+        Err(io::Error::new(
             io::ErrorKind::FileTooLarge,
             format!("more than {octets_max} octets"),
-        )),
-        false => Ok(octets),
+        ))
+    } else {
+        Ok(octets)
     }
 }
 

@@ -123,9 +123,10 @@ fn read_policy(path: &Path) -> Result<DetectPolicy, Failure> {
     let faults: Vec<String> = faults
         .map(|(key, what, cure)| format!("{key}: {what}: {cure}"))
         .collect();
-    match faults.is_empty() {
-        false => Err(failed(faults.join("; "))),
-        true => Ok(policy),
+    if faults.is_empty() {
+        Ok(policy)
+    } else {
+        Err(failed(faults.join("; ")))
     }
 }
 
@@ -136,12 +137,11 @@ fn replay(
     since: Timestamp,
     until: Timestamp,
 ) -> Result<Vec<Replayed>, Failure> {
-    let bar = match std::io::stderr().is_terminal() {
-        false => ProgressBar::hidden(),
-        true => {
-            let style = ProgressStyle::with_template("{spinner} {pos}/{len} domains [{elapsed}]");
-            ProgressBar::new(0).with_style(style.expect("the template is valid"))
-        }
+    let bar = if std::io::stderr().is_terminal() {
+        let style = ProgressStyle::with_template("{spinner} {pos}/{len} domains [{elapsed}]");
+        ProgressBar::new(0).with_style(style.expect("the template is valid"))
+    } else {
+        ProgressBar::hidden()
     };
     bar.enable_steady_tick(Duration::from_millis(250));
     let replayed = pipeline

@@ -151,9 +151,10 @@ fn write_check(out: &mut impl Write, config: &Config, found: &CheckJson) -> Resu
         writeln!(talk, "note: {}", plain(note))?;
     }
     if found.sound {
-        let mail = match config.mail.is_some() {
-            true => "mail goes out",
-            false => "no mail is configured",
+        let mail = if config.mail.is_some() {
+            "mail goes out"
+        } else {
+            "no mail is configured"
         };
         let sources = counted(config.written.source.len(), "source");
         let keys = counted(config.keys.len(), "key");

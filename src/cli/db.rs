@@ -113,9 +113,10 @@ fn verify(config: Option<&Path>, command: &DbVerify) -> Result<Done, Failure> {
         count => counted(count, "fault"),
     };
     let failure = Failure::local(format!("the database is not sound: {count}"));
-    Err(failure.hint(match found.is_damaged {
-        false => "the records are sound, what is counted from them is not: `fluxwatch db recount` makes it anew",
-        true => "restore the last backup that `fluxwatch db verify` finds sound; docs/how-to/back-up-upgrade-and-restore.md says how",
+    Err(failure.hint(if found.is_damaged {
+        "restore the last backup that `fluxwatch db verify` finds sound; docs/how-to/back-up-upgrade-and-restore.md says how"
+    } else {
+        "the records are sound, what is counted from them is not: `fluxwatch db recount` makes it anew"
     }))
 }
 
@@ -233,9 +234,10 @@ fn recount(config: Option<&Path>) -> Result<Done, Failure> {
 /// Forgets what is older than the configuration keeps.
 fn prune(config: Option<&Path>, command: &DbPrune) -> Result<Done, Failure> {
     let config = load_config(config)?;
-    let store = match command.dry_run {
-        true => open_to_look(&config)?,
-        false => open_store(&config)?,
+    let store = if command.dry_run {
+        open_to_look(&config)?
+    } else {
+        open_store(&config)?
     };
     let retention = Retention::new(&store, &config, WallClock.now());
     let plan = retention.plan()?;

@@ -50,9 +50,10 @@ fn run_step(config: Option<&Path>, command: &CasesStep, step: &DeskStep) -> Resu
     let config = load_config(config)?;
     let who = actor(command.by.as_deref())?;
     let has_mail = config.mail.is_some() || !config.webhooks.is_empty();
-    let store = match command.dry_run {
-        true => open_to_look(&config)?,
-        false => open_store(&config)?,
+    let store = if command.dry_run {
+        open_to_look(&config)?
+    } else {
+        open_store(&config)?
     };
     let rows = selection(command).select(&store, step)?;
     let pipeline = open_pipeline(config, store)?;

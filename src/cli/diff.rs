@@ -98,9 +98,10 @@ fn compare(
     command: &DiffCommand,
     (from, to): (Timestamp, Timestamp),
 ) -> Result<Difference, Failure> {
-    let scope = match command.exact {
-        true => HistoryScope::Name,
-        false => HistoryScope::AtOrBelow,
+    let scope = if command.exact {
+        HistoryScope::Name
+    } else {
+        HistoryScope::AtOrBelow
     };
     let wanted = Wanted {
         since: Some(from.min(to)),
@@ -228,9 +229,12 @@ fn print_table(found: &Difference, from: Timestamp, to: Timestamp) -> Result<(),
         return Ok(out.flush()?);
     }
     // Two times of one minute are told apart by their seconds.
-    let heading = |at: Timestamp| match from.to_minute() == to.to_minute() {
-        true => at.to_table(),
-        false => at.to_minute(),
+    let heading = |at: Timestamp| {
+        if from.to_minute() == to.to_minute() {
+            at.to_table()
+        } else {
+            at.to_minute()
+        }
     };
     let (left, right) = (heading(from), heading(to));
     let headings = ["name", "type", left.as_str(), right.as_str()];

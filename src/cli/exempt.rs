@@ -156,16 +156,17 @@ fn run_add(config: Option<&Path>, command: &ExemptAdd) -> Result<Done, Failure> 
     }
     let touched = exempt::cases_touched(&open_pipeline(config, store)?, &exemption)?;
     let mut out = stdout();
-    match touched.is_empty() {
-        true => writeln!(out, "It touches no open case.")?,
-        false => writeln!(
+    if touched.is_empty() {
+        writeln!(out, "It touches no open case.")?
+    } else {
+        writeln!(
             out,
             "{}",
             table(
                 &["case", "domain", "level", "effect"],
                 touched.iter().map(touched_cells)
             )
-        )?,
+        )?
     }
     out.flush()?;
     tell_added(&exemption, command.dry_run)?;
@@ -189,9 +190,10 @@ fn open_to_add(config: &Config, dry_run: bool) -> Result<Option<Store>, Failure>
 /// Says on stderr what became of an exemption.
 fn tell_added(exemption: &Exemption, dry_run: bool) -> Result<(), Failure> {
     let mut err = std::io::stderr();
-    match dry_run {
-        true => writeln!(err, "dry run: nothing was changed")?,
-        false => writeln!(err, "exemption {} added", exemption.id)?,
+    if dry_run {
+        writeln!(err, "dry run: nothing was changed")?
+    } else {
+        writeln!(err, "exemption {} added", exemption.id)?
     }
     Ok(())
 }
@@ -220,12 +222,13 @@ fn run_remove(config: Option<&Path>, command: &ExemptRemove) -> Result<Done, Fai
     } else {
         exempt::remove(&open_store(&config)?, command.id, &who, now)?;
     }
-    let sentence = match command.dry_run {
-        true => format!("dry run: exemption {} would end", command.id),
-        false => format!(
+    let sentence = if command.dry_run {
+        format!("dry run: exemption {} would end", command.id)
+    } else {
+        format!(
             "exemption {} ended; its cases are decided on anew when they are judged",
             command.id
-        ),
+        )
     };
     writeln!(std::io::stderr(), "{sentence}")?;
     Ok(Done::Well)

@@ -245,9 +245,10 @@ impl<'a> Printer<'a> {
     /// Prints what was held, and where the next page begins.
     fn finish(mut self, store: &Store, next: Option<String>) -> Result<(), Failure> {
         self.held.sort();
-        let cases = match self.command.with_cases {
-            true => Some(cases_about(store, &self.held)?),
-            false => None,
+        let cases = if self.command.with_cases {
+            Some(cases_about(store, &self.held)?)
+        } else {
+            None
         };
         match self.command.format {
             HistoryFormat::Json => {
@@ -427,9 +428,10 @@ fn time_format(records: &[RecordRow]) -> fn(Timestamp) -> String {
         times.extend(record.removed_at);
     }
     let minutes: BTreeSet<i64> = times.iter().map(|at| at.unix().div_euclid(60)).collect();
-    match minutes.len() == times.len() {
-        true => Timestamp::to_minute,
-        false => Timestamp::to_table,
+    if minutes.len() == times.len() {
+        Timestamp::to_minute
+    } else {
+        Timestamp::to_table
     }
 }
 

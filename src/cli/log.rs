@@ -41,9 +41,10 @@ pub fn start(targets: Targets, colour: bool) {
         .with_ansi(colour)
         .with_target(false);
     // The journal has its own time of each line.
-    let text = match has_priorities {
-        true => text.without_time().boxed(),
-        false => text.boxed(),
+    let text = if has_priorities {
+        text.without_time().boxed()
+    } else {
+        text.boxed()
     };
     let json = layer()
         .json()
@@ -65,9 +66,10 @@ pub fn use_format(format: LogFormat) {
 
 /// Returns a sentence that ends the program as it is written to stderr: with its priority in the journal.
 pub fn last_words(sentence: &str) -> String {
-    match is_journal() {
-        true => format!("<3>{}", sentence.replace('\n', "\n<3>")),
-        false => sentence.to_owned(),
+    if is_journal() {
+        format!("<3>{}", sentence.replace('\n', "\n<3>"))
+    } else {
+        sentence.to_owned()
     }
 }
 
@@ -178,9 +180,10 @@ impl<W: Write> Write for Lines<W> {
     fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(octets);
         let start = self.priority.map_or(String::new(), |it| format!("<{it}>"));
-        let event = match self.is_json {
-            true => start + &plain_json(&text),
-            false => plain_event(&text, &start),
+        let event = if self.is_json {
+            start + &plain_json(&text)
+        } else {
+            plain_event(&text, &start)
         };
         self.out.write_all(event.as_bytes())?;
         Ok(octets.len())

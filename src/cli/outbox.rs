@@ -99,9 +99,10 @@ pub fn run(config: Option<&Path>, command: &OutboxCommand) -> Result<Done, Failu
 /// Lists messages.
 fn run_list(config: Option<&Path>, command: &OutboxList) -> Result<Done, Failure> {
     let store = open_to_look(&load_config(config)?)?;
-    let rows = match command.all {
-        true => store.desk().messages(false)?,
-        false => store.desk().undone_messages()?,
+    let rows = if command.all {
+        store.desk().messages(false)?
+    } else {
+        store.desk().undone_messages()?
     };
     let rows: Vec<MessageJson> = rows.into_iter().map(message_json).collect();
     print_list(&rows, command.format)?;
@@ -116,9 +117,10 @@ fn run_retry(config: Option<&Path>, command: &OutboxRetry) -> Result<Done, Failu
             "nothing leaves without [report] and [smtp], or a [[webhook]]",
         ));
     }
-    let store = match command.dry_run {
-        true => open_to_look(&config)?,
-        false => open_store(&config)?,
+    let store = if command.dry_run {
+        open_to_look(&config)?
+    } else {
+        open_store(&config)?
     };
     let mut err = std::io::stderr();
     if command.dry_run {
@@ -146,9 +148,10 @@ fn run_drop(config: Option<&Path>, command: &OutboxDrop) -> Result<Done, Failure
     let config = load_config(config)?;
     let who = actor(command.by.as_deref())?;
     let mut err = std::io::stderr();
-    let store = match command.dry_run {
-        true => open_to_look(&config)?,
-        false => open_store(&config)?,
+    let store = if command.dry_run {
+        open_to_look(&config)?
+    } else {
+        open_store(&config)?
     };
     let mut missing = 0;
     for id in &command.messages {

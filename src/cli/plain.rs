@@ -17,9 +17,10 @@ pub fn plain(text: &str) -> Cow<'_, str> {
     }
     let mut plain = String::with_capacity(text.len());
     for character in text.chars() {
-        match is_bad(character) {
-            true => plain.extend(character.escape_unicode()),
-            false => plain.push(character),
+        if is_bad(character) {
+            plain.extend(character.escape_unicode())
+        } else {
+            plain.push(character)
         }
     }
     plain.into()

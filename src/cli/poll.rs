@@ -174,9 +174,10 @@ fn poll(
         let states = [CaseState::Open, CaseState::Acknowledged];
         print_found(&pipeline.store().desk().cases(&states)?)?;
     }
-    let is_worth_telling = match quiet {
-        true => delivered.waiting + delivered.dead > 0,
-        false => delivered != DeliverySummary::default(),
+    let is_worth_telling = if quiet {
+        delivered.waiting + delivered.dead > 0
+    } else {
+        delivered != DeliverySummary::default()
     };
     if is_worth_telling {
         writeln!(std::io::stderr(), "mail: {delivered}")?;
@@ -186,9 +187,10 @@ fn poll(
         writeln!(std::io::stderr(), "{alarm}")?;
         return Ok(Done::Partly);
     }
-    match tell_unjudged(pipeline)? {
-        true => Ok(Done::Partly),
-        false => Ok(done_with(&reports, &delivered)),
+    if tell_unjudged(pipeline)? {
+        Ok(Done::Partly)
+    } else {
+        Ok(done_with(&reports, &delivered))
     }
 }
 

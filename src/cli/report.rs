@@ -248,9 +248,10 @@ fn run_reject(config: Config, command: &ReportDecide) -> Result<Done, Failure> {
 
 /// Opens what a decision on a notice needs.
 fn open_for(config: Config, command: &ReportDecide) -> Result<(Pipeline, CaseRow), Failure> {
-    let store = match command.dry_run {
-        true => open_to_look(&config)?,
-        false => open_store(&config)?,
+    let store = if command.dry_run {
+        open_to_look(&config)?
+    } else {
+        open_store(&config)?
     };
     let row = find_case(&store, &command.case)?;
     Ok((open_pipeline(config, store)?, row))
@@ -276,8 +277,9 @@ fn tell_draft(
 fn deliver(pipeline: &Pipeline) -> Result<Done, Failure> {
     let delivered = runtime()?.block_on(pipeline.notify().deliver())?;
     writeln!(std::io::stderr(), "mail: {delivered}")?;
-    Ok(match delivered.waiting + delivered.dead > 0 {
-        true => Done::Partly,
-        false => Done::Well,
+    Ok(if delivered.waiting + delivered.dead > 0 {
+        Done::Partly
+    } else {
+        Done::Well
     })
 }

@@ -202,9 +202,10 @@ pub fn run(config: Option<&Path>, command: &StatusCommand) -> Result<Done, Failu
     }
     tell_clock(&store, now)?;
     Ok(
-        match command.failed && (held.is_some() || waits || !rows.is_empty()) {
-            true => Done::Found,
-            false => Done::Well,
+        if command.failed && (held.is_some() || waits || !rows.is_empty()) {
+            Done::Found
+        } else {
+            Done::Well
         },
     )
 }

@@ -170,9 +170,10 @@ impl Agenda {
             let Some(planned) = planned.filter(|it| it.due.wall.is_some()) else {
                 continue;
             };
-            let due = match planned.due.is_reached(reading) {
-                true => planned.due.aimed(reading),
-                false => timetable.first(reading),
+            let due = if planned.due.is_reached(reading) {
+                planned.due.aimed(reading)
+            } else {
+                timetable.first(reading)
             };
             self.put(source, due, planned.late);
         }

@@ -176,14 +176,11 @@ impl Crew {
     fn leave(&self, name: &str) {
         let mut waiting = self.waiting();
         waiting.busy.remove(name);
-        match waiting.work.get(name).is_none_or(VecDeque::is_empty) {
-            true => {
-                waiting.work.remove(name);
-            }
-            false => {
-                waiting.turns.push_back(name.to_owned());
-                self.bell.notify_one();
-            }
+        if waiting.work.get(name).is_none_or(VecDeque::is_empty) {
+            waiting.work.remove(name);
+        } else {
+            waiting.turns.push_back(name.to_owned());
+            self.bell.notify_one();
         }
     }
 

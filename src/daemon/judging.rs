@@ -40,9 +40,10 @@ pub(super) fn judge(common: &Arc<Common>) {
                 .judge()
                 .judge_anew(&|| !common.stop.is_set())
             {
-                match common.heal(JUDGING, pipeline.store(), error) {
-                    true => continue,
-                    false => return,
+                if common.heal(JUDGING, pipeline.store(), error) {
+                    continue;
+                } else {
+                    return;
                 }
             }
             common.clear(JUDGING);

@@ -55,9 +55,10 @@ impl Timetable {
     pub fn after(&self, began: Reading, ended: Reading, soa_wait: Option<Span>) -> Due {
         let later = |wait: Span| {
             let next = began.moment + wait;
-            match next > ended.moment {
-                true => Due::at(next),
-                false => Due::at(ended.moment + wait),
+            if next > ended.moment {
+                Due::at(next)
+            } else {
+                Due::at(ended.moment + wait)
             }
         };
         match self {

@@ -437,9 +437,10 @@ impl<'a> Watch<'a> {
         self.second_looks.note_notify(zone);
         match &self.config.sources[i].feeding {
             Feeding::Catalog(CatalogSource { catalog, .. }) if catalog == zone => {
-                match self.busy.contains(&i) {
-                    true => drop(self.again_busy.insert(i)),
-                    false => self.agenda.hurry(i, now),
+                if self.busy.contains(&i) {
+                    self.again_busy.insert(i);
+                } else {
+                    self.agenda.hurry(i, now);
                 }
                 Ok(())
             }
@@ -478,7 +479,7 @@ impl<'a> Watch<'a> {
             };
             match &self.config.sources[i].feeding {
                 Feeding::Catalog(CatalogSource { catalog, .. }) if *catalog == zone => {
-                    self.agenda.hurry(i, now)
+                    self.agenda.hurry(i, now);
                 }
                 _ => self.start_transfer(&zone, i)?,
             }

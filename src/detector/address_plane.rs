@@ -206,9 +206,10 @@ fn evaluate(
     let week = Window::before(now, Span::days(7), since(&timeline, window));
     let addresses = values_in(&week, &timeline.addresses);
     let shared = shared_share(&addresses, knowledge);
-    let service = match entity.lingers {
-        true => None,
-        false => Service::of([&in_day, &in_week], &timeline, policy, knowledge),
+    let service = if entity.lingers {
+        None
+    } else {
+        Service::of([&in_day, &in_week], &timeline, policy, knowledge)
     };
     let outside = Outside {
         is_shared: shared.is_some_and(|share| share >= policy.addresses.shared_share_max),
@@ -302,18 +303,22 @@ fn judge_measures(
             is_restless: is_restless(&in_day, &in_week, policy, knowledge),
             ..outside
         };
-        let best = match in_day.outranks(&in_week, policy) {
-            true => in_day,
-            false => in_week,
+        let best = if in_day.outranks(&in_week, policy) {
+            in_day
+        } else {
+            in_week
         };
         best.judge(policy, &outside, |spread| {
             ceiling(by_network, spread, knowledge, now)
         })
     });
     bases
-        .reduce(|best, other| match other.rank() > best.rank() {
-            true => other,
-            false => best,
+        .reduce(|best, other| {
+            if other.rank() > best.rank() {
+                other
+            } else {
+                best
+            }
         })
         .expect("networks are counted in one way at least")
 }
@@ -340,9 +345,12 @@ fn is_restless(
 ) -> bool {
     let rules = &policy.addresses;
     // Without a table prefixes stand in, of which a network has several.
-    let networks_min = |min: u32| match day.by_network {
-        true => min,
-        false => min.saturating_mul(rules.prefixes_min) / rules.networks_min.max(1),
+    let networks_min = |min: u32| {
+        if day.by_network {
+            min
+        } else {
+            min.saturating_mul(rules.prefixes_min) / rules.networks_min.max(1)
+        }
     };
     let is_steady = week.steps >= rules.review_steps_7d_min
         && week.networks() >= networks_min(rules.review_networks_min);
@@ -523,9 +531,10 @@ fn shared_check(share: Option<f64>, is_shared: bool, knowledge: &dyn Knowledge) 
 
 /// Says whether the addresses rotate inside one network.
 fn one_network_check(rotates: bool) -> Check {
-    let result = match rotates {
-        true => "yes, a hosting provider's: reviewed, never reported for that alone",
-        false => "no, or not of a hosting provider that is known",
+    let result = if rotates {
+        "yes, a hosting provider's: reviewed, never reported for that alone"
+    } else {
+        "no, or not of a hosting provider that is known"
     };
     Check {
         name: "rotation inside one network",
@@ -638,9 +647,10 @@ impl Measures {
         };
         let ceiling = ceiling(&self.spread);
         Judged {
-            level: match ceiling.is_some() || outside.is_service {
-                true => level.min(Some(Level::Review)),
-                false => level,
+            level: if ceiling.is_some() || outside.is_service {
+                level.min(Some(Level::Review))
+            } else {
+                level
             },
             score,
             gate_open,

@@ -63,11 +63,10 @@ pub fn evaluate_aliases(
     if !is_host {
         plane.level = plane.level.map(|level| level.min(Level::Review));
     }
-    let result = match is_host {
-        true => "its name may be that of a host",
-        false => {
-            "a label of its name begins with an underscore, so it stands for text such as keys and proofs: reviewed at most"
-        }
+    let result = if is_host {
+        "its name may be that of a host"
+    } else {
+        "a label of its name begins with an underscore, so it stands for text such as keys and proofs: reviewed at most"
     };
     plane.checks.push(Check {
         name: "owner of a host's name",

@@ -305,9 +305,12 @@ fn judge_bases(
         measures.judge(policy, ceiling)
     });
     bases
-        .reduce(|best, other| match other.rank() > best.rank() {
-            true => other,
-            false => best,
+        .reduce(|best, other| {
+            if other.rank() > best.rank() {
+                other
+            } else {
+                best
+            }
         })
         .expect("networks are counted in one way at least")
 }
@@ -529,9 +532,10 @@ impl Measures<'_> {
     /// Returns whether the name servers are spread as widely as the gate asks for.
     fn is_spread(&self, policy: &DetectPolicy) -> bool {
         let policy = &policy.nameservers;
-        let networks_min = match self.by_network {
-            true => policy.networks_min,
-            false => policy.prefixes_min,
+        let networks_min = if self.by_network {
+            policy.networks_min
+        } else {
+            policy.prefixes_min
         };
         self.networks() >= networks_min || self.operators >= policy.operators_min
     }
@@ -672,12 +676,13 @@ impl Weigher<'_> {
         let left = names_count && point.names_departure.is_some()
             || glue.iter().any(|it| it.departure.is_some());
         let fresh_glue: u32 = glue.iter().map(|it| it.fresh).sum();
-        let (fresh_names, fresh) = match names_count && !is_renamed {
-            true => (
+        let (fresh_names, fresh) = if names_count && !is_renamed {
+            (
                 point.fresh_names,
                 point.fresh_names + point.fresh_host_addresses + fresh_glue,
-            ),
-            false => (0, fresh_glue),
+            )
+        } else {
+            (0, fresh_glue)
         };
         let (carried, carried_names) = self.carried;
         self.carried = (carried + fresh, carried_names + fresh_names);
@@ -688,9 +693,10 @@ impl Weigher<'_> {
         if is_within(rules.stay_max) {
             let is_step_of_names =
                 names_count && !is_renamed && glue.is_empty() && self.is_reassigned(point);
-            counted.weight = match counted.fresh > 0 && !is_step_of_names {
-                true => 1.0,
-                false => RESTORED_WEIGHT,
+            counted.weight = if counted.fresh > 0 && !is_step_of_names {
+                1.0
+            } else {
+                RESTORED_WEIGHT
             };
         } else {
             (counted.fresh, counted.fresh_names) = (0, 0);
@@ -767,9 +773,10 @@ fn step_check(counted: &[Counted<'_>], week: &Window) -> Check {
         ),
     ];
     let parts: Vec<String> = parts.into_iter().flatten().collect();
-    let result = match parts.is_empty() {
-        true => "every change of 7 days that is not excused is a step of a rotation".to_owned(),
-        false => format!("not counted: {}", parts.join(", ")),
+    let result = if parts.is_empty() {
+        "every change of 7 days that is not excused is a step of a rotation".to_owned()
+    } else {
+        format!("not counted: {}", parts.join(", "))
     };
     Check {
         name: "changes that are no rotation",
@@ -952,9 +959,10 @@ fn operated_check(operated: &Operated, moved: &BTreeSet<&Name>) -> Option<Check>
             "{} on its own name servers, not accused for these: {}{}",
             counted(operated.user_count, "other name"),
             listed(&mut operated.users.iter()),
-            match operated.user_count > USERS_NAMED_MAX {
-                true => " and more",
-                false => "",
+            if operated.user_count > USERS_NAMED_MAX {
+                " and more"
+            } else {
+                ""
             }
         )
     });

@@ -1056,9 +1056,10 @@ impl<'a> Walk<'a> {
         let glue = step.changed_hosts.iter().map(|host| ChangedHost {
             host: self.all.name(*host),
             fresh: count_fresh(&|name| name == host),
-            departure: match step.begun_hosts.contains(host) {
-                true => step.taken_over,
-                false => Departure::Nothing,
+            departure: if step.begun_hosts.contains(host) {
+                step.taken_over
+            } else {
+                Departure::Nothing
             },
         });
         let changed: Vec<ChangedHost> = glue.collect();
@@ -1205,9 +1206,12 @@ mod tests {
     #[test]
     fn third_return_from_a_long_absence_as_another_is_a_change_and_the_same_set_never_is() {
         let turns = |same: bool| -> Vec<Stay<Name>> {
-            let host = |turn: i64| match same {
-                true => name("ns1.a.test"),
-                false => name(&format!("ns{turn}.a.test")),
+            let host = |turn: i64| {
+                if same {
+                    name("ns1.a.test")
+                } else {
+                    name(&format!("ns{turn}.a.test"))
+                }
             };
             (0..5)
                 .map(|turn| stay(host(turn), turn * 30, Some(turn * 30 + 4)))

@@ -116,9 +116,10 @@ pub fn note_sitting_hosts(plane: &mut PlaneFinding, mut hosts: Vec<SittingHost>)
         .take(NAMED_MAX)
         .map(SittingHost::words)
         .collect();
-    let more = match hosts.len() > NAMED_MAX {
-        true => format!("; and {} more", hosts.len() - NAMED_MAX),
-        false => String::new(),
+    let more = if hosts.len() > NAMED_MAX {
+        format!("; and {} more", hosts.len() - NAMED_MAX)
+    } else {
+        String::new()
     };
     plane.checks.push(Check {
         name: "name servers below a domain that is not delegated, or newly",
@@ -151,9 +152,10 @@ pub fn new_owners<'a>(windows: &[&'a AddressWindow], now: Timestamp) -> Vec<&'a 
         is_fresh && !was_there && window.left_out.is_none()
     };
     let new: Vec<&AddressWindow> = windows.iter().copied().filter(is_new).collect();
-    match new.len() >= SHADOWS_TOLD_MIN {
-        true => new,
-        false => Vec::new(),
+    if new.len() >= SHADOWS_TOLD_MIN {
+        new
+    } else {
+        Vec::new()
     }
 }
 
@@ -171,9 +173,12 @@ pub fn shadows(
     now: Timestamp,
 ) -> Option<Shadows> {
     let by_network = knowledge.has_asn_table();
-    let network = |address: IpAddr| match by_network {
-        true => knowledge.asn(address).map(|asn| format!("AS{asn}")),
-        false => Some(prefix_of(address)),
+    let network = |address: IpAddr| {
+        if by_network {
+            knowledge.asn(address).map(|asn| format!("AS{asn}"))
+        } else {
+            Some(prefix_of(address))
+        }
     };
     let own: BTreeSet<String> = old.iter().filter_map(|it| network(*it)).collect();
     if own.is_empty() {

@@ -259,9 +259,10 @@ fn without_port(text: &str, host: &str) -> Result<String, NameError> {
             || port
                 .strip_prefix(':')
                 .is_some_and(|it| it.bytes().all(|octet| octet.is_ascii_digit()));
-        return match is_port {
-            true => Ok(address.to_owned()),
-            false => Err(ambiguous(text, "after ] there is no port")),
+        return if is_port {
+            Ok(address.to_owned())
+        } else {
+            Err(ambiguous(text, "after ] there is no port"))
         };
     }
     match host.split_once(':') {

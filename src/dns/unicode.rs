@@ -36,9 +36,10 @@ pub fn unicode_form(name: &Name) -> UnicodeForm {
                     .all(GeneralSecurityProfile::identifier_allowed)
                 && !looks_like_ascii(label))
     };
-    match unicode.split('.').all(may_be_shown) {
-        true => UnicodeForm::Shown(unicode),
-        false => UnicodeForm::Withheld,
+    if unicode.split('.').all(may_be_shown) {
+        UnicodeForm::Shown(unicode)
+    } else {
+        UnicodeForm::Withheld
     }
 }
 

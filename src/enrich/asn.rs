@@ -98,9 +98,10 @@ impl AsnTable {
         let is_mmdb = path
             .extension()
             .is_some_and(|it| it.eq_ignore_ascii_case("mmdb"));
-        let mut table = match is_mmdb {
-            true => Self::load_mmdb(path)?,
-            false => Self::load_csv(path)?,
+        let mut table = if is_mmdb {
+            Self::load_mmdb(path)?
+        } else {
+            Self::load_csv(path)?
         };
         let has_number =
             table.v4.iter().any(|range| range.2 != 0) || table.v6.iter().any(|range| range.2 != 0);
@@ -188,9 +189,10 @@ impl AsnTable {
 
     /// Refuses a table with too many ranges.
     fn check_count(&self, path: &Path) -> Result<(), TableError> {
-        match self.v4.len() + self.v6.len() > RANGES_MAX {
-            true => Err(unreadable(path, format!("more than {RANGES_MAX} ranges"))),
-            false => Ok(()),
+        if self.v4.len() + self.v6.len() > RANGES_MAX {
+            Err(unreadable(path, format!("more than {RANGES_MAX} ranges")))
+        } else {
+            Ok(())
         }
     }
 

@@ -146,9 +146,10 @@ impl Family {
         let (mut low, mut high) = (0, self.index.len() / ENTRY);
         while low < high {
             let middle = low.midpoint(high);
-            match self.entry(middle)?.0 <= address {
-                true => low = middle + 1,
-                false => high = middle,
+            if self.entry(middle)?.0 <= address {
+                low = middle + 1
+            } else {
+                high = middle
             }
         }
         let block = low.checked_sub(1)?;

@@ -192,9 +192,13 @@ impl Bundle {
         let (line, is_seal) = differs.map_or((0, false), |(at, (ours, _))| {
             (at + 1, ours.contains("\"seal\""))
         });
-        Err(match is_seal {
-            true => fault("bundle", "the seal does not fit: the domain, a time, an address or a number beside the hashes was changed".to_owned()),
-            false => fault(&format!("line {line}"), "not in the form that `fluxwatch export` writes".to_owned()),
+        Err(if is_seal {
+            fault("bundle", "the seal does not fit: the domain, a time, an address or a number beside the hashes was changed".to_owned())
+        } else {
+            fault(
+                &format!("line {line}"),
+                "not in the form that `fluxwatch export` writes".to_owned(),
+            )
         })
     }
 

@@ -158,9 +158,10 @@ pub fn audit_path(leaves: &[Hash], index: usize) -> Vec<Hash> {
     }
     let middle = leaves.len().next_power_of_two() / 2;
     let (left, right) = leaves.split_at(middle);
-    let (mut path, other) = match index < middle {
-        true => (audit_path(left, index), right),
-        false => (audit_path(right, index - middle), left),
+    let (mut path, other) = if index < middle {
+        (audit_path(left, index), right)
+    } else {
+        (audit_path(right, index - middle), left)
     };
     let mut tree = Merkle::default();
     other.iter().for_each(|leaf| tree.push(*leaf));

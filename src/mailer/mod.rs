@@ -134,9 +134,10 @@ impl Signer {
         key: &str,
         is_ed25519: bool,
     ) -> Result<Self, MailerError> {
-        let algorithm = match is_ed25519 {
-            true => DkimSigningAlgorithm::Ed25519,
-            false => DkimSigningAlgorithm::Rsa,
+        let algorithm = if is_ed25519 {
+            DkimSigningAlgorithm::Ed25519
+        } else {
+            DkimSigningAlgorithm::Rsa
         };
         let key = DkimSigningKey::new(key, algorithm)
             .map_err(|fault| MailerError::Key(fault.to_string()))?;
@@ -267,9 +268,10 @@ fn body_of(draft: &Draft<'_>) -> Result<MultiPart, MailerError> {
                 .kind(MultiPartKind::Mixed)
                 .boundary(boundary("m"))
                 .multipart(alternative());
-            let mixed = match details.is_empty() {
-                true => mixed,
-                false => mixed.singlepart(text_attachment("text/plain", "details.txt", details)?),
+            let mixed = if details.is_empty() {
+                mixed
+            } else {
+                mixed.singlepart(text_attachment("text/plain", "details.txt", details)?)
             };
             let csv = String::from_utf8_lossy(csv);
             mixed

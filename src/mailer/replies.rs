@@ -149,9 +149,10 @@ impl<S: AsyncRead + Unpin> Replies<S> {
     ///
     /// If the server spoke unasked.
     pub(super) fn into_stream(self) -> io::Result<S> {
-        match self.unasked.is_empty() {
-            true => Ok(self.stream),
-            false => Err(self.unasked_fault()),
+        if self.unasked.is_empty() {
+            Ok(self.stream)
+        } else {
+            Err(self.unasked_fault())
         }
     }
 
@@ -163,9 +164,10 @@ impl<S: AsyncRead + Unpin> Replies<S> {
         if let Poll::Ready(Ok(())) = Pin::new(&mut self.stream).poll_read(context, &mut read) {
             self.unasked.extend_from_slice(read.filled());
         }
-        match self.unasked.is_empty() {
-            true => Ok(()),
-            false => Err(self.unasked_fault()),
+        if self.unasked.is_empty() {
+            Ok(())
+        } else {
+            Err(self.unasked_fault())
         }
     }
 }

@@ -191,12 +191,11 @@ impl Look<'_> {
     fn zone_files(&mut self, key: &str, path: &str) {
         if !path.contains(PATTERN) {
             let path = Path::new(path);
-            match path.is_dir() {
-                true => {
-                    let cure = "name a file, or a pattern such as folder/*.zone";
-                    self.error(key, format!("{} is a folder", path.display()), cure);
-                }
-                false => self.file_to_come(key, path),
+            if path.is_dir() {
+                let cure = "name a file, or a pattern such as folder/*.zone";
+                self.error(key, format!("{} is a folder", path.display()), cure);
+            } else {
+                self.file_to_come(key, path)
             }
             return;
         }
@@ -230,9 +229,10 @@ impl Look<'_> {
 
     /// Looks at a file that others write, and that may not be there yet.
     fn file_to_come(&mut self, key: &str, path: &Path) {
-        let folder = match names_folder(path) {
-            true => path.to_owned(),
-            false => folder_of(path),
+        let folder = if names_folder(path) {
+            path.to_owned()
+        } else {
+            folder_of(path)
         };
         if !is_folder(&folder) {
             self.error(

@@ -125,9 +125,10 @@ impl Moves {
     /// Returns what the listed changes of a finding show.
     fn of(finding: &Finding) -> Self {
         if !matches!(finding.verdict, Verdict::NsFlux | Verdict::DoubleFlux) {
-            return match says_most_by_aliases(finding) {
-                true => Self::Targets,
-                false => Self::Nothing,
+            return if says_most_by_aliases(finding) {
+                Self::Targets
+            } else {
+                Self::Nothing
             };
         }
         let points = || finding.nameservers.iter().flat_map(|plane| &plane.points);

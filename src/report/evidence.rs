@@ -45,9 +45,10 @@ pub fn evidence_csv(finding: &Finding) -> Vec<u8> {
 /// Returns a cell that no spreadsheet takes for a formula: one that begins with `=`, `+`, `-`, `@`, a tab
 /// or a line break gets a `'` in front.
 pub fn safe_cell(text: &str) -> String {
-    match text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) {
-        true => format!("'{text}"),
-        false => text.to_owned(),
+    if text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) {
+        format!("'{text}")
+    } else {
+        text.to_owned()
     }
 }
 
@@ -57,9 +58,10 @@ fn quoted(text: &str) -> String {
         .chars()
         .map(|it| if it.is_control() { ' ' } else { it })
         .collect();
-    match plain.contains([',', '"', '\'', ' ']) {
-        true => format!("\"{}\"", plain.replace('"', "\"\"")),
-        false => plain,
+    if plain.contains([',', '"', '\'', ' ']) {
+        format!("\"{}\"", plain.replace('"', "\"\""))
+    } else {
+        plain
     }
 }
 

@@ -122,13 +122,15 @@ impl Timeline {
 /// Returns when each value was there, cut at `oldest`, in the order in which they came.
 fn stays_of(plane: &PlaneFinding, by_name: bool, oldest: Timestamp) -> Vec<(String, Stays)> {
     let labels = |point: &ChangePoint, before: bool| -> Vec<String> {
-        let (names, addresses) = match before {
-            true => (&point.names_before, &point.addresses_before),
-            false => (&point.names_after, &point.addresses_after),
+        let (names, addresses) = if before {
+            (&point.names_before, &point.addresses_before)
+        } else {
+            (&point.names_after, &point.addresses_after)
         };
-        match by_name {
-            true => names.iter().map(|it| it.to_text_without_dot()).collect(),
-            false => addresses.iter().map(|(_, it)| it.to_string()).collect(),
+        if by_name {
+            names.iter().map(|it| it.to_text_without_dot()).collect()
+        } else {
+            addresses.iter().map(|(_, it)| it.to_string()).collect()
         }
     };
     let mut lanes: Vec<(String, Stays)> = Vec::new();

@@ -87,12 +87,13 @@ impl FileTime {
     /// [`OverLimit`], which names the limit.
     pub fn check(&self) -> Result<(), OverLimit> {
         let spent = self.spent + self.since.map_or(Duration::ZERO, |it| it.elapsed());
-        match spent.as_secs() >= self.limit.as_seconds().unsigned_abs() {
-            true => Err(OverLimit(format!(
+        if spent.as_secs() >= self.limit.as_seconds().unsigned_abs() {
+            Err(OverLimit(format!(
                 "read for more than limits.file = {}",
                 self.limit
-            ))),
-            false => Ok(()),
+            )))
+        } else {
+            Ok(())
         }
     }
 }
@@ -124,12 +125,13 @@ impl<R: Read> Read for Packed<R> {
         let length = self.input.read(buffer)?;
         let before = self.flow.packed.fetch_add(length as u64, Ordering::Relaxed);
         let idle = before - self.flow.packed_at_output.load(Ordering::Relaxed);
-        match idle > IDLE_OCTETS_MAX {
-            true => Err(OverLimit(format!(
+        if idle > IDLE_OCTETS_MAX {
+            Err(OverLimit(format!(
                 "more than {IDLE_OCTETS_MAX} octets of compressed data that hold no text"
             ))
-            .into()),
-            false => Ok(length),
+            .into())
+        } else {
+            Ok(length)
         }
     }
 }
@@ -160,13 +162,14 @@ impl<R: Read> Read for Unpacked<R> {
         let packed = flow.packed.load(Ordering::Relaxed);
         flow.packed_at_output.store(packed, Ordering::Relaxed);
         let allowed = packed.saturating_mul(self.ratio_max);
-        match made > allowed.max(RATIO_FREE_OCTETS) {
-            true => Err(OverLimit(format!(
+        if made > allowed.max(RATIO_FREE_OCTETS) {
+            Err(OverLimit(format!(
                 "decompresses to more than limits.ratio = {} times its size",
                 self.ratio_max
             ))
-            .into()),
-            false => Ok(length),
+            .into())
+        } else {
+            Ok(length)
         }
     }
 }

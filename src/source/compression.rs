@@ -81,9 +81,10 @@ pub fn open_text<'a>(
     }
     let flow = Arc::new(Flow::default());
     let packed = BufReader::with_capacity(CHUNK_OCTETS, Packed::new(whole, flow.clone()));
-    let decoder: Box<dyn Read + 'a> = match gzip {
-        true => Box::new(Members::new(packed, limits)),
-        false => Box::new(zstd::stream::read::Decoder::with_buffer(packed)?),
+    let decoder: Box<dyn Read + 'a> = if gzip {
+        Box::new(Members::new(packed, limits))
+    } else {
+        Box::new(zstd::stream::read::Decoder::with_buffer(packed)?)
     };
     let text = Unpacked::new(decoder, flow, limits);
     Ok(Box::new(BufReader::with_capacity(CHUNK_OCTETS, text)))

@@ -57,9 +57,10 @@ pub(super) fn expand(word: &[u8], value: u32) -> Option<Vec<u8>> {
                 rest = &after[end + 1..];
                 // The dot that an even width of nibbles ends with separates; at the end of the word there
                 // is nothing to separate, and the name is relative to the origin as any other.
-                let text = match rest.is_empty() && form.ends_with(['n', 'N']) {
-                    true => text.trim_end_matches('.'),
-                    false => &text,
+                let text = if rest.is_empty() && form.ends_with(['n', 'N']) {
+                    text.trim_end_matches('.')
+                } else {
+                    &text
                 };
                 expanded.extend_from_slice(text.as_bytes());
             }

@@ -177,15 +177,16 @@ impl Prober {
         for host in hosts.iter().take(HOSTS_MAX) {
             let glue = parent.get(host).into_iter().flatten();
             let glue: Vec<IpAddr> = glue.filter_map(|rr| rr.rdata.address()).collect();
-            match glue.is_empty() {
-                false => servers.extend(
-                    glue.into_iter()
-                        .map(|it| SocketAddr::new(it, self.settings.port)),
-                ),
-                true => match self.find_host(host, 0).await {
+            if glue.is_empty() {
+                match self.find_host(host, 0).await {
                     Ok(found) => servers.extend(found),
                     Err(fault) => refusal = fault,
-                },
+                }
+            } else {
+                servers.extend(
+                    glue.into_iter()
+                        .map(|it| SocketAddr::new(it, self.settings.port)),
+                )
             }
         }
         let mut names: BTreeSet<&Name> = target.names.iter().collect();
@@ -242,9 +243,10 @@ impl Prober {
         if let Some(known) = look(&self.parents, &above) {
             return Ok(known);
         }
-        let servers = match self.settings.resolvers.is_empty() {
-            false => self.find_parent_by_resolver(&above).await?,
-            true => self.walk(domain, HickoryType::NS, 0).await?.servers,
+        let servers = if self.settings.resolvers.is_empty() {
+            self.walk(domain, HickoryType::NS, 0).await?.servers
+        } else {
+            self.find_parent_by_resolver(&above).await?
         };
         if servers.is_empty() {
             return Err(no_server(&above));
@@ -291,9 +293,10 @@ impl Prober {
             }
             let mut addresses = BTreeSet::new();
             for rtype in [HickoryType::A, HickoryType::AAAA] {
-                let answers = match self.settings.resolvers.is_empty() {
-                    false => self.resolve(host, rtype).await?.answers.clone(),
-                    true => self.walk(host, rtype, depth).await?.answers,
+                let answers = if self.settings.resolvers.is_empty() {
+                    self.walk(host, rtype, depth).await?.answers
+                } else {
+                    self.resolve(host, rtype).await?.answers.clone()
                 };
                 for record in &answers {
                     addresses.extend(match &record.data {

@@ -295,9 +295,10 @@ async fn run_unbounded<S: TransferSink>(
     let (mut octets, mut first) = (0_u64, true);
     let ended = loop {
         let is_lone = asked != Asked::Whole && interpreter.records() == 1;
-        let received = match is_lone {
-            true => after_lone_soa(stream.next()).await?,
-            false => stream.next().await?,
+        let received = if is_lone {
+            after_lone_soa(stream.next()).await?
+        } else {
+            stream.next().await?
         };
         let mut message = message_of(received)?;
         octets += message.as_slice().len() as u64;
@@ -411,9 +412,10 @@ impl TransferSink for StepSink {
     ) -> Result<(), TransferFault> {
         let step = self.steps.last_mut().expect("a step was begun");
         let before = step.octets();
-        match added {
-            false => step.remove(owner, rtype, ttl, rdata),
-            true => step.add(owner, rtype, ttl, rdata),
+        if added {
+            step.add(owner, rtype, ttl, rdata)
+        } else {
+            step.remove(owner, rtype, ttl, rdata)
         }
         self.octets += (step.octets() - before) as u64;
         self.check_octets()

@@ -540,12 +540,13 @@ impl<'a, S: Spool> ZoneReader<'a, S> {
         line.push(b'\n');
         self.generated += line.len() as u64;
         let limit = self.rules.limits.generate_octets;
-        match self.generated > limit {
-            true => Err(Refusal::Limit(format!(
+        if self.generated > limit {
+            Err(Refusal::Limit(format!(
                 "line {}: $GENERATE makes more than limits.generate_octets = {limit}",
                 self.line + 1
-            ))),
-            false => Ok(line),
+            )))
+        } else {
+            Ok(line)
         }
     }
 

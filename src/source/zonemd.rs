@@ -225,9 +225,10 @@ impl ZoneDigester {
             let what = format!("the digest is of another serial than {}", self.serial);
             return Err(Refusal::Zonemd(what));
         }
-        Ok(match wanted.is_empty() {
-            true => Wanted::Unknown,
-            false => Wanted::Digests(wanted),
+        Ok(if wanted.is_empty() {
+            Wanted::Unknown
+        } else {
+            Wanted::Digests(wanted)
         })
     }
 

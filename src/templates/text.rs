@@ -14,9 +14,10 @@ pub fn wrapped(text: &str) -> String {
     for line in text.split_inclusive('\n') {
         let bare = line.strip_suffix('\n').unwrap_or(line);
         let is_command = bare.trim_start().starts_with("fluxwatch ");
-        match bare.chars().count() > LINE_CHARACTERS_MAX && !is_command {
-            true => break_line(bare, &mut out),
-            false => out.push_str(bare),
+        if bare.chars().count() > LINE_CHARACTERS_MAX && !is_command {
+            break_line(bare, &mut out)
+        } else {
+            out.push_str(bare)
         }
         out.push_str(&line[bare.len()..]);
     }
@@ -71,9 +72,12 @@ fn hanging_indent(line: &str) -> usize {
 pub fn shell_word(domain: &str) -> String {
     let mut word = String::with_capacity(domain.len() + 8);
     let mut rest = domain.chars();
-    let escape = |it: char| match it.is_ascii() {
-        true => format!("\\{:03}", u32::from(it)),
-        false => it.to_string(),
+    let escape = |it: char| {
+        if it.is_ascii() {
+            format!("\\{:03}", u32::from(it))
+        } else {
+            it.to_string()
+        }
     };
     while let Some(it) = rest.next() {
         match it {

@@ -170,9 +170,10 @@ impl CronLine {
         let is_day = has(self.days, date.day());
         let is_weekday = has(self.weekdays, date.weekday().num_days_from_sunday());
         // crontab(5): if neither field starts with *, the command is run when either field matches.
-        let is_due = match self.days_are_starred {
-            true => is_day && is_weekday,
-            false => is_day || is_weekday,
+        let is_due = if self.days_are_starred {
+            is_day && is_weekday
+        } else {
+            is_day || is_weekday
         };
         let is_year = self.years.is_empty() || self.years.contains(&date.year());
         is_due && is_year && has(self.months, date.month())
@@ -193,9 +194,10 @@ impl CronLine {
             let is_skipped = zone.civil(instants.first) != civil;
             let second = instants.second.filter(|_| self.hours_are_starred);
             for start in [Some(instants.first), second].into_iter().flatten() {
-                let found = match is_skipped {
-                    true => Some(start).filter(|start| *start > after),
-                    false => self.next_in_minute(start, after),
+                let found = if is_skipped {
+                    Some(start).filter(|start| *start > after)
+                } else {
+                    self.next_in_minute(start, after)
                 };
                 best = [best, found].into_iter().flatten().min();
             }

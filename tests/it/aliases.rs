@@ -201,9 +201,10 @@ fn steered(known: usize, others: bool) -> Bench {
     let start = -60.0 * 24.0;
     for (n, vendor) in VENDORS.iter().enumerate().take(known) {
         for customer in 0..25 {
-            let of = match others {
-                true => format!("c{customer}v{n}.example."),
-                false => zone.to_owned(),
+            let of = if others {
+                format!("c{customer}v{n}.example.")
+            } else {
+                zone.to_owned()
             };
             let target = format!("x{customer}.{vendor}-edge.test.");
             feed.set(

@@ -483,9 +483,10 @@ fn a_password_in_the_clear_is_told_to_use_tls_alone() {
         "smtp://user@mail.registrar.example",
         "smtp://mail.registrar.example",
     ] {
-        let key = match url.contains('@') {
-            true => "password_file = \"sound.key\"",
-            false => "ca_file = \"sound.key\"",
+        let key = if url.contains('@') {
+            "password_file = \"sound.key\""
+        } else {
+            "ca_file = \"sound.key\""
         };
         bench.configure(&format!("{FEED}{REPORT}[smtp]\nurl = \"{url}\"\n{key}\n"));
         let all = find(&bench);

@@ -331,9 +331,10 @@ impl Pass {
             return Err(format!("mailed in the end: {mails:?}"));
         }
         let verified = bench.run(0, &["db", "verify"]);
-        match verified.starts_with("sound") {
-            true => Ok(output.status.code() == Some(4)),
-            false => Err(verified),
+        if verified.starts_with("sound") {
+            Ok(output.status.code() == Some(4))
+        } else {
+            Err(verified)
         }
     }
 }
@@ -354,9 +355,10 @@ fn check_ending(bench: &Bench, output: &std::process::Output) -> Result<(), Stri
         // A message waits; the pass says where its reason stands.
         Some(3) if text.contains("outbox list") => {
             let listed = bench.run(0, &["outbox", "list"]);
-            match names_file(&listed) {
-                true => Ok(()),
-                false => Err(format!("{text}{listed}")),
+            if names_file(&listed) {
+                Ok(())
+            } else {
+                Err(format!("{text}{listed}"))
             }
         }
         // The configuration, and what it names, cannot be read.

@@ -510,9 +510,12 @@ fn dnsmasq_is_transferred_whole_without_a_wait() {
             .arg("--pid-file=")
             .arg("--user=root");
         let running = servers::Running::spawn(command, &bench.path().join("dnsmasq.log"));
-        let serves = || match axfr(address, "example.", false).is_empty() {
-            true => Err("no answer".to_owned()),
-            false => Ok(()),
+        let serves = || {
+            if axfr(address, "example.", false).is_empty() {
+                Err("no answer".to_owned())
+            } else {
+                Ok(())
+            }
         };
         servers::poll(WAIT_MAX, &|| false, serves).expect("dnsmasq answers");
         let started = std::time::Instant::now();
@@ -552,9 +555,12 @@ fn dead_primary_of_many_zones_is_logged_once_and_its_return_too() {
     ));
     let running = Running::start(&bench, &["run"]);
     let until = |what: &str, holds: &dyn Fn(&str) -> bool| {
-        let look = || match holds(&running.log()) {
-            true => Ok(()),
-            false => Err(what.to_owned()),
+        let look = || {
+            if holds(&running.log()) {
+                Ok(())
+            } else {
+                Err(what.to_owned())
+            }
         };
         if servers::poll(WAIT_MAX, &|| false, look).is_err() {
             panic!("{what}\n{}", running.log());
@@ -808,9 +814,10 @@ fn follow(address: SocketAddr, model: &mut Model, change: &mut dyn FnMut(&Model,
     bench.configure(&with("1s"));
     let due = || {
         bench.run(0, &["poll"]);
-        match held(&bench) == axfr(address, "example.", true) {
-            true => Ok(()),
-            false => Err("not yet".to_owned()),
+        if held(&bench) == axfr(address, "example.", true) {
+            Ok(())
+        } else {
+            Err("not yet".to_owned())
         }
     };
     servers::poll(WAIT_MAX, &|| false, due).expect("history ends at the primary's own zone");
@@ -896,9 +903,10 @@ fn edit_of_nsd_under_the_same_serial_is_found_by_the_next_comparison() {
             let owner = format!("edited{count}.");
             let served = || {
                 let records = axfr(nsd.address(), "example.", true);
-                match records.iter().any(|rr| rr.starts_with(&owner)) {
-                    true => Ok(()),
-                    false => Err("not yet".to_owned()),
+                if records.iter().any(|rr| rr.starts_with(&owner)) {
+                    Ok(())
+                } else {
+                    Err("not yet".to_owned())
                 }
             };
             servers::poll(WAIT_MAX, &|| false, served).expect("NSD takes the edit");

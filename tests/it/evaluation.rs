@@ -243,9 +243,10 @@ fn the_whole_program_says_of_a_story_what_the_trial_says() {
         "M5", "M6", "M7", "M9", "M10", "M16", "B7", "B8", "B11", "B12", "B14", "B17", "L2", "L4",
         "A4", "A9",
     ] {
-        let story = match id.starts_with(['L', 'A']) {
-            true => tell_more(id, 500),
-            false => tell(id, 500),
+        let story = if id.starts_with(['L', 'A']) {
+            tell_more(id, 500)
+        } else {
+            tell(id, 500)
         };
         let trial = run(&story, Feed::Every, Ablation::Nothing, &policy, 500);
         let bench = Bench::new(

@@ -150,9 +150,10 @@ fn mail_leaves_by_implicit_tls_with_a_password_to_whom_the_certificate_names() {
         TcpStream::connect(("127.0.0.1", port)).is_ok()
     });
     let deliver = |host: &str, password: &str, with_ca: bool| {
-        let ca = match with_ca {
-            true => format!("ca_file = \"{}\"\n", file("tls.pem").display()),
-            false => String::new(),
+        let ca = if with_ca {
+            format!("ca_file = \"{}\"\n", file("tls.pem").display())
+        } else {
+            String::new()
         };
         let smtp = format!(
             "[smtp]\nurl = \"smtps://u%40a.example@{host}:{port}\"\npassword_file = \"word\"\n{ca}"

@@ -39,9 +39,10 @@ const TOKEN: &str = "open-sesame-treasury";
 
 /// Returns a bound for this build.
 fn bound(limit: Duration) -> Duration {
-    match cfg!(debug_assertions) {
-        true => limit * DEBUG_FACTOR,
-        false => limit,
+    if cfg!(debug_assertions) {
+        limit * DEBUG_FACTOR
+    } else {
+        limit
     }
 }
 
@@ -104,9 +105,10 @@ impl Stage {
         for (n, recipient) in recipients.iter().enumerate() {
             let message = NewMessage {
                 case_id: None,
-                kind: match recipient.contains("://") {
-                    true => MailKind::Webhook,
-                    false => MailKind::Notice,
+                kind: if recipient.contains("://") {
+                    MailKind::Webhook
+                } else {
+                    MailKind::Notice
                 },
                 revision: 0,
                 recipient: (*recipient).to_owned(),
@@ -363,9 +365,10 @@ fn slow_replies(mut stream: TcpStream) {
             Ok(count @ 1..) => &octets[..count],
             _ => return,
         };
-        reply = match asked.starts_with(b"DATA") {
-            true => b"354 go on\r\n",
-            false => b"250 ok\r\n",
+        reply = if asked.starts_with(b"DATA") {
+            b"354 go on\r\n"
+        } else {
+            b"250 ok\r\n"
         };
     }
 }

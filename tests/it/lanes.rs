@@ -117,9 +117,10 @@ impl Relay {
 
 /// Slow where the domain is `slow.example`.
 fn slow_domain(recipient: &str) -> (Duration, Duration) {
-    match recipient.ends_with("@slow.example") {
-        true => (SLOW, Duration::ZERO),
-        false => (Duration::ZERO, Duration::ZERO),
+    if recipient.ends_with("@slow.example") {
+        (SLOW, Duration::ZERO)
+    } else {
+        (Duration::ZERO, Duration::ZERO)
     }
 }
 
@@ -186,9 +187,10 @@ fn queue<'a>(pipeline: &Pipeline, recipients: impl IntoIterator<Item = &'a str>)
         let message_id = format!("<m{}@registrar.example>", count + n);
         let message = NewMessage {
             case_id: None,
-            kind: match recipient.contains("://") {
-                true => MailKind::Webhook,
-                false => MailKind::Notice,
+            kind: if recipient.contains("://") {
+                MailKind::Webhook
+            } else {
+                MailKind::Notice
             },
             revision: 0,
             recipient: recipient.to_owned(),

@@ -87,9 +87,10 @@ fn a_story_is_suspected_at_the_same_times_whether_it_is_followed_or_imported() {
     let asked: Vec<&str> = asked.split(',').collect();
     let ids = ALL.iter().map(|it| it.0).chain(MORE.iter().map(|it| it.0));
     for id in ids.filter(|id| asked == ["all"] || asked.contains(id)) {
-        let story = match id.starts_with(['L', 'A']) {
-            true => tell_more(id, 502),
-            false => tell(id, 502),
+        let story = if id.starts_with(['L', 'A']) {
+            tell_more(id, 502)
+        } else {
+            tell(id, 502)
         };
         let feed = as_feed(&story);
         assert_eq!(followed(&feed), imported(&feed), "{id}");

@@ -38,16 +38,17 @@ fn every_man_page_has_exit_status_files_environment_examples_and_see_also() {
     let bench = Bench::new("");
     for page in pages(&bench) {
         let text = std::fs::read_to_string(&page).expect("a page");
-        let wanted: &[&str] = match page.extension().is_some_and(|it| it == "5") {
-            true => &["DESCRIPTION", "EXAMPLES", "SEE ALSO"],
-            false => &[
+        let wanted: &[&str] = if page.extension().is_some_and(|it| it == "5") {
+            &["DESCRIPTION", "EXAMPLES", "SEE ALSO"]
+        } else {
+            &[
                 "SYNOPSIS",
                 "EXIT STATUS",
                 "FILES",
                 "ENVIRONMENT",
                 "EXAMPLES",
                 "SEE ALSO",
-            ],
+            ]
         };
         for section in wanted {
             let has = [format!(".SH \"{section}\""), format!(".SH {section}")]

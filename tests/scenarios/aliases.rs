@@ -117,9 +117,10 @@ pub fn tell_alias(id: &str, seed: u64) -> Story {
             gaps: Vec::new(),
         },
     };
-    match id.starts_with('M') {
-        true => writer.write_flux(),
-        false => writer.write_harmless(),
+    if id.starts_with('M') {
+        writer.write_flux()
+    } else {
+        writer.write_harmless()
     }
     let mut story = writer.story;
     story.events.retain(|(at, _)| *at <= story.ends);

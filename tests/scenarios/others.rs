@@ -166,9 +166,10 @@ pub fn tell_more(id: &str, seed: u64) -> Story {
             gaps: Vec::new(),
         },
     };
-    match id.starts_with('L') {
-        true => writer.write_look_alike(),
-        false => writer.write_attack(),
+    if id.starts_with('L') {
+        writer.write_look_alike()
+    } else {
+        writer.write_attack()
     }
     let mut story = writer.story;
     story.events.retain(|(at, _)| *at <= story.ends);

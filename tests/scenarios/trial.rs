@@ -413,9 +413,10 @@ impl Trial<'_> {
 
     /// Returns whether the domain is still there.
     fn standing(&self) -> Standing {
-        match self.seen.0.is_empty() && !self.stored.names.is_empty() {
-            true => Standing::Gone,
-            false => Standing::Active,
+        if self.seen.0.is_empty() && !self.stored.names.is_empty() {
+            Standing::Gone
+        } else {
+            Standing::Active
         }
     }
 

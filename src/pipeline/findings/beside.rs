@@ -47,9 +47,10 @@ impl Findings<'_> {
         }
         self.look_up_operators(domain, windows, policy, users_at)?;
         let is_nobody = |it: &AliasWindow| it.popular.as_ref().is_some_and(|set| set.is_empty());
-        match windows.iter().all(is_nobody) {
-            true => Ok(first.map(without_known_operators)),
-            false => Ok(strongest(windows)),
+        if windows.iter().all(is_nobody) {
+            Ok(first.map(without_known_operators))
+        } else {
+            Ok(strongest(windows))
         }
     }
 

@@ -232,9 +232,10 @@ impl Findings<'_> {
                 let names = self.window_until(&key, now, now)?.into_iter();
                 let names = names.filter_map(as_nameserver);
                 let mut there = names.filter(|it| it.removed.is_none_or(|end| end.at > now));
-                let is_operator = match owner == zone.apex {
-                    true => there.any(|it| it.value == *host),
-                    false => there.next().is_some(),
+                let is_operator = if owner == zone.apex {
+                    there.any(|it| it.value == *host)
+                } else {
+                    there.next().is_some()
                 };
                 if is_operator {
                     return Ok(Some(owner));

@@ -204,9 +204,10 @@ impl Ingest<'_> {
             ..Counts::default()
         };
         if let Some(refusal) = judge_transfer(&self.config.trust, zone.kept_count, &counts) {
-            return Ok(match may_fetch_again {
-                true => Applied::FetchAgain,
-                false => Applied::Refused(refusal),
+            return Ok(if may_fetch_again {
+                Applied::FetchAgain
+            } else {
+                Applied::Refused(refusal)
             });
         }
         tx.commit()?;
@@ -214,9 +215,10 @@ impl Ingest<'_> {
             self.store.ledger().extend_digests(zone, newest, &digests);
         }
         self.note_regression(zone, &summary)?;
-        Ok(match breaks_cname {
-            true => Applied::Suspect(summary),
-            false => Applied::Stored(summary),
+        Ok(if breaks_cname {
+            Applied::Suspect(summary)
+        } else {
+            Applied::Stored(summary)
         })
     }
 

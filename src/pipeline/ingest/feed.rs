@@ -272,9 +272,10 @@ impl Ingest<'_> {
         let unreadable = |path: &Path, error: io::Error| {
             Refusal::Unreadable(format!("{}: {error}", path.display()))
         };
-        let mut position = match pass.options.full {
-            true => FeedPosition::default(),
-            false => self.store.zones().feed_position(pass.source)?,
+        let mut position = if pass.options.full {
+            FeedPosition::default()
+        } else {
+            self.store.zones().feed_position(pass.source)?
         };
         let (parts, is_lost) = match find_feed_parts(path, position.file) {
             Ok(parts) => parts,
@@ -822,9 +823,10 @@ impl Ingest<'_> {
 /// Returns the refusal of input that broke off at a place: by a limit, or because it cannot be read.
 pub(in crate::pipeline) fn broken_input(place: &str, error: &io::Error) -> Refusal {
     let what = format!("{place}: {error}");
-    match OverLimit::is_in(error) {
-        true => Refusal::Limit(what),
-        false => Refusal::Unreadable(what),
+    if OverLimit::is_in(error) {
+        Refusal::Limit(what)
+    } else {
+        Refusal::Unreadable(what)
     }
 }
 

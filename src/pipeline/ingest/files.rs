@@ -190,13 +190,10 @@ impl Ingest<'_> {
                         break;
                     }
                     // Many files are refused for one reason: the table counts them.
-                    match refused.iter().any(|it| it.code() == refusal.code()) {
-                        true => {
-                            tracing::info!(zone = %pass.zone, file = %file.path.display(), reason = refusal.code(), "zone {}: {}: {refusal}", pass.zone, file.path.display());
-                        }
-                        false => {
-                            tracing::warn!(zone = %pass.zone, file = %file.path.display(), reason = refusal.code(), "zone {}: {}: {refusal}", pass.zone, file.path.display());
-                        }
+                    if refused.iter().any(|it| it.code() == refusal.code()) {
+                        tracing::info!(zone = %pass.zone, file = %file.path.display(), reason = refusal.code(), "zone {}: {}: {refusal}", pass.zone, file.path.display());
+                    } else {
+                        tracing::warn!(zone = %pass.zone, file = %file.path.display(), reason = refusal.code(), "zone {}: {}: {refusal}", pass.zone, file.path.display());
                     }
                     let refused_reason = Some(refusal.code().to_owned());
                     let mark = FileMark {

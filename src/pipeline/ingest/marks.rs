@@ -94,9 +94,10 @@ impl<'a> FileMarks<'a> {
         if let Some(real) = self.folders.get(folder) {
             return real.join(name);
         }
-        let here = match folder.as_os_str().is_empty() {
-            true => Path::new("."),
-            false => folder,
+        let here = if folder.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            folder
         };
         match here.canonicalize() {
             Ok(real) => {

@@ -545,9 +545,10 @@ impl TransferJob {
             1 => "1 name differed".to_owned(),
             count => format!("{count} names differed"),
         };
-        let why = match self.misfits {
-            true => "whose steps did not fit, so that nobody knows which of these are new",
-            false => "to which its steps had not led",
+        let why = if self.misfits {
+            "whose steps did not fit, so that nobody knows which of these are new"
+        } else {
+            "to which its steps had not led"
         };
         tracing::warn!(%zone, %primary, names, "zone {zone}: drift: {what} from the zone of primary {primary}, {why}; stored from a whole transfer, no domain is suspected for it");
     }

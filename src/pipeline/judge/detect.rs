@@ -328,13 +328,14 @@ impl Judge<'_> {
                 let (Some(row), Some(partner)) = rows else {
                     continue;
                 };
-                let note = match moved == id || moved == other {
-                    true => format!(
+                let note = if moved == id || moved == other {
+                    format!(
                         "joined campaign {name}: shares {} with {}",
                         shared.words(),
                         partner.case.domain
-                    ),
-                    false => format!("its campaign is part of {name} now"),
+                    )
+                } else {
+                    format!("its campaign is part of {name} now")
                 };
                 tracing::info!(case = moved, campaign = name, "case {moved}: {note}");
                 self.store
@@ -508,9 +509,10 @@ impl Judge<'_> {
         if busy == Pace::Later && (has_many_names || self.findings.is_busy(domain, &quick)?) {
             return Ok(None);
         }
-        let touched = match has_many_names {
-            true => Some(self.findings.most_changed(domain, touched, &quick)?),
-            false => None,
+        let touched = if has_many_names {
+            Some(self.findings.most_changed(domain, touched, &quick)?)
+        } else {
+            None
         };
         let mut limit = QUICK_INTERVALS_MAX;
         loop {
@@ -525,10 +527,7 @@ impl Judge<'_> {
             // Before planes that changed too seldom to be watched are left out.
             let last_change_at = windows.last_change_at(now);
             let is_quick = is_first && (left_out_until.is_some() || has_many_names);
-            let pace = match is_quick {
-                true => busy,
-                false => Pace::Full,
-            };
+            let pace = if is_quick { busy } else { Pace::Full };
             if pace == Pace::Later {
                 return Ok(None);
             }

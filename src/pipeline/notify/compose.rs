@@ -335,9 +335,10 @@ impl Notify<'_> {
                 }
                 _ => Vec::new(),
             },
-            neighbours: match is_notice {
-                true => None,
-                false => self.neighbours(campaign, finding)?,
+            neighbours: if is_notice {
+                None
+            } else {
+                self.neighbours(campaign, finding)?
             },
             ending: match mail.kind {
                 MailKind::Closure => self.ending_of(mail)?,

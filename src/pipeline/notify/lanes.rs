@@ -152,20 +152,24 @@ impl Pass {
 
     /// Returns what was left alone: whole ways and single lanes.
     pub(in crate::pipeline) fn left_alone(&self) -> Vec<(Way, Option<&str>)> {
-        let way = |lane: &str| match lane.starts_with("webhook ") {
-            true => Way::Webhook,
-            false => Way::Mail,
+        let way = |lane: &str| {
+            if lane.starts_with("webhook ") {
+                Way::Webhook
+            } else {
+                Way::Mail
+            }
         };
         let lanes = self
             .closed
             .keys()
             .map(|lane| (way(lane), Some(lane.as_str())));
-        match self.mail_closed_at.is_some() {
-            true => lanes
+        if self.mail_closed_at.is_some() {
+            lanes
                 .filter(|(way, _)| *way == Way::Webhook)
                 .chain([(Way::Mail, None)])
-                .collect(),
-            false => lanes.collect(),
+                .collect()
+        } else {
+            lanes.collect()
         }
     }
 }

@@ -46,9 +46,10 @@ impl Notify<'_> {
                 .move_notice(notice.id, NoticeState::Void, None)?;
             let drafted = self.draft_anew(row, recipient)?;
             tx.commit()?;
-            return Ok(match drafted {
-                true => Approval::Redrafted,
-                false => Approval::Void,
+            return Ok(if drafted {
+                Approval::Redrafted
+            } else {
+                Approval::Void
             });
         }
         self.store

@@ -261,9 +261,10 @@ impl Notify<'_> {
         let mut case = row.case.clone();
         case.revision += 1;
         // A mail that was asked for about a case that is over begins nothing.
-        case.reported = match is_working(&case) || reason != SendReason::Asked {
-            true => !reason.is_end(),
-            false => row.case.reported,
+        case.reported = if is_working(&case) || reason != SendReason::Asked {
+            !reason.is_end()
+        } else {
+            row.case.reported
         };
         case.told.at = Some(telling.now);
         case.told.thread = Some(row.id);
@@ -316,9 +317,10 @@ impl Notify<'_> {
         self.store
             .desk()
             .append_case_event(row.id, telling.now, case.state, ACTOR, &note)?;
-        match reason.is_end() {
-            true => self.close_thread(row.id),
-            false => self.tell_members(row, telling),
+        if reason.is_end() {
+            self.close_thread(row.id)
+        } else {
+            self.tell_members(row, telling)
         }
     }
 
@@ -625,9 +627,10 @@ impl Notify<'_> {
         };
         let row = self.store.desk().case_by_id(id)?;
         // What is still open waits for its next judgement: only ends are told here.
-        match row.is_some_and(|row| !is_working(&row.case)) {
-            true => self.tell_of(&BTreeSet::from([id]), &BTreeMap::new(), &options),
-            false => Ok(()),
+        if row.is_some_and(|row| !is_working(&row.case)) {
+            self.tell_of(&BTreeSet::from([id]), &BTreeMap::new(), &options)
+        } else {
+            Ok(())
         }
     }
 

@@ -7,11 +7,10 @@ use crate::time::Step;
 /// Logs that the wall clock was set.
 pub fn tell_step(step: Step) {
     let by_s = step.by().as_seconds();
-    let times = match by_s < 0 {
-        true => {
-            "a zone whose newest version is later than the clock keeps that time for its next ones"
-        }
-        false => "times in between were not seen by anybody",
+    let times = if by_s < 0 {
+        "a zone whose newest version is later than the clock keeps that time for its next ones"
+    } else {
+        "times in between were not seen by anybody"
     };
     tracing::warn!(
         by_s,

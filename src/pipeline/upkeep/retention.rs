@@ -85,9 +85,10 @@ impl<'a> Retention<'a> {
         }
         for (it, past_records) in zones.iter().zip(past) {
             let Some(cut) = it.cut else { continue };
-            let count = match it.zone.kept_since.is_some_and(|known| known >= cut) {
-                true => PruneCount::default(),
-                false => self.store.upkeep().count_prunable(&it.zone, cut)?,
+            let count = if it.zone.kept_since.is_some_and(|known| known >= cut) {
+                PruneCount::default()
+            } else {
+                self.store.upkeep().count_prunable(&it.zone, cut)?
             };
             let count = PruneCount {
                 past_records,
@@ -109,9 +110,10 @@ impl<'a> Retention<'a> {
     fn cuttable(&self) -> Result<Vec<Cuttable>, PipelineError> {
         let mut zones = Vec::new();
         for zone in self.store.upkeep().every_view()? {
-            let now = match zone.source_kind.is_live() {
-                true => Some(self.now),
-                false => zone.version_at,
+            let now = if zone.source_kind.is_live() {
+                Some(self.now)
+            } else {
+                zone.version_at
             };
             // What the detector looks back to stays, whatever the configuration says.
             let newest = now.map(|now| (now - self.config.detect.memory).start_of_month());
@@ -151,9 +153,10 @@ impl<'a> Retention<'a> {
         let Some(most) = self.config.retention.size_bytes_max else {
             return Ok(0);
         };
-        let each = match self.store.has_reverse_index() {
-            true => PAST_OCTETS_REVERSE,
-            false => PAST_OCTETS,
+        let each = if self.store.has_reverse_index() {
+            PAST_OCTETS_REVERSE
+        } else {
+            PAST_OCTETS
         };
         let mut over = self.store.upkeep().used_octets()?.saturating_sub(most);
         for (month, counts) in by_month {

@@ -56,9 +56,10 @@ impl Upkeep<'_> {
             tracing::warn!(key = "enrich.asn", "{}", fault.in_one_line());
         }
         let count = self.parts.waiting_for.len() as i64;
-        match count > 0 || judging_waits(self.store)? {
-            true => self.note_once(WAITS_KEY, count),
-            false => Ok(()),
+        if count > 0 || judging_waits(self.store)? {
+            self.note_once(WAITS_KEY, count)
+        } else {
+            Ok(())
         }
     }
 
