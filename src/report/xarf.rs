@@ -8,6 +8,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
+use uuid::Uuid;
 
 use crate::count::counted;
 use crate::detector::{Finding, Level, Plane, Verdict};
@@ -52,19 +53,9 @@ pub struct XarfFacts<'a> {
 
 /// Returns the report's id: a UUID (RFC 9562 version 8) of a Message-ID.
 pub fn report_id(message_id: &str) -> String {
-    let mut octets = [0_u8; 16];
-    octets.copy_from_slice(&hash_octets(message_id.as_bytes()).0[..16]);
-    octets[6] = (octets[6] & 0x0f) | 0x80;
-    octets[8] = (octets[8] & 0x3f) | 0x80;
-    let hex: String = octets.iter().map(|it| format!("{it:02x}")).collect();
-    format!(
-        "{}-{}-{}-{}-{}",
-        &hex[..8],
-        &hex[8..12],
-        &hex[12..16],
-        &hex[16..20],
-        &hex[20..]
-    )
+    let hash = hash_octets(message_id.as_bytes()).0;
+    let first = std::array::from_fn(|i| hash[i]);
+    Uuid::new_v8(first).to_string()
 }
 
 /// Returns the octets of `xarf.json`.

@@ -35,7 +35,10 @@ struct SourceSums {
     last_success_at: Option<Timestamp>,
 }
 
-/// Writes metrics one family at a time.
+/// Writes metrics one family at a time, in the text format 0.0.4 that node_exporter's textfile collector reads.
+///
+/// By hand: `prometheus-client` writes OpenMetrics alone, which names the family of a counter without `_total` and ends
+/// with `# EOF`, and counts for itself what here is read from the database.
 #[derive(Default)]
 pub(in crate::pipeline) struct Page(String);
 
