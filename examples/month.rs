@@ -259,7 +259,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         zone.feed.flush()?;
         clock.set(Timestamp::from_unix(zone.at));
         poll(&pipeline, &runtime)?;
-        pipeline.notify().tell_operator()?;
+        pipeline.notify().queue_alerts()?;
         if hour % 24 == DIGEST_HOUR {
             pipeline.notify().queue_digest()?;
         }

@@ -144,7 +144,7 @@ fn run_add(config: Option<&Path>, command: &ExemptAdd) -> Result<Done, Failure> 
     };
     let mut exemption = wanted.read(now)?;
     let Some(store) = open_to_add(&config, command.dry_run)? else {
-        tell_added(&exemption, true)?;
+        print_added(&exemption, true)?;
         return Ok(Done::Well);
     };
     if let Some(same) = exempt::find_same(&store, &exemption, now)? {
@@ -169,7 +169,7 @@ fn run_add(config: Option<&Path>, command: &ExemptAdd) -> Result<Done, Failure> 
         )?
     }
     out.flush()?;
-    tell_added(&exemption, command.dry_run)?;
+    print_added(&exemption, command.dry_run)?;
     Ok(Done::Well)
 }
 
@@ -188,7 +188,7 @@ fn open_to_add(config: &Config, dry_run: bool) -> Result<Option<Store>, Failure>
 }
 
 /// Says on stderr what became of an exemption.
-fn tell_added(exemption: &Exemption, dry_run: bool) -> Result<(), Failure> {
+fn print_added(exemption: &Exemption, dry_run: bool) -> Result<(), Failure> {
     let mut err = std::io::stderr();
     if dry_run {
         writeln!(err, "dry run: nothing was changed")?

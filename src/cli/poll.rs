@@ -75,7 +75,7 @@ pub fn run(config: Option<&Path>, command: &PollCommand) -> Result<Done, Failure
     };
     let store = create_store(&config)?;
     let pipeline = open_watching(config, store)?;
-    pipeline.upkeep().note_tables()?;
+    pipeline.upkeep().record_tables()?;
     pipeline.judge().judge_anew(&|| true)?;
     pipeline.judge().judge_stored(&options)?;
     poll(&pipeline, &wanted, &options, manner)
@@ -182,12 +182,12 @@ fn poll(
     if is_worth_telling {
         writeln!(std::io::stderr(), "mail: {delivered}")?;
     }
-    tell_waiting(pipeline)?;
+    print_waiting(pipeline)?;
     if let Some(alarm) = pipeline.findings().canary_alarm()? {
         writeln!(std::io::stderr(), "{alarm}")?;
         return Ok(Done::Partly);
     }
-    if tell_unjudged(pipeline)? {
+    if print_unjudged(pipeline)? {
         Ok(Done::Partly)
     } else {
         Ok(done_with(&reports, &delivered))
@@ -195,7 +195,7 @@ fn poll(
 }
 
 /// Says on stderr which tables cannot be used, so that nothing is judged. Returns whether there are any.
-fn tell_unjudged(pipeline: &Pipeline) -> Result<bool, Failure> {
+fn print_unjudged(pipeline: &Pipeline) -> Result<bool, Failure> {
     for fault in pipeline.waiting_for() {
         let sentence = format!("error: zones are watched and nothing is judged: {fault}");
         writeln!(std::io::stderr(), "{sentence}")?;
@@ -221,7 +221,7 @@ pub fn done_with(reports: &[ZoneReport], delivered: &DeliverySummary) -> Done {
 }
 
 /// Says on stderr what of the outbox is not sent, whether this pass tried it or not.
-fn tell_waiting(pipeline: &Pipeline) -> Result<(), Failure> {
+fn print_waiting(pipeline: &Pipeline) -> Result<(), Failure> {
     let unsent = pipeline.store().desk().messages(true)?;
     // Without an attempt a message waits for nothing but its turn, unless one was tried before it in vain.
     if unsent.iter().any(|row| row.attempt_count > 0) {

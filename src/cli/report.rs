@@ -217,7 +217,7 @@ fn run_approve(config: Config, command: &ReportDecide) -> Result<Done, Failure> 
     let (who, mut err) = (actor(command.by.as_deref())?, std::io::stderr());
     let (pipeline, row) = open_for(config, command)?;
     if command.dry_run {
-        return tell_draft(&pipeline, &row, &decision(command, &who));
+        return print_draft(&pipeline, &row, &decision(command, &who));
     }
     let notice = decision(command, &who).approve(&pipeline, &row)?;
     let (to, hash) = (&notice.message.recipient, notice.sha256);
@@ -239,7 +239,7 @@ fn run_reject(config: Config, command: &ReportDecide) -> Result<Done, Failure> {
     let who = actor(command.by.as_deref())?;
     let (pipeline, row) = open_for(config, command)?;
     if command.dry_run {
-        return tell_draft(&pipeline, &row, &decision(command, &who));
+        return print_draft(&pipeline, &row, &decision(command, &who));
     }
     decision(command, &who).reject(&pipeline, &row)?;
     writeln!(std::io::stderr(), "rejected: the notice to {}", command.to)?;
@@ -258,7 +258,7 @@ fn open_for(config: Config, command: &ReportDecide) -> Result<(Pipeline, CaseRow
 }
 
 /// Says which draft would be decided on.
-fn tell_draft(
+fn print_draft(
     pipeline: &Pipeline,
     row: &CaseRow,
     decision: &NoticeDecision<'_>,

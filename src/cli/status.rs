@@ -195,12 +195,12 @@ pub fn run(config: Option<&Path>, command: &StatusCommand) -> Result<Done, Failu
     rows.retain(|row| wanted.is_empty() || wanted.iter().any(|zone| is_of(row, zone)));
     rows.retain(|row| !command.failed || row.has_failed());
     print_list(&rows, command.format)?;
-    let waits = tell_tables(&config, &store, now)?;
-    tell_beside(dead, returned, &store.upkeep().log_standing())?;
+    let waits = print_tables(&config, &store, now)?;
+    print_beside(dead, returned, &store.upkeep().log_standing())?;
     if let Some(line) = &held {
         writeln!(std::io::stderr(), "the service: {}", plain(line))?;
     }
-    tell_clock(&store, now)?;
+    print_clock(&store, now)?;
     Ok(
         if command.failed && (held.is_some() || waits || !rows.is_empty()) {
             Done::Found
@@ -220,7 +220,7 @@ fn no_database(path: &Path, line: &str) -> Failure {
 
 /// Says on stderr which tables are in use, what is to be known of them, and whether judging waits for one. Returns
 /// whether it waits.
-fn tell_tables(config: &Config, store: &Store, now: Timestamp) -> Result<bool, Failure> {
+fn print_tables(config: &Config, store: &Store, now: Timestamp) -> Result<bool, Failure> {
     let mut err = std::io::stderr();
     for line in noted_tables(config, store)? {
         writeln!(err, "{line}")?;
@@ -246,7 +246,7 @@ fn tell_tables(config: &Config, store: &Store, now: Timestamp) -> Result<bool, F
 }
 
 /// Says on stderr what is wrong beside the zones: messages that were given up or came back, a log that cannot be moved.
-fn tell_beside(dead: u32, returned: u32, log: &LogStanding) -> Result<(), Failure> {
+fn print_beside(dead: u32, returned: u32, log: &LogStanding) -> Result<(), Failure> {
     let mut err = std::io::stderr();
     if dead > 0 {
         let what = counted(dead, "message");
@@ -278,7 +278,7 @@ fn tell_beside(dead: u32, returned: u32, log: &LogStanding) -> Result<(), Failur
 const STEP_TOLD_FOR: Span = Span::days(7);
 
 /// Says on stderr that the clock was set lately, while the service ran.
-fn tell_clock(store: &Store, now: Timestamp) -> Result<(), Failure> {
+fn print_clock(store: &Store, now: Timestamp) -> Result<(), Failure> {
     let (count, Some((at, by))) = store.upkeep().clock_steps()? else {
         return Ok(());
     };

@@ -102,7 +102,7 @@ impl Rounds {
             if self.generation.is_none() {
                 pipeline.upkeep().settle_waits()?;
             }
-            pipeline.upkeep().note_tables()?;
+            pipeline.upkeep().record_tables()?;
             self.generation = Some(generation);
             common.metrics_are_old.store(true, Ordering::Relaxed);
         }

@@ -3,10 +3,10 @@
 mod agenda;
 mod common;
 mod crew;
-mod ears;
 mod error;
 mod housekeeping;
 mod judging;
+mod listeners;
 mod log;
 mod post;
 mod pruning;

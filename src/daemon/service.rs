@@ -28,10 +28,10 @@ use crate::config::Config;
 use crate::count::counted;
 use crate::daemon::common::Common;
 use crate::daemon::crew::{CREW, Crew};
-use crate::daemon::ears::{Ears, Marks, PUSHES_WAITING_MAX, hand_on};
+use crate::daemon::listeners::{Listeners, Marks, PUSHES_WAITING_MAX, hand_on};
 use crate::daemon::watch::{Hearing, watch};
 use crate::daemon::{housekeeping, judging, post, systemd};
-use crate::pipeline::{Pipeline, Setup, note_start, tell_step, write_held};
+use crate::pipeline::{Pipeline, Setup, log_step, note_start, write_held};
 use crate::store::{StoreError, end_waits};
 use crate::time::{Clock, StepWatch};
 use crate::web::PushedLines;
@@ -109,10 +109,10 @@ pub fn start_with<T>(
             .map_or(String::new(), |cure| format!("; {cure}"));
         let seconds = pause.as_secs();
         tracing::error!("start: held up: {error}{cure}; tried again in {seconds} s");
-        systemd::tell_ready(&format!("cannot start yet: {error}{cure}"));
+        systemd::notify_ready(&format!("cannot start yet: {error}{cure}"));
         // In short sleeps, since systemd wants to hear that it is alive.
         for _ in 0..seconds {
-            systemd::tell_alive();
+            systemd::notify_alive();
             if sleep(TICK) {
                 return Ok(None);
             }
@@ -137,7 +137,7 @@ pub fn serve(
     let (common, mut faults) = Common::new(&pipeline);
     drop(pipeline);
     let mut service = Service::start(common, runtime);
-    let ended = runtime.block_on(service.look_after(signals, &mut faults, reload));
+    let ended = runtime.block_on(service.supervise(signals, &mut faults, reload));
     service.end();
     ended
 }
@@ -149,7 +149,7 @@ struct Service {
     marks: Marks,
     /// To the crew, from whatever configuration's listeners.
     pushes: mpsc::Sender<PushedLines>,
-    ears: Option<Ears>,
+    listeners: Option<Listeners>,
     reloaded: Arc<Notify>,
     workers: Vec<JoinHandle<()>>,
     /// Notices that the wall clock was set.
@@ -196,13 +196,13 @@ impl Service {
         ];
         let (pushes, pushed) = mpsc::channel(PUSHES_WAITING_MAX);
         runtime.spawn(hand_on(crew.clone(), pushed));
-        let ears = {
+        let listeners = {
             let _runtime = runtime.enter();
-            Ears::open(&common, &marks, &pushes)
+            Listeners::open(&common, &marks, &pushes)
         };
         Self {
             workers: workers.into_iter().flatten().collect(),
-            ears: Some(ears),
+            listeners: Some(listeners),
             common,
             crew,
             marks,
@@ -215,7 +215,7 @@ impl Service {
     }
 
     /// Hears signals and faults until one of them ends the service.
-    async fn look_after(
+    async fn supervise(
         &mut self,
         signals: &mut Signals,
         faults: &mut mpsc::UnboundedReceiver<ServiceError>,
@@ -224,7 +224,7 @@ impl Service {
         note_start(self.common.clock.now());
         let watching = self.watching();
         tracing::info!("{watching}");
-        systemd::tell_ready(&watching);
+        systemd::notify_ready(&watching);
         write_held(&self.common.setup().config.store_path, None);
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -242,8 +242,8 @@ impl Service {
                 _ = signals.terminate.recv() => return Ok(()),
                 _ = signals.interrupt.recv() => return Ok(()),
                 Some(fault) = faults.recv() => return Err(fault),
-                _ = signals.hangup.recv() => reading = Some(self.read_anew(reload)),
-                () = common.reread.notified() => reading = Some(self.read_anew(reload)),
+                _ = signals.hangup.recv() => reading = Some(self.reload(reload)),
+                () = common.reread.notified() => reading = Some(self.reload(reload)),
                 read = read => {
                     reading = None;
                     let read = read.map_err(|_| ServiceError::Died("reload"))?;
@@ -256,8 +256,8 @@ impl Service {
 
     /// Has the configuration read anew. Tables may be large: signals are heard meanwhile, and a second SIGHUP reads once
     /// more.
-    fn read_anew(&self, reload: Reload) -> JoinedReading {
-        systemd::tell_reloading();
+    fn reload(&self, reload: Reload) -> JoinedReading {
+        systemd::notify_reloading();
         tracing::info!("reading the configuration anew");
         let before = self.common.setup().config;
         spawn_blocking(move || reload(&before))
@@ -272,17 +272,17 @@ impl Service {
                 self.reloaded.notify_one();
                 self.common.post.ring();
                 // The next ones listen on the same ports.
-                if let Some(ears) = self.ears.take() {
-                    ears.close().await;
+                if let Some(listeners) = self.listeners.take() {
+                    listeners.close().await;
                 }
-                self.ears = Some(Ears::open(&self.common, &self.marks, &self.pushes));
+                self.listeners = Some(Listeners::open(&self.common, &self.marks, &self.pushes));
                 let watching = self.watching();
                 tracing::info!("configuration read anew; {watching}");
-                systemd::tell_ready(&watching);
+                systemd::notify_ready(&watching);
                 self.is_told = false;
             }
             Err(faults) => {
-                tell_not_taken(&faults);
+                log_not_taken(&faults);
                 if !self.common.setup().waiting_for().is_empty() {
                     // That judging waits is said before anything else.
                     self.is_told = false;
@@ -300,12 +300,12 @@ impl Service {
     /// Tells that the service is alive, and what holds it up.
     fn tick(&mut self) {
         if self.common.is_alive() {
-            systemd::tell_alive();
+            systemd::notify_alive();
         }
         self.watch_clock();
         let held = self.common.troubles.line();
         if held != self.told || !self.is_told {
-            systemd::tell_status(held.as_deref().unwrap_or(&self.watching()));
+            systemd::notify_status(held.as_deref().unwrap_or(&self.watching()));
             write_held(&self.common.setup().config.store_path, held.as_deref());
             self.told = held;
             self.is_told = true;
@@ -320,8 +320,8 @@ impl Service {
         let mut steps = steps.lock().unwrap_or_else(PoisonError::into_inner);
         match self.steps.look(clock.wall().reading()) {
             Some(step) => {
-                tell_step(step);
-                systemd::tell_status(&format!("the clock {step}"));
+                log_step(step);
+                systemd::notify_status(&format!("the clock {step}"));
                 steps.push_back(step);
             }
             // It may go a little faster or slower than the steady clock.
@@ -332,11 +332,11 @@ impl Service {
 
     /// Ends the workers.
     fn end(mut self) {
-        systemd::tell_stopping();
+        systemd::notify_stopping();
         self.common.stop.set();
         end_waits();
         self.common.post.ring();
-        self.ears = None;
+        self.listeners = None;
         self.workers.append(&mut self.crew.take_workers());
         let until = Instant::now() + END_WITHIN;
         while Instant::now() < until && !self.workers.iter().all(JoinHandle::is_finished) {
@@ -356,7 +356,7 @@ impl Service {
 }
 
 /// Tells why a new configuration was not taken, a line for each fault.
-fn tell_not_taken(faults: &[String]) {
+fn log_not_taken(faults: &[String]) {
     for fault in faults {
         tracing::error!("configuration not taken, going on with the old one: {fault}");
     }
@@ -365,7 +365,7 @@ fn tell_not_taken(faults: &[String]) {
         0 | 1 => String::new(),
         count => format!(" (and {} more faults)", count - 1),
     };
-    systemd::tell_ready(&format!(
+    systemd::notify_ready(&format!(
         "the new configuration was not taken: {first}{more}"
     ));
 }

@@ -32,7 +32,7 @@ const ANSWERS_WAITING_MAX: usize = 16;
 const SLEEP_MAX: Duration = Duration::from_secs(1);
 
 /// A look beside the loop that ended.
-enum Looked {
+enum CatalogStep {
     /// At a catalog.
     Catalog(usize, Box<CatalogOutcome>),
     /// At the members of a catalog.
@@ -65,7 +65,7 @@ enum Event {
     /// A transfer ended.
     Transferred(Box<TransferOutcome>),
     /// A look at a catalog or its members ended.
-    Looked(Box<Looked>),
+    CatalogStep(Box<CatalogStep>),
     /// A probe has an answer, or is done.
     Probed(usize, Option<Box<Probed>>),
     /// Something may be due.
@@ -124,7 +124,7 @@ struct Watch<'a> {
     /// Notices that the wall clock was set.
     steps: StepWatch,
     transfers: Transfers,
-    looks: JoinSet<Looked>,
+    catalog_steps: JoinSet<CatalogStep>,
     /// Answers of the probes that run.
     probes: (mpsc::Sender<Answered>, mpsc::Receiver<Answered>),
     /// Catalogs that are looked at or swept now, and probes that run.
@@ -187,7 +187,7 @@ impl<'a> Watch<'a> {
             agenda,
             steps: StepWatch::new(reading),
             transfers: Transfers::default(),
-            looks: JoinSet::new(),
+            catalog_steps: JoinSet::new(),
             probes: mpsc::channel(ANSWERS_WAITING_MAX),
             busy: HashSet::new(),
             again_busy: HashSet::new(),
@@ -213,7 +213,7 @@ impl<'a> Watch<'a> {
             }
             self.common.beat();
             self.follow_clock();
-            self.look_again()?;
+            self.plan_again()?;
             self.start_due()?;
             match self.next_event(hearing).await {
                 Event::End => return Ok(Ended::Stopped),
@@ -221,7 +221,7 @@ impl<'a> Watch<'a> {
                 Event::Marked(zone) => self.mark(&zone)?,
                 Event::Passed(passed) => self.end_pass(&passed)?,
                 Event::Transferred(outcome) => self.finish_transfer(*outcome)?,
-                Event::Looked(looked) => self.finish_look(*looked)?,
+                Event::CatalogStep(step) => self.finish_catalog_step(*step)?,
                 Event::Probed(i, probed) => self.take_probed(i, probed.map(|it| *it))?,
                 Event::Time => {}
             }
@@ -238,8 +238,8 @@ impl<'a> Watch<'a> {
             Some(zone) = hearing.marks.recv() => Event::Marked(zone),
             Some(passed) = hearing.passed.recv() => Event::Passed(passed),
             outcome = self.transfers.next() => Event::Transferred(Box::new(outcome)),
-            Some(looked) = self.looks.join_next() => {
-                Event::Looked(Box::new(looked.expect("a look neither panics nor is aborted")))
+            Some(step) = self.catalog_steps.join_next() => {
+                Event::CatalogStep(Box::new(step.expect("a look neither panics nor is aborted")))
             }
             Some((i, probed)) = self.probes.1.recv() => Event::Probed(i, probed.map(Box::new)),
             () = sleep(wait) => Event::Time,
@@ -299,8 +299,8 @@ impl<'a> Watch<'a> {
                             catalog,
                             &self.options,
                         )?;
-                        self.looks.spawn(async move {
-                            Looked::Catalog(i, Box::new(run_catalog(job).await))
+                        self.catalog_steps.spawn(async move {
+                            CatalogStep::Catalog(i, Box::new(run_catalog(job).await))
                         });
                     }
                 }
@@ -453,7 +453,7 @@ impl<'a> Watch<'a> {
     }
 
     /// Plans a second look at a zone if a NOTIFY had it looked at and nothing new was there.
-    fn plan_look_again(&mut self, report: &ZoneReport) {
+    fn plan_second_refresh(&mut self, report: &ZoneReport) {
         if let Some(zone) = &report.zone {
             let is_old = match report.outcome {
                 ZoneOutcome::Unchanged { .. } => true,
@@ -471,7 +471,7 @@ impl<'a> Watch<'a> {
     }
 
     /// Looks again at zones whose NOTIFY had brought nothing.
-    fn look_again(&mut self) -> Result<(), PipelineError> {
+    fn plan_again(&mut self) -> Result<(), PipelineError> {
         let now = self.pipeline.clock().moment();
         for zone in self.second_looks.take_due(now) {
             let Some(i) = self.source_of.get(&zone).copied() else {
@@ -503,7 +503,7 @@ impl<'a> Watch<'a> {
         let zone = report.zone.clone().expect("a transfer is of a zone");
         let i = self.in_flight.remove(&zone);
         self.end_reports(std::slice::from_ref(&report))?;
-        self.plan_look_again(&report);
+        self.plan_second_refresh(&report);
         let Some(i) = i else { return Ok(()) };
         if self.again.remove(&zone) {
             return self.start_transfer(&zone, i);
@@ -523,14 +523,14 @@ impl<'a> Watch<'a> {
     }
 
     /// Goes on after a look at a catalog or its members.
-    fn finish_look(&mut self, looked: Looked) -> Result<(), PipelineError> {
+    fn finish_catalog_step(&mut self, step: CatalogStep) -> Result<(), PipelineError> {
         let config = self.config.clone();
-        match looked {
-            Looked::Catalog(i, outcome) => {
+        match step {
+            CatalogStep::Catalog(i, outcome) => {
                 let catalog = outcome.catalog().clone();
                 let report = self.pipeline.ingest().finish_catalog(*outcome)?;
                 self.end_reports(std::slice::from_ref(&report))?;
-                self.plan_look_again(&report);
+                self.plan_second_refresh(&report);
                 self.know_members(i)?;
                 let name = &config.sources[i].name;
                 let (sweep, one_by_one) =
@@ -539,18 +539,18 @@ impl<'a> Watch<'a> {
                         .prepare_sweep(i, (name, &catalog), None)?;
                 match sweep {
                     Some(job) => {
-                        self.looks
-                            .spawn(async move { Looked::Sweep(run_sweep(job).await) });
+                        self.catalog_steps
+                            .spawn(async move { CatalogStep::Sweep(run_sweep(job).await) });
                     }
-                    None => self.end_look(i),
+                    None => self.end_catalog_pass(i),
                 }
                 one_by_one
                     .iter()
                     .try_for_each(|zone| self.start_transfer(zone, i))
             }
-            Looked::Sweep(outcome) => {
+            CatalogStep::Sweep(outcome) => {
                 let i = outcome.source;
-                self.end_look(i);
+                self.end_catalog_pass(i);
                 let source = &config.sources[i];
                 let reports =
                     self.pipeline
@@ -566,7 +566,7 @@ impl<'a> Watch<'a> {
     }
 
     /// Notes that a catalog and its members were looked at. One that was marked meanwhile is due again.
-    fn end_look(&mut self, i: usize) {
+    fn end_catalog_pass(&mut self, i: usize) {
         self.busy.remove(&i);
         if self.again_busy.remove(&i) {
             self.agenda.hurry(i, self.pipeline.clock().moment());

@@ -65,7 +65,7 @@ impl Step<'_> {
         };
         let events = std::slice::from_ref(&event);
         store.desk().save_case(&case, events, self.who)?;
-        pipeline.notify().tell_after_step(id)?;
+        pipeline.notify().notify_after_step(id)?;
         tx.commit()?;
         let note = event.note;
         Ok(Ok(Taken { case, note }))

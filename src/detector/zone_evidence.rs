@@ -219,7 +219,7 @@ impl Shadows {
     }
 
     /// Says them on a plane.
-    pub fn tell_on(&self, plane: &mut PlaneFinding) {
+    pub fn mention_on(&self, plane: &mut PlaneFinding) {
         let names = self.names.iter().take(NAMED_MAX);
         let names: Vec<String> = names.map(Name::to_text_without_dot).collect();
         let word = if self.by_network {
@@ -243,7 +243,7 @@ impl Shadows {
 
     /// Says them on the plane of all owners of the domain together, which is at least reviewed where they are.
     pub fn judge_on(&self, plane: &mut PlaneFinding) {
-        self.tell_on(plane);
+        self.mention_on(plane);
         if self.is_reviewed() {
             plane.level = plane.level.max(Some(Level::Review));
         }

@@ -26,7 +26,7 @@ pub use context::{Pipeline, Setup};
 pub use error::PipelineError;
 pub use figures::{Stage, note_request, note_stage, note_start, process_metrics};
 pub use findings::Findings;
-pub use findings::canary::{CanaryState, look_at_canary};
+pub use findings::canary::{CanaryState, check_canary};
 pub use findings::find::DomainFinding;
 pub use ingest::Ingest;
 pub use ingest::catalog::{
@@ -43,10 +43,10 @@ pub use judge::backtest::Replayed;
 pub use judge::docket::{Docket, Matter};
 pub use judge::waiting::judging_waits;
 pub use notify::Notify;
+pub use notify::alerts::is_digest_due;
 pub use notify::compose::{Addressee, CaseMail, PREVIEW_TOKEN, ReportParts};
 pub use notify::deliver::STOP_GRACE;
 pub use notify::notices::Approval;
-pub use notify::operator::is_digest_due;
 pub use notify::reports::notice_basis;
 pub use outcome::CatalogSummary;
 pub use outcome::DeliverySummary;
@@ -59,6 +59,6 @@ pub use parts::{
 pub use surroundings::check_surroundings;
 pub use troubles::{Troubles, read_held, write_held};
 pub use upkeep::Upkeep;
-pub use upkeep::clock::tell_step;
+pub use upkeep::clock::log_step;
 pub use upkeep::metrics::metrics_page;
 pub use upkeep::retention::{PrunePlan, Pruned, Retention, ZoneCut};

@@ -24,39 +24,42 @@ const PATTERN: [char; 3] = ['*', '?', '['];
 
 /// Returns what is wrong with the files and folders that a configuration names, in no order.
 pub fn check_surroundings(config: &Config) -> Vec<Fault> {
-    let mut look = Look {
+    let mut check = Check {
         config,
         faults: Vec::new(),
     };
-    look.store();
-    look.writers();
-    config.sources.iter().for_each(|source| look.source(source));
+    check.store();
+    check.writers();
+    config
+        .sources
+        .iter()
+        .for_each(|source| check.source(source));
     if let Some(metrics) = &config.metrics
         && let Some(path) = &metrics.textfile
     {
-        look.file_to_write("metrics.textfile", path);
+        check.file_to_write("metrics.textfile", path);
     }
     if let Some(path) = &config.events_path {
-        look.file_to_write("events.path", path);
+        check.file_to_write("events.path", path);
     }
     if let Some(mail) = &config.mail {
         if let Some(folder) = mail.url.strip_prefix("maildir://") {
-            look.maildir("smtp.url", Path::new(folder));
+            check.maildir("smtp.url", Path::new(folder));
         }
         if let Some(folder) = &mail.bounces {
-            look.bounces(folder);
+            check.bounces(folder);
         }
     }
-    look.faults
+    check.faults
 }
 
 /// What was found so far.
-struct Look<'a> {
+struct Check<'a> {
     config: &'a Config,
     faults: Vec<Fault>,
 }
 
-impl Look<'_> {
+impl Check<'_> {
     /// Notes something that is wrong.
     fn error(&mut self, key: &str, what: String, cure: &str) {
         self.faults.push(self.config.error(key, &what, cure));

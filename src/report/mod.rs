@@ -9,24 +9,24 @@
 //! the detector computed from stored rows.
 
 mod advice;
+mod alerts;
 mod desk;
 mod evidence;
-mod operator;
 mod statistics;
 mod timeline;
 mod xarf;
 
 pub use advice::{Advice, Assessment, Others};
+pub use alerts::{
+    BlindLine, BlindnessReport, BulkLine, BulkReport, CaseLine, DigestReport, ExemptionLine,
+    MailLine,
+};
 pub use desk::{
     ADDRESSES_MAX, AddressLine, CaseFacts, DeskReport, Ending, Endpoint, EvidenceLine, NAMES_MAX,
     NameLine, PlaneSection, RelatedLine, Reporter, TRANSITIONS_MAX, TermLine, Transition,
     build_report, case_reference, section,
 };
 pub use evidence::{evidence_csv, safe_cell};
-pub use operator::{
-    BlindLine, BlindnessReport, BulkLine, BulkReport, CaseLine, DigestReport, ExemptionLine,
-    MailLine,
-};
 pub use statistics::{DeskFact, MailFact, Statistics, StatisticsRow};
 pub use timeline::{Lane, Run, Timeline};
 pub use xarf::{XarfFacts, check_xarf, report_id, xarf};

@@ -219,7 +219,7 @@ pub fn notify_counts() -> [(&'static str, u64); 3] {
 
 /// What the tasks of a listener share.
 #[derive(Clone)]
-struct Ear {
+struct Hearing {
     table: Arc<RwLock<NotifyTable>>,
     due: mpsc::Sender<Name>,
     dropped: Arc<Mutex<Dropped>>,
@@ -253,7 +253,7 @@ impl NotifyListener {
     pub async fn bind(listen: &[SocketAddr], table: Arc<RwLock<NotifyTable>>) -> io::Result<Self> {
         // What does not fit is dropped: a primary repeats a NOTIFY, and the schedule comes around.
         let (sender, due) = mpsc::channel(4096);
-        let ear = Ear {
+        let hearing = Hearing {
             table,
             due: sender,
             dropped: Arc::default(),
@@ -266,8 +266,8 @@ impl NotifyListener {
             // Port 0 is for tests; both must share what was given.
             let local = udp.local_addr().map_err(name)?;
             let tcp = TcpListener::bind(local).await.map_err(name)?;
-            tasks.spawn(hear_datagrams(udp, ear.clone()));
-            tasks.spawn(hear_connections(tcp, ear.clone()));
+            tasks.spawn(hear_datagrams(udp, hearing.clone()));
+            tasks.spawn(hear_connections(tcp, hearing.clone()));
         }
         Ok(Self { due, tasks })
     }
@@ -280,7 +280,7 @@ impl NotifyListener {
     }
 }
 
-impl Ear {
+impl Hearing {
     /// Answers one message and marks its zone.
     fn hear(&self, octets: &[u8], from: SocketAddr) -> Option<Vec<u8>> {
         let answer = {
@@ -311,7 +311,7 @@ impl Ear {
 }
 
 /// Answers datagrams.
-async fn hear_datagrams(socket: UdpSocket, ear: Ear) {
+async fn hear_datagrams(socket: UdpSocket, hearing: Hearing) {
     let mut buffer = [0; MESSAGE_OCTETS_MAX];
     loop {
         let Ok((length, from)) = socket.recv_from(&mut buffer).await else {
@@ -319,14 +319,14 @@ async fn hear_datagrams(socket: UdpSocket, ear: Ear) {
             tokio::time::sleep(Duration::from_millis(10)).await;
             continue;
         };
-        if let Some(reply) = ear.hear(&buffer[..length], from) {
+        if let Some(reply) = hearing.hear(&buffer[..length], from) {
             let _ = socket.send_to(&reply, from).await;
         }
     }
 }
 
 /// Answers connections.
-async fn hear_connections(listener: TcpListener, ear: Ear) {
+async fn hear_connections(listener: TcpListener, hearing: Hearing) {
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let permit = room
@@ -340,22 +340,22 @@ async fn hear_connections(listener: TcpListener, ear: Ear) {
         };
         // Strangers do not take the room of the primaries.
         let is_known = {
-            let table = ear.table.read().unwrap_or_else(PoisonError::into_inner);
+            let table = hearing.table.read().unwrap_or_else(PoisonError::into_inner);
             table.knows(from.ip().to_canonical())
         };
         if !is_known {
             continue;
         }
-        let ear = ear.clone();
+        let hearing = hearing.clone();
         tokio::spawn(async move {
-            hear_connection(stream, from, &ear).await;
+            hear_connection(stream, from, &hearing).await;
             drop(permit);
         });
     }
 }
 
 /// Answers the messages of one connection.
-async fn hear_connection(mut stream: TcpStream, from: SocketAddr, ear: &Ear) {
+async fn hear_connection(mut stream: TcpStream, from: SocketAddr, hearing: &Hearing) {
     for _ in 0..MESSAGES_OF_CONNECTION_MAX {
         let read = async {
             let length = stream.read_u16().await? as usize;
@@ -369,7 +369,7 @@ async fn hear_connection(mut stream: TcpStream, from: SocketAddr, ear: &Ear) {
         let Ok(Ok(octets)) = timeout(CONNECTION_TIMEOUT, read).await else {
             return;
         };
-        let Some(reply) = ear.hear(&octets, from) else {
+        let Some(reply) = hearing.hear(&octets, from) else {
             return;
         };
         let framed = [&(reply.len() as u16).to_be_bytes()[..], &reply].concat();

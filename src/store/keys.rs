@@ -25,7 +25,7 @@ pub enum SourceKind {
     Zonefile,
     /// A change feed.
     Feed,
-    /// Brought in by hand.
+    /// TransferResult in by hand.
     Import,
     /// Questions to authoritative servers.
     Probe,

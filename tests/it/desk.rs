@@ -129,7 +129,7 @@ fn live(bench: &Bench, feed: &Feed, hours: impl Iterator<Item = i64>) {
         clock.set(Timestamp::from_unix(START) + Span::hours(hour));
         bench.write("f.ndjson", feed.text(hour));
         poll(&pipeline);
-        pipeline.notify().tell_operator().expect("told");
+        pipeline.notify().queue_alerts().expect("told");
         deliver(&pipeline);
     }
 }

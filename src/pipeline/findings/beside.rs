@@ -45,7 +45,7 @@ impl Findings<'_> {
         if is_asked || first.as_ref().is_none_or(|plane| plane.level.is_none()) {
             return Ok(first);
         }
-        self.look_up_operators(domain, windows, policy, users_at)?;
+        self.find_operators(domain, windows, policy, users_at)?;
         let is_nobody = |it: &AliasWindow| it.popular.as_ref().is_some_and(|set| set.is_empty());
         if windows.iter().all(is_nobody) {
             Ok(first.map(without_known_operators))
@@ -55,7 +55,7 @@ impl Findings<'_> {
     }
 
     /// Notes on the aliases of a domain to which of their operators stable names of many other domains lead.
-    pub(in crate::pipeline) fn look_up_operators(
+    pub(in crate::pipeline) fn find_operators(
         &self,
         domain: &Name,
         windows: &mut [AliasWindow],

@@ -58,7 +58,7 @@ impl CanaryState {
 /// # Errors
 ///
 /// [`StoreError`].
-pub fn look_at_canary(
+pub fn check_canary(
     store: &Store,
     canary: &CanaryConfig,
     now: Timestamp,
@@ -90,7 +90,7 @@ impl Findings<'_> {
         let Some(canary) = &self.config.canary else {
             return Ok(None);
         };
-        let state = look_at_canary(self.store, canary, self.clock.now())?;
+        let state = check_canary(self.store, canary, self.clock.now())?;
         Ok(state.alarm(canary))
     }
 

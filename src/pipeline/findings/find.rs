@@ -119,7 +119,7 @@ impl Findings<'_> {
             keep_stronger(&mut addresses, plane);
         }
         if let (Some(shadows), Some(plane)) = (&shadows, &mut addresses) {
-            shadows.tell_on(plane);
+            shadows.mention_on(plane);
         }
         let aliases = self.judge_aliases(domain, &mut windows.aliases, policy, now, users_at)?;
         Ok(Planes {

@@ -132,7 +132,7 @@ impl Ingest<'_> {
         if reading.is_drift {
             summary.drift_names = committed.changed_name_count + committed.retimed_name_count;
         }
-        self.note_regression(zone, &summary)?;
+        self.record_regression(zone, &summary)?;
         Ok(Applied::Stored(summary))
     }
 
@@ -214,7 +214,7 @@ impl Ingest<'_> {
         if let Some(newest) = state.version_id {
             self.store.ledger().extend_digests(zone, newest, &digests);
         }
-        self.note_regression(zone, &summary)?;
+        self.record_regression(zone, &summary)?;
         Ok(if breaks_cname {
             Applied::Suspect(summary)
         } else {
@@ -256,7 +256,7 @@ impl Ingest<'_> {
     }
 
     /// Notes for the operator that a whole zone went back to an older serial.
-    fn note_regression(
+    fn record_regression(
         &self,
         before: &ZoneState,
         after: &StoredSummary,

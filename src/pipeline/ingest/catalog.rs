@@ -120,7 +120,7 @@ impl Ingest<'_> {
             unreached,
         } = outcome;
         let now = self.clock.now();
-        self.note_primaries(Asked::One(&job.apex), &answered, &failed, &unreached)?;
+        self.record_primaries(Asked::One(&job.apex), &answered, &failed, &unreached)?;
         let report = |outcome| ZoneReport {
             source: job.source.clone(),
             zone: Some(job.apex.clone()),
@@ -356,7 +356,7 @@ impl Ingest<'_> {
     ) -> Result<Vec<ZoneReport>, PipelineError> {
         let now = self.clock.now();
         let (answered, failed) = (&outcome.answered, &outcome.failed);
-        self.note_primaries(Asked::Many, answered, failed, &outcome.unreached)?;
+        self.record_primaries(Asked::Many, answered, failed, &outcome.unreached)?;
         self.store
             .zones()
             .note_zones_seen(&outcome.unchanged, now)?;
@@ -430,7 +430,7 @@ pub async fn run_catalog(job: CatalogJob) -> CatalogOutcome {
     )));
     let (mut answered, mut failed, mut unreached) = (Vec::new(), Vec::new(), Vec::new());
     for primary in job.route.primaries.iter().copied() {
-        result = look_at_catalog(&job, primary).await;
+        result = refresh_catalog(&job, primary).await;
         match &result {
             Err(SourceError::Refused(refusal)) => {
                 failed.push(primary);
@@ -457,7 +457,7 @@ pub async fn run_catalog(job: CatalogJob) -> CatalogOutcome {
 }
 
 /// Looks at a catalog at one primary.
-async fn look_at_catalog(
+async fn refresh_catalog(
     job: &CatalogJob,
     primary: SocketAddr,
 ) -> Result<Option<(Catalog, SoaNumbers)>, SourceError> {

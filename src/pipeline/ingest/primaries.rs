@@ -40,7 +40,7 @@ impl Ingest<'_> {
     ///
     /// That one zone is not answered does not tell that its primary is away: others may be. Then the zone has its own
     /// line in the log, with its name.
-    pub(in crate::pipeline) fn note_primaries(
+    pub(in crate::pipeline) fn record_primaries(
         &self,
         asked: Asked<'_>,
         answered: &[SocketAddr],

@@ -102,7 +102,7 @@ pub struct TransferJob {
 /// What a job does.
 enum Task {
     /// Ask the primaries for their serials, and one that is ahead for what changed.
-    Look,
+    Refresh,
     /// Ask for what changed once more.
     Steps(Vec<SocketAddr>),
     /// Ask for the whole zone.
@@ -114,7 +114,7 @@ enum Task {
 }
 
 /// What a job brought.
-enum Brought {
+enum TransferResult {
     /// The serial stands.
     Nothing(SoaNumbers),
     /// What changed, and where it came from.
@@ -139,7 +139,7 @@ struct WholeZone {
 /// A transfer that was run.
 pub struct TransferOutcome {
     job: TransferJob,
-    result: Result<Brought, SourceError>,
+    result: Result<TransferResult, SourceError>,
 }
 
 /// What comes after a transfer.
@@ -194,7 +194,7 @@ impl Ingest<'_> {
             failed: Vec::new(),
             unreached: Vec::new(),
             stepless: Vec::new(),
-            task: Task::Look,
+            task: Task::Refresh,
             timings: Timings::default(),
             zone,
         })
@@ -231,7 +231,7 @@ impl Ingest<'_> {
         let TransferOutcome { mut job, result } = outcome;
         let now = self.clock.now();
         let asked = Asked::One(&job.zone.apex);
-        self.note_primaries(asked, &job.answered, &job.failed, &job.unreached)?;
+        self.record_primaries(asked, &job.answered, &job.failed, &job.unreached)?;
         let moment = self.clock.moment();
         self.backoff
             .borrow_mut()
@@ -242,24 +242,24 @@ impl Ingest<'_> {
         job.unreached.clear();
         let apex = job.zone.apex.clone();
         match result {
-            Ok(Brought::Nothing(soa)) => {
-                self.note_timers(&apex, soa)?;
+            Ok(TransferResult::Nothing(soa)) => {
+                self.record_timers(&apex, soa)?;
                 self.store.zones().note_zone_attempt(&apex, now, None)?;
                 self.judge.reevaluate(&apex, now, options)?;
                 let serial = job.zone.serial;
                 Ok(job.done(ZoneOutcome::Unchanged { serial }))
             }
             // The primary does not tell what led to the serial of its zone.
-            Ok(Brought::WantsWhole(_)) if job.catch_ups > 0 => {
+            Ok(TransferResult::WantsWhole(_)) if job.catch_ups > 0 => {
                 self.postpone_comparison(job, now, options)
             }
-            Ok(Brought::WantsWhole(candidates)) => self.go_on_whole(job, candidates),
-            Ok(Brought::Steps(steps, soa, candidates)) => {
-                self.note_timers(&apex, soa)?;
+            Ok(TransferResult::WantsWhole(candidates)) => self.go_on_whole(job, candidates),
+            Ok(TransferResult::Steps(steps, soa, candidates)) => {
+                self.record_timers(&apex, soa)?;
                 self.finish_steps(job, &steps, candidates, now, options)
             }
-            Ok(Brought::Whole(whole)) => {
-                self.note_timers(&apex, whole.soa)?;
+            Ok(TransferResult::Whole(whole)) => {
+                self.record_timers(&apex, whole.soa)?;
                 self.finish_whole(job, *whole, now, options)
             }
             Err(error) => {
@@ -398,7 +398,7 @@ impl Ingest<'_> {
         match applied {
             Applied::Stored(mut summary) => {
                 self.store.zones().note_zone_attempt(&apex, now, None)?;
-                job.tell_difference(&summary, fetched.serial, primary);
+                job.log_difference(&summary, fetched.serial, primary);
                 self.judge_transferred(&mut job, observed_at, options)?;
                 let serial = fetched.serial;
                 if job.stepped.versions > 0 {
@@ -480,7 +480,7 @@ impl Ingest<'_> {
     }
 
     /// Keeps the timers of the SOA, for sources that go by them.
-    fn note_timers(&self, apex: &Name, soa: SoaNumbers) -> Result<(), PipelineError> {
+    fn record_timers(&self, apex: &Name, soa: SoaNumbers) -> Result<(), PipelineError> {
         Ok(self
             .store
             .zones()
@@ -527,12 +527,7 @@ impl TransferJob {
     }
 
     /// Logs how the state differed from the whole zone of a primary, if that is drift or came under the same serial.
-    fn tell_difference(
-        &self,
-        summary: &StoredSummary,
-        serial: Option<Serial>,
-        primary: SocketAddr,
-    ) {
+    fn log_difference(&self, summary: &StoredSummary, serial: Option<Serial>, primary: SocketAddr) {
         let (zone, names) = (&self.zone.apex, summary.drift_names);
         let changed = summary.changed_names;
         if names == 0 && changed > 0 && self.zone.newest_is_whole && serial == self.zone.serial {
@@ -592,10 +587,10 @@ impl TransferJob {
 
 /// Runs a transfer.
 pub async fn run_transfer(mut job: TransferJob) -> TransferOutcome {
-    let task = std::mem::replace(&mut job.task, Task::Look);
+    let task = std::mem::replace(&mut job.task, Task::Refresh);
     let started = Instant::now();
     let result = match task {
-        Task::Look => look(&mut job).await,
+        Task::Refresh => refresh(&mut job).await,
         Task::Steps(candidates) => {
             let ours = job.zone.serial.expect("steps lead on from a serial");
             take_steps(&mut job, ours, candidates).await
@@ -616,7 +611,7 @@ fn millis_since(started: Instant) -> u64 {
 }
 
 /// Asks the primaries for their serials and takes the steps from one that is ahead.
-async fn look(job: &mut TransferJob) -> Result<Brought, SourceError> {
+async fn refresh(job: &mut TransferJob) -> Result<TransferResult, SourceError> {
     let answers = ask_primaries(job).await?;
     let newest = answers
         .iter()
@@ -639,10 +634,10 @@ async fn look(job: &mut TransferJob) -> Result<Brought, SourceError> {
     let known = job.zone.serial.filter(|_| job.zone.newest_is_whole);
     let Some(ours) = known else {
         job.goes_back = true;
-        return Ok(Brought::WantsWhole(candidates));
+        return Ok(TransferResult::WantsWhole(candidates));
     };
     if newest.serial == ours && !job.full && !job.compares {
-        return Ok(Brought::Nothing(newest));
+        return Ok(TransferResult::Nothing(newest));
     }
     job.is_comparing = newest.serial == ours && !job.full;
     if ours.is_newer_than(newest.serial) {
@@ -657,12 +652,12 @@ async fn look(job: &mut TransferJob) -> Result<Brought, SourceError> {
             return Err(Refusal::Behind(what).into());
         }
         job.goes_back = true;
-        return Ok(Brought::WantsWhole(candidates));
+        return Ok(TransferResult::WantsWhole(candidates));
     }
     if job.ixfr && !job.full && newest.serial != ours {
         take_steps(job, ours, candidates).await
     } else {
-        Ok(Brought::WantsWhole(candidates))
+        Ok(TransferResult::WantsWhole(candidates))
     }
 }
 
@@ -751,23 +746,25 @@ async fn take_steps(
     job: &mut TransferJob,
     ours: Serial,
     candidates: Vec<SocketAddr>,
-) -> Result<Brought, SourceError> {
+) -> Result<TransferResult, SourceError> {
     let mut failure = None;
     for primary in &candidates {
         if job.route.stepless.contains(primary) {
-            return Ok(Brought::WantsWhole(candidates));
+            return Ok(TransferResult::WantsWhole(candidates));
         }
         match fetch_steps(&job.target(*primary), ours).await {
-            Ok(Steps::Taken(steps, soa)) => return Ok(Brought::Steps(steps, soa, candidates)),
+            Ok(Steps::Taken(steps, soa)) => {
+                return Ok(TransferResult::Steps(steps, soa, candidates));
+            }
             // Its SOA said otherwise a moment ago.
-            Ok(Steps::UpToDate) => return Ok(Brought::WantsWhole(candidates)),
+            Ok(Steps::UpToDate) => return Ok(TransferResult::WantsWhole(candidates)),
             Err(fault @ (TransferFault::WantsWhole(_) | TransferFault::Stepless(_))) => {
                 if matches!(fault, TransferFault::Stepless(_)) {
                     job.stepless.push(*primary);
                 }
                 let what = &fault;
                 tracing::debug!(zone = %job.zone.apex, %primary, "zone {}: no incremental transfer from {primary}: {what}", job.zone.apex);
-                return Ok(Brought::WantsWhole(candidates));
+                return Ok(TransferResult::WantsWhole(candidates));
             }
             Err(TransferFault::Source(SourceError::Refused(refusal))) => {
                 job.warn(*primary, &refusal);
@@ -786,7 +783,7 @@ async fn take_whole(
     candidates: Vec<SocketAddr>,
     digest_key: DigestKey,
     mut table: DigestTable,
-) -> Result<Brought, SourceError> {
+) -> Result<TransferResult, SourceError> {
     let mut failure = None;
     for primary in &candidates {
         let spool = open_spool().map_err(SourceError::Local)?;
@@ -795,7 +792,7 @@ async fn take_whole(
             Ok((fetched, soa)) if !job.went_back(soa.serial) => {
                 job.answered.push(*primary);
                 let primary = *primary;
-                return Ok(Brought::Whole(Box::new(WholeZone {
+                return Ok(TransferResult::Whole(Box::new(WholeZone {
                     intake,
                     fetched,
                     soa,

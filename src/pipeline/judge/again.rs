@@ -17,7 +17,7 @@ use crate::store::CaseRow;
 use crate::time::{Span, Timestamp};
 
 /// How many looks a day has.
-const LOOKS_A_DAY: i64 = 24;
+const REEVALUATIONS_A_DAY: i64 = 24;
 
 impl Judge<'_> {
     /// Judges the open cases of a zone up to `now`, or notes that they are to be.
@@ -31,7 +31,7 @@ impl Judge<'_> {
             docket.note_again(apex, now);
             return Ok(());
         }
-        self.look_again(Some(apex), |_| true, now, options)
+        self.reevaluate_due(Some(apex), |_| true, now, options)
     }
 
     /// Judges the open cases of some zones of a source up to `now`, or notes that they are to be.
@@ -65,21 +65,21 @@ impl Judge<'_> {
         now: Timestamp,
         options: &PollOptions,
     ) -> Result<(), PipelineError> {
-        self.look_again(None, is_among, now, options)
+        self.reevaluate_due(None, is_among, now, options)
     }
 
     /// Judges the open cases of a zone as they were looked at before a version of it came.
-    pub(in crate::pipeline) fn look_again_before(
+    pub(in crate::pipeline) fn reevaluate_before(
         &self,
         apex: &Name,
         version_at: Timestamp,
         options: &PollOptions,
     ) -> Result<(), PipelineError> {
-        self.look_again(Some(apex), |_| true, version_at - Span::seconds(1), options)
+        self.reevaluate_due(Some(apex), |_| true, version_at - Span::seconds(1), options)
     }
 
     /// Judges the open cases of some zones at each look that was due by `now`.
-    fn look_again(
+    fn reevaluate_due(
         &self,
         apex: Option<&Name>,
         is_among: impl Fn(&Name) -> bool,
@@ -95,14 +95,14 @@ impl Judge<'_> {
                 .desk()
                 .cases_to_judge(apex, now - REEVALUATE_AFTER)?;
             let among = cases.into_iter().filter(|row| is_among(&row.case.zone));
-            if !self.look_once(among, now, options)? {
+            if !self.reevaluate_case(among, now, options)? {
                 return Ok(());
             }
         }
     }
 
     /// Judges cases at the look that is next for each. Returns whether there was any.
-    fn look_once(
+    fn reevaluate_case(
         &self,
         cases: impl Iterator<Item = CaseRow>,
         now: Timestamp,
@@ -114,8 +114,8 @@ impl Judge<'_> {
             let mut judged = Judged::default();
             let reading = self.store.begin_reading()?;
             while let Some(row) = cases.next_if(|_| !judged.is_full()) {
-                let at = next_look(&row.case, &self.config.detect, now);
-                let judgement = self.look_whole(&row.case.domain, at)?;
+                let at = next_reevaluation(&row.case, &self.config.detect, now);
+                let judgement = self.judge_whole(&row.case.domain, at)?;
                 judged.add(row.case.domain, judgement);
             }
             drop(reading);
@@ -132,7 +132,7 @@ impl Judge<'_> {
 /// One whose report is held is judged every hour. Any other is judged at the last look by `now`, and once a day before
 /// that: time alone closes it, and only changes make it worse. Of one of which nothing was found, or that was at level
 /// report, time brings only the end of having stood still for long.
-pub(in crate::pipeline) fn next_look(
+pub(in crate::pipeline) fn next_reevaluation(
     case: &Case,
     policy: &DetectPolicy,
     now: Timestamp,
@@ -147,7 +147,7 @@ pub(in crate::pipeline) fn next_look(
         // The first look at which it has settled.
         looks_until(settled_at - Span::seconds(1)) + 1
     } else {
-        LOOKS_A_DAY
+        REEVALUATIONS_A_DAY
     };
     let looks = looks.max(1).min(looks_until(now));
     case.evaluated_at + Span::seconds(looks.max(1) * hour)

@@ -46,17 +46,17 @@ impl Judge<'_> {
             }
         }
         let tx = self.store.begin_batch()?;
-        let is_to_be_told = fallen
+        let is_reportable = fallen
             .iter()
             .any(|(row, _)| row.case.peak_level >= Level::Review);
-        if is_to_be_told {
+        if is_reportable {
             self.notify.begin_digest_here()?;
         }
         let now = self.clock.now();
         for (row, peak) in fallen {
             self.lower_case(&row, peak, now)?;
         }
-        if is_to_be_told {
+        if is_reportable {
             self.notify.write_digest()?;
         }
         self.store

@@ -14,7 +14,7 @@ use crate::detector::{AddressWindow, AliasWindow, DetectPolicy, Level, Nameserve
 use crate::dns::{Name, case_domain};
 use crate::pipeline::error::PipelineError;
 use crate::pipeline::findings::windows::{ADDRESSES_SINCE, DomainWindows, Range};
-use crate::pipeline::judge::again::next_look;
+use crate::pipeline::judge::again::next_reevaluation;
 use crate::pipeline::judge::detect::{changed_enough, may_be_watched};
 use crate::store::ChangedOwner;
 use crate::time::{Span, Timestamp};
@@ -178,7 +178,7 @@ impl Judge<'_> {
         let mut windows = self.findings.load_windows(domain, &range)?;
         // Asked once: each judgement needs one evaluation then, not two.
         self.findings
-            .look_up_operators(domain, &mut windows.aliases, policy, until)?;
+            .find_operators(domain, &mut windows.aliases, policy, until)?;
         Ok(windows)
     }
 
@@ -209,7 +209,7 @@ impl Judge<'_> {
             let turn = case
                 .as_ref()
                 .filter(is_working)
-                .map(|case| next_look(case, policy, until));
+                .map(|case| next_reevaluation(case, policy, until));
             let soonest = judged_at.map_or(since, |at| at + CHANGE_PAUSE);
             let change = changes.peek().map(|at| (**at).max(soonest));
             let Some(now) = change

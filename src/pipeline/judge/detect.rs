@@ -199,13 +199,13 @@ impl Judge<'_> {
         at: Timestamp,
         options: &PollOptions,
     ) -> Result<(), PipelineError> {
-        self.look_again_before(&zone.apex, at, options)?;
+        self.reevaluate_before(&zone.apex, at, options)?;
         // One state of the database for all of a version, and one lock of it instead of one for each question.
         let mut reading = self.store.begin_reading()?;
         let (domains, glue) = self.touched_domains(zone, version_id, at)?;
         let mut judged = Judged::default();
         for (domain, touched) in domains {
-            let Some(judgement) = self.look_at_change(&domain, &touched, at)? else {
+            let Some(judgement) = self.judge_change(&domain, &touched, at)? else {
                 continue;
             };
             if judgement.finding.is_some() || self.store.desk().find_case(&domain)?.is_some() {
@@ -245,11 +245,11 @@ impl Judge<'_> {
                 moved.insert(id, judgement.finding);
             }
         }
-        self.tell_of_moved(moved, options)
+        self.notify_of_moved(moved, options)
     }
 
     /// Tells of the cases that were moved.
-    fn tell_of_moved(
+    fn notify_of_moved(
         &self,
         moved: BTreeMap<i64, Option<Finding>>,
         options: &PollOptions,
@@ -259,7 +259,7 @@ impl Judge<'_> {
         let findings = found
             .filter_map(|(id, finding)| Some((id, finding?)))
             .collect();
-        self.notify.tell_of(&ids, &findings, options)
+        self.notify.notify_of(&ids, &findings, options)
     }
 
     /// Moves the case about a domain. Returns its number, if there is one and it was judged.
@@ -466,7 +466,7 @@ impl Judge<'_> {
     }
 
     /// Judges a domain in full at a time, as far as its case needs it.
-    pub(in crate::pipeline) fn look_whole(
+    pub(in crate::pipeline) fn judge_whole(
         &self,
         domain: &Name,
         now: Timestamp,
@@ -489,7 +489,7 @@ impl Judge<'_> {
     /// many names is busy too, and what is quickly looked at are its names that were `touched`. One at level `review` or
     /// above is judged once in [`REEVALUATE_CHANGED_AFTER`], while no report of it is held. That its delegation is gone
     /// ends a case at once.
-    fn look_at_change(
+    fn judge_change(
         &self,
         domain: &Name,
         touched: &BTreeSet<Name>,

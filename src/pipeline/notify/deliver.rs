@@ -122,7 +122,7 @@ impl Notify<'_> {
 
     /// Notes what ended, takes what came in, and begins what is due.
     fn go_on(&self, pass: &mut Pass) -> Result<(), PipelineError> {
-        self.note_ended(pass)?;
+        self.record_ended(pass)?;
         if pass.look_at.is_none_or(|at| at <= Instant::now()) {
             self.queue_approved_notices()?;
             self.read_bounces()?;
@@ -156,14 +156,14 @@ impl Notify<'_> {
     /// Lets attempts in hand end within [`STOP_GRACE`], and notes them.
     async fn end_in_grace(&self, pass: &mut Pass) {
         let end = tokio::time::Instant::now() + STOP_GRACE;
-        let mut noted = self.note_ended(pass);
+        let mut noted = self.record_ended(pass);
         while !pass.is_idle() || noted.is_err() {
             tokio::select! {
                 () = pass.next() => {}
                 () = sleep(NOTE_AGAIN), if noted.is_err() => {}
                 () = sleep_until(end) => break,
             }
-            noted = self.note_ended(pass);
+            noted = self.record_ended(pass);
         }
         if let Err(fault) = noted {
             tracing::error!("an attempt could not be noted: {fault}");
@@ -179,7 +179,7 @@ impl Notify<'_> {
     }
 
     /// Notes the attempts that ended.
-    fn note_ended(&self, pass: &mut Pass) -> Result<(), PipelineError> {
+    fn record_ended(&self, pass: &mut Pass) -> Result<(), PipelineError> {
         while let Some(ended) = pass.ended.front() {
             self.finish(&ended.row, &ended.attempt, &mut pass.summary)?;
             pass.ended.pop_front();

@@ -11,11 +11,11 @@ use crate::pipeline::parts::Parts;
 use crate::store::Store;
 use crate::time::Clock;
 
+pub(in crate::pipeline) mod alerts;
 pub(in crate::pipeline) mod compose;
 pub(in crate::pipeline) mod deliver;
 pub(in crate::pipeline) mod lanes;
 pub(in crate::pipeline) mod notices;
-pub(in crate::pipeline) mod operator;
 pub(in crate::pipeline) mod reports;
 
 /// From a case to mail.

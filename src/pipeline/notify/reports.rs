@@ -33,7 +33,7 @@ const RULES: MailRules = MailRules {
 };
 
 /// What a pass over cases knows.
-struct Telling<'a> {
+struct Notifying<'a> {
     exemptions: Vec<Exemption>,
     findings: &'a BTreeMap<i64, Finding>,
     wanted: bool,
@@ -42,7 +42,7 @@ struct Telling<'a> {
     leads: RefCell<HashMap<i64, Rc<[CaseRow]>>>,
 }
 
-impl Telling<'_> {
+impl Notifying<'_> {
     /// Returns the cases of a campaign that were told of in a thread of their own, in the order of their numbers.
     fn leads_of(&self, campaign: i64, store: &Store) -> Result<Rc<[CaseRow]>, PipelineError> {
         if let Some(known) = self.leads.borrow().get(&campaign) {
@@ -59,7 +59,7 @@ impl Telling<'_> {
 impl Notify<'_> {
     /// Decides on each of some cases whether somebody is told of it, and queues that; `findings` are those
     /// of the cases that were just judged. Part of the transaction that moves the cases.
-    pub(in crate::pipeline) fn tell_of(
+    pub(in crate::pipeline) fn notify_of(
         &self,
         ids: &BTreeSet<i64>,
         findings: &BTreeMap<i64, Finding>,
@@ -70,7 +70,7 @@ impl Notify<'_> {
         }
         let now = self.clock.now();
         let has_way = self.mail().is_some() || !self.config.webhooks.is_empty();
-        let telling = Telling {
+        let notifying = Notifying {
             exemptions: self.store.desk().exemptions_in_force(now)?,
             findings,
             wanted: options.mail_wanted && has_way,
@@ -79,33 +79,33 @@ impl Notify<'_> {
         };
         let mut leads = BTreeSet::new();
         for id in ids {
-            leads.extend(self.tell(*id, &telling)?);
+            leads.extend(self.tell(*id, &notifying)?);
         }
         for id in leads.difference(ids) {
-            self.tell(*id, &telling)?;
+            self.tell(*id, &notifying)?;
         }
         // Those that were asked before a member of theirs was.
         for id in leads.intersection(ids) {
-            self.tell(*id, &telling)?;
+            self.tell(*id, &notifying)?;
         }
         Ok(())
     }
 
     /// Decides on one case. Returns the case in whose mails it is told, if that is another.
-    fn tell(&self, id: i64, telling: &Telling<'_>) -> Result<Option<i64>, PipelineError> {
+    fn tell(&self, id: i64, notifying: &Notifying<'_>) -> Result<Option<i64>, PipelineError> {
         let Some(row) = self.store.desk().case_by_id(id)? else {
             return Ok(None);
         };
-        let finding = telling.findings.get(&id);
-        let context = self.mail_context(&row, finding, telling)?;
+        let finding = notifying.findings.get(&id);
+        let context = self.mail_context(&row, finding, notifying)?;
         let rules = self.mail().map_or(RULES, |mail| mail.rules);
         match decide_mail(&row.case, &context, &rules) {
             Decision::Send(reason) => {
-                self.send(&row, finding, reason, telling)?;
+                self.send(&row, finding, reason, notifying)?;
                 Ok(None)
             }
             Decision::Hold(reason) => {
-                self.note_hold(&row, reason, context.size, telling.now)?;
+                self.record_hold(&row, reason, context.size, notifying.now)?;
                 Ok(context.lead)
             }
         }
@@ -116,7 +116,7 @@ impl Notify<'_> {
         &self,
         row: &CaseRow,
         finding: Option<&Finding>,
-        telling: &Telling<'_>,
+        notifying: &Notifying<'_>,
     ) -> Result<MailContext, PipelineError> {
         let case = &row.case;
         let members = match case.told.thread {
@@ -125,24 +125,24 @@ impl Notify<'_> {
         };
         let members = || members.iter().filter(|it| it.id != row.id);
         let joined = members().filter(|it| is_news(&it.case)).count();
-        let since = telling.now - Span::hours(1);
+        let since = notifying.now - Span::hours(1);
         let cap = self.mail().map_or(u32::MAX, |mail| mail.cases_per_hour_max);
         Ok(MailContext {
             // The canary's case is a test of the monitor, and accuses nobody.
-            wanted: telling.wanted && !self.findings.is_canary(&case.domain),
+            wanted: notifying.wanted && !self.findings.is_canary(&case.domain),
             exemption: self.exemption_among(
-                &telling.exemptions,
+                &notifying.exemptions,
                 &case.domain,
                 finding,
-                telling.now,
+                notifying.now,
             ),
-            lead: self.lead_of(row, telling)?,
+            lead: self.lead_of(row, notifying)?,
             joined: joined as u32,
             open_members: members().filter(|it| is_working(&it.case)).count() as u32,
             size: finding.map_or(case.told.size, size_of),
             has_room: !case.told.digest_due
-                && self.store.desk().cases_told_since(since, telling.now)? < cap,
-            now: telling.now,
+                && self.store.desk().cases_told_since(since, notifying.now)? < cap,
+            now: notifying.now,
         })
     }
 
@@ -168,7 +168,11 @@ impl Notify<'_> {
 
     /// Returns the other case in whose mails a case is told: that of its thread, or one of its campaign
     /// that was told of and is not over.
-    fn lead_of(&self, row: &CaseRow, telling: &Telling<'_>) -> Result<Option<i64>, PipelineError> {
+    fn lead_of(
+        &self,
+        row: &CaseRow,
+        notifying: &Notifying<'_>,
+    ) -> Result<Option<i64>, PipelineError> {
         let to = self.desk_addressees(&row.case);
         // A lead speaks only to those who would hear of this case, and not at all where it is exempt.
         let leads = |it: &CaseRow| {
@@ -177,7 +181,7 @@ impl Notify<'_> {
                 && it.case.reported
                 && self.desk_addressees(&it.case) == to
                 && self
-                    .exemption_among(&telling.exemptions, &it.case.domain, None, telling.now)
+                    .exemption_among(&notifying.exemptions, &it.case.domain, None, notifying.now)
                     .is_none()
         };
         if let Some(thread) = row.case.told.thread {
@@ -192,12 +196,12 @@ impl Notify<'_> {
         let Some(campaign) = row.campaign else {
             return Ok(None);
         };
-        let members = telling.leads_of(campaign, self.store)?;
+        let members = notifying.leads_of(campaign, self.store)?;
         Ok(members.iter().find(|it| leads(it)).map(|it| it.id))
     }
 
     /// Notes why nobody is told of a case, where it might be.
-    fn note_hold(
+    fn record_hold(
         &self,
         row: &CaseRow,
         reason: HoldReason,
@@ -216,7 +220,7 @@ impl Notify<'_> {
             case.told.held = None;
         }
         match reason {
-            HoldReason::Campaign(lead) if is_to_be_told(&case) || case.told.thread.is_none() => {
+            HoldReason::Campaign(lead) if is_reportable(&case) || case.told.thread.is_none() => {
                 case.told.thread = Some(lead);
             }
             HoldReason::HourlyCap => {
@@ -255,9 +259,9 @@ impl Notify<'_> {
         row: &CaseRow,
         finding: Option<&Finding>,
         reason: SendReason,
-        telling: &Telling<'_>,
+        notifying: &Notifying<'_>,
     ) -> Result<(), PipelineError> {
-        telling.leads.borrow_mut().clear();
+        notifying.leads.borrow_mut().clear();
         let mut case = row.case.clone();
         case.revision += 1;
         // A mail that was asked for about a case that is over begins nothing.
@@ -266,14 +270,14 @@ impl Notify<'_> {
         } else {
             row.case.reported
         };
-        case.told.at = Some(telling.now);
+        case.told.at = Some(notifying.now);
         case.told.thread = Some(row.id);
         case.told.digest_due = false;
         case.told.held = None;
         if !case.told.verdicts.contains(&case.verdict) {
             case.told.verdicts.push(case.verdict);
         }
-        let looked = self.look_before_mail(&case, finding)?;
+        let looked = self.check_before_mail(&case, finding)?;
         let finding = looked.as_ref().or(finding);
         case.told.size = finding.map_or(case.told.size, size_of);
         let mail = CaseMail {
@@ -286,7 +290,7 @@ impl Notify<'_> {
                 _ => MailKind::Update,
             },
             reason,
-            now: telling.now,
+            now: notifying.now,
         };
         if let Some(finding) = finding {
             let evidence = self.evidence_of(finding)?;
@@ -316,18 +320,18 @@ impl Notify<'_> {
         tracing::info!(case = row.id, "case {}: {note}", row.id);
         self.store
             .desk()
-            .append_case_event(row.id, telling.now, case.state, ACTOR, &note)?;
+            .append_case_event(row.id, notifying.now, case.state, ACTOR, &note)?;
         if reason.is_end() {
             self.close_thread(row.id)
         } else {
-            self.tell_members(row, telling)
+            self.report_members(row, notifying)
         }
     }
 
     /// Judges the domain of a case at the newest version before a mail about it, where that is not what `finding` was
     /// judged at: a mail describes what its reader finds. `None` where the finding is of that time, says what the
     /// newest does not, or the case is over.
-    fn look_before_mail(
+    fn check_before_mail(
         &self,
         case: &Case,
         finding: Option<&Finding>,
@@ -385,7 +389,11 @@ impl Notify<'_> {
     }
 
     /// Notes that the cases of a campaign were told in the mail of one of them.
-    fn tell_members(&self, row: &CaseRow, telling: &Telling<'_>) -> Result<(), PipelineError> {
+    fn report_members(
+        &self,
+        row: &CaseRow,
+        notifying: &Notifying<'_>,
+    ) -> Result<(), PipelineError> {
         let mut members = self.store.desk().cases_of_thread(row.id)?;
         if let Some(campaign) = row.campaign {
             members.extend(self.store.desk().cases_of_campaign(campaign)?);
@@ -399,17 +407,17 @@ impl Notify<'_> {
             {
                 continue;
             }
-            let finding = telling.findings.get(&member.id);
+            let finding = notifying.findings.get(&member.id);
             let domain = &member.case.domain;
             if self
-                .exemption_among(&telling.exemptions, domain, finding, telling.now)
+                .exemption_among(&notifying.exemptions, domain, finding, notifying.now)
                 .is_some()
             {
                 continue;
             }
             let mut case = member.case.clone();
             case.reported = true;
-            case.told.at = Some(telling.now);
+            case.told.at = Some(notifying.now);
             case.told.thread = Some(row.id);
             case.told.digest_due = false;
             if !case.told.verdicts.contains(&case.verdict) {
@@ -426,13 +434,13 @@ impl Notify<'_> {
                 finding,
                 kind: MailKind::Notice,
                 reason: SendReason::FirstReport,
-                now: telling.now,
+                now: notifying.now,
             };
             self.draft_notices(&mail)?;
             let note = format!("told: {reason}");
             self.store.desk().append_case_event(
                 member.id,
-                telling.now,
+                notifying.now,
                 case.state,
                 ACTOR,
                 &note,
@@ -544,7 +552,7 @@ impl Notify<'_> {
     }
 
     /// Notes that a case was told in the digest, and tells those who do not get the digest.
-    pub(in crate::pipeline) fn note_told_in_digest(
+    pub(in crate::pipeline) fn record_reported_in_digest(
         &self,
         row: &CaseRow,
         now: Timestamp,
@@ -595,7 +603,7 @@ impl Notify<'_> {
         let Some(row) = self.store.desk().case_by_id(id)? else {
             return Ok(0);
         };
-        let telling = Telling {
+        let notifying = Notifying {
             exemptions: self.store.desk().exemptions_in_force(self.clock.now())?,
             findings: &BTreeMap::new(),
             wanted: true,
@@ -609,8 +617,8 @@ impl Notify<'_> {
         let note = "a new revision was asked for";
         self.store
             .desk()
-            .append_case_event(id, telling.now, row.case.state, by, note)?;
-        self.send(&row, None, reason, &telling)?;
+            .append_case_event(id, notifying.now, row.case.state, by, note)?;
+        self.send(&row, None, reason, &notifying)?;
         tx.commit()?;
         Ok(self.desk_addressees(&row.case).len())
     }
@@ -620,7 +628,7 @@ impl Notify<'_> {
     /// # Errors
     ///
     /// [`PipelineError`].
-    pub fn tell_after_step(&self, id: i64) -> Result<(), PipelineError> {
+    pub fn notify_after_step(&self, id: i64) -> Result<(), PipelineError> {
         let options = PollOptions {
             mail_wanted: true,
             ..PollOptions::default()
@@ -628,7 +636,7 @@ impl Notify<'_> {
         let row = self.store.desk().case_by_id(id)?;
         // What is still open waits for its next judgement: only ends are told here.
         if row.is_some_and(|row| !is_working(&row.case)) {
-            self.tell_of(&BTreeSet::from([id]), &BTreeMap::new(), &options)
+            self.notify_of(&BTreeSet::from([id]), &BTreeMap::new(), &options)
         } else {
             Ok(())
         }
@@ -652,7 +660,7 @@ pub fn notice_basis(case: &Case) -> String {
 }
 
 /// Returns whether a case is at level report and nobody was told of it.
-fn is_to_be_told(case: &Case) -> bool {
+fn is_reportable(case: &Case) -> bool {
     case.state == CaseState::Open && case.level == Level::Report && !case.reported
 }
 
@@ -663,7 +671,7 @@ fn is_news(case: &Case) -> bool {
         && is_working(case)
         && case.level == Level::Report
         && !case.told.verdicts.contains(&case.verdict);
-    is_to_be_told(case) || is_other
+    is_reportable(case) || is_other
 }
 
 /// Returns whether a case is not over.

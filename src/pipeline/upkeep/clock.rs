@@ -5,7 +5,7 @@ use crate::pipeline::upkeep::Upkeep;
 use crate::time::Step;
 
 /// Logs that the wall clock was set.
-pub fn tell_step(step: Step) {
+pub fn log_step(step: Step) {
     let by_s = step.by().as_seconds();
     let times = if by_s < 0 {
         "a zone whose newest version is later than the clock keeps that time for its next ones"

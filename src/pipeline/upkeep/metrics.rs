@@ -10,7 +10,7 @@ use std::io;
 use std::path::Path;
 
 use crate::config::CanaryConfig;
-use crate::pipeline::findings::canary::look_at_canary;
+use crate::pipeline::findings::canary::check_canary;
 use crate::pipeline::parts::{WAITS_KEY, made_key};
 use crate::store::{Store, StoreError, ZoneStatus};
 use crate::time::Timestamp;
@@ -115,7 +115,7 @@ pub fn metrics_page(
             "gauge",
             "1 if a change of the canary that was due is not seen or not suspected.",
         );
-        let alarm = look_at_canary(store, canary, now)?.alarm(canary);
+        let alarm = check_canary(store, canary, now)?.alarm(canary);
         let domain = canary.domain.to_string();
         page.value(name, &[("domain", &domain)], u8::from(alarm.is_some()));
     }

@@ -35,7 +35,7 @@ impl Upkeep<'_> {
     /// # Errors
     ///
     /// [`PipelineError::Store`].
-    pub fn note_tables(&self) -> Result<(), PipelineError> {
+    pub fn record_tables(&self) -> Result<(), PipelineError> {
         let tables = self.parts.tables(self.config);
         for table in &tables {
             let TableInUse { key, path, summary } = table;
@@ -47,9 +47,9 @@ impl Upkeep<'_> {
             for note in &summary.notes {
                 tracing::warn!(key, "table {key}: {note}");
             }
-            self.note_once(&rows_key(key), summary.rows as i64)?;
+            self.record_number_once(&rows_key(key), summary.rows as i64)?;
             if let Some(at) = summary.made_at {
-                self.note_once(&made_key(key), at.unix())?;
+                self.record_number_once(&made_key(key), at.unix())?;
             }
         }
         for fault in table_warnings(self.config, &tables, self.clock.now()) {
@@ -57,14 +57,14 @@ impl Upkeep<'_> {
         }
         let count = self.parts.waiting_for.len() as i64;
         if count > 0 || judging_waits(self.store)? {
-            self.note_once(WAITS_KEY, count)
+            self.record_number_once(WAITS_KEY, count)
         } else {
             Ok(())
         }
     }
 
     /// Keeps a number under a name, unless it is kept already: a pass that finds nothing new writes nothing.
-    pub(in crate::pipeline) fn note_once(
+    pub(in crate::pipeline) fn record_number_once(
         &self,
         name: &str,
         value: i64,

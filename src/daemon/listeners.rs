@@ -32,9 +32,9 @@ pub(super) struct Marks {
 }
 
 /// Everything that listens; nothing does any more when it is dropped.
-pub(super) struct Ears(JoinSet<()>);
+pub(super) struct Listeners(JoinSet<()>);
 
-impl Ears {
+impl Listeners {
     /// Begins to listen as the configuration that is in force says. Needs a runtime.
     pub fn open(common: &Arc<Common>, marks: &Marks, pushes: &mpsc::Sender<PushedLines>) -> Self {
         let mut tasks = JoinSet::new();
@@ -95,7 +95,7 @@ async fn hear_notify(
                 }
             }
             Err(error) => {
-                let pause = tell_deaf(&common, NOTIFY, &error);
+                let pause = log_unheard(&common, NOTIFY, &error);
                 sleep(pause).await;
             }
         }
@@ -103,7 +103,7 @@ async fn hear_notify(
 }
 
 /// Says that an address cannot be listened on. Returns how long to wait before that is tried again.
-fn tell_deaf(common: &Common, name: &str, error: &std::io::Error) -> std::time::Duration {
+fn log_unheard(common: &Common, name: &str, error: &std::io::Error) -> std::time::Duration {
     let fault = format!("cannot listen on {error}");
     let cure = "end what listens there (`ss -lnp` names it), or name another address in `listen`";
     common
@@ -123,7 +123,7 @@ async fn serve(
         let Err(error) = crate::web::serve(listen, state.clone(), is_bound).await else {
             return;
         };
-        let pause = tell_deaf(&common, name, &error);
+        let pause = log_unheard(&common, name, &error);
         sleep(pause).await;
     }
 }

@@ -83,7 +83,7 @@ impl Notify<'_> {
     ///
     /// [`PipelineError`].
     pub fn after_pass(&self) -> Result<(), PipelineError> {
-        self.tell_operator()?;
+        self.queue_alerts()?;
         if is_digest_due(self.config, self.last_digest_at()?, self.clock.now()) {
             self.queue_digest()?;
         }
@@ -95,13 +95,13 @@ impl Notify<'_> {
     /// # Errors
     ///
     /// [`PipelineError`].
-    pub fn tell_operator(&self) -> Result<(), PipelineError> {
+    pub fn queue_alerts(&self) -> Result<(), PipelineError> {
         self.write_events()?;
         let Some(mail) = self.mail() else {
             return Ok(());
         };
-        self.tell_blindness(mail)?;
-        self.tell_bulk(mail)
+        self.alert_blindness(mail)?;
+        self.alert_mass_changes(mail)
     }
 
     /// Returns when the last digest was made; now, if there was none: the first comes at its next time.
@@ -155,7 +155,7 @@ impl Notify<'_> {
         let words = Words::Digest(&report);
         self.queue_for(mail, &mail.desk, MailKind::Digest, words, now)?;
         for row in overflow {
-            self.note_told_in_digest(&row, now)?;
+            self.record_reported_in_digest(&row, now)?;
         }
         self.store.desk().note_all_bulk_told(now)?;
         self.store.desk().note_number(DIGEST_AT, now.unix())?;
@@ -326,7 +326,7 @@ impl Notify<'_> {
     }
 
     /// Finds the zones that cannot be seen, and tells of those that nobody was told of.
-    fn tell_blindness(&self, mail: &MailConfig) -> Result<(), PipelineError> {
+    fn alert_blindness(&self, mail: &MailConfig) -> Result<(), PipelineError> {
         let now = self.clock.now();
         let known = self.store.desk().blindness_since(now)?;
         let mut found = Vec::new();
@@ -434,7 +434,7 @@ impl Notify<'_> {
     }
 
     /// Tells of mass moves that are large enough for a mail.
-    fn tell_bulk(&self, mail: &MailConfig) -> Result<(), PipelineError> {
+    fn alert_mass_changes(&self, mail: &MailConfig) -> Result<(), PipelineError> {
         let large = self
             .store
             .desk()
