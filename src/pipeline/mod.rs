@@ -1,12 +1,26 @@
-//! The flow: fetch, apply, detect, open cases, queue reports, deliver. Each step loads, computes purely
-//! and commits once; each can be killed at any instruction and run again.
+//! The flow: fetch, compare, store, judge, notify, deliver.
 //!
-//! - [`Ingest::poll_files`] and [`Ingest::poll_feed`] read what was recorded; a transfer is split
-//!   into [`Ingest::prepare_transfer`], [`run_transfer`] and [`Ingest::finish_transfer`], so that a
-//!   slow primary holds nothing up.
-//! - Every version is stored in one transaction, and judged in the next; the detector's watermark in
-//!   the zone's row says where to go on.
-//! - A case's change and its report in the outbox share one transaction.
+//! `poll` runs it once, `run` on a schedule in several workers, and `import`, `backtest` and the desk call parts of
+//! it. Each step loads what it needs, computes with the pure rooms (`zone`, `detector`, `case`, `report`), and
+//! commits once; it can be killed at any instruction and run again to the same end. The steps stand in folders, in the
+//! order of the flow, and each folder is reached by a handle of its own:
+//!
+//! - [`Ingest`], from a source to history. [`Ingest::poll_files`] and [`Ingest::poll_feed`] read what was recorded.
+//!   A transfer is split into [`Ingest::prepare_transfer`], [`run_transfer`] and [`Ingest::finish_transfer`], since
+//!   only the middle one waits for a primary, and it needs nothing of the store: a slow primary holds nothing up.
+//! - [`Judge`], from history to cases. Every version is stored in one transaction and judged in a later one; the
+//!   watermark in the zone's row says which versions are judged, so that nothing is lost in between.
+//! - [`Notify`], from a case to mail. A case's change and its message in the outbox share one transaction: no case
+//!   without its report, no report twice. Delivery is apart from it, since a mail server may be away.
+//! - [`Findings`], what is computed from history. The three above ask it; it writes nothing.
+//! - [`Upkeep`], beside the flow: metrics, retention, clocks that were set.
+//!
+//! A handle holds what its folder may use and the handles that follow it, never the one before: `Notify` cannot judge,
+//! and `Judge` cannot fetch. [`Pipeline`] owns the store, the configuration and the clock that all of them borrow, and
+//! has no steps itself.
+//!
+//! What a source does wrong is an outcome ([`ZoneOutcome::Refused`]), recorded in the zone's row, and the pass goes on.
+//! A [`PipelineError`] is the machine's or the administrator's fault and ends the pass.
 
 mod backoff;
 mod context;

@@ -1,9 +1,20 @@
-//! Where changes come from: transfers, zone files, change feeds.
+//! Where changes come from: transfers, catalogs, zone files, change feeds, probes, passive DNS.
 //!
-//! A transfer or a zone file hands every record of a version to an [`Intake`]
-//! and says at the end which serial it was; a feed gives its lines one by one. A source decides
-//! whether what arrived is complete and well-formed; whether it is plausible is the zone room's
-//! business.
+//! This room turns octets into records and knows nothing of the store. A transfer ([`fetch_zone`], `xfr` for
+//! the order of records, `transfer` for sockets and TSIG) or a zone file ([`read_zonefile`]) hands every record of a
+//! version to an [`Intake`] and says at the end which serial it was; the intake finds what changed. A feed
+//! ([`FeedReader`]) and a probe give only what they saw, line by line or answer by answer.
+//!
+//! A source decides whether what arrived is complete and well-formed: that a transfer ends with the SOA that it began
+//! with, that a file is not cut, that a message is signed. Whether it is plausible (how much may vanish at once) is the
+//! `zone` room's business. Whatever is wrong with the other side is a [`Refusal`] with a reason, and the version is
+//! refused whole; only a fault of this machine is a [`SourceError::Local`].
+//!
+//! What is read was written by strangers. Every reader has a limit of octets, records, depth or time (`bounds`,
+//! `compression`, and those of [`TransferTarget`]), and is fuzzed (`fuzz`).
+//!
+//! A new kind of source is a reader here, a type in `config` ([`Feeding`](crate::config::Feeding)) and a step in
+//! `pipeline/ingest`.
 
 mod bounds;
 mod catalog;

@@ -1,7 +1,15 @@
 //! What `fluxwatch run` serves over HTTP: metrics, history, and changes that are pushed to a feed.
 //!
-//! Nothing here writes the database: pushed lines are handed to the workers of `run`, and the answer is
-//! given when they are durable.
+//! `server` binds an address and lists the routes; a route names a handler of `api/`. A handler checks who asks
+//! (`auth`), takes a database from `readers` (read-only, a few at a time: a lookup that takes long cannot keep the
+//! others out for ever), and answers with JSON, text or a `problem` (RFC 9457). What all of them share is in `state`.
+//!
+//! Nothing here writes the database or decides anything. Pushed lines are handed to the worker of `run` that
+//! reads the feed, and the answer is given when they are durable: whoever pushes may forget them then. A step of the
+//! desk is a function of the `desk` room.
+//!
+//! Clients may be slow or hostile. `connections` bounds how many there are and how long one may say nothing,
+//! `attempts` slows down who tries passwords, and a body, a header and an answer have each a limit.
 
 mod api;
 mod attempts;
