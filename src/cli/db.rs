@@ -116,7 +116,7 @@ fn verify(config: Option<&Path>, command: &DbVerify) -> Result<Done, Failure> {
     Err(failure.hint(if found.is_damaged {
         "restore the last backup that `fluxwatch db verify` finds sound; docs/how-to/back-up-upgrade-and-restore.md says how"
     } else {
-        "the records are sound, what is counted from them is not: `fluxwatch db recount` makes it anew"
+        "the records are sound, what is counted from them is not: run `fluxwatch db recount`, which computes it again"
     }))
 }
 

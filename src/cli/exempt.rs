@@ -202,7 +202,7 @@ fn print_added(exemption: &Exemption, dry_run: bool) -> Result<(), Failure> {
 fn touched_cells((row, reach): &(CaseRow, Reach)) -> Vec<String> {
     let effect = match reach {
         Reach::Whole => "no mail any more",
-        Reach::Part => "told as ever: not all that rotates is exempt",
+        Reach::Part => "still reported: only a part of what rotates is exempt",
     };
     vec![
         case_reference(row.id),

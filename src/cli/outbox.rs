@@ -167,7 +167,7 @@ fn run_drop(config: Option<&Path>, command: &OutboxDrop) -> Result<Done, Failure
             missing += 1;
             writeln!(
                 err,
-                "message {id} neither waits, nor was given up, nor came back"
+                "message {id} is not queued, was not given up and did not come back"
             )?;
         }
     }

@@ -56,7 +56,9 @@ fn read_before(wanted: &PrivacyBefore) -> Result<Timestamp, Failure> {
     let before = Timestamp::parse_argument(&wanted.before, now)
         .map_err(|fault| Failure::usage(format!("--before: {fault}")))?;
     if before > now {
-        return Err(Failure::usage(format!("--before: {before} is to come")));
+        return Err(Failure::usage(format!(
+            "--before: {before} is in the future"
+        )));
     }
     // `1m` is a minute, not a month.
     if !wanted.recent && now.since(before) < KEPT_MIN {

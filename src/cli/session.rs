@@ -184,6 +184,6 @@ pub fn actor(by: Option<&str>) -> Result<String, Failure> {
         .or_else(|| variable("LOGNAME"));
     let who = who.map(|who| who.trim().to_owned());
     who.filter(|who| !who.is_empty()).ok_or_else(|| {
-        Failure::usage("nobody knows who does this").hint("say --by NAME: it is kept in the log")
+        Failure::usage("fluxwatch cannot tell who you are").hint("pass --by NAME; the log keeps it")
     })
 }

@@ -189,7 +189,11 @@ fn dismissed(row: &StatisticsRow) -> u32 {
 fn read_month(text: &str) -> Result<(Timestamp, Timestamp), Failure> {
     Timestamp::parse_absolute(&format!("{text}-01"))
         .map(month_of)
-        .map_err(|_| Failure::usage(format!("--month: {text:?} is none, such as 2026-11")))
+        .map_err(|_| {
+            Failure::usage(format!(
+                "--month: {text:?} is not a month; write YYYY-MM, such as 2026-11"
+            ))
+        })
 }
 
 /// Returns when the month of a time begins, and when the next does.

@@ -118,7 +118,7 @@ impl Limits {
             .map(|(key, _)| {
                 (
                     format!("limits.{key}"),
-                    "must be more than nothing".to_owned(),
+                    "must be greater than 0".to_owned(),
                     "write 1 or more, or leave the key out",
                 )
             })

@@ -254,7 +254,7 @@ fn every_broken_section_is_told_with_its_line_and_key() {
             ("key-algorithm-misspelt", "[[key]]\nname = \"k.\"\nalgorithm = \"hmac-sha-256\" #!\nsecret_file = \"sound.key\"\n".into(), "key.algorithm", "did you mean \"hmac-sha256\"?"),
             ("key-algorithm", "[[key]]\nname = \"k.\"\nalgorithm = \"hmac-md5\" #!\nsecret_file = \"sound.key\"\n".into(), "key.algorithm", "hmac-sha256"),
             ("key-twice", "[[key]]\nname = \"k.\"\nsecret_file = \"sound.key\"\n[[key]]\nname = \"K\" #!\nsecret_file = \"sound.key\"\n".into(), "key.name", "twice"),
-            ("limit-0", "[limits]\n  octets = 0 #!\n".into(), "limits.octets", "more than nothing"),
+            ("limit-0", "[limits]\n  octets = 0 #!\n".into(), "limits.octets", "greater than 0"),
             ("limit-too-long-record", "[limits]\nrecord_octets = 70000 #!\n".into(), "limits.record_octets", "65535"),
             ("share-of-2", "[trust]\nbulk_share = 2.0 #!\n".into(), "trust.bulk_share", "share"),
             ("memory-a-day", "[detect]\nmemory = \"1d\" #!\n".into(), "detect.memory", "7 days"),
