@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 
 use fluxwatch::detector::{DetectPolicy, Level};
 
-use crate::evaluation::as_feed;
 use crate::harness::{Bench, REPORT};
 use crate::scenarios::aliases::{ALIASES, tell_alias};
 use crate::scenarios::stories::{DAY, Expected, HOUR, Story};
 use crate::scenarios::trial::{Ablation, Feed, Outcome, run};
+use crate::support::feeds::as_feed;
 
 /// Seeds that are used for nothing else.
 const SEED: u64 = 500;

@@ -9,7 +9,7 @@ use crate::harness::{Bench, Running};
 use crate::servers::{
     Bind, DYNAMIC_PREFIX, Extras, Knot, Nsd, PowerDns, Primary, TLS_NAME, TSIG_OTHERS, free_port,
 };
-use crate::transfers::{source, zone};
+use crate::support::sources::{source, zone};
 
 /// The zone at a serial, with one delegation's second name server.
 fn zone_using(serial: u32, host: &str) -> String {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::harness::{Bench, at, python};
-use crate::sample::sample_bench;
+use crate::support::sample::sample_bench;
 
 /// Returns the reports of a backtest by domain, with their times.
 fn reports(told: &Value) -> BTreeMap<String, String> {

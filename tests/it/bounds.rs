@@ -12,7 +12,7 @@ use flate2::write::GzEncoder;
 
 use crate::harness::{Bench, Running, both};
 use crate::servers::Knot;
-use crate::transfers::{source, zone};
+use crate::support::sources::{source, zone};
 
 const SOA: &str = "@ 60 IN SOA ns1 host 7 3600 600 86400 300\n";
 const ZONEFILE: &str = "[[source]]\nname = \"z\"\nkind = \"zonefile\"\nzone = \"example.\"\npath = \"zone\"\nrequire_final_newline = false\n";

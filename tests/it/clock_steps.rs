@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use fluxwatch::store::{MailKind, NewMessage, Store, StoreOptions};
 use fluxwatch::time::{Clock, Timestamp, WallClock};
 
-use crate::clocks::faked;
 use crate::harness::{Bench, Running};
 use crate::servers::{Extras, Knot, Primary};
-use crate::service::until;
+use crate::support::clocks::faked;
+use crate::support::wait::until;
 
 /// Looks are planned each second. A pause of twice that is one look missed; the rest is for a busy machine.
 const PAUSE_MAX: Duration = Duration::from_secs(3);
@@ -56,7 +56,7 @@ fn primary(bench: &Bench) -> Knot {
 
 /// Starts the service with that clock and a source that is looked at as `schedule` says.
 fn start(bench: &Bench, clock: &SetByFile, primary: &Primary, schedule: &str) -> Running {
-    let source = crate::transfers::source("example.", &[primary.address()], false);
+    let source = crate::support::sources::source("example.", &[primary.address()], false);
     let text = format!(
         "timezone = \"Europe/Berlin\"\n[store]\npath = \"fluxwatch.db\"\n{source}{schedule}[smtp]\nurl = \"maildir://{0}/mail\"\n[metrics]\ntextfile = \"{0}/metrics.prom\"\n{1}",
         bench.path().display(),

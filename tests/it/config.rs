@@ -7,7 +7,7 @@ use fluxwatch::config::{Config, Fault, Weight};
 use fluxwatch::pipeline::{check_surroundings, examine_parts, is_digest_due};
 
 use crate::harness::{Bench, Running, at, both};
-use crate::service::until;
+use crate::support::wait::until;
 
 /// A transfer.
 const TRANSFER: &str = "[[source]]\nname = \"a\"\nkind = \"transfer\"\nzone = \"example.\"\nprimaries = [\"192.0.2.1:53\"]\n";

@@ -14,10 +14,10 @@ use std::thread;
 use fluxwatch::time::{Clock, SetClock, Span, WallClock};
 use serde_json::Value;
 
-use crate::desk::Feed;
 use crate::harness::{Bench, REPORT, both, deliver, poll};
-use crate::scripted::{IXFR, ns, primary, soa, zone_of};
-use crate::transfers::source;
+use crate::support::desk::Feed;
+use crate::support::scripted::{IXFR, ns, primary, soa, zone_of};
+use crate::support::sources::source;
 
 /// How many calls of a pass are looked at.
 const CALLS_MAX: usize = 200;

@@ -11,13 +11,13 @@ use fluxwatch::time::{SetClock, Span, Timestamp};
 use serde_json::Value;
 
 use crate::harness::{Bench, Running, at, poll};
-use crate::scripted::{IXFR, ns, primary, rr, soa, zone_of};
+use crate::servers::Yadifa;
 use crate::servers::{
     self, Bind, Extras, Knot, Nsd, PowerDns, Primary, command_of, find_program, free_port, text_of,
     tsig_option,
 };
-use crate::transfers::source;
-use crate::yadifa::Yadifa;
+use crate::support::scripted::{IXFR, ns, primary, rr, soa, zone_of};
+use crate::support::sources::source;
 
 /// When the tests with a clock of their own begin.
 const START: &str = "2026-11-01T00:00:00Z";
@@ -32,7 +32,7 @@ const WAIT_MAX: std::time::Duration = std::time::Duration::from_secs(20);
 fn drifting(first: Vec<Vec<u8>>, after: Vec<Vec<u8>>) -> (SocketAddr, Arc<AtomicUsize>) {
     let count = Arc::new(AtomicUsize::new(0));
     let (seen, counted) = (Arc::clone(&count), Arc::clone(&count));
-    let address = crate::scripted::primary_with(
+    let address = crate::support::scripted::primary_with(
         move || 1 + seen.load(Ordering::SeqCst).min(1) as u32,
         move |asked, _| match asked.rtype {
             IXFR => asked.send(&[soa(2), soa(1), soa(2), soa(2)]),
@@ -136,7 +136,7 @@ fn rotation_under_a_serial_that_stands_opens_a_case_where_no_steps_were_taken() 
 #[test]
 fn new_ttl_that_no_step_told_of_is_drift_of_the_state() {
     let mut after = zone_of(2, "ns1.old.test");
-    let ttl = after[2].len() - 2 - crate::scripted::name("ns1.old.test").len() - 4;
+    let ttl = after[2].len() - 2 - crate::support::scripted::name("ns1.old.test").len() - 4;
     after[2][ttl..ttl + 4].copy_from_slice(&77_u32.to_be_bytes());
     let (address, _) = drifting_to(after);
     let bench = Bench::new(&source("example.", &[address], false));
@@ -153,7 +153,10 @@ fn new_ttl_that_no_step_told_of_is_drift_of_the_state() {
 fn steps_that_leave_two_cnames_are_compared_at_once() {
     let with_cname = |serial: u32, target: &str| {
         let mut zone = zone_of(serial, "ns1.old.test");
-        zone.insert(2, rr("c0.example", 5, &crate::scripted::name(target)));
+        zone.insert(
+            2,
+            rr("c0.example", 5, &crate::support::scripted::name(target)),
+        );
         zone
     };
     let first = with_cname(1, "a.test");
@@ -167,7 +170,7 @@ fn steps_that_leave_two_cnames_are_compared_at_once() {
     let counted = Arc::clone(&wholes);
     let address = primary(2, move |asked| match asked.rtype {
         IXFR => {
-            let added = rr("c0.example", 5, &crate::scripted::name("b.test"));
+            let added = rr("c0.example", 5, &crate::support::scripted::name("b.test"));
             asked.send(&[soa(2), soa(1), soa(2), added, soa(2)]);
         }
         _ => {
@@ -197,16 +200,19 @@ fn steps_that_leave_two_cnames_are_compared_at_once() {
 fn comparison_that_two_cnames_call_for_is_not_forgotten_when_it_fails() {
     let with_cname = |serial: u32, target: &str| {
         let mut zone = zone_of(serial, "ns1.old.test");
-        zone.insert(2, rr("c0.example", 5, &crate::scripted::name(target)));
+        zone.insert(
+            2,
+            rr("c0.example", 5, &crate::support::scripted::name(target)),
+        );
         zone
     };
     let (wholes, fails) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let (seen, counted, refused) = (Arc::clone(&wholes), Arc::clone(&wholes), Arc::clone(&fails));
-    let address = crate::scripted::primary_with(
+    let address = crate::support::scripted::primary_with(
         move || 1 + seen.load(Ordering::SeqCst).min(1) as u32,
         move |asked, _| match asked.rtype {
             IXFR => {
-                let added = rr("c0.example", 5, &crate::scripted::name("b.test"));
+                let added = rr("c0.example", 5, &crate::support::scripted::name("b.test"));
                 asked.send(&[soa(2), soa(1), soa(2), added, soa(2)]);
             }
             _ => match counted.fetch_add(1, Ordering::SeqCst) {
@@ -303,7 +309,7 @@ fn zone_that_moves_before_it_is_compared_and_has_no_steps_is_compared_later() {
 fn primary_whose_steps_never_fit_is_soon_read_whole_and_its_changes_count_again() {
     let serial = Arc::new(AtomicUsize::new(1));
     let seen = Arc::clone(&serial);
-    let address = crate::scripted::primary_with(
+    let address = crate::support::scripted::primary_with(
         move || seen.load(Ordering::SeqCst) as u32,
         |asked, serial| match asked.rtype {
             IXFR => {
@@ -332,7 +338,11 @@ fn drift_that_cuts_the_zone_is_held() {
     let many = |serial: u32, count: u32| {
         let mut zone = vec![
             soa(serial),
-            rr("example", 2, &crate::scripted::name("ns1.infra.test")),
+            rr(
+                "example",
+                2,
+                &crate::support::scripted::name("ns1.infra.test"),
+            ),
         ];
         zone.extend((0..count).map(|n| ns(&format!("d{n}"), "ns1.infra.test")));
         zone.push(soa(serial));
@@ -458,7 +468,7 @@ fn empty_answer_to_a_question_for_steps_means_the_whole_zone_at_once_and_is_reme
         let asked_for_steps = Arc::new(AtomicUsize::new(0));
         let (seen, counted) = (Arc::clone(&serial), Arc::clone(&asked_for_steps));
         // The script answers every query, signed or not, with the zone of the time.
-        let address = crate::scripted::primary_with(
+        let address = crate::support::scripted::primary_with(
             move || seen.load(Ordering::SeqCst) as u32,
             move |asked, serial| match asked.rtype {
                 IXFR => {
@@ -849,7 +859,7 @@ fn follow_files(primary: &Primary, seed: u64) -> Value {
 
 /// A zone to start a server with.
 fn first_zone() -> String {
-    crate::transfers::zone(1, 3)
+    crate::support::sources::zone(1, 3)
 }
 
 #[test]
@@ -958,7 +968,7 @@ fn drift_of_a_catalogs_member_is_found() {
     let clock = Arc::new(SetClock::new(at(START)));
     poll(&bench.pipeline(clock.clone()));
     // A step, and other contents under its serial.
-    let zone = crate::transfers::zone(2, 3);
+    let zone = crate::support::sources::zone(2, 3);
     knot.replace_zone("example.", &zone);
     clock.set(at(START) + Span::seconds(1800));
     poll(&bench.pipeline(clock.clone()));

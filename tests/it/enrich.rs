@@ -5,11 +5,11 @@ use std::process::Command;
 
 use fluxwatch::enrich::AsnTable;
 
-use crate::evaluation::as_feed;
 use crate::harness::{Bench, both};
-use crate::lookups::python_with;
 use crate::scenarios::internet::table;
 use crate::scenarios::stories::tell;
+use crate::support::feeds::as_feed;
+use crate::support::lookups::python_with;
 
 /// Writes an address table in MaxMind's format: IPv4 in a tree of IPv6, as the published ones are.
 const WRITER: &str = r#"

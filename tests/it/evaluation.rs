@@ -1,15 +1,14 @@
 //! The short form of examples/evaluate: three seeds, so that the quality of detection cannot fall unnoticed.
 
-use std::fmt::Write as _;
-
-use fluxwatch::detector::{DetectPolicy, Level};
-use fluxwatch::dns::Name;
-
 use crate::harness::{Bench, at};
 use crate::numbers::Numbers;
 use crate::scenarios::others::{MORE, tell_more};
-use crate::scenarios::stories::{ALL, Expected, HOUR, Story, What, tell};
+use crate::scenarios::stories::{ALL, Expected, HOUR, What, tell};
 use crate::scenarios::trial::{Ablation, Feed, Outcome, run};
+use crate::support::feeds::as_feed;
+use fluxwatch::detector::{DetectPolicy, Level};
+use fluxwatch::dns::Name;
+use std::fmt::Write as _;
 
 /// Seeds that are used for nothing else.
 const SEEDS: std::ops::Range<u64> = 500..503;
@@ -200,40 +199,6 @@ fn pairs_that_a_provider_assigns_anew_open_a_watch_for_a_tenth_at_most() {
         watched.extend(outcome.peak.map(|_| seed));
     }
     assert!(watched.len() <= 10, "{watched:?}");
-}
-
-/// Tells a story as a feed of the whole program: the parent zone, and the domain's own where it has addresses.
-pub fn as_feed(story: &Story) -> String {
-    const EPOCH: i64 = 1_790_000_000;
-    let domain = story.domain.to_string();
-    let mut text = String::new();
-    let mut line = |at: i64, zone: &str, name: &str, rrtype: &str, rdata: &[String]| {
-        let line = serde_json::json!({"at": EPOCH + at, "zone": zone, "rrname": name, "rrtype": rrtype, "op": "set", "ttl": 300, "rdata": rdata});
-        writeln!(text, "{line}").expect("text grows");
-    };
-    let before = story.before.iter().map(|what| (-60 * 86_400, what));
-    for (at, what) in before.chain(story.events.iter().map(|(at, what)| (*at, what))) {
-        match what {
-            What::Ns(set, _) => {
-                let set: Vec<String> = set.iter().map(ToString::to_string).collect();
-                line(at, "example.", &domain, "NS", &set);
-            }
-            What::Glue(host, set) => {
-                let set: Vec<String> = set.iter().map(ToString::to_string).collect();
-                line(at, "example.", &host.to_string(), "A", &set);
-            }
-            What::Address(owner, set) => {
-                let set: Vec<String> = set.iter().map(ToString::to_string).collect();
-                line(at, &domain, &owner.to_string(), "A", &set);
-            }
-            What::Alias(owner, target) => {
-                let target: Vec<String> = target.iter().map(ToString::to_string).collect();
-                line(at, &domain, &owner.to_string(), "CNAME", &target);
-            }
-            What::Registered => {}
-        }
-    }
-    text
 }
 
 #[test]

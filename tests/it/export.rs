@@ -5,7 +5,7 @@ use std::fs;
 use std::process::Command;
 
 use crate::harness::{Bench, both};
-use crate::lookups::{bench_of_two_zones, python_with};
+use crate::support::lookups::{bench_of_two_zones, python_with};
 
 /// Reads the three forms, and prints the rows of each, sorted, as JSON lists.
 const READER: &str = r#"

@@ -9,9 +9,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::harness::{Bench, Running};
-use crate::outbox::{Scripted, Session, bench_of, rows};
 use crate::servers::{free_port, make_certificate_of};
-use crate::service::until;
+use crate::support::smtp::{Scripted, Session, bench_of, rows};
+use crate::support::wait::until;
 
 /// Starts a mail server that greets and then answers each command as it is told; `None` closes. Returns its port.
 fn mail_server(greeting: String, answer: impl Fn(&str) -> Option<String> + Send + 'static) -> u16 {

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::harness::{Bench, python};
-use crate::kills::{INTEGRITY, kills};
 use crate::numbers::Numbers;
+use crate::support::kills::{INTEGRITY, kills};
 
 /// Domains of the histories that are interrupted.
 const DOMAINS: u32 = 400;

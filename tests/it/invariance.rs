@@ -3,11 +3,11 @@
 
 use serde_json::Value;
 
-use crate::evaluation::as_feed;
 use crate::harness::Bench;
 use crate::numbers::Numbers;
 use crate::scenarios::internet::table;
 use crate::scenarios::stories::tell;
+use crate::support::feeds::as_feed;
 
 /// Stories that end at every level.
 const STORIES: [&str; 4] = ["M5", "M6", "B11", "B17"];

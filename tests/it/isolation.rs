@@ -19,7 +19,7 @@ use fluxwatch::time::{Clock, WallClock};
 
 use crate::harness::{Bench, REPORT};
 use crate::servers::{Extras, Knot, free_port};
-use crate::transfers::{source, zone};
+use crate::support::sources::{source, zone};
 
 /// Within this a NOTIFY is in history and a push is answered.
 const IN_TIME: Duration = Duration::from_secs(2);

@@ -2,19 +2,18 @@
 //!
 //! `FLUXWATCH_KILLS` sets how many times (20 by default); `benches/full` sets 100.
 
+use crate::generator::{Options, generate};
+use crate::harness::{Bench, REPORT, deliver, poll, python};
 use crate::numbers::Numbers;
+use crate::servers::Postfix;
+use crate::support::kills::{INTEGRITY, kills};
+use fluxwatch::time::{Clock, SetClock, Span, WallClock};
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::thread::sleep;
 use std::time::Duration;
-
-use fluxwatch::time::{Clock, SetClock, Span, WallClock};
-use serde_json::Value;
-
-use crate::generator::{Options, generate};
-use crate::harness::{Bench, REPORT, deliver, poll, python};
-use crate::servers::Postfix;
 
 /// A bench with the whole sample, mailing to a port.
 fn sample_bench(port: u16) -> Bench {
@@ -59,18 +58,6 @@ fn without_id(case: &Value) -> Value {
     object.remove("told_at");
     case
 }
-
-/// Checks the database with another SQLite, on a copy.
-pub const INTEGRITY: &str = "
-import os, shutil, sqlite3, sys, tempfile
-folder = tempfile.mkdtemp()
-for end in ['', '-wal', '-journal']:
-    if os.path.exists(sys.argv[1] + end): shutil.copy(sys.argv[1] + end, folder + '/copy.db' + end)
-db = sqlite3.connect(folder + '/copy.db')
-print(db.execute('pragma integrity_check').fetchone()[0], len(db.execute('pragma foreign_key_check').fetchall()))
-db.close()
-shutil.rmtree(folder)
-";
 
 /// Kills the command at random moments until `kills` are done, each database until it is complete.
 fn check_kills(command: &[&str], kills: u32, seed: u64) {
@@ -156,14 +143,6 @@ fn check_mails(postfix: &Postfix, rounds: usize) {
     }
     assert_eq!(reports.len(), 3 * rounds, "{printed}");
     assert!(reports.values().all(|ids| ids.len() == 1), "{reports:?}");
-}
-
-/// Returns how many kills are asked for.
-pub fn kills() -> u32 {
-    std::env::var("FLUXWATCH_KILLS")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(20)
 }
 
 #[test]

@@ -106,7 +106,7 @@ impl Relay {
 
     /// Waits until it took so many mails.
     fn wait_for(&self, count: usize) {
-        crate::service::until("the mails", || self.taken().len() >= count);
+        crate::support::wait::until("the mails", || self.taken().len() >= count);
     }
 
     /// Returns the section of the configuration that names it.

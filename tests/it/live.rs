@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use fluxwatch::time::{SetClock, Timestamp};
 
-use crate::evaluation::as_feed;
 use crate::harness::{Bench, poll};
 use crate::scenarios::internet::table;
 use crate::scenarios::others::{MORE, tell_more};
 use crate::scenarios::stories::{ALL, tell};
+use crate::support::feeds::as_feed;
 
 /// When every story begins, in Unix seconds.
 const EPOCH: i64 = 1_790_000_000;

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use serde_json::Value;
 
 use crate::harness::{Bench, Running, both};
-use crate::service::until;
+use crate::support::wait::until;
 
 /// A zone file that is sound.
 const ZONE: &str = "$ORIGIN example.\n@ 300 IN SOA ns. h. 1 2 3 4 5\n@ 300 IN NS ns.other.test.\na 300 IN NS ns.other.test.\n";

@@ -4,9 +4,9 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::desk::{Feed, START, bench, read_mails};
 use crate::harness::{Bench, REPORT, both};
-use crate::sample::sample_bench;
+use crate::support::desk::{Feed, START, bench, read_mails};
+use crate::support::sample::sample_bench;
 
 /// Returns the text of a mail.
 fn text_of(mail: &Value) -> &str {

@@ -75,6 +75,5 @@ mod transfers;
 mod tutorial;
 mod upgrade;
 mod words;
-mod yadifa;
 
 use support::{harness, numbers, servers};

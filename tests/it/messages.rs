@@ -11,11 +11,11 @@ use fluxwatch::store::{SendingCaps, Way};
 use fluxwatch::time::{Clock, SetClock, Span, Timestamp, WallClock};
 use serde_json::Value;
 
-use crate::desk::{Feed, READ_MAILS, START, every_kind};
 use crate::generator::{Options, generate};
 use crate::harness::{Bench, REPORT, both, deliver, poll, python};
-use crate::lookups::python_with;
-use crate::outbox::{Scripted, Session, bench_of, rows};
+use crate::support::desk::{Feed, READ_MAILS, START, every_kind};
+use crate::support::lookups::python_with;
+use crate::support::smtp::{Scripted, Session, bench_of, rows};
 
 /// Returns a file of `tests/fixtures/faults/`.
 fn fault(name: &str) -> String {

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::harness::Bench;
-use crate::lookups::{bench_of_two_zones, records, set};
+use crate::support::lookups::{bench_of_two_zones, records, set};
 
 /// A line of the common output format.
 fn line(name: &str, rtype: &str, rdata: &str, first: u32, last: u32) -> String {

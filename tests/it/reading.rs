@@ -11,9 +11,10 @@ use fluxwatch::dns::Name;
 use fluxwatch::store::{Store, StoreOptions};
 use fluxwatch::time::Timestamp;
 
-use crate::desk::{Feed, bench as desk_bench};
 use crate::harness::{Bench, REPORT, both};
-use crate::lookups::{bench_of_two_zones, records, set};
+use crate::support::desk::Feed;
+use crate::support::desk::bench as desk_bench;
+use crate::support::lookups::{bench_of_two_zones, records, set};
 
 /// A user who owns nothing: nobody of Debian.
 const NOBODY: &str = "65534";

@@ -1,7 +1,7 @@
 //! One recipient whom a server does not like, among others: the others get their mail.
 
 use crate::harness::Bench;
-use crate::outbox::{Scripted, Session, bench_of, rows};
+use crate::support::smtp::{Scripted, Session, bench_of, rows};
 
 /// Returns a bench with three messages for a server that follows a script, and what `poll` said.
 fn poll_against(script: &[Session]) -> (Bench, Scripted, String) {

@@ -1,37 +1,10 @@
 //! The sample that the README's first command polls.
 
+use crate::generator::{Options, Sample, generate};
+use crate::support::sample::{COMMITTED, bench_with};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
-
-use serde_json::Value;
-
-use crate::generator::{Options, Sample, generate};
-use crate::harness::Bench;
-
-/// The options that `data/sample/` was made with.
-const COMMITTED: Options = Options {
-    seed: 20_261_101,
-    names_seed: 7,
-    shift_s: 0,
-};
-
-/// Makes a bench with a sample and the committed configuration, its paths moved into the bench.
-fn bench_with(sample: &Sample) -> Bench {
-    let written =
-        include_str!("../../data/sample/fluxwatch.toml").replace("../../fluxwatch-sample/", "");
-    let written = written.replace("paper-cycles.test.", &sample.roles["double-flux"]);
-    let bench = Bench::new("");
-    for (name, octets) in &sample.files {
-        bench.write(name, octets);
-    }
-    bench.write("fluxwatch.toml", written);
-    bench
-}
-
-/// Makes a bench with the committed sample.
-pub fn sample_bench() -> Bench {
-    bench_with(&generate(COMMITTED))
-}
 
 /// Returns verdict, level and peak level of every case by the role of its domain.
 fn verdicts(sample: &Sample, cases: &[Value]) -> BTreeMap<String, String> {

@@ -1,15 +1,15 @@
 //! `run` as a service: signals, metrics, pushed changes, files and feeds that change while it runs.
 
+use crate::harness::{Bench, Running};
+use crate::servers::free_port;
+use crate::support::wait::until;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::process::Stdio;
-use std::time::{Duration, Instant};
-
-use crate::harness::{Bench, Running};
-use crate::servers::free_port;
+use std::time::Duration;
 
 /// A line of a feed: `d.example.` uses `host` from a time on.
 fn line(at: i64, host: &str) -> String {
@@ -53,18 +53,6 @@ fn http(port: u16, request: &str, body: &str) -> (u16, String) {
         .unwrap_or(0);
     let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
     (status, body.to_owned())
-}
-
-/// Waits until a condition holds.
-pub fn until(what: &str, holds: impl Fn() -> bool) {
-    let started = Instant::now();
-    while !holds() {
-        assert!(
-            started.elapsed() < Duration::from_secs(20),
-            "{what} did not come"
-        );
-        std::thread::sleep(Duration::from_millis(30));
-    }
 }
 
 const FEED: &str = "[[source]]\nname = \"events\"\nkind = \"feed\"\npath = \"f.ndjson\"\ncomplete = true\nevery = \"1s\"\n";

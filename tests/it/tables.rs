@@ -12,8 +12,8 @@ use fluxwatch::store::Store;
 use fluxwatch::time::{Clock as _, WallClock};
 
 use crate::harness::{Bench, Running, both, networks};
-use crate::lookups::python_with;
-use crate::service::until;
+use crate::support::lookups::python_with;
+use crate::support::wait::until;
 
 /// A feed that is looked at every second.
 const FEED: &str = "[[source]]\nname = \"feed\"\nkind = \"feed\"\nzone = \"example.\"\npath = \"f.ndjson\"\ncomplete = true\nevery = \"1s\"\n";

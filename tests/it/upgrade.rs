@@ -2,12 +2,12 @@
 
 use serde_json::Value;
 
-use crate::desk::read_mails;
-use crate::evaluation::as_feed;
 use crate::harness::{Bench, REPORT, python};
 use crate::scenarios::internet::table;
 use crate::scenarios::others::tell_more;
 use crate::scenarios::stories::tell;
+use crate::support::desk::read_mails;
+use crate::support::feeds::as_feed;
 
 /// Makes the database what policy 2026-11b left: names that only added secondaries, or tried three providers, were
 /// reported, and one was watched; nobody had judged anew.

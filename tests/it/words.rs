@@ -6,9 +6,9 @@ use fluxwatch::dns::Name;
 use fluxwatch::templates::shell_word;
 use serde_json::Value;
 
-use crate::desk::{Feed, START, bench, read_mails};
 use crate::harness::{Bench, REPORT, both};
-use crate::sample::sample_bench;
+use crate::support::desk::{Feed, START, bench, read_mails};
+use crate::support::sample::sample_bench;
 
 /// Mail into the Maildir `desk`.
 const MAILDIR: &str = "[smtp]\nurl = \"maildir://desk\"\n";

@@ -1,4 +1,4 @@
-//! Real servers for the tests: the primaries Knot, NSD and BIND, and the mail server Postfix.
+//! Real servers for the tests: the primaries Knot, NSD, BIND, PowerDNS and YADIFA, and the mail server Postfix.
 //!
 //! Each listens on loopback alone, on ports from [`free_port`], with its configuration, state and
 //! log in a folder of its own under the directory that the test gives. A server ends when its value
@@ -15,6 +15,7 @@ mod postfix;
 mod powerdns;
 mod primary;
 mod process;
+mod yadifa;
 
 pub use bind::Bind;
 pub use certificate::{TLS_NAME, make_certificate_of};
@@ -22,8 +23,9 @@ pub use knot::Knot;
 pub use nsd::Nsd;
 pub use postfix::Postfix;
 pub use powerdns::PowerDns;
-pub use primary::{DYNAMIC_PREFIX, Extras, Primary, TSIG_NAME, TSIG_OTHERS, TSIG_SECRET, Zone};
+pub use primary::{DYNAMIC_PREFIX, Extras, Primary, TSIG_NAME, TSIG_OTHERS, TSIG_SECRET};
 pub use process::{
     Running, WAIT_MAX, command_of, find_program, free_port, lock, new_folder, poll,
-    require_success, signal, tail_of, text_of, tsig_option, write,
+    require_success, tail_of, text_of, tsig_option, write,
 };
+pub use yadifa::Yadifa;

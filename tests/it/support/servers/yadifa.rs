@@ -1,22 +1,21 @@
-//! YADIFA for the tests: zones over AXFR and IXFR from its journal, changed by dynamic updates.
+//! YADIFA.
 
+use crate::servers::{
+    Running, TSIG_NAME, TSIG_SECRET, WAIT_MAX, command_of, find_program, free_port, lock,
+    new_folder, poll, require_success, tail_of, text_of, tsig_option, write,
+};
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 
-use crate::servers::{
-    Running, TSIG_NAME, TSIG_SECRET, WAIT_MAX, command_of, find_program, free_port, lock,
-    new_folder, poll, require_success, tail_of, text_of, tsig_option, write,
-};
-
 /// YADIFA with one zone, on 127.0.0.1; it transfers to and takes updates from who signs with the key.
 pub struct Yadifa {
-    dir: PathBuf,
-    apex: String,
-    port: u16,
-    running: Mutex<Option<Running>>,
+    pub dir: PathBuf,
+    pub apex: String,
+    pub port: u16,
+    pub running: Mutex<Option<Running>>,
 }
 
 impl Yadifa {
@@ -83,7 +82,7 @@ impl Yadifa {
     }
 
     /// Asks for the serial; an error says what came instead.
-    fn ask_serial(&self) -> Result<u32, String> {
+    pub fn ask_serial(&self) -> Result<u32, String> {
         let mut command = command_of("dig");
         let (port, key) = (self.port, tsig_option());
         let options = format!("-r @127.0.0.1 -p {port} -y {key} +tcp +short +time=2 +tries=1");
@@ -107,7 +106,7 @@ impl Drop for Yadifa {
 }
 
 /// Returns YADIFA's configuration.
-fn configuration(dir: &Path, apex: &str, port: u16) -> String {
+pub fn configuration(dir: &Path, apex: &str, port: u16) -> String {
     let (dir, key) = (dir.display(), TSIG_NAME.trim_end_matches('.'));
     let apex = apex.trim_end_matches('.');
     // It runs as who started it only if it is told that user's name.
