@@ -7,6 +7,7 @@ use crate::dns::Name;
 use crate::time::{Moment, Span};
 
 /// How long a primary rests after its first failure; twice as long after each further one.
+// A primary that was restarted is back by then.
 const REST_FIRST: Span = Span::seconds(30);
 /// The longest rest.
 const REST_MAX: Span = Span::seconds(1800);
@@ -43,6 +44,7 @@ pub(super) struct Silence<'a> {
 }
 
 /// How long it is believed that a primary knows no incremental transfers.
+// Asking for steps costs a connection each time; a primary is upgraded seldom.
 const STEPLESS_FOR: Span = Span::days(1);
 
 /// A primary's rest.

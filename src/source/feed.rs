@@ -18,6 +18,7 @@ use crate::source::rrtypes::parse_type;
 use crate::time::{Span, Timestamp};
 
 /// The most octets of one line, its newline included.
+// A line is held whole before it is parsed, and whoever writes the feed decides how long it is.
 pub const LINE_OCTETS_MAX: usize = 256 << 10;
 /// The most records of one line.
 const RDATA_MAX: usize = 4096;

@@ -29,6 +29,7 @@ use crate::source::wire::{TYPE_SOA, read_question};
 /// The most octets of a NOTIFY. One has a question, perhaps a SOA and a signature.
 const MESSAGE_OCTETS_MAX: usize = 4096;
 /// The most connections that are open at a time.
+// Over TCP anybody can connect; the primaries that are known are few.
 const CONNECTIONS_MAX: usize = 64;
 /// How long a connection may take to send its message.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(5);

@@ -14,6 +14,7 @@ use crate::time::{Span, Timestamp};
 use crate::zone::Refusal;
 
 /// How far two clocks may lie apart (RFC 8945 §10).
+// RFC 8945 §10 recommends it; a clock that is further off is called a clock in the refusal.
 const FUDGE: Span = Span::seconds(300);
 
 /// What an answer says of the signature of its query, before its own signature is verified: who has another clock

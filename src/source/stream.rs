@@ -17,6 +17,7 @@ use crate::source::tls::TransferTls;
 use crate::zone::Refusal;
 
 /// The most octets of messages that wait to be interpreted.
+// Knot closes a connection whose reader stalls for half a second, and comparing a zone may take longer than that.
 const AHEAD_OCTETS_MAX: usize = 16 << 20;
 /// The most messages that wait to be interpreted.
 const AHEAD_MESSAGES_MAX: usize = 4096;

@@ -27,6 +27,7 @@ const IN_FLIGHT_MAX: usize = 256;
 /// How long an answer may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often a query is sent before its zone is given up.
+// A forged or lost answer costs one transfer too many, or one that comes a poll later: it never changes history.
 const TRIES_MAX: u32 = 3;
 /// So many queries in a row without an answer mean that the primary is not there, or no longer.
 const SILENT_MAX: u32 = 600;

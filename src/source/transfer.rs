@@ -39,6 +39,7 @@ const SOA_QUERY_ID: u16 = 0x6601;
 const TRANSFER_QUERY_ID: u16 = 0x6602;
 /// How long the message after a lone SOA may take before no more is expected. A primary that has steps has the
 /// next one ready. Chosen by hand.
+// RFC 1995 §4: one SOA is also how a primary that knows no IXFR begins the whole zone, or says that nothing is new.
 const LONE_SOA_WAIT: Duration = Duration::from_secs(2);
 /// What a step takes beside its records.
 const STEP_OCTETS: u64 = 128;

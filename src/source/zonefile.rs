@@ -34,6 +34,7 @@ const ENTRY_OCTETS_MAX: usize = 1 << 20;
 /// Words of record data that are held without memory of their own.
 const FEW_WORDS: usize = 8;
 /// How deep `$INCLUDE` may go.
+// A file that includes itself would never end.
 const INCLUDE_DEPTH_MAX: u32 = 8;
 /// The most files a pattern may name.
 const GLOB_FILES_MAX: usize = 1_000_000;
@@ -148,6 +149,7 @@ struct ZoneReader<'a, S> {
 }
 
 /// The TTL of records before which neither the file nor `$TTL` named one.
+// RFC 1035 knows no default; a TTL is no part of what a change is, so that a guess changes no finding.
 const TTL_DEFAULT: u32 = 3600;
 
 impl<'a, S: Spool> ZoneReader<'a, S> {

@@ -27,8 +27,10 @@ const TYPE_RRSIG: u16 = 46;
 /// Scheme SIMPLE (RFC 8976 §5.2).
 const SCHEME_SIMPLE: u8 = 1;
 /// The octets of records that are sorted in memory.
+// RFC 8976 §3.3.1 wants every record in canonical order; a zone does not fit in memory, its sorted runs do.
 const RUN_OCTETS: usize = 16 << 20;
 /// The octets of apex records that are held before it is known whether there is a digest.
+// Knot, NSD and BIND send the apex first: only until it is past can it be known whether the zone has a digest.
 const APEX_OCTETS_MAX: usize = 1 << 20;
 /// The octets that are read ahead of each run: 4 KiB of memory for each MiB of records.
 const READ_OCTETS: usize = 64 << 10;

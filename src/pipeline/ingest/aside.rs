@@ -5,6 +5,7 @@ use crate::pipeline::ingest::Ingest;
 use crate::store::{RejectKind, SetAside, SourceId};
 
 /// How many lines wait at most to be stored.
+// A feed of rubbish must neither fill memory nor open a transaction for each of its lines.
 const WAITING_MAX: usize = 2000;
 /// How many octets of lines wait at most to be stored.
 const WAITING_OCTETS_MAX: usize = 8 << 20;

@@ -36,6 +36,7 @@ const TAIL_OCTETS: u64 = 4096;
 const INSTANT_LINES_MAX: usize = 200_000;
 
 /// Lines with one serial that lie further apart are not one instant.
+// A registry writes the changes of one serial over minutes; they are one version of its zone.
 const PUBLICATION_SPAN: Span = Span::hours(1);
 /// How long a file that was rotated away must have been quiet before it is left for the next one.
 const ROTATION_GRACE: Span = Span::seconds(10);

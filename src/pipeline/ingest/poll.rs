@@ -16,6 +16,7 @@ use crate::pipeline::ingest::transfer::{
 use crate::pipeline::outcome::{PollOptions, ZoneReport};
 
 /// The most transfers that run at a time.
+// Each may hold a table of digests of its whole zone: memory, not the network, is the bound.
 const TRANSFERS_AT_ONCE: usize = 32;
 /// The most transfers that run at a time from one primary: one that hangs holds up no more.
 const TRANSFERS_OF_PRIMARY: usize = 4;

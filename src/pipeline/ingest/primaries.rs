@@ -16,6 +16,7 @@ use crate::zone::Refusal;
 
 /// Of how many zones in a row a primary says nothing before it is taken to be away. One or two may be those that it
 /// cannot answer. Chosen by hand.
+// One zone may be gone from its primary; some in a row mean that the primary is.
 const SILENCES_WANTED: usize = 3;
 
 impl Ingest<'_> {

@@ -37,6 +37,7 @@ const LINES_MAX: usize = 500;
 /// The most lines of the cases' logs that are read at a time.
 const EVENTS_AT_ONCE: usize = 1000;
 /// How long a zone may at least be unseen.
+// A primary that is restarted is no news.
 const BLIND_MIN: Span = Span::hours(1);
 /// How long before its end an exemption is reminded of.
 const ENDING_WITHIN: Span = Span::days(7);

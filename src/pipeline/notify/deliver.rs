@@ -36,6 +36,7 @@ const BOUNCE_OCTETS_MAX: u64 = 10 << 20;
 /// The most characters of what a notification says that are kept.
 const REPLY_MAX: usize = 500;
 /// How long attempts in hand may go on after a service is asked to stop: shorter than the 5 s within which it ends.
+// systemd waits longer; a mail server answers the end of the message within it, and then nothing is sent twice.
 pub const STOP_GRACE: Duration = Duration::from_secs(3);
 /// How often a pass looks for what was queued, approved or came back since it began.
 const LOOK_EVERY: Duration = Duration::from_secs(5);

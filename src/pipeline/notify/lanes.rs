@@ -15,6 +15,7 @@ use crate::store::{DueMessage, MessageRow, Way};
 
 /// The most mails that are tried at a time. Chosen by hand: few servers mind so many sessions of one client, and so
 /// many slow domains at a time are rare.
+// One slow mail server must not hold up the mail to the others.
 const MAIL_LANES_MAX: usize = 8;
 /// The most webhooks that are tried at a time.
 const WEBHOOK_LANES_MAX: usize = 8;
