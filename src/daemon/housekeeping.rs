@@ -1,4 +1,4 @@
-//! The worker that looks after everything which no source asks for: words to the operator, the digest, metrics, the
+//! The worker that looks after everything which no source asks for: alerts, the digest, metrics, the
 //! canary, what is to be forgotten.
 
 use std::sync::atomic::Ordering;
@@ -13,7 +13,7 @@ use crate::time::{Clock, Moment, Span};
 
 /// The worker's name.
 const HOUSEKEEPING: &str = "housekeeping";
-/// How often it is asked whether the operator is to be told of something.
+/// How often it is checked whether an alert is due.
 const OPERATOR_EVERY: Span = Span::seconds(60);
 /// How often the file of metrics is replaced at most.
 const METRICS_EVERY: Span = Span::seconds(15);

@@ -7,7 +7,7 @@
 //! | `crew` | zone files and feeds, followed and pushed | files, a source a worker |
 //! | `judging` | findings and cases | nothing |
 //! | `post` | mail and webhooks | their servers |
-//! | `housekeeping` | words to the operator, metrics, what is forgotten | nothing |
+//! | `housekeeping` | alerts, metrics, what is forgotten | nothing |
 //! | `ears` | NOTIFY and HTTP | clients |
 //!
 //! Each worker has a connection of its own to the database. Who writes waits for the transaction before it, and no

@@ -1,4 +1,4 @@
-//! What mails to the operator say: the digest, mass moves, zones that cannot be seen. Plain data.
+//! What mails beside cases say: the digest, mass changes, zones that cannot be seen. Plain data.
 
 use serde::Serialize;
 

@@ -2,7 +2,7 @@
 //!
 //! - [`build_report`] says everything about a case: the first report, updates, the end, and what goes
 //!   onward. [`evidence_csv`] and [`xarf`] say the same for machines.
-//! - [`DigestReport`], [`BulkReport`] and [`BlindnessReport`] are for the operator.
+//! - [`DigestReport`], [`BulkReport`] and [`BlindnessReport`] are for the administrator and the desk.
 //! - [`Statistics`] counts what the desk did.
 //!
 //! Nothing is worded, escaped or defanged here; that is the templates' business. Every number is one that

@@ -1,4 +1,4 @@
-//! The canary: a domain of the operator's whose scheduled changes must be seen and suspected.
+//! The canary: a domain of yours whose scheduled changes must be seen and suspected.
 //!
 //! Everything else that fails says so. A monitor that polls the wrong server, or whose detector was
 //! configured to sleep, fails silently; only a change that must be noticed can tell. The canary's case
@@ -33,7 +33,7 @@ pub enum CanaryState {
 }
 
 impl CanaryState {
-    /// Returns what the operator is told; `None` if all is well.
+    /// Returns the alert; `None` if all is well.
     pub fn alarm(&self, canary: &CanaryConfig) -> Option<String> {
         let (domain, every) = (&canary.domain, canary.every);
         match self {

@@ -255,7 +255,7 @@ impl Ingest<'_> {
         self.store.ledger().save_digests(zone, version_id, &table);
     }
 
-    /// Notes for the operator that a whole zone went back to an older serial.
+    /// Records for the administrator that a whole zone went back to an older serial.
     fn record_regression(
         &self,
         before: &ZoneState,

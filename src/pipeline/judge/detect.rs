@@ -34,7 +34,7 @@ const VALUES_AT_A_TIME: usize = 1_000_000;
 /// windows of the detector are of hours. Chosen by hand.
 const REEVALUATE_CHANGED_AFTER: Span = Span::seconds(600);
 
-/// How many names must use a name server whose addresses move for a note to the operator.
+/// How many names must use a name server whose addresses move for an alert.
 const GLUE_NAMES_MIN: usize = 50;
 
 /// How many of them the note names.

@@ -1,4 +1,5 @@
-//! What the operator is told of: the digest, mass moves, zones that cannot be seen. And the log of events.
+//! What goes to the administrator and the desk beside cases: the digest, mass changes, zones that cannot be seen. And the
+//! log of events.
 
 use crate::pipeline::notify::Notify;
 use std::collections::HashSet;
@@ -91,7 +92,7 @@ impl Notify<'_> {
         Ok(())
     }
 
-    /// Tells the operator what cannot be seen and what moved in masses, and writes the log of events.
+    /// Queues the alerts about what cannot be seen and what moved in masses, and writes the log of events.
     ///
     /// # Errors
     ///
