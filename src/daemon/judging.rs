@@ -35,11 +35,7 @@ pub(super) fn judge(common: &Arc<Common>) {
         }
         if may_have_stored {
             pipeline.take_over(&setup);
-            if let Err(error) = pipeline
-                .ingest()
-                .judge()
-                .judge_anew(&|| !common.stop.is_set())
-            {
+            if let Err(error) = pipeline.judge().judge_anew(&|| !common.stop.is_set()) {
                 if common.heal(JUDGING, pipeline.store(), error) {
                     continue;
                 } else {
