@@ -12,6 +12,7 @@ use crate::store::door::{Db, Fault};
 use crate::store::error::{StoreError, unusable};
 use crate::store::keys::ZoneId;
 use crate::store::sqlite::connection::copy_into;
+use crate::store::sqlite::dialect::{draw_token, schema_number};
 use crate::store::sqlite::file::FileId;
 use crate::store::sqlite::log::{Growth, Log};
 use crate::store::sqlite::migrate::{SCHEMA, schema_version};
@@ -93,7 +94,7 @@ impl Store {
     pub fn begin_batch(&self) -> Result<StoreTx<'_>, StoreError> {
         self.log.require_room(&self.db)?;
         turn::give_way();
-        self.run(|db| db.run("begin immediate"))?;
+        self.run(Db::begin_writing)?;
         let tx = StoreTx {
             store: self,
             open: true,
@@ -102,7 +103,7 @@ impl Store {
         // After the transaction began: whoever waited for it may have waited long.
         self.is_still_there()?;
         // A newer program may have migrated it since it was opened; what this one writes no longer fits.
-        let found: i32 = self.run(|db| db.value("pragma user_version", ()))?;
+        let found: i32 = self.run(schema_number)?;
         match found {
             found if found > SCHEMA => Err(self.newer(found)),
             _ => self.lookup().write_noted().map(|()| tx),
@@ -187,7 +188,7 @@ impl Store {
     ///
     /// [`StoreError`].
     pub fn draw_token(&self) -> Result<String, StoreError> {
-        self.run(|db| db.value("select lower(hex(randomblob(12)))", ()))
+        self.run(draw_token)
     }
 
     /// Runs `work` and gives its fault the database's name.

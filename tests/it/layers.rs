@@ -417,6 +417,31 @@ fn sql_stays_in_the_store() {
 }
 
 #[test]
+fn words_that_only_sqlite_has_stand_in_its_folder() {
+    let words = [
+        "cross join",
+        "indexed by",
+        "rarray(",
+        "iif(",
+        "insert or ",
+        "randomblob",
+        "pragma ",
+        "pragma_",
+        "sqlite_schema",
+        "dbstat",
+        "begin immediate",
+    ];
+    let mut faults = Vec::new();
+    for file in sources() {
+        if file.room == "store" && !file.module.starts_with("store::sqlite") {
+            let found = words.iter().filter(|word| file.code.contains(**word));
+            faults.extend(found.map(|word| format!("{}: {word}", file.path.display())));
+        }
+    }
+    assert!(faults.is_empty(), "{faults:#?}");
+}
+
+#[test]
 fn methods_of_the_store_and_the_pipeline_stand_with_their_handles() {
     for file in sources() {
         let is_face = file.module.matches("::").count() == 1;

@@ -9,6 +9,7 @@ use crate::dns::Name;
 use crate::store::desk::Desk;
 use crate::store::door::{Db, Fault, IntoValue, Row, Value, ValueRef, params};
 use crate::store::error::StoreError;
+use crate::store::sqlite::dialect::{IN_ORDER, RANDOM_DIGITS, by_index};
 use crate::time::Timestamp;
 
 /// A case with its number.
@@ -147,10 +148,11 @@ impl Desk<'_> {
     ) -> Result<Vec<CaseRow>, StoreError> {
         let sql = format!(
             "select {COLUMNS}
-               from abuse_case c indexed by case_due cross join zone z on z.id = c.zone_id
+               from abuse_case c {by_due} {IN_ORDER} zone z on z.id = c.zone_id
               where c.state in ('open', 'acknowledged') and c.evaluated_at <= ?1
                     and (?2 is null or z.name = ?2)
-              order by c.id"
+              order by c.id",
+            by_due = by_index("case_due")
         );
         let rows = self.store.run(|db| {
             db.query(
@@ -206,9 +208,9 @@ impl Desk<'_> {
             let id: i64 = db.write_returning_one(sql, params![case.domain.to_string(), zone.id, case.verdict.word(), case.level.word(), case.peak_level.word(), case.state.word(), case.score, case.first_detected_at, case.last_change_at, case.evaluated_at, case.revision, case.pending_since, case.reported, case.told.at, told_verdicts, case.told.size, case.told.thread, case.told.digest_due, case.told.held, case.assignee, case.dismissed_as.map(DismissReason::word), case.reviewed_at],
                 |row| row.get("id"),
             )?;
-            let sql = "insert into case_event (case_id, at, actor, from_state, to_state, note, uid)
-                       values (?, ?, ?, ?, ?, ?, lower(hex(randomblob(8))))";
-            let mut append = db.prepare(sql)?;
+            let sql = format!("insert into case_event (case_id, at, actor, from_state, to_state, note, uid)
+                               values (?, ?, ?, ?, ?, ?, {RANDOM_DIGITS})");
+            let mut append = db.prepare(&sql)?;
             for event in events {
                 append.execute(params![id, event.at, actor, event.from.map(CaseState::word), event.to.word(), event.note])?;
             }
@@ -248,14 +250,16 @@ impl Desk<'_> {
                  values (?, ?, ?)
                  on conflict do nothing",
             )?;
-            let sql = "select c.id, c.campaign_id
-                         from (select case_id
-                                 from case_trait where kind = ?1 and value = ?2 and case_id <> ?3
-                                order by case_id limit ?5) o
-                              cross join abuse_case c on c.id = o.case_id
-                        where c.state <> 'dismissed'
-                              and (c.campaign_id is null or c.campaign_id is distinct from ?4)";
-            let mut sharing = db.prepare(sql)?;
+            let sql = format!(
+                "select c.id, c.campaign_id
+                   from (select case_id
+                           from case_trait where kind = ?1 and value = ?2 and case_id <> ?3
+                          order by case_id limit ?5) o
+                        {IN_ORDER} abuse_case c on c.id = o.case_id
+                  where c.state <> 'dismissed'
+                        and (c.campaign_id is null or c.campaign_id is distinct from ?4)"
+            );
+            let mut sharing = db.prepare(&sql)?;
             let mut others: BTreeMap<i64, Option<i64>> = BTreeMap::new();
             for (kind, value) in &all {
                 let is_new = !known.contains(&trait_key(value.to_value()));
@@ -316,10 +320,11 @@ impl Desk<'_> {
     ) -> Result<(), StoreError> {
         self.store
             .run(|db| {
-                let sql =
+                let sql = format!(
                     "insert into case_event (case_id, at, actor, from_state, to_state, note, uid)
-                     values (?1, ?2, ?3, ?4, ?4, ?5, lower(hex(randomblob(8))))";
-                db.execute(sql, params![id, at, actor, state.word(), note])
+                     values (?1, ?2, ?3, ?4, ?4, ?5, {RANDOM_DIGITS})"
+                );
+                db.execute(&sql, params![id, at, actor, state.word(), note])
             })
             .map(|_| ())
     }
@@ -539,13 +544,15 @@ fn joining(
     id: i64,
     others: BTreeMap<i64, Option<i64>>,
 ) -> Result<Vec<(i64, Shared)>, Fault> {
-    let sql = "select coalesce(sum(o.kind = 'host'), 0) as host_count,
-                      coalesce(sum(o.kind = 'address'), 0) as address_count
-                 from case_trait o
-                      cross join case_trait m on m.kind = o.kind and m.value = o.value
-                                 and m.case_id = ?1
-                where o.case_id = ?2";
-    let mut count = db.prepare(sql)?;
+    let sql = format!(
+        "select coalesce(sum(o.kind = 'host'), 0) as host_count,
+                coalesce(sum(o.kind = 'address'), 0) as address_count
+           from case_trait o
+                {IN_ORDER} case_trait m on m.kind = o.kind and m.value = o.value
+                           and m.case_id = ?1
+          where o.case_id = ?2"
+    );
+    let mut count = db.prepare(&sql)?;
     let (mut found, mut campaigns) = (Vec::new(), BTreeSet::new());
     for (other, campaign) in others {
         if campaign.is_some_and(|campaign| campaigns.contains(&campaign)) {

@@ -6,6 +6,7 @@ use crate::outbox::{LEASE, Next, plain_reply};
 use crate::store::desk::Desk;
 use crate::store::door::{Fault, Row, params};
 use crate::store::error::StoreError;
+use crate::store::sqlite::dialect::by_index;
 use crate::time::Timestamp;
 
 /// Where a message stands.
@@ -400,20 +401,23 @@ impl Desk<'_> {
                 set state = 'sending', attempt_count = attempt_count + 1, next_attempt_at = ?2
               where id = ?1 and state in ('queued', 'sending') and next_attempt_at <= ?3
                     and (select count(*)
-                           from message s indexed by message_by_recipient
+                           from message s {by_recipient}
                           where s.recipient = message.recipient and s.sent_at > ?4
                                 and s.sent_at <= ?3)
                       + (select count(*)
-                           from message s indexed by message_in_hand
+                           from message s {in_hand}
                           where s.state = 'sending' and s.recipient = message.recipient
                                 and s.next_attempt_at > ?3) < ?5
                     and (select count(*)
-                           from message s indexed by message_by_sent
+                           from message s {by_sent}
                           where s.sent_at > ?4 and s.sent_at <= ?3)
                       + (select count(*)
-                           from message s indexed by message_in_hand
+                           from message s {in_hand}
                           where s.state = 'sending' and s.next_attempt_at > ?3) < ?6
-             returning {COLUMNS}"
+             returning {COLUMNS}",
+            by_sent = by_index("message_by_sent"),
+            in_hand = by_index("message_in_hand"),
+            by_recipient = by_index("message_by_recipient")
         );
         let bound = params![
             id,
@@ -460,10 +464,13 @@ impl Desk<'_> {
     /// [`StoreError`].
     pub fn in_hand_count(&self, now: Timestamp) -> Result<u32, StoreError> {
         self.store.run(|db| {
-            let sql = "select count(*)
-                         from message indexed by message_in_hand
-                        where state = 'sending' and next_attempt_at > ?";
-            db.value(sql, [now.unix()])
+            let sql = format!(
+                "select count(*)
+                   from message {in_hand}
+                  where state = 'sending' and next_attempt_at > ?",
+                in_hand = by_index("message_in_hand")
+            );
+            db.value(&sql, [now.unix()])
         })
     }
 
@@ -489,10 +496,13 @@ impl Desk<'_> {
     /// [`StoreError`].
     pub fn cases_told_since(&self, since: Timestamp, now: Timestamp) -> Result<u32, StoreError> {
         self.store.run(|db| {
-            let sql = "select count(distinct case_id)
-                         from message indexed by message_by_time
-                        where queued_at > ? and queued_at <= ? and kind in ('report', 'update')";
-            db.value(sql, [since.unix(), now.unix()])
+            let sql = format!(
+                "select count(distinct case_id)
+                   from message {by_time}
+                  where queued_at > ? and queued_at <= ? and kind in ('report', 'update')",
+                by_time = by_index("message_by_time")
+            );
+            db.value(&sql, [since.unix(), now.unix()])
         })
     }
 

@@ -15,6 +15,7 @@ use crate::dns::{Name, Record};
 use crate::store::door::Value;
 use crate::store::error::StoreError;
 use crate::store::ledger::Ledger;
+use crate::store::sqlite::dialect::IN_ORDER;
 use crate::store::sqlite::file::with_suffix;
 use crate::store::zones::watched::ZoneState;
 use crate::zone::{DigestTable, Slot};
@@ -259,14 +260,16 @@ impl Ledger<'_> {
         };
         // The outer loop is the zone's owners, the inner one their records: an owner's rows follow
         // each other without a sort.
-        let sql = "select o.id, o.name, r.rrtype, r.rdata, r.ttl, h.name
-                     from owner o cross join record r on r.owner_id = o.id
-                          left join host h on r.rrtype = 2 and h.id = r.rdata
-                    where o.zone_id = ?";
+        let sql = format!(
+            "select o.id, o.name, r.rrtype, r.rdata, r.ttl, h.name
+               from owner o {IN_ORDER} record r on r.owner_id = o.id
+                    left join host h on r.rrtype = 2 and h.id = r.rdata
+              where o.zone_id = ?"
+        );
         let mut owner: Option<(i64, Name)> = None;
         let mut records = Vec::new();
         let engine = |fault| self.store.engine(fault);
-        let mut statement = self.store.db.prepare(sql).map_err(engine)?;
+        let mut statement = self.store.db.prepare(&sql).map_err(engine)?;
         let mut rows = statement.rows([zone.id.0]).map_err(engine)?;
         while let Some(row) = rows.next().map_err(engine)? {
             // By place: every record of the zone passes here.

@@ -7,6 +7,7 @@ use crate::store::door::{Db, Each, Fault, ROWS_A_STATEMENT, ValueRef, params};
 use crate::store::error::StoreError;
 use crate::store::ledger::open_row::{OpenRow, RawRow, read_row};
 use crate::store::ledger::writing::VersionTx;
+use crate::store::sqlite::dialect::OR_FAIL;
 use crate::zone::OwnerChange;
 
 impl VersionTx<'_> {
@@ -167,7 +168,7 @@ pub(in crate::store) fn insert_first(
     let sql = |count| {
         let values = vec!["(?1, 1, ?, ?, ?, ?)"; count].join(", ");
         format!(
-            "insert or fail into record (added_id, baseline, owner_id, rrtype, rdata, ttl)
+            "insert {OR_FAIL} into record (added_id, baseline, owner_id, rrtype, rdata, ttl)
              values {values}"
         )
     };

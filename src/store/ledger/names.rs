@@ -7,6 +7,7 @@ use crate::store::error::StoreError;
 use crate::store::keys::ZoneId;
 use crate::store::ledger::Ledger;
 use crate::store::ledger::tally::HostKey;
+use crate::store::sqlite::dialect::{IN_ORDER, rows_of};
 
 /// The most rows of name servers that are kept in memory.
 const HOSTS_CACHED_MAX: usize = 200_000;
@@ -210,8 +211,11 @@ impl Ledger<'_> {
             unknown.truncate(HOSTS_CACHED_MAX);
         }
         let rows: Vec<(i64, String)> = self.store.run(|db| {
-            let sql = "select h.id, h.name from rarray(?1) w cross join host h on h.id = w.value";
-            db.query(sql, [Numbers(unknown)], |row| {
+            let sql = format!(
+                "select h.id, h.name from {list} w {IN_ORDER} host h on h.id = w.value",
+                list = rows_of("?1")
+            );
+            db.query(&sql, [Numbers(unknown)], |row| {
                 Ok((row.get("id")?, row.get("name")?))
             })
         })?;

@@ -26,13 +26,7 @@ pub(in crate::store) fn is_ns(record: &Record) -> bool {
 /// An open record as it is read: type, data, TTL, version that added it, whether it was there before.
 pub(in crate::store) type RawRow = (u16, Value, u32, i64, bool);
 
-/// Reads an open record.
+/// Reads an open record: by place, for every record of a version that is stored passes here.
 pub(in crate::store) fn read_row(row: &Row<'_>) -> Result<RawRow, Fault> {
-    Ok((
-        row.get("rrtype")?,
-        row.get("rdata")?,
-        row.get("ttl")?,
-        row.get("added_id")?,
-        row.get("baseline")?,
-    ))
+    Ok((row.at(0)?, row.at(1)?, row.at(2)?, row.at(3)?, row.at(4)?))
 }

@@ -13,6 +13,7 @@ use crate::store::ledger::Ledger;
 use crate::store::ledger::open_row::OpenRow;
 use crate::store::ledger::tally::{DIFFERENCES_MAX, HostKey, Tally, week_of};
 use crate::store::ledger::writing::VersionTx;
+use crate::store::sqlite::dialect::IN_ORDER;
 use crate::time::Timestamp;
 
 /// Versions whose weeks are kept in memory.
@@ -167,19 +168,21 @@ fn note_cuts(db: &Db) -> Result<(), Fault> {
     db.execute(sql, ())?;
     // By months, each of which is in the order of its owners.
     let mut next = db.prepare("select min(bucket) from past_record where bucket > ?")?;
-    let sql = "insert into nameserver_cut (owner_id, week)
-               select owner_id, week
-                 from (select p.owner_id as owner_id, max(max(d.observed_at / 604800, 1)) as week
-                         from past_record p cross join version d on d.id = p.removed_id
-                        where p.bucket = ? and p.rrtype = 2
-                        group by p.owner_id) as lost
-                where week > (select max(case when r.baseline then 0
-                                                     else max(a.observed_at / 604800, 1) end)
-                                from record r join version a on a.id = r.added_id
-                               where r.owner_id = lost.owner_id and r.rrtype = 2)
-               on conflict (owner_id)
-                 do update set week = max(week, excluded.week)";
-    let mut note = db.prepare(sql)?;
+    let sql = format!(
+        "insert into nameserver_cut (owner_id, week)
+         select owner_id, week
+           from (select p.owner_id as owner_id, max(max(d.observed_at / 604800, 1)) as week
+                   from past_record p {IN_ORDER} version d on d.id = p.removed_id
+                  where p.bucket = ? and p.rrtype = 2
+                  group by p.owner_id) as lost
+          where week > (select max(case when r.baseline then 0
+                                               else max(a.observed_at / 604800, 1) end)
+                          from record r join version a on a.id = r.added_id
+                         where r.owner_id = lost.owner_id and r.rrtype = 2)
+         on conflict (owner_id)
+           do update set week = max(week, excluded.week)"
+    );
+    let mut note = db.prepare(&sql)?;
     let mut bucket = i64::MIN;
     while let Some(month) = next.value::<Option<i64>>([bucket])? {
         bucket = month;
@@ -256,16 +259,18 @@ fn each_user(
     db: &Db,
     mut each: impl FnMut(&[HostKey], i64) -> Result<(), Fault>,
 ) -> Result<(), Fault> {
-    let sql = "select r.owner_id, z.name, o.name, h.id, coalesce(h.operator_id, 0), h.name,
-                      case when r.baseline then null else v.observed_at end, c.week
-                 from record r cross join owner o on o.id = r.owner_id
-                      cross join zone z on z.id = o.zone_id
-                      cross join host h on h.id = r.rdata
-                      left join version v on v.id = r.added_id
-                      left join nameserver_cut c on c.owner_id = r.owner_id
-                where r.rrtype = 2
-                order by r.owner_id";
-    let mut statement = db.prepare(sql)?;
+    let sql = format!(
+        "select r.owner_id, z.name, o.name, h.id, coalesce(h.operator_id, 0), h.name,
+                case when r.baseline then null else v.observed_at end, c.week
+           from record r {IN_ORDER} owner o on o.id = r.owner_id
+                {IN_ORDER} zone z on z.id = o.zone_id
+                {IN_ORDER} host h on h.id = r.rdata
+                left join version v on v.id = r.added_id
+                left join nameserver_cut c on c.owner_id = r.owner_id
+          where r.rrtype = 2
+          order by r.owner_id"
+    );
+    let mut statement = db.prepare(&sql)?;
     let mut rows = statement.rows(())?;
     let (mut owner, mut hosts, mut week) = (0, Vec::new(), 0);
     while let Some(row) = rows.next()? {
@@ -408,7 +413,7 @@ impl VersionTx<'_> {
                     0 => "delete from nameserver_cut where owner_id = ?1 and ?2 = 0",
                     _ => {
                         "insert into nameserver_cut (owner_id, week) values (?1, ?2)
-                          on conflict (owner_id) do update set week = excluded.week"
+                         on conflict (owner_id) do update set week = excluded.week"
                     }
                 };
                 db.execute(sql, [owner_id, noted])

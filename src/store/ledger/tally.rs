@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use crate::store::door::{Db, Each, Fault, ROWS_A_STATEMENT};
+use crate::store::sqlite::dialect::OR_FAIL;
 use crate::time::Timestamp;
 
 /// Differences that are kept in memory before they are written: some 50 octets each.
@@ -48,7 +49,7 @@ impl Tally {
         let sql = |count| {
             let values = vec!["(?, ?, ?)"; count].join(", ");
             format!(
-                "insert or fail into popularity (user_of, week, count) values {values}
+                "insert {OR_FAIL} into popularity (user_of, week, count) values {values}
                  on conflict (user_of, week)
                    do update set count = count + excluded.count"
             )

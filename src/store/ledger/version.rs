@@ -351,9 +351,9 @@ impl VersionTx<'_> {
                 return Ok(false);
             }
             let sql = "insert into registration (owner_id, version_id, object, created_at)
-                 values (?, ?, ?, ?)
-                 on conflict (owner_id, version_id)
-                   do update set object = excluded.object, created_at = excluded.created_at";
+                       values (?, ?, ?, ?)
+                       on conflict (owner_id, version_id)
+                         do update set object = excluded.object, created_at = excluded.created_at";
             db.execute(sql, params![owner_id, id, object, created])
                 .map(|_| true)
         })?;

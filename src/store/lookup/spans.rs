@@ -15,6 +15,7 @@ use crate::store::error::StoreError;
 use crate::store::keys::ZoneId;
 use crate::store::lookup::Lookup;
 use crate::store::lookup::question::Wanted;
+use crate::store::sqlite::dialect::{IN_ORDER, data_version, rows_of};
 use crate::store::zones::enclosing::SEEN_AT;
 use crate::time::Timestamp;
 
@@ -23,16 +24,26 @@ const OPEN: &str = "
     select rrtype, rdata, ttl, baseline, added_id, null as removed_id
       from record where owner_id = ?1";
 /// Closed intervals of one owner in some months. A cross join keeps the order of the loops.
-const CLOSED: &str = "
+static CLOSED: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "
     select p.rrtype, p.rdata, p.ttl, p.baseline, p.added_id, p.removed_id
-      from rarray(?2) m cross join past_record p on p.bucket = m.value and p.owner_id = ?1";
+      from {list} m {IN_ORDER} past_record p on p.bucket = m.value and p.owner_id = ?1",
+        list = rows_of("?2")
+    )
+});
 /// Some versions, and when the zone was last looked at as they and those before them left it.
-const VERSIONS: &str = "
+static VERSIONS: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "
     select v.id, v.observed_at, v.serial, v.bulk, v.source_id,
            coalesce(b.seen_until_at, b.observed_at) as before, v.previous_id, v.seen_until_at,
            v.drift, v.missed_max
-      from rarray(?1) w cross join version v on v.id = w.value
-           left join version b on b.id = v.previous_id";
+      from {list} w {IN_ORDER} version v on v.id = w.value
+           left join version b on b.id = v.previous_id",
+        list = rows_of("?1")
+    )
+});
 
 /// What the intervals of a zone's owners share.
 static ZONE: LazyLock<String> = LazyLock::new(|| {
@@ -180,7 +191,7 @@ impl Lookup<'_> {
     ) -> Result<Vec<RawStay>, StoreError> {
         self.store.run(|db| {
             db.query(
-                CLOSED,
+                &CLOSED,
                 params![owner_id, Numbers::from_iter(months)],
                 RawStay::read,
             )
@@ -192,7 +203,7 @@ impl Lookup<'_> {
         let Some(known) = &self.store.known_versions else {
             return Ok(());
         };
-        let state = self.store.run(|db| db.value("pragma data_version", ()))?;
+        let state = self.store.run(data_version)?;
         if known.borrow().state != state {
             known.replace(KnownVersions {
                 state,
@@ -223,7 +234,7 @@ impl Lookup<'_> {
         if !ids.is_empty() {
             let read = self
                 .store
-                .run(|db| db.query(VERSIONS, [Numbers::from_iter(ids)], VersionRow::read))?;
+                .run(|db| db.query(&VERSIONS, [Numbers::from_iter(ids)], VersionRow::read))?;
             if let Some(known) = &mut known {
                 if known.rows.len() + read.len() > VERSIONS_KEPT_MAX {
                     known.rows.clear();

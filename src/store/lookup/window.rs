@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::LazyLock;
 
 use crate::detector::{Moment, Stay};
 use crate::dns::{Name, Rdata, RecordType};
@@ -11,6 +12,7 @@ use crate::store::error::StoreError;
 use crate::store::keys::{EntityKey, View, ZoneId};
 use crate::store::ledger::changes::ChangeCounts;
 use crate::store::lookup::Lookup;
+use crate::store::sqlite::dialect::{IN_ORDER, rows_of};
 use crate::store::zones::enclosing::EnclosingZone;
 use crate::store::zones::watched::ZoneState;
 use crate::time::Timestamp;
@@ -61,10 +63,15 @@ const NEWEST: &str = "
     select rrtype, rdata, baseline, added_id, removed_id from past_record
      where bucket = ?2 and owner_id = ?1 and removed_id >= ?3 order by removed_id desc";
 /// Versions, and whether names made the same move in them.
-const MOMENTS: &str = "
+static MOMENTS: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "
     select v.id, v.observed_at, v.serial, v.bulk, v.drift,
            exists (select 1 from shared_change where version_id = v.id) as is_shared
-      from rarray(?) w cross join version v on v.id = w.value";
+      from {list} w {IN_ORDER} version v on v.id = w.value",
+        list = rows_of("?")
+    )
+});
 /// So many intervals are read before their versions are: one statement for all instead of one for each.
 const ROWS_AT_A_TIME: usize = 64;
 /// The values of intervals that ended in one month by a version, newest first; of so many intervals.
@@ -417,7 +424,7 @@ impl Lookup<'_> {
         }
         let read = self
             .store
-            .run(|db| db.query(MOMENTS, [Numbers::from_iter(ids)], read_moment))?;
+            .run(|db| db.query(&MOMENTS, [Numbers::from_iter(ids)], read_moment))?;
         if moments.by_id.len() + read.len() > MOMENTS_MAX {
             moments.by_id.clear();
         }
@@ -1038,11 +1045,11 @@ impl Lookup<'_> {
                                   where r.owner_id = o.id and r.rrtype in (1, 5, 28)
                                         and r.baseline = 0 and v.observed_at > ?3)
                          or exists (select 1
-                                      from month cross join past_record p on p.bucket = month.bucket
+                                      from month {IN_ORDER} past_record p on p.bucket = month.bucket
                                      where p.owner_id = o.id and p.rrtype in (1, 5, 28)))
               order by (select count(*)
                           from (select 1
-                                  from month cross join past_record p on p.bucket = month.bucket
+                                  from month {IN_ORDER} past_record p on p.bucket = month.bucket
                                  where p.owner_id = o.id limit {KIND_ROWS_MAX})) desc,
                        o.name limit ?6"
         );

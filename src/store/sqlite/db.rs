@@ -71,6 +71,11 @@ impl Db {
         Ok(self.connection.execute_batch(sql)?)
     }
 
+    /// Begins a transaction that writes, when it is this connection's turn.
+    pub(in crate::store) fn begin_writing(&self) -> Result<(), Fault> {
+        self.run("begin immediate")
+    }
+
     /// Prepares a statement, or takes it from those that are kept.
     pub(in crate::store) fn prepare(&self, sql: &str) -> Result<Statement<'_>, Fault> {
         Ok(Statement {

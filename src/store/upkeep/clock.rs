@@ -46,9 +46,9 @@ const SHIFT_COMPARISONS: &str =
 /// Messages that wait longer than any is made to, or are in the hands of a process for longer than any may have them.
 /// Those that were queued in the future are queued now.
 const SETTLE_MESSAGES: &str = "update message
-        set next_attempt_at = ?1, queued_at = min(queued_at, ?1)
-      where state in ('queued', 'sending')
-            and next_attempt_at > case when state = 'sending' then ?3 else ?2 end";
+                                  set next_attempt_at = ?1, queued_at = min(queued_at, ?1)
+                                where state in ('queued', 'sending')
+                                      and next_attempt_at > case when state = 'sending' then ?3 else ?2 end";
 /// Numbers of the future.
 const SETTLE_NUMBERS: &str =
     "update meta set value = ?1 where key in ('digest_at', 'pruned_at') and value > ?1";

@@ -9,6 +9,7 @@
 use crate::store::door::{Fault, params};
 use crate::store::error::StoreError;
 use crate::store::keys::{View, ZoneId};
+use crate::store::sqlite::pages::{count_free, count_pages, give_back};
 use crate::store::upkeep::Upkeep;
 use crate::store::zones::watched::ZoneState;
 use crate::time::Timestamp;
@@ -244,21 +245,12 @@ impl Upkeep<'_> {
     ///
     /// [`StoreError`].
     pub fn give_back_some(&self) -> Result<bool, StoreError> {
-        let free = |store: &Self| -> Result<i64, StoreError> {
-            store.store.run(|db| db.value("pragma freelist_count", ()))
-        };
-        if free(self)? == 0 {
+        if self.store.run(count_free)? == 0 {
             return Ok(false);
         }
-        self.store.run(|db| {
-            let mut statement =
-                db.prepare(&format!("pragma incremental_vacuum({PAGES_AT_A_TIME})"))?;
-            let mut rows = statement.rows(())?;
-            while rows.next()?.is_some() {}
-            Ok(())
-        })?;
+        self.store.run(|db| give_back(db, PAGES_AT_A_TIME))?;
         self.checkpoint()?;
-        Ok(free(self)? > 0)
+        Ok(self.store.run(count_free)? > 0)
     }
 
     /// Returns how many octets the database uses, free pages not counted.
@@ -267,11 +259,8 @@ impl Upkeep<'_> {
     ///
     /// [`StoreError`].
     pub fn used_octets(&self) -> Result<u64, StoreError> {
-        let pragma = |name: &str| -> Result<i64, StoreError> {
-            self.store.run(|db| db.value(&format!("pragma {name}"), ()))
-        };
-        let pages = pragma("page_count")? - pragma("freelist_count")?;
-        Ok((pages * pragma("page_size")?) as u64)
+        let pages = self.store.run(count_pages)?;
+        Ok(((pages.all - pages.free) * pages.octets_each) as u64)
     }
 
     /// Returns every zone, each view of a name for itself.

@@ -8,6 +8,7 @@ use crate::dns::{Name, Serial};
 use crate::store::door::{Fault, Numbers, Row, params};
 use crate::store::error::StoreError;
 use crate::store::keys::{SourceId, SourceKind, View, ZoneId};
+use crate::store::sqlite::dialect::rows_of;
 use crate::store::zones::Zones;
 use crate::time::{Span, Timestamp};
 use crate::zone::Refusal;
@@ -690,9 +691,12 @@ impl Zones<'_> {
             let mark: String = db.value(sql, ())?;
             let looked: i64 = match zones {
                 Some(zones) => {
-                    let sql = "select coalesce(sum(last_attempt_at), 0)
-                                 from zone where id in rarray(?)";
-                    db.value(sql, [zones.iter().map(|zone| zone.0).collect::<Numbers>()])
+                    let sql = format!(
+                        "select coalesce(sum(last_attempt_at), 0)
+                           from zone where id {in_list}",
+                        in_list = format_args!("in (select value from {})", rows_of("?"))
+                    );
+                    db.value(&sql, [zones.iter().map(|zone| zone.0).collect::<Numbers>()])
                 }
                 None => db.value("select coalesce(sum(last_attempt_at), 0) from zone", ()),
             }?;

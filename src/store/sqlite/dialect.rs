@@ -1,0 +1,44 @@
+//! What the shared statements say in words that only SQLite has, each with what another engine would say.
+//!
+//! A statement of a wing is SQL that any engine takes, but for these words, which were measured to pay or which have
+//! no common form. A second engine brings a file of the same names.
+
+use crate::store::sqlite::db::Db;
+use crate::store::value::Fault;
+
+/// Joins two tables in the order in which they stand. SQLite's planner keeps the order of a cross join; elsewhere it
+/// is `join`.
+pub(in crate::store) const IN_ORDER: &str = "cross join";
+
+/// Says of an insert of several rows that it is not taken back alone, since a fault takes back its transaction: SQLite
+/// then copies no page before it changes it. Elsewhere it is empty.
+pub(in crate::store) const OR_FAIL: &str = "or fail";
+
+/// Draws 16 hexadecimal digits.
+pub(in crate::store) const RANDOM_DIGITS: &str = "lower(hex(randomblob(8)))";
+
+/// Has the table before it read by an index that the planner would pass over; elsewhere it is empty.
+pub(in crate::store) fn by_index(name: &str) -> String {
+    format!("indexed by {name}")
+}
+
+/// Returns the rows of a parameter that is a list of numbers, each in the column `value`; elsewhere it is
+/// `unnest(…) as t (value)`.
+pub(in crate::store) fn rows_of(parameter: &str) -> String {
+    format!("rarray({parameter})")
+}
+
+/// Draws 24 hexadecimal digits.
+pub(in crate::store) fn draw_token(db: &Db) -> Result<String, Fault> {
+    db.value("select lower(hex(randomblob(12)))", ())
+}
+
+/// Returns a number that another connection's commit changes.
+pub(in crate::store) fn data_version(db: &Db) -> Result<Option<i64>, Fault> {
+    db.value("pragma data_version", ())
+}
+
+/// Returns which schema the database has.
+pub(in crate::store) fn schema_number(db: &Db) -> Result<i32, Fault> {
+    db.value("pragma user_version", ())
+}
