@@ -413,9 +413,10 @@ impl<'a> Reader<'a> {
             ),
             true => {
                 let known: Vec<&str> =
-                    match path.starts_with("source[") && path.matches('.').count() == 1 {
-                        true => known.iter().copied().chain(SOURCE_KEYS).collect(),
-                        false => known.to_vec(),
+                    if path.starts_with("source[") && path.matches('.').count() == 1 {
+                        known.iter().copied().chain(SOURCE_KEYS).collect()
+                    } else {
+                        known.to_vec()
                     };
                 let near = nearest(key, &known);
                 if let Some(near) = near {

@@ -318,9 +318,10 @@ impl Checker<'_> {
             None => None,
         };
         let push = section.push.unwrap_or(false);
-        let path = match push {
-            true => section.path.clone(),
-            false => Some(self.need(&section.path, &place.key("path"))?),
+        let path = if push {
+            section.path.clone()
+        } else {
+            Some(self.need(&section.path, &place.key("path"))?)
         };
         Some(Feeding::Feed(FeedSource {
             zone,

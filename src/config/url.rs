@@ -69,9 +69,10 @@ fn check_tls(parts: &Parts<'_>) -> Result<(), String> {
     for parameter in query.split('&') {
         let (key, value) = parameter.split_once('=').unwrap_or((parameter, ""));
         if key != "tls" {
-            let cure = match strsim::osa_distance("tls", &key.to_ascii_lowercase()) <= 2 {
-                true => "did you mean tls?",
-                false => "the only one is tls=required or tls=opportunistic",
+            let cure = if strsim::osa_distance("tls", &key.to_ascii_lowercase()) <= 2 {
+                "did you mean tls?"
+            } else {
+                "the only one is tls=required or tls=opportunistic"
             };
             return Err(format!("{key:?} is no parameter: {cure}"));
         }
@@ -108,9 +109,10 @@ pub(super) fn check_maildir_path(path: &str) -> Result<(), String> {
     if path.contains(['?', '#']) {
         return Err("maildir:// takes no parameters: leave out what follows ? or #".to_owned());
     }
-    match path.chars().any(char::is_control) {
-        true => Err("the path holds a control character; take it out".to_owned()),
-        false => Ok(()),
+    if path.chars().any(char::is_control) {
+        Err("the path holds a control character; take it out".to_owned())
+    } else {
+        Ok(())
     }
 }
 
@@ -195,12 +197,13 @@ fn split(text: &str) -> Result<Parts<'_>, String> {
 
 /// Puts a URL together again, its host in A-labels.
 fn rebuilt(parts: &Parts<'_>) -> Result<String, String> {
-    let host: Cow<'_, str> = match parts.host.is_ascii() {
-        true => parts.host.into(),
-        false => Name::parse(parts.host)
+    let host: Cow<'_, str> = if parts.host.is_ascii() {
+        parts.host.into()
+    } else {
+        Name::parse(parts.host)
             .map_err(|fault| format!("{:?} is no host: {fault}", parts.host))?
             .to_text_without_dot()
-            .into(),
+            .into()
     };
     let user = parts.user.map_or_else(String::new, |it| format!("{it}@"));
     let query = parts.query.map_or_else(String::new, |it| format!("?{it}"));

@@ -118,9 +118,10 @@ async fn check_host(request: Request, next: Next) -> Response {
         Version::HTTP_11 => count == 1,
         _ => count <= 1,
     };
-    match is_sound {
-        true => next.run(request).await,
-        false => (StatusCode::BAD_REQUEST, "one Host is needed\n").into_response(),
+    if is_sound {
+        next.run(request).await
+    } else {
+        (StatusCode::BAD_REQUEST, "one Host is needed\n").into_response()
     }
 }
 

@@ -578,9 +578,12 @@ mod tests {
                 .lookup()
                 .window(&key, Timestamp::from_unix(i64::MIN))
                 .expect("read");
-            let uses = |it: &Name| match whole_operator {
-                true => operator_domain(it) == operator_domain(host),
-                false => it == host,
+            let uses = |it: &Name| {
+                if whole_operator {
+                    operator_domain(it) == operator_domain(host)
+                } else {
+                    it == host
+                }
             };
             let is_user = stays.iter().any(|stay| {
                 let Rdata::Ns(it) = &stay.value else {
@@ -619,9 +622,10 @@ mod tests {
             // When each was last told of: what comes late is of one that has not changed since.
             let mut last = [at; OWNERS.len()];
             for (owner, mask, hours, joins) in told {
-                let told_at = match joins {
-                    true => at,
-                    false => Timestamp::from_unix(at.unix() + hours * 3600).max(last[owner]),
+                let told_at = if joins {
+                    at
+                } else {
+                    Timestamp::from_unix(at.unix() + hours * 3600).max(last[owner])
                 };
                 tell(&store, source, told_at, OWNERS[owner], mask, joins);
                 at = at.max(told_at);

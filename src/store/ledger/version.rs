@@ -60,9 +60,10 @@ impl<'a> Ledger<'a> {
         let newest: Option<Option<i64>> = self
             .store
             .run(|db| db.first_value("select version_id from zone where id = ?", [zone.id.0]))?;
-        match newest == Some(zone.version_id) {
-            true => Ok(()),
-            false => Err(StoreError::Overtaken(zone.apex.clone())),
+        if newest == Some(zone.version_id) {
+            Ok(())
+        } else {
+            Err(StoreError::Overtaken(zone.apex.clone()))
         }
     }
 
@@ -736,9 +737,10 @@ impl VersionTx<'_> {
         self.note_widest(owner, &rows, change);
         let is_cut = change.removed.iter().any(is_ns);
         let moves_ns = is_cut || change.added.iter().any(is_ns);
-        let cut_week = match moves_ns {
-            true => self.uncount(owner_id, owner, &rows)?,
-            false => 0,
+        let cut_week = if moves_ns {
+            self.uncount(owner_id, owner, &rows)?
+        } else {
+            0
         };
         self.write_intervals(owner_id, &rows, change, baseline)?;
         self.count(owner_id, owner, &rows, change, baseline);

@@ -98,9 +98,10 @@ impl Lookup<'_> {
         let Some(key) = domain.relative_key(apex) else {
             return Ok(Vec::new());
         };
-        let range = match key.is_empty() {
-            true => "?2 = ''",
-            false => "(name = ?2 or name >= ?2 || '.' and name < ?2 || '/')",
+        let range = if key.is_empty() {
+            "?2 = ''"
+        } else {
+            "(name = ?2 or name >= ?2 || '.' and name < ?2 || '/')"
         };
         let sql = format!(
             "select r.rrtype, r.rdata

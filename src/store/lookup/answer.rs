@@ -124,9 +124,10 @@ impl History {
     pub fn sort(&mut self) {
         self.records.sort_by(|left, right| {
             let key = |row: &RecordRow| (row.rdata.rtype(), row.added_at);
-            let by_owner = match Arc::ptr_eq(&left.owner, &right.owner) {
-                true => Ordering::Equal,
-                false => left.owner.cmp(&right.owner),
+            let by_owner = if Arc::ptr_eq(&left.owner, &right.owner) {
+                Ordering::Equal
+            } else {
+                left.owner.cmp(&right.owner)
             };
             by_owner
                 .then_with(|| key(left).cmp(&key(right)))

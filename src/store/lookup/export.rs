@@ -219,9 +219,10 @@ impl Lookup<'_> {
                 .ledger()
                 .moves_of(&months, owner_id, version.key.id)?
             {
-                let added = match moved.baseline {
-                    true => MoveKind::There,
-                    false => MoveKind::Added,
+                let added = if moved.baseline {
+                    MoveKind::There
+                } else {
+                    MoveKind::Added
                 };
                 let kinds = [
                     moved.is_added.then_some(added),

@@ -25,9 +25,10 @@ impl Lookup<'_> {
     /// [`StoreError`].
     pub fn history(&self, name: &Name, scope: HistoryScope) -> Result<History, StoreError> {
         // One state of the database, and one lock of it instead of one for every statement.
-        let _reading = match !self.store.db.is_in_transaction() {
-            true => Some(self.store.begin_reading()?),
-            false => None,
+        let _reading = if self.store.db.is_in_transaction() {
+            None
+        } else {
+            Some(self.store.begin_reading()?)
         };
         let mut history = History::default();
         for covered in self.covered_names(name, scope, None, usize::MAX)? {

@@ -202,12 +202,11 @@ mod tests {
         /// Adds a record if it is not there, else removes it.
         fn turn(&mut self, name: usize, value: u8) {
             let mut change = OwnerChange::default();
-            match self.there.insert((name, value)) {
-                true => change.added.push(record(value)),
-                false => {
-                    self.there.remove(&(name, value));
-                    change.removed.push(record(value));
-                }
+            if self.there.insert((name, value)) {
+                change.added.push(record(value))
+            } else {
+                self.there.remove(&(name, value));
+                change.removed.push(record(value));
             }
             let (apex, name) = NAMES[name];
             self.write(apex, VersionKind::Snapshot, Some((parse(name), change)));

@@ -293,9 +293,10 @@ impl Lookup<'_> {
 
     /// Begins to read a state of the database, unless one is being read.
     pub(in crate::store) fn begin_page(&self) -> Result<Option<StoreTx<'_>>, StoreError> {
-        match !self.store.db.is_in_transaction() {
-            true => self.store.begin_reading().map(Some),
-            false => Ok(None),
+        if self.store.db.is_in_transaction() {
+            Ok(None)
+        } else {
+            self.store.begin_reading().map(Some)
         }
     }
 
@@ -316,9 +317,10 @@ impl Lookup<'_> {
         let _reading = self.begin_page()?;
         let state = self.newest_version()?;
         let is_past = from.is_past;
-        let place = match is_past {
-            false => [from.place[0], 0, 0],
-            true => from.place,
+        let place = if is_past {
+            from.place
+        } else {
+            [from.place[0], 0, 0]
         };
         let rows = self.store.run(|db| {
             let mut statement = db.prepare(&users_sql(range.rtype, is_past))?;
@@ -454,18 +456,8 @@ impl Lookup<'_> {
 fn users_sql(rtype: RecordType, is_past: bool) -> String {
     // The type stands literally, so that the partial index serves.
     let code = rtype.code();
-    match is_past {
-        false => format!(
-            "select r.rdata, r.owner_id as place_1, 0 as place_2, 0 as place_3, r.ttl, r.baseline,
-                    a.observed_at as added_at, a.serial as added_serial, null as removed_at,
-                    null as removed_serial, null as looked_at, a.source_id, o.name as owner_key,
-                    o.zone_id, r.added_id
-               from record r join version a on a.id = r.added_id join owner o on o.id = r.owner_id
-              where r.rrtype = {code} and r.rdata <= ?2 and (r.rdata, r.owner_id) > (?1, ?3)
-                    and ?4 = ?5
-              order by r.rdata, r.owner_id limit ?6"
-        ),
-        true => format!(
+    if is_past {
+        format!(
             "select p.rdata, p.bucket as place_1, p.owner_id as place_2, p.removed_id as place_3,
                     coalesce(p.ttl, z.usual_ttl) as ttl, p.baseline, a.observed_at as added_at,
                     a.serial as added_serial, d.observed_at as removed_at,
@@ -480,7 +472,18 @@ fn users_sql(rtype: RecordType, is_past: bool) -> String {
               where p.rrtype = {code} and p.rdata <= ?2
                     and (p.rdata, p.bucket, p.owner_id, p.removed_id) > (?1, ?3, ?4, ?5)
               order by p.rdata, p.bucket, p.owner_id, p.removed_id limit ?6"
-        ),
+        )
+    } else {
+        format!(
+            "select r.rdata, r.owner_id as place_1, 0 as place_2, 0 as place_3, r.ttl, r.baseline,
+                    a.observed_at as added_at, a.serial as added_serial, null as removed_at,
+                    null as removed_serial, null as looked_at, a.source_id, o.name as owner_key,
+                    o.zone_id, r.added_id
+               from record r join version a on a.id = r.added_id join owner o on o.id = r.owner_id
+              where r.rrtype = {code} and r.rdata <= ?2 and (r.rdata, r.owner_id) > (?1, ?3)
+                    and ?4 = ?5
+              order by r.rdata, r.owner_id limit ?6"
+        )
     }
 }
 

@@ -297,9 +297,10 @@ mod tests {
                 ttl: 60,
             };
             let mut change = OwnerChange::default();
-            match is_there {
-                true => change.added.push(record),
-                false => change.removed.push(record),
+            if is_there {
+                change.added.push(record)
+            } else {
+                change.removed.push(record)
             }
             let name = Name::parse(name).expect("sound");
             tx.apply_change(&name, &change, false).expect("applied");

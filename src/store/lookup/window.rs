@@ -574,9 +574,10 @@ impl Lookup<'_> {
             let newest: Option<i64> = db.value("select max(id) from version", ())?;
             // By their numbers where few versions came after, of whatever zone; else by the zone's index, which has
             // all of its versions.
-            let zone_id = match newest.unwrap_or(0) - after <= NEW_VERSIONS_MAX {
-                true => "+zone_id",
-                false => "zone_id",
+            let zone_id = if newest.unwrap_or(0) - after <= NEW_VERSIONS_MAX {
+                "+zone_id"
+            } else {
+                "zone_id"
             };
             let sql = format!(
                 "select id, observed_at from version where {zone_id} = ? and id > ? order by id"
@@ -845,9 +846,10 @@ impl Lookup<'_> {
             // Only one that a name outside it uses can be used anywhere.
             let mut elsewhere: BTreeMap<i64, &mut BTreeSet<i64>> = BTreeMap::new();
             for (id, (host, owners)) in &mut by_id {
-                match self.store.ledger().is_used_elsewhere(*id)? {
-                    true => drop(elsewhere.insert(*id, owners)),
-                    false => *owners = self.users_above(host, *id)?,
+                if self.store.ledger().is_used_elsewhere(*id)? {
+                    drop(elsewhere.insert(*id, owners))
+                } else {
+                    *owners = self.users_above(host, *id)?
                 }
             }
             self.find_users(elsewhere)?;
@@ -993,9 +995,10 @@ impl Lookup<'_> {
         let Some(key) = domain.relative_key(&zone.apex) else {
             return Ok(false);
         };
-        let range = match key.is_empty() {
-            true => "?2 = ''",
-            false => "name >= ?2 || '.' and name < ?2 || '/'",
+        let range = if key.is_empty() {
+            "?2 = ''"
+        } else {
+            "name >= ?2 || '.' and name < ?2 || '/'"
         };
         let sql = format!(
             "select exists (select 1 from owner where zone_id = ?1 and {range} limit 1 offset ?3)"

@@ -35,9 +35,10 @@ impl FileId {
 /// Returns the file that a path leads to, if its last part is a symbolic link; else the path itself. SQLite does so
 /// too: the log stands beside the file, not beside the link.
 pub(in crate::store) fn follow_link(path: &Path) -> PathBuf {
-    match path.is_symlink() {
-        true => path.canonicalize().unwrap_or_else(|_| path.to_owned()),
-        false => path.to_owned(),
+    if path.is_symlink() {
+        path.canonicalize().unwrap_or_else(|_| path.to_owned())
+    } else {
+        path.to_owned()
     }
 }
 

@@ -152,9 +152,10 @@ fn take_older(path: &Path, wait: bool) -> io::Result<Older> {
         .read(true)
         .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed());
     match options.open(path) {
-        Ok(file) => Ok(match lock(&file, wait)? {
-            true => Older::Taken(file),
-            false => Older::Busy,
+        Ok(file) => Ok(if lock(&file, wait)? {
+            Older::Taken(file)
+        } else {
+            Older::Busy
         }),
         Err(fault) if fault.kind() == io::ErrorKind::NotFound => Ok(Older::Absent),
         Err(fault) => Err(fault),

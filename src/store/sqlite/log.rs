@@ -133,13 +133,14 @@ impl LogStanding {
 
     /// Says who reads, and how that is ended.
     pub fn in_words(&self) -> String {
-        match self.readers.is_empty() {
-            true => "Nobody is seen to read it: the next pass cuts it back".to_owned(),
-            false => format!(
+        if self.readers.is_empty() {
+            "Nobody is seen to read it: the next pass cuts it back".to_owned()
+        } else {
+            format!(
                 "Reading: {}; {}",
                 in_words(&self.readers),
                 cure(&self.readers)
-            ),
+            )
         }
     }
 }
@@ -150,21 +151,24 @@ fn cure(readers: &[LogReader]) -> String {
         .iter()
         .filter_map(|reader| Some(reader.pid?.to_string()))
         .collect();
-    match pids.is_empty() {
-        true => "end the program that still reads the database: `fuser -v DATABASE-shm` as root names it".to_owned(),
-        false => format!(
+    if pids.is_empty() {
+        "end the program that still reads the database: `fuser -v DATABASE-shm` as root names it"
+            .to_owned()
+    } else {
+        format!(
             "end what still reads: `kill {}` (nothing that is stored is lost)",
             pids.join(" ")
-        ),
+        )
     }
 }
 
 /// Names some processes in a sentence.
 fn in_words(readers: &[LogReader]) -> String {
     let names: Vec<String> = readers.iter().map(LogReader::to_string).collect();
-    match names.is_empty() {
-        true => "a lookup of this process, or a process that cannot be seen from here,".to_owned(),
-        false => names.join(" and "),
+    if names.is_empty() {
+        "a lookup of this process, or a process that cannot be seen from here,".to_owned()
+    } else {
+        names.join(" and ")
     }
 }
 

@@ -196,14 +196,16 @@ pub(in crate::store) fn check_writable(path: &Path) -> Result<(), StoreError> {
     let mut is_whole = true;
     for suffix in ["-wal", "-shm"] {
         let file = with_suffix(path, suffix);
-        match file.exists() {
-            true => check(path, &file, Access::READ_OK | Access::WRITE_OK)?,
-            false => is_whole = false,
+        if file.exists() {
+            check(path, &file, Access::READ_OK | Access::WRITE_OK)?
+        } else {
+            is_whole = false
         }
     }
-    match is_whole {
-        true => Ok(()),
-        false => check(path, folder_of(path), Access::WRITE_OK | Access::EXEC_OK),
+    if is_whole {
+        Ok(())
+    } else {
+        check(path, folder_of(path), Access::WRITE_OK | Access::EXEC_OK)
     }
 }
 

@@ -614,9 +614,10 @@ impl Upkeep<'_> {
         let pages = self.store.run(count_pages)?;
         let mut tables = Vec::new();
         for tree in self.store.run(measure_trees)? {
-            let rows = match tree.is_table {
-                true => Some(number(&format!("select count(*) from \"{}\"", tree.name))?),
-                false => None,
+            let rows = if tree.is_table {
+                Some(number(&format!("select count(*) from \"{}\"", tree.name))?)
+            } else {
+                None
             };
             tables.push(TableSize {
                 name: tree.name,

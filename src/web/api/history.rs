@@ -64,9 +64,10 @@ impl Question {
             .map_err(|fault| format!("{text:?} is neither a name nor an address: {fault}"))?;
         Ok(Self::Names(
             name,
-            match is_below {
-                true => HistoryScope::Below,
-                false => HistoryScope::Name,
+            if is_below {
+                HistoryScope::Below
+            } else {
+                HistoryScope::Name
             },
         ))
     }
