@@ -118,7 +118,7 @@ pub enum HoldReason {
     /// The desk has decided.
     #[error("the desk has decided on this case")]
     NotOpen,
-    /// TransferResult in by hand without `--report`, or a test of the monitor.
+    /// Brought in by hand without `--report`, or a test of the monitor.
     #[error("no mail is wanted")]
     NoMailWanted,
     /// An exemption covers it.

@@ -13,8 +13,9 @@
 //! What is read was written by strangers. Every reader has a limit of octets, records, depth or time (`bounds`,
 //! `compression`, and those of [`TransferTarget`]), and is fuzzed (`fuzz`).
 //!
-//! A new kind of source is a reader here, a type in `config` ([`Feeding`](crate::config::Feeding)) and a step in
-//! `pipeline/ingest`.
+//! A new kind of source is a reader here, a type in `config` ([`Feeding`](crate::config::Feeding)), a word in the
+//! database (`SourceKind`) and a step in `pipeline/ingest`. "Where to add" in docs/developers/architecture.md has the
+//! rest.
 
 mod bounds;
 mod catalog;

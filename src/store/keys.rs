@@ -25,7 +25,7 @@ pub enum SourceKind {
     Zonefile,
     /// A change feed.
     Feed,
-    /// TransferResult in by hand.
+    /// Brought in by hand.
     Import,
     /// Questions to authoritative servers.
     Probe,

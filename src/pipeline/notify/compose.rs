@@ -1,4 +1,7 @@
-//! Puts mails together: what is known of a case, worded, built and signed.
+//! Puts mails about a case together: what is known of it, worded, built and signed.
+//!
+//! Mails about no single case (the digest, mass moves, blind zones) are put together in `alerts`. A new kind of mail
+//! about a case needs a line in `words_of`: a kind that has none there is worded as a report.
 
 use crate::pipeline::notify::Notify;
 use std::collections::BTreeSet;

@@ -1,7 +1,9 @@
 //! What the shared statements say in words that only SQLite has, each with what another engine would say.
 //!
-//! A statement of a wing is SQL that any engine takes, but for these words, which were measured to pay or which have
-//! no common form. A second engine brings a file of the same names.
+//! These words were measured to pay, or have no common form. A second engine brings a file of the same names.
+//!
+//! Some statements of the wings still say more than common SQL: `max(a, b)` of two values, sums of conditions. "Another
+//! engine" in docs/developers/architecture.md lists them.
 
 use crate::store::sqlite::db::Db;
 use crate::store::value::Fault;
