@@ -61,13 +61,15 @@ with socket.socket() as free:
     free.bind(("127.0.0.1", 0))
     port = free.getsockname()[1]
 for name, text in {
-    "users": "desk:secret\n",
     "small.zone": "$ORIGIN small.test.\n@ 3600 SOA a. b. 1 3600 600 86400 3600\n@ 3600 NS a.\n",
     "run.toml": open(config).read() + f'[web]\nlisten = "127.0.0.1:{port}"\nusers_file = "{folder}/users"\n'
     f'[[source]]\nname = "small"\nkind = "zonefile"\nzone = "small.test."\npath = "{folder}/small.zone"\nevery = "20h"\n',
 }.items():
     with open(f"{folder}/{name}", "w", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
         file.write(text)
+if not os.path.exists(f"{folder}/users"):
+    add = [program, "--config", folder + "/run.toml", "users", "add", "desk", "--role", "viewer"]
+    subprocess.run(add, input=b"secret-of-the-desk\n", check=True, capture_output=True)
 service = subprocess.Popen([program, "--config", folder + "/run.toml", "run"], stderr=subprocess.DEVNULL)
 for _ in range(200):
     try:
@@ -76,7 +78,7 @@ for _ in range(200):
     except OSError:
         time.sleep(0.05)
 client = http.client.HTTPConnection("127.0.0.1", port)
-user = {"Authorization": "Basic " + base64.b64encode(b"desk:secret").decode()}
+user = {"Authorization": "Basic " + base64.b64encode(b"desk:secret-of-the-desk").decode()}
 names = [label(draw.randrange(domains)) for _ in range(500)]
 for path in ("/pdns/query/", "/api/v1/domains/"):
     for again in ("", ", looked up before"):

@@ -246,10 +246,13 @@ def write_configuration(knot_port, notify_port, web_port, metrics_port):
     text += '[[source]]\nname = "pushed"\nkind = "feed"\nzone = "pushed.test."\npush = true\ncomplete = true\n'
     text += '[report]\nfrom = "fluxwatch@registrar.example"\ndesk = ["abuse-desk@registrar.example"]\norg = "Example Registrar"\ncontact = "abuse@registrar.example"\n'
     text += f'[smtp]\nurl = "maildir://{folder}/desk"\n'
-    for path, content in ((configuration, text), (f"{folder}/token", TOKEN + "\n"), (f"{folder}/users", "soak:a-password-of-the-soak\n")):
+    for path, content in ((configuration, text), (f"{folder}/token", TOKEN + "\n")):
         with open(path, "w") as file:
             os.fchmod(file.fileno(), 0o600)
             file.write(content)
+    if not os.path.exists(f"{folder}/users"):
+        add = [program, "--config", configuration, "users", "add", "soak", "--role", "viewer"]
+        subprocess.run(add, input=b"a-password-of-the-soak\n", check=True, capture_output=True)
 
 
 def size(path):

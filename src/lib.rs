@@ -12,7 +12,7 @@
 //! findings move a [`case`], and a case that reaches level `report` puts a [`report`], worded by
 //! [`templates`], into the [`outbox`], from where the [`mailer`] takes it. [`config`] says what is
 //! watched, [`daemon`] when, [`web`] what is served over HTTP, and [`cli`] is what people
-//! type; [`desk`] is what they decide; both show the shapes of [`listing`]; [`export`] writes them for other engines. [`evidence`] hashes every version, so that an edit shows. [`dns`] and [`time`] are the words that all
+//! type; [`desk`] is what they decide, [`people`] who they are; both show the shapes of [`listing`]; [`export`] writes them for other engines. [`evidence`] hashes every version, so that an edit shows. [`dns`] and [`time`] are the words that all
 //! of them use, and [`mod@file`] opens what they read. docs/developers/architecture.md says who may import whom; a test keeps it.
 
 pub mod case;
@@ -30,6 +30,7 @@ pub mod file;
 pub mod listing;
 pub mod mailer;
 pub mod outbox;
+pub mod people;
 pub mod pipeline;
 pub mod report;
 pub mod source;

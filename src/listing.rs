@@ -5,9 +5,9 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
-use crate::case::campaign_reference;
+use crate::case::{CaseState, campaign_reference};
 use crate::dns::{Name, RecordType, Serial, refang};
-use crate::store::{CaseRow, ChangeRow, Coarse, Gap, RecordRow, Used, View, Wanted};
+use crate::store::{CaseEventRow, CaseRow, ChangeRow, Coarse, Gap, RecordRow, Used, View, Wanted};
 use crate::time::Timestamp;
 
 /// A record.
@@ -179,6 +179,28 @@ impl From<&CaseRow> for CaseJson {
             dismissed_as: case.dismissed_as.map(|why| why.word()),
             told_at: case.told.at,
             held: case.told.held.clone(),
+        }
+    }
+}
+
+/// A line of a case's log.
+#[derive(Debug, Serialize)]
+pub struct CaseLogJson {
+    at: Timestamp,
+    who: String,
+    from: Option<&'static str>,
+    to: &'static str,
+    note: String,
+}
+
+impl From<CaseEventRow> for CaseLogJson {
+    fn from(line: CaseEventRow) -> Self {
+        Self {
+            at: line.event.at,
+            who: line.actor,
+            from: line.event.from.map(CaseState::word),
+            to: line.event.to.word(),
+            note: line.event.note,
         }
     }
 }

@@ -36,7 +36,7 @@ pub enum Command {
     /// The detector's arithmetic for a domain, term by term
     Explain(ExplainCommand),
     /// The abuse desk's cases
-    Cases(CasesCommand),
+    Cases(Box<CasesCommand>),
     /// Reports
     #[command(subcommand)]
     Report(ReportCommand),
@@ -44,6 +44,12 @@ pub enum Command {
     Outbox(OutboxCommand),
     /// Who is never reported, why, by whom, until when
     Exempt(ExemptCommand),
+    /// Who may use the console and the API
+    #[command(subcommand)]
+    Users(UsersCommand),
+    /// What machines enter the API with
+    #[command(subcommand)]
+    Tokens(TokensCommand),
     /// What the desk did in a month, for compliance
     Stats(StatsCommand),
     /// Take old cases away, or the persons out of them
@@ -620,6 +626,106 @@ pub struct ExemptRemove {
     pub dry_run: bool,
 }
 
+/// `users`.
+#[derive(Debug, Subcommand)]
+pub enum UsersCommand {
+    /// Add a user; the password is read from standard input
+    Add(UsersAdd),
+    /// Set a user's password anew and end his sessions; the password is read from standard input
+    Passwd(UsersNamed),
+    /// List users
+    List(UsersList),
+    /// Take a user out and end his sessions
+    Remove(UsersNamed),
+}
+
+/// `users add`.
+#[derive(Debug, Args)]
+pub struct UsersAdd {
+    /// The name, as the log keeps it
+    pub name: String,
+    /// What he may do: a viewer reads, a reviewer decides on cases, an approver sends mail too
+    #[arg(long, value_enum)]
+    pub role: RoleWord,
+    /// Where he gets test mails
+    #[arg(long, value_name = "ADDRESS")]
+    pub mail: Option<String>,
+}
+
+/// What somebody may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RoleWord {
+    /// Read every page
+    Viewer,
+    /// Take steps with cases, edit and reject drafts
+    Reviewer,
+    /// Approve drafts, send, exempt, decide on the outbox and on held zones
+    Approver,
+}
+
+/// `users passwd`, `users remove`.
+#[derive(Debug, Args)]
+pub struct UsersNamed {
+    /// The name
+    pub name: String,
+}
+
+/// `users list`.
+#[derive(Debug, Args)]
+pub struct UsersList {
+    /// How to print it
+    #[arg(long, value_enum, default_value_t = ListFormat::Table)]
+    pub format: ListFormat,
+}
+
+/// `tokens`.
+#[derive(Debug, Subcommand)]
+pub enum TokensCommand {
+    /// Make a token and print it once
+    Add(TokensAdd),
+    /// List tokens
+    List(TokensList),
+    /// Take a token back
+    Remove(TokensRemove),
+}
+
+/// `tokens add`.
+#[derive(Debug, Args)]
+pub struct TokensAdd {
+    /// The machine's name, as the log keeps it
+    pub name: String,
+    /// What it may do
+    #[arg(long, value_enum)]
+    pub role: RoleWord,
+    /// Until when, a time, or a span from now such as 365d [default: until it is removed]
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+    /// Who, for the record [default: the user]
+    #[arg(long, value_name = "NAME")]
+    pub by: Option<String>,
+}
+
+/// `tokens list`.
+#[derive(Debug, Args)]
+pub struct TokensList {
+    /// Ended ones too
+    #[arg(long)]
+    pub all: bool,
+    /// How to print it
+    #[arg(long, value_enum, default_value_t = ListFormat::Table)]
+    pub format: ListFormat,
+}
+
+/// `tokens remove`.
+#[derive(Debug, Args)]
+pub struct TokensRemove {
+    /// Its number
+    pub id: i64,
+    /// Who, for the record [default: the user]
+    #[arg(long, value_name = "NAME")]
+    pub by: Option<String>,
+}
+
 /// `stats`.
 #[derive(Debug, Args)]
 pub struct StatsCommand {
@@ -691,6 +797,18 @@ pub struct CasesList {
     /// How to print it
     #[arg(long, value_enum, default_value_t = ListFormat::Table)]
     pub format: ListFormat,
+    /// Only of this assignee; - for nobody's
+    #[arg(long, value_name = "NAME")]
+    pub assignee: Option<String>,
+    /// Only those assigned to the user
+    #[arg(long, conflicts_with = "assignee")]
+    pub mine: bool,
+    /// Only those first detected so long ago or longer, such as 7d, or by a time
+    #[arg(long, value_name = "TIME")]
+    pub older: Option<String>,
+    /// Only those with this text in the domain
+    #[arg(long, value_name = "TEXT")]
+    pub text: Option<String>,
 }
 
 /// `cases show`.

@@ -13,7 +13,7 @@ use crate::cli::outbox::{MessageJson, message_json};
 use crate::cli::output::{Row, print_list, stdout, table, write_json_pretty};
 use crate::cli::plain::plain;
 use crate::cli::report::NoticeJson;
-use crate::cli::session::{load_config, open_to_look};
+use crate::cli::session::{actor, load_config, open_to_look};
 use crate::count::counted;
 use crate::desk::filter::{CaseFilter, find_case, parse_states};
 use crate::detector::Level;
@@ -21,7 +21,7 @@ use crate::dns::Name;
 use crate::listing::CaseJson;
 use crate::report::case_reference;
 use crate::store::{CaseEventRow, CaseRow, MessageRow, MessageState, NoticeRow};
-use crate::time::Timestamp;
+use crate::time::{Clock, Timestamp, WallClock};
 
 impl Row for CaseJson {
     const HEADINGS: &'static [&'static str] = &[
@@ -86,13 +86,18 @@ pub fn run(config: Option<&Path>, command: &CasesCommand) -> Result<Done, Failur
 fn run_list(config: Option<&Path>, command: &CasesList) -> Result<Done, Failure> {
     let states = parse_states(&command.state)?;
     let store = open_to_look(&load_config(config)?)?;
+    let mine = command.mine.then(|| actor(None)).transpose()?;
     let filter = CaseFilter {
         campaign: command.campaign.as_deref(),
         zone: command.zone.as_deref(),
         verdict: command.verdict.as_deref(),
         level: command.level.as_deref(),
+        assignee: mine.as_deref().or(command.assignee.as_deref()),
+        older: command.older.as_deref(),
+        text: command.text.as_deref(),
+        has_draft: false,
     };
-    let rows = filter.select(&store, &states)?;
+    let rows = filter.select(&store, &states, WallClock.now())?;
     let rows: Vec<CaseJson> = rows.iter().map(CaseJson::from).collect();
     print_list(&rows, command.format)?;
     Ok(Done::Well)

@@ -55,12 +55,13 @@ fn run_step(config: Option<&Path>, command: &CasesStep, step: &DeskStep) -> Resu
     } else {
         open_store(&config)?
     };
-    let rows = selection(command).select(&store, step)?;
+    let rows = selection(command).select(&store, step, WallClock.now())?;
     let pipeline = open_pipeline(config, store)?;
     let step = Step {
         step,
         note: command.note.as_deref(),
         who: &who,
+        seen: None,
     };
     let mut err = std::io::stderr();
     let (mut taken, mut refused) = (0, 0);
@@ -110,6 +111,7 @@ fn selection(command: &CasesStep) -> Selection<'_> {
             zone: command.zone.as_deref(),
             verdict: command.verdict.as_deref(),
             level: command.level.as_deref(),
+            ..CaseFilter::default()
         },
     }
 }

@@ -278,6 +278,48 @@ const EXAMPLES: &[Examples] = &[
         "exempt remove",
         &[("fluxwatch exempt remove 3 --by ada", "end an exemption")],
     ),
+    ("users", &[("fluxwatch users list", "see who may enter")]),
+    (
+        "users add",
+        &[(
+            "fluxwatch users add ada --role approver --mail ada@registrar.example",
+            "let somebody approve drafts",
+        )],
+    ),
+    (
+        "users passwd",
+        &[("fluxwatch users passwd ada", "set a password anew")],
+    ),
+    (
+        "users list",
+        &[(
+            "fluxwatch users list --format json",
+            "names, roles and addresses as JSON",
+        )],
+    ),
+    (
+        "users remove",
+        &[("fluxwatch users remove ada", "let nobody of this name in")],
+    ),
+    (
+        "tokens",
+        &[("fluxwatch tokens list", "see which machines may enter")],
+    ),
+    (
+        "tokens add",
+        &[(
+            "fluxwatch tokens add ticket-system --role reviewer --until 365d --by ada > token",
+            "let a machine take steps for a year",
+        )],
+    ),
+    (
+        "tokens list",
+        &[("fluxwatch tokens list --all", "every token, ended ones too")],
+    ),
+    (
+        "tokens remove",
+        &[("fluxwatch tokens remove 3 --by ada", "take a token back")],
+    ),
     (
         "stats",
         &[(

@@ -176,6 +176,7 @@ impl From<DeskError> for Failure {
                 Some(field) => Self::usage(format!("--{field}: {sentence}")),
                 None => Self::usage(sentence),
             },
+            DeskError::Stale(_) => Self::failed(error.to_string()),
             DeskError::Name { text, fault } => Self::not_a_name(&text, &fault),
             DeskError::Store(error) => error.into(),
             DeskError::Pipeline(error) => error.into(),

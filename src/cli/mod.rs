@@ -32,6 +32,8 @@ mod session;
 mod stats;
 mod status;
 mod timeline;
+mod tokens;
+mod users;
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
@@ -106,6 +108,8 @@ fn dispatch(arguments: &Arguments) -> Result<Done, Failure> {
         Command::Report(command) => report::run(config, command),
         Command::Outbox(command) => outbox::run(config, command),
         Command::Exempt(command) => exempt::run(config, command),
+        Command::Users(command) => users::run(config, command),
+        Command::Tokens(command) => tokens::run(config, command),
         Command::Stats(command) => stats::run(config, command),
         Command::Privacy(command) => privacy::run(config, command),
         Command::Status(command) => status::run(config, command),

@@ -193,7 +193,7 @@ fn run_send(config: Config, command: &ReportSend) -> Result<Done, Failure> {
     let row = find_case(&store, &command.case)?;
     let pipeline = open_pipeline(config, store)?;
     warn_of_exemption(&pipeline, &row)?;
-    let count = send_again(&pipeline, &row, &who)?;
+    let count = send_again(&pipeline, &row, &who, None)?;
     writeln!(err, "case {}: queued to {count}", case_reference(row.id))?;
     deliver(&pipeline)
 }
@@ -231,6 +231,7 @@ fn decision<'a>(command: &'a ReportDecide, who: &'a str) -> NoticeDecision<'a> {
         recipient: &command.to,
         who,
         note: command.note.as_deref(),
+        seen: None,
     }
 }
 

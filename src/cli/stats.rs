@@ -7,55 +7,24 @@ use crate::cli::arguments::{MonthFormat, StatsCommand};
 use crate::cli::failure::{Done, Failure};
 use crate::cli::output::{stdout, table};
 use crate::cli::session::{load_config, open_pipeline, open_to_look};
-use crate::report::{DeskFact, MailFact, Statistics, StatisticsRow};
-use crate::store::MailKind;
-use crate::time::{Clock, Span, Timestamp, WallClock};
+use crate::desk::numbers;
+use crate::report::{Statistics, StatisticsRow};
+use crate::time::{Clock, Span, WallClock};
 
 /// Runs the command.
 pub fn run(config: Option<&Path>, command: &StatsCommand) -> Result<Done, Failure> {
     let (from, to) = match &command.month {
-        Some(month) => read_month(month)?,
-        None => month_of(WallClock.now()),
+        Some(month) => numbers::read_month(month).map_err(|_| {
+            Failure::usage(format!(
+                "--month: {month:?} is not a month; write YYYY-MM, such as 2026-11"
+            ))
+        })?,
+        None => numbers::month_of(WallClock.now()),
     };
     let config = load_config(config)?;
     let store = open_to_look(&config)?;
     let pipeline = open_pipeline(config, store)?;
-    let store = pipeline.store();
-    let registrar = |domain: &crate::dns::Name| {
-        let known = pipeline.notify().registration_of(domain);
-        known.and_then(|it| it.registrar).unwrap_or_default()
-    };
-    let facts: Vec<DeskFact> = store
-        .desk()
-        .desk_events(from, to)?
-        .into_iter()
-        .map(|it| DeskFact {
-            group: (it.zone.to_string(), registrar(&it.domain)),
-            case_id: it.case_id,
-            at: it.line.event.at,
-            opened_at: it.opened_at,
-            is_first_step: it.is_first_step,
-            by_person: it.line.actor != "fluxwatch",
-            from: it.line.event.from,
-            to: it.line.event.to,
-            dismissed_as: it.dismissed_as,
-        })
-        .collect();
-    let mails: Vec<MailFact> = store
-        .desk()
-        .mail_counts(from, to)?
-        .into_iter()
-        .map(|it| MailFact {
-            group: (
-                it.zone.map_or_else(String::new, |zone| zone.to_string()),
-                it.domain.as_ref().map_or_else(String::new, registrar),
-            ),
-            is_report: it.kind == MailKind::Report.word(),
-            sent: it.sent,
-            failed: it.failed,
-        })
-        .collect();
-    print(&Statistics::count(from, to, &facts, &mails), command.format)
+    print(&numbers::count(&pipeline, from, to)?, command.format)
 }
 
 /// Prints the numbers.
@@ -183,24 +152,4 @@ fn table_cells(row: &StatisticsRow, with_registrar: bool) -> Vec<String> {
 /// Returns how many cases were dismissed, for whatever reason.
 fn dismissed(row: &StatisticsRow) -> u32 {
     row.dismissed.values().sum()
-}
-
-/// Reads a month.
-fn read_month(text: &str) -> Result<(Timestamp, Timestamp), Failure> {
-    Timestamp::parse_absolute(&format!("{text}-01"))
-        .map(month_of)
-        .map_err(|_| {
-            Failure::usage(format!(
-                "--month: {text:?} is not a month; write YYYY-MM, such as 2026-11"
-            ))
-        })
-}
-
-/// Returns when the month of a time begins, and when the next does.
-fn month_of(at: Timestamp) -> (Timestamp, Timestamp) {
-    let bucket = at.month_bucket();
-    (
-        Timestamp::month_start(bucket),
-        Timestamp::month_start(bucket + 1),
-    )
 }

@@ -30,8 +30,6 @@ const SECRET_OCTETS_MAX: u64 = 4096;
 /// The least length of a token, and of the secret that signs what a webhook is told: both are made by a machine.
 /// Unit: characters.
 pub(super) const TOKEN_LENGTH_MIN: usize = 16;
-/// The least length of a password of who reads over HTTP. Unit: characters.
-const PASSWORD_LENGTH_MIN: usize = 12;
 /// The algorithms of TSIG that are spoken.
 const ALGORITHMS: [&str; 4] = ["hmac-sha256", "hmac-sha384", "hmac-sha512", "hmac-sha1"];
 
@@ -325,25 +323,10 @@ impl Checker<'_> {
         };
         let token = web.token_file.as_ref();
         let token = token.and_then(|path| self.read_word(path, "web.token_file", TOKEN_LENGTH_MIN));
-        let users = web.users_file.as_ref().map(|path| self.read_users(path));
         self.check_web_use(web, push.as_deref());
         let listen = self.need(&web.listen, "web.listen")?;
         let listen = self.address(&listen, "web.listen", Port::Any)?;
-        if !listen.ip().is_loopback() {
-            let what = format!(
-                "{listen} is not loopback: passwords and history cross the network without TLS"
-            );
-            self.warn(
-                "web.listen",
-                &what,
-                "listen on 127.0.0.1 or [::1], behind a proxy that speaks TLS",
-            );
-        }
-        Some(WebConfig {
-            listen,
-            token,
-            users: users.unwrap_or_default(),
-        })
+        Some(self.check_people(web, listen, token))
     }
 
     /// Sees to it that what is served over HTTP serves somebody.
@@ -351,7 +334,8 @@ impl Checker<'_> {
         if self.is_unread("web.token_file") || self.is_unread("web.users_file") {
             return;
         }
-        match (push, &web.token_file, &web.users_file) {
+        let people = web.users_file.is_some() || web.proxy.is_some();
+        match (push, &web.token_file, people) {
             (Some(push), None, _) => {
                 let what = "[web] token_file is missing: nobody else may write history";
                 self.error(push, what, "name a file with a token that others cannot read");
@@ -360,9 +344,9 @@ impl Checker<'_> {
                 let what = "no feed has push = true: nobody can use the token";
                 self.warn("web.token_file", what, "set push = true at the feed, or leave the key out");
             }
-            (None, None, None) => self.error(
+            (None, None, false) => self.error(
                 "web",
-                "[web] serves nothing: no feed has push = true, and there is no users_file for who reads history",
+                "[web] serves nothing: no feed has push = true, and there is no users_file for who may enter",
                 "add users_file, or leave the section out",
             ),
             _ => {}
@@ -440,23 +424,6 @@ impl Checker<'_> {
         }
     }
 
-    /// Reads who may read history. Refused if others can read it.
-    fn read_users(&self, path: &Path) -> Vec<String> {
-        let Some(text) = self.read_secret_text(path, "web.users_file") else {
-            return Vec::new();
-        };
-        for (i, line) in text.lines().enumerate() {
-            if let Some((what, cure)) = user_fault(line) {
-                let file = self.resolve(path);
-                let what = format!("{}: line {} {what}", file.display(), i + 1);
-                self.error("web.users_file", &what, &cure);
-                break;
-            }
-        }
-        let lines = text.lines().filter(|line| !line.is_empty());
-        lines.map(str::to_owned).collect()
-    }
-
     /// Reads a file that holds one token or password on one line, with at least so many characters. Nothing but the
     /// end of the line is taken off: what is sent must be what is written.
     pub(super) fn read_word(&self, path: &Path, key: &str, length_min: usize) -> Option<String> {
@@ -478,7 +445,7 @@ impl Checker<'_> {
     }
 
     /// Reads a file of secrets as it is. Refused if others can read it, or if nothing is in it.
-    fn read_secret_text(&self, path: &Path, key: &str) -> Option<String> {
+    pub(super) fn read_secret_text(&self, path: &Path, key: &str) -> Option<String> {
         let resolved = self.resolve(path);
         let fault = |what: &str, cure: &str| {
             self.error(key, &format!("{}: {what}", resolved.display()), cure);
@@ -706,24 +673,6 @@ fn word_fault(word: &str, length_min: usize) -> Option<(String, String)> {
         return Some((what, cure));
     }
     None
-}
-
-/// Returns what is wrong with a line of a file of users, and the cure. An empty line is sound.
-fn user_fault(line: &str) -> Option<(String, String)> {
-    if line.is_empty() {
-        return None;
-    }
-    if let Some(fault) = word_fault(line, 0) {
-        return Some(fault);
-    }
-    let parts = line.split_once(':');
-    let Some((_, password)) = parts.filter(|(user, word)| !user.is_empty() && !word.is_empty())
-    else {
-        let cure = "write a user, a colon and the password on each line";
-        return Some(("is not user:password".to_owned(), cure.to_owned()));
-    };
-    let fault = word_fault(password, PASSWORD_LENGTH_MIN);
-    fault.map(|(what, cure)| (format!("has a password that {what}"), cure))
 }
 
 /// What the port of an address may be.

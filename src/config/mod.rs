@@ -7,6 +7,7 @@
 
 mod address;
 mod check;
+mod console;
 mod fault;
 mod machine;
 mod mail;
@@ -23,9 +24,9 @@ pub use fault::{ConfigError, Fault, Places, Weight};
 pub use machine::FittedLimit;
 pub use resolved::{
     CanaryConfig, CatalogSource, Config, DkimConfig, FeedSource, Feeding, KeySecret, MailConfig,
-    MetricsConfig, NotifyConfig, Party, ProbeConfig, ProbeDomains, Recipient, RetentionConfig,
-    Schedule, SendingLimits, Source, TlsSettings, TransferSettings, TransferSource, WebConfig,
-    WebhookConfig, ZonefileSource,
+    MetricsConfig, NotifyConfig, Party, ProbeConfig, ProbeDomains, ProxyConfig, Recipient,
+    RetentionConfig, Schedule, SendingLimits, Source, TlsSettings, TransferSettings,
+    TransferSource, WebConfig, WebTlsFiles, WebhookConfig, ZonefileSource,
 };
 pub use schema::schema;
 pub use template::{TemplateLine, read_template};

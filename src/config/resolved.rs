@@ -1,7 +1,7 @@
 //! The configuration as the program uses it.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use crate::case::MailRules;
@@ -10,6 +10,7 @@ use crate::config::machine::FittedLimit;
 use crate::config::written::{DkimAlgorithm, FullEvery, Profile, Written};
 use crate::detector::DetectPolicy;
 use crate::dns::Name;
+use crate::people::Users;
 use crate::report::Reporter;
 use crate::time::{CronLine, Span, TimePattern, TimeZone};
 use crate::zone::{Limits, TrustPolicy, ZonemdRule};
@@ -317,8 +318,55 @@ pub struct WebConfig {
     pub listen: SocketAddr,
     /// What whoever pushes changes must send.
     pub token: Option<String>,
-    /// Who may read history, each `user:password`; empty for nobody.
-    pub users: Vec<String>,
+    /// The file of users; it is read again when it changes.
+    pub users_path: Option<PathBuf>,
+    /// Who may enter; empty for nobody.
+    pub users: Users,
+    /// A proxy that says who people are.
+    pub proxy: Option<ProxyConfig>,
+    /// What TLS is spoken with; `None` for none.
+    pub tls: Option<WebTlsFiles>,
+    /// Whether a draft is approved by another person than the one who edited it.
+    pub approve_by_other: bool,
+    /// Where people reach the console, without a slash at its end.
+    pub public_url: Option<String>,
+    /// How long a session may be unused.
+    pub session_idle: Span,
+    /// How long a session may last.
+    pub session_max: Span,
+}
+
+impl WebConfig {
+    /// Returns whether people may enter.
+    pub fn has_people(&self) -> bool {
+        self.users_path.is_some() || self.proxy.is_some()
+    }
+}
+
+/// A reverse proxy that knows who people are and says so in headers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProxyConfig {
+    /// The header with the name, in lower case.
+    pub name_header: String,
+    /// The header with the groups, in lower case.
+    pub groups_header: String,
+    /// Where it connects from: from anywhere else the headers are ignored.
+    pub from: Vec<IpAddr>,
+    /// Groups of viewers.
+    pub viewers: Vec<String>,
+    /// Groups of reviewers.
+    pub reviewers: Vec<String>,
+    /// Groups of approvers.
+    pub approvers: Vec<String>,
+}
+
+/// What TLS is spoken with: files in PEM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebTlsFiles {
+    /// The certificate, and those between it and an authority.
+    pub certificate: PathBuf,
+    /// Its key.
+    pub key: PathBuf,
 }
 
 impl std::fmt::Debug for WebConfig {

@@ -452,9 +452,49 @@ pub struct WebSection {
     /// The file with the token that whoever pushes changes must send.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token_file: Option<PathBuf>,
-    /// The file with a line `user:password` for each who may read history.
+    /// The file with a line for each who may enter, made by `fluxwatch users`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub users_file: Option<PathBuf>,
+    /// The certificate that TLS is spoken with, PEM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<PathBuf>,
+    /// Its key, PEM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<PathBuf>,
+    /// Where people reach the console.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub public_url: Option<String>,
+    /// Whether another person than the one who edited a draft approves it.
+    pub approve_by_other: bool,
+    /// How long a session may be unused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session_idle: Option<Span>,
+    /// How long a session may last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session_max: Option<Span>,
+    /// A reverse proxy that says who people are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<ProxySection>,
+}
+
+/// A reverse proxy that says who people are.
+#[derive(Debug, Clone, Default, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ProxySection {
+    /// The header with the name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name_header: Option<String>,
+    /// The header with the groups, with commas between.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub groups_header: Option<String>,
+    /// Addresses that it connects from.
+    pub from: Vec<String>,
+    /// Groups of viewers.
+    pub viewers: Vec<String>,
+    /// Groups of reviewers.
+    pub reviewers: Vec<String>,
+    /// Groups of approvers.
+    pub approvers: Vec<String>,
 }
 
 /// Where metrics are told.

@@ -6,13 +6,13 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::config::NotifyConfig;
+use crate::config::{NotifyConfig, WebConfig};
 use crate::daemon::common::Common;
 use crate::daemon::crew::Crew;
 use crate::dns::Name;
 use crate::source::{NotifyListener, NotifyTable};
 use crate::time::Clock;
-use crate::web::{PushedLines, Readers, WebState};
+use crate::web::{Console, Desks, PushedLines, Readers, WebState};
 
 /// The listener's name.
 const NOTIFY: &str = "NOTIFY";
@@ -48,24 +48,28 @@ impl Listeners {
                 marks.due.clone(),
             ));
         }
-        let state = |metrics_zones_max, token, users| WebState {
+        let state = |metrics_zones_max, token, console| WebState {
             store_path: config.store_path.clone(),
             clock: common.clock.clone(),
             canary: config.canary.clone(),
             metrics_zones_max,
             token,
-            users,
+            console,
             readers: Readers::new(config.store_path.clone()),
             pushes: pushes.clone(),
             troubles: common.troubles.clone(),
         };
         if let Some(web) = &config.web {
-            let state = state(None, web.token.clone(), web.users.clone());
+            let console = web
+                .has_people()
+                .then(|| open_console(common, web))
+                .flatten();
+            let state = state(None, web.token.clone(), console);
             tasks.spawn(serve(common.clone(), WEB, web.listen, state));
         }
         let metrics = config.metrics.as_ref();
         if let Some((listen, metrics)) = metrics.and_then(|it| it.listen.map(|at| (at, it))) {
-            let state = state(Some(metrics.zones_max), None, Vec::new());
+            let state = state(Some(metrics.zones_max), None, None);
             tasks.spawn(serve(common.clone(), METRICS, listen, state));
         }
         Self(tasks)
@@ -74,6 +78,21 @@ impl Listeners {
     /// Ends listening; the ports are free when this returns.
     pub async fn close(mut self) {
         self.0.shutdown().await;
+    }
+}
+
+/// Makes what the console shares. One that cannot be made is told, and nobody enters.
+fn open_console(common: &Arc<Common>, web: &WebConfig) -> Option<Console> {
+    let bell = common.clone();
+    let desks = Desks::new(common.setup(), common.clock.clone(), move || {
+        bell.post.ring()
+    });
+    match Console::new(web, desks) {
+        Ok(console) => Some(console),
+        Err(fault) => {
+            tracing::error!("console: {fault}");
+            None
+        }
     }
 }
 

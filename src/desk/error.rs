@@ -23,6 +23,9 @@ pub enum DeskError {
         /// The cure.
         hint: Option<&'static str>,
     },
+    /// The case changed since it was looked at.
+    #[error("case {0} changed since you looked at it; nothing was done")]
+    Stale(String),
     /// What was asked cannot be meant.
     #[error("{sentence}")]
     Invalid {

@@ -4,7 +4,8 @@ use crate::case::{CaseState, DeskStep};
 use crate::desk::error::DeskError;
 use crate::detector::{Level, Verdict};
 use crate::dns::Name;
-use crate::store::{CaseRow, Store};
+use crate::store::{CaseRow, QueueFilter, QueueOrder, Store, Whose};
+use crate::time::{TimeError, Timestamp};
 
 /// Which cases are wanted, as it was typed.
 #[derive(Debug, Clone, Copy, Default)]
@@ -17,53 +18,121 @@ pub struct CaseFilter<'a> {
     pub verdict: Option<&'a str>,
     /// `report` and so on.
     pub level: Option<&'a str>,
+    /// A name; `-` for nobody's.
+    pub assignee: Option<&'a str>,
+    /// First detected so long ago or longer: `7d`; or by a time.
+    pub older: Option<&'a str>,
+    /// Text of the domain, in any script.
+    pub text: Option<&'a str>,
+    /// Only those with a draft that waits.
+    pub has_draft: bool,
 }
 
 impl CaseFilter<'_> {
     /// Returns whether it lets every case through.
     pub fn is_empty(&self) -> bool {
-        self.campaign.is_none()
-            && self.zone.is_none()
-            && self.verdict.is_none()
-            && self.level.is_none()
+        let words = [
+            self.campaign,
+            self.zone,
+            self.verdict,
+            self.level,
+            self.assignee,
+            self.older,
+            self.text,
+        ];
+        words.iter().all(Option::is_none) && !self.has_draft
     }
 
-    /// Returns the cases in some states that it lets through, the most certain first.
+    /// Returns what is meant, for cases in some states.
     ///
     /// # Errors
     ///
     /// [`DeskError::Invalid`] and [`DeskError::Name`] for a filter that cannot be meant.
-    pub fn select(&self, store: &Store, states: &[CaseState]) -> Result<Vec<CaseRow>, DeskError> {
+    pub fn read(&self, states: &[CaseState], now: Timestamp) -> Result<QueueFilter, DeskError> {
         let campaign = self.campaign.map(|text| {
             let fault =
                 || DeskError::invalid_field("campaign", format!("{text:?} is none, such as FC-3"));
             read_number(text, "FC-").ok_or_else(fault)
         });
-        let campaign = campaign.transpose()?;
-        let zone = self.zone.map(parse_name).transpose()?;
         let verdict = self.verdict.map(|word| {
             let words = "double-flux, ns-flux, single-flux";
             let fault =
                 || DeskError::invalid_field("verdict", format!("{word:?} is none of {words}"));
             Verdict::parse(word).ok_or_else(fault)
         });
-        let verdict = verdict.transpose()?;
         let level = self.level.map(|word| {
             let words = "report, review, watch";
             let fault =
                 || DeskError::invalid_field("level", format!("{word:?} is none of {words}"));
             Level::parse(word).ok_or_else(fault)
         });
-        let level = level.transpose()?;
-        let mut rows = store.desk().cases(states)?;
-        rows.retain(|row| {
-            let domain = &row.case.domain;
-            campaign.is_none_or(|campaign| row.campaign == Some(campaign))
-                && zone.as_ref().is_none_or(|zone| domain.is_at_or_below(zone))
-                && verdict.is_none_or(|verdict| row.case.verdict == verdict)
-                && level.is_none_or(|level| row.case.level == level)
+        let first_by = self.older.map(|text| {
+            let fault = |fault: TimeError| DeskError::invalid_field("older", fault.to_string());
+            Timestamp::parse_argument(text, now).map_err(fault)
+        });
+        Ok(QueueFilter {
+            states: states.to_vec(),
+            campaign: campaign.transpose()?,
+            zone: self.zone.map(parse_name).transpose()?,
+            verdict: verdict.transpose()?,
+            level: level.transpose()?,
+            whose: self.assignee.map(|name| match name {
+                "-" => Whose::Nobodys,
+                name => Whose::Of(name.to_owned()),
+            }),
+            first_by: first_by.transpose()?,
+            text: self.text.map(domain_text),
+            has_draft: self.has_draft,
+        })
+    }
+
+    /// Returns the cases in some states that it lets through, the most certain first.
+    ///
+    /// # Errors
+    ///
+    /// As [`CaseFilter::read`].
+    pub fn select(
+        &self,
+        store: &Store,
+        states: &[CaseState],
+        now: Timestamp,
+    ) -> Result<Vec<CaseRow>, DeskError> {
+        let filter = self.read(states, now)?;
+        let mut rows = Vec::new();
+        let mut after = None;
+        loop {
+            let page = store.desk().queue_page(
+                &filter,
+                QueueOrder::Severity,
+                after.as_deref(),
+                PAGE_COUNT,
+            )?;
+            rows.extend(page.rows);
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        // Of one level and score, by name: what the eye looks for.
+        rows.sort_by(|left, right| {
+            let (left, right) = (&left.case, &right.case);
+            let by_level = right.level.cmp(&left.level);
+            let by_score = right.score.total_cmp(&left.score);
+            by_level.then(by_score).then(left.domain.cmp(&right.domain))
         });
         Ok(rows)
+    }
+}
+
+/// How many cases are read at a time.
+const PAGE_COUNT: usize = 1000;
+
+/// Returns a text as it stands in domains of the database: lower case, without brackets around dots, U-labels as
+/// A-labels where it is a name.
+fn domain_text(text: &str) -> String {
+    match Name::parse_pasted(text) {
+        Ok(name) => name.to_text_without_dot(),
+        Err(_) => text.to_lowercase().replace("[.]", "."),
     }
 }
 
@@ -84,7 +153,12 @@ impl Selection<'_> {
     /// # Errors
     ///
     /// [`DeskError::Invalid`] if both are given; [`DeskError::NotFound`] if there is no such case.
-    pub fn select(&self, store: &Store, step: &DeskStep) -> Result<Vec<CaseRow>, DeskError> {
+    pub fn select(
+        &self,
+        store: &Store,
+        step: &DeskStep,
+        now: Timestamp,
+    ) -> Result<Vec<CaseRow>, DeskError> {
         if !self.named.is_empty() {
             if !self.filter.is_empty() || !self.states.is_empty() {
                 let what = "name cases, or give filters, not both";
@@ -98,7 +172,7 @@ impl Selection<'_> {
         } else {
             parse_states(self.states)?
         };
-        let mut rows = self.filter.select(store, &states)?;
+        let mut rows = self.filter.select(store, &states, now)?;
         if rows.is_empty() {
             let what = "no case is in these states and fits the filters";
             return Err(DeskError::not_found(what));

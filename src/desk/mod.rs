@@ -11,7 +11,10 @@
 //! - [`exempt`]: an exemption and the open cases that it touches
 //! - [`notice`]: approve or reject the notice to a third party
 //! - [`outbox`]: try messages again, take them out
+//! - [`numbers`]: what the desk did in a month
+//! - [`pace`]: how often a domain changed lately
 //! - [`preview`]: the mail of a case, as queued or as it would be
+//! - [`zones`]: a held zone accepted
 //!
 //! A dry run calls what decides and skips what writes.
 
@@ -19,8 +22,11 @@ mod error;
 pub mod exempt;
 pub mod filter;
 pub mod notice;
+pub mod numbers;
 pub mod outbox;
+pub mod pace;
 pub mod preview;
 pub mod step;
+pub mod zones;
 
 pub use error::DeskError;

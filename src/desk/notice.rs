@@ -2,11 +2,15 @@
 
 use crate::case::{Exemption, exemption_of};
 use crate::desk::error::DeskError;
+use crate::desk::step::check_seen;
 use crate::mailer::is_same_address;
-use crate::pipeline::{Approval, Pipeline};
+use crate::pipeline::{Approval, Deciding, Pipeline};
 use crate::report::case_reference;
 use crate::store::{CaseRow, NoticeRow, NoticeState, Store};
 use crate::time::Timestamp;
+
+/// The most characters that a person may add to a notice.
+const PARAGRAPH_LENGTH_MAX: usize = 2000;
 
 /// A decision on the draft for a recipient.
 #[derive(Debug, Clone, Copy)]
@@ -17,19 +21,28 @@ pub struct NoticeDecision<'a> {
     pub who: &'a str,
     /// What he says of it.
     pub note: Option<&'a str>,
+    /// The SHA-256 of the octets that he saw; `None` if he takes it as it is.
+    pub seen: Option<&'a str>,
 }
 
 impl NoticeDecision<'_> {
+    /// Returns it as the pipeline takes it.
+    fn deciding(&self) -> Deciding<'_> {
+        Deciding {
+            recipient: self.recipient,
+            by: self.who,
+            note: self.note,
+            seen: self.seen,
+        }
+    }
+
     /// Approves the draft, in one transaction with its log line: what is approved is what will be sent.
     ///
     /// # Errors
     ///
     /// [`DeskError::Refused`] if the case changed since it was drafted; [`DeskError::NotFound`] if nothing waits.
     pub fn approve(&self, pipeline: &Pipeline, row: &CaseRow) -> Result<NoticeRow, DeskError> {
-        match pipeline
-            .notify()
-            .approve_notice(row, self.recipient, self.who, self.note)?
-        {
+        match pipeline.notify().approve_notice(row.id, &self.deciding())? {
             Approval::Approved(notice) => Ok(*notice),
             Approval::Redrafted => Err(DeskError::refused(
                 "the case changed since that was drafted; there is a new draft",
@@ -39,6 +52,52 @@ impl NoticeDecision<'_> {
                 "the case changed since that was drafted, and there is nothing to tell any more",
             )),
             Approval::NoDraft => Err(no_draft(row, self.recipient)),
+            Approval::OwnEdit => Err(DeskError::refused(
+                "you wrote into this draft: another person has to approve it",
+            )
+            .with_hint("[web] approve_by_other asks for it")),
+        }
+    }
+
+    /// Writes a paragraph into the draft, in one transaction with its log line: the draft after it has the octets that
+    /// would be sent.
+    ///
+    /// # Errors
+    ///
+    /// [`DeskError::Invalid`] for a paragraph that is too long; [`DeskError::Stale`] if the draft is another one now.
+    pub fn edit(
+        &self,
+        pipeline: &Pipeline,
+        row: &CaseRow,
+        paragraph: &str,
+    ) -> Result<(), DeskError> {
+        let paragraph = paragraph.replace("\r\n", "\n");
+        let paragraph = paragraph.trim();
+        if paragraph.chars().count() > PARAGRAPH_LENGTH_MAX {
+            let what = format!("a paragraph has at most {PARAGRAPH_LENGTH_MAX} characters");
+            return Err(DeskError::invalid(what));
+        }
+        match pipeline
+            .notify()
+            .edit_notice(row.id, &self.deciding(), paragraph)?
+        {
+            true => Ok(()),
+            false => Err(DeskError::Stale(case_reference(row.id))),
+        }
+    }
+
+    /// Queues what the draft says to an address of the desk, in one transaction with its log line.
+    ///
+    /// # Errors
+    ///
+    /// [`DeskError::NotFound`] if nothing waits.
+    pub fn test(&self, pipeline: &Pipeline, row: &CaseRow, to: &str) -> Result<(), DeskError> {
+        match pipeline
+            .notify()
+            .test_notice(row.id, &self.deciding(), to)?
+        {
+            true => Ok(()),
+            false => Err(no_draft(row, self.recipient)),
         }
     }
 
@@ -48,10 +107,7 @@ impl NoticeDecision<'_> {
     ///
     /// [`DeskError::NotFound`] if nothing waits.
     pub fn reject(&self, pipeline: &Pipeline, row: &CaseRow) -> Result<(), DeskError> {
-        if pipeline
-            .notify()
-            .reject_notice(row, self.recipient, self.who, self.note)?
-        {
+        if pipeline.notify().reject_notice(row.id, &self.deciding())? {
             Ok(())
         } else {
             Err(no_draft(row, self.recipient))
@@ -122,7 +178,13 @@ pub fn exemption_of_case(
 ///
 /// # Errors
 ///
-/// [`DeskError::Pipeline`].
-pub fn send_again(pipeline: &Pipeline, row: &CaseRow, who: &str) -> Result<usize, DeskError> {
+/// [`DeskError::Stale`] if the case is another than the one that was seen; [`DeskError::Pipeline`].
+pub fn send_again(
+    pipeline: &Pipeline,
+    row: &CaseRow,
+    who: &str,
+    seen: Option<&str>,
+) -> Result<usize, DeskError> {
+    check_seen(pipeline.store(), row, seen)?;
     Ok(pipeline.notify().send_again(row.id, who)?)
 }

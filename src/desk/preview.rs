@@ -3,10 +3,11 @@
 use crate::case::{Case, SendReason};
 use crate::config::Profile;
 use crate::desk::error::DeskError;
+use crate::evidence::{Hash, hash_octets};
 use crate::mailer::{is_same_address, read_part};
 use crate::pipeline::{Addressee, CaseMail, PREVIEW_TOKEN, Pipeline, ReportParts};
 use crate::report::case_reference;
-use crate::store::{CaseRow, MailKind, Store};
+use crate::store::{CaseRow, MailKind, NoticeState, Store};
 use crate::time::Timestamp;
 
 /// Which part of a mail is shown.
@@ -28,7 +29,7 @@ pub enum Part {
 
 impl Part {
     /// Returns the part of a message.
-    fn of(self, message: &[u8]) -> Option<Vec<u8>> {
+    pub fn of(self, message: &[u8]) -> Option<Vec<u8>> {
         match self {
             Self::Whole => Some(message.to_vec()),
             Self::Text => read_part(message, "text/plain", None),
@@ -50,6 +51,71 @@ impl Part {
             Self::Csv => parts.csv,
         }
     }
+}
+
+/// A mail that is kept: its octets, and what is known of them.
+#[derive(Debug, Clone)]
+pub struct KeptMail {
+    /// For listings.
+    pub subject: String,
+    /// To whom, as it may be shown.
+    pub to: String,
+    /// As whom the recipient of a notice is addressed.
+    pub party: Option<String>,
+    /// Where it stands.
+    pub state: &'static str,
+    /// Whether it waits for somebody's approval.
+    pub is_draft: bool,
+    /// What somebody wrote into it, and who.
+    pub edited: Option<(String, String)>,
+    /// SHA-256 of the octets.
+    pub sha256: Hash,
+    /// The octets.
+    pub octets: Vec<u8>,
+}
+
+/// Returns a message of a case.
+///
+/// # Errors
+///
+/// [`DeskError::NotFound`].
+pub fn kept_message(store: &Store, row: &CaseRow, id: i64) -> Result<KeptMail, DeskError> {
+    let mut messages = store.desk().messages_of_case(row.id)?.into_iter();
+    let found = messages.find(|it| it.id == id);
+    let found =
+        found.ok_or_else(|| DeskError::not_found(format!("the case has no message {id}")))?;
+    Ok(KeptMail {
+        to: found.shown_recipient(),
+        party: None,
+        state: found.standing(),
+        is_draft: false,
+        edited: None,
+        sha256: hash_octets(&found.message.octets),
+        subject: found.message.subject,
+        octets: found.message.octets,
+    })
+}
+
+/// Returns a notice of a case.
+///
+/// # Errors
+///
+/// [`DeskError::NotFound`].
+pub fn kept_notice(store: &Store, row: &CaseRow, id: i64) -> Result<KeptMail, DeskError> {
+    let mut notices = store.desk().notices_of_case(row.id)?.into_iter();
+    let found = notices.find(|it| it.id == id);
+    let found =
+        found.ok_or_else(|| DeskError::not_found(format!("the case has no notice {id}")))?;
+    Ok(KeptMail {
+        to: found.message.recipient,
+        party: Some(found.party),
+        state: found.state.word(),
+        is_draft: found.state == NoticeState::Drafted,
+        edited: found.edited,
+        sha256: found.sha256,
+        subject: found.message.subject,
+        octets: found.message.octets,
+    })
 }
 
 /// Returns the notice of a case to a recipient, as it was drafted last.
@@ -138,6 +204,7 @@ pub fn composed(
         kind,
         reason,
         now,
+        paragraph: None,
     };
     let to = addressee(pipeline, &case, profile)?;
     Ok(part.of_parts(

@@ -4,6 +4,7 @@ use crate::case::{Case, CaseEvent, DeskStep, DismissReason, StepRefused, take_st
 use crate::desk::error::DeskError;
 use crate::pipeline::Pipeline;
 use crate::report::case_reference;
+use crate::store::{CaseRow, Store};
 use crate::time::Timestamp;
 
 /// A step that somebody takes.
@@ -15,6 +16,34 @@ pub struct Step<'a> {
     pub note: Option<&'a str>,
     /// Who does it.
     pub who: &'a str,
+    /// The mark of the case as he saw it; `None` if he takes it as it is.
+    pub seen: Option<&'a str>,
+}
+
+/// Returns what tells a case as it stands from what it was before anything of it changed that its page shows: the last
+/// line of its log, where it stands, and the last change.
+///
+/// # Errors
+///
+/// [`DeskError::Store`].
+pub fn mark_of(store: &Store, row: &CaseRow) -> Result<String, DeskError> {
+    let (id, case) = (row.id, &row.case);
+    let event = store.desk().last_event_of(id)?;
+    let (state, level, revision) = (case.state.word(), case.level.word(), case.revision);
+    let changed = case.last_change_at.unix();
+    Ok(format!("{id}-{event}-{state}-{level}-{revision}-{changed}"))
+}
+
+/// Refuses what was decided on a page that is older than the case.
+///
+/// # Errors
+///
+/// [`DeskError::Stale`].
+pub fn check_seen(store: &Store, row: &CaseRow, seen: Option<&str>) -> Result<(), DeskError> {
+    match seen {
+        Some(seen) if seen != mark_of(store, row)? => Err(DeskError::Stale(case_reference(row.id))),
+        _ => Ok(()),
+    }
 }
 
 /// A step that was taken, or would be.
@@ -101,6 +130,7 @@ impl Step<'_> {
         let row = row.ok_or_else(|| {
             DeskError::not_found(format!("case {} was taken away", case_reference(id)))
         })?;
+        check_seen(pipeline.store(), &row, self.seen)?;
         Ok(take_step(&row.case, self.step, self.note, now))
     }
 }

@@ -84,6 +84,8 @@ pub struct BlindLine {
 /// A day of the desk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DigestReport {
+    /// Where people reach the console, without a slash at its end; `None` for nowhere.
+    pub console: Option<String>,
     /// The day, for the subject.
     pub day: String,
     /// From when.

@@ -104,6 +104,10 @@ pub struct DeskReport {
     pub account: Option<String>,
     /// As whom the recipient of a notice is addressed; empty for the desk.
     pub party: String,
+    /// What a person of the desk adds to a notice.
+    pub paragraph: Option<String>,
+    /// The case's page in the console; never in a notice.
+    pub page: Option<String>,
     /// Registered for this, or taken over.
     pub assessment: Assessment,
     /// What is suggested.
@@ -189,6 +193,10 @@ pub struct CaseFacts<'a> {
     pub account: Option<String>,
     /// As whom the recipient of a notice is addressed.
     pub party: String,
+    /// What a person of the desk adds to a notice.
+    pub paragraph: Option<String>,
+    /// The case's page in the console; never in a notice.
+    pub page: Option<String>,
     /// The campaign's number.
     pub campaign: Option<i64>,
     /// Other cases of the campaign.
@@ -412,6 +420,8 @@ pub fn build_report(finding: &Finding, facts: CaseFacts<'_>) -> DeskReport {
         registrar: facts.registrar,
         account: facts.account,
         party: facts.party,
+        paragraph: facts.paragraph,
+        page: facts.page,
         assessment,
         advice,
         campaign: facts.campaign.map(campaign_reference),

@@ -12,6 +12,7 @@ mod advice;
 mod alerts;
 mod desk;
 mod evidence;
+mod plots;
 mod statistics;
 mod timeline;
 mod xarf;
@@ -27,6 +28,7 @@ pub use desk::{
     build_report, case_reference, section,
 };
 pub use evidence::{evidence_csv, safe_cell};
+pub use plots::{Cumulated, Lanes, LanesOf, PlotLane, cumulated, lanes, lanes_title};
 pub use statistics::{DeskFact, MailFact, Statistics, StatisticsRow};
 pub use timeline::{Lane, Run, Timeline};
 pub use xarf::{XarfFacts, check_xarf, report_id, xarf};

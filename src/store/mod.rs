@@ -26,7 +26,10 @@ pub use desk::notices::{NoticeRow, NoticeState};
 pub use desk::outbox::{
     DueMessage, Fate, MailKind, MessageRow, MessageState, NewMessage, SendingCaps, Way, shown_url,
 };
+pub use desk::queue::{COUNTED_MAX, CaseMailState, QueueFilter, QueueOrder, QueuePage, Whose};
+pub use desk::sessions::SessionRow;
 pub use desk::statistics::{DeskEvent, MailCount, Purged};
+pub use desk::tokens::{KeptAnswer, TokenRow};
 pub use error::StoreError;
 pub use handle::{Store, StoreOptions, StoreTx};
 pub use keys::{EntityKey, SourceId, SourceKind, View, ZoneId};

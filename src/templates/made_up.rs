@@ -61,10 +61,13 @@ pub fn all() -> Vec<MadeUp> {
     };
     let notice = DeskReport {
         party: "the sponsoring registrar (Example Registrar 1234)".to_owned(),
+        page: Some("https://fluxwatch.registrar.example/cases/FW-000012".to_owned()),
+        paragraph: Some("We have seen this twice.\nPlease answer to our desk.".to_owned()),
         has_details: false,
         ..report()
     };
     let quiet = DigestReport {
+        console: None,
         is_quiet: true,
         overflow: Vec::new(),
         opened: Vec::new(),
@@ -101,6 +104,7 @@ pub fn digest() -> DigestReport {
         note: note.to_owned(),
     };
     DigestReport {
+        console: Some("https://fluxwatch.registrar.example".to_owned()),
         day: "2026-11-22".to_owned(),
         from: "2026-11-21 07:00".to_owned(),
         to: "2026-11-22 07:00".to_owned(),
@@ -228,6 +232,8 @@ pub fn report() -> DeskReport {
         registrar: Some("Example Registrar 1234".to_owned()),
         account: Some("0f0f0f0f".to_owned()),
         party: String::new(),
+        page: None,
+        paragraph: None,
         assessment: Assessment {
             word: "registered for this",
             reason: "it was 21 days old when this began; weigh other signs too".to_owned(),

@@ -9,6 +9,7 @@
 //! taken from the folder, and then from the program.
 
 pub(crate) mod made_up;
+mod pages;
 mod text;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ use crate::count::counted;
 use crate::file;
 use crate::report::{BlindnessReport, BulkReport, DeskReport, DigestReport};
 
+pub use pages::{ICON, Pages, SCRIPT, STYLESHEET};
 pub use text::{shell_word, wrapped};
 
 /// The most octets of a template.

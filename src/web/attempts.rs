@@ -23,7 +23,7 @@ const WAITING_MAX: usize = 8;
 const FORGET_AFTER: Duration = Duration::from_secs(60);
 /// How often the failures of an address are logged at most.
 const LOG_EVERY: Duration = Duration::from_secs(60);
-/// The most addresses that are remembered; the one whose last failure is oldest makes room.
+/// The most addresses and accounts that are remembered; the one whose last failure is oldest makes room.
 const ADDRESSES_MAX: usize = 4096;
 
 /// What is remembered of an address.
@@ -40,15 +40,25 @@ struct Failures {
     waiting: usize,
 }
 
-/// The failures of all addresses.
+/// Whose failures are counted together.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Guesser {
+    /// An address; of IPv6 its /64, which is what one party has.
+    Address(IpAddr),
+    /// Whoever guesses the password of one account.
+    Account(String),
+}
+
+/// The failures of all addresses and accounts.
 #[derive(Clone, Default)]
-pub(super) struct Attempts(Arc<Mutex<HashMap<IpAddr, Failures>>>);
+pub(super) struct Attempts(Arc<Mutex<HashMap<Guesser, Failures>>>);
 
 /// Who sent a request.
 #[derive(Clone)]
 pub(super) struct Caller {
-    /// The address; of IPv6 its /64, which is what one party has.
-    address: IpAddr,
+    /// Where he is.
+    peer: IpAddr,
+    guesser: Guesser,
     attempts: Attempts,
 }
 
@@ -60,7 +70,7 @@ struct Waiting<'a>(&'a Caller);
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        if let Some(failures) = self.0.attempts.lock().get_mut(&self.0.address) {
+        if let Some(failures) = self.0.attempts.lock().get_mut(&self.0.guesser) {
             failures.waiting = failures.waiting.saturating_sub(1);
         }
     }
@@ -68,13 +78,14 @@ impl Drop for Waiting<'_> {
 
 impl Attempts {
     /// Returns the map, also after a panic: each entry is sound by itself.
-    fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, Failures>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Guesser, Failures>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns who calls from an address.
     pub(super) fn caller(&self, address: IpAddr) -> Caller {
-        let address = match address.to_canonical() {
+        let peer = address.to_canonical();
+        let address = match peer {
             IpAddr::V4(address) => IpAddr::V4(address),
             IpAddr::V6(address) => {
                 let network = u128::from(address) >> 64 << 64;
@@ -82,13 +93,68 @@ impl Attempts {
             }
         };
         Caller {
-            address,
+            peer,
+            guesser: Guesser::Address(address),
             attempts: self.clone(),
         }
     }
 }
 
 impl Caller {
+    /// Returns the address that the request came from.
+    pub(super) fn peer(&self) -> IpAddr {
+        self.peer
+    }
+
+    /// Returns whoever guesses the password of an account, from wherever.
+    fn of_account(&self, name: &str) -> Self {
+        // Longer names are nobody's; one bound for what is remembered of them.
+        let name: String = name.chars().take(64).collect();
+        Self {
+            guesser: Guesser::Account(name),
+            ..self.clone()
+        }
+    }
+
+    /// Looks at a name and a password, after the waits that earlier failures of this address and of that account
+    /// cost. `look` gives whom they let in.
+    ///
+    /// # Errors
+    ///
+    /// [`Busy`], without a look.
+    pub(super) async fn log_in<T>(
+        &self,
+        name: &str,
+        look: impl Future<Output = Option<T>>,
+    ) -> Result<Option<T>, Busy> {
+        let account = self.of_account(name);
+        self.wait().await?;
+        account.wait().await?;
+        let found = look.await;
+        if found.is_none() {
+            self.note_failure();
+            account.note_failure();
+        }
+        Ok(found)
+    }
+
+    /// Looks at a token that a machine shows, after the wait that earlier failures of this address cost.
+    ///
+    /// # Errors
+    ///
+    /// [`Busy`], without a look.
+    pub(super) async fn show_token<T>(
+        &self,
+        look: impl Future<Output = Option<T>>,
+    ) -> Result<Option<T>, Busy> {
+        self.wait().await?;
+        let found = look.await;
+        if found.is_none() {
+            self.note_failure();
+        }
+        Ok(found)
+    }
+
     /// Looks whether what was given is one of the secrets, after the wait that earlier failures cost.
     ///
     /// # Errors
@@ -111,11 +177,11 @@ impl Caller {
     async fn wait(&self) -> Result<(), Busy> {
         let delay = {
             let mut all = self.attempts.lock();
-            let Some(failures) = all.get_mut(&self.address) else {
+            let Some(failures) = all.get_mut(&self.guesser) else {
                 return Ok(());
             };
             if failures.last_at.elapsed() >= FORGET_AFTER && failures.waiting == 0 {
-                all.remove(&self.address);
+                all.remove(&self.guesser);
                 return Ok(());
             }
             if failures.waiting >= WAITING_MAX {
@@ -134,13 +200,13 @@ impl Caller {
     fn note_failure(&self) {
         let now = Instant::now();
         let mut all = self.attempts.lock();
-        if all.len() >= ADDRESSES_MAX && !all.contains_key(&self.address) {
+        if all.len() >= ADDRESSES_MAX && !all.contains_key(&self.guesser) {
             let oldest = all.iter().min_by_key(|(_, failures)| failures.last_at);
-            if let Some(oldest) = oldest.map(|(address, _)| *address) {
+            if let Some(oldest) = oldest.map(|(guesser, _)| guesser.clone()) {
                 all.remove(&oldest);
             }
         }
-        let failures = all.entry(self.address).or_insert(Failures {
+        let failures = all.entry(self.guesser.clone()).or_insert(Failures {
             count: 0,
             last_at: now,
             unlogged: 0,
@@ -151,8 +217,9 @@ impl Caller {
         failures.unlogged = failures.unlogged.saturating_add(1);
         failures.last_at = now;
         let is_quiet = failures.logged_at.is_some_and(|at| now - at < LOG_EVERY);
-        if !is_quiet {
-            let (address, count) = (self.address, failures.unlogged);
+        // A name may be anything that somebody typed, a password by mistake too: only addresses are logged.
+        if let (false, Guesser::Address(address)) = (is_quiet, self.guesser.clone()) {
+            let count = failures.unlogged;
             failures.unlogged = 0;
             failures.logged_at = Some(now);
             drop(all);
@@ -235,7 +302,7 @@ mod tests {
     #[test]
     fn addresses_of_one_network_are_one() {
         let attempts = Attempts::default();
-        let of = |text: &str| attempts.caller(text.parse().expect("an address")).address;
+        let of = |text: &str| attempts.caller(text.parse().expect("an address")).guesser;
         assert_eq!(of("2001:db8::1"), of("2001:db8::2"));
         assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
         assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.1"));

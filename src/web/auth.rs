@@ -8,25 +8,25 @@ use axum::response::Response;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 
+use crate::people::User;
 use crate::web::attempts::{Busy, Caller};
 use crate::web::problem::problem;
-use crate::web::state::WebState;
+use crate::web::state::{Console, WebState};
 
-/// Lets only those in that the configuration names (RFC 7617).
+/// Lets users in who send their name and password with every request (RFC 7617).
 pub async fn check_user(
     State(state): State<WebState>,
     Extension(caller): Extension<Caller>,
     request: Request,
     next: Next,
 ) -> Response {
-    let given = given(request.headers(), "Basic").map(|given| BASE64_STANDARD.decode(given));
-    let may_enter = match given {
+    let may_enter = match (given(request.headers(), "Basic"), &state.console) {
         // Nobody guesses who gives nothing.
-        None => Ok(false),
-        Some(given) => {
-            let users = state.users.iter().map(String::as_bytes);
-            caller.may_enter(&given.unwrap_or_default(), users).await
+        (Some(given), Some(console)) => {
+            let user = check_password(console, &caller, given).await;
+            user.map(|user| user.is_some())
         }
+        _ => Ok(false),
     };
     match may_enter {
         Ok(true) => next.run(request).await,
@@ -48,6 +48,28 @@ pub async fn check_user(
             refused
         }
     }
+}
+
+/// Looks at what is given by basic authorization.
+pub(super) async fn check_password(
+    console: &Console,
+    caller: &Caller,
+    given: &str,
+) -> Result<Option<User>, Busy> {
+    let given = BASE64_STANDARD.decode(given).unwrap_or_default();
+    let given = String::from_utf8(given).unwrap_or_default();
+    let (name, password) = given.split_once(':').unwrap_or((&given, ""));
+    let (name, password) = (name.to_owned(), password.to_owned());
+    let (people, hashing) = (console.people.clone(), console.hashing.clone());
+    let looked = {
+        let name = name.clone();
+        async move {
+            let _place = hashing.acquire().await.ok()?;
+            let look = move || people.verify_again(&name, &password);
+            tokio::task::spawn_blocking(look).await.ok().flatten()
+        }
+    };
+    caller.log_in(&name, looked).await
 }
 
 /// Returns what is given with a scheme of authorization (RFC 9110 §11.6.2), if it is this one.

@@ -3,25 +3,33 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{StatusCode, Version, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::serve::Listener;
-use axum::{Extension, Router, middleware};
+use axum::{BoxError, Extension, Router, middleware};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::HttpService;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
 
 use crate::pipeline::note_request;
-use crate::web::api::{changes, history, metrics};
+use crate::web::api::{changes, document, enter, history, metrics};
 use crate::web::attempts::Attempts;
 use crate::web::auth;
 use crate::web::connections::Places;
+use crate::web::console;
 use crate::web::state::WebState;
+use crate::web::tls::load_tls;
 
 /// How long the head of a request may take, counted from the connection or from the answer before.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(20);
@@ -41,18 +49,25 @@ pub async fn serve(
     state: WebState,
     on_bound: impl FnOnce(),
 ) -> std::io::Result<()> {
+    let tls_files = state
+        .console
+        .as_ref()
+        .and_then(|it| it.settings.tls.as_ref());
+    let tls = tls_files.map(load_tls).transpose()?;
     let listener = TcpListener::bind(listen)
         .await
         .map_err(|error| std::io::Error::new(error.kind(), format!("{listen}: {error}")))?;
     on_bound();
-    let mut router = Router::new().route("/healthz", get(metrics::healthz));
+    let mut router = Router::new()
+        .route("/healthz", get(metrics::healthz))
+        .route("/readyz", get(metrics::readyz));
     if state.metrics_zones_max.is_some() {
         router = router.route("/metrics", get(metrics::metrics));
     }
     if state.token.is_some() {
         router = router.route("/api/v1/changes", post(changes::push_changes));
     }
-    if !state.users.is_empty() {
+    if state.console.is_some() {
         let reading = Router::new()
             .route("/pdns/query/{*question}", get(history::query))
             .route("/api/v1/domains/{name}", get(history::domain))
@@ -60,22 +75,29 @@ pub async fn serve(
                 state.clone(),
                 auth::check_user,
             ));
-        router = router.merge(reading);
+        let desk = document::routes()
+            .route_layer(middleware::from_fn_with_state(state.clone(), enter::enter));
+        router = router
+            .merge(reading)
+            .merge(desk)
+            .route("/api/v1/openapi.json", get(document::show))
+            .merge(console::routes(&state));
     }
     let router = router
         .layer(middleware::from_fn(check_host))
         .layer(middleware::from_fn(note_time))
         .with_state(state);
-    accept(
-        Places::new(listener, CONNECTIONS_MAX, SILENCE_MAX),
-        &router,
-        HEAD_TIMEOUT,
-    )
-    .await
+    let places = Places::new(listener, CONNECTIONS_MAX, SILENCE_MAX);
+    accept(places, tls, &router, HEAD_TIMEOUT).await
 }
 
 /// Serves whoever connects.
-async fn accept(mut places: Places, router: &Router, head_timeout: Duration) -> ! {
+async fn accept(
+    mut places: Places,
+    tls: Option<TlsAcceptor>,
+    router: &Router,
+    head_timeout: Duration,
+) -> ! {
     let attempts = Attempts::default();
     // Dropped with this future: each connection then ends after the answer that it is at, so that nobody goes on with
     // a token or a password of an older configuration.
@@ -84,22 +106,42 @@ async fn accept(mut places: Places, router: &Router, head_timeout: Duration) -> 
         let (connection, address) = places.accept().await;
         let caller = attempts.caller(address.ip());
         let service = TowerToHyperService::new(router.clone().layer(Extension(caller)));
-        let mut is_open = is_open.clone();
+        let (tls, is_open) = (tls.clone(), is_open.clone());
         tokio::spawn(async move {
-            let serving = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(head_timeout)
-                .serve_connection(TokioIo::new(connection), service);
-            tokio::pin!(serving);
-            // A client that breaks off, or takes too long for its head, is its own affair.
-            tokio::select! {
-                _ = serving.as_mut() => {}
-                _ = is_open.changed() => {
-                    serving.as_mut().graceful_shutdown();
-                    let _ = serving.await;
-                }
+            let Some(tls) = tls else {
+                return talk(connection, service, is_open, head_timeout).await;
+            };
+            // A client that does not get through the handshake is its own affair.
+            if let Ok(Ok(stream)) = timeout(head_timeout, tls.accept(connection)).await {
+                talk(stream, service, is_open, head_timeout).await;
             }
         });
+    }
+}
+
+/// Answers what comes over a connection, until its end or that of the configuration.
+async fn talk<Io, S>(
+    stream: Io,
+    service: TowerToHyperService<S>,
+    mut is_open: watch::Receiver<()>,
+    head_timeout: Duration,
+) where
+    Io: AsyncRead + AsyncWrite + Unpin,
+    TowerToHyperService<S>: HttpService<Incoming, ResBody = Body>,
+    <TowerToHyperService<S> as HttpService<Incoming>>::Error: Into<BoxError>,
+{
+    let serving = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(head_timeout)
+        .serve_connection(TokioIo::new(stream), service);
+    tokio::pin!(serving);
+    // A client that breaks off, or takes too long for its head, is its own affair.
+    tokio::select! {
+        _ = serving.as_mut() => {}
+        _ = is_open.changed() => {
+            serving.as_mut().graceful_shutdown();
+            let _ = serving.await;
+        }
     }
 }
 
@@ -152,7 +194,7 @@ mod tests {
             .route("/", post(page))
             .layer(middleware::from_fn(check_host));
         let places = Places::new(listener, 8, SILENCE_MAX);
-        tokio::spawn(async move { accept(places, &router, head_timeout).await });
+        tokio::spawn(async move { accept(places, None, &router, head_timeout).await });
         address
     }
 

@@ -5,11 +5,14 @@ use std::sync::Arc;
 
 use axum::body::Bytes;
 use serde::Serialize;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use crate::config::CanaryConfig;
+use crate::config::{CanaryConfig, WebConfig};
 use crate::pipeline::Troubles;
+use crate::templates::{Pages, TemplateError};
 use crate::time::Clock;
+use crate::web::desks::Desks;
+use crate::web::people::People;
 use crate::web::readers::Readers;
 
 /// What the endpoints share.
@@ -25,14 +28,60 @@ pub struct WebState {
     pub metrics_zones_max: Option<usize>,
     /// The token of who pushes; `None` takes no pushed lines.
     pub token: Option<String>,
-    /// Who may read history, each `user:password`; empty serves none.
-    pub users: Vec<String>,
+    /// Where people enter; `None` for nowhere.
+    pub console: Option<Console>,
     /// Who looks history up.
     pub readers: Readers,
     /// To whoever reads feeds.
     pub pushes: mpsc::Sender<PushedLines>,
     /// What holds the service up.
     pub troubles: Arc<Troubles>,
+}
+
+/// What the console and the API share.
+#[derive(Clone)]
+pub struct Console {
+    /// Who may enter.
+    pub(in crate::web) people: Arc<People>,
+    /// The desk.
+    pub(in crate::web) desks: Desks,
+    /// The words of the pages.
+    pub(in crate::web) pages: Arc<Pages>,
+    /// The section of the configuration.
+    pub(in crate::web) settings: Arc<WebConfig>,
+    /// How many passwords are hashed at a time: each takes 19 MiB.
+    pub(in crate::web) hashing: Arc<Semaphore>,
+}
+
+/// How many passwords are hashed at a time.
+const HASHING_MAX: usize = 2;
+
+/// Why nobody can enter.
+#[derive(Debug, thiserror::Error)]
+pub enum ConsoleError {
+    /// The system gives no random octets.
+    #[error("{0}")]
+    Random(#[from] std::io::Error),
+    /// A page cannot be worded.
+    #[error(transparent)]
+    Template(#[from] TemplateError),
+}
+
+impl Console {
+    /// Makes what the console and the API share.
+    ///
+    /// # Errors
+    ///
+    /// [`ConsoleError`].
+    pub fn new(web: &WebConfig, desks: Desks) -> Result<Self, ConsoleError> {
+        Ok(Self {
+            people: Arc::new(People::of(web)?),
+            desks,
+            pages: Arc::new(Pages::load()?),
+            settings: Arc::new(web.clone()),
+            hashing: Arc::new(Semaphore::new(HASHING_MAX)),
+        })
+    }
 }
 
 /// Lines that were pushed, and where their answer goes.

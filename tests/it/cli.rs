@@ -285,7 +285,12 @@ fn template_with_every_key_uncommented_is_sound() {
             "Verdacht: {{ domain | defang }}",
         ),
         ("push.token", "token-of-who-pushes"),
-        ("web.users", "reader:secret-of-a-reader"),
+        (
+            "web.users",
+            concat!("reader:viewer::", include_str!("../fixtures/argon2id.txt")),
+        ),
+        ("web.pem", CA_PEM),
+        ("web.key", "a private key"),
         ("domains.txt", "bad.example www.bad.example\n"),
         ("ca.pem", CA_PEM),
         ("asn.csv", "192.0.2.0,192.0.2.255,64500\n"),

@@ -24,7 +24,7 @@ const REPORT: &str = "[report]\nfrom = \"fluxwatch@registrar.example\"\ndesk = [
 /// The way out.
 const SMTP: &str = "[smtp]\nurl = \"maildir://desk\"\n";
 /// The files that configurations name, with their modes.
-const FILES: [(&str, &str, u32); 25] = [
+const FILES: [(&str, &str, u32); 27] = [
     ("everybody.csv", "192.0.2.0,192.0.2.255,64500\n", 0o666),
     ("everybody.ndjson", "", 0o646),
     ("sound.key", "c2VjcmV0c2VjcmV0c2VjcmV0\n", 0o600),
@@ -48,8 +48,20 @@ const FILES: [(&str, &str, u32); 25] = [
         "a.example,2026-01-01,Example Registrar, Inc.,a7\n",
         0o644,
     ),
-    ("sound-users", "desk:password-of-the-desk\n", 0o600),
-    ("users", "desk:password-of-the-desk\nnobody\n", 0o600),
+    (
+        "sound-users",
+        concat!("desk:viewer::", include_str!("../fixtures/argon2id.txt")),
+        0o600,
+    ),
+    (
+        "users",
+        concat!(
+            "desk:viewer::",
+            include_str!("../fixtures/argon2id.txt"),
+            "nobody\n"
+        ),
+        0o600,
+    ),
     ("no.mmdb", "no database", 0o644),
     ("short.token", "open-sesame\n", 0o600),
     (
@@ -60,11 +72,17 @@ const FILES: [(&str, &str, u32); 25] = [
     ("mark.token", "\u{feff}open-sesame-treasury\n", 0o600),
     ("blank.token", "open-sesame-treasury \n", 0o600),
     ("sound.token", "open-sesame-treasury\r\n", 0o600),
-    ("blank-users", "desk:password-of-the-desk \n", 0o600),
+    ("plain-users", "# desk\n\nada:open-sesame-treasury\n", 0o600),
     (
-        "short-users",
-        "desk:password-of-the-desk\n\nada:secret\n",
+        "role-users",
+        "ada:boss::$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA\n",
         0o600,
+    ),
+    ("hash-users", "ada:viewer::secret\n", 0o600),
+    (
+        "web.pem",
+        "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n",
+        0o644,
     ),
 ];
 
@@ -280,8 +298,16 @@ fn every_broken_section_is_told_with_its_line_and_key() {
             ("token-of-two-lines", pushed("two.token"), "web.token_file", "more than one line"),
             ("token-behind-a-mark", pushed("mark.token"), "web.token_file", "byte order mark"),
             ("token-before-a-blank", pushed("blank.token"), "web.token_file", "blanks at"),
-            ("web-users-blank", "[web]\nlisten = \"127.0.0.1:5380\"\nusers_file = \"blank-users\" #!\n".into(), "web.users_file", "line 1 has blanks"),
-            ("web-users-short", "[web]\nlisten = \"127.0.0.1:5380\"\nusers_file = \"short-users\" #!\n".into(), "web.users_file", "line 3 has a password that is shorter than 12"),
+            ("web-users-plain", "[web]\nlisten = \"127.0.0.1:5380\"\nusers_file = \"plain-users\" #!\n".into(), "web.users_file", "fluxwatch users add ada --role viewer"),
+            ("web-users-role", "[web]\nlisten = \"127.0.0.1:5380\"\nusers_file = \"role-users\" #!\n".into(), "web.users_file", "line 1"),
+            ("web-users-hash", "[web]\nlisten = \"127.0.0.1:5380\"\nusers_file = \"hash-users\" #!\n".into(), "web.users_file", "fluxwatch users passwd ada"),
+            ("web-for-everybody", "[web]\nlisten = \"0.0.0.0:5380\" #!\nusers_file = \"sound-users\"\n".into(), "web.listen", "loopback"),
+            ("web-certificate-alone", "[web]\nlisten = \"127.0.0.1:5380\"\nusers_file = \"sound-users\"\ncertificate = \"web.pem\" #!\n".into(), "web.certificate", "web.key"),
+            ("web-key-alone", "[web]\nlisten = \"127.0.0.1:5380\"\nusers_file = \"sound-users\"\nkey = \"sound.key\" #!\n".into(), "web.key", "web.certificate"),
+            ("web-public-url", "[web]\nlisten = \"127.0.0.1:5380\"\nusers_file = \"sound-users\"\npublic_url = \"desk.example\" #!\n".into(), "web.public_url", "https://"),
+            ("web-session-forever", "[web]\nlisten = \"127.0.0.1:5380\"\nusers_file = \"sound-users\"\nsession_max = \"400d\" #!\n".into(), "web.session_max", "31d"),
+            ("web-proxy-from-anywhere", "[web]\nlisten = \"127.0.0.1:5380\"\n[web.proxy]\nname_header = \"X-User\"\ngroups_header = \"X-Groups\"\nfrom = [] #!\nviewers = [\"staff\"]\n".into(), "web.proxy.from", "anybody"),
+            ("web-proxy-without-groups", "[web]\nlisten = \"127.0.0.1:5380\"\n[web.proxy] #!\nname_header = \"X-User\"\ngroups_header = \"X-Groups\"\nfrom = [\"127.0.0.1\"]\n".into(), "web.proxy", "no group has a role"),
             ("smtp-password-blank", smtp("url = \"smtps://user@mail.registrar.example\"\npassword_file = \"blank.token\" #!\n"), "smtp.password_file", "blanks at"),
             ("webhook-secret-short", "[[webhook]]\nurl = \"https://desk.registrar.example/hook\"\nsecret_file = \"short.token\" #!\n".into(), "webhook.secret_file", "openssl rand"),
             ("webhook-scheme-hides-the-rest", "[[webhook]]\nurl = \"ftp://desk.registrar.example/hook?token=x\" #!\nsecret_file = \"sound.key\"\n".into(), "webhook.url", "\"ftp\" is no scheme"),
@@ -363,7 +389,7 @@ fn what_is_sound_and_hardly_meant_is_a_warning() {
             ("primary-twice", "[[source]]\nname = \"a\"\nkind = \"transfer\"\nzone = \"example.\"\nprimaries = [\n\"192.0.2.1\",\n\"192.0.2.1:53\", #!\n]\n".into(), "source.primaries", "twice"),
             ("tls-on-53", "[[source]]\nname = \"a\"\nkind = \"transfer\"\nzone = \"example.\"\nprimaries = [\"192.0.2.1\"] #!\ntls = { server_name = \"p.example\" }\n".into(), "source.primaries", "853"),
             ("uneven-step", of(&[TRANSFER, "cron = \"0 */7 * * * *\" #!\n"]), "source.cron", "the last wait is 4"),
-            ("web-for-everybody", of(&[FEED, "[web]\nlisten = \"0.0.0.0:5380\" #!\nusers_file = \"sound-users\"\n"]), "web.listen", "loopback"),
+            ("push-for-everybody", of(&["[[source]]\nname = \"p\"\nkind = \"feed\"\nzone = \"p.test.\"\npush = true\n", "[web]\nlisten = \"0.0.0.0:5380\" #!\ntoken_file = \"sound.token\"\n"]), "web.listen", "loopback"),
             ("maildir-in-no-folder", of(&[FEED, REPORT, "[smtp]\nurl = \"maildir://absent/desk\" #!\n"]), "smtp.url", "first delivery"),
             ("zone-misspelt", of(&[TRANSFER, "[[zone]]\nname = \"exmaple.\" #!\nkeep = \"900d\"\n"]), "zone.name", "did you mean \"example.\"?"),
             ("zone-of-no-source", of(&[TRANSFER, "[[zone]]\nname = \"other.test.\" #!\nkeep = \"900d\"\n"]), "zone.name", "no source has the zone other.test"),

@@ -196,8 +196,7 @@ fn wrong_passwords_are_slowed_down_and_logged_and_right_ones_still_enter() {
         "[[source]]\nname = \"f\"\nkind = \"feed\"\npath = \"f.ndjson\"\n[web]\nlisten = \"127.0.0.1:{port}\"\nusers_file = \"users\"\n"
     ));
     bench.write("f.ndjson", "");
-    let users = bench.write("users", "desk:password-of-the-desk\n");
-    fs::set_permissions(users, fs::Permissions::from_mode(0o600)).expect("the mode can be set");
+    bench.write_users(&[("desk", "viewer", "password-of-the-desk")]);
     bench.run(0, &["poll"]);
     let running = Running::start(&bench, &["run"]);
     until("the listener", || {

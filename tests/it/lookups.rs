@@ -262,12 +262,10 @@ fn passive_dns_client_reads_every_value_once_over_http() {
         );
     }
     bench.write("f.ndjson", feed);
-    let users = bench.write(
-        "users",
-        "reader:secret-of-a-reader\nother:word-of-another\n",
-    );
-    let mode = <fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o600);
-    fs::set_permissions(users, mode).expect("closed");
+    bench.write_users(&[
+        ("reader", "viewer", "secret-of-a-reader"),
+        ("other", "viewer", "word-of-another"),
+    ]);
     bench.run(0, &["poll"]);
     let running = Running::start(&bench, &["run"]);
     let script = r#"

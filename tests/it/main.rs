@@ -21,6 +21,7 @@ mod cli;
 mod clock_steps;
 mod clocks;
 mod config;
+mod console;
 mod desk;
 mod disk_faults;
 mod drift;

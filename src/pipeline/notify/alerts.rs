@@ -193,7 +193,9 @@ impl Notify<'_> {
             .cases(&[CaseState::Open, CaseState::Acknowledged])?;
         let count = |state: CaseState| working.iter().filter(|it| it.case.state == state).count();
         let statuses = self.store.zones().status()?;
+        let web = self.config.web.as_ref();
         let mut report = DigestReport {
+            console: web.and_then(|web| web.public_url.clone()),
             day: now.to_date(),
             from: from.to_minute(),
             to: now.to_minute(),

@@ -57,6 +57,8 @@ pub struct CaseMail<'a> {
     pub reason: SendReason,
     /// For the header Date.
     pub now: Timestamp,
+    /// What a person of the desk adds to a notice.
+    pub paragraph: Option<&'a str>,
 }
 
 /// The parts of a report, for a preview of each.
@@ -161,6 +163,12 @@ impl Notify<'_> {
             }
         }
         merged
+    }
+
+    /// Returns the address of a case's page in the console, if people reach one.
+    pub(in crate::pipeline) fn case_page(&self, case_id: i64) -> Option<String> {
+        let url = self.config.web.as_ref()?.public_url.as_ref()?;
+        Some(format!("{url}/cases/{}", case_reference(case_id)))
     }
 
     /// Puts a mail about a case together for one addressee. `token` tells the mail from every other, also
@@ -307,6 +315,8 @@ impl Notify<'_> {
             |it| it.source_kind.word().to_owned(),
         );
         Ok(CaseFacts {
+            paragraph: mail.paragraph.map(str::to_owned),
+            page: self.case_page(mail.case_id).filter(|_| !is_notice),
             case_id: mail.case_id,
             case: mail.case,
             reason: mail.reason,

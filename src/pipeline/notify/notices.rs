@@ -5,9 +5,9 @@ use crate::mailer::is_same_address;
 use crate::pipeline::error::PipelineError;
 use crate::pipeline::notify::Notify;
 use crate::pipeline::notify::compose::ACTOR;
-use crate::pipeline::notify::compose::CaseMail;
+use crate::pipeline::notify::compose::{Addressee, CaseMail};
 use crate::pipeline::notify::reports::notice_basis;
-use crate::store::{CaseRow, MailKind, NoticeRow, NoticeState};
+use crate::store::{CaseRow, MailKind, NewMessage, NoticeRow, NoticeState};
 
 /// What became of an approval.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +20,21 @@ pub enum Approval {
     Void,
     /// Nothing waits for this recipient.
     NoDraft,
+    /// Who decides wrote into the draft, and another has to approve it.
+    OwnEdit,
+}
+
+/// A decision on the draft for a recipient.
+#[derive(Debug, Clone, Copy)]
+pub struct Deciding<'a> {
+    /// To whom it is.
+    pub recipient: &'a str,
+    /// Who decides.
+    pub by: &'a str,
+    /// What he says of it.
+    pub note: Option<&'a str>,
+    /// The SHA-256 of the octets that he saw; `None` if he takes it as it is.
+    pub seen: Option<&'a str>,
 }
 
 impl Notify<'_> {
@@ -30,21 +45,21 @@ impl Notify<'_> {
     /// [`PipelineError`].
     pub fn approve_notice(
         &self,
-        row: &CaseRow,
-        recipient: &str,
-        by: &str,
-        note: Option<&str>,
+        id: i64,
+        deciding: &Deciding<'_>,
     ) -> Result<Approval, PipelineError> {
-        let now = self.clock.now();
+        let (now, recipient, by) = (self.clock.now(), deciding.recipient, deciding.by);
         let tx = self.store.begin_batch()?;
-        let Some(notice) = self.draft_for(row.id, recipient)? else {
+        // Both are read in the transaction: a poller may have moved the case meanwhile.
+        let row = self.store.desk().case_by_id(id)?;
+        let Some((row, notice)) = row.zip(self.draft_for(id, recipient)?) else {
             return Ok(Approval::NoDraft);
         };
         if notice.basis != notice_basis(&row.case) {
             self.store
                 .desk()
                 .move_notice(notice.id, NoticeState::Void, None)?;
-            let drafted = self.draft_anew(row, recipient)?;
+            let drafted = self.draft_anew(&row, recipient, None)?;
             tx.commit()?;
             return Ok(if drafted {
                 Approval::Redrafted
@@ -52,13 +67,25 @@ impl Notify<'_> {
                 Approval::Void
             });
         }
+        if is_another(&notice, deciding) {
+            return Ok(Approval::Redrafted);
+        }
+        let web = self.config.web.as_ref();
+        let is_own = notice
+            .edited
+            .as_ref()
+            .is_some_and(|(_, editor)| editor == by);
+        if is_own && web.is_some_and(|web| web.approve_by_other) {
+            return Ok(Approval::OwnEdit);
+        }
+        let decided = Some((by, now, deciding.note));
         self.store
             .desk()
-            .move_notice(notice.id, NoticeState::Approved, Some((by, now, note)))?;
+            .move_notice(notice.id, NoticeState::Approved, decided)?;
         let line = format!("notice to {recipient} approved, sha256 {}", notice.sha256);
         self.store
             .desk()
-            .append_case_event(row.id, now, row.case.state, by, &line)?;
+            .append_case_event(id, now, row.case.state, by, &line)?;
         tx.commit()?;
         Ok(Approval::Approved(Box::new(notice)))
     }
@@ -68,28 +95,128 @@ impl Notify<'_> {
     /// # Errors
     ///
     /// [`PipelineError`].
-    pub fn reject_notice(
-        &self,
-        row: &CaseRow,
-        recipient: &str,
-        by: &str,
-        note: Option<&str>,
-    ) -> Result<bool, PipelineError> {
-        let now = self.clock.now();
+    pub fn reject_notice(&self, id: i64, deciding: &Deciding<'_>) -> Result<bool, PipelineError> {
+        let (now, recipient, by) = (self.clock.now(), deciding.recipient, deciding.by);
         let tx = self.store.begin_batch()?;
-        let Some(notice) = self.draft_for(row.id, recipient)? else {
+        let row = self.store.desk().case_by_id(id)?;
+        let Some((row, notice)) = row.zip(self.draft_for(id, recipient)?) else {
             return Ok(false);
         };
+        if is_another(&notice, deciding) {
+            return Ok(false);
+        }
+        let decided = Some((by, now, deciding.note));
         self.store
             .desk()
-            .move_notice(notice.id, NoticeState::Rejected, Some((by, now, note)))?;
-        let line = match note {
+            .move_notice(notice.id, NoticeState::Rejected, decided)?;
+        let line = match deciding.note {
             Some(note) => format!("notice to {recipient} rejected: {note}"),
             None => format!("notice to {recipient} rejected"),
         };
         self.store
             .desk()
-            .append_case_event(row.id, now, row.case.state, by, &line)?;
+            .append_case_event(id, now, row.case.state, by, &line)?;
+        tx.commit()?;
+        Ok(true)
+    }
+
+    /// Writes a paragraph into the draft for a recipient, in the place of the one that was there: a new draft, with the
+    /// octets that would be sent. Returns whether there was one, as he saw it, and the case still says the same.
+    ///
+    /// # Errors
+    ///
+    /// [`PipelineError`].
+    pub fn edit_notice(
+        &self,
+        id: i64,
+        deciding: &Deciding<'_>,
+        paragraph: &str,
+    ) -> Result<bool, PipelineError> {
+        let (recipient, by) = (deciding.recipient, deciding.by);
+        let tx = self.store.begin_batch()?;
+        let row = self.store.desk().case_by_id(id)?;
+        let Some((row, notice)) = row.zip(self.draft_for(id, recipient)?) else {
+            return Ok(false);
+        };
+        let is_current = notice.basis == notice_basis(&row.case);
+        if is_another(&notice, deciding) || !is_current {
+            return Ok(false);
+        }
+        let words = Some(paragraph).filter(|it| !it.is_empty());
+        if !self.draft_anew(&row, recipient, words)? {
+            return Ok(false);
+        }
+        let recipient = &notice.message.recipient;
+        self.store
+            .desk()
+            .note_edit(id, recipient, (paragraph, by))?;
+        let line = format!("draft of the notice to {recipient} edited");
+        self.store
+            .desk()
+            .append_case_event(id, self.clock.now(), row.case.state, by, &line)?;
+        tx.commit()?;
+        Ok(true)
+    }
+
+    /// Queues what a draft says to somebody of the desk: a test, of which its recipient gets nothing. Returns whether
+    /// there is a draft.
+    ///
+    /// # Errors
+    ///
+    /// [`PipelineError`].
+    pub fn test_notice(
+        &self,
+        id: i64,
+        deciding: &Deciding<'_>,
+        mail_of_desk: &str,
+    ) -> Result<bool, PipelineError> {
+        let now = self.clock.now();
+        let tx = self.store.begin_batch()?;
+        let row = self.store.desk().case_by_id(id)?;
+        let Some((row, notice)) = row.zip(self.draft_for(id, deciding.recipient)?) else {
+            return Ok(false);
+        };
+        let found = self
+            .findings
+            .find(&row.case.domain, row.case.evaluated_at)?;
+        let to = found.finding.as_ref().and_then(|finding| {
+            let mut addressees = self.notice_addressees(finding).into_iter();
+            addressees.find(|to| is_same_address(&to.address, deciding.recipient))
+        });
+        let Some((finding, to)) = found.finding.as_ref().zip(to) else {
+            return Ok(false);
+        };
+        let mail = CaseMail {
+            case_id: row.id,
+            case: &row.case,
+            finding: Some(finding),
+            kind: MailKind::Notice,
+            reason: SendReason::Asked,
+            now,
+            paragraph: notice
+                .edited
+                .as_ref()
+                .map(|(words, _)| words.as_str())
+                .filter(|it| !it.is_empty()),
+        };
+        let to = Addressee {
+            address: mail_of_desk.to_owned(),
+            ..to
+        };
+        let token = self.store.draw_token()?;
+        let message = NewMessage {
+            // It is no mail of the case: nobody was told by it.
+            case_id: None,
+            ..self.compose_case_mail(&mail, &to, &token)?.message
+        };
+        self.store.desk().queue_message(&message, now)?;
+        let line = format!(
+            "test of the notice to {} queued to {mail_of_desk}",
+            deciding.recipient
+        );
+        self.store
+            .desk()
+            .append_case_event(id, now, row.case.state, deciding.by, &line)?;
         tx.commit()?;
         Ok(true)
     }
@@ -116,7 +243,7 @@ impl Notify<'_> {
                 self.store
                     .desk()
                     .move_notice(notice.id, NoticeState::Void, None)?;
-                self.draft_anew(&row, recipient)?;
+                self.draft_anew(&row, recipient, None)?;
                 format!("the approval of the notice to {recipient} is void: the case changed")
             };
             tracing::info!(case = id, "case {id}: {line}");
@@ -138,7 +265,12 @@ impl Notify<'_> {
     }
 
     /// Drafts a notice anew for a case that changed. Returns whether there is anything to tell.
-    fn draft_anew(&self, row: &CaseRow, recipient: &str) -> Result<bool, PipelineError> {
+    fn draft_anew(
+        &self,
+        row: &CaseRow,
+        recipient: &str,
+        paragraph: Option<&str>,
+    ) -> Result<bool, PipelineError> {
         let found = self
             .findings
             .find(&row.case.domain, row.case.evaluated_at)?;
@@ -154,6 +286,7 @@ impl Notify<'_> {
             kind: MailKind::Notice,
             reason: SendReason::Asked,
             now,
+            paragraph,
         };
         let mut addressees = self.notice_addressees(&finding).into_iter();
         let to = addressees.find(|to| is_same_address(&to.address, recipient));
@@ -163,4 +296,11 @@ impl Notify<'_> {
         self.draft_for_addressee(&mail, &to)?;
         Ok(true)
     }
+}
+
+/// Returns whether a draft is another one than that which somebody saw.
+fn is_another(notice: &NoticeRow, deciding: &Deciding<'_>) -> bool {
+    deciding
+        .seen
+        .is_some_and(|seen| seen != notice.sha256.to_string())
 }

@@ -291,6 +291,7 @@ impl Notify<'_> {
             },
             reason,
             now: notifying.now,
+            paragraph: None,
         };
         if let Some(finding) = finding {
             let evidence = self.evidence_of(finding)?;
@@ -435,6 +436,7 @@ impl Notify<'_> {
                 kind: MailKind::Notice,
                 reason: SendReason::FirstReport,
                 now: notifying.now,
+                paragraph: None,
             };
             self.draft_notices(&mail)?;
             let note = format!("told: {reason}");
@@ -470,13 +472,16 @@ impl Notify<'_> {
             case: mail.case.clone(),
             ..row.clone()
         };
-        let body = serde_json::json!({
+        let mut body = serde_json::json!({
             "event": mail.kind.word(),
             "reason": mail.reason.to_string(),
             "revision": mail.case.revision,
             "at": mail.now,
             "case": CaseJson::from(&told),
         });
+        if let Some(page) = self.case_page(row.id) {
+            body["page"] = page.into();
+        }
         let octets = body.to_string().into_bytes();
         for hook in &self.config.webhooks {
             let what = format!("{}.{}.hook", row.id, mail.case.revision);
@@ -582,6 +587,7 @@ impl Notify<'_> {
             kind: MailKind::Report,
             reason: SendReason::FirstReport,
             now,
+            paragraph: None,
         };
         self.queue_webhooks(row, &mail)?;
         self.draft_notices(&mail)?;

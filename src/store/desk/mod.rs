@@ -7,7 +7,10 @@ pub(in crate::store) mod cases;
 pub(in crate::store) mod exemptions;
 pub(in crate::store) mod notices;
 pub(in crate::store) mod outbox;
+pub(in crate::store) mod queue;
+pub(in crate::store) mod sessions;
 pub(in crate::store) mod statistics;
+pub(in crate::store) mod tokens;
 
 /// What the desk keeps: cases, exemptions, notices, the outbox.
 #[derive(Clone, Copy)]

@@ -69,10 +69,12 @@ pub struct NoticeRow {
     pub drafted_at: Timestamp,
     /// When somebody decided, and who.
     pub decided: Option<(Timestamp, String)>,
+    /// What somebody wrote into it, and who.
+    pub edited: Option<(String, String)>,
 }
 
 /// The columns of a notice, in the order that [`read`] expects.
-const COLUMNS: &str = "id, case_id, revision, recipient, sender, message_id, subject, octets, party, state, basis, sha256, drafted_at, decided_at, decided_by";
+const COLUMNS: &str = "id, case_id, revision, recipient, sender, message_id, subject, octets, party, state, basis, sha256, drafted_at, decided_at, decided_by, paragraph, edited_by";
 
 impl Desk<'_> {
     /// Keeps a notice that waits for approval. What was drafted for the same recipient and nobody has
@@ -115,6 +117,27 @@ impl Desk<'_> {
                         now
                     ],
                 )
+            })
+            .map(|_| ())
+    }
+
+    /// Notes what somebody wrote into the draft for a recipient that waits.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn note_edit(
+        &self,
+        case_id: i64,
+        recipient: &str,
+        (paragraph, by): (&str, &str),
+    ) -> Result<(), StoreError> {
+        self.store
+            .run(|db| {
+                let sql = "update notice
+                              set paragraph = ?3, edited_by = ?4
+                            where case_id = ?1 and recipient = ?2 and state = 'drafted'";
+                db.execute(sql, params![case_id, recipient, paragraph, by])
             })
             .map(|_| ())
     }
@@ -200,6 +223,8 @@ fn read(row: &Row<'_>) -> Result<Option<NoticeRow>, Fault> {
     };
     let decided_at: Option<i64> = row.get("decided_at")?;
     let decided_by: Option<String> = row.get("decided_by")?;
+    let (paragraph, edited_by): (Option<String>, Option<String>) =
+        (row.get("paragraph")?, row.get("edited_by")?);
     Ok(Some(NoticeRow {
         id: row.get("id")?,
         message: NewMessage {
@@ -218,5 +243,6 @@ fn read(row: &Row<'_>) -> Result<Option<NoticeRow>, Fault> {
         sha256: row.get("sha256")?,
         drafted_at: row.get("drafted_at")?,
         decided: decided_at.map(|at| (Timestamp::from_unix(at), decided_by.unwrap_or_default())),
+        edited: edited_by.map(|by| (paragraph.unwrap_or_default(), by)),
     }))
 }

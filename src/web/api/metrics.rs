@@ -25,6 +25,28 @@ pub(in crate::web) async fn healthz(State(state): State<WebState>) -> Response {
     }
 }
 
+/// `GET /readyz`: whether the database can be read, nothing holds the service up, and every zone is seen within its
+/// limit. It names none, so that it needs no password.
+pub(in crate::web) async fn readyz(State(state): State<WebState>) -> Response {
+    let late = |what: &'static str| (StatusCode::SERVICE_UNAVAILABLE, what).into_response();
+    if state.troubles.line().is_some() {
+        return late("something holds the service up\n");
+    }
+    let Some(place) = state.readers.enter() else {
+        return "ready\n".into_response();
+    };
+    let now = state.clock.now();
+    let read = tokio::task::spawn_blocking(move || {
+        let open = place.open()?.desk().blindness_since(now)?;
+        Ok::<_, StoreError>(open.iter().any(|it| it.over_at.is_none()))
+    });
+    match read.await {
+        Ok(Ok(false)) => "ready\n".into_response(),
+        Ok(Ok(true)) => late("a zone is not seen within its limit\n"),
+        _ => late("the database cannot be read\n"),
+    }
+}
+
 /// `GET /metrics`.
 pub(in crate::web) async fn metrics(State(state): State<WebState>) -> Response {
     let Some(place) = state.readers.enter() else {

@@ -8,6 +8,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
 
 use fluxwatch::config::Config;
+use fluxwatch::people::hash_password;
 use fluxwatch::pipeline::{Pipeline, PollOptions, ZoneReport};
 use fluxwatch::store::{Store, StoreOptions};
 use fluxwatch::time::{SetClock, Timestamp};
@@ -82,6 +83,16 @@ impl Bench {
         format!(
             "[[key]]\nname = \"{TSIG_NAME}\"\nalgorithm = \"hmac-sha256\"\nsecret_file = \"transfer.key\"\n"
         )
+    }
+
+    /// Writes the file `users` with each of some users: name, role, password.
+    pub fn write_users(&self, users: &[(&str, &str, &str)]) {
+        let line = |(name, role, password): &(&str, &str, &str)| {
+            let hash = hash_password(password, [7; 16]);
+            format!("{name}:{role}:{name}@registrar.example:{hash}\n")
+        };
+        let path = self.write("users", users.iter().map(line).collect::<String>());
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("the mode can be set");
     }
 
     /// Returns the program with this configuration.

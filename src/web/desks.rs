@@ -1,0 +1,175 @@
+//! The desk as pages and the API reach it: pipelines that only look, and one that acts at a time.
+//!
+//! Opening a database takes longer than a page, so what was opened is kept for the next one.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use crate::desk::DeskError;
+use crate::pipeline::{Pipeline, Setup};
+use crate::store::{Store, StoreError, StoreOptions};
+use crate::time::Clock;
+
+/// The most pages that are read at a time; who comes then waits.
+const LOOKS_MAX: usize = 8;
+/// How many pipelines that only look are kept.
+const KEPT_MAX: usize = 4;
+/// How long a page waits for its turn.
+const WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// Too many at a time, for too long.
+#[derive(Debug)]
+pub(in crate::web) struct Busy;
+
+/// The desk, shared by all requests.
+#[derive(Clone)]
+pub struct Desks(Arc<Shared>);
+
+/// What is shared.
+struct Shared {
+    path: PathBuf,
+    setup: Setup,
+    clock: Arc<dyn Clock>,
+    /// Called after a step that may have put a message into the outbox.
+    ring: Box<dyn Fn() + Send + Sync>,
+    looks: Semaphore,
+    acts: Semaphore,
+    looking: Mutex<Vec<Pipeline>>,
+    acting: Mutex<Vec<Pipeline>>,
+}
+
+impl Desks {
+    /// Opens nothing yet.
+    pub fn new(
+        setup: Setup,
+        clock: Arc<dyn Clock>,
+        ring: impl Fn() + Send + Sync + 'static,
+    ) -> Self {
+        Self(Arc::new(Shared {
+            path: setup.config.store_path.clone(),
+            setup,
+            clock,
+            ring: Box::new(ring),
+            looks: Semaphore::new(LOOKS_MAX),
+            acts: Semaphore::new(1),
+            looking: Mutex::default(),
+            acting: Mutex::default(),
+        }))
+    }
+
+    /// Runs what only reads, over one state of the database.
+    ///
+    /// # Errors
+    ///
+    /// [`Busy`] if it would wait too long; else those of `work`.
+    pub(in crate::web) async fn look<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Pipeline) -> Result<T, DeskError> + Send + 'static,
+    ) -> Result<Result<T, DeskError>, Busy> {
+        let Ok(Ok(_place)) = timeout(WAIT_MAX, self.0.looks.acquire()).await else {
+            return Err(Busy);
+        };
+        let shared = self.0.clone();
+        let looked = move || {
+            let pipeline = match shared.take(&shared.looking) {
+                Some(kept) => kept,
+                None => shared.open(Store::open_read_only(&shared.path)?),
+            };
+            let reading = pipeline.store().begin_reading()?;
+            let found = work(&pipeline);
+            drop(reading);
+            keep(&shared.looking, pipeline, KEPT_MAX);
+            found
+        };
+        tokio::task::spawn_blocking(looked).await.map_err(|_| Busy)
+    }
+
+    /// Runs what writes. What is in `work` opens its own transaction.
+    ///
+    /// # Errors
+    ///
+    /// As [`Desks::look`].
+    pub(in crate::web) async fn act<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Pipeline) -> Result<T, DeskError> + Send + 'static,
+    ) -> Result<Result<T, DeskError>, Busy> {
+        let Ok(Ok(_place)) = timeout(WAIT_MAX, self.0.acts.acquire()).await else {
+            return Err(Busy);
+        };
+        let shared = self.0.clone();
+        let acted = move || {
+            let pipeline = match shared.take(&shared.acting) {
+                Some(kept) => kept,
+                None => shared.open(shared.open_to_write()?),
+            };
+            let done = work(&pipeline);
+            keep(&shared.acting, pipeline, 1);
+            (shared.ring)();
+            done
+        };
+        tokio::task::spawn_blocking(acted).await.map_err(|_| Busy)
+    }
+}
+
+impl Desks {
+    /// Notes something that is no step of the desk, such as a session.
+    ///
+    /// # Errors
+    ///
+    /// As [`Desks::look`].
+    pub(in crate::web) async fn note<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<Result<T, StoreError>, Busy> {
+        let Ok(Ok(_place)) = timeout(WAIT_MAX, self.0.acts.acquire()).await else {
+            return Err(Busy);
+        };
+        let shared = self.0.clone();
+        let noted = move || {
+            let pipeline = match shared.take(&shared.acting) {
+                Some(kept) => kept,
+                None => shared.open(shared.open_to_write()?),
+            };
+            let done = work(pipeline.store());
+            keep(&shared.acting, pipeline, 1);
+            done
+        };
+        tokio::task::spawn_blocking(noted).await.map_err(|_| Busy)
+    }
+}
+
+impl Shared {
+    /// Takes a pipeline that is kept and whose database is still the one at its path.
+    fn take(&self, kept: &Mutex<Vec<Pipeline>>) -> Option<Pipeline> {
+        let next = || kept.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        std::iter::from_fn(next).find(|it| it.store().is_current().unwrap_or(false))
+    }
+
+    /// Returns a pipeline over an open store.
+    fn open(&self, store: Store) -> Pipeline {
+        Pipeline::over(store, self.setup.clone(), self.clock.clone())
+    }
+
+    /// Opens the database for writing; makes nothing.
+    fn open_to_write(&self) -> Result<Store, StoreError> {
+        let options = StoreOptions {
+            reverse_index: self.setup.config.reverse_index,
+            create: false,
+        };
+        let store = Store::open(&self.path, options)?;
+        store.upkeep().limit_log(self.setup.config.wal_bytes_max);
+        Ok(store)
+    }
+}
+
+/// Keeps a pipeline for the next one.
+fn keep(kept: &Mutex<Vec<Pipeline>>, pipeline: Pipeline, count_max: usize) {
+    let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+    if kept.len() < count_max {
+        kept.push(pipeline);
+    }
+}
