@@ -146,7 +146,7 @@ pub struct MailConfig {
     pub language: String,
     /// Every language that is used.
     pub languages: Vec<String>,
-    /// The folder of the operator's own templates.
+    /// The folder of your own templates.
     pub templates: Option<PathBuf>,
     /// How often the desk is told.
     pub rules: MailRules,
@@ -302,7 +302,7 @@ pub struct MetricsConfig {
     pub zones_max: usize,
 }
 
-/// A domain of the operator's whose changes must be noticed.
+/// A domain of the administrator's whose changes must be noticed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CanaryConfig {
     /// The domain.

@@ -605,9 +605,9 @@ pub struct ReportSection {
     pub digest: String,
     /// Names that must move together for a note of their own; fewer are told in the digest.
     pub bulk_names_min: u32,
-    /// How many intervals a zone may be unseen before the operator is told.
+    /// How many intervals a zone may be unseen before the administrator is alerted.
     pub blind_intervals: u32,
-    /// The folder of the operator's own templates.
+    /// The folder of your own templates.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub templates: Option<PathBuf>,
     /// The language of the desk's mails; left out: the program's own words.

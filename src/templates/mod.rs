@@ -4,7 +4,7 @@
 //! `defang_text`, so that nothing in a zone becomes a tag or a live link. An undefined variable is an
 //! error, found at start-up by rendering every template with made-up mails.
 //!
-//! A folder of the operator's may hold any of the files under its name here: `mail/report/body.txt`. One
+//! A folder of yours may hold any of the files under its name here: `mail/report/body.txt`. One
 //! for a language lies below that language's name: `de/mail/report/body.txt`; what a language lacks is
 //! taken from the folder, and then from the program.
 
@@ -260,12 +260,12 @@ pub struct Templates(BTreeMap<String, Language>);
 #[derive(Debug)]
 struct Language {
     engine: Tera,
-    /// Where those of the operator's stand, by name.
+    /// Where the administrator's own stand, by name.
     files: BTreeMap<&'static str, PathBuf>,
 }
 
 impl Language {
-    /// Returns the fault of a template, named by its file where it has one of the operator's.
+    /// Returns the fault of a template, named by its file where the administrator has one.
     fn fault(&self, name: &str, fault: impl std::fmt::Display) -> TemplateError {
         let place = self.files.get(name).map(|path| path.display().to_string());
         TemplateError::new(place.unwrap_or_else(|| name.to_owned()), fault)
@@ -392,7 +392,7 @@ fn check_syntax(engine: &Tera, path: &Path, text: &str) -> Result<(), TemplateEr
         .map_err(|fault| TemplateError::new(path.display().to_string(), fault))
 }
 
-/// Reads a template of the operator's.
+/// Reads a template of the administrator's.
 fn read(path: &Path) -> Result<String, TemplateError> {
     let fault = |fault: std::io::Error| TemplateError::new(path.display().to_string(), fault);
     file::read_text(path, OCTETS_MAX).map_err(fault)

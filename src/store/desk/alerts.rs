@@ -1,4 +1,4 @@
-//! What the operator is told of: mass moves and zones that cannot be seen. And when it was last told.
+//! What the administrator is alerted to: mass moves and zones that cannot be seen. And when it was last mailed.
 
 use crate::store::desk::Desk;
 use crate::store::door::params;
@@ -17,7 +17,7 @@ pub struct Blindness {
     pub reason: String,
     /// Since when.
     pub since: Timestamp,
-    /// When the operator was told.
+    /// When the administrator was mailed.
     pub told_at: Option<Timestamp>,
     /// When it ended.
     pub over_at: Option<Timestamp>,
@@ -159,7 +159,7 @@ impl Desk<'_> {
             .map(|_| ())
     }
 
-    /// Notes that the operator was told of a blind zone.
+    /// Records that the administrator was mailed about a blind zone.
     ///
     /// # Errors
     ///

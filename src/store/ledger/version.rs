@@ -26,7 +26,7 @@ use crate::zone::{
     missed_between, transition_signature, widest_grown,
 };
 
-/// How many names must make the same move for a note to the operator.
+/// How many names must make the same move for an alert to the administrator.
 const MOVED_NAMES_MIN: usize = 10;
 /// How many of them the note names.
 const MOVED_NAMES_KEPT: usize = 10;
@@ -559,7 +559,7 @@ impl VersionTx<'_> {
         })
     }
 
-    /// Notes what the operator is told of: the same move of many names, and a mass change as a whole.
+    /// Records what the administrator is alerted to: the same move of many names, and a mass change as a whole.
     fn write_moves(&self, bulk: bool) -> Result<(), StoreError> {
         let mut notes: Vec<BulkMove> = self
             .moves
