@@ -236,7 +236,10 @@ impl Checker<'_> {
             let at = |key: &str| format!("key[{i}].{key}");
             let algorithm = section.algorithm.to_ascii_lowercase();
             if !ALGORITHMS.contains(&algorithm.as_str()) {
-                let what = format!("{:?} is no algorithm that is spoken", section.algorithm);
+                let what = format!(
+                    "fluxwatch does not know the TSIG algorithm {:?}",
+                    section.algorithm
+                );
                 let one_of = ALGORITHMS.join(", ");
                 let cure = match nearest(&algorithm, &ALGORITHMS) {
                     Some(near) => format!("did you mean {near:?}? It is one of {one_of}"),
@@ -258,7 +261,7 @@ impl Checker<'_> {
             if keys.insert(name.clone(), key).is_some() {
                 self.error(
                     &at("name"),
-                    &format!("the key {name} is there twice"),
+                    &format!("the key {name} is defined twice"),
                     "name each key once",
                 );
             }
@@ -283,7 +286,7 @@ impl Checker<'_> {
             |kind: &KindSection| matches!(kind, KindSection::Transfer(_) | KindSection::Catalog(_));
         let mut sources = written.source.iter().flatten();
         if !sources.any(|source| is_transferred(&source.kind)) {
-            let what = "no source of kind transfer or catalog hears of it";
+            let what = "no source of kind transfer or catalog waits for NOTIFY";
             self.warn("notify", what, "leave the section out");
         }
         Some(NotifyConfig {
@@ -337,11 +340,11 @@ impl Checker<'_> {
         let people = web.users_file.is_some() || web.proxy.is_some();
         match (push, &web.token_file, people) {
             (Some(push), None, _) => {
-                let what = "[web] token_file is missing: nobody else may write history";
+                let what = "[web] token_file is missing: fluxwatch takes changes only with a token";
                 self.error(push, what, "name a file with a token that others cannot read");
             }
             (None, Some(_), _) => {
-                let what = "no feed has push = true: nobody can use the token";
+                let what = "no feed has push = true: fluxwatch has no use for the token";
                 self.warn("web.token_file", what, "set push = true at the feed, or leave the key out");
             }
             (None, None, false) => self.error(
@@ -400,7 +403,7 @@ impl Checker<'_> {
             if !names.insert(name.clone()) {
                 self.error(
                     &at("name"),
-                    &format!("the zone {name} is there twice"),
+                    &format!("the zone {name} has two sections"),
                     "put both in one section",
                 );
             }
@@ -592,7 +595,11 @@ impl Checker<'_> {
             return None;
         }
         if port != Port::Any && (address.port() == 0 || ip.is_unspecified()) {
-            self.error(path, &format!("{text:?} is nobody's address"), cure);
+            self.error(
+                path,
+                &format!("{text:?} is not the address and port of one host"),
+                cure,
+            );
             return None;
         }
         Some(address)

@@ -220,7 +220,11 @@ impl Checker<'_> {
     /// Sees to it that a list names somebody, and nobody twice.
     fn somebody(&self, list: &[String], path: &str) {
         if list.is_empty() {
-            self.error(path, "names nobody", "write [\"desk@registrar.example\"]");
+            self.error(
+                path,
+                "names no address",
+                "write [\"desk@registrar.example\"]",
+            );
         }
         let mut seen = HashSet::new();
         for (i, address) in list.iter().enumerate() {
@@ -289,7 +293,7 @@ impl Checker<'_> {
         };
         let party = party?;
         if let (Party::Zone(_), true) = (&party, section.approval.is_some()) {
-            let what = "who answers for a zone is told like the desk, without notices";
+            let what = "a recipient of a zone gets reports as the desk does, and no notice that needs approval";
             self.error(&at("approval"), what, "leave the key out");
         }
         Some(Recipient {
@@ -317,7 +321,7 @@ impl Checker<'_> {
             if count == 0 {
                 self.error(
                     &format!("report.{key}"),
-                    "0 would tell of everything",
+                    "must be at least 1",
                     "write 1 or more",
                 );
             }
@@ -332,8 +336,7 @@ impl Checker<'_> {
     fn digest(&self, report: &ReportSection, zone: TimeZone) -> Option<CronLine> {
         if report.digest == "off" {
             if report.cases_per_hour_max == 0 {
-                let what =
-                    "0 mails cases in the digest alone, and digest is \"off\": nobody is told";
+                let what = "0 mails cases in the digest alone, and digest is \"off\": fluxwatch would report no case";
                 self.error("report.cases_per_hour_max", what, "write 1 or more");
             }
             return None;
@@ -368,7 +371,8 @@ impl Checker<'_> {
             Ok((url, has_user)) => {
                 if has_user && smtp.password_file.is_none() && !self.is_unread("smtp.password_file")
                 {
-                    let what = "it names a user, and nobody would log in without password_file";
+                    let what =
+                        "the URL names a user, and fluxwatch cannot log in without password_file";
                     self.error("smtp.url", what, "set password_file, or leave the user out");
                 }
                 url

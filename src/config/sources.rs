@@ -161,7 +161,7 @@ impl Checker<'_> {
             && jitter >= every
         {
             let what =
-                format!("{jitter} is not less than every, {every}: two looks may fall together");
+                format!("{jitter} is not less than every, {every}: two polls may fall together");
             self.warn(&place.key("jitter"), &what, "write a part of every");
         }
         Some(Source {
@@ -354,7 +354,7 @@ impl Checker<'_> {
             if value == 0 {
                 self.error(
                     &place.key(key),
-                    "0 asks nobody",
+                    "must be at least 1",
                     "write a number of 1 or more",
                 );
             }
@@ -394,7 +394,7 @@ impl Checker<'_> {
         for (key, _) in counts.into_iter().filter(|(_, count)| *count == 0) {
             self.error(
                 &place.key(key),
-                "0 asks nobody",
+                "must be at least 1",
                 "write a number of 1 or more",
             );
         }
@@ -442,7 +442,7 @@ impl Checker<'_> {
             let cure = "write [\"192.0.2.1:53\"]";
             self.error(
                 &place.key("primaries"),
-                "an empty list: nobody is asked",
+                "the list is empty: fluxwatch would have no primary to ask",
                 cure,
             );
         }

@@ -8,12 +8,12 @@ pub enum ServiceError {
     #[error(transparent)]
     Pipeline(#[from] PipelineError),
     /// Signals cannot be received.
-    #[error("signals: {0}")]
+    #[error("cannot listen for signals: {0}")]
     Signal(#[source] std::io::Error),
     /// A worker panicked.
     #[error("the worker {0:?} ended by itself; the log has why")]
     Died(&'static str),
     /// A worker cannot be started.
-    #[error("no thread for the worker {0:?}: {1}")]
+    #[error("cannot start a thread for the worker {0:?}: {1}")]
     Thread(&'static str, #[source] std::io::Error),
 }

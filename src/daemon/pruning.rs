@@ -29,7 +29,7 @@ impl Pruning {
         let ends = self.ends.clone();
         let work = move || {
             if let Err(error) = prune(&config, now, &ends) {
-                tracing::error!("nothing was forgotten: {error}");
+                tracing::error!("cannot prune old history: {error}");
             }
         };
         match std::thread::Builder::new()
@@ -37,7 +37,7 @@ impl Pruning {
             .spawn(work)
         {
             Ok(thread) => self.thread = Some(thread),
-            Err(error) => tracing::error!("no thread to forget with: {error}"),
+            Err(error) => tracing::error!("cannot start a thread to prune with: {error}"),
         }
     }
 }

@@ -258,7 +258,7 @@ impl Service {
     /// more.
     fn reload(&self, reload: Reload) -> JoinedReading {
         systemd::notify_reloading();
-        tracing::info!("reading the configuration anew");
+        tracing::info!("reloading the configuration");
         let before = self.common.setup().config;
         spawn_blocking(move || reload(&before))
     }
@@ -277,7 +277,7 @@ impl Service {
                 }
                 self.listeners = Some(Listeners::open(&self.common, &self.marks, &self.pushes));
                 let watching = self.watching();
-                tracing::info!("configuration read anew; {watching}");
+                tracing::info!("configuration reloaded; {watching}");
                 systemd::notify_ready(&watching);
                 self.is_told = false;
             }

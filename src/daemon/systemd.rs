@@ -32,6 +32,6 @@ pub(super) fn notify_status(status: &str) {
 /// Sends a message to systemd, if there is one.
 fn notify(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
-        tracing::debug!(%error, "systemd was not told: {error}");
+        tracing::debug!(%error, "cannot notify systemd: {error}");
     }
 }

@@ -341,7 +341,7 @@ impl<'a> Watch<'a> {
         probe: &ProbeConfig,
     ) -> Result<(), PipelineError> {
         if !self.busy.insert(i) {
-            tracing::warn!(source = %source.name, "source {}: the last probe is not done yet", source.name);
+            tracing::warn!(source = %source.name, "source {}: the last probe is still running; a longer every gives it time", source.name);
             return Ok(());
         }
         match self.pipeline.ingest().prepare_probe(source, probe)? {
@@ -383,7 +383,7 @@ impl<'a> Watch<'a> {
             }
             _ => {
                 self.busy.remove(&i);
-                tracing::info!(source = %source.name, "source {}: every domain was asked about", source.name);
+                tracing::info!(source = %source.name, "source {}: the probe has asked about every domain", source.name);
                 self.pipeline.store().upkeep().checkpoint()?;
             }
         }

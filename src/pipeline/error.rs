@@ -29,7 +29,7 @@ pub enum PipelineError {
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// Mail was asked for where none is configured.
-    #[error("mail needs [report] and [smtp] in the configuration")]
+    #[error("mail needs [report] and [smtp]; add both to the configuration")]
     NoMail,
     /// A report for machines that is not sound.
     #[error("xarf.json: {0}")]

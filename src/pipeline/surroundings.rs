@@ -284,7 +284,10 @@ impl Check<'_> {
             Ok(targets) if targets.is_empty() => {
                 self.error(
                     key,
-                    format!("{} is empty: nobody is asked about", path.display()),
+                    format!(
+                        "{} names no domain: the probe would ask nothing",
+                        path.display()
+                    ),
                     "write a domain on each line",
                 );
             }

@@ -237,7 +237,7 @@ impl Prober {
     async fn find_parent(&self, domain: &Name) -> Result<Vec<SocketAddr>, Refusal> {
         let Some(above) = domain.parent() else {
             return Err(Refusal::Malformed(
-                "the root is delegated by nobody".to_owned(),
+                "the root zone has no parent to ask; take it out of the list of domains".to_owned(),
             ));
         };
         if let Some(known) = look(&self.parents, &above) {

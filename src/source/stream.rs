@@ -107,7 +107,7 @@ impl Connection {
                 "the connection broke before the answer was complete: {error}"
             ))),
             Err(_) => Err(Refusal::Timeout(format!(
-                "no whole message in {} s",
+                "the primary sent no whole message in {} s",
                 self.idle.as_secs()
             ))),
         }

@@ -37,7 +37,7 @@ pub enum StoreError {
     },
     /// Somebody reads an old state, and the log may not grow any further. Passes when he ends.
     #[error(
-        "database {path}: the write-ahead log has {octets_mib} MiB and may not grow: {readers} reads an old state and keeps it from being moved into the database; nothing is written until that ends"
+        "database {path}: the write-ahead log has {octets_mib} MiB and may not grow: {readers} reads an old state, so that SQLite cannot move the log into the database; fluxwatch writes nothing until that ends"
     )]
     LogFull {
         /// The database file.
@@ -105,16 +105,16 @@ pub enum StoreError {
     #[error("{0} has more than {1} names at or below it")]
     TooManyNames(Name, usize),
     /// A version was made of what its zone was, and another has been stored since.
-    #[error("zone {0} got another version meanwhile; it is looked at again")]
+    #[error("zone {0} got another version meanwhile; fluxwatch compares it again")]
     Overtaken(Name),
     /// The file is gone from its path, while it is open: what is written now nobody would find.
     #[error(
-        "database {0} was renamed or removed while it was open; nothing is written until it is back: put the file back, or start fluxwatch anew for a new one"
+        "database {0} was renamed or removed while it was open; fluxwatch writes nothing until it is back: put the file back, or restart fluxwatch to make a new one"
     )]
     Gone(PathBuf),
     /// Another file has taken the place of the one that is open.
     #[error(
-        "database {0} was replaced by another file while it was open; nothing is written: start fluxwatch anew to use the new file, or put the old one back"
+        "database {0} was replaced by another file while it was open; fluxwatch writes nothing: restart it to use the new file, or put the old one back"
     )]
     Replaced(PathBuf),
     /// The file has more than one name, and so more than one log.

@@ -176,8 +176,8 @@ fn every_broken_source_is_told_with_its_line_and_key() {
             ("primaries-empty", "[[source]]\nname = \"a\"\nkind = \"transfer\"\nzone = \"example.\"\nprimaries = [] #!\n".into(), "source.primaries", "empty list"),
             ("primaries-a-text", "[[source]]\nname = \"a\"\nkind = \"transfer\"\nzone = \"example.\"\nprimaries = \"192.0.2.1\" #!\n".into(), "source.primaries", "as a list"),
             ("primary-a-name", "[[source]]\nname = \"a\"\nkind = \"transfer\"\nzone = \"example.\"\nprimaries = [\n  \"192.0.2.1:53\",\n  \"primary.example\", #!\n]\n".into(), "source.primaries", "primary.example"),
-            ("primary-port-0", "[[source]]\nname = \"a\"\nkind = \"transfer\"\nzone = \"example.\"\nprimaries = [\"192.0.2.1:0\"] #!\n".into(), "source.primaries", "nobody's address"),
-            ("primary-unspecified", "[[source]]\nname = \"a\"\nkind = \"transfer\"\nzone = \"example.\"\nprimaries = [\"0.0.0.0:53\"] #!\n".into(), "source.primaries", "nobody's address"),
+            ("primary-port-0", "[[source]]\nname = \"a\"\nkind = \"transfer\"\nzone = \"example.\"\nprimaries = [\"192.0.2.1:0\"] #!\n".into(), "source.primaries", "is not the address and port of one host"),
+            ("primary-unspecified", "[[source]]\nname = \"a\"\nkind = \"transfer\"\nzone = \"example.\"\nprimaries = [\"0.0.0.0:53\"] #!\n".into(), "source.primaries", "is not the address and port of one host"),
             ("key-without-section", transfer("key = \"k.\" #!\n"), "source.key", "[[key]]"),
             ("ixfr-a-text", transfer("ixfr = \"yes\" #!\n"), "source.ixfr", "true or false"),
             ("zonemd-unknown", transfer("zonemd = \"always\" #!\n"), "source.zonemd", "require"),
@@ -223,11 +223,11 @@ fn every_broken_source_is_told_with_its_line_and_key() {
             ("resolver-without-port", probe("resolvers = [\"192.0.2.53\"] #!\n"), "source.resolvers", "with a port"),
             ("domains-missing", "[[source]] #!\nname = \"p\"\nkind = \"probe\"\nresolvers = [\"192.0.2.53:53\"]\n".into(), "source.domains", "is missing"),
             ("domains-absent", "[[source]]\nname = \"p\"\nkind = \"probe\"\nresolvers = [\"192.0.2.53:53\"]\ndomains = \"absent.txt\" #!\n".into(), "source.domains", "absent.txt"),
-            ("domains-nobody", "[[source]]\nname = \"p\"\nkind = \"probe\"\nresolvers = [\"192.0.2.53:53\"]\ndomains = \"nobody.txt\" #!\n".into(), "source.domains", "nobody is asked"),
+            ("domains-nobody", "[[source]]\nname = \"p\"\nkind = \"probe\"\nresolvers = [\"192.0.2.53:53\"]\ndomains = \"nobody.txt\" #!\n".into(), "source.domains", "names no domain"),
             ("domains-no-name", "[[source]]\nname = \"p\"\nkind = \"probe\"\nresolvers = [\"192.0.2.53:53\"]\ndomains = \"bad-domains.txt\" #!\n".into(), "source.domains", "line 2"),
-            ("server-rate-0", resolved("server_rate = 0 #!\n"), "source.server_rate", "asks nobody"),
-            ("at-once-0", resolved("domains_at_once = 0 #!\n"), "source.domains_at_once", "asks nobody"),
-            ("port-0", resolved("port = 0 #!\n"), "source.port", "asks nobody"),
+            ("server-rate-0", resolved("server_rate = 0 #!\n"), "source.server_rate", "must be at least 1"),
+            ("at-once-0", resolved("domains_at_once = 0 #!\n"), "source.domains_at_once", "must be at least 1"),
+            ("port-0", resolved("port = 0 #!\n"), "source.port", "must be at least 1"),
             ("port-70000", resolved("port = 70000 #!\n"), "source.port", "70000"),
             ("primary-multicast", "[[source]]\nname = \"a\"\nkind = \"transfer\"\nzone = \"example.\"\nprimaries = [\"224.0.0.1:53\"] #!\n".into(), "source.primaries", "many hosts"),
             ("primary-broadcast", "[[source]]\nname = \"a\"\nkind = \"transfer\"\nzone = \"example.\"\nprimaries = [\"255.255.255.255\"] #!\n".into(), "source.primaries", "many hosts"),
@@ -281,7 +281,7 @@ fn every_broken_section_is_told_with_its_line_and_key() {
             ("threshold-unknown", "[detect.nameservers]\nchanges_min = 3.0 #!\n".into(), "detect.nameservers.changes_min", "did you mean changes_"),
             ("hold-no-name", "[detect]\nhold_nameservers = [\"a..b\"] #!\n".into(), "detect.hold_nameservers", "label"),
             ("confirm-without-resolver", "[detect.confirm] #!\ntimes = 3\n".into(), "detect.confirm.resolvers", "resolvers"),
-            ("confirm-times-0", "[detect.confirm]\nresolvers = [\"127.0.0.1:53\"]\ntimes = 0 #!\n".into(), "detect.confirm.times", "asks nobody"),
+            ("confirm-times-0", "[detect.confirm]\nresolvers = [\"127.0.0.1:53\"]\ntimes = 0 #!\n".into(), "detect.confirm.times", "must be at least 1"),
             ("keep-less-than-memory", "[retention]\nkeep = \"30d\" #!\n".into(), "retention.keep", "detect.memory"),
             ("size-0", "[retention]\nsize_bytes_max = 0 #!\n".into(), "retention.size_bytes_max", "keeps nothing"),
             ("zone-section-empty", "[[zone]]\nname = \"example.\" #!\n".into(), "zone.name", "neither desk nor keep"),
@@ -322,13 +322,13 @@ fn every_broken_section_is_told_with_its_line_and_key() {
             ("report-without-smtp", "[report] #!\nfrom = \"a@b.example\"\n".into(), "report", "[smtp]"),
             ("smtp-without-report", "[smtp] #!\nurl = \"maildir://desk\"\n".into(), "smtp", "[report]"),
             ("dkim-without-mail", "[dkim] #!\ndomain = \"registrar.example\"\n".into(), "dkim", "[report] and [smtp]"),
-            ("desk-nobody", of(&["[report]\nfrom = \"a@b.example\"\ndesk = [] #!\norg = \"O\"\ncontact = \"a@b.example\"\n", SMTP]), "report.desk", "names nobody"),
+            ("desk-nobody", of(&["[report]\nfrom = \"a@b.example\"\ndesk = [] #!\norg = \"O\"\ncontact = \"a@b.example\"\n", SMTP]), "report.desk", "names no address"),
             ("desk-twice", of(&["[report]\nfrom = \"a@b.example\"\ndesk = [\n  \"a@b.example\",\n  \"A@b.example\", #!\n]\norg = \"O\"\ncontact = \"a@b.example\"\n", SMTP]), "report.desk", "twice"),
             ("desk-no-address", of(&["[report]\nfrom = \"a@b.example\"\ndesk = [\"a@b.example\", \"desk\"] #!\norg = \"O\"\ncontact = \"a@b.example\"\n", SMTP]), "report.desk", "\"desk\""),
             ("org-missing", of(&["[report] #!\nfrom = \"a@b.example\"\ndesk = [\"a@b.example\"]\ncontact = \"a@b.example\"\n", SMTP]), "report.org", "is missing"),
             ("digest-4-fields", report("digest = \"0 7 * *\" #!\n"), "report.digest", "six fields"),
             ("digest-backwards", report("digest = \"0 0 7 * * Fri-Mon\" #!\n"), "report.digest", "upwards"),
-            ("nobody-is-told", report("digest = \"off\"\ncases_per_hour_max = 0 #!\n"), "report.cases_per_hour_max", "nobody is told"),
+            ("nobody-is-told", report("digest = \"off\"\ncases_per_hour_max = 0 #!\n"), "report.cases_per_hour_max", "would report no case"),
             ("repeat-a-minute", report("repeat = \"1m\" #!\n"), "report.repeat", "less than an hour"),
             ("blind-0", report("blind_intervals = 0 #!\n"), "report.blind_intervals", "1 or more"),
             ("language-without-templates", report("language = \"de\" #!\n"), "report.language", "templates"),
@@ -634,7 +634,7 @@ fn hangup_with_an_empty_table_keeps_the_old_one_and_names_every_fault() {
         let log = running.log();
         log.contains("enrich.asn: ") && log.contains("is empty") && log.contains("limits.names: ")
     });
-    assert!(!running.log().contains("configuration read anew"));
+    assert!(!running.log().contains("configuration reloaded"));
     bench.configure(&sound);
     let status = bench.run_stderr(0, &["status"]);
     assert!(status.contains("asn.csv: 1 rows of 20"), "{status}");

@@ -222,8 +222,8 @@ impl Service {
     /// Has it read the configuration anew; returns how long it took to hear of it.
     fn reload(&mut self) -> Duration {
         let heard = |log: &str| {
-            log.matches("configuration read anew").count()
-                + log.matches("reading the configuration anew").count()
+            log.matches("configuration reloaded").count()
+                + log.matches("reloading the configuration").count()
         };
         let (path, before) = (self.log.clone(), heard(&self.log()));
         let began = Instant::now();

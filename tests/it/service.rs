@@ -320,7 +320,8 @@ fn hangup_reads_the_configuration_anew_and_a_bad_one_is_told_and_not_taken() {
     bench.configure(&format!("{FEED}{second}"));
     running.signal("HUP");
     until("the new configuration", || {
-        running.log().contains("read anew") && running.log().contains("watching 2 sources")
+        running.log().contains("configuration reloaded")
+            && running.log().contains("watching 2 sources")
     });
     running.stop();
 }

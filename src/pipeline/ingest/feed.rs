@@ -284,7 +284,7 @@ impl Ingest<'_> {
         };
         let mut fault = is_lost.then(|| {
             Refusal::Rotated(format!(
-                "{}: the file that was read up to line {} is gone; what it held after that is in history only if `fluxwatch import feed` brings it",
+                "{}: the file that fluxwatch read up to line {} is gone; if it had lines after that, import them with `fluxwatch import feed`",
                 path.display(),
                 position.line_number
             ))
@@ -302,7 +302,7 @@ impl Ingest<'_> {
             };
             if part.goes_on && position.offset > 0 && reader.offset() == 0 {
                 fault = Some(Refusal::Rotated(format!(
-                    "{}: was cut back or written anew after line {}; what stood there after that line is in history only if `fluxwatch import feed` brings it",
+                    "{}: another program cut the file back or rewrote it after line {}; if lines after that are missing, import them with `fluxwatch import feed`",
                     part.path.display(),
                     position.line_number
                 )));

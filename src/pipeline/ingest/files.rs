@@ -389,7 +389,7 @@ fn open_as_dated(file: &DatedFile) -> Result<File, Refusal> {
         Ok(opened)
     } else {
         Err(Refusal::EndedEarly(format!(
-            "{path} changed while it was looked at"
+            "{path} changed while fluxwatch opened it; write a new file under another name, then rename it"
         )))
     }
 }

@@ -450,7 +450,7 @@ impl Ingest<'_> {
         options: &PollOptions,
     ) -> Result<AfterTransfer, PipelineError> {
         let zone = job.zone.apex.clone();
-        tracing::warn!(%zone, "zone {zone}: not compared: the whole zone is newer than the steps that its primary gives; the comparison stays due");
+        tracing::warn!(%zone, "zone {zone}: not compared: the whole zone is newer than the steps that its primary gives; fluxwatch tries the comparison again");
         self.store.zones().note_zone_attempt(&zone, now, None)?;
         self.store.zones().note_whole_failed(job.zone.id, now)?;
         let observed_at = job.observed_at(now);
@@ -531,7 +531,7 @@ impl TransferJob {
         let (zone, names) = (&self.zone.apex, summary.drift_names);
         let changed = summary.changed_names;
         if names == 0 && changed > 0 && self.zone.newest_is_whole && serial == self.zone.serial {
-            tracing::warn!(%zone, %primary, names = changed, "zone {zone}: names changed under the same serial: {changed} in the zone of primary {primary}; no steps led there, or none are relied upon, so these are changes like any other");
+            tracing::warn!(%zone, %primary, names = changed, "zone {zone}: names changed under the same serial: {changed} in the zone of primary {primary}; no steps led there, or fluxwatch does not rely on them, so it stores these as changes like any other");
         }
         if names == 0 {
             return;
@@ -541,7 +541,7 @@ impl TransferJob {
             count => format!("{count} names differed"),
         };
         let why = if self.misfits {
-            "whose steps did not fit, so that nobody knows which of these are new"
+            "whose steps did not fit, so that fluxwatch cannot know which of these are new"
         } else {
             "to which its steps had not led"
         };

@@ -93,7 +93,7 @@ impl Judge<'_> {
 fn lowered(case: &Case, peak: Option<Level>, now: Timestamp) -> (Case, CaseEvent) {
     let before = case.peak_level.word();
     let told = match (case.reported, case.told.at) {
-        (true, Some(at)) => format!("; you were told of it at {at}"),
+        (true, Some(at)) => format!("; last reported at {at}"),
         _ => String::new(),
     };
     let (state, note) = match peak {

@@ -149,7 +149,9 @@ impl Notify<'_> {
         if is_new {
             let count = pass.in_hand_count() + pass.ended.len();
             let attempts = counted(count as u64, "attempt");
-            tracing::warn!("{attempts} in hand cannot be noted yet, tried again: {fault}");
+            tracing::warn!(
+                "{attempts} in hand cannot be recorded yet; fluxwatch tries again: {fault}"
+            );
         }
         Ok(NOTE_AGAIN)
     }
@@ -167,7 +169,9 @@ impl Notify<'_> {
             noted = self.record_ended(pass);
         }
         if let Err(fault) = noted {
-            tracing::error!("an attempt could not be noted: {fault}");
+            tracing::error!(
+                "cannot record an attempt; fluxwatch tries its message again when the lease is over: {fault}"
+            );
         }
         let count = pass.in_hand_count();
         if count > 0 {
@@ -209,7 +213,9 @@ impl Notify<'_> {
             let sent_count = self.store.desk().sent_since(caps.since, now)?;
             if sent_count + self.store.desk().in_hand_count(now)? >= limits.per_hour_max {
                 if sent_count >= limits.per_hour_max && !pass.is_cap_told {
-                    tracing::warn!("the hourly number of messages is reached; the others wait");
+                    tracing::warn!(
+                        "fluxwatch has sent {sent_count} messages within an hour, the most that it may (smtp.per_hour_max); the others wait"
+                    );
                     pass.is_cap_told = true;
                 }
                 break;
@@ -247,20 +253,22 @@ impl Notify<'_> {
                 ..
             } = &message;
             if octets.is_empty() {
-                let advice =
-                    "there are no octets to send; `fluxwatch report send CASE` makes the mail anew";
+                let advice = "the message is empty; `fluxwatch report send CASE` composes it again";
                 return Attempt::Refused(advice.to_owned());
             }
             let began = Instant::now();
             let attempt = match (message.kind, hook, mailer) {
                 (MailKind::Webhook, Some(hook), _) => hook.deliver(message_id, &octets).await,
-                (MailKind::Webhook, None, _) => {
-                    Attempt::Refused("no [[webhook]] has this url any more".to_owned())
-                }
+                (MailKind::Webhook, None, _) => Attempt::Refused(
+                    "no [[webhook]] has this URL any more; add it again, or drop the message"
+                        .to_owned(),
+                ),
                 (_, _, Some(mailer)) => {
                     mailer.deliver(sender, recipient, message_id, &octets).await
                 }
-                (_, _, None) => Attempt::Unreachable("no mail is configured".to_owned()),
+                (_, _, None) => Attempt::Unreachable(
+                    "the configuration has no [smtp] to send mail through".to_owned(),
+                ),
             };
             note_stage(Stage::Send, began.elapsed());
             attempt
@@ -301,7 +309,7 @@ impl Notify<'_> {
             tracing::warn!(
                 outbox = id,
                 recipient = to,
-                "message {id} to {to}: an attempt took longer than its lease, and a later one has its place: {reply}"
+                "message {id} to {to}: an attempt took longer than its lease, and a later one has replaced it: {reply}"
             );
             return Ok(());
         }

@@ -10,11 +10,11 @@ pub fn log_step(step: Step) {
     let times = if by_s < 0 {
         "a zone whose newest version is later than the clock keeps that time for its next ones"
     } else {
-        "times in between were not seen by anybody"
+        "fluxwatch observed nothing at the times in between"
     };
     tracing::warn!(
         by_s,
-        "the machine's clock {step}; no look and no message is put off by it, {times}; check that the clock is kept right (timedatectl, chronyc tracking)"
+        "the machine's clock {step}; polls and messages keep their times; {times}; check that something keeps the clock right (timedatectl, chronyc tracking)"
     );
 }
 

@@ -103,7 +103,7 @@ pub(in crate::web) async fn push_changes(
         // The lines may or may not be in history; sending them again changes nothing.
         _ => (
             StatusCode::SERVICE_UNAVAILABLE,
-            "not known whether it is stored; send it again\n",
+            "fluxwatch does not know whether it stored this; send it again\n",
         )
             .into_response(),
     }
@@ -112,7 +112,7 @@ pub(in crate::web) async fn push_changes(
 /// Answers a push for which there is no room. Nothing of it was taken.
 fn too_much_waits() -> Response {
     let retry = [(header::RETRY_AFTER, "5")];
-    let what = "too much is waiting\n";
+    let what = "too many changes wait to be stored; send this again later\n";
     (StatusCode::SERVICE_UNAVAILABLE, retry, what).into_response()
 }
 
