@@ -26,6 +26,7 @@ const WAL_BYTES_LEAST: u64 = 32 << 20;
 /// The most octets of a file of authorities.
 const CA_OCTETS_MAX: u64 = 1 << 20;
 /// The most octets of a secret file.
+// The key may name a wrong file, which must not be read whole.
 const SECRET_OCTETS_MAX: u64 = 4096;
 /// The least length of a token, and of the secret that signs what a webhook is told: both are made by a machine.
 /// Unit: characters.

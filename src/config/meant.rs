@@ -13,6 +13,7 @@ use crate::time::Span;
 /// The longest wait that a key takes, a leap year: whoever writes more meant another unit.
 const WAIT_MAX: Span = Span::days(366);
 /// How many edits make a name of the one that was meant.
+// With more, short names of different zones would pass for each other's slips.
 const EDITS_MAX: usize = 2;
 
 /// Which zones the sources bring.

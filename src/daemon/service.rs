@@ -44,6 +44,7 @@ const START_PAUSE_MAX: Duration = Duration::from_secs(60);
 /// How often the service looks after its workers.
 const TICK: Duration = Duration::from_secs(1);
 /// The most zones that are marked by NOTIFY and wait.
+// A listener waits while it is full; what a listener cannot hold is left to the schedule.
 const MARKS_WAITING_MAX: usize = 4096;
 
 /// The signals that the service hears. They are made first, so that none is missed.

@@ -28,6 +28,7 @@ const DELIVERY_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long it may take to see whether a server takes sessions.
 const SESSION_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long the server may take to say goodbye.
+// The message is taken by then: waiting longer gains nothing.
 const QUIT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long an attempt may take in all: the message, the look whether the server takes another session, the goodbye.
 const ATTEMPT_MAX: Duration = DELIVERY_TIMEOUT

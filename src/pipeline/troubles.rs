@@ -12,6 +12,7 @@ use crate::pipeline::upkeep::metrics::Page;
 use crate::time::Timestamp;
 
 /// How long a worker waits after its first fault; twice as long after each further one.
+// A database that is locked is free again soon; a full disk is not, hence the doubling.
 const PAUSE_FIRST: Duration = Duration::from_secs(1);
 /// The longest pause.
 const PAUSE_MAX: Duration = Duration::from_secs(60);

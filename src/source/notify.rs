@@ -32,10 +32,13 @@ const MESSAGE_OCTETS_MAX: usize = 4096;
 // Over TCP anybody can connect; the primaries that are known are few.
 const CONNECTIONS_MAX: usize = 64;
 /// How long a connection may take to send its message.
+// The places are few: a connection that sends nothing must give its own up.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often messages that did not fit are logged, at most.
+// A flood of messages must not become a flood of lines.
 const DROPPED_EVERY: Duration = Duration::from_secs(60);
 /// The most messages of one connection.
+// A client that goes on sending would keep its place for good.
 const MESSAGES_OF_CONNECTION_MAX: u32 = 1000;
 
 /// Who may send a NOTIFY for which zone.

@@ -29,14 +29,19 @@ use crate::dns::{Name, Rdata, Record};
 use crate::zone::Refusal;
 
 /// The most servers of one side that are asked; of a set that is larger the first in order of addresses.
+// Whoever owns the domain decides how many servers it lists, and each costs queries.
 const SERVERS_MAX: usize = 8;
 /// The most name-server names whose addresses are looked for.
+// Each name may cost a walk of its own from the root.
 const HOSTS_MAX: usize = 13;
 /// The most cuts on the way down from the root.
+// A name may have 127 labels, and its owner may delegate at each.
 const CUTS_MAX: usize = 16;
 /// How deep looking for the address of a name server may look for addresses of others.
+// Name servers that lie below each other's domains lead round in a circle.
 const DEPTH_MAX: usize = 6;
 /// How many parents' servers, and addresses of name servers, are remembered within a pass.
+// A list of domains may be long, and its domains name the servers.
 const KNOWN_MAX: usize = 100_000;
 
 /// How it is asked.
@@ -432,6 +437,7 @@ impl Prober {
                     timeout.as_millis()
                 )));
             }
+            // A cut answer, or one that does not repeat the case: TCP settles it.
             Ok(_) => {}
         }
         self.wait_for_turn(server.ip()).await;
@@ -440,6 +446,7 @@ impl Prober {
             let tcp = TcpClientStream::exchange(server, None, timeout, None, provider)
                 .await
                 .map_err(|error| fault(error.to_string()))?;
+            // Nobody forges an answer over TCP from beside the path, so that the case proves nothing more.
             options.case_randomization = false;
             let asked = tcp
                 .lookup(Query::query(hickory, rtype), options)

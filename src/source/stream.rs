@@ -20,6 +20,7 @@ use crate::zone::Refusal;
 // Knot closes a connection whose reader stalls for half a second, and comparing a zone may take longer than that.
 const AHEAD_OCTETS_MAX: usize = 16 << 20;
 /// The most messages that wait to be interpreted.
+// An empty message takes nothing of the octets above, so that the count needs a bound of its own.
 const AHEAD_MESSAGES_MAX: usize = 4096;
 /// How much is read from the socket at a time.
 const READ_OCTETS: usize = 256 << 10;
@@ -123,6 +124,7 @@ impl Connection {
                 let is_last = message.is_err();
                 let ahead = match message {
                     Ok(octets) => {
+                        // Two octets hold the length (RFC 1035 §4.2.2): a message always fits into the whole room.
                         let size = octets.len() as u32;
                         let permit = room.clone().acquire_many_owned(size).await;
                         Ok((octets, permit.expect("the semaphore is never closed")))

@@ -23,6 +23,7 @@ use crate::source::wire::SoaNumbers;
 use crate::zone::Refusal;
 
 /// The most queries that wait for their answers.
+// More at once could overrun the socket's buffer, or the rate limit of the primary.
 const IN_FLIGHT_MAX: usize = 256;
 /// How long an answer may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);

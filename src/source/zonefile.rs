@@ -30,6 +30,7 @@ use crate::zone::{Intake, Limits, Refusal, Spool};
 /// How much is read at a time.
 const CHUNK_OCTETS: usize = 256 << 10;
 /// The most octets of one entry, parentheses included.
+// A parenthesis that nobody closes would make one entry of the rest of the file.
 const ENTRY_OCTETS_MAX: usize = 1 << 20;
 /// Words of record data that are held without memory of their own.
 const FEW_WORDS: usize = 8;
@@ -37,6 +38,7 @@ const FEW_WORDS: usize = 8;
 // A file that includes itself would never end.
 const INCLUDE_DEPTH_MAX: u32 = 8;
 /// The most files a pattern may name.
+// The names are held in memory all at a time.
 const GLOB_FILES_MAX: usize = 1_000_000;
 
 /// What is allowed in a zone file.

@@ -22,8 +22,10 @@ const WAITING_MAX: usize = 8;
 /// How long after its last failure an address is forgotten.
 const FORGET_AFTER: Duration = Duration::from_secs(60);
 /// How often the failures of an address are logged at most.
+// Guessing must not fill the disk with lines.
 const LOG_EVERY: Duration = Duration::from_secs(60);
 /// The most addresses and accounts that are remembered; the one whose last failure is oldest makes room.
+// Whoever has an IPv6 prefix has more addresses than there is memory.
 const ADDRESSES_MAX: usize = 4096;
 
 /// What is remembered of an address.

@@ -32,6 +32,7 @@ use crate::web::state::WebState;
 use crate::web::tls::load_tls;
 
 /// How long the head of a request may take, counted from the connection or from the answer before.
+// Clients that send their heads an octet at a time could hold every connection.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How many connections there may be at each address; who comes then waits.

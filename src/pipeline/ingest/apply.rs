@@ -14,6 +14,7 @@ use crate::zone::{
 };
 
 /// How many versions of 7 days are excused because their serial went backwards.
+// Else whoever turns a zone back and forth could rotate in it unseen.
 const WENT_BACK_EXCUSED_MAX: u32 = 2;
 
 /// What became of a version, or of the steps to one.

@@ -8,8 +8,10 @@ use crate::store::{RejectKind, SetAside, SourceId};
 // A feed of rubbish must neither fill memory nor open a transaction for each of its lines.
 const WAITING_MAX: usize = 2000;
 /// How many octets of lines wait at most to be stored.
+// A line may have 256 KiB, so that the count of lines alone would bound nothing.
 const WAITING_OCTETS_MAX: usize = 8 << 20;
 /// How many lines of a pass are logged.
+// The database keeps every line; the log need only show what is wrong.
 const LOGGED_MAX: u64 = 100;
 
 /// The lines that one pass sets aside.

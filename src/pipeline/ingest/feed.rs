@@ -31,6 +31,7 @@ use crate::time::{Span, Timestamp, timestamp_of};
 use crate::zone::{Refusal, diff, is_bulk};
 
 /// How many octets before the position tell whether a feed is still the same file.
+// A file that another program rewrote may be as long as before, and on the same inode.
 const TAIL_OCTETS: u64 = 4096;
 /// The most lines of one instant. A baseline of a whole zone comes in parts of this size.
 const INSTANT_LINES_MAX: usize = 200_000;

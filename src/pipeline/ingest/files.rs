@@ -37,6 +37,7 @@ pub struct FileImport<'a> {
 }
 
 /// How far ahead of the clock a file's time may lie.
+// History refuses files older than its newest: one of a wrong date would keep out all that follow.
 const FUTURE_MAX: Span = Span::days(1);
 
 /// A file with what the system says of it.

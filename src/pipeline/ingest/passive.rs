@@ -15,6 +15,7 @@ use crate::source::{FeedReader, SightingLine};
 use crate::store::{RejectKind, Sighting, SourceId, SourceKind, View};
 
 /// How many sightings are stored in one transaction.
+// One transaction each would be a write to disk each; one for all would keep the poller from writing.
 const SIGHTINGS_AT_A_TIME: usize = 10_000;
 
 /// Passive DNS that is brought in by hand.

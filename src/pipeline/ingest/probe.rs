@@ -24,10 +24,12 @@ use crate::time::{Span, Timestamp};
 use crate::zone::{OwnerChange, Refusal, widest_grown};
 
 /// How many answers wait to be stored.
+// Where the database is slow, asking waits for it instead of filling memory.
 const ANSWERS_WAITING_MAX: usize = 64;
 /// The most octets of a list of domains.
 const LIST_OCTETS_MAX: u64 = 256 << 20;
 /// How often in a row a record must be missing before it can be gone.
+// A server may answer with some of a name's addresses only, and others the next time.
 const MISSES_MIN: u32 = 3;
 
 /// A probe to be run.

@@ -38,6 +38,7 @@ use crate::zone::{
 };
 
 /// How long a poll waits for slower primaries once one has answered.
+// A primary that is down must not cost every poll its whole time limit.
 const GRACE: Duration = Duration::from_secs(2);
 /// How often in one transfer the steps are asked for to a serial that the zone reached while it was to be compared.
 /// A whole zone is of the serial at which its transfer began, moments after the last step. Chosen by hand.

@@ -13,6 +13,7 @@ use crate::store::View;
 use crate::time::Timestamp;
 
 /// For how many milliseconds who judges waits for those who add lines.
+// A mutex need not be fair: without a pause whoever judges could take it again and again.
 const JOINERS_WAITED_FOR: u32 = 50;
 
 /// Zones that wait, each once, in the order in which they were noted.

@@ -30,15 +30,19 @@ use crate::store::{Fate, MailKind, MessageRow, NewMessage, SendingCaps, Way};
 use crate::time::Span;
 
 /// The most notifications that are read at a time.
+// Anybody can write to the address that bounces come to; the next pass reads on.
 const BOUNCES_AT_ONCE: usize = 1000;
 /// The most octets of a notification that are read.
+// RFC 6522 §3: a notification may carry the whole message that it is about.
 const BOUNCE_OCTETS_MAX: u64 = 10 << 20;
 /// The most characters of what a notification says that are kept.
+// The other server decides how much it says.
 const REPLY_MAX: usize = 500;
 /// How long attempts in hand may go on after a service is asked to stop: shorter than the 5 s within which it ends.
 // systemd waits longer; a mail server answers the end of the message within it, and then nothing is sent twice.
 pub const STOP_GRACE: Duration = Duration::from_secs(3);
 /// How often a pass looks for what was queued, approved or came back since it began.
+// A pass lasts as long as its slowest server; an approved notice must not wait for that.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// How long to wait before an attempt is noted that the database could not note.
 const NOTE_AGAIN: Duration = Duration::from_millis(500);

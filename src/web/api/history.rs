@@ -40,6 +40,7 @@ const CHUNK_OCTETS: usize = 32 << 10;
 /// How long a client may take for one of them: one that hangs keeps others from a place.
 const CHUNK_TIMEOUT: Duration = Duration::from_secs(30);
 /// How many chunks wait for a client that reads slowly.
+// A slow client slows its lookup down instead of filling memory.
 const CHUNKS_WAITING_MAX: usize = 4;
 
 /// What is looked up.
