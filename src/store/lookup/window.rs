@@ -847,9 +847,9 @@ impl Lookup<'_> {
             let mut elsewhere: BTreeMap<i64, &mut BTreeSet<i64>> = BTreeMap::new();
             for (id, (host, owners)) in &mut by_id {
                 if self.store.ledger().is_used_elsewhere(*id)? {
-                    drop(elsewhere.insert(*id, owners))
+                    elsewhere.insert(*id, owners);
                 } else {
-                    *owners = self.users_above(host, *id)?
+                    *owners = self.users_above(host, *id)?;
                 }
             }
             self.find_users(elsewhere)?;
