@@ -15,10 +15,10 @@ use crate::cli::output::{Row, print_list};
 use crate::cli::session::find_config;
 use crate::config::Config;
 use crate::file;
-use crate::people::{PASSWORD_LENGTH_MIN, Role, User, Users, check_name, hash_password};
+use crate::people::{
+    PASSWORD_LENGTH_MIN, Role, USERS_FILE_OCTETS_MAX, User, Users, check_name, hash_password,
+};
 
-/// The most octets of the file.
-const OCTETS_MAX: u64 = 1 << 20;
 /// What the file begins with.
 const HEAD: &str = "# Made by `fluxwatch users`: name:role:mail:hash\n";
 
@@ -167,7 +167,7 @@ fn tell(what: &str) -> Result<Done, Failure> {
 
 /// Reads the file; one that is not there names nobody.
 fn read_users(path: &Path) -> Result<Users, Failure> {
-    let text = match file::read_text(path, OCTETS_MAX) {
+    let text = match file::read_text(path, USERS_FILE_OCTETS_MAX) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Users::default()),
         Err(error) => return Err(Failure::file(path, &error)),

@@ -431,7 +431,7 @@ impl Checker<'_> {
     /// Reads a file that holds one token or password on one line, with at least so many characters. Nothing but the
     /// end of the line is taken off: what is sent must be what is written.
     pub(super) fn read_word(&self, path: &Path, key: &str, length_min: usize) -> Option<String> {
-        let text = self.read_secret_text(path, key)?;
+        let text = self.read_secret_text(path, key, SECRET_OCTETS_MAX)?;
         let word = text.strip_suffix('\n').unwrap_or(&text);
         let word = word.strip_suffix('\r').unwrap_or(word);
         if let Some((what, cure)) = word_fault(word, length_min) {
@@ -444,12 +444,17 @@ impl Checker<'_> {
 
     /// Reads a file that holds one secret. Refused if others can read it.
     pub(super) fn read_secret(&self, path: &Path, key: &str) -> Option<String> {
-        let text = self.read_secret_text(path, key)?;
+        let text = self.read_secret_text(path, key, SECRET_OCTETS_MAX)?;
         Some(text.trim().to_owned())
     }
 
-    /// Reads a file of secrets as it is. Refused if others can read it, or if nothing is in it.
-    pub(super) fn read_secret_text(&self, path: &Path, key: &str) -> Option<String> {
+    /// Reads a file of secrets as it is. Refused if others can read it, if nothing is in it, or if it is longer.
+    pub(super) fn read_secret_text(
+        &self,
+        path: &Path,
+        key: &str,
+        octets_max: u64,
+    ) -> Option<String> {
         let resolved = self.resolve(path);
         let fault = |what: &str, cure: &str| {
             self.error(key, &format!("{}: {what}", resolved.display()), cure);
@@ -470,13 +475,13 @@ impl Checker<'_> {
         if meta.permissions().mode() & 0o007 != 0 {
             return fault("others can read or write it", "chmod 600 or 640");
         }
-        if meta.len() > SECRET_OCTETS_MAX {
+        if meta.len() > octets_max {
             return fault(
-                &format!("more than {SECRET_OCTETS_MAX} octets"),
-                "name the file that holds the secret alone",
+                &format!("more than {octets_max} bytes"),
+                "name the file that holds this alone",
             );
         }
-        let text = match file::read_text(&resolved, SECRET_OCTETS_MAX) {
+        let text = match file::read_text(&resolved, octets_max) {
             Ok(text) => text,
             Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
                 return fault("holds bytes that are not UTF-8", "save the file as UTF-8");

@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 use crate::config::check::Checker;
 use crate::config::resolved::{ProxyConfig, WebConfig, WebTlsFiles};
 use crate::config::written::{ProxySection, WebSection};
-use crate::people::Users;
+use crate::people::{USERS_FILE_OCTETS_MAX, Users};
 use crate::time::Span;
 
+/// The longest file of a private key, perhaps with its chain.
+const KEY_OCTETS_MAX: u64 = 64 << 10;
 /// How long a session may be unused where nothing is written.
 const IDLE_USUAL: Span = Span::hours(8);
 /// How long a session may last where nothing is written.
@@ -71,7 +73,8 @@ impl Checker<'_> {
 
     /// Reads who may enter. Refused if others can read the file.
     fn read_users(&self, path: &Path) -> Users {
-        let Some(text) = self.read_secret_text(path, "web.users_file") else {
+        let Some(text) = self.read_secret_text(path, "web.users_file", USERS_FILE_OCTETS_MAX)
+        else {
             return Users::default();
         };
         Users::parse(&text).unwrap_or_else(|fault| {
@@ -87,7 +90,7 @@ impl Checker<'_> {
         let resolve = |path: &PathBuf| self.resolve(path);
         match (&web.certificate, &web.key) {
             (Some(certificate), Some(key)) => {
-                let _ = self.read_secret_text(key, "web.key");
+                let _ = self.read_secret_text(key, "web.key", KEY_OCTETS_MAX);
                 let _ = self.read_authorities(certificate, "web.certificate");
                 Some(WebTlsFiles {
                     certificate: resolve(certificate),

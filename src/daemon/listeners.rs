@@ -48,12 +48,13 @@ impl Listeners {
                 marks.due.clone(),
             ));
         }
-        let state = |metrics_zones_max, token, console| WebState {
+        let state = |metrics_zones_max, token, tls, console| WebState {
             store_path: config.store_path.clone(),
             clock: common.clock.clone(),
             canary: config.canary.clone(),
             metrics_zones_max,
             token,
+            tls,
             console,
             readers: Readers::new(config.store_path.clone()),
             pushes: pushes.clone(),
@@ -64,12 +65,12 @@ impl Listeners {
                 .has_people()
                 .then(|| open_console(common, web))
                 .flatten();
-            let state = state(None, web.token.clone(), console);
+            let state = state(None, web.token.clone(), web.tls.clone(), console);
             tasks.spawn(serve(common.clone(), WEB, web.listen, state));
         }
         let metrics = config.metrics.as_ref();
         if let Some((listen, metrics)) = metrics.and_then(|it| it.listen.map(|at| (at, it))) {
-            let state = state(Some(metrics.zones_max), None, None);
+            let state = state(Some(metrics.zones_max), None, None, None);
             tasks.spawn(serve(common.clone(), METRICS, listen, state));
         }
         Self(tasks)

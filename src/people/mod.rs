@@ -9,4 +9,4 @@ mod users;
 
 pub use password::{PASSWORD_LENGTH_MIN, hash_password, verify_password};
 pub use role::Role;
-pub use users::{LineFault, User, Users, check_name};
+pub use users::{LineFault, USERS_FILE_OCTETS_MAX, User, Users, check_name};

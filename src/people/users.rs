@@ -3,6 +3,8 @@
 use crate::people::password::{hash_password, is_hash, verify_password};
 use crate::people::role::Role;
 
+/// The longest file of users that is read.
+pub const USERS_FILE_OCTETS_MAX: u64 = 1 << 20;
 /// The most characters of a name.
 const NAME_LENGTH_MAX: usize = 64;
 /// The most users of a file.

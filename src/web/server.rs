@@ -50,11 +50,7 @@ pub async fn serve(
     state: WebState,
     on_bound: impl FnOnce(),
 ) -> std::io::Result<()> {
-    let tls_files = state
-        .console
-        .as_ref()
-        .and_then(|it| it.settings.tls.as_ref());
-    let tls = tls_files.map(load_tls).transpose()?;
+    let tls = state.tls.as_ref().map(load_tls).transpose()?;
     let listener = TcpListener::bind(listen)
         .await
         .map_err(|error| std::io::Error::new(error.kind(), format!("{listen}: {error}")))?;

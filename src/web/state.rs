@@ -7,7 +7,7 @@ use axum::body::Bytes;
 use serde::Serialize;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use crate::config::{CanaryConfig, WebConfig};
+use crate::config::{CanaryConfig, WebConfig, WebTlsFiles};
 use crate::pipeline::Troubles;
 use crate::templates::{Pages, TemplateError};
 use crate::time::Clock;
@@ -28,6 +28,8 @@ pub struct WebState {
     pub metrics_zones_max: Option<usize>,
     /// The token of who pushes; `None` takes no pushed lines.
     pub token: Option<String>,
+    /// The certificate and its key; `None` speaks no TLS. Whether people enter or not: tokens cross the network too.
+    pub tls: Option<WebTlsFiles>,
     /// Where people enter; `None` for nowhere.
     pub console: Option<Console>,
     /// Who looks history up.

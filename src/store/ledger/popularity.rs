@@ -750,7 +750,10 @@ mod tests {
             // As schema 5 had it.
             store
                 .db
-                .run("drop table popularity; drop table nameserver_cut; alter table host drop column operator_id; alter table version drop column seen_until_at;
+                .run("drop table web_session; drop table api_token; drop table api_answer;
+                                alter table notice drop column paragraph; alter table notice drop column edited_by;
+                                drop index case_queue; drop index notice_drafted; drop index case_event_by_case;
+                                drop table popularity; drop table nameserver_cut; alter table host drop column operator_id; alter table version drop column seen_until_at;
                                 drop index version_drift; alter table version drop column drift; alter table version drop column missed_max;
                                 alter table zone drop column whole_at; alter table zone drop column whole_tried_at; alter table zone drop column stepped; alter table zone drop column drift_at; alter table zone drop column drift_primary;
                                 alter table zone drop column drift_count; alter table zone drop column drift_name_count; alter table zone drop column missed_count; alter table zone drop column missed_unknown_count;
