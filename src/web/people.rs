@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use axum::http::HeaderMap;
 
@@ -18,6 +19,10 @@ use crate::web::secret::{draw_secret, form_token, hash_of};
 const OCTETS_MAX: u64 = 1 << 20;
 /// How many passwords that were right are remembered: programs send theirs with every request.
 const KNOWN_MAX: usize = 256;
+
+/// How often the log tells at most that the file cannot be used.
+// Every request reads it then.
+const LOG_EVERY: Duration = Duration::from_secs(60);
 
 /// Somebody who has entered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,13 +42,23 @@ pub struct Person {
 /// How the file of users stood when it was read.
 type Stamp = (u64, i64, i64, u64);
 
+/// The users of the file, as far as it could be read.
+#[derive(Default)]
+struct Held {
+    /// How the file stood when `users` were read from it; `None` until it was read.
+    stamp: Option<Stamp>,
+    users: Arc<Users>,
+    /// When the log told last that the file cannot be used.
+    logged_at: Option<Instant>,
+}
+
 /// Who may enter.
 pub(in crate::web) struct People {
     path: Option<PathBuf>,
     proxy: Option<ProxyConfig>,
     /// Of this process: what forms of those carry whom a proxy vouches for.
     own_secret: String,
-    users: Mutex<(Option<Stamp>, Arc<Users>)>,
+    users: Mutex<Held>,
     /// Hashes of names and passwords that were right, each with the mark of the user then.
     known: Mutex<HashMap<[u8; 32], [u8; 32]>>,
 }
@@ -59,31 +74,34 @@ impl People {
             path: web.users_path.clone(),
             proxy: web.proxy.clone(),
             own_secret: draw_secret()?,
-            users: Mutex::new((
-                web.users_path.as_deref().and_then(stamp_of),
-                Arc::new(web.users.clone()),
-            )),
+            // No stamp: the file may have changed since the configuration was read, so the first use reads it.
+            users: Mutex::new(Held {
+                users: Arc::new(web.users.clone()),
+                ..Held::default()
+            }),
             known: Mutex::default(),
         })
     }
 
-    /// Returns the users, as the file has them now. A file that cannot be used leaves those who were there.
+    /// Returns the users, as the file has them now. A file that cannot be used leaves those who were there, and the
+    /// next use reads it again.
     pub fn users(&self) -> Arc<Users> {
         let mut held = self.users.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(path) = &self.path else {
-            return held.1.clone();
+            return held.users.clone();
         };
+        // Before the file is read: what is written meanwhile has another stamp.
         let stamp = stamp_of(path);
-        if stamp != held.0 {
-            held.0 = stamp;
+        if stamp.is_none() || stamp != held.stamp {
             match read_users(path) {
-                Ok(users) => held.1 = Arc::new(users),
-                Err(fault) => {
-                    tracing::error!(path = %path.display(), "the file of users is not used as it is now: {fault}");
+                Ok(users) => {
+                    held.users = Arc::new(users);
+                    held.stamp = stamp;
                 }
+                Err(fault) => held.log(path, &fault),
             }
         }
-        held.1.clone()
+        held.users.clone()
     }
 
     /// Returns the user of a name and a password. Computes a hash: not for an asynchronous task.
@@ -153,6 +171,17 @@ impl People {
     }
 }
 
+impl Held {
+    /// Logs that the file cannot be used, unless that was logged a short while ago.
+    fn log(&mut self, path: &Path, fault: &str) {
+        if self.logged_at.is_some_and(|at| at.elapsed() < LOG_EVERY) {
+            return;
+        }
+        self.logged_at = Some(Instant::now());
+        tracing::error!(path = %path.display(), "the file of users is not used as it is now: {fault}");
+    }
+}
+
 /// Returns what tells a user's line from another of his: another password or role ends what was begun with this one.
 pub(in crate::web) fn mark_of(user: &User) -> [u8; 32] {
     hash_of(&[&user.name, user.role.word(), &user.hash])
@@ -191,6 +220,38 @@ mod tests {
             users: Mutex::default(),
             known: Mutex::default(),
         }
+    }
+
+    #[test]
+    fn file_of_users_that_could_not_be_read_is_read_again() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("users");
+        let people = People {
+            path: Some(path.clone()),
+            ..behind_proxy()
+        };
+        let hash = crate::people::hash_password("a password", [0; 16]);
+        let whole = format!("vera:viewer::{hash}\n");
+        let broken = whole.replacen(':', ";", 1);
+        // What is written looks the same from outside: same file, time and size.
+        let write = |text: &str| {
+            fs::write(&path, text).expect("written");
+            let file = fs::File::options().write(true).open(&path).expect("open");
+            file.set_modified(std::time::UNIX_EPOCH).expect("set");
+        };
+        let has_vera = || people.users().find("vera").is_some();
+        assert!(!has_vera(), "there is no file");
+        write(&broken);
+        assert!(!has_vera());
+        write(&whole);
+        assert!(has_vera());
+        // A user who was removed stays only until the file can be read.
+        fs::remove_file(&path).expect("removed");
+        fs::create_dir(&path).expect("made");
+        assert!(has_vera());
+        fs::remove_dir(&path).expect("removed");
+        fs::write(&path, "# nobody\n").expect("written");
+        assert!(!has_vera());
     }
 
     /// Headers as a proxy writes them.
