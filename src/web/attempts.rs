@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use subtle::{Choice, ConstantTimeEq};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
 
 use crate::count::counted;
@@ -119,42 +120,33 @@ impl Caller {
     }
 
     /// Looks at a name and a password, after the waits that earlier failures of this address and of that account
-    /// cost. `look` gives whom they let in.
+    /// cost. `look` gives whom they let in; it blocks, and runs in one of the `places`.
+    ///
+    /// A client that hangs up gains nothing: the look holds its place until it ends, and then notes a failure.
     ///
     /// # Errors
     ///
     /// [`Busy`], without a look.
-    pub(super) async fn log_in<T>(
+    pub(super) async fn log_in<T: Send + 'static>(
         &self,
         name: &str,
-        look: impl Future<Output = Option<T>>,
+        places: Arc<Semaphore>,
+        look: impl FnOnce() -> Option<T> + Send + 'static,
     ) -> Result<Option<T>, Busy> {
-        let account = self.of_account(name);
-        self.wait().await?;
+        let (caller, account) = (self.clone(), self.of_account(name));
+        caller.wait().await?;
         account.wait().await?;
-        let found = look.await;
-        if found.is_none() {
-            self.note_failure();
-            account.note_failure();
-        }
-        Ok(found)
-    }
-
-    /// Looks at a token that a machine shows, after the wait that earlier failures of this address cost.
-    ///
-    /// # Errors
-    ///
-    /// [`Busy`], without a look.
-    pub(super) async fn show_token<T>(
-        &self,
-        look: impl Future<Output = Option<T>>,
-    ) -> Result<Option<T>, Busy> {
-        self.wait().await?;
-        let found = look.await;
-        if found.is_none() {
-            self.note_failure();
-        }
-        Ok(found)
+        let place = places.acquire_owned().await.map_err(|_| Busy)?;
+        let looked = move || {
+            let _place = place;
+            let found = look();
+            if found.is_none() {
+                caller.note_failure();
+                account.note_failure();
+            }
+            found
+        };
+        Ok(tokio::task::spawn_blocking(looked).await.ok().flatten())
     }
 
     /// Looks whether what was given is one of the secrets, after the wait that earlier failures cost.
@@ -175,8 +167,13 @@ impl Caller {
         Ok(may_enter)
     }
 
-    /// Waits as long as earlier failures cost.
-    async fn wait(&self) -> Result<(), Busy> {
+    /// Waits as long as earlier failures cost. Whoever looks at a secret after it notes a failure, in the job that
+    /// looks: the client may have hung up by then.
+    ///
+    /// # Errors
+    ///
+    /// [`Busy`], if too many wait already.
+    pub(super) async fn wait(&self) -> Result<(), Busy> {
         let delay = {
             let mut all = self.attempts.lock();
             let Some(failures) = all.get_mut(&self.guesser) else {
@@ -199,7 +196,7 @@ impl Caller {
     }
 
     /// Notes a failure, and logs it unless one was logged a short while ago.
-    fn note_failure(&self) {
+    pub(super) fn note_failure(&self) {
         let now = Instant::now();
         let mut all = self.attempts.lock();
         if all.len() >= ADDRESSES_MAX && !all.contains_key(&self.guesser) {
@@ -299,6 +296,39 @@ mod tests {
         }
         let looked_at = all.join_all().await;
         assert_eq!(looked_at.iter().filter(|it| **it).count(), WAITING_MAX);
+    }
+
+    #[tokio::test]
+    async fn clients_that_hang_up_pile_up_no_jobs_and_their_failures_count() {
+        const PLACES: usize = 2;
+        let attempts = Attempts::default();
+        let places = Arc::new(Semaphore::new(PLACES));
+        // How many looks run now, the most at a time, and all that began.
+        let looks = Arc::new(Mutex::new((0, 0, 0)));
+        for octet in 0..8 {
+            let caller = attempts.caller(IpAddr::from([192, 0, 2, octet]));
+            let (places, looks) = (places.clone(), looks.clone());
+            let look = move || -> Option<()> {
+                let lock = || looks.lock().expect("nobody panicked");
+                {
+                    let mut now = lock();
+                    *now = (now.0 + 1, now.1.max(now.0 + 1), now.2 + 1);
+                }
+                std::thread::sleep(Duration::from_millis(50));
+                lock().0 -= 1;
+                None
+            };
+            let name = format!("user{octet}");
+            let request = tokio::spawn(async move { caller.log_in(&name, places, look).await });
+            sleep(Duration::from_millis(10)).await;
+            request.abort();
+        }
+        let all_places = u32::try_from(PLACES).expect("few");
+        let _all_ended = places.acquire_many(all_places).await.expect("open");
+        let (_, most, all) = *looks.lock().expect("nobody panicked");
+        assert!((1..=PLACES).contains(&most), "{most} at a time");
+        // One of the address and one of the account.
+        assert_eq!(attempts.lock().len(), all * 2);
     }
 
     #[test]

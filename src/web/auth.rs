@@ -61,15 +61,11 @@ pub(super) async fn check_password(
     let (name, password) = given.split_once(':').unwrap_or((&given, ""));
     let (name, password) = (name.to_owned(), password.to_owned());
     let (people, hashing) = (console.people.clone(), console.hashing.clone());
-    let looked = {
+    let look = {
         let name = name.clone();
-        async move {
-            let _place = hashing.acquire().await.ok()?;
-            let look = move || people.verify_again(&name, &password);
-            tokio::task::spawn_blocking(look).await.ok().flatten()
-        }
+        move || people.verify_again(&name, &password)
     };
-    caller.log_in(&name, looked).await
+    caller.log_in(&name, hashing, look).await
 }
 
 /// Returns what is given with a scheme of authorization (RFC 9110 §11.6.2), if it is this one.

@@ -36,8 +36,8 @@ struct Shared {
     clock: Arc<dyn Clock>,
     /// Called after a step that may have put a message into the outbox.
     ring: Box<dyn Fn() + Send + Sync>,
-    looks: Semaphore,
-    acts: Semaphore,
+    looks: Arc<Semaphore>,
+    acts: Arc<Semaphore>,
     looking: Mutex<Vec<Pipeline>>,
     acting: Mutex<Vec<Pipeline>>,
 }
@@ -54,8 +54,8 @@ impl Desks {
             setup,
             clock,
             ring: Box::new(ring),
-            looks: Semaphore::new(LOOKS_MAX),
-            acts: Semaphore::new(1),
+            looks: Arc::new(Semaphore::new(LOOKS_MAX)),
+            acts: Arc::new(Semaphore::new(1)),
             looking: Mutex::default(),
             acting: Mutex::default(),
         }))
@@ -70,9 +70,6 @@ impl Desks {
         &self,
         work: impl FnOnce(&Pipeline) -> Result<T, DeskError> + Send + 'static,
     ) -> Result<Result<T, DeskError>, Busy> {
-        let Ok(Ok(_place)) = timeout(WAIT_MAX, self.0.looks.acquire()).await else {
-            return Err(Busy);
-        };
         let shared = self.0.clone();
         let looked = move || {
             let pipeline = match shared.take(&shared.looking) {
@@ -85,7 +82,7 @@ impl Desks {
             keep(&shared.looking, pipeline, KEPT_MAX);
             found
         };
-        tokio::task::spawn_blocking(looked).await.map_err(|_| Busy)
+        run_in(&self.0.looks, looked).await
     }
 
     /// Runs what writes. What is in `work` opens its own transaction.
@@ -97,9 +94,6 @@ impl Desks {
         &self,
         work: impl FnOnce(&Pipeline) -> Result<T, DeskError> + Send + 'static,
     ) -> Result<Result<T, DeskError>, Busy> {
-        let Ok(Ok(_place)) = timeout(WAIT_MAX, self.0.acts.acquire()).await else {
-            return Err(Busy);
-        };
         let shared = self.0.clone();
         let acted = move || {
             let pipeline = match shared.take(&shared.acting) {
@@ -111,7 +105,7 @@ impl Desks {
             (shared.ring)();
             done
         };
-        tokio::task::spawn_blocking(acted).await.map_err(|_| Busy)
+        run_in(&self.0.acts, acted).await
     }
 }
 
@@ -125,9 +119,6 @@ impl Desks {
         &self,
         work: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<Result<T, StoreError>, Busy> {
-        let Ok(Ok(_place)) = timeout(WAIT_MAX, self.0.acts.acquire()).await else {
-            return Err(Busy);
-        };
         let shared = self.0.clone();
         let noted = move || {
             let pipeline = match shared.take(&shared.acting) {
@@ -138,7 +129,7 @@ impl Desks {
             keep(&shared.acting, pipeline, 1);
             done
         };
-        tokio::task::spawn_blocking(noted).await.map_err(|_| Busy)
+        run_in(&self.0.acts, noted).await
     }
 }
 
@@ -166,10 +157,61 @@ impl Shared {
     }
 }
 
+/// Runs work that blocks in one of the places, as soon as one is free.
+///
+/// The work holds the place, not whoever waits for it: a client that hangs up ends its request, but not the work.
+///
+/// # Errors
+///
+/// [`Busy`] after [`WAIT_MAX`], and if the work panics.
+async fn run_in<T: Send + 'static>(
+    places: &Arc<Semaphore>,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Busy> {
+    let Ok(Ok(place)) = timeout(WAIT_MAX, places.clone().acquire_owned()).await else {
+        return Err(Busy);
+    };
+    let held = move || {
+        let _place = place;
+        work()
+    };
+    tokio::task::spawn_blocking(held).await.map_err(|_| Busy)
+}
+
 /// Keeps a pipeline for the next one.
 fn keep(kept: &Mutex<Vec<Pipeline>>, pipeline: Pipeline, count_max: usize) {
     let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
     if kept.len() < count_max {
         kept.push(pipeline);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn work_keeps_its_place_when_nobody_waits_for_it() {
+        let places = Arc::new(Semaphore::new(1));
+        let (begin, begun) = tokio::sync::oneshot::channel();
+        let (end, ended) = mpsc::channel::<()>();
+        let request = tokio::spawn({
+            let places = places.clone();
+            async move {
+                let work = move || {
+                    begin.send(()).expect("the test waits");
+                    ended.recv().expect("the test says when");
+                };
+                let _ = run_in(&places, work).await;
+            }
+        });
+        begun.await.expect("the work begins");
+        request.abort();
+        assert!(request.await.is_err(), "the client hung up");
+        assert_eq!(places.available_permits(), 0);
+        end.send(()).expect("the work still waits");
+        assert_eq!(run_in(&places, || 7).await.ok(), Some(7));
     }
 }

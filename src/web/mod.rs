@@ -15,6 +15,7 @@
 mod api;
 mod attempts;
 mod auth;
+mod body;
 mod connections;
 mod console;
 mod desks;

@@ -14,6 +14,7 @@ use tokio_stream::StreamExt;
 
 use crate::web::attempts::{Busy, Caller};
 use crate::web::auth::given;
+pub(in crate::web) use crate::web::body::BodyFault;
 use crate::web::state::{Pushed, PushedLines, WebState};
 
 /// The most octets of one pushed body.
@@ -132,12 +133,4 @@ pub(in crate::web) async fn read_body(body: Body, started: Instant) -> Result<By
             Err(_) => return Err(BodyFault::TooSlow),
         }
     }
-}
-
-/// Returns why a body was not taken.
-pub(in crate::web) enum BodyFault {
-    /// More octets than one may have, or the client broke off.
-    TooLarge,
-    /// It took too long, or came too slowly.
-    TooSlow,
 }

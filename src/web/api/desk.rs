@@ -1,7 +1,7 @@
 //! The desk for programs: cases and steps with them, status, zones, outbox, exemptions, look-ups.
 
 use axum::Extension;
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -22,6 +22,7 @@ use crate::store::{
 };
 use crate::time::{Span, Timestamp};
 use crate::web::api::enter::Asker;
+use crate::web::body::{BodyFault, read_small};
 use crate::web::desks::Busy;
 use crate::web::form::Fields;
 use crate::web::problem::problem;
@@ -280,11 +281,9 @@ pub(in crate::web) async fn step(
         let what = format!("Idempotency-Key has 1 to {KEY_LENGTH_MAX} characters");
         return problem(StatusCode::BAD_REQUEST, what);
     }
-    let Ok(octets) = to_bytes(body, OCTETS_MAX).await else {
-        return problem(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            format!("more than {OCTETS_MAX} bytes"),
-        );
+    let octets = match read_small(body, OCTETS_MAX).await {
+        Ok(octets) => octets,
+        Err(fault) => return refuse_body(fault),
     };
     let wanted: StepBody = match serde_json::from_slice(&octets) {
         Ok(wanted) => wanted,
@@ -315,6 +314,20 @@ pub(in crate::web) async fn step(
         }
         Ok(Err(fault)) => refusal(fault),
         Err(Busy) => busy(),
+    }
+}
+
+/// Answers with why the body of a step was not taken.
+fn refuse_body(fault: BodyFault) -> Response {
+    match fault {
+        BodyFault::TooLarge => problem(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!("more than {OCTETS_MAX} bytes, or cut off"),
+        ),
+        BodyFault::TooSlow => problem(
+            StatusCode::REQUEST_TIMEOUT,
+            "the body took too long to arrive; send it again",
+        ),
     }
 }
 

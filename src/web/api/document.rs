@@ -249,6 +249,7 @@ fn operation(endpoint: &Endpoint) -> Value {
         }
         for (status, what) in [
             ("403", "The role does not do this"),
+            ("408", "The body took too long to arrive"),
             ("409", "The case's state does not have this step"),
             ("412", "The case changed since"),
             ("413", "The body is too large"),

@@ -82,32 +82,34 @@ async fn of_token(
     token: String,
     now: Timestamp,
 ) -> Result<Option<Asker>, Busy> {
-    let desks = console.desks.clone();
-    let looked = async move {
-        let hash = token_hash(&token);
-        let found = desks
-            .look(move |desk| Ok(desk.store().desk().token(&hash)?))
-            .await;
-        let row = found
-            .ok()?
-            .ok()
-            .flatten()
-            .filter(|row| row.is_in_force(now))?;
-        if row
-            .used_at
-            .is_none_or(|at| now.since(at).as_seconds() >= USED_EVERY_S)
-        {
-            // Nobody waits for it: a poll may be writing.
-            tokio::spawn(async move {
-                let note = desks.note(move |store| store.desk().note_token_used(row.id, now));
-                let _ = note.await;
-            });
-        }
-        Some(Asker {
-            name: row.name,
-            role: row.role,
-        })
-    };
     // Tokens have no accounts whose password somebody could guess: the address alone is slowed down.
-    caller.show_token(looked).await
+    caller.wait().await?;
+    let desks = console.desks.clone();
+    let hash = token_hash(&token);
+    let noting = caller.clone();
+    let looked = desks.look(move |desk| {
+        let row = desk.store().desk().token(&hash)?;
+        let row = row.filter(|row| row.is_in_force(now));
+        if row.is_none() {
+            noting.note_failure();
+        }
+        Ok(row)
+    });
+    let Some(row) = looked.await.ok().and_then(Result::ok).flatten() else {
+        return Ok(None);
+    };
+    if row
+        .used_at
+        .is_none_or(|at| now.since(at).as_seconds() >= USED_EVERY_S)
+    {
+        // Nobody waits for it: a poll may be writing.
+        tokio::spawn(async move {
+            let note = desks.note(move |store| store.desk().note_token_used(row.id, now));
+            let _ = note.await;
+        });
+    }
+    Ok(Some(Asker {
+        name: row.name,
+        role: row.role,
+    }))
 }

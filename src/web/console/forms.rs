@@ -1,6 +1,5 @@
 //! Forms: read within bounds, and only if they carry the token that the person's pages have.
 
-use axum::body::to_bytes;
 use axum::extract::Request;
 use axum::http::{HeaderMap, Method};
 use axum::middleware::Next;
@@ -8,6 +7,7 @@ use axum::response::Response;
 use subtle::ConstantTimeEq;
 
 use crate::people::Role;
+use crate::web::body::{BodyFault, read_small, too_slow};
 use crate::web::console::reply::{PageFault, Visit};
 use crate::web::form::Fields;
 
@@ -24,13 +24,15 @@ pub(in crate::web::console) async fn read_form(mut request: Request, next: Next)
     }
     let is_own = is_of_own_page(request.headers());
     let body = std::mem::take(request.body_mut());
-    let body = to_bytes(body, OCTETS_MAX).await;
-    let fields = body
-        .ok()
-        .map(|body| Fields::parse(&String::from_utf8_lossy(&body)));
-    let Some(fields) = fields else {
-        let what = "The form is larger than a form can be.".to_owned();
-        return visit.answer(Err(PageFault::Invalid(what)));
+    let fields = match read_small(body, OCTETS_MAX).await {
+        Ok(body) => Fields::parse(&String::from_utf8_lossy(&body)),
+        Err(BodyFault::TooLarge) => {
+            let what = "The form is larger than a form can be.".to_owned();
+            return visit.answer(Err(PageFault::Invalid(what)));
+        }
+        Err(BodyFault::TooSlow) => {
+            return visit.answer(Err(PageFault::TooSlow(too_slow())));
+        }
     };
     let token = fields.exact("token").as_bytes();
     let is_right = bool::from(token.ct_eq(visit.person.form_token.as_bytes()));

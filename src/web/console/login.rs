@@ -1,7 +1,6 @@
 //! Logging in and out.
 
 use axum::Extension;
-use axum::body::to_bytes;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -11,6 +10,7 @@ use crate::people::User;
 use crate::store::SessionRow;
 use crate::time::Timestamp;
 use crate::web::attempts::Caller;
+use crate::web::body::{BodyFault, read_small, too_slow};
 use crate::web::console::enter::{COOKIE, cookie};
 use crate::web::console::forms::{OCTETS_MAX, is_of_own_page};
 use crate::web::console::reply::{Page, PageFault, Visit, fault_page, html, see_other, with_base};
@@ -84,9 +84,11 @@ pub(in crate::web::console) async fn log_in(
     let held = cookie(request.headers(), LOGIN_COOKIE);
     let old = cookie(request.headers(), COOKIE);
     let is_own = is_of_own_page(request.headers());
-    let body = to_bytes(request.into_body(), OCTETS_MAX)
-        .await
-        .unwrap_or_default();
+    let body = match read_small(request.into_body(), OCTETS_MAX).await {
+        Err(BodyFault::TooSlow) => return refuse_slow(&console, held),
+        // Nothing of it is right then, the token neither.
+        read => read.unwrap_or_default(),
+    };
     let fields = Fields::parse(&String::from_utf8_lossy(&body));
     let next = local_page(fields.find("next")).to_owned();
     let again = |held, status, fault: &str| {
@@ -105,15 +107,11 @@ pub(in crate::web::console) async fn log_in(
     let name = fields.exact("name").trim().to_owned();
     let password = fields.exact("password").to_owned();
     let (people, hashing) = (console.people.clone(), console.hashing.clone());
-    let looked = {
+    let look = {
         let name = name.clone();
-        async move {
-            let _place = hashing.acquire().await.ok()?;
-            let look = move || people.verify(&name, &password);
-            tokio::task::spawn_blocking(look).await.ok().flatten()
-        }
+        move || people.verify(&name, &password)
     };
-    let Ok(found) = caller.log_in(&name, looked).await else {
+    let Ok(found) = caller.log_in(&name, hashing, look).await else {
         let fault = "Too many attempts. Wait a minute, and log in again.";
         return again(held, StatusCode::TOO_MANY_REQUESTS, fault);
     };
@@ -135,6 +133,12 @@ pub(in crate::web::console) async fn log_in(
             again(held, StatusCode::SERVICE_UNAVAILABLE, fault)
         }
     }
+}
+
+/// Answers a form for logging in that took too long to arrive.
+fn refuse_slow(console: &Console, held: Option<String>) -> Response {
+    let says = json!({"next": local_page(None), "fault": too_slow()});
+    show_form(console, held, StatusCode::REQUEST_TIMEOUT, says)
 }
 
 /// Begins a session under a new secret; one that the browser had is over. Returns the secret.

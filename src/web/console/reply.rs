@@ -25,6 +25,8 @@ pub(in crate::web::console) enum PageFault {
     Refused(String),
     /// What was sent cannot be meant.
     Invalid(String),
+    /// The form took too long to arrive.
+    TooSlow(String),
     /// Too much at a time.
     Busy,
     /// The database, or the program.
@@ -64,6 +66,7 @@ impl PageFault {
                 "Check what you entered",
                 what,
             ),
+            Self::TooSlow(what) => (StatusCode::REQUEST_TIMEOUT, "Too slow", what),
             Self::Busy => {
                 let what = "Too many pages are being read. Try again in a moment.".to_owned();
                 (StatusCode::SERVICE_UNAVAILABLE, "Busy", what)
