@@ -484,6 +484,22 @@ impl Zones<'_> {
         Ok(changed > 0)
     }
 
+    /// [`Zones::request_accept`], only while the zone is held. False if it is not, or history does not know it: then
+    /// nothing was asked for, and a later version that shrank is held as ever.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn request_accept_of_held(&self, apex: &Name) -> Result<bool, StoreError> {
+        let changed = self.store.run(|db| {
+            db.execute(
+                "update zone set accept_requested = 1 where name = ? and view = 'zone' and held = 1",
+                [apex.to_string()],
+            )
+        })?;
+        Ok(changed > 0)
+    }
+
     /// Keeps the timers of a zone's SOA.
     ///
     /// # Errors
