@@ -5,6 +5,13 @@ use serde::Serialize;
 use crate::case::{Case, CaseEvent, CaseState};
 use crate::time::Timestamp;
 
+/// The most characters of a note and of a reason. The log keeps each for good, and every page of the case shows it.
+// Chosen by hand: a page and a half of prose.
+pub const NOTE_LENGTH_MAX: usize = 4000;
+
+/// The most characters of an assignee: as many as a person's name in the file of users has.
+pub const ASSIGNEE_LENGTH_MAX: usize = 64;
+
 /// Why the desk found a case to be nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -101,6 +108,58 @@ pub struct StepRefused {
     domain: String,
     state: &'static str,
     wanted: &'static str,
+}
+
+/// A text that is too long to be kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{what} has at most {length_max} characters, and this one has {length}: shorten it")]
+pub struct TextTooLong {
+    what: &'static str,
+    length_max: usize,
+    length: usize,
+}
+
+/// Checks the length of a text. The end of a line is one character, also where a browser sends two.
+fn check_length(what: &'static str, text: &str, length_max: usize) -> Result<(), TextTooLong> {
+    let length = text.replace("\r\n", "\n").chars().count();
+    if length > length_max {
+        return Err(TextTooLong {
+            what,
+            length_max,
+            length,
+        });
+    }
+    Ok(())
+}
+
+/// Checks that a note can be kept.
+///
+/// # Errors
+///
+/// [`TextTooLong`] above [`NOTE_LENGTH_MAX`].
+pub fn check_note_length(note: Option<&str>) -> Result<(), TextTooLong> {
+    check_length("a note", note.unwrap_or_default(), NOTE_LENGTH_MAX)
+}
+
+/// Checks that a reason can be kept.
+///
+/// # Errors
+///
+/// [`TextTooLong`] above [`NOTE_LENGTH_MAX`].
+pub fn check_reason_length(reason: &str) -> Result<(), TextTooLong> {
+    check_length("a reason", reason, NOTE_LENGTH_MAX)
+}
+
+/// Checks that what a step says can be kept.
+///
+/// # Errors
+///
+/// [`TextTooLong`] for a note above [`NOTE_LENGTH_MAX`] and an assignee above [`ASSIGNEE_LENGTH_MAX`].
+pub fn check_lengths(step: &DeskStep, note: Option<&str>) -> Result<(), TextTooLong> {
+    if let DeskStep::Assign(Some(to)) = step {
+        check_length("an assignee", to, ASSIGNEE_LENGTH_MAX)?;
+    }
+    check_note_length(note)
 }
 
 /// Returns the case after a step, and the line of its log.

@@ -29,7 +29,10 @@ mod exemption;
 
 pub use campaign::{Shared, Traits, campaign_reference};
 pub use decision::{Decision, HoldReason, MailContext, MailRules, SendReason, decide_mail};
-pub use desk::{DeskStep, DismissReason, StepRefused, take_step};
+pub use desk::{
+    DeskStep, DismissReason, StepRefused, TextTooLong, check_lengths, check_note_length,
+    check_reason_length, take_step,
+};
 pub use exemption::{Exempt, Exemption, Reach, exemption_of, exemption_of_domain, reach_of};
 
 use std::collections::BTreeSet;

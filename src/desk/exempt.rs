@@ -1,6 +1,6 @@
 //! Exemptions, and the open cases that they touch.
 
-use crate::case::{CaseState, Exempt, Exemption, Reach, reach_of};
+use crate::case::{CaseState, Exempt, Exemption, Reach, check_reason_length, reach_of};
 use crate::desk::error::DeskError;
 use crate::listing::parse_addresses;
 use crate::pipeline::Pipeline;
@@ -33,6 +33,8 @@ impl WantedExemption<'_> {
         if reason.is_empty() {
             return Err(DeskError::invalid("an exemption has a reason"));
         }
+        check_reason_length(reason)
+            .map_err(|fault| DeskError::invalid_field("reason", fault.to_string()))?;
         let addresses = |text: &str| match parse_addresses(text)? {
             Used::Addresses(first, last) => Some((first, last)),
             _ => None,

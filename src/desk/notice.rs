@@ -1,10 +1,10 @@
 //! Notices to third parties, and a case's mail asked for once more.
 
-use crate::case::{Exemption, exemption_of};
+use crate::case::{Exemption, check_note_length, exemption_of};
 use crate::desk::error::DeskError;
-use crate::desk::step::check_seen;
+use crate::desk::step::{check_seen, find_by_id, invalid_text};
 use crate::mailer::is_same_address;
-use crate::pipeline::{Approval, Deciding, Pipeline};
+use crate::pipeline::{Approval, Deciding, Edit, Pipeline};
 use crate::report::case_reference;
 use crate::store::{CaseRow, NoticeRow, NoticeState, Store};
 use crate::time::Timestamp;
@@ -40,8 +40,10 @@ impl NoticeDecision<'_> {
     ///
     /// # Errors
     ///
-    /// [`DeskError::Refused`] if the case changed since it was drafted; [`DeskError::NotFound`] if nothing waits.
+    /// [`DeskError::Refused`] if the case changed since it was drafted; [`DeskError::NotFound`] if nothing waits;
+    /// [`DeskError::Invalid`] for a note that is too long.
     pub fn approve(&self, pipeline: &Pipeline, row: &CaseRow) -> Result<NoticeRow, DeskError> {
+        self.check_note()?;
         match pipeline.notify().approve_notice(row.id, &self.deciding())? {
             Approval::Approved(notice) => Ok(*notice),
             Approval::Redrafted => Err(DeskError::refused(
@@ -49,11 +51,11 @@ impl NoticeDecision<'_> {
             )
             .with_hint("look at it: fluxwatch report preview CASE --to ADDRESS")),
             Approval::Void => Err(DeskError::refused(
-                "the case changed since that was drafted, and there is nothing to tell any more",
+                "the case changed since that was drafted, and there is no new draft; the log of the case says why if one cannot be made",
             )),
             Approval::NoDraft => Err(no_draft(row, self.recipient)),
             Approval::OwnEdit => Err(DeskError::refused(
-                "you wrote into this draft: another person has to approve it",
+                "you wrote into this draft, or into one that it replaces: another person has to approve it",
             )
             .with_hint("[web] approve_by_other asks for it")),
         }
@@ -64,7 +66,8 @@ impl NoticeDecision<'_> {
     ///
     /// # Errors
     ///
-    /// [`DeskError::Invalid`] for a paragraph that is too long; [`DeskError::Stale`] if the draft is another one now.
+    /// [`DeskError::Invalid`] for a paragraph that is too long; [`DeskError::Stale`] if the draft is another one now;
+    /// [`DeskError::Refused`] if no draft with this paragraph can be made.
     pub fn edit(
         &self,
         pipeline: &Pipeline,
@@ -81,8 +84,13 @@ impl NoticeDecision<'_> {
             .notify()
             .edit_notice(row.id, &self.deciding(), paragraph)?
         {
-            true => Ok(()),
-            false => Err(DeskError::Stale(case_reference(row.id))),
+            Edit::Drafted(_) => Ok(()),
+            Edit::Another => Err(DeskError::Stale(case_reference(row.id))),
+            // The page shows the sentence alone, so the cure stands in it.
+            Edit::Unmade => Err(DeskError::refused(format!(
+                "no new draft to {} can be made, so the draft of before stands; see the log of fluxwatch, the templates and [[recipient]]",
+                self.recipient
+            ))),
         }
     }
 
@@ -105,13 +113,19 @@ impl NoticeDecision<'_> {
     ///
     /// # Errors
     ///
-    /// [`DeskError::NotFound`] if nothing waits.
+    /// [`DeskError::NotFound`] if nothing waits; [`DeskError::Invalid`] for a note that is too long.
     pub fn reject(&self, pipeline: &Pipeline, row: &CaseRow) -> Result<(), DeskError> {
+        self.check_note()?;
         if pipeline.notify().reject_notice(row.id, &self.deciding())? {
             Ok(())
         } else {
             Err(no_draft(row, self.recipient))
         }
+    }
+
+    /// Refuses a note that is too long.
+    fn check_note(&self) -> Result<(), DeskError> {
+        check_note_length(self.note).map_err(|fault| invalid_text(&fault))
     }
 
     /// Returns the draft that would be decided on.
@@ -178,13 +192,20 @@ pub fn exemption_of_case(
 ///
 /// # Errors
 ///
-/// [`DeskError::Stale`] if the case is another than the one that was seen; [`DeskError::Pipeline`].
+/// [`DeskError::Stale`] if the case is another than the one that was seen; [`DeskError::NotFound`] if it was taken away
+/// meanwhile; [`DeskError::Pipeline`].
 pub fn send_again(
     pipeline: &Pipeline,
     row: &CaseRow,
     who: &str,
     seen: Option<&str>,
 ) -> Result<usize, DeskError> {
-    check_seen(pipeline.store(), row, seen)?;
-    Ok(pipeline.notify().send_again(row.id, who)?)
+    let store = pipeline.store();
+    let tx = store.begin_batch()?;
+    // Read in the transaction: a poller may have moved it since `row` was read.
+    let row = find_by_id(store, row.id)?;
+    check_seen(store, &row, seen)?;
+    let count = pipeline.notify().send_again(&row, who)?;
+    tx.commit()?;
+    Ok(count)
 }

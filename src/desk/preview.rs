@@ -7,7 +7,7 @@ use crate::evidence::{Hash, hash_octets};
 use crate::mailer::{is_same_address, read_part};
 use crate::pipeline::{Addressee, CaseMail, PREVIEW_TOKEN, Pipeline, ReportParts};
 use crate::report::case_reference;
-use crate::store::{CaseRow, MailKind, NoticeState, Store};
+use crate::store::{CaseRow, MailKind, NoticeEdit, NoticeState, Store};
 use crate::time::Timestamp;
 
 /// Which part of a mail is shown.
@@ -66,8 +66,8 @@ pub struct KeptMail {
     pub state: &'static str,
     /// Whether it waits for somebody's approval.
     pub is_draft: bool,
-    /// What somebody wrote into it, and who.
-    pub edited: Option<(String, String)>,
+    /// What people wrote into it.
+    pub edited: Option<NoticeEdit>,
     /// SHA-256 of the octets.
     pub sha256: Hash,
     /// The octets.

@@ -1,6 +1,8 @@
 //! Steps with cases: acknowledge, dismiss, close, reopen, assign, note.
 
-use crate::case::{Case, CaseEvent, DeskStep, DismissReason, StepRefused, take_step};
+use crate::case::{
+    Case, CaseEvent, DeskStep, DismissReason, StepRefused, TextTooLong, check_lengths, take_step,
+};
 use crate::desk::error::DeskError;
 use crate::pipeline::Pipeline;
 use crate::report::case_reference;
@@ -46,6 +48,21 @@ pub fn check_seen(store: &Store, row: &CaseRow, seen: Option<&str>) -> Result<()
     }
 }
 
+/// Returns a case as it is now.
+///
+/// # Errors
+///
+/// [`DeskError::NotFound`] if it was taken away.
+pub(super) fn find_by_id(store: &Store, id: i64) -> Result<CaseRow, DeskError> {
+    let row = store.desk().case_by_id(id)?;
+    row.ok_or_else(|| DeskError::not_found(format!("case {} was taken away", case_reference(id))))
+}
+
+/// Returns the error for a text that is too long.
+pub(super) fn invalid_text(fault: &TextTooLong) -> DeskError {
+    DeskError::invalid(fault.to_string())
+}
+
 /// A step that was taken, or would be.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Taken {
@@ -79,7 +96,8 @@ impl Step<'_> {
     ///
     /// # Errors
     ///
-    /// [`DeskError::NotFound`] if the case was taken away meanwhile.
+    /// [`DeskError::NotFound`] if the case was taken away meanwhile; [`DeskError::Stale`] if it is another than the one
+    /// that was seen; [`DeskError::Invalid`] for a note or an assignee that is too long.
     pub fn take(
         &self,
         pipeline: &Pipeline,
@@ -125,11 +143,9 @@ impl Step<'_> {
         id: i64,
         now: Timestamp,
     ) -> Result<Result<(Case, CaseEvent), StepRefused>, DeskError> {
+        check_lengths(self.step, self.note).map_err(|fault| invalid_text(&fault))?;
         // Read in the transaction: a poller may have moved it meanwhile.
-        let row = pipeline.store().desk().case_by_id(id)?;
-        let row = row.ok_or_else(|| {
-            DeskError::not_found(format!("case {} was taken away", case_reference(id)))
-        })?;
+        let row = find_by_id(pipeline.store(), id)?;
         check_seen(pipeline.store(), &row, self.seen)?;
         Ok(take_step(&row.case, self.step, self.note, now))
     }

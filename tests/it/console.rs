@@ -398,6 +398,13 @@ fn steps_of_a_page_are_the_commands_under_the_persons_name() {
         step(&mut rolf, &[("step", "dismiss"), ("reason", "other")]).status,
         422
     );
+    for (name, length, limit) in [("note", 4001, "4000"), ("to", 65, "64")] {
+        let text = "x".repeat(length);
+        let long = step(&mut rolf, &[("step", "assign"), (name, text.as_str())]);
+        assert_eq!(long.status, 422, "{name}");
+        let words = format!("at most {limit} characters");
+        assert!(long.body.contains(&words), "{}", long.body);
+    }
     assert!(desk.log("1").iter().all(|line| line["who"] == "fluxwatch"));
     let taken = step(&mut rolf, &[("step", "assign"), ("to", "rolf")]);
     assert_eq!(taken.header("location"), "/cases/FW-000001?done=assign");
@@ -675,6 +682,44 @@ fn a_second_person_approves_what_the_first_edited_and_what_was_shown_is_sent() {
 }
 
 #[test]
+fn who_wrote_into_a_draft_does_not_approve_it_after_another_saved_it() {
+    let desk = Desk::start(1, &format!("approve_by_other = true\n{REGISTRAR}"));
+    let mut anna = desk.browser("anna");
+    let first = anna
+        .get("/drafts")
+        .between("<a href=\"/cases/FW-000001/notices/", "\"");
+    let mut path = format!("/cases/FW-000001/notices/{first}");
+    let edit = [("step", "edit"), ("paragraph", "Please act.")];
+    let act = |browser: &mut Browser, path: &str, step: &[(&str, &str)]| {
+        let token = browser.token();
+        let seen = browser.get(path).between("<code>", "</code>");
+        let mut fields = vec![("token", token.as_str()), ("seen", &seen)];
+        fields.extend(step);
+        browser.post(path, &fields)
+    };
+    for name in ["anna", "rolf"] {
+        let edited = act(&mut desk.browser(name), &path, &edit);
+        assert_eq!(edited.status, 303, "{}", edited.body);
+        let location = edited.header("location");
+        path = location.split('?').next().expect("a path").to_owned();
+    }
+    assert!(anna.get(&path).body.contains("Edited by anna, rolf."));
+    let own = act(&mut anna, &path, &[("step", "approve")]);
+    assert_eq!(own.status, 409);
+    assert!(
+        own.body.contains("another person has to approve it"),
+        "{}",
+        own.body
+    );
+    let to = "abuse@other-registrar.example";
+    let by_command = ["report", "approve", "1", "--to", to, "--by", "Anna"];
+    desk.bench.run_stderr(1, &by_command);
+    let other = act(&mut desk.browser("adam"), &path, &[("step", "approve")]);
+    assert_eq!(other.status, 303, "{}", other.body);
+    desk.running.stop();
+}
+
+#[test]
 fn exemptions_outbox_and_zones_are_shown_and_changed_by_who_may() {
     let desk = Desk::start(2, "");
     let mut anna = desk.browser("anna");
@@ -732,6 +777,9 @@ fn exemptions_outbox_and_zones_are_shown_and_changed_by_who_may() {
         "{}",
         page.body
     );
+    let accepted = anna.post("/zones", &[("token", &token), ("accept", "example.")]);
+    assert_eq!(accepted.status, 409);
+    assert!(accepted.body.contains("is not held"), "{}", accepted.body);
     assert_eq!(anna.get("/outbox").status, 200);
     assert_eq!(
         anna.post(

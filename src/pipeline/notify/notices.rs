@@ -16,12 +16,23 @@ pub enum Approval {
     Approved(Box<NoticeRow>),
     /// The case changed since it was drafted: there is a new draft to be looked at.
     Redrafted,
-    /// The case changed, and there is nothing to be told any more.
+    /// The case changed, and there is no new draft: nothing is to be told any more, or the mail cannot be made.
     Void,
     /// Nothing waits for this recipient.
     NoDraft,
-    /// Who decides wrote into the draft, and another has to approve it.
+    /// Who decides wrote into the draft or into one that it replaces, and another has to approve it.
     OwnEdit,
+}
+
+/// What became of an edit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Edit {
+    /// The notice of this number is the new draft.
+    Drafted(i64),
+    /// The draft is another than the one that was seen, or the case changed since it was made. Nothing was changed.
+    Another,
+    /// A draft with this paragraph cannot be made. Nothing was changed.
+    Unmade,
 }
 
 /// A decision on the draft for a recipient.
@@ -59,7 +70,7 @@ impl Notify<'_> {
             self.store
                 .desk()
                 .move_notice(notice.id, NoticeState::Void, None)?;
-            let drafted = self.draft_anew(&row, recipient, None)?;
+            let drafted = self.draft_anew(&row, recipient, None)?.is_some();
             tx.commit()?;
             return Ok(if drafted {
                 Approval::Redrafted
@@ -71,10 +82,7 @@ impl Notify<'_> {
             return Ok(Approval::Redrafted);
         }
         let web = self.config.web.as_ref();
-        let is_own = notice
-            .edited
-            .as_ref()
-            .is_some_and(|(_, editor)| editor == by);
+        let is_own = notice.edited.as_ref().is_some_and(|edit| edit.is_by(by));
         if is_own && web.is_some_and(|web| web.approve_by_other) {
             return Ok(Approval::OwnEdit);
         }
@@ -121,7 +129,7 @@ impl Notify<'_> {
     }
 
     /// Writes a paragraph into the draft for a recipient, in the place of the one that was there: a new draft, with the
-    /// octets that would be sent. Returns whether there was one, as he saw it, and the case still says the same.
+    /// octets that would be sent. It waits for approval whoever its recipient is, since a person wrote it.
     ///
     /// # Errors
     ///
@@ -131,31 +139,31 @@ impl Notify<'_> {
         id: i64,
         deciding: &Deciding<'_>,
         paragraph: &str,
-    ) -> Result<bool, PipelineError> {
+    ) -> Result<Edit, PipelineError> {
         let (recipient, by) = (deciding.recipient, deciding.by);
         let tx = self.store.begin_batch()?;
         let row = self.store.desk().case_by_id(id)?;
         let Some((row, notice)) = row.zip(self.draft_for(id, recipient)?) else {
-            return Ok(false);
+            return Ok(Edit::Another);
         };
         let is_current = notice.basis == notice_basis(&row.case);
         if is_another(&notice, deciding) || !is_current {
-            return Ok(false);
+            return Ok(Edit::Another);
         }
-        let words = Some(paragraph).filter(|it| !it.is_empty());
-        if !self.draft_anew(&row, recipient, words)? {
-            return Ok(false);
-        }
+        // Without a new draft nothing is committed: the one of before stands as it was.
+        let Some(drafted) = self.draft_anew(&row, recipient, Some(paragraph))? else {
+            return Ok(Edit::Unmade);
+        };
         let recipient = &notice.message.recipient;
-        self.store
-            .desk()
-            .note_edit(id, recipient, (paragraph, by))?;
+        let edit = notice.edited.unwrap_or_default();
+        let edit = edit.followed_by(paragraph, by);
+        self.store.desk().note_edit(drafted, &edit)?;
         let line = format!("draft of the notice to {recipient} edited");
         self.store
             .desk()
             .append_case_event(id, self.clock.now(), row.case.state, by, &line)?;
         tx.commit()?;
-        Ok(true)
+        Ok(Edit::Drafted(drafted))
     }
 
     /// Queues what a draft says to somebody of the desk: a test, of which its recipient gets nothing. Returns whether
@@ -196,7 +204,7 @@ impl Notify<'_> {
             paragraph: notice
                 .edited
                 .as_ref()
-                .map(|(words, _)| words.as_str())
+                .map(|edit| edit.paragraph.as_str())
                 .filter(|it| !it.is_empty()),
         };
         let to = Addressee {
@@ -264,19 +272,21 @@ impl Notify<'_> {
         Ok(drafts.next_back())
     }
 
-    /// Drafts a notice anew for a case that changed. Returns whether there is anything to tell.
+    /// Drafts a notice anew: for a case that changed, or with the paragraph that a person gave it, which may be empty.
+    /// What a person gave waits for approval, also where the recipient needs none. Returns the number of the new
+    /// notice; `None` if there is nothing to tell any more or it cannot be made.
     fn draft_anew(
         &self,
         row: &CaseRow,
         recipient: &str,
-        paragraph: Option<&str>,
-    ) -> Result<bool, PipelineError> {
+        given: Option<&str>,
+    ) -> Result<Option<i64>, PipelineError> {
         let found = self
             .findings
             .find(&row.case.domain, row.case.evaluated_at)?;
         let is_told = row.case.reported && row.case.level == crate::detector::Level::Report;
         let Some(finding) = found.finding.filter(|_| is_told) else {
-            return Ok(false);
+            return Ok(None);
         };
         let now = self.clock.now();
         let mail = CaseMail {
@@ -286,15 +296,18 @@ impl Notify<'_> {
             kind: MailKind::Notice,
             reason: SendReason::Asked,
             now,
-            paragraph,
+            paragraph: given.filter(|it| !it.is_empty()),
         };
         let mut addressees = self.notice_addressees(&finding).into_iter();
         let to = addressees.find(|to| is_same_address(&to.address, recipient));
         let Some(to) = to else {
-            return Ok(false);
+            return Ok(None);
         };
-        self.draft_for_addressee(&mail, &to)?;
-        Ok(true)
+        let to = Addressee {
+            approval: to.approval || given.is_some(),
+            ..to
+        };
+        self.draft_for_addressee(&mail, &to)
     }
 }
 

@@ -512,12 +512,13 @@ impl Notify<'_> {
         Ok(())
     }
 
-    /// Drafts the notice to one addressee, and approves it where nobody has to.
+    /// Drafts the notice to one addressee, and approves it where nobody has to. Returns its number; `None` if it cannot
+    /// be made: then the draft of before stands, and the log of the case says why.
     pub(in crate::pipeline) fn draft_for_addressee(
         &self,
         mail: &CaseMail<'_>,
         to: &Addressee,
-    ) -> Result<(), PipelineError> {
+    ) -> Result<Option<i64>, PipelineError> {
         let notice = CaseMail {
             kind: MailKind::Notice,
             ..*mail
@@ -533,27 +534,22 @@ impl Notify<'_> {
                 self.store
                     .desk()
                     .append_case_event(mail.case_id, mail.now, state, ACTOR, &note)?;
-                return Ok(());
+                return Ok(None);
             }
             Err(fault) => return Err(fault),
         };
         let basis = notice_basis(mail.case);
-        self.store
+        let drafted = self
+            .store
             .desk()
             .draft_notice(&message, &to.party, &basis, mail.now)?;
-        if !to.approval {
+        if let Some(id) = drafted.filter(|_| !to.approval) {
             let by = Some((ACTOR, mail.now, Some("its recipient needs no approval")));
-            let drafted = self.store.desk().notices_of_case(mail.case_id)?;
-            let drafted = drafted.iter().filter(|it| {
-                it.message.recipient == message.recipient && it.state == NoticeState::Drafted
-            });
-            for notice in drafted {
-                self.store
-                    .desk()
-                    .move_notice(notice.id, NoticeState::Approved, by)?;
-            }
+            self.store
+                .desk()
+                .move_notice(id, NoticeState::Approved, by)?;
         }
-        Ok(())
+        Ok(drafted)
     }
 
     /// Notes that a case was told in the digest, and tells those who do not get the digest.
@@ -598,17 +594,13 @@ impl Notify<'_> {
             .append_case_event(row.id, now, case.state, ACTOR, note)?)
     }
 
-    /// Tells the desk of a case once more, because somebody asked. Returns how many messages were queued.
+    /// Tells the desk of a case once more, because somebody asked. Returns how many messages were queued. The caller
+    /// read `row` in the transaction that it commits after this: a poller may have moved the case before.
     ///
     /// # Errors
     ///
     /// [`PipelineError`].
-    pub fn send_again(&self, id: i64, by: &str) -> Result<usize, PipelineError> {
-        let tx = self.store.begin_batch()?;
-        // Read in the transaction: a poller may have moved it meanwhile.
-        let Some(row) = self.store.desk().case_by_id(id)? else {
-            return Ok(0);
-        };
+    pub fn send_again(&self, row: &CaseRow, by: &str) -> Result<usize, PipelineError> {
         let notifying = Notifying {
             exemptions: self.store.desk().exemptions_in_force(self.clock.now())?,
             findings: &BTreeMap::new(),
@@ -623,9 +615,8 @@ impl Notify<'_> {
         let note = "a new revision was asked for";
         self.store
             .desk()
-            .append_case_event(id, notifying.now, row.case.state, by, note)?;
-        self.send(&row, None, reason, &notifying)?;
-        tx.commit()?;
+            .append_case_event(row.id, notifying.now, row.case.state, by, note)?;
+        self.send(row, None, reason, &notifying)?;
         Ok(self.desk_addressees(&row.case).len())
     }
 

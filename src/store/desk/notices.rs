@@ -69,16 +69,50 @@ pub struct NoticeRow {
     pub drafted_at: Timestamp,
     /// When somebody decided, and who.
     pub decided: Option<(Timestamp, String)>,
-    /// What somebody wrote into it, and who.
-    pub edited: Option<(String, String)>,
+    /// What people wrote into it.
+    pub edited: Option<NoticeEdit>,
 }
+
+/// What people wrote into a draft.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct NoticeEdit {
+    /// The paragraph as it is now; empty if it was taken out again.
+    pub paragraph: String,
+    /// Who edited this draft and those that it replaces, in the order of their first edits, each once. As many as there
+    /// are people of the desk, at most.
+    pub editors: Vec<String>,
+}
+
+impl NoticeEdit {
+    /// Returns the edit that follows this one: the paragraph is replaced, and those who edited before stay editors.
+    pub fn followed_by(mut self, paragraph: &str, editor: &str) -> Self {
+        if !self.is_by(editor) {
+            self.editors.push(editor.to_owned());
+        }
+        self.paragraph = paragraph.to_owned();
+        self
+    }
+
+    /// Returns whether somebody is among the editors. Names that differ in the case of ASCII letters are one person's.
+    pub fn is_by(&self, name: &str) -> bool {
+        self.editors.iter().any(|it| it.eq_ignore_ascii_case(name))
+    }
+
+    /// Returns the editors in one line, for pages.
+    pub fn editors_line(&self) -> String {
+        self.editors.join(", ")
+    }
+}
+
+/// Between the editors of a draft in their column. No name has one: `people::check_name`.
+const EDITOR_SEPARATOR: char = ',';
 
 /// The columns of a notice, in the order that [`read`] expects.
 const COLUMNS: &str = "id, case_id, revision, recipient, sender, message_id, subject, octets, party, state, basis, sha256, drafted_at, decided_at, decided_by, paragraph, edited_by";
 
 impl Desk<'_> {
     /// Keeps a notice that waits for approval. What was drafted for the same recipient and nobody has
-    /// decided on is void.
+    /// decided on is void. Returns its number; `None` if a notice with its message ID was kept before.
     ///
     /// # Errors
     ///
@@ -89,7 +123,7 @@ impl Desk<'_> {
         party: &str,
         basis: &str,
         now: Timestamp,
-    ) -> Result<(), StoreError> {
+    ) -> Result<Option<i64>, StoreError> {
         self.store
             .run(|db| {
                 let sql = "update notice
@@ -100,8 +134,9 @@ impl Desk<'_> {
                                                          revision, sender, message_id, subject,
                                                          octets, sha256, drafted_at)
                            values (?, ?, ?, 'drafted', ?, ?, ?, ?, ?, ?, ?, ?)
-                           on conflict do nothing";
-                db.execute(
+                           on conflict do nothing
+                           returning id";
+                db.write_returning(
                     sql,
                     params![
                         message.case_id,
@@ -116,28 +151,22 @@ impl Desk<'_> {
                         hash_octets(&message.octets).0,
                         now
                     ],
+                    |row| row.get("id"),
                 )
             })
-            .map(|_| ())
     }
 
-    /// Notes what somebody wrote into the draft for a recipient that waits.
+    /// Notes what people wrote into a notice.
     ///
     /// # Errors
     ///
     /// [`StoreError`].
-    pub fn note_edit(
-        &self,
-        case_id: i64,
-        recipient: &str,
-        (paragraph, by): (&str, &str),
-    ) -> Result<(), StoreError> {
+    pub fn note_edit(&self, id: i64, edit: &NoticeEdit) -> Result<(), StoreError> {
+        let editors = edit.editors.join(&EDITOR_SEPARATOR.to_string());
         self.store
             .run(|db| {
-                let sql = "update notice
-                              set paragraph = ?3, edited_by = ?4
-                            where case_id = ?1 and recipient = ?2 and state = 'drafted'";
-                db.execute(sql, params![case_id, recipient, paragraph, by])
+                let sql = "update notice set paragraph = ?2, edited_by = ?3 where id = ?1";
+                db.execute(sql, params![id, edit.paragraph, editors])
             })
             .map(|_| ())
     }
@@ -243,6 +272,9 @@ fn read(row: &Row<'_>) -> Result<Option<NoticeRow>, Fault> {
         sha256: row.get("sha256")?,
         drafted_at: row.get("drafted_at")?,
         decided: decided_at.map(|at| (Timestamp::from_unix(at), decided_by.unwrap_or_default())),
-        edited: edited_by.map(|by| (paragraph.unwrap_or_default(), by)),
+        edited: edited_by.map(|by| NoticeEdit {
+            paragraph: paragraph.unwrap_or_default(),
+            editors: by.split(EDITOR_SEPARATOR).map(str::to_owned).collect(),
+        }),
     }))
 }

@@ -11,7 +11,7 @@ use crate::desk::notice::{NoticeDecision, send_again, waiting_notices};
 use crate::people::Role;
 use crate::pipeline::Pipeline;
 use crate::report::case_reference;
-use crate::store::{CaseRow, NoticeRow};
+use crate::store::{CaseRow, NoticeEdit, NoticeRow};
 use crate::web::console::forms::require;
 use crate::web::console::reply::{Page, PageFault, Visit, see_other};
 use crate::web::console::words;
@@ -38,7 +38,7 @@ async fn list_page(visit: &Visit) -> Page {
             let domain = case.as_ref().map(|it| words::name(&it.case.domain));
             Ok(json!({"id": notice.id, "reference": case_reference(id), "domain": domain, "to": notice.message.recipient,
                       "party": notice.party, "drafted": words::time(notice.drafted_at, now),
-                      "edited_by": notice.edited.as_ref().map(|it| &it.1)}))
+                      "edited_by": notice.edited.as_ref().map(NoticeEdit::editors_line)}))
         };
         let rows: Result<Vec<Value>, DeskError> = rows.iter().take(DRAFTS_MAX).map(line).collect();
         Ok(json!({"rows": rows?, "count": count}))

@@ -10,7 +10,7 @@ use crate::desk::filter::find_case;
 use crate::desk::preview::{KeptMail, Part, kept_message, kept_notice};
 use crate::pipeline::Pipeline;
 use crate::report::case_reference;
-use crate::store::CaseRow;
+use crate::store::{CaseRow, NoticeEdit};
 use crate::web::console::drafts::done;
 use crate::web::console::reply::{Page, PageFault, Visit, download};
 use crate::web::form::Fields;
@@ -103,8 +103,8 @@ fn mail_says(row: &CaseRow, mail: &KeptMail, path: &str) -> Value {
         "party": mail.party,
         "state": mail.state,
         "is_draft": mail.is_draft,
-        "paragraph": mail.edited.as_ref().map(|it| &it.0),
-        "edited_by": mail.edited.as_ref().map(|it| &it.1),
+        "paragraph": mail.edited.as_ref().map(|it| &it.paragraph),
+        "edited_by": mail.edited.as_ref().map(NoticeEdit::editors_line),
         "sha256": mail.sha256.to_string(),
         "parts": parts.collect::<Vec<_>>(),
         "text": part(Part::Text),

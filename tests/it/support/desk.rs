@@ -1,6 +1,7 @@
 //! What a desk needs: a bench that mails, feeds of flux, the mails that were left.
 
 use crate::harness::{Bench, REPORT, deliver, poll, python};
+use fluxwatch::desk::notice::send_again;
 use fluxwatch::time::{SetClock, Span, Timestamp};
 use serde_json::Value;
 use std::fmt::Write as _;
@@ -181,7 +182,9 @@ pub fn every_kind() -> Bench {
     );
     let clock = Arc::new(SetClock::new(Timestamp::from_unix(START) + Span::days(30)));
     let pipeline = bench.pipeline(clock);
-    pipeline.notify().send_again(1, "ada").expect("queued");
+    let row = pipeline.store().desk().case_by_id(1);
+    let row = row.expect("readable").expect("there");
+    send_again(&pipeline, &row, "ada", None).expect("queued");
     pipeline.notify().queue_digest().expect("queued");
     deliver(&pipeline);
     bench

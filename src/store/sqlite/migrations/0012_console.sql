@@ -36,7 +36,8 @@ create table api_answer (
 ) strict, without rowid;
 create index api_answer_by_time on api_answer (at);
 
--- The paragraph that a person wrote into a draft, and who wrote it last.
+-- The paragraph that people wrote into a draft, and who edited it and the drafts that it replaces: names with commas
+-- between them. No name has a comma.
 alter table notice add column paragraph text;
 alter table notice add column edited_by text;
 
