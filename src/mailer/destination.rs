@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::mailer::{MailerError, SmtpSettings};
+use crate::mailer::MailerError;
 
 /// The port of `smtp://` (RFC 5321).
 const SMTP_PORT: u16 = 25;
@@ -20,6 +20,17 @@ const SMTP_PORT: u16 = 25;
 const SUBMISSION_PORT: u16 = 587;
 /// The port of `smtps://` (RFC 8314 §7.3).
 const SUBMISSIONS_PORT: u16 = 465;
+
+/// How to reach the server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SmtpSettings {
+    /// `smtp://`, `smtps://` or `maildir://`.
+    pub url: String,
+    /// The password, if the URL names a user.
+    pub password: Option<String>,
+    /// The authorities that may sign the server's certificate, PEM; `None` for the public ones.
+    pub ca_pem: Option<String>,
+}
 
 /// Where a server is, and how it is spoken to.
 pub(super) struct Destination {

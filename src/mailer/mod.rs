@@ -29,7 +29,7 @@ use crate::outbox::Attempt;
 use crate::time::Timestamp;
 
 pub use bounce::{Bounce, Verdict, read_bounce, read_part};
-pub use smtp::SmtpSettings;
+pub use destination::SmtpSettings;
 pub use webhook::{Webhook, signature};
 
 /// Where mail goes.

@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::mailer::blocking::run_blocking;
-use crate::mailer::destination::{Destination, Encryption, Trust};
+use crate::mailer::destination::{Destination, Encryption, SmtpSettings, Trust};
 use crate::mailer::replies::Replies;
 use crate::mailer::{MailerError, parse_mailbox};
 use crate::outbox::{Attempt, LEASE};
@@ -43,17 +43,6 @@ const CLOSES: u16 = 421;
 /// Replies that refuse the session, not the message: a wrong password is put right and the message
 /// is tried again (RFC 4954 §6).
 const SESSION_REPLIES: [u16; 4] = [530, 534, 535, 538];
-
-/// How to reach the server.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SmtpSettings {
-    /// `smtp://`, `smtps://` or `maildir://`.
-    pub url: String,
-    /// The password, if the URL names a user.
-    pub password: Option<String>,
-    /// The authorities that may sign the server's certificate, PEM; `None` for the public ones.
-    pub ca_pem: Option<String>,
-}
 
 /// A server.
 pub struct SmtpMailer {

@@ -8,7 +8,6 @@ use serde::Serialize;
 
 use crate::count::counted;
 use crate::detector::{DetectPolicy, Finding, Verdict};
-use crate::report::desk::says_most_by_aliases;
 use crate::time::{Span, Timestamp};
 
 /// A registration younger than this, at the first finding, points to a name registered for this.
@@ -204,4 +203,14 @@ impl Advice {
             clears,
         }
     }
+}
+
+/// Returns whether what a finding says of the domain's own names is said by the alias plane.
+pub(super) fn says_most_by_aliases(finding: &Finding) -> bool {
+    let aliases = finding.aliases.as_ref();
+    finding.verdict != Verdict::NsFlux
+        && aliases.is_some_and(|plane| {
+            let addresses = finding.addresses.as_ref();
+            plane.level.is_some() && addresses.is_none_or(|other| plane.outranks(other))
+        })
 }

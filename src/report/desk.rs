@@ -11,7 +11,8 @@ use crate::detector::{
 };
 use crate::dns::{Name, Serial};
 use crate::evidence::Hash;
-use crate::report::{Advice, Assessment, Others, Timeline};
+use crate::report::advice::{Advice, Assessment, Others, says_most_by_aliases};
+use crate::report::timeline::Timeline;
 use crate::time::{Span, Timestamp};
 
 /// The most transitions of a plane that a report prints; `history` shows all.
@@ -476,16 +477,6 @@ fn allegation(finding: &Finding) -> String {
         (Verdict::NsFlux, ..) => "its name servers or their addresses changed often".to_owned(),
         (Verdict::SingleFlux, ..) => "its addresses changed often".to_owned(),
     }
-}
-
-/// Returns whether what a finding says of the domain's own names is said by the alias plane.
-pub(super) fn says_most_by_aliases(finding: &Finding) -> bool {
-    let aliases = finding.aliases.as_ref();
-    finding.verdict != Verdict::NsFlux
-        && aliases.is_some_and(|plane| {
-            let addresses = finding.addresses.as_ref();
-            plane.level.is_some() && addresses.is_none_or(|other| plane.outranks(other))
-        })
 }
 
 /// Returns what a plane shows.
