@@ -102,6 +102,45 @@ fn paths_after(code: &str, prefix: &str, parts_max: usize) -> BTreeSet<String> {
         .collect()
 }
 
+/// Returns the paths that follow `prefix` in a text, those between braces each by itself.
+fn items_after(code: &str, prefix: &str) -> BTreeSet<String> {
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    let mut items = BTreeSet::new();
+    for (at, _) in code.match_indices(prefix) {
+        if code[..at].ends_with(|c: char| is_word(c) || c == ':') {
+            continue;
+        }
+        // The paths before each brace that is open.
+        let (mut above, mut path): (Vec<String>, String) = (Vec::new(), String::new());
+        for c in code[at + prefix.len()..].chars() {
+            match c {
+                c if is_word(c) || c == ':' => path.push(c),
+                '{' if path.ends_with("::") => above.push(path.clone()),
+                ',' | '}' if !above.is_empty() => {
+                    items.insert(path.trim_end_matches(':').to_owned());
+                    if c == '}' {
+                        above.pop();
+                    }
+                    path = above.last().cloned().unwrap_or_default();
+                }
+                c if c.is_whitespace() && !above.is_empty() => {}
+                _ => break,
+            }
+        }
+        items.insert(path.trim_end_matches(':').to_owned());
+    }
+    items.remove("");
+    items
+}
+
+#[test]
+fn names_between_braces_are_read_each_by_itself() {
+    let code = "use crate::a::{self, B, c::{D, E}, F};\nlet x = crate::g::h(1);";
+    let expected = ["a", "a::B", "a::F", "a::c::D", "a::c::E", "a::self", "g::h"];
+    let found: Vec<String> = items_after(code, "crate::").into_iter().collect();
+    assert_eq!(found, expected);
+}
+
 /// Returns the rows of the table of docs/developers/architecture.md whose head is `head`, cut into cells.
 fn rows_of(head: &str) -> Vec<Vec<String>> {
     let page = fs::read_to_string(root().join("docs/developers/architecture.md"))
@@ -199,15 +238,35 @@ fn circles(needs: &BTreeMap<&str, BTreeSet<&str>>) -> Vec<Vec<String>> {
     circles
 }
 
-/// Returns what each file of a room imports of the others.
+/// Returns what the faces of a room's folders pass on: its path there, and where it is defined.
+fn passed_on(of_room: &[&Source]) -> BTreeMap<String, String> {
+    let mut passed = BTreeMap::new();
+    for face in of_room {
+        for path in items_after(&face.code, "pub use ") {
+            let name = path.rsplit("::").next().unwrap_or(&path);
+            let defined = match path.strip_prefix("crate::") {
+                Some(path) => path.to_owned(),
+                None => format!("{}::{path}", face.module),
+            };
+            passed.insert(format!("{}::{name}", face.module), defined);
+        }
+    }
+    passed
+}
+
+/// Returns what each file of a room imports of the others, through a face or not.
 fn needs_of<'a>(files: &'a [Source], room: &str) -> BTreeMap<&'a str, BTreeSet<&'a str>> {
     let of_room: Vec<&Source> = files.iter().filter(|file| file.room == room).collect();
     let defined: BTreeSet<&str> = of_room.iter().map(|file| file.module.as_str()).collect();
+    let passed = passed_on(&of_room);
     let mut needs = BTreeMap::new();
     for file in &of_room {
         let mut imported = BTreeSet::new();
-        for path in paths_after(&file.code, "crate::", usize::MAX) {
+        for path in items_after(&file.code, "crate::") {
             let mut path = path.as_str();
+            while let Some(defined) = passed.get(path).filter(|it| *it != path) {
+                path = defined;
+            }
             while !path.is_empty() && !defined.contains(path) {
                 path = path.rsplit_once("::").map_or("", |(above, _)| above);
             }
