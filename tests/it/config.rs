@@ -285,7 +285,7 @@ fn every_broken_section_is_told_with_its_line_and_key() {
             ("keep-less-than-memory", "[retention]\nkeep = \"30d\" #!\n".into(), "retention.keep", "detect.memory"),
             ("size-0", "[retention]\nsize_bytes_max = 0 #!\n".into(), "retention.size_bytes_max", "keeps nothing"),
             ("zone-section-empty", "[[zone]]\nname = \"example.\" #!\n".into(), "zone.name", "neither desk nor keep"),
-            ("zone-section-twice", "[[zone]]\nname = \"example.\"\nkeep = \"900d\"\n[[zone]]\nname = \"example\" #!\nkeep = \"800d\"\n".into(), "zone.name", "twice"),
+            ("zone-section-twice", "[[zone]]\nname = \"example.\"\nkeep = \"900d\"\n[[zone]]\nname = \"example\" #!\nkeep = \"800d\"\n".into(), "zone.name", "has two sections"),
             ("notify-no-address", of(&[TRANSFER, "[notify]\nlisten = [\"localhost:5399\"] #!\n"]), "notify.listen", "localhost"),
             ("notify-empty", of(&[TRANSFER, "[notify]\nlisten = [] #!\n"]), "notify.listen", "names no address"),
             ("canary-without-every", "[canary] #!\ndomain = \"canary.example.\"\n".into(), "canary.every", "is missing"),
