@@ -186,11 +186,16 @@ impl From<&CaseRow> for CaseJson {
 /// A line of a case's log.
 #[derive(Debug, Serialize)]
 pub struct CaseLogJson {
-    at: Timestamp,
-    who: String,
-    from: Option<&'static str>,
-    to: &'static str,
-    note: String,
+    /// When.
+    pub at: Timestamp,
+    /// Whoever took the step: a person, or fluxwatch.
+    pub who: String,
+    /// The state before; `None` where the case began.
+    pub from: Option<&'static str>,
+    /// The state after.
+    pub to: &'static str,
+    /// What the person wrote, or why fluxwatch took the step.
+    pub note: String,
 }
 
 impl From<CaseEventRow> for CaseLogJson {

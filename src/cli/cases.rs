@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::case::campaign_reference;
 use crate::cli::arguments::{CasesAction, CasesCommand, CasesList, CasesShow, StatsFormat};
-use crate::cli::desk::{self, LogJson};
+use crate::cli::desk;
 use crate::cli::failure::{Done, Failure};
 use crate::cli::outbox::{MessageJson, message_json};
 use crate::cli::output::{Row, print_list, stdout, table, write_json_pretty};
@@ -18,7 +18,7 @@ use crate::count::counted;
 use crate::desk::filter::{CaseFilter, find_case, parse_states};
 use crate::detector::Level;
 use crate::dns::Name;
-use crate::listing::CaseJson;
+use crate::listing::{CaseJson, CaseLogJson};
 use crate::report::case_reference;
 use crate::store::{CaseEventRow, CaseRow, MessageRow, MessageState, NoticeRow};
 use crate::time::{Clock, Timestamp, WallClock};
@@ -127,7 +127,7 @@ struct ShownJson {
     evaluated_at: Timestamp,
     campaign_cases: Vec<i64>,
     bystanders: Vec<String>,
-    log: Vec<LogJson>,
+    log: Vec<CaseLogJson>,
     notices: Vec<NoticeJson>,
     messages: Vec<MessageJson>,
 }
@@ -181,7 +181,7 @@ impl Shown {
             evaluated_at: self.row.case.evaluated_at,
             campaign_cases: self.members.iter().map(|row| row.id).collect(),
             bystanders: self.bystanders.iter().map(Name::to_string).collect(),
-            log: self.log.into_iter().map(LogJson::from).collect(),
+            log: self.log.into_iter().map(CaseLogJson::from).collect(),
             notices: self.notices.iter().map(NoticeJson::from).collect(),
             messages: self.messages.into_iter().map(message_json).collect(),
         }

@@ -3,9 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 
-use serde::Serialize;
-
-use crate::case::{CaseState, DeskStep, DismissReason};
+use crate::case::{DeskStep, DismissReason};
 use crate::cli::arguments::{CasesAction, CasesLog, CasesStep};
 use crate::cli::failure::{Done, Failure};
 use crate::cli::output::{Row, print_list};
@@ -13,9 +11,9 @@ use crate::cli::plain::plain;
 use crate::cli::session::{actor, load_config, open_pipeline, open_store, open_to_look, runtime};
 use crate::desk::filter::{CaseFilter, Selection, find_case};
 use crate::desk::step::{Step, check_note};
+use crate::listing::CaseLogJson;
 use crate::report::case_reference;
-use crate::store::CaseEventRow;
-use crate::time::{Clock, Timestamp, WallClock};
+use crate::time::{Clock, WallClock};
 
 /// Runs the command.
 pub fn run(config: Option<&Path>, action: &CasesAction) -> Result<Done, Failure> {
@@ -116,29 +114,7 @@ fn selection(command: &CasesStep) -> Selection<'_> {
     }
 }
 
-/// A line of a log, as scripts read it.
-#[derive(Serialize)]
-pub struct LogJson {
-    at: Timestamp,
-    who: String,
-    from: Option<&'static str>,
-    to: &'static str,
-    note: String,
-}
-
-impl From<CaseEventRow> for LogJson {
-    fn from(line: CaseEventRow) -> Self {
-        Self {
-            at: line.event.at,
-            who: line.actor,
-            from: line.event.from.map(CaseState::word),
-            to: line.event.to.word(),
-            note: line.event.note,
-        }
-    }
-}
-
-impl Row for LogJson {
+impl Row for CaseLogJson {
     const HEADINGS: &'static [&'static str] = &["at", "who", "from", "to", "note"];
     const TABLE_HEADINGS: &'static [&'static str] = &["time (utc)", "who", "state", "what"];
 
@@ -174,7 +150,7 @@ fn run_log(config: Option<&Path>, command: &CasesLog) -> Result<Done, Failure> {
         .desk()
         .case_events(row.id)?
         .into_iter()
-        .map(LogJson::from);
+        .map(CaseLogJson::from);
     print_list(&lines.collect::<Vec<_>>(), command.format)?;
     Ok(Done::Well)
 }

@@ -12,11 +12,9 @@ use axum::http::HeaderMap;
 
 use crate::config::{ProxyConfig, WebConfig};
 use crate::file;
-use crate::people::{Role, User, Users, check_name};
+use crate::people::{Role, USERS_FILE_OCTETS_MAX, User, Users, check_name};
 use crate::web::secret::{draw_secret, form_token, hash_of};
 
-/// The most octets of the file of users.
-const OCTETS_MAX: u64 = 1 << 20;
 /// How many passwords that were right are remembered: programs send theirs with every request.
 const KNOWN_MAX: usize = 256;
 
@@ -195,7 +193,7 @@ fn stamp_of(path: &Path) -> Option<Stamp> {
 
 /// Reads the file of users.
 fn read_users(path: &Path) -> Result<Users, String> {
-    let text = file::read_text(path, OCTETS_MAX).map_err(|error| error.to_string())?;
+    let text = file::read_text(path, USERS_FILE_OCTETS_MAX).map_err(|error| error.to_string())?;
     Users::parse(&text).map_err(|fault| format!("line {} {}", fault.line, fault.what))
 }
 

@@ -109,21 +109,18 @@ impl Bench {
 
     /// Runs the program and expects an exit status.
     pub fn run(&self, status: i32, arguments: &[&str]) -> String {
-        let output = self
-            .command(arguments)
-            .output()
-            .expect("the program can be started");
-        assert_eq!(
-            output.status.code(),
-            Some(status),
-            "{arguments:?}\n{}",
-            both(&output)
-        );
+        let output = self.output(status, arguments);
         String::from_utf8(output.stdout).expect("stdout is UTF-8")
     }
 
     /// Runs the program, expects an exit status, and returns stderr.
     pub fn run_stderr(&self, status: i32, arguments: &[&str]) -> String {
+        let output = self.output(status, arguments);
+        String::from_utf8(output.stderr).expect("stderr is UTF-8")
+    }
+
+    /// Runs the program, expects an exit status, and returns what it wrote.
+    fn output(&self, status: i32, arguments: &[&str]) -> Output {
         let output = self
             .command(arguments)
             .output()
@@ -134,7 +131,7 @@ impl Bench {
             "{arguments:?}\n{}",
             both(&output)
         );
-        String::from_utf8(output.stderr).expect("stderr is UTF-8")
+        output
     }
 
     /// Runs the program, expects success, and reads its JSON.
