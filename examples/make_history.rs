@@ -21,8 +21,8 @@ use std::time::{Duration, Instant};
 
 use fluxwatch::dns::{Name, Rdata, Record, Serial};
 use fluxwatch::store::{
-    HistoryScope, SourceKind, Store, StoreError, StoreOptions, Used, VersionDraft, VersionKind,
-    Wanted, ZoneState,
+    HistoryScope, SourceChange, SourceKind, Store, StoreError, StoreOptions, Used, VersionDraft,
+    VersionKind, Wanted, ZoneState,
 };
 use fluxwatch::time::Timestamp;
 use fluxwatch::zone::{OwnerChange, StepOwner};
@@ -31,6 +31,9 @@ use fluxwatch::zone::{OwnerChange, StepOwner};
 const START: i64 = 1_735_689_600;
 /// Seconds between two versions: 2,500 take a year.
 const EVERY_S: i64 = 12_600;
+
+/// How many domains of the first version are told at once.
+const DOMAINS_AT_ONCE: usize = 10_000;
 
 /// What is made.
 struct Plan {
@@ -103,14 +106,22 @@ fn write_first(
     let mut tx = store
         .ledger()
         .begin(&zone, draft(&zone, VersionKind::Baseline, 0))?;
-    for number in 0..plan.domains {
-        let provider = plan.provider(&mut numbers);
-        current.push(provider);
-        let change = OwnerChange {
-            added: records(provider),
-            ..OwnerChange::default()
-        };
-        tx.apply_change(&domain(number), &change, true)?;
+    let all: Vec<u64> = (0..plan.domains).collect();
+    for numbers_of_part in all.chunks(DOMAINS_AT_ONCE) {
+        let mut told = Vec::with_capacity(numbers_of_part.len());
+        for number in numbers_of_part {
+            let provider = plan.provider(&mut numbers);
+            current.push(provider);
+            told.push(SourceChange {
+                owner: domain(*number),
+                change: OwnerChange {
+                    added: records(provider),
+                    ..OwnerChange::default()
+                },
+                baseline: true,
+            });
+        }
+        tx.apply_changes(told)?;
     }
     tx.commit(false)?;
     Ok(store.upkeep().checkpoint()?)
@@ -161,9 +172,7 @@ fn write_moves(
     let mut tx = store
         .ledger()
         .begin(&zone, draft(&zone, VersionKind::Snapshot, number))?;
-    for (owner, step) in &steps {
-        tx.apply_step(owner, step)??;
-    }
+    tx.apply_step(steps)??;
     tx.commit(false)?;
     let took = started.elapsed();
     store.upkeep().checkpoint()?;

@@ -7,7 +7,7 @@
 //! `ledger/digests` too. See "Another engine" in docs/developers/architecture.md.
 
 pub(super) use crate::store::sqlite::db::{Db, Row, Rows, Statement};
-pub(super) use crate::store::value::{Each, Fault, IntoValue, Numbers, Value, ValueRef, params};
-
-/// How many rows are written with one statement.
-pub(super) const ROWS_A_STATEMENT: usize = 64;
+pub(super) use crate::store::sqlite::sets::Table;
+pub(super) use crate::store::value::{
+    Each, Fault, IntoValue, Numbers, Texts, Value, ValueRef, params,
+};

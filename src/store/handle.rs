@@ -175,6 +175,12 @@ impl Store {
         self.has_reverse_index
     }
 
+    /// Returns how many statements and sets of rows this connection was sent since it was opened: each would be a round
+    /// trip to a database elsewhere.
+    pub fn call_count(&self) -> u64 {
+        self.db.call_count()
+    }
+
     /// Returns 16 octets that differ between databases; not secret.
     pub fn database_id(&self) -> [u8; 16] {
         self.database_id

@@ -99,6 +99,8 @@ pub(super) enum ValueRef<'a> {
     Octets(&'a [u8]),
     /// A list of numbers; only a parameter.
     Numbers(&'a [i64]),
+    /// A list of texts; only a parameter.
+    Texts(&'a [String]),
 }
 
 impl ValueRef<'_> {
@@ -110,7 +112,7 @@ impl ValueRef<'_> {
             Self::Real(_) => "Real",
             Self::Text(_) => "Text",
             Self::Octets(_) => "Blob",
-            Self::Numbers(_) => "list",
+            Self::Numbers(_) | Self::Texts(_) => "list",
         }
     }
 }
@@ -173,6 +175,16 @@ impl IntoValue for Numbers {
     }
 }
 
+/// Texts as one parameter, for a statement that reads them as rows.
+#[derive(Debug, Clone)]
+pub(super) struct Texts(pub Vec<String>);
+
+impl IntoValue for Texts {
+    fn to_value(&self) -> ValueRef<'_> {
+        ValueRef::Texts(&self.0)
+    }
+}
+
 impl IntoValue for Value {
     fn to_value(&self) -> ValueRef<'_> {
         match self {
@@ -193,7 +205,9 @@ impl FromValue for Value {
             ValueRef::Real(number) => Self::Real(number),
             ValueRef::Text(text) => Self::Text(text.to_owned()),
             ValueRef::Octets(octets) => Self::Octets(octets.to_owned()),
-            ValueRef::Numbers(_) => return Err(Mismatch::Type(value.type_name())),
+            ValueRef::Numbers(_) | ValueRef::Texts(_) => {
+                return Err(Mismatch::Type(value.type_name()));
+            }
         })
     }
 }

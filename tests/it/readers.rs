@@ -9,7 +9,7 @@ use fluxwatch::case::{Exempt, Exemption};
 use fluxwatch::dns::{Name, Rdata, Record, Serial};
 use fluxwatch::pipeline::metrics_page;
 use fluxwatch::store::{
-    SourceId, SourceKind, Store, StoreError, StoreOptions, VersionDraft, VersionKind,
+    SourceChange, SourceId, SourceKind, Store, StoreError, StoreOptions, VersionDraft, VersionKind,
 };
 use fluxwatch::time::Timestamp;
 use fluxwatch::zone::OwnerChange;
@@ -73,11 +73,12 @@ fn write(store: &Store, source: SourceId, serial: u32, names: &[u32], change: &O
         drift: false,
     };
     let mut tx = store.ledger().begin(&zone, draft).expect("begun");
-    for id in names {
-        let owner = name(&format!("a-name-that-is-rather-long-{id:05}.big.test"));
-        tx.apply_change(&owner, change, serial == 1)
-            .expect("applied");
-    }
+    let told = names.iter().map(|id| SourceChange {
+        owner: name(&format!("a-name-that-is-rather-long-{id:05}.big.test")),
+        change: change.clone(),
+        baseline: serial == 1,
+    });
+    tx.apply_changes(told.collect()).expect("applied");
     tx.commit(false).expect("committed");
 }
 

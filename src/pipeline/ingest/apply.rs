@@ -89,19 +89,15 @@ impl Ingest<'_> {
                 rows.into_iter().for_each(|slot| intake.note_row(slot));
                 continue;
             }
-            for (owner, records) in batch.groups() {
-                let candidate = Batch::candidate(owner, records).map_err(spool_error)?;
-                tx.apply_candidate(candidate)?;
-            }
+            let candidates = batch.groups();
+            let candidates = candidates.map(|(owner, records)| Batch::candidate(owner, records));
+            let candidates = candidates.collect::<Result<_, _>>().map_err(spool_error)?;
+            tx.apply_candidates(candidates)?;
         }
         for partition in 0..intake.partition_count() {
-            for candidate in intake.scattered(partition).map_err(spool_error)? {
-                tx.apply_candidate(candidate)?;
-            }
+            tx.apply_candidates(intake.scattered(partition).map_err(spool_error)?)?;
         }
-        for (owner_id, hash) in intake.vanished() {
-            tx.apply_vanished(owner_id, hash)?;
-        }
+        tx.apply_vanished(&intake.vanished())?;
         if let Some(refusal) = self.over_rrset_limit(&tx) {
             return Ok(Applied::Refused(refusal));
         }
@@ -124,7 +120,7 @@ impl Ingest<'_> {
             tx.keep();
         }
         if let Some(comparison) = reading.comparison {
-            tx.note_comparison(comparison);
+            tx.came_whole(comparison);
         }
         let committed = tx.commit(bulk)?;
         self.keep_digests(zone, intake, &committed);
@@ -171,14 +167,13 @@ impl Ingest<'_> {
                 drift: false,
             };
             let mut version = self.store.ledger().begin_part(&state, draft)?;
-            version.note_step();
-            for (owner, changes) in step.owners().map_err(spool_error)? {
-                if let Err(what) = version.apply_step(&owner, &changes)? {
-                    let (from, to) = (step.from, step.to);
-                    return Ok(Applied::DoesNotFit(format!(
-                        "serial {from} to {to}: {what}"
-                    )));
-                }
+            version.came_as_step();
+            let owners = step.owners().map_err(spool_error)?;
+            if let Err(what) = version.apply_step(owners.into_iter().collect())? {
+                let (from, to) = (step.from, step.to);
+                return Ok(Applied::DoesNotFit(format!(
+                    "serial {from} to {to}: {what}"
+                )));
             }
             if let Some(refusal) = self.over_rrset_limit(&version) {
                 return Ok(Applied::Refused(refusal));

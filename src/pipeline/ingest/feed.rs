@@ -24,8 +24,8 @@ use crate::source::{
     open_text, require_plain,
 };
 use crate::store::{
-    EntityKey, FeedPosition, RejectKind, SourceId, SourceKind, VersionDraft, VersionKind,
-    VersionTx, View, ZoneState,
+    FeedPosition, Registration, RejectKind, SourceChange, SourceId, SourceKind, VersionDraft,
+    VersionKind, VersionTx, View, ZoneState,
 };
 use crate::time::{Span, Timestamp, timestamp_of};
 use crate::zone::{Refusal, diff, is_bulk};
@@ -152,6 +152,15 @@ struct FeedVersion<'a> {
     is_complete: bool,
     is_baseline: bool,
 }
+
+/// An RRset and the lines about it.
+type ToldRrset<'i> = ((Name, RecordType), Vec<&'i NumberedLine>);
+
+/// A line that is set aside, and why.
+type Unfit<'i> = (RejectKind, &'i NumberedLine, String);
+
+/// How many RRsets of one instant are read and written together.
+const RRSETS_AT_ONCE: usize = 2_000;
 
 impl Ingest<'_> {
     /// Reads what is new in a feed: a file that grows and is rotated, or a spool of whole files.
@@ -673,16 +682,17 @@ impl Ingest<'_> {
             is_complete: pass.complete,
             is_baseline,
         };
+        let rrsets: Vec<ToldRrset<'_>> = group_rrsets(&instant).into_iter().collect();
         let mut unfit = Vec::new();
-        for ((owner, rtype), lines) in group_rrsets(&instant) {
-            let rrset = (&owner, rtype);
-            if let Some((kind, reason)) = self.apply_rrset(&mut tx, &version, rrset, &lines)? {
-                unfit.extend(lines.into_iter().map(|line| (kind, line, reason.clone())));
-            }
+        for rrsets in rrsets.chunks(RRSETS_AT_ONCE) {
+            unfit.append(&mut self.apply_rrsets(&mut tx, &version, rrsets)?);
         }
-        for NumberedLine { line, .. } in &instant.lines {
-            tx.note_registration(&line.owner, line.object.as_deref(), line.created)?;
-        }
+        let registrations = instant.lines.iter().map(|it| Registration {
+            owner: &it.line.owner,
+            object: it.line.object.as_deref(),
+            created: it.line.created,
+        });
+        tx.record_registrations(&registrations.collect::<Vec<_>>())?;
         let bulk = !is_baseline && is_bulk(&self.config.trust, &tx.measure());
         let committed = tx.commit(bulk)?;
         drop(joining);
@@ -698,55 +708,72 @@ impl Ingest<'_> {
             .judge_versions(&instant.zone, View::Zone, pass.options)
     }
 
-    /// Applies the lines about one RRset. Returns why they are set aside instead: they are late and history says
+    /// Applies the lines about RRsets. Returns the lines that are set aside instead and why: they are late and history says
     /// otherwise, or the RRset would have more records than allowed.
-    fn apply_rrset(
+    fn apply_rrsets<'i>(
         &self,
         tx: &mut VersionTx<'_>,
         version: &FeedVersion<'_>,
-        (owner, rtype): (&Name, RecordType),
-        lines: &[&NumberedLine],
-    ) -> Result<Option<(RejectKind, String)>, PipelineError> {
+        rrsets: &[ToldRrset<'i>],
+    ) -> Result<Vec<Unfit<'i>>, PipelineError> {
+        let keys: Vec<(&Name, RecordType)> = rrsets
+            .iter()
+            .map(|((owner, rtype), _)| (owner, *rtype))
+            .collect();
         let FeedVersion { zone, at, .. } = *version;
-        let key = EntityKey {
-            zone: zone.id,
-            apex: zone.apex.clone(),
-            owner: owner.clone(),
-        };
-        let known = self
-            .store
-            .lookup()
-            .rrset_at(&key, rtype, at, version.joins)?;
-        if let Some((then, true)) = &known {
-            let said: Vec<Rdata> = follow(lines, &as_records(then))
-                .into_iter()
-                .map(|rr| rr.rdata)
-                .collect();
-            let reason =
-                || format!("{owner} {rtype} changed after {at}, and history says otherwise");
-            return Ok((said != *then).then(|| (RejectKind::Late, reason())));
+        let lookup = self.store.lookup();
+        let then = lookup.rrsets_at(zone, &keys, at, version.joins)?;
+        let now = tx.rrsets(&keys)?;
+        let (mut told, mut unfit) = (Vec::new(), Vec::new());
+        for ((rrset, then), now) in rrsets.iter().zip(then).zip(now) {
+            match self.change_of(version, rrset, then, &now) {
+                Ok(change) => told.push(change),
+                Err((kind, reason)) => {
+                    let lines = rrset.1.iter();
+                    unfit.extend(lines.map(|line| (kind, *line, reason.clone())));
+                }
+            }
         }
-        let before = tx.rrset(owner, rtype)?;
-        let after = follow(lines, &before);
-        if after.len() > before.len()
+        tx.apply_changes(told)?;
+        Ok(unfit)
+    }
+
+    /// Returns what lines about an RRset change, or why they are set aside. `then` is the RRset at their time and whether
+    /// it has changed since, `now` the RRset as it stands.
+    fn change_of(
+        &self,
+        version: &FeedVersion<'_>,
+        ((owner, rtype), lines): &ToldRrset<'_>,
+        then: Option<(Vec<Rdata>, bool)>,
+        now: &[Record],
+    ) -> Result<SourceChange, (RejectKind, String)> {
+        if let Some((then, true)) = &then {
+            let said = follow(lines, &as_records(then));
+            return if said.iter().map(|rr| &rr.rdata).eq(then) {
+                Ok(SourceChange::none(owner))
+            } else {
+                let at = version.at;
+                let reason =
+                    format!("{owner} {rtype} changed after {at}, and history says otherwise");
+                Err((RejectKind::Late, reason))
+            };
+        }
+        let after = follow(lines, now);
+        if after.len() > now.len()
             && let Some(what) =
-                (self.config.limits).rrset_fault(&owner.to_string(), rtype, after.len() as u64)
+                (self.config.limits).rrset_fault(&owner.to_string(), *rtype, after.len() as u64)
         {
-            return Ok(Some((
-                RejectKind::Unreadable,
-                format!("over the limit: {what}"),
-            )));
+            return Err((RejectKind::Unreadable, format!("over the limit: {what}")));
         }
-        let change = diff(&before, &after);
-        let first_is_set = lines
+        let begins_with_set = lines
             .first()
             .is_some_and(|line| line.line.op == FeedOp::Set);
-        tx.apply_change(
-            owner,
-            &change,
-            version.is_baseline || (known.is_none() && first_is_set && !version.is_complete),
-        )?;
-        Ok(None)
+        Ok(SourceChange {
+            owner: owner.clone(),
+            change: diff(now, &after),
+            baseline: version.is_baseline
+                || (then.is_none() && begins_with_set && !version.is_complete),
+        })
     }
 
     /// Sets a line aside.

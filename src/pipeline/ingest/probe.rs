@@ -19,7 +19,9 @@ use crate::file;
 use crate::pipeline::error::PipelineError;
 use crate::pipeline::outcome::{PollOptions, StoredSummary, ZoneOutcome, ZoneReport};
 use crate::source::{ProbeSettings, ProbeTarget, Probed, Sightings, probe};
-use crate::store::{SourceId, SourceKind, VersionDraft, VersionKind, View, ZoneState};
+use crate::store::{
+    SourceChange, SourceId, SourceKind, VersionDraft, VersionKind, View, ZoneState,
+};
 use crate::time::{Span, Timestamp};
 use crate::zone::{OwnerChange, Refusal, widest_grown};
 
@@ -262,9 +264,12 @@ impl Ingest<'_> {
             drift: false,
         };
         let mut tx = self.store.ledger().begin_part(zone, draft)?;
-        for (owner, change) in &changes {
-            tx.apply_change(owner, change, is_learning)?;
-        }
+        let told = changes.into_iter().map(|(owner, change)| SourceChange {
+            owner,
+            change,
+            baseline: is_learning,
+        });
+        tx.apply_changes(told.collect())?;
         let committed = tx.commit(false)?;
         summary.baseline = zone.version_id.is_none();
         summary.versions = u64::from(committed.version_id.is_some());

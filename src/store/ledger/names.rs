@@ -1,13 +1,89 @@
 //! Between rows and values: RDATA, owners, hosts.
 
+use std::collections::HashMap;
+
 use crate::dns::{Name, Rdata, RecordType, operator_domain};
 use crate::store::caches::HostRow;
-use crate::store::door::{Numbers, Value, params};
+use crate::store::door::{IntoValue, Numbers, Table, Texts, Value, ValueRef, params};
 use crate::store::error::StoreError;
 use crate::store::keys::ZoneId;
 use crate::store::ledger::Ledger;
 use crate::store::ledger::tally::HostKey;
-use crate::store::sqlite::dialect::{IN_ORDER, rows_of};
+use crate::store::sqlite::dialect::{IN_ORDER, rows_of, texts_of};
+
+/// Rows of name servers.
+const HOSTS: Table = Table {
+    name: "host",
+    columns: &["id", "name", "operator_id"],
+    on_conflict: "",
+};
+
+/// Rows of owners.
+const OWNERS: Table = Table {
+    name: "owner",
+    columns: &["id", "zone_id", "name"],
+    on_conflict: "",
+};
+
+/// Name servers that are to get rows.
+struct NewHosts {
+    /// Those that are there and those that are made, by their keys.
+    rows: HashMap<String, HostRow>,
+    /// The keys of those that are made, in the order of their rows.
+    made: Vec<String>,
+    /// Those that were there without an operator, and get one: both rows.
+    told: Vec<(i64, i64)>,
+    /// The newest row of those that are there.
+    there: i64,
+    newest: i64,
+}
+
+impl NewHosts {
+    /// Begins with the rows that are there, and the newest row of all.
+    fn after(rows: HashMap<String, HostRow>, newest: i64) -> Self {
+        Self {
+            rows,
+            made: Vec::new(),
+            told: Vec::new(),
+            there: newest,
+            newest,
+        }
+    }
+
+    /// Makes the row of a name server and, if one is named, that of its operator's domain.
+    fn make(&mut self, name: &Name, operator: Option<&Name>) {
+        let key = host_text(name);
+        let known = self.rows.get(&key).copied();
+        let row = known.unwrap_or_else(|| self.push(&key));
+        let Some(operator) = operator.filter(|_| row.operator_id.is_none()) else {
+            return;
+        };
+        let operator_key = host_text(operator);
+        let operator_id = match self.rows.get(&operator_key) {
+            Some(row) => row.id,
+            None => self.push(&operator_key).id,
+        };
+        // A row that is made says its operator itself.
+        if row.id <= self.there {
+            self.told.push((row.id, operator_id));
+        }
+        self.rows
+            .entry(key)
+            .and_modify(|row| row.operator_id = Some(operator_id));
+    }
+
+    /// Makes a row.
+    fn push(&mut self, key: &str) -> HostRow {
+        self.newest += 1;
+        let row = HostRow {
+            id: self.newest,
+            operator_id: None,
+        };
+        self.rows.insert(key.to_owned(), row);
+        self.made.push(key.to_owned());
+        row
+    }
+}
 
 /// The most rows of name servers that are kept in memory.
 const HOSTS_CACHED_MAX: usize = 200_000;
@@ -32,6 +108,86 @@ impl Ledger<'_> {
             .run(|db| db.insert("insert into host (name) values (?)", [host_text(name)]))?;
         self.know_host(wire, id, None);
         Ok(id)
+    }
+
+    /// Makes the rows of name servers, in the order in which they are named: of each its own, and with `true` its
+    /// operator's domain. Those that are there are read with one statement, the others written with one.
+    pub(in crate::store) fn make_hosts(&self, wanted: &[(&Name, bool)]) -> Result<(), StoreError> {
+        let is_known = |(name, with_operator): &&(&Name, bool)| {
+            let known = self.store.host_rows.borrow().get(name.as_wire()).copied();
+            known.is_some_and(|row| !with_operator || row.operator_id.is_some())
+        };
+        let unknown: Vec<(&Name, Option<Name>)> = wanted
+            .iter()
+            .filter(|it| !is_known(it))
+            .map(|(name, with_operator)| (*name, with_operator.then(|| operator_domain(name))))
+            .collect();
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let names = unknown.iter().map(|(name, _)| *name);
+        let names = names.chain(unknown.iter().filter_map(|(_, operator)| operator.as_ref()));
+        let mut new = NewHosts::after(self.host_rows_of(names)?, self.newest_host()?);
+        for (name, operator) in &unknown {
+            new.make(name, operator.as_ref());
+        }
+        self.write_hosts(&new)?;
+        for name in unknown
+            .iter()
+            .flat_map(|(name, operator)| [Some(*name), operator.as_ref()])
+        {
+            let Some(name) = name else { continue };
+            let row = new.rows[&host_text(name)];
+            self.know_host(name.as_wire(), row.id, row.operator_id);
+        }
+        Ok(())
+    }
+
+    /// Returns the number of the newest row of a name server.
+    fn newest_host(&self) -> Result<i64, StoreError> {
+        self.store
+            .run(|db| db.value("select coalesce(max(id), 0) from host", ()))
+    }
+
+    /// Returns the rows of name servers that are there, by their keys.
+    fn host_rows_of<'n>(
+        &self,
+        names: impl Iterator<Item = &'n Name>,
+    ) -> Result<HashMap<String, HostRow>, StoreError> {
+        let mut keys: Vec<String> = names.map(host_text).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        let rows = self.store.run(|db| {
+            let sql = format!(
+                "select h.name, h.id, h.operator_id
+                   from {list} w {IN_ORDER} host h on h.name = w.value",
+                list = texts_of("?")
+            );
+            db.query(&sql, [Texts(keys)], |row| {
+                let (id, operator_id) = (row.get("id")?, row.get("operator_id")?);
+                Ok((row.get("name")?, HostRow { id, operator_id }))
+            })
+        })?;
+        Ok(rows.into_iter().collect())
+    }
+
+    /// Writes rows of name servers that are new, and operators of those that had none.
+    fn write_hosts(&self, new: &NewHosts) -> Result<(), StoreError> {
+        let operator_of = |key: &str| new.rows[key].operator_id;
+        let operators: Vec<Option<i64>> = new.made.iter().map(|key| operator_of(key)).collect();
+        let rows: Vec<ValueRef<'_>> = (new.made.iter().zip(&operators))
+            .flat_map(|(key, operator)| {
+                let id = ValueRef::Integer(new.rows[key].id);
+                [id, ValueRef::Text(key), operator.to_value()]
+            })
+            .collect();
+        let told: Vec<ValueRef<'_>> = (new.told.iter())
+            .flat_map(|(id, operator)| [operator, id].map(|it| ValueRef::Integer(*it)))
+            .collect();
+        self.store.run(|db| {
+            db.insert_rows(&HOSTS, &rows)?;
+            db.update_rows("host", "operator_id", &["id"], &told)
+        })
     }
 
     /// Returns the rows of a name server's name and of its operator's domain, made if they are not there.
@@ -143,6 +299,29 @@ impl Ledger<'_> {
                 params![zone, key],
             )
         })
+    }
+
+    /// Makes the rows of owners in their order. Returns the first; the others follow it one by one.
+    pub(in crate::store) fn make_owners<'k>(
+        &self,
+        zone: ZoneId,
+        keys: impl Iterator<Item = &'k str>,
+    ) -> Result<i64, StoreError> {
+        let first: i64 = self
+            .store
+            .run(|db| db.value("select coalesce(max(id), 0) + 1 from owner", ()))?;
+        let rows: Vec<ValueRef<'_>> = (first..)
+            .zip(keys)
+            .flat_map(|(id, key)| {
+                [
+                    ValueRef::Integer(id),
+                    ValueRef::Integer(zone.0),
+                    ValueRef::Text(key),
+                ]
+            })
+            .collect();
+        self.store.run(|db| db.insert_rows(&OWNERS, &rows))?;
+        Ok(first)
     }
 
     /// Returns what RDATA is in a row.

@@ -4,6 +4,7 @@ use crate::dns::{Record, RecordType};
 use crate::store::door::{Fault, Row, Value};
 
 /// An open record as it stands in the database.
+#[derive(Debug, Clone)]
 pub(in crate::store) struct OpenRow {
     pub record: Record,
     pub value: Value,

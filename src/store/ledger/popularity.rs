@@ -5,19 +5,14 @@
 //! version writes the difference. A name server below the owner itself is not counted: nobody vouches for
 //! himself. `docs/explanation/detection.md`, "Popularity".
 
-use crate::dns::{Name, Rdata, SUFFIX_LIST, operator_domain, wire_is_at_or_below};
+use crate::dns::{Name, SUFFIX_LIST, operator_domain};
 use crate::store::door::{Db, Fault, params};
 use crate::store::error::StoreError;
-use crate::store::keys::ZoneId;
 use crate::store::ledger::Ledger;
-use crate::store::ledger::open_row::OpenRow;
 use crate::store::ledger::tally::{DIFFERENCES_MAX, HostKey, Tally, week_of};
-use crate::store::ledger::writing::VersionTx;
 use crate::store::sqlite::dialect::IN_ORDER;
 use crate::time::Timestamp;
 
-/// Versions whose weeks are kept in memory.
-const WEEKS_KNOWN_MAX: usize = 100_000;
 /// The key in `meta` of the list of suffixes that told the operators.
 const SUFFIXES_OF: &str = "suffixes_of";
 
@@ -305,190 +300,17 @@ fn is_key_below(zone: &str, owner: &str, host: &str) -> bool {
     matches!((owner, host), (Ok(owner), Ok(host)) if host.is_at_or_below(&owner))
 }
 
-impl Ledger<'_> {
-    /// Returns the week in which an owner last lost a name server, if that is later than any that it has; else 0.
-    pub(in crate::store) fn cut_week(&self, owner_id: i64) -> Result<i64, StoreError> {
-        self.store
-            .run(|db| {
-                db.first_value(
-                    "select week from nameserver_cut where owner_id = ?",
-                    [owner_id],
-                )
-            })
-            .map(|week| week.unwrap_or(0))
-    }
-
-    /// Returns the week in which an owner last lost a name server, as the records say; 0 if it never did.
-    fn last_removal_week(&self, zone: ZoneId, owner_id: i64) -> Result<i64, StoreError> {
-        let buckets = self.store.zones().buckets_since(zone, None)?;
-        for bucket in buckets.into_iter().skip(1).rev() {
-            let last: Option<i64> = self.store.run(|db| {
-                let sql = "select max(v.observed_at)
-                             from (select removed_id
-                                     from past_record
-                                    where bucket = ? and owner_id = ? and rrtype = 2
-                                    order by removed_id desc limit 1024) p
-                                  join version v on v.id = p.removed_id";
-                db.value(sql, [bucket, owner_id])
-            })?;
-            if let Some(at) = last {
-                return Ok(week_of(Timestamp::from_unix(at)));
-            }
-        }
-        Ok(0)
-    }
-}
-
-impl VersionTx<'_> {
-    /// Returns the row of a name server of an owner of a first version, and adds it to those that the owner is
-    /// counted for unless it is below the owner.
-    pub(in crate::store) fn host_of_first(
-        &mut self,
-        owner: &[u8],
-        host: &[u8],
-    ) -> Result<i64, StoreError> {
-        if wire_is_at_or_below(host, owner) {
-            return self.store.ledger().host_id_of_wire(host);
-        }
-        let key = self.store.ledger().host_key_of_wire(host)?;
-        self.users.push(key);
-        Ok(key.id)
-    }
-
-    /// Counts an owner of a first version with the name servers that were gathered.
-    pub(in crate::store) fn count_first(&mut self) -> Result<(), StoreError> {
-        self.count_users(0, 1)?;
-        self.users.clear();
-        Ok(())
-    }
-
-    /// Takes off the count what an owner counted for with the records that it had. Returns the week of its
-    /// last cut.
-    pub(in crate::store) fn uncount(
-        &mut self,
-        owner_id: i64,
-        owner: &Name,
-        rows: &[OpenRow],
-    ) -> Result<i64, StoreError> {
-        let Some(week) = self.last_added_week(rows)? else {
-            return Ok(0);
-        };
-        let cut = self.store.ledger().cut_week(owner_id)?;
-        self.find_users(owner, rows)?;
-        self.count_users(week.max(cut), -1)?;
-        Ok(cut)
-    }
-
-    /// Counts an owner with the records that it has, and notes in which week it last lost a name server,
-    /// if that is later than any of them. `cut` is what was noted before, `is_cut` whether this version
-    /// takes a name server away.
-    pub(in crate::store) fn count_again(
-        &mut self,
-        owner_id: i64,
-        owner: &Name,
-        rows: &[OpenRow],
-        cut: i64,
-        is_cut: bool,
-    ) -> Result<(), StoreError> {
-        let this_week = week_of(self.draft.observed_at);
-        let last = match (self.draft.joins, is_cut) {
-            // What an earlier part of this version took away may be there again.
-            (Some(_), _) => {
-                let before = if cut == this_week { 0 } else { cut };
-                before.max(
-                    self.store
-                        .ledger()
-                        .last_removal_week(self.zone.id, owner_id)?,
-                )
-            }
-            (None, true) => cut.max(this_week),
-            (None, false) => cut,
-        };
-        let added = self.last_added_week(rows)?;
-        // Without name servers nobody is used; whoever comes next comes later.
-        let noted = added.filter(|added| *added < last).map_or(0, |_| last);
-        if noted != cut {
-            self.store.run(|db| {
-                let sql = match noted {
-                    0 => "delete from nameserver_cut where owner_id = ?1 and ?2 = 0",
-                    _ => {
-                        "insert into nameserver_cut (owner_id, week) values (?1, ?2)
-                         on conflict (owner_id) do update set week = excluded.week"
-                    }
-                };
-                db.execute(sql, [owner_id, noted])
-            })?;
-        }
-        let Some(added) = added else { return Ok(()) };
-        self.find_users(owner, rows)?;
-        self.count_users(added.max(noted), 1)
-    }
-
-    /// Writes what is yet to be written of the counts.
-    pub(in crate::store) fn write_tally(&mut self) -> Result<(), StoreError> {
-        let tally = &mut self.tally;
-        self.store.run(|db| tally.write(db, true))
-    }
-
-    /// Gathers the name servers of an owner that are not below it.
-    fn find_users(&mut self, owner: &Name, rows: &[OpenRow]) -> Result<(), StoreError> {
-        self.users.clear();
-        for row in rows {
-            match &row.record.rdata {
-                Rdata::Ns(host) if !host.is_at_or_below(owner) => {
-                    let key = self.store.ledger().host_key_of_wire(host.as_wire())?;
-                    self.users.push(key);
-                }
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
-    /// Counts an owner with the name servers that were gathered.
-    fn count_users(&mut self, week: i64, by: i64) -> Result<(), StoreError> {
-        let tally = &mut self.tally;
-        tally.count(&self.users, week, by);
-        self.store.run(|db| tally.write(db, false))
-    }
-
-    /// Returns the last week in which one of an owner's name servers was added, 0 for those that were there
-    /// before; `None` without name servers.
-    fn last_added_week(&mut self, rows: &[OpenRow]) -> Result<Option<i64>, StoreError> {
-        let mut last = None;
-        for row in rows.iter().filter(|row| row.is_ns()) {
-            last = last.max(Some(self.added_week(row)?));
-        }
-        Ok(last)
-    }
-
-    /// Returns the week in which a record was added; 0 for one that was there before.
-    fn added_week(&mut self, row: &OpenRow) -> Result<i64, StoreError> {
-        if row.baseline {
-            return Ok(0);
-        }
-        if let Some(week) = self.weeks.get(&row.added_id) {
-            return Ok(*week);
-        }
-        let week = week_of(self.store.ledger().version_key(row.added_id)?.at);
-        if self.weeks.len() >= WEEKS_KNOWN_MAX {
-            self.weeks.clear();
-        }
-        self.weeks.insert(row.added_id, week);
-        Ok(week)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
     use proptest::prelude::*;
 
-    use crate::dns::Record;
+    use crate::dns::{Rdata, Record};
     use crate::store::handle::{Store, StoreOptions};
     use crate::store::keys::{EntityKey, SourceKind};
     use crate::store::ledger::draft::{VersionDraft, VersionKind};
+    use crate::store::ledger::version::SourceChange;
     use crate::store::zones::watched::ZoneState;
     use crate::zone::diff;
 
@@ -542,8 +364,9 @@ mod tests {
         let is_baseline = draft.kind == VersionKind::Baseline;
         let mut tx = store.ledger().begin(&zone, draft).expect("begun");
         let before = tx
-            .rrset(&name(owner), crate::dns::RecordType::Ns)
-            .expect("read");
+            .rrsets(&[(&name(owner), crate::dns::RecordType::Ns)])
+            .expect("read")
+            .remove(0);
         let hosts = HOSTS
             .iter()
             .enumerate()
@@ -554,8 +377,12 @@ mod tests {
                 ttl: 300,
             })
             .collect();
-        tx.apply_change(&name(owner), &diff(&before, &after), is_baseline)
-            .expect("applied");
+        tx.apply_changes(vec![SourceChange {
+            owner: name(owner),
+            change: diff(&before, &after),
+            baseline: is_baseline,
+        }])
+        .expect("applied");
         tx.commit(false).expect("committed");
     }
 

@@ -2,12 +2,18 @@
 
 use std::collections::HashMap;
 
-use crate::store::door::{Db, Each, Fault, ROWS_A_STATEMENT};
-use crate::store::sqlite::dialect::OR_FAIL;
+use crate::store::door::{Db, Fault, Table, ValueRef};
 use crate::time::Timestamp;
 
 /// Differences that are kept in memory before they are written: some 50 octets each.
 pub(in crate::store) const DIFFERENCES_MAX: usize = 200_000;
+
+/// Users by name server or operator, and week.
+const POPULARITY: Table = Table {
+    name: "popularity",
+    columns: &["user_of", "week", "count"],
+    on_conflict: "on conflict (user_of, week) do update set count = popularity.count + excluded.count",
+};
 
 /// The rows of a name server that is counted and of its operator's domain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,25 +52,12 @@ impl Tally {
         rows.retain(|(_, by)| *by != 0);
         // The order of the table: rows that are written after each other lie beside each other.
         rows.sort_unstable();
-        let sql = |count| {
-            let values = vec!["(?, ?, ?)"; count].join(", ");
-            format!(
-                "insert {OR_FAIL} into popularity (user_of, week, count) values {values}
-                 on conflict (user_of, week)
-                   do update set count = count + excluded.count"
-            )
-        };
-        let full = sql(ROWS_A_STATEMENT);
-        for chunk in rows.chunks(ROWS_A_STATEMENT) {
-            let mut statement = match chunk.len() {
-                ROWS_A_STATEMENT => db.prepare(&full)?,
-                rest => db.prepare(&sql(rest))?,
-            };
-            let numbers = chunk
-                .iter()
-                .flat_map(|((user_of, week), by)| [*user_of, *week, *by]);
-            statement.execute(Each(numbers))?;
-        }
+        let number = ValueRef::Integer;
+        let values: Vec<ValueRef<'_>> = rows
+            .iter()
+            .flat_map(|((user_of, week), by)| [number(*user_of), number(*week), number(*by)])
+            .collect();
+        db.insert_rows(&POPULARITY, &values)?;
         db.execute("delete from popularity where count = 0", ())?;
         Ok(())
     }

@@ -1,82 +1,106 @@
-//! A version while it is written: what its recorders share.
+//! The version that is being written, as its recorders see it, and an owner that it changes.
 
-use std::collections::HashMap;
-
-use crate::dns::{Name, Rdata, Record, RecordType};
-use crate::evidence::{Hash, Merkle};
-use crate::store::handle::{Store, StoreTx};
-use crate::store::ledger::changes::ChangeCounts;
-use crate::store::ledger::draft::{Comparison, VersionDraft};
-use crate::store::ledger::tally::{HostKey, Tally};
+use crate::dns::{Name, Rdata, Record};
+use crate::store::door::Value;
+use crate::store::handle::Store;
+use crate::store::ledger::draft::{VersionDraft, VersionKind};
+use crate::store::ledger::open_row::{OpenRow, is_ns};
 use crate::store::zones::watched::ZoneState;
-use crate::zone::{OwnerChange, Slot};
+use crate::zone::OwnerChange;
 
-/// How the zone's totals move.
-#[derive(Default, Clone, Copy, PartialEq, Eq)]
-pub(in crate::store) struct Totals {
-    pub(in crate::store) kept: i64,
-    pub(in crate::store) names: i64,
-    pub(in crate::store) delegations: i64,
+/// The version that recorders write for.
+pub(in crate::store) struct Writing<'a> {
+    pub store: &'a Store,
+    /// The zone as it was when the version was begun.
+    pub zone: ZoneState,
+    pub draft: VersionDraft,
+    /// The version's row.
+    pub id: i64,
 }
 
-/// The same move of the name servers of some owners.
-pub(in crate::store) struct Move {
-    pub(in crate::store) owners: Vec<i64>,
-    pub(in crate::store) before: String,
-    pub(in crate::store) after: String,
-    /// The first owners, up to [`MOVED_NAMES_KEPT`].
-    pub(in crate::store) names: Vec<String>,
-}
+impl Writing<'_> {
+    /// Returns whether it is more of a version that is there already.
+    pub fn is_more(&self) -> bool {
+        self.draft.joins.is_some()
+    }
 
-impl Move {
-    /// Returns the move of one owner.
-    pub(in crate::store) fn of(change: &OwnerChange) -> Self {
-        let hosts = |records: &[Record]| {
-            let hosts = records.iter().filter_map(|it| match &it.rdata {
-                Rdata::Ns(host) => Some(host.to_string()),
-                _ => None,
-            });
-            hosts.collect::<Vec<_>>().join(",")
-        };
-        Self {
-            owners: Vec::new(),
-            before: hosts(&change.removed),
-            after: hosts(&change.added),
-            names: Vec::new(),
-        }
+    /// Returns whether it is a zone's first version, whose records were there before it.
+    pub fn is_baseline(&self) -> bool {
+        self.draft.kind == VersionKind::Baseline
     }
 }
 
-/// A version being written.
-pub struct VersionTx<'a> {
-    pub(in crate::store) store: &'a Store,
-    /// `None` for a version that is part of the caller's transaction.
-    pub(in crate::store) tx: Option<StoreTx<'a>>,
-    pub(in crate::store) zone: ZoneState,
-    pub(in crate::store) draft: VersionDraft,
-    pub(in crate::store) id: i64,
-    pub(in crate::store) changes: HashMap<i64, ChangeCounts>,
-    /// What the version did to each owner, hashed; `None` where that is to be read from the records.
-    pub(in crate::store) leaves: HashMap<i64, Option<Hash>>,
-    /// The leaves of a first version, in the order of their owners' rows, up to the last of them.
-    pub(in crate::store) first: (Merkle, i64),
-    /// The zone's usual TTL, if this version is the one that sets it.
-    pub(in crate::store) first_ttl: Option<u32>,
-    pub(in crate::store) moves: HashMap<u64, Move>,
-    pub(in crate::store) totals: Totals,
-    /// What the version does to how many names use a name server.
-    pub(in crate::store) tally: Tally,
-    /// The name servers of the owner that is being counted.
-    pub(in crate::store) users: Vec<HostKey>,
-    /// The weeks of versions.
-    pub(in crate::store) weeks: HashMap<i64, i64>,
-    pub(in crate::store) has_registration: bool,
-    pub(in crate::store) is_kept: bool,
-    pub(in crate::store) retimed_name_count: u64,
-    pub(in crate::store) breaks_cname: bool,
-    pub(in crate::store) is_step: bool,
-    pub(in crate::store) compared: Option<Comparison>,
-    /// The largest RRset that the version adds to: owner, type, records.
-    pub(in crate::store) widest: Option<(Name, RecordType, u64)>,
-    pub(in crate::store) digests: Vec<(u64, Option<Slot>)>,
+/// An owner as it stands, and what the version does to it.
+pub(in crate::store) struct OwnerEdit {
+    /// Its row.
+    pub id: i64,
+    pub owner: Name,
+    /// Its open records before the edit.
+    pub rows: Vec<OpenRow>,
+    /// What changes: every record is in one of them at most.
+    pub changes: Vec<Told>,
+}
+
+/// A change, and whether its new records were there before watching began.
+pub(in crate::store) struct Told {
+    pub change: OwnerChange,
+    pub baseline: bool,
+}
+
+impl OwnerEdit {
+    /// Returns the records that the edit takes away.
+    pub fn removed(&self) -> impl Iterator<Item = &Record> {
+        self.changes.iter().flat_map(|told| &told.change.removed)
+    }
+
+    /// Returns the records that the edit brings.
+    pub fn added(&self) -> impl Iterator<Item = &Record> {
+        self.changes.iter().flat_map(|told| &told.change.added)
+    }
+
+    /// Returns whether the owner had a name server before the edit.
+    pub fn has_ns(&self) -> bool {
+        self.rows.iter().any(OpenRow::is_ns)
+    }
+
+    /// Returns whether it takes a name server away.
+    pub fn is_cut(&self) -> bool {
+        self.removed().any(is_ns)
+    }
+
+    /// Returns whether it moves name servers.
+    pub fn moves_ns(&self) -> bool {
+        self.is_cut() || self.added().any(is_ns)
+    }
+
+    /// Returns the name servers that the owner has afterwards, those that version `id` adds included.
+    pub fn name_servers_after(&self, id: i64) -> Vec<OpenRow> {
+        let is_gone = |rdata: &Rdata| self.removed().any(|gone| gone.rdata == *rdata);
+        let stay = self.rows.iter().filter(|row| row.is_ns());
+        let mut rows: Vec<OpenRow> = stay
+            .filter(|row| !is_gone(&row.record.rdata))
+            .cloned()
+            .collect();
+        for told in &self.changes {
+            let added = told.change.added.iter().filter(|rr| is_ns(rr));
+            rows.extend(added.map(|rr| OpenRow {
+                record: rr.clone(),
+                value: Value::Null,
+                added_id: id,
+                baseline: told.baseline,
+            }));
+        }
+        rows
+    }
+}
+
+/// Returns the name servers among rows that are not at or below their owner: nobody vouches for himself.
+pub(in crate::store) fn hosts_elsewhere<'a>(
+    owner: &'a Name,
+    rows: &'a [OpenRow],
+) -> impl Iterator<Item = &'a Name> {
+    rows.iter().filter_map(move |row| match &row.record.rdata {
+        Rdata::Ns(host) if !host.is_at_or_below(owner) => Some(host),
+        _ => None,
+    })
 }

@@ -364,7 +364,12 @@ mod tests {
         };
         let below = Name::parse(&format!("a.{apex}")).expect("valid");
         for name in [&apex, &below] {
-            tx.apply_change(name, &change, true).expect("applied");
+            tx.apply_changes(vec![crate::store::SourceChange {
+                owner: name.clone(),
+                change: change.clone(),
+                baseline: true,
+            }])
+            .expect("applied");
         }
         tx.commit(false).expect("committed");
     }

@@ -11,6 +11,8 @@ pub(in crate::store) mod pages;
 pub(in crate::store) mod question;
 pub(in crate::store) mod replay;
 pub(in crate::store) mod reverse;
+pub(in crate::store) mod rrsets;
+pub(in crate::store) mod sieve;
 pub(in crate::store) mod spans;
 pub(in crate::store) mod window;
 

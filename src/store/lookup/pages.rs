@@ -194,7 +194,12 @@ mod tests {
                 .begin(&zone.expect("made"), draft)
                 .expect("begun");
             if let Some((name, change)) = change {
-                tx.apply_change(&name, &change, false).expect("applied");
+                tx.apply_changes(vec![crate::store::SourceChange {
+                    owner: name.clone(),
+                    change,
+                    baseline: false,
+                }])
+                .expect("applied");
             }
             tx.commit(false).expect("committed");
         }

@@ -303,7 +303,12 @@ mod tests {
                 change.removed.push(record)
             }
             let name = Name::parse(name).expect("sound");
-            tx.apply_change(&name, &change, false).expect("applied");
+            tx.apply_changes(vec![crate::store::SourceChange {
+                owner: name.clone(),
+                change,
+                baseline: false,
+            }])
+            .expect("applied");
         }
         tx.commit(bulk).expect("committed");
     }

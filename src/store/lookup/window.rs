@@ -5,12 +5,11 @@ use std::net::IpAddr;
 use std::sync::LazyLock;
 
 use crate::detector::{Moment, Stay};
-use crate::dns::{Name, Rdata, RecordType};
+use crate::dns::{Name, Rdata};
 use crate::store::caches::Moments;
 use crate::store::door::{Fault, Numbers, Row, Value, params};
 use crate::store::error::StoreError;
 use crate::store::keys::{EntityKey, View, ZoneId};
-use crate::store::ledger::changes::ChangeCounts;
 use crate::store::lookup::Lookup;
 use crate::store::sqlite::dialect::{IN_ORDER, rows_of};
 use crate::store::zones::enclosing::EnclosingZone;
@@ -102,6 +101,8 @@ const HAD_NS: &str = "
                             where bucket = ?3 and owner_id = ?1
                             order by removed_id desc limit ?4)
                     where rrtype = 2)";
+/// How many owners' names are read with one statement.
+const NAMES_AT_ONCE: usize = 10_000;
 /// How many versions are looked through for those of a zone that are to be judged. Chosen by hand.
 const NEW_VERSIONS_MAX: i64 = 1000;
 /// How many intervals that are not replayed tell what was seen before.
@@ -532,21 +533,29 @@ impl Lookup<'_> {
         zone: &ZoneState,
         version_id: i64,
     ) -> Result<Vec<OwnerChanges>, StoreError> {
-        let owners = self.store.ledger().changes_of(version_id)?;
-        let changed = owners.into_iter().filter(|(_, counts)| !counts.is_zero());
-        let read = |(owner_id, counts): (i64, ChangeCounts)| {
-            Ok(OwnerChanges {
-                key: EntityKey {
-                    zone: zone.id,
-                    apex: zone.apex.clone(),
-                    owner: self.store.ledger().owner_name(owner_id, &zone.apex)?,
-                },
-                nameservers: counts.ns != [0; 2],
-                addresses: counts.address != [0; 2],
-                others: counts.other != 0,
-            })
-        };
-        changed.map(read).collect()
+        let ledger = self.store.ledger();
+        let mut changed = ledger.changes_of(version_id)?;
+        changed.retain(|(_, counts)| !counts.is_zero());
+        let mut changes = Vec::with_capacity(changed.len());
+        for part in changed.chunks(NAMES_AT_ONCE) {
+            let ids: Vec<i64> = part.iter().map(|(id, _)| *id).collect();
+            let mut names = ledger.owner_names(&ids, &zone.apex)?;
+            for (id, counts) in part {
+                let owner = names.remove(id);
+                let lost = || self.store.damaged(format!("no owner {id}"));
+                changes.push(OwnerChanges {
+                    key: EntityKey {
+                        zone: zone.id,
+                        apex: zone.apex.clone(),
+                        owner: owner.ok_or_else(lost)?,
+                    },
+                    nameservers: counts.ns != [0; 2],
+                    addresses: counts.address != [0; 2],
+                    others: counts.other != 0,
+                });
+            }
+        }
+        Ok(changes)
     }
 
     /// Returns the versions of a zone that the detector has not judged yet, oldest first: row and time.
@@ -1069,75 +1078,6 @@ impl Lookup<'_> {
             })
         };
         names.into_iter().map(entity).collect()
-    }
-
-    /// Returns the records of an RRset as they were at the end of a version, and whether it has changed
-    /// since; `None` for an RRset that history has never known. Sorted; may be empty.
-    ///
-    /// Versions of one second are in the order of their rows; `version_id` is `None` for one that is yet
-    /// to be written, which comes after them.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
-    pub fn rrset_at(
-        &self,
-        key: &EntityKey,
-        rtype: RecordType,
-        at: Timestamp,
-        version_id: Option<i64>,
-    ) -> Result<Option<(Vec<Rdata>, bool)>, StoreError> {
-        // What ended before then neither was there nor has changed since.
-        let stays = self.window(key, at)?.into_iter();
-        let stays: Vec<Interval> = stays.filter(|stay| stay.value.rtype() == rtype).collect();
-        let is_known = !stays.is_empty() || self.had_rrset(key, rtype)?;
-        let moment = (at, version_id.unwrap_or(i64::MAX));
-        let is_by_then = |end: &Moment| (end.at, end.version_id) <= moment;
-        let ends = stays
-            .iter()
-            .flat_map(|stay| [Some(stay.added), stay.removed])
-            .flatten();
-        let has_changed_since = ends.into_iter().any(|end| !is_by_then(&end));
-        let there = |stay: &&Interval| {
-            is_by_then(&stay.added) && !stay.removed.is_some_and(|removed| is_by_then(&removed))
-        };
-        let mut rdata: Vec<Rdata> = stays
-            .iter()
-            .filter(there)
-            .map(|stay| stay.value.clone())
-            .collect();
-        rdata.sort();
-        Ok(is_known.then_some((rdata, has_changed_since)))
-    }
-
-    /// Returns whether an owner ever lost a record of a type.
-    fn had_rrset(&self, key: &EntityKey, rtype: RecordType) -> Result<bool, StoreError> {
-        let Some(owner_id) = self
-            .store
-            .ledger()
-            .find_owner(key.zone, &key.apex, &key.owner)?
-        else {
-            return Ok(false);
-        };
-        for bucket in self
-            .store
-            .zones()
-            .buckets_since(key.zone, None)?
-            .into_iter()
-            .skip(1)
-            .rev()
-        {
-            let had: bool = self.store.run(|db| {
-                let sql = "select exists (select 1
-                             from past_record
-                            where bucket = ? and owner_id = ? and rrtype = ?)";
-                db.value(sql, params![bucket, owner_id, rtype.code()])
-            })?;
-            if had {
-                return Ok(true);
-            }
-        }
-        Ok(false)
     }
 
     /// Returns the times of an owner's new registrations up to `until`, in order. The first that a feed

@@ -15,12 +15,14 @@ use crate::store::value::{Fault, FromValue, Mismatch, Parameters, ValueRef};
 /// An open database, as statements see it.
 pub(in crate::store) struct Db {
     connection: Connection,
+    /// Statements and sets that were sent since it was opened: each would be a round trip to a server.
+    call_count: Cell<u64>,
 }
 
 /// A statement that is prepared.
 pub(in crate::store) struct Statement<'a> {
     statement: CachedStatement<'a>,
-    connection: &'a Connection,
+    db: &'a Db,
 }
 
 /// The rows of a statement, one after the other.
@@ -48,7 +50,20 @@ impl From<rusqlite::Error> for Fault {
 impl Db {
     /// Takes a connection that is configured.
     pub(in crate::store) fn new(connection: Connection) -> Self {
-        Self { connection }
+        Self {
+            connection,
+            call_count: Cell::new(0),
+        }
+    }
+
+    /// Returns how many statements and sets were sent since it was opened.
+    pub(in crate::store) fn call_count(&self) -> u64 {
+        self.call_count.get()
+    }
+
+    /// Counts a statement or a set that is sent.
+    pub(super) fn count_call(&self) {
+        self.call_count.set(self.call_count.get() + 1);
     }
 
     /// Returns the connection, for what only SQLite has.
@@ -80,7 +95,7 @@ impl Db {
     pub(in crate::store) fn prepare(&self, sql: &str) -> Result<Statement<'_>, Fault> {
         Ok(Statement {
             statement: self.connection.prepare_cached(sql)?,
-            connection: &self.connection,
+            db: self,
         })
     }
 
@@ -189,25 +204,40 @@ impl Db {
     }
 }
 
+/// Returns a value of a column as SQLite takes it.
+pub(super) fn in_sqlite(value: ValueRef<'_>) -> Result<ToSqlOutput<'_>, Fault> {
+    Ok(ToSqlOutput::Borrowed(match value {
+        ValueRef::Null => SqliteRef::Null,
+        ValueRef::Integer(number) => SqliteRef::Integer(number),
+        ValueRef::Real(number) => SqliteRef::Real(number),
+        ValueRef::Text(text) => SqliteRef::Text(text.as_bytes()),
+        ValueRef::Octets(octets) => SqliteRef::Blob(octets),
+        ValueRef::Numbers(_) | ValueRef::Texts(_) => {
+            return Err(Fault::other("a list is no value of a column"));
+        }
+    }))
+}
+
 impl Statement<'_> {
     /// Binds each parameter.
     fn bind(&mut self, parameters: impl Parameters) -> Result<(), Fault> {
         let mut place = 0;
         parameters.bind(&mut |value| {
             place += 1;
-            let value = match value {
-                ValueRef::Null => ToSqlOutput::Borrowed(SqliteRef::Null),
-                ValueRef::Integer(number) => ToSqlOutput::Borrowed(SqliteRef::Integer(number)),
-                ValueRef::Real(number) => ToSqlOutput::Borrowed(SqliteRef::Real(number)),
-                ValueRef::Text(text) => ToSqlOutput::Borrowed(SqliteRef::Text(text.as_bytes())),
-                ValueRef::Octets(octets) => ToSqlOutput::Borrowed(SqliteRef::Blob(octets)),
+            let list: Array = match value {
                 ValueRef::Numbers(numbers) => {
-                    let numbers = numbers.iter().copied().map(SqliteValue::Integer);
-                    let list: Array = Rc::new(numbers.collect());
-                    return Ok(self.statement.raw_bind_parameter(place, list)?);
+                    Rc::new(numbers.iter().copied().map(SqliteValue::Integer).collect())
+                }
+                ValueRef::Texts(texts) => {
+                    Rc::new(texts.iter().cloned().map(SqliteValue::Text).collect())
+                }
+                value => {
+                    return Ok(self
+                        .statement
+                        .raw_bind_parameter(place, in_sqlite(value)?)?);
                 }
             };
-            Ok(self.statement.raw_bind_parameter(place, value)?)
+            Ok(self.statement.raw_bind_parameter(place, list)?)
         })?;
         let wanted = self.statement.parameter_count();
         if place == wanted {
@@ -222,6 +252,7 @@ impl Statement<'_> {
         &mut self,
         parameters: impl Parameters,
     ) -> Result<usize, Fault> {
+        self.db.count_call();
         self.bind(parameters)?;
         Ok(self.statement.raw_execute()?)
     }
@@ -229,7 +260,7 @@ impl Statement<'_> {
     /// Runs it for one new row. Returns that row's number.
     pub(in crate::store) fn insert(&mut self, parameters: impl Parameters) -> Result<i64, Fault> {
         self.execute(parameters)?;
-        Ok(self.connection.last_insert_rowid())
+        Ok(self.db.connection.last_insert_rowid())
     }
 
     /// Begins to read its rows.
@@ -237,6 +268,7 @@ impl Statement<'_> {
         &mut self,
         parameters: impl Parameters,
     ) -> Result<Rows<'_>, Fault> {
+        self.db.count_call();
         self.bind(parameters)?;
         let rows = self.statement.raw_query();
         Ok(Rows { rows })

@@ -30,6 +30,12 @@ pub(in crate::store) fn rows_of(parameter: &str) -> String {
     format!("rarray({parameter})")
 }
 
+/// Returns the rows of a parameter that is a list of texts, each in the column `value`; elsewhere it is
+/// `unnest(…) as t (value)`.
+pub(in crate::store) fn texts_of(parameter: &str) -> String {
+    format!("rarray({parameter})")
+}
+
 /// Draws 24 hexadecimal digits.
 pub(in crate::store) fn draw_token(db: &Db) -> Result<String, Fault> {
     db.value("select lower(hex(randomblob(12)))", ())

@@ -491,7 +491,12 @@ mod tests {
             added: vec![record],
             ..crate::zone::OwnerChange::default()
         };
-        tx.apply_change(&name, &change, false).expect("applied");
+        tx.apply_changes(vec![crate::store::SourceChange {
+            owner: name.clone(),
+            change,
+            baseline: false,
+        }])
+        .expect("applied");
         tx.commit(false).expect("committed");
         let found = store.upkeep().verify(|_| {}).expect("readable");
         assert_eq!(found.faults, Vec::<String>::new());

@@ -11,4 +11,5 @@ pub(in crate::store) mod log;
 pub(in crate::store) mod migrate;
 pub(in crate::store) mod pages;
 pub(in crate::store) mod reading;
+pub(in crate::store) mod sets;
 pub(in crate::store) mod turn;

@@ -498,7 +498,12 @@ mod tests {
             ..OwnerChange::default()
         };
         let name = Name::parse("a.example").expect("sound");
-        tx.apply_change(&name, &change, true).expect("applied");
+        tx.apply_changes(vec![crate::store::SourceChange {
+            owner: name.clone(),
+            change,
+            baseline: true,
+        }])
+        .expect("applied");
         tx.commit(false).expect("committed");
         store
     }

@@ -1,0 +1,168 @@
+//! Owners as they stand, many at a time: their rows, their names, their open records.
+
+use std::collections::HashMap;
+
+use crate::dns::{Name, Record};
+use crate::store::door::{Numbers, Texts, Value, params};
+use crate::store::error::StoreError;
+use crate::store::keys::ZoneId;
+use crate::store::ledger::Ledger;
+use crate::store::ledger::open_row::{OpenRow, RawRow, read_row};
+use crate::store::sqlite::dialect::{IN_ORDER, rows_of, texts_of};
+use crate::store::zones::watched::ZoneState;
+
+/// An owner as it stands: its row and its open records.
+pub(in crate::store) type OwnerState = (i64, Vec<OpenRow>);
+
+impl Ledger<'_> {
+    /// Returns owners as they stand, in the order in which they are named, each once. Rows of those that are not there
+    /// are made in that order.
+    pub(in crate::store) fn owner_states(
+        &self,
+        zone: &ZoneState,
+        owners: &[&Name],
+    ) -> Result<Vec<OwnerState>, StoreError> {
+        let ids = self.owner_ids(zone, owners)?;
+        let mut rows = self.open_rows_of(&ids)?;
+        let state = |id: i64| (id, rows.remove(&id).unwrap_or_default());
+        Ok(ids.into_iter().map(state).collect())
+    }
+
+    /// Returns the rows of owners, in the order in which they are named, each once. Those that are not there are made in
+    /// that order.
+    pub(in crate::store) fn owner_ids(
+        &self,
+        zone: &ZoneState,
+        owners: &[&Name],
+    ) -> Result<Vec<i64>, StoreError> {
+        let keys = owners.iter().map(|owner| self.owner_key(owner, &zone.apex));
+        let keys: Vec<String> = keys.collect::<Result<_, _>>()?;
+        let mut ids = self.ids_of_keys(zone.id, &keys)?;
+        let missing: Vec<&str> = (ids.iter().zip(&keys))
+            .filter(|(id, _)| id.is_none())
+            .map(|(_, key)| key.as_str())
+            .collect();
+        if !missing.is_empty() {
+            let first = self.make_owners(zone.id, missing.into_iter())?;
+            for (new, id) in (first..).zip(ids.iter_mut().filter(|id| id.is_none())) {
+                *id = Some(new);
+            }
+        }
+        Ok(ids.into_iter().flatten().collect())
+    }
+
+    /// Returns the rows of the owners of a zone that are there, in the order in which they are named.
+    pub(in crate::store) fn find_owners(
+        &self,
+        zone: &ZoneState,
+        owners: &[&Name],
+    ) -> Result<Vec<Option<i64>>, StoreError> {
+        let keys = owners.iter().map(|owner| self.owner_key(owner, &zone.apex));
+        self.ids_of_keys(zone.id, &keys.collect::<Result<Vec<_>, _>>()?)
+    }
+
+    /// Returns the open records of owners, by their rows. An owner without any may be left out.
+    pub(in crate::store) fn open_rows_of(
+        &self,
+        owners: &[i64],
+    ) -> Result<HashMap<i64, Vec<OpenRow>>, StoreError> {
+        let rows: Vec<(i64, RawRow)> = self.store.run(|db| {
+            let sql = format!(
+                "select r.rrtype, r.rdata, r.ttl, r.added_id, r.baseline, r.owner_id
+                   from {list} w {IN_ORDER} record r on r.owner_id = w.value",
+                list = rows_of("?")
+            );
+            db.query(&sql, [Numbers(owners.to_vec())], |row| {
+                Ok((row.at(5)?, read_row(row)?))
+            })
+        })?;
+        self.know_hosts_among(rows.iter().map(|(_, row)| row))?;
+        let mut by_owner: HashMap<i64, Vec<OpenRow>> = HashMap::new();
+        for (owner_id, row) in rows {
+            let row = self.finish_row(row)?;
+            by_owner.entry(owner_id).or_default().push(row);
+        }
+        Ok(by_owner)
+    }
+
+    /// Returns the names of owners, by their rows.
+    pub(in crate::store) fn owner_names(
+        &self,
+        owners: &[i64],
+        apex: &Name,
+    ) -> Result<HashMap<i64, Name>, StoreError> {
+        let rows: Vec<(i64, String)> = self.store.run(|db| {
+            let sql = format!(
+                "select o.id, o.name from {list} w {IN_ORDER} owner o on o.id = w.value",
+                list = rows_of("?")
+            );
+            db.query(&sql, [Numbers(owners.to_vec())], |row| {
+                Ok((row.get("id")?, row.get("name")?))
+            })
+        })?;
+        let read = |(id, key): (i64, String)| {
+            let name = Name::from_relative_key(&key, apex);
+            Ok((
+                id,
+                name.map_err(|fault| self.store.damaged(fault.to_string()))?,
+            ))
+        };
+        rows.into_iter().map(read).collect()
+    }
+
+    /// Returns the rows of the owners of a zone that have these keys; `None` for one that is not there.
+    pub(in crate::store) fn ids_of_keys(
+        &self,
+        zone: ZoneId,
+        keys: &[String],
+    ) -> Result<Vec<Option<i64>>, StoreError> {
+        let places: HashMap<&str, usize> = keys.iter().map(String::as_str).zip(0..).collect();
+        let mut ids = vec![None; keys.len()];
+        self.store.run(|db| {
+            let sql = format!(
+                "select o.name, o.id
+                   from {list} w {IN_ORDER} owner o on o.zone_id = ?1 and o.name = w.value",
+                list = texts_of("?2")
+            );
+            let mut statement = db.prepare(&sql)?;
+            let mut rows = statement.rows(params![zone, Texts(keys.to_vec())])?;
+            while let Some(row) = rows.next()? {
+                if let Some(place) = places.get(row.text_at(0)?) {
+                    ids[*place] = Some(row.at(1)?);
+                }
+            }
+            Ok(())
+        })?;
+        Ok(ids)
+    }
+
+    /// Reads the names of the name servers among rows that are not known yet.
+    fn know_hosts_among<'r>(
+        &self,
+        rows: impl Iterator<Item = &'r RawRow>,
+    ) -> Result<(), StoreError> {
+        self.know_hosts(rows.filter_map(|(_, value, ..)| match value {
+            Value::Integer(host) => Some(*host),
+            _ => None,
+        }))
+    }
+
+    /// Returns a row as a record.
+    pub(in crate::store) fn finish_row(&self, row: RawRow) -> Result<OpenRow, StoreError> {
+        let (code, value, ttl, added_id, baseline) = row;
+        let rdata = self.read_rdata(code, &value)?;
+        Ok(OpenRow {
+            record: Record { rdata, ttl },
+            value,
+            added_id,
+            baseline,
+        })
+    }
+
+    /// Returns the key of an owner in its zone.
+    fn owner_key(&self, owner: &Name, apex: &Name) -> Result<String, StoreError> {
+        owner
+            .relative_key(apex)
+            .ok_or_else(|| self.store.damaged(format!("{owner} is not in zone {apex}")))
+    }
+}

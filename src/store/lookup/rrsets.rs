@@ -1,0 +1,187 @@
+//! RRsets as they were at the end of a version: what a feed's late lines are held against.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::dns::{Name, Rdata, RecordType};
+use crate::store::door::{Fault, Numbers, Row, Value, params};
+use crate::store::error::StoreError;
+use crate::store::lookup::Lookup;
+use crate::store::sqlite::dialect::{IN_ORDER, rows_of};
+use crate::store::zones::watched::ZoneState;
+use crate::time::Timestamp;
+
+/// An RRset at a time, and whether it has changed since. Sorted; may be empty.
+pub type RrsetThen = (Vec<Rdata>, bool);
+
+/// An interval of a record: its owner, type and data, and the versions at its ends.
+struct Stood {
+    owner_id: i64,
+    code: u16,
+    value: Value,
+    added: End,
+    removed: Option<End>,
+}
+
+/// A version at an end of an interval: its time and row, in the order in which versions follow each other.
+type End = (Timestamp, i64);
+
+impl Lookup<'_> {
+    /// Returns RRsets of a zone as they were at the end of a version; `None` for one that history has never known.
+    ///
+    /// Versions of one second are in the order of their rows; `version_id` is `None` for one that is yet
+    /// to be written, which comes after them.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn rrsets_at(
+        &self,
+        zone: &ZoneState,
+        keys: &[(&Name, RecordType)],
+        at: Timestamp,
+        version_id: Option<i64>,
+    ) -> Result<Vec<Option<RrsetThen>>, StoreError> {
+        let mut owners: Vec<&Name> = keys.iter().map(|(owner, _)| *owner).collect();
+        owners.sort_unstable();
+        owners.dedup();
+        let ids = self.store.ledger().find_owners(zone, &owners)?;
+        let rows: Vec<Option<(i64, u16)>> = keys
+            .iter()
+            .map(|(owner, rtype)| {
+                let place = owners.binary_search(owner).ok()?;
+                Some((ids[place]?, rtype.code()))
+            })
+            .collect();
+        let stood = self.stood_since(zone, ids.into_iter().flatten().collect(), at)?;
+        let mut by_rrset: HashMap<(i64, u16), Vec<&Stood>> = HashMap::new();
+        for it in &stood {
+            let rrset = by_rrset.entry((it.owner_id, it.code)).or_default();
+            rrset.push(it);
+        }
+        let unknown = rows
+            .iter()
+            .flatten()
+            .filter(|it| !by_rrset.contains_key(it));
+        let had = self.had_rrsets(zone, unknown.copied().collect())?;
+        let moment = (at, version_id.unwrap_or(i64::MAX));
+        let then = |row: &Option<(i64, u16)>| {
+            let Some(row) = row else { return Ok(None) };
+            match by_rrset.get(row) {
+                Some(stood) => self.rrset_of(stood, moment).map(Some),
+                None => Ok(had.contains(row).then(|| (Vec::new(), false))),
+            }
+        };
+        rows.iter().map(then).collect()
+    }
+
+    /// Returns what of an RRset's intervals was there at the end of a version, and whether it has changed since.
+    fn rrset_of(&self, stood: &[&Stood], moment: End) -> Result<RrsetThen, StoreError> {
+        let is_by_then = |end: &End| *end <= moment;
+        let mut ends = stood
+            .iter()
+            .flat_map(|it| [Some(it.added), it.removed])
+            .flatten();
+        let has_changed_since = ends.any(|end| !is_by_then(&end));
+        let there = stood
+            .iter()
+            .filter(|it| is_by_then(&it.added) && !it.removed.as_ref().is_some_and(is_by_then));
+        let ledger = self.store.ledger();
+        let rdata = there.map(|it| ledger.read_rdata(it.code, &it.value));
+        let mut rdata: Vec<Rdata> = rdata.collect::<Result<_, _>>()?;
+        rdata.sort();
+        Ok((rdata, has_changed_since))
+    }
+
+    /// Returns the intervals of owners that were open at or after a time.
+    fn stood_since(
+        &self,
+        zone: &ZoneState,
+        owners: Vec<i64>,
+        at: Timestamp,
+    ) -> Result<Vec<Stood>, StoreError> {
+        let owners = Numbers(owners);
+        // Exact, however late versions arrived: no earlier row has this time or a later one.
+        let first: Option<i64> = self.store.run(|db| {
+            let sql = "select min(id) from version where zone_id = ? and observed_at >= ?";
+            db.value(sql, params![zone.id, at])
+        })?;
+        let mut stood = self.store.run(|db| {
+            let sql = format!(
+                "select r.owner_id, r.rrtype, r.rdata, r.added_id, a.observed_at as added_at,
+                        null as removed_id, null as removed_at
+                   from {list} w {IN_ORDER} record r on r.owner_id = w.value
+                        join version a on a.id = r.added_id",
+                list = rows_of("?")
+            );
+            db.query(&sql, params![owners], read_stood)
+        })?;
+        // The bucket 0 stands for what is open.
+        let months = self.store.zones().buckets_since(zone.id, Some(at))?;
+        let first = first.unwrap_or(i64::MAX);
+        for month in months.into_iter().skip(1) {
+            stood.extend(self.store.run(|db| {
+                let sql = format!(
+                    "select p.owner_id, p.rrtype, p.rdata, p.added_id, a.observed_at as added_at,
+                            p.removed_id, d.observed_at as removed_at
+                       from {list} w {IN_ORDER} past_record p
+                            on p.bucket = ?1 and p.owner_id = w.value and p.removed_id >= ?2
+                            join version a on a.id = p.added_id
+                            join version d on d.id = p.removed_id
+                      where d.observed_at >= ?3",
+                    list = rows_of("?4")
+                );
+                db.query(&sql, params![month, first, at, owners], read_stood)
+            })?);
+        }
+        Ok(stood)
+    }
+
+    /// Returns which of some RRsets ever lost a record.
+    fn had_rrsets(
+        &self,
+        zone: &ZoneState,
+        mut rrsets: HashSet<(i64, u16)>,
+    ) -> Result<HashSet<(i64, u16)>, StoreError> {
+        let mut had = HashSet::new();
+        if rrsets.is_empty() {
+            return Ok(had);
+        }
+        let months = self.store.zones().buckets_since(zone.id, None)?;
+        let codes: HashSet<u16> = rrsets.iter().map(|(_, code)| *code).collect();
+        for month in months.into_iter().skip(1).rev() {
+            for code in &codes {
+                let of_type = rrsets.iter().filter(|(_, its)| its == code);
+                let owners: Numbers = of_type.map(|(owner, _)| *owner).collect();
+                let found: Vec<i64> = self.store.run(|db| {
+                    let sql = format!(
+                        "select w.value
+                           from {list} w
+                          where exists (select 1
+                                          from past_record
+                                         where bucket = ?1 and owner_id = w.value and rrtype = ?2)",
+                        list = rows_of("?3")
+                    );
+                    db.values(&sql, params![month, code, owners])
+                })?;
+                for owner in found {
+                    rrsets.remove(&(owner, *code));
+                    had.insert((owner, *code));
+                }
+            }
+        }
+        Ok(had)
+    }
+}
+
+/// Reads an interval.
+fn read_stood(row: &Row<'_>) -> Result<Stood, Fault> {
+    let removed: Option<i64> = row.get("removed_id")?;
+    let removed_at: Option<Timestamp> = row.get("removed_at")?;
+    Ok(Stood {
+        owner_id: row.get("owner_id")?,
+        code: row.get("rrtype")?,
+        value: row.get("rdata")?,
+        added: (row.get("added_at")?, row.get("added_id")?),
+        removed: removed_at.zip(removed),
+    })
+}

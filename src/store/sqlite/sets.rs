@@ -1,0 +1,92 @@
+//! Many rows with one call: SQLite's way to write sets.
+//!
+//! An insert of 64 rows costs it two thirds of what 64 inserts cost. Deletes and updates of single rows gain nothing
+//! by being put together (a list of pairs makes it read the whole table), so their statement is prepared once and run
+//! for each row. For whoever calls, each is one call; another engine sends the whole set at once.
+
+use crate::store::sqlite::db::{Db, in_sqlite};
+use crate::store::sqlite::dialect::OR_FAIL;
+use crate::store::value::{Fault, ValueRef};
+
+/// How many rows are inserted with one statement.
+const ROWS_A_STATEMENT: usize = 64;
+
+/// Where a set of rows goes.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::store) struct Table {
+    pub name: &'static str,
+    pub columns: &'static [&'static str],
+    /// What becomes of a row whose key is there: `on conflict …`, or nothing for a fault.
+    pub on_conflict: &'static str,
+}
+
+impl Db {
+    /// Inserts rows, whose values stand one row after the other.
+    pub(in crate::store) fn insert_rows(
+        &self,
+        into: &Table,
+        values: &[ValueRef<'_>],
+    ) -> Result<(), Fault> {
+        let width = into.columns.len();
+        let (columns, marks) = (into.columns.join(", "), vec!["?"; width].join(", "));
+        let sql = |rows: usize| {
+            let rows = vec![format!("({marks})"); rows].join(", ");
+            format!(
+                "insert {OR_FAIL} into {} ({columns}) values {rows} {}",
+                into.name, into.on_conflict
+            )
+        };
+        let (full, rest) =
+            values.split_at(values.len() - values.len() % (width * ROWS_A_STATEMENT));
+        self.run_each(&sql(ROWS_A_STATEMENT), width * ROWS_A_STATEMENT, full)?;
+        self.run_each(&sql(1), width, rest)
+    }
+
+    /// Deletes the rows with these keys, whose values stand one key after the other.
+    pub(in crate::store) fn delete_rows(
+        &self,
+        from: &str,
+        key: &[&str],
+        values: &[ValueRef<'_>],
+    ) -> Result<(), Fault> {
+        let sql = format!("delete from {from} where {}", equal_to_each(key));
+        self.run_each(&sql, key.len(), values)
+    }
+
+    /// Gives one column of the rows with these keys a new value: it, then the key, one row after the other.
+    pub(in crate::store) fn update_rows(
+        &self,
+        table: &str,
+        column: &str,
+        key: &[&str],
+        values: &[ValueRef<'_>],
+    ) -> Result<(), Fault> {
+        let sql = format!(
+            "update {table} set {column} = ? where {}",
+            equal_to_each(key)
+        );
+        self.run_each(&sql, key.len() + 1, values)
+    }
+
+    /// Runs a statement for every `width` values.
+    fn run_each(&self, sql: &str, width: usize, values: &[ValueRef<'_>]) -> Result<(), Fault> {
+        if values.is_empty() {
+            return Ok(());
+        }
+        self.count_call();
+        let mut statement = self.connection().prepare_cached(sql)?;
+        for row in values.chunks_exact(width) {
+            for (place, value) in row.iter().enumerate() {
+                statement.raw_bind_parameter(place + 1, in_sqlite(*value)?)?;
+            }
+            statement.raw_execute()?;
+        }
+        Ok(())
+    }
+}
+
+/// Returns a condition on the columns of a key.
+fn equal_to_each(key: &[&str]) -> String {
+    let equal = key.iter().map(|column| format!("{column} = ?"));
+    equal.collect::<Vec<_>>().join(" and ")
+}
