@@ -12,9 +12,9 @@ use crate::pipeline::findings::windows::{Range, as_nameserver};
 use crate::pipeline::judge::Judge;
 use crate::pipeline::notify::compose::ACTOR;
 use crate::pipeline::outcome::PollOptions;
-use crate::store::{BulkKind, BulkMove, CaseRow, EntityKey, View, ZoneState};
+use crate::store::{BulkKind, BulkMove, CaseRow, EntityKey, Stir, View, ZoneState};
 use crate::time::{Span, Timestamp};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::IpAddr;
 
 /// How old a judgement must be before a case without changes is judged again.
@@ -203,12 +203,19 @@ impl Judge<'_> {
         // One state of the database for all of a version, and one lock of it instead of one for each question.
         let mut reading = self.store.begin_reading()?;
         let (domains, glue) = self.touched_domains(zone, version_id, at)?;
+        let names: Vec<&Name> = domains.keys().collect();
+        let with_case = self.store.desk().domains_with_case(&names)?;
+        let stirred = self.stirred(&names, at)?;
         let mut judged = Judged::default();
         for (domain, touched) in domains {
+            let has_case = with_case.contains(&domain);
+            if !has_case && !stirred.contains(&domain) {
+                continue;
+            }
             let Some(judgement) = self.judge_change(&domain, &touched, at)? else {
                 continue;
             };
-            if judgement.finding.is_some() || self.store.desk().find_case(&domain)?.is_some() {
+            if judgement.finding.is_some() || has_case {
                 judged.add(domain, judgement);
             }
             if judged.is_full() {
@@ -231,6 +238,18 @@ impl Judge<'_> {
         }
         self.store.lookup().set_detected(zone.id, version_id)?;
         Ok(tx.commit()?)
+    }
+
+    /// Returns those of some domains of which so much may have changed by `at` that they can be watched: of the others
+    /// nothing can be found.
+    fn stirred(&self, domains: &[&Name], at: Timestamp) -> Result<HashSet<Name>, PipelineError> {
+        let detect = &self.config.detect;
+        let stir = Stir {
+            since: at - Span::days(7),
+            hosts_since: at - detect.memory,
+            instants_min: detect.changes_min(),
+        };
+        Ok(self.store.lookup().stirred(domains, &stir)?)
     }
 
     /// Moves the cases about some domains, and tells of them.

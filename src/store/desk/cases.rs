@@ -1,15 +1,15 @@
 //! Cases and their log.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 
 use crate::case::{Case, CaseEvent, CaseState, DismissReason, Shared, Told, Traits};
 use crate::detector::{Level, Verdict};
 use crate::dns::Name;
 use crate::store::desk::Desk;
-use crate::store::door::{Db, Fault, IntoValue, Row, Value, ValueRef, params};
+use crate::store::door::{Db, Fault, IntoValue, Row, Texts, Value, ValueRef, params};
 use crate::store::error::StoreError;
-use crate::store::sqlite::dialect::{IN_ORDER, RANDOM_DIGITS, by_index};
+use crate::store::sqlite::dialect::{IN_ORDER, RANDOM_DIGITS, by_index, texts_of};
 use crate::time::Timestamp;
 
 /// A case with its number.
@@ -68,6 +68,28 @@ impl Desk<'_> {
     /// [`StoreError`].
     pub fn find_case(&self, domain: &Name) -> Result<Option<CaseRow>, StoreError> {
         self.one_case("c.domain = ?", &domain.to_string())
+    }
+
+    /// Returns those of some domains that there is a case about.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn domains_with_case(&self, domains: &[&Name]) -> Result<HashSet<Name>, StoreError> {
+        let asked: HashMap<String, &Name> = domains
+            .iter()
+            .map(|name| (name.to_string(), *name))
+            .collect();
+        let keys = Texts(asked.keys().cloned().collect());
+        let found: Vec<String> = self.store.run(|db| {
+            let sql = format!(
+                "select c.domain from {list} w {IN_ORDER} abuse_case c on c.domain = w.value",
+                list = texts_of("?")
+            );
+            db.values(&sql, [keys])
+        })?;
+        let found = found.iter().filter_map(|key| asked.get(key.as_str()));
+        Ok(found.map(|name| (*name).clone()).collect())
     }
 
     /// Returns the case with a number.
