@@ -1,0 +1,302 @@
+//! Which versions are to be judged, which owners they changed, and which of them accuse nobody.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use crate::dns::Name;
+use crate::store::door::{Row, Value, params};
+use crate::store::error::StoreError;
+use crate::store::keys::{EntityKey, View, ZoneId};
+use crate::store::lookup::Lookup;
+use crate::store::zones::watched::ZoneState;
+use crate::time::Timestamp;
+
+/// A version that is stored and not judged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WaitingVersion {
+    /// Its zone.
+    pub apex: Name,
+    /// Who tells of the zone.
+    pub view: View,
+    /// Its row.
+    pub version_id: i64,
+    /// Its time.
+    pub at: Timestamp,
+}
+
+/// What changed of an owner in a version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnerChanges {
+    /// The owner.
+    pub key: EntityKey,
+    /// Whether NS records changed.
+    pub nameservers: bool,
+    /// Whether addresses changed.
+    pub addresses: bool,
+    /// Whether other records changed: an alias, or what signs a delegation.
+    pub others: bool,
+}
+
+/// How many owners' names are read with one statement.
+const NAMES_AT_ONCE: usize = 10_000;
+/// How many versions are looked through for those of a zone that are to be judged. Chosen by hand.
+const NEW_VERSIONS_MAX: i64 = 1000;
+
+impl Lookup<'_> {
+    /// Returns the owners that changed in a version, in order of their rows.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn counts(
+        &self,
+        zone: &ZoneState,
+        version_id: i64,
+    ) -> Result<Vec<OwnerChanges>, StoreError> {
+        let ledger = self.store.ledger();
+        let mut changed = ledger.changes_of(version_id)?;
+        changed.retain(|(_, counts)| !counts.is_zero());
+        let mut changes = Vec::with_capacity(changed.len());
+        for part in changed.chunks(NAMES_AT_ONCE) {
+            let ids: Vec<i64> = part.iter().map(|(id, _)| *id).collect();
+            let mut names = ledger.owner_names(&ids, &zone.apex)?;
+            for (id, counts) in part {
+                let owner = names.remove(id);
+                let lost = || self.store.damaged(format!("no owner {id}"));
+                changes.push(OwnerChanges {
+                    key: EntityKey {
+                        zone: zone.id,
+                        apex: zone.apex.clone(),
+                        owner: owner.ok_or_else(lost)?,
+                    },
+                    nameservers: counts.ns != [0; 2],
+                    addresses: counts.address != [0; 2],
+                    others: counts.other != 0,
+                });
+            }
+        }
+        Ok(changes)
+    }
+
+    /// Returns the versions of a zone that the detector has not judged yet, oldest first: row and time.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn versions_to_judge(&self, zone: &ZoneState) -> Result<Vec<(i64, Timestamp)>, StoreError> {
+        let noted = self.store.judged.borrow().get(&zone.id).copied();
+        let judged = zone.detected_version_id;
+        self.versions_after(zone.id, noted.map_or(judged, |noted| noted.max(judged)))
+    }
+
+    /// Returns the versions of a zone after `after`, oldest first: row and time.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn versions_after(
+        &self,
+        zone: ZoneId,
+        after: i64,
+    ) -> Result<Vec<(i64, Timestamp)>, StoreError> {
+        self.store.run(|db| {
+            let newest: Option<i64> = db.value("select max(id) from version", ())?;
+            // By their numbers where few versions came after, of whatever zone; else by the zone's index, which has
+            // all of its versions.
+            let zone_id = if newest.unwrap_or(0) - after <= NEW_VERSIONS_MAX {
+                "+zone_id"
+            } else {
+                "zone_id"
+            };
+            let sql = format!(
+                "select id, observed_at from version where {zone_id} = ? and id > ? order by id"
+            );
+            db.query(&sql, params![zone, after], |row| {
+                Ok((row.get("id")?, row.get("observed_at")?))
+            })
+        })
+    }
+
+    /// Returns versions that the detector has not judged, of whatever zone, in the order in which they are to be
+    /// judged, `limit` at most: by time, and never one before another that was stored before it in its zone. Leaves out
+    /// what was imported, and what passive DNS tells, which nobody judges.
+    ///
+    /// Looks at every zone's row, and by `version_by_zone` at the versions of those that wait.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn oldest_to_judge(&self, limit: usize) -> Result<Vec<WaitingVersion>, StoreError> {
+        let rows: Vec<(String, String, i64, i64)> = self.store.run(|db| {
+            let sql = "select name, view, id, observed_at
+                         from (select z.name, z.view, v.id, v.observed_at,
+                                      max(v.observed_at) over (partition by v.zone_id order by v.id) as turn
+                                 from zone z join source s on s.id = z.source_id
+                                      join version v on v.zone_id = z.id
+                                           and v.id > z.detected_version_id
+                                where z.version_id > z.detected_version_id and z.view <> 'passive'
+                                      and s.kind <> 'import')
+                        order by turn, id limit ?";
+            let mut statement = db.prepare(sql)?;
+            let read = |row: &Row<'_>| {
+                Ok((row.get("name")?, row.get("view")?, row.get("id")?, row.get("observed_at")?))
+            };
+            statement.query([limit as i64], read)
+        })?;
+        let read = |(name, view, version_id, at): (String, String, i64, i64)| {
+            let view = View::parse(&view)
+                .ok_or_else(|| self.store.damaged(format!("view {view:?} of zone {name}")))?;
+            Ok(WaitingVersion {
+                apex: self.store.read_name(&name)?,
+                view,
+                version_id,
+                at: Timestamp::from_unix(at),
+            })
+        };
+        rows.into_iter().map(read).collect()
+    }
+
+    /// Returns addresses that stand in the zones now, found among so many records.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn sample_addresses(&self, records_max: usize) -> Result<BTreeSet<IpAddr>, StoreError> {
+        let rows: Vec<(u16, Value)> = self.store.run(|db| {
+            let sql = "select rrtype, rdata
+                         from (select rrtype, rdata from record limit ?)
+                        where rrtype in (1, 28)";
+            db.query(sql, [records_max as i64], |row| {
+                Ok((row.get("rrtype")?, row.get("rdata")?))
+            })
+        })?;
+        let mut addresses = BTreeSet::new();
+        for (code, value) in rows {
+            addresses.extend(self.store.ledger().read_rdata(code, &value)?.address());
+        }
+        Ok(addresses)
+    }
+
+    /// Returns whether a zone has one version and no more.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn has_one_version(&self, zone: ZoneId) -> Result<bool, StoreError> {
+        self.store.run(|db| {
+            let sql = "select count(*) = 1 from (select 1 from version where zone_id = ? limit 2)";
+            db.value(sql, [zone.0])
+        })
+    }
+
+    /// Returns whether a version changed too much to accuse anybody, or is drift.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn is_bulk_version(&self, version_id: i64) -> Result<bool, StoreError> {
+        self.store.run(|db| {
+            db.value(
+                "select bulk or drift from version where id = ?",
+                [version_id],
+            )
+        })
+    }
+
+    /// Returns how many versions of a zone after `since` and up to `until` are mass changes.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn bulk_count(
+        &self,
+        zone: ZoneId,
+        since: Timestamp,
+        until: Timestamp,
+    ) -> Result<u32, StoreError> {
+        self.store.run(|db| {
+            let sql = "select count(*)
+                         from version
+                        where zone_id = ? and observed_at > ? and observed_at <= ? and bulk = 1";
+            let bounds = params![zone, since, until];
+            db.value(sql, bounds)
+        })
+    }
+
+    /// Returns how many versions of a zone since a time are drift. Relies on `version_drift`.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn drift_count(&self, zone: ZoneId, since: Timestamp) -> Result<u32, StoreError> {
+        self.store.run(|db| {
+            let sql =
+                "select count(*) from version where zone_id = ? and observed_at > ? and drift = 1";
+            db.value(sql, params![zone, since])
+        })
+    }
+
+    /// Notes that the detector has judged a version of which there is nothing else to write. The zone's row says so
+    /// from the next transaction on: a transaction of its own would cost as much as that of the version. What is
+    /// noted and not written when the process ends is judged once more, to the same end.
+    pub fn note_judged(&self, zone: ZoneId, version_id: i64) {
+        self.store.judged.borrow_mut().insert(zone, version_id);
+    }
+
+    /// Writes what was noted by [`Lookup::note_judged`].
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn write_judged(&self) -> Result<(), StoreError> {
+        if self.store.judged.borrow().is_empty() {
+            return Ok(());
+        }
+        self.store.begin_batch()?.commit()
+    }
+
+    /// Forgets what was noted by [`Lookup::note_judged`] and is not written: it is judged once more.
+    pub fn forget_judged(&self) {
+        self.store.judged.borrow_mut().clear();
+    }
+
+    /// Writes what was noted, as part of a transaction.
+    pub(in crate::store) fn write_noted(&self) -> Result<(), StoreError> {
+        let noted = self.store.judged.borrow();
+        noted
+            .iter()
+            .try_for_each(|(zone, version_id)| self.set_detected(*zone, *version_id))
+    }
+
+    /// Writes that the detector has judged a version.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn set_detected(&self, zone: ZoneId, version_id: i64) -> Result<(), StoreError> {
+        self.store
+            .run(|db| {
+                db.execute(
+                    "update zone set detected_version_id = ?2 where id = ?1",
+                    params![zone, version_id],
+                )
+            })
+            .map(|_| ())
+    }
+
+    /// Returns when a zone was first seen.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn watched_since(&self, zone: ZoneId) -> Result<Option<Timestamp>, StoreError> {
+        self.store
+            .run(|db| {
+                db.value::<Option<i64>>(
+                    "select min(observed_at) from version where zone_id = ?",
+                    [zone.0],
+                )
+            })
+            .map(|at| at.map(Timestamp::from_unix))
+    }
+}

@@ -1,0 +1,218 @@
+//! What an owner is: a delegation, glue below one, or the zone's own; and which of a domain's names moved.
+
+use crate::dns::Name;
+use crate::store::door::params;
+use crate::store::error::StoreError;
+use crate::store::keys::{EntityKey, ZoneId};
+use crate::store::lookup::Lookup;
+use crate::store::sqlite::dialect::IN_ORDER;
+use crate::store::zones::enclosing::EnclosingZone;
+use crate::time::Timestamp;
+
+/// The newest records of an owner in one month among which its kind is looked for: who changed more often since is no
+/// longer judged by what it was. Chosen by hand.
+const KIND_ROWS_MAX: usize = 1024;
+/// Whether an owner has name servers, or had any lately in one of two months.
+const HAD_NS: &str = "
+    select exists (select 1 from record where owner_id = ?1 and rrtype = 2)
+        or exists (select 1
+                     from (select rrtype
+                             from past_record
+                            where bucket = ?2 and owner_id = ?1
+                            order by removed_id desc limit ?4)
+                    where rrtype = 2)
+        or exists (select 1
+                     from (select rrtype
+                             from past_record
+                            where bucket = ?3 and owner_id = ?1
+                            order by removed_id desc limit ?4)
+                    where rrtype = 2)";
+
+impl Lookup<'_> {
+    /// Returns whether an owner, or a name between it and the apex, is or was lately a delegation: what
+    /// lies there is glue, not the zone's own data.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn is_at_or_below_cut(&self, key: &EntityKey) -> Result<bool, StoreError> {
+        // A delegation that was taken away lately leaves glue behind, not data of the zone.
+        let last_bucket = self
+            .store
+            .zones()
+            .buckets_since(key.zone, None)?
+            .last()
+            .copied()
+            .unwrap_or(0);
+        let mut name = Some(key.owner.clone());
+        while let Some(candidate) = name.filter(|name| name.is_below(&key.apex)) {
+            if let Some(owner_id) = self
+                .store
+                .ledger()
+                .find_owner(key.zone, &key.apex, &candidate)?
+            {
+                let bound = [owner_id, last_bucket - 1, last_bucket, KIND_ROWS_MAX as i64];
+                let has_ns: bool = self.store.run(|db| db.value(HAD_NS, bound))?;
+                if has_ns {
+                    return Ok(true);
+                }
+            }
+            name = candidate.parent();
+        }
+        Ok(false)
+    }
+
+    /// Returns whether an owner had name servers that are gone.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn had_nameservers(&self, key: &EntityKey) -> Result<bool, StoreError> {
+        let Some(owner_id) = self
+            .store
+            .ledger()
+            .find_owner(key.zone, &key.apex, &key.owner)?
+        else {
+            return Ok(false);
+        };
+        for bucket in self
+            .store
+            .zones()
+            .buckets_since(key.zone, None)?
+            .into_iter()
+            .skip(1)
+        {
+            let has_ns: bool = self.store.run(|db| {
+                let sql = "select exists (select 1
+                             from (select rrtype
+                                     from past_record
+                                    where bucket = ? and owner_id = ?
+                                    order by removed_id desc limit ?)
+                            where rrtype = 2)";
+                db.value(sql, [bucket, owner_id, KIND_ROWS_MAX as i64])
+            })?;
+            if has_ns {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Returns whether history knows more than `limit` names at or below `domain` in a zone.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn has_more_names(
+        &self,
+        zone: &EnclosingZone,
+        domain: &Name,
+        limit: usize,
+    ) -> Result<bool, StoreError> {
+        let Some(key) = domain.relative_key(&zone.apex) else {
+            return Ok(false);
+        };
+        let range = if key.is_empty() {
+            "?2 = ''"
+        } else {
+            "name >= ?2 || '.' and name < ?2 || '/'"
+        };
+        let sql = format!(
+            "select exists (select 1 from owner where zone_id = ?1 and {range} limit 1 offset ?3)"
+        );
+        self.store
+            .run(|db| db.value(&sql, params![zone.id, key, limit as i64]))
+    }
+
+    /// Returns the names at or below `domain` in a zone whose addresses or aliases changed since `since`, those
+    /// that changed most first; at most `limit`.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn owners_with_new_addresses(
+        &self,
+        zone: ZoneId,
+        apex: &Name,
+        domain: &Name,
+        since: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<EntityKey>, StoreError> {
+        let Some(key) = domain.relative_key(apex) else {
+            return Ok(Vec::new());
+        };
+        let range = if key.is_empty() {
+            "?2 = ''"
+        } else {
+            "(o.name = ?2 or o.name >= ?2 || '.' and o.name < ?2 || '/')"
+        };
+        let buckets = self.store.zones().buckets_since(zone, Some(since))?;
+        let (first, last) = (
+            buckets.get(1).copied().unwrap_or(0),
+            buckets.last().copied().unwrap_or(0),
+        );
+        let sql = format!(
+            "with recursive month (bucket) as (select ?4
+                                               union all
+                                               select bucket + 1
+                                                 from month
+                                                where bucket < ?5)
+             select o.name
+               from owner o
+              where o.zone_id = ?1 and {range}
+                    and (exists (select 1
+                                   from record r join version v on v.id = r.added_id
+                                  where r.owner_id = o.id and r.rrtype in (1, 5, 28)
+                                        and r.baseline = 0 and v.observed_at > ?3)
+                         or exists (select 1
+                                      from month {IN_ORDER} past_record p on p.bucket = month.bucket
+                                     where p.owner_id = o.id and p.rrtype in (1, 5, 28)))
+              order by (select count(*)
+                          from (select 1
+                                  from month {IN_ORDER} past_record p on p.bucket = month.bucket
+                                 where p.owner_id = o.id limit {KIND_ROWS_MAX})) desc,
+                       o.name limit ?6"
+        );
+        let names = self.store.run(|db| {
+            db.values::<String>(&sql, params![zone, key, since, first, last, limit as i64])
+        })?;
+        let entity = |key: String| {
+            let owner = Name::from_relative_key(&key, apex)
+                .map_err(|fault| self.store.damaged(fault.to_string()))?;
+            Ok(EntityKey {
+                zone,
+                apex: apex.clone(),
+                owner,
+            })
+        };
+        names.into_iter().map(entity).collect()
+    }
+
+    /// Returns the times of an owner's new registrations up to `until`, in order. The first that a feed
+    /// told of is none: it says when the domain was registered, not that it was registered anew.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn registered_anew(
+        &self,
+        key: &EntityKey,
+        until: Timestamp,
+    ) -> Result<Vec<Timestamp>, StoreError> {
+        let Some(owner_id) = self
+            .store
+            .ledger()
+            .find_owner(key.zone, &key.apex, &key.owner)?
+        else {
+            return Ok(Vec::new());
+        };
+        let times = self.store.run(|db| {
+            let sql =
+                "select v.observed_at from registration r join version v on v.id = r.version_id
+                  where r.owner_id = ? and v.observed_at <= ? order by v.observed_at, v.id";
+            db.values(sql, params![owner_id, until])
+        })?;
+        let later = times.get(1..).unwrap_or_default();
+        Ok(later.iter().map(|at| Timestamp::from_unix(*at)).collect())
+    }
+}
