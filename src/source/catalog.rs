@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::dns::{Name, RecordType};
 use crate::source::wire::{TYPE_PTR, TYPE_TXT, WireRecord};
-use crate::source::xfr::{TransferFault, TransferSink};
+use crate::source::xfr::frame::TransferFault;
+use crate::source::xfr::whole::WholeSink;
 use crate::zone::Refusal;
 
 /// The versions of the format that are understood.
@@ -149,7 +150,7 @@ impl<'a> CatalogReader<'a> {
     }
 }
 
-impl TransferSink for CatalogReader<'_> {
+impl WholeSink for CatalogReader<'_> {
     fn take(&mut self, _: &[u8], _: RecordType, _: u32, _: &[u8]) -> Result<(), TransferFault> {
         // Its NS record, and whatever else stands in it.
         Ok(())

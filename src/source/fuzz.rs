@@ -11,9 +11,11 @@ use crate::source::catalog::CatalogReader;
 use crate::source::feed::FeedReader;
 use crate::source::notify::{NotifyTable, answer_notify};
 use crate::source::passive::SightingLine;
-use crate::source::transfer::StepSink;
+use crate::source::transfer::HeldSteps;
 use crate::source::wire::WireRecord;
-use crate::source::xfr::{Asked, TransferFault, TransferInterpreter, TransferSink};
+use crate::source::xfr::frame::{TransferFault, TransferReader};
+use crate::source::xfr::steps::StepsReader;
+use crate::source::xfr::whole::{WholeReader, WholeSink};
 use crate::source::zonefile::{ZonefileRules, read_text};
 use crate::source::zonemd::ZoneDigester;
 use crate::zone::{DigestKey, DigestTable, Intake, Limits, ZonemdRule};
@@ -33,7 +35,7 @@ const LIMITS: Limits = Limits {
 /// Takes a whole zone, digests it and forgets it.
 struct Void(ZoneDigester);
 
-impl TransferSink for Void {
+impl WholeSink for Void {
     fn see(&mut self, record: &WireRecord<'_>) -> Result<(), TransferFault> {
         Ok(self.0.take(record)?)
     }
@@ -65,26 +67,25 @@ pub fn interpret(octets: &[u8]) {
     let Some((first, rest)) = octets.split_first() else {
         return;
     };
+    let apex = apex();
     if first % 2 == 0 {
-        let mut sink = Void(ZoneDigester::new(ZonemdRule::Auto, &apex()));
-        run(Asked::Whole, rest, &mut sink);
+        let mut sink = Void(ZoneDigester::new(ZonemdRule::Auto, &apex));
+        run(WholeReader::new(&apex, &LIMITS, &mut sink), rest);
         let _ = sink.0.finish();
         return;
     }
-    let mut sink = StepSink::new(LIMITS.delta_octets);
-    run(Asked::Since(Serial(1)), rest, &mut sink);
-    for step in &sink.steps {
+    let mut held = HeldSteps::new(LIMITS.delta_octets);
+    run(StepsReader::new(&apex, Serial(1), &LIMITS, &mut held), rest);
+    for step in &held.steps {
         // What a step holds was checked on its way in.
         let _ = step.owners();
     }
 }
 
-/// Interprets messages until the transfer ends or is refused.
-fn run(asked: Asked, octets: &[u8], sink: &mut impl TransferSink) {
-    let apex = apex();
-    let mut interpreter = TransferInterpreter::new(&apex, asked, &LIMITS);
+/// Reads messages until the transfer ends or is refused.
+fn run(mut reader: impl TransferReader, octets: &[u8]) {
     for message in messages(octets) {
-        if interpreter.read_message(message, sink).is_err() || interpreter.ended().is_some() {
+        if reader.read_message(message).is_err() || reader.end().is_some() {
             break;
         }
     }
@@ -94,7 +95,7 @@ fn run(asked: Asked, octets: &[u8], sink: &mut impl TransferSink) {
 pub fn catalog(octets: &[u8]) {
     let apex = apex();
     let mut reader = CatalogReader::new(&apex, 1000);
-    run(Asked::Whole, octets, &mut reader);
+    run(WholeReader::new(&apex, &LIMITS, &mut reader), octets);
     let _ = reader.finish();
 }
 

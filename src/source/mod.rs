@@ -58,7 +58,7 @@ pub use transfer::{
     Steps, TransferKey, TransferTarget, fetch_catalog, fetch_steps, fetch_zone, query_soa,
 };
 pub use wire::SoaNumbers;
-pub use xfr::TransferFault;
+pub use xfr::frame::TransferFault;
 pub use zonefile::{FileRead, ZonefileRules, expand_glob, read_zonefile};
 pub use zonemd::Zonemd;
 

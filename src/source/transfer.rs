@@ -2,8 +2,8 @@
 //!
 //! Our own loop around NLnet Labs' message and TSIG types: hickory's zone transfer drops messages
 //! when its channel is full and then reports a clean end (docs/developers/decisions.md). What a stream means is the
-//! business of the [interpreter](super::xfr); here each message is checked and verified before it is
-//! interpreted, and nothing is taken as done but an end that the interpreter has seen *and* a
+//! business of its [reader](super::xfr); here each message is checked and verified before it is
+//! interpreted, and nothing is taken as done but an end that the reader has seen *and* a
 //! verified signature over the whole stream.
 
 use crate::source::rcode::{rcode_name, rcode_of};
@@ -27,7 +27,9 @@ use crate::source::tls::TransferTls;
 use crate::source::wire::{
     AnswerWalker, SoaNumbers, TYPE_SOA, WireError, WireRecord, read_question,
 };
-use crate::source::xfr::{Asked, Ended, TransferFault, TransferInterpreter, TransferSink};
+use crate::source::xfr::frame::{Asked, TransferFault, TransferReader};
+use crate::source::xfr::steps::{StepSink, StepsEnd, StepsReader};
+use crate::source::xfr::whole::{WholeReader, WholeSink};
 use crate::source::zonemd::{ZoneDigester, Zonemd};
 use crate::source::{Fetched, SourceError, check_rrset};
 use crate::time::Span;
@@ -143,8 +145,10 @@ pub(super) fn read_soa(message: &[u8], apex: &Name) -> Result<SoaNumbers, Refusa
     check_question(message, apex, TYPE_SOA, true)?;
     let mut walker = AnswerWalker::new(message).map_err(malformed)?;
     while let Some(record) = walker.next_record().map_err(malformed)? {
-        if record.code == TYPE_SOA && record.owner == apex.as_wire() {
-            return Ok(record.soa());
+        if record.owner == apex.as_wire()
+            && let Some(soa) = record.soa()
+        {
+            return Ok(soa);
         }
     }
     Err(Refusal::Malformed(
@@ -162,29 +166,22 @@ pub async fn fetch_steps(
     target: &TransferTarget<'_>,
     since: Serial,
 ) -> Result<Steps, TransferFault> {
-    let mut sink = StepSink::new(target.limits.delta_octets);
-    let ended = match run(target, Asked::Since(since), &mut sink).await {
-        Ok(ended) => ended,
-        Err(TransferFault::Source(SourceError::Refused(refusal))) => {
-            return Err(match refusal {
-                Refusal::Tsig(_)
-                | Refusal::Tls(_)
-                | Refusal::Unreachable(_)
-                | Refusal::ForeignName(_) => refusal.into(),
-                Refusal::Rcode(rcode) if rcode == "NOTIMP" || rcode == "FORMERR" => {
-                    TransferFault::Stepless(format!("the primary answers {rcode}"))
-                }
-                other => TransferFault::WantsWhole(other.to_string()),
-            });
-        }
-        Err(fault) => return Err(fault),
-    };
-    match ended {
-        Ended::UpToDate => Ok(Steps::UpToDate),
-        Ended::Steps(soa) => Ok(Steps::Taken(sink.steps, soa)),
-        Ended::Whole(_) => Err(TransferFault::WantsWhole(
-            "the primary answers with the whole zone".to_owned(),
-        )),
+    let mut held = HeldSteps::new(target.limits.delta_octets);
+    let reader = StepsReader::new(target.apex, since, target.limits, &mut held);
+    match run(target, reader).await {
+        Ok(StepsEnd::UpToDate) => Ok(Steps::UpToDate),
+        Ok(StepsEnd::Complete(soa)) => Ok(Steps::Taken(held.steps, soa)),
+        Err(TransferFault::Source(SourceError::Refused(refusal))) => Err(match refusal {
+            Refusal::Tsig(_)
+            | Refusal::Tls(_)
+            | Refusal::Unreachable(_)
+            | Refusal::ForeignName(_) => refusal.into(),
+            Refusal::Rcode(rcode) if rcode == "NOTIMP" || rcode == "FORMERR" => {
+                TransferFault::Stepless(format!("the primary answers {rcode}"))
+            }
+            other => TransferFault::WantsWhole(other.to_string()),
+        }),
+        Err(fault) => Err(fault),
     }
 }
 
@@ -228,15 +225,15 @@ pub async fn fetch_catalog(
 }
 
 /// Transfers a whole zone and verifies its digest.
-async fn run_whole<S: TransferSink>(
+async fn run_whole<S: WholeSink>(
     target: &TransferTarget<'_>,
     sink: &mut S,
 ) -> Result<(SoaNumbers, Zonemd), SourceError> {
     let digester = ZoneDigester::new(target.zonemd, target.apex);
     let mut digested = Digested { digester, sink };
-    match run(target, Asked::Whole, &mut digested).await {
-        Ok(Ended::Whole(soa)) => Ok((soa, digested.digester.finish()?)),
-        Ok(_) => unreachable!("the interpreter ends a whole transfer with a whole zone"),
+    let reader = WholeReader::new(target.apex, target.limits, &mut digested);
+    match run(target, reader).await {
+        Ok(soa) => Ok((soa, digested.digester.finish()?)),
         Err(TransferFault::Source(error)) => Err(error),
         Err(TransferFault::WantsWhole(what) | TransferFault::Stepless(what)) => {
             Err(Refusal::Malformed(what).into())
@@ -245,17 +242,15 @@ async fn run_whole<S: TransferSink>(
 }
 
 /// Runs a transfer within its time.
-async fn run<S: TransferSink>(
+async fn run<R: TransferReader>(
     target: &TransferTarget<'_>,
-    asked: Asked,
-    sink: &mut S,
-) -> Result<Ended, TransferFault> {
+    mut reader: R,
+) -> Result<R::End, TransferFault> {
     let limit = duration(target.limits.transfer);
-    let mut interpreter = TransferInterpreter::new(target.apex, asked, target.limits);
-    let result = timeout(limit, run_unbounded(target, asked, &mut interpreter, sink)).await;
-    let records = interpreter.records();
+    let result = timeout(limit, run_unbounded(target, &mut reader)).await;
+    let records = reader.records();
     match result {
-        Ok(Ok(ended)) => Ok(ended),
+        Ok(Ok(end)) => Ok(end),
         Ok(Err(TransferFault::Source(SourceError::Refused(refusal)))) => {
             Err(at_record(refusal, records).into())
         }
@@ -269,13 +264,11 @@ async fn run<S: TransferSink>(
 }
 
 /// [`run`] without its deadline.
-async fn run_unbounded<S: TransferSink>(
+async fn run_unbounded<R: TransferReader>(
     target: &TransferTarget<'_>,
-    asked: Asked,
-    interpreter: &mut TransferInterpreter<'_>,
-    sink: &mut S,
-) -> Result<Ended, TransferFault> {
-    let id = TRANSFER_QUERY_ID;
+    reader: &mut R,
+) -> Result<R::End, TransferFault> {
+    let (id, asked) = (TRANSFER_QUERY_ID, reader.asked());
     let (mut query, rtype) = match asked {
         Asked::Whole => (
             start_query(target.apex, Rtype::AXFR, id).additional(),
@@ -294,8 +287,8 @@ async fn run_unbounded<S: TransferSink>(
     connection.send(query.finish().as_stream_slice()).await?;
     let mut stream = connection.into_messages();
     let (mut octets, mut first) = (0_u64, true);
-    let ended = loop {
-        let is_lone = asked != Asked::Whole && interpreter.records() == 1;
+    let end = loop {
+        let is_lone = asked != Asked::Whole && reader.records() == 1;
         let received = if is_lone {
             after_lone_soa(stream.next()).await?
         } else {
@@ -327,9 +320,9 @@ async fn run_unbounded<S: TransferSink>(
             return Err(TransferFault::Stepless(what));
         }
         first = false;
-        interpreter.read_message(message.as_slice(), sink)?;
-        if let Some(ended) = interpreter.ended() {
-            break ended;
+        reader.read_message(message.as_slice())?;
+        if let Some(end) = reader.end() {
+            break end;
         }
     };
     if let Some(signer) = signer {
@@ -338,7 +331,7 @@ async fn run_unbounded<S: TransferSink>(
             .done()
             .map_err(|fault| Refusal::Tsig(fault.to_string()))?;
     }
-    Ok(ended)
+    Ok(end)
 }
 
 /// Waits for the message after one that held a newer SOA and nothing else. Some primaries send the opening SOA
@@ -356,13 +349,13 @@ async fn after_lone_soa(
 }
 
 /// Holds the steps of an incremental transfer.
-pub(super) struct StepSink {
+pub(super) struct HeldSteps {
     pub steps: Vec<Step>,
     octets: u64,
     octets_max: u64,
 }
 
-impl StepSink {
+impl HeldSteps {
     /// Starts with no step; gives up beyond `octets_max`.
     pub fn new(octets_max: u64) -> Self {
         Self {
@@ -383,27 +376,19 @@ impl StepSink {
     }
 }
 
-impl TransferSink for StepSink {
-    fn take(&mut self, _: &[u8], _: RecordType, _: u32, _: &[u8]) -> Result<(), TransferFault> {
-        Err(TransferFault::WantsWhole(
-            "the primary answers with the whole zone".to_owned(),
-        ))
-    }
-
-    fn take_other(&mut self, _: &WireRecord<'_>) {}
-
-    fn begin_step(&mut self, from: Serial) -> Result<(), TransferFault> {
+impl StepSink for HeldSteps {
+    fn begin(&mut self, from: Serial) -> Result<(), TransferFault> {
         self.steps.push(Step::new(from));
         // Steps that do nothing take memory too.
         self.octets += STEP_OCTETS;
         self.check_octets()
     }
 
-    fn turn_step(&mut self, to: Serial) {
+    fn turn(&mut self, to: Serial) {
         self.steps.last_mut().expect("a step was begun").to = to;
     }
 
-    fn step(
+    fn take(
         &mut self,
         added: bool,
         owner: &[u8],
@@ -429,7 +414,7 @@ struct Digested<'a, S> {
     sink: &'a mut S,
 }
 
-impl<S: TransferSink> TransferSink for Digested<'_, S> {
+impl<S: WholeSink> WholeSink for Digested<'_, S> {
     fn see(&mut self, record: &WireRecord<'_>) -> Result<(), TransferFault> {
         Ok(self.digester.take(record)?)
     }
@@ -455,7 +440,7 @@ struct ZoneSink<'a, S> {
     limits: &'a Limits,
 }
 
-impl<S: Spool> TransferSink for ZoneSink<'_, S> {
+impl<S: Spool> WholeSink for ZoneSink<'_, S> {
     fn take(
         &mut self,
         owner: &[u8],

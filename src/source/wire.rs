@@ -119,25 +119,21 @@ impl WireRecord<'_> {
         Ok(())
     }
 
-    /// Returns the numbers of a SOA record.
-    ///
-    /// # Panics
-    ///
-    /// If it is another record.
-    pub fn soa(&self) -> SoaNumbers {
-        let number = |at: usize| {
-            let octets = self
-                .rdata
-                .get(at..at + 4)
-                .and_then(|four| four.try_into().ok());
-            u32::from_be_bytes(octets.expect("the walker leaves the twenty octets of the numbers"))
-        };
-        SoaNumbers {
-            serial: Serial(number(0)),
-            refresh_s: number(4),
-            retry_s: number(8),
-            expire_s: number(12),
+    /// Returns the numbers of a SOA record; `None` of any other.
+    pub fn soa(&self) -> Option<SoaNumbers> {
+        if self.code != TYPE_SOA {
+            return None;
         }
+        let number = |at: usize| {
+            let octets = self.rdata.get(at..at + 4)?;
+            Some(u32::from_be_bytes(octets.try_into().ok()?))
+        };
+        Some(SoaNumbers {
+            serial: Serial(number(0)?),
+            refresh_s: number(4)?,
+            retry_s: number(8)?,
+            expire_s: number(12)?,
+        })
     }
 }
 

@@ -17,7 +17,7 @@ use ring::digest::{Context, SHA384, SHA512};
 
 use crate::dns::{Name, Serial};
 use crate::source::SourceError;
-use crate::source::wire::{TYPE_SOA, WireError, WireRecord};
+use crate::source::wire::{WireError, WireRecord};
 use crate::zone::{Refusal, ZonemdRule};
 
 /// Type ZONEMD (RFC 8976 §5.1).
@@ -135,8 +135,8 @@ impl ZoneDigester {
                 return Ok(());
             }
         }
-        if record.code == TYPE_SOA && is_apex {
-            self.serial = record.soa().serial;
+        if is_apex && let Some(soa) = record.soa() {
+            self.serial = soa.serial;
         }
         record.canonical_rdata(&mut self.rdata).map_err(malformed)?;
         let covers_zonemd = || self.rdata.get(..2) == Some(&TYPE_ZONEMD.to_be_bytes());
