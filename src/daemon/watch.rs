@@ -416,9 +416,10 @@ impl<'a> Watch<'a> {
         }
         let config = self.config.clone();
         let source = &config.sources[i];
-        let settings = source
-            .transfer()
-            .expect("only transfers and catalogs are started");
+        // A zone file, a feed or a probe has no primary to transfer from.
+        let Some(settings) = source.transfer() else {
+            return Ok(());
+        };
         let job = self
             .pipeline
             .ingest()
@@ -489,6 +490,7 @@ impl<'a> Watch<'a> {
 
     /// Stores what a transfer brought, or starts its next part.
     fn finish_transfer(&mut self, outcome: TransferOutcome) -> Result<(), PipelineError> {
+        let zone = outcome.apex().clone();
         let report = match self
             .pipeline
             .ingest()
@@ -500,7 +502,6 @@ impl<'a> Watch<'a> {
             }
             AfterTransfer::Done(report) => report,
         };
-        let zone = report.zone.clone().expect("a transfer is of a zone");
         let i = self.in_flight.remove(&zone);
         self.end_reports(std::slice::from_ref(&report))?;
         self.plan_second_refresh(&report);

@@ -17,70 +17,120 @@ use crate::zone::{
 // Else whoever turns a zone back and forth could rotate in it unseen.
 const WENT_BACK_EXCUSED_MAX: u32 = 2;
 
-/// What became of a version, or of the steps to one.
-pub(in crate::pipeline) enum Applied {
+/// What became of a whole zone that was transferred.
+pub(in crate::pipeline) enum AppliedZone {
     /// It is in history, or nothing in it was new.
+    Stored(StoredSummary),
+    /// It changes too much: fetch it once more before believing it. Nothing was stored.
+    FetchAgain,
+    /// There is more of something than a limit allows. Nothing was stored.
+    Refused(Refusal),
+}
+
+/// What became of the steps to a version.
+pub(in crate::pipeline) enum AppliedSteps {
+    /// They are in history.
     Stored(StoredSummary),
     /// The same, and a CNAME stands beside another record since: the steps left something out.
     Suspect(StoredSummary),
-    /// It changes too much: fetch it once more before believing it. Nothing was stored.
+    /// They change too much: fetch them once more before believing them. Nothing was stored.
     FetchAgain,
-    /// The steps were made from another state than ours. Nothing was stored.
+    /// They were made from another state than ours. Nothing was stored.
     DoesNotFit(String),
-    /// The steps remove too much to be taken unasked, or there is more of something than a limit allows.
+    /// They remove too much to be taken unasked, or there is more of something than a limit allows.
     /// Nothing was stored.
     Refused(Refusal),
 }
 
-/// How a whole version is read.
-#[derive(Debug, Clone, Copy, Default)]
+/// A whole version as it arrived.
+pub(in crate::pipeline) struct Arrived<'a> {
+    /// The zone before it.
+    pub zone: &'a ZoneState,
+    /// Its records.
+    pub intake: Intake<File>,
+    /// Its serial and its counts.
+    pub fetched: &'a Fetched,
+    /// Its time.
+    pub observed_at: Timestamp,
+    /// Whether its difference to the state is no change of the zone: versions before it lost it on their way.
+    pub is_drift: bool,
+}
+
+/// How a whole zone that was transferred is read.
+#[derive(Debug, Clone, Copy)]
 pub(in crate::pipeline) struct Reading {
     /// Whether a mass change is asked for once more before it is believed.
     pub may_fetch_again: bool,
-    /// Whether its difference to the state is no change of the zone: versions before it lost it on their way.
-    pub is_drift: bool,
-    /// Which primary's zone it is, and since when it is here; `None` for a file.
-    pub comparison: Option<Comparison>,
+    /// Which primary's zone it is, and since when it is here.
+    pub comparison: Comparison,
 }
 
 impl Ingest<'_> {
-    /// Stores a version in one transaction. If it may be fetched again, a mass change is not stored but
-    /// asked for once more; else it is stored and marked *bulk*. Drift is marked as such, whatever its size.
-    pub(in crate::pipeline) fn apply_version(
+    /// Stores the version of a file in one transaction. A file does not change by being read again: a mass change
+    /// is stored at once, marked *bulk*.
+    pub(in crate::pipeline) fn apply_file(
         &self,
-        zone: &ZoneState,
-        intake: Intake<File>,
-        fetched: &Fetched,
-        observed_at: Timestamp,
-        reading: Reading,
-    ) -> Result<Applied, PipelineError> {
-        let applied = self.apply_whole(zone, intake, fetched, observed_at, reading);
-        refuse_unspooled(applied)
+        file: Arrived<'_>,
+    ) -> Result<Result<StoredSummary, Refusal>, PipelineError> {
+        refuse_unspooled(self.write_file(file), Err)
     }
 
-    /// [`Ingest::apply_version`] that fails if what was spooled cannot be read.
-    fn apply_whole(
+    /// [`Ingest::apply_file`] that fails if what was spooled cannot be read.
+    fn write_file(
         &self,
-        zone: &ZoneState,
-        mut intake: Intake<File>,
-        fetched: &Fetched,
-        observed_at: Timestamp,
-        reading: Reading,
-    ) -> Result<Applied, PipelineError> {
-        // What a feed told is parts; a whole version after it is noted even if it says nothing new.
-        let confirms = zone.version_id.is_some() && !zone.newest_is_whole;
-        let kind = if zone.version_id.is_none() {
-            VersionKind::Baseline
-        } else {
-            VersionKind::Snapshot
+        mut file: Arrived<'_>,
+    ) -> Result<Result<StoredSummary, Refusal>, PipelineError> {
+        let version = match self.begin_version(&mut file)? {
+            Ok(version) => version,
+            Err(refusal) => return Ok(Err(refusal)),
         };
+        let bulk = self.is_bulk(&version, file.zone);
+        self.commit_version(version, file, bulk).map(Ok)
+    }
+
+    /// Stores a transferred zone in one transaction. If it may be fetched again, a mass change is not stored but
+    /// asked for once more; else it is stored and marked *bulk*. Drift is marked as such, whatever its size.
+    pub(in crate::pipeline) fn apply_zone(
+        &self,
+        zone: Arrived<'_>,
+        reading: Reading,
+    ) -> Result<AppliedZone, PipelineError> {
+        refuse_unspooled(self.write_zone(zone, reading), AppliedZone::Refused)
+    }
+
+    /// [`Ingest::apply_zone`] that fails if what was spooled cannot be read.
+    fn write_zone(
+        &self,
+        mut zone: Arrived<'_>,
+        reading: Reading,
+    ) -> Result<AppliedZone, PipelineError> {
+        let mut version = match self.begin_version(&mut zone)? {
+            Ok(version) => version,
+            Err(refusal) => return Ok(AppliedZone::Refused(refusal)),
+        };
+        let bulk = self.is_bulk(&version, zone.zone);
+        if bulk && reading.may_fetch_again {
+            return Ok(AppliedZone::FetchAgain);
+        }
+        version.came_whole(reading.comparison);
+        let stored = self.commit_version(version, zone, bulk)?;
+        Ok(AppliedZone::Stored(stored))
+    }
+
+    /// Opens the transaction of a whole version and writes what it changes.
+    fn begin_version(
+        &self,
+        arrived: &mut Arrived<'_>,
+    ) -> Result<Result<VersionTx<'_>, Refusal>, PipelineError> {
+        let (zone, intake) = (arrived.zone, &mut arrived.intake);
+        let kind = kind_of(zone);
         let draft = VersionDraft {
             source: zone.source,
             kind,
-            serial: fetched.serial,
-            observed_at,
+            serial: arrived.fetched.serial,
+            observed_at: arrived.observed_at,
             joins: None,
-            drift: reading.is_drift,
+            drift: arrived.is_drift,
         };
         let mut tx = self.store.ledger().begin(zone, draft)?;
         while let Some(batch) = intake.next_batch().map_err(spool_error)? {
@@ -98,13 +148,31 @@ impl Ingest<'_> {
             tx.apply_candidates(intake.scattered(partition).map_err(spool_error)?)?;
         }
         tx.apply_vanished(&intake.vanished())?;
-        if let Some(refusal) = self.over_rrset_limit(&tx) {
-            return Ok(Applied::Refused(refusal));
-        }
-        let mut bulk = kind == VersionKind::Snapshot && is_bulk(&self.config.trust, &tx.measure());
-        if bulk && reading.may_fetch_again {
-            return Ok(Applied::FetchAgain);
-        }
+        Ok(match self.over_rrset_limit(&tx) {
+            Some(refusal) => Err(refusal),
+            None => Ok(tx),
+        })
+    }
+
+    /// Returns whether a whole version is a mass change; the first one of a zone is none.
+    fn is_bulk(&self, version: &VersionTx<'_>, zone: &ZoneState) -> bool {
+        kind_of(zone) == VersionKind::Snapshot && is_bulk(&self.config.trust, &version.measure())
+    }
+
+    /// Commits a whole version and returns what it changed.
+    fn commit_version(
+        &self,
+        mut version: VersionTx<'_>,
+        arrived: Arrived<'_>,
+        mut bulk: bool,
+    ) -> Result<StoredSummary, PipelineError> {
+        let Arrived {
+            zone,
+            intake,
+            fetched,
+            observed_at,
+            is_drift,
+        } = arrived;
         // A zone that was turned back brings old values back, which is nobody's rotation; unless it is
         // turned back again and again.
         let went_back = matches!((zone.serial, fetched.serial), (Some(before), Some(now)) if before.is_newer_than(now));
@@ -116,21 +184,19 @@ impl Ingest<'_> {
                 .bulk_count(zone.id, since, observed_at)?;
             bulk |= lately < WENT_BACK_EXCUSED_MAX;
         }
-        if confirms {
-            tx.keep();
+        // What a feed told is parts; a whole version after it is noted even if it says nothing new.
+        if zone.version_id.is_some() && !zone.newest_is_whole {
+            version.keep();
         }
-        if let Some(comparison) = reading.comparison {
-            tx.came_whole(comparison);
-        }
-        let committed = tx.commit(bulk)?;
+        let committed = version.commit(bulk)?;
         self.keep_digests(zone, intake, &committed);
         let mut summary = StoredSummary::default();
         self.summarise(&mut summary, zone, &committed, fetched.serial, bulk)?;
-        if reading.is_drift {
+        if is_drift {
             summary.drift_names = committed.changed_name_count + committed.retimed_name_count;
         }
         self.record_regression(zone, &summary)?;
-        Ok(Applied::Stored(summary))
+        Ok(summary)
     }
 
     /// Stores the steps of an incremental transfer in one transaction, each as a version of its own:
@@ -141,18 +207,19 @@ impl Ingest<'_> {
         steps: &[Step],
         observed_at: Timestamp,
         may_fetch_again: bool,
-    ) -> Result<Applied, PipelineError> {
-        refuse_unspooled(self.apply_each(zone, steps, observed_at, may_fetch_again))
+    ) -> Result<AppliedSteps, PipelineError> {
+        let applied = self.write_steps(zone, steps, observed_at, may_fetch_again);
+        refuse_unspooled(applied, AppliedSteps::Refused)
     }
 
     /// [`Ingest::apply_steps`] that fails if what was spooled cannot be read.
-    fn apply_each(
+    fn write_steps(
         &self,
         zone: &ZoneState,
         steps: &[Step],
         observed_at: Timestamp,
         may_fetch_again: bool,
-    ) -> Result<Applied, PipelineError> {
+    ) -> Result<AppliedSteps, PipelineError> {
         let tx = self.store.begin_batch()?;
         self.store.ledger().check_newest(zone)?;
         let mut summary = StoredSummary::default();
@@ -171,16 +238,16 @@ impl Ingest<'_> {
             let owners = step.owners().map_err(spool_error)?;
             if let Err(what) = version.apply_step(owners.into_iter().collect())? {
                 let (from, to) = (step.from, step.to);
-                return Ok(Applied::DoesNotFit(format!(
+                return Ok(AppliedSteps::DoesNotFit(format!(
                     "serial {from} to {to}: {what}"
                 )));
             }
             if let Some(refusal) = self.over_rrset_limit(&version) {
-                return Ok(Applied::Refused(refusal));
+                return Ok(AppliedSteps::Refused(refusal));
             }
             let bulk = is_bulk(&self.config.trust, &version.measure());
             if bulk && may_fetch_again {
-                return Ok(Applied::FetchAgain);
+                return Ok(AppliedSteps::FetchAgain);
             }
             let mut committed = version.commit(bulk)?;
             digests.append(&mut committed.digests);
@@ -193,7 +260,9 @@ impl Ingest<'_> {
                 .expect("the zone's row is there since the transfer was prepared");
         }
         if state.kept_count == 0 && zone.kept_count > 0 {
-            return Ok(Applied::DoesNotFit("the steps leave nothing".to_owned()));
+            return Ok(AppliedSteps::DoesNotFit(
+                "the steps leave nothing".to_owned(),
+            ));
         }
         let counts = Counts {
             kept: state.kept_count,
@@ -201,9 +270,9 @@ impl Ingest<'_> {
         };
         if let Some(refusal) = judge_transfer(&self.config.trust, zone.kept_count, &counts) {
             return Ok(if may_fetch_again {
-                Applied::FetchAgain
+                AppliedSteps::FetchAgain
             } else {
-                Applied::Refused(refusal)
+                AppliedSteps::Refused(refusal)
             });
         }
         tx.commit()?;
@@ -212,9 +281,9 @@ impl Ingest<'_> {
         }
         self.record_regression(zone, &summary)?;
         Ok(if breaks_cname {
-            Applied::Suspect(summary)
+            AppliedSteps::Suspect(summary)
         } else {
-            Applied::Stored(summary)
+            AppliedSteps::Stored(summary)
         })
     }
 
@@ -296,10 +365,22 @@ impl Ingest<'_> {
 }
 
 /// Turns a fault of the spool into the refusal of its version: nothing of it was stored.
-fn refuse_unspooled(applied: Result<Applied, PipelineError>) -> Result<Applied, PipelineError> {
+fn refuse_unspooled<T>(
+    applied: Result<T, PipelineError>,
+    refused: impl FnOnce(Refusal) -> T,
+) -> Result<T, PipelineError> {
     match applied {
-        Err(PipelineError::Local(error)) => Ok(Applied::Refused(spool_refusal(&error))),
+        Err(PipelineError::Local(error)) => Ok(refused(spool_refusal(&error))),
         applied => applied,
+    }
+}
+
+/// Returns what a whole version of a zone is: its first, or one more.
+fn kind_of(zone: &ZoneState) -> VersionKind {
+    if zone.version_id.is_none() {
+        VersionKind::Baseline
+    } else {
+        VersionKind::Snapshot
     }
 }
 

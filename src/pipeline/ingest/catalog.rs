@@ -513,7 +513,9 @@ pub async fn run_sweep(job: SweepJob) -> SweepOutcome {
         answered: Vec::new(),
         unreached: Vec::new(),
     };
-    let mut best: Vec<Option<Swept>> = vec![None; zones.len()];
+    // What is known before any primary answered; the first answer, even a refusal, takes its place.
+    let unasked = Refusal::Unreachable("no primary is configured".to_owned());
+    let mut best = vec![Swept::Refused(unasked); zones.len()];
     while let Some(joined) = sweeps.join_next().await {
         let (primary, answers) = joined.expect("a sweep neither panics nor is aborted");
         let is_refused = |answer: &Swept| matches!(answer, Swept::Refused(_));
@@ -529,24 +531,21 @@ pub async fn run_sweep(job: SweepJob) -> SweepOutcome {
         }
         for (best, answer) in best.iter_mut().zip(answers) {
             let is_better = match (&best, &answer) {
-                (None | Some(Swept::Refused(_)), _) | (Some(Swept::OverTcp), Swept::Soa(_)) => true,
-                (Some(Swept::Soa(known)), Swept::Soa(soa)) => {
-                    soa.serial.is_newer_than(known.serial)
-                }
+                (Swept::Refused(_), _) | (Swept::OverTcp, Swept::Soa(_)) => true,
+                (Swept::Soa(known), Swept::Soa(soa)) => soa.serial.is_newer_than(known.serial),
                 _ => false,
             };
             if is_better {
-                *best = Some(answer);
+                *best = answer;
             }
         }
     }
     for ((zone, ours), answer) in zones.iter().cloned().zip(job.serials).zip(best) {
         match answer {
-            Some(Swept::Soa(soa)) if Some(soa.serial) == ours => outcome.unchanged.push(zone),
+            Swept::Soa(soa) if Some(soa.serial) == ours => outcome.unchanged.push(zone),
             // What a datagram does not tell, the transfer asks for over TCP.
-            Some(Swept::Soa(_) | Swept::OverTcp) => outcome.changed.push(zone),
-            Some(Swept::Refused(refusal)) => outcome.refused.push((zone, refusal)),
-            None => unreachable!("at least one primary is asked"),
+            Swept::Soa(_) | Swept::OverTcp => outcome.changed.push(zone),
+            Swept::Refused(refusal) => outcome.refused.push((zone, refusal)),
         }
     }
     outcome

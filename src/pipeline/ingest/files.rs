@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use crate::dns::Name;
 use crate::file;
 use crate::pipeline::error::{PipelineError, away, refusal_of, spool_refusal};
-use crate::pipeline::ingest::apply::{Applied, Reading};
+use crate::pipeline::ingest::apply::Arrived;
 use crate::pipeline::ingest::marks::FileMarks;
 use crate::pipeline::outcome::{PollOptions, StoredSummary, ZoneOutcome, ZoneReport};
 use crate::source::{FileRead, ZonefileRules, expand_glob, open_spool, read_zonefile};
@@ -323,12 +323,16 @@ impl Ingest<'_> {
             source: pass.source,
             ..zone.clone()
         };
-        // A file does not change by being read again: a mass change is stored at once, as bulk.
-        let (fetched, at) = (&read.fetched, file.mark.version_at);
-        let stored = match self.apply_version(zone, intake, fetched, at, Reading::default())? {
-            Applied::Stored(stored) => stored,
-            Applied::Refused(refusal) => return Ok(Err(refusal)),
-            _ => unreachable!("apply_version asks for a second fetch only where it may"),
+        let arrived = Arrived {
+            zone,
+            intake,
+            fetched: &read.fetched,
+            observed_at: file.mark.version_at,
+            is_drift: false,
+        };
+        let stored = match self.apply_file(arrived)? {
+            Ok(stored) => stored,
+            Err(refusal) => return Ok(Err(refusal)),
         };
         self.store
             .zones()

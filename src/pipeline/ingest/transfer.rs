@@ -24,7 +24,7 @@ use crate::config::{Source, TransferSettings};
 use crate::dns::{Name, Serial};
 use crate::pipeline::backoff::Asked;
 use crate::pipeline::error::{PipelineError, refusal_of};
-use crate::pipeline::ingest::apply::{Applied, Reading};
+use crate::pipeline::ingest::apply::{AppliedSteps, AppliedZone, Arrived, Reading};
 use crate::pipeline::ingest::full::is_full_due;
 use crate::pipeline::outcome::{PollOptions, StoredSummary, Timings, ZoneOutcome, ZoneReport};
 use crate::source::{
@@ -104,8 +104,11 @@ pub struct TransferJob {
 enum Task {
     /// Ask the primaries for their serials, and one that is ahead for what changed.
     Refresh,
-    /// Ask for what changed once more.
-    Steps(Vec<SocketAddr>),
+    /// Ask for what changed since a serial once more.
+    Steps {
+        since: Serial,
+        candidates: Vec<SocketAddr>,
+    },
     /// Ask for the whole zone.
     Whole {
         candidates: Vec<SocketAddr>,
@@ -118,12 +121,22 @@ enum Task {
 enum TransferResult {
     /// The serial stands.
     Nothing(SoaNumbers),
-    /// What changed, and where it came from.
-    Steps(Vec<Step>, SoaNumbers, Vec<SocketAddr>),
+    /// What changed.
+    Steps(TakenSteps),
     /// Nothing yet: the whole zone is to be asked for, from these.
     WantsWhole(Vec<SocketAddr>),
     /// The whole zone.
     Whole(Box<WholeZone>),
+}
+
+/// Steps that arrived.
+struct TakenSteps {
+    /// The serial from which they lead on.
+    since: Serial,
+    steps: Vec<Step>,
+    soa: SoaNumbers,
+    /// Who has the serial that they lead to.
+    candidates: Vec<SocketAddr>,
 }
 
 /// A whole zone that arrived.
@@ -255,9 +268,9 @@ impl Ingest<'_> {
                 self.postpone_comparison(job, now, options)
             }
             Ok(TransferResult::WantsWhole(candidates)) => self.go_on_whole(job, candidates),
-            Ok(TransferResult::Steps(steps, soa, candidates)) => {
-                self.record_timers(&apex, soa)?;
-                self.finish_steps(job, &steps, candidates, now, options)
+            Ok(TransferResult::Steps(taken)) => {
+                self.record_timers(&apex, taken.soa)?;
+                self.finish_steps(job, taken, now, options)
             }
             Ok(TransferResult::Whole(whole)) => {
                 self.record_timers(&apex, whole.soa)?;
@@ -309,19 +322,24 @@ impl Ingest<'_> {
     fn finish_steps(
         &self,
         mut job: TransferJob,
-        steps: &[Step],
-        candidates: Vec<SocketAddr>,
+        taken: TakenSteps,
         now: Timestamp,
         options: &PollOptions,
     ) -> Result<AfterTransfer, PipelineError> {
+        let TakenSteps {
+            since,
+            steps,
+            candidates,
+            ..
+        } = taken;
         let apex = job.zone.apex.clone();
         let observed_at = job.observed_at(now);
         let started = Instant::now();
-        let applied = self.apply_steps(&job.zone, steps, observed_at, !job.is_second)?;
+        let applied = self.apply_steps(&job.zone, &steps, observed_at, !job.is_second)?;
         job.timings.stored_ms += millis_since(started);
-        let is_suspect = matches!(applied, Applied::Suspect(_));
+        let is_suspect = matches!(applied, AppliedSteps::Suspect(_));
         match applied {
-            Applied::Stored(summary) | Applied::Suspect(summary) => {
+            AppliedSteps::Stored(summary) | AppliedSteps::Suspect(summary) => {
                 self.store.zones().note_zone_attempt(&apex, now, None)?;
                 self.judge_transferred(&mut job, observed_at, options)?;
                 if !job.compares && !is_suspect && !job.is_comparing {
@@ -342,14 +360,14 @@ impl Ingest<'_> {
                     .expect("the zone's row is there since the transfer was prepared");
                 self.go_on_whole(job, candidates)
             }
-            Applied::FetchAgain => {
+            AppliedSteps::FetchAgain => {
                 tracing::warn!(zone = %apex, "zone {apex}: mass change, fetching once more");
                 job.is_second = true;
-                job.task = Task::Steps(candidates);
+                job.task = Task::Steps { since, candidates };
                 Ok(AfterTransfer::GoesOn(Box::new(job)))
             }
-            Applied::Refused(refusal) => self.refuse_transfer(&job, refusal, now),
-            Applied::DoesNotFit(what) => {
+            AppliedSteps::Refused(refusal) => self.refuse_transfer(&job, refusal, now),
+            AppliedSteps::DoesNotFit(what) => {
                 tracing::warn!(zone = %apex, "zone {apex}: the steps do not fit: {what}; transferring the whole zone");
                 job.misfits = true;
                 self.go_on_whole(job, candidates)
@@ -379,8 +397,7 @@ impl Ingest<'_> {
         } = whole;
         let reading = Reading {
             may_fetch_again: !job.is_second,
-            is_drift: job.is_drift(fetched.serial),
-            comparison: Some(Comparison { at: now, primary }),
+            comparison: Comparison { at: now, primary },
         };
         let shrank = judge_transfer(&self.config.trust, job.zone.kept_count, &fetched.counts);
         let shrank = shrank.filter(|_| !job.accept && job.zone.version_id.is_some());
@@ -392,12 +409,21 @@ impl Ingest<'_> {
         let started = Instant::now();
         let applied = match shrank {
             // Twice the same answer before anybody is asked to look.
-            Some(_) => Applied::FetchAgain,
-            None => self.apply_version(&job.zone, intake, &fetched, observed_at, reading)?,
+            Some(_) => AppliedZone::FetchAgain,
+            None => {
+                let arrived = Arrived {
+                    zone: &job.zone,
+                    intake,
+                    fetched: &fetched,
+                    observed_at,
+                    is_drift: job.is_drift(fetched.serial),
+                };
+                self.apply_zone(arrived, reading)?
+            }
         };
         job.timings.stored_ms += millis_since(started);
         match applied {
-            Applied::Stored(mut summary) => {
+            AppliedZone::Stored(mut summary) => {
                 self.store.zones().note_zone_attempt(&apex, now, None)?;
                 job.log_difference(&summary, fetched.serial, primary);
                 self.judge_transferred(&mut job, observed_at, options)?;
@@ -416,8 +442,8 @@ impl Ingest<'_> {
                     _ => ZoneOutcome::Stored(summary),
                 }))
             }
-            Applied::Refused(refusal) => self.refuse_transfer(&job, refusal, now),
-            _ => {
+            AppliedZone::Refused(refusal) => self.refuse_transfer(&job, refusal, now),
+            AppliedZone::FetchAgain => {
                 tracing::warn!(zone = %apex, "zone {apex}: mass change, fetching once more");
                 job.is_second = true;
                 self.go_on_whole(job, candidates)
@@ -434,12 +460,15 @@ impl Ingest<'_> {
         now: Timestamp,
         options: &PollOptions,
     ) -> Result<AfterTransfer, PipelineError> {
-        if job.catch_ups >= CATCH_UPS_MAX {
+        let Some(since) = job.zone.serial.filter(|_| job.catch_ups < CATCH_UPS_MAX) else {
             return self.postpone_comparison(job, now, options);
-        }
+        };
         job.catch_ups += 1;
         job.is_second = false;
-        job.task = Task::Steps(vec![whole.primary]);
+        job.task = Task::Steps {
+            since,
+            candidates: vec![whole.primary],
+        };
         Ok(AfterTransfer::GoesOn(Box::new(job)))
     }
 
@@ -486,6 +515,13 @@ impl Ingest<'_> {
             .store
             .zones()
             .note_soa_timers(apex, soa.refresh_s, soa.retry_s, soa.expire_s)?)
+    }
+}
+
+impl TransferOutcome {
+    /// Returns the zone that was transferred.
+    pub fn apex(&self) -> &Name {
+        &self.job.zone.apex
     }
 }
 
@@ -592,10 +628,7 @@ pub async fn run_transfer(mut job: TransferJob) -> TransferOutcome {
     let started = Instant::now();
     let result = match task {
         Task::Refresh => refresh(&mut job).await,
-        Task::Steps(candidates) => {
-            let ours = job.zone.serial.expect("steps lead on from a serial");
-            take_steps(&mut job, ours, candidates).await
-        }
+        Task::Steps { since, candidates } => take_steps(&mut job, since, candidates).await,
         Task::Whole {
             candidates,
             digest_key,
@@ -745,7 +778,7 @@ pub(in crate::pipeline) fn is_unreached(refusal: &Refusal) -> bool {
 /// Takes what changed from the first of the candidates that gives it.
 async fn take_steps(
     job: &mut TransferJob,
-    ours: Serial,
+    since: Serial,
     candidates: Vec<SocketAddr>,
 ) -> Result<TransferResult, SourceError> {
     let mut failure = None;
@@ -753,9 +786,14 @@ async fn take_steps(
         if job.route.stepless.contains(primary) {
             return Ok(TransferResult::WantsWhole(candidates));
         }
-        match fetch_steps(&job.target(*primary), ours).await {
+        match fetch_steps(&job.target(*primary), since).await {
             Ok(Steps::Taken(steps, soa)) => {
-                return Ok(TransferResult::Steps(steps, soa, candidates));
+                return Ok(TransferResult::Steps(TakenSteps {
+                    since,
+                    steps,
+                    soa,
+                    candidates,
+                }));
             }
             // Its SOA said otherwise a moment ago.
             Ok(Steps::UpToDate) => return Ok(TransferResult::WantsWhole(candidates)),
