@@ -460,8 +460,10 @@ impl Desk<'_> {
                 let sql =
                     "insert into confirmation (case_id, asked_count, next_at) values (?1, 1, ?3)
                      on conflict (case_id)
-                       do update set asked_count = asked_count + 1, next_at = excluded.next_at
-                      where (next_at <= ?2 or next_at > ?3) and asked_count < ?4";
+                       do update set asked_count = confirmation.asked_count + 1,
+                                     next_at = excluded.next_at
+                      where (confirmation.next_at <= ?2 or confirmation.next_at > ?3)
+                            and confirmation.asked_count < ?4";
                 db.execute(sql, params![case_id, now, next_at, times])
             })
             .map(|count| count > 0)
@@ -567,8 +569,8 @@ fn joining(
     others: BTreeMap<i64, Option<i64>>,
 ) -> Result<Vec<(i64, Shared)>, Fault> {
     let sql = format!(
-        "select coalesce(sum(o.kind = 'host'), 0) as host_count,
-                coalesce(sum(o.kind = 'address'), 0) as address_count
+        "select count(*) filter (where o.kind = 'host') as host_count,
+                count(*) filter (where o.kind = 'address') as address_count
            from case_trait o
                 {IN_ORDER} case_trait m on m.kind = o.kind and m.value = o.value
                            and m.case_id = ?1

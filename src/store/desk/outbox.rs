@@ -343,7 +343,7 @@ impl Desk<'_> {
                     "insert into message (case_id, revision, kind, recipient, sender, message_id,
                                           subject, octets, state, queued_at, next_attempt_at,
                                           last_reply)
-                     values (?, ?, ?, ?, ?, ?, ?, x'', 'dead', ?, ?, ?)
+                     values (?, ?, ?, ?, ?, ?, ?, ?, 'dead', ?, ?, ?)
                      on conflict do nothing";
                 db.execute(
                     sql,
@@ -355,6 +355,7 @@ impl Desk<'_> {
                         message.sender,
                         message.message_id,
                         message.subject,
+                        b"".as_slice(),
                         now,
                         now,
                         reason

@@ -165,9 +165,12 @@ impl Desk<'_> {
         type Raw = (Option<String>, Option<String>, String, u32, u32);
         let rows: Vec<Raw> = self.store.run(|db| {
             let sql = "select z.name, c.domain, m.kind,
-                              sum(m.sent_at >= ?1 and m.sent_at < ?2) as sent_count,
-                              sum((m.state = 'dead' and m.queued_at >= ?1 and m.queued_at < ?2)
-                                  or (m.bounced_at >= ?1 and m.bounced_at < ?2)) as failed_count
+                              count(*) filter (where m.sent_at >= ?1 and m.sent_at < ?2)
+                                as sent_count,
+                              count(*) filter (where (m.state = 'dead' and m.queued_at >= ?1
+                                                      and m.queued_at < ?2)
+                                                     or (m.bounced_at >= ?1 and m.bounced_at < ?2))
+                                as failed_count
                          from message m left join abuse_case c on c.id = m.case_id
                               left join zone z on z.id = c.zone_id
                         group by z.name, c.domain, m.kind";
@@ -176,8 +179,8 @@ impl Desk<'_> {
                     row.get("name")?,
                     row.get("domain")?,
                     row.get("kind")?,
-                    row.get::<Option<u32>>("sent_count")?.unwrap_or(0),
-                    row.get::<Option<u32>>("failed_count")?.unwrap_or(0),
+                    row.get("sent_count")?,
+                    row.get("failed_count")?,
                 ))
             })
         })?;
@@ -337,10 +340,10 @@ impl Desk<'_> {
                 let sql = format!(
                     "update {table}
                         set recipient = 'recipient-' || id, sender = '',
-                            octets = x'' {more}
+                            octets = ?1 {more}
                       where {these}"
                 );
-                db.execute(&sql, ())?;
+                db.execute(&sql, params![b"".as_slice()])?;
             }
             db.execute(
                 &format!("update notice set decided_by = null, note = null where {these}"),

@@ -72,7 +72,9 @@ impl Ledger<'_> {
                     "insert into bulk_move (version_id, zone_id, at, kind, name_count, before,
                                             after, names) values (?, ?, ?, ?, ?, ?, ?, ?)
                      on conflict (version_id, kind, before, after)
-                       do update set name_count = max(name_count, excluded.name_count)";
+                       do update set name_count = case when excluded.name_count > bulk_move.name_count
+                                                       then excluded.name_count
+                                                       else bulk_move.name_count end";
                 db.execute(
                     sql,
                     params![

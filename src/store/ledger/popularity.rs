@@ -152,7 +152,8 @@ fn note_cuts(db: &Db) -> Result<(), Fault> {
     // Those noted before their owner got another or lost the last, and those that the records would tell.
     let sql = "delete from nameserver_cut
                 where week <= coalesce((select max(case when r.baseline then 0
-                                                     else max(a.observed_at / 604800, 1) end)
+                                                        when a.observed_at < 604800 then 1
+                                                        else a.observed_at / 604800 end)
                                           from record r join version a on a.id = r.added_id
                                          where r.owner_id = nameserver_cut.owner_id and r.rrtype = 2),
                                        9223372036854775807)
@@ -166,16 +167,20 @@ fn note_cuts(db: &Db) -> Result<(), Fault> {
     let sql = format!(
         "insert into nameserver_cut (owner_id, week)
          select owner_id, week
-           from (select p.owner_id as owner_id, max(max(d.observed_at / 604800, 1)) as week
+           from (select p.owner_id as owner_id,
+                        max(case when d.observed_at < 604800 then 1
+                                 else d.observed_at / 604800 end) as week
                    from past_record p {IN_ORDER} version d on d.id = p.removed_id
                   where p.bucket = ? and p.rrtype = 2
                   group by p.owner_id) as lost
           where week > (select max(case when r.baseline then 0
-                                               else max(a.observed_at / 604800, 1) end)
+                                        when a.observed_at < 604800 then 1
+                                        else a.observed_at / 604800 end)
                           from record r join version a on a.id = r.added_id
                          where r.owner_id = lost.owner_id and r.rrtype = 2)
          on conflict (owner_id)
-           do update set week = max(week, excluded.week)"
+           do update set week = case when excluded.week > nameserver_cut.week then excluded.week
+                                     else nameserver_cut.week end"
     );
     let mut note = db.prepare(&sql)?;
     let mut bucket = i64::MIN;

@@ -114,7 +114,7 @@ impl Ledger<'_> {
             let sql = "insert into probe_absence (owner_id, rrtype, rdata, since_at, miss_count)
                        values (?, ?, ?, ?, 1)
                        on conflict (owner_id, rrtype, rdata)
-                         do update set miss_count = miss_count + 1
+                         do update set miss_count = probe_absence.miss_count + 1
                        returning since_at, miss_count";
             let bound = params![owner_id, rdata.rtype().code(), value, now];
             db.write_returning_one(sql, bound, |row| {

@@ -189,7 +189,7 @@ impl Lookup<'_> {
         let sql = format!(
             "select id, name, view
                from zone
-              where substr(name, -length(?1)) = ?1 and name <> ?2 and {from}
+              where substr(name, length(name) - length(?1) + 1) = ?1 and name <> ?2 and {from}
               order by name, view limit {ZONES_BELOW_AT_A_TIME}"
         );
         let rows: Vec<(i64, String, String)> = self.store.run(|db| {

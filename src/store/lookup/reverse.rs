@@ -432,14 +432,15 @@ impl Lookup<'_> {
     fn shared_zone(&self, id: i64) -> Result<SharedZone, StoreError> {
         let (name, view, looked_at): (String, String, Option<i64>) = self.store.run(|db| {
             let sql = format!(
-                "select z.name, z.view,
-                        max(n.observed_at, coalesce(n.seen_until_at, n.observed_at),
-                            coalesce({SEEN_AT}, n.observed_at)) as seen_at
+                "select z.name, z.view, n.observed_at, n.seen_until_at, {SEEN_AT} as seen_at
                    from zone z left join version n on n.id = z.version_id
                   where z.id = ?"
             );
             db.query_one(&sql, [id], |row| {
-                Ok((row.get("name")?, row.get("view")?, row.get("seen_at")?))
+                let newest: Option<i64> = row.get("observed_at")?;
+                let later: [Option<i64>; 2] = [row.get("seen_until_at")?, row.get("seen_at")?];
+                let looked_at = newest.map(|at| later.into_iter().flatten().fold(at, i64::max));
+                Ok((row.get("name")?, row.get("view")?, looked_at))
             })
         })?;
         Ok(SharedZone {

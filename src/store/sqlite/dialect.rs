@@ -2,8 +2,7 @@
 //!
 //! These words were measured to pay, or have no common form. A second engine brings a file of the same names.
 //!
-//! Some statements of the wings still say more than common SQL: `max(a, b)` of two values, sums of conditions. "Another
-//! engine" in docs/developers/architecture.md lists them.
+//! What the wings still say beyond common SQL, "Another engine" in docs/developers/architecture.md lists.
 
 use crate::store::sqlite::db::Db;
 use crate::store::value::Fault;

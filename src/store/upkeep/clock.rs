@@ -31,7 +31,9 @@ const SHIFT_TOLD: &str = "update abuse_case set told_at = told_at + ?1 where tol
 /// Since when a report is held. That counts by the time of the case's zone, which is never earlier than its newest
 /// version: after a step it goes on from where it was. ?1 is what the clock shows, ?2 what it would have shown.
 const SHIFT_HOLDS: &str = "update abuse_case as c
-                              set pending_since_at = pending_since_at + max(?1, n.at) - max(?2, n.at)
+                              set pending_since_at = pending_since_at
+                                                     + case when n.at > ?1 then n.at else ?1 end
+                                                     - case when n.at > ?2 then n.at else ?2 end
                              from (select z.id, coalesce(v.observed_at, 0) as at
                                      from zone z join source s on s.id = z.source_id
                                           left join version v on v.id = z.version_id
@@ -46,7 +48,9 @@ const SHIFT_COMPARISONS: &str =
 /// Messages that wait longer than any is made to, or are in the hands of a process for longer than any may have them.
 /// Those that were queued in the future are queued now.
 const SETTLE_MESSAGES: &str = "update message
-                                  set next_attempt_at = ?1, queued_at = min(queued_at, ?1)
+                                  set next_attempt_at = ?1,
+                                      queued_at = case when queued_at > ?1 then ?1
+                                                       else queued_at end
                                 where state in ('queued', 'sending')
                                       and next_attempt_at > case when state = 'sending' then ?3 else ?2 end";
 /// Numbers of the future.
@@ -57,18 +61,20 @@ const SETTLE_TOLD: &str = "update abuse_case set told_at = ?1 where told_at > ?1
 /// Records that are missed since a time of the future.
 const SETTLE_ABSENCES: &str = "update probe_absence set since_at = ?1 where since_at > ?1";
 /// Whole comparisons of the future.
-const SETTLE_COMPARISONS: &str =
-    "update zone set whole_tried_at = min(whole_tried_at, ?1), whole_at = min(whole_at, ?1)
+const SETTLE_COMPARISONS: &str = "update zone
+        set whole_tried_at = case when whole_tried_at > ?1 then ?1 else whole_tried_at end,
+            whole_at = case when whole_at > ?1 then ?1 else whole_at end
       where whole_tried_at > ?1 or whole_at > ?1";
 /// Cases of what is watched live that were judged in the future: left so, nothing that is seen until then would be
 /// held against them. A case stays judged at the newest version of its zone.
 const SETTLE_CASES: &str = "update abuse_case as c
-                               set evaluated_at = max(?1, n.at)
+                               set evaluated_at = case when n.at > ?1 then n.at else ?1 end
                               from (select z.id, coalesce(v.observed_at, 0) as at
                                       from zone z join source s on s.id = z.source_id
                                            left join version v on v.id = z.version_id
                                      where s.kind in ('transfer', 'catalog', 'probe')) n
-                             where n.id = c.zone_id and c.evaluated_at > max(?1, n.at)";
+                             where n.id = c.zone_id and c.evaluated_at > ?1
+                                   and c.evaluated_at > n.at";
 
 impl Upkeep<'_> {
     /// Moves what waits by a step of the wall clock, in one transaction, so that everything comes due when it would

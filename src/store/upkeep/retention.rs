@@ -163,7 +163,7 @@ impl Upkeep<'_> {
         // The next owner that has anything in the month, of whatever zone, and the last of the portion.
         let (last_cut, bounds): (Option<i64>, Option<(i64, i64, i64)>) = self.store.run(|db| {
             let last_cut = db.value("select max(kept_since_at) from zone", ())?;
-            let sql = "select bucket, min(owner_id) as first_owner, max(owner_id) as last_owner
+            let sql = "select min(bucket) as bucket, min(owner_id) as first_owner, max(owner_id) as last_owner
                          from (select bucket, owner_id
                                  from past_record
                                 where bucket = (select min(bucket)

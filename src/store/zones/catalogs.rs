@@ -131,7 +131,7 @@ impl Zones<'_> {
         let tx = self.store.begin_batch()?;
         self.store.run(|db| {
             let sql = "update catalog_member
-                          set removed_at = max(?3, added_at)
+                          set removed_at = case when added_at > ?3 then added_at else ?3 end
                         where source_id = ?1 and label = ?2 and removed_at is null";
             let mut leave = db.prepare(sql)?;
             for (other, label) in &change.taken_over {

@@ -440,7 +440,8 @@ impl Zones<'_> {
             // A pass over files that took the newest and refused an older one leaves no time unseen.
             let mut gap = db.prepare(
                 "insert into gap (zone_id, from_at, to_at, reason)
-                 select id, last_success_at, max(?2, last_success_at),
+                 select id, last_success_at,
+                        case when last_success_at > ?2 then last_success_at else ?2 end,
                         coalesce(refused_reason, 'unknown')
                    from zone
                   where name = ?1 and view = 'zone' and last_error is not null
@@ -621,7 +622,8 @@ impl Zones<'_> {
             .run(|db| {
                 db.execute(
                     "update source
-                        set last_event_at = max(coalesce(last_event_at, ?2), ?2)
+                        set last_event_at = case when last_event_at > ?2 then last_event_at
+                                                 else ?2 end
                       where id = ?1",
                     params![source, at],
                 )
@@ -935,8 +937,9 @@ impl Zones<'_> {
         let rows = self.store.run(|db| {
             let sql = "select z.name as zone_name, s.name as source_name, s.kind, z.serial,
                               case when s.kind = 'feed'
-                                   then max(coalesce(z.last_success_at, s.last_success_at),
-                                            coalesce(s.last_success_at, z.last_success_at))
+                                        and (z.last_success_at is null
+                                             or s.last_success_at > z.last_success_at)
+                                   then s.last_success_at
                                    else z.last_success_at end as success_at,
                               coalesce(z.last_attempt_at, s.last_attempt_at) as attempt_at,
                               coalesce(z.last_error, s.last_error) as error,
