@@ -37,8 +37,8 @@ struct SourceSums {
 
 /// Writes metrics one family at a time, in the text format 0.0.4 that node_exporter's textfile collector reads.
 ///
-/// By hand: `prometheus-client` writes OpenMetrics alone, which names the family of a counter without `_total` and ends
-/// with `# EOF`, and counts for itself what here is read from the database.
+/// By hand: `prometheus-client` (0.26) writes this format as well, but has no summaries, which the times of the service
+/// are. Its OpenMetrics would lose the types of counters: findings/prometheus-client-loses-type.sh.
 #[derive(Default)]
 pub(in crate::pipeline) struct Page(String);
 
