@@ -19,11 +19,13 @@ use crate::detector::features::{
     Spread, Stayed, Window, ceiling, clamp_share, network_word, networks_text, points_in, values_in,
 };
 use crate::detector::finding::{Check, Gate, Level, Plane, PlaneFinding, Term};
-use crate::detector::nameserver_plane::{
-    Judged, absence_check, at_least_reviewed, bulk_check, change_counts, last_reset,
-    left_out_check, listed, reset_check, seen_address, tenure_points, tenure_text,
+use crate::detector::nameserver_plane::Judged;
+use crate::detector::plane_checks::{
+    absence_check, at_least_reviewed, bulk_check, change_counts, last_reset, left_out_check,
+    listed, reset_check, seen_address, tenure_points, tenure_text,
 };
-use crate::detector::timeline::{ChangePoint, LeftOut, Presence, Replay, Stay, Timeline, replay};
+use crate::detector::replay::replay;
+use crate::detector::timeline::{ChangePoint, LeftOut, Presence, Replay, Stay, Timeline};
 use crate::detector::{DetectPolicy, Knowledge};
 use crate::dns::Name;
 use crate::time::{Span, Timestamp};

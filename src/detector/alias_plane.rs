@@ -16,11 +16,12 @@ use std::sync::Arc;
 use crate::count::counted;
 use crate::detector::features::{Spread, Stayed, Window, ceiling, clamp_share, values_in};
 use crate::detector::finding::{Check, Gate, Level, Plane, PlaneFinding, SeenName, Term};
-use crate::detector::nameserver_plane::{
+use crate::detector::plane_checks::{
     at_least_reviewed, bulk_check, change_counts, last_reset, left_out_check, listed, reset_check,
     tenure_points, tenure_text,
 };
-use crate::detector::timeline::{ChangePoint, LeftOut, Replay, Stay, Timeline, replay};
+use crate::detector::replay::replay;
+use crate::detector::timeline::{ChangePoint, LeftOut, Replay, Stay, Timeline};
 use crate::detector::{AliasPolicy, DetectPolicy, Knowledge};
 use crate::dns::{Name, operator_domain, shared_service};
 use crate::time::{Span, Timestamp};

@@ -9,10 +9,17 @@
 mod address_plane;
 mod alias_plane;
 mod alike;
+mod events;
 mod features;
 mod finding;
+mod held;
 mod nameserver_plane;
+mod nameserver_steps;
+mod nameserver_window;
+mod operators;
+mod plane_checks;
 mod policy;
+mod replay;
 mod timeline;
 mod vouching;
 mod zone_evidence;
@@ -26,9 +33,9 @@ pub use finding::{
     judge, judge_planes,
 };
 pub use nameserver_plane::{
-    NameserverReplay, NameserverWindow, Operated, evaluate_nameservers, judge_nameservers,
-    without_excuses,
+    NameserverReplay, evaluate_nameservers, judge_nameservers, without_excuses,
 };
+pub use nameserver_window::{NameserverWindow, Operated};
 pub use policy::{
     AddressPolicy, AliasPolicy, DetectPolicy, NameserverPolicy, POLICY_NUMBER, POLICY_VERSION,
 };
