@@ -61,7 +61,6 @@ pub use value::Fault;
 pub use zones::Zones;
 pub use zones::catalogs::{CatalogChange, Listing, MemberRow};
 pub use zones::enclosing::EnclosingZone;
-pub use zones::watched::{
-    FeedPosition, Fidelity, FileMark, Gap, RejectKind, RejectedRow, SetAside, SourceStatus,
-    ZoneState, ZoneStatus,
-};
+pub use zones::feeds::{FeedPosition, FileMark, RejectKind, RejectedRow, SetAside};
+pub use zones::status::{Fidelity, Gap, SourceStatus, ZoneStatus};
+pub use zones::watched::ZoneState;

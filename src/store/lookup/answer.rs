@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::dns::{Name, Rdata, RecordType, Serial};
 use crate::store::keys::{AFTER_LAST, View};
-use crate::store::zones::watched::Gap;
+use crate::store::zones::status::Gap;
 use crate::time::Timestamp;
 use crate::zone::Missed;
 
