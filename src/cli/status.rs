@@ -13,7 +13,9 @@ use crate::cli::session::{load_config, open_to_look, parse_name};
 use crate::config::Config;
 use crate::count::counted;
 use crate::dns::{Name, Serial};
-use crate::pipeline::{examine_parts, judging_waits, noted_tables, noted_warnings, read_held};
+use crate::pipeline::{
+    examine_parts, judging_waits, read_held, recorded_tables, recorded_warnings,
+};
 use crate::store::{Fate, LogStanding, SourceKind, Store, ZoneStatus};
 use crate::time::{Clock, Span, Timestamp, WallClock};
 
@@ -222,10 +224,10 @@ fn no_database(path: &Path, line: &str) -> Failure {
 /// whether it waits.
 fn print_tables(config: &Config, store: &Store, now: Timestamp) -> Result<bool, Failure> {
     let mut err = std::io::stderr();
-    for line in noted_tables(config, store)? {
+    for line in recorded_tables(config, store)? {
         writeln!(err, "{line}")?;
     }
-    for fault in noted_warnings(config, store, now)? {
+    for fault in recorded_warnings(config, store, now)? {
         writeln!(err, "warning: {fault}")?;
     }
     if !judging_waits(store)? {

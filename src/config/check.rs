@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use crate::config::fault::{ConfigError, Fault, Places, Weight};
+use crate::config::fault::{ConfigError, Fault, KeyLines, Weight};
 use crate::config::machine::{FittedLimit, Machine, fit_limits};
 use crate::config::reading::{Reader, nearest};
 use crate::config::resolved::{
@@ -63,14 +63,14 @@ impl Config {
             })?;
         let (config, mut faults) =
             examine_text(path, &String::from_utf8_lossy(&octets), WallClock.now());
-        note_foreign_bytes(&config, &octets, &mut faults);
+        refuse_foreign_bytes(&config, &octets, &mut faults);
         Ok((config, faults))
     }
 }
 
 /// Adds a fault for the first byte that is not UTF-8. What else is wrong with a line that holds such a byte
 /// follows from it, and is left out.
-fn note_foreign_bytes(config: &Config, octets: &[u8], faults: &mut Vec<Fault>) {
+fn refuse_foreign_bytes(config: &Config, octets: &[u8], faults: &mut Vec<Fault>) {
     let Err(fault) = std::str::from_utf8(octets) else {
         return;
     };
@@ -117,7 +117,7 @@ fn examine_text(path: &Path, text: &str, now: Timestamp) -> (Config, Vec<Fault>)
 /// Checks one file.
 pub(super) struct Checker<'a> {
     path: &'a Path,
-    places: Places,
+    places: KeyLines,
     faults: RefCell<Vec<Fault>>,
     unread: BTreeSet<String>,
     now: Timestamp,

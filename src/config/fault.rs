@@ -80,19 +80,19 @@ fn join(faults: &[Fault]) -> String {
 
 /// Where each key is written: its path, such as `source[2].tls.pins[0]`, and its line.
 #[derive(Debug, Clone, Default)]
-pub struct Places {
+pub struct KeyLines {
     file: PathBuf,
     lines: BTreeMap<String, usize>,
 }
 
-impl Places {
+impl KeyLines {
     /// Notes where every key of a document is.
     pub(super) fn new(file: &Path, text: &str, document: &DeTable<'_>) -> Self {
         let mut places = Self {
             file: file.to_owned(),
             lines: BTreeMap::new(),
         };
-        places.note_table(text, "", document);
+        places.add_table(text, "", document);
         places
     }
 
@@ -128,18 +128,18 @@ impl Places {
     }
 
     /// Notes the keys of a table.
-    fn note_table(&mut self, text: &str, before: &str, table: &DeTable<'_>) {
+    fn add_table(&mut self, text: &str, before: &str, table: &DeTable<'_>) {
         for (key, value) in table {
             let path = joined(before, key.get_ref());
             self.lines.insert(path.clone(), line_at(text, &key.span()));
             match value.get_ref() {
-                DeValue::Table(table) => self.note_table(text, &path, table),
+                DeValue::Table(table) => self.add_table(text, &path, table),
                 DeValue::Array(list) => {
                     for (i, item) in list.iter().enumerate() {
                         let path = format!("{path}[{i}]");
                         self.lines.insert(path.clone(), line_at(text, &item.span()));
                         if let DeValue::Table(table) = item.get_ref() {
-                            self.note_table(text, &path, table);
+                            self.add_table(text, &path, table);
                         }
                     }
                 }

@@ -20,7 +20,7 @@ mod template;
 mod url;
 mod written;
 
-pub use fault::{ConfigError, Fault, Places, Weight};
+pub use fault::{ConfigError, Fault, KeyLines, Weight};
 pub use machine::FittedLimit;
 pub use resolved::{
     CanaryConfig, CatalogSource, Config, DkimConfig, FeedSource, Feeding, KeySecret, MailConfig,

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue, Deserializer};
 
-use crate::config::fault::{Fault, Places, Weight, joined, line_at};
+use crate::config::fault::{Fault, KeyLines, Weight, joined, line_at};
 use crate::config::written::{
     CatalogSection, FeedSection, KindSection, ProbeSection, SourceKeys, SourceSection,
     TransferSection, Written, ZonefileSection,
@@ -87,7 +87,7 @@ const PATH_KEYS: [&str; 15] = [
 pub(super) struct Reader<'a> {
     text: &'a str,
     /// Where each key is.
-    pub places: Places,
+    pub places: KeyLines,
     /// What is wrong.
     pub faults: Vec<Fault>,
     /// The keys, by their paths, that could not be read: that they are missing is no fault of its own.
@@ -100,7 +100,7 @@ impl<'a> Reader<'a> {
         let (document, errors) = DeTable::parse_recoverable(text);
         let mut reader = Self {
             text,
-            places: Places::new(path, text, document.get_ref()),
+            places: KeyLines::new(path, text, document.get_ref()),
             faults: Vec::new(),
             unread: BTreeSet::new(),
         };
@@ -157,13 +157,13 @@ impl<'a> Reader<'a> {
             return written;
         }
         for (key, value) in &root {
-            self.tell_top(key.get_ref(), value.get_ref());
+            self.refuse_top(key.get_ref(), value.get_ref());
         }
         written
     }
 
     /// Tells of a section, or of a key above the first one, that is not known.
-    fn tell_top(&mut self, key: &str, value: &DeValue<'_>) {
+    fn refuse_top(&mut self, key: &str, value: &DeValue<'_>) {
         let is_section = match value {
             DeValue::Table(_) => true,
             DeValue::Array(list) => list.iter().any(|item| item.get_ref().is_table()),

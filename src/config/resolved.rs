@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use crate::case::MailRules;
-use crate::config::fault::{Fault, Places, Weight};
+use crate::config::fault::{Fault, KeyLines, Weight};
 use crate::config::machine::FittedLimit;
 use crate::config::written::{DkimAlgorithm, FullEvery, Profile, Written};
 use crate::detector::DetectPolicy;
@@ -69,7 +69,7 @@ pub struct Config {
     /// The file that what happens to cases is written to.
     pub events_path: Option<PathBuf>,
     /// Where each key is written.
-    pub places: Places,
+    pub places: KeyLines,
     /// What is sound and hardly meant, in the order of the file.
     pub warnings: Vec<Fault>,
 }

@@ -22,7 +22,7 @@ const PUT_OFF_MAX: Span = Span::seconds(120);
 /// NOTIFY tells of may take as long to be seen; but never beyond [`PUT_OFF_MAX`] after the first. A second look that
 /// finds nothing new plans no third, unless a NOTIFY came shortly before it.
 #[derive(Debug, Default)]
-pub(super) struct SecondLooks {
+pub(super) struct SecondRefreshes {
     notified: HashSet<Name>,
     planned: HashMap<Name, Planned>,
     /// When each planned look is due, in order.
@@ -40,14 +40,14 @@ struct Planned {
     at: Moment,
 }
 
-impl SecondLooks {
+impl SecondRefreshes {
     /// Notes that a NOTIFY has a zone looked at.
-    pub fn note_notify(&mut self, zone: &Name) {
+    pub fn record_notify(&mut self, zone: &Name) {
         self.notified.insert(zone.clone());
     }
 
     /// Notes that a zone was looked at, and whether it was as known.
-    pub fn note_look(&mut self, zone: &Name, is_old: bool, now: Moment) {
+    pub fn record_refresh(&mut self, zone: &Name, is_old: bool, now: Moment) {
         let was_notified = self.notified.remove(zone);
         if !is_old {
             self.forget(zone);
@@ -350,24 +350,24 @@ mod tests {
     fn notify_that_brings_nothing_plans_one_second_look() {
         let at = Moment::from_seconds;
         let zone = Name::parse("example").expect("valid");
-        let mut looks = SecondLooks::default();
+        let mut looks = SecondRefreshes::default();
         // A look that nobody was notified of plans none.
-        looks.note_look(&zone, true, at(0));
+        looks.record_refresh(&zone, true, at(0));
         assert_eq!(looks.next_at(), None);
         // Many NOTIFY: one second look, half a minute after the last of them.
         for second in [0, 5, 25] {
-            looks.note_notify(&zone);
-            looks.note_look(&zone, true, at(second));
+            looks.record_notify(&zone);
+            looks.record_refresh(&zone, true, at(second));
         }
         assert_eq!(looks.next_at(), Some(at(55)));
         assert_eq!(looks.take_due(at(54)), Vec::<Name>::new());
         assert_eq!(looks.take_due(at(55)), vec![zone.clone()]);
         // The second look itself plans none, and news end what is planned.
-        looks.note_look(&zone, true, at(55));
+        looks.record_refresh(&zone, true, at(55));
         assert_eq!(looks.next_at(), None);
-        looks.note_notify(&zone);
-        looks.note_look(&zone, true, at(61));
-        looks.note_look(&zone, false, at(62));
+        looks.record_notify(&zone);
+        looks.record_refresh(&zone, true, at(61));
+        looks.record_refresh(&zone, false, at(62));
         assert_eq!(looks.next_at(), None);
         assert!(looks.planned.is_empty() && looks.due.is_empty());
     }
@@ -376,14 +376,14 @@ mod tests {
     fn endless_notify_neither_puts_a_second_look_off_for_ever_nor_takes_the_last_one_its_own() {
         let at = Moment::from_seconds;
         let zone = Name::parse("example").expect("a name");
-        let mut looks = SecondLooks::default();
+        let mut looks = SecondRefreshes::default();
         for second in (0..=110).step_by(10) {
-            looks.note_notify(&zone);
-            looks.note_look(&zone, true, at(second));
+            looks.record_notify(&zone);
+            looks.record_refresh(&zone, true, at(second));
         }
         assert_eq!(looks.take_due(at(119)), Vec::<Name>::new());
         assert_eq!(looks.take_due(at(120)), vec![zone.clone()]);
-        looks.note_look(&zone, true, at(120));
+        looks.record_refresh(&zone, true, at(120));
         // The NOTIFY of second 110.
         assert_eq!(looks.next_at(), Some(at(140)));
         assert_eq!(looks.take_due(at(140)), vec![zone]);

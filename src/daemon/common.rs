@@ -14,7 +14,7 @@ use crate::daemon::settled::SettledClock;
 use crate::daemon::stop::Stop;
 use crate::daemon::unread::Unread;
 use crate::pipeline::{
-    Docket, Pipeline, PipelineError, PollOptions, Setup, Stage, Troubles, ZoneReport, note_stage,
+    Docket, Pipeline, PipelineError, PollOptions, Setup, Stage, Troubles, ZoneReport, record_stage,
 };
 use crate::store::{Store, StoreOptions};
 use crate::time::{Clock, Moment, Span, Step};
@@ -192,8 +192,8 @@ impl Common {
         reports: &[ZoneReport],
     ) -> Result<(), PipelineError> {
         for timings in reports.iter().filter_map(|it| it.timings) {
-            note_stage(Stage::Fetch, Duration::from_millis(timings.fetched_ms));
-            note_stage(Stage::Store, Duration::from_millis(timings.stored_ms));
+            record_stage(Stage::Fetch, Duration::from_millis(timings.fetched_ms));
+            record_stage(Stage::Store, Duration::from_millis(timings.stored_ms));
         }
         let mut unread = self.unread.lock().unwrap_or_else(PoisonError::into_inner);
         unread.log_reports(reports, |report| pipeline.ingest().is_known_outage(report));

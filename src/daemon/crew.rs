@@ -14,7 +14,9 @@ use tokio::sync::mpsc;
 
 use crate::config::{Feeding, Source};
 use crate::daemon::common::{Common, options};
-use crate::pipeline::{Pipeline, PipelineError, Setup, Stage, ZoneOutcome, ZoneReport, note_stage};
+use crate::pipeline::{
+    Pipeline, PipelineError, Setup, Stage, ZoneOutcome, ZoneReport, record_stage,
+};
 use crate::web::{Pushed, PushedLines};
 
 /// The crew's name.
@@ -211,7 +213,7 @@ impl Crew {
             // What waits for a network is the work of `watch`.
             Feeding::Transfer(_) | Feeding::Catalog(_) | Feeding::Probe(_) => Vec::new(),
         };
-        note_stage(Stage::Read, began.elapsed());
+        record_stage(Stage::Read, began.elapsed());
         self.common.end_reports(pipeline, &reports)
     }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::config::Fault;
 use crate::daemon::common::{Common, options};
-use crate::pipeline::{Setup, Stage, note_stage};
+use crate::pipeline::{Setup, Stage, record_stage};
 use crate::time::Clock as _;
 
 /// The worker's name.
@@ -59,7 +59,7 @@ pub(super) fn judge(common: &Arc<Common>) {
             &options(),
             &goes_on,
         );
-        note_stage(Stage::Judge, began.elapsed());
+        record_stage(Stage::Judge, began.elapsed());
         common.post.ring();
         match judged {
             Ok(left) => {

@@ -31,7 +31,7 @@ use crate::daemon::crew::{CREW, Crew};
 use crate::daemon::listeners::{Listeners, Marks, PUSHES_WAITING_MAX, hand_on};
 use crate::daemon::watch::{Hearing, watch};
 use crate::daemon::{housekeeping, judging, post, systemd};
-use crate::pipeline::{Pipeline, Setup, log_step, note_start, write_held};
+use crate::pipeline::{Pipeline, Setup, log_step, record_start, write_held};
 use crate::store::{StoreError, end_waits};
 use crate::time::{Clock, StepWatch};
 use crate::web::PushedLines;
@@ -222,7 +222,7 @@ impl Service {
         faults: &mut mpsc::UnboundedReceiver<ServiceError>,
         reload: Reload,
     ) -> Result<(), ServiceError> {
-        note_start(self.common.clock.now());
+        record_start(self.common.clock.now());
         let watching = self.watching();
         tracing::info!("{watching}");
         systemd::notify_ready(&watching);

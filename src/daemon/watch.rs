@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::config::{Config, Feeding, ProbeConfig, Source};
-use crate::daemon::agenda::{Agenda, SecondLooks, jitter_of};
+use crate::daemon::agenda::{Agenda, SecondRefreshes, jitter_of};
 use crate::daemon::common::{Common, WATCH, options};
 use crate::daemon::crew::{Crew, Passed};
 use crate::daemon::schedule::Timetable;
@@ -138,7 +138,7 @@ struct Watch<'a> {
     /// Of these, zones that are to be looked at again.
     again: HashSet<Name>,
     /// Zones and catalogs that are looked at because of a NOTIFY, and those to be looked at once more.
-    second_looks: SecondLooks,
+    second_refreshes: SecondRefreshes,
     /// Which source feeds a zone that may be marked by a NOTIFY.
     senders: &'a RwLock<NotifyTable>,
     source_of: HashMap<Name, usize>,
@@ -194,7 +194,7 @@ impl<'a> Watch<'a> {
             passing: HashMap::new(),
             in_flight: HashMap::new(),
             again: HashSet::new(),
-            second_looks: SecondLooks::default(),
+            second_refreshes: SecondRefreshes::default(),
             senders,
             source_of,
             config,
@@ -435,7 +435,7 @@ impl<'a> Watch<'a> {
             return Ok(());
         };
         let now = self.pipeline.clock().moment();
-        self.second_looks.note_notify(zone);
+        self.second_refreshes.record_notify(zone);
         match &self.config.sources[i].feeding {
             Feeding::Catalog(CatalogSource { catalog, .. }) if catalog == zone => {
                 if self.busy.contains(&i) {
@@ -463,10 +463,10 @@ impl<'a> Watch<'a> {
                 _ => false,
             };
             let now = self.pipeline.clock().moment();
-            self.second_looks.note_look(zone, is_old, now);
+            self.second_refreshes.record_refresh(zone, is_old, now);
             if self.again.contains(zone) {
                 // A NOTIFY came while this look went on; the one that follows is its first.
-                self.second_looks.note_notify(zone);
+                self.second_refreshes.record_notify(zone);
             }
         }
     }
@@ -474,7 +474,7 @@ impl<'a> Watch<'a> {
     /// Looks again at zones whose NOTIFY had brought nothing.
     fn plan_again(&mut self) -> Result<(), PipelineError> {
         let now = self.pipeline.clock().moment();
-        for zone in self.second_looks.take_due(now) {
+        for zone in self.second_refreshes.take_due(now) {
             let Some(i) = self.source_of.get(&zone).copied() else {
                 continue;
             };
@@ -585,7 +585,7 @@ impl<'a> Watch<'a> {
     fn until_next(&self) -> Duration {
         let now = self.pipeline.clock().moment();
         let next = self.agenda.next_at().into_iter();
-        let next = next.chain(self.second_looks.next_at()).min();
+        let next = next.chain(self.second_refreshes.next_at()).min();
         let wait = next.map_or(SLEEP_MAX, |next| next.since(now));
         // At least a millisecond, so that what is due within the present one does not spin.
         wait.clamp(Duration::from_millis(1), SLEEP_MAX)

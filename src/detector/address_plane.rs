@@ -16,7 +16,8 @@ use std::net::IpAddr;
 
 use crate::count::counted;
 use crate::detector::features::{
-    Spread, Stayed, Window, ceiling, clamp_share, network_word, networks_text, points_in, values_in,
+    Exposure, Spread, Window, ceiling, clamp_share, network_word, networks_text, points_in,
+    values_in,
 };
 use crate::detector::finding::{Check, Gate, Level, Plane, PlaneFinding, Term};
 use crate::detector::nameserver_plane::Judged;
@@ -256,7 +257,7 @@ fn evaluate(
             .iter()
             .rfind(|point| weight_of(point) > 0.0)
             .map(|point| point.moment.at),
-        tenure_hours: Stayed::of(&week, &timeline.addresses).tenure_hours(),
+        tenure_hours: Exposure::of(&week, &timeline.addresses).tenure_hours(),
         names: Vec::new(),
         addresses: addresses
             .iter()
@@ -569,7 +570,7 @@ fn measure(
         .collect();
     let fresh: u32 = points.iter().map(|point| point.fresh_glue()).sum();
     let added: u32 = points.iter().map(|point| point.added_addresses).sum();
-    let stayed = Stayed::of(&window, &timeline.addresses);
+    let stayed = Exposure::of(&window, &timeline.addresses);
     let mean_size = stayed.mean_size(&window);
     Measures {
         scale,

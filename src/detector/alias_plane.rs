@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::count::counted;
-use crate::detector::features::{Spread, Stayed, Window, ceiling, clamp_share, values_in};
+use crate::detector::features::{Exposure, Spread, Window, ceiling, clamp_share, values_in};
 use crate::detector::finding::{Check, Gate, Level, Plane, PlaneFinding, SeenName, Term};
 use crate::detector::plane_checks::{
     at_least_reviewed, bulk_check, change_counts, last_reset, left_out_check, listed, reset_check,
@@ -290,7 +290,7 @@ impl Measures {
             fresh: fresh.iter().sum(),
             operators: of_week.len() as u32,
             replaced: others.len() as u32,
-            tenure: Stayed::of(week, &timeline.names).tenure_hours(),
+            tenure: Exposure::of(week, &timeline.names).tenure_hours(),
             lasted_h: lasted.map_or(0.0, Span::as_hours),
             last_step_at: last.map(|it| it.moment.at),
         }

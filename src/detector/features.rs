@@ -76,14 +76,14 @@ pub(super) fn values_in<'a, T: Ord>(
 
 /// Exposure and removals of a set in a window.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Stayed {
+pub(super) struct Exposure {
     /// Hours that the values were there, summed.
     pub exposure_hours: f64,
     /// How often a value left.
     pub removals: u32,
 }
 
-impl Stayed {
+impl Exposure {
     /// Sums over `presences`.
     pub fn of<T>(window: &Window, presences: &[(T, Presence)]) -> Self {
         Self {

@@ -14,7 +14,7 @@ use std::net::IpAddr;
 
 use crate::count::counted;
 use crate::detector::features::{
-    Spread, Stayed, Window, ceiling, clamp_share, networks_text, points_in, values_in,
+    Exposure, Spread, Window, ceiling, clamp_share, networks_text, points_in, values_in,
 };
 use crate::detector::finding::{Check, Gate, Level, Plane, PlaneFinding, SeenName, Term};
 use crate::detector::nameserver_steps::{
@@ -537,13 +537,13 @@ fn operated_check(operated: &Operated, moved: &BTreeSet<&Name>) -> Option<Check>
 
 /// Returns the shorter of the mean stays of names and of addresses, in hours.
 fn shortest_tenure(week: &Window, timeline: &Timeline, window: &NameserverWindow) -> Option<f64> {
-    let names = Stayed::of(week, &timeline.names).tenure_hours();
+    let names = Exposure::of(week, &timeline.names).tenure_hours();
     let own = timeline.addresses.iter();
     let own: Vec<_> = own
         .filter(|((host, _), _)| !window.is_of_other(host))
         .cloned()
         .collect();
-    let addresses = Stayed::of(week, &own).tenure_hours();
+    let addresses = Exposure::of(week, &own).tenure_hours();
     match (names, addresses) {
         (Some(names), Some(addresses)) => Some(names.min(addresses)),
         (one, other) => one.or(other),

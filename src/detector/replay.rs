@@ -211,7 +211,7 @@ impl<'a> Walk<'a> {
             let touched = addresses.chain(&event.known_addresses);
             self.compare(moment, touched.map(|(name, _)| *name).collect());
         }
-        self.note_presences(moment.at);
+        self.record_presences(moment.at);
     }
 
     /// Begins at a new registration with the records that are there.
@@ -219,11 +219,11 @@ impl<'a> Walk<'a> {
         self.is_reset = true;
         self.forget();
         self.learn_all();
-        self.note_presences(at);
+        self.record_presences(at);
     }
 
     /// Notes what is there from `at` on.
-    fn note_presences(&mut self, at: Timestamp) {
+    fn record_presences(&mut self, at: Timestamp) {
         let addresses = self.active_addresses(&self.names.active);
         self.name_presences.note(&self.names.active, at);
         self.address_presences.note(&addresses, at);

@@ -102,7 +102,7 @@ pub fn standing_of(
 
 /// Says on a name-server plane which of its name servers are sitting ducks. A plane that is watched is reviewed, if one
 /// can be taken over or was; no other level changes.
-pub fn note_sitting_hosts(plane: &mut PlaneFinding, mut hosts: Vec<SittingHost>) {
+pub fn mark_sitting_hosts(plane: &mut PlaneFinding, mut hosts: Vec<SittingHost>) {
     if hosts.is_empty() {
         return;
     }

@@ -11,8 +11,8 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use crate::enrich::lists::parse_prefix;
 use crate::enrich::table::{
-    Column, Layout, OCTETS_MAX, Places, TableError, TableSummary, each_row, field, parse_asn,
-    read_text, unreadable, written_at,
+    Column, ColumnNumbers, Layout, OCTETS_MAX, TableError, TableSummary, each_row, field,
+    parse_asn, read_text, unreadable, written_at,
 };
 use crate::file;
 use crate::time::Timestamp;
@@ -233,7 +233,7 @@ impl AsnTable {
     }
 
     /// Adds one row.
-    fn add(&mut self, row: &csv::StringRecord, places: &Places) -> Result<(), String> {
+    fn add(&mut self, row: &csv::StringRecord, places: &ColumnNumbers) -> Result<(), String> {
         let (first, last) = range_of(row, places)?;
         // Published tables leave the number of an unrouted range out.
         let number = field(row, places, 2).unwrap_or("0");
@@ -258,7 +258,7 @@ impl AsnTable {
 }
 
 /// Returns the first and the last address of a row.
-fn range_of(row: &csv::StringRecord, places: &Places) -> Result<(IpAddr, IpAddr), String> {
+fn range_of(row: &csv::StringRecord, places: &ColumnNumbers) -> Result<(IpAddr, IpAddr), String> {
     let address = |column: usize| {
         let text = field(row, places, column).unwrap_or_default();
         text.parse::<IpAddr>()

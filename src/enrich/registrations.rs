@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::dns::Name;
 use crate::enrich::table::{
-    Column, Layout, Places, TableError, TableSummary, each_row, field, read_text, reader,
+    Column, ColumnNumbers, Layout, TableError, TableSummary, each_row, field, read_text, reader,
     unreadable, written_at,
 };
 use crate::time::Timestamp;
@@ -41,7 +41,7 @@ const ROWS: [Layout; 1] = [Layout {
 pub struct Registrations {
     text: String,
     /// Where the columns are.
-    places: Places,
+    places: ColumnNumbers,
     /// Where each row begins, in the order of the rows' domains.
     rows: Vec<u64>,
     summary: TableSummary,
@@ -133,7 +133,7 @@ impl Registrations {
 }
 
 /// Reads a row.
-fn parse(row: &csv::StringRecord, places: &Places) -> Result<(Name, Registration), String> {
+fn parse(row: &csv::StringRecord, places: &ColumnNumbers) -> Result<(Name, Registration), String> {
     let domain = field(row, places, 0).unwrap_or_default();
     let domain = Name::parse(domain).map_err(|fault| format!("domain {domain:?}: {fault}"))?;
     let created = field(row, places, 1).ok_or("the field created is missing")?;

@@ -56,7 +56,7 @@ pub(super) struct Layout {
 }
 
 /// Where the columns of a layout are in a row; `None` for one that is not there.
-pub(super) type Places = Vec<Option<usize>>;
+pub(super) type ColumnNumbers = Vec<Option<usize>>;
 
 /// Returns an error about a whole file.
 pub(super) fn unreadable(path: &Path, fault: impl ToString) -> TableError {
@@ -111,11 +111,11 @@ pub(super) fn each_row(
     path: &Path,
     text: &str,
     layouts: &[Layout],
-    mut each: impl FnMut(&csv::StringRecord, &Places, u64) -> Result<(), String>,
-) -> Result<Places, TableError> {
+    mut each: impl FnMut(&csv::StringRecord, &ColumnNumbers, u64) -> Result<(), String>,
+) -> Result<ColumnNumbers, TableError> {
     let mut reader = reader(text);
     let usual = &layouts[0];
-    let mut places: Places = (0..usual.columns.len()).map(Some).collect();
+    let mut places: ColumnNumbers = (0..usual.columns.len()).map(Some).collect();
     let mut width_max = usual.columns.len();
     let mut row = csv::StringRecord::new();
     let mut is_first = true;
@@ -168,7 +168,7 @@ fn skipped_lines(text: &str, at: u64) -> u64 {
 }
 
 /// Returns where the columns of a layout are, if a row names all that are needed.
-fn heading(row: &csv::StringRecord, layout: &Layout) -> Option<Places> {
+fn heading(row: &csv::StringRecord, layout: &Layout) -> Option<ColumnNumbers> {
     let folded = |field: &str| {
         field
             .trim()
@@ -182,7 +182,7 @@ fn heading(row: &csv::StringRecord, layout: &Layout) -> Option<Places> {
             .iter()
             .position(|name| column.0.contains(&name.as_str()))
     };
-    let places: Places = layout.columns.iter().map(find).collect();
+    let places: ColumnNumbers = layout.columns.iter().map(find).collect();
     places[..layout.needed]
         .iter()
         .all(Option::is_some)
@@ -215,7 +215,7 @@ fn names(layout: &Layout) -> String {
 /// Returns a field that is not empty.
 pub(super) fn field<'r>(
     row: &'r csv::StringRecord,
-    places: &Places,
+    places: &ColumnNumbers,
     column: usize,
 ) -> Option<&'r str> {
     let field = row.get((*places.get(column)?)?)?;

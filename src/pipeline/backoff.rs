@@ -82,14 +82,14 @@ impl Backoff {
     }
 
     /// Notes primaries that said that they know no incremental transfers.
-    pub fn note_stepless(&mut self, primaries: &[SocketAddr], now: Moment) {
+    pub fn record_stepless(&mut self, primaries: &[SocketAddr], now: Moment) {
         let until = now + STEPLESS_FOR;
         self.stepless
             .extend(primaries.iter().map(|primary| (*primary, until)));
     }
 
     /// Notes that a primary did not answer. Returns whether it is away since now.
-    pub fn note_away(&mut self, silence: &Silence<'_>, now: Moment) -> bool {
+    pub fn record_unreached(&mut self, silence: &Silence<'_>, now: Moment) -> bool {
         let primary = silence.primary;
         let silent = self.silent.entry(primary).or_default();
         if let Asked::One(zone) = silence.asked
@@ -106,7 +106,7 @@ impl Backoff {
     }
 
     /// Notes that a primary was reached. Returns since when it could not be, if so.
-    pub fn note_back(&mut self, primary: SocketAddr) -> Option<Moment> {
+    pub fn record_reached(&mut self, primary: SocketAddr) -> Option<Moment> {
         self.silent.remove(&primary);
         self.away.remove(&primary)
     }
@@ -174,18 +174,18 @@ mod tests {
         };
         // One zone that it never answers, between others that it does.
         for turn in 0..5 {
-            assert!(!backoff.note_away(&silence(Asked::One(&names[0])), at(turn)));
-            assert_eq!(backoff.note_back(primary), None);
+            assert!(!backoff.record_unreached(&silence(Asked::One(&names[0])), at(turn)));
+            assert_eq!(backoff.record_reached(primary), None);
         }
         let away = names
             .each_ref()
-            .map(|name| backoff.note_away(&silence(Asked::One(name)), at(10)));
+            .map(|name| backoff.record_unreached(&silence(Asked::One(name)), at(10)));
         assert_eq!(away, [false, false, true]);
         assert!(
-            !backoff.note_away(&silence(Asked::Many), at(11)),
+            !backoff.record_unreached(&silence(Asked::Many), at(11)),
             "that is known"
         );
-        assert_eq!(backoff.note_back(primary), Some(at(10)));
-        assert!(backoff.note_away(&silence(Asked::Many), at(12)));
+        assert_eq!(backoff.record_reached(primary), Some(at(10)));
+        assert!(backoff.record_unreached(&silence(Asked::Many), at(12)));
     }
 }

@@ -71,17 +71,17 @@ static REQUESTS: [Sum; 5] = [const { Sum::new() }; 5];
 static STARTED_AT: OnceLock<Timestamp> = OnceLock::new();
 
 /// Notes that the service starts.
-pub fn note_start(now: Timestamp) {
+pub fn record_start(now: Timestamp) {
     let _ = STARTED_AT.set(now);
 }
 
 /// Notes how long a part of the work took.
-pub fn note_stage(stage: Stage, took: Duration) {
+pub fn record_stage(stage: Stage, took: Duration) {
     STAGE_TIMES[stage as usize].add(took);
 }
 
 /// Notes a request over HTTP that was answered.
-pub fn note_request(status: u16, took: Duration) {
+pub fn record_request(status: u16, took: Duration) {
     let class = usize::from(status / 100).clamp(1, REQUESTS.len());
     REQUESTS[class - 1].add(took);
 }
@@ -137,7 +137,7 @@ type ProcessMetric = (&'static str, &'static str, &'static str, f64);
 
 /// Writes what clients of Prometheus tell of every process; what the system does not tell is left out.
 fn write_process(page: &mut Page) {
-    for (name, kind, help, value) in look_at_process().unwrap_or_default() {
+    for (name, kind, help, value) in read_process().unwrap_or_default() {
         page.family(name, kind, help);
         page.value(name, &[], value);
     }
@@ -149,7 +149,7 @@ fn write_process(page: &mut Page) {
 }
 
 /// Asks the system about this process.
-fn look_at_process() -> procfs::ProcResult<Vec<ProcessMetric>> {
+fn read_process() -> procfs::ProcResult<Vec<ProcessMetric>> {
     let process = Process::myself()?;
     let stat = process.stat()?;
     let ticks = (stat.utime + stat.stime) as f64;
@@ -212,8 +212,8 @@ mod tests {
 
     #[test]
     fn page_has_what_was_noted() {
-        note_stage(Stage::Send, Duration::from_millis(1500));
-        note_request(404, Duration::from_millis(2));
+        record_stage(Stage::Send, Duration::from_millis(1500));
+        record_request(404, Duration::from_millis(2));
         let page = process_metrics();
         for line in [
             "fluxwatch_stage_seconds_sum{stage=\"send\"} 1.5",

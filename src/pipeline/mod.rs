@@ -38,7 +38,7 @@ mod upkeep;
 
 pub use context::{Pipeline, Setup};
 pub use error::PipelineError;
-pub use figures::{Stage, note_request, note_stage, note_start, process_metrics};
+pub use figures::{Stage, process_metrics, record_request, record_stage, record_start};
 pub use findings::Findings;
 pub use findings::canary::{CanaryState, check_canary};
 pub use findings::find::DomainFinding;
@@ -68,7 +68,8 @@ pub use outcome::PassiveSummary;
 pub use outcome::{PollOptions, StoredSummary, Timings, ZoneOutcome, ZoneReport};
 pub use parts::Stamp;
 pub use parts::{
-    Parts, TableInUse, check_parts, examine_parts, noted_tables, noted_warnings, table_warnings,
+    Parts, TableInUse, check_parts, examine_parts, recorded_tables, recorded_warnings,
+    table_warnings,
 };
 pub use surroundings::check_surroundings;
 pub use troubles::{Troubles, read_held, write_held};

@@ -126,7 +126,7 @@ impl Parts {
 /// # Errors
 ///
 /// [`StoreError`].
-pub fn noted_tables(config: &Config, store: &Store) -> Result<Vec<String>, StoreError> {
+pub fn recorded_tables(config: &Config, store: &Store) -> Result<Vec<String>, StoreError> {
     let all = [
         ("enrich.asn", &config.asn_path),
         ("enrich.hosting_asns", &config.hosting_path),
@@ -142,10 +142,10 @@ pub fn noted_tables(config: &Config, store: &Store) -> Result<Vec<String>, Store
     }
     for (key, path) in all {
         let Some(path) = path else { continue };
-        let rows = store.desk().noted_number(&rows_key(key))?;
+        let rows = store.desk().saved_number(&rows_key(key))?;
         let made_at = store
             .desk()
-            .noted_number(&made_key(key))?
+            .saved_number(&made_key(key))?
             .map(Timestamp::from_unix);
         let date = made_at.map_or(String::new(), |at| format!(" of {}", at.to_date()));
         let held = match rows {
@@ -163,7 +163,7 @@ pub fn noted_tables(config: &Config, store: &Store) -> Result<Vec<String>, Store
 /// # Errors
 ///
 /// [`StoreError`].
-pub fn noted_warnings(
+pub fn recorded_warnings(
     config: &Config,
     store: &Store,
     now: Timestamp,
@@ -173,7 +173,7 @@ pub fn noted_warnings(
         (_, true) => None,
         _ => store
             .desk()
-            .noted_number(&made_key("enrich.asn"))?
+            .saved_number(&made_key("enrich.asn"))?
             .map(Timestamp::from_unix),
     };
     Ok(asn_warnings(config, made_at, now))

@@ -50,7 +50,7 @@ pub(super) struct Ends {
 
 impl Ends {
     /// Notes a comment that has a line for itself.
-    pub fn note_comment(&mut self, line: u64, comment: &[u8]) {
+    pub fn take_comment(&mut self, line: u64, comment: &[u8]) {
         let cut = &comment[..comment.len().min(COMMENT_OCTETS_MAX)];
         let comment = String::from_utf8_lossy(cut);
         let text = comment.trim_start_matches(';').trim();
@@ -83,12 +83,12 @@ impl Ends {
     }
 
     /// Notes the signature of a signed transfer: what holds one is a dump.
-    pub fn note_signature(&mut self, line: u64) {
+    pub fn take_signature(&mut self, line: u64) {
         self.banner_line.get_or_insert(line);
     }
 
     /// Notes a record; `soa` has the words of an apex's SOA.
-    pub fn note_record(&mut self, soa: Option<&[(&[u8], bool)]>) {
+    pub fn take_record(&mut self, soa: Option<&[(&[u8], bool)]>) {
         self.told = None;
         self.goes_on = true;
         let Some(words) = soa else {
@@ -192,9 +192,9 @@ mod tests {
         let mut ends = Ends::default();
         for (number, line) in (1..).zip(lines) {
             match *line {
-                "S" => ends.note_record(Some(&SOA)),
-                "r" => ends.note_record(None),
-                comment => ends.note_comment(number, comment.as_bytes()),
+                "S" => ends.take_record(Some(&SOA)),
+                "r" => ends.take_record(None),
+                comment => ends.take_comment(number, comment.as_bytes()),
             }
         }
         ends.judge(lines.len() as u64)

@@ -36,11 +36,11 @@ pub(super) struct Connection {
 }
 
 /// A message with its right to a part of the buffer.
-type Ahead = Result<(Vec<u8>, OwnedSemaphorePermit), Refusal>;
+type ReadAhead = Result<(Vec<u8>, OwnedSemaphorePermit), Refusal>;
 
 /// Messages of a connection, read ahead.
 pub(super) struct MessageStream {
-    messages: mpsc::Receiver<Ahead>,
+    messages: mpsc::Receiver<ReadAhead>,
     reader: JoinHandle<()>,
 }
 

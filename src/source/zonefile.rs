@@ -300,7 +300,7 @@ impl<'a, S: Spool> ZoneReader<'a, S> {
             let cut = cut_entry(rest, &mut words).map_err(|fault| self.cut_fault(fault))?;
             let Some((end, lines)) = cut else { break };
             if words.is_empty() {
-                self.note_comment(&rest[..end]);
+                self.take_comment(&rest[..end]);
             } else {
                 self.read_entry(rest, &words)?;
             }
@@ -325,10 +325,10 @@ impl<'a, S: Spool> ZoneReader<'a, S> {
     }
 
     /// Notes a line that is a comment, or empty.
-    fn note_comment(&mut self, line: &[u8]) {
+    fn take_comment(&mut self, line: &[u8]) {
         let text = line.trim_ascii();
         if text.starts_with(b";") {
-            self.ends.note_comment(self.line + 1, text);
+            self.ends.take_comment(self.line + 1, text);
         }
     }
 
@@ -410,7 +410,7 @@ impl<'a, S: Spool> ZoneReader<'a, S> {
         if !is_signature {
             return Err(self.malformed(&class_fault(class)).into());
         }
-        self.ends.note_signature(self.line + 1);
+        self.ends.take_signature(self.line + 1);
         Ok(())
     }
 
@@ -587,7 +587,7 @@ impl<'a, S: Spool> ZoneReader<'a, S> {
         if code == TYPE_SOA {
             return self.read_soa(data);
         }
-        self.ends.note_record(None);
+        self.ends.take_record(None);
         let Some(rtype) = RecordType::from_code(code) else {
             self.intake.count_other();
             return Ok(());
@@ -679,7 +679,7 @@ impl<'a, S: Spool> ZoneReader<'a, S> {
         }
         let serial = parse_soa(data)
             .ok_or_else(|| self.malformed("SOA record with data that cannot be read"))?;
-        self.ends.note_record(Some(data));
+        self.ends.take_record(Some(data));
         match self.serial {
             Some(first) if first != serial => Err(Refusal::SoaMismatch(format!(
                 "two SOA records, serials {first} and {serial}"

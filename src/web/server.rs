@@ -22,7 +22,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
-use crate::pipeline::note_request;
+use crate::pipeline::record_request;
 use crate::web::api::{changes, document, enter, history, metrics};
 use crate::web::attempts::Attempts;
 use crate::web::auth;
@@ -146,7 +146,7 @@ async fn talk<Io, S>(
 async fn note_time(request: Request, next: Next) -> Response {
     let began = Instant::now();
     let response = next.run(request).await;
-    note_request(response.status().as_u16(), began.elapsed());
+    record_request(response.status().as_u16(), began.elapsed());
     response
 }
 

@@ -329,7 +329,7 @@ impl<S: Spool> Intake<S> {
     }
 
     /// Gives an owner of the version its row, for the next version.
-    pub fn note_row(&mut self, slot: Slot) {
+    pub fn set_row(&mut self, slot: Slot) {
         self.table.give_row(slot);
     }
 

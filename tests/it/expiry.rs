@@ -21,11 +21,11 @@ fn shown(kind: SourceKind, expire_s: u32) -> (bool, i32) {
     let seen = WallClock.now() - Span::hours(1);
     store
         .zones()
-        .note_zone_attempt(&zone, seen, None)
+        .record_zone_attempt(&zone, seen, None)
         .expect("noted");
     store
         .zones()
-        .note_soa_timers(&zone, 60, 60, expire_s)
+        .save_soa_timers(&zone, 60, 60, expire_s)
         .expect("noted");
     drop(store);
     let expired = bench.status("example.")["expired"].as_bool();

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::detector::{
     AddressWindow, DetectPolicy, Finding, NameserverReplay, NameserverWindow, Operated,
     PlaneFinding, Planes, evaluate_addresses, evaluate_owners, judge_nameservers, judge_planes,
-    note_sitting_hosts, without_excuses,
+    mark_sitting_hosts, without_excuses,
 };
 use crate::dns::Name;
 use crate::pipeline::error::PipelineError;
@@ -99,7 +99,7 @@ impl Findings<'_> {
         let mut nameservers: Option<PlaneFinding> = None;
         for window in &mut windows.nameservers {
             let mut plane = self.judge_nameservers(window, policy, now, users_at)?;
-            note_sitting_hosts(&mut plane, self.sitting_hosts(window, now)?);
+            mark_sitting_hosts(&mut plane, self.sitting_hosts(window, now)?);
             keep_stronger(&mut nameservers, plane);
         }
         let hosts = nameservers.iter().flat_map(|plane| &plane.names);

@@ -136,7 +136,7 @@ impl Ingest<'_> {
         while let Some(batch) = intake.next_batch().map_err(spool_error)? {
             if kind == VersionKind::Baseline {
                 let rows = tx.apply_first(&batch).map_err(PipelineError::from)?;
-                rows.into_iter().for_each(|slot| intake.note_row(slot));
+                rows.into_iter().for_each(|slot| intake.set_row(slot));
                 continue;
             }
             let candidates = batch.groups();
@@ -331,7 +331,7 @@ impl Ingest<'_> {
             let zone = before.apex.to_string();
             self.store
                 .desk()
-                .note_blind(&zone, &reason, self.clock.now())?;
+                .record_blindness(&zone, &reason, self.clock.now())?;
         }
         Ok(())
     }

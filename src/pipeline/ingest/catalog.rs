@@ -130,7 +130,9 @@ impl Ingest<'_> {
         let (catalog, soa) = match result {
             Ok(Some(read)) => read,
             Ok(None) => {
-                self.store.zones().note_zone_attempt(&job.apex, now, None)?;
+                self.store
+                    .zones()
+                    .record_zone_attempt(&job.apex, now, None)?;
                 let serial = job.last_serial;
                 return Ok(report(ZoneOutcome::Unchanged { serial }));
             }
@@ -138,7 +140,7 @@ impl Ingest<'_> {
                 let refusal = refusal_of(error);
                 self.store
                     .zones()
-                    .note_zone_attempt(&job.apex, now, Some(&refusal))?;
+                    .record_zone_attempt(&job.apex, now, Some(&refusal))?;
                 return Ok(report(ZoneOutcome::Refused(refusal)));
             }
         };
@@ -152,7 +154,7 @@ impl Ingest<'_> {
         if let Some(refusal) = shrank.filter(|_| !job.accept) {
             self.store
                 .zones()
-                .note_zone_attempt(&job.apex, now, Some(&refusal))?;
+                .record_zone_attempt(&job.apex, now, Some(&refusal))?;
             return Ok(report(ZoneOutcome::Refused(refusal)));
         }
         let (change, summary) = self.compare_catalog(&job, &known, catalog)?;
@@ -161,7 +163,9 @@ impl Ingest<'_> {
         self.store
             .zones()
             .apply_catalog(job.id, &job.apex, serial, &change, now)?;
-        self.store.zones().note_zone_attempt(&job.apex, now, None)?;
+        self.store
+            .zones()
+            .record_zone_attempt(&job.apex, now, None)?;
         Ok(report(ZoneOutcome::Catalog(summary)))
     }
 
@@ -359,7 +363,7 @@ impl Ingest<'_> {
         self.record_primaries(Asked::Many, answered, failed, &outcome.unreached)?;
         self.store
             .zones()
-            .note_zones_seen(&outcome.unchanged, now)?;
+            .record_zones_seen(&outcome.unchanged, now)?;
         self.judge
             .reevaluate_swept(&source.name, &outcome.unchanged, now, options)?;
         let report = |zone: Option<Name>, outcome| ZoneReport {
@@ -373,7 +377,7 @@ impl Ingest<'_> {
         for (zone, refusal) in &outcome.refused {
             self.store
                 .zones()
-                .note_zone_attempt(zone, now, Some(refusal))?;
+                .record_zone_attempt(zone, now, Some(refusal))?;
             let refused = ZoneOutcome::Refused(refusal.clone());
             reports.push(report(Some(zone.clone()), refused));
         }

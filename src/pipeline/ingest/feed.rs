@@ -269,7 +269,7 @@ impl Ingest<'_> {
         let now = self.clock.now();
         self.store
             .zones()
-            .note_source_attempt(pass.source, now, fault.as_ref())?;
+            .record_source_attempt(pass.source, now, fault.as_ref())?;
         self.finish_feed(pass, name, fault)
     }
 
@@ -811,7 +811,7 @@ impl Ingest<'_> {
         };
         let mut reports = Vec::new();
         for (zone, summary) in pass.summaries {
-            self.store.zones().note_zone_attempt(&zone, now, None)?;
+            self.store.zones().record_zone_attempt(&zone, now, None)?;
             reports.push(report(
                 Some(zone),
                 if summary.versions > 0 {

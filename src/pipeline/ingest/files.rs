@@ -228,12 +228,12 @@ impl Ingest<'_> {
             Some(refusal) if newest_taken => {
                 self.store
                     .zones()
-                    .note_zone_partly(pass.zone, now, refusal)?;
+                    .record_partial_attempt(pass.zone, now, refusal)?;
             }
             refusal => self
                 .store
                 .zones()
-                .note_zone_attempt(pass.zone, now, refusal)?,
+                .record_zone_attempt(pass.zone, now, refusal)?,
         }
         let event_now = self
             .store
@@ -336,10 +336,10 @@ impl Ingest<'_> {
         };
         self.store
             .zones()
-            .note_file_ending(pass.source, zone.id, read.ends_with_soa)?;
+            .save_file_ending(pass.source, zone.id, read.ends_with_soa)?;
         self.store
             .zones()
-            .note_event_time(pass.source, file.mark.version_at)?;
+            .save_event_time(pass.source, file.mark.version_at)?;
         summary.add(&stored);
         Ok(Ok(()))
     }
@@ -370,7 +370,7 @@ impl Ingest<'_> {
     fn refuse(&self, zone: &Name, refusal: Refusal) -> Result<ZoneOutcome, PipelineError> {
         self.store
             .zones()
-            .note_zone_attempt(zone, self.clock.now(), Some(&refusal))?;
+            .record_zone_attempt(zone, self.clock.now(), Some(&refusal))?;
         Ok(ZoneOutcome::Refused(refusal))
     }
 }

@@ -95,7 +95,7 @@ impl Ingest<'_> {
         self.store_aside(&mut work.aside)?;
         self.store
             .zones()
-            .note_source_attempt(source, self.clock.now(), fault.as_ref())?;
+            .record_source_attempt(source, self.clock.now(), fault.as_ref())?;
         if work.other_types > 0 {
             let count = work.other_types;
             tracing::info!(

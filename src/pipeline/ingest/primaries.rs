@@ -51,7 +51,7 @@ impl Ingest<'_> {
         let now = self.clock.moment();
         self.backoff.borrow_mut().note(answered, failed, now);
         for primary in answered {
-            let since = self.backoff.borrow_mut().note_back(*primary);
+            let since = self.backoff.borrow_mut().record_reached(*primary);
             if let Some(since) = since {
                 let (zones, text) = self.zones_of(*primary)?;
                 let away = now.span_since(since);
@@ -74,7 +74,7 @@ impl Ingest<'_> {
                 asked,
                 enough,
             };
-            let is_new = self.backoff.borrow_mut().note_away(&silence, now);
+            let is_new = self.backoff.borrow_mut().record_unreached(&silence, now);
             if is_new {
                 let (zones, text) = self.zones_of(*primary)?;
                 tracing::error!(%primary, zones, reason = refusal.code(), "primary {primary}: {refusal}; {text} transferred from it");

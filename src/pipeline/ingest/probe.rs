@@ -85,7 +85,7 @@ impl Ingest<'_> {
         };
         match targets {
             Ok(targets) => {
-                self.store.zones().note_source_attempt(id, now, None)?;
+                self.store.zones().record_source_attempt(id, now, None)?;
                 let settings = ProbeSettings {
                     resolvers: config.resolvers.clone(),
                     roots: config.roots.clone(),
@@ -101,7 +101,7 @@ impl Ingest<'_> {
             Err(refusal) => {
                 self.store
                     .zones()
-                    .note_source_attempt(id, now, Some(&refusal))?;
+                    .record_source_attempt(id, now, Some(&refusal))?;
                 Ok(Err(ZoneReport {
                     source: source.name.clone(),
                     zone: None,

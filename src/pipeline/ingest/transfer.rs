@@ -249,7 +249,7 @@ impl Ingest<'_> {
         let moment = self.clock.moment();
         self.backoff
             .borrow_mut()
-            .note_stepless(&job.stepless, moment);
+            .record_stepless(&job.stepless, moment);
         job.route.stepless.append(&mut job.stepless);
         job.answered.clear();
         job.failed.clear();
@@ -258,7 +258,7 @@ impl Ingest<'_> {
         match result {
             Ok(TransferResult::Nothing(soa)) => {
                 self.record_timers(&apex, soa)?;
-                self.store.zones().note_zone_attempt(&apex, now, None)?;
+                self.store.zones().record_zone_attempt(&apex, now, None)?;
                 self.judge.reevaluate(&apex, now, options)?;
                 let serial = job.zone.serial;
                 Ok(job.done(ZoneOutcome::Unchanged { serial }))
@@ -292,9 +292,11 @@ impl Ingest<'_> {
     ) -> Result<AfterTransfer, PipelineError> {
         self.store
             .zones()
-            .note_zone_attempt(&job.zone.apex, now, Some(&refusal))?;
+            .record_zone_attempt(&job.zone.apex, now, Some(&refusal))?;
         if job.is_due {
-            self.store.zones().note_whole_failed(job.zone.id, now)?;
+            self.store
+                .zones()
+                .record_failed_comparison(job.zone.id, now)?;
         }
         let versions = job.stepped.versions;
         if versions > 0 {
@@ -340,7 +342,7 @@ impl Ingest<'_> {
         let is_suspect = matches!(applied, AppliedSteps::Suspect(_));
         match applied {
             AppliedSteps::Stored(summary) | AppliedSteps::Suspect(summary) => {
-                self.store.zones().note_zone_attempt(&apex, now, None)?;
+                self.store.zones().record_zone_attempt(&apex, now, None)?;
                 self.judge_transferred(&mut job, observed_at, options)?;
                 if !job.compares && !is_suspect && !job.is_comparing {
                     return Ok(job.done(ZoneOutcome::Stored(summary)));
@@ -424,7 +426,7 @@ impl Ingest<'_> {
         job.timings.stored_ms += millis_since(started);
         match applied {
             AppliedZone::Stored(mut summary) => {
-                self.store.zones().note_zone_attempt(&apex, now, None)?;
+                self.store.zones().record_zone_attempt(&apex, now, None)?;
                 job.log_difference(&summary, fetched.serial, primary);
                 self.judge_transferred(&mut job, observed_at, options)?;
                 let serial = fetched.serial;
@@ -481,8 +483,10 @@ impl Ingest<'_> {
     ) -> Result<AfterTransfer, PipelineError> {
         let zone = job.zone.apex.clone();
         tracing::warn!(%zone, "zone {zone}: not compared: the whole zone is newer than the steps that its primary gives; fluxwatch tries the comparison again");
-        self.store.zones().note_zone_attempt(&zone, now, None)?;
-        self.store.zones().note_whole_failed(job.zone.id, now)?;
+        self.store.zones().record_zone_attempt(&zone, now, None)?;
+        self.store
+            .zones()
+            .record_failed_comparison(job.zone.id, now)?;
         let observed_at = job.observed_at(now);
         self.judge_transferred(&mut job, observed_at, options)?;
         let (stepped, serial) = (job.stepped, job.zone.serial);
@@ -514,7 +518,7 @@ impl Ingest<'_> {
         Ok(self
             .store
             .zones()
-            .note_soa_timers(apex, soa.refresh_s, soa.retry_s, soa.expire_s)?)
+            .save_soa_timers(apex, soa.refresh_s, soa.retry_s, soa.expire_s)?)
     }
 }
 

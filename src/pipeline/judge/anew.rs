@@ -25,7 +25,7 @@ impl Judge<'_> {
     /// [`PipelineError`].
     pub fn judge_anew(&self, goes_on: &dyn Fn() -> bool) -> Result<(), PipelineError> {
         if self.parts.is_waiting()
-            || self.store.desk().noted_number(POLICY_JUDGED)? == Some(POLICY_NUMBER)
+            || self.store.desk().saved_number(POLICY_JUDGED)? == Some(POLICY_NUMBER)
         {
             return Ok(());
         }
@@ -61,7 +61,7 @@ impl Judge<'_> {
         }
         self.store
             .desk()
-            .note_number(POLICY_JUDGED, POLICY_NUMBER)?;
+            .save_number(POLICY_JUDGED, POLICY_NUMBER)?;
         Ok(tx.commit()?)
     }
 

@@ -334,7 +334,7 @@ impl Judge<'_> {
         {
             return Ok(());
         }
-        let others = self.store.desk().note_traits(id, &traits)?;
+        let others = self.store.desk().save_traits(id, &traits)?;
         for (other, shared) in others {
             let (campaign, moved) = self.store.desk().join_campaign(id, other)?;
             let name = campaign_reference(campaign);

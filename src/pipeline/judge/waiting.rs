@@ -20,7 +20,7 @@ const VERSIONS_AT_A_TIME: usize = 1000;
 ///
 /// [`StoreError`].
 pub fn judging_waits(store: &Store) -> Result<bool, StoreError> {
-    Ok(store.desk().noted_number(WAITS_KEY)?.unwrap_or(0) > 0)
+    Ok(store.desk().saved_number(WAITS_KEY)?.unwrap_or(0) > 0)
 }
 
 impl Judge<'_> {

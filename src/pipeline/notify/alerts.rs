@@ -112,11 +112,11 @@ impl Notify<'_> {
     ///
     /// [`PipelineError::Store`].
     pub fn last_digest_at(&self) -> Result<Timestamp, PipelineError> {
-        if let Some(at) = self.store.desk().noted_number(DIGEST_AT)? {
+        if let Some(at) = self.store.desk().saved_number(DIGEST_AT)? {
             return Ok(Timestamp::from_unix(at));
         }
         let now = self.clock.now();
-        self.store.desk().note_number(DIGEST_AT, now.unix())?;
+        self.store.desk().save_number(DIGEST_AT, now.unix())?;
         Ok(now)
     }
 
@@ -140,7 +140,7 @@ impl Notify<'_> {
         match self.mail() {
             Some(mail) if mail.digest.is_none() => {
                 let last = self.store.desk().last_case_event()?;
-                Ok(self.store.desk().note_number(DIGEST_EVENT, last)?)
+                Ok(self.store.desk().save_number(DIGEST_EVENT, last)?)
             }
             _ => Ok(()),
         }
@@ -159,9 +159,9 @@ impl Notify<'_> {
         for row in overflow {
             self.record_reported_in_digest(&row, now)?;
         }
-        self.store.desk().note_all_bulk_told(now)?;
-        self.store.desk().note_number(DIGEST_AT, now.unix())?;
-        self.store.desk().note_number(DIGEST_EVENT, last_event)?;
+        self.store.desk().record_bulk_alerts(now)?;
+        self.store.desk().save_number(DIGEST_AT, now.unix())?;
+        self.store.desk().save_number(DIGEST_EVENT, last_event)?;
         tracing::info!("digest queued");
         Ok(())
     }
@@ -244,7 +244,7 @@ impl Notify<'_> {
 
     /// Sorts what the cases' logs say since the last digest, and returns it with the last line that was read.
     fn cases_since_digest(&self) -> Result<CasesSince, PipelineError> {
-        let mut last_event = self.store.desk().noted_number(DIGEST_EVENT)?.unwrap_or(0);
+        let mut last_event = self.store.desk().saved_number(DIGEST_EVENT)?.unwrap_or(0);
         let (mut opened, mut lowered, mut ended) = (Vec::new(), Vec::new(), Vec::new());
         loop {
             let events = self
@@ -349,10 +349,10 @@ impl Notify<'_> {
         }
         let tx = self.store.begin_batch()?;
         for (zone, reason, since) in &found {
-            self.store.desk().note_blind(zone, reason, *since)?;
+            self.store.desk().record_blindness(zone, reason, *since)?;
         }
         for it in over {
-            self.store.desk().note_sight(it.id, now)?;
+            self.store.desk().end_blindness(it.id, now)?;
             tracing::info!(zone = it.zone, "{} is seen again", it.zone);
         }
         let untold = self.store.desk().untold_blindness()?;
@@ -373,7 +373,7 @@ impl Notify<'_> {
                     it.zone,
                     it.reason
                 );
-                self.store.desk().note_blind_told(it.id, now)?;
+                self.store.desk().record_blindness_alert(it.id, now)?;
             }
         }
         Ok(tx.commit()?)
@@ -457,7 +457,7 @@ impl Notify<'_> {
         let words = Words::Bulk(&report);
         self.queue_for(mail, &mail.operator, MailKind::Bulk, words, now)?;
         for it in large {
-            self.store.desk().note_bulk_told(it.id, now)?;
+            self.store.desk().record_bulk_alert(it.id, now)?;
         }
         Ok(tx.commit()?)
     }
@@ -562,7 +562,7 @@ impl Notify<'_> {
 
     /// Appends what the log of events does not have yet.
     fn append_events(&self, path: &Path) -> Result<(), PipelineError> {
-        let mut last = self.store.desk().noted_number(EVENTS_TOLD)?.unwrap_or(0);
+        let mut last = self.store.desk().saved_number(EVENTS_TOLD)?.unwrap_or(0);
         loop {
             let events = self.store.desk().case_events_after(last, EVENTS_AT_ONCE)?;
             let Some((newest, ..)) = events.last() else {
@@ -606,7 +606,7 @@ impl Notify<'_> {
                 let _ = file.set_len(length);
                 return Err(PipelineError::Local(fault));
             }
-            self.store.desk().note_number(EVENTS_TOLD, newest)?;
+            self.store.desk().save_number(EVENTS_TOLD, newest)?;
             last = newest;
         }
     }

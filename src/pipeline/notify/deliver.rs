@@ -23,7 +23,7 @@ use crate::file;
 use crate::mailer::{Verdict, read_bounce};
 use crate::outbox::{Attempt, GIVE_UP, LEASE, Next, Tried, after_attempt, plain_reply};
 use crate::pipeline::error::PipelineError;
-use crate::pipeline::figures::{Stage, note_stage};
+use crate::pipeline::figures::{Stage, record_stage};
 use crate::pipeline::notify::lanes::Pass;
 use crate::pipeline::outcome::DeliverySummary;
 use crate::store::{Fate, MailKind, MessageRow, NewMessage, SendingCaps, Way};
@@ -274,7 +274,7 @@ impl Notify<'_> {
                     "the configuration has no [smtp] to send mail through".to_owned(),
                 ),
             };
-            note_stage(Stage::Send, began.elapsed());
+            record_stage(Stage::Send, began.elapsed());
             attempt
         }
     }
@@ -399,7 +399,7 @@ impl Notify<'_> {
         if self
             .store
             .desk()
-            .note_fate(&message_id, fate, &reply, now)?
+            .record_fate(&message_id, fate, &reply, now)?
         {
             tracing::warn!("{message_id} {reply}");
         }

@@ -133,9 +133,9 @@ fn write_tables(page: &mut Page, store: &Store) -> Result<(), StoreError> {
     page.value(
         name,
         &[],
-        store.desk().noted_number(WAITS_KEY)?.unwrap_or(0),
+        store.desk().saved_number(WAITS_KEY)?.unwrap_or(0),
     );
-    if let Some(at) = store.desk().noted_number(&made_key("enrich.asn"))? {
+    if let Some(at) = store.desk().saved_number(&made_key("enrich.asn"))? {
         let name = "fluxwatch_asn_table_made_timestamp_seconds";
         page.family(
             name,

@@ -69,8 +69,8 @@ impl Upkeep<'_> {
         name: &str,
         value: i64,
     ) -> Result<(), PipelineError> {
-        if self.store.desk().noted_number(name)? != Some(value) {
-            self.store.desk().note_number(name, value)?;
+        if self.store.desk().saved_number(name)? != Some(value) {
+            self.store.desk().save_number(name, value)?;
         }
         Ok(())
     }

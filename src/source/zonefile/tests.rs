@@ -13,8 +13,7 @@ fn read(text: &[u8]) -> Result<(Fetched, Vec<Candidate>), String> {
         DigestTable::with_capacity(0),
         Cursor::new(Vec::new()),
     );
-    let fetched =
-        read_text(text, &apex, &RULES, &mut intake).map_err(|error| error.to_string())?;
+    let fetched = read_text(text, &apex, &RULES, &mut intake).map_err(|error| error.to_string())?;
     let candidates = intake.all_candidates();
     Ok((fetched, candidates))
 }
@@ -239,8 +238,7 @@ fn the_signature_that_dig_prints_is_no_record() {
 
 #[test]
 fn chunks_of_any_size_read_alike() {
-    let text =
-        format!("{SOA}bad NS ns1\n  NS bücher\nq TXT ( \"a\"\n \"b\" )\nns1 A 192.0.2.1\n");
+    let text = format!("{SOA}bad NS ns1\n  NS bücher\nq TXT ( \"a\"\n \"b\" )\nns1 A 192.0.2.1\n");
     for size in [1, 2, 3, 7, 1000] {
         /// Gives at most `self.1` octets a read.
         struct Slow<'a>(&'a [u8], usize);

@@ -82,7 +82,7 @@ impl Desk<'_> {
     /// # Errors
     ///
     /// [`StoreError`].
-    pub fn note_all_bulk_told(&self, now: Timestamp) -> Result<(), StoreError> {
+    pub fn record_bulk_alerts(&self, now: Timestamp) -> Result<(), StoreError> {
         self.store
             .run(|db| {
                 db.execute(
@@ -98,7 +98,7 @@ impl Desk<'_> {
     /// # Errors
     ///
     /// [`StoreError`].
-    pub fn note_bulk_told(&self, id: i64, now: Timestamp) -> Result<(), StoreError> {
+    pub fn record_bulk_alert(&self, id: i64, now: Timestamp) -> Result<(), StoreError> {
         self.store
             .run(|db| {
                 db.execute(
@@ -115,7 +115,7 @@ impl Desk<'_> {
     /// # Errors
     ///
     /// [`StoreError`].
-    pub fn note_blind(
+    pub fn record_blindness(
         &self,
         zone: &str,
         reason: &str,
@@ -148,7 +148,7 @@ impl Desk<'_> {
     /// # Errors
     ///
     /// [`StoreError`].
-    pub fn note_sight(&self, id: i64, now: Timestamp) -> Result<(), StoreError> {
+    pub fn end_blindness(&self, id: i64, now: Timestamp) -> Result<(), StoreError> {
         self.store
             .run(|db| {
                 db.execute(
@@ -164,7 +164,7 @@ impl Desk<'_> {
     /// # Errors
     ///
     /// [`StoreError`].
-    pub fn note_blind_told(&self, id: i64, now: Timestamp) -> Result<(), StoreError> {
+    pub fn record_blindness_alert(&self, id: i64, now: Timestamp) -> Result<(), StoreError> {
         self.store
             .run(|db| {
                 db.execute(
@@ -218,7 +218,7 @@ impl Desk<'_> {
     /// # Errors
     ///
     /// [`StoreError`].
-    pub fn noted_number(&self, name: &str) -> Result<Option<i64>, StoreError> {
+    pub fn saved_number(&self, name: &str) -> Result<Option<i64>, StoreError> {
         self.store
             .run(|db| db.first_value("select value from meta where key = ?", [name]))
     }
@@ -228,7 +228,7 @@ impl Desk<'_> {
     /// # Errors
     ///
     /// [`StoreError`].
-    pub fn note_number(&self, name: &str, value: i64) -> Result<(), StoreError> {
+    pub fn save_number(&self, name: &str, value: i64) -> Result<(), StoreError> {
         self.store
             .run(|db| {
                 let sql = "insert into meta (key, value) values (?1, ?2)

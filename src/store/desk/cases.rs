@@ -251,7 +251,7 @@ impl Desk<'_> {
     /// # Errors
     ///
     /// [`StoreError`].
-    pub fn note_traits(&self, id: i64, traits: &Traits) -> Result<Vec<(i64, Shared)>, StoreError> {
+    pub fn save_traits(&self, id: i64, traits: &Traits) -> Result<Vec<(i64, Shared)>, StoreError> {
         let hosts = traits.hosts.iter();
         let hosts =
             hosts.map(|host| Ok(("host", Value::Integer(self.store.ledger().host_id(host)?))));

@@ -551,7 +551,7 @@ impl Desk<'_> {
     /// # Errors
     ///
     /// [`StoreError`].
-    pub fn note_fate(
+    pub fn record_fate(
         &self,
         message_id: &str,
         fate: Fate,

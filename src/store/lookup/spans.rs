@@ -423,7 +423,7 @@ mod tests {
                 let mark = || store.zones().state_mark(Some(&[zone])).expect("read");
                 let (before, any_before) = (mark(), store.zones().state_mark(None).expect("read"));
                 let at = Timestamp::from_unix(at);
-                store.zones().note_zones_seen(apex, at).expect("noted");
+                store.zones().record_zones_seen(apex, at).expect("noted");
                 assert_ne!(before, mark(), "who has the answer must ask again");
                 assert_ne!(any_before, store.zones().state_mark(None).expect("read"));
             };

@@ -260,7 +260,7 @@ impl Log {
     }
 
     /// Returns the size from which on the log is looked at before more is written.
-    fn look_at_octets(&self) -> u64 {
+    fn check_from_octets(&self) -> u64 {
         let told = lock(&self.state).told_octets;
         let octets_max = match (told, self.octets_max.load(Ordering::Relaxed)) {
             // A part of the free space is never less than what is looked at first.
@@ -451,7 +451,7 @@ impl Log {
     ///
     /// [`StoreError::LogFull`] if the log has grown as far as it may, and a reader keeps it from being moved.
     pub(in crate::store) fn require_room(&self, db: &Db) -> Result<(), StoreError> {
-        if self.octets() < self.look_at_octets() {
+        if self.octets() < self.check_from_octets() {
             return Ok(());
         }
         self.checkpoint(db)?;

@@ -449,7 +449,7 @@ mod tests {
         let apex = Name::parse("example").expect("valid");
         store
             .zones()
-            .note_zones_seen(
+            .record_zones_seen(
                 std::slice::from_ref(&apex),
                 Timestamp::from_unix(1_790_000_400),
             )

@@ -42,6 +42,6 @@ impl Upkeep<'_> {
     /// [`StoreError`], as any other write.
     pub fn try_write(&self, now: Timestamp) -> Result<(), StoreError> {
         self.store.is_still_there()?;
-        self.store.desk().note_number(TRIED_AT, now.unix())
+        self.store.desk().save_number(TRIED_AT, now.unix())
     }
 }

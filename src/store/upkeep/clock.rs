@@ -99,14 +99,14 @@ impl Upkeep<'_> {
         let clocks = [step.now.unix(), step.unset.unix()];
         self.store.run(|db| db.execute(SHIFT_HOLDS, clocks))?;
         self.settle(step.now)?;
-        let count = self.store.desk().noted_number(CLOCK_STEPS)?.unwrap_or(0);
+        let count = self.store.desk().saved_number(CLOCK_STEPS)?.unwrap_or(0);
         self.store
             .desk()
-            .note_number(CLOCK_STEPS, count.saturating_add(1))?;
+            .save_number(CLOCK_STEPS, count.saturating_add(1))?;
         self.store
             .desk()
-            .note_number(CLOCK_STEP_AT, step.now.unix())?;
-        self.store.desk().note_number(CLOCK_STEP_BY, by)?;
+            .save_number(CLOCK_STEP_AT, step.now.unix())?;
+        self.store.desk().save_number(CLOCK_STEP_BY, by)?;
         tx.commit()
     }
 
@@ -146,9 +146,9 @@ impl Upkeep<'_> {
     ///
     /// [`StoreError`].
     pub fn clock_steps(&self) -> Result<(u64, Option<(Timestamp, Span)>), StoreError> {
-        let count = self.store.desk().noted_number(CLOCK_STEPS)?.unwrap_or(0);
-        let at = self.store.desk().noted_number(CLOCK_STEP_AT)?;
-        let by = self.store.desk().noted_number(CLOCK_STEP_BY)?;
+        let count = self.store.desk().saved_number(CLOCK_STEPS)?.unwrap_or(0);
+        let at = self.store.desk().saved_number(CLOCK_STEP_AT)?;
+        let by = self.store.desk().saved_number(CLOCK_STEP_BY)?;
         let last = at
             .zip(by)
             .map(|(at, by)| (Timestamp::from_unix(at), Span::seconds(by)));
@@ -244,12 +244,12 @@ mod tests {
                     .expect("noted")
             );
             for key in ["digest_at", "pruned_at", "digest_event"] {
-                store.desk().note_number(key, NOW - 100).expect("noted");
+                store.desk().save_number(key, NOW - 100).expect("noted");
             }
             store.upkeep().shift_waits(step(by)).expect("shifted");
             assert_eq!(take(&store, NOW + by + 59), None);
             assert_eq!(take(&store, NOW + by + 60), Some("waits".to_owned()));
-            let number = |key| store.desk().noted_number(key).expect("readable");
+            let number = |key| store.desk().saved_number(key).expect("readable");
             assert_eq!(number("digest_at"), Some(NOW - 100 + by));
             assert_eq!(number("pruned_at"), Some(NOW - 100 + by));
             assert_eq!(number("digest_event"), Some(NOW - 100));
@@ -268,7 +268,7 @@ mod tests {
         queue(&store, "waits", NOW + 3600);
         store
             .desk()
-            .note_number("digest_at", NOW + DAY)
+            .save_number("digest_at", NOW + DAY)
             .expect("noted");
         let now = Timestamp::from_unix(NOW);
         assert_eq!(take(&store, NOW), None);
@@ -276,7 +276,7 @@ mod tests {
         assert_eq!(take(&store, NOW), Some("ahead".to_owned()));
         assert_eq!(take(&store, NOW), None);
         assert_eq!(
-            store.desk().noted_number("digest_at").expect("readable"),
+            store.desk().saved_number("digest_at").expect("readable"),
             Some(NOW)
         );
         // A lease is shorter than a wait.

@@ -224,7 +224,7 @@ impl Zones<'_> {
     ///
     /// [`StoreError`].
     pub fn ended_with_soa(&self, source: SourceId, zone: ZoneId) -> Result<bool, StoreError> {
-        Ok(self.store.desk().noted_number(&ending_key(source, zone))? == Some(1))
+        Ok(self.store.desk().saved_number(&ending_key(source, zone))? == Some(1))
     }
 
     /// Notes how the last file that a source brought of a zone ended.
@@ -232,7 +232,7 @@ impl Zones<'_> {
     /// # Errors
     ///
     /// [`StoreError`].
-    pub fn note_file_ending(
+    pub fn save_file_ending(
         &self,
         source: SourceId,
         zone: ZoneId,
@@ -243,7 +243,7 @@ impl Zones<'_> {
         }
         self.store
             .desk()
-            .note_number(&ending_key(source, zone), ends_with_soa.into())
+            .save_number(&ending_key(source, zone), ends_with_soa.into())
     }
 
     /// Sets lines of a feed aside, in one transaction. A line that was set aside before is not set aside again.

@@ -206,14 +206,14 @@ impl Zones<'_> {
     /// # Errors
     ///
     /// [`StoreError`].
-    pub fn note_zone_attempt(
+    pub fn record_zone_attempt(
         &self,
         apex: &Name,
         at: Timestamp,
         refusal: Option<&Refusal>,
     ) -> Result<(), StoreError> {
         if refusal.is_none() {
-            return self.note_zones_seen(std::slice::from_ref(apex), at);
+            return self.record_zones_seen(std::slice::from_ref(apex), at);
         }
         self.store
             .run(|db| {
@@ -242,13 +242,13 @@ impl Zones<'_> {
     /// # Errors
     ///
     /// [`StoreError`].
-    pub fn note_zone_partly(
+    pub fn record_partial_attempt(
         &self,
         apex: &Name,
         at: Timestamp,
         refusal: &Refusal,
     ) -> Result<(), StoreError> {
-        self.note_zones_seen(std::slice::from_ref(apex), at)?;
+        self.record_zones_seen(std::slice::from_ref(apex), at)?;
         self.store
             .run(|db| {
                 let sql = "update zone
@@ -268,7 +268,7 @@ impl Zones<'_> {
     /// # Errors
     ///
     /// [`StoreError`].
-    pub fn note_zones_seen(&self, apexes: &[Name], at: Timestamp) -> Result<(), StoreError> {
+    pub fn record_zones_seen(&self, apexes: &[Name], at: Timestamp) -> Result<(), StoreError> {
         let tx = match apexes.len() {
             0 => return Ok(()),
             1 => None,
@@ -344,7 +344,7 @@ impl Zones<'_> {
     /// # Errors
     ///
     /// [`StoreError`].
-    pub fn note_soa_timers(
+    pub fn save_soa_timers(
         &self,
         apex: &Name,
         refresh_s: u32,
@@ -352,8 +352,8 @@ impl Zones<'_> {
         expire_s: u32,
     ) -> Result<(), StoreError> {
         let key = format!("{EXPIRE_KEY}{apex}");
-        if self.store.desk().noted_number(&key)? != Some(expire_s.into()) {
-            self.store.desk().note_number(&key, expire_s.into())?;
+        if self.store.desk().saved_number(&key)? != Some(expire_s.into()) {
+            self.store.desk().save_number(&key, expire_s.into())?;
         }
         self.store
             .run(|db| {
@@ -371,7 +371,7 @@ impl Zones<'_> {
     /// # Errors
     ///
     /// [`StoreError`].
-    pub fn note_whole_failed(&self, zone: ZoneId, at: Timestamp) -> Result<(), StoreError> {
+    pub fn record_failed_comparison(&self, zone: ZoneId, at: Timestamp) -> Result<(), StoreError> {
         self.store
             .run(|db| {
                 db.execute(
@@ -403,7 +403,7 @@ impl Zones<'_> {
     /// # Errors
     ///
     /// [`StoreError`].
-    pub fn note_source_attempt(
+    pub fn record_source_attempt(
         &self,
         source: SourceId,
         at: Timestamp,
@@ -434,7 +434,7 @@ impl Zones<'_> {
     /// # Errors
     ///
     /// [`StoreError`].
-    pub fn note_event_time(&self, source: SourceId, at: Timestamp) -> Result<(), StoreError> {
+    pub fn save_event_time(&self, source: SourceId, at: Timestamp) -> Result<(), StoreError> {
         self.store
             .run(|db| {
                 db.execute(

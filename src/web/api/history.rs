@@ -455,7 +455,7 @@ mod tests {
                 let now = at(hours as i64 + 1);
                 store
                     .zones()
-                    .note_zone_attempt(&apex, now, None)
+                    .record_zone_attempt(&apex, now, None)
                     .expect("noted");
                 store.upkeep().checkpoint().expect("moved");
                 let held = store.upkeep().log_standing().held_for;
@@ -550,7 +550,7 @@ mod tests {
         };
         store
             .zones()
-            .note_zone_attempt(&apex, at(1), None)
+            .record_zone_attempt(&apex, at(1), None)
             .expect("noted");
         let mut headers = HeaderMap::new();
         let etag = answer(&headers).headers()[header::ETAG].clone();
@@ -559,11 +559,11 @@ mod tests {
         let refusal = Refusal::Timeout("no answer".to_owned());
         store
             .zones()
-            .note_zone_attempt(&apex, at(2), Some(&refusal))
+            .record_zone_attempt(&apex, at(2), Some(&refusal))
             .expect("noted");
         store
             .zones()
-            .note_zone_attempt(&apex, at(3), None)
+            .record_zone_attempt(&apex, at(3), None)
             .expect("noted");
         assert_eq!(answer(&headers).status(), StatusCode::OK);
     }

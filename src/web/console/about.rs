@@ -4,7 +4,7 @@ use axum::Extension;
 use axum::response::Response;
 use serde_json::json;
 
-use crate::pipeline::noted_tables;
+use crate::pipeline::recorded_tables;
 use crate::web::console::reply::{Page, Visit};
 
 /// `GET /about`.
@@ -21,7 +21,7 @@ async fn about(visit: &Visit) -> Page {
         Ok(json!({
             "version": env!("CARGO_PKG_VERSION"),
             "policy": config.detect.label(),
-            "tables": noted_tables(config, desk.store())?,
+            "tables": recorded_tables(config, desk.store())?,
             "mebibytes": octets.div_ceil(1 << 20),
         }))
     });
