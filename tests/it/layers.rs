@@ -534,7 +534,7 @@ fn has_outside(text: &str, wanted: &[char]) -> bool {
 /// Returns what only SQLite takes in a statement.
 fn only_sqlite(sql: &str) -> Vec<String> {
     // Words that stand between blanks, and functions.
-    const WORDS: [&str; 16] = [
+    const WORDS: [&str; 20] = [
         "autoincrement",
         "begin immediate",
         "cross join",
@@ -547,7 +547,11 @@ fn only_sqlite(sql: &str) -> Vec<String> {
         "isnull",
         "limit -1",
         "nocase",
+        "or abort",
         "or fail",
+        "or ignore",
+        "or replace",
+        "or rollback",
         "pragma",
         "replace into",
         "rowid",
@@ -636,7 +640,8 @@ fn only_sqlite(sql: &str) -> Vec<String> {
 #[test]
 fn what_only_sqlite_takes_is_seen_in_a_statement() {
     let faults = [
-        "insert or ignore into a values (1)",
+        "insert or into a values (1)",
+        "update or replace a set b = 1",
         "select max(b, coalesce(c, 1)) from a",
         "select coalesce(sum(kind = 'x'), 0) from a",
         "select 1 from a where b is ?",

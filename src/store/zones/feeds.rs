@@ -172,7 +172,9 @@ impl Zones<'_> {
         self.store
             .run(|db| {
                 db.execute(
-                    "update or replace source_file
+                    // Nothing stands under the new path: whoever moves a mark has found none there, and only the
+                    // poller writes marks.
+                    "update source_file
                         set path = ?3
                       where source_id = ?1 and path = ?2",
                     params![source, from.to_string_lossy(), to.to_string_lossy()],
