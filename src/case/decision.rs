@@ -189,6 +189,7 @@ fn decide_open(case: &Case, context: &MailContext, rules: &MailRules) -> Decisio
         Decision::Hold(HoldReason::NoMailWanted)
     } else if let Some(lead) = context.lead {
         Decision::Hold(HoldReason::Campaign(lead))
+    // The first mail is never put off: an update may be, since its thread is there already.
     } else if !reason.is_first()
         && case
             .told

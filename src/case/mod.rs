@@ -291,6 +291,7 @@ fn confirmation(policy: &DetectPolicy) -> String {
 /// Brings a case up to a finding; a closed or mitigated one opens again if something new changed.
 fn update_case(case: &Case, finding: &Finding, policy: &DetectPolicy) -> (Case, Vec<CaseEvent>) {
     let mut events = Vec::new();
+    // By event time: judging the same records again finds nothing new.
     let is_new = finding.last_change_at > case.last_change_at;
     let reopens = match case.state {
         CaseState::Open | CaseState::Acknowledged => false,
@@ -367,6 +368,7 @@ fn update_case(case: &Case, finding: &Finding, policy: &DetectPolicy) -> (Case, 
         peak_level: case.peak_level.max(level),
         state,
         score: finding.score,
+        // A window that is shorter today may show an older change than was seen before.
         last_change_at: case.last_change_at.max(finding.last_change_at),
         evaluated_at: finding.now,
         pending_since,
@@ -386,11 +388,13 @@ fn quieten_case(
     let now = observation.now;
     let is_working = matches!(case.state, CaseState::Open | CaseState::Acknowledged);
     let moved_at = observation.finding.map(|finding| finding.last_change_at);
+    // Any change of the domain counts against standing still, suspected or not.
     let seen_at = moved_at.max(observation.last_change_at);
     let last_change_at = seen_at.map_or(case.last_change_at, |at| at.max(case.last_change_at));
     let stood = now.since(last_change_at);
     let end = match observation.standing {
         _ if !is_working => None,
+        // Nobody was told of it and nobody took it up, so that nobody waits for its end.
         _ if case.state == CaseState::Open && case.peak_level == Level::Watch => Some((
             CaseState::Closed,
             "closed: quiet, and never above watch".to_owned(),

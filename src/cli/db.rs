@@ -109,6 +109,7 @@ fn verify(config: Option<&Path>, command: &DbVerify) -> Result<Done, Failure> {
         return Ok(Done::Well);
     }
     let count = match found.faults.len() as u64 {
+        // The check gathers no more than that.
         100 => "100 faults or more".to_owned(),
         count => counted(count, "fault"),
     };

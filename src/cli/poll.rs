@@ -70,6 +70,7 @@ pub fn run(config: Option<&Path>, command: &PollCommand) -> Result<Done, Failure
         )?;
         return Ok(done);
     }
+    // Before the database is opened: it may have to be migrated, which only the poller does.
     let Some(_lock) = take_lock(&config, command.wait)? else {
         return request_accept(&config, &options);
     };
@@ -161,6 +162,7 @@ fn poll(
     progress.finish_and_clear();
     if send {
         let now = pipeline.clock().now();
+        // Last, since it takes the longest and nobody waits for it.
         Retention::new(pipeline.store(), &config, now).prune_daily(|_| true)?;
         pipeline.upkeep().write_metrics(&Troubles::default())?;
     }

@@ -62,6 +62,7 @@ impl Config {
                 fault: fault.to_string(),
             })?;
         let (config, mut faults) =
+            // Read with replacement characters, so that the faults of all other lines are found too.
             examine_text(path, &String::from_utf8_lossy(&octets), WallClock.now());
         refuse_foreign_bytes(&config, &octets, &mut faults);
         Ok((config, faults))
@@ -188,6 +189,7 @@ impl Checker<'_> {
     fn fit_limits(&self, written: &Limits) -> (Limits, Vec<FittedLimit>) {
         let mut limits = *written;
         let machine = Machine::look();
+        // A limit that is written is the administrator's decision, whatever the machine has.
         let fitted = fit_limits(&mut limits, &machine, |key| self.places.has(key));
         for limit in fitted.iter().filter(|it| it.is_short) {
             let what = format!("is {}, {}", limit.value, limit.reason);

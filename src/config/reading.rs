@@ -291,6 +291,7 @@ impl<'a> Reader<'a> {
     ) -> Option<SourceSection> {
         let (mut common, mut own) = (DeTable::new(), DeTable::new());
         for (key, value) in table {
+            // Two halves, since the keys of the one are known to every kind and those of the other only to its own.
             let is_common = SOURCE_KEYS.contains(&key.get_ref().as_ref());
             let half = if is_common { &mut common } else { &mut own };
             half.insert(key, value);
@@ -363,6 +364,7 @@ impl<'a> Reader<'a> {
         path: &str,
     ) -> T {
         self.refuse_empty_paths(&mut table, path);
+        // The parser stops at the first fault; people want all of them at once.
         for _ in 0..FAULTS_MAX {
             let document = Deserializer::from(Spanned::new(span.clone(), table.clone()));
             let error = match T::deserialize(document) {

@@ -59,6 +59,7 @@ impl SecondRefreshes {
 
     /// Plans a second look after NOTIFY from `first` to `last`.
     fn plan(&mut self, zone: &Name, first: Moment, last: Moment) {
+        // Without one the schedule comes around all the same.
         if self.planned.len() >= LOOKS_AGAIN_MAX {
             return;
         }
@@ -127,6 +128,7 @@ impl Agenda {
     /// Moves a source to an earlier moment; one that is earlier already, or not there, stays as it is.
     pub fn hurry(&mut self, source: usize, at: Moment) {
         let known = self.planned.get(&source);
+        // Never later: NOTIFY after NOTIFY must not put off what is due.
         if known.is_some_and(|known| known.at > at) {
             self.put(source, Due::at(at), Duration::ZERO);
         }
@@ -154,6 +156,7 @@ impl Agenda {
         let waiting: Vec<(usize, PlannedSource)> = self
             .planned
             .iter()
+            // What counts a span on the steady clock is not moved by the other one.
             .filter(|(_, planned)| planned.due.wall.is_some())
             .map(|(source, planned)| (*source, *planned))
             .collect();

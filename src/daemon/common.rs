@@ -197,6 +197,7 @@ impl Common {
         }
         let mut unread = self.unread.lock().unwrap_or_else(PoisonError::into_inner);
         unread.log_reports(reports, |report| pipeline.ingest().is_known_outage(report));
+        // Other workers log, too: the lock is not held while the database is worked on.
         drop(unread);
         self.metrics_are_old.store(true, Ordering::Relaxed);
         Ok(pipeline.store().upkeep().checkpoint()?)
@@ -209,6 +210,7 @@ impl Common {
         work: impl FnOnce() + Send + 'static,
     ) -> Option<JoinHandle<()>> {
         let common = self.clone();
+        // A thread that ends by a panic tells nobody; the service would go on without its work.
         let guarded = move || {
             if catch_unwind(AssertUnwindSafe(work)).is_err() {
                 common.fail(ServiceError::Died(name));
@@ -244,6 +246,7 @@ impl Bell {
         let rung = self.rung.lock().unwrap_or_else(PoisonError::into_inner);
         let woken = self.heard.wait_timeout_while(rung, time, |rung| !*rung);
         let (mut rung, _) = woken.unwrap_or_else(PoisonError::into_inner);
+        // Cleared by who wakes: a call that comes while he works is heard at his next wait.
         *rung = false;
     }
 }

@@ -102,6 +102,7 @@ impl Crew {
         let count = queue.filter(is_push).count();
         drop(waiting);
         if count >= PUSHES_WAITING_MAX {
+            // A client that is answered now can slow down; one that waits without end cannot.
             let _ = push.answer.send(Pushed::Busy);
             return;
         }
@@ -121,6 +122,7 @@ impl Crew {
         if !waiting.busy.contains(&name) && !waiting.turns.contains(&name) {
             waiting.turns.push_back(name);
         }
+        // A worker that waits takes one turn; more turns than such workers want another.
         let is_short = waiting.idle_count < waiting.turns.len();
         if is_short && waiting.workers.len() < WORKERS_MAX && !self.common.stop.is_set() {
             let crew = self.clone();
@@ -140,6 +142,8 @@ impl Crew {
             let Some((name, setup, work)) = self.take() else {
                 continue;
             };
+            // The setup that was in force when the work was added: a reload must not change what a pass does half-
+            // way.
             pipeline.take_over(&setup);
             let done = self.do_work(&pipeline, &name, work);
             let worker = format!("{CREW}: {name}");
@@ -150,6 +154,7 @@ impl Crew {
                 }
                 Err(error) => self.common.heal(&worker, pipeline.store(), error),
             };
+            // Before the end of this worker, or the source would stay busy and have no turn any more.
             self.leave(&name);
             if !is_healthy {
                 return;
@@ -164,12 +169,14 @@ impl Crew {
         let is_empty = |waiting: &mut Waiting| waiting.turns.is_empty();
         let (mut waiting, _) = self
             .bell
+            // Woken now and then without work, to see that the service stops.
             .wait_timeout_while(waiting, LOOK_EVERY, is_empty)
             .unwrap_or_else(PoisonError::into_inner);
         waiting.idle_count -= 1;
         let name = waiting.turns.pop_front()?;
         let queue = waiting.work.get_mut(&name)?;
         let (setup, work) = queue.pop_front()?;
+        // One worker at a source at a time: its lines and files are taken in order.
         waiting.busy.insert(name.clone());
         Some((name, setup, work))
     }

@@ -60,6 +60,7 @@ pub(super) fn judge(common: &Arc<Common>) {
             &goes_on,
         );
         record_stage(Stage::Judge, began.elapsed());
+        // Also after a fault: mail of what was judged before it is committed.
         common.post.ring();
         match judged {
             Ok(left) => {
@@ -103,6 +104,7 @@ fn wait_for_tables(common: &Common, setup: &Setup) {
             told_until = Instant::now() + pause;
         }
         let stamps = setup.stamps();
+        // Twice the same, or the file is still being written.
         if (stamps != read && stamps == seen) || Instant::now() >= read_at {
             read.clone_from(&stamps);
             read_at = Instant::now() + TABLES_READ_EVERY;

@@ -22,6 +22,7 @@ pub(super) fn deliver(common: &Arc<Common>, runtime: &Handle) {
         return;
     };
     while !common.stop.is_set() {
+        // Read before the setup: a reload between the two ends the pass at once instead of being missed.
         let generation = common.generation.load(Ordering::SeqCst);
         pipeline.take_over(&common.setup());
         // What a server has just taken is noted before the service ends, or goes on with another configuration.

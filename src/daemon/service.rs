@@ -136,6 +136,7 @@ pub fn serve(
     reload: Reload,
 ) -> Result<(), ServiceError> {
     let (common, mut faults) = Common::new(&pipeline);
+    // Each worker opens the database for itself: a connection belongs to one thread.
     drop(pipeline);
     let mut service = Service::start(common, runtime);
     let ended = runtime.block_on(service.supervise(signals, &mut faults, reload));
@@ -225,9 +226,12 @@ impl Service {
         record_start(self.common.clock.now());
         let watching = self.watching();
         tracing::info!("{watching}");
+        // None of the sources has been asked yet: a primary that is away must not keep the service from being
+        // started.
         systemd::notify_ready(&watching);
         write_held(&self.common.setup().config.store_path, None);
         let mut ticks = interval(TICK);
+        // After a suspend of an hour one tick is enough.
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut reading = None;
         let common = self.common.clone();
@@ -269,6 +273,7 @@ impl Service {
         match read {
             Ok(setup) => {
                 self.common.take_over(setup);
+                // Its workers are named after sources, which may be others now.
                 self.common.troubles.forget(CREW);
                 self.reloaded.notify_one();
                 self.common.post.ring();

@@ -409,6 +409,7 @@ impl<'a> Watch<'a> {
 
     /// Starts the transfer of a zone, unless it runs: then it runs once more after that.
     fn start_transfer(&mut self, zone: &Name, i: usize) -> Result<(), PipelineError> {
+        // A member that left its catalog while its transfer waited: nobody lists it any more.
         let is_left = matches!(self.config.sources[i].feeding, Feeding::Catalog(_))
             && self.source_of.get(zone) != Some(&i);
         if is_left || self.in_flight.contains_key(zone) {
@@ -438,6 +439,7 @@ impl<'a> Watch<'a> {
         self.second_refreshes.record_notify(zone);
         match &self.config.sources[i].feeding {
             Feeding::Catalog(CatalogSource { catalog, .. }) if catalog == zone => {
+                // The look that goes on may have begun before the change of which this NOTIFY tells.
                 if self.busy.contains(&i) {
                     self.again_busy.insert(i);
                 } else {
@@ -445,6 +447,7 @@ impl<'a> Watch<'a> {
                 }
                 Ok(())
             }
+            // The same of a transfer: once more after it, never two of one zone beside each other.
             _ if self.in_flight.contains_key(zone) => {
                 self.again.insert(zone.clone());
                 Ok(())

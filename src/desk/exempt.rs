@@ -138,6 +138,7 @@ pub fn cases_touched(
         let domain = &row.case.domain;
         let Some(finding) = pipeline
             .findings()
+            // As of when the case was judged: what is judged now may already rest on other records.
             .find(domain, row.case.evaluated_at)?
             .finding
         else {

@@ -209,6 +209,7 @@ fn evaluate(
     let week = Window::before(now, Span::days(7), since(&timeline, window));
     let addresses = values_in(&week, &timeline.addresses);
     let shared = shared_share(&addresses, knowledge);
+    // A probe keeps a value for as long as it may be missing, so that it shows no stays to tell services by.
     let service = if entity.lingers {
         None
     } else {
@@ -306,6 +307,7 @@ fn judge_measures(
             is_restless: is_restless(&in_day, &in_week, policy, knowledge),
             ..outside
         };
+        // One of both windows is shown, never terms of the one with gates of the other.
         let best = if in_day.outranks(&in_week, policy) {
             in_day
         } else {
@@ -367,6 +369,7 @@ fn is_restless(
         && day.novelty >= rules.novelty_min
         && day.turnover >= rules.turnover_24h_min
         && day.hours >= 24.0
+        // A crowd of machines at a hoster is a service that scales; bots sit at access providers.
         && !is_hosting
         && day.by_network;
     is_steady || is_pool || is_crowd

@@ -33,6 +33,7 @@ impl Window {
 
     /// Returns whether an instant lies in the window.
     pub fn holds(&self, at: Timestamp) -> bool {
+        // Half open: an instant lies in one of two windows that follow each other.
         at > self.from && at <= self.now
     }
 
@@ -90,6 +91,7 @@ impl Exposure {
             exposure_hours: presences
                 .iter()
                 .map(|(_, presence)| window.exposure_hours(presence))
+                // `sum()` of no floats is -0.0, which would show in listings.
                 .fold(0.0, |sum, hours| sum + hours),
             removals: presences
                 .iter()

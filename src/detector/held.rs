@@ -51,6 +51,8 @@ impl<T: Ord + Clone> Held<T> {
     pub fn become_set(&mut self, after: &BTreeSet<T>, at: Timestamp, absence_max: Span) -> Became {
         if after.is_empty() {
             if !self.active.is_empty() {
+                // The values stay in the set for as long as is waited: a zone without the records for an hour is no
+                // rotation.
                 self.empty_since.get_or_insert(at);
             }
             return Became::Same;
@@ -62,6 +64,7 @@ impl<T: Ord + Clone> Held<T> {
         } else if let Some(ended_at) = ended_at.filter(|ended_at| at > *ended_at) {
             let recent = self.begun_anew.iter().rev();
             let recent = recent.take_while(|it| at.since(**it) < Span::days(30));
+            // Else going away for a day between two sets would make every change of a flux a new beginning.
             if before != *after && recent.count() >= ABSENCES_30D_MAX {
                 return Became::CameBack(ended_at);
             }

@@ -132,6 +132,7 @@ pub fn judge_nameservers(
         plane: Plane::Nameservers,
         zone: window.zone.clone(),
         owner: window.owner.clone(),
+        // What could not be looked at, or was excused too often, is for a person to see.
         level: at_least_reviewed(judged.level, is_cut, is_used_up),
         score: judged.score,
         gate_open: judged.gate_open,

@@ -144,6 +144,7 @@ impl Weigher<'_> {
             .filter(|it| !self.excuses.is_of_other(&it.host))
             .filter(|it| !self.excuses.is_host(&it.host))
             .collect();
+        // What came here is carried on to no step: an excused instant is as if it had not been.
         if point.is_excused || (!names_count && glue.is_empty()) {
             return counted;
         }
@@ -163,6 +164,7 @@ impl Weigher<'_> {
             (0, fresh_glue)
         };
         let (carried, carried_names) = self.carried;
+        // Values may come in one version and push the old ones out in the next: they count where something leaves.
         self.carried = (carried + fresh, carried_names + fresh_names);
         if left {
             (counted.fresh, counted.fresh_names) = std::mem::take(&mut self.carried);
@@ -206,6 +208,7 @@ impl Weigher<'_> {
         let operators = |names: &[Name]| -> BTreeSet<Name> {
             names.iter().map(|it| self.knowledge.operator(it)).collect()
         };
+        // An old point has lost its sets, and then nobody can say whose the names were: it weighs in full.
         if !point.has_sets || point.fresh_host_addresses > 0 {
             return false;
         }

@@ -70,6 +70,7 @@ pub(super) fn replay(input: &Replay<'_>) -> Timeline {
         .reset_at
         .filter(|reset| !walk.is_reset && *reset <= input.now)
     {
+        // No version came after the registration: the records of before it are where the domain begins.
         walk.begin_anew(reset_at);
     }
     walk.finish()
@@ -127,6 +128,7 @@ impl<'a> Walk<'a> {
     /// Ends what has been absent for too long, and says of each point how long what left had been there.
     fn settle(&mut self) {
         let (now, absence_max) = (self.input.now, self.input.absence_max);
+        // An absence that nothing ended by an event ends here, at the time that is judged.
         if let Some(at) = self.names.ended_at(now, absence_max) {
             self.name_presences.lapse(at, |_| true);
             self.address_presences.lapse(at, |_| true);
@@ -153,6 +155,7 @@ impl<'a> Walk<'a> {
             for changed in &mut point.changed_hosts {
                 let place = self.all.place(&changed.host);
                 let of_host = addresses.get(&(place, at)).copied().unwrap_or_default();
+                // The shortest stay counts: what left soonest shows the rotation.
                 changed.departure = changed.departure.min(of_host);
             }
         }
@@ -202,6 +205,7 @@ impl<'a> Walk<'a> {
                 self.begin_anew(reset_at);
             }
         }
+        // Before the changes: what was there before it was told of is no change, whatever else the version does.
         self.learn_known(&event);
         self.apply_raw(&event);
         if is_beginning {
@@ -380,10 +384,13 @@ impl<'a> Walk<'a> {
             taken_over,
         };
         step.keep_hosts();
+        // An instant that only names servers without addresses in common, or touches others' hosts, changes nothing
+        // here.
         if step.names_changed || !step.changed_hosts.is_empty() {
             self.record_point(&step);
             self.bound_details();
         }
+        // After the point was recorded: a value is fresh at the instant at which it comes.
         self.seen_names.extend(step.names_after);
         let seen = step.addresses_after.iter();
         self.seen_addresses

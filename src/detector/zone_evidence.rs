@@ -149,6 +149,7 @@ pub fn new_owners<'a>(windows: &[&'a AddressWindow], now: Timestamp) -> Vec<&'a 
         let is_fresh = begins.is_some_and(|at| {
             now.since(at) < FRESH && at.since(window.watched_since) >= WATCHED_MIN
         });
+        // A part that is left out may hold the true beginning of the name.
         is_fresh && !was_there && window.left_out.is_none()
     };
     let new: Vec<&AddressWindow> = windows.iter().copied().filter(is_new).collect();
@@ -181,6 +182,7 @@ pub fn shadows(
         }
     };
     let own: BTreeSet<String> = old.iter().filter_map(|it| network(*it)).collect();
+    // Without addresses of its own nothing can be foreign to a domain.
     if own.is_empty() {
         return None;
     }

@@ -241,6 +241,7 @@ pub(crate) fn wire_is_at_or_below(name: &[u8], ancestor: &[u8]) -> bool {
     while at < boundary {
         at += 1 + name[at] as usize;
     }
+    // Only at the border of a label: `badexample.` is not below `example.`.
     at == boundary && &name[boundary..] == ancestor
 }
 

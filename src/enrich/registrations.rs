@@ -74,6 +74,7 @@ impl Registrations {
             Ok(())
         })?;
         let row_count = keyed.len();
+        // Of equal domains the last row first: the first one is kept below.
         keyed.sort_by(|left, right| left.0.cmp(&right.0).then(right.1.cmp(&left.1)));
         keyed.dedup_by(|later, first| later.0 == first.0);
         if keyed.is_empty() {
@@ -126,6 +127,7 @@ impl Registrations {
         let order = |at: &u64| row(at).map(|(name, _)| name.cmp(domain));
         let found = self
             .rows
+            // Every row was read once at the start, so that none fails here.
             .binary_search_by(|at| order(at).unwrap_or(std::cmp::Ordering::Less));
         let (_, registration) = row(self.rows.get(found.ok()?)?)?;
         Some(registration)

@@ -97,6 +97,7 @@ pub(super) fn comments(text: &str) -> impl Iterator<Item = &str> {
 pub(super) fn reader(text: &str) -> csv::Reader<&[u8]> {
     csv::ReaderBuilder::new()
         .has_headers(false)
+        // Rows may leave optional columns out at their end; too many fields are refused where the row is read.
         .flexible(true)
         .comment(Some(b'#'))
         .buffer_capacity(512)
@@ -172,6 +173,7 @@ fn heading(row: &csv::StringRecord, layout: &Layout) -> Option<ColumnNumbers> {
     let folded = |field: &str| {
         field
             .trim()
+            // The mark of UTF-8, as spreadsheets write it in front.
             .trim_start_matches('\u{feff}')
             .to_ascii_lowercase()
             .replace(['-', ' '], "_")

@@ -181,6 +181,7 @@ impl Bundle {
             let place = format!("line {}, column {}", error.line(), error.column());
             fault(&place, format!("not a bundle: {error}"))
         })?;
+        // The parts before the seal: their faults say where, the seal only that something differs.
         let verified = bundle.verify()?;
         let sealed = bundle.to_text();
         if sealed == text {
@@ -260,6 +261,7 @@ impl BundleChain {
                 at: Timestamp::from_unix(link.at),
                 serial: link.serial.map(Serial),
             };
+            // Whoever changes one link has to change every later one, up to a hash that was mailed or logged.
             if chain_hash(before, &apex, head, link.root) != link.hash {
                 return Err(fault(
                     "its hash does not follow from the link before, its time, its serial and its root",
@@ -289,6 +291,7 @@ impl BundleLeaf {
     fn root(&self, domain: &Name, count: u64) -> Result<Hash, String> {
         let owner =
             Name::parse(&self.owner).map_err(|error| format!("owner {:?}: {error}", self.owner))?;
+        // A bundle about one domain must not carry leaves of others that nobody looks for in it.
         if !owner.is_at_or_below(domain) {
             return Err(format!("{owner} is not a name of {domain}"));
         }
@@ -327,6 +330,7 @@ impl BundleReport {
                     "it rests on {hash}, which is in no chain here"
                 )));
             }
+            // Else a report could be said to rest on a hash that it never named.
             if !unfolded.contains(&hash.to_string()) {
                 return Err(fault(format!(
                     "it does not print {hash}, on which it is said to rest"

@@ -114,6 +114,7 @@ impl DayWriter {
     pub fn take(&mut self, row: &MoveRow<'_>) -> Result<(), ExportError> {
         let begins = row.at.start_of_day();
         if self.day.as_ref().is_none_or(|day| day.begins != begins) {
+            // Rows come in the order of time, so that a new day ends the one before; one file is open at a time.
             self.end_day()?;
             self.day = Some(self.begin_day(begins)?);
         }
@@ -167,6 +168,7 @@ impl DayWriter {
         };
         let path = day.path;
         let end = || -> io::Result<()> {
+            // Before the rename: a file that is there under its name is whole, also after the power failed.
             day.file.finish()?.sync_all()?;
             day.temporary.persist(&path).map_err(|fault| fault.error)?;
             Ok(())

@@ -93,6 +93,7 @@ pub fn read_bounce(octets: &[u8]) -> Option<Bounce> {
         Some((verdict, code, diagnostic))
     });
     let (verdict, status, diagnostic) = blocks.max_by_key(|(verdict, ..)| *verdict as u8)?;
+    // The address with its extension: which field keeps it depends on the server that delivered.
     let to = ["to", "delivered-to", "x-original-to"];
     let head = String::from_utf8_lossy(octets);
     let head = head.split("\n\n").next().unwrap_or_default();

@@ -96,6 +96,7 @@ impl Destination {
             return Err(MailerError::InTheClear("ca_file needs TLS"));
         }
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+        // From the right: a user's name may be a mail address.
         let (user, place) = match authority.rsplit_once('@') {
             Some((user, place)) => (Some(user), place),
             None => (None, authority),

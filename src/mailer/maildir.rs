@@ -44,6 +44,7 @@ impl MaildirMailer {
         }
         let name: String = message_id
             .chars()
+            // Nothing that leads out of the folder, or that a Maildir gives a meaning to, such as `:`.
             .filter(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | '@'))
             .collect();
         let name = match find(&new, &cur, &name)? {
@@ -64,8 +65,10 @@ impl MaildirMailer {
         let temporary = tmp.join(&name);
         let mut file = File::create(&temporary)?;
         file.write_all(octets)?;
+        // Before the rename, or a crash could leave an empty file under the final name.
         file.sync_all()?;
         fs::rename(&temporary, new.join(&name))?;
+        // And the folder: a rename is durable with it alone.
         File::open(&new)?.sync_all()?;
         Ok(format!("written to {}", new.join(&name).display()))
     }

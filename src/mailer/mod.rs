@@ -224,6 +224,7 @@ pub fn compose(draft: &Draft<'_>, signer: Option<&Signer>) -> Result<Vec<u8>, Ma
         builder = builder.raw_header(header("X-Fluxwatch-Case", &case_id.to_string()));
     }
     if draft.is_bulk {
+        // No standard header, but one that many autoresponders go by.
         builder = builder.raw_header(header("Precedence", "bulk"));
     }
     let mut message = builder
@@ -242,6 +243,7 @@ fn body_of(draft: &Draft<'_>) -> Result<MultiPart, MailerError> {
         .message_id
         .bytes()
         .fold(0xcbf2_9ce4_8422_2325_u64, |sum, octet| {
+            // FNV-1a: short, and the same on every machine.
             (sum ^ u64::from(octet)).wrapping_mul(0x0100_0000_01b3)
         });
     let boundary = |part: &str| format!("=_fluxwatch_{part}_{digest:016x}");

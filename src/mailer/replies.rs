@@ -87,6 +87,7 @@ impl<S> Replies<S> {
             }
             if *octet == b'\n' {
                 self.take_line()?;
+                // What stands behind the end of the reply is kept apart: it was said before the next command was.
                 if self.is_whole {
                     self.unasked.extend_from_slice(&octets[i + 1..]);
                     return Ok(());
@@ -105,6 +106,7 @@ impl<S> Replies<S> {
         // A server that takes the message with a word in Latin-1 has taken it.
         let text = String::from_utf8_lossy(&self.line);
         self.ready.extend_from_slice(text.as_bytes());
+        // RFC 5321 §4.2.1.
         self.is_whole = self.line.get(3) != Some(&b'-');
         self.line.clear();
         Ok(())
@@ -198,6 +200,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Replies<S> {
             let mut chunk = [0; CHUNK_OCTETS];
             let mut read = ReadBuf::new(&mut chunk);
             ready!(Pin::new(&mut replies.stream).poll_read(context, &mut read))?;
+            // The end of the connection; the library says what that means where it reads.
             if read.filled().is_empty() {
                 return Poll::Ready(Ok(()));
             }

@@ -136,6 +136,7 @@ impl SmtpMailer {
         let opened = AsyncSmtpConnection::connect_with_transport(stream, &to.hello).await;
         let mut connection = opened.map_err(|error| classify(&error))?;
         if let Some(credentials) = &to.credentials {
+            // Only ever in an encrypted session: `Destination` has no credentials for another.
             let login = connection.auth(DEFAULT_MECHANISMS, credentials).await;
             login.map_err(|error| classify(&error))?;
         }
@@ -164,6 +165,7 @@ impl SmtpMailer {
                 let what = "the server does not offer STARTTLS";
                 return Err(Fault::Message(what.to_owned()));
             }
+            // The library wants a greeting and asks EHLO again; the server has given its own already.
             clear.greet_again();
             return Ok(Box::new(clear));
         }

@@ -31,6 +31,7 @@ impl Webhook {
         let config = Agent::config_builder()
             .timeout_global(Some(TIMEOUT))
             .http_status_as_error(false)
+            // The body is signed for this URL: a redirection could carry it to somebody else.
             .max_redirects(0)
             .build();
         Self {

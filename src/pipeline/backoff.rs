@@ -93,6 +93,7 @@ impl Backoff {
         let primary = silence.primary;
         let silent = self.silent.entry(primary).or_default();
         if let Asked::One(zone) = silence.asked
+            // No more names than decide anything are kept, however many zones the primary has.
             && silent.len() < silence.enough
         {
             silent.insert(zone.clone());
@@ -132,6 +133,7 @@ impl Backoff {
             });
             // Many zones of one primary fail at once; they are one failure.
             if rest.until <= now {
+                // Bounded before the shift: after 63 failures it would overflow.
                 let seconds = REST_FIRST.as_seconds() << rest.failures.min(10);
                 rest.until = now + Span::seconds(seconds.min(REST_MAX.as_seconds()));
                 rest.failures += 1;

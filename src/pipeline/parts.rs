@@ -75,6 +75,7 @@ impl Parts {
             return None;
         };
         let sample = store.lookup().sample_addresses(ROWS_ASKED_MAX).ok()?;
+        // A table of the Internet knows no private addresses, and many a zone holds such.
         let asked: Vec<IpAddr> = sample.into_iter().filter(|it| is_public(*it)).collect();
         if asked.len() < ADDRESSES_ASKED_MIN || asked.iter().any(|it| table.lookup(*it).is_some()) {
             return None;
@@ -241,6 +242,7 @@ pub fn check_parts(config: &Config) -> Result<Parts, ConfigError> {
 /// [`ConfigError`] with everything else that is wrong.
 pub(super) fn parts_to_watch(config: &Config, store: &Store) -> Result<Parts, ConfigError> {
     let (mut faults, mut waiting_for) = (Vec::new(), Vec::new());
+    // Before the tables are read: one that is replaced meanwhile is seen to be newer, and read again.
     let stamps = stamps(config);
     let knowledge = load_knowledge(config, &mut waiting_for);
     match rest_of_parts(config, knowledge, &mut faults) {

@@ -150,6 +150,7 @@ fn description(finding: &Finding, confidence: f64) -> String {
         finding.verdict.word(),
         counts.collect::<Vec<_>>().join("; ")
     );
+    // The schema refuses a longer one, and with it the report.
     text.chars().take(DESCRIPTION_MAX).collect()
 }
 

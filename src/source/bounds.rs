@@ -124,6 +124,7 @@ impl<R: Read> Read for Packed<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let length = self.input.read(buffer)?;
         let before = self.flow.packed.fetch_add(length as u64, Ordering::Relaxed);
+        // Never below 0: the other end stores what was counted here.
         let idle = before - self.flow.packed_at_output.load(Ordering::Relaxed);
         if idle > IDLE_OCTETS_MAX {
             Err(OverLimit(format!(
@@ -160,6 +161,7 @@ impl<R: Read> Read for Unpacked<R> {
         let flow = &self.flow;
         let made = flow.unpacked.fetch_add(length as u64, Ordering::Relaxed) + length as u64;
         let packed = flow.packed.load(Ordering::Relaxed);
+        // Something came out: what goes in from here on has to make something again.
         flow.packed_at_output.store(packed, Ordering::Relaxed);
         let allowed = packed.saturating_mul(self.ratio_max);
         if made > allowed.max(RATIO_FREE_OCTETS) {

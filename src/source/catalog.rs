@@ -123,10 +123,12 @@ impl<'a> CatalogReader<'a> {
                 let zone = Name::from_wire(record.rdata).map_err(malformed)?;
                 insert_few(&mut self.draft(label)?.zones, zone);
             }
+            // RFC 9432 §4.3.2.
             ([property, label, zones], TYPE_TXT) if *zones == b"zones" && *property == b"group" => {
                 let text = String::from_utf8_lossy(&text_of(record.rdata)).into_owned();
                 insert_few(&mut self.draft(label)?.groups, text);
             }
+            // RFC 9432 §4.3.1: change of ownership.
             ([property, label, zones], TYPE_PTR) if *zones == b"zones" && *property == b"coo" => {
                 let owner = Name::from_wire(record.rdata).map_err(malformed)?;
                 insert_few(&mut self.draft(label)?.owners, owner);

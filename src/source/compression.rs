@@ -75,6 +75,7 @@ pub fn open_text<'a>(
         .read_to_end(&mut head)?;
     let (gzip, zstd) = (is_gzip(&head), is_zstd(&head));
     refuse_other_formats(&head)?;
+    // The first octets again in front: input may be a pipe, which cannot be read twice.
     let whole = Cursor::new(head).chain(input);
     if !gzip && !zstd {
         return Ok(Box::new(BufReader::with_capacity(CHUNK_OCTETS, whole)));
@@ -112,6 +113,7 @@ fn refuse_other_formats(head: &[u8]) -> io::Result<()> {
 /// [`io::ErrorKind::InvalidData`] for a file that is compressed, or no text; or if it cannot be read.
 pub fn require_plain(file: &File) -> io::Result<()> {
     let mut head = [0; HEAD_OCTETS];
+    // At an offset, so that the place where the feed goes on stays.
     let length = file.read_at(&mut head, 0)?;
     let head = &head[..length];
     let packed = [(is_gzip(head), "gzip"), (is_zstd(head), "zstd")];

@@ -51,6 +51,7 @@ pub(super) struct Ends {
 impl Ends {
     /// Notes a comment that has a line for itself.
     pub fn take_comment(&mut self, line: u64, comment: &[u8]) {
+        // What dig and kdig write is short; a comment of a megabyte is not theirs.
         let cut = &comment[..comment.len().min(COMMENT_OCTETS_MAX)];
         let comment = String::from_utf8_lossy(cut);
         let text = comment.trim_start_matches(';').trim();
@@ -89,6 +90,7 @@ impl Ends {
 
     /// Notes a record; `soa` has the words of an apex's SOA.
     pub fn take_record(&mut self, soa: Option<&[(&[u8], bool)]>) {
+        // A count of dig stands after the last record: one that is followed by records was of another transfer.
         self.told = None;
         self.goes_on = true;
         let Some(words) = soa else {
@@ -101,6 +103,7 @@ impl Ends {
             octets.extend_from_slice(word);
             octets.push(b' ');
         }
+        // Case is no part of a name, and servers change it.
         octets.make_ascii_lowercase();
         // dig asks again after a fault, up to three times, and prints each answer after the other. So a
         // SOA after a fault opens the next dump, as does one after a SOA that closed.

@@ -332,10 +332,12 @@ impl<R: BufRead> FeedReader<R> {
             if octets.is_empty() || (!ended && !is_long && !is_whole) {
                 return Ok(None);
             }
+            // Only now: a line without its end is read again from its beginning.
             self.offset += octets.len() as u64;
             self.line_number += 1;
             if is_long {
                 self.in_long_line = !ended;
+                // The rest is passed over without being held, however long it is.
                 octets.truncate(LINE_OCTETS_MAX);
                 let reason = format!("line of more than {LINE_OCTETS_MAX} octets");
                 return Ok(Some(Err(RejectedLine { octets, reason })));
@@ -457,6 +459,7 @@ pub fn find_feed_parts(path: &Path, last: Option<(u64, u64)>) -> io::Result<(Vec
             rotated.push((written_at, entry.path(), (meta.dev(), meta.ino())));
         }
     }
+    // By time of writing: files that were rotated after one another are read in that order.
     rotated.sort();
     let Some(at) = rotated.iter().position(|(_, _, file)| *file == last) else {
         return Ok((vec![current(false)], true));

@@ -121,6 +121,7 @@ pub(super) fn parse_soa(data: &[(&[u8], bool)]) -> Option<Serial> {
     if let [(b"\\#", false), rest @ ..] = data {
         return parse_wire_soa(&parse_unknown_form(rest)?);
     }
+    // The times may have units; the serial is a number and never one.
     let is_sound = data.len() == 7 && data[3..].iter().all(|(word, _)| parse_ttl(word).is_some());
     if !is_sound {
         return None;
@@ -179,6 +180,7 @@ pub(super) fn parse_unknown_form(data: &[(&[u8], bool)]) -> Option<Vec<u8>> {
         .chunks(2)
         .map(|two| Some((digit(two[0])? << 4 | digit(*two.get(1)?)?) as u8))
         .collect();
+    // RFC 3597 §5: the length is written, and must be that of the digits.
     octets.filter(|octets| octets.len() == length)
 }
 

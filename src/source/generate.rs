@@ -46,6 +46,7 @@ pub(super) fn expand(word: &[u8], value: u32) -> Option<Vec<u8>> {
                 expanded.push(b'$');
                 rest = &after[1..];
             }
+            // An escape goes into the name as it stands and is read there, so that `\.` does not become a dot.
             (b'\\', Some(next)) => {
                 expanded.extend_from_slice(&[b'\\', *next]);
                 rest = &after[1..];
@@ -79,6 +80,7 @@ fn modified(form: &str, value: u32) -> Option<String> {
     // As in BIND, a value below 0 has a sign in base d and is of 32 bits in the others.
     let signed = i32::try_from(i64::from(value).checked_add(offset)?).ok()?;
     let value = signed.cast_unsigned();
+    // A width of millions would fill memory with zeros before the name is refused.
     if width > LABEL_OCTETS_MAX {
         return None;
     }

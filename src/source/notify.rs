@@ -130,6 +130,7 @@ pub fn answer_notify(octets: &[u8], from: IpAddr, table: &NotifyTable) -> Notify
     let Some(zone) = zone else {
         return refuse(&message, Rcode::FORMERR, "no question for a SOA");
     };
+    // The address before the key: a signature costs much to verify, and a stranger's is not worth it.
     let sender = table
         .zones
         .get(&zone)
@@ -294,6 +295,8 @@ impl Hearing {
         match (&answer.zone, answer.refused) {
             (Some(zone), _) => {
                 tracing::debug!(%zone, %from, "zone {zone}: NOTIFY from {from}");
+                // Never waits: a full queue must not hold up answers, or primaries would repeat what is not
+                // answered.
                 let is_left = self.due.try_send(zone.clone()).is_err();
                 HEARD[usize::from(is_left)].fetch_add(1, Ordering::Relaxed);
                 if is_left {

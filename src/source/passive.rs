@@ -52,6 +52,7 @@ impl SightingLine {
         }
         let time = |field: &str, seconds: i64| {
             let time = Timestamp::from_unix(seconds);
+            // Milliseconds, which some tools write, lie beyond the calendar and would be cut to its end.
             (time.unix() == seconds)
                 .then_some(time)
                 .ok_or_else(|| format!("{field}: {seconds} is not a time in seconds"))

@@ -99,6 +99,7 @@ pub async fn probe(settings: ProbeSettings, targets: Vec<ProbeTarget>, done: mps
         let Ok(permit) = at_once.clone().acquire_owned().await else {
             return;
         };
+        // Ended tasks keep their results until they are joined: a list of a million domains would keep a million.
         while tasks.try_join_next().is_some() {}
         let (prober, done) = (prober.clone(), done.clone());
         if done.is_closed() {
@@ -153,6 +154,8 @@ impl Prober {
             match self.ask(server, domain, HickoryType::NS, false).await {
                 Ok(answer) => {
                     is_answered = true;
+                    // A parent refers in the authority section; one that serves the child zone too answers with
+                    // authority.
                     let ns = [&answer.answers, &answer.authorities];
                     take(&mut seen, ns.into_iter().flatten(), |owner| owner == domain);
                     let hosts = hosts_of(&seen, domain);
@@ -201,6 +204,8 @@ impl Prober {
             .map(|name| ((*name).clone(), BTreeSet::new()))
             .collect();
         let mut is_answered = false;
+        // All of them and not the first that answers: servers that disagree are what fast flux looks like from
+        // outside.
         for server in servers.into_iter().take(SERVERS_MAX) {
             match self.ask_server(server, &target.domain, &names).await {
                 Ok(of_server) => {
@@ -228,6 +233,7 @@ impl Prober {
             .flat_map(|name| [(*name, HickoryType::A), (*name, HickoryType::AAAA)]);
         for (name, rtype) in [(domain, HickoryType::NS)].into_iter().chain(addresses) {
             let answer = self.ask(server, name, rtype, false).await?;
+            // A resolver in the place of a server would give what it cached, without saying how old it is.
             if !answer.metadata.authoritative {
                 return Err(Refusal::Malformed(format!(
                     "{server} has no authority for {name}"
@@ -338,6 +344,7 @@ impl Prober {
     async fn walk(&self, name: &Name, rtype: HickoryType, depth: usize) -> Result<Walked, Refusal> {
         let mut servers = self.settings.roots.clone();
         let mut zone = Name::root();
+        // Each turn goes at least one label down, but a name may have 127 and each cut costs queries.
         for _ in 0..CUTS_MAX {
             let (answer, _) = self.ask_any(&servers, name, rtype).await?;
             let mut seen = Sightings::new();
@@ -355,6 +362,7 @@ impl Prober {
                     answers: answer.answers.clone(),
                 });
             };
+            // The parent's servers are wanted, not the child's.
             if cut == *name && rtype == HickoryType::NS {
                 return Ok(Walked {
                     servers,
@@ -416,6 +424,7 @@ impl Prober {
             .map_err(|fault| Refusal::Malformed(format!("{name}: {fault}")))?;
         let mut options = DnsRequestOptions::default();
         options.recursion_desired = recursion_desired;
+        // With the random id and port, one more thing that a forger off the path has to guess.
         options.case_randomization = true;
         let timeout = self.settings.timeout;
         self.wait_for_turn(server.ip()).await;

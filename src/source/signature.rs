@@ -41,6 +41,7 @@ impl SignatureSaid {
             return silent;
         }
         let said = Message::from_octets(message).ok().and_then(|message| {
+            // RFC 8945 §5.1: the TSIG record is the last one of the message.
             let last = message.additional().ok()?.flatten().last()?;
             let record = last
                 .to_record::<Tsig<&[u8], ParsedName<&[u8]>>>()

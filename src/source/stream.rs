@@ -117,10 +117,12 @@ impl Connection {
     /// Reads messages ahead from now on.
     pub fn into_messages(mut self) -> MessageStream {
         let (sender, messages) = mpsc::channel(AHEAD_MESSAGES_MAX);
+        // Counts octets and not messages: a primary may send 60,000 messages of one record as well as 10 of 64 KiB.
         let room = Arc::new(Semaphore::new(AHEAD_OCTETS_MAX));
         let reader = tokio::spawn(async move {
             loop {
                 let message = self.receive().await;
+                // After a fault the stream is out of step: what follows could be taken for the length of a message.
                 let is_last = message.is_err();
                 let ahead = match message {
                     Ok(octets) => {
@@ -154,6 +156,7 @@ impl MessageStream {
 
 impl Drop for MessageStream {
     fn drop(&mut self) {
+        // A transfer that was refused half-way must not keep its connection, nor the primary's place for one.
         self.reader.abort();
     }
 }

@@ -81,6 +81,8 @@ impl Ids {
         self.count += 1;
         let mut hasher = self.seed.build_hasher();
         hasher.write_u64(self.count);
+        // The standard library's hasher with keys of this process: who does not know them cannot foretell an id
+        // from those that he saw.
         hasher.finish() as u16
     }
 }
@@ -170,6 +172,7 @@ impl Sweep<'_> {
                 Err(_) => {}
             }
             self.expire().await;
+            // A primary that is gone must not cost the time limit of every one of its zones.
             if self.silent > SILENT_MAX {
                 return;
             }
@@ -179,6 +182,7 @@ impl Sweep<'_> {
     /// Sends the query of a zone.
     async fn ask(&mut self, zone: usize, tries: u32) {
         let mut id = self.ids.next();
+        // Ends soon: at most IN_FLIGHT_MAX of the 65,536 ids are taken.
         while self.in_flight.contains_key(&id) {
             id = self.ids.next();
         }
@@ -218,8 +222,11 @@ impl Sweep<'_> {
         let Ok(mut message) = Message::from_octets(octets.to_vec()) else {
             return;
         };
+        // Any message with an id in flight shows that the primary is there; what it says is checked below.
         self.silent = 0;
         self.has_answered = true;
+        // Before the signature: of a message that was cut it covers what is not here. Nothing in it is believed,
+        // only that the question is better asked over TCP.
         let is_cut = octets.len() > 2 && octets[2] & 0x02 != 0;
         if is_cut {
             self.in_flight.remove(&id);
@@ -254,6 +261,8 @@ impl Sweep<'_> {
             if is_waiting && deadline > now {
                 return;
             }
+            // An id may be in use again for another zone, so that an old deadline is one only if its zone still
+            // waits.
             self.deadlines.pop_front();
             if !is_waiting {
                 continue;

@@ -156,6 +156,7 @@ impl ServerCertVerifier for PinVerifier {
     ) -> Result<ServerCertVerified, TlsError> {
         let certificate = webpki::EndEntityCert::try_from(end_entity)
             .map_err(|_| TlsError::InvalidCertificate(CertificateError::BadEncoding))?;
+        // The key and not the certificate: it stays the same when the certificate is renewed.
         let key = certificate.subject_public_key_info();
         let digest = ring::digest::digest(&ring::digest::SHA256, &key);
         if self

@@ -288,6 +288,7 @@ async fn run_unbounded<R: TransferReader>(
     let mut stream = connection.into_messages();
     let (mut octets, mut first) = (0_u64, true);
     let end = loop {
+        // One record so far is an opening SOA whose serial is newer, or the answer would be over.
         let is_lone = asked != Asked::Whole && reader.records() == 1;
         let received = if is_lone {
             after_lone_soa(stream.next()).await?
@@ -295,6 +296,7 @@ async fn run_unbounded<R: TransferReader>(
             stream.next().await?
         };
         let mut message = message_of(received)?;
+        // Before anything is believed: what a stranger makes us read counts, too.
         octets += message.as_slice().len() as u64;
         if octets > target.limits.octets {
             let what = format!(

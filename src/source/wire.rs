@@ -164,6 +164,7 @@ impl<'a> AnswerWalker<'a> {
             rdata: Vec::with_capacity(NAME_OCTETS_MAX),
         };
         for _ in 0..questions {
+            // Type and class of the question. They are read by `read_question`, which also compares them.
             walker.at = read_name(message, walker.at, &mut walker.owner)? + 4;
         }
         Ok(walker)
@@ -190,13 +191,17 @@ impl<'a> AnswerWalker<'a> {
         let class = u16::from_be_bytes([head[2], head[3]]);
         let ttl = u32::from_be_bytes([head[4], head[5], head[6], head[7]]);
         let start = fixed + 10;
+        // At most 65,535 beyond `start`, which lies in a message of as many octets: no overflow.
         let end = start + u16::from_be_bytes([head[8], head[9]]) as usize;
         let rdata = self.message.get(start..end).ok_or(WireError::Short)?;
         self.at = end;
+        // A zone has one class (RFC 1035 §4.2). A record of another one is no record of ours, whatever its type
+        // says.
         if class != CLASS_IN {
             return Err(WireError::Class(class));
         }
         self.read_rdata(code, start, end, rdata)?;
+        // RFC 2181 §8: a TTL with its highest bit set is zero.
         let ttl = if ttl > i32::MAX as u32 { 0 } else { ttl };
         Ok(Some(WireRecord {
             owner: &self.owner,
@@ -225,8 +230,11 @@ impl<'a> AnswerWalker<'a> {
             }
         };
         match code {
+            // RFC 1035 §3.4.1.
             1 => fits(rdata.len() == 4)?,
+            // RFC 3596 §2.2.
             28 => fits(rdata.len() == 16)?,
+            // RFC 4034 §5.1: key tag, algorithm and digest type, then a digest of at least one octet.
             43 => fits(rdata.len() >= 5)?,
             TYPE_TXT => {}
             // PTR and TXT are what catalog zones (RFC 9432) are made of.
@@ -303,6 +311,7 @@ fn read_name(message: &[u8], at: usize, name: &mut Vec<u8>) -> Result<usize, Wir
             if target >= lowest {
                 return Err(WireError::CompressionLoop);
             }
+            // Behind the first pointer the record goes on; what the pointer leads to lies before it.
             after.get_or_insert(at + 2);
             lowest = target;
             at = target;

@@ -38,6 +38,7 @@ pub(super) fn cut_entry(
                     return Ok(Some((at, lines)));
                 }
             }
+            // A carriage return is a blank, so that files of Windows read like others.
             b' ' | b'\t' | b'\r' => at += 1,
             b';' => match text[at..].iter().position(|octet| *octet == b'\n') {
                 Some(newline) => at += newline,
@@ -57,6 +58,8 @@ pub(super) fn cut_entry(
                 let Some(end) = find_end(text, at + 1, ends, lines)? else {
                     return Ok(None);
                 };
+                // RFC 1035 §5.1 lets a string go on in the next line; a quote that was forgotten would swallow the
+                // records up to the next one.
                 if text[end] == b'\n' {
                     let what = OPEN_QUOTE;
                     return Err(CutFault { lines, what });
@@ -104,6 +107,7 @@ fn find_end(
                 let what = ESCAPED_NEWLINE;
                 return Err(CutFault { lines, what });
             }
+            // Of an escape of three digits too: the other two end no word.
             at += 2;
         } else if ends(octet) {
             return Ok(Some(at));

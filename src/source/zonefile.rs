@@ -212,6 +212,7 @@ impl<'a, S: Spool> ZoneReader<'a, S> {
             buffer.extend_from_slice(&chunk[..length]);
             if !begun && buffer.len() >= 3 {
                 begun = true;
+                // The mark of UTF-8, which editors on Windows put in front; it would be a part of the first owner.
                 if buffer.starts_with(b"\xef\xbb\xbf") {
                     buffer.drain(..3);
                 }
@@ -220,6 +221,7 @@ impl<'a, S: Spool> ZoneReader<'a, S> {
                 let used = self.read_entries(&buffer)?;
                 buffer.drain(..used);
             }
+            // What came before the fault was read, so that the refusal can name the line at which it broke.
             if let Some(error) = fault {
                 return Err(self.read_fault(&error).into());
             }
@@ -265,6 +267,7 @@ impl<'a, S: Spool> ZoneReader<'a, S> {
         if rest.is_empty() {
             return Ok(());
         }
+        // With a newline the entry is open for another reason: a parenthesis.
         let has_newline = rest.ends_with(b"\n");
         rest.push(b'\n');
         let used = self.read_entries(&rest).map_err(|error| match error {
@@ -308,6 +311,7 @@ impl<'a, S: Spool> ZoneReader<'a, S> {
             used += end;
         }
         self.words = words;
+        // Without a bound a parenthesis that is never closed would hold the rest of the file in memory.
         if text.len() - used > ENTRY_OCTETS_MAX {
             let what = format!(
                 "line {}: entry of more than {ENTRY_OCTETS_MAX} octets; is a parenthesis not closed?",
@@ -336,6 +340,7 @@ impl<'a, S: Spool> ZoneReader<'a, S> {
     fn read_entry(&mut self, text: &[u8], words: &[Word]) -> Result<(), SourceError> {
         let word = |at: usize| words.get(at).map(|(range, _)| &text[range.clone()]);
         let first = word(0).expect("an entry has a word");
+        // RFC 1035 §5.1: an entry that begins with a blank is of the owner before it.
         let is_indented = matches!(text.first(), Some(b' ' | b'\t'));
         if !is_indented && first.starts_with(b"$") && !words[0].1 {
             return self.read_control(first, text, words);
@@ -357,6 +362,7 @@ impl<'a, S: Spool> ZoneReader<'a, S> {
                 return Err(self.malformed("a record without a type").into());
             };
             next += 1;
+            // RFC 1035 §5.1: TTL and class stand in either order, each at most once.
             if ttl.is_none()
                 && let Some(value) = parse_ttl(text)
             {
@@ -375,6 +381,7 @@ impl<'a, S: Spool> ZoneReader<'a, S> {
             self.last_ttl = ttl;
         }
         let ttl = ttl
+            // RFC 2308 §4: `$TTL` holds for what follows; only without it does the last TTL go on (RFC 1035 §5.1).
             .or(self.default_ttl)
             .or(self.last_ttl)
             .unwrap_or(TTL_DEFAULT);
@@ -470,11 +477,13 @@ impl<'a, S: Spool> ZoneReader<'a, S> {
         }
         let file = file::open(&path)
             .map_err(|error| self.malformed(&format!("$INCLUDE {}: {error}", path.display())))?;
+        // The owner too: an entry behind the `$INCLUDE` that begins with a blank is of the owner before it.
         let outer = (
             std::mem::replace(&mut self.origin, inner),
             self.owner.clone(),
             self.line,
         );
+        // Refusals name a line of the file that they lie in.
         self.line = 0;
         self.depth += 1;
         let read = self.read_file(file);
@@ -509,6 +518,7 @@ impl<'a, S: Spool> ZoneReader<'a, S> {
         }
         for value in range.values() {
             let line = self.generate_line(value, text, template)?;
+            // A template must not make control lines: it could include files, or generate without end.
             if line.starts_with(b"$") {
                 return Err(self.malformed("$GENERATE of a line that is none").into());
             }

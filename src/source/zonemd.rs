@@ -129,6 +129,8 @@ impl ZoneDigester {
         }
         if !is_apex && !self.left_apex {
             self.left_apex = true;
+            // Servers send the apex first, though RFC 5936 leaves the order open. A zone that has no digest there has none, and need not be kept and
+            // sorted.
             if self.rule == ZonemdRule::Auto && self.digests.is_empty() {
                 self.collects = false;
                 self.run = Vec::new();
@@ -140,12 +142,14 @@ impl ZoneDigester {
         }
         record.canonical_rdata(&mut self.rdata).map_err(malformed)?;
         let covers_zonemd = || self.rdata.get(..2) == Some(&TYPE_ZONEMD.to_be_bytes());
+        // RFC 8976 §3.3.1.1: the signature over the ZONEMD RRset cannot be in a digest that it signs.
         if record.code == TYPE_RRSIG && is_apex && covers_zonemd() {
             return Ok(());
         }
         let entry = Entry::new(record, &self.rdata);
         self.run_octets += entry.0.len();
         self.run.push(entry);
+        // An apex without end would be collected in memory while it is still open whether there is a digest.
         if !self.left_apex && self.run_octets > APEX_OCTETS_MAX && self.digests.is_empty() {
             self.left_apex = true;
             if self.rule == ZonemdRule::Auto {
@@ -213,6 +217,7 @@ impl ZoneDigester {
             }
             of_serial = true;
             let (scheme, hash) = (head[4], head[5]);
+            // RFC 8976 §4: what is not known is passed over and does not fail.
             if scheme != SCHEME_SIMPLE || octets_of(hash) != Some(digest.len()) {
                 continue;
             }
@@ -243,6 +248,7 @@ impl ZoneDigester {
         self.run.sort_unstable();
         let mut end = self.spilled.last().copied().unwrap_or(0);
         for entry in self.run.drain(..) {
+            // An entry is a name and a record, far below four gigabytes.
             spool.write_all(&(entry.0.len() as u32).to_be_bytes())?;
             spool.write_all(&entry.0)?;
             end += 4 + entry.0.len() as u64;
@@ -297,6 +303,7 @@ impl ZoneDigester {
             runs.push(BufReader::with_capacity(READ_OCTETS, section));
             start = *end;
         }
+        // One entry of each run: as many as runs lie in memory, whatever the size of the zone.
         let mut heap = BinaryHeap::new();
         for (i, run) in runs.iter_mut().enumerate() {
             heap.extend(next_entry(run)?.map(|entry| Reverse((entry, i))));

@@ -39,6 +39,8 @@ impl Store {
             give_to_owner_of_folder(&made, path);
         }
         let file = FileId::of(path)?.ok_or_else(|| StoreError::Missing(path.to_owned()))?;
+        // SQLite puts the log beside the name that was opened: through two names, two logs of one file would damage
+        // it.
         if has_more_names(path) {
             return Err(StoreError::MoreNames(path.to_owned()));
         }
@@ -55,10 +57,12 @@ impl Store {
         let mut store = Self::finish_open(db, path, file)?;
         store.named = named.to_owned();
         let sql = "select exists (select 1 from meta where key = 'chain_pending')";
+        // A migration marks what it cannot compute: the chains are begun by code that a later version may change.
         if store.run(|db| db.value(sql, ()))? {
             store.ledger().begin_chains()?;
         }
         if options.create {
+            // A new version of the program may bring another list of public suffixes.
             store.ledger().follow_suffixes()?;
         }
         Ok(store)
@@ -92,6 +96,7 @@ impl Store {
             Way::Frozen(stamp) => Some(stamp),
             Way::Shared | Way::Alone => None,
         };
+        // What was checked above is one state; from here on each lookup sees what is committed by then.
         store.run(|db| db.run("commit"))?;
         Ok(store)
     }

@@ -304,6 +304,7 @@ impl Templates {
             loaded.insert(language.to_owned(), load_language(&own)?);
         }
         let templates = Self(loaded);
+        // With made-up mails of every kind: a template that fails must be found now and not when a report is due.
         for language in templates.0.keys() {
             for words in made_up::all().iter().map(made_up::MadeUp::words) {
                 templates.render(language, words)?;
@@ -358,6 +359,7 @@ fn load_language(folders: &[PathBuf]) -> Result<Language, TemplateError> {
             Ok(counted(count, named.must_get::<&str>("of")?))
         },
     );
+    // Names of zones are written by attackers; text needs no escapes, and gets its own treatment by `defang`.
     engine.autoescape_on([".html"]);
     let mut files = BTreeMap::new();
     let mut texts = Vec::new();

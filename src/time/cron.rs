@@ -147,6 +147,7 @@ impl CronLine {
     /// A civil time that a clock put forward skips comes at the end of the gap, once. One that a clock put
     /// back shows twice comes at the first of both, unless the hour is `*`: then every hour counts.
     pub fn next_after(&self, after: Timestamp, zone: TimeZone) -> Option<Timestamp> {
+        // Earlier than asked: a civil day may begin before `after` and show one of its hours again after it.
         let start = zone.civil(after - Span::hours(FOLD_HOURS_MAX));
         let mut date = start.date();
         for _ in 0..DAYS_MAX {

@@ -83,6 +83,7 @@ impl StepOwner {
     pub fn change(&self, before: &[Record]) -> Result<OwnerChange, String> {
         let mut state: BTreeMap<&Rdata, u32> =
             before.iter().map(|rr| (&rr.rdata, rr.ttl)).collect();
+        // Removals first: a new TTL comes as a removal and an addition of the same data.
         for rr in &self.removed {
             if state.remove(&rr.rdata).is_none() {
                 return Err(format!(

@@ -266,6 +266,7 @@ impl Shard {
                 break;
             }
             let home = self.home(self.slots[at].hash);
+            // Moved only if the hole lies between its home and its place, or a search from its home would miss it.
             if behind(at, home) >= behind(at, hole) {
                 self.slots[hole] = self.slots[at];
                 self.seen[hole] = self.seen[at];
@@ -294,6 +295,7 @@ impl Shard {
         if let Some(at) = self.find(hash) {
             return at;
         }
+        // Beyond five sixths linear probing takes long walks.
         if (self.len + 1) * 6 > self.slots.len() * 5 {
             self.grow();
         }

@@ -255,6 +255,7 @@ impl<S: Spool> Intake<S> {
             self.owner.extend_from_slice(owner);
             self.group_counts.clear();
         } else if self.group.len() > GROUP_OCTETS_MAX {
+            // One owner may have records without end. In parts it is compared exactly, whatever its digests say.
             self.group_is_split = true;
             self.close_group()?;
         }
@@ -264,6 +265,7 @@ impl<S: Spool> Intake<S> {
         self.count_of(rtype);
         self.digest = self
             .digest
+            // A sum: the order in which a primary sends the records of an owner is none of their content.
             .wrapping_add(self.key.digest_record(rtype.code(), ttl, rdata));
         self.group.extend_from_slice(&rtype.code().to_be_bytes());
         self.group.extend_from_slice(&ttl.to_be_bytes());

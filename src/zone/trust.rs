@@ -183,6 +183,7 @@ pub fn judge_transfer(policy: &TrustPolicy, before: u64, now: &Counts) -> Option
 fn shrank(policy: &TrustPolicy, share_min: f64, before: u64, now: &Counts) -> Option<Refusal> {
     let lost = before.saturating_sub(now.kept);
     let is_too_small = (now.kept as f64) < before as f64 * share_min;
+    // Both a number and a share: a small zone may lose half its names in a day without anything being wrong.
     (lost > policy.bulk_names && is_too_small).then_some(Refusal::Shrank {
         before,
         now: now.kept,

@@ -116,6 +116,8 @@ impl Findings<'_> {
                 self.store
                     .lookup()
                     .delegated_since(&key(&domain), now - NEWLY_DELEGATED, now)?;
+            // Glue without a delegation, or a record in between: the zone itself answers for the name, and nobody
+            // can take it.
             if delegated.is_none() && self.has_records_above(&key(host), &domain)? {
                 continue;
             }

@@ -66,6 +66,7 @@ pub fn check_canary(
     let history = store
         .lookup()
         .history(&canary.domain, HistoryScope::AtOrBelow)?;
+    // By the history and not by the case: that alone would not tell blindness from a detector that sleeps.
     let changed_at = history.changes.iter().map(|change| change.at).max();
     let Some(changed_at) = changed_at.filter(|at| now.since(*at) <= canary.every) else {
         return Ok(CanaryState::Unseen { changed_at });

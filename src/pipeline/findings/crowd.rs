@@ -44,6 +44,7 @@ impl Findings<'_> {
             .collect();
         let mut asked = BTreeSet::new();
         for (operator, host) in by_operator {
+            // Name servers of one operator have the same users: each is asked about once.
             if !asked.insert(operator.clone()) {
                 continue;
             }
@@ -94,6 +95,7 @@ impl Findings<'_> {
                     let is_repeated = known.insert(record.added_at) && known.len() > 1;
                     repeated_changes += u32::from(is_repeated);
                 }
+                // More repeated changes than stable users decide the question; the rest need not be read.
                 Ok::<_, PipelineError>(rows < CROWD_ROWS_MAX && repeated_changes <= stable_names)
             })?;
         Ok(Some(Vouching {

@@ -168,6 +168,7 @@ impl Findings<'_> {
         let is_nobody = window.popular.as_ref().is_some_and(|it| it.is_empty());
         let is_excused = !is_nobody || !operated.by_others.is_empty();
         let operated = window.operated.insert(operated);
+        // Nothing would come out otherwise: the plane is put right instead of being judged again.
         if !was_asked && !is_excused {
             return Ok(without_excuses(plane, operated, policy));
         }

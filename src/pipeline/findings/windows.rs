@@ -138,6 +138,7 @@ impl Findings<'_> {
             }
             counted.push((Reverse(count), name));
         }
+        // Reversed counts, then names: the same names are judged each time.
         counted.sort_unstable();
         let most = counted.into_iter().take(OWNERS_JUDGED_MAX);
         Ok(most.map(|(_, name)| name.clone()).collect())
@@ -180,10 +181,11 @@ impl Findings<'_> {
         }
         let mut room = range.limit;
         for key in keys {
-            let count =
-                self.store
-                    .lookup()
-                    .closed_count(&key, range.since, room.saturating_add(1))?;
+            let count = self
+                .store
+                .lookup()
+                // One more than there is room for answers the question; counting on would not.
+                .closed_count(&key, range.since, room.saturating_add(1))?;
             if count > room {
                 return Ok(true);
             }
@@ -270,6 +272,7 @@ impl Findings<'_> {
         now: Timestamp,
     ) -> Option<Timestamp> {
         let registration = self.parts.knowledge.registrations.as_ref()?.find(domain)?;
+        // A backtest judges at times of the past, at which a later registration was not known.
         Some(registration.created_at).filter(|at| *at <= now)
     }
 

@@ -133,6 +133,7 @@ impl Ingest<'_> {
             drift: arrived.is_drift,
         };
         let mut tx = self.store.ledger().begin(zone, draft)?;
+        // Of a zone that is known the intake gives only owners whose digests differ.
         while let Some(batch) = intake.next_batch().map_err(spool_error)? {
             if kind == VersionKind::Baseline {
                 let rows = tx.apply_first(&batch).map_err(PipelineError::from)?;
@@ -189,6 +190,8 @@ impl Ingest<'_> {
             version.keep();
         }
         let committed = version.commit(bulk)?;
+        // After the commit: digests of a version that is not in history would hide its changes from the next
+        // comparison.
         self.keep_digests(zone, intake, &committed);
         let mut summary = StoredSummary::default();
         self.summarise(&mut summary, zone, &committed, fetched.serial, bulk)?;
@@ -233,6 +236,7 @@ impl Ingest<'_> {
                 joins: None,
                 drift: false,
             };
+            // One transaction for all: a step that does not fit takes back those before it.
             let mut version = self.store.ledger().begin_part(&state, draft)?;
             version.came_as_step();
             let owners = step.owners().map_err(spool_error)?;
@@ -259,6 +263,7 @@ impl Ingest<'_> {
                 .find_zone(&zone.apex)?
                 .expect("the zone's row is there since the transfer was prepared");
         }
+        // A zone has name servers (RFC 1035 §5.2), so that steps which leave none have lost some on the way.
         if state.kept_count == 0 && zone.kept_count > 0 {
             return Ok(AppliedSteps::DoesNotFit(
                 "the steps leave nothing".to_owned(),

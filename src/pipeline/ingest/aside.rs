@@ -85,6 +85,7 @@ impl Ingest<'_> {
         self.store
             .zones()
             .reject_lines(aside.source, &aside.waiting, now)?;
+        // Only after the commit: what failed to be stored waits for the next attempt.
         aside.waiting.clear();
         aside.waiting_octets = 0;
         Ok(())

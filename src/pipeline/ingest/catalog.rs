@@ -101,6 +101,7 @@ impl Ingest<'_> {
             apex: apex.clone(),
             route: self.route(&catalog.settings),
             catalog: catalog.clone(),
+            // Without a serial to compare with, the catalog is transferred whatever its own is.
             last_serial: zone.serial.filter(|_| !options.full),
             accept: options.accept.contains(apex) || zone.accept_requested,
         })
@@ -217,6 +218,7 @@ impl Ingest<'_> {
                 change.joined.insert(label, row);
             }
         }
+        // RFC 9432 §5.4: a member that stays under another label was reset and did not leave.
         for (label, member) in known {
             let goes_on = listed.get(&member.zone);
             if goes_on == Some(label) && !change.joined.contains_key(label) {
@@ -300,6 +302,8 @@ impl Ingest<'_> {
         members.retain(|(zone, _)| wanted.is_none_or(|wanted| wanted.contains(zone)));
         let due = self.due_members(id, settings)?;
         let (known, new): (Vec<_>, Vec<_>) = members.into_iter().partition(|(zone, serial)| {
+            // A sweep asks over UDP, which TLS does not protect, and only what can be compared with a serial that
+            // is known.
             serial.is_some() && settings.tls.is_none() && !due.contains(zone)
         });
         let (zones, serials) = known.into_iter().unzip();
@@ -321,6 +325,7 @@ impl Ingest<'_> {
         settings: &TransferSettings,
     ) -> Result<HashSet<Name>, PipelineError> {
         let (now, mut due) = (self.clock.now(), HashSet::new());
+        // Else every pass would spend its few comparisons on transfers that cannot begin.
         if self.backoff.borrow().are_away(&settings.primaries) {
             return Ok(due);
         }
@@ -539,6 +544,7 @@ pub async fn run_sweep(job: SweepJob) -> SweepOutcome {
                 (Swept::Soa(known), Swept::Soa(soa)) => soa.serial.is_newer_than(known.serial),
                 _ => false,
             };
+            // Of two primaries the newer serial counts, since a transfer would take it.
             if is_better {
                 *best = answer;
             }

@@ -159,6 +159,7 @@ impl Ingest<'_> {
         let mut marks = FileMarks::new(self.store, pass.source);
         for file in files {
             let known = marks.find(&file.path, &file.mark)?;
+            // Read anew for each file: the one before may have moved the newest version.
             let zone = self
                 .store
                 .zones()
@@ -312,6 +313,7 @@ impl Ingest<'_> {
             Ok(read) => read,
             Err(refusal) => return Ok(Err(refusal)),
         };
+        // The file was open all the time: somebody wrote into it, and what was read may be half of each.
         if !is_still(&opened, file) {
             let what = format!("{} changed while it was read", file.path.display());
             return Ok(Err(Refusal::EndedEarly(what)));
@@ -327,6 +329,7 @@ impl Ingest<'_> {
             zone,
             intake,
             fetched: &read.fetched,
+            // Event time: the time that the file has, however late it is read.
             observed_at: file.mark.version_at,
             is_drift: false,
         };
@@ -353,6 +356,7 @@ impl Ingest<'_> {
         read: &FileRead,
     ) -> Result<Result<(), Refusal>, PipelineError> {
         let accepts = pass.options.accept.contains(pass.zone) || zone.accept_requested;
+        // A first version takes nothing away, so that there is nothing to compare its size with.
         if accepts || zone.version_id.is_none() {
             return Ok(Ok(()));
         }
@@ -466,6 +470,7 @@ fn date_files(
         away(&first, &error)
     }));
     files.sort_by(|left, right| {
+        // Paths decide between equal times, so that every run reads them in the same order.
         (left.mark.version_at, &left.path).cmp(&(right.mark.version_at, &right.path))
     });
     (files, refused)

@@ -91,6 +91,7 @@ pub(in crate::pipeline) fn is_full_due(every: FullEvery, zone: &ZoneState, now: 
         return false;
     };
     zone.whole_at
+        // A comparison of the future is none: the clock was ahead when it was noted.
         .is_none_or(|at| now < at || now >= at + every + jitter_of(zone, at, every))
 }
 

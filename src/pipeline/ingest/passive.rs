@@ -87,6 +87,7 @@ impl Ingest<'_> {
                 let kind = RejectKind::Unreadable;
                 self.set_aside(&mut work.aside, kind, number, &octets, reason)?;
             }
+            // A file of years must not wait in memory, nor hold the database for one long transaction.
             if work.pending_count >= SIGHTINGS_AT_A_TIME {
                 self.store_sightings(&mut work)?;
             }
@@ -164,6 +165,7 @@ impl Ingest<'_> {
     /// Returns the nearest zone above a name, or at it, that has a source of its own.
     fn nearest_zone(&self, name: &Name) -> Result<Option<Name>, PipelineError> {
         let zones = self.store.zones().zones_enclosing(name)?;
+        // What others recorded belongs to a zone that is watched itself, not to what a probe shows of it.
         let zone = zones.into_iter().find(|zone| zone.view == View::Zone);
         Ok(zone.map(|zone| zone.apex))
     }

@@ -74,6 +74,7 @@ impl Transfers {
             let has_room = |primary: &Option<SocketAddr>| {
                 self.of_primary.get(primary).copied().unwrap_or(0) < TRANSFERS_OF_PRIMARY
             };
+            // In turn, not first come first served: one primary with 10,000 zones would keep all others waiting.
             let after = self.waiting.keys().copied().find(|primary| {
                 self.served.is_none_or(|served| *primary > served) && has_room(primary)
             });
@@ -144,6 +145,8 @@ impl Ingest<'_> {
                     .for_each(&mut *on_report),
             }
         }
+        // Transfers were added first and run while files and feeds were read: waiting for networks costs nothing
+        // then.
         while !transfers.is_idle() {
             let outcome = transfers.next().await;
             match self.finish_transfer(outcome, options)? {
@@ -151,6 +154,7 @@ impl Ingest<'_> {
                 AfterTransfer::GoesOn(job) => transfers.go_on(*job),
             }
         }
+        // A command leaves no log behind that the next reader would have to go through.
         Ok(self.store.upkeep().checkpoint()?)
     }
 

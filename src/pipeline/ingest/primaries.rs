@@ -110,6 +110,7 @@ impl Ingest<'_> {
                 _ => 1,
             };
         }
+        // A primary that feeds one zone could never be silent about three.
         count.min(SILENCES_WANTED)
     }
 

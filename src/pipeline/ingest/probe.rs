@@ -179,6 +179,7 @@ impl Ingest<'_> {
         let mut summary = StoredSummary::default();
         let mut refused = None;
         let batch = self.store.begin_batch()?;
+        // Two views of a domain are two histories: parent and child may disagree without that being a change.
         for (view, side) in [(View::Parent, &probed.parent), (View::Child, &probed.child)] {
             let zone = self.store.zones().ensure_view(domain, view, id)?;
             let stored = match side {
@@ -228,6 +229,7 @@ impl Ingest<'_> {
         now: Timestamp,
     ) -> Result<Result<StoredSummary, Refusal>, PipelineError> {
         let first_at = self.store.lookup().watched_since(zone.id)?;
+        // Servers give their addresses in turns. What appears while they are still being learned was there before.
         let is_learning = first_at.is_none_or(|first| now.since(first) < config.settle);
         let mut changes = BTreeMap::new();
         let known = self.store.ledger().present_records(zone)?;
@@ -263,6 +265,7 @@ impl Ingest<'_> {
             joins: None,
             drift: false,
         };
+        // A part of the batch above: both sides of an answer are stored, or none.
         let mut tx = self.store.ledger().begin_part(zone, draft)?;
         let told = changes.into_iter().map(|(owner, change)| SourceChange {
             owner,
@@ -312,6 +315,7 @@ impl Ingest<'_> {
                 self.store
                     .ledger()
                     .note_missing(zone, owner, &record.rdata, now)?;
+            // Both, since a pass may run every minute or every day: three misses within three minutes show nothing.
             if misses >= MISSES_MIN && now.since(since) >= config.settle {
                 change.removed.push(record.clone());
                 self.store

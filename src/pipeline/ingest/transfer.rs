@@ -651,6 +651,7 @@ fn millis_since(started: Instant) -> u64 {
 /// Asks the primaries for their serials and takes the steps from one that is ahead.
 async fn refresh(job: &mut TransferJob) -> Result<TransferResult, SourceError> {
     let answers = ask_primaries(job).await?;
+    // The newest serial of all: a primary that lags would else turn the zone back.
     let newest = answers
         .iter()
         .map(|(_, soa)| *soa)
@@ -664,6 +665,7 @@ async fn refresh(job: &mut TransferJob) -> Result<TransferResult, SourceError> {
         .expect("at least one answered");
     let candidates: Vec<SocketAddr> = answers
         .iter()
+        // Another primary with the same serial can go on where the first one fails.
         .filter(|(_, soa)| soa.serial == newest.serial)
         .map(|(primary, _)| *primary)
         .collect();

@@ -98,6 +98,7 @@ impl Notify<'_> {
     ///
     /// [`PipelineError`].
     pub fn queue_alerts(&self) -> Result<(), PipelineError> {
+        // Before the question of mail: the log of events is written whether or not anybody gets mail.
         self.write_events()?;
         let Some(mail) = self.mail() else {
             return Ok(());
@@ -258,6 +259,7 @@ impl Notify<'_> {
             for (_, case_id, line) in events {
                 let event = &line.event;
                 let is_lowered = event.note.starts_with(JUDGED_ANEW);
+                // A line that moves the case nowhere, such as a note of the desk.
                 if event.from == Some(event.to) && !is_lowered {
                     continue;
                 }
@@ -267,6 +269,7 @@ impl Notify<'_> {
                 let is_worth_it = row.case.peak_level >= Level::Review || is_lowered;
                 match event.to {
                     _ if !is_worth_it => {}
+                    // The log is read to its end all the same, so that the next digest begins there.
                     _ if opened.len() + lowered.len() + ended.len() >= LINES_MAX => {}
                     _ if is_lowered => lowered.push(case_line(&row, &event.note)),
                     CaseState::Open => opened.push(case_line(&row, &event.note)),

@@ -287,6 +287,7 @@ impl Notify<'_> {
                 evidence_csv: of.csv,
             },
         );
+        // Checked before it leaves: the other side throws away what its schema refuses, and says nothing.
         check_xarf(&json).map_err(PipelineError::Xarf)?;
         Ok(json)
     }
@@ -316,6 +317,7 @@ impl Notify<'_> {
         );
         Ok(CaseFacts {
             paragraph: mail.paragraph.map(str::to_owned),
+            // A notice goes to outsiders. The console, the account and related cases are the desk's alone.
             page: self.case_page(mail.case_id).filter(|_| !is_notice),
             case_id: mail.case_id,
             case: mail.case,

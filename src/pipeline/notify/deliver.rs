@@ -147,6 +147,7 @@ impl Notify<'_> {
         let is_new = pass.trouble_since.is_none();
         let since = *pass.trouble_since.get_or_insert_with(Instant::now);
         let is_done = pass.is_idle() && pass.ended.is_empty();
+        // Longer than a lease is no use: by then another attempt at the message may have begun.
         if is_done || !fault.can_heal() || since.elapsed() >= pass.noted_within {
             return Err(fault);
         }
@@ -190,6 +191,8 @@ impl Notify<'_> {
     /// Notes the attempts that ended.
     fn record_ended(&self, pass: &mut Pass) -> Result<(), PipelineError> {
         while let Some(ended) = pass.ended.front() {
+            // Taken from the queue only once it is written: what a server has taken must not be sent again for a
+            // fault of the database.
             self.finish(&ended.row, &ended.attempt, &mut pass.summary)?;
             pass.ended.pop_front();
         }
@@ -215,6 +218,7 @@ impl Notify<'_> {
         };
         for due in self.store.desk().oldest_due(way, now)? {
             let sent_count = self.store.desk().sent_since(caps.since, now)?;
+            // What is in hand counts as sent, or attempts beside each other would pass the cap together.
             if sent_count + self.store.desk().in_hand_count(now)? >= limits.per_hour_max {
                 if sent_count >= limits.per_hour_max && !pass.is_cap_told {
                     tracing::warn!(
@@ -230,6 +234,7 @@ impl Notify<'_> {
             if !pass.is_free(&due.lane) {
                 continue;
             }
+            // The lease is taken in the database: another process may look at the same queue.
             if let Some(mut row) = self.store.desk().lease_message(due.id, &caps, now)? {
                 let attempt = self.attempt(&mut row.message);
                 pass.start(way, due, row, attempt);
@@ -256,6 +261,7 @@ impl Notify<'_> {
                 message_id,
                 ..
             } = &message;
+            // Such as those that could not be composed, and those of cases from which persons were taken out.
             if octets.is_empty() {
                 let advice = "the message is empty; `fluxwatch report send CASE` composes it again";
                 return Attempt::Refused(advice.to_owned());
@@ -293,6 +299,7 @@ impl Notify<'_> {
             queued_at: row.queued_at,
             now,
             give_up: self.sending_limits().give_up,
+            // The wait is spread by the message: all that failed together would else come back together.
             seed: self
                 .store
                 .digest_key()
@@ -381,6 +388,7 @@ impl Notify<'_> {
             return Ok(false);
         };
         let mut message_id = None;
+        // A notification comes to the sender of the message in its envelope, which is one of its own (VERP).
         for to in &bounce.to {
             let to = to.trim_matches(['<', '>', ' ']);
             message_id = message_id.or(self.store.desk().message_by_sender(to)?);

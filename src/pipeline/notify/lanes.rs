@@ -127,6 +127,7 @@ impl Pass {
     pub(in crate::pipeline) async fn next(&mut self) {
         let (id, attempt) = match self.attempts.join_next_with_id().await {
             Some(Ok((id, attempt))) => (id, attempt),
+            // An attempt that panicked may have sent its message or not: it is tried again like one that broke off.
             Some(Err(fault)) => (fault.id(), Attempt::Passing(fault.to_string())),
             None => std::future::pending().await,
         };

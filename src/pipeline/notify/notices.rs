@@ -241,6 +241,7 @@ impl Notify<'_> {
             let now = self.clock.now();
             let recipient = &notice.message.recipient;
             let tx = self.store.begin_batch()?;
+            // What was approved rests on the case as it was then: if that changed, a person has to read it again.
             let line = if notice.basis == notice_basis(&row.case) {
                 self.store.desk().queue_message(&notice.message, now)?;
                 self.store
@@ -269,6 +270,7 @@ impl Notify<'_> {
         let mut drafts = notices.filter(|it| {
             it.state == NoticeState::Drafted && is_same_address(&it.message.recipient, recipient)
         });
+        // The newest: an edit leaves the draft before it behind.
         Ok(drafts.next_back())
     }
 

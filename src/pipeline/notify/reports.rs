@@ -81,6 +81,7 @@ impl Notify<'_> {
         for id in ids {
             leads.extend(self.tell(*id, &notifying)?);
         }
+        // A lead whose members have news may owe an update although nothing of its own changed.
         for id in leads.difference(ids) {
             self.tell(*id, &notifying)?;
         }
@@ -140,6 +141,7 @@ impl Notify<'_> {
             joined: joined as u32,
             open_members: members().filter(|it| is_working(&it.case)).count() as u32,
             size: finding.map_or(case.told.size, size_of),
+            // Once the digest is to tell of a case it does, or the desk would read of it twice.
             has_room: !case.told.digest_due
                 && self.store.desk().cases_told_since(since, notifying.now)? < cap,
             now: notifying.now,
@@ -261,6 +263,7 @@ impl Notify<'_> {
         reason: SendReason,
         notifying: &Notifying<'_>,
     ) -> Result<(), PipelineError> {
+        // What is sent makes this case one that others may be told in.
         notifying.leads.borrow_mut().clear();
         let mut case = row.case.clone();
         case.revision += 1;

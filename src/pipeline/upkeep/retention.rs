@@ -110,6 +110,8 @@ impl<'a> Retention<'a> {
     fn cuttable(&self) -> Result<Vec<Cuttable>, PipelineError> {
         let mut zones = Vec::new();
         for zone in self.store.upkeep().every_view()? {
+            // What is brought in by files lives by its own time: a history of last year is not old on its first
+            // day.
             let now = if zone.source_kind.is_live() {
                 Some(self.now)
             } else {
@@ -185,6 +187,7 @@ impl<'a> Retention<'a> {
         plan: &PrunePlan,
         goes_on: impl FnMut(u64) -> bool,
     ) -> Result<Pruned, PipelineError> {
+        // All cuts first: afterwards an interruption leaves only rows that no lookup shows any more.
         for cut in &plan.cuts {
             if let Some(zone) = self.store.zones().find_view(&cut.apex, cut.view)? {
                 self.store.upkeep().cut_zone(&zone, cut.cut)?;

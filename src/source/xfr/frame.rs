@@ -107,6 +107,7 @@ impl<'a> Frame<'a> {
     /// Counts a record and checks that it may stand in the zone. Returns the numbers of a SOA.
     pub fn read(&mut self, record: &WireRecord<'_>) -> Result<Option<SoaNumbers>, Refusal> {
         self.records += 1;
+        // Counted before anything else, so that records which are thrown away take from the limit as well.
         if self.records > self.limits.records {
             return Err(Refusal::Limit(format!(
                 "transfer of more than limits.records = {}",

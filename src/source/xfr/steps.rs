@@ -140,6 +140,7 @@ impl<'a, S: StepSink> StepsReader<'a, S> {
         to: Serial,
         soa: SoaNumbers,
     ) -> Result<State, TransferFault> {
+        // RFC 1995 §4: the SOA of the newest version stands at both ends, so that it begins no step.
         if to == opening.serial && soa.serial == to {
             return Ok(State::Done(StepsEnd::Complete(opening)));
         }
@@ -195,6 +196,7 @@ impl<S: StepSink> TransferReader for StepsReader<'_, S> {
                 return Err(mismatch("the transfer does not begin with the SOA"));
             }
             (State::Second(opening), Some(soa)) => self.begin_first(opening, soa)?,
+            // RFC 1995 §4 allows it. Two records were read: to ask again costs one more connection.
             (State::Second(_), None) => return Err(answered_whole()),
             (State::Removed(opening, from), Some(soa)) => self.turn(opening, from, soa)?,
             (State::Added(opening, to), Some(soa)) => self.begin_next(opening, to, soa)?,

@@ -99,6 +99,7 @@ impl<'a, S: WholeSink> WholeReader<'a, S> {
         self.sink.see(record)?;
         match RecordType::from_code(record.code) {
             Some(rtype) => {
+                // Only what is kept takes memory; records of other types are counted and digested where they lie.
                 self.frame.check_size(record, rtype)?;
                 self.sink
                     .take(record.owner, rtype, record.ttl, record.rdata)
@@ -135,6 +136,7 @@ impl<S: WholeSink> TransferReader for WholeReader<'_, S> {
             (State::Start, Some(soa)) => {
                 self.sink.see(record)?;
                 self.sink.take_other(record);
+                // Canonical, since the closing SOA may be compressed in another way.
                 record.canonical_rdata(&mut self.opening_rdata)?;
                 State::Open(soa)
             }

@@ -398,6 +398,7 @@ impl Desk<'_> {
         now: Timestamp,
     ) -> Result<Option<MessageRow>, StoreError> {
         let sql = format!(
+            // Taking and checking in one statement: two processes could both find room and both send.
             "update message
                 set state = 'sending', attempt_count = attempt_count + 1, next_attempt_at = ?2
               where id = ?1 and state in ('queued', 'sending') and next_attempt_at <= ?3
@@ -422,6 +423,8 @@ impl Desk<'_> {
         );
         let bound = params![
             id,
+            // From now on the time of the next attempt is the end of the lease: a process that is killed holds it
+            // no longer.
             (now + LEASE).unix(),
             now,
             caps.since,

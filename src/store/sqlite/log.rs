@@ -225,6 +225,7 @@ impl Log {
         if let Some(moved) = moved {
             state.held = match state.held {
                 _ if moved.moved >= moved.frames => None,
+                // The same reader still: the time since which it reads goes on.
                 Some(held) if moved.is_stuck_since(held.moved) => Some(Held { moved, ..held }),
                 _ => Some(Held {
                     moved,
@@ -233,6 +234,7 @@ impl Log {
             };
         }
         match state.held {
+            // A line for each doubling, or a reader of an hour would fill the log of the service.
             Some(held) if octets >= (2 * state.told_octets).max(WAL_OCTETS_MAX) => {
                 state.told_octets = octets;
                 let readers = readers(&mut state.index, &self.path);
@@ -286,10 +288,12 @@ fn readers(index: &mut Option<(FileId, &'static File)>, path: &Path) -> Vec<LogR
         let mut options = OpenOptions::new();
         options
             .read(true)
+            // Whoever may write into the folder could put a link to another file there.
             .custom_flags(OFlags::NOFOLLOW.bits() as i32);
         let Ok(file) = options.open(&shm) else {
             return Vec::new();
         };
+        // Leaked on purpose, see the field. At most one for each time that the log's index was made anew.
         *index = Some((now, Box::leak(Box::new(file))));
     }
     let Some((_, file)) = index else {
@@ -304,6 +308,7 @@ fn readers(index: &mut Option<(FileId, &'static File)>, path: &Path) -> Vec<LogR
                 typ: FlockType::WriteLock,
                 offset_type: FlockOffsetType::Set,
             };
+            // Asks and locks nothing. Locks of this process do not show: they are its own.
             fcntl_getlk(*file, &wanted).ok().flatten()
         })
         .map(|lock| {
@@ -340,6 +345,8 @@ impl Growth {
         let watching = Arc::clone(&growth);
         let mut looked_at = Instant::now();
         let look = move || {
+            // SQLite calls this thousands of times a second; asking the file system each time would cost more than
+            // the query.
             let is_soon = looked_at.elapsed() < LOOK_PAUSE;
             if !is_soon {
                 looked_at = Instant::now();

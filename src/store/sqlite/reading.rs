@@ -132,6 +132,7 @@ pub(in crate::store) fn open_to_read(path: &Path) -> Result<(Db, Way), StoreErro
             configure_connection(connection)?;
             // One lock for all that is read first, instead of one for each statement.
             connection.execute_batch("begin")?;
+            // The first real read: only it finds out whether the log can be shared.
             connection.query_row("pragma schema_version", [], |_| Ok(()))
         };
         let opened = way.open(path).and_then(|connection| {
@@ -142,6 +143,7 @@ pub(in crate::store) fn open_to_read(path: &Path) -> Result<(Db, Way), StoreErro
             Ok(connection) => {
                 if way == Way::Alone {
                     connection
+                        // It was opened to be written, since SQLite has to make the log's index.
                         .execute_batch("pragma query_only = on")
                         .map_err(|fault| sqlite(path, fault))?;
                 }

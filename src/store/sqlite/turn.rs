@@ -53,6 +53,7 @@ fn wait(tries: i32) -> bool {
     if !WAITS.get() || ENDS.load(Ordering::Relaxed) || now.duration_since(since) >= BUSY_TIMEOUT {
         return false;
     }
+    // Whoever begins to write next sees that somebody waits, and lets him go first.
     WAITED_AT.store(millis(now), Ordering::Relaxed);
     std::thread::sleep(ASK_EVERY);
     true

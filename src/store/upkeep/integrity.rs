@@ -133,6 +133,7 @@ impl Upkeep<'_> {
             found.zones += 1;
             progress(&format!("zone {}", zone.apex));
             {
+                // One state for the row and its records: a poll between the two would look like a wrong count.
                 let _reading = self.store.begin_reading()?;
                 // Its row says what its records are in this state.
                 if let Some(zone) = self.store.zones().find_view(&zone.apex, zone.view)? {
@@ -143,6 +144,7 @@ impl Upkeep<'_> {
         }
         progress("users of name servers");
         let _reading = self.store.begin_reading()?;
+        // Counted from the records, so that `db recount` mends it; nothing that was recorded is lost.
         if !self.store.ledger().is_popularity_sound()? {
             found.count_fault("the counts of names by name server are not those of the records");
         }
@@ -157,6 +159,7 @@ impl Upkeep<'_> {
     ///
     /// [`StoreError`]; nothing has changed then.
     pub fn recount(&self, mut progress: impl FnMut(&str)) -> Result<(), StoreError> {
+        // One transaction: half of the counts made anew would agree with nothing.
         let tx = self.store.begin_batch()?;
         for zone in self.every_view()? {
             progress(&format!("zone {}", zone.apex));

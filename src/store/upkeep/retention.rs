@@ -106,6 +106,7 @@ impl Upkeep<'_> {
                 [zone.id.0],
             )
         })?;
+        // A cut never moves back: what lay before it is gone.
         let is_cut = zone.kept_since.is_some_and(|known| known >= cut);
         if is_cut || first.is_none_or(|first| first >= cut.unix()) {
             return Ok(());
@@ -133,6 +134,7 @@ impl Upkeep<'_> {
         self.store
             .ledger()
             .append_start(zone.id, &zone.apex, cut, start)?;
+        // Those that are judged only: the detector finds what changed in a version by its list.
         let versions = "(select id
                            from version
                           where zone_id = ?1 and observed_at < ?2
@@ -190,6 +192,8 @@ impl Upkeep<'_> {
             return Ok((0, None));
         };
         let month_end = Timestamp::month_start(bucket + 1).unix();
+        // Months are removed whole: the table is ordered by them, and a month that is not over for any zone is
+        // left.
         if last_cut.is_none_or(|cut| cut < month_end) {
             return Ok((0, None));
         }

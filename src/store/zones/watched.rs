@@ -110,6 +110,7 @@ impl Zones<'_> {
         source: SourceId,
     ) -> Result<ZoneState, StoreError> {
         if let Some(zone) = self.find_view(apex, view)?
+            // Read far more often than it changes: a row that is as it should be is not written again.
             && zone.source == source
         {
             return Ok(zone);
