@@ -124,7 +124,7 @@ impl Conditions {
     /// Returns those of a filter.
     fn of(filter: &QueueFilter) -> Self {
         let mut all = Self {
-            sql: "1".to_owned(),
+            sql: "true".to_owned(),
             values: Vec::new(),
         };
         if !filter.states.is_empty() {
@@ -152,7 +152,7 @@ impl Conditions {
             all.add_with("c.first_detected_at <= ?", Value::Integer(at.unix()));
         }
         if let Some(zone) = filter.zone.as_ref().filter(|zone| zone.to_string() != ".") {
-            all.add("(c.domain = ? or substr(c.domain, -?) = ?)");
+            all.add("(c.domain = ? or substr(c.domain, length(c.domain) - ? + 1) = ?)");
             let below = format!(".{zone}");
             let length = below.chars().count() as i64;
             all.values.extend([
@@ -162,7 +162,7 @@ impl Conditions {
             ]);
         }
         if let Some(text) = &filter.text {
-            all.add_with("instr(c.domain, ?) > 0", Value::Text(text.clone()));
+            all.add_with("c.domain like ? escape '\\'", Value::Text(containing(text)));
         }
         if filter.has_draft {
             all.add("c.id in (select case_id from notice where state = 'drafted')");
@@ -208,6 +208,18 @@ impl Conditions {
         sql.push_str(&")".repeat(2 * last + 1));
         self.add(&sql);
     }
+}
+
+/// Returns the pattern of every text that contains one. Both domains and what is looked for are in lower case.
+fn containing(text: &str) -> String {
+    let mut pattern = "%".to_owned();
+    for c in text.chars() {
+        if matches!(c, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    pattern + "%"
 }
 
 /// Reads a part of a place.
@@ -264,6 +276,7 @@ impl Desk<'_> {
         for id in ids.into_iter().take(count) {
             rows.extend(self.case_by_id(id)?);
         }
+        // One more row than was asked for tells whether another page follows, without a second count.
         let last = rows.last().filter(|_| has_more);
         Ok(QueuePage {
             next: last.map(|row| place_of(order, row)),
