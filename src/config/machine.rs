@@ -46,6 +46,7 @@ impl Machine {
         Self {
             temporary,
             free_octets: free.map(|it| it.f_bavail.saturating_mul(it.f_frsize)),
+            // The least of both: a container sees the memory of the whole machine in /proc.
             memory_octets: available.into_iter().chain(group).min(),
         }
     }

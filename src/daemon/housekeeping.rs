@@ -84,6 +84,7 @@ impl Rounds {
             if !is_back {
                 common.clock.settle();
             }
+            // After the move was committed: a fault leaves the step where it is, and the next round tries it again.
             steps().pop_front();
             common.metrics_are_old.store(true, Ordering::Relaxed);
             common.post.ring();

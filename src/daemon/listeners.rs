@@ -48,6 +48,7 @@ impl Listeners {
                 marks.due.clone(),
             ));
         }
+        // One for each address: what one serves, such as the console, the other does not know.
         let state = |metrics_zones_max, token, tls, console| WebState {
             store_path: config.store_path.clone(),
             clock: common.clock.clone(),

@@ -64,6 +64,7 @@ impl Timetable {
         match self {
             Self::Every(span) => later(*span),
             Self::Soa => later(soa_wait.unwrap_or(SOA_UNKNOWN).clamp(SOA_MIN, SOA_MAX)),
+            // From the end of the pass: the times that went by during it are not made up for.
             Self::Cron(line, zone) => match line.next_after(ended.now(), *zone) {
                 Some(wall) => Due {
                     moment: ended.moment_of(wall),

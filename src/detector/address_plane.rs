@@ -584,6 +584,7 @@ fn measure(
             values_in(&window, &timeline.addresses).into_iter(),
             knowledge,
         ),
+        // A set that was there for no time has no size, so nothing of it turned over.
         turnover: if mean_size > 0.0 {
             f64::from(fresh) / mean_size
         } else {
@@ -687,6 +688,7 @@ impl Measures {
 
     /// Returns the summands of the score.
     fn terms(&self) -> Vec<Term> {
+        // One network has several prefixes: more of these say as much.
         let from = if self.by_network { 2.0 } else { 4.0 };
         let scale = &self.scale;
         let within = |text: String| format!("{text} in {}", scale.name);

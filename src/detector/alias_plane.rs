@@ -99,6 +99,7 @@ pub fn evaluate_alias_owners(
     if count < 2 || there > OWNERS_TARGETS_MAX {
         return None;
     }
+    // The part that ends last: what came before its end is not known of every owner.
     let part = hosts().filter_map(|it| it.left_out.as_ref());
     let union = AliasWindow {
         owner: domain.clone(),
@@ -421,6 +422,7 @@ fn evaluate(
         now,
         left_out,
     });
+    // A name younger than the watch has its own age only.
     let began_at = timeline.began_at();
     let since = began_at.map_or(window.watched_since, |at| at.max(window.watched_since));
     let week = Window::before(now, Span::days(7), LeftOut::cut(left_out, since));
@@ -435,6 +437,7 @@ fn evaluate(
     };
     let excused = known.len() as u32;
     let excused_max = policy.aliases.popular_operators_7d_max;
+    // Whoever leads to more of them than that would hide behind them: they all count again.
     if excused > 0 && excused <= excused_max {
         operators = Operators::of(&timeline, window, popular);
     }

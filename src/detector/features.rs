@@ -170,6 +170,7 @@ impl Spread {
         let mut keys = BTreeSet::new();
         let mut spread = Self::default();
         for (_, address) in addresses {
+            // Whoever has a /48 has 2^80 addresses: more of them are no more machines.
             keys.insert(address_key(*address));
             match knowledge.asn(*address) {
                 Some(network) => spread.networks.extend([network]),

@@ -123,6 +123,7 @@ impl Union {
                 Departure::Nothing
             }
             Became::Changed | Became::CameBack(_) => {
+                // What left waits for what comes: the zone may lose the one an hour before it has the next.
                 for gone in before.difference(after) {
                     let departure = match self.since.remove(gone).flatten() {
                         Some(since) => Departure::After(at.since(since)),
@@ -230,6 +231,7 @@ impl<T: Ord + Clone> Presences<T> {
                 .or_insert(Departure::Nothing);
             *known = stay(*came_at, *left_at).min(*known);
         }
+        // What came at an instant counts for it too, once it left: the shorter stay shows the rotation.
         for (value, came_at, left_at) in &self.left {
             let Some(came_at) = came_at else { continue };
             if let Some(known) = departures.get_mut(&(set_of(value), *came_at)) {

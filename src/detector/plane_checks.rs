@@ -32,6 +32,7 @@ pub(super) fn believed_resets(resets: &[Timestamp], now: Timestamp) -> Vec<Times
             .take_while(|[first, _]| at.since(*first) < Span::days(30))
             .count();
         match believed.last_mut() {
+            // Counted from the first: sources that tell one after another must not stretch the day.
             Some([first, last]) if at.since(*first) < Span::days(1) => *last = at,
             _ if recent < RESETS_30D_MAX => believed.push([at, at]),
             _ => {}

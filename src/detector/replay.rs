@@ -406,6 +406,7 @@ impl<'a> Walk<'a> {
             let Some(set) = self.raw_addresses.get(&name) else {
                 continue;
             };
+            // Only names that are touched come here: a version costs what it changes, not what the entity has.
             let held = self.addresses.entry(name).or_default();
             match held.become_set(set, at, self.input.absence_max) {
                 Became::Changed => {

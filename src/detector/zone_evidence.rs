@@ -91,6 +91,7 @@ pub fn standing_of(
 ) -> Option<HostStanding> {
     match delegated {
         None => Some(HostStanding::NotDelegated),
+        // It was there when watching began, so which of both was first is not known.
         Some((_, true)) => None,
         Some((at, false)) if now.since(at) > NEWLY_DELEGATED => None,
         Some((at, false)) if named.baseline || named.added.at < at => {
@@ -195,11 +196,13 @@ pub fn shadows(
     for window in new {
         let networks = window.addresses.iter().map(|stay| network(stay.value));
         let Some(networks) = networks.collect::<Option<BTreeSet<String>>>() else {
+            // Of a network that the table lacks nobody can say that it is foreign.
             continue;
         };
         if networks.is_disjoint(&own) {
             let mut stays = window.addresses.iter();
             let is_short = stays.any(|stay| {
+                // An end after the time that is judged is not known then.
                 let left = stay.removed.map(|end| end.at).filter(|at| *at <= now);
                 left.is_some_and(|at| at.since(stay.added.at) <= SHADOW_STAY_MAX)
             });

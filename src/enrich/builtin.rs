@@ -157,6 +157,7 @@ impl Family {
         let found = ranges
             .take_while(|range| range.first <= address)
             .find(|range| address <= range.last)?;
+        // AS 0 stands for ranges that nobody announces.
         Some(found.asn).filter(|asn| *asn != 0)
     }
 

@@ -103,6 +103,7 @@ impl Entry<'static> {
 /// Returns the leaf of an owner: SHA-256 of 0x00, the owner's wire name, and its entries in order, each
 /// an octet (`+`, `-` or `=`), the type, the length of its data, its data.
 pub fn leaf(owner: &[u8], entries: &mut [Entry<'_>]) -> Hash {
+    // The order of the records is none of what a version says: the same changes have the same hash.
     entries.sort_unstable();
     // Put together first: a first version has a million of them, and each call into the hash costs.
     let octets: usize = entries.iter().map(|entry| 5 + entry.rdata.len()).sum();

@@ -56,6 +56,7 @@ pub fn safe_cell(text: &str) -> String {
 fn quoted(text: &str) -> String {
     let plain: String = text
         .chars()
+        // A line break within quotes is good CSV, and cut in two by many a script.
         .map(|it| if it.is_control() { ' ' } else { it })
         .collect();
     if plain.contains([',', '"', '\'', ' ']) {

@@ -114,6 +114,7 @@ impl Desk<'_> {
             .map(|raw| self.finish_case(raw))
             .collect::<Result<Vec<_>, _>>()?;
         cases.retain(|row| states.contains(&row.case.state));
+        // Levels and verdicts are words in the rows, which sort otherwise than what they mean.
         cases.sort_by(|left, right| {
             right
                 .case
