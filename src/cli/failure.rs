@@ -103,6 +103,7 @@ impl Failure {
     /// Returns the exit status.
     pub fn exit_status(&self) -> u8 {
         match self.kind {
+            // Whoever reads, such as `head`, has what it wanted.
             Kind::BrokenPipe => 0,
             Kind::Failed => 1,
             Kind::Usage => 2,

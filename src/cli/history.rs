@@ -143,6 +143,7 @@ fn print_names(
     if pages.is_done() {
         return Ok(None);
     }
+    // A page that is full may be the last one; only a look at the next name tells.
     let more = store
         .lookup()
         .covered_names(name, scope, pages.cursor(), 1)?;

@@ -70,6 +70,7 @@ fn import(pipeline: &Pipeline, command: &ImportCommand, send: bool) -> Result<Do
         ImportCommand::Pdns(passive) => import_passive(pipeline, passive)?,
         ImportCommand::Rejected(_) => Vec::new(),
     };
+    // An import may leave a long log, and no poll may follow that would take it into the database.
     pipeline.store().upkeep().checkpoint()?;
     let delivered = if send && report {
         runtime()?.block_on(pipeline.notify().deliver())?

@@ -53,6 +53,7 @@ pub fn start(targets: Targets, colour: bool) {
         .with_span_list(false)
         .with_writer(to(true));
     tracing_subscriber::registry()
+        // Both, one of them silent: the log has begun when the configuration says which format is wanted.
         .with(text.with_filter(dynamic_filter_fn(|_, _| !IS_JSON.load(Ordering::Relaxed))))
         .with(json.with_filter(dynamic_filter_fn(|_, _| IS_JSON.load(Ordering::Relaxed))))
         .with(targets)
@@ -84,6 +85,7 @@ fn is_journal() -> bool {
         .as_fd()
         .try_clone_to_owned()
         .and_then(|it| File::from(it).metadata());
+    // Compared, since a program that was started with its stderr elsewhere inherits the variable, too.
     same.is_ok_and(|it| device == it.dev().to_string() && inode == it.ino().to_string())
 }
 
@@ -186,6 +188,7 @@ impl<W: Write> Write for Lines<W> {
             plain_event(&text, &start)
         };
         self.out.write_all(event.as_bytes())?;
+        // What was taken: escaped it may be longer.
         Ok(octets.len())
     }
 

@@ -28,6 +28,7 @@ impl<F: serde_json::ser::Formatter> serde_json::ser::Formatter for Escaped<F> {
             let (before, from) = rest.split_at(at);
             writer.write_all(before.as_bytes())?;
             let mut characters = from.chars();
+            // RFC 8259 §7: what lies beyond the first 65,536 characters is escaped as a surrogate pair.
             let mut units = [0; 2];
             for unit in characters
                 .next()
@@ -141,6 +142,8 @@ pub fn print_list<T: Row>(rows: &[T], format: ListFormat) -> Result<(), Failure>
                     .map(|heading| heading.to_lowercase().replace(' ', "_")),
             )?;
             for row in rows {
+                // A cell may hold what others wrote, and CSV has no escapes: shown on a terminal it would steer
+                // that.
                 writer.write_record(row.cells().iter().map(|cell| plain(cell).into_owned()))?;
             }
             writer.flush()?;

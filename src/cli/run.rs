@@ -77,6 +77,7 @@ fn reload(before: &Config) -> Result<Setup, Vec<String>> {
     }
     let held = listened(before);
     for address in listened(&config) {
+        // What this program listens on cannot be bound once more, and need not be.
         if !held.contains(&address)
             && let Err(fault) = TcpListener::bind(address)
         {

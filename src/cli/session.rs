@@ -62,6 +62,8 @@ pub fn open_store(config: &Config) -> Result<Store, Failure> {
 pub fn open_to_look(config: &Config) -> Result<Store, Failure> {
     let store = match Store::open_read_only(&config.store_path) {
         Err(older @ StoreError::Older { .. }) => match Store::open(&config.store_path, LOOKING) {
+            // Who may not migrate is told that the database is older, which is the reason, not that it cannot be
+            // written.
             Err(StoreError::Access { .. }) => return Err(older.into()),
             opened => opened?,
         },
@@ -136,6 +138,7 @@ pub fn open_watching(config: Config, store: Store) -> Result<Pipeline, Failure> 
 pub struct DryRun {
     /// Works on the copy; the mailer is never asked.
     pub pipeline: Pipeline,
+    // Behind the pipeline: fields are dropped in order, and the pipeline has files in it open.
     _folder: tempfile::TempDir,
 }
 

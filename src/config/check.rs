@@ -278,6 +278,7 @@ impl Checker<'_> {
         let listen = self
             .need(&notify.listen, "notify.listen")
             .unwrap_or_default();
+        // A key that is missing was told of by now.
         if listen.is_empty() && self.places.has("notify.listen") {
             self.error(
                 "notify.listen",
@@ -389,6 +390,7 @@ impl Checker<'_> {
             keep
         };
         let mut zone_keeps = HashMap::new();
+        // Beside the keeps: a section that says nothing of them has its zone as well.
         let mut names = HashSet::new();
         for (i, zone) in written.zone.iter().enumerate() {
             let at = |key: &str| format!("zone[{i}].{key}");

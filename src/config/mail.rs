@@ -228,6 +228,7 @@ impl Checker<'_> {
         }
         let mut seen = HashSet::new();
         for (i, address) in list.iter().enumerate() {
+            // Local parts may differ in case alone (RFC 5321 §2.4); hardly any server takes them for two.
             if !seen.insert(address.to_ascii_lowercase()) {
                 let what = format!("{address:?} is there twice");
                 self.error(
@@ -281,6 +282,7 @@ impl Checker<'_> {
         let operator = section.operator.as_ref();
         let operator = operator.map(|it| self.name(it, &at("operator")).map(Party::Operator));
         let registrar = section.registrar.as_ref();
+        // Two options in one another, as above: whether the key is there, and whether its value is sound.
         let registrar = registrar.map(|it| Some(Party::Registrar(it.clone())));
         let network = section.network.map(|it| Some(Party::Network(it)));
         let address = self.need(&section.address, &at("address"));

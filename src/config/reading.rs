@@ -317,6 +317,7 @@ impl<'a> Reader<'a> {
             }
             None => {
                 let kind = format!("{path}.kind");
+                // One that is there and could not be read was told of.
                 if !self.unread.contains(&kind) {
                     self.fault(
                         &kind,
@@ -373,6 +374,7 @@ impl<'a> Reader<'a> {
             };
             let at = error.span().unwrap_or(span.clone());
             let Some(removed) = remove_at(&mut table, &at, path) else {
+                // No key can be taken out for it, so that reading again would only find it again.
                 self.fault(path, error.message(), "");
                 return T::default();
             };

@@ -462,6 +462,7 @@ impl Checker<'_> {
                 "RFC 9103 has port 853",
             );
         }
+        // With those alone that are sound the source would ask others than it says.
         let is_whole = addresses.len() == list.len() && !list.is_empty();
         is_whole.then_some(())?;
         Some(TransferSettings {

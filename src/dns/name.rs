@@ -76,6 +76,7 @@ impl Name {
         let mut at = 0;
         loop {
             let length = *octets.get(at).ok_or(NameError::BadWire)? as usize;
+            // The two high bits are those of a pointer (RFC 1035 §4.1.4), or stand for nothing.
             if length > LABEL_OCTETS_MAX {
                 return Err(NameError::BadWire);
             }
@@ -272,6 +273,7 @@ fn split_labels(text: &str) -> Result<Vec<String>, NameError> {
     while let Some(character) = characters.next() {
         match character {
             '\\' => {
+                // The escape stays for now: an escaped dot ends no label.
                 label.push('\\');
                 label.push(
                     characters
@@ -334,6 +336,7 @@ fn label_octets(text: &str, label: &str) -> Result<Vec<u8>, NameError> {
         let value = label
             .get(at + 1..at + 4)
             .and_then(|digits| digits.parse::<u16>().ok())
+            // `\256` to `\999` are three digits, and no octet.
             .and_then(|value| u8::try_from(value).ok())
             .ok_or_else(|| NameError::BadEscape(text.to_owned()))?;
         octets.push(value);

@@ -311,6 +311,7 @@ impl<'de> Visitor<'de> for SaidVisitor {
                 let place = text.as_ref().map_or(organisation_rank, |_| place);
                 (said.organisation, organisation_rank) = (text.or(said.organisation), place);
             } else {
+                // The next key can be read only behind the value of this one.
                 map.next_value::<IgnoredAny>()?;
             }
         }

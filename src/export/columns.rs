@@ -94,6 +94,7 @@ impl ParquetFile {
                 column.close()?;
             }};
         }
+        // In the order of the schema: the library hands out one column after another.
         column!(Int64Type, &rows.at, None);
         column!(Int64Type, &rows.version, None);
         column!(ByteArrayType, &rows.zone, None);
@@ -128,6 +129,7 @@ impl RowFile for ParquetFile {
         rows.serial
             .0
             .extend(row.serial.map(|serial| i64::from(serial.0)));
+        // The level at which a value is defined: where it is 0 the column holds no value at all.
         rows.serial.1.push(i16::from(row.serial.is_some()));
         rows.source.push(text(row.source));
         rows.bulk.push(row.bulk);

@@ -192,6 +192,7 @@ impl CronLine {
             if best.is_some_and(|best| best <= instants.first) {
                 break;
             }
+            // A clock put forward does not show it: the instant is where the gap ends.
             let is_skipped = zone.civil(instants.first) != civil;
             let second = instants.second.filter(|_| self.hours_are_starred);
             for start in [Some(instants.first), second].into_iter().flatten() {
@@ -307,6 +308,7 @@ impl Field {
         if let Some(at) = at {
             return Ok(at as u32 + *self.range.start());
         }
+        // The parser of numbers takes a sign as well.
         let is_number = !word.is_empty() && word.bytes().all(|octet| octet.is_ascii_digit());
         let value = word.parse().ok().filter(|_| is_number);
         let value = value.filter(|value| self.range.contains(value));
