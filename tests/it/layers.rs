@@ -677,9 +677,7 @@ fn words_that_only_sqlite_has_stand_in_its_folder() {
     ];
     let mut faults = Vec::new();
     for file in sources() {
-        // What the transaction of a version says is not common SQL yet: "Another engine" in the page lists it.
-        let is_later = file.module == "store::ledger::version";
-        if file.room == "store" && !file.module.starts_with("store::sqlite") && !is_later {
+        if file.room == "store" && !file.module.starts_with("store::sqlite") {
             for text in texts_of(&file.code) {
                 if keywords.iter().any(|word| text.contains(word)) {
                     let found = only_sqlite(text).into_iter();
