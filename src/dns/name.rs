@@ -154,6 +154,13 @@ impl Name {
         (length > 0).then(|| Self(self.0[1 + length..].into()))
     }
 
+    /// Returns the name and those above it, up to the apex of its zone; none for a name outside of the zone.
+    pub fn up_to(&self, apex: &Self) -> impl Iterator<Item = Self> + use<> {
+        let apex = apex.clone();
+        std::iter::successors(Some(self.clone()), Self::parent)
+            .take_while(move |name| name.is_at_or_below(&apex))
+    }
+
     /// Returns the name of the last `count` labels, the root label not counted; `None` if there are fewer.
     pub fn last_labels(&self, count: usize) -> Option<Self> {
         let mut at = 0;

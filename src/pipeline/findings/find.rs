@@ -1,8 +1,8 @@
 //! Computes what is suspected of a domain, from stored rows. Writes nothing.
 
 use crate::pipeline::findings::Findings;
-use crate::pipeline::findings::windows::{ADDRESSES_SINCE, DomainWindows, Range, as_nameserver};
-use std::collections::{BTreeSet, HashSet};
+use crate::pipeline::findings::windows::{ADDRESSES_SINCE, DomainWindows, Range};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::detector::{
@@ -12,7 +12,7 @@ use crate::detector::{
 };
 use crate::dns::Name;
 use crate::pipeline::error::PipelineError;
-use crate::store::{EntityKey, View};
+use crate::store::{EnclosingZone, View, ZoneId};
 use crate::time::Timestamp;
 /// The most closed intervals of a domain that are read at each change. One with more is busy, and is judged in full
 /// only as often as a case without changes. Chosen by hand; see docs/explanation/detection.md, "Busy domains".
@@ -188,14 +188,10 @@ impl Findings<'_> {
         now: Timestamp,
     ) -> Result<Operated, PipelineError> {
         let mut operated = Operated::default();
-        let mut own = BTreeSet::new();
-        for host in hosts {
-            if host.is_at_or_below(domain) {
-                own.insert((*host).clone());
-            } else if let Some(operator) = self.operator_of(host, now)? {
-                operated.by_others.insert((*host).clone(), operator);
-            }
-        }
+        let hosts = hosts.iter().map(|host| (*host).clone());
+        let (own, others): (BTreeSet<Name>, BTreeSet<Name>) =
+            hosts.partition(|host| host.is_at_or_below(domain));
+        operated.by_others = self.operators_of(&others, now)?;
         if !own.is_empty() && self.store.has_reverse_index() {
             let by_host = self.store.lookup().users_by_host(&own, USERS_JUDGED_MAX)?;
             let (mut users, mut most) = (BTreeSet::new(), 0);
@@ -212,39 +208,46 @@ impl Findings<'_> {
         Ok(operated)
     }
 
-    /// Returns the delegation that a name server lies at or below at `now`, or the hosted zone of its own that uses it:
-    /// who is judged for its addresses. `None` if there is none that is watched.
-    pub(in crate::pipeline) fn operator_of(
+    /// Returns, for each of some name servers, the delegation that it lies at or below at `now`, or the hosted zone of its
+    /// own that uses it: who is judged for its addresses. Leaves out those of which none is watched.
+    pub(in crate::pipeline) fn operators_of(
         &self,
-        host: &Name,
+        hosts: &BTreeSet<Name>,
         now: Timestamp,
-    ) -> Result<Option<Name>, PipelineError> {
-        for zone in self.store.zones().zones_enclosing(host)? {
-            if zone.view == View::Passive {
-                continue;
+    ) -> Result<BTreeMap<Name, Name>, PipelineError> {
+        let mut enclosing = Vec::new();
+        let mut asked: BTreeMap<ZoneId, (EnclosingZone, BTreeSet<Name>)> = BTreeMap::new();
+        for host in hosts {
+            let mut zones = self.store.zones().zones_enclosing(host)?;
+            zones.retain(|zone| zone.view != View::Passive);
+            for zone in &zones {
+                let known = asked.entry(zone.id);
+                let (_, names) = known.or_insert_with(|| (zone.clone(), BTreeSet::new()));
+                names.extend(host.up_to(&zone.apex));
             }
-            let mut name = Some(host.clone());
-            while let Some(owner) = name.filter(|name| name.is_at_or_below(&zone.apex)) {
-                let key = EntityKey {
-                    zone: zone.id,
-                    apex: zone.apex.clone(),
-                    owner: owner.clone(),
-                };
-                let names = self.window_until(&key, now, now)?.into_iter();
-                let names = names.filter_map(as_nameserver);
-                let mut there = names.filter(|it| it.removed.is_none_or(|end| end.at > now));
-                let is_operator = if owner == zone.apex {
-                    there.any(|it| it.value == *host)
-                } else {
-                    there.next().is_some()
-                };
-                if is_operator {
-                    return Ok(Some(owner));
-                }
-                name = owner.parent();
-            }
+            enclosing.push((host, zones));
         }
-        Ok(None)
+        let mut servers = HashMap::new();
+        for (id, (zone, names)) in asked {
+            let there = self.store.lookup().nameservers_at(&zone, &names, now)?;
+            servers.insert(id, there);
+        }
+        let operator_in = |host: &Name, zone: &EnclosingZone| {
+            let there = servers.get(&zone.id)?;
+            host.up_to(&zone.apex).find(|owner| {
+                let mut hosts = there.get(owner).into_iter().flatten();
+                if *owner == zone.apex {
+                    hosts.any(|it| it == host)
+                } else {
+                    hosts.next().is_some()
+                }
+            })
+        };
+        let operator = |(host, zones): (&Name, Vec<EnclosingZone>)| {
+            let operator = zones.iter().find_map(|zone| operator_in(host, zone));
+            Some((host.clone(), operator?))
+        };
+        Ok(enclosing.into_iter().filter_map(operator).collect())
     }
 
     /// Returns those name servers that many stable names use, or whose operator does.

@@ -408,7 +408,12 @@ impl Judge<'_> {
             return Ok((domains, glue));
         }
         let mut hosts = BTreeSet::new();
-        for change in self.store.lookup().counts(zone, version_id)? {
+        let lookup = self.store.lookup();
+        let changes = lookup.counts(zone, version_id)?;
+        let others = changes.iter().filter(|it| it.addresses || it.others);
+        let others: Vec<&Name> = others.map(|change| &change.key.owner).collect();
+        let below_cut = lookup.at_or_below_cut(zone.id, &zone.apex, &others)?;
+        for change in changes {
             let owner = &change.key.owner;
             if change.nameservers {
                 domains.entry(owner.clone()).or_default();
@@ -417,22 +422,22 @@ impl Judge<'_> {
                 hosts.insert(owner.clone());
             }
             // What signs a delegation lies at a cut; of other records only aliases lie elsewhere.
-            if (change.addresses || change.others)
-                && !self.store.lookup().is_at_or_below_cut(&change.key)?
-            {
+            if (change.addresses || change.others) && !below_cut.contains(owner) {
                 let domain = case_domain(&zone.apex, owner);
                 domains.entry(domain).or_default().insert(owner.clone());
             }
         }
         let mut left_out = 0;
-        for (host, users) in self
+        let users = self
             .store
             .lookup()
-            .users_by_host(&hosts, USERS_JUDGED_MAX)?
-        {
+            .users_by_host(&hosts, USERS_JUDGED_MAX)?;
+        // However many use a name server, its operator is judged.
+        let used = users.keys().cloned().collect();
+        let mut operators = self.findings.operators_of(&used, at)?;
+        for (host, users) in users {
             left_out += users.count - users.names.len();
-            // However many use a name server, its operator is judged.
-            let operator = self.findings.operator_of(&host, at)?;
+            let operator = operators.remove(&host);
             let has_operator = operator.is_some();
             if let Some(operator) = operator {
                 domains.entry(operator).or_default();

@@ -1,6 +1,6 @@
 //! Between rows and values: RDATA, owners, hosts.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use crate::dns::{Name, Rdata, RecordType, operator_domain};
 use crate::store::caches::HostRow;
@@ -255,6 +255,16 @@ impl Ledger<'_> {
     /// Returns the row of a name server's name, if history knows it.
     pub(in crate::store) fn find_host(&self, name: &Name) -> Result<Option<i64>, StoreError> {
         Ok(self.find_host_row(name)?.map(|row| row.id))
+    }
+
+    /// Returns the rows of those of some name servers that history knows.
+    pub(in crate::store) fn find_hosts(
+        &self,
+        names: &BTreeSet<Name>,
+    ) -> Result<Vec<(Name, i64)>, StoreError> {
+        let rows = self.host_rows_of(names.iter())?;
+        let row = |name: &Name| Some((name.clone(), rows.get(&host_text(name))?.id));
+        Ok(names.iter().filter_map(row).collect())
     }
 
     /// Returns the row of an owner, if history knows it.

@@ -62,16 +62,6 @@ impl Ledger<'_> {
         })
     }
 
-    /// Returns whether a name that a name server is not below uses it.
-    pub(in crate::store) fn is_used_elsewhere(&self, host_id: i64) -> Result<bool, StoreError> {
-        self.store.run(|db| {
-            db.value(
-                "select exists (select 1 from popularity where user_of = ?)",
-                [host_id],
-            )
-        })
-    }
-
     /// Returns whether the table is what the records say.
     pub(in crate::store) fn is_popularity_sound(&self) -> Result<bool, StoreError> {
         let hash = |user_of: i64, week: i64| {

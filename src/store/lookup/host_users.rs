@@ -1,11 +1,13 @@
 //! Who uses a name server.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::dns::Name;
-use crate::store::door::params;
+use crate::store::door::Numbers;
 use crate::store::error::StoreError;
+use crate::store::keys::ZoneId;
 use crate::store::lookup::Lookup;
+use crate::store::sqlite::dialect::{IN_ORDER, rows_of};
 
 /// Who uses a name server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,17 +58,41 @@ impl Lookup<'_> {
     ) -> Result<BTreeMap<Name, HostUsers>, StoreError> {
         let mut owners: Vec<_> = self.owners_by_host(hosts)?.into_values().collect();
         owners.sort_by_key(|(_, owners)| owners.len());
+        let mut names = self.names_within(&owners, limit)?;
         let (mut users, mut room) = (BTreeMap::new(), limit);
         for (host, owners) in owners {
-            let named = owners.iter().take(room);
-            let names: BTreeSet<Name> = named
-                .map(|id| self.absolute_owner(*id))
-                .collect::<Result<_, _>>()?;
-            room -= names.len().min(room);
+            let mut named = BTreeSet::new();
+            for id in owners.iter().take(room) {
+                named.insert(match names.remove(id) {
+                    Some(name) => name,
+                    None => self.absolute_owner(*id)?,
+                });
+            }
+            room -= named.len().min(room);
             let count = owners.len();
-            users.insert(host, HostUsers { count, names });
+            users.insert(
+                host,
+                HostUsers {
+                    count,
+                    names: named,
+                },
+            );
         }
         Ok(users)
+    }
+
+    /// Returns the names of the owners of some name servers that there is room for, by their rows.
+    fn names_within(
+        &self,
+        owners: &[(Name, BTreeSet<i64>)],
+        mut room: usize,
+    ) -> Result<HashMap<i64, Name>, StoreError> {
+        let mut ids = BTreeSet::new();
+        for (_, owners) in owners {
+            ids.extend(owners.iter().take(room));
+            room -= owners.len().min(room);
+        }
+        self.absolute_owners(&ids)
     }
 
     /// Returns the rows of the owners that use each of some name servers, by its row.
@@ -74,39 +100,51 @@ impl Lookup<'_> {
         &self,
         hosts: &BTreeSet<Name>,
     ) -> Result<BTreeMap<i64, (Name, BTreeSet<i64>)>, StoreError> {
-        let mut by_id: BTreeMap<i64, (Name, BTreeSet<i64>)> = BTreeMap::new();
-        for host in hosts {
-            if let Some(id) = self.store.ledger().find_host(host)? {
-                by_id.insert(id, (host.clone(), BTreeSet::new()));
-            }
-        }
-        if self.store.has_reverse_index {
-            for (id, (_, owners)) in &mut by_id {
-                // "rrtype = 2" stands literally, so that the partial index serves.
-                owners.extend(self.store.run(|db| {
-                    let sql = "select owner_id from record where rrtype = 2 and rdata = ?";
-                    db.values::<i64>(sql, [id])
-                })?);
-            }
+        let ids = self.store.ledger().find_hosts(hosts)?;
+        let mut by_id: BTreeMap<i64, (Name, BTreeSet<i64>)> = ids
+            .into_iter()
+            .map(|(host, id)| (id, (host, BTreeSet::new())))
+            .collect();
+        let ids: Numbers = by_id.keys().copied().collect();
+        let users = if self.store.has_reverse_index {
+            // "rrtype = 2" stands literally, so that the partial index serves.
+            let sql = format!(
+                "select r.rdata, r.owner_id
+                   from {list} w {IN_ORDER} record r on r.rrtype = 2 and r.rdata = w.value",
+                list = rows_of("?")
+            );
+            self.store
+                .run(|db| db.query(&sql, [ids], |row| Ok((row.at(0)?, row.at(1)?))))?
         } else {
             // Only one that a name outside it uses can be used anywhere.
-            let mut elsewhere: BTreeMap<i64, &mut BTreeSet<i64>> = BTreeMap::new();
-            for (id, (host, owners)) in &mut by_id {
-                if self.store.ledger().is_used_elsewhere(*id)? {
-                    elsewhere.insert(*id, owners);
-                } else {
-                    *owners = self.users_above(host, *id)?;
-                }
+            let elsewhere: BTreeSet<i64> = self.store.run(|db| {
+                let sql = format!(
+                    "select w.value
+                       from {list} w
+                      where exists (select 1 from popularity where user_of = w.value)",
+                    list = rows_of("?")
+                );
+                Ok(db.values(&sql, [ids])?.into_iter().collect())
+            })?;
+            let inside = by_id.iter().filter(|(id, _)| !elsewhere.contains(id));
+            let inside: Vec<(i64, &Name)> = inside.map(|(id, (host, _))| (*id, host)).collect();
+            let mut users = self.users_above(&inside)?;
+            users.extend(self.find_users(&elsewhere)?);
+            users
+        };
+        for (host, owner) in users {
+            if let Some((_, owners)) = by_id.get_mut(&host) {
+                owners.insert(owner);
             }
-            self.find_users(elsewhere)?;
         }
         Ok(by_id)
     }
 
-    /// Finds the users of some name servers in one pass over all records.
-    fn find_users(&self, mut users: BTreeMap<i64, &mut BTreeSet<i64>>) -> Result<(), StoreError> {
-        if users.is_empty() {
-            return Ok(());
+    /// Finds the users of some name servers in one pass over all records: the name server's row and the user's.
+    fn find_users(&self, hosts: &BTreeSet<i64>) -> Result<Vec<(i64, i64)>, StoreError> {
+        let mut users = Vec::new();
+        if hosts.is_empty() {
+            return Ok(users);
         }
         self.store.run(|db| {
             let sql = "select owner_id, rdata from record where rrtype = 2";
@@ -114,35 +152,79 @@ impl Lookup<'_> {
             let mut rows = statement.rows(())?;
             while let Some(row) = rows.next()? {
                 // By place: every delegation there is passes here.
-                if let Some(owners) = users.get_mut(&row.at::<i64>(1)?) {
-                    owners.insert(row.at(0)?);
+                let host = row.at(1)?;
+                if hosts.contains(&host) {
+                    users.push((host, row.at(0)?));
                 }
             }
-            Ok(())
+            Ok(users)
         })
     }
 
-    /// Returns the owners at or above a name server that use it, in any zone.
-    fn users_above(&self, host: &Name, host_id: i64) -> Result<BTreeSet<i64>, StoreError> {
-        let mut owners = BTreeSet::new();
-        for zone in self.store.zones().zones_enclosing(host)? {
-            let mut name = Some(host.clone());
-            while let Some(owner) = name.filter(|name| name.is_at_or_below(&zone.apex)) {
-                owners.extend(self.store.run(|db| {
-                    let sql = "select o.id
-                                 from owner o
-                                      join record r on r.owner_id = o.id and r.rrtype = 2
-                                           and r.rdata = ?3
-                                where o.zone_id = ?1 and o.name = ?2";
-                    db.first_value::<i64>(
-                        sql,
-                        params![zone.id, owner.relative_key(&zone.apex), host_id],
-                    )
-                })?);
-                name = owner.parent();
+    /// Returns the owners at or above name servers that use them, in any zone: the name server's row and the user's.
+    fn users_above(&self, hosts: &[(i64, &Name)]) -> Result<Vec<(i64, i64)>, StoreError> {
+        let mut by_zone: BTreeMap<(ZoneId, Name), BTreeMap<String, Vec<i64>>> = BTreeMap::new();
+        for (id, host) in hosts {
+            for zone in self.store.zones().zones_enclosing(host)? {
+                let keys = by_zone.entry((zone.id, zone.apex.clone())).or_default();
+                for owner in host.up_to(&zone.apex) {
+                    let key = owner.relative_key(&zone.apex).unwrap_or_default();
+                    keys.entry(key).or_default().push(*id);
+                }
             }
         }
-        Ok(owners)
+        let mut users = Vec::new();
+        for ((zone, _), below) in by_zone {
+            let (keys, below): (Vec<String>, Vec<Vec<i64>>) = below.into_iter().unzip();
+            let owners = self.store.ledger().ids_of_keys(zone, &keys)?;
+            let below: HashMap<i64, Vec<i64>> = owners
+                .into_iter()
+                .zip(below)
+                .filter_map(|(owner, hosts)| Some((owner?, hosts)))
+                .collect();
+            let rows: Vec<(i64, i64)> = self.store.run(|db| {
+                let sql = format!(
+                    "select r.rdata, r.owner_id
+                       from {list} w {IN_ORDER} record r on r.owner_id = w.value and r.rrtype = 2",
+                    list = rows_of("?")
+                );
+                let owners: Numbers = below.keys().copied().collect();
+                db.query(&sql, [owners], |row| Ok((row.at(0)?, row.at(1)?)))
+            })?;
+            users.extend(
+                rows.into_iter()
+                    .filter(|(host, owner)| below[owner].contains(host)),
+            );
+        }
+        Ok(users)
+    }
+
+    /// Returns the absolute names of owners in whatever zones they are, by their rows.
+    fn absolute_owners(&self, owners: &BTreeSet<i64>) -> Result<HashMap<i64, Name>, StoreError> {
+        let rows: Vec<(i64, String, String)> = self.store.run(|db| {
+            let sql = format!(
+                "select o.id, z.name as zone_name, o.name as owner_name
+                   from {list} w {IN_ORDER} owner o on o.id = w.value
+                        join zone z on z.id = o.zone_id",
+                list = rows_of("?")
+            );
+            let owners: Numbers = owners.iter().copied().collect();
+            db.query(&sql, [owners], |row| {
+                Ok((
+                    row.get("id")?,
+                    row.get("zone_name")?,
+                    row.get("owner_name")?,
+                ))
+            })
+        })?;
+        let read = |(id, zone, key): (i64, String, String)| {
+            let name = Name::from_relative_key(&key, &self.store.read_name(&zone)?);
+            Ok((
+                id,
+                name.map_err(|fault| self.store.damaged(fault.to_string()))?,
+            ))
+        };
+        rows.into_iter().map(read).collect()
     }
 
     /// Returns the absolute name of an owner in whatever zone it is.

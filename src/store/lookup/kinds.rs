@@ -1,32 +1,43 @@
 //! What an owner is: a delegation, glue below one, or the zone's own; and which of a domain's names moved.
 
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::LazyLock;
+
 use crate::dns::Name;
-use crate::store::door::params;
+use crate::store::door::{Numbers, params};
 use crate::store::error::StoreError;
 use crate::store::keys::{EntityKey, ZoneId};
 use crate::store::lookup::Lookup;
-use crate::store::sqlite::dialect::IN_ORDER;
+use crate::store::sqlite::dialect::{IN_ORDER, rows_of};
 use crate::store::zones::enclosing::EnclosingZone;
 use crate::time::Timestamp;
 
 /// The newest records of an owner in one month among which its kind is looked for: who changed more often since is no
 /// longer judged by what it was. Chosen by hand.
 const KIND_ROWS_MAX: usize = 1024;
-/// Whether an owner has name servers, or had any lately in one of two months.
-const HAD_NS: &str = "
-    select exists (select 1 from record where owner_id = ?1 and rrtype = 2)
-        or exists (select 1
-                     from (select rrtype
-                             from past_record
-                            where bucket = ?2 and owner_id = ?1
-                            order by removed_id desc limit ?4)
-                    where rrtype = 2)
-        or exists (select 1
-                     from (select rrtype
-                             from past_record
-                            where bucket = ?3 and owner_id = ?1
-                            order by removed_id desc limit ?4)
-                    where rrtype = 2)";
+/// Those of some owners that have name servers, or had any lately in one of two months.
+static HAD_NS: LazyLock<String> = LazyLock::new(|| {
+    let had_in = |month: &str| {
+        format!(
+            "exists (select 1
+                       from (select rrtype
+                               from past_record
+                              where bucket = {month} and owner_id = w.value
+                              order by removed_id desc limit ?4) as newest
+                      where rrtype = 2)"
+        )
+    };
+    format!(
+        "select w.value
+           from {list} w
+          where exists (select 1 from record where owner_id = w.value and rrtype = 2)
+                or {before}
+                or {last}",
+        list = rows_of("?1"),
+        before = had_in("?2"),
+        last = had_in("?3")
+    )
+});
 
 impl Lookup<'_> {
     /// Returns whether an owner, or a name between it and the apex, is or was lately a delegation: what
@@ -36,30 +47,48 @@ impl Lookup<'_> {
     ///
     /// [`StoreError`].
     pub fn is_at_or_below_cut(&self, key: &EntityKey) -> Result<bool, StoreError> {
+        let below = self.at_or_below_cut(key.zone, &key.apex, &[&key.owner])?;
+        Ok(below.contains(&key.owner))
+    }
+
+    /// Returns those of some owners of a zone of which [`Lookup::is_at_or_below_cut`] is true.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn at_or_below_cut(
+        &self,
+        zone: ZoneId,
+        apex: &Name,
+        owners: &[&Name],
+    ) -> Result<HashSet<Name>, StoreError> {
+        let above = |owner: &&Name| owner.up_to(apex).filter(|name| name != apex);
+        let names: BTreeSet<Name> = owners.iter().flat_map(above).collect();
+        let keys: Vec<String> = names
+            .iter()
+            .filter_map(|it| it.relative_key(apex))
+            .collect();
+        let ids = self.store.ledger().ids_of_keys(zone, &keys)?;
+        let by_id: HashMap<i64, Name> = ids
+            .into_iter()
+            .zip(names)
+            .filter_map(|(id, name)| Some((id?, name)))
+            .collect();
         // A delegation that was taken away lately leaves glue behind, not data of the zone.
-        let last_bucket = self
+        let months = self.store.zones().buckets_since(zone, None)?;
+        let last = months.last().copied().unwrap_or(0);
+        let ids: Numbers = by_id.keys().copied().collect();
+        let rows_max = KIND_ROWS_MAX as i64;
+        let cuts: Vec<i64> = self
             .store
-            .zones()
-            .buckets_since(key.zone, None)?
-            .last()
-            .copied()
-            .unwrap_or(0);
-        let mut name = Some(key.owner.clone());
-        while let Some(candidate) = name.filter(|name| name.is_below(&key.apex)) {
-            if let Some(owner_id) = self
-                .store
-                .ledger()
-                .find_owner(key.zone, &key.apex, &candidate)?
-            {
-                let bound = [owner_id, last_bucket - 1, last_bucket, KIND_ROWS_MAX as i64];
-                let has_ns: bool = self.store.run(|db| db.value(HAD_NS, bound))?;
-                if has_ns {
-                    return Ok(true);
-                }
-            }
-            name = candidate.parent();
-        }
-        Ok(false)
+            .run(|db| db.values(&HAD_NS, params![ids, last - 1, last, rows_max]))?;
+        let cuts: HashSet<&Name> = cuts.iter().filter_map(|id| by_id.get(id)).collect();
+        let is_below = |owner: &&&Name| owner.up_to(apex).any(|it| cuts.contains(&it));
+        Ok(owners
+            .iter()
+            .filter(is_below)
+            .map(|it| (*it).clone())
+            .collect())
     }
 
     /// Returns whether an owner had name servers that are gone.

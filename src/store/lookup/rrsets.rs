@@ -1,12 +1,14 @@
 //! RRsets as they were at the end of a version: what a feed's late lines are held against.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::dns::{Name, Rdata, RecordType};
 use crate::store::door::{Fault, Numbers, Row, Value, params};
 use crate::store::error::StoreError;
+use crate::store::keys::ZoneId;
 use crate::store::lookup::Lookup;
 use crate::store::sqlite::dialect::{IN_ORDER, rows_of};
+use crate::store::zones::enclosing::EnclosingZone;
 use crate::store::zones::watched::ZoneState;
 use crate::time::Timestamp;
 
@@ -52,7 +54,7 @@ impl Lookup<'_> {
                 Some((ids[place]?, rtype.code()))
             })
             .collect();
-        let stood = self.stood_since(zone, ids.into_iter().flatten().collect(), at)?;
+        let stood = self.stood_since(zone.id, ids.into_iter().flatten().collect(), at)?;
         let mut by_rrset: HashMap<(i64, u16), Vec<&Stood>> = HashMap::new();
         for it in &stood {
             let rrset = by_rrset.entry((it.owner_id, it.code)).or_default();
@@ -72,6 +74,40 @@ impl Lookup<'_> {
             }
         };
         rows.iter().map(then).collect()
+    }
+
+    /// Returns the name servers that names of a zone have at a time, by those that have any.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn nameservers_at(
+        &self,
+        zone: &EnclosingZone,
+        names: &BTreeSet<Name>,
+        at: Timestamp,
+    ) -> Result<HashMap<Name, Vec<Name>>, StoreError> {
+        let ledger = self.store.ledger();
+        let keys: Vec<String> = names
+            .iter()
+            .filter_map(|name| name.relative_key(&zone.apex))
+            .collect();
+        let ids = ledger.ids_of_keys(zone.id, &keys)?;
+        let by_id: HashMap<i64, &Name> = ids
+            .into_iter()
+            .zip(names)
+            .filter_map(|(id, name)| Some((id?, name)))
+            .collect();
+        let stood = self.stood_since(zone.id, by_id.keys().copied().collect(), at)?;
+        let mut servers: HashMap<Name, Vec<Name>> = HashMap::new();
+        for it in stood {
+            let is_there = it.added.0 <= at && it.removed.is_none_or(|end| end.0 > at);
+            if let (true, Rdata::Ns(host)) = (is_there, ledger.read_rdata(it.code, &it.value)?) {
+                let name = by_id[&it.owner_id].clone();
+                servers.entry(name).or_default().push(host);
+            }
+        }
+        Ok(servers)
     }
 
     /// Returns what of an RRset's intervals was there at the end of a version, and whether it has changed since.
@@ -95,7 +131,7 @@ impl Lookup<'_> {
     /// Returns the intervals of owners that were open at or after a time.
     fn stood_since(
         &self,
-        zone: &ZoneState,
+        zone: ZoneId,
         owners: Vec<i64>,
         at: Timestamp,
     ) -> Result<Vec<Stood>, StoreError> {
@@ -103,7 +139,7 @@ impl Lookup<'_> {
         // Exact, however late versions arrived: no earlier row has this time or a later one.
         let first: Option<i64> = self.store.run(|db| {
             let sql = "select min(id) from version where zone_id = ? and observed_at >= ?";
-            db.value(sql, params![zone.id, at])
+            db.value(sql, params![zone, at])
         })?;
         let mut stood = self.store.run(|db| {
             let sql = format!(
@@ -116,7 +152,7 @@ impl Lookup<'_> {
             db.query(&sql, params![owners], read_stood)
         })?;
         // The bucket 0 stands for what is open.
-        let months = self.store.zones().buckets_since(zone.id, Some(at))?;
+        let months = self.store.zones().buckets_since(zone, Some(at))?;
         let first = first.unwrap_or(i64::MAX);
         for month in months.into_iter().skip(1) {
             stood.extend(self.store.run(|db| {
