@@ -212,7 +212,7 @@ impl Judge<'_> {
             if !has_case && !stirred.contains(&domain) {
                 continue;
             }
-            let Some(judgement) = self.judge_change(&domain, &touched, at)? else {
+            let Some(judgement) = self.judge_change(&domain, &touched, has_case, at)? else {
                 continue;
             };
             if judgement.finding.is_some() || has_case {
@@ -517,9 +517,14 @@ impl Judge<'_> {
         &self,
         domain: &Name,
         touched: &BTreeSet<Name>,
+        has_case: bool,
         now: Timestamp,
     ) -> Result<Option<Judgement>, PipelineError> {
-        let case = self.store.desk().find_case(domain)?;
+        let case = if has_case {
+            self.store.desk().find_case(domain)?
+        } else {
+            None
+        };
         let mut busy = Pace::of_busy(case.as_ref(), now);
         let quick = self.findings.range(now, QUICK_INTERVALS_MAX);
         if busy == Pace::Later && self.standing(domain, now)? != Standing::Active {

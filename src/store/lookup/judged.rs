@@ -290,13 +290,7 @@ impl Lookup<'_> {
     ///
     /// [`StoreError`].
     pub fn watched_since(&self, zone: ZoneId) -> Result<Option<Timestamp>, StoreError> {
-        self.store
-            .run(|db| {
-                db.value::<Option<i64>>(
-                    "select min(observed_at) from version where zone_id = ?",
-                    [zone.0],
-                )
-            })
-            .map(|at| at.map(Timestamp::from_unix))
+        let (first, _) = self.store.zones().span_of(zone)?;
+        Ok(first.map(Timestamp::from_unix))
     }
 }

@@ -251,6 +251,11 @@ impl Lookup<'_> {
             }
         }
         self.note_rows_read(rows.len());
+        let ledger = self.store.ledger();
+        ledger.know_hosts(rows.iter().filter_map(|(_, value, _)| match value {
+            Value::Integer(host) => Some(*host),
+            _ => None,
+        }))?;
         for (code, value, mut stay) in rows {
             // One instant is replayed whole or not at all.
             if stay.removed.is_some_and(|it| is_left_out(&it, newest.cut)) {
@@ -258,7 +263,7 @@ impl Lookup<'_> {
             }
             stay.baseline |= is_left_out(&stay.added, newest.cut);
             newest.stays.push(Stay {
-                value: self.store.ledger().read_rdata(code, &value)?,
+                value: ledger.read_rdata(code, &value)?,
                 added: stay.added,
                 removed: stay.removed,
                 baseline: stay.baseline,
