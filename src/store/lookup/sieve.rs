@@ -13,11 +13,15 @@ use crate::store::lookup::Lookup;
 use crate::store::sqlite::dialect::{IN_ORDER, rows_of, texts_of};
 use crate::time::Timestamp;
 
+/// Fewer domains than these are not asked about: each costs no more to be judged.
+const DOMAINS_MIN: usize = 8;
 /// How many domains are asked about together.
 const DOMAINS_AT_ONCE: usize = 2_000;
 /// The most rows that are read for them with one statement: who has more is looked at closely, all of them together.
 const ROWS_MAX: usize = 500_000;
 
+/// The most closed intervals of an owner in a month that are read; one with more is looked at closely.
+const OWNER_ROWS_MAX: i64 = 512;
 /// The most owners of a zone that is one domain; one with more is looked at closely.
 const ZONE_OWNERS_MAX: usize = 2_000;
 
@@ -49,6 +53,14 @@ type Part = (i64, usize, bool);
 /// An interval's owner, type and data, and the versions at its ends.
 type RawEnds = (i64, u16, Value, i64, Option<i64>);
 
+/// The ends of owners' intervals.
+#[derive(Default)]
+struct Ends {
+    rows: Vec<RawEnds>,
+    /// Owners of which there are more than are read.
+    busy: HashSet<i64>,
+}
+
 impl Lookup<'_> {
     /// Returns those of some domains of which so much may have changed lately: their own records and those of the names
     /// below them, or the addresses of their name servers. What it leaves out has changed less often; of what it
@@ -58,6 +70,9 @@ impl Lookup<'_> {
     ///
     /// [`StoreError`].
     pub fn stirred(&self, domains: &[&Name], stir: &Stir) -> Result<HashSet<Name>, StoreError> {
+        if domains.len() < DOMAINS_MIN {
+            return Ok(domains.iter().map(|domain| (*domain).clone()).collect());
+        }
         let mut all = HashSet::new();
         for chunk in domains.chunks(DOMAINS_AT_ONCE) {
             let Some(stirred) = self.stirred_of(chunk, stir)? else {
@@ -176,6 +191,7 @@ impl Lookup<'_> {
             places.push((*place, *is_itself));
         }
         let first = self.first_version(zone, stir.since)?;
+        let mut unread: Vec<usize> = Vec::new();
         let mut take = |(owner, _, value, added, removed): RawEnds| {
             for (place, is_itself) in by_owner.get(&owner).into_iter().flatten() {
                 let ends = [Some(added), removed].into_iter().flatten();
@@ -189,22 +205,20 @@ impl Lookup<'_> {
         let domains = parts.iter().filter(|(_, _, is_itself)| *is_itself);
         let domains: Numbers = domains.map(|(owner, ..)| *owner).collect();
         let changed_since = stir.since.month_bucket();
-        // The bucket 0 stands for what is open.
-        for month in self
-            .store
-            .zones()
-            .buckets_since(zone, Some(stir.hosts_since))?
-        {
-            let rows = match month {
-                0 => self.open_ends(&owners)?,
-                month if month >= changed_since => self.closed_ends(month, &owners)?,
-                month => self.closed_ends(month, &domains)?,
-            };
-            if rows.len() == ROWS_MAX {
+        let months = self.store.zones();
+        let months = months.buckets_since(zone, Some(stir.hosts_since))?;
+        for month in months {
+            // The bucket 0 stands for what is open.
+            let is_late = month == 0 || month >= changed_since;
+            let owners = if is_late { &owners } else { &domains };
+            let Some(ends) = self.ends_in(month, owners)? else {
                 return Ok(false);
-            }
-            rows.into_iter().for_each(&mut take);
+            };
+            ends.rows.into_iter().for_each(&mut take);
+            let busy = ends.busy.iter().filter_map(|owner| by_owner.get(owner));
+            unread.extend(busy.flatten().map(|(place, _)| *place));
         }
+        stirred.unread.extend(unread);
         Ok(true)
     }
 
@@ -219,6 +233,7 @@ impl Lookup<'_> {
             .collect::<Result<_, _>>()?;
         let names: Vec<&Name> = names.iter().collect();
         let mut versions: Vec<HashSet<i64>> = vec![HashSet::new(); names.len()];
+        let mut busy: HashSet<usize> = HashSet::new();
         for ((zone, apex), places) in self.by_zone(&names)? {
             let keys: Vec<String> = places
                 .iter()
@@ -236,23 +251,23 @@ impl Lookup<'_> {
             let first = self.first_version(zone, stir.since)?;
             let owners: Numbers = by_owner.keys().copied().collect();
             for month in self.store.zones().buckets_since(zone, Some(stir.since))? {
-                let rows = match month {
-                    0 => self.open_ends(&owners)?,
-                    month => self.closed_ends(month, &owners)?,
-                };
-                if rows.len() == ROWS_MAX {
+                let Some(ends) = self.ends_in(month, &owners)? else {
                     return Ok(false);
-                }
-                for (owner, _, _, added, removed) in rows {
+                };
+                busy.extend(ends.busy.iter().map(|owner| by_owner[owner]));
+                for (owner, _, _, added, removed) in ends.rows {
                     let ends = [Some(added), removed].into_iter().flatten();
                     versions[by_owner[&owner]].extend(ends.filter(|id| *id >= first));
                 }
             }
         }
-        let versions: HashMap<i64, HashSet<i64>> = ids.into_iter().zip(versions).collect();
-        for (hosts, all) in stirred.hosts.iter().zip(&mut stirred.versions) {
-            for host in hosts {
-                all.extend(versions.get(host).into_iter().flatten());
+        let places: HashMap<i64, usize> = ids.into_iter().zip(0..).collect();
+        for (domain, hosts) in stirred.hosts.iter().enumerate() {
+            for place in hosts.iter().filter_map(|host| places.get(host)) {
+                stirred.versions[domain].extend(&versions[*place]);
+                if busy.contains(place) {
+                    stirred.unread.push(domain);
+                }
             }
         }
         Ok(true)
@@ -265,6 +280,36 @@ impl Lookup<'_> {
             db.value(sql, params![zone, since])
         })?;
         Ok(first.unwrap_or(i64::MAX))
+    }
+
+    /// Returns the ends of the intervals of owners that ended in a month, or are open; `None` if there are too many.
+    fn ends_in(&self, month: i64, owners: &Numbers) -> Result<Option<Ends>, StoreError> {
+        let mut ends = Ends::default();
+        if month == 0 {
+            ends.rows = self.open_ends(owners)?;
+        } else {
+            ends.busy = self.busy_owners(month, owners)?;
+            let calm = owners.0.iter().filter(|owner| !ends.busy.contains(owner));
+            let calm: Numbers = calm.copied().collect();
+            ends.rows = self.closed_ends(month, &calm)?;
+        }
+        Ok((ends.rows.len() < ROWS_MAX).then_some(ends))
+    }
+
+    /// Returns those of some owners of which more intervals ended in a month than are read.
+    fn busy_owners(&self, month: i64, owners: &Numbers) -> Result<HashSet<i64>, StoreError> {
+        let busy: Vec<i64> = self.store.run(|db| {
+            let sql = format!(
+                "select w.value
+                   from {list} w
+                  where exists (select 1
+                                  from past_record
+                                 where bucket = ?1 and owner_id = w.value limit 1 offset ?3)",
+                list = rows_of("?2")
+            );
+            db.values(&sql, params![month, owners, OWNER_ROWS_MAX])
+        })?;
+        Ok(busy.into_iter().collect())
     }
 
     /// Returns the ends of the open intervals of owners.
@@ -298,4 +343,125 @@ impl Lookup<'_> {
 /// Reads the ends of an interval: by place, for every interval of every domain passes here.
 fn read_ends(row: &Row<'_>) -> Result<RawEnds, Fault> {
     Ok((row.at(0)?, row.at(1)?, row.at(2)?, row.at(3)?, row.at(4)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::dns::{Rdata, Record, RecordType};
+    use crate::store::handle::{Store, StoreOptions};
+    use crate::store::keys::SourceKind;
+    use crate::store::ledger::draft::{VersionDraft, VersionKind};
+    use crate::store::ledger::version::SourceChange;
+    use crate::zone::diff;
+
+    use super::*;
+
+    const START: i64 = 1_790_000_000;
+    const HOUR: i64 = 3600;
+
+    fn name(text: &str) -> Name {
+        Name::parse(text).expect("valid")
+    }
+
+    /// Gives an owner these records of their type, in a version of its own.
+    fn tell(store: &Store, at: i64, owner: &str, records: &[Rdata]) {
+        let zones = store.zones();
+        let source = zones.ensure_source("feed", SourceKind::Feed).expect("made");
+        let zone = zones.ensure_zone(&name("example"), source).expect("made");
+        let kind = match zone.version_id {
+            None => VersionKind::Baseline,
+            Some(_) => VersionKind::Feed,
+        };
+        let draft = VersionDraft {
+            source,
+            kind,
+            serial: None,
+            observed_at: Timestamp::from_unix(at),
+            joins: None,
+            drift: false,
+        };
+        let mut tx = store.ledger().begin(&zone, draft).expect("begun");
+        let owner = name(owner);
+        let rtype = records.first().map_or(RecordType::Ns, Rdata::rtype);
+        let before = tx.rrsets(&[(&owner, rtype)]).expect("read").remove(0);
+        let record = |rdata: &Rdata| Record {
+            rdata: rdata.clone(),
+            ttl: 300,
+        };
+        let after: Vec<Record> = records.iter().map(record).collect();
+        let change = diff(&before, &after);
+        let baseline = kind == VersionKind::Baseline;
+        let told = vec![SourceChange {
+            owner,
+            change,
+            baseline,
+        }];
+        tx.apply_changes(told).expect("applied");
+        tx.commit(false).expect("committed");
+    }
+
+    /// Returns which of the domains are to be looked at, by what changed in the 7 days before an hour.
+    fn stirred(store: &Store, domains: &[Name], hour: i64) -> Vec<String> {
+        let at = Timestamp::from_unix(START + hour * HOUR);
+        let stir = Stir {
+            since: Timestamp::from_unix(at.unix() - 168 * HOUR),
+            hosts_since: Timestamp::from_unix(at.unix() - 90 * 24 * HOUR),
+            instants_min: 3.0,
+        };
+        let domains: Vec<&Name> = domains.iter().collect();
+        let found = store.lookup().stirred(&domains, &stir).expect("read");
+        let mut found: Vec<String> = found.iter().map(Name::to_string).collect();
+        found.sort();
+        found
+    }
+
+    #[test]
+    fn domain_is_looked_at_if_it_or_its_name_servers_changed_often_lately() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let options = StoreOptions {
+            reverse_index: false,
+            create: true,
+        };
+        let store = Store::open(&folder.path().join("f.db"), options).expect("opened");
+        let ns = |host: &str| Rdata::Ns(name(host));
+        let address = |last: i64| Rdata::A([192, 0, 2, last as u8].into());
+        let domains: Vec<Name> = (0..10).map(|n| name(&format!("d{n}.example"))).collect();
+        for (n, domain) in domains.iter().enumerate() {
+            let host = if n == 7 { "ns.d8.example" } else { "ns.op.net" };
+            tell(&store, START, &domain.to_string(), &[ns(host)]);
+        }
+        // d1 moves itself, d8 has a name server whose address moves, which d7 uses; d2 moves once, d3 long ago.
+        for step in 1..=3 {
+            let at = START + step * HOUR;
+            tell(
+                &store,
+                at,
+                "d3.example",
+                &[ns(&format!("ns{step}.other.net"))],
+            );
+        }
+        for step in 1..=3 {
+            let at = START + (400 + step) * HOUR;
+            tell(
+                &store,
+                at,
+                "d1.example",
+                &[ns(&format!("ns{step}.other.net"))],
+            );
+            tell(&store, at, "ns.d8.example", &[address(step)]);
+        }
+        tell(
+            &store,
+            START + 404 * HOUR,
+            "d2.example",
+            &[ns("ns.other.net")],
+        );
+        assert_eq!(
+            stirred(&store, &domains, 405),
+            ["d1.example.", "d7.example.", "d8.example."]
+        );
+        assert_eq!(stirred(&store, &domains, 600), Vec::<String>::new());
+        // Few are not asked about.
+        assert_eq!(stirred(&store, &domains[..2], 600).len(), 2);
+    }
 }
