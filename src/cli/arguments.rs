@@ -477,7 +477,7 @@ pub enum CasesAction {
     Note(CasesStep),
     /// Whose these cases are
     Assign(CasesAssign),
-    /// Show the log of one case: who, when, from, to, why
+    /// Show the log of one case: who, when, from, to, why; without a case, what people did with any
     Log(CasesLog),
 }
 
@@ -550,8 +550,11 @@ pub struct CasesAssign {
 /// `cases log`.
 #[derive(Debug, Args)]
 pub struct CasesLog {
-    /// The case's number, its reference (FW-000012), or its domain
-    pub case: String,
+    /// The case's number, its reference (FW-000012), or its domain [default: all cases, outbox and zones]
+    pub case: Option<String>,
+    /// Only lines since then: a time, or a span back from now (7d)
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
     /// How to print it
     #[arg(long, value_enum, default_value_t = ListFormat::Table)]
     pub format: ListFormat,
@@ -971,6 +974,9 @@ pub struct OutboxList {
 pub struct OutboxRetry {
     /// The message's number, also of one that came back [default: all that are not sent]
     pub message: Option<i64>,
+    /// Who, for the record [default: the user]
+    #[arg(long, value_name = "NAME")]
+    pub by: Option<String>,
     /// Say what would be tried, change nothing
     #[arg(long)]
     pub dry_run: bool,

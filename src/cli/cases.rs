@@ -85,8 +85,9 @@ pub fn run(config: Option<&Path>, command: &CasesCommand) -> Result<Done, Failur
 /// Lists cases.
 fn run_list(config: Option<&Path>, command: &CasesList) -> Result<Done, Failure> {
     let states = parse_states(&command.state)?;
-    let store = open_to_look(&load_config(config)?)?;
-    let mine = command.mine.then(|| actor(None)).transpose()?;
+    let config = load_config(config)?;
+    let mine = command.mine.then(|| actor(None, &config)).transpose()?;
+    let store = open_to_look(&config)?;
     let filter = CaseFilter {
         campaign: command.campaign.as_deref(),
         zone: command.zone.as_deref(),

@@ -3,7 +3,9 @@
 use std::io::Write;
 use std::path::Path;
 
-use crate::case::{DeskStep, DismissReason};
+use serde::Serialize;
+
+use crate::case::{CaseState, DeskStep, DismissReason};
 use crate::cli::arguments::{CasesAction, CasesLog, CasesStep};
 use crate::cli::failure::{Done, Failure};
 use crate::cli::output::{Row, print_list};
@@ -13,7 +15,8 @@ use crate::desk::filter::{CaseFilter, Selection, find_case};
 use crate::desk::step::{Step, check_note};
 use crate::listing::CaseLogJson;
 use crate::report::case_reference;
-use crate::time::{Clock, WallClock};
+use crate::store::DeskLine;
+use crate::time::{Clock, Timestamp, WallClock};
 
 /// Runs the command.
 pub fn run(config: Option<&Path>, action: &CasesAction) -> Result<Done, Failure> {
@@ -46,7 +49,7 @@ pub fn run(config: Option<&Path>, action: &CasesAction) -> Result<Done, Failure>
 fn run_step(config: Option<&Path>, command: &CasesStep, step: &DeskStep) -> Result<Done, Failure> {
     check_note(step, command.note.as_deref())?;
     let config = load_config(config)?;
-    let who = actor(command.by.as_deref())?;
+    let who = actor(command.by.as_deref(), &config)?;
     let has_mail = config.mail.is_some() || !config.webhooks.is_empty();
     let store = if command.dry_run {
         open_to_look(&config)?
@@ -129,28 +132,100 @@ impl Row for CaseLogJson {
     }
 
     fn table_cells(&self) -> Vec<String> {
-        let state = match self.from {
-            Some(from) if from != self.to => format!("{from} -> {}", self.to),
-            _ => self.to.to_owned(),
-        };
         vec![
             self.at.to_table(),
             self.who.clone(),
-            state,
+            state_cell(self.from, self.to),
             self.note.clone(),
         ]
     }
 }
 
-/// Prints the log of a case.
+/// Returns how a table shows the states before and after a step.
+fn state_cell(from: Option<&str>, to: &str) -> String {
+    match from {
+        Some(from) if from != to => format!("{from} -> {to}"),
+        _ => to.to_owned(),
+    }
+}
+
+/// A line of the log of all that people did, as scripts read it.
+#[derive(Serialize)]
+struct DeskLineJson {
+    at: Timestamp,
+    who: String,
+    case: Option<String>,
+    from: Option<&'static str>,
+    to: Option<&'static str>,
+    note: String,
+}
+
+impl From<DeskLine> for DeskLineJson {
+    fn from(line: DeskLine) -> Self {
+        Self {
+            at: line.at,
+            who: line.actor,
+            case: line.case_id.map(case_reference),
+            from: line.states.and_then(|it| it.0).map(CaseState::word),
+            to: line.states.map(|it| it.1.word()),
+            note: line.note,
+        }
+    }
+}
+
+impl Row for DeskLineJson {
+    const HEADINGS: &'static [&'static str] = &["at", "who", "case", "from", "to", "note"];
+    const TABLE_HEADINGS: &'static [&'static str] = &["time (utc)", "who", "case", "state", "what"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.at.to_string(),
+            self.who.clone(),
+            self.case.clone().unwrap_or_default(),
+            self.from.unwrap_or_default().to_owned(),
+            self.to.unwrap_or_default().to_owned(),
+            self.note.clone(),
+        ]
+    }
+
+    fn table_cells(&self) -> Vec<String> {
+        vec![
+            self.at.to_table(),
+            self.who.clone(),
+            self.case.clone().unwrap_or_default(),
+            state_cell(self.from, self.to.unwrap_or_default()),
+            self.note.clone(),
+        ]
+    }
+}
+
+/// The most lines of a log of all that people did; older ones stand in the logs of the cases.
+const LINES_MAX: usize = 10_000;
+
+/// Prints the log of a case, or of all that people did.
 fn run_log(config: Option<&Path>, command: &CasesLog) -> Result<Done, Failure> {
+    let since = command
+        .since
+        .as_deref()
+        .map(|text| Timestamp::parse_argument(text, WallClock.now()))
+        .transpose()
+        .map_err(|fault| Failure::usage(format!("--since: {fault}")))?;
     let store = open_to_look(&load_config(config)?)?;
-    let row = find_case(&store, &command.case)?;
-    let lines = store
-        .desk()
-        .case_events(row.id)?
-        .into_iter()
-        .map(CaseLogJson::from);
-    print_list(&lines.collect::<Vec<_>>(), command.format)?;
+    let Some(case) = &command.case else {
+        let since = since.unwrap_or(Timestamp::from_unix(0));
+        let lines = store.desk().people_did(since, LINES_MAX)?.into_iter();
+        print_list(
+            &lines.map(DeskLineJson::from).collect::<Vec<_>>(),
+            command.format,
+        )?;
+        return Ok(Done::Well);
+    };
+    let row = find_case(&store, case)?;
+    let lines = store.desk().case_events(row.id)?.into_iter();
+    let lines = lines.filter(|line| since.is_none_or(|since| line.event.at >= since));
+    print_list(
+        &lines.map(CaseLogJson::from).collect::<Vec<_>>(),
+        command.format,
+    )?;
     Ok(Done::Well)
 }

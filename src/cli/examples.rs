@@ -187,7 +187,13 @@ const EXAMPLES: &[Examples] = &[
     ),
     (
         "cases log",
-        &[("fluxwatch cases log FW-000002", "who did what, and when")],
+        &[
+            ("fluxwatch cases log FW-000002", "who did what, and when"),
+            (
+                "fluxwatch cases log --since 7d",
+                "what people did in a week",
+            ),
+        ],
     ),
     (
         "report",

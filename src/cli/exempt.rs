@@ -13,6 +13,7 @@ use crate::cli::session::{
     actor, create_store, load_config, make_store_folder, open_pipeline, open_store, open_to_look,
 };
 use crate::config::Config;
+use crate::count::counted;
 use crate::desk::exempt::{self, WantedExemption};
 use crate::report::case_reference;
 use crate::store::{CaseRow, ExemptionRow, Store};
@@ -134,7 +135,7 @@ fn run_list(config: Option<&Path>, command: &ExemptList) -> Result<Done, Failure
 fn run_add(config: Option<&Path>, command: &ExemptAdd) -> Result<Done, Failure> {
     let config = load_config(config)?;
     let now = WallClock.now();
-    let author = actor(command.by.as_deref())?;
+    let author = actor(command.by.as_deref(), &config)?;
     let wanted = WantedExemption {
         kind: &command.kind,
         value: &command.value,
@@ -156,7 +157,7 @@ fn run_add(config: Option<&Path>, command: &ExemptAdd) -> Result<Done, Failure> 
     }
     let touched = exempt::cases_touched(&open_pipeline(config, store)?, &exemption)?;
     let mut out = stdout();
-    if touched.is_empty() {
+    if touched.cases.is_empty() {
         writeln!(out, "It touches no open case.")?
     } else {
         writeln!(
@@ -164,8 +165,15 @@ fn run_add(config: Option<&Path>, command: &ExemptAdd) -> Result<Done, Failure> 
             "{}",
             table(
                 &["case", "domain", "level", "effect"],
-                touched.iter().map(touched_cells)
+                touched.cases.iter().map(touched_cells)
             )
+        )?
+    }
+    if touched.unseen > 0 {
+        let what = counted(touched.unseen, "more case");
+        writeln!(
+            out,
+            "{what} of level report and review may be touched: only the most certain were looked at."
         )?
     }
     out.flush()?;
@@ -215,7 +223,7 @@ fn touched_cells((row, reach): &(CaseRow, Reach)) -> Vec<String> {
 /// Ends an exemption.
 fn run_remove(config: Option<&Path>, command: &ExemptRemove) -> Result<Done, Failure> {
     let config = load_config(config)?;
-    let who = actor(command.by.as_deref())?;
+    let who = actor(command.by.as_deref(), &config)?;
     let now = WallClock.now();
     if command.dry_run {
         exempt::check_removal(&open_to_look(&config)?, command.id, now)?;

@@ -11,7 +11,7 @@ use crate::case::CaseState;
 use crate::cli::arguments::{ImportCommand, ImportFeed, ImportPassive, ImportZonefile};
 use crate::cli::cases::print_found;
 use crate::cli::failure::{Done, Failure};
-use crate::cli::poll::{done_with, print_reports};
+use crate::cli::poll::{done_with, note_accepted, print_reports};
 use crate::cli::rejected;
 use crate::cli::session::{
     create_store, load_config, make_store_folder, open_dry_run, open_pipeline, parse_name, runtime,
@@ -117,6 +117,7 @@ fn import_zonefile(
         accept,
         mail_wanted: command.options.report,
     };
+    note_accepted(pipeline.config(), pipeline.store(), &options)?;
     let import = FileImport {
         source: &command.options.source,
         zone: &zone,

@@ -129,7 +129,8 @@ fn run_retry(config: Option<&Path>, command: &OutboxRetry) -> Result<Done, Failu
         writeln!(err, "dry run: {what} would be tried; nothing was changed")?;
         return Ok(Done::Well);
     }
-    let count = outbox::retry(&store, command.message, WallClock.now())?;
+    let who = actor(command.by.as_deref(), &config)?;
+    let count = outbox::retry(&store, command.message, &who, WallClock.now())?;
     if count == 0 {
         writeln!(err, "no message waits to be sent")?;
         return Ok(Done::Well);
@@ -146,7 +147,7 @@ fn run_retry(config: Option<&Path>, command: &OutboxRetry) -> Result<Done, Failu
 /// Takes messages out.
 fn run_drop(config: Option<&Path>, command: &OutboxDrop) -> Result<Done, Failure> {
     let config = load_config(config)?;
-    let who = actor(command.by.as_deref())?;
+    let who = actor(command.by.as_deref(), &config)?;
     let mut err = std::io::stderr();
     let store = if command.dry_run {
         open_to_look(&config)?

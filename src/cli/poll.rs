@@ -13,17 +13,19 @@ use crate::cli::cases::print_found;
 use crate::cli::failure::{Done, Failure};
 use crate::cli::output::{stdout, table};
 use crate::cli::session::{
-    create_store, load_config, open_dry_run, open_store, open_watching, parse_name, runtime,
+    actor, create_store, load_config, open_dry_run, open_store, open_watching, parse_name, runtime,
     take_lock,
 };
 use crate::config::{Config, Source};
 use crate::count::counted;
 use crate::daemon::log_report;
+use crate::desk::zones::{accept_next, note_acceptance};
 use crate::dns::Name;
 use crate::pipeline::{
     DeliverySummary, Pipeline, PollOptions, Retention, Troubles, ZoneOutcome, ZoneReport,
 };
-use crate::store::{MessageRow, MessageState};
+use crate::store::{MessageRow, MessageState, Store};
+use crate::time::{Clock, WallClock};
 use crate::zone::Missed;
 
 /// Runs the command.
@@ -75,6 +77,7 @@ pub fn run(config: Option<&Path>, command: &PollCommand) -> Result<Done, Failure
         return request_accept(&config, &options);
     };
     let store = create_store(&config)?;
+    note_accepted(&config, &store, &options)?;
     let pipeline = open_watching(config, store)?;
     pipeline.upkeep().record_tables()?;
     pipeline.judge().judge_anew(&|| true)?;
@@ -87,14 +90,9 @@ fn request_accept(config: &Config, options: &PollOptions) -> Result<Done, Failur
     if options.accept.is_empty() {
         return Ok(Done::Well);
     }
-    let store = open_store(config)?;
+    let (who, store) = (asker(config), open_store(config)?);
     for zone in &options.accept {
-        if !store.zones().request_accept(zone)? {
-            return Err(Failure::failed(format!(
-                "history does not know the zone {}",
-                zone.to_text_without_dot()
-            )));
-        }
+        accept_next(&store, zone, &who, WallClock.now())?;
         let sentence = format!(
             "the fluxwatch that runs will take the next version of {} although it shrank",
             zone.to_text_without_dot()
@@ -102,6 +100,20 @@ fn request_accept(config: &Config, options: &PollOptions) -> Result<Done, Failur
         writeln!(std::io::stderr(), "{sentence}")?;
     }
     Ok(Done::Well)
+}
+
+/// Returns who asks for a pass. A timer has no name.
+fn asker(config: &Config) -> String {
+    actor(None, config).unwrap_or_else(|_| "somebody at the command line".to_owned())
+}
+
+/// Notes in the desk's log who accepts the next versions of zones.
+pub fn note_accepted(config: &Config, store: &Store, options: &PollOptions) -> Result<(), Failure> {
+    let who = asker(config);
+    for zone in &options.accept {
+        note_acceptance(store, zone, &who, WallClock.now())?;
+    }
+    Ok(())
 }
 
 /// What a pass does beside polling.

@@ -176,7 +176,7 @@ fn profile_of(profile: PreviewProfile) -> Profile {
 
 /// Tells the desk of a case once more.
 fn run_send(config: Config, command: &ReportSend) -> Result<Done, Failure> {
-    let who = actor(command.by.as_deref())?;
+    let who = actor(command.by.as_deref(), &config)?;
     let mut err = std::io::stderr();
     if command.dry_run {
         let store = open_to_look(&config)?;
@@ -214,7 +214,7 @@ fn warn_of_exemption(pipeline: &Pipeline, row: &CaseRow) -> Result<(), Failure> 
 
 /// Approves a notice and sends what is approved.
 fn run_approve(config: Config, command: &ReportDecide) -> Result<Done, Failure> {
-    let (who, mut err) = (actor(command.by.as_deref())?, std::io::stderr());
+    let (who, mut err) = (actor(command.by.as_deref(), &config)?, std::io::stderr());
     let (pipeline, row) = open_for(config, command)?;
     if command.dry_run {
         return print_draft(&pipeline, &row, &decision(command, &who));
@@ -237,7 +237,7 @@ fn decision<'a>(command: &'a ReportDecide, who: &'a str) -> NoticeDecision<'a> {
 
 /// Rejects a notice.
 fn run_reject(config: Config, command: &ReportDecide) -> Result<Done, Failure> {
-    let who = actor(command.by.as_deref())?;
+    let who = actor(command.by.as_deref(), &config)?;
     let (pipeline, row) = open_for(config, command)?;
     if command.dry_run {
         return print_draft(&pipeline, &row, &decision(command, &who));

@@ -22,6 +22,9 @@ const LOOKING: StoreOptions = StoreOptions {
     create: false,
 };
 
+/// The name that the log has for the program.
+const FLUXWATCH: &str = "fluxwatch";
+
 /// Finds the configuration.
 pub fn find_config(path: Option<&Path>) -> Result<PathBuf, Failure> {
     let named = std::env::var_os("FLUXWATCH_CONFIG").map(PathBuf::from);
@@ -177,8 +180,12 @@ pub fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
         .map_err(|error| Failure::local(format!("no threads can be started: {error}")))
 }
 
-/// Returns who does something: `--by`, else the user behind sudo, else the user.
-pub fn actor(by: Option<&str>) -> Result<String, Failure> {
+/// Returns who does something: `--by`, else the user behind sudo, else the user. A name that is given is one of the
+/// users of the console, where the configuration has any.
+pub fn actor(by: Option<&str>, config: &Config) -> Result<String, Failure> {
+    if let Some(name) = by {
+        check_user(name.trim(), config)?;
+    }
     let variable = |name| std::env::var(name).ok();
     let who = by
         .map(str::to_owned)
@@ -189,4 +196,22 @@ pub fn actor(by: Option<&str>) -> Result<String, Failure> {
     who.filter(|who| !who.is_empty()).ok_or_else(|| {
         Failure::usage("fluxwatch cannot tell who you are").hint("pass --by NAME; the log keeps it")
     })
+}
+
+/// Refuses a name that is not one of the users of the console: a typing error would stand in the log for ever. People
+/// whom a proxy vouches for are in no file, so that with one any name is taken.
+fn check_user(name: &str, config: &Config) -> Result<(), Failure> {
+    if name == FLUXWATCH {
+        let what = "--by: the log has fluxwatch where the program itself does something";
+        return Err(Failure::usage(what).hint("pass your own name"));
+    }
+    let Some(web) = config.web.as_ref().filter(|web| web.proxy.is_none()) else {
+        return Ok(());
+    };
+    if name.is_empty() || web.users.is_empty() || web.users.find(name).is_some() {
+        return Ok(());
+    }
+    let path = web.users_path.as_deref().unwrap_or(Path::new("users_file"));
+    let what = format!("--by: {name:?} is no user of {}", path.display());
+    Err(Failure::usage(what).hint("`fluxwatch users list` lists them"))
 }

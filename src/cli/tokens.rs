@@ -112,8 +112,9 @@ fn run_add(config: Option<&Path>, add: &TokensAdd) -> Result<Done, Failure> {
         None => None,
         Some(text) => Some(read_end(text, now)?),
     };
-    let who = actor(add.by.as_deref())?;
-    let store = open_store(&load_config(config)?)?;
+    let config = load_config(config)?;
+    let who = actor(add.by.as_deref(), &config)?;
+    let store = open_store(&config)?;
     let token = draw_token().map_err(|error| Failure::local(error.to_string()))?;
     let row = TokenRow {
         id: 0,
@@ -162,8 +163,9 @@ fn run_list(config: Option<&Path>, list: &TokensList) -> Result<Done, Failure> {
 
 /// Takes a token back.
 fn run_remove(config: Option<&Path>, remove: &TokensRemove) -> Result<Done, Failure> {
-    let who = actor(remove.by.as_deref())?;
-    let store = open_store(&load_config(config)?)?;
+    let config = load_config(config)?;
+    let who = actor(remove.by.as_deref(), &config)?;
+    let store = open_store(&config)?;
     if !store
         .desk()
         .revoke_token(remove.id, &who, WallClock.now())?

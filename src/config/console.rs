@@ -60,6 +60,7 @@ impl Checker<'_> {
             users_path: web.users_file.as_ref().map(|path| self.resolve(path)),
             users: users.unwrap_or_default(),
             proxy,
+            proxies: self.proxy_addresses(&web.proxies, "web.proxies"),
             tls,
             approve_by_other: web.approve_by_other,
             public_url: web
@@ -144,21 +145,21 @@ impl Checker<'_> {
         ProxyConfig {
             name_header: header(&name, "web.proxy.name_header").unwrap_or_default(),
             groups_header: groups.unwrap_or_default(),
-            from: self.proxy_addresses(&proxy.from),
+            from: self.proxy_addresses(&proxy.from, "web.proxy.from"),
             viewers: proxy.viewers.clone(),
             reviewers: proxy.reviewers.clone(),
             approvers: proxy.approvers.clone(),
         }
     }
 
-    /// Reads the addresses that a proxy connects from.
-    fn proxy_addresses(&self, from: &[String]) -> Vec<IpAddr> {
+    /// Reads the addresses that proxies connect from, which stand under a key.
+    fn proxy_addresses(&self, from: &[String], key: &str) -> Vec<IpAddr> {
         let read = |(i, text): (usize, &String)| {
             let address = text.parse::<IpAddr>().ok();
             if address.is_none() {
                 let what = format!("{text:?} is no address");
                 let cure = "write one such as \"127.0.0.1\" or \"::1\"";
-                self.error(&format!("web.proxy.from[{i}]"), &what, cure);
+                self.error(&format!("{key}[{i}]"), &what, cure);
             }
             address
         };

@@ -324,6 +324,8 @@ pub struct WebConfig {
     pub users: Users,
     /// A proxy that says who people are.
     pub proxy: Option<ProxyConfig>,
+    /// Reverse proxies that are believed when they tell from where a request came.
+    pub proxies: Vec<IpAddr>,
     /// What TLS is spoken with; `None` for none.
     pub tls: Option<WebTlsFiles>,
     /// Whether a draft is approved by another person than the one who edited it.

@@ -464,6 +464,8 @@ pub struct WebSection {
     /// Where people reach the console.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub public_url: Option<String>,
+    /// Addresses of reverse proxies whose X-Forwarded-For is believed.
+    pub proxies: Vec<String>,
     /// Whether another person than the one who edited a draft approves it.
     pub approve_by_other: bool,
     /// How long a session may be unused.

@@ -55,6 +55,7 @@ impl Listeners {
             canary: config.canary.clone(),
             metrics_zones_max,
             token,
+            proxies: Arc::default(),
             tls,
             console,
             readers: Readers::new(config.store_path.clone()),
@@ -66,7 +67,10 @@ impl Listeners {
                 .has_people()
                 .then(|| open_console(common, web))
                 .flatten();
-            let state = state(None, web.token.clone(), web.tls.clone(), console);
+            let state = WebState {
+                proxies: web.proxies.clone().into(),
+                ..state(None, web.token.clone(), web.tls.clone(), console)
+            };
             tasks.spawn(serve(common.clone(), WEB, web.listen, state));
         }
         let metrics = config.metrics.as_ref();

@@ -1,10 +1,13 @@
 //! Exemptions, and the open cases that they touch.
 
+use std::collections::BTreeSet;
+
 use crate::case::{CaseState, Exempt, Exemption, Reach, check_reason_length, reach_of};
 use crate::desk::error::DeskError;
+use crate::detector::Level;
 use crate::listing::parse_addresses;
 use crate::pipeline::Pipeline;
-use crate::store::{CaseRow, Store, Used};
+use crate::store::{CaseRow, QueueFilter, QueueOrder, Store, Used};
 use crate::time::{Span, Timestamp};
 
 /// An exemption, as it was typed.
@@ -123,34 +126,115 @@ fn not_in_force(id: i64) -> DeskError {
     DeskError::not_found(format!("no exemption {id} is in force"))
 }
 
+/// The open cases that an exemption touches.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Touched {
+    /// The cases, and how far it reaches into each.
+    pub cases: Vec<(CaseRow, Reach)>,
+    /// How many more cases may be touched and were not looked at: each takes a look at its history.
+    pub unseen: u32,
+}
+
+/// The most cases whose histories are looked at for what an exemption touches.
+const JUDGED_MAX: usize = 300;
+/// The most cases that are listed where no history has to be looked at.
+const LISTED_MAX: usize = 10_000;
+
 /// Returns the open cases that an exemption touches, and how far it reaches.
+///
+/// A domain, a subtree and an account hold the mail whatever is found, so the cases are found by their names. Of the other
+/// kinds those come first that are known to rest on what is exempt, then the most certain ones: each is judged, up to
+/// [`JUDGED_MAX`].
 ///
 /// # Errors
 ///
 /// [`DeskError::Pipeline`].
-pub fn cases_touched(
-    pipeline: &Pipeline,
-    exemption: &Exemption,
-) -> Result<Vec<(CaseRow, Reach)>, DeskError> {
-    let mut touched = Vec::new();
-    let open = [CaseState::Open, CaseState::Acknowledged];
-    for row in pipeline.store().desk().cases(&open)? {
-        let domain = &row.case.domain;
-        let Some(finding) = pipeline
-            .findings()
-            // As of when the case was judged: what is judged now may already rest on other records.
-            .find(domain, row.case.evaluated_at)?
-            .finding
-        else {
-            continue;
+pub fn cases_touched(pipeline: &Pipeline, exemption: &Exemption) -> Result<Touched, DeskError> {
+    let rows = match &exemption.covers {
+        Exempt::Domain(domain) => {
+            let row = pipeline.store().desk().find_case(domain)?;
+            row.filter(is_open).into_iter().collect()
+        }
+        Exempt::Subtree(name) => {
+            let below = QueueFilter {
+                zone: Some(name.clone()),
+                ..open_cases()
+            };
+            let page = pipeline.store().desk().queue_page(
+                &below,
+                QueueOrder::Severity,
+                None,
+                LISTED_MAX,
+            )?;
+            page.rows
+        }
+        Exempt::Account(account) => cases_of_account(pipeline, account)?,
+        _ => return judge_touched(pipeline, exemption),
+    };
+    let cases = rows.into_iter().map(|row| (row, Reach::Whole)).collect();
+    Ok(Touched { cases, unseen: 0 })
+}
+
+/// Returns the open cases about domains of an account.
+fn cases_of_account(pipeline: &Pipeline, account: &str) -> Result<Vec<CaseRow>, DeskError> {
+    let mut rows = Vec::new();
+    for domain in pipeline.notify().domains_of_account(account, LISTED_MAX) {
+        let row = pipeline.store().desk().find_case(&domain)?;
+        rows.extend(row.filter(is_open));
+    }
+    Ok(rows)
+}
+
+/// Returns the filter for what is open or acknowledged.
+fn open_cases() -> QueueFilter {
+    QueueFilter {
+        states: vec![CaseState::Open, CaseState::Acknowledged],
+        ..QueueFilter::default()
+    }
+}
+
+/// Returns whether a case is open or acknowledged.
+fn is_open(row: &CaseRow) -> bool {
+    matches!(row.case.state, CaseState::Open | CaseState::Acknowledged)
+}
+
+/// Judges the cases that an exemption of name servers or addresses may touch. Below level review nobody is mailed.
+fn judge_touched(pipeline: &Pipeline, exemption: &Exemption) -> Result<Touched, DeskError> {
+    let desk = pipeline.store().desk();
+    let (mut ids, mut count) = (desk.cases_resting_on(&exemption.covers, JUDGED_MAX)?, 0);
+    for level in [Level::Report, Level::Review] {
+        let filter = QueueFilter {
+            level: Some(level),
+            ..open_cases()
         };
-        let account = pipeline
-            .notify()
-            .registration_of(domain)
-            .and_then(|it| it.account);
-        if let Some(reach) = reach_of(exemption, &finding, account.as_deref()) {
-            touched.push((row, reach));
+        count += desk.queue_count(&filter)?;
+        let page = desk.queue_page(&filter, QueueOrder::Severity, None, JUDGED_MAX)?;
+        ids.extend(page.rows.iter().map(|row| row.id));
+    }
+    let mut seen = BTreeSet::new();
+    ids.retain(|id| seen.insert(*id));
+    ids.truncate(JUDGED_MAX);
+    let unseen = count.saturating_sub(ids.len() as u32);
+    let mut cases = Vec::new();
+    for id in ids {
+        if let Some(row) = desk.case_by_id(id)? {
+            let reach = reach_into(pipeline, exemption, &row)?;
+            cases.extend(reach.map(|reach| (row, reach)));
         }
     }
-    Ok(touched)
+    Ok(Touched { cases, unseen })
+}
+
+/// Returns how far an exemption reaches into a case; `None`: not at all.
+fn reach_into(
+    pipeline: &Pipeline,
+    exemption: &Exemption,
+    row: &CaseRow,
+) -> Result<Option<Reach>, DeskError> {
+    let domain = &row.case.domain;
+    let found = pipeline.findings().find(domain, row.case.evaluated_at)?;
+    let registration = pipeline.notify().registration_of(domain);
+    let account = registration.and_then(|it| it.account);
+    let finding = found.finding.as_ref();
+    Ok(finding.and_then(|finding| reach_of(exemption, finding, account.as_deref())))
 }

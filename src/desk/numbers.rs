@@ -4,7 +4,7 @@ use crate::desk::error::DeskError;
 use crate::dns::Name;
 use crate::pipeline::Pipeline;
 use crate::report::{DeskFact, MailFact, Statistics};
-use crate::store::MailKind;
+use crate::store::{MailKind, Store};
 use crate::time::{TimeError, Timestamp};
 
 /// Counts what the desk did in a span of time.
@@ -42,6 +42,40 @@ pub fn count(pipeline: &Pipeline, from: Timestamp, to: Timestamp) -> Result<Stat
     });
     let (facts, mails): (Vec<DeskFact>, Vec<MailFact>) = (facts.collect(), mails.collect());
     Ok(Statistics::count(from, to, &facts, &mails))
+}
+
+/// Cases of a month.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MonthCount {
+    /// When it began.
+    pub from: Timestamp,
+    /// Cases that fluxwatch opened.
+    pub opened: u32,
+    /// Cases that the desk dismissed.
+    pub dismissed: u32,
+}
+
+/// Counts the cases of the months up to the one that begins at a time, oldest first.
+///
+/// # Errors
+///
+/// [`DeskError::Store`].
+pub fn count_months(
+    store: &Store,
+    last: Timestamp,
+    months: i64,
+) -> Result<Vec<MonthCount>, DeskError> {
+    let last = last.month_bucket();
+    let starts = (last - months + 1..=last + 1).map(Timestamp::month_start);
+    let starts: Vec<Timestamp> = starts.collect();
+    let counts = store.desk().opened_and_dismissed(&starts)?;
+    let months = starts.iter().zip(counts);
+    let months = months.map(|(from, [opened, dismissed])| MonthCount {
+        from: *from,
+        opened,
+        dismissed,
+    });
+    Ok(months.collect())
 }
 
 /// Reads a month, such as 2026-11: when it begins, and when the next does.

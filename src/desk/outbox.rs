@@ -1,22 +1,38 @@
-//! Messages of the outbox: tried again, taken out.
+//! Messages of the outbox: tried again, taken out. Each step stands in the log of the message's case, or in the desk's
+//! own log if it is of no single case.
 
 use crate::desk::error::DeskError;
-use crate::store::{MessageState, Store};
+use crate::store::{MessageRow, MessageState, Store};
 use crate::time::Timestamp;
 
-/// Makes messages due now: one, or all that wait or were given up. Returns how many.
+/// Makes messages due now: one, or all that wait or were given up. In one transaction with a log line for each. Returns
+/// how many.
 ///
 /// # Errors
 ///
 /// [`DeskError::NotFound`] if the one that was named does not wait.
-pub fn retry(store: &Store, message: Option<i64>, now: Timestamp) -> Result<usize, DeskError> {
-    let count = store.desk().retry_messages(message, now)?;
+pub fn retry(
+    store: &Store,
+    message: Option<i64>,
+    who: &str,
+    now: Timestamp,
+) -> Result<usize, DeskError> {
+    let tx = store.begin_batch()?;
+    // Read in the transaction: whoever delivers may have taken one meanwhile.
+    let undone = store.desk().undone_messages()?;
+    let retried = store.desk().retry_messages(message, now)?;
+    for row in undone.iter().filter(|row| retried.contains(&row.id)) {
+        let was = row.standing();
+        let what = format!("to be tried again; it was {was}");
+        note_step(store, row, &what, (who, now))?;
+    }
+    tx.commit()?;
     match message {
-        Some(id) if count == 0 => {
+        Some(id) if retried.is_empty() => {
             let what = format!("no message {id} waits to be sent");
             Err(DeskError::not_found(what))
         }
-        _ => Ok(count),
+        _ => Ok(retried.len()),
     }
 }
 
@@ -34,8 +50,8 @@ pub fn retryable(store: &Store, message: Option<i64>) -> Result<usize, DeskError
     Ok(would.count())
 }
 
-/// Takes a message out of the outbox, in one transaction with the log line of its case. Returns to whom it was; `None`
-/// if it neither waits, nor was given up, nor came back.
+/// Takes a message out of the outbox, in one transaction with its log line. Returns to whom it was; `None` if it neither
+/// waits, nor was given up, nor came back.
 ///
 /// # Errors
 ///
@@ -56,20 +72,34 @@ pub fn drop_message(
     if store.desk().drop_message(id, &note)? == 0 {
         return Ok(None);
     }
-    let to = row.shown_recipient();
+    note_step(store, &row, "dropped", (who, now))?;
+    tx.commit()?;
+    Ok(Some(row.shown_recipient()))
+}
+
+/// Notes a step with a message: in the log of its case, or in the desk's own.
+fn note_step(
+    store: &Store,
+    row: &MessageRow,
+    what: &str,
+    (who, now): (&str, Timestamp),
+) -> Result<(), DeskError> {
+    let (id, to) = (row.id, row.shown_recipient());
+    let note = format!("message {id} to {to} {what}");
     let case = match row.message.case_id {
         Some(case) => store.desk().case_by_id(case)?,
         None => None,
     };
-    if let Some(row) = case {
-        let note = format!("message {id} to {to} dropped");
-        let state = row.case.state;
-        store
-            .desk()
-            .append_case_event(row.id, now, state, who, &note)?;
+    match case {
+        Some(row) => {
+            let state = row.case.state;
+            store
+                .desk()
+                .append_case_event(row.id, now, state, who, &note)?;
+        }
+        None => store.desk().append_desk_event(now, who, &note)?,
     }
-    tx.commit()?;
-    Ok(Some(to))
+    Ok(())
 }
 
 /// [`drop_message`], without doing it.

@@ -104,6 +104,21 @@ impl Step<'_> {
         id: i64,
         now: Timestamp,
     ) -> Result<Result<Taken, StepRefused>, DeskError> {
+        self.take_with(pipeline, id, now, |_| Ok(()))
+    }
+
+    /// [`Step::take`], with what else is written in its transaction.
+    ///
+    /// # Errors
+    ///
+    /// As that, and those of `also`: then nothing is done.
+    pub fn take_with(
+        &self,
+        pipeline: &Pipeline,
+        id: i64,
+        now: Timestamp,
+        also: impl FnOnce(&Taken) -> Result<(), DeskError>,
+    ) -> Result<Result<Taken, StepRefused>, DeskError> {
         let store = pipeline.store();
         let tx = store.begin_batch()?;
         let (case, event) = match self.decide(pipeline, id, now)? {
@@ -113,9 +128,11 @@ impl Step<'_> {
         let events = std::slice::from_ref(&event);
         store.desk().save_case(&case, events, self.who)?;
         pipeline.notify().notify_after_step(id)?;
-        tx.commit()?;
         let note = event.note;
-        Ok(Ok(Taken { case, note }))
+        let taken = Taken { case, note };
+        also(&taken)?;
+        tx.commit()?;
+        Ok(Ok(taken))
     }
 
     /// [`Step::take`], without doing it.

@@ -44,6 +44,8 @@ pub struct Registrations {
     places: ColumnNumbers,
     /// Where each row begins, in the order of the rows' domains.
     rows: Vec<u64>,
+    /// Where the rows with an account begin, in the order of their accounts.
+    by_account: Vec<u64>,
     summary: TableSummary,
 }
 
@@ -68,11 +70,14 @@ impl Registrations {
     pub fn load(path: &Path) -> Result<Self, TableError> {
         let text = read_text(path)?;
         let mut keyed: Vec<(Name, u64)> = Vec::new();
+        let mut accounts: Vec<(String, u64)> = Vec::new();
         let places = each_row(path, &text, &ROWS, |row, places, begins| {
-            let (domain, _) = parse(row, places)?;
+            let (domain, registration) = parse(row, places)?;
             keyed.push((domain, begins));
+            accounts.extend(registration.account.map(|account| (account, begins)));
             Ok(())
         })?;
+        accounts.sort_unstable();
         let row_count = keyed.len();
         // Of equal domains the last row first: the first one is kept below.
         keyed.sort_by(|left, right| left.0.cmp(&right.0).then(right.1.cmp(&left.1)));
@@ -95,6 +100,7 @@ impl Registrations {
         };
         Ok(Self {
             rows: keyed.into_iter().map(|(_, begins)| begins).collect(),
+            by_account: accounts.into_iter().map(|(_, begins)| begins).collect(),
             places,
             text,
             summary,
@@ -118,19 +124,44 @@ impl Registrations {
 
     /// Returns the registration of a domain.
     pub fn find(&self, domain: &Name) -> Option<Registration> {
-        let row = |at: &u64| {
-            let mut row = csv::StringRecord::new();
-            let rest = self.text.get(*at as usize..).unwrap_or_default();
-            reader(rest).read_record(&mut row).ok()?;
-            parse(&row, &self.places).ok()
-        };
-        let order = |at: &u64| row(at).map(|(name, _)| name.cmp(domain));
+        let (_, registration) = self.row(self.row_of(domain)?)?;
+        Some(registration)
+    }
+
+    /// Returns domains of an account, in order; no more than so many.
+    pub fn of_account(&self, account: &str, count: usize) -> Vec<Name> {
+        let account_at = |at: &u64| self.row(*at).and_then(|(_, it)| it.account);
+        let first = self
+            .by_account
+            .partition_point(|at| account_at(at).as_deref() < Some(account));
+        let its = self.by_account.iter().skip(first);
+        let its = its.map_while(|at| {
+            let (domain, registration) = self.row(*at)?;
+            (registration.account.as_deref() == Some(account)).then_some((*at, domain))
+        });
+        // Of a domain that comes twice the last row counts.
+        let counts = |(at, domain): &(u64, Name)| self.row_of(domain) == Some(*at);
+        let mut domains: Vec<Name> = its.filter(counts).map(|it| it.1).take(count).collect();
+        domains.sort();
+        domains
+    }
+
+    /// Returns where the row of a domain begins.
+    fn row_of(&self, domain: &Name) -> Option<u64> {
+        let order = |at: &u64| self.row(*at).map(|(name, _)| name.cmp(domain));
         let found = self
             .rows
             // Every row was read once at the start, so that none fails here.
             .binary_search_by(|at| order(at).unwrap_or(std::cmp::Ordering::Less));
-        let (_, registration) = row(self.rows.get(found.ok()?)?)?;
-        Some(registration)
+        self.rows.get(found.ok()?).copied()
+    }
+
+    /// Returns the row that begins at a place of the text.
+    fn row(&self, at: u64) -> Option<(Name, Registration)> {
+        let mut row = csv::StringRecord::new();
+        let rest = self.text.get(at as usize..).unwrap_or_default();
+        reader(rest).read_record(&mut row).ok()?;
+        parse(&row, &self.places).ok()
     }
 }
 

@@ -22,6 +22,7 @@ pub use desk::Desk;
 pub use desk::alerts::Blindness;
 pub use desk::cases::{CaseEventRow, CaseRow};
 pub use desk::exemptions::ExemptionRow;
+pub use desk::log::DeskLine;
 pub use desk::notices::{NoticeEdit, NoticeRow, NoticeState};
 pub use desk::outbox::{
     DueMessage, Fate, MailKind, MessageRow, MessageState, NewMessage, SendingCaps, Way, shown_url,

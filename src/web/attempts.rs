@@ -1,13 +1,21 @@
 //! Wrong passwords and tokens: each address waits longer before its next one is looked at, and the log tells of them.
 //!
 //! Who guesses is slowed down before the comparison, so hanging up early gains nothing. Other addresses do not wait.
-//! Behind a proxy all clients have one address, and share its wait of at most a second.
+//! Behind a proxy that the configuration names, the address is the one that the proxy tells ([`note_client`]); behind
+//! another, all clients have one address, and share its wait of at most a second.
+//!
+//! An account whose password is guessed waits as well, from wherever the request comes, and nobody is refused for it: who
+//! guesses makes others wait a second, and cannot lock anybody out.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use axum::extract::{Request, State};
+use axum::http::HeaderMap;
+use axum::middleware::Next;
+use axum::response::Response;
 use subtle::{Choice, ConstantTimeEq};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
@@ -88,23 +96,70 @@ impl Attempts {
     /// Returns who calls from an address.
     pub(super) fn caller(&self, address: IpAddr) -> Caller {
         let peer = address.to_canonical();
-        let address = match peer {
-            IpAddr::V4(address) => IpAddr::V4(address),
-            IpAddr::V6(address) => {
-                let network = u128::from(address) >> 64 << 64;
-                IpAddr::V6(Ipv6Addr::from(network))
-            }
-        };
         Caller {
             peer,
-            guesser: Guesser::Address(address),
+            guesser: Guesser::of(peer),
             attempts: self.clone(),
         }
     }
 }
 
+impl Guesser {
+    /// Returns whoever is at an address.
+    fn of(address: IpAddr) -> Self {
+        Self::Address(match address {
+            IpAddr::V4(address) => IpAddr::V4(address),
+            IpAddr::V6(address) => {
+                let network = u128::from(address) >> 64 << 64;
+                IpAddr::V6(Ipv6Addr::from(network))
+            }
+        })
+    }
+}
+
+/// The header in which a proxy tells from where a request came; each proxy adds an address at its end.
+const FORWARDED: &str = "x-forwarded-for";
+/// The most addresses of [`FORWARDED`] that are read, from its end.
+const FORWARDED_MAX: usize = 16;
+
+/// Counts a request that came by a proxy for the client that the proxy tells of. Only the addresses that the
+/// configuration names are believed: anybody else could give another address with each guess.
+pub(super) async fn note_client(
+    State(proxies): State<Arc<[IpAddr]>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    if let Some(caller) = request.extensions().get::<Caller>()
+        && let Some(client) = client_of(caller.peer, request.headers(), &proxies)
+    {
+        let caller = Caller {
+            guesser: Guesser::of(client),
+            ..caller.clone()
+        };
+        request.extensions_mut().insert(caller);
+    }
+    next.run(request).await
+}
+
+/// Returns the client that proxies tell of: the last address that is not one of theirs. `None` if the request came by
+/// none of them, or they tell of nobody: what stands before an unreadable word is anybody's.
+fn client_of(peer: IpAddr, headers: &HeaderMap, proxies: &[IpAddr]) -> Option<IpAddr> {
+    if !proxies.contains(&peer) {
+        return None;
+    }
+    let lines = headers.get_all(FORWARDED).iter().rev();
+    let words = lines.flat_map(|line| line.to_str().unwrap_or("?").rsplit(','));
+    for word in words.take(FORWARDED_MAX) {
+        let address = word.trim().parse::<IpAddr>().ok()?.to_canonical();
+        if !proxies.contains(&address) {
+            return Some(address);
+        }
+    }
+    None
+}
+
 impl Caller {
-    /// Returns the address that the request came from.
+    /// Returns the address that the connection came from, a proxy's too.
     pub(super) fn peer(&self) -> IpAddr {
         self.peer
     }
@@ -183,7 +238,8 @@ impl Caller {
                 all.remove(&self.guesser);
                 return Ok(());
             }
-            if failures.waiting >= WAITING_MAX {
+            // Of an account nobody is turned away: whoever guesses would lock its owner out by waiting.
+            if failures.waiting >= WAITING_MAX && matches!(self.guesser, Guesser::Address(_)) {
                 return Err(Busy);
             }
             failures.waiting += 1;
@@ -329,6 +385,49 @@ mod tests {
         assert!((1..=PLACES).contains(&most), "{most} at a time");
         // One of the address and one of the account.
         assert_eq!(attempts.lock().len(), all * 2);
+    }
+
+    #[test]
+    fn client_is_the_last_address_that_a_named_proxy_tells_of() {
+        let address = |text: &str| text.parse::<IpAddr>().expect("an address");
+        let proxies = [address("127.0.0.1"), address("2001:db8::9")];
+        let of = |peer: &str, lines: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append(FORWARDED, line.parse().expect("a header"));
+            }
+            client_of(address(peer), &headers, &proxies).map(|it| it.to_string())
+        };
+        let client = Some("192.0.2.1".to_owned());
+        assert_eq!(of("127.0.0.1", &["192.0.2.1"]), client);
+        // What the client itself wrote stands before what the proxy adds.
+        assert_eq!(of("127.0.0.1", &["198.51.100.1, 192.0.2.1"]), client);
+        assert_eq!(of("127.0.0.1", &["198.51.100.1", "192.0.2.1"]), client);
+        assert_eq!(of("127.0.0.1", &["192.0.2.1, 2001:db8::9"]), client);
+        assert_eq!(of("127.0.0.1", &["192.0.2.1", "::ffff:127.0.0.1"]), client);
+        for lines in [&["192.0.2.1, unknown"][..], &["127.0.0.1"], &[""], &[]] {
+            assert_eq!(of("127.0.0.1", lines), None, "{lines:?}");
+        }
+        assert_eq!(of("192.0.2.7", &["192.0.2.1"]), None, "it is no proxy");
+    }
+
+    #[tokio::test]
+    async fn guesses_from_everywhere_lock_nobody_out_of_an_account() {
+        let attempts = Attempts::default();
+        let places = Arc::new(Semaphore::new(2));
+        for octet in 0..100 {
+            let caller = attempts.caller(IpAddr::from([192, 0, 2, octet]));
+            caller.of_account("anna").note_failure();
+            let places = places.clone();
+            tokio::spawn(async move { caller.log_in("anna", places, || None::<()>).await.ok() });
+        }
+        tokio::task::yield_now().await;
+        let started = Instant::now();
+        let owner = attempts.caller(IpAddr::from([198, 51, 100, 1]));
+        let entered = owner.log_in("anna", places, || Some(())).await;
+        assert!(matches!(entered, Ok(Some(()))), "the owner enters");
+        let waited = started.elapsed();
+        assert!((DELAY_MAX..DELAY_MAX * 3).contains(&waited), "{waited:?}");
     }
 
     #[test]

@@ -24,7 +24,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::pipeline::record_request;
 use crate::web::api::{changes, document, enter, history, metrics};
-use crate::web::attempts::Attempts;
+use crate::web::attempts::{Attempts, note_client};
 use crate::web::auth;
 use crate::web::connections::Places;
 use crate::web::console;
@@ -80,7 +80,9 @@ pub async fn serve(
             .route("/api/v1/openapi.json", get(document::show))
             .merge(console::routes(&state));
     }
+    let proxies = state.proxies.clone();
     let router = router
+        .layer(middleware::from_fn_with_state(proxies, note_client))
         .layer(middleware::from_fn(check_host))
         .layer(middleware::from_fn(note_time))
         .with_state(state);

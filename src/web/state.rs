@@ -1,5 +1,6 @@
 //! What the endpoints share, and what they hand to the workers of `run`.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -28,6 +29,8 @@ pub struct WebState {
     pub metrics_zones_max: Option<usize>,
     /// The token of who pushes; `None` takes no pushed lines.
     pub token: Option<String>,
+    /// Reverse proxies that are believed when they tell from where a request came.
+    pub proxies: Arc<[IpAddr]>,
     /// The certificate and its key; `None` speaks no TLS. Whether people enter or not: tokens cross the network too.
     pub tls: Option<WebTlsFiles>,
     /// Where people enter; `None` for nowhere.

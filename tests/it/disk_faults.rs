@@ -202,7 +202,7 @@ fn go_on(bench: &Bench) {
 }
 
 /// Builds the library that makes calls fail.
-fn build_library(folder: &Path) -> PathBuf {
+pub fn build_library(folder: &Path) -> PathBuf {
     let library = folder.join("failing_disk.so");
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/failing_disk.c");
     // Whoever builds this has a C compiler: SQLite is built with it.

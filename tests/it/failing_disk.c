@@ -1,9 +1,11 @@
-/* Preloaded into the program by tests/it/disk_faults.rs: a call that touches a file below FAIL_UNDER fails, as on a
- * disk that dies or is full.
+/* Preloaded into the program by tests/it/disk_faults.rs and tests/it/steps.rs: a call that touches a file below FAIL_UNDER
+ * fails, as on a disk that dies or is full, or ends the program, as kill -9 does.
  *
- *   FAIL_CALLS  which calls are counted: write (also of sizes), sync, or name (open, rename, mkdir, link, unlink)
+ *   FAIL_CALLS  which calls are counted: write (also of sizes), sync, name (open, rename, mkdir, link, unlink), or memory
+ *               (whoever asks for some; there are several between any two statements of SQL)
  *   FAIL_AT     which of them fails first; 0 for none
- *   FAIL_AS     with what: EIO, ENOSPC, or short: half of it is written, and what follows gets ENOSPC
+ *   FAIL_AS     with what: EIO, ENOSPC, short: half of it is written, and what follows gets ENOSPC; or kill
+ *   FAIL_ARMED  a file: calls are counted only while it is there
  *   FAIL_ONCE   set if all is well after the first
  *   FAIL_COUNT  a file outside FAIL_UNDER that is told at the end how many there were
  */
@@ -12,6 +14,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,9 +44,12 @@ static int is_file_below(int fd) {
 /* Counts a call; 0 if it goes on, else the error. */
 static int fault(const char *calls) {
     const char *counted = getenv("FAIL_CALLS"), *at = getenv("FAIL_AT"), *as = getenv("FAIL_AS");
+    const char *armed = getenv("FAIL_ARMED");
     if (!counted || strcmp(counted, calls)) return 0;
+    if (armed && access(armed, F_OK)) return 0;
     long number = __sync_add_and_fetch(&done, 1), first = at ? atol(at) : 0;
     if (!first || number < first || (number > first && getenv("FAIL_ONCE"))) return 0;
+    if (as && !strcmp(as, "kill")) kill(getpid(), SIGKILL);
     return as && strcmp(as, "EIO") ? ENOSPC : EIO;
 }
 
@@ -132,3 +138,11 @@ int posix_fallocate(int fd, off_t at, off_t length) {
 
 ON_OPEN(open)
 ON_OPEN(open64)
+
+/* The C library's own: what finds the next function asks for memory itself. */
+extern void *__libc_malloc(size_t size);
+
+void *malloc(size_t size) {
+    fault("memory");
+    return __libc_malloc(size);
+}

@@ -69,6 +69,7 @@ mod scenarios;
 mod schema;
 mod scripted;
 mod service;
+mod steps;
 mod support;
 mod tables;
 mod text;

@@ -646,6 +646,12 @@ impl Notify<'_> {
     pub fn registration_of(&self, domain: &Name) -> Option<Registration> {
         self.parts.knowledge.registrations.as_ref()?.find(domain)
     }
+
+    /// Returns domains of an account, by the registrar's records; no more than so many.
+    pub fn domains_of_account(&self, account: &str, count: usize) -> Vec<Name> {
+        let registrations = self.parts.knowledge.registrations.as_ref();
+        registrations.map_or_else(Vec::new, |it| it.of_account(account, count))
+    }
 }
 
 /// Returns what a notice rests on: another value voids what was drafted or approved.

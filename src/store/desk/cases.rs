@@ -400,15 +400,19 @@ impl Desk<'_> {
     ///
     /// [`StoreError`].
     pub fn leave_out_suspects(&self, names: &mut BTreeSet<Name>) -> Result<(), StoreError> {
-        if names.is_empty() {
-            return Ok(());
-        }
-        for row in self.cases(&[CaseState::Open, CaseState::Acknowledged])? {
-            if row.case.peak_level >= Level::Review {
-                names.remove(&row.case.domain);
+        self.store.run(|db| {
+            let sql = "select exists (select 1
+                                        from abuse_case
+                                       where domain = ? and state in ('open', 'acknowledged')
+                                             and peak_level in ('report', 'review'))";
+            let mut is_suspect = db.prepare(sql)?;
+            for name in names.clone() {
+                if is_suspect.value::<bool>([name.to_string()])? {
+                    names.remove(&name);
+                }
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     /// Returns the cases that are told in the mails of another, in the order of their numbers; that other

@@ -751,12 +751,12 @@ impl Desk<'_> {
     }
 
     /// Makes messages that wait or were given up due now: all of them, or the one with a number, also if that
-    /// came back. Returns how many.
+    /// came back. Returns their numbers.
     ///
     /// # Errors
     ///
     /// [`StoreError`].
-    pub fn retry_messages(&self, id: Option<i64>, now: Timestamp) -> Result<usize, StoreError> {
+    pub fn retry_messages(&self, id: Option<i64>, now: Timestamp) -> Result<Vec<i64>, StoreError> {
         self.store.run(|db| {
             let sql = "update message
                           set state = 'queued', next_attempt_at = ?2, fate = null,
@@ -764,8 +764,9 @@ impl Desk<'_> {
                         where (?1 is null and state in ('queued', 'dead'))
                               or (id = ?1
                                   and (state in ('queued', 'dead')
-                                       or (state = 'sent' and fate in ('undelivered', 'bounced'))))";
-            db.execute(sql, params![id, now])
+                                       or (state = 'sent' and fate in ('undelivered', 'bounced'))))
+                       returning id";
+            db.values(sql, params![id, now])
         })
     }
 

@@ -152,6 +152,29 @@ impl Desk<'_> {
         rows.into_iter().map(read).collect()
     }
 
+    /// Returns how many cases were opened and how many dismissed between each of some times and the next; one fewer than
+    /// the times. Counted in case_event_by_time alone.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub fn opened_and_dismissed(&self, times: &[Timestamp]) -> Result<Vec<[u32; 2]>, StoreError> {
+        self.store.run(|db| {
+            let sql = "select coalesce(sum(to_state = 'open' and from_state is null), 0) as opened_count,
+                              coalesce(sum(to_state = 'dismissed' and from_state is distinct from 'dismissed'), 0) as dismissed_count
+                         from case_event
+                        where at >= ? and at < ?";
+            let mut count = db.prepare(sql)?;
+            let spans = times.windows(2);
+            let counts = spans.map(|span| {
+                count.query_one(params![span[0], span[1]], |row| {
+                    Ok([row.get("opened_count")?, row.get("dismissed_count")?])
+                })
+            });
+            counts.collect()
+        })
+    }
+
     /// Returns how many messages were sent in `[from, to)`, and of those queued then how many failed.
     ///
     /// # Errors

@@ -43,6 +43,8 @@ pub struct KeptAnswer {
     pub status: u16,
     /// The body.
     pub body: String,
+    /// The ETag of the case after the step; `None` if a version before kept the answer.
+    pub etag: Option<String>,
 }
 
 /// The columns of a token, as [`read`] names them.
@@ -135,19 +137,21 @@ impl Desk<'_> {
     /// [`StoreError`].
     pub fn kept_answer(&self, sender: &str, key: &str) -> Result<Option<KeptAnswer>, StoreError> {
         self.store.run(|db| {
-            let sql =
-                "select request_hash, status, body from api_answer where sender = ? and key = ?";
+            let sql = "select request_hash, status, body, etag
+                         from api_answer where sender = ? and key = ?";
             db.query_first(sql, [sender, key], |row| {
                 Ok(KeptAnswer {
                     request_hash: row.get("request_hash")?,
                     status: row.get("status")?,
                     body: row.get("body")?,
+                    etag: row.get("etag")?,
                 })
             })
         })
     }
 
-    /// Keeps what a step was answered with, and forgets the answers of before a time.
+    /// Keeps what a step was answered with, and forgets the answers of before a time. Returns whether it is kept: not
+    /// if there is an answer under this key.
     ///
     /// # Errors
     ///
@@ -157,21 +161,24 @@ impl Desk<'_> {
         (sender, key): (&str, &str),
         answer: &KeptAnswer,
         [now, forget_before]: [Timestamp; 2],
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         self.store
             .run(|db| {
                 db.execute("delete from api_answer where at < ?", [forget_before])?;
-                let sql = "insert into api_answer (sender, key, request_hash, at, status, body)
-                           values (?, ?, ?, ?, ?, ?)
+                let sql =
+                    "insert into api_answer (sender, key, request_hash, at, status, body, etag)
+                           values (?, ?, ?, ?, ?, ?, ?)
                            on conflict do nothing";
                 let KeptAnswer {
                     request_hash,
                     status,
                     body,
+                    etag,
                 } = answer;
-                db.execute(sql, params![sender, key, request_hash, now, status, body])
+                let bound = params![sender, key, request_hash, now, status, body, etag];
+                db.execute(sql, bound)
             })
-            .map(|_| ())
+            .map(|count| count > 0)
     }
 }
 

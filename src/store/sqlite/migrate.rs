@@ -14,7 +14,7 @@ use crate::store::sqlite::turn;
 use crate::store::value::Fault;
 
 /// The migrations, in order; the database's `user_version` is how many have run.
-const MIGRATIONS: [Migration; 12] = [
+const MIGRATIONS: [Migration; 13] = [
     Migration::sql(include_str!("migrations/0001_history.sql")),
     Migration::sql(include_str!("migrations/0002_arrivals.sql")),
     Migration {
@@ -36,6 +36,7 @@ const MIGRATIONS: [Migration; 12] = [
     Migration::sql(include_str!("migrations/0010_mail.sql")),
     Migration::sql(include_str!("migrations/0011_lanes.sql")),
     Migration::sql(include_str!("migrations/0012_console.sql")),
+    Migration::sql(include_str!("migrations/0013_audit.sql")),
 ];
 
 /// A step from one schema to the next.

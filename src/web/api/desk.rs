@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::case::{CaseState, DeskStep, DismissReason};
 use crate::desk::DeskError;
 use crate::desk::filter::{CaseFilter, find_case, parse_states};
-use crate::desk::step::{Step, check_note, mark_of};
+use crate::desk::step::{Step, Taken, check_note, mark_of};
 use crate::dns::Name;
 use crate::listing::{CaseJson, CaseLogJson, RecordJson, WantedText, parse_addresses};
 use crate::people::Role;
@@ -307,10 +307,13 @@ pub(in crate::web) async fn step(
         .act(move |desk| sent.take(desk))
         .await
     {
-        Ok(Ok(taken)) => {
-            let status = StatusCode::from_u16(taken.status).unwrap_or(StatusCode::OK);
+        Ok(Ok(answered)) => {
+            let status = StatusCode::from_u16(answered.status).unwrap_or(StatusCode::OK);
             let kind = [(header::CONTENT_TYPE, "application/json")];
-            with_etag((status, kind, taken.body).into_response(), &taken.mark)
+            with_etag(
+                (status, kind, answered.body).into_response(),
+                &answered.mark,
+            )
         }
         Ok(Err(fault)) => refusal(fault),
         Err(Busy) => busy(),
@@ -343,7 +346,7 @@ struct Sent {
 }
 
 /// What a step is answered with.
-struct Taken {
+struct Answered {
     status: u16,
     body: String,
     /// The mark of the case after it.
@@ -352,24 +355,12 @@ struct Taken {
 
 impl Sent {
     /// Takes the step, or gives the answer of before to one that is sent again.
-    fn take(&self, desk: &Pipeline) -> Result<Taken, DeskError> {
-        let store = desk.store();
-        let row = find_case(store, &self.case)?;
-        let now = desk.clock().now();
-        if let Some(key) = &self.key
-            && let Some(kept) = store.desk().kept_answer(&self.who, key)?
-        {
-            if kept.request_hash != self.request_hash {
-                let what = "this Idempotency-Key was sent with another request";
-                return Err(refused(what));
-            }
-            let mark = mark_of(store, &row)?;
-            return Ok(Taken {
-                status: kept.status,
-                body: kept.body,
-                mark,
-            });
+    fn take(&self, desk: &Pipeline) -> Result<Answered, DeskError> {
+        let row = find_case(desk.store(), &self.case)?;
+        if let Some(kept) = self.answer_of_before(desk, &row)? {
+            return Ok(kept);
         }
+        let now = desk.clock().now();
         let wanted = self.wanted.read()?;
         let step = Step {
             step: &wanted,
@@ -377,27 +368,73 @@ impl Sent {
             who: &self.who,
             seen: self.seen.as_deref(),
         };
-        let taken = step
-            .take(desk, row.id, now)?
-            .map_err(|fault| refused(fault.to_string()))?;
-        let says = json!({"reference": case_reference(row.id), "state": taken.case.state.word(), "note": taken.note});
-        let body = says.to_string() + "\n";
+        let mut answered = None;
+        let taken = step.take_with(desk, row.id, now, |taken| {
+            answered = Some(self.answer(desk, row.id, taken, now)?);
+            Ok(())
+        });
+        taken?.map_err(|fault| refused(fault.to_string()))?;
+        Ok(answered.expect("a step that is taken is answered"))
+    }
+
+    /// Returns what the step was answered with, if it was sent before.
+    fn answer_of_before(
+        &self,
+        desk: &Pipeline,
+        row: &CaseRow,
+    ) -> Result<Option<Answered>, DeskError> {
+        let store = desk.store();
+        let Some(key) = &self.key else {
+            return Ok(None);
+        };
+        let Some(kept) = store.desk().kept_answer(&self.who, key)? else {
+            return Ok(None);
+        };
+        if kept.request_hash != self.request_hash {
+            let what = "this Idempotency-Key was sent with another request";
+            return Err(refused(what));
+        }
+        let mark = match kept.etag {
+            Some(etag) => etag,
+            None => mark_of(store, row)?,
+        };
+        Ok(Some(Answered {
+            status: kept.status,
+            body: kept.body,
+            mark,
+        }))
+    }
+
+    /// Returns the answer to a step that is taken, and keeps it under its key in the step's transaction: a step of
+    /// which no answer is kept was not taken.
+    fn answer(
+        &self,
+        desk: &Pipeline,
+        id: i64,
+        taken: &Taken,
+        now: Timestamp,
+    ) -> Result<Answered, DeskError> {
+        let store = desk.store();
+        let says = json!({"reference": case_reference(id), "state": taken.case.state.word(), "note": taken.note});
+        let row = find_case(store, &self.case)?;
+        let answered = Answered {
+            status: 200,
+            body: says.to_string() + "\n",
+            mark: mark_of(store, &row)?,
+        };
         if let Some(key) = &self.key {
             let answer = KeptAnswer {
                 request_hash: self.request_hash,
-                status: 200,
-                body: body.clone(),
+                status: answered.status,
+                body: answered.body.clone(),
+                etag: Some(answered.mark.clone()),
             };
-            store
-                .desk()
-                .keep_answer((&self.who, key), &answer, [now, now - KEY_KEPT])?;
+            let times = [now, now - KEY_KEPT];
+            if !store.desk().keep_answer((&self.who, key), &answer, times)? {
+                return Err(refused("this Idempotency-Key was sent at the same time"));
+            }
         }
-        let row = find_case(store, &self.case)?;
-        Ok(Taken {
-            status: 200,
-            body,
-            mark: mark_of(store, &row)?,
-        })
+        Ok(answered)
     }
 }
 

@@ -5,22 +5,21 @@ use axum::extract::{Path, Request};
 use axum::response::Response;
 use serde_json::{Value, json};
 
-use crate::case::{DismissReason, Reach, campaign_reference, reach_of};
+use crate::case::{DismissReason, Reach, reach_of};
 use crate::desk::DeskError;
 use crate::desk::filter::find_case;
 use crate::desk::step::mark_of;
 use crate::detector::{Finding, Level, Verdict};
 use crate::pipeline::Pipeline;
 use crate::report::{case_reference, section};
-use crate::store::{CaseRow, NoticeState, QueueFilter};
+use crate::store::{CaseRow, NoticeState};
 use crate::time::Timestamp;
 use crate::web::console::plots;
+use crate::web::console::related::related;
 use crate::web::console::reply::{Page, PageFault, Visit, download};
 use crate::web::console::words;
 use crate::web::form::Fields;
 
-/// The most related cases and names that are listed.
-const RELATED_MAX: usize = 50;
 /// The most lines of the log that are listed; older ones are on the command line.
 const LOG_MAX: usize = 200;
 
@@ -176,34 +175,6 @@ fn planes(desk: &Pipeline, finding: &Finding) -> Value {
         })
     };
     json!(finding.planes().map(plane).collect::<Vec<_>>())
-}
-
-/// Returns what else is known: cases of the campaign, names on its servers that nobody suspects.
-fn related(desk: &Pipeline, row: &CaseRow) -> Result<Value, DeskError> {
-    let Some(campaign) = row.campaign else {
-        return Ok(Value::Null);
-    };
-    let store = desk.store();
-    let filter = QueueFilter {
-        campaign: Some(campaign),
-        ..QueueFilter::default()
-    };
-    let order = crate::store::QueueOrder::Severity;
-    let page = store.desk().queue_page(&filter, order, None, RELATED_MAX)?;
-    let cases = page.rows.iter().filter(|it| it.id != row.id);
-    let cases = cases.map(|it| {
-        json!({"reference": case_reference(it.id), "domain": words::name(&it.case.domain),
-               "level": it.case.level.word(), "state": it.case.state.word()})
-    });
-    let bystanders = store.desk().bystanders_of_campaign(campaign)?;
-    let names = bystanders.iter().take(RELATED_MAX).map(words::name);
-    Ok(json!({
-        "campaign": campaign_reference(campaign),
-        "size": store.desk().campaign_size(campaign)?,
-        "cases": cases.collect::<Vec<_>>(),
-        "bystanders": names.collect::<Vec<_>>(),
-        "bystanders_count": bystanders.len(),
-    }))
 }
 
 /// Returns the exemptions that would hold the case's mail.

@@ -87,18 +87,20 @@ async fn preview(visit: &Visit, fields: Fields) -> Page {
         let exemption = wanted(&fields, &who).read(now)?;
         let same = find_same(desk.store(), &exemption, now)?.map(|it| it.id);
         let touched = cases_touched(desk, &exemption)?;
-        let rows = touched.iter().take(LISTED_MAX).map(|(row, reach)| {
+        let rows = touched.cases.iter().take(LISTED_MAX).map(|(row, reach)| {
             let reach = match reach {
                 Reach::Whole => "held: nobody is mailed about it",
                 Reach::Part => "a part of what rotates: it is told as ever",
             };
             json!({"reference": case_reference(row.id), "domain": words::name(&row.case.domain), "reach": reach})
         });
-        Ok((same, touched.len(), rows.collect::<Vec<Value>>()))
+        let rows = rows.collect::<Vec<Value>>();
+        Ok((same, [touched.cases.len(), touched.unseen as usize], rows))
     });
-    let (same, count, rows) = looked.await??;
+    let (same, [count, unseen], rows) = looked.await??;
     says["same"] = json!(same);
     says["count"] = json!(count);
+    says["unseen"] = json!(unseen);
     says["rows"] = json!(rows);
     visit.page("exempt.html", "New exemption", says)
 }

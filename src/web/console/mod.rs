@@ -17,6 +17,7 @@ mod numbers;
 mod outbox;
 mod plots;
 mod queue;
+mod related;
 mod reply;
 mod routes;
 mod steps;

@@ -5,9 +5,8 @@ use axum::extract::Request;
 use axum::response::Response;
 use serde_json::{Value, json};
 
-use crate::desk::DeskError;
-use crate::desk::numbers::{count, month_of, read_month};
-use crate::report::{Statistics, StatisticsRow};
+use crate::desk::numbers::{MonthCount, count, count_months, month_of, read_month};
+use crate::report::StatisticsRow;
 use crate::time::{Span, Timestamp};
 use crate::web::console::reply::{Page, PageFault, Visit};
 use crate::web::form::Fields;
@@ -35,17 +34,7 @@ async fn numbers(visit: &Visit, month: Option<String>) -> Page {
     let looked = visit.console.desks.look(move |desk| {
         let (from, to) = wanted.unwrap_or_else(|| month_of(desk.clock().now()));
         let statistics = count(desk, from, to)?;
-        let last = from.month_bucket();
-        let months: Result<Vec<Statistics>, DeskError> = (last - MONTHS + 1..=last)
-            .map(|bucket| {
-                count(
-                    desk,
-                    Timestamp::month_start(bucket),
-                    Timestamp::month_start(bucket + 1),
-                )
-            })
-            .collect();
-        Ok((statistics, months?))
+        Ok((statistics, count_months(desk.store(), from, MONTHS)?))
     });
     let (statistics, months) = looked.await??;
     let rows = std::iter::once(&statistics.all)
@@ -78,19 +67,14 @@ fn row(row: &StatisticsRow) -> Value {
 }
 
 /// Returns the plot of months: cases that opened, and those that the desk dismissed.
-fn plot(months: &[Statistics]) -> Value {
-    let top = months
-        .iter()
-        .map(|it| it.all.opened)
-        .max()
-        .unwrap_or(0)
-        .max(1);
+fn plot(months: &[MonthCount]) -> Value {
+    let top = months.iter().map(|it| it.opened).max().unwrap_or(0).max(1);
+    let height = |count: u32| count.min(top) * HEIGHT / top;
     let bars = months.iter().enumerate().map(|(i, month)| {
-        let dismissed: u32 = month.all.dismissed.values().sum();
-        let height = |count: u32| count.min(top) * HEIGHT / top;
-        json!({"month": month.from.to_date()[..7].to_owned(), "opened": month.all.opened, "dismissed": dismissed, "x": i * 80 + 10,
-               "opened_height": height(month.all.opened), "opened_y": HEIGHT - height(month.all.opened),
-               "dismissed_height": height(dismissed), "dismissed_y": HEIGHT - height(dismissed), "dismissed_x": i * 80 + 44})
+        let (opened, dismissed) = (height(month.opened), height(month.dismissed));
+        json!({"month": month.from.to_date()[..7].to_owned(), "opened": month.opened, "dismissed": month.dismissed, "x": i * 80 + 10,
+               "opened_height": opened, "opened_y": HEIGHT - opened,
+               "dismissed_height": dismissed, "dismissed_y": HEIGHT - dismissed, "dismissed_x": i * 80 + 44})
     });
     json!(bars.collect::<Vec<Value>>())
 }

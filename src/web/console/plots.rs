@@ -59,12 +59,13 @@ fn lanes_plot(plane: &PlaneFinding, of: LanesOf) -> Value {
     }
     let rows = plot.lanes.iter().take(LANES_MAX).map(|lane| {
         let colour = groups.iter().position(|it| *it == lane.group).unwrap_or(0) % COLOURS;
+        // One path for all: a bar each would make the page of a name that changes all day twice as heavy.
         let bars = bars(lane, &plot).into_iter();
-        let bars = bars.map(|(from, to)| json!({"x": from, "width": (to - from).max(3)}));
+        let bars = bars.map(|(from, to)| format!("M{from} 0h{w}v14h-{w}z", w = (to - from).max(3)));
         let first = lane.stays.first().map(|it| it.0.to_minute()).unwrap_or_default();
         let last = lane.stays.last().map(|it| it.1.to_minute()).unwrap_or_default();
         let there: i64 = lane.stays.iter().map(|(from, to)| to.since(*from).as_seconds()).sum();
-        json!({"label": lane.label, "group": lane.group, "colour": colour, "bars": bars.collect::<Vec<_>>(),
+        json!({"label": lane.label, "group": lane.group, "colour": colour, "bars": bars.collect::<String>(),
                "stays": lane.stays.len(), "first": first, "last": last, "hours": format!("{:.1}", there as f64 / 3600.0)})
     });
     let word = match of {

@@ -69,7 +69,7 @@ async fn accept_zone(visit: &Visit, fields: &Fields) -> Page {
     let acted = visit
         .console
         .desks
-        .act(move |desk| accept(desk.store(), &zone, &who));
+        .act(move |desk| accept(desk.store(), &zone, &who, desk.clock().now()));
     acted.await??;
     Ok(see_other("/zones"))
 }
