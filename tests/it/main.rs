@@ -33,6 +33,7 @@ mod export;
 mod figures;
 mod flux_on_knot;
 mod formats;
+mod forms;
 mod fuzz;
 #[path = "../../data/sample/generator.rs"]
 mod generator;
