@@ -14,6 +14,7 @@ mod backtest;
 mod benign;
 mod book;
 mod bounds;
+mod browser;
 mod campaigns;
 mod care;
 mod changes;
