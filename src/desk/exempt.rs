@@ -232,6 +232,7 @@ fn reach_into(
     row: &CaseRow,
 ) -> Result<Option<Reach>, DeskError> {
     let domain = &row.case.domain;
+    // As of when the case was judged: what is judged now may already rest on other records.
     let found = pipeline.findings().find(domain, row.case.evaluated_at)?;
     let registration = pipeline.notify().registration_of(domain);
     let account = registration.and_then(|it| it.account);

@@ -160,8 +160,11 @@ impl Desk<'_> {
     /// [`StoreError`].
     pub fn opened_and_dismissed(&self, times: &[Timestamp]) -> Result<Vec<[u32; 2]>, StoreError> {
         self.store.run(|db| {
-            let sql = "select coalesce(sum(to_state = 'open' and from_state is null), 0) as opened_count,
-                              coalesce(sum(to_state = 'dismissed' and from_state is distinct from 'dismissed'), 0) as dismissed_count
+            let sql = "select count(*) filter (where to_state = 'open' and from_state is null)
+                          as opened_count,
+                        count(*) filter (where to_state = 'dismissed'
+                                               and from_state is distinct from 'dismissed')
+                          as dismissed_count
                          from case_event
                         where at >= ? and at < ?";
             let mut count = db.prepare(sql)?;
