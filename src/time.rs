@@ -44,7 +44,9 @@ pub enum TimeError {
     )]
     Timestamp(String),
     /// The text is no span such as `5m` or `1h30m`.
-    #[error("{0:?} is not a span: use a number and s, m, h, d or w, such as 90s, 5m, 36h, 7d")]
+    #[error(
+        "{0:?} is not a span: use a number above 0 and s, m, h, d or w, such as 90s, 5m, 36h, 7d"
+    )]
     Span(String),
     /// A file name does not carry the time that the pattern asks for.
     #[error("file name {name:?} does not match time_pattern {pattern:?}")]

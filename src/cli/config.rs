@@ -236,6 +236,8 @@ fn schedules(config: &Config, now: Timestamp) -> Vec<ScheduleJson> {
     }
     let digest = config.mail.as_ref().and_then(|mail| mail.digest.as_ref());
     all.extend(digest.map(|line| schedule_json("report.digest", None, line, config.zone, now)));
+    // One that never comes due is a fault, and told as that.
+    all.retain(|schedule| !schedule.next.is_empty());
     all
 }
 

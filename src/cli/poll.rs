@@ -320,7 +320,10 @@ pub fn print_reports(reports: &[ZoneReport]) -> Result<(), Failure> {
         }
     }
     if reports.is_empty() {
-        writeln!(out, "no source is configured")?;
+        writeln!(
+            out,
+            "no source is configured; add a [[source]] to the configuration (man fluxwatch.toml)"
+        )?;
     } else {
         writeln!(
             out,

@@ -467,10 +467,7 @@ impl Checker<'_> {
         let meta = match fs::metadata(&resolved) {
             Ok(meta) => meta,
             Err(error) => {
-                return fault(
-                    &error.to_string(),
-                    "write the secret into this file, mode 600 or 640",
-                );
+                return fault(&error.to_string(), cure_of_nothing(key));
             }
         };
         if !meta.is_file() {
@@ -498,7 +495,7 @@ impl Checker<'_> {
             }
         };
         match text.trim() {
-            "" => fault("is empty", "write the secret into it"),
+            "" => fault("is empty", cure_of_nothing(key)),
             _ => Some(text),
         }
     }
@@ -660,6 +657,15 @@ impl Checker<'_> {
         if !faults.contains(&fault) {
             faults.push(fault);
         }
+    }
+}
+
+/// Returns what helps where the file of a key is not there, or has nothing in it.
+fn cure_of_nothing(key: &str) -> &'static str {
+    match key {
+        "web.users_file" => "add somebody: fluxwatch users add NAME --role approver",
+        "web.key" => "name the file with the certificate's private key, PEM, mode 600 or 640",
+        _ => "write the secret into this file, mode 600 or 640",
     }
 }
 

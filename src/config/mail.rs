@@ -15,6 +15,11 @@ use crate::dns::Name;
 use crate::report::Reporter;
 use crate::time::{CronLine, Span, TimeZone};
 
+/// The desk of the template, and its way there: left as they are, reports go out and arrive nowhere.
+const EXAMPLE_DESK: &str = "abuse-desk@registrar.example";
+/// See [`EXAMPLE_DESK`].
+const EXAMPLE_URL: &str = "smtp://127.0.0.1:25";
+
 impl Checker<'_> {
     /// Resolves the sections about mail.
     pub(super) fn check_mail(&self, written: &Written, zone: TimeZone) -> Option<MailConfig> {
@@ -22,6 +27,11 @@ impl Checker<'_> {
         let desk = self.need(&report.desk, "report.desk").unwrap_or_default();
         if report.desk.is_some() {
             self.somebody(&desk, "report.desk");
+        }
+        let is_example = desk == [EXAMPLE_DESK] && smtp.url.as_deref() == Some(EXAMPLE_URL);
+        if is_example && !written.source.is_empty() {
+            let what = format!("{EXAMPLE_DESK} is the template's: nobody reads mail to it");
+            self.warn("report.desk", &what, "write the address of your desk");
         }
         let desk = self.mailboxes(&desk, "report.desk");
         let operator = report.operator.as_ref();

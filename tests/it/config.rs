@@ -673,3 +673,35 @@ fn a_digest_is_due_once_by_the_clock_of_its_zone() {
     assert!(is_due("2027-03-27T12:00:00Z", "2027-03-28T01:00:00Z"));
     assert!(!is_due("2027-03-28T01:00:00Z", "2027-03-29T00:29:59Z"));
 }
+
+#[test]
+fn a_desk_that_was_left_as_the_template_has_it_is_told() {
+    let bench = bench();
+    let smtp = |port: u16| format!("[smtp]\nurl = \"smtp://127.0.0.1:{port}\"\n");
+    bench.configure_bare(&of(&[FEED, REPORT, &smtp(25)]));
+    let told = bench.run_stderr(0, &["config", "check"]);
+    assert!(told.contains("nobody reads mail to it"), "{told}");
+    bench.configure_bare(&of(&[FEED, REPORT, &smtp(2525)]));
+    let told = bench.run_stderr(0, &["config", "check"]);
+    assert!(!told.contains("nobody reads mail to it"), "{told}");
+}
+
+#[test]
+fn a_cure_is_that_of_the_key_and_a_day_that_never_comes_has_no_next_times() {
+    let bench = bench();
+    let broken = of(&[
+        FEED,
+        "cron = \"0 0 0 30 2 *\"\n[web]\nlisten = \"127.0.0.1:8053\"\nusers_file = \"absent-users\"\n[limits]\nidle = \"0s\"\n",
+    ]);
+    bench.configure_bare(&broken);
+    let told = bench.run_stderr(2, &["config", "check"]);
+    for words in [
+        "fluxwatch users add NAME --role approver",
+        "never comes due",
+        "use a number above 0",
+    ] {
+        assert!(told.contains(words), "{words}: {told}");
+    }
+    let listed = bench.run(2, &["config", "check"]);
+    assert!(!listed.contains("source.cron"), "{listed}");
+}
