@@ -477,6 +477,18 @@ pub fn command() -> Command {
     with_examples(Arguments::command(), "")
 }
 
+/// Parses a command line, `fluxwatch` first, as the program does, and runs nothing.
+///
+/// # Errors
+///
+/// What the program would say of it. `--help` and `--version` are errors to the parser, and not here.
+pub fn check_words(words: &[String]) -> Result<(), String> {
+    match command().try_get_matches_from(words) {
+        Err(fault) if fault.exit_code() != 0 => Err(fault.to_string()),
+        _ => Ok(()),
+    }
+}
+
 /// Returns the examples of a command, by its words after `fluxwatch`.
 pub fn of(words: &str) -> &'static [(&'static str, &'static str)] {
     EXAMPLES

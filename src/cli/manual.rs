@@ -18,16 +18,47 @@ const DATE: &str = "2026-11-29";
 /// What the pages belong to, in their foot.
 const MANUAL: &str = "fluxwatch manual";
 
+/// The longest line of text in the source of a page. mandoc complains from 81 bytes on, and counts some signs as ten.
+const LINE_MAX: usize = 70;
+
+/// A status that the program ends with.
+#[derive(Debug, Clone, Copy)]
+pub struct ExitStatus {
+    /// The number.
+    pub code: u8,
+    /// What it means: a sentence without its full stop.
+    pub meaning: &'static str,
+    /// Where to look then; empty where there is nothing to do.
+    pub cure: &'static str,
+}
+
 /// The exit statuses of every command.
-const STATUSES: [(&str, &str); 5] = [
-    ("0", "Done."),
-    ("1", "Failed; or status --failed found a zone."),
-    ("2", "The command line or the configuration is wrong."),
-    (
-        "3",
-        "Finished, but some zone, file, line or message failed.",
-    ),
-    ("4", "The machine or the database is at fault."),
+pub const STATUSES: [ExitStatus; 5] = [
+    ExitStatus {
+        code: 0,
+        meaning: "done",
+        cure: "",
+    },
+    ExitStatus {
+        code: 1,
+        meaning: "failed: what was asked for is not there; or `status --failed` found a zone",
+        cure: "read the sentence",
+    },
+    ExitStatus {
+        code: 2,
+        meaning: "the command line or the configuration is wrong",
+        cure: "the sentence names the file, the line and the key",
+    },
+    ExitStatus {
+        code: 3,
+        meaning: "finished, but some zone, file, line or message failed, or the canary is silent",
+        cure: "`status`, `outbox list`",
+    },
+    ExitStatus {
+        code: 4,
+        meaning: "the machine or the database is at fault",
+        cure: "disk, permissions, memory: the sentence names the file, the hint the cure; nothing committed is lost",
+    },
 ];
 /// The files that every command knows.
 const FILES: [(&str, &str); 6] = [
@@ -120,6 +151,7 @@ fn file_name(words: &str) -> String {
 /// Returns the page of one command.
 fn page(command: &Command, words: &str) -> io::Result<Vec<u8>> {
     let man = Man::new(command.clone())
+        .title(file_name(words).to_uppercase())
         .date(DATE)
         .source(concat!("fluxwatch ", env!("CARGO_PKG_VERSION")))
         .manual(MANUAL);
@@ -133,13 +165,72 @@ fn page(command: &Command, words: &str) -> io::Result<Vec<u8>> {
         man.render_subcommands_section(&mut bytes)?;
     }
     let mut rest = Roff::new();
-    add_terms(&mut rest, "EXIT STATUS", &STATUSES);
+    add_statuses(&mut rest);
     add_terms(&mut rest, "FILES", &FILES);
     add_terms(&mut rest, "ENVIRONMENT", &VARIABLES);
     add_examples(&mut rest, words);
     add_related(&mut rest, command, words);
     rest.to_writer(&mut bytes)?;
-    Ok(bytes)
+    Ok(tidy(&String::from_utf8_lossy(&bytes)))
+}
+
+/// Returns a page as `mandoc -T lint` wants it: no line of text over 80 bytes but a term, no blanks at ends, and no break
+/// beside a blank line, which breaks by itself. It looks the same when it is read.
+fn tidy(page: &str) -> Vec<u8> {
+    let lines: Vec<&str> = page.lines().map(str::trim_end).collect();
+    let mut out = String::with_capacity(page.len() + page.len() / 16);
+    for (n, line) in lines.iter().enumerate() {
+        let before = n.checked_sub(1).map_or("", |n| lines[n]);
+        let after = lines.get(n + 1).copied().unwrap_or_default();
+        if *line == ".br" && [before, after].contains(&"") {
+            continue;
+        }
+        match line.starts_with(['.', '\'']) || before == ".TP" {
+            true => out += line,
+            false => add_wrapped(&mut out, line),
+        }
+        out.push('\n');
+    }
+    out.into_bytes()
+}
+
+/// Adds a line of text, broken at blanks. A line never begins with what roff would take for a request.
+fn add_wrapped(out: &mut String, line: &str) {
+    let mut width = 0;
+    for (n, word) in line.split(' ').enumerate() {
+        let is_request = word.starts_with(['.', '\'']) || word.is_empty();
+        let is_long = width + 1 + word.len() > LINE_MAX && !is_request && !out.ends_with('\\');
+        match n {
+            0 => width = 0,
+            _ if is_long => {
+                out.push('\n');
+                width = 0;
+            }
+            _ => {
+                out.push(' ');
+                width += 1;
+            }
+        }
+        out.push_str(word);
+        width += word.len();
+    }
+}
+
+/// Adds the section of the exit statuses.
+fn add_statuses(page: &mut Roff) {
+    let sentences = STATUSES.map(|it| {
+        let cure = match it.cure {
+            "" => String::new(),
+            cure => format!(" Look at: {cure}."),
+        };
+        let text = format!("{}.{cure}", capitalised(it.meaning));
+        (it.code.to_string(), text.replace('`', ""))
+    });
+    let terms: Vec<(&str, &str)> = sentences
+        .iter()
+        .map(|(code, text)| (code.as_str(), text.as_str()))
+        .collect();
+    add_terms(page, "EXIT STATUS", &terms);
 }
 
 /// Adds a section of terms, each with its meaning.
@@ -188,7 +279,7 @@ fn add_related(page: &mut Roff, command: &Command, words: &str) {
 fn template_page() -> io::Result<Vec<u8>> {
     let mut page = Roff::new();
     let source = concat!("fluxwatch ", env!("CARGO_PKG_VERSION"));
-    page.control("TH", ["fluxwatch.toml", "5", DATE, source, MANUAL]);
+    page.control("TH", ["FLUXWATCH.TOML", "5", DATE, source, MANUAL]);
     page.control("SH", ["NAME"]);
     page.text([roman("fluxwatch.toml - the configuration of fluxwatch")]);
     page.control("SH", ["DESCRIPTION"]);
@@ -227,7 +318,7 @@ fn template_page() -> io::Result<Vec<u8>> {
     ]);
     let mut bytes = Vec::new();
     page.to_writer(&mut bytes)?;
-    Ok(bytes)
+    Ok(tidy(&String::from_utf8_lossy(&bytes)))
 }
 
 /// The example of the configuration's page.

@@ -44,6 +44,9 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use arguments::{Arguments, Command};
 use failure::{Done, Failure};
 
+pub use examples::check_words;
+pub use manual::{ExitStatus, STATUSES};
+
 /// Runs the program and returns its exit status.
 pub fn main() -> ExitCode {
     let parsed = examples::command()

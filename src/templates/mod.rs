@@ -17,7 +17,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use tera::{Context, Kwargs, State, Tera};
+use tera::{Context, Kwargs, State, Tera, Value};
 
 use crate::count::counted;
 use crate::file;
@@ -342,6 +342,64 @@ impl Templates {
             details,
             html: of_kind("body.html")?,
         })
+    }
+}
+
+/// Returns every variable of each kind of mail, for the manual: its path (`planes[].lanes[].cells`) and what it holds.
+/// Kinds are in the order of [`made_up::all`], each once.
+pub fn variables() -> Vec<(&'static str, BTreeMap<String, &'static str>)> {
+    let mut kinds: Vec<(&'static str, BTreeMap<String, &'static str>)> = Vec::new();
+    for mail in made_up::all() {
+        let words = mail.words();
+        let value = match words {
+            Words::Report(it) | Words::Update(it) | Words::Closure(it) | Words::Notice(it) => {
+                Value::from_serializable(it)
+            }
+            Words::Digest(it) => Value::from_serializable(it),
+            Words::Bulk(it) => Value::from_serializable(it),
+            Words::Blindness(it) => Value::from_serializable(it),
+        };
+        let place = kinds.iter().position(|(kind, _)| *kind == words.folder());
+        let place = place.unwrap_or_else(|| {
+            kinds.push((words.folder(), BTreeMap::new()));
+            kinds.len() - 1
+        });
+        collect_variables(&value, "", &mut kinds[place].1);
+    }
+    kinds
+}
+
+/// Adds the variables of a value, below its path. What is none in one mail may have a kind in another.
+fn collect_variables(value: &Value, path: &str, found: &mut BTreeMap<String, &'static str>) {
+    if let Some(fields) = value.as_map() {
+        let dot = if path.is_empty() { "" } else { "." };
+        for (name, value) in fields {
+            let name = name.as_str().unwrap_or_default();
+            collect_variables(value, &format!("{path}{dot}{name}"), found);
+        }
+        return;
+    }
+    if let Some(items @ [_, ..]) = value.as_array() {
+        let path = format!("{path}[]");
+        items
+            .iter()
+            .for_each(|item| collect_variables(item, &path, found));
+        return;
+    }
+    let kind = match value {
+        it if it.as_array().is_some() => "list",
+        it if it.as_str().is_some() => "text",
+        it if it.as_bool().is_some() => "true or false",
+        it if it.as_number().is_some() => "number",
+        _ => "may be none",
+    };
+    let path = match kind {
+        "list" => format!("{path}[]"),
+        _ => path.to_owned(),
+    };
+    let known = found.entry(path).or_insert(kind);
+    if matches!(*known, "may be none" | "list") {
+        *known = kind;
     }
 }
 

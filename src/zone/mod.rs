@@ -10,6 +10,7 @@ mod delta;
 mod digest;
 mod intake;
 mod limits;
+mod reasons;
 mod serials;
 mod trust;
 
@@ -18,6 +19,7 @@ pub use delta::{Step, StepOwner};
 pub use digest::{DigestKey, DigestTable, Slot};
 pub use intake::{Batch, BatchRecord, Candidate, Counts, Intake, IntakeError, Spool};
 pub use limits::Limits;
+pub use reasons::{REASONS, Reason};
 pub use serials::{Missed, missed_between};
 pub use trust::{
     BulkMeasure, Refusal, TrustPolicy, ZonemdRule, is_bulk, judge_size, judge_transfer,

@@ -13,7 +13,7 @@ use fluxwatch::pipeline::process_metrics;
 use crate::harness::Bench;
 
 /// Set, the generated pages are written instead of compared.
-const WRITE: &str = "FLUXWATCH_WRITE_REFERENCE";
+pub const WRITE: &str = "FLUXWATCH_WRITE_REFERENCE";
 
 /// Returns the repository's folder.
 fn root() -> &'static Path {
@@ -21,7 +21,7 @@ fn root() -> &'static Path {
 }
 
 /// Returns every page of the manual, by its path from `docs/`, and its text.
-fn pages() -> Vec<(PathBuf, String)> {
+pub fn pages() -> Vec<(PathBuf, String)> {
     let mut pages = Vec::new();
     let mut folders = vec![root().join("docs")];
     while let Some(folder) = folders.pop() {

@@ -17,18 +17,20 @@ fn pages(bench: &Bench) -> Vec<std::path::PathBuf> {
 }
 
 #[test]
-fn mandoc_finds_neither_errors_nor_dates_that_it_cannot_read() {
+fn mandoc_finds_nothing_to_say_of_any_page() {
     let bench = Bench::new("");
     let pages = pages(&bench);
     assert!(pages.len() > 50, "{}", pages.len());
     let output = Command::new("mandoc")
-        .args(["-T", "lint", "-W", "warning"])
+        .args(["-T", "lint"])
         .args(&pages)
         .output()
         .expect("mandoc is installed");
     let said = String::from_utf8_lossy(&output.stdout);
-    // How clap_mangen breaks lines before a list of values.
-    let is_known = |line: &&str| !line.contains("skipping paragraph macro: br");
+    // Which system a page is for is known to BSD's pages alone; a page of another program may be installed or not.
+    let is_known = |line: &&str| {
+        !line.contains("referenced manual not found") && !line.contains("missing -mdoc")
+    };
     let faults: Vec<&str> = said.lines().filter(is_known).collect();
     assert!(faults.is_empty(), "{faults:#?}");
 }

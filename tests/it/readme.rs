@@ -12,6 +12,7 @@ fn shell_lines() -> Vec<&'static str> {
         .skip(1)
         .filter_map(|rest| rest.split("```").next())
         .flat_map(str::lines)
+        .map(|line| line.split(" #").next().unwrap_or_default().trim())
         .collect()
 }
 
@@ -40,6 +41,14 @@ fn every_command_in_the_readme_exists() {
         seen += 1;
     }
     assert!(seen >= 8, "the README shows the commands");
+}
+
+#[test]
+fn readme_has_at_most_80_lines_and_a_picture_of_a_report_and_of_the_console() {
+    assert!(README.lines().count() <= 80, "{}", README.lines().count());
+    for picture in ["pictures/report-", "pictures/console-"] {
+        assert!(README.contains(picture), "{picture}");
+    }
 }
 
 #[test]
