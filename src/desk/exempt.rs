@@ -7,7 +7,7 @@ use crate::desk::error::DeskError;
 use crate::detector::Level;
 use crate::listing::parse_addresses;
 use crate::pipeline::Pipeline;
-use crate::store::{CaseRow, QueueFilter, QueueOrder, Store, Used};
+use crate::store::{COUNTED_BEFORE_STEP_MAX, CaseRow, QueueFilter, QueueOrder, Store, Used};
 use crate::time::{Span, Timestamp};
 
 /// An exemption, as it was typed.
@@ -207,7 +207,7 @@ fn judge_touched(pipeline: &Pipeline, exemption: &Exemption) -> Result<Touched, 
             level: Some(level),
             ..open_cases()
         };
-        count += desk.queue_count(&filter)?;
+        count += desk.queue_count(&filter, COUNTED_BEFORE_STEP_MAX)?;
         let page = desk.queue_page(&filter, QueueOrder::Severity, None, JUDGED_MAX)?;
         ids.extend(page.rows.iter().map(|row| row.id));
     }

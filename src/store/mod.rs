@@ -27,7 +27,9 @@ pub use desk::notices::{NoticeEdit, NoticeRow, NoticeState};
 pub use desk::outbox::{
     DueMessage, Fate, MailKind, MessageRow, MessageState, NewMessage, SendingCaps, Way, shown_url,
 };
-pub use desk::queue::{COUNTED_MAX, CaseMailState, QueueFilter, QueueOrder, QueuePage, Whose};
+pub use desk::queue::{
+    COUNTED_BEFORE_STEP_MAX, COUNTED_MAX, CaseMailState, QueueFilter, QueueOrder, QueuePage, Whose,
+};
 pub use desk::sessions::SessionRow;
 pub use desk::statistics::{DeskEvent, MailCount, Purged};
 pub use desk::tokens::{KeptAnswer, TokenRow};

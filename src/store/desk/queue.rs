@@ -12,8 +12,10 @@ use crate::store::error::StoreError;
 use crate::store::sqlite::dialect::by_index;
 use crate::time::Timestamp;
 
-/// Cases are counted no further than this: a filter that lets more through is not read to its end.
-pub const COUNTED_MAX: u32 = 10_000;
+/// Beside a page cases are counted no further than this: a filter that lets more through is not read to its end.
+pub const COUNTED_MAX: u32 = 1000;
+/// Before a step cases are counted no further than this.
+pub const COUNTED_BEFORE_STEP_MAX: u32 = 10_000;
 
 /// Whose cases are wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -222,6 +224,23 @@ fn containing(text: &str) -> String {
     pattern + "%"
 }
 
+/// Returns the index that answers a filter in an order: the one of what few cases have, else the one of the order. Those
+/// of orders hold every column that is asked for, so that no row of the table is read but those of the page. Drafts are
+/// fewest: their cases are looked up by number.
+fn index_for(filter: &QueueFilter, order: QueueOrder) -> String {
+    if filter.has_draft {
+        return String::new();
+    }
+    by_index(match (filter.campaign, &filter.whose, order) {
+        (Some(_), _, _) => "case_by_campaign",
+        (None, Some(Whose::Of(_)), _) => "case_by_assignee",
+        (None, _, QueueOrder::Severity) => "case_queue",
+        (None, _, QueueOrder::LastChange) => "case_queue_by_change",
+        (None, _, QueueOrder::FirstSeen) => "case_queue_by_age",
+        (None, _, QueueOrder::Domain) => "case_queue_by_domain",
+    })
+}
+
 /// Reads a part of a place.
 fn read_key(column: &str, part: &str) -> Option<Value> {
     Some(match column {
@@ -262,8 +281,7 @@ impl Desk<'_> {
         let keys = order.keys().iter();
         let keys =
             keys.map(|(column, falls)| format!("{column}{}", if *falls { " desc" } else { "" }));
-        // The index holds every column that is asked for: no row of the table is read but those of the page.
-        let index = by_index("case_queue");
+        let index = index_for(filter, order);
         let sql = format!(
             "select c.id from abuse_case c {index} where {} order by {} limit {}",
             all.sql,
@@ -284,18 +302,18 @@ impl Desk<'_> {
         })
     }
 
-    /// Returns how many cases fit a filter, counted no further than [`COUNTED_MAX`] and one.
+    /// Returns how many cases fit a filter, counted no further than a bound and one.
     ///
     /// # Errors
     ///
     /// [`StoreError`].
-    pub fn queue_count(&self, filter: &QueueFilter) -> Result<u32, StoreError> {
+    pub fn queue_count(&self, filter: &QueueFilter, count_max: u32) -> Result<u32, StoreError> {
         let all = Conditions::of(filter);
-        let index = by_index("case_queue");
+        let index = index_for(filter, QueueOrder::Severity);
         let sql = format!(
             "select count(*) from (select 1 from abuse_case c {index} where {} limit {})",
             all.sql,
-            COUNTED_MAX + 1
+            count_max + 1
         );
         self.store.run(|db| db.value(&sql, Each(&all.values)))
     }
@@ -307,7 +325,7 @@ impl Desk<'_> {
     /// [`StoreError`].
     pub fn queue_ids(&self, filter: &QueueFilter, count: usize) -> Result<Vec<i64>, StoreError> {
         let all = Conditions::of(filter);
-        let index = by_index("case_queue");
+        let index = index_for(filter, QueueOrder::Severity);
         let sql = format!(
             "select c.id from abuse_case c {index} where {} order by c.id limit {count}",
             all.sql

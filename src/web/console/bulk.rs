@@ -10,6 +10,7 @@ use crate::desk::step::{Step, mark_of};
 use crate::people::Role;
 use crate::pipeline::Pipeline;
 use crate::report::case_reference;
+use crate::store::COUNTED_BEFORE_STEP_MAX;
 use crate::web::console::forms::require;
 use crate::web::console::queue::Asked;
 use crate::web::console::reply::{Page, PageFault, Visit};
@@ -72,7 +73,10 @@ async fn preview(visit: &Visit, fields: Fields) -> Page {
     says["query"] = json!(asked.query("", ""));
     let looked = visit.console.desks.look(move |desk| {
         let filter = asked.filter(desk.clock().now())?;
-        let count = desk.store().desk().queue_count(&filter)?;
+        let count = desk
+            .store()
+            .desk()
+            .queue_count(&filter, COUNTED_BEFORE_STEP_MAX)?;
         let ids = desk.store().desk().queue_ids(&filter, CASES_MAX)?;
         let rows: Result<Vec<Value>, DeskError> =
             ids.into_iter().map(|id| would(desk, &wanted, id)).collect();

@@ -1,5 +1,7 @@
 //! The queue: which cases wait, with filters that live in the address of the page.
 
+use std::collections::BTreeMap;
+
 use axum::Extension;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
@@ -138,9 +140,15 @@ fn list(
     let page = store
         .desk()
         .queue_page(filter, asked.order(), after, PAGE_COUNT)?;
+    let mut sizes = BTreeMap::new();
+    let rows = page.rows.iter();
     let rows: Result<Vec<Value>, DeskError> =
-        page.rows.iter().map(|row| line(desk, row, now)).collect();
-    let count = store.desk().queue_count(filter)?;
+        rows.map(|row| line(desk, row, now, &mut sizes)).collect();
+    let count = match (after, &page.next) {
+        // The page has all of them.
+        (None, None) => page.rows.len() as u32,
+        _ => store.desk().queue_count(filter, COUNTED_MAX)?,
+    };
     Ok(json!({
         "rows": rows?,
         "count": count.min(COUNTED_MAX),
@@ -168,15 +176,24 @@ fn orders(asked: &Asked) -> Vec<Value> {
     QueueOrder::ALL.map(order).to_vec()
 }
 
-/// Returns a row of the queue.
-fn line(desk: &Pipeline, row: &CaseRow, now: Timestamp) -> Result<Value, DeskError> {
+/// Returns a row of the queue. `sizes` has those of campaigns that earlier rows named.
+fn line(
+    desk: &Pipeline,
+    row: &CaseRow,
+    now: Timestamp,
+    sizes: &mut BTreeMap<i64, u32>,
+) -> Result<Value, DeskError> {
     let (case, store) = (&row.case, desk.store());
     let mail = store.desk().case_mail_state(row.id)?;
     let campaign = match row.campaign {
-        Some(campaign) => json!({
-            "reference": campaign_reference(campaign),
-            "size": store.desk().campaign_size(campaign)?,
-        }),
+        Some(campaign) => {
+            let size = match sizes.get(&campaign) {
+                Some(size) => *size,
+                None => store.desk().campaign_size(campaign)?,
+            };
+            sizes.insert(campaign, size);
+            json!({"reference": campaign_reference(campaign), "size": size})
+        }
         None => Value::Null,
     };
     let [day, week] = change_counts(store, row)?;
@@ -209,7 +226,7 @@ pub(in crate::web::console) async fn count(
     let asked = Asked::new(fields, &visit);
     let counted = visit.console.desks.look(move |desk| {
         let filter = asked.filter(desk.clock().now())?;
-        Ok(desk.store().desk().queue_count(&filter)?)
+        Ok(desk.store().desk().queue_count(&filter, COUNTED_MAX)?)
     });
     match counted.await {
         Ok(Ok(count)) => json_answer(&json!({"count": count})),
