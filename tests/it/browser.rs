@@ -111,7 +111,6 @@ fn desk_works_in_a_browser_with_script_and_without_and_by_keyboard() {
         .stdin(Stdio::null())
         .output()
         .expect("python runs");
-    println!("{}", both(&walked));
     assert!(
         walked.status.success(),
         "{}\n{}",
