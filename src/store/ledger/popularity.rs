@@ -572,7 +572,9 @@ mod tests {
             // As schema 5 had it.
             store
                 .db
-                .run("drop table web_session; drop table api_token; drop table api_answer;
+                .run("drop table desk_event; drop index case_event_by_time; drop index case_queue_by_change;
+                                drop index case_queue_by_age; drop index case_queue_by_domain; drop index case_by_assignee;
+                                drop table web_session; drop table api_token; drop table api_answer;
                                 alter table notice drop column paragraph; alter table notice drop column edited_by;
                                 drop index case_queue; drop index notice_drafted; drop index case_event_by_case;
                                 drop table popularity; drop table nameserver_cut; alter table host drop column operator_id; alter table version drop column seen_until_at;
