@@ -51,10 +51,6 @@ impl Config {
 
     /// Reads a file as far as it can be read, and returns what is wrong, in the order of the file. What is
     /// left out of the configuration for a fault must not be run. Warnings are in [`Config::warnings`].
-    ///
-    /// # Errors
-    ///
-    /// [`ConfigError::Unreadable`].
     pub fn examine(path: &Path) -> Result<(Self, Vec<Fault>), ConfigError> {
         let octets =
             file::read(path, CONFIG_OCTETS_MAX).map_err(|fault| ConfigError::Unreadable {

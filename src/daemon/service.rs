@@ -56,10 +56,6 @@ pub struct Signals {
 
 impl Signals {
     /// Receives from now on. Needs a runtime.
-    ///
-    /// # Errors
-    ///
-    /// [`ServiceError::Signal`].
     pub fn new() -> Result<Self, ServiceError> {
         let receive = |kind| signal(kind).map_err(ServiceError::Signal);
         Ok(Self {
@@ -125,10 +121,6 @@ pub fn start_with<T>(
 /// Runs every source on its schedule until SIGTERM or SIGINT. SIGHUP has the configuration read anew by `reload`.
 ///
 /// `pipeline` is what the workers are made of; its own connection is closed.
-///
-/// # Errors
-///
-/// [`ServiceError`].
 pub fn serve(
     pipeline: Pipeline,
     runtime: &Runtime,

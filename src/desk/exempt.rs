@@ -27,10 +27,6 @@ pub struct WantedExemption<'a> {
 
 impl WantedExemption<'_> {
     /// Returns the exemption that is meant, with no number yet.
-    ///
-    /// # Errors
-    ///
-    /// [`DeskError::Invalid`].
     pub fn read(&self, now: Timestamp) -> Result<Exemption, DeskError> {
         let reason = self.reason.trim();
         if reason.is_empty() {
@@ -72,10 +68,6 @@ fn read_until(text: &str, now: Timestamp) -> Result<Timestamp, DeskError> {
 }
 
 /// Returns the exemption in force that covers the same already.
-///
-/// # Errors
-///
-/// [`DeskError::Store`].
 pub fn find_same(
     store: &Store,
     exemption: &Exemption,
@@ -86,10 +78,6 @@ pub fn find_same(
 }
 
 /// Adds an exemption. Its row says who, when and why. Returns its number.
-///
-/// # Errors
-///
-/// [`DeskError::Store`].
 pub fn add(store: &Store, exemption: &Exemption, now: Timestamp) -> Result<i64, DeskError> {
     Ok(store.desk().add_exemption(exemption, now)?)
 }
@@ -145,10 +133,6 @@ const LISTED_MAX: usize = 10_000;
 /// A domain, a subtree and an account hold the mail whatever is found, so the cases are found by their names. Of the other
 /// kinds those come first that are known to rest on what is exempt, then the most certain ones: each is judged, up to
 /// [`JUDGED_MAX`].
-///
-/// # Errors
-///
-/// [`DeskError::Pipeline`].
 pub fn cases_touched(pipeline: &Pipeline, exemption: &Exemption) -> Result<Touched, DeskError> {
     let rows = match &exemption.covers {
         Exempt::Domain(domain) => {

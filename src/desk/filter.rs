@@ -196,10 +196,6 @@ fn usual_states(step: &DeskStep) -> Vec<CaseState> {
 }
 
 /// Parses states of cases; `all` is each of them.
-///
-/// # Errors
-///
-/// [`DeskError::Invalid`].
 pub fn parse_states(words: &[String]) -> Result<Vec<CaseState>, DeskError> {
     if words.iter().any(|word| word == "all") {
         return Ok(CaseState::ALL.to_vec());

@@ -153,10 +153,6 @@ fn no_draft(row: &CaseRow, recipient: &str) -> DeskError {
 }
 
 /// Returns the notices that wait for approval, by recipient.
-///
-/// # Errors
-///
-/// [`DeskError::Store`].
 pub fn waiting_notices(store: &Store) -> Result<Vec<NoticeRow>, DeskError> {
     let mut rows = store.desk().drafted_notices()?;
     rows.sort_by_cached_key(|row| {
@@ -168,10 +164,6 @@ pub fn waiting_notices(store: &Store) -> Result<Vec<NoticeRow>, DeskError> {
 }
 
 /// Returns the exemption that a case is held by: who asks for its mail gets it all the same.
-///
-/// # Errors
-///
-/// [`DeskError::Pipeline`].
 pub fn exemption_of_case(
     pipeline: &Pipeline,
     row: &CaseRow,

@@ -8,10 +8,6 @@ use crate::store::{MailKind, Store};
 use crate::time::{TimeError, Timestamp};
 
 /// Counts what the desk did in a span of time.
-///
-/// # Errors
-///
-/// [`DeskError::Store`].
 pub fn count(pipeline: &Pipeline, from: Timestamp, to: Timestamp) -> Result<Statistics, DeskError> {
     let store = pipeline.store();
     let registrar = |domain: &Name| {
@@ -56,10 +52,6 @@ pub struct MonthCount {
 }
 
 /// Counts the cases of the months up to the one that begins at a time, oldest first.
-///
-/// # Errors
-///
-/// [`DeskError::Store`].
 pub fn count_months(
     store: &Store,
     last: Timestamp,
@@ -79,10 +71,6 @@ pub fn count_months(
 }
 
 /// Reads a month, such as 2026-11: when it begins, and when the next does.
-///
-/// # Errors
-///
-/// [`TimeError`].
 pub fn read_month(text: &str) -> Result<(Timestamp, Timestamp), TimeError> {
     Timestamp::parse_absolute(&format!("{text}-01")).map(month_of)
 }

@@ -37,10 +37,6 @@ pub fn retry(
 }
 
 /// Returns how many messages [`retry`] would try.
-///
-/// # Errors
-///
-/// [`DeskError::Store`].
 pub fn retryable(store: &Store, message: Option<i64>) -> Result<usize, DeskError> {
     let undone = store.desk().undone_messages()?;
     let would = undone.iter().filter(|row| match message {
@@ -52,10 +48,6 @@ pub fn retryable(store: &Store, message: Option<i64>) -> Result<usize, DeskError
 
 /// Takes a message out of the outbox, in one transaction with its log line. Returns to whom it was; `None` if it neither
 /// waits, nor was given up, nor came back.
-///
-/// # Errors
-///
-/// [`DeskError::Store`].
 pub fn drop_message(
     store: &Store,
     id: i64,

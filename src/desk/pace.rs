@@ -11,10 +11,6 @@ const NAMES_MAX: usize = 16;
 
 /// Returns at how many instants something at or below a case's domain changed in the 24 hours and in the 7 days before
 /// it was last judged. Of a domain with many names the first ones count.
-///
-/// # Errors
-///
-/// [`DeskError::Store`].
 pub fn change_counts(store: &Store, row: &CaseRow) -> Result<[usize; 2], DeskError> {
     let until = row.case.evaluated_at;
     let wanted = Wanted {

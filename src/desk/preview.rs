@@ -75,10 +75,6 @@ pub struct KeptMail {
 }
 
 /// Returns a message of a case.
-///
-/// # Errors
-///
-/// [`DeskError::NotFound`].
 pub fn kept_message(store: &Store, row: &CaseRow, id: i64) -> Result<KeptMail, DeskError> {
     let mut messages = store.desk().messages_of_case(row.id)?.into_iter();
     let found = messages.find(|it| it.id == id);
@@ -97,10 +93,6 @@ pub fn kept_message(store: &Store, row: &CaseRow, id: i64) -> Result<KeptMail, D
 }
 
 /// Returns a notice of a case.
-///
-/// # Errors
-///
-/// [`DeskError::NotFound`].
 pub fn kept_notice(store: &Store, row: &CaseRow, id: i64) -> Result<KeptMail, DeskError> {
     let mut notices = store.desk().notices_of_case(row.id)?.into_iter();
     let found = notices.find(|it| it.id == id);
@@ -227,10 +219,6 @@ fn addressee(
 }
 
 /// Checks that a profile has a part.
-///
-/// # Errors
-///
-/// [`DeskError::Invalid`].
 pub fn check_part(profile: Option<Profile>, part: Part) -> Result<(), DeskError> {
     if profile == Some(Profile::Xarf) && part == Part::Html {
         return Err(DeskError::invalid("the profile xarf has no HTML"));

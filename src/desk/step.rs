@@ -24,10 +24,6 @@ pub struct Step<'a> {
 
 /// Returns what tells a case as it stands from what it was before anything of it changed that its page shows: the last
 /// line of its log, where it stands, and the last change.
-///
-/// # Errors
-///
-/// [`DeskError::Store`].
 pub fn mark_of(store: &Store, row: &CaseRow) -> Result<String, DeskError> {
     let (id, case) = (row.id, &row.case);
     let event = store.desk().last_event_of(id)?;
@@ -37,10 +33,6 @@ pub fn mark_of(store: &Store, row: &CaseRow) -> Result<String, DeskError> {
 }
 
 /// Refuses what was decided on a page that is older than the case.
-///
-/// # Errors
-///
-/// [`DeskError::Stale`].
 pub fn check_seen(store: &Store, row: &CaseRow, seen: Option<&str>) -> Result<(), DeskError> {
     match seen {
         Some(seen) if seen != mark_of(store, row)? => Err(DeskError::Stale(case_reference(row.id))),

@@ -45,10 +45,6 @@ pub fn accept_next(store: &Store, zone: &Name, who: &str, now: Timestamp) -> Res
 }
 
 /// Notes in the desk's log who accepts the next version of a zone.
-///
-/// # Errors
-///
-/// [`DeskError::Store`].
 pub fn note_acceptance(
     store: &Store,
     zone: &Name,

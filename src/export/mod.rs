@@ -92,10 +92,6 @@ struct Day {
 
 impl DayWriter {
     /// Makes the folder, if it is not there.
-    ///
-    /// # Errors
-    ///
-    /// [`ExportError::Io`].
     pub fn new(folder: &Path, format: ExportFormat) -> Result<Self, ExportError> {
         fs::create_dir_all(folder).map_err(at(folder))?;
         Ok(Self {
@@ -107,10 +103,6 @@ impl DayWriter {
     }
 
     /// Takes a row; it is not from a day before that of the last.
-    ///
-    /// # Errors
-    ///
-    /// [`ExportError::Io`].
     pub fn take(&mut self, row: &MoveRow<'_>) -> Result<(), ExportError> {
         let begins = row.at.start_of_day();
         if self.day.as_ref().is_none_or(|day| day.begins != begins) {
@@ -125,10 +117,6 @@ impl DayWriter {
     }
 
     /// Ends the last day.
-    ///
-    /// # Errors
-    ///
-    /// [`ExportError::Io`].
     pub fn finish(mut self) -> Result<Exported, ExportError> {
         self.end_day()?;
         Ok(self.exported)

@@ -170,19 +170,11 @@ impl Signer {
 }
 
 /// Parses a mailbox: `desk@registrar.example` or `Name <desk@registrar.example>`.
-///
-/// # Errors
-///
-/// [`MailerError::Address`].
 pub fn check_address(text: &str) -> Result<(), MailerError> {
     parse_mailbox(text).map(|_| ())
 }
 
 /// Returns the bare address of a mailbox, for the envelope, and its domain.
-///
-/// # Errors
-///
-/// [`MailerError::Address`].
 pub fn envelope_address(text: &str) -> Result<(String, String), MailerError> {
     let mailbox = parse_mailbox(text)?;
     Ok((mailbox.email.to_string(), mailbox.email.domain().to_owned()))
@@ -195,10 +187,6 @@ pub fn is_same_address(left: &str, right: &str) -> bool {
 }
 
 /// Composes the octets of a mail; the same draft gives the same octets, but for the time in a signature.
-///
-/// # Errors
-///
-/// [`MailerError`].
 pub fn compose(draft: &Draft<'_>, signer: Option<&Signer>) -> Result<Vec<u8>, MailerError> {
     let date = UNIX_EPOCH + Duration::from_secs(draft.date.unix().max(0) as u64);
     let mut builder = lettre::Message::builder()
@@ -338,10 +326,6 @@ fn header(name: &'static str, value: &str) -> HeaderValue {
 
 impl Mailer {
     /// Makes the mailer of a URL.
-    ///
-    /// # Errors
-    ///
-    /// [`MailerError::Url`].
     pub fn new(settings: &SmtpSettings) -> Result<Self, MailerError> {
         match settings.url.strip_prefix("maildir://") {
             Some("") => Err(MailerError::Url("maildir:// lacks the path".to_owned())),

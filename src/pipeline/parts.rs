@@ -123,10 +123,6 @@ impl Parts {
 
 /// Returns a line for each table that is configured, with what the poller last found in it; the tables themselves
 /// are not read.
-///
-/// # Errors
-///
-/// [`StoreError`].
 pub fn recorded_tables(config: &Config, store: &Store) -> Result<Vec<String>, StoreError> {
     let all = [
         ("enrich.asn", &config.asn_path),
@@ -160,10 +156,6 @@ pub fn recorded_tables(config: &Config, store: &Store) -> Result<Vec<String>, St
 
 /// Returns what people are to be told of the table of autonomous systems that a configuration names, from what the
 /// poller last found in it: that it is old, lacks a family or is turned off.
-///
-/// # Errors
-///
-/// [`StoreError`].
 pub fn recorded_warnings(
     config: &Config,
     store: &Store,

@@ -111,10 +111,6 @@ impl Store {
     }
 
     /// Begins to read one state of the database, until what is returned is dropped.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::Engine`].
     pub fn begin_reading(&self) -> Result<StoreTx<'_>, StoreError> {
         self.run(|db| db.run("begin"))?;
         if let Some(growth) = &self.growth {
@@ -135,10 +131,6 @@ impl Store {
 
     /// Returns whether the file at the path is still the one that was opened, with the tables and indexes that it
     /// had.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn is_current(&self) -> Result<bool, StoreError> {
         let schema = self.run(schema_version)?;
         Ok(schema == self.opened.schema && FileId::of(&self.named)? == Some(self.opened.file))
@@ -189,10 +181,6 @@ impl Store {
     /// Draws a token for one message: 24 hexadecimal digits of SQLite's random octets, another at each
     /// call. Nothing in the database decides on it, so a restored copy does not draw those again that were
     /// drawn after it was made.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn draw_token(&self) -> Result<String, StoreError> {
         self.run(draw_token)
     }

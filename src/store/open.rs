@@ -135,10 +135,6 @@ impl Store {
     }
 
     /// Writes a copy of the database at `from` to `to`, which must not exist. Reads only.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn copy(from: &Path, to: &Path) -> Result<(), StoreError> {
         let engine = |fault| StoreError::Engine {
             path: from.to_owned(),

@@ -314,10 +314,6 @@ impl Templates {
     }
 
     /// Words a mail.
-    ///
-    /// # Errors
-    ///
-    /// [`TemplateError`].
     pub fn render(&self, language: &str, words: Words<'_>) -> Result<RenderedMail, TemplateError> {
         let folder = words.folder();
         let spoken = self

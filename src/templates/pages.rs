@@ -55,10 +55,6 @@ pub struct Pages(Tera);
 
 impl Pages {
     /// Loads the pages.
-    ///
-    /// # Errors
-    ///
-    /// [`TemplateError`].
     pub fn load() -> Result<Self, TemplateError> {
         let mut engine = Tera::new();
         engine.autoescape_on([".html"]);

@@ -25,10 +25,6 @@ pub(in crate::web) fn too_slow() -> String {
 }
 
 /// Reads a form or a step of at most `octets_max`.
-///
-/// # Errors
-///
-/// [`BodyFault`].
 pub(in crate::web) async fn read_small(body: Body, octets_max: usize) -> Result<Bytes, BodyFault> {
     read_within(body, octets_max, TIMEOUT).await
 }

@@ -74,10 +74,6 @@ pub enum ConsoleError {
 
 impl Console {
     /// Makes what the console and the API share.
-    ///
-    /// # Errors
-    ///
-    /// [`ConsoleError`].
     pub fn new(web: &WebConfig, desks: Desks) -> Result<Self, ConsoleError> {
         Ok(Self {
             people: Arc::new(People::of(web)?),

@@ -166,10 +166,6 @@ impl Refusal {
 }
 
 /// Refuses a file that lost more records than the policy allows.
-///
-/// # Errors
-///
-/// [`Refusal::Shrank`].
 pub fn judge_size(policy: &TrustPolicy, before: u64, now: &Counts) -> Result<(), Refusal> {
     shrank(policy, policy.shrink_share_min, before, now).map_or(Ok(()), Err)
 }

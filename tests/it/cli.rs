@@ -249,7 +249,7 @@ fn shells_complete_every_command_and_the_manual_has_a_page_for_each() {
     for command in ["poll", "cases", "exempt", "verify-evidence"] {
         assert!(bash.contains(command), "{command}");
     }
-    assert!(bench.run(0, &["man"]).contains(".TH fluxwatch"));
+    assert!(bench.run(0, &["man"]).contains(".TH FLUXWATCH 1"));
     let folder = bench.path().join("man");
     bench.run(0, &["man", "--to", folder.to_str().expect("text")]);
     for page in ["fluxwatch.1", "fluxwatch-cases-dismiss.1"] {

@@ -54,10 +54,6 @@ impl CanaryState {
 }
 
 /// Returns how the canary is.
-///
-/// # Errors
-///
-/// [`StoreError`].
 pub fn check_canary(
     store: &Store,
     canary: &CanaryConfig,
@@ -83,10 +79,6 @@ pub fn check_canary(
 
 impl Findings<'_> {
     /// Returns the alarm of the canary, if one is configured and something is wrong with it.
-    ///
-    /// # Errors
-    ///
-    /// [`PipelineError::Store`].
     pub fn canary_alarm(&self) -> Result<Option<String>, PipelineError> {
         let Some(canary) = &self.config.canary else {
             return Ok(None);

@@ -44,10 +44,6 @@ pub struct DomainFinding {
 
 impl Findings<'_> {
     /// Computes what is suspected of a domain at `now`, from stored rows.
-    ///
-    /// # Errors
-    ///
-    /// [`PipelineError::Store`].
     pub fn find(&self, domain: &Name, now: Timestamp) -> Result<DomainFinding, PipelineError> {
         let mut windows = self.load_windows(domain, &self.range(now, INTERVALS_MAX))?;
         self.judge_windows(domain, &mut windows, &self.config.detect, now, now)

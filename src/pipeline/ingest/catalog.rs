@@ -79,10 +79,6 @@ impl CatalogOutcome {
 
 impl Ingest<'_> {
     /// Prepares a look at a catalog.
-    ///
-    /// # Errors
-    ///
-    /// [`PipelineError::Store`].
     pub fn prepare_catalog(
         &self,
         name: &str,
@@ -108,10 +104,6 @@ impl Ingest<'_> {
     }
 
     /// Stores what a look at a catalog brought.
-    ///
-    /// # Errors
-    ///
-    /// [`PipelineError`].
     pub fn finish_catalog(&self, outcome: CatalogOutcome) -> Result<ZoneReport, PipelineError> {
         let CatalogOutcome {
             job,
@@ -268,10 +260,6 @@ impl Ingest<'_> {
     }
 
     /// Returns the zones that a catalog lists and that are watched.
-    ///
-    /// # Errors
-    ///
-    /// [`PipelineError::Store`].
     pub fn catalog_zones(&self, source: &Source) -> Result<Vec<Name>, PipelineError> {
         let id = self
             .store
@@ -283,10 +271,6 @@ impl Ingest<'_> {
 
     /// Prepares a sweep over the members of a catalog; `None` if its members are asked one by one,
     /// because they are reached over TLS only.
-    ///
-    /// # Errors
-    ///
-    /// [`PipelineError::Store`].
     pub fn prepare_sweep(
         &self,
         index: usize,
@@ -353,10 +337,6 @@ impl Ingest<'_> {
 
     /// Notes what a sweep found. Returns a report for each zone that no primary answered for, and one
     /// for all whose serial stands; those that changed are left to the caller.
-    ///
-    /// # Errors
-    ///
-    /// [`PipelineError`].
     pub fn finish_sweep(
         &self,
         source: &Source,

@@ -164,10 +164,6 @@ const RRSETS_AT_ONCE: usize = 2_000;
 
 impl Ingest<'_> {
     /// Reads what is new in a feed: a file that grows and is rotated, or a spool of whole files.
-    ///
-    /// # Errors
-    ///
-    /// [`PipelineError`].
     pub fn poll_feed(
         &self,
         name: &str,
@@ -186,10 +182,6 @@ impl Ingest<'_> {
     }
 
     /// Takes in lines that were pushed to a feed. They are durable when this returns.
-    ///
-    /// # Errors
-    ///
-    /// [`PipelineError`].
     pub fn push_feed(
         &self,
         name: &str,
@@ -208,10 +200,6 @@ impl Ingest<'_> {
     }
 
     /// Reads a whole feed by hand, from a file or from any other input.
-    ///
-    /// # Errors
-    ///
-    /// [`PipelineError`].
     pub fn import_feed(
         &self,
         import: FeedImport<'_>,

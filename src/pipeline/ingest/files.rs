@@ -58,10 +58,6 @@ struct Pass<'a> {
 
 impl Ingest<'_> {
     /// Takes in the new files of a source.
-    ///
-    /// # Errors
-    ///
-    /// [`PipelineError`].
     pub fn poll_files(
         &self,
         name: &str,
@@ -103,10 +99,6 @@ impl Ingest<'_> {
     }
 
     /// Takes in files by hand. `progress` is told each before it is read.
-    ///
-    /// # Errors
-    ///
-    /// [`PipelineError`].
     pub fn import_files(
         &self,
         import: &FileImport<'_>,

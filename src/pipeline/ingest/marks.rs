@@ -34,10 +34,6 @@ impl<'a> FileMarks<'a> {
 
     /// Returns the mark of the file at `path`, which is now as `found` says. A mark under another spelling of the
     /// path is moved.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn find(&mut self, path: &Path, found: &FileMark) -> Result<Option<FileMark>, StoreError> {
         let real = self.real_path(path);
         if let Some(known) = self.store.zones().file_mark(self.source, &real)? {
@@ -57,10 +53,6 @@ impl<'a> FileMarks<'a> {
     }
 
     /// Notes what a file was like when it was read.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn note(&mut self, path: &Path, mark: &FileMark) -> Result<(), StoreError> {
         let real = self.real_path(path);
         self.store.zones().set_file_mark(self.source, &real, mark)

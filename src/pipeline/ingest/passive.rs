@@ -44,10 +44,6 @@ struct Import<'a> {
 impl Ingest<'_> {
     /// Brings in passive DNS, one object of the common output format a line. Lines that cannot be read, or
     /// lie in no zone, are set aside.
-    ///
-    /// # Errors
-    ///
-    /// [`PipelineError`].
     pub fn import_passive(
         &self,
         import: PassiveImport<'_>,

@@ -29,10 +29,6 @@ impl Ingest<'_> {
     }
 
     /// Returns refresh and retry of a zone's newest SOA, if they are known.
-    ///
-    /// # Errors
-    ///
-    /// [`PipelineError::Store`].
     pub fn soa_timers(&self, zone: &Name) -> Result<Option<(Span, Span)>, PipelineError> {
         Ok(self.store.zones().soa_timers(zone)?)
     }

@@ -61,10 +61,6 @@ impl ProbeAnswers {
 
 impl Ingest<'_> {
     /// Reads a probe's list of domains. A refusal if there is none to be had.
-    ///
-    /// # Errors
-    ///
-    /// [`PipelineError`].
     pub fn prepare_probe(
         &self,
         source: &Source,
@@ -159,10 +155,6 @@ impl Ingest<'_> {
     }
 
     /// Stores and judges what was said about one domain.
-    ///
-    /// # Errors
-    ///
-    /// [`PipelineError`].
     pub fn take_probed(
         &self,
         source: &Source,

@@ -166,10 +166,6 @@ pub enum AfterTransfer {
 
 impl Ingest<'_> {
     /// Prepares the transfer of a source's zone.
-    ///
-    /// # Errors
-    ///
-    /// [`PipelineError::Store`].
     pub fn prepare_transfer(
         &self,
         source: &Source,
@@ -233,10 +229,6 @@ impl Ingest<'_> {
     }
 
     /// Stores and judges what a transfer brought, or notes why it brought nothing.
-    ///
-    /// # Errors
-    ///
-    /// [`PipelineError`].
     pub fn finish_transfer(
         &self,
         outcome: TransferOutcome,

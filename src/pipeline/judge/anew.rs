@@ -19,10 +19,6 @@ const REPLAYED_SPAN: Span = Span::days(7);
 impl Judge<'_> {
     /// Judges the open cases anew, unless this policy has judged them. Does nothing while judging waits, and nothing
     /// more once `goes_on` says no: what was not done is done at the next start.
-    ///
-    /// # Errors
-    ///
-    /// [`PipelineError`].
     pub fn judge_anew(&self, goes_on: &dyn Fn() -> bool) -> Result<(), PipelineError> {
         if self.parts.is_waiting()
             || self.store.desk().saved_number(POLICY_JUDGED)? == Some(POLICY_NUMBER)

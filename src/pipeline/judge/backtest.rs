@@ -48,10 +48,6 @@ pub struct Replayed {
 impl Judge<'_> {
     /// Replays a policy from `since` to `until`; those that were at least watched, in the order of names.
     /// `progress` is told how many domains are to be judged and how many are done.
-    ///
-    /// # Errors
-    ///
-    /// [`PipelineError`].
     pub fn backtest(
         &self,
         policy: &DetectPolicy,

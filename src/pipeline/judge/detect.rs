@@ -129,10 +129,6 @@ impl Pace {
 
 impl Judge<'_> {
     /// Judges every version of a zone that the detector has not judged yet, or notes that it is to be.
-    ///
-    /// # Errors
-    ///
-    /// [`PipelineError`].
     pub fn detect_zone(&self, apex: &Name, options: &PollOptions) -> Result<(), PipelineError> {
         self.detect_view(apex, View::Zone, options)
     }

@@ -15,10 +15,6 @@ use crate::store::{Store, StoreError, ZoneState};
 const VERSIONS_AT_A_TIME: usize = 1000;
 
 /// Returns whether the poller last found that a table cannot be used, so that nothing is judged.
-///
-/// # Errors
-///
-/// [`StoreError`].
 pub fn judging_waits(store: &Store) -> Result<bool, StoreError> {
     Ok(store.desk().saved_number(WAITS_KEY)?.unwrap_or(0) > 0)
 }
@@ -26,10 +22,6 @@ pub fn judging_waits(store: &Store) -> Result<bool, StoreError> {
 impl Judge<'_> {
     /// Judges every version of every zone that was stored while judging waited, or by a program that was killed
     /// before it judged, in the order of their times. Does nothing while judging waits.
-    ///
-    /// # Errors
-    ///
-    /// [`PipelineError`].
     pub fn judge_stored(&self, options: &PollOptions) -> Result<(), PipelineError> {
         while !self.parts.is_waiting() && !self.judge_oldest(options, &|| true)? {}
         Ok(self.store.lookup().write_judged()?)

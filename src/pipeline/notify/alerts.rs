@@ -80,10 +80,6 @@ pub fn is_digest_due(config: &Config, last: Timestamp, now: Timestamp) -> bool {
 impl Notify<'_> {
     /// Does what follows a pass, of `poll` and of `run`: writes the log of events, and queues the mails about blind
     /// zones and mass changes, and the digest if it is due.
-    ///
-    /// # Errors
-    ///
-    /// [`PipelineError`].
     pub fn after_pass(&self) -> Result<(), PipelineError> {
         self.queue_alerts()?;
         if is_digest_due(self.config, self.last_digest_at()?, self.clock.now()) {
@@ -93,10 +89,6 @@ impl Notify<'_> {
     }
 
     /// Queues the alerts about what cannot be seen and what moved in masses, and writes the log of events.
-    ///
-    /// # Errors
-    ///
-    /// [`PipelineError`].
     pub fn queue_alerts(&self) -> Result<(), PipelineError> {
         // Before the question of mail: the log of events is written whether or not anybody gets mail.
         self.write_events()?;
@@ -108,10 +100,6 @@ impl Notify<'_> {
     }
 
     /// Returns when the last digest was made; now, if there was none: the first comes at its next time.
-    ///
-    /// # Errors
-    ///
-    /// [`PipelineError::Store`].
     pub fn last_digest_at(&self) -> Result<Timestamp, PipelineError> {
         if let Some(at) = self.store.desk().saved_number(DIGEST_AT)? {
             return Ok(Timestamp::from_unix(at));
@@ -122,10 +110,6 @@ impl Notify<'_> {
     }
 
     /// Queues the digest of what happened since the last, to each of the desk.
-    ///
-    /// # Errors
-    ///
-    /// [`PipelineError`].
     pub fn queue_digest(&self) -> Result<(), PipelineError> {
         if self.parts.is_waiting() {
             // What it would say of cases cannot be computed; it is made when it can.

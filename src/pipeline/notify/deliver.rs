@@ -62,10 +62,6 @@ const LIMITS: SendingLimits = SendingLimits {
 
 impl Notify<'_> {
     /// Tries every message that is due, as many as the caps allow; see [`Notify::deliver_until`].
-    ///
-    /// # Errors
-    ///
-    /// [`PipelineError::Store`].
     pub async fn deliver(&self) -> Result<DeliverySummary, PipelineError> {
         self.deliver_in(pending(), NOTED_WITHIN_OF_COMMAND).await
     }

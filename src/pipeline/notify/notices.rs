@@ -50,10 +50,6 @@ pub struct Deciding<'a> {
 
 impl Notify<'_> {
     /// Approves the draft for a recipient: what is approved is what will be sent.
-    ///
-    /// # Errors
-    ///
-    /// [`PipelineError`].
     pub fn approve_notice(
         &self,
         id: i64,
@@ -99,10 +95,6 @@ impl Notify<'_> {
     }
 
     /// Rejects the draft for a recipient. Returns whether there was one.
-    ///
-    /// # Errors
-    ///
-    /// [`PipelineError`].
     pub fn reject_notice(&self, id: i64, deciding: &Deciding<'_>) -> Result<bool, PipelineError> {
         let (now, recipient, by) = (self.clock.now(), deciding.recipient, deciding.by);
         let tx = self.store.begin_batch()?;
@@ -130,10 +122,6 @@ impl Notify<'_> {
 
     /// Writes a paragraph into the draft for a recipient, in the place of the one that was there: a new draft, with the
     /// octets that would be sent. It waits for approval whoever its recipient is, since a person wrote it.
-    ///
-    /// # Errors
-    ///
-    /// [`PipelineError`].
     pub fn edit_notice(
         &self,
         id: i64,
@@ -168,10 +156,6 @@ impl Notify<'_> {
 
     /// Queues what a draft says to somebody of the desk: a test, of which its recipient gets nothing. Returns whether
     /// there is a draft.
-    ///
-    /// # Errors
-    ///
-    /// [`PipelineError`].
     pub fn test_notice(
         &self,
         id: i64,

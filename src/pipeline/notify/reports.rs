@@ -599,10 +599,6 @@ impl Notify<'_> {
 
     /// Tells the desk of a case once more, because somebody asked. Returns how many messages were queued. The caller
     /// read `row` in the transaction that it commits after this: a poller may have moved the case before.
-    ///
-    /// # Errors
-    ///
-    /// [`PipelineError`].
     pub fn send_again(&self, row: &CaseRow, by: &str) -> Result<usize, PipelineError> {
         let notifying = Notifying {
             exemptions: self.store.desk().exemptions_in_force(self.clock.now())?,
@@ -624,10 +620,6 @@ impl Notify<'_> {
     }
 
     /// Tells of a case after the desk did something with it: the end of one that was told of is told.
-    ///
-    /// # Errors
-    ///
-    /// [`PipelineError`].
     pub fn notify_after_step(&self, id: i64) -> Result<(), PipelineError> {
         let options = PollOptions {
             mail_wanted: true,

@@ -29,10 +29,6 @@ impl Upkeep<'_> {
     }
 
     /// Makes due what waits for longer than anything may, the clock having been set while nothing ran.
-    ///
-    /// # Errors
-    ///
-    /// [`PipelineError::Store`].
     pub fn settle_waits(&self) -> Result<(), PipelineError> {
         Ok(self.store.upkeep().settle_waits(self.clock.now())?)
     }

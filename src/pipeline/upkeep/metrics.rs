@@ -73,10 +73,6 @@ impl Page {
 
 /// Returns the metrics of a store. Zones are told one by one only while there are no more than
 /// `zones_max`; their sums by source always.
-///
-/// # Errors
-///
-/// [`StoreError`].
 pub fn metrics_page(
     store: &Store,
     canary: Option<&CanaryConfig>,

@@ -64,10 +64,6 @@ impl<'a> Retention<'a> {
     }
 
     /// Returns what is to be forgotten, and how much that is. Changes nothing. Reads every past record.
-    ///
-    /// # Errors
-    ///
-    /// [`PipelineError`].
     pub fn plan(&self) -> Result<PrunePlan, PipelineError> {
         let mut zones = self.cuttable()?;
         let by_month = self.past_by_month(&zones)?;
@@ -178,10 +174,6 @@ impl<'a> Retention<'a> {
     }
 
     /// Takes what a plan says, and what an earlier prune that was interrupted left.
-    ///
-    /// # Errors
-    ///
-    /// [`PipelineError`].
     pub fn prune(
         &self,
         plan: &PrunePlan,
@@ -212,10 +204,6 @@ impl<'a> Retention<'a> {
 
     /// Forgets what is due if the configuration says so and that was not done for a day. Past records are
     /// only counted where there is a budget.
-    ///
-    /// # Errors
-    ///
-    /// [`PipelineError`].
     pub fn prune_daily(&self, mut goes_on: impl FnMut(u64) -> bool) -> Result<(), PipelineError> {
         let is_wanted = self.config.retention != RetentionConfig::default();
         let is_due = |last: Timestamp| self.now.since(last) >= PRUNE_EVERY;

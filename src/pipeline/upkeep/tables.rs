@@ -10,10 +10,6 @@ use crate::pipeline::upkeep::metrics::{metrics_page, write_textfile};
 impl Upkeep<'_> {
     /// Replaces the file of metrics, if one is configured. A file that cannot be written is told and
     /// does not stop the program. `troubles` are those of the service, if this is one.
-    ///
-    /// # Errors
-    ///
-    /// [`PipelineError::Store`].
     pub fn write_metrics(&self, troubles: &Troubles) -> Result<(), PipelineError> {
         let Some(metrics) = &self.config.metrics else {
             return Ok(());
@@ -31,10 +27,6 @@ impl Upkeep<'_> {
     }
 
     /// Logs the tables that are in use, and keeps what `status` says of them. For the poller alone.
-    ///
-    /// # Errors
-    ///
-    /// [`PipelineError::Store`].
     pub fn record_tables(&self) -> Result<(), PipelineError> {
         let tables = self.parts.tables(self.config);
         for table in &tables {

@@ -55,10 +55,6 @@ pub trait TransferReader {
     fn end(&self) -> Option<Self::End>;
 
     /// Reads one record. `is_single` if its message holds no other.
-    ///
-    /// # Errors
-    ///
-    /// [`TransferFault`].
     fn read_record(
         &mut self,
         record: &WireRecord<'_>,
@@ -68,10 +64,6 @@ pub trait TransferReader {
     /// Reads the answer section of one message.
     ///
     /// An empty one is allowed anywhere (RFC 9103 §10: it may be padding).
-    ///
-    /// # Errors
-    ///
-    /// [`TransferFault`].
     fn read_message(&mut self, message: &[u8]) -> Result<(), TransferFault> {
         let mut walker = AnswerWalker::new(message)?;
         let is_single = walker.left() == 1;

@@ -26,10 +26,6 @@ pub struct Blindness {
 impl Desk<'_> {
     /// Returns the mass moves of at least so many names that nobody was told of, oldest first, and of these
     /// the first `limit`.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn untold_bulk_moves(
         &self,
         names_min: u32,
@@ -78,10 +74,6 @@ impl Desk<'_> {
     }
 
     /// Notes that every mass move so far was told.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn record_bulk_alerts(&self, now: Timestamp) -> Result<(), StoreError> {
         self.store
             .run(|db| {
@@ -94,10 +86,6 @@ impl Desk<'_> {
     }
 
     /// Notes that a mass move was told.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn record_bulk_alert(&self, id: i64, now: Timestamp) -> Result<(), StoreError> {
         self.store
             .run(|db| {
@@ -111,10 +99,6 @@ impl Desk<'_> {
 
     /// Notes that a zone cannot be seen for a reason; one that is known keeps its beginning. Returns
     /// whether it is new.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn record_blindness(
         &self,
         zone: &str,
@@ -144,10 +128,6 @@ impl Desk<'_> {
     }
 
     /// Notes that a zone is seen again.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn end_blindness(&self, id: i64, now: Timestamp) -> Result<(), StoreError> {
         self.store
             .run(|db| {
@@ -160,10 +140,6 @@ impl Desk<'_> {
     }
 
     /// Records that the administrator was mailed about a blind zone.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn record_blindness_alert(&self, id: i64, now: Timestamp) -> Result<(), StoreError> {
         self.store
             .run(|db| {
@@ -176,10 +152,6 @@ impl Desk<'_> {
     }
 
     /// Returns the zones that are blind, and those that were and saw again since `since`, oldest first.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn blindness_since(&self, since: Timestamp) -> Result<Vec<Blindness>, StoreError> {
         self.blindness_rows("(over_at is null or over_at >= ?)", since.unix())
     }
@@ -205,29 +177,17 @@ impl Desk<'_> {
     }
 
     /// Returns the zones that are or were blind and nobody was told of, oldest first.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn untold_blindness(&self) -> Result<Vec<Blindness>, StoreError> {
         self.blindness_rows("told_at is null and id > ?", 0)
     }
 
     /// Returns a number that was kept under a name, such as when the last digest was made.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn saved_number(&self, name: &str) -> Result<Option<i64>, StoreError> {
         self.store
             .run(|db| db.first_value("select value from meta where key = ?", [name]))
     }
 
     /// Keeps a number under a name.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn save_number(&self, name: &str, value: i64) -> Result<(), StoreError> {
         self.store
             .run(|db| {

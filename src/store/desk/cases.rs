@@ -62,19 +62,11 @@ struct RawCase {
 
 impl Desk<'_> {
     /// Returns the case about a domain.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn find_case(&self, domain: &Name) -> Result<Option<CaseRow>, StoreError> {
         self.one_case("c.domain = ?", &domain.to_string())
     }
 
     /// Returns those of some domains that there is a case about.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn domains_with_case(&self, domains: &[&Name]) -> Result<HashSet<Name>, StoreError> {
         let asked: HashMap<String, &Name> = domains
             .iter()
@@ -93,19 +85,11 @@ impl Desk<'_> {
     }
 
     /// Returns the case with a number.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn case_by_id(&self, id: i64) -> Result<Option<CaseRow>, StoreError> {
         self.one_case("c.id = ?", &id)
     }
 
     /// Returns the cases in any of `states`, the most certain and highest score first.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn cases(&self, states: &[CaseState]) -> Result<Vec<CaseRow>, StoreError> {
         let sql = format!("select {COLUMNS} from abuse_case c join zone z on z.id = c.zone_id");
         let rows = self.store.run(|db| db.query(&sql, (), read_case))?;
@@ -127,10 +111,6 @@ impl Desk<'_> {
     }
 
     /// Returns the number of the last line of the cases' logs; 0 if there is none.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn last_case_event(&self) -> Result<i64, StoreError> {
         self.store.run(|db| {
             let sql = "select coalesce(max(id), 0) from case_event";
@@ -139,10 +119,6 @@ impl Desk<'_> {
     }
 
     /// Returns how many cases there are in each state, in the order of [`CaseState::ALL`].
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn case_counts(&self) -> Result<Vec<(CaseState, u32)>, StoreError> {
         let counts: Vec<(String, u32)> = self.store.run(|db| {
             let sql = "select state, count(*) as case_count from abuse_case group by state";
@@ -160,10 +136,6 @@ impl Desk<'_> {
     /// Returns the cases of a zone, or of all, that are open or acknowledged and were last judged at or
     /// before `judged_by`; in the order of their numbers. Found by the index on that time: left alone,
     /// SQLite goes through all cases for the sake of the order.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn cases_to_judge(
         &self,
         apex: Option<&Name>,
@@ -188,10 +160,6 @@ impl Desk<'_> {
     }
 
     /// Writes a case and appends to its log. Returns the case's number.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn save_case(
         &self,
         case: &Case,
@@ -248,10 +216,6 @@ impl Desk<'_> {
     /// What is shared counts as long as it was ever seen; a case is found by what the finding has now: what is new,
     /// or, for a case of no campaign, all of it. Of the cases that share one trait, the first
     /// [`CASES_OF_TRAIT_MAX`] are compared.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn save_traits(&self, id: i64, traits: &Traits) -> Result<Vec<(i64, Shared)>, StoreError> {
         let hosts = traits.hosts.iter();
         let hosts =
@@ -302,10 +266,6 @@ impl Desk<'_> {
 
     /// Makes two cases, and the campaigns they belong to, one campaign. Returns its number and the cases
     /// that are new to it.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn join_campaign(&self, one: i64, other: i64) -> Result<(i64, Vec<i64>), StoreError> {
         self.store.run(|db| {
             let mut of = db.prepare("select campaign_id from abuse_case where id = ?")?;
@@ -329,10 +289,6 @@ impl Desk<'_> {
     }
 
     /// Appends a line to a case's log.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn append_case_event(
         &self,
         id: i64,
@@ -353,10 +309,6 @@ impl Desk<'_> {
     }
 
     /// Returns the cases of a campaign, in the order of their numbers.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn cases_of_campaign(&self, campaign: i64) -> Result<Vec<CaseRow>, StoreError> {
         self.case_rows("c.campaign_id = ? order by c.id", campaign)
     }
@@ -371,10 +323,6 @@ impl Desk<'_> {
     }
 
     /// Returns the names of other domains that use the rare name servers of a campaign now, in order.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn bystanders_of_campaign(&self, campaign: i64) -> Result<BTreeSet<Name>, StoreError> {
         let ids: Vec<i64> = self.store.run(|db| {
             let sql = "select distinct t.value
@@ -395,10 +343,6 @@ impl Desk<'_> {
     }
 
     /// Takes those of some names away about which a case is open that was ever at level review or above.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn leave_out_suspects(&self, names: &mut BTreeSet<Name>) -> Result<(), StoreError> {
         self.store.run(|db| {
             let sql = "select exists (select 1
@@ -417,28 +361,16 @@ impl Desk<'_> {
 
     /// Returns the cases that are told in the mails of another, in the order of their numbers; that other
     /// one is among them if it has been told.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn cases_of_thread(&self, thread: i64) -> Result<Vec<CaseRow>, StoreError> {
         self.case_rows("c.thread_id = ? order by c.id", thread)
     }
 
     /// Returns the cases that the next digest tells of, in the order of their numbers.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn cases_for_digest(&self) -> Result<Vec<CaseRow>, StoreError> {
         self.case_rows("c.digest_due = ? order by c.id", 1)
     }
 
     /// Returns the cases whose log has a line after a time, in the order of their numbers.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn cases_moved_since(&self, since: Timestamp) -> Result<Vec<CaseRow>, StoreError> {
         self.case_rows(
             "c.id in (select case_id from case_event where at > ?) order by c.id",
@@ -449,10 +381,6 @@ impl Desk<'_> {
     /// Takes a question about a case's domain: returns whether it may be asked now, and if so notes that it
     /// is, and when the next may be. There are `times` in all. A question that is due after `next_at` was planned by
     /// a clock that was ahead, and is due.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn take_question(
         &self,
         case_id: i64,
@@ -475,10 +403,6 @@ impl Desk<'_> {
     }
 
     /// Returns a case's log, oldest first.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn case_events(&self, id: i64) -> Result<Vec<CaseEventRow>, StoreError> {
         let rows = self.store.run(|db| {
             let sql = "select at, actor, from_state, to_state, note, uid

@@ -74,10 +74,6 @@ const COLUMNS: &str =
 
 impl Desk<'_> {
     /// Adds an exemption; its number is given by the store. Returns it.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn add_exemption(&self, exemption: &Exemption, now: Timestamp) -> Result<i64, StoreError> {
         let (kind, value) = words(&exemption.covers);
         self.store.run(|db| {
@@ -97,10 +93,6 @@ impl Desk<'_> {
     }
 
     /// Ends an exemption. Returns whether there was one with that number in force.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn remove_exemption(&self, id: i64, by: &str, now: Timestamp) -> Result<bool, StoreError> {
         self.store.run(|db| {
             let sql = "update exemption
@@ -112,10 +104,6 @@ impl Desk<'_> {
     }
 
     /// Returns all exemptions, ended ones too, in the order of their numbers.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn exemptions(&self) -> Result<Vec<ExemptionRow>, StoreError> {
         let sql = format!("select {COLUMNS} from exemption order by id");
         let rows = self.store.run(|db| db.query(&sql, (), read))?;
@@ -123,10 +111,6 @@ impl Desk<'_> {
     }
 
     /// Returns the exemption with a number.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn exemption(&self, id: i64) -> Result<Option<ExemptionRow>, StoreError> {
         let sql = format!("select {COLUMNS} from exemption where id = ?");
         let row = self.store.run(|db| db.query_first(&sql, [id], read))?;
@@ -134,10 +118,6 @@ impl Desk<'_> {
     }
 
     /// Returns the exemptions in force at a time, in the order of their numbers.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn exemptions_in_force(&self, now: Timestamp) -> Result<Vec<Exemption>, StoreError> {
         // Ended ones stay for good, so that reading all of them would take longer every year.
         let sql = format!(

@@ -24,10 +24,6 @@ pub struct DeskLine {
 
 impl Desk<'_> {
     /// Notes what a person did that is of no single case.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn append_desk_event(
         &self,
         at: Timestamp,
@@ -41,10 +37,6 @@ impl Desk<'_> {
     }
 
     /// Returns what people did since a time, oldest first; of more than so many lines the newest.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn people_did(&self, since: Timestamp, count: usize) -> Result<Vec<DeskLine>, StoreError> {
         type Raw = (
             i64,

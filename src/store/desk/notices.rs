@@ -113,10 +113,6 @@ const COLUMNS: &str = "id, case_id, revision, recipient, sender, message_id, sub
 impl Desk<'_> {
     /// Keeps a notice that waits for approval. What was drafted for the same recipient and nobody has
     /// decided on is void. Returns its number; `None` if a notice with its message ID was kept before.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn draft_notice(
         &self,
         message: &NewMessage,
@@ -157,10 +153,6 @@ impl Desk<'_> {
     }
 
     /// Notes what people wrote into a notice.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn note_edit(&self, id: i64, edit: &NoticeEdit) -> Result<(), StoreError> {
         let editors = edit.editors.join(&EDITOR_SEPARATOR.to_string());
         self.store
@@ -172,10 +164,6 @@ impl Desk<'_> {
     }
 
     /// Notes a decision, or that a notice was queued or is void; `by` only for a person's.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn move_notice(
         &self,
         id: i64,
@@ -198,37 +186,21 @@ impl Desk<'_> {
     }
 
     /// Returns the notices of a case, oldest first.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn notices_of_case(&self, case_id: i64) -> Result<Vec<NoticeRow>, StoreError> {
         self.notice_rows("case_id = ? order by id", case_id)
     }
 
     /// Returns the notices that are approved and not queued, oldest first.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn approved_notices(&self) -> Result<Vec<NoticeRow>, StoreError> {
         self.notice_rows("state = 'approved' and ? = 0 order by id", 0)
     }
 
     /// Returns the notices that wait for approval, oldest first.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn drafted_notices(&self) -> Result<Vec<NoticeRow>, StoreError> {
         self.notice_rows("state = 'drafted' and ? = 0 order by id", 0)
     }
 
     /// Returns how many notices wait for approval.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn drafted_notice_count(&self) -> Result<u32, StoreError> {
         self.store
             .run(|db| db.first_value("select count(*) from notice where state = 'drafted'", ()))

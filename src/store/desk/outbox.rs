@@ -295,10 +295,6 @@ const OLDEST_DUE: &str = "with recursive oldest (id, lane, recipient, due_at) as
 
 impl Desk<'_> {
     /// Queues a message. The same case, revision and recipient are queued once only.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn queue_message(&self, message: &NewMessage, now: Timestamp) -> Result<(), StoreError> {
         self.store
             .run(|db| {
@@ -327,10 +323,6 @@ impl Desk<'_> {
     }
 
     /// Keeps a message that cannot be composed among the dead, without octets, so that it is told and not lost.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn keep_dead_message(
         &self,
         message: &NewMessage,
@@ -369,10 +361,6 @@ impl Desk<'_> {
     ///
     /// What waits behind it is not looked at: the cost is that of the recipients for whom something waits, not that
     /// of their messages.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn oldest_due(&self, way: Way, now: Timestamp) -> Result<Vec<DueMessage>, StoreError> {
         let (first, end) = way.lanes();
         self.store.run(|db| {
@@ -387,10 +375,6 @@ impl Desk<'_> {
 
     /// Takes a due message for delivery; nobody else takes it for the length of the lease. Returns `None` if
     /// somebody has it, or if one of the caps is reached, in which what is in hand counts as sent.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn lease_message(
         &self,
         id: i64,
@@ -438,10 +422,6 @@ impl Desk<'_> {
     }
 
     /// Returns how many messages are due and in nobody's hands: of one lane, or of a whole way.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn due_count(
         &self,
         way: Way,
@@ -462,10 +442,6 @@ impl Desk<'_> {
 
     /// Returns how many messages are in hand: of any process, and also of one that was killed, until the lease is
     /// over.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn in_hand_count(&self, now: Timestamp) -> Result<u32, StoreError> {
         self.store.run(|db| {
             let sql = format!(
@@ -479,10 +455,6 @@ impl Desk<'_> {
     }
 
     /// Returns how many messages were sent since a time.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn sent_since(&self, since: Timestamp, now: Timestamp) -> Result<u32, StoreError> {
         self.store.run(|db| {
             db.value(
@@ -494,10 +466,6 @@ impl Desk<'_> {
 
     /// Returns how many mails about cases were queued since a time, each case's once. What has a time of the future
     /// does not count: it was queued while the clock was ahead.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn cases_told_since(&self, since: Timestamp, now: Timestamp) -> Result<u32, StoreError> {
         self.store.run(|db| {
             let sql = format!(
@@ -512,10 +480,6 @@ impl Desk<'_> {
 
     /// Returns the Message-IDs of a case's mails to a recipient that may stand in References: the first
     /// and the last, if there are any. A mail that could not be composed has none.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn thread_ids(
         &self,
         case_id: i64,
@@ -533,10 +497,6 @@ impl Desk<'_> {
     }
 
     /// Takes messages that wait, were given up or came back out of the outbox. Returns how many.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn drop_message(&self, id: i64, note: &str) -> Result<usize, StoreError> {
         self.store.run(|db| {
             let sql = "update message
@@ -550,10 +510,6 @@ impl Desk<'_> {
 
     /// Notes what became of a message that came back; where it bounced, also that its recipient cannot be
     /// reached. Returns whether there is a message with that Message-ID and this is worse than what was known.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn record_fate(
         &self,
         message_id: &str,
@@ -587,10 +543,6 @@ impl Desk<'_> {
     }
 
     /// Returns the addresses whose mail came back since a time: when, and what was said.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn bounced_since(
         &self,
         since: Timestamp,
@@ -609,29 +561,17 @@ impl Desk<'_> {
     }
 
     /// Returns the messages that were given up, oldest first.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn dead_messages(&self) -> Result<Vec<MessageRow>, StoreError> {
         self.select_messages("state = 'dead' and ?1 = 0", 0)
     }
 
     /// Returns the messages that came back undelivered since a time, though their recipients may be reached
     /// another time.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn undelivered_since(&self, since: Timestamp) -> Result<Vec<MessageRow>, StoreError> {
         self.select_messages("fate = 'undelivered' and bounced_at >= ?1", since.unix())
     }
 
     /// Returns how many messages came back that nobody has taken out of the outbox, by what became of them.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn fate_counts(&self) -> Result<Vec<(Fate, u32)>, StoreError> {
         let counts: Vec<(String, u32)> = self.store.run(|db| {
             let sql = "select fate, count(*) as message_count
@@ -651,10 +591,6 @@ impl Desk<'_> {
     /// Returns how many messages are not sent, by state: queued, sending, dead.
     ///
     /// The state stands behind the octets of a mail. So rows of sent ones, which an index names, are not read.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn unsent_counts(&self) -> Result<[(MessageState, u32); 3], StoreError> {
         let counts: Vec<(String, u32)> = self.store.run(|db| {
             let sql = "select state, count(*) as message_count
@@ -679,30 +615,18 @@ impl Desk<'_> {
     }
 
     /// Returns how many messages a server took.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn sent_count(&self) -> Result<u32, StoreError> {
         self.store
             .run(|db| db.value("select count(*) from message where sent_at is not null", ()))
     }
 
     /// Returns how many messages were given up or refused.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn dead_count(&self) -> Result<u32, StoreError> {
         self.store
             .run(|db| db.value("select count(*) from message where state = 'dead'", ()))
     }
 
     /// Returns the Message-ID that a token of a bounce address was made of.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn message_by_sender(&self, sender: &str) -> Result<Option<String>, StoreError> {
         self.store.run(|db| {
             let sql = "select message_id
@@ -717,10 +641,6 @@ impl Desk<'_> {
     /// An attempt whose lease ran out may end after a later one began: what it says of a failure is not noted
     /// then, for the later one knows better. That the server took the message is noted as long as the message
     /// waits or is tried: it is true whenever it is said, and spares the recipient another copy.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn finish_attempt(
         &self,
         id: i64,
@@ -752,10 +672,6 @@ impl Desk<'_> {
 
     /// Makes messages that wait or were given up due now: all of them, or the one with a number, also if that
     /// came back. Returns their numbers.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn retry_messages(&self, id: Option<i64>, now: Timestamp) -> Result<Vec<i64>, StoreError> {
         self.store.run(|db| {
             let sql = "update message
@@ -771,10 +687,6 @@ impl Desk<'_> {
     }
 
     /// Returns the messages of the outbox, oldest first: all, or those not yet sent.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn messages(&self, unsent_only: bool) -> Result<Vec<MessageRow>, StoreError> {
         self.select_messages(
             "?1 = 0 or state not in ('sent', 'dropped')",
@@ -784,10 +696,6 @@ impl Desk<'_> {
 
     /// Returns the messages that somebody may have to look at, oldest first: those not yet sent, and those that
     /// came back.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn undone_messages(&self) -> Result<Vec<MessageRow>, StoreError> {
         self.select_messages(
             "?1 = 0 and (state not in ('sent', 'dropped') or (state = 'sent' and fate in ('undelivered', 'bounced')))",
@@ -796,10 +704,6 @@ impl Desk<'_> {
     }
 
     /// Returns the messages of a case, oldest first.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn messages_of_case(&self, case_id: i64) -> Result<Vec<MessageRow>, StoreError> {
         self.select_messages("case_id = ?1", case_id)
     }

@@ -263,10 +263,6 @@ fn place_of(order: QueueOrder, row: &CaseRow) -> String {
 
 impl Desk<'_> {
     /// Returns a page of the cases that fit a filter, after a place that an earlier page gave.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn queue_page(
         &self,
         filter: &QueueFilter,
@@ -303,10 +299,6 @@ impl Desk<'_> {
     }
 
     /// Returns how many cases fit a filter, counted no further than a bound and one.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn queue_count(&self, filter: &QueueFilter, count_max: u32) -> Result<u32, StoreError> {
         let all = Conditions::of(filter);
         let index = index_for(filter, QueueOrder::Severity);
@@ -319,10 +311,6 @@ impl Desk<'_> {
     }
 
     /// Returns the numbers of the cases that fit a filter, by number; no more than so many.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn queue_ids(&self, filter: &QueueFilter, count: usize) -> Result<Vec<i64>, StoreError> {
         let all = Conditions::of(filter);
         let index = index_for(filter, QueueOrder::Severity);
@@ -334,10 +322,6 @@ impl Desk<'_> {
     }
 
     /// Returns where the mail of a case stands.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn case_mail_state(&self, id: i64) -> Result<CaseMailState, StoreError> {
         self.store.run(|db| {
             let sql = "select count(*) from notice where case_id = ? and state = 'drafted'";
@@ -355,20 +339,12 @@ impl Desk<'_> {
     }
 
     /// Returns how many cases a campaign has.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn campaign_size(&self, campaign: i64) -> Result<u32, StoreError> {
         let sql = "select count(*) from abuse_case where campaign_id = ?";
         self.store.run(|db| db.value(sql, [campaign]))
     }
 
     /// Returns how many cases each exemption holds the mail of now, by its number.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn held_counts(&self) -> Result<BTreeMap<i64, u32>, StoreError> {
         let rows: Vec<(String, u32)> = self.store.run(|db| {
             let sql = "select held, count(*)
@@ -385,10 +361,6 @@ impl Desk<'_> {
     }
 
     /// Returns the number of the last line of a case's log; 0 without one.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn last_event_of(&self, id: i64) -> Result<i64, StoreError> {
         let sql = "select coalesce(max(id), 0) from case_event where case_id = ?";
         self.store.run(|db| db.value(sql, [id]))

@@ -17,10 +17,6 @@ const CASES_OF_HOST_MAX: i64 = 256;
 impl Desk<'_> {
     /// Returns the name servers that a case rests on and that are not a provider's, in order; no more than
     /// [`HOSTS_MAX`].
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn hosts_of_case(&self, id: i64) -> Result<BTreeSet<Name>, StoreError> {
         let ids = self.host_traits(id)?;
         let names = ids.into_iter().map(|id| self.store.ledger().host_name(id));
@@ -36,10 +32,6 @@ impl Desk<'_> {
     }
 
     /// Returns the other cases that rest on name servers of a case, with how many they share, the most first.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn cases_sharing_hosts(&self, id: i64) -> Result<Vec<(i64, u32)>, StoreError> {
         let hosts = self.host_traits(id)?;
         let mut shared: BTreeMap<i64, u32> = BTreeMap::new();
@@ -67,10 +59,6 @@ impl Desk<'_> {
     /// Returns the cases at level review or above, open or acknowledged, that rest on what an exemption covers, by
     /// number; no more than so many. Of providers, whose name servers and addresses many have, no case is known
     /// here.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn cases_resting_on(&self, covers: &Exempt, count: usize) -> Result<Vec<i64>, StoreError> {
         let open = "c.state in ('open', 'acknowledged') and c.level <> 'watch'";
         let count = count as i64;

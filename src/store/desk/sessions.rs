@@ -20,10 +20,6 @@ pub struct SessionRow {
 
 impl Desk<'_> {
     /// Begins a session, and forgets those that began or were used before the two times.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn begin_session(
         &self,
         token_hash: &[u8; 32],
@@ -49,10 +45,6 @@ impl Desk<'_> {
     }
 
     /// Returns the session of what a browser holds.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn session(&self, token_hash: &[u8; 32]) -> Result<Option<SessionRow>, StoreError> {
         self.store.run(|db| {
             let sql = "select user_name, user_mark, begun_at, seen_at
@@ -70,10 +62,6 @@ impl Desk<'_> {
     }
 
     /// Notes that a session was used.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn note_session_seen(
         &self,
         token_hash: &[u8; 32],
@@ -86,10 +74,6 @@ impl Desk<'_> {
     }
 
     /// Ends a session.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn end_session(&self, token_hash: &[u8; 32]) -> Result<(), StoreError> {
         let sql = "delete from web_session where token_hash = ?";
         self.store
@@ -98,10 +82,6 @@ impl Desk<'_> {
     }
 
     /// Ends every session of a user. Returns how many there were.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn end_sessions_of(&self, user: &str) -> Result<usize, StoreError> {
         let sql = "delete from web_session where user_name = ?";
         self.store.run(|db| db.execute(sql, [user]))

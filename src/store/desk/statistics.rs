@@ -78,10 +78,6 @@ const OLD_CASES: &str = "select c.id
 
 impl Desk<'_> {
     /// Returns the lines of all logs in `[from, to)`, oldest first.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn desk_events(
         &self,
         from: Timestamp,
@@ -154,10 +150,6 @@ impl Desk<'_> {
 
     /// Returns how many cases were opened and how many dismissed between each of some times and the next; one fewer than
     /// the times. Counted in case_event_by_time alone.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn opened_and_dismissed(&self, times: &[Timestamp]) -> Result<Vec<[u32; 2]>, StoreError> {
         self.store.run(|db| {
             let sql = "select count(*) filter (where to_state = 'open' and from_state is null)
@@ -179,10 +171,6 @@ impl Desk<'_> {
     }
 
     /// Returns how many messages were sent in `[from, to)`, and of those queued then how many failed.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn mail_counts(
         &self,
         from: Timestamp,
@@ -226,10 +214,6 @@ impl Desk<'_> {
     }
 
     /// Returns the lines of all logs after the one with a number: numbers, domains, and the lines.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn case_events_after(
         &self,
         after: i64,
@@ -271,10 +255,6 @@ impl Desk<'_> {
     }
 
     /// Returns what [`Desk::purge_cases`] would take.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn purgeable(&self, before: Timestamp) -> Result<Purged, StoreError> {
         self.store.run(|db| {
             let count = |sql: String| -> Result<u32, Fault> { db.value(&sql, [before.unix()]) };
@@ -293,10 +273,6 @@ impl Desk<'_> {
 
     /// Takes away the cases that are over and untouched since a time, with their logs and their mails.
     /// History stays.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn purge_cases(&self, before: Timestamp) -> Result<Purged, StoreError> {
         let tx = self.store.begin_batch()?;
         let purged = self.purgeable(before)?;
@@ -332,10 +308,6 @@ impl Desk<'_> {
 
     /// Takes the persons out of the cases that are over and untouched since a time: who did what, notes,
     /// addresses and octets of mails. The cases and the states they went through stay.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn anonymise_cases(&self, before: Timestamp) -> Result<Purged, StoreError> {
         let tx = self.store.begin_batch()?;
         let purged = self.purgeable(before)?;
@@ -386,10 +358,6 @@ impl Desk<'_> {
     }
 
     /// Returns the octets of the newest mail of a kind about a case.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn newest_mail(
         &self,
         case_id: i64,

@@ -53,10 +53,6 @@ const COLUMNS: &str =
 
 impl Desk<'_> {
     /// Adds a token. Returns its number.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn add_token(&self, token_hash: &[u8; 32], token: &TokenRow) -> Result<i64, StoreError> {
         self.store.run(|db| {
             let sql =
@@ -76,10 +72,6 @@ impl Desk<'_> {
     }
 
     /// Returns the token that a hash is of.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn token(&self, token_hash: &[u8; 32]) -> Result<Option<TokenRow>, StoreError> {
         let sql = format!("select {COLUMNS} from api_token where token_hash = ?");
         let row = self
@@ -90,10 +82,6 @@ impl Desk<'_> {
     }
 
     /// Returns all tokens, ended ones too, in the order of their numbers.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn tokens(&self) -> Result<Vec<TokenRow>, StoreError> {
         let sql = format!("select {COLUMNS} from api_token order by id");
         let rows = self.store.run(|db| db.query(&sql, (), read))?;
@@ -103,10 +91,6 @@ impl Desk<'_> {
     }
 
     /// Takes a token back. Returns whether one with that number was in force.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn revoke_token(&self, id: i64, by: &str, now: Timestamp) -> Result<bool, StoreError> {
         self.store
             .run(|db| {
@@ -119,10 +103,6 @@ impl Desk<'_> {
     }
 
     /// Notes that a token was used.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn note_token_used(&self, id: i64, now: Timestamp) -> Result<(), StoreError> {
         let sql = "update api_token set used_at = ?2 where id = ?1";
         self.store
@@ -131,10 +111,6 @@ impl Desk<'_> {
     }
 
     /// Returns what a step was answered with under a key.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn kept_answer(&self, sender: &str, key: &str) -> Result<Option<KeptAnswer>, StoreError> {
         self.store.run(|db| {
             let sql = "select request_hash, status, body, etag
@@ -152,10 +128,6 @@ impl Desk<'_> {
 
     /// Keeps what a step was answered with, and forgets the answers of before a time. Returns whether it is kept: not
     /// if there is an answer under this key.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn keep_answer(
         &self,
         (sender, key): (&str, &str),

@@ -137,10 +137,6 @@ impl Ledger<'_> {
 
     /// Returns the version of a zone that an instant of a feed is more of: the one with the same time
     /// and serial, or the newest if it has the same serial. Row and time.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn find_version(
         &self,
         zone: &ZoneState,
@@ -162,10 +158,6 @@ impl Ledger<'_> {
     }
 
     /// Returns the links of a zone's chain after `after` (0: all), oldest first, at most `limit`.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn chain_after(
         &self,
         zone: ZoneId,
@@ -180,10 +172,6 @@ impl Ledger<'_> {
     }
 
     /// Returns the newest hash of a zone's chain; `None` before its first version.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn newest_hash(&self, zone: ZoneId) -> Result<Option<Hash>, StoreError> {
         self.store.run(|db| {
             db.query_first(
@@ -195,10 +183,6 @@ impl Ledger<'_> {
     }
 
     /// Returns the newest link, up to a time, of each view of a zone that has one.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn links_at(&self, apex: &Name, at: Timestamp) -> Result<Vec<(ZoneId, Link)>, StoreError> {
         let sql = format!(
             "{LINK}
@@ -217,10 +201,6 @@ impl Ledger<'_> {
     }
 
     /// Returns the link that has a hash, and the name of its zone.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn link_of_hash(&self, hash: Hash) -> Result<Option<(Name, Link)>, StoreError> {
         let sql = format!("{LINK} where c.hash = ?");
         let found = self.store.run(|db| {
@@ -238,10 +218,6 @@ impl Ledger<'_> {
     }
 
     /// Notes which hashes a report rests on.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn note_evidence(
         &self,
         case_id: i64,

@@ -37,10 +37,6 @@ const CACHED_NAMES_MIN: usize = 5000;
 
 impl Ledger<'_> {
     /// Returns the digests of a zone's newest version.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn load_digests(&self, zone: &ZoneState) -> Result<DigestTable, StoreError> {
         let Some(version_id) = zone.version_id else {
             return Ok(DigestTable::with_capacity(0));

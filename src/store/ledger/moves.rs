@@ -61,10 +61,6 @@ pub struct BulkMove {
 
 impl Ledger<'_> {
     /// Keeps a mass move, once; a later part of the same version adds to it.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn note_bulk_move(&self, zone: ZoneId, moved: &BulkMove) -> Result<(), StoreError> {
         self.store
             .run(|db| {

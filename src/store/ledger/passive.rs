@@ -40,10 +40,6 @@ struct Interval {
 impl Ledger<'_> {
     /// Stores what others saw of a zone's names, in one transaction. Returns how many sightings told
     /// something new.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn add_sightings(
         &self,
         zone: &ZoneState,

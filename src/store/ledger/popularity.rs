@@ -22,10 +22,6 @@ impl Ledger<'_> {
     ///
     /// Counting stable users only keeps a campaign of churning names from vouching for itself. Looks up
     /// one row for each week in which any of the users last changed, of the oldest weeks first.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn stable_user_count(
         &self,
         host: &Name,

@@ -14,10 +14,6 @@ use crate::zone::Refusal;
 impl Ledger<'_> {
     /// Returns the records that are there now, by their owners, each in the order of types. For small
     /// zones: all of them are held.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn present_records(
         &self,
         zone: &ZoneState,
@@ -49,10 +45,6 @@ impl Ledger<'_> {
     }
 
     /// Returns the records of a zone that the last answers lacked.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn missing_records(&self, zone: &ZoneState) -> Result<BTreeSet<(Name, Rdata)>, StoreError> {
         let rows: Vec<(String, u16, Value)> = self.store.run(|db| {
             let sql = "select o.name, a.rrtype, a.rdata
@@ -75,10 +67,6 @@ impl Ledger<'_> {
     }
 
     /// Notes that a record is not missing any more.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn forget_missing(
         &self,
         zone: &ZoneState,
@@ -97,10 +85,6 @@ impl Ledger<'_> {
     }
 
     /// Notes that an answer lacked a record. Returns since when, and in how many answers in a row.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn note_missing(
         &self,
         zone: &ZoneState,
@@ -124,10 +108,6 @@ impl Ledger<'_> {
     }
 
     /// Notes how an attempt at a view ended: `None` is a success. A success after failures leaves a gap.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn note_view_attempt(
         &self,
         zone: ZoneId,

@@ -72,10 +72,6 @@ impl SourceChange {
 
 impl<'a> Ledger<'a> {
     /// Begins a version of `zone`.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn begin(self, zone: &ZoneState, draft: VersionDraft) -> Result<VersionTx<'a>, StoreError> {
         if draft.kind == VersionKind::Feed || draft.joins.is_some() {
             // What is told of single RRsets does not go through the digests.
@@ -108,10 +104,6 @@ impl<'a> Ledger<'a> {
 
     /// Begins a version of `zone` that is part of a transaction: [`VersionTx::commit`] then ends the
     /// version, and the transaction makes it durable.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn begin_part(
         self,
         zone: &ZoneState,
@@ -162,10 +154,6 @@ impl<'a> Ledger<'a> {
 
 impl VersionTx<'_> {
     /// Applies owners whose records may differ from the state.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn apply_candidates(&mut self, candidates: Vec<Candidate>) -> Result<(), StoreError> {
         let is_first = self.writing.zone.version_id.is_none();
         let baseline = self.writing.is_baseline();
@@ -199,10 +187,6 @@ impl VersionTx<'_> {
 
     /// Applies owners of a zone's first version, before which nothing is known. Returns their rows with
     /// their digests.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn apply_first(&mut self, batch: &Batch) -> Result<Vec<Slot>, StoreError> {
         let store = self.writing.store;
         let mut owners = Vec::new();
@@ -248,10 +232,6 @@ impl VersionTx<'_> {
     }
 
     /// Applies the end of owners that the version does not mention: their rows and hashes.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn apply_vanished(&mut self, owners: &[(i64, u64)]) -> Result<(), StoreError> {
         let (ledger, apex) = (self.writing.store.ledger(), self.writing.zone.apex.clone());
         for owners in owners.chunks(OWNERS_AT_ONCE) {
@@ -287,10 +267,6 @@ impl VersionTx<'_> {
 
     /// Applies what a step of an incremental transfer does to owners. A sentence, if the step does
     /// not fit the state: the transaction is then to be dropped.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn apply_step(
         &mut self,
         owners: Vec<(Name, StepOwner)>,
@@ -323,10 +299,6 @@ impl VersionTx<'_> {
     }
 
     /// Returns RRsets as they stand, with what this version did to them. Each is sorted and may be empty.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn rrsets(&self, keys: &[(&Name, RecordType)]) -> Result<Vec<Vec<Record>>, StoreError> {
         let ledger = self.writing.store.ledger();
         let mut owners: Vec<&Name> = keys.iter().map(|(owner, _)| *owner).collect();
@@ -350,10 +322,6 @@ impl VersionTx<'_> {
     }
 
     /// Applies changes that a feed or a probe told: no record is in two of them.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn apply_changes(&mut self, told: Vec<SourceChange>) -> Result<(), StoreError> {
         // The changes of an owner stand together: in the order of the first.
         let mut by_owner: Vec<(Name, Vec<Told>)> = Vec::new();
@@ -386,10 +354,6 @@ impl VersionTx<'_> {
 
     /// Keeps new registrations of names, as of this version, where the registry's id or the date of
     /// creation is not the one known. The first one known of a name is none.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn record_registrations(&mut self, told: &[Registration<'_>]) -> Result<(), StoreError> {
         self.registrations.note(&self.writing, told)
     }

@@ -35,10 +35,6 @@ impl Lookup<'_> {
     ///
     /// Looks at the first [`OWNERS_SAMPLED_MAX`] names that history came to know, of whatever zone: a number may be too
     /// low, and never is too high.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn domains_leading_to(
         &self,
         operators: &BTreeSet<Name>,
@@ -83,10 +79,6 @@ impl Lookup<'_> {
 
     /// Returns the addresses that names at or below `domain` in a zone have had since `before` or longer; at most
     /// `limit`, of the `limit` names that history came to know first among [`NAMES_MAX`].
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn old_addresses(
         &self,
         zone: ZoneId,
@@ -129,10 +121,6 @@ impl Lookup<'_> {
     /// Returns since when an owner has had name servers without a break, and whether that was so when watching began;
     /// `None` if it has none at `now`. Reads the newest [`DELEGATION_ROWS_MAX`] intervals: what is older counts as there
     /// when watching began.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn delegated_since(
         &self,
         key: &EntityKey,
@@ -167,10 +155,6 @@ impl Lookup<'_> {
     }
 
     /// Returns whether an owner has a record now.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn has_records(&self, key: &EntityKey) -> Result<bool, StoreError> {
         let Some(owner_id) = self
             .store

@@ -27,10 +27,6 @@ impl Lookup<'_> {
     /// A version's leaves are computed anew to find the paths; a zone's first version takes a moment for
     /// each of its names. What was pruned is not in it: the chain is, from the first version that is
     /// known of the domain on.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn bundle(&self, domain: &Name, made_at: Timestamp) -> Result<Bundle, StoreError> {
         let _reading = self.store.begin_reading()?;
         let mut bundle = Bundle::new(domain, made_at);

@@ -19,10 +19,6 @@ const ZONES_BELOW_AT_A_TIME: usize = if cfg!(test) { 2 } else { 500 };
 
 impl Lookup<'_> {
     /// Returns the history of a name in every zone that holds it; empty if none does.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn history(&self, name: &Name, scope: HistoryScope) -> Result<History, StoreError> {
         // One state of the database, and one lock of it instead of one for every statement.
         let _reading = if self.store.db.is_in_transaction() {
@@ -40,10 +36,6 @@ impl Lookup<'_> {
 
     /// Returns the names that a lookup covers, after the one that `cursor` was made for, at most `limit`.
     /// By zones, the nearest first, and within a zone in the order of their keys.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn covered_names(
         &self,
         name: &Name,
@@ -111,10 +103,6 @@ impl Lookup<'_> {
     }
 
     /// Returns what is wanted of one name's history in one zone, sorted as [`History`] says.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn history_of(&self, name: &CoveredName, wanted: &Wanted) -> Result<History, StoreError> {
         self.history_until(name, wanted, None)
     }

@@ -23,20 +23,12 @@ impl Lookup<'_> {
     ///
     /// One look in the reverse index for each; where there is none, one pass over all records, unless only
     /// names above them use them.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn delegations_using(&self, hosts: &BTreeSet<Name>) -> Result<BTreeSet<Name>, StoreError> {
         let used = self.delegations_by_host(hosts)?;
         Ok(used.into_values().flatten().collect())
     }
 
     /// [`Lookup::delegations_using`], for each host.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn delegations_by_host(
         &self,
         hosts: &BTreeSet<Name>,
@@ -47,10 +39,6 @@ impl Lookup<'_> {
 
     /// Returns who uses each of some name servers, `limit` users in all by name: first of those name servers that
     /// fewest use.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn users_by_host(
         &self,
         hosts: &BTreeSet<Name>,
@@ -241,10 +229,6 @@ impl Lookup<'_> {
     }
 
     /// Returns whether a name server at or below `domain` is used by a name that it is not below.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn has_host_used_elsewhere(&self, domain: &Name) -> Result<bool, StoreError> {
         let key = domain
             .relative_key(&Name::root())

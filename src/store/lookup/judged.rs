@@ -44,10 +44,6 @@ const NEW_VERSIONS_MAX: i64 = 1000;
 
 impl Lookup<'_> {
     /// Returns the owners that changed in a version, in order of their rows.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn counts(
         &self,
         zone: &ZoneState,
@@ -79,10 +75,6 @@ impl Lookup<'_> {
     }
 
     /// Returns the versions of a zone that the detector has not judged yet, oldest first: row and time.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn versions_to_judge(&self, zone: &ZoneState) -> Result<Vec<(i64, Timestamp)>, StoreError> {
         let noted = self.store.judged.borrow().get(&zone.id).copied();
         let judged = zone.detected_version_id;
@@ -90,10 +82,6 @@ impl Lookup<'_> {
     }
 
     /// Returns the versions of a zone after `after`, oldest first: row and time.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn versions_after(
         &self,
         zone: ZoneId,
@@ -122,10 +110,6 @@ impl Lookup<'_> {
     /// what was imported, and what passive DNS tells, which nobody judges.
     ///
     /// Looks at every zone's row, and by `version_by_zone` at the versions of those that wait.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn oldest_to_judge(&self, limit: usize) -> Result<Vec<WaitingVersion>, StoreError> {
         let rows: Vec<(String, String, i64, i64)> = self.store.run(|db| {
             let sql = "select name, view, id, observed_at
@@ -157,10 +141,6 @@ impl Lookup<'_> {
     }
 
     /// Returns addresses that stand in the zones now, found among so many records.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn sample_addresses(&self, records_max: usize) -> Result<BTreeSet<IpAddr>, StoreError> {
         let rows: Vec<(u16, Value)> = self.store.run(|db| {
             let sql = "select rrtype, rdata
@@ -178,10 +158,6 @@ impl Lookup<'_> {
     }
 
     /// Returns whether a zone has one version and no more.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn has_one_version(&self, zone: ZoneId) -> Result<bool, StoreError> {
         self.store.run(|db| {
             let sql = "select count(*) = 1 from (select 1 from version where zone_id = ? limit 2)";
@@ -190,10 +166,6 @@ impl Lookup<'_> {
     }
 
     /// Returns whether a version changed too much to accuse anybody, or is drift.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn is_bulk_version(&self, version_id: i64) -> Result<bool, StoreError> {
         self.store.run(|db| {
             db.value(
@@ -204,10 +176,6 @@ impl Lookup<'_> {
     }
 
     /// Returns how many versions of a zone after `since` and up to `until` are mass changes.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn bulk_count(
         &self,
         zone: ZoneId,
@@ -224,10 +192,6 @@ impl Lookup<'_> {
     }
 
     /// Returns how many versions of a zone since a time are drift. Relies on `version_drift`.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn drift_count(&self, zone: ZoneId, since: Timestamp) -> Result<u32, StoreError> {
         self.store.run(|db| {
             let sql =
@@ -244,10 +208,6 @@ impl Lookup<'_> {
     }
 
     /// Writes what was noted by [`Lookup::note_judged`].
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn write_judged(&self) -> Result<(), StoreError> {
         if self.store.judged.borrow().is_empty() {
             return Ok(());
@@ -269,10 +229,6 @@ impl Lookup<'_> {
     }
 
     /// Writes that the detector has judged a version.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn set_detected(&self, zone: ZoneId, version_id: i64) -> Result<(), StoreError> {
         self.store
             .run(|db| {
@@ -285,10 +241,6 @@ impl Lookup<'_> {
     }
 
     /// Returns when a zone was first seen.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn watched_since(&self, zone: ZoneId) -> Result<Option<Timestamp>, StoreError> {
         let (first, _) = self.store.zones().span_of(zone)?;
         Ok(first.map(Timestamp::from_unix))

@@ -42,20 +42,12 @@ static HAD_NS: LazyLock<String> = LazyLock::new(|| {
 impl Lookup<'_> {
     /// Returns whether an owner, or a name between it and the apex, is or was lately a delegation: what
     /// lies there is glue, not the zone's own data.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn is_at_or_below_cut(&self, key: &EntityKey) -> Result<bool, StoreError> {
         let below = self.at_or_below_cut(key.zone, &key.apex, &[&key.owner])?;
         Ok(below.contains(&key.owner))
     }
 
     /// Returns those of some owners of a zone of which [`Lookup::is_at_or_below_cut`] is true.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn at_or_below_cut(
         &self,
         zone: ZoneId,
@@ -92,10 +84,6 @@ impl Lookup<'_> {
     }
 
     /// Returns whether an owner had name servers that are gone.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn had_nameservers(&self, key: &EntityKey) -> Result<bool, StoreError> {
         let Some(owner_id) = self
             .store
@@ -128,10 +116,6 @@ impl Lookup<'_> {
     }
 
     /// Returns whether history knows more than `limit` names at or below `domain` in a zone.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn has_more_names(
         &self,
         zone: &EnclosingZone,
@@ -155,10 +139,6 @@ impl Lookup<'_> {
 
     /// Returns the names at or below `domain` in a zone whose addresses or aliases changed since `since`, those
     /// that changed most first; at most `limit`.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn owners_with_new_addresses(
         &self,
         zone: ZoneId,
@@ -219,10 +199,6 @@ impl Lookup<'_> {
 
     /// Returns the times of an owner's new registrations up to `until`, in order. The first that a feed
     /// told of is none: it says when the domain was registered, not that it was registered anew.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn registered_anew(
         &self,
         key: &EntityKey,

@@ -54,10 +54,6 @@ impl<'a> Lookup<'a> {
 impl HistoryPages<'_> {
     /// Returns the histories of the next names, at most `names_max`; fewer where they are long. No transaction is
     /// open when this returns.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn next_page(&mut self, names_max: usize) -> Result<Vec<History>, StoreError> {
         let mut found = Vec::new();
         if self.is_done {

@@ -32,10 +32,6 @@ impl Lookup<'_> {
     ///
     /// Versions of one second are in the order of their rows; `version_id` is `None` for one that is yet
     /// to be written, which comes after them.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn rrsets_at(
         &self,
         zone: &ZoneState,
@@ -77,10 +73,6 @@ impl Lookup<'_> {
     }
 
     /// Returns the name servers that names of a zone have at a time, by those that have any.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn nameservers_at(
         &self,
         zone: &EnclosingZone,

@@ -65,10 +65,6 @@ impl Lookup<'_> {
     /// Returns those of some domains of which so much may have changed lately: their own records and those of the names
     /// below them, or the addresses of their name servers. What it leaves out has changed less often; of what it
     /// returns, some may have too.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn stirred(&self, domains: &[&Name], stir: &Stir) -> Result<HashSet<Name>, StoreError> {
         if domains.len() < DOMAINS_MIN {
             return Ok(domains.iter().map(|domain| (*domain).clone()).collect());

@@ -104,10 +104,6 @@ impl Lookup<'_> {
     /// an owner that history does not know.
     ///
     /// Reads what ended since, not what there is.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn window(&self, key: &EntityKey, since: Timestamp) -> Result<Vec<Interval>, StoreError> {
         // Exact, however late versions arrived: no earlier row has a time of `since` or later.
         let first: Option<i64> = self.store.run(|db| {
@@ -128,10 +124,6 @@ impl Lookup<'_> {
     ///
     /// However long the history is, no more than the limit and [`OLD_ROWS_MAX`] closed intervals are read of what
     /// had begun by `until`.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn newest_intervals(
         &self,
         key: &EntityKey,
@@ -141,10 +133,6 @@ impl Lookup<'_> {
     }
 
     /// Returns how many intervals of an owner ended in the months since `since`; counts no further than `limit`.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn closed_count(
         &self,
         key: &EntityKey,
@@ -382,10 +370,6 @@ impl Lookup<'_> {
 
     /// Returns the values of an owner's intervals that ended by `cut` in the months since `since`, without
     /// duplicates; of the newest [`SEEN_ROWS_MAX`].
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn values_before(
         &self,
         key: &EntityKey,
@@ -420,10 +404,6 @@ impl Lookup<'_> {
 
     /// Returns the newest intervals of the addresses that `host` had in any zone. The same address may stand as
     /// glue in the parent and as data in the child: one presence that lasts as long as either.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn host_addresses(
         &self,
         host: &Name,
@@ -454,10 +434,6 @@ impl Lookup<'_> {
     }
 
     /// Returns where the addresses of a name server may stand: in every zone that encloses it and is judged.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn places_of_host(&self, host: &Name) -> Result<Vec<EntityKey>, StoreError> {
         let zones = self.store.zones().zones_enclosing(host)?.into_iter();
         let zones = zones.filter(|zone| zone.view != View::Passive);

@@ -396,10 +396,6 @@ impl Growth {
 impl Log {
     /// Moves the log into the database, as far as nobody reads an older state; cuts it back when it has grown long.
     /// Waits for nobody, and says so in the log of the program when somebody keeps it.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::Engine`].
     pub(in crate::store) fn checkpoint(&self, db: &Db) -> Result<(), StoreError> {
         // With the time limit of a writer, each look at a log that somebody reads would wait for him.
         let moved = turn::without_waiting(|| self.move_by_need(db));

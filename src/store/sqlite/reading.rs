@@ -120,10 +120,6 @@ impl Way {
 /// Opens the database at `path` for who only reads, and begins to read it.
 ///
 /// A writer that begins or ends meanwhile changes how it can be opened, so that this is tried some times.
-///
-/// # Errors
-///
-/// [`StoreError`].
 pub(in crate::store) fn open_to_read(path: &Path) -> Result<(Db, Way), StoreError> {
     let mut tries = 0;
     loop {

@@ -11,10 +11,6 @@ const TRIED_AT: &str = "service.tried_at";
 impl Upkeep<'_> {
     /// Moves the write-ahead log into the database, as far as nobody reads an older state; cuts it back when it has
     /// grown long. Waits for nobody, and says so in the log of the program when somebody keeps it.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::Engine`].
     pub fn checkpoint(&self) -> Result<(), StoreError> {
         self.store.log.checkpoint(&self.store.db)
     }

@@ -79,10 +79,6 @@ const SETTLE_CASES: &str = "update abuse_case as c
 impl Upkeep<'_> {
     /// Moves what waits by a step of the wall clock, in one transaction, so that everything comes due when it would
     /// have without the step. What happened keeps the time that it was given.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn shift_waits(&self, step: Step) -> Result<(), StoreError> {
         let by = step.by().as_seconds();
         let tx = self.store.begin_batch()?;
@@ -112,10 +108,6 @@ impl Upkeep<'_> {
 
     /// Makes due what waits for longer than the program ever waits: the wall clock was ahead when that was written,
     /// and was put right while no service ran. Writes only if there is any.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn settle_waits(&self, now: Timestamp) -> Result<(), StoreError> {
         let tx = self.store.begin_batch()?;
         self.settle(now)?;
@@ -141,10 +133,6 @@ impl Upkeep<'_> {
     }
 
     /// Returns how often the wall clock was set while the service ran, when that was last, and how far it was moved.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn clock_steps(&self) -> Result<(u64, Option<(Timestamp, Span)>), StoreError> {
         let count = self.store.desk().saved_number(CLOCK_STEPS)?.unwrap_or(0);
         let at = self.store.desk().saved_number(CLOCK_STEP_AT)?;

@@ -603,10 +603,6 @@ impl Upkeep<'_> {
     }
 
     /// Returns what the database holds. Reads every page.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn stats(&self) -> Result<DatabaseStats, StoreError> {
         let _reading = self.store.begin_reading()?;
         let number = |sql: &str| -> Result<u64, StoreError> {

@@ -46,10 +46,6 @@ pub struct PruneStep {
 
 impl Upkeep<'_> {
     /// Returns how many records of each zone were removed in each month: zone, month, count.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn past_by_month(&self) -> Result<Vec<(ZoneId, i64, u64)>, StoreError> {
         self.store.run(|db| {
             let sql = "select o.zone_id, p.bucket, count(*) as row_count
@@ -66,10 +62,6 @@ impl Upkeep<'_> {
     }
 
     /// Counts what a cut would take of a zone besides its past records.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn count_prunable(
         &self,
         zone: &ZoneState,
@@ -95,10 +87,6 @@ impl Upkeep<'_> {
     /// Cuts a zone: the state at the cut becomes where its chain can be computed anew from, and what was
     /// removed before it is free to be taken by [`Upkeep::prune_some`]. Takes the lists and gaps of versions
     /// before the cut; versions that the detector has yet to judge keep their lists.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn cut_zone(&self, zone: &ZoneState, cut: Timestamp) -> Result<(), StoreError> {
         let first: Option<i64> = self.store.run(|db| {
             db.value(
@@ -157,10 +145,6 @@ impl Upkeep<'_> {
 
     /// Removes some of the past records that cuts have freed, in one short transaction. Returns how many,
     /// and where to go on; `None` when all are gone. Begin with the default step.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn prune_some(&self, step: PruneStep) -> Result<(u64, Option<PruneStep>), StoreError> {
         // The next owner that has anything in the month, of whatever zone, and the last of the portion.
         let (last_cut, bounds): (Option<i64>, Option<(i64, i64, i64)>) = self.store.run(|db| {
@@ -216,10 +200,6 @@ impl Upkeep<'_> {
     }
 
     /// Returns when the program last began to prune by itself.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn pruned_at(&self) -> Result<Option<Timestamp>, StoreError> {
         self.store
             .run(|db| db.first_value("select value from meta where key = 'pruned_at'", ()))
@@ -227,10 +207,6 @@ impl Upkeep<'_> {
     }
 
     /// Notes that the program began to prune by itself.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn set_pruned_at(&self, at: Timestamp) -> Result<(), StoreError> {
         self.store
             .run(|db| {
@@ -244,10 +220,6 @@ impl Upkeep<'_> {
     }
 
     /// Gives some free pages back to the file system. False when there are none left.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn give_back_some(&self) -> Result<bool, StoreError> {
         if self.store.run(count_free)? == 0 {
             return Ok(false);
@@ -258,20 +230,12 @@ impl Upkeep<'_> {
     }
 
     /// Returns how many octets the database uses, free pages not counted.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn used_octets(&self) -> Result<u64, StoreError> {
         let pages = self.store.run(count_pages)?;
         Ok(((pages.all - pages.free) * pages.octets_each) as u64)
     }
 
     /// Returns every zone, each view of a name for itself.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn every_view(&self) -> Result<Vec<ZoneState>, StoreError> {
         let names: Vec<(String, String)> = self.store.run(|db| {
             db.query("select name, view from zone order by id", (), |row| {

@@ -48,10 +48,6 @@ pub struct CatalogChange {
 
 impl Zones<'_> {
     /// Returns the members of a catalog now, by label.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn catalog_members(
         &self,
         source: SourceId,
@@ -83,10 +79,6 @@ impl Zones<'_> {
     }
 
     /// Returns where a zone is listed now.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn catalog_of(&self, zone: &Name) -> Result<Option<Listing>, StoreError> {
         let row: Option<(i64, String, String, Option<String>)> = self.store.run(|db| {
             let sql = "select m.source_id, s.name, m.label, m.change_of_ownership
@@ -116,10 +108,6 @@ impl Zones<'_> {
 
     /// Writes a catalog's new version: its serial, who joined and who left. The history of a zone that
     /// left stays, and `status` says that it is not watched any more.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn apply_catalog(
         &self,
         source: SourceId,
@@ -195,10 +183,6 @@ impl Zones<'_> {
     /// `poll --accept`; those for longest first, at most `limit`. One whose comparison failed after
     /// `tried_before` is left out, and those that wait for `poll --accept` come last, so that they keep no
     /// other from its turn.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn members_not_whole_since(
         &self,
         source: SourceId,
@@ -221,10 +205,6 @@ impl Zones<'_> {
     }
 
     /// Returns the members of a catalog with the serials that history holds.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn member_serials(
         &self,
         source: SourceId,

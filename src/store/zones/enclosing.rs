@@ -32,10 +32,6 @@ pub struct EnclosingZone {
 
 impl Zones<'_> {
     /// Returns the zones whose apex is the name or above it, the nearest first; a zone's own view first.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn zones_enclosing(&self, name: &Name) -> Result<Vec<EnclosingZone>, StoreError> {
         let mut zones = Vec::new();
         let mut apex = Some(name.clone());

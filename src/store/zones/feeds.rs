@@ -91,10 +91,6 @@ pub struct RejectedRow {
 
 impl Zones<'_> {
     /// Returns where a feed goes on; the start if it was never read.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn feed_position(&self, source: SourceId) -> Result<FeedPosition, StoreError> {
         let text: Option<String> = self
             .store
@@ -108,10 +104,6 @@ impl Zones<'_> {
     }
 
     /// Notes where a feed goes on.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn set_feed_position(
         &self,
         source: SourceId,
@@ -129,10 +121,6 @@ impl Zones<'_> {
     }
 
     /// Returns what is known of a zone file.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn file_mark(&self, source: SourceId, path: &Path) -> Result<Option<FileMark>, StoreError> {
         self.store.run(|db| {
             let sql = "select modified_at_ns, size_bytes, version_at, refused_reason
@@ -142,10 +130,6 @@ impl Zones<'_> {
     }
 
     /// Returns the marks of all files of a source with the paths that they stand under, in no order.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn file_marks(&self, source: SourceId) -> Result<Vec<(PathBuf, FileMark)>, StoreError> {
         self.store.run(|db| {
             let sql = "select modified_at_ns, size_bytes, version_at, refused_reason, path
@@ -159,10 +143,6 @@ impl Zones<'_> {
     }
 
     /// Moves the mark of a zone file to another spelling of its path.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn move_file_mark(
         &self,
         source: SourceId,
@@ -184,10 +164,6 @@ impl Zones<'_> {
     }
 
     /// Notes that a zone file was looked at.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn set_file_mark(
         &self,
         source: SourceId,
@@ -221,19 +197,11 @@ impl Zones<'_> {
 
     /// Returns whether the last file that a source brought of a zone ended with its SOA, as a dump of a transfer
     /// does. False if there was none.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn ended_with_soa(&self, source: SourceId, zone: ZoneId) -> Result<bool, StoreError> {
         Ok(self.store.desk().saved_number(&ending_key(source, zone))? == Some(1))
     }
 
     /// Notes how the last file that a source brought of a zone ended.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn save_file_ending(
         &self,
         source: SourceId,
@@ -249,10 +217,6 @@ impl Zones<'_> {
     }
 
     /// Sets lines of a feed aside, in one transaction. A line that was set aside before is not set aside again.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn reject_lines(
         &self,
         source: SourceId,
@@ -288,10 +252,6 @@ impl Zones<'_> {
 
     /// Returns the lines that were set aside, of one source or of all, newest first, at most `limit`. Those of
     /// one second follow their line numbers: what cannot be read is set aside before what is late.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn rejected_lines(
         &self,
         source: Option<&str>,

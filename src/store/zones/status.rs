@@ -89,10 +89,6 @@ pub struct Gap {
 
 impl Zones<'_> {
     /// Returns the times in which a zone could not be seen, in order.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn gaps(&self, zone: ZoneId) -> Result<Vec<Gap>, StoreError> {
         self.store.run(|db| {
             db.query(
@@ -110,10 +106,6 @@ impl Zones<'_> {
     }
 
     /// Returns a source's kind and newest event time.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn source_status(&self, source: SourceId) -> Result<SourceStatus, StoreError> {
         let (kind, last_event_at) = self.store.run(|db| {
             db.query_one(
@@ -138,10 +130,6 @@ impl Zones<'_> {
 
     /// Returns what changes whenever history or a case does, or one of some zones was looked at; `None` for any zone,
     /// which reads a row of each.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn state_mark(&self, zones: Option<&[ZoneId]>) -> Result<String, StoreError> {
         self.store.run(|db| {
             // Sums: of two times the later one may stay while the other moves.
@@ -168,10 +156,6 @@ impl Zones<'_> {
     }
 
     /// Returns every zone, and every source that has none, in order of names.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn status(&self) -> Result<Vec<ZoneStatus>, StoreError> {
         let rows = self.store.run(|db| {
             let sql = "select z.name as zone_name, s.name as source_name, s.kind, z.serial,

@@ -61,10 +61,6 @@ pub struct ZoneState {
 
 impl Zones<'_> {
     /// Returns the source called `name`, made if it is not there.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::Engine`].
     pub fn ensure_source(&self, name: &str, kind: SourceKind) -> Result<SourceId, StoreError> {
         self.store
             .run(|db| {
@@ -90,19 +86,11 @@ impl Zones<'_> {
     }
 
     /// Returns the zone with this apex, made if it is not there, and makes `source` its source.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn ensure_zone(&self, apex: &Name, source: SourceId) -> Result<ZoneState, StoreError> {
         self.ensure_view(apex, View::Zone, source)
     }
 
     /// [`Zones::ensure_zone`] of any view.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn ensure_view(
         &self,
         apex: &Name,
@@ -124,19 +112,11 @@ impl Zones<'_> {
     }
 
     /// Returns what history holds of a zone; `None` if it has never met it.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn find_zone(&self, apex: &Name) -> Result<Option<ZoneState>, StoreError> {
         self.find_view(apex, View::Zone)
     }
 
     /// Returns the zone's own view, or that of a probe where there is none.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn find_any_view(&self, apex: &Name) -> Result<Option<ZoneState>, StoreError> {
         for view in [View::Zone, View::Parent, View::Child] {
             if let Some(zone) = self.find_view(apex, view)? {
@@ -147,10 +127,6 @@ impl Zones<'_> {
     }
 
     /// [`Zones::find_zone`] of any view.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn find_view(&self, apex: &Name, view: View) -> Result<Option<ZoneState>, StoreError> {
         let row = self.store.run(|db| {
             let sql = "select z.id, z.source_id, s.kind, z.version_id, v.observed_at, z.serial,
@@ -171,10 +147,6 @@ impl Zones<'_> {
     }
 
     /// Returns the name of the source that feeds a zone, if history knows the zone.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn source_of_zone(&self, apex: &Name) -> Result<Option<String>, StoreError> {
         self.store.run(|db| {
             let sql = "select s.name
@@ -185,10 +157,6 @@ impl Zones<'_> {
     }
 
     /// Returns the apexes of every zone that a source feeds, in order.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn zones_of_source(&self, source: SourceId) -> Result<Vec<Name>, StoreError> {
         let names = self.store.run(|db| {
             db.values::<String>(
@@ -203,10 +171,6 @@ impl Zones<'_> {
     }
 
     /// Notes how an attempt at a zone ended: `None` is a success. A success after failures leaves a gap.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn record_zone_attempt(
         &self,
         apex: &Name,
@@ -239,10 +203,6 @@ impl Zones<'_> {
     }
 
     /// Notes that a zone was seen whole, and that something older of it was refused.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn record_partial_attempt(
         &self,
         apex: &Name,
@@ -265,10 +225,6 @@ impl Zones<'_> {
     }
 
     /// Notes that zones were seen whole, changed or not. More than one are noted in one transaction.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn record_zones_seen(&self, apexes: &[Name], at: Timestamp) -> Result<(), StoreError> {
         let tx = match apexes.len() {
             0 => return Ok(()),
@@ -310,10 +266,6 @@ impl Zones<'_> {
 
     /// Asks the poller, which may be another process, to take a zone's next version although it shrank.
     /// False if history does not know the zone.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn request_accept(&self, apex: &Name) -> Result<bool, StoreError> {
         let changed = self.store.run(|db| {
             db.execute(
@@ -326,10 +278,6 @@ impl Zones<'_> {
 
     /// [`Zones::request_accept`], only while the zone is held. False if it is not, or history does not know it: then
     /// nothing was asked for, and a later version that shrank is held as ever.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn request_accept_of_held(&self, apex: &Name) -> Result<bool, StoreError> {
         let changed = self.store.run(|db| {
             db.execute(
@@ -341,10 +289,6 @@ impl Zones<'_> {
     }
 
     /// Keeps the timers of a zone's SOA.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn save_soa_timers(
         &self,
         apex: &Name,
@@ -368,10 +312,6 @@ impl Zones<'_> {
     }
 
     /// Notes that the whole zone was to be transferred and compared, and that this failed.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn record_failed_comparison(&self, zone: ZoneId, at: Timestamp) -> Result<(), StoreError> {
         self.store
             .run(|db| {
@@ -384,10 +324,6 @@ impl Zones<'_> {
     }
 
     /// Returns refresh and retry of a zone's newest SOA, if they are known.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn soa_timers(&self, apex: &Name) -> Result<Option<(Span, Span)>, StoreError> {
         let row: Option<(Option<i64>, Option<i64>)> = self.store.run(|db| {
             db.query_first(
@@ -400,10 +336,6 @@ impl Zones<'_> {
     }
 
     /// Notes how an attempt at a source ended that has no zone of its own, such as a feed.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn record_source_attempt(
         &self,
         source: SourceId,
@@ -431,10 +363,6 @@ impl Zones<'_> {
     }
 
     /// Moves a source's newest event time forward; never back.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn save_event_time(&self, source: SourceId, at: Timestamp) -> Result<(), StoreError> {
         self.store
             .run(|db| {
@@ -450,10 +378,6 @@ impl Zones<'_> {
     }
 
     /// Returns the kind of the source of this name; `None` if there is none.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
     pub fn source_kind(&self, name: &str) -> Result<Option<SourceKind>, StoreError> {
         let kind: Option<String> = self
             .store
