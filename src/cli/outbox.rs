@@ -8,7 +8,9 @@ use serde::Serialize;
 use crate::cli::arguments::{OutboxAction, OutboxCommand, OutboxDrop, OutboxList, OutboxRetry};
 use crate::cli::failure::{Done, Failure};
 use crate::cli::output::{Row, print_list};
-use crate::cli::session::{actor, load_config, open_pipeline, open_store, open_to_look, runtime};
+use crate::cli::session::{
+    actor, known_actor, load_config, open_pipeline, open_store, open_to_look, runtime,
+};
 use crate::count::counted;
 use crate::desk::outbox;
 use crate::report::case_reference;
@@ -129,7 +131,9 @@ fn run_retry(config: Option<&Path>, command: &OutboxRetry) -> Result<Done, Failu
         writeln!(err, "dry run: {what} would be tried; nothing was changed")?;
         return Ok(Done::Well);
     }
-    let who = actor(command.by.as_deref(), &config)?;
+    // A retry decides nothing, and timers run it: where nobody is known the log names the command.
+    let who = known_actor(command.by.as_deref(), &config)?;
+    let who = who.unwrap_or_else(|| "outbox retry".to_owned());
     let count = outbox::retry(&store, command.message, &who, WallClock.now())?;
     if count == 0 {
         writeln!(err, "no message waits to be sent")?;

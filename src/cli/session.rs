@@ -183,6 +183,13 @@ pub fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 /// Returns who does something: `--by`, else the user behind sudo, else the user. A name that is given is one of the
 /// users of the console, where the configuration has any.
 pub fn actor(by: Option<&str>, config: &Config) -> Result<String, Failure> {
+    known_actor(by, config)?.ok_or_else(|| {
+        Failure::usage("fluxwatch cannot tell who you are").hint("pass --by NAME; the log keeps it")
+    })
+}
+
+/// [`actor`], if there is one to be known of: of a job that a timer starts there may be none.
+pub fn known_actor(by: Option<&str>, config: &Config) -> Result<Option<String>, Failure> {
     if let Some(name) = by {
         check_user(name.trim(), config)?;
     }
@@ -193,9 +200,7 @@ pub fn actor(by: Option<&str>, config: &Config) -> Result<String, Failure> {
         .or_else(|| variable("USER"))
         .or_else(|| variable("LOGNAME"));
     let who = who.map(|who| who.trim().to_owned());
-    who.filter(|who| !who.is_empty()).ok_or_else(|| {
-        Failure::usage("fluxwatch cannot tell who you are").hint("pass --by NAME; the log keeps it")
-    })
+    Ok(who.filter(|who| !who.is_empty()))
 }
 
 /// Refuses a name that is not one of the users of the console: a typing error would stand in the log for ever. People

@@ -32,11 +32,14 @@ const OTHER_SOURCES: [(&str, &str); 2] = [
     ("how-to/watch-many-zones.md", CATALOG),
     ("how-to/read-zone-files.md", FILES),
 ];
+/// Makes the person known whom lines name with `--by`.
+const ADA: &str = "fluxwatch users add ada --role approver";
 /// What has to happen before a line has an effect, by its beginning.
 const BEFORE: [(&str, &[&str]); 10] = [
     (
         "fluxwatch cases reopen",
         &[
+            ADA,
             "fluxwatch cases close 2 --by ada",
             "fluxwatch cases close bad.example --by ada",
         ],
@@ -300,6 +303,7 @@ fn prepare() -> Bench {
 
 /// Queues messages that cannot be delivered, until there is a twelfth.
 const FILL_OUTBOX: &str = "set -e
+fluxwatch users add ada --role approver || true
 sed -i 's|maildir://desk|smtp://127.0.0.1:9|' fluxwatch.toml
 for _ in 1 2 3 4 5 6 7 8 9 10 11 12; do fluxwatch report send bad.example --by ada || true; done
 sed -i 's|smtp://127.0.0.1:9|maildir://desk|' fluxwatch.toml
@@ -387,7 +391,11 @@ fn every_command_line_of_the_manual_ends_as_it_should() {
             });
             let before = BEFORE.iter().filter(|(it, _)| line.starts_with(it));
             let config = config_of(&page);
-            for line in before.flat_map(|(_, lines)| *lines) {
+            let named = line.contains("--by ada").then_some(&ADA);
+            for line in named
+                .into_iter()
+                .chain(before.flat_map(|(_, lines)| *lines))
+            {
                 shell(&at, config, line);
             }
             let wanted = STATUSES
