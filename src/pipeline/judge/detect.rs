@@ -236,8 +236,9 @@ impl Judge<'_> {
         Ok(tx.commit()?)
     }
 
-    /// Returns those of some domains of which so much may have changed by `at` that they can be watched: of the others
-    /// nothing can be found.
+    /// Returns those of some domains of which something can be found at `at`. The others are delegations that changed at
+    /// fewer instants in 7 days than any rule asks for; a domain of the zone's own names is also judged by how many came
+    /// at once, so that it is never left out.
     fn stirred(&self, domains: &[&Name], at: Timestamp) -> Result<HashSet<Name>, PipelineError> {
         let detect = &self.config.detect;
         let stir = Stir {

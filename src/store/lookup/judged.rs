@@ -240,6 +240,20 @@ impl Lookup<'_> {
             .map(|_| ())
     }
 
+    /// Returns the row of the first version of a zone that is of a time or later; `i64::MAX` if none is. Exact, however late
+    /// versions arrived: no earlier row has this time or a later one.
+    pub(in crate::store) fn first_version(
+        &self,
+        zone: ZoneId,
+        since: Timestamp,
+    ) -> Result<i64, StoreError> {
+        let first: Option<i64> = self.store.run(|db| {
+            let sql = "select min(id) from version where zone_id = ? and observed_at >= ?";
+            db.value(sql, params![zone, since])
+        })?;
+        Ok(first.unwrap_or(i64::MAX))
+    }
+
     /// Returns when a zone was first seen.
     pub fn watched_since(&self, zone: ZoneId) -> Result<Option<Timestamp>, StoreError> {
         let (first, _) = self.store.zones().span_of(zone)?;

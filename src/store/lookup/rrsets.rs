@@ -128,11 +128,7 @@ impl Lookup<'_> {
         at: Timestamp,
     ) -> Result<Vec<Stood>, StoreError> {
         let owners = Numbers(owners);
-        // Exact, however late versions arrived: no earlier row has this time or a later one.
-        let first: Option<i64> = self.store.run(|db| {
-            let sql = "select min(id) from version where zone_id = ? and observed_at >= ?";
-            db.value(sql, params![zone, at])
-        })?;
+        let first = self.first_version(zone, at)?;
         let mut stood = self.store.run(|db| {
             let sql = format!(
                 "select r.owner_id, r.rrtype, r.rdata, r.added_id, a.observed_at as added_at,
@@ -145,7 +141,6 @@ impl Lookup<'_> {
         })?;
         // The bucket 0 stands for what is open.
         let months = self.store.zones().buckets_since(zone, Some(at))?;
-        let first = first.unwrap_or(i64::MAX);
         for month in months.into_iter().skip(1) {
             stood.extend(self.store.run(|db| {
                 let sql = format!(

@@ -22,8 +22,6 @@ const ROWS_MAX: usize = 500_000;
 
 /// The most closed intervals of an owner in a month that are read; one with more is looked at closely.
 const OWNER_ROWS_MAX: i64 = 512;
-/// The most owners of a zone that is one domain; one with more is looked at closely.
-const ZONE_OWNERS_MAX: usize = 2_000;
 
 /// Since when changes count, and of which time those name servers are that may have brought some.
 #[derive(Debug, Clone, Copy)]
@@ -37,13 +35,12 @@ pub struct Stir {
 }
 
 /// What was read of some domains of one chunk, by their places in it.
-#[derive(Default)]
 struct Stirred {
     /// The versions that changed something of each.
     versions: Vec<HashSet<i64>>,
     /// The name servers of each.
     hosts: Vec<HashSet<i64>>,
-    /// Those of which there is too much to be read.
+    /// Those that are looked at whatever changed: there is too much to be read, or they are no delegations.
     unread: Vec<usize>,
 }
 
@@ -62,9 +59,9 @@ struct Ends {
 }
 
 impl Lookup<'_> {
-    /// Returns those of some domains of which so much may have changed lately: their own records and those of the names
-    /// below them, or the addresses of their name servers. What it leaves out has changed less often; of what it
-    /// returns, some may have too.
+    /// Returns those of some domains of which so much may have changed lately: their delegation, the glue below it, or the
+    /// addresses of their name servers. What it leaves out is delegated in every zone that is judged, and has changed at
+    /// fewer instants; of what it returns, some may have too. What is no delegation it returns always.
     pub fn stirred(&self, domains: &[&Name], stir: &Stir) -> Result<HashSet<Name>, StoreError> {
         if domains.len() < DOMAINS_MIN {
             return Ok(domains.iter().map(|domain| (*domain).clone()).collect());
@@ -93,19 +90,20 @@ impl Lookup<'_> {
             unread: Vec::new(),
         };
         for ((zone, apex), places) in self.by_zone(domains)? {
+            // What is no delegation is judged by its own names too, of which many may come at one instant.
+            let names: Vec<&Name> = places.iter().map(|place| domains[*place]).collect();
+            let delegated = self.at_or_below_cut(zone, &apex, &names)?;
+            let (places, unread): (Vec<usize>, Vec<usize>) = places
+                .into_iter()
+                .partition(|place| delegated.contains(domains[*place]));
+            stirred.unread.extend(unread);
             let keys: Vec<(String, usize)> = places
                 .into_iter()
                 .filter_map(|place| Some((domains[place].relative_key(&apex)?, place)))
                 .collect();
-            let Some(mut parts) = self.parts_of(zone, &keys)? else {
+            let Some(parts) = self.parts_of(zone, &keys)? else {
                 return Ok(None);
             };
-            if let Some((_, place)) = keys.iter().find(|(key, _)| key.is_empty()) {
-                match self.parts_of_zone(zone, *place)? {
-                    Some(whole) => parts.extend(whole),
-                    None => stirred.unread.push(*place),
-                }
-            }
             if !self.read_parts(zone, &parts, stir, &mut stirred)? {
                 return Ok(None);
             }
@@ -137,8 +135,7 @@ impl Lookup<'_> {
             .iter()
             .map(|(key, place)| (key.as_str(), *place))
             .collect();
-        let keys = domains.iter().filter(|(key, _)| !key.is_empty());
-        let keys = Texts(keys.map(|(key, _)| key.clone()).collect());
+        let keys = Texts(domains.iter().map(|(key, _)| key.clone()).collect());
         let below = "o.name >= w.value || '.' and o.name < w.value || '/'";
         let mut parts = Vec::new();
         for (is_itself, is_part) in [(true, "o.name = w.value"), (false, below)] {
@@ -160,17 +157,6 @@ impl Lookup<'_> {
             parts.extend(rows);
         }
         Ok(Some(parts))
-    }
-
-    /// Returns the owners of a whole zone that is one domain; `None` if there are many.
-    fn parts_of_zone(&self, zone: ZoneId, place: usize) -> Result<Option<Vec<Part>>, StoreError> {
-        let parts: Vec<Part> = self.store.run(|db| {
-            let sql = "select id, name = '' as is_itself from owner where zone_id = ? limit ?";
-            db.query(sql, params![zone, ZONE_OWNERS_MAX as i64 + 1], |row| {
-                Ok((row.get("id")?, place, row.get("is_itself")?))
-            })
-        })?;
-        Ok((parts.len() <= ZONE_OWNERS_MAX).then_some(parts))
     }
 
     /// Reads what changed of owners, and the name servers of those that are domains. Returns whether that is all.
@@ -267,15 +253,6 @@ impl Lookup<'_> {
             }
         }
         Ok(true)
-    }
-
-    /// Returns the first version of a zone that is of a time or later. Those that arrived late come after it too.
-    fn first_version(&self, zone: ZoneId, since: Timestamp) -> Result<i64, StoreError> {
-        let first: Option<i64> = self.store.run(|db| {
-            let sql = "select min(id) from version where zone_id = ? and observed_at >= ?";
-            db.value(sql, params![zone, since])
-        })?;
-        Ok(first.unwrap_or(i64::MAX))
     }
 
     /// Returns the ends of the intervals of owners that ended in a month, or are open; `None` if there are too many.
@@ -452,11 +429,15 @@ mod tests {
             "d2.example",
             &[ns("ns.other.net")],
         );
+        // n9 is no delegation, but a name of the zone's own: how many names it gets at one instant is not counted here.
+        tell(&store, START + 404 * HOUR, "www.n9.example", &[address(9)]);
+        let mut domains = domains;
+        domains[9] = name("n9.example");
         assert_eq!(
             stirred(&store, &domains, 405),
-            ["d1.example.", "d7.example.", "d8.example."]
+            ["d1.example.", "d7.example.", "d8.example.", "n9.example."]
         );
-        assert_eq!(stirred(&store, &domains, 600), Vec::<String>::new());
+        assert_eq!(stirred(&store, &domains, 600), ["n9.example."]);
         // Few are not asked about.
         assert_eq!(stirred(&store, &domains[..2], 600).len(), 2);
     }

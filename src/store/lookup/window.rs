@@ -105,18 +105,14 @@ impl Lookup<'_> {
     ///
     /// Reads what ended since, not what there is.
     pub fn window(&self, key: &EntityKey, since: Timestamp) -> Result<Vec<Interval>, StoreError> {
-        // Exact, however late versions arrived: no earlier row has a time of `since` or later.
-        let first: Option<i64> = self.store.run(|db| {
-            let sql = "select min(id) from version where zone_id = ? and observed_at >= ?";
-            db.value(sql, params![key.zone, since])
-        })?;
+        let first = self.first_version(key.zone, since)?;
         let all = Extent {
             since,
             until: Timestamp::from_unix(i64::MAX),
             limit: usize::MAX,
             instants_min: 0,
         };
-        let read = self.read_newest(key, &all, first.unwrap_or(i64::MAX))?;
+        let read = self.read_newest(key, &all, first)?;
         Ok(read.stays)
     }
 
