@@ -51,7 +51,7 @@ impl Plan {
             reverse_index: self.reverse,
             create: true,
         };
-        Store::open(&self.folder.join("history.db"), options)
+        Store::open(self.folder.join("history.db"), options)
     }
 
     /// Draws a provider: one has a twentieth of all, a few have much, many have little.
@@ -261,7 +261,7 @@ fn look_up(
 
 /// Measures lookups.
 fn look(plan: &Plan) -> Result<(), Box<dyn Error>> {
-    let store = Store::open_read_only(&plan.folder.join("history.db"))?;
+    let store = Store::open_read_only(plan.folder.join("history.db"))?;
     let mut numbers = Numbers(3);
     look_up(&store, plan, 3000, &mut numbers)?;
     // Few are in SQLite's own pages, many only in the system's.
@@ -313,7 +313,7 @@ fn look_beside(plan: &Plan, known: bool) -> Result<Vec<Duration>, Box<dyn Error>
     std::thread::scope(|scope| {
         let reader = scope.spawn(|| -> Result<Vec<Duration>, String> {
             let look = || -> Result<Vec<Duration>, StoreError> {
-                let store = Store::open_read_only(&plan.folder.join("history.db"))?;
+                let store = Store::open_read_only(plan.folder.join("history.db"))?;
                 let (mut times, mut numbers) = (Vec::new(), Numbers(5));
                 if known {
                     look_up(&store, plan, 500, &mut Numbers(4))?;

@@ -165,7 +165,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             format!("[store]\npath = \"{reverse_index}.db\"\nreverse_index = {reverse_index}\n"),
         )?;
         let config = Arc::new(Config::load(&config)?);
-        let database = config.store_path.clone();
+        let database = config.store_url.beside().to_owned();
         let store = Store::open(
             &database,
             StoreOptions {

@@ -279,7 +279,7 @@ fn open(folder: &Path, clock: Arc<SetClock>) -> Result<Pipeline, Box<dyn std::er
         reverse_index: true,
         create: true,
     };
-    let store = Store::open(&config.store_path, options)?;
+    let store = Store::open(&config.store_url, options)?;
     Ok(Pipeline::new(store, Arc::new(config), clock)?)
 }
 

@@ -13,7 +13,7 @@
 //! [`templates`], into the [`outbox`], from where the [`mailer`] takes it. [`config`] says what is
 //! watched, [`daemon`] when, [`web`] what is served over HTTP, and [`cli`] is what people
 //! type; [`desk`] is what they decide, [`people`] who they are; both show the shapes of [`listing`]; [`export`] writes them for other engines. [`evidence`] hashes every version, so that an edit shows. [`dns`] and [`time`] are the words that all
-//! of them use, and [`mod@file`] opens what they read. docs/developers/architecture.md says who may import whom; a test keeps it.
+//! of them use, [`place`] says where the database is, and [`mod@file`] opens what they read. docs/developers/architecture.md says who may import whom; a test keeps it.
 
 pub mod case;
 pub mod cli;
@@ -32,6 +32,7 @@ pub mod mailer;
 pub mod outbox;
 pub mod people;
 pub mod pipeline;
+pub mod place;
 pub mod report;
 pub mod source;
 pub mod store;

@@ -99,7 +99,7 @@ fn run_show(config: Option<&Path>) -> Result<Done, Failure> {
 fn run_check(config: Option<&Path>, command: &ConfigCheck) -> Result<Done, Failure> {
     let (config, mut faults) = Config::examine(&find_config(config)?)?;
     let parts = examine_parts(&config, &mut faults);
-    if let (Some(parts), Ok(store)) = (&parts, Store::open_read_only(&config.store_path)) {
+    if let (Some(parts), Ok(store)) = (&parts, Store::open_read_only(&config.store_url)) {
         faults.extend(parts.check_answers(&config, &store));
     }
     let tables = parts.map_or(Vec::new(), |parts| parts.tables(&config));

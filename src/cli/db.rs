@@ -210,10 +210,10 @@ fn require_found(hashes: &[HashJson]) -> Result<(), Failure> {
 /// Makes anew what is counted from the records.
 fn recount(config: Option<&Path>) -> Result<Done, Failure> {
     let config = load_config(config)?;
-    if !config.store_path.exists() {
-        return Err(StoreError::Missing(config.store_path).into());
+    if config.store_url.is_absent() {
+        return Err(StoreError::Missing(config.store_url.to_string().into()).into());
     }
-    let Some(_lock) = PollerLock::take(&config.store_path, false)? else {
+    let Some(_lock) = PollerLock::take(&config.store_url, false)? else {
         return Err(Failure::local(
             "another fluxwatch polls into the database; nothing was counted",
         )

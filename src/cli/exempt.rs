@@ -184,7 +184,7 @@ fn run_add(config: Option<&Path>, command: &ExemptAdd) -> Result<Done, Failure> 
 /// Opens the database for an exemption. Whoever sets exemptions up before the first poll makes it; `None` for a dry
 /// run where there is none.
 fn open_to_add(config: &Config, dry_run: bool) -> Result<Option<Store>, Failure> {
-    match (config.store_path.exists(), dry_run) {
+    match (!config.store_url.is_absent(), dry_run) {
         (true, true) => open_to_look(config).map(Some),
         (true, false) => open_store(config).map(Some),
         (false, true) => Ok(None),

@@ -190,6 +190,7 @@ impl From<ServiceError> for Failure {
         match error {
             ServiceError::Pipeline(error) => error.into(),
             ServiceError::Signal(error) => Self::local(error.to_string()),
+            ServiceError::Superseded => Self::local(error.to_string()),
             // Whoever watches the service starts it anew.
             ServiceError::Died(_) | ServiceError::Thread(..) => Self::failed(error.to_string()),
         }

@@ -46,7 +46,7 @@ pub fn run(config: Option<&Path>, command: &ImportCommand) -> Result<Done, Failu
     }
     make_store_folder(&config)?;
     // An import is asked for by a person: it waits for its turn rather than be left out.
-    let _lock = PollerLock::take(&config.store_path, true)?;
+    let _lock = PollerLock::take(&config.store_url, true)?;
     let store = create_store(&config)?;
     import(&open_pipeline(config, store)?, command, true)
 }

@@ -10,7 +10,7 @@ use crate::cli::session::{
     load_config, make_store_folder, open_to_poll, open_watching, runtime, try_lock,
 };
 use crate::config::{Config, ConfigError, Fault};
-use crate::daemon::{Signals, serve, start_with};
+use crate::daemon::{Signals, serve, stand_by, start_with};
 use crate::pipeline::{Setup, check_surroundings, examine_parts};
 use crate::store::Store;
 
@@ -22,12 +22,15 @@ pub fn run(config: Option<&Path>, command: &RunCommand) -> Result<Done, Failure>
         tracing::error!("{fault}");
     }
     // A signal ends the program at once as long as it only waits for the lock.
-    let lock = || try_lock(&config, command.wait);
+    let lock = || match config.store_url.file() {
+        Some(_) => try_lock(&config, command.wait),
+        None => stand_by(&config.store_url).map(Some),
+    };
     let sleep = |time| {
         std::thread::sleep(time);
         false
     };
-    let Some(Some(_lock)) = start_with(lock, sleep)? else {
+    let Some(Some(lock)) = start_with(lock, sleep)? else {
         return Ok(Done::Well);
     };
     let runtime = runtime()?;
@@ -38,7 +41,7 @@ pub fn run(config: Option<&Path>, command: &RunCommand) -> Result<Done, Failure>
     };
     warn_of(&config);
     let pipeline = open_watching(config, store)?;
-    let served = serve(pipeline, &runtime, &mut signals, reload);
+    let served = serve(pipeline, &lock, &runtime, &mut signals, reload);
     // A worker that was cut off, or a name that is being looked up, must not keep the program.
     runtime.shutdown_background();
     Ok(served.map(|()| Done::Well)?)
@@ -61,13 +64,13 @@ fn reload(before: &Config) -> Result<Setup, Vec<String>> {
     let (config, mut faults) = Config::examine(&before.path).map_err(unreadable)?;
     let parts = examine_parts(&config, &mut faults);
     // A database that cannot be opened now holds the workers up, and they say so.
-    if let (Some(parts), Ok(store)) = (&parts, Store::open_read_only(&before.store_path)) {
+    if let (Some(parts), Ok(store)) = (&parts, Store::open_read_only(&before.store_url)) {
         faults.extend(parts.check_answers(&config, &store));
     }
     faults.sort_by_key(|fault| fault.line);
     let mut faults: Vec<String> = faults.iter().map(Fault::in_one_line).collect();
     let is_same_store =
-        (&before.store_path, before.reverse_index) == (&config.store_path, config.reverse_index);
+        (&before.store_url, before.reverse_index) == (&config.store_url, config.reverse_index);
     if !is_same_store {
         faults.push("[store] cannot change while the program runs; start it anew".to_owned());
     }

@@ -55,7 +55,7 @@ pub fn load_config(path: Option<&Path>) -> Result<Config, Failure> {
 
 /// Opens the database for a command that looks, or decides for the desk.
 pub fn open_store(config: &Config) -> Result<Store, Failure> {
-    let store = Store::open(&config.store_path, LOOKING)?;
+    let store = Store::open(&config.store_url, LOOKING)?;
     store.upkeep().limit_log(config.wal_bytes_max);
     Ok(store)
 }
@@ -63,8 +63,8 @@ pub fn open_store(config: &Config) -> Result<Store, Failure> {
 /// Opens the database to look things up, without a writer's start and end; migrates it if that has to be
 /// first and this user may.
 pub fn open_to_look(config: &Config) -> Result<Store, Failure> {
-    let store = match Store::open_read_only(&config.store_path) {
-        Err(older @ StoreError::Older { .. }) => match Store::open(&config.store_path, LOOKING) {
+    let store = match Store::open_read_only(&config.store_url) {
+        Err(older @ StoreError::Older { .. }) => match Store::open(&config.store_url, LOOKING) {
             // Who may not migrate is told that the database is older, which is the reason, not that it cannot be
             // written.
             Err(StoreError::Access { .. }) => return Err(older.into()),
@@ -78,7 +78,7 @@ pub fn open_to_look(config: &Config) -> Result<Store, Failure> {
 
 /// Makes the folder that the database and its lock lie in.
 pub fn make_store_folder(config: &Config) -> Result<(), Failure> {
-    match config.store_path.parent() {
+    match config.store_url.beside().parent() {
         Some(folder) if !folder.as_os_str().is_empty() && !folder.exists() => {
             std::fs::create_dir_all(folder).map_err(|error| {
                 Failure::local(format!("{}: {error}", folder.display())).hint(file::cure(&error))
@@ -96,12 +96,12 @@ pub fn take_lock(config: &Config, wait: bool) -> Result<Option<PollerLock>, Fail
 
 /// [`take_lock`] where the database's folder is there.
 pub fn try_lock(config: &Config, wait: bool) -> Result<Option<PollerLock>, StoreError> {
-    let lock = PollerLock::take(&config.store_path, wait)?;
+    let lock = PollerLock::take(&config.store_url, wait)?;
     if lock.is_none() {
-        let path = config.store_path.display();
+        let at = &config.store_url;
         let _ = writeln!(
             std::io::stderr(),
-            "another fluxwatch polls into {path}, so this one ends (--wait waits for it)"
+            "another fluxwatch polls into {at}, so this one ends (--wait waits for it)"
         );
     }
     Ok(lock)
@@ -118,7 +118,7 @@ pub fn open_to_poll(config: &Config) -> Result<Store, StoreError> {
         reverse_index: config.reverse_index,
         create: true,
     };
-    let store = Store::open(&config.store_path, options)?;
+    let store = Store::open(&config.store_url, options)?;
     store.upkeep().limit_log(config.wal_bytes_max);
     Ok(store)
 }
@@ -150,10 +150,10 @@ pub fn open_dry_run(mut config: Config) -> Result<DryRun, Failure> {
     let folder =
         tempfile::tempdir().map_err(|error| Failure::file(&std::env::temp_dir(), &error))?;
     let copy = folder.path().join("dry-run.db");
-    if config.store_path.exists() {
-        Store::copy(&config.store_path, &copy)?;
+    if let Some(path) = config.store_url.file().filter(|path| path.exists()) {
+        Store::copy(path, &copy)?;
     }
-    config.store_path = copy;
+    config.store_url = copy.into();
     let store = create_store(&config)?;
     Ok(DryRun {
         pipeline: open_watching(config, store)?,

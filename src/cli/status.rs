@@ -16,6 +16,7 @@ use crate::dns::{Name, Serial};
 use crate::pipeline::{
     examine_parts, judging_waits, read_held, recorded_tables, recorded_warnings,
 };
+use crate::place::StoreUrl;
 use crate::store::{Fate, LogStanding, SourceKind, Store, ZoneStatus};
 use crate::time::{Clock, Span, Timestamp, WallClock};
 
@@ -162,9 +163,9 @@ pub fn run(config: Option<&Path>, command: &StatusCommand) -> Result<Done, Failu
     let wanted: Vec<Name> = wanted.collect::<Result<_, _>>()?;
     let config = load_config(config)?;
     let now = WallClock.now();
-    let held = read_held(&config.store_path);
+    let held = read_held(config.store_url.beside());
     let store = open_to_look(&config).map_err(|fault| match &held {
-        Some(line) if !config.store_path.exists() => no_database(&config.store_path, line),
+        Some(line) if config.store_url.is_absent() => no_database(&config.store_url, line),
         _ => fault,
     })?;
     let dead = store.desk().dead_count()?;
@@ -198,7 +199,7 @@ pub fn run(config: Option<&Path>, command: &StatusCommand) -> Result<Done, Failu
     rows.retain(|row| !command.failed || row.has_failed());
     print_list(&rows, command.format)?;
     let waits = print_tables(&config, &store, now)?;
-    print_beside(dead, returned, &store.upkeep().log_standing())?;
+    print_beside(dead, returned, store.upkeep().log_standing().as_ref())?;
     if let Some(line) = &held {
         writeln!(std::io::stderr(), "the service: {}", plain(line))?;
     }
@@ -213,9 +214,9 @@ pub fn run(config: Option<&Path>, command: &StatusCommand) -> Result<Done, Failu
 }
 
 /// Returns the failure for a database that is not where a service that runs had it open.
-fn no_database(path: &Path, line: &str) -> Failure {
-    let (path, line) = (path.display(), plain(line));
-    let sentence = format!("no database at {path}, and the service that had it open runs: {line}");
+fn no_database(at: &StoreUrl, line: &str) -> Failure {
+    let line = plain(line);
+    let sentence = format!("no database at {at}, and the service that had it open runs: {line}");
     Failure::local(sentence)
         .hint("put the file back, or start the service anew to begin with a new one")
 }
@@ -248,7 +249,7 @@ fn print_tables(config: &Config, store: &Store, now: Timestamp) -> Result<bool, 
 }
 
 /// Says on stderr what is wrong beside the zones: messages that were given up or came back, a log that cannot be moved.
-fn print_beside(dead: u32, returned: u32, log: &LogStanding) -> Result<(), Failure> {
+fn print_beside(dead: u32, returned: u32, log: Option<&LogStanding>) -> Result<(), Failure> {
     let mut err = std::io::stderr();
     if dead > 0 {
         let what = counted(dead, "message");
@@ -264,7 +265,7 @@ fn print_beside(dead: u32, returned: u32, log: &LogStanding) -> Result<(), Failu
             "{what} sent and returned; `fluxwatch outbox` lists what became of each"
         )?;
     }
-    if log.is_notable() {
+    if let Some(log) = log.filter(|log| log.is_notable()) {
         writeln!(
             err,
             "the database's write-ahead log has {} MiB; at {} MiB nothing more is written. {}",

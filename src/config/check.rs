@@ -6,6 +6,7 @@ use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::config::fault::{ConfigError, Fault, KeyLines, Weight};
 use crate::config::machine::{FittedLimit, Machine, fit_limits};
@@ -13,14 +14,17 @@ use crate::config::reading::{Reader, nearest};
 use crate::config::resolved::{
     CanaryConfig, Config, KeySecret, MetricsConfig, NotifyConfig, RetentionConfig, WebConfig,
 };
-use crate::config::written::{KeySection, KindSection, WebSection, Written};
+use crate::config::written::{KeySection, KindSection, StoreSection, WebSection, Written};
 use crate::dns::Name;
 use crate::file;
+use crate::place::{ServerUrl, StoreUrl};
 use crate::time::{Clock, CronLine, Span, TimeZone, Timestamp, WallClock};
 use crate::zone::Limits;
 
 /// The most octets of a configuration: room for more than 50,000 sources.
 const CONFIG_OCTETS_MAX: u64 = 16 << 20;
+/// Where a host keeps what it can find out again, beside a server's database; relative to the configuration.
+const CACHE: &str = "fluxwatch-cache";
 /// The least size up to which the write-ahead log may grow: twice the size at which it is moved.
 const WAL_BYTES_LEAST: u64 = 32 << 20;
 /// The most octets of a file of authorities.
@@ -133,10 +137,9 @@ impl Checker<'_> {
         let sources = self.check_sources(&written, &keys, zone);
         let (limits, fitted_limits) = self.fit_limits(&written.limits);
         let file = |path: &Option<PathBuf>| path.as_ref().map(|path| self.resolve(path));
-        let store_path = self.need(&written.store.path, "store.path");
         Config {
             path: self.path.to_owned(),
-            store_path: file(&store_path).unwrap_or_default(),
+            store_url: self.check_store(&written.store),
             reverse_index: written.store.reverse_index,
             wal_bytes_max: self.check_wal_bytes(&written),
             zone,
@@ -166,6 +169,73 @@ impl Checker<'_> {
             warnings: Vec::new(),
             written,
         }
+    }
+
+    /// Checks where the database is.
+    fn check_store(&self, written: &StoreSection) -> StoreUrl {
+        let Some(url) = &written.url else {
+            for (key, is_set) in [
+                ("password_file", written.password_file.is_some()),
+                ("ca_file", written.ca_file.is_some()),
+                ("cache", written.cache.is_some()),
+            ] {
+                if is_set {
+                    self.error(
+                        &format!("store.{key}"),
+                        "is for a database on a PostgreSQL server",
+                        "set store.url, or leave it out",
+                    );
+                }
+            }
+            let path = self.need(&written.path, "store.path");
+            return StoreUrl::File(path.map(|path| self.resolve(&path)).unwrap_or_default());
+        };
+        let nowhere = StoreUrl::File(PathBuf::new());
+        if written.path.is_some() {
+            self.error(
+                "store.url",
+                "is set beside store.path",
+                "set one of them: a database is a file, or on a server",
+            );
+            return nowhere;
+        }
+        if written.wal_bytes_max.is_some() {
+            self.error(
+                "store.wal_bytes_max",
+                "is for a database in a file",
+                "leave it out: the server bounds its log",
+            );
+        }
+        let cache = written.cache.clone();
+        let cache = self.resolve(&cache.unwrap_or_else(|| CACHE.into()));
+        match ServerUrl::parse(url, cache) {
+            Ok(server) => StoreUrl::Server(Arc::new(self.finish_server(server, written))),
+            Err(what) => {
+                let cure = "write postgres://ROLE@HOST/DATABASE; `fluxwatch config template` has an example";
+                self.error("store.url", &what, cure);
+                nowhere
+            }
+        }
+    }
+
+    /// Gives a server's URL its password and authorities.
+    fn finish_server(&self, mut server: ServerUrl, written: &StoreSection) -> ServerUrl {
+        if server.has_password() {
+            self.error(
+                "store.url",
+                "holds a password",
+                "put the password in a file that only fluxwatch reads, and name it in store.password_file",
+            );
+        }
+        let password = written.password_file.as_ref();
+        let password = password.and_then(|path| self.read_word(path, "store.password_file", 1));
+        if let Some(password) = password {
+            server = server.with_password(&password);
+        }
+        if let Some(path) = &written.ca_file {
+            server = server.with_authorities(self.resolve(path));
+        }
+        server
     }
 
     /// Checks how far the write-ahead log may grow.

@@ -11,6 +11,7 @@ use crate::config::written::{DkimAlgorithm, FullEvery, Profile, Written};
 use crate::detector::DetectPolicy;
 use crate::dns::Name;
 use crate::people::Users;
+use crate::place::StoreUrl;
 use crate::report::Reporter;
 use crate::time::{CronLine, Span, TimePattern, TimeZone};
 use crate::zone::{Limits, TrustPolicy, ZonemdRule};
@@ -22,8 +23,8 @@ pub struct Config {
     pub path: PathBuf,
     /// What was written, for `config show`.
     pub written: Written,
-    /// The database file.
-    pub store_path: PathBuf,
+    /// The database.
+    pub store_url: StoreUrl,
     /// Keep the reverse index.
     pub reverse_index: bool,
     /// How far the write-ahead log may grow while somebody reads an old state; `None` for a part of the free space.

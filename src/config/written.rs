@@ -75,9 +75,21 @@ pub struct Written {
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct StoreSection {
-    /// The database file.
+    /// The database, as a SQLite file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<PathBuf>,
+    /// The database, on a PostgreSQL server: `postgres://ROLE@HOST[:PORT][,HOST…]/DATABASE[?OPTION=VALUE&…]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// Holds the role's password, and must not be readable by others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password_file: Option<PathBuf>,
+    /// The certificate authorities of the server, as PEM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<PathBuf>,
+    /// Where this host keeps what it can find out again, beside a server's database.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache: Option<PathBuf>,
     /// Keep the index from name servers to the names that use them.
     pub reverse_index: bool,
     /// Octets from which on nothing is written while a reader keeps the write-ahead log from being moved.
@@ -89,6 +101,10 @@ impl Default for StoreSection {
     fn default() -> Self {
         Self {
             path: None,
+            url: None,
+            password_file: None,
+            ca_file: None,
+            cache: None,
             reverse_index: true,
             wal_bytes_max: None,
         }

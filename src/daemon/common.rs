@@ -114,7 +114,7 @@ impl Common {
                 reverse_index: setup.config.reverse_index,
                 create: false,
             };
-            match Store::open(&setup.config.store_path, options) {
+            match Store::open(&setup.config.store_url, options) {
                 Ok(store) => {
                     self.clear(worker);
                     return Some(Pipeline::over(store, setup, self.clock.clone()));

@@ -10,6 +10,11 @@ pub enum ServiceError {
     /// Signals cannot be received.
     #[error("cannot listen for signals: {0}")]
     Signal(#[source] std::io::Error),
+    /// Another service polls into the database.
+    #[error(
+        "another fluxwatch polls into the database now: this one's session with the server was lost, and the other was faster; this one ends, and stands by when it is started again"
+    )]
+    Superseded,
     /// A worker panicked.
     #[error("the worker {0:?} ended by itself; the log has why")]
     Died(&'static str),

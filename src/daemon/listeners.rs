@@ -50,7 +50,7 @@ impl Listeners {
         }
         // One for each address: what one serves, such as the console, the other does not know.
         let state = |metrics_zones_max, token, tls, console| WebState {
-            store_path: config.store_path.clone(),
+            store_url: config.store_url.clone(),
             clock: common.clock.clone(),
             canary: config.canary.clone(),
             metrics_zones_max,
@@ -58,7 +58,7 @@ impl Listeners {
             proxies: Arc::default(),
             tls,
             console,
-            readers: Readers::new(config.store_path.clone()),
+            readers: Readers::new(config.store_url.clone()),
             pushes: pushes.clone(),
             troubles: common.troubles.clone(),
         };

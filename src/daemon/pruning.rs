@@ -58,6 +58,6 @@ fn prune(config: &Config, now: Timestamp, ends: &AtomicBool) -> Result<(), Pipel
         reverse_index: config.reverse_index,
         create: false,
     };
-    let store = Store::open(&config.store_path, options)?;
+    let store = Store::open(&config.store_url, options)?;
     Retention::new(&store, config, now).prune_daily(|_| !ends.load(Ordering::Relaxed))
 }

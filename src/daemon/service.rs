@@ -32,6 +32,7 @@ use crate::daemon::listeners::{Listeners, Marks, PUSHES_WAITING_MAX, hand_on};
 use crate::daemon::watch::{Hearing, watch};
 use crate::daemon::{housekeeping, judging, post, systemd};
 use crate::pipeline::{Pipeline, Setup, log_step, record_start, write_held};
+use crate::store::PollerLock;
 use crate::store::{StoreError, end_waits};
 use crate::time::{Clock, StepWatch};
 use crate::web::PushedLines;
@@ -123,6 +124,7 @@ pub fn start_with<T>(
 /// `pipeline` is what the workers are made of; its own connection is closed.
 pub fn serve(
     pipeline: Pipeline,
+    lock: &PollerLock,
     runtime: &Runtime,
     signals: &mut Signals,
     reload: Reload,
@@ -131,7 +133,7 @@ pub fn serve(
     // Each worker opens the database for itself: a connection belongs to one thread.
     drop(pipeline);
     let mut service = Service::start(common, runtime);
-    let ended = runtime.block_on(service.supervise(signals, &mut faults, reload));
+    let ended = runtime.block_on(service.supervise(lock, signals, &mut faults, reload));
     service.end();
     ended
 }
@@ -211,6 +213,7 @@ impl Service {
     /// Hears signals and faults until one of them ends the service.
     async fn supervise(
         &mut self,
+        lock: &PollerLock,
         signals: &mut Signals,
         faults: &mut mpsc::UnboundedReceiver<ServiceError>,
         reload: Reload,
@@ -221,7 +224,7 @@ impl Service {
         // None of the sources has been asked yet: a primary that is away must not keep the service from being
         // started.
         systemd::notify_ready(&watching);
-        write_held(&self.common.setup().config.store_path, None);
+        write_held(self.common.setup().config.store_url.beside(), None);
         let mut ticks = interval(TICK);
         // After a suspend of an hour one tick is enough.
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -246,7 +249,12 @@ impl Service {
                     let read = read.map_err(|_| ServiceError::Died("reload"))?;
                     self.take_over(read).await;
                 }
-                _ = ticks.tick() => self.tick(),
+                _ = ticks.tick() => {
+                    if lock.is_lost() {
+                        return Err(ServiceError::Superseded);
+                    }
+                    self.tick();
+                }
             }
         }
     }
@@ -304,7 +312,10 @@ impl Service {
         let held = self.common.troubles.line();
         if held != self.told || !self.is_told {
             systemd::notify_status(held.as_deref().unwrap_or(&self.watching()));
-            write_held(&self.common.setup().config.store_path, held.as_deref());
+            write_held(
+                self.common.setup().config.store_url.beside(),
+                held.as_deref(),
+            );
             self.told = held;
             self.is_told = true;
         }
@@ -348,7 +359,7 @@ impl Service {
                 "the worker {name:?} is still at work after {limit} s and is cut off; what it stored is safe, the rest is done again after the next start"
             );
         }
-        write_held(&self.common.setup().config.store_path, None);
+        write_held(self.common.setup().config.store_url.beside(), None);
         tracing::info!("stopped");
     }
 }

@@ -72,7 +72,10 @@ impl Check<'_> {
 
     /// Looks at the database's file and folder.
     fn store(&mut self) {
-        let path = self.config.store_path.clone();
+        let Some(path) = self.config.store_url.file().map(Path::to_owned) else {
+            self.folder_of_cache();
+            return;
+        };
         if path.as_os_str().is_empty() {
             return;
         }
@@ -94,21 +97,32 @@ impl Check<'_> {
                 "name a file of its own: fluxwatch makes it",
             );
         }
-        let folder = folder_of(&path);
+        self.store_folder("store.path", &path);
+    }
+
+    /// Looks at the folder of a server's cache.
+    fn folder_of_cache(&mut self) {
+        let cache = self.config.store_url.beside().to_owned();
+        self.store_folder("store.cache", &cache);
+    }
+
+    /// Looks at the folder that a file of the store lies in.
+    fn store_folder(&mut self, key: &str, path: &Path) {
+        let folder = folder_of(path);
         if folder.exists() && !folder.is_dir() {
             self.error(
-                "store.path",
+                key,
                 format!("{} is no folder", folder.display()),
                 "name a file in a folder",
             );
         } else if !folder.exists() {
             self.warn(
-                "store.path",
+                key,
                 format!("{} is not there yet", folder.display()),
                 "the first poll makes it",
             );
         } else {
-            self.folder_to_write("store.path", &folder);
+            self.folder_to_write(key, &folder);
         }
     }
 

@@ -140,8 +140,8 @@ const HELD_OCTETS_MAX: u64 = 64 << 10;
 
 /// Writes beside a database what holds its service up, for `status`; with `None`, removes that. On a full disk it may
 /// not be written: the log, the metrics and systemd have it too.
-pub fn write_held(store_path: &Path, line: Option<&str>) {
-    let path = held_path(store_path);
+pub fn write_held(beside: &Path, line: Option<&str>) {
+    let path = held_path(beside);
     let done = match line {
         Some(line) => write_whole(&path, &format!("{}\n{line}\n", std::process::id())),
         None if path.exists() => fs::remove_file(&path),
@@ -161,8 +161,8 @@ fn write_whole(path: &Path, text: &str) -> io::Result<()> {
 }
 
 /// Returns what holds the service of a database up, as it said itself; `None` if it is not, or does not run.
-pub fn read_held(store_path: &Path) -> Option<String> {
-    let text = file::read_text(&held_path(store_path), HELD_OCTETS_MAX).ok()?;
+pub fn read_held(beside: &Path) -> Option<String> {
+    let text = file::read_text(&held_path(beside), HELD_OCTETS_MAX).ok()?;
     let (process, line) = text.split_once('\n')?;
     let process: u32 = process.parse().ok()?;
     // One that was killed left it there.
@@ -171,8 +171,8 @@ pub fn read_held(store_path: &Path) -> Option<String> {
 }
 
 /// Returns where a service says what holds it up.
-fn held_path(store_path: &Path) -> PathBuf {
-    let mut path = store_path.as_os_str().to_owned();
+fn held_path(beside: &Path) -> PathBuf {
+    let mut path = beside.as_os_str().to_owned();
     path.push(".held");
     PathBuf::from(path)
 }

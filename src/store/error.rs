@@ -122,6 +122,14 @@ pub enum StoreError {
         "database {0} has another name too (a hard link): what is in the log of one name is lost under the other; remove the other name, or make a copy with `fluxwatch db backup`"
     )]
     MoreNames(PathBuf),
+    /// Something was asked that only a database in a file can do.
+    #[error("database {path} is a server's: {what} is made by the server's own tools")]
+    OnlyOfAFile {
+        /// The server and its database.
+        path: PathBuf,
+        /// What was asked.
+        what: &'static str,
+    },
     /// A value in the database is not what this program writes.
     #[error("database {path} is damaged: {what}")]
     Damaged {

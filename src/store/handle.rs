@@ -12,7 +12,8 @@ use crate::store::door::{Db, Fault};
 use crate::store::error::{StoreError, unusable};
 use crate::store::keys::ZoneId;
 use crate::store::sqlite::connection::copy_into;
-use crate::store::sqlite::dialect::{draw_token, schema_number};
+use crate::store::sqlite::db::Db as SqliteDb;
+use crate::store::sqlite::dialect::{RANDOM_TOKEN, schema_number};
 use crate::store::sqlite::file::FileId;
 use crate::store::sqlite::log::{Growth, Log};
 use crate::store::sqlite::migrate::{SCHEMA, schema_version};
@@ -32,9 +33,12 @@ pub struct StoreOptions {
 /// The open database.
 pub struct Store {
     pub(super) db: Db,
+    /// The file, or the server and its database as messages name them.
     pub(super) path: PathBuf,
-    /// The path as it was given, which may be a link to `path`.
-    pub(super) named: PathBuf,
+    /// The path beside which this host keeps what it can find out again.
+    pub(super) beside: PathBuf,
+    /// What only a database in a file has.
+    pub(super) file: Option<FileSide>,
     pub(super) key: DigestKey,
     pub(super) database_id: [u8; 16],
     pub(super) has_reverse_index: bool,
@@ -54,16 +58,24 @@ pub struct Store {
     pub(super) host_names: RefCell<HashMap<i64, Name>>,
     /// Versions that lookups have read, of a connection that only reads.
     pub(super) known_versions: Option<RefCell<KnownVersions>>,
+    /// How many intervals the detector has read through this connection.
+    pub(super) rows_read: Cell<u64>,
+    /// How many sessions of a server this connection has had, as far as its memory goes.
+    pub(super) sessions_seen: Cell<u64>,
+    /// Whether only lookups use this connection.
+    pub(super) is_reader: bool,
+}
+
+/// What only a database in a file has.
+pub(super) struct FileSide {
+    /// The path as it was given, which may be a link to the store's.
+    pub(super) named: PathBuf,
     /// What this process knows of the write-ahead log.
     pub(super) log: Arc<Log>,
     /// Ends what is read for too long, of a connection that only reads.
     pub(super) growth: Option<Arc<Growth>>,
-    /// How many intervals the detector has read through this connection.
-    pub(super) rows_read: Cell<u64>,
     /// What was opened.
     pub(super) opened: Opened,
-    /// Whether only lookups use this connection.
-    pub(super) is_reader: bool,
     /// The file as it was opened, where the reader shares no log with writers and would not see them.
     pub(super) frozen: Option<Stamp>,
 }
@@ -92,19 +104,21 @@ impl Store {
     /// [`StoreError::Engine`], also if another writer does not finish in time; [`StoreError::LogFull`]; those of
     /// [`Store::is_still_there`].
     pub fn begin_batch(&self) -> Result<StoreTx<'_>, StoreError> {
-        self.log.require_room(&self.db)?;
-        turn::give_way();
+        if let (Some(file), Some(db)) = (&self.file, self.db.sqlite()) {
+            file.log.require_room(db)?;
+            turn::give_way();
+        }
         self.run(Db::begin_writing)?;
         let tx = StoreTx {
             store: self,
             open: true,
             is_reading: false,
         };
+        self.follow_session();
         // After the transaction began: whoever waited for it may have waited long.
         self.is_still_there()?;
         // A newer program may have migrated it since it was opened; what this one writes no longer fits.
-        let found: i32 = self.run(schema_number)?;
-        match found {
+        match self.schema_found()? {
             found if found > SCHEMA => Err(self.newer(found)),
             _ => self.lookup().write_noted().map(|()| tx),
         }
@@ -112,8 +126,9 @@ impl Store {
 
     /// Begins to read one state of the database, until what is returned is dropped.
     pub fn begin_reading(&self) -> Result<StoreTx<'_>, StoreError> {
-        self.run(|db| db.run("begin"))?;
-        if let Some(growth) = &self.growth {
+        self.run(Db::begin_reading)?;
+        self.follow_session();
+        if let Some(growth) = self.growth() {
             growth.begin();
         }
         self.zones_at.replace(Some(ZonesAt::default()));
@@ -132,8 +147,43 @@ impl Store {
     /// Returns whether the file at the path is still the one that was opened, with the tables and indexes that it
     /// had.
     pub fn is_current(&self) -> Result<bool, StoreError> {
-        let schema = self.run(schema_version)?;
-        Ok(schema == self.opened.schema && FileId::of(&self.named)? == Some(self.opened.file))
+        let (Some(file), Some(db)) = (&self.file, self.db.sqlite()) else {
+            return Ok(self.schema_found()? == SCHEMA);
+        };
+        let schema = schema_version(db).map_err(|fault| self.engine(fault))?;
+        Ok(schema == file.opened.schema && FileId::of(&file.named)? == Some(file.opened.file))
+    }
+
+    /// Returns which schema the database has now.
+    fn schema_found(&self) -> Result<i32, StoreError> {
+        self.run(|db| match db {
+            Db::Sqlite(db) => schema_number(db),
+            Db::Postgres(db) => Ok(db.schema_number()?.unwrap_or_default()),
+        })
+    }
+
+    /// Returns whether the session of a server was lost within a transaction.
+    fn is_lost(&self) -> bool {
+        match &self.db {
+            Db::Sqlite(_) => false,
+            Db::Postgres(db) => db.is_lost(),
+        }
+    }
+
+    /// Forgets what is kept in memory of an earlier session: the server may be another one now, that had not all of it.
+    fn follow_session(&self) {
+        if let Db::Postgres(db) = &self.db {
+            let count = db.session_count();
+            if self.sessions_seen.replace(count) != count {
+                self.forget_hosts();
+                self.judged.borrow_mut().clear();
+            }
+        }
+    }
+
+    /// Returns what ends a reading that lasts too long, of a file.
+    fn growth(&self) -> Option<&Arc<Growth>> {
+        self.file.as_ref()?.growth.as_ref()
     }
 
     /// Checks that the path still leads to the file that was opened. One call of the system, no query: every
@@ -145,14 +195,20 @@ impl Store {
     /// [`StoreError::Gone`], which may pass when the file is put back; [`StoreError::Replaced`], for which the
     /// database has to be opened anew; [`StoreError::File`] if its folder cannot be looked at.
     pub fn is_still_there(&self) -> Result<(), StoreError> {
-        match self.named.metadata() {
-            Ok(meta) if FileId::from(&meta) == self.opened.file => Ok(()),
-            Ok(_) => Err(StoreError::Replaced(self.named.clone())),
+        let Some(FileSide { named, opened, .. }) = &self.file else {
+            return match self.is_lost() {
+                true => Err(self.engine(Fault::away("the connection was lost".to_owned()))),
+                false => Ok(()),
+            };
+        };
+        match named.metadata() {
+            Ok(meta) if FileId::from(&meta) == opened.file => Ok(()),
+            Ok(_) => Err(StoreError::Replaced(named.clone())),
             Err(fault) => Err(match fault.kind() {
                 io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
-                    StoreError::Gone(self.named.clone())
+                    StoreError::Gone(named.clone())
                 }
-                _ => unusable(&self.named, fault),
+                _ => unusable(named, fault),
             }),
         }
     }
@@ -178,11 +234,11 @@ impl Store {
         self.database_id
     }
 
-    /// Draws a token for one message: 24 hexadecimal digits of SQLite's random octets, another at each
+    /// Draws a token for one message: 24 hexadecimal digits of the engine's random octets, another at each
     /// call. Nothing in the database decides on it, so a restored copy does not draw those again that were
     /// drawn after it was made.
     pub fn draw_token(&self) -> Result<String, StoreError> {
-        self.run(draw_token)
+        self.run(|db| db.value(&format!("select {RANDOM_TOKEN}"), ()))
     }
 
     /// Runs `work` and gives its fault the database's name.
@@ -190,13 +246,16 @@ impl Store {
         &self,
         work: impl FnOnce(&Db) -> Result<T, Fault>,
     ) -> Result<T, StoreError> {
-        if let Some(growth) = &self.growth
+        if let Some(growth) = self.growth()
             && !self.db.is_in_transaction()
         {
             growth.begin_later();
         }
         let done = work(&self.db);
-        if let Some(stamp) = &self.frozen
+        if let Some(FileSide {
+            frozen: Some(stamp),
+            ..
+        }) = &self.file
             && !stamp.holds(&self.path)
         {
             return Err(StoreError::WrittenMeanwhile(self.path.clone()));
@@ -206,8 +265,17 @@ impl Store {
 
     /// Writes a copy of the database to a file that is empty or not there.
     pub(super) fn write_copy(&self, to: &Path) -> Result<(), StoreError> {
-        self.run(|db| copy_into(db, to))
-            .map_err(|fault| fault.while_copied(to))
+        let db = self.sqlite("a copy in a file")?;
+        copy_into(db, to).map_err(|fault| self.engine(fault).while_copied(to))
+    }
+
+    /// Returns SQLite's side of the database, for what only a file has.
+    pub(super) fn sqlite(&self, what: &'static str) -> Result<&SqliteDb, StoreError> {
+        let only = || StoreError::OnlyOfAFile {
+            path: self.path.clone(),
+            what,
+        };
+        self.db.sqlite().ok_or_else(only)
     }
 
     /// Returns the error for a database that a newer program migrated.
@@ -230,7 +298,7 @@ impl Store {
         if let Some(what) = fault.damage() {
             return self.damaged(what);
         }
-        let ended = self.growth.as_ref().and_then(|it| it.explain(&fault));
+        let ended = self.growth().and_then(|it| it.explain(&fault));
         ended.unwrap_or_else(|| StoreError::Engine {
             path: self.path.clone(),
             fault,
@@ -253,10 +321,10 @@ impl Store {
 
 impl Drop for Store {
     fn drop(&mut self) {
-        if !self.is_reader {
+        if let (false, Some(file), Some(db)) = (self.is_reader, &self.file, self.db.sqlite()) {
             // A reader that may not write the log's index can share a log only if all of it is in the database.
             // A failure is left to whoever closes the database last, who moves the log anyway.
-            let _ = self.log.move_quietly(&self.db);
+            let _ = file.log.move_quietly(db);
         }
     }
 }
@@ -269,7 +337,7 @@ impl StoreTx<'_> {
     /// [`StoreError::Engine`], or those of [`Store::is_still_there`]; the transaction is then rolled back.
     pub fn commit(mut self) -> Result<(), StoreError> {
         self.store.is_still_there()?;
-        self.store.run(|db| db.run("commit"))?;
+        self.store.run(Db::commit)?;
         self.store.judged.borrow_mut().clear();
         self.open = false;
         Ok(())
@@ -279,8 +347,8 @@ impl StoreTx<'_> {
 impl Drop for StoreTx<'_> {
     fn drop(&mut self) {
         if self.open {
-            // A failed rollback means that SQLite has rolled back already.
-            let _ = self.store.db.run("rollback");
+            // A failed rollback means that the engine has rolled back already, or is away and will.
+            let _ = self.store.db.roll_back();
             if self.is_reading {
                 self.store.zones_at.replace(None);
                 self.store.additions.replace(None);

@@ -1,4 +1,4 @@
-//! History, cases and the outbox, in SQLite.
+//! History, cases and the outbox, in a SQLite file or a PostgreSQL database.
 //!
 //! This room owns the database and all SQL. The rest of the program sees values and a narrow set of
 //! functions: begin, apply and commit a version; history and window of a name; counts; cases; outbox.
@@ -13,7 +13,11 @@ mod keys;
 mod ledger;
 mod lookup;
 mod open;
+mod poller;
+mod postgres;
+mod sets;
 mod sqlite;
+mod trees;
 mod upkeep;
 mod value;
 mod zones;
@@ -53,7 +57,7 @@ pub use lookup::replay::ChangedOwner;
 pub use lookup::reverse::{ReverseCursor, Used};
 pub use lookup::sieve::Stir;
 pub use lookup::window::{Extent, Interval, NewestIntervals};
-pub use sqlite::lock::PollerLock;
+pub use poller::PollerLock;
 pub use sqlite::log::{LogReader, LogStanding};
 pub use sqlite::migrate::foreign_file;
 pub use sqlite::turn::end_waits;

@@ -2,12 +2,14 @@
 
 use std::cell::{Cell, RefCell};
 use std::path::Path;
-use std::sync::Arc;
 
-use crate::store::door::Db;
+use crate::place::{ServerUrl, StoreUrl};
+use crate::store::door::{Db, Fault};
 use crate::store::error::StoreError;
-use crate::store::handle::{Opened, Store, StoreOptions};
-use crate::store::sqlite::connection::{check_library, copy_into, load_secrets};
+use crate::store::handle::{FileSide, Opened, Store, StoreOptions};
+use crate::store::postgres::schema::Found;
+use crate::store::sqlite::connection::{check_library, copy_into};
+use crate::store::sqlite::dialect::DRAW_SECRETS;
 use crate::store::sqlite::file::{FileId, create_private, follow_link, give_to_owner_of_folder};
 use crate::store::sqlite::lock::has_more_names;
 use crate::store::sqlite::log::{Growth, Log};
@@ -16,17 +18,37 @@ use crate::store::sqlite::migrate::{
     schema_version, set_reverse_index,
 };
 use crate::store::sqlite::reading::{Way, check_writable, open_to_read};
+use crate::store::{postgres, sqlite};
+use crate::zone::DigestKey;
 
 impl Store {
     /// SQLite's `application_id` of a database of this program: `flux`.
     pub const APPLICATION_ID: i32 = APPLICATION_ID;
 
-    /// Opens the database at `path`, makes it (mode 0600) or migrates it.
+    /// Opens the database, makes it (a file with mode 0600) or migrates it.
     ///
     /// # Errors
     ///
     /// [`StoreError`]; a database that is newer or not ours is left exactly as it is.
-    pub fn open(path: &Path, options: StoreOptions) -> Result<Self, StoreError> {
+    pub fn open(at: impl Into<StoreUrl>, options: StoreOptions) -> Result<Self, StoreError> {
+        let store = match at.into() {
+            StoreUrl::File(path) => Self::open_file(&path, options)?,
+            StoreUrl::Server(server) => Self::open_server(&server, options)?,
+        };
+        let sql = "select exists (select 1 from meta where key = 'chain_pending')";
+        // A migration marks what it cannot compute: the chains are begun by code that a later version may change.
+        if store.run(|db| db.value(sql, ()))? {
+            store.ledger().begin_chains()?;
+        }
+        if options.create {
+            // A new version of the program may bring another list of public suffixes.
+            store.ledger().follow_suffixes()?;
+        }
+        Ok(store)
+    }
+
+    /// Opens a file, makes it or migrates it.
+    fn open_file(path: &Path, options: StoreOptions) -> Result<Self, StoreError> {
         check_library()?;
         if FileId::of(path)?.is_none() {
             if !options.create {
@@ -54,30 +76,64 @@ impl Store {
                 fault,
             })?;
         }
-        let mut store = Self::finish_open(db, path, file)?;
-        store.named = named.to_owned();
-        let sql = "select exists (select 1 from meta where key = 'chain_pending')";
-        // A migration marks what it cannot compute: the chains are begun by code that a later version may change.
-        if store.run(|db| db.value(sql, ()))? {
-            store.ledger().begin_chains()?;
-        }
-        if options.create {
-            // A new version of the program may bring another list of public suffixes.
-            store.ledger().follow_suffixes()?;
-        }
-        Ok(store)
+        Self::finish_file(db, path, named, file)
     }
 
-    /// Opens the database at `path` to read only. What the poller commits is seen.
+    /// Opens a server's database, makes its tables or migrates them.
+    fn open_server(server: &ServerUrl, options: StoreOptions) -> Result<Self, StoreError> {
+        let engine = |fault| of_server(server, fault);
+        let db = postgres::db::Db::open(server).map_err(engine)?;
+        match check_server(&db, server)? {
+            Found::Nothing if !options.create => {
+                return Err(StoreError::Missing(server.to_string().into()));
+            }
+            Found::Schema(SCHEMA) => {}
+            _ => db.migrate().map_err(engine)?,
+        }
+        if options.create {
+            db.set_reverse_index(options.reverse_index)
+                .map_err(engine)?;
+        }
+        Self::finish_server(db, server)
+    }
+
+    /// Opens the database to read only. What the poller commits is seen.
     ///
     /// # Errors
     ///
     /// [`StoreError`]; also for a database that is yet to be migrated.
-    pub fn open_read_only(path: &Path) -> Result<Self, StoreError> {
+    pub fn open_read_only(at: impl Into<StoreUrl>) -> Result<Self, StoreError> {
+        match at.into() {
+            StoreUrl::File(path) => Self::open_file_to_read(&path),
+            StoreUrl::Server(server) => Self::open_server_to_read(&server),
+        }
+    }
+
+    /// Opens a server's database to read only.
+    fn open_server_to_read(server: &ServerUrl) -> Result<Self, StoreError> {
+        let db = postgres::db::Db::open(server).map_err(|fault| of_server(server, fault))?;
+        match check_server(&db, server)? {
+            Found::Schema(SCHEMA) => {}
+            Found::Schema(found) => {
+                return Err(StoreError::Older {
+                    path: server.to_string().into(),
+                    found,
+                    known: SCHEMA,
+                });
+            }
+            _ => return Err(StoreError::Missing(server.to_string().into())),
+        }
+        let mut store = Self::finish_server(db, server)?;
+        store.is_reader = true;
+        Ok(store)
+    }
+
+    /// Opens a file to read only.
+    fn open_file_to_read(path: &Path) -> Result<Self, StoreError> {
         // Before it is opened: one that takes its place meanwhile must not be taken for it.
         let file = FileId::of(path)?.ok_or_else(|| StoreError::Missing(path.to_owned()))?;
         let (named, path) = (path, &*follow_link(path));
-        let (db, way) = open_to_read(path)?;
+        let (mut db, way) = open_to_read(path)?;
         let version = check_schema(&db, path)?;
         if version < SCHEMA {
             return Err(StoreError::Older {
@@ -86,34 +142,86 @@ impl Store {
                 known: SCHEMA,
             });
         }
-        let mut store = Self::finish_open(db, path, file)?;
-        store.named = named.to_owned();
+        let growth = Growth::watch(&mut db, Log::of(file, path));
+        let growth = growth.map_err(|fault| StoreError::Engine {
+            path: path.to_owned(),
+            fault,
+        })?;
+        let mut store = Self::finish_file(db, path, named, file)?;
         store.is_reader = true;
         store.known_versions = Some(RefCell::default());
-        let growth = Growth::watch(&mut store.db, Arc::clone(&store.log));
-        store.growth = Some(growth.map_err(|fault| store.engine(fault))?);
-        store.frozen = match way {
-            Way::Frozen(stamp) => Some(stamp),
-            Way::Shared | Way::Alone => None,
-        };
+        if let Some(side) = &mut store.file {
+            side.growth = Some(growth);
+            side.frozen = match way {
+                Way::Frozen(stamp) => Some(stamp),
+                Way::Shared | Way::Alone => None,
+            };
+        }
         // What was checked above is one state; from here on each lookup sees what is committed by then.
-        store.run(|db| db.run("commit"))?;
+        store.run(Db::commit)?;
         Ok(store)
     }
 
-    /// Returns the store over a database that is checked, migrated and configured.
-    fn finish_open(db: Db, path: &Path, file: FileId) -> Result<Self, StoreError> {
+    /// Returns the store over a file that is checked, migrated and configured.
+    fn finish_file(
+        db: sqlite::db::Db,
+        path: &Path,
+        named: &Path,
+        file: FileId,
+    ) -> Result<Self, StoreError> {
         let engine = |fault| StoreError::Engine {
             path: path.to_owned(),
             fault,
         };
         let schema = schema_version(&db).map_err(engine)?;
         let has_reverse_index = has_index(&db, LAST_REVERSE_INDEX).map_err(engine)?;
-        let (database_id, key) = load_secrets(&db).map_err(engine)?;
+        let side = FileSide {
+            named: named.to_owned(),
+            log: Log::of(file, path),
+            growth: None,
+            opened: Opened { file, schema },
+            frozen: None,
+        };
+        Self::finish_open(
+            Db::Sqlite(db),
+            [path, path],
+            Some(side),
+            has_reverse_index,
+            DRAW_SECRETS,
+        )
+    }
+
+    /// Returns the store over a server's database that is checked and migrated.
+    fn finish_server(db: postgres::db::Db, server: &ServerUrl) -> Result<Self, StoreError> {
+        let has_reverse_index = db
+            .has_reverse_index()
+            .map_err(|fault| of_server(server, fault))?;
+        Self::finish_open(
+            Db::Postgres(Box::new(db)),
+            [Path::new(&server.to_string()), server.cache()],
+            None,
+            has_reverse_index,
+            postgres::schema::DRAW_SECRETS,
+        )
+    }
+
+    /// Returns the store over a database that is ready.
+    fn finish_open(
+        db: Db,
+        [path, beside]: [&Path; 2],
+        file: Option<FileSide>,
+        has_reverse_index: bool,
+        draw: &str,
+    ) -> Result<Self, StoreError> {
+        let (database_id, key) = load_secrets(&db, draw).map_err(|fault| StoreError::Engine {
+            path: path.to_owned(),
+            fault,
+        })?;
         Ok(Self {
             db,
             path: path.to_owned(),
-            named: path.to_owned(),
+            beside: beside.to_owned(),
+            file,
             key,
             database_id,
             has_reverse_index,
@@ -126,11 +234,8 @@ impl Store {
             rows_read: Cell::new(0),
             host_names: RefCell::default(),
             known_versions: None,
-            log: Log::of(file, path),
-            growth: None,
-            opened: Opened { file, schema },
+            sessions_seen: Cell::new(1),
             is_reader: false,
-            frozen: None,
         })
     }
 
@@ -143,7 +248,7 @@ impl Store {
         let from = &*follow_link(from);
         let (mut db, way) = open_to_read(from)?;
         check_schema(&db, from)?;
-        db.run("commit").map_err(engine)?;
+        db.commit().map_err(engine)?;
         let file = FileId::of(from)?.ok_or_else(|| StoreError::Missing(from.to_owned()))?;
         let growth = Growth::watch(&mut db, Log::of(file, from)).map_err(engine)?;
         let explain = |fault| growth.explain(&fault).unwrap_or_else(|| engine(fault));
@@ -155,4 +260,54 @@ impl Store {
             _ => Ok(()),
         }
     }
+}
+
+/// Refuses a server's database that is not ours or from the future, before anything is written.
+fn check_server(db: &postgres::db::Db, server: &ServerUrl) -> Result<Found, StoreError> {
+    let found = db.find_schema().map_err(|fault| of_server(server, fault))?;
+    match found {
+        Found::Foreign => Err(StoreError::Foreign {
+            path: server.to_string().into(),
+        }),
+        Found::Schema(found) if found > SCHEMA => Err(StoreError::Newer {
+            path: server.to_string().into(),
+            found,
+            known: SCHEMA,
+        }),
+        found => Ok(found),
+    }
+}
+
+/// Gives a fault the name of the server.
+fn of_server(server: &ServerUrl, fault: Fault) -> StoreError {
+    StoreError::Engine {
+        path: server.to_string().into(),
+        fault,
+    }
+}
+
+/// Reads the database's id and digest key, or makes them of the engine's random octets, which a statement draws.
+fn load_secrets(db: &Db, draw: &str) -> Result<([u8; 16], DigestKey), Fault> {
+    let read = || {
+        let sql = "select (select value from meta where key = 'database_id') as database_id,
+                          (select value from meta where key = 'digest_key') as digest_key";
+        db.query_one(sql, (), |row| {
+            let database_id: Option<[u8; 16]> = row.get("database_id")?;
+            let digest_key: Option<[u8; 32]> = row.get("digest_key")?;
+            Ok(database_id.zip(digest_key))
+        })
+    };
+    let (database_id, key) = match read()? {
+        Some(known) => known,
+        None => {
+            let (id, key): (Vec<u8>, Vec<u8>) =
+                db.query_one(draw, (), |row| Ok((row.get("id")?, row.get("key")?)))?;
+            // Another process may make them at the same moment: the first one's count, and both read them again.
+            let sql = "insert into meta (key, value) values ('database_id', ?), ('digest_key', ?)
+                       on conflict (key) do nothing";
+            db.execute(sql, [id, key])?;
+            read()?.ok_or_else(Fault::no_row)?
+        }
+    };
+    Ok((database_id, DigestKey::new(key)))
 }

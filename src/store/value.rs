@@ -23,8 +23,12 @@ pub struct Fault {
 /// What kind of fault it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// The engine's own, with its number.
+    /// SQLite's own, with its number.
     Engine(i32),
+    /// A PostgreSQL server's own, with its SQLSTATE.
+    Server([u8; 5]),
+    /// The way to a server, or the server is away.
+    Away,
     /// A word in a column that this program does not write there.
     Word,
     /// A question that has to have an answer, and has none.
@@ -38,6 +42,54 @@ impl Fault {
     pub(super) fn of_engine(code: i32, text: String) -> Self {
         let kind = Kind::Engine(code);
         Self { kind, text }
+    }
+
+    /// Returns a fault that a PostgreSQL server tells, with its SQLSTATE.
+    pub(super) fn of_server(state: &str, text: String) -> Self {
+        let kind = match state.as_bytes().try_into() {
+            Ok(state) => Kind::Server(state),
+            Err(_) => Kind::Other,
+        };
+        Self { kind, text }
+    }
+
+    /// Returns the fault of a server that cannot be reached, or was lost.
+    pub(super) fn away(text: String) -> Self {
+        let kind = Kind::Away;
+        Self { kind, text }
+    }
+
+    /// Returns it as the fault of a commit: whether that was done, the server knows alone.
+    pub(super) fn of_commit(mut self) -> Self {
+        if self.is_away() {
+            self.text = format!(
+                "{}, while the server committed: whether it did will be seen when it is back",
+                self.text
+            );
+        }
+        self
+    }
+
+    /// Returns it with the statement that it is of.
+    pub(super) fn in_statement(mut self, sql: &str) -> Self {
+        if matches!(&self.kind, Kind::Server(state) if state.starts_with(b"42")) {
+            let sql: Vec<&str> = sql.split_whitespace().collect();
+            self.text = format!("{} in: {}", self.text, sql.join(" "));
+        }
+        self
+    }
+
+    /// Returns the server's SQLSTATE, if the server told it.
+    pub(super) fn state(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Server(state) => std::str::from_utf8(state).ok(),
+            _ => None,
+        }
+    }
+
+    /// Returns whether the server or the way to it is away.
+    pub(super) fn is_away(&self) -> bool {
+        self.kind == Kind::Away
     }
 
     /// Returns a fault that the engine has no number for.
@@ -63,7 +115,7 @@ impl Fault {
     pub(super) fn code(&self) -> Option<i32> {
         match self.kind {
             Kind::Engine(code) => Some(code),
-            Kind::Word | Kind::NoRow | Kind::Other => None,
+            _ => None,
         }
     }
 

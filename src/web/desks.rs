@@ -2,7 +2,6 @@
 //!
 //! Opening a database takes longer than a page, so what was opened is kept for the next one.
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use tokio::time::timeout;
 
 use crate::desk::DeskError;
 use crate::pipeline::{Pipeline, Setup};
+use crate::place::StoreUrl;
 use crate::store::{Store, StoreError, StoreOptions};
 use crate::time::Clock;
 
@@ -31,7 +31,7 @@ pub struct Desks(Arc<Shared>);
 
 /// What is shared.
 struct Shared {
-    path: PathBuf,
+    at: StoreUrl,
     setup: Setup,
     clock: Arc<dyn Clock>,
     /// Called after a step that may have put a message into the outbox.
@@ -50,7 +50,7 @@ impl Desks {
         ring: impl Fn() + Send + Sync + 'static,
     ) -> Self {
         Self(Arc::new(Shared {
-            path: setup.config.store_path.clone(),
+            at: setup.config.store_url.clone(),
             setup,
             clock,
             ring: Box::new(ring),
@@ -74,7 +74,7 @@ impl Desks {
         let looked = move || {
             let pipeline = match shared.take(&shared.looking) {
                 Some(kept) => kept,
-                None => shared.open(Store::open_read_only(&shared.path)?),
+                None => shared.open(Store::open_read_only(&shared.at)?),
             };
             let reading = pipeline.store().begin_reading()?;
             let found = work(&pipeline);
@@ -151,7 +151,7 @@ impl Shared {
             reverse_index: self.setup.config.reverse_index,
             create: false,
         };
-        let store = Store::open(&self.path, options)?;
+        let store = Store::open(&self.at, options)?;
         store.upkeep().limit_log(self.setup.config.wal_bytes_max);
         Ok(store)
     }

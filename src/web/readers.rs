@@ -1,11 +1,11 @@
 //! The databases that lookups over HTTP read: opened once and kept, since opening one takes longer than a lookup.
 
 use std::ops::Deref;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use crate::place::StoreUrl;
 use crate::store::{Store, StoreError};
 
 /// The most lookups at a time; more are told to come again.
@@ -16,16 +16,16 @@ const KEPT_MAX: usize = 2;
 /// Who reads, and what is kept for who reads next.
 #[derive(Clone)]
 pub struct Readers {
-    path: Arc<PathBuf>,
+    at: Arc<StoreUrl>,
     places: Arc<Semaphore>,
     kept: Arc<Mutex<Vec<Store>>>,
 }
 
 impl Readers {
     /// Keeps nothing yet.
-    pub fn new(path: PathBuf) -> Self {
+    pub fn new(at: StoreUrl) -> Self {
         Self {
-            path: Arc::new(path),
+            at: Arc::new(at),
             places: Arc::new(Semaphore::new(LOOKUPS_MAX)),
             kept: Arc::default(),
         }
@@ -67,7 +67,7 @@ impl Place {
     pub fn open(self) -> Result<Reader, StoreError> {
         let store = match self.readers.take() {
             Some(kept) => kept,
-            None => Store::open_read_only(&self.readers.path)?,
+            None => Store::open_read_only(&*self.readers.at)?,
         };
         Ok(Reader {
             store: Some(store),
@@ -129,7 +129,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("f.db");
         make(&path, false);
-        let readers = Readers::new(path.clone());
+        let readers = Readers::new(path.clone().into());
         let open = || {
             readers
                 .enter()
@@ -162,7 +162,7 @@ mod tests {
 
     #[test]
     fn lookups_at_a_time_are_limited() {
-        let readers = Readers::new("nowhere.db".into());
+        let readers = Readers::new(std::path::Path::new("nowhere.db").into());
         let places: Vec<Place> = std::iter::from_fn(|| readers.enter()).take(100).collect();
         assert_eq!(places.len(), LOOKUPS_MAX);
         drop(places);

@@ -1,7 +1,6 @@
 //! What the endpoints share, and what they hand to the workers of `run`.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::body::Bytes;
@@ -10,6 +9,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::config::{CanaryConfig, WebConfig, WebTlsFiles};
 use crate::pipeline::Troubles;
+use crate::place::StoreUrl;
 use crate::templates::{Pages, TemplateError};
 use crate::time::Clock;
 use crate::web::desks::Desks;
@@ -20,7 +20,7 @@ use crate::web::readers::Readers;
 #[derive(Clone)]
 pub struct WebState {
     /// The database.
-    pub store_path: PathBuf,
+    pub store_url: StoreUrl,
     /// Now.
     pub clock: Arc<dyn Clock>,
     /// The canary, for the metrics.

@@ -480,7 +480,9 @@ fn write_zone_refusals(page: &mut Page, zones: &[&ZoneStatus]) {
 
 /// Writes how the database's log stands.
 fn write_log(page: &mut Page, store: &Store) {
-    let standing = store.upkeep().log_standing();
+    let Some(standing) = store.upkeep().log_standing() else {
+        return;
+    };
     let values = [
         (
             "fluxwatch_wal_bytes",

@@ -145,7 +145,7 @@ impl Desk<'_> {
             "select {COLUMNS}
                from abuse_case c {by_due} {IN_ORDER} zone z on z.id = c.zone_id
               where c.state in ('open', 'acknowledged') and c.evaluated_at <= ?1
-                    and (?2 is null or z.name = ?2)
+                    and (cast(?2 as text) is null or z.name = ?2)
               order by c.id",
             by_due = by_index("case_due")
         );

@@ -265,7 +265,7 @@ const OLDEST_DUE: &str = "with recursive oldest (id, lane, recipient, due_at) as
                                                      where state in ('queued', 'sending')
                                                            and lane >= ?1 and lane < ?2
                                                      order by lane, recipient, next_attempt_at,
-                                                              id limit 1)
+                                                              id limit 1) found
                                             union all
                                             select n.id, n.lane, n.recipient, n.next_attempt_at
                                               from oldest o
@@ -677,7 +677,7 @@ impl Desk<'_> {
             let sql = "update message
                           set state = 'queued', next_attempt_at = ?2, fate = null,
                               bounced_at = null, sent_at = null
-                        where (?1 is null and state in ('queued', 'dead'))
+                        where (cast(?1 as bigint) is null and state in ('queued', 'dead'))
                               or (id = ?1
                                   and (state in ('queued', 'dead')
                                        or (state = 'sent' and fate in ('undelivered', 'bounced'))))
@@ -767,7 +767,7 @@ mod tests {
             reverse_index: true,
             create: true,
         };
-        let store = Store::open(&folder.path().join("f.db"), options).expect("made");
+        let store = Store::open(folder.path().join("f.db"), options).expect("made");
         let plan: Vec<String> = store
             .run(|db| {
                 db.query(

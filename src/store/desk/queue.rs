@@ -219,7 +219,8 @@ fn containing(text: &str) -> String {
         if matches!(c, '%' | '_' | '\\') {
             pattern.push('\\');
         }
-        pattern.push(c);
+        // Domains stand in lower case.
+        pattern.push(c.to_ascii_lowercase());
     }
     pattern + "%"
 }
@@ -303,7 +304,7 @@ impl Desk<'_> {
         let all = Conditions::of(filter);
         let index = index_for(filter, QueueOrder::Severity);
         let sql = format!(
-            "select count(*) from (select 1 from abuse_case c {index} where {} limit {})",
+            "select count(*) from (select 1 from abuse_case c {index} where {} limit {}) found",
             all.sql,
             count_max + 1
         );

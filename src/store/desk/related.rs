@@ -68,7 +68,7 @@ impl Desk<'_> {
                 let sql = format!(
                     "select distinct t.case_id
                        from host h
-                            join case_trait t on t.kind = 'host' and t.value = h.id
+                            join case_trait t on t.kind = 'host' and t.value = h.id /* as data */
                             join abuse_case c on c.id = t.case_id
                       where (h.name = ?1 or ?2 and h.name >= ?1 || '.' and h.name < ?1 || '/') and {open}
                       order by t.case_id limit ?3"
@@ -81,7 +81,7 @@ impl Desk<'_> {
                     "select distinct t.case_id
                        from case_trait t join abuse_case c on c.id = t.case_id
                       where t.kind = 'address' and t.value >= ?1 and t.value <= ?2
-                            and length(t.value) = ?3 and {open}
+                            and octet_length(t.value) = ?3 and {open}
                       order by t.case_id limit ?4"
                 );
                 let (first, last) = (octets(*first), octets(*last));

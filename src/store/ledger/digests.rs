@@ -117,7 +117,7 @@ impl Ledger<'_> {
 
     /// Returns where a zone's cache lies.
     fn cache_path(&self, zone: &ZoneState) -> PathBuf {
-        with_suffix(&self.store.path, ".digests").join(zone.id.0.to_string())
+        with_suffix(&self.store.beside, ".digests").join(zone.id.0.to_string())
     }
 
     /// Reads the cache; `None` if it cannot be used. Neither the file nor the table is there twice.
@@ -259,8 +259,9 @@ impl Ledger<'_> {
         let sql = format!(
             "select o.id, o.name, r.rrtype, r.rdata, r.ttl, h.name
                from owner o {IN_ORDER} record r on r.owner_id = o.id
-                    left join host h on r.rrtype = 2 and h.id = r.rdata
-              where o.zone_id = ?"
+                    left join host h on r.rrtype = 2 and h.id /* as data */ = r.rdata
+              where o.zone_id = ?
+              order by o.name"
         );
         let mut owner: Option<(i64, Name)> = None;
         let mut records = Vec::new();

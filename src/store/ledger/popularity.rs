@@ -137,7 +137,7 @@ impl Ledger<'_> {
 fn note_cuts(db: &Db) -> Result<(), Fault> {
     // Those noted before their owner got another or lost the last, and those that the records would tell.
     let sql = "delete from nameserver_cut
-                where week <= coalesce((select max(case when r.baseline then 0
+                where week <= coalesce((select max(case when r.baseline = 1 then 0
                                                         when a.observed_at < 604800 then 1
                                                         else a.observed_at / 604800 end)
                                           from record r join version a on a.id = r.added_id
@@ -159,7 +159,7 @@ fn note_cuts(db: &Db) -> Result<(), Fault> {
                    from past_record p {IN_ORDER} version d on d.id = p.removed_id
                   where p.bucket = ? and p.rrtype = 2
                   group by p.owner_id) as lost
-          where week > (select max(case when r.baseline then 0
+          where week > (select max(case when r.baseline = 1 then 0
                                         when a.observed_at < 604800 then 1
                                         else a.observed_at / 604800 end)
                           from record r join version a on a.id = r.added_id
@@ -181,7 +181,6 @@ fn note_cuts(db: &Db) -> Result<(), Fault> {
 /// Returns whether any was another before.
 fn tell_operators(db: &Db) -> Result<bool, Fault> {
     let mut find = db.prepare("select id from host where name = ?")?;
-    let mut insert = db.prepare("insert into host (name) values (?)")?;
     let mut update = db.prepare("update host set operator_id = ? where id = ?")?;
     // By number, a thousand at a time: operators get rows of their own on the way, which are told later.
     let mut page = db.prepare(
@@ -202,7 +201,7 @@ fn tell_operators(db: &Db) -> Result<bool, Fault> {
                 None => id,
                 Some(key) => match find.first_value([key])? {
                     Some(operator) => operator,
-                    None => insert.insert([key])?,
+                    None => db.insert("insert into host (name) values (?)", [key])?,
                 },
             };
             if known != operator {
@@ -247,10 +246,10 @@ fn each_user(
 ) -> Result<(), Fault> {
     let sql = format!(
         "select r.owner_id, z.name, o.name, h.id, coalesce(h.operator_id, 0), h.name,
-                case when r.baseline then null else v.observed_at end, c.week
+                case when r.baseline = 1 then null else v.observed_at end, c.week
            from record r {IN_ORDER} owner o on o.id = r.owner_id
                 {IN_ORDER} zone z on z.id = o.zone_id
-                {IN_ORDER} host h on h.id = r.rdata
+                {IN_ORDER} host h on h.id /* as data */ = r.rdata
                 left join version v on v.id = r.added_id
                 left join nameserver_cut c on c.owner_id = r.owner_id
           where r.rrtype = 2
@@ -434,7 +433,7 @@ mod tests {
         fn counts_are_those_of_history(told in prop::collection::vec((0..OWNERS.len(), prop::sample::select(&MASKS[..]), -150..300_i64, any::<bool>()), 1..8)) {
             let folder = tempfile::tempdir().expect("a temporary folder");
             let options = StoreOptions { reverse_index: false, create: true };
-            let store = Store::open(&folder.path().join("f.db"), options).expect("opened");
+            let store = Store::open(folder.path().join("f.db"), options).expect("opened");
             let source = store.zones().ensure_source("feed", SourceKind::Feed).expect("made");
             let mut at = Timestamp::from_unix(1_790_000_000);
             // When each was last told of: what comes late is of one that has not changed since.
@@ -525,7 +524,7 @@ mod tests {
             reverse_index: false,
             create: true,
         };
-        let store = Store::open(&folder.path().join("f.db"), options).expect("opened");
+        let store = Store::open(folder.path().join("f.db"), options).expect("opened");
         let source = store
             .zones()
             .ensure_source("feed", SourceKind::Feed)
@@ -603,7 +602,7 @@ mod tests {
             reverse_index: false,
             create: true,
         };
-        let store = Store::open(&folder.path().join("f.db"), options).expect("opened");
+        let store = Store::open(folder.path().join("f.db"), options).expect("opened");
         let source = store
             .zones()
             .ensure_source("feed", SourceKind::Feed)

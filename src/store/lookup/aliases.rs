@@ -100,7 +100,7 @@ impl Lookup<'_> {
                from (select id
                        from (select id
                                from owner where zone_id = ?1 and {range}
-                              order by name limit {NAMES_MAX})
+                              order by name limit {NAMES_MAX}) found
                       order by id limit ?4) o
                     join record r on r.owner_id = o.id and r.rrtype in (1, 28)
                     join version v on v.id = r.added_id

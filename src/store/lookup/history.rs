@@ -223,7 +223,7 @@ impl Lookup<'_> {
         let after_sql = if after.is_some() {
             "name > ?4"
         } else {
-            "?4 is null"
+            "cast(?4 as text) is null"
         };
         self.store.run(|db| {
             let sql = format!(
@@ -369,7 +369,7 @@ mod tests {
             reverse_index: false,
             create: true,
         };
-        let store = Store::open(&folder.path().join("f.db"), options).expect("made");
+        let store = Store::open(folder.path().join("f.db"), options).expect("made");
         for apex in [
             "example",
             "other.test",

@@ -98,7 +98,7 @@ impl Lookup<'_> {
             // "rrtype = 2" stands literally, so that the partial index serves.
             let sql = format!(
                 "select r.rdata, r.owner_id
-                   from {list} w {IN_ORDER} record r on r.rrtype = 2 and r.rdata = w.value",
+                   from {list} w {IN_ORDER} record r on r.rrtype = 2 and r.rdata = w.value /* as data */",
                 list = rows_of("?")
             );
             self.store

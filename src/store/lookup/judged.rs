@@ -119,7 +119,7 @@ impl Lookup<'_> {
                                       join version v on v.zone_id = z.id
                                            and v.id > z.detected_version_id
                                 where z.version_id > z.detected_version_id and z.view <> 'passive'
-                                      and s.kind <> 'import')
+                                      and s.kind <> 'import') found
                         order by turn, id limit ?";
             let mut statement = db.prepare(sql)?;
             let read = |row: &Row<'_>| {
@@ -144,7 +144,7 @@ impl Lookup<'_> {
     pub fn sample_addresses(&self, records_max: usize) -> Result<BTreeSet<IpAddr>, StoreError> {
         let rows: Vec<(u16, Value)> = self.store.run(|db| {
             let sql = "select rrtype, rdata
-                         from (select rrtype, rdata from record limit ?)
+                         from (select rrtype, rdata from record limit ?) found
                         where rrtype in (1, 28)";
             db.query(sql, [records_max as i64], |row| {
                 Ok((row.get("rrtype")?, row.get("rdata")?))
@@ -160,7 +160,8 @@ impl Lookup<'_> {
     /// Returns whether a zone has one version and no more.
     pub fn has_one_version(&self, zone: ZoneId) -> Result<bool, StoreError> {
         self.store.run(|db| {
-            let sql = "select count(*) = 1 from (select 1 from version where zone_id = ? limit 2)";
+            let sql =
+                "select count(*) = 1 from (select 1 from version where zone_id = ? limit 2) found";
             db.value(sql, [zone.0])
         })
     }
@@ -169,7 +170,7 @@ impl Lookup<'_> {
     pub fn is_bulk_version(&self, version_id: i64) -> Result<bool, StoreError> {
         self.store.run(|db| {
             db.value(
-                "select bulk or drift from version where id = ?",
+                "select bulk = 1 or drift = 1 from version where id = ?",
                 [version_id],
             )
         })

@@ -104,7 +104,7 @@ impl Lookup<'_> {
                              from (select rrtype
                                      from past_record
                                     where bucket = ? and owner_id = ?
-                                    order by removed_id desc limit ?)
+                                    order by removed_id desc limit ?) found
                             where rrtype = 2)";
                 db.value(sql, [bucket, owner_id, KIND_ROWS_MAX as i64])
             })?;
@@ -161,7 +161,7 @@ impl Lookup<'_> {
             buckets.last().copied().unwrap_or(0),
         );
         let sql = format!(
-            "with recursive month (bucket) as (select ?4
+            "with recursive month (bucket) as (select cast(?4 as bigint)
                                                union all
                                                select bucket + 1
                                                  from month
@@ -179,7 +179,7 @@ impl Lookup<'_> {
               order by (select count(*)
                           from (select 1
                                   from month {IN_ORDER} past_record p on p.bucket = month.bucket
-                                 where p.owner_id = o.id limit {KIND_ROWS_MAX})) desc,
+                                 where p.owner_id = o.id limit {KIND_ROWS_MAX}) found) desc,
                        o.name limit ?6"
         );
         let names = self.store.run(|db| {

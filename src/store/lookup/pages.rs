@@ -154,7 +154,7 @@ mod tests {
                 reverse_index: true,
                 create: true,
             };
-            let store = Store::open(&folder.path().join("f.db"), options).expect("made");
+            let store = Store::open(folder.path().join("f.db"), options).expect("made");
             let source = store.zones().ensure_source("made", SourceKind::Transfer);
             let mut made = Self {
                 source: source.expect("made"),

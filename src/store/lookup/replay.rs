@@ -72,7 +72,7 @@ impl Lookup<'_> {
         for bucket in since.month_bucket()..=until.month_bucket().max(self.newest_bucket()?) {
             // The bucket stands literally: a statement of its own for each, all read at once.
             let past = format!(
-                "select owner_id, case when baseline then 0 else added_id end, removed_id, rrtype
+                "select owner_id, case when baseline = 1 then 0 else added_id end, removed_id, rrtype
                    from past_record where bucket = {bucket} and rrtype in (1, 2, 5, 28)
                   order by owner_id"
             );

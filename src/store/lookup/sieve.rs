@@ -395,7 +395,7 @@ mod tests {
             reverse_index: false,
             create: true,
         };
-        let store = Store::open(&folder.path().join("f.db"), options).expect("opened");
+        let store = Store::open(folder.path().join("f.db"), options).expect("opened");
         let ns = |host: &str| Rdata::Ns(name(host));
         let address = |last: i64| Rdata::A([192, 0, 2, last as u8].into());
         let domains: Vec<Name> = (0..10).map(|n| name(&format!("d{n}.example"))).collect();

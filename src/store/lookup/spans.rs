@@ -203,7 +203,10 @@ impl Lookup<'_> {
         let Some(known) = &self.store.known_versions else {
             return Ok(());
         };
-        let state = self.store.run(data_version)?;
+        let state = match self.store.db.sqlite() {
+            Some(db) => data_version(db).map_err(|fault| self.store.engine(fault))?,
+            None => return Ok(()),
+        };
         if known.borrow().state != state {
             known.replace(KnownVersions {
                 state,
@@ -320,7 +323,7 @@ mod tests {
             reverse_index: false,
             create: true,
         };
-        let store = Store::open(&folder.path().join("f.db"), options).expect("made");
+        let store = Store::open(folder.path().join("f.db"), options).expect("made");
         let source = store
             .zones()
             .ensure_source("feed", SourceKind::Feed)
@@ -401,7 +404,7 @@ mod tests {
                 reverse_index: true,
                 create: true,
             };
-            let store = Store::open(&folder.path().join("f.db"), options).expect("made");
+            let store = Store::open(folder.path().join("f.db"), options).expect("made");
             let apex = Name::parse("example").expect("sound");
             let source = store.zones().ensure_source("made", kind).expect("made");
             let snapshot = |serial: u32, at: i64, moved| {

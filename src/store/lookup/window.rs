@@ -42,7 +42,7 @@ const VALUES: &str = "
       from (select rrtype, rdata
               from past_record
              where bucket = ?2 and owner_id = ?1 and removed_id <= ?3
-             order by removed_id desc limit ?4)";
+             order by removed_id desc limit ?4) found";
 /// So many intervals in a row that ended before the time that is asked for end the reading: versions that arrived late
 /// are few.
 const OLD_ROWS_MAX: usize = 256;
@@ -149,7 +149,7 @@ impl Lookup<'_> {
             let more: i64 = self.store.run(|db| {
                 let sql = "select count(*)
                              from (select 1
-                                     from past_record where bucket = ? and owner_id = ? limit ?)";
+                                     from past_record where bucket = ? and owner_id = ? limit ?) found";
                 db.value(sql, params![month, owner_id, room as i64])
             })?;
             count += more as usize;

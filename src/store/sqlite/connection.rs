@@ -9,7 +9,6 @@ use rusqlite::config::DbConfig;
 use crate::store::error::StoreError;
 use crate::store::sqlite::db::Db;
 use crate::store::value::Fault;
-use crate::zone::DigestKey;
 
 /// SQLite 3.7.0 to 3.51.2 can corrupt a WAL when a checkpoint and a writer race
 /// (sqlite.org/wal.html, section 11).
@@ -42,13 +41,15 @@ pub(in crate::store) fn check_library() -> Result<(), StoreError> {
 /// Writes a copy of a database to a file that is empty or not there.
 pub(in crate::store) fn copy_into(db: &Db, to: &Path) -> Result<(), Fault> {
     // SQLite takes the copy for something that is written.
-    let is_held: bool = db.value("pragma query_only", ())?;
+    let is_held: bool = db.value("pragma query_only")?;
     db.run("pragma query_only = off")?;
-    let copied = db.execute("vacuum into ?", [to.to_string_lossy().as_ref()]);
+    let copied = db
+        .connection()
+        .execute("vacuum into ?", [to.to_string_lossy().as_ref()]);
     if is_held {
         db.run("pragma query_only = on")?;
     }
-    copied.map(|_| ())
+    Ok(copied.map(|_| ())?)
 }
 
 /// Applies the settings of docs/developers/decisions.md, "Store".
@@ -85,32 +86,4 @@ pub(super) fn configure_connection(connection: &Connection) -> rusqlite::Result<
     connection.execute_batch(&format!(
         "pragma cache_size = -{CACHE_KIB}; pragma mmap_size = 0;"
     ))
-}
-
-/// Reads the database's id and digest key, or makes them of SQLite's random octets.
-pub(in crate::store) fn load_secrets(db: &Db) -> Result<([u8; 16], DigestKey), Fault> {
-    let read = || {
-        let sql = "select (select value from meta where key = 'database_id') as database_id,
-                          (select value from meta where key = 'digest_key') as digest_key";
-        db.query_one(sql, (), |row| {
-            let database_id: Option<Vec<u8>> = row.get("database_id")?;
-            let digest_key: Option<Vec<u8>> = row.get("digest_key")?;
-            Ok(database_id.zip(digest_key))
-        })
-    };
-    let (database_id, key) = match read()? {
-        Some(known) => known,
-        None => {
-            // Another process may make them at the same moment: the first one's count, and both read them again.
-            let sql = "insert into meta (key, value)
-                       values ('database_id', randomblob(16)), ('digest_key', randomblob(32))
-                       on conflict (key) do nothing";
-            db.execute(sql, ())?;
-            read()?.ok_or_else(Fault::no_row)?
-        }
-    };
-    let fit = |_| Fault::from(rusqlite::Error::InvalidQuery);
-    let database_id: [u8; 16] = database_id.try_into().map_err(fit)?;
-    let key: [u8; 32] = key.try_into().map_err(fit)?;
-    Ok((database_id, DigestKey::new(key)))
 }

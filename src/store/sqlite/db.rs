@@ -1,16 +1,13 @@
-//! The door to SQLite: statements of our own words over a connection.
-//!
-//! Every statement is prepared once a connection and kept ([`Db::prepare`]). Columns are read by their names
-//! ([`Row::get`]); the few loops over millions of rows count them ([`Row::at`]) and say so.
+//! SQLite's side of the door: statements of our own words over a connection.
 
 use std::cell::Cell;
 use std::rc::Rc;
 
-use rusqlite::types::{ToSqlOutput, Value as SqliteValue, ValueRef as SqliteRef};
+use rusqlite::types::{FromSql, ToSqlOutput, Value as SqliteValue, ValueRef as SqliteRef};
 use rusqlite::vtab::array::Array;
 use rusqlite::{CachedStatement, Connection};
 
-use crate::store::value::{Fault, FromValue, Mismatch, Parameters, ValueRef};
+use crate::store::value::{Fault, Parameters, ValueRef};
 
 /// An open database, as statements see it.
 pub(in crate::store) struct Db {
@@ -33,8 +30,6 @@ pub(in crate::store) struct Rows<'a> {
 /// One row, until the next is read.
 pub(in crate::store) struct Row<'a> {
     row: &'a rusqlite::Row<'a>,
-    /// The place where the next column is looked for first: most are read in the order in which they stand.
-    next: Cell<usize>,
 }
 
 impl From<rusqlite::Error> for Fault {
@@ -91,6 +86,21 @@ impl Db {
         self.run("begin immediate")
     }
 
+    /// Begins a transaction that reads one state.
+    pub(in crate::store) fn begin_reading(&self) -> Result<(), Fault> {
+        self.run("begin")
+    }
+
+    /// Makes what was written durable and ends the transaction.
+    pub(in crate::store) fn commit(&self) -> Result<(), Fault> {
+        self.run("commit")
+    }
+
+    /// Takes back what was written and ends the transaction.
+    pub(in crate::store) fn roll_back(&self) -> Result<(), Fault> {
+        self.run("rollback")
+    }
+
     /// Prepares a statement, or takes it from those that are kept.
     pub(in crate::store) fn prepare(&self, sql: &str) -> Result<Statement<'_>, Fault> {
         Ok(Statement {
@@ -99,108 +109,19 @@ impl Db {
         })
     }
 
-    /// Runs a statement that gives no rows. Returns how many it changed.
-    pub(in crate::store) fn execute(
-        &self,
-        sql: &str,
-        parameters: impl Parameters,
-    ) -> Result<usize, Fault> {
-        self.prepare(sql)?.execute(parameters)
-    }
-
     /// Runs a statement for one new row. Returns that row's number.
     pub(in crate::store) fn insert(
         &self,
         sql: &str,
         parameters: impl Parameters,
     ) -> Result<i64, Fault> {
-        self.prepare(sql)?.insert(parameters)
+        self.prepare(sql)?.execute(parameters)?;
+        Ok(self.connection.last_insert_rowid())
     }
 
-    /// Returns every row.
-    pub(in crate::store) fn query<T>(
-        &self,
-        sql: &str,
-        parameters: impl Parameters,
-        read: impl FnMut(&Row<'_>) -> Result<T, Fault>,
-    ) -> Result<Vec<T>, Fault> {
-        self.prepare(sql)?.query(parameters, read)
-    }
-
-    /// Returns the first row; a fault if there is none.
-    pub(in crate::store) fn query_one<T>(
-        &self,
-        sql: &str,
-        parameters: impl Parameters,
-        read: impl FnOnce(&Row<'_>) -> Result<T, Fault>,
-    ) -> Result<T, Fault> {
-        self.prepare(sql)?.query_one(parameters, read)
-    }
-
-    /// Returns the first row, if there is one.
-    pub(in crate::store) fn query_first<T>(
-        &self,
-        sql: &str,
-        parameters: impl Parameters,
-        read: impl FnOnce(&Row<'_>) -> Result<T, Fault>,
-    ) -> Result<Option<T>, Fault> {
-        self.prepare(sql)?.query_first(parameters, read)
-    }
-
-    /// Returns the only column of every row.
-    pub(in crate::store) fn values<T: FromValue>(
-        &self,
-        sql: &str,
-        parameters: impl Parameters,
-    ) -> Result<Vec<T>, Fault> {
-        self.prepare(sql)?.query(parameters, |row| row.at(0))
-    }
-
-    /// Returns the only column of the first row; a fault if there is no row.
-    pub(in crate::store) fn value<T: FromValue>(
-        &self,
-        sql: &str,
-        parameters: impl Parameters,
-    ) -> Result<T, Fault> {
-        self.prepare(sql)?.value(parameters)
-    }
-
-    /// Returns the only column of the first row, if there is a row.
-    pub(in crate::store) fn first_value<T: FromValue>(
-        &self,
-        sql: &str,
-        parameters: impl Parameters,
-    ) -> Result<Option<T>, Fault> {
-        self.prepare(sql)?.first_value(parameters)
-    }
-
-    /// Runs a statement that writes and returns at most one row. Unlike [`Db::query_first`] this runs it to its end:
-    /// only there a statement that is a transaction of its own is committed, and says so if it cannot be.
-    pub(in crate::store) fn write_returning<T>(
-        &self,
-        sql: &str,
-        parameters: impl Parameters,
-        read: impl FnOnce(&Row<'_>) -> Result<T, Fault>,
-    ) -> Result<Option<T>, Fault> {
-        let mut statement = self.prepare(sql)?;
-        let mut rows = statement.rows(parameters)?;
-        let Some(row) = rows.next()? else {
-            return Ok(None);
-        };
-        let value = read(&row)?;
-        while rows.next()?.is_some() {}
-        Ok(Some(value))
-    }
-
-    /// [`Db::write_returning`] of a statement that always returns a row.
-    pub(in crate::store) fn write_returning_one<T>(
-        &self,
-        sql: &str,
-        parameters: impl Parameters,
-        read: impl FnOnce(&Row<'_>) -> Result<T, Fault>,
-    ) -> Result<T, Fault> {
-        self.write_returning(sql, parameters, read)?
-            .ok_or_else(Fault::no_row)
+    /// Returns the only column of the first row: what only SQLite is asked.
+    pub(super) fn value<T: FromSql>(&self, sql: &str) -> Result<T, Fault> {
+        Ok(self.connection.query_row(sql, [], |row| row.get(0))?)
     }
 }
 
@@ -257,12 +178,6 @@ impl Statement<'_> {
         Ok(self.statement.raw_execute()?)
     }
 
-    /// Runs it for one new row. Returns that row's number.
-    pub(in crate::store) fn insert(&mut self, parameters: impl Parameters) -> Result<i64, Fault> {
-        self.execute(parameters)?;
-        Ok(self.db.connection.last_insert_rowid())
-    }
-
     /// Begins to read its rows.
     pub(in crate::store) fn rows(
         &mut self,
@@ -273,84 +188,17 @@ impl Statement<'_> {
         let rows = self.statement.raw_query();
         Ok(Rows { rows })
     }
-
-    /// Returns every row.
-    pub(in crate::store) fn query<T>(
-        &mut self,
-        parameters: impl Parameters,
-        mut read: impl FnMut(&Row<'_>) -> Result<T, Fault>,
-    ) -> Result<Vec<T>, Fault> {
-        let mut rows = self.rows(parameters)?;
-        let mut all = Vec::new();
-        while let Some(row) = rows.next()? {
-            all.push(read(&row)?);
-        }
-        Ok(all)
-    }
-
-    /// Returns the first row; a fault if there is none.
-    pub(in crate::store) fn query_one<T>(
-        &mut self,
-        parameters: impl Parameters,
-        read: impl FnOnce(&Row<'_>) -> Result<T, Fault>,
-    ) -> Result<T, Fault> {
-        self.query_first(parameters, read)?
-            .ok_or_else(Fault::no_row)
-    }
-
-    /// Returns the first row, if there is one.
-    pub(in crate::store) fn query_first<T>(
-        &mut self,
-        parameters: impl Parameters,
-        read: impl FnOnce(&Row<'_>) -> Result<T, Fault>,
-    ) -> Result<Option<T>, Fault> {
-        match self.rows(parameters)?.next()? {
-            Some(row) => read(&row).map(Some),
-            None => Ok(None),
-        }
-    }
-
-    /// Returns the only column of the first row; a fault if there is no row.
-    pub(in crate::store) fn value<T: FromValue>(
-        &mut self,
-        parameters: impl Parameters,
-    ) -> Result<T, Fault> {
-        self.query_one(parameters, |row| row.at(0))
-    }
-
-    /// Returns the only column of the first row, if there is a row.
-    pub(in crate::store) fn first_value<T: FromValue>(
-        &mut self,
-        parameters: impl Parameters,
-    ) -> Result<Option<T>, Fault> {
-        self.query_first(parameters, |row| row.at(0))
-    }
 }
 
 impl Rows<'_> {
     /// Returns the next row.
     pub(in crate::store) fn next(&mut self) -> Result<Option<Row<'_>>, Fault> {
         let row = self.rows.next()?;
-        Ok(row.map(|row| Row {
-            row,
-            next: Cell::new(0),
-        }))
+        Ok(row.map(|row| Row { row }))
     }
 }
 
 impl Row<'_> {
-    /// Returns the value in a column.
-    pub(in crate::store) fn get<T: FromValue>(&self, column: &str) -> Result<T, Fault> {
-        self.at(self.place_of(column)?)
-    }
-
-    /// Returns the value at a place, counted from 0. For statements with one column, and loops in which looking for a
-    /// name was measured.
-    pub(in crate::store) fn at<T: FromValue>(&self, place: usize) -> Result<T, Fault> {
-        let read = self.value_at(place)?;
-        T::from_value(read).map_err(|mismatch| self.fault(place, mismatch))
-    }
-
     /// Returns the value at a place without a copy of it.
     pub(in crate::store) fn value_at(&self, place: usize) -> Result<ValueRef<'_>, Fault> {
         Ok(match self.row.get_ref(place)? {
@@ -365,34 +213,13 @@ impl Row<'_> {
         })
     }
 
-    /// Returns the text at a place without a copy of it.
-    pub(in crate::store) fn text_at(&self, place: usize) -> Result<&str, Fault> {
-        match self.value_at(place)? {
-            ValueRef::Text(text) => Ok(text),
-            other => Err(self.fault(place, Mismatch::Type(other.type_name()))),
-        }
+    /// Returns how many columns it has.
+    pub(in crate::store) fn width(&self) -> usize {
+        self.row.as_ref().column_count()
     }
 
-    /// Returns the place of a column.
-    fn place_of(&self, column: &str) -> Result<usize, Fault> {
-        let statement = self.row.as_ref();
-        let (count, first) = (statement.column_count(), self.next.get());
-        let places = (first..count).chain(0..first.min(count));
-        for place in places {
-            if statement.column_name(place)? == column {
-                self.next.set(place + 1);
-                return Ok(place);
-            }
-        }
-        let there: Vec<&str> = statement.column_names().collect();
-        let there = there.join(", ");
-        Err(Fault::other(format!("no column {column} among {there}")))
-    }
-
-    /// Returns the fault of a value that cannot be read.
-    #[cold]
-    fn fault(&self, place: usize, mismatch: Mismatch) -> Fault {
-        let name = self.row.as_ref().column_name(place);
-        mismatch.of_column(name.unwrap_or("?"))
+    /// Returns the name of the column at a place that is there.
+    pub(in crate::store) fn column_name(&self, place: usize) -> &str {
+        self.row.as_ref().column_name(place).unwrap_or("?")
     }
 }

@@ -1,6 +1,10 @@
 //! What the shared statements say in words that only SQLite has, each with what another engine would say.
 //!
-//! These words were measured to pay, or have no common form. A second engine brings a file of the same names.
+//! These words were measured to pay, or have no common form. `postgres/dialect.rs` finds them in a statement and says
+//! the other engine's instead.
+//!
+//! A number that is compared with the data of records has `/* as data */` behind it, for an engine whose columns have
+//! types: `h.id /* as data */ = r.rdata`.
 //!
 //! What the wings still say beyond common SQL, "Another engine" in docs/developers/architecture.md lists.
 
@@ -18,34 +22,36 @@ pub(in crate::store) const OR_FAIL: &str = "or fail";
 /// Draws 16 hexadecimal digits.
 pub(in crate::store) const RANDOM_DIGITS: &str = "lower(hex(randomblob(8)))";
 
+/// Draws 24 hexadecimal digits.
+pub(in crate::store) const RANDOM_TOKEN: &str = "lower(hex(randomblob(12)))";
+
+/// Draws what a new database has: 16 octets that tell it from others, and 32 that are its secret.
+pub(in crate::store) const DRAW_SECRETS: &str =
+    "select randomblob(16) as id, randomblob(32) as key";
+
 /// Has the table before it read by an index that the planner would pass over; elsewhere it is empty.
 pub(in crate::store) fn by_index(name: &str) -> String {
     format!("indexed by {name}")
 }
 
 /// Returns the rows of a parameter that is a list of numbers, each in the column `value`; elsewhere it is
-/// `unnest(…) as t (value)`.
+/// a function.
 pub(in crate::store) fn rows_of(parameter: &str) -> String {
     format!("rarray({parameter})")
 }
 
-/// Returns the rows of a parameter that is a list of texts, each in the column `value`; elsewhere it is
-/// `unnest(…) as t (value)`.
+/// Returns the rows of a parameter that is a list of texts, each in the column `value`. The mark tells another engine
+/// what they are.
 pub(in crate::store) fn texts_of(parameter: &str) -> String {
-    format!("rarray({parameter})")
-}
-
-/// Draws 24 hexadecimal digits.
-pub(in crate::store) fn draw_token(db: &Db) -> Result<String, Fault> {
-    db.value("select lower(hex(randomblob(12)))", ())
+    format!("rarray({parameter}) /* of texts */")
 }
 
 /// Returns a number that another connection's commit changes.
 pub(in crate::store) fn data_version(db: &Db) -> Result<Option<i64>, Fault> {
-    db.value("pragma data_version", ())
+    db.value("pragma data_version")
 }
 
 /// Returns which schema the database has.
 pub(in crate::store) fn schema_number(db: &Db) -> Result<i32, Fault> {
-    db.value("pragma user_version", ())
+    db.value("pragma user_version")
 }

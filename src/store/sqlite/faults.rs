@@ -7,6 +7,7 @@ use rusqlite::{ErrorCode, ffi};
 
 use crate::file;
 use crate::store::error::StoreError;
+use crate::store::postgres::faults::{self, is_of_server};
 use crate::store::value::Fault;
 
 /// What is true after every fault that can pass.
@@ -22,6 +23,7 @@ impl StoreError {
     /// until somebody puts them right. A fault that is not known to pass is taken for one that stays.
     pub fn can_heal(&self) -> bool {
         match self {
+            Self::Engine { fault, .. } if is_of_server(fault) => faults::can_heal(fault),
             Self::Engine { fault, .. } => sqlite_can_heal(fault),
             Self::File { fault, .. } => file_can_heal(fault),
             Self::Access { .. }
@@ -38,6 +40,7 @@ impl StoreError {
             | Self::OldSqlite(_)
             | Self::NoReverseIndex(_)
             | Self::TooManyNames(..)
+            | Self::OnlyOfAFile { .. }
             | Self::MoreNames(_)
             | Self::Damaged { .. } => false,
         }
@@ -57,6 +60,7 @@ impl StoreError {
     /// Returns what helps, as an order; `None` where the fault's own words say it.
     pub fn cure(&self) -> Option<String> {
         match self {
+            Self::Engine { fault, .. } if is_of_server(fault) => Some(faults::cure(fault)),
             Self::Engine { fault, .. } => Some(sqlite_cure(fault)),
             Self::File { fault, .. } => Some(file::cure(fault).to_owned()),
             Self::Access { cure, .. } => Some(cure.clone()),
@@ -67,6 +71,9 @@ impl StoreError {
             Self::NoReverseIndex(_) => {
                 Some("set store.reverse_index = true; the next poll makes the index".to_owned())
             }
+            Self::OnlyOfAFile { .. } => Some(
+                "see `how-to/run-on-postgresql.md`: pg_basebackup, pg_dump and a standby".to_owned(),
+            ),
             Self::TooManyNames(..) => Some("name one of the domains below it".to_owned()),
             Self::Newer { .. } => {
                 Some("run the newer fluxwatch, or restore a backup that this one made".to_owned())

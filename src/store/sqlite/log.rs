@@ -417,13 +417,13 @@ impl Log {
     /// Moves the log in one of SQLite's ways.
     fn move_by(&self, db: &Db, way: &str) -> Result<Option<Moved>, StoreError> {
         let sql = format!("pragma wal_checkpoint({way})");
-        let said = db.query_one(&sql, (), |row| {
+        let said = db.connection().query_row(&sql, [], |row| {
             Ok(Moved {
                 frames: row.get("log")?,
                 moved: row.get("checkpointed")?,
             })
         });
-        match said {
+        match said.map_err(Fault::from) {
             // Both are -1 if somebody else is moving it.
             Ok(moved) => Ok((moved.frames >= 0).then_some(moved)),
             Err(fault)
@@ -443,8 +443,7 @@ impl Log {
 
     /// Moves what can be moved, for whoever ends: says nothing of it.
     pub(in crate::store) fn move_quietly(&self, db: &Db) -> Result<(), Fault> {
-        db.value("pragma wal_checkpoint(passive)", ())
-            .map(|_: i64| ())
+        db.value("pragma wal_checkpoint(passive)").map(|_: i64| ())
     }
 
     /// Checks that more may be written, before a transaction begins. As long as the log is short this is one look at

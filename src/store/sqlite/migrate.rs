@@ -66,11 +66,10 @@ const HEADER_OCTETS: usize = 105;
 /// schema.
 pub(in crate::store) fn check_schema(db: &Db, path: &Path) -> Result<i32, StoreError> {
     let read = |pragma: &str| {
-        db.value::<i32>(pragma, ())
-            .map_err(|fault| StoreError::Engine {
-                path: path.to_owned(),
-                fault,
-            })
+        db.value::<i32>(pragma).map_err(|fault| StoreError::Engine {
+            path: path.to_owned(),
+            fault,
+        })
     };
     let (version, application) = (read("pragma user_version")?, read("pragma application_id")?);
     // A file without tables is nobody's yet.
@@ -251,13 +250,14 @@ pub(in crate::store) const LAST_REVERSE_INDEX: &str = "past_by_host";
 
 /// Returns SQLite's count of changes of the schema.
 pub(in crate::store) fn schema_version(db: &Db) -> Result<i64, Fault> {
-    db.value("pragma schema_version", ())
+    db.value("pragma schema_version")
 }
 
 /// Returns whether there is an index of this name.
 pub(in crate::store) fn has_index(db: &Db, name: &str) -> Result<bool, Fault> {
     let sql = "select exists (select 1 from sqlite_schema where type = 'index' and name = ?)";
-    db.value(sql, [name])
+    let found = db.connection().query_row(sql, [name], |row| row.get(0));
+    Ok(found?)
 }
 
 #[cfg(test)]
@@ -291,6 +291,11 @@ mod tests {
         connection
             .pragma_update(None, "user_version", 1)
             .expect("set");
+    }
+
+    /// Returns the connection of a store.
+    fn connection_of(store: &Store) -> &Connection {
+        store.sqlite("a test").expect("a file").connection()
     }
 
     #[test]
@@ -415,17 +420,18 @@ mod tests {
         before[5] += 1;
         let after: Vec<i64> = tables
             .iter()
-            .map(|table| count(store.db.connection(), table))
+            .map(|table| count(connection_of(&store), table))
             .collect();
         assert_eq!(before, after);
-        assert_eq!(count(store.db.connection(), "pragma_foreign_key_check"), 0);
+        assert_eq!(count(connection_of(&store), "pragma_foreign_key_check"), 0);
         // What the first release's rows say is what the packed ones say, and the chain begins with it.
         let found = store.upkeep().verify(|_| {}).expect("readable");
         assert_eq!(found.faults, Vec::<String>::new());
-        assert_eq!(count(store.db.connection(), "change"), 1);
-        assert_eq!(count(store.db.connection(), "chain"), 1);
+        assert_eq!(count(connection_of(&store), "change"), 1);
+        assert_eq!(count(connection_of(&store), "chain"), 1);
         let enforced: i64 = store
-            .db
+            .sqlite("a test")
+            .expect("a file")
             .connection()
             .query_row("pragma foreign_keys", [], |row| row.get(0))
             .expect("a pragma");
@@ -503,7 +509,8 @@ mod tests {
         assert_eq!(found.faults, Vec::<String>::new());
         // A line of a log can be told from one that a restored copy gives the same number.
         let uid: String = store
-            .db
+            .sqlite("a test")
+            .expect("a file")
             .connection()
             .query_row("select uid from case_event", [], |row| row.get(0))
             .expect("the line");

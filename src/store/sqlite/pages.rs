@@ -1,52 +1,37 @@
 //! The pages of the file: whether they are sound, what is in them, which are free.
 
 use crate::store::sqlite::db::Db;
+use crate::store::trees::{Pages, Tree};
 use crate::store::value::Fault;
 
 /// The most faults that are told of at a time.
 const FAULTS_MAX: u32 = 100;
 
-/// How many pages are in the file, and how many octets a page has.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::store) struct Pages {
-    pub all: i64,
-    pub free: i64,
-    pub octets_each: i64,
-}
-
-/// A table or an index.
-pub(in crate::store) struct Tree {
-    pub name: String,
-    pub octets: i64,
-    pub is_table: bool,
-}
-
 /// Counts the pages.
 pub(in crate::store) fn count_pages(db: &Db) -> Result<Pages, Fault> {
     Ok(Pages {
-        all: db.value("pragma page_count", ())?,
+        all: db.value("pragma page_count")?,
         free: count_free(db)?,
-        octets_each: db.value("pragma page_size", ())?,
+        octets_each: db.value("pragma page_size")?,
     })
 }
 
 /// Counts the pages that hold nothing.
 pub(in crate::store) fn count_free(db: &Db) -> Result<i64, Fault> {
-    db.value("pragma freelist_count", ())
+    db.value("pragma freelist_count")
 }
 
 /// Gives so many free pages back to the file system.
 pub(in crate::store) fn give_back(db: &Db, pages: i64) -> Result<(), Fault> {
-    let mut statement = db.prepare(&format!("pragma incremental_vacuum({pages})"))?;
-    let mut rows = statement.rows(())?;
-    while rows.next()?.is_some() {}
+    let sql = format!("pragma incremental_vacuum({pages})");
+    let _: Vec<()> = read(db, &sql, |_| Ok(()))?;
     Ok(())
 }
 
 /// Has SQLite check its structures. Returns what is wrong, in its words.
 pub(in crate::store) fn check_pages(db: &Db) -> Result<Vec<String>, Fault> {
     let sql = format!("pragma integrity_check({FAULTS_MAX})");
-    let mut lines: Vec<String> = db.values(&sql, ())?;
+    let mut lines: Vec<String> = read(db, &sql, |row| row.get(0))?;
     lines.retain(|line| line != "ok");
     Ok(lines)
 }
@@ -56,7 +41,7 @@ pub(in crate::store) fn broken_references(db: &Db) -> Result<Vec<(String, String
     let sql = format!(
         "select \"table\" as of_table, parent from pragma_foreign_key_check limit {FAULTS_MAX}"
     );
-    db.query(&sql, (), |row| {
+    read(db, &sql, |row| {
         Ok((row.get("of_table")?, row.get("parent")?))
     })
 }
@@ -67,11 +52,22 @@ pub(in crate::store) fn measure_trees(db: &Db) -> Result<Vec<Tree>, Fault> {
                  from dbstat d join sqlite_schema s on s.name = d.name
                 where d.aggregate = true
                 order by d.pgsize desc";
-    db.query(sql, (), |row| {
+    read(db, sql, |row| {
         Ok(Tree {
             name: row.get("name")?,
             octets: row.get("pgsize")?,
             is_table: row.get("is_table")?,
         })
     })
+}
+
+/// Returns every row of a statement.
+fn read<T>(
+    db: &Db,
+    sql: &str,
+    read: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
+) -> Result<Vec<T>, Fault> {
+    let mut statement = db.connection().prepare_cached(sql)?;
+    let rows = statement.query_map([], read)?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
 }

@@ -331,7 +331,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = make(folder.path());
         let mut reader = Store::open_read_only(&path).expect("opened");
-        reader.frozen = Some(stamp(&path));
+        reader.file.as_mut().expect("a file").frozen = Some(stamp(&path));
         assert_eq!(reader.desk().dead_count().expect("as it was"), 0);
         let file = std::fs::OpenOptions::new().append(true).open(&path);
         io::Write::write_all(&mut file.expect("opened"), &[0]).expect("written");

@@ -4,21 +4,13 @@
 //! by being put together (a list of pairs makes it read the whole table), so their statement is prepared once and run
 //! for each row. For whoever calls, each is one call; another engine sends the whole set at once.
 
+use crate::store::sets::Table;
 use crate::store::sqlite::db::{Db, in_sqlite};
 use crate::store::sqlite::dialect::OR_FAIL;
 use crate::store::value::{Fault, ValueRef};
 
 /// How many rows are inserted with one statement.
 const ROWS_A_STATEMENT: usize = 64;
-
-/// Where a set of rows goes.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::store) struct Table {
-    pub name: &'static str,
-    pub columns: &'static [&'static str],
-    /// What becomes of a row whose key is there: `on conflict …`, or nothing for a fault.
-    pub on_conflict: &'static str,
-}
 
 impl Db {
     /// Inserts rows, whose values stand one row after the other.

@@ -12,23 +12,30 @@ impl Upkeep<'_> {
     /// Moves the write-ahead log into the database, as far as nobody reads an older state; cuts it back when it has
     /// grown long. Waits for nobody, and says so in the log of the program when somebody keeps it.
     pub fn checkpoint(&self) -> Result<(), StoreError> {
-        self.store.log.checkpoint(&self.store.db)
+        match (&self.store.file, self.store.db.sqlite()) {
+            (Some(file), Some(db)) => file.log.checkpoint(db),
+            _ => Ok(()),
+        }
     }
 
     /// Returns octets of the write-ahead log; 0 if there is none.
     pub fn wal_octets(&self) -> u64 {
-        self.store.log.octets()
+        let file = self.store.file.as_ref();
+        file.map_or(0, |file| file.log.octets())
     }
 
     /// Sets how far the log may grow while somebody reads an old state, for all connections of this process to the
     /// database; `None` for a part of the free space.
     pub fn limit_log(&self, octets_max: Option<u64>) {
-        self.store.log.limit(octets_max);
+        if let Some(file) = &self.store.file {
+            file.log.limit(octets_max);
+        }
     }
 
-    /// Returns how the log stands.
-    pub fn log_standing(&self) -> LogStanding {
-        self.store.log.standing()
+    /// Returns how the log stands; `None` where the database is a server's.
+    pub fn log_standing(&self) -> Option<LogStanding> {
+        let file = self.store.file.as_ref()?;
+        Some(file.log.standing())
     }
 
     /// Writes something of no importance: whether it can be written again.

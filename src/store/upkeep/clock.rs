@@ -24,8 +24,7 @@ const SHIFT_MESSAGES: &str = "update message
 /// When a suspect may be asked about again.
 const SHIFT_QUESTIONS: &str = "update confirmation set next_at = next_at + ?1";
 /// When the last digest was made, and when the program last pruned.
-const SHIFT_NUMBERS: &str =
-    "update meta set value = value + ?1 where key in ('digest_at', 'pruned_at')";
+const WAITS: [&str; 2] = ["digest_at", "pruned_at"];
 /// When a case was last told of: it is told of again when that is long ago.
 const SHIFT_TOLD: &str = "update abuse_case set told_at = told_at + ?1 where told_at is not null";
 /// Since when a report is held. That counts by the time of the case's zone, which is never earlier than its newest
@@ -52,10 +51,8 @@ const SETTLE_MESSAGES: &str = "update message
                                       queued_at = case when queued_at > ?1 then ?1
                                                        else queued_at end
                                 where state in ('queued', 'sending')
-                                      and next_attempt_at > case when state = 'sending' then ?3 else ?2 end";
-/// Numbers of the future.
-const SETTLE_NUMBERS: &str =
-    "update meta set value = ?1 where key in ('digest_at', 'pruned_at') and value > ?1";
+                                      and next_attempt_at > case when state = 'sending' then cast(?3 as bigint)
+                                                                 else cast(?2 as bigint) end";
 /// Cases that were told of in the future.
 const SETTLE_TOLD: &str = "update abuse_case set told_at = ?1 where told_at > ?1";
 /// Records that are missed since a time of the future.
@@ -85,13 +82,13 @@ impl Upkeep<'_> {
         for sql in [
             SHIFT_MESSAGES,
             SHIFT_QUESTIONS,
-            SHIFT_NUMBERS,
             SHIFT_TOLD,
             SHIFT_ABSENCES,
             SHIFT_COMPARISONS,
         ] {
             self.store.run(|db| db.execute(sql, [by]))?;
         }
+        self.change_waits(|at| at.saturating_add(by))?;
         let clocks = [step.now.unix(), step.unset.unix()];
         self.store.run(|db| db.execute(SHIFT_HOLDS, clocks))?;
         self.settle(step.now)?;
@@ -117,10 +114,10 @@ impl Upkeep<'_> {
     /// [`Upkeep::settle_waits`] as a part of the caller's transaction.
     fn settle(&self, now: Timestamp) -> Result<(), StoreError> {
         let (latest, leased) = (now + WAIT_MAX, now + LEASE);
+        self.change_waits(|at| at.min(now.unix()))?;
         self.store.run(|db| {
             db.execute(SETTLE_MESSAGES, params![now, latest, leased])?;
             for sql in [
-                SETTLE_NUMBERS,
                 SETTLE_TOLD,
                 SETTLE_ABSENCES,
                 SETTLE_COMPARISONS,
@@ -130,6 +127,19 @@ impl Upkeep<'_> {
             }
             Ok(())
         })
+    }
+
+    /// Changes when the last digest was made, and when the program last pruned, where that makes a difference.
+    fn change_waits(&self, change: impl Fn(i64) -> i64) -> Result<(), StoreError> {
+        let desk = self.store.desk();
+        for name in WAITS {
+            if let Some(at) = desk.saved_number(name)?
+                && change(at) != at
+            {
+                desk.save_number(name, change(at))?;
+            }
+        }
+        Ok(())
     }
 
     /// Returns how often the wall clock was set while the service ran, when that was last, and how far it was moved.
@@ -166,7 +176,7 @@ mod tests {
             reverse_index: false,
             create: true,
         };
-        let store = Store::open(&folder.path().join("f.db"), options).expect("made");
+        let store = Store::open(folder.path().join("f.db"), options).expect("made");
         (folder, store)
     }
 

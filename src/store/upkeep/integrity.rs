@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::count::counted;
 use crate::evidence::{Hash, chain_hash};
-use crate::store::door::{Row, Value, params};
+use crate::store::door::{Db, Row, Value, params};
 use crate::store::error::StoreError;
 use crate::store::handle::Store;
 use crate::store::keys::ZoneId;
@@ -13,6 +13,7 @@ use crate::store::ledger::chain::Link;
 use crate::store::ledger::changes::unpack;
 use crate::store::ledger::tally::week_of;
 use crate::store::sqlite::pages::{broken_references, check_pages, count_pages, measure_trees};
+use crate::store::trees::{Pages, Tree};
 use crate::store::upkeep::Upkeep;
 use crate::store::zones::watched::ZoneState;
 use crate::time::{Span, Timestamp};
@@ -170,11 +171,12 @@ impl Upkeep<'_> {
                                             count(nullif(has_ns, 0))
                                        from (select (select count(*)
                                                        from record r where r.owner_id = o.id) as records,
-                                                    exists (select 1
+                                                    case when exists (select 1
                                                               from record r
                                                              where r.owner_id = o.id
-                                                                   and r.rrtype = 2) as has_ns
-                                               from owner o where o.zone_id = ?1)) where id = ?1";
+                                                                   and r.rrtype = 2) then 1 else 0 end
+                                                        as has_ns
+                                               from owner o where o.zone_id = ?1) found) where id = ?1";
                 db.execute(sql, [zone.id.0])
             })?;
         }
@@ -185,17 +187,20 @@ impl Upkeep<'_> {
 
     /// Lets SQLite check its structures and the references between tables.
     fn verify_pages(&self, found: &mut Verification) -> Result<(), StoreError> {
-        for line in self.store.run(check_pages)? {
-            found.fault(format!("pages: {line}"));
-        }
-        if !found.faults.is_empty() {
-            return Ok(());
-        }
-        let broken = self.store.run(broken_references)?;
-        for (table, parent) in broken {
-            found.fault(format!(
-                "a row of {table} refers to a row of {parent} that is not there"
-            ));
+        // A server keeps its pages and its references itself.
+        if let Some(db) = self.store.db.sqlite() {
+            let engine = |fault| self.store.engine(fault);
+            for line in check_pages(db).map_err(engine)? {
+                found.fault(format!("pages: {line}"));
+            }
+            if !found.faults.is_empty() {
+                return Ok(());
+            }
+            for (table, parent) in broken_references(db).map_err(engine)? {
+                found.fault(format!(
+                    "a row of {table} refers to a row of {parent} that is not there"
+                ));
+            }
         }
         // What no declared key holds together.
         let counts = [
@@ -215,13 +220,13 @@ impl Upkeep<'_> {
                 "name-server records whose host is not there",
                 "select count(*)
                    from record r
-                  where rrtype = 2 and not exists (select 1 from host h where h.id = r.rdata)",
+                  where rrtype = 2 and not exists (select 1 from host h where h.id /* as data */ = r.rdata)",
             ),
             (
                 "past name-server records whose host is not there",
                 "select count(*)
                    from past_record r
-                  where rrtype = 2 and not exists (select 1 from host h where h.id = r.rdata)",
+                  where rrtype = 2 and not exists (select 1 from host h where h.id /* as data */ = r.rdata)",
             ),
             (
                 "weeks of lost name servers whose owner is not there",
@@ -602,6 +607,22 @@ impl Upkeep<'_> {
         }
     }
 
+    /// Counts the pages; a server's are counted as if none were free.
+    pub(in crate::store) fn pages(&self) -> Result<Pages, StoreError> {
+        self.store.run(|db| match db {
+            Db::Sqlite(db) => count_pages(db),
+            Db::Postgres(db) => db.count_pages(),
+        })
+    }
+
+    /// Returns every table and index with its octets, the largest first.
+    fn trees(&self) -> Result<Vec<Tree>, StoreError> {
+        self.store.run(|db| match db {
+            Db::Sqlite(db) => measure_trees(db),
+            Db::Postgres(db) => db.measure_trees(),
+        })
+    }
+
     /// Returns what the database holds. Reads every page.
     pub fn stats(&self) -> Result<DatabaseStats, StoreError> {
         let _reading = self.store.begin_reading()?;
@@ -610,9 +631,9 @@ impl Upkeep<'_> {
                 .run(|db| db.value::<Option<i64>>(sql, ()))
                 .map(|number| number.unwrap_or(0) as u64)
         };
-        let pages = self.store.run(count_pages)?;
+        let pages = self.pages()?;
         let mut tables = Vec::new();
-        for tree in self.store.run(measure_trees)? {
+        for tree in self.trees()? {
             let rows = if tree.is_table {
                 Some(number(&format!("select count(*) from \"{}\"", tree.name))?)
             } else {

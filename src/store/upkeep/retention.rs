@@ -9,7 +9,7 @@
 use crate::store::door::{Fault, params};
 use crate::store::error::StoreError;
 use crate::store::keys::{View, ZoneId};
-use crate::store::sqlite::pages::{count_free, count_pages, give_back};
+use crate::store::sqlite::pages::{count_free, give_back};
 use crate::store::upkeep::Upkeep;
 use crate::store::zones::watched::ZoneState;
 use crate::time::Timestamp;
@@ -156,7 +156,7 @@ impl Upkeep<'_> {
                                                   from past_record
                                                  where (bucket, owner_id) > (?1, ?2))
                                       and owner_id > case when bucket = ?1 then ?2 else 0 end
-                                order by owner_id limit ?3)";
+                                order by owner_id limit ?3) found";
             let bounds = db
                 .query_one(
                     sql,
@@ -221,17 +221,22 @@ impl Upkeep<'_> {
 
     /// Gives some free pages back to the file system. False when there are none left.
     pub fn give_back_some(&self) -> Result<bool, StoreError> {
-        if self.store.run(count_free)? == 0 {
+        // A server gives back by itself.
+        let Some(db) = self.store.db.sqlite() else {
+            return Ok(false);
+        };
+        let engine = |fault| self.store.engine(fault);
+        if count_free(db).map_err(engine)? == 0 {
             return Ok(false);
         }
-        self.store.run(|db| give_back(db, PAGES_AT_A_TIME))?;
+        give_back(db, PAGES_AT_A_TIME).map_err(engine)?;
         self.checkpoint()?;
-        Ok(self.store.run(count_free)? > 0)
+        Ok(count_free(db).map_err(engine)? > 0)
     }
 
     /// Returns how many octets the database uses, free pages not counted.
     pub fn used_octets(&self) -> Result<u64, StoreError> {
-        let pages = self.store.run(count_pages)?;
+        let pages = self.pages()?;
         Ok(((pages.all - pages.free) * pages.octets_each) as u64)
     }
 

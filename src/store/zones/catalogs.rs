@@ -195,10 +195,10 @@ impl Zones<'_> {
                          from catalog_member m
                               join zone z on z.name = m.zone_name and z.view = 'zone'
                         where m.source_id = ?1 and m.removed_at is null and z.version_id is not null
-                              and ((z.held and z.whole_tried_at is not null)
+                              and ((z.held = 1 and z.whole_tried_at is not null)
                                    or ((z.whole_at is null or z.whole_at <= ?2 or z.stepped = 2)
                                        and (z.whole_tried_at is null or z.whole_tried_at <= ?3)))
-                        order by z.held, z.stepped < 2, z.whole_at limit ?4";
+                        order by z.held, z.stepped < 2, z.whole_at nulls first limit ?4";
             db.values::<String>(sql, params![source, before, tried_before, limit as i64])
         })?;
         rows.iter().map(|name| self.store.read_name(name)).collect()
@@ -239,7 +239,7 @@ mod tests {
             reverse_index: false,
             create: true,
         };
-        let store = Store::open(&folder.path().join("f.db"), options).expect("made");
+        let store = Store::open(folder.path().join("f.db"), options).expect("made");
         let source = store
             .zones()
             .ensure_source("cat", SourceKind::Catalog)

@@ -91,7 +91,7 @@ impl Zones<'_> {
     /// Reads which zones there are, if there are few.
     pub(in crate::store) fn load_zones(&self) -> Result<(), StoreError> {
         let rows: Vec<(i64, String, String)> = self.store.run(|db| {
-            let counted = "select count(*) from (select 1 from zone limit ?)";
+            let counted = "select count(*) from (select 1 from zone limit ?) found";
             let count: i64 = db.value(counted, [ZONES_AT_ONCE_MAX + 1])?;
             if count > ZONES_AT_ONCE_MAX {
                 return Ok(Vec::new());

@@ -260,7 +260,7 @@ impl Zones<'_> {
         self.store.run(|db| {
             let sql = "select s.name, r.line_number, r.kind, r.reason, r.octets, r.rejected_at
                          from rejected_line r join source s on s.id = r.source_id
-                         where ?1 is null or s.name = ?1
+                         where cast(?1 as text) is null or s.name = ?1
                          order by r.rejected_at desc, r.line_number desc, r.id desc limit ?2";
             db.query(sql, params![source, limit as i64], |row| {
                 Ok(RejectedRow {

@@ -182,7 +182,7 @@ impl Zones<'_> {
                          from source s
                               left join zone z on z.source_id = s.id and z.view <> 'passive'
                         where z.id is not null or s.last_attempt_at is not null
-                        order by z.name, s.name";
+                        order by z.name nulls first, s.name";
             let mut statement = db.prepare(sql)?;
             let time = |value: Option<i64>| value.map(Timestamp::from_unix);
             statement.query([EXPIRE_KEY], |row| {

@@ -131,7 +131,7 @@ impl Zones<'_> {
         let row = self.store.run(|db| {
             let sql = "select z.id, z.source_id, s.kind, z.version_id, v.observed_at, z.serial,
                               z.detected_version_id, z.kept_count, z.name_count, z.delegation_count,
-                              coalesce(v.kind <> 'feed' and v.source_id = z.source_id, 0) as newest_is_whole,
+                              coalesce(v.kind <> 'feed' and v.source_id = z.source_id, false) as newest_is_whole,
                               z.accept_requested, z.usual_ttl, z.kept_since_at, z.whole_at,
                               z.whole_tried_at, z.held, z.stepped
                          from zone z join source s on s.id = z.source_id
@@ -346,7 +346,7 @@ impl Zones<'_> {
             .run(|db| {
                 let sql = "update source
                               set last_attempt_at = ?2,
-                                  last_success_at = case when ?3 is null then ?2 else last_success_at end,
+                                  last_success_at = case when cast(?3 as text) is null then ?2 else last_success_at end,
                                   last_error = ?3, refused_reason = ?4
                             where id = ?1";
                 db.execute(

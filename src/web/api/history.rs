@@ -174,7 +174,9 @@ pub async fn query(
         if let Question::Users(_) = &question
             && !store.has_reverse_index()
         {
-            return Err(StoreError::NoReverseIndex(state.store_path));
+            return Err(StoreError::NoReverseIndex(
+                state.store_url.to_string().into(),
+            ));
         }
         let (sender, receiver) = mpsc::channel(CHUNKS_WAITING_MAX);
         let is_whole = Arc::new(AtomicBool::new(false));
@@ -444,7 +446,7 @@ mod tests {
     fn answer_that_is_taken_slowly_keeps_no_state_of_the_database() {
         let folder = tempfile::tempdir().expect("a folder");
         let store = store_of_one_name(folder.path());
-        let reader = Store::open_read_only(&folder.path().join("f.db")).expect("opened");
+        let reader = Store::open_read_only(folder.path().join("f.db")).expect("opened");
         let apex = Name::parse("example").expect("sound");
         for (hours, asked) in ["a.example", "*.example", "192.0.2.1"].iter().enumerate() {
             let question = Question::parse(asked).expect("sound");
@@ -458,7 +460,7 @@ mod tests {
                     .record_zone_attempt(&apex, now, None)
                     .expect("noted");
                 store.upkeep().checkpoint().expect("moved");
-                let held = store.upkeep().log_standing().held_for;
+                let held = store.upkeep().log_standing().expect("a file").held_for;
                 assert!(held.is_zero(), "{asked} keeps the log: {held:?}");
                 true
             });
@@ -473,7 +475,7 @@ mod tests {
             reverse_index: true,
             create: true,
         };
-        let store = Store::open(&folder.join("f.db"), options).expect("made");
+        let store = Store::open(folder.join("f.db"), options).expect("made");
         let source = store
             .zones()
             .ensure_source("made", SourceKind::Transfer)

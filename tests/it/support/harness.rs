@@ -15,6 +15,7 @@ use fluxwatch::time::{SetClock, Timestamp};
 use serde_json::Value;
 
 use crate::servers::{TSIG_NAME, TSIG_SECRET};
+use crate::support::stores::store_lines;
 
 /// Reports and mail as every test that mails has them.
 pub const REPORT: &str = "[report]\nfrom = \"fluxwatch@registrar.example\"\ndesk = [\"abuse-desk@registrar.example\"]\norg = \"Example Registrar\"\ncontact = \"abuse@registrar.example\"\n";
@@ -47,7 +48,7 @@ impl Bench {
     pub fn configure_bare(&self, rest: &str) {
         fs::write(
             self.config(),
-            format!("[store]\npath = \"fluxwatch.db\"\n{rest}"),
+            format!("[store]\n{}{rest}", store_lines(self.path())),
         )
         .expect("the folder can be written");
     }
@@ -177,7 +178,7 @@ impl Bench {
     pub fn pipeline(&self, clock: Arc<SetClock>) -> Pipeline {
         let config = Config::load(&self.config()).expect("the test's configuration is sound");
         let store = Store::open(
-            &config.store_path,
+            &config.store_url,
             StoreOptions {
                 reverse_index: config.reverse_index,
                 create: true,

@@ -13,4 +13,5 @@ pub mod scripted;
 pub mod servers;
 pub mod smtp;
 pub mod sources;
+pub mod stores;
 pub mod wait;

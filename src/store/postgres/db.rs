@@ -1,0 +1,335 @@
+//! PostgreSQL's side of the door: statements of our own words over a session.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use tokio_postgres::Client;
+use tokio_postgres::types::{ToSql, Type};
+
+use crate::place::ServerUrl;
+use crate::store::postgres::dialect::translate;
+use crate::store::postgres::session::{connect, wait};
+use crate::store::postgres::values::{Read, Sent};
+use crate::store::value::{Fault, Parameters, ValueRef};
+
+/// How many statements are kept prepared.
+const KEPT_MAX: usize = 512;
+
+/// The lock that whoever writes holds until the end of his transaction: one at a time, as with a file.
+const WRITERS: i32 = 0x666c_7501;
+
+/// Returns the two numbers of a lock, in SQL: a server's locks are of a database, and ours of a schema in it.
+pub(super) fn lock_key(number: i32) -> String {
+    format!("{number}, hashtext(current_schema())")
+}
+
+/// An open session, as statements see it.
+pub(in crate::store) struct Db {
+    /// How the server is reached again when the session was lost; `None` if it must not be.
+    again: Option<ServerUrl>,
+    client: RefCell<Arc<Client>>,
+    /// How often the session was opened.
+    sessions: Cell<u64>,
+    /// Statements that are prepared, by their texts.
+    kept: RefCell<HashMap<String, tokio_postgres::Statement>>,
+    /// The types of the columns of sets, by the texts that ask for them.
+    pub(super) types: RefCell<HashMap<String, Arc<[Type]>>>,
+    is_in_transaction: Cell<bool>,
+    call_count: Cell<u64>,
+}
+
+/// A statement that is prepared.
+pub(in crate::store) struct Statement<'a> {
+    db: &'a Db,
+    statement: tokio_postgres::Statement,
+    /// Whether it writes, and returns what it wrote.
+    writes: bool,
+}
+
+/// The rows of a statement, one after the other.
+pub(in crate::store) struct Rows<'a> {
+    rows: std::vec::IntoIter<tokio_postgres::Row>,
+    current: Option<Row>,
+    of: PhantomData<&'a Db>,
+}
+
+/// One row.
+pub(in crate::store) struct Row {
+    row: tokio_postgres::Row,
+}
+
+impl Db {
+    /// Opens a session, and another where that is lost between two transactions.
+    pub(in crate::store) fn open(server: &ServerUrl) -> Result<Self, Fault> {
+        let mut db = Self::open_once(server)?;
+        db.again = Some(server.clone());
+        Ok(db)
+    }
+
+    /// Opens a session that ends for good when it is lost.
+    pub(super) fn open_once(server: &ServerUrl) -> Result<Self, Fault> {
+        Ok(Self {
+            again: None,
+            client: RefCell::new(Arc::new(connect(server)?)),
+            sessions: Cell::new(1),
+            kept: RefCell::default(),
+            types: RefCell::default(),
+            is_in_transaction: Cell::new(false),
+            call_count: Cell::new(0),
+        })
+    }
+
+    /// Returns the session; opens another if it was lost and nothing hangs on it.
+    fn client(&self) -> Result<Arc<Client>, Fault> {
+        let client = Arc::clone(&self.client.borrow());
+        if !client.is_closed() || self.is_in_transaction() {
+            return Ok(client);
+        }
+        let Some(server) = &self.again else {
+            return Ok(client);
+        };
+        let client = Arc::new(connect(server)?);
+        self.client.replace(Arc::clone(&client));
+        self.kept.borrow_mut().clear();
+        self.sessions.set(self.sessions.get() + 1);
+        Ok(client)
+    }
+
+    /// Returns how often the session was opened: what was kept in memory of an earlier one may be gone.
+    pub(in crate::store) fn session_count(&self) -> u64 {
+        self.sessions.get()
+    }
+
+    /// Returns how many statements and sets were sent since it was opened.
+    pub(in crate::store) fn call_count(&self) -> u64 {
+        self.call_count.get()
+    }
+
+    /// Counts a statement or a set that is sent.
+    pub(super) fn count_call(&self) {
+        self.call_count.set(self.call_count.get() + 1);
+    }
+
+    /// Returns whether the session was lost within a transaction.
+    pub(in crate::store) fn is_lost(&self) -> bool {
+        self.is_in_transaction() && self.client.borrow().is_closed()
+    }
+
+    /// Returns whether a transaction is open.
+    pub(in crate::store) fn is_in_transaction(&self) -> bool {
+        self.is_in_transaction.get()
+    }
+
+    /// Begins a transaction that writes, when it is this session's turn.
+    pub(in crate::store) fn begin_writing(&self) -> Result<(), Fault> {
+        self.begin("begin")?;
+        let turn = self.run(&format!(
+            "select pg_advisory_xact_lock({})",
+            lock_key(WRITERS)
+        ));
+        if turn.is_err() {
+            let _ = self.roll_back();
+        }
+        turn
+    }
+
+    /// Begins a transaction that reads one state.
+    pub(in crate::store) fn begin_reading(&self) -> Result<(), Fault> {
+        self.begin("begin isolation level repeatable read, read only")
+    }
+
+    /// Begins a transaction.
+    fn begin(&self, sql: &str) -> Result<(), Fault> {
+        self.run(sql)?;
+        self.is_in_transaction.set(true);
+        Ok(())
+    }
+
+    /// Makes what was written durable and ends the transaction.
+    pub(in crate::store) fn commit(&self) -> Result<(), Fault> {
+        let done = self.run("commit");
+        self.is_in_transaction.set(false);
+        done.map_err(Fault::of_commit)
+    }
+
+    /// Takes back what was written and ends the transaction.
+    pub(in crate::store) fn roll_back(&self) -> Result<(), Fault> {
+        self.is_in_transaction.set(false);
+        self.run("rollback")
+    }
+
+    /// Runs statements that take nothing and give nothing.
+    pub(in crate::store) fn run(&self, sql: &str) -> Result<(), Fault> {
+        self.count_call();
+        wait(self.client()?.batch_execute(sql))
+    }
+
+    /// Prepares a statement, or takes it from those that are kept.
+    pub(in crate::store) fn prepare(&self, sql: &str) -> Result<Statement<'_>, Fault> {
+        // A session that is opened anew has none prepared.
+        self.client()?;
+        let statement = match self.kept(sql) {
+            Some(statement) => statement,
+            None => self.keep(sql, &translate(sql))?,
+        };
+        let words = ["insert", "update", "delete"];
+        Ok(Statement {
+            db: self,
+            statement,
+            writes: words.iter().any(|word| sql.trim_start().starts_with(word)),
+        })
+    }
+
+    /// Prepares a statement in PostgreSQL's words and keeps it under a text.
+    pub(super) fn keep(&self, key: &str, sql: &str) -> Result<tokio_postgres::Statement, Fault> {
+        let statement =
+            wait(self.client()?.prepare(sql)).map_err(|fault| fault.in_statement(sql))?;
+        let mut kept = self.kept.borrow_mut();
+        if kept.len() >= KEPT_MAX {
+            kept.clear();
+        }
+        kept.insert(key.to_owned(), statement.clone());
+        Ok(statement)
+    }
+
+    /// Returns a statement that is kept under a text.
+    pub(super) fn kept(&self, key: &str) -> Option<tokio_postgres::Statement> {
+        self.kept.borrow().get(key).cloned()
+    }
+
+    /// Runs a statement for one new row. Returns that row's number.
+    pub(in crate::store) fn insert(
+        &self,
+        sql: &str,
+        parameters: impl Parameters,
+    ) -> Result<i64, Fault> {
+        let mut statement = self.prepare(&format!("{sql} returning id"))?;
+        let mut rows = statement.rows(parameters)?;
+        let row = rows.next()?.ok_or_else(Fault::no_row)?;
+        match row.value_at(0)? {
+            ValueRef::Integer(id) => Ok(id),
+            other => {
+                let name = other.type_name();
+                Err(Fault::other(format!("a row's number is {name}")))
+            }
+        }
+    }
+
+    /// Does what writes: in a transaction of its own where none is open, so that it waits for its turn.
+    pub(super) fn alone<T>(
+        &self,
+        work: impl FnOnce(&Self) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        if self.is_in_transaction() {
+            return work(self);
+        }
+        self.begin_writing()?;
+        match work(self) {
+            Ok(done) => self.commit().map(|()| done),
+            Err(fault) => {
+                let _ = self.roll_back();
+                Err(fault)
+            }
+        }
+    }
+
+    /// Runs a prepared statement. Returns how many rows it changed.
+    pub(super) fn send(
+        &self,
+        statement: &tokio_postgres::Statement,
+        sent: &[&(dyn ToSql + Sync)],
+    ) -> Result<u64, Fault> {
+        self.count_call();
+        wait(self.client()?.execute(statement, sent))
+    }
+}
+
+impl Statement<'_> {
+    /// Collects the parameters.
+    fn bound(parameters: impl Parameters) -> Result<Vec<Sent>, Fault> {
+        let mut all = Vec::new();
+        parameters.bind(&mut |value| {
+            all.push(Sent::from(value));
+            Ok(())
+        })?;
+        Ok(all)
+    }
+
+    /// Checks that there are as many parameters as it has.
+    fn check(&self, sent: &[Sent]) -> Result<(), Fault> {
+        let (there, wanted) = (sent.len(), self.statement.params().len());
+        match there == wanted {
+            true => Ok(()),
+            false => Err(Fault::other(format!(
+                "{there} parameters where {wanted} are wanted"
+            ))),
+        }
+    }
+
+    /// Runs it. Returns how many rows it changed.
+    pub(in crate::store) fn execute(
+        &mut self,
+        parameters: impl Parameters,
+    ) -> Result<usize, Fault> {
+        let sent = Self::bound(parameters)?;
+        self.check(&sent)?;
+        let changed = self
+            .db
+            .alone(|db| db.send(&self.statement, &as_sent(&sent)))?;
+        Ok(usize::try_from(changed).unwrap_or(usize::MAX))
+    }
+
+    /// Begins to read its rows.
+    pub(in crate::store) fn rows(
+        &mut self,
+        parameters: impl Parameters,
+    ) -> Result<Rows<'_>, Fault> {
+        let sent = Self::bound(parameters)?;
+        self.check(&sent)?;
+        let query = |db: &Db| {
+            db.count_call();
+            wait(db.client()?.query(&self.statement, &as_sent(&sent)))
+        };
+        let rows = match self.writes {
+            true => self.db.alone(query)?,
+            false => query(self.db)?,
+        };
+        Ok(Rows {
+            rows: rows.into_iter(),
+            current: None,
+            of: PhantomData,
+        })
+    }
+}
+
+/// Returns parameters as tokio-postgres takes them.
+fn as_sent(sent: &[Sent]) -> Vec<&(dyn ToSql + Sync)> {
+    sent.iter().map(|it| it as &(dyn ToSql + Sync)).collect()
+}
+
+impl Rows<'_> {
+    /// Returns the next row.
+    pub(in crate::store) fn next(&mut self) -> Result<Option<&Row>, Fault> {
+        self.current = self.rows.next().map(|row| Row { row });
+        Ok(self.current.as_ref())
+    }
+}
+
+impl Row {
+    /// Returns the value at a place without a copy of it.
+    pub(in crate::store) fn value_at(&self, place: usize) -> Result<ValueRef<'_>, Fault> {
+        Ok(self.row.try_get::<_, Read<'_>>(place)?.0)
+    }
+
+    /// Returns how many columns it has.
+    pub(in crate::store) fn width(&self) -> usize {
+        self.row.len()
+    }
+
+    /// Returns the name of the column at a place that is there.
+    pub(in crate::store) fn column_name(&self, place: usize) -> &str {
+        self.row.columns().get(place).map_or("?", |it| it.name())
+    }
+}

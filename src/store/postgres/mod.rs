@@ -1,0 +1,10 @@
+//! PostgreSQL's side of the store: how a server is reached, asked and given its tables.
+
+pub(in crate::store) mod db;
+mod dialect;
+pub(in crate::store) mod faults;
+pub(in crate::store) mod lock;
+pub(in crate::store) mod schema;
+mod session;
+mod sets;
+mod values;

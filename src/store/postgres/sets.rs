@@ -1,0 +1,129 @@
+//! Many rows with one statement: PostgreSQL's way to write sets.
+//!
+//! Each column of a set is one parameter, a list; so a set of any size is one round trip and one plan.
+
+use std::collections::HashMap;
+use std::fmt::Write;
+use std::sync::Arc;
+
+use tokio_postgres::types::{ToSql, Type};
+
+use crate::store::postgres::db::Db;
+use crate::store::postgres::values::Element;
+use crate::store::sets::Table;
+use crate::store::value::{Fault, ValueRef};
+
+/// How many rows are sent with one statement: about a megabyte.
+const ROWS_A_STATEMENT: usize = 10_000;
+
+impl Db {
+    /// Inserts rows, whose values stand one row after the other.
+    pub(in crate::store) fn insert_rows(
+        &self,
+        into: &Table,
+        values: &[ValueRef<'_>],
+    ) -> Result<(), Fault> {
+        let columns = into.columns.join(", ");
+        let sql = |lists: &str| {
+            format!(
+                "insert into {} ({columns}) select * from unnest({lists}) {}",
+                into.name, into.on_conflict
+            )
+        };
+        self.send_set(into.name, into.columns, values, &sql)
+    }
+
+    /// Deletes the rows with these keys, whose values stand one key after the other.
+    pub(in crate::store) fn delete_rows(
+        &self,
+        from: &str,
+        key: &[&str],
+        values: &[ValueRef<'_>],
+    ) -> Result<(), Fault> {
+        let (columns, equal) = (key.join(", "), equal_to_each(key));
+        let sql = |lists: &str| {
+            format!("delete from {from} t using unnest({lists}) as k ({columns}) where {equal}")
+        };
+        self.send_set(from, key, values, &sql)
+    }
+
+    /// Gives one column of the rows with these keys a new value: it, then the key, one row after the other.
+    pub(in crate::store) fn update_rows(
+        &self,
+        table: &str,
+        column: &str,
+        key: &[&str],
+        values: &[ValueRef<'_>],
+    ) -> Result<(), Fault> {
+        let all: Vec<&str> = [column].iter().chain(key).copied().collect();
+        let (columns, equal) = (key.join(", "), equal_to_each(key));
+        let sql = |lists: &str| {
+            format!(
+                "update {table} t set {column} = k.new_value
+                   from unnest({lists}) as k (new_value, {columns}) where {equal}"
+            )
+        };
+        self.send_set(table, &all, values, &sql)
+    }
+
+    /// Sends a set of rows as a list for each column.
+    fn send_set(
+        &self,
+        table: &str,
+        columns: &[&str],
+        values: &[ValueRef<'_>],
+        sql: &dyn Fn(&str) -> String,
+    ) -> Result<(), Fault> {
+        if values.is_empty() {
+            return Ok(());
+        }
+        let types = self.types_of(table, columns)?;
+        let mut lists = String::new();
+        for (place, ty) in types.iter().enumerate() {
+            let comma = if place == 0 { "" } else { ", " };
+            // Writing to a text cannot fail.
+            let _ = write!(lists, "{comma}${}::{}[]", place + 1, ty.name());
+        }
+        let sql = sql(&lists);
+        let statement = match self.kept(&sql) {
+            Some(statement) => statement,
+            None => self.keep(&sql, &sql)?,
+        };
+        let width = columns.len();
+        for rows in values.chunks(width * ROWS_A_STATEMENT) {
+            let lists: Vec<Vec<Element<'_>>> = (0..width)
+                .map(|place| {
+                    let column = rows.iter().skip(place).step_by(width);
+                    column.map(|value| Element(*value)).collect()
+                })
+                .collect();
+            let sent: Vec<&(dyn ToSql + Sync)> =
+                lists.iter().map(|it| it as &(dyn ToSql + Sync)).collect();
+            self.alone(|db| db.send(&statement, &sent))?;
+        }
+        Ok(())
+    }
+
+    /// Returns the types of columns.
+    fn types_of(&self, table: &str, columns: &[&str]) -> Result<Arc<[Type]>, Fault> {
+        let sql = format!("select {} from {table}", columns.join(", "));
+        if let Some(types) = self.types.borrow().get(&sql) {
+            return Ok(Arc::clone(types));
+        }
+        let statement = self.keep(&sql, &sql)?;
+        let types: Arc<[Type]> = statement
+            .columns()
+            .iter()
+            .map(|it| it.type_().clone())
+            .collect();
+        let mut known: std::cell::RefMut<'_, HashMap<_, _>> = self.types.borrow_mut();
+        known.insert(sql, Arc::clone(&types));
+        Ok(types)
+    }
+}
+
+/// Returns a condition on the columns of a key.
+fn equal_to_each(key: &[&str]) -> String {
+    let equal = key.iter().map(|column| format!("t.{column} = k.{column}"));
+    equal.collect::<Vec<_>>().join(" and ")
+}

@@ -1,0 +1,10 @@
+//! Sets of rows: where they go.
+
+/// Where a set of rows goes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Table {
+    pub name: &'static str,
+    pub columns: &'static [&'static str],
+    /// What becomes of a row whose key is there: `on conflict …`, or nothing for a fault.
+    pub on_conflict: &'static str,
+}

@@ -1,0 +1,61 @@
+//! Which engine the tests' databases are of: a SQLite file in the test's folder, or, with
+//! `FLUXWATCH_TEST_STORE=postgres`, a schema of its own on the server that `tests/on-postgres` has started.
+
+use std::path::Path;
+use std::process::Command;
+
+/// The variable that names the engine.
+const ENGINE: &str = "FLUXWATCH_TEST_STORE";
+/// The variable with the server's URL, up to the database.
+const SERVER: &str = "FLUXWATCH_TEST_POSTGRES";
+
+/// Returns the server's URL if the databases are a server's.
+pub fn server() -> Option<String> {
+    match std::env::var(ENGINE).as_deref() {
+        Ok("postgres") => {
+            let url = std::env::var(SERVER);
+            Some(url.unwrap_or_else(|_| panic!("{ENGINE}=postgres is for tests/on-postgres")))
+        }
+        Ok("sqlite") | Err(_) => None,
+        Ok(other) => panic!("{ENGINE}={other}: postgres or sqlite"),
+    }
+}
+
+/// Returns whether the database is not a file, for a test of what only a file has. Says so then.
+pub fn has_no_file() -> bool {
+    let is_server = server().is_some();
+    if is_server {
+        eprintln!("skipped: this test is about a database in a file");
+    }
+    is_server
+}
+
+/// Returns the lines of `[store]` for a folder. A server's database is made where it is not there.
+pub fn store_lines(folder: &Path) -> String {
+    let Some(server) = server() else {
+        return "path = \"fluxwatch.db\"\n".to_owned();
+    };
+    let name = folder.file_name().expect("a folder has a name");
+    // Capitals are told apart, as in the folder's name.
+    let letters = name
+        .to_string_lossy()
+        .chars()
+        .filter(char::is_ascii_alphanumeric)
+        .fold(String::new(), |mut text, letter| {
+            if letter.is_ascii_uppercase() {
+                text.push('_');
+            }
+            text.push(letter.to_ascii_lowercase());
+            text
+        });
+    let schema = format!("t_{letters}");
+    let made = Command::new("psql")
+        .args(["-q", "-d", &server, "-c"])
+        .arg(format!(
+            "set client_min_messages = error; create schema if not exists {schema}"
+        ))
+        .status()
+        .expect("psql is there");
+    assert!(made.success(), "the schema can be made");
+    format!("url = \"{server}?options=-csearch_path%3D{schema}\"\ncache = \"fluxwatch.db\"\n")
+}
