@@ -122,6 +122,13 @@ impl ServerUrl {
         self
     }
 
+    /// Gives this host another place for what it can find out again.
+    #[must_use]
+    pub fn with_cache(mut self, cache: PathBuf) -> Self {
+        self.cache = cache;
+        self
+    }
+
     /// Has the server's certificate come from the authorities in a file.
     #[must_use]
     pub fn with_authorities(mut self, ca_file: PathBuf) -> Self {

@@ -167,6 +167,22 @@ pub enum DbCommand {
     Prune(DbPrune),
     /// What it holds, octets a change, growth
     Stats(DbStats),
+    /// Copy everything into another database: from a file to PostgreSQL, or back
+    Move(DbMove),
+}
+
+/// `db move`.
+#[derive(Debug, Args)]
+pub struct DbMove {
+    /// Where to: postgres://ROLE@HOST/DATABASE, or a file that does not exist
+    #[arg(long, value_name = "URL or FILE")]
+    pub to: String,
+    /// Holds the role's password
+    #[arg(long, value_name = "FILE")]
+    pub password_file: Option<PathBuf>,
+    /// The certificate authorities of the server, as PEM
+    #[arg(long, value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
 }
 
 /// `db backup`.

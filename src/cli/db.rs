@@ -2,18 +2,20 @@
 
 use std::io::{IsTerminal, Write};
 use std::path::Path;
+use std::sync::Arc;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use crate::cli::arguments::{DbBackup, DbCommand, DbPrune, DbStats, DbVerify, StatsFormat};
+use crate::cli::arguments::{DbBackup, DbCommand, DbMove, DbPrune, DbStats, DbVerify, StatsFormat};
 use crate::cli::failure::{Done, Failure};
 use crate::cli::output::{stdout, table};
 use crate::cli::session::{load_config, open_store, open_to_look};
 use crate::count::counted;
 use crate::evidence::Hash;
 use crate::pipeline::{PrunePlan, Retention};
-use crate::store::{DatabaseStats, PollerLock, Store, StoreError, Verification};
+use crate::place::{ServerUrl, StoreUrl};
+use crate::store::{DatabaseStats, PollerLock, Store, StoreError, StoreOptions, Verification};
 use crate::time::{Clock, Timestamp, WallClock};
 
 /// Runs the command.
@@ -24,6 +26,7 @@ pub fn run(config: Option<&Path>, command: &DbCommand) -> Result<Done, Failure> 
         DbCommand::Recount => recount(config),
         DbCommand::Prune(command) => prune(config, command),
         DbCommand::Stats(command) => stats(config, command),
+        DbCommand::Move(command) => move_to(config, command),
     }
 }
 
@@ -54,6 +57,68 @@ fn backup(config: Option<&Path>, command: &DbBackup) -> Result<Done, Failure> {
     writeln!(out, "{}: {size} octets, sound", command.file.display())?;
     out.flush()?;
     Ok(Done::Well)
+}
+
+/// Copies everything into another database.
+fn move_to(config: Option<&Path>, command: &DbMove) -> Result<Done, Failure> {
+    let config = load_config(config)?;
+    if config.store_url.is_absent() {
+        return Err(StoreError::Missing(config.store_url.to_string().into()).into());
+    }
+    let to = place_of(command)?;
+    if to.file().is_some_and(Path::exists) {
+        return Err(Failure::usage(format!("{to} exists already"))
+            .hint("a database is moved into a new file: name another"));
+    }
+    let held = |at: &StoreUrl| -> Result<PollerLock, Failure> {
+        PollerLock::take(at, false)?.ok_or_else(|| {
+            Failure::local(format!(
+                "another fluxwatch polls into {at}; nothing was moved"
+            ))
+            .hint("stop it, or wait until it ends")
+        })
+    };
+    let _locks = (held(&config.store_url)?, held(&to)?);
+    let (store, options) = (
+        open_store(&config)?,
+        StoreOptions {
+            reverse_index: config.reverse_index,
+            create: true,
+        },
+    );
+    let other = Store::open(&to, options)?;
+    let bar = spinner();
+    let rows = store.upkeep().move_to(&other, |table, rows| {
+        bar.set_message(format!("{table}: {rows} rows"))
+    })?;
+    bar.finish_and_clear();
+    let mut out = stdout();
+    writeln!(
+        out,
+        "{rows} rows copied from {} to {to}. `fluxwatch db verify` checks them once [store] names it; the old database is as it was",
+        config.store_url
+    )?;
+    out.flush()?;
+    Ok(Done::Well)
+}
+
+/// Returns where a database is to be moved.
+fn place_of(command: &DbMove) -> Result<StoreUrl, Failure> {
+    if !command.to.contains("://") {
+        return Ok(Path::new(&command.to).into());
+    }
+    let usage = |what: String| Failure::usage(format!("--to {what}"));
+    let folder =
+        tempfile::tempdir().map_err(|error| Failure::file(&std::env::temp_dir(), &error))?;
+    let mut server = ServerUrl::parse(&command.to, folder.path().join("cache")).map_err(usage)?;
+    if let Some(file) = &command.password_file {
+        let text = std::fs::read_to_string(file).map_err(|error| Failure::file(file, &error))?;
+        server = server.with_password(text.trim_end());
+    }
+    if let Some(file) = &command.ca_file {
+        server = server.with_authorities(file.clone());
+    }
+    Ok(StoreUrl::Server(Arc::new(server)))
 }
 
 /// What a check found, as scripts read it.

@@ -416,6 +416,13 @@ const EXAMPLES: &[Examples] = &[
         )],
     ),
     (
+        "db move",
+        &[(
+            "fluxwatch db move --to postgres://fluxwatch@db.example/fluxwatch --password-file /etc/fluxwatch/db.password",
+            "from a file to a PostgreSQL server",
+        )],
+    ),
+    (
         "db prune",
         &[(
             "fluxwatch db prune --dry-run",

@@ -10,6 +10,7 @@ use crate::config::{Config, ConfigError};
 use crate::dns::Name;
 use crate::file;
 use crate::pipeline::{Pipeline, examine_parts};
+use crate::place::StoreUrl;
 use crate::store::{PollerLock, Store, StoreError, StoreOptions};
 use crate::time::WallClock;
 
@@ -137,9 +138,9 @@ pub fn open_watching(config: Config, store: Store) -> Result<Pipeline, Failure> 
     )?)
 }
 
-/// A pipeline over a copy of the database, which is gone when this is dropped.
+/// A pipeline over a copy of the database, or over a transaction of a server, which is gone when this is dropped.
 pub struct DryRun {
-    /// Works on the copy; the mailer is never asked.
+    /// Works on that; the mailer is never asked.
     pub pipeline: Pipeline,
     // Behind the pipeline: fields are dropped in order, and the pipeline has files in it open.
     _folder: tempfile::TempDir,
@@ -150,11 +151,23 @@ pub fn open_dry_run(mut config: Config) -> Result<DryRun, Failure> {
     let folder =
         tempfile::tempdir().map_err(|error| Failure::file(&std::env::temp_dir(), &error))?;
     let copy = folder.path().join("dry-run.db");
-    if let Some(path) = config.store_url.file().filter(|path| path.exists()) {
-        Store::copy(path, &copy)?;
-    }
-    config.store_url = copy.into();
-    let store = create_store(&config)?;
+    let store = match &config.store_url {
+        StoreUrl::Server(server) => {
+            // Its digests are of a state that will never have been.
+            let server = (**server).clone().with_cache(copy);
+            config.store_url = StoreUrl::Server(Arc::new(server));
+            let store = create_store(&config)?;
+            store.begin_trial()?;
+            store
+        }
+        StoreUrl::File(path) => {
+            if path.exists() {
+                Store::copy(path, &copy)?;
+            }
+            config.store_url = copy.into();
+            create_store(&config)?
+        }
+    };
     Ok(DryRun {
         pipeline: open_watching(config, store)?,
         _folder: folder,

@@ -122,7 +122,23 @@ impl Db {
 
     /// Inserts rows, whose values stand one row after the other.
     pub(super) fn insert_rows(&self, into: &Table, values: &[ValueRef<'_>]) -> Result<(), Fault> {
-        either!(self, db => db.insert_rows(into, values))
+        self.insert_set(into.name, into.columns, into.on_conflict, values)
+    }
+
+    /// [`Db::insert_rows`] into a table that is known when the program runs.
+    pub(super) fn insert_set(
+        &self,
+        table: &str,
+        columns: &[&str],
+        on_conflict: &str,
+        values: &[ValueRef<'_>],
+    ) -> Result<(), Fault> {
+        either!(self, db => db.insert_rows(table, columns, on_conflict, values))
+    }
+
+    /// Returns the columns of a table that are written.
+    pub(super) fn columns_of(&self, table: &str) -> Result<Vec<String>, Fault> {
+        either!(self, db => db.columns_of(table))
     }
 
     /// Deletes the rows with these keys, whose values stand one key after the other.
@@ -244,6 +260,15 @@ impl Statement<'_> {
         Ok(match self {
             Self::Sqlite(statement) => Rows::Sqlite(statement.rows(parameters)?),
             Self::Postgres(statement) => Rows::Postgres(statement.rows(parameters)?),
+        })
+    }
+
+    /// Begins to read its rows where they may be millions: a server sends them some thousands at a time. Within a
+    /// transaction; outside of one it is [`Statement::rows`].
+    pub(super) fn scan(&mut self, parameters: impl Parameters) -> Result<Rows<'_>, Fault> {
+        Ok(match self {
+            Self::Sqlite(statement) => Rows::Sqlite(statement.rows(parameters)?),
+            Self::Postgres(statement) => Rows::Postgres(statement.scan(parameters)?),
         })
     }
 

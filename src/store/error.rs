@@ -122,6 +122,9 @@ pub enum StoreError {
         "database {0} has another name too (a hard link): what is in the log of one name is lost under the other; remove the other name, or make a copy with `fluxwatch db backup`"
     )]
     MoreNames(PathBuf),
+    /// A database that is moved goes into one that holds nothing.
+    #[error("database {0} holds zones, cases or exemptions already, and nothing was moved into it")]
+    Taken(PathBuf),
     /// Something was asked that only a database in a file can do.
     #[error("database {path} is a server's: {what} is made by the server's own tools")]
     OnlyOfAFile {

@@ -41,6 +41,8 @@ pub struct Store {
     pub(super) file: Option<FileSide>,
     pub(super) key: DigestKey,
     pub(super) database_id: [u8; 16],
+    /// Tells the state that this host's cache is of: the database, and which of the lives of its server.
+    pub(super) cache_id: [u8; 16],
     pub(super) has_reverse_index: bool,
     /// Rows of name servers met lately, by their wire names; emptied when a transaction is rolled back.
     pub(super) host_rows: RefCell<HashMap<Box<[u8]>, HostRow>>,
@@ -211,6 +213,18 @@ impl Store {
                 _ => unusable(named, fault),
             }),
         }
+    }
+
+    /// Has everything that is done from now on be taken back when this is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Engine`]; a database in a file is copied instead.
+    pub fn begin_trial(&self) -> Result<(), StoreError> {
+        self.run(|db| match db {
+            Db::Sqlite(_) => Err(Fault::other("a trial over a file works on a copy")),
+            Db::Postgres(db) => db.begin_trial(),
+        })
     }
 
     /// Returns the secret under this database's digests.

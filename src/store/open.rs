@@ -94,7 +94,12 @@ impl Store {
             db.set_reverse_index(options.reverse_index)
                 .map_err(engine)?;
         }
-        Self::finish_server(db, server)
+        let life = db.life().map_err(engine)?;
+        let mut store = Self::finish_server(db, server)?;
+        for (octet, more) in store.cache_id.iter_mut().zip(life) {
+            *octet ^= more;
+        }
+        Ok(store)
     }
 
     /// Opens the database to read only. What the poller commits is seen.
@@ -224,6 +229,7 @@ impl Store {
             file,
             key,
             database_id,
+            cache_id: database_id,
             has_reverse_index,
             host_rows: RefCell::default(),
             zones_at: RefCell::default(),

@@ -237,15 +237,21 @@ impl IntoValue for Texts {
     }
 }
 
+impl<'a> From<&'a Value> for ValueRef<'a> {
+    fn from(value: &'a Value) -> Self {
+        match value {
+            Value::Null => Self::Null,
+            Value::Integer(number) => Self::Integer(*number),
+            Value::Real(number) => Self::Real(*number),
+            Value::Text(text) => Self::Text(text),
+            Value::Octets(octets) => Self::Octets(octets),
+        }
+    }
+}
+
 impl IntoValue for Value {
     fn to_value(&self) -> ValueRef<'_> {
-        match self {
-            Self::Null => ValueRef::Null,
-            Self::Integer(number) => ValueRef::Integer(*number),
-            Self::Real(number) => ValueRef::Real(*number),
-            Self::Text(text) => ValueRef::Text(text),
-            Self::Octets(octets) => ValueRef::Octets(octets),
-        }
+        self.into()
     }
 }
 

@@ -428,7 +428,7 @@ impl Ledger<'_> {
         let engine = |fault| self.store.engine(fault);
         let sql = "select id, name from owner where zone_id = ? order by id";
         let mut statement = self.store.db.prepare(sql).map_err(engine)?;
-        let mut rows = statement.rows([zone.0]).map_err(engine)?;
+        let mut rows = statement.scan([zone.0]).map_err(engine)?;
         while let Some(row) = rows.next().map_err(engine)? {
             // By place: every owner of the zone passes here.
             let (owner_id, key): (i64, String) =

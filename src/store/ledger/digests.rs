@@ -136,9 +136,8 @@ impl Ledger<'_> {
         let body = count
             .checked_mul(SLOT_OCTETS)?
             .checked_add(HEADER_OCTETS + 8)?;
-        let fits = &header[..8] == MAGIC
-            && header[8..24] == self.store.database_id
-            && length == body as u64;
+        let fits =
+            &header[..8] == MAGIC && header[8..24] == self.store.cache_id && length == body as u64;
         if !fits {
             return None;
         }
@@ -218,7 +217,7 @@ impl Ledger<'_> {
             file.write_all(octets)
         };
         write(MAGIC)?;
-        write(&self.store.database_id)?;
+        write(&self.store.cache_id)?;
         write(&version_id.to_le_bytes())?;
         write(&(table.len() as u64).to_le_bytes())?;
         for slot in table.iter() {
@@ -267,7 +266,7 @@ impl Ledger<'_> {
         let mut records = Vec::new();
         let engine = |fault| self.store.engine(fault);
         let mut statement = self.store.db.prepare(&sql).map_err(engine)?;
-        let mut rows = statement.rows([zone.id.0]).map_err(engine)?;
+        let mut rows = statement.scan([zone.id.0]).map_err(engine)?;
         while let Some(row) = rows.next().map_err(engine)? {
             // By place: every record of the zone passes here.
             let id: i64 = row.at(0).map_err(engine)?;

@@ -84,7 +84,7 @@ impl Ledger<'_> {
         add(&mut tally);
         self.store.run(|db| {
             let mut statement = db.prepare("select user_of, week, count from popularity")?;
-            let mut rows = statement.rows(())?;
+            let mut rows = statement.scan(())?;
             while let Some(row) = rows.next()? {
                 let one = hash(row.get("user_of")?, row.get("week")?);
                 let count: i64 = row.get("count")?;
@@ -256,7 +256,7 @@ fn each_user(
           order by r.owner_id"
     );
     let mut statement = db.prepare(&sql)?;
-    let mut rows = statement.rows(())?;
+    let mut rows = statement.scan(())?;
     let (mut owner, mut hosts, mut week) = (0, Vec::new(), 0);
     while let Some(row) = rows.next()? {
         // By place: every delegation there is passes here.

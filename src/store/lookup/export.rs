@@ -129,7 +129,7 @@ impl Lookup<'_> {
         let mut add = |sql: &str, zone: i64| -> Result<(), StoreError> {
             self.store.run(|db| {
                 let mut statement = db.prepare(sql)?;
-                let mut rows = statement.rows(params![since, before, zone])?;
+                let mut rows = statement.scan(params![since, before, zone])?;
                 while let Some(row) = rows.next()? {
                     versions.push((row.get("observed_at")?, row.get("id")?));
                 }

@@ -137,7 +137,7 @@ impl Lookup<'_> {
         self.store.run(|db| {
             let sql = "select owner_id, rdata from record where rrtype = 2";
             let mut statement = db.prepare(sql)?;
-            let mut rows = statement.rows(())?;
+            let mut rows = statement.scan(())?;
             while let Some(row) = rows.next()? {
                 // By place: every delegation there is passes here.
                 let host = row.at(1)?;

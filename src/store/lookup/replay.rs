@@ -80,7 +80,7 @@ impl Lookup<'_> {
         }
         let mut runs = Vec::new();
         for statement in &mut statements {
-            let rows = statement.rows(()).map_err(engine)?;
+            let rows = statement.scan(()).map_err(engine)?;
             let mut run = Run { rows, head: None };
             run.advance().map_err(engine)?;
             runs.push(run);

@@ -2,7 +2,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::marker::PhantomData;
 use std::sync::Arc;
 
 use tokio_postgres::Client;
@@ -33,17 +32,28 @@ pub(in crate::store) struct Db {
     /// How often the session was opened.
     sessions: Cell<u64>,
     /// Statements that are prepared, by their texts.
-    kept: RefCell<HashMap<String, tokio_postgres::Statement>>,
+    kept: RefCell<HashMap<String, Kept>>,
     /// The types of the columns of sets, by the texts that ask for them.
     pub(super) types: RefCell<HashMap<String, Arc<[Type]>>>,
     is_in_transaction: Cell<bool>,
+    /// Everything is taken back in the end: transactions are savepoints of one that is never committed.
+    is_trial: Cell<bool>,
     call_count: Cell<u64>,
+    cursor_count: Cell<u64>,
+}
+
+/// A statement that is kept prepared.
+#[derive(Clone)]
+pub(super) struct Kept {
+    /// In PostgreSQL's words.
+    sql: Arc<str>,
+    pub(super) prepared: tokio_postgres::Statement,
 }
 
 /// A statement that is prepared.
 pub(in crate::store) struct Statement<'a> {
     db: &'a Db,
-    statement: tokio_postgres::Statement,
+    kept: Kept,
     /// Whether it writes, and returns what it wrote.
     writes: bool,
 }
@@ -52,8 +62,18 @@ pub(in crate::store) struct Statement<'a> {
 pub(in crate::store) struct Rows<'a> {
     rows: std::vec::IntoIter<tokio_postgres::Row>,
     current: Option<Row>,
-    of: PhantomData<&'a Db>,
+    /// Where more come from.
+    cursor: Option<Cursor<'a>>,
 }
+
+/// A cursor of the server, which is closed when this is dropped.
+struct Cursor<'a> {
+    db: &'a Db,
+    name: String,
+}
+
+/// How many rows a cursor gives at a time.
+const ROWS_A_FETCH: usize = 5_000;
 
 /// One row.
 pub(in crate::store) struct Row {
@@ -77,14 +97,16 @@ impl Db {
             kept: RefCell::default(),
             types: RefCell::default(),
             is_in_transaction: Cell::new(false),
+            is_trial: Cell::new(false),
             call_count: Cell::new(0),
+            cursor_count: Cell::new(0),
         })
     }
 
     /// Returns the session; opens another if it was lost and nothing hangs on it.
     fn client(&self) -> Result<Arc<Client>, Fault> {
         let client = Arc::clone(&self.client.borrow());
-        if !client.is_closed() || self.is_in_transaction() {
+        if !client.is_closed() || self.is_in_transaction() || self.is_trial.get() {
             return Ok(client);
         }
         let Some(server) = &self.again else {
@@ -124,6 +146,9 @@ impl Db {
 
     /// Begins a transaction that writes, when it is this session's turn.
     pub(in crate::store) fn begin_writing(&self) -> Result<(), Fault> {
+        if self.is_trial.get() {
+            return self.begin("savepoint trial");
+        }
         self.begin("begin")?;
         let turn = self.run(&format!(
             "select pg_advisory_xact_lock({})",
@@ -137,7 +162,18 @@ impl Db {
 
     /// Begins a transaction that reads one state.
     pub(in crate::store) fn begin_reading(&self) -> Result<(), Fault> {
+        if self.is_trial.get() {
+            return self.begin("savepoint trial");
+        }
         self.begin("begin isolation level repeatable read, read only")
+    }
+
+    /// Begins a trial: what is done from now on is taken back when the session ends. It does not wait for its turn, and
+    /// who writes the same rows meanwhile waits for it.
+    pub(in crate::store) fn begin_trial(&self) -> Result<(), Fault> {
+        self.run("begin")?;
+        self.is_trial.set(true);
+        Ok(())
     }
 
     /// Begins a transaction.
@@ -149,7 +185,10 @@ impl Db {
 
     /// Makes what was written durable and ends the transaction.
     pub(in crate::store) fn commit(&self) -> Result<(), Fault> {
-        let done = self.run("commit");
+        let done = match self.is_trial.get() {
+            true => self.run("release savepoint trial"),
+            false => self.run("commit"),
+        };
         self.is_in_transaction.set(false);
         done.map_err(Fault::of_commit)
     }
@@ -157,7 +196,10 @@ impl Db {
     /// Takes back what was written and ends the transaction.
     pub(in crate::store) fn roll_back(&self) -> Result<(), Fault> {
         self.is_in_transaction.set(false);
-        self.run("rollback")
+        match self.is_trial.get() {
+            true => self.run("rollback to savepoint trial; release savepoint trial"),
+            false => self.run("rollback"),
+        }
     }
 
     /// Runs statements that take nothing and give nothing.
@@ -170,32 +212,36 @@ impl Db {
     pub(in crate::store) fn prepare(&self, sql: &str) -> Result<Statement<'_>, Fault> {
         // A session that is opened anew has none prepared.
         self.client()?;
-        let statement = match self.kept(sql) {
-            Some(statement) => statement,
+        let kept = match self.kept(sql) {
+            Some(kept) => kept,
             None => self.keep(sql, &translate(sql))?,
         };
         let words = ["insert", "update", "delete"];
         Ok(Statement {
             db: self,
-            statement,
+            kept,
             writes: words.iter().any(|word| sql.trim_start().starts_with(word)),
         })
     }
 
     /// Prepares a statement in PostgreSQL's words and keeps it under a text.
-    pub(super) fn keep(&self, key: &str, sql: &str) -> Result<tokio_postgres::Statement, Fault> {
-        let statement =
+    pub(super) fn keep(&self, key: &str, sql: &str) -> Result<Kept, Fault> {
+        let prepared =
             wait(self.client()?.prepare(sql)).map_err(|fault| fault.in_statement(sql))?;
+        let made = Kept {
+            sql: sql.into(),
+            prepared,
+        };
         let mut kept = self.kept.borrow_mut();
         if kept.len() >= KEPT_MAX {
             kept.clear();
         }
-        kept.insert(key.to_owned(), statement.clone());
-        Ok(statement)
+        kept.insert(key.to_owned(), made.clone());
+        Ok(made)
     }
 
     /// Returns a statement that is kept under a text.
-    pub(super) fn kept(&self, key: &str) -> Option<tokio_postgres::Statement> {
+    pub(super) fn kept(&self, key: &str) -> Option<Kept> {
         self.kept.borrow().get(key).cloned()
     }
 
@@ -259,7 +305,7 @@ impl Statement<'_> {
 
     /// Checks that there are as many parameters as it has.
     fn check(&self, sent: &[Sent]) -> Result<(), Fault> {
-        let (there, wanted) = (sent.len(), self.statement.params().len());
+        let (there, wanted) = (sent.len(), self.kept.prepared.params().len());
         match there == wanted {
             true => Ok(()),
             false => Err(Fault::other(format!(
@@ -277,7 +323,7 @@ impl Statement<'_> {
         self.check(&sent)?;
         let changed = self
             .db
-            .alone(|db| db.send(&self.statement, &as_sent(&sent)))?;
+            .alone(|db| db.send(&self.kept.prepared, &as_sent(&sent)))?;
         Ok(usize::try_from(changed).unwrap_or(usize::MAX))
     }
 
@@ -290,7 +336,7 @@ impl Statement<'_> {
         self.check(&sent)?;
         let query = |db: &Db| {
             db.count_call();
-            wait(db.client()?.query(&self.statement, &as_sent(&sent)))
+            wait(db.client()?.query(&self.kept.prepared, &as_sent(&sent)))
         };
         let rows = match self.writes {
             true => self.db.alone(query)?,
@@ -299,8 +345,38 @@ impl Statement<'_> {
         Ok(Rows {
             rows: rows.into_iter(),
             current: None,
-            of: PhantomData,
+            cursor: None,
         })
+    }
+
+    /// Begins to read its rows, some thousands at a time.
+    pub(in crate::store) fn scan(
+        &mut self,
+        parameters: impl Parameters,
+    ) -> Result<Rows<'_>, Fault> {
+        if !self.db.is_in_transaction() {
+            return self.rows(parameters);
+        }
+        let sent = Self::bound(parameters)?;
+        self.check(&sent)?;
+        let number = self.db.cursor_count.get() + 1;
+        self.db.cursor_count.set(number);
+        let name = format!("rows_{number}");
+        let sql = format!("declare {name} no scroll cursor for {}", self.kept.sql);
+        self.db.count_call();
+        let client = self.db.client()?;
+        let types: Vec<(&(dyn ToSql + Sync), Type)> = as_sent(&sent)
+            .into_iter()
+            .zip(self.kept.prepared.params().iter().cloned())
+            .collect();
+        wait(client.query_typed(&sql, &types))?;
+        let mut rows = Rows {
+            rows: Vec::new().into_iter(),
+            current: None,
+            cursor: Some(Cursor { db: self.db, name }),
+        };
+        rows.fetch()?;
+        Ok(rows)
     }
 }
 
@@ -312,8 +388,35 @@ fn as_sent(sent: &[Sent]) -> Vec<&(dyn ToSql + Sync)> {
 impl Rows<'_> {
     /// Returns the next row.
     pub(in crate::store) fn next(&mut self) -> Result<Option<&Row>, Fault> {
-        self.current = self.rows.next().map(|row| Row { row });
+        let mut next = self.rows.next();
+        if next.is_none() && self.cursor.is_some() {
+            self.fetch()?;
+            next = self.rows.next();
+        }
+        self.current = next.map(|row| Row { row });
         Ok(self.current.as_ref())
+    }
+
+    /// Has the cursor give some rows; closes it where these are the last.
+    fn fetch(&mut self) -> Result<(), Fault> {
+        let Some(cursor) = &self.cursor else {
+            return Ok(());
+        };
+        let sql = format!("fetch {ROWS_A_FETCH} from {}", cursor.name);
+        cursor.db.count_call();
+        let rows = wait(cursor.db.client()?.query_typed(&sql, &[]))?;
+        if rows.len() < ROWS_A_FETCH {
+            self.cursor = None;
+        }
+        self.rows = rows.into_iter();
+        Ok(())
+    }
+}
+
+impl Drop for Cursor<'_> {
+    fn drop(&mut self) {
+        // It ends with its transaction at the latest.
+        let _ = self.db.run(&format!("close {}", self.name));
     }
 }
 

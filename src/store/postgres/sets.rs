@@ -10,7 +10,6 @@ use tokio_postgres::types::{ToSql, Type};
 
 use crate::store::postgres::db::Db;
 use crate::store::postgres::values::Element;
-use crate::store::sets::Table;
 use crate::store::value::{Fault, ValueRef};
 
 /// How many rows are sent with one statement: about a megabyte.
@@ -20,17 +19,34 @@ impl Db {
     /// Inserts rows, whose values stand one row after the other.
     pub(in crate::store) fn insert_rows(
         &self,
-        into: &Table,
+        table: &str,
+        columns: &[&str],
+        on_conflict: &str,
         values: &[ValueRef<'_>],
     ) -> Result<(), Fault> {
-        let columns = into.columns.join(", ");
+        let names = columns.join(", ");
         let sql = |lists: &str| {
-            format!(
-                "insert into {} ({columns}) select * from unnest({lists}) {}",
-                into.name, into.on_conflict
-            )
+            format!("insert into {table} ({names}) select * from unnest({lists}) {on_conflict}")
         };
-        self.send_set(into.name, into.columns, values, &sql)
+        self.send_set(table, columns, values, &sql)
+    }
+
+    /// Returns the columns of a table that are written: those that are computed are not.
+    pub(in crate::store) fn columns_of(&self, table: &str) -> Result<Vec<String>, Fault> {
+        let sql = "select column_name::text from information_schema.columns
+                    where table_schema = current_schema() and table_name = ?
+                          and is_generated = 'NEVER'
+                    order by ordinal_position";
+        let mut statement = self.prepare(sql)?;
+        let mut rows = statement.rows([table])?;
+        let mut names = Vec::new();
+        while let Some(row) = rows.next()? {
+            match row.value_at(0)? {
+                ValueRef::Text(name) => names.push(name.to_owned()),
+                other => return Err(Fault::other(format!("a name is {}", other.type_name()))),
+            }
+        }
+        Ok(names)
     }
 
     /// Deletes the rows with these keys, whose values stand one key after the other.
@@ -85,8 +101,8 @@ impl Db {
             let _ = write!(lists, "{comma}${}::{}[]", place + 1, ty.name());
         }
         let sql = sql(&lists);
-        let statement = match self.kept(&sql) {
-            Some(statement) => statement,
+        let kept = match self.kept(&sql) {
+            Some(kept) => kept,
             None => self.keep(&sql, &sql)?,
         };
         let width = columns.len();
@@ -99,7 +115,7 @@ impl Db {
                 .collect();
             let sent: Vec<&(dyn ToSql + Sync)> =
                 lists.iter().map(|it| it as &(dyn ToSql + Sync)).collect();
-            self.alone(|db| db.send(&statement, &sent))?;
+            self.alone(|db| db.send(&kept.prepared, &sent))?;
         }
         Ok(())
     }
@@ -110,8 +126,9 @@ impl Db {
         if let Some(types) = self.types.borrow().get(&sql) {
             return Ok(Arc::clone(types));
         }
-        let statement = self.keep(&sql, &sql)?;
-        let types: Arc<[Type]> = statement
+        let kept = self.keep(&sql, &sql)?;
+        let types: Arc<[Type]> = kept
+            .prepared
             .columns()
             .iter()
             .map(|it| it.type_().clone())

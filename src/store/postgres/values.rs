@@ -57,18 +57,6 @@ impl ToSql for Sent {
     to_sql_checked!();
 }
 
-impl<'a> From<&'a Value> for ValueRef<'a> {
-    fn from(value: &'a Value) -> Self {
-        match value {
-            Value::Null => Self::Null,
-            Value::Integer(number) => Self::Integer(*number),
-            Value::Real(number) => Self::Real(*number),
-            Value::Text(text) => Self::Text(text),
-            Value::Octets(octets) => Self::Octets(octets),
-        }
-    }
-}
-
 /// A value of a column, sent alone or in a set.
 #[derive(Debug)]
 pub(super) struct Element<'a>(pub ValueRef<'a>);

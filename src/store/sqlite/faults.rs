@@ -41,6 +41,7 @@ impl StoreError {
             | Self::NoReverseIndex(_)
             | Self::TooManyNames(..)
             | Self::OnlyOfAFile { .. }
+            | Self::Taken(_)
             | Self::MoreNames(_)
             | Self::Damaged { .. } => false,
         }
@@ -71,6 +72,7 @@ impl StoreError {
             Self::NoReverseIndex(_) => {
                 Some("set store.reverse_index = true; the next poll makes the index".to_owned())
             }
+            Self::Taken(_) => Some("name a new file, or a new schema or database".to_owned()),
             Self::OnlyOfAFile { .. } => Some(
                 "see `how-to/run-on-postgresql.md`: pg_basebackup, pg_dump and a standby".to_owned(),
             ),

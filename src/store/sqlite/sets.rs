@@ -4,7 +4,6 @@
 //! by being put together (a list of pairs makes it read the whole table), so their statement is prepared once and run
 //! for each row. For whoever calls, each is one call; another engine sends the whole set at once.
 
-use crate::store::sets::Table;
 use crate::store::sqlite::db::{Db, in_sqlite};
 use crate::store::sqlite::dialect::OR_FAIL;
 use crate::store::value::{Fault, ValueRef};
@@ -16,17 +15,16 @@ impl Db {
     /// Inserts rows, whose values stand one row after the other.
     pub(in crate::store) fn insert_rows(
         &self,
-        into: &Table,
+        table: &str,
+        columns: &[&str],
+        on_conflict: &str,
         values: &[ValueRef<'_>],
     ) -> Result<(), Fault> {
-        let width = into.columns.len();
-        let (columns, marks) = (into.columns.join(", "), vec!["?"; width].join(", "));
+        let width = columns.len();
+        let (columns, marks) = (columns.join(", "), vec!["?"; width].join(", "));
         let sql = |rows: usize| {
             let rows = vec![format!("({marks})"); rows].join(", ");
-            format!(
-                "insert {OR_FAIL} into {} ({columns}) values {rows} {}",
-                into.name, into.on_conflict
-            )
+            format!("insert {OR_FAIL} into {table} ({columns}) values {rows} {on_conflict}")
         };
         let (full, rest) =
             values.split_at(values.len() - values.len() % (width * ROWS_A_STATEMENT));
@@ -74,6 +72,17 @@ impl Db {
             statement.raw_execute()?;
         }
         Ok(())
+    }
+}
+
+impl Db {
+    /// Returns the columns of a table that are written: those that are computed are not.
+    pub(in crate::store) fn columns_of(&self, table: &str) -> Result<Vec<String>, Fault> {
+        let mut statement = self
+            .connection()
+            .prepare("select name from pragma_table_xinfo(?) where hidden = 0 order by cid")?;
+        let names = statement.query_map([table], |row| row.get(0))?;
+        Ok(names.collect::<rusqlite::Result<_>>()?)
     }
 }
 

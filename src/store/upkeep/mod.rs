@@ -5,6 +5,7 @@ use crate::store::handle::Store;
 pub(in crate::store) mod checkpoint;
 pub(in crate::store) mod clock;
 pub(in crate::store) mod integrity;
+pub(in crate::store) mod moving;
 pub(in crate::store) mod retention;
 
 /// Keeping the database sound.
