@@ -27,6 +27,7 @@ mod console;
 mod desk;
 mod disk_faults;
 mod drift;
+mod engines;
 mod enrich;
 mod equivalence;
 mod evaluation;

@@ -126,9 +126,11 @@ create table rejected_line (
     kind text collate "C" not null check (kind in ('unreadable', 'late')),
     reason text collate "C" not null,
     octets bytea not null,
-    rejected_at bigint not null,
-    unique (source_id, line_number, octets)
+    rejected_at bigint not null
 );
+-- By what stands for it: an index has no room for a line of any length.
+create unique index rejected_line_once on rejected_line (source_id, line_number, sha256(octets));
+
 
 create table source_file (
     source_id bigint not null references source (id),
@@ -327,9 +329,11 @@ create table bulk_move (
     before text collate "C" not null,
     after text collate "C" not null,
     names text collate "C" not null,
-    told_at bigint,
-    unique (version_id, kind, before, after)
+    told_at bigint
 );
+-- By what stands for them: an index has no room for sets of name servers of any length.
+create unique index bulk_move_once on bulk_move (version_id, kind, md5(before), md5(after));
+
 
 create table blindness (
     id bigint primary key default next_id('blindness'),

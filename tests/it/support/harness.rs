@@ -23,13 +23,25 @@ pub const REPORT: &str = "[report]\nfrom = \"fluxwatch@registrar.example\"\ndesk
 /// A temporary folder with a configuration.
 pub struct Bench {
     folder: tempfile::TempDir,
+    /// The lines of `[store]`.
+    store: String,
 }
 
 impl Bench {
     /// Makes a folder whose configuration is a store and `rest`.
     pub fn new(rest: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
-        let bench = Self { folder };
+        let store = store_lines(folder.path());
+        let bench = Self { folder, store };
+        bench.configure(rest);
+        bench
+    }
+
+    /// Makes a folder whose configuration is a database of a server and `rest`.
+    pub fn on(url: &str, rest: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let store = format!("url = \"{url}\"\ncache = \"cache\"\n");
+        let bench = Self { folder, store };
         bench.configure(rest);
         bench
     }
@@ -46,11 +58,8 @@ impl Bench {
 
     /// Writes the configuration anew, without a table of its own where it names none.
     pub fn configure_bare(&self, rest: &str) {
-        fs::write(
-            self.config(),
-            format!("[store]\n{}{rest}", store_lines(self.path())),
-        )
-        .expect("the folder can be written");
+        fs::write(self.config(), format!("[store]\n{}{rest}", self.store))
+            .expect("the folder can be written");
     }
 
     /// Returns the folder.

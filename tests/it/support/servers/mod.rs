@@ -1,4 +1,4 @@
-//! Real servers for the tests: the primaries Knot, NSD, BIND, PowerDNS and YADIFA, and the mail server Postfix.
+//! Real servers for the tests: the primaries Knot, NSD, BIND, PowerDNS and YADIFA, the mail server Postfix and the database PostgreSQL.
 //!
 //! Each listens on loopback alone, on ports from [`free_port`], with its configuration, state and
 //! log in a folder of its own under the directory that the test gives. A server ends when its value
@@ -12,6 +12,7 @@ mod certificate;
 mod knot;
 mod nsd;
 mod postfix;
+mod postgres;
 mod powerdns;
 mod primary;
 mod process;
@@ -22,6 +23,7 @@ pub use certificate::{TLS_NAME, make_certificate_of};
 pub use knot::Knot;
 pub use nsd::Nsd;
 pub use postfix::Postfix;
+pub use postgres::Postgres;
 pub use powerdns::PowerDns;
 pub use primary::{DYNAMIC_PREFIX, Extras, Primary, TSIG_NAME, TSIG_OTHERS, TSIG_SECRET};
 pub use process::{

@@ -1,0 +1,363 @@
+//! PostgreSQL as the engine: the same answers as a file gives, and nothing lost when something is killed.
+//!
+//! `FLUXWATCH_KILLS` sets how often (6 by default here). `tests/on-postgres` runs the other tests on a server.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::process::Stdio;
+use std::thread::sleep;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::generator::generate;
+use crate::harness::{Bench, Running};
+use crate::numbers::Numbers;
+use crate::servers::Postgres;
+use crate::support::sample::COMMITTED;
+use crate::support::stores::has_no_file;
+
+/// The sample's sources, tables and mails.
+fn rest_of_sample() -> String {
+    let written = include_str!("../../data/sample/fluxwatch.toml");
+    let (_, rest) = written.split_once("fluxwatch.db\"\n").expect("a store");
+    rest.replace("../../fluxwatch-sample/", "")
+        .replace("complete = true\n", "complete = true\nevery = \"1s\"\n")
+}
+
+/// Gives a bench the sample.
+fn with_sample(bench: Bench) -> Bench {
+    let sample = generate(COMMITTED);
+    for (name, octets) in &sample.files {
+        bench.write(name, octets);
+    }
+    bench.configure(&rest_of_sample());
+    bench
+}
+
+/// Returns the cases, without the time at which each was told of, which is the machine's.
+fn cases(bench: &Bench) -> Vec<Value> {
+    let mut cases = bench.cases();
+    for case in &mut cases {
+        case.as_object_mut().expect("an object").remove("told_at");
+    }
+    cases
+}
+
+/// Returns the histories of the domains with cases.
+fn histories(bench: &Bench) -> BTreeMap<String, Value> {
+    let domains = bench.cases();
+    let domains = domains
+        .iter()
+        .map(|case| case["domain"].as_str().expect("text").to_owned());
+    domains
+        .map(|domain| {
+            let history = bench.json(&["history", &domain, "--format", "json"]);
+            (domain, history)
+        })
+        .collect()
+}
+
+/// Returns the chains of the zones of all domains with cases, as their evidence has them.
+fn chains(bench: &Bench) -> BTreeMap<String, Value> {
+    let domains = bench.cases();
+    let domains = domains
+        .iter()
+        .map(|case| case["domain"].as_str().expect("text").to_owned());
+    domains
+        .map(|domain| {
+            let bundle = bench.json(&["export", "--domain", &domain]);
+            (domain, bundle["zones"].clone())
+        })
+        .collect()
+}
+
+/// Returns the texts of the mails in the folder, without what differs from run to run: identifiers and dates.
+fn mails(bench: &Bench) -> Vec<String> {
+    let differs = [
+        "Message-ID:",
+        "Date:",
+        "References:",
+        "In-Reply-To:",
+        "X-Fluxwatch-Database:",
+    ];
+    let mut texts: Vec<String> = bench
+        .maildir()
+        .iter()
+        .map(|path| {
+            let text = fs::read_to_string(path).expect("readable");
+            let (head, _) = text
+                .split_once("\r\n\r\n")
+                .or(text.split_once("\n\n"))
+                .expect("a head");
+            let lines = head
+                .lines()
+                .filter(|line| !differs.iter().any(|it| line.starts_with(it)));
+            lines.collect::<Vec<_>>().join("\n")
+        })
+        .collect();
+    texts.sort();
+    texts
+}
+
+#[test]
+fn both_engines_give_the_same_chain_cases_and_mails_and_a_database_moves_between_them() {
+    if has_no_file() {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let server = Postgres::start(folder.path());
+    let file = with_sample(Bench::new(""));
+    let there = with_sample(Bench::on(&server.url("one"), ""));
+    assert_eq!(file.run(0, &["poll"]), there.run(0, &["poll"]));
+    assert_eq!(cases(&file), cases(&there));
+    assert_eq!(histories(&file), histories(&there));
+    assert_eq!(chains(&file), chains(&there));
+    assert_eq!(mails(&file), mails(&there));
+    let sound = there.run(0, &["db", "verify"]);
+    assert!(sound.starts_with("sound"), "{sound}");
+    assert_eq!(sound, file.run(0, &["db", "verify"]));
+
+    // From the file to the server, and back into another file.
+    let moved = server.url("two");
+    file.run(0, &["db", "move", "--to", &moved]);
+    let there = with_sample(Bench::on(&moved, ""));
+    assert_eq!(there.run(0, &["db", "verify"]), sound);
+    let back = there.path().join("fluxwatch.db");
+    there.run(0, &["db", "move", "--to", back.to_str().expect("text")]);
+    let back = with_sample(Bench::new(""));
+    fs::copy(
+        there.path().join("fluxwatch.db"),
+        back.path().join("fluxwatch.db"),
+    )
+    .expect("copied");
+    assert_eq!(back.run(0, &["db", "verify"]), sound);
+    assert_eq!(cases(&back), cases(&file));
+    assert_eq!(chains(&back), chains(&file));
+    // A second time it is refused, and nothing is changed.
+    let said = file.run_stderr(4, &["db", "move", "--to", &moved]);
+    assert!(
+        said.contains("already") && said.contains("hint: "),
+        "{said}"
+    );
+    assert_eq!(cases(&there), cases(&file));
+}
+
+#[test]
+fn dry_run_on_a_server_leaves_nothing() {
+    if has_no_file() {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let server = Postgres::start(folder.path());
+    let file = with_sample(Bench::new(""));
+    let there = with_sample(Bench::on(&server.url("one"), ""));
+    assert_eq!(
+        file.run(0, &["poll", "--dry-run"]),
+        there.run(0, &["poll", "--dry-run"])
+    );
+    let left = "select (select count(*) from one.zone) + (select count(*) from one.version)
+                       + (select count(*) from one.abuse_case) + (select count(*) from one.message)";
+    assert_eq!(server.sql(left), "0");
+    assert!(there.maildir().is_empty());
+    // What was tried is then done.
+    there.run(0, &["poll"]);
+    assert_eq!(cases(&there).len(), 8);
+    assert!(there.run(0, &["db", "verify"]).starts_with("sound"));
+}
+
+/// Returns how often something is to be killed.
+fn kills() -> u32 {
+    let wanted = std::env::var("FLUXWATCH_KILLS").ok();
+    wanted.and_then(|text| text.parse().ok()).unwrap_or(6)
+}
+
+#[test]
+fn nothing_is_lost_or_doubled_when_poller_or_server_is_killed() {
+    if has_no_file() {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let server = Postgres::start(folder.path());
+    let expected = {
+        let file = with_sample(Bench::new(""));
+        file.run(0, &["poll"]);
+        (cases(&file), chains(&file))
+    };
+    let mut numbers = Numbers(20_261_129);
+    let mut done = 0;
+    while done < kills() {
+        let schema = format!("kills_{done}");
+        let bench = with_sample(Bench::on(&server.url(&schema), ""));
+        for _ in 0..3.min(kills() - done) {
+            let mut child = bench
+                .command(&["poll"])
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .expect("the program can be started");
+            sleep(Duration::from_millis(100 + numbers.below(3_000)));
+            if done % 2 == 0 {
+                child.kill().expect("it is ours to kill");
+                child.wait().expect("it ends");
+            } else {
+                server.kill();
+                child.wait().expect("it ends");
+                server.go_on();
+            }
+            done += 1;
+        }
+        // A message that was in somebody's hands is free again when its lease is over: as if an hour had passed.
+        server.sql(&format!(
+            "set search_path = {schema}; do $$ begin if to_regclass('message') is not null then
+             update message set next_attempt_at = 0 where state in ('queued', 'sending'); end if; end $$"
+        ));
+        bench.run(0, &["poll"]);
+        assert!(bench.run(0, &["db", "verify"]).starts_with("sound"));
+        assert_eq!(
+            (cases(&bench), chains(&bench)),
+            expected,
+            "after {done} kills"
+        );
+        let ids: Vec<String> = bench
+            .maildir()
+            .iter()
+            .map(|path| {
+                let text = fs::read_to_string(path).expect("readable");
+                let id = text.lines().find(|line| line.starts_with("Message-ID:"));
+                id.expect("an identifier").to_owned()
+            })
+            .collect();
+        let mut once = ids.clone();
+        once.sort();
+        once.dedup();
+        assert_eq!((ids.len(), once.len()), (3, 3), "{ids:?}");
+    }
+}
+
+#[test]
+fn second_service_stands_by_and_takes_over_and_a_server_that_was_away_is_waited_for() {
+    if has_no_file() {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let server = Postgres::start(folder.path());
+    let url = server.url("one");
+    let feed = "[[source]]\nname = \"f\"\nkind = \"feed\"\nzone = \"example.\"\npath = \"f.ndjson\"\ncomplete = true\nevery = \"1s\"\n";
+    let line = |second: u32, host: &str| {
+        format!(
+            "{{\"at\":\"2026-11-01T00:00:{second:02}Z\",\"zone\":\"example.\",\"rrname\":\"a.example.\",\"rrtype\":\"NS\",\"op\":\"set\",\"ttl\":300,\"rdata\":[\"{host}.\"]}}\n"
+        )
+    };
+    let first = Bench::on(&url, feed);
+    let second = Bench::on(&url, feed);
+    let mut text = line(0, "ns0.one.test");
+    for bench in [&first, &second] {
+        bench.write("f.ndjson", &text);
+    }
+    let mut change = |second_of_day: u32| {
+        text.push_str(&line(second_of_day, &format!("ns{second_of_day}.one.test")));
+        for bench in [&first, &second] {
+            bench.write("f.ndjson", &text);
+        }
+        format!("ns{second_of_day}.one.test")
+    };
+    let sees = |host: &str| {
+        let rows = server
+            .try_sql("select name from one.host")
+            .unwrap_or_default();
+        let reversed: Vec<&str> = host.rsplit('.').collect();
+        rows.lines().any(|row| row == reversed.join("."))
+    };
+    let wait_for = |host: &str, what: &str| {
+        for _ in 0..300 {
+            if sees(host) {
+                return;
+            }
+            sleep(Duration::from_millis(100));
+        }
+        panic!("{what}: {host} is not there");
+    };
+    let active = Running::start(&first, &["run"]);
+    wait_for("ns0.one.test", "the first service polls");
+    let standing_by = Running::start(&second, &["run"]);
+    for _ in 0..100 {
+        if standing_by.log().contains("standing by") {
+            break;
+        }
+        sleep(Duration::from_millis(100));
+    }
+    assert!(
+        standing_by.log().contains("standing by"),
+        "{}",
+        standing_by.log()
+    );
+    // The server is killed and comes back: the service waits for it.
+    server.kill();
+    let host = change(1);
+    sleep(Duration::from_secs(2));
+    server.go_on();
+    wait_for(&host, "after the server was away");
+    assert!(active.log().contains("held up"), "{}", active.log());
+    // The first service is killed: the second one goes on.
+    active.signal("KILL");
+    let host = change(2);
+    wait_for(&host, "after the first service was killed");
+    standing_by.stop();
+    assert_eq!(
+        server.sql("select count(*) - count(distinct (zone_id, observed_at)) from one.version"),
+        "0"
+    );
+    assert!(second.run(0, &["db", "verify"]).starts_with("sound"));
+}
+
+#[test]
+fn faults_of_a_server_are_told_with_a_cure_and_without_its_password() {
+    if has_no_file() {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let server = Postgres::start(folder.path());
+    let url = server.url("one");
+    let (_, rest) = url.split_once('@').expect("a role");
+    for (wrong, words) in [
+        (
+            format!("postgres://nobody@{rest}"),
+            "role \"nobody\" does not exist",
+        ),
+        (
+            url.replace("/postgres?", "/elsewhere?"),
+            "database \"elsewhere\" does not exist",
+        ),
+        (
+            url.replace("path%3Done", "path%3Dtwo"),
+            "no schema has been selected",
+        ),
+        (
+            "postgres://fluxwatch@127.0.0.1:1/x".to_owned(),
+            "error connecting",
+        ),
+    ] {
+        let bench = Bench::on(&wrong, "");
+        let said = bench.run_stderr(4, &["poll"]);
+        assert!(
+            said.contains(words) && said.contains("hint: "),
+            "{wrong}: {said}"
+        );
+    }
+    let bench = Bench::on(&url.replace("fluxwatch@", "fluxwatch:secret-word@"), "");
+    let said = bench.run_stderr(2, &["config", "check"]);
+    assert!(
+        said.contains("store.password_file") && !said.contains("secret-word"),
+        "{said}"
+    );
+    // A database of something else is left alone.
+    server.sql("create schema other; create table other.things (id int)");
+    let bench = Bench::on(&server.url("other"), "");
+    let said = bench.run_stderr(4, &["poll"]);
+    assert!(said.contains("not fluxwatch's"), "{said}");
+    assert_eq!(
+        server.sql("select count(*) from information_schema.tables where table_schema = 'other'"),
+        "1"
+    );
+}
