@@ -28,6 +28,7 @@ pub mod fuzz;
 mod generate;
 mod notify;
 mod passive;
+mod plain;
 mod probe;
 mod rcode;
 mod rrtypes;
