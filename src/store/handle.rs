@@ -64,6 +64,8 @@ pub struct Store {
     pub(super) opened: Opened,
     /// Whether only lookups use this connection.
     pub(super) is_reader: bool,
+    /// Whether transactions are parts of one over several.
+    pub(super) is_grouped: Cell<bool>,
     /// The file as it was opened, where the reader shares no log with writers and would not see them.
     pub(super) frozen: Option<Stamp>,
 }
@@ -81,7 +83,20 @@ pub(super) struct Opened {
 pub struct StoreTx<'a> {
     store: &'a Store,
     open: bool,
-    is_reading: bool,
+    kind: Kind,
+}
+
+/// What a transaction is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// It reads one state of the database.
+    Reading,
+    /// It writes, and is durable by itself.
+    Writing,
+    /// It makes what others write within it durable at once.
+    Group,
+    /// It writes within one: if it fails, it alone is taken back.
+    Part,
 }
 
 impl Store {
@@ -92,13 +107,21 @@ impl Store {
     /// [`StoreError::Engine`], also if another writer does not finish in time; [`StoreError::LogFull`]; those of
     /// [`Store::is_still_there`].
     pub fn begin_batch(&self) -> Result<StoreTx<'_>, StoreError> {
+        if self.is_grouped.get() {
+            self.run(|db| db.run("savepoint part"))?;
+            return Ok(StoreTx {
+                store: self,
+                open: true,
+                kind: Kind::Part,
+            });
+        }
         self.log.require_room(&self.db)?;
         turn::give_way();
         self.run(Db::begin_writing)?;
         let tx = StoreTx {
             store: self,
             open: true,
-            is_reading: false,
+            kind: Kind::Writing,
         };
         // After the transaction began: whoever waited for it may have waited long.
         self.is_still_there()?;
@@ -108,6 +131,19 @@ impl Store {
             found if found > SCHEMA => Err(self.newer(found)),
             _ => self.lookup().write_noted().map(|()| tx),
         }
+    }
+
+    /// Begins a transaction over several: each of those that begin and end within it is whole or leaves no trace, and all of
+    /// them are durable with this one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::begin_batch`].
+    pub fn begin_group(&self) -> Result<StoreTx<'_>, StoreError> {
+        let mut tx = self.begin_batch()?;
+        tx.kind = Kind::Group;
+        self.is_grouped.set(true);
+        Ok(tx)
     }
 
     /// Begins to read one state of the database, until what is returned is dropped.
@@ -123,7 +159,7 @@ impl Store {
         let reading = StoreTx {
             store: self,
             open: true,
-            is_reading: true,
+            kind: Kind::Reading,
         };
         self.lookup().forget_old_versions()?;
         Ok(reading)
@@ -268,27 +304,41 @@ impl StoreTx<'_> {
     ///
     /// [`StoreError::Engine`], or those of [`Store::is_still_there`]; the transaction is then rolled back.
     pub fn commit(mut self) -> Result<(), StoreError> {
+        if self.kind == Kind::Part {
+            self.store.run(|db| db.run("release part"))?;
+            self.open = false;
+            return Ok(());
+        }
         self.store.is_still_there()?;
         self.store.run(|db| db.run("commit"))?;
         self.store.judged.borrow_mut().clear();
         self.open = false;
+        self.store.is_grouped.set(false);
         Ok(())
     }
 }
 
 impl Drop for StoreTx<'_> {
     fn drop(&mut self) {
-        if self.open {
-            // A failed rollback means that SQLite has rolled back already.
-            let _ = self.store.db.run("rollback");
-            if self.is_reading {
-                self.store.zones_at.replace(None);
-                self.store.additions.replace(None);
-                self.store.moments.replace(None);
-                self.store.spans.replace(None);
-                return;
-            }
-            self.store.forget_hosts();
+        if !self.open {
+            return;
         }
+        let store = self.store;
+        // A failed rollback means that SQLite has rolled back already.
+        let _ = store.db.run(match self.kind {
+            Kind::Part => "rollback to part; release part",
+            Kind::Reading | Kind::Writing | Kind::Group => "rollback",
+        });
+        if self.kind == Kind::Reading {
+            store.zones_at.replace(None);
+            store.additions.replace(None);
+            store.moments.replace(None);
+            store.spans.replace(None);
+            return;
+        }
+        if self.kind == Kind::Group {
+            store.is_grouped.set(false);
+        }
+        store.forget_hosts();
     }
 }

@@ -130,6 +130,7 @@ impl Store {
             growth: None,
             opened: Opened { file, schema },
             is_reader: false,
+            is_grouped: Cell::new(false),
             frozen: None,
         })
     }
