@@ -62,8 +62,8 @@ enum Event {
     Marked(Name),
     /// The crew is done with a source.
     Passed(Passed),
-    /// A transfer ended.
-    Transferred(Box<TransferOutcome>),
+    /// Transfers ended.
+    Transferred(Vec<TransferOutcome>),
     /// A look at a catalog or its members ended.
     CatalogStep(Box<CatalogStep>),
     /// A probe has an answer, or is done.
@@ -220,7 +220,7 @@ impl<'a> Watch<'a> {
                 Event::Reload => return Ok(Ended::Reloaded),
                 Event::Marked(zone) => self.mark(&zone)?,
                 Event::Passed(passed) => self.end_pass(&passed)?,
-                Event::Transferred(outcome) => self.finish_transfer(*outcome)?,
+                Event::Transferred(outcomes) => self.finish_transfers(outcomes)?,
                 Event::CatalogStep(step) => self.finish_catalog_step(*step)?,
                 Event::Probed(i, probed) => self.take_probed(i, probed.map(|it| *it))?,
                 Event::Time => {}
@@ -237,7 +237,7 @@ impl<'a> Watch<'a> {
             () = hearing.reloaded.notified() => Event::Reload,
             Some(zone) = hearing.marks.recv() => Event::Marked(zone),
             Some(passed) = hearing.passed.recv() => Event::Passed(passed),
-            outcome = self.transfers.next() => Event::Transferred(Box::new(outcome)),
+            outcomes = self.transfers.next() => Event::Transferred(outcomes),
             Some(step) = self.catalog_steps.join_next() => {
                 Event::CatalogStep(Box::new(step.expect("a look neither panics nor is aborted")))
             }
@@ -491,20 +491,22 @@ impl<'a> Watch<'a> {
         Ok(())
     }
 
-    /// Stores what a transfer brought, or starts its next part.
-    fn finish_transfer(&mut self, outcome: TransferOutcome) -> Result<(), PipelineError> {
-        let zone = outcome.apex().clone();
-        let report = match self
-            .pipeline
-            .ingest()
-            .finish_transfer(outcome, &self.options)?
-        {
-            AfterTransfer::GoesOn(job) => {
-                self.transfers.go_on(*job);
-                return Ok(());
+    /// Stores what transfers brought, or starts their next parts.
+    fn finish_transfers(&mut self, outcomes: Vec<TransferOutcome>) -> Result<(), PipelineError> {
+        let zones: Vec<Name> = outcomes.iter().map(|it| it.apex().clone()).collect();
+        let ingest = self.pipeline.ingest();
+        let after = ingest.finish_transfers(outcomes, &self.options)?;
+        for (zone, after) in zones.into_iter().zip(after) {
+            match after {
+                AfterTransfer::GoesOn(job) => self.transfers.go_on(*job),
+                AfterTransfer::Done(report) => self.end_transfer(zone, report)?,
             }
-            AfterTransfer::Done(report) => report,
-        };
+        }
+        Ok(())
+    }
+
+    /// Tells how a transfer ended and plans the next.
+    fn end_transfer(&mut self, zone: Name, report: ZoneReport) -> Result<(), PipelineError> {
         let i = self.in_flight.remove(&zone);
         self.end_reports(std::slice::from_ref(&report))?;
         self.plan_second_refresh(&report);

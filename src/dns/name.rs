@@ -185,20 +185,8 @@ impl Name {
     ///
     /// Below-name ranges are prefix ranges of this key. `None` if the name is not in the zone.
     pub fn relative_key(&self, apex: &Self) -> Option<String> {
-        if !self.is_at_or_below(apex) {
-            return None;
-        }
-        let count = self.label_count() - apex.label_count();
-        let mut labels: Vec<&[u8]> = self.labels().take(count).collect();
-        labels.reverse();
         let mut key = String::with_capacity(self.0.len());
-        for (i, label) in labels.into_iter().enumerate() {
-            if i > 0 {
-                key.push('.');
-            }
-            push_label(&mut key, label);
-        }
-        Some(key)
+        push_relative_key(&self.0, &apex.0, &mut key).then_some(key)
     }
 
     /// Returns the name that [`Name::relative_key`] gave `key` for.
@@ -251,6 +239,30 @@ pub(crate) fn wire_is_at_or_below(name: &[u8], ancestor: &[u8]) -> bool {
     }
     // Only at the border of a label: `badexample.` is not below `example.`.
     at == boundary && &name[boundary..] == ancestor
+}
+
+/// Appends the key of the canonical wire name `name` relative to `apex`, as [`Name::relative_key`] has it. Returns false, and
+/// appends nothing, for a name that is not in the zone.
+pub(crate) fn push_relative_key(name: &[u8], apex: &[u8], key: &mut String) -> bool {
+    if !wire_is_at_or_below(name, apex) {
+        return false;
+    }
+    // A label has at least two octets, so that there are no more.
+    let mut begins = [0_u8; NAME_OCTETS_MAX / 2];
+    let (mut count, mut at) = (0, 0);
+    while at < name.len() - apex.len() {
+        begins[count] = at as u8;
+        count += 1;
+        at += 1 + name[at] as usize;
+    }
+    for (i, begin) in begins[..count].iter().rev().enumerate() {
+        if i > 0 {
+            key.push('.');
+        }
+        let begin = *begin as usize;
+        push_label(key, &name[begin + 1..=begin + name[begin] as usize]);
+    }
+    true
 }
 
 /// The labels of a name from left to right.
@@ -365,8 +377,20 @@ fn push_label(text: &mut String, label: &[u8]) {
 
 /// Returns whether an octet stands for itself in presentation form.
 fn is_plain(octet: u8) -> bool {
-    octet.is_ascii_lowercase() || octet.is_ascii_digit() || b"-_*/+=!#%&~^?:".contains(&octet)
+    PLAIN[octet as usize]
 }
+
+/// The octets that stand for themselves: a table, since every octet of every name passes here.
+const PLAIN: [bool; 256] = {
+    let mut table = [false; 256];
+    let plain = b"abcdefghijklmnopqrstuvwxyz0123456789-_*/+=!#%&~^?:";
+    let mut i = 0;
+    while i < plain.len() {
+        table[plain[i] as usize] = true;
+        i += 1;
+    }
+    table
+};
 
 /// Appends plain octets.
 fn push_plain(text: &mut String, octets: &[u8]) {

@@ -119,6 +119,25 @@ pub fn leaf(owner: &[u8], entries: &mut [Entry<'_>]) -> Hash {
     hash_octets(&text)
 }
 
+/// Returns [`leaf`] of an owner whose records, all [`Op::There`], are sorted by type and data. `text` is memory for what
+/// is hashed.
+pub fn leaf_of_there<'a>(
+    owner: &[u8],
+    records: impl Iterator<Item = (u16, &'a [u8])>,
+    text: &mut Vec<u8>,
+) -> Hash {
+    text.clear();
+    text.push(0);
+    text.extend_from_slice(owner);
+    for (code, rdata) in records {
+        text.push(Op::There.octet());
+        text.extend_from_slice(&code.to_be_bytes());
+        text.extend_from_slice(&(rdata.len() as u16).to_be_bytes());
+        text.extend_from_slice(rdata);
+    }
+    hash_octets(text)
+}
+
 /// Hashes leaves, given one after the other, into the root of their tree (RFC 9162 §2.1.1). Holds one
 /// hash for each power of two.
 #[derive(Debug, Clone, Default)]

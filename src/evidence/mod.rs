@@ -14,5 +14,6 @@ pub use bundle::{
     Bundle, BundleChain, BundleChange, BundleFault, BundleLeaf, BundleLink, BundleReport, Verified,
 };
 pub use merkle::{
-    ChainHead, Entry, Hash, Merkle, Op, audit_path, chain_hash, hash_octets, leaf, root_of_path,
+    ChainHead, Entry, Hash, Merkle, Op, audit_path, chain_hash, hash_octets, leaf, leaf_of_there,
+    root_of_path,
 };

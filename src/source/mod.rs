@@ -28,10 +28,12 @@ pub mod fuzz;
 mod generate;
 mod notify;
 mod passive;
+mod plain;
 mod probe;
 mod rcode;
 mod rrtypes;
 mod signature;
+mod spool;
 mod stream;
 mod sweep;
 mod tls;
@@ -52,6 +54,7 @@ pub use feed::{
 pub use notify::{NotifyAnswer, NotifyListener, NotifyTable, answer_notify, notify_counts};
 pub use passive::SightingLine;
 pub use probe::{ProbeSettings, ProbeTarget, Probed, Sightings, probe};
+pub use spool::SpoolFile;
 pub use sweep::{Swept, sweep_serials};
 pub use tls::TransferTls;
 pub use transfer::{
@@ -112,13 +115,4 @@ fn check_rrset<S: Spool>(
     let owner = Name::from_wire(owner).map(|name| name.to_string());
     let fault = limits.rrset_fault(&owner.unwrap_or_default(), rtype, records);
     fault.map_or(Ok(()), |what| Err(Refusal::Limit(what)))
-}
-
-/// Returns an anonymous spool file that is gone with the process.
-///
-/// # Errors
-///
-/// If the temporary folder cannot be written.
-pub fn open_spool() -> std::io::Result<std::fs::File> {
-    tempfile::tempfile()
 }

@@ -22,6 +22,7 @@ use crate::source::fields::{
     parse_ds, parse_soa, parse_ttl, parse_unknown_form,
 };
 use crate::source::generate::{GenerateRange, expand};
+use crate::source::plain::{PLAIN_DATA_WORDS, PlainLine, push_plain_name};
 use crate::source::rrtypes::parse_type;
 use crate::source::words::{CutFault, Word, cut_entry};
 use crate::source::{Fetched, SourceError, Zonemd, check_rrset};
@@ -144,6 +145,10 @@ struct ZoneReader<'a, S> {
     default_ttl: Option<u32>,
     last_ttl: Option<u32>,
     owner: Vec<u8>,
+    /// How the owner was written, if a plain line told it.
+    owner_word: Vec<u8>,
+    /// Whether lines of the plain form are read the short way.
+    reads_plain_lines: bool,
     rdata: Vec<u8>,
     words: Vec<Word>,
     serial: Option<Serial>,
@@ -175,6 +180,8 @@ impl<'a, S: Spool> ZoneReader<'a, S> {
             default_ttl: None,
             last_ttl: None,
             owner: Vec::new(),
+            owner_word: Vec::new(),
+            reads_plain_lines: true,
             rdata: Vec::new(),
             words: Vec::new(),
             serial: None,
@@ -300,6 +307,13 @@ impl<'a, S: Spool> ZoneReader<'a, S> {
         let mut words = std::mem::take(&mut self.words);
         loop {
             let rest = &text[used..];
+            if self.reads_plain_lines
+                && let Some(length) = self.read_plain_line(rest)?
+            {
+                self.line += 1;
+                used += length;
+                continue;
+            }
             let cut = cut_entry(rest, &mut words).map_err(|fault| self.cut_fault(fault))?;
             let Some((end, lines)) = cut else { break };
             if words.is_empty() {
@@ -322,6 +336,33 @@ impl<'a, S: Spool> ZoneReader<'a, S> {
         Ok(used)
     }
 
+    /// Reads a line of the form that registries publish: one record of a usual type, without quotes, escapes, comments or
+    /// parentheses. Returns its length; `None` for any other line, which is left to the careful way and was not read.
+    fn read_plain_line(&mut self, text: &[u8]) -> Result<Option<usize>, SourceError> {
+        let Some(line) = PlainLine::cut(text) else {
+            return Ok(None);
+        };
+        // An owner has several records.
+        if self.owner_word != line.owner {
+            if !push_plain_name(line.owner, &self.origin, &mut self.owner) {
+                return Ok(None);
+            }
+            self.owner_word.clear();
+            self.owner_word.extend_from_slice(line.owner);
+        }
+        if line.ttl.is_some() {
+            self.last_ttl = line.ttl;
+        }
+        let ttl = line.ttl.or(self.default_ttl).or(self.last_ttl);
+        let mut data: [(&[u8], bool); PLAIN_DATA_WORDS] = [(b"", false); PLAIN_DATA_WORDS];
+        for (place, word) in data.iter_mut().zip(line.data()) {
+            place.0 = word;
+        }
+        let data = &data[..line.data().len()];
+        self.read_record(line.rtype.code(), ttl.unwrap_or(TTL_DEFAULT), data)?;
+        Ok(Some(line.length))
+    }
+
     /// Returns the refusal of an entry that cannot be cut into words.
     fn cut_fault(&self, fault: CutFault) -> Refusal {
         let line = self.line + 1 + fault.lines;
@@ -338,6 +379,7 @@ impl<'a, S: Spool> ZoneReader<'a, S> {
 
     /// Reads one entry.
     fn read_entry(&mut self, text: &[u8], words: &[Word]) -> Result<(), SourceError> {
+        self.owner_word.clear();
         let word = |at: usize| words.get(at).map(|(range, _)| &text[range.clone()]);
         let first = word(0).expect("an entry has a word");
         // RFC 1035 §5.1: an entry that begins with a blank is of the owner before it.
@@ -489,6 +531,7 @@ impl<'a, S: Spool> ZoneReader<'a, S> {
         let read = self.read_file(file);
         self.depth -= 1;
         (self.origin, self.owner, self.line) = outer;
+        self.owner_word.clear();
         let within = |what: String| format!("{}: {what}", path.display());
         read.map_err(|error| match error {
             SourceError::Refused(Refusal::Malformed(what)) => {
@@ -709,6 +752,9 @@ impl<'a, S: Spool> ZoneReader<'a, S> {
         wire.clear();
         if word == b"@" && !quoted {
             wire.extend_from_slice(&self.origin);
+            return Ok(());
+        }
+        if push_plain_name(word, &self.origin, wire) {
             return Ok(());
         }
         let is_plain = word.iter().all(|octet| octet.is_ascii() && *octet != b'\\');

@@ -17,6 +17,7 @@ use ring::digest::{Context, SHA384, SHA512};
 
 use crate::dns::{Name, Serial};
 use crate::source::SourceError;
+use crate::source::spool::make_spool;
 use crate::source::wire::{WireError, WireRecord};
 use crate::zone::{Refusal, ZonemdRule};
 
@@ -243,7 +244,7 @@ impl ZoneDigester {
     fn spill(&mut self) -> io::Result<()> {
         let mut spool = match self.spool.take() {
             Some(spool) => spool,
-            None => BufWriter::new(super::open_spool()?),
+            None => BufWriter::new(make_spool()?),
         };
         self.run.sort_unstable();
         let mut end = self.spilled.last().copied().unwrap_or(0);

@@ -96,6 +96,21 @@ impl Db {
         either!(self, db => db.roll_back())
     }
 
+    /// Begins a part of a transaction.
+    pub(super) fn begin_part(&self) -> Result<(), Fault> {
+        either!(self, db => db.run("savepoint part"))
+    }
+
+    /// Makes a part of a transaction one with it.
+    pub(super) fn keep_part(&self) -> Result<(), Fault> {
+        either!(self, db => db.run("release savepoint part"))
+    }
+
+    /// Takes a part of a transaction back.
+    pub(super) fn drop_part(&self) -> Result<(), Fault> {
+        either!(self, db => db.run("rollback to savepoint part; release savepoint part"))
+    }
+
     /// Runs statements that take nothing and give nothing, for a test.
     #[cfg(test)]
     pub(super) fn run(&self, sql: &str) -> Result<(), Fault> {
@@ -123,6 +138,19 @@ impl Db {
     /// Inserts rows, whose values stand one row after the other.
     pub(super) fn insert_rows(&self, into: &Table, values: &[ValueRef<'_>]) -> Result<(), Fault> {
         self.insert_set(into.name, into.columns, into.on_conflict, values)
+    }
+
+    /// Inserts rows that have the values of the last columns in common: those of the others stand one row after the
+    /// other.
+    pub(super) fn insert_rows_sharing(
+        &self,
+        into: &Table,
+        values: &[ValueRef<'_>],
+        shared: &[ValueRef<'_>],
+    ) -> Result<(), Fault> {
+        either!(self, db => {
+            db.insert_rows_sharing(into.name, into.columns, into.on_conflict, (values, shared))
+        })
     }
 
     /// [`Db::insert_rows`] into a table that is known when the program runs.

@@ -62,6 +62,8 @@ pub struct Store {
     pub(super) known_versions: Option<RefCell<KnownVersions>>,
     /// How many intervals the detector has read through this connection.
     pub(super) rows_read: Cell<u64>,
+    /// Whether transactions are parts of one over several.
+    pub(super) is_grouped: Cell<bool>,
     /// How many sessions of a server this connection has had, as far as its memory goes.
     pub(super) sessions_seen: Cell<u64>,
     /// Whether only lookups use this connection.
@@ -95,7 +97,20 @@ pub(super) struct Opened {
 pub struct StoreTx<'a> {
     store: &'a Store,
     open: bool,
-    is_reading: bool,
+    kind: Kind,
+}
+
+/// What a transaction is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// It reads one state of the database.
+    Reading,
+    /// It writes, and is durable by itself.
+    Writing,
+    /// It makes what others write within it durable at once.
+    Group,
+    /// It writes within one: if it fails, it alone is taken back.
+    Part,
 }
 
 impl Store {
@@ -106,6 +121,14 @@ impl Store {
     /// [`StoreError::Engine`], also if another writer does not finish in time; [`StoreError::LogFull`]; those of
     /// [`Store::is_still_there`].
     pub fn begin_batch(&self) -> Result<StoreTx<'_>, StoreError> {
+        if self.is_grouped.get() {
+            self.run(Db::begin_part)?;
+            return Ok(StoreTx {
+                store: self,
+                open: true,
+                kind: Kind::Part,
+            });
+        }
         if let (Some(file), Some(db)) = (&self.file, self.db.sqlite()) {
             file.log.require_room(db)?;
             turn::give_way();
@@ -114,7 +137,7 @@ impl Store {
         let tx = StoreTx {
             store: self,
             open: true,
-            is_reading: false,
+            kind: Kind::Writing,
         };
         self.follow_session();
         // After the transaction began: whoever waited for it may have waited long.
@@ -124,6 +147,19 @@ impl Store {
             found if found > SCHEMA => Err(self.newer(found)),
             _ => self.lookup().write_noted().map(|()| tx),
         }
+    }
+
+    /// Begins a transaction over several: each of those that begin and end within it is whole or leaves no trace, and all of
+    /// them are durable with this one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::begin_batch`].
+    pub fn begin_group(&self) -> Result<StoreTx<'_>, StoreError> {
+        let mut tx = self.begin_batch()?;
+        tx.kind = Kind::Group;
+        self.is_grouped.set(true);
+        Ok(tx)
     }
 
     /// Begins to read one state of the database, until what is returned is dropped.
@@ -140,7 +176,7 @@ impl Store {
         let reading = StoreTx {
             store: self,
             open: true,
-            is_reading: true,
+            kind: Kind::Reading,
         };
         self.lookup().forget_old_versions()?;
         Ok(reading)
@@ -350,27 +386,41 @@ impl StoreTx<'_> {
     ///
     /// [`StoreError::Engine`], or those of [`Store::is_still_there`]; the transaction is then rolled back.
     pub fn commit(mut self) -> Result<(), StoreError> {
+        if self.kind == Kind::Part {
+            self.store.run(Db::keep_part)?;
+            self.open = false;
+            return Ok(());
+        }
         self.store.is_still_there()?;
         self.store.run(Db::commit)?;
         self.store.judged.borrow_mut().clear();
         self.open = false;
+        self.store.is_grouped.set(false);
         Ok(())
     }
 }
 
 impl Drop for StoreTx<'_> {
     fn drop(&mut self) {
-        if self.open {
-            // A failed rollback means that the engine has rolled back already, or is away and will.
-            let _ = self.store.db.roll_back();
-            if self.is_reading {
-                self.store.zones_at.replace(None);
-                self.store.additions.replace(None);
-                self.store.moments.replace(None);
-                self.store.spans.replace(None);
-                return;
-            }
-            self.store.forget_hosts();
+        if !self.open {
+            return;
         }
+        let store = self.store;
+        // A failed rollback means that the engine has rolled back already, or is away and will.
+        let _ = match self.kind {
+            Kind::Part => store.db.drop_part(),
+            Kind::Reading | Kind::Writing | Kind::Group => store.db.roll_back(),
+        };
+        if self.kind == Kind::Reading {
+            store.zones_at.replace(None);
+            store.additions.replace(None);
+            store.moments.replace(None);
+            store.spans.replace(None);
+            return;
+        }
+        if self.kind == Kind::Group {
+            store.is_grouped.set(false);
+        }
+        store.forget_hosts();
     }
 }

@@ -242,6 +242,7 @@ impl Store {
             known_versions: None,
             sessions_seen: Cell::new(1),
             is_reader: false,
+            is_grouped: Cell::new(false),
         })
     }
 

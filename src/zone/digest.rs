@@ -115,6 +115,11 @@ pub(super) struct Place {
 }
 
 impl DigestTable {
+    /// Returns the table of a version that is compared with nothing: no owner can be put into it.
+    pub(super) fn none() -> Self {
+        Self { shards: Vec::new() }
+    }
+
     /// Returns an empty table with room for `owners`.
     pub fn with_capacity(owners: usize) -> Self {
         // A shard may get a few more than its share.
@@ -141,12 +146,6 @@ impl DigestTable {
         let shard = &mut self.shards[place.shard];
         shard.slots[place.at] = slot;
         shard.seen[place.at] = Seen::No;
-    }
-
-    /// Gives an owner that the snapshot brought its row, without forgetting what the snapshot said.
-    pub(super) fn give_row(&mut self, slot: Slot) {
-        let place = self.find_or_make(slot.hash);
-        self.shards[place.shard].slots[place.at] = slot;
     }
 
     /// Removes the owner with this hash, if it is there.

@@ -5,15 +5,15 @@
 //! records are scattered over the version are put together again when the spool is read.
 
 use std::collections::HashMap;
-use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufReader, Read, SeekFrom};
 use std::ops::Range;
 
 use crate::dns::{Name, NameError, Rdata, RdataError, Record, RecordType};
-use crate::zone::digest::{DigestKey, DigestTable, Seen, Slot};
-
-/// Where groups wait for the exact comparison.
-pub trait Spool: Read + Write + Seek + Send {}
-impl<T: Read + Write + Seek + Send> Spool for T {}
+use crate::zone::digest::{DigestKey, DigestTable, Seen};
+use crate::zone::first::{First, SortedBatch};
+use crate::zone::hosts::HostNames;
+use crate::zone::runs::RUN_OCTETS;
+use crate::zone::spool::Spool;
 
 /// How many spooled octets are put together at a time. Bounds memory; more means more passes.
 const PARTITION_OCTETS: u64 = 16 << 20;
@@ -79,17 +79,6 @@ struct Group {
     end: usize,
 }
 
-/// A record of a batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BatchRecord<'a> {
-    /// The type; always a kept one.
-    pub rtype: RecordType,
-    /// Canonical wire data.
-    pub rdata: &'a [u8],
-    /// Seconds.
-    pub ttl: u32,
-}
-
 impl Group {
     /// Returns how long the first group of `octets` is, its head included.
     fn length(octets: &[u8]) -> Option<usize> {
@@ -112,37 +101,12 @@ impl Group {
 
 impl Batch {
     /// Returns each owner's canonical wire name and the octets of its records, which
-    /// [`Batch::records_of`] reads.
+    /// [`Batch::candidate`] reads.
     pub fn groups(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         self.groups.iter().map(|group| {
             let owner = &self.octets[group.owner.clone()];
             (owner, &self.octets[group.records.clone()])
         })
-    }
-
-    /// Reads the records of a group into `records`, sorted, each once: of those that are there twice,
-    /// the last TTL counts.
-    pub fn records_of<'a>(mut octets: &'a [u8], records: &mut Vec<BatchRecord<'a>>) {
-        records.clear();
-        while octets.len() >= 8 {
-            let code = u16::from_be_bytes([octets[0], octets[1]]);
-            let length = u16::from_be_bytes([octets[6], octets[7]]) as usize;
-            records.push(BatchRecord {
-                rtype: RecordType::from_code(code).expect("only kept types are spooled"),
-                rdata: &octets[8..8 + length],
-                ttl: u32::from_be_bytes([octets[2], octets[3], octets[4], octets[5]]),
-            });
-            octets = &octets[8 + length..];
-        }
-        // Stable: of those that are the same, the last one stands last.
-        records.sort_by(|left, right| (left.rtype, left.rdata).cmp(&(right.rtype, right.rdata)));
-        records.dedup_by(|later, kept| {
-            let is_same = (later.rtype, later.rdata) == (kept.rtype, kept.rdata);
-            if is_same {
-                kept.ttl = later.ttl;
-            }
-            is_same
-        });
     }
 
     /// Returns the group's owner with its records, for an exact comparison.
@@ -185,6 +149,8 @@ pub struct Intake<S> {
     /// Whether some owner's records do not follow each other.
     has_scattered: bool,
     counts: Counts,
+    /// Set for a zone's first version.
+    first: Option<First>,
 }
 
 impl<S: Spool> Intake<S> {
@@ -205,12 +171,32 @@ impl<S: Spool> Intake<S> {
             group_counts: Vec::new(),
             has_scattered: false,
             counts: Counts::default(),
+            first: None,
         }
     }
 
-    /// Returns how many owner names have been met whose records were all read.
+    /// Starts the first version of the zone `apex`: all of it is new, and [`Intake::next_sorted`] gives it in the order of
+    /// its rows.
+    pub fn first(key: DigestKey, apex: &Name, spool: S) -> Self {
+        Self::first_in_runs(key, apex, spool, RUN_OCTETS)
+    }
+
+    /// [`Intake::first`] that sorts so many octets at a time.
+    pub(crate) fn first_in_runs(key: DigestKey, apex: &Name, spool: S, run_octets: usize) -> Self {
+        Self {
+            first: Some(First::new(apex, run_octets)),
+            ..Self::new(key, DigestTable::none(), spool)
+        }
+    }
+
+    /// Returns how many owner names have been met whose records were all read. Of a first version none: its names take no
+    /// memory, and whoever stores them counts them.
     pub fn name_count(&self) -> u64 {
-        self.counts.names
+        if self.first.is_some() {
+            0
+        } else {
+            self.counts.names
+        }
     }
 
     /// Returns how many records of this type the owner taken last has, those that follow each other.
@@ -229,7 +215,7 @@ impl<S: Spool> Intake<S> {
 
     /// Returns how many octets of changed owners wait in the spool.
     pub fn spooled_octets(&self) -> u64 {
-        self.spooled
+        self.first.as_ref().map_or(self.spooled, First::octets)
     }
 
     /// Counts a record of a type that is not kept.
@@ -263,6 +249,10 @@ impl<S: Spool> Intake<S> {
         self.counts.kept += 1;
         self.has_ns |= rtype == RecordType::Ns;
         self.count_of(rtype);
+        if let Some(first) = &mut self.first {
+            first.write_record(&self.key, owner, (rtype, ttl, rdata), &mut self.group);
+            return Ok(());
+        }
         self.digest = self
             .digest
             // A sum: the order in which a primary sends the records of an owner is none of their content.
@@ -282,8 +272,30 @@ impl<S: Spool> Intake<S> {
     /// [`IntakeError::Spool`] if the spool cannot be written.
     pub fn finish(&mut self) -> Result<Counts, IntakeError> {
         self.close_group()?;
-        self.flush()?;
+        match &mut self.first {
+            Some(first) => first.finish(&mut self.spool)?,
+            None => self.flush()?,
+        }
         Ok(self.counts)
+    }
+
+    /// Gives the name servers of a first version away, by the numbers that its records name.
+    pub fn take_hosts(&mut self) -> HostNames {
+        let first = self.first.as_mut();
+        first.map_or_else(HostNames::default, First::take_hosts)
+    }
+
+    /// Returns the next owners of a first version in the order of their keys, each once with all of its records; `None` at
+    /// the end.
+    ///
+    /// # Errors
+    ///
+    /// [`IntakeError`] if the spool cannot be read.
+    pub fn next_sorted(&mut self) -> Result<Option<SortedBatch>, IntakeError> {
+        match &mut self.first {
+            Some(first) => Ok(first.next_batch(&mut self.spool)?),
+            None => Ok(None),
+        }
     }
 
     /// Returns the next changed owners whose records followed each other (all of a sorted zone's do), in
@@ -328,11 +340,6 @@ impl<S: Spool> Intake<S> {
         }
         self.read_at += at as u64;
         Ok(Some(batch))
-    }
-
-    /// Gives an owner of the version its row, for the next version.
-    pub fn set_row(&mut self, slot: Slot) {
-        self.table.give_row(slot);
     }
 
     /// Returns how many passes over the spool [`Intake::scattered`] needs; none if all records of each
@@ -411,6 +418,14 @@ impl<S: Spool> Intake<S> {
     /// Compares the group in hand with the owner's last digest and drops or spools it.
     fn close_group(&mut self) -> Result<(), IntakeError> {
         if self.group.is_empty() {
+            return Ok(());
+        }
+        if let Some(first) = &mut self.first {
+            self.counts.names += 1;
+            self.counts.delegations += u64::from(self.has_ns);
+            first.close_group(&self.owner, &self.group, &mut self.spool)?;
+            self.group.clear();
+            self.has_ns = false;
             return Ok(());
         }
         let at = self.table.find_or_make(self.key.hash_owner(&self.owner));

@@ -573,14 +573,22 @@ fn source_that_fills_the_temporary_folder_is_refused_alone() {
         return;
     };
     stage.environment.push(("TMPDIR", mounted.0.clone()));
-    let mut text = String::from(
-        "$TTL 3600\n@ SOA ns.big.test. host.big.test. 1 3600 600 86400 300\n@ NS ns.other.test.\n",
-    );
+    let head = |serial| {
+        format!(
+            "$TTL 3600\n@ SOA ns.big.test. host.big.test. {serial} 3600 600 86400 300\n@ NS ns.other.test.\n"
+        )
+    };
+    // A first version of this size waits in memory; what differs from the one before does not.
+    stage.bench.write("big.zone", head(1));
+    let mut service = stage.start();
+    service.until("the first version", BEGINS, || {
+        stage.bench.status("big.test.")["serial"] == 1
+    });
+    let mut text = head(2);
     for n in 0..60_000 {
         text += &format!("a{n} NS ns{n}.other-name-server-of-some-length.test.\n");
     }
     stage.bench.write("big.zone", text);
-    let mut service = stage.start();
     service.until("the refusal", BEGINS, || {
         !stage.bench.status("big.test.")["refused_reason"].is_null()
     });

@@ -49,6 +49,7 @@ mod kills;
 mod lanes;
 mod layers;
 mod live;
+mod loads;
 mod logging;
 mod lookups;
 mod mail;

@@ -1,12 +1,11 @@
 //! Stores a version that arrived whole.
 
 use crate::pipeline::ingest::Ingest;
-use std::fs::File;
 
 use crate::dns::Serial;
 use crate::pipeline::error::{PipelineError, spool_refusal};
 use crate::pipeline::outcome::StoredSummary;
-use crate::source::Fetched;
+use crate::source::{Fetched, SpoolFile};
 use crate::store::{Committed, Comparison, VersionDraft, VersionKind, VersionTx, ZoneState};
 use crate::time::{Span, Timestamp};
 use crate::zone::{
@@ -47,7 +46,7 @@ pub(in crate::pipeline) struct Arrived<'a> {
     /// The zone before it.
     pub zone: &'a ZoneState,
     /// Its records.
-    pub intake: Intake<File>,
+    pub intake: Intake<SpoolFile>,
     /// Its serial and its counts.
     pub fetched: &'a Fetched,
     /// Its time.
@@ -133,13 +132,14 @@ impl Ingest<'_> {
             drift: arrived.is_drift,
         };
         let mut tx = self.store.ledger().begin(zone, draft)?;
+        if kind == VersionKind::Baseline {
+            return Ok(match self.write_first(&mut tx, intake)? {
+                Some(refusal) => Err(refusal),
+                None => Ok(tx),
+            });
+        }
         // Of a zone that is known the intake gives only owners whose digests differ.
         while let Some(batch) = intake.next_batch().map_err(spool_error)? {
-            if kind == VersionKind::Baseline {
-                let rows = tx.apply_first(&batch).map_err(PipelineError::from)?;
-                rows.into_iter().for_each(|slot| intake.set_row(slot));
-                continue;
-            }
             let candidates = batch.groups();
             let candidates = candidates.map(|(owner, records)| Batch::candidate(owner, records));
             let candidates = candidates.collect::<Result<_, _>>().map_err(spool_error)?;
@@ -153,6 +153,25 @@ impl Ingest<'_> {
             Some(refusal) => Err(refusal),
             None => Ok(tx),
         })
+    }
+
+    /// Writes the owners of a zone's first version. Returns why it is refused, if it is.
+    fn write_first(
+        &self,
+        tx: &mut VersionTx<'_>,
+        intake: &mut Intake<SpoolFile>,
+    ) -> Result<Option<Refusal>, PipelineError> {
+        let mut owners = tx.begin_first(intake.take_hosts())?;
+        while let Some(batch) = intake.next_sorted().map_err(spool_error)? {
+            owners.apply(&batch)?;
+        }
+        owners.finish()?;
+        let limit = self.config.limits.names;
+        if tx.new_name_count().unsigned_abs() > limit {
+            let what = format!("first version of more than limits.names = {limit}");
+            return Ok(Some(Refusal::Limit(what)));
+        }
+        Ok(self.over_rrset_limit(tx))
     }
 
     /// Returns whether a whole version is a mass change; the first one of a zone is none.
@@ -301,10 +320,12 @@ impl Ingest<'_> {
     }
 
     /// Brings the digest table up to the version and saves it beside the database.
-    fn keep_digests(&self, zone: &ZoneState, intake: Intake<File>, committed: &Committed) {
-        let Some(version_id) = committed.version_id.or(zone.version_id) else {
+    fn keep_digests(&self, zone: &ZoneState, intake: Intake<SpoolFile>, committed: &Committed) {
+        // Those of a first version are kept already.
+        let Some(before) = zone.version_id else {
             return;
         };
+        let version_id = committed.version_id.unwrap_or(before);
         if committed.digests.is_empty() && committed.version_id.is_none() {
             return;
         }

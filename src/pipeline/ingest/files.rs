@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 
 use crate::dns::Name;
 use crate::file;
-use crate::pipeline::error::{PipelineError, away, refusal_of, spool_refusal};
+use crate::pipeline::error::{PipelineError, away, refusal_of};
 use crate::pipeline::ingest::apply::Arrived;
 use crate::pipeline::ingest::marks::FileMarks;
 use crate::pipeline::outcome::{PollOptions, StoredSummary, ZoneOutcome, ZoneReport};
-use crate::source::{FileRead, ZonefileRules, expand_glob, open_spool, read_zonefile};
+use crate::source::{FileRead, SpoolFile, ZonefileRules, expand_glob, read_zonefile};
 use crate::store::{FileMark, SourceId, SourceKind, ZoneState};
 use crate::time::{Span, TimePattern, Timestamp, timestamp_of};
 use crate::zone::{Intake, Refusal, judge_size};
@@ -273,15 +273,11 @@ impl Ingest<'_> {
                 "{path} is of {at}, which lies in the future"
             ))));
         }
-        let spool = match open_spool() {
-            Ok(spool) => spool,
-            Err(error) => return Ok(Err(spool_refusal(&error))),
+        let (key, spool) = (self.store.digest_key(), SpoolFile::default());
+        let mut intake = match zone.version_id {
+            None => Intake::first(key, &zone.apex, spool),
+            Some(_) => Intake::new(key, self.store.ledger().load_digests(zone)?, spool),
         };
-        let mut intake = Intake::new(
-            self.store.digest_key(),
-            self.store.ledger().load_digests(zone)?,
-            spool,
-        );
         let opened = match open_as_dated(file) {
             Ok(opened) => opened,
             Err(refusal) => return Ok(Err(refusal)),

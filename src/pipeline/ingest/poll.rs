@@ -4,14 +4,16 @@ use crate::config::TransferSource;
 use crate::pipeline::ingest::Ingest;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
 
 use crate::config::{Feeding, ProbeConfig, Source};
 use crate::dns::Name;
 use crate::pipeline::error::PipelineError;
 use crate::pipeline::ingest::transfer::{
-    AfterTransfer, TransferJob, TransferOutcome, run_transfer,
+    AfterTransfer, Share, TransferJob, TransferOutcome, run_transfer,
 };
 use crate::pipeline::outcome::{PollOptions, ZoneReport};
 
@@ -21,14 +23,53 @@ const TRANSFERS_AT_ONCE: usize = 32;
 /// The most transfers that run at a time from one primary: one that hangs holds up no more.
 const TRANSFERS_OF_PRIMARY: usize = 4;
 
+/// The most transfers that are stored with one commit.
+const STORED_AT_ONCE: usize = 128;
+/// The most octets of records of those, but for the last: they wait in memory.
+const STORED_OCTETS_AT_ONCE: u64 = 4 << 20;
+/// How long the first of them waits for others while transfers run.
+const OTHERS_WAITED_FOR: Duration = Duration::from_millis(50);
+
 /// Transfers that are waiting and running, each primary's in a queue of its own.
 #[derive(Default)]
 pub struct Transfers {
+    /// Small ones that ended and are stored together.
+    ended: Ended,
     waiting: BTreeMap<Option<SocketAddr>, VecDeque<TransferJob>>,
     running: JoinSet<(Option<SocketAddr>, TransferOutcome)>,
     of_primary: HashMap<Option<SocketAddr>, usize>,
     /// The queue that was served last: the next one is served next.
     served: Option<Option<SocketAddr>>,
+}
+
+/// Transfers that ended and wait for others.
+#[derive(Default)]
+struct Ended {
+    outcomes: Vec<TransferOutcome>,
+    /// The octets of their records.
+    octets: u64,
+    /// Until when they wait.
+    until: Option<Instant>,
+}
+
+impl Ended {
+    /// Takes one more. Returns those that are to be stored now, if any are.
+    fn add(&mut self, outcome: TransferOutcome) -> Option<Vec<TransferOutcome>> {
+        match outcome.share() {
+            Share::Alone => return Some(vec![outcome]),
+            Share::Octets(octets) => self.octets += octets,
+        }
+        let until = || Instant::now() + OTHERS_WAITED_FOR;
+        self.until.get_or_insert_with(until);
+        self.outcomes.push(outcome);
+        let is_full = self.outcomes.len() >= STORED_AT_ONCE || self.octets >= STORED_OCTETS_AT_ONCE;
+        is_full.then(|| self.take())
+    }
+
+    /// Takes all of them.
+    fn take(&mut self) -> Vec<TransferOutcome> {
+        std::mem::take(self).outcomes
+    }
 }
 
 impl Transfers {
@@ -46,25 +87,35 @@ impl Transfers {
         self.fill();
     }
 
-    /// Returns whether nothing is waiting or running.
+    /// Returns whether nothing is waiting or running, nor ended and not returned.
     pub fn is_idle(&self) -> bool {
-        self.waiting.is_empty() && self.running.is_empty()
+        self.waiting.is_empty() && self.running.is_empty() && self.ended.outcomes.is_empty()
     }
 
-    /// Returns the next transfer that ends; pending for ever if none is running. Safe to drop and
-    /// call again.
-    pub async fn next(&mut self) -> TransferOutcome {
-        match self.running.join_next().await {
-            Some(joined) => {
-                let (primary, outcome) = joined
-                    .expect("a transfer neither panics nor is aborted while its set is alive");
-                if let Some(count) = self.of_primary.get_mut(&primary) {
-                    *count -= 1;
-                }
-                self.fill();
-                outcome
+    /// Returns the next transfers that end: one, or several small ones that are stored together; pending for ever if none is
+    /// running. Safe to drop and call again.
+    pub async fn next(&mut self) -> Vec<TransferOutcome> {
+        loop {
+            let next = match self.ended.until {
+                Some(_) if self.running.is_empty() => return self.ended.take(),
+                Some(until) => match timeout_at(until, self.running.join_next()).await {
+                    Ok(next) => next,
+                    Err(_) => return self.ended.take(),
+                },
+                None => self.running.join_next().await,
+            };
+            let Some(joined) = next else {
+                return std::future::pending().await;
+            };
+            let (primary, outcome) =
+                joined.expect("a transfer neither panics nor is aborted while its set is alive");
+            if let Some(count) = self.of_primary.get_mut(&primary) {
+                *count -= 1;
             }
-            None => std::future::pending().await,
+            self.fill();
+            if let Some(outcomes) = self.ended.add(outcome) {
+                return outcomes;
+            }
         }
     }
 
@@ -148,10 +199,12 @@ impl Ingest<'_> {
         // Transfers were added first and run while files and feeds were read: waiting for networks costs nothing
         // then.
         while !transfers.is_idle() {
-            let outcome = transfers.next().await;
-            match self.finish_transfer(outcome, options)? {
-                AfterTransfer::Done(report) => on_report(report),
-                AfterTransfer::GoesOn(job) => transfers.go_on(*job),
+            let outcomes = transfers.next().await;
+            for after in self.finish_transfers(outcomes, options)? {
+                match after {
+                    AfterTransfer::Done(report) => on_report(report),
+                    AfterTransfer::GoesOn(job) => transfers.go_on(*job),
+                }
             }
         }
         // A command leaves no log behind that the next reader would have to go through.

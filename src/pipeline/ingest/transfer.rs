@@ -13,7 +13,6 @@
 //! table of digests is loaded only for a transfer that needs it.
 
 use crate::pipeline::ingest::Ingest;
-use std::fs::File;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -26,12 +25,13 @@ use crate::pipeline::backoff::Asked;
 use crate::pipeline::error::{PipelineError, refusal_of};
 use crate::pipeline::ingest::apply::{AppliedSteps, AppliedZone, Arrived, Reading};
 use crate::pipeline::ingest::full::is_full_due;
+use crate::pipeline::judge::docket::Docket;
 use crate::pipeline::outcome::{PollOptions, StoredSummary, Timings, ZoneOutcome, ZoneReport};
 use crate::source::{
-    Fetched, SoaNumbers, SourceError, Steps, TransferFault, TransferKey, TransferTarget,
-    TransferTls, Zonemd, fetch_steps, fetch_zone, open_spool, query_soa,
+    Fetched, SoaNumbers, SourceError, SpoolFile, Steps, TransferFault, TransferKey, TransferTarget,
+    TransferTls, Zonemd, fetch_steps, fetch_zone, query_soa,
 };
-use crate::store::{Comparison, SourceKind, ZoneState};
+use crate::store::{Comparison, Ledger, SourceKind, ZoneState};
 use crate::time::Timestamp;
 use crate::zone::{
     DigestKey, DigestTable, Intake, Limits, Refusal, Step, ZonemdRule, judge_transfer,
@@ -98,6 +98,7 @@ pub struct TransferJob {
     stepless: Vec<SocketAddr>,
     task: Task,
     timings: Timings,
+    digest_key: DigestKey,
 }
 
 /// What a job does.
@@ -112,7 +113,6 @@ enum Task {
     /// Ask for the whole zone.
     Whole {
         candidates: Vec<SocketAddr>,
-        digest_key: DigestKey,
         table: DigestTable,
     },
 }
@@ -141,7 +141,7 @@ struct TakenSteps {
 
 /// A whole zone that arrived.
 struct WholeZone {
-    intake: Intake<File>,
+    intake: Intake<SpoolFile>,
     fetched: Fetched,
     soa: SoaNumbers,
     /// Who gave it.
@@ -154,6 +154,15 @@ struct WholeZone {
 pub struct TransferOutcome {
     job: TransferJob,
     result: Result<TransferResult, SourceError>,
+}
+
+/// What part an outcome has in those that are stored together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::pipeline) enum Share {
+    /// It is stored by itself.
+    Alone,
+    /// So many octets of records, in memory.
+    Octets(u64),
 }
 
 /// What comes after a transfer.
@@ -180,7 +189,9 @@ impl Ingest<'_> {
         };
         let id = self.store.zones().ensure_source(&source.name, kind)?;
         let zone = self.store.zones().ensure_zone(apex, id)?;
-        self.judge.detect_zone(apex, options)?;
+        if zone.version_id.is_some() {
+            self.judge.detect_zone(apex, options)?;
+        }
         let accept = options.accept.contains(apex) || zone.accept_requested;
         let is_due = is_full_due(settings.full_every, &zone, self.clock.now());
         let is_sound = self.are_steps_sound(&zone, self.clock.now())?;
@@ -206,6 +217,7 @@ impl Ingest<'_> {
             stepless: Vec::new(),
             task: Task::Refresh,
             timings: Timings::default(),
+            digest_key: self.store.digest_key(),
             zone,
         })
     }
@@ -225,6 +237,38 @@ impl Ingest<'_> {
             tls: settings.tls.as_ref().map(|tls| self.parts.tls[tls].clone()),
             zonemd: settings.zonemd,
             limits: self.config.limits,
+        }
+    }
+
+    /// Stores and judges what transfers brought, as [`Ingest::finish_transfer`] does; with one commit if there are several,
+    /// after which they are judged.
+    pub fn finish_transfers(
+        &self,
+        outcomes: Vec<TransferOutcome>,
+        options: &PollOptions,
+    ) -> Result<Vec<AfterTransfer>, PipelineError> {
+        if outcomes.len() < 2 {
+            let each = outcomes.into_iter();
+            return each.map(|it| self.finish_transfer(it, options)).collect();
+        }
+        // Who judges reads what is committed.
+        let held = Docket::default();
+        let group = self.judging_later(&held);
+        let tx = self.store.begin_group()?;
+        let each = outcomes.into_iter();
+        let after = each.map(|it| group.finish_transfer(it, options));
+        let after = after.collect::<Result<_, _>>()?;
+        tx.commit()?;
+        self.judge.take_over(&held, options)?;
+        Ok(after)
+    }
+
+    /// Returns the same, that leaves the judging to whoever empties a docket.
+    fn judging_later<'d>(&'d self, docket: &'d Docket) -> Ingest<'d> {
+        Ingest {
+            docket: Some(docket),
+            judge: self.judge.later(docket),
+            ..*self
         }
     }
 
@@ -306,7 +350,6 @@ impl Ingest<'_> {
     ) -> Result<AfterTransfer, PipelineError> {
         job.task = Task::Whole {
             candidates,
-            digest_key: self.store.digest_key(),
             table: self.store.ledger().load_digests(&job.zone)?,
         };
         Ok(AfterTransfer::GoesOn(Box::new(job)))
@@ -496,9 +539,12 @@ impl Ingest<'_> {
         options: &PollOptions,
     ) -> Result<(), PipelineError> {
         let started = Instant::now();
-        self.judge.detect_zone(&job.zone.apex, options)?;
-        self.judge
-            .reevaluate(&job.zone.apex, observed_at, options)?;
+        // What was there before watching began is no change, and there can be no case of it.
+        if job.zone.version_id.is_some() {
+            self.judge.detect_zone(&job.zone.apex, options)?;
+            self.judge
+                .reevaluate(&job.zone.apex, observed_at, options)?;
+        }
         if self.docket.is_none() {
             *job.timings.judged_ms.get_or_insert(0) += millis_since(started);
         }
@@ -515,6 +561,20 @@ impl Ingest<'_> {
 }
 
 impl TransferOutcome {
+    /// Returns how it is stored: by itself, or with others if it is small.
+    pub(in crate::pipeline) fn share(&self) -> Share {
+        match &self.result {
+            // Nothing is stored before it has gone on.
+            Ok(TransferResult::WantsWhole(_)) => Share::Alone,
+            _ if !Ledger::is_small(&self.job.zone) => Share::Alone,
+            Ok(TransferResult::Nothing(_)) | Err(_) => Share::Octets(0),
+            Ok(TransferResult::Steps(taken)) => {
+                Share::Octets(taken.steps.iter().map(Step::octets).sum::<usize>() as u64)
+            }
+            Ok(TransferResult::Whole(whole)) => Share::Octets(whole.intake.spooled_octets()),
+        }
+    }
+
     /// Returns the zone that was transferred.
     pub fn apex(&self) -> &Name {
         &self.job.zone.apex
@@ -625,11 +685,14 @@ pub async fn run_transfer(mut job: TransferJob) -> TransferOutcome {
     let result = match task {
         Task::Refresh => refresh(&mut job).await,
         Task::Steps { since, candidates } => take_steps(&mut job, since, candidates).await,
-        Task::Whole {
-            candidates,
-            digest_key,
-            table,
-        } => take_whole(&mut job, candidates, digest_key, table).await,
+        Task::Whole { candidates, table } => take_whole(&mut job, candidates, table).await,
+    };
+    let result = match result {
+        // Of a zone without a version there are no digests to be loaded before it is taken whole.
+        Ok(TransferResult::WantsWhole(candidates)) if job.zone.version_id.is_none() => {
+            take_whole(&mut job, candidates, DigestTable::with_capacity(0)).await
+        }
+        result => result,
     };
     job.timings.fetched_ms += millis_since(started);
     TransferOutcome { job, result }
@@ -818,13 +881,15 @@ async fn take_steps(
 async fn take_whole(
     job: &mut TransferJob,
     candidates: Vec<SocketAddr>,
-    digest_key: DigestKey,
     mut table: DigestTable,
 ) -> Result<TransferResult, SourceError> {
     let mut failure = None;
     for primary in &candidates {
-        let spool = open_spool().map_err(SourceError::Local)?;
-        let mut intake = Intake::new(digest_key, table, spool);
+        let spool = SpoolFile::default();
+        let mut intake = match job.zone.version_id {
+            None => Intake::first(job.digest_key, &job.zone.apex, spool),
+            Some(_) => Intake::new(job.digest_key, table, spool),
+        };
         match fetch_zone(&job.target(*primary), &mut intake).await {
             Ok((fetched, soa)) if !job.went_back(soa.serial) => {
                 job.answered.push(*primary);

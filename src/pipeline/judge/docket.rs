@@ -188,6 +188,11 @@ impl Docket {
         Some(Matter(subject))
     }
 
+    /// Takes all that waits, without waiting for more.
+    pub(in crate::pipeline) fn take_all(&self) -> impl Iterator<Item = Matter> {
+        std::iter::from_fn(|| self.take(Duration::ZERO))
+    }
+
     /// Begins to add lines to a version that may have been judged. It has to be judged again then, and the commit
     /// takes back that it was: without this, who judges a later version meanwhile would write that all before it
     /// are judged.

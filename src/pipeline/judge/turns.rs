@@ -15,6 +15,41 @@ use std::time::Instant;
 type Work<'a> = dyn Fn(&dyn Fn() -> bool) -> Result<bool, PipelineError> + 'a;
 
 impl Judge<'_> {
+    /// Returns the same, that leaves the judging to whoever empties a docket.
+    pub(in crate::pipeline) fn later<'d>(&'d self, docket: &'d Docket) -> Judge<'d> {
+        Judge {
+            docket: Some(docket),
+            ..*self
+        }
+    }
+
+    /// Judges all that a docket holds, or leaves it to whoever judges here.
+    pub(in crate::pipeline) fn take_over(
+        &self,
+        held: &Docket,
+        options: &PollOptions,
+    ) -> Result<(), PipelineError> {
+        for matter in held.take_all() {
+            match (self.docket, matter.0) {
+                (Some(docket), subject) => docket.put_back(Matter(subject)),
+                (None, Subject::Zone(apex, zone)) => {
+                    for view in zone.views {
+                        self.judge_versions(&apex, view, options)?;
+                    }
+                    if let Some(at) = zone.again {
+                        self.reevaluate(&apex, at, options)?;
+                    }
+                }
+                (None, Subject::Sweep(_, sweep)) => {
+                    self.reevaluate_among(|zone| sweep.zones.contains(zone), sweep.at, options)?;
+                }
+                // Who judges at once leaves nothing that is stored and not judged.
+                (None, Subject::Stored) => {}
+            }
+        }
+        Ok(self.store.lookup().write_judged()?)
+    }
+
     /// Judges a matter of a docket, until it is done, `until` has come or `goes_on` says no. Returns what is left of
     /// it.
     ///

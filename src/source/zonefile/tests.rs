@@ -2,6 +2,8 @@
 
 use std::io::Cursor;
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::time::Span;
 use crate::zone::{Candidate, DigestKey, DigestTable};
@@ -301,3 +303,103 @@ fn a_limit_of_a_file_is_named_by_its_key() {
         assert_eq!(refusal.code(), "limit");
     }
 }
+
+/// Reads a text with the short way for plain lines or without.
+fn read_either_way(
+    text: &str,
+    reads_plain_lines: bool,
+) -> Result<(Fetched, Vec<Candidate>), String> {
+    let apex = Name::parse("example.").expect("valid");
+    let mut intake = Intake::new(
+        DigestKey::new([1; 32]),
+        DigestTable::with_capacity(0),
+        Cursor::new(Vec::new()),
+    );
+    let mut reader = ZoneReader::new(&apex, &RULES, &mut intake);
+    reader.reads_plain_lines = reads_plain_lines;
+    reader
+        .read_stream(text.as_bytes())
+        .map_err(|error| error.to_string())?;
+    let read = reader.finish().map_err(|error| error.to_string())?;
+    Ok((read.fetched, intake.all_candidates()))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+    // Whatever the lines are, and in whatever order: the short way finds the same records or the same fault.
+    #[test]
+    fn plain_lines_are_read_as_the_careful_way_reads_them(
+        lines in prop::collection::vec((0_usize..LINE_PARTS[0].len(), 0_usize..LINE_PARTS[1].len(), 0_usize..LINE_PARTS[2].len(), 0_usize..LINE_PARTS[3].len()), 0..8),
+        whole in prop::collection::vec(0_usize..WHOLE_LINES.len(), 0..4),
+    ) {
+        let mut text = SOA.to_owned();
+        let mut whole = whole.into_iter();
+        for (owner, before, rtype, end) in lines {
+            let parts = [LINE_PARTS[0][owner], LINE_PARTS[1][before], LINE_PARTS[2][rtype], LINE_PARTS[3][end]];
+            text += &parts.concat();
+            text += whole.next().map_or("", |line| WHOLE_LINES[line]);
+        }
+        let (short, careful) = (read_either_way(&text, true), read_either_way(&text, false));
+        prop_assert_eq!(format!("{short:?}"), format!("{careful:?}"), "{}", text);
+    }
+}
+
+/// Parts of lines: owner, TTL and class, type and data, end.
+const LINE_PARTS: [&[&str]; 4] = [
+    &[
+        "bad",
+        "BAD",
+        "bad.example.",
+        "a.b",
+        "",
+        "@",
+        "ns1.bad",
+        "a\\.b",
+        "b\u{fc}cher",
+        "x..y",
+        "other.test.",
+        "example.",
+        "\"q\"",
+        "9",
+        "in",
+    ],
+    &[
+        " ",
+        " IN ",
+        "\t60\tIN ",
+        " in 60 ",
+        " 1h ",
+        " CH ",
+        " 4294967295 ",
+        " 60 60 ",
+    ],
+    &[
+        "NS ns1.bad",
+        "ns NS1.Other.test.",
+        "NS .",
+        "NS @",
+        "A 192.0.2.1",
+        "A 192.0.2.256",
+        "AAAA 2001:db8::1",
+        "DS 1 13 2 abcd",
+        "DS 1 13 2 ab cd",
+        "DS 1 ECDSAP256SHA256 2 abcd",
+        "TXT x",
+        "CNAME y",
+        "NS a b",
+        "NS ( ns1.bad )",
+        "NS \\# 2 0100",
+        "NS",
+        "A A",
+    ],
+    &["\n", "\r\n", " \n", " ; no\n", "\t;\n"],
+];
+/// Lines that change what follows.
+const WHOLE_LINES: &[&str] = &[
+    "$ORIGIN sub.example.\n",
+    "$TTL 5\n",
+    "; no\n",
+    "\n",
+    "  A 192.0.2.9\n",
+    "$GENERATE 1-3 h$ A 192.0.2.$\n",
+];

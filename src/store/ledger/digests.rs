@@ -24,6 +24,8 @@ use crate::zone::{DigestTable, Slot};
 const MAGIC: &[u8; 8] = b"FLXDIG01";
 /// Octets before the slots: magic, database id, version, count.
 const HEADER_OCTETS: usize = 8 + 16 + 8 + 8;
+/// The count of a file that was begun before it was known: as many as there are.
+const AS_MANY_AS_THERE_ARE: u64 = u64::MAX;
 /// Octets of a slot in the file.
 const SLOT_OCTETS: usize = 24;
 /// How much of the cache file is read or written at a time.
@@ -33,7 +35,7 @@ const ENTRY_HEADER_OCTETS: usize = 8 + 8 + 8;
 /// A journal is at most this part of its table; beyond it, the table is written anew.
 const JOURNAL_PART: u64 = 4;
 /// Zones with fewer names are read from the database, which is as quick.
-const CACHED_NAMES_MIN: usize = 5000;
+pub(in crate::store) const CACHED_NAMES_MIN: usize = 5000;
 
 impl Ledger<'_> {
     /// Returns the digests of a zone's newest version.
@@ -53,12 +55,17 @@ impl Ledger<'_> {
 
     /// Saves the digests of a zone's newest version. A failure costs the next poll some time only.
     pub fn save_digests(&self, zone: &ZoneState, version_id: i64, table: &DigestTable) {
-        if table.len() < CACHED_NAMES_MIN {
+        if table.len() < CACHED_NAMES_MIN || self.store.is_grouped.get() {
             return;
         }
         if let Err(error) = self.write_cache(zone, version_id, table) {
             tracing::warn!(zone = %zone.apex, %error, "digest cache of zone {} was not saved: {error}", zone.apex);
         }
+    }
+
+    /// Returns whether a zone is so small that its digests are not cached: such versions may be stored many at a time.
+    pub fn is_small(zone: &ZoneState) -> bool {
+        zone.name_count < CACHED_NAMES_MIN as u64
     }
 
     /// Removes the cache of a zone whose records are about to change without it.
@@ -82,6 +89,11 @@ impl Ledger<'_> {
         let Some(before) = zone.version_id else {
             return false;
         };
+        if self.store.is_grouped.get() {
+            // What is noted of a version that is not durable yet may be noted of another one with its number.
+            self.drop_digests(zone);
+            return true;
+        }
         let path = self.cache_path(zone);
         let journal = path.with_extension("journal");
         let size = |path: &PathBuf| fs::metadata(path).map_or(0, |meta| meta.len());
@@ -132,16 +144,17 @@ impl Ledger<'_> {
         let word = |octets: &[u8], at: usize| {
             u64::from_le_bytes(octets[at..at + 8].try_into().expect("eight octets"))
         };
-        let (at_version, count) = (word(&header, 24) as i64, word(&header, 32) as usize);
-        let body = count
-            .checked_mul(SLOT_OCTETS)?
-            .checked_add(HEADER_OCTETS + 8)?;
-        let fits =
-            &header[..8] == MAGIC && header[8..24] == self.store.cache_id && length == body as u64;
+        let (at_version, told) = (word(&header, 24) as i64, word(&header, 32));
+        let octets = length.checked_sub(HEADER_OCTETS as u64 + 8)?;
+        let count = octets / SLOT_OCTETS as u64;
+        let fits = &header[..8] == MAGIC
+            && header[8..24] == self.store.cache_id
+            && (told == count || told == AS_MANY_AS_THERE_ARE)
+            && octets.is_multiple_of(SLOT_OCTETS as u64);
         if !fits {
             return None;
         }
-        let mut table = DigestTable::with_capacity(count);
+        let mut table = DigestTable::with_capacity(count as usize);
         let mut octets = [0; SLOT_OCTETS];
         for _ in 0..count {
             file.read_exact(&mut octets).ok()?;
@@ -203,40 +216,11 @@ impl Ledger<'_> {
         table: &DigestTable,
     ) -> io::Result<()> {
         let path = self.cache_path(zone);
-        let folder = path.parent().expect("the path was joined to a folder");
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)?;
-        let temporary = path.with_extension("new");
-        let file = fs::File::create(&temporary)?;
-        let mut file = BufWriter::with_capacity(READ_OCTETS, file);
-        let mut checksum = self.store.key.checksummer();
-        let mut write = |octets: &[u8]| {
-            checksum.write(octets);
-            file.write_all(octets)
-        };
-        write(MAGIC)?;
-        write(&self.store.cache_id)?;
-        write(&version_id.to_le_bytes())?;
-        write(&(table.len() as u64).to_le_bytes())?;
+        let mut writer = CacheWriter::create(self, path, version_id, table.len() as u64)?;
         for slot in table.iter() {
-            let mut octets = [0; SLOT_OCTETS];
-            octets[..8].copy_from_slice(&slot.hash.to_le_bytes());
-            octets[8..16].copy_from_slice(&slot.digest.to_le_bytes());
-            octets[16..].copy_from_slice(&slot.id.to_le_bytes());
-            write(&octets)?;
+            writer.push(slot)?;
         }
-        file.write_all(&checksum.finish().to_le_bytes())?;
-        file.into_inner()
-            .map_err(io::IntoInnerError::into_error)?
-            .sync_all()?;
-        // The journal of the table before would not go on from this one; without it nothing is lost.
-        match fs::remove_file(path.with_extension("journal")) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        fs::rename(&temporary, &path)
+        writer.finish()
     }
 
     /// Computes the digests from the records.
@@ -296,5 +280,132 @@ impl Ledger<'_> {
         }
         close(&owner, &mut records);
         Ok(table)
+    }
+}
+
+/// Writes a cache file: under another name until it is whole.
+struct CacheWriter {
+    path: PathBuf,
+    /// Its name until then; `None` once it has the other.
+    temporary: Option<PathBuf>,
+    file: BufWriter<fs::File>,
+    checksum: Box<dyn Hasher>,
+}
+
+impl CacheWriter {
+    /// Begins the file at `path` of so many slots of a version.
+    fn create(ledger: &Ledger<'_>, path: PathBuf, version_id: i64, count: u64) -> io::Result<Self> {
+        let folder = path.parent().expect("the path was joined to a folder");
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)?;
+        let temporary = path.with_extension("new");
+        let file = fs::File::create(&temporary)?;
+        let mut writer = Self {
+            path,
+            temporary: Some(temporary),
+            file: BufWriter::with_capacity(READ_OCTETS, file),
+            checksum: Box::new(ledger.store.key.checksummer()),
+        };
+        writer.write(MAGIC)?;
+        writer.write(&ledger.store.cache_id)?;
+        writer.write(&version_id.to_le_bytes())?;
+        writer.write(&count.to_le_bytes())?;
+        Ok(writer)
+    }
+
+    /// Writes octets and counts them in the checksum.
+    fn write(&mut self, octets: &[u8]) -> io::Result<()> {
+        self.checksum.write(octets);
+        self.file.write_all(octets)
+    }
+
+    /// Writes a slot.
+    fn push(&mut self, slot: &Slot) -> io::Result<()> {
+        let mut octets = [0; SLOT_OCTETS];
+        octets[..8].copy_from_slice(&slot.hash.to_le_bytes());
+        octets[8..16].copy_from_slice(&slot.digest.to_le_bytes());
+        octets[16..].copy_from_slice(&slot.id.to_le_bytes());
+        self.write(&octets)
+    }
+
+    /// Ends the file and gives it its name.
+    fn finish(mut self) -> io::Result<()> {
+        let checksum = self.checksum.finish();
+        self.file.write_all(&checksum.to_le_bytes())?;
+        self.file.flush()?;
+        self.file.get_ref().sync_all()?;
+        // The journal of the table before would not go on from this one; without it nothing is lost.
+        match fs::remove_file(self.path.with_extension("journal")) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        match &self.temporary {
+            Some(temporary) => fs::rename(temporary, &self.path)?,
+            None => {}
+        }
+        self.temporary = None;
+        Ok(())
+    }
+}
+
+impl Drop for CacheWriter {
+    fn drop(&mut self) {
+        if let Some(temporary) = &self.temporary {
+            // What is left is written over by the next.
+            let _ = fs::remove_file(temporary);
+        }
+    }
+}
+
+/// The digests of a zone's first version, in a cache file while they are many.
+#[derive(Default)]
+pub(in crate::store) struct FirstSlots {
+    /// Those that came before there was a file.
+    waiting: Vec<Slot>,
+    writer: Option<CacheWriter>,
+    /// Why there will be no file.
+    fault: Option<io::Error>,
+}
+
+impl FirstSlots {
+    /// Takes the digest of one more owner of a version.
+    pub fn push(&mut self, ledger: Ledger<'_>, (zone, version_id): (&ZoneState, i64), slot: Slot) {
+        let pushed = match (&self.fault, &mut self.writer) {
+            (Some(_), _) => return,
+            (None, Some(writer)) => writer.push(&slot),
+            (None, None) => {
+                self.waiting.push(slot);
+                if self.waiting.len() < CACHED_NAMES_MIN {
+                    return;
+                }
+                self.begin(ledger, zone, version_id)
+            }
+        };
+        self.fault = pushed.err();
+    }
+
+    /// Begins the file with those that wait.
+    fn begin(&mut self, ledger: Ledger<'_>, zone: &ZoneState, version_id: i64) -> io::Result<()> {
+        let path = ledger.cache_path(zone);
+        let mut writer = CacheWriter::create(&ledger, path, version_id, AS_MANY_AS_THERE_ARE)?;
+        for slot in self.waiting.drain(..) {
+            writer.push(&slot)?;
+        }
+        self.writer = Some(writer);
+        Ok(())
+    }
+
+    /// Gives the file its name: the version is in history. A failure costs the next poll some time only.
+    pub fn publish(self, zone: &Name) {
+        let done = match (self.fault, self.writer) {
+            (Some(fault), _) => Err(fault),
+            (None, Some(writer)) => writer.finish(),
+            (None, None) => Ok(()),
+        };
+        if let Err(error) = done {
+            tracing::warn!(%zone, %error, "digest cache of zone {zone} was not saved: {error}");
+        }
     }
 }

@@ -6,6 +6,8 @@ pub(in crate::store) mod chain;
 pub(in crate::store) mod changes;
 pub(in crate::store) mod digests;
 pub(in crate::store) mod draft;
+pub(in crate::store) mod first;
+pub(in crate::store) mod first_hosts;
 pub(in crate::store) mod moves;
 pub(in crate::store) mod names;
 pub(in crate::store) mod open_row;

@@ -12,7 +12,7 @@ use crate::store::ledger::tally::HostKey;
 use crate::store::sqlite::dialect::{IN_ORDER, rows_of, texts_of};
 
 /// Rows of name servers.
-const HOSTS: Table = Table {
+pub(in crate::store) const HOSTS: Table = Table {
     name: "host",
     columns: &["id", "name", "operator_id"],
     on_conflict: "",
@@ -144,7 +144,7 @@ impl Ledger<'_> {
     }
 
     /// Returns the number of the newest row of a name server.
-    fn newest_host(&self) -> Result<i64, StoreError> {
+    pub(in crate::store) fn newest_host(&self) -> Result<i64, StoreError> {
         self.store
             .run(|db| db.value("select coalesce(max(id), 0) from host", ()))
     }
@@ -157,6 +157,14 @@ impl Ledger<'_> {
         let mut keys: Vec<String> = names.map(host_text).collect();
         keys.sort_unstable();
         keys.dedup();
+        self.host_rows_of_keys(keys)
+    }
+
+    /// Returns the rows of name servers that are there, by their keys.
+    pub(in crate::store) fn host_rows_of_keys(
+        &self,
+        keys: Vec<String>,
+    ) -> Result<HashMap<String, HostRow>, StoreError> {
         let rows = self.store.run(|db| {
             let sql = format!(
                 "select h.name, h.id, h.operator_id
@@ -243,8 +251,13 @@ impl Ledger<'_> {
         Ok(found)
     }
 
+    /// Returns the row of a name server that is kept in memory.
+    pub(in crate::store) fn known_host(&self, wire: &[u8]) -> Option<HostRow> {
+        self.store.host_rows.borrow().get(wire).copied()
+    }
+
     /// Keeps the row of a name server in memory.
-    fn know_host(&self, wire: &[u8], id: i64, operator_id: Option<i64>) {
+    pub(in crate::store) fn know_host(&self, wire: &[u8], id: i64, operator_id: Option<i64>) {
         let mut known = self.store.host_rows.borrow_mut();
         if known.len() >= HOSTS_CACHED_MAX {
             known.clear();

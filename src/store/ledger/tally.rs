@@ -9,11 +9,14 @@ use crate::time::Timestamp;
 pub(in crate::store) const DIFFERENCES_MAX: usize = 200_000;
 
 /// Users by name server or operator, and week.
-const POPULARITY: Table = Table {
+pub(in crate::store) const POPULARITY: Table = Table {
     name: "popularity",
     columns: &["user_of", "week", "count"],
     on_conflict: "on conflict (user_of, week) do update set count = popularity.count + excluded.count",
 };
+
+/// The week of users that have not changed since watching began.
+pub(in crate::store) const SINCE_WATCHING: i64 = 0;
 
 /// The rows of a name server that is counted and of its operator's domain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +61,9 @@ impl Tally {
             .flat_map(|((user_of, week), by)| [number(*user_of), number(*week), number(*by)])
             .collect();
         db.insert_rows(&POPULARITY, &values)?;
-        db.execute("delete from popularity where count = 0", ())?;
+        if rows.iter().any(|(_, by)| *by < 0) {
+            db.execute("delete from popularity where count = 0", ())?;
+        }
         Ok(())
     }
 }

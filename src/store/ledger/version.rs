@@ -9,14 +9,15 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::dns::{Name, Rdata, Record, RecordType};
-use crate::store::door::{ValueRef, params};
+use crate::store::door::params;
 use crate::store::error::StoreError;
 use crate::store::handle::StoreTx;
 use crate::store::ledger::Ledger;
+use crate::store::ledger::digests::FirstSlots;
 use crate::store::ledger::draft::{Committed, Comparison, VersionDraft, VersionKind};
 use crate::store::ledger::open_row::OpenRow;
 use crate::store::ledger::recorders::changes::Changes;
-use crate::store::ledger::recorders::intervals::{Intervals, insert_first};
+use crate::store::ledger::recorders::intervals::Intervals;
 use crate::store::ledger::recorders::leaves::Leaves;
 use crate::store::ledger::recorders::registrations::{Registration, Registrations};
 use crate::store::ledger::recorders::users::Users;
@@ -25,7 +26,7 @@ use crate::store::ledger::writing::{OwnerEdit, Told, Writing, hosts_elsewhere};
 use crate::store::zones::enclosing::SEEN_AT;
 use crate::store::zones::watched::ZoneState;
 use crate::zone::{
-    Batch, BulkMeasure, Candidate, Missed, OwnerChange, Slot, StepOwner, breaks_cname, diff,
+    BulkMeasure, Candidate, Missed, OwnerChange, Slot, StepOwner, breaks_cname, diff,
     missed_between,
 };
 
@@ -36,16 +37,18 @@ const OWNERS_AT_ONCE: usize = 2_000;
 pub struct VersionTx<'a> {
     /// `None` for a version that is part of the caller's transaction.
     tx: Option<StoreTx<'a>>,
-    writing: Writing<'a>,
-    intervals: Intervals,
-    changes: Changes,
-    leaves: Leaves,
-    users: Users,
+    pub(in crate::store) writing: Writing<'a>,
+    pub(in crate::store) intervals: Intervals,
+    pub(in crate::store) changes: Changes,
+    pub(in crate::store) leaves: Leaves,
+    pub(in crate::store) users: Users,
     registrations: Registrations,
     way: Way,
     is_kept: bool,
     /// New digests: hash, and the slot or `None` for an owner that is gone.
     digests: Vec<(u64, Option<Slot>)>,
+    /// The digests of a first version.
+    pub(in crate::store) slots: Option<FirstSlots>,
 }
 
 /// What a feed or a probe says of one owner.
@@ -148,6 +151,7 @@ impl<'a> Ledger<'a> {
             way: Way::default(),
             is_kept: false,
             digests: Vec::new(),
+            slots: None,
         })
     }
 }
@@ -183,52 +187,6 @@ impl VersionTx<'_> {
             self.write(&edits)?;
         }
         Ok(())
-    }
-
-    /// Applies owners of a zone's first version, before which nothing is known. Returns their rows with
-    /// their digests.
-    pub fn apply_first(&mut self, batch: &Batch) -> Result<Vec<Slot>, StoreError> {
-        let store = self.writing.store;
-        let mut owners = Vec::new();
-        for (wire, octets) in batch.groups() {
-            let owner = Name::from_wire(wire);
-            let owner = owner.map_err(|fault| store.damaged(fault.to_string()))?;
-            let key = owner.relative_key(&self.writing.zone.apex);
-            let key = key.ok_or_else(|| store.damaged(format!("{owner} is not in the zone")))?;
-            owners.push((key, wire, octets));
-        }
-        // The order of the index of owners: rows that are written after each other lie beside each other.
-        owners.sort_unstable_by(|left, right| left.0.cmp(&right.0));
-        let keys = owners.iter().map(|(key, ..)| key.as_str());
-        let first_id = store.ledger().make_owners(self.writing.zone.id, keys)?;
-        let mut slots = Vec::with_capacity(owners.len());
-        let mut rows = Vec::new();
-        let mut records = Vec::new();
-        for (id, (_, wire, octets)) in (first_id..).zip(&owners) {
-            Batch::records_of(octets, &mut records);
-            let mut digest = 0_u64;
-            let mut has_ns = false;
-            for rr in &records {
-                let code = rr.rtype.code();
-                self.intervals.first_ttl.get_or_insert(rr.ttl);
-                digest = digest.wrapping_add(store.key.digest_record(code, rr.ttl, rr.rdata));
-                let value = if rr.rtype == RecordType::Ns {
-                    has_ns = true;
-                    let host = self.users.host_of_first(&self.writing, wire, rr.rdata)?;
-                    ValueRef::Integer(host)
-                } else {
-                    ValueRef::Octets(rr.rdata)
-                };
-                rows.push((id, code, value, rr.ttl));
-            }
-            self.changes.note_first(records.len(), has_ns);
-            self.users.count_first(&self.writing)?;
-            self.leaves.note_first(id, wire, &records);
-            let hash = store.key.hash_owner(wire);
-            slots.push(Slot { hash, digest, id });
-        }
-        store.run(|db| insert_first(db, self.writing.id, &rows))?;
-        Ok(slots)
     }
 
     /// Applies the end of owners that the version does not mention: their rows and hashes.
@@ -358,8 +316,12 @@ impl VersionTx<'_> {
         self.registrations.note(&self.writing, told)
     }
 
-    /// Returns the largest RRset that the version adds to so far: owner, type, records. Of a first version,
-    /// only owners whose records do not follow each other are counted.
+    /// Returns how many owners more than before have records, so far.
+    pub fn new_name_count(&self) -> i64 {
+        self.changes.totals.names
+    }
+
+    /// Returns the largest RRset that the version adds to so far: owner, type, records.
     pub fn widest_rrset(&self) -> Option<&(Name, RecordType, u64)> {
         self.changes.widest.as_ref()
     }
@@ -409,6 +371,12 @@ impl VersionTx<'_> {
             .write(&self.writing, changed_name_count + retimed_name_count)?;
         if let Some(tx) = self.tx {
             tx.commit()?;
+            // After the commit: digests of a version that is not in history would hide its changes from the next
+            // comparison.
+            let is_durable = !self.writing.store.is_grouped.get();
+            if let Some(slots) = self.slots.filter(|_| is_durable) {
+                slots.publish(&self.writing.zone.apex);
+            }
         }
         Ok(Committed {
             version_id: is_news.then_some(self.writing.id),
@@ -492,6 +460,8 @@ impl VersionTx<'_> {
     /// Moves the rows of the version, the zone and the source.
     fn write_rows(&self, bulk: bool, missed: Option<Missed>) -> Result<(), StoreError> {
         let joins = self.writing.draft.joins.is_some();
+        // What was there before watching began is no change: there is nothing to judge.
+        let is_first = self.slots.is_some() && !joins && self.writing.zone.version_id.is_none();
         let is_newest = self
             .writing
             .zone
@@ -523,7 +493,8 @@ impl VersionTx<'_> {
                               serial = case when ?7 then coalesce(?3, serial) else serial end,
                               kept_count = kept_count + ?4, name_count = name_count + ?5,
                               delegation_count = delegation_count + ?6,
-                              detected_version_id = case when detected_version_id > ?2 - 1 then ?2 - 1
+                              detected_version_id = case when ?13 then ?2
+                                                         when detected_version_id > ?2 - 1 then ?2 - 1
                                                          else detected_version_id end,
                               version_count = version_count + ?8, change_count = change_count + ?9,
                               usual_ttl = coalesce(usual_ttl, ?10),
@@ -544,7 +515,8 @@ impl VersionTx<'_> {
                     self.changes.name_count() as i64,
                     self.intervals.first_ttl,
                     missed.map_or(0, Missed::stored),
-                    missed == Some(Missed::Unknown)
+                    missed == Some(Missed::Unknown),
+                    is_first
                 ],
             )?;
             let sql = "update source

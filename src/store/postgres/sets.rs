@@ -31,6 +31,23 @@ impl Db {
         self.send_set(table, columns, values, &sql)
     }
 
+    /// Inserts rows that have the values of the last columns in common: those of the others stand one row after the
+    /// other.
+    pub(in crate::store) fn insert_rows_sharing(
+        &self,
+        table: &str,
+        columns: &[&str],
+        on_conflict: &str,
+        (values, shared): (&[ValueRef<'_>], &[ValueRef<'_>]),
+    ) -> Result<(), Fault> {
+        let own = columns.len() - shared.len();
+        let mut all = Vec::with_capacity(values.len() / own * columns.len());
+        for row in values.chunks_exact(own) {
+            all.extend(row.iter().chain(shared));
+        }
+        self.insert_rows(table, columns, on_conflict, &all)
+    }
+
     /// Returns the columns of a table that are written: those that are computed are not.
     pub(in crate::store) fn columns_of(&self, table: &str) -> Result<Vec<String>, Fault> {
         let sql = "select column_name::text from information_schema.columns

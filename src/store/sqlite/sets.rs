@@ -20,16 +20,46 @@ impl Db {
         on_conflict: &str,
         values: &[ValueRef<'_>],
     ) -> Result<(), Fault> {
-        let width = columns.len();
-        let (columns, marks) = (columns.join(", "), vec!["?"; width].join(", "));
+        self.insert_rows_sharing(table, columns, on_conflict, (values, &[]))
+    }
+
+    /// Inserts rows that have the values of the last columns in common: those of the others stand one row after the
+    /// other.
+    pub(in crate::store) fn insert_rows_sharing(
+        &self,
+        table: &str,
+        columns: &[&str],
+        on_conflict: &str,
+        (values, shared): (&[ValueRef<'_>], &[ValueRef<'_>]),
+    ) -> Result<(), Fault> {
+        let width = columns.len() - shared.len();
+        let columns = columns.join(", ");
         let sql = |rows: usize| {
-            let rows = vec![format!("({marks})"); rows].join(", ");
-            format!("insert {OR_FAIL} into {table} ({columns}) values {rows} {on_conflict}")
+            let row = |number: usize| {
+                let own = (0..width).map(|at| shared.len() + number * width + at + 1);
+                let marks = own.chain(1..=shared.len()).map(|place| format!("?{place}"));
+                format!("({})", marks.collect::<Vec<_>>().join(", "))
+            };
+            let rows: Vec<String> = (0..rows).map(row).collect();
+            format!(
+                "insert {OR_FAIL} into {table} ({columns}) values {} {on_conflict}",
+                rows.join(", ")
+            )
         };
-        let (full, rest) =
-            values.split_at(values.len() - values.len() % (width * ROWS_A_STATEMENT));
-        self.run_each(&sql(ROWS_A_STATEMENT), width * ROWS_A_STATEMENT, full)?;
-        self.run_each(&sql(1), width, rest)
+        let full = values.len() - values.len() % (width * ROWS_A_STATEMENT);
+        let (full, rest) = values.split_at(full);
+        if !full.is_empty() {
+            self.run_each(
+                &sql(ROWS_A_STATEMENT),
+                width * ROWS_A_STATEMENT,
+                full,
+                shared,
+            )?;
+        }
+        if !rest.is_empty() {
+            self.run_each(&sql(1), width, rest, shared)?;
+        }
+        Ok(())
     }
 
     /// Deletes the rows with these keys, whose values stand one key after the other.
@@ -40,7 +70,7 @@ impl Db {
         values: &[ValueRef<'_>],
     ) -> Result<(), Fault> {
         let sql = format!("delete from {from} where {}", equal_to_each(key));
-        self.run_each(&sql, key.len(), values)
+        self.run_each(&sql, key.len(), values, &[])
     }
 
     /// Gives one column of the rows with these keys a new value: it, then the key, one row after the other.
@@ -55,19 +85,28 @@ impl Db {
             "update {table} set {column} = ? where {}",
             equal_to_each(key)
         );
-        self.run_each(&sql, key.len() + 1, values)
+        self.run_each(&sql, key.len() + 1, values, &[])
     }
 
-    /// Runs a statement for every `width` values.
-    fn run_each(&self, sql: &str, width: usize, values: &[ValueRef<'_>]) -> Result<(), Fault> {
+    /// Runs a statement for every `width` values, which stand behind those that are the same each time.
+    fn run_each(
+        &self,
+        sql: &str,
+        width: usize,
+        values: &[ValueRef<'_>],
+        shared: &[ValueRef<'_>],
+    ) -> Result<(), Fault> {
         if values.is_empty() {
             return Ok(());
         }
         self.count_call();
         let mut statement = self.connection().prepare_cached(sql)?;
+        for (place, value) in shared.iter().enumerate() {
+            statement.raw_bind_parameter(place + 1, in_sqlite(*value)?)?;
+        }
         for row in values.chunks_exact(width) {
             for (place, value) in row.iter().enumerate() {
-                statement.raw_bind_parameter(place + 1, in_sqlite(*value)?)?;
+                statement.raw_bind_parameter(shared.len() + place + 1, in_sqlite(*value)?)?;
             }
             statement.raw_execute()?;
         }

@@ -9,7 +9,7 @@ use crate::store::ledger::changes::{ChangeCounts, pack};
 use crate::store::ledger::moves::{BulkKind, BulkMove};
 use crate::store::ledger::open_row::is_ns;
 use crate::store::ledger::writing::{OwnerEdit, Writing};
-use crate::zone::{BulkMeasure, OwnerChange, transition_signature, widest_grown};
+use crate::zone::{BulkMeasure, FirstRecord, OwnerChange, transition_signature, widest_grown};
 
 /// How many names must make the same move for an alert to the administrator.
 const MOVED_NAMES_MIN: usize = 10;
@@ -74,11 +74,25 @@ impl Changes {
         }
     }
 
-    /// Counts an owner of a zone's first version.
-    pub fn note_first(&mut self, record_count: usize, has_ns: bool) {
-        self.totals.kept += record_count as i64;
+    /// Counts an owner of a zone's first version, which has these records.
+    pub fn note_first(&mut self, owner: &[u8], records: &[FirstRecord<'_>]) {
+        let is_ns = |rr: &FirstRecord<'_>| rr.rtype == RecordType::Ns;
+        self.totals.kept += records.len() as i64;
         self.totals.names += 1;
-        self.totals.delegations += i64::from(has_ns);
+        self.totals.delegations += i64::from(records.iter().any(is_ns));
+        let known = self.widest.as_ref().map_or(0, |(_, _, records)| *records);
+        if records.len() as u64 <= known {
+            return;
+        }
+        for rtype in RecordType::ALL {
+            let count = records.iter().filter(|rr| rr.rtype == rtype).count() as u64;
+            let known = self.widest.as_ref().map_or(0, |(_, _, records)| *records);
+            if count > known
+                && let Ok(owner) = Name::from_wire(owner)
+            {
+                self.widest = Some((owner, rtype, count));
+            }
+        }
     }
 
     /// Returns whether nothing was counted but TTLs.

@@ -206,17 +206,3 @@ fn octets_of(value: &Value) -> Vec<u8> {
         Value::Null | Value::Real(_) | Value::Text(_) => Vec::new(),
     }
 }
-
-/// Writes the records of a first version: owner, type, data, TTL.
-pub(in crate::store) fn insert_first(
-    db: &Db,
-    version: i64,
-    rows: &[(i64, u16, ValueRef<'_>, u32)],
-) -> Result<(), Fault> {
-    let mut values = Vec::with_capacity(rows.len() * RECORDS.columns.len());
-    for (owner, code, value, ttl) in rows {
-        values.extend([owner.to_value(), code.to_value(), *value, ttl.to_value()]);
-        values.extend([ValueRef::Integer(version), ValueRef::Integer(1)]);
-    }
-    db.insert_rows(&RECORDS, &values)
-}

@@ -6,7 +6,6 @@ use crate::evidence::{ChainHead, Entry, Hash, Merkle, Op, leaf};
 use crate::store::error::StoreError;
 use crate::store::ledger::chain::VersionKey;
 use crate::store::ledger::writing::{OwnerEdit, Writing};
-use crate::zone::BatchRecord;
 
 /// Hashes what a version did.
 #[derive(Default)]
@@ -39,10 +38,9 @@ impl Leaves {
         known.or_insert(Some(leaf(edit.owner.as_wire(), &mut entries)));
     }
 
-    /// Hashes an owner of a zone's first version, whose row comes after those before it.
-    pub fn note_first(&mut self, owner_id: i64, owner: &[u8], records: &[BatchRecord<'_>]) {
-        let mut entries: Vec<Entry<'_>> = records.iter().map(there).collect();
-        self.first.0.push(leaf(owner, &mut entries));
+    /// Takes the leaf of an owner of a zone's first version, whose row comes after those before it.
+    pub fn note_first(&mut self, owner_id: i64, leaf: Hash) {
+        self.first.0.push(leaf);
         self.first.1 = owner_id;
     }
 
@@ -112,14 +110,5 @@ impl Leaves {
         self.by_owner
             .keys()
             .any(|owner_id| *owner_id <= self.first.1)
-    }
-}
-
-/// Returns the entry of a record that was there before watching began.
-fn there<'a>(rr: &BatchRecord<'a>) -> Entry<'a> {
-    Entry {
-        op: Op::There,
-        code: rr.rtype.code(),
-        rdata: rr.rdata.into(),
     }
 }

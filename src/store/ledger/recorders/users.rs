@@ -2,13 +2,13 @@
 
 use std::collections::HashMap;
 
-use crate::dns::{Name, wire_is_at_or_below};
+use crate::dns::Name;
 use crate::store::door::{Numbers, Table, ValueRef};
 use crate::store::error::StoreError;
 use crate::store::keys::ZoneId;
 use crate::store::ledger::Ledger;
 use crate::store::ledger::open_row::OpenRow;
-use crate::store::ledger::tally::{HostKey, Tally, week_of};
+use crate::store::ledger::tally::{HostKey, SINCE_WATCHING, Tally, week_of};
 use crate::store::ledger::writing::{OwnerEdit, Writing, hosts_elsewhere};
 use crate::store::sqlite::dialect::{IN_ORDER, rows_of};
 use crate::time::Timestamp;
@@ -69,28 +69,15 @@ impl Users {
         write_cuts(writing, &new_cuts)
     }
 
-    /// Returns the row of a name server of an owner of a first version, and gathers it for the owner's count unless it is
-    /// at or below the owner.
-    pub fn host_of_first(
+    /// Counts an owner of a first version with these name servers.
+    pub fn count_first(
         &mut self,
         writing: &Writing<'_>,
-        owner: &[u8],
-        host: &[u8],
-    ) -> Result<i64, StoreError> {
-        let ledger = writing.store.ledger();
-        if wire_is_at_or_below(host, owner) {
-            return ledger.host_id_of_wire(host);
-        }
-        let key = ledger.host_key_of_wire(host)?;
-        self.hosts.push(key);
-        Ok(key.id)
-    }
-
-    /// Counts an owner of a first version with the name servers that were gathered.
-    pub fn count_first(&mut self, writing: &Writing<'_>) -> Result<(), StoreError> {
-        self.count_hosts(writing, 0, 1)?;
-        self.hosts.clear();
-        Ok(())
+        hosts: &[HostKey],
+    ) -> Result<(), StoreError> {
+        let tally = &mut self.tally;
+        tally.count(hosts, SINCE_WATCHING, 1);
+        writing.store.run(|db| tally.write(db, false))
     }
 
     /// Writes what is yet to be written of the counts.
