@@ -124,6 +124,9 @@ fn database_is_sound_and_an_edit_of_it_is_named() {
 
 #[test]
 fn lookup_names_a_version_that_is_lost() {
+    if has_no_file() {
+        return;
+    }
     let bench = bench_of(3, 2, "");
     sql(
         &bench,
@@ -135,6 +138,9 @@ fn lookup_names_a_version_that_is_lost() {
 
 #[test]
 fn log_line_of_a_zone_has_the_hash_that_its_chain_ends_with() {
+    if has_no_file() {
+        return;
+    }
     let bench = bench_of(3, 2, "");
     bench.write("f.ndjson", feed(6, 2));
     let output = bench.command(&["-v", "poll"]).output().expect("it runs");
@@ -148,6 +154,9 @@ fn log_line_of_a_zone_has_the_hash_that_its_chain_ends_with() {
 
 #[test]
 fn pruned_database_is_sound_and_keeps_what_it_should() {
+    if has_no_file() {
+        return;
+    }
     // Two years of changes, of which one is kept.
     let bench = Bench::new(&format!("{FEED}[retention]\nkeep = \"365d\"\n"));
     // One name stands from before the cut to this day.
@@ -335,6 +344,9 @@ fn check_sound(bench: &Bench, versions: usize) {
 
 #[test]
 fn full_disk_stops_the_poll_with_a_sentence_and_loses_nothing() {
+    if has_no_file() {
+        return;
+    }
     let bench = bench_of(10, 3, "");
     bench.write("f.ndjson", feed(100, 3));
     // A limit on the size of files does what a full disk does, for the program that meets it.

@@ -14,7 +14,7 @@ fn shown(kind: SourceKind, expire_s: u32) -> (bool, i32) {
         reverse_index: true,
         create: true,
     };
-    let store = Store::open(bench.path().join("fluxwatch.db"), options).expect("made");
+    let store = Store::open(bench.store_url(), options).expect("made");
     let zone = Name::parse("example.").expect("a name");
     let source = store.zones().ensure_source("primary", kind).expect("made");
     store.zones().ensure_zone(&zone, source).expect("made");

@@ -172,6 +172,9 @@ fn bench_of_months() -> Bench {
 
 #[test]
 fn killed_prunes_go_on_and_keep_what_is_to_be_kept() {
+    if has_no_file() {
+        return;
+    }
     let before = bench_of_months();
     let rest = format!("{FEED}[retention]\nkeep = \"100d\"\n");
     let whole = Bench::new(&rest);

@@ -96,12 +96,12 @@ impl Stage {
 
     /// Queues a message to each recipient; one with a scheme is a URL.
     fn queue(&self, recipients: &[&str]) {
-        let path = self.bench.path().join("fluxwatch.db");
+        let path = self.bench.store_url();
         let options = StoreOptions {
             reverse_index: true,
             create: true,
         };
-        let store = Store::open(&path, options).expect("the store opens");
+        let store = Store::open(path, options).expect("the store opens");
         for (n, recipient) in recipients.iter().enumerate() {
             let message = NewMessage {
                 case_id: None,

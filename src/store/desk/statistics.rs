@@ -259,7 +259,7 @@ impl Desk<'_> {
         self.store.run(|db| {
             let count = |sql: String| -> Result<u32, Fault> { db.value(&sql, [before.unix()]) };
             Ok(Purged {
-                cases: count(format!("select count(*) from ({OLD_CASES})"))?,
+                cases: count(format!("select count(*) from ({OLD_CASES}) found"))?,
                 events: count(format!(
                     "select count(*) from case_event where case_id in ({OLD_CASES})"
                 ))?,

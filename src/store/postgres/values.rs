@@ -73,7 +73,10 @@ impl ToSql for Element<'_> {
                 out.put_u8(0);
             }
             (ValueRef::Octets(octets), &Type::VARBIT) => put_bits(octets, 8 * length(octets)?, out),
-            (ValueRef::Text(text), ty) if is_text(ty) => out.put_slice(text.as_bytes()),
+            // A text of PostgreSQL cannot hold the character NUL.
+            (ValueRef::Text(text), ty) if is_text(ty) => {
+                out.put_slice(text.replace('\0', "\u{fffd}").as_bytes());
+            }
             (ValueRef::Octets(octets), &Type::BYTEA) => out.put_slice(octets),
             (value, ty) => {
                 let name = value.type_name();

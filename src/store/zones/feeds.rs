@@ -4,11 +4,25 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::store::door::{Fault, Row, params};
+use crate::store::door::{Fault, IntoValue, Row, Table, ValueRef, params};
 use crate::store::error::StoreError;
 use crate::store::keys::{SourceId, ZoneId};
 use crate::store::zones::Zones;
 use crate::time::Timestamp;
+
+/// Lines that are set aside, each once.
+const REJECTED: Table = Table {
+    name: "rejected_line",
+    columns: &[
+        "source_id",
+        "line_number",
+        "kind",
+        "reason",
+        "octets",
+        "rejected_at",
+    ],
+    on_conflict: "on conflict do nothing",
+};
 
 /// Where a followed feed goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -227,26 +241,19 @@ impl Zones<'_> {
             return Ok(());
         }
         let tx = self.store.begin_batch()?;
-        self.store.run(|db| {
-            let sql = "insert into rejected_line (source_id, line_number, kind, reason,
-                                                            octets, rejected_at)
-                       values (?, ?, ?, ?, ?, ?)
-                       on conflict do nothing";
-            let mut insert = db.prepare(sql)?;
-            for line in lines {
-                let number = line.number as i64;
-                let values = params![
-                    source,
-                    number,
-                    line.kind.word(),
-                    line.reason,
-                    line.octets,
-                    at
-                ];
-                insert.execute(values)?;
-            }
-            Ok(())
-        })?;
+        let numbers: Vec<i64> = lines.iter().map(|line| line.number as i64).collect();
+        let rows = lines.iter().zip(&numbers).flat_map(|(line, number)| {
+            [
+                source.to_value(),
+                number.to_value(),
+                line.kind.word().to_value(),
+                line.reason.to_value(),
+                line.octets.to_value(),
+                at.to_value(),
+            ]
+        });
+        let rows: Vec<ValueRef<'_>> = rows.collect();
+        self.store.run(|db| db.insert_rows(&REJECTED, &rows))?;
         tx.commit()
     }
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use fluxwatch::config::Config;
 use fluxwatch::people::hash_password;
 use fluxwatch::pipeline::{Pipeline, PollOptions, ZoneReport};
+use fluxwatch::place::StoreUrl;
 use fluxwatch::store::{Store, StoreOptions};
 use fluxwatch::time::{SetClock, Timestamp};
 use serde_json::Value;
@@ -65,6 +66,12 @@ impl Bench {
     /// Returns the folder.
     pub fn path(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// Returns where the database is.
+    pub fn store_url(&self) -> StoreUrl {
+        let config = Config::load(&self.config()).expect("the test's configuration is sound");
+        config.store_url
     }
 
     /// Returns the configuration file.
