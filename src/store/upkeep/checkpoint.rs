@@ -2,6 +2,7 @@
 
 use crate::store::error::StoreError;
 use crate::store::sqlite::log::LogStanding;
+use crate::store::sqlite::pages::limit_cache;
 use crate::store::upkeep::Upkeep;
 use crate::time::Timestamp;
 
@@ -24,6 +25,15 @@ impl Upkeep<'_> {
     /// database; `None` for a part of the free space.
     pub fn limit_log(&self, octets_max: Option<u64>) {
         self.store.log.limit(octets_max);
+    }
+
+    /// Sets how many KiB of the database this handle keeps in memory, for one of several that are open all the time.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`], as any other read.
+    pub fn limit_cache(&self, kib: u32) -> Result<(), StoreError> {
+        self.store.run(|db| limit_cache(db, kib))
     }
 
     /// Returns how the log stands.
