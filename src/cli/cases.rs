@@ -10,7 +10,7 @@ use crate::cli::arguments::{CasesAction, CasesCommand, CasesList, CasesShow, Sta
 use crate::cli::desk;
 use crate::cli::failure::{Done, Failure};
 use crate::cli::outbox::{MessageJson, message_json};
-use crate::cli::output::{Row, print_list, stdout, table, write_json_pretty};
+use crate::cli::output::{Row, print_list_or, stdout, table, write_json_pretty};
 use crate::cli::plain::plain;
 use crate::cli::report::NoticeJson;
 use crate::cli::session::{actor, load_config, open_to_look};
@@ -100,7 +100,11 @@ fn run_list(config: Option<&Path>, command: &CasesList) -> Result<Done, Failure>
     };
     let rows = filter.select(&store, &states, WallClock.now())?;
     let rows: Vec<CaseJson> = rows.iter().map(CaseJson::from).collect();
-    print_list(&rows, command.format)?;
+    print_list_or(
+        &rows,
+        command.format,
+        "no case fits; --state all lists those that are over too",
+    )?;
     Ok(Done::Well)
 }
 

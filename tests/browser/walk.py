@@ -3,7 +3,7 @@
     walk.py SETTINGS
 
 SETTINGS is JSON: url, maildir (where Postfix leaves mail), command (the program with its configuration), axe (the text of
-axe-core), password. tests/it/browser.rs prepares all of it. Ends with status 1 at the first thing that is not so."""
+axe-core), password, nasty (names that want to be more than text). tests/it/browser.rs prepares all of it. Ends with status 1 at the first thing that is not so."""
 
 import email
 import hashlib
@@ -12,8 +12,12 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import time
+import urllib.error
+import urllib.parse
 import urllib.request
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from selenium import webdriver
 from selenium.common.exceptions import StaleElementReferenceException
@@ -309,6 +313,105 @@ def work_by_keyboard():
     say("by keyboard alone: a case was acknowledged")
 
 
+class Unguarded(BaseHTTPRequestHandler):
+    """Passes the console's pages on with its policy as one that is only reported: what it would stop is done and told."""
+
+    reports = []
+    protocol_version = "HTTP/1.1"
+    CONTROL = b"<!doctype html><title>control</title><p style='color: red' onclick='1'>control<script>document.title = 'ran'</script>"
+    POLICY = "default-src 'none'"
+
+    def log_message(self, *_):
+        pass
+
+    def pass_on(self):
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if self.path == "/told":
+            self.reports.append(json.loads(body)["csp-report"])
+            return self.reply(204, [], b"")
+        if self.path == "/control":
+            return self.reply(200, [("Content-Type", "text/html")], self.CONTROL)
+        heads = {name: value for name, value in self.headers.items() if name.lower() not in ("connection", "accept-encoding")}
+        request = urllib.request.Request(URL + self.path, data=body if self.command == "POST" else None, headers=heads, method=self.command)
+        try:
+            answer = urllib.request.build_opener(Stay).open(request)
+        except urllib.error.HTTPError as fault:
+            answer = fault
+        kept = [(name, value) for name, value in answer.headers.items() if name.lower() not in ("content-security-policy", "content-length", "transfer-encoding", "connection", "date")]
+        Unguarded.POLICY = answer.headers.get("content-security-policy") or Unguarded.POLICY
+        self.reply(answer.status, kept, answer.read())
+
+    do_GET = do_POST = pass_on
+
+    def reply(self, status, heads, body):
+        self.send_response(status)
+        for name, value in heads:
+            self.send_header(name, value)
+        self.send_header("Content-Security-Policy-Report-Only", f"{Unguarded.POLICY}; report-uri /told")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+class Stay(urllib.request.HTTPRedirectHandler):
+    """Leaves it to the browser to go where an answer leads."""
+
+    def redirect_request(self, *_):
+        return None
+
+
+# What somebody types who wants it to be more than text.
+TYPED = ["\"><script>document.title='ran'</script>", "'><img src=x onerror=\"document.title='ran'\">", "</textarea></title></pre><svg onload=\"document.title='ran'\">", "<p style='color: red'>x"]
+
+
+def look_unguarded():
+    """Goes through all pages with the policy as one that is only reported, with names, notes and drafts that want to be more
+    than text: nothing is reported. A page that breaks the policy is reported, so that silence says something."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Unguarded)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://localhost:{server.server_port}"
+    anna = start()
+    anna.get(url + "/login")
+    for field in ["name", "password"]:
+        one(anna, "#" + field).send_keys({"name": "anna", "password": PASSWORD}[field])
+    leave(anna, lambda: one(anna, "#password").send_keys(Keys.ENTER))
+    check("/login" not in anna.current_url, "one enters through what passes pages on")
+    cases = [str(case["id"]) for case in json.loads(command("cases", "--zone", "example", "--format", "json")) if any(sign in case["domain"] for sign in "<\"")]
+    check(len(cases) == len(settings["nasty"]), f"each such name has a case: {cases}")
+    for case, typed in zip(cases + ["bad3.example"], TYPED):
+        anna.get(f"{url}/cases/{case}")
+        open_part(anna, "Note")
+        one(anna, "#note").send_keys(typed)
+        press(anna, "Add the note")
+        check(typed in text_of(anna), f"the note is text on the page of {case}")
+    anna.get(url + "/cases/bad3.example")
+    leave(anna, one(anna, "a[href*='/notices/']").click)
+    for typed in TYPED:
+        open_part(anna, "Edit the paragraph")
+        one(anna, "#paragraph").clear()
+        one(anna, "#paragraph").send_keys(typed)
+        press(anna, "Put it into the draft")
+        check("document.title" in text_of(anna, "pre.mail") or "color: red" in text_of(anna, "pre.mail"), "the paragraph is text in the draft")
+    draft = anna.current_url.split("?")[0][len(url):]
+    query = urllib.parse.quote(TYPED[0])
+    paths = ["/cases", "/cases?state=all&sort=domain", f"/cases?text={query}&zone={query}", *[f"/cases/{case}" for case in cases], "/cases/bad3.example", "/drafts", draft,
+             f"/lookup?q={query}", "/lookup?q=*.example", "/zones", "/outbox", "/exemptions", "/numbers", "/about", f"/cases/{query}", f"/login?next={query}"]
+    for path in paths:
+        anna.get(url + path)
+        check(anna.title != "ran", f"nothing runs on {path}")
+        time.sleep(0.2)
+    check(Unguarded.reports == [], f"the policy has nothing to report: {Unguarded.reports[:3]}")
+    anna.get(url + "/control")
+    check(anna.title == "ran", "the policy is only reported here")
+    for _ in range(100):
+        if len(Unguarded.reports) >= 2:
+            break
+        time.sleep(0.1)
+    check(len(Unguarded.reports) >= 2, "a page that breaks the policy is reported")
+    say(f"{len(paths)} pages with the policy as one that is only reported: nothing was")
+    server.shutdown()
+
+
 BEGAN, browsers = time.monotonic(), []
 try:
     for with_script in [True, False]:
@@ -316,6 +419,7 @@ try:
         while browsers:
             browsers.pop().quit()
     work_by_keyboard()
+    look_unguarded()
     look_at_every_page()
     say(f"{checked['pages']} looks by axe-core at pages, light and dark, and {checked['keys']} pages by keyboard: nothing found")
 finally:

@@ -48,7 +48,7 @@ const COPIES: &str = "
 import sqlite3, sys
 db = sqlite3.connect(sys.argv[1])
 names = [r[1] for r in db.execute('pragma table_info(abuse_case)')]
-row = dict(zip(names, db.execute('select * from abuse_case where id = 1').fetchone()))
+row = dict(zip(names, db.execute(\"select * from abuse_case where domain = 'bad0.example.'\").fetchone()))
 words = [f'spam{n}' for n in range(30)] + [f'junk{n}' for n in range(30)] + [f'copy{n}' for n in range(1936)]
 with db:
     for n, word in enumerate(words):
@@ -56,6 +56,13 @@ with db:
                    score=n % 1000 / 10, reported=0, told_at=None)
         db.execute(f\"insert into abuse_case ({', '.join(names)}) values ({', '.join('?' * len(names))})\", [row[k] for k in names])
 ";
+
+/// Names that want to be more than text, in presentation format (RFC 1035 §5.1).
+const NASTY: [&str; 3] = [
+    r"<script>alert\(1\)<\047script>.example.",
+    r#"\"><img\032src=x\032onerror=alert\(1\)>.example."#,
+    r#"a\"\032style=\"background:url\(x\)\"\032onfocus=\"alert\(1\).example."#,
+];
 
 /// Returns a bench with 2,000 cases, of which four were mailed, and a port for its console.
 fn desk_of_2000(postfix: &Postfix) -> (Bench, u16) {
@@ -80,6 +87,9 @@ fn desk_of_2000(postfix: &Postfix) -> (Bench, u16) {
     for n in 0..4 {
         feed.flux(&format!("bad{n}.example."), 0, 96);
     }
+    for domain in NASTY {
+        feed.flux(domain, 0, 96);
+    }
     bench.write("f.ndjson", feed.text(96));
     bench.run(0, &["poll"]);
     python(COPIES, &[&bench.path().join("fluxwatch.db")]);
@@ -103,6 +113,7 @@ fn desk_works_in_a_browser_with_script_and_without_and_by_keyboard() {
         "command": [env!("CARGO_BIN_EXE_fluxwatch"), "--config", bench.config()],
         "axe": axe,
         "password": PASSWORD,
+        "nasty": NASTY,
     });
     let settings = bench.write("walk.json", settings.to_string());
     let walk = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser/walk.py");

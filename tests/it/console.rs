@@ -175,6 +175,12 @@ impl Desk {
             feed.flux(&domain, 0, 96);
         }
         bench.write("f.ndjson", feed.text(96));
+        if more.contains("[[recipient]]") {
+            let names = (1..domains).map(|n| format!("bad{n}.example,2026-05-01,1234\n"));
+            let table = fs::read_to_string(bench.path().join("registrations.csv"));
+            let table = table.expect("written") + &names.collect::<String>();
+            bench.write("registrations.csv", table);
+        }
         bench.run(0, &["poll"]);
         let running = Running::start(&bench, &["run"]);
         let started = Instant::now();
@@ -420,6 +426,30 @@ fn steps_of_a_page_are_the_commands_under_the_persons_name() {
         "{}",
         stale.body
     );
+    let back = stale.between("<p><a href=\"", "</a>");
+    assert_eq!(
+        back.replace("&#x2F;", "/"),
+        "/cases/fw-1\">Back to the page that you came from"
+    );
+    let token = rolf.token();
+    let head = |page: &str| {
+        format!("Content-Type: application/x-www-form-urlencoded\r\nReferer: {page}\r\n")
+    };
+    // The browser says where it was; another site's page is not led to.
+    for (page, back) in [
+        (
+            "http://localhost/cases?level=report",
+            "/cases?level=report\"",
+        ),
+        ("https://evil.example/cases", "/cases/1\""),
+        ("http://localhost.evil.example/", "/cases/1\""),
+        ("http://localhost//evil.example/", "/cases/1\""),
+    ] {
+        let body = format!("token={token}&seen=old&step=ack");
+        let stale = rolf.send("POST", "/cases/1/step", &head(page), &body);
+        let link = stale.between("<p><a href=\"", ">Back to the page");
+        assert_eq!(link.replace("&#x2F;", "/"), back, "{page}");
+    }
     let log = desk.log("1");
     assert_eq!(
         log.iter().filter(|line| line["who"] == "rolf").count(),

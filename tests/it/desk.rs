@@ -5,6 +5,7 @@ use crate::support::desk::{Feed, MAILDIR, START, bench, every_kind, live, read_m
 use crate::support::stores::has_no_file;
 use fluxwatch::time::{SetClock, Span, Timestamp};
 use serde_json::Value;
+use std::path::Path;
 use std::sync::Arc;
 
 /// Returns the text of a header.
@@ -919,6 +920,53 @@ fn old_cases_are_taken_away_or_their_persons_are() {
         "history stays"
     );
     bench.run(0, &["db", "verify"]);
+}
+
+/// Adds what is of no case, of long ago and of now: mails, and lines of the desk; prints what there is of them.
+const OF_NO_CASE: &str = "
+import sqlite3, sys, time
+db = sqlite3.connect(sys.argv[1])
+if sys.argv[2:]:
+    with db:
+        for at in [1000000000, int(time.time())]:
+            db.execute(\"insert into desk_event (at, actor, note) values (?, 'ada', 'message 1 to grace@desk.test dropped')\", [at])
+            db.execute(\"insert into message (revision, kind, recipient, sender, message_id, subject, octets, state, queued_at, next_attempt_at) values (0, 'digest', 'grace@desk.test', 'us', ?, 's', x'41', 'sent', ?, 0)\", [f'digest-{at}', at])
+        db.execute(\"update notice set paragraph = 'Grace says', edited_by = 'ada'\")
+print(db.execute('select actor, note from desk_event order by id').fetchall())
+print(db.execute('select recipient, length(octets) from message where case_id is null order by id').fetchall())
+print(db.execute('select paragraph, edited_by from notice').fetchall())
+";
+
+#[test]
+fn persons_are_taken_out_of_what_is_of_no_case_and_out_of_drafts() {
+    let bench = every_kind();
+    let database = bench.path().join("fluxwatch.db");
+    let said = |more: &[&Path]| python(OF_NO_CASE, &[&[database.as_path()], more].concat());
+    let before = said(&[Path::new("write")]);
+    let is_there = |text: &str, what: &str| text.matches(what).count();
+    assert_eq!(is_there(&before, "'grace@desk.test', 1"), 2, "{before}");
+    let dry = ["privacy", "purge", "--before", "2010-01-01", "--dry-run"];
+    let dry = both(&bench.command(&dry).output().expect("it runs"));
+    assert!(dry.contains("1 log line, 1 message"), "{dry}");
+    bench.run(0, &["privacy", "anonymise", "--before", "2010-01-01"]);
+    let after = said(&[]);
+    assert_eq!(is_there(&after, "'grace@desk.test', 1"), 1, "{after}");
+    assert_eq!(is_there(&after, "('somebody', 'taken out')"), 1, "{after}");
+    bench.run(0, &["privacy", "purge", "--before", "2010-01-01"]);
+    let after = said(&[]);
+    assert!(
+        !after.contains("recipient-") && !after.contains("somebody"),
+        "{after}"
+    );
+    assert_eq!(is_there(&after, "dropped"), 1, "{after}");
+    // The drafts are of cases: their persons go when those do.
+    assert!(after.contains("Grace says"), "{after}");
+    let by = ["--by", "ada", "--note", "x"];
+    bench.run(0, &[&["cases", "note", "worse.example"][..], &by].concat());
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    bench.run(0, &["privacy", "anonymise", "--before", "1s", "--recent"]);
+    let after = said(&[]);
+    assert!(after.contains("(None, None)"), "{after}");
 }
 
 #[test]

@@ -211,6 +211,85 @@ fn nothing_that_is_typed_into_a_form_or_the_api_becomes_markup_or_a_header() {
     desk.running.stop();
 }
 
+/// A recipient whose notices wait for approval.
+const DRAFTED: &str =
+    "[[recipient]]\nregistrar = \"1234\"\naddress = \"abuse@other-registrar.example\"\n";
+
+/// Returns the text of an attribute: what a browser would make of it.
+fn unescaped(text: &str) -> String {
+    let pairs = [
+        ("&lt;", "<"),
+        ("&gt;", ">"),
+        ("&quot;", "\""),
+        ("&#x27;", "'"),
+    ];
+    let text = pairs
+        .iter()
+        .fold(text.to_owned(), |text, (from, to)| text.replace(from, to));
+    text.replace("&#x2F;", "/").replace("&amp;", "&")
+}
+
+#[test]
+fn what_is_typed_into_a_draft_is_text_on_its_page_in_its_mail_and_in_the_log() {
+    let desk = Desk::start(CORPUS.len(), DRAFTED);
+    let mut anna = desk.browser("anna");
+    let token = anna.token();
+    let drafts = anna.get("/drafts").body;
+    let links = drafts.split("href=\"").skip(1);
+    let links = links.map(|it| it.split('"').next().unwrap_or_default());
+    let mut paths: Vec<&str> = links.filter(|it| it.contains("/notices/")).collect();
+    paths.dedup();
+    assert_eq!(paths.len(), CORPUS.len(), "a draft each: {drafts}");
+    let mut taken = 0;
+    for (typed, first) in CORPUS.iter().zip(paths) {
+        let seen = anna.get(first).between("<code>", "</code>");
+        let mut fields = vec![("token", token.as_str()), ("seen", &seen), ("step", "edit")];
+        fields.push(("paragraph", typed));
+        let edited = anna.post(first, &fields);
+        check_is_text("an edited draft", typed, &edited);
+        let place = edited.header("location").split('?').next();
+        let path = place
+            .filter(|it| !it.is_empty())
+            .unwrap_or(first)
+            .to_owned();
+        taken += usize::from(edited.status == 303);
+        let page = anna.get(&path);
+        check_is_text("a draft", typed, &page);
+        check_is_text("HTML", typed, &anna.get(&format!("{path}/html")));
+        // Files: in them is what was typed, and no browser takes them for pages.
+        for part in ["text", "html", "details", "xarf", "csv"] {
+            let answer = anna.get(&format!("{path}/{part}"));
+            let is_file = answer
+                .header("content-disposition")
+                .starts_with("attachment")
+                && answer.header("x-content-type-options") == "nosniff";
+            assert!(is_file || answer.status == 404, "{part}: {:?}", answer.head);
+        }
+        let eml = anna.get(&format!("{path}/eml")).body;
+        let head = eml.split("\r\n\r\n").next().unwrap_or_default();
+        assert!(!head.contains("Set-Cookie"), "{typed:?}: {head}");
+        let seen = page.between("<code>", "</code>");
+        let mut fields = vec![("token", token.as_str()), ("seen", &seen)];
+        fields.extend([("step", "reject"), ("note", *typed)]);
+        let rejected = anna.post(&path, &fields);
+        check_is_text("a rejected draft", typed, &rejected);
+        check_is_text("its page", typed, &anna.get(&path));
+        let case = path.split("/notices/").next().unwrap_or_default();
+        let case = anna.get(case);
+        check_is_text("its case", typed, &case);
+        let word = typed
+            .split(['\r', '\u{0}', '\u{202e}'])
+            .find(|it| !it.is_empty());
+        let word = word.unwrap_or_default();
+        assert!(
+            rejected.status != 303 || unescaped(&case.body).contains(word),
+            "{typed:?} is in the log of its case"
+        );
+    }
+    assert!(taken >= 6, "{taken} paragraphs were taken");
+    desk.running.stop();
+}
+
 /// A field of a form with its value.
 type Field = (&'static str, &'static str);
 

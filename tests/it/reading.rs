@@ -275,7 +275,10 @@ fn failed_zones_are_listed_by_themselves_and_by_the_exit_status() {
     bench.write("one.zone", format!("$ORIGIN one.example.\n{zone}"));
     bench.write("two.zone", format!("$ORIGIN two.example.\n{zone}"));
     bench.run(0, &["poll"]);
-    assert_eq!(bench.run(0, &["status", "--failed"]), "nothing to list\n");
+    assert_eq!(
+        bench.run(0, &["status", "--failed"]),
+        "no zone has failed\n"
+    );
     bench.write("two.zone", "$ORIGIN two.example.\n@ NS (\n");
     bench.run(3, &["poll"]);
     let failed = bench.run(1, &["status", "--failed", "--format", "json"]);

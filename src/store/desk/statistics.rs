@@ -57,6 +57,11 @@ pub struct Purged {
     pub messages: u32,
 }
 
+/// The mails of no case (digests, alerts) that are done with and older than a time. The newest message stays: its number
+/// would be given again.
+const OLD_MAILS: &str =
+    "(case_id is null and state in ('sent', 'dead', 'dropped') and queued_at < ?1
+                          and id < (select max(id) from message))";
 /// The cases that are over, and whose last line is older than a time. The newest case and the one with the
 /// newest line stay: their numbers would be given again.
 const OLD_CASES: &str = "select c.id
@@ -261,18 +266,19 @@ impl Desk<'_> {
             Ok(Purged {
                 cases: count(format!("select count(*) from ({OLD_CASES}) found"))?,
                 events: count(format!(
-                    "select count(*) from case_event where case_id in ({OLD_CASES})"
+                    "select (select count(*) from case_event where case_id in ({OLD_CASES}))
+                          + (select count(*) from desk_event where at < ?1)"
                 ))?,
                 messages: count(format!(
-                    "select (select count(*) from message where case_id in ({OLD_CASES}))
+                    "select (select count(*) from message where case_id in ({OLD_CASES}) or {OLD_MAILS})
                           + (select count(*) from notice where case_id in ({OLD_CASES}))"
                 ))?,
             })
         })
     }
 
-    /// Takes away the cases that are over and untouched since a time, with their logs and their mails.
-    /// History stays.
+    /// Takes away the cases that are over and untouched since a time, with their logs and their mails; of what is of no
+    /// case, the lines of the desk and the mails of before. History stays.
     pub fn purge_cases(&self, before: Timestamp) -> Result<Purged, StoreError> {
         let tx = self.store.begin_batch()?;
         let purged = self.purgeable(before)?;
@@ -300,14 +306,19 @@ impl Desk<'_> {
                 "delete from abuse_case where id in (select id from purged)",
                 (),
             )?;
-            db.execute("drop table purged", ())
+            db.execute("drop table purged", ())?;
+            db.execute("delete from desk_event where at < ?1", [before.unix()])?;
+            db.execute(
+                &format!("delete from message where {OLD_MAILS}"),
+                [before.unix()],
+            )
         })?;
         tx.commit()?;
         Ok(purged)
     }
 
-    /// Takes the persons out of the cases that are over and untouched since a time: who did what, notes,
-    /// addresses and octets of mails. The cases and the states they went through stay.
+    /// Takes the persons out of the cases that are over and untouched since a time, and out of what of before is of no
+    /// case: who did what, notes, addresses and octets of mails. The cases and the states they went through stay.
     pub fn anonymise_cases(&self, before: Timestamp) -> Result<Purged, StoreError> {
         let tx = self.store.begin_batch()?;
         let purged = self.purgeable(before)?;
@@ -334,19 +345,30 @@ impl Desk<'_> {
                 [before.unix()],
             )?;
             // Recipients stay distinct: a case, revision and kind has each once.
-            for (table, more) in [("message", ", last_reply = null"), ("notice", "")] {
+            for (table, more, which) in [
+                (
+                    "message",
+                    ", last_reply = null",
+                    format!("{these} or {OLD_MAILS}"),
+                ),
+                ("notice", "", these.to_owned()),
+            ] {
                 let sql = format!(
                     "update {table}
                         set recipient = 'recipient-' || id, sender = '',
-                            octets = ?1 {more}
-                      where {these}"
+                            octets = ?2 {more}
+                      where ({which}) and ?1 is not null"
                 );
-                db.execute(&sql, params![b"".as_slice()])?;
+                db.execute(&sql, params![before, b"".as_slice()])?;
             }
-            db.execute(
-                &format!("update notice set decided_by = null, note = null where {these}"),
-                (),
-            )?;
+            let sql = format!(
+                "update notice
+                    set decided_by = null, note = null, paragraph = null, edited_by = null
+                  where {these}"
+            );
+            db.execute(&sql, ())?;
+            let sql = "update desk_event set actor = 'somebody', note = 'taken out' where at < ?1";
+            db.execute(sql, [before.unix()])?;
             db.execute(
                 "update abuse_case set assignee = null where id in (select id from purged)",
                 (),

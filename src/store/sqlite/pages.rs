@@ -16,6 +16,11 @@ pub(in crate::store) fn count_pages(db: &Db) -> Result<Pages, Fault> {
     })
 }
 
+/// Sets how many KiB of pages a connection keeps in memory.
+pub(in crate::store) fn limit_cache(db: &Db, kib: u32) -> Result<(), Fault> {
+    db.run(&format!("pragma cache_size = -{kib}"))
+}
+
 /// Counts the pages that hold nothing.
 pub(in crate::store) fn count_free(db: &Db) -> Result<i64, Fault> {
     db.value("pragma freelist_count")

@@ -2,6 +2,7 @@
 
 use crate::store::error::StoreError;
 use crate::store::sqlite::log::LogStanding;
+use crate::store::sqlite::pages::limit_cache;
 use crate::store::upkeep::Upkeep;
 use crate::time::Timestamp;
 
@@ -29,6 +30,19 @@ impl Upkeep<'_> {
     pub fn limit_log(&self, octets_max: Option<u64>) {
         if let Some(file) = &self.store.file {
             file.log.limit(octets_max);
+        }
+    }
+
+    /// Sets how many KiB of the database this handle keeps in memory, for one of several that are open all the time; a
+    /// server keeps its own.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`], as any other read.
+    pub fn limit_cache(&self, kib: u32) -> Result<(), StoreError> {
+        match self.store.db.sqlite() {
+            Some(db) => limit_cache(db, kib).map_err(|fault| self.store.engine(fault)),
+            None => Ok(()),
         }
     }
 

@@ -32,7 +32,12 @@ pub(in crate::web::console) async fn enter(
         .expect("pages are served with a console alone");
     match find_person(&console, &caller, request.headers(), state.clock.now()).await {
         Ok(Some(person)) => {
-            request.extensions_mut().insert(Visit { console, person });
+            let back = page_before(&request);
+            request.extensions_mut().insert(Visit {
+                console,
+                person,
+                back,
+            });
             next.run(request).await
         }
         Ok(None) => nobody(&console, &request),
@@ -43,9 +48,27 @@ pub(in crate::web::console) async fn enter(
                 None,
                 StatusCode::SERVICE_UNAVAILABLE,
                 ("Busy", what),
+                page_before(&request).as_deref(),
             )
         }
     }
+}
+
+/// Returns the page that a step was sent from: what the browser says (Referer), if that is a page of this console; else the
+/// page of what the step is about. `None` for what is no step.
+fn page_before(request: &Request) -> Option<String> {
+    if request.method() == Method::GET || request.method() == Method::HEAD {
+        return None;
+    }
+    let text = |name| request.headers().get(name)?.to_str().ok();
+    let own = text(header::REFERER).zip(text(header::HOST));
+    let own = own.and_then(|(page, host)| page.split_once("://")?.1.strip_prefix(host));
+    let page = own.filter(|page| page.starts_with('/') && !page.starts_with("//"));
+    let page = page.unwrap_or_else(|| request.uri().path());
+    // Where steps are sent to is no page.
+    let steps = ["/step", "/send", "/bulk"].into_iter();
+    let about = steps.filter_map(|end| page.strip_suffix(end)).next();
+    Some(about.unwrap_or(page).to_owned()).filter(|page| page != "/logout")
 }
 
 /// Answers somebody who has not entered.
@@ -57,6 +80,7 @@ fn nobody(console: &Console, request: &Request) -> Response {
             None,
             StatusCode::UNAUTHORIZED,
             ("Log in again", what),
+            page_before(request).as_deref(),
         );
     }
     // A link from elsewhere, such as a mail that a browser shows: the cookie comes with the next request, which is of

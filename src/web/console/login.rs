@@ -55,6 +55,7 @@ fn show_form(
             None,
             StatusCode::INTERNAL_SERVER_ERROR,
             ("Broken", what),
+            None,
         );
     };
     says["login_token"] = json!(form_token(&secret));

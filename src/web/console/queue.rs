@@ -137,18 +137,18 @@ fn list(
 ) -> Result<Value, DeskError> {
     let store = desk.store();
     let after = asked.fields.find("after");
-    let page = store
-        .desk()
-        .queue_page(filter, asked.order(), after, PAGE_COUNT)?;
+    let (order, desk_of) = (asked.order(), store.desk());
+    let (page, count) = match after {
+        None => desk_of.queue_first_page(filter, order, PAGE_COUNT)?,
+        Some(_) => (
+            desk_of.queue_page(filter, order, after, PAGE_COUNT)?,
+            desk_of.queue_count(filter, COUNTED_MAX)?,
+        ),
+    };
     let mut sizes = BTreeMap::new();
     let rows = page.rows.iter();
     let rows: Result<Vec<Value>, DeskError> =
         rows.map(|row| line(desk, row, now, &mut sizes)).collect();
-    let count = match (after, &page.next) {
-        // The page has all of them.
-        (None, None) => page.rows.len() as u32,
-        _ => store.desk().queue_count(filter, COUNTED_MAX)?,
-    };
     Ok(json!({
         "rows": rows?,
         "count": count.min(COUNTED_MAX),

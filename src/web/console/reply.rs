@@ -96,6 +96,8 @@ pub(in crate::web::console) struct Visit {
     pub console: Console,
     /// Who asks.
     pub person: Person,
+    /// The page that a step was sent from.
+    pub back: Option<String>,
 }
 
 impl Visit {
@@ -111,19 +113,21 @@ impl Visit {
     pub fn answer(&self, page: Page) -> Response {
         page.unwrap_or_else(|fault| {
             let (status, heading, what) = fault.parts();
-            fault_page(&self.console, Some(&self.person), status, (heading, &what))
+            let (person, back) = (Some(&self.person), self.back.as_deref());
+            fault_page(&self.console, person, status, (heading, &what), back)
         })
     }
 }
 
-/// Answers with a page that says why there is no other.
+/// Answers with a page that says why there is no other, and leads back to the one before it.
 pub(in crate::web::console) fn fault_page(
     console: &Console,
     person: Option<&Person>,
     status: StatusCode,
     (heading, what): (&str, &str),
+    back: Option<&str>,
 ) -> Response {
-    let says = with_base(person, heading, json!({"what": what}));
+    let says = with_base(person, heading, json!({"what": what, "back": back}));
     match console.pages.render("fault.html", &says) {
         Ok(page) => html(status, page),
         Err(fault) => {
