@@ -11,6 +11,7 @@ use crate::store::caches::{Additions, HostRow, KnownVersions, Moments, ZoneSpan,
 use crate::store::door::{Db, Fault};
 use crate::store::error::{StoreError, unusable};
 use crate::store::keys::ZoneId;
+use crate::store::lookup::sight::Seen;
 use crate::store::sqlite::connection::copy_into;
 use crate::store::sqlite::dialect::{draw_token, schema_number};
 use crate::store::sqlite::file::FileId;
@@ -46,6 +47,8 @@ pub struct Store {
     pub(super) additions: RefCell<Option<Additions>>,
     /// Versions as the ends of intervals, likewise.
     pub(super) moments: RefCell<Option<Moments>>,
+    /// What was read of many owners together, likewise; see [`Lookup::sight`](crate::store::Lookup::sight).
+    pub(super) seen: RefCell<Option<Seen>>,
     /// The times between which zones have versions, likewise.
     pub(super) spans: RefCell<Option<HashMap<ZoneId, ZoneSpan>>>,
     /// Versions that the detector has judged and that no zone's row names yet; see [`Lookup::note_judged`](crate::store::Lookup::note_judged).
@@ -285,6 +288,7 @@ impl Drop for StoreTx<'_> {
                 self.store.zones_at.replace(None);
                 self.store.additions.replace(None);
                 self.store.moments.replace(None);
+                self.store.seen.replace(None);
                 self.store.spans.replace(None);
                 return;
             }
