@@ -11,6 +11,7 @@ use crate::store::caches::{Additions, HostRow, KnownVersions, Moments, ZoneSpan,
 use crate::store::door::{Db, Fault};
 use crate::store::error::{StoreError, unusable};
 use crate::store::keys::ZoneId;
+use crate::store::lookup::sight::Seen;
 use crate::store::sqlite::connection::copy_into;
 use crate::store::sqlite::db::Db as SqliteDb;
 use crate::store::sqlite::dialect::{RANDOM_TOKEN, schema_number};
@@ -52,6 +53,8 @@ pub struct Store {
     pub(super) additions: RefCell<Option<Additions>>,
     /// Versions as the ends of intervals, likewise.
     pub(super) moments: RefCell<Option<Moments>>,
+    /// What was read of many owners together, likewise; see [`Lookup::sight`](crate::store::Lookup::sight).
+    pub(super) seen: RefCell<Option<Seen>>,
     /// The times between which zones have versions, likewise.
     pub(super) spans: RefCell<Option<HashMap<ZoneId, ZoneSpan>>>,
     /// Versions that the detector has judged and that no zone's row names yet; see [`Lookup::note_judged`](crate::store::Lookup::note_judged).
@@ -415,6 +418,7 @@ impl Drop for StoreTx<'_> {
             store.zones_at.replace(None);
             store.additions.replace(None);
             store.moments.replace(None);
+            store.seen.replace(None);
             store.spans.replace(None);
             return;
         }
