@@ -87,6 +87,7 @@ impl Drop for PollerSession {
 fn lock(server: &ServerUrl) -> Result<Option<Db>, Fault> {
     let db = Db::open_once(server)?;
     db.run(SILENCE)?;
+    db.require_schema()?;
     let key = lock_key(POLLERS);
     let is_taken = {
         let mut statement = db.prepare(&format!("select pg_try_advisory_lock({key})"))?;

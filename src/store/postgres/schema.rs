@@ -42,8 +42,22 @@ pub(in crate::store) enum Found {
 }
 
 impl Db {
+    /// Checks that there is a schema to work in.
+    pub(super) fn require_schema(&self) -> Result<(), Fault> {
+        let is_absent = self.numbers("select current_schema() is null")? == [1];
+        match is_absent {
+            // SQLSTATE of a schema that is not there.
+            true => Err(Fault::of_server(
+                "3F000",
+                "there is no schema of the search path that this role may use".to_owned(),
+            )),
+            false => Ok(()),
+        }
+    }
+
     /// Returns what stands in the schema that the session works in.
     pub(in crate::store) fn find_schema(&self) -> Result<Found, Fault> {
+        self.require_schema()?;
         let tables = "select count(*), count(*) filter (where table_name = 'meta')
                         from information_schema.tables
                        where table_schema = current_schema()";

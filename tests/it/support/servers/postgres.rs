@@ -1,12 +1,16 @@
 //! PostgreSQL.
 
 use super::postfix::NOBODY_ID;
-use super::process::{Running, WAIT_MAX, free_port, new_folder, poll, require_success, tail_of};
+use super::process::{Running, free_port, new_folder, poll, require_success, tail_of};
 use std::cell::RefCell;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
+
+/// How long to wait until it answers. It syncs its files first, and a disk that others use takes its time.
+const START_WAIT_MAX: Duration = Duration::from_secs(90);
 
 /// PostgreSQL on 127.0.0.1 alone, with a cluster of its own. It commits as a server does: to the disk.
 pub struct Postgres {
@@ -20,7 +24,7 @@ impl Postgres {
     ///
     /// # Panics
     ///
-    /// If PostgreSQL is not installed or does not answer within 20 seconds.
+    /// If PostgreSQL is not installed or does not answer within 90 seconds.
     pub fn start(dir: &Path) -> Self {
         let server = Self {
             dir: new_folder(dir, "postgres"),
@@ -104,7 +108,7 @@ impl Postgres {
             Ok(_) => Ok(()),
             Err(said) => Err(said),
         };
-        poll(WAIT_MAX, &|| false, answers)
+        poll(START_WAIT_MAX, &|| false, answers)
             .unwrap_or_else(|said| panic!("PostgreSQL does not answer: {said}\n{}", tail_of(&log)));
     }
 
