@@ -376,7 +376,7 @@ def look_unguarded():
         one(anna, "#" + field).send_keys({"name": "anna", "password": PASSWORD}[field])
     leave(anna, lambda: one(anna, "#password").send_keys(Keys.ENTER))
     check("/login" not in anna.current_url, "one enters through what passes pages on")
-    cases = [str(case["id"]) for case in json.loads(command("cases", "--zone", "example", "--format", "json")) if any(sign in case["domain"] for sign in "<\"")]
+    cases = [str(case["id"]) for case in json.loads(command("cases", "--zone", "example", "--format", "json")) if "\\" in case["domain"]]
     check(len(cases) == len(settings["nasty"]), f"each such name has a case: {cases}")
     for case, typed in zip(cases + ["bad3.example"], TYPED):
         anna.get(f"{url}/cases/{case}")

@@ -427,10 +427,7 @@ fn steps_of_a_page_are_the_commands_under_the_persons_name() {
         stale.body
     );
     let back = stale.between("<p><a href=\"", "</a>");
-    assert_eq!(
-        back.replace("&#x2F;", "/"),
-        "/cases/fw-1\">Back to the page that you came from"
-    );
+    assert_eq!(back, "/cases/fw-1\">Back to the page that you came from");
     let token = rolf.token();
     let head = |page: &str| {
         format!("Content-Type: application/x-www-form-urlencoded\r\nReferer: {page}\r\n")
@@ -444,11 +441,12 @@ fn steps_of_a_page_are_the_commands_under_the_persons_name() {
         ("https://evil.example/cases", "/cases/1\""),
         ("http://localhost.evil.example/", "/cases/1\""),
         ("http://localhost//evil.example/", "/cases/1\""),
+        ("http://localhost/\\evil.example/", "/cases/1\""),
     ] {
         let body = format!("token={token}&seen=old&step=ack");
         let stale = rolf.send("POST", "/cases/1/step", &head(page), &body);
         let link = stale.between("<p><a href=\"", ">Back to the page");
-        assert_eq!(link.replace("&#x2F;", "/"), back, "{page}");
+        assert_eq!(link, back, "{page}");
     }
     let log = desk.log("1");
     assert_eq!(

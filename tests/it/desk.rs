@@ -1075,3 +1075,74 @@ fn who_stands_for_several_gets_one_notice_and_large_moves_are_told_before_small_
         "{text}"
     );
 }
+
+/// Copies a case under 1,200 names: more than are looked for by their names before the rest of a filter.
+const MANY: &str = "
+import sqlite3, sys
+db = sqlite3.connect(sys.argv[1])
+names = [r[1] for r in db.execute('pragma table_info(abuse_case)')]
+row = dict(zip(names, db.execute('select * from abuse_case limit 1').fetchone()))
+with db:
+    for n in range(1200):
+        row.update(id=None, domain=f'many{n}.{\"sub.\" if n % 3 == 0 else \"\"}example.', score=n * 7 % 1000 / 10, state=['open', 'closed'][n % 2])
+        db.execute(f\"insert into abuse_case ({', '.join(names)}) values ({', '.join('?' * len(names))})\", [row[k] for k in names])
+";
+
+#[test]
+fn few_and_many_cases_of_a_text_or_a_zone_are_listed_alike() {
+    let bench = bench("");
+    let mut feed = Feed::default();
+    feed.flux("bad.example.", 0, 96);
+    bench.write("f.ndjson", feed.text(96));
+    bench.run(0, &["poll"]);
+    python(MANY, &[&bench.path().join("fluxwatch.db")]);
+    let listed = |filter: &[&str]| -> Vec<String> {
+        let fixed = ["cases", "list", "--format", "json"];
+        let rows = bench.json(&[&fixed[..], filter].concat());
+        let rows = rows.as_array().expect("a list").clone();
+        let name = |row: &Value| row["domain"].as_str().expect("a name").to_owned();
+        rows.iter().map(name).collect()
+    };
+    let many = listed(&["--text", "MANY", "--state", "all"]);
+    assert_eq!(many.len(), 1200);
+    let with = |is_wanted: &dyn Fn(&str) -> bool| -> Vec<String> {
+        let wanted = many.iter().filter(|name| is_wanted(name));
+        wanted.cloned().collect()
+    };
+    let few = listed(&["--text", "many11", "--state", "all"]);
+    assert_eq!(
+        few,
+        with(&|name| name.starts_with("many11")),
+        "in the same order"
+    );
+    assert_eq!(few.len(), 111);
+    let below = listed(&["--zone", "sub.example", "--state", "all"]);
+    assert_eq!(below, with(&|name| name.contains(".sub.")));
+    assert_eq!(
+        listed(&["--zone", "many3.sub.example", "--state", "all"]).len(),
+        1
+    );
+    let closed = listed(&["--text", "many", "--state", "closed"]);
+    assert_eq!(closed.len(), 600);
+    let closed_few = listed(&[
+        "--text",
+        "many11",
+        "--zone",
+        "sub.example",
+        "--state",
+        "closed",
+    ]);
+    let is_few = |name: &&String| name.starts_with("many11") && name.contains(".sub.");
+    assert_eq!(
+        closed_few,
+        closed.iter().filter(is_few).cloned().collect::<Vec<_>>()
+    );
+    // What stands for other letters in a pattern stands for itself.
+    for text in ["many_1", "many%1", "an\\y"] {
+        assert_eq!(
+            listed(&["--text", text, "--state", "all"]),
+            [""; 0],
+            "{text}"
+        );
+    }
+}

@@ -63,7 +63,9 @@ fn page_before(request: &Request) -> Option<String> {
     let text = |name| request.headers().get(name)?.to_str().ok();
     let own = text(header::REFERER).zip(text(header::HOST));
     let own = own.and_then(|(page, host)| page.split_once("://")?.1.strip_prefix(host));
-    let page = own.filter(|page| page.starts_with('/') && !page.starts_with("//"));
+    // Browsers take \ for /, and what begins with two of them for another host.
+    let is_path = |page: &&str| page.starts_with('/') && !page.starts_with("//");
+    let page = own.filter(is_path).filter(|page| !page.contains('\\'));
     let page = page.unwrap_or_else(|| request.uri().path());
     // Where steps are sent to is no page.
     let steps = ["/step", "/send", "/bulk"].into_iter();
