@@ -7,11 +7,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::dns::Name;
-use crate::store::caches::{Additions, HostRow, KnownVersions, Moments, ZoneSpan, ZonesAt};
+use crate::store::caches::{Additions, HostRow, KnownVersions, Moments, Seen, ZoneSpan, ZonesAt};
 use crate::store::door::{Db, Fault};
 use crate::store::error::{StoreError, unusable};
 use crate::store::keys::ZoneId;
-use crate::store::lookup::sight::Seen;
 use crate::store::sqlite::connection::copy_into;
 use crate::store::sqlite::db::Db as SqliteDb;
 use crate::store::sqlite::dialect::{RANDOM_TOKEN, schema_number};

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use crate::detector::{Moment, Stay};
 use crate::dns::{Name, Rdata};
-use crate::store::caches::Moments;
+use crate::store::caches::{Moments, RawInterval};
 use crate::store::door::{Fault, Numbers, Row, Value, params};
 use crate::store::error::StoreError;
 use crate::store::keys::{EntityKey, View};
@@ -65,9 +65,6 @@ pub struct Extent {
 
 /// The most versions of which [`Moments`] are kept.
 const MOMENTS_MAX: usize = 200_000;
-
-/// An interval as it is stored: type, data, whether it was there when watching began, the versions at its ends.
-pub(in crate::store) type RawInterval = (u16, Value, bool, i64, Option<i64>);
 
 /// How much was read of an owner.
 #[derive(Default)]
