@@ -1,10 +1,11 @@
 //! What is kept of a database while one state of it is read.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use crate::detector::Moment;
 use crate::dns::{Name, Serial};
-use crate::store::door::{Fault, Row};
+use crate::store::door::{Fault, Row, Value};
 use crate::store::keys::{View, ZoneId};
 use crate::time::Timestamp;
 use crate::zone::Missed;
@@ -97,4 +98,45 @@ pub(in crate::store) struct Additions {
     pub(in crate::store) by_owner: HashMap<(i64, i64), Option<Pairs>>,
     /// How many pairs there are in all.
     pub(in crate::store) count: usize,
+}
+
+/// An interval as it is stored: type, data, whether it was there when watching began, the versions at its ends.
+pub(in crate::store) type RawInterval = (u16, Value, bool, i64, Option<i64>);
+
+/// What was read of many owners together, of one state of the database.
+#[derive(Default)]
+pub(in crate::store) struct Seen {
+    /// The rows of owners, by their zones and names; `None` of one that history does not know.
+    pub(in crate::store) owners: HashMap<ZoneId, HashMap<Name, Option<i64>>>,
+    /// Intervals of owners, by their rows.
+    pub(in crate::store) intervals: HashMap<i64, Arc<SeenIntervals>>,
+    /// How many names made the same move in a version: by its row and an owner's; 0 if none is noted.
+    pub(in crate::store) shared_counts: HashMap<(i64, i64), u32>,
+    /// The times of registrations, by the rows of owners, in order.
+    pub(in crate::store) registrations: HashMap<i64, Vec<Timestamp>>,
+    /// Whether owners are delegations or lie below one.
+    pub(in crate::store) below_cut: HashMap<ZoneId, HashMap<Name, bool>>,
+    /// Whether domains have many names; of how many that is.
+    pub(in crate::store) many_names: HashMap<ZoneId, HashMap<Name, bool>>,
+    pub(in crate::store) names_max: usize,
+    /// Whether name servers at or below domains are used elsewhere.
+    pub(in crate::store) used_elsewhere: HashMap<Name, bool>,
+    /// The first versions of zones since times.
+    pub(in crate::store) first_versions: HashMap<(ZoneId, Timestamp), i64>,
+}
+
+/// The intervals of an owner.
+#[derive(Default)]
+pub(in crate::store) struct SeenIntervals {
+    /// Those that are open.
+    pub(in crate::store) open: Vec<RawInterval>,
+    /// All that ended in a month, by months, those that ended last first; a month that is not here was not read.
+    pub(in crate::store) closed: BTreeMap<i64, Vec<RawInterval>>,
+}
+
+impl SeenIntervals {
+    /// Returns every interval that is here.
+    pub(in crate::store) fn all(&self) -> impl Iterator<Item = &RawInterval> {
+        self.open.iter().chain(self.closed.values().flatten())
+    }
 }

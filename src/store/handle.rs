@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::dns::Name;
-use crate::store::caches::{Additions, HostRow, KnownVersions, Moments, ZoneSpan, ZonesAt};
+use crate::store::caches::{Additions, HostRow, KnownVersions, Moments, Seen, ZoneSpan, ZonesAt};
 use crate::store::door::{Db, Fault};
 use crate::store::error::{StoreError, unusable};
 use crate::store::keys::ZoneId;
@@ -46,6 +46,8 @@ pub struct Store {
     pub(super) additions: RefCell<Option<Additions>>,
     /// Versions as the ends of intervals, likewise.
     pub(super) moments: RefCell<Option<Moments>>,
+    /// What was read of many owners together, likewise; see [`Lookup::sight`](crate::store::Lookup::sight).
+    pub(super) seen: RefCell<Option<Seen>>,
     /// The times between which zones have versions, likewise.
     pub(super) spans: RefCell<Option<HashMap<ZoneId, ZoneSpan>>>,
     /// Versions that the detector has judged and that no zone's row names yet; see [`Lookup::note_judged`](crate::store::Lookup::note_judged).
@@ -285,6 +287,7 @@ impl Drop for StoreTx<'_> {
                 self.store.zones_at.replace(None);
                 self.store.additions.replace(None);
                 self.store.moments.replace(None);
+                self.store.seen.replace(None);
                 self.store.spans.replace(None);
                 return;
             }

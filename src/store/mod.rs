@@ -52,6 +52,7 @@ pub use lookup::question::{CoveredName, HistoryScope, Wanted};
 pub use lookup::replay::ChangedOwner;
 pub use lookup::reverse::{ReverseCursor, Used};
 pub use lookup::sieve::Stir;
+pub use lookup::sight::{Sight, SightRange};
 pub use lookup::window::{Extent, Interval, NewestIntervals};
 pub use sqlite::lock::PollerLock;
 pub use sqlite::log::{LogReader, LogStanding};

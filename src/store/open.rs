@@ -121,6 +121,7 @@ impl Store {
             zones_at: RefCell::default(),
             additions: RefCell::default(),
             moments: RefCell::default(),
+            seen: RefCell::default(),
             spans: RefCell::default(),
             judged: RefCell::default(),
             rows_read: Cell::new(0),

@@ -116,7 +116,8 @@ impl Judge<'_> {
             while let Some(row) = cases.next_if(|_| !judged.is_full()) {
                 let at = next_reevaluation(&row.case, &self.config.detect, now);
                 let judgement = self.judge_whole(&row.case.domain, at)?;
-                judged.add(row.case.domain, judgement);
+                let standing = self.standing(&row.case.domain, at)?;
+                judged.add(row.case.domain, judgement, standing);
             }
             drop(reading);
             let tx = self.store.begin_batch()?;

@@ -8,11 +8,13 @@ use crate::detector::{
 use crate::dns::{Name, case_domain};
 use crate::pipeline::error::PipelineError;
 use crate::pipeline::findings::find::{INTERVALS_MAX, QUICK_INTERVALS_MAX, USERS_JUDGED_MAX};
-use crate::pipeline::findings::windows::{Range, as_nameserver};
+use crate::pipeline::findings::windows::{OWNERS_JUDGED_MAX, Range, as_nameserver};
 use crate::pipeline::judge::Judge;
 use crate::pipeline::notify::compose::ACTOR;
 use crate::pipeline::outcome::PollOptions;
-use crate::store::{BulkKind, BulkMove, CaseRow, EntityKey, Stir, View, ZoneState};
+use crate::store::{
+    BulkKind, BulkMove, CaseRow, EntityKey, Sight, SightRange, Stir, View, ZoneState,
+};
 use crate::time::{Span, Timestamp};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::IpAddr;
@@ -30,6 +32,9 @@ const CASES_AT_A_TIME: usize = 2000;
 /// ...and how many values their findings hold, at 100 octets each: bounds memory.
 const VALUES_AT_A_TIME: usize = 1_000_000;
 
+/// So many domains are read together before they are judged.
+const DOMAINS_SEEN_AT_ONCE: usize = 500;
+
 /// How old the judgement of a case that a person is asked to look at must be before a change has it judged again: the
 /// windows of the detector are of hours. Chosen by hand.
 const REEVALUATE_CHANGED_AFTER: Span = Span::seconds(600);
@@ -42,6 +47,9 @@ const GLUE_NAMES_KEPT: usize = 10;
 
 /// Domains that a version touched, each with those of its own names whose addresses moved.
 type Touched = BTreeMap<Name, BTreeSet<Name>>;
+
+/// One of [`Touched`].
+type TouchedDomain = (Name, BTreeSet<Name>);
 
 /// What was judged of a domain, as far as its case needs it.
 pub(in crate::pipeline) struct Judgement {
@@ -70,21 +78,26 @@ impl Judgement {
 /// Domains that were judged and whose cases are to be moved in one transaction.
 #[derive(Default)]
 pub(in crate::pipeline) struct Judged {
-    domains: Vec<(Name, Judgement)>,
+    domains: Vec<(Name, Judgement, Standing)>,
     /// How many values the findings hold.
     value_count: usize,
 }
 
 impl Judged {
-    /// Adds a domain.
-    pub(in crate::pipeline) fn add(&mut self, domain: Name, judgement: Judgement) {
+    /// Adds a domain, and whether it is still there to be suspected.
+    pub(in crate::pipeline) fn add(
+        &mut self,
+        domain: Name,
+        judgement: Judgement,
+        standing: Standing,
+    ) {
         let planes = judgement.finding.iter();
         let planes = planes.flat_map(Finding::planes);
         for plane in planes {
             let listed = plane.points.iter().map(ChangePoint::value_count);
             self.value_count += listed.sum::<usize>() + plane.names.len() + plane.addresses.len();
         }
-        self.domains.push((domain, judgement));
+        self.domains.push((domain, judgement, standing));
     }
 
     /// Returns whether no more is to be added.
@@ -198,22 +211,14 @@ impl Judge<'_> {
         self.reevaluate_before(&zone.apex, at, options)?;
         // One state of the database for all of a version, and one lock of it instead of one for each question.
         let mut reading = self.store.begin_reading()?;
-        let (domains, glue) = self.touched_domains(zone, version_id, at)?;
-        let names: Vec<&Name> = domains.keys().collect();
-        let with_case = self.store.desk().domains_with_case(&names)?;
-        let stirred = self.stirred(&names, at)?;
+        let (mut domains, glue) = self.touched_domains(zone, version_id, at)?;
+        self.leave_calm(&mut domains, at)?;
+        let domains: Vec<TouchedDomain> = domains.into_iter().collect();
         let mut judged = Judged::default();
-        for (domain, touched) in domains {
-            let has_case = with_case.contains(&domain);
-            if !has_case && !stirred.contains(&domain) {
-                continue;
-            }
-            let Some(judgement) = self.judge_change(&domain, &touched, has_case, at)? else {
-                continue;
-            };
-            if judgement.finding.is_some() || has_case {
-                judged.add(domain, judgement);
-            }
+        let mut waiting = &domains[..];
+        while !waiting.is_empty() {
+            let done = self.judge_some(waiting, at, &mut judged)?;
+            waiting = &waiting[done..];
             if judged.is_full() {
                 drop(reading);
                 let tx = self.store.begin_batch()?;
@@ -236,9 +241,54 @@ impl Judge<'_> {
         Ok(tx.commit()?)
     }
 
-    /// Returns those of some domains of which something can be found at `at`. The others are delegations that changed at
-    /// fewer instants in 7 days than any rule asks for; a domain of the zone's own names is also judged by how many came
-    /// at once, so that it is never left out.
+    /// Judges the first of some domains that a version touched, until no more are to be added. Returns how many.
+    fn judge_some(
+        &self,
+        domains: &[TouchedDomain],
+        at: Timestamp,
+        judged: &mut Judged,
+    ) -> Result<usize, PipelineError> {
+        let domains = &domains[..domains.len().min(DOMAINS_SEEN_AT_ONCE)];
+        let names: Vec<&Name> = domains.iter().map(|(domain, _)| domain).collect();
+        let cases = self.store.desk().cases_about(&names)?;
+        let _sight = self.sight(&names, at)?;
+        for (done, (domain, touched)) in (1..).zip(domains) {
+            let case = cases.get(domain);
+            let judgement = self.judge_change(domain, touched, case, at)?;
+            let judgement = judgement.filter(|it| it.finding.is_some() || case.is_some());
+            if let Some(judgement) = judgement {
+                judged.add(domain.clone(), judgement, self.standing(domain, at)?);
+            }
+            if judged.is_full() {
+                return Ok(done);
+            }
+        }
+        Ok(domains.len())
+    }
+
+    /// Leaves those of some domains that have a case, or of which something can be found at `at`. The others are
+    /// delegations that changed at fewer instants in 7 days than any rule asks for; a domain of the zone's own names is
+    /// also judged by how many came at once, so that it is never left out.
+    fn leave_calm(&self, domains: &mut Touched, at: Timestamp) -> Result<(), PipelineError> {
+        let names: Vec<&Name> = domains.keys().collect();
+        let mut left = self.stirred(&names, at)?;
+        if left.len() < names.len() {
+            left.extend(self.store.desk().domains_with_case(&names)?);
+            domains.retain(|domain, _| left.contains(domain));
+        }
+        Ok(())
+    }
+
+    /// Reads what is asked of some domains when they are judged at a change, until what is returned is dropped.
+    fn sight(&self, domains: &[&Name], at: Timestamp) -> Result<Sight<'_>, PipelineError> {
+        let range = SightRange {
+            since: at - self.config.detect.memory,
+            names_max: OWNERS_JUDGED_MAX,
+        };
+        Ok(self.store.lookup().sight(domains, &range)?)
+    }
+
+    /// Returns those of some domains of which something can be found at `at`.
     fn stirred(&self, domains: &[&Name], at: Timestamp) -> Result<HashSet<Name>, PipelineError> {
         let detect = &self.config.detect;
         let stir = Stir {
@@ -256,8 +306,8 @@ impl Judge<'_> {
         options: &PollOptions,
     ) -> Result<(), PipelineError> {
         let mut moved = BTreeMap::new();
-        for (domain, judgement) in judged.domains {
-            if let Some(id) = self.move_case(&domain, &judgement)? {
+        for (domain, judgement, standing) in judged.domains {
+            if let Some(id) = self.move_case(&domain, &judgement, standing)? {
                 moved.insert(id, judgement.finding);
             }
         }
@@ -283,6 +333,7 @@ impl Judge<'_> {
         &self,
         domain: &Name,
         judgement: &Judgement,
+        standing: Standing,
     ) -> Result<Option<i64>, PipelineError> {
         let (finding, now) = (judgement.finding.as_ref(), judgement.at);
         let known = self.store.desk().find_case(domain)?;
@@ -300,7 +351,7 @@ impl Judge<'_> {
         let observation = Observation {
             finding,
             last_change_at: judgement.last_change_at,
-            standing: self.standing(domain, now)?,
+            standing,
             now,
         };
         let Some((case, events)) = observe(known, &observation, &self.config.detect) else {
@@ -363,7 +414,11 @@ impl Judge<'_> {
     }
 
     /// Returns whether a domain is still there to be suspected, at `now`.
-    fn standing(&self, domain: &Name, now: Timestamp) -> Result<Standing, PipelineError> {
+    pub(in crate::pipeline) fn standing(
+        &self,
+        domain: &Name,
+        now: Timestamp,
+    ) -> Result<Standing, PipelineError> {
         let (mut was_delegated, mut hosts) = (false, BTreeSet::new());
         for zone in self.store.zones().zones_enclosing(domain)? {
             if zone.view == View::Passive {
@@ -514,21 +569,16 @@ impl Judge<'_> {
         &self,
         domain: &Name,
         touched: &BTreeSet<Name>,
-        has_case: bool,
+        case: Option<&CaseRow>,
         now: Timestamp,
     ) -> Result<Option<Judgement>, PipelineError> {
-        let case = if has_case {
-            self.store.desk().find_case(domain)?
-        } else {
-            None
-        };
-        let mut busy = Pace::of_busy(case.as_ref(), now);
+        let mut busy = Pace::of_busy(case, now);
         let quick = self.findings.range(now, QUICK_INTERVALS_MAX);
         if busy == Pace::Later && self.standing(domain, now)? != Standing::Active {
             busy = Pace::Full;
         }
         let was_judged = |row: &CaseRow| was_judged_lately(&row.case, now);
-        if busy == Pace::Later && case.as_ref().is_some_and(was_judged) {
+        if busy == Pace::Later && case.is_some_and(was_judged) {
             return Ok(None);
         }
         let has_many_names = self.findings.has_many_names(domain)?;

@@ -84,6 +84,24 @@ impl Desk<'_> {
         Ok(found.map(|name| (*name).clone()).collect())
     }
 
+    /// Returns the cases about some domains.
+    pub fn cases_about(&self, domains: &[&Name]) -> Result<HashMap<Name, CaseRow>, StoreError> {
+        let keys = Texts(domains.iter().map(|name| name.to_string()).collect());
+        let rows = self.store.run(|db| {
+            let sql = format!(
+                "select {COLUMNS}
+                   from {list} w {IN_ORDER} abuse_case c on c.domain = w.value
+                        {IN_ORDER} zone z on z.id = c.zone_id",
+                list = texts_of("?")
+            );
+            db.query(&sql, [keys], read_case)
+        })?;
+        let cases = rows.into_iter().map(|raw| self.finish_case(raw));
+        cases
+            .map(|row| row.map(|row| (row.case.domain.clone(), row)))
+            .collect()
+    }
+
     /// Returns the case with a number.
     pub fn case_by_id(&self, id: i64) -> Result<Option<CaseRow>, StoreError> {
         self.one_case("c.id = ?", &id)

@@ -156,11 +156,7 @@ impl Lookup<'_> {
 
     /// Returns whether an owner has a record now.
     pub fn has_records(&self, key: &EntityKey) -> Result<bool, StoreError> {
-        let Some(owner_id) = self
-            .store
-            .ledger()
-            .find_owner(key.zone, &key.apex, &key.owner)?
-        else {
+        let Some(owner_id) = self.owner_row(key)? else {
             return Ok(false);
         };
         self.store.run(|db| {

@@ -230,6 +230,9 @@ impl Lookup<'_> {
 
     /// Returns whether a name server at or below `domain` is used by a name that it is not below.
     pub fn has_host_used_elsewhere(&self, domain: &Name) -> Result<bool, StoreError> {
+        if let Some(known) = self.seen_used_elsewhere(domain) {
+            return Ok(known);
+        }
         let key = domain
             .relative_key(&Name::root())
             .expect("every name is below the root");

@@ -247,11 +247,16 @@ impl Lookup<'_> {
         zone: ZoneId,
         since: Timestamp,
     ) -> Result<i64, StoreError> {
+        if let Some(known) = self.seen_first_version(zone, since) {
+            return Ok(known);
+        }
         let first: Option<i64> = self.store.run(|db| {
             let sql = "select min(id) from version where zone_id = ? and observed_at >= ?";
             db.value(sql, params![zone, since])
         })?;
-        Ok(first.unwrap_or(i64::MAX))
+        let first = first.unwrap_or(i64::MAX);
+        self.keep_first_version(zone, since, first);
+        Ok(first)
     }
 
     /// Returns when a zone was first seen.

@@ -43,6 +43,9 @@ impl Lookup<'_> {
     /// Returns whether an owner, or a name between it and the apex, is or was lately a delegation: what
     /// lies there is glue, not the zone's own data.
     pub fn is_at_or_below_cut(&self, key: &EntityKey) -> Result<bool, StoreError> {
+        if let Some(known) = self.seen_below_cut(key) {
+            return Ok(known);
+        }
         let below = self.at_or_below_cut(key.zone, &key.apex, &[&key.owner])?;
         Ok(below.contains(&key.owner))
     }
@@ -85,11 +88,7 @@ impl Lookup<'_> {
 
     /// Returns whether an owner had name servers that are gone.
     pub fn had_nameservers(&self, key: &EntityKey) -> Result<bool, StoreError> {
-        let Some(owner_id) = self
-            .store
-            .ledger()
-            .find_owner(key.zone, &key.apex, &key.owner)?
-        else {
+        let Some(owner_id) = self.owner_row(key)? else {
             return Ok(false);
         };
         for bucket in self
@@ -122,6 +121,9 @@ impl Lookup<'_> {
         domain: &Name,
         limit: usize,
     ) -> Result<bool, StoreError> {
+        if let Some(known) = self.seen_many_names(zone.id, domain, limit) {
+            return Ok(known);
+        }
         let Some(key) = domain.relative_key(&zone.apex) else {
             return Ok(false);
         };
@@ -204,20 +206,20 @@ impl Lookup<'_> {
         key: &EntityKey,
         until: Timestamp,
     ) -> Result<Vec<Timestamp>, StoreError> {
-        let Some(owner_id) = self
-            .store
-            .ledger()
-            .find_owner(key.zone, &key.apex, &key.owner)?
-        else {
+        let Some(owner_id) = self.owner_row(key)? else {
             return Ok(Vec::new());
         };
-        let times = self.store.run(|db| {
-            let sql =
-                "select v.observed_at from registration r join version v on v.id = r.version_id
-                  where r.owner_id = ? and v.observed_at <= ? order by v.observed_at, v.id";
-            db.values(sql, params![owner_id, until])
-        })?;
-        let later = times.get(1..).unwrap_or_default();
-        Ok(later.iter().map(|at| Timestamp::from_unix(*at)).collect())
+        let mut times: Vec<Timestamp> = match self.seen_registrations(owner_id) {
+            Some(known) => known,
+            None => self.store.run(|db| {
+                let sql =
+                    "select v.observed_at from registration r join version v on v.id = r.version_id
+                      where r.owner_id = ? and v.observed_at <= ? order by v.observed_at, v.id";
+                db.values(sql, params![owner_id, until])
+            })?,
+        };
+        times.retain(|at| *at <= until);
+        times.drain(..times.len().min(1));
+        Ok(times)
     }
 }

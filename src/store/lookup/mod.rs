@@ -16,6 +16,7 @@ pub(in crate::store) mod replay;
 pub(in crate::store) mod reverse;
 pub(in crate::store) mod rrsets;
 pub(in crate::store) mod sieve;
+pub(in crate::store) mod sight;
 pub(in crate::store) mod spans;
 pub(in crate::store) mod window;
 

@@ -112,7 +112,10 @@ impl Lookup<'_> {
     }
 
     /// Returns the zones that enclose names and are judged, with the places of those names.
-    fn by_zone(&self, names: &[&Name]) -> Result<BTreeMap<(ZoneId, Name), Vec<usize>>, StoreError> {
+    pub(in crate::store) fn by_zone(
+        &self,
+        names: &[&Name],
+    ) -> Result<BTreeMap<(ZoneId, Name), Vec<usize>>, StoreError> {
         let mut by_zone: BTreeMap<(ZoneId, Name), Vec<usize>> = BTreeMap::new();
         for (place, name) in names.iter().enumerate() {
             for zone in self.store.zones().zones_enclosing(name)? {
@@ -319,7 +322,7 @@ fn read_ends(row: &Row<'_>) -> Result<RawEnds, Fault> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use crate::dns::{Rdata, Record, RecordType};
     use crate::store::handle::{Store, StoreOptions};
     use crate::store::keys::SourceKind;
@@ -329,15 +332,35 @@ mod tests {
 
     use super::*;
 
-    const START: i64 = 1_790_000_000;
-    const HOUR: i64 = 3600;
+    pub(in crate::store::lookup) const START: i64 = 1_790_000_000;
+    pub(in crate::store::lookup) const HOUR: i64 = 3600;
 
-    fn name(text: &str) -> Name {
+    pub(in crate::store::lookup) fn name(text: &str) -> Name {
         Name::parse(text).expect("valid")
     }
 
     /// Gives an owner these records of their type, in a version of its own.
-    fn tell(store: &Store, at: i64, owner: &str, records: &[Rdata]) {
+    pub(in crate::store::lookup) fn tell(store: &Store, at: i64, owner: &str, records: &[Rdata]) {
+        write(store, (None, Timestamp::from_unix(at)), owner, records);
+    }
+
+    /// [`tell`], as more of a version.
+    pub(in crate::store::lookup) fn tell_more(
+        store: &Store,
+        (version, at): (i64, Timestamp),
+        owner: &str,
+        records: &[Rdata],
+    ) {
+        write(store, (Some(version), at), owner, records);
+    }
+
+    /// Writes the records of an owner and type, in a version of a time.
+    fn write(
+        store: &Store,
+        (joins, observed_at): (Option<i64>, Timestamp),
+        owner: &str,
+        records: &[Rdata],
+    ) {
         let zones = store.zones();
         let source = zones.ensure_source("feed", SourceKind::Feed).expect("made");
         let zone = zones.ensure_zone(&name("example"), source).expect("made");
@@ -349,8 +372,8 @@ mod tests {
             source,
             kind,
             serial: None,
-            observed_at: Timestamp::from_unix(at),
-            joins: None,
+            observed_at,
+            joins,
             drift: false,
         };
         let mut tx = store.ledger().begin(&zone, draft).expect("begun");
@@ -361,7 +384,9 @@ mod tests {
             rdata: rdata.clone(),
             ttl: 300,
         };
-        let after: Vec<Record> = records.iter().map(record).collect();
+        let mut after: Vec<Record> = records.iter().map(record).collect();
+        after.sort();
+        after.dedup();
         let change = diff(&before, &after);
         let baseline = kind == VersionKind::Baseline;
         let told = vec![SourceChange {

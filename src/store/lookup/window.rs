@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::ops::ControlFlow;
 use std::sync::LazyLock;
 
 use crate::detector::{Moment, Stay};
 use crate::dns::{Name, Rdata};
-use crate::store::caches::Moments;
+use crate::store::caches::{Moments, RawInterval};
 use crate::store::door::{Fault, Numbers, Row, Value, params};
 use crate::store::error::StoreError;
 use crate::store::keys::{EntityKey, View};
@@ -65,21 +66,22 @@ pub struct Extent {
 /// The most versions of which [`Moments`] are kept.
 const MOMENTS_MAX: usize = 200_000;
 
-/// An interval as it is stored: type, data, whether it was there when watching began, the versions at its ends.
-type RawInterval = (u16, Value, bool, i64, Option<i64>);
-
 /// How much was read of an owner.
 #[derive(Default)]
-struct Taken {
+pub(in crate::store) struct Taken {
     rows: usize,
     instants: usize,
     /// The version of the last row.
     last_id: i64,
+    /// How many rows in a row ended before the time that is asked for.
+    old: usize,
+    /// What was taken, open intervals first.
+    pub intervals: Vec<(u16, Value, Stay<()>)>,
 }
 
 impl Taken {
     /// Takes a row that ended in a version; false if there is no room for it.
-    fn take(&mut self, removed_id: i64, extent: &Extent) -> bool {
+    pub fn take(&mut self, removed_id: i64, extent: &Extent) -> bool {
         if self.rows >= extent.limit && self.instants >= extent.instants_min {
             return false;
         }
@@ -135,11 +137,7 @@ impl Lookup<'_> {
         since: Timestamp,
         limit: usize,
     ) -> Result<usize, StoreError> {
-        let Some(owner_id) = self
-            .store
-            .ledger()
-            .find_owner(key.zone, &key.apex, &key.owner)?
-        else {
+        let Some(owner_id) = self.owner_row(key)? else {
             return Ok(0);
         };
         let mut count = 0;
@@ -176,52 +174,56 @@ impl Lookup<'_> {
         extent: &Extent,
         first: i64,
     ) -> Result<NewestIntervals<Rdata>, StoreError> {
-        let mut newest = NewestIntervals {
-            stays: Vec::new(),
-            cut: None,
+        let Some(owner_id) = self.owner_row(key)? else {
+            return Ok(NewestIntervals {
+                stays: Vec::new(),
+                cut: None,
+            });
         };
-        let Some(owner_id) = self
-            .store
-            .ledger()
-            .find_owner(key.zone, &key.apex, &key.owner)?
-        else {
-            return Ok(newest);
-        };
+        let (taken, cut) = self.read_extent(key, (owner_id, first), extent)?;
+        self.note_rows_read(taken.intervals.len());
+        let read = self.read_values(taken.intervals)?;
+        Ok(leave_out(read.into_iter(), cut))
+    }
+
+    /// [`Lookup::read_rows`] with the versions that are known of the state that is read.
+    pub(in crate::store) fn read_extent(
+        &self,
+        key: &EntityKey,
+        owner: (i64, i64),
+        extent: &Extent,
+    ) -> Result<(Taken, Option<Moment>), StoreError> {
         // Outside of a transaction every statement may read another state.
         let mut moments = self.store.moments.take();
         let mut known = Moments::default();
-        let read = self.read_rows(
-            key,
-            (owner_id, first),
-            extent,
-            moments.as_mut().unwrap_or(&mut known),
-            &mut newest,
-        );
+        let moments_known = moments.as_mut().unwrap_or(&mut known);
+        let read = self.read_rows(key, owner, extent, moments_known);
         self.store.moments.replace(moments);
-        read.map(|()| newest)
+        read
     }
 
-    /// Reads the intervals of the row of an owner whose ends have at least the row `first`.
+    /// Reads the intervals of the row of an owner whose ends have at least the row `first`. Returns the end of the first
+    /// that there is no room for, too.
     fn read_rows(
         &self,
         key: &EntityKey,
         (owner_id, first): (i64, i64),
         extent: &Extent,
         moments: &mut Moments,
-        newest: &mut NewestIntervals<Rdata>,
-    ) -> Result<(), StoreError> {
-        let open = self
-            .store
-            .run(|db| db.query(OPEN, [owner_id], read_interval))?;
+    ) -> Result<(Taken, Option<Moment>), StoreError> {
+        let seen = self.seen_intervals(owner_id);
+        let open = match &seen {
+            Some(seen) => seen.open.clone(),
+            None => self.read_open(owner_id)?,
+        };
         self.learn_moments(version_ids(&open), moments)?;
-        let mut rows = Vec::new();
+        let mut taken = Taken::default();
         for raw in open {
             let row = self.with_moments(raw, owner_id, moments)?;
             if row.2.added.at <= extent.until {
-                rows.push(row);
+                taken.intervals.push(row);
             }
         }
-        let mut taken = Taken::default();
         // The bucket 0 stands for what is open.
         let months = self
             .store
@@ -229,35 +231,50 @@ impl Lookup<'_> {
             .buckets_since(key.zone, Some(extent.since))?;
         for month in months.into_iter().skip(1).rev() {
             let place = [owner_id, month, first];
-            newest.cut = self.read_month(place, extent, &mut taken, moments, &mut rows)?;
-            if newest.cut.is_some() {
-                break;
+            let seen = seen.as_ref().and_then(|seen| seen.closed.get(&month));
+            let cut = match seen {
+                Some(seen) => self.take_month(place, seen, extent, &mut taken, moments)?,
+                None => self.read_month(place, extent, &mut taken, moments)?,
+            };
+            if cut.is_some() {
+                return Ok((taken, cut));
             }
         }
-        self.note_rows_read(rows.len());
+        Ok((taken, None))
+    }
+
+    /// Reads the open intervals of an owner.
+    pub(in crate::store) fn read_open(
+        &self,
+        owner_id: i64,
+    ) -> Result<Vec<RawInterval>, StoreError> {
+        self.store
+            .run(|db| db.query(OPEN, [owner_id], read_interval))
+    }
+
+    /// Reads the data of intervals.
+    pub(in crate::store) fn read_values(
+        &self,
+        rows: Vec<(u16, Value, Stay<()>)>,
+    ) -> Result<Vec<Interval>, StoreError> {
         let ledger = self.store.ledger();
         ledger.know_hosts(rows.iter().filter_map(|(_, value, _)| match value {
             Value::Integer(host) => Some(*host),
             _ => None,
         }))?;
-        for (code, value, mut stay) in rows {
-            // One instant is replayed whole or not at all.
-            if stay.removed.is_some_and(|it| is_left_out(&it, newest.cut)) {
-                continue;
-            }
-            stay.baseline |= is_left_out(&stay.added, newest.cut);
-            newest.stays.push(Stay {
+        let read = |(code, value, stay): (u16, Value, Stay<()>)| {
+            Ok(Stay {
                 value: ledger.read_rdata(code, &value)?,
                 added: stay.added,
                 removed: stay.removed,
                 baseline: stay.baseline,
-            });
-        }
-        Ok(())
+            })
+        };
+        rows.into_iter().map(read).collect()
     }
 
     /// Reads the versions at the ends of an interval, if they are not known.
-    fn with_moments(
+    pub(in crate::store) fn with_moments(
         &self,
         (code, value, baseline, added_id, removed_id): RawInterval,
         owner_id: i64,
@@ -286,11 +303,14 @@ impl Lookup<'_> {
         if !has_shared {
             return Ok(moment);
         }
-        let shared_count: Option<u32> = self.store.run(|db| {
-            let sql =
-                "select shared_count from shared_change where version_id = ? and owner_id = ?";
-            db.first_value(sql, [version_id, owner_id])
-        })?;
+        let shared_count: Option<u32> = match self.seen_shared_count(version_id, owner_id) {
+            Some(known) => Some(known),
+            None => self.store.run(|db| {
+                let sql =
+                    "select shared_count from shared_change where version_id = ? and owner_id = ?";
+                db.first_value(sql, [version_id, owner_id])
+            })?,
+        };
         Ok(Moment {
             shared_count: shared_count.unwrap_or(0),
             ..moment
@@ -305,12 +325,12 @@ impl Lookup<'_> {
         extent: &Extent,
         taken: &mut Taken,
         moments: &mut Moments,
-        into: &mut Vec<(u16, Value, Stay<()>)>,
     ) -> Result<Option<Moment>, StoreError> {
+        taken.old = 0;
         let engine = |fault| self.store.engine(fault);
         let mut statement = self.store.db.prepare(NEWEST).map_err(engine)?;
         let mut rows = statement.rows(key).map_err(engine)?;
-        let (mut old, mut part) = (0, Vec::with_capacity(ROWS_AT_A_TIME));
+        let mut part = Vec::with_capacity(ROWS_AT_A_TIME);
         loop {
             while part.len() < ROWS_AT_A_TIME
                 && let Some(row) = rows.next().map_err(engine)?
@@ -320,31 +340,66 @@ impl Lookup<'_> {
             if part.is_empty() {
                 return Ok(None);
             }
-            self.learn_moments(version_ids(&part), moments)?;
-            for raw in part.drain(..) {
-                let (code, value, stay) = self.with_moments(raw, key[0], moments)?;
-                if stay.added.at > extent.until {
-                    continue;
-                }
-                if stay.removed.is_some_and(|end| end.at < extent.since) {
-                    old += 1;
-                    if old > OLD_ROWS_MAX && key[2] == i64::MIN {
-                        return Ok(None);
-                    }
-                    continue;
-                }
-                old = 0;
-                let removed_id = stay.removed.map_or(0, |end| end.version_id);
-                if !taken.take(removed_id, extent) {
-                    return Ok(stay.removed);
-                }
-                into.push((code, value, stay));
+            let part = std::mem::replace(&mut part, Vec::with_capacity(ROWS_AT_A_TIME));
+            if let ControlFlow::Break(cut) = self.take_part(key, part, extent, taken, moments)? {
+                return Ok(cut);
             }
         }
     }
 
+    /// [`Lookup::read_month`] of intervals that were read before: all that ended in the month.
+    fn take_month(
+        &self,
+        key: [i64; 3],
+        seen: &[RawInterval],
+        extent: &Extent,
+        taken: &mut Taken,
+        moments: &mut Moments,
+    ) -> Result<Option<Moment>, StoreError> {
+        taken.old = 0;
+        let late = |(.., removed_id): &&RawInterval| removed_id.is_some_and(|id| id >= key[2]);
+        let part = seen.iter().filter(late).cloned().collect();
+        match self.take_part(key, part, extent, taken, moments)? {
+            ControlFlow::Break(cut) => Ok(cut),
+            ControlFlow::Continue(()) => Ok(None),
+        }
+    }
+
+    /// Takes intervals of an owner that ended in a month, as [`Lookup::read_month`] reads them. Ends with what there is no
+    /// room for, or without anything if the rest is too old.
+    fn take_part(
+        &self,
+        [owner_id, _, first]: [i64; 3],
+        part: Vec<RawInterval>,
+        extent: &Extent,
+        taken: &mut Taken,
+        moments: &mut Moments,
+    ) -> Result<ControlFlow<Option<Moment>>, StoreError> {
+        self.learn_moments(version_ids(&part), moments)?;
+        for raw in part {
+            let (code, value, stay) = self.with_moments(raw, owner_id, moments)?;
+            if stay.added.at > extent.until {
+                continue;
+            }
+            if stay.removed.is_some_and(|end| end.at < extent.since) {
+                taken.old += 1;
+                if taken.old > OLD_ROWS_MAX && first == i64::MIN {
+                    return Ok(ControlFlow::Break(None));
+                }
+                continue;
+            }
+            taken.old = 0;
+            let removed_id = stay.removed.map_or(0, |end| end.version_id);
+            if !taken.take(removed_id, extent) {
+                return Ok(ControlFlow::Break(stay.removed));
+            }
+            taken.intervals.push((code, value, stay));
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
     /// Reads those of some versions that are not known, together.
-    fn learn_moments(
+    pub(in crate::store) fn learn_moments(
         &self,
         mut ids: BTreeSet<i64>,
         moments: &mut Moments,
@@ -372,11 +427,7 @@ impl Lookup<'_> {
         cut: &Moment,
         since: Timestamp,
     ) -> Result<Vec<Rdata>, StoreError> {
-        let Some(owner_id) = self
-            .store
-            .ledger()
-            .find_owner(key.zone, &key.apex, &key.owner)?
-        else {
+        let Some(owner_id) = self.owner_row(key)? else {
             return Ok(Vec::new());
         };
         let (mut values, last) = (Vec::new(), cut.at.month_bucket());
@@ -443,7 +494,7 @@ impl Lookup<'_> {
 }
 
 /// Returns the versions at the ends of some intervals.
-fn version_ids(intervals: &[RawInterval]) -> BTreeSet<i64> {
+pub(in crate::store) fn version_ids(intervals: &[RawInterval]) -> BTreeSet<i64> {
     let ends = intervals
         .iter()
         .flat_map(|(.., added_id, removed_id)| [Some(*added_id), *removed_id]);
@@ -472,6 +523,22 @@ fn read_interval(row: &Row<'_>) -> Result<RawInterval, Fault> {
         row.get("added_id")?,
         row.get("removed_id")?,
     ))
+}
+
+/// Returns intervals without the part that is left out: one instant is replayed whole or not at all.
+pub(in crate::store) fn leave_out(
+    stays: impl Iterator<Item = Interval>,
+    cut: Option<Moment>,
+) -> NewestIntervals<Rdata> {
+    let stays = stays.filter(|stay| !stay.removed.is_some_and(|end| is_left_out(&end, cut)));
+    let stays = stays.map(|stay| Stay {
+        baseline: stay.baseline || is_left_out(&stay.added, cut),
+        ..stay
+    });
+    NewestIntervals {
+        stays: stays.collect(),
+        cut,
+    }
 }
 
 /// Returns whether a moment lies in the part that is left out.

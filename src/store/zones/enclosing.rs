@@ -1,9 +1,13 @@
 //! Which zones there are at and above a name, and the months that they have history in.
 
+use std::collections::{BTreeSet, HashMap};
+
 use crate::dns::Name;
 use crate::store::caches::{ZoneSpan, ZonesAt};
+use crate::store::door::Texts;
 use crate::store::error::StoreError;
 use crate::store::keys::{View, ZoneId};
+use crate::store::sqlite::dialect::{IN_ORDER, texts_of};
 use crate::store::zones::Zones;
 use crate::time::Timestamp;
 
@@ -54,11 +58,7 @@ impl Zones<'_> {
         &self,
         name: &Name,
     ) -> Result<Vec<(ZoneId, View)>, StoreError> {
-        let must_look =
-            matches!(&*self.store.zones_at.borrow(), Some(known) if known.is_whole.is_none());
-        if must_look {
-            self.load_zones()?;
-        }
+        self.look_at_zones()?;
         if let Some(known) = &*self.store.zones_at.borrow() {
             match known.by_apex.get(name) {
                 Some(views) => return Ok(views.clone()),
@@ -86,6 +86,56 @@ impl Zones<'_> {
             known.by_apex.insert(name.clone(), views.clone());
         }
         Ok(views)
+    }
+
+    /// Reads which zones there are at and above some names with one statement, while one state of the database is read.
+    pub(in crate::store) fn know_zones(&self, names: &[&Name]) -> Result<(), StoreError> {
+        self.look_at_zones()?;
+        let mut known = self.store.zones_at.borrow_mut();
+        let Some(known) = known.as_mut().filter(|it| it.is_whole != Some(true)) else {
+            return Ok(());
+        };
+        let room = NAMES_KNOWN_MAX.saturating_sub(known.by_apex.len());
+        let above = names.iter().flat_map(|name| name.up_to(&Name::root()));
+        let unknown: BTreeSet<Name> = above.filter(|it| !known.by_apex.contains_key(it)).collect();
+        let unknown: HashMap<String, Name> = unknown
+            .into_iter()
+            .take(room)
+            .map(|name| (name.to_string(), name))
+            .collect();
+        let keys = Texts(unknown.keys().cloned().collect());
+        let rows: Vec<(String, i64, String)> = self.store.run(|db| {
+            let sql = format!(
+                "select z.name, z.id, z.view
+                   from {list} w {IN_ORDER} zone z on z.name = w.value
+                  order by z.view = 'zone' desc, z.view",
+                list = texts_of("?")
+            );
+            db.query(&sql, [keys], |row| {
+                Ok((row.get("name")?, row.get("id")?, row.get("view")?))
+            })
+        })?;
+        for name in unknown.values() {
+            known.by_apex.insert(name.clone(), Vec::new());
+        }
+        for (key, id, view) in rows {
+            if let Some(name) = unknown.get(&key) {
+                let view = self.read_view(&view, name)?;
+                let views = known.by_apex.entry(name.clone()).or_default();
+                views.push((ZoneId(id), view));
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads which zones there are, if there are few, once while one state of the database is read.
+    fn look_at_zones(&self) -> Result<(), StoreError> {
+        let must_look =
+            matches!(&*self.store.zones_at.borrow(), Some(known) if known.is_whole.is_none());
+        if must_look {
+            self.load_zones()?;
+        }
+        Ok(())
     }
 
     /// Reads which zones there are, if there are few.
