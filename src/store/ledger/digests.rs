@@ -340,9 +340,8 @@ impl CacheWriter {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        match &self.temporary {
-            Some(temporary) => fs::rename(temporary, &self.path)?,
-            None => {}
+        if let Some(temporary) = &self.temporary {
+            fs::rename(temporary, &self.path)?;
         }
         self.temporary = None;
         Ok(())
