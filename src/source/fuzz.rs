@@ -118,6 +118,17 @@ pub fn zone_file(octets: &[u8]) {
             assert!(batch.groups().all(|(owner, _)| !owner.is_empty()));
         }
     }
+    let mut first = Intake::first(DigestKey::new([1; 32]), &apex, Cursor::new(Vec::new()));
+    if read_text(octets, &apex, &rules, &mut first).is_ok() {
+        let hosts = first.take_hosts();
+        while let Ok(Some(batch)) = first.next_sorted() {
+            let mut records = Vec::new();
+            for owner in batch.owners() {
+                owner.read_records(&hosts, &mut records);
+                assert!(!records.is_empty());
+            }
+        }
+    }
 }
 
 /// A change feed, and the same lines as passive DNS.

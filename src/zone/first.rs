@@ -8,7 +8,7 @@ use crate::dns::{Name, RecordType, push_relative_key, wire_is_at_or_below};
 use crate::zone::digest::DigestKey;
 use crate::zone::hosts::HostNames;
 use crate::zone::runs::{KeyedGroup, Merged, Runs};
-use crate::zone::spool::Spool;
+use crate::zone::spool::{Spool, record_head};
 
 /// How many octets of owners are given at a time.
 const BATCH_OCTETS: usize = 1 << 20;
@@ -22,8 +22,9 @@ pub(super) struct First {
     hosts: HostNames,
     /// The key of the owner in hand.
     owner_key: String,
-    /// The groups in order, once the version has ended.
+    /// The groups in order, once the version has ended, and how many octets they have.
     merged: Option<Merged>,
+    octets: u64,
 }
 
 impl First {
@@ -45,12 +46,13 @@ impl First {
             hosts: HostNames::default(),
             owner_key: String::new(),
             merged: None,
+            octets: 0,
         }
     }
 
     /// Returns how many octets of owners were taken.
     pub fn octets(&self) -> u64 {
-        self.runs.octets()
+        self.octets + self.runs.octets()
     }
 
     /// Gives the name servers away.
@@ -66,19 +68,17 @@ impl First {
         (rtype, ttl, rdata): (RecordType, u32, &[u8]),
         group: &mut Vec<u8>,
     ) {
-        group.extend_from_slice(&rtype.code().to_be_bytes());
-        group.extend_from_slice(&ttl.to_be_bytes());
         let number = match rtype {
             RecordType::Ns => self.number_host(key, owner, rdata),
             _ => None,
         };
         match number {
             Some(number) => {
-                group.extend_from_slice(&HOST_NUMBER.to_be_bytes());
+                group.extend_from_slice(&record_head(rtype, ttl, HOST_NUMBER));
                 group.extend_from_slice(&number.to_be_bytes());
             }
             None => {
-                group.extend_from_slice(&(rdata.len() as u16).to_be_bytes());
+                group.extend_from_slice(&record_head(rtype, ttl, rdata.len() as u16));
                 group.extend_from_slice(rdata);
             }
         }
@@ -87,6 +87,7 @@ impl First {
     /// Ends the version.
     pub fn finish(&mut self, spool: &mut impl Spool) -> io::Result<()> {
         let runs = std::mem::replace(&mut self.runs, Runs::new(0));
+        self.octets = runs.octets();
         self.merged = Some(runs.merge(spool)?);
         Ok(())
     }

@@ -13,7 +13,7 @@ use crate::zone::digest::{DigestKey, DigestTable, Seen};
 use crate::zone::first::{First, SortedBatch};
 use crate::zone::hosts::HostNames;
 use crate::zone::runs::RUN_OCTETS;
-use crate::zone::spool::Spool;
+use crate::zone::spool::{Spool, record_head};
 
 /// How many spooled octets are put together at a time. Bounds memory; more means more passes.
 const PARTITION_OCTETS: u64 = 16 << 20;
@@ -257,10 +257,8 @@ impl<S: Spool> Intake<S> {
             .digest
             // A sum: the order in which a primary sends the records of an owner is none of their content.
             .wrapping_add(self.key.digest_record(rtype.code(), ttl, rdata));
-        self.group.extend_from_slice(&rtype.code().to_be_bytes());
-        self.group.extend_from_slice(&ttl.to_be_bytes());
         self.group
-            .extend_from_slice(&(rdata.len() as u16).to_be_bytes());
+            .extend_from_slice(&record_head(rtype, ttl, rdata.len() as u16));
         self.group.extend_from_slice(rdata);
         Ok(())
     }

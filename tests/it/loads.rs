@@ -28,7 +28,6 @@ fn records(bench: &Bench) -> BTreeMap<String, u64> {
 /// that there are in the end.
 fn check_kills(bench: &Bench, seed: u64, whole: &BTreeMap<String, u64>, takes: Duration) {
     let mut numbers = Numbers(seed);
-    let mut counts = Vec::new();
     for _ in 0..kills().div_ceil(2) {
         for ending in ["", "-wal", "-shm"] {
             let file = bench.path().join(format!("fluxwatch.db{ending}"));
@@ -54,11 +53,9 @@ fn check_kills(bench: &Bench, seed: u64, whole: &BTreeMap<String, u64>, takes: D
         let found = records(bench);
         let is_whole = |(zone, records): (&String, &u64)| whole.get(zone) == Some(records);
         assert!(found.iter().all(is_whole), "after {at} ms: {found:?}");
-        counts.push(found.len());
         bench.run(0, &["poll"]);
         assert_eq!(records(bench), *whole, "killed after {at} ms");
     }
-    println!("zones that were there after each kill: {counts:?}");
 }
 
 /// Polls once and returns what there is then, and how long that took.

@@ -40,6 +40,9 @@ use crate::zone::{
 /// How long a poll waits for slower primaries once one has answered.
 // A primary that is down must not cost every poll its whole time limit.
 const GRACE: Duration = Duration::from_secs(2);
+/// The most octets of records of a version that is stored with others. A larger one may have a cache of digests, which is not
+/// written before its commit.
+const SHARED_OCTETS_MAX: u64 = 256 << 10;
 /// How often in one transfer the steps are asked for to a serial that the zone reached while it was to be compared.
 /// A whole zone is of the serial at which its transfer began, moments after the last step. Chosen by hand.
 const CATCH_UPS_MAX: u32 = 2;
@@ -163,6 +166,17 @@ pub(in crate::pipeline) enum Share {
     Alone,
     /// So many octets of records, in memory.
     Octets(u64),
+}
+
+impl Share {
+    /// Returns the part of so many octets.
+    fn of(octets: u64) -> Self {
+        if octets > SHARED_OCTETS_MAX {
+            Self::Alone
+        } else {
+            Self::Octets(octets)
+        }
+    }
 }
 
 /// What comes after a transfer.
@@ -569,9 +583,9 @@ impl TransferOutcome {
             _ if !Ledger::is_small(&self.job.zone) => Share::Alone,
             Ok(TransferResult::Nothing(_)) | Err(_) => Share::Octets(0),
             Ok(TransferResult::Steps(taken)) => {
-                Share::Octets(taken.steps.iter().map(Step::octets).sum::<usize>() as u64)
+                Share::of(taken.steps.iter().map(Step::octets).sum::<usize>() as u64)
             }
-            Ok(TransferResult::Whole(whole)) => Share::Octets(whole.intake.spooled_octets()),
+            Ok(TransferResult::Whole(whole)) => Share::of(whole.intake.spooled_octets()),
         }
     }
 
