@@ -391,7 +391,8 @@ def look_unguarded():
         one(anna, "#paragraph").clear()
         one(anna, "#paragraph").send_keys(typed)
         press(anna, "Put it into the draft")
-        check("document.title" in text_of(anna, "pre.mail") or "color: red" in text_of(anna, "pre.mail"), "the paragraph is text in the draft")
+        shown = text_of(anna)
+        check("The draft has your paragraph" in shown and any(words in shown for words in ["title='ran'", "color: red"]), f"the paragraph is text in the draft: {shown[:300]}")
     draft = anna.current_url.split("?")[0][len(url):]
     query = urllib.parse.quote(TYPED[0])
     paths = ["/cases", "/cases?state=all&sort=domain", f"/cases?text={query}&zone={query}", *[f"/cases/{case}" for case in cases], "/cases/bad3.example", "/drafts", draft,
