@@ -378,23 +378,24 @@ def look_unguarded():
     check("/login" not in anna.current_url, "one enters through what passes pages on")
     cases = [str(case["id"]) for case in json.loads(command("cases", "--zone", "example", "--format", "json")) if "\\" in case["domain"]]
     check(len(cases) == len(settings["nasty"]), f"each such name has a case: {cases}")
-    for case, typed in zip(cases + ["bad3.example"], TYPED):
+    for case, typed in zip(cases + ["bad0.example"], TYPED):
         anna.get(f"{url}/cases/{case}")
         open_part(anna, "Note")
         one(anna, "#note").send_keys(typed)
         press(anna, "Add the note")
         check(typed in text_of(anna), f"the note is text on the page of {case}")
-    anna.get(url + "/cases/bad3.example")
+    anna.get(url + "/cases/bad0.example")
     leave(anna, one(anna, "a[href*='/notices/']").click)
     for typed in TYPED:
         open_part(anna, "Edit the paragraph")
         one(anna, "#paragraph").clear()
         one(anna, "#paragraph").send_keys(typed)
         press(anna, "Put it into the draft")
-        check("document.title" in text_of(anna, "pre.mail") or "color: red" in text_of(anna, "pre.mail"), "the paragraph is text in the draft")
+        shown = text_of(anna)
+        check("The draft has your paragraph" in shown and any(words in shown for words in ["title='ran'", "color: red"]), f"the paragraph is text in the draft: {shown[:300]}")
     draft = anna.current_url.split("?")[0][len(url):]
     query = urllib.parse.quote(TYPED[0])
-    paths = ["/cases", "/cases?state=all&sort=domain", f"/cases?text={query}&zone={query}", *[f"/cases/{case}" for case in cases], "/cases/bad3.example", "/drafts", draft,
+    paths = ["/cases", "/cases?state=all&sort=domain", f"/cases?text={query}&zone={query}", *[f"/cases/{case}" for case in cases], "/cases/bad0.example", "/drafts", draft,
              f"/lookup?q={query}", "/lookup?q=*.example", "/zones", "/outbox", "/exemptions", "/numbers", "/about", f"/cases/{query}", f"/login?next={query}"]
     for path in paths:
         anna.get(url + path)
