@@ -223,7 +223,7 @@ fn evaluate(
         is_service: service.is_some(),
     };
     let judged = judge_measures([&in_day, &in_week], outside, policy, knowledge, now);
-    let spread = Spread::of(addresses.iter().copied(), knowledge);
+    let spread = &in_week.spread;
     let holz = knowledge
         .has_asn_table()
         .then(|| HOLZ[0] * f64::from(spread.addresses) + HOLZ[1] * spread.networks.len() as f64);

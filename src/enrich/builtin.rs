@@ -13,9 +13,9 @@
 //!
 //! Gap and size are LEB128 of a number whose lowest bits say its unit: most ranges begin and end at a /24 or a /48.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use crate::enrich::asn::AsnTable;
 use crate::enrich::table::TableSummary;
@@ -35,6 +35,8 @@ const ENTRY: usize = 20;
 const LAST_V6: u128 = (1 << 126) - 1;
 /// The most octets that the names unpack to.
 const NAMES_OCTETS_MAX: usize = 16 << 20;
+/// How many answers are kept, at some 40 octets each.
+const ANSWERS_MAX: usize = 50_000;
 /// Who made what the table is made of, and how it may be used: to be said wherever its answers are shown.
 const ATTRIBUTION: &str = "built in; from RouteViews, NRO and DB-IP.com, CC BY 4.0";
 
@@ -45,6 +47,8 @@ pub struct BuiltInTable {
     v6: Family,
     summary: TableSummary,
     names: OnceLock<BTreeMap<u32, String>>,
+    /// What was answered lately: who fluxes is judged again and again by the same addresses.
+    answers: Mutex<HashMap<IpAddr, Option<u32>>>,
 }
 
 /// The ranges of a family.
@@ -105,6 +109,7 @@ impl BuiltInTable {
                 notes: Vec::new(),
             },
             names: OnceLock::new(),
+            answers: Mutex::default(),
         })
     }
 
@@ -120,10 +125,20 @@ impl BuiltInTable {
 
     /// Returns the autonomous system of an address, if a range holds it.
     pub fn lookup(&self, address: IpAddr) -> Option<u32> {
-        match address {
+        // Nothing panics while it is locked.
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = answers.get(&address) {
+            return *known;
+        }
+        let found = match address {
             IpAddr::V4(address) => self.v4.find(u32::from(address).into()),
             IpAddr::V6(address) => self.v6.find(address.into()),
+        };
+        if answers.len() >= ANSWERS_MAX {
+            answers.clear();
         }
+        answers.insert(address, found);
+        found
     }
 
     /// Returns the organisation of an autonomous system, if the table names it. Unpacks the names at first.

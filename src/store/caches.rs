@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use crate::detector::Moment;
-use crate::dns::{Name, Serial};
+use crate::detector::{Moment, Stay};
+use crate::dns::{Name, Rdata, Serial};
 use crate::store::door::{Fault, Row, Value};
 use crate::store::keys::{View, ZoneId};
 use crate::time::Timestamp;
@@ -138,5 +138,74 @@ impl SeenIntervals {
     /// Returns every interval that is here.
     pub(in crate::store) fn all(&self) -> impl Iterator<Item = &RawInterval> {
         self.open.iter().chain(self.closed.values().flatten())
+    }
+}
+
+/// The most closed intervals of all owners that are kept, at some 250 octets each.
+const KEPT_ROWS_MAX: usize = 100_000;
+
+/// What is kept of owners that change often.
+#[derive(Default)]
+pub(in crate::store) struct Kept {
+    pub(in crate::store) zones: HashMap<ZoneId, ZoneMark>,
+    pub(in crate::store) owners: HashMap<i64, KeptOwner>,
+    /// How many closed intervals there are in all.
+    pub(in crate::store) row_count: usize,
+}
+
+/// How far a zone's chain was looked at.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::store) struct ZoneMark {
+    /// The row of its newest link.
+    pub(in crate::store) link: i64,
+    /// Its newest version that has a link.
+    pub(in crate::store) version: i64,
+    /// What ended before this is pruned, if anything is.
+    pub(in crate::store) pruned_until: Option<Timestamp>,
+    /// Whether that was looked at while this state of the database is read.
+    pub(in crate::store) is_checked: bool,
+}
+
+/// The intervals of an owner.
+pub(in crate::store) struct KeptOwner {
+    /// What ended before this is not here.
+    pub(in crate::store) since: Timestamp,
+    /// What versions after this one did is not here.
+    pub(in crate::store) version: i64,
+    pub(in crate::store) open: Vec<Stay<Rdata>>,
+    /// In the order of their ends, the last first.
+    pub(in crate::store) closed: Vec<Stay<Rdata>>,
+    /// The end of the first that there was no room for, if any was.
+    pub(in crate::store) rest: Option<Moment>,
+}
+
+impl Kept {
+    /// Begins to read another state of the database.
+    pub(in crate::store) fn begin(&mut self) {
+        self.zones
+            .values_mut()
+            .for_each(|mark| mark.is_checked = false);
+    }
+
+    /// Forgets everything.
+    pub(in crate::store) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Takes an owner out.
+    pub(in crate::store) fn take(&mut self, owner_id: i64) -> Option<KeptOwner> {
+        let owner = self.owners.remove(&owner_id)?;
+        self.row_count -= owner.closed.len();
+        Some(owner)
+    }
+
+    /// Puts an owner in; forgets all others if there are too many.
+    pub(in crate::store) fn put(&mut self, owner_id: i64, owner: KeptOwner) {
+        if self.row_count + owner.closed.len() > KEPT_ROWS_MAX {
+            self.owners.clear();
+            self.row_count = 0;
+        }
+        self.row_count += owner.closed.len();
+        self.owners.insert(owner_id, owner);
     }
 }

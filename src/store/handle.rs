@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::dns::Name;
-use crate::store::caches::{Additions, HostRow, KnownVersions, Moments, Seen, ZoneSpan, ZonesAt};
+use crate::store::caches::{
+    Additions, HostRow, Kept, KnownVersions, Moments, Seen, ZoneSpan, ZonesAt,
+};
 use crate::store::door::{Db, Fault};
 use crate::store::error::{StoreError, unusable};
 use crate::store::keys::ZoneId;
@@ -54,6 +56,8 @@ pub struct Store {
     pub(super) moments: RefCell<Option<Moments>>,
     /// What was read of many owners together, likewise; see [`Lookup::sight`](crate::store::Lookup::sight).
     pub(super) seen: RefCell<Option<Seen>>,
+    /// What is kept of owners that change often, from one reading to the next.
+    pub(super) kept: RefCell<Kept>,
     /// The times between which zones have versions, likewise.
     pub(super) spans: RefCell<Option<HashMap<ZoneId, ZoneSpan>>>,
     /// Versions that the detector has judged and that no zone's row names yet; see [`Lookup::note_judged`](crate::store::Lookup::note_judged).
@@ -171,6 +175,7 @@ impl Store {
         if let Some(growth) = self.growth() {
             growth.begin();
         }
+        self.kept.borrow_mut().begin();
         self.zones_at.replace(Some(ZonesAt::default()));
         self.additions.replace(Some(Additions::default()));
         self.moments.replace(Some(Moments::default()));

@@ -236,6 +236,7 @@ impl Store {
             additions: RefCell::default(),
             moments: RefCell::default(),
             seen: RefCell::default(),
+            kept: RefCell::default(),
             spans: RefCell::default(),
             judged: RefCell::default(),
             rows_read: Cell::new(0),

@@ -9,6 +9,7 @@ pub(in crate::store) mod export;
 pub(in crate::store) mod history;
 pub(in crate::store) mod host_users;
 pub(in crate::store) mod judged;
+pub(in crate::store) mod kept;
 pub(in crate::store) mod kinds;
 pub(in crate::store) mod pages;
 pub(in crate::store) mod question;

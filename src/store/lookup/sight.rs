@@ -282,7 +282,7 @@ impl<'a> Lookup<'a> {
     fn shared_counts(
         &self,
         pairs: impl Iterator<Item = (i64, i64)>,
-    ) -> Result<Vec<((i64, i64), u32)>, StoreError> {
+    ) -> Result<Vec<SharedCount>, StoreError> {
         let mut owners: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
         for (version, owner) in pairs {
             owners.entry(version).or_default().push(owner);
@@ -361,6 +361,9 @@ impl<'a> Lookup<'a> {
         Ok(())
     }
 }
+
+/// A version and an owner, with how many names made the same move in it.
+type SharedCount = ((i64, i64), u32);
 
 /// What is asked of a sight; each answers `None` where it does not know.
 impl Lookup<'_> {

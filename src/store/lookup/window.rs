@@ -75,6 +75,8 @@ pub(in crate::store) struct Taken {
     last_id: i64,
     /// How many rows in a row ended before the time that is asked for.
     old: usize,
+    /// Whether one that is not too old came after one that is.
+    pub is_mixed: bool,
     /// What was taken, open intervals first.
     pub intervals: Vec<(u16, Value, Stay<()>)>,
 }
@@ -180,9 +182,15 @@ impl Lookup<'_> {
                 cut: None,
             });
         };
+        if let Some(kept) = self.newest_kept(key, owner_id, extent, first)? {
+            return Ok(kept);
+        }
         let (taken, cut) = self.read_extent(key, (owner_id, first), extent)?;
         self.note_rows_read(taken.intervals.len());
         let read = self.read_values(taken.intervals)?;
+        if first == i64::MIN {
+            self.keep(key, owner_id, extent, &read)?;
+        }
         Ok(leave_out(read.into_iter(), cut))
     }
 
@@ -250,6 +258,17 @@ impl Lookup<'_> {
     ) -> Result<Vec<RawInterval>, StoreError> {
         self.store
             .run(|db| db.query(OPEN, [owner_id], read_interval))
+    }
+
+    /// Reads the intervals of an owner that ended in a month by a version or later ones, the last first.
+    pub(in crate::store) fn read_ended(
+        &self,
+        owner_id: i64,
+        month: i64,
+        first: i64,
+    ) -> Result<Vec<RawInterval>, StoreError> {
+        self.store
+            .run(|db| db.query(NEWEST, [owner_id, month, first], read_interval))
     }
 
     /// Reads the data of intervals.
@@ -388,6 +407,7 @@ impl Lookup<'_> {
                 }
                 continue;
             }
+            taken.is_mixed |= taken.old > 0;
             taken.old = 0;
             let removed_id = stay.removed.map_or(0, |end| end.version_id);
             if !taken.take(removed_id, extent) {
