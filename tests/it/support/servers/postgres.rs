@@ -90,6 +90,28 @@ impl Postgres {
     /// Starts the server over its cluster, after a stop or a kill.
     pub fn go_on(&self) {
         let log = self.dir.join("log");
+        self.spawn(&log);
+        let answers = || match self.try_sql("select 1") {
+            Ok(_) => Ok(()),
+            Err(said) => {
+                // Children of a server that was killed may still be about to notice: until then none starts.
+                let has_ended = self
+                    .running
+                    .borrow_mut()
+                    .as_mut()
+                    .is_some_and(Running::has_ended);
+                if has_ended {
+                    self.spawn(&log);
+                }
+                Err(said)
+            }
+        };
+        poll(START_WAIT_MAX, &|| false, answers)
+            .unwrap_or_else(|said| panic!("PostgreSQL does not answer: {said}\n{}", tail_of(&log)));
+    }
+
+    /// Starts the server's process.
+    fn spawn(&self, log: &Path) {
         let mut command = self.command("postgres");
         command
             .arg("-D")
@@ -103,13 +125,10 @@ impl Postgres {
                 "unix_socket_directories=",
             ])
             .args(["-c", "shared_buffers=32MB", "-c", "max_connections=60"]);
-        self.running.replace(Some(Running::spawn(command, &log)));
-        let answers = || match self.try_sql("select 1") {
-            Ok(_) => Ok(()),
-            Err(said) => Err(said),
-        };
-        poll(START_WAIT_MAX, &|| false, answers)
-            .unwrap_or_else(|said| panic!("PostgreSQL does not answer: {said}\n{}", tail_of(&log)));
+        let before = self.running.replace(Some(Running::spawn(command, log)));
+        if let Some(before) = before {
+            before.end();
+        }
     }
 
     /// Kills the server as a power failure would: every process at once.
