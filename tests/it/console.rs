@@ -717,6 +717,8 @@ fn a_second_person_approves_what_the_first_edited_and_what_was_shown_is_sent() {
 fn who_wrote_into_a_draft_does_not_approve_it_after_another_saved_it() {
     let desk = Desk::start(1, &format!("approve_by_other = true\n{REGISTRAR}"));
     let mut anna = desk.browser("anna");
+    // Who takes the case up can write into its draft.
+    desk.bench.run(0, &["cases", "ack", "1", "--by", "rolf"]);
     let first = anna
         .get("/drafts")
         .between("<a href=\"/cases/FW-000001/notices/", "\"");

@@ -29,7 +29,7 @@ pub enum Approval {
 pub enum Edit {
     /// The notice of this number is the new draft.
     Drafted(i64),
-    /// The draft is another than the one that was seen, or the case changed since it was made. Nothing was changed.
+    /// The draft is another than the one that was seen. Nothing was changed.
     Another,
     /// A draft with this paragraph cannot be made. Nothing was changed.
     Unmade,
@@ -134,8 +134,8 @@ impl Notify<'_> {
         let Some((row, notice)) = row.zip(self.draft_for(id, recipient)?) else {
             return Ok(Edit::Another);
         };
-        let is_current = notice.basis == notice_basis(&row.case);
-        if is_another(&notice, deciding) || !is_current {
+        // What the case says now goes into the new draft, also if it changed since this one was made.
+        if is_another(&notice, deciding) {
             return Ok(Edit::Another);
         }
         // Without a new draft nothing is committed: the one of before stands as it was.
