@@ -108,7 +108,9 @@ impl Lookup<'_> {
             }
         }
         let newest = newest_of(&owner, extent, first);
-        if newest.is_some() {
+        if let Some(newest) = &newest {
+            // They are replayed, whether they were read or kept.
+            self.note_rows_read(newest.stays.len());
             self.store.kept.borrow_mut().put(owner_id, owner);
         }
         Ok(newest)

@@ -157,13 +157,13 @@ impl Lookup<'_> {
         Ok(count)
     }
 
-    /// Returns how many intervals were read through this connection: what the work of the detector grows with.
+    /// Returns how many intervals were read through this connection, or kept and asked for again: what the work of the detector grows with.
     pub fn rows_read(&self) -> u64 {
         self.store.rows_read.get()
     }
 
-    /// Counts intervals that were read.
-    fn note_rows_read(&self, count: usize) {
+    /// Counts intervals that were read, or kept and asked for again.
+    pub(in crate::store) fn note_rows_read(&self, count: usize) {
         self.store
             .rows_read
             .set(self.store.rows_read.get() + count as u64);
