@@ -418,7 +418,7 @@ const EXAMPLES: &[Examples] = &[
     (
         "db move",
         &[(
-            "fluxwatch db move --to postgres://fluxwatch@db.example/fluxwatch --password-file /etc/fluxwatch/db.password",
+            "fluxwatch db move --to postgres://fluxwatch@db.example/fluxwatch",
             "from a file to a PostgreSQL server",
         )],
     ),

@@ -100,7 +100,9 @@ const PARSED: [(&str, &str); 1] = [(
     "does not end; `service` starts it in 20 tests",
 )];
 /// Programs of others in the manual, by the first word of a line, and where else they are run.
-const OTHERS: [(&str, &str); 22] = [
+const OTHERS: [(&str, &str); 24] = [
+    ("benches/large", "benches/full"),
+    ("benches/many", "benches/full"),
     ("apt", "tests/package installs the package with dpkg"),
     ("benches/changes", "benches/full"),
     ("benches/hickory-transfer/run", "benches/full"),

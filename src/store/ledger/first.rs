@@ -226,7 +226,7 @@ mod tests {
             reverse_index: false,
             create: true,
         };
-        Store::open(&folder.path().join(file), options).expect("opened")
+        Store::open(folder.path().join(file), options).expect("opened")
     }
 
     /// Writes the first version of a zone, sorted in runs of so many octets; or, without, as any version is written.

@@ -536,7 +536,7 @@ mod tests {
             reverse_index: true,
             create: true,
         };
-        let store = Store::open(&folder.path().join("f.db"), options).expect("opened");
+        let store = Store::open(folder.path().join("f.db"), options).expect("opened");
         let domains: Vec<Name> = (0..12).map(|n| name(&format!("d{n}.example"))).collect();
         let address = |n: i64| Rdata::A([192, 0, 2, n as u8].into());
         // Over three months: some move often, one more often than a sight holds, and some have names of their own.
