@@ -14,10 +14,11 @@ use crate::store::sqlite::file::{FileId, create_private, follow_link, give_to_ow
 use crate::store::sqlite::lock::has_more_names;
 use crate::store::sqlite::log::{Growth, Log};
 use crate::store::sqlite::migrate::{
-    APPLICATION_ID, LAST_REVERSE_INDEX, SCHEMA, check_schema, has_index, open_to_write,
-    schema_version, set_reverse_index,
+    APPLICATION_ID, SCHEMA, check_schema, has_index, open_to_write, schema_version,
+    set_reverse_index,
 };
 use crate::store::sqlite::reading::{Way, check_writable, open_to_read};
+use crate::store::trees::LAST_REVERSE_INDEX;
 use crate::store::{postgres, sqlite};
 use crate::zone::DigestKey;
 

@@ -1,7 +1,7 @@
 //! The tables of a PostgreSQL database: made, brought up to date, and whether they are ours.
 
 use crate::store::postgres::db::Db;
-use crate::store::trees::{Pages, Tree};
+use crate::store::trees::{Pages, REVERSE_INDEXES, Tree};
 use crate::store::value::{Fault, ValueRef};
 
 /// The tables as they are made.
@@ -19,16 +19,6 @@ pub(in crate::store) const SCHEMA: i32 = MADE + MIGRATIONS.len() as i32;
 /// Draws what a new database has: 16 octets that tell it from others, and 32 that are its secret.
 pub(in crate::store) const DRAW_SECRETS: &str = "select uuid_send(gen_random_uuid()) as id,
             uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()) as key";
-
-/// The indexes from data to owners: name, table, type.
-const REVERSE_INDEXES: [(&str, &str, u16); 6] = [
-    ("record_by_host", "record", 2),
-    ("record_by_a", "record", 1),
-    ("record_by_aaaa", "record", 28),
-    ("past_by_a", "past_record", 1),
-    ("past_by_aaaa", "past_record", 28),
-    ("past_by_host", "past_record", 2),
-];
 
 /// What stands in the schema that a session works in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

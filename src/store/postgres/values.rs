@@ -74,9 +74,10 @@ impl ToSql for Element<'_> {
             }
             (ValueRef::Octets(octets), &Type::VARBIT) => put_bits(octets, 8 * length(octets)?, out),
             // A text of PostgreSQL cannot hold the character NUL.
-            (ValueRef::Text(text), ty) if is_text(ty) => {
+            (ValueRef::Text(text), ty) if is_text(ty) && text.contains('\0') => {
                 out.put_slice(text.replace('\0', "\u{fffd}").as_bytes());
             }
+            (ValueRef::Text(text), ty) if is_text(ty) => out.put_slice(text.as_bytes()),
             (ValueRef::Octets(octets), &Type::BYTEA) => out.put_slice(octets),
             (value, ty) => {
                 let name = value.type_name();

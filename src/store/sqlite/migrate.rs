@@ -11,6 +11,7 @@ use crate::store::sqlite::db::Db;
 use crate::store::sqlite::frozen::{ChangeCounts, begin_operators, begin_popularity, pack};
 use crate::store::sqlite::lock::keep_open;
 use crate::store::sqlite::turn;
+use crate::store::trees::{LAST_REVERSE_INDEX, REVERSE_INDEXES};
 use crate::store::value::Fault;
 
 /// The migrations, in order; the database's `user_version` is how many have run.
@@ -233,20 +234,6 @@ pub(in crate::store) fn set_reverse_index(db: &Db, wanted: bool) -> Result<(), F
         _ => Ok(()),
     }
 }
-
-/// The indexes from RDATA to owners: name, table, type. A query that is to use one repeats its
-/// "rrtype = N" literally. The last that is made is [`LAST_REVERSE_INDEX`].
-const REVERSE_INDEXES: [(&str, &str, u16); 6] = [
-    ("record_by_host", "record", 2),
-    ("record_by_a", "record", 1),
-    ("record_by_aaaa", "record", 28),
-    ("past_by_a", "past_record", 1),
-    ("past_by_aaaa", "past_record", 28),
-    (LAST_REVERSE_INDEX, "past_record", 2),
-];
-
-/// The index that tells whether all are there.
-pub(in crate::store) const LAST_REVERSE_INDEX: &str = "past_by_host";
 
 /// Returns SQLite's count of changes of the schema.
 pub(in crate::store) fn schema_version(db: &Db) -> Result<i64, Fault> {
