@@ -30,8 +30,8 @@ mod exemption;
 pub use campaign::{Shared, Traits, campaign_reference};
 pub use decision::{Decision, HoldReason, MailContext, MailRules, SendReason, decide_mail};
 pub use desk::{
-    DeskStep, DismissReason, StepRefused, TextTooLong, check_lengths, check_note_length,
-    check_reason_length, take_step,
+    DeskStep, DismissReason, StepRefused, TextUnfit, check_note, check_reason, check_texts,
+    take_step,
 };
 pub use exemption::{Exempt, Exemption, Reach, exemption_of, exemption_of_domain, reach_of};
 

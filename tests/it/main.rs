@@ -34,6 +34,7 @@ mod evaluation;
 mod expiry;
 mod export;
 mod figures;
+mod first_steps;
 mod flux_on_knot;
 mod formats;
 mod forms;
