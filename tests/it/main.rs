@@ -60,6 +60,7 @@ mod messages;
 mod monitoring;
 mod outbox;
 mod passive;
+mod primaries;
 mod probe;
 mod pushes;
 mod readers;
