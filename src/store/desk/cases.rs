@@ -39,7 +39,7 @@ pub struct CaseEventRow {
 const CASES_OF_TRAIT_MAX: i64 = 256;
 /// The columns of a case, in the order that [`read_case`] expects.
 const COLUMNS: &str = "c.id, c.domain, z.name as zone, c.verdict, c.level, c.peak_level, c.state, c.score, c.first_detected_at, c.last_change_at, c.evaluated_at, c.revision, c.reported, c.told_size, c.digest_due,
-     c.pending_since_at, c.campaign_id, c.told_at, c.reviewed_at, c.thread_id, c.assignee, c.dismissed_as, c.held, c.told_verdicts";
+     c.pending_since_at, c.campaign_id, c.told_at, c.reviewed_at, c.thread_id, c.due_at, c.assignee, c.dismissed_as, c.held, c.told_verdicts";
 
 /// A case as it stands in a row.
 struct RawCase {
@@ -53,8 +53,8 @@ struct RawCase {
     reported: bool,
     told_size: u32,
     digest_due: bool,
-    /// pending since, campaign, told, reviewed, thread
-    numbers: [Option<i64>; 5],
+    /// pending since, campaign, told, reviewed, thread, due
+    numbers: [Option<i64>; 6],
     /// assignee, dismissed as, held
     texts: [Option<String>; 3],
     told_verdicts: String,
@@ -177,6 +177,36 @@ impl Desk<'_> {
         rows.into_iter().map(|raw| self.finish_case(raw)).collect()
     }
 
+    /// Returns the cases of a zone, or of all, with changes that were left unjudged and are due by a time; in the order
+    /// of their numbers. What is over is judged by the next change. Found by an index of these alone.
+    pub fn cases_due(
+        &self,
+        apex: Option<&Name>,
+        by: Timestamp,
+    ) -> Result<Vec<CaseRow>, StoreError> {
+        let sql = format!(
+            "select {COLUMNS}
+               from abuse_case c {by_due} {IN_ORDER} zone z on z.id = c.zone_id
+              where c.due_at <= ?1 and c.state in ('open', 'acknowledged', 'dismissed')
+                    and (cast(?2 as text) is null or z.name = ?2)
+              order by c.id",
+            by_due = by_index("case_left")
+        );
+        let rows = self
+            .store
+            .run(|db| db.query(&sql, params![by, apex.map(Name::to_string)], read_case))?;
+        rows.into_iter().map(|raw| self.finish_case(raw)).collect()
+    }
+
+    /// Notes by when a case with a change that was left unjudged is due; never earlier than was noted.
+    pub fn set_due(&self, id: i64, due_at: Timestamp) -> Result<(), StoreError> {
+        self.store.run(|db| {
+            let sql = "update abuse_case set due_at = ?2 where id = ?1 and (due_at is null or due_at < ?2)";
+            db.execute(sql, params![id, due_at])
+        })?;
+        Ok(())
+    }
+
     /// Writes a case and appends to its log. Returns the case's number.
     pub fn save_case(
         &self,
@@ -194,8 +224,9 @@ impl Desk<'_> {
                                                score, first_detected_at, last_change_at,
                                                evaluated_at, revision, pending_since_at, reported,
                                                told_at, told_verdicts, told_size, thread_id,
-                                               digest_due, held, assignee, dismissed_as, reviewed_at)
-                       values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                                               digest_due, held, assignee, dismissed_as, reviewed_at,
+                                               due_at)
+                       values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
                        on conflict (domain)
                          do update set zone_id = excluded.zone_id, verdict = excluded.verdict,
                                        level = excluded.level, peak_level = excluded.peak_level,
@@ -211,10 +242,11 @@ impl Desk<'_> {
                                        digest_due = excluded.digest_due, held = excluded.held,
                                        assignee = excluded.assignee,
                                        dismissed_as = excluded.dismissed_as,
-                                       reviewed_at = excluded.reviewed_at
+                                       reviewed_at = excluded.reviewed_at,
+                                       due_at = excluded.due_at
                        returning id";
             let told_verdicts = case.told.verdicts.iter().map(|it| it.word()).collect::<Vec<_>>().join(",");
-            let id: i64 = db.write_returning_one(sql, params![case.domain.to_string(), zone.id, case.verdict.word(), case.level.word(), case.peak_level.word(), case.state.word(), case.score, case.first_detected_at, case.last_change_at, case.evaluated_at, case.revision, case.pending_since, case.reported, case.told.at, told_verdicts, case.told.size, case.told.thread, case.told.digest_due, case.told.held, case.assignee, case.dismissed_as.map(DismissReason::word), case.reviewed_at],
+            let id: i64 = db.write_returning_one(sql, params![case.domain.to_string(), zone.id, case.verdict.word(), case.level.word(), case.peak_level.word(), case.state.word(), case.score, case.first_detected_at, case.last_change_at, case.evaluated_at, case.revision, case.pending_since, case.reported, case.told.at, told_verdicts, case.told.size, case.told.thread, case.told.digest_due, case.told.held, case.assignee, case.dismissed_as.map(DismissReason::word), case.reviewed_at, case.due_at],
                 |row| row.get("id"),
             )?;
             let sql = format!("insert into case_event (case_id, at, actor, from_state, to_state, note, uid)
@@ -471,7 +503,14 @@ impl Desk<'_> {
     fn finish_case(&self, raw: RawCase) -> Result<CaseRow, StoreError> {
         let id = raw.id;
         let [domain, zone, verdict, level, peak_level, state] = &raw.words;
-        let [pending_since, campaign, told_at, reviewed_at, thread] = raw.numbers;
+        let [
+            pending_since,
+            campaign,
+            told_at,
+            reviewed_at,
+            thread,
+            due_at,
+        ] = raw.numbers;
         let [assignee, dismissed_as, held] = raw.texts;
         let bad =
             |what: &str, word: &str| self.store.damaged(format!("case {id}: {what} {word:?}"));
@@ -497,6 +536,7 @@ impl Desk<'_> {
             first_detected_at: Timestamp::from_unix(raw.times[0]),
             last_change_at: Timestamp::from_unix(raw.times[1]),
             evaluated_at: Timestamp::from_unix(raw.times[2]),
+            due_at: due_at.map(Timestamp::from_unix),
             pending_since: pending_since.map(Timestamp::from_unix),
             revision: raw.revision,
             reported: raw.reported,
@@ -572,6 +612,7 @@ fn read_case(row: &Row<'_>) -> Result<RawCase, Fault> {
             row.get("told_at")?,
             row.get("reviewed_at")?,
             row.get("thread_id")?,
+            row.get("due_at")?,
         ],
         texts: [
             row.get("assignee")?,
