@@ -292,12 +292,11 @@ fn confirmation(policy: &DetectPolicy) -> String {
     )
 }
 
-/// Brings a case up to a finding; a closed or mitigated one opens again if something new changed.
-fn update_case(case: &Case, finding: &Finding, policy: &DetectPolicy) -> (Case, Vec<CaseEvent>) {
-    let mut events = Vec::new();
+/// Returns whether a case that is over opens again with a finding.
+fn opens_again(case: &Case, finding: &Finding, policy: &DetectPolicy) -> bool {
     // By event time: judging the same records again finds nothing new.
     let is_new = finding.last_change_at > case.last_change_at;
-    let reopens = match case.state {
+    match case.state {
         CaseState::Open | CaseState::Acknowledged => false,
         CaseState::Closed | CaseState::Mitigated => is_new,
         // A person judged what was in view: other flux is another question.
@@ -308,7 +307,13 @@ fn update_case(case: &Case, finding: &Finding, policy: &DetectPolicy) -> (Case, 
                 && finding.level >= Level::Review
                 && (has_rested || finding.verdict != case.verdict)
         }
-    };
+    }
+}
+
+/// Brings a case up to a finding; a closed or mitigated one opens again if something new changed.
+fn update_case(case: &Case, finding: &Finding, policy: &DetectPolicy) -> (Case, Vec<CaseEvent>) {
+    let mut events = Vec::new();
+    let reopens = opens_again(case, finding, policy);
     // What begins again is held, and told, like what is new.
     let mut begun = case.clone();
     if reopens {

@@ -78,6 +78,9 @@ pub(super) fn replay(input: &Replay<'_>) -> Timeline {
     walk.finish()
 }
 
+/// Hosts with their addresses, shared by the change points that have the same.
+type NamedAddresses = Arc<[(Name, IpAddr)]>;
+
 /// The state between two instants.
 struct Walk<'a> {
     input: &'a Replay<'a>,
@@ -98,7 +101,7 @@ struct Walk<'a> {
     detailed_values: usize,
     /// The sets that were listed last: most points begin with what the one before ended with.
     listed_names: (Sorted<Place>, Arc<[Name]>),
-    listed_addresses: (Sorted<(Place, IpAddr)>, Arc<[(Name, IpAddr)]>),
+    listed_addresses: (Sorted<(Place, IpAddr)>, NamedAddresses),
     name_sets: BTreeSet<Sorted<Place>>,
     name_presences: Presences<Place>,
     address_presences: Presences<(Place, IpAddr)>,
@@ -548,7 +551,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Returns a set of addresses as a change point has it.
-    fn list_addresses(&mut self, set: &Sorted<(Place, IpAddr)>) -> Arc<[(Name, IpAddr)]> {
+    fn list_addresses(&mut self, set: &Sorted<(Place, IpAddr)>) -> NamedAddresses {
         if self.listed_addresses.0 != *set {
             let named = set.iter().map(|(place, it)| (self.all.name(*place), *it));
             self.listed_addresses = (set.clone(), named.collect());

@@ -124,7 +124,7 @@ impl Judged {
 /// What comes of a change of a domain.
 enum Outcome {
     /// It was judged.
-    Judged(Judgement),
+    Judged(Box<Judgement>),
     /// It is judged so long after its case was judged last, at the latest.
     Left(Span),
 }
@@ -281,7 +281,7 @@ impl Judge<'_> {
                 (Outcome::Judged(judgement), _)
                     if judgement.finding.is_some() || case.is_some() =>
                 {
-                    judged.add(domain.clone(), judgement, self.standing(domain, at)?);
+                    judged.add(domain.clone(), *judgement, self.standing(domain, at)?);
                 }
                 (Outcome::Left(pause), Some(row)) => judged.leave(row, pause),
                 _ => {}
@@ -648,7 +648,7 @@ impl Judge<'_> {
                     if let Some(until) = left_out_until {
                         tracing::info!(%domain, "domain {domain}: has changed too often to be judged whole at {now}: what ended by {until} is left out");
                     }
-                    return Ok(Outcome::Judged(judgement));
+                    return Ok(Outcome::Judged(Box::new(judgement)));
                 }
             }
             limit = INTERVALS_MAX;
