@@ -10,7 +10,7 @@ use crate::cli::arguments::{ExplainCommand, ExplainFormat};
 use crate::cli::failure::{Done, Failure};
 use crate::cli::output::{stdout, write_json_pretty};
 use crate::cli::plain::plain;
-use crate::cli::session::{load_config, open_pipeline, open_to_look, parse_name};
+use crate::cli::session::{load_config, open_for_lookups, open_pipeline, parse_name};
 use crate::count::counted;
 use crate::detector::{Level, PlaneFinding};
 use crate::dns::Name;
@@ -36,7 +36,7 @@ struct ExplainJson<'a> {
 pub fn run(config: Option<&Path>, command: &ExplainCommand) -> Result<Done, Failure> {
     let domain = parse_name(&command.domain)?;
     let config = load_config(config)?;
-    let store = open_to_look(&config)?;
+    let store = open_for_lookups(&config)?;
     let pipeline = open_pipeline(config, store)?;
     let at = match &command.at {
         Some(text) => Timestamp::parse_argument(text, WallClock.now())

@@ -77,6 +77,12 @@ pub fn run(config: Option<&Path>, command: &PollCommand) -> Result<Done, Failure
         return request_accept(&config, &options);
     };
     let store = create_store(&config)?;
+    if let Some(line) = store
+        .server_standing()?
+        .and_then(|standing| standing.apart(WallClock.now()))
+    {
+        writeln!(std::io::stderr(), "warning: {line}")?;
+    }
     note_accepted(&config, &store, &options)?;
     let pipeline = open_watching(config, store)?;
     pipeline.upkeep().record_tables()?;

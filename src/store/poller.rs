@@ -1,8 +1,32 @@
 //! The lock of the one poller, whichever engine the database is of.
 
+use std::fmt;
+
 use crate::place::StoreUrl;
 use crate::store::error::StoreError;
 use crate::store::{postgres, sqlite};
+use crate::time::Timestamp;
+
+/// Who polls into a database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Poller {
+    /// The name of its host.
+    pub host: String,
+    /// The number of its process there.
+    pub process: u32,
+    /// Since when, by the server's clock; `None` while it begins.
+    pub since: Option<Timestamp>,
+}
+
+impl fmt::Display for Poller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "process {} on {}", self.process, self.host)?;
+        match self.since {
+            Some(since) => write!(f, ", since {since}"),
+            None => Ok(()),
+        }
+    }
+}
 
 /// Held by the one process that polls into a database. Freed when it is dropped, and by the system or the server when
 /// the process ends.
@@ -41,6 +65,22 @@ impl PollerLock {
                 .map(|session| Held::Session(Box::new(session))),
         };
         Ok(held.map(|held| Self { held }))
+    }
+
+    /// Returns who has the lock of a server's database, as far as that can be found out.
+    pub fn holder(at: &StoreUrl) -> Option<Poller> {
+        match at {
+            StoreUrl::File(_) => None,
+            StoreUrl::Server(server) => postgres::lock::holder(server).ok().flatten(),
+        }
+    }
+
+    /// Returns whether it is not this process' alone: what stands before the server gives its session to others too.
+    pub fn is_shared(&self) -> bool {
+        match &self.held {
+            Held::File(_) => false,
+            Held::Session(session) => session.is_shared(),
+        }
     }
 
     /// Returns whether another poller has it now: this one's session with the server was lost, and the other was faster.
