@@ -267,6 +267,7 @@ mod tests {
             first_detected_at: at,
             last_change_at: at,
             evaluated_at: at,
+            due_at: None,
             pending_since: None,
             revision: 0,
             reported: false,

@@ -110,20 +110,37 @@ pub struct StepRefused {
     wanted: &'static str,
 }
 
-/// A text that is too long to be kept.
+/// A text that cannot be kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{what} has at most {length_max} characters, and this one has {length}: shorten it")]
-pub struct TextTooLong {
-    what: &'static str,
-    length_max: usize,
-    length: usize,
+pub enum TextUnfit {
+    /// It is too long.
+    #[error("{what} has at most {length_max} characters, and this one has {length}: shorten it")]
+    TooLong {
+        /// What it is.
+        what: &'static str,
+        /// How long it may be.
+        length_max: usize,
+        /// How long it is.
+        length: usize,
+    },
+    /// It has neither a letter nor a digit: the dots of an example that was copied.
+    #[error("{what} without a letter or a digit says nothing: write your own words")]
+    SaysNothing {
+        /// What it is.
+        what: &'static str,
+    },
 }
 
-/// Checks the length of a text. The end of a line is one character, also where a browser sends two.
-fn check_length(what: &'static str, text: &str, length_max: usize) -> Result<(), TextTooLong> {
+/// Checks a text: its length, and whether it says anything. The end of a line is one character, also where a browser
+/// sends two.
+fn check_text(what: &'static str, text: &str, length_max: usize) -> Result<(), TextUnfit> {
+    let is_mark = |c: char| !c.is_alphanumeric();
+    if !text.trim().is_empty() && text.chars().all(is_mark) {
+        return Err(TextUnfit::SaysNothing { what });
+    }
     let length = text.replace("\r\n", "\n").chars().count();
     if length > length_max {
-        return Err(TextTooLong {
+        return Err(TextUnfit::TooLong {
             what,
             length_max,
             length,
@@ -136,30 +153,30 @@ fn check_length(what: &'static str, text: &str, length_max: usize) -> Result<(),
 ///
 /// # Errors
 ///
-/// [`TextTooLong`] above [`NOTE_LENGTH_MAX`].
-pub fn check_note_length(note: Option<&str>) -> Result<(), TextTooLong> {
-    check_length("a note", note.unwrap_or_default(), NOTE_LENGTH_MAX)
+/// [`TextUnfit`] above [`NOTE_LENGTH_MAX`].
+pub fn check_note(note: Option<&str>) -> Result<(), TextUnfit> {
+    check_text("a note", note.unwrap_or_default(), NOTE_LENGTH_MAX)
 }
 
 /// Checks that a reason can be kept.
 ///
 /// # Errors
 ///
-/// [`TextTooLong`] above [`NOTE_LENGTH_MAX`].
-pub fn check_reason_length(reason: &str) -> Result<(), TextTooLong> {
-    check_length("a reason", reason, NOTE_LENGTH_MAX)
+/// [`TextUnfit`] above [`NOTE_LENGTH_MAX`].
+pub fn check_reason(reason: &str) -> Result<(), TextUnfit> {
+    check_text("a reason", reason, NOTE_LENGTH_MAX)
 }
 
 /// Checks that what a step says can be kept.
 ///
 /// # Errors
 ///
-/// [`TextTooLong`] for a note above [`NOTE_LENGTH_MAX`] and an assignee above [`ASSIGNEE_LENGTH_MAX`].
-pub fn check_lengths(step: &DeskStep, note: Option<&str>) -> Result<(), TextTooLong> {
+/// [`TextUnfit`] for a note above [`NOTE_LENGTH_MAX`] and an assignee above [`ASSIGNEE_LENGTH_MAX`].
+pub fn check_texts(step: &DeskStep, note: Option<&str>) -> Result<(), TextUnfit> {
     if let DeskStep::Assign(Some(to)) = step {
-        check_length("an assignee", to, ASSIGNEE_LENGTH_MAX)?;
+        check_text("an assignee", to, ASSIGNEE_LENGTH_MAX)?;
     }
-    check_note_length(note)
+    check_note(note)
 }
 
 /// Returns the case after a step, and the line of its log.

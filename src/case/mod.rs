@@ -30,8 +30,8 @@ mod exemption;
 pub use campaign::{Shared, Traits, campaign_reference};
 pub use decision::{Decision, HoldReason, MailContext, MailRules, SendReason, decide_mail};
 pub use desk::{
-    DeskStep, DismissReason, StepRefused, TextTooLong, check_lengths, check_note_length,
-    check_reason_length, take_step,
+    DeskStep, DismissReason, StepRefused, TextUnfit, check_note, check_reason, check_texts,
+    take_step,
 };
 pub use exemption::{Exempt, Exemption, Reach, exemption_of, exemption_of_domain, reach_of};
 
@@ -109,6 +109,9 @@ pub struct Case {
     pub last_change_at: Timestamp,
     /// When it was last judged.
     pub evaluated_at: Timestamp,
+    /// By when a change that was left unjudged is judged at the latest, whether another comes or not; event time. `None`
+    /// if no change was left.
+    pub due_at: Option<Timestamp>,
     /// Since when a report is held until it is confirmed; `None` if none is.
     pub pending_since: Option<Timestamp>,
     /// Number of the last mail about it; 0 before the first.
@@ -230,6 +233,7 @@ fn open_case(finding: &Finding, policy: &DetectPolicy) -> (Case, Vec<CaseEvent>)
         first_detected_at: finding.now,
         last_change_at: finding.last_change_at,
         evaluated_at: finding.now,
+        due_at: None,
         pending_since,
         revision: 0,
         reported: false,
@@ -371,6 +375,7 @@ fn update_case(case: &Case, finding: &Finding, policy: &DetectPolicy) -> (Case, 
         // A window that is shorter today may show an older change than was seen before.
         last_change_at: case.last_change_at.max(finding.last_change_at),
         evaluated_at: finding.now,
+        due_at: None,
         pending_since,
         ..begun
     };
@@ -427,6 +432,7 @@ fn quieten_case(
         score: 0.0,
         last_change_at,
         evaluated_at: now,
+        due_at: None,
         pending_since: None,
         ..case.clone()
     };

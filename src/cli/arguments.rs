@@ -368,7 +368,7 @@ pub struct ImportPassive {
 pub struct HistoryCommand {
     /// A name, with everything below it, whether it is a delegation or the apex of a zone (`--exact`: the name
     /// alone; `*.NAME`: only what lies below it); or an address or prefix. With or without the final dot, any case,
-    /// U-label or A-label, defanged or not, out of a URL or a mail address
+    /// U-label or A-label, defanged or not, out of a URL or a mail address; or the reference of a case (FW-000012)
     pub name: Option<String>,
     /// Who used this name server; `*.NAME` for any name server at or below a name
     #[arg(long, value_name = "HOST")]
@@ -452,7 +452,7 @@ pub struct DiffCommand {
 /// `explain`.
 #[derive(Debug, Args)]
 pub struct ExplainCommand {
-    /// The domain
+    /// The domain, or the reference of its case (FW-000012)
     pub domain: String,
     /// Judge as of this time [default: the newest event time of its zone]
     #[arg(long, value_name = "TIME")]
@@ -483,9 +483,9 @@ pub enum CasesAction {
     Show(CasesShow),
     /// Somebody works on these cases
     Ack(CasesStep),
-    /// These cases are nothing
+    /// These cases are nothing; of one that was reported, a closure is mailed
     Dismiss(CasesDismiss),
-    /// These cases are done
+    /// These cases are done; of one that was reported, a closure is mailed
     Close(CasesClose),
     /// These cases are not over after all
     Reopen(CasesStep),

@@ -6,11 +6,13 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::case::campaign_reference;
-use crate::cli::arguments::{CasesAction, CasesCommand, CasesList, CasesShow, StatsFormat};
+use crate::cli::arguments::{
+    CasesAction, CasesCommand, CasesList, CasesShow, ListFormat, StatsFormat,
+};
 use crate::cli::desk;
 use crate::cli::failure::{Done, Failure};
 use crate::cli::outbox::{MessageJson, message_json};
-use crate::cli::output::{Row, print_list_or, stdout, table, write_json_pretty};
+use crate::cli::output::{Row, print_list, stdout, table, write_json_pretty};
 use crate::cli::plain::plain;
 use crate::cli::report::NoticeJson;
 use crate::cli::session::{actor, load_config, open_to_look};
@@ -100,11 +102,17 @@ fn run_list(config: Option<&Path>, command: &CasesList) -> Result<Done, Failure>
     };
     let rows = filter.select(&store, &states, WallClock.now())?;
     let rows: Vec<CaseJson> = rows.iter().map(CaseJson::from).collect();
-    print_list_or(
+    print_list(
         &rows,
         command.format,
         "no case fits; --state all lists those that are over too",
     )?;
+    if command.format == ListFormat::Table && !rows.is_empty() {
+        writeln!(
+            std::io::stderr(),
+            "level and score are as of each case's last judgement; a mail has those of its own time (`fluxwatch cases show CASE`)"
+        )?;
+    }
     Ok(Done::Well)
 }
 

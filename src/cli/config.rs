@@ -150,20 +150,21 @@ fn write_check(out: &mut impl Write, config: &Config, found: &CheckJson) -> Resu
     for note in found.tables.iter().flat_map(|table| &table.notes) {
         writeln!(talk, "note: {}", plain(note))?;
     }
-    if found.sound {
-        let mail = if config.mail.is_some() {
-            "mail goes out"
-        } else {
-            "no mail is configured"
-        };
-        let sources = counted(config.written.source.len(), "source");
-        let keys = counted(config.keys.len(), "key");
-        writeln!(
-            out,
-            "{}: sound; {sources}, {keys}, {mail}",
-            config.path.display()
-        )?;
+    if !found.sound {
+        // Nothing stands between the faults and their count: what is used otherwise is asked for when they are mended.
+        return Ok(());
     }
+    let mail = match &config.mail {
+        Some(mail) => format!("reports are mailed to {}", mail.desk.join(", ")),
+        None => "no mail is sent: [report] and [smtp] are not both set".to_owned(),
+    };
+    let sources = counted(config.written.source.len(), "source");
+    let keys = counted(config.keys.len(), "key");
+    writeln!(
+        out,
+        "{}: no errors; {sources}, {keys}; {mail}",
+        config.path.display()
+    )?;
     for limit in &found.limits {
         writeln!(
             out,

@@ -12,7 +12,7 @@ use crate::cli::output::{Row, print_list};
 use crate::cli::plain::plain;
 use crate::cli::session::{actor, load_config, open_pipeline, open_store, open_to_look, runtime};
 use crate::desk::filter::{CaseFilter, Selection, find_case};
-use crate::desk::step::{Step, check_note};
+use crate::desk::step::{Step, check_note, ending_words};
 use crate::listing::CaseLogJson;
 use crate::report::case_reference;
 use crate::store::DeskLine;
@@ -67,20 +67,21 @@ fn run_step(config: Option<&Path>, command: &CasesStep, step: &DeskStep) -> Resu
     let mut err = std::io::stderr();
     let (mut taken, mut refused) = (0, 0);
     for row in &rows {
-        let (done, would) = if command.dry_run {
-            (
-                step.preview(&pipeline, row.id, WallClock.now())?,
-                "would be ",
-            )
+        let (done, would, verb) = if command.dry_run {
+            let done = step.preview(&pipeline, row.id, WallClock.now())?;
+            (done, "would be ", "would be")
         } else {
-            (step.take(&pipeline, row.id, WallClock.now())?, "")
+            (step.take(&pipeline, row.id, WallClock.now())?, "", "is")
         };
         let case = case_reference(row.id);
         match done {
             Ok(done) => {
                 taken += 1;
                 let domain = done.case.domain.to_text_without_dot();
-                let sentence = format!("case {case}, {domain}: {would}{}", done.note);
+                let ending = done.ending.map_or_else(String::new, |ending| {
+                    format!("; {}", ending_words(&ending, verb))
+                });
+                let sentence = format!("case {case}, {domain}: {would}{}{ending}", done.note);
                 writeln!(err, "{}", plain(&sentence))?;
             }
             Err(fault) => {
@@ -217,6 +218,7 @@ fn run_log(config: Option<&Path>, command: &CasesLog) -> Result<Done, Failure> {
         print_list(
             &lines.map(DeskLineJson::from).collect::<Vec<_>>(),
             command.format,
+            "nobody did anything with cases, messages or zones",
         )?;
         return Ok(Done::Well);
     };
@@ -226,6 +228,7 @@ fn run_log(config: Option<&Path>, command: &CasesLog) -> Result<Done, Failure> {
     print_list(
         &lines.map(CaseLogJson::from).collect::<Vec<_>>(),
         command.format,
+        "the log has no line since then",
     )?;
     Ok(Done::Well)
 }

@@ -127,7 +127,11 @@ fn run_list(config: Option<&Path>, command: &ExemptList) -> Result<Done, Failure
     let rows = store.desk().exemptions()?.into_iter();
     let rows = rows.map(|row| ExemptionJson::new(row, now));
     let rows: Vec<_> = rows.filter(|row| command.all || row.in_force).collect();
-    print_list(&rows, command.format)?;
+    print_list(
+        &rows,
+        command.format,
+        "no exemption is in force; --all lists those that ended too",
+    )?;
     Ok(Done::Well)
 }
 

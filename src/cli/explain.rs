@@ -10,13 +10,13 @@ use crate::cli::arguments::{ExplainCommand, ExplainFormat};
 use crate::cli::failure::{Done, Failure};
 use crate::cli::output::{stdout, write_json_pretty};
 use crate::cli::plain::plain;
-use crate::cli::session::{load_config, open_for_lookups, open_pipeline, parse_name};
+use crate::cli::session::{domain_of, load_config, open_for_lookups, open_pipeline};
 use crate::count::counted;
 use crate::detector::{Level, PlaneFinding};
 use crate::dns::Name;
 use crate::pipeline::{DomainFinding, Pipeline};
 use crate::report::{Endpoint, PlaneSection, section};
-use crate::time::{Clock, Timestamp, WallClock};
+use crate::time::{Clock, Span, Timestamp, WallClock};
 
 /// An explanation, as scripts read it.
 #[derive(Serialize)]
@@ -34,15 +34,19 @@ struct ExplainJson<'a> {
 
 /// Runs the command.
 pub fn run(config: Option<&Path>, command: &ExplainCommand) -> Result<Done, Failure> {
-    let domain = parse_name(&command.domain)?;
     let config = load_config(config)?;
     let store = open_for_lookups(&config)?;
+    let domain = domain_of(&store, &command.domain)?;
     let pipeline = open_pipeline(config, store)?;
     let at = match &command.at {
         Some(text) => Timestamp::parse_argument(text, WallClock.now())
             .map_err(|fault| Failure::usage(format!("--at: {fault}")))?,
         None => newest_event(&pipeline, &domain)?,
     };
+    let zones = pipeline.store().zones();
+    if zones.zones_enclosing(&domain)?.is_empty() {
+        return Err(in_no_zone(&domain));
+    }
     let policy = pipeline.config().detect.label();
     let found = pipeline.findings().find(&domain, at)?;
     let mut out = stdout();
@@ -85,7 +89,13 @@ fn newest_event(pipeline: &Pipeline, domain: &Name) -> Result<Timestamp, Failure
             newest = newest.max(event);
         }
     }
-    newest.ok_or_else(|| Failure::failed(format!("{domain} lies in no zone that is watched")))
+    newest.ok_or_else(|| in_no_zone(domain))
+}
+
+/// Returns the error for a domain of which there is no history.
+fn in_no_zone(domain: &Name) -> Failure {
+    Failure::failed(format!("{domain} lies in no zone that is watched"))
+        .hint("`fluxwatch status` lists the zones")
 }
 
 /// Returns the planes that history knows.
@@ -119,14 +129,14 @@ fn print_text(
     match &found.finding {
         Some(finding) => writeln!(
             out,
-            "{domain} at {at}: {word} {}, level {}, score {:.1} (policy {policy})",
+            "{domain} at {at}: {word} {}, level {}, score {:.1} (detection policy {policy})",
             finding.verdict.word(),
             finding.level.word(),
             finding.score
         )?,
         None => writeln!(
             out,
-            "{domain} at {at}: nothing is suspected (policy {policy})"
+            "{domain} at {at}: nothing is suspected (detection policy {policy})"
         )?,
     }
     writeln!(
@@ -152,7 +162,7 @@ fn print_text(
         )?;
     }
     for plane in planes(found) {
-        print_plane(out, plane)?;
+        print_plane(out, plane, at)?;
     }
     if planes(found).next().is_none() {
         writeln!(
@@ -176,7 +186,7 @@ fn exemption_for(pipeline: &Pipeline, found: &DomainFinding) -> Result<Option<Ex
 }
 
 /// Prints one plane.
-fn print_plane(out: &mut impl Write, plane: &PlaneFinding) -> Result<(), Failure> {
+fn print_plane(out: &mut impl Write, plane: &PlaneFinding, at: Timestamp) -> Result<(), Failure> {
     let words = section(plane);
     writeln!(
         out,
@@ -237,6 +247,15 @@ fn print_plane(out: &mut impl Write, plane: &PlaneFinding) -> Result<(), Failure
         )?;
         writeln!(out, "    before: {}", endpoints(&transition.before))?;
         writeln!(out, "    after:  {}", endpoints(&transition.after))?;
+    }
+    let left_out = words.transitions_count - words.transitions.len();
+    if left_out > 0 {
+        writeln!(
+            out,
+            "  {left_out} more: fluxwatch history {} --since {} --until {at}",
+            words.owner,
+            at - Span::days(7)
+        )?;
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ use crate::cli::failure::{Done, Failure};
 use crate::cli::output::{stdout, table};
 use crate::cli::session::{load_config, open_for_lookups, parse_names};
 use crate::cli::timeline::print_timeline;
+use crate::desk::filter::domain_of_reference;
 use crate::dns::Name;
 use crate::listing::{
     CaseJson, ChangeJson, CoarseJson, CofJson, GapJson, HistoryJson, RecordJson, WantedText,
@@ -38,6 +39,12 @@ pub fn run(config: Option<&Path>, command: &HistoryCommand) -> Result<Done, Fail
     let subject = parse_subject(command)?;
     let wanted = parse_wanted(command)?;
     let store = open_for_lookups(&load_config(config)?)?;
+    let referred = command.name.as_deref();
+    let referred = referred.map(|text| domain_of_reference(&store, text));
+    let subject = match (subject, referred.transpose()?.flatten()) {
+        (Subject::Names(_, scope), Some(domain)) => Subject::Names(domain, scope),
+        (subject, _) => subject,
+    };
     let is_streamed = matches!(
         command.format,
         HistoryFormat::Ndjson | HistoryFormat::Csv | HistoryFormat::Cof | HistoryFormat::Text
@@ -445,7 +452,7 @@ fn present_cells(record: &RecordRow, time: fn(Timestamp) -> String) -> Vec<Strin
         record.rdata.to_string(),
         record.ttl.to_string(),
         if record.baseline {
-            format!("by {since}")
+            format!("{since} or before")
         } else {
             since
         },

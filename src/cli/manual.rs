@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use clap::Command;
+use clap::{Arg, ArgAction, Command};
 use clap_mangen::Man;
 use clap_mangen::roff::{Inline, Roff, bold, italic, roman};
 
@@ -145,7 +145,8 @@ fn write_pages(command: &Command, words: &str, folder: &Path) -> io::Result<()> 
 
 /// Returns the name of a command's page.
 fn file_name(words: &str) -> String {
-    format!("fluxwatch {words}").trim().replace(' ', "-")
+    let words = ["fluxwatch"].into_iter().chain(words.split_whitespace());
+    words.collect::<Vec<_>>().join("-")
 }
 
 /// Returns the page of one command.
@@ -158,7 +159,9 @@ fn page(command: &Command, words: &str) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     man.render_title(&mut bytes)?;
     man.render_name_section(&mut bytes)?;
-    man.render_synopsis_section(&mut bytes)?;
+    let mut synopsis = Roff::new();
+    add_synopsis(&mut synopsis, command);
+    synopsis.to_writer(&mut bytes)?;
     man.render_description_section(&mut bytes)?;
     man.render_options_section(&mut bytes)?;
     if command.has_subcommands() {
@@ -214,6 +217,52 @@ fn add_wrapped(out: &mut String, line: &str) {
         out.push_str(word);
         width += word.len();
     }
+}
+
+/// Adds how a command is called: its options with their values, its arguments, and whether a command follows.
+fn add_synopsis(page: &mut Roff, command: &Command) {
+    let name = command.get_bin_name().unwrap_or_else(|| command.get_name());
+    let mut line = vec![bold(name)];
+    let is_shown = |arg: &&Arg| {
+        let is_common = matches!(arg.get_id().as_str(), "help" | "version");
+        !arg.is_hide_set() && !is_common
+    };
+    let arguments = || command.get_arguments().filter(is_shown);
+    let options = arguments().filter(|arg| !arg.is_positional());
+    for argument in options.chain(arguments().filter(|arg| arg.is_positional())) {
+        let (before, after) = match argument.is_required_set() {
+            true => (" ", ""),
+            false => (" [", "]"),
+        };
+        line.push(roman(before));
+        if let Some(long) = argument.get_long() {
+            line.push(bold(format!("--{long}")));
+        } else if let Some(short) = argument.get_short() {
+            line.push(bold(format!("-{short}")));
+        }
+        if argument.get_action().takes_values() {
+            let value = match argument.get_value_names() {
+                Some(names) => names.join(" "),
+                None => argument.get_id().as_str().to_uppercase(),
+            };
+            let gap = if argument.is_positional() { "" } else { " " };
+            line.extend([roman(gap), italic(value)]);
+        }
+        let is_list = matches!(argument.get_action(), ArgAction::Append);
+        line.push(roman(format!(
+            "{after}{}",
+            if is_list { "..." } else { "" }
+        )));
+    }
+    if command.has_subcommands() {
+        let word = match command.is_subcommand_required_set() {
+            true => " COMMAND",
+            false => " [COMMAND]",
+        };
+        line.push(italic(word));
+    }
+    page.control("SH", ["SYNOPSIS"]);
+    page.text(line);
 }
 
 /// Adds the section of the exit statuses.

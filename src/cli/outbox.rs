@@ -107,7 +107,11 @@ fn run_list(config: Option<&Path>, command: &OutboxList) -> Result<Done, Failure
         store.desk().undone_messages()?
     };
     let rows: Vec<MessageJson> = rows.into_iter().map(message_json).collect();
-    print_list(&rows, command.format)?;
+    print_list(
+        &rows,
+        command.format,
+        "no message waits; --all lists those that were sent too",
+    )?;
     Ok(Done::Well)
 }
 

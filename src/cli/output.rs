@@ -114,13 +114,8 @@ pub trait Row: Serialize {
     fn table_cells(&self) -> Vec<String>;
 }
 
-/// Prints a list.
-pub fn print_list<T: Row>(rows: &[T], format: ListFormat) -> Result<(), Failure> {
-    print_list_or(rows, format, "nothing to list")
-}
-
 /// Prints a list; people read `nothing` if there is no row.
-pub fn print_list_or<T: Row>(rows: &[T], format: ListFormat, nothing: &str) -> Result<(), Failure> {
+pub fn print_list<T: Row>(rows: &[T], format: ListFormat, nothing: &str) -> Result<(), Failure> {
     let mut out = stdout();
     match format {
         ListFormat::Table if rows.is_empty() => writeln!(out, "{nothing}")?,

@@ -1,5 +1,6 @@
 //! `fluxwatch import rejected`: the lines that were set aside.
 
+use std::io::Write;
 use std::path::Path;
 
 use serde::Serialize;
@@ -77,7 +78,14 @@ pub fn run(config: Option<&Path>, command: &ImportRejected) -> Result<Done, Fail
         .zones()
         .rejected_lines(command.source.as_deref(), command.limit)?;
     let rows: Vec<RejectedJson> = rows.into_iter().map(rejected_json).collect();
-    print_list(&rows, command.format)?;
+    print_list(&rows, command.format, "no line was set aside")?;
+    if rows.len() == command.limit {
+        writeln!(
+            std::io::stderr(),
+            "these are the newest {}; --limit COUNT shows more",
+            rows.len()
+        )?;
+    }
     Ok(Done::Well)
 }
 

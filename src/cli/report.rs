@@ -18,7 +18,7 @@ use crate::desk::notice::{NoticeDecision, exemption_of_case, send_again, waiting
 use crate::desk::preview::{self, Part};
 use crate::pipeline::Pipeline;
 use crate::report::case_reference;
-use crate::store::{CaseRow, NoticeRow};
+use crate::store::{CaseRow, NoticeRow, NoticeState};
 use crate::time::{Clock, Timestamp, WallClock};
 
 /// Runs the command.
@@ -116,7 +116,7 @@ fn run_list(config: &Config, command: &ReportList) -> Result<Done, Failure> {
     let store = open_to_look(config)?;
     let rows = waiting_notices(&store)?;
     let rows: Vec<NoticeJson> = rows.iter().map(NoticeJson::from).collect();
-    print_list(&rows, command.format)?;
+    print_list(&rows, command.format, "no draft waits for approval")?;
     if command.format == ListFormat::Table && !rows.is_empty() {
         writeln!(
             std::io::stderr(),
@@ -132,10 +132,38 @@ fn run_preview(config: Config, command: &ReportPreview) -> Result<Done, Failure>
     let row = find_case(&store, &command.case)?;
     let part = part_of(command.format);
     let profile = command.profile.map(profile_of);
-    let queued = match (&command.to, profile) {
-        (Some(recipient), _) => Some(preview::notice(&store, &row, recipient, part)?),
-        (None, Some(_)) => None,
-        (None, None) => preview::queued(&store, &row, part)?,
+    let case = case_reference(row.id);
+    let (queued, unsent) = match (&command.to, profile) {
+        (Some(recipient), _) => {
+            let (octets, state) = preview::notice(&store, &row, recipient, part)?;
+            let unsent = match state {
+                NoticeState::Drafted => {
+                    Some("not sent: a draft, which waits for approval".to_owned())
+                }
+                NoticeState::Rejected => Some("not sent: a draft, which was rejected".to_owned()),
+                NoticeState::Void => {
+                    Some("not sent: a draft, which the case has overtaken".to_owned())
+                }
+                NoticeState::Approved | NoticeState::Queued => None,
+            };
+            (Some(octets), unsent)
+        }
+        (None, Some(_)) => (
+            None,
+            Some(format!(
+                "not sent: the mail of case {case} as it would be now"
+            )),
+        ),
+        (None, None) => match preview::queued(&store, &row, part)? {
+            Some(octets) => (Some(octets), None),
+            None => {
+                let (level, what) = (row.case.level.word(), "the mail as it would be now");
+                let unsent = format!(
+                    "not sent: no mail about case {case}, at level {level}, was ever queued; this is {what}"
+                );
+                (None, Some(unsent))
+            }
+        },
     };
     let is_queued = queued.is_some();
     let octets = if let Some(octets) = queued {
@@ -145,6 +173,10 @@ fn run_preview(config: Config, command: &ReportPreview) -> Result<Done, Failure>
         let pipeline = open_pipeline(config, store)?;
         preview::composed(&pipeline, &row, profile, part, WallClock.now())?
     };
+    // Before the mail: what was never sent reads like what was.
+    if let Some(unsent) = unsent {
+        writeln!(std::io::stderr(), "{unsent}\n")?;
+    }
     let mut out = stdout();
     out.write_all(&octets)?;
     if !is_queued && part == Part::Xarf {

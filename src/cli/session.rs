@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::cli::failure::Failure;
 use crate::cli::log;
 use crate::config::{Config, ConfigError};
+use crate::desk::filter::domain_of_reference;
 use crate::dns::Name;
 use crate::file;
 use crate::pipeline::{Pipeline, examine_parts};
@@ -93,7 +94,7 @@ pub fn open_for_lookups(config: &Config) -> Result<Store, Failure> {
 pub fn make_store_folder(config: &Config) -> Result<(), Failure> {
     match config.store_url.beside().parent() {
         Some(folder) if !folder.as_os_str().is_empty() && !folder.exists() => {
-            std::fs::create_dir_all(folder).map_err(|error| {
+            file::make_folders(folder, 0o777).map_err(|error| {
                 Failure::local(format!("{}: {error}", folder.display())).hint(file::cure(&error))
             })
         }
@@ -192,6 +193,14 @@ pub fn parse_name(text: &str) -> Result<Name, Failure> {
     Name::parse_pasted(text).map_err(|fault| Failure::not_a_name(text, &fault))
 }
 
+/// Returns the domain that was typed or pasted, or that of a case by its reference (FW-000002).
+pub fn domain_of(store: &Store, text: &str) -> Result<Name, Failure> {
+    match domain_of_reference(store, text)? {
+        Some(domain) => Ok(domain),
+        None => parse_name(text),
+    }
+}
+
 /// Parses a name that was typed or pasted, perhaps with `*.` before it. Returns whether that was there.
 pub fn parse_names(text: &str) -> Result<(bool, Name), Failure> {
     Name::parse_wild(text).map_err(|fault| Failure::not_a_name(text, &fault))
@@ -235,6 +244,11 @@ fn check_user(name: &str, config: &Config) -> Result<(), Failure> {
     if name == FLUXWATCH {
         let what = "--by: the log has fluxwatch where the program itself does something";
         return Err(Failure::usage(what).hint("pass your own name"));
+    }
+    let is_placeholder = ["YOU", "NAME"].contains(&name);
+    if is_placeholder || (!name.is_empty() && !name.chars().any(char::is_alphanumeric)) {
+        let what = format!("--by: {name:?} stands for a name in an example");
+        return Err(Failure::usage(what).hint("pass your own name; the log keeps it"));
     }
     let Some(web) = config.web.as_ref().filter(|web| web.proxy.is_none()) else {
         return Ok(());

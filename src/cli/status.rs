@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::cli::arguments::StatusCommand;
 use crate::cli::failure::{Done, Failure};
-use crate::cli::output::{Row, print_list_or};
+use crate::cli::output::{Row, print_list};
 use crate::cli::plain::plain;
 use crate::cli::session::{load_config, open_to_look, parse_name};
 use crate::config::Config;
@@ -201,7 +201,7 @@ pub fn run(config: Option<&Path>, command: &StatusCommand) -> Result<Done, Failu
         true => "no zone has failed",
         false => "nothing to list",
     };
-    print_list_or(&rows, command.format, nothing)?;
+    print_list(&rows, command.format, nothing)?;
     let waits = print_tables(&config, &store, now)?;
     print_beside(dead, returned, store.upkeep().log_standing().as_ref())?;
     if let Some(line) = &held {

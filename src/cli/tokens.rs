@@ -157,7 +157,11 @@ fn run_list(config: Option<&Path>, list: &TokensList) -> Result<Done, Failure> {
     let rows = store.desk().tokens()?.into_iter();
     let rows = rows.map(|row| TokenJson::new(row, now));
     let rows: Vec<TokenJson> = rows.filter(|row| list.all || row.in_force).collect();
-    print_list(&rows, list.format)?;
+    print_list(
+        &rows,
+        list.format,
+        "there is no token; `fluxwatch tokens add NAME` makes one",
+    )?;
     Ok(Done::Well)
 }
 

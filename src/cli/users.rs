@@ -1,8 +1,8 @@
 //! `fluxwatch users`: the file of users, which `[web] users_file` names.
 
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io::{self, BufRead, IsTerminal, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use ring::rand::{SecureRandom, SystemRandom};
@@ -130,7 +130,11 @@ fn run_list(path: &Path, list: &UsersList) -> Result<Done, Failure> {
         role: user.role,
         mail: user.mail.clone(),
     });
-    print_list(&rows.collect::<Vec<_>>(), list.format)?;
+    print_list(
+        &rows.collect::<Vec<_>>(),
+        list.format,
+        "the file names no user; `fluxwatch users add NAME --role ROLE` adds one",
+    )?;
     Ok(Done::Well)
 }
 
@@ -184,12 +188,7 @@ fn write_users(path: &Path, users: &Users) -> Result<(), Failure> {
     let mut unfinished = path.as_os_str().to_owned();
     unfinished.push(".new");
     let unfinished = PathBuf::from(unfinished);
-    let mut options = OpenOptions::new();
-    let mut out = options
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&unfinished)
+    let mut out = file::make(&unfinished, 0o600)
         .map_err(|error| {
             let failure = Failure::file(&unfinished, &error);
             match error.kind() {

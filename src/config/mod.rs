@@ -12,6 +12,7 @@ mod fault;
 mod machine;
 mod mail;
 mod meant;
+mod named;
 mod reading;
 mod resolved;
 mod schema;

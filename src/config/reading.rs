@@ -65,7 +65,7 @@ const PARSER_WORDS: [(&str, &str); 9] = [
 ];
 
 /// The keys that name a file or a folder.
-const PATH_KEYS: [&str; 15] = [
+pub(super) const PATH_KEYS: [&str; 15] = [
     "path",
     "secret_file",
     "domains",
@@ -196,7 +196,10 @@ impl<'a> Reader<'a> {
     fn worded_syntax(&self, message: &str, span: &Range<usize>) -> (String, &'static str) {
         if message.starts_with("duplicate key") {
             let key = self.text.get(span.clone()).unwrap_or_default().trim();
-            return (format!("duplicate key {key}"), "write it once");
+            return (
+                format!("duplicate key {key}"),
+                "write it once: a section stands once, with all its keys",
+            );
         }
         let cure =
             "a line is [section], [[section]], key = \"text\", key = 5 or key = [\"a\", \"b\"]";

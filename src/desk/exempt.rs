@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::case::{CaseState, Exempt, Exemption, Reach, check_reason_length, reach_of};
+use crate::case::{CaseState, Exempt, Exemption, Reach, check_reason, reach_of};
 use crate::desk::error::DeskError;
 use crate::detector::Level;
 use crate::listing::parse_addresses;
@@ -32,7 +32,7 @@ impl WantedExemption<'_> {
         if reason.is_empty() {
             return Err(DeskError::invalid("an exemption has a reason"));
         }
-        check_reason_length(reason)
+        check_reason(reason)
             .map_err(|fault| DeskError::invalid_field("reason", fault.to_string()))?;
         let addresses = |text: &str| match parse_addresses(text)? {
             Used::Addresses(first, last) => Some((first, last)),

@@ -215,7 +215,7 @@ pub fn parse_states(words: &[String]) -> Result<Vec<CaseState>, DeskError> {
 ///
 /// [`DeskError::NotFound`]; [`DeskError::Name`].
 pub fn find_case(store: &Store, text: &str) -> Result<CaseRow, DeskError> {
-    let row = match read_number(text, "FW-") {
+    let row = match read_number(text, CASE_WORD) {
         Some(id) => store.desk().case_by_id(id)?,
         None => store.desk().find_case(&parse_name(text)?)?,
     };
@@ -224,6 +224,24 @@ pub fn find_case(store: &Store, text: &str) -> Result<CaseRow, DeskError> {
             .with_hint("`fluxwatch cases list --state all` lists every case")
     })
 }
+
+/// Returns the domain of the case that a text refers to, as listings do: `FW-000002`. `None` for any other text.
+///
+/// # Errors
+///
+/// [`DeskError::NotFound`] if there is no such case.
+pub fn domain_of_reference(store: &Store, text: &str) -> Result<Option<Name>, DeskError> {
+    let start = text.trim().get(..CASE_WORD.len());
+    let is_reference = start.is_some_and(|start| start.eq_ignore_ascii_case(CASE_WORD))
+        && read_number(text, CASE_WORD).is_some();
+    match is_reference {
+        true => Ok(Some(find_case(store, text)?.case.domain)),
+        false => Ok(None),
+    }
+}
+
+/// What the reference of a case begins with.
+const CASE_WORD: &str = "FW-";
 
 /// Parses a name that was typed or pasted.
 fn parse_name(text: &str) -> Result<Name, DeskError> {

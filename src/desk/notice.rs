@@ -1,6 +1,6 @@
 //! Notices to third parties, and a case's mail asked for once more.
 
-use crate::case::{Exemption, check_note_length, exemption_of};
+use crate::case::{Exemption, check_note, exemption_of};
 use crate::desk::error::DeskError;
 use crate::desk::step::{check_seen, find_by_id, invalid_text};
 use crate::mailer::is_same_address;
@@ -125,7 +125,7 @@ impl NoticeDecision<'_> {
 
     /// Refuses a note that is too long.
     fn check_note(&self) -> Result<(), DeskError> {
-        check_note_length(self.note).map_err(|fault| invalid_text(&fault))
+        check_note(self.note).map_err(|fault| invalid_text(&fault))
     }
 
     /// Returns the draft that would be decided on.

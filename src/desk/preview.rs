@@ -110,7 +110,7 @@ pub fn kept_notice(store: &Store, row: &CaseRow, id: i64) -> Result<KeptMail, De
     })
 }
 
-/// Returns the notice of a case to a recipient, as it was drafted last.
+/// Returns the notice of a case to a recipient, as it was drafted last, and where it stands.
 ///
 /// # Errors
 ///
@@ -120,7 +120,7 @@ pub fn notice(
     row: &CaseRow,
     recipient: &str,
     part: Part,
-) -> Result<Vec<u8>, DeskError> {
+) -> Result<(Vec<u8>, NoticeState), DeskError> {
     let notices = store.desk().notices_of_case(row.id)?.into_iter();
     let mut notices = notices.rev();
     let notice = notices.find(|it| is_same_address(&it.message.recipient, recipient));
@@ -133,7 +133,7 @@ pub fn notice(
             "a notice is shown as it was drafted: only --format eml",
         ));
     }
-    Ok(notice.message.octets)
+    Ok((notice.message.octets, notice.state))
 }
 
 /// Returns a part of the mail to the desk that was queued last; `None` if none was.

@@ -1,10 +1,10 @@
 //! Steps with cases: acknowledge, dismiss, close, reopen, assign, note.
 
 use crate::case::{
-    Case, CaseEvent, DeskStep, DismissReason, StepRefused, TextTooLong, check_lengths, take_step,
+    Case, CaseEvent, DeskStep, DismissReason, StepRefused, TextUnfit, check_texts, take_step,
 };
 use crate::desk::error::DeskError;
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Ending, Pipeline};
 use crate::report::case_reference;
 use crate::store::{CaseRow, Store};
 use crate::time::Timestamp;
@@ -50,8 +50,8 @@ pub(super) fn find_by_id(store: &Store, id: i64) -> Result<CaseRow, DeskError> {
     row.ok_or_else(|| DeskError::not_found(format!("case {} was taken away", case_reference(id))))
 }
 
-/// Returns the error for a text that is too long.
-pub(super) fn invalid_text(fault: &TextTooLong) -> DeskError {
+/// Returns the error for a text that cannot be kept.
+pub(super) fn invalid_text(fault: &TextUnfit) -> DeskError {
     DeskError::invalid(fault.to_string())
 }
 
@@ -62,6 +62,17 @@ pub struct Taken {
     pub case: Case,
     /// What the log says of it.
     pub note: String,
+    /// What is told of its end; `None` where nobody was told of the case, and where it goes on.
+    pub ending: Option<Ending>,
+}
+
+/// Returns what is told of a case's end, in words; `verb` is `is` or `would be`.
+pub fn ending_words(ending: &Ending, verb: &str) -> String {
+    match ending {
+        Ending::Mailed(to) if to.is_empty() => format!("its end {verb} sent to the webhooks"),
+        Ending::Mailed(to) => format!("a closure {verb} mailed to {}", to.join(", ")),
+        Ending::Held(reason) => format!("no closure {verb} mailed: {reason}"),
+    }
 }
 
 /// Checks that a step says what it has to say.
@@ -119,9 +130,8 @@ impl Step<'_> {
         };
         let events = std::slice::from_ref(&event);
         store.desk().save_case(&case, events, self.who)?;
+        let taken = told(pipeline, id, case, event.note)?;
         pipeline.notify().notify_after_step(id)?;
-        let note = event.note;
-        let taken = Taken { case, note };
         also(&taken)?;
         tx.commit()?;
         Ok(Ok(taken))
@@ -138,11 +148,10 @@ impl Step<'_> {
         id: i64,
         now: Timestamp,
     ) -> Result<Result<Taken, StepRefused>, DeskError> {
-        let decided = self.decide(pipeline, id, now)?;
-        Ok(decided.map(|(case, event)| Taken {
-            case,
-            note: event.note,
-        }))
+        match self.decide(pipeline, id, now)? {
+            Ok((case, event)) => Ok(Ok(told(pipeline, id, case, event.note)?)),
+            Err(refused) => Ok(Err(refused)),
+        }
     }
 
     /// Returns what the case would be, and its log line.
@@ -152,10 +161,21 @@ impl Step<'_> {
         id: i64,
         now: Timestamp,
     ) -> Result<Result<(Case, CaseEvent), StepRefused>, DeskError> {
-        check_lengths(self.step, self.note).map_err(|fault| invalid_text(&fault))?;
+        check_texts(self.step, self.note).map_err(|fault| invalid_text(&fault))?;
         // Read in the transaction: a poller may have moved it meanwhile.
         let row = find_by_id(pipeline.store(), id)?;
         check_seen(pipeline.store(), &row, self.seen)?;
         Ok(take_step(&row.case, self.step, self.note, now))
     }
+}
+
+/// Returns a step with what is told of it; `case` is the case after it.
+fn told(pipeline: &Pipeline, id: i64, case: Case, note: String) -> Result<Taken, DeskError> {
+    let campaign = find_by_id(pipeline.store(), id)?.campaign;
+    let row = CaseRow { id, case, campaign };
+    Ok(Taken {
+        ending: pipeline.notify().ending_of_case(&row)?,
+        case: row.case,
+        note,
+    })
 }

@@ -1,6 +1,6 @@
 //! Whether one name is another with a slip of the finger.
 
-use crate::dns::Name;
+use crate::dns::{Name, label_text};
 
 /// The most slips between two names: from one mistyped name to another there are two.
 const SLIPS_MAX: usize = 2;
@@ -12,16 +12,23 @@ const LABEL_LETTERS_MIN: usize = 6;
 /// `ns1` and `ns2` are numbered, `awsdns` and `awsdsn` are mistyped. Takes time for the product of the lengths of
 /// labels, at most 63 each.
 pub(super) fn is_slip_of(one: &Name, other: &Name) -> bool {
-    let texts = [one, other].map(Name::to_text_without_dot);
-    let [one, other] = texts.each_ref().map(|text| text.split('.'));
-    if one.clone().count() != other.clone().count() {
+    if one.label_count() != other.label_count() {
         return false;
     }
     let mut slips = 0;
-    for (one, other) in one.zip(other).filter(|(one, other)| one != other) {
-        let letters = [one, other].map(|label| label.replace(|it: char| it.is_ascii_digit(), ""));
-        let is_long = letters.iter().all(|it| it.len() >= LABEL_LETTERS_MIN);
-        if !is_long || letters[0] == letters[1] || one.len().abs_diff(other.len()) > SLIPS_MAX {
+    let labels = one.labels().zip(other.labels());
+    for labels in labels.filter(|(one, other)| one != other) {
+        let [one, other] = <[&[u8]; 2]>::from(labels).map(label_text);
+        if one.len().abs_diff(other.len()) > SLIPS_MAX {
+            return false;
+        }
+        let letters = [&one, &other].map(|label| {
+            let octets = label.bytes();
+            octets.filter(|octet| !octet.is_ascii_digit())
+        });
+        let is_long = (letters.iter()).all(|it| it.clone().count() >= LABEL_LETTERS_MIN);
+        let [of_one, of_other] = letters;
+        if !is_long || of_one.eq(of_other) {
             return false;
         }
         slips += distance(one.as_bytes(), other.as_bytes());

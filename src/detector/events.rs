@@ -1,11 +1,9 @@
 //! The instants of a replay: the ends of all intervals, by version, with names as places.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::detector::timeline::{Moment, Replay};
 use crate::dns::Name;
-use crate::time::Timestamp;
 
 /// The place of a name among those of a replay, which are in order: sets of places are compared and copied
 /// where sets of names would be, and are in the same order.
@@ -61,78 +59,106 @@ impl<'a> Names<'a> {
 }
 
 /// What happens at one instant.
-#[derive(Default)]
 pub(super) struct Event {
-    pub moment: Option<Moment>,
+    pub moment: Moment,
     pub names: [Vec<Place>; 2],
     pub addresses: [Vec<(Place, IpAddr)>; 2],
     pub known_names: Vec<Place>,
     pub known_addresses: Vec<(Place, IpAddr)>,
 }
 
-/// Sorts the ends of all intervals into instants.
-pub(super) fn collect_events(
-    input: &Replay<'_>,
-    all: &Names<'_>,
-) -> BTreeMap<(Timestamp, i64), Event> {
-    let mut events: BTreeMap<(Timestamp, i64), Event> = BTreeMap::new();
-    for stay in input.names.unwrap_or_default() {
-        let place = all.place(&stay.value);
-        if let Some(event) = event_at(&mut events, &stay.added, input.now) {
-            if stay.baseline {
-                &mut event.known_names
-            } else {
-                &mut event.names[1]
+impl Event {
+    /// Gathers the ends of one instant.
+    fn of(ends: &[End<'_>]) -> Self {
+        let mut event = Self {
+            moment: *ends[0].moment,
+            names: Default::default(),
+            addresses: Default::default(),
+            known_names: Vec::new(),
+            known_addresses: Vec::new(),
+        };
+        for end in ends {
+            // Where several owners share a version, the delegation's own end knows of the shared move.
+            let shared_count = event.moment.shared_count.max(end.moment.shared_count);
+            event.moment.shared_count = shared_count;
+            let place = end.place;
+            match (end.address, end.kind) {
+                (None, EndKind::Known) => event.known_names.push(place),
+                (None, EndKind::Left) => event.names[0].push(place),
+                (None, EndKind::Came) => event.names[1].push(place),
+                (Some(address), EndKind::Known) => event.known_addresses.push((place, address)),
+                (Some(address), EndKind::Left) => event.addresses[0].push((place, address)),
+                (Some(address), EndKind::Came) => event.addresses[1].push((place, address)),
             }
-            .push(place);
         }
-        if let Some(event) = stay
-            .removed
-            .as_ref()
-            .and_then(|removed| event_at(&mut events, removed, input.now))
-        {
-            event.names[0].push(place);
+        event
+    }
+}
+
+/// An end of an interval.
+struct End<'a> {
+    moment: &'a Moment,
+    kind: EndKind,
+    place: Place,
+    /// The address; `None` where a name came or left.
+    address: Option<IpAddr>,
+}
+
+/// What an end of an interval is.
+#[derive(Clone, Copy)]
+enum EndKind {
+    /// The value was there before it was first told of.
+    Known,
+    Came,
+    Left,
+}
+
+impl EndKind {
+    /// Returns what the beginning of an interval is.
+    fn of_beginning(baseline: bool) -> Self {
+        if baseline { Self::Known } else { Self::Came }
+    }
+}
+
+/// Returns the instants of all intervals up to the time that is judged, in order.
+pub(super) fn collect_events(input: &Replay<'_>, all: &Names<'_>) -> impl Iterator<Item = Event> {
+    let names = input.names.unwrap_or_default();
+    let mut ends = Vec::with_capacity(2 * (names.len() + input.addresses.len()));
+    let mut add = |place: Place, address: Option<IpAddr>, moment, kind| {
+        ends.push(End {
+            moment,
+            kind,
+            place,
+            address,
+        });
+    };
+    for stay in names {
+        let place = all.place(&stay.value);
+        add(
+            place,
+            None,
+            &stay.added,
+            EndKind::of_beginning(stay.baseline),
+        );
+        if let Some(removed) = &stay.removed {
+            add(place, None, removed, EndKind::Left);
         }
     }
     for (name, stay) in input.addresses {
-        let value = (all.place(name), stay.value);
-        if let Some(event) = event_at(&mut events, &stay.added, input.now) {
-            if stay.baseline {
-                &mut event.known_addresses
-            } else {
-                &mut event.addresses[1]
-            }
-            .push(value);
-        }
-        if let Some(event) = stay
-            .removed
-            .as_ref()
-            .and_then(|removed| event_at(&mut events, removed, input.now))
-        {
-            event.addresses[0].push(value);
+        let (place, address) = (all.place(name), Some(stay.value));
+        add(
+            place,
+            address,
+            &stay.added,
+            EndKind::of_beginning(stay.baseline),
+        );
+        if let Some(removed) = &stay.removed {
+            add(place, address, removed, EndKind::Left);
         }
     }
-    events
-}
-
-/// Returns the event of a moment, made if it is not there; `None` if it is later than `now`.
-fn event_at<'a>(
-    events: &'a mut BTreeMap<(Timestamp, i64), Event>,
-    moment: &Moment,
-    now: Timestamp,
-) -> Option<&'a mut Event> {
-    if moment.at > now {
-        return None;
-    }
-    let event = events.entry(moment.key()).or_default();
-    // Where several owners share a version, the delegation's own end knows of the shared move.
-    let shared = event
-        .moment
-        .map_or(0, |known| known.shared_count)
-        .max(moment.shared_count);
-    event.moment = Some(Moment {
-        shared_count: shared,
-        ..*moment
-    });
-    Some(event)
+    ends.retain(|end| end.moment.at <= input.now);
+    ends.sort_by_key(|end| end.moment.key());
+    let instants = ends.chunk_by(|one, next| one.moment.key() == next.moment.key());
+    let events: Vec<Event> = instants.map(Event::of).collect();
+    events.into_iter()
 }

@@ -1,7 +1,8 @@
 //! Numbers of a window: networks, tenure, set sizes.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::count::counted;
 use crate::detector::Knowledge;
@@ -126,9 +127,9 @@ pub(super) struct Spread {
     /// Distinct autonomous systems that the table knows.
     pub networks: BTreeSet<u32>,
     /// Distinct prefixes: /16 of IPv4, /32 of IPv6.
-    pub prefixes: BTreeSet<String>,
+    pub prefixes: BTreeSet<Prefix>,
     /// Those of them with an address of which the table knows no autonomous system; all without a table.
-    pub unanswered: BTreeSet<String>,
+    pub unanswered: BTreeSet<Prefix>,
 }
 
 impl Spread {
@@ -157,7 +158,7 @@ impl Spread {
         let of_v6 = self
             .unanswered
             .iter()
-            .filter(|prefix| prefix.contains(':'))
+            .filter(|prefix| prefix.0.is_ipv6())
             .count();
         of_v6.max(self.unanswered.len() - of_v6) as u32
     }
@@ -228,18 +229,29 @@ pub(super) fn network_word(by_network: bool) -> &'static str {
     }
 }
 
-/// Returns the prefix that stands in for a network: `10.3.0.0/16`, `2001:db8::/32`.
-pub(super) fn prefix_of(address: IpAddr) -> String {
-    match address {
+/// A prefix that stands in for a network: `10.3.0.0/16`, `2001:db8::/32`. Its first address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Prefix(IpAddr);
+
+impl fmt::Display for Prefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let length = if self.0.is_ipv4() { 16 } else { 32 };
+        write!(f, "{}/{length}", self.0)
+    }
+}
+
+/// Returns the prefix of an address.
+pub(super) fn prefix_of(address: IpAddr) -> Prefix {
+    Prefix(match address {
         IpAddr::V4(address) => {
             let [a, b, ..] = address.octets();
-            format!("{a}.{b}.0.0/16")
+            Ipv4Addr::new(a, b, 0, 0).into()
         }
         IpAddr::V6(address) => {
             let [a, b, ..] = address.segments();
-            format!("{}/32", std::net::Ipv6Addr::new(a, b, 0, 0, 0, 0, 0, 0))
+            Ipv6Addr::new(a, b, 0, 0, 0, 0, 0, 0).into()
         }
-    }
+    })
 }
 
 /// Returns `value` as a share of 0 to 1 of the way from `from` to `from + over`.

@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::detector::events::Place;
+use crate::detector::sorted::Sorted;
 use crate::detector::timeline::{ABSENCES_30D_MAX, Departure, Presence};
 use crate::time::{Span, Timestamp};
 
 /// A set that goes on through a short absence.
 #[derive(Clone)]
 pub(super) struct Held<T> {
-    pub active: BTreeSet<T>,
+    pub active: Sorted<T>,
     pub empty_since: Option<Timestamp>,
     /// When it began anew without a change.
     pub begun_anew: Vec<Timestamp>,
@@ -19,7 +20,7 @@ pub(super) struct Held<T> {
 impl<T> Default for Held<T> {
     fn default() -> Self {
         Self {
-            active: BTreeSet::new(),
+            active: Sorted::default(),
             empty_since: None,
             begun_anew: Vec::new(),
         }
@@ -48,7 +49,7 @@ impl<T: Ord + Clone> Held<T> {
     }
 
     /// Moves the set to `after`.
-    pub fn become_set(&mut self, after: &BTreeSet<T>, at: Timestamp, absence_max: Span) -> Became {
+    pub fn become_set(&mut self, after: &Sorted<T>, at: Timestamp, absence_max: Span) -> Became {
         if after.is_empty() {
             if !self.active.is_empty() {
                 // The values stay in the set for as long as is waited: a zone without the records for an hour is no
@@ -92,7 +93,7 @@ pub(super) struct Union {
 
 impl Union {
     /// Begins with a set that was there before.
-    pub fn begin(&mut self, set: BTreeSet<(Place, IpAddr)>) {
+    pub fn begin(&mut self, set: Sorted<(Place, IpAddr)>) {
         self.since = set.iter().map(|value| (*value, None)).collect();
         self.set = Held {
             active: set,
@@ -101,16 +102,16 @@ impl Union {
         self.left = Departure::Nothing;
     }
 
-    /// Takes in an address that was there before.
-    pub fn learn(&mut self, value: (Place, IpAddr)) {
-        self.set.active.insert(value);
-        self.since.insert(value, None);
+    /// Takes in addresses that were there before.
+    pub fn learn(&mut self, values: &[(Place, IpAddr)]) {
+        self.set.active.extend(values.iter().copied());
+        self.since.extend(values.iter().map(|value| (*value, None)));
     }
 
     /// Moves the set to `after`. Returns what gave way to what came.
     pub fn step(
         &mut self,
-        after: &BTreeSet<(Place, IpAddr)>,
+        after: &Sorted<(Place, IpAddr)>,
         at: Timestamp,
         absence_max: Span,
     ) -> Departure {
@@ -168,7 +169,7 @@ impl<T> Default for Presences<T> {
 
 impl<T: Ord + Clone> Presences<T> {
     /// Ends the presence of what left and begins that of what came: `after` is there from `at` on.
-    pub fn note(&mut self, after: &BTreeSet<T>, at: Timestamp) {
+    pub fn note(&mut self, after: &Sorted<T>, at: Timestamp) {
         let (all, known, left) = (&mut self.all, &mut self.known, &mut self.left);
         self.open.retain(|value, place| {
             let stays = after.contains(value);

@@ -20,6 +20,7 @@ mod operators;
 mod plane_checks;
 mod policy;
 mod replay;
+mod sorted;
 mod timeline;
 mod vouching;
 mod zone_evidence;

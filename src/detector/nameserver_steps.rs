@@ -94,6 +94,7 @@ pub(super) fn count_points<'a>(
         knowledge,
         excused_renames: excused_renames(timeline),
         carried: (0, 0),
+        operators: HashMap::new(),
     };
     let points = timeline.points.iter();
     points.map(|point| weigher.weigh(point)).collect()
@@ -113,18 +114,20 @@ fn excused_renames(timeline: &Timeline) -> BTreeSet<i64> {
 }
 
 /// Weighs change instants in order of time.
-struct Weigher<'a> {
+struct Weigher<'a, 'p> {
     excuses: &'a Excuses<'a>,
     policy: &'a DetectPolicy,
     knowledge: &'a dyn Knowledge,
     excused_renames: BTreeSet<i64>,
     /// Values never seen before, and names among them, that came since something left.
     carried: (u32, u32),
+    /// The operators of names, each of which stands in many sets.
+    operators: HashMap<&'p Name, Name>,
 }
 
-impl Weigher<'_> {
+impl<'p> Weigher<'_, 'p> {
     /// Weighs one.
-    fn weigh<'a>(&mut self, point: &'a ChangePoint) -> Counted<'a> {
+    fn weigh(&mut self, point: &'p ChangePoint) -> Counted<'p> {
         let mut counted = Counted {
             point,
             weight: 0.0,
@@ -204,9 +207,15 @@ impl Weigher<'_> {
 
     /// Returns whether names gave way to others of the same operators, or of the same provider's numbered domains, of
     /// which no new address is known.
-    fn is_reassigned(&self, point: &ChangePoint) -> bool {
-        let operators = |names: &[Name]| -> BTreeSet<Name> {
-            names.iter().map(|it| self.knowledge.operator(it)).collect()
+    fn is_reassigned(&mut self, point: &'p ChangePoint) -> bool {
+        let mut operators = |names: &'p [Name]| -> BTreeSet<Name> {
+            let operator = |name: &'p Name| {
+                let known = self.operators.entry(name);
+                known
+                    .or_insert_with(|| self.knowledge.operator(name))
+                    .clone()
+            };
+            names.iter().map(operator).collect()
         };
         // An old point has lost its sets, and then nobody can say whose the names were: it weighs in full.
         if !point.has_sets || point.fresh_host_addresses > 0 {

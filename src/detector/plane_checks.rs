@@ -205,7 +205,7 @@ pub(super) fn seen_address(
     SeenAddress {
         host: value.0.clone(),
         address: value.1,
-        prefix: prefix_of(value.1),
+        prefix: prefix_of(value.1).to_string(),
         asn,
         asn_name: asn
             .and_then(|asn| knowledge.asn_name(asn))

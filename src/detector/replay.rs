@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 
 use crate::detector::alike::is_slip_of;
 use crate::detector::events::{Event, Names, Place, collect_events};
 use crate::detector::held::{Became, Held, Presences, Union};
+use crate::detector::sorted::Sorted;
 use crate::detector::timeline::{
     BULK_7D_MAX, ChangePoint, ChangedHost, Departure, Moment, Replay, Timeline, address_key,
 };
@@ -26,15 +28,15 @@ const CORRECTED_NAMES_MAX: usize = 13;
 struct Step {
     moment: Moment,
     on_address_plane: bool,
-    names_before: BTreeSet<Place>,
-    names_after: BTreeSet<Place>,
-    addresses_before: BTreeSet<(Place, IpAddr)>,
-    addresses_after: BTreeSet<(Place, IpAddr)>,
+    names_before: Sorted<Place>,
+    names_after: Sorted<Place>,
+    addresses_before: Sorted<(Place, IpAddr)>,
+    addresses_after: Sorted<(Place, IpAddr)>,
     names_changed: bool,
     /// The names whose addresses changed.
-    changed_hosts: BTreeSet<Place>,
+    changed_hosts: Sorted<Place>,
     /// Of these, those that had none and took over from others.
-    begun_hosts: BTreeSet<Place>,
+    begun_hosts: Sorted<Place>,
     /// What gave way to them.
     taken_over: Departure,
 }
@@ -53,7 +55,7 @@ impl Step {
         changed.retain(|name| self.is_kept(name));
         // Of a set of names of which few have addresses at a time, others take over.
         begun.retain(|name| self.taken_over.is_some() && self.is_kept(name));
-        changed.extend(&begun);
+        changed.extend(begun.iter().copied());
         (self.changed_hosts, self.begun_hosts) = (changed, begun);
     }
 }
@@ -63,8 +65,8 @@ pub(super) fn replay(input: &Replay<'_>) -> Timeline {
     let names = Names::of(input);
     let mut walk = Walk::new(input, &names);
     walk.learn_left_out();
-    for (_, event) in collect_events(input, &names) {
-        walk.step(event);
+    for event in collect_events(input, &names) {
+        walk.step(&event);
     }
     if let Some(reset_at) = input
         .reset_at
@@ -80,10 +82,10 @@ pub(super) fn replay(input: &Replay<'_>) -> Timeline {
 struct Walk<'a> {
     input: &'a Replay<'a>,
     all: &'a Names<'a>,
-    raw_names: BTreeSet<Place>,
-    raw_addresses: BTreeMap<Place, BTreeSet<IpAddr>>,
-    /// The same, for the union of owners.
-    raw_pairs: BTreeSet<(Place, IpAddr)>,
+    raw_names: Sorted<Place>,
+    raw_addresses: BTreeMap<Place, Sorted<IpAddr>>,
+    /// The same, where there are no name servers: for the union of owners.
+    raw_pairs: Sorted<(Place, IpAddr)>,
     names: Held<Place>,
     addresses: BTreeMap<Place, Held<IpAddr>>,
     seen_names: BTreeSet<Place>,
@@ -94,7 +96,10 @@ struct Walk<'a> {
     detailed_from: usize,
     /// How many values the sets of all points hold.
     detailed_values: usize,
-    name_sets: BTreeSet<Vec<Place>>,
+    /// The sets that were listed last: most points begin with what the one before ended with.
+    listed_names: (Sorted<Place>, Arc<[Name]>),
+    listed_addresses: (Sorted<(Place, IpAddr)>, Arc<[(Name, IpAddr)]>),
+    name_sets: BTreeSet<Sorted<Place>>,
     name_presences: Presences<Place>,
     address_presences: Presences<(Place, IpAddr)>,
     union: Union,
@@ -106,9 +111,9 @@ impl<'a> Walk<'a> {
         Self {
             input,
             all,
-            raw_names: BTreeSet::new(),
+            raw_names: Sorted::default(),
             raw_addresses: BTreeMap::new(),
-            raw_pairs: BTreeSet::new(),
+            raw_pairs: Sorted::default(),
             names: Held::default(),
             addresses: BTreeMap::new(),
             seen_names: BTreeSet::new(),
@@ -117,6 +122,8 @@ impl<'a> Walk<'a> {
             points: Vec::new(),
             detailed_from: 0,
             detailed_values: 0,
+            listed_names: Default::default(),
+            listed_addresses: Default::default(),
             name_sets: BTreeSet::new(),
             name_presences: Presences::default(),
             address_presences: Presences::default(),
@@ -188,8 +195,8 @@ impl<'a> Walk<'a> {
     }
 
     /// Applies one instant. Takes time for what it touches and for the set that is there, not for what was.
-    fn step(&mut self, event: Event) {
-        let moment = event.moment.expect("every event is made with its moment");
+    fn step(&mut self, event: &Event) {
+        let moment = event.moment;
         let reset_at = self
             .input
             .reset_at
@@ -206,16 +213,18 @@ impl<'a> Walk<'a> {
             }
         }
         // Before the changes: what was there before it was told of is no change, whatever else the version does.
-        self.learn_known(&event);
-        self.apply_raw(&event);
+        self.learn_known(event);
+        self.apply_raw(event);
         if is_beginning {
             self.learn_all();
+            self.record_presences(moment.at);
         } else {
             let addresses = event.addresses.iter().flatten();
             let touched = addresses.chain(&event.known_addresses);
-            self.compare(moment, touched.map(|(name, _)| *name).collect());
+            let touched = touched.map(|(name, _)| *name).collect();
+            let addresses_after = self.compare(moment, touched);
+            self.note_presences(&addresses_after, moment.at);
         }
-        self.record_presences(moment.at);
     }
 
     /// Begins at a new registration with the records that are there.
@@ -229,8 +238,13 @@ impl<'a> Walk<'a> {
     /// Notes what is there from `at` on.
     fn record_presences(&mut self, at: Timestamp) {
         let addresses = self.active_addresses(&self.names.active);
+        self.note_presences(&addresses, at);
+    }
+
+    /// Notes that the active names and these addresses are there from `at` on.
+    fn note_presences(&mut self, addresses: &Sorted<(Place, IpAddr)>, at: Timestamp) {
         self.name_presences.note(&self.names.active, at);
-        self.address_presences.note(&addresses, at);
+        self.address_presences.note(addresses, at);
     }
 
     /// Forgets everything before a new registration.
@@ -264,53 +278,49 @@ impl<'a> Walk<'a> {
 
     /// Takes in records that were there before they were first told of: no change.
     fn learn_known(&mut self, event: &Event) {
-        for name in &event.known_names {
-            self.name_presences.known.insert(*name);
-            self.raw_names.insert(*name);
-            self.names.active.insert(*name);
-            self.seen_names.insert(*name);
+        let (names, addresses) = (&event.known_names, &event.known_addresses);
+        self.name_presences.known.extend(names);
+        self.raw_names.extend(names.iter().copied());
+        self.names.active.extend(names.iter().copied());
+        self.seen_names.extend(names);
+        self.address_presences.known.extend(addresses);
+        self.union.learn(addresses);
+        if self.input.names.is_none() {
+            self.raw_pairs.extend(addresses.iter().copied());
         }
-        for (name, address) in &event.known_addresses {
-            self.address_presences.known.insert((*name, *address));
-            self.union.learn((*name, *address));
-            self.raw_pairs.insert((*name, *address));
-            self.raw_addresses
-                .entry(*name)
-                .or_default()
-                .insert(*address);
-            self.addresses
-                .entry(*name)
-                .or_default()
-                .active
-                .insert(*address);
-            self.seen_addresses.insert(address_key(*address));
+        for (name, of_name) in by_name(addresses) {
+            let raw = self.raw_addresses.entry(name).or_default();
+            raw.extend(of_name.iter().copied());
+            let held = self.addresses.entry(name).or_default();
+            held.active.extend(of_name);
         }
+        let keys = addresses.iter().map(|(_, address)| address_key(*address));
+        self.seen_addresses.extend(keys);
     }
 
     /// Moves the sets as the zone has them.
     fn apply_raw(&mut self, event: &Event) {
-        for name in &event.names[0] {
-            self.raw_names.remove(name);
-        }
-        self.raw_names.extend(event.names[1].iter());
-        for (name, address) in &event.addresses[0] {
-            if let Some(set) = self.raw_addresses.get_mut(name) {
-                set.remove(address);
+        let [left, came] = &event.names;
+        self.raw_names.remove_all(left.iter().copied());
+        self.raw_names.extend(came.iter().copied());
+        let [left, came] = &event.addresses;
+        for (name, of_name) in by_name(left) {
+            if let Some(set) = self.raw_addresses.get_mut(&name) {
+                set.remove_all(of_name);
             }
-            self.raw_pairs.remove(&(*name, *address));
         }
-        for (name, address) in &event.addresses[1] {
-            self.raw_pairs.insert((*name, *address));
-            self.raw_addresses
-                .entry(*name)
-                .or_default()
-                .insert(*address);
+        for (name, of_name) in by_name(came) {
+            self.raw_addresses.entry(name).or_default().extend(of_name);
+        }
+        if self.input.names.is_none() {
+            self.raw_pairs.remove_all(left.iter().copied());
+            self.raw_pairs.extend(came.iter().copied());
         }
     }
 
     /// Takes the whole present state as known: a domain begins.
     fn learn_all(&mut self) {
-        self.names.active.clone_from(&self.raw_names);
+        self.names.active = self.raw_names.clone();
         for (name, set) in &self.raw_addresses {
             self.addresses.insert(
                 *name,
@@ -328,7 +338,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Returns the addresses that are there of all active names. Takes time for these.
-    fn raw_union(&self) -> BTreeSet<(Place, IpAddr)> {
+    fn raw_union(&self) -> Sorted<(Place, IpAddr)> {
         if self.input.names.is_none() {
             return self.raw_pairs.clone();
         }
@@ -339,28 +349,27 @@ impl<'a> Walk<'a> {
     }
 
     /// Returns the active addresses of the active name servers.
-    fn active_addresses(&self, names: &BTreeSet<Place>) -> BTreeSet<(Place, IpAddr)> {
-        let of = |name: &Place| {
-            self.addresses
-                .get(name)
-                .map(|held| {
-                    held.active
-                        .iter()
-                        .map(|address| (*name, *address))
-                        .collect::<Vec<_>>()
-                })
-                .unwrap_or_default()
+    fn active_addresses(&self, names: &Sorted<Place>) -> Sorted<(Place, IpAddr)> {
+        let pairs = |name: Place, held: &'_ Held<IpAddr>| -> Vec<(Place, IpAddr)> {
+            held.active.iter().map(|address| (name, *address)).collect()
         };
         match self.input.names {
-            Some(_) => names.iter().flat_map(of).collect(),
+            Some(_) => {
+                let held = names.iter();
+                let held = held.filter_map(|name| Some((*name, self.addresses.get(name)?)));
+                held.flat_map(|(name, held)| pairs(name, held)).collect()
+            }
             None if self.input.is_union => self.union.set.active.clone(),
-            None => self.addresses.keys().flat_map(of).collect(),
+            None => {
+                let held = self.addresses.iter();
+                held.flat_map(|(name, held)| pairs(*name, held)).collect()
+            }
         }
     }
 
     /// Compares the sets before and after and records a change point. Only the addresses of the names that
-    /// are `touched` can have changed.
-    fn compare(&mut self, moment: Moment, touched: BTreeSet<Place>) {
+    /// are `touched` can have changed. Returns the active addresses after.
+    fn compare(&mut self, moment: Moment, touched: Sorted<Place>) -> Sorted<(Place, IpAddr)> {
         let names_before = self.names.active.clone();
         let addresses_before = self.active_addresses(&names_before);
         let names_became =
@@ -390,19 +399,22 @@ impl<'a> Walk<'a> {
             self.record_point(&step);
             self.bound_details();
         }
-        // After the point was recorded: a value is fresh at the instant at which it comes.
-        self.seen_names.extend(step.names_after);
-        let seen = step.addresses_after.iter();
+        // After the point was recorded: a value is fresh at the instant at which it comes. What was there before has
+        // been seen.
+        let came = step.names_after.difference(&step.names_before);
+        self.seen_names.extend(came);
+        let came = step.addresses_after.difference(&step.addresses_before);
         self.seen_addresses
-            .extend(seen.map(|(_, address)| address_key(*address)));
+            .extend(came.map(|(_, address)| address_key(*address)));
+        step.addresses_after
     }
 
     /// Moves the addresses of the names that are `touched`. Returns those whose set changed, and those whose set began.
-    fn step_hosts(&mut self, at: Timestamp, touched: BTreeSet<Place>) -> [BTreeSet<Place>; 2] {
-        let mut changed_hosts = BTreeSet::new();
-        let mut begun_hosts = BTreeSet::new();
+    fn step_hosts(&mut self, at: Timestamp, touched: Sorted<Place>) -> [Sorted<Place>; 2] {
+        let mut changed_hosts = Sorted::default();
+        let mut begun_hosts = Sorted::default();
         let on_address_plane = self.input.names.is_none();
-        for name in touched {
+        for name in touched.iter().copied() {
             let Some(set) = self.raw_addresses.get(&name) else {
                 continue;
             };
@@ -485,35 +497,34 @@ impl<'a> Walk<'a> {
         let added_keys: BTreeSet<IpAddr> =
             counted.map(|(_, address)| address_key(*address)).collect();
         let is_recent = self.input.now.since(step.moment.at) <= DETAIL_SPAN;
-        let names_of = |set: &BTreeSet<Place>| {
-            if is_recent {
-                set.iter().map(|place| self.all.name(*place)).collect()
-            } else {
-                Vec::new()
-            }
-        };
-        let addresses_of = |set: &BTreeSet<(Place, IpAddr)>| {
-            if is_recent {
-                let named = set.iter().map(|(place, it)| (self.all.name(*place), *it));
-                named.collect()
-            } else {
-                Vec::new()
-            }
-        };
         if is_recent {
             for set in [&step.names_before, &step.names_after] {
-                self.name_sets.insert(set.iter().copied().collect());
+                if !self.name_sets.contains(set) {
+                    self.name_sets.insert(set.clone());
+                }
             }
         }
+        let [names_before, names_after] = match is_recent {
+            true => [&step.names_before, &step.names_after].map(|set| self.list_names(set)),
+            false => Default::default(),
+        };
+        let [addresses_before, addresses_after] = match is_recent {
+            true => {
+                [&step.addresses_before, &step.addresses_after].map(|set| self.list_addresses(set))
+            }
+            false => Default::default(),
+        };
+        let names = step.names_after.iter();
+        let fresh_names = names.filter(|it| !self.seen_names.contains(it)).count();
         self.points.push(ChangePoint {
             moment: step.moment,
-            fresh_names: step.names_after.difference(&self.seen_names).count() as u32,
+            fresh_names: fresh_names as u32,
             fresh_host_addresses,
             added_addresses: added_keys.len() as u32,
-            names_before: names_of(&step.names_before),
-            names_after: names_of(&step.names_after),
-            addresses_before: addresses_of(&step.addresses_before),
-            addresses_after: addresses_of(&step.addresses_after),
+            names_before,
+            names_after,
+            addresses_before,
+            addresses_after,
             names_changed: step.names_changed,
             names_departure: Departure::Nothing,
             is_rename: is_rename(
@@ -525,6 +536,24 @@ impl<'a> Walk<'a> {
             is_excused: false,
             has_sets: is_recent,
         });
+    }
+
+    /// Returns a set of names as a change point has it.
+    fn list_names(&mut self, set: &Sorted<Place>) -> Arc<[Name]> {
+        if self.listed_names.0 != *set {
+            let names = set.iter().map(|place| self.all.name(*place));
+            self.listed_names = (set.clone(), names.collect());
+        }
+        Arc::clone(&self.listed_names.1)
+    }
+
+    /// Returns a set of addresses as a change point has it.
+    fn list_addresses(&mut self, set: &Sorted<(Place, IpAddr)>) -> Arc<[(Name, IpAddr)]> {
+        if self.listed_addresses.0 != *set {
+            let named = set.iter().map(|(place, it)| (self.all.name(*place), *it));
+            self.listed_addresses = (set.clone(), named.collect());
+        }
+        Arc::clone(&self.listed_addresses.1)
     }
 
     /// Moves the union of addresses. Returns what gave way to what came.
@@ -549,7 +578,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Returns whether every name that came is a slip of the finger away from one that left.
-    fn is_correction(&self, before: &BTreeSet<Place>, after: &BTreeSet<Place>) -> bool {
+    fn is_correction(&self, before: &Sorted<Place>, after: &Sorted<Place>) -> bool {
         let names = |places: &mut dyn Iterator<Item = &Place>| -> Vec<&Name> {
             let names = places.take(CORRECTED_NAMES_MAX + 1);
             names
@@ -593,13 +622,22 @@ fn excuse_bulk(points: &mut [ChangePoint]) {
     }
 }
 
+/// Returns the addresses of each name.
+fn by_name(pairs: &[(Place, IpAddr)]) -> BTreeMap<Place, Vec<IpAddr>> {
+    let mut by_name: BTreeMap<Place, Vec<IpAddr>> = BTreeMap::new();
+    for (name, address) in pairs {
+        by_name.entry(*name).or_default().push(*address);
+    }
+    by_name
+}
+
 /// Returns whether every name that came has addresses, and only such as another name had before.
 pub(super) fn is_rename(
-    [names_before, names_after]: [&BTreeSet<Place>; 2],
-    addresses_before: &BTreeSet<(Place, IpAddr)>,
-    addresses_after: &BTreeSet<(Place, IpAddr)>,
+    [names_before, names_after]: [&Sorted<Place>; 2],
+    addresses_before: &Sorted<(Place, IpAddr)>,
+    addresses_after: &Sorted<(Place, IpAddr)>,
 ) -> bool {
-    let known: BTreeSet<IpAddr> = addresses_before.iter().map(|(_, it)| *it).collect();
+    let known: Sorted<IpAddr> = addresses_before.iter().map(|(_, it)| *it).collect();
     let mut came = names_after.difference(names_before).peekable();
     let [first, last] = [
         IpAddr::from(Ipv4Addr::UNSPECIFIED),
@@ -607,9 +645,8 @@ pub(super) fn is_rename(
     ];
     let keeps_addresses = |name: &Place| {
         // A range, for whoever fluxes decides how many names there are.
-        let own = addresses_after.range((*name, first)..=(*name, last));
-        let mut own = own.peekable();
-        own.peek().is_some() && own.all(|(_, address)| known.contains(address))
+        let mut own = addresses_after.range((*name, first), (*name, last));
+        own.len() > 0 && own.all(|(_, address)| known.contains(address))
     };
     came.peek().is_some() && came.all(keeps_addresses)
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::dns::{Name, Serial};
 use crate::time::{Span, Timestamp};
@@ -49,19 +50,19 @@ pub struct Stay<T> {
 }
 
 /// What changed for an entity at one instant. All lists are sorted; the sets of instants more than
-/// eight days back are left out.
+/// eight days back are left out. Instants that follow each other share their sets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChangePoint {
     /// The instant.
     pub moment: Moment,
     /// Name servers before.
-    pub names_before: Vec<Name>,
+    pub names_before: Arc<[Name]>,
     /// Name servers after.
-    pub names_after: Vec<Name>,
+    pub names_after: Arc<[Name]>,
     /// Addresses before, each with the name server it belongs to (the owner, on the address plane).
-    pub addresses_before: Vec<(Name, IpAddr)>,
+    pub addresses_before: Arc<[(Name, IpAddr)]>,
     /// Addresses after.
-    pub addresses_after: Vec<(Name, IpAddr)>,
+    pub addresses_after: Arc<[(Name, IpAddr)]>,
     /// Name servers never seen before.
     pub fresh_names: u32,
     /// Addresses never seen before of name servers that came.
@@ -129,8 +130,8 @@ impl ChangePoint {
 
     /// Takes its sets away.
     pub(super) fn forget_sets(&mut self) {
-        (self.names_before, self.names_after) = (Vec::new(), Vec::new());
-        (self.addresses_before, self.addresses_after) = (Vec::new(), Vec::new());
+        (self.names_before, self.names_after) = Default::default();
+        (self.addresses_before, self.addresses_after) = Default::default();
         self.has_sets = false;
     }
 

@@ -179,7 +179,7 @@ pub fn shadows(
         if by_network {
             knowledge.asn(address).map(|asn| format!("AS{asn}"))
         } else {
-            Some(prefix_of(address))
+            Some(prefix_of(address).to_string())
         }
     };
     let own: BTreeSet<String> = old.iter().filter_map(|it| network(*it)).collect();

@@ -12,7 +12,7 @@ mod suffix;
 mod unicode;
 
 pub use name::{LABEL_OCTETS_MAX, NAME_OCTETS_MAX, Name, NameError};
-pub(crate) use name::{push_relative_key, wire_is_at_or_below};
+pub(crate) use name::{label_text, push_relative_key, wire_is_at_or_below};
 pub use pasted::refang;
 pub use record::{Rdata, RdataError, Record, RecordType};
 pub use serial::Serial;

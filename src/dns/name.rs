@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -17,8 +18,10 @@ pub const LABEL_OCTETS_MAX: usize = 63;
 /// Invariant: 1 to [`NAME_OCTETS_MAX`] octets, ends with the root label, every label 1 to
 /// [`LABEL_OCTETS_MAX`] octets. Its order is the canonical order of RFC 4034 §6.1: by labels from
 /// the right.
+///
+/// The octets are shared: judging a domain copies its names thousands of times.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct Name(Box<[u8]>);
+pub struct Name(Arc<[u8]>);
 
 /// Why octets or text are no domain name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -61,7 +64,7 @@ pub enum NameError {
 impl Name {
     /// Returns the root.
     pub fn root() -> Self {
-        Self(Box::new([0]))
+        Self(Arc::new([0]))
     }
 
     /// Takes uncompressed wire octets and lower-cases them.
@@ -88,8 +91,12 @@ impl Name {
         if at != octets.len() {
             return Err(NameError::BadWire);
         }
+        let mut lower = [0; NAME_OCTETS_MAX];
+        let lower = &mut lower[..octets.len()];
+        lower.copy_from_slice(octets);
         // Length octets are below 64 and so never mistaken for upper-case letters' range 65..=90.
-        Ok(Self(octets.to_ascii_lowercase().into_boxed_slice()))
+        lower.make_ascii_lowercase();
+        Ok(Self(Arc::from(&*lower)))
     }
 
     /// Parses presentation form (RFC 1035 §5.1), with or without the final dot, with `\DDD` and
@@ -112,7 +119,7 @@ impl Name {
         for label in split_labels(text)? {
             let octets = label_octets(text, &label)?;
             if octets.len() > LABEL_OCTETS_MAX {
-                return Err(NameError::LabelTooLong(label));
+                return Err(NameError::LabelTooLong(label.into_owned()));
             }
             if octets.is_empty() {
                 return Err(NameError::EmptyLabel(text.to_owned()));
@@ -125,7 +132,7 @@ impl Name {
             return Err(NameError::TooLong);
         }
         wire.make_ascii_lowercase();
-        Ok(Self(wire.into_boxed_slice()))
+        Ok(Self(wire.into()))
     }
 
     /// Returns the wire octets, root label included.
@@ -285,7 +292,13 @@ impl<'a> Iterator for Labels<'a> {
 }
 
 /// Splits presentation form at its unescaped dots; a final dot ends the name.
-fn split_labels(text: &str) -> Result<Vec<String>, NameError> {
+fn split_labels(text: &str) -> Result<Vec<Cow<'_, str>>, NameError> {
+    let is_plain_text = |octet: u8| octet == b'.' || is_plain(octet);
+    if text.bytes().all(is_plain_text) {
+        let labels = text.strip_suffix('.').unwrap_or(text).split('.');
+        let labels: Vec<Cow<'_, str>> = labels.map(Cow::Borrowed).collect();
+        return without_empty_labels(text, labels);
+    }
     let mut labels = Vec::new();
     let mut label = String::new();
     let mut characters = text.chars();
@@ -307,21 +320,34 @@ fn split_labels(text: &str) -> Result<Vec<String>, NameError> {
                 return Err(NameError::NotOneWord(text.to_owned(), character));
             }
             // UTS 46 counts these as dots in a U-label.
-            '.' | '\u{3002}' | '\u{ff0e}' | '\u{ff61}' => labels.push(std::mem::take(&mut label)),
+            '.' | '\u{3002}' | '\u{ff0e}' | '\u{ff61}' => {
+                labels.push(Cow::Owned(std::mem::take(&mut label)));
+            }
             _ => label.push(character),
         }
     }
     if !label.is_empty() {
-        labels.push(label);
+        labels.push(Cow::Owned(label));
     }
-    if labels.iter().any(String::is_empty) {
-        return Err(NameError::EmptyLabel(text.to_owned()));
+    without_empty_labels(text, labels)
+}
+
+/// Returns the labels of a text, unless one of them is empty.
+fn without_empty_labels<'a>(
+    text: &str,
+    labels: Vec<Cow<'a, str>>,
+) -> Result<Vec<Cow<'a, str>>, NameError> {
+    match labels.iter().any(|label| label.is_empty()) {
+        true => Err(NameError::EmptyLabel(text.to_owned())),
+        false => Ok(labels),
     }
-    Ok(labels)
 }
 
 /// Turns one label of presentation form into its octets.
-fn label_octets(text: &str, label: &str) -> Result<Vec<u8>, NameError> {
+fn label_octets<'a>(text: &str, label: &'a str) -> Result<Cow<'a, [u8]>, NameError> {
+    if label.bytes().all(is_plain) {
+        return Ok(Cow::Borrowed(label.as_bytes()));
+    }
     if !label.is_ascii() {
         let bad = || NameError::BadUnicode(label.to_owned());
         let ascii = idna::domain_to_ascii(label).map_err(|_| bad())?;
@@ -330,7 +356,7 @@ fn label_octets(text: &str, label: &str) -> Result<Vec<u8>, NameError> {
             .bytes()
             .all(|it| it.is_ascii_graphic() && !b"\"();.".contains(&it));
         return if is_label {
-            Ok(ascii.into_bytes())
+            Ok(Cow::Owned(ascii.into_bytes()))
         } else {
             Err(bad())
         };
@@ -361,7 +387,7 @@ fn label_octets(text: &str, label: &str) -> Result<Vec<u8>, NameError> {
         octets.push(value);
         at += 4;
     }
-    Ok(octets)
+    Ok(Cow::Owned(octets))
 }
 
 /// Appends a label in presentation form: plain host name characters as they are, all else `\DDD`.
@@ -373,6 +399,18 @@ fn push_label(text: &mut String, label: &[u8]) {
         rest = &rest[at + 1..];
     }
     push_plain(text, rest);
+}
+
+/// Returns a label in presentation form.
+pub(crate) fn label_text(label: &[u8]) -> Cow<'_, str> {
+    match str::from_utf8(label) {
+        Ok(text) if label.iter().all(|octet| is_plain(*octet)) => Cow::Borrowed(text),
+        _ => {
+            let mut text = String::new();
+            push_label(&mut text, label);
+            Cow::Owned(text)
+        }
+    }
 }
 
 /// Returns whether an octet stands for itself in presentation form.

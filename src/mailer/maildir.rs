@@ -2,15 +2,16 @@
 //!
 //! The file's name is made of the Message-ID, so that a message delivered again after a crash finds
 //! itself there and is not delivered twice. A file of that name that holds something else is another mail:
-//! the message is written beside it.
+//! the message is written beside it. What root makes belongs to the owner of the folder that it is made in: a person
+//! who polls by hand leaves a Maildir that the service can go on with.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use ring::digest;
 
+use crate::file;
 use crate::outbox::Attempt;
 
 /// A Maildir.
@@ -37,10 +38,7 @@ impl MaildirMailer {
     fn write(&self, message_id: &str, octets: &[u8]) -> io::Result<String> {
         let [tmp, new, cur] = ["tmp", "new", "cur"].map(|folder| self.root.join(folder));
         for folder in [&tmp, &new, &cur] {
-            fs::DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(folder)?;
+            file::make_folders(folder, 0o700)?;
         }
         let name: String = message_id
             .chars()
@@ -63,7 +61,7 @@ impl MaildirMailer {
             return Ok(format!("already in {}", self.root.display()));
         }
         let temporary = tmp.join(&name);
-        let mut file = File::create(&temporary)?;
+        let mut file = file::make_anew(&temporary, 0o600)?;
         file.write_all(octets)?;
         // Before the rename, or a crash could leave an empty file under the final name.
         file.sync_all()?;

@@ -6,10 +6,10 @@
 
 use crate::config::FeedSource;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::config::{Config, Fault, Feeding, ProbeDomains, Source};
-use crate::file;
+use crate::file::{self, ServiceUser, Use, folder_of};
 use crate::pipeline::ingest::probe::read_targets;
 use crate::source::expand_glob;
 use crate::store::foreign_file;
@@ -49,6 +49,9 @@ pub fn check_surroundings(config: &Config) -> Vec<Fault> {
         if let Some(folder) = &mail.bounces {
             check.bounces(folder);
         }
+    }
+    if let Some(user) = ServiceUser::of(folder_of(config.store_url.beside())) {
+        check.uses_of_service(&user);
     }
     check.faults
 }
@@ -122,7 +125,7 @@ impl Check<'_> {
                 "the first poll makes it",
             );
         } else {
-            self.folder_to_write(key, &folder);
+            self.folder_to_write(key, folder);
         }
     }
 
@@ -156,7 +159,7 @@ impl Check<'_> {
         let is_open = mode(path).is_some_and(|mode| mode & OTHERS_WRITE != 0);
         let folder = folder_of(path);
         let is_replaceable =
-            mode(&folder).is_some_and(|mode| mode & (OTHERS_WRITE | STICKY) == OTHERS_WRITE);
+            mode(folder).is_some_and(|mode| mode & (OTHERS_WRITE | STICKY) == OTHERS_WRITE);
         let (what, cure) = match (is_open, is_replaceable) {
             (true, _) => (
                 format!("everybody can write {}", path.display()),
@@ -181,6 +184,73 @@ impl Check<'_> {
             let cure = "let the user that runs fluxwatch write it, or check as that user";
             self.warn(key, what, cure);
         }
+    }
+
+    /// Looks whether the user that runs the service may use what is named: another user checks, who may use more.
+    fn uses_of_service(&mut self, user: &ServiceUser) {
+        self.use_of_service(user, "store", &self.config.path, Use::Read);
+        for (key, path) in self.config.named_paths() {
+            match key.as_str() {
+                // Its folder is his.
+                "store.path" => {}
+                "events.path" | "metrics.textfile" => {
+                    self.use_of_service(user, &key, folder_of(&path), Use::Write);
+                }
+                "report.bounces" => self.use_of_service(user, &key, &path.join("new"), Use::Write),
+                // Files that were read are moved into folders below it.
+                _ if path.is_dir() && key.starts_with("source[") => {
+                    self.use_of_service(user, &key, &path, Use::Write);
+                }
+                _ if path.is_dir() => self.use_of_service(user, &key, &path, Use::List),
+                // One of a thousand files that are alike is enough.
+                _ => {
+                    let pattern = path.to_string_lossy();
+                    let files = match pattern.contains(PATTERN) {
+                        true => expand_glob(&pattern).unwrap_or_default(),
+                        false => vec![path.clone()],
+                    };
+                    if let Some(file) = files.last() {
+                        self.use_of_service(user, &key, file, Use::Read);
+                    }
+                }
+            }
+        }
+        let maildir = self.config.mail.as_ref();
+        let maildir = maildir.and_then(|mail| mail.url.strip_prefix("maildir://"));
+        if let Some(folder) = maildir.map(Path::new) {
+            let inner = ["new", "cur", "tmp"].map(|it| folder.join(it));
+            match folder.is_dir() {
+                true => inner
+                    .iter()
+                    .for_each(|it| self.use_of_service(user, "smtp.url", it, Use::Write)),
+                false => self.use_of_service(user, "smtp.url", folder_of(folder), Use::Write),
+            }
+        }
+    }
+
+    /// Warns of something that the user that runs the service may not use.
+    fn use_of_service(&mut self, user: &ServiceUser, key: &str, path: &Path, wanted: Use) {
+        let Some(closed) = user.is_kept_out_by(path, wanted) else {
+            return;
+        };
+        let ServiceUser { name, group, .. } = user;
+        let is_above = path.canonicalize().is_ok_and(|real| real != closed);
+        let (path, closed) = (path.display(), closed.display());
+        let (verb, bits) = match wanted {
+            Use::Read => ("read", "r"),
+            Use::List => ("read", "rx"),
+            Use::Write => ("write", "rwx"),
+        };
+        let what = format!(
+            "{path}: the user {name}, who owns the database's folder, cannot {verb} it; the service runs as that user"
+        );
+        let cure = match is_above {
+            true => format!(
+                "{name} cannot enter {closed}: name a file in a folder that {name} can enter, such as /etc/fluxwatch"
+            ),
+            false => format!("chgrp {group} {path} && chmod g+{bits} {path}"),
+        };
+        self.warn(key, what, &cure);
     }
 
     /// Looks at what a source reads.
@@ -247,11 +317,11 @@ impl Check<'_> {
     /// Looks at a file that others write, and that may not be there yet.
     fn file_to_come(&mut self, key: &str, path: &Path) {
         let folder = if names_folder(path) {
-            path.to_owned()
+            path
         } else {
             folder_of(path)
         };
-        if !is_folder(&folder) {
+        if !is_folder(folder) {
             self.error(
                 key,
                 format!("{} is no folder", folder.display()),
@@ -280,14 +350,14 @@ impl Check<'_> {
                 format!("{} is a folder", path.display()),
                 "name a file",
             );
-        } else if !is_folder(&folder) {
+        } else if !is_folder(folder) {
             self.error(
                 key,
                 format!("{} is no folder", folder.display()),
                 "make it, or name another",
             );
         } else {
-            self.folder_to_write(key, &folder);
+            self.folder_to_write(key, folder);
         }
     }
 
@@ -317,12 +387,15 @@ impl Check<'_> {
                 format!("{} is no folder", folder.display()),
                 "name a Maildir",
             );
-        } else if !is_folder(&folder_of(folder)) {
+        } else if !is_folder(folder_of(folder)) {
             let what = format!("{} is not there yet", folder_of(folder).display());
             self.warn(key, what, "the first delivery makes it");
         } else {
-            let above = folder_of(folder);
-            let written = if folder.exists() { folder } else { &above };
+            let written = if folder.exists() {
+                folder
+            } else {
+                folder_of(folder)
+            };
             self.folder_to_write(key, written);
         }
     }
@@ -350,14 +423,6 @@ impl Check<'_> {
 /// Returns whether a path ends as that of a folder does, whether or not there is one.
 fn names_folder(path: &Path) -> bool {
     path.as_os_str().as_encoded_bytes().ends_with(b"/")
-}
-
-/// Returns the folder of a file; the working folder for a bare name.
-fn folder_of(path: &Path) -> PathBuf {
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
-        _ => PathBuf::from("."),
-    }
 }
 
 /// Returns whether there is such a folder; the working folder where the path is empty.

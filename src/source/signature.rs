@@ -87,10 +87,42 @@ impl SignatureSaid {
             }
             (true, _) => format!("clock: {clocks}; {cure}"),
             (false, Some(_)) => format!("{fault} (rcode {rcode}); clock: {clocks}; {cure}"),
-            (false, None) if self.rcode == Rcode::NOERROR.to_int() => fault.to_string(),
-            (false, None) => format!("{fault} (rcode {rcode})"),
+            (false, None) if self.rcode == Rcode::NOERROR.to_int() => words_of(fault),
+            // Of a key that is not known some say nothing but the response code (NSD).
+            (false, None) if matches!(fault, ValidationError::ServerUnsigned) => {
+                let cure = match self.rcode == Rcode::NOTAUTH.to_int() {
+                    true => {
+                        "it does not know this key, or the secrets differ; give it the same name, algorithm and secret at both sides"
+                    }
+                    false => {
+                        "let its access list name the key, and give the key the same name, algorithm and secret at both sides"
+                    }
+                };
+                format!("the primary answers {rcode} without a signature: {cure}")
+            }
+            (false, None) => format!("rcode {rcode}: {}", words_of(fault)),
         })
     }
+}
+
+/// Returns what is wrong with a signature, and whose side has to do what.
+pub(super) fn words_of(fault: &ValidationError) -> String {
+    let cure = match fault {
+        ValidationError::ServerBadKey | ValidationError::BadKey => {
+            "BADKEY: the primary does not know this key; give it the same name and algorithm at both sides"
+        }
+        ValidationError::ServerBadSig | ValidationError::BadSig | ValidationError::BadTrunc => {
+            "BADSIG: the secrets differ; write the primary's secret into secret_file"
+        }
+        ValidationError::BadAlg => {
+            "the primary signs with another algorithm; give the key the same algorithm at both sides"
+        }
+        ValidationError::ServerUnsigned | ValidationError::TooManyUnsigned => {
+            "the primary does not sign its answer; let its access list name the key, not this machine's address alone"
+        }
+        _ => return fault.to_string(),
+    };
+    format!("{fault}: {cure}")
 }
 
 /// Returns a time of a signature as this program has times.

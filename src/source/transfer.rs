@@ -21,7 +21,7 @@ use tokio::time::timeout;
 
 use crate::dns::{Name, RecordType, Serial};
 use crate::source::catalog::{Catalog, CatalogReader};
-use crate::source::signature::SignatureSaid;
+use crate::source::signature::{SignatureSaid, words_of};
 use crate::source::stream::Connection;
 use crate::source::tls::TransferTls;
 use crate::source::wire::{
@@ -331,7 +331,7 @@ async fn run_unbounded<R: TransferReader>(
         // RFC 8945 §5.3.1: the last message must be signed.
         signer
             .done()
-            .map_err(|fault| Refusal::Tsig(fault.to_string()))?;
+            .map_err(|fault| Refusal::Tsig(words_of(&fault)))?;
     }
     Ok(end)
 }

@@ -15,6 +15,7 @@ mod lookup;
 mod open;
 mod poller;
 mod postgres;
+mod ranges;
 mod sets;
 mod sqlite;
 mod trees;

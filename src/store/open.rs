@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::path::Path;
 
+use crate::file;
 use crate::place::{ServerUrl, StoreUrl};
 use crate::store::door::{Db, Fault};
 use crate::store::error::StoreError;
@@ -10,7 +11,7 @@ use crate::store::handle::{FileSide, Opened, Store, StoreOptions};
 use crate::store::postgres::schema::Found;
 use crate::store::sqlite::connection::{check_library, copy_into};
 use crate::store::sqlite::dialect::DRAW_SECRETS;
-use crate::store::sqlite::file::{FileId, create_private, follow_link, give_to_owner_of_folder};
+use crate::store::sqlite::file::{FileId, PRIVATE, follow_link};
 use crate::store::sqlite::lock::has_more_names;
 use crate::store::sqlite::log::{Growth, Log};
 use crate::store::sqlite::migrate::{
@@ -60,11 +61,10 @@ impl Store {
             if !options.create {
                 return Err(StoreError::Missing(path.to_owned()));
             }
-            let made = create_private(path).map_err(|fault| StoreError::File {
+            file::make(path, PRIVATE).map_err(|fault| StoreError::File {
                 path: path.to_owned(),
                 fault,
             })?;
-            give_to_owner_of_folder(&made, path);
         }
         let file = FileId::of(path)?.ok_or_else(|| StoreError::Missing(path.to_owned()))?;
         // SQLite puts the log beside the name that was opened: through two names, two logs of one file would damage

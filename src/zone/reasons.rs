@@ -21,7 +21,7 @@ pub const REASONS: [Reason; 18] = [
     reason(
         "unreachable",
         "no connection",
-        "network, firewall, the primary; a primary that fails rests for 30 s, then longer, up to 30 min, while others are there",
+        "address and port in `primaries`, network, firewall, the primary; a primary that fails rests for 30 s, then longer, up to 30 min, while others are there",
     ),
     reason(
         "timeout",
@@ -52,12 +52,12 @@ pub const REASONS: [Reason; 18] = [
     reason(
         "rcode",
         "the primary answered with an error",
-        "its access list, the zone's name",
+        "at the primary: its access list, the zone's name, its log; the sentence says which",
     ),
     reason(
         "tsig",
         "a signature is missing or wrong",
-        "key, algorithm, both clocks (300 s)",
+        "name, algorithm and secret of the key at both sides, both clocks (300 s); the sentence says which",
     ),
     reason(
         "tls",

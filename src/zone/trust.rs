@@ -75,7 +75,7 @@ pub enum ZonemdRule {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// No primary could be reached.
-    #[error("no connection to {0}")]
+    #[error("no connection to {0}{cure}", cure = cure_of_connection(.0))]
     Unreachable(String),
     /// The primary did not go on in time.
     #[error("timed out: {0}")]
@@ -90,7 +90,7 @@ pub enum Refusal {
     #[error("behind: {0}")]
     Behind(String),
     /// The primary answered with an error.
-    #[error("primary answered {0}")]
+    #[error("primary answered {0}{cure}", cure = cure_of_rcode(.0))]
     Rcode(String),
     /// The transaction signature is missing or wrong.
     #[error("TSIG: {0}")]
@@ -133,6 +133,40 @@ pub enum Refusal {
     /// This machine could not take the version in.
     #[error("this machine: {0}")]
     Local(String),
+}
+
+/// Returns what helps where no connection could be made, as words that follow why; empty where nothing is known.
+fn cure_of_connection(what: &str) -> &'static str {
+    let has = |word: &str| what.contains(word);
+    match () {
+        () if has("refused") => {
+            ": nothing listens there; check address and port in `primaries`, and that the primary listens on it over TCP"
+        }
+        () if has("timed out") || has("no answer") => {
+            ": check the address in `primaries`, the route, and firewalls on the way"
+        }
+        () if has("unreachable") || has("No route") => {
+            ": check the address in `primaries` and this machine's route to it"
+        }
+        () => "",
+    }
+}
+
+/// Returns whose side has to do what where a primary answers with an error: words that follow the response code.
+fn cure_of_rcode(what: &str) -> &'static str {
+    match what.split(' ').next().unwrap_or_default() {
+        "REFUSED" => {
+            ": the primary does not let this machine transfer the zone; allow its address or its key there (BIND allow-transfer, Knot acl, NSD provide-xfr, PowerDNS ALLOW-AXFR-FROM or TSIG-ALLOW-AXFR)"
+        }
+        "NOTAUTH" => {
+            ": the primary does not serve this zone, or does not let this machine transfer it; check the zone's name at both sides, and the key and access list there"
+        }
+        "SERVFAIL" => {
+            ": the primary has the zone but cannot serve it; its log says why (a zone file that does not load, a zone that has expired)"
+        }
+        "NXDOMAIN" => ": the primary does not know this name; check the zone's name at both sides",
+        _ => "",
+    }
 }
 
 impl Refusal {

@@ -8,7 +8,7 @@ use fluxwatch::dns::Name;
 use fluxwatch::pipeline::{FeedImport, Pipeline, PollOptions};
 use fluxwatch::time::{SetClock, Timestamp};
 
-use crate::harness::Bench;
+use crate::harness::{Bench, poll};
 
 const BEGINS_AT: i64 = 1_790_000_000;
 
@@ -200,4 +200,84 @@ fn a_delegation_that_is_taken_away_ends_its_case_though_it_was_judged_a_minute_a
     );
     import(&pipeline, delegated(CHANGES, "") + "\n");
     assert_eq!(case()["state"], "mitigated");
+}
+
+/// The words of name servers of which no two are alike.
+const WORDS: [&str; 9] = [
+    "apple", "brick", "crane", "dough", "elbow", "flint", "grape", "hotel", "joker",
+];
+
+/// Lines in which a delegation gets other name servers each minute. It comes to review at the fourth, and to report soon
+/// after.
+fn delegation_that_turns() -> String {
+    let line = |(n, word): (i64, &&str)| {
+        let at = Timestamp::from_unix(BEGINS_AT + 60 * n);
+        format!(
+            "{{\"at\":\"{at}\",\"zone\":\"example.\",\"rrname\":\"bad.example.\",\"rrtype\":\"NS\",\"op\":\"set\",\"ttl\":60,\"rdata\":[\"ns1.{word}.test.\",\"ns2.{word}.test.\"]}}\n"
+        )
+    };
+    (0..).zip(&WORDS).map(line).collect()
+}
+
+/// Level, score and time of the last judgement of a case.
+fn standing_of(pipeline: &Pipeline) -> (String, f64, i64) {
+    let domain = Name::parse("bad.example.").expect("valid");
+    let row = pipeline.store().desk().find_case(&domain).expect("read");
+    let case = row.expect("there is a case").case;
+    let after = case.evaluated_at.unix() - BEGINS_AT;
+    (case.level.word().to_owned(), case.score, after)
+}
+
+#[test]
+fn change_that_was_left_is_judged_once_it_is_due_though_no_other_comes() {
+    let bench = Bench::new(
+        "[[source]]\nname = \"feed\"\nkind = \"feed\"\npath = \"f.ndjson\"\ncomplete = true\n",
+    );
+    bench.write("f.ndjson", delegation_that_turns());
+    let clock = Arc::new(SetClock::new(Timestamp::from_unix(BEGINS_AT + 500)));
+    let pipeline = bench.pipeline(clock.clone());
+    poll(&pipeline);
+    let left = standing_of(&pipeline);
+    assert_eq!((left.0.as_str(), left.2), ("review", 180));
+    // Nothing new, and not due: ten minutes after the last judgement.
+    clock.set(Timestamp::from_unix(BEGINS_AT + 779));
+    poll(&pipeline);
+    assert_eq!(standing_of(&pipeline), left);
+    clock.set(Timestamp::from_unix(BEGINS_AT + 780));
+    poll(&pipeline);
+    // As of the last change: what a feed says is judged by its own time.
+    let judged = ("report".to_owned(), 100.0, 480);
+    assert_eq!(standing_of(&pipeline), judged);
+    poll(&pipeline);
+    assert_eq!(standing_of(&pipeline), judged);
+}
+
+#[test]
+fn change_that_was_left_is_judged_when_the_time_of_its_source_has_come_there() {
+    let clock = Arc::new(SetClock::new(Timestamp::from_unix(BEGINS_AT + 200_000)));
+    let other = |after: i64| {
+        let at = Timestamp::from_unix(BEGINS_AT + after);
+        format!(
+            "{{\"at\":\"{at}\",\"zone\":\"example.\",\"rrname\":\"good.example.\",\"rrtype\":\"NS\",\"op\":\"set\",\"ttl\":60,\"rdata\":[\"ns{after}.good.test.\"]}}\n"
+        )
+    };
+    let bench = Bench::new("");
+    let pipeline = bench.pipeline(clock.clone());
+    import(&pipeline, delegation_that_turns());
+    assert_eq!(standing_of(&pipeline).2, 180);
+    import(&pipeline, other(779));
+    assert_eq!(standing_of(&pipeline).2, 180);
+    import(&pipeline, other(780));
+    let judged = ("report".to_owned(), 100.0, 480);
+    assert_eq!(standing_of(&pipeline), judged);
+    // All at once it comes to the same.
+    let whole = Bench::new("");
+    let pipeline = whole.pipeline(clock);
+    import(
+        &pipeline,
+        delegation_that_turns() + &other(779) + &other(780),
+    );
+    assert_eq!(standing_of(&pipeline), judged);
+    drop(pipeline);
+    assert_eq!(case_of(&whole), case_of(&bench));
 }

@@ -100,7 +100,9 @@ const PARSED: [(&str, &str); 1] = [(
     "does not end; `service` starts it in 20 tests",
 )];
 /// Programs of others in the manual, by the first word of a line, and where else they are run.
-const OTHERS: [(&str, &str); 24] = [
+const OTHERS: [(&str, &str); 27] = [
+    ("pdnsutil", "PowerDNS; tests/it/primaries.rs runs them"),
+    ("rm", "the machine's"),
     ("benches/large", "benches/full"),
     ("benches/many", "benches/full"),
     ("apt", "tests/package installs the package with dpkg"),
@@ -124,6 +126,7 @@ const OTHERS: [(&str, &str); 24] = [
     ("packaging/build", "tests/package"),
     ("systemctl", "the machine's"),
     ("tests/run", "runs this test"),
+    ("unset", "the shell's"),
     ("useradd", "the machine's"),
 ];
 

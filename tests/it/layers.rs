@@ -475,6 +475,19 @@ fn sql_stays_in_the_store() {
     }
 }
 
+#[test]
+fn ranges_of_names_are_written_once() {
+    // Written by hand, one of them joined two conditions by `or`, and read every name of a zone for each case.
+    for file in sources() {
+        let is_range = file.code.contains("|| '/'");
+        assert!(
+            !is_range || file.module == "store::ranges",
+            "{} writes a range of names: use store::ranges",
+            file.path.display()
+        );
+    }
+}
+
 /// Returns the text literals of code, each without its quotes.
 fn texts_of(code: &str) -> Vec<&str> {
     let (mut texts, mut rest) = (Vec::new(), code);

@@ -98,3 +98,67 @@ fn help_of_every_command_ends_with_an_example_of_it() {
         assert!(words.iter().all(|word| examples.contains(word)), "{help}");
     }
 }
+
+#[test]
+fn man_pages_name_pages_that_are_there_and_every_argument() {
+    let bench = Bench::new("");
+    let pages = pages(&bench);
+    let there: Vec<String> = pages
+        .iter()
+        .map(|page| {
+            page.file_stem()
+                .expect("a name")
+                .to_string_lossy()
+                .into_owned()
+        })
+        .collect();
+    for page in &pages {
+        let text = std::fs::read_to_string(page)
+            .expect("a page")
+            .replace("\\-", "-");
+        let plain = text
+            .replace("\\fB", "")
+            .replace("\\fI", "")
+            .replace("\\fR", "");
+        let related = plain.split(".SH \"SEE ALSO\"\n").nth(1).expect("see also");
+        for name in related.split([' ', '\n']).filter(|it| it.contains('(')) {
+            let name = name.split('(').next().expect("a name");
+            assert!(
+                there.iter().any(|it| it == name),
+                "{}: {name}",
+                page.display()
+            );
+        }
+        let stem = page.file_stem().expect("a name").to_string_lossy();
+        let head = plain.split(".SH NAME\n").nth(1).expect("a name");
+        assert!(
+            head.starts_with(&format!("{stem} - ")),
+            "{}: {}",
+            page.display(),
+            &head[..80]
+        );
+    }
+    let synopsis = |name: &str| {
+        let page = pages
+            .iter()
+            .find(|it| it.file_stem().is_some_and(|stem| stem == name));
+        let text = std::fs::read_to_string(page.expect("a page"))
+            .expect("read")
+            .replace("\\-", "-");
+        let plain = text
+            .replace("\\fB", "")
+            .replace("\\fI", "")
+            .replace("\\fR", "");
+        let part = plain.split(".SH SYNOPSIS\n").nth(1).expect("a synopsis");
+        part.split("\n.SH").next().expect("text").replace('\n', " ")
+    };
+    let import = synopsis("fluxwatch-import-zonefile");
+    assert!(import.contains("[--config FILE]"), "{import}");
+    assert!(import.contains("--zone ZONE"), "{import}");
+    assert!(
+        import.contains("FILE...") || import.contains("FILES..."),
+        "{import}"
+    );
+    assert!(synopsis("fluxwatch-explain").contains(" DOMAIN"));
+    assert!(synopsis("fluxwatch-cases-dismiss").contains("--reason REASON"));
+}

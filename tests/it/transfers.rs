@@ -81,16 +81,30 @@ fn bind_transfers_go_into_history() {
     check_primary(&Bind::start(folder.path(), &[("example.", &zone(1, 400))]));
 }
 
+/// Expects an error to say whose side has to do what.
+fn assert_says_what_to_do(status: &serde_json::Value) {
+    let error = status["last_error"].as_str().unwrap_or_default();
+    let cures = match status["refused_reason"].as_str() {
+        Some("unreachable") => {
+            &["nothing listens there; check address and port in `primaries`"][..]
+        }
+        Some("tsig") => &["secret", "at both sides"],
+        _ => &[
+            "allow its address or its key there",
+            "the zone's name at both sides",
+        ],
+    };
+    assert!(cures.iter().any(|cure| error.contains(cure)), "{status}");
+}
+
 /// Expects a poll to fail with a reason while history stays as it was.
 fn expect_refusal(bench: &Bench, zone: &str, before: &serde_json::Value, reasons: &[&str]) {
     bench.run(3, &["poll"]);
     let status = bench.status(zone);
     let reason = status["refused_reason"].as_str().unwrap_or_default();
     assert!(reasons.contains(&reason), "{status}");
-    assert!(
-        status["last_error"].is_string() && status["last_attempt_at"].is_string(),
-        "{status}"
-    );
+    assert!(status["last_attempt_at"].is_string(), "{status}");
+    assert_says_what_to_do(&status);
     for key in ["serial", "records", "last_success_at"] {
         assert_eq!(status[key], before[key], "{key}: {status}");
     }
@@ -152,6 +166,7 @@ fn check_refusals(primary: &Primary) {
         ["rcode", "tsig"].contains(&refused["refused_reason"].as_str().unwrap_or_default()),
         "{refused}"
     );
+    assert_says_what_to_do(&refused);
     assert_eq!(refused["serial"], serde_json::Value::Null);
 }
 

@@ -797,6 +797,7 @@ impl Ingest<'_> {
             outcome,
             timings: None,
         };
+        let stood_still = pass.summaries.is_empty() && refusal.is_none();
         let mut reports = Vec::new();
         for (zone, summary) in pass.summaries {
             self.store.zones().record_zone_attempt(&zone, now, None)?;
@@ -823,7 +824,8 @@ impl Ingest<'_> {
             } else {
                 of_zone.unwrap_or(event_now)
             };
-            self.judge.reevaluate(&zone, now, pass.options)?;
+            let look = self.judge.look_at_recorded(now, stood_still);
+            self.judge.reevaluate(&zone, look, pass.options)?;
         }
         if reports.is_empty() && refusal.is_none() && pass.aside.count() == 0 {
             reports.push(report(None, ZoneOutcome::Unchanged { serial: None }));
@@ -879,9 +881,8 @@ fn list_spool(folder: &Path) -> io::Result<Vec<PathBuf>> {
 /// Moves a file into a folder, which is made; one of the same name there is kept under another.
 fn move_into(path: &Path, folder: &Path) -> io::Result<()> {
     // Not the folders above it: a spool that was moved away is not made anew.
-    match fs::create_dir(folder) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-        _ => {}
+    if file::folder_of(folder).is_dir() {
+        file::make_folders(folder, 0o777)?;
     }
     let name = path.file_name().unwrap_or_default().to_owned();
     let mut target = folder.join(&name);

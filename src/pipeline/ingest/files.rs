@@ -233,8 +233,9 @@ impl Ingest<'_> {
             .zones()
             .find_zone(pass.zone)?
             .and_then(|zone| zone.version_at);
-        self.judge
-            .reevaluate(pass.zone, event_now.unwrap_or(now), pass.options)?;
+        let stood_still = summary.versions == 0 && refused.is_empty();
+        let look = (self.judge).look_at_recorded(event_now.unwrap_or(now), stood_still);
+        self.judge.reevaluate(pass.zone, look, pass.options)?;
         let mut outcomes = Vec::new();
         if summary.versions > 0 {
             outcomes.push(ZoneOutcome::Stored(summary));

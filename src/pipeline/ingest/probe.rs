@@ -6,6 +6,7 @@
 //! that is a change. A probe never ends another source's records, and its failures are gaps.
 
 use crate::pipeline::ingest::Ingest;
+use crate::pipeline::judge::look::Look;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -195,7 +196,7 @@ impl Ingest<'_> {
         for view in [View::Parent, View::Child] {
             self.judge.detect_view(domain, view, options)?;
         }
-        self.judge.reevaluate(domain, now, options)?;
+        self.judge.reevaluate(domain, Look::live(now), options)?;
         let outcome = match refused {
             Some(refusal) => ZoneOutcome::Refused(refusal),
             None if summary.versions == 0 => ZoneOutcome::Unchanged { serial: None },

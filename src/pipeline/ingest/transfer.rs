@@ -13,6 +13,7 @@
 //! table of digests is loaded only for a transfer that needs it.
 
 use crate::pipeline::ingest::Ingest;
+use crate::pipeline::judge::look::Look;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -309,7 +310,7 @@ impl Ingest<'_> {
             Ok(TransferResult::Nothing(soa)) => {
                 self.record_timers(&apex, soa)?;
                 self.store.zones().record_zone_attempt(&apex, now, None)?;
-                self.judge.reevaluate(&apex, now, options)?;
+                self.judge.reevaluate(&apex, Look::live(now), options)?;
                 let serial = job.zone.serial;
                 Ok(job.done(ZoneOutcome::Unchanged { serial }))
             }
@@ -557,7 +558,7 @@ impl Ingest<'_> {
         if job.zone.version_id.is_some() {
             self.judge.detect_zone(&job.zone.apex, options)?;
             self.judge
-                .reevaluate(&job.zone.apex, observed_at, options)?;
+                .reevaluate(&job.zone.apex, Look::live(observed_at), options)?;
         }
         if self.docket.is_none() {
             *job.timings.judged_ms.get_or_insert(0) += millis_since(started);

@@ -2,9 +2,15 @@
 //!
 //! A case is looked at again a whole number of hours after its last judgement, whenever somebody asks: so a history
 //! that is imported at once is reviewed and reported at the same times as one that was followed.
+//!
+//! A change that was left unjudged, since its case had been judged shortly before, is judged once it is due, whether
+//! another change comes or not. It is judged as of the last change until then, which is event time. Of a file or a feed
+//! that says no more, the wall clock says that no change is to be waited for any longer.
 
+use crate::pipeline::findings::find::{INTERVALS_MAX, QUICK_INTERVALS_MAX};
 use crate::pipeline::judge::Judge;
 use crate::pipeline::judge::detect::REEVALUATE_AFTER;
+use crate::pipeline::judge::look::Look;
 use std::collections::HashSet;
 
 use crate::case::Case;
@@ -20,18 +26,29 @@ use crate::time::{Span, Timestamp};
 const REEVALUATIONS_A_DAY: i64 = 24;
 
 impl Judge<'_> {
-    /// Judges the open cases of a zone up to `now`, or notes that they are to be.
+    /// Judges the open cases of a zone at the end of a pass over its source, or notes that they are to be.
     pub(in crate::pipeline) fn reevaluate(
         &self,
         apex: &Name,
-        now: Timestamp,
+        look: Look,
         options: &PollOptions,
     ) -> Result<(), PipelineError> {
         if let Some(docket) = &self.docket {
-            docket.note_again(apex, now);
+            docket.note_again(apex, look);
             return Ok(());
         }
-        self.reevaluate_due(Some(apex), |_| true, now, options)
+        self.judge_left(Some(apex), |_| true, look.known_until, options)?;
+        self.reevaluate_due(Some(apex), |_| true, look.now, options)
+    }
+
+    /// Returns how the cases of a recorded source are looked at after a pass over it. What stood still says by the wall
+    /// clock that nothing came; what brought something may bring more of the same time.
+    pub(in crate::pipeline) fn look_at_recorded(&self, now: Timestamp, stood_still: bool) -> Look {
+        let known_until = match stood_still {
+            true => now.max(self.clock.now()),
+            false => now,
+        };
+        Look { now, known_until }
     }
 
     /// Judges the open cases of some zones of a source up to `now`, or notes that they are to be.
@@ -46,10 +63,9 @@ impl Judge<'_> {
         match &self.docket {
             Some(docket) => {
                 // Few of many zones have an open case.
-                let cases = self
-                    .store
-                    .desk()
-                    .cases_to_judge(None, now - REEVALUATE_AFTER)?;
+                let desk = self.store.desk();
+                let mut cases = desk.cases_to_judge(None, now - REEVALUATE_AFTER)?;
+                cases.extend(desk.cases_due(None, now)?);
                 let due = cases.into_iter().map(|row| row.case.zone);
                 docket.note_sweep(source, due.filter(|it| zones.contains(it)).collect(), now);
                 Ok(())
@@ -65,6 +81,7 @@ impl Judge<'_> {
         now: Timestamp,
         options: &PollOptions,
     ) -> Result<(), PipelineError> {
+        self.judge_left(None, &is_among, now, options)?;
         self.reevaluate_due(None, is_among, now, options)
     }
 
@@ -75,7 +92,66 @@ impl Judge<'_> {
         version_at: Timestamp,
         options: &PollOptions,
     ) -> Result<(), PipelineError> {
-        self.reevaluate_due(Some(apex), |_| true, version_at - Span::seconds(1), options)
+        let before = version_at - Span::seconds(1);
+        self.judge_left(Some(apex), |_| true, before, options)?;
+        self.reevaluate_due(Some(apex), |_| true, before, options)
+    }
+
+    /// Judges the cases of some zones with changes that were left unjudged and are due by a time.
+    fn judge_left(
+        &self,
+        apex: Option<&Name>,
+        is_among: impl Fn(&Name) -> bool,
+        by: Timestamp,
+        options: &PollOptions,
+    ) -> Result<(), PipelineError> {
+        if self.parts.is_waiting() {
+            return Ok(());
+        }
+        loop {
+            let mut cases = self.store.desk().cases_due(apex, by)?;
+            cases.retain(|row| is_among(&row.case.zone));
+            let count = cases.len();
+            let mut due = Vec::with_capacity(count);
+            for row in cases {
+                if !self.is_put_off(&row)? {
+                    due.push(row);
+                }
+            }
+            let is_done = due.len() == count;
+            self.judge_cases(due.into_iter(), &|row| self.last_left(&row.case), options)?;
+            if is_done {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Puts off the case of a busy domain: it is judged once an hour, and when its change was left nobody looked whether
+    /// it is busy. Returns whether that was done.
+    fn is_put_off(&self, row: &CaseRow) -> Result<bool, PipelineError> {
+        let case = &row.case;
+        let (at, until) = (case.due_at, case.evaluated_at + REEVALUATE_AFTER);
+        let Some(at) = at.filter(|at| *at < until) else {
+            return Ok(false);
+        };
+        let quick = self.findings.range(at, QUICK_INTERVALS_MAX);
+        let is_busy = self.findings.has_many_names(&case.domain)?
+            || self.findings.is_busy(&case.domain, &quick)?;
+        if is_busy {
+            self.store.desk().set_due(row.id, until)?;
+        }
+        Ok(is_busy)
+    }
+
+    /// Returns as of when the changes of a case that were left unjudged are judged: the last of them until it is due.
+    fn last_left(&self, case: &Case) -> Result<Timestamp, PipelineError> {
+        let due_at = case.due_at.unwrap_or(case.evaluated_at);
+        let range = self.findings.range(due_at, INTERVALS_MAX);
+        let windows = self.findings.load_windows(&case.domain, &range)?;
+        let changes = windows.change_times();
+        let last = changes.range(..=due_at).next_back().copied();
+        // Of a line that came late nothing is newer than what was judged.
+        Ok(last.map_or(case.evaluated_at, |at| at.max(case.evaluated_at)))
     }
 
     /// Judges the open cases of some zones at each look that was due by `now`.
@@ -95,17 +171,18 @@ impl Judge<'_> {
                 .desk()
                 .cases_to_judge(apex, now - REEVALUATE_AFTER)?;
             let among = cases.into_iter().filter(|row| is_among(&row.case.zone));
-            if !self.reevaluate_case(among, now, options)? {
+            let next = |row: &CaseRow| Ok(next_reevaluation(&row.case, &self.config.detect, now));
+            if !self.judge_cases(among, &next, options)? {
                 return Ok(());
             }
         }
     }
 
-    /// Judges cases at the look that is next for each. Returns whether there was any.
-    fn reevaluate_case(
+    /// Judges cases, each as of a time of its own. Returns whether there was any.
+    fn judge_cases(
         &self,
         cases: impl Iterator<Item = CaseRow>,
-        now: Timestamp,
+        time_of: &dyn Fn(&CaseRow) -> Result<Timestamp, PipelineError>,
         options: &PollOptions,
     ) -> Result<bool, PipelineError> {
         let mut cases = cases.peekable();
@@ -114,7 +191,7 @@ impl Judge<'_> {
             let mut judged = Judged::default();
             let reading = self.store.begin_reading()?;
             while let Some(row) = cases.next_if(|_| !judged.is_full()) {
-                let at = next_reevaluation(&row.case, &self.config.detect, now);
+                let at = time_of(&row)?;
                 let judgement = self.judge_whole(&row.case.domain, at)?;
                 let standing = self.standing(&row.case.domain, at)?;
                 judged.add(row.case.domain, judgement, standing);

@@ -10,7 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::case::{Case, CaseState, Observation, Standing, observe};
-use crate::detector::{AddressWindow, AliasWindow, DetectPolicy, Level, NameserverWindow, Stay};
+use crate::detector::{
+    AddressWindow, AliasWindow, DetectPolicy, Level, NameserverWindow, Stay, judge_planes,
+};
 use crate::dns::{Name, case_domain};
 use crate::pipeline::error::PipelineError;
 use crate::pipeline::findings::windows::{ADDRESSES_SINCE, DomainWindows, Range};
@@ -233,17 +235,19 @@ impl Judge<'_> {
                 )?));
             }
             let mut at_now = cut(windows, popular.as_ref(), now - policy.memory, now);
-            let found = self
+            let last_change_at = at_now.last_change_at(now);
+            let planes = self
                 .findings
-                .judge_windows(domain, &mut at_now, policy, now, until)?;
+                .judge_planes(domain, &mut at_now, policy, now, until)?;
+            let finding = judge_planes(domain, planes, now);
             let observation = Observation {
-                finding: found.finding.as_ref(),
-                last_change_at: found.last_change_at,
+                finding: finding.as_ref(),
+                last_change_at,
                 standing: standing(&at_now, policy, now),
                 now,
             };
             case = observe(case.as_ref(), &observation, policy).map(|(case, _)| case);
-            if let (Some(case), Some(finding)) = (&case, &found.finding) {
+            if let (Some(case), Some(finding)) = (&case, &finding) {
                 note(&mut replayed, case, finding, now);
             }
             if enough.is_some() && replayed.as_ref().map(|it| it.peak) >= enough {

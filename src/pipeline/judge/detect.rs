@@ -79,6 +79,8 @@ impl Judgement {
 #[derive(Default)]
 pub(in crate::pipeline) struct Judged {
     domains: Vec<(Name, Judgement, Standing)>,
+    /// Cases whose change is left for now, each with the time by which it is judged.
+    left: Vec<(i64, Timestamp)>,
     /// How many values the findings hold.
     value_count: usize,
 }
@@ -100,10 +102,31 @@ impl Judged {
         self.domains.push((domain, judgement, standing));
     }
 
+    /// Notes that a change of a case is left for now. The first that is left says by when.
+    fn leave(&mut self, row: &CaseRow, pause: Span) {
+        if row.case.due_at.is_none() {
+            self.left.push((row.id, row.case.evaluated_at + pause));
+        }
+    }
+
+    /// Returns whether nothing is to be written.
+    fn is_empty(&self) -> bool {
+        self.domains.is_empty() && self.left.is_empty()
+    }
+
     /// Returns whether no more is to be added.
     pub(in crate::pipeline) fn is_full(&self) -> bool {
-        self.domains.len() >= CASES_AT_A_TIME || self.value_count >= VALUES_AT_A_TIME
+        self.domains.len() + self.left.len() >= CASES_AT_A_TIME
+            || self.value_count >= VALUES_AT_A_TIME
     }
+}
+
+/// What comes of a change of a domain.
+enum Outcome {
+    /// It was judged.
+    Judged(Judgement),
+    /// It is judged so long after its case was judged last, at the latest.
+    Left(Span),
 }
 
 /// How a domain is judged at a change.
@@ -228,7 +251,7 @@ impl Judge<'_> {
             }
         }
         drop(reading);
-        if judged.domains.is_empty() && glue.is_empty() {
+        if judged.is_empty() && glue.is_empty() {
             self.store.lookup().note_judged(zone.id, version_id);
             return Ok(());
         }
@@ -254,10 +277,14 @@ impl Judge<'_> {
         let _sight = self.sight(&names, at)?;
         for (done, (domain, touched)) in (1..).zip(domains) {
             let case = cases.get(domain);
-            let judgement = self.judge_change(domain, touched, case, at)?;
-            let judgement = judgement.filter(|it| it.finding.is_some() || case.is_some());
-            if let Some(judgement) = judgement {
-                judged.add(domain.clone(), judgement, self.standing(domain, at)?);
+            match (self.judge_change(domain, touched, case, at)?, case) {
+                (Outcome::Judged(judgement), _)
+                    if judgement.finding.is_some() || case.is_some() =>
+                {
+                    judged.add(domain.clone(), judgement, self.standing(domain, at)?);
+                }
+                (Outcome::Left(pause), Some(row)) => judged.leave(row, pause),
+                _ => {}
             }
             if judged.is_full() {
                 return Ok(done);
@@ -305,6 +332,9 @@ impl Judge<'_> {
         judged: Judged,
         options: &PollOptions,
     ) -> Result<(), PipelineError> {
+        for (id, due_at) in judged.left {
+            self.store.desk().set_due(id, due_at)?;
+        }
         let mut moved = BTreeMap::new();
         for (domain, judgement, standing) in judged.domains {
             if let Some(id) = self.move_case(&domain, &judgement, standing)? {
@@ -557,8 +587,7 @@ impl Judge<'_> {
         Ok(Judgement::of(domain, planes, last_change_at, now))
     }
 
-    /// Judges a domain at a change; planes that changed too seldom to be watched are left out. `None` for a busy
-    /// domain that is to be judged later.
+    /// Judges a domain at a change, or leaves it; planes that changed too seldom to be watched are left out.
     ///
     /// However often it has changed, a change costs no more than [`QUICK_INTERVALS_MAX`] intervals and once an hour
     /// of event time [`INTERVALS_MAX`]. A busy one without a case is judged in full once these say anything. One of
@@ -571,7 +600,7 @@ impl Judge<'_> {
         touched: &BTreeSet<Name>,
         case: Option<&CaseRow>,
         now: Timestamp,
-    ) -> Result<Option<Judgement>, PipelineError> {
+    ) -> Result<Outcome, PipelineError> {
         let mut busy = Pace::of_busy(case, now);
         let quick = self.findings.range(now, QUICK_INTERVALS_MAX);
         if busy == Pace::Later && self.standing(domain, now)? != Standing::Active {
@@ -579,11 +608,11 @@ impl Judge<'_> {
         }
         let was_judged = |row: &CaseRow| was_judged_lately(&row.case, now);
         if busy == Pace::Later && case.is_some_and(was_judged) {
-            return Ok(None);
+            return Ok(Outcome::Left(REEVALUATE_CHANGED_AFTER));
         }
         let has_many_names = self.findings.has_many_names(domain)?;
         if busy == Pace::Later && (has_many_names || self.findings.is_busy(domain, &quick)?) {
-            return Ok(None);
+            return Ok(Outcome::Left(REEVALUATE_AFTER));
         }
         let touched = if has_many_names {
             Some(self.findings.most_changed(domain, touched, &quick)?)
@@ -605,7 +634,7 @@ impl Judge<'_> {
             let is_quick = is_first && (left_out_until.is_some() || has_many_names);
             let pace = if is_quick { busy } else { Pace::Full };
             if pace == Pace::Later {
-                return Ok(None);
+                return Ok(Outcome::Left(REEVALUATE_AFTER));
             }
             if !is_quick || pace == Pace::IfSuspected {
                 windows
@@ -619,7 +648,7 @@ impl Judge<'_> {
                     if let Some(until) = left_out_until {
                         tracing::info!(%domain, "domain {domain}: has changed too often to be judged whole at {now}: what ended by {until} is left out");
                     }
-                    return Ok(Some(judgement));
+                    return Ok(Outcome::Judged(judgement));
                 }
             }
             limit = INTERVALS_MAX;

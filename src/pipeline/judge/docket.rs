@@ -9,6 +9,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::dns::Name;
+use crate::pipeline::judge::look::Look;
 use crate::store::View;
 use crate::time::Timestamp;
 
@@ -63,7 +64,14 @@ pub(in crate::pipeline) struct ZoneMatter {
     /// Views with versions that may not be judged yet.
     pub(in crate::pipeline) views: Vec<View>,
     /// When open cases without changes are judged again, if they are.
-    pub(in crate::pipeline) again: Option<Timestamp>,
+    pub(in crate::pipeline) again: Option<Look>,
+}
+
+impl ZoneMatter {
+    /// Notes that open cases are looked at once more.
+    fn look_again(&mut self, look: Look) {
+        self.again = Some(self.again.map_or(look, |known| known.or_later(look)));
+    }
 }
 
 /// Members of a catalog that stand, whose open cases are judged again.
@@ -103,9 +111,9 @@ impl Docket {
         });
     }
 
-    /// Notes that the open cases of a zone are to be judged at a time.
-    pub(in crate::pipeline) fn note_again(&self, apex: &Name, at: Timestamp) {
-        self.note_zone(apex, |matter| matter.again = matter.again.max(Some(at)));
+    /// Notes that the open cases of a zone are to be looked at.
+    pub(in crate::pipeline) fn note_again(&self, apex: &Name, look: Look) {
+        self.note_zone(apex, |matter| matter.look_again(look));
     }
 
     /// Notes that the open cases of some zones are to be judged at a time. What the same source noted before and
@@ -150,7 +158,9 @@ impl Docket {
                         matter.views.push(view);
                     }
                 }
-                matter.again = matter.again.max(left.again);
+                if let Some(look) = left.again {
+                    matter.look_again(look);
+                }
             }),
             Subject::Sweep(source, sweep) => {
                 let mut waiting = self.waiting();
@@ -272,11 +282,12 @@ mod tests {
         docket.note_versions(&a, View::Zone);
         docket.note_versions(&b, View::Zone);
         docket.note_versions(&a, View::Zone);
-        docket.note_again(&a, Timestamp::from_unix(2));
-        docket.note_again(&a, Timestamp::from_unix(1));
+        let look = |now| Look::live(Timestamp::from_unix(now));
+        docket.note_again(&a, look(2));
+        docket.note_again(&a, look(1));
         let matter = ZoneMatter {
             views: vec![View::Zone],
-            again: Some(Timestamp::from_unix(2)),
+            again: Some(look(2)),
         };
         assert_eq!(
             next(&docket),

@@ -36,8 +36,8 @@ impl Judge<'_> {
                     for view in zone.views {
                         self.judge_versions(&apex, view, options)?;
                     }
-                    if let Some(at) = zone.again {
-                        self.reevaluate(&apex, at, options)?;
+                    if let Some(look) = zone.again {
+                        self.reevaluate(&apex, look, options)?;
                     }
                 }
                 (None, Subject::Sweep(_, sweep)) => {
@@ -77,8 +77,8 @@ impl Judge<'_> {
                         return Ok(Some(Matter(Subject::Zone(apex.clone(), left))));
                     }
                 }
-                if let Some(at) = zone.again {
-                    self.reevaluate(apex, at, options)?;
+                if let Some(look) = zone.again {
+                    self.reevaluate(apex, look, options)?;
                 }
             }
             Subject::Sweep(_, sweep) => {

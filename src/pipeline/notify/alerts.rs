@@ -3,9 +3,7 @@
 
 use crate::pipeline::notify::Notify;
 use std::collections::HashSet;
-use std::fs::OpenOptions;
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use serde::Serialize;
@@ -13,6 +11,7 @@ use serde::Serialize;
 use crate::case::{CaseState, JUDGED_ANEW};
 use crate::config::{Config, Feeding, MailConfig, ProbeDomains, Schedule, Source};
 use crate::detector::Level;
+use crate::file;
 use crate::mailer::{Draft, Layout, compose, envelope_address};
 use crate::pipeline::error::PipelineError;
 use crate::report::{
@@ -580,11 +579,7 @@ impl Notify<'_> {
                     .map_err(|fault| PipelineError::Local(fault.into()))?;
                 text.push(b'\n');
             }
-            let file = OpenOptions::new()
-                .append(true)
-                .create(true)
-                .mode(0o640)
-                .open(path);
+            let file = file::append_or_make(path, 0o640);
             let mut file = file.map_err(PipelineError::Local)?;
             let length = file.metadata().map_err(PipelineError::Local)?.len();
             let written = file.write_all(&text).and_then(|()| file.sync_data());

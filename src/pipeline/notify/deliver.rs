@@ -368,8 +368,8 @@ impl Notify<'_> {
             let moved = folder
                 .join("cur")
                 .join(format!("{}{flags}", name.to_string_lossy()));
-            if let Err(fault) =
-                fs::create_dir_all(folder.join("cur")).and_then(|()| fs::rename(&path, moved))
+            if let Err(fault) = file::make_folders(&folder.join("cur"), 0o700)
+                .and_then(|()| fs::rename(&path, moved))
             {
                 tracing::error!("{}: {fault}", path.display());
             }

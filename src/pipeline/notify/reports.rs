@@ -42,6 +42,15 @@ struct Notifying<'a> {
     leads: RefCell<HashMap<i64, Rc<[CaseRow]>>>,
 }
 
+/// What is told of a case that the desk ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    /// A closure goes to these; only to webhooks where there are none.
+    Mailed(Vec<String>),
+    /// Nothing, and why.
+    Held(HoldReason),
+}
+
 impl Notifying<'_> {
     /// Returns the cases of a campaign that were told of in a thread of their own, in the order of their numbers.
     fn leads_of(&self, campaign: i64, store: &Store) -> Result<Rc<[CaseRow]>, PipelineError> {
@@ -632,6 +641,31 @@ impl Notify<'_> {
         } else {
             Ok(())
         }
+    }
+
+    /// Returns what is told of a case that the desk has ended, `row` as it stands then. `None` of a case that goes on, and
+    /// of one of which nobody was told.
+    pub fn ending_of_case(&self, row: &CaseRow) -> Result<Option<Ending>, PipelineError> {
+        if is_working(&row.case) || !row.case.reported {
+            return Ok(None);
+        }
+        let now = self.clock.now();
+        let notifying = Notifying {
+            exemptions: self.store.desk().exemptions_in_force(now)?,
+            findings: &BTreeMap::new(),
+            wanted: self.mail().is_some() || !self.config.webhooks.is_empty(),
+            now,
+            leads: RefCell::default(),
+        };
+        let context = self.mail_context(row, None, &notifying)?;
+        let rules = self.mail().map_or(RULES, |mail| mail.rules);
+        Ok(Some(match decide_mail(&row.case, &context, &rules) {
+            Decision::Send(_) => {
+                let to = self.desk_addressees(&row.case).into_iter();
+                Ending::Mailed(to.map(|it| it.address).collect())
+            }
+            Decision::Hold(reason) => Ending::Held(reason),
+        }))
     }
 
     /// Returns what the registrar's records say of a domain.

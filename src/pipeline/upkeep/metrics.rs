@@ -6,10 +6,11 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
-use std::io;
+use std::io::{self, Write as _};
 use std::path::Path;
 
 use crate::config::CanaryConfig;
+use crate::file;
 use crate::pipeline::findings::canary::check_canary;
 use crate::pipeline::parts::{WAITS_KEY, made_key};
 use crate::store::{Part, Standby, Store, StoreError, ZoneStatus};
@@ -217,7 +218,8 @@ fn write_tables(page: &mut Page, store: &Store) -> Result<(), StoreError> {
 pub fn write_textfile(path: &Path, page: &str) -> io::Result<()> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".new");
-    fs::write(&temporary, page)?;
+    // The collector runs as another user.
+    file::make_anew(Path::new(&temporary), 0o644)?.write_all(page.as_bytes())?;
     fs::rename(&temporary, path)
 }
 

@@ -9,6 +9,7 @@ use crate::dns::Name;
 use crate::store::desk::Desk;
 use crate::store::door::{Db, Fault, IntoValue, Row, Texts, Value, ValueRef, params};
 use crate::store::error::StoreError;
+use crate::store::keys::ZoneId;
 use crate::store::sqlite::dialect::{IN_ORDER, RANDOM_DIGITS, by_index, texts_of};
 use crate::time::Timestamp;
 
@@ -39,7 +40,7 @@ pub struct CaseEventRow {
 const CASES_OF_TRAIT_MAX: i64 = 256;
 /// The columns of a case, in the order that [`read_case`] expects.
 const COLUMNS: &str = "c.id, c.domain, z.name as zone, c.verdict, c.level, c.peak_level, c.state, c.score, c.first_detected_at, c.last_change_at, c.evaluated_at, c.revision, c.reported, c.told_size, c.digest_due,
-     c.pending_since_at, c.campaign_id, c.told_at, c.reviewed_at, c.thread_id, c.assignee, c.dismissed_as, c.held, c.told_verdicts";
+     c.pending_since_at, c.campaign_id, c.told_at, c.reviewed_at, c.thread_id, c.due_at, c.assignee, c.dismissed_as, c.held, c.told_verdicts";
 
 /// A case as it stands in a row.
 struct RawCase {
@@ -53,8 +54,8 @@ struct RawCase {
     reported: bool,
     told_size: u32,
     digest_due: bool,
-    /// pending since, campaign, told, reviewed, thread
-    numbers: [Option<i64>; 5],
+    /// pending since, campaign, told, reviewed, thread, due
+    numbers: [Option<i64>; 6],
     /// assignee, dismissed as, held
     texts: [Option<String>; 3],
     told_verdicts: String,
@@ -177,7 +178,40 @@ impl Desk<'_> {
         rows.into_iter().map(|raw| self.finish_case(raw)).collect()
     }
 
+    /// Returns the cases of a zone, or of all, with changes that were left unjudged and are due by a time; in the order
+    /// of their numbers. What is over is judged by the next change. Found by an index of these alone.
+    pub fn cases_due(
+        &self,
+        apex: Option<&Name>,
+        by: Timestamp,
+    ) -> Result<Vec<CaseRow>, StoreError> {
+        let sql = format!(
+            "select {COLUMNS}
+               from abuse_case c {by_due} {IN_ORDER} zone z on z.id = c.zone_id
+              where c.due_at <= ?1 and c.state in ('open', 'acknowledged', 'dismissed')
+                    and (cast(?2 as text) is null or z.name = ?2)
+              order by c.id",
+            by_due = by_index("case_left")
+        );
+        let rows = self
+            .store
+            .run(|db| db.query(&sql, params![by, apex.map(Name::to_string)], read_case))?;
+        rows.into_iter().map(|raw| self.finish_case(raw)).collect()
+    }
+
+    /// Notes by when a case with a change that was left unjudged is due; never earlier than was noted.
+    pub fn set_due(&self, id: i64, due_at: Timestamp) -> Result<(), StoreError> {
+        self.store.run(|db| {
+            let sql = "update abuse_case set due_at = ?2 where id = ?1 and (due_at is null or due_at < ?2)";
+            db.execute(sql, params![id, due_at])
+        })?;
+        Ok(())
+    }
+
     /// Writes a case and appends to its log. Returns the case's number.
+    ///
+    /// Of a case whose words are as before, as most are that are judged again, only the rest is written: each list of
+    /// words that SQLite checks a word against is a table that it builds, and these took longer than all else.
     pub fn save_case(
         &self,
         case: &Case,
@@ -190,38 +224,40 @@ impl Desk<'_> {
             .find_any_view(&case.zone)?
             .ok_or_else(|| self.store.damaged(format!("no zone {}", case.zone)))?;
         self.store.run(|db| {
-            let sql = "insert into abuse_case (domain, zone_id, verdict, level, peak_level, state,
-                                               score, first_detected_at, last_change_at,
-                                               evaluated_at, revision, pending_since_at, reported,
-                                               told_at, told_verdicts, told_size, thread_id,
-                                               digest_due, held, assignee, dismissed_as, reviewed_at)
-                       values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-                       on conflict (domain)
-                         do update set zone_id = excluded.zone_id, verdict = excluded.verdict,
-                                       level = excluded.level, peak_level = excluded.peak_level,
-                                       state = excluded.state, score = excluded.score,
-                                       last_change_at = excluded.last_change_at,
-                                       evaluated_at = excluded.evaluated_at,
-                                       revision = excluded.revision,
-                                       pending_since_at = excluded.pending_since_at,
-                                       reported = excluded.reported, told_at = excluded.told_at,
-                                       told_verdicts = excluded.told_verdicts,
-                                       told_size = excluded.told_size,
-                                       thread_id = excluded.thread_id,
-                                       digest_due = excluded.digest_due, held = excluded.held,
-                                       assignee = excluded.assignee,
-                                       dismissed_as = excluded.dismissed_as,
-                                       reviewed_at = excluded.reviewed_at
-                       returning id";
-            let told_verdicts = case.told.verdicts.iter().map(|it| it.word()).collect::<Vec<_>>().join(",");
-            let id: i64 = db.write_returning_one(sql, params![case.domain.to_string(), zone.id, case.verdict.word(), case.level.word(), case.peak_level.word(), case.state.word(), case.score, case.first_detected_at, case.last_change_at, case.evaluated_at, case.revision, case.pending_since, case.reported, case.told.at, told_verdicts, case.told.size, case.told.thread, case.told.digest_due, case.told.held, case.assignee, case.dismissed_as.map(DismissReason::word), case.reviewed_at],
-                |row| row.get("id"),
-            )?;
-            let sql = format!("insert into case_event (case_id, at, actor, from_state, to_state, note, uid)
-                               values (?, ?, ?, ?, ?, ?, {RANDOM_DIGITS})");
+            let domain = case.domain.to_string();
+            let words = params![
+                domain,
+                zone.id,
+                case.verdict.word(),
+                case.level.word(),
+                case.peak_level.word(),
+                case.state.word()
+            ];
+            let sql = "select id
+                         from abuse_case
+                        where domain = ? and zone_id = ? and verdict = ? and level = ?
+                              and peak_level = ? and state = ?";
+            let id = match db.first_value::<i64>(sql, words)? {
+                Some(id) => {
+                    write_numbers(db, id, case)?;
+                    id
+                }
+                None => write_whole(db, zone.id, case)?,
+            };
+            let sql = format!(
+                "insert into case_event (case_id, at, actor, from_state, to_state, note, uid)
+                               values (?, ?, ?, ?, ?, ?, {RANDOM_DIGITS})"
+            );
             let mut append = db.prepare(&sql)?;
             for event in events {
-                append.execute(params![id, event.at, actor, event.from.map(CaseState::word), event.to.word(), event.note])?;
+                append.execute(params![
+                    id,
+                    event.at,
+                    actor,
+                    event.from.map(CaseState::word),
+                    event.to.word(),
+                    event.note
+                ])?;
             }
             Ok(id)
         })
@@ -471,7 +507,14 @@ impl Desk<'_> {
     fn finish_case(&self, raw: RawCase) -> Result<CaseRow, StoreError> {
         let id = raw.id;
         let [domain, zone, verdict, level, peak_level, state] = &raw.words;
-        let [pending_since, campaign, told_at, reviewed_at, thread] = raw.numbers;
+        let [
+            pending_since,
+            campaign,
+            told_at,
+            reviewed_at,
+            thread,
+            due_at,
+        ] = raw.numbers;
         let [assignee, dismissed_as, held] = raw.texts;
         let bad =
             |what: &str, word: &str| self.store.damaged(format!("case {id}: {what} {word:?}"));
@@ -497,6 +540,7 @@ impl Desk<'_> {
             first_detected_at: Timestamp::from_unix(raw.times[0]),
             last_change_at: Timestamp::from_unix(raw.times[1]),
             evaluated_at: Timestamp::from_unix(raw.times[2]),
+            due_at: due_at.map(Timestamp::from_unix),
             pending_since: pending_since.map(Timestamp::from_unix),
             revision: raw.revision,
             reported: raw.reported,
@@ -507,6 +551,101 @@ impl Desk<'_> {
         };
         Ok(CaseRow { id, case, campaign })
     }
+}
+
+/// Writes a case, new or not. Returns its number.
+fn write_whole(db: &Db, zone: ZoneId, case: &Case) -> Result<i64, Fault> {
+    let sql = "insert into abuse_case (domain, zone_id, verdict, level, peak_level, state,
+                                       score, first_detected_at, last_change_at,
+                                       evaluated_at, revision, pending_since_at, reported,
+                                       told_at, told_verdicts, told_size, thread_id,
+                                       digest_due, held, assignee, dismissed_as, reviewed_at, due_at)
+               values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+               on conflict (domain)
+                 do update set zone_id = excluded.zone_id, verdict = excluded.verdict,
+                               level = excluded.level, peak_level = excluded.peak_level,
+                               state = excluded.state, score = excluded.score,
+                               last_change_at = excluded.last_change_at,
+                               evaluated_at = excluded.evaluated_at,
+                               revision = excluded.revision,
+                               pending_since_at = excluded.pending_since_at,
+                               reported = excluded.reported, told_at = excluded.told_at,
+                               told_verdicts = excluded.told_verdicts,
+                               told_size = excluded.told_size,
+                               thread_id = excluded.thread_id,
+                               digest_due = excluded.digest_due, held = excluded.held,
+                               assignee = excluded.assignee,
+                               dismissed_as = excluded.dismissed_as,
+                               reviewed_at = excluded.reviewed_at,
+                               due_at = excluded.due_at
+               returning id";
+    db.write_returning_one(
+        sql,
+        params![
+            case.domain.to_string(),
+            zone,
+            case.verdict.word(),
+            case.level.word(),
+            case.peak_level.word(),
+            case.state.word(),
+            case.score,
+            case.first_detected_at,
+            case.last_change_at,
+            case.evaluated_at,
+            case.revision,
+            case.pending_since,
+            case.reported,
+            case.told.at,
+            told_verdicts(case),
+            case.told.size,
+            case.told.thread,
+            case.told.digest_due,
+            case.told.held,
+            case.assignee,
+            case.dismissed_as.map(DismissReason::word),
+            case.reviewed_at,
+            case.due_at
+        ],
+        |row| row.get("id"),
+    )
+}
+
+/// Writes what of a case may change beside its zone, verdict, levels and state.
+fn write_numbers(db: &Db, id: i64, case: &Case) -> Result<usize, Fault> {
+    let sql = "update abuse_case
+                  set score = ?, last_change_at = ?, evaluated_at = ?, revision = ?,
+                      pending_since_at = ?, reported = ?, told_at = ?, told_verdicts = ?,
+                      told_size = ?, thread_id = ?, digest_due = ?, held = ?, assignee = ?,
+                      dismissed_as = ?, reviewed_at = ?, due_at = ?
+                where id = ?";
+    db.execute(
+        sql,
+        params![
+            case.score,
+            case.last_change_at,
+            case.evaluated_at,
+            case.revision,
+            case.pending_since,
+            case.reported,
+            case.told.at,
+            told_verdicts(case),
+            case.told.size,
+            case.told.thread,
+            case.told.digest_due,
+            case.told.held,
+            case.assignee,
+            case.dismissed_as.map(DismissReason::word),
+            case.reviewed_at,
+            case.due_at,
+            id
+        ],
+    )
+}
+
+/// Returns the verdicts that were told of a case, as they are written.
+fn told_verdicts(case: &Case) -> String {
+    let words = case.told.verdicts.iter().map(|it| it.word());
+    words.collect::<Vec<_>>().join(",")
 }
 
 /// Returns those of some cases, with their campaigns, that share enough with a case: of each campaign the first.
@@ -572,6 +711,7 @@ fn read_case(row: &Row<'_>) -> Result<RawCase, Fault> {
             row.get("told_at")?,
             row.get("reviewed_at")?,
             row.get("thread_id")?,
+            row.get("due_at")?,
         ],
         texts: [
             row.get("assignee")?,
@@ -600,4 +740,89 @@ fn traits_of(db: &Db, id: i64) -> Result<HashSet<TraitKey>, Fault> {
     let sql = "select value from case_trait where case_id = ?";
     let traits = db.query(sql, [id], |row| row.value_at(0).map(trait_key))?;
     Ok(traits.into_iter().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::store::handle::{Store, StoreOptions};
+    use crate::store::keys::SourceKind;
+
+    use super::*;
+
+    #[test]
+    fn case_is_found_as_it_was_saved_last_whatever_of_it_changed() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let options = StoreOptions {
+            reverse_index: false,
+            create: true,
+        };
+        let store = Store::open(folder.path().join("f.db"), options).expect("opened");
+        let name = |text: &str| Name::parse(text).expect("valid");
+        let source = store.zones().ensure_source("feed", SourceKind::Feed);
+        let zone = name("example");
+        let made = store.zones().ensure_zone(&zone, source.expect("made"));
+        made.expect("made");
+        let at = |hour: i64| Timestamp::from_unix(1_790_000_000 + 3600 * hour);
+        let first = Case {
+            domain: name("bad.example"),
+            zone,
+            verdict: Verdict::NsFlux,
+            level: Level::Review,
+            peak_level: Level::Review,
+            state: CaseState::Open,
+            score: 50.5,
+            first_detected_at: at(0),
+            last_change_at: at(0),
+            evaluated_at: at(0),
+            pending_since: None,
+            revision: 0,
+            reported: false,
+            told: Told::default(),
+            assignee: None,
+            dismissed_as: None,
+            reviewed_at: None,
+        };
+        let looked_at_again = Case {
+            score: 60.25,
+            last_change_at: at(1),
+            evaluated_at: at(2),
+            pending_since: Some(at(2)),
+            ..first.clone()
+        };
+        let worse = Case {
+            level: Level::Report,
+            peak_level: Level::Report,
+            verdict: Verdict::DoubleFlux,
+            ..looked_at_again.clone()
+        };
+        let told = Case {
+            pending_since: None,
+            revision: 1,
+            reported: true,
+            told: Told {
+                at: Some(at(3)),
+                verdicts: vec![Verdict::DoubleFlux, Verdict::NsFlux],
+                size: 7,
+                thread: Some(1),
+                digest_due: true,
+                held: Some("one mail an hour".to_owned()),
+            },
+            assignee: Some("anna".to_owned()),
+            ..worse.clone()
+        };
+        let over = Case {
+            state: CaseState::Dismissed,
+            dismissed_as: Some(DismissReason::ALL[0]),
+            reviewed_at: Some(at(4)),
+            told: Told::default(),
+            assignee: None,
+            ..told.clone()
+        };
+        for case in [&first, &looked_at_again, &worse, &told, &over, &first] {
+            let id = store.desk().save_case(case, &[], "anna").expect("saved");
+            assert_eq!(id, 1);
+            let found = store.desk().find_case(&case.domain).expect("read");
+            assert_eq!(found.map(|row| row.case).as_ref(), Some(case));
+        }
+    }
 }

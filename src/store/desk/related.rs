@@ -8,6 +8,8 @@ use crate::dns::Name;
 use crate::store::desk::Desk;
 use crate::store::door::params;
 use crate::store::error::StoreError;
+use crate::store::ranges::is_at_or_below;
+use crate::store::sqlite::dialect::IN_ORDER;
 
 /// The most name servers of a case that are looked for among others.
 const HOSTS_MAX: usize = 64;
@@ -64,17 +66,21 @@ impl Desk<'_> {
         let count = count as i64;
         match covers {
             Exempt::Nameserver(host) | Exempt::Operator(host) => self.store.run(|db| {
-                // Names stand with their labels reversed: what is below one begins with it and a dot.
+                let is_operator = matches!(covers, Exempt::Operator(_));
+                let these = if is_operator {
+                    is_at_or_below("h.name", "?1")
+                } else {
+                    "h.name = ?1".to_owned()
+                };
                 let sql = format!(
                     "select distinct t.case_id
                        from host h
-                            join case_trait t on t.kind = 'host' and t.value = h.id /* as data */
+                            {IN_ORDER} case_trait t on t.kind = 'host' and t.value = h.id /* as data */
                             join abuse_case c on c.id = t.case_id
-                      where (h.name = ?1 or ?2 and h.name >= ?1 || '.' and h.name < ?1 || '/') and {open}
-                      order by t.case_id limit ?3"
+                      where {these} and {open}
+                      order by t.case_id limit ?2"
                 );
-                let is_operator = matches!(covers, Exempt::Operator(_));
-                db.values(&sql, params![host_key(host), is_operator, count])
+                db.values(&sql, params![host_key(host), count])
             }),
             Exempt::Addresses(first, last) => self.store.run(|db| {
                 let sql = format!(

@@ -8,15 +8,15 @@
 use std::fs;
 use std::hash::Hasher;
 use std::io::{self, BufReader, BufWriter, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::dns::{Name, Record};
+use crate::file;
 use crate::store::door::Value;
 use crate::store::error::StoreError;
 use crate::store::ledger::Ledger;
 use crate::store::sqlite::dialect::IN_ORDER;
-use crate::store::sqlite::file::with_suffix;
+use crate::store::sqlite::file::{PRIVATE, with_suffix};
 use crate::store::zones::watched::ZoneState;
 use crate::zone::{DigestTable, Slot};
 
@@ -111,14 +111,7 @@ impl Ledger<'_> {
         }
         let checksum = self.store.key.checksum(&entry);
         entry.extend_from_slice(&checksum.to_le_bytes());
-        let append = || {
-            let mut file = fs::OpenOptions::new()
-                .create(true)
-                .append(true)
-                .mode(0o600)
-                .open(&journal)?;
-            file.write_all(&entry)
-        };
+        let append = || file::append_or_make(&journal, PRIVATE)?.write_all(&entry);
         // An entry that was written in part fails its checksum, and the table is made anew.
         let is_noted = fits && append().is_ok();
         if !is_noted {
@@ -296,12 +289,9 @@ impl CacheWriter {
     /// Begins the file at `path` of so many slots of a version.
     fn create(ledger: &Ledger<'_>, path: PathBuf, version_id: i64, count: u64) -> io::Result<Self> {
         let folder = path.parent().expect("the path was joined to a folder");
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)?;
+        file::make_folders(folder, 0o700)?;
         let temporary = path.with_extension("new");
-        let file = fs::File::create(&temporary)?;
+        let file = file::make_anew(&temporary, PRIVATE)?;
         let mut writer = Self {
             path,
             temporary: Some(temporary),

@@ -10,6 +10,7 @@ use crate::store::error::StoreError;
 use crate::store::keys::{EntityKey, ZoneId};
 use crate::store::lookup::Lookup;
 use crate::store::lookup::window::{Extent, Interval};
+use crate::store::ranges::is_at_or_below;
 use crate::time::Timestamp;
 
 /// How many owners are looked at for those that lead to an operator. Chosen by hand: some 20 ms, however many names
@@ -91,9 +92,9 @@ impl Lookup<'_> {
             return Ok(Vec::new());
         };
         let range = if key.is_empty() {
-            "?2 = ''"
+            "?2 = ''".to_owned()
         } else {
-            "(name = ?2 or name >= ?2 || '.' and name < ?2 || '/')"
+            is_at_or_below("name", "?2")
         };
         let sql = format!(
             "select r.rrtype, r.rdata

@@ -12,6 +12,7 @@ use crate::store::lookup::Lookup;
 use crate::store::lookup::answer::{ChangeRow, Coarse, History, RecordRow, last_seen};
 use crate::store::lookup::question::{CoveredName, HistoryScope, Wanted};
 use crate::store::lookup::spans::Stay;
+use crate::store::ranges::{is_at_or_below, is_below};
 use crate::store::zones::enclosing::EnclosingZone;
 
 /// How many zones below a name are listed at a time.
@@ -209,16 +210,12 @@ impl Lookup<'_> {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         // A zone below the name is covered whole; its apex too.
         let key = name.relative_key(&zone.apex);
-        // '/' follows '.', so that the range holds exactly the keys that go on with a label.
         let range = match (scope, key.as_deref()) {
-            (_, None) | (HistoryScope::AtOrBelow, Some("")) => "name >= ?2",
-            (HistoryScope::Name, _) => "name = ?2",
-            // A range first, which the index serves; what lies in it beside the name's own is sieved out.
-            (HistoryScope::AtOrBelow, _) => {
-                "name >= ?2 and name < ?2 || '/' and (name = ?2 or name >= ?2 || '.')"
-            }
-            (HistoryScope::Below, Some("")) => "name > ?2",
-            (HistoryScope::Below, _) => "name >= ?2 || '.' and name < ?2 || '/'",
+            (_, None) | (HistoryScope::AtOrBelow, Some("")) => "name >= ?2".to_owned(),
+            (HistoryScope::Name, _) => "name = ?2".to_owned(),
+            (HistoryScope::AtOrBelow, _) => is_at_or_below("name", "?2"),
+            (HistoryScope::Below, Some("")) => "name > ?2".to_owned(),
+            (HistoryScope::Below, _) => is_below("name", "?2"),
         };
         let after_sql = if after.is_some() {
             "name > ?4"

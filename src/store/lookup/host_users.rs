@@ -7,6 +7,7 @@ use crate::store::door::Numbers;
 use crate::store::error::StoreError;
 use crate::store::keys::ZoneId;
 use crate::store::lookup::Lookup;
+use crate::store::ranges::is_at_or_below;
 use crate::store::sqlite::dialect::{IN_ORDER, rows_of};
 
 /// Who uses a name server.
@@ -237,12 +238,14 @@ impl Lookup<'_> {
             .relative_key(&Name::root())
             .expect("every name is below the root");
         self.store.run(|db| {
-            let sql = "
-                select exists (
+            let sql = format!(
+                "select exists (
                     select 1 from host h
-                     where (h.name = ?1 or h.name >= ?1 || '.' and h.name < ?1 || '/')
-                       and exists (select 1 from popularity p where p.user_of = h.id))";
-            db.value(sql, [key])
+                     where {}
+                       and exists (select 1 from popularity p where p.user_of = h.id))",
+                is_at_or_below("h.name", "?1")
+            );
+            db.value(&sql, [key])
         })
     }
 
@@ -255,11 +258,12 @@ impl Lookup<'_> {
         let key = host
             .relative_key(&Name::root())
             .expect("every name is below the root");
-        let below = " union all select id from host where name >= ?1 || '.' and name < ?1 || '/'";
-        let sql = format!(
-            "select id from host where name = ?1{}",
-            if whole_operator { below } else { "" }
-        );
+        let these = if whole_operator {
+            is_at_or_below("name", "?1")
+        } else {
+            "name = ?1".to_owned()
+        };
+        let sql = format!("select id from host where {these}");
         self.store.run(|db| db.values(&sql, [key]))
     }
 }

@@ -8,6 +8,7 @@ use crate::store::door::{Numbers, params};
 use crate::store::error::StoreError;
 use crate::store::keys::{EntityKey, ZoneId};
 use crate::store::lookup::Lookup;
+use crate::store::ranges::{is_at_or_below, is_below};
 use crate::store::sqlite::dialect::{IN_ORDER, rows_of};
 use crate::store::zones::enclosing::EnclosingZone;
 use crate::time::Timestamp;
@@ -128,9 +129,9 @@ impl Lookup<'_> {
             return Ok(false);
         };
         let range = if key.is_empty() {
-            "?2 = ''"
+            "?2 = ''".to_owned()
         } else {
-            "name >= ?2 || '.' and name < ?2 || '/'"
+            is_below("name", "?2")
         };
         let sql = format!(
             "select exists (select 1 from owner where zone_id = ?1 and {range} limit 1 offset ?3)"
@@ -153,9 +154,9 @@ impl Lookup<'_> {
             return Ok(Vec::new());
         };
         let range = if key.is_empty() {
-            "?2 = ''"
+            "?2 = ''".to_owned()
         } else {
-            "(o.name = ?2 or o.name >= ?2 || '.' and o.name < ?2 || '/')"
+            is_at_or_below("o.name", "?2")
         };
         let buckets = self.store.zones().buckets_since(zone, Some(since))?;
         let (first, last) = (

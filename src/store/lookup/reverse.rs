@@ -7,13 +7,14 @@
 //! state of its own, and told between two. What is told is the state of the first page all the same: what came later
 //! is left out, what ended later is told as there, once.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::dns::{Name, RecordType, Serial};
+use crate::dns::{Name, RecordType};
+use crate::store::caches::VersionRow;
 use crate::store::door::{Fault, Row, Value, params};
 use crate::store::error::StoreError;
 use crate::store::handle::StoreTx;
@@ -99,16 +100,23 @@ impl ReverseCursor {
 struct UserRow {
     rdata: Value,
     place: [i64; 3],
-    ttl: u32,
+    /// `None` for the usual one of the zone.
+    ttl: Option<u32>,
     baseline: bool,
-    added: (i64, Option<u32>),
-    removed: Option<(i64, Option<u32>)>,
     added_id: i64,
-    /// Of a past record: when its zone was last looked at while it was there.
-    looked_at: Option<i64>,
-    source_id: i64,
+    /// Of a past record, also where it was there in the state that is told.
+    removed_id: Option<i64>,
     owner_key: String,
     zone_id: i64,
+}
+
+/// The versions at the ends of a row.
+struct Ends<'a> {
+    added: &'a VersionRow,
+    /// The version that ended it, if it had ended in the state that is told.
+    removed: Option<&'a VersionRow>,
+    /// Of a past record: when its zone was last looked at while it was there.
+    looked_at: Option<Timestamp>,
 }
 
 impl UserRow {
@@ -161,15 +169,17 @@ impl Range {
         });
     }
 
-    /// Returns whether a row is told, and makes of it what it was in the state that is told.
-    fn is_of_the_state(&self, row: &mut UserRow, is_past: bool, view: View) -> bool {
+    /// Returns whether a row is told as one that had ended, or that was there; `None` if it is not told at all.
+    fn has_ended(&self, row: &UserRow, view: View) -> Option<bool> {
         // What others recorded is written anew when more of it comes: a row's number says nothing of its age.
         if view != View::Passive && row.added_id > self.newest {
-            return false;
+            return None;
         }
-        let removed_id = row.place[2];
-        if !is_past || removed_id <= self.newest {
-            return true;
+        let Some(removed_id) = row.removed_id else {
+            return Some(false);
+        };
+        if removed_id <= self.newest {
+            return Some(true);
         }
         // It ended meanwhile: the page that has its place may have told it as there, or come after its end.
         let here = key(&row.rdata, row.place[1]);
@@ -185,13 +195,10 @@ impl Range {
             to.is_some_and(|(rdata, owner)| key(rdata, *owner) < here)
         });
         match self.seen.get(page).filter(is_within) {
-            Some(page) if removed_id > page.state => false,
-            Some(_) if view != View::Passive => {
-                row.removed = None;
-                true
-            }
+            Some(page) if removed_id > page.state => None,
+            Some(_) if view != View::Passive => Some(false),
             // An earlier lookup has told what lies before the cursor, in a state of its own.
-            _ => true,
+            _ => Some(true),
         }
     }
 }
@@ -217,6 +224,7 @@ struct Shared {
 struct SharedZone {
     apex: Arc<Name>,
     view: View,
+    usual_ttl: Option<u32>,
     looked_at: Option<Timestamp>,
 }
 
@@ -328,21 +336,38 @@ impl Lookup<'_> {
             let bound = params![
                 from.rdata, range.last, place[0], place[1], place[2], rows_max
             ];
-            statement.query(bound, read_user)
+            statement.query(bound, |row| read_user(row, is_past))
         })?;
         let mut page = UsersPage::default();
         if rows.len() == ROWS_A_PAGE {
             page.next = rows.last().map(|row| row.cursor(is_past));
         }
-        for mut row in rows {
-            let here = row.cursor(is_past);
+        let ends = rows
+            .iter()
+            .flat_map(|row| [Some(row.added_id), row.removed_id]);
+        let ends: BTreeSet<i64> = ends.flatten().collect();
+        // A few versions, which each record would be joined to.
+        let versions = self.versions(ends.into_iter().collect())?;
+        let version = |id: i64| {
+            let found = versions.binary_search_by_key(&id, |row| row.end.version_id);
+            let found = found.map(|at| &versions[at]);
+            found.map_err(|_| self.lost_version(id))
+        };
+        for row in rows {
             let view = self.user_zone(&row, shared)?.view;
-            if !range.is_of_the_state(&mut row, is_past, view) {
+            let Some(has_ended) = range.has_ended(&row, view) else {
                 continue;
-            }
-            let removed_at = row.removed.map(|(at, _)| Timestamp::from_unix(at));
-            if wanted.has_stay(Timestamp::from_unix(row.added.0), removed_at) {
-                let record = self.finish_user(range.rtype, row, shared)?;
+            };
+            let removed = row.removed_id.map(version).transpose()?;
+            let ends = Ends {
+                added: version(row.added_id)?,
+                removed: removed.filter(|_| has_ended),
+                looked_at: removed.and_then(|it| it.before),
+            };
+            let removed_at = ends.removed.map(|it| it.end.at);
+            if wanted.has_stay(ends.added.end.at, removed_at) {
+                let here = row.cursor(is_past);
+                let record = self.finish_user(range.rtype, row, &ends, shared)?;
                 page.records.push((record, here));
             }
         }
@@ -393,35 +418,36 @@ impl Lookup<'_> {
         &self,
         rtype: RecordType,
         row: UserRow,
+        ends: &Ends<'_>,
         shared: &mut Shared,
     ) -> Result<RecordRow, StoreError> {
         let zone = self.user_zone(&row, shared)?.clone();
-        let source = match shared.sources.entry(row.source_id) {
+        let (added, removed) = (ends.added, ends.removed);
+        let source = match shared.sources.entry(added.source_id) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(unknown) => {
-                unknown.insert(self.store.zones().source_name(row.source_id)?.into())
+                unknown.insert(self.store.zones().source_name(added.source_id)?.into())
             }
         };
-        let added_at = Timestamp::from_unix(row.added.0);
-        let removed_at = row.removed.map(|(at, _)| Timestamp::from_unix(at));
+        let added_at = added.end.at;
+        let removed_at = removed.map(|it| it.end.at);
         // Of a past record, also of one that was there in the state that is told.
-        let looked_at = row.looked_at.map(Timestamp::from_unix);
         let looked_at = match removed_at {
-            Some(_) => looked_at,
-            None => looked_at.or(zone.looked_at),
+            Some(_) => ends.looked_at,
+            None => ends.looked_at.or(zone.looked_at),
         };
         Ok(RecordRow {
             owner: Name::from_relative_key(&row.owner_key, &zone.apex)
                 .map(Arc::new)
                 .map_err(|fault| self.store.damaged(fault.to_string()))?,
             rdata: self.store.ledger().read_rdata(rtype.code(), &row.rdata)?,
-            ttl: row.ttl,
+            ttl: row.ttl.or(zone.usual_ttl).unwrap_or_default(),
             zone: Arc::clone(&zone.apex),
             view: zone.view,
             added_at,
-            added_serial: row.added.1.map(Serial),
+            added_serial: added.end.serial,
             removed_at,
-            removed_serial: row.removed.and_then(|(_, serial)| serial).map(Serial),
+            removed_serial: removed.and_then(|it| it.end.serial),
             last_seen_at: last_seen(zone.view, added_at, removed_at, looked_at),
             source: Arc::clone(source),
             baseline: row.baseline,
@@ -430,9 +456,9 @@ impl Lookup<'_> {
 
     /// Reads what the records of a zone share.
     fn shared_zone(&self, id: i64) -> Result<SharedZone, StoreError> {
-        let (name, view, looked_at): (String, String, Option<i64>) = self.store.run(|db| {
+        let (name, view, looked_at, usual_ttl) = self.store.run(|db| {
             let sql = format!(
-                "select z.name, z.view, n.observed_at, n.seen_until_at, {SEEN_AT} as seen_at
+                "select z.name, z.view, z.usual_ttl, n.observed_at, n.seen_until_at, {SEEN_AT} as seen_at
                    from zone z left join version n on n.id = z.version_id
                   where z.id = ?"
             );
@@ -440,13 +466,15 @@ impl Lookup<'_> {
                 let newest: Option<i64> = row.get("observed_at")?;
                 let later: [Option<i64>; 2] = [row.get("seen_until_at")?, row.get("seen_at")?];
                 let looked_at = newest.map(|at| later.into_iter().flatten().fold(at, i64::max));
-                Ok((row.get("name")?, row.get("view")?, looked_at))
+                let words: (String, String) = (row.get("name")?, row.get("view")?);
+                Ok((words.0, words.1, looked_at, row.get("usual_ttl")?))
             })
         })?;
         Ok(SharedZone {
             view: View::parse(&view)
                 .ok_or_else(|| self.store.damaged(format!("view {view:?} of zone {name}")))?,
             apex: Arc::new(self.store.read_name(&name)?),
+            usual_ttl,
             looked_at: looked_at.map(Timestamp::from_unix),
         })
     }
@@ -459,28 +487,18 @@ fn users_sql(rtype: RecordType, is_past: bool) -> String {
     let code = rtype.code();
     if is_past {
         format!(
-            "select p.rdata, p.bucket as place_1, p.owner_id as place_2, p.removed_id as place_3,
-                    coalesce(p.ttl, z.usual_ttl) as ttl, p.baseline, a.observed_at as added_at,
-                    a.serial as added_serial, d.observed_at as removed_at,
-                    d.serial as removed_serial,
-                    (select coalesce(q.seen_until_at, q.observed_at)
-                       from version q where q.id = d.previous_id) as looked_at,
-                    a.source_id, o.name as owner_key, o.zone_id, p.added_id
-               from past_record p join version a on a.id = p.added_id
-                    join version d on d.id = p.removed_id
-                    join owner o on o.id = p.owner_id
-                    join zone z on z.id = o.zone_id
+            "select p.rdata, p.bucket, p.owner_id, p.removed_id, p.ttl, p.baseline, p.added_id,
+                    o.name as owner_key, o.zone_id
+               from past_record p join owner o on o.id = p.owner_id
               where p.rrtype = {code} and p.rdata <= ?2
                     and (p.rdata, p.bucket, p.owner_id, p.removed_id) > (?1, ?3, ?4, ?5)
               order by p.rdata, p.bucket, p.owner_id, p.removed_id limit ?6"
         )
     } else {
         format!(
-            "select r.rdata, r.owner_id as place_1, 0 as place_2, 0 as place_3, r.ttl, r.baseline,
-                    a.observed_at as added_at, a.serial as added_serial, null as removed_at,
-                    null as removed_serial, null as looked_at, a.source_id, o.name as owner_key,
-                    o.zone_id, r.added_id
-               from record r join version a on a.id = r.added_id join owner o on o.id = r.owner_id
+            "select r.rdata, r.owner_id, 0 as place_2, 0 as place_3, r.ttl, r.baseline, r.added_id,
+                    o.name as owner_key, o.zone_id
+               from record r join owner o on o.id = r.owner_id
               where r.rrtype = {code} and r.rdata <= ?2 and (r.rdata, r.owner_id) > (?1, ?3)
                     and ?4 = ?5
               order by r.rdata, r.owner_id limit ?6"
@@ -493,26 +511,17 @@ fn is_same_type(rdata: &Value, rtype: RecordType) -> bool {
     matches!(rdata, Value::Integer(_)) == (rtype == RecordType::Ns)
 }
 
-/// Reads a row.
-fn read_user(row: &Row<'_>) -> Result<UserRow, Fault> {
+/// Reads a row: by place, for a name server has millions.
+fn read_user(row: &Row<'_>, is_past: bool) -> Result<UserRow, Fault> {
+    let place = [row.at(1)?, row.at(2)?, row.at(3)?];
     Ok(UserRow {
-        rdata: row.get("rdata")?,
-        place: [
-            row.get("place_1")?,
-            row.get("place_2")?,
-            row.get("place_3")?,
-        ],
-        ttl: row.get("ttl")?,
-        baseline: row.get("baseline")?,
-        added: (row.get("added_at")?, row.get("added_serial")?),
-        removed: match row.get::<Option<i64>>("removed_at")? {
-            Some(at) => Some((at, row.get("removed_serial")?)),
-            None => None,
-        },
-        looked_at: row.get("looked_at")?,
-        source_id: row.get("source_id")?,
-        owner_key: row.get("owner_key")?,
-        zone_id: row.get("zone_id")?,
-        added_id: row.get("added_id")?,
+        rdata: row.at(0)?,
+        place,
+        ttl: row.at(4)?,
+        baseline: row.at(5)?,
+        added_id: row.at(6)?,
+        removed_id: is_past.then_some(place[2]),
+        owner_key: row.at(7)?,
+        zone_id: row.at(8)?,
     })
 }

@@ -10,6 +10,7 @@ use crate::store::door::{Fault, Numbers, Row, Texts, Value, params};
 use crate::store::error::StoreError;
 use crate::store::keys::{View, ZoneId};
 use crate::store::lookup::Lookup;
+use crate::store::ranges::is_below;
 use crate::store::sqlite::dialect::{IN_ORDER, rows_of, texts_of};
 use crate::time::Timestamp;
 
@@ -139,9 +140,9 @@ impl Lookup<'_> {
             .map(|(key, place)| (key.as_str(), *place))
             .collect();
         let keys = Texts(domains.iter().map(|(key, _)| key.clone()).collect());
-        let below = "o.name >= w.value || '.' and o.name < w.value || '/'";
+        let below = is_below("o.name", "w.value");
         let mut parts = Vec::new();
-        for (is_itself, is_part) in [(true, "o.name = w.value"), (false, below)] {
+        for (is_itself, is_part) in [(true, "o.name = w.value"), (false, below.as_str())] {
             let rows: Vec<Part> = self.store.run(|db| {
                 let sql = format!(
                     "select o.id, w.value

@@ -16,6 +16,7 @@ use crate::store::error::StoreError;
 use crate::store::handle::Store;
 use crate::store::keys::{EntityKey, ZoneId};
 use crate::store::lookup::Lookup;
+use crate::store::ranges::is_below;
 use crate::store::sqlite::dialect::{IN_ORDER, rows_of, texts_of};
 use crate::time::Timestamp;
 
@@ -106,9 +107,10 @@ impl<'a> Lookup<'a> {
                    from {list} w
                   where exists (select 1
                                   from owner
-                                 where zone_id = ?1 and name >= w.value || '.' and name < w.value || '/'
+                                 where zone_id = ?1 and {below}
                                  limit 1 offset ?3)",
-                list = texts_of("?2")
+                list = texts_of("?2"),
+                below = is_below("name", "w.value")
             );
             db.values(&sql, params![zone, keys, seen.names_max as i64])
         })?;
@@ -343,9 +345,10 @@ impl<'a> Lookup<'a> {
                                        and exists (select 1 from popularity p where p.user_of = h.id))
                         or exists (select 1
                                      from host h
-                                    where h.name >= w.value || '.' and h.name < w.value || '/'
+                                    where {below}
                                           and exists (select 1 from popularity p where p.user_of = h.id))",
-                list = texts_of("?")
+                list = texts_of("?"),
+                below = is_below("h.name", "w.value")
             );
             db.values(&sql, [Texts(keys.collect())])
         })?;

@@ -218,7 +218,10 @@ impl Lookup<'_> {
 
     /// Returns versions in the order of their numbers, in which they are asked for; those that are not there are
     /// left out.
-    fn versions(&self, mut ids: Vec<i64>) -> Result<Vec<VersionRow>, StoreError> {
+    pub(in crate::store) fn versions(
+        &self,
+        mut ids: Vec<i64>,
+    ) -> Result<Vec<VersionRow>, StoreError> {
         // Outside of a transaction every statement may read another state.
         let known = self.store.known_versions.as_ref();
         let mut known = known

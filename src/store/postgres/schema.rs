@@ -11,7 +11,11 @@ const TABLES: &str = include_str!("schema.sql");
 const MADE: i32 = 13;
 
 /// What a migration after [`MADE`] changes, in order.
-const MIGRATIONS: [&str; 0] = [];
+const MIGRATIONS: [&str; 1] = [
+    // 14: by when a case with a change that was left unjudged is judged.
+    "alter table abuse_case add column due_at bigint;
+     create index case_left on abuse_case (due_at) where due_at is not null",
+];
 
 /// The schema that this program knows.
 pub(in crate::store) const SCHEMA: i32 = MADE + MIGRATIONS.len() as i32;

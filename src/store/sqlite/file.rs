@@ -1,12 +1,15 @@
 //! The files of a database: which one a path leads to, and how one is made.
 
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::Metadata;
 use std::io;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::file;
 use crate::store::error::{StoreError, unusable};
+
+/// The mode of a file that only its owner reads.
+pub(in crate::store) const PRIVATE: u32 = 0o600;
 
 /// Device and number of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,31 +50,4 @@ pub(in crate::store) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)
-}
-
-/// Gives a file that root has just made at `path` to the owner of its folder: the poller runs as that user, and could
-/// not open it. Nothing happens where another user made it. Never a file that was there before: the path could lead
-/// to any.
-pub(in crate::store) fn give_to_owner_of_folder(made: &File, path: &Path) {
-    let owner = folder_of(path).metadata();
-    if let (Ok(folder), Ok(file)) = (owner, made.metadata())
-        && folder.uid() != file.uid()
-    {
-        let _ = fchown(made, Some(folder.uid()), Some(folder.gid()));
-    }
-}
-
-/// Makes an empty file that only its owner reads.
-pub(in crate::store) fn create_private(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.create_new(true).write(true).mode(0o600);
-    options.open(path)
-}
-
-/// Returns the folder that a file lies in.
-pub(in crate::store) fn folder_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    }
 }

@@ -18,9 +18,7 @@ use rustix::fs::OFlags;
 
 use crate::file;
 use crate::store::error::{StoreError, unusable};
-use crate::store::sqlite::file::{
-    FileId, create_private, follow_link, give_to_owner_of_folder, with_suffix,
-};
+use crate::store::sqlite::file::{FileId, PRIVATE, follow_link, with_suffix};
 use crate::store::sqlite::reading::check_writable;
 
 /// Held by the one process that polls into a database. Freed when it is dropped, and by the system when the
@@ -99,8 +97,8 @@ pub(in crate::store) fn keep_open(path: &Path) -> io::Result<&'static File> {
 /// Opens the database's file, or makes an empty one that only its owner reads.
 fn open_or_make(path: &Path) -> Result<File, StoreError> {
     if FileId::of(path)?.is_none() {
-        match create_private(path) {
-            Ok(made) => give_to_owner_of_folder(&made, path),
+        match file::make(path, PRIVATE) {
+            Ok(_) => {}
             // Another poller was faster; a link without a file behind it fails below.
             Err(fault) if fault.kind() == io::ErrorKind::AlreadyExists => {}
             Err(fault) => return Err(unusable(path, fault)),

@@ -21,11 +21,12 @@ use rusqlite::ErrorCode;
 use rustix::fs::OFlags;
 use rustix::process::{Flock, FlockOffsetType, FlockType, fcntl_getlk};
 
+use crate::file::folder_of;
 use crate::store::error::StoreError;
 use crate::store::sqlite::connection::WAL_OCTETS_MAX;
 use crate::store::sqlite::db::Db;
 use crate::store::sqlite::faults::code_of;
-use crate::store::sqlite::file::{FileId, folder_of, with_suffix};
+use crate::store::sqlite::file::{FileId, with_suffix};
 use crate::store::sqlite::turn;
 use crate::store::value::Fault;
 

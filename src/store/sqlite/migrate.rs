@@ -15,7 +15,7 @@ use crate::store::trees::{LAST_REVERSE_INDEX, REVERSE_INDEXES};
 use crate::store::value::Fault;
 
 /// The migrations, in order; the database's `user_version` is how many have run.
-const MIGRATIONS: [Migration; 13] = [
+const MIGRATIONS: [Migration; 14] = [
     Migration::sql(include_str!("migrations/0001_history.sql")),
     Migration::sql(include_str!("migrations/0002_arrivals.sql")),
     Migration {
@@ -38,6 +38,7 @@ const MIGRATIONS: [Migration; 13] = [
     Migration::sql(include_str!("migrations/0011_lanes.sql")),
     Migration::sql(include_str!("migrations/0012_console.sql")),
     Migration::sql(include_str!("migrations/0013_audit.sql")),
+    Migration::sql(include_str!("migrations/0014_due.sql")),
 ];
 
 /// A step from one schema to the next.

@@ -14,10 +14,11 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use rustix::fs::{Access, access};
 
+use crate::file::folder_of;
 use crate::store::error::StoreError;
 use crate::store::sqlite::connection::{BUSY_TIMEOUT, configure_connection};
 use crate::store::sqlite::db::Db;
-use crate::store::sqlite::file::{folder_of, with_suffix};
+use crate::store::sqlite::file::with_suffix;
 
 /// How often a reader tries to share the log of a writer that is about to begin or to end.
 const SHARE_TRIES_MAX: usize = 20;

@@ -1,6 +1,8 @@
 //! Care of the database: whether it is sound, copies of it, what it holds.
 
 use std::collections::HashMap;
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use crate::count::counted;
@@ -12,6 +14,7 @@ use crate::store::keys::ZoneId;
 use crate::store::ledger::chain::Link;
 use crate::store::ledger::changes::unpack;
 use crate::store::ledger::tally::week_of;
+use crate::store::sqlite::file::PRIVATE;
 use crate::store::sqlite::pages::{broken_references, check_pages, count_pages, measure_trees};
 use crate::store::trees::{Pages, Tree};
 use crate::store::upkeep::Upkeep;
@@ -573,7 +576,9 @@ impl Upkeep<'_> {
             _ => {}
         }
         // Made first, so that what it will hold is nobody else's to read.
-        drop(crate::store::sqlite::file::create_private(&temporary).map_err(file)?);
+        let mut options = OpenOptions::new();
+        options.create_new(true).write(true).mode(PRIVATE);
+        drop(options.open(&temporary).map_err(file)?);
         let copied = self
             .store
             .write_copy(&temporary)

@@ -5,10 +5,10 @@ use axum::extract::{Path, Request};
 use axum::response::Response;
 use serde_json::{Value, json};
 
-use crate::case::{DismissReason, Reach, reach_of};
+use crate::case::{Case, CaseState, DismissReason, Reach, reach_of};
 use crate::desk::DeskError;
 use crate::desk::filter::find_case;
-use crate::desk::step::mark_of;
+use crate::desk::step::{ending_words, mark_of};
 use crate::detector::{Finding, Level, Verdict};
 use crate::pipeline::Pipeline;
 use crate::report::{case_reference, section};
@@ -64,6 +64,15 @@ async fn case_page(visit: &Visit, case: String, done: Option<&'static str>) -> P
         says["log"] = log(desk, &row)?;
         says["mails"] = mails(desk, &row)?;
         says["reasons"] = json!(DismissReason::ALL.map(DismissReason::word));
+        let ended = CaseRow {
+            case: Case {
+                state: CaseState::Dismissed,
+                ..row.case.clone()
+            },
+            ..row.clone()
+        };
+        let ending = desk.notify().ending_of_case(&ended)?;
+        says["ending"] = json!(ending.map(|it| ending_words(&it, "will be")));
         says["done"] = json!(done);
         says["mark"] = json!(mark_of(desk.store(), &row)?);
         Ok(says)

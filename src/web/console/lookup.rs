@@ -8,6 +8,7 @@ use axum::response::Response;
 use serde_json::{Value, json};
 
 use crate::desk::DeskError;
+use crate::desk::filter::domain_of_reference;
 use crate::dns::Name;
 use crate::listing::{WantedText, parse_addresses, wrong_prefix};
 use crate::pipeline::Pipeline;
@@ -86,10 +87,13 @@ fn answer(desk: &Pipeline, fields: &Fields) -> Result<Value, DeskError> {
     if let Some(what) = wrong_prefix(question) {
         return Err(invalid(what));
     }
-    let (is_below, name) = Name::parse_wild(question).map_err(|fault| DeskError::Name {
-        text: question.to_owned(),
-        fault,
-    })?;
+    let (is_below, name) = match domain_of_reference(desk.store(), question)? {
+        Some(domain) => (false, domain),
+        None => Name::parse_wild(question).map_err(|fault| DeskError::Name {
+            text: question.to_owned(),
+            fault,
+        })?,
+    };
     if fields.find("used").is_some() {
         return used_by(desk, &Used::Host(name), &wanted, now);
     }

@@ -30,6 +30,6 @@ pub use powerdns::PowerDns;
 pub use primary::{DYNAMIC_PREFIX, Extras, Primary, TSIG_NAME, TSIG_OTHERS, TSIG_SECRET};
 pub use process::{
     Running, WAIT_MAX, command_of, find_program, free_port, lock, new_folder, poll,
-    require_success, tail_of, text_of, tsig_option, write,
+    require_success, tail_of, text_of, tsig_option, unconfined, write,
 };
 pub use yadifa::Yadifa;
