@@ -83,7 +83,11 @@ pub fn open_for_lookups(config: &Config) -> Result<Store, Failure> {
     if config.read_url.is_none() {
         return open_to_look(config);
     }
-    let (store, note) = Store::open_for_lookups(config.read_url.as_ref(), &config.store_url)?;
+    let (store, note) = match Store::open_for_lookups(config.read_url.as_ref(), &config.store_url) {
+        // Both are older, and only the one that is written can be migrated.
+        Err(StoreError::Older { .. }) => return open_to_look(config),
+        opened => opened?,
+    };
     if let Some(note) = note {
         let _ = writeln!(std::io::stderr(), "note: {note}");
     }
