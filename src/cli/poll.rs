@@ -83,6 +83,9 @@ pub fn run(config: Option<&Path>, command: &PollCommand) -> Result<Done, Failure
     {
         writeln!(std::io::stderr(), "warning: {line}")?;
     }
+    if let Some(line) = store.moved() {
+        writeln!(std::io::stderr(), "warning: {line}")?;
+    }
     note_accepted(&config, &store, &options)?;
     let pipeline = open_watching(config, store)?;
     pipeline.upkeep().record_tables()?;

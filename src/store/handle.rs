@@ -13,7 +13,6 @@ use crate::store::caches::{
 use crate::store::door::{Db, Fault, params};
 use crate::store::error::{StoreError, unusable};
 use crate::store::keys::ZoneId;
-use crate::store::open::cache_id;
 use crate::store::postgres::standing::{Part, ServerStanding};
 use crate::store::sqlite::connection::copy_into;
 use crate::store::sqlite::db::Db as SqliteDb;
@@ -29,8 +28,23 @@ use crate::zone::DigestKey;
 // Chosen by hand: a standby that follows is behind by less than one, and a person who looks waits no longer than this.
 const LAG_MAX_S: i64 = 60;
 
+/// What is said when the database is written at another server than before.
+const MOVED: &str = "the database's server is another one than before: a standby was promoted, or a backup restored; what it had not received is gone. Zones are compared anew with their sources; steps of the desk and mails of the minutes before may be missing: compare `fluxwatch cases log` with what the desk remembers";
+
 /// The row of `meta` that says in which life of its server a database was last written.
 pub(super) const LIFE: &str = "life";
+
+/// Returns what tells the state that a host's cache is of: the database, and which of the lives of its server. Numbers of
+/// versions come again for something else after a promotion that lost some.
+pub(super) fn cache_id(db: &Db, database_id: [u8; 16]) -> [u8; 16] {
+    let mut id = database_id;
+    if let Db::Postgres(db) = db {
+        for (octet, more) in id.iter_mut().zip(db.life()) {
+            *octet ^= more;
+        }
+    }
+    id
+}
 
 /// How to open the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,6 +99,8 @@ pub struct Store {
     pub(super) is_reader: bool,
     /// Whether the database is another server's than before, and that was not noted.
     pub(super) is_elsewhere: Cell<bool>,
+    /// Whether the server was found to be another one than the one that was written before.
+    pub(super) is_moved: Cell<bool>,
     /// Whether the server may be a standby, and so behind.
     pub(super) may_lag: bool,
 }
@@ -289,11 +305,15 @@ impl Store {
                    on conflict (key) do update set value = excluded.value";
         self.run(|db| db.execute(sql, params![LIFE, life.to_vec()]))?;
         if before.is_some() {
-            tracing::warn!(
-                "the database's server is another one than before: a standby was promoted, or a backup restored; what it had not received is gone. Zones are compared anew with their sources; steps of the desk and mails of the minutes before may be missing: compare `fluxwatch cases log` with what the desk remembers"
-            );
+            self.is_moved.set(true);
+            tracing::warn!("{MOVED}");
         }
         Ok(())
+    }
+
+    /// Returns what is to be said of a server that is another one than the one that was written before.
+    pub fn moved(&self) -> Option<&'static str> {
+        self.is_moved.get().then_some(MOVED)
     }
 
     /// Returns what ends a reading that lasts too long, of a file.

@@ -7,7 +7,7 @@ use crate::file;
 use crate::place::{ServerUrl, StoreUrl};
 use crate::store::door::{Db, Fault};
 use crate::store::error::StoreError;
-use crate::store::handle::{FileSide, Opened, Store, StoreOptions};
+use crate::store::handle::{FileSide, Opened, Store, StoreOptions, cache_id};
 use crate::store::postgres::schema::Found;
 use crate::store::sqlite::connection::{check_library, copy_into};
 use crate::store::sqlite::dialect::DRAW_SECRETS;
@@ -274,6 +274,7 @@ impl Store {
             sessions_seen: Cell::new(1),
             is_reader: false,
             is_elsewhere: Cell::new(false),
+            is_moved: Cell::new(false),
             may_lag: false,
             is_grouped: Cell::new(false),
         })
@@ -300,18 +301,6 @@ impl Store {
             _ => Ok(()),
         }
     }
-}
-
-/// Returns what tells the state that a host's cache is of: the database, and which of the lives of its server. Numbers of
-/// versions come again for something else after a promotion that lost some.
-pub(super) fn cache_id(db: &Db, database_id: [u8; 16]) -> [u8; 16] {
-    let mut id = database_id;
-    if let Db::Postgres(db) = db {
-        for (octet, more) in id.iter_mut().zip(db.life()) {
-            *octet ^= more;
-        }
-    }
-    id
 }
 
 /// Refuses a server's database that is not ours or from the future, before anything is written.

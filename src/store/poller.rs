@@ -1,32 +1,9 @@
 //! The lock of the one poller, whichever engine the database is of.
 
-use std::fmt;
-
 use crate::place::StoreUrl;
 use crate::store::error::StoreError;
+use crate::store::postgres::lock::Poller;
 use crate::store::{postgres, sqlite};
-use crate::time::Timestamp;
-
-/// Who polls into a database.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Poller {
-    /// The name of its host.
-    pub host: String,
-    /// The number of its process there.
-    pub process: u32,
-    /// Since when, by the server's clock; `None` while it begins.
-    pub since: Option<Timestamp>,
-}
-
-impl fmt::Display for Poller {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "process {} on {}", self.process, self.host)?;
-        match self.since {
-            Some(since) => write!(f, ", since {since}"),
-            None => Ok(()),
-        }
-    }
-}
 
 /// Held by the one process that polls into a database. Freed when it is dropped, and by the system or the server when
 /// the process ends.

@@ -13,7 +13,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::place::ServerUrl;
-use crate::store::poller::Poller;
 use crate::store::postgres::db::{Db, lock_key};
 use crate::store::postgres::session::this_process;
 use crate::store::value::Fault;
@@ -29,6 +28,27 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 const ASK_EVERY: Duration = Duration::from_secs(1);
 /// How long the server may take to end a session that it was told to end.
 const END_WITHIN: Duration = Duration::from_secs(5);
+
+/// Who polls into a database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Poller {
+    /// The name of its host.
+    pub host: String,
+    /// The number of its process there.
+    pub process: u32,
+    /// Since when, by the server's clock; `None` while it begins.
+    pub since: Option<Timestamp>,
+}
+
+impl fmt::Display for Poller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "process {} on {}", self.process, self.host)?;
+        match self.since {
+            Some(since) => write!(f, ", since {since}"),
+            None => Ok(()),
+        }
+    }
+}
 
 /// A session that holds the lock, and a thread that looks after it.
 pub(in crate::store) struct PollerSession {
@@ -101,8 +121,23 @@ impl Drop for PollerSession {
 fn draw_token(server: &ServerUrl) -> Result<String, Fault> {
     let db = Db::open_once(server)?;
     db.require_schema()?;
+    refuse_pooler(&db, server)?;
     let drawn = db.ask_quickly("select left(gen_random_uuid()::text, 4)")?;
     drawn.ok_or_else(Fault::no_row)
+}
+
+/// Refuses what stands before the server and gives two sessions of this program one of the server's: a lock would be
+/// anybody's then.
+fn refuse_pooler(first: &Db, server: &ServerUrl) -> Result<(), Fault> {
+    let second = Db::open_once(server)?;
+    let which =
+        "select pid || ' ' || backend_start from pg_stat_activity where pid = pg_backend_pid()";
+    if first.ask_quickly(which)? != second.ask_quickly(which)? {
+        return Ok(());
+    }
+    let text = "a pooler stands before the server that gives each transaction another session";
+    // SQLSTATE of a statement that was prepared and is gone, as it would be.
+    Err(Fault::of_server("26000", text.to_owned()))
 }
 
 /// Opens a session and has it take the lock.

@@ -1,7 +1,7 @@
 //! How a server stands: who polls into the database, whether the server is a standby, and which standbys follow it.
 
-use crate::store::poller::Poller;
 use crate::store::postgres::db::Db;
+use crate::store::postgres::lock::Poller;
 use crate::store::value::{Fault, ValueRef};
 use crate::time::{Span, Timestamp};
 

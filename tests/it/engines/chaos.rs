@@ -124,20 +124,18 @@ fn without_turns(schema: &str) -> String {
     )
 }
 
-/// Takes the keys out that refuse what is there already, as far as no statement goes by them.
+/// Takes the keys out that refuse what is there already, of tables of history in which no statement goes by them.
 fn without_keys(schema: &str) -> String {
-    let of = |kind| {
-        format!(
-            "for it in select c.conrelid::regclass as t, c.conname as n from pg_constraint c
-               where c.connamespace = '{schema}'::regnamespace and c.contype = '{kind}'
-                     and ('{kind}' = 'f' or c.conrelid in ('{schema}.version'::regclass, '{schema}.chain'::regclass))
-             loop execute format('alter table %s drop constraint %I cascade', it.t, it.n); end loop;"
-        )
-    };
     format!(
-        "do $$ declare it record; begin {} {} end $$;",
-        of('f'),
-        of('p')
+        "do $$ declare it record; begin
+           for it in select c.conrelid::regclass as t, c.conname as n
+                       from pg_constraint c join pg_class r on r.oid = c.conrelid
+                      where c.connamespace = '{schema}'::regnamespace
+                        and (c.contype = 'f' or (c.contype in ('p', 'u')
+                             and r.relname in ('version', 'chain', 'owner', 'host', 'record')))
+                      order by c.contype = 'f' desc
+           loop execute format('alter table %s drop constraint %I cascade', it.t, it.n); end loop;
+         end $$;"
     )
 }
 

@@ -193,7 +193,10 @@ fn service_goes_on_at_an_asynchronous_standby_from_what_that_has() {
         ("n1", "ns.one.test"),
         ("n2", "ns.three.test"),
     ] {
-        let history = bench.run(0, &["history", &format!("{name}.example"), "--at", "now"]);
+        let history = bench.run(
+            0,
+            &["history", &format!("{name}.example"), "--at", "2099-01-01"],
+        );
         assert!(history.contains(host), "{name}: {history}");
     }
     assert_eq!(standby.sql("select count(*) from one.version"), "3");

@@ -100,17 +100,13 @@ fn lookups_are_answered_by_a_standby_unless_it_is_far_behind() {
         &["explain", &domain, "--format", "json"],
         &["export", "--domain", &domain],
         &["diff", &domain, "2026-11-01"],
-        &["history", &domain, "--at", "now"],
+        &["history", &domain, "--at", "2099-01-01"],
     ];
     wait_until("the standby has it", || {
         standby
             .try_sql("select count(*) > 0 from one.abuse_case")
             .is_ok_and(|it| it == "t")
     });
-    let count = |server: &Postgres| {
-        server.sql("select coalesce(sum(xact_commit), 0) from pg_stat_database where datname = 'postgres'").parse::<u64>().expect("a number")
-    };
-    let _ = count;
     for lookup in lookups {
         let (here, there) = (
             bench.command(lookup).output(),
@@ -190,7 +186,7 @@ fn clocks_that_are_apart_are_told_and_times_of_versions_never_go_back() {
     let back = "select count(*) from (select observed_at < lag(observed_at) over (order by id) as back from one.version) v where back";
     assert_eq!(server.sql(back), "0");
     assert_eq!(server.sql("select count(*) from one.version"), "4");
-    let history = benches[0].run(0, &["history", "a.example", "--at", "now"]);
+    let history = benches[0].run(0, &["history", "a.example", "--at", "2099-01-01"]);
     assert!(history.contains("192.0.2.4"), "{history}");
     assert!(benches[0].run(0, &["db", "verify"]).starts_with("sound"));
     let mut status = benches[1].command(&["status"]);

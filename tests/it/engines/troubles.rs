@@ -181,13 +181,15 @@ fn server_without_room_for_connections_is_told_and_waited_for() {
         4,
         ["connection", "max_connections"],
     );
-    // The sessions of the service are ended, and it gets no others.
+    // The sessions of the service are ended, and its role gets no others: of those that are free, it would be the first.
+    server.sql("alter role poller connection limit 0");
     server.sql("select count(pg_terminate_backend(pid)) from pg_stat_activity where usename = 'poller' and query not like '%pg_sleep%'");
     pair.change();
     wait_until("it is held up", || {
         service.log().contains("max_connections")
     });
     drop(fillers);
+    server.sql("alter role poller connection limit -1");
     server.sql("select count(pg_terminate_backend(pid)) from pg_stat_activity where query like '%pg_sleep%' and pid <> pg_backend_pid()");
     pair.wait_for_newest(&server, "there is room again");
     service.stop();
@@ -308,7 +310,21 @@ fn standby_alone_is_told_by_poll_and_waited_for_by_the_service() {
     for url in [&url, &strict] {
         let pair = Pair::new("one", url, url);
         check_said(&pair.first, &["poll"], 4, words);
-        check_said(&pair.first, &["outbox", "retry"], 4, words);
+        check_said(
+            &pair.first,
+            &[
+                "exempt",
+                "add",
+                "domain",
+                "a.example",
+                "--reason",
+                "ours",
+                "--by",
+                "alice",
+            ],
+            4,
+            words,
+        );
     }
     // Who only looks may.
     let pair = Pair::new("one", &url, &url);
