@@ -45,7 +45,7 @@ fn poll_whose_commits_lose_their_answers_stores_everything_once() {
         file.run(0, &["poll"]);
         (cases(&file), chains(&file))
     };
-    for (place, commits) in [0, 3, 5, 8, 13, 21, 34].into_iter().enumerate() {
+    for (place, commits) in [0, 5, 13, 34].into_iter().enumerate() {
         for when in [AtCommit::After, AtCommit::Before] {
             let is_done = when == AtCommit::After;
             let schema = format!("lost_{place}_{is_done}");
@@ -66,7 +66,8 @@ fn poll_whose_commits_lose_their_answers_stores_everything_once() {
             proxy.end_at_commit(AtCommit::Pass, 0);
             // What was in somebody's hands is free again when its lease is over.
             server.sql(&format!(
-                "update {schema}.message set next_attempt_at = 0 where state in ('queued', 'sending')"
+                "set search_path = {schema}; do $$ begin if to_regclass('message') is not null then
+                 update message set next_attempt_at = 0 where state in ('queued', 'sending'); end if; end $$"
             ));
             // The host that it is has the files: another would find them older than history.
             far.run(0, &["poll"]);

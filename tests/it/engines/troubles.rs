@@ -265,7 +265,7 @@ fn full_disk_of_the_server_is_told_and_waited_for() {
     assert!(!said.is_empty());
     std::fs::remove_file(&filler).expect("it was made");
     wait_until("everything is there", || {
-        server.sql("select count(*) from one.owner where name like 'example.m%'") == "2000"
+        server.sql("select count(*) from one.host where name like 'test.many.ns%'") == "2000"
     });
     service.stop();
     assert!(pair.second.run(0, &["db", "verify"]).starts_with("sound"));
