@@ -255,11 +255,21 @@ impl Store {
         })
     }
 
-    /// Returns by how many seconds the server is behind the one that is written; `None` if that is bearable.
-    pub(super) fn lag(&self) -> Result<Option<i64>, StoreError> {
+    /// Returns how far the server is behind the one that is written; `None` if that is bearable.
+    pub(super) fn lag(&self) -> Result<Option<String>, StoreError> {
         let part = self.server_standing()?.map(|it| it.part);
         Ok(match part {
-            Some(Part::Standby { lag_s, .. }) if lag_s > LAG_MAX_S => Some(lag_s),
+            // It was started while it could not reach its primary.
+            Some(Part::Standby {
+                is_connected: false,
+                newest_at: None,
+                ..
+            }) => {
+                Some("cut off from its primary, and does not know how old its state is".to_owned())
+            }
+            Some(Part::Standby { lag_s, .. }) if lag_s > LAG_MAX_S => {
+                Some(format!("{lag_s} s behind"))
+            }
             _ => None,
         })
     }

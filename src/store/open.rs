@@ -132,7 +132,7 @@ impl Store {
             Ok(mut store) => {
                 store.may_lag = true;
                 match store.lag()? {
-                    Some(lag_s) => format!("{read} is {lag_s} s behind"),
+                    Some(how) => format!("{read} is {how}"),
                     None => return Ok((store, None)),
                 }
             }
