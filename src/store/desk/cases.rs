@@ -781,8 +781,10 @@ mod tests {
             assignee: None,
             dismissed_as: None,
             reviewed_at: None,
+            due_at: None,
         };
         let looked_at_again = Case {
+            due_at: Some(at(5)),
             score: 60.25,
             last_change_at: at(1),
             evaluated_at: at(2),
@@ -796,6 +798,7 @@ mod tests {
             ..looked_at_again.clone()
         };
         let told = Case {
+            due_at: None,
             pending_since: None,
             revision: 1,
             reported: true,
