@@ -83,8 +83,11 @@ pub fn run(config: Option<&Path>, command: &PollCommand) -> Result<Done, Failure
     {
         writeln!(std::io::stderr(), "warning: {line}")?;
     }
-    if let Some(line) = store.moved() {
-        writeln!(std::io::stderr(), "warning: {line}")?;
+    if store.is_moved() {
+        writeln!(
+            std::io::stderr(),
+            "warning: the database's server is another one than before: a standby was promoted, or a backup restored; what it had not received is gone, and zones are compared anew with their sources; compare `fluxwatch cases log` with what the desk remembers"
+        )?;
     }
     note_accepted(&config, &store, &options)?;
     let pipeline = open_watching(config, store)?;

@@ -28,9 +28,6 @@ use crate::zone::DigestKey;
 // Chosen by hand: a standby that follows is behind by less than one, and a person who looks waits no longer than this.
 const LAG_MAX_S: i64 = 60;
 
-/// What is said when the database is written at another server than before.
-const MOVED: &str = "the database's server is another one than before: a standby was promoted, or a backup restored; what it had not received is gone. Zones are compared anew with their sources; steps of the desk and mails of the minutes before may be missing: compare `fluxwatch cases log` with what the desk remembers";
-
 /// The row of `meta` that says in which life of its server a database was last written.
 pub(super) const LIFE: &str = "life";
 
@@ -316,14 +313,16 @@ impl Store {
         self.run(|db| db.execute(sql, params![LIFE, life.to_vec()]))?;
         if before.is_some() {
             self.is_moved.set(true);
-            tracing::warn!("{MOVED}");
+            tracing::warn!(
+                "the database's server is another one than before: a standby was promoted, or a backup restored; what it had not received is gone. Zones are compared anew with their sources; steps of the desk and mails of the minutes before may be missing: compare `fluxwatch cases log` with what the desk remembers"
+            );
         }
         Ok(())
     }
 
-    /// Returns what is to be said of a server that is another one than the one that was written before.
-    pub fn moved(&self) -> Option<&'static str> {
-        self.is_moved.get().then_some(MOVED)
+    /// Returns whether the server was found to be another one than the one that was written before.
+    pub fn is_moved(&self) -> bool {
+        self.is_moved.get()
     }
 
     /// Returns what ends a reading that lasts too long, of a file.
