@@ -20,8 +20,10 @@ pub enum StoreUrl {
 /// A database of a PostgreSQL server, and how it is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerUrl {
-    /// Hosts, database, role, password and options.
+    /// Hosts, database, role and options.
     config: Config,
+    /// The file that holds the password.
+    password_file: Option<PathBuf>,
     /// The certificate authorities that the server's certificate must come from; `None` for Mozilla's.
     ca_file: Option<PathBuf>,
     /// Where this host keeps what it can find out again.
@@ -110,15 +112,16 @@ impl ServerUrl {
         }
         Ok(Self {
             config,
+            password_file: None,
             ca_file: None,
             cache,
         })
     }
 
-    /// Gives it the password that a file holds.
+    /// Has the password be read from a file whenever a session is opened.
     #[must_use]
-    pub fn with_password(mut self, password: &str) -> Self {
-        self.config.password(password);
+    pub fn with_password_file(mut self, path: PathBuf) -> Self {
+        self.password_file = Some(path);
         self
     }
 
@@ -136,7 +139,12 @@ impl ServerUrl {
         self
     }
 
-    /// Returns hosts, database, role, password and options.
+    /// Returns the file that holds the password.
+    pub fn password_file(&self) -> Option<&Path> {
+        self.password_file.as_deref()
+    }
+
+    /// Returns hosts, database, role and options.
     pub fn config(&self) -> &Config {
         &self.config
     }

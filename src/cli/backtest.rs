@@ -12,7 +12,7 @@ use crate::case::CaseState;
 use crate::cli::arguments::{BacktestCommand, StatsFormat};
 use crate::cli::failure::{Done, Failure};
 use crate::cli::output::{stdout, table};
-use crate::cli::session::{load_config, open_pipeline, open_to_look};
+use crate::cli::session::{load_config, open_for_lookups, open_pipeline};
 use crate::count::counted;
 use crate::detector::{DetectPolicy, Level};
 use crate::dns::Name;
@@ -81,7 +81,7 @@ pub fn run(config: Option<&Path>, command: &BacktestCommand) -> Result<Done, Fai
         None => config.detect.clone(),
     };
     let second = command.compare.as_deref().map(read_policy).transpose()?;
-    let store = open_to_look(&config)?;
+    let store = open_for_lookups(&config)?;
     let pipeline = open_pipeline(config, store)?;
     let replayed = replay(&pipeline, &first, since, until)?;
     let compared = second

@@ -112,8 +112,7 @@ fn place_of(command: &DbMove) -> Result<StoreUrl, Failure> {
         tempfile::tempdir().map_err(|error| Failure::file(&std::env::temp_dir(), &error))?;
     let mut server = ServerUrl::parse(&command.to, folder.path().join("cache")).map_err(usage)?;
     if let Some(file) = &command.password_file {
-        let text = std::fs::read_to_string(file).map_err(|error| Failure::file(file, &error))?;
-        server = server.with_password(text.trim_end());
+        server = server.with_password_file(file.clone());
     }
     if let Some(file) = &command.ca_file {
         server = server.with_authorities(file.clone());

@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::cli::arguments::{DiffCommand, StatsFormat};
 use crate::cli::failure::{Done, Failure};
 use crate::cli::output::{stdout, table};
-use crate::cli::session::{domain_of, load_config, open_to_look};
+use crate::cli::session::{domain_of, load_config, open_for_lookups};
 use crate::count::counted;
 use crate::dns::{Name, RecordType};
 use crate::listing::RecordJson;
@@ -72,7 +72,7 @@ pub fn run(config: Option<&Path>, command: &DiffCommand) -> Result<Done, Failure
     if command.limit == 0 {
         return Err(Failure::usage("--limit 0 shows nothing").hint("give 1 or more"));
     }
-    let store = open_to_look(&load_config(config)?)?;
+    let store = open_for_lookups(&load_config(config)?)?;
     let name = domain_of(&store, &command.name)?;
     let mut found = compare(&store, &name, command, (from, to))?;
     found.records.sort_by(|(left, one), (right, other)| {

@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::cli::arguments::VerifyEvidence;
 use crate::cli::failure::{Done, Failure};
 use crate::cli::output::stdout;
-use crate::cli::session::{domain_of, load_config, open_to_look};
+use crate::cli::session::{domain_of, load_config, open_for_lookups};
 use crate::count::counted;
 use crate::evidence::Bundle;
 use crate::file;
@@ -17,7 +17,7 @@ const BUNDLE_OCTETS_MAX: u64 = 1 << 30;
 
 /// Writes the bundle about a domain.
 pub fn export(config: Option<&Path>, domain: &str, output: Option<&Path>) -> Result<Done, Failure> {
-    let store = open_to_look(&load_config(config)?)?;
+    let store = open_for_lookups(&load_config(config)?)?;
     let domain = domain_of(&store, domain)?;
     let bundle = store.lookup().bundle(&domain, WallClock.now())?;
     if bundle.zones.is_empty() {

@@ -10,7 +10,7 @@ use crate::cli::arguments::{ExplainCommand, ExplainFormat};
 use crate::cli::failure::{Done, Failure};
 use crate::cli::output::{stdout, write_json_pretty};
 use crate::cli::plain::plain;
-use crate::cli::session::{domain_of, load_config, open_pipeline, open_to_look};
+use crate::cli::session::{domain_of, load_config, open_for_lookups, open_pipeline};
 use crate::count::counted;
 use crate::detector::{Level, PlaneFinding};
 use crate::dns::Name;
@@ -35,7 +35,7 @@ struct ExplainJson<'a> {
 /// Runs the command.
 pub fn run(config: Option<&Path>, command: &ExplainCommand) -> Result<Done, Failure> {
     let config = load_config(config)?;
-    let store = open_to_look(&config)?;
+    let store = open_for_lookups(&config)?;
     let domain = domain_of(&store, &command.domain)?;
     let pipeline = open_pipeline(config, store)?;
     let at = match &command.at {

@@ -9,7 +9,7 @@ use crate::cli::arguments::{self, ExportCommand};
 use crate::cli::db::spinner;
 use crate::cli::evidence;
 use crate::cli::failure::{Done, Failure};
-use crate::cli::session::{load_config, open_to_look, parse_name};
+use crate::cli::session::{load_config, open_for_lookups, parse_name};
 use crate::count::counted;
 use crate::export::{DayWriter, ExportError, ExportFormat, whole_days};
 use crate::store::{ExportRange, View};
@@ -45,7 +45,7 @@ pub fn run(config: Option<&Path>, command: &ExportCommand) -> Result<Done, Failu
         since,
         before,
     };
-    let store = open_to_look(&load_config(config)?)?;
+    let store = open_for_lookups(&load_config(config)?)?;
     for zone in &range.zones {
         if store
             .zones()

@@ -140,6 +140,7 @@ impl From<StoreError> for Failure {
             StoreError::NoReverseIndex(_) | StoreError::TooManyNames(..) => {
                 Self::usage(error.to_string())
             }
+            _ if error.is_of_configuration() => Self::usage(error.to_string()),
             _ => Self::local(error.to_string()),
         };
         match error.cure() {
@@ -190,9 +191,12 @@ impl From<ServiceError> for Failure {
         match error {
             ServiceError::Pipeline(error) => error.into(),
             ServiceError::Signal(error) => Self::local(error.to_string()),
-            ServiceError::Superseded => Self::local(error.to_string()),
-            // Whoever watches the service starts it anew.
-            ServiceError::Died(_) | ServiceError::Thread(..) => Self::failed(error.to_string()),
+            ServiceError::Pooled => Self::usage(error.to_string()),
+            // Whoever watches the service starts it anew; it does not after a fault of the machine, which would leave
+            // nobody to stand by.
+            ServiceError::Superseded | ServiceError::Died(_) | ServiceError::Thread(..) => {
+                Self::failed(error.to_string())
+            }
         }
     }
 }

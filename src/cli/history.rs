@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::cli::arguments::{HistoryCommand, HistoryFormat, HistoryView};
 use crate::cli::failure::{Done, Failure};
 use crate::cli::output::{stdout, table};
-use crate::cli::session::{load_config, open_to_look, parse_names};
+use crate::cli::session::{load_config, open_for_lookups, parse_names};
 use crate::cli::timeline::print_timeline;
 use crate::desk::filter::domain_of_reference;
 use crate::dns::Name;
@@ -38,7 +38,7 @@ enum Subject {
 pub fn run(config: Option<&Path>, command: &HistoryCommand) -> Result<Done, Failure> {
     let subject = parse_subject(command)?;
     let wanted = parse_wanted(command)?;
-    let store = open_to_look(&load_config(config)?)?;
+    let store = open_for_lookups(&load_config(config)?)?;
     let referred = command.name.as_deref();
     let referred = referred.map(|text| domain_of_reference(&store, text));
     let subject = match (subject, referred.transpose()?.flatten()) {

@@ -77,6 +77,18 @@ pub fn run(config: Option<&Path>, command: &PollCommand) -> Result<Done, Failure
         return request_accept(&config, &options);
     };
     let store = create_store(&config)?;
+    if let Some(line) = store
+        .server_standing()?
+        .and_then(|standing| standing.apart(WallClock.now()))
+    {
+        writeln!(std::io::stderr(), "warning: {line}")?;
+    }
+    if store.is_moved() {
+        writeln!(
+            std::io::stderr(),
+            "warning: the database's server is another one than before: a standby was promoted, or a backup restored; what it had not received is gone, and zones are compared anew with their sources; compare `fluxwatch cases log` with what the desk remembers"
+        )?;
+    }
     note_accepted(&config, &store, &options)?;
     let pipeline = open_watching(config, store)?;
     pipeline.upkeep().record_tables()?;

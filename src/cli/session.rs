@@ -78,6 +78,22 @@ pub fn open_to_look(config: &Config) -> Result<Store, Failure> {
     Ok(store)
 }
 
+/// Opens the database to look up history: at `store.read_url`, where that is set and can be used.
+pub fn open_for_lookups(config: &Config) -> Result<Store, Failure> {
+    if config.read_url.is_none() {
+        return open_to_look(config);
+    }
+    let (store, note) = match Store::open_for_lookups(config.read_url.as_ref(), &config.store_url) {
+        // Both are older, and only the one that is written can be migrated.
+        Err(StoreError::Older { .. }) => return open_to_look(config),
+        opened => opened?,
+    };
+    if let Some(note) = note {
+        let _ = writeln!(std::io::stderr(), "note: {note}");
+    }
+    Ok(store)
+}
+
 /// Makes the folder that the database and its lock lie in.
 pub fn make_store_folder(config: &Config) -> Result<(), Failure> {
     match config.store_url.beside().parent() {
@@ -103,7 +119,8 @@ pub fn try_lock(config: &Config, wait: bool) -> Result<Option<PollerLock>, Store
         let at = &config.store_url;
         let _ = writeln!(
             std::io::stderr(),
-            "another fluxwatch polls into {at}, so this one ends (--wait waits for it)"
+            "another fluxwatch{} polls into {at}, so this one ends (--wait waits for it)",
+            PollerLock::holder(at).map_or(String::new(), |it| format!(" ({it})"))
         );
     }
     Ok(lock)

@@ -17,7 +17,7 @@ use crate::pipeline::{
     examine_parts, judging_waits, read_held, recorded_tables, recorded_warnings,
 };
 use crate::place::StoreUrl;
-use crate::store::{Fate, LogStanding, SourceKind, Store, ZoneStatus};
+use crate::store::{Fate, LogStanding, Part, SourceKind, Standby, Store, ZoneStatus};
 use crate::time::{Clock, Span, Timestamp, WallClock};
 
 /// A zone, as scripts read it.
@@ -208,6 +208,7 @@ pub fn run(config: Option<&Path>, command: &StatusCommand) -> Result<Done, Failu
         writeln!(std::io::stderr(), "the service: {}", plain(line))?;
     }
     print_clock(&store, now)?;
+    print_server(&store, now)?;
     Ok(
         if command.failed && (held.is_some() || waits || !rows.is_empty()) {
             Done::Found
@@ -306,6 +307,85 @@ fn print_clock(store: &Store, now: Timestamp) -> Result<(), Failure> {
         std::io::stderr(),
         "the machine's clock was put {way} by {far} at {at}, {times} in all; check that it is kept right (timedatectl, chronyc tracking)"
     )?;
+    Ok(())
+}
+
+/// Says on stderr how the server of the database stands: who polls, and which standbys follow.
+fn print_server(store: &Store, now: Timestamp) -> Result<(), Failure> {
+    let Some(standing) = store.server_standing()? else {
+        return Ok(());
+    };
+    let mut err = std::io::stderr();
+    if let Some(line) = standing.apart(now) {
+        writeln!(err, "warning: {line}")?;
+    }
+    let address = &standing.address;
+    match &standing.part {
+        Part::Standby {
+            is_connected,
+            newest_at,
+            ..
+        } => {
+            let newest = newest_at.map_or("no commit".to_owned(), |at| at.to_string());
+            let way = match is_connected {
+                true => "follows its primary",
+                false => "is not connected to its primary",
+            };
+            writeln!(
+                err,
+                "the database is a standby at {address}: it {way}, and shows what was committed until {newest}"
+            )?;
+        }
+        Part::Primary {
+            standbys,
+            waits_for_standby,
+        } => {
+            match &standing.poller {
+                Some(poller) => {
+                    let poller = plain(&poller.to_string()).into_owned();
+                    writeln!(err, "the database is at {address}; polled by {poller}")?;
+                }
+                None => writeln!(err, "the database is at {address}; nobody polls")?,
+            }
+            print_standbys(&mut err, standbys.as_deref(), *waits_for_standby)?;
+        }
+    }
+    Ok(())
+}
+
+/// Says which standbys follow, and what a commit waits for.
+fn print_standbys(
+    err: &mut impl Write,
+    standbys: Option<&[Standby]>,
+    waits_for_standby: bool,
+) -> Result<(), Failure> {
+    let Some(standbys) = standbys else {
+        writeln!(
+            err,
+            "whether standbys follow is not shown to this role: `grant pg_read_all_stats to ROLE`"
+        )?;
+        return Ok(());
+    };
+    for standby in standbys {
+        let name = plain(&standby.name);
+        let how = match standby.is_synchronous {
+            true => "synchronous",
+            false => "asynchronous: a promotion may lose what it has not received",
+        };
+        match standby.lag_octets {
+            0 => writeln!(err, "standby {name}: in step, {how}")?,
+            octets => {
+                let lag = Span::seconds(standby.lag_s);
+                writeln!(err, "standby {name}: {lag} ({octets} octets) behind, {how}")?;
+            }
+        }
+    }
+    if waits_for_standby && !standbys.iter().any(|it| it.is_synchronous) {
+        writeln!(
+            err,
+            "warning: synchronous_standby_names is set and no such standby is connected: every commit waits; start the standby, or take its name out"
+        )?;
+    }
     Ok(())
 }
 

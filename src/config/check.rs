@@ -140,6 +140,7 @@ impl Checker<'_> {
         Config {
             path: self.path.to_owned(),
             store_url: self.check_store(&written.store),
+            read_url: self.check_read_url(&written.store),
             reverse_index: written.store.reverse_index,
             wal_bytes_max: self.check_wal_bytes(&written),
             zone,
@@ -175,6 +176,7 @@ impl Checker<'_> {
     fn check_store(&self, written: &StoreSection) -> StoreUrl {
         let Some(url) = &written.url else {
             for (key, is_set) in [
+                ("read_url", written.read_url.is_some()),
                 ("password_file", written.password_file.is_some()),
                 ("ca_file", written.ca_file.is_some()),
                 ("cache", written.cache.is_some()),
@@ -206,36 +208,53 @@ impl Checker<'_> {
                 "leave it out: the server bounds its log",
             );
         }
-        let cache = written.cache.clone();
-        let cache = self.resolve(&cache.unwrap_or_else(|| CACHE.into()));
-        match ServerUrl::parse(url, cache) {
-            Ok(server) => StoreUrl::Server(Arc::new(self.finish_server(server, written))),
-            Err(what) => {
-                let cure = "write postgres://ROLE@HOST/DATABASE; `fluxwatch config template` has an example";
-                self.error("store.url", &what, cure);
-                nowhere
-            }
+        let mut server = match self.parse_server("store.url", url, written) {
+            Some(server) => server,
+            None => return nowhere,
+        };
+        let password = written.password_file.as_ref();
+        if let Some(path) = password
+            && self.read_word(path, "store.password_file", 1).is_some()
+        {
+            server = server.with_password_file(self.resolve(path));
         }
+        StoreUrl::Server(Arc::new(server))
     }
 
-    /// Gives a server's URL its password and authorities.
-    fn finish_server(&self, mut server: ServerUrl, written: &StoreSection) -> ServerUrl {
+    /// Checks where lookups read the database. Faults of the keys that both URLs have in common are told with the other.
+    fn check_read_url(&self, written: &StoreSection) -> Option<StoreUrl> {
+        written.url.as_ref()?;
+        let url = written.read_url.as_ref()?;
+        let mut server = self.parse_server("store.read_url", url, written)?;
+        if let Some(path) = &written.password_file {
+            server = server.with_password_file(self.resolve(path));
+        }
+        Some(StoreUrl::Server(Arc::new(server)))
+    }
+
+    /// Reads a server's URL under a key, and gives it its cache and authorities.
+    fn parse_server(&self, key: &str, url: &str, written: &StoreSection) -> Option<ServerUrl> {
+        let cache = written.cache.clone();
+        let cache = self.resolve(&cache.unwrap_or_else(|| CACHE.into()));
+        let mut server = match ServerUrl::parse(url, cache) {
+            Ok(server) => server,
+            Err(what) => {
+                let cure = "write postgres://ROLE@HOST/DATABASE; `fluxwatch config template` has an example";
+                self.error(key, &what, cure);
+                return None;
+            }
+        };
         if server.has_password() {
             self.error(
-                "store.url",
+                key,
                 "holds a password",
                 "put the password in a file that only fluxwatch reads, and name it in store.password_file",
             );
         }
-        let password = written.password_file.as_ref();
-        let password = password.and_then(|path| self.read_word(path, "store.password_file", 1));
-        if let Some(password) = password {
-            server = server.with_password(&password);
-        }
         if let Some(path) = &written.ca_file {
             server = server.with_authorities(self.resolve(path));
         }
-        server
+        Some(server)
     }
 
     /// Checks how far the write-ahead log may grow.

@@ -25,6 +25,8 @@ pub struct Config {
     pub written: Written,
     /// The database.
     pub store_url: StoreUrl,
+    /// Where lookups that write nothing read it; `None` for the same place.
+    pub read_url: Option<StoreUrl>,
     /// Keep the reverse index.
     pub reverse_index: bool,
     /// How far the write-ahead log may grow while somebody reads an old state; `None` for a part of the free space.

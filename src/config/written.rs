@@ -81,6 +81,9 @@ pub struct StoreSection {
     /// The database, on a PostgreSQL server: `postgres://ROLE@HOST[:PORT][,HOST…]/DATABASE[?OPTION=VALUE&…]`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
+    /// The same database on a standby, for lookups that write nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub read_url: Option<String>,
     /// Holds the role's password, and must not be readable by others.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub password_file: Option<PathBuf>,
@@ -102,6 +105,7 @@ impl Default for StoreSection {
         Self {
             path: None,
             url: None,
+            read_url: None,
             password_file: None,
             ca_file: None,
             cache: None,

@@ -15,6 +15,11 @@ pub enum ServiceError {
         "another fluxwatch polls into the database now: this one's session with the server was lost, and the other was faster; this one ends, and stands by when it is started again"
     )]
     Superseded,
+    /// Something between gives the session with the lock to others.
+    #[error(
+        "the session that holds the poller's lock is not this process' own: a pooler stands before the server that gives each transaction another session; set pool_mode = session for this database in PgBouncer, or name the server itself in store.url"
+    )]
+    Pooled,
     /// A worker panicked.
     #[error("the worker {0:?} ended by itself; the log has why")]
     Died(&'static str),

@@ -9,6 +9,7 @@ use crate::config::RetentionConfig;
 use crate::daemon::common::Common;
 use crate::daemon::pruning::Pruning;
 use crate::pipeline::{Pipeline, PipelineError};
+use crate::store::Part;
 use crate::time::{Clock, Moment, Span};
 
 /// The worker's name.
@@ -67,6 +68,42 @@ pub(super) fn keep_house(common: &Arc<Common>) {
     }
 }
 
+/// Logs how the server of the database stands, if it is a server's.
+fn tell_of_server(pipeline: &Pipeline) -> Result<(), PipelineError> {
+    let Some(standing) = pipeline.store().server_standing()? else {
+        return Ok(());
+    };
+    if let Some(line) = standing.apart(pipeline.clock().now()) {
+        tracing::warn!("{line}");
+    }
+    if let Some(poller) = &standing.poller {
+        tracing::info!(
+            "the database is at {}; polled by {poller}",
+            standing.address
+        );
+    }
+    let Part::Primary {
+        standbys: Some(standbys),
+        ..
+    } = &standing.part
+    else {
+        return Ok(());
+    };
+    for standby in standbys {
+        let (name, lag_s) = (&standby.name, standby.lag_s);
+        let how = match standby.is_synchronous {
+            true => "synchronous",
+            false => "asynchronous",
+        };
+        tracing::info!(
+            standby = name,
+            lag_s,
+            "the standby {name} follows, {how}, {lag_s} s behind"
+        );
+    }
+    Ok(())
+}
+
 impl Rounds {
     /// Moves what waits by the wall clock, if that was set.
     fn move_waits(&mut self, common: &Common, pipeline: &Pipeline) -> Result<(), PipelineError> {
@@ -104,6 +141,7 @@ impl Rounds {
                 pipeline.upkeep().settle_waits()?;
             }
             pipeline.upkeep().record_tables()?;
+            tell_of_server(pipeline)?;
             self.generation = Some(generation);
             common.metrics_are_old.store(true, Ordering::Relaxed);
         }

@@ -59,6 +59,7 @@ impl Listeners {
             tls,
             console,
             readers: Readers::new(config.store_url.clone()),
+            lookups: Readers::new(config.store_url.clone()).rather_at(config.read_url.clone()),
             pushes: pushes.clone(),
             troubles: common.troubles.clone(),
         };

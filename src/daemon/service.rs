@@ -99,7 +99,8 @@ pub fn start_with<T>(
     loop {
         let error = match start() {
             Ok(started) => return Ok(Some(started)),
-            Err(error) if error.can_heal() => error,
+            // Who starts it is there to put the configuration right.
+            Err(error) if error.can_heal() && !error.is_of_configuration() => error,
             Err(error) => return Err(error),
         };
         let cure = error
@@ -252,6 +253,9 @@ impl Service {
                 _ = ticks.tick() => {
                     if lock.is_lost() {
                         return Err(ServiceError::Superseded);
+                    }
+                    if lock.is_shared() {
+                        return Err(ServiceError::Pooled);
                     }
                     self.tick();
                 }

@@ -14,11 +14,15 @@ pub fn stand_by(at: &StoreUrl) -> Result<PollerLock, StoreError> {
     let mut is_told = false;
     loop {
         if let Some(lock) = PollerLock::take(at, false)? {
+            if is_told {
+                tracing::info!("took the poller's lock of {at}: this process polls now");
+            }
             return Ok(lock);
         }
         if !is_told {
+            let who = PollerLock::holder(at).map_or(String::new(), |it| format!(" ({it})"));
             let line = format!(
-                "another fluxwatch polls into {at}: standing by, to take over when it ends"
+                "another fluxwatch{who} polls into {at}: standing by, to take over when it ends"
             );
             tracing::info!("{line}");
             notify_ready(&line);

@@ -10,9 +10,10 @@ use crate::dns::Name;
 use crate::store::caches::{
     Additions, HostRow, Kept, KnownVersions, Moments, Seen, ZoneSpan, ZonesAt,
 };
-use crate::store::door::{Db, Fault};
+use crate::store::door::{Db, Fault, params};
 use crate::store::error::{StoreError, unusable};
 use crate::store::keys::ZoneId;
+use crate::store::postgres::standing::{Part, ServerStanding};
 use crate::store::sqlite::connection::copy_into;
 use crate::store::sqlite::db::Db as SqliteDb;
 use crate::store::sqlite::dialect::{RANDOM_TOKEN, schema_number};
@@ -22,6 +23,25 @@ use crate::store::sqlite::migrate::{SCHEMA, schema_version};
 use crate::store::sqlite::reading::Stamp;
 use crate::store::sqlite::turn;
 use crate::zone::DigestKey;
+
+/// How far a standby may be behind that answers lookups. Unit: seconds.
+// Chosen by hand: a standby that follows is behind by less than one, and a person who looks waits no longer than this.
+const LAG_MAX_S: i64 = 60;
+
+/// The row of `meta` that says in which life of its server a database was last written.
+pub(super) const LIFE: &str = "life";
+
+/// Returns what tells the state that a host's cache is of: the database, and which of the lives of its server. Numbers of
+/// versions come again for something else after a promotion that lost some.
+pub(super) fn cache_id(db: &Db, database_id: [u8; 16]) -> [u8; 16] {
+    let mut id = database_id;
+    if let Db::Postgres(db) = db {
+        for (octet, more) in id.iter_mut().zip(db.life()) {
+            *octet ^= more;
+        }
+    }
+    id
+}
 
 /// How to open the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +64,7 @@ pub struct Store {
     pub(super) key: DigestKey,
     pub(super) database_id: [u8; 16],
     /// Tells the state that this host's cache is of: the database, and which of the lives of its server.
-    pub(super) cache_id: [u8; 16],
+    pub(super) cache_id: Cell<[u8; 16]>,
     pub(super) has_reverse_index: bool,
     /// Rows of name servers met lately, by their wire names; emptied when a transaction is rolled back.
     pub(super) host_rows: RefCell<HashMap<Box<[u8]>, HostRow>>,
@@ -74,6 +94,12 @@ pub struct Store {
     pub(super) sessions_seen: Cell<u64>,
     /// Whether only lookups use this connection.
     pub(super) is_reader: bool,
+    /// Whether the database is another server's than before, and that was not noted.
+    pub(super) is_elsewhere: Cell<bool>,
+    /// Whether the server was found to be another one than the one that was written before.
+    pub(super) is_moved: Cell<bool>,
+    /// Whether the server may be a standby, and so behind.
+    pub(super) may_lag: bool,
 }
 
 /// What only a database in a file has.
@@ -146,6 +172,9 @@ impl Store {
             kind: Kind::Writing,
         };
         self.follow_session();
+        if self.is_elsewhere.take() {
+            self.note_life()?;
+        }
         // After the transaction began: whoever waited for it may have waited long.
         self.is_still_there()?;
         // A newer program may have migrated it since it was opened; what this one writes no longer fits.
@@ -193,10 +222,18 @@ impl Store {
     /// had.
     pub fn is_current(&self) -> Result<bool, StoreError> {
         let (Some(file), Some(db)) = (&self.file, self.db.sqlite()) else {
-            return Ok(self.schema_found()? == SCHEMA);
+            let is_late = self.may_lag && self.lag()?.is_some();
+            return Ok(!is_late && self.schema_found()? == SCHEMA);
         };
         let schema = schema_version(db).map_err(|fault| self.engine(fault))?;
         Ok(schema == file.opened.schema && FileId::of(&file.named)? == Some(file.opened.file))
+    }
+
+    /// Returns what tells the state that this host's cache is of.
+    pub(super) fn cache_id(&self) -> [u8; 16] {
+        // A session that was opened anew may be of another server.
+        self.follow_session();
+        self.cache_id.get()
     }
 
     /// Returns which schema the database has now.
@@ -204,6 +241,33 @@ impl Store {
         self.run(|db| match db {
             Db::Sqlite(db) => schema_number(db),
             Db::Postgres(db) => Ok(db.schema_number()?.unwrap_or_default()),
+        })
+    }
+
+    /// Returns how the server of the database stands; `None` of a file.
+    pub fn server_standing(&self) -> Result<Option<ServerStanding>, StoreError> {
+        self.run(|db| match db {
+            Db::Sqlite(_) => Ok(None),
+            Db::Postgres(db) => db.standing().map(Some),
+        })
+    }
+
+    /// Returns how far the server is behind the one that is written; `None` if that is bearable.
+    pub(super) fn lag(&self) -> Result<Option<String>, StoreError> {
+        let part = self.server_standing()?.map(|it| it.part);
+        Ok(match part {
+            // It was started while it could not reach its primary.
+            Some(Part::Standby {
+                is_connected: false,
+                newest_at: None,
+                ..
+            }) => {
+                Some("cut off from its primary, and does not know how old its state is".to_owned())
+            }
+            Some(Part::Standby { lag_s, .. }) if lag_s > LAG_MAX_S => {
+                Some(format!("{lag_s} s behind"))
+            }
+            _ => None,
         })
     }
 
@@ -220,10 +284,45 @@ impl Store {
         if let Db::Postgres(db) = &self.db {
             let count = db.session_count();
             if self.sessions_seen.replace(count) != count {
+                let before = self.cache_id.get();
                 self.forget_hosts();
                 self.judged.borrow_mut().clear();
+                self.kept.borrow_mut().clear();
+                self.cache_id.set(cache_id(&self.db, self.database_id));
+                if self.cache_id.get() != before {
+                    self.is_elsewhere.set(true);
+                }
             }
         }
+    }
+
+    /// Notes in which life of its server the database is written, and says so where that is another one than before.
+    /// Within a transaction that writes.
+    pub(super) fn note_life(&self) -> Result<(), StoreError> {
+        let Db::Postgres(server) = &self.db else {
+            return Ok(());
+        };
+        let life = server.life();
+        let before: Option<[u8; 16]> =
+            self.run(|db| db.first_value("select value from meta where key = ?", [LIFE]))?;
+        if before == Some(life) {
+            return Ok(());
+        }
+        let sql = "insert into meta (key, value) values (?, ?)
+                   on conflict (key) do update set value = excluded.value";
+        self.run(|db| db.execute(sql, params![LIFE, life.to_vec()]))?;
+        if before.is_some() {
+            self.is_moved.set(true);
+            tracing::warn!(
+                "the database's server is another one than before: a standby was promoted, or a backup restored; what it had not received is gone. Zones are compared anew with their sources; steps of the desk and mails of the minutes before may be missing: compare `fluxwatch cases log` with what the desk remembers"
+            );
+        }
+        Ok(())
+    }
+
+    /// Returns whether the server was found to be another one than the one that was written before.
+    pub fn is_moved(&self) -> bool {
+        self.is_moved.get()
     }
 
     /// Returns what ends a reading that lasts too long, of a file.

@@ -60,6 +60,8 @@ pub use lookup::sieve::Stir;
 pub use lookup::sight::{Sight, SightRange};
 pub use lookup::window::{Extent, Interval, NewestIntervals};
 pub use poller::PollerLock;
+pub use postgres::lock::Poller;
+pub use postgres::standing::{Part, ServerStanding, Standby};
 pub use sqlite::log::{LogReader, LogStanding};
 pub use sqlite::migrate::foreign_file;
 pub use sqlite::turn::end_waits;

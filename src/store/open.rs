@@ -7,7 +7,7 @@ use crate::file;
 use crate::place::{ServerUrl, StoreUrl};
 use crate::store::door::{Db, Fault};
 use crate::store::error::StoreError;
-use crate::store::handle::{FileSide, Opened, Store, StoreOptions};
+use crate::store::handle::{FileSide, Opened, Store, StoreOptions, cache_id};
 use crate::store::postgres::schema::Found;
 use crate::store::sqlite::connection::{check_library, copy_into};
 use crate::store::sqlite::dialect::DRAW_SECRETS;
@@ -41,6 +41,11 @@ impl Store {
         // A migration marks what it cannot compute: the chains are begun by code that a later version may change.
         if store.run(|db| db.value(sql, ()))? {
             store.ledger().begin_chains()?;
+        }
+        if options.create && store.file.is_none() {
+            let tx = store.begin_batch()?;
+            store.note_life()?;
+            tx.commit()?;
         }
         if options.create {
             // A new version of the program may bring another list of public suffixes.
@@ -95,12 +100,7 @@ impl Store {
             db.set_reverse_index(options.reverse_index)
                 .map_err(engine)?;
         }
-        let life = db.life().map_err(engine)?;
-        let mut store = Self::finish_server(db, server)?;
-        for (octet, more) in store.cache_id.iter_mut().zip(life) {
-            *octet ^= more;
-        }
-        Ok(store)
+        Self::finish_server(db, server)
     }
 
     /// Opens the database to read only. What the poller commits is seen.
@@ -113,6 +113,33 @@ impl Store {
             StoreUrl::File(path) => Self::open_file_to_read(&path),
             StoreUrl::Server(server) => Self::open_server_to_read(&server),
         }
+    }
+
+    /// Opens the database for lookups: where `read` says, or, if that cannot be used now, where it is written. A standby
+    /// that is far behind is not used: a lookup would miss what is known.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::open_read_only`].
+    pub fn open_for_lookups(
+        read: Option<&StoreUrl>,
+        at: &StoreUrl,
+    ) -> Result<(Self, Option<String>), StoreError> {
+        let Some(read) = read else {
+            return Ok((Self::open_read_only(at)?, None));
+        };
+        let why = match Self::open_read_only(read) {
+            Ok(mut store) => {
+                store.may_lag = true;
+                match store.lag()? {
+                    Some(how) => format!("{read} is {how}"),
+                    None => return Ok((store, None)),
+                }
+            }
+            Err(error) => error.to_string(),
+        };
+        let note = format!("store.read_url is not used now, and store.url is: {why}");
+        Ok((Self::open_read_only(at)?, Some(note)))
     }
 
     /// Opens a server's database to read only.
@@ -223,6 +250,7 @@ impl Store {
             path: path.to_owned(),
             fault,
         })?;
+        let cache_id = cache_id(&db, database_id);
         Ok(Self {
             db,
             path: path.to_owned(),
@@ -230,7 +258,7 @@ impl Store {
             file,
             key,
             database_id,
-            cache_id: database_id,
+            cache_id: Cell::new(cache_id),
             has_reverse_index,
             host_rows: RefCell::default(),
             zones_at: RefCell::default(),
@@ -245,6 +273,9 @@ impl Store {
             known_versions: None,
             sessions_seen: Cell::new(1),
             is_reader: false,
+            is_elsewhere: Cell::new(false),
+            is_moved: Cell::new(false),
+            may_lag: false,
             is_grouped: Cell::new(false),
         })
     }

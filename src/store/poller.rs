@@ -2,6 +2,7 @@
 
 use crate::place::StoreUrl;
 use crate::store::error::StoreError;
+use crate::store::postgres::lock::Poller;
 use crate::store::{postgres, sqlite};
 
 /// Held by the one process that polls into a database. Freed when it is dropped, and by the system or the server when
@@ -41,6 +42,22 @@ impl PollerLock {
                 .map(|session| Held::Session(Box::new(session))),
         };
         Ok(held.map(|held| Self { held }))
+    }
+
+    /// Returns who has the lock of a server's database, as far as that can be found out.
+    pub fn holder(at: &StoreUrl) -> Option<Poller> {
+        match at {
+            StoreUrl::File(_) => None,
+            StoreUrl::Server(server) => postgres::lock::holder(server).ok().flatten(),
+        }
+    }
+
+    /// Returns whether it is not this process' alone: what stands before the server gives its session to others too.
+    pub fn is_shared(&self) -> bool {
+        match &self.held {
+            Held::File(_) => false,
+            Held::Session(session) => session.is_shared(),
+        }
     }
 
     /// Returns whether another poller has it now: this one's session with the server was lost, and the other was faster.

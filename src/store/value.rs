@@ -29,6 +29,12 @@ enum Kind {
     Server([u8; 5]),
     /// The way to a server, or the server is away.
     Away,
+    /// The server's certificate is not one that is accepted.
+    Untrusted,
+    /// Whether a commit was done is not known.
+    Unknown,
+    /// Another server has the database now.
+    Elsewhere,
     /// A word in a column that this program does not write there.
     Word,
     /// A question that has to have an answer, and has none.
@@ -59,15 +65,52 @@ impl Fault {
         Self { kind, text }
     }
 
-    /// Returns it as the fault of a commit: whether that was done, the server knows alone.
-    pub(super) fn of_commit(mut self) -> Self {
-        if self.is_away() {
-            self.text = format!(
-                "{}, while the server committed: whether it did will be seen when it is back",
-                self.text
-            );
-        }
+    /// Returns the fault of a server whose certificate is not accepted.
+    pub(super) fn untrusted(text: String) -> Self {
+        let kind = Kind::Untrusted;
+        Self { kind, text }
+    }
+
+    /// Returns it as the fault of a commit that was taken back.
+    pub(super) fn taken_back(mut self) -> Self {
+        self.text = format!(
+            "{}, while the server was to commit: nothing of it was stored",
+            self.text
+        );
         self
+    }
+
+    /// Returns it as the fault of a commit of which nobody says whether it was done.
+    pub(super) fn of_unknown_commit(self) -> Self {
+        let text = format!(
+            "{}, while the server committed: whether it was stored is not known",
+            self.text
+        );
+        let kind = Kind::Unknown;
+        Self { kind, text }
+    }
+
+    /// Returns whether it is that of a commit of which nobody says whether it was done.
+    pub(super) fn is_unknown_commit(&self) -> bool {
+        self.kind == Kind::Unknown
+    }
+
+    /// Returns the fault of work that was begun with another server than the one that has the database now.
+    pub(super) fn elsewhere() -> Self {
+        let text =
+            "another server has taken the place of the one before: what was begun is begun anew";
+        let (kind, text) = (Kind::Elsewhere, text.to_owned());
+        Self { kind, text }
+    }
+
+    /// Returns whether another server has the database now.
+    pub(super) fn is_elsewhere(&self) -> bool {
+        self.kind == Kind::Elsewhere
+    }
+
+    /// Returns whether the server's certificate is not one that is accepted.
+    pub(super) fn is_untrusted(&self) -> bool {
+        self.kind == Kind::Untrusted
     }
 
     /// Returns it with the statement that it is of.

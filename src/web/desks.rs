@@ -41,6 +41,8 @@ struct Shared {
     looks: Arc<Semaphore>,
     acts: Arc<Semaphore>,
     looking: Mutex<Vec<Pipeline>>,
+    /// Those that look history up, perhaps at a standby.
+    looking_up: Mutex<Vec<Pipeline>>,
     acting: Mutex<Vec<Pipeline>>,
 }
 
@@ -59,6 +61,7 @@ impl Desks {
             looks: Arc::new(Semaphore::new(LOOKS_MAX)),
             acts: Arc::new(Semaphore::new(1)),
             looking: Mutex::default(),
+            looking_up: Mutex::default(),
             acting: Mutex::default(),
         }))
     }
@@ -73,17 +76,21 @@ impl Desks {
         work: impl FnOnce(&Pipeline) -> Result<T, DeskError> + Send + 'static,
     ) -> Result<Result<T, DeskError>, Busy> {
         let shared = self.0.clone();
-        let looked = move || {
-            let pipeline = match shared.take(&shared.looking) {
-                Some(kept) => kept,
-                None => shared.open(shared.open_to_look()?),
-            };
-            let reading = pipeline.store().begin_reading()?;
-            let found = work(&pipeline);
-            drop(reading);
-            keep(&shared.looking, pipeline, LOOKS_MAX);
-            found
-        };
+        let looked = move || shared.look(&shared.looking, || shared.open_to_look(), work);
+        run_in(&self.0.looks, looked).await
+    }
+
+    /// [`Desks::look`] for what looks history up: it may be read at a standby.
+    ///
+    /// # Errors
+    ///
+    /// As [`Desks::look`].
+    pub(in crate::web) async fn look_up<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Pipeline) -> Result<T, DeskError> + Send + 'static,
+    ) -> Result<Result<T, DeskError>, Busy> {
+        let shared = self.0.clone();
+        let looked = move || shared.look(&shared.looking_up, || shared.open_to_look_up(), work);
         run_in(&self.0.looks, looked).await
     }
 
@@ -136,6 +143,24 @@ impl Desks {
 }
 
 impl Shared {
+    /// Runs what only reads, over one state of a database that is kept or opened.
+    fn look<T>(
+        &self,
+        kept: &Mutex<Vec<Pipeline>>,
+        open: impl FnOnce() -> Result<Store, StoreError>,
+        work: impl FnOnce(&Pipeline) -> Result<T, DeskError>,
+    ) -> Result<T, DeskError> {
+        let pipeline = match self.take(kept) {
+            Some(kept) => kept,
+            None => self.open(open()?),
+        };
+        let reading = pipeline.store().begin_reading()?;
+        let found = work(&pipeline);
+        drop(reading);
+        keep(kept, pipeline, LOOKS_MAX);
+        found
+    }
+
     /// Takes a pipeline that is kept and whose database is still the one at its path.
     fn take(&self, kept: &Mutex<Vec<Pipeline>>) -> Option<Pipeline> {
         let next = || kept.lock().unwrap_or_else(PoisonError::into_inner).pop();
@@ -150,6 +175,14 @@ impl Shared {
     /// Opens the database for reading.
     fn open_to_look(&self) -> Result<Store, StoreError> {
         let store = Store::open_read_only(&self.at)?;
+        store.upkeep().limit_cache(CACHE_KIB)?;
+        Ok(store)
+    }
+
+    /// Opens the database for lookups of history.
+    fn open_to_look_up(&self) -> Result<Store, StoreError> {
+        let rather = self.setup.config.read_url.as_ref();
+        let (store, _) = Store::open_for_lookups(rather, &self.at)?;
         store.upkeep().limit_cache(CACHE_KIB)?;
         Ok(store)
     }

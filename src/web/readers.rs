@@ -17,6 +17,8 @@ const KEPT_MAX: usize = 2;
 #[derive(Clone)]
 pub struct Readers {
     at: Arc<StoreUrl>,
+    /// Where it is read rather, if that can be used.
+    rather: Option<Arc<StoreUrl>>,
     places: Arc<Semaphore>,
     kept: Arc<Mutex<Vec<Store>>>,
 }
@@ -26,9 +28,17 @@ impl Readers {
     pub fn new(at: StoreUrl) -> Self {
         Self {
             at: Arc::new(at),
+            rather: None,
             places: Arc::new(Semaphore::new(LOOKUPS_MAX)),
             kept: Arc::default(),
         }
+    }
+
+    /// Has it be read elsewhere, as long as that can be used.
+    #[must_use]
+    pub fn rather_at(mut self, rather: Option<StoreUrl>) -> Self {
+        self.rather = rather.map(Arc::new);
+        self
     }
 
     /// Returns a place for a lookup; `None` if there are too many at a time.
@@ -67,7 +77,7 @@ impl Place {
     pub fn open(self) -> Result<Reader, StoreError> {
         let store = match self.readers.take() {
             Some(kept) => kept,
-            None => Store::open_read_only(&*self.readers.at)?,
+            None => Store::open_for_lookups(self.readers.rather.as_deref(), &self.readers.at)?.0,
         };
         Ok(Reader {
             store: Some(store),

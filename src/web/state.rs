@@ -37,6 +37,8 @@ pub struct WebState {
     pub console: Option<Console>,
     /// Who looks history up.
     pub readers: Readers,
+    /// The same, for lookups of history: perhaps at a standby.
+    pub lookups: Readers,
     /// To whoever reads feeds.
     pub pushes: mpsc::Sender<PushedLines>,
     /// What holds the service up.

@@ -275,6 +275,7 @@ fn template_with_every_key_uncommented_is_sound() {
     let is_of_server = |line: &str| {
         [
             "# url = \"postgres",
+            "# read_url = \"postgres",
             "# password_file = \"/etc/fluxwatch/db.",
             "# ca_file = \"/etc/fluxwatch/db-",
             "# cache = ",

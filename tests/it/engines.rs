@@ -2,6 +2,17 @@
 //!
 //! `FLUXWATCH_KILLS` sets how often (6 by default here). `tests/on-postgres` runs the other tests on a server.
 
+mod chaos;
+mod checker;
+mod network;
+mod outcome;
+mod pooler;
+mod promotion;
+mod roles;
+mod standing;
+mod troubles;
+mod watched;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::process::Stdio;
@@ -323,26 +334,30 @@ fn faults_of_a_server_are_told_with_a_cure_and_without_its_password() {
     let server = Postgres::start(folder.path());
     let url = server.url("one");
     let (_, rest) = url.split_once('@').expect("a role");
-    for (wrong, words) in [
+    for (wrong, status, words) in [
         (
             format!("postgres://nobody@{rest}"),
+            2,
             "role \"nobody\" does not exist",
         ),
         (
             url.replace("/postgres?", "/elsewhere?"),
+            2,
             "database \"elsewhere\" does not exist",
         ),
         (
             url.replace("path%3Done", "path%3Dtwo"),
+            2,
             "no schema of the search path",
         ),
         (
             "postgres://fluxwatch@127.0.0.1:1/x".to_owned(),
+            4,
             "error connecting",
         ),
     ] {
         let bench = Bench::on(&wrong, "");
-        let said = bench.run_stderr(4, &["poll"]);
+        let said = bench.run_stderr(status, &["poll"]);
         assert!(
             said.contains(words) && said.contains("hint: "),
             "{wrong}: {said}"

@@ -13,7 +13,7 @@ use crate::config::CanaryConfig;
 use crate::file;
 use crate::pipeline::findings::canary::check_canary;
 use crate::pipeline::parts::{WAITS_KEY, made_key};
-use crate::store::{Store, StoreError, ZoneStatus};
+use crate::store::{Part, Standby, Store, StoreError, ZoneStatus};
 use crate::time::Timestamp;
 
 /// Sums over the zones of a source.
@@ -104,6 +104,7 @@ pub fn metrics_page(
     );
     page.value(name, &[], store.upkeep().used_octets()?);
     write_log(&mut page, store);
+    write_server(&mut page, store, now)?;
     write_tables(&mut page, store)?;
     if let Some(canary) = canary {
         let name = "fluxwatch_canary_blind";
@@ -117,6 +118,71 @@ pub fn metrics_page(
         page.value(name, &[("domain", &domain)], u8::from(alarm.is_some()));
     }
     Ok(page.0)
+}
+
+/// Writes how the server of a database stands: who polls, and which standbys follow.
+fn write_server(page: &mut Page, store: &Store, now: Timestamp) -> Result<(), StoreError> {
+    let Some(standing) = store.server_standing()? else {
+        return Ok(());
+    };
+    let name = "fluxwatch_database_clock_ahead_seconds";
+    page.family(
+        name,
+        "gauge",
+        "By how much this machine's clock is ahead of the database server's.",
+    );
+    page.value(name, &[], now.since(standing.now).as_seconds());
+    if let Some(poller) = &standing.poller
+        && let Some(since) = poller.since
+    {
+        let name = "fluxwatch_poller_since_timestamp_seconds";
+        page.family(
+            name,
+            "gauge",
+            "Since when the process that polls has the lock, by host.",
+        );
+        page.value(name, &[("host", &poller.host)], since.unix());
+    }
+    let Part::Primary {
+        standbys: Some(standbys),
+        waits_for_standby,
+    } = &standing.part
+    else {
+        return Ok(());
+    };
+    let name = "fluxwatch_database_commits_wait";
+    page.family(
+        name,
+        "gauge",
+        "1 if a commit waits for a synchronous standby.",
+    );
+    page.value(name, &[], u8::from(*waits_for_standby));
+    let name = "fluxwatch_database_synchronous_standbys";
+    page.family(name, "gauge", "Synchronous standbys that are connected.");
+    let count = standbys.iter().filter(|it| it.is_synchronous).count();
+    page.value(name, &[], count);
+    let name = "fluxwatch_database_standbys";
+    page.family(name, "gauge", "Standbys that are connected.");
+    page.value(name, &[], standbys.len());
+    let families = [
+        (
+            "fluxwatch_database_standby_lag_bytes",
+            "How far what a standby shows is behind, in octets of the server's log.",
+            (|it| it.lag_octets) as fn(&Standby) -> i64,
+        ),
+        (
+            "fluxwatch_database_standby_lag_seconds",
+            "How far what a standby shows is behind.",
+            |it| it.lag_s,
+        ),
+    ];
+    for (name, help, read) in families {
+        page.family(name, "gauge", help);
+        for standby in standbys {
+            page.value(name, &[("standby", &standby.name)], read(standby));
+        }
+    }
+    Ok(())
 }
 
 /// Writes how the tables stand that domains are judged by.

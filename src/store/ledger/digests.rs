@@ -141,7 +141,7 @@ impl Ledger<'_> {
         let octets = length.checked_sub(HEADER_OCTETS as u64 + 8)?;
         let count = octets / SLOT_OCTETS as u64;
         let fits = &header[..8] == MAGIC
-            && header[8..24] == self.store.cache_id
+            && header[8..24] == self.store.cache_id()
             && (told == count || told == AS_MANY_AS_THERE_ARE)
             && octets.is_multiple_of(SLOT_OCTETS as u64);
         if !fits {
@@ -299,7 +299,7 @@ impl CacheWriter {
             checksum: Box::new(ledger.store.key.checksummer()),
         };
         writer.write(MAGIC)?;
-        writer.write(&ledger.store.cache_id)?;
+        writer.write(&ledger.store.cache_id())?;
         writer.write(&version_id.to_le_bytes())?;
         writer.write(&count.to_le_bytes())?;
         Ok(writer)

@@ -3,13 +3,15 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use tokio_postgres::Client;
 use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Client, SimpleQueryMessage};
 
 use crate::place::ServerUrl;
 use crate::store::postgres::dialect::translate;
-use crate::store::postgres::session::{connect, wait};
+use crate::store::postgres::session::{GREETING_TIMEOUT, connect, wait, wait_at_most};
 use crate::store::postgres::values::{Read, Sent};
 use crate::store::value::{Fault, Parameters, ValueRef};
 
@@ -24,6 +26,34 @@ pub(super) fn lock_key(number: i32) -> String {
     format!("{number}, hashtext(current_schema())")
 }
 
+/// After how long the server ends a transaction that writes whose program says nothing: one that is stopped, or whose
+/// way to the server is cut, keeps everybody else from writing.
+const IDLE_WRITER: &str = "30s";
+/// How long it is asked whether a commit was done whose answer was lost.
+const ASKED_FOR: Duration = Duration::from_secs(30);
+/// How long to wait between two questions.
+const ASK_EVERY: Duration = Duration::from_millis(200);
+
+/// Tells the lives of servers apart: the server's number and its timeline, which a promotion and a restore to a point in
+/// time change.
+pub(in crate::store) type Life = [u8; 16];
+
+/// A server, as a session meets it.
+struct Server {
+    life: Life,
+    /// The numbers of its own processes: a crash of one of its processes begins all of them anew.
+    own_processes: Vec<String>,
+}
+
+impl Server {
+    /// Returns whether it is the same one, without a crash or a promotion between them. If not, numbers of transactions
+    /// may have come again.
+    fn is_still(&self, before: &Self) -> bool {
+        let mut all = self.own_processes.iter();
+        self.life == before.life && all.any(|it| before.own_processes.contains(it))
+    }
+}
+
 /// An open session, as statements see it.
 pub(in crate::store) struct Db {
     /// How the server is reached again when the session was lost; `None` if it must not be.
@@ -31,6 +61,12 @@ pub(in crate::store) struct Db {
     client: RefCell<Arc<Client>>,
     /// How often the session was opened.
     sessions: Cell<u64>,
+    /// The server that the session is of.
+    server: RefCell<Server>,
+    /// Whether the server is another one than before, and nobody who writes has heard of it.
+    is_elsewhere: Cell<bool>,
+    /// The server's number of the transaction that writes.
+    writing: Cell<Option<u64>>,
     /// Statements that are prepared, by their texts.
     kept: RefCell<HashMap<String, Kept>>,
     /// The types of the columns of sets, by the texts that ask for them.
@@ -47,6 +83,8 @@ pub(in crate::store) struct Db {
 pub(super) struct Kept {
     /// In PostgreSQL's words.
     sql: Arc<str>,
+    /// The session that has it.
+    session: u64,
     pub(super) prepared: tokio_postgres::Statement,
 }
 
@@ -90,10 +128,15 @@ impl Db {
 
     /// Opens a session that ends for good when it is lost.
     pub(super) fn open_once(server: &ServerUrl) -> Result<Self, Fault> {
+        let client = connect(server)?;
+        let met = server_of(&client)?;
         Ok(Self {
             again: None,
-            client: RefCell::new(Arc::new(connect(server)?)),
+            client: RefCell::new(Arc::new(client)),
             sessions: Cell::new(1),
+            server: RefCell::new(met),
+            is_elsewhere: Cell::new(false),
+            writing: Cell::new(None),
             kept: RefCell::default(),
             types: RefCell::default(),
             is_in_transaction: Cell::new(false),
@@ -112,11 +155,27 @@ impl Db {
         let Some(server) = &self.again else {
             return Ok(client);
         };
-        let client = Arc::new(connect(server)?);
+        let client = connect(server)?;
+        let met = server_of(&client)?;
+        Ok(self.take_over(client, met))
+    }
+
+    /// Goes on with another session.
+    fn take_over(&self, client: Client, met: Server) -> Arc<Client> {
+        let client = Arc::new(client);
         self.client.replace(Arc::clone(&client));
         self.kept.borrow_mut().clear();
         self.sessions.set(self.sessions.get() + 1);
-        Ok(client)
+        if met.life != self.life() {
+            self.is_elsewhere.set(true);
+        }
+        self.server.replace(met);
+        client
+    }
+
+    /// Returns the life of the server that the session is of.
+    pub(in crate::store) fn life(&self) -> Life {
+        self.server.borrow().life
     }
 
     /// Returns how often the session was opened: what was kept in memory of an earlier one may be gone.
@@ -149,15 +208,28 @@ impl Db {
         if self.is_trial.get() {
             return self.begin("savepoint trial");
         }
-        self.begin("begin")?;
-        let turn = self.run(&format!(
-            "select pg_advisory_xact_lock({})",
+        // One message: its answers come with the turn.
+        let sql = format!(
+            "begin;
+             set local idle_in_transaction_session_timeout = '{IDLE_WRITER}';
+             select pg_advisory_xact_lock({});
+             select pg_current_xact_id()",
             lock_key(WRITERS)
-        ));
-        if turn.is_err() {
+        );
+        let client = self.client()?;
+        if self.is_elsewhere.take() {
+            // What was committed before may be gone here, while whoever writes goes on from it: of a feed, lines that
+            // were read would never be read again. He hears of it once, and begins anew with what is there.
+            return Err(Fault::elsewhere());
+        }
+        self.count_call();
+        self.is_in_transaction.set(true);
+        let begun = wait(client.simple_query(&sql));
+        if begun.is_err() {
             let _ = self.roll_back();
         }
-        turn
+        self.writing.set(number_in(&begun?));
+        Ok(())
     }
 
     /// Begins a transaction that reads one state.
@@ -171,7 +243,8 @@ impl Db {
     /// Begins a trial: what is done from now on is taken back when the session ends. It does not wait for its turn, and
     /// who writes the same rows meanwhile waits for it.
     pub(in crate::store) fn begin_trial(&self) -> Result<(), Fault> {
-        self.run("begin")?;
+        // Meanwhile primaries are asked, which takes what they take.
+        self.run("begin; set local idle_in_transaction_session_timeout = '1h'")?;
         self.is_trial.set(true);
         Ok(())
     }
@@ -185,17 +258,74 @@ impl Db {
 
     /// Makes what was written durable and ends the transaction.
     pub(in crate::store) fn commit(&self) -> Result<(), Fault> {
+        let writing = self.writing.take();
         let done = match self.is_trial.get() {
             true => self.run("release savepoint trial"),
             false => self.run("commit"),
         };
         self.is_in_transaction.set(false);
-        done.map_err(Fault::of_commit)
+        match (done, writing) {
+            (Err(fault), Some(number)) if is_of_lost_session(&fault) => {
+                self.find_out(number, fault)
+            }
+            (done, _) => done,
+        }
+    }
+
+    /// Asks whether a transaction was committed whose answer was lost. It is never done again on a guess.
+    fn find_out(&self, number: u64, fault: Fault) -> Result<(), Fault> {
+        let Some(server) = &self.again else {
+            return Err(fault.of_unknown_commit());
+        };
+        let until = Instant::now() + ASKED_FOR;
+        loop {
+            if let Ok(outcome) = self.ask_for(number, server) {
+                match outcome {
+                    Outcome::Done => return Ok(()),
+                    Outcome::TakenBack => return Err(fault.taken_back()),
+                    Outcome::NobodyKnows => return Err(fault.of_unknown_commit()),
+                    Outcome::NotYet => {}
+                }
+            }
+            if Instant::now() >= until {
+                return Err(fault.of_unknown_commit());
+            }
+            thread::sleep(ASK_EVERY);
+        }
+    }
+
+    /// Asks in a new session what became of a transaction, and goes on with that session.
+    fn ask_for(&self, number: u64, server: &ServerUrl) -> Result<Outcome, Fault> {
+        let client = connect(server)?;
+        let met = server_of(&client)?;
+        let is_same = met.is_still(&self.server.borrow());
+        let sql = format!("select pg_xact_status('{number}'::xid8)");
+        let answer = wait_at_most(GREETING_TIMEOUT, client.simple_query(&sql));
+        let outcome = match &answer {
+            // SQLSTATE of a number that no transaction has had: what had it before the crash is gone.
+            Err(fault) if fault.state() == Some("22023") => Outcome::TakenBack,
+            Err(fault) => return Err(fault.clone()),
+            Ok(answer) => match (word_in(answer), is_same) {
+                (Some("committed"), true) => Outcome::Done,
+                (Some("aborted"), _) | (Some("in progress"), false) => Outcome::TakenBack,
+                // The session that was lost has not noticed, or waits for a standby.
+                (Some("in progress"), true) => return Ok(Outcome::NotYet),
+                // After a crash or a promotion another transaction may have the number.
+                _ => Outcome::NobodyKnows,
+            },
+        };
+        self.take_over(client, met);
+        Ok(outcome)
     }
 
     /// Takes back what was written and ends the transaction.
     pub(in crate::store) fn roll_back(&self) -> Result<(), Fault> {
         self.is_in_transaction.set(false);
+        self.writing.set(None);
+        if self.client.borrow().is_closed() {
+            // The server takes it back.
+            return Ok(());
+        }
         match self.is_trial.get() {
             true => self.run("rollback to savepoint trial; release savepoint trial"),
             false => self.run("rollback"),
@@ -206,6 +336,13 @@ impl Db {
     pub(in crate::store) fn run(&self, sql: &str) -> Result<(), Fault> {
         self.count_call();
         wait(self.client()?.batch_execute(sql))
+    }
+
+    /// Runs statements that are answered at once. Returns the first word of the last row.
+    pub(super) fn ask_quickly(&self, sql: &str) -> Result<Option<String>, Fault> {
+        self.count_call();
+        let answer = wait_at_most(GREETING_TIMEOUT, self.client()?.simple_query(sql))?;
+        Ok(word_in(&answer).map(str::to_owned))
     }
 
     /// Prepares a statement, or takes it from those that are kept.
@@ -230,6 +367,7 @@ impl Db {
             wait(self.client()?.prepare(sql)).map_err(|fault| fault.in_statement(sql))?;
         let made = Kept {
             sql: sql.into(),
+            session: self.sessions.get(),
             prepared,
         };
         let mut kept = self.kept.borrow_mut();
@@ -281,15 +419,72 @@ impl Db {
         }
     }
 
-    /// Runs a prepared statement. Returns how many rows it changed.
-    pub(super) fn send(
-        &self,
-        statement: &tokio_postgres::Statement,
-        sent: &[&(dyn ToSql + Sync)],
-    ) -> Result<u64, Fault> {
-        self.count_call();
-        wait(self.client()?.execute(statement, sent))
+    /// Returns a statement as the session has it: one that was opened anew since has to prepare it again.
+    fn prepared(&self, kept: &Kept) -> Result<(Arc<Client>, tokio_postgres::Statement), Fault> {
+        let client = self.client()?;
+        let prepared = match kept.session == self.sessions.get() {
+            true => kept.prepared.clone(),
+            false => wait(client.prepare(&kept.sql))?,
+        };
+        Ok((client, prepared))
     }
+
+    /// Runs a prepared statement. Returns how many rows it changed.
+    pub(super) fn send(&self, kept: &Kept, sent: &[&(dyn ToSql + Sync)]) -> Result<u64, Fault> {
+        self.count_call();
+        let (client, prepared) = self.prepared(kept)?;
+        wait(client.execute(&prepared, sent))
+    }
+}
+
+/// What became of a transaction.
+enum Outcome {
+    /// It was committed.
+    Done,
+    /// Nothing of it was stored.
+    TakenBack,
+    /// It is not over.
+    NotYet,
+    /// The server does not know it any more, or is another one now.
+    NobodyKnows,
+}
+
+/// Returns whether a fault ended the session.
+fn is_of_lost_session(fault: &Fault) -> bool {
+    let state = fault.state();
+    fault.is_away() || state.is_some_and(|it| it.starts_with("57P") || it.starts_with("08"))
+}
+
+/// Returns the first value of the last row of an answer.
+fn word_in(answer: &[SimpleQueryMessage]) -> Option<&str> {
+    let rows = answer.iter().filter_map(|it| match it {
+        SimpleQueryMessage::Row(row) => Some(row),
+        _ => None,
+    });
+    rows.last()?.try_get(0).ok().flatten()
+}
+
+/// [`word_in`] that is a number.
+fn number_in(answer: &[SimpleQueryMessage]) -> Option<u64> {
+    word_in(answer)?.parse().ok()
+}
+
+/// Returns the server that a session is of. A standby has no timeline here: it is never written.
+fn server_of(client: &Client) -> Result<Server, Fault> {
+    let sql = "select lpad(to_hex((select system_identifier from pg_control_system())), 16, '0')
+                      || lpad(case when pg_is_in_recovery() then '0'
+                              else substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) end, 16, '0')
+                      || coalesce((select string_agg(' ' || pid, '') from pg_stat_activity
+                                    where datid is null and usesysid is null), '')";
+    let answer = wait_at_most(GREETING_TIMEOUT, client.simple_query(sql))?;
+    let mut words = word_in(&answer).unwrap_or_default().split(' ');
+    let life = words
+        .next()
+        .and_then(|word| u128::from_str_radix(word, 16).ok());
+    Ok(Server {
+        life: life.map(u128::to_be_bytes).ok_or_else(Fault::no_row)?,
+        own_processes: words.map(str::to_owned).collect(),
+    })
 }
 
 impl Statement<'_> {
@@ -321,9 +516,7 @@ impl Statement<'_> {
     ) -> Result<usize, Fault> {
         let sent = Self::bound(parameters)?;
         self.check(&sent)?;
-        let changed = self
-            .db
-            .alone(|db| db.send(&self.kept.prepared, &as_sent(&sent)))?;
+        let changed = self.db.alone(|db| db.send(&self.kept, &as_sent(&sent)))?;
         Ok(usize::try_from(changed).unwrap_or(usize::MAX))
     }
 
@@ -336,7 +529,8 @@ impl Statement<'_> {
         self.check(&sent)?;
         let query = |db: &Db| {
             db.count_call();
-            wait(db.client()?.query(&self.kept.prepared, &as_sent(&sent)))
+            let (client, prepared) = db.prepared(&self.kept)?;
+            wait(client.query(&prepared, &as_sent(&sent)))
         };
         let rows = match self.writes {
             true => self.db.alone(query)?,

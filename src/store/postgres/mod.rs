@@ -7,4 +7,5 @@ pub(in crate::store) mod lock;
 pub(in crate::store) mod schema;
 mod session;
 mod sets;
+pub(in crate::store) mod standing;
 mod values;

@@ -142,22 +142,6 @@ impl Db {
         Ok(())
     }
 
-    /// Returns 16 octets that differ between servers, and between the lives of one: a promotion and a restore to a point in
-    /// time begin a new life, in which numbers of versions come again for something else.
-    pub(in crate::store) fn life(&self) -> Result<[u8; 16], Fault> {
-        let sql = "select (select system_identifier from pg_control_system()),
-                          ('x' || lpad(substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8), 16, '0'))::bit(64)::bigint";
-        match self.numbers(sql)?[..] {
-            [system, timeline] => {
-                let mut life = [0; 16];
-                life[..8].copy_from_slice(&system.to_be_bytes());
-                life[8..].copy_from_slice(&timeline.to_be_bytes());
-                Ok(life)
-            }
-            _ => Err(Fault::no_row()),
-        }
-    }
-
     /// Returns the tables in an order in which each comes after those that it refers to.
     pub(in crate::store) fn table_names() -> Vec<&'static str> {
         let tables = TABLES

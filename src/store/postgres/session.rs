@@ -16,17 +16,21 @@ use tokio_postgres::config::SslMode;
 use tokio_postgres::{Client, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use crate::file::read_text;
 use crate::place::ServerUrl;
 use crate::store::value::Fault;
 
 /// How long to wait for a connection to one host, where the URL does not say.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the first answers of a session may take after that: who takes connections may still be stuck.
+pub(super) const GREETING_TIMEOUT: Duration = Duration::from_secs(10);
 /// After how long without an answer to its probes a connection is given up. Unit: seconds.
 const SILENCE_S: u64 = 30;
 /// How long an answer may take. A verification of a large database or a first version takes minutes at most.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1800);
 
-/// What a session works with, whatever the server's own settings are.
+/// What a session works with, whatever the server's own settings are. A client whose host is gone, or that does not take
+/// what it asked for, is given up after half a minute: its locks are then free.
 const SETTINGS: &str = "
     set jit = off;
     set standard_conforming_strings = on;
@@ -34,6 +38,10 @@ const SETTINGS: &str = "
     set synchronous_commit = on;
     set lock_timeout = '20s';
     set idle_in_transaction_session_timeout = '10min';
+    set tcp_keepalives_idle = 10;
+    set tcp_keepalives_interval = 5;
+    set tcp_keepalives_count = 3;
+    set tcp_user_timeout = '30s';
     set default_transaction_isolation = 'read committed';";
 
 /// Returns the thread that drives the sockets.
@@ -56,12 +64,22 @@ fn runtime() -> Result<&'static Runtime, Fault> {
 pub(super) fn wait<T>(
     answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
 ) -> Result<T, Fault> {
+    wait_at_most(ANSWER_TIMEOUT, answer)
+}
+
+/// Waits for an answer that may take so long.
+pub(super) fn wait_at_most<T>(
+    time: Duration,
+    answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
+) -> Result<T, Fault> {
     let _inside = runtime()?.enter();
-    match pollster::block_on(tokio::time::timeout(ANSWER_TIMEOUT, answer)) {
+    // It is made inside of the runtime, and only there.
+    let answer = async { tokio::time::timeout(time, answer).await };
+    match pollster::block_on(answer) {
         Ok(answer) => answer.map_err(Fault::from),
         Err(_) => Err(Fault::away(format!(
             "no answer within {} s",
-            ANSWER_TIMEOUT.as_secs()
+            time.as_secs()
         ))),
     }
 }
@@ -72,27 +90,69 @@ pub(super) fn connect(server: &ServerUrl) -> Result<Client, Fault> {
     if config.get_connect_timeout().is_none() {
         config.connect_timeout(CONNECT_TIMEOUT);
     }
+    if let Some(password) = password(server)? {
+        config.password(password);
+    }
     config.keepalives_idle(Duration::from_secs(SILENCE_S / 2));
     config.keepalives_interval(Duration::from_secs(5));
     config.tcp_user_timeout(Duration::from_secs(SILENCE_S));
     if config.get_application_name().is_none() {
-        config.application_name("fluxwatch");
+        config.application_name(format!("fluxwatch {}", this_process()));
     }
+    // Not only the way to each host, also what is said first: a server may take a connection and never speak.
+    let hosts = u32::try_from(config.get_hosts().len()).unwrap_or(u32::MAX);
+    let each = config.get_connect_timeout().copied();
+    let most = each.unwrap_or(CONNECT_TIMEOUT).saturating_mul(hosts) + GREETING_TIMEOUT;
     let is_plain = server.is_local() && server.ca_file().is_none();
     let client = if is_plain {
         config.ssl_mode(SslMode::Disable);
-        let (client, connection) = wait(config.connect(NoTls))?;
+        let (client, connection) = wait_at_most(most, config.connect(NoTls))?;
         runtime()?.spawn(connection);
         client
     } else {
         config.ssl_mode(SslMode::Require);
         let tls = MakeRustlsConnect::new(tls_config(server)?);
-        let (client, connection) = wait(config.connect(tls))?;
+        let (client, connection) = wait_at_most(most, config.connect(tls))?;
         runtime()?.spawn(connection);
         client
     };
-    wait(client.batch_execute(SETTINGS))?;
+    wait_at_most(GREETING_TIMEOUT, client.batch_execute(SETTINGS))?;
     Ok(client)
+}
+
+/// The most octets of a password's file.
+const PASSWORD_OCTETS_MAX: u64 = 4_096;
+
+/// Returns the password as its file has it now: it may have been changed since the configuration was read.
+fn password(server: &ServerUrl) -> Result<Option<String>, Fault> {
+    let Some(path) = server.password_file() else {
+        return Ok(None);
+    };
+    let named = |fault: &dyn std::fmt::Display| {
+        // SQLSTATE of a login that is refused.
+        let text = format!("store.password_file {}: {fault}", path.display());
+        Fault::of_server("28000", text)
+    };
+    let text = read_text(path, PASSWORD_OCTETS_MAX).map_err(|fault| named(&fault))?;
+    match text.trim_end_matches(['\r', '\n']) {
+        "" => Err(named(&"is empty")),
+        password => Ok(Some(password.to_owned())),
+    }
+}
+
+/// The most octets of a host's name that are told: a session's name has 63.
+const HOST_OCTETS_MAX: usize = 29;
+
+/// Returns this host's name and this process' number, as the server's lists show them.
+pub(super) fn this_process() -> String {
+    let name = rustix::system::uname();
+    let name = name.nodename().to_string_lossy();
+    let plain = |letter: char| match letter.is_ascii_graphic() {
+        true => letter,
+        false => '?',
+    };
+    let host: String = name.chars().take(HOST_OCTETS_MAX).map(plain).collect();
+    format!("{host} {}", std::process::id())
 }
 
 /// Returns how TLS is spoken: the server's name and its certificate are checked.
@@ -137,6 +197,9 @@ impl From<tokio_postgres::Error> for Fault {
             text = format!("{text}: {more}");
             cause = more.source();
         }
+        if is_of_certificate(&fault) {
+            return Self::untrusted(text);
+        }
         // Without words of the server it is the connection, or a value that was not sent.
         match fault.is_closed() || is_of_connection(&fault) {
             true => Self::away(text),
@@ -157,4 +220,24 @@ fn is_of_connection(fault: &tokio_postgres::Error) -> bool {
     fault.to_string().starts_with("error connecting")
         || fault.to_string().starts_with("error communicating")
         || fault.to_string().starts_with("timeout waiting")
+}
+
+/// Returns whether the server's certificate was not accepted.
+fn is_of_certificate(fault: &tokio_postgres::Error) -> bool {
+    let mut cause = std::error::Error::source(fault);
+    while let Some(it) = cause {
+        let inner = it.downcast_ref::<std::io::Error>();
+        let inner = inner.and_then(|it| it.get_ref());
+        let of_tls = |it: &(dyn std::error::Error + 'static)| {
+            matches!(
+                it.downcast_ref::<rustls::Error>(),
+                Some(rustls::Error::InvalidCertificate(_))
+            )
+        };
+        if of_tls(it) || inner.is_some_and(|it| of_tls(it)) {
+            return true;
+        }
+        cause = it.source();
+    }
+    false
 }

@@ -132,7 +132,7 @@ impl Db {
                 .collect();
             let sent: Vec<&(dyn ToSql + Sync)> =
                 lists.iter().map(|it| it as &(dyn ToSql + Sync)).collect();
-            self.alone(|db| db.send(&kept.prepared, &sent))?;
+            self.alone(|db| db.send(&kept, &sent))?;
         }
         Ok(())
     }

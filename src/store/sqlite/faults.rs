@@ -47,6 +47,14 @@ impl StoreError {
         }
     }
 
+    /// Returns whether the configuration is at fault, here or at a server: a password, a right, a certificate.
+    pub fn is_of_configuration(&self) -> bool {
+        match self {
+            Self::Engine { fault, .. } => faults::is_of_configuration(fault),
+            _ => false,
+        }
+    }
+
     /// Returns the fault with the name of the copy, if it met that rather than the database.
     pub(in crate::store) fn while_copied(self, to: &Path) -> Self {
         match self {

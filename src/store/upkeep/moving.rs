@@ -2,15 +2,16 @@
 
 use crate::store::door::{Each, Value, ValueRef};
 use crate::store::error::StoreError;
-use crate::store::handle::Store;
+use crate::store::handle::{LIFE, Store};
 use crate::store::postgres;
 use crate::store::upkeep::Upkeep;
 
 /// How many rows are read and written at a time.
 const ROWS_AT_A_TIME: usize = 5_000;
 
-/// The row of `meta` that says which schema a server's tables have; a file keeps that elsewhere.
-const OF_A_SERVER: &str = "schema";
+/// The rows of `meta` that are of a server and not of what it holds: which schema its tables have, which a file keeps
+/// elsewhere, and which of its lives it was last written in.
+const OF_A_SERVER: [&str; 2] = ["schema", LIFE];
 
 impl Upkeep<'_> {
     /// Copies every row to another database, which must hold nothing but its tables. Calls `progress` with each table
@@ -32,8 +33,8 @@ impl Upkeep<'_> {
         if other.run(|db| db.value(sql, ()))? {
             return Err(StoreError::Taken(other.path.clone()));
         }
-        let sql = "delete from meta where key <> ?";
-        other.run(|db| db.execute(sql, [OF_A_SERVER]))?;
+        let sql = "delete from meta where key not in (?, ?)";
+        other.run(|db| db.execute(sql, OF_A_SERVER))?;
         let mut all = 0;
         for table in postgres::db::Db::table_names() {
             let mut count = 0;
@@ -75,7 +76,7 @@ impl Upkeep<'_> {
             done.map(|()| rows as u64)
         };
         while let Some(row) = rows.next().map_err(engine)? {
-            if table == "meta" && row.text_at(0).is_ok_and(|key| key == OF_A_SERVER) {
+            if table == "meta" && row.text_at(0).is_ok_and(|key| OF_A_SERVER.contains(&key)) {
                 continue;
             }
             for place in 0..columns.len() {

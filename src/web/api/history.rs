@@ -153,7 +153,7 @@ pub async fn query(
     let number = |name: &str| header(name).and_then(|value| value.trim().parse::<usize>().ok());
     let count = number("dribble-paginate-count").filter(|count| *count > 0);
     let page = count.map(|count| (count, number("dribble-paginate-cursor").unwrap_or(0)));
-    let Some(place) = state.readers.enter() else {
+    let Some(place) = state.lookups.enter() else {
         return problem(StatusCode::TOO_MANY_REQUESTS, "too many lookups at a time");
     };
     let headers = headers.clone();
@@ -347,7 +347,7 @@ pub async fn domain(
         Ok(wanted) => wanted,
         Err(detail) => return problem(StatusCode::BAD_REQUEST, detail),
     };
-    let Some(place) = state.readers.enter() else {
+    let Some(place) = state.lookups.enter() else {
         return problem(StatusCode::TOO_MANY_REQUESTS, "too many lookups at a time");
     };
     let limit = query.limit.unwrap_or(NAMES_MAX).clamp(1, NAMES_MAX);

@@ -42,7 +42,7 @@ async fn lookup(visit: &Visit, fields: Fields) -> Page {
     let looked = visit
         .console
         .desks
-        .look(move |desk| match answer(desk, &fields) {
+        .look_up(move |desk| match answer(desk, &fields) {
             Err(fault @ (DeskError::Invalid { .. } | DeskError::Name { .. })) => {
                 Ok(json!({"fault": fault.to_string()}))
             }

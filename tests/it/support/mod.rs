@@ -7,6 +7,7 @@ pub mod harness;
 pub mod kills;
 pub mod lookups;
 pub mod numbers;
+pub mod proxy;
 pub mod sample;
 pub mod scripted;
 #[allow(dead_code)]

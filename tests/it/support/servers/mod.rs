@@ -1,4 +1,4 @@
-//! Real servers for the tests: the primaries Knot, NSD, BIND, PowerDNS and YADIFA, the mail server Postfix and the database PostgreSQL.
+//! Real servers for the tests: the primaries Knot, NSD, BIND, PowerDNS and YADIFA, the mail server Postfix the database PostgreSQL and PgBouncer before it.
 //!
 //! Each listens on loopback alone, on ports from [`free_port`], with its configuration, state and
 //! log in a folder of its own under the directory that the test gives. A server ends when its value
@@ -11,6 +11,7 @@ mod bind;
 mod certificate;
 mod knot;
 mod nsd;
+mod pgbouncer;
 mod postfix;
 mod postgres;
 mod powerdns;
@@ -22,6 +23,7 @@ pub use bind::Bind;
 pub use certificate::{TLS_NAME, make_certificate_of};
 pub use knot::Knot;
 pub use nsd::Nsd;
+pub use pgbouncer::PgBouncer;
 pub use postfix::Postfix;
 pub use postgres::Postgres;
 pub use powerdns::PowerDns;
