@@ -196,13 +196,18 @@ fn two_pollers_without_the_lock_store_each_version_once_and_a_control_run_shows_
     }
     let folder = tempfile::tempdir().expect("a temporary folder");
     let server = Postgres::start(folder.path());
-    // One is refused where the other was faster, and compares again.
-    let (wrong, log) = two_pollers(&server, "no_lock", &[&without_pollers_lock, &slowly]);
-    assert_eq!(wrong, Vec::<String>::new(), "{log}");
-    assert!(log.contains("got another version meanwhile"), "{log}");
-    assert_eq!(server.sql("select count(*) from no_lock.version"), "13");
-    let bench = Bench::on(&server.url("no_lock"), "");
-    assert!(bench.run(0, &["db", "verify"]).starts_with("sound"));
+    // One is refused where the other was faster, and compares again. Whether they meet is chance: a few rounds.
+    let has_met = (0..5).any(|round| {
+        let schema = format!("no_lock_{round}");
+        let (wrong, log) = two_pollers(&server, &schema, &[&without_pollers_lock, &slowly]);
+        assert_eq!(wrong, Vec::<String>::new(), "{log}");
+        let count = server.sql(&format!("select count(*) from {schema}.version"));
+        assert_eq!(count, "13");
+        let bench = Bench::on(&server.url(&schema), "");
+        assert!(bench.run(0, &["db", "verify"]).starts_with("sound"));
+        log.contains("got another version meanwhile")
+    });
+    assert!(has_met);
     // Neither lock, but keys: what is there already is refused.
     let off: [&dyn Fn(&str) -> String; 3] = [&without_pollers_lock, &without_turns, &slowly];
     let (wrong, log) = two_pollers(&server, "keys_alone", &off);
@@ -214,7 +219,11 @@ fn two_pollers_without_the_lock_store_each_version_once_and_a_control_run_shows_
         &without_keys,
         &slowly,
     ];
-    let (wrong, log) = two_pollers(&server, "nothing", &off);
-    eprintln!("control run: {} faults found", wrong.len());
-    assert_ne!(wrong, Vec::<String>::new(), "{log}");
+    // Whether two meet is chance: it is tried a few times. A poller that ends since it found damage has seen it too.
+    let is_seen = (0..5).any(|round| {
+        let (wrong, log) = two_pollers(&server, &format!("nothing_{round}"), &off);
+        eprintln!("control run {round}: {} faults found", wrong.len());
+        !wrong.is_empty() || log.contains("is damaged")
+    });
+    assert!(is_seen);
 }
