@@ -186,8 +186,16 @@ fn output_that_nobody_takes_keeps_no_log_and_tells_one_state() {
         pad(&store, round).expect("written");
         store.upkeep().checkpoint().expect("moved");
         peak = peak.max(store.upkeep().wal_octets());
-        let held = store.upkeep().log_standing().expect("a file").held_for;
-        assert!(held.is_zero(), "somebody keeps an old state: {held:?}");
+        // A lookup that is just reading a page keeps its state for that long.
+        let is_let_go = (0..200).any(|_| {
+            let standing = store.upkeep().log_standing().expect("a file");
+            if !standing.held_for.is_zero() {
+                std::thread::sleep(Duration::from_millis(20));
+                store.upkeep().checkpoint().expect("moved");
+            }
+            standing.held_for.is_zero()
+        });
+        assert!(is_let_go, "somebody keeps an old state");
     }
     assert!(peak > 1 << 20, "the test writes too little: {peak}");
     assert!(peak < USUAL_OCTETS, "{peak}");
