@@ -26,6 +26,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use crate::dns::{Name, Rdata, Record};
+use crate::source::rcode::rcode_name;
 use crate::zone::Refusal;
 
 /// The most servers of one side that are asked; of a set that is larger the first in order of addresses.
@@ -498,7 +499,12 @@ struct Walked {
 fn check(server: SocketAddr, name: &Name, answer: DnsResponse) -> Result<DnsResponse, Refusal> {
     match answer.metadata.response_code {
         ResponseCode::NoError | ResponseCode::NXDomain => Ok(answer),
-        code => Err(Refusal::Rcode(format!("{code} from {server} about {name}"))),
+        code => {
+            let code = rcode_name(code.low());
+            Err(Refusal::ProbeRcode(format!(
+                "{code} from {server} about {name}"
+            )))
+        }
     }
 }
 

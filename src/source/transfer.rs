@@ -117,6 +117,11 @@ pub enum Steps {
 ///
 /// [`Refusal`] for whatever the primary did wrong.
 pub async fn query_soa(target: &TransferTarget<'_>) -> Result<SoaNumbers, Refusal> {
+    query_soa_once(target).await.map_err(with_next_poll)
+}
+
+/// [`query_soa`] with what went wrong as it is.
+async fn query_soa_once(target: &TransferTarget<'_>) -> Result<SoaNumbers, Refusal> {
     let id = SOA_QUERY_ID;
     let mut query = start_query(target.apex, Rtype::SOA, id).additional();
     let signer = match target.key {
@@ -234,6 +239,9 @@ async fn run_whole<S: WholeSink>(
     let reader = WholeReader::new(target.apex, target.limits, &mut digested);
     match run(target, reader).await {
         Ok(soa) => Ok((soa, digested.digester.finish()?)),
+        Err(TransferFault::Source(SourceError::Refused(refusal))) => {
+            Err(with_next_poll(refusal).into())
+        }
         Err(TransferFault::Source(error)) => Err(error),
         Err(TransferFault::WantsWhole(what) | TransferFault::Stepless(what)) => {
             Err(Refusal::Malformed(what).into())
@@ -538,6 +546,16 @@ fn at_record(refusal: Refusal, records: u64) -> Refusal {
             Refusal::EndedEarly(format!("{text}, after {records} records"))
         }
         Refusal::Timeout(text) => Refusal::Timeout(format!("{text}, after {records} records")),
+        other => other,
+    }
+}
+
+/// Adds to a refusal that nobody has to do anything about once that the next poll asks again.
+fn with_next_poll(refusal: Refusal) -> Refusal {
+    const AGAIN: &str = "; nothing of it was taken, and the next poll asks again. If it fails again, look into the primary's log and at firewalls on the way";
+    match refusal {
+        Refusal::EndedEarly(text) => Refusal::EndedEarly(text + AGAIN),
+        Refusal::Timeout(text) => Refusal::Timeout(text + AGAIN),
         other => other,
     }
 }

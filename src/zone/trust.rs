@@ -92,6 +92,9 @@ pub enum Refusal {
     /// The primary answered with an error.
     #[error("primary answered {0}{cure}", cure = cure_of_rcode(.0))]
     Rcode(String),
+    /// A name server that was probed answered with an error.
+    #[error("name server answered {0}{cure}", cure = cure_of_probe(.0))]
+    ProbeRcode(String),
     /// The transaction signature is missing or wrong.
     #[error("TSIG: {0}")]
     Tsig(String),
@@ -169,6 +172,17 @@ fn cure_of_rcode(what: &str) -> &'static str {
     }
 }
 
+/// Returns what a name server's error means where single names are asked for: words that follow the response code.
+fn cure_of_probe(what: &str) -> &'static str {
+    match what.split(' ').next().unwrap_or_default() {
+        "REFUSED" | "NOTAUTH" => {
+            ": the delegation leads to a server that does not serve the name, or not to this machine; nothing is to be done here unless `dig` from this machine gets an answer"
+        }
+        "SERVFAIL" => ": the server has no answer now; the next pass asks again",
+        _ => "",
+    }
+}
+
 impl Refusal {
     /// Returns the one-word reason for `status`.
     pub fn code(&self) -> &'static str {
@@ -178,7 +192,7 @@ impl Refusal {
             Self::EndedEarly(_) => "ended-early",
             Self::SoaMismatch(_) => "soa-mismatch",
             Self::Behind(_) => "behind",
-            Self::Rcode(_) => "rcode",
+            Self::Rcode(_) | Self::ProbeRcode(_) => "rcode",
             Self::Tsig(_) => "tsig",
             Self::Tls(_) => "tls",
             Self::Zonemd(_) => "zonemd",

@@ -443,7 +443,7 @@ fn step_of_the_api_with_a_key_that_is_killed_is_taken_once_when_it_is_sent_again
 }
 
 #[test]
-fn step_that_is_sent_again_has_the_etag_of_its_first_answer() {
+fn step_of_a_machine_is_answered_once_and_tells_of_the_closure() {
     let desk = Desk::start(1, "");
     let token = desk.bench.run(
         0,
@@ -458,6 +458,7 @@ fn step_that_is_sent_again_has_the_etag_of_its_first_answer() {
     let mut machine = Browser::new(desk.port);
     let mut step = || machine.send("POST", "/api/v1/cases/1/steps", &head, "{\"step\":\"ack\"}");
     let first = step();
+    assert!(first.body.contains("\"ending\":null"), "{}", first.body);
     desk.bench.run(
         0,
         &["cases", "note", "1", "--note", "meanwhile", "--by", "rolf"],
@@ -467,6 +468,19 @@ fn step_that_is_sent_again_has_the_etag_of_its_first_answer() {
     assert_eq!(
         (again.header("etag"), &again.body),
         (first.header("etag"), &first.body)
+    );
+    // Whoever ends a case by machine is told of the mail, as one at the command line is.
+    let ends = "{\"step\":\"dismiss\",\"reason\":\"test\"}";
+    let ended = machine.send(
+        "POST",
+        "/api/v1/cases/1/steps",
+        &head.replace(": k\r", ": e\r"),
+        ends,
+    );
+    assert!(
+        ended.body.contains("a closure is mailed to "),
+        "{}",
+        ended.body
     );
     desk.running.stop();
 }

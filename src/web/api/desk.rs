@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::case::{CaseState, DeskStep, DismissReason};
 use crate::desk::DeskError;
 use crate::desk::filter::{CaseFilter, find_case, parse_states};
-use crate::desk::step::{Step, Taken, check_note, mark_of};
+use crate::desk::step::{Step, Taken, check_note, ending_words, mark_of};
 use crate::dns::Name;
 use crate::listing::{CaseJson, CaseLogJson, RecordJson, WantedText, parse_addresses};
 use crate::people::Role;
@@ -415,7 +415,13 @@ impl Sent {
         now: Timestamp,
     ) -> Result<Answered, DeskError> {
         let store = desk.store();
-        let says = json!({"reference": case_reference(id), "state": taken.case.state.word(), "note": taken.note});
+        let ending = taken.ending.as_ref().map(|it| ending_words(it, "is"));
+        let says = json!({
+            "reference": case_reference(id),
+            "state": taken.case.state.word(),
+            "note": taken.note,
+            "ending": ending,
+        });
         let row = find_case(store, &self.case)?;
         let answered = Answered {
             status: 200,

@@ -307,7 +307,7 @@ fn schemas() -> Value {
         "Step": {"type": "object", "required": ["step"], "additionalProperties": false, "properties": {
             "step": {"type": "string", "enum": ["ack", "note", "reopen", "close", "assign", "dismiss"]}, "note": maybe(),
             "reason": maybe(), "to": maybe(), "mitigated": {"type": "boolean"}}},
-        "TakenStep": object(json!({"reference": text(), "state": text(), "note": text()})),
+        "TakenStep": object(json!({"reference": text(), "state": text(), "note": text(), "ending": maybe()})),
         "Status": object(json!({"version": text(), "zones": count(), "zones_failed": count(), "zones_held": count(),
                                 "cases": counts(), "messages": counts(), "drafts": count()})),
         "ZoneList": list("zones", "Zone"),
