@@ -738,8 +738,8 @@ pub struct TokensList {
 /// `tokens remove`.
 #[derive(Debug, Args)]
 pub struct TokensRemove {
-    /// Its number
-    pub id: i64,
+    /// Its number, or its name where one alone has it
+    pub token: String,
     /// Who, for the record [default: the user]
     #[arg(long, value_name = "NAME")]
     pub by: Option<String>,

@@ -448,12 +448,17 @@ fn print_stats(out: &mut impl Write, stats: &DatabaseStats) -> Result<(), Failur
         number(stats.octets_per_change)
     )?;
     writeln!(out, "changes, 30 days   {}", stats.changes_lately)?;
-    writeln!(
-        out,
-        "growth             {} octets a day, {} a year at this rate",
-        number(stats.growth_octets_per_day),
-        number(stats.growth_octets_per_day.map(|day| day * 365.0))
-    )?;
+    match stats.growth_octets_per_day {
+        Some(day) => writeln!(
+            out,
+            "growth             {day:.0} octets a day, {:.0} a year at this rate",
+            day * 365.0
+        )?,
+        None => writeln!(
+            out,
+            "growth             not known before a day of changes is there"
+        )?,
+    }
     let rows = stats.tables.iter().map(|table| {
         let rows = table.rows.map_or_else(String::new, |rows| rows.to_string());
         vec![table.name.clone(), table.octets.to_string(), rows]

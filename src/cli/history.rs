@@ -274,6 +274,9 @@ impl<'a> Printer<'a> {
             }
             HistoryFormat::Table => {
                 self.print_tables(cases.as_deref())?;
+                if self.held.records.is_empty() && !self.is_reverse() {
+                    self.hint_at_others(store)?;
+                }
             }
             HistoryFormat::Csv if !self.csv_has_heading => print_csv(&mut self.out, &[], true)?,
             _ => {}
@@ -287,14 +290,34 @@ impl<'a> Printer<'a> {
         Ok(())
     }
 
+    /// Returns whether it is asked who used something.
+    fn is_reverse(&self) -> bool {
+        let name = self.command.name.as_deref();
+        name.is_none_or(|text| parse_addresses(text).is_some())
+    }
+
+    /// Says where else a name that has no history may be found.
+    fn hint_at_others(&mut self, store: &Store) -> Result<(), Failure> {
+        self.out.flush()?;
+        let name = self.title.trim_start_matches("*.");
+        let Ok(name) = Name::parse(name) else {
+            return Ok(());
+        };
+        let hint = match store.zones().zones_enclosing(&name)?.is_empty() {
+            true => {
+                "it lies in no zone that is watched; `fluxwatch status` lists the zones".to_owned()
+            }
+            false => format!(
+                "a zone that is watched may have it as a name server: `fluxwatch history --ns {name}`"
+            ),
+        };
+        Ok(writeln!(std::io::stderr(), "hint: {hint}")?)
+    }
+
     /// Prints the view that was asked for.
     fn print_tables(&mut self, cases: Option<&[CaseRow]>) -> Result<(), Failure> {
+        let is_reverse = self.is_reverse();
         let (out, history) = (&mut self.out, &self.held);
-        let is_reverse = self
-            .command
-            .name
-            .as_deref()
-            .is_none_or(|text| parse_addresses(text).is_some());
         if history.records.is_empty() {
             let when = if self.command.at.is_some() {
                 " at that time"

@@ -69,12 +69,15 @@ fn reload(before: &Config) -> Result<Setup, Vec<String>> {
     }
     faults.sort_by_key(|fault| fault.line);
     let mut faults: Vec<String> = faults.iter().map(Fault::in_one_line).collect();
+    if config.is_torn {
+        return Err(faults);
+    }
     let is_same_store =
         (&before.store_url, before.reverse_index) == (&config.store_url, config.reverse_index);
     if !is_same_store {
         faults.push("[store] cannot change while the program runs; start it anew".to_owned());
     }
-    if config.sources.is_empty() && !before.sources.is_empty() {
+    if config.written.source.is_empty() && !before.sources.is_empty() {
         let file = config.path.display();
         faults.push(format!("{file} has no [[source]] any more, as a file that is half written; stop the program to watch nothing"));
     }

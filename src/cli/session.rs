@@ -34,7 +34,9 @@ pub fn find_config(path: Option<&Path>) -> Result<PathBuf, Failure> {
         return Ok(path);
     }
     let mut places = PLACES.iter().map(PathBuf::from);
-    places.find(|path| path.exists()).ok_or_else(|| {
+    // One that this user may not look at is there all the same, and says so when it is read.
+    let is_there = |path: &PathBuf| path.try_exists().unwrap_or(true);
+    places.find(is_there).ok_or_else(|| {
         let [here, usual] = PLACES;
         Failure::usage(format!("no configuration: neither {here} nor {usual} is there")).hint(
             "name one with --config or $FLUXWATCH_CONFIG; `fluxwatch config template` prints a start",
@@ -119,7 +121,7 @@ pub fn try_lock(config: &Config, wait: bool) -> Result<Option<PollerLock>, Store
         let at = &config.store_url;
         let _ = writeln!(
             std::io::stderr(),
-            "another fluxwatch{} polls into {at}, so this one ends (--wait waits for it)",
+            "another fluxwatch{} polls into {at}, so this one ends (--wait waits for it). A service polls by itself: `fluxwatch status` says when it did, and SIGHUP lets it read a changed configuration",
             PollerLock::holder(at).map_or(String::new(), |it| format!(" ({it})"))
         );
     }

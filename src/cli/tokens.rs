@@ -170,19 +170,38 @@ fn run_remove(config: Option<&Path>, remove: &TokensRemove) -> Result<Done, Fail
     let config = load_config(config)?;
     let who = actor(remove.by.as_deref(), &config)?;
     let store = open_store(&config)?;
-    if !store
-        .desk()
-        .revoke_token(remove.id, &who, WallClock.now())?
-    {
-        return Err(
-            Failure::failed(format!("no token {} is in force", remove.id))
-                .hint("`fluxwatch tokens list` lists them"),
-        );
+    let now = WallClock.now();
+    let id = id_of(&store.desk().tokens()?, &remove.token, now)?;
+    if !store.desk().revoke_token(id, &who, now)? {
+        return Err(not_in_force(&remove.token));
     }
-    writeln!(
-        std::io::stderr(),
-        "token {} lets nobody in any more",
-        remove.id
-    )?;
+    writeln!(std::io::stderr(), "token {id} lets nobody in any more")?;
     Ok(Done::Well)
+}
+
+/// Returns the number of the token that is meant: by its number, or by a name that one alone has.
+fn id_of(tokens: &[TokenRow], text: &str, now: Timestamp) -> Result<i64, Failure> {
+    if let Ok(id) = text.parse() {
+        return Ok(id);
+    }
+    let of_name = tokens
+        .iter()
+        .filter(|row| row.name == text && row.is_in_force(now));
+    let ids: Vec<i64> = of_name.map(|row| row.id).collect();
+    match ids[..] {
+        [] => Err(not_in_force(text)),
+        [id] => Ok(id),
+        _ => {
+            let numbers: Vec<String> = ids.iter().map(i64::to_string).collect();
+            let what = format!("{} tokens are called {text:?}", ids.len());
+            Err(Failure::usage(what)
+                .hint(format!("name one by its number: {}", numbers.join(", "))))
+        }
+    }
+}
+
+/// Returns the error for a token that is not there, or lets nobody in.
+fn not_in_force(text: &str) -> Failure {
+    Failure::failed(format!("no token {text} is in force"))
+        .hint("`fluxwatch tokens list` lists them")
 }

@@ -182,8 +182,9 @@ fn read_users(path: &Path) -> Result<Users, Failure> {
     })
 }
 
-/// Replaces the file whole, with the mode and the owner that it had; a new one can be read by its owner alone. The
-/// unfinished file keeps others from writing at the same time.
+/// Replaces the file whole, with the mode and the owner that it had. A new one can be read by its owner alone, and by the
+/// group of a folder that this user may give it to: the service reads what root made. The unfinished file keeps others
+/// from writing at the same time.
 fn write_users(path: &Path, users: &Users) -> Result<(), Failure> {
     let mut unfinished = path.as_os_str().to_owned();
     unfinished.push(".new");
@@ -205,6 +206,11 @@ fn write_users(path: &Path, users: &Users) -> Result<(), Failure> {
             let own = out.metadata()?;
             if (own.uid(), own.gid()) != (meta.uid(), meta.gid()) {
                 chown(&unfinished, Some(meta.uid()), Some(meta.gid()))?;
+            }
+        } else if let Some(folder) = path.parent().and_then(|it| fs::metadata(it).ok()) {
+            let is_of_others = folder.gid() != out.metadata()?.gid();
+            if is_of_others && chown(&unfinished, None, Some(folder.gid())).is_ok() {
+                out.set_permissions(fs::Permissions::from_mode(0o640))?;
             }
         }
         out.write_all(format!("{HEAD}{}", users.to_text()).as_bytes())?;

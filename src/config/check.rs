@@ -95,6 +95,10 @@ fn refuse_foreign_bytes(config: &Config, octets: &[u8], faults: &mut Vec<Fault>)
 /// Reads, resolves and checks a text.
 fn examine_text(path: &Path, text: &str, now: Timestamp) -> (Config, Vec<Fault>) {
     let (reader, written) = Reader::read(path, text);
+    // What else is said of a line that is no TOML follows from that.
+    let broken = reader.faults.iter().filter(|fault| fault.key.is_empty());
+    let broken: BTreeSet<usize> = broken.map(|fault| fault.line).collect();
+    let torn = reader.is_torn.then(|| reader.faults.clone());
     let checker = Checker {
         path,
         places: reader.places,
@@ -103,10 +107,16 @@ fn examine_text(path: &Path, text: &str, now: Timestamp) -> (Config, Vec<Fault>)
         now,
     };
     let mut config = checker.check(written);
+    if let Some(faults) = torn {
+        config.is_torn = true;
+        config.fitted_limits.clear();
+        return (config, faults);
+    }
     checker.check_watched(&config.written, &config);
     checker.check_listeners(&config);
     checker.check_waits(&config.written);
     let mut faults = checker.faults.into_inner();
+    faults.retain(|fault| fault.key.is_empty() || !broken.contains(&fault.line));
     faults.sort_by_key(|fault| fault.line);
     let (errors, warnings) = faults
         .into_iter()
@@ -168,6 +178,7 @@ impl Checker<'_> {
             sources,
             places: self.places.clone(),
             warnings: Vec::new(),
+            is_torn: false,
             written,
         }
     }

@@ -60,7 +60,7 @@ impl fmt::Display for Fault {
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
-    #[error("{path}: {fault}")]
+    #[error("{path}: {fault}{cure}", cure = cure_of_unreadable(.fault))]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -70,6 +70,16 @@ pub enum ConfigError {
     /// What is wrong in it, in the order of the file; not empty.
     #[error("{}", join(.0))]
     Faults(Vec<Fault>),
+}
+
+/// Returns what helps where the system does not let a file be read; empty where nothing is known.
+fn cure_of_unreadable(fault: &str) -> &'static str {
+    match fault.contains("Permission denied") {
+        true => {
+            "\nhint: this user may not read it: use sudo, or become a member of the group that owns it (`ls -ld` shows which)"
+        }
+        false => "",
+    }
 }
 
 /// Returns faults with `error:` between them, as they are shown.

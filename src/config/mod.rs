@@ -18,6 +18,7 @@ mod resolved;
 mod schema;
 mod sources;
 mod template;
+mod torn;
 mod url;
 mod written;
 

@@ -8,6 +8,7 @@ use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue, Deserializer};
 
 use crate::config::fault::{Fault, KeyLines, Weight, joined, line_at};
+use crate::config::torn::find_torn;
 use crate::config::written::{
     CatalogSection, FeedSection, KindSection, ProbeSection, SourceKeys, SourceSection,
     TransferSection, Written, ZonefileSection,
@@ -43,6 +44,8 @@ const SECTIONS: [&str; 21] = [
     "webhook",
     "events",
 ];
+/// The sections of which there may be several.
+const LISTS: [&str; 5] = ["key", "source", "zone", "recipient", "webhook"];
 /// The keys of every source.
 const SOURCE_KEYS: [&str; 5] = ["name", "kind", "every", "jitter", "cron"];
 /// The kinds of sources.
@@ -92,6 +95,8 @@ pub(super) struct Reader<'a> {
     pub faults: Vec<Fault>,
     /// The keys, by their paths, that could not be read: that they are missing is no fault of its own.
     pub unread: BTreeSet<String>,
+    /// A bracket is not closed, so that nothing that was read means what it seems to.
+    pub is_torn: bool,
 }
 
 impl<'a> Reader<'a> {
@@ -103,7 +108,20 @@ impl<'a> Reader<'a> {
             places: KeyLines::new(path, text, document.get_ref()),
             faults: Vec::new(),
             unread: BTreeSet::new(),
+            is_torn: false,
         };
+        if let Some(torn) = find_torn(text).filter(|_| !errors.is_empty()) {
+            let missing = torn.missing;
+            let what = format!("a bracket is opened here and not closed: {missing} is missing");
+            let cure = format!(
+                "write {missing} where it ends; whatever else is wrong in the file is told then"
+            );
+            let mut fault = reader.places.fault(Weight::Error, "", &what, &cure);
+            fault.line = torn.line;
+            reader.faults.push(fault);
+            reader.is_torn = true;
+            return (reader, Written::default());
+        }
         let mut repeated = 0..0;
         for error in &errors {
             let span = error.span().unwrap_or(0..0);
@@ -116,7 +134,7 @@ impl<'a> Reader<'a> {
                 repeated = section;
             }
             let (what, cure) = reader.worded_syntax(error.message(), &span);
-            let mut fault = reader.places.fault(Weight::Error, "", &what, cure);
+            let mut fault = reader.places.fault(Weight::Error, "", &what, &cure);
             fault.line = line_at(text, &span);
             reader.faults.push(fault);
         }
@@ -172,11 +190,12 @@ impl<'a> Reader<'a> {
         let near = nearest(key, if is_section { &SECTIONS } else { &TOP_KEYS });
         match (is_section, near) {
             (true, Some(near)) => {
-                self.fault(
-                    key,
-                    "is no section that is known",
-                    &format!("did you mean [{near}]?"),
-                );
+                let near = match LISTS.contains(&near) {
+                    true => format!("[[{near}]]"),
+                    false => format!("[{near}]"),
+                };
+                let cure = format!("did you mean {near}?");
+                self.fault(key, "is no section that is known", &cure);
             }
             (true, None) => {
                 let cure = "`fluxwatch config template` has every section";
@@ -193,17 +212,24 @@ impl<'a> Reader<'a> {
     }
 
     /// Returns what the parser says of a line that is no TOML, and the cure.
-    fn worded_syntax(&self, message: &str, span: &Range<usize>) -> (String, &'static str) {
+    fn worded_syntax(&self, message: &str, span: &Range<usize>) -> (String, String) {
         if message.starts_with("duplicate key") {
             let key = self.text.get(span.clone()).unwrap_or_default().trim();
             return (
                 format!("duplicate key {key}"),
-                "write it once: a section stands once, with all its keys",
+                "write it once: a section stands once, with all its keys".to_owned(),
+            );
+        }
+        let line = self.text.lines().nth(line_at(self.text, span) - 1);
+        if let Some((key, word)) = line.and_then(bare_text) {
+            return (
+                format!("{word} is no value"),
+                format!("write a text in quotes: {key} = \"{word}\""),
             );
         }
         let cure =
             "a line is [section], [[section]], key = \"text\", key = 5 or key = [\"a\", \"b\"]";
-        (message.replace('`', ""), cure)
+        (message.replace('`', ""), cure.to_owned())
     }
 
     /// Reads a text above the first section.
@@ -470,6 +496,17 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// Returns the key and the value of a line whose value is a text without quotes.
+fn bare_text(line: &str) -> Option<(&str, &str)> {
+    let (key, value) = line.split_once('=')?;
+    let (key, value) = (key.trim(), value.split('#').next()?.trim());
+    let begins = value.chars().next()?;
+    let is_text = begins.is_alphabetic() || begins == '/' || begins == '.';
+    let has_mark = value.contains(['"', '\'', '[', ']', '{', '}', '=']);
+    (is_text && !has_mark && !["true", "false", "inf", "nan"].contains(&value))
+        .then_some((key, value))
+}
+
 /// Returns the place of the section whose heading is on the line of `at`; `None` if that line is no heading.
 fn section_at(text: &str, at: usize) -> Option<Range<usize>> {
     let start = text[..at].rfind('\n').map_or(0, |it| it + 1);
@@ -486,6 +523,9 @@ fn section_at(text: &str, at: usize) -> Option<Range<usize>> {
 /// Returns the parser's words in ours, and the cure of a wrong type.
 fn worded(message: &str) -> (String, &'static str) {
     let cure = match message.split("expected ").nth(1).unwrap_or_default() {
+        rest if rest.starts_with("a string") && message.contains("type: integer") => {
+            "write it in quotes, a span with its unit: \"5m\""
+        }
         rest if rest.starts_with("a string") => "write it in quotes",
         rest if rest.starts_with("a sequence") => "write it as a list: [\"...\"]",
         rest if rest.starts_with("a boolean") => "write true or false, without quotes",

@@ -75,6 +75,8 @@ pub struct Config {
     pub places: KeyLines,
     /// What is sound and hardly meant, in the order of the file.
     pub warnings: Vec<Fault>,
+    /// A bracket of the file is not closed: nothing of it was taken, and what it names is not looked at.
+    pub is_torn: bool,
 }
 
 impl Config {

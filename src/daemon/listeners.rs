@@ -145,7 +145,10 @@ async fn serve(
     state: WebState,
 ) {
     loop {
-        let is_bound = || common.troubles.clear(name, common.clock.now());
+        let is_bound = || {
+            tracing::info!("{name}: listening on {listen}");
+            common.troubles.clear(name, common.clock.now());
+        };
         let Err(error) = crate::web::serve(listen, state.clone(), is_bound).await else {
             return;
         };

@@ -278,6 +278,9 @@ fn is_public(address: IpAddr) -> bool {
 
 /// [`check_parts`] that adds what is wrong to what is wrong already; `None` if it added anything.
 pub fn examine_parts(config: &Config, faults: &mut Vec<Fault>) -> Option<Parts> {
+    if config.is_torn {
+        return None;
+    }
     let before = faults.len();
     let knowledge = load_knowledge(config, faults);
     let parts = rest_of_parts(config, knowledge, faults);

@@ -95,7 +95,7 @@ impl SignatureSaid {
                         "it does not know this key, or the secrets differ; give it the same name, algorithm and secret at both sides"
                     }
                     false => {
-                        "let its access list name the key, and give the key the same name, algorithm and secret at both sides"
+                        "it does not serve this zone (check the zone's name at both sides), or its access list does not name the key; give the key the same name, algorithm and secret at both sides"
                     }
                 };
                 format!("the primary answers {rcode} without a signature: {cure}")

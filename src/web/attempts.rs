@@ -235,7 +235,10 @@ impl Caller {
                 return Ok(());
             };
             if failures.last_at.elapsed() >= FORGET_AFTER && failures.waiting == 0 {
+                let unlogged = failures.unlogged;
                 all.remove(&self.guesser);
+                drop(all);
+                log_failures(&self.guesser, unlogged);
                 return Ok(());
             }
             // Of an account nobody is turned away: whoever guesses would lock its owner out by waiting.
@@ -257,8 +260,10 @@ impl Caller {
         let mut all = self.attempts.lock();
         if all.len() >= ADDRESSES_MAX && !all.contains_key(&self.guesser) {
             let oldest = all.iter().min_by_key(|(_, failures)| failures.last_at);
-            if let Some(oldest) = oldest.map(|(guesser, _)| guesser.clone()) {
-                all.remove(&oldest);
+            if let Some(oldest) = oldest.map(|(guesser, _)| guesser.clone())
+                && let Some(failures) = all.remove(&oldest)
+            {
+                log_failures(&oldest, failures.unlogged);
             }
         }
         let failures = all.entry(self.guesser.clone()).or_insert(Failures {
@@ -272,15 +277,21 @@ impl Caller {
         failures.unlogged = failures.unlogged.saturating_add(1);
         failures.last_at = now;
         let is_quiet = failures.logged_at.is_some_and(|at| now - at < LOG_EVERY);
-        // A name may be anything that somebody typed, a password by mistake too: only addresses are logged.
-        if let (false, Guesser::Address(address)) = (is_quiet, self.guesser.clone()) {
-            let count = failures.unlogged;
-            failures.unlogged = 0;
+        if !is_quiet {
+            let count = std::mem::take(&mut failures.unlogged);
             failures.logged_at = Some(now);
             drop(all);
-            let what = counted(count, "attempt");
-            tracing::warn!(%address, count, "http: {what} with a wrong password or token from {address}");
+            log_failures(&self.guesser, count);
         }
+    }
+}
+
+/// Logs how many attempts of an address failed, if any did.
+fn log_failures(guesser: &Guesser, count: u32) {
+    // A name may be anything that somebody typed, a password by mistake too: only addresses are logged.
+    if let (1.., Guesser::Address(address)) = (count, guesser) {
+        let what = counted(count, "attempt");
+        tracing::warn!(%address, count, "http: {what} with a wrong password or token from {address}");
     }
 }
 

@@ -9,6 +9,7 @@ use fluxwatch::pipeline::{FeedImport, Pipeline, PollOptions};
 use fluxwatch::time::{SetClock, Timestamp};
 
 use crate::harness::{Bench, poll};
+use crate::servers::Knot;
 
 const BEGINS_AT: i64 = 1_790_000_000;
 
@@ -280,4 +281,39 @@ fn change_that_was_left_is_judged_when_the_time_of_its_source_has_come_there() {
     assert_eq!(standing_of(&pipeline), judged);
     drop(pipeline);
     assert_eq!(case_of(&whole), case_of(&bench));
+}
+
+#[test]
+fn change_of_a_live_primary_that_was_left_is_judged_once_it_is_due() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let zone = "$ORIGIN example.\n$TTL 3600\n@ IN SOA ns1.infra.test. host.infra.test. 1 3600 600 86400 300\n@ IN NS ns1.infra.test.\n";
+    let knot = Knot::start(folder.path(), &[("example.", zone)]);
+    let bench = Bench::new("");
+    bench.configure(&format!(
+        "{}[[source]]\nname = \"tld\"\nkind = \"transfer\"\nzone = \"example.\"\nprimaries = [\"{}\"]\nkey = \"transfer.test.\"\n",
+        bench.key_section(),
+        knot.address()
+    ));
+    let clock = Arc::new(SetClock::new(Timestamp::from_unix(BEGINS_AT - 60)));
+    let pipeline = bench.pipeline(clock.clone());
+    poll(&pipeline);
+    for (minute, word) in (0..).zip(&WORDS) {
+        knot.update(
+            "example.",
+            &format!(
+                "update delete bad.example. NS\nupdate add bad.example. 60 NS ns1.{word}.test.\nupdate add bad.example. 60 NS ns2.{word}.test.\n"
+            ),
+        );
+        clock.set(Timestamp::from_unix(BEGINS_AT + 60 * minute));
+        poll(&pipeline);
+    }
+    let left = standing_of(&pipeline);
+    assert_eq!((left.0.as_str(), left.2), ("review", 180));
+    // The primary says no more.
+    clock.set(Timestamp::from_unix(BEGINS_AT + 779));
+    poll(&pipeline);
+    assert_eq!(standing_of(&pipeline), left);
+    clock.set(Timestamp::from_unix(BEGINS_AT + 780));
+    poll(&pipeline);
+    assert_eq!(standing_of(&pipeline), ("report".to_owned(), 100.0, 480));
 }

@@ -35,6 +35,10 @@ fn names_are_understood_however_they_are_pasted() {
             .run(0, &["history", "never.seen.test"])
             .contains("no history of never.seen.test\n")
     );
+    let hint = |name: &str| bench.run_stderr(0, &["history", name]);
+    assert!(hint("never.seen.test").contains("it lies in no zone that is watched"));
+    let below = format!("never.{}", "xn--bcher-kva.example");
+    assert!(hint(&below).contains("`fluxwatch history --ns never."));
     bench.run(2, &["history", "a..b"]);
 }
 

@@ -164,6 +164,11 @@ fn every_broken_source_is_told_with_its_line_and_key() {
         &[
             ("kind-unknown", "[[source]]\nname = \"a\"\nkind = \"transfr\" #!\n".into(), "source.kind", "\"transfer\"?"),
             ("kind-missing", "[[source]] #!\nname = \"a\"\n".into(), "source.kind", "is missing"),
+            ("kind-without-quotes", "[[source]]\nname = \"a\"\nkind = transfer #!\n".into(), "", "kind = \"transfer\""),
+            ("every-without-unit", zonefile("path = \"x.zone\"\nevery = 5 #!\n"), "source.every", "\"5m\""),
+            ("sources", "[[sources]] #!\nname = \"a\"\n".into(), "sources", "[[source]]?"),
+            // Nothing else is told: the lines below are read as the list's content.
+            ("list-not-closed", "[[source]]\nname = \"a\"\nprimaries = [\"192.0.2.1:53\" #!\nevery = \"5 parsecs\"\n[smtp]\nurl = 5\n".into(), "", "] is missing"),
             ("kind-a-number", "[[source]]\nname = \"a\"\nkind = 5 #!\n".into(), "source.kind", "quotes"),
             ("name-missing", "[[source]] #!\nkind = \"feed\"\npath = \"f.ndjson\"\n".into(), "source.name", "is missing"),
             ("name-empty", "[[source]]\nname = \"\" #!\nkind = \"feed\"\npath = \"f.ndjson\"\n".into(), "source.name", "no name"),
@@ -369,7 +374,7 @@ fn every_broken_section_is_told_with_its_line_and_key() {
             ("canary-every-two-years", "[canary]\ndomain = \"canary.example.\"\nevery = \"731d\" #!\n".into(), "canary.every", "more than a year"),
             ("section-written-twice", "[limits]\nnames = 5\n[limits] #!\nnames = 6\n".into(), "", "duplicate key limits"),
             ("key-written-twice", "[limits]\nnames = 5\nnames = 6 #!\n".into(), "", "duplicate"),
-            ("heading-not-closed", "[[zone] #!\nname = \"example.\"\n".into(), "", "array table"),
+            ("heading-not-closed", "[[zone] #!\nname = \"example.\"\n[reports]\n".into(), "", "]] is missing"),
             ("text-not-closed", "[events]\npath = \"e.ndjson #!\n".into(), "", ""),
         ],
         Weight::Error,

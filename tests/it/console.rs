@@ -1176,8 +1176,12 @@ fn machines_take_steps_with_tokens_once_and_on_what_they_saw() {
             .count(),
         1
     );
+    let nobody = desk
+        .bench
+        .run_stderr(1, &["tokens", "remove", "nobody", "--by", "anna"]);
+    assert!(nobody.contains("no token nobody is in force"), "{nobody}");
     desk.bench
-        .run(0, &["tokens", "remove", "2", "--by", "anna"]);
+        .run(0, &["tokens", "remove", "ticket-system", "--by", "anna"]);
     assert_eq!(
         machine.send("GET", "/api/v1/status", &ticket, "").status,
         401

@@ -89,6 +89,9 @@ pub struct TableSize {
     pub rows: Option<u64>,
 }
 
+/// The least time of changes that growth is told from: a rate of some minutes says nothing of a year. Unit: days.
+const GROWTH_DAYS_MIN: f64 = 1.0;
+
 /// What the database holds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DatabaseStats {
@@ -110,7 +113,7 @@ pub struct DatabaseStats {
     pub octets_per_change: Option<f64>,
     /// Records added or removed in the last 30 days of event time.
     pub changes_lately: u64,
-    /// Octets by which the database grows a day, as in the last 30 days.
+    /// Octets by which the database grows a day, as in the last 30 days; `None` before a day of changes is known.
     pub growth_octets_per_day: Option<f64>,
     /// Tables and indexes, the largest first.
     pub tables: Vec<TableSize>,
@@ -680,7 +683,7 @@ impl Upkeep<'_> {
         let since = Timestamp::from_unix(newest as i64) - Span::days(30);
         let (changes_lately, days) = self.changes_since(since)?;
         let growth_octets_per_day = octets_per_change
-            .filter(|_| days > 0.0)
+            .filter(|_| days >= GROWTH_DAYS_MIN)
             .map(|octets| octets * changes_lately as f64 / days);
         Ok(DatabaseStats {
             file_octets: (pages.all * pages.octets_each) as u64,
