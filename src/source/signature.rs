@@ -88,11 +88,11 @@ impl SignatureSaid {
             (true, _) => format!("clock: {clocks}; {cure}"),
             (false, Some(_)) => format!("{fault} (rcode {rcode}); clock: {clocks}; {cure}"),
             (false, None) if self.rcode == Rcode::NOERROR.to_int() => words_of(fault),
-            // Of a key that is not known some say nothing but the response code (NSD).
+            // Of a key that is not known, and of a zone that they do not serve, some say nothing but the response code.
             (false, None) if matches!(fault, ValidationError::ServerUnsigned) => {
                 let cure = match self.rcode == Rcode::NOTAUTH.to_int() {
                     true => {
-                        "it does not know this key, or the secrets differ; give it the same name, algorithm and secret at both sides"
+                        "it does not know this key, the secrets differ, or it does not serve this zone; check the zone's name, and give the key the same name, algorithm and secret at both sides"
                     }
                     false => {
                         "it does not serve this zone (check the zone's name at both sides), or its access list does not name the key; give the key the same name, algorithm and secret at both sides"

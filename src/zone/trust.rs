@@ -159,7 +159,7 @@ fn cure_of_connection(what: &str) -> &'static str {
 fn cure_of_rcode(what: &str) -> &'static str {
     match what.split(' ').next().unwrap_or_default() {
         "REFUSED" => {
-            ": the primary does not let this machine transfer the zone; allow its address or its key there (BIND allow-transfer, Knot acl, NSD provide-xfr, PowerDNS ALLOW-AXFR-FROM or TSIG-ALLOW-AXFR)"
+            ": the primary does not let this machine transfer the zone, or does not serve it; check the zone's name at both sides, and allow its address or its key there (BIND allow-transfer, Knot acl, NSD provide-xfr, PowerDNS ALLOW-AXFR-FROM or TSIG-ALLOW-AXFR)"
         }
         "NOTAUTH" => {
             ": the primary does not serve this zone, or does not let this machine transfer it; check the zone's name at both sides, and the key and access list there"
