@@ -23,7 +23,7 @@ const BATCH_OCTETS: u64 = 2 << 20;
 const HEAD_OCTETS: usize = 5;
 /// The most octets that wait in memory before the spool file is used.
 const SPOOL_BUFFER_OCTETS: usize = 1 << 20;
-/// The most octets of groups that wait to be compared with their owners' digests.
+/// The most octets of groups that wait to be settled.
 const WAITING_OCTETS_MAX: usize = 64 << 10;
 /// The most octets of one owner's group that wait in memory; then it is spooled in parts.
 const GROUP_OCTETS_MAX: usize = 4 << 20;
@@ -132,11 +132,11 @@ fn cut_off() -> IntakeError {
     IntakeError::Spool(io::Error::from(io::ErrorKind::UnexpectedEof))
 }
 
-/// A group that waits to be compared with its owner's digest.
+/// A group that waits to be settled.
 struct Waiting {
     /// Where it ends among those that wait; it begins where the one before it ends.
     end: usize,
-    /// That of its owner.
+    /// Those of its owner and its records; 0 in a first version, which nothing is compared with.
     hash: u64,
     digest: u64,
     is_split: bool,
@@ -151,7 +151,7 @@ pub struct Intake<S> {
     spooled: u64,
     /// Where [`Intake::next_batch`] goes on.
     read_at: u64,
-    /// Groups that wait to be compared, as the spool has them, and the one in hand.
+    /// Groups that wait to be settled, as the spool has them, and the one in hand.
     groups: Vec<u8>,
     /// What is known of those that wait.
     waiting: Vec<Waiting>,
@@ -218,7 +218,7 @@ impl<S: Spool> Intake<S> {
         }
         if self.counts.names + self.waiting.len() as u64 > limit {
             // Not all of those that wait need be new names.
-            self.compare_groups()?;
+            self.settle_groups()?;
         }
         Ok(self.counts.names > limit)
     }
@@ -278,14 +278,11 @@ impl<S: Spool> Intake<S> {
         self.counts.kept += 1;
         self.has_ns |= rtype == RecordType::Ns;
         self.count_of(rtype);
-        if let Some(first) = &mut self.first {
-            first.write_record(&self.key, owner, (rtype, ttl, rdata), &mut self.groups);
-            return Ok(());
-        }
-        self.digest = self
-            .digest
+        if self.first.is_none() {
+            let digest = self.key.digest_record(rtype.code(), ttl, rdata);
             // A sum: the order in which a primary sends the records of an owner is none of their content.
-            .wrapping_add(self.key.digest_record(rtype.code(), ttl, rdata));
+            self.digest = self.digest.wrapping_add(digest);
+        }
         self.groups
             .extend_from_slice(&record_head(rtype, ttl, rdata.len() as u16));
         self.groups.extend_from_slice(rdata);
@@ -314,12 +311,10 @@ impl<S: Spool> Intake<S> {
     /// [`IntakeError::Spool`] if the spool cannot be written.
     pub fn finish(&mut self) -> Result<Counts, IntakeError> {
         self.close_group()?;
+        self.settle_groups()?;
         match &mut self.first {
             Some(first) => first.finish(&mut self.spool)?,
-            None => {
-                self.compare_groups()?;
-                self.flush()?;
-            }
+            None => self.flush()?,
         }
         Ok(self.counts)
     }
@@ -460,38 +455,61 @@ impl<S: Spool> Intake<S> {
         self.table
     }
 
-    /// Ends the group in hand: it is to be compared with its owner's last digest.
+    /// Ends the group in hand: it waits to be settled.
     fn close_group(&mut self) -> Result<(), IntakeError> {
         let Some(begin) = self.group.take() else {
             return Ok(());
         };
         self.counts.delegations += u64::from(self.has_ns);
         self.has_ns = false;
-        let records = begin + HEAD_OCTETS + self.groups[begin] as usize;
-        if let Some(first) = &mut self.first {
-            self.counts.names += 1;
-            let (owner, records) =
-                self.groups[begin + HEAD_OCTETS..].split_at(records - begin - HEAD_OCTETS);
-            first.close_group(owner, records, &mut self.spool)?;
-            self.groups.clear();
-            return Ok(());
-        }
+        let owner = self.owner_at(begin);
+        let hash = match self.first {
+            Some(_) => 0,
+            None => self.key.hash_owner(owner),
+        };
+        let records = begin + HEAD_OCTETS + owner.len();
         let octets = (self.groups.len() - records) as u32;
         self.groups[begin + 1..begin + HEAD_OCTETS].copy_from_slice(&octets.to_be_bytes());
         self.waiting.push(Waiting {
             end: self.groups.len(),
-            hash: self.key.hash_owner(self.owner_at(begin)),
+            hash,
             digest: std::mem::take(&mut self.digest),
             is_split: std::mem::take(&mut self.group_is_split),
         });
         if self.waiting.len() == FETCHED_MAX || self.groups.len() >= WAITING_OCTETS_MAX {
-            self.compare_groups()?;
+            self.settle_groups()?;
+        }
+        Ok(())
+    }
+
+    /// Compares the groups that wait with their owners' last digests, or gives them to what gathers a first version: many at
+    /// a time, since what is known of their names lies anywhere in memory.
+    fn settle_groups(&mut self) -> Result<(), IntakeError> {
+        let settled = self.waiting.last().map_or(0, |group| group.end);
+        match &mut self.first {
+            Some(first) => {
+                self.counts.names += self.waiting.len() as u64;
+                let octets = self.groups.as_slice();
+                let mut begin = 0;
+                let groups = self.waiting.iter().map(move |group| {
+                    let group = &octets[std::mem::replace(&mut begin, group.end)..group.end];
+                    group[HEAD_OCTETS..].split_at(group[0] as usize)
+                });
+                first.take_groups(&self.key, groups, &mut self.spool)?;
+            }
+            None => self.compare_groups(),
+        }
+        self.waiting.clear();
+        self.groups.drain(..settled);
+        self.group = self.group.map(|at| at - settled);
+        if self.buffer.len() >= SPOOL_BUFFER_OCTETS {
+            self.flush()?;
         }
         Ok(())
     }
 
     /// Compares the groups that wait with their owners' last digests and drops or spools each.
-    fn compare_groups(&mut self) -> Result<(), IntakeError> {
+    fn compare_groups(&mut self) {
         self.table
             .fetch(self.waiting.iter().map(|group| group.hash));
         let mut begin = 0;
@@ -517,13 +535,6 @@ impl<S: Spool> Intake<S> {
             }
             begin = group.end;
         }
-        self.waiting.clear();
-        self.groups.drain(..begin);
-        self.group = self.group.map(|at| at - begin);
-        if self.buffer.len() >= SPOOL_BUFFER_OCTETS {
-            self.flush()?;
-        }
-        Ok(())
     }
 
     /// Moves the waiting octets into the spool.
