@@ -462,8 +462,13 @@ impl<S: Spool> WholeSink for ZoneSink<'_, S> {
             .take(owner, rtype, ttl, rdata)
             .map_err(SourceError::from)?;
         check_rrset(self.limits, self.intake, owner, rtype)?;
-        if self.intake.name_count() > self.limits.names {
-            let what = format!("transfer of more than limits.names = {}", self.limits.names);
+        let names = self.limits.names;
+        if self
+            .intake
+            .has_more_names(names)
+            .map_err(SourceError::from)?
+        {
+            let what = format!("transfer of more than limits.names = {names}");
             return Err(Refusal::Limit(what).into());
         }
         if self.intake.spooled_octets() > self.limits.spool_octets {

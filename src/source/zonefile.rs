@@ -22,7 +22,10 @@ use crate::source::fields::{
     parse_ds, parse_soa, parse_ttl, parse_unknown_form,
 };
 use crate::source::generate::{GenerateRange, expand};
-use crate::source::plain::{PLAIN_DATA_WORDS, PlainLine, push_plain_name};
+use crate::source::plain::{
+    NameOctets, PLAIN_DATA_WORDS, PlainData, PlainHead, ends_word, line_end, may_be_plain,
+    push_plain_name, read_plain_name,
+};
 use crate::source::rrtypes::parse_type;
 use crate::source::words::{CutFault, Word, cut_entry};
 use crate::source::{Fetched, SourceError, Zonemd, check_rrset};
@@ -150,6 +153,8 @@ struct ZoneReader<'a, S> {
     /// Whether lines of the plain form are read the short way.
     reads_plain_lines: bool,
     rdata: Vec<u8>,
+    /// Memory for the name that is being read.
+    name: NameOctets,
     words: Vec<Word>,
     serial: Option<Serial>,
     ends: Ends,
@@ -183,6 +188,7 @@ impl<'a, S: Spool> ZoneReader<'a, S> {
             owner_word: Vec::new(),
             reads_plain_lines: true,
             rdata: Vec::new(),
+            name: [0; NAME_OCTETS_MAX],
             words: Vec::new(),
             serial: None,
             ends: Ends::default(),
@@ -337,30 +343,69 @@ impl<'a, S: Spool> ZoneReader<'a, S> {
     }
 
     /// Reads a line of the form that registries publish: one record of a usual type, without quotes, escapes, comments or
-    /// parentheses. Returns its length; `None` for any other line, which is left to the careful way and was not read.
+    /// parentheses. Returns its length; `None` for any other line, which is left to the careful way: of it, no more was taken
+    /// than the owner, which that way reads once more.
     fn read_plain_line(&mut self, text: &[u8]) -> Result<Option<usize>, SourceError> {
-        let Some(line) = PlainLine::cut(text) else {
+        if !may_be_plain(text) {
+            return Ok(None);
+        }
+        let Some(owner_length) = self.read_plain_owner(text) else {
             return Ok(None);
         };
-        // An owner has several records.
-        if self.owner_word != line.owner {
-            if !push_plain_name(line.owner, &self.origin, &mut self.owner) {
+        let Some(head) = PlainHead::read(&text[owner_length..]) else {
+            return Ok(None);
+        };
+        let begin = owner_length + head.length;
+        let rest = &text[begin..];
+        let ttl = head.ttl.or(self.default_ttl).or(self.last_ttl);
+        let ttl = ttl.unwrap_or(TTL_DEFAULT);
+        let length = if head.rtype == RecordType::Ns {
+            let Some(host) = read_plain_name(rest, &self.origin, &mut self.name) else {
                 return Ok(None);
+            };
+            let Some(end) = line_end(&rest[host.length..]) else {
+                return Ok(None);
+            };
+            self.last_ttl = head.ttl.or(self.last_ttl);
+            self.admit_record()?;
+            self.ends.take_record(None);
+            self.rdata.clear();
+            self.rdata.extend_from_slice(&self.name[..host.wire_length]);
+            self.keep_record(head.rtype, ttl)?;
+            host.length + end
+        } else {
+            let Some(data) = PlainData::read(rest, head.rtype) else {
+                return Ok(None);
+            };
+            self.last_ttl = head.ttl.or(self.last_ttl);
+            let mut words: [(&[u8], bool); PLAIN_DATA_WORDS] = [(b"", false); PLAIN_DATA_WORDS];
+            for (place, word) in words.iter_mut().zip(data.words()) {
+                place.0 = word;
             }
-            self.owner_word.clear();
-            self.owner_word.extend_from_slice(line.owner);
+            self.read_record(head.rtype.code(), ttl, &words[..data.words().len()])?;
+            data.length
+        };
+        Ok(Some(begin + length))
+    }
+
+    /// Reads the owner of a line of the form that registries publish. Returns how many octets it has there.
+    fn read_plain_owner(&mut self, text: &[u8]) -> Option<usize> {
+        // An owner has several records.
+        if let Some(rest) = text.strip_prefix(self.owner_word.as_slice())
+            && !self.owner_word.is_empty()
+            && ends_word(rest)
+        {
+            return Some(self.owner_word.len());
         }
-        if line.ttl.is_some() {
-            self.last_ttl = line.ttl;
+        let name = read_plain_name(text, &self.origin, &mut self.name)?;
+        if !ends_word(&text[name.length..]) {
+            return None;
         }
-        let ttl = line.ttl.or(self.default_ttl).or(self.last_ttl);
-        let mut data: [(&[u8], bool); PLAIN_DATA_WORDS] = [(b"", false); PLAIN_DATA_WORDS];
-        for (place, word) in data.iter_mut().zip(line.data()) {
-            place.0 = word;
-        }
-        let data = &data[..line.data().len()];
-        self.read_record(line.rtype.code(), ttl.unwrap_or(TTL_DEFAULT), data)?;
-        Ok(Some(line.length))
+        self.owner.clear();
+        self.owner.extend_from_slice(&self.name[..name.wire_length]);
+        self.owner_word.clear();
+        self.owner_word.extend_from_slice(&text[..name.length]);
+        Some(name.length)
     }
 
     /// Returns the refusal of an entry that cannot be cut into words.
@@ -607,13 +652,12 @@ impl<'a, S: Spool> ZoneReader<'a, S> {
         }
     }
 
-    /// Reads the data of a record and gives it on.
-    fn read_record(
-        &mut self,
-        code: u16,
-        ttl: u32,
-        data: &[(&[u8], bool)],
-    ) -> Result<(), SourceError> {
+    /// Counts a record of the owner in hand.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal`] if its owner is not in the zone, or the file has more than is allowed.
+    fn admit_record(&mut self) -> Result<(), SourceError> {
         if !crate::dns::wire_is_at_or_below(&self.owner, self.apex.as_wire()) {
             let owner = Name::from_wire(&self.owner)
                 .map(|name| name.to_string())
@@ -627,7 +671,7 @@ impl<'a, S: Spool> ZoneReader<'a, S> {
             let what = format!("zone file of more than limits.records = {limit}");
             return Err(Refusal::Limit(what).into());
         }
-        if self.intake.name_count() > self.rules.limits.names {
+        if self.intake.has_more_names(self.rules.limits.names)? {
             let limit = self.rules.limits.names;
             let what = format!("zone file of more than limits.names = {limit}");
             return Err(Refusal::Limit(what).into());
@@ -637,6 +681,17 @@ impl<'a, S: Spool> ZoneReader<'a, S> {
             let what = format!("more changed owners than limits.spool_octets = {limit}");
             return Err(Refusal::Limit(what).into());
         }
+        Ok(())
+    }
+
+    /// Reads the data of a record and gives it on.
+    fn read_record(
+        &mut self,
+        code: u16,
+        ttl: u32,
+        data: &[(&[u8], bool)],
+    ) -> Result<(), SourceError> {
+        self.admit_record()?;
         if code == TYPE_SOA {
             return self.read_soa(data);
         }
@@ -649,6 +704,11 @@ impl<'a, S: Spool> ZoneReader<'a, S> {
         rdata.clear();
         self.read_rdata(rtype, data, &mut rdata)?;
         self.rdata = rdata;
+        self.keep_record(rtype, ttl)
+    }
+
+    /// Gives a record of a kept type on, whose data was read.
+    fn keep_record(&mut self, rtype: RecordType, ttl: u32) -> Result<(), SourceError> {
         if self.rdata.len() as u64 > self.rules.limits.record_octets {
             let (octets, limit) = (self.rdata.len(), self.rules.limits.record_octets);
             return Err(Refusal::Limit(format!(

@@ -137,6 +137,8 @@ pub struct StoreTx<'a> {
 enum Kind {
     /// It reads one state of the database.
     Reading,
+    /// It reads, within one that writes, the state that this one has made so far.
+    ReadingPart,
     /// It writes, and is durable by itself.
     Writing,
     /// It makes what others write within it durable at once.
@@ -155,11 +157,12 @@ impl Store {
     pub fn begin_batch(&self) -> Result<StoreTx<'_>, StoreError> {
         if self.is_grouped.get() {
             self.run(Db::begin_part)?;
-            return Ok(StoreTx {
+            let part = StoreTx {
                 store: self,
                 open: true,
                 kind: Kind::Part,
-            });
+            };
+            return self.lookup().write_noted().map(|()| part);
         }
         if let (Some(file), Some(db)) = (&self.file, self.db.sqlite()) {
             file.log.require_room(db)?;
@@ -197,13 +200,19 @@ impl Store {
         Ok(tx)
     }
 
-    /// Begins to read one state of the database, until what is returned is dropped.
+    /// Begins to read one state of the database, until what is returned is dropped. Within [`Store::begin_group`] that is
+    /// the one that the group has made so far: nobody else can change it.
     pub fn begin_reading(&self) -> Result<StoreTx<'_>, StoreError> {
-        self.run(Db::begin_reading)?;
-        self.follow_session();
-        if let Some(growth) = self.growth() {
-            growth.begin();
-        }
+        let kind = if self.is_grouped.get() {
+            Kind::ReadingPart
+        } else {
+            self.run(Db::begin_reading)?;
+            self.follow_session();
+            if let Some(growth) = self.growth() {
+                growth.begin();
+            }
+            Kind::Reading
+        };
         self.kept.borrow_mut().begin();
         self.zones_at.replace(Some(ZonesAt::default()));
         self.additions.replace(Some(Additions::default()));
@@ -212,7 +221,7 @@ impl Store {
         let reading = StoreTx {
             store: self,
             open: true,
-            kind: Kind::Reading,
+            kind,
         };
         self.lookup().forget_old_versions()?;
         Ok(reading)
@@ -494,8 +503,12 @@ impl StoreTx<'_> {
     pub fn commit(mut self) -> Result<(), StoreError> {
         if self.kind == Kind::Part {
             self.store.run(Db::keep_part)?;
+            self.store.judged.borrow_mut().clear();
             self.open = false;
             return Ok(());
+        }
+        if self.kind == Kind::Group {
+            self.store.lookup().write_noted()?;
         }
         self.store.is_still_there()?;
         self.store.run(Db::commit)?;
@@ -516,8 +529,9 @@ impl Drop for StoreTx<'_> {
         let _ = match self.kind {
             Kind::Part => store.db.drop_part(),
             Kind::Reading | Kind::Writing | Kind::Group => store.db.roll_back(),
+            Kind::ReadingPart => Ok(()),
         };
-        if self.kind == Kind::Reading {
+        if matches!(self.kind, Kind::Reading | Kind::ReadingPart) {
             store.zones_at.replace(None);
             store.additions.replace(None);
             store.moments.replace(None);
@@ -527,7 +541,10 @@ impl Drop for StoreTx<'_> {
         }
         if self.kind == Kind::Group {
             store.is_grouped.set(false);
+            // Of versions that are taken back: their numbers come again for others.
+            store.judged.borrow_mut().clear();
         }
+        store.kept.borrow_mut().clear();
         store.forget_hosts();
     }
 }

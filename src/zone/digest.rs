@@ -5,6 +5,7 @@
 //! secret of the database, since whoever holds a domain chooses its records.
 
 use std::hash::Hasher;
+use std::hint::black_box;
 
 use siphasher::sip::SipHasher13;
 
@@ -104,6 +105,8 @@ pub struct DigestTable {
 
 /// How many bits of a hash choose the shard.
 const SHARD_BITS: u32 = 6;
+/// How many places of the table are brought from memory at a time: more than a processor can wait for at once.
+pub(super) const FETCHED_MAX: usize = 32;
 /// The smallest number of slots of a shard.
 const SLOTS_MIN: usize = 4;
 
@@ -146,6 +149,30 @@ impl DigestTable {
         let shard = &mut self.shards[place.shard];
         shard.slots[place.at] = slot;
         shard.seen[place.at] = Seen::No;
+    }
+
+    /// [`DigestTable::insert`] of several owners: cheaper by far than one after the other, see [`DigestTable::fetch`].
+    pub fn insert_all(&mut self, slots: &[Slot]) {
+        for slots in slots.chunks(FETCHED_MAX) {
+            self.fetch(slots.iter().map(|slot| slot.hash));
+            slots.iter().for_each(|slot| self.insert(*slot));
+        }
+    }
+
+    /// Has the places of some owners, of [`FETCHED_MAX`] at most, brought from memory, all at once.
+    ///
+    /// A table of millions of owners lies in no cache of a processor, and who looks for one after the other waits for the
+    /// memory at each: that was a third of the time in which a zone file without changes is read.
+    pub(super) fn fetch(&self, hashes: impl Iterator<Item = u64>) {
+        let home = |hash: u64| {
+            let shard = &self.shards[shard_of(hash)];
+            let at = shard.home(hash);
+            // Probing goes on to the next line of memory as often as not.
+            let later = shard.slots.get(at + 3).map_or(0, |slot| slot.hash);
+            shard.slots[at].hash ^ later ^ shard.seen[at] as u64
+        };
+        // None of these reads waits for another. What they come to is of no use, which the compiler is not to find out.
+        black_box(hashes.map(home).fold(0, u64::wrapping_add));
     }
 
     /// Removes the owner with this hash, if it is there.
@@ -280,13 +307,14 @@ impl Shard {
     /// Returns where `hash` stands.
     fn find(&self, hash: u64) -> Option<usize> {
         let mut at = self.home(hash);
-        while self.seen[at] != Seen::Empty {
-            if self.slots[at].hash == hash {
-                return Some(at);
+        loop {
+            match self.slots[at].hash {
+                found if found == hash => return Some(at),
+                // No owner has this hash, and every slot that is empty.
+                0 => return None,
+                _ => at = self.next(at),
             }
-            at = self.next(at);
         }
-        None
     }
 
     /// Returns where `hash` stands, new and not mentioned if it was not there.

@@ -8,7 +8,7 @@ use crate::dns::{Name, RecordType, push_relative_key, wire_is_at_or_below};
 use crate::zone::digest::DigestKey;
 use crate::zone::hosts::HostNames;
 use crate::zone::runs::{KeyedGroup, Merged, Runs};
-use crate::zone::spool::{Spool, record_head};
+use crate::zone::spool::{RECORD_HEAD_OCTETS, Spool, record_head};
 
 /// How many octets of owners are given at a time.
 const BATCH_OCTETS: usize = 1 << 20;
@@ -20,18 +20,25 @@ pub(super) struct First {
     apex: Name,
     runs: Runs,
     hosts: HostNames,
-    /// The key of the owner in hand.
+    /// Memory for the key of an owner, its group and the hashes of name servers.
     owner_key: String,
+    group: Vec<u8>,
+    hashes: Vec<u64>,
     /// The groups in order, once the version has ended, and how many octets they have.
     merged: Option<Merged>,
     octets: u64,
 }
 
 impl First {
-    /// Returns the number of a name server, and notes whether the owner is one that counts as its user; `None` if there are
-    /// too many.
-    fn number_host(&mut self, key: &DigestKey, owner: &[u8], host: &[u8]) -> Option<u32> {
-        let number = self.hosts.number(key, host)?;
+    /// Returns the number of a name server with its hash, and notes whether the owner is one that counts as its user; `None`
+    /// if there are too many.
+    fn number_host(
+        &mut self,
+        key: &DigestKey,
+        owner: &[u8],
+        (hash, host): (u64, &[u8]),
+    ) -> Option<u32> {
+        let number = self.hosts.number(key, hash, host)?;
         if !wire_is_at_or_below(host, owner) {
             self.hosts.note_use(number);
         }
@@ -45,6 +52,8 @@ impl First {
             runs: Runs::new(run_octets),
             hosts: HostNames::default(),
             owner_key: String::new(),
+            group: Vec::new(),
+            hashes: Vec::new(),
             merged: None,
             octets: 0,
         }
@@ -60,28 +69,46 @@ impl First {
         std::mem::take(&mut self.hosts)
     }
 
-    /// Appends a record to the group in hand.
-    pub fn write_record(
+    /// Takes owners' records that follow each other, as groups of the intake, and numbers their name servers.
+    pub fn take_groups<'g>(
         &mut self,
         key: &DigestKey,
-        owner: &[u8],
-        (rtype, ttl, rdata): (RecordType, u32, &[u8]),
-        group: &mut Vec<u8>,
-    ) {
-        let number = match rtype {
-            RecordType::Ns => self.number_host(key, owner, rdata),
-            _ => None,
-        };
-        match number {
-            Some(number) => {
-                group.extend_from_slice(&record_head(rtype, ttl, HOST_NUMBER));
-                group.extend_from_slice(&number.to_be_bytes());
+        groups: impl Iterator<Item = (&'g [u8], &'g [u8])> + Clone,
+        spool: &mut impl Spool,
+    ) -> io::Result<()> {
+        let mut hashes = std::mem::take(&mut self.hashes);
+        hashes.clear();
+        let records = groups.clone().flat_map(|(_, records)| RawRecords(records));
+        let hosts = records.filter(|(rtype, ..)| *rtype == RecordType::Ns);
+        hashes.extend(hosts.map(|(_, _, host)| key.hash_owner(host)));
+        self.hosts.fetch(&hashes);
+        let mut group = std::mem::take(&mut self.group);
+        let mut next = hashes.iter();
+        for (owner, records) in groups {
+            group.clear();
+            for (rtype, ttl, rdata) in RawRecords(records) {
+                let number = match rtype {
+                    RecordType::Ns => {
+                        let hash = next.next().expect("each name server was hashed");
+                        self.number_host(key, owner, (*hash, rdata))
+                    }
+                    _ => None,
+                };
+                match number {
+                    Some(number) => {
+                        group.extend_from_slice(&record_head(rtype, ttl, HOST_NUMBER));
+                        group.extend_from_slice(&number.to_be_bytes());
+                    }
+                    None => {
+                        group.extend_from_slice(&record_head(rtype, ttl, rdata.len() as u16));
+                        group.extend_from_slice(rdata);
+                    }
+                }
             }
-            None => {
-                group.extend_from_slice(&record_head(rtype, ttl, rdata.len() as u16));
-                group.extend_from_slice(rdata);
-            }
+            self.push_group(owner, &group, spool)?;
         }
+        (self.hashes, self.group) = (hashes, group);
+        Ok(())
     }
 
     /// Ends the version.
@@ -107,8 +134,8 @@ impl First {
         Ok((!batch.groups.is_empty()).then_some(batch))
     }
 
-    /// Takes the records of an owner that follow each other.
-    pub fn close_group(
+    /// Takes the group of an owner whose name servers are numbered.
+    fn push_group(
         &mut self,
         owner: &[u8],
         records: &[u8],
@@ -126,6 +153,22 @@ impl First {
             records,
         };
         self.runs.push(group, spool)
+    }
+}
+
+/// The records of a group of the intake: type, TTL and data.
+struct RawRecords<'a>(&'a [u8]);
+
+impl<'a> Iterator for RawRecords<'a> {
+    type Item = (RecordType, u32, &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (head, rest) = self.0.split_first_chunk::<RECORD_HEAD_OCTETS>()?;
+        let rtype = RecordType::from_code(u16::from_be_bytes([head[0], head[1]]));
+        let ttl = u32::from_be_bytes([head[2], head[3], head[4], head[5]]);
+        let (rdata, rest) = rest.split_at(u16::from_be_bytes([head[6], head[7]]).into());
+        self.0 = rest;
+        Some((rtype.expect("only kept types are taken"), ttl, rdata))
     }
 }
 

@@ -1,6 +1,8 @@
 //! The name servers that a zone's first version names, each once and by a number: what they cost is counted by name server
 //! and not by record.
 
+use std::hint::black_box;
+
 use crate::zone::digest::DigestKey;
 
 /// The most name servers that are numbered: some 70 octets each with their rows. Those beyond are told by their names.
@@ -47,24 +49,43 @@ impl HostNames {
         self.is_used[number as usize]
     }
 
-    /// Returns the number of a canonical wire name, new if it was not met; `None` for one that is too many.
-    pub(super) fn number(&mut self, key: &DigestKey, name: &[u8]) -> Option<u32> {
-        self.number_below(key, name, HOSTS_MAX)
+    /// Returns the number of a canonical wire name with this hash, new if it was not met; `None` for one that is too many.
+    pub(super) fn number(&mut self, key: &DigestKey, hash: u64, name: &[u8]) -> Option<u32> {
+        self.number_below(key, (hash, name), HOSTS_MAX)
+    }
+
+    /// Has what is known of names with these hashes brought from memory, all at once, as `DigestTable::fetch` does: looked
+    /// for one after the other, they took a third of the time in which a first version is read.
+    pub(super) fn fetch(&self, hashes: &[u64]) {
+        if self.places.is_empty() {
+            return;
+        }
+        let known = |hash: &u64| match self.places[self.home(*hash)] {
+            (_, 0) => 0,
+            (_, number) => self.name(number - 1)[0],
+        };
+        // None of these reads waits for that of another name. What they come to is of no use, which the compiler is not to
+        // find out.
+        black_box(hashes.iter().map(known).fold(0, u8::wrapping_add));
     }
 
     /// Returns the number of the canonical wire name of an operator's domain, new if it was not met: there is at most one
     /// for each name server.
     pub fn number_any(&mut self, key: &DigestKey, name: &[u8]) -> u32 {
-        self.number_below(key, name, 2 * HOSTS_MAX)
+        self.number_below(key, (key.hash_owner(name), name), 2 * HOSTS_MAX)
             .expect("there are no more operators than name servers, and none has a longer name")
     }
 
-    /// Returns the number of a canonical wire name, new if it was not met and there are fewer than so many.
-    fn number_below(&mut self, key: &DigestKey, name: &[u8], hosts_max: usize) -> Option<u32> {
+    /// Returns the number of a canonical wire name with its hash, new if it was not met and there are fewer than so many.
+    fn number_below(
+        &mut self,
+        key: &DigestKey,
+        (hash, name): (u64, &[u8]),
+        hosts_max: usize,
+    ) -> Option<u32> {
         if (self.len() + 1) * 4 > self.places.len() * 3 {
             self.grow(key);
         }
-        let hash = key.hash_owner(name);
         let mut at = self.home(hash);
         loop {
             match self.places[at] {
@@ -136,7 +157,9 @@ mod tests {
         let mut hosts = HostNames::default();
         let name = |n: u32| format!("\u{4}h{:03}\u{0}", n % 300).into_bytes();
         for n in 0..1000_u32 {
-            assert_eq!(hosts.number(&key, &name(n)), Some(n % 300));
+            let hash = key.hash_owner(&name(n));
+            hosts.fetch(&[hash]);
+            assert_eq!(hosts.number(&key, hash, &name(n)), Some(n % 300));
             assert_eq!(hosts.name(n % 300), name(n));
         }
         assert_eq!(hosts.len(), 300);

@@ -9,7 +9,7 @@ use std::io::{self, BufReader, Read, SeekFrom};
 use std::ops::Range;
 
 use crate::dns::{Name, NameError, Rdata, RdataError, Record, RecordType};
-use crate::zone::digest::{DigestKey, DigestTable, Seen};
+use crate::zone::digest::{DigestKey, DigestTable, FETCHED_MAX, Seen};
 use crate::zone::first::{First, SortedBatch};
 use crate::zone::hosts::HostNames;
 use crate::zone::runs::RUN_OCTETS;
@@ -23,6 +23,8 @@ const BATCH_OCTETS: u64 = 2 << 20;
 const HEAD_OCTETS: usize = 5;
 /// The most octets that wait in memory before the spool file is used.
 const SPOOL_BUFFER_OCTETS: usize = 1 << 20;
+/// The most octets of groups that wait to be settled.
+const WAITING_OCTETS_MAX: usize = 64 << 10;
 /// The most octets of one owner's group that wait in memory; then it is spooled in parts.
 const GROUP_OCTETS_MAX: usize = 4 << 20;
 
@@ -130,6 +132,16 @@ fn cut_off() -> IntakeError {
     IntakeError::Spool(io::Error::from(io::ErrorKind::UnexpectedEof))
 }
 
+/// A group that waits to be settled.
+struct Waiting {
+    /// Where it ends among those that wait; it begins where the one before it ends.
+    end: usize,
+    /// Those of its owner and its records; 0 in a first version, which nothing is compared with.
+    hash: u64,
+    digest: u64,
+    is_split: bool,
+}
+
 /// Takes in a version of a zone.
 pub struct Intake<S> {
     key: DigestKey,
@@ -139,8 +151,12 @@ pub struct Intake<S> {
     spooled: u64,
     /// Where [`Intake::next_batch`] goes on.
     read_at: u64,
-    owner: Vec<u8>,
-    group: Vec<u8>,
+    /// Groups that wait to be settled, as the spool has them, and the one in hand.
+    groups: Vec<u8>,
+    /// What is known of those that wait.
+    waiting: Vec<Waiting>,
+    /// Where the group in hand begins; `None` before the first record and behind the last.
+    group: Option<usize>,
     digest: u64,
     group_is_split: bool,
     has_ns: bool,
@@ -163,8 +179,9 @@ impl<S: Spool> Intake<S> {
             buffer: Vec::new(),
             spooled: 0,
             read_at: 0,
-            owner: Vec::new(),
-            group: Vec::new(),
+            groups: Vec::new(),
+            waiting: Vec::new(),
+            group: None,
             digest: 0,
             group_is_split: false,
             has_ns: false,
@@ -189,14 +206,21 @@ impl<S: Spool> Intake<S> {
         }
     }
 
-    /// Returns how many owner names have been met whose records were all read. Of a first version none: its names take no
-    /// memory, and whoever stores them counts them.
-    pub fn name_count(&self) -> u64 {
+    /// Returns whether more owner names than so many have been met whose records were all read. Of a first version none: its
+    /// names take no memory, and whoever stores them counts them.
+    ///
+    /// # Errors
+    ///
+    /// [`IntakeError::Spool`] if the spool cannot be written.
+    pub fn has_more_names(&mut self, limit: u64) -> Result<bool, IntakeError> {
         if self.first.is_some() {
-            0
-        } else {
-            self.counts.names
+            return Ok(false);
         }
+        if self.counts.names + self.waiting.len() as u64 > limit {
+            // Not all of those that wait need be new names.
+            self.settle_groups()?;
+        }
+        Ok(self.counts.names > limit)
     }
 
     /// Returns how many records of this type the owner taken last has, those that follow each other.
@@ -235,32 +259,49 @@ impl<S: Spool> Intake<S> {
         ttl: u32,
         rdata: &[u8],
     ) -> Result<(), IntakeError> {
-        if owner != self.owner.as_slice() {
-            self.close_group()?;
-            self.owner.clear();
-            self.owner.extend_from_slice(owner);
-            self.group_counts.clear();
-        } else if self.group.len() > GROUP_OCTETS_MAX {
-            // One owner may have records without end. In parts it is compared exactly, whatever its digests say.
-            self.group_is_split = true;
-            self.close_group()?;
+        match self.group {
+            Some(begin) if self.owner_at(begin) == owner => {
+                if self.groups.len() - begin > GROUP_OCTETS_MAX {
+                    // One owner may have records without end. In parts it is compared exactly, whatever its digests say.
+                    self.group_is_split = true;
+                    self.close_group()?;
+                    self.open_group(owner);
+                }
+            }
+            _ => {
+                self.close_group()?;
+                self.open_group(owner);
+                self.group_counts.clear();
+            }
         }
         self.counts.records += 1;
         self.counts.kept += 1;
         self.has_ns |= rtype == RecordType::Ns;
         self.count_of(rtype);
-        if let Some(first) = &mut self.first {
-            first.write_record(&self.key, owner, (rtype, ttl, rdata), &mut self.group);
-            return Ok(());
-        }
-        self.digest = self
-            .digest
+        if self.first.is_none() {
+            let digest = self.key.digest_record(rtype.code(), ttl, rdata);
             // A sum: the order in which a primary sends the records of an owner is none of their content.
-            .wrapping_add(self.key.digest_record(rtype.code(), ttl, rdata));
-        self.group
+            self.digest = self.digest.wrapping_add(digest);
+        }
+        self.groups
             .extend_from_slice(&record_head(rtype, ttl, rdata.len() as u16));
-        self.group.extend_from_slice(rdata);
+        self.groups.extend_from_slice(rdata);
         Ok(())
+    }
+
+    /// Begins the group of an owner.
+    fn open_group(&mut self, owner: &[u8]) {
+        self.group = Some(self.groups.len());
+        // The length of its records is written when they are all there.
+        self.groups
+            .extend_from_slice(&[owner.len() as u8, 0, 0, 0, 0]);
+        self.groups.extend_from_slice(owner);
+    }
+
+    /// Returns the owner of the group that begins at a place.
+    fn owner_at(&self, begin: usize) -> &[u8] {
+        let owner = begin + HEAD_OCTETS;
+        &self.groups[owner..owner + self.groups[begin] as usize]
     }
 
     /// Ends the version and returns what it holds.
@@ -270,6 +311,7 @@ impl<S: Spool> Intake<S> {
     /// [`IntakeError::Spool`] if the spool cannot be written.
     pub fn finish(&mut self) -> Result<Counts, IntakeError> {
         self.close_group()?;
+        self.settle_groups()?;
         match &mut self.first {
             Some(first) => first.finish(&mut self.spool)?,
             None => self.flush()?,
@@ -413,50 +455,86 @@ impl<S: Spool> Intake<S> {
         self.table
     }
 
-    /// Compares the group in hand with the owner's last digest and drops or spools it.
+    /// Ends the group in hand: it waits to be settled.
     fn close_group(&mut self) -> Result<(), IntakeError> {
-        if self.group.is_empty() {
+        let Some(begin) = self.group.take() else {
             return Ok(());
-        }
-        if let Some(first) = &mut self.first {
-            self.counts.names += 1;
-            self.counts.delegations += u64::from(self.has_ns);
-            first.close_group(&self.owner, &self.group, &mut self.spool)?;
-            self.group.clear();
-            self.has_ns = false;
-            return Ok(());
-        }
-        let at = self.table.find_or_make(self.key.hash_owner(&self.owner));
-        let slot = *self.table.slot(at);
-        let before = self.table.seen_at(at);
-        if before == Seen::No {
-            self.counts.names += 1;
-        }
-        self.counts.delegations += u64::from(self.has_ns);
-        let equal = slot.id != 0 && slot.digest == self.digest && !self.group_is_split;
-        let after = match before {
-            Seen::No if equal => Seen::Equal,
-            Seen::Equal | Seen::EqualAndMore => Seen::EqualAndMore,
-            Seen::Candidate | Seen::Scattered => Seen::Scattered,
-            Seen::No | Seen::Empty => Seen::Candidate,
         };
-        self.has_scattered |= matches!(after, Seen::Scattered | Seen::EqualAndMore);
-        self.table.mark(at, after);
-        if after != Seen::Equal {
-            self.buffer.push(self.owner.len() as u8);
-            self.buffer
-                .extend_from_slice(&(self.group.len() as u32).to_be_bytes());
-            self.buffer.extend_from_slice(&self.owner);
-            self.buffer.extend_from_slice(&self.group);
-            if self.buffer.len() >= SPOOL_BUFFER_OCTETS {
-                self.flush()?;
-            }
-        }
-        self.group.clear();
-        self.digest = 0;
+        self.counts.delegations += u64::from(self.has_ns);
         self.has_ns = false;
-        self.group_is_split = false;
+        let owner = self.owner_at(begin);
+        let hash = match self.first {
+            Some(_) => 0,
+            None => self.key.hash_owner(owner),
+        };
+        let records = begin + HEAD_OCTETS + owner.len();
+        let octets = (self.groups.len() - records) as u32;
+        self.groups[begin + 1..begin + HEAD_OCTETS].copy_from_slice(&octets.to_be_bytes());
+        self.waiting.push(Waiting {
+            end: self.groups.len(),
+            hash,
+            digest: std::mem::take(&mut self.digest),
+            is_split: std::mem::take(&mut self.group_is_split),
+        });
+        if self.waiting.len() == FETCHED_MAX || self.groups.len() >= WAITING_OCTETS_MAX {
+            self.settle_groups()?;
+        }
         Ok(())
+    }
+
+    /// Compares the groups that wait with their owners' last digests, or gives them to what gathers a first version: many at
+    /// a time, since what is known of their names lies anywhere in memory.
+    fn settle_groups(&mut self) -> Result<(), IntakeError> {
+        let settled = self.waiting.last().map_or(0, |group| group.end);
+        match &mut self.first {
+            Some(first) => {
+                self.counts.names += self.waiting.len() as u64;
+                let octets = self.groups.as_slice();
+                let mut begin = 0;
+                let groups = self.waiting.iter().map(move |group| {
+                    let group = &octets[std::mem::replace(&mut begin, group.end)..group.end];
+                    group[HEAD_OCTETS..].split_at(group[0] as usize)
+                });
+                first.take_groups(&self.key, groups, &mut self.spool)?;
+            }
+            None => self.compare_groups(),
+        }
+        self.waiting.clear();
+        self.groups.drain(..settled);
+        self.group = self.group.map(|at| at - settled);
+        if self.buffer.len() >= SPOOL_BUFFER_OCTETS {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    /// Compares the groups that wait with their owners' last digests and drops or spools each.
+    fn compare_groups(&mut self) {
+        self.table
+            .fetch(self.waiting.iter().map(|group| group.hash));
+        let mut begin = 0;
+        for group in &self.waiting {
+            let at = self.table.find_or_make(group.hash);
+            let slot = *self.table.slot(at);
+            let before = self.table.seen_at(at);
+            if before == Seen::No {
+                self.counts.names += 1;
+            }
+            let equal = slot.id != 0 && slot.digest == group.digest && !group.is_split;
+            let after = match before {
+                Seen::No if equal => Seen::Equal,
+                Seen::Equal | Seen::EqualAndMore => Seen::EqualAndMore,
+                Seen::Candidate | Seen::Scattered => Seen::Scattered,
+                Seen::No | Seen::Empty => Seen::Candidate,
+            };
+            self.has_scattered |= matches!(after, Seen::Scattered | Seen::EqualAndMore);
+            self.table.mark(at, after);
+            if after != Seen::Equal {
+                self.buffer
+                    .extend_from_slice(&self.groups[begin..group.end]);
+            }
+            begin = group.end;
+        }
     }
 
     /// Moves the waiting octets into the spool.
@@ -577,7 +655,11 @@ mod tests {
                 },
             )
         });
-        prop::collection::vec(row, 0..16)
+        // More groups than wait at a time, too.
+        prop_oneof![
+            prop::collection::vec(row.clone(), 0..16),
+            prop::collection::vec(row, 60..120)
+        ]
     }
 
     fn state_of(rows: &[(Name, Record)]) -> State {
@@ -596,6 +678,23 @@ mod tests {
         fn any_order_of_records_gives_the_same_state(last in any_rows(), rows in any_rows()) {
             let (state, _) = next_state(&state_of(&last), &rows);
             prop_assert_eq!(state, state_of(&rows));
+        }
+
+        // Whether there are more names than allowed is asked between any two records, and answered exactly.
+        #[test]
+        fn names_are_counted_exactly_in_the_midst_of_a_version(last in any_rows(), rows in any_rows(), limit in 0_u64..6) {
+            let (table, _) = table_of(&state_of(&last));
+            let mut intake = Intake::new(key(), table, Cursor::new(Vec::new()));
+            let (mut ended, mut in_hand) = (BTreeSet::new(), None);
+            for (owner, rr) in &rows {
+                let (wire, rdata) = (owner.as_wire(), rr.rdata.to_wire());
+                intake.take(wire, rr.rdata.rtype(), rr.ttl, &rdata).expect("a cursor does not fail");
+                ended.extend(in_hand.replace(owner).filter(|before| *before != owner));
+                let has_more = intake.has_more_names(limit).expect("a cursor does not fail");
+                prop_assert_eq!(has_more, ended.len() as u64 > limit);
+            }
+            let counts = intake.finish().expect("a cursor does not fail");
+            prop_assert_eq!(counts.names, state_of(&rows).len() as u64);
         }
     }
 

@@ -24,8 +24,8 @@ use crate::source::{
     open_text, require_plain,
 };
 use crate::store::{
-    FeedPosition, Registration, RejectKind, SourceChange, SourceId, SourceKind, VersionDraft,
-    VersionKind, VersionTx, View, ZoneState,
+    FeedPosition, Registration, RejectKind, SourceChange, SourceId, SourceKind, StoreTx,
+    VersionDraft, VersionKind, VersionTx, View, ZoneState,
 };
 use crate::time::{Span, Timestamp, timestamp_of};
 use crate::zone::{Refusal, diff, is_bulk};
@@ -138,6 +138,10 @@ struct FeedPass<'a> {
     pushed: Option<HashMap<Name, Option<String>>>,
     /// When a pass over a growing file ends: the next one goes on there.
     until: Option<Instant>,
+    /// Whether several instants become durable together: not where nobody knows when the next line comes.
+    gathers: bool,
+    /// The transaction of instants that are stored and judged and not yet durable, and when it began.
+    group: Option<(StoreTx<'a>, Instant)>,
 }
 
 /// The version that the lines of one instant become.
@@ -159,16 +163,19 @@ type ToldRrset<'i> = ((Name, RecordType), Vec<&'i NumberedLine>);
 /// A line that is set aside, and why.
 type Unfit<'i> = (RejectKind, &'i NumberedLine, String);
 
+/// How long instants are gathered that become durable together: others wait so long to write. Chosen by hand.
+const GROUP_TIME_MAX: Duration = Duration::from_millis(200);
+
 /// How many RRsets of one instant are read and written together.
 const RRSETS_AT_ONCE: usize = 2_000;
 
-impl Ingest<'_> {
+impl<'a> Ingest<'a> {
     /// Reads what is new in a feed: a file that grows and is rotated, or a spool of whole files.
     pub fn poll_feed(
         &self,
-        name: &str,
+        name: &'a str,
         feed: &FeedSource,
-        options: &PollOptions,
+        options: &'a PollOptions,
     ) -> Result<Vec<ZoneReport>, PipelineError> {
         let id = self.store.zones().ensure_source(name, SourceKind::Feed)?;
         let mut pass = self.begin_pass(id, Some(name), feed.complete, options)?;
@@ -184,10 +191,10 @@ impl Ingest<'_> {
     /// Takes in lines that were pushed to a feed. They are durable when this returns.
     pub fn push_feed(
         &self,
-        name: &str,
+        name: &'a str,
         feed: &FeedSource,
         lines: &[u8],
-        options: &PollOptions,
+        options: &'a PollOptions,
     ) -> Result<Vec<ZoneReport>, PipelineError> {
         let id = self.store.zones().ensure_source(name, SourceKind::Feed)?;
         let mut pass = self.begin_pass(id, Some(name), feed.complete, options)?;
@@ -203,13 +210,14 @@ impl Ingest<'_> {
     pub fn import_feed(
         &self,
         import: FeedImport<'_>,
-        options: &PollOptions,
+        options: &'a PollOptions,
     ) -> Result<Vec<ZoneReport>, PipelineError> {
         let id = self
             .store
             .zones()
             .ensure_source(import.source, SourceKind::Import)?;
         let mut pass = self.begin_pass(id, None, import.complete, options)?;
+        pass.gathers &= import.is_timed;
         let mut reader = FeedReader::new(import.input, 0, 0);
         if import.is_timed {
             reader = reader.within(self.config.limits.file);
@@ -224,7 +232,7 @@ impl Ingest<'_> {
     }
 
     /// Begins a pass; judges what one that was killed stored and did not judge.
-    fn begin_pass<'a>(
+    fn begin_pass(
         &self,
         source: SourceId,
         follows: Option<&'a str>,
@@ -244,13 +252,15 @@ impl Ingest<'_> {
             aside: Aside::new(source),
             pushed: None,
             until: None,
+            gathers: self.docket.is_none(),
+            group: None,
         })
     }
 
     /// Ends a pass: notes how it went and reports.
     fn end_pass(
         &self,
-        pass: FeedPass<'_>,
+        pass: FeedPass<'a>,
         name: &str,
         fault: Option<Refusal>,
     ) -> Result<Vec<ZoneReport>, PipelineError> {
@@ -264,7 +274,7 @@ impl Ingest<'_> {
     /// Reads what is new in a feed that is one growing file, through rotations. Returns what went wrong.
     fn follow_feed(
         &self,
-        pass: &mut FeedPass<'_>,
+        pass: &mut FeedPass<'a>,
         zone: Option<&Name>,
         path: &Path,
     ) -> Result<Option<Refusal>, PipelineError> {
@@ -348,7 +358,7 @@ impl Ingest<'_> {
     /// that begins with a dot, and moves it in whole.
     fn read_spool(
         &self,
-        pass: &mut FeedPass<'_>,
+        pass: &mut FeedPass<'a>,
         zone: Option<&Name>,
         folder: &Path,
     ) -> Result<Option<Refusal>, PipelineError> {
@@ -439,7 +449,7 @@ impl Ingest<'_> {
     /// it did not end by itself.
     fn read_lines(
         &self,
-        pass: &mut FeedPass<'_>,
+        pass: &mut FeedPass<'a>,
         reader: &mut FeedReader<impl BufRead>,
         zone: Option<&Name>,
         is_whole: bool,
@@ -448,6 +458,7 @@ impl Ingest<'_> {
             if pass.until.is_some_and(|until| Instant::now() >= until) {
                 return Ok(Some(self.pass_over()));
             }
+            self.end_old_group(pass)?;
             let line = match reader.next_line(is_whole) {
                 Ok(Some(line)) => line,
                 Ok(None) => return Ok(None),
@@ -478,7 +489,7 @@ impl Ingest<'_> {
     /// Adds a line to its instant, after storing the instants that it closes.
     fn take_line(
         &self,
-        pass: &mut FeedPass<'_>,
+        pass: &mut FeedPass<'a>,
         zone: Option<&Name>,
         numbered: NumberedLine,
     ) -> Result<(), PipelineError> {
@@ -545,7 +556,7 @@ impl Ingest<'_> {
     /// what is watched.
     fn not_to_push(
         &self,
-        pass: &mut FeedPass<'_>,
+        pass: &mut FeedPass<'a>,
         zone: &Name,
     ) -> Result<Option<String>, PipelineError> {
         let (Some(pushed), Some(follows)) = (&mut pass.pushed, pass.follows) else {
@@ -576,7 +587,7 @@ impl Ingest<'_> {
     /// Returns the configured source that a zone belongs to, if a followed feed is not it.
     fn foreign_source(
         &self,
-        pass: &FeedPass<'_>,
+        pass: &FeedPass<'a>,
         zone: &Name,
     ) -> Result<Option<String>, PipelineError> {
         let Some(follows) = pass.follows else {
@@ -603,7 +614,7 @@ impl Ingest<'_> {
     /// before it. `None` stores all, and the lines that were set aside.
     fn flush_until(
         &self,
-        pass: &mut FeedPass<'_>,
+        pass: &mut FeedPass<'a>,
         line: Option<(&Name, Timestamp)>,
     ) -> Result<(), PipelineError> {
         let mut closed = pass.pending.close(line);
@@ -613,14 +624,56 @@ impl Ingest<'_> {
             .try_for_each(|instant| self.store_instant(pass, instant))?;
         match line {
             Some(_) => Ok(()),
-            None => self.store_aside(&mut pass.aside),
+            None => {
+                self.store_aside(&mut pass.aside)?;
+                self.end_group(pass)
+            }
         }
     }
 
-    /// Stores and judges one instant.
+    /// Begins a transaction over the instants that follow, unless one is open.
+    ///
+    /// A feed of every change has an instant a line, and each would wait for the disk twice. What a kill takes back is read
+    /// again, since the place in the feed is noted after it. Where another worker judges, it is told of each instant when
+    /// that is durable.
+    fn begin_group(&self, pass: &mut FeedPass<'a>) -> Result<(), PipelineError> {
+        if pass.group.is_none() && pass.gathers {
+            pass.group = Some((self.store.begin_group()?, Instant::now()));
+        }
+        Ok(())
+    }
+
+    /// Makes durable what was stored and judged.
+    fn end_group(&self, pass: &mut FeedPass<'a>) -> Result<(), PipelineError> {
+        match pass.group.take() {
+            Some((group, _)) => Ok(group.commit()?),
+            None => Ok(()),
+        }
+    }
+
+    /// Stores and judges one instant. It is durable when [`Ingest::end_group`] was called.
     fn store_instant(
         &self,
-        pass: &mut FeedPass<'_>,
+        pass: &mut FeedPass<'a>,
+        instant: ChangeInstant,
+    ) -> Result<(), PipelineError> {
+        self.begin_group(pass)?;
+        self.store_in_group(pass, instant)?;
+        self.end_old_group(pass)
+    }
+
+    /// Makes durable what was stored and judged, if others have waited for long enough.
+    fn end_old_group(&self, pass: &mut FeedPass<'a>) -> Result<(), PipelineError> {
+        match &pass.group {
+            Some((_, begun)) if begun.elapsed() >= GROUP_TIME_MAX => self.end_group(pass),
+            _ => Ok(()),
+        }
+    }
+
+    /// Stores and judges one instant, as part of a transaction over several.
+    fn store_in_group(
+        &self,
+        pass: &mut FeedPass<'a>,
         instant: ChangeInstant,
     ) -> Result<(), PipelineError> {
         let zone = match self.store.zones().find_zone(&instant.zone)? {
@@ -767,7 +820,7 @@ impl Ingest<'_> {
     /// Sets a line aside.
     fn reject(
         &self,
-        pass: &mut FeedPass<'_>,
+        pass: &mut FeedPass<'a>,
         kind: RejectKind,
         number: u64,
         octets: &[u8],
@@ -779,7 +832,7 @@ impl Ingest<'_> {
     /// Notes what a pass found and judges its cases at the source's newest event time.
     fn finish_feed(
         &self,
-        pass: FeedPass<'_>,
+        pass: FeedPass<'a>,
         name: &str,
         refusal: Option<Refusal>,
     ) -> Result<Vec<ZoneReport>, PipelineError> {

@@ -304,9 +304,10 @@ fn a_limit_of_a_file_is_named_by_its_key() {
     }
 }
 
-/// Reads a text with the short way for plain lines or without.
+/// Reads a text, cut into entries so many octets at a time, with the short way for plain lines or without.
 fn read_either_way(
     text: &str,
+    chunk_octets: usize,
     reads_plain_lines: bool,
 ) -> Result<(Fetched, Vec<Candidate>), String> {
     let apex = Name::parse("example.").expect("valid");
@@ -317,6 +318,7 @@ fn read_either_way(
     );
     let mut reader = ZoneReader::new(&apex, &RULES, &mut intake);
     reader.reads_plain_lines = reads_plain_lines;
+    reader.chunk_octets = chunk_octets;
     reader
         .read_stream(text.as_bytes())
         .map_err(|error| error.to_string())?;
@@ -331,6 +333,7 @@ proptest! {
     fn plain_lines_are_read_as_the_careful_way_reads_them(
         lines in prop::collection::vec((0_usize..LINE_PARTS[0].len(), 0_usize..LINE_PARTS[1].len(), 0_usize..LINE_PARTS[2].len(), 0_usize..LINE_PARTS[3].len()), 0..8),
         whole in prop::collection::vec(0_usize..WHOLE_LINES.len(), 0..4),
+        chunk_octets in prop_oneof![1_usize..60, Just(CHUNK_OCTETS)],
     ) {
         let mut text = SOA.to_owned();
         let mut whole = whole.into_iter();
@@ -339,7 +342,8 @@ proptest! {
             text += &parts.concat();
             text += whole.next().map_or("", |line| WHOLE_LINES[line]);
         }
-        let (short, careful) = (read_either_way(&text, true), read_either_way(&text, false));
+        let short = read_either_way(&text, chunk_octets, true);
+        let careful = read_either_way(&text, CHUNK_OCTETS, false);
         prop_assert_eq!(format!("{short:?}"), format!("{careful:?}"), "{}", text);
     }
 }
@@ -354,6 +358,12 @@ const LINE_PARTS: [&[&str]; 4] = [
         "",
         "@",
         "ns1.bad",
+        // Labels of 63 and 64 octets, names of 255 and 256, odd octets.
+        "a12345678901234567890123456789012345678901234567890123456789012",
+        "a123456789012345678901234567890123456789012345678901234567890123",
+        "a.a12345678901234567890123456789012345678901234567890123456789.a12345678901234567890123456789012345678901234567890123456789.a12345678901234567890123456789012345678901234567890123456789.a12345678901234567890123456789012345678901234567890123456789",
+        "aa.a12345678901234567890123456789012345678901234567890123456789.a12345678901234567890123456789012345678901234567890123456789.a12345678901234567890123456789012345678901234567890123456789.a12345678901234567890123456789012345678901234567890123456789",
+        "a\u{1}\0",
         "a\\.b",
         "b\u{fc}cher",
         "x..y",

@@ -7,7 +7,9 @@ use crate::case::{Case, CaseEvent, CaseState, DismissReason, Shared, Told, Trait
 use crate::detector::{Level, Verdict};
 use crate::dns::Name;
 use crate::store::desk::Desk;
-use crate::store::door::{Db, Fault, IntoValue, Row, Texts, Value, ValueRef, params};
+use crate::store::door::{
+    Db, Fault, IntoValue, Parameters, Row, Table, Texts, Value, ValueRef, params,
+};
 use crate::store::error::StoreError;
 use crate::store::keys::ZoneId;
 use crate::store::sqlite::dialect::{IN_ORDER, RANDOM_DIGITS, by_index, texts_of};
@@ -38,6 +40,14 @@ pub struct CaseEventRow {
 /// Of the cases that share a name server or an address, so many are compared with another that has it: the first,
 /// which a campaign began with. Chosen by hand.
 const CASES_OF_TRAIT_MAX: i64 = 256;
+/// Of fewer traits each is asked about by itself.
+const TRAITS_MIN: usize = 8;
+/// What cases share.
+const TRAITS: Table = Table {
+    name: "case_trait",
+    columns: &["kind", "value", "case_id"],
+    on_conflict: "on conflict do nothing",
+};
 /// The columns of a case, in the order that [`read_case`] expects.
 const COLUMNS: &str = "c.id, c.domain, z.name as zone, c.verdict, c.level, c.peak_level, c.state, c.score, c.first_detected_at, c.last_change_at, c.evaluated_at, c.revision, c.reported, c.told_size, c.digest_due,
      c.pending_since_at, c.campaign_id, c.told_at, c.reviewed_at, c.thread_id, c.due_at, c.assignee, c.dismissed_as, c.held, c.told_verdicts";
@@ -281,38 +291,28 @@ impl Desk<'_> {
             };
             Ok(("address", Value::Octets(octets)))
         });
-        let all: Vec<(&str, Value)> = hosts.chain(addresses).collect::<Result<_, StoreError>>()?;
+        let all: Vec<(&'static str, Value)> =
+            hosts.chain(addresses).collect::<Result<_, StoreError>>()?;
         self.store.run(|db| {
             let campaign: Option<i64> =
                 db.value("select campaign_id from abuse_case where id = ?", [id])?;
             let known = traits_of(db, id)?;
-            let mut insert = db.prepare(
-                "insert into case_trait (kind, value, case_id)
-                 values (?, ?, ?)
-                 on conflict do nothing",
-            )?;
-            let sql = format!(
-                "select c.id, c.campaign_id
-                   from (select case_id
-                           from case_trait where kind = ?1 and value = ?2 and case_id <> ?3
-                          order by case_id limit ?5) o
-                        {IN_ORDER} abuse_case c on c.id = o.case_id
-                  where c.state <> 'dismissed'
-                        and (c.campaign_id is null or c.campaign_id is distinct from ?4)"
-            );
-            let mut sharing = db.prepare(&sql)?;
+            let is_new =
+                |(_, value): &&(&str, Value)| !known.contains(&trait_key(value.to_value()));
+            let new = all.iter().filter(is_new);
+            let rows: Vec<ValueRef<'_>> = new
+                .clone()
+                .flat_map(|(kind, value)| [ValueRef::Text(kind), value.to_value()])
+                .collect();
+            db.insert_rows_sharing(&TRAITS, &rows, &[ValueRef::Integer(id)])?;
+            let asked: Vec<&(&str, Value)> = match campaign {
+                Some(_) => new.collect(),
+                None => all.iter().collect(),
+            };
             let mut others: BTreeMap<i64, Option<i64>> = BTreeMap::new();
-            for (kind, value) in &all {
-                let is_new = !known.contains(&trait_key(value.to_value()));
-                if is_new {
-                    insert.execute(params![kind, value, id])?;
-                }
-                if is_new || campaign.is_none() {
-                    let numbers = params![kind, value, id, campaign, CASES_OF_TRAIT_MAX];
-                    others.extend(sharing.query(numbers, |row| {
-                        Ok((row.get::<i64>("id")?, row.get("campaign_id")?))
-                    })?);
-                }
+            for (kind, value) in with_others(db, id, asked)? {
+                let numbers = params![kind, value, id, campaign, CASES_OF_TRAIT_MAX];
+                others.extend(sharing(db, numbers)?);
             }
             joining(db, id, others)
         })
@@ -724,6 +724,45 @@ fn read_case(row: &Row<'_>) -> Result<RawCase, Fault> {
 
 /// A trait of a case, to be looked for among others: the row of a name server, or the octets of an address.
 type TraitKey = (i64, Vec<u8>);
+
+/// Returns those of some traits of a case that another case has: hardly any of hundreds of addresses, which one statement
+/// tells, and not one for each.
+fn with_others<'t>(
+    db: &Db,
+    id: i64,
+    mut traits: Vec<&'t (&'static str, Value)>,
+) -> Result<Vec<&'t (&'static str, Value)>, Fault> {
+    if traits.len() >= TRAITS_MIN {
+        let sql = "select value
+                     from case_trait m
+                    where case_id = ?
+                          and exists (select 1
+                                        from case_trait o
+                                       where o.kind = m.kind and o.value = m.value
+                                             and o.case_id <> m.case_id)";
+        let shared = db.query(sql, [id], |row| row.value_at(0).map(trait_key))?;
+        let shared: HashSet<TraitKey> = shared.into_iter().collect();
+        traits.retain(|(_, value)| shared.contains(&trait_key(value.to_value())));
+    }
+    Ok(traits)
+}
+
+/// Returns the first cases that share a trait with a case, with their campaigns, of those that are not dismissed and not
+/// of the same one.
+fn sharing(db: &Db, numbers: impl Parameters) -> Result<Vec<(i64, Option<i64>)>, Fault> {
+    let sql = format!(
+        "select c.id, c.campaign_id
+           from (select case_id
+                   from case_trait where kind = ?1 and value = ?2 and case_id <> ?3
+                  order by case_id limit ?5) o
+                {IN_ORDER} abuse_case c on c.id = o.case_id
+          where c.state <> 'dismissed'
+                and (c.campaign_id is null or c.campaign_id is distinct from ?4)"
+    );
+    db.query(&sql, numbers, |row| {
+        Ok((row.get("id")?, row.get("campaign_id")?))
+    })
+}
 
 /// Returns the key of a trait: of the two kinds one is a number and the other is octets.
 fn trait_key(value: ValueRef<'_>) -> TraitKey {

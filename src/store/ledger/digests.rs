@@ -28,6 +28,8 @@ const HEADER_OCTETS: usize = 8 + 16 + 8 + 8;
 const AS_MANY_AS_THERE_ARE: u64 = u64::MAX;
 /// Octets of a slot in the file.
 const SLOT_OCTETS: usize = 24;
+/// How many slots are read at a time.
+const SLOTS_AT_ONCE: usize = 1024;
 /// How much of the cache file is read or written at a time.
 const READ_OCTETS: usize = 256 << 10;
 /// Octets of a journal entry before its slots: version before, version after, count.
@@ -148,15 +150,20 @@ impl Ledger<'_> {
             return None;
         }
         let mut table = DigestTable::with_capacity(count as usize);
-        let mut octets = [0; SLOT_OCTETS];
-        for _ in 0..count {
+        let (mut octets, mut slots) = (Vec::new(), Vec::new());
+        let mut left = count as usize;
+        while left > 0 {
+            octets.resize(left.min(SLOTS_AT_ONCE) * SLOT_OCTETS, 0);
             file.read_exact(&mut octets).ok()?;
             checksum.write(&octets);
-            table.insert(Slot {
-                hash: word(&octets, 0),
-                digest: word(&octets, 8),
-                id: word(&octets, 16) as i64,
-            });
+            slots.clear();
+            slots.extend(octets.chunks_exact(SLOT_OCTETS).map(|octets| Slot {
+                hash: word(octets, 0),
+                digest: word(octets, 8),
+                id: word(octets, 16) as i64,
+            }));
+            table.insert_all(&slots);
+            left -= slots.len();
         }
         let mut last = [0; 8];
         file.read_exact(&mut last).ok()?;

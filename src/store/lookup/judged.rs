@@ -281,9 +281,55 @@ impl Lookup<'_> {
 
 #[cfg(test)]
 mod tests {
+    use crate::dns::Rdata;
     use crate::store::handle::{Store, StoreOptions};
+    use crate::store::lookup::sieve::tests::{HOUR, START, name, tell};
 
     use super::*;
+
+    #[test]
+    fn group_is_read_within_it_and_leaves_no_trace_when_it_is_dropped() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let options = StoreOptions {
+            reverse_index: true,
+            create: true,
+        };
+        let store = Store::open(folder.path().join("f.db"), options).expect("made");
+        let address = |octet: u8| [Rdata::A([192, 0, 2, octet].into())];
+        tell(&store, START, "bad.example", &address(0));
+        let zone = || {
+            let zone = store.zones().find_zone(&name("example"));
+            zone.expect("read").expect("there")
+        };
+        let waiting = || store.lookup().versions_to_judge(&zone()).expect("read");
+        let before = waiting();
+        for is_kept in [false, true] {
+            let group = store.begin_group().expect("begun");
+            for step in 1..4_u8 {
+                let at = START + i64::from(step) * HOUR;
+                tell(&store, at, "bad.example", &address(step));
+                let reading = store.begin_reading().expect("begun");
+                let newest = waiting().last().expect("told").0;
+                if step == 2 {
+                    drop(reading);
+                    let part = store.begin_batch().expect("begun");
+                    let noted = store.lookup().set_detected(zone().id, newest);
+                    noted.and_then(|()| part.commit()).expect("written");
+                } else {
+                    store.lookup().note_judged(zone().id, newest);
+                }
+                assert!(waiting().is_empty());
+            }
+            if is_kept {
+                group.commit().expect("written");
+                assert_eq!(Some(zone().detected_version_id), zone().version_id);
+            } else {
+                drop(group);
+                assert_eq!(waiting(), before);
+            }
+        }
+        assert!(waiting().is_empty());
+    }
 
     #[test]
     fn look_for_what_waits_reads_no_versions_of_zones_that_do_not_wait() {

@@ -24,6 +24,10 @@ pub(in crate::store) const WAL_OCTETS_MAX: u64 = 64 << 20;
 /// The writer's page cache, in KiB.
 const CACHE_KIB: i64 = 64 << 10;
 
+/// How many statements are kept prepared, at some 10 KiB each. A pass that ingests, judges and tells uses about 150: with
+/// fewer kept, each of them is prepared anew whenever it is its turn.
+const STATEMENTS_KEPT: usize = 256;
+
 /// Octets of a page, as a new database has them.
 const PAGE_OCTETS: u64 = 4096;
 
@@ -81,7 +85,7 @@ pub(super) fn configure_connection(connection: &Connection) -> rusqlite::Result<
     // A schema that somebody else wrote into the file must not be able to damage it, nor run functions.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
-    connection.set_prepared_statement_cache_capacity(64);
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
     rusqlite::vtab::array::load_module(connection)?;
     connection.execute_batch(&format!(
         "pragma cache_size = -{CACHE_KIB}; pragma mmap_size = 0;"
