@@ -97,6 +97,7 @@ impl Store {
             _ => db.migrate().map_err(engine)?,
         }
         if options.create {
+            db.lay_out().map_err(engine)?;
             db.set_reverse_index(options.reverse_index)
                 .map_err(engine)?;
         }
