@@ -10,7 +10,7 @@ use std::cell::Cell;
 
 use crate::store::{postgres, sqlite};
 
-pub(super) use crate::store::sets::Table;
+pub(super) use crate::store::sets::{Counts, Table};
 pub(super) use crate::store::value::{
     Each, Fault, FromValue, IntoValue, Mismatch, Numbers, Parameters, Texts, Value, ValueRef,
     params,
@@ -151,6 +151,28 @@ impl Db {
         either!(self, db => {
             db.insert_rows_sharing(into.name, into.columns, into.on_conflict, (values, shared))
         })
+    }
+
+    /// Adds to counts: the key, then what is added, which may be below 0, one row after the other and each key once. A
+    /// count of nothing is deleted.
+    pub(super) fn add_counts(&self, to: &Counts, values: &[ValueRef<'_>]) -> Result<(), Fault> {
+        either!(self, db => db.add_counts(to, values))
+    }
+
+    /// Begins to write many records, which may be the first of all: a server then makes indexes at the end.
+    pub(super) fn begin_load(&self) -> Result<(), Fault> {
+        match self {
+            Self::Sqlite(_) => Ok(()),
+            Self::Postgres(db) => db.begin_load(),
+        }
+    }
+
+    /// Ends what [`Db::begin_load`] began.
+    pub(super) fn end_load(&self) -> Result<(), Fault> {
+        match self {
+            Self::Sqlite(_) => Ok(()),
+            Self::Postgres(db) => db.end_load(),
+        }
     }
 
     /// [`Db::insert_rows`] into a table that is known when the program runs.

@@ -80,6 +80,10 @@ pub struct Store {
     pub(super) kept: RefCell<Kept>,
     /// The times between which zones have versions, likewise.
     pub(super) spans: RefCell<Option<HashMap<ZoneId, ZoneSpan>>>,
+    /// The rows of owners, likewise.
+    pub(super) owner_ids: RefCell<Option<HashMap<ZoneId, HashMap<String, i64>>>>,
+    /// Which owners lie at or below a cut, likewise.
+    pub(super) below_cut: RefCell<Option<HashMap<ZoneId, HashMap<Name, bool>>>>,
     /// Versions that the detector has judged and that no zone's row names yet; see [`Lookup::note_judged`](crate::store::Lookup::note_judged).
     pub(super) judged: RefCell<BTreeMap<ZoneId, i64>>,
     /// Names of name servers read lately, by their rows; emptied with `host_rows`.
@@ -218,6 +222,8 @@ impl Store {
         self.additions.replace(Some(Additions::default()));
         self.moments.replace(Some(Moments::default()));
         self.spans.replace(Some(HashMap::new()));
+        self.owner_ids.replace(Some(HashMap::new()));
+        self.below_cut.replace(Some(HashMap::new()));
         let reading = StoreTx {
             store: self,
             open: true,
@@ -537,6 +543,8 @@ impl Drop for StoreTx<'_> {
             store.moments.replace(None);
             store.seen.replace(None);
             store.spans.replace(None);
+            store.owner_ids.replace(None);
+            store.below_cut.replace(None);
             return;
         }
         if self.kind == Kind::Group {

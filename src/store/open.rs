@@ -97,6 +97,7 @@ impl Store {
             _ => db.migrate().map_err(engine)?,
         }
         if options.create {
+            db.lay_out().map_err(engine)?;
             db.set_reverse_index(options.reverse_index)
                 .map_err(engine)?;
         }
@@ -267,6 +268,8 @@ impl Store {
             seen: RefCell::default(),
             kept: RefCell::default(),
             spans: RefCell::default(),
+            owner_ids: RefCell::default(),
+            below_cut: RefCell::default(),
             judged: RefCell::default(),
             rows_read: Cell::new(0),
             host_names: RefCell::default(),

@@ -2,7 +2,7 @@
 
 use crate::dns::{RecordType, wire_is_at_or_below};
 use crate::evidence::leaf_of_there;
-use crate::store::door::{Table, ValueRef};
+use crate::store::door::{Db, Table, ValueRef};
 use crate::store::error::StoreError;
 use crate::store::handle::Store;
 use crate::store::ledger::digests::FirstSlots;
@@ -24,6 +24,9 @@ const RECORDS: Table = Table {
     on_conflict: "",
 };
 
+/// A first version of so many owners is a load: a small one has them all in its first batch. Chosen by hand.
+const OWNERS_LOADED_MIN: usize = 300;
+
 /// Writes the owners of a first version.
 pub struct FirstOwners<'v, 'a> {
     version: &'v mut VersionTx<'a>,
@@ -32,6 +35,8 @@ pub struct FirstOwners<'v, 'a> {
     slots: FirstSlots,
     /// The row of the next owner.
     next_id: i64,
+    /// Whether some are written.
+    is_begun: bool,
     /// Memory for what is hashed.
     text: Vec<u8>,
 }
@@ -49,6 +54,7 @@ impl<'a> VersionTx<'a> {
             hosts,
             slots: FirstSlots::default(),
             next_id,
+            is_begun: false,
             text: Vec::new(),
             version: self,
         })
@@ -59,6 +65,10 @@ impl FirstOwners<'_, '_> {
     /// Writes owners, which come after those before them.
     pub fn apply(&mut self, batch: &SortedBatch) -> Result<(), StoreError> {
         let store = self.version.writing.store;
+        if !self.is_begun && batch.len() >= OWNERS_LOADED_MIN {
+            store.run(Db::begin_load)?;
+        }
+        self.is_begun = true;
         let mut owners = Vec::with_capacity(2 * batch.len());
         let (mut rows, mut records) = (Vec::new(), Vec::new());
         for owner in batch.owners() {
@@ -91,6 +101,7 @@ impl FirstOwners<'_, '_> {
     pub fn finish(self) -> Result<(), StoreError> {
         let ledger = self.version.writing.store.ledger();
         ledger.write_first_users(&self.hosts)?;
+        self.version.writing.store.run(Db::end_load)?;
         self.version.slots = Some(self.slots);
         Ok(())
     }

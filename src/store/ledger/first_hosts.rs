@@ -220,7 +220,7 @@ impl Ledger<'_> {
                 .flat_map(|(user_of, count)| [*user_of, SINCE_WATCHING, i64::from(*count)])
                 .map(ValueRef::Integer)
                 .collect();
-            self.store.run(|db| db.insert_rows(&POPULARITY, &values))?;
+            self.store.run(|db| db.add_counts(&POPULARITY, &values))?;
         }
         Ok(())
     }

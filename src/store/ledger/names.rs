@@ -127,7 +127,16 @@ impl Ledger<'_> {
         }
         let names = unknown.iter().map(|(name, _)| *name);
         let names = names.chain(unknown.iter().filter_map(|(_, operator)| operator.as_ref()));
-        let mut new = NewHosts::after(self.host_rows_of(names)?, self.newest_host()?);
+        let there = self.host_rows_of(names.clone())?;
+        // Where all are there, none gets a new number.
+        let are_there = names
+            .clone()
+            .all(|name| there.contains_key(&host_text(name)));
+        let newest = match there.values().map(|row| row.id).max() {
+            Some(newest) if are_there => newest,
+            _ => self.newest_host()?,
+        };
+        let mut new = NewHosts::after(there, newest);
         for (name, operator) in &unknown {
             new.make(name, operator.as_ref());
         }
@@ -165,6 +174,9 @@ impl Ledger<'_> {
         &self,
         keys: Vec<String>,
     ) -> Result<HashMap<String, HostRow>, StoreError> {
+        if keys.is_empty() {
+            return Ok(HashMap::new());
+        }
         let rows = self.store.run(|db| {
             let sql = format!(
                 "select h.name, h.id, h.operator_id
@@ -412,18 +424,21 @@ impl Ledger<'_> {
             known.clear();
             unknown.truncate(HOSTS_CACHED_MAX);
         }
-        let rows: Vec<(i64, String)> = self.store.run(|db| {
+        let rows: Vec<(i64, String, Option<i64>)> = self.store.run(|db| {
             let sql = format!(
-                "select h.id, h.name from {list} w {IN_ORDER} host h on h.id = w.value",
+                "select h.id, h.name, h.operator_id
+                   from {list} w {IN_ORDER} host h on h.id = w.value",
                 list = rows_of("?1")
             );
             db.query(&sql, [Numbers(unknown)], |row| {
-                Ok((row.get("id")?, row.get("name")?))
+                Ok((row.at(0)?, row.at(1)?, row.at(2)?))
             })
         })?;
-        for (id, key) in rows {
+        for (id, key, operator_id) in rows {
             let name = Name::from_relative_key(&key, &Name::root())
                 .map_err(|fault| self.store.damaged(fault.to_string()))?;
+            // Whoever takes their records away counts their users next.
+            self.know_host(name.as_wire(), id, operator_id);
             known.insert(id, name);
         }
         Ok(())

@@ -11,6 +11,9 @@ use crate::store::ledger::open_row::{OpenRow, RawRow, read_row};
 use crate::store::sqlite::dialect::{IN_ORDER, rows_of, texts_of};
 use crate::store::zones::watched::ZoneState;
 
+/// The rows of how many owners are kept, about: some 100 octets each.
+const IDS_KEPT_MAX: usize = 200_000;
+
 /// An owner as it stands: its row and its open records.
 pub(in crate::store) type OwnerState = (i64, Vec<OpenRow>);
 
@@ -66,6 +69,9 @@ impl Ledger<'_> {
         &self,
         owners: &[i64],
     ) -> Result<HashMap<i64, Vec<OpenRow>>, StoreError> {
+        if owners.is_empty() {
+            return Ok(HashMap::new());
+        }
         let rows: Vec<(i64, RawRow)> = self.store.run(|db| {
             let sql = format!(
                 "select r.rrtype, r.rdata, r.ttl, r.added_id, r.baseline, r.owner_id
@@ -116,8 +122,17 @@ impl Ledger<'_> {
         zone: ZoneId,
         keys: &[String],
     ) -> Result<Vec<Option<i64>>, StoreError> {
-        let places: HashMap<&str, usize> = keys.iter().map(String::as_str).zip(0..).collect();
-        let mut ids = vec![None; keys.len()];
+        let mut ids = self.kept_ids(zone, keys);
+        let places: HashMap<&str, usize> = (keys.iter().zip(0..))
+            .filter(|(_, place)| ids[*place].is_none())
+            .map(|(key, place)| (key.as_str(), place))
+            .collect();
+        if places.is_empty() {
+            return Ok(ids);
+        }
+        // In the order in which they are named, which is mostly that of their index.
+        let asked = keys.iter().filter(|key| places.contains_key(key.as_str()));
+        let asked = asked.cloned().collect();
         self.store.run(|db| {
             let sql = format!(
                 "select o.name, o.id
@@ -125,7 +140,7 @@ impl Ledger<'_> {
                 list = texts_of("?2")
             );
             let mut statement = db.prepare(&sql)?;
-            let mut rows = statement.rows(params![zone, Texts(keys.to_vec())])?;
+            let mut rows = statement.rows(params![zone, Texts(asked)])?;
             while let Some(row) = rows.next()? {
                 if let Some(place) = places.get(row.text_at(0)?) {
                     ids[*place] = Some(row.at(1)?);
@@ -134,6 +149,32 @@ impl Ledger<'_> {
             Ok(())
         })?;
         Ok(ids)
+    }
+
+    /// Keeps the rows of owners that were read, while one state of the database is read: they are soon asked for by their
+    /// names.
+    pub(in crate::store) fn keep_ids<'k>(
+        &self,
+        zone: ZoneId,
+        owners: impl Iterator<Item = (i64, &'k Name)>,
+        apex: &Name,
+    ) {
+        if let Some(kept) = self.store.owner_ids.borrow_mut().as_mut() {
+            if kept.values().map(HashMap::len).sum::<usize>() >= IDS_KEPT_MAX {
+                kept.clear();
+            }
+            let known = owners.filter_map(|(id, name)| Some((name.relative_key(apex)?, id)));
+            kept.entry(zone).or_default().extend(known);
+        }
+    }
+
+    /// Returns the rows of those owners of a zone that are kept.
+    fn kept_ids(&self, zone: ZoneId, keys: &[String]) -> Vec<Option<i64>> {
+        let kept = self.store.owner_ids.borrow();
+        match kept.as_ref().and_then(|kept| kept.get(&zone)) {
+            Some(kept) => keys.iter().map(|key| kept.get(key).copied()).collect(),
+            None => vec![None; keys.len()],
+        }
     }
 
     /// Reads the names of the name servers among rows that are not known yet.

@@ -2,17 +2,17 @@
 
 use std::collections::HashMap;
 
-use crate::store::door::{Db, Fault, Table, ValueRef};
+use crate::store::door::{Counts, Db, Fault, ValueRef};
 use crate::time::Timestamp;
 
 /// Differences that are kept in memory before they are written: some 50 octets each.
 pub(in crate::store) const DIFFERENCES_MAX: usize = 200_000;
 
 /// Users by name server or operator, and week.
-pub(in crate::store) const POPULARITY: Table = Table {
-    name: "popularity",
-    columns: &["user_of", "week", "count"],
-    on_conflict: "on conflict (user_of, week) do update set count = popularity.count + excluded.count",
+pub(in crate::store) const POPULARITY: Counts = Counts {
+    table: "popularity",
+    key: ["user_of", "week"],
+    count: "count",
 };
 
 /// The week of users that have not changed since watching began.
@@ -60,11 +60,7 @@ impl Tally {
             .iter()
             .flat_map(|((user_of, week), by)| [number(*user_of), number(*week), number(*by)])
             .collect();
-        db.insert_rows(&POPULARITY, &values)?;
-        if rows.iter().any(|(_, by)| *by < 0) {
-            db.execute("delete from popularity where count = 0", ())?;
-        }
-        Ok(())
+        db.add_counts(&POPULARITY, &values)
     }
 }
 

@@ -31,7 +31,7 @@ use crate::zone::{
 };
 
 /// How many owners are read and written together: each with its records and its change in memory.
-const OWNERS_AT_ONCE: usize = 2_000;
+const OWNERS_AT_ONCE: usize = 10_000;
 
 /// A version being written: the list of its recorders.
 pub struct VersionTx<'a> {
@@ -356,8 +356,8 @@ impl VersionTx<'_> {
         let is_news = self.is_news();
         let missed = self.missed()?;
         if is_news {
-            self.changes.write(&self.writing, self.leaves.owners())?;
-            self.write_rows(bulk, missed)?;
+            let changed = self.changes.write(&self.writing, self.leaves.owners())?;
+            self.write_rows(changed, bulk, missed)?;
             self.changes.write_moves(&self.writing, bulk)?;
             // After the rows: the months that are looked into reach to the zone's newest version.
             self.leaves.write(&self.writing)?;
@@ -457,8 +457,13 @@ impl VersionTx<'_> {
         })
     }
 
-    /// Moves the rows of the version, the zone and the source.
-    fn write_rows(&self, bulk: bool, missed: Option<Missed>) -> Result<(), StoreError> {
+    /// Moves the rows of the version, which changed so many names, of the zone and of the source.
+    fn write_rows(
+        &self,
+        changed: usize,
+        bulk: bool,
+        missed: Option<Missed>,
+    ) -> Result<(), StoreError> {
         let joins = self.writing.draft.joins.is_some();
         // What was there before watching began is no change: there is nothing to judge.
         let is_first = self.slots.is_some() && !joins && self.writing.zone.version_id.is_none();
@@ -471,11 +476,17 @@ impl VersionTx<'_> {
             let sql = "update version
                           set bulk = case when ?2 > bulk then ?2 else bulk end,
                               drift = case when ?3 > drift then ?3 else drift end,
-                              missed_max = coalesce(?4, missed_max)
+                              missed_max = coalesce(?4, missed_max), changed_name_count = ?5
                         where id = ?1";
             db.execute(
                 sql,
-                params![self.writing.id, bulk, self.writing.draft.drift, missed.map(Missed::stored)],
+                params![
+                    self.writing.id,
+                    bulk,
+                    self.writing.draft.drift,
+                    missed.map(Missed::stored),
+                    changed as i64
+                ],
             )?;
             if is_newest && !joins {
                 // What was looked at in between, and found unchanged, stood in the zone's row until now.

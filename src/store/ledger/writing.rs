@@ -3,6 +3,7 @@
 use crate::dns::{Name, Rdata, Record};
 use crate::store::door::Value;
 use crate::store::handle::Store;
+use crate::store::ledger::chain::VersionKey;
 use crate::store::ledger::draft::{VersionDraft, VersionKind};
 use crate::store::ledger::open_row::{OpenRow, is_ns};
 use crate::store::zones::watched::ZoneState;
@@ -19,6 +20,16 @@ pub(in crate::store) struct Writing<'a> {
 }
 
 impl Writing<'_> {
+    /// Returns what the chain needs of a version that is not more of another: its row as it was made.
+    pub fn key(&self) -> VersionKey {
+        VersionKey {
+            id: self.id,
+            at: self.draft.observed_at,
+            serial: self.draft.serial,
+            is_baseline: self.is_baseline(),
+        }
+    }
+
     /// Returns whether it is more of a version that is there already.
     pub fn is_more(&self) -> bool {
         self.draft.joins.is_some()

@@ -94,6 +94,9 @@ impl Lookup<'_> {
             .into_iter()
             .map(|(host, id)| (id, (host, BTreeSet::new())))
             .collect();
+        if by_id.is_empty() {
+            return Ok(by_id);
+        }
         let ids: Numbers = by_id.keys().copied().collect();
         let users = if self.store.has_reverse_index {
             // "rrtype = 2" stands literally, so that the partial index serves.
@@ -190,6 +193,9 @@ impl Lookup<'_> {
 
     /// Returns the absolute names of owners in whatever zones they are, by their rows.
     fn absolute_owners(&self, owners: &BTreeSet<i64>) -> Result<HashMap<i64, Name>, StoreError> {
+        if owners.is_empty() {
+            return Ok(HashMap::new());
+        }
         let rows: Vec<(i64, String, String)> = self.store.run(|db| {
             let sql = format!(
                 "select o.id, z.name as zone_name, o.name as owner_name

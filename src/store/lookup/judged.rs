@@ -72,6 +72,8 @@ impl Lookup<'_> {
         for part in changed.chunks(NAMES_AT_ONCE) {
             let ids: Vec<i64> = part.iter().map(|(id, _)| *id).collect();
             let mut names = ledger.owner_names(&ids, &zone.apex)?;
+            let kept = names.iter().map(|(id, name)| (*id, name));
+            ledger.keep_ids(zone.id, kept, &zone.apex);
             for (id, counts) in part {
                 let owner = names.remove(id);
                 let lost = || self.store.damaged(format!("no owner {id}"));

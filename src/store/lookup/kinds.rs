@@ -16,6 +16,8 @@ use crate::time::Timestamp;
 /// The newest records of an owner in one month among which its kind is looked for: who changed more often since is no
 /// longer judged by what it was. Chosen by hand.
 const KIND_ROWS_MAX: usize = 1024;
+/// Of how many owners it is kept whether they lie at or below a cut: some 100 octets each.
+const KINDS_KEPT_MAX: usize = 200_000;
 /// Those of some owners that have name servers, or had any lately in one of two months.
 static HAD_NS: LazyLock<String> = LazyLock::new(|| {
     let had_in = |month: &str| {
@@ -51,8 +53,46 @@ impl Lookup<'_> {
         Ok(below.contains(&key.owner))
     }
 
-    /// Returns those of some owners of a zone of which [`Lookup::is_at_or_below_cut`] is true.
+    /// Returns those of some owners of a zone of which [`Lookup::is_at_or_below_cut`] is true. While one state of the
+    /// database is read, each is asked about once.
     pub fn at_or_below_cut(
+        &self,
+        zone: ZoneId,
+        apex: &Name,
+        owners: &[&Name],
+    ) -> Result<HashSet<Name>, StoreError> {
+        let (mut below, mut unknown) = (HashSet::new(), Vec::new());
+        for owner in owners {
+            match self.kept_below_cut(zone, owner) {
+                Some(true) => _ = below.insert((*owner).clone()),
+                Some(false) => {}
+                None => unknown.push(*owner),
+            }
+        }
+        if unknown.is_empty() {
+            return Ok(below);
+        }
+        let found = self.find_at_or_below_cut(zone, apex, &unknown)?;
+        if let Some(kept) = self.store.below_cut.borrow_mut().as_mut() {
+            if kept.values().map(HashMap::len).sum::<usize>() + unknown.len() > KINDS_KEPT_MAX {
+                kept.clear();
+            }
+            let owners = unknown.into_iter();
+            let known = owners.map(|owner| (owner.clone(), found.contains(owner)));
+            kept.entry(zone).or_default().extend(known);
+        }
+        below.extend(found);
+        Ok(below)
+    }
+
+    /// Returns whether an owner is at or below a cut, if that was asked before.
+    fn kept_below_cut(&self, zone: ZoneId, owner: &Name) -> Option<bool> {
+        let kept = self.store.below_cut.borrow();
+        kept.as_ref()?.get(&zone)?.get(owner).copied()
+    }
+
+    /// [`Lookup::at_or_below_cut`] of the database.
+    fn find_at_or_below_cut(
         &self,
         zone: ZoneId,
         apex: &Name,
@@ -70,6 +110,9 @@ impl Lookup<'_> {
             .zip(names)
             .filter_map(|(id, name)| Some((id?, name)))
             .collect();
+        if by_id.is_empty() {
+            return Ok(HashSet::new());
+        }
         // A delegation that was taken away lately leaves glue behind, not data of the zone.
         let months = self.store.zones().buckets_since(zone, None)?;
         let last = months.last().copied().unwrap_or(0);

@@ -16,8 +16,10 @@ use crate::time::Timestamp;
 
 /// Fewer domains than these are not asked about: each costs no more to be judged.
 const DOMAINS_MIN: usize = 8;
-/// How many domains are asked about together.
-const DOMAINS_AT_ONCE: usize = 2_000;
+/// How many domains are asked about together...
+const DOMAINS_AT_ONCE: usize = 10_000;
+/// ...and how many of those of which there is too much to be read for all of them.
+const BUSY_DOMAINS_AT_ONCE: usize = 2_000;
 /// The most rows that are read for them with one statement: who has more is looked at closely, all of them together.
 const ROWS_MAX: usize = 500_000;
 
@@ -68,9 +70,13 @@ impl Lookup<'_> {
             return Ok(domains.iter().map(|domain| (*domain).clone()).collect());
         }
         let mut all = HashSet::new();
-        for chunk in domains.chunks(DOMAINS_AT_ONCE) {
+        let mut waiting: Vec<&[&Name]> = domains.chunks(DOMAINS_AT_ONCE).collect();
+        while let Some(chunk) = waiting.pop() {
             let Some(stirred) = self.stirred_of(chunk, stir)? else {
-                all.extend(chunk.iter().map(|domain| (*domain).clone()));
+                match chunk.len() > BUSY_DOMAINS_AT_ONCE {
+                    true => waiting.extend(chunk.chunks(BUSY_DOMAINS_AT_ONCE)),
+                    false => all.extend(chunk.iter().map(|domain| (*domain).clone())),
+                }
                 continue;
             };
             let is_stirred = |versions: &HashSet<i64>| versions.len() as f64 >= stir.instants_min;
@@ -135,31 +141,33 @@ impl Lookup<'_> {
         zone: ZoneId,
         domains: &[(String, usize)],
     ) -> Result<Option<Vec<Part>>, StoreError> {
+        let (keys, own): (Vec<String>, Vec<usize>) = domains.iter().cloned().unzip();
+        let ids = self.store.ledger().ids_of_keys(zone, &keys)?;
+        let mut parts: Vec<Part> = (ids.into_iter().zip(own))
+            .filter_map(|(id, place)| Some((id?, place, true)))
+            .collect();
         let places: HashMap<&str, usize> = domains
             .iter()
             .map(|(key, place)| (key.as_str(), *place))
             .collect();
-        let keys = Texts(domains.iter().map(|(key, _)| key.clone()).collect());
-        let below = is_below("o.name", "w.value");
-        let mut parts = Vec::new();
-        for (is_itself, is_part) in [(true, "o.name = w.value"), (false, below.as_str())] {
-            let rows: Vec<Part> = self.store.run(|db| {
-                let sql = format!(
-                    "select o.id, w.value
-                       from {list} w {IN_ORDER} owner o on o.zone_id = ?1 and {is_part}
-                      limit ?3",
-                    list = texts_of("?2")
-                );
-                db.query(&sql, params![zone, keys, ROWS_MAX as i64], |row| {
-                    let place = places.get(row.text_at(1)?).copied().unwrap_or_default();
-                    Ok((row.at(0)?, place, is_itself))
-                })
-            })?;
-            if rows.len() == ROWS_MAX {
-                return Ok(None);
-            }
-            parts.extend(rows);
+        let rows: Vec<Part> = self.store.run(|db| {
+            let sql = format!(
+                "select o.id, w.value
+                   from {list} w {IN_ORDER} owner o on o.zone_id = ?1 and {below}
+                  limit ?3",
+                list = texts_of("?2"),
+                below = is_below("o.name", "w.value")
+            );
+            let asked = params![zone, Texts(keys.clone()), ROWS_MAX as i64];
+            db.query(&sql, asked, |row| {
+                let place = places.get(row.text_at(1)?).copied().unwrap_or_default();
+                Ok((row.at(0)?, place, false))
+            })
+        })?;
+        if rows.len() == ROWS_MAX {
+            return Ok(None);
         }
+        parts.extend(rows);
         Ok(Some(parts))
     }
 
@@ -193,11 +201,11 @@ impl Lookup<'_> {
         let changed_since = stir.since.month_bucket();
         let months = self.store.zones();
         let months = months.buckets_since(zone, Some(stir.hosts_since))?;
-        for month in months {
-            // The bucket 0 stands for what is open.
-            let is_late = month == 0 || month >= changed_since;
-            let owners = if is_late { &owners } else { &domains };
-            let Some(ends) = self.ends_in(month, owners)? else {
+        // The bucket 0 stands for what is open.
+        let is_late = |month: &i64| *month == 0 || *month >= changed_since;
+        let (late, early): (Vec<i64>, Vec<i64>) = months.into_iter().partition(is_late);
+        for (months, owners) in [(late, &owners), (early, &domains)] {
+            let Some(ends) = self.ends_in(&months, owners)? else {
                 return Ok(false);
             };
             ends.rows.into_iter().for_each(&mut take);
@@ -236,15 +244,14 @@ impl Lookup<'_> {
             }
             let first = self.first_version(zone, stir.since)?;
             let owners: Numbers = by_owner.keys().copied().collect();
-            for month in self.store.zones().buckets_since(zone, Some(stir.since))? {
-                let Some(ends) = self.ends_in(month, &owners)? else {
-                    return Ok(false);
-                };
-                busy.extend(ends.busy.iter().map(|owner| by_owner[owner]));
-                for (owner, _, _, added, removed) in ends.rows {
-                    let ends = [Some(added), removed].into_iter().flatten();
-                    versions[by_owner[&owner]].extend(ends.filter(|id| *id >= first));
-                }
+            let months = self.store.zones().buckets_since(zone, Some(stir.since))?;
+            let Some(ends) = self.ends_in(&months, &owners)? else {
+                return Ok(false);
+            };
+            busy.extend(ends.busy.iter().map(|owner| by_owner[owner]));
+            for (owner, _, _, added, removed) in ends.rows {
+                let ends = [Some(added), removed].into_iter().flatten();
+                versions[by_owner[&owner]].extend(ends.filter(|id| *id >= first));
             }
         }
         let places: HashMap<i64, usize> = ids.into_iter().zip(0..).collect();
@@ -259,34 +266,21 @@ impl Lookup<'_> {
         Ok(true)
     }
 
-    /// Returns the ends of the intervals of owners that ended in a month, or are open; `None` if there are too many.
-    fn ends_in(&self, month: i64, owners: &Numbers) -> Result<Option<Ends>, StoreError> {
+    /// Returns the ends of the intervals of owners that ended in some months, or, for month 0, are open; `None` if there
+    /// are too many.
+    fn ends_in(&self, months: &[i64], owners: &Numbers) -> Result<Option<Ends>, StoreError> {
         let mut ends = Ends::default();
-        if month == 0 {
+        if months.contains(&0) {
             ends.rows = self.open_ends(owners)?;
-        } else {
-            ends.busy = self.busy_owners(month, owners)?;
+        }
+        let closed: Numbers = months.iter().copied().filter(|month| *month != 0).collect();
+        if !closed.0.is_empty() && !owners.0.is_empty() {
+            ends.busy = self.busy_in(&closed, owners, OWNER_ROWS_MAX)?;
             let calm = owners.0.iter().filter(|owner| !ends.busy.contains(owner));
             let calm: Numbers = calm.copied().collect();
-            ends.rows = self.closed_ends(month, &calm)?;
+            ends.rows.extend(self.closed_ends(&closed, &calm)?);
         }
         Ok((ends.rows.len() < ROWS_MAX).then_some(ends))
-    }
-
-    /// Returns those of some owners of which more intervals ended in a month than are read.
-    fn busy_owners(&self, month: i64, owners: &Numbers) -> Result<HashSet<i64>, StoreError> {
-        let busy: Vec<i64> = self.store.run(|db| {
-            let sql = format!(
-                "select w.value
-                   from {list} w
-                  where exists (select 1
-                                  from past_record
-                                 where bucket = ?1 and owner_id = w.value limit 1 offset ?3)",
-                list = rows_of("?2")
-            );
-            db.values(&sql, params![month, owners, OWNER_ROWS_MAX])
-        })?;
-        Ok(busy.into_iter().collect())
     }
 
     /// Returns the ends of the open intervals of owners.
@@ -302,17 +296,18 @@ impl Lookup<'_> {
         })
     }
 
-    /// Returns the ends of the intervals of owners that ended in a month.
-    fn closed_ends(&self, month: i64, owners: &Numbers) -> Result<Vec<RawEnds>, StoreError> {
+    /// Returns the ends of the intervals of owners that ended in some months.
+    fn closed_ends(&self, months: &Numbers, owners: &Numbers) -> Result<Vec<RawEnds>, StoreError> {
         self.store.run(|db| {
             let sql = format!(
                 "select p.owner_id, p.rrtype, p.rdata, p.added_id, p.removed_id
-                   from {list} w {IN_ORDER} past_record p
-                        on p.bucket = ?1 and p.owner_id = w.value
+                   from {months} m {IN_ORDER} {owners} w on true
+                        {IN_ORDER} past_record p on p.bucket = m.value and p.owner_id = w.value
                   limit ?3",
-                list = rows_of("?2")
+                months = rows_of("?1"),
+                owners = rows_of("?2")
             );
-            db.query(&sql, params![month, owners, ROWS_MAX as i64], read_ends)
+            db.query(&sql, params![months, owners, ROWS_MAX as i64], read_ends)
         })
     }
 }

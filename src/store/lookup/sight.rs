@@ -155,7 +155,8 @@ impl<'a> Lookup<'a> {
         seen: &mut Seen,
     ) -> Result<(), StoreError> {
         owners.retain(|owner| !seen.intervals.contains_key(owner));
-        let busy = self.busy_in(months, &owners.iter().copied().collect())?;
+        let list: Numbers = owners.iter().copied().collect();
+        let busy = self.busy_in(months, &list, OWNER_ROWS_MAX)?;
         owners.retain(|owner| !busy.contains(owner));
         let list: Numbers = owners.iter().copied().collect();
         let (open, closed) = (self.open_of(&list)?, self.closed_of(months, &list)?);
@@ -186,12 +187,17 @@ impl<'a> Lookup<'a> {
         Ok(())
     }
 
-    /// Returns those of some owners of which more intervals ended in one of some months than are kept.
-    fn busy_in(&self, months: &Numbers, owners: &Numbers) -> Result<HashSet<i64>, StoreError> {
+    /// Returns those of some owners of which more intervals than `rows_max` ended in one of some months.
+    pub(in crate::store) fn busy_in(
+        &self,
+        months: &Numbers,
+        owners: &Numbers,
+        rows_max: i64,
+    ) -> Result<HashSet<i64>, StoreError> {
         let busy: Vec<i64> = self.store.run(|db| {
             let sql = format!(
                 "select w.value
-                   from {months} m {IN_ORDER} {owners} w
+                   from {months} m {IN_ORDER} {owners} w on true
                   where exists (select 1
                                   from past_record
                                  where bucket = m.value and owner_id = w.value
@@ -199,7 +205,7 @@ impl<'a> Lookup<'a> {
                 months = rows_of("?1"),
                 owners = rows_of("?2")
             );
-            db.values(&sql, params![months, owners, OWNER_ROWS_MAX])
+            db.values(&sql, params![months, owners, rows_max])
         })?;
         Ok(busy.into_iter().collect())
     }
@@ -228,7 +234,7 @@ impl<'a> Lookup<'a> {
             let sql = format!(
                 "select p.owner_id, p.bucket, p.rrtype, p.rdata, p.baseline, p.added_id,
                         p.removed_id
-                   from {months} m {IN_ORDER} {owners} w
+                   from {months} m {IN_ORDER} {owners} w on true
                         {IN_ORDER} past_record p on p.bucket = m.value and p.owner_id = w.value
                   limit ?3",
                 months = rows_of("?1"),

@@ -2,12 +2,13 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, SimpleQueryMessage};
+use tokio_postgres::{Client, SimpleQueryMessage, SimpleQueryRow};
 
 use crate::place::ServerUrl;
 use crate::store::postgres::dialect::translate;
@@ -25,6 +26,9 @@ const WRITERS: i32 = 0x666c_7501;
 pub(super) fn lock_key(number: i32) -> String {
     format!("{number}, hashtext(current_schema())")
 }
+
+/// Asks which schema the tables have.
+const SCHEMA_FOUND: &str = "select value::bit(31)::integer from meta where key = 'schema'";
 
 /// After how long the server ends a transaction that writes whose program says nothing: one that is stopped, or whose
 /// way to the server is cut, keeps everybody else from writing.
@@ -73,7 +77,13 @@ pub(in crate::store) struct Db {
     pub(super) types: RefCell<HashMap<String, Arc<[Type]>>>,
     is_in_transaction: Cell<bool>,
     /// Everything is taken back in the end: transactions are savepoints of one that is never committed.
-    is_trial: Cell<bool>,
+    pub(super) is_trial: Cell<bool>,
+    /// Whether our tables were found.
+    pub(super) has_tables: Cell<bool>,
+    /// The schema of the tables as the transaction that writes began with: nobody changes it meanwhile.
+    pub(super) schema: Cell<Option<i32>>,
+    /// Whether indexes are to be made at the end of what is being written.
+    pub(super) is_loading: Cell<bool>,
     call_count: Cell<u64>,
     cursor_count: Cell<u64>,
 }
@@ -141,6 +151,9 @@ impl Db {
             types: RefCell::default(),
             is_in_transaction: Cell::new(false),
             is_trial: Cell::new(false),
+            has_tables: Cell::new(false),
+            schema: Cell::new(None),
+            is_loading: Cell::new(false),
             call_count: Cell::new(0),
             cursor_count: Cell::new(0),
         })
@@ -213,8 +226,12 @@ impl Db {
             "begin;
              set local idle_in_transaction_session_timeout = '{IDLE_WRITER}';
              select pg_advisory_xact_lock({});
-             select pg_current_xact_id()",
-            lock_key(WRITERS)
+             select pg_current_xact_id(){}",
+            lock_key(WRITERS),
+            match self.has_tables.get() {
+                true => format!(", ({SCHEMA_FOUND})"),
+                false => String::new(),
+            }
         );
         let client = self.client()?;
         if self.is_elsewhere.take() {
@@ -228,7 +245,9 @@ impl Db {
         if begun.is_err() {
             let _ = self.roll_back();
         }
-        self.writing.set(number_in(&begun?));
+        let begun = begun?;
+        self.writing.set(number_in(&begun));
+        self.schema.set(number_at(1, &begun));
         Ok(())
     }
 
@@ -259,6 +278,7 @@ impl Db {
     /// Makes what was written durable and ends the transaction.
     pub(in crate::store) fn commit(&self) -> Result<(), Fault> {
         let writing = self.writing.take();
+        self.schema.set(None);
         let done = match self.is_trial.get() {
             true => self.run("release savepoint trial"),
             false => self.run("commit"),
@@ -321,6 +341,8 @@ impl Db {
     /// Takes back what was written and ends the transaction.
     pub(in crate::store) fn roll_back(&self) -> Result<(), Fault> {
         self.is_in_transaction.set(false);
+        self.is_loading.set(false);
+        self.schema.set(None);
         self.writing.set(None);
         if self.client.borrow().is_closed() {
             // The server takes it back.
@@ -420,7 +442,10 @@ impl Db {
     }
 
     /// Returns a statement as the session has it: one that was opened anew since has to prepare it again.
-    fn prepared(&self, kept: &Kept) -> Result<(Arc<Client>, tokio_postgres::Statement), Fault> {
+    pub(super) fn prepared(
+        &self,
+        kept: &Kept,
+    ) -> Result<(Arc<Client>, tokio_postgres::Statement), Fault> {
         let client = self.client()?;
         let prepared = match kept.session == self.sessions.get() {
             true => kept.prepared.clone(),
@@ -457,16 +482,27 @@ fn is_of_lost_session(fault: &Fault) -> bool {
 
 /// Returns the first value of the last row of an answer.
 fn word_in(answer: &[SimpleQueryMessage]) -> Option<&str> {
+    last_row(answer)?.try_get(0).ok().flatten()
+}
+
+/// Returns the last row of an answer.
+fn last_row(answer: &[SimpleQueryMessage]) -> Option<&SimpleQueryRow> {
     let rows = answer.iter().filter_map(|it| match it {
         SimpleQueryMessage::Row(row) => Some(row),
         _ => None,
     });
-    rows.last()?.try_get(0).ok().flatten()
+    rows.last()
 }
 
 /// [`word_in`] that is a number.
 fn number_in(answer: &[SimpleQueryMessage]) -> Option<u64> {
-    word_in(answer)?.parse().ok()
+    number_at(0, answer)
+}
+
+/// Returns the number at a place of the last row of an answer.
+fn number_at<T: FromStr>(place: usize, answer: &[SimpleQueryMessage]) -> Option<T> {
+    let row = last_row(answer).filter(|row| place < row.len())?;
+    row.try_get(place).ok().flatten()?.parse().ok()
 }
 
 /// Returns the server that a session is of. A standby has no timeline here: it is never written.

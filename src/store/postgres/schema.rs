@@ -17,12 +17,32 @@ const MIGRATIONS: [&str; 1] = [
      create index case_left on abuse_case (due_at) where due_at is not null",
 ];
 
+/// How the tables lie, beside what they say: what [`TABLES`] has from the start, and older databases get, in order. Not a
+/// schema, since every program works with each of them.
+const LAYOUTS: [&str; 1] = [
+    // An index that knows of a count is written anew with each count; and a zone need not be looked up for every owner.
+    "drop index if exists popularity_nothing;
+     alter table popularity set (fillfactor = 80);
+     alter table owner drop constraint if exists owner_zone_id_fkey",
+];
+/// The key in `meta` of how many of [`LAYOUTS`] a database has.
+pub(in crate::store) const LAYOUT: &str = "layout";
+
 /// The schema that this program knows.
 pub(in crate::store) const SCHEMA: i32 = MADE + MIGRATIONS.len() as i32;
 
 /// Draws what a new database has: 16 octets that tell it from others, and 32 that are its secret.
 pub(in crate::store) const DRAW_SECRETS: &str = "select uuid_send(gen_random_uuid()) as id,
             uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()) as key";
+
+/// SQLSTATE of a lock that was not got in time.
+const LOCKED: &str = "55P03";
+
+/// Returns those of [`REVERSE_INDEXES`] that are of records that are there.
+fn of_records() -> impl Iterator<Item = (&'static str, &'static str, u16)> {
+    let all = REVERSE_INDEXES.into_iter();
+    all.filter(|(_, table, _)| *table == "record")
+}
 
 /// What stands in the schema that a session works in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,11 +87,22 @@ impl Db {
 
     /// Returns which schema the tables have.
     pub(in crate::store) fn schema_number(&self) -> Result<Option<i32>, Fault> {
-        let mut statement = self.prepare("select value from meta where key = 'schema'")?;
-        let mut rows = statement.rows(())?;
+        if let Some(known) = self.schema.get() {
+            return Ok(Some(known));
+        }
+        let number = self.number_under("schema")?;
+        let number = number.and_then(|it| i32::try_from(it).ok());
+        self.has_tables.set(number.is_some());
+        Ok(number)
+    }
+
+    /// Returns the number under a key of `meta`, if there is one.
+    fn number_under(&self, key: &str) -> Result<Option<i64>, Fault> {
+        let mut statement = self.prepare("select value from meta where key = ?")?;
+        let mut rows = statement.rows([key])?;
         match rows.next()? {
             Some(row) => match row.value_at(0)? {
-                ValueRef::Integer(number) => Ok(number.try_into().ok()),
+                ValueRef::Integer(number) => Ok(Some(number)),
                 _ => Ok(None),
             },
             None => Ok(None),
@@ -96,6 +127,7 @@ impl Db {
         let from = match self.find_schema()? {
             Found::Nothing => {
                 self.run(TABLES)?;
+                self.note_layout()?;
                 MADE
             }
             Found::Schema(schema) => schema,
@@ -106,12 +138,51 @@ impl Db {
             self.run(sql)?;
         }
         if from <= SCHEMA {
+            self.schema.set(None);
             self.run(&format!(
                 "insert into meta (key, value) values ('schema', number_as_data({SCHEMA}))
                      on conflict (key) do update set value = excluded.value"
             ))?;
         }
         Ok(())
+    }
+
+    /// Brings how the tables lie up to date, in one transaction.
+    pub(in crate::store) fn lay_out(&self) -> Result<(), Fault> {
+        if self.layout()? >= LAYOUTS.len() {
+            return Ok(());
+        }
+        self.begin_writing()?;
+        // Another program may have done it meanwhile.
+        let done = self.layout().and_then(|from| {
+            LAYOUTS
+                .iter()
+                .skip(from)
+                .try_for_each(|sql| self.run(sql))?;
+            self.note_layout()
+        });
+        match done {
+            Ok(()) => self.commit(),
+            Err(fault) => {
+                let _ = self.roll_back();
+                Err(fault)
+            }
+        }
+    }
+
+    /// Returns how many of [`LAYOUTS`] the tables have.
+    fn layout(&self) -> Result<usize, Fault> {
+        let known = self.number_under(LAYOUT)?;
+        Ok(known.map_or(0, |it| usize::try_from(it).unwrap_or(usize::MAX)))
+    }
+
+    /// Notes that the tables have all of [`LAYOUTS`].
+    fn note_layout(&self) -> Result<(), Fault> {
+        self.run(&format!(
+            "insert into meta (key, value) values ('{LAYOUT}', number_as_data({}))
+                 on conflict (key) do update set value = excluded.value",
+            LAYOUTS.len()
+        ))
     }
 
     /// Returns whether there are the indexes from data to owners.
@@ -131,15 +202,55 @@ impl Db {
         if self.has_reverse_index()? == wanted {
             return Ok(());
         }
-        for (name, table, rrtype) in REVERSE_INDEXES {
-            self.run(&match wanted {
-                true => format!(
-                    "create index if not exists {name} on {table} (rdata) where rrtype = {rrtype}"
-                ),
-                false => format!("drop index if exists {name}"),
-            })?;
+        for index in REVERSE_INDEXES {
+            match wanted {
+                true => self.make_reverse_index(index)?,
+                false => self.run(&format!("drop index if exists {}", index.0))?,
+            }
         }
         Ok(())
+    }
+
+    /// Makes an index from data to owners.
+    fn make_reverse_index(&self, (name, table, rrtype): (&str, &str, u16)) -> Result<(), Fault> {
+        self.run(&format!(
+            "create index if not exists {name} on {table} (rdata) where rrtype = {rrtype}"
+        ))
+    }
+
+    /// Begins to write the first records of a database: the indexes from data to owners, into which each would be put at
+    /// a place of its own, are made at the end, within the same transaction. Whoever looks meanwhile waits, for what is not
+    /// there yet. Does nothing where there are records, where somebody is looking, and in a trial.
+    pub(in crate::store) fn begin_load(&self) -> Result<(), Fault> {
+        let has_no_record = self.numbers("select not exists (select 1 from record)")? == [1];
+        if !has_no_record || self.is_trial.get() || !self.has_reverse_index()? {
+            return Ok(());
+        }
+        let names: Vec<&str> = of_records().map(|(name, ..)| name).collect();
+        let done = self.run(&format!(
+            "savepoint load;
+             set local lock_timeout = '1s';
+             drop index {};
+             set local lock_timeout = '20s';
+             release savepoint load",
+            names.join(", ")
+        ));
+        match done {
+            Ok(()) => self.is_loading.set(true),
+            Err(fault) if fault.state() == Some(LOCKED) => {
+                self.run("rollback to savepoint load; release savepoint load")?;
+            }
+            Err(fault) => return Err(fault),
+        }
+        Ok(())
+    }
+
+    /// Ends what [`Db::begin_load`] began.
+    pub(in crate::store) fn end_load(&self) -> Result<(), Fault> {
+        match self.is_loading.take() {
+            true => of_records().try_for_each(|index| self.make_reverse_index(index)),
+            false => Ok(()),
+        }
     }
 
     /// Returns the tables in an order in which each comes after those that it refers to.

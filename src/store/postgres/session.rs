@@ -29,10 +29,13 @@ const SILENCE_S: u64 = 30;
 /// How long an answer may take. A verification of a large database or a first version takes minutes at most.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1800);
 
-/// What a session works with, whatever the server's own settings are. A client whose host is gone, or that does not take
+/// What a session works with, whatever the server's own settings are. What is asked of many keys is looked up, and not
+/// found by reading a whole table: what is asked lately lies in memory. A client whose host is gone, or that does not take
 /// what it asked for, is given up after half a minute: its locks are then free.
 const SETTINGS: &str = "
     set jit = off;
+    set random_page_cost = 1.1;
+    set work_mem = '16MB';
     set standard_conforming_strings = on;
     set client_min_messages = warning;
     set synchronous_commit = on;

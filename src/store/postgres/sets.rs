@@ -1,19 +1,26 @@
 //! Many rows with one statement: PostgreSQL's way to write sets.
 //!
-//! Each column of a set is one parameter, a list; so a set of any size is one round trip and one plan.
+//! Each column of a set is one parameter, a list; so a set of any size is one round trip and one plan. Many rows that are
+//! all new are copied (`copy … from stdin`): the server then writes a page of them at a time.
 
 use std::collections::HashMap;
 use std::fmt::Write;
+use std::pin::pin;
 use std::sync::Arc;
 
+use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::types::{ToSql, Type};
 
-use crate::store::postgres::db::Db;
+use crate::store::postgres::db::{Db, Kept};
+use crate::store::postgres::session::wait;
 use crate::store::postgres::values::Element;
+use crate::store::sets::Counts;
 use crate::store::value::{Fault, ValueRef};
 
-/// How many rows are sent with one statement: about a megabyte.
-const ROWS_A_STATEMENT: usize = 10_000;
+/// How many rows are sent with one statement: some megabytes.
+const ROWS_A_STATEMENT: usize = 50_000;
+/// So many rows or more are copied, which takes a round trip more.
+const ROWS_COPIED_MIN: usize = 200;
 
 impl Db {
     /// Inserts rows, whose values stand one row after the other.
@@ -24,6 +31,10 @@ impl Db {
         on_conflict: &str,
         values: &[ValueRef<'_>],
     ) -> Result<(), Fault> {
+        if on_conflict.is_empty() && values.len() >= ROWS_COPIED_MIN * columns.len() {
+            let rows = values.chunks_exact(columns.len());
+            return self.copy_rows(table, columns, rows.map(|row| row.iter()));
+        }
         let names = columns.join(", ");
         let sql = |lists: &str| {
             format!("insert into {table} ({names}) select * from unnest({lists}) {on_conflict}")
@@ -41,11 +52,71 @@ impl Db {
         (values, shared): (&[ValueRef<'_>], &[ValueRef<'_>]),
     ) -> Result<(), Fault> {
         let own = columns.len() - shared.len();
+        if on_conflict.is_empty() && values.len() >= ROWS_COPIED_MIN * own {
+            let rows = values.chunks_exact(own);
+            return self.copy_rows(table, columns, rows.map(|row| row.iter().chain(shared)));
+        }
         let mut all = Vec::with_capacity(values.len() / own * columns.len());
         for row in values.chunks_exact(own) {
             all.extend(row.iter().chain(shared));
         }
         self.insert_rows(table, columns, on_conflict, &all)
+    }
+
+    /// Copies rows that are all new.
+    fn copy_rows<'v, R: Iterator<Item = &'v ValueRef<'v>>>(
+        &self,
+        table: &str,
+        columns: &[&str],
+        rows: impl Iterator<Item = R>,
+    ) -> Result<(), Fault> {
+        let types = self.types_of(table, columns)?;
+        let sql = format!(
+            "copy {table} ({}) from stdin (format binary)",
+            columns.join(", ")
+        );
+        let kept = self.kept_or_keep(&sql)?;
+        self.alone(|db| {
+            let (client, prepared) = db.prepared(&kept)?;
+            db.count_call();
+            wait(async {
+                let sink = client.copy_in(&prepared).await?;
+                let mut writer = pin!(BinaryCopyInWriter::new(sink, &types));
+                let mut sent: Vec<Element<'_>> = Vec::with_capacity(types.len());
+                for row in rows {
+                    sent.clear();
+                    sent.extend(row.map(|value| Element(*value)));
+                    writer.as_mut().write_raw(&sent).await?;
+                }
+                writer.finish().await.map(|_| ())
+            })
+        })
+    }
+
+    /// Adds to counts: the key, then what is added, one row after the other and each key once. A count of nothing is
+    /// deleted.
+    pub(in crate::store) fn add_counts(
+        &self,
+        to: &Counts,
+        values: &[ValueRef<'_>],
+    ) -> Result<(), Fault> {
+        let (table, [one, other], count) = (to.table, to.key, to.count);
+        // Each count is looked for once: whoever writes holds the writers' lock, so that it stays where it is.
+        let sql = |lists: &str| {
+            format!(
+                "with k as materialized (
+                     select u.{one}, u.{other}, u.added, t.ctid as place, t.{count} + u.added as sum
+                       from unnest({lists}) as u ({one}, {other}, added)
+                            left join {table} t on t.{one} = u.{one} and t.{other} = u.{other}),
+                      changed as (
+                     update {table} t set {count} = k.sum from k where t.ctid = k.place and k.sum <> 0),
+                      gone as (
+                     delete from {table} t using k where t.ctid = k.place and k.sum = 0)
+                 insert into {table} ({one}, {other}, {count})
+                 select {one}, {other}, added from k where place is null and added <> 0"
+            )
+        };
+        self.send_set(table, &[one, other, count], values, &sql)
     }
 
     /// Returns the columns of a table that are written: those that are computed are not.
@@ -117,11 +188,7 @@ impl Db {
             // Writing to a text cannot fail.
             let _ = write!(lists, "{comma}${}::{}[]", place + 1, ty.name());
         }
-        let sql = sql(&lists);
-        let kept = match self.kept(&sql) {
-            Some(kept) => kept,
-            None => self.keep(&sql, &sql)?,
-        };
+        let kept = self.kept_or_keep(&sql(&lists))?;
         let width = columns.len();
         for rows in values.chunks(width * ROWS_A_STATEMENT) {
             let lists: Vec<Vec<Element<'_>>> = (0..width)
@@ -135,6 +202,14 @@ impl Db {
             self.alone(|db| db.send(&kept, &sent))?;
         }
         Ok(())
+    }
+
+    /// Returns a statement in PostgreSQL's words, prepared.
+    fn kept_or_keep(&self, sql: &str) -> Result<Kept, Fault> {
+        match self.kept(sql) {
+            Some(kept) => Ok(kept),
+            None => self.keep(sql, sql),
+        }
     }
 
     /// Returns the types of columns.

@@ -12,7 +12,7 @@ use crate::store::sqlite::db::Db;
 use crate::store::value::Fault;
 
 /// Joins two tables in the order in which they stand. SQLite's planner keeps the order of a cross join; elsewhere it
-/// is `join`.
+/// is `join`, so that a condition follows: `on true` where there is none.
 pub(in crate::store) const IN_ORDER: &str = "cross join";
 
 /// Says of an insert of several rows that it is not taken back alone, since a fault takes back its transaction: SQLite

@@ -4,6 +4,7 @@
 //! by being put together (a list of pairs makes it read the whole table), so their statement is prepared once and run
 //! for each row. For whoever calls, each is one call; another engine sends the whole set at once.
 
+use crate::store::sets::Counts;
 use crate::store::sqlite::db::{Db, in_sqlite};
 use crate::store::sqlite::dialect::OR_FAIL;
 use crate::store::value::{Fault, ValueRef};
@@ -86,6 +87,26 @@ impl Db {
             equal_to_each(key)
         );
         self.run_each(&sql, key.len() + 1, values, &[])
+    }
+
+    /// Adds to counts: the key, then what is added, one row after the other. A count of nothing is deleted.
+    pub(in crate::store) fn add_counts(
+        &self,
+        to: &Counts,
+        values: &[ValueRef<'_>],
+    ) -> Result<(), Fault> {
+        let (table, [one, other], count) = (to.table, to.key, to.count);
+        let added = format!(
+            "on conflict ({one}, {other}) do update set {count} = {table}.{count} + excluded.{count}"
+        );
+        self.insert_rows(table, &[one, other, count], &added, values)?;
+        let takes = |row: &[ValueRef<'_>]| matches!(row.last(), Some(ValueRef::Integer(..0)));
+        if values.chunks_exact(3).any(takes) {
+            // By an index of those that are nothing.
+            let mut delete = self.prepare(&format!("delete from {table} where {count} = 0"))?;
+            delete.execute(())?;
+        }
+        Ok(())
     }
 
     /// Runs a statement for every `width` values, which stand behind those that are the same each time.

@@ -4,14 +4,15 @@ use crate::store::door::{Each, Value, ValueRef};
 use crate::store::error::StoreError;
 use crate::store::handle::{LIFE, Store};
 use crate::store::postgres;
+use crate::store::postgres::schema::LAYOUT;
 use crate::store::upkeep::Upkeep;
 
 /// How many rows are read and written at a time.
 const ROWS_AT_A_TIME: usize = 5_000;
 
 /// The rows of `meta` that are of a server and not of what it holds: which schema its tables have, which a file keeps
-/// elsewhere, and which of its lives it was last written in.
-const OF_A_SERVER: [&str; 2] = ["schema", LIFE];
+/// elsewhere, how they lie, and which of its lives it was last written in.
+const OF_A_SERVER: [&str; 3] = ["schema", LAYOUT, LIFE];
 
 impl Upkeep<'_> {
     /// Copies every row to another database, which must hold nothing but its tables. Calls `progress` with each table
@@ -33,7 +34,7 @@ impl Upkeep<'_> {
         if other.run(|db| db.value(sql, ()))? {
             return Err(StoreError::Taken(other.path.clone()));
         }
-        let sql = "delete from meta where key not in (?, ?)";
+        let sql = "delete from meta where key not in (?, ?, ?)";
         other.run(|db| db.execute(sql, OF_A_SERVER))?;
         let mut all = 0;
         for table in postgres::db::Db::table_names() {

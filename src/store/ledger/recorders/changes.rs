@@ -117,12 +117,13 @@ impl Changes {
     }
 
     /// Writes which owners changed, those that an earlier part of the version lists included. `hashed` are the owners
-    /// that the version's tree has leaves of: what was there before watching began is listed without a count.
+    /// that the version's tree has leaves of: what was there before watching began is listed without a count. Returns how
+    /// many changed.
     pub fn write(
         &self,
         writing: &Writing<'_>,
         hashed: impl Iterator<Item = i64>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<usize, StoreError> {
         let mut owners: BTreeMap<i64, ChangeCounts> = BTreeMap::new();
         if writing.is_more() {
             owners.extend(writing.store.ledger().changes_of(writing.id)?);
@@ -151,13 +152,9 @@ impl Changes {
                            on conflict (version_id) do update set octets = excluded.octets";
                 db.execute(sql, params![writing.id, octets])?;
             }
-            db.insert_rows(&SHARED_CHANGES, &shared)?;
-            db.execute(
-                "update version set changed_name_count = ?2 where id = ?1",
-                params![writing.id, changed as i64],
-            )
-            .map(|_| ())
-        })
+            db.insert_rows(&SHARED_CHANGES, &shared)
+        })?;
+        Ok(changed)
     }
 
     /// Records what the administrator is alerted to: the same move of many names, and a mass change as a whole.

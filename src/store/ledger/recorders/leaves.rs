@@ -58,7 +58,10 @@ impl Leaves {
     pub fn write(&self, writing: &Writing<'_>) -> Result<(), StoreError> {
         let ledger = writing.store.ledger();
         let (zone, apex) = (writing.zone.id, &writing.zone.apex);
-        let version = ledger.version_key(writing.id)?;
+        let version = match writing.is_more() {
+            true => ledger.version_key(writing.id)?,
+            false => writing.key(),
+        };
         if writing.is_more() {
             // Only a version that was there before is part of a state that was hashed already.
             if let Some(start) = ledger.last_start(zone)?
@@ -87,10 +90,13 @@ impl Leaves {
         let ledger = writing.store.ledger();
         let (zone, apex) = (writing.zone.id, &writing.zone.apex);
         let mut tree = self.first.0.clone();
-        let months = writing
-            .store
-            .zones()
-            .buckets_since(zone, Some(version.at))?;
+        let months = match self.by_owner.values().all(Option::is_some) {
+            true => Vec::new(),
+            false => writing
+                .store
+                .zones()
+                .buckets_since(zone, Some(version.at))?,
+        };
         let leaves: BTreeMap<_, _> = self.by_owner.iter().collect();
         for (owner_id, hash) in leaves {
             let hash = match hash {
