@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::fs::File;
+use std::path::Path;
 use std::sync::Arc;
 
 use fluxwatch::time::{SetClock, Span, Timestamp};
@@ -9,6 +11,7 @@ use serde_json::Value;
 
 use crate::harness::{Bench, at, poll};
 use crate::servers::Knot;
+use crate::support::stores::has_no_file;
 
 /// Owner and type of an RRset, and its data.
 type Zone = BTreeMap<(String, &'static str), Vec<String>>;
@@ -272,4 +275,68 @@ fn one_feed_in_two_runs_is_judged_as_in_one() {
         split.run(0, &["poll"]);
     }
     assert_eq!(outcome(&split), outcome(&whole));
+}
+
+/// Returns the rows of every table that history and cases are in, in order: without what is drawn at random, and when
+/// somebody looked.
+fn rows(database: &Path) -> Vec<String> {
+    let connection = rusqlite::Connection::open(database).expect("opened");
+    let tables = [
+        "select * from version",
+        "select * from owner",
+        "select * from host",
+        "select * from record",
+        "select * from past_record",
+        "select * from change",
+        "select * from shared_change",
+        "select * from popularity",
+        "select * from chain",
+        "select * from abuse_case",
+        "select * from case_trait",
+        "select case_id, actor, from_state, to_state, note from case_event",
+        "select * from bulk_move",
+        "select line_number, kind, reason, octets from rejected_line",
+        "select name, version_id, detected_version_id, serial, kept_count, name_count,
+                delegation_count, version_count, change_count
+           from zone",
+    ];
+    let mut all = Vec::new();
+    for sql in tables {
+        let mut statement = connection.prepare(sql).expect("sound");
+        let width = statement.column_count();
+        let mut found = statement.query(()).expect("run");
+        let mut lines = Vec::new();
+        while let Some(row) = found.next().expect("read") {
+            let value = |at| format!("{:?}", row.get_ref(at).expect("there"));
+            let values: Vec<String> = (0..width).map(value).collect();
+            lines.push(format!("{sql}: {}", values.join("|")));
+        }
+        lines.sort();
+        all.extend(lines);
+    }
+    all
+}
+
+#[test]
+fn instants_committed_together_leave_the_rows_of_instants_committed_one_by_one() {
+    if has_no_file() {
+        return;
+    }
+    let mut text = feed(&month());
+    // A line that is set aside, and one that comes late and says otherwise.
+    text.push_str("{\"at\":\"2026-10-30T00:00:00Z\",\"rrname\":\"bad.example.\"}\n");
+    text.push_str("{\"at\":\"2026-10-20T00:00:00Z\",\"rrname\":\"bad.example.\",\"rrtype\":\"NS\",\"op\":\"set\",\"rdata\":[\"ns9.late.test.\"]}\n");
+    let import = ["import", "feed", "--zone", "example.", "--complete"];
+    let together = Bench::new("");
+    let path = together.write("changes.ndjson", &text);
+    together.run(3, &[&import[..], &[&path.to_string_lossy()]].concat());
+    // Of standard input nobody knows when the next line comes.
+    let alone = Bench::new("");
+    let mut command = alone.command(&[&import[..], &["-"]].concat());
+    command.stdin(File::open(&path).expect("written"));
+    let output = command.output().expect("run");
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    let databases = [&together, &alone].map(|bench| rows(&bench.path().join("fluxwatch.db")));
+    assert!(databases[0].len() > 500, "{}", databases[0].len());
+    assert_eq!(databases[0], databases[1]);
 }
