@@ -145,8 +145,10 @@ pub struct CaseJson {
     pub score: f64,
     /// Event time.
     pub first_detected_at: Timestamp,
-    /// Event time.
+    /// Event time; of the last judgement.
     pub last_change_at: Timestamp,
+    /// By when a change since then is judged, if one was left.
+    due_at: Option<Timestamp>,
     campaign: Option<String>,
     attack: [&'static str; 1],
     /// Whose it is.
@@ -173,6 +175,7 @@ impl From<&CaseRow> for CaseJson {
             score: (case.score * 10.0).round() / 10.0,
             first_detected_at: case.first_detected_at,
             last_change_at: case.last_change_at,
+            due_at: case.judged_again_at(),
             campaign: row.campaign.map(campaign_reference),
             attack: ["T1568.001"],
             assignee: case.assignee.clone(),

@@ -128,6 +128,23 @@ pub struct Case {
     pub reviewed_at: Option<Timestamp>,
 }
 
+impl Case {
+    /// Returns by when a change that was left unjudged is judged; `None` if none was left, or the case is over: then the
+    /// next change has it judged.
+    pub fn judged_again_at(&self) -> Option<Timestamp> {
+        let is_over = matches!(self.state, CaseState::Closed | CaseState::Mitigated);
+        self.due_at.filter(|_| !is_over)
+    }
+
+    /// Says of the domain that it changed and was not judged since, and when it is; `None` if all was judged.
+    pub fn left_words(&self) -> Option<String> {
+        let at = self.judged_again_at()?.to_table();
+        Some(format!(
+            "changed after its last judgement; the first poll at or after {at} UTC judges it again"
+        ))
+    }
+}
+
 /// What the desk was told of a case.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Told {
@@ -289,6 +306,16 @@ fn confirmation(policy: &DetectPolicy) -> String {
     format!(
         "report if it goes on for {} or longer",
         policy.confirm_after
+    )
+}
+
+/// Says what opens a dismissed case again, by the rule of [`opens_again`]; `dismissed` is the verdict that was
+/// dismissed, where it is of one case.
+pub fn reopening_words(policy: &DetectPolicy, dismissed: Option<Verdict>) -> String {
+    let than = dismissed.map_or_else(String::new, |it| format!(" than {}", it.word()));
+    format!(
+        "opens again only for flux that begins after {} without a change, or for another verdict{than}",
+        policy.settled_after
     )
 }
 

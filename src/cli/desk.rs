@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::case::{CaseState, DeskStep, DismissReason};
+use crate::case::{CaseState, DeskStep, DismissReason, reopening_words};
 use crate::cli::arguments::{CasesAction, CasesLog, CasesStep};
 use crate::cli::failure::{Done, Failure};
 use crate::cli::output::{Row, print_list};
@@ -89,6 +89,13 @@ fn run_step(config: Option<&Path>, command: &CasesStep, step: &DeskStep) -> Resu
                 writeln!(err, "case {case}: {fault}")?;
             }
         }
+    }
+    if taken > 0 && matches!(step.step, DeskStep::Dismiss(_)) {
+        let reopening = reopening_words(&pipeline.config().detect, None);
+        writeln!(
+            err,
+            "a dismissed case {reopening}; `fluxwatch cases reopen` opens it by hand"
+        )?;
     }
     if command.dry_run {
         writeln!(err, "dry run: nothing was changed")?;

@@ -8,7 +8,8 @@ use fluxwatch::dns::Name;
 use fluxwatch::pipeline::{FeedImport, Pipeline, PollOptions};
 use fluxwatch::time::{SetClock, Timestamp};
 
-use crate::harness::{Bench, poll};
+use crate::harness::{Bench, REPORT, poll};
+use crate::support::desk::{MAILDIR, read_mails};
 
 const BEGINS_AT: i64 = 1_790_000_000;
 
@@ -230,9 +231,7 @@ fn standing_of(pipeline: &Pipeline) -> (String, f64, i64) {
 
 #[test]
 fn change_that_was_left_is_judged_once_it_is_due_though_no_other_comes() {
-    let bench = Bench::new(
-        "[[source]]\nname = \"feed\"\nkind = \"feed\"\npath = \"f.ndjson\"\ncomplete = true\n",
-    );
+    let bench = Bench::new(FOLLOWED);
     bench.write("f.ndjson", delegation_that_turns());
     let clock = Arc::new(SetClock::new(Timestamp::from_unix(BEGINS_AT + 500)));
     let pipeline = bench.pipeline(clock.clone());
@@ -250,6 +249,80 @@ fn change_that_was_left_is_judged_once_it_is_due_though_no_other_comes() {
     assert_eq!(standing_of(&pipeline), judged);
     poll(&pipeline);
     assert_eq!(standing_of(&pipeline), judged);
+}
+
+/// The feed that a bench follows.
+const FOLLOWED: &str =
+    "[[source]]\nname = \"feed\"\nkind = \"feed\"\npath = \"f.ndjson\"\ncomplete = true\n";
+
+#[test]
+fn case_that_changed_after_its_judgement_says_everywhere_when_it_is_judged_again() {
+    let bench = Bench::new(FOLLOWED);
+    bench.write("f.ndjson", delegation_that_turns());
+    let due = Timestamp::from_unix(BEGINS_AT + 780);
+    let words = format!(
+        "changed after its last judgement; the first poll at or after {} UTC judges it again",
+        due.to_table()
+    );
+    let named = format!("case FW-000001, bad.example: {words}");
+    let polled = bench.run_stderr(0, &["poll"]);
+    assert!(polled.contains(&named), "{polled}");
+    let listed = bench.run_stderr(0, &["cases", "list"]);
+    assert!(listed.contains(&named), "{listed}");
+    let shown = bench.run(0, &["cases", "show", "1"]);
+    assert!(shown.contains(&format!("The domain {words}")), "{shown}");
+    assert_eq!(bench.cases()[0]["due_at"], due.to_string());
+    let explained = bench.run(0, &["explain", "bad.example"]);
+    assert!(explained.contains("level report"), "{explained}");
+    let line = explained.lines().find(|it| it.starts_with("Case FW-000001"));
+    let line = line.expect("it says that the case stands elsewhere");
+    assert!(
+        line.contains("stands at suspected ns-flux, level review") && line.contains(&words),
+        "{line}"
+    );
+    // What nothing is left of says nothing.
+    let polled = bench.run_stderr(0, &["poll"]);
+    assert!(!polled.contains("changed after"), "{polled}");
+    assert!(bench.cases()[0]["due_at"].is_null());
+    let explained = bench.run(0, &["explain", "bad.example"]);
+    assert!(!explained.contains("Case FW-"), "{explained}");
+}
+
+#[test]
+fn dismissal_says_what_opens_the_case_again_and_its_closure_tells_of_the_last_change() {
+    let bench = Bench::new(&format!("{REPORT}{MAILDIR}{FOLLOWED}"));
+    bench.write("f.ndjson", delegation_that_turns());
+    bench.run(0, &["poll"]);
+    bench.run(0, &["poll"]);
+    assert_eq!(bench.cases()[0]["level"], "report");
+    // Soon after its judgement, so that it waits.
+    let last = Timestamp::from_unix(BEGINS_AT + 540);
+    let line = format!(
+        "{{\"at\":\"{last}\",\"zone\":\"example.\",\"rrname\":\"bad.example.\",\"rrtype\":\"NS\",\"op\":\"set\",\"ttl\":60,\"rdata\":[\"ns1.kayak.test.\",\"ns2.kayak.test.\"]}}\n"
+    );
+    bench.write("f.ndjson", delegation_that_turns() + &line);
+    bench.run(0, &["poll"]);
+    let last_judged = Timestamp::from_unix(BEGINS_AT + 480).to_string();
+    assert_eq!(bench.cases()[0]["last_change_at"], last_judged);
+    let dismiss = ["cases", "dismiss", "1", "--reason", "test", "--by", "ada"];
+    let rule = "a dismissed case opens again only for flux that begins after 14d without a change, or for another verdict";
+    let would = bench.run_stderr(0, &[&dismiss[..], &["--dry-run"]].concat());
+    assert!(would.contains(rule), "{would}");
+    let said = bench.run_stderr(0, &dismiss);
+    assert!(said.contains(rule), "{said}");
+    let help = bench.run(0, &["cases", "dismiss", "--help"]);
+    assert!(help.contains("opens again only for flux"), "{help}");
+    let explained = bench.run(0, &["explain", "bad.example"]);
+    assert!(
+        explained.contains("Case FW-000001 is dismissed as test by ada at ")
+            && explained.contains("or for another verdict than ns-flux"),
+        "{explained}"
+    );
+    let mails = read_mails(&bench);
+    let closure = mails.iter().find(|it| it["headers"]["X-Fluxwatch-Kind"] == "closure");
+    let text = closure.expect("a closure")["parts"].to_string();
+    let told = format!("Last change     {} UTC", last.to_table());
+    assert!(text.contains(&told), "{text}");
 }
 
 #[test]

@@ -281,6 +281,7 @@ fn schemas() -> Value {
         "id": {"type": "integer"}, "domain": text(), "zone": text(), "verdict": text(), "level": level(), "peak_level": level(),
         "state": {"type": "string", "enum": ["open", "acknowledged", "dismissed", "mitigated", "closed"]},
         "score": {"type": "number", "minimum": 0, "maximum": 100}, "first_detected_at": time(), "last_change_at": time(),
+        "due_at": or_null(time()),
         "campaign": maybe(), "attack": {"type": "array", "items": text()}, "assignee": maybe(), "dismissed_as": maybe(),
         "told_at": or_null(time()), "held": maybe(),
     });

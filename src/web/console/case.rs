@@ -5,7 +5,7 @@ use axum::extract::{Path, Request};
 use axum::response::Response;
 use serde_json::{Value, json};
 
-use crate::case::{Case, CaseState, DismissReason, Reach, reach_of};
+use crate::case::{Case, CaseState, DismissReason, Reach, reach_of, reopening_words};
 use crate::desk::DeskError;
 use crate::desk::filter::find_case;
 use crate::desk::step::{ending_words, mark_of};
@@ -147,6 +147,8 @@ fn head(
         "first": words::time(case.first_detected_at, now),
         "last": words::time(case.last_change_at, now),
         "judged": words::time(case.evaluated_at, now),
+        "left": case.left_words(),
+        "reopening": reopening_words(&desk.config().detect, Some(case.verdict)),
         "told": case.told.at.map(|at| words::time(at, now)),
         "registered": registration.as_ref().map(|it| it.created_at).map(|at| words::time(at, now)),
         "registrar": registration.as_ref().and_then(|it| it.registrar.clone()),
