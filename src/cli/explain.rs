@@ -65,7 +65,9 @@ pub fn run(config: Option<&Path>, command: &ExplainCommand) -> Result<Done, Fail
                 level: finding.map(|finding| finding.level.word()),
                 score: finding.map(|finding| (finding.score * 10.0).round() / 10.0),
                 exemption: exemption_for(&pipeline, &found)?.map(|it| it.id),
-                case: case_by(&pipeline, &domain, at)?.as_ref().map(CaseJson::from),
+                case: case_by(&pipeline, &domain, at)?
+                    .as_ref()
+                    .map(CaseJson::from),
                 planes: planes(&found).map(section).collect(),
             };
             write_json_pretty(&mut out, &json)?;
@@ -182,11 +184,7 @@ fn print_text(
 }
 
 /// Returns the case about a domain as it stands, unless it was judged after a time: that says nothing of the time.
-fn case_by(
-    pipeline: &Pipeline,
-    domain: &Name,
-    at: Timestamp,
-) -> Result<Option<CaseRow>, Failure> {
+fn case_by(pipeline: &Pipeline, domain: &Name, at: Timestamp) -> Result<Option<CaseRow>, Failure> {
     let case = pipeline.store().desk().find_case(domain)?;
     Ok(case.filter(|row| row.case.evaluated_at <= at))
 }
@@ -312,16 +310,7 @@ fn print_plane(out: &mut impl Write, plane: &PlaneFinding, at: Timestamp) -> Res
         let serial = transition
             .serial
             .map_or_else(String::new, |serial| format!(" serial {serial}"));
-        writeln!(
-            out,
-            "  {}{serial}{}",
-            transition.at,
-            match (transition.drift, transition.bulk) {
-                (true, _) => " (drift, not counted)",
-                (false, true) => " (mass change, not counted)",
-                (false, false) => "",
-            }
-        )?;
+        writeln!(out, "  {}{serial} ({})", transition.at, transition.counts)?;
         writeln!(out, "    before: {}", endpoints(&transition.before))?;
         writeln!(out, "    after:  {}", endpoints(&transition.after))?;
     }

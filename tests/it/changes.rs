@@ -274,7 +274,9 @@ fn case_that_changed_after_its_judgement_says_everywhere_when_it_is_judged_again
     assert_eq!(bench.cases()[0]["due_at"], due.to_string());
     let explained = bench.run(0, &["explain", "bad.example"]);
     assert!(explained.contains("level report"), "{explained}");
-    let line = explained.lines().find(|it| it.starts_with("Case FW-000001"));
+    let line = explained
+        .lines()
+        .find(|it| it.starts_with("Case FW-000001"));
     let line = line.expect("it says that the case stands elsewhere");
     assert!(
         line.contains("stands at suspected ns-flux, level review") && line.contains(&words),
@@ -319,7 +321,9 @@ fn dismissal_says_what_opens_the_case_again_and_its_closure_tells_of_the_last_ch
         "{explained}"
     );
     let mails = read_mails(&bench);
-    let closure = mails.iter().find(|it| it["headers"]["X-Fluxwatch-Kind"] == "closure");
+    let closure = mails
+        .iter()
+        .find(|it| it["headers"]["X-Fluxwatch-Kind"] == "closure");
     let text = closure.expect("a closure")["parts"].to_string();
     let told = format!("Last change     {} UTC", last.to_table());
     assert!(text.contains(&told), "{text}");

@@ -166,6 +166,9 @@ fn planes(desk: &Pipeline, finding: &Finding) -> Value {
             json!({"name": term.name, "value": term.value, "points": format!("{:.1}", term.points),
                    "points_max": format!("{:.0}", term.points_max), "width": (share.clamp(0.0, 1.0) * 1000.0) as i64})
         }).collect();
+        let checks: Vec<Value> = plane.checks.iter().map(|check| {
+            json!({"name": check.name, "result": check.result, "explains": check.explains, "is_part": plane.explains_a_part(check)})
+        }).collect();
         json!({
             "word": plots::plane_word(plane.plane),
             "title": section.title,
@@ -179,7 +182,7 @@ fn planes(desk: &Pipeline, finding: &Finding) -> Value {
             "terms": terms,
             "gates": section.gates,
             "gates_met": section.gates_met,
-            "checks": section.checks,
+            "checks": checks,
             "transitions": section.transitions,
             "transitions_count": section.transitions_count,
             "plots": plots::plots(plane, &desk.config().detect),
