@@ -20,7 +20,7 @@ use crate::count::counted;
 use crate::desk::filter::{CaseFilter, find_case, parse_states};
 use crate::detector::Level;
 use crate::dns::Name;
-use crate::listing::{CaseJson, CaseLogJson};
+use crate::listing::{CaseJson, CaseLogJson, log_time};
 use crate::report::case_reference;
 use crate::store::{CaseEventRow, CaseRow, MessageRow, MessageState, NoticeRow};
 use crate::time::{Clock, Timestamp, WallClock};
@@ -320,7 +320,7 @@ impl Shown {
     fn print_log(&self, out: &mut impl Write) -> Result<(), Failure> {
         let cells = |line: &CaseEventRow| {
             vec![
-                line.event.at.to_table(),
+                log_time(line),
                 line.actor.clone(),
                 line.event.to.word().to_owned(),
                 line.event.note.clone(),

@@ -291,6 +291,49 @@ fn case_that_changed_after_its_judgement_says_everywhere_when_it_is_judged_again
 }
 
 #[test]
+fn each_change_says_what_it_counts_and_what_they_count_together_is_the_score_s_term() {
+    let sets = [
+        "appletree",
+        "bricklane",
+        "bricklanes",
+        "cranefield",
+        "bricklanes",
+        "doughnuts",
+    ];
+    let line = |(n, word): (i64, &&str)| {
+        let at = Timestamp::from_unix(BEGINS_AT + 3600 * n);
+        format!(
+            "{{\"at\":\"{at}\",\"zone\":\"example.\",\"rrname\":\"bad.example.\",\"rrtype\":\"NS\",\"op\":\"set\",\"ttl\":60,\"rdata\":[\"ns1.{word}.test.\",\"ns2.{word}.test.\"]}}\n"
+        )
+    };
+    let bench = Bench::new(FOLLOWED);
+    bench.write("f.ndjson", (0..).zip(&sets).map(line).collect::<String>());
+    bench.run(0, &["poll"]);
+    let explained = bench.run(0, &["explain", "bad.example"]);
+    let said: Vec<&str> = explained
+        .lines()
+        .filter(|it| it.starts_with("  2026-"))
+        .filter_map(|it| it.split_once('(').map(|(_, words)| words))
+        .collect();
+    // Newest first: a new set, one that was there, a new one, a corrected name, a new set.
+    assert_eq!(
+        said,
+        [
+            "counts 1)",
+            "counts 0.34: what was there before, or of the same operators)",
+            "counts 1)",
+            "names corrected, or renamed with their addresses, not counted)",
+            "counts 1)",
+        ],
+        "{explained}"
+    );
+    assert!(
+        explained.contains("change instants in 7 days, weighted: 3.34"),
+        "{explained}"
+    );
+}
+
+#[test]
 fn dismissal_says_what_opens_the_case_again_and_its_closure_tells_of_the_last_change() {
     let bench = Bench::new(&format!("{REPORT}{MAILDIR}{FOLLOWED}"));
     bench.write("f.ndjson", delegation_that_turns());
@@ -320,6 +363,19 @@ fn dismissal_says_what_opens_the_case_again_and_its_closure_tells_of_the_last_ch
             && explained.contains("or for another verdict than ns-flux"),
         "{explained}"
     );
+    // What was judged says as of when; what a person did has the time of writing.
+    let log = bench.run(0, &["cases", "log", "1"]);
+    let line = |words: &str| {
+        let found = log.lines().find(|it| it.contains(words));
+        found.unwrap_or_else(|| panic!("{words}: {log}"))
+    };
+    let rise = Timestamp::from_unix(BEGINS_AT + 480).to_table();
+    assert!(
+        line("level rose").contains(&format!("as of {rise}")),
+        "{log}"
+    );
+    assert!(!line("dismissed as test").contains("as of"), "{log}");
+    assert!(!line("queued to").contains("as of"), "{log}");
     let mails = read_mails(&bench);
     let closure = mails
         .iter()
