@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
-use crate::case::{CaseState, campaign_reference};
+use crate::case::{CaseState, campaign_reference, is_judgement};
 use crate::dns::{Name, RecordType, Serial, refang};
 use crate::store::{CaseEventRow, CaseRow, ChangeRow, Coarse, Gap, RecordRow, Used, View, Wanted};
 use crate::time::Timestamp;
@@ -145,8 +145,10 @@ pub struct CaseJson {
     pub score: f64,
     /// Event time.
     pub first_detected_at: Timestamp,
-    /// Event time.
+    /// Event time; of the last judgement.
     pub last_change_at: Timestamp,
+    /// By when a change since then is judged, if one was left.
+    due_at: Option<Timestamp>,
     campaign: Option<String>,
     attack: [&'static str; 1],
     /// Whose it is.
@@ -173,6 +175,7 @@ impl From<&CaseRow> for CaseJson {
             score: (case.score * 10.0).round() / 10.0,
             first_detected_at: case.first_detected_at,
             last_change_at: case.last_change_at,
+            due_at: case.judged_again_at(),
             campaign: row.campaign.map(campaign_reference),
             attack: ["T1568.001"],
             assignee: case.assignee.clone(),
@@ -183,11 +186,31 @@ impl From<&CaseRow> for CaseJson {
     }
 }
 
-/// A line of a case's log.
+/// The name in a case's log of what the program does by itself.
+const PROGRAM: &str = "fluxwatch";
+
+/// Returns whether the time of a line is that of the change that was judged, and not that of writing.
+fn is_as_of(line: &CaseEventRow) -> bool {
+    line.actor == PROGRAM && is_judgement(&line.event.note)
+}
+
+/// Returns the time of a line of a case's log as tables have it: that of a judgement says so, since the line was
+/// written later.
+pub fn log_time(line: &CaseEventRow) -> String {
+    let at = line.event.at.to_table();
+    match is_as_of(line) {
+        true => format!("as of {at}"),
+        false => at,
+    }
+}
+
+/// A line of a case's log, in the order in which they were written.
 #[derive(Debug, Serialize)]
 pub struct CaseLogJson {
-    /// When.
+    /// When; of a judgement as of when.
     pub at: Timestamp,
+    /// Whether `at` is the time of the change that was judged: the line was written then or later.
+    pub as_of: bool,
     /// Whoever took the step: a person, or fluxwatch.
     pub who: String,
     /// The state before; `None` where the case began.
@@ -202,6 +225,7 @@ impl From<CaseEventRow> for CaseLogJson {
     fn from(line: CaseEventRow) -> Self {
         Self {
             at: line.event.at,
+            as_of: is_as_of(&line),
             who: line.actor,
             from: line.event.from.map(CaseState::word),
             to: line.event.to.word(),

@@ -128,6 +128,23 @@ pub struct Case {
     pub reviewed_at: Option<Timestamp>,
 }
 
+impl Case {
+    /// Returns by when a change that was left unjudged is judged; `None` if none was left, or the case is over: then the
+    /// next change has it judged.
+    pub fn judged_again_at(&self) -> Option<Timestamp> {
+        let is_over = matches!(self.state, CaseState::Closed | CaseState::Mitigated);
+        self.due_at.filter(|_| !is_over)
+    }
+
+    /// Says of the domain that it changed and was not judged since, and when it is; `None` if all was judged.
+    pub fn left_words(&self) -> Option<String> {
+        let at = self.judged_again_at()?.to_table();
+        Some(format!(
+            "changed after its last judgement; the first poll at or after {at} UTC judges it again"
+        ))
+    }
+}
+
 /// What the desk was told of a case.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Told {
@@ -148,10 +165,31 @@ pub struct Told {
 /// What the log says of a case that another policy has judged.
 pub const JUDGED_ANEW: &str = "judged anew";
 
+/// How the lines begin that a judgement writes: see [`is_judgement`].
+const JUDGEMENTS: [&str; 9] = [
+    "opened: ",
+    "reopened: ",
+    "level rose from ",
+    "suspected ",
+    "held: ",
+    "closed: quiet",
+    "mitigated: ",
+    "joined campaign ",
+    "its campaign is part of ",
+];
+
+/// Returns whether a line that the program wrote into a case's log is of a judgement: its time is event time, that of
+/// the change that was judged, and the line was written then or later. Every other line has the time of writing.
+pub fn is_judgement(note: &str) -> bool {
+    JUDGEMENTS
+        .iter()
+        .any(|beginning| note.starts_with(beginning))
+}
+
 /// One line of a case's log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CaseEvent {
-    /// When.
+    /// When; of a judgement event time, see [`is_judgement`].
     pub at: Timestamp,
     /// The state before; `None` for a new case.
     pub from: Option<CaseState>,
@@ -289,6 +327,16 @@ fn confirmation(policy: &DetectPolicy) -> String {
     format!(
         "report if it goes on for {} or longer",
         policy.confirm_after
+    )
+}
+
+/// Says what opens a dismissed case again, by the rule of `opens_again`; `dismissed` is the verdict that was
+/// dismissed, where it is of one case.
+pub fn reopening_words(policy: &DetectPolicy, dismissed: Option<Verdict>) -> String {
+    let than = dismissed.map_or_else(String::new, |it| format!(" than {}", it.word()));
+    format!(
+        "opens again only for flux that begins after {} without a change, or for another verdict{than}",
+        policy.settled_after
     )
 }
 
@@ -479,7 +527,11 @@ mod tests {
             standing,
             now: Timestamp::from_unix(at),
         };
-        observe(case, &observation, &DetectPolicy::default())
+        let seen = observe(case, &observation, &DetectPolicy::default());
+        // Each line is known for what it is by its beginning.
+        let events = seen.iter().flat_map(|(_, events)| events);
+        events.for_each(|event| assert!(is_judgement(&event.note), "{}", event.note));
+        seen
     }
 
     /// Looks at a case whose domain is there.
@@ -562,6 +614,7 @@ mod tests {
             )
         );
         assert_eq!(acknowledged.reviewed_at, Some(Timestamp::from_unix(9000)));
+        assert!(!is_judgement(&event.note));
         assert!(step(&acknowledged, &DeskStep::Acknowledge).is_err());
         assert!(step(&acknowledged, &DeskStep::Reopen).is_err());
         let dismiss = DeskStep::Dismiss(DismissReason::DynamicDns);

@@ -484,6 +484,10 @@ pub enum CasesAction {
     /// Somebody works on these cases
     Ack(CasesStep),
     /// These cases are nothing; of one that was reported, a closure is mailed
+    ///
+    /// A dismissed case opens again only for flux that begins after [detect] settled_after (14 days) without a change,
+    /// or for another verdict than the one that was dismissed. Until then nobody is mailed, however often the domain
+    /// changes. `fluxwatch cases reopen` opens it by hand.
     Dismiss(CasesDismiss),
     /// These cases are done; of one that was reported, a closure is mailed
     Close(CasesClose),

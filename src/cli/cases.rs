@@ -20,7 +20,7 @@ use crate::count::counted;
 use crate::desk::filter::{CaseFilter, find_case, parse_states};
 use crate::detector::Level;
 use crate::dns::Name;
-use crate::listing::{CaseJson, CaseLogJson};
+use crate::listing::{CaseJson, CaseLogJson, log_time};
 use crate::report::case_reference;
 use crate::store::{CaseEventRow, CaseRow, MessageRow, MessageState, NoticeRow};
 use crate::time::{Clock, Timestamp, WallClock};
@@ -101,9 +101,9 @@ fn run_list(config: Option<&Path>, command: &CasesList) -> Result<Done, Failure>
         has_draft: false,
     };
     let rows = filter.select(&store, &states, WallClock.now())?;
-    let rows: Vec<CaseJson> = rows.iter().map(CaseJson::from).collect();
+    let listed: Vec<CaseJson> = rows.iter().map(CaseJson::from).collect();
     print_list(
-        &rows,
+        &listed,
         command.format,
         "no case fits; --state all lists those that are over too",
     )?;
@@ -112,8 +112,34 @@ fn run_list(config: Option<&Path>, command: &CasesList) -> Result<Done, Failure>
             std::io::stderr(),
             "level and score are as of each case's last judgement; a mail has those of its own time (`fluxwatch cases show CASE`)"
         )?;
+        print_left(rows.iter())?;
     }
     Ok(Done::Well)
+}
+
+/// How many cases whose changes wait to be judged are named below a list.
+const LEFT_NAMED_MAX: usize = 5;
+
+/// Says on stderr which of some cases changed after their last judgement, and when they are judged again.
+fn print_left<'a>(rows: impl Iterator<Item = &'a CaseRow>) -> Result<(), Failure> {
+    let mut err = std::io::stderr();
+    let mut left = rows.filter_map(|row| Some((row, row.case.left_words()?)));
+    for (row, words) in left.by_ref().take(LEFT_NAMED_MAX) {
+        let (case, domain) = (
+            case_reference(row.id),
+            row.case.domain.to_text_without_dot(),
+        );
+        writeln!(err, "case {case}, {domain}: {words}")?;
+    }
+    let more = left.count();
+    if more > 0 {
+        let more = counted(more, "more case");
+        writeln!(
+            err,
+            "{more} changed after the last judgement: `fluxwatch cases show CASE` says when each is judged again"
+        )?;
+    }
+    Ok(())
 }
 
 /// How many names beside a campaign are shown.
@@ -230,6 +256,9 @@ impl Shown {
             case.last_change_at.to_table(),
             case.evaluated_at.to_table()
         )?;
+        if let Some(words) = case.left_words() {
+            writeln!(out, "The domain {words}")?;
+        }
         writeln!(
             out,
             "ATT&CK T1568.001; `fluxwatch explain {domain}` shows the arithmetic"
@@ -291,7 +320,7 @@ impl Shown {
     fn print_log(&self, out: &mut impl Write) -> Result<(), Failure> {
         let cells = |line: &CaseEventRow| {
             vec![
-                line.event.at.to_table(),
+                log_time(line),
                 line.actor.clone(),
                 line.event.to.word().to_owned(),
                 line.event.note.clone(),
@@ -388,5 +417,6 @@ pub fn print_found(rows: &[CaseRow]) -> Result<(), Failure> {
             )
         )?;
     }
-    Ok(out.flush()?)
+    out.flush()?;
+    print_left(found.into_iter())
 }

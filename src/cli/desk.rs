@@ -5,8 +5,8 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::case::{CaseState, DeskStep, DismissReason};
-use crate::cli::arguments::{CasesAction, CasesLog, CasesStep};
+use crate::case::{CaseState, DeskStep, DismissReason, reopening_words};
+use crate::cli::arguments::{CasesAction, CasesLog, CasesStep, ListFormat};
 use crate::cli::failure::{Done, Failure};
 use crate::cli::output::{Row, print_list};
 use crate::cli::plain::plain;
@@ -90,6 +90,13 @@ fn run_step(config: Option<&Path>, command: &CasesStep, step: &DeskStep) -> Resu
             }
         }
     }
+    if taken > 0 && matches!(step.step, DeskStep::Dismiss(_)) {
+        let reopening = reopening_words(&pipeline.config().detect, None);
+        writeln!(
+            err,
+            "a dismissed case {reopening}; `fluxwatch cases reopen` opens it by hand"
+        )?;
+    }
     if command.dry_run {
         writeln!(err, "dry run: nothing was changed")?;
     } else if has_mail && taken > 0 {
@@ -134,7 +141,11 @@ impl Row for CaseLogJson {
 
     fn table_cells(&self) -> Vec<String> {
         vec![
-            self.at.to_table(),
+            if self.as_of {
+                format!("as of {}", self.at.to_table())
+            } else {
+                self.at.to_table()
+            },
             self.who.clone(),
             state_cell(self.from, self.to),
             self.note.clone(),
@@ -225,10 +236,13 @@ fn run_log(config: Option<&Path>, command: &CasesLog) -> Result<Done, Failure> {
     let row = find_case(&store, case)?;
     let lines = store.desk().case_events(row.id)?.into_iter();
     let lines = lines.filter(|line| since.is_none_or(|since| line.event.at >= since));
-    print_list(
-        &lines.map(CaseLogJson::from).collect::<Vec<_>>(),
-        command.format,
-        "the log has no line since then",
-    )?;
+    let lines: Vec<CaseLogJson> = lines.map(CaseLogJson::from).collect();
+    print_list(&lines, command.format, "the log has no line since then")?;
+    if command.format == ListFormat::Table && lines.iter().any(|line| line.as_of) {
+        writeln!(
+            std::io::stderr(),
+            "lines stand in the order in which they were written; as of: the time of the change that was judged, then or later"
+        )?;
+    }
     Ok(Done::Well)
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::case::{Exemption, exemption_of};
+use crate::case::{Case, CaseState, Exemption, exemption_of, reopening_words};
 use crate::cli::arguments::{ExplainCommand, ExplainFormat};
 use crate::cli::failure::{Done, Failure};
 use crate::cli::output::{stdout, write_json_pretty};
@@ -14,8 +14,10 @@ use crate::cli::session::{domain_of, load_config, open_for_lookups, open_pipelin
 use crate::count::counted;
 use crate::detector::{Level, PlaneFinding};
 use crate::dns::Name;
+use crate::listing::CaseJson;
 use crate::pipeline::{DomainFinding, Pipeline};
-use crate::report::{Endpoint, PlaneSection, section};
+use crate::report::{Endpoint, PlaneSection, case_reference, section};
+use crate::store::CaseRow;
 use crate::time::{Clock, Span, Timestamp, WallClock};
 
 /// An explanation, as scripts read it.
@@ -29,6 +31,8 @@ struct ExplainJson<'a> {
     score: Option<f64>,
     /// The number of the exemption by which nobody is told of it.
     exemption: Option<i64>,
+    /// The case about it as it stands, if it was judged by then.
+    case: Option<CaseJson>,
     planes: Vec<PlaneSection>,
 }
 
@@ -61,6 +65,9 @@ pub fn run(config: Option<&Path>, command: &ExplainCommand) -> Result<Done, Fail
                 level: finding.map(|finding| finding.level.word()),
                 score: finding.map(|finding| (finding.score * 10.0).round() / 10.0),
                 exemption: exemption_for(&pipeline, &found)?.map(|it| it.id),
+                case: case_by(&pipeline, &domain, at)?
+                    .as_ref()
+                    .map(CaseJson::from),
                 planes: planes(&found).map(section).collect(),
             };
             write_json_pretty(&mut out, &json)?;
@@ -113,10 +120,8 @@ fn print_text(
     found: &DomainFinding,
 ) -> Result<(), Failure> {
     let policy = pipeline.config().detect.label();
-    // A hold is of the case as it stands, not of another time.
-    let case = pipeline.store().desk().find_case(domain)?;
-    let case = case.filter(|row| row.case.evaluated_at <= at);
-    let pending_since = case.and_then(|row| row.case.pending_since);
+    let case = case_by(pipeline, domain, at)?;
+    let pending_since = case.as_ref().and_then(|row| row.case.pending_since);
     let is_watched = found
         .finding
         .as_ref()
@@ -151,6 +156,11 @@ fn print_text(
             pipeline.config().detect.confirm_after
         )?;
     }
+    if let Some(row) = &case
+        && let Some(words) = case_words(pipeline, row, found)?
+    {
+        writeln!(out, "{}", plain(&words))?;
+    }
     if let Some(exemption) = exemption_for(pipeline, found)? {
         let until = exemption
             .until
@@ -171,6 +181,71 @@ fn print_text(
         )?;
     }
     Ok(())
+}
+
+/// Returns the case about a domain as it stands, unless it was judged after a time: that says nothing of the time.
+fn case_by(pipeline: &Pipeline, domain: &Name, at: Timestamp) -> Result<Option<CaseRow>, Failure> {
+    let case = pipeline.store().desk().find_case(domain)?;
+    Ok(case.filter(|row| row.case.evaluated_at <= at))
+}
+
+/// Says where the case about the domain stands, where that is not what is found: it was judged at another time, or is
+/// over. `None` where they agree, and where a hold says why they do not.
+fn case_words(
+    pipeline: &Pipeline,
+    row: &CaseRow,
+    found: &DomainFinding,
+) -> Result<Option<String>, Failure> {
+    let (case, reference) = (&row.case, case_reference(row.id));
+    let stands = match case.state {
+        CaseState::Dismissed => dismissal_words(pipeline, row)?,
+        CaseState::Closed | CaseState::Mitigated => {
+            format!("is {}; new changes open it again", case.state.word())
+        }
+        _ if case.judged_again_at().is_none()
+            && (case.pending_since.is_some() || says_the_same(case, found)) =>
+        {
+            return Ok(None);
+        }
+        CaseState::Open | CaseState::Acknowledged => format!(
+            "stands at suspected {}, level {}, score {:.1}, as of its last judgement at {} UTC",
+            case.verdict.word(),
+            case.level.word(),
+            case.score,
+            case.evaluated_at.to_table()
+        ),
+    };
+    let left = case.left_words();
+    let left = left.map_or_else(String::new, |words| format!("; the domain {words}"));
+    Ok(Some(format!("Case {reference} {stands}{left}.")))
+}
+
+/// Returns whether a case says what is found.
+fn says_the_same(case: &Case, found: &DomainFinding) -> bool {
+    let tenths = |score: f64| (score * 10.0).round();
+    match &found.finding {
+        Some(finding) => {
+            case.level == finding.level
+                && case.verdict == finding.verdict
+                && tenths(case.score) == tenths(finding.score)
+        }
+        None => case.score == 0.0,
+    }
+}
+
+/// Says by whom a case was dismissed, and what opens it again.
+fn dismissal_words(pipeline: &Pipeline, row: &CaseRow) -> Result<String, Failure> {
+    let log = pipeline.store().desk().case_events(row.id)?.into_iter();
+    let last = log
+        .filter(|line| line.event.to == CaseState::Dismissed)
+        .rfind(|line| line.event.from != Some(CaseState::Dismissed));
+    let by = last.map_or_else(String::new, |line| {
+        format!(" by {} at {} UTC", line.actor, line.event.at.to_table())
+    });
+    let reason = row.case.dismissed_as;
+    let reason = reason.map_or_else(String::new, |it| format!(" as {}", it.word()));
+    let reopening = reopening_words(&pipeline.config().detect, Some(row.case.verdict));
+    Ok(format!("is dismissed{reason}{by}: it {reopening}"))
 }
 
 /// Returns the exemption by which nobody is told of what is found now.
@@ -235,16 +310,7 @@ fn print_plane(out: &mut impl Write, plane: &PlaneFinding, at: Timestamp) -> Res
         let serial = transition
             .serial
             .map_or_else(String::new, |serial| format!(" serial {serial}"));
-        writeln!(
-            out,
-            "  {}{serial}{}",
-            transition.at,
-            match (transition.drift, transition.bulk) {
-                (true, _) => " (drift, not counted)",
-                (false, true) => " (mass change, not counted)",
-                (false, false) => "",
-            }
-        )?;
+        writeln!(out, "  {}{serial} ({})", transition.at, transition.counts)?;
         writeln!(out, "    before: {}", endpoints(&transition.before))?;
         writeln!(out, "    after:  {}", endpoints(&transition.after))?;
     }

@@ -19,7 +19,9 @@ use crate::detector::features::{
     Exposure, Spread, Window, ceiling, clamp_share, network_word, networks_text, points_in,
     values_in,
 };
-use crate::detector::finding::{Check, Gate, Level, Plane, PlaneFinding, Term};
+use crate::detector::finding::{
+    Check, Gate, Level, Plane, PlaneFinding, SERVICE_CHECK, SHARED_CHECK, Term, Weight,
+};
 use crate::detector::nameserver_plane::Judged;
 use crate::detector::plane_checks::{
     absence_check, at_least_reviewed, bulk_check, change_counts, last_reset, left_out_check,
@@ -252,6 +254,10 @@ fn evaluate(
         terms: judged.terms,
         gates: judged.gates,
         checks,
+        weights: points
+            .iter()
+            .map(|point| (point.moment.version_id, reasoned_weight_of(point)))
+            .collect(),
         change_counts: change_counts(&points, now),
         points: listed(&points),
         last_step_at: points
@@ -477,7 +483,7 @@ fn service_check(service: Service) -> Check {
         }
     };
     Check {
-        name: "services that look alike",
+        name: SERVICE_CHECK,
         result,
         explains: true,
     }
@@ -529,7 +535,7 @@ fn shared_check(share: Option<f64>, is_shared: bool, knowledge: &dyn Knowledge) 
         _ => "no list of such ranges is configured".to_owned(),
     };
     Check {
-        name: "content networks and clouds",
+        name: SHARED_CHECK,
         result,
         explains: is_shared,
     }
@@ -618,6 +624,16 @@ fn weight_of(point: &ChangePoint) -> f64 {
         (false, _) => 0.0,
         (true, 0) => RESTORED_WEIGHT,
         (true, _) => 1.0,
+    }
+}
+
+/// Returns how much an instant counts, and why not in full.
+fn reasoned_weight_of(point: &ChangePoint) -> Weight {
+    match weight_of(point) {
+        _ if point.is_excused => Weight::excused(point),
+        weight if weight <= 0.0 => Weight::none("nothing left"),
+        weight if weight < 1.0 => Weight::part(weight, "only what was there before came"),
+        _ => Weight::FULL,
     }
 }
 

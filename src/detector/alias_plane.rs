@@ -15,7 +15,9 @@ use std::sync::Arc;
 
 use crate::count::counted;
 use crate::detector::features::{Exposure, Spread, Window, ceiling, clamp_share, values_in};
-use crate::detector::finding::{Check, Gate, Level, Plane, PlaneFinding, SeenName, Term};
+use crate::detector::finding::{
+    Check, Gate, HOST_CHECK, Level, Plane, PlaneFinding, SeenName, Term, Weight,
+};
 use crate::detector::plane_checks::{
     at_least_reviewed, bulk_check, change_counts, last_reset, left_out_check, listed, reset_check,
     tenure_points, tenure_text,
@@ -70,7 +72,7 @@ pub fn evaluate_aliases(
         "a label of its name begins with an underscore, so it stands for text such as keys and proofs: reviewed at most"
     };
     plane.checks.push(Check {
-        name: "owner of a host's name",
+        name: HOST_CHECK,
         result: result.to_owned(),
         explains: !is_host,
     });
@@ -269,9 +271,8 @@ impl Measures {
     fn of(timeline: &Timeline, week: &Window, operators: &Operators, policy: &AliasPolicy) -> Self {
         let points = timeline.points.iter();
         let points = points.filter(|it| week.holds(it.moment.at) && !it.is_excused);
-        let is_step = |it: &&ChangePoint| it.names_departure.is_within(policy.tenure_max);
         let (steps, others): (Vec<&ChangePoint>, Vec<&ChangePoint>) =
-            points.partition(|it| is_step(it));
+            points.partition(|it| is_step(it, policy));
         let fresh: Vec<u32> = steps
             .iter()
             .map(|it| operators.fresh_at(it.moment.at))
@@ -476,6 +477,13 @@ fn evaluate(
         terms,
         gates,
         checks,
+        weights: points
+            .iter()
+            .map(|it| {
+                let weight = weight_of(it, &operators, &policy.aliases);
+                (it.moment.version_id, weight)
+            })
+            .collect(),
         change_counts: change_counts(&points, now),
         points: listed(&points),
         last_step_at: measures.last_step_at,
@@ -487,6 +495,24 @@ fn evaluate(
         now,
     };
     (plane, measures)
+}
+
+/// Returns whether a target left that had not been there for long.
+fn is_step(point: &ChangePoint, policy: &AliasPolicy) -> bool {
+    point.names_departure.is_within(policy.tenure_max)
+}
+
+/// Returns how much an instant counts, and why not in full.
+fn weight_of(point: &ChangePoint, operators: &Operators, policy: &AliasPolicy) -> Weight {
+    if point.is_excused {
+        Weight::excused(point)
+    } else if !is_step(point, policy) {
+        Weight::none("what left had been there for long")
+    } else if operators.fresh_at(point.moment.at) == 0 {
+        Weight::part(RETURNED_WEIGHT, "no operator never seen before")
+    } else {
+        Weight::FULL
+    }
 }
 
 /// Says how many targets are a service's.

@@ -1,5 +1,6 @@
 //! What the detector says: terms, gates, checks, level and verdict.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use serde::Serialize;
@@ -68,6 +69,15 @@ impl Verdict {
     }
 }
 
+/// The name of the check for published ranges of content networks and clouds.
+pub(super) const SHARED_CHECK: &str = "content networks and clouds";
+/// The name of the check for services that rotate as flux does.
+pub(super) const SERVICE_CHECK: &str = "services that look alike";
+/// The name of the check for owner names that are no host's.
+pub(super) const HOST_CHECK: &str = "owner of a host's name";
+/// The checks that hold the level of a plane, and excuse no single change.
+const LEVEL_CHECKS: [&str; 3] = [SHARED_CHECK, SERVICE_CHECK, HOST_CHECK];
+
 /// One of the planes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -115,6 +125,52 @@ pub struct Check {
     pub result: String,
     /// Whether it explains what was seen, in whole or in part.
     pub explains: bool,
+}
+
+/// How much a change instant counts for the score, and why not in full.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Weight {
+    /// 0 to 1.
+    pub weight: f64,
+    /// Why it counts less than 1; empty where it counts in full.
+    pub reason: &'static str,
+}
+
+impl Weight {
+    /// That of an instant that counts in full.
+    pub(super) const FULL: Self = Self {
+        weight: 1.0,
+        reason: "",
+    };
+
+    /// Returns that of an instant that counts in part.
+    pub(super) fn part(weight: f64, reason: &'static str) -> Self {
+        Self { weight, reason }
+    }
+
+    /// Returns that of an instant that does not count.
+    pub(super) fn none(reason: &'static str) -> Self {
+        Self::part(0.0, reason)
+    }
+
+    /// Returns that of an instant that is excused: see [`ChangePoint::is_excused`].
+    pub(super) fn excused(point: &ChangePoint) -> Self {
+        Self::none(match point.moment.drift {
+            true => "drift",
+            false => "mass change",
+        })
+    }
+
+    /// Says it.
+    pub fn words(&self) -> String {
+        if self.weight <= 0.0 {
+            format!("{}, not counted", self.reason)
+        } else if self.weight < 1.0 {
+            format!("counts {:.2}: {}", self.weight, self.reason)
+        } else {
+            "counts 1".to_owned()
+        }
+    }
 }
 
 /// An address of the window with what is known of it.
@@ -170,6 +226,8 @@ pub struct PlaneFinding {
     pub checks: Vec<Check>,
     /// Change instants of the last 7 days, oldest first.
     pub points: Vec<ChangePoint>,
+    /// How much each change instant of the last 7 days counts, by its version.
+    pub weights: BTreeMap<i64, Weight>,
     /// Change instants in the last 24 hours, 72 hours and 7 days, bulk ones left out.
     pub change_counts: [u32; 3],
     /// When the last change of the last 7 days was that counts.
@@ -193,6 +251,20 @@ impl PlaneFinding {
     /// Returns when the last change of the last 7 days was.
     pub fn last_change_at(&self) -> Option<Timestamp> {
         self.points.last().map(|point| point.moment.at)
+    }
+
+    /// Returns how much a change instant counts.
+    pub fn weight_of(&self, point: &ChangePoint) -> Weight {
+        let known = self.weights.get(&point.moment.version_id);
+        known.copied().unwrap_or(Weight::FULL)
+    }
+
+    /// Returns whether a harmless explanation explains only a part: some change counts all the same. One that holds the
+    /// level as a whole explains no single change.
+    pub fn explains_a_part(&self, check: &Check) -> bool {
+        let is_of_level = LEVEL_CHECKS.contains(&check.name);
+        let is_any_left = self.weights.values().any(|it| it.weight > 0.0);
+        check.explains && !is_of_level && is_any_left
     }
 
     /// Returns the order in which planes of one kind compete: level, open gate, score.

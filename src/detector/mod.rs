@@ -31,7 +31,7 @@ pub use alias_plane::{
 };
 pub use finding::{
     Check, Finding, Gate, Level, Plane, PlaneFinding, Planes, SeenAddress, SeenName, Term, Verdict,
-    judge, judge_planes,
+    Weight, judge, judge_planes,
 };
 pub use nameserver_plane::{
     NameserverReplay, evaluate_nameservers, judge_nameservers, without_excuses,

@@ -19,6 +19,7 @@ use crate::detector::features::{
 use crate::detector::finding::{Check, Gate, Level, Plane, PlaneFinding, SeenName, Term};
 use crate::detector::nameserver_steps::{
     Counted, Excuses, count_excused, count_points, glue_changes_30d, shared_moves, step_check,
+    weights_of,
 };
 use crate::detector::nameserver_window::{NameserverWindow, Operated};
 use crate::detector::operators::count_operators;
@@ -139,6 +140,7 @@ pub fn judge_nameservers(
         terms: judged.terms,
         gates: judged.gates,
         checks,
+        weights: weights_of(&counted, &week),
         change_counts: change_counts(&points, now),
         points: listed(&points),
         last_step_at: rotation.last_step_at,

@@ -1,10 +1,10 @@
 //! Which changes of name servers count as steps of a rotation, and how much each weighs.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::count::counted;
 use crate::detector::features::Window;
-use crate::detector::finding::Check;
+use crate::detector::finding::{Check, Weight};
 use crate::detector::nameserver_window::NameserverWindow;
 use crate::detector::operators::one_family;
 use crate::detector::timeline::{ChangePoint, ChangedHost, Moment, Timeline};
@@ -32,6 +32,24 @@ pub(super) struct Counted<'a> {
     pub is_of_provider: bool,
     /// Why it is no step of a rotation, if it is none though nobody is excused.
     pub no_step: Option<NoStep>,
+    /// Why nothing of it counts, where it is excused.
+    pub excuse: Option<&'static str>,
+}
+
+impl Counted<'_> {
+    /// Returns how much it counts, and why.
+    pub fn weight(&self) -> Weight {
+        let excuse = self.excuse.or(self.no_step.map(NoStep::words));
+        match excuse {
+            _ if self.point.is_excused => Weight::excused(self.point),
+            Some(reason) => Weight::none(reason),
+            None if self.weight < 1.0 => Weight::part(
+                self.weight,
+                "what was there before, or of the same operators",
+            ),
+            None => Weight::FULL,
+        }
+    }
 }
 
 /// Why a change is no step of a rotation.
@@ -43,6 +61,17 @@ pub(super) enum NoStep {
     Replaced,
     /// Name servers have other names and the addresses that were there, or corrected names.
     Renamed,
+}
+
+impl NoStep {
+    /// Says it of one change.
+    fn words(self) -> &'static str {
+        match self {
+            Self::Grew => "nothing left",
+            Self::Replaced => "only what had been there for long left",
+            Self::Renamed => "names corrected, or renamed with their addresses",
+        }
+    }
 }
 
 /// Returns how many changes of a week are not counted because name servers are a provider's.
@@ -136,6 +165,7 @@ impl<'p> Weigher<'_, 'p> {
             is_slow_step: false,
             is_of_provider: self.is_of_provider(point),
             no_step: None,
+            excuse: None,
         };
         let rules = &self.policy.nameservers;
         let is_shared =
@@ -149,6 +179,14 @@ impl<'p> Weigher<'_, 'p> {
             .collect();
         // What came here is carried on to no step: an excused instant is as if it had not been.
         if point.is_excused || (!names_count && glue.is_empty()) {
+            let is_of_host = |it: &ChangedHost| self.excuses.is_host(&it.host);
+            counted.excuse = Some(if point.names_changed && is_shared {
+                "a move that many names made at once"
+            } else if point.names_changed || point.changed_hosts.iter().any(is_of_host) {
+                "name servers of a known provider"
+            } else {
+                "addresses of others' name servers"
+            });
             return counted;
         }
         let is_within = |span: Span| {
@@ -227,6 +265,14 @@ impl<'p> Weigher<'_, 'p> {
             family.is_some() && family == one_family(&after)
         }
     }
+}
+
+/// Returns how much each change of a week counts, by its version.
+pub(super) fn weights_of(counted: &[Counted<'_>], week: &Window) -> BTreeMap<i64, Weight> {
+    let of_week = counted.iter().filter(|it| week.holds(it.point.moment.at));
+    of_week
+        .map(|it| (it.point.moment.version_id, it.weight()))
+        .collect()
 }
 
 /// Says which changes of the week are no steps of a rotation.

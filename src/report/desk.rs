@@ -1,6 +1,6 @@
 //! Everything about a case, for whoever has to act on it.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde::Serialize;
 
@@ -260,6 +260,8 @@ pub struct PlaneSection {
     pub changes_72h: u32,
     /// Change instants in 7 days.
     pub changes_7d: u32,
+    /// Which changes of 7 days do not count in full, a line a reason: `not counted: 1 of 4, nothing left`.
+    pub lesser_changes: Vec<String>,
     /// Mean stay of a value.
     pub mean_stay: String,
     /// The summands of the score.
@@ -314,6 +316,8 @@ pub struct Transition {
     pub bulk: bool,
     /// Whether it is drift, which is no change of the zone, and does not count.
     pub drift: bool,
+    /// How much it counts for the score, and why not in full: `counts 1`, `nothing left, not counted`.
+    pub counts: String,
     /// The set before.
     pub before: Vec<Endpoint>,
     /// The set after.
@@ -486,7 +490,7 @@ pub fn section(plane: &PlaneFinding) -> PlaneSection {
         .iter()
         .rev()
         .take(TRANSITIONS_MAX)
-        .map(transition);
+        .map(|point| transition(plane, point));
     let names = plane.names.iter().map(|name| NameLine {
         host: bare(&name.host),
         operator: bare(&name.operator),
@@ -509,6 +513,7 @@ pub fn section(plane: &PlaneFinding) -> PlaneSection {
         changes_24h: plane.change_counts[0],
         changes_72h: plane.change_counts[1],
         changes_7d: plane.change_counts[2],
+        lesser_changes: lesser_changes(plane),
         mean_stay: plane.tenure_hours.map_or_else(
             || "none left in 7 days".to_owned(),
             |hours| format!("{hours:.1} hours"),
@@ -563,15 +568,16 @@ fn last_change(finding: &Finding) -> Option<Transition> {
     let planes = || finding.planes();
     let newest_at = planes().filter_map(PlaneFinding::last_change_at).max()?;
     let mut changes = planes()
-        .filter_map(|plane| plane.points.last())
-        .filter(|point| point.moment.at == newest_at)
-        .map(transition);
+        .filter_map(|plane| Some((plane, plane.points.last()?)))
+        .filter(|(_, point)| point.moment.at == newest_at)
+        .map(|(plane, point)| transition(plane, point));
     let first = changes.next()?;
     Some(changes.fold(first, |one, other| Transition {
         at: one.at,
         serial: one.serial.filter(|serial| Some(*serial) == other.serial),
         bulk: one.bulk && other.bulk,
         drift: one.drift && other.drift,
+        counts: one.counts,
         before: in_turns(one.before, other.before),
         after: in_turns(one.after, other.after),
         removed: in_turns(one.removed, other.removed),
@@ -594,8 +600,26 @@ fn in_turns(one: Vec<Endpoint>, other: Vec<Endpoint>) -> Vec<Endpoint> {
     }
 }
 
-/// Returns a change instant as it is printed.
-fn transition(point: &ChangePoint) -> Transition {
+/// Says which changes of 7 days do not count in full, a line a reason, the smallest weight first.
+fn lesser_changes(plane: &PlaneFinding) -> Vec<String> {
+    let all = plane.weights.len();
+    let mut counts: BTreeMap<(u32, &str), usize> = BTreeMap::new();
+    for it in plane.weights.values().filter(|it| it.weight < 1.0) {
+        let per_cent = (it.weight * 100.0).round() as u32;
+        *counts.entry((per_cent, it.reason)).or_default() += 1;
+    }
+    let lines = counts.into_iter().map(|((per_cent, reason), count)| {
+        let what = match per_cent {
+            0 => "not counted".to_owned(),
+            _ => format!("counted {:.2}", f64::from(per_cent) / 100.0),
+        };
+        format!("{what}: {count} of {all}, {reason}")
+    });
+    lines.collect()
+}
+
+/// Returns a change instant of a plane as it is printed.
+fn transition(plane: &PlaneFinding, point: &ChangePoint) -> Transition {
     let before = endpoints(&point.names_before, &point.addresses_before);
     let after = endpoints(&point.names_after, &point.addresses_after);
     let only = |these: &[Endpoint], others: &[Endpoint]| -> Vec<Endpoint> {
@@ -608,6 +632,7 @@ fn transition(point: &ChangePoint) -> Transition {
         serial: point.moment.serial.map(|serial| serial.0),
         bulk: point.moment.bulk,
         drift: point.moment.drift,
+        counts: plane.weight_of(point).words(),
         removed: only(&before, &after),
         added: only(&after, &before),
         before,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::detector::{ChangePoint, Plane, PlaneFinding};
+use crate::detector::{ChangePoint, Plane, PlaneFinding, Weight};
 use crate::time::{Span, Timestamp};
 
 /// The time before the last judgement that is shown.
@@ -46,9 +46,9 @@ pub struct Cumulated {
     pub from: Timestamp,
     /// Where it ends.
     pub to: Timestamp,
-    /// Each instant, with how many that count there were up to it, and whether it counts.
-    pub instants: Vec<(Timestamp, u32, bool)>,
-    /// How many open the gate.
+    /// Each instant, with what all up to it count together, and what it counts.
+    pub instants: Vec<(Timestamp, f64, Weight)>,
+    /// How much opens the gate.
     pub threshold: f64,
 }
 
@@ -149,11 +149,12 @@ fn groups(plane: &PlaneFinding, of: LanesOf) -> BTreeMap<String, String> {
 /// Returns the change instants of the last 7 days of a plane, cumulated.
 pub fn cumulated(plane: &PlaneFinding, threshold: f64) -> Cumulated {
     let from = (plane.now - SPAN).max(plane.watched_since);
-    let mut count = 0;
+    let mut count = 0.0;
     let instants = plane.points.iter().filter(|point| point.moment.at >= from);
     let instants = instants.map(|point| {
-        count += u32::from(!point.is_excused);
-        (point.moment.at, count, !point.is_excused)
+        let weight = plane.weight_of(point);
+        count += weight.weight;
+        (point.moment.at, count, weight)
     });
     Cumulated {
         from,

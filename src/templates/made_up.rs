@@ -299,6 +299,7 @@ fn plane_section() -> PlaneSection {
         changes_24h: 1,
         changes_72h: 2,
         changes_7d: 3,
+        lesser_changes: vec!["not counted: 1 of 3, nothing left".to_owned()],
         mean_stay: "4.0 hours".to_owned(),
         terms: vec![TermLine {
             name: "term",
@@ -323,6 +324,7 @@ fn plane_section() -> PlaneSection {
             serial: Some(7),
             bulk: true,
             drift: false,
+            counts: "mass change, not counted".to_owned(),
             before: vec![endpoint.clone(), bare_endpoint.clone()],
             after: vec![endpoint.clone(), bare_endpoint.clone()],
             removed: vec![endpoint.clone(), bare_endpoint.clone()],

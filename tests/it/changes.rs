@@ -8,8 +8,9 @@ use fluxwatch::dns::Name;
 use fluxwatch::pipeline::{FeedImport, Pipeline, PollOptions};
 use fluxwatch::time::{SetClock, Timestamp};
 
-use crate::harness::{Bench, poll};
+use crate::harness::{Bench, REPORT, poll};
 use crate::servers::Knot;
+use crate::support::desk::{MAILDIR, read_mails};
 
 const BEGINS_AT: i64 = 1_790_000_000;
 
@@ -231,9 +232,7 @@ fn standing_of(pipeline: &Pipeline) -> (String, f64, i64) {
 
 #[test]
 fn change_that_was_left_is_judged_once_it_is_due_though_no_other_comes() {
-    let bench = Bench::new(
-        "[[source]]\nname = \"feed\"\nkind = \"feed\"\npath = \"f.ndjson\"\ncomplete = true\n",
-    );
+    let bench = Bench::new(FOLLOWED);
     bench.write("f.ndjson", delegation_that_turns());
     let clock = Arc::new(SetClock::new(Timestamp::from_unix(BEGINS_AT + 500)));
     let pipeline = bench.pipeline(clock.clone());
@@ -251,6 +250,140 @@ fn change_that_was_left_is_judged_once_it_is_due_though_no_other_comes() {
     assert_eq!(standing_of(&pipeline), judged);
     poll(&pipeline);
     assert_eq!(standing_of(&pipeline), judged);
+}
+
+/// The feed that a bench follows.
+const FOLLOWED: &str =
+    "[[source]]\nname = \"feed\"\nkind = \"feed\"\npath = \"f.ndjson\"\ncomplete = true\n";
+
+#[test]
+fn case_that_changed_after_its_judgement_says_everywhere_when_it_is_judged_again() {
+    let bench = Bench::new(FOLLOWED);
+    bench.write("f.ndjson", delegation_that_turns());
+    let due = Timestamp::from_unix(BEGINS_AT + 780);
+    let words = format!(
+        "changed after its last judgement; the first poll at or after {} UTC judges it again",
+        due.to_table()
+    );
+    let named = format!("case FW-000001, bad.example: {words}");
+    let polled = bench.run_stderr(0, &["poll"]);
+    assert!(polled.contains(&named), "{polled}");
+    let listed = bench.run_stderr(0, &["cases", "list"]);
+    assert!(listed.contains(&named), "{listed}");
+    let shown = bench.run(0, &["cases", "show", "1"]);
+    assert!(shown.contains(&format!("The domain {words}")), "{shown}");
+    assert_eq!(bench.cases()[0]["due_at"], due.to_string());
+    let explained = bench.run(0, &["explain", "bad.example"]);
+    assert!(explained.contains("level report"), "{explained}");
+    let line = explained
+        .lines()
+        .find(|it| it.starts_with("Case FW-000001"));
+    let line = line.expect("it says that the case stands elsewhere");
+    assert!(
+        line.contains("stands at suspected ns-flux, level review") && line.contains(&words),
+        "{line}"
+    );
+    // What nothing is left of says nothing.
+    let polled = bench.run_stderr(0, &["poll"]);
+    assert!(!polled.contains("changed after"), "{polled}");
+    assert!(bench.cases()[0]["due_at"].is_null());
+    let explained = bench.run(0, &["explain", "bad.example"]);
+    assert!(!explained.contains("Case FW-"), "{explained}");
+}
+
+#[test]
+fn each_change_says_what_it_counts_and_what_they_count_together_is_the_score_s_term() {
+    let sets = [
+        "appletree",
+        "bricklane",
+        "bricklanes",
+        "cranefield",
+        "bricklanes",
+        "doughnuts",
+    ];
+    let line = |(n, word): (i64, &&str)| {
+        let at = Timestamp::from_unix(BEGINS_AT + 3600 * n);
+        format!(
+            "{{\"at\":\"{at}\",\"zone\":\"example.\",\"rrname\":\"bad.example.\",\"rrtype\":\"NS\",\"op\":\"set\",\"ttl\":60,\"rdata\":[\"ns1.{word}.test.\",\"ns2.{word}.test.\"]}}\n"
+        )
+    };
+    let bench = Bench::new(FOLLOWED);
+    bench.write("f.ndjson", (0..).zip(&sets).map(line).collect::<String>());
+    bench.run(0, &["poll"]);
+    let explained = bench.run(0, &["explain", "bad.example"]);
+    let said: Vec<&str> = explained
+        .lines()
+        .filter(|it| it.starts_with("  2026-"))
+        .filter_map(|it| it.split_once('(').map(|(_, words)| words))
+        .collect();
+    // Newest first: a new set, one that was there, a new one, a corrected name, a new set.
+    assert_eq!(
+        said,
+        [
+            "counts 1)",
+            "counts 0.34: what was there before, or of the same operators)",
+            "counts 1)",
+            "names corrected, or renamed with their addresses, not counted)",
+            "counts 1)",
+        ],
+        "{explained}"
+    );
+    assert!(
+        explained.contains("change instants in 7 days, weighted: 3.34"),
+        "{explained}"
+    );
+}
+
+#[test]
+fn dismissal_says_what_opens_the_case_again_and_its_closure_tells_of_the_last_change() {
+    let bench = Bench::new(&format!("{REPORT}{MAILDIR}{FOLLOWED}"));
+    bench.write("f.ndjson", delegation_that_turns());
+    bench.run(0, &["poll"]);
+    bench.run(0, &["poll"]);
+    assert_eq!(bench.cases()[0]["level"], "report");
+    // Soon after its judgement, so that it waits.
+    let last = Timestamp::from_unix(BEGINS_AT + 540);
+    let line = format!(
+        "{{\"at\":\"{last}\",\"zone\":\"example.\",\"rrname\":\"bad.example.\",\"rrtype\":\"NS\",\"op\":\"set\",\"ttl\":60,\"rdata\":[\"ns1.kayak.test.\",\"ns2.kayak.test.\"]}}\n"
+    );
+    bench.write("f.ndjson", delegation_that_turns() + &line);
+    bench.run(0, &["poll"]);
+    let last_judged = Timestamp::from_unix(BEGINS_AT + 480).to_string();
+    assert_eq!(bench.cases()[0]["last_change_at"], last_judged);
+    let dismiss = ["cases", "dismiss", "1", "--reason", "test", "--by", "ada"];
+    let rule = "a dismissed case opens again only for flux that begins after 14d without a change, or for another verdict";
+    let would = bench.run_stderr(0, &[&dismiss[..], &["--dry-run"]].concat());
+    assert!(would.contains(rule), "{would}");
+    let said = bench.run_stderr(0, &dismiss);
+    assert!(said.contains(rule), "{said}");
+    let help = bench.run(0, &["cases", "dismiss", "--help"]);
+    assert!(help.contains("opens again only for flux"), "{help}");
+    let explained = bench.run(0, &["explain", "bad.example"]);
+    assert!(
+        explained.contains("Case FW-000001 is dismissed as test by ada at ")
+            && explained.contains("or for another verdict than ns-flux"),
+        "{explained}"
+    );
+    // What was judged says as of when; what a person did has the time of writing.
+    let log = bench.run(0, &["cases", "log", "1"]);
+    let line = |words: &str| {
+        let found = log.lines().find(|it| it.contains(words));
+        found.unwrap_or_else(|| panic!("{words}: {log}"))
+    };
+    let rise = Timestamp::from_unix(BEGINS_AT + 480).to_table();
+    assert!(
+        line("level rose").contains(&format!("as of {rise}")),
+        "{log}"
+    );
+    assert!(!line("dismissed as test").contains("as of"), "{log}");
+    assert!(!line("queued to").contains("as of"), "{log}");
+    let mails = read_mails(&bench);
+    let closure = mails
+        .iter()
+        .find(|it| it["headers"]["X-Fluxwatch-Kind"] == "closure");
+    let text = closure.expect("a closure")["parts"].to_string();
+    let told = format!("Last change     {} UTC", last.to_table());
+    assert!(text.contains(&told), "{text}");
 }
 
 #[test]

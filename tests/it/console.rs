@@ -372,6 +372,9 @@ fn steps_of_a_page_are_the_commands_under_the_persons_name() {
         "Change instants, cumulated",
         "class=\"lane-",
         "weighted change instants",
+        "A dismissed case opens again only for flux that begins after",
+        "together they count",
+        "<td>counts 1</td>",
     ] {
         assert!(page.body.contains(words), "{words}\n{}", page.body);
     }

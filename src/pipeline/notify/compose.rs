@@ -13,6 +13,7 @@ use crate::dns::{Name, UnicodeForm, unicode_form};
 use crate::enrich::Networks;
 use crate::mailer::{Draft, Layout, compose, envelope_address};
 use crate::pipeline::error::PipelineError;
+use crate::pipeline::findings::find::INTERVALS_MAX;
 use crate::report::{
     CaseFacts, DeskReport, Ending, EvidenceLine, RelatedLine, XarfFacts, build_report,
     case_reference, check_xarf, evidence_csv, xarf,
@@ -198,7 +199,7 @@ impl Notify<'_> {
             token,
             &domain,
         );
-        let stands_for = stand_in(mail.case);
+        let stands_for = self.stand_in(mail)?;
         let finding = mail.finding.unwrap_or(&stands_for);
         // A mail for machines has three parts (RFC 6522): its details are in its text.
         let has_details = mail.kind != MailKind::Notice && to.profile == Profile::Desk;
@@ -363,6 +364,35 @@ impl Notify<'_> {
         })
     }
 
+    /// Returns a finding that says what a case says, for mails about what is no longer found. The last change of a case
+    /// that a person ended is that of history: an earlier mail may have told of one that the case was not judged by yet.
+    fn stand_in(&self, mail: &CaseMail<'_>) -> Result<Finding, PipelineError> {
+        let case = mail.case;
+        let is_by_person = mail.kind == MailKind::Closure
+            && (self.ending_of(mail)?).is_some_and(|ending| !ending.is_by_itself);
+        let newest = if is_by_person {
+            let range = self.findings.range(mail.now, INTERVALS_MAX);
+            let windows = self.findings.load_windows(&case.domain, &range)?;
+            windows.last_change_at(mail.now)
+        } else {
+            None
+        };
+        let last_change_at = newest.map_or(case.last_change_at, |at| at.max(case.last_change_at));
+        Ok(Finding {
+            domain: case.domain.clone(),
+            zone: case.zone.clone(),
+            verdict: case.verdict,
+            level: case.level,
+            score: case.score,
+            last_change_at,
+            last_step_at: last_change_at,
+            now: case.evaluated_at,
+            nameservers: None,
+            addresses: None,
+            aliases: None,
+        })
+    }
+
     /// Returns who ended a case and why: the newest line of its log that moved it to where it is.
     fn ending_of(&self, mail: &CaseMail<'_>) -> Result<Option<Ending>, PipelineError> {
         let log = self.store.desk().case_events(mail.case_id)?;
@@ -513,23 +543,6 @@ impl Notify<'_> {
             .unwrap_or(&address);
         let token = self.store.digest_key().checksum(message_id.as_bytes());
         Ok(format!("{local}+{token:016x}@{domain}"))
-    }
-}
-
-/// Returns a finding that says what a case says, for mails about what is no longer found.
-fn stand_in(case: &Case) -> Finding {
-    Finding {
-        domain: case.domain.clone(),
-        zone: case.zone.clone(),
-        verdict: case.verdict,
-        level: case.level,
-        score: case.score,
-        last_change_at: case.last_change_at,
-        last_step_at: case.last_change_at,
-        now: case.evaluated_at,
-        nameservers: None,
-        addresses: None,
-        aliases: None,
     }
 }
 

@@ -281,6 +281,7 @@ fn schemas() -> Value {
         "id": {"type": "integer"}, "domain": text(), "zone": text(), "verdict": text(), "level": level(), "peak_level": level(),
         "state": {"type": "string", "enum": ["open", "acknowledged", "dismissed", "mitigated", "closed"]},
         "score": {"type": "number", "minimum": 0, "maximum": 100}, "first_detected_at": time(), "last_change_at": time(),
+        "due_at": or_null(time()),
         "campaign": maybe(), "attack": {"type": "array", "items": text()}, "assignee": maybe(), "dismissed_as": maybe(),
         "told_at": or_null(time()), "held": maybe(),
     });
@@ -303,7 +304,7 @@ fn schemas() -> Value {
         "Case": object(case),
         "WholeCase": object(whole),
         "CasePage": object(page),
-        "LogLine": object(json!({"at": time(), "who": text(), "from": maybe(), "to": text(), "note": text()})),
+        "LogLine": object(json!({"at": time(), "as_of": {"type": "boolean"}, "who": text(), "from": maybe(), "to": text(), "note": text()})),
         "Step": {"type": "object", "required": ["step"], "additionalProperties": false, "properties": {
             "step": {"type": "string", "enum": ["ack", "note", "reopen", "close", "assign", "dismiss"]}, "note": maybe(),
             "reason": maybe(), "to": maybe(), "mitigated": {"type": "boolean"}}},

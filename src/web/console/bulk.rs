@@ -4,7 +4,7 @@ use axum::Extension;
 use axum::response::Response;
 use serde_json::{Value, json};
 
-use crate::case::DeskStep;
+use crate::case::{DeskStep, reopening_words};
 use crate::desk::DeskError;
 use crate::desk::step::{Step, mark_of};
 use crate::people::Role;
@@ -80,9 +80,12 @@ async fn preview(visit: &Visit, fields: Fields) -> Page {
         let ids = desk.store().desk().queue_ids(&filter, CASES_MAX)?;
         let rows: Result<Vec<Value>, DeskError> =
             ids.into_iter().map(|id| would(desk, &wanted, id)).collect();
-        Ok((count, rows?))
+        let is_dismissal = matches!(wanted.step, DeskStep::Dismiss(_));
+        let reopening = is_dismissal.then(|| reopening_words(&desk.config().detect, None));
+        Ok((count, rows?, reopening))
     });
-    let (count, rows) = looked.await??;
+    let (count, rows, reopening) = looked.await??;
+    says["reopening"] = json!(reopening);
     says["touched"] = json!(rows.iter().filter(|row| row["mark"] != Value::Null).count());
     says["left"] = json!(count.saturating_sub(rows.len() as u32));
     says["rows"] = json!(rows);

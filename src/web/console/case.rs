@@ -5,11 +5,12 @@ use axum::extract::{Path, Request};
 use axum::response::Response;
 use serde_json::{Value, json};
 
-use crate::case::{Case, CaseState, DismissReason, Reach, reach_of};
+use crate::case::{Case, CaseState, DismissReason, Reach, reach_of, reopening_words};
 use crate::desk::DeskError;
 use crate::desk::filter::find_case;
 use crate::desk::step::{ending_words, mark_of};
 use crate::detector::{Finding, Level, Verdict};
+use crate::listing::log_time;
 use crate::pipeline::Pipeline;
 use crate::report::{case_reference, section};
 use crate::store::{CaseRow, NoticeState};
@@ -147,6 +148,8 @@ fn head(
         "first": words::time(case.first_detected_at, now),
         "last": words::time(case.last_change_at, now),
         "judged": words::time(case.evaluated_at, now),
+        "left": case.left_words(),
+        "reopening": reopening_words(&desk.config().detect, Some(case.verdict)),
         "told": case.told.at.map(|at| words::time(at, now)),
         "registered": registration.as_ref().map(|it| it.created_at).map(|at| words::time(at, now)),
         "registrar": registration.as_ref().and_then(|it| it.registrar.clone()),
@@ -164,6 +167,9 @@ fn planes(desk: &Pipeline, finding: &Finding) -> Value {
             json!({"name": term.name, "value": term.value, "points": format!("{:.1}", term.points),
                    "points_max": format!("{:.0}", term.points_max), "width": (share.clamp(0.0, 1.0) * 1000.0) as i64})
         }).collect();
+        let checks: Vec<Value> = plane.checks.iter().map(|check| {
+            json!({"name": check.name, "result": check.result, "explains": check.explains, "is_part": plane.explains_a_part(check)})
+        }).collect();
         json!({
             "word": plots::plane_word(plane.plane),
             "title": section.title,
@@ -177,7 +183,7 @@ fn planes(desk: &Pipeline, finding: &Finding) -> Value {
             "terms": terms,
             "gates": section.gates,
             "gates_met": section.gates_met,
-            "checks": section.checks,
+            "checks": checks,
             "transitions": section.transitions,
             "transitions_count": section.transitions_count,
             "plots": plots::plots(plane, &desk.config().detect),
@@ -219,7 +225,7 @@ fn log(desk: &Pipeline, row: &CaseRow) -> Result<Value, DeskError> {
     let count = events.len();
     let lines = events.into_iter().rev().take(LOG_MAX).map(|line| {
         let from = line.event.from.map(|it| it.word()).filter(|it| *it != line.event.to.word());
-        json!({"at": line.event.at.to_table(), "who": line.actor, "from": from, "to": line.event.to.word(), "note": line.event.note})
+        json!({"at": log_time(&line), "who": line.actor, "from": from, "to": line.event.to.word(), "note": line.event.note})
     });
     Ok(json!({"lines": lines.collect::<Vec<_>>(), "count": count}))
 }

@@ -93,11 +93,11 @@ fn bars(lane: &PlotLane, plot: &Lanes) -> Vec<(i64, i64)> {
 
 /// Returns the plot of change instants.
 fn cumulated_plot(plot: &Cumulated) -> Value {
-    let count = plot.instants.last().map_or(0, |it| it.1);
-    let top = f64::from(count).max(plot.threshold).max(1.0) * 1.1;
+    let count = plot.instants.last().map_or(0.0, |it| it.1);
+    let top = count.max(plot.threshold).max(1.0) * 1.1;
     let height = |count: f64| HEIGHT - count / top * HEIGHT;
     let mut line = format!("0,{HEIGHT}");
-    let (mut before, mut before_x) = (0, -GAP_MIN);
+    let (mut before, mut before_x) = (0.0, -GAP_MIN);
     for (i, (at, count, _)) in plot.instants.iter().enumerate() {
         let x = place(*at, plot.from, plot.to);
         if x - before_x < GAP_MIN && i + 1 < plot.instants.len() {
@@ -106,16 +106,17 @@ fn cumulated_plot(plot: &Cumulated) -> Value {
         before_x = x;
         line.push_str(&format!(
             " {x},{:.1} {x},{:.1}",
-            height(f64::from(before)),
-            height(f64::from(*count))
+            height(before),
+            height(*count)
         ));
         before = *count;
     }
-    line.push_str(&format!(" {WIDTH},{:.1}", height(f64::from(before))));
+    line.push_str(&format!(" {WIDTH},{:.1}", height(before)));
     let rows = plot.instants.iter().rev().take(ROWS_MAX);
-    let rows = rows
-        .map(|(at, count, counts)| json!({"at": at.to_minute(), "count": count, "counts": counts}));
-    json!({"line": line, "threshold": format!("{:.1}", height(plot.threshold)), "needed": plot.threshold, "count": count,
+    let rows = rows.map(|(at, count, weight)| {
+        json!({"at": at.to_minute(), "count": format!("{count:.2}"), "words": weight.words()})
+    });
+    json!({"line": line, "threshold": format!("{:.1}", height(plot.threshold)), "needed": plot.threshold, "count": format!("{count:.2}"),
            "from": plot.from.to_minute(), "to": plot.to.to_minute(), "rows": rows.collect::<Vec<_>>(), "instants": plot.instants.len()})
 }
 
@@ -150,9 +151,11 @@ pub(in crate::web::console) fn csv(
 
 /// Returns the CSV of change instants.
 fn changes_csv(plot: &Cumulated) -> String {
-    let mut text = "at,count,counts\r\n".to_owned();
-    for (at, count, counts) in &plot.instants {
-        text.push_str(&format!("{at},{count},{counts}\r\n"));
+    let mut text = "at,count,counts,weight,reason\r\n".to_owned();
+    for (at, count, it) in &plot.instants {
+        let (counts, reason) = (it.weight > 0.0, csv_cell(it.reason));
+        let line = format!("{at},{count:.2},{counts},{:.2},{reason}\r\n", it.weight);
+        text.push_str(&line);
     }
     text
 }
