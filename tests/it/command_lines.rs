@@ -100,9 +100,10 @@ const PARSED: [(&str, &str); 1] = [(
     "does not end; `service` starts it in 20 tests",
 )];
 /// Programs of others in the manual, by the first word of a line, and where else they are run.
-const OTHERS: [(&str, &str); 27] = [
+const OTHERS: [(&str, &str); 28] = [
     ("pdnsutil", "PowerDNS; tests/it/primaries.rs runs them"),
     ("rm", "the machine's"),
+    ("benches/feed", "benches/full"),
     ("benches/large", "benches/full"),
     ("benches/many", "benches/full"),
     ("apt", "tests/package installs the package with dpkg"),
