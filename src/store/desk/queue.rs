@@ -156,10 +156,14 @@ impl Conditions {
     fn of_name(filter: &QueueFilter) -> Self {
         let mut all = Self::none();
         if let Some(zone) = filter.zone.as_ref().filter(|zone| zone.to_string() != ".") {
-            all.add("(c.domain = ? or c.domain like ? escape '\\')");
+            // Most cases are of other zones: one look at their endings settles them.
+            all.add(
+                "c.domain like ? escape '\\' and (c.domain = ? or c.domain like ? escape '\\')",
+            );
             let zone = zone.to_string();
+            let ending = format!("%{}", literal(&zone));
             let below = format!("%.{}", literal(&zone));
-            all.values.extend([Value::Text(zone), Value::Text(below)]);
+            all.values.extend([ending, zone, below].map(Value::Text));
         }
         if let Some(text) = &filter.text {
             let pattern = format!("%{}%", literal(text));
