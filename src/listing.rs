@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
-use crate::case::{CaseState, campaign_reference, is_judgement};
+use crate::case::{CaseState, campaign_reference};
 use crate::dns::{Name, RecordType, Serial, refang};
 use crate::store::{CaseEventRow, CaseRow, ChangeRow, Coarse, Gap, RecordRow, Used, View, Wanted};
 use crate::time::Timestamp;
@@ -61,7 +61,7 @@ pub struct ChangeJson<'a> {
     removed: Vec<String>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     bulk: bool,
-    /// No change of the zone: an earlier version lost it on its way.
+    /// No change of the zone: found when the whole zone differed from the state to which its steps had led.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     drift: bool,
     /// At most so many versions between this one and the one before did not arrive; 0: an unknown number.
@@ -186,31 +186,23 @@ impl From<&CaseRow> for CaseJson {
     }
 }
 
-/// The name in a case's log of what the program does by itself.
-const PROGRAM: &str = "fluxwatch";
+/// The headings of a case's log as tables have it.
+pub const LOG_HEADINGS: [&str; 5] = ["written (utc)", "as of", "who", "state", "what"];
 
-/// Returns whether the time of a line is that of the change that was judged, and not that of writing.
-fn is_as_of(line: &CaseEventRow) -> bool {
-    line.actor == PROGRAM && is_judgement(&line.event.note)
-}
-
-/// Returns the time of a line of a case's log as tables have it: that of a judgement says so, since the line was
-/// written later.
-pub fn log_time(line: &CaseEventRow) -> String {
-    let at = line.event.at.to_table();
-    match is_as_of(line) {
-        true => format!("as of {at}"),
-        false => at,
-    }
+/// Returns the two times of a line of a case's log as tables have them: when it was written, and of a judgement the event
+/// time that it is of. That of the other lines is that of writing, which stands once.
+pub fn log_times(written_at: Option<Timestamp>, at: Timestamp) -> [String; 2] {
+    let as_of = Some(at).filter(|at| written_at != Some(*at));
+    [written_at, as_of].map(|it| it.map_or_else(String::new, Timestamp::to_table))
 }
 
 /// A line of a case's log, in the order in which they were written.
 #[derive(Debug, Serialize)]
 pub struct CaseLogJson {
-    /// When; of a judgement as of when.
+    /// When; of a judgement the time of the change that was judged.
     pub at: Timestamp,
-    /// Whether `at` is the time of the change that was judged: the line was written then or later.
-    pub as_of: bool,
+    /// When the line was written; `None` of a judgement that fluxwatch before 0.2.0 wrote.
+    pub written_at: Option<Timestamp>,
     /// Whoever took the step: a person, or fluxwatch.
     pub who: String,
     /// The state before; `None` where the case began.
@@ -225,7 +217,7 @@ impl From<CaseEventRow> for CaseLogJson {
     fn from(line: CaseEventRow) -> Self {
         Self {
             at: line.event.at,
-            as_of: is_as_of(&line),
+            written_at: line.written_at,
             who: line.actor,
             from: line.event.from.map(CaseState::word),
             to: line.event.to.word(),

@@ -20,7 +20,7 @@ use crate::count::counted;
 use crate::desk::filter::{CaseFilter, find_case, parse_states};
 use crate::detector::Level;
 use crate::dns::Name;
-use crate::listing::{CaseJson, CaseLogJson, log_time};
+use crate::listing::{CaseJson, CaseLogJson, LOG_HEADINGS, log_times};
 use crate::report::case_reference;
 use crate::store::{CaseEventRow, CaseRow, MessageRow, MessageState, NoticeRow};
 use crate::time::{Clock, Timestamp, WallClock};
@@ -319,15 +319,16 @@ impl Shown {
     /// Prints the case's log.
     fn print_log(&self, out: &mut impl Write) -> Result<(), Failure> {
         let cells = |line: &CaseEventRow| {
+            let [written, as_of] = log_times(line.written_at, line.event.at);
             vec![
-                log_time(line),
+                written,
+                as_of,
                 line.actor.clone(),
                 line.event.to.word().to_owned(),
                 line.event.note.clone(),
             ]
         };
-        let headings = ["time (utc)", "who", "state", "what"];
-        let log = table(&headings, self.log.iter().map(cells));
+        let log = table(&LOG_HEADINGS, self.log.iter().map(cells));
         Ok(writeln!(out, "\n{log}")?)
     }
 

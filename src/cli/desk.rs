@@ -6,16 +6,16 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::case::{CaseState, DeskStep, DismissReason, reopening_words};
-use crate::cli::arguments::{CasesAction, CasesLog, CasesStep, ListFormat};
+use crate::cli::arguments::{CasesAction, CasesLog, CasesStep};
 use crate::cli::failure::{Done, Failure};
 use crate::cli::output::{Row, print_list};
 use crate::cli::plain::plain;
 use crate::cli::session::{actor, load_config, open_pipeline, open_store, open_to_look, runtime};
 use crate::desk::filter::{CaseFilter, Selection, find_case};
 use crate::desk::step::{Step, check_note, ending_words};
-use crate::listing::CaseLogJson;
+use crate::listing::{CaseLogJson, LOG_HEADINGS, log_times};
 use crate::report::case_reference;
-use crate::store::DeskLine;
+use crate::store::{CaseEventRow, DeskLine};
 use crate::time::{Clock, Timestamp, WallClock};
 
 /// Runs the command.
@@ -126,12 +126,14 @@ fn selection(command: &CasesStep) -> Selection<'_> {
 }
 
 impl Row for CaseLogJson {
-    const HEADINGS: &'static [&'static str] = &["at", "who", "from", "to", "note"];
-    const TABLE_HEADINGS: &'static [&'static str] = &["time (utc)", "who", "state", "what"];
+    const HEADINGS: &'static [&'static str] = &["at", "written_at", "who", "from", "to", "note"];
+    const TABLE_HEADINGS: &'static [&'static str] = &LOG_HEADINGS;
 
     fn cells(&self) -> Vec<String> {
         vec![
             self.at.to_string(),
+            self.written_at
+                .map_or_else(String::new, |at| at.to_string()),
             self.who.clone(),
             self.from.unwrap_or_default().to_owned(),
             self.to.to_owned(),
@@ -140,12 +142,10 @@ impl Row for CaseLogJson {
     }
 
     fn table_cells(&self) -> Vec<String> {
+        let [written, as_of] = log_times(self.written_at, self.at);
         vec![
-            if self.as_of {
-                format!("as of {}", self.at.to_table())
-            } else {
-                self.at.to_table()
-            },
+            written,
+            as_of,
             self.who.clone(),
             state_cell(self.from, self.to),
             self.note.clone(),
@@ -235,14 +235,9 @@ fn run_log(config: Option<&Path>, command: &CasesLog) -> Result<Done, Failure> {
     };
     let row = find_case(&store, case)?;
     let lines = store.desk().case_events(row.id)?.into_iter();
-    let lines = lines.filter(|line| since.is_none_or(|since| line.event.at >= since));
+    let written = |line: &CaseEventRow| line.written_at.unwrap_or(line.event.at);
+    let lines = lines.filter(|line| since.is_none_or(|since| written(line) >= since));
     let lines: Vec<CaseLogJson> = lines.map(CaseLogJson::from).collect();
     print_list(&lines, command.format, "the log has no line since then")?;
-    if command.format == ListFormat::Table && lines.iter().any(|line| line.as_of) {
-        writeln!(
-            std::io::stderr(),
-            "lines stand in the order in which they were written; as of: the time of the change that was judged, then or later"
-        )?;
-    }
     Ok(Done::Well)
 }

@@ -129,7 +129,8 @@ impl Step<'_> {
             Err(fault) => return Ok(Err(fault)),
         };
         let events = std::slice::from_ref(&event);
-        store.desk().save_case(&case, events, self.who)?;
+        store.desk().save_case(&case)?;
+        store.desk().append_case_events(id, events, self.who, now)?;
         let taken = told(pipeline, id, case, event.note)?;
         pipeline.notify().notify_after_step(id)?;
         also(&taken)?;

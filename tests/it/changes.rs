@@ -7,6 +7,7 @@ use std::sync::Arc;
 use fluxwatch::dns::Name;
 use fluxwatch::pipeline::{FeedImport, Pipeline, PollOptions};
 use fluxwatch::time::{SetClock, Timestamp};
+use serde_json::Value;
 
 use crate::harness::{Bench, REPORT, poll};
 use crate::servers::Knot;
@@ -364,19 +365,35 @@ fn dismissal_says_what_opens_the_case_again_and_its_closure_tells_of_the_last_ch
             && explained.contains("or for another verdict than ns-flux"),
         "{explained}"
     );
-    // What was judged says as of when; what a person did has the time of writing.
-    let log = bench.run(0, &["cases", "log", "1"]);
+    // A judgement is of an event time and was written at another; what a person did has the time of writing alone.
+    let log = bench.run(0, &["cases", "log", "1", "--format", "json"]);
+    let lines: Vec<Value> = serde_json::from_str(&log).expect("a list");
     let line = |words: &str| {
-        let found = log.lines().find(|it| it.contains(words));
+        let has_words = |it: &&Value| it["note"].as_str().expect("a text").contains(words);
+        let found = lines.iter().find(has_words);
         found.unwrap_or_else(|| panic!("{words}: {log}"))
     };
-    let rise = Timestamp::from_unix(BEGINS_AT + 480).to_table();
-    assert!(
-        line("level rose").contains(&format!("as of {rise}")),
-        "{log}"
+    let rise = Timestamp::from_unix(BEGINS_AT + 480);
+    assert_eq!(line("level rose")["at"], rise.to_string());
+    assert_ne!(line("level rose")["written_at"], rise.to_string());
+    let mut written: Vec<&str> = lines
+        .iter()
+        .map(|it| it["written_at"].as_str().expect("a time"))
+        .collect();
+    assert!(written.is_sorted(), "{log}");
+    for words in ["dismissed as test", "queued to"] {
+        assert_eq!(line(words)["at"], line(words)["written_at"], "{log}");
+    }
+    // `--since` goes by the time of writing: the changes are older than an hour, the lines are not.
+    let recent = bench.run(
+        0,
+        &["cases", "log", "1", "--since", "1h", "--format", "json"],
     );
-    assert!(!line("dismissed as test").contains("as of"), "{log}");
-    assert!(!line("queued to").contains("as of"), "{log}");
+    assert_eq!(recent, log);
+    written.dedup();
+    let table = bench.run(0, &["cases", "log", "1"]);
+    let row = table.lines().find(|it| it.contains("level rose"));
+    assert!(row.expect("a line").contains(&rise.to_table()), "{table}");
     let mails = read_mails(&bench);
     let closure = mails
         .iter()

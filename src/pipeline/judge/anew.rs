@@ -77,9 +77,9 @@ impl Judge<'_> {
         now: Timestamp,
     ) -> Result<(), PipelineError> {
         let (case, event) = lowered(&row.case, peak, now);
-        self.store
-            .desk()
-            .save_case(&case, std::slice::from_ref(&event), ACTOR)?;
+        let desk = self.store.desk();
+        desk.save_case(&case)?;
+        desk.append_case_events(row.id, std::slice::from_ref(&event), ACTOR, now)?;
         tracing::info!(domain = %case.domain, case = row.id, level = case.level.word(), "case {}, {}: {}", row.id, case.domain, event.note);
         Ok(())
     }

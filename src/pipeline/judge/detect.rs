@@ -1,6 +1,8 @@
 //! Judges what changed: loads windows, computes purely, moves cases, queues reports.
 
-use crate::case::{Case, CaseState, Observation, Standing, Traits, campaign_reference, observe};
+use crate::case::{
+    Case, CaseEvent, CaseState, Observation, Standing, Traits, campaign_reference, observe,
+};
 use crate::count::counted;
 use crate::detector::{
     BULK_7D_MAX, ChangePoint, DetectPolicy, Finding, Level, Moment, Planes, Stay, judge_planes,
@@ -387,7 +389,9 @@ impl Judge<'_> {
         let Some((case, events)) = observe(known, &observation, &self.config.detect) else {
             return Ok(None);
         };
-        let id = self.store.desk().save_case(&case, &events, ACTOR)?;
+        let id = self.store.desk().save_case(&case)?;
+        let desk = self.store.desk();
+        desk.append_case_events(id, &events, ACTOR, self.clock.now())?;
         for event in &events {
             tracing::info!(domain = %case.domain, case = id, level = case.level.word(), "case {id}, {}: {}", case.domain, event.note);
         }
@@ -435,9 +439,14 @@ impl Judge<'_> {
                     format!("its campaign is part of {name} now")
                 };
                 tracing::info!(case = moved, campaign = name, "case {moved}: {note}");
-                self.store
-                    .desk()
-                    .append_case_event(moved, now, row.case.state, ACTOR, &note)?;
+                let event = CaseEvent {
+                    at: now,
+                    from: Some(row.case.state),
+                    to: row.case.state,
+                    note,
+                };
+                let desk = self.store.desk();
+                desk.append_case_events(moved, &[event], ACTOR, self.clock.now())?;
             }
         }
         Ok(())

@@ -248,7 +248,7 @@ impl Notify<'_> {
         if case == row.case {
             return Ok(());
         }
-        self.store.desk().save_case(&case, &[], ACTOR)?;
+        self.store.desk().save_case(&case)?;
         if let Some(held) = case
             .told
             .held
@@ -323,7 +323,7 @@ impl Notify<'_> {
         if !reason.is_end() {
             self.draft_notices(&mail)?;
         }
-        self.store.desk().save_case(&case, &[], ACTOR)?;
+        self.store.desk().save_case(&case)?;
         let note = format!(
             "{} {} queued to {}: {reason}",
             mail.kind.word(),
@@ -440,7 +440,7 @@ impl Notify<'_> {
             let reason = HoldReason::Campaign(row.id);
             case.told.held = Some(reason.to_string());
             case.revision += 1;
-            self.store.desk().save_case(&case, &[], ACTOR)?;
+            self.store.desk().save_case(&case)?;
             let mail = CaseMail {
                 case_id: member.id,
                 case: &case,
@@ -469,7 +469,7 @@ impl Notify<'_> {
             if member.id != id && member.case.reported {
                 let mut case = member.case;
                 case.reported = false;
-                self.store.desk().save_case(&case, &[], ACTOR)?;
+                self.store.desk().save_case(&case)?;
             }
         }
         Ok(())
@@ -575,7 +575,7 @@ impl Notify<'_> {
         case.told.held = None;
         if !is_working(&case) {
             // It ended meanwhile, and stands among those that did.
-            self.store.desk().save_case(&case, &[], ACTOR)?;
+            self.store.desk().save_case(&case)?;
             return Ok(());
         }
         let finding = self.findings.find(&case.domain, case.evaluated_at)?.finding;
@@ -587,7 +587,7 @@ impl Notify<'_> {
         if !case.told.verdicts.contains(&case.verdict) {
             case.told.verdicts.push(case.verdict);
         }
-        self.store.desk().save_case(&case, &[], ACTOR)?;
+        self.store.desk().save_case(&case)?;
         let mail = CaseMail {
             case_id: row.id,
             case: &case,

@@ -31,6 +31,8 @@ pub struct CaseRow {
 pub struct CaseEventRow {
     /// 16 hexadecimal digits that no other line has, nor one that a restored database gives the same number.
     pub uid: String,
+    /// When it was written; `None` of a judgement that fluxwatch before 0.2.0 wrote: it kept the event time alone.
+    pub written_at: Option<Timestamp>,
     /// Who: `fluxwatch`, or a person.
     pub actor: String,
     /// What.
@@ -51,6 +53,32 @@ const TRAITS: Table = Table {
 /// The columns of a case, in the order that [`read_case`] expects.
 const COLUMNS: &str = "c.id, c.domain, z.name as zone, c.verdict, c.level, c.peak_level, c.state, c.score, c.first_detected_at, c.last_change_at, c.evaluated_at, c.revision, c.reported, c.told_size, c.digest_due,
      c.pending_since_at, c.campaign_id, c.told_at, c.reviewed_at, c.thread_id, c.due_at, c.assignee, c.dismissed_as, c.held, c.told_verdicts";
+
+/// A line of a case's log as it stands in a row.
+pub(super) struct RawLine {
+    at: i64,
+    written_at: Option<i64>,
+    actor: String,
+    from: Option<String>,
+    to: String,
+    note: String,
+    uid: String,
+}
+
+impl RawLine {
+    /// Reads the columns of these names.
+    pub(super) fn read(row: &Row<'_>) -> Result<Self, Fault> {
+        Ok(Self {
+            at: row.get("at")?,
+            written_at: row.get("written_at")?,
+            actor: row.get("actor")?,
+            from: row.get("from_state")?,
+            to: row.get("to_state")?,
+            note: row.get("note")?,
+            uid: row.get("uid")?,
+        })
+    }
+}
 
 /// A case as it stands in a row.
 struct RawCase {
@@ -218,16 +246,11 @@ impl Desk<'_> {
         Ok(())
     }
 
-    /// Writes a case and appends to its log. Returns the case's number.
+    /// Writes a case. Returns its number.
     ///
     /// Of a case whose words are as before, as most are that are judged again, only the rest is written: each list of
     /// words that SQLite checks a word against is a table that it builds, and these took longer than all else.
-    pub fn save_case(
-        &self,
-        case: &Case,
-        events: &[CaseEvent],
-        actor: &str,
-    ) -> Result<i64, StoreError> {
+    pub fn save_case(&self, case: &Case) -> Result<i64, StoreError> {
         let zone = self
             .store
             .zones()
@@ -247,29 +270,42 @@ impl Desk<'_> {
                          from abuse_case
                         where domain = ? and zone_id = ? and verdict = ? and level = ?
                               and peak_level = ? and state = ?";
-            let id = match db.first_value::<i64>(sql, words)? {
+            match db.first_value::<i64>(sql, words)? {
                 Some(id) => {
                     write_numbers(db, id, case)?;
-                    id
+                    Ok(id)
                 }
-                None => write_whole(db, zone.id, case)?,
-            };
+                None => write_whole(db, zone.id, case),
+            }
+        })
+    }
+
+    /// Appends lines to a case's log, written at one time by one actor.
+    pub fn append_case_events(
+        &self,
+        id: i64,
+        events: &[CaseEvent],
+        actor: &str,
+        written_at: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.store.run(|db| {
             let sql = format!(
-                "insert into case_event (case_id, at, actor, from_state, to_state, note, uid)
-                               values (?, ?, ?, ?, ?, ?, {RANDOM_DIGITS})"
+                "insert into case_event (case_id, at, written_at, actor, from_state, to_state, note, uid)
+                 values (?, ?, ?, ?, ?, ?, ?, {RANDOM_DIGITS})"
             );
             let mut append = db.prepare(&sql)?;
             for event in events {
                 append.execute(params![
                     id,
                     event.at,
+                    written_at,
                     actor,
                     event.from.map(CaseState::word),
                     event.to.word(),
                     event.note
                 ])?;
             }
-            Ok(id)
+            Ok(())
         })
     }
 
@@ -342,7 +378,7 @@ impl Desk<'_> {
         })
     }
 
-    /// Appends a line to a case's log.
+    /// Appends a line to a case's log about what happens as it is written, and leaves the state as it is.
     pub fn append_case_event(
         &self,
         id: i64,
@@ -351,15 +387,13 @@ impl Desk<'_> {
         actor: &str,
         note: &str,
     ) -> Result<(), StoreError> {
-        self.store
-            .run(|db| {
-                let sql = format!(
-                    "insert into case_event (case_id, at, actor, from_state, to_state, note, uid)
-                     values (?1, ?2, ?3, ?4, ?4, ?5, {RANDOM_DIGITS})"
-                );
-                db.execute(&sql, params![id, at, actor, state.word(), note])
-            })
-            .map(|_| ())
+        let event = CaseEvent {
+            at,
+            from: Some(state),
+            to: state,
+            note: note.to_owned(),
+        };
+        self.append_case_events(id, &[event], actor, at)
     }
 
     /// Returns the cases of a campaign, in the order of their numbers.
@@ -424,14 +458,6 @@ impl Desk<'_> {
         self.case_rows("c.digest_due = ? order by c.id", 1)
     }
 
-    /// Returns the cases whose log has a line after a time, in the order of their numbers.
-    pub fn cases_moved_since(&self, since: Timestamp) -> Result<Vec<CaseRow>, StoreError> {
-        self.case_rows(
-            "c.id in (select case_id from case_event where at > ?) order by c.id",
-            since.unix(),
-        )
-    }
-
     /// Takes a question about a case's domain: returns whether it may be asked now, and if so notes that it
     /// is, and when the next may be. There are `times` in all. A question that is due after `next_at` was planned by
     /// a clock that was ahead, and is due.
@@ -459,33 +485,29 @@ impl Desk<'_> {
     /// Returns a case's log, oldest first.
     pub fn case_events(&self, id: i64) -> Result<Vec<CaseEventRow>, StoreError> {
         let rows = self.store.run(|db| {
-            let sql = "select at, actor, from_state, to_state, note, uid
+            let sql = "select at, written_at, actor, from_state, to_state, note, uid
                          from case_event where case_id = ? order by id";
-            db.query(sql, [id], |row| {
-                let texts: (String, Option<String>, String, String, String) = (
-                    row.get("actor")?,
-                    row.get("from_state")?,
-                    row.get("to_state")?,
-                    row.get("note")?,
-                    row.get("uid")?,
-                );
-                Ok((row.get::<i64>("at")?, texts))
-            })
+            db.query(sql, [id], RawLine::read)
         })?;
+        rows.into_iter().map(|raw| self.finish_line(raw)).collect()
+    }
+
+    /// Turns the words of a line into values.
+    pub(super) fn finish_line(&self, raw: RawLine) -> Result<CaseEventRow, StoreError> {
         let state = |word: &str| {
             CaseState::parse(word).ok_or_else(|| self.store.damaged(format!("case state {word:?}")))
         };
-        let read = |(at, texts): (i64, (String, Option<String>, String, String, String))| {
-            let (actor, from, to, note, uid) = texts;
-            let event = CaseEvent {
-                at: Timestamp::from_unix(at),
-                from: from.as_deref().map(state).transpose()?,
-                to: state(&to)?,
-                note,
-            };
-            Ok(CaseEventRow { uid, actor, event })
-        };
-        rows.into_iter().map(read).collect()
+        Ok(CaseEventRow {
+            uid: raw.uid,
+            written_at: raw.written_at.map(Timestamp::from_unix),
+            actor: raw.actor,
+            event: CaseEvent {
+                at: Timestamp::from_unix(raw.at),
+                from: raw.from.as_deref().map(state).transpose()?,
+                to: state(&raw.to)?,
+                note: raw.note,
+            },
+        })
     }
 
     /// Returns the one case that a condition names.
@@ -861,7 +883,7 @@ mod tests {
             ..told.clone()
         };
         for case in [&first, &looked_at_again, &worse, &told, &over, &first] {
-            let id = store.desk().save_case(case, &[], "anna").expect("saved");
+            let id = store.desk().save_case(case).expect("saved");
             assert_eq!(id, 1);
             let found = store.desk().find_case(&case.domain).expect("read");
             assert_eq!(found.map(|row| row.case).as_ref(), Some(case));

@@ -1,9 +1,9 @@
 //! What the desk did in a span of time, for statistics; and the removal of what is old.
 
-use crate::case::{CaseEvent, CaseState, DismissReason};
+use crate::case::DismissReason;
 use crate::dns::Name;
 use crate::store::desk::Desk;
-use crate::store::desk::cases::CaseEventRow;
+use crate::store::desk::cases::{CaseEventRow, RawLine};
 use crate::store::desk::outbox::MailKind;
 use crate::store::door::{Fault, params};
 use crate::store::error::StoreError;
@@ -20,8 +20,8 @@ pub struct DeskEvent {
     pub zone: Name,
     /// When the case was first told of.
     pub reported_at: Option<Timestamp>,
-    /// When fluxwatch last opened it before this line: at first, or again for new changes. That a person reopened it
-    /// does not count: it was not over.
+    /// When fluxwatch last opened it before this line: at first, or again for new changes; the time of writing, since
+    /// nobody knew of it before. That a person reopened it does not count: it was not over.
     pub opened_at: Timestamp,
     /// Whether nobody took a step with it between then and this line.
     pub is_first_step: bool,
@@ -62,14 +62,14 @@ pub struct Purged {
 const OLD_MAILS: &str =
     "(case_id is null and state in ('sent', 'dead', 'dropped') and queued_at < ?1
                           and id < (select max(id) from message))";
-/// The cases that are over, and whose last line is older than a time. The newest case and the one with the
+/// The cases that are over, and whose last line was written before a time. The newest case and the one with the
 /// newest line stay: their numbers would be given again.
 const OLD_CASES: &str = "select c.id
                            from abuse_case c
                           where c.state in ('dismissed', 'mitigated', 'closed')
                                 and not exists (select 1
                                                   from case_event e
-                                                 where e.case_id = c.id and e.at >= ?1)
+                                                 where e.case_id = c.id and coalesce(e.written_at, e.at) >= ?1)
                                 and not exists (select 1
                                                   from message m
                                                  where m.case_id = c.id
@@ -88,10 +88,11 @@ impl Desk<'_> {
         from: Timestamp,
         to: Timestamp,
     ) -> Result<Vec<DeskEvent>, StoreError> {
-        type Raw = ([String; 6], Option<String>, [i64; 3], Option<i64>, bool);
+        type Raw = ([String; 2], RawLine, i64, Option<i64>, Option<i64>, bool);
         let rows: Vec<Raw> = self.store.run(|db| {
             let sql = "select c.domain, z.name, e.actor, e.to_state, e.note, e.from_state,
-                              e.case_id, e.at as event_at, o.at as opened_at,
+                              e.case_id, e.at, e.written_at,
+                              coalesce(o.written_at, o.at) as opened_at,
                               (select min(m.queued_at)
                                  from message m where m.case_id = e.case_id and m.kind = 'report') as reported_at,
                               not exists (select 1
@@ -115,39 +116,28 @@ impl Desk<'_> {
                         where e.at >= ? and e.at < ?
                         order by e.at, e.id";
             db.query(sql, params![from, to], |row| {
-                let at: i64 = row.get("event_at")?;
                 Ok((
-                    [row.get("domain")?, row.get("name")?, row.get("actor")?, row.get("to_state")?, row.get("note")?, row.get("uid")?],
-                    row.get("from_state")?,
-                    [row.get("case_id")?, at, row.get::<Option<i64>>("opened_at")?.unwrap_or(at)],
+                    [row.get("domain")?, row.get("name")?],
+                    RawLine::read(row)?,
+                    row.get("case_id")?,
+                    row.get("opened_at")?,
                     row.get("reported_at")?,
                     row.get("is_first")?,
                 ))
             })
         })?;
-        let state = |word: &str| {
-            CaseState::parse(word).ok_or_else(|| self.store.damaged(format!("case state {word:?}")))
-        };
-        let read = |(texts, from, [case_id, at, opened_at], reported_at, is_first_step): Raw| {
-            let [domain, zone, actor, to, note, uid] = texts;
+        let read = |(names, line, case_id, opened_at, reported_at, is_first_step): Raw| {
+            let [domain, zone] = names;
+            let line = self.finish_line(line)?;
             Ok(DeskEvent {
                 case_id,
                 domain: self.store.read_name(&domain)?,
                 zone: self.store.read_name(&zone)?,
                 reported_at: reported_at.map(Timestamp::from_unix),
-                opened_at: Timestamp::from_unix(opened_at),
+                opened_at: opened_at.map_or(line.event.at, Timestamp::from_unix),
                 is_first_step,
-                dismissed_as: DismissReason::of_note(&note),
-                line: CaseEventRow {
-                    uid,
-                    actor,
-                    event: CaseEvent {
-                        at: Timestamp::from_unix(at),
-                        from: from.as_deref().map(state).transpose()?,
-                        to: state(&to)?,
-                        note,
-                    },
-                },
+                dismissed_as: DismissReason::of_note(&line.event.note),
+                line,
             })
         };
         rows.into_iter().map(read).collect()
@@ -225,37 +215,14 @@ impl Desk<'_> {
         limit: usize,
     ) -> Result<Vec<(i64, i64, CaseEventRow)>, StoreError> {
         let rows = self.store.run(|db| {
-            let sql = "select id, case_id, at, actor, from_state, to_state, note, uid
+            let sql = "select id, case_id, at, written_at, actor, from_state, to_state, note, uid
                          from case_event where id > ? order by id limit ?";
             db.query(sql, [after, limit as i64], |row| {
-                let texts: (String, Option<String>, String, String, String) = (
-                    row.get("actor")?,
-                    row.get("from_state")?,
-                    row.get("to_state")?,
-                    row.get("note")?,
-                    row.get("uid")?,
-                );
-                Ok((
-                    row.get("id")?,
-                    row.get("case_id")?,
-                    row.get::<i64>("at")?,
-                    texts,
-                ))
+                Ok((row.get("id")?, row.get("case_id")?, RawLine::read(row)?))
             })
         })?;
-        let state = |word: &str| {
-            CaseState::parse(word).ok_or_else(|| self.store.damaged(format!("case state {word:?}")))
-        };
         rows.into_iter()
-            .map(|(id, case_id, at, (actor, from, to, note, uid))| {
-                let event = CaseEvent {
-                    at: Timestamp::from_unix(at),
-                    from: from.as_deref().map(state).transpose()?,
-                    to: state(&to)?,
-                    note,
-                };
-                Ok((id, case_id, CaseEventRow { uid, actor, event }))
-            })
+            .map(|(id, case_id, line)| Ok((id, case_id, self.finish_line(line)?)))
             .collect()
     }
 

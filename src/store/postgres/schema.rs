@@ -11,10 +11,13 @@ const TABLES: &str = include_str!("schema.sql");
 const MADE: i32 = 13;
 
 /// What a migration after [`MADE`] changes, in order.
-const MIGRATIONS: [&str; 1] = [
+const MIGRATIONS: [&str; 2] = [
     // 14: by when a case with a change that was left unjudged is judged.
     "alter table abuse_case add column due_at bigint;
      create index case_left on abuse_case (due_at) where due_at is not null",
+    // 15: when a line of a case's log was written. No release made a database of before.
+    "alter table case_event add column written_at bigint;
+     update case_event set written_at = at where actor <> 'fluxwatch'",
 ];
 
 /// How the tables lie, beside what they say: what [`TABLES`] has from the start, and older databases get, in order. Not a

@@ -15,7 +15,7 @@ use crate::store::trees::{LAST_REVERSE_INDEX, REVERSE_INDEXES};
 use crate::store::value::Fault;
 
 /// The migrations, in order; the database's `user_version` is how many have run.
-const MIGRATIONS: [Migration; 14] = [
+const MIGRATIONS: [Migration; 15] = [
     Migration::sql(include_str!("migrations/0001_history.sql")),
     Migration::sql(include_str!("migrations/0002_arrivals.sql")),
     Migration {
@@ -39,6 +39,7 @@ const MIGRATIONS: [Migration; 14] = [
     Migration::sql(include_str!("migrations/0012_console.sql")),
     Migration::sql(include_str!("migrations/0013_audit.sql")),
     Migration::sql(include_str!("migrations/0014_due.sql")),
+    Migration::sql(include_str!("migrations/0015_written.sql")),
 ];
 
 /// A step from one schema to the next.
@@ -362,6 +363,30 @@ mod tests {
         let rows = store.desk().messages(false).expect("readable");
         let standings: Vec<_> = rows.iter().map(|row| row.standing()).collect();
         assert_eq!(standings, ["bounced", "sent"]);
+    }
+
+    #[test]
+    fn lines_of_schema_1_say_when_they_were_written_where_that_is_known() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("f.db");
+        database_of_schema_1(&path);
+        let connection = Connection::open(&path).expect("opened");
+        for (id, actor, note) in [
+            (1001, "fluxwatch", "opened: ns-flux, level review"),
+            (1002, "fluxwatch", "report queued to a@abuse.test"),
+            (1003, "ada", "opened: by hand"),
+        ] {
+            let sql = "insert into case_event (id, case_id, at, actor, to_state, note)
+                       select ?1, min(id), 1790000000, ?2, 'open', ?3 from abuse_case";
+            let written = connection.execute(sql, params![id, actor, note]);
+            written.expect("written");
+        }
+        drop(connection);
+        let store = Store::open(&path, LOOKING).expect("migrated");
+        let events = store.desk().case_events_after(1000, 9).expect("readable");
+        let written: Vec<_> = events.iter().map(|(.., it)| it.written_at).collect();
+        let at = Some(Timestamp::from_unix(1_790_000_000));
+        assert_eq!(written, [None, at, at]);
     }
 
     #[test]

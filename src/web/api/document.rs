@@ -304,7 +304,7 @@ fn schemas() -> Value {
         "Case": object(case),
         "WholeCase": object(whole),
         "CasePage": object(page),
-        "LogLine": object(json!({"at": time(), "as_of": {"type": "boolean"}, "who": text(), "from": maybe(), "to": text(), "note": text()})),
+        "LogLine": object(json!({"at": time(), "written_at": or_null(time()), "who": text(), "from": maybe(), "to": text(), "note": text()})),
         "Step": {"type": "object", "required": ["step"], "additionalProperties": false, "properties": {
             "step": {"type": "string", "enum": ["ack", "note", "reopen", "close", "assign", "dismiss"]}, "note": maybe(),
             "reason": maybe(), "to": maybe(), "mitigated": {"type": "boolean"}}},

@@ -10,7 +10,7 @@ use crate::desk::DeskError;
 use crate::desk::filter::find_case;
 use crate::desk::step::{ending_words, mark_of};
 use crate::detector::{Finding, Level, Verdict};
-use crate::listing::log_time;
+use crate::listing::log_times;
 use crate::pipeline::Pipeline;
 use crate::report::{case_reference, section};
 use crate::store::{CaseRow, NoticeState};
@@ -225,7 +225,8 @@ fn log(desk: &Pipeline, row: &CaseRow) -> Result<Value, DeskError> {
     let count = events.len();
     let lines = events.into_iter().rev().take(LOG_MAX).map(|line| {
         let from = line.event.from.map(|it| it.word()).filter(|it| *it != line.event.to.word());
-        json!({"at": log_time(&line), "who": line.actor, "from": from, "to": line.event.to.word(), "note": line.event.note})
+        let [written, as_of] = log_times(line.written_at, line.event.at);
+        json!({"written": written, "as_of": as_of, "who": line.actor, "from": from, "to": line.event.to.word(), "note": line.event.note})
     });
     Ok(json!({"lines": lines.collect::<Vec<_>>(), "count": count}))
 }
