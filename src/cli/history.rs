@@ -487,7 +487,7 @@ fn change_cells(change: &ChangeRow) -> Vec<String> {
     let removed = change.removed.iter().map(|rdata| format!("- {rdata}"));
     let added = change.added.iter().map(|rdata| format!("+ {rdata}"));
     let bulk = match (change.drift, change.bulk) {
-        (true, _) => Some("(drift: an earlier version lost it on its way)".to_owned()),
+        (true, _) => Some("(drift: found when the zone was compared whole)".to_owned()),
         (false, true) => Some("(mass change)".to_owned()),
         (false, false) => None,
     };

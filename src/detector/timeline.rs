@@ -18,7 +18,7 @@ pub struct Moment {
     pub serial: Option<Serial>,
     /// Whether so much of the zone changed that nobody is accused.
     pub bulk: bool,
-    /// Whether it is no change of the zone: an earlier version lost it on its way.
+    /// Whether it is no change of the zone: found when the whole zone differed from the state to which its steps had led.
     pub drift: bool,
     /// How many names made the same name-server move in it; 0 if fewer than two.
     pub shared_count: u32,

@@ -96,7 +96,7 @@ impl<'a> CatalogReader<'a> {
                     "{zone} is listed as {other} and as {label}"
                 )));
             }
-            // RFC 9432 §4.3.1 and §4.3.2: a property with two values is none.
+            // RFC 9432 §4.3.1: two owners are none. §4.3.2 lets a consumer choose what two groups are: here none too.
             let one_group = (draft.groups.len() == 1).then(|| draft.groups.into_iter().next());
             let one_owner = (draft.owners.len() == 1).then(|| draft.owners.into_iter().next());
             let member = CatalogMember {

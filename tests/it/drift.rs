@@ -305,32 +305,56 @@ fn zone_that_moves_before_it_is_compared_and_has_no_steps_is_compared_later() {
     assert_eq!(changes(&bench, "d1.example"), Vec::<Value>::new());
 }
 
-#[test]
-fn primary_whose_steps_never_fit_is_soon_read_whole_and_its_changes_count_again() {
+/// Follows a primary that rotates a name server, up to serial 10, and whose steps to the serials of
+/// `that_fit` alone fit. Returns which of the changes are drift.
+fn drifts_where_steps_fit(that_fit: &'static [u32]) -> Vec<bool> {
     let serial = Arc::new(AtomicUsize::new(1));
     let seen = Arc::clone(&serial);
     let address = crate::support::scripted::primary_with(
         move || seen.load(Ordering::SeqCst) as u32,
         |asked, serial| match asked.rtype {
             IXFR => {
-                let gone = ns("d0", "ns1.nobody.test");
-                asked.send(&[soa(serial), soa(serial - 1), gone, soa(serial), soa(serial)]);
+                let host = |serial: u32| ns("d0", &format!("ns{serial}.test"));
+                let gone = match that_fit.contains(&serial) {
+                    true => host(serial - 1),
+                    false => ns("d0", "ns1.nobody.test"),
+                };
+                let (new, old) = (soa(serial), soa(serial - 1));
+                asked.send(&[new.clone(), old, gone, new.clone(), host(serial), new]);
             }
             _ => asked.send(&zone_of(serial, &format!("ns{serial}.test"))),
         },
     );
     let bench = Bench::new(&source("example.", &[address], false));
     let clock = Arc::new(SetClock::new(at(START)));
-    for next in 1..=6 {
+    for next in 1..=10 {
         serial.store(next, Ordering::SeqCst);
         clock.set(at(START) + Span::hours(next as i64));
         poll(&bench.pipeline(clock.clone()));
     }
-    let drifts: Vec<bool> = changes(&bench, "d0.example")
-        .iter()
-        .map(|change| change["drift"] == true)
-        .collect();
-    assert_eq!(drifts, [true, true, true, false, false]);
+    let all = changes(&bench, "d0.example");
+    let is_drift = |change: &Value| change["drift"] == true;
+    all.iter().map(is_drift).collect()
+}
+
+#[test]
+fn steps_that_do_not_fit_a_zone_that_came_whole_are_wrong_and_its_changes_count() {
+    assert_eq!(drifts_where_steps_fit(&[]), [false; 9]);
+}
+
+#[test]
+fn change_whose_steps_do_not_fit_a_state_of_steps_is_drift_and_the_next_counts() {
+    let drifts = drifts_where_steps_fit(&[2, 4, 5]);
+    assert_eq!(&drifts[..6], [false, true, false, false, true, false]);
+    assert_eq!(&drifts[6..], [false; 3]);
+}
+
+#[test]
+fn zone_that_drifted_three_times_is_read_whole_and_its_changes_count_again() {
+    // Each step that fits is followed by one that does not.
+    let drifts = drifts_where_steps_fit(&[2, 4, 6, 8, 10]);
+    assert_eq!(&drifts[..6], [false, true, false, true, false, true]);
+    assert_eq!(&drifts[6..], [false; 3], "whole from here on");
 }
 
 #[test]

@@ -623,15 +623,20 @@ impl TransferJob {
         })
     }
 
-    /// Returns whether the difference between the state and a whole zone of this serial is drift: steps led to a
-    /// state that is said to be of the same version, or were made from another one. A state that came whole did
-    /// not drift: the primary changed its zone.
+    /// Returns whether the difference between the state and a whole zone of this serial is drift: steps led to the
+    /// state, and it is said to be of the same version, or the next steps do not fit it. A state that came whole did
+    /// not drift: the primary changed its zone. If steps do not fit that, they are wrong, and not the state; NSD as a
+    /// secondary sends such steps (findings/nsd-joins-steps-wrongly.sh).
     ///
-    /// Of steps that do not fit it is not known which differences are new; none of them accuses.
+    /// Of steps that do not fit a state to which steps led it is not known which differences are new; none of them
+    /// accuses.
     fn is_drift(&self, serial: Option<Serial>) -> bool {
         let zone = &self.zone;
-        let is_of_steps = self.is_sound && zone.is_stepped && serial == zone.serial;
-        zone.newest_is_whole && zone.serial.is_some() && (self.misfits || is_of_steps)
+        let led_here = self.is_sound && serial == zone.serial;
+        zone.newest_is_whole
+            && zone.serial.is_some()
+            && zone.is_stepped
+            && (self.misfits || led_here)
     }
 
     /// Logs how the state differed from the whole zone of a primary, if that is drift or came under the same serial.

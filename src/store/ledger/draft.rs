@@ -46,7 +46,8 @@ pub struct VersionDraft {
     /// More of a version that is there already, because it arrived in parts or a second time: the one
     /// that was seen at this very time.
     pub joins: Option<i64>,
-    /// Whether what it changes is no change of the zone: a version before it lost it on its way.
+    /// Whether what it changes is no change of the zone: it was found when the whole zone differed from the state to which
+    /// its steps had led.
     pub drift: bool,
 }
 

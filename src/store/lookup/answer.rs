@@ -55,7 +55,8 @@ pub struct ChangeRow {
     pub removed: Vec<Rdata>,
     /// Whether so much of the zone changed at once that nobody is accused for it.
     pub bulk: bool,
-    /// Whether it is no change of the zone: a version before it lost it on its way. Nobody is accused.
+    /// Whether it is no change of the zone: it was found when the whole zone differed from the state to which its steps had
+    /// led. Nobody is accused.
     pub drift: bool,
     /// What did not arrive between the version and the one before.
     pub missed: Option<Missed>,

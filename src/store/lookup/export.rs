@@ -60,7 +60,7 @@ pub struct MoveRow<'a> {
     pub source: &'a str,
     /// Whether so much of the zone changed at once that nobody is accused for it.
     pub bulk: bool,
-    /// Whether it is no change of the zone: a version before it lost it on its way.
+    /// Whether it is no change of the zone: it was found when the whole zone differed from the state to which its steps had led.
     pub drift: bool,
 }
 
