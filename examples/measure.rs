@@ -246,7 +246,8 @@ fn change_count(pipeline: &Pipeline) -> Result<u64, Box<dyn Error>> {
         .ok_or("no zone")?;
     let mut sum = 0;
     for (version, _) in pipeline.store().lookup().versions_after(zone.id, 0)? {
-        sum += pipeline.store().lookup().counts(&zone, version)?.len() as u64;
+        let judged = pipeline.store().lookup().version_to_judge(version)?;
+        sum += pipeline.store().lookup().counts(&zone, &judged)?.len() as u64;
     }
     Ok(sum)
 }

@@ -80,6 +80,14 @@ pub(in crate::store) struct KnownVersions {
 /// The times of a zone's first and last version, if it has any.
 pub(in crate::store) type ZoneSpan = (Option<i64>, Option<i64>);
 
+/// The spans of zones, while one state of the database is read.
+#[derive(Debug, Default)]
+pub(in crate::store) struct Spans {
+    pub(in crate::store) by_zone: HashMap<ZoneId, ZoneSpan>,
+    /// The row of the first version of a zone since a time, if there is one.
+    pub(in crate::store) firsts: HashMap<(ZoneId, Timestamp), Option<i64>>,
+}
+
 /// Versions as the ends of intervals, while one state of the database is read: each ends and begins several.
 #[derive(Debug, Default)]
 pub(in crate::store) struct Moments {

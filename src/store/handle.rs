@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::dns::Name;
 use crate::store::caches::{
-    Additions, HostRow, Kept, KnownVersions, Moments, Seen, ZoneSpan, ZonesAt,
+    Additions, HostRow, Kept, KnownVersions, Moments, Seen, Spans, ZonesAt,
 };
 use crate::store::door::{Db, Fault, params};
 use crate::store::error::{StoreError, unusable};
@@ -79,7 +79,7 @@ pub struct Store {
     /// What is kept of owners that change often, from one reading to the next.
     pub(super) kept: RefCell<Kept>,
     /// The times between which zones have versions, likewise.
-    pub(super) spans: RefCell<Option<HashMap<ZoneId, ZoneSpan>>>,
+    pub(super) spans: RefCell<Option<Spans>>,
     /// The rows of owners, likewise.
     pub(super) owner_ids: RefCell<Option<HashMap<ZoneId, HashMap<String, i64>>>>,
     /// Which owners lie at or below a cut, likewise.
@@ -221,7 +221,7 @@ impl Store {
         self.zones_at.replace(Some(ZonesAt::default()));
         self.additions.replace(Some(Additions::default()));
         self.moments.replace(Some(Moments::default()));
-        self.spans.replace(Some(HashMap::new()));
+        self.spans.replace(Some(Spans::default()));
         self.owner_ids.replace(Some(HashMap::new()));
         self.below_cut.replace(Some(HashMap::new()));
         let reading = StoreTx {

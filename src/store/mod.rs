@@ -43,7 +43,7 @@ pub use handle::{Store, StoreOptions, StoreTx};
 pub use keys::{EntityKey, SourceId, SourceKind, View, ZoneId};
 pub use ledger::Ledger;
 pub use ledger::chain::Link;
-pub use ledger::draft::{Committed, Comparison, VersionDraft, VersionKind};
+pub use ledger::draft::{Committed, Comparison, ReadFile, VersionDraft, VersionKind};
 pub use ledger::moves::{BulkKind, BulkMove};
 pub use ledger::passive::Sighting;
 pub use ledger::recorders::registrations::Registration;

@@ -6,7 +6,9 @@ use crate::dns::Serial;
 use crate::pipeline::error::{PipelineError, spool_refusal};
 use crate::pipeline::outcome::StoredSummary;
 use crate::source::{Fetched, SpoolFile};
-use crate::store::{Committed, Comparison, VersionDraft, VersionKind, VersionTx, ZoneState};
+use crate::store::{
+    Committed, Comparison, ReadFile, VersionDraft, VersionKind, VersionTx, ZoneState,
+};
 use crate::time::{Span, Timestamp};
 use crate::zone::{
     Batch, Counts, Intake, IntakeError, Missed, Refusal, Step, is_bulk, judge_transfer,
@@ -53,6 +55,8 @@ pub(in crate::pipeline) struct Arrived<'a> {
     pub observed_at: Timestamp,
     /// Whether its difference to the state is no change of the zone: versions before it lost it on their way.
     pub is_drift: bool,
+    /// By what it is known again, if it is a file.
+    pub file: Option<ReadFile>,
 }
 
 /// How a whole zone that was transferred is read.
@@ -192,7 +196,11 @@ impl Ingest<'_> {
             fetched,
             observed_at,
             is_drift,
+            file,
         } = arrived;
+        if let Some(file) = file {
+            version.came_as_file(file);
+        }
         // A zone that was turned back brings old values back, which is nobody's rotation; unless it is
         // turned back again and again.
         let went_back = matches!((zone.serial, fetched.serial), (Some(before), Some(now)) if before.is_newer_than(now));
@@ -381,11 +389,12 @@ impl Ingest<'_> {
             None => {}
         }
         summary.serial_regressed |= matches!((before.serial, serial), (Some(before), Some(now)) if before.is_newer_than(now));
-        if let Some(state) = self.store.zones().find_zone(&before.apex)? {
-            summary.records = state.kept_count;
-            summary.serial = state.serial;
-            summary.hash = self.store.ledger().newest_hash(state.id)?;
-        }
+        summary.records = committed.record_count;
+        summary.serial = committed.serial;
+        summary.hash = match committed.hash {
+            Some(hash) => Some(hash),
+            None => self.store.ledger().newest_hash(before.id)?,
+        };
         Ok(())
     }
 }

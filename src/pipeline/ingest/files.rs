@@ -14,7 +14,7 @@ use crate::pipeline::ingest::apply::Arrived;
 use crate::pipeline::ingest::marks::FileMarks;
 use crate::pipeline::outcome::{PollOptions, StoredSummary, ZoneOutcome, ZoneReport};
 use crate::source::{FileRead, SpoolFile, ZonefileRules, expand_glob, read_zonefile};
-use crate::store::{FileMark, SourceId, SourceKind, ZoneState};
+use crate::store::{FileMark, SourceId, SourceKind, View, ZoneState};
 use crate::time::{Span, TimePattern, Timestamp, timestamp_of};
 use crate::zone::{Intake, Refusal, judge_size};
 
@@ -149,6 +149,7 @@ impl Ingest<'_> {
         let mut newest_taken = false;
         let mut summary = StoredSummary::default();
         let mut marks = FileMarks::new(self.store, pass.source);
+        marks.read(files.iter().map(|file| file.path.as_path()))?;
         for file in files {
             let known = marks.find(&file.path, &file.mark)?;
             // Read anew for each file: the one before may have moved the newest version.
@@ -169,10 +170,11 @@ impl Ingest<'_> {
                 continue;
             }
             progress(&file.path);
-            match self.take_file(pass, &zone, &file, is_older, &mut summary)? {
-                Ok(()) => {
-                    marks.note(&file.path, &file.mark)?;
-                    self.judge.detect_zone(pass.zone, pass.options)?;
+            match self.take_file(pass, &zone, &file, &mut marks)? {
+                Ok(stored) => {
+                    summary.add(&stored);
+                    self.judge
+                        .judge_versions(pass.zone, View::Zone, pass.options)?;
                     newest_taken = true;
                 }
                 Err(refusal) => {
@@ -228,6 +230,7 @@ impl Ingest<'_> {
                 .zones()
                 .record_zone_attempt(pass.zone, now, refusal)?,
         }
+        self.store.lookup().write_judged()?;
         let event_now = self
             .store
             .zones()
@@ -257,11 +260,9 @@ impl Ingest<'_> {
         pass: &Pass<'_>,
         zone: &ZoneState,
         file: &DatedFile,
-        is_older: bool,
-        summary: &mut StoredSummary,
-    ) -> Result<Result<(), Refusal>, PipelineError> {
-        if is_older {
-            let newest = zone.version_at.expect("older than something");
+        marks: &mut FileMarks<'_>,
+    ) -> Result<Result<StoredSummary, Refusal>, PipelineError> {
+        if let Some(newest) = zone.version_at.filter(|it| file.mark.version_at < *it) {
             return Ok(Err(Refusal::TooOld(format!(
                 "{} is of {}, history holds {newest}",
                 file.path.display(),
@@ -307,9 +308,10 @@ impl Ingest<'_> {
             let what = format!("{} changed while it was read", file.path.display());
             return Ok(Err(Refusal::EndedEarly(what)));
         }
-        if let Err(refusal) = self.judge(pass, zone, &read)? {
+        if let Err(refusal) = self.judge(pass, zone, &read, marks)? {
             return Ok(Err(refusal));
         }
+        let read_file = marks.read_file(zone.id, &file.path, &file.mark, read.ends_with_soa)?;
         let zone = &ZoneState {
             source: pass.source,
             ..zone.clone()
@@ -321,19 +323,13 @@ impl Ingest<'_> {
             // Event time: the time that the file has, however late it is read.
             observed_at: file.mark.version_at,
             is_drift: false,
+            file: Some(read_file),
         };
-        let stored = match self.apply_file(arrived)? {
-            Ok(stored) => stored,
-            Err(refusal) => return Ok(Err(refusal)),
-        };
-        self.store
-            .zones()
-            .save_file_ending(pass.source, zone.id, read.ends_with_soa)?;
-        self.store
-            .zones()
-            .save_event_time(pass.source, file.mark.version_at)?;
-        summary.add(&stored);
-        Ok(Ok(()))
+        let stored = self.apply_file(arrived)?;
+        if stored.is_ok() {
+            marks.was_taken(&file.path, &file.mark, read.ends_with_soa);
+        }
+        Ok(stored)
     }
 
     /// Refuses a file that broke off where the last one of its source ended with the SOA, and holds one that
@@ -343,13 +339,14 @@ impl Ingest<'_> {
         pass: &Pass<'_>,
         zone: &ZoneState,
         read: &FileRead,
+        marks: &mut FileMarks<'_>,
     ) -> Result<Result<(), Refusal>, PipelineError> {
         let accepts = pass.options.accept.contains(pass.zone) || zone.accept_requested;
         // A first version takes nothing away, so that there is nothing to compare its size with.
         if accepts || zone.version_id.is_none() {
             return Ok(Ok(()));
         }
-        if !read.ends_with_soa && self.store.zones().ended_with_soa(pass.source, zone.id)? {
+        if !read.ends_with_soa && marks.ended_with_soa(zone.id)? {
             return Ok(Err(broken_off(pass.zone)));
         }
         Ok(judge_size(

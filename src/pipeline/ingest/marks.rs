@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use crate::store::{FileMark, SourceId, Store, StoreError};
+use crate::store::{FileMark, ReadFile, SourceId, Store, StoreError, ZoneId};
 
 /// What tells two files of one name apart.
 type Shape = (OsString, i64, i64, i64);
@@ -17,6 +17,10 @@ pub(in crate::pipeline) struct FileMarks<'a> {
     source: SourceId,
     /// Real paths by the folders as they are written.
     folders: HashMap<PathBuf, PathBuf>,
+    /// The marks of the files of the pass, by their real paths.
+    known: HashMap<PathBuf, FileMark>,
+    /// Whether the last file ended with its SOA, once that was asked for.
+    ended_with_soa: Option<bool>,
     /// The paths that marks stand under, by what the files were like; read when a file has no mark.
     spellings: Option<HashMap<Shape, Vec<PathBuf>>>,
 }
@@ -28,16 +32,25 @@ impl<'a> FileMarks<'a> {
             store,
             source,
             folders: HashMap::new(),
+            known: HashMap::new(),
+            ended_with_soa: None,
             spellings: None,
         }
+    }
+
+    /// Reads the marks of the files of the pass.
+    pub fn read<'p>(&mut self, paths: impl Iterator<Item = &'p Path>) -> Result<(), StoreError> {
+        let real: Vec<PathBuf> = paths.map(|path| self.real_path(path)).collect();
+        self.known = self.store.zones().file_marks_of(self.source, &real)?;
+        Ok(())
     }
 
     /// Returns the mark of the file at `path`, which is now as `found` says. A mark under another spelling of the
     /// path is moved.
     pub fn find(&mut self, path: &Path, found: &FileMark) -> Result<Option<FileMark>, StoreError> {
         let real = self.real_path(path);
-        if let Some(known) = self.store.zones().file_mark(self.source, &real)? {
-            return Ok(Some(known));
+        if let Some(known) = self.known.get(&real) {
+            return Ok(Some(known.clone()));
         }
         for spelling in self.spelled_otherwise(&real, found)? {
             // Another file that is there too, and was copied with its times, keeps its mark.
@@ -52,10 +65,45 @@ impl<'a> FileMarks<'a> {
         Ok(None)
     }
 
-    /// Notes what a file was like when it was read.
+    /// Notes what a file was like when it was refused.
     pub fn note(&mut self, path: &Path, mark: &FileMark) -> Result<(), StoreError> {
         let real = self.real_path(path);
-        self.store.zones().set_file_mark(self.source, &real, mark)
+        self.store.zones().set_file_mark(self.source, &real, mark)?;
+        self.known.insert(real, mark.clone());
+        Ok(())
+    }
+
+    /// Returns by what a file is known again, to be noted with its version.
+    pub fn read_file(
+        &mut self,
+        zone: ZoneId,
+        path: &Path,
+        mark: &FileMark,
+        ends_with_soa: bool,
+    ) -> Result<ReadFile, StoreError> {
+        let is_new = self.ended_with_soa(zone)? != ends_with_soa;
+        Ok(ReadFile {
+            path: self.real_path(path),
+            mark: mark.clone(),
+            new_ending: is_new.then_some(ends_with_soa),
+        })
+    }
+
+    /// Learns that a file was noted with its version.
+    pub fn was_taken(&mut self, path: &Path, mark: &FileMark, ends_with_soa: bool) {
+        let real = self.real_path(path);
+        self.known.insert(real, mark.clone());
+        self.ended_with_soa = Some(ends_with_soa);
+    }
+
+    /// Returns whether the last file that the source brought of the zone ended with its SOA.
+    pub fn ended_with_soa(&mut self, zone: ZoneId) -> Result<bool, StoreError> {
+        if let Some(known) = self.ended_with_soa {
+            return Ok(known);
+        }
+        let ended = self.store.zones().ended_with_soa(self.source, zone)?;
+        self.ended_with_soa = Some(ended);
+        Ok(ended)
     }
 
     /// Returns the paths of marks of files of the same name, time and size.

@@ -270,11 +270,7 @@ impl Ingest<'_> {
         summary.baseline = zone.version_id.is_none();
         summary.versions = u64::from(committed.version_id.is_some());
         summary.changed_names = committed.changed_name_count;
-        summary.records = self
-            .store
-            .zones()
-            .find_view(&zone.apex, zone.view)?
-            .map_or(0, |zone| zone.kept_count);
+        summary.records = committed.record_count;
         Ok(Ok(summary))
     }
 

@@ -469,6 +469,7 @@ impl Ingest<'_> {
                     fetched: &fetched,
                     observed_at,
                     is_drift: job.is_drift(fetched.serial),
+                    file: None,
                 };
                 self.apply_zone(arrived, reading)?
             }

@@ -93,6 +93,11 @@ impl Judge<'_> {
         options: &PollOptions,
     ) -> Result<(), PipelineError> {
         let before = version_at - Span::seconds(1);
+        let (desk, judged_by) = (self.store.desk(), before - REEVALUATE_AFTER);
+        // Asked with every version, and mostly there is none.
+        if !desk.is_any_to_judge(apex, before, judged_by)? {
+            return Ok(());
+        }
         self.judge_left(Some(apex), |_| true, before, options)?;
         self.reevaluate_due(Some(apex), |_| true, before, options)
     }

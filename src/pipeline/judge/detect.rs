@@ -259,9 +259,7 @@ impl Judge<'_> {
         }
         let tx = self.store.begin_batch()?;
         self.move_cases(judged, options)?;
-        for moved in &glue {
-            self.store.ledger().note_bulk_move(zone.id, moved)?;
-        }
+        self.store.ledger().note_bulk_moves(zone.id, glue)?;
         self.store.lookup().set_detected(zone.id, version_id)?;
         Ok(tx.commit()?)
     }
@@ -493,14 +491,15 @@ impl Judge<'_> {
         let (mut domains, mut glue) = (Touched::new(), Vec::new());
         // Those that came later do not count, whenever this one is judged.
         let since = at - Span::days(7);
-        if self.store.lookup().is_bulk_version(version_id)?
+        let version = self.store.lookup().version_to_judge(version_id)?;
+        if version.is_bulk
             && self.store.lookup().bulk_count(zone.id, since, at)? <= BULK_7D_MAX as u32
         {
             return Ok((domains, glue));
         }
         let mut hosts = BTreeSet::new();
         let lookup = self.store.lookup();
-        let changes = lookup.counts(zone, version_id)?;
+        let changes = lookup.counts(zone, &version)?;
         let others = changes.iter().filter(|it| it.addresses || it.others);
         let others: Vec<&Name> = others.map(|change| &change.key.owner).collect();
         let below_cut = lookup.at_or_below_cut(zone.id, &zone.apex, &others)?;

@@ -237,6 +237,30 @@ impl Desk<'_> {
         rows.into_iter().map(|raw| self.finish_case(raw)).collect()
     }
 
+    /// Returns whether there is a case of a zone that [`Desk::cases_due`] returns by a time, or [`Desk::cases_to_judge`] by
+    /// another.
+    pub fn is_any_to_judge(
+        &self,
+        apex: &Name,
+        due_by: Timestamp,
+        judged_by: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let sql = format!(
+            "select exists (select 1
+                              from abuse_case c {by_due} {IN_ORDER} zone z on z.id = c.zone_id
+                             where c.due_at <= ?1 and c.state in ('open', 'acknowledged', 'dismissed')
+                                   and z.name = ?3)
+                    or exists (select 1
+                                 from abuse_case c {by_judged} {IN_ORDER} zone z on z.id = c.zone_id
+                                where c.state in ('open', 'acknowledged') and c.evaluated_at <= ?2
+                                      and z.name = ?3)",
+            by_due = by_index("case_left"),
+            by_judged = by_index("case_due")
+        );
+        let asked = params![due_by, judged_by, apex.to_string()];
+        self.store.run(|db| db.value(&sql, asked))
+    }
+
     /// Notes by when a case with a change that was left unjudged is due; never earlier than was noted.
     pub fn set_due(&self, id: i64, due_at: Timestamp) -> Result<(), StoreError> {
         self.store.run(|db| {

@@ -27,6 +27,17 @@ pub struct Link {
     pub hash: Hash,
 }
 
+/// A link that is yet to be hashed.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::store) struct NewLink {
+    /// What it says besides its root.
+    pub head: ChainHead,
+    /// As [`Link::version_id`].
+    pub version_id: i64,
+    /// As [`Link::root`].
+    pub root: Hash,
+}
+
 /// A version, as far as its root needs it.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::store) struct VersionKey {
@@ -236,23 +247,30 @@ impl Ledger<'_> {
         })
     }
 
-    /// Appends a link to a zone's chain.
+    /// Appends a link to a zone's chain, whose newest hash may be known. Returns the new one.
     pub(in crate::store) fn append_link(
         &self,
         zone: ZoneId,
         apex: &Name,
-        head: ChainHead,
-        version_id: i64,
-        root: Hash,
-    ) -> Result<(), StoreError> {
-        let before = self.newest_hash(zone)?.unwrap_or_default();
+        link: &NewLink,
+        before: Option<Hash>,
+    ) -> Result<Hash, StoreError> {
+        let NewLink {
+            head,
+            version_id,
+            root,
+        } = *link;
+        let before = match before {
+            Some(before) => before,
+            None => self.newest_hash(zone)?.unwrap_or_default(),
+        };
         let hash = chain_hash(before, apex, head, root);
         let kind = if head.is_start { "start" } else { "version" };
         self.store.run(|db| {
             let sql = "insert into chain (zone_id, kind, version_id, at, root, hash)
                        values (?, ?, ?, ?, ?, ?)";
             db.execute(sql, params![zone, kind, version_id, head.at, root, hash])
-                .map(|_| ())
+                .map(|_| hash)
         })
     }
 
@@ -513,20 +531,25 @@ impl Ledger<'_> {
         })
     }
 
-    /// Appends a start to a zone's chain.
+    /// Appends a start to a zone's chain. Returns the new hash.
     pub(in crate::store) fn append_start(
         &self,
         zone: ZoneId,
         apex: &Name,
         at: Timestamp,
-        (root, newest_id): (Hash, i64),
-    ) -> Result<(), StoreError> {
+        (root, version_id): (Hash, i64),
+    ) -> Result<Hash, StoreError> {
         let head = ChainHead {
             is_start: true,
             at,
             serial: None,
         };
-        self.append_link(zone, apex, head, newest_id, root)
+        let link = NewLink {
+            head,
+            version_id,
+            root,
+        };
+        self.append_link(zone, apex, &link, None)
     }
 
     /// Begins the chains of zones that were there before there were any.

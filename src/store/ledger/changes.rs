@@ -112,6 +112,15 @@ impl Ledger<'_> {
                 [version_id],
             )
         })?;
+        self.unpack_changes(version_id, octets)
+    }
+
+    /// Returns the owners that a version lists, of its octets.
+    pub(in crate::store) fn unpack_changes(
+        &self,
+        version_id: i64,
+        octets: Option<Vec<u8>>,
+    ) -> Result<Vec<(i64, ChangeCounts)>, StoreError> {
         unpack(&octets.unwrap_or_default()).ok_or_else(|| {
             self.store
                 .damaged(format!("changes of version {version_id}"))

@@ -1,9 +1,12 @@
 //! What a version is written from, and what is told when it is.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use crate::dns::Serial;
+use crate::evidence::Hash;
 use crate::store::keys::SourceId;
+use crate::store::zones::feeds::FileMark;
 use crate::time::Timestamp;
 use crate::zone::{Missed, Slot};
 
@@ -64,6 +67,12 @@ pub struct Committed {
     pub missed: Option<Missed>,
     /// Whether an owner has from now on what cannot stand beside a CNAME (RFC 1034 §3.6.2).
     pub breaks_cname: bool,
+    /// Records in the zone now.
+    pub record_count: u64,
+    /// The zone's serial now.
+    pub serial: Option<Serial>,
+    /// The newest hash of the zone's chain; `None` if nothing was appended to it.
+    pub hash: Option<Hash>,
     /// New digests: hash, and the slot or `None` for an owner that is gone.
     pub digests: Vec<(u64, Option<Slot>)>,
 }
@@ -75,4 +84,15 @@ pub struct Comparison {
     pub at: Timestamp,
     /// Who gave it.
     pub primary: SocketAddr,
+}
+
+/// A zone file that was read, and by what it is known again.
+#[derive(Debug, Clone)]
+pub struct ReadFile {
+    /// Its path.
+    pub path: PathBuf,
+    /// What it was like.
+    pub mark: FileMark,
+    /// Whether it ended with its SOA, if that is not what is noted of the file before.
+    pub new_ending: Option<bool>,
 }

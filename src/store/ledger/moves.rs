@@ -1,7 +1,7 @@
 //! Moves that many names made at once.
 
 use crate::dns::Name;
-use crate::store::door::params;
+use crate::store::door::{IntoValue, Table, ValueRef};
 use crate::store::error::StoreError;
 use crate::store::keys::ZoneId;
 use crate::store::ledger::Ledger;
@@ -59,32 +59,63 @@ pub struct BulkMove {
     pub names: String,
 }
 
+/// Rows of moves. A later part of the same version adds to one.
+const BULK_MOVES: Table = Table {
+    name: "bulk_move",
+    columns: &[
+        "version_id",
+        "zone_id",
+        "at",
+        "kind",
+        "name_count",
+        "before",
+        "after",
+        "names",
+    ],
+    on_conflict: "on conflict (version_id, kind, before, after)
+                    do update set name_count = case when excluded.name_count > bulk_move.name_count
+                                                    then excluded.name_count
+                                                    else bulk_move.name_count end",
+};
+
 impl Ledger<'_> {
-    /// Keeps a mass move, once; a later part of the same version adds to it.
-    pub fn note_bulk_move(&self, zone: ZoneId, moved: &BulkMove) -> Result<(), StoreError> {
-        self.store
-            .run(|db| {
-                let sql =
-                    "insert into bulk_move (version_id, zone_id, at, kind, name_count, before,
-                                            after, names) values (?, ?, ?, ?, ?, ?, ?, ?)
-                     on conflict (version_id, kind, before, after)
-                       do update set name_count = case when excluded.name_count > bulk_move.name_count
-                                                       then excluded.name_count
-                                                       else bulk_move.name_count end";
-                db.execute(
-                    sql,
-                    params![
-                        moved.version_id,
-                        zone,
-                        moved.at,
-                        moved.kind.word(),
-                        moved.name_count,
-                        moved.before,
-                        moved.after,
-                        moved.names
-                    ],
-                )
+    /// Keeps mass moves of a version, each once, in the order of what moved.
+    pub fn note_bulk_moves(
+        &self,
+        zone: ZoneId,
+        mut moves: Vec<BulkMove>,
+    ) -> Result<(), StoreError> {
+        moves.sort_by(|one, other| {
+            let of = |it: &BulkMove| (it.kind.word(), it.name_count);
+            let ((kind, count), (other_kind, other_count)) = (of(one), of(other));
+            (&one.before, &one.after, kind, other_count, &one.names).cmp(&(
+                &other.before,
+                &other.after,
+                other_kind,
+                count,
+                &other.names,
+            ))
+        });
+        // Moves that are not the same may read alike, where name servers are named after the owner: that of most names
+        // stands for all.
+        moves.dedup_by(|one, before| {
+            (one.kind, &one.before, &one.after) == (before.kind, &before.before, &before.after)
+        });
+        let values: Vec<ValueRef<'_>> = moves
+            .iter()
+            .flat_map(|moved| {
+                [
+                    moved.version_id.to_value(),
+                    zone.to_value(),
+                    moved.at.to_value(),
+                    moved.kind.word().to_value(),
+                    moved.name_count.to_value(),
+                    moved.before.to_value(),
+                    moved.after.to_value(),
+                    moved.names.to_value(),
+                ]
             })
-            .map(|_| ())
+            .collect();
+        self.store.run(|db| db.insert_rows(&BULK_MOVES, &values))
     }
 }

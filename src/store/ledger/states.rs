@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::dns::{Name, Record};
-use crate::store::door::{Numbers, Texts, Value, params};
+use crate::store::door::{Fault, Numbers, Row, Texts, Value, params};
 use crate::store::error::StoreError;
 use crate::store::keys::ZoneId;
 use crate::store::ledger::Ledger;
@@ -14,8 +14,35 @@ use crate::store::zones::watched::ZoneState;
 /// The rows of how many owners are kept, about: some 100 octets each.
 const IDS_KEPT_MAX: usize = 200_000;
 
-/// An owner as it stands: its row and its open records.
-pub(in crate::store) type OwnerState = (i64, Vec<OpenRow>);
+/// An owner as it stands.
+#[derive(Debug, Clone, Default)]
+pub(in crate::store) struct OwnerState {
+    /// Its row.
+    pub id: i64,
+    /// Its open records.
+    pub rows: Vec<OpenRow>,
+    /// The week in which it last lost a name server, if that is later than any that it has; else 0.
+    pub cut: i64,
+}
+
+/// The columns of a state: an open record, if there is one, and what is said of its owner.
+const STATE: &str =
+    "r.rrtype, r.rdata, r.ttl, r.added_id, r.baseline, o.id, coalesce(c.week, 0) as cut, o.name";
+/// What is said of an owner.
+const OF_OWNER: &str =
+    "left join nameserver_cut c on c.owner_id = o.id left join record r on r.owner_id = o.id";
+
+/// A row of [`STATE`]: the record, the owner's row and cut.
+type RawState = (Option<RawRow>, i64, i64);
+
+/// Reads a row of [`STATE`].
+fn read_state(row: &Row<'_>) -> Result<RawState, Fault> {
+    let record = match row.at::<Option<u16>>(0)? {
+        Some(_) => Some(read_row(row)?),
+        None => None,
+    };
+    Ok((record, row.at(5)?, row.at(6)?))
+}
 
 impl Ledger<'_> {
     /// Returns owners as they stand, in the order in which they are named, each once. Rows of those that are not there
@@ -25,10 +52,75 @@ impl Ledger<'_> {
         zone: &ZoneState,
         owners: &[&Name],
     ) -> Result<Vec<OwnerState>, StoreError> {
-        let ids = self.owner_ids(zone, owners)?;
-        let mut rows = self.open_rows_of(&ids)?;
-        let state = |id: i64| (id, rows.remove(&id).unwrap_or_default());
+        let keys = owners.iter().map(|owner| self.owner_key(owner, &zone.apex));
+        let keys: Vec<String> = keys.collect::<Result<_, _>>()?;
+        let places: HashMap<&str, usize> = keys.iter().map(String::as_str).zip(0..).collect();
+        let mut ids: Vec<Option<i64>> = vec![None; keys.len()];
+        let rows: Vec<RawState> = self.store.run(|db| {
+            let sql = format!(
+                "select {STATE}
+                   from {list} w {IN_ORDER} owner o on o.zone_id = ?1 and o.name = w.value {OF_OWNER}",
+                list = texts_of("?2")
+            );
+            // In the order in which they are named, which is mostly that of their index.
+            db.query(&sql, params![zone.id, Texts(keys.clone())], |row| {
+                let state = read_state(row)?;
+                if let Some(place) = places.get(row.text_at(7)?) {
+                    ids[*place] = Some(state.1);
+                }
+                Ok(state)
+            })
+        })?;
+        let mut states = self.finish_states(rows)?;
+        let ids = self.ids_or_made(zone, &keys, ids)?;
+        let state = |id: i64| {
+            let made = OwnerState {
+                id,
+                ..OwnerState::default()
+            };
+            states.remove(&id).unwrap_or(made)
+        };
         Ok(ids.into_iter().map(state).collect())
+    }
+
+    /// Returns owners as they stand and their names, by their rows.
+    pub(in crate::store) fn states_of(
+        &self,
+        owners: &[i64],
+        apex: &Name,
+    ) -> Result<HashMap<i64, (Name, OwnerState)>, StoreError> {
+        let mut keys: HashMap<i64, String> = HashMap::new();
+        let rows: Vec<RawState> = self.store.run(|db| {
+            let sql = format!(
+                "select {STATE} from {list} w {IN_ORDER} owner o on o.id = w.value {OF_OWNER}",
+                list = rows_of("?")
+            );
+            db.query(&sql, [Numbers(owners.to_vec())], |row| {
+                let state = read_state(row)?;
+                keys.entry(state.1).or_insert(row.at(7)?);
+                Ok(state)
+            })
+        })?;
+        let states = self.finish_states(rows)?.into_iter();
+        let named = states.map(|(id, state)| {
+            let name = Name::from_relative_key(&keys[&id], apex);
+            let name = name.map_err(|fault| self.store.damaged(fault.to_string()))?;
+            Ok((id, (name, state)))
+        });
+        named.collect()
+    }
+
+    /// Gathers the records of owners, by their rows.
+    fn finish_states(&self, rows: Vec<RawState>) -> Result<HashMap<i64, OwnerState>, StoreError> {
+        self.know_hosts_among(rows.iter().filter_map(|(row, ..)| row.as_ref()))?;
+        let mut states: HashMap<i64, OwnerState> = HashMap::new();
+        for (row, id, cut) in rows {
+            let row = row.map(|row| self.finish_row(row)).transpose()?;
+            let state = states.entry(id).or_default();
+            (state.id, state.cut) = (id, cut);
+            state.rows.extend(row);
+        }
+        Ok(states)
     }
 
     /// Returns the rows of owners, in the order in which they are named, each once. Those that are not there are made in
@@ -40,8 +132,18 @@ impl Ledger<'_> {
     ) -> Result<Vec<i64>, StoreError> {
         let keys = owners.iter().map(|owner| self.owner_key(owner, &zone.apex));
         let keys: Vec<String> = keys.collect::<Result<_, _>>()?;
-        let mut ids = self.ids_of_keys(zone.id, &keys)?;
-        let missing: Vec<&str> = (ids.iter().zip(&keys))
+        let ids = self.ids_of_keys(zone.id, &keys)?;
+        self.ids_or_made(zone, &keys, ids)
+    }
+
+    /// Returns the rows of the owners that have these keys: those that are not there are made in that order.
+    fn ids_or_made(
+        &self,
+        zone: &ZoneState,
+        keys: &[String],
+        mut ids: Vec<Option<i64>>,
+    ) -> Result<Vec<i64>, StoreError> {
+        let missing: Vec<&str> = (ids.iter().zip(keys))
             .filter(|(id, _)| id.is_none())
             .map(|(_, key)| key.as_str())
             .collect();

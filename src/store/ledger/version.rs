@@ -8,13 +8,14 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::dns::{Name, Rdata, Record, RecordType};
+use crate::dns::{Name, Rdata, Record, RecordType, Serial};
+use crate::evidence::Hash;
 use crate::store::door::params;
 use crate::store::error::StoreError;
 use crate::store::handle::StoreTx;
 use crate::store::ledger::Ledger;
 use crate::store::ledger::digests::FirstSlots;
-use crate::store::ledger::draft::{Committed, Comparison, VersionDraft, VersionKind};
+use crate::store::ledger::draft::{Committed, Comparison, ReadFile, VersionDraft, VersionKind};
 use crate::store::ledger::open_row::OpenRow;
 use crate::store::ledger::recorders::changes::Changes;
 use crate::store::ledger::recorders::intervals::Intervals;
@@ -22,8 +23,9 @@ use crate::store::ledger::recorders::leaves::Leaves;
 use crate::store::ledger::recorders::registrations::{Registration, Registrations};
 use crate::store::ledger::recorders::users::Users;
 use crate::store::ledger::recorders::way::Way;
+use crate::store::ledger::states::OwnerState;
 use crate::store::ledger::writing::{OwnerEdit, Told, Writing, hosts_elsewhere};
-use crate::store::zones::enclosing::SEEN_AT;
+use crate::store::zones::enclosing::{SEEN_AT, is_looked_at_between};
 use crate::store::zones::watched::ZoneState;
 use crate::zone::{
     BulkMeasure, Candidate, Missed, OwnerChange, Slot, StepOwner, breaks_cname, diff,
@@ -81,7 +83,9 @@ impl<'a> Ledger<'a> {
             self.drop_digests(zone);
         }
         let tx = self.store.begin_batch()?;
-        self.check_newest(zone)?;
+        if draft.joins.is_some() {
+            self.check_newest(zone)?;
+        }
         let part = self.begin_part(zone, draft)?;
         Ok(VersionTx {
             tx: Some(tx),
@@ -107,38 +111,25 @@ impl<'a> Ledger<'a> {
 
     /// Begins a version of `zone` that is part of a transaction: [`VersionTx::commit`] then ends the
     /// version, and the transaction makes it durable.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Overtaken`] if it is a version of its own and the zone has got one since it was read.
     pub fn begin_part(
         self,
         zone: &ZoneState,
         draft: VersionDraft,
     ) -> Result<VersionTx<'a>, StoreError> {
-        let id = match draft.joins {
-            Some(id) => id,
-            None => self.store.run(|db| {
-                let sql = "insert into version (zone_id, source_id, kind, serial, observed_at,
-                                                previous_id)
-                           values (?1, ?2, ?3, ?4, ?5,
-                                   (select id
-                                      from version where zone_id = ?1 and observed_at <= ?5
-                                     order by observed_at desc, id desc limit 1))
-                           returning id";
-                db.value(
-                    sql,
-                    params![
-                        zone.id,
-                        draft.source,
-                        draft.kind.word(),
-                        draft.serial,
-                        draft.observed_at
-                    ],
-                )
-            })?,
+        let (id, chain_before) = match draft.joins {
+            Some(id) => (id, None),
+            None => self.make_version(zone, &draft)?,
         };
         let writing = Writing {
             store: self.store,
             zone: zone.clone(),
             draft,
             id,
+            chain_before,
         };
         Ok(VersionTx {
             tx: None,
@@ -154,6 +145,40 @@ impl<'a> Ledger<'a> {
             slots: None,
         })
     }
+
+    /// Makes the row of a version, if the zone is still as it was read: what comes next is compared with that. Returns
+    /// the row, and the newest hash of the zone's chain.
+    fn make_version(
+        self,
+        zone: &ZoneState,
+        draft: &VersionDraft,
+    ) -> Result<(i64, Option<Hash>), StoreError> {
+        let made = self.store.run(|db| {
+            let sql =
+                "insert into version (zone_id, source_id, kind, serial, observed_at, previous_id)
+                       select z.id, cast(?2 as bigint), ?3, cast(?4 as bigint), cast(?5 as bigint),
+                              (select id
+                                 from version where zone_id = ?1 and observed_at <= ?5
+                                order by observed_at desc, id desc limit 1)
+                         from zone z where z.id = ?1 and z.version_id is not distinct from ?6
+                       returning id, (select hash
+                                        from chain where zone_id = ?1
+                                       order by id desc limit 1) as chain_before";
+            let values = params![
+                zone.id,
+                draft.source,
+                draft.kind.word(),
+                draft.serial,
+                draft.observed_at,
+                zone.version_id
+            ];
+            db.write_returning(sql, values, |row| {
+                let before: Option<[u8; 32]> = row.get("chain_before")?;
+                Ok((row.get("id")?, Some(before.map(Hash).unwrap_or_default())))
+            })
+        })?;
+        made.ok_or_else(|| StoreError::Overtaken(zone.apex.clone()))
+    }
 }
 
 impl VersionTx<'_> {
@@ -164,8 +189,8 @@ impl VersionTx<'_> {
         for candidates in sets(candidates, |it| &it.owner) {
             let states = self.states(candidates.iter().map(|it| &it.owner))?;
             let mut edits = Vec::with_capacity(candidates.len());
-            for (candidate, (id, rows)) in candidates.into_iter().zip(states) {
-                let before = records_of(&rows);
+            for (candidate, state) in candidates.into_iter().zip(states) {
+                let (id, before) = (state.id, records_of(&state.rows));
                 let mut after = candidate.records;
                 if candidate.extends_last {
                     after.extend(before.iter().cloned());
@@ -177,12 +202,8 @@ impl VersionTx<'_> {
                     self.slot(&candidate.owner, id, &crate::zone::apply(&before, &change))
                 };
                 self.digests.push((slot.hash, Some(slot)));
-                edits.push(OwnerEdit {
-                    id,
-                    owner: candidate.owner,
-                    rows,
-                    changes: vec![Told { change, baseline }],
-                });
+                let changes = vec![Told { change, baseline }];
+                edits.push(OwnerEdit::new(candidate.owner, state, changes));
             }
             self.write(&edits)?;
         }
@@ -194,27 +215,18 @@ impl VersionTx<'_> {
         let (ledger, apex) = (self.writing.store.ledger(), self.writing.zone.apex.clone());
         for owners in owners.chunks(OWNERS_AT_ONCE) {
             let ids: Vec<i64> = owners.iter().map(|(id, _)| *id).collect();
-            let mut names = ledger.owner_names(&ids, &apex)?;
-            let mut rows = ledger.open_rows_of(&ids)?;
+            let mut states = ledger.states_of(&ids, &apex)?;
             let mut edits = Vec::with_capacity(owners.len());
             for id in ids {
-                let owner = names.remove(&id);
                 let missing = || self.writing.store.damaged(format!("no owner {id}"));
-                let owner = owner.ok_or_else(missing)?;
-                let rows = rows.remove(&id).unwrap_or_default();
-                let removed = records_of(&rows);
+                let (owner, state) = states.remove(&id).ok_or_else(missing)?;
                 let change = OwnerChange {
-                    removed,
+                    removed: records_of(&state.rows),
                     ..OwnerChange::default()
                 };
                 let baseline = false;
                 let changes = vec![Told { change, baseline }];
-                edits.push(OwnerEdit {
-                    id,
-                    owner,
-                    rows,
-                    changes,
-                });
+                edits.push(OwnerEdit::new(owner, state, changes));
             }
             self.write(&edits)?;
             self.digests
@@ -232,24 +244,20 @@ impl VersionTx<'_> {
         for owners in sets(owners, |(owner, _)| owner) {
             let states = self.states(owners.iter().map(|(owner, _)| owner))?;
             let mut edits = Vec::with_capacity(owners.len());
-            for ((owner, step), (id, rows)) in owners.into_iter().zip(states) {
-                let before = records_of(&rows);
+            for ((owner, step), state) in owners.into_iter().zip(states) {
+                let before = records_of(&state.rows);
                 let change = match step.change(&before) {
                     Ok(change) => change,
                     Err(what) => return Ok(Err(format!("{owner}: {what}"))),
                 };
-                let state = crate::zone::apply(&before, &change);
-                self.way.breaks_cname |= !breaks_cname(&before) && breaks_cname(&state);
-                let slot = self.slot(&owner, id, &state);
+                let after = crate::zone::apply(&before, &change);
+                self.way.breaks_cname |= !breaks_cname(&before) && breaks_cname(&after);
+                let slot = self.slot(&owner, state.id, &after);
                 self.digests
-                    .push((slot.hash, (!state.is_empty()).then_some(slot)));
+                    .push((slot.hash, (!after.is_empty()).then_some(slot)));
                 let baseline = false;
-                edits.push(OwnerEdit {
-                    id,
-                    owner,
-                    rows,
-                    changes: vec![Told { change, baseline }],
-                });
+                let changes = vec![Told { change, baseline }];
+                edits.push(OwnerEdit::new(owner, state, changes));
             }
             self.write(&edits)?;
         }
@@ -299,12 +307,8 @@ impl VersionTx<'_> {
         for owners in sets(by_owner, |(owner, _)| owner) {
             let states = self.states(owners.iter().map(|(owner, _)| owner))?;
             let edits = owners.into_iter().zip(states);
-            let edits = edits.map(|((owner, changes), (id, rows))| OwnerEdit {
-                id,
-                owner,
-                rows,
-                changes,
-            });
+            let edits =
+                edits.map(|((owner, changes), state)| OwnerEdit::new(owner, state, changes));
             self.write(&edits.collect::<Vec<_>>())?;
         }
         Ok(())
@@ -337,6 +341,11 @@ impl VersionTx<'_> {
         self.way.compared = Some(comparison);
     }
 
+    /// Says that the version is a zone file, which is known again from now on.
+    pub fn came_as_file(&mut self, file: ReadFile) {
+        self.way.file = Some(file);
+    }
+
     /// Keeps the version's row although it may say nothing new.
     pub fn keep(&mut self) {
         self.is_kept = true;
@@ -355,20 +364,22 @@ impl VersionTx<'_> {
     pub fn commit(mut self, bulk: bool) -> Result<Committed, StoreError> {
         let is_news = self.is_news();
         let missed = self.missed()?;
+        let zone = &self.writing.zone;
+        let (mut state, mut hash) = ((zone.kept_count, zone.serial), None);
         if is_news {
             let changed = self.changes.write(&self.writing, self.leaves.owners())?;
-            self.write_rows(changed, bulk, missed)?;
+            state = self.write_rows(changed, bulk, missed)?;
             self.changes.write_moves(&self.writing, bulk)?;
             // After the rows: the months that are looked into reach to the zone's newest version.
-            self.leaves.write(&self.writing)?;
+            hash = Some(self.leaves.write(&self.writing)?);
             self.users.write(&self.writing)?;
         } else if !self.writing.is_more() {
             self.take_back()?;
         }
         let changed_name_count = self.changes.name_count();
         let retimed_name_count = self.changes.retimed_name_count;
-        self.way
-            .write(&self.writing, changed_name_count + retimed_name_count)?;
+        let name_count = changed_name_count + retimed_name_count;
+        self.way.write(&self.writing, name_count, is_news)?;
         if let Some(tx) = self.tx {
             tx.commit()?;
             // After the commit: digests of a version that is not in history would hide its changes from the next
@@ -384,6 +395,9 @@ impl VersionTx<'_> {
             retimed_name_count,
             missed: missed.filter(|_| is_news),
             breaks_cname: self.way.breaks_cname,
+            record_count: state.0,
+            serial: state.1,
+            hash,
             digests: self.digests,
         })
     }
@@ -457,13 +471,14 @@ impl VersionTx<'_> {
         })
     }
 
-    /// Moves the rows of the version, which changed so many names, of the zone and of the source.
+    /// Moves the rows of the version, which changed so many names, of the zone and of the source. Returns how many records
+    /// the zone has now, and its serial.
     fn write_rows(
         &self,
         changed: usize,
         bulk: bool,
         missed: Option<Missed>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(u64, Option<Serial>), StoreError> {
         let joins = self.writing.draft.joins.is_some();
         // What was there before watching began is no change: there is nothing to judge.
         let is_first = self.slots.is_some() && !joins && self.writing.zone.version_id.is_none();
@@ -488,7 +503,7 @@ impl VersionTx<'_> {
                     changed as i64
                 ],
             )?;
-            if is_newest && !joins {
+            if is_newest && !joins && is_looked_at_between(self.writing.zone.source_kind) {
                 // What was looked at in between, and found unchanged, stood in the zone's row until now.
                 let sql = format!(
                     "update version as v
@@ -511,8 +526,9 @@ impl VersionTx<'_> {
                               usual_ttl = coalesce(usual_ttl, ?10),
                               missed_count = missed_count + ?11,
                               missed_unknown_count = missed_unknown_count + ?12
-                        where id = ?1";
-            db.execute(
+                        where id = ?1
+                       returning kept_count, serial";
+            let state = db.write_returning_one(
                 sql,
                 params![
                     self.writing.zone.id,
@@ -529,12 +545,13 @@ impl VersionTx<'_> {
                     missed == Some(Missed::Unknown),
                     is_first
                 ],
+                |row| Ok((row.get::<i64>("kept_count")? as u64, row.get("serial")?)),
             )?;
             let sql = "update source
                           set last_event_at = case when last_event_at > ?2 then last_event_at else ?2 end
                         where id = ?1";
-            db.execute(sql, params![self.writing.draft.source, self.writing.draft.observed_at])
-                .map(|_| ())
+            db.execute(sql, params![self.writing.draft.source, self.writing.draft.observed_at])?;
+            Ok(state)
         })
     }
 
@@ -542,7 +559,7 @@ impl VersionTx<'_> {
     fn states<'n>(
         &self,
         owners: impl Iterator<Item = &'n Name>,
-    ) -> Result<Vec<(i64, Vec<OpenRow>)>, StoreError> {
+    ) -> Result<Vec<OwnerState>, StoreError> {
         let ledger = self.writing.store.ledger();
         ledger.owner_states(&self.writing.zone, &owners.collect::<Vec<_>>())
     }

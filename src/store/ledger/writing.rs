@@ -1,11 +1,13 @@
 //! The version that is being written, as its recorders see it, and an owner that it changes.
 
 use crate::dns::{Name, Rdata, Record};
+use crate::evidence::Hash;
 use crate::store::door::Value;
 use crate::store::handle::Store;
 use crate::store::ledger::chain::VersionKey;
 use crate::store::ledger::draft::{VersionDraft, VersionKind};
 use crate::store::ledger::open_row::{OpenRow, is_ns};
+use crate::store::ledger::states::OwnerState;
 use crate::store::zones::watched::ZoneState;
 use crate::zone::OwnerChange;
 
@@ -17,6 +19,8 @@ pub(in crate::store) struct Writing<'a> {
     pub draft: VersionDraft,
     /// The version's row.
     pub id: i64,
+    /// The newest hash of the zone's chain before the version; `None` if it is more of one and that was not read.
+    pub chain_before: Option<Hash>,
 }
 
 impl Writing<'_> {
@@ -48,6 +52,8 @@ pub(in crate::store) struct OwnerEdit {
     pub owner: Name,
     /// Its open records before the edit.
     pub rows: Vec<OpenRow>,
+    /// As [`OwnerState::cut`].
+    pub cut: i64,
     /// What changes: every record is in one of them at most.
     pub changes: Vec<Told>,
 }
@@ -59,6 +65,17 @@ pub(in crate::store) struct Told {
 }
 
 impl OwnerEdit {
+    /// Begins an edit of an owner as it stands.
+    pub fn new(owner: Name, state: OwnerState, changes: Vec<Told>) -> Self {
+        Self {
+            id: state.id,
+            owner,
+            rows: state.rows,
+            cut: state.cut,
+            changes,
+        }
+    }
+
     /// Returns the records that the edit takes away.
     pub fn removed(&self) -> impl Iterator<Item = &Record> {
         self.changes.iter().flat_map(|told| &told.change.removed)

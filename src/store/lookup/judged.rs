@@ -7,6 +7,7 @@ use crate::dns::Name;
 use crate::store::door::{Row, Value, params};
 use crate::store::error::StoreError;
 use crate::store::keys::{EntityKey, View, ZoneId};
+use crate::store::ledger::changes::ChangeCounts;
 use crate::store::lookup::Lookup;
 use crate::store::sqlite::dialect::IN_ORDER;
 use crate::store::zones::watched::ZoneState;
@@ -58,18 +59,41 @@ fn oldest_to_judge() -> String {
     )
 }
 
+/// A version that is to be judged.
+#[derive(Debug)]
+pub struct VersionToJudge {
+    /// Whether it changed too much to accuse anybody, or is drift.
+    pub is_bulk: bool,
+    /// The rows of the owners that changed, in order.
+    changed: Vec<(i64, ChangeCounts)>,
+}
+
 impl Lookup<'_> {
+    /// Returns whom a version touched, as far as its own row and the list of its owners say.
+    pub fn version_to_judge(&self, version_id: i64) -> Result<VersionToJudge, StoreError> {
+        let (is_bulk, octets): (bool, Option<Vec<u8>>) = self.store.run(|db| {
+            let sql = "select v.bulk = 1 or v.drift = 1 as is_bulk, c.octets
+                         from version v left join change c on c.version_id = v.id
+                        where v.id = ?";
+            db.query_one(sql, [version_id], |row| {
+                Ok((row.get("is_bulk")?, row.get("octets")?))
+            })
+        })?;
+        let ledger = self.store.ledger();
+        let mut changed = ledger.unpack_changes(version_id, octets)?;
+        changed.retain(|(_, counts)| !counts.is_zero());
+        Ok(VersionToJudge { is_bulk, changed })
+    }
+
     /// Returns the owners that changed in a version, in order of their rows.
     pub fn counts(
         &self,
         zone: &ZoneState,
-        version_id: i64,
+        version: &VersionToJudge,
     ) -> Result<Vec<OwnerChanges>, StoreError> {
         let ledger = self.store.ledger();
-        let mut changed = ledger.changes_of(version_id)?;
-        changed.retain(|(_, counts)| !counts.is_zero());
-        let mut changes = Vec::with_capacity(changed.len());
-        for part in changed.chunks(NAMES_AT_ONCE) {
+        let mut changes = Vec::with_capacity(version.changed.len());
+        for part in version.changed.chunks(NAMES_AT_ONCE) {
             let ids: Vec<i64> = part.iter().map(|(id, _)| *id).collect();
             let mut names = ledger.owner_names(&ids, &zone.apex)?;
             let kept = names.iter().map(|(id, name)| (*id, name));
@@ -96,7 +120,8 @@ impl Lookup<'_> {
     pub fn versions_to_judge(&self, zone: &ZoneState) -> Result<Vec<(i64, Timestamp)>, StoreError> {
         let noted = self.store.judged.borrow().get(&zone.id).copied();
         let judged = zone.detected_version_id;
-        self.versions_after(zone.id, noted.map_or(judged, |noted| noted.max(judged)))
+        let after = noted.map_or(judged, |noted| noted.max(judged));
+        self.versions_among(zone.id, after, zone.newest_of_all)
     }
 
     /// Returns the versions of a zone after `after`, oldest first: row and time.
@@ -105,15 +130,26 @@ impl Lookup<'_> {
         zone: ZoneId,
         after: i64,
     ) -> Result<Vec<(i64, Timestamp)>, StoreError> {
+        let newest: Option<i64> = self
+            .store
+            .run(|db| db.value("select max(id) from version", ()))?;
+        self.versions_among(zone, after, newest.unwrap_or(0))
+    }
+
+    /// [`Lookup::versions_after`] where the newest version of any zone is about this.
+    fn versions_among(
+        &self,
+        zone: ZoneId,
+        after: i64,
+        newest: i64,
+    ) -> Result<Vec<(i64, Timestamp)>, StoreError> {
+        // By their numbers where few versions came after, of whatever zone; else by the zone's index, which has
+        // all of its versions.
+        let zone_id = match newest - after <= NEW_VERSIONS_MAX {
+            true => "+zone_id",
+            false => "zone_id",
+        };
         self.store.run(|db| {
-            let newest: Option<i64> = db.value("select max(id) from version", ())?;
-            // By their numbers where few versions came after, of whatever zone; else by the zone's index, which has
-            // all of its versions.
-            let zone_id = if newest.unwrap_or(0) - after <= NEW_VERSIONS_MAX {
-                "+zone_id"
-            } else {
-                "zone_id"
-            };
             let sql = format!(
                 "select id, observed_at from version where {zone_id} = ? and id > ? order by id"
             );
@@ -177,16 +213,6 @@ impl Lookup<'_> {
             let sql =
                 "select count(*) = 1 from (select 1 from version where zone_id = ? limit 2) found";
             db.value(sql, [zone.0])
-        })
-    }
-
-    /// Returns whether a version changed too much to accuse anybody, or is drift.
-    pub fn is_bulk_version(&self, version_id: i64) -> Result<bool, StoreError> {
-        self.store.run(|db| {
-            db.value(
-                "select bulk = 1 or drift = 1 from version where id = ?",
-                [version_id],
-            )
         })
     }
 
@@ -265,10 +291,7 @@ impl Lookup<'_> {
         if let Some(known) = self.seen_first_version(zone, since) {
             return Ok(known);
         }
-        let first: Option<i64> = self.store.run(|db| {
-            let sql = "select min(id) from version where zone_id = ? and observed_at >= ?";
-            db.value(sql, params![zone, since])
-        })?;
+        let first = self.store.zones().first_since(zone, since)?;
         let first = first.unwrap_or(i64::MAX);
         self.keep_first_version(zone, since, first);
         Ok(first)

@@ -85,6 +85,20 @@ impl Lookup<'_> {
         Ok(below)
     }
 
+    /// Keeps that owners of a zone are delegations, as far as there is room.
+    pub(in crate::store) fn keep_at_cut<'n>(
+        &self,
+        zone: ZoneId,
+        owners: impl ExactSizeIterator<Item = &'n Name>,
+    ) {
+        if let Some(kept) = self.store.below_cut.borrow_mut().as_mut()
+            && kept.values().map(HashMap::len).sum::<usize>() + owners.len() <= KINDS_KEPT_MAX
+        {
+            let known = owners.map(|owner| (owner.clone(), true));
+            kept.entry(zone).or_default().extend(known);
+        }
+    }
+
     /// Returns whether an owner is at or below a cut, if that was asked before.
     fn kept_below_cut(&self, zone: ZoneId, owner: &Name) -> Option<bool> {
         let kept = self.store.below_cut.borrow();

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use crate::dns::Name;
+use crate::dns::{Name, RecordType};
 use crate::store::door::{Fault, Numbers, Row, Texts, Value, params};
 use crate::store::error::StoreError;
 use crate::store::keys::{View, ZoneId};
@@ -49,6 +49,38 @@ struct Stirred {
 
 /// An owner of a zone and the domain that it is part of: its row, the domain's place, whether it is the domain itself.
 type Part = (i64, usize, bool);
+
+/// Domains of one zone.
+struct Domains {
+    /// Their keys in it, and their places.
+    keyed: Vec<(String, usize)>,
+    /// Their rows, in the same order; `None` of one that history does not know.
+    ids: Vec<Option<i64>>,
+    /// The ends of their open intervals.
+    open: Vec<RawEnds>,
+}
+
+impl Domains {
+    /// Returns those at some places, and the places of the others. Open intervals of the others may be among theirs.
+    fn split(self, places: &HashSet<usize>) -> (Self, Vec<usize>) {
+        let mut here = Self {
+            keyed: Vec::new(),
+            ids: Vec::new(),
+            open: self.open,
+        };
+        let mut others = Vec::new();
+        for ((key, place), id) in self.keyed.into_iter().zip(self.ids) {
+            match places.contains(&place) {
+                true => {
+                    here.keyed.push((key, place));
+                    here.ids.push(id);
+                }
+                false => others.push(place),
+            }
+        }
+        (here, others)
+    }
+}
 
 /// An interval's owner, type and data, and the versions at its ends.
 type RawEnds = (i64, u16, Value, i64, Option<i64>);
@@ -97,21 +129,21 @@ impl Lookup<'_> {
             unread: Vec::new(),
         };
         for ((zone, apex), places) in self.by_zone(domains)? {
-            // What is no delegation is judged by its own names too, of which many may come at one instant.
-            let names: Vec<&Name> = places.iter().map(|place| domains[*place]).collect();
-            let delegated = self.at_or_below_cut(zone, &apex, &names)?;
-            let (places, unread): (Vec<usize>, Vec<usize>) = places
-                .into_iter()
-                .partition(|place| delegated.contains(domains[*place]));
-            stirred.unread.extend(unread);
             let keys: Vec<(String, usize)> = places
                 .into_iter()
                 .filter_map(|place| Some((domains[place].relative_key(&apex)?, place)))
                 .collect();
-            let Some(parts) = self.parts_of(zone, &keys)? else {
+            let Some(domains_read) = self.read_domains(zone, keys)? else {
                 return Ok(None);
             };
-            if !self.read_parts(zone, &parts, stir, &mut stirred)? {
+            // What is no delegation is judged by its own names too, of which many may come at one instant.
+            let delegated = self.delegated_among(zone, &apex, domains, &domains_read)?;
+            let (delegations, unread) = domains_read.split(&delegated);
+            stirred.unread.extend(unread);
+            let Some(parts) = self.parts_of(zone, &delegations)? else {
+                return Ok(None);
+            };
+            if !self.read_parts(zone, (&parts, delegations.open), stir, &mut stirred)? {
                 return Ok(None);
             }
         }
@@ -135,19 +167,65 @@ impl Lookup<'_> {
         Ok(by_zone)
     }
 
-    /// Returns the owners of a zone that are at or below some domains of it; `None` if there are too many.
-    fn parts_of(
+    /// Reads the rows of domains, which have keys in a zone, and their open intervals; `None` if there are too many.
+    fn read_domains(
         &self,
         zone: ZoneId,
-        domains: &[(String, usize)],
-    ) -> Result<Option<Vec<Part>>, StoreError> {
-        let (keys, own): (Vec<String>, Vec<usize>) = domains.iter().cloned().unzip();
+        keyed: Vec<(String, usize)>,
+    ) -> Result<Option<Domains>, StoreError> {
+        let keys: Vec<String> = keyed.iter().map(|(key, _)| key.clone()).collect();
         let ids = self.store.ledger().ids_of_keys(zone, &keys)?;
-        let mut parts: Vec<Part> = (ids.into_iter().zip(own))
-            .filter_map(|(id, place)| Some((id?, place, true)))
-            .collect();
-        let places: HashMap<&str, usize> = domains
+        let there: Numbers = ids.iter().copied().flatten().collect();
+        let open = match there.0.is_empty() {
+            true => Vec::new(),
+            false => self.open_ends(&there)?,
+        };
+        Ok((open.len() < ROWS_MAX).then_some(Domains { keyed, ids, open }))
+    }
+
+    /// Returns the places of those domains that are delegations, or lie below one. That has name servers now tells of most;
+    /// of the others their past and the names above are asked.
+    fn delegated_among(
+        &self,
+        zone: ZoneId,
+        apex: &Name,
+        domains: &[&Name],
+        read: &Domains,
+    ) -> Result<HashSet<usize>, StoreError> {
+        let with_ns: HashSet<i64> = read
+            .open
             .iter()
+            .filter(|(_, code, ..)| *code == RecordType::Ns.code())
+            .map(|(owner, ..)| *owner)
+            .collect();
+        let places = read.ids.iter().zip(&read.keyed);
+        let (mut delegated, mut others) = (HashSet::new(), Vec::new());
+        for (id, (_, place)) in places {
+            let is_cut = id.is_some_and(|id| with_ns.contains(&id)) && domains[*place] != apex;
+            match is_cut {
+                true => _ = delegated.insert(*place),
+                false => others.push(*place),
+            }
+        }
+        self.keep_at_cut(zone, delegated.iter().map(|place| domains[*place]));
+        let names: Vec<&Name> = others.iter().map(|place| domains[*place]).collect();
+        let below = self.at_or_below_cut(zone, apex, &names)?;
+        delegated.extend(
+            others
+                .into_iter()
+                .filter(|place| below.contains(domains[*place])),
+        );
+        Ok(delegated)
+    }
+
+    /// Returns the owners of a zone that are at or below some domains of it; `None` if there are too many.
+    fn parts_of(&self, zone: ZoneId, domains: &Domains) -> Result<Option<Vec<Part>>, StoreError> {
+        let own = domains.ids.iter().zip(&domains.keyed);
+        let mut parts: Vec<Part> = own
+            .filter_map(|(id, (_, place))| Some(((*id)?, *place, true)))
+            .collect();
+        let keys: Vec<String> = domains.keyed.iter().map(|(key, _)| key.clone()).collect();
+        let places: HashMap<&str, usize> = (domains.keyed.iter())
             .map(|(key, place)| (key.as_str(), *place))
             .collect();
         let rows: Vec<Part> = self.store.run(|db| {
@@ -158,7 +236,7 @@ impl Lookup<'_> {
                 list = texts_of("?2"),
                 below = is_below("o.name", "w.value")
             );
-            let asked = params![zone, Texts(keys.clone()), ROWS_MAX as i64];
+            let asked = params![zone, Texts(keys), ROWS_MAX as i64];
             db.query(&sql, asked, |row| {
                 let place = places.get(row.text_at(1)?).copied().unwrap_or_default();
                 Ok((row.at(0)?, place, false))
@@ -171,11 +249,12 @@ impl Lookup<'_> {
         Ok(Some(parts))
     }
 
-    /// Reads what changed of owners, and the name servers of those that are domains. Returns whether that is all.
+    /// Reads what changed of owners, and the name servers of those that are domains, whose open intervals are read already.
+    /// Returns whether that is all.
     fn read_parts(
         &self,
         zone: ZoneId,
-        parts: &[Part],
+        (parts, open): (&[Part], Vec<RawEnds>),
         stir: &Stir,
         stirred: &mut Stirred,
     ) -> Result<bool, StoreError> {
@@ -196,14 +275,25 @@ impl Lookup<'_> {
             }
         };
         let owners: Numbers = by_owner.keys().copied().collect();
-        let domains = parts.iter().filter(|(_, _, is_itself)| *is_itself);
-        let domains: Numbers = domains.map(|(owner, ..)| *owner).collect();
+        let (domains, below): (Vec<&Part>, Vec<&Part>) =
+            parts.iter().partition(|(_, _, is_itself)| *is_itself);
+        let domains: Numbers = domains.iter().map(|(owner, ..)| *owner).collect();
+        let below: Numbers = below.iter().map(|(owner, ..)| *owner).collect();
+        let open_below = match below.0.is_empty() {
+            true => Vec::new(),
+            false => self.open_ends(&below)?,
+        };
+        if open_below.len() >= ROWS_MAX {
+            return Ok(false);
+        }
+        open.into_iter().chain(open_below).for_each(&mut take);
         let changed_since = stir.since.month_bucket();
         let months = self.store.zones();
         let months = months.buckets_since(zone, Some(stir.hosts_since))?;
         // The bucket 0 stands for what is open.
-        let is_late = |month: &i64| *month == 0 || *month >= changed_since;
-        let (late, early): (Vec<i64>, Vec<i64>) = months.into_iter().partition(is_late);
+        let months = months.into_iter().filter(|month| *month != 0);
+        let is_late = |month: &i64| *month >= changed_since;
+        let (late, early): (Vec<i64>, Vec<i64>) = months.partition(is_late);
         for (months, owners) in [(late, &owners), (early, &domains)] {
             let Some(ends) = self.ends_in(&months, owners)? else {
                 return Ok(false);

@@ -221,11 +221,12 @@ impl Db {
         if self.is_trial.get() {
             return self.begin("savepoint trial");
         }
-        // One message: its answers come with the turn.
+        // One message: its answers come with the turn. What is read is as whoever had the turn before left it: a
+        // statement of its own.
         let sql = format!(
             "begin;
-             set local idle_in_transaction_session_timeout = '{IDLE_WRITER}';
-             select pg_advisory_xact_lock({});
+             select set_config('idle_in_transaction_session_timeout', '{IDLE_WRITER}', true),
+                    pg_advisory_xact_lock({});
              select pg_current_xact_id(){}",
             lock_key(WRITERS),
             match self.has_tables.get() {

@@ -12,6 +12,7 @@ use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::types::{ToSql, Type};
 
 use crate::store::postgres::db::{Db, Kept};
+use crate::store::postgres::dialect::translate;
 use crate::store::postgres::session::wait;
 use crate::store::postgres::values::Element;
 use crate::store::sets::Counts;
@@ -35,7 +36,7 @@ impl Db {
             let rows = values.chunks_exact(columns.len());
             return self.copy_rows(table, columns, rows.map(|row| row.iter()));
         }
-        let names = columns.join(", ");
+        let (names, on_conflict) = (columns.join(", "), translate(on_conflict));
         let sql = |lists: &str| {
             format!("insert into {table} ({names}) select * from unnest({lists}) {on_conflict}")
         };

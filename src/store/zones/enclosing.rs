@@ -4,9 +4,9 @@ use std::collections::{BTreeSet, HashMap};
 
 use crate::dns::Name;
 use crate::store::caches::{ZoneSpan, ZonesAt};
-use crate::store::door::Texts;
+use crate::store::door::{Texts, params};
 use crate::store::error::StoreError;
-use crate::store::keys::{View, ZoneId};
+use crate::store::keys::{SourceKind, View, ZoneId};
 use crate::store::sqlite::dialect::{IN_ORDER, texts_of};
 use crate::store::zones::Zones;
 use crate::time::Timestamp;
@@ -22,6 +22,11 @@ pub(in crate::store) const ZONES_AT_ONCE_MAX: i64 = 1000;
 pub(in crate::store) const SEEN_AT: &str = "
     case when (select s.kind in ('transfer', 'catalog') from source s where s.id = z.source_id)
          then z.last_success_at end";
+
+/// Returns whether [`SEEN_AT`] says anything of a zone of a source of this kind.
+pub(in crate::store) fn is_looked_at_between(kind: SourceKind) -> bool {
+    matches!(kind, SourceKind::Transfer | SourceKind::Catalog)
+}
 
 /// A zone that a name lies in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -141,16 +146,18 @@ impl Zones<'_> {
     /// Reads which zones there are, if there are few.
     pub(in crate::store) fn load_zones(&self) -> Result<(), StoreError> {
         let rows: Vec<(i64, String, String)> = self.store.run(|db| {
-            let counted = "select count(*) from (select 1 from zone limit ?) found";
-            let count: i64 = db.value(counted, [ZONES_AT_ONCE_MAX + 1])?;
-            if count > ZONES_AT_ONCE_MAX {
-                return Ok(Vec::new());
-            }
-            let sql = "select id, name, view from zone order by view = 'zone' desc, view";
-            db.query(sql, (), |row| {
+            let sql = "select id, name, view
+                         from (select id, name, view from zone limit ?) found
+                        order by view = 'zone' desc, view";
+            db.query(sql, [ZONES_AT_ONCE_MAX + 1], |row| {
                 Ok((row.get("id")?, row.get("name")?, row.get("view")?))
             })
         })?;
+        // Of more it is not said which there are.
+        let rows = match rows.len() as i64 > ZONES_AT_ONCE_MAX {
+            true => Vec::new(),
+            false => rows,
+        };
         let mut known = ZonesAt {
             is_whole: Some(!rows.is_empty()),
             ..ZonesAt::default()
@@ -175,12 +182,9 @@ impl Zones<'_> {
 
     /// Returns the times of a zone's first and last version. Read once while one state of the database is read.
     pub(in crate::store) fn span_of(&self, zone: ZoneId) -> Result<ZoneSpan, StoreError> {
-        let known = self
-            .store
-            .spans
-            .borrow()
-            .as_ref()
-            .and_then(|it| it.get(&zone).copied());
+        let spans = self.store.spans.borrow();
+        let known = spans.as_ref().and_then(|it| it.by_zone.get(&zone).copied());
+        drop(spans);
         if let Some(known) = known {
             return Ok(known);
         }
@@ -194,9 +198,41 @@ impl Zones<'_> {
             })
         })?;
         if let Some(known) = &mut *self.store.spans.borrow_mut() {
-            known.insert(zone, span);
+            known.by_zone.insert(zone, span);
         }
         Ok(span)
+    }
+
+    /// Returns the row of the first version of a zone that is of a time or later, if any is. Read once while one state of
+    /// the database is read, with the zone's span.
+    pub(in crate::store) fn first_since(
+        &self,
+        zone: ZoneId,
+        since: Timestamp,
+    ) -> Result<Option<i64>, StoreError> {
+        let spans = self.store.spans.borrow();
+        let known = spans
+            .as_ref()
+            .and_then(|it| it.firsts.get(&(zone, since)).copied());
+        drop(spans);
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let (first, span) = self.store.run(|db| {
+            let sql = "select (select min(id)
+                                 from version where zone_id = ?1 and observed_at >= ?2) as first_id,
+                              (select min(observed_at) from version where zone_id = ?1) as first_at,
+                              (select max(observed_at) from version where zone_id = ?1) as last_at";
+            db.query_one(sql, params![zone, since], |row| {
+                let span = (row.get("first_at")?, row.get("last_at")?);
+                Ok((row.get("first_id")?, span))
+            })
+        })?;
+        if let Some(known) = &mut *self.store.spans.borrow_mut() {
+            known.by_zone.insert(zone, span);
+            known.firsts.insert((zone, since), first);
+        }
+        Ok(first)
     }
 
     /// Returns the buckets that closed intervals of a zone may lie in, after the number 0, which

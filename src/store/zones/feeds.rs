@@ -1,12 +1,14 @@
 //! How far feeds and files were read: positions, marks of files, lines that were set aside.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::store::door::{Fault, IntoValue, Row, Table, ValueRef, params};
+use crate::store::door::{Fault, IntoValue, Row, Table, Texts, ValueRef, params};
 use crate::store::error::StoreError;
 use crate::store::keys::{SourceId, ZoneId};
+use crate::store::sqlite::dialect::{IN_ORDER, texts_of};
 use crate::store::zones::Zones;
 use crate::time::Timestamp;
 
@@ -143,6 +145,31 @@ impl Zones<'_> {
         })
     }
 
+    /// Returns what is known of zone files, by their paths.
+    pub fn file_marks_of(
+        &self,
+        source: SourceId,
+        paths: &[PathBuf],
+    ) -> Result<HashMap<PathBuf, FileMark>, StoreError> {
+        let asked = Texts(
+            paths
+                .iter()
+                .map(|it| it.to_string_lossy().into_owned())
+                .collect(),
+        );
+        let marks = self.store.run(|db| {
+            let sql = format!(
+                "select f.modified_at_ns, f.size_bytes, f.version_at, f.refused_reason, f.path
+                   from {list} w {IN_ORDER} source_file f on f.source_id = ?1 and f.path = w.value",
+                list = texts_of("?2")
+            );
+            db.query(&sql, params![source, asked], |row| {
+                Ok((PathBuf::from(row.get::<String>("path")?), read_mark(row)?))
+            })
+        })?;
+        Ok(marks.into_iter().collect())
+    }
+
     /// Returns the marks of all files of a source with the paths that they stand under, in no order.
     pub fn file_marks(&self, source: SourceId) -> Result<Vec<(PathBuf, FileMark)>, StoreError> {
         self.store.run(|db| {
@@ -222,9 +249,6 @@ impl Zones<'_> {
         zone: ZoneId,
         ends_with_soa: bool,
     ) -> Result<(), StoreError> {
-        if self.ended_with_soa(source, zone)? == ends_with_soa {
-            return Ok(());
-        }
         self.store
             .desk()
             .save_number(&ending_key(source, zone), ends_with_soa.into())

@@ -57,6 +57,8 @@ pub struct ZoneState {
     pub is_suspect: bool,
     /// Whether the newest version waits for `poll --accept`.
     pub held: bool,
+    /// The row of the newest version of any zone when this was read; 0 if there is none.
+    pub newest_of_all: i64,
 }
 
 impl Zones<'_> {
@@ -133,7 +135,8 @@ impl Zones<'_> {
                               z.detected_version_id, z.kept_count, z.name_count, z.delegation_count,
                               coalesce(v.kind <> 'feed' and v.source_id = z.source_id, false) as newest_is_whole,
                               z.accept_requested, z.usual_ttl, z.kept_since_at, z.whole_at,
-                              z.whole_tried_at, z.held, z.stepped
+                              z.whole_tried_at, z.held, z.stepped,
+                              (select coalesce(max(id), 0) from version) as newest_of_all
                          from zone z join source s on s.id = z.source_id
                               left join version v on v.id = z.version_id
                         where z.name = ? and z.view = ?";
@@ -224,13 +227,12 @@ impl Zones<'_> {
             .map(|_| ())
     }
 
-    /// Notes that zones were seen whole, changed or not. More than one are noted in one transaction.
+    /// Notes that zones were seen whole, changed or not, in one transaction.
     pub fn record_zones_seen(&self, apexes: &[Name], at: Timestamp) -> Result<(), StoreError> {
-        let tx = match apexes.len() {
-            0 => return Ok(()),
-            1 => None,
-            _ => Some(self.store.begin_batch()?),
-        };
+        if apexes.is_empty() {
+            return Ok(());
+        }
+        let tx = self.store.begin_batch()?;
         self.store.run(|db| {
             // A pass over files that took the newest and refused an older one leaves no time unseen.
             let mut gap = db.prepare(
@@ -261,7 +263,7 @@ impl Zones<'_> {
             }
             Ok(())
         })?;
-        tx.map_or(Ok(()), crate::store::StoreTx::commit)
+        tx.commit()
     }
 
     /// Asks the poller, which may be another process, to take a zone's next version although it shrank.
@@ -416,6 +418,7 @@ fn read_zone(row: &Row<'_>, apex: &Name, view: View) -> Result<Option<ZoneState>
         whole_at: row.get("whole_at")?,
         whole_tried_at: row.get("whole_tried_at")?,
         held: row.get("held")?,
+        newest_of_all: row.get("newest_of_all")?,
         is_stepped: row.get::<i64>("stepped")? > 0,
         is_suspect: row.get::<i64>("stepped")? == 2,
     }))

@@ -184,12 +184,8 @@ impl Changes {
         if bulk {
             moves.push(moved(BulkKind::Version, self.by_owner.len()));
         }
-        // In an order of their own: a map has none.
-        moves.sort_by(|one, other| (&one.before, &one.after).cmp(&(&other.before, &other.after)));
         let ledger = writing.store.ledger();
-        moves
-            .iter()
-            .try_for_each(|moved| ledger.note_bulk_move(writing.zone.id, moved))
+        ledger.note_bulk_moves(writing.zone.id, moves)
     }
 
     /// Counts the records of a change, and its move of name servers.

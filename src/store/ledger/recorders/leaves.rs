@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, hash_map};
 
 use crate::evidence::{ChainHead, Entry, Hash, Merkle, Op, leaf};
 use crate::store::error::StoreError;
-use crate::store::ledger::chain::VersionKey;
+use crate::store::ledger::chain::{NewLink, VersionKey};
 use crate::store::ledger::writing::{OwnerEdit, Writing};
 
 /// Hashes what a version did.
@@ -54,8 +54,8 @@ impl Leaves {
         self.by_owner.keys().copied()
     }
 
-    /// Appends the version to the zone's chain of hashes, as it is now.
-    pub fn write(&self, writing: &Writing<'_>) -> Result<(), StoreError> {
+    /// Appends the version to the zone's chain of hashes, as it is now. Returns the chain's newest hash.
+    pub fn write(&self, writing: &Writing<'_>) -> Result<Hash, StoreError> {
         let ledger = writing.store.ledger();
         let (zone, apex) = (writing.zone.id, &writing.zone.apex);
         let version = match writing.is_more() {
@@ -82,7 +82,12 @@ impl Leaves {
             at: version.at,
             serial: version.serial,
         };
-        ledger.append_link(zone, apex, head, writing.id, root)
+        let link = NewLink {
+            head,
+            version_id: writing.id,
+            root,
+        };
+        ledger.append_link(zone, apex, &link, writing.chain_before)
     }
 
     /// Returns the root over the leaves.

@@ -42,7 +42,6 @@ impl Users {
         }
         let ledger = writing.store.ledger();
         let ids: Vec<i64> = edits.iter().map(|edit| edit.id).collect();
-        let cuts = ledger.cut_weeks(&ids)?;
         // What an earlier part of the version took away goes on as it was: the records tell.
         let standing = writing.is_more().then(|| ledger.open_rows_of(&ids));
         let mut standing = standing.transpose()?;
@@ -58,8 +57,7 @@ impl Users {
         let mut new_cuts = Vec::new();
         for (edit, after) in edits.iter().zip(&after) {
             // Of an owner without name servers nothing is known.
-            let cut = cuts.get(&edit.id).filter(|_| edit.has_ns());
-            let cut = cut.copied().unwrap_or(0);
+            let cut = if edit.has_ns() { edit.cut } else { 0 };
             self.uncount(writing, edit, cut)?;
             let noted = self.count_again(writing, edit, after, cut)?;
             if noted != cut {
@@ -231,24 +229,6 @@ impl Ledger<'_> {
             )
         })?;
         Ok(week.unwrap_or(0))
-    }
-
-    /// Returns the weeks in which owners last lost a name server, where that is later than any that they have.
-    pub(in crate::store) fn cut_weeks(
-        &self,
-        owners: &[i64],
-    ) -> Result<HashMap<i64, i64>, StoreError> {
-        let rows: Vec<(i64, i64)> = self.store.run(|db| {
-            let sql = format!(
-                "select c.owner_id, c.week
-                   from {list} w {IN_ORDER} nameserver_cut c on c.owner_id = w.value",
-                list = rows_of("?")
-            );
-            db.query(&sql, [Numbers(owners.to_vec())], |row| {
-                Ok((row.get("owner_id")?, row.get("week")?))
-            })
-        })?;
-        Ok(rows.into_iter().collect())
     }
 
     /// Returns the week in which an owner last lost a name server, as the records say; 0 if it never did.

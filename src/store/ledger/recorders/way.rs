@@ -2,7 +2,7 @@
 
 use crate::store::door::params;
 use crate::store::error::StoreError;
-use crate::store::ledger::draft::Comparison;
+use crate::store::ledger::draft::{Comparison, ReadFile};
 use crate::store::ledger::writing::Writing;
 
 /// How a version came.
@@ -14,11 +14,22 @@ pub(in crate::store) struct Way {
     pub breaks_cname: bool,
     /// Set if it is a whole zone from a primary, with which the state is compared.
     pub compared: Option<Comparison>,
+    /// Set if it is a zone file.
+    pub file: Option<ReadFile>,
 }
 
 impl Way {
-    /// Writes it into the zone's row. `name_count`: names that differed.
-    pub fn write(&self, writing: &Writing<'_>, name_count: u64) -> Result<(), StoreError> {
+    /// Writes it into the zone's row, and what is noted of its file. `name_count`: names that differed; `is_news`: whether
+    /// the version said anything new.
+    pub fn write(
+        &self,
+        writing: &Writing<'_>,
+        name_count: u64,
+        is_news: bool,
+    ) -> Result<(), StoreError> {
+        if let Some(file) = &self.file {
+            write_file(writing, file, is_news)?;
+        }
         let id = writing.zone.id;
         writing.store.run(|db| {
             if self.is_step {
@@ -47,5 +58,18 @@ impl Way {
             }
             Ok(())
         })
+    }
+}
+
+/// Notes by what a zone file is known again. What its version says of the source is there, if it says anything.
+fn write_file(writing: &Writing<'_>, file: &ReadFile, is_news: bool) -> Result<(), StoreError> {
+    let (zones, source) = (writing.store.zones(), writing.draft.source);
+    zones.set_file_mark(source, &file.path, &file.mark)?;
+    if let Some(ends_with_soa) = file.new_ending {
+        zones.save_file_ending(source, writing.zone.id, ends_with_soa)?;
+    }
+    match is_news {
+        true => Ok(()),
+        false => zones.save_event_time(source, writing.draft.observed_at),
     }
 }
