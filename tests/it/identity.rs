@@ -1,6 +1,8 @@
 //! Databases and files are known by what they are, not by how their paths are written.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
 use std::process::Command;
@@ -234,6 +236,37 @@ fn marks_that_an_older_version_kept_by_their_spelling_are_found() {
         marks.iter().all(|(path, _)| path.is_absolute()),
         "{marks:?}"
     );
+}
+
+#[test]
+fn files_whose_names_are_no_utf_8_are_read_once() {
+    let bench = Bench::new("");
+    write_zones(&bench);
+    let mut files = Vec::new();
+    for day in 1..=2_u64 {
+        let file = bench
+            .path()
+            .join(OsStr::from_bytes(&[0xf6, b'0' + day as u8]));
+        fs::copy(
+            bench.path().join(format!("zones/2026-11-0{day}.zone")),
+            &file,
+        )
+        .expect("copied");
+        let time =
+            std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_790_000_000 + day * 86_400);
+        let opened = fs::File::options().append(true).open(&file);
+        opened.and_then(|it| it.set_modified(time)).expect("dated");
+        files.push(file);
+    }
+    for _ in 0..2 {
+        let mut import = Command::new(env!("CARGO_BIN_EXE_fluxwatch"));
+        import.arg("--config").arg(bench.config());
+        import.args(["import", "zonefile", "--zone", "example."]);
+        // The older one is refused if it is taken for one that nobody has read.
+        let done = import.args(&files).output().expect("run");
+        assert!(done.status.success(), "{done:?}");
+    }
+    assert_eq!(versions(&bench), 2);
 }
 
 #[test]

@@ -17,8 +17,8 @@ pub(in crate::pipeline) struct FileMarks<'a> {
     source: SourceId,
     /// Real paths by the folders as they are written.
     folders: HashMap<PathBuf, PathBuf>,
-    /// The marks of the files of the pass, by their real paths.
-    known: HashMap<PathBuf, FileMark>,
+    /// The marks of the files of the pass, by their real paths as texts.
+    known: HashMap<String, FileMark>,
     /// Whether the last file ended with its SOA, once that was asked for.
     ended_with_soa: Option<bool>,
     /// The paths that marks stand under, by what the files were like; read when a file has no mark.
@@ -49,7 +49,7 @@ impl<'a> FileMarks<'a> {
     /// path is moved.
     pub fn find(&mut self, path: &Path, found: &FileMark) -> Result<Option<FileMark>, StoreError> {
         let real = self.real_path(path);
-        if let Some(known) = self.known.get(&real) {
+        if let Some(known) = self.known.get(real.to_string_lossy().as_ref()) {
             return Ok(Some(known.clone()));
         }
         for spelling in self.spelled_otherwise(&real, found)? {
@@ -69,7 +69,8 @@ impl<'a> FileMarks<'a> {
     pub fn note(&mut self, path: &Path, mark: &FileMark) -> Result<(), StoreError> {
         let real = self.real_path(path);
         self.store.zones().set_file_mark(self.source, &real, mark)?;
-        self.known.insert(real, mark.clone());
+        let text = real.to_string_lossy().into_owned();
+        self.known.insert(text, mark.clone());
         Ok(())
     }
 
@@ -92,7 +93,8 @@ impl<'a> FileMarks<'a> {
     /// Learns that a file was noted with its version.
     pub fn was_taken(&mut self, path: &Path, mark: &FileMark, ends_with_soa: bool) {
         let real = self.real_path(path);
-        self.known.insert(real, mark.clone());
+        let text = real.to_string_lossy().into_owned();
+        self.known.insert(text, mark.clone());
         self.ended_with_soa = Some(ends_with_soa);
     }
 

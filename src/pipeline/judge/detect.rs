@@ -499,7 +499,7 @@ impl Judge<'_> {
         }
         let mut hosts = BTreeSet::new();
         let lookup = self.store.lookup();
-        let changes = lookup.counts(zone, &version)?;
+        let changes = lookup.counts(zone, version)?;
         let others = changes.iter().filter(|it| it.addresses || it.others);
         let others: Vec<&Name> = others.map(|change| &change.key.owner).collect();
         let below_cut = lookup.at_or_below_cut(zone.id, &zone.apex, &others)?;

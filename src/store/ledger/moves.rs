@@ -96,8 +96,8 @@ impl Ledger<'_> {
                 &other.names,
             ))
         });
-        // Moves that are not the same may read alike, where name servers are named after the owner: that of most names
-        // stands for all.
+        // A statement takes each row once. Moves whose records came in another order may read alike: that of most names
+        // stands for them.
         moves.dedup_by(|one, before| {
             (one.kind, &one.before, &one.after) == (before.kind, &before.before, &before.after)
         });

@@ -7,7 +7,6 @@ use crate::dns::Name;
 use crate::store::door::{Row, Value, params};
 use crate::store::error::StoreError;
 use crate::store::keys::{EntityKey, View, ZoneId};
-use crate::store::ledger::changes::ChangeCounts;
 use crate::store::lookup::Lookup;
 use crate::store::sqlite::dialect::IN_ORDER;
 use crate::store::zones::watched::ZoneState;
@@ -62,38 +61,48 @@ fn oldest_to_judge() -> String {
 /// A version that is to be judged.
 #[derive(Debug)]
 pub struct VersionToJudge {
+    version_id: i64,
     /// Whether it changed too much to accuse anybody, or is drift.
     pub is_bulk: bool,
-    /// The rows of the owners that changed, in order.
-    changed: Vec<(i64, ChangeCounts)>,
+    /// The packed list of the owners that changed; `None` where there is none, or it is read only if it is asked for.
+    octets: Option<Vec<u8>>,
 }
 
 impl Lookup<'_> {
-    /// Returns whom a version touched, as far as its own row and the list of its owners say.
+    /// Returns whom a version touched, as far as its own row and the list of its owners say. The list of one that changed
+    /// too much is not read: it may be that of a whole zone, and most of them accuse nobody.
     pub fn version_to_judge(&self, version_id: i64) -> Result<VersionToJudge, StoreError> {
         let (is_bulk, octets): (bool, Option<Vec<u8>>) = self.store.run(|db| {
             let sql = "select v.bulk = 1 or v.drift = 1 as is_bulk, c.octets
-                         from version v left join change c on c.version_id = v.id
+                         from version v
+                              left join change c
+                                on c.version_id = v.id and v.bulk = 0 and v.drift = 0
                         where v.id = ?";
             db.query_one(sql, [version_id], |row| {
                 Ok((row.get("is_bulk")?, row.get("octets")?))
             })
         })?;
-        let ledger = self.store.ledger();
-        let mut changed = ledger.unpack_changes(version_id, octets)?;
-        changed.retain(|(_, counts)| !counts.is_zero());
-        Ok(VersionToJudge { is_bulk, changed })
+        Ok(VersionToJudge {
+            version_id,
+            is_bulk,
+            octets,
+        })
     }
 
     /// Returns the owners that changed in a version, in order of their rows.
     pub fn counts(
         &self,
         zone: &ZoneState,
-        version: &VersionToJudge,
+        version: VersionToJudge,
     ) -> Result<Vec<OwnerChanges>, StoreError> {
         let ledger = self.store.ledger();
-        let mut changes = Vec::with_capacity(version.changed.len());
-        for part in version.changed.chunks(NAMES_AT_ONCE) {
+        let mut changed = match version.is_bulk {
+            true => ledger.changes_of(version.version_id)?,
+            false => ledger.unpack_changes(version.version_id, version.octets)?,
+        };
+        changed.retain(|(_, counts)| !counts.is_zero());
+        let mut changes = Vec::with_capacity(changed.len());
+        for part in changed.chunks(NAMES_AT_ONCE) {
             let ids: Vec<i64> = part.iter().map(|(id, _)| *id).collect();
             let mut names = ledger.owner_names(&ids, &zone.apex)?;
             let kept = names.iter().map(|(id, name)| (*id, name));
@@ -354,6 +363,28 @@ mod tests {
             }
         }
         assert!(waiting().is_empty());
+    }
+
+    #[test]
+    fn list_of_a_mass_change_is_read_only_where_it_is_asked_for() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let options = StoreOptions {
+            reverse_index: true,
+            create: true,
+        };
+        let store = Store::open(folder.path().join("f.db"), options).expect("made");
+        let address = |octet: u8| [Rdata::A([192, 0, 2, octet].into())];
+        tell(&store, START, "bad.example", &address(0));
+        tell(&store, START + HOUR, "bad.example", &address(1));
+        let zone = store.zones().find_zone(&name("example"));
+        let zone = zone.expect("read").expect("there");
+        let newest = zone.version_id.expect("told");
+        let sql = "update version set bulk = 1 where id = ?";
+        store.run(|db| db.execute(sql, [newest])).expect("written");
+        let version = store.lookup().version_to_judge(newest).expect("read");
+        assert!(version.is_bulk && version.octets.is_none());
+        let changes = store.lookup().counts(&zone, version).expect("read");
+        assert_eq!(changes[0].key.owner, name("bad.example"));
     }
 
     #[test]

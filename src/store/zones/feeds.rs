@@ -145,12 +145,13 @@ impl Zones<'_> {
         })
     }
 
-    /// Returns what is known of zone files, by their paths.
+    /// Returns what is known of zone files, by their paths as texts: those that are no UTF-8 stand there as nearly as a text
+    /// can say them.
     pub fn file_marks_of(
         &self,
         source: SourceId,
         paths: &[PathBuf],
-    ) -> Result<HashMap<PathBuf, FileMark>, StoreError> {
+    ) -> Result<HashMap<String, FileMark>, StoreError> {
         let asked = Texts(
             paths
                 .iter()
@@ -164,7 +165,7 @@ impl Zones<'_> {
                 list = texts_of("?2")
             );
             db.query(&sql, params![source, asked], |row| {
-                Ok((PathBuf::from(row.get::<String>("path")?), read_mark(row)?))
+                Ok((row.get("path")?, read_mark(row)?))
             })
         })?;
         Ok(marks.into_iter().collect())
