@@ -180,23 +180,24 @@ class Zone:
     """The files of a zone, in the order of their times."""
 
     def __init__(self, folder):
-        self.folder, self.serial, self.moved, self.next = folder, 0, {}, 0
+        self.folder, self.serial, self.moved, self.next, self.at = folder, 0, {}, 0, 1_780_000_000
 
-    def write(self, versions, names):
-        """Writes versions in each of which so many names move."""
+    def write(self, versions, names, same=False):
+        """Writes versions in each of which so many names move: other ones, or the same."""
         for old in self.folder.glob("z-*.zone"):
             old.unlink()
         for _ in range(versions):
             self.serial += 1
-            # Other names each time: one that moved three times within a week is judged by itself.
-            for n in range(self.next, self.next + names):
+            # One that moved three times within a week is judged by itself.
+            self.at += 4 * 86_400 if same else 3_600
+            first = 0 if same else self.next
+            for n in range(first, first + names):
                 name = n % DELEGATIONS
                 self.moved[name] = self.moved.get(name, 0) + 1
-            self.next += names
+            self.next += 0 if same else names
             path = self.folder / f"z-{self.serial:04}.zone"
             write_zone(path, self.serial, self.moved)
-            at = 1_780_000_000 + self.serial * 3_600
-            os.utime(path, (at, at))
+            os.utime(path, (self.at, self.at))
 
     def configure(self, store):
         (self.folder / "fluxwatch.toml").write_text(
@@ -221,8 +222,8 @@ def measure(name, folder, engine, stores):
     def look():
         return {"wal": engine.wal(), "statements": engine.statements(), "octets": engine.size(), "history": engine.history(), "server": engine.cpu()}
 
-    def step(what, versions, names, unit, idle):
-        zone.write(versions, names)
+    def step(what, versions, names, unit, idle, same=False):
+        zone.write(versions, names, same)
         before = look()
         program, wall = zone.poll()
         time.sleep(0.5)
@@ -251,6 +252,7 @@ def measure(name, folder, engine, stores):
     for line in engine.tables():
         print(line)
     step(f"{VERSIONS} versions of 1 name", VERSIONS, 1, "version", idle)
+    step(f"{4 * VERSIONS} versions of the same {NAMES} names", 4 * VERSIONS, NAMES, "changed_name", idle, same=True)
     for store in stores[1:]:
         zone.configure(store)
         engine.way.round_trips = 0
