@@ -412,7 +412,7 @@ impl Judge<'_> {
         {
             return Ok(());
         }
-        let others = self.store.desk().save_traits(id, &traits)?;
+        let others = self.store.desk().save_traits(id, case, &traits)?;
         for (other, shared) in others {
             let (campaign, moved) = self.store.desk().join_campaign(id, other)?;
             let name = campaign_reference(campaign);
