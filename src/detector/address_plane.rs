@@ -11,13 +11,14 @@
 //! set size, nov fresh divided by added, and tenure 10, 7 or 4 points for stays of at most 3, 12 or
 //! 48 hours. Every condition of the gate must hold in the same window.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use crate::count::counted;
 use crate::detector::features::{
-    Exposure, Spread, Window, ceiling, clamp_share, network_word, networks_text, points_in,
-    values_in,
+    Exposure, Networks, Spread, Window, addresses_in, ceiling, clamp_share, network_word,
+    networks_text, points_in,
 };
 use crate::detector::finding::{
     Check, Gate, Level, Plane, PlaneFinding, SERVICE_CHECK, SHARED_CHECK, Term, Weight,
@@ -25,7 +26,7 @@ use crate::detector::finding::{
 use crate::detector::nameserver_plane::Judged;
 use crate::detector::plane_checks::{
     absence_check, at_least_reviewed, bulk_check, change_counts, last_reset, left_out_check,
-    listed, reset_check, seen_address, tenure_points, tenure_text,
+    listed, reset_check, tenure_points, tenure_text,
 };
 use crate::detector::replay::replay;
 use crate::detector::timeline::{ChangePoint, LeftOut, Presence, Replay, Stay, Timeline};
@@ -76,7 +77,7 @@ struct Measures {
     changes: f64,
     /// Instants at which an address left soon after it came, whatever they weigh.
     steps: u32,
-    spread: Spread,
+    spread: Rc<Spread>,
     turnover: f64,
     novelty: f64,
     tenure: Option<f64>,
@@ -206,11 +207,12 @@ fn evaluate(
         now,
         left_out: entity.left_out,
     });
-    let [in_day, in_week] =
-        scales(policy).map(|scale| measure(&timeline, window, scale, knowledge, now));
     let week = Window::before(now, Span::days(7), since(&timeline, window));
-    let addresses = values_in(&week, &timeline.addresses);
-    let shared = shared_share(&addresses, knowledge);
+    let addresses = addresses_in(&week, &timeline);
+    let networks = Networks::of(&timeline, &addresses, knowledge);
+    let [in_day, in_week] =
+        scales(policy).map(|scale| measure(&timeline, window, scale, &networks, now));
+    let shared = shared_share(&addresses, &timeline, knowledge);
     // A probe keeps a value for as long as it may be missing, so that it shows no stays to tell services by.
     let service = if entity.lingers {
         None
@@ -264,12 +266,9 @@ fn evaluate(
             .iter()
             .rfind(|point| weight_of(point) > 0.0)
             .map(|point| point.moment.at),
-        tenure_hours: Exposure::of(&week, &timeline.addresses).tenure_hours(),
+        tenure_hours: stay_of(&week, &timeline).tenure_hours(),
         names: Vec::new(),
-        addresses: addresses
-            .iter()
-            .map(|value| seen_address(value, &timeline, knowledge))
-            .collect(),
+        addresses: networks.seen(&addresses),
         holz,
         watched_since: window.watched_since,
         now,
@@ -442,9 +441,9 @@ impl Service {
 fn kept_share(window: &Window, timeline: &Timeline, knowledge: &dyn Knowledge) -> f64 {
     let mut by_network: BTreeMap<u32, Vec<Presence>> = BTreeMap::new();
     let mut left = 0;
-    for ((_, address), presence) in &timeline.addresses {
+    for (place, presence) in &timeline.addresses {
         left += u32::from(presence.to.is_some_and(|to| window.holds(to)));
-        if let Some(asn) = knowledge.asn(*address) {
+        if let Some(asn) = knowledge.asn(timeline.pair(*place).1) {
             by_network.entry(asn).or_default().push(*presence);
         }
     }
@@ -517,11 +516,11 @@ fn rotates_in_one_network(
 
 /// Returns the share of addresses in published ranges of content networks and clouds; `None` without a
 /// list or an address.
-fn shared_share(addresses: &BTreeSet<&(Name, IpAddr)>, knowledge: &dyn Knowledge) -> Option<f64> {
+fn shared_share(addresses: &[u32], timeline: &Timeline, knowledge: &dyn Knowledge) -> Option<f64> {
     knowledge.shared_ranges()?;
     let shared = addresses
         .iter()
-        .filter(|(_, address)| knowledge.is_shared(*address));
+        .filter(|place| knowledge.is_shared(timeline.pair(**place).1));
     (!addresses.is_empty()).then(|| shared.count() as f64 / addresses.len() as f64)
 }
 
@@ -563,12 +562,17 @@ fn since(timeline: &Timeline, entity: &Entity<'_>) -> Timestamp {
     LeftOut::cut(entity.left_out, since)
 }
 
+/// Returns how long addresses were there in a window.
+fn stay_of(window: &Window, timeline: &Timeline) -> Exposure {
+    Exposure::of(window, timeline.addresses.iter().map(|(_, it)| it))
+}
+
 /// Measures one window.
 fn measure(
     timeline: &Timeline,
     entity: &Entity<'_>,
     scale: Scale,
-    knowledge: &dyn Knowledge,
+    networks: &Networks<'_>,
     now: Timestamp,
 ) -> Measures {
     let window = Window::before(now, scale.span, since(timeline, entity));
@@ -579,17 +583,14 @@ fn measure(
         .collect();
     let fresh: u32 = points.iter().map(|point| point.fresh_glue()).sum();
     let added: u32 = points.iter().map(|point| point.added_addresses).sum();
-    let stayed = Exposure::of(&window, &timeline.addresses);
+    let stayed = stay_of(&window, timeline);
     let mean_size = stayed.mean_size(&window);
     Measures {
         scale,
         window,
         changes: points.iter().map(|point| weight_of(point)).sum(),
         steps: points.iter().filter(|point| is_step(point)).count() as u32,
-        spread: Spread::of(
-            values_in(&window, &timeline.addresses).into_iter(),
-            knowledge,
-        ),
+        spread: Spread::of(addresses_in(&window, timeline).into_iter(), networks).into(),
         // A set that was there for no time has no size, so nothing of it turned over.
         turnover: if mean_size > 0.0 {
             f64::from(fresh) / mean_size
@@ -604,7 +605,7 @@ fn measure(
         tenure: stayed.tenure_hours(),
         mean_size,
         hours: window.hours(),
-        by_network: knowledge.has_asn_table(),
+        by_network: networks.knowledge.has_asn_table(),
     }
 }
 
@@ -693,7 +694,7 @@ impl Measures {
         if self.spread.addresses == 0 {
             0.0
         } else {
-            self.spread.prefixes.len() as f64 / f64::from(self.spread.addresses)
+            f64::from(self.spread.prefixes) / f64::from(self.spread.addresses)
         }
     }
 

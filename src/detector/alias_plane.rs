@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::count::counted;
-use crate::detector::features::{Exposure, Spread, Window, ceiling, clamp_share, values_in};
+use crate::detector::features::{Exposure, Spread, Window, ceiling, clamp_share, names_in};
 use crate::detector::finding::{
     Check, Gate, HOST_CHECK, Level, Plane, PlaneFinding, SeenName, Term, Weight,
 };
@@ -194,7 +194,8 @@ impl Operators {
         let own = operator_of(&window.owner);
         let mut of_target: HashMap<Name, Owned> = HashMap::new();
         let mut first_at: BTreeMap<Name, Timestamp> = BTreeMap::new();
-        for (target, presence) in &timeline.names {
+        for (place, presence) in &timeline.names {
+            let target = timeline.name(*place);
             let owned = of_target.entry(target.clone()).or_insert_with(|| {
                 let service = shared_service(target);
                 let is_service = service.is_some();
@@ -282,7 +283,7 @@ impl Measures {
         let lasted = first
             .zip(last)
             .map(|(first, last)| last.moment.at.since(first.moment.at));
-        let targets = values_in(week, &timeline.names).into_iter();
+        let targets = names_in(week, timeline).into_iter();
         let of_week: BTreeSet<&Name> = targets.filter_map(|it| operators.counted(it)).collect();
         Self {
             changes: fresh.iter().map(weight).sum(),
@@ -292,7 +293,7 @@ impl Measures {
             fresh: fresh.iter().sum(),
             operators: of_week.len() as u32,
             replaced: others.len() as u32,
-            tenure: Exposure::of(week, &timeline.names).tenure_hours(),
+            tenure: Exposure::of(week, timeline.names.iter().map(|(_, it)| it)).tenure_hours(),
             lasted_h: lasted.map_or(0.0, Span::as_hours),
             last_step_at: last.map(|it| it.moment.at),
         }
@@ -427,7 +428,7 @@ fn evaluate(
     let began_at = timeline.began_at();
     let since = began_at.map_or(window.watched_since, |at| at.max(window.watched_since));
     let week = Window::before(now, Span::days(7), LeftOut::cut(left_out, since));
-    let targets = values_in(&week, &timeline.names);
+    let targets = names_in(&week, &timeline);
     let popular = window.popular.as_deref();
     // As if nobody were popular: whose targets are does not depend on that.
     let mut operators = Operators::of(&timeline, window, None);

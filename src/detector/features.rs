@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::count::counted;
 use crate::detector::Knowledge;
-use crate::detector::finding::Check;
+use crate::detector::finding::{Check, SeenAddress};
 use crate::detector::timeline::{ChangePoint, Presence, Timeline, address_key};
 use crate::dns::Name;
 use crate::time::{Span, Timestamp};
@@ -64,16 +64,84 @@ pub(super) fn points_in<'a>(window: &Window, timeline: &'a Timeline) -> Vec<&'a 
         .collect()
 }
 
-/// The values that were there at any time of the window, each once, in order.
-pub(super) fn values_in<'a, T: Ord>(
-    window: &Window,
-    presences: &'a [(T, Presence)],
-) -> BTreeSet<&'a T> {
-    presences
-        .iter()
-        .filter(|(_, presence)| window.touches(presence))
-        .map(|(value, _)| value)
+/// Returns the name servers that were there at any time of the window, each once, in order.
+pub(super) fn names_in<'a>(window: &Window, timeline: &'a Timeline) -> BTreeSet<&'a Name> {
+    let places = places_in(window, &timeline.names, timeline.name_table.len());
+    places.into_iter().map(|it| timeline.name(it)).collect()
+}
+
+/// Returns the addresses that were there at any time of the window, by their places in the timeline's table: each once, in
+/// order.
+pub(super) fn addresses_in(window: &Window, timeline: &Timeline) -> Vec<u32> {
+    places_in(window, &timeline.addresses, timeline.pair_table.len())
+}
+
+/// Returns the values that were there at any time of the window, each once, in order.
+fn places_in(window: &Window, presences: &[(u32, Presence)], count: usize) -> Vec<u32> {
+    let mut is_there = vec![false; count];
+    for (place, presence) in presences {
+        is_there[*place as usize] |= window.touches(presence);
+    }
+    let places = (0..).zip(is_there);
+    places
+        .filter_map(|(place, is_there)| is_there.then_some(place))
         .collect()
+}
+
+/// The autonomous systems of addresses of a timeline, each looked up once.
+pub(super) struct Networks<'a> {
+    timeline: &'a Timeline,
+    pub knowledge: &'a dyn Knowledge,
+    /// Of each address of the table; `None` of those that were not looked up.
+    found: Vec<Option<Option<u32>>>,
+}
+
+impl<'a> Networks<'a> {
+    /// Looks up some addresses of a timeline.
+    pub fn of(timeline: &'a Timeline, addresses: &[u32], knowledge: &'a dyn Knowledge) -> Self {
+        let mut found = vec![None; timeline.pair_table.len()];
+        for place in addresses {
+            found[*place as usize] = Some(knowledge.asn(timeline.pair(*place).1));
+        }
+        Self {
+            timeline,
+            knowledge,
+            found,
+        }
+    }
+
+    /// Returns the number of the autonomous system that announces an address, if the table has it.
+    pub fn asn(&self, place: u32) -> Option<u32> {
+        let found = self.found[place as usize];
+        found.unwrap_or_else(|| self.knowledge.asn(self.timeline.pair(place).1))
+    }
+
+    /// Returns the name that an address belongs to.
+    pub fn host(&self, place: u32) -> &Name {
+        &self.timeline.pair(place).0
+    }
+
+    /// Returns addresses with what is known of each.
+    pub fn seen(&self, addresses: &[u32]) -> Vec<SeenAddress> {
+        let places = addresses.iter();
+        places.map(|place| self.seen_address(*place)).collect()
+    }
+
+    /// Returns an address with what is known of it.
+    fn seen_address(&self, place: u32) -> SeenAddress {
+        let (host, address) = self.timeline.pair(place);
+        let asn = self.asn(place);
+        SeenAddress {
+            host: host.clone(),
+            address: *address,
+            prefix: prefix_of(*address).to_string(),
+            asn,
+            asn_name: asn
+                .and_then(|asn| self.knowledge.asn_name(asn))
+                .map(str::to_owned),
+            present: self.timeline.has_now(place),
+        }
+    }
 }
 
 /// Exposure and removals of a set in a window.
@@ -87,18 +155,18 @@ pub(super) struct Exposure {
 
 impl Exposure {
     /// Sums over `presences`.
-    pub fn of<T>(window: &Window, presences: &[(T, Presence)]) -> Self {
-        Self {
-            exposure_hours: presences
-                .iter()
-                .map(|(_, presence)| window.exposure_hours(presence))
-                // `sum()` of no floats is -0.0, which would show in listings.
-                .fold(0.0, |sum, hours| sum + hours),
-            removals: presences
-                .iter()
-                .filter(|(_, presence)| presence.to.is_some_and(|to| window.holds(to)))
-                .count() as u32,
+    pub fn of<'a>(window: &Window, presences: impl Iterator<Item = &'a Presence>) -> Self {
+        // `sum()` of no floats is -0.0, which would show in listings.
+        let mut exposure = Self {
+            exposure_hours: 0.0,
+            removals: 0,
+        };
+        for presence in presences {
+            exposure.exposure_hours += window.exposure_hours(presence);
+            let is_removed = presence.to.is_some_and(|to| window.holds(to));
+            exposure.removals += u32::from(is_removed);
         }
+        exposure
     }
 
     /// Returns the mean time a value stayed, in hours; `None` if none left.
@@ -126,8 +194,8 @@ pub(super) struct Spread {
     pub addresses: u32,
     /// Distinct autonomous systems that the table knows.
     pub networks: BTreeSet<u32>,
-    /// Distinct prefixes: /16 of IPv4, /32 of IPv6.
-    pub prefixes: BTreeSet<Prefix>,
+    /// How many distinct prefixes: /16 of IPv4, /32 of IPv6.
+    pub prefixes: u32,
     /// Those of them with an address of which the table knows no autonomous system; all without a table.
     pub unanswered: BTreeSet<Prefix>,
 }
@@ -164,24 +232,35 @@ impl Spread {
     }
 
     /// Measures a set of addresses.
-    pub fn of<'a>(
-        addresses: impl Iterator<Item = &'a (Name, IpAddr)>,
-        knowledge: &dyn Knowledge,
-    ) -> Self {
-        let mut keys = BTreeSet::new();
+    pub fn of(addresses: impl Iterator<Item = u32>, networks: &Networks<'_>) -> Self {
         let mut spread = Self::default();
-        for (_, address) in addresses {
+        let (mut keys, mut prefixes) = (Vec::new(), Vec::new());
+        for place in addresses {
+            let address = networks.timeline.pair(place).1;
             // Whoever has a /48 has 2^80 addresses: more of them are no more machines.
-            keys.insert(address_key(*address));
-            match knowledge.asn(*address) {
-                Some(network) => spread.networks.extend([network]),
-                None => spread.unanswered.extend([prefix_of(*address)]),
+            keys.push(address_key(address));
+            let prefix = prefix_of(address);
+            if prefixes.last() != Some(&prefix) {
+                prefixes.push(prefix);
             }
-            spread.prefixes.insert(prefix_of(*address));
+            match networks.asn(place) {
+                Some(network) => _ = spread.networks.insert(network),
+                None => _ = spread.unanswered.insert(prefix),
+            }
         }
-        spread.addresses = keys.len() as u32;
+        spread.addresses = count_distinct(keys);
+        spread.prefixes = count_distinct(prefixes);
         spread
     }
+}
+
+/// Returns how many different values there are.
+fn count_distinct<T: Ord>(mut values: Vec<T>) -> u32 {
+    if !values.is_sorted() {
+        values.sort_unstable();
+    }
+    values.dedup();
+    values.len() as u32
 }
 
 /// Why a plane reaches level review at most, however it scores; `None` if nothing stands against a report.

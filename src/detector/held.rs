@@ -1,9 +1,6 @@
 //! Sets that go on through a short absence, and how long each of their values was there.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
-
-use crate::detector::events::Place;
+use crate::detector::events::Spot;
 use crate::detector::sorted::Sorted;
 use crate::detector::timeline::{ABSENCES_30D_MAX, Departure, Presence};
 use crate::time::{Span, Timestamp};
@@ -82,19 +79,27 @@ impl<T: Ord + Clone> Held<T> {
 }
 
 /// The addresses of all names together, and since when each has been there.
-#[derive(Default)]
 pub(super) struct Union {
-    pub set: Held<(Place, IpAddr)>,
-    /// When each came; `None` if it was there before.
-    pub since: BTreeMap<(Place, IpAddr), Option<Timestamp>>,
+    pub set: Held<Spot>,
+    /// When each came that is there; `None` if it was there before.
+    since: Vec<Option<Timestamp>>,
     /// What left since an address came.
-    pub left: Departure,
+    left: Departure,
 }
 
 impl Union {
+    /// Returns one of which nothing is there, of so many addresses that may come.
+    pub fn of(count: usize) -> Self {
+        Self {
+            set: Held::default(),
+            since: vec![None; count],
+            left: Departure::Nothing,
+        }
+    }
+
     /// Begins with a set that was there before.
-    pub fn begin(&mut self, set: Sorted<(Place, IpAddr)>) {
-        self.since = set.iter().map(|value| (*value, None)).collect();
+    pub fn begin(&mut self, set: Sorted<Spot>) {
+        self.note(set.iter(), None);
         self.set = Held {
             active: set,
             ..Held::default()
@@ -103,30 +108,32 @@ impl Union {
     }
 
     /// Takes in addresses that were there before.
-    pub fn learn(&mut self, values: &[(Place, IpAddr)]) {
-        self.set.active.extend(values.iter().copied());
-        self.since.extend(values.iter().map(|value| (*value, None)));
+    pub fn learn(&mut self, values: &[Spot]) {
+        self.set.active.insert_all(values);
+        self.note(values.iter(), None);
+    }
+
+    /// Notes when some came.
+    fn note<'v>(&mut self, values: impl Iterator<Item = &'v Spot>, at: Option<Timestamp>) {
+        for value in values {
+            self.since[*value as usize] = at;
+        }
     }
 
     /// Moves the set to `after`. Returns what gave way to what came.
-    pub fn step(
-        &mut self,
-        after: &Sorted<(Place, IpAddr)>,
-        at: Timestamp,
-        absence_max: Span,
-    ) -> Departure {
+    pub fn step(&mut self, after: &Sorted<Spot>, at: Timestamp, absence_max: Span) -> Departure {
         let before = self.set.active.clone();
         match self.set.become_set(after, at, absence_max) {
             Became::Same => Departure::Nothing,
             Became::Began | Became::BeganAnew(_) => {
-                self.since = after.iter().map(|value| (*value, Some(at))).collect();
+                self.note(after.iter(), Some(at));
                 self.left = Departure::Nothing;
                 Departure::Nothing
             }
             Became::Changed | Became::CameBack(_) => {
                 // What left waits for what comes: the zone may lose the one an hour before it has the next.
                 for gone in before.difference(after) {
-                    let departure = match self.since.remove(gone).flatten() {
+                    let departure = match self.since[*gone as usize] {
                         Some(since) => Departure::After(at.since(since)),
                         None => Departure::OfBaseline,
                     };
@@ -137,105 +144,112 @@ impl Union {
                     Some(_) => std::mem::take(&mut self.left),
                     None => Departure::Nothing,
                 };
-                self.since.extend(came.map(|value| (*value, Some(at))));
+                for value in came {
+                    self.since[*value as usize] = Some(at);
+                }
                 left
             }
         }
     }
 }
 
-/// When each value was there.
-pub(super) struct Presences<T> {
+/// When each value was there. Values are numbers.
+pub(super) struct Presences {
     /// In order of their beginning.
-    pub all: Vec<(T, Presence)>,
-    /// Those that have no end yet, with their places among all.
-    pub open: BTreeMap<T, usize>,
-    /// Those that were there before they were first told of.
-    pub known: BTreeSet<T>,
+    pub all: Vec<(u32, Presence)>,
+    /// Those that have no end yet.
+    pub open: Sorted<u32>,
+    /// Of each value that has no end yet, its place among all.
+    places: Vec<u32>,
+    /// Whether each was there before it was first told of, and has not left since.
+    known: Vec<bool>,
     /// Those that left, with when they came (`None` if they were there before) and when they left.
-    pub left: Vec<(T, Option<Timestamp>, Timestamp)>,
+    left: Vec<(u32, Option<Timestamp>, Timestamp)>,
 }
 
-impl<T> Default for Presences<T> {
-    fn default() -> Self {
+impl Presences {
+    /// Returns none, of so many values that may come.
+    pub fn of(count: usize) -> Self {
         Self {
             all: Vec::new(),
-            open: BTreeMap::new(),
-            known: BTreeSet::new(),
+            open: Sorted::default(),
+            places: vec![0; count],
+            known: vec![false; count],
             left: Vec::new(),
         }
     }
-}
 
-impl<T: Ord + Clone> Presences<T> {
+    /// Notes that values were there before they were first told of.
+    pub fn know(&mut self, values: &[u32]) {
+        for value in values {
+            self.known[*value as usize] = true;
+        }
+    }
+
     /// Ends the presence of what left and begins that of what came: `after` is there from `at` on.
-    pub fn note(&mut self, after: &Sorted<T>, at: Timestamp) {
-        let (all, known, left) = (&mut self.all, &mut self.known, &mut self.left);
-        self.open.retain(|value, place| {
-            let stays = after.contains(value);
-            if !stays {
-                let presence = &mut all[*place].1;
-                presence.to = Some(at);
-                let came_at = (!known.remove(value)).then_some(presence.from);
-                left.push((value.clone(), came_at, at));
-            }
-            stays
-        });
-        for value in after {
-            if !self.open.contains_key(value) {
-                self.open.insert(value.clone(), self.all.len());
-                let presence = Presence { from: at, to: None };
-                self.all.push((value.clone(), presence));
-            }
+    pub fn note(&mut self, after: &Sorted<u32>, at: Timestamp) {
+        if self.open.is_shared_with(after) {
+            return;
+        }
+        let before = std::mem::replace(&mut self.open, after.clone());
+        for value in before.difference(after) {
+            self.end_one(*value, at, Some(at));
+        }
+        for value in after.difference(&before) {
+            self.places[*value as usize] = self.all.len() as u32;
+            let presence = Presence { from: at, to: None };
+            self.all.push((*value, presence));
         }
     }
 
     /// Ends those that were absent for too long: they did not leave for others.
-    pub fn lapse(&mut self, at: Timestamp, is_absent: impl Fn(&T) -> bool) {
+    pub fn lapse(&mut self, at: Timestamp, is_absent: impl Fn(&u32) -> bool) {
         self.end(at, None, is_absent);
     }
 
     /// Ends those that were absent for too long, and left for those that came at `left_at`.
-    pub fn leave(&mut self, at: Timestamp, left_at: Timestamp, is_absent: impl Fn(&T) -> bool) {
+    pub fn leave(&mut self, at: Timestamp, left_at: Timestamp, is_absent: impl Fn(&u32) -> bool) {
         self.end(at, Some(left_at), is_absent);
     }
 
     /// Ends some at a time; they left for others at `left_at`, if at all.
-    fn end(&mut self, at: Timestamp, left_at: Option<Timestamp>, is_absent: impl Fn(&T) -> bool) {
-        let (all, known, left) = (&mut self.all, &mut self.known, &mut self.left);
-        self.open.retain(|value, place| {
-            let is_absent = is_absent(value);
-            if is_absent {
-                let presence = &mut all[*place].1;
-                presence.to = Some(at);
-                let came_at = (!known.remove(value)).then_some(presence.from);
-                left.extend(left_at.map(|left_at| (value.clone(), came_at, left_at)));
-            }
-            !is_absent
-        });
+    fn end(&mut self, at: Timestamp, left_at: Option<Timestamp>, is_absent: impl Fn(&u32) -> bool) {
+        let absent: Vec<u32> = self.open.iter().copied().filter(is_absent).collect();
+        self.open.remove_all(&absent);
+        for value in absent {
+            self.end_one(value, at, left_at);
+        }
+    }
+
+    /// Ends one at a time; it left for others at `left_at`, if at all.
+    fn end_one(&mut self, value: u32, at: Timestamp, left_at: Option<Timestamp>) {
+        let presence = &mut self.all[self.places[value as usize] as usize].1;
+        presence.to = Some(at);
+        let was_known = std::mem::take(&mut self.known[value as usize]);
+        let came_at = (!was_known).then_some(presence.from);
+        self.left
+            .extend(left_at.map(|left_at| (value, came_at, left_at)));
     }
 
     /// Returns what left of each set at each instant. `set_of` says which set a value belongs to.
-    pub fn departures<S: Ord>(
-        &self,
-        set_of: impl Fn(&T) -> S,
-    ) -> BTreeMap<(S, Timestamp), Departure> {
-        let mut departures = BTreeMap::new();
+    pub fn departures(&self, set_of: impl Fn(u32) -> u32) -> Departures {
         let stay = |came_at: Option<Timestamp>, left_at: Timestamp| {
             came_at.map_or(Departure::OfBaseline, |at| {
                 Departure::After(left_at.since(at))
             })
         };
-        for (value, came_at, left_at) in &self.left {
-            let known = departures
-                .entry((set_of(value), *left_at))
-                .or_insert(Departure::Nothing);
-            *known = stay(*came_at, *left_at).min(*known);
-        }
+        let left = self.left.iter();
+        let mut ends: Vec<((u32, Timestamp), Departure)> = left
+            .map(|(value, came_at, left_at)| ((set_of(*value), *left_at), stay(*came_at, *left_at)))
+            .collect();
+        // What is shorter comes first, and stays.
+        ends.sort();
+        ends.dedup_by_key(|(key, _)| *key);
+        let mut departures = Departures(ends);
         // What came at an instant counts for it too, once it left: the shorter stay shows the rotation.
         for (value, came_at, left_at) in &self.left {
             let Some(came_at) = came_at else { continue };
-            if let Some(known) = departures.get_mut(&(set_of(value), *came_at)) {
+            if let Some(known) = departures.find(set_of(*value), *came_at) {
                 *known = stay(Some(*came_at), *left_at).min(*known);
             }
         }
@@ -244,6 +258,17 @@ impl<T: Ord + Clone> Presences<T> {
 
     /// Forgets all of them.
     pub fn clear(&mut self) {
-        *self = Self::default();
+        *self = Self::of(self.places.len());
+    }
+}
+
+/// What left of sets at instants, in the order of these.
+pub(super) struct Departures(Vec<((u32, Timestamp), Departure)>);
+
+impl Departures {
+    /// Returns what left of a set at an instant; `None` if nothing did.
+    pub fn find(&mut self, set: u32, at: Timestamp) -> Option<&mut Departure> {
+        let found = self.0.binary_search_by_key(&(set, at), |(key, _)| *key);
+        found.ok().map(|place| &mut self.0[place].1)
     }
 }

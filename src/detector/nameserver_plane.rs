@@ -10,11 +10,11 @@
 //! whose old values give way to others that stay, does not rotate.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 
 use crate::count::counted;
 use crate::detector::features::{
-    Exposure, Spread, Window, ceiling, clamp_share, networks_text, points_in, values_in,
+    Exposure, Networks, Spread, Window, addresses_in, ceiling, clamp_share, names_in,
+    networks_text, points_in,
 };
 use crate::detector::finding::{Check, Gate, Level, Plane, PlaneFinding, SeenName, Term};
 use crate::detector::nameserver_steps::{
@@ -22,10 +22,10 @@ use crate::detector::nameserver_steps::{
     weights_of,
 };
 use crate::detector::nameserver_window::{NameserverWindow, Operated};
-use crate::detector::operators::count_operators;
+use crate::detector::operators::Operators;
 use crate::detector::plane_checks::{
     RESET_CHECK, absence_check, at_least_reviewed, bulk_check, change_counts, last_reset,
-    left_out_check, listed, reset_check, seen_address, tenure_points, tenure_text,
+    left_out_check, listed, reset_check, tenure_points, tenure_text,
 };
 use crate::detector::replay::replay;
 use crate::detector::timeline::{ChangePoint, LeftOut, Replay, Timeline};
@@ -77,31 +77,33 @@ pub fn judge_nameservers(
     let left_out = window.left_out.as_ref();
     let since = measured_since(timeline, window);
     let week = Window::before(now, Span::days(7), since);
-    let names = values_in(&week, &timeline.names);
+    let names = names_in(&week, timeline);
     // No provider's customer moves so often that its week is more than is replayed.
     let is_cut = LeftOut::is_of_week(left_out, now);
     let operated = window.operated.as_ref();
     let all_popular =
         !is_cut && !names.is_empty() && names.iter().all(|name| window.is_popular(name));
     let shared = shared_moves(timeline, policy, now);
+    let mut operators_of = Operators::of(knowledge);
     let excuses = Excuses {
         all_names: all_popular,
         shared_moves: shared.excuses,
         window,
-        glue_changes: glue_changes_30d(timeline, now),
+        glue_changes: glue_changes_30d(timeline, window, now),
         glue_changes_max: policy.nameservers.shared_move_changes_30d_max,
     };
-    let counted = count_points(timeline, &excuses, policy, knowledge);
+    let counted = count_points(timeline, &excuses, policy, &mut operators_of);
     let excused = count_excused(&counted, &week);
     let is_used_up = excused > policy.nameservers.provider_changes_7d_max;
     let three_days = Window::before(now, Span::days(3), since);
     let rotation = Rotation::of(&counted, &week, &three_days);
-    let addresses = values_in(&week, &timeline.addresses);
-    let spread = own_spread(&addresses, window, knowledge);
+    let addresses = addresses_in(&week, timeline);
+    let networks = Networks::of(timeline, &addresses, knowledge);
+    let spread = own_spread(&addresses, &networks, window);
     let operators: BTreeSet<String> = if all_popular {
         BTreeSet::new()
     } else {
-        count_operators(timeline, &names, knowledge)
+        operators_of.count(timeline, &names)
     };
     let tenure = shortest_tenure(&week, timeline, window);
     let measures = Measures {
@@ -145,11 +147,8 @@ pub fn judge_nameservers(
         points: listed(&points),
         last_step_at: rotation.last_step_at,
         tenure_hours: tenure,
-        names: seen_names(&names, window, timeline, knowledge),
-        addresses: addresses
-            .iter()
-            .map(|value| seen_address(value, timeline, knowledge))
-            .collect(),
+        names: seen_names(&names, window, timeline, &mut operators_of),
+        addresses: networks.seen(&addresses),
         holz: None,
         watched_since: window.watched_since,
         now,
@@ -165,14 +164,9 @@ fn measured_since(timeline: &Timeline, window: &NameserverWindow) -> Timestamp {
 }
 
 /// Returns how far addresses spread. What others' name servers do is no spread of this delegation's.
-fn own_spread(
-    addresses: &BTreeSet<&(Name, IpAddr)>,
-    window: &NameserverWindow,
-    knowledge: &dyn Knowledge,
-) -> Spread {
-    let own = addresses.iter();
-    let own = own.filter(|(host, _)| !window.is_of_other(host));
-    Spread::of(own.copied(), knowledge)
+fn own_spread(addresses: &[u32], networks: &Networks<'_>, window: &NameserverWindow) -> Spread {
+    let is_own = |place: &u32| !window.is_of_other(networks.host(*place));
+    Spread::of(addresses.iter().copied().filter(is_own), networks)
 }
 
 /// Judges measures with each way of counting networks, and returns what ranks highest; the first of equals.
@@ -208,17 +202,17 @@ fn moved_hosts<'a>(points: &[&'a ChangePoint]) -> BTreeSet<&'a Name> {
 }
 
 /// Returns the name servers of a week, in canonical order.
-fn seen_names(
-    names: &BTreeSet<&Name>,
+fn seen_names<'a>(
+    names: &BTreeSet<&'a Name>,
     window: &NameserverWindow,
     timeline: &Timeline,
-    knowledge: &dyn Knowledge,
+    operators: &mut Operators<'a>,
 ) -> Vec<SeenName> {
     names
         .iter()
         .map(|name| SeenName {
             host: (*name).clone(),
-            operator: knowledge.operator(name),
+            operator: operators.operator(name),
             popular: window.is_popular(name),
             present: timeline.names_now.contains(*name),
         })
@@ -540,13 +534,11 @@ fn operated_check(operated: &Operated, moved: &BTreeSet<&Name>) -> Option<Check>
 
 /// Returns the shorter of the mean stays of names and of addresses, in hours.
 fn shortest_tenure(week: &Window, timeline: &Timeline, window: &NameserverWindow) -> Option<f64> {
-    let names = Exposure::of(week, &timeline.names).tenure_hours();
+    let names = timeline.names.iter().map(|(_, it)| it);
+    let names = Exposure::of(week, names).tenure_hours();
     let own = timeline.addresses.iter();
-    let own: Vec<_> = own
-        .filter(|((host, _), _)| !window.is_of_other(host))
-        .cloned()
-        .collect();
-    let addresses = Exposure::of(week, &own).tenure_hours();
+    let own = own.filter(|(place, _)| !window.is_of_other(&timeline.pair(*place).0));
+    let addresses = Exposure::of(week, own.map(|(_, it)| it)).tenure_hours();
     match (names, addresses) {
         (Some(names), Some(addresses)) => Some(names.min(addresses)),
         (one, other) => one.or(other),

@@ -1,14 +1,15 @@
 //! Which changes of name servers count as steps of a rotation, and how much each weighs.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::rc::Rc;
 
 use crate::count::counted;
+use crate::detector::DetectPolicy;
 use crate::detector::features::Window;
 use crate::detector::finding::{Check, Weight};
 use crate::detector::nameserver_window::NameserverWindow;
-use crate::detector::operators::one_family;
+use crate::detector::operators::Operators;
 use crate::detector::timeline::{ChangePoint, ChangedHost, Moment, Timeline};
-use crate::detector::{DetectPolicy, Knowledge};
 use crate::dns::Name;
 use crate::time::{Span, Timestamp};
 
@@ -115,15 +116,15 @@ pub(super) fn count_points<'a>(
     timeline: &'a Timeline,
     excuses: &Excuses<'_>,
     policy: &DetectPolicy,
-    knowledge: &dyn Knowledge,
+    operators: &mut Operators<'a>,
 ) -> Vec<Counted<'a>> {
     let mut weigher = Weigher {
         excuses,
         policy,
-        knowledge,
         excused_renames: excused_renames(timeline),
         carried: (0, 0),
-        operators: HashMap::new(),
+        operators,
+        of_sets: HashMap::new(),
     };
     let points = timeline.points.iter();
     points.map(|point| weigher.weigh(point)).collect()
@@ -146,12 +147,12 @@ fn excused_renames(timeline: &Timeline) -> BTreeSet<i64> {
 struct Weigher<'a, 'p> {
     excuses: &'a Excuses<'a>,
     policy: &'a DetectPolicy,
-    knowledge: &'a dyn Knowledge,
     excused_renames: BTreeSet<i64>,
     /// Values never seen before, and names among them, that came since something left.
     carried: (u32, u32),
-    /// The operators of names, each of which stands in many sets.
-    operators: HashMap<&'p Name, Name>,
+    operators: &'a mut Operators<'p>,
+    /// The operators of sets, by where these are: what a change begins with is what the one before ended with.
+    of_sets: HashMap<*const Name, Rc<[u32]>>,
 }
 
 impl<'p> Weigher<'_, 'p> {
@@ -246,23 +247,18 @@ impl<'p> Weigher<'_, 'p> {
     /// Returns whether names gave way to others of the same operators, or of the same provider's numbered domains, of
     /// which no new address is known.
     fn is_reassigned(&mut self, point: &'p ChangePoint) -> bool {
-        let mut operators = |names: &'p [Name]| -> BTreeSet<Name> {
-            let operator = |name: &'p Name| {
-                let known = self.operators.entry(name);
-                known
-                    .or_insert_with(|| self.knowledge.operator(name))
-                    .clone()
-            };
-            names.iter().map(operator).collect()
-        };
         // An old point has lost its sets, and then nobody can say whose the names were: it weighs in full.
         if !point.has_sets || point.fresh_host_addresses > 0 {
             return false;
         }
-        let [before, after] = [&point.names_before, &point.names_after].map(|it| operators(it));
+        let [before, after] = [&point.names_before, &point.names_after].map(|names| {
+            let known = self.of_sets.entry(names.as_ptr());
+            let operators = known.or_insert_with(|| self.operators.of_set(names.iter()).into());
+            Rc::clone(operators)
+        });
         before == after || {
-            let family = one_family(&before);
-            family.is_some() && family == one_family(&after)
+            let family = self.operators.one_family(&before);
+            family.is_some() && family == self.operators.one_family(&after)
         }
     }
 }
@@ -307,13 +303,21 @@ pub(super) fn step_check(counted: &[Counted<'_>], week: &Window) -> Check {
     }
 }
 
-/// Returns in how many of the last 30 days' instants the addresses of each name server changed.
-pub(super) fn glue_changes_30d(timeline: &Timeline, now: Timestamp) -> HashMap<&Name, u32> {
+/// Returns in how many of the last 30 days' instants the addresses of each name server changed; of none where no name
+/// server is a provider's, of which alone that is asked.
+pub(super) fn glue_changes_30d<'a>(
+    timeline: &'a Timeline,
+    window: &NameserverWindow,
+    now: Timestamp,
+) -> HashMap<&'a Name, u32> {
+    let mut counts = HashMap::new();
+    if window.popular.as_ref().is_none_or(|it| it.is_empty()) {
+        return counts;
+    }
     let recent = timeline
         .points
         .iter()
         .filter(|point| now.since(point.moment.at) < Span::days(30));
-    let mut counts = HashMap::new();
     for changed in recent.flat_map(|point| &point.changed_hosts) {
         *counts.entry(&changed.host).or_default() += 1;
     }

@@ -1,14 +1,10 @@
 //! What the planes say and count in the same way.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 
 use crate::count::counted;
-use crate::detector::Knowledge;
-use crate::detector::features::prefix_of;
-use crate::detector::finding::{Check, Level, SeenAddress};
+use crate::detector::finding::{Check, Level};
 use crate::detector::timeline::{ABSENCES_30D_MAX, BULK_7D_MAX, ChangePoint, LeftOut, Timeline};
-use crate::dns::Name;
 use crate::time::{Span, Timestamp};
 
 /// How many new registrations are believed within 30 days.
@@ -193,25 +189,6 @@ pub(super) fn tenure_text(tenure: Option<f64>) -> String {
         || "none left in the window".to_owned(),
         |hours| format!("{hours:.1} h"),
     )
-}
-
-/// Returns an address with what is known of it.
-pub(super) fn seen_address(
-    value: &(Name, IpAddr),
-    timeline: &Timeline,
-    knowledge: &dyn Knowledge,
-) -> SeenAddress {
-    let asn = knowledge.asn(value.1);
-    SeenAddress {
-        host: value.0.clone(),
-        address: value.1,
-        prefix: prefix_of(value.1).to_string(),
-        asn,
-        asn_name: asn
-            .and_then(|asn| knowledge.asn_name(asn))
-            .map(str::to_owned),
-        present: timeline.addresses_now.contains(value),
-    }
 }
 
 #[cfg(test)]

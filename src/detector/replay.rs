@@ -1,15 +1,15 @@
 //! Replays the history of an entity: from instants to change points.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr};
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::detector::alike::is_slip_of;
-use crate::detector::events::{Event, Names, Place, collect_events};
+use crate::detector::events::{Event, Pair, Place, Spot, Values, each_event};
 use crate::detector::held::{Became, Held, Presences, Union};
 use crate::detector::sorted::Sorted;
 use crate::detector::timeline::{
-    BULK_7D_MAX, ChangePoint, ChangedHost, Departure, Moment, Replay, Timeline, address_key,
+    BULK_7D_MAX, ChangePoint, ChangedHost, Departure, Moment, Replay, Timeline,
 };
 use crate::dns::Name;
 use crate::time::{Span, Timestamp};
@@ -30,13 +30,13 @@ struct Step {
     on_address_plane: bool,
     names_before: Sorted<Place>,
     names_after: Sorted<Place>,
-    addresses_before: Sorted<(Place, IpAddr)>,
-    addresses_after: Sorted<(Place, IpAddr)>,
+    addresses_before: Sorted<Spot>,
+    addresses_after: Sorted<Spot>,
     names_changed: bool,
-    /// The names whose addresses changed.
-    changed_hosts: Sorted<Place>,
+    /// The names whose addresses changed, in order.
+    changed_hosts: Vec<Place>,
     /// Of these, those that had none and took over from others.
-    begun_hosts: Sorted<Place>,
+    begun_hosts: Vec<Place>,
     /// What gave way to them.
     taken_over: Departure,
 }
@@ -55,19 +55,18 @@ impl Step {
         changed.retain(|name| self.is_kept(name));
         // Of a set of names of which few have addresses at a time, others take over.
         begun.retain(|name| self.taken_over.is_some() && self.is_kept(name));
-        changed.extend(begun.iter().copied());
+        changed.extend_from_slice(&begun);
+        changed.sort_unstable();
         (self.changed_hosts, self.begun_hosts) = (changed, begun);
     }
 }
 
 /// Replays an entity's history.
 pub(super) fn replay(input: &Replay<'_>) -> Timeline {
-    let names = Names::of(input);
-    let mut walk = Walk::new(input, &names);
+    let values = Values::of(input);
+    let mut walk = Walk::new(input, &values);
     walk.learn_left_out();
-    for event in collect_events(input, &names) {
-        walk.step(&event);
-    }
+    each_event(input, &values, |event| walk.step(event));
     if let Some(reset_at) = input
         .reset_at
         .filter(|reset| !walk.is_reset && *reset <= input.now)
@@ -81,58 +80,115 @@ pub(super) fn replay(input: &Replay<'_>) -> Timeline {
 /// Hosts with their addresses, shared by the change points that have the same.
 type NamedAddresses = Arc<[(Name, IpAddr)]>;
 
+/// Marks of values that were met since they were last forgotten.
+struct Met {
+    marks: Vec<u32>,
+    mark: u32,
+}
+
+impl Met {
+    /// Returns one of so many values, of which none was met.
+    fn of(count: usize) -> Self {
+        Self {
+            marks: vec![0; count],
+            mark: 0,
+        }
+    }
+
+    /// Forgets those that were met.
+    fn forget(&mut self) {
+        self.mark += 1;
+    }
+
+    /// Notes that a value is met. Returns whether it is for the first time.
+    fn is_first(&mut self, value: u32) -> bool {
+        std::mem::replace(&mut self.marks[value as usize], self.mark) != self.mark
+    }
+
+    /// Returns whether a value was met.
+    fn has(&self, value: u32) -> bool {
+        self.marks[value as usize] == self.mark
+    }
+}
+
 /// The state between two instants.
 struct Walk<'a> {
     input: &'a Replay<'a>,
-    all: &'a Names<'a>,
+    all: &'a Values<'a>,
     raw_names: Sorted<Place>,
-    raw_addresses: BTreeMap<Place, Sorted<IpAddr>>,
+    /// By the places of names.
+    raw_addresses: Vec<Sorted<Spot>>,
     /// The same, where there are no name servers: for the union of owners.
-    raw_pairs: Sorted<(Place, IpAddr)>,
+    raw_pairs: Sorted<Spot>,
+    /// The addresses that are there of all active names, as long as neither changed.
+    raw_union: Option<Sorted<Spot>>,
     names: Held<Place>,
-    addresses: BTreeMap<Place, Held<IpAddr>>,
-    seen_names: BTreeSet<Place>,
-    seen_addresses: BTreeSet<IpAddr>,
+    /// By the places of names.
+    addresses: Vec<Held<Spot>>,
+    /// The active addresses of the active names, as long as neither changed.
+    active: Option<Sorted<Spot>>,
+    /// Whether each name was seen.
+    seen_names: Vec<bool>,
+    /// Whether what addresses count as was seen, by its number.
+    seen_addresses: Vec<bool>,
     is_reset: bool,
     points: Vec<ChangePoint>,
+    /// The names whose addresses changed, of all points, as these have them.
+    changed_hosts: Vec<Place>,
     /// The first point that still has its sets.
     detailed_from: usize,
     /// How many values the sets of all points hold.
     detailed_values: usize,
     /// The sets that were listed last: most points begin with what the one before ended with.
     listed_names: (Sorted<Place>, Arc<[Name]>),
-    listed_addresses: (Sorted<(Place, IpAddr)>, NamedAddresses),
+    listed_addresses: (Sorted<Spot>, NamedAddresses),
     name_sets: BTreeSet<Sorted<Place>>,
-    name_presences: Presences<Place>,
-    address_presences: Presences<(Place, IpAddr)>,
+    name_presences: Presences,
+    address_presences: Presences,
     union: Union,
     absences: BTreeSet<(Timestamp, bool)>,
+    /// What of the addresses of an instant was counted as fresh, as added, and as there before.
+    fresh: Met,
+    added: Met,
+    before: Met,
 }
 
 impl<'a> Walk<'a> {
-    fn new(input: &'a Replay<'a>, all: &'a Names<'a>) -> Self {
+    fn new(input: &'a Replay<'a>, all: &'a Values<'a>) -> Self {
+        let (name_count, pair_count) = (all.names.len(), all.pairs.len());
         Self {
             input,
             all,
             raw_names: Sorted::default(),
-            raw_addresses: BTreeMap::new(),
+            raw_addresses: vec![Sorted::default(); name_count],
             raw_pairs: Sorted::default(),
+            raw_union: None,
             names: Held::default(),
-            addresses: BTreeMap::new(),
-            seen_names: BTreeSet::new(),
-            seen_addresses: BTreeSet::new(),
+            addresses: vec![Held::default(); name_count],
+            active: None,
+            seen_names: vec![false; name_count],
+            seen_addresses: vec![false; all.key_count()],
             is_reset: input.reset_at.is_none(),
             points: Vec::new(),
+            changed_hosts: Vec::new(),
             detailed_from: 0,
             detailed_values: 0,
             listed_names: Default::default(),
             listed_addresses: Default::default(),
             name_sets: BTreeSet::new(),
-            name_presences: Presences::default(),
-            address_presences: Presences::default(),
-            union: Union::default(),
+            name_presences: Presences::of(name_count),
+            address_presences: Presences::of(pair_count),
+            union: Union::of(pair_count),
             absences: BTreeSet::new(),
+            fresh: Met::of(all.key_count()),
+            added: Met::of(all.key_count()),
+            before: Met::of(all.number_count),
         }
+    }
+
+    /// Returns the name that an address belongs to.
+    fn host_of(&self, spot: Spot) -> Place {
+        self.all.pair(spot).place
     }
 
     /// Ends what has been absent for too long, and says of each point how long what left had been there.
@@ -148,25 +204,28 @@ impl<'a> Walk<'a> {
         if let Some(at) = ended_at.filter(|_| is_union_of_owners) {
             self.address_presences.lapse(at, |_| true);
         }
-        let open = self.address_presences.open.keys();
-        let hosts: BTreeSet<Place> = open.map(|(host, _)| *host).collect();
+        let open = self.address_presences.open.iter();
+        let mut hosts: Vec<Place> = open.map(|spot| self.host_of(*spot)).collect();
+        hosts.dedup();
         for place in hosts {
-            let held = self.addresses.get(&place);
-            if let Some(at) = held.and_then(|held| held.ended_at(now, absence_max)) {
-                self.address_presences.lapse(at, |(host, _)| *host == place);
+            let held = &self.addresses[place as usize];
+            if let Some(at) = held.ended_at(now, absence_max) {
+                let [first, end] = self.all.spots_of(place);
+                let is_of_host = |spot: &Spot| (first..end).contains(spot);
+                self.address_presences.lapse(at, is_of_host);
             }
         }
-        let names = self.name_presences.departures(|_| ());
-        let addresses = self.address_presences.departures(|(place, _)| *place);
+        let mut names = self.name_presences.departures(|_| 0);
+        let mut addresses = self.address_presences.departures(|spot| self.host_of(spot));
+        let mut places = self.changed_hosts.iter();
         for point in &mut self.points {
             let at = point.moment.at;
-            let of_names = names.get(&((), at)).copied();
+            let of_names = names.find(0, at).map(|it| *it);
             point.names_departure = of_names.unwrap_or_default();
-            for changed in &mut point.changed_hosts {
-                let place = self.all.place(&changed.host);
-                let of_host = addresses.get(&(place, at)).copied().unwrap_or_default();
+            for (changed, place) in point.changed_hosts.iter_mut().zip(&mut places) {
+                let of_host = addresses.find(*place, at).map(|it| *it);
                 // The shortest stay counts: what left soonest shows the rotation.
-                changed.departure = changed.departure.min(of_host);
+                changed.departure = changed.departure.min(of_host.unwrap_or_default());
             }
         }
         excuse_bulk(&mut self.points);
@@ -176,22 +235,19 @@ impl<'a> Walk<'a> {
     fn finish(mut self) -> Timeline {
         self.settle();
         let name = |place: Place| self.all.name(place);
-        let addresses_now = self.raw_addresses.iter();
-        let addresses_now = addresses_now
-            .flat_map(|(place, set)| set.iter().map(move |address| (name(*place), *address)));
-        let names = self.name_presences.all.iter();
-        let addresses = self.address_presences.all.iter();
+        let raw = self.raw_addresses.iter();
+        let pairs = self.all.pairs.iter();
         let sets = self.name_sets.iter();
         Timeline {
             name_sets: sets
                 .map(|set| set.iter().map(|place| name(*place)).collect())
                 .collect(),
-            names: names.map(|(place, it)| (name(*place), *it)).collect(),
-            addresses: addresses
-                .map(|((place, address), it)| ((name(*place), *address), *it))
-                .collect(),
+            name_table: self.all.names.iter().map(|it| (*it).clone()).collect(),
+            names: self.name_presences.all,
+            pair_table: pairs.map(|it| (name(it.place), it.address)).collect(),
+            addresses: self.address_presences.all,
             names_now: self.raw_names.iter().map(|place| name(*place)).collect(),
-            addresses_now: addresses_now.collect(),
+            addresses_now: raw.flatten().copied().collect(),
             absences: self.absences,
             points: self.points,
         }
@@ -224,8 +280,10 @@ impl<'a> Walk<'a> {
         } else {
             let addresses = event.addresses.iter().flatten();
             let touched = addresses.chain(&event.known_addresses);
-            let touched = touched.map(|(name, _)| *name).collect();
-            let addresses_after = self.compare(moment, touched);
+            let mut touched: Vec<Place> = touched.map(|spot| self.host_of(*spot)).collect();
+            touched.sort_unstable();
+            touched.dedup();
+            let addresses_after = self.compare(moment, &touched);
             self.note_presences(&addresses_after, moment.at);
         }
     }
@@ -240,12 +298,12 @@ impl<'a> Walk<'a> {
 
     /// Notes what is there from `at` on.
     fn record_presences(&mut self, at: Timestamp) {
-        let addresses = self.active_addresses(&self.names.active);
+        let addresses = self.active_addresses();
         self.note_presences(&addresses, at);
     }
 
     /// Notes that the active names and these addresses are there from `at` on.
-    fn note_presences(&mut self, addresses: &Sorted<(Place, IpAddr)>, at: Timestamp) {
+    fn note_presences(&mut self, addresses: &Sorted<Spot>, at: Timestamp) {
         self.name_presences.note(&self.names.active, at);
         self.address_presences.note(addresses, at);
     }
@@ -253,16 +311,23 @@ impl<'a> Walk<'a> {
     /// Forgets everything before a new registration.
     fn forget(&mut self) {
         self.names = Held::default();
-        self.addresses.clear();
-        self.seen_names.clear();
-        self.seen_addresses.clear();
+        self.addresses.fill(Held::default());
+        self.forget_sums();
+        self.seen_names.fill(false);
+        self.seen_addresses.fill(false);
         self.points.clear();
+        self.changed_hosts.clear();
         (self.detailed_from, self.detailed_values) = (0, 0);
         self.name_sets.clear();
         self.name_presences.clear();
         self.address_presences.clear();
-        self.union = Union::default();
+        self.union = Union::of(self.all.pairs.len());
         self.absences.clear();
+    }
+
+    /// Notes that the addresses of all active names are to be put together anew.
+    fn forget_sums(&mut self) {
+        (self.active, self.raw_union) = (None, None);
     }
 
     /// Takes what a part that is left out had as seen before, unless a new registration came later.
@@ -271,118 +336,159 @@ impl<'a> Walk<'a> {
         let part = self.input.left_out;
         let part = part.filter(|part| reset_at.is_none_or(|reset| reset < part.until));
         let Some(part) = part else { return };
-        // Of the names only those that come again can be mistaken for new ones.
-        let names = part.names.iter().filter_map(|name| self.all.find(name));
-        self.seen_names.extend(names);
-        let addresses = part.addresses.iter();
-        self.seen_addresses
-            .extend(addresses.map(|it| address_key(*it)));
+        // Only what comes again can be mistaken for something new.
+        for place in part.names.iter().filter_map(|name| self.all.find(name)) {
+            self.seen_names[place as usize] = true;
+        }
+        for key in part
+            .addresses
+            .iter()
+            .filter_map(|it| self.all.find_key(*it))
+        {
+            self.seen_addresses[key as usize] = true;
+        }
+    }
+
+    /// Notes that names were seen.
+    fn see_names(&mut self, names: &[Place]) {
+        for place in names {
+            self.seen_names[*place as usize] = true;
+        }
+    }
+
+    /// Notes that addresses were seen.
+    fn see_addresses(&mut self, spots: &[Spot]) {
+        for spot in spots {
+            self.seen_addresses[self.all.pair(*spot).key as usize] = true;
+        }
     }
 
     /// Takes in records that were there before they were first told of: no change.
     fn learn_known(&mut self, event: &Event) {
         let (names, addresses) = (&event.known_names, &event.known_addresses);
-        self.name_presences.known.extend(names);
-        self.raw_names.extend(names.iter().copied());
-        self.names.active.extend(names.iter().copied());
-        self.seen_names.extend(names);
-        self.address_presences.known.extend(addresses);
+        if names.is_empty() && addresses.is_empty() {
+            return;
+        }
+        self.forget_sums();
+        self.name_presences.know(names);
+        self.raw_names.insert_all(names);
+        self.names.active.insert_all(names);
+        self.see_names(names);
+        self.address_presences.know(addresses);
         self.union.learn(addresses);
         if self.input.names.is_none() {
-            self.raw_pairs.extend(addresses.iter().copied());
+            self.raw_pairs.insert_all(addresses);
         }
-        for (name, of_name) in by_name(addresses) {
-            let raw = self.raw_addresses.entry(name).or_default();
-            raw.extend(of_name.iter().copied());
-            let held = self.addresses.entry(name).or_default();
-            held.active.extend(of_name);
+        for of_name in self.by_host(addresses) {
+            let place = self.host_of(of_name[0]) as usize;
+            self.raw_addresses[place].insert_all(of_name);
+            self.addresses[place].active.insert_all(of_name);
         }
-        let keys = addresses.iter().map(|(_, address)| address_key(*address));
-        self.seen_addresses.extend(keys);
+        self.see_addresses(addresses);
+    }
+
+    /// Returns addresses, which are in order, by their names.
+    fn by_host<'s>(&self, spots: &'s [Spot]) -> impl Iterator<Item = &'s [Spot]> + use<'a, 's> {
+        let all = self.all;
+        spots.chunk_by(|one, next| all.pair(*one).place == all.pair(*next).place)
     }
 
     /// Moves the sets as the zone has them.
     fn apply_raw(&mut self, event: &Event) {
         let [left, came] = &event.names;
-        self.raw_names.remove_all(left.iter().copied());
-        self.raw_names.extend(came.iter().copied());
+        self.raw_names.remove_all(left);
+        self.raw_names.insert_all(came);
         let [left, came] = &event.addresses;
-        for (name, of_name) in by_name(left) {
-            if let Some(set) = self.raw_addresses.get_mut(&name) {
-                set.remove_all(of_name);
-            }
+        if left.is_empty() && came.is_empty() {
+            return;
         }
-        for (name, of_name) in by_name(came) {
-            self.raw_addresses.entry(name).or_default().extend(of_name);
+        self.raw_union = None;
+        for of_name in self.by_host(left) {
+            let place = self.host_of(of_name[0]) as usize;
+            self.raw_addresses[place].remove_all(of_name);
+        }
+        for of_name in self.by_host(came) {
+            let place = self.host_of(of_name[0]) as usize;
+            self.raw_addresses[place].insert_all(of_name);
         }
         if self.input.names.is_none() {
-            self.raw_pairs.remove_all(left.iter().copied());
-            self.raw_pairs.extend(came.iter().copied());
+            self.raw_pairs.remove_all(left);
+            self.raw_pairs.insert_all(came);
         }
     }
 
     /// Takes the whole present state as known: a domain begins.
     fn learn_all(&mut self) {
         self.names.active = self.raw_names.clone();
-        for (name, set) in &self.raw_addresses {
-            self.addresses.insert(
-                *name,
-                Held {
-                    active: set.clone(),
-                    ..Held::default()
-                },
-            );
-            self.seen_addresses
-                .extend(set.iter().map(|address| address_key(*address)));
+        for (held, set) in self.addresses.iter_mut().zip(&self.raw_addresses) {
+            *held = Held {
+                active: set.clone(),
+                ..Held::default()
+            };
         }
-        self.seen_names.extend(self.raw_names.iter());
+        self.forget_sums();
+        let (names, addresses) = (self.raw_names.clone(), self.raw_addresses.clone());
+        self.see_names(names.as_slice());
+        for set in addresses {
+            self.see_addresses(set.as_slice());
+        }
         let union = self.raw_union();
         self.union.begin(union);
     }
 
-    /// Returns the addresses that are there of all active names. Takes time for these.
-    fn raw_union(&self) -> Sorted<(Place, IpAddr)> {
+    /// Returns the addresses that are there of all active names. Takes time for these where one of them changed.
+    fn raw_union(&mut self) -> Sorted<Spot> {
         if self.input.names.is_none() {
             return self.raw_pairs.clone();
         }
-        let active = self.names.active.iter();
-        let sets = active.filter_map(|place| Some((*place, self.raw_addresses.get(place)?)));
-        sets.flat_map(|(place, set)| set.iter().map(move |address| (place, *address)))
-            .collect()
+        let raw = &self.raw_addresses;
+        let union = self.raw_union.get_or_insert_with(|| {
+            let sets = self.names.active.iter();
+            sets.flat_map(|place| &raw[*place as usize])
+                .copied()
+                .collect()
+        });
+        union.clone()
     }
 
-    /// Returns the active addresses of the active name servers.
-    fn active_addresses(&self, names: &Sorted<Place>) -> Sorted<(Place, IpAddr)> {
-        let pairs = |name: Place, held: &'_ Held<IpAddr>| -> Vec<(Place, IpAddr)> {
-            held.active.iter().map(|address| (name, *address)).collect()
-        };
-        match self.input.names {
-            Some(_) => {
-                let held = names.iter();
-                let held = held.filter_map(|name| Some((*name, self.addresses.get(name)?)));
-                held.flat_map(|(name, held)| pairs(name, held)).collect()
-            }
-            None if self.input.is_union => self.union.set.active.clone(),
-            None => {
-                let held = self.addresses.iter();
-                held.flat_map(|(name, held)| pairs(*name, held)).collect()
-            }
+    /// Returns the active addresses of the active name servers. Takes time for these where one of them changed.
+    fn active_addresses(&mut self) -> Sorted<Spot> {
+        if self.input.names.is_none() && self.input.is_union {
+            return self.union.set.active.clone();
         }
+        let held = &self.addresses;
+        let active = self
+            .active
+            .get_or_insert_with(|| match (self.input.names, &held[..]) {
+                (Some(_), _) => {
+                    let names = self.names.active.iter();
+                    names
+                        .flat_map(|place| &held[*place as usize].active)
+                        .copied()
+                        .collect()
+                }
+                (None, [only]) => only.active.clone(),
+                (None, _) => held.iter().flat_map(|it| &it.active).copied().collect(),
+            });
+        active.clone()
     }
 
     /// Compares the sets before and after and records a change point. Only the addresses of the names that
     /// are `touched` can have changed. Returns the active addresses after.
-    fn compare(&mut self, moment: Moment, touched: Sorted<Place>) -> Sorted<(Place, IpAddr)> {
+    fn compare(&mut self, moment: Moment, touched: &[Place]) -> Sorted<Spot> {
         let names_before = self.names.active.clone();
-        let addresses_before = self.active_addresses(&names_before);
+        let addresses_before = self.active_addresses();
         let names_became =
             self.names
                 .become_set(&self.raw_names, moment.at, self.input.absence_max);
+        if !matches!(names_became, Became::Same) {
+            self.forget_sums();
+        }
         let [changed_hosts, begun_hosts] = self.step_hosts(moment.at, touched);
         self.end_presences(moment.at, &names_became);
         let names_after = self.names.active.clone();
         let taken_over = self.step_union(moment.at);
-        let addresses_after = self.active_addresses(&names_after);
+        let addresses_after = self.active_addresses();
         let mut step = Step {
             moment,
             on_address_plane: self.input.names.is_none(),
@@ -404,48 +510,46 @@ impl<'a> Walk<'a> {
         }
         // After the point was recorded: a value is fresh at the instant at which it comes. What was there before has
         // been seen.
-        let came = step.names_after.difference(&step.names_before);
-        self.seen_names.extend(came);
-        let came = step.addresses_after.difference(&step.addresses_before);
-        self.seen_addresses
-            .extend(came.map(|(_, address)| address_key(*address)));
+        for place in step.names_after.difference(&step.names_before) {
+            self.seen_names[*place as usize] = true;
+        }
+        for spot in step.addresses_after.difference(&step.addresses_before) {
+            self.seen_addresses[self.all.pair(*spot).key as usize] = true;
+        }
         step.addresses_after
     }
 
     /// Moves the addresses of the names that are `touched`. Returns those whose set changed, and those whose set began.
-    fn step_hosts(&mut self, at: Timestamp, touched: Sorted<Place>) -> [Sorted<Place>; 2] {
-        let mut changed_hosts = Sorted::default();
-        let mut begun_hosts = Sorted::default();
+    fn step_hosts(&mut self, at: Timestamp, touched: &[Place]) -> [Vec<Place>; 2] {
+        let (mut changed_hosts, mut begun_hosts) = (Vec::new(), Vec::new());
         let on_address_plane = self.input.names.is_none();
         for name in touched.iter().copied() {
-            let Some(set) = self.raw_addresses.get(&name) else {
-                continue;
-            };
             // Only names that are touched come here: a version costs what it changes, not what the entity has.
-            let held = self.addresses.entry(name).or_default();
-            match held.become_set(set, at, self.input.absence_max) {
-                Became::Changed => {
-                    changed_hosts.insert(name);
-                }
+            let held = &mut self.addresses[name as usize];
+            let set = &self.raw_addresses[name as usize];
+            let became = held.become_set(set, at, self.input.absence_max);
+            if !matches!(became, Became::Same) {
+                self.active = None;
+            }
+            let [first, end] = self.all.spots_of(name);
+            let is_of_host = |spot: &Spot| (first..end).contains(spot);
+            match became {
+                Became::Changed => changed_hosts.push(name),
                 Became::BeganAnew(ended_at) => {
-                    begun_hosts.insert(name);
-                    let presences = &mut self.address_presences;
-                    presences.lapse(ended_at, |(host, _)| *host == name);
+                    begun_hosts.push(name);
+                    self.address_presences.lapse(ended_at, is_of_host);
                     if on_address_plane && !self.input.is_union {
                         self.absences.insert((at, true));
                     }
                 }
                 Became::CameBack(ended_at) => {
-                    let presences = &mut self.address_presences;
-                    presences.leave(ended_at, at, |(host, _)| *host == name);
+                    self.address_presences.leave(ended_at, at, is_of_host);
                     if on_address_plane {
                         self.absences.insert((at, false));
                     }
-                    changed_hosts.insert(name);
+                    changed_hosts.push(name);
                 }
-                Became::Began => {
-                    begun_hosts.insert(name);
-                }
+                Became::Began => begun_hosts.push(name),
                 Became::Same => {}
             }
         }
@@ -471,22 +575,20 @@ impl<'a> Walk<'a> {
 
     /// Records a change point.
     fn record_point(&mut self, step: &Step) {
-        let added: Vec<&(Place, IpAddr)> = step
-            .addresses_after
-            .difference(&step.addresses_before)
-            .collect();
-        let seen = &self.seen_addresses;
-        let mut fresh = BTreeSet::new();
+        let all = self.all;
+        let added = step.addresses_after.difference(&step.addresses_before);
+        let added: Vec<&Pair> = added.map(|spot| all.pair(*spot)).collect();
+        self.fresh.forget();
+        let (seen, fresh) = (&self.seen_addresses, &mut self.fresh);
         let mut count_fresh = |counts: &dyn Fn(&Place) -> bool| -> u32 {
-            let keys = added.iter().filter(|(name, _)| counts(name));
-            let keys = keys.map(|(_, address)| address_key(*address));
-            keys.filter(|key| !seen.contains(key) && fresh.insert(*key))
+            let keys = added.iter().filter(|pair| counts(&pair.place));
+            keys.filter(|pair| !seen[pair.key as usize] && fresh.is_first(pair.key))
                 .count() as u32
         };
         let glue = step.changed_hosts.iter().map(|host| ChangedHost {
-            host: self.all.name(*host),
+            host: all.name(*host),
             fresh: count_fresh(&|name| name == host),
-            departure: if step.begun_hosts.contains(host) {
+            departure: if step.begun_hosts.binary_search(host).is_ok() {
                 step.taken_over
             } else {
                 Departure::Nothing
@@ -494,11 +596,12 @@ impl<'a> Walk<'a> {
         });
         let changed: Vec<ChangedHost> = glue.collect();
         let fresh_host_addresses = count_fresh(&|name| !step.is_kept(name));
-        let counted = added
-            .iter()
-            .filter(|(name, _)| step.changed_hosts.contains(name) || !step.is_kept(name));
-        let added_keys: BTreeSet<IpAddr> =
-            counted.map(|(_, address)| address_key(*address)).collect();
+        let is_counted =
+            |name: &Place| step.changed_hosts.binary_search(name).is_ok() || !step.is_kept(name);
+        let counted = added.iter().filter(|pair| is_counted(&pair.place));
+        self.added.forget();
+        let added_keys = counted.filter(|pair| self.added.is_first(pair.key)).count();
+        let is_rename = self.is_rename(step);
         let is_recent = self.input.now.since(step.moment.at) <= DETAIL_SPAN;
         if is_recent {
             for set in [&step.names_before, &step.names_after] {
@@ -518,23 +621,21 @@ impl<'a> Walk<'a> {
             false => Default::default(),
         };
         let names = step.names_after.iter();
-        let fresh_names = names.filter(|it| !self.seen_names.contains(it)).count();
+        let fresh_names = names.filter(|it| !self.seen_names[**it as usize]).count();
+        self.changed_hosts.extend_from_slice(&step.changed_hosts);
         self.points.push(ChangePoint {
             moment: step.moment,
             fresh_names: fresh_names as u32,
             fresh_host_addresses,
-            added_addresses: added_keys.len() as u32,
+            added_addresses: added_keys as u32,
             names_before,
             names_after,
             addresses_before,
             addresses_after,
             names_changed: step.names_changed,
             names_departure: Departure::Nothing,
-            is_rename: is_rename(
-                [&step.names_before, &step.names_after],
-                &step.addresses_before,
-                &step.addresses_after,
-            ) || is_recent && self.is_correction(&step.names_before, &step.names_after),
+            is_rename: is_rename
+                || is_recent && self.is_correction(&step.names_before, &step.names_after),
             changed_hosts: changed,
             is_excused: false,
             has_sets: is_recent,
@@ -551,9 +652,10 @@ impl<'a> Walk<'a> {
     }
 
     /// Returns a set of addresses as a change point has it.
-    fn list_addresses(&mut self, set: &Sorted<(Place, IpAddr)>) -> NamedAddresses {
+    fn list_addresses(&mut self, set: &Sorted<Spot>) -> NamedAddresses {
         if self.listed_addresses.0 != *set {
-            let named = set.iter().map(|(place, it)| (self.all.name(*place), *it));
+            let pairs = set.iter().map(|spot| self.all.pair(*spot));
+            let named = pairs.map(|it| (self.all.name(it.place), it.address));
             self.listed_addresses = (set.clone(), named.collect());
         }
         Arc::clone(&self.listed_addresses.1)
@@ -580,13 +682,29 @@ impl<'a> Walk<'a> {
         left
     }
 
+    /// Returns whether every name that came has addresses, and only such as another name had before.
+    fn is_rename(&mut self, step: &Step) -> bool {
+        let mut came = step.names_after.difference(&step.names_before).peekable();
+        if came.peek().is_none() {
+            return false;
+        }
+        self.before.forget();
+        for spot in &step.addresses_before {
+            self.before.is_first(self.all.pair(*spot).number);
+        }
+        came.all(|name| {
+            // A range, for whoever fluxes decides how many names there are.
+            let mut own = step.addresses_after.range(self.all.spots_of(*name));
+            let was_there = |spot: &Spot| self.before.has(self.all.pair(*spot).number);
+            own.len() > 0 && own.all(was_there)
+        })
+    }
+
     /// Returns whether every name that came is a slip of the finger away from one that left.
     fn is_correction(&self, before: &Sorted<Place>, after: &Sorted<Place>) -> bool {
         let names = |places: &mut dyn Iterator<Item = &Place>| -> Vec<&Name> {
             let names = places.take(CORRECTED_NAMES_MAX + 1);
-            names
-                .map(|place| self.all.in_order[*place as usize])
-                .collect()
+            names.map(|place| self.all.names[*place as usize]).collect()
         };
         let came = names(&mut after.difference(before));
         let left = names(&mut before.difference(after));
@@ -623,35 +741,6 @@ fn excuse_bulk(points: &mut [ChangePoint]) {
             excused.push(at);
         }
     }
-}
-
-/// Returns the addresses of each name.
-fn by_name(pairs: &[(Place, IpAddr)]) -> BTreeMap<Place, Vec<IpAddr>> {
-    let mut by_name: BTreeMap<Place, Vec<IpAddr>> = BTreeMap::new();
-    for (name, address) in pairs {
-        by_name.entry(*name).or_default().push(*address);
-    }
-    by_name
-}
-
-/// Returns whether every name that came has addresses, and only such as another name had before.
-pub(super) fn is_rename(
-    [names_before, names_after]: [&Sorted<Place>; 2],
-    addresses_before: &Sorted<(Place, IpAddr)>,
-    addresses_after: &Sorted<(Place, IpAddr)>,
-) -> bool {
-    let known: Sorted<IpAddr> = addresses_before.iter().map(|(_, it)| *it).collect();
-    let mut came = names_after.difference(names_before).peekable();
-    let [first, last] = [
-        IpAddr::from(Ipv4Addr::UNSPECIFIED),
-        IpAddr::from([0xff_u8; 16]),
-    ];
-    let keeps_addresses = |name: &Place| {
-        // A range, for whoever fluxes decides how many names there are.
-        let mut own = addresses_after.range((*name, first), (*name, last));
-        own.len() > 0 && own.all(|(_, address)| known.contains(address))
-    };
-    came.peek().is_some() && came.all(keeps_addresses)
 }
 
 #[cfg(test)]

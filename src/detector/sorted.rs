@@ -1,15 +1,18 @@
 //! Small sets, in order, each in one piece of memory.
 //!
-//! A replay copies and compares the sets before and after each instant. These have a few values, for which a tree costs
-//! several times as much as a list.
+//! A replay keeps and compares the sets before and after each instant. These have a few values, for which a tree costs
+//! several times as much as a list; and most are as the instant before left them, so that copies share their values until
+//! one of them is changed.
+
+use std::rc::Rc;
 
 /// A set of values, in order, each once.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Sorted<T>(Vec<T>);
+pub(super) struct Sorted<T>(Rc<Vec<T>>);
 
 impl<T> Default for Sorted<T> {
     fn default() -> Self {
-        Self(Vec::new())
+        Self(Rc::new(Vec::new()))
     }
 }
 
@@ -24,43 +27,67 @@ impl<T> Sorted<T> {
         self.0.iter()
     }
 
-    /// Keeps the values of which `is_kept` says so.
-    pub fn retain(&mut self, is_kept: impl FnMut(&T) -> bool) {
-        self.0.retain(is_kept);
+    /// Returns the values in order.
+    pub fn as_slice(&self) -> &[T] {
+        &self.0
+    }
+
+    /// Returns whether two sets share their values, and so are equal.
+    pub fn is_shared_with(&self, other: &Self) -> bool {
+        Rc::ptr_eq(&self.0, &other.0)
     }
 }
 
-impl<T: Ord> Sorted<T> {
+impl<T: Ord + Copy> Sorted<T> {
     /// Returns whether a value is there.
     pub fn contains(&self, value: &T) -> bool {
         self.0.binary_search(value).is_ok()
     }
 
-    /// Puts a value in.
-    pub fn insert(&mut self, value: T) {
-        if let Err(place) = self.0.binary_search(&value) {
-            self.0.insert(place, value);
+    /// Puts values in, which are in order.
+    pub fn insert_all(&mut self, came: &[T]) {
+        let [first, ..] = came else { return };
+        let known = Rc::make_mut(&mut self.0);
+        if known.last().is_none_or(|last| last < first) {
+            known.extend_from_slice(came);
+            return;
         }
+        // Two runs: cheaper than as many insertions.
+        known.extend_from_slice(came);
+        known.sort();
+        known.dedup();
     }
 
-    /// Takes values away. Takes time for the set, however many these are.
-    pub fn remove_all(&mut self, gone: impl IntoIterator<Item = T>) {
-        let gone = Self::from_iter(gone);
+    /// Takes values away, which are in order. Takes time for the set, however many these are.
+    pub fn remove_all(&mut self, gone: &[T]) {
         if !gone.is_empty() {
-            self.0.retain(|value| !gone.contains(value));
+            Rc::make_mut(&mut self.0).retain(|value| gone.binary_search(value).is_err());
         }
     }
 
-    /// Returns the values from a first to a last one, in order.
-    pub fn range(&self, first: T, last: T) -> std::slice::Iter<'_, T> {
+    /// Returns the values from a first one to before a last one, in order.
+    pub fn range(&self, [first, end]: [T; 2]) -> std::slice::Iter<'_, T> {
         let from = self.0.partition_point(|value| *value < first);
-        let to = self.0.partition_point(|value| *value <= last);
+        let to = self.0.partition_point(|value| *value < end);
         self.0[from..to].iter()
     }
 
     /// Returns the values that are not in `other`, in order.
     pub fn difference<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = &'a T> {
-        self.0.iter().filter(|value| !other.contains(value))
+        // Nothing is to be looked for in a set that is this one.
+        let own: &[T] = match self.is_shared_with(other) {
+            true => &[],
+            false => &self.0,
+        };
+        let mut rest = other.as_slice();
+        own.iter().filter(move |value| {
+            while let [first, others @ ..] = rest
+                && first < *value
+            {
+                rest = others;
+            }
+            rest.first() != Some(value)
+        })
     }
 }
 
@@ -71,20 +98,7 @@ impl<T: Ord> FromIterator<T> for Sorted<T> {
             values.sort_unstable();
             values.dedup();
         }
-        Self(values)
-    }
-}
-
-impl<T: Ord> Extend<T> for Sorted<T> {
-    fn extend<I: IntoIterator<Item = T>>(&mut self, values: I) {
-        let known = self.0.len();
-        self.0.extend(values);
-        if !self.0.is_sorted_by(|one, next| one < next) {
-            // Two runs, or nearly: cheaper than as many insertions.
-            self.0[known..].sort_unstable();
-            self.0.sort();
-            self.0.dedup();
-        }
+        Self(Rc::new(values))
     }
 }
 
@@ -108,27 +122,31 @@ mod tests {
     proptest! {
         #[test]
         fn sorted_values_are_those_of_a_tree(
-            steps in prop::collection::vec((0..4_u8, prop::collection::vec(0..20_u8, 0..9)), 0..12),
+            steps in prop::collection::vec((0..3_u8, prop::collection::vec(0..20_u8, 0..9)), 0..12),
         ) {
             let (mut sorted, mut tree) = (Sorted::default(), BTreeSet::new());
             for (kind, values) in steps {
+                let (before, tree_before) = (sorted.clone(), tree.clone());
                 let other = Sorted::from_iter(values.iter().copied());
                 let other_tree = BTreeSet::from_iter(values.iter().copied());
                 match kind {
-                    0 => values.iter().for_each(|it| sorted.insert(*it)),
-                    1 => sorted.extend(values.iter().copied()),
-                    2 => sorted.remove_all(values.iter().copied()),
-                    _ => sorted.retain(|it| !values.contains(it)),
+                    0 => sorted.insert_all(other.as_slice()),
+                    1 => sorted.remove_all(other.as_slice()),
+                    _ => {}
                 }
                 match kind {
-                    0 | 1 => tree.extend(values.iter().copied()),
-                    _ => tree.retain(|it| !values.contains(it)),
+                    0 => tree.extend(values.iter().copied()),
+                    1 => tree.retain(|it| !values.contains(it)),
+                    _ => {}
                 }
                 prop_assert!(sorted.iter().eq(&tree));
+                prop_assert!(before.iter().eq(&tree_before), "what shared its values is as it was");
                 prop_assert!(other.iter().eq(&other_tree));
                 prop_assert_eq!(sorted.is_empty(), tree.is_empty());
+                prop_assert_eq!(sorted == before, tree == tree_before);
                 prop_assert!(sorted.difference(&other).eq(tree.difference(&other_tree)));
-                prop_assert!(sorted.range(3, 11).eq(tree.range(3..=11)));
+                prop_assert!(sorted.difference(&before).eq(tree.difference(&tree_before)));
+                prop_assert!(sorted.range([3, 12]).eq(tree.range(3..=11)));
                 prop_assert!((0..20).all(|it| sorted.contains(&it) == tree.contains(&it)));
             }
         }

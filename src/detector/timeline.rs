@@ -29,11 +29,6 @@ impl Moment {
     pub fn is_excused(&self) -> bool {
         self.bulk || self.drift
     }
-
-    /// Orders moments by time, then by version.
-    pub(super) fn key(&self) -> (Timestamp, i64) {
-        (self.at, self.version_id)
-    }
 }
 
 /// A value and when it was there.
@@ -161,21 +156,40 @@ pub(super) struct Presence {
 pub(super) struct Timeline {
     /// In order of time.
     pub points: Vec<ChangePoint>,
-    /// Name servers and when they were there.
-    pub names: Vec<(Name, Presence)>,
-    /// Addresses and when they were there.
-    pub addresses: Vec<((Name, IpAddr), Presence)>,
+    /// Every name server that there ever was, in canonical order.
+    pub name_table: Vec<Name>,
+    /// Name servers, by their places in the table, and when they were there.
+    pub names: Vec<(u32, Presence)>,
+    /// Every address that there ever was, with its name, in order.
+    pub pair_table: Vec<(Name, IpAddr)>,
+    /// Addresses, by their places in the table, and when they were there.
+    pub addresses: Vec<(u32, Presence)>,
     /// The name servers that are there at the end.
     pub names_now: BTreeSet<Name>,
     /// The different sets of name servers before and after the points of the last eight days.
     pub name_sets: Vec<Vec<Name>>,
-    /// The addresses that are there at the end, of whatever name.
-    pub addresses_now: BTreeSet<(Name, IpAddr)>,
+    /// The addresses that are there at the end, of whatever name: their places in the table, in order.
+    pub addresses_now: Vec<u32>,
     /// When it came back after a long absence, and whether that was excused: one set at one time once, in order.
     pub absences: BTreeSet<(Timestamp, bool)>,
 }
 
 impl Timeline {
+    /// Returns the name server at a place of the table.
+    pub fn name(&self, place: u32) -> &Name {
+        &self.name_table[place as usize]
+    }
+
+    /// Returns the address at a place of the table, with its name.
+    pub fn pair(&self, place: u32) -> &(Name, IpAddr) {
+        &self.pair_table[place as usize]
+    }
+
+    /// Returns whether an address is there at the end, by its place in the table.
+    pub fn has_now(&self, place: u32) -> bool {
+        self.addresses_now.binary_search(&place).is_ok()
+    }
+
     /// Returns when the first value in memory began; `None` if there never was one.
     pub fn began_at(&self) -> Option<Timestamp> {
         let names = self.names.iter().map(|(_, presence)| presence.from);

@@ -1,6 +1,6 @@
 //! What is kept of a database while one state of it is read.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::detector::{Moment, Stay};
@@ -215,5 +215,67 @@ impl Kept {
         }
         self.row_count += owner.closed.len();
         self.owners.insert(owner_id, owner);
+    }
+}
+
+/// The most traits of all cases that are kept, at some 40 octets each. Chosen by hand: those of hundreds of large cases.
+const KEPT_TRAITS_MAX: usize = 500_000;
+
+/// A trait of a case: the row of a name server, or an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(in crate::store) enum TraitKey {
+    Host(i64),
+    V4([u8; 4]),
+    V6([u8; 16]),
+    /// The program writes no others, and what somebody else wrote is no trait of a finding.
+    Other,
+}
+
+/// The traits of a case.
+pub(in crate::store) struct CaseTraits {
+    /// Which case that is: after a purge its number may come again for another.
+    pub(in crate::store) domain: Name,
+    pub(in crate::store) first_detected_at: Timestamp,
+    /// All that are noted.
+    pub(in crate::store) noted: HashSet<TraitKey>,
+    /// Those of them that another case had when it was looked for: no fewer than another has.
+    pub(in crate::store) shared: HashSet<TraitKey>,
+}
+
+/// The traits of cases that are judged again and again. Only who judges notes any, and that is one connection.
+#[derive(Default)]
+pub(in crate::store) struct KeptTraits {
+    cases: HashMap<i64, CaseTraits>,
+    /// How many there are in all.
+    count: usize,
+}
+
+impl KeptTraits {
+    /// Takes those of a case out, if they are here.
+    pub(in crate::store) fn take(
+        &mut self,
+        id: i64,
+        domain: &Name,
+        first_detected_at: Timestamp,
+    ) -> Option<CaseTraits> {
+        let own = self.cases.remove(&id)?;
+        self.count -= own.noted.len();
+        let is_same = own.domain == *domain && own.first_detected_at == first_detected_at;
+        is_same.then_some(own)
+    }
+
+    /// Puts those of a case in, of which some were noted just now; forgets all others if there are too many.
+    pub(in crate::store) fn put(&mut self, id: i64, own: CaseTraits, new: &[TraitKey]) {
+        for other in self.cases.values_mut() {
+            let also_new = new.iter().filter(|it| other.noted.contains(it));
+            other.shared.extend(also_new);
+        }
+        if self.count + own.noted.len() > KEPT_TRAITS_MAX {
+            *self = Self::default();
+        }
+        if own.noted.len() <= KEPT_TRAITS_MAX {
+            self.count += own.noted.len();
+            self.cases.insert(id, own);
+        }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::dns::Name;
 use crate::store::caches::{
-    Additions, HostRow, Kept, KnownVersions, Moments, Seen, Spans, ZonesAt,
+    Additions, HostRow, Kept, KeptTraits, KnownVersions, Moments, Seen, Spans, ZonesAt,
 };
 use crate::store::door::{Db, Fault, params};
 use crate::store::error::{StoreError, unusable};
@@ -78,6 +78,8 @@ pub struct Store {
     pub(super) seen: RefCell<Option<Seen>>,
     /// What is kept of owners that change often, from one reading to the next.
     pub(super) kept: RefCell<Kept>,
+    /// The traits of cases that are judged again and again, likewise.
+    pub(super) traits: RefCell<KeptTraits>,
     /// The times between which zones have versions, likewise.
     pub(super) spans: RefCell<Option<Spans>>,
     /// The rows of owners, likewise.
@@ -303,6 +305,7 @@ impl Store {
                 self.forget_hosts();
                 self.judged.borrow_mut().clear();
                 self.kept.borrow_mut().clear();
+                self.traits.take();
                 self.cache_id.set(cache_id(&self.db, self.database_id));
                 if self.cache_id.get() != before {
                     self.is_elsewhere.set(true);
@@ -553,6 +556,7 @@ impl Drop for StoreTx<'_> {
             store.judged.borrow_mut().clear();
         }
         store.kept.borrow_mut().clear();
+        store.traits.take();
         store.forget_hosts();
     }
 }

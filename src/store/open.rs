@@ -267,6 +267,7 @@ impl Store {
             moments: RefCell::default(),
             seen: RefCell::default(),
             kept: RefCell::default(),
+            traits: RefCell::default(),
             spans: RefCell::default(),
             owner_ids: RefCell::default(),
             below_cut: RefCell::default(),

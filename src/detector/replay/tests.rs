@@ -1,5 +1,7 @@
 //! What a replay makes of intervals.
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::detector::timeline::{LeftOut, Stay};
 
@@ -303,4 +305,56 @@ fn sets_of_a_long_history_are_bounded_and_the_newest_stay() {
     assert!(values <= DETAIL_VALUES_MAX, "{values} values");
     assert!(points.last().is_some_and(|point| point.has_sets));
     assert!(!points[0].has_sets && points[0].added_addresses == 1);
+}
+
+/// Returns intervals of values that leave and come back, and of which several may be there at a time.
+fn drawn<T: std::fmt::Debug + Clone>(
+    values: impl Strategy<Value = T>,
+) -> impl Strategy<Value = Vec<Stay<T>>> {
+    let one = (values, 0..60_i64, prop::option::of(1..40_i64));
+    let one = one.prop_map(|(value, at, lasts)| stay(value, at, lasts.map(|it| at + it)));
+    prop::collection::vec(one, 0..24)
+}
+
+proptest! {
+    #[test]
+    fn order_in_which_intervals_are_read_says_nothing(
+        names in drawn((0..6_u8).prop_map(|n| name(&format!("ns{n}.a.test")))),
+        hosts in drawn((0..7_u8, 0..9_u8, any::<bool>())),
+        (is_of_names, is_union) in any::<(bool, bool)>(),
+        (now, reset_at) in (0..110_i64, prop::option::of(0..80_i64)),
+        shift in 1..20_usize,
+    ) {
+        let address = |last: u8, is_v6: bool| match is_v6 {
+            true => IpAddr::from([0x2001, 0xdb8, u16::from(last / 2), 0, 0, 0, 0, u16::from(last)]),
+            false => IpAddr::from([192, 0, 2, last]),
+        };
+        let hosts: Vec<(Name, Stay<IpAddr>)> = hosts
+            .into_iter()
+            .map(|it| {
+                let (host, last, is_v6) = it.value;
+                let value = address(last, is_v6);
+                let Stay { added, removed, baseline, .. } = it;
+                (name(&format!("ns{host}.a.test")), Stay { value, added, removed, baseline })
+            })
+            .collect();
+        let replayed = |names: &[Stay<Name>], addresses: &[(Name, Stay<IpAddr>)]| {
+            let timeline = replay(&Replay {
+                names: is_of_names.then_some(names),
+                addresses,
+                reset_at: reset_at.map(|hour| moment(hour).at),
+                absence_max: Span::hours(24),
+                is_union,
+                now: moment(now).at,
+                left_out: None,
+            });
+            format!("{timeline:?}")
+        };
+        let turned = |count: usize| shift % count.max(1);
+        let (mut other_names, mut other_hosts) = (names.clone(), hosts.clone());
+        other_names.rotate_left(turned(names.len()));
+        other_hosts.reverse();
+        other_hosts.rotate_left(turned(hosts.len()));
+        prop_assert_eq!(replayed(&names, &hosts), replayed(&other_names, &other_hosts));
+    }
 }

@@ -57,6 +57,7 @@ impl Findings<'_> {
             moved_since: now - ADDRESSES_SINCE,
             limit,
             among: None,
+            only_times: false,
         }
     }
 

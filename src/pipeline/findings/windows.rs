@@ -81,12 +81,15 @@ pub(in crate::pipeline) struct Range<'a> {
     pub limit: usize,
     /// Where it has many names, those of them that are looked at; `None`: all that changed.
     pub among: Option<&'a BTreeSet<Name>>,
+    /// Whether it is only asked when anything changed: what a part had that is left out is not read.
+    pub only_times: bool,
 }
 
 /// How many more intervals of a domain may be loaded, and of which time.
 pub(in crate::pipeline) struct Budget {
     extent: Extent,
     registered_at: Option<Timestamp>,
+    only_times: bool,
 }
 
 impl Budget {
@@ -209,6 +212,7 @@ impl Findings<'_> {
                 instants_min: INSTANTS_MIN,
             },
             registered_at: self.registered_at(domain, range.until),
+            only_times: range.only_times,
         };
         for zone in self.store.zones().zones_enclosing(domain)? {
             if zone.view == View::Passive {
@@ -301,7 +305,7 @@ impl Findings<'_> {
         if names.is_empty() {
             return Ok(None);
         }
-        let mut left_out = self.left_out(key, read.cut, since)?;
+        let mut left_out = self.left_out(key, read.cut, since, budget)?;
         // Those that are there now first: of them most is left in where there is no room for all.
         let there = names.iter().filter(|it| it.removed.is_none());
         let there: BTreeSet<&Name> = there.map(|it| &it.value).collect();
@@ -314,7 +318,11 @@ impl Findings<'_> {
             if let Some(cut) = read.cut {
                 let part = left_out.get_or_insert_with(|| LeftOut::until(cut.at));
                 part.until = part.until.max(cut.at);
-                for place in self.store.lookup().places_of_host(host)? {
+                let places = match budget.only_times {
+                    true => Vec::new(),
+                    false => self.store.lookup().places_of_host(host)?,
+                };
+                for place in places {
                     let values = self.store.lookup().values_before(&place, &cut, since)?;
                     part.addresses
                         .extend(values.iter().filter_map(Rdata::address));
@@ -436,9 +444,13 @@ impl Findings<'_> {
         key: &EntityKey,
         cut: Option<Moment>,
         since: Timestamp,
+        budget: &Budget,
     ) -> Result<Option<LeftOut>, PipelineError> {
         let Some(cut) = cut else { return Ok(None) };
         let mut part = LeftOut::until(cut.at);
+        if budget.only_times {
+            return Ok(Some(part));
+        }
         for value in self.store.lookup().values_before(key, &cut, since)? {
             part.addresses.extend(value.address());
             if let Rdata::Ns(name) | Rdata::Cname(name) = value {
@@ -473,7 +485,7 @@ impl Findings<'_> {
             .watched_since(key.zone)?
             .unwrap_or(until);
         let resets = self.resets(key, budget.registered_at, until)?;
-        let left_out = self.left_out(key, read.cut, since)?;
+        let left_out = self.left_out(key, read.cut, since, budget)?;
         let (zone, owner) = (&key.apex, &key.owner);
         let aliases = (!targets.is_empty()).then(|| AliasWindow {
             zone: zone.clone(),

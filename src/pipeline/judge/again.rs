@@ -8,6 +8,7 @@
 //! that says no more, the wall clock says that no change is to be waited for any longer.
 
 use crate::pipeline::findings::find::{INTERVALS_MAX, QUICK_INTERVALS_MAX};
+use crate::pipeline::findings::windows::Range;
 use crate::pipeline::judge::Judge;
 use crate::pipeline::judge::detect::REEVALUATE_AFTER;
 use crate::pipeline::judge::look::Look;
@@ -151,7 +152,10 @@ impl Judge<'_> {
     /// Returns as of when the changes of a case that were left unjudged are judged: the last of them until it is due.
     fn last_left(&self, case: &Case) -> Result<Timestamp, PipelineError> {
         let due_at = case.due_at.unwrap_or(case.evaluated_at);
-        let range = self.findings.range(due_at, INTERVALS_MAX);
+        let range = Range {
+            only_times: true,
+            ..self.findings.range(due_at, INTERVALS_MAX)
+        };
         let windows = self.findings.load_windows(&case.domain, &range)?;
         let changes = windows.change_times();
         let last = changes.range(..=due_at).next_back().copied();

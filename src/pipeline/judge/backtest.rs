@@ -172,6 +172,7 @@ impl Judge<'_> {
             moved_since: since - ADDRESSES_SINCE,
             limit: REPLAYED_INTERVALS_MAX,
             among: None,
+            only_times: false,
         };
         let mut windows = self.findings.load_windows(domain, &range)?;
         // Asked once: each judgement needs one evaluation then, not two.

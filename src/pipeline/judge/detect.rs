@@ -414,7 +414,7 @@ impl Judge<'_> {
         {
             return Ok(());
         }
-        let others = self.store.desk().save_traits(id, &traits)?;
+        let others = self.store.desk().save_traits(id, case, &traits)?;
         for (other, shared) in others {
             let (campaign, moved) = self.store.desk().join_campaign(id, other)?;
             let name = campaign_reference(campaign);
@@ -627,7 +627,11 @@ impl Judge<'_> {
         } else {
             None
         };
-        let mut limit = QUICK_INTERVALS_MAX;
+        // What is judged in full anyway need not be looked at quickly: where all of it fits in, that is the same.
+        let mut limit = match busy {
+            Pace::Full => INTERVALS_MAX,
+            Pace::IfSuspected | Pace::Later => QUICK_INTERVALS_MAX,
+        };
         loop {
             let policy = &self.config.detect;
             let is_first = limit == QUICK_INTERVALS_MAX;
@@ -685,10 +689,9 @@ pub(in crate::pipeline) fn changed_enough(
     ends: impl Iterator<Item = Moment>,
     now: Timestamp,
 ) -> bool {
-    let since = now - Span::days(7);
-    let instants: BTreeSet<i64> = ends
-        .filter(|end| end.at >= since && end.at <= now)
-        .map(|end| end.version_id)
-        .collect();
-    instants.len() as f64 >= policy.changes_min()
+    let (since, needed) = (now - Span::days(7), policy.changes_min());
+    let mut instants = BTreeSet::new();
+    let is_enough = |count: usize| count as f64 >= needed;
+    let mut ends = ends.filter(|end| end.at >= since && end.at <= now);
+    is_enough(0) || ends.any(|end| instants.insert(end.version_id) && is_enough(instants.len()))
 }

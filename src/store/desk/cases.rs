@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use crate::case::{Case, CaseEvent, CaseState, DismissReason, Shared, Told, Traits};
 use crate::detector::{Level, Verdict};
 use crate::dns::Name;
+use crate::store::caches::{CaseTraits, TraitKey};
 use crate::store::desk::Desk;
 use crate::store::door::{
     Db, Fault, IntoValue, Parameters, Row, Table, Texts, Value, ValueRef, params,
@@ -42,8 +43,9 @@ pub struct CaseEventRow {
 /// Of the cases that share a name server or an address, so many are compared with another that has it: the first,
 /// which a campaign began with. Chosen by hand.
 const CASES_OF_TRAIT_MAX: i64 = 256;
-/// Of fewer traits each is asked about by itself.
-const TRAITS_MIN: usize = 8;
+/// Whether another case has a trait of one.
+const HAS_OTHER: &str = "
+    select exists (select 1 from case_trait where kind = ?1 and value = ?2 and case_id <> ?3)";
 /// What cases share.
 const TRAITS: Table = Table {
     name: "case_trait",
@@ -340,7 +342,16 @@ impl Desk<'_> {
     /// What is shared counts as long as it was ever seen; a case is found by what the finding has now: what is new,
     /// or, for a case of no campaign, all of it. Of the cases that share one trait, the first
     /// [`CASES_OF_TRAIT_MAX`] are compared.
-    pub fn save_traits(&self, id: i64, traits: &Traits) -> Result<Vec<(i64, Shared)>, StoreError> {
+    ///
+    /// What is noted of a case, and which of that others have, is read once and kept: a case that is judged again and
+    /// again may have thousands of traits, of which each judgement brings a few. To be called by who judges alone, within
+    /// a transaction.
+    pub fn save_traits(
+        &self,
+        id: i64,
+        case: &Case,
+        traits: &Traits,
+    ) -> Result<Vec<(i64, Shared)>, StoreError> {
         let hosts = traits.hosts.iter();
         let hosts =
             hosts.map(|host| Ok(("host", Value::Integer(self.store.ledger().host_id(host)?))));
@@ -353,28 +364,66 @@ impl Desk<'_> {
         });
         let all: Vec<(&'static str, Value)> =
             hosts.chain(addresses).collect::<Result<_, StoreError>>()?;
-        self.store.run(|db| {
+        let known = (self.store.traits.borrow_mut()).take(id, &case.domain, case.first_detected_at);
+        let mut own = match known {
+            Some(known) => known,
+            None => self.traits_of(id, case)?,
+        };
+        let key = |it: &(&str, Value)| trait_key(it.1.to_value());
+        let (found, new) = self.store.run(|db| {
             let campaign: Option<i64> =
                 db.value("select campaign_id from abuse_case where id = ?", [id])?;
-            let known = traits_of(db, id)?;
-            let is_new =
-                |(_, value): &&(&str, Value)| !known.contains(&trait_key(value.to_value()));
-            let new = all.iter().filter(is_new);
+            let new: Vec<&(&str, Value)> = (all.iter())
+                .filter(|it| !own.noted.contains(&key(it)))
+                .collect();
             let rows: Vec<ValueRef<'_>> = new
-                .clone()
+                .iter()
                 .flat_map(|(kind, value)| [ValueRef::Text(kind), value.to_value()])
                 .collect();
             db.insert_rows_sharing(&TRAITS, &rows, &[ValueRef::Integer(id)])?;
+            own.noted.extend(new.iter().map(|it| key(it)));
+            let mut is_shared = db.prepare(HAS_OTHER)?;
+            for it in &new {
+                if is_shared.value::<bool>(params![it.0, it.1, id])? {
+                    own.shared.insert(key(it));
+                }
+            }
             let asked: Vec<&(&str, Value)> = match campaign {
-                Some(_) => new.collect(),
+                Some(_) => new.clone(),
                 None => all.iter().collect(),
             };
             let mut others: BTreeMap<i64, Option<i64>> = BTreeMap::new();
-            for (kind, value) in with_others(db, id, asked)? {
-                let numbers = params![kind, value, id, campaign, CASES_OF_TRAIT_MAX];
+            for it in asked.iter().filter(|it| own.shared.contains(&key(it))) {
+                let numbers = params![it.0, it.1, id, campaign, CASES_OF_TRAIT_MAX];
                 others.extend(sharing(db, numbers)?);
             }
-            joining(db, id, others)
+            let new: Vec<TraitKey> = new.into_iter().map(key).collect();
+            Ok((joining(db, id, others)?, new))
+        })?;
+        self.store.traits.borrow_mut().put(id, own, &new);
+        Ok(found)
+    }
+
+    /// Reads what is noted of a case, and which of that another has.
+    fn traits_of(&self, id: i64, case: &Case) -> Result<CaseTraits, StoreError> {
+        let read = |sql: &str| -> Result<HashSet<TraitKey>, StoreError> {
+            let rows = self
+                .store
+                .run(|db| db.query(sql, [id], |row| row.value_at(0).map(trait_key)))?;
+            Ok(rows.into_iter().collect())
+        };
+        let shared = "select value
+                        from case_trait m
+                       where case_id = ?
+                             and exists (select 1
+                                           from case_trait o
+                                          where o.kind = m.kind and o.value = m.value
+                                                and o.case_id <> m.case_id)";
+        Ok(CaseTraits {
+            domain: case.domain.clone(),
+            first_detected_at: case.first_detected_at,
+            noted: read("select value from case_trait where case_id = ?")?,
+            shared: read(shared)?,
         })
     }
 
@@ -768,31 +817,6 @@ fn read_case(row: &Row<'_>) -> Result<RawCase, Fault> {
     })
 }
 
-/// A trait of a case, to be looked for among others: the row of a name server, or the octets of an address.
-type TraitKey = (i64, Vec<u8>);
-
-/// Returns those of some traits of a case that another case has: hardly any of hundreds of addresses, which one statement
-/// tells, and not one for each.
-fn with_others<'t>(
-    db: &Db,
-    id: i64,
-    mut traits: Vec<&'t (&'static str, Value)>,
-) -> Result<Vec<&'t (&'static str, Value)>, Fault> {
-    if traits.len() >= TRAITS_MIN {
-        let sql = "select value
-                     from case_trait m
-                    where case_id = ?
-                          and exists (select 1
-                                        from case_trait o
-                                       where o.kind = m.kind and o.value = m.value
-                                             and o.case_id <> m.case_id)";
-        let shared = db.query(sql, [id], |row| row.value_at(0).map(trait_key))?;
-        let shared: HashSet<TraitKey> = shared.into_iter().collect();
-        traits.retain(|(_, value)| shared.contains(&trait_key(value.to_value())));
-    }
-    Ok(traits)
-}
-
 /// Returns the first cases that share a trait with a case, with their campaigns, of those that are not dismissed and not
 /// of the same one.
 fn sharing(db: &Db, numbers: impl Parameters) -> Result<Vec<(i64, Option<i64>)>, Fault> {
@@ -813,18 +837,14 @@ fn sharing(db: &Db, numbers: impl Parameters) -> Result<Vec<(i64, Option<i64>)>,
 /// Returns the key of a trait: of the two kinds one is a number and the other is octets.
 fn trait_key(value: ValueRef<'_>) -> TraitKey {
     match value {
-        ValueRef::Integer(row) => (row, Vec::new()),
-        ValueRef::Octets(octets) => (0, octets.to_vec()),
-        // The program writes no others, and what somebody else wrote is no trait of a finding.
-        _ => (-1, Vec::new()),
+        ValueRef::Integer(row) => TraitKey::Host(row),
+        ValueRef::Octets(octets) => match (octets.try_into(), octets.try_into()) {
+            (Ok(octets), _) => TraitKey::V4(octets),
+            (_, Ok(octets)) => TraitKey::V6(octets),
+            _ => TraitKey::Other,
+        },
+        _ => TraitKey::Other,
     }
-}
-
-/// Returns the traits that are noted of a case: one statement, where trying to write each again is one for each.
-fn traits_of(db: &Db, id: i64) -> Result<HashSet<TraitKey>, Fault> {
-    let sql = "select value from case_trait where case_id = ?";
-    let traits = db.query(sql, [id], |row| row.value_at(0).map(trait_key))?;
-    Ok(traits.into_iter().collect())
 }
 
 #[cfg(test)]
@@ -912,5 +932,113 @@ mod tests {
             let found = store.desk().find_case(&case.domain).expect("read");
             assert_eq!(found.map(|row| row.case).as_ref(), Some(case));
         }
+    }
+
+    /// Makes a store with some cases in it.
+    fn with_cases(path: &std::path::Path, cases: &[Case]) -> Store {
+        let options = StoreOptions {
+            reverse_index: false,
+            create: true,
+        };
+        let store = Store::open(path, options).expect("opened");
+        let source = store.zones().ensure_source("feed", SourceKind::Feed);
+        let made = store
+            .zones()
+            .ensure_zone(&cases[0].zone, source.expect("made"));
+        made.expect("made");
+        for case in cases {
+            store.desk().save_case(case).expect("saved");
+        }
+        store
+    }
+
+    /// Addresses with their cases, and the campaigns of all cases.
+    type Noted = (Vec<(Vec<u8>, i64)>, Vec<Option<i64>>);
+
+    /// Returns the traits that are noted, and the campaigns of all cases.
+    fn noted(store: &Store) -> Noted {
+        let read = store.run(|db| {
+            let sql = "select value, case_id from case_trait where kind = 'address' order by 1, 2";
+            let traits = db.query(sql, (), |row| Ok((row.at(0)?, row.at(1)?)))?;
+            let campaigns = db.values("select campaign_id from abuse_case order by id", ())?;
+            Ok((traits, campaigns))
+        });
+        read.expect("read")
+    }
+
+    #[test]
+    fn traits_that_are_kept_find_the_cases_that_traits_read_anew_find() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let name = |text: &str| Name::parse(text).expect("valid");
+        let at = Timestamp::from_unix(1_790_000_000);
+        let cases: Vec<Case> = (0..30)
+            .map(|n| Case {
+                domain: name(&format!("bad{n}.example")),
+                zone: name("example"),
+                verdict: Verdict::SingleFlux,
+                level: Level::Review,
+                peak_level: Level::Review,
+                state: CaseState::Open,
+                score: 50.0,
+                first_detected_at: at,
+                last_change_at: at,
+                evaluated_at: at,
+                pending_since: None,
+                revision: 0,
+                reported: false,
+                told: Told::default(),
+                assignee: None,
+                dismissed_as: None,
+                reviewed_at: None,
+                due_at: None,
+            })
+            .collect();
+        let kept = with_cases(&folder.path().join("kept.db"), &cases);
+        let anew = with_cases(&folder.path().join("anew.db"), &cases);
+        let mut numbers = 7_u64;
+        let mut draw = |below: u64| {
+            numbers = numbers
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            (numbers >> 33) % below
+        };
+        let mut found = 0;
+        for step in 0..500 {
+            let n = draw(30);
+            let id = n as i64 + 1;
+            // Each has addresses of its own, and some that three have.
+            let addresses = (0..1 + draw(12)).map(|_| {
+                let of = if draw(4) == 0 { 100 + n / 3 } else { n };
+                let last = draw(20) as u8;
+                match draw(5) {
+                    0 => IpAddr::from([0x2001, 0xdb8, of as u16, 0, 0, 0, 0, u16::from(last)]),
+                    _ => IpAddr::from([192, 0, of as u8, last]),
+                }
+            });
+            let traits = Traits {
+                addresses: addresses.collect(),
+                ..Traits::default()
+            };
+            let is_taken_back = draw(12) == 0;
+            let case = &cases[n as usize];
+            let [told, told_anew] = [&kept, &anew].map(|store| {
+                // A careful store keeps nothing.
+                anew.traits.take();
+                let tx = store.begin_batch().expect("begun");
+                let others = store.desk().save_traits(id, case, &traits).expect("saved");
+                for (other, _) in &others {
+                    store.desk().join_campaign(id, *other).expect("joined");
+                }
+                match is_taken_back {
+                    true => drop(tx),
+                    false => tx.commit().expect("committed"),
+                }
+                others
+            });
+            found += told.len();
+            assert_eq!(told, told_anew, "step {step}");
+            assert_eq!(noted(&kept), noted(&anew), "step {step}");
+        }
+        assert!(found >= 10, "{found}");
     }
 }
