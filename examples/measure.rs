@@ -247,7 +247,7 @@ fn change_count(pipeline: &Pipeline) -> Result<u64, Box<dyn Error>> {
     let mut sum = 0;
     for (version, _) in pipeline.store().lookup().versions_after(zone.id, 0)? {
         let judged = pipeline.store().lookup().version_to_judge(version)?;
-        sum += pipeline.store().lookup().counts(&zone, &judged)?.len() as u64;
+        sum += pipeline.store().lookup().counts(&zone, judged)?.len() as u64;
     }
     Ok(sum)
 }

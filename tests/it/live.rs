@@ -35,13 +35,16 @@ fn rises(bench: &Bench) -> Vec<String> {
     if case.is_none() {
         return Vec::new();
     }
-    let log = bench.run(0, &["cases", "show", "subject.example"]);
-    let rises = log.lines().filter(|line| {
-        ["opened:", "level rose", "held:"]
-            .iter()
-            .any(|word| line.contains(word))
-    });
-    rises.map(str::to_owned).collect()
+    let log = bench.json(&["cases", "log", "subject.example", "--format", "json"]);
+    let log = log.as_array().expect("a list");
+    let lines = log
+        .iter()
+        .map(|line| format!("{} {}: {}", line["at"], line["to"], line["note"]));
+    let is_rise = |line: &String| {
+        let words = ["opened:", "level rose", "held:"];
+        words.iter().any(|word| line.contains(word))
+    };
+    lines.filter(is_rise).collect()
 }
 
 /// Follows a feed that grows, looked at every hour.
