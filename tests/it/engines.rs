@@ -223,6 +223,26 @@ fn dry_run_on_a_server_leaves_nothing() {
     assert!(there.run(0, &["db", "verify"]).starts_with("sound"));
 }
 
+#[test]
+fn old_cases_are_looked_for_on_a_server_and_the_newest_stays() {
+    if has_no_file() {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let server = Postgres::start(folder.path());
+    let bench = with_flux(Bench::on(&server.url("one"), ""));
+    bench.run(0, &["poll"]);
+    bench.run(0, &["cases", "close", "1", "--by", "ada"]);
+    // What was written a second ago is not old.
+    sleep(Duration::from_secs(2));
+    for command in ["anonymise", "purge"] {
+        bench.run(0, &["privacy", command, "--before", "1s", "--recent"]);
+    }
+    // Its number would be given again.
+    assert!(bench.run(0, &["cases", "log", "1"]).contains("ada"));
+    assert!(bench.run(0, &["db", "verify"]).starts_with("sound"));
+}
+
 /// Returns how often something is to be killed.
 fn kills() -> u32 {
     let wanted = std::env::var("FLUXWATCH_KILLS").ok();

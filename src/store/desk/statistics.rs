@@ -312,28 +312,19 @@ impl Desk<'_> {
                 [before.unix()],
             )?;
             // Recipients stay distinct: a case, revision and kind has each once.
-            for (table, more, which) in [
-                (
-                    "message",
-                    ", last_reply = null",
-                    format!("{these} or {OLD_MAILS}"),
-                ),
-                ("notice", "", these.to_owned()),
-            ] {
-                let sql = format!(
-                    "update {table}
-                        set recipient = 'recipient-' || id, sender = '',
-                            octets = ?2 {more}
-                      where ({which}) and ?1 is not null"
-                );
-                db.execute(&sql, params![before, b"".as_slice()])?;
-            }
+            let sql = format!(
+                "update message
+                    set recipient = 'recipient-' || id, sender = '', octets = ?2, last_reply = null
+                  where {these} or {OLD_MAILS}"
+            );
+            db.execute(&sql, params![before, b"".as_slice()])?;
             let sql = format!(
                 "update notice
-                    set decided_by = null, note = null, paragraph = null, edited_by = null
+                    set recipient = 'recipient-' || id, sender = '', octets = ?1, decided_by = null,
+                        note = null, paragraph = null, edited_by = null
                   where {these}"
             );
-            db.execute(&sql, ())?;
+            db.execute(&sql, [b"".as_slice()])?;
             let sql = "update desk_event set actor = 'somebody', note = 'taken out' where at < ?1";
             db.execute(sql, [before.unix()])?;
             db.execute(
