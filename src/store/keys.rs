@@ -7,7 +7,7 @@ use crate::time::Span;
 
 /// A row of `zone`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ZoneId(pub(super) i64);
+pub struct ZoneId(pub(in crate::store) i64);
 
 /// A row of `source`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

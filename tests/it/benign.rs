@@ -255,6 +255,46 @@ fn glue_of_a_delegation_that_was_taken_away_is_no_address_plane() {
 }
 
 #[test]
+fn address_that_moves_between_parent_and_child_in_one_second_never_leaves() {
+    let hosts = ["ns1.bad.example.".to_owned(), "ns2.bad.example.".to_owned()];
+    let zones = ["example.", "bad.example."];
+    let addresses = ["10.20.0.1".to_owned(), "10.30.0.1".to_owned()];
+    for order in [[0, 1], [1, 0]] {
+        let mut feed = Feed::default();
+        for zone in order.map(|n| zones[n]) {
+            feed.set(0.0, zone, "bad.example.", "NS", &hosts);
+        }
+        feed.set(
+            0.0,
+            "bad.example.",
+            "www.bad.example.",
+            "A",
+            &addresses[..1],
+        );
+        for turn in 0..30 {
+            for n in order {
+                for (host, address) in hosts.iter().zip(&addresses) {
+                    let here = if n == turn % 2 {
+                        vec![address.clone()]
+                    } else {
+                        Vec::new()
+                    };
+                    feed.set(1.0 + turn as f64, zones[n], host, "A", &here);
+                }
+            }
+        }
+        let bench = bench(&feed.0);
+        bench.run(0, &["poll"]);
+        let seen = bench.json(&["history", "bad.example", "--format", "json"]);
+        assert!(seen.to_string().contains("10.30.0.1"), "{seen}");
+        let cases = bench.cases();
+        assert!(cases.is_empty(), "{order:?}: {cases:?}");
+        let why = bench.json(&["explain", "bad.example", "--format", "json"]);
+        assert_eq!(why["planes"][0]["changes_7d"], 0, "{order:?}: {why}");
+    }
+}
+
+#[test]
 fn two_serials_of_one_second_are_read_again_without_a_change() {
     let line = |at: i64, serial: u32, host: &str| {
         format!(

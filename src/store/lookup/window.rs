@@ -10,7 +10,7 @@ use crate::dns::{Name, Rdata};
 use crate::store::caches::{Moments, RawInterval};
 use crate::store::door::{Fault, Numbers, Row, Value, params};
 use crate::store::error::StoreError;
-use crate::store::keys::{EntityKey, View};
+use crate::store::keys::{EntityKey, View, ZoneId};
 use crate::store::lookup::Lookup;
 use crate::store::sqlite::dialect::{IN_ORDER, rows_of};
 use crate::time::Timestamp;
@@ -476,7 +476,7 @@ impl Lookup<'_> {
         host: &Name,
         extent: &Extent,
     ) -> Result<NewestIntervals<IpAddr>, StoreError> {
-        let mut merged: BTreeMap<IpAddr, Vec<Stay<IpAddr>>> = BTreeMap::new();
+        let mut merged: BTreeMap<IpAddr, Vec<(ZoneId, Stay<IpAddr>)>> = BTreeMap::new();
         let mut cut: Option<Moment> = None;
         for key in self.places_of_host(host)? {
             let read = self.newest_intervals(&key, extent)?;
@@ -492,7 +492,7 @@ impl Lookup<'_> {
                         removed: interval.removed,
                         baseline: interval.baseline,
                     };
-                    merged.entry(address).or_default().push(stay);
+                    merged.entry(address).or_default().push((key.zone, stay));
                 }
             }
         }
@@ -566,24 +566,106 @@ fn is_left_out(moment: &Moment, cut: Option<Moment>) -> bool {
     cut.is_some_and(|cut| (moment.at, moment.version_id) <= (cut.at, cut.version_id))
 }
 
-/// Joins overlapping stays of one value into one that lasts as long as any of them.
-fn merge_stays(mut stays: Vec<Stay<IpAddr>>) -> Vec<Stay<IpAddr>> {
-    stays.sort_by_key(|stay| (stay.added.at, stay.added.version_id));
-    let mut merged: Vec<Stay<IpAddr>> = Vec::new();
-    for stay in stays {
-        match merged.last_mut() {
-            Some(last)
-                if last
-                    .removed
-                    .is_none_or(|removed| removed.at > stay.added.at) =>
-            {
-                last.removed = match (last.removed, stay.removed) {
-                    (Some(one), Some(other)) => Some(if one.at >= other.at { one } else { other }),
-                    _ => None,
-                };
+/// Joins the stays of one value in several zones into stays that last as long as any of them: those that overlap, and
+/// those of which one zone takes over where another ends, in the same second. Within one zone, what left and came back
+/// in one second was gone.
+fn merge_stays(mut stays: Vec<(ZoneId, Stay<IpAddr>)>) -> Vec<Stay<IpAddr>> {
+    stays.sort_by_key(|(_, stay)| (stay.added.at, stay.added.version_id));
+    let mut merged: Vec<(ZoneId, Stay<IpAddr>)> = Vec::new();
+    for (zone, stay) in stays {
+        let last = merged.last_mut().filter(|(last_zone, last)| {
+            last.removed.is_none_or(|end| match *last_zone == zone {
+                true => end.at > stay.added.at,
+                false => end.at >= stay.added.at,
+            })
+        });
+        match last {
+            Some(last) => {
+                let is_longer = last.1.removed.is_some_and(|end| {
+                    let other = stay.removed.map(|other| other.at);
+                    other.is_none_or(|other| other > end.at)
+                });
+                if is_longer {
+                    *last = (
+                        zone,
+                        Stay {
+                            removed: stay.removed,
+                            ..last.1.clone()
+                        },
+                    );
+                }
             }
-            _ => merged.push(stay),
+            None => merged.push((zone, stay)),
         }
     }
-    merged
+    merged.into_iter().map(|(_, stay)| stay).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns a version of a second.
+    fn moment(version_id: i64, second: i64) -> Moment {
+        Moment {
+            version_id,
+            at: Timestamp::from_unix(second),
+            serial: None,
+            bulk: false,
+            drift: false,
+            shared_count: 0,
+        }
+    }
+
+    /// Returns a stay in a zone, each end as version and second.
+    fn stay(zone: i64, added: (i64, i64), removed: Option<(i64, i64)>) -> (ZoneId, Stay<IpAddr>) {
+        let stay = Stay {
+            value: IpAddr::from([192, 0, 2, 1]),
+            added: moment(added.0, added.1),
+            removed: removed.map(|(version, second)| moment(version, second)),
+            baseline: false,
+        };
+        (ZoneId(zone), stay)
+    }
+
+    /// Returns the seconds at which merged stays begin and end.
+    fn seconds(stays: Vec<(ZoneId, Stay<IpAddr>)>) -> Vec<(i64, Option<i64>)> {
+        let merged = merge_stays(stays).into_iter();
+        let ends = |stay: Stay<IpAddr>| (stay.added.at.unix(), stay.removed.map(|it| it.at.unix()));
+        merged.map(ends).collect()
+    }
+
+    #[test]
+    fn address_that_another_zone_takes_over_in_the_same_second_never_left() {
+        for (gone, came) in [(3, 4), (4, 3)] {
+            let parent = stay(1, (1, 10), Some((gone, 20)));
+            let child = stay(2, (came, 20), Some((7, 30)));
+            let again = stay(1, (6, 30), None);
+            for stays in [
+                vec![parent.clone(), child.clone(), again.clone()],
+                vec![again, child, parent],
+            ] {
+                assert_eq!(seconds(stays), [(10, None)], "{gone} {came}");
+            }
+        }
+    }
+
+    #[test]
+    fn address_that_left_its_zone_and_came_back_or_came_later_was_gone() {
+        let twice = [stay(1, (1, 10), Some((2, 20))), stay(1, (3, 20), None)];
+        assert_eq!(seconds(twice.to_vec()), [(10, Some(20)), (20, None)]);
+        let later = [stay(1, (1, 10), Some((2, 20))), stay(2, (3, 21), None)];
+        assert_eq!(seconds(later.to_vec()), [(10, Some(20)), (21, None)]);
+    }
+
+    #[test]
+    fn stays_that_overlap_last_as_long_as_the_longest() {
+        let inner = [
+            stay(1, (1, 10), Some((4, 40))),
+            stay(2, (2, 20), Some((3, 30))),
+        ];
+        assert_eq!(seconds(inner.to_vec()), [(10, Some(40))]);
+        let open = [stay(1, (1, 10), None), stay(2, (2, 20), Some((3, 30)))];
+        assert_eq!(seconds(open.to_vec()), [(10, None)]);
+    }
 }
