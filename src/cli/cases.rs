@@ -15,7 +15,7 @@ use crate::cli::outbox::{MessageJson, message_json};
 use crate::cli::output::{Row, print_list, stdout, table, write_json_pretty};
 use crate::cli::plain::plain;
 use crate::cli::report::NoticeJson;
-use crate::cli::session::{actor, load_config, open_to_look};
+use crate::cli::session::{load_config, login, open_to_look};
 use crate::count::counted;
 use crate::desk::filter::{CaseFilter, find_case, parse_states};
 use crate::detector::Level;
@@ -88,7 +88,7 @@ pub fn run(config: Option<&Path>, command: &CasesCommand) -> Result<Done, Failur
 fn run_list(config: Option<&Path>, command: &CasesList) -> Result<Done, Failure> {
     let states = parse_states(&command.state)?;
     let config = load_config(config)?;
-    let mine = command.mine.then(|| actor(None, &config)).transpose()?;
+    let mine = command.mine.then(|| login(&config)).transpose()?;
     let store = open_to_look(&config)?;
     let filter = CaseFilter {
         campaign: command.campaign.as_deref(),

@@ -13,8 +13,8 @@ use crate::cli::cases::print_found;
 use crate::cli::failure::{Done, Failure};
 use crate::cli::output::{stdout, table};
 use crate::cli::session::{
-    actor, create_store, load_config, open_dry_run, open_store, open_watching, parse_name, runtime,
-    take_lock,
+    create_store, known_actor, load_config, open_dry_run, open_store, open_watching, parse_name,
+    runtime, take_lock,
 };
 use crate::config::{Config, Source};
 use crate::count::counted;
@@ -116,7 +116,8 @@ fn request_accept(config: &Config, options: &PollOptions) -> Result<Done, Failur
 
 /// Returns who asks for a pass. A timer has no name.
 fn asker(config: &Config) -> String {
-    actor(None, config).unwrap_or_else(|_| "somebody at the command line".to_owned())
+    let known = known_actor(None, config).ok().flatten();
+    known.unwrap_or_else(|| "somebody at the command line".to_owned())
 }
 
 /// Notes in the desk's log who accepts the next versions of zones.

@@ -222,11 +222,36 @@ pub fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 }
 
 /// Returns who does something: `--by`, else the user behind sudo, else the user. A name that is given is one of the
-/// users of the console, where the configuration has any.
+/// users of the console, where the configuration has any; of one that is not given and is none, a note is written: on
+/// the console the same person has another name.
 pub fn actor(by: Option<&str>, config: &Config) -> Result<String, Failure> {
-    known_actor(by, config)?.ok_or_else(|| {
+    let who = known_actor(by, config)?.ok_or_else(|| {
         Failure::usage("fluxwatch cannot tell who you are").hint("pass --by NAME; the log keeps it")
-    })
+    })?;
+    if by.is_none() {
+        tell_of_login(&who, config, "`--by NAME` tells the log who you are there");
+    }
+    Ok(who)
+}
+
+/// Returns the user whose own cases are asked for: the one behind sudo, else the user.
+pub fn login(config: &Config) -> Result<String, Failure> {
+    let who = known_actor(None, config)?.ok_or_else(|| {
+        Failure::usage("fluxwatch cannot tell who you are").hint("pass --assignee NAME")
+    })?;
+    tell_of_login(&who, config, "`--assignee NAME` lists what is yours");
+    Ok(who)
+}
+
+/// Says that a login is none of the users of the console, if it has some.
+fn tell_of_login(who: &str, config: &Config, cure: &str) {
+    if let Some(path) = not_a_user(who, config) {
+        let _ = writeln!(
+            std::io::stderr(),
+            "note: fluxwatch takes you for {who}, your login, who is no user of {}; {cure}",
+            path.display()
+        );
+    }
 }
 
 /// [`actor`], if there is one to be known of: of a job that a timer starts there may be none.
@@ -256,13 +281,17 @@ fn check_user(name: &str, config: &Config) -> Result<(), Failure> {
         let what = format!("--by: {name:?} stands for a name in an example");
         return Err(Failure::usage(what).hint("pass your own name; the log keeps it"));
     }
-    let Some(web) = config.web.as_ref().filter(|web| web.proxy.is_none()) else {
+    let Some(path) = not_a_user(name, config) else {
         return Ok(());
     };
-    if name.is_empty() || web.users.is_empty() || web.users.find(name).is_some() {
-        return Ok(());
-    }
-    let path = web.users_path.as_deref().unwrap_or(Path::new("users_file"));
     let what = format!("--by: {name:?} is no user of {}", path.display());
     Err(Failure::usage(what).hint("`fluxwatch users list` lists them"))
+}
+
+/// Returns the file of the console's users if a name is in no line of it; `None` where there are no such users.
+fn not_a_user<'a>(name: &str, config: &'a Config) -> Option<&'a Path> {
+    let web = config.web.as_ref().filter(|web| web.proxy.is_none())?;
+    let is_told_apart = !name.is_empty() && !web.users.is_empty();
+    let is_unknown = is_told_apart && web.users.find(name).is_none();
+    is_unknown.then(|| web.users_path.as_deref().unwrap_or(Path::new("users_file")))
 }

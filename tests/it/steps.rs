@@ -151,6 +151,19 @@ fn name_that_is_no_users_is_refused_where_there_are_users() {
         );
     }
     assert_eq!(lines(&people_did(&bench)), vec!["anna FW-000001 seen"; 4]);
+    for (login, is_told) in [("root", true), ("adam", false)] {
+        let mut command = bench.command(&["cases", "note", "1", "--note", "mine"]);
+        command.env("USER", login).env_remove("SUDO_USER");
+        let output = command.output().expect("the program can be started");
+        let said = String::from_utf8(output.stderr).expect("text");
+        assert!(output.status.success(), "{said}");
+        let note = "note: fluxwatch takes you for root, your login, who is no user of ";
+        assert_eq!(
+            said.contains(note) && said.contains("`--by NAME`"),
+            is_told,
+            "{said}"
+        );
+    }
 }
 
 /// A bench with a case that was mailed to the desk, and a draft of a notice that waits.
