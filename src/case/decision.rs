@@ -27,7 +27,7 @@ pub struct MailContext {
     pub wanted: bool,
     /// The exemption that covers the case.
     pub exemption: Option<i64>,
-    /// Another case whose mails tell of this one's campaign.
+    /// Another case whose mails tell of this one's campaign: of an open case one that is open too.
     pub lead: Option<i64>,
     /// Cases that joined this one's campaign since the last mail.
     pub joined: u32,
@@ -151,8 +151,6 @@ impl HoldReason {
 /// Decides whether somebody is told of a case.
 pub fn decide_mail(case: &Case, context: &MailContext, rules: &MailRules) -> Decision {
     match case.state {
-        // A lead that is over still speaks for those that join.
-        _ if case.reported && context.joined > 0 => decide_open(case, context, rules),
         CaseState::Open | CaseState::Acknowledged => decide_open(case, context, rules),
         CaseState::Mitigated => decide_end(case, context, SendReason::Mitigated),
         CaseState::Closed => decide_end(case, context, SendReason::Closed),

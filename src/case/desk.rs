@@ -123,6 +123,12 @@ pub enum TextUnfit {
         /// How long it is.
         length: usize,
     },
+    /// It has a control character, such as the end of a line: it would split a line of the log.
+    #[error("{what} is one line of text: take out the line breaks and other control characters")]
+    Control {
+        /// What it is.
+        what: &'static str,
+    },
     /// It has neither a letter nor a digit: the dots of an example that was copied.
     #[error("{what} without a letter or a digit says nothing: write your own words")]
     SaysNothing {
@@ -174,7 +180,11 @@ pub fn check_reason(reason: &str) -> Result<(), TextUnfit> {
 /// [`TextUnfit`] for a note above [`NOTE_LENGTH_MAX`] and an assignee above [`ASSIGNEE_LENGTH_MAX`].
 pub fn check_texts(step: &DeskStep, note: Option<&str>) -> Result<(), TextUnfit> {
     if let DeskStep::Assign(Some(to)) = step {
-        check_text("an assignee", to, ASSIGNEE_LENGTH_MAX)?;
+        let what = "an assignee";
+        if to.chars().any(char::is_control) {
+            return Err(TextUnfit::Control { what });
+        }
+        check_text(what, to, ASSIGNEE_LENGTH_MAX)?;
     }
     check_note(note)
 }

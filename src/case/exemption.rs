@@ -66,6 +66,11 @@ impl Exempt {
             _ => return Err(format!("{kind:?} is none of {}", Self::KINDS.join(", "))),
         })
     }
+
+    /// Returns whether it covers a domain whatever is found of it: by its name or its account.
+    pub fn is_of_domain(&self) -> bool {
+        matches!(self, Self::Domain(_) | Self::Subtree(_) | Self::Account(_))
+    }
 }
 
 /// An exemption.

@@ -21,11 +21,13 @@
 //!   [`CaseEvent`] of an append-only log.
 //! - [`decide_mail`] says whether somebody is told now, and why or why not.
 //! - [`exemption_of`] says who is never reported.
+//! - [`stop_reason`] says why a message about a case may not leave; asked at every step on its way out.
 
 mod campaign;
 mod decision;
 mod desk;
 mod exemption;
+mod passage;
 
 pub use campaign::{Shared, Traits, campaign_reference};
 pub use decision::{Decision, HoldReason, MailContext, MailRules, SendReason, decide_mail};
@@ -34,6 +36,7 @@ pub use desk::{
     take_step,
 };
 pub use exemption::{Exempt, Exemption, Reach, exemption_of, exemption_of_domain, reach_of};
+pub use passage::{Circumstances, Letter, StopReason, stop_reason};
 
 use std::collections::BTreeSet;
 

@@ -12,7 +12,7 @@ use crate::cli::output::{Row, print_list};
 use crate::cli::plain::plain;
 use crate::cli::session::{actor, load_config, open_pipeline, open_store, open_to_look, runtime};
 use crate::desk::filter::{CaseFilter, Selection, find_case};
-use crate::desk::step::{Step, check_note, ending_words};
+use crate::desk::step::{Step, check_note};
 use crate::listing::{CaseLogJson, LOG_HEADINGS, log_times};
 use crate::report::case_reference;
 use crate::store::{CaseEventRow, DeskLine};
@@ -78,9 +78,8 @@ fn run_step(config: Option<&Path>, command: &CasesStep, step: &DeskStep) -> Resu
             Ok(done) => {
                 taken += 1;
                 let domain = done.case.domain.to_text_without_dot();
-                let ending = done.ending.map_or_else(String::new, |ending| {
-                    format!("; {}", ending_words(&ending, verb))
-                });
+                let mail = done.mail_words(verb);
+                let ending = mail.map_or_else(String::new, |words| format!("; {words}"));
                 let sentence = format!("case {case}, {domain}: {would}{}{ending}", done.note);
                 writeln!(err, "{}", plain(&sentence))?;
             }

@@ -156,10 +156,14 @@ fn run_add(config: Option<&Path>, command: &ExemptAdd) -> Result<Done, Failure> 
         let what = format!("note: exemption {} covers the same already", same.id);
         writeln!(std::io::stderr(), "{what}")?;
     }
-    if !command.dry_run {
-        exemption.id = exempt::add(&store, &exemption, now)?;
-    }
-    let touched = exempt::cases_touched(&open_pipeline(config, store)?, &exemption)?;
+    let pipeline = open_pipeline(config, store)?;
+    let added = if command.dry_run {
+        exempt::preview(&pipeline, &exemption)?
+    } else {
+        exempt::add(&pipeline, &exemption, now)?
+    };
+    exemption.id = added.id;
+    let touched = exempt::cases_touched(&pipeline, &exemption)?;
     let mut out = stdout();
     if touched.cases.is_empty() {
         writeln!(out, "It touches no open case.")?
@@ -179,6 +183,11 @@ fn run_add(config: Option<&Path>, command: &ExemptAdd) -> Result<Done, Failure> 
             out,
             "{what} of level report and review may be touched: only the most certain were looked at."
         )?
+    }
+    for (case, unsent) in &added.unsent {
+        let verb = if command.dry_run { "would be" } else { "is" };
+        let words = unsent.dropped_words(verb).unwrap_or_default();
+        writeln!(out, "{}: {words}.", case_reference(*case))?;
     }
     out.flush()?;
     print_added(&exemption, command.dry_run)?;

@@ -128,28 +128,44 @@ fn run_retry(config: Option<&Path>, command: &OutboxRetry) -> Result<Done, Failu
     } else {
         open_store(&config)?
     };
-    let mut err = std::io::stderr();
-    if command.dry_run {
-        let count = outbox::retryable(&store, command.message)?;
-        let what = counted(count as u64, "message");
-        writeln!(err, "dry run: {what} would be tried; nothing was changed")?;
-        return Ok(Done::Well);
-    }
     // A retry decides nothing, and timers run it: where nobody is known the log names the command.
     let who = known_actor(command.by.as_deref(), &config)?;
     let who = who.unwrap_or_else(|| "outbox retry".to_owned());
-    let count = outbox::retry(&store, command.message, &who, WallClock.now())?;
-    if count == 0 {
+    let pipeline = open_pipeline(config, store)?;
+    let mut err = std::io::stderr();
+    if command.dry_run {
+        let would = outbox::retryable(&pipeline, command.message)?;
+        print_skipped(&would)?;
+        let what = counted(would.count as u64, "message");
+        writeln!(err, "dry run: {what} would be tried; nothing was changed")?;
+        return Ok(Done::Well);
+    }
+    let retried = outbox::retry(&pipeline, command.message, &who, WallClock.now())?;
+    print_skipped(&retried)?;
+    if retried.count == 0 {
         writeln!(err, "no message waits to be sent")?;
         return Ok(Done::Well);
     }
-    let delivered = runtime()?.block_on(open_pipeline(config, store)?.notify().deliver())?;
+    let delivered = runtime()?.block_on(pipeline.notify().deliver())?;
     writeln!(err, "mail: {delivered}")?;
     Ok(if delivered.waiting + delivered.dead > 0 {
         Done::Partly
     } else {
         Done::Well
     })
+}
+
+/// Says which messages are left where they are, and why.
+fn print_skipped(retried: &outbox::Retried) -> Result<(), Failure> {
+    let mut err = std::io::stderr();
+    for (row, reason) in &retried.skipped {
+        let (id, to) = (row.id, row.shown_recipient());
+        writeln!(
+            err,
+            "message {id} to {to} is left as it is: {reason}; `fluxwatch outbox retry {id}` or `outbox drop {id}`"
+        )?;
+    }
+    Ok(())
 }
 
 /// Takes messages out.

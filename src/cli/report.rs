@@ -18,7 +18,7 @@ use crate::desk::notice::{NoticeDecision, exemption_of_case, send_again, waiting
 use crate::desk::preview::{self, Part};
 use crate::pipeline::Pipeline;
 use crate::report::case_reference;
-use crate::store::{CaseRow, NoticeRow, NoticeState};
+use crate::store::{CaseRow, NoticeRow, NoticeState, shown_url};
 use crate::time::{Clock, Timestamp, WallClock};
 
 /// Runs the command.
@@ -218,6 +218,9 @@ fn run_send(config: Config, command: &ReportSend) -> Result<Done, Failure> {
         for to in pipeline.notify().desk_addressees(&row.case) {
             writeln!(err, "would be told: {}", to.address)?;
         }
+        for hook in &pipeline.config().webhooks {
+            writeln!(err, "would be told: the webhook {}", shown_url(&hook.url))?;
+        }
         writeln!(err, "dry run: nothing was sent or changed")?;
         return Ok(Done::Well);
     }
@@ -248,10 +251,15 @@ fn warn_of_exemption(pipeline: &Pipeline, row: &CaseRow) -> Result<(), Failure> 
 fn run_approve(config: Config, command: &ReportDecide) -> Result<Done, Failure> {
     let (who, mut err) = (actor(command.by.as_deref(), &config)?, std::io::stderr());
     let (pipeline, row) = open_for(config, command)?;
+    let decision = decision(command, &who);
     if command.dry_run {
-        return print_draft(&pipeline, &row, &decision(command, &who));
+        let done = print_draft(&pipeline, &row, &decision)?;
+        if let Some(reason) = decision.stop_of(&pipeline, &row)? {
+            writeln!(err, "note: approved, it would not be sent: {reason}")?;
+        }
+        return Ok(done);
     }
-    let notice = decision(command, &who).approve(&pipeline, &row)?;
+    let notice = decision.approve(&pipeline, &row)?;
     let (to, hash) = (&notice.message.recipient, notice.sha256);
     writeln!(err, "approved: the notice to {to}, sha256 {hash}")?;
     deliver(&pipeline)

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use crate::case::{CaseState, Exempt, Exemption, Reach, check_reason, reach_of};
+use crate::case::{CaseState, Exempt, Exemption, Reach, StopReason, check_reason, reach_of};
 use crate::desk::error::DeskError;
 use crate::detector::Level;
 use crate::listing::parse_addresses;
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Pipeline, Unsent, Withdrawal};
 use crate::store::{COUNTED_BEFORE_STEP_MAX, CaseRow, QueueFilter, QueueOrder, Store, Used};
 use crate::time::{Span, Timestamp};
 
@@ -77,9 +77,70 @@ pub fn find_same(
     Ok(same.find(|it| it.covers == exemption.covers))
 }
 
-/// Adds an exemption. Its row says who, when and why. Returns its number.
-pub fn add(store: &Store, exemption: &Exemption, now: Timestamp) -> Result<i64, DeskError> {
-    Ok(store.desk().add_exemption(exemption, now)?)
+/// An exemption that was added, or would be.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Added {
+    /// Its number; 0 if it was not added.
+    pub id: i64,
+    /// The cases of which something waited to leave, and what of each does not any more.
+    pub unsent: Vec<(i64, Unsent)>,
+}
+
+/// Adds an exemption. Its row says who, when and why. What waits about the cases that it covers is dropped in the same
+/// transaction, with a line of their logs for each.
+pub fn add(pipeline: &Pipeline, exemption: &Exemption, now: Timestamp) -> Result<Added, DeskError> {
+    let store = pipeline.store();
+    // What was found is computed before the transaction: nobody else can write during one.
+    let covered = cases_covered(pipeline, exemption)?;
+    let tx = store.begin_batch()?;
+    let id = store.desk().add_exemption(exemption, now)?;
+    let mut unsent = Vec::new();
+    for case in covered {
+        let Some(row) = store.desk().case_by_id(case)? else {
+            continue;
+        };
+        let notify = pipeline.notify();
+        let dropped = notify.withdraw(&row, Withdrawal::Everything, StopReason::Exempt(id))?;
+        notify.leave_out_of_digest(case, StopReason::Exempt(id))?;
+        if dropped != Unsent::default() {
+            unsent.push((case, dropped));
+        }
+    }
+    tx.commit()?;
+    Ok(Added { id, unsent })
+}
+
+/// [`add`], without doing it.
+pub fn preview(pipeline: &Pipeline, exemption: &Exemption) -> Result<Added, DeskError> {
+    let mut unsent = Vec::new();
+    for case in cases_covered(pipeline, exemption)? {
+        let waits = pipeline.notify().unsent_of(case, Withdrawal::Everything)?;
+        if waits != Unsent::default() {
+            unsent.push((case, waits));
+        }
+    }
+    Ok(Added { id: 0, unsent })
+}
+
+/// Returns the cases of which something waits to leave and of which an exemption, with those in force, holds every mail.
+///
+/// Where what was found has to be looked at, that is done for the first [`JUDGED_MAX`]; the others are asked about when
+/// their messages are to leave.
+fn cases_covered(pipeline: &Pipeline, exemption: &Exemption) -> Result<Vec<i64>, DeskError> {
+    let desk = pipeline.store().desk();
+    let mut waiting = desk.cases_with_unsent()?;
+    if !exemption.covers.is_of_domain() {
+        waiting.truncate(JUDGED_MAX);
+    }
+    let mut covered = Vec::new();
+    for id in waiting {
+        if let Some(row) = desk.case_by_id(id)?
+            && pipeline.notify().would_exempt(&row, exemption)?
+        {
+            covered.push(id);
+        }
+    }
+    Ok(covered)
 }
 
 /// Ends an exemption. Its row says who and when.

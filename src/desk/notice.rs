@@ -1,6 +1,6 @@
 //! Notices to third parties, and a case's mail asked for once more.
 
-use crate::case::{Exemption, check_note, exemption_of};
+use crate::case::{Exemption, StopReason, check_note, exemption_of};
 use crate::desk::error::DeskError;
 use crate::desk::step::{check_seen, find_by_id, invalid_text};
 use crate::mailer::is_same_address;
@@ -53,6 +53,9 @@ impl NoticeDecision<'_> {
             Approval::Void => Err(DeskError::refused(
                 "the case changed since that was drafted, and there is no new draft; the log of the case says why if one cannot be made",
             )),
+            Approval::Stopped(reason) => Err(DeskError::refused(format!(
+                "{reason}: nothing is sent, and the draft is void"
+            ))),
             Approval::NoDraft => Err(no_draft(row, self.recipient)),
             Approval::OwnEdit => Err(DeskError::refused(
                 "you wrote into this draft, or into one that it replaces: another person has to approve it",
@@ -126,6 +129,16 @@ impl NoticeDecision<'_> {
     /// Refuses a note that is too long.
     fn check_note(&self) -> Result<(), DeskError> {
         check_note(self.note).map_err(|fault| invalid_text(&fault))
+    }
+
+    /// Returns why the draft would not be sent though it were approved; `None` if it would.
+    pub fn stop_of(
+        &self,
+        pipeline: &Pipeline,
+        row: &CaseRow,
+    ) -> Result<Option<StopReason>, DeskError> {
+        let notify = pipeline.notify();
+        Ok(notify.stop_of_notice(&row.case, self.recipient)?)
     }
 
     /// Returns the draft that would be decided on.

@@ -1,49 +1,126 @@
 //! Messages of the outbox: tried again, taken out. Each step stands in the log of the message's case, or in the desk's
 //! own log if it is of no single case.
 
+use crate::case::{CaseState, StopReason};
 use crate::desk::error::DeskError;
-use crate::store::{MessageRow, MessageState, Store};
+use crate::pipeline::Pipeline;
+use crate::store::{MailKind, MessageRow, MessageState, Store};
 use crate::time::Timestamp;
 
-/// Makes messages due now: one, or all that wait or were given up. In one transaction with a log line for each. Returns
-/// how many.
+/// What is tried again, or would be.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Retried {
+    /// How many messages.
+    pub count: usize,
+    /// Those that are left where they are, and why.
+    pub skipped: Vec<(MessageRow, String)>,
+}
+
+/// Makes messages due now: one, or all that wait or were given up. In one transaction with a log line for each. One that
+/// was named, or was given up, is tried for as long as a new one. Of all, those are skipped whose case has ended or is
+/// exempt; who names one sends it all the same, if it is the desk's.
 ///
 /// # Errors
 ///
-/// [`DeskError::NotFound`] if the one that was named does not wait.
+/// [`DeskError::NotFound`] if the one that was named does not wait; [`DeskError::Refused`] if it may not leave.
 pub fn retry(
-    store: &Store,
+    pipeline: &Pipeline,
     message: Option<i64>,
     who: &str,
     now: Timestamp,
-) -> Result<usize, DeskError> {
+) -> Result<Retried, DeskError> {
+    let store = pipeline.store();
     let tx = store.begin_batch()?;
     // Read in the transaction: whoever delivers may have taken one meanwhile.
-    let undone = store.desk().undone_messages()?;
-    let retried = store.desk().retry_messages(message, now)?;
-    for row in undone.iter().filter(|row| retried.contains(&row.id)) {
-        let was = row.standing();
-        let what = format!("to be tried again; it was {was}");
-        note_step(store, row, &what, (who, now))?;
+    let (rows, skipped) = choose(pipeline, message)?;
+    let mut count = 0;
+    for row in &rows {
+        let anew = message.is_some() || row.state == MessageState::Dead;
+        if store.desk().retry_message(row.id, anew, now)? {
+            let what = format!("to be tried again; it was {}", row.standing());
+            note_step(store, row, &what, (who, now))?;
+            count += 1;
+        }
     }
     tx.commit()?;
     match message {
-        Some(id) if retried.is_empty() => {
-            let what = format!("no message {id} waits to be sent");
-            Err(DeskError::not_found(what))
-        }
-        _ => Ok(retried.len()),
+        Some(id) if count == 0 => Err(not_waiting(id)),
+        _ => Ok(Retried { count, skipped }),
     }
 }
 
-/// Returns how many messages [`retry`] would try.
-pub fn retryable(store: &Store, message: Option<i64>) -> Result<usize, DeskError> {
-    let undone = store.desk().undone_messages()?;
-    let would = undone.iter().filter(|row| match message {
-        Some(id) => row.id == id,
-        None => row.state != MessageState::Sent,
-    });
-    Ok(would.count())
+/// [`retry`], without doing it.
+///
+/// # Errors
+///
+/// As those, but for one that does not wait.
+pub fn retryable(pipeline: &Pipeline, message: Option<i64>) -> Result<Retried, DeskError> {
+    let (rows, skipped) = choose(pipeline, message)?;
+    let rows = rows.iter();
+    let count = rows.filter(|row| row.state != MessageState::Sending);
+    Ok(Retried {
+        count: count.count(),
+        skipped,
+    })
+}
+
+/// Returns the error for a message that cannot be tried.
+fn not_waiting(id: i64) -> DeskError {
+    DeskError::not_found(format!("no message {id} waits to be sent"))
+}
+
+/// A message that is left where it is, and why.
+type Skipped = (MessageRow, String);
+
+/// Returns the messages that are tried again, and those that are not and why.
+fn choose(
+    pipeline: &Pipeline,
+    message: Option<i64>,
+) -> Result<(Vec<MessageRow>, Vec<Skipped>), DeskError> {
+    let undone = pipeline.store().desk().undone_messages()?;
+    let (mut chosen, mut skipped) = (Vec::new(), Vec::new());
+    for row in undone {
+        match message {
+            Some(id) if row.id != id => {}
+            Some(_) => match stop_of_named(pipeline, &row)? {
+                Some(reason) => {
+                    return Err(DeskError::refused(format!(
+                        "message {} is not sent: {reason}",
+                        row.id
+                    )));
+                }
+                None => chosen.push(row),
+            },
+            None if row.state == MessageState::Sent => {}
+            None => match stop_of_unnamed(pipeline, &row)? {
+                Some(reason) => skipped.push((row, reason)),
+                None => chosen.push(row),
+            },
+        }
+    }
+    Ok((chosen, skipped))
+}
+
+/// Returns why a message is not sent though somebody names it: a notice goes to a stranger.
+fn stop_of_named(pipeline: &Pipeline, row: &MessageRow) -> Result<Option<StopReason>, DeskError> {
+    match row.message.kind {
+        MailKind::Notice => Ok(pipeline.notify().stop_of_message(row)?),
+        _ => Ok(None),
+    }
+}
+
+/// Returns why a message is not tried again unless somebody names it.
+fn stop_of_unnamed(pipeline: &Pipeline, row: &MessageRow) -> Result<Option<String>, DeskError> {
+    if let Some(reason) = pipeline.notify().stop_of_message(row)? {
+        return Ok(Some(reason.to_string()));
+    }
+    let case = match row.message.case_id {
+        Some(id) if row.state == MessageState::Dead => pipeline.store().desk().case_by_id(id)?,
+        _ => None,
+    };
+    let state = case.map(|row| row.case.state);
+    let is_over = state.filter(|it| !matches!(it, CaseState::Open | CaseState::Acknowledged));
+    Ok(is_over.map(|state| StopReason::Over(state).to_string()))
 }
 
 /// Takes a message out of the outbox, in one transaction with its log line. Returns to whom it was; `None` if it neither

@@ -1,10 +1,11 @@
 //! Steps with cases: acknowledge, dismiss, close, reopen, assign, note.
 
 use crate::case::{
-    Case, CaseEvent, DeskStep, DismissReason, StepRefused, TextUnfit, check_texts, take_step,
+    Case, CaseEvent, CaseState, DeskStep, DismissReason, StepRefused, StopReason, TextUnfit,
+    check_texts, take_step,
 };
 use crate::desk::error::DeskError;
-use crate::pipeline::{Ending, Pipeline};
+use crate::pipeline::{Ending, Pipeline, Unsent, Withdrawal};
 use crate::report::case_reference;
 use crate::store::{CaseRow, Store};
 use crate::time::Timestamp;
@@ -64,6 +65,28 @@ pub struct Taken {
     pub note: String,
     /// What is told of its end; `None` where nobody was told of the case, and where it goes on.
     pub ending: Option<Ending>,
+    /// What waited to leave and does not any more.
+    pub unsent: Unsent,
+}
+
+impl Taken {
+    /// Returns what becomes of the case's mail, in words that follow on what was done; `verb` is `is` or `would be`.
+    pub fn mail_words(&self, verb: &str) -> Option<String> {
+        let ending = self.ending.as_ref().map(|it| ending_words(it, verb));
+        let unsent = self.unsent.dropped_words(verb);
+        let parts: Vec<String> = unsent.into_iter().chain(ending).collect();
+        (!parts.is_empty()).then(|| parts.join("; "))
+    }
+}
+
+/// Returns how much of what waits about a case a step takes back, by what the case was and is.
+fn withdrawal_of(before: &Case, after: &Case) -> Option<Withdrawal> {
+    match after.state {
+        state if state == before.state => None,
+        CaseState::Open | CaseState::Acknowledged => None,
+        CaseState::Dismissed => Some(Withdrawal::Everything),
+        CaseState::Mitigated | CaseState::Closed => Some(Withdrawal::Notices),
+    }
 }
 
 /// Returns what is told of a case's end, in words; `verb` is `is` or `would be`.
@@ -86,7 +109,7 @@ pub fn check_note(step: &DeskStep, note: Option<&str>) -> Result<(), DeskError> 
         DeskStep::Note if says_nothing => {
             Err(DeskError::invalid("a note says something: --note TEXT"))
         }
-        DeskStep::Dismiss(DismissReason::Other) if note.is_none() => Err(DeskError::invalid(
+        DeskStep::Dismiss(DismissReason::Other) if says_nothing => Err(DeskError::invalid(
             "--reason other needs a --note that says which",
         )),
         _ => Ok(()),
@@ -124,14 +147,32 @@ impl Step<'_> {
     ) -> Result<Result<Taken, StepRefused>, DeskError> {
         let store = pipeline.store();
         let tx = store.begin_batch()?;
-        let (case, event) = match self.decide(pipeline, id, now)? {
+        let (before, case, event) = match self.decide(pipeline, id, now)? {
             Ok(taken) => taken,
             Err(fault) => return Ok(Err(fault)),
         };
         let events = std::slice::from_ref(&event);
         store.desk().save_case(&case)?;
         store.desk().append_case_events(id, events, self.who, now)?;
-        let taken = told(pipeline, id, case, event.note)?;
+        let row = CaseRow {
+            case,
+            ..before.clone()
+        };
+        // Before the drop: of a case whose only mail is dropped, the answer says that no closure follows.
+        let ending = pipeline.notify().ending_of_case(&row)?;
+        let unsent = match withdrawal_of(&before.case, &row.case) {
+            Some(what) => {
+                let over = StopReason::Over(row.case.state);
+                pipeline.notify().withdraw(&row, what, over)?
+            }
+            None => Unsent::default(),
+        };
+        let taken = Taken {
+            case: row.case,
+            note: event.note,
+            ending,
+            unsent,
+        };
         pipeline.notify().notify_after_step(id)?;
         also(&taken)?;
         tx.commit()?;
@@ -149,34 +190,35 @@ impl Step<'_> {
         id: i64,
         now: Timestamp,
     ) -> Result<Result<Taken, StepRefused>, DeskError> {
-        match self.decide(pipeline, id, now)? {
-            Ok((case, event)) => Ok(Ok(told(pipeline, id, case, event.note)?)),
-            Err(refused) => Ok(Err(refused)),
-        }
+        let (before, case, event) = match self.decide(pipeline, id, now)? {
+            Ok(decided) => decided,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        let unsent = match withdrawal_of(&before.case, &case) {
+            Some(what) => pipeline.notify().unsent_of(id, what)?,
+            None => Unsent::default(),
+        };
+        let row = CaseRow { case, ..before };
+        Ok(Ok(Taken {
+            ending: pipeline.notify().ending_of_case(&row)?,
+            case: row.case,
+            note: event.note,
+            unsent,
+        }))
     }
 
-    /// Returns what the case would be, and its log line.
+    /// Returns the case as it is, what it would be, and its log line.
     fn decide(
         &self,
         pipeline: &Pipeline,
         id: i64,
         now: Timestamp,
-    ) -> Result<Result<(Case, CaseEvent), StepRefused>, DeskError> {
+    ) -> Result<Result<(CaseRow, Case, CaseEvent), StepRefused>, DeskError> {
         check_texts(self.step, self.note).map_err(|fault| invalid_text(&fault))?;
         // Read in the transaction: a poller may have moved it meanwhile.
         let row = find_by_id(pipeline.store(), id)?;
         check_seen(pipeline.store(), &row, self.seen)?;
-        Ok(take_step(&row.case, self.step, self.note, now))
+        let taken = take_step(&row.case, self.step, self.note, now);
+        Ok(taken.map(|(case, event)| (row, case, event)))
     }
-}
-
-/// Returns a step with what is told of it; `case` is the case after it.
-fn told(pipeline: &Pipeline, id: i64, case: Case, note: String) -> Result<Taken, DeskError> {
-    let campaign = find_by_id(pipeline.store(), id)?.campaign;
-    let row = CaseRow { id, case, campaign };
-    Ok(Taken {
-        ending: pipeline.notify().ending_of_case(&row)?,
-        case: row.case,
-        note,
-    })
 }

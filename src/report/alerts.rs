@@ -81,6 +81,27 @@ pub struct BlindLine {
     pub over: Option<String>,
 }
 
+/// How many lines of the lists of a digest have no place in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct MoreLines {
+    /// Cases that are told here, as too many for mails of their own: the next digest has them.
+    pub overflow: usize,
+    /// Cases that opened.
+    pub opened: usize,
+    /// Cases that stay at a lower level.
+    pub lowered: usize,
+    /// Cases that ended.
+    pub ended: usize,
+    /// Mass moves: the next digest has them.
+    pub bulk: usize,
+    /// Zones that cannot be seen.
+    pub blind: usize,
+    /// Messages that were given up.
+    pub dead: usize,
+    /// Addresses whose mail came back.
+    pub bounced: usize,
+}
+
 /// A day of the desk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DigestReport {
@@ -96,6 +117,8 @@ pub struct DigestReport {
     pub is_quiet: bool,
     /// Cases that are told here because there were too many for mails of their own.
     pub overflow: Vec<CaseLine>,
+    /// How many lines of each list stand in the next digest, or nowhere.
+    pub more: MoreLines,
     /// Cases that opened, or opened again, at review or above.
     pub opened: Vec<CaseLine>,
     /// Cases that stay, at a lower level than before, because another policy has judged them.

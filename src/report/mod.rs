@@ -20,7 +20,7 @@ mod xarf;
 pub use advice::{Advice, Assessment, Others};
 pub use alerts::{
     BlindLine, BlindnessReport, BulkLine, BulkReport, CaseLine, DigestReport, ExemptionLine,
-    MailLine,
+    MailLine, MoreLines,
 };
 pub use desk::{
     ADDRESSES_MAX, AddressLine, CaseFacts, DeskReport, Ending, Endpoint, EvidenceLine, NAMES_MAX,

@@ -34,6 +34,7 @@ pub use desk::outbox::{
 };
 pub use desk::queue::{
     COUNTED_BEFORE_STEP_MAX, COUNTED_MAX, CaseMailState, QueueFilter, QueueOrder, QueuePage, Whose,
+    is_place,
 };
 pub use desk::sessions::SessionRow;
 pub use desk::statistics::{DeskEvent, MailCount, Purged};

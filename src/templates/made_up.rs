@@ -4,7 +4,7 @@ use crate::detector::{Check, Gate};
 use crate::report::{
     AddressLine, Advice, Assessment, BlindLine, BlindnessReport, BulkLine, BulkReport, CaseLine,
     DeskReport, DigestReport, Ending, Endpoint, EvidenceLine, ExemptionLine, Lane, MailLine,
-    NameLine, PlaneSection, RelatedLine, Reporter, Run, TermLine, Timeline, Transition,
+    MoreLines, NameLine, PlaneSection, RelatedLine, Reporter, Run, TermLine, Timeline, Transition,
 };
 use crate::templates::Words;
 
@@ -70,6 +70,7 @@ pub fn all() -> Vec<MadeUp> {
         console: None,
         is_quiet: true,
         overflow: Vec::new(),
+        more: MoreLines::default(),
         opened: Vec::new(),
         lowered: Vec::new(),
         ended: Vec::new(),
@@ -110,6 +111,10 @@ pub fn digest() -> DigestReport {
         to: "2026-11-22 07:00".to_owned(),
         is_quiet: false,
         overflow: vec![case("FW-000003", "")],
+        more: MoreLines {
+            bulk: 12,
+            ..MoreLines::default()
+        },
         opened: vec![case(
             "FW-000004",
             "opened: suspected double-flux, level report",

@@ -84,6 +84,7 @@ mod text;
 mod transfers;
 mod tutorial;
 mod upgrade;
+mod withdrawals;
 mod words;
 
 use support::{harness, numbers, servers};

@@ -16,7 +16,7 @@ use crate::mailer::{Draft, Layout, compose, envelope_address};
 use crate::pipeline::error::PipelineError;
 use crate::report::{
     BlindLine, BlindnessReport, BulkLine, BulkReport, CaseLine, DigestReport, ExemptionLine,
-    MailLine, case_reference,
+    MailLine, MoreLines, case_reference,
 };
 use crate::store::{
     Blindness, BulkKind, BulkMove, CaseRow, MailKind, MessageRow, NewMessage, ZoneStatus,
@@ -47,6 +47,8 @@ struct CasesSince {
     opened: Vec<CaseLine>,
     lowered: Vec<CaseLine>,
     ended: Vec<CaseLine>,
+    /// How many more there are of each.
+    more: MoreLines,
     /// The last line of the logs that was read.
     last_event: i64,
 }
@@ -138,40 +140,63 @@ impl Notify<'_> {
         };
         let from = self.last_digest_at()?;
         let now = self.clock.now();
-        let (report, overflow, last_event) = self.digest(mail, from, now)?;
+        let mut overflow = self.cases_of_digest()?;
+        // What does not fit is told in the next.
+        let more_cases = overflow.len().saturating_sub(LINES_MAX);
+        overflow.truncate(LINES_MAX);
+        let moves = self.store.desk().untold_bulk_moves(0, MOVES_MAX)?;
+        let (mut report, last_event) = self.digest(mail, (&overflow, &moves), from, now)?;
+        report.more.overflow = more_cases;
         let words = Words::Digest(&report);
         self.queue_for(mail, &mail.desk, MailKind::Digest, words, now)?;
         for row in overflow {
             self.record_reported_in_digest(&row, now)?;
         }
-        self.store.desk().record_bulk_alerts(now)?;
+        for it in &moves {
+            self.store.desk().record_bulk_alert(it.id, now)?;
+        }
         self.store.desk().save_number(DIGEST_AT, now.unix())?;
         self.store.desk().save_number(DIGEST_EVENT, last_event)?;
         tracing::info!("digest queued");
         Ok(())
     }
 
-    /// Gathers what a digest says, the cases that it tells of first, and the last line of their logs.
+    /// Returns the cases whose first report the digest is. One that ended meanwhile, fell below level report or is exempt
+    /// is not among them, and not told by a later digest either.
+    fn cases_of_digest(&self) -> Result<Vec<CaseRow>, PipelineError> {
+        let mut rows = Vec::new();
+        for row in self.store.desk().cases_for_digest()? {
+            match self.stop_of_digest(&row.case)? {
+                Some(reason) => self.leave_out_of_digest(row.id, reason)?,
+                None => rows.push(row),
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Gathers what a digest says beside the cases whose first report it is and the mass moves, and the last line of the
+    /// cases' logs.
     fn digest(
         &self,
         mail: &MailConfig,
+        (overflow, moves): (&[CaseRow], &[BulkMove]),
         from: Timestamp,
         now: Timestamp,
-    ) -> Result<(DigestReport, Vec<CaseRow>, i64), PipelineError> {
-        let mut overflow = self.store.desk().cases_for_digest()?;
-        // What does not fit is told in the next.
-        overflow.truncate(LINES_MAX);
+    ) -> Result<(DigestReport, i64), PipelineError> {
         let CasesSince {
-            mut opened,
+            opened,
             lowered,
             ended,
+            mut more,
             last_event,
-        } = self.cases_since_digest()?;
-        opened.retain(|line| {
-            !overflow
-                .iter()
-                .any(|row| case_reference(row.id) == line.reference)
-        });
+        } = self.cases_since_digest(overflow)?;
+        let bulk_count = self.store.desk().untold_bulk_count()? as usize;
+        more.bulk = bulk_count.saturating_sub(moves.len());
+        let blind = self.store.desk().blindness_since(from)?;
+        more.blind = blind.len().saturating_sub(LINES_MAX);
+        let (dead, bounced) = (self.dead_lines()?, self.bounced_lines(from)?);
+        more.dead = dead.len().saturating_sub(LINES_MAX);
+        more.bounced = bounced.len().saturating_sub(LINES_MAX);
         let working = self
             .store
             .desk()
@@ -186,29 +211,17 @@ impl Notify<'_> {
             to: now.to_minute(),
             is_quiet: false,
             overflow: overflow.iter().map(|row| case_line(row, "")).collect(),
+            more,
             opened,
             lowered,
             ended,
             open_count: count(CaseState::Open),
             acknowledged_count: count(CaseState::Acknowledged),
             drafted_count: self.store.desk().drafted_notice_count()?,
-            bulk: self
-                .store
-                .desk()
-                .untold_bulk_moves(0, MOVES_MAX)?
-                .iter()
-                .map(bulk_line)
-                .collect(),
-            blind: self
-                .store
-                .desk()
-                .blindness_since(from)?
-                .iter()
-                .take(LINES_MAX)
-                .map(blind_line)
-                .collect(),
-            dead: self.dead_lines()?,
-            bounced: self.bounced_lines(from)?,
+            bulk: moves.iter().map(bulk_line).collect(),
+            blind: blind.iter().take(LINES_MAX).map(blind_line).collect(),
+            dead: dead.into_iter().take(LINES_MAX).collect(),
+            bounced: bounced.into_iter().take(LINES_MAX).collect(),
             ending: self.ending_exemptions(from, now)?,
             zone_count: statuses.iter().filter(|it| it.zone.is_some()).count(),
             record_count: statuses.iter().map(|it| it.records).sum(),
@@ -224,13 +237,16 @@ impl Notify<'_> {
             && report.dead.is_empty()
             && report.bounced.is_empty()
             && report.ending.is_empty();
-        Ok((report, overflow, last_event))
+        Ok((report, last_event))
     }
 
-    /// Sorts what the cases' logs say since the last digest, and returns it with the last line that was read.
-    fn cases_since_digest(&self) -> Result<CasesSince, PipelineError> {
+    /// Sorts what the cases' logs say since the last digest, and returns it with the last line that was read. The
+    /// openings of cases that are told in another list are left out.
+    fn cases_since_digest(&self, told: &[CaseRow]) -> Result<CasesSince, PipelineError> {
         let mut last_event = self.store.desk().saved_number(DIGEST_EVENT)?.unwrap_or(0);
+        let told: HashSet<i64> = told.iter().map(|row| row.id).collect();
         let (mut opened, mut lowered, mut ended) = (Vec::new(), Vec::new(), Vec::new());
+        let mut more = MoreLines::default();
         loop {
             let events = self
                 .store
@@ -251,14 +267,20 @@ impl Notify<'_> {
                     continue;
                 };
                 let is_worth_it = row.case.peak_level >= Level::Review || is_lowered;
-                match event.to {
-                    _ if !is_worth_it => {}
-                    // The log is read to its end all the same, so that the next digest begins there.
-                    _ if opened.len() + lowered.len() + ended.len() >= LINES_MAX => {}
-                    _ if is_lowered => lowered.push(case_line(&row, &event.note)),
-                    CaseState::Open => opened.push(case_line(&row, &event.note)),
-                    CaseState::Acknowledged => {}
-                    _ => ended.push(case_line(&row, &event.note)),
+                // The log is read to its end all the same, so that the next digest begins there.
+                let is_full = opened.len() + lowered.len() + ended.len() >= LINES_MAX;
+                let (list, more) = match event.to {
+                    _ if !is_worth_it => continue,
+                    _ if is_lowered => (&mut lowered, &mut more.lowered),
+                    CaseState::Open if told.contains(&case_id) => continue,
+                    CaseState::Open => (&mut opened, &mut more.opened),
+                    CaseState::Acknowledged => continue,
+                    _ => (&mut ended, &mut more.ended),
+                };
+                if is_full {
+                    *more += 1;
+                } else {
+                    list.push(case_line(&row, &event.note));
                 }
             }
         }
@@ -266,6 +288,7 @@ impl Notify<'_> {
             opened,
             lowered,
             ended,
+            more,
             last_event,
         })
     }
@@ -273,7 +296,7 @@ impl Notify<'_> {
     /// Returns the messages that no server takes.
     fn dead_lines(&self) -> Result<Vec<MailLine>, PipelineError> {
         let rows = self.store.desk().dead_messages()?.into_iter();
-        Ok(rows.take(LINES_MAX).map(mail_line).collect())
+        Ok(rows.map(mail_line).collect())
     }
 
     /// Returns the mail that came back, or did not arrive, since `from`.
@@ -285,8 +308,7 @@ impl Notify<'_> {
             reply,
         });
         let undelivered = self.store.desk().undelivered_since(from)?.into_iter();
-        let lines = bounced.chain(undelivered.map(mail_line));
-        Ok(lines.take(LINES_MAX).collect())
+        Ok(bounced.chain(undelivered.map(mail_line)).collect())
     }
 
     /// Returns the exemptions that end within a week, or ended since `from`.

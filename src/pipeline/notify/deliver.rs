@@ -25,6 +25,7 @@ use crate::outbox::{Attempt, GIVE_UP, LEASE, Next, Tried, after_attempt, plain_r
 use crate::pipeline::error::PipelineError;
 use crate::pipeline::figures::{Stage, record_stage};
 use crate::pipeline::notify::lanes::Pass;
+use crate::pipeline::notify::passage::Lease;
 use crate::pipeline::outcome::DeliverySummary;
 use crate::store::{Fate, MailKind, MessageRow, NewMessage, SendingCaps, Way};
 use crate::time::Span;
@@ -202,9 +203,18 @@ impl Notify<'_> {
 
     /// Begins what is due and has a place.
     fn begin_due(&self, way: Way, pass: &mut Pass) -> Result<(), PipelineError> {
+        // Whoever stood behind a message that was stopped, or that waits for an earlier one, may be due as well.
+        while self.begin_oldest(way, pass)? {}
+        Ok(())
+    }
+
+    /// Begins the oldest message of each recipient that is due and has a place. Returns whether one of them was stopped or
+    /// put behind another.
+    fn begin_oldest(&self, way: Way, pass: &mut Pass) -> Result<bool, PipelineError> {
         let limits = self.sending_limits();
+        let mut has_moved = false;
         if !pass.has_place(way, limits.per_run_max) {
-            return Ok(());
+            return Ok(has_moved);
         }
         let now = self.clock.now();
         let caps = SendingCaps {
@@ -231,12 +241,16 @@ impl Notify<'_> {
                 continue;
             }
             // The lease is taken in the database: another process may look at the same queue.
-            if let Some(mut row) = self.store.desk().lease_message(due.id, &caps, now)? {
-                let attempt = self.attempt(&mut row.message);
-                pass.start(way, due, row, attempt);
+            match self.lease(due.id, &caps, now)? {
+                Lease::Taken(mut row) => {
+                    let attempt = self.attempt(&mut row.message);
+                    pass.start(way, due, *row, attempt);
+                }
+                Lease::Moved => has_moved = true,
+                Lease::Busy => {}
             }
         }
-        Ok(())
+        Ok(has_moved)
     }
 
     /// Returns the attempt at a message, whose octets it takes. It stands alone: it knows nothing of the store.

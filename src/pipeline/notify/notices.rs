@@ -1,6 +1,6 @@
 //! Notices: approved or rejected by somebody, then queued as they were approved.
 
-use crate::case::SendReason;
+use crate::case::{SendReason, StopReason};
 use crate::mailer::is_same_address;
 use crate::pipeline::error::PipelineError;
 use crate::pipeline::notify::Notify;
@@ -18,6 +18,8 @@ pub enum Approval {
     Redrafted,
     /// The case changed, and there is no new draft: nothing is to be told any more, or the mail cannot be made.
     Void,
+    /// The notice may not leave, whatever it says, and its draft is void.
+    Stopped(StopReason),
     /// Nothing waits for this recipient.
     NoDraft,
     /// Who decides wrote into the draft or into one that it replaces, and another has to approve it.
@@ -62,10 +64,14 @@ impl Notify<'_> {
         let Some((row, notice)) = row.zip(self.draft_for(id, recipient)?) else {
             return Ok(Approval::NoDraft);
         };
+        if let Some(reason) = self.stop_of_notice(&row.case, recipient)? {
+            self.void_notice(&row, &notice, reason)?;
+            tx.commit()?;
+            return Ok(Approval::Stopped(reason));
+        }
         if notice.basis != notice_basis(&row.case) {
-            self.store
-                .desk()
-                .move_notice(notice.id, NoticeState::Void, None)?;
+            let step = (notice.state, NoticeState::Void);
+            self.store.desk().move_notice(notice.id, step, None)?;
             let drafted = self.draft_anew(&row, recipient, None)?.is_some();
             tx.commit()?;
             return Ok(if drafted {
@@ -83,9 +89,8 @@ impl Notify<'_> {
             return Ok(Approval::OwnEdit);
         }
         let decided = Some((by, now, deciding.note));
-        self.store
-            .desk()
-            .move_notice(notice.id, NoticeState::Approved, decided)?;
+        let step = (notice.state, NoticeState::Approved);
+        self.store.desk().move_notice(notice.id, step, decided)?;
         let line = format!("notice to {recipient} approved, sha256 {}", notice.sha256);
         self.store
             .desk()
@@ -106,9 +111,8 @@ impl Notify<'_> {
             return Ok(false);
         }
         let decided = Some((by, now, deciding.note));
-        self.store
-            .desk()
-            .move_notice(notice.id, NoticeState::Rejected, decided)?;
+        let step = (notice.state, NoticeState::Rejected);
+        self.store.desk().move_notice(notice.id, step, decided)?;
         let line = match deciding.note {
             Some(note) => format!("notice to {recipient} rejected: {note}"),
             None => format!("notice to {recipient} rejected"),
@@ -213,39 +217,72 @@ impl Notify<'_> {
         Ok(true)
     }
 
-    /// Queues the notices that are approved; one whose case changed meanwhile is void instead.
+    /// Queues the notices that are approved; one that may not leave any more, or whose case changed meanwhile, is void
+    /// instead.
     pub(in crate::pipeline) fn queue_approved_notices(&self) -> Result<(), PipelineError> {
         for notice in self.store.desk().approved_notices()? {
-            let Some(id) = notice.message.case_id else {
-                continue;
-            };
-            let Some(row) = self.store.desk().case_by_id(id)? else {
-                continue;
-            };
-            let now = self.clock.now();
-            let recipient = &notice.message.recipient;
             let tx = self.store.begin_batch()?;
-            // What was approved rests on the case as it was then: if that changed, a person has to read it again.
-            let line = if notice.basis == notice_basis(&row.case) {
-                self.store.desk().queue_message(&notice.message, now)?;
-                self.store
-                    .desk()
-                    .move_notice(notice.id, NoticeState::Queued, None)?;
-                format!("notice to {recipient} queued")
-            } else {
-                self.store
-                    .desk()
-                    .move_notice(notice.id, NoticeState::Void, None)?;
-                self.draft_anew(&row, recipient, None)?;
-                format!("the approval of the notice to {recipient} is void: the case changed")
+            // Both are read again in the transaction: the desk may have ended the case meanwhile, or another process may
+            // have queued the notice.
+            let notice = self.store.desk().notice(notice.id)?;
+            let Some(notice) = notice.filter(|it| it.state == NoticeState::Approved) else {
+                continue;
             };
-            tracing::info!(case = id, "case {id}: {line}");
-            self.store
-                .desk()
-                .append_case_event(id, now, row.case.state, ACTOR, &line)?;
+            let row = match notice.message.case_id {
+                Some(id) => self.store.desk().case_by_id(id)?,
+                None => None,
+            };
+            let Some(row) = row else {
+                continue;
+            };
+            self.queue_approved(&row, &notice)?;
             tx.commit()?;
         }
         Ok(())
+    }
+
+    /// Queues one approved notice, or voids it. Part of a transaction in which both were read.
+    fn queue_approved(&self, row: &CaseRow, notice: &NoticeRow) -> Result<(), PipelineError> {
+        let (id, now) = (row.id, self.clock.now());
+        let recipient = &notice.message.recipient;
+        if let Some(reason) = self.stop_of_notice(&row.case, recipient)? {
+            return self.void_notice(row, notice, reason);
+        }
+        // What was approved rests on the case as it was then: if that changed, a person has to read it again.
+        let line = if notice.basis == notice_basis(&row.case) {
+            self.store.desk().queue_message(&notice.message, now)?;
+            let step = (notice.state, NoticeState::Queued);
+            self.store.desk().move_notice(notice.id, step, None)?;
+            format!("notice to {recipient} queued")
+        } else {
+            let step = (notice.state, NoticeState::Void);
+            self.store.desk().move_notice(notice.id, step, None)?;
+            self.draft_anew(row, recipient, None)?;
+            format!("the approval of the notice to {recipient} is void: the case changed")
+        };
+        tracing::info!(case = id, "case {id}: {line}");
+        Ok(self
+            .store
+            .desk()
+            .append_case_event(id, now, row.case.state, ACTOR, &line)?)
+    }
+
+    /// Voids a notice that may not leave, with a line of its case's log.
+    fn void_notice(
+        &self,
+        row: &CaseRow,
+        notice: &NoticeRow,
+        reason: StopReason,
+    ) -> Result<(), PipelineError> {
+        let step = (notice.state, NoticeState::Void);
+        self.store.desk().move_notice(notice.id, step, None)?;
+        let (id, now) = (row.id, self.clock.now());
+        let line = format!("notice to {} void: {reason}", notice.message.recipient);
+        tracing::info!(case = id, "case {id}: {line}");
+        Ok(self
+            .store
+            .desk()
+            .append_case_event(id, now, row.case.state, ACTOR, &line)?)
     }
 
     /// Returns the draft that waits for a recipient.
@@ -270,10 +307,12 @@ impl Notify<'_> {
         let found = self
             .findings
             .find(&row.case.domain, row.case.evaluated_at)?;
-        let is_told = row.case.reported && row.case.level == crate::detector::Level::Report;
-        let Some(finding) = found.finding.filter(|_| is_told) else {
+        let Some(finding) = found.finding.filter(|_| row.case.reported) else {
             return Ok(None);
         };
+        if self.stop_of_notices(&row.case, Some(&finding))?.is_some() {
+            return Ok(None);
+        }
         let now = self.clock.now();
         let mail = CaseMail {
             case_id: row.id,

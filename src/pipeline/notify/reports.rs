@@ -12,9 +12,9 @@ use std::sync::atomic::Ordering;
 
 use crate::case::{
     Case, CaseState, Decision, Exemption, HoldReason, MailContext, MailRules, SendReason,
-    decide_mail, exemption_of, exemption_of_domain,
+    StopReason, decide_mail,
 };
-use crate::config::MailConfig;
+use crate::config::{MailConfig, Party};
 use crate::count::counted;
 use crate::detector::{Finding, Level};
 use crate::dns::Name;
@@ -22,6 +22,9 @@ use crate::enrich::Registration;
 use crate::listing::CaseJson;
 use crate::pipeline::error::PipelineError;
 use crate::pipeline::notify::compose::{Addressee, CaseMail};
+use crate::pipeline::notify::passage::{
+    Withdrawal, has_beginning, is_dropped, is_lost_by_dismissal,
+};
 use crate::pipeline::outcome::PollOptions;
 use crate::store::{CaseRow, MailKind, NewMessage, NoticeState, Store};
 use crate::time::{Span, Timestamp};
@@ -32,12 +35,21 @@ const RULES: MailRules = MailRules {
     update_after: Span::days(1),
 };
 
+/// No case was judged.
+static NONE: BTreeSet<i64> = BTreeSet::new();
+
 /// What a pass over cases knows.
 struct Notifying<'a> {
     exemptions: Vec<Exemption>,
     findings: &'a BTreeMap<i64, Finding>,
+    /// The cases that were just judged: one of these without a finding has none.
+    judged: &'a BTreeSet<i64>,
     wanted: bool,
+    /// Whether a person asked for the mail: it goes to the desk alone.
+    is_asked: bool,
     now: Timestamp,
+    /// The exemptions that cases are known to be held by.
+    exempt: RefCell<HashMap<i64, Option<i64>>>,
     /// The cases of campaigns in whose mails others may be told, as long as nothing was sent.
     leads: RefCell<HashMap<i64, Rc<[CaseRow]>>>,
 }
@@ -67,7 +79,7 @@ impl Notifying<'_> {
 
 impl Notify<'_> {
     /// Decides on each of some cases whether somebody is told of it, and queues that; `findings` are those
-    /// of the cases that were just judged. Part of the transaction that moves the cases.
+    /// of the cases, which were just judged. Part of the transaction that moves the cases.
     pub(in crate::pipeline) fn notify_of(
         &self,
         ids: &BTreeSet<i64>,
@@ -77,31 +89,57 @@ impl Notify<'_> {
         if ids.is_empty() {
             return Ok(());
         }
+        self.tell_of(
+            ids,
+            &Notifying {
+                judged: ids,
+                wanted: options.mail_wanted && self.has_way(),
+                ..self.notifying(findings)?
+            },
+        )
+    }
+
+    /// Returns whether anybody can be told.
+    fn has_way(&self) -> bool {
+        self.mail().is_some() || !self.config.webhooks.is_empty()
+    }
+
+    /// Returns what a pass knows that judged nothing.
+    fn notifying<'a>(
+        &self,
+        findings: &'a BTreeMap<i64, Finding>,
+    ) -> Result<Notifying<'a>, PipelineError> {
         let now = self.clock.now();
-        let has_way = self.mail().is_some() || !self.config.webhooks.is_empty();
-        let notifying = Notifying {
+        Ok(Notifying {
             exemptions: self.store.desk().exemptions_in_force(now)?,
             findings,
-            wanted: options.mail_wanted && has_way,
+            judged: &NONE,
+            wanted: self.has_way(),
+            is_asked: false,
             now,
+            exempt: RefCell::default(),
             leads: RefCell::default(),
-        };
+        })
+    }
+
+    /// Decides on each of some cases, and on those in whose mails they are told.
+    fn tell_of(&self, ids: &BTreeSet<i64>, notifying: &Notifying<'_>) -> Result<(), PipelineError> {
         let mut leads = BTreeSet::new();
         for id in ids {
-            leads.extend(self.tell(*id, &notifying)?);
+            leads.extend(self.tell(*id, notifying)?);
         }
         // A lead whose members have news may owe an update although nothing of its own changed.
         for id in leads.difference(ids) {
-            self.tell(*id, &notifying)?;
+            self.tell(*id, notifying)?;
         }
         // Those that were asked before a member of theirs was.
         for id in leads.intersection(ids) {
-            self.tell(*id, &notifying)?;
+            self.tell(*id, notifying)?;
         }
         Ok(())
     }
 
-    /// Decides on one case. Returns the case in whose mails it is told, if that is another.
+    /// Decides on one case. Returns the case in whose mails it is told or was told until now, if that is another.
     fn tell(&self, id: i64, notifying: &Notifying<'_>) -> Result<Option<i64>, PipelineError> {
         let Some(row) = self.store.desk().case_by_id(id)? else {
             return Ok(None);
@@ -111,8 +149,9 @@ impl Notify<'_> {
         let rules = self.mail().map_or(RULES, |mail| mail.rules);
         match decide_mail(&row.case, &context, &rules) {
             Decision::Send(reason) => {
+                let left = self.take_over(&row, reason, notifying)?;
                 self.send(&row, finding, reason, notifying)?;
-                Ok(None)
+                Ok(left)
             }
             Decision::Hold(reason) => {
                 self.record_hold(&row, reason, context.size, notifying.now)?;
@@ -140,12 +179,7 @@ impl Notify<'_> {
         Ok(MailContext {
             // The canary's case is a test of the monitor, and accuses nobody.
             wanted: notifying.wanted && !self.findings.is_canary(&case.domain),
-            exemption: self.exemption_among(
-                &notifying.exemptions,
-                &case.domain,
-                finding,
-                notifying.now,
-            ),
+            exemption: self.exemption_held_by(row, notifying)?,
             lead: self.lead_of(row, notifying)?,
             joined: joined as u32,
             open_members: members().filter(|it| is_working(&it.case)).count() as u32,
@@ -157,58 +191,100 @@ impl Notify<'_> {
         })
     }
 
-    /// Returns the exemption by which nobody is told of a domain or finding.
-    fn exemption_among(
+    /// Returns the exemption by which nobody is told of a case.
+    fn exemption_held_by(
         &self,
-        exemptions: &[Exemption],
-        domain: &Name,
-        finding: Option<&Finding>,
-        now: Timestamp,
-    ) -> Option<i64> {
-        if exemptions.is_empty() {
-            return None;
+        row: &CaseRow,
+        notifying: &Notifying<'_>,
+    ) -> Result<Option<i64>, PipelineError> {
+        if let Some(known) = notifying.exempt.borrow().get(&row.id) {
+            return Ok(*known);
         }
-        let account = self.registration_of(domain).and_then(|it| it.account);
-        let account = account.as_deref();
-        let covering = match finding {
-            Some(finding) => exemption_of(exemptions, finding, account, now),
-            None => exemption_of_domain(exemptions, domain, account, now),
+        let (now, finding) = (notifying.now, notifying.findings.get(&row.id));
+        // What was just judged and has no finding needs no second look: only its name or account can be exempt.
+        let of_domains: Vec<Exemption>;
+        let exemptions = if finding.is_none() && notifying.judged.contains(&row.id) {
+            let all = notifying.exemptions.iter();
+            of_domains = all.filter(|it| it.covers.is_of_domain()).cloned().collect();
+            &of_domains
+        } else {
+            &notifying.exemptions
         };
-        covering.map(|it| it.id)
+        let held_by = self.exemption_among(exemptions, &row.case, finding, now)?;
+        notifying.exempt.borrow_mut().insert(row.id, held_by);
+        Ok(held_by)
     }
 
     /// Returns the other case in whose mails a case is told: that of its thread, or one of its campaign
-    /// that was told of and is not over.
+    /// that was told of. News are told by a case that goes on; an end is told with its thread, whose lead may be over.
     fn lead_of(
         &self,
         row: &CaseRow,
         notifying: &Notifying<'_>,
     ) -> Result<Option<i64>, PipelineError> {
         let to = self.desk_addressees(&row.case);
+        let is_over = !is_working(&row.case);
         // A lead speaks only to those who would hear of this case, and not at all where it is exempt.
-        let leads = |it: &CaseRow| {
-            it.id != row.id
+        let leads = |it: &CaseRow| -> Result<bool, PipelineError> {
+            Ok(it.id != row.id
                 && it.case.told.thread == Some(it.id)
                 && it.case.reported
+                && (is_over || is_working(&it.case))
                 && self.desk_addressees(&it.case) == to
-                && self
-                    .exemption_among(&notifying.exemptions, &it.case.domain, None, notifying.now)
-                    .is_none()
+                && self.exemption_held_by(it, notifying)?.is_none())
         };
         if let Some(thread) = row.case.told.thread {
             if thread == row.id {
                 return Ok(None);
             }
-            let lead = self.store.desk().case_by_id(thread)?.filter(leads);
-            if lead.is_some() {
-                return Ok(lead.map(|it| it.id));
+            if let Some(lead) = self.store.desk().case_by_id(thread)?
+                && leads(&lead)?
+            {
+                return Ok(Some(thread));
             }
         }
         let Some(campaign) = row.campaign else {
             return Ok(None);
         };
-        let members = notifying.leads_of(campaign, self.store)?;
-        Ok(members.iter().find(|it| leads(it)).map(|it| it.id))
+        for member in notifying.leads_of(campaign, self.store)?.iter() {
+            if leads(member)? {
+                return Ok(Some(member.id));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Makes a case that has news the lead of a thread whose lead is over: those of it that go on are told in its mails
+    /// from now on. Returns the lead that it was; its end may be due.
+    fn take_over(
+        &self,
+        row: &CaseRow,
+        reason: SendReason,
+        notifying: &Notifying<'_>,
+    ) -> Result<Option<i64>, PipelineError> {
+        let desk = self.store.desk();
+        let thread = row.case.told.thread.filter(|thread| *thread != row.id);
+        let Some(thread) = thread.filter(|_| !reason.is_end()) else {
+            return Ok(None);
+        };
+        let lead = desk.case_by_id(thread)?;
+        if lead.is_none_or(|lead| is_working(&lead.case)) {
+            return Ok(None);
+        }
+        let to = self.desk_addressees(&row.case);
+        for member in desk.cases_of_thread(thread)? {
+            let is_other = member.id != row.id && member.id != thread;
+            if is_other && is_working(&member.case) && self.desk_addressees(&member.case) == to {
+                let mut case = member.case;
+                case.told.thread = Some(row.id);
+                if case.told.held.is_some() {
+                    case.told.held = Some(HoldReason::Campaign(row.id).to_string());
+                }
+                desk.save_case(&case)?;
+            }
+        }
+        notifying.leads.borrow_mut().clear();
+        Ok(Some(thread))
     }
 
     /// Notes why nobody is told of a case, where it might be.
@@ -230,6 +306,8 @@ impl Notify<'_> {
         } else if !is_member {
             case.told.held = None;
         }
+        // What the digest was to tell of is not told by it once there is another reason to tell nobody.
+        case.told.digest_due &= matches!(reason, HoldReason::HourlyCap | HoldReason::Campaign(_));
         match reason {
             HoldReason::Campaign(lead) if is_reportable(&case) || case.told.thread.is_none() => {
                 case.told.thread = Some(lead);
@@ -277,7 +355,7 @@ impl Notify<'_> {
         let mut case = row.case.clone();
         case.revision += 1;
         // A mail that was asked for about a case that is over begins nothing.
-        case.reported = if is_working(&case) || reason != SendReason::Asked {
+        case.reported = if is_working(&case) || !notifying.is_asked {
             !reason.is_end()
         } else {
             row.case.reported
@@ -316,11 +394,15 @@ impl Notify<'_> {
                 .note_evidence(row.id, case.revision, &hashes)?;
         }
         let mut count = 0;
-        for to in self.desk_addressees(&case) {
+        for to in self.addressees_of(row.id, &mail)? {
             count += usize::from(self.queue_case_mail(&mail, &to)?);
         }
         self.queue_webhooks(row, &mail)?;
-        if !reason.is_end() {
+        // Others than the desk are told of what the program decided, never of what a person asked for.
+        if reason.is_end() {
+            let over = StopReason::Over(case.state);
+            self.withdraw(row, Withdrawal::Notices, over)?;
+        } else if !notifying.is_asked {
             self.draft_notices(&mail)?;
         }
         self.store.desk().save_case(&case)?;
@@ -335,10 +417,26 @@ impl Notify<'_> {
             .desk()
             .append_case_event(row.id, notifying.now, case.state, ACTOR, &note)?;
         if reason.is_end() {
-            self.close_thread(row.id)
+            self.close_thread(row.id, notifying.now)
+        } else if notifying.is_asked {
+            Ok(())
         } else {
             self.report_members(row, notifying)
         }
+    }
+
+    /// Returns who gets a mail about a case: the desk; of its end, those of it who got what it ends.
+    fn addressees_of(
+        &self,
+        case_id: i64,
+        mail: &CaseMail<'_>,
+    ) -> Result<Vec<Addressee>, PipelineError> {
+        let mut to = self.desk_addressees(mail.case);
+        if mail.kind == MailKind::Closure {
+            let messages = self.store.desk().messages_of_case(case_id)?;
+            to.retain(|to| has_beginning(&messages, &to.address, is_dropped));
+        }
+        Ok(to)
     }
 
     /// Judges the domain of a case at the newest version before a mail about it, where that is not what `finding` was
@@ -420,14 +518,17 @@ impl Notify<'_> {
             {
                 continue;
             }
-            let finding = notifying.findings.get(&member.id);
-            let domain = &member.case.domain;
-            if self
-                .exemption_among(&notifying.exemptions, domain, finding, notifying.now)
-                .is_some()
-            {
+            if self.exemption_held_by(&member, notifying)?.is_some() {
                 continue;
             }
+            // One that was not judged in this pass is told with what its last judgement found.
+            let (domain, at) = (&member.case.domain, member.case.evaluated_at);
+            let known = notifying.findings.get(&member.id);
+            let computed = match known {
+                Some(_) => None,
+                None => self.findings.find(domain, at)?.finding,
+            };
+            let finding = known.or(computed.as_ref());
             let mut case = member.case.clone();
             case.reported = true;
             case.told.at = Some(notifying.now);
@@ -445,11 +546,15 @@ impl Notify<'_> {
                 case_id: member.id,
                 case: &case,
                 finding,
-                kind: MailKind::Notice,
-                reason: SendReason::FirstReport,
+                kind: MailKind::Report,
+                reason: match member.case.reported {
+                    true => SendReason::NewVerdict,
+                    false => SendReason::FirstReport,
+                },
                 now: notifying.now,
                 paragraph: None,
             };
+            self.queue_webhooks(&member, &mail)?;
             self.draft_notices(&mail)?;
             let note = format!("told: {reason}");
             self.store.desk().append_case_event(
@@ -463,14 +568,34 @@ impl Notify<'_> {
         Ok(())
     }
 
-    /// Notes that the members of a thread whose end was told are done with.
-    fn close_thread(&self, id: i64) -> Result<(), PipelineError> {
+    /// Notes that the members of a thread whose end was told are done with, and tells webhooks so of each.
+    fn close_thread(&self, id: i64, now: Timestamp) -> Result<(), PipelineError> {
         for member in self.store.desk().cases_of_thread(id)? {
-            if member.id != id && member.case.reported {
-                let mut case = member.case;
-                case.reported = false;
-                self.store.desk().save_case(&case)?;
+            if member.id == id || !member.case.reported {
+                continue;
             }
+            let mut case = member.case.clone();
+            case.reported = false;
+            let reason = match case.state {
+                CaseState::Open | CaseState::Acknowledged => None,
+                CaseState::Mitigated => Some(SendReason::Mitigated),
+                CaseState::Closed => Some(SendReason::Closed),
+                CaseState::Dismissed => Some(SendReason::Withdrawn),
+            };
+            if let Some(reason) = reason.filter(|_| !self.config.webhooks.is_empty()) {
+                case.revision += 1;
+                let mail = CaseMail {
+                    case_id: member.id,
+                    case: &case,
+                    finding: None,
+                    kind: MailKind::Closure,
+                    reason,
+                    now,
+                    paragraph: None,
+                };
+                self.queue_webhooks(&member, &mail)?;
+            }
+            self.store.desk().save_case(&case)?;
         }
         Ok(())
     }
@@ -495,7 +620,12 @@ impl Notify<'_> {
             body["page"] = page.into();
         }
         let octets = body.to_string().into_bytes();
-        for hook in &self.config.webhooks {
+        let before = match mail.kind {
+            MailKind::Closure => self.store.desk().messages_of_case(row.id)?,
+            _ => Vec::new(),
+        };
+        let heard = |url: &str| has_beginning(&before, url, is_dropped);
+        for hook in self.config.webhooks.iter().filter(|it| heard(&it.url)) {
             let what = format!("{}.{}.hook", row.id, mail.case.revision);
             let token = self.store.draw_token()?;
             let message = NewMessage {
@@ -515,13 +645,38 @@ impl Notify<'_> {
 
     /// Drafts the notices of a case; those that need no approval are approved.
     fn draft_notices(&self, mail: &CaseMail<'_>) -> Result<(), PipelineError> {
-        let Some(finding) = mail.finding else {
+        let recipients = self.mail().into_iter().flat_map(|it| &it.recipients);
+        let mut others = recipients.filter(|it| !matches!(it.party, Party::Zone(_)));
+        if others.next().is_none() {
             return Ok(());
+        }
+        let Some(finding) = mail.finding else {
+            let at = mail.case.evaluated_at;
+            let what = format!("nothing is found of the domain at {at} that one could rest on");
+            return self.note_no_notice(mail, &what);
         };
-        for to in self.notice_addressees(finding) {
+        let addressees = self.notice_addressees(finding);
+        if addressees.is_empty() {
+            return Ok(());
+        }
+        if let Some(reason) = self.stop_of_notices(mail.case, Some(finding))? {
+            return self.note_no_notice(mail, &reason.to_string());
+        }
+        for to in addressees {
             self.draft_for_addressee(mail, &to)?;
         }
         Ok(())
+    }
+
+    /// Notes why nobody beside the desk is told of a case.
+    fn note_no_notice(&self, mail: &CaseMail<'_>, why: &str) -> Result<(), PipelineError> {
+        let (id, note) = (mail.case_id, format!("no notice is drafted: {why}"));
+        tracing::info!(case = id, "case {id}: {note}");
+        let state = mail.case.state;
+        Ok(self
+            .store
+            .desk()
+            .append_case_event(id, mail.now, state, ACTOR, &note)?)
     }
 
     /// Drafts the notice to one addressee, and approves it where nobody has to. Returns its number; `None` if it cannot
@@ -557,9 +712,8 @@ impl Notify<'_> {
             .draft_notice(&message, &to.party, &basis, mail.now)?;
         if let Some(id) = drafted.filter(|_| !to.approval) {
             let by = Some((ACTOR, mail.now, Some("its recipient needs no approval")));
-            self.store
-                .desk()
-                .move_notice(id, NoticeState::Approved, by)?;
+            let step = (NoticeState::Drafted, NoticeState::Approved);
+            self.store.desk().move_notice(id, step, by)?;
         }
         Ok(drafted)
     }
@@ -609,12 +763,10 @@ impl Notify<'_> {
     /// Tells the desk of a case once more, because somebody asked. Returns how many messages were queued. The caller
     /// read `row` in the transaction that it commits after this: a poller may have moved the case before.
     pub fn send_again(&self, row: &CaseRow, by: &str) -> Result<usize, PipelineError> {
+        let findings = BTreeMap::new();
         let notifying = Notifying {
-            exemptions: self.store.desk().exemptions_in_force(self.clock.now())?,
-            findings: &BTreeMap::new(),
-            wanted: true,
-            now: self.clock.now(),
-            leads: RefCell::default(),
+            is_asked: true,
+            ..self.notifying(&findings)?
         };
         let reason = match row.case.revision {
             0 => SendReason::FirstReport,
@@ -630,39 +782,39 @@ impl Notify<'_> {
 
     /// Tells of a case after the desk did something with it: the end of one that was told of is told.
     pub fn notify_after_step(&self, id: i64) -> Result<(), PipelineError> {
-        let options = PollOptions {
-            mail_wanted: true,
-            ..PollOptions::default()
-        };
         let row = self.store.desk().case_by_id(id)?;
         // What is still open waits for its next judgement: only ends are told here.
         if row.is_some_and(|row| !is_working(&row.case)) {
-            self.notify_of(&BTreeSet::from([id]), &BTreeMap::new(), &options)
+            let findings = BTreeMap::new();
+            self.tell_of(&BTreeSet::from([id]), &self.notifying(&findings)?)
         } else {
             Ok(())
         }
     }
 
-    /// Returns what is told of a case that the desk has ended, `row` as it stands then. `None` of a case that goes on, and
-    /// of one of which nobody was told.
+    /// Returns what is told of a case that the desk ends, `row` as it stands then. `None` of a case that goes on, and
+    /// of one of which nobody was told. What waits and is dropped by a dismissal counts as dropped.
     pub fn ending_of_case(&self, row: &CaseRow) -> Result<Option<Ending>, PipelineError> {
         if is_working(&row.case) || !row.case.reported {
             return Ok(None);
         }
-        let now = self.clock.now();
-        let notifying = Notifying {
-            exemptions: self.store.desk().exemptions_in_force(now)?,
-            findings: &BTreeMap::new(),
-            wanted: self.mail().is_some() || !self.config.webhooks.is_empty(),
-            now,
-            leads: RefCell::default(),
+        let is_lost = match row.case.state {
+            CaseState::Dismissed => is_lost_by_dismissal,
+            _ => is_dropped,
         };
-        let context = self.mail_context(row, None, &notifying)?;
+        if self.is_unheard(row.id, is_lost)? {
+            return Ok(Some(Ending::Held(HoldReason::NeverTold)));
+        }
+        let findings = BTreeMap::new();
+        let context = self.mail_context(row, None, &self.notifying(&findings)?)?;
         let rules = self.mail().map_or(RULES, |mail| mail.rules);
         Ok(Some(match decide_mail(&row.case, &context, &rules) {
             Decision::Send(_) => {
+                let messages = self.store.desk().messages_of_case(row.id)?;
                 let to = self.desk_addressees(&row.case).into_iter();
-                Ending::Mailed(to.map(|it| it.address).collect())
+                let to = to.map(|it| it.address);
+                let heard = to.filter(|to| has_beginning(&messages, to, is_lost));
+                Ending::Mailed(heard.collect())
             }
             Decision::Hold(reason) => Ending::Held(reason),
         }))

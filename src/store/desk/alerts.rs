@@ -73,16 +73,10 @@ impl Desk<'_> {
         rows.into_iter().map(finish).collect()
     }
 
-    /// Notes that every mass move so far was told.
-    pub fn record_bulk_alerts(&self, now: Timestamp) -> Result<(), StoreError> {
+    /// Returns how many mass moves nobody was told of.
+    pub fn untold_bulk_count(&self) -> Result<u32, StoreError> {
         self.store
-            .run(|db| {
-                db.execute(
-                    "update bulk_move set told_at = ? where told_at is null",
-                    [now.unix()],
-                )
-            })
-            .map(|_| ())
+            .run(|db| db.value("select count(*) from bulk_move where told_at is null", ()))
     }
 
     /// Notes that a mass move was told.

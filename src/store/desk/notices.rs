@@ -163,26 +163,32 @@ impl Desk<'_> {
             .map(|_| ())
     }
 
-    /// Notes a decision, or that a notice was queued or is void; `by` only for a person's.
+    /// Notes a decision, or that a notice was queued or is void; `by` only for a person's. Returns whether the notice
+    /// stood where it was expected to: else nothing is written.
     pub fn move_notice(
         &self,
         id: i64,
-        state: NoticeState,
+        (from, to): (NoticeState, NoticeState),
         by: Option<(&str, Timestamp, Option<&str>)>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         self.store
             .run(|db| {
                 let sql = "update notice
                               set state = ?2, decided_by = coalesce(?3, decided_by),
                                   decided_at = coalesce(?4, decided_at), note = coalesce(?5, note)
-                            where id = ?1";
+                            where id = ?1 and state = ?6";
                 let (who, at, note) = match by {
                     Some((who, at, note)) => (Some(who), Some(at.unix()), note),
                     None => (None, None, None),
                 };
-                db.execute(sql, params![id, state.word(), who, at, note])
+                db.execute(sql, params![id, to.word(), who, at, note, from.word()])
             })
-            .map(|_| ())
+            .map(|count| count > 0)
+    }
+
+    /// Returns the notice with a number.
+    pub fn notice(&self, id: i64) -> Result<Option<NoticeRow>, StoreError> {
+        Ok(self.notice_rows("id = ?", id)?.pop())
     }
 
     /// Returns the notices of a case, oldest first.

@@ -670,19 +670,83 @@ impl Desk<'_> {
             .map(|count| count > 0)
     }
 
-    /// Makes messages that wait or were given up due now: all of them, or the one with a number, also if that
-    /// came back. Returns their numbers.
-    pub fn retry_messages(&self, id: Option<i64>, now: Timestamp) -> Result<Vec<i64>, StoreError> {
-        self.store.run(|db| {
-            let sql = "update message
-                          set state = 'queued', next_attempt_at = ?2, fate = null,
-                              bounced_at = null, sent_at = null
-                        where (cast(?1 as bigint) is null and state in ('queued', 'dead'))
-                              or (id = ?1
+    /// Makes a message that waits, was given up or came back due now. With `anew` it counts as queued now, so that it is
+    /// tried for as long as a new one. Returns whether it was any of these.
+    pub fn retry_message(&self, id: i64, anew: bool, now: Timestamp) -> Result<bool, StoreError> {
+        self.store
+            .run(|db| {
+                let sql = "update message
+                              set state = 'queued', next_attempt_at = ?2, fate = null,
+                                  bounced_at = null, sent_at = null,
+                                  queued_at = case when ?3 = 1 then ?2 else queued_at end
+                            where id = ?1
                                   and (state in ('queued', 'dead')
-                                       or (state = 'sent' and fate in ('undelivered', 'bounced'))))
-                       returning id";
-            db.values(sql, params![id, now])
+                                       or (state = 'sent' and fate in ('undelivered', 'bounced')))";
+                db.execute(sql, params![id, now, i64::from(anew)])
+            })
+            .map(|count| count > 0)
+    }
+
+    /// Takes back the lease of a message that may not leave: it is `dropped` or `dead`, with the reason.
+    pub fn stop_message(&self, id: i64, state: MessageState, note: &str) -> Result<(), StoreError> {
+        self.store
+            .run(|db| {
+                let sql = "update message
+                              set state = ?2, last_reply = ?3, attempt_count = attempt_count - 1
+                            where id = ?1 and state = 'sending'";
+                db.execute(sql, params![id, state.word(), note])
+            })
+            .map(|_| ())
+    }
+
+    /// Returns when the last of the messages is tried that were queued before one, about the same case and to the same
+    /// recipient, and are not sent; `None` if it is the first.
+    pub fn earlier_unsent_at(&self, row: &MessageRow) -> Result<Option<Timestamp>, StoreError> {
+        let at: Option<i64> = self.store.run(|db| {
+            let sql = "select max(next_attempt_at)
+                         from message
+                        where case_id = ?1 and recipient = ?2 and id < ?3
+                              and state in ('queued', 'sending')";
+            db.value(
+                sql,
+                params![row.message.case_id, row.message.recipient, row.id],
+            )
+        })?;
+        Ok(at.map(Timestamp::from_unix))
+    }
+
+    /// Takes back the lease of a message that is not the first of its case to its recipient: it is tried at a time.
+    pub fn defer_message(&self, id: i64, at: Timestamp) -> Result<(), StoreError> {
+        self.store
+            .run(|db| {
+                let sql = "update message
+                              set state = 'queued', next_attempt_at = ?2,
+                                  attempt_count = attempt_count - 1
+                            where id = ?1 and state = 'sending'";
+                db.execute(sql, params![id, at])
+            })
+            .map(|_| ())
+    }
+
+    /// Returns the cases of which something waits to be told: a message that is not sent, a notice that is not queued, or
+    /// a line of the next digest. In the order of their numbers.
+    pub fn cases_with_unsent(&self) -> Result<Vec<i64>, StoreError> {
+        self.store.run(|db| {
+            // Rows of sent ones, which an index names, are not read: see unsent_counts.
+            let sql = "select case_id as id
+                         from message
+                        where id in (select id
+                                       from message except
+                                     select id
+                                       from message
+                                      where sent_at is not null)
+                              and case_id is not null and state in ('queued', 'dead')
+                       union
+                       select case_id from notice where state in ('drafted', 'approved')
+                       union
+                       select id from abuse_case where digest_due = 1
+                        order by 1";
+            db.values(sql, ())
         })
     }
 

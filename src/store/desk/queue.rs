@@ -219,13 +219,7 @@ impl Conditions {
 
     /// Adds that a row comes after a place in an order. A place that cannot be read is the beginning.
     fn add_place(&mut self, order: QueueOrder, place: &str) {
-        let parts: Vec<&str> = place.splitn(order.keys().len(), '~').collect();
-        let values: Option<Vec<Value>> = parts
-            .iter()
-            .zip(order.keys())
-            .map(|(part, (column, _))| read_key(column, part))
-            .collect();
-        let Some(values) = values.filter(|it| it.len() == order.keys().len()) else {
+        let Some(values) = read_place(order, place) else {
             return;
         };
         // (a > ?) or (a = ? and ((b < ?) or (b = ? and …)))
@@ -275,10 +269,25 @@ fn index_for(filter: &QueueFilter, order: QueueOrder) -> String {
     })
 }
 
+/// Returns whether a text is a place in an order, as a page gives the one after it.
+pub fn is_place(order: QueueOrder, text: &str) -> bool {
+    read_place(order, text).is_some()
+}
+
+/// Reads a place in an order: a value for each of its keys.
+fn read_place(order: QueueOrder, place: &str) -> Option<Vec<Value>> {
+    let keys = order.keys();
+    let parts: Vec<&str> = place.splitn(keys.len(), '~').collect();
+    let read = |(part, (column, _)): (&&str, &(&str, bool))| read_key(column, part);
+    let values: Option<Vec<Value>> = parts.iter().zip(keys).map(read).collect();
+    values.filter(|it| it.len() == keys.len())
+}
+
 /// Reads a part of a place.
 fn read_key(column: &str, part: &str) -> Option<Value> {
     Some(match column {
-        "c.level" | "c.domain" => Value::Text(part.to_owned()),
+        "c.level" => Value::Text(Level::parse(part)?.word().to_owned()),
+        "c.domain" => Value::Text(part.to_owned()),
         "c.score" => Value::Real(part.parse().ok()?),
         _ => Value::Integer(part.parse().ok()?),
     })

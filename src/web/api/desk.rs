@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::case::{CaseState, DeskStep, DismissReason};
 use crate::desk::DeskError;
 use crate::desk::filter::{CaseFilter, find_case, parse_states};
-use crate::desk::step::{Step, Taken, check_note, ending_words, mark_of};
+use crate::desk::step::{Step, Taken, check_note, mark_of};
 use crate::dns::Name;
 use crate::listing::{CaseJson, CaseLogJson, RecordJson, WantedText, parse_addresses};
 use crate::people::Role;
@@ -19,6 +19,7 @@ use crate::pipeline::Pipeline;
 use crate::report::case_reference;
 use crate::store::{
     CaseRow, ExemptionRow, KeptAnswer, MessageRow, QueueOrder, StoreError, Used, ZoneStatus,
+    is_place,
 };
 use crate::time::{Span, Timestamp};
 use crate::web::api::enter::Asker;
@@ -154,10 +155,17 @@ fn list_cases(desk: &Pipeline, fields: &Fields) -> Result<Value, DeskError> {
             invalid(format!("sort: {word:?} is none of {words}"))
         })?,
     };
-    let page =
-        desk.store()
-            .desk()
-            .queue_page(&filter, order, fields.find("after"), limit_of(fields)?)?;
+    let after = fields.find("after");
+    if let Some(place) = after.filter(|place| !is_place(order, place)) {
+        let word = order.word();
+        return Err(invalid(format!(
+            "after: {place:?} is no place in the order {word}: send `next` of the page before, with the same sort"
+        )));
+    }
+    let page = desk
+        .store()
+        .desk()
+        .queue_page(&filter, order, after, limit_of(fields)?)?;
     let rows: Vec<CaseJson> = page.rows.iter().map(CaseJson::from).collect();
     Ok(json!({"cases": rows, "next": page.next}))
 }
@@ -415,7 +423,7 @@ impl Sent {
         now: Timestamp,
     ) -> Result<Answered, DeskError> {
         let store = desk.store();
-        let ending = taken.ending.as_ref().map(|it| ending_words(it, "is"));
+        let ending = taken.mail_words("is");
         let says = json!({
             "reference": case_reference(id),
             "state": taken.case.state.word(),

@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use crate::case::{Case, CaseState, DismissReason, Reach, reach_of, reopening_words};
 use crate::desk::DeskError;
 use crate::desk::filter::find_case;
-use crate::desk::step::{ending_words, mark_of};
+use crate::desk::step::{Taken, mark_of};
 use crate::detector::{Finding, Level, Verdict};
 use crate::listing::log_times;
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Pipeline, Withdrawal};
 use crate::report::{case_reference, section};
 use crate::store::{CaseRow, NoticeState};
 use crate::time::Timestamp;
@@ -72,8 +72,13 @@ async fn case_page(visit: &Visit, case: String, done: Option<&'static str>) -> P
             },
             ..row.clone()
         };
-        let ending = desk.notify().ending_of_case(&ended)?;
-        says["ending"] = json!(ending.map(|it| ending_words(&it, "will be")));
+        let taken = Taken {
+            ending: desk.notify().ending_of_case(&ended)?,
+            unsent: desk.notify().unsent_of(row.id, Withdrawal::Everything)?,
+            case: ended.case,
+            note: String::new(),
+        };
+        says["ending"] = json!(taken.mail_words("will be"));
         says["done"] = json!(done);
         says["mark"] = json!(mark_of(desk.store(), &row)?);
         Ok(says)

@@ -5,7 +5,9 @@ use axum::response::Response;
 use serde_json::{Value, json};
 
 use crate::case::Reach;
-use crate::desk::exempt::{WantedExemption, add, cases_touched, find_same, remove};
+use crate::desk::exempt::{
+    WantedExemption, add, cases_touched, find_same, preview as unsent_of, remove,
+};
 use crate::people::Role;
 use crate::report::case_reference;
 use crate::store::ExemptionRow;
@@ -95,9 +97,17 @@ async fn preview(visit: &Visit, fields: Fields) -> Page {
             json!({"reference": case_reference(row.id), "domain": words::name(&row.case.domain), "reach": reach})
         });
         let rows = rows.collect::<Vec<Value>>();
-        Ok((same, [touched.cases.len(), touched.unseen as usize], rows))
+        let unsent = unsent_of(desk, &exemption)?.unsent.into_iter();
+        let unsent = unsent.filter_map(|(case, it)| {
+            let words = it.dropped_words("will be")?;
+            Some(format!("{}: {words}", case_reference(case)))
+        });
+        let unsent = unsent.take(LISTED_MAX).collect::<Vec<String>>();
+        let counts = [touched.cases.len(), touched.unseen as usize];
+        Ok((same, counts, rows, unsent))
     });
-    let (same, [count, unseen], rows) = looked.await??;
+    let (same, [count, unseen], rows, unsent) = looked.await??;
+    says["unsent"] = json!(unsent);
     says["same"] = json!(same);
     says["count"] = json!(count);
     says["unseen"] = json!(unseen);
@@ -115,7 +125,7 @@ async fn add_one(visit: &Visit, fields: Fields) -> Page {
         // Sent twice, it is there once.
         match find_same(desk.store(), &exemption, now)? {
             Some(same) => Ok(same.id),
-            None => add(desk.store(), &exemption, now),
+            None => add(desk, &exemption, now).map(|added| added.id),
         }
     });
     let id = acted.await??;

@@ -65,7 +65,7 @@ async fn act_on(visit: &Visit, fields: &Fields) -> Page {
         if is_drop {
             return Ok(drop_message(desk.store(), id, &who, now)?.is_some());
         }
-        retry(desk.store(), Some(id), &who, now).map(|count| count > 0)
+        retry(desk, Some(id), &who, now).map(|retried| retried.count > 0)
     });
     match acted.await?? {
         true => Ok(see_other("/outbox")),

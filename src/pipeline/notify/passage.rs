@@ -1,0 +1,525 @@
+//! What may leave: gathers what [`stop_reason`] asks, and takes out of the outbox what may not.
+//!
+//! Asked in the transaction in which a notice is drafted, approved or queued, a digest is written, a message is handed to
+//! a server, a case is dismissed or an exemption is added.
+
+use crate::case::{
+    Case, CaseEvent, CaseState, Circumstances, Exemption, HoldReason, Letter, StopReason, Told,
+    exemption_of, exemption_of_domain, stop_reason,
+};
+use crate::config::Party;
+use crate::count::counted;
+use crate::detector::Finding;
+use crate::mailer::is_same_address;
+use crate::pipeline::error::PipelineError;
+use crate::pipeline::notify::Notify;
+use crate::pipeline::notify::compose::ACTOR;
+use crate::store::{
+    CaseRow, MailKind, MessageRow, MessageState, NoticeRow, NoticeState, SendingCaps,
+};
+use crate::time::Timestamp;
+
+/// How much of what waits about a case is taken back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Withdrawal {
+    /// Reports, updates, what webhooks hear of them, and notices: the case is dismissed or exempt.
+    Everything,
+    /// Notices alone: the case is over.
+    Notices,
+}
+
+/// What waits about a case and is taken back, or would be.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Unsent {
+    /// Messages that are queued or were given up, oldest first.
+    pub messages: Vec<MessageRow>,
+    /// Notices that are drafted or approved, oldest first.
+    pub notices: Vec<NoticeRow>,
+}
+
+impl Unsent {
+    /// Returns it in words, `1 message not sent yet and 2 drafts`; `None` if there is nothing.
+    pub fn words(&self) -> Option<String> {
+        let messages = (!self.messages.is_empty()).then(|| {
+            let count = counted(self.messages.len() as u64, "message");
+            format!("{count} not sent yet")
+        });
+        let notices = self.notices.len() as u64;
+        let notices = (notices > 0).then(|| counted(notices, "draft"));
+        let parts: Vec<String> = messages.into_iter().chain(notices).collect();
+        (!parts.is_empty()).then(|| parts.join(" and "))
+    }
+
+    /// Returns what becomes of it in words, `2 drafts are dropped`; `verb` is `is`, `will be` or `would be`.
+    pub fn dropped_words(&self, verb: &str) -> Option<String> {
+        let is_one = self.messages.len() + self.notices.len() == 1;
+        let verb = if verb == "is" && !is_one { "are" } else { verb };
+        Some(format!("{} {verb} dropped", self.words()?))
+    }
+}
+
+/// What became of a message that was to be handed to a server.
+pub(in crate::pipeline) enum Lease {
+    /// It is in hand.
+    Taken(Box<MessageRow>),
+    /// It was stopped, or waits behind an earlier one: another may be the oldest now.
+    Moved,
+    /// Somebody has it, or a cap is reached.
+    Busy,
+}
+
+/// Returns what a message about a case is; `None` for what is about no single case.
+fn letter_of(row: &MessageRow) -> Option<Letter> {
+    match row.message.kind {
+        MailKind::Report | MailKind::Update => Some(Letter::Report),
+        MailKind::Closure => Some(Letter::Closure),
+        MailKind::Notice => Some(Letter::Notice),
+        // The row of a post says in its subject what it is about.
+        MailKind::Webhook if is_post_of(row, MailKind::Closure) => Some(Letter::Closure),
+        MailKind::Webhook => Some(Letter::Report),
+        MailKind::Digest | MailKind::Bulk | MailKind::Blindness => None,
+    }
+}
+
+/// Returns whether a post to a webhook is about a mail of a kind.
+fn is_post_of(row: &MessageRow, kind: MailKind) -> bool {
+    row.message.kind == MailKind::Webhook && row.message.subject.starts_with(kind.word())
+}
+
+/// Returns whether a message tells somebody of a case for the first time.
+fn is_first(row: &MessageRow) -> bool {
+    row.message.kind == MailKind::Report || is_post_of(row, MailKind::Report)
+}
+
+/// Returns whether a message waits: it can be taken out before it is sent.
+fn is_unsent(row: &MessageRow) -> bool {
+    matches!(row.state, MessageState::Queued | MessageState::Dead)
+}
+
+/// Returns the messages of a case that tell of it since its last end was told, of those that are chosen.
+fn since_closure(
+    messages: &[MessageRow],
+    is_chosen: impl Fn(&MessageRow) -> bool,
+) -> Vec<&MessageRow> {
+    let mut told = Vec::new();
+    for row in messages.iter().filter(|row| is_chosen(row)) {
+        match letter_of(row) {
+            Some(Letter::Report) => told.push(row),
+            Some(Letter::Closure) if row.state != MessageState::Dropped => told.clear(),
+            _ => {}
+        }
+    }
+    told
+}
+
+/// Returns whether a recipient heard of a case, or will: not if the report to it was dropped and nothing came after.
+/// Who was told in a digest, or in the mails of another case, heard of it. `messages` are those of the case, oldest first;
+/// `is_lost` says which of them do not leave any more.
+pub(in crate::pipeline) fn has_beginning(
+    messages: &[MessageRow],
+    recipient: &str,
+    is_lost: impl Fn(&MessageRow) -> bool,
+) -> bool {
+    let told = since_closure(messages, |row| {
+        is_same_address(&row.message.recipient, recipient)
+    });
+    !told.iter().any(|row| is_first(row)) || told.iter().any(|row| !is_lost(row))
+}
+
+/// Returns whether a message was taken out of the outbox.
+pub(in crate::pipeline) fn is_dropped(row: &MessageRow) -> bool {
+    row.state == MessageState::Dropped
+}
+
+/// Returns whether a message is taken out of the outbox once its case is dismissed.
+pub(in crate::pipeline) fn is_lost_by_dismissal(row: &MessageRow) -> bool {
+    is_dropped(row) || (is_unsent(row) && letter_of(row) == Some(Letter::Report))
+}
+
+impl Notify<'_> {
+    /// Returns the exemption by which nobody is told of a case. Where `finding` is `None` and an exemption in force asks
+    /// what was found, that is computed as of the case's last judgement.
+    pub(in crate::pipeline) fn exemption_among(
+        &self,
+        exemptions: &[Exemption],
+        case: &Case,
+        finding: Option<&Finding>,
+        now: Timestamp,
+    ) -> Result<Option<i64>, PipelineError> {
+        if exemptions.is_empty() {
+            return Ok(None);
+        }
+        let account = self.registration_of(&case.domain).and_then(|it| it.account);
+        let account = account.as_deref();
+        let of_domain = exemption_of_domain(exemptions, &case.domain, account, now);
+        if let Some(exemption) = of_domain {
+            return Ok(Some(exemption.id));
+        }
+        if exemptions.iter().all(|it| it.covers.is_of_domain()) {
+            return Ok(None);
+        }
+        let computed = match finding {
+            Some(_) => None,
+            None => {
+                let found = self.findings.find(&case.domain, case.evaluated_at)?;
+                found.finding
+            }
+        };
+        let finding = finding.or(computed.as_ref());
+        let covering = finding.and_then(|it| exemption_of(exemptions, it, account, now));
+        Ok(covering.map(|it| it.id))
+    }
+
+    /// Returns whether an exemption, added to those in force, holds every mail about a case that none holds yet.
+    pub fn would_exempt(&self, row: &CaseRow, added: &Exemption) -> Result<bool, PipelineError> {
+        let now = self.clock.now();
+        let mut exemptions = self.store.desk().exemptions_in_force(now)?;
+        let before = self.exemption_among(&exemptions, &row.case, None, now)?;
+        exemptions.push(added.clone());
+        let after = self.exemption_among(&exemptions, &row.case, None, now)?;
+        Ok(before.is_none() && after.is_some())
+    }
+
+    /// Has the next digest not tell of a case, with a line of its log that says why.
+    pub fn leave_out_of_digest(
+        &self,
+        case_id: i64,
+        reason: StopReason,
+    ) -> Result<(), PipelineError> {
+        let row = self.store.desk().case_by_id(case_id)?;
+        let Some(row) = row.filter(|row| row.case.told.digest_due) else {
+            return Ok(());
+        };
+        let mut case = row.case;
+        case.told.digest_due = false;
+        case.told.held = match reason {
+            StopReason::Exempt(id) => Some(HoldReason::Exempt(id).to_string()),
+            _ => None,
+        };
+        self.store.desk().save_case(&case)?;
+        let line = format!("not told in the digest: {reason}");
+        self.note_of_case(Some(case_id), &line, self.clock.now())
+    }
+
+    /// Returns why nobody beside the desk may be told of a case; `None` if they may.
+    pub(in crate::pipeline) fn stop_of_notices(
+        &self,
+        case: &Case,
+        finding: Option<&Finding>,
+    ) -> Result<Option<StopReason>, PipelineError> {
+        self.stop_of(case, Letter::Notice, finding, true)
+    }
+
+    /// Returns why a notice of a case may not leave to a recipient; `None` if it may.
+    pub fn stop_of_notice(
+        &self,
+        case: &Case,
+        recipient: &str,
+    ) -> Result<Option<StopReason>, PipelineError> {
+        let found = self.findings.find(&case.domain, case.evaluated_at)?.finding;
+        let concerns = |finding: Option<&Finding>| match finding {
+            Some(finding) => {
+                let to = self.notice_addressees(finding);
+                to.iter().any(|it| is_same_address(&it.address, recipient))
+            }
+            None => self.is_notice_recipient(recipient),
+        };
+        let mut is_addressee = concerns(found.as_ref());
+        // A mail may rest on a version that is newer than the last judgement: see check_before_mail.
+        let newest = self.newest_version_at(&case.domain)?;
+        if let Some(at) = newest.filter(|at| !is_addressee && *at > case.evaluated_at) {
+            let looked = self.findings.find(&case.domain, at)?.finding;
+            is_addressee = looked.is_some() && concerns(looked.as_ref());
+        }
+        self.stop_of(case, Letter::Notice, found.as_ref(), is_addressee)
+    }
+
+    /// Returns why a digest may not be the first report of a case; `None` if it may.
+    pub(in crate::pipeline) fn stop_of_digest(
+        &self,
+        case: &Case,
+    ) -> Result<Option<StopReason>, PipelineError> {
+        self.stop_of(case, Letter::Digest, None, true)
+    }
+
+    /// Asks [`stop_reason`] about what nobody asked for.
+    fn stop_of(
+        &self,
+        case: &Case,
+        letter: Letter,
+        finding: Option<&Finding>,
+        is_addressee: bool,
+    ) -> Result<Option<StopReason>, PipelineError> {
+        let now = self.clock.now();
+        let exemptions = self.store.desk().exemptions_in_force(now)?;
+        let circumstances = Circumstances {
+            exemption: self.exemption_among(&exemptions, case, finding, now)?,
+            is_addressee,
+            is_asked: false,
+            has_beginning: true,
+        };
+        Ok(stop_reason(case, letter, &circumstances))
+    }
+
+    /// Returns why a message of the outbox may not leave; `None` if it may, or if it is about no single case.
+    pub fn stop_of_message(&self, row: &MessageRow) -> Result<Option<StopReason>, PipelineError> {
+        let case = match row.message.case_id {
+            Some(id) => self.store.desk().case_by_id(id)?,
+            None => None,
+        };
+        let Some((case, letter)) = case.zip(letter_of(row)) else {
+            return Ok(None);
+        };
+        let now = self.clock.now();
+        let exemption = match letter {
+            Letter::Closure => None,
+            _ => {
+                let exemptions = self.store.desk().exemptions_in_force(now)?;
+                self.exemption_among(&exemptions, &case.case, None, now)?
+            }
+        };
+        let has_beginning = letter != Letter::Closure || {
+            let mut before = self.store.desk().messages_of_case(case.id)?;
+            before.retain(|it| it.id < row.id);
+            has_beginning(&before, &row.message.recipient, is_dropped)
+        };
+        let circumstances = Circumstances {
+            exemption,
+            is_addressee: self.is_addressee(&case.case, row),
+            is_asked: self.is_asked(&case, row, exemption)?,
+            has_beginning,
+        };
+        Ok(stop_reason(&case.case, letter, &circumstances))
+    }
+
+    /// Returns whether a message was queued after its case was dismissed and exempted: somebody asked for it.
+    fn is_asked(
+        &self,
+        case: &CaseRow,
+        row: &MessageRow,
+        exemption: Option<i64>,
+    ) -> Result<bool, PipelineError> {
+        let exempt_at = match exemption {
+            Some(id) => self.store.desk().exemption(id)?.map(|it| it.created_at),
+            None => None,
+        };
+        let dismissed_at = match case.case.state {
+            CaseState::Dismissed => {
+                let log = self.store.desk().case_events(case.id)?.into_iter();
+                let is_end =
+                    |it: &CaseEvent| it.to == CaseState::Dismissed && it.from != Some(it.to);
+                log.filter(|line| is_end(&line.event))
+                    .map(|line| line.event.at)
+                    .next_back()
+            }
+            _ => None,
+        };
+        let stopped_at = exempt_at.max(dismissed_at);
+        Ok(stopped_at.is_some_and(|at| row.queued_at >= at))
+    }
+
+    /// Returns whether the configuration names the recipient of a message for its case. A webhook without a section is
+    /// told by the attempt.
+    fn is_addressee(&self, case: &Case, row: &MessageRow) -> bool {
+        let recipient = &row.message.recipient;
+        match row.message.kind {
+            _ if self.mail().is_none() => true,
+            MailKind::Webhook => true,
+            MailKind::Notice => self.is_notice_recipient(recipient),
+            _ => {
+                let to = self.desk_addressees(case);
+                to.iter().any(|it| is_same_address(&it.address, recipient))
+            }
+        }
+    }
+
+    /// Returns whether the configuration has an address as that of a registrar, an operator or a network.
+    fn is_notice_recipient(&self, address: &str) -> bool {
+        let recipients = self.mail().into_iter().flat_map(|mail| &mail.recipients);
+        let mut others = recipients.filter(|it| !matches!(it.party, Party::Zone(_)));
+        others.any(|it| is_same_address(&it.address, address))
+    }
+
+    /// Takes a message for delivery, if it may still leave and none before it waits; in one transaction.
+    pub(in crate::pipeline) fn lease(
+        &self,
+        id: i64,
+        caps: &SendingCaps,
+        now: Timestamp,
+    ) -> Result<Lease, PipelineError> {
+        let desk = self.store.desk();
+        let tx = self.store.begin_batch()?;
+        let Some(row) = desk.lease_message(id, caps, now)? else {
+            return Ok(Lease::Busy);
+        };
+        if let Some(reason) = self.stop_of_message(&row)? {
+            self.stop(&row, reason, now)?;
+            tx.commit()?;
+            return Ok(Lease::Moved);
+        }
+        // A recipient reads of a case in the order in which it was told, also where the first attempt failed.
+        if let Some(at) = desk.earlier_unsent_at(&row)? {
+            desk.defer_message(id, at)?;
+            tx.commit()?;
+            return Ok(Lease::Moved);
+        }
+        tx.commit()?;
+        Ok(Lease::Taken(Box::new(row)))
+    }
+
+    /// Takes a message that may not leave out of the outbox. Mail of the desk to an address that is no longer configured
+    /// is dead and not dropped: the desk is to hear of it.
+    fn stop(
+        &self,
+        row: &MessageRow,
+        reason: StopReason,
+        now: Timestamp,
+    ) -> Result<(), PipelineError> {
+        let is_of_desk = row.message.kind != MailKind::Notice;
+        let state = match reason {
+            StopReason::NoAddressee if is_of_desk => MessageState::Dead,
+            _ => MessageState::Dropped,
+        };
+        let note = match state {
+            MessageState::Dead => {
+                format!("not sent: {reason}; add the address again, or drop the message")
+            }
+            _ => format!("dropped: {reason}"),
+        };
+        self.store.desk().stop_message(row.id, state, &note)?;
+        self.note_stop(row, &note, now)
+    }
+
+    /// Notes in the log of its case that a message does not leave.
+    fn note_stop(&self, row: &MessageRow, note: &str, now: Timestamp) -> Result<(), PipelineError> {
+        let (id, kind, to) = (row.id, row.message.kind.word(), row.shown_recipient());
+        let line = format!("message {id} ({kind}) to {to} {note}");
+        self.note_of_case(row.message.case_id, &line, now)
+    }
+
+    /// Writes a line of the program into a case's log, and says it.
+    fn note_of_case(
+        &self,
+        case_id: Option<i64>,
+        line: &str,
+        now: Timestamp,
+    ) -> Result<(), PipelineError> {
+        let Some(id) = case_id else {
+            return Ok(());
+        };
+        if let Some(row) = self.store.desk().case_by_id(id)? {
+            tracing::info!(case = id, "case {id}: {line}");
+            let state = row.case.state;
+            self.store
+                .desk()
+                .append_case_event(id, now, state, ACTOR, line)?;
+        }
+        Ok(())
+    }
+
+    /// Returns what waits about a case.
+    pub fn unsent_of(&self, case_id: i64, what: Withdrawal) -> Result<Unsent, PipelineError> {
+        let desk = self.store.desk();
+        let is_taken = |row: &MessageRow| match letter_of(row) {
+            Some(Letter::Notice) => true,
+            Some(Letter::Report) => what == Withdrawal::Everything,
+            _ => false,
+        };
+        let mut messages = desk.messages_of_case(case_id)?;
+        messages.retain(|row| is_unsent(row) && is_taken(row));
+        let mut notices = desk.notices_of_case(case_id)?;
+        notices.retain(|it| matches!(it.state, NoticeState::Drafted | NoticeState::Approved));
+        Ok(Unsent { messages, notices })
+    }
+
+    /// Takes back what waits about a case, with a line of its log for each. Part of the transaction that dismisses it,
+    /// ends it or exempts it. A case of which nothing ever left is one that nobody was told of: its closure does not leave
+    /// either, and the cases that were told in its mails are told anew.
+    pub fn withdraw(
+        &self,
+        row: &CaseRow,
+        what: Withdrawal,
+        reason: StopReason,
+    ) -> Result<Unsent, PipelineError> {
+        let now = self.clock.now();
+        let desk = self.store.desk();
+        let unsent = self.unsent_of(row.id, what)?;
+        for message in &unsent.messages {
+            let note = format!("dropped: {reason}");
+            if desk.drop_message(message.id, &note)? > 0 {
+                self.note_stop(message, &note, now)?;
+            }
+        }
+        for notice in &unsent.notices {
+            if desk.move_notice(notice.id, (notice.state, NoticeState::Void), None)? {
+                let line = format!("notice to {} void: {reason}", notice.message.recipient);
+                self.note_of_case(Some(row.id), &line, now)?;
+            }
+        }
+        if what == Withdrawal::Everything && !unsent.messages.is_empty() {
+            self.forget_told(row, &unsent.messages)?;
+        }
+        Ok(unsent)
+    }
+
+    /// Returns whether nobody hears of a case any more once what is lost is lost: its first report was among that.
+    pub(in crate::pipeline) fn is_unheard(
+        &self,
+        case_id: i64,
+        is_lost: impl Fn(&MessageRow) -> bool,
+    ) -> Result<bool, PipelineError> {
+        let messages = self.store.desk().messages_of_case(case_id)?;
+        // Each recipient has closures of its own.
+        let mut recipients: Vec<&str> = messages
+            .iter()
+            .map(|it| it.message.recipient.as_str())
+            .collect();
+        recipients.sort_unstable();
+        recipients.dedup();
+        let told = recipients
+            .into_iter()
+            .flat_map(|to| since_closure(&messages, move |row| row.message.recipient == to));
+        let told: Vec<&MessageRow> = told.collect();
+        let by_mail = self.mail().is_some();
+        let mut firsts = told.iter().filter(|row| is_first(row));
+        let has_first = firsts.any(|row| row.message.kind == MailKind::Report || !by_mail);
+        Ok(has_first && told.iter().all(|row| is_lost(row)))
+    }
+
+    /// Notes of a case whose mails were dropped, and of the cases that were told in them, that nobody was told.
+    fn forget_told(&self, row: &CaseRow, dropped: &[MessageRow]) -> Result<(), PipelineError> {
+        let desk = self.store.desk();
+        let is_unheard = self.is_unheard(row.id, is_dropped)?;
+        let messages = desk.messages_of_case(row.id)?;
+        // A mail that reached one of its recipients was told.
+        let is_lost = |it: &&MessageRow| {
+            let revision = it.message.revision;
+            let mut same = messages.iter().filter(|other| {
+                other.message.revision == revision && letter_of(other) == Some(Letter::Report)
+            });
+            same.all(is_dropped)
+        };
+        let lost = dropped.iter().filter(is_lost);
+        let lost_at: Vec<Timestamp> = lost.map(|it| it.queued_at).collect();
+        for member in desk.cases_of_thread(row.id)? {
+            let told_at = member.case.told.at;
+            let was_told_in_it = told_at.is_some_and(|at| is_unheard || lost_at.contains(&at));
+            if member.id != row.id && member.case.reported && was_told_in_it {
+                self.forget_case(&member)?;
+            }
+        }
+        if is_unheard && let Some(now) = desk.case_by_id(row.id)? {
+            self.forget_case(&now)?;
+        }
+        Ok(())
+    }
+
+    /// Notes of a case that nobody was told of it.
+    fn forget_case(&self, row: &CaseRow) -> Result<(), PipelineError> {
+        let mut case = row.case.clone();
+        case.reported = false;
+        case.told = Told::default();
+        self.store.desk().save_case(&case)?;
+        Ok(())
+    }
+}

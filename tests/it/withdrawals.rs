@@ -1,0 +1,632 @@
+//! What may leave: asked again whenever a mail goes a step on, and not only when it is decided.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+
+use fluxwatch::case::{DeskStep, DismissReason};
+use fluxwatch::desk::exempt::{WantedExemption, add};
+use fluxwatch::desk::outbox::retry;
+use fluxwatch::desk::step::{Step, Taken};
+use fluxwatch::pipeline::Pipeline;
+use fluxwatch::store::{MailKind, MessageRow, MessageState, NoticeRow, NoticeState};
+use fluxwatch::time::{Clock, SetClock, Span, Timestamp};
+use serde_json::{Value, json};
+
+use crate::console::{Browser, Desk};
+use crate::harness::{Bench, REPORT, deliver, poll};
+use crate::support::desk::{Feed, MAILDIR, START, bench, read_mails};
+use crate::support::smtp::{Scripted, Session, rows};
+
+/// A registrar who is told without approval.
+const AUTO: &str =
+    "[[recipient]]\nregistrar = \"1234\"\naddress = \"auto@other.example\"\napproval = false\n";
+/// A registrar whose notices wait for approval.
+const SLOW: &str = "[[recipient]]\nregistrar = \"1234\"\naddress = \"slow@other.example\"\n";
+
+/// A bench with one domain that is reported, and its pipeline four days after the beginning.
+fn reported(rest: &str) -> (Bench, Arc<SetClock>, Pipeline) {
+    let bench = bench(&format!("{REPORT}{rest}"));
+    let mut feed = Feed::default();
+    feed.set(0, "bad.example.", "NS", &["ns1.plain.test.".to_owned()]);
+    feed.flux("bad.example.", 5, 72);
+    bench.write("f.ndjson", feed.text(72));
+    let clock = Arc::new(SetClock::new(Timestamp::from_unix(START) + Span::hours(72)));
+    let pipeline = bench.pipeline(clock.clone());
+    poll(&pipeline);
+    (bench, clock, pipeline)
+}
+
+/// Returns a port that nobody listens on.
+fn dead_port() -> u16 {
+    let bound = TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr());
+    bound.expect("bound").port()
+}
+
+/// Has the mail server of a bench answer from now on, and returns the pipeline that knows it.
+fn revive(bench: &Bench, dead: u16, server: &Scripted, clock: &Arc<SetClock>) -> Pipeline {
+    let config = std::fs::read_to_string(bench.config()).expect("written");
+    let config = config.replace(&format!(":{dead}\""), &format!(":{}\"", server.port));
+    std::fs::write(bench.config(), config).expect("written");
+    clock.set(clock.now() + Span::days(1));
+    bench.pipeline(clock.clone())
+}
+
+/// Takes a step with a case.
+fn step(pipeline: &Pipeline, id: i64, step: &DeskStep) -> Taken {
+    let step = Step {
+        step,
+        note: None,
+        who: "ada",
+        seen: None,
+    };
+    let taken = step.take(pipeline, id, pipeline.clock().now());
+    taken.expect("taken").expect("it can be")
+}
+
+/// Dismisses a case.
+fn dismiss(pipeline: &Pipeline, id: i64) -> Taken {
+    step(
+        pipeline,
+        id,
+        &DeskStep::Dismiss(DismissReason::ContentNetwork),
+    )
+}
+
+/// Exempts a domain. Returns the number.
+fn exempt(pipeline: &Pipeline, domain: &str) -> i64 {
+    let wanted = WantedExemption {
+        kind: "domain",
+        value: domain,
+        reason: "ours",
+        until: None,
+        author: "ada",
+    };
+    let now = pipeline.clock().now();
+    let exemption = wanted.read(now).expect("sound");
+    add(pipeline, &exemption, now).expect("added").id
+}
+
+/// Returns the messages of a case.
+fn messages(pipeline: &Pipeline, id: i64) -> Vec<MessageRow> {
+    let messages = pipeline.store().desk().messages_of_case(id);
+    messages.expect("readable")
+}
+
+/// Returns kind and state of each message of a case.
+fn standing(pipeline: &Pipeline, id: i64) -> Vec<(MailKind, MessageState)> {
+    let messages = messages(pipeline, id).into_iter();
+    messages.map(|it| (it.message.kind, it.state)).collect()
+}
+
+/// Returns the notices of a case.
+fn notices(pipeline: &Pipeline, id: i64) -> Vec<NoticeRow> {
+    let notices = pipeline.store().desk().notices_of_case(id);
+    notices.expect("readable")
+}
+
+/// Returns the log of a case as one text.
+fn log(pipeline: &Pipeline, id: i64) -> String {
+    let log = pipeline.store().desk().case_events(id).expect("readable");
+    let lines = log.into_iter().map(|it| it.event.note);
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Two domains of one campaign: the second rotates through the same pool, some hours later.
+fn campaign() -> Feed {
+    let mut feed = Feed::default();
+    let pool = |n: i64| {
+        let words = [
+            "quail", "otter", "heron", "badger", "marten", "lynx", "stoat", "raven",
+        ];
+        format!("ns1.a{}.test.", words[(n % 8) as usize])
+    };
+    feed.set(0, "bad.example.", "NS", &[pool(0), pool(1)]);
+    feed.set(0, "worse.example.", "NS", &[pool(3), pool(4)]);
+    for turn in 1..18 {
+        let set = [pool(turn), pool(turn + 1)];
+        feed.set(turn * 6, "bad.example.", "NS", &set);
+    }
+    for turn in 1..16 {
+        let set = [pool(turn + 3), pool(turn + 4)];
+        feed.set(21 + turn * 6, "worse.example.", "NS", &set);
+    }
+    feed.tick(30);
+    feed
+}
+
+/// Runs passes over a campaign from hour to hour, until `is_over` says so of the case that joined. Returns the hour.
+fn live_until(
+    bench: &Bench,
+    (clock, pipeline): (&Arc<SetClock>, &Pipeline),
+    hours: impl Iterator<Item = i64>,
+    is_over: impl Fn(&Value) -> bool,
+) -> i64 {
+    let feed = campaign();
+    for hour in hours {
+        clock.set(Timestamp::from_unix(START) + Span::hours(hour));
+        bench.write("f.ndjson", feed.text(hour));
+        poll(pipeline);
+        deliver(pipeline);
+        let cases = bench.cases();
+        let joined = cases.iter().find(|it| it["domain"] == "worse.example.");
+        if joined.is_some_and(&is_over) {
+            return hour;
+        }
+    }
+    panic!("it never came: {:#?}", bench.cases());
+}
+
+/// Returns whether a case is to be told in another's mails and was not yet.
+fn waits_for_its_lead(case: &Value) -> bool {
+    case["level"] == "report" && case["told_at"].is_null() && case["campaign"].is_string()
+}
+
+#[test]
+fn lead_that_is_dismissed_speaks_for_nobody_and_who_joined_is_reported_itself() {
+    let rest = format!(
+        "digest = \"off\"\n{MAILDIR}{AUTO}[[recipient]]\nregistrar = \"99\"\naddress = \"abuse@worse.example\"\n"
+    );
+    let bench = bench(&format!("{REPORT}{rest}"));
+    let clock = Arc::new(SetClock::new(Timestamp::from_unix(START)));
+    let pipeline = bench.pipeline(clock.clone());
+    let hour = live_until(&bench, (&clock, &pipeline), 0..120, waits_for_its_lead);
+    assert_eq!(bench.cases().len(), 2);
+    dismiss(&pipeline, 1);
+    let count = messages(&pipeline, 1).len();
+    live_until(&bench, (&clock, &pipeline), hour + 1..hour + 40, |case| {
+        !case["told_at"].is_null()
+    });
+    let after = messages(&pipeline, 1).split_off(count);
+    let kinds: Vec<MailKind> = after.iter().map(|it| it.message.kind).collect();
+    let log_of_lead = log(&pipeline, 1);
+    assert!(
+        kinds.iter().all(|kind| *kind == MailKind::Closure),
+        "a dismissed domain is accused: {kinds:?}\n{log_of_lead}"
+    );
+    assert!(!log_of_lead.contains("update"), "{log_of_lead}");
+    let joined = standing(&pipeline, 2);
+    assert!(
+        joined.contains(&(MailKind::Report, MessageState::Sent)),
+        "{joined:?}\n{}",
+        log(&pipeline, 2)
+    );
+    assert_eq!(notices(&pipeline, 2).len(), 1, "{}", log(&pipeline, 2));
+    // Nobody of the thread goes on but who left it: the end of the lead is told.
+    assert_eq!(kinds, [MailKind::Closure], "{log_of_lead}");
+}
+
+#[test]
+fn members_of_a_campaign_are_noticed_and_posted_like_its_lead() {
+    let hook = dead_port();
+    let rest = format!(
+        "digest = \"off\"\n{MAILDIR}[[recipient]]\nregistrar = \"1234\"\naddress = \"abuse@bad.example\"\n[[recipient]]\nregistrar = \"99\"\naddress = \"abuse@worse.example\"\n[[webhook]]\nurl = \"http://127.0.0.1:{hook}/hook\"\nsecret_file = \"hook.secret\"\n"
+    );
+    let bench = bench(&format!("{REPORT}{rest}"));
+    let secret = bench.write("hook.secret", "0123456789abcdef0123456789abcdef");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(secret, mode).expect("its mode can be set");
+    let clock = Arc::new(SetClock::new(Timestamp::from_unix(START)));
+    let pipeline = bench.pipeline(clock.clone());
+    let is_told = |case: &Value| !case["told_at"].is_null();
+    let hour = live_until(&bench, (&clock, &pipeline), 0..160, is_told);
+    let log_of_member = log(&pipeline, 2);
+    assert!(
+        log_of_member.contains("told: told in the mails of case 1"),
+        "{log_of_member}"
+    );
+    assert_eq!(notices(&pipeline, 2).len(), 1, "{log_of_member}");
+    let posts = |id: i64| -> Vec<String> {
+        let messages = messages(&pipeline, id).into_iter();
+        let posts = messages.filter(|it| it.message.kind == MailKind::Webhook);
+        posts.map(|it| it.message.subject).collect()
+    };
+    assert_eq!(posts(2), ["report of case 2"]);
+    // The end of the whole thread.
+    let _ = live_until(
+        &bench,
+        (&clock, &pipeline),
+        (hour + 1..24 * 29).step_by(12),
+        |case| case["state"] == "closed" || case["state"] == "mitigated",
+    );
+    let feed = campaign();
+    for day in 20..30 {
+        clock.set(Timestamp::from_unix(START) + Span::days(day));
+        bench.write("f.ndjson", feed.text(day * 24));
+        poll(&pipeline);
+    }
+    assert_eq!(
+        posts(2).last().map(String::as_str),
+        Some("closure of case 2")
+    );
+    assert_eq!(
+        posts(1)
+            .iter()
+            .filter(|it| it.starts_with("closure"))
+            .count(),
+        1
+    );
+}
+
+#[test]
+fn dismissal_takes_back_what_was_never_sent_and_its_closure() {
+    let dead = dead_port();
+    let smtp = format!("[smtp]\nurl = \"smtp://127.0.0.1:{dead}\"\n{AUTO}");
+    let (bench, clock, pipeline) = reported(&smtp);
+    assert_eq!(deliver(&pipeline).sent, 0);
+    assert_eq!(
+        standing(&pipeline, 1),
+        [
+            (MailKind::Report, MessageState::Queued),
+            (MailKind::Notice, MessageState::Queued)
+        ]
+    );
+    let would = bench.run_stderr(
+        0,
+        &[
+            "cases",
+            "dismiss",
+            "1",
+            "--reason",
+            "test",
+            "--by",
+            "ada",
+            "--dry-run",
+        ],
+    );
+    assert!(
+        would.contains("2 messages not sent yet would be dropped")
+            && would.contains("no closure would be mailed"),
+        "{would}"
+    );
+    let taken = dismiss(&pipeline, 1);
+    let words = taken.mail_words("is").unwrap_or_default();
+    assert!(
+        words.contains("2 messages not sent yet are dropped"),
+        "{words}"
+    );
+    let server = Scripted::start(&[]);
+    let pipeline = revive(&bench, dead, &server, &clock);
+    assert_eq!(deliver(&pipeline).sent, 0, "{:?}", standing(&pipeline, 1));
+    assert!(server.ids().is_empty());
+    let states: Vec<MessageState> = standing(&pipeline, 1).iter().map(|it| it.1).collect();
+    assert_eq!(states, [MessageState::Dropped, MessageState::Dropped]);
+    assert!(log(&pipeline, 1).contains("dropped: the case is dismissed"));
+}
+
+#[test]
+fn exemption_takes_back_what_was_never_sent_and_the_desk_may_still_ask_for_it() {
+    let dead = dead_port();
+    let smtp = format!("[smtp]\nurl = \"smtp://127.0.0.1:{dead}\"\n{AUTO}");
+    let (bench, clock, pipeline) = reported(&smtp);
+    deliver(&pipeline);
+    let number = exempt(&pipeline, "bad.example");
+    let server = Scripted::start(&[]);
+    let pipeline = revive(&bench, dead, &server, &clock);
+    assert_eq!(deliver(&pipeline).sent, 0, "{:?}", standing(&pipeline, 1));
+    assert!(log(&pipeline, 1).contains(&format!("dropped: the case is exempt by number {number}")));
+    // Somebody asks for it all the same: the desk gets its own mail, and nobody else any.
+    bench.run(0, &["report", "send", "1", "--by", "ada"]);
+    let taken = server.taken.lock().expect("alive").clone();
+    assert_eq!(taken.len(), 1, "{taken:?}");
+    assert!(
+        taken[0].contains("abuse-desk@registrar.example"),
+        "{}",
+        taken[0]
+    );
+}
+
+#[test]
+fn case_whose_report_never_left_is_reported_when_its_exemption_ends() {
+    let dead = dead_port();
+    let smtp = format!("[smtp]\nurl = \"smtp://127.0.0.1:{dead}\"\n");
+    let (bench, clock, pipeline) = reported(&smtp);
+    let number = exempt(&pipeline, "bad.example");
+    let server = Scripted::start(&[]);
+    clock.set(clock.now() - Span::days(1));
+    let pipeline = revive(&bench, dead, &server, &clock);
+    let removed = (pipeline.store().desk()).remove_exemption(number, "ada", clock.now());
+    assert!(removed.expect("writable"));
+    let mut feed = Feed::default();
+    feed.set(0, "bad.example.", "NS", &["ns1.plain.test.".to_owned()]);
+    feed.flux("bad.example.", 5, 80);
+    bench.write("f.ndjson", feed.text(80));
+    clock.set(Timestamp::from_unix(START) + Span::hours(80));
+    poll(&pipeline);
+    assert_eq!(deliver(&pipeline).sent, 1, "{}", log(&pipeline, 1));
+    let states = standing(&pipeline, 1);
+    assert_eq!(
+        states,
+        [
+            (MailKind::Report, MessageState::Dropped),
+            (MailKind::Report, MessageState::Sent)
+        ]
+    );
+}
+
+#[test]
+fn report_that_failed_leaves_before_the_closure_and_what_was_sent_is_closed() {
+    let server = Scripted::start(&[Session::Busy]);
+    let smtp = format!("[smtp]\nurl = \"smtp://127.0.0.1:{}\"\n", server.port);
+    let (_bench, clock, pipeline) = reported(&smtp);
+    assert_eq!(deliver(&pipeline).waiting, 1);
+    clock.set(clock.now() + Span::seconds(5));
+    let taken = step(&pipeline, 1, &DeskStep::Close { mitigated: true });
+    let words = taken.mail_words("is").unwrap_or_default();
+    assert!(words.contains("a closure is mailed to"), "{words}");
+    assert_eq!(
+        deliver(&pipeline).sent,
+        0,
+        "the closure waits behind the report"
+    );
+    clock.set(clock.now() + Span::hours(1));
+    assert_eq!(deliver(&pipeline).sent, 2);
+    let taken = server.taken.lock().expect("alive").clone();
+    let kinds: Vec<bool> = taken
+        .iter()
+        .map(|mail| mail.contains("X-Fluxwatch-Kind: closure"))
+        .collect();
+    assert_eq!(kinds, [false, true]);
+}
+
+#[test]
+fn dismissed_case_whose_report_was_sent_is_closed_and_its_draft_is_void() {
+    let (_bench, _clock, pipeline) = reported(&format!("{MAILDIR}{SLOW}"));
+    deliver(&pipeline);
+    assert_eq!(notices(&pipeline, 1)[0].state, NoticeState::Drafted);
+    let taken = dismiss(&pipeline, 1);
+    let words = taken.mail_words("is").unwrap_or_default();
+    assert!(
+        words.contains("1 draft is dropped") && words.contains("a closure is mailed to"),
+        "{words}"
+    );
+    deliver(&pipeline);
+    assert_eq!(notices(&pipeline, 1)[0].state, NoticeState::Void);
+    assert_eq!(
+        standing(&pipeline, 1),
+        [
+            (MailKind::Report, MessageState::Sent),
+            (MailKind::Closure, MessageState::Sent)
+        ]
+    );
+}
+
+#[test]
+fn mail_that_is_asked_for_goes_to_the_desk_alone() {
+    let (bench, _clock, pipeline) = reported(&format!("{MAILDIR}{AUTO}"));
+    deliver(&pipeline);
+    let of_kind = |kind: MailKind| {
+        let messages = messages(&pipeline, 1).into_iter();
+        messages.filter(|it| it.message.kind == kind).count()
+    };
+    assert_eq!(of_kind(MailKind::Notice), 1);
+    let would = bench.run_stderr(0, &["report", "send", "1", "--by", "ada", "--dry-run"]);
+    assert!(
+        would.contains("would be told: abuse-desk@registrar.example") && !would.contains("auto@"),
+        "{would}"
+    );
+    bench.run(0, &["report", "send", "1", "--by", "ada"]);
+    assert_eq!(
+        (of_kind(MailKind::Update), of_kind(MailKind::Notice)),
+        (1, 1)
+    );
+    assert_eq!(notices(&pipeline, 1).len(), 1);
+}
+
+#[test]
+fn draft_does_not_leave_once_its_domain_is_exempt_or_its_address_is_not_configured() {
+    let (bench, clock, pipeline) = reported(&format!("{MAILDIR}{SLOW}"));
+    deliver(&pipeline);
+    let approve = [
+        "report",
+        "approve",
+        "1",
+        "--to",
+        "slow@other.example",
+        "--by",
+        "ada",
+    ];
+    let config = std::fs::read_to_string(bench.config()).expect("written");
+    std::fs::write(bench.config(), config.replace("slow@", "new@")).expect("written");
+    let dry = bench.run_stderr(0, &[&approve[..], &["--dry-run"]].concat());
+    assert!(dry.contains("it would not be sent"), "{dry}");
+    let refused = bench.run_stderr(1, &approve);
+    assert!(
+        refused.contains("does not name this recipient"),
+        "{refused}"
+    );
+    assert_eq!(notices(&pipeline, 1)[0].state, NoticeState::Void);
+    // Another domain, whose draft is exempt.
+    std::fs::write(bench.config(), config).expect("written");
+    let (other, _clock, pipeline) = reported(&format!("{MAILDIR}{SLOW}"));
+    exempt(&pipeline, "bad.example");
+    assert_eq!(notices(&pipeline, 1)[0].state, NoticeState::Void);
+    other.run_stderr(1, &approve);
+    deliver(&pipeline);
+    let mut kinds = messages(&pipeline, 1).into_iter().map(|it| it.message.kind);
+    assert!(kinds.all(|kind| kind != MailKind::Notice));
+    drop(clock);
+}
+
+#[test]
+fn notice_is_moved_from_where_it_stands_and_from_nowhere_else() {
+    let (_bench, clock, pipeline) = reported(&format!("{MAILDIR}{SLOW}"));
+    let id = notices(&pipeline, 1)[0].id;
+    let desk = pipeline.store().desk();
+    let by = Some(("ada", clock.now(), None));
+    let steps = [
+        ((NoticeState::Drafted, NoticeState::Rejected), true),
+        ((NoticeState::Approved, NoticeState::Queued), false),
+        ((NoticeState::Drafted, NoticeState::Approved), false),
+    ];
+    for (step, is_done) in steps {
+        let moved = desk.move_notice(id, step, by).expect("writable");
+        assert_eq!(moved, is_done, "{step:?}");
+    }
+    assert_eq!(notices(&pipeline, 1)[0].state, NoticeState::Rejected);
+}
+
+#[test]
+fn digest_tells_of_no_exempt_and_of_no_dismissed_case() {
+    let bench = bench(&format!("{REPORT}cases_per_hour_max = 2\n{MAILDIR}"));
+    let mut feed = Feed::default();
+    for n in 0..6 {
+        let domain = format!("d{n}.example.");
+        feed.set(0, &domain, "NS", &["ns1.plain.test.".to_owned()]);
+        feed.flux(&domain, 6 + n, 70);
+    }
+    bench.write("f.ndjson", feed.text(72));
+    let clock = Arc::new(SetClock::new(Timestamp::from_unix(START) + Span::hours(72)));
+    let pipeline = bench.pipeline(clock.clone());
+    pipeline.notify().last_digest_at().expect("noted");
+    poll(&pipeline);
+    deliver(&pipeline);
+    let waiting = pipeline
+        .store()
+        .desk()
+        .cases_for_digest()
+        .expect("readable");
+    assert_eq!(waiting.len(), 4);
+    let spared = waiting[0].case.domain.to_text_without_dot();
+    exempt(&pipeline, &spared);
+    dismiss(&pipeline, waiting[1].id);
+    clock.set(Timestamp::from_unix(START) + Span::hours(80));
+    pipeline.notify().queue_digest().expect("queued");
+    deliver(&pipeline);
+    let mails = read_mails(&bench);
+    let digest = mails
+        .iter()
+        .find(|mail| mail["headers"]["X-Fluxwatch-Kind"] == "digest");
+    let digest = digest.expect("a digest").to_string();
+    assert!(digest.contains("too many for a mail each (2)"), "{digest}");
+    let told = |id: i64| log(&pipeline, id).contains("told in the digest");
+    assert!(
+        !told(waiting[0].id) || log(&pipeline, waiting[0].id).contains("not told in the digest")
+    );
+    let row = pipeline.store().desk().case_by_id(waiting[0].id);
+    let case = row.expect("readable").expect("there").case;
+    assert!(!case.reported && !case.told.digest_due);
+}
+
+#[test]
+fn mass_moves_that_have_no_place_in_a_digest_are_in_the_next() {
+    let bench = bench(&format!("{REPORT}bulk_names_min = 1000\n{MAILDIR}"));
+    let mut feed = Feed::default();
+    for group in 0..54 {
+        for n in 0..10 {
+            let name = format!("n{n}g{group}.example.");
+            let set = |word: &str| {
+                [
+                    format!("ns1.{word}{group}.test."),
+                    format!("ns2.{word}{group}.test."),
+                ]
+            };
+            feed.set(0, &name, "NS", &set("old"));
+            feed.set(20 + group, &name, "NS", &set("new"));
+        }
+    }
+    bench.write("f.ndjson", feed.text(80));
+    let clock = Arc::new(SetClock::new(Timestamp::from_unix(START) + Span::hours(80)));
+    let pipeline = bench.pipeline(clock.clone());
+    pipeline.notify().last_digest_at().expect("noted");
+    poll(&pipeline);
+    let untold = || {
+        pipeline
+            .store()
+            .desk()
+            .untold_bulk_count()
+            .expect("readable")
+    };
+    let count = untold();
+    assert!(count > 50, "{count}");
+    for left in [count - 50, 0] {
+        clock.set(clock.now() + Span::days(1));
+        pipeline.notify().queue_digest().expect("queued");
+        assert_eq!(untold(), left);
+    }
+    deliver(&pipeline);
+    let digests = read_mails(&bench);
+    let text = digests[0].to_string();
+    let more = format!("and {} more in the next digest", count - 50);
+    assert!(text.contains(&more), "{text}");
+    assert!(!digests[1].to_string().contains("more in the next digest"));
+}
+
+#[test]
+fn message_that_was_given_up_is_tried_as_long_as_a_new_one_when_somebody_asks() {
+    let dead = dead_port();
+    let smtp = format!("[smtp]\nurl = \"smtp://127.0.0.1:{dead}\"\n");
+    let (bench, clock, pipeline) = reported(&smtp);
+    clock.set(clock.now() + Span::days(15));
+    assert_eq!(deliver(&pipeline).dead, 1);
+    let retried = retry(&pipeline, None, "ada", clock.now()).expect("done");
+    assert_eq!((retried.count, retried.skipped.len()), (1, 0));
+    assert_eq!(deliver(&pipeline).waiting, 1, "{:?}", rows(&bench));
+    clock.set(clock.now() + Span::days(13));
+    assert_eq!(deliver(&pipeline).waiting, 1);
+    // One that waits is made due by a retry of all, which a timer may run, and not begun anew: it would never end.
+    retry(&pipeline, None, "timer", clock.now()).expect("done");
+    clock.set(clock.now() + Span::days(2));
+    assert_eq!(deliver(&pipeline).dead, 1);
+}
+
+#[test]
+fn retry_of_all_leaves_the_mail_of_ended_cases_alone_and_names_it() {
+    let server = Scripted::start(&[Session::Refuse]);
+    let smtp = format!("[smtp]\nurl = \"smtp://127.0.0.1:{}\"\n", server.port);
+    let (bench, _clock, pipeline) = reported(&smtp);
+    let summary = deliver(&pipeline);
+    assert_eq!((summary.sent, summary.dead), (0, 1));
+    step(&pipeline, 1, &DeskStep::Close { mitigated: true });
+    let before = server.ids().len();
+    let said = bench.run_stderr(0, &["outbox", "retry", "--dry-run"]);
+    assert!(
+        said.contains("is left as it is: the case is mitigated"),
+        "{said}"
+    );
+    let told = bench.run_stderr(0, &["outbox", "retry"]);
+    assert!(
+        told.contains("is left as it is: the case is mitigated"),
+        "{told}"
+    );
+    let sent = server.taken.lock().expect("alive").clone();
+    let new: String = sent[before..].concat();
+    assert!(!new.contains("X-Fluxwatch-Kind: report"), "{new}");
+}
+
+#[test]
+fn api_refuses_a_place_that_is_none_a_note_of_blanks_and_an_assignee_of_two_lines() {
+    let desk = Desk::start(1, "");
+    let token = desk.bench.run(
+        0,
+        &[
+            "tokens", "add", "machine", "--role", "reviewer", "--by", "anna",
+        ],
+    );
+    let head = format!("Authorization: Bearer {}\r\n", token.trim());
+    let mut machine = Browser::new(desk.port);
+    for (path, status) in [
+        ("/api/v1/cases?after=zzz", 400),
+        ("/api/v1/cases?after=zzz~1~1", 400),
+        ("/api/v1/cases?sort=domain&after=report~81~1", 400),
+        ("/api/v1/cases?after=report~81~1", 200),
+    ] {
+        let answer = machine.send("GET", path, &head, "");
+        assert_eq!(answer.status, status, "{path}: {}", answer.body);
+    }
+    let head = format!("{head}Content-Type: application/json\r\nIf-Match: *\r\n");
+    for body in [
+        json!({"step": "dismiss", "reason": "other", "note": " "}),
+        json!({"step": "assign", "to": "ada\r\ncase 1: mitigated"}),
+    ] {
+        let answer = machine.send("POST", "/api/v1/cases/1/steps", &head, &body.to_string());
+        assert_eq!(answer.status, 400, "{body}: {}", answer.body);
+    }
+    let log = desk
+        .bench
+        .run(0, &["cases", "log", "1", "--format", "json"]);
+    assert!(
+        !log.contains("mitigated") && !log.contains("dismissed"),
+        "{log}"
+    );
+    desk.running.stop();
+}
