@@ -295,6 +295,37 @@ fn address_that_moves_between_parent_and_child_in_one_second_never_leaves() {
 }
 
 #[test]
+fn versions_of_one_second_that_only_add_are_no_rotation_because_one_more_takes_back() {
+    // A primary's steps that one transfer brings have one time.
+    let told = |zone: &str, owner: &str, rrtype: &str, values: Vec<String>| {
+        let mut feed = String::new();
+        let mut tell = |at: i64, serial: usize, count: usize| {
+            let set = &values[..count];
+            let line = serde_json::json!({"at": at, "zone": zone, "rrname": owner, "rrtype": rrtype, "op": "set", "ttl": 300, "serial": serial, "rdata": set});
+            writeln!(feed, "{line}").expect("text grows");
+        };
+        tell(1_790_000_000, 1, 1);
+        let day = 1_790_000_000 + 40 * 86_400;
+        let newest = values.len();
+        for count in 2..=newest {
+            tell(day, count, count);
+        }
+        tell(day, newest + 1, newest - 1);
+        feed
+    };
+    let hosts: Vec<String> = (0..9).map(|n| format!("ns.host{n}.net.")).collect();
+    let addresses: Vec<String> = (0..15).map(|n| format!("10.{}.0.1", 20 + n)).collect();
+    for feed in [
+        told("example.", "good.example.", "NS", hosts),
+        told("good.example.", "www.good.example.", "A", addresses),
+    ] {
+        let bench = bench(&feed);
+        bench.run(0, &["poll"]);
+        assert!(bench.cases().is_empty(), "{:?}", bench.cases());
+    }
+}
+
+#[test]
 fn two_serials_of_one_second_are_read_again_without_a_change() {
     let line = |at: i64, serial: u32, host: &str| {
         format!(
