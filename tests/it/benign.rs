@@ -538,6 +538,27 @@ fn secondary_that_lags_does_not_turn_history_back() {
 }
 
 #[test]
+fn lines_that_are_read_once_more_make_no_version() {
+    let line = |seconds: i64, serial: u32, owner: &str| {
+        let at = 1_790_000_000 + seconds;
+        let line = serde_json::json!({"at": at, "zone": "example.", "rrname": owner, "rrtype": "NS", "op": "set", "ttl": 300, "serial": serial, "rdata": ["ns1.host.test."]});
+        format!("{line}\n")
+    };
+    let bench = bench("");
+    let before = line(0, 1, "example.") + &line(100, 2, "a.example.");
+    let more = line(130, 2, "b.example.") + &line(160, 3, "c.example.");
+    let [before, more] = [("before.ndjson", before), ("more.ndjson", more)].map(|(name, text)| {
+        let path = bench.write(name, text);
+        path.to_str().expect("the path is UTF-8").to_owned()
+    });
+    bench.run(0, &["import", "feed", &before]);
+    let first = bench.run(0, &["import", "feed", &more]);
+    assert!(first.contains("version"), "{first}");
+    let again = bench.run(0, &["import", "feed", &more]);
+    assert!(!again.contains("version"), "{again}");
+}
+
+#[test]
 fn feed_whose_serial_never_moves_keeps_every_change() {
     let mut text = String::new();
     for hour in 0..6 {
