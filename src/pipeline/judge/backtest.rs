@@ -6,7 +6,7 @@
 //! are judged, at every change and, while a report is held or a case is open, in between.
 
 use crate::pipeline::judge::Judge;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::case::{Case, CaseState, Observation, Standing, observe};
@@ -75,7 +75,8 @@ impl Judge<'_> {
         since: Timestamp,
         until: Timestamp,
     ) -> Result<BTreeMap<Name, Vec<Timestamp>>, PipelineError> {
-        let mut groups: BTreeMap<Name, Vec<Timestamp>> = BTreeMap::new();
+        // Few of all that changed are suspects: those alone are put in order.
+        let mut groups: HashMap<Name, Vec<Timestamp>> = HashMap::new();
         let mut hosts: BTreeMap<Name, Vec<Timestamp>> = BTreeMap::new();
         let add = |changed: ChangedOwner| -> Result<(), PipelineError> {
             let owner = &changed.key.owner;
@@ -106,7 +107,7 @@ impl Judge<'_> {
             times.dedup();
         }
         groups.retain(|_, times| changed_often(times, needed));
-        Ok(groups)
+        Ok(groups.into_iter().collect())
     }
 
     /// Replays one domain.
