@@ -8,6 +8,7 @@ mod caches;
 mod desk;
 mod door;
 mod error;
+mod frozen;
 mod handle;
 mod keys;
 mod ledger;

@@ -273,47 +273,25 @@ impl<'a> Lookup<'a> {
         let ids = ids.flat_map(|it| it.all().flat_map(ends)).collect();
         let learned = self.learn_moments(ids, known);
         let is_shared = |id: &i64| known.by_id.get(id).is_some_and(|(_, is_shared)| *is_shared);
-        let mut pairs = HashMap::new();
+        let mut owners: BTreeMap<i64, BTreeSet<i64>> = BTreeMap::new();
         for (owner, intervals) in &seen.intervals {
-            let ends = intervals.all().flat_map(ends).filter(is_shared);
-            pairs.extend(ends.map(|version| ((version, *owner), 0)));
+            for version in intervals.all().flat_map(ends).filter(is_shared) {
+                owners.entry(version).or_default().insert(*owner);
+            }
         }
         self.store.moments.replace(moments);
         learned?;
-        pairs.extend(self.shared_counts(pairs.keys().copied())?);
-        seen.shared_counts = pairs;
-        Ok(())
-    }
-
-    /// Returns how many names made the same move as an owner in a version, of some versions and owners; of those of which
-    /// it is noted.
-    fn shared_counts(
-        &self,
-        pairs: impl Iterator<Item = (i64, i64)>,
-    ) -> Result<Vec<SharedCount>, StoreError> {
-        let mut owners: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
-        for (version, owner) in pairs {
-            owners.entry(version).or_default().push(owner);
-        }
-        let mut counts = Vec::new();
+        let ledger = self.store.ledger();
         for (version, owners) in owners {
-            let read: Vec<(i64, u32)> = self.store.run(|db| {
-                let sql = format!(
-                    "select s.owner_id, s.shared_count
-                       from {list} w {IN_ORDER} shared_change s
-                            on s.version_id = ?1 and s.owner_id = w.value",
-                    list = rows_of("?2")
-                );
-                db.query(&sql, params![version, Numbers(owners)], |row| {
-                    Ok((row.at(0)?, row.at(1)?))
-                })
-            })?;
-            counts.extend(
-                read.into_iter()
-                    .map(|(owner, count)| ((version, owner), count)),
-            );
+            let read = ledger.shared_counts(version, owners.iter().copied().collect())?;
+            let noted: HashMap<i64, u32> = read.into_iter().collect();
+            let counts = owners.into_iter().map(|owner| {
+                let count = noted.get(&owner).copied().unwrap_or(0);
+                ((version, owner), count)
+            });
+            seen.shared_counts.extend(counts);
         }
-        Ok(counts)
+        Ok(())
     }
 
     /// Reads the times of the registrations of the owners that were seen.
@@ -370,9 +348,6 @@ impl<'a> Lookup<'a> {
         Ok(())
     }
 }
-
-/// A version and an owner, with how many names made the same move in it.
-type SharedCount = ((i64, i64), u32);
 
 /// What is asked of a sight; each answers `None` where it does not know.
 impl Lookup<'_> {

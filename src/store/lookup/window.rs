@@ -322,16 +322,12 @@ impl Lookup<'_> {
         if !has_shared {
             return Ok(moment);
         }
-        let shared_count: Option<u32> = match self.seen_shared_count(version_id, owner_id) {
-            Some(known) => Some(known),
-            None => self.store.run(|db| {
-                let sql =
-                    "select shared_count from shared_change where version_id = ? and owner_id = ?";
-                db.first_value(sql, [version_id, owner_id])
-            })?,
+        let shared_count = match self.seen_shared_count(version_id, owner_id) {
+            Some(known) => known,
+            None => self.store.ledger().shared_count(version_id, owner_id)?,
         };
         Ok(Moment {
-            shared_count: shared_count.unwrap_or(0),
+            shared_count,
             ..moment
         })
     }
