@@ -59,6 +59,14 @@ class Server:
                 total += sum(map(int, fields[11:13]))
         return total / HZ
 
+    def round_trip(self):
+        """Milliseconds that a statement of nothing takes over a connection that stays open: 2,000 of them."""
+        text = self.data / "nothing.sql"
+        text.write_text("select 1;\n")
+        command = [f"{self.bin}/pgbench", "-n", "-M", "prepared", "-t", "2000", "-f", text, self.url]
+        said = subprocess.run(list(map(str, command)), check=True, capture_output=True, text=True).stdout
+        return next(line.split("=")[1].strip() for line in said.splitlines() if line.startswith("latency average"))
+
     def wal(self):
         return int(self.sql("select pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint"))
 
