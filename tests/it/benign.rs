@@ -254,6 +254,71 @@ fn glue_of_a_delegation_that_was_taken_away_is_no_address_plane() {
     assert_eq!(cases[0]["verdict"], "ns-flux", "{cases:?}");
 }
 
+/// How the delegation of a domain ends, whose glue moves every hour for a day.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum End {
+    TakenAway,
+    PutOnHold,
+    Stays,
+}
+
+/// Follows a parent zone and the domain's own zone, each if it is watched. Returns the case.
+fn taken_down(end: End, with_parent: bool, with_child: bool) -> serde_json::Value {
+    let mut feed = Feed::default();
+    let hosts = ["ns1.bad.example.".to_owned(), "ns2.bad.example.".to_owned()];
+    let zones = ["example.", "bad.example."];
+    let watched = zones.into_iter().zip([with_parent, with_child]);
+    let watched: Vec<&str> = watched.filter(|it| it.1).map(|it| it.0).collect();
+    for zone in &watched {
+        feed.set(0.0, zone, "bad.example.", "NS", &hosts);
+    }
+    for turn in 0..24 {
+        let address = [format!("10.{}.0.1", 20 + turn)];
+        for zone in &watched {
+            let host = &hosts[turn % 2];
+            feed.set(960.0 + turn as f64, zone, host, "A", &address);
+        }
+    }
+    let hold = ["hold1.registrar.test.", "hold2.registrar.test."].map(str::to_owned);
+    let left: &[String] = match end {
+        End::TakenAway => &[],
+        End::PutOnHold => &hold,
+        End::Stays => &hosts,
+    };
+    if with_parent {
+        feed.set(985.0, "example.", "bad.example.", "NS", left);
+    }
+    // A parent that is watched later and never knew the domain says nothing of it.
+    feed.set(985.1, "example.", "other.example.", "NS", &hold);
+    let bench = bench(&feed.0);
+    let config = std::fs::read_to_string(bench.config()).expect("it is there");
+    let hold =
+        "[detect]\nhold_nameservers = [\"hold1.registrar.test.\", \"hold2.registrar.test.\"]\n";
+    bench.write("fluxwatch.toml", format!("{config}{hold}"));
+    bench.run(0, &["poll"]);
+    let cases = bench.cases();
+    assert_eq!(
+        cases.len(),
+        1,
+        "{end:?} {with_parent} {with_child}: {cases:?}"
+    );
+    cases[0].clone()
+}
+
+#[test]
+fn domain_that_its_parent_took_down_is_mitigated_though_its_own_zone_goes_on() {
+    for with_child in [false, true] {
+        for end in [End::TakenAway, End::PutOnHold] {
+            let case = taken_down(end, true, with_child);
+            assert_eq!(case["state"], "mitigated", "{end:?} {with_child}: {case}");
+        }
+        let case = taken_down(End::Stays, true, with_child);
+        assert_eq!(case["state"], "open", "{with_child}: {case}");
+    }
+    let case = taken_down(End::Stays, false, true);
+    assert_eq!(case["state"], "open", "no parent is watched: {case}");
+}
+
 #[test]
 fn address_that_moves_between_parent_and_child_in_one_second_never_leaves() {
     let hosts = ["ns1.bad.example.".to_owned(), "ns2.bad.example.".to_owned()];

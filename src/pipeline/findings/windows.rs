@@ -29,6 +29,17 @@ pub(in crate::pipeline) struct DomainWindows {
     pub nameservers: Vec<NameserverWindow>,
     pub addresses: Vec<AddressWindow>,
     pub aliases: Vec<AliasWindow>,
+    /// Those of the name servers that the domain itself has, the nearest zone first; the others are its operator's.
+    pub delegations: Vec<Delegation>,
+}
+
+/// The name servers that a domain has in a zone.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::pipeline) struct Delegation {
+    /// Their place among [`DomainWindows::nameservers`].
+    pub place: usize,
+    /// Whether a zone above the domain says it, which alone tells that the domain is gone.
+    pub is_above: bool,
 }
 
 impl DomainWindows {
@@ -220,6 +231,7 @@ impl Findings<'_> {
                 continue;
             }
             let (is_parent, apex) = (zone.view == View::Parent, zone.apex);
+            let is_above = zone.view == View::Zone && apex != *domain;
             let key = EntityKey {
                 zone: zone.id,
                 apex: apex.clone(),
@@ -230,6 +242,10 @@ impl Findings<'_> {
                 Some(own) if !is_parent => self.load_operated(&key, own, range, &mut budget)?,
                 _ => None,
             };
+            if own.is_some() {
+                let place = windows.nameservers.len();
+                (windows.delegations).push(Delegation { place, is_above });
+            }
             windows.nameservers.extend(own.into_iter().chain(operated));
             // What the parent's servers say below the domain is glue.
             if is_parent || self.store.lookup().is_at_or_below_cut(&key)? {

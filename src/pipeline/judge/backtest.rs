@@ -244,7 +244,7 @@ impl Judge<'_> {
             let observation = Observation {
                 finding: finding.as_ref(),
                 last_change_at,
-                standing: standing(&at_now, policy, now),
+                standing: standing(windows, policy, now),
                 now,
             };
             case = observe(case.as_ref(), &observation, policy).map(|(case, _)| case);
@@ -403,16 +403,20 @@ fn cut(
     cut
 }
 
-/// Returns whether a domain was still there at a time.
+/// Returns whether a domain was still there at a time, as [`Judge::standing`] says of now.
 fn standing(windows: &DomainWindows, policy: &DetectPolicy, now: Timestamp) -> Standing {
+    let hold = &policy.hold_nameservers;
     let mut hosts = BTreeSet::new();
-    let mut was_delegated = false;
-    for window in &windows.nameservers {
-        let there = window.names.iter().filter(|stay| {
-            stay.added.at <= now && stay.removed.is_none_or(|removed| removed.at > now)
-        });
-        was_delegated |= window.zone != window.owner;
-        hosts.extend(there.map(|stay| stay.value.clone()));
+    for delegation in &windows.delegations {
+        let names = windows.nameservers[delegation.place].names.iter();
+        let mut known = names.filter(|stay| stay.added.at <= now).peekable();
+        let is_known = known.peek().is_some();
+        let there = known.filter(|stay| stay.removed.is_none_or(|removed| removed.at > now));
+        let there: BTreeSet<Name> = there.map(|stay| stay.value.clone()).collect();
+        if delegation.is_above && is_known {
+            return Standing::of(&there, true, hold);
+        }
+        hosts.extend(there);
     }
-    Standing::of(&hosts, was_delegated, &policy.hold_nameservers)
+    Standing::of(&hosts, false, hold)
 }

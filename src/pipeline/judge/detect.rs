@@ -451,33 +451,38 @@ impl Judge<'_> {
     }
 
     /// Returns whether a domain is still there to be suspected, at `now`.
+    ///
+    /// The nearest zone above that delegates it, or did, says so alone: what the domain's own zone or a probe still
+    /// shows was taken down where the delegation was. Where no zone above is watched, they say it.
     pub(in crate::pipeline) fn standing(
         &self,
         domain: &Name,
         now: Timestamp,
     ) -> Result<Standing, PipelineError> {
-        let (mut was_delegated, mut hosts) = (false, BTreeSet::new());
+        let hold = &self.config.detect.hold_nameservers;
+        let mut hosts = BTreeSet::new();
         for zone in self.store.zones().zones_enclosing(domain)? {
             if zone.view == View::Passive {
                 continue;
             }
+            // A probe tells what it saw; only the zone itself tells that a delegation is gone.
+            let is_above = zone.view == View::Zone && zone.apex != *domain;
             let key = EntityKey {
                 zone: zone.id,
-                apex: zone.apex.clone(),
+                apex: zone.apex,
                 owner: domain.clone(),
             };
             let there = self.findings.window_until(&key, now, now)?.into_iter();
             let there = there.filter(|stay| stay.removed.is_none_or(|end| end.at > now));
             let there: BTreeSet<Name> =
                 there.filter_map(as_nameserver).map(|it| it.value).collect();
-            // A probe tells what it saw; only the zone itself tells that a delegation is gone.
-            was_delegated |= zone.view == View::Zone
-                && zone.apex != *domain
-                && (there.is_empty() && self.store.lookup().had_nameservers(&key)?);
+            let lookup = self.store.lookup();
+            if is_above && (!there.is_empty() || lookup.had_nameservers(&key, now)?) {
+                return Ok(Standing::of(&there, true, hold));
+            }
             hosts.extend(there);
         }
-        let hold = &self.config.detect.hold_nameservers;
-        Ok(Standing::of(&hosts, was_delegated, hold))
+        Ok(Standing::of(&hosts, false, hold))
     }
 
     /// Returns the domains that a version touched, each once, with those of their own names whose addresses moved, and

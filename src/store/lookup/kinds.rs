@@ -144,8 +144,8 @@ impl Lookup<'_> {
             .collect())
     }
 
-    /// Returns whether an owner had name servers that are gone.
-    pub fn had_nameservers(&self, key: &EntityKey) -> Result<bool, StoreError> {
+    /// Returns whether an owner had name servers that were gone by a time.
+    pub fn had_nameservers(&self, key: &EntityKey, by: Timestamp) -> Result<bool, StoreError> {
         let Some(owner_id) = self.owner_row(key)? else {
             return Ok(false);
         };
@@ -158,12 +158,14 @@ impl Lookup<'_> {
         {
             let has_ns: bool = self.store.run(|db| {
                 let sql = "select exists (select 1
-                             from (select rrtype
+                             from (select rrtype, removed_id
                                      from past_record
                                     where bucket = ? and owner_id = ?
                                     order by removed_id desc limit ?) found
-                            where rrtype = 2)";
-                db.value(sql, [bucket, owner_id, KIND_ROWS_MAX as i64])
+                                  join version v on v.id = found.removed_id
+                            where found.rrtype = 2 and v.observed_at <= ?)";
+                let rows_max = KIND_ROWS_MAX as i64;
+                db.value(sql, params![bucket, owner_id, rows_max, by])
             })?;
             if has_ns {
                 return Ok(true);
