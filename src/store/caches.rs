@@ -122,8 +122,6 @@ pub(in crate::store) struct Seen {
     pub(in crate::store) shared_counts: HashMap<(i64, i64), u32>,
     /// The times of registrations, by the rows of owners, in order.
     pub(in crate::store) registrations: HashMap<i64, Vec<Timestamp>>,
-    /// Whether owners are delegations or lie below one.
-    pub(in crate::store) below_cut: HashMap<ZoneId, HashMap<Name, bool>>,
     /// Whether domains have many names; of how many that is.
     pub(in crate::store) many_names: HashMap<ZoneId, HashMap<Name, bool>>,
     pub(in crate::store) names_max: usize,

@@ -11,6 +11,7 @@ use crate::time::Clock;
 pub(in crate::pipeline) mod beside;
 pub(in crate::pipeline) mod canary;
 pub(in crate::pipeline) mod crowd;
+pub(in crate::pipeline) mod cuts;
 pub(in crate::pipeline) mod find;
 pub(in crate::pipeline) mod windows;
 

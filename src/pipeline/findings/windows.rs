@@ -1,6 +1,7 @@
 //! What history says of a domain, loaded for the detector: the newest first, and no more than there is room for.
 
 use crate::pipeline::findings::Findings;
+use crate::pipeline::findings::cuts::{Cuts, were_throughout};
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashSet};
 use std::net::IpAddr;
@@ -175,12 +176,14 @@ impl Findings<'_> {
                 apex: zone.apex.clone(),
                 owner: domain.clone(),
             };
+            let mut is_delegated = false;
             for stay in self.window_until(&key, range.until, range.until)? {
                 if let Rdata::Ns(host) = stay.value {
                     keys.extend(self.store.lookup().places_of_host(&host)?);
+                    is_delegated |= zone.apex != *domain;
                 }
             }
-            if zone.view != View::Parent && !self.store.lookup().is_at_or_below_cut(&key)? {
+            if zone.view != View::Parent && !is_delegated {
                 let (apex, since) = (&zone.apex, range.moved_since);
                 let store = self.store;
                 keys.extend(store.lookup().owners_with_new_addresses(
@@ -246,12 +249,16 @@ impl Findings<'_> {
                 let place = windows.nameservers.len();
                 (windows.delegations).push(Delegation { place, is_above });
             }
+            let is_glue_alone = is_parent
+                || (own.as_ref()).is_some_and(|own| {
+                    apex != *domain && were_throughout(&own.names, range.moved_since, range.until)
+                });
             windows.nameservers.extend(own.into_iter().chain(operated));
-            // What the parent's servers say below the domain is glue.
-            if is_parent || self.store.lookup().is_at_or_below_cut(&key)? {
+            // What the parent's servers say below the domain is glue, as what the zone has below a delegation is.
+            if is_glue_alone {
                 continue;
             }
-            let owners = match range.among {
+            let owners: Vec<EntityKey> = match range.among {
                 Some(among) => {
                     let own = among.iter().filter(|name| name.is_at_or_below(&apex));
                     let key = |name: &Name| EntityKey {
@@ -269,17 +276,21 @@ impl Findings<'_> {
                     OWNERS_JUDGED_MAX,
                 )?,
             };
-            for key in owners {
-                let is_own = case_domain(&apex, &key.owner) == *domain
-                    && !self.store.lookup().is_at_or_below_cut(&key)?;
-                if is_own {
-                    let (addresses, aliases) = self.load_owner(&key, &mut budget)?;
-                    windows.addresses.extend(addresses.map(|it| AddressWindow {
-                        lingers: zone.view != View::Zone,
-                        ..it
-                    }));
-                    windows.aliases.extend(aliases);
-                }
+            let own = |key: &EntityKey| case_domain(&apex, &key.owner) == *domain;
+            let owners: Vec<EntityKey> = owners.into_iter().filter(own).collect();
+            let names: Vec<&Name> = owners.iter().map(|key| &key.owner).collect();
+            let extent = Extent {
+                limit: range.limit,
+                ..budget.extent
+            };
+            let cuts = self.cuts_above(zone.id, &apex, &names, &extent)?;
+            for key in &owners {
+                let (addresses, aliases) = self.load_owner(key, &cuts, &mut budget)?;
+                windows.addresses.extend(addresses.map(|it| AddressWindow {
+                    lingers: zone.view != View::Zone,
+                    ..it
+                }));
+                windows.aliases.extend(aliases);
             }
         }
         Ok(windows)
@@ -480,13 +491,16 @@ impl Findings<'_> {
     pub(in crate::pipeline) fn load_owner(
         &self,
         key: &EntityKey,
+        cuts: &Cuts,
         budget: &mut Budget,
     ) -> Result<(Option<AddressWindow>, Option<AliasWindow>), PipelineError> {
         let Extent { since, until, .. } = budget.extent;
         let read = self.store.lookup().newest_intervals(key, &budget.extent)?;
         budget.spend(&read.stays);
         let (mut addresses, mut targets) = (Vec::new(), Vec::new());
-        for interval in read.stays {
+        let (zone, owner) = (&key.apex, &key.owner);
+        let own = (read.stays.into_iter()).filter(|stay| !cuts.is_glue(owner, zone, stay));
+        for interval in own {
             match &interval.value {
                 Rdata::Cname(_) => targets.extend(as_alias(interval)),
                 _ => addresses.extend(as_address(interval)),
@@ -502,7 +516,6 @@ impl Findings<'_> {
             .unwrap_or(until);
         let resets = self.resets(key, budget.registered_at, until)?;
         let left_out = self.left_out(key, read.cut, since, budget)?;
-        let (zone, owner) = (&key.apex, &key.owner);
         let aliases = (!targets.is_empty()).then(|| AliasWindow {
             zone: zone.clone(),
             owner: owner.clone(),

@@ -478,11 +478,24 @@ impl Judge<'_> {
                 there.filter_map(as_nameserver).map(|it| it.value).collect();
             let lookup = self.store.lookup();
             if is_above && (!there.is_empty() || lookup.had_nameservers(&key, now)?) {
-                return Ok(Standing::of(&there, true, hold));
+                let is_gone = there.is_empty() && !self.shows_itself(domain, &key.apex, now)?;
+                return Ok(Standing::of(&there, is_gone, hold));
             }
             hosts.extend(there);
         }
         Ok(Standing::of(&hosts, false, hold))
+    }
+
+    /// Returns whether a zone that does not delegate a domain any more has data of it itself that moves.
+    fn shows_itself(
+        &self,
+        domain: &Name,
+        apex: &Name,
+        now: Timestamp,
+    ) -> Result<bool, PipelineError> {
+        let range = self.findings.range(now, QUICK_INTERVALS_MAX);
+        let windows = self.findings.load_windows(domain, &range)?;
+        self.findings.has_moving_data(&windows, apex, now)
     }
 
     /// Returns the domains that a version touched, each once, with those of their own names whose addresses moved, and
@@ -507,7 +520,7 @@ impl Judge<'_> {
         let changes = lookup.counts(zone, version)?;
         let others = changes.iter().filter(|it| it.addresses || it.others);
         let others: Vec<&Name> = others.map(|change| &change.key.owner).collect();
-        let below_cut = lookup.at_or_below_cut(zone.id, &zone.apex, &others)?;
+        let below_cut = lookup.below_cut_at(zone.id, &zone.apex, &others, at)?;
         for change in changes {
             let owner = &change.key.owner;
             if change.nameservers {
