@@ -10,11 +10,14 @@ use crate::store::keys::{View, ZoneId};
 use crate::time::Timestamp;
 use crate::zone::Missed;
 
+/// A view of a zone: its row, and when watching it ended.
+pub(super) type ZoneView = (ZoneId, View, Option<Timestamp>);
+
 /// What is known of which zones there are.
 #[derive(Default)]
 pub(super) struct ZonesAt {
     /// By their apexes: rows and views, a zone's own first; empty for a name that is no zone's.
-    pub by_apex: HashMap<Name, Vec<(ZoneId, View)>>,
+    pub by_apex: HashMap<Name, Vec<ZoneView>>,
     /// Whether these are all that there are; `None` before that was looked at.
     pub is_whole: Option<bool>,
 }

@@ -426,6 +426,57 @@ fn glue_below_a_name_of_a_hosted_zone_is_none_of_its_addresses() {
 }
 
 #[test]
+fn zone_that_no_source_feeds_any_more_accuses_nobody() {
+    let feed_section =
+        "[[source]]\nname = \"feed\"\nkind = \"feed\"\npath = \"f.ndjson\"\ncomplete = true\n";
+    let cust_section = "[[source]]\nname = \"cust\"\nkind = \"zonefile\"\nzone = \"cust.example.\"\npath = \"cust-*.zone\"\ntime_pattern = \"cust-%Y%m%d.zone\"\n";
+    let both = format!("{feed_section}{cust_section}");
+    let hosts = ["ns1.op.test.".to_owned(), "ns2.op.test.".to_owned()];
+    let mut feed = Feed::default();
+    let nic = ["a.nic.test.".to_owned()];
+    feed.set(0.0, "op.test.", "op.test.", "NS", &nic);
+    for (n, host) in hosts.iter().enumerate() {
+        feed.set(0.0, "op.test.", host, "A", &[format!("10.{n}.0.1")]);
+    }
+    let before = feed.0.clone();
+    for turn in 0..48 {
+        let address = [format!("10.{}.0.1", 20 + turn)];
+        let at = 1080.0 + turn as f64;
+        feed.set(at, "op.test.", &hosts[turn % 2], "A", &address);
+    }
+    // It stays configured; it is taken out before the addresses move; it is taken out and put back.
+    for (sections, is_suspected) in [
+        (vec![&both[..], &both], true),
+        (vec![&both, feed_section], false),
+        (vec![&both, feed_section, &both], true),
+    ] {
+        let bench = Bench::new(sections[0]);
+        let zone = "$TTL 60\n@ SOA ns1.op.test. host.op.test. 1 1 1 1 1\n@ NS ns1.op.test.\n@ NS ns2.op.test.\nwww A 10.9.0.1\n";
+        bench.write("cust-20260922.zone", zone);
+        bench.write("f.ndjson", &before);
+        bench.run(0, &["poll"]);
+        for section in &sections[1..] {
+            bench.configure(section);
+            // Passes without anything new change nothing.
+            bench.run(0, &["poll"]);
+        }
+        bench.write("f.ndjson", &feed.0);
+        bench.run(0, &["poll"]);
+        let cases = bench.cases();
+        let found = cases.iter().any(|it| it["domain"] == "cust.example.");
+        assert_eq!(found, is_suspected, "{sections:?}: {cases:?}");
+        let status = bench.status("cust.example.");
+        let reason = status["refused_reason"].as_str();
+        assert_eq!(reason, (!is_suspected).then_some("unwatched"), "{status}");
+        bench.run(0, &["status", "--failed"]);
+        assert_eq!(
+            bench.json(&["history", "cust.example", "--format", "json"])["records"][0]["removed_at"],
+            serde_json::Value::Null
+        );
+    }
+}
+
+#[test]
 fn address_that_moves_between_parent_and_child_in_one_second_never_leaves() {
     let hosts = ["ns1.bad.example.".to_owned(), "ns2.bad.example.".to_owned()];
     let zones = ["example.", "bad.example."];

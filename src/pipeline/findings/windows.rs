@@ -141,7 +141,7 @@ impl Findings<'_> {
         let mut counted = Vec::new();
         for name in touched {
             let mut count = 0;
-            for zone in zones.iter().filter(|zone| zone.view != View::Passive) {
+            for zone in zones.iter().filter(|zone| zone.is_judged_at(range.until)) {
                 let key = EntityKey {
                     zone: zone.id,
                     apex: zone.apex.clone(),
@@ -168,7 +168,7 @@ impl Findings<'_> {
     ) -> Result<bool, PipelineError> {
         let mut keys = BTreeSet::new();
         for zone in self.store.zones().zones_enclosing(domain)? {
-            if zone.view == View::Passive {
+            if !zone.is_judged_at(range.until) {
                 continue;
             }
             let key = EntityKey {
@@ -179,7 +179,7 @@ impl Findings<'_> {
             let mut is_delegated = false;
             for stay in self.window_until(&key, range.until, range.until)? {
                 if let Rdata::Ns(host) = stay.value {
-                    keys.extend(self.store.lookup().places_of_host(&host)?);
+                    keys.extend(self.store.lookup().places_of_host(&host, range.until)?);
                     is_delegated |= zone.apex != *domain;
                 }
             }
@@ -229,8 +229,7 @@ impl Findings<'_> {
             only_times: range.only_times,
         };
         for zone in self.store.zones().zones_enclosing(domain)? {
-            if zone.view == View::Passive {
-                // Nobody is judged by what others recorded.
+            if !zone.is_judged_at(range.until) {
                 continue;
             }
             let (is_parent, apex) = (zone.view == View::Parent, zone.apex);
@@ -347,7 +346,7 @@ impl Findings<'_> {
                 part.until = part.until.max(cut.at);
                 let places = match budget.only_times {
                     true => Vec::new(),
-                    false => self.store.lookup().places_of_host(host)?,
+                    false => self.store.lookup().places_of_host(host, until)?,
                 };
                 for place in places {
                     let values = self.store.lookup().values_before(&place, &cut, since)?;

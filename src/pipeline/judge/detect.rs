@@ -275,11 +275,18 @@ impl Judge<'_> {
         let names: Vec<&Name> = domains.iter().map(|(domain, _)| domain).collect();
         let cases = self.store.desk().cases_about(&names)?;
         let _sight = self.sight(&names, at)?;
+        let mut ended = HashSet::new();
+        for row in cases.values() {
+            if self.has_ended(&row.case, at)? {
+                ended.insert(row.id);
+            }
+        }
         for (done, (domain, touched)) in (1..).zip(domains) {
             let case = cases.get(domain);
             match (self.judge_change(domain, touched, case, at)?, case) {
-                (Outcome::Judged(judgement), _)
-                    if judgement.finding.is_some() || case.is_some() =>
+                (Outcome::Judged(judgement), case)
+                    if judgement.finding.is_some()
+                        || case.is_some_and(|row| !ended.contains(&row.id)) =>
                 {
                     judged.add(domain.clone(), *judgement, self.standing(domain, at)?);
                 }
@@ -291,6 +298,18 @@ impl Judge<'_> {
             }
         }
         Ok(domains.len())
+    }
+
+    /// Returns whether the zone of a case is not watched any more at a time: then that nothing is found of it says nothing.
+    pub(in crate::pipeline) fn has_ended(
+        &self,
+        case: &Case,
+        at: Timestamp,
+    ) -> Result<bool, PipelineError> {
+        let zones = self.store.zones().zones_enclosing(&case.domain)?;
+        let mut of_case = zones.iter().filter(|zone| zone.apex == case.zone);
+        let is_watched = of_case.clone().any(|zone| zone.is_judged_at(at));
+        Ok(of_case.next().is_some() && !is_watched)
     }
 
     /// Leaves those of some domains that have a case, or of which something can be found at `at`. The others are
@@ -462,7 +481,7 @@ impl Judge<'_> {
         let hold = &self.config.detect.hold_nameservers;
         let mut hosts = BTreeSet::new();
         for zone in self.store.zones().zones_enclosing(domain)? {
-            if zone.view == View::Passive {
+            if !zone.is_judged_at(now) {
                 continue;
             }
             // A probe tells what it saw; only the zone itself tells that a delegation is gone.
