@@ -13,6 +13,7 @@ pub(in crate::pipeline) mod canary;
 pub(in crate::pipeline) mod crowd;
 pub(in crate::pipeline) mod cuts;
 pub(in crate::pipeline) mod find;
+pub(in crate::pipeline) mod remains;
 pub(in crate::pipeline) mod windows;
 
 /// What is computed from history. Nothing here writes.
