@@ -246,7 +246,7 @@ impl Judge<'_> {
             let observation = Observation {
                 finding: finding.as_ref(),
                 last_change_at,
-                standing: standing(&at_now, policy, now),
+                standing: self.standing_then(windows, policy, now)?,
                 now,
             };
             case = observe(case.as_ref(), &observation, policy).map(|(case, _)| case);
@@ -258,6 +258,31 @@ impl Judge<'_> {
             }
         }
         Ok(replayed)
+    }
+
+    /// Returns whether a domain was still there at a time, as [`Judge::standing`] says of now.
+    fn standing_then(
+        &self,
+        windows: &DomainWindows,
+        policy: &DetectPolicy,
+        now: Timestamp,
+    ) -> Result<Standing, PipelineError> {
+        let hold = &policy.hold_nameservers;
+        let mut hosts = BTreeSet::new();
+        for delegation in &windows.delegations {
+            let window = &windows.nameservers[delegation.place];
+            let known = window.names.iter().filter(|stay| stay.added.at <= now);
+            let is_known = known.clone().next().is_some();
+            let there = known.filter(|stay| stay.removed.is_none_or(|end| end.at > now));
+            let there: BTreeSet<Name> = there.map(|stay| stay.value.clone()).collect();
+            if delegation.is_above && is_known {
+                let is_gone = there.is_empty()
+                    && !self.findings.has_moving_data(windows, &window.zone, now)?;
+                return Ok(Standing::of(&there, is_gone, hold));
+            }
+            hosts.extend(there);
+        }
+        Ok(Standing::of(&hosts, false, hold))
     }
 }
 
@@ -403,20 +428,6 @@ fn cut(
         }
     }
     cut
-}
-
-/// Returns whether a domain was still there at a time.
-fn standing(windows: &DomainWindows, policy: &DetectPolicy, now: Timestamp) -> Standing {
-    let mut hosts = BTreeSet::new();
-    let mut was_delegated = false;
-    for window in &windows.nameservers {
-        let there = window.names.iter().filter(|stay| {
-            stay.added.at <= now && stay.removed.is_none_or(|removed| removed.at > now)
-        });
-        was_delegated |= window.zone != window.owner;
-        hosts.extend(there.map(|stay| stay.value.clone()));
-    }
-    Standing::of(&hosts, was_delegated, &policy.hold_nameservers)
 }
 
 #[cfg(test)]

@@ -70,7 +70,7 @@ impl<'a> Lookup<'a> {
         self.store.zones().know_zones(domains)?;
         for ((zone, apex), places) in self.by_zone(domains)? {
             let names: Vec<&Name> = places.iter().map(|place| domains[*place]).collect();
-            self.see_kinds(zone, &apex, &names, &mut seen)?;
+            self.see_many_names(zone, &apex, &names, &mut seen)?;
             let above = names.iter().flat_map(|name| name.up_to(&apex));
             self.see_owners(zone, &apex, above.collect(), range.since, &mut seen)?;
         }
@@ -83,17 +83,14 @@ impl<'a> Lookup<'a> {
         Ok(seen)
     }
 
-    /// Reads which of some names of a zone are delegations, and which have many names.
-    fn see_kinds(
+    /// Reads which of some names of a zone have many names.
+    fn see_many_names(
         &self,
         zone: ZoneId,
         apex: &Name,
         names: &[&Name],
         seen: &mut Seen,
     ) -> Result<(), StoreError> {
-        let below = self.at_or_below_cut(zone, apex, names)?;
-        let known = seen.below_cut.entry(zone).or_default();
-        known.extend(names.iter().map(|it| ((*it).clone(), below.contains(*it))));
         // Every name is at or below the apex: that one is asked about by itself.
         let by_key: HashMap<String, &Name> = names
             .iter()
@@ -385,15 +382,6 @@ impl Lookup<'_> {
         self.seen()?.registrations.get(&owner).cloned()
     }
 
-    /// Returns whether an owner is a delegation or lies below one.
-    pub(in crate::store) fn seen_below_cut(&self, key: &EntityKey) -> Option<bool> {
-        self.seen()?
-            .below_cut
-            .get(&key.zone)?
-            .get(&key.owner)
-            .copied()
-    }
-
     /// Returns whether a domain has more names in a zone than so many.
     pub(in crate::store) fn seen_many_names(
         &self,
@@ -476,9 +464,8 @@ mod tests {
                     answers.push(format!("{newest:?} {hosts:?}"));
                 }
                 let window = lookup.window(&key, until).expect("read");
-                let cut = lookup.is_at_or_below_cut(&key).expect("read");
                 let anew = lookup.registered_anew(&key, until).expect("read");
-                answers.push(format!("{window:?} {cut} {anew:?}"));
+                answers.push(format!("{window:?} {anew:?}"));
             }
             let many = lookup.has_more_names(zone, domain, 2).expect("read");
             let used = lookup.has_host_used_elsewhere(domain).expect("read");
@@ -505,7 +492,6 @@ mod tests {
                 owner: domain.clone(),
             };
             lookup.newest_intervals(&key, &extent)?;
-            lookup.is_at_or_below_cut(&key)?;
             lookup.registered_anew(&key, until)?;
             lookup.has_more_names(zone, domain, 2)?;
             lookup.has_host_used_elsewhere(domain)
