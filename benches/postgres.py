@@ -1,94 +1,28 @@
 """Measures a database on a PostgreSQL server beside one in a file: see benches/postgres."""
 
-import glob
+import base64
+import http.client
 import json
 import os
 import pathlib
-import queue
+import random
 import resource
-import shutil
 import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
+
+from pgserver import Server
+from timing import tell
 
 PROGRAM = os.path.abspath(sys.argv[1])
 DELEGATIONS = int(sys.argv[2])
 VERSIONS = int(sys.argv[3])
 NAMES = 10_000
-HZ = os.sysconf("SC_CLK_TCK")
-
-
-class Server:
-    """A PostgreSQL server of its own."""
-
-    def __init__(self, folder):
-        self.bin = sorted(glob.glob("/usr/lib/postgresql/*/bin"))[-1]
-        self.data = folder / "data"
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.data.mkdir()
-        os.chmod(folder, 0o755)
-        self.owner = []
-        if os.geteuid() == 0:
-            shutil.chown(self.data, "postgres", "postgres")
-            self.owner = ["runuser", "-u", "postgres", "--"]
-        self.run("initdb", "-D", self.data, "-A", "trust", "-U", "fluxwatch", "-E", "UTF8", "--locale=C")
-        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c shared_preload_libraries=pg_stat_statements -c shared_buffers=512MB -c max_wal_size=4GB -c autovacuum_naptime=10s"
-        self.run("pg_ctl", "-D", self.data, "-l", self.data / "log", "-s", "-w", "-o", options, "start")
-        self.pid = int((self.data / "postmaster.pid").read_text().splitlines()[0])
-        self.url = f"postgres://fluxwatch@127.0.0.1:{self.port}/postgres"
-        self.way = SlowWay(self.port, 0.010)
-        # Beside the tables: what is in their schema is fluxwatch's.
-        self.sql("create schema beside; create extension pg_stat_statements schema beside")
-
-    def run(self, name, *arguments):
-        subprocess.run([*self.owner, f"{self.bin}/{name}", *map(str, arguments)], check=True, stdout=subprocess.DEVNULL)
-
-    def sql(self, text):
-        done = subprocess.run(["psql", "-X", "-q", "-A", "-t", "-d", self.url, "-c", text], check=True, capture_output=True, text=True)
-        return done.stdout.strip()
-
-    def cpu(self):
-        """CPU seconds of the server and all its processes, those that ended too."""
-        total = 0
-        for stat in glob.glob("/proc/[0-9]*/stat"):
-            try:
-                text = pathlib.Path(stat).read_text()
-            except OSError:
-                continue
-            fields = text.rsplit(")", 1)[1].split()
-            if int(stat.split("/")[2]) == self.pid:
-                total += sum(map(int, fields[11:15]))
-            elif int(fields[1]) == self.pid:
-                total += sum(map(int, fields[11:13]))
-        return total / HZ
-
-    def wal(self):
-        return int(self.sql("select pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint"))
-
-    def statements(self):
-        """Statements that fluxwatch sent: what this script asks has names of its own."""
-        return int(self.sql("select coalesce(sum(calls), 0) from beside.pg_stat_statements where query !~ 'pg_stat_statements|pg_database_size|pg_total_relation_size|pg_wal_lsn_diff|^vacuum'"))
-
-    def size(self):
-        self.sql("vacuum")
-        return int(self.sql("select pg_database_size(current_database())"))
-
-    def history(self):
-        """Octets of what grows with every change, indexes included."""
-        tables = "'past_record', 'change', 'shared_change', 'chain', 'version'"
-        return int(self.sql(f"select coalesce(sum(pg_total_relation_size(oid)), 0) from pg_class where relkind = 'r' and relnamespace = 'public'::regnamespace and relname in ({tables})"))
-
-    def tables(self):
-        text = self.sql("select format('%s: %s octets, %s a row', relname, pg_relation_size(oid), round(pg_relation_size(oid) / greatest(reltuples, 1))) from pg_class where relnamespace = 'public'::regnamespace and pg_relation_size(oid) > 100000 order by pg_relation_size(oid) desc")
-        return text.splitlines()
-
-    def stop(self):
-        self.run("pg_ctl", "-D", self.data, "-m", "fast", "-s", "stop")
+LOOKUPS = 500
+# Commands, each of which opens the database anew.
+COMMANDS = 50
 
 
 class File:
@@ -99,6 +33,9 @@ class File:
 
     def cpu(self):
         return 0.0
+
+    def round_trip(self):
+        return "nothing"
 
     def wal(self):
         return 0
@@ -119,61 +56,14 @@ class File:
         pass
 
 
-class SlowWay:
-    """A way to a server on which every octet takes half a round trip; counts round trips: what was sent after an answer."""
-
-    def __init__(self, port, round_trip_s):
-        self.port, self.half_s, self.round_trips = port, round_trip_s / 2, 0
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"postgres://fluxwatch@127.0.0.1:{self.listener.getsockname()[1]}/postgres"
-        threading.Thread(target=self.serve, daemon=True).start()
-
-    def serve(self):
-        while True:
-            near, _ = self.listener.accept()
-            far = socket.create_connection(("127.0.0.1", self.port))
-            state = {"answered": True}
-            for end in (near, far):
-                end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            for one, other, is_asking in ((near, far, True), (far, near, False)):
-                waiting = queue.SimpleQueue()
-                threading.Thread(target=self.take, args=(one, waiting, state, is_asking), daemon=True).start()
-                threading.Thread(target=self.give, args=(other, waiting), daemon=True).start()
-
-    def take(self, end, waiting, state, is_asking):
-        while True:
-            try:
-                octets = end.recv(1 << 18)
-            except OSError:
-                octets = b""
-            if is_asking and state["answered"]:
-                self.round_trips += 1
-            state["answered"] = not is_asking
-            waiting.put((time.monotonic() + self.half_s, octets))
-            if not octets:
-                return
-
-    def give(self, end, waiting):
-        while True:
-            at, octets = waiting.get()
-            time.sleep(max(0, at - time.monotonic()))
-            try:
-                if not octets:
-                    end.shutdown(socket.SHUT_WR)
-                    return
-                end.sendall(octets)
-            except OSError:
-                return
-
-
-def write_zone(path, serial, moved):
+def write_zone(path, serial, moved, apex="example"):
     """Writes a zone in which some names have moved, each version other ones."""
     with open(path, "w", encoding="ascii") as zone:
-        zone.write(f"example. 3600 IN SOA ns.example. h.example. {serial} 3600 900 1209600 300\n")
-        zone.write("example. 3600 IN NS ns.example.\nns.example. 3600 IN A 192.0.2.1\n")
+        zone.write(f"{apex}. 3600 IN SOA ns.{apex}. h.{apex}. {serial} 3600 900 1209600 300\n")
+        zone.write(f"{apex}. 3600 IN NS ns.{apex}.\nns.{apex}. 3600 IN A 192.0.2.1\n")
         for name in range(DELEGATIONS):
             host = name % 5_000 + moved.get(name, 0) * 5_000
-            zone.write(f"d{name}.example. 3600 IN NS ns1.p{host}.test.\nd{name}.example. 3600 IN NS ns2.p{host}.test.\n")
+            zone.write(f"d{name}.{apex}. 3600 IN NS ns1.p{host}.test.\nd{name}.{apex}. 3600 IN NS ns2.p{host}.test.\n")
 
 
 class Zone:
@@ -214,6 +104,106 @@ class Zone:
         return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, time.monotonic() - began
 
 
+def cpu_of(pid):
+    """CPU seconds of a process that runs."""
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
+
+
+def look_up(name, folder, engine, store):
+    """Times lookups of names: by a service over one connection, and by commands."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    config = folder / "lookups.toml"
+    config.write_text(f'[store]\n{store}\n[web]\nlisten = "127.0.0.1:{port}"\nusers_file = "users"\n')
+    command = [PROGRAM, "--config", config]
+    subprocess.run([*command, "users", "add", "desk", "--role", "viewer"], input=b"secret-of-the-desk\n", check=True, capture_output=True)
+    service = subprocess.Popen([*command, "run"], stderr=subprocess.DEVNULL)
+    try:
+        for _ in range(200):
+            try:
+                socket.create_connection(("127.0.0.1", port)).close()
+                break
+            except OSError:
+                time.sleep(0.05)
+        client = http.client.HTTPConnection("127.0.0.1", port)
+        user = {"Authorization": "Basic " + base64.b64encode(b"desk:secret-of-the-desk").decode()}
+        draw = random.Random(7)
+        names = [f"d{draw.randrange(DELEGATIONS)}.example" for _ in range(LOOKUPS)]
+        for path in ("/api/v1/domains/", "/pdns/query/"):
+            for again in ("", ", looked up before"):
+                times, before = [], engine.statements()
+                for domain in names:
+                    began = time.perf_counter()
+                    client.request("GET", path + domain, headers=user)
+                    answer = client.getresponse()
+                    body = answer.read()
+                    times.append(time.perf_counter() - began)
+                    if answer.status != 200 or domain.encode() not in body:
+                        sys.exit(f"{path}{domain}: {answer.status}")
+                tell(f"{name}: GET {path}NAME{again} (wanted: p50 2 ms)", times)
+                print(f"  statements each: {(engine.statements() - before) / len(names):.1f}; one of nothing takes {engine.round_trip()}", flush=True)
+        times = []
+        for domain in names[:COMMANDS]:
+            began = time.perf_counter()
+            subprocess.run([*command, "history", domain, "--format", "json"], check=True, stdout=subprocess.DEVNULL)
+            times.append(time.perf_counter() - began)
+        tell(f"{name}: fluxwatch history NAME, connection included", times)
+    finally:
+        service.terminate()
+        service.wait()
+
+
+def write_together(name, folder, engine, store, count):
+    """A service takes versions of so many zones in: their workers read beside each other, and write in turn."""
+    apexes = [f"together{count}{letter}" for letter in "ab"[:count]]
+    config = folder / "together.toml"
+    sources = [f'[[source]]\nname = "{apex}"\nkind = "zonefile"\nzone = "{apex}."\npath = "{apex}/z-*.zone"\nevery = "1s"\n' for apex in apexes]
+    config.write_text(f"[store]\n{store}\n" + "".join(sources))
+    later, at = [], 1_790_000_000
+    for apex in apexes:
+        (folder / apex).mkdir()
+        moved = {}
+        for version in range(VERSIONS + 1):
+            if version:
+                moved.update({(version - 1) * NAMES + n: 1 for n in range(NAMES)})
+            path = folder / apex / f"z-{version:04}.zone"
+            put = path if version == 0 else path.with_suffix(".later")
+            write_zone(put, version + 1, moved, apex)
+            at += 3_600
+            os.utime(put, (at, at))
+            later += [(put, path)] if version else []
+    done = subprocess.run([PROGRAM, "--config", config, "poll"], capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"poll: {done.returncode}\n{done.stdout}{done.stderr}")
+
+    def are_stored():
+        shown = subprocess.run([PROGRAM, "--config", config, "status", "--format", "json"], capture_output=True, text=True, check=True).stdout
+        serials = {zone["zone"]: zone["serial"] for zone in json.loads(shown)}
+        return all(serials[f"{apex}."] == VERSIONS + 1 for apex in apexes)
+
+    service = subprocess.Popen([PROGRAM, "--config", config, "run"], stderr=subprocess.DEVNULL)
+    try:
+        time.sleep(5)
+        of_server, of_program, began = engine.cpu(), cpu_of(service.pid), time.monotonic()
+        for put, path in later:
+            put.rename(path)
+        while not are_stored():
+            if time.monotonic() - began > 600:
+                sys.exit("the versions were not stored within 10 minutes")
+            time.sleep(0.3)
+        wall = time.monotonic() - began
+        changes = 4 * NAMES * len(later)
+        print(json.dumps({
+            "engine": name, "what": f"{len(later)} versions of {NAMES} names of {count} zones by one service, until they are stored", "wall_s": round(wall, 2),
+            "program_s": round(cpu_of(service.pid) - of_program, 2), "server_s": round(engine.cpu() - of_server, 2), "changes_a_second": round(changes / wall),
+        }), flush=True)
+    finally:
+        service.terminate()
+        service.wait()
+
+
 def measure(name, folder, engine, stores):
     """Prints what an engine costs. `stores`: how it is reached, and then, if there are two, how over a slow way."""
     zone = Zone(folder)
@@ -242,7 +232,10 @@ def measure(name, folder, engine, stores):
         print(json.dumps(row), flush=True)
         return row
 
-    step("first version", 1, 0, "delegation", {})
+    first = step("first version", 1, 0, "delegation", {})
+    if VERSIONS == 0:
+        look_up(name, folder, engine, stores[0])
+        return first
     before = look()
     program, wall = zone.poll()
     time.sleep(0.5)
@@ -253,6 +246,9 @@ def measure(name, folder, engine, stores):
         print(line)
     step(f"{VERSIONS} versions of 1 name", VERSIONS, 1, "version", idle)
     step(f"{4 * VERSIONS} versions of the same {NAMES} names", 4 * VERSIONS, NAMES, "changed_name", idle, same=True)
+    look_up(name, folder, engine, stores[0])
+    for count in (1, 2):
+        write_together(name, folder, engine, stores[0], count)
     for store in stores[1:]:
         zone.configure(store)
         engine.way.round_trips = 0
@@ -264,6 +260,7 @@ def measure(name, folder, engine, stores):
         trips = engine.way.round_trips - of_nothing
         print(json.dumps({"engine": name, "what": f"2 versions of {NAMES} names, round trip 10 ms", "wall_s_a_version": round((wall - nothing) / 2, 2),
                           "round_trips_a_version": trips / 2, "round_trips_of_a_pass_without_a_change": of_nothing}), flush=True)
+    return first
 
 
 def main():
@@ -272,12 +269,14 @@ def main():
         made = pathlib.Path(made)
         os.chmod(made, 0o755)
         (made / "file").mkdir()
-        measure("SQLite", made / "file", File(made / "file"), ['path = "fluxwatch.db"'])
+        file = measure("SQLite", made / "file", File(made / "file"), ['path = "fluxwatch.db"'])
         (made / "server").mkdir()
         server = Server(made / "server")
         try:
             (made / "with-server").mkdir()
-            measure("PostgreSQL", made / "with-server", server, [f'url = "{url}"\ncache = "cache"' for url in (server.url, server.way.url)])
+            there = measure("PostgreSQL", made / "with-server", server, [f'url = "{url}"\ncache = "cache"' for url in (server.url, server.way.url)])
+            ratio = (there["program_s"] + there["server_s"]) / file["program_s"]
+            print(json.dumps({"what": f"first version of {DELEGATIONS} delegations, CPU of server and program to a file's", "ratio": round(ratio, 2), "wanted": 1.3}))
         finally:
             server.stop()
 

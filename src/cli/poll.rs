@@ -53,6 +53,7 @@ pub fn run(config: Option<&Path>, command: &PollCommand) -> Result<Done, Failure
     };
     if command.dry_run {
         let dry = open_dry_run(config)?;
+        dry.pipeline.judge().note_watched()?;
         dry.pipeline.judge().judge_anew(&|| true)?;
         dry.pipeline.judge().judge_stored(&options)?;
         let done = poll(
@@ -92,6 +93,7 @@ pub fn run(config: Option<&Path>, command: &PollCommand) -> Result<Done, Failure
     note_accepted(&config, &store, &options)?;
     let pipeline = open_watching(config, store)?;
     pipeline.upkeep().record_tables()?;
+    pipeline.judge().note_watched()?;
     pipeline.judge().judge_anew(&|| true)?;
     pipeline.judge().judge_stored(&options)?;
     poll(&pipeline, &wanted, &options, manner)

@@ -17,7 +17,7 @@ use crate::pipeline::{
     examine_parts, judging_waits, read_held, recorded_tables, recorded_warnings,
 };
 use crate::place::StoreUrl;
-use crate::store::{Fate, LogStanding, Part, SourceKind, Standby, Store, ZoneStatus};
+use crate::store::{Fate, LogStanding, Part, SourceKind, Standby, Store, UNWATCHED, ZoneStatus};
 use crate::time::{Clock, Span, Timestamp, WallClock};
 
 /// A zone, as scripts read it.
@@ -116,9 +116,12 @@ impl Row for StatusJson {
 }
 
 impl StatusJson {
-    /// Returns whether the last attempt failed, a person has to decide, or the zone is too old to be served.
+    /// Returns whether the last attempt failed, a person has to decide, or the zone is too old to be served. One that no
+    /// source feeds any more is as its administrator wants it.
     fn has_failed(&self) -> bool {
-        self.held || self.expired || self.refused_reason.is_some() || self.last_error.is_some()
+        let is_ended = self.refused_reason.as_deref() == Some(UNWATCHED);
+        let has_failed = self.refused_reason.is_some() || self.last_error.is_some();
+        self.held || (!is_ended && (self.expired || has_failed))
     }
 
     /// Says how the zone stands.

@@ -1,6 +1,7 @@
 //! The worker that judges what the others stored.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::config::Fault;
@@ -26,16 +27,22 @@ pub(super) fn judge(common: &Arc<Common>) {
         return;
     };
     let mut may_have_stored = true;
+    // The configuration by which it was noted what is watched.
+    let mut noted = None;
     while !common.stop.is_set() {
+        let generation = common.generation.load(Ordering::SeqCst);
         let setup = common.setup();
         if !setup.waiting_for().is_empty() {
             wait_for_tables(common, &setup);
             may_have_stored = true;
             continue;
         }
-        if may_have_stored {
+        if may_have_stored || noted != Some(generation) {
             pipeline.take_over(&setup);
-            if let Err(error) = pipeline.judge().judge_anew(&|| !common.stop.is_set()) {
+            let judge = pipeline.judge();
+            let noted_now = judge.note_watched();
+            let judged = noted_now.and_then(|()| judge.judge_anew(&|| !common.stop.is_set()));
+            if let Err(error) = judged {
                 if common.heal(JUDGING, pipeline.store(), error) {
                     continue;
                 } else {
@@ -43,8 +50,10 @@ pub(super) fn judge(common: &Arc<Common>) {
                 }
             }
             common.clear(JUDGING);
-            may_have_stored = false;
-            common.docket.note_stored();
+            if std::mem::take(&mut may_have_stored) {
+                common.docket.note_stored();
+            }
+            noted = Some(generation);
         }
         let Some(matter) = common.docket.take(LOOK_EVERY) else {
             continue;

@@ -23,7 +23,7 @@ use crate::detector::plane_checks::{
     tenure_points, tenure_text,
 };
 use crate::detector::replay::replay;
-use crate::detector::timeline::{ChangePoint, LeftOut, Replay, Stay, Timeline};
+use crate::detector::timeline::{ChangePoint, Instant, LeftOut, Replay, Stay, Timeline};
 use crate::detector::{AliasPolicy, DetectPolicy, Knowledge};
 use crate::dns::{Name, operator_domain, shared_service};
 use crate::time::{Span, Timestamp};
@@ -184,8 +184,8 @@ struct Owned {
 struct Operators {
     /// Each target's, told once: to tell it takes long, and a target stands in many sets.
     of_target: HashMap<Name, Owned>,
-    /// How many operators that count were led to for the first time, by that time.
-    fresh: BTreeMap<Timestamp, u32>,
+    /// How many operators that count were led to for the first time, by that instant.
+    fresh: BTreeMap<Instant, u32>,
 }
 
 impl Operators {
@@ -193,7 +193,7 @@ impl Operators {
     fn of(timeline: &Timeline, window: &AliasWindow, popular: Option<&BTreeSet<Name>>) -> Self {
         let own = operator_of(&window.owner);
         let mut of_target: HashMap<Name, Owned> = HashMap::new();
-        let mut first_at: BTreeMap<Name, Timestamp> = BTreeMap::new();
+        let mut first_at: BTreeMap<Name, Instant> = BTreeMap::new();
         for (place, presence) in &timeline.names {
             let target = timeline.name(*place);
             let owned = of_target.entry(target.clone()).or_insert_with(|| {
@@ -209,8 +209,8 @@ impl Operators {
             });
             if owned.counts {
                 let first = first_at.entry(owned.operator.clone());
-                let first = first.or_insert(presence.from);
-                *first = presence.from.min(*first);
+                let first = first.or_insert(presence.began());
+                *first = presence.began().min(*first);
             }
         }
         let left_out = window.left_out.iter().flat_map(|part| &part.names);
@@ -237,9 +237,12 @@ impl Operators {
         !point.has_sets || came.any(|it| self.counted(it).is_some())
     }
 
-    /// Returns how many operators were led to at a time for the first time.
-    fn fresh_at(&self, at: Timestamp) -> u32 {
-        self.fresh.get(&at).copied().unwrap_or(0)
+    /// Returns how many operators a change led to for the first time.
+    fn fresh_in(&self, point: &ChangePoint) -> u32 {
+        self.fresh
+            .get(&point.moment.instant())
+            .copied()
+            .unwrap_or(0)
     }
 }
 
@@ -274,10 +277,7 @@ impl Measures {
         let points = points.filter(|it| week.holds(it.moment.at) && !it.is_excused);
         let (steps, others): (Vec<&ChangePoint>, Vec<&ChangePoint>) =
             points.partition(|it| is_step(it, policy));
-        let fresh: Vec<u32> = steps
-            .iter()
-            .map(|it| operators.fresh_at(it.moment.at))
-            .collect();
+        let fresh: Vec<u32> = steps.iter().map(|it| operators.fresh_in(it)).collect();
         let weight = |fresh: &u32| if *fresh > 0 { 1.0 } else { RETURNED_WEIGHT };
         let (first, last) = (steps.first(), steps.last());
         let lasted = first
@@ -509,7 +509,7 @@ fn weight_of(point: &ChangePoint, operators: &Operators, policy: &AliasPolicy) -
         Weight::excused(point)
     } else if !is_step(point, policy) {
         Weight::none("what left had been there for long")
-    } else if operators.fresh_at(point.moment.at) == 0 {
+    } else if operators.fresh_in(point) == 0 {
         Weight::part(RETURNED_WEIGHT, "no operator never seen before")
     } else {
         Weight::FULL

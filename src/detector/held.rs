@@ -2,7 +2,7 @@
 
 use crate::detector::events::Spot;
 use crate::detector::sorted::Sorted;
-use crate::detector::timeline::{ABSENCES_30D_MAX, Departure, Presence};
+use crate::detector::timeline::{ABSENCES_30D_MAX, Departure, Instant, Presence};
 use crate::time::{Span, Timestamp};
 
 /// A set that goes on through a short absence.
@@ -164,7 +164,7 @@ pub(super) struct Presences {
     /// Whether each was there before it was first told of, and has not left since.
     known: Vec<bool>,
     /// Those that left, with when they came (`None` if they were there before) and when they left.
-    left: Vec<(u32, Option<Timestamp>, Timestamp)>,
+    left: Vec<(u32, Option<Instant>, Instant)>,
 }
 
 impl Presences {
@@ -187,17 +187,21 @@ impl Presences {
     }
 
     /// Ends the presence of what left and begins that of what came: `after` is there from `at` on.
-    pub fn note(&mut self, after: &Sorted<u32>, at: Timestamp) {
+    pub fn note(&mut self, after: &Sorted<u32>, instant: Instant) {
         if self.open.is_shared_with(after) {
             return;
         }
         let before = std::mem::replace(&mut self.open, after.clone());
         for value in before.difference(after) {
-            self.end_one(*value, at, Some(at));
+            self.end_one(*value, instant.0, Some(instant));
         }
         for value in after.difference(&before) {
             self.places[*value as usize] = self.all.len() as u32;
-            let presence = Presence { from: at, to: None };
+            let presence = Presence {
+                from: instant.0,
+                version_id: instant.1,
+                to: None,
+            };
             self.all.push((*value, presence));
         }
     }
@@ -208,12 +212,12 @@ impl Presences {
     }
 
     /// Ends those that were absent for too long, and left for those that came at `left_at`.
-    pub fn leave(&mut self, at: Timestamp, left_at: Timestamp, is_absent: impl Fn(&u32) -> bool) {
+    pub fn leave(&mut self, at: Timestamp, left_at: Instant, is_absent: impl Fn(&u32) -> bool) {
         self.end(at, Some(left_at), is_absent);
     }
 
     /// Ends some at a time; they left for others at `left_at`, if at all.
-    fn end(&mut self, at: Timestamp, left_at: Option<Timestamp>, is_absent: impl Fn(&u32) -> bool) {
+    fn end(&mut self, at: Timestamp, left_at: Option<Instant>, is_absent: impl Fn(&u32) -> bool) {
         let absent: Vec<u32> = self.open.iter().copied().filter(is_absent).collect();
         self.open.remove_all(&absent);
         for value in absent {
@@ -222,24 +226,24 @@ impl Presences {
     }
 
     /// Ends one at a time; it left for others at `left_at`, if at all.
-    fn end_one(&mut self, value: u32, at: Timestamp, left_at: Option<Timestamp>) {
+    fn end_one(&mut self, value: u32, at: Timestamp, left_at: Option<Instant>) {
         let presence = &mut self.all[self.places[value as usize] as usize].1;
         presence.to = Some(at);
         let was_known = std::mem::take(&mut self.known[value as usize]);
-        let came_at = (!was_known).then_some(presence.from);
+        let came_at = (!was_known).then_some(presence.began());
         self.left
             .extend(left_at.map(|left_at| (value, came_at, left_at)));
     }
 
     /// Returns what left of each set at each instant. `set_of` says which set a value belongs to.
     pub fn departures(&self, set_of: impl Fn(u32) -> u32) -> Departures {
-        let stay = |came_at: Option<Timestamp>, left_at: Timestamp| {
-            came_at.map_or(Departure::OfBaseline, |at| {
-                Departure::After(left_at.since(at))
+        let stay = |came_at: Option<Instant>, left_at: Instant| {
+            came_at.map_or(Departure::OfBaseline, |came_at| {
+                Departure::After(left_at.0.since(came_at.0))
             })
         };
         let left = self.left.iter();
-        let mut ends: Vec<((u32, Timestamp), Departure)> = left
+        let mut ends: Vec<((u32, Instant), Departure)> = left
             .map(|(value, came_at, left_at)| ((set_of(*value), *left_at), stay(*came_at, *left_at)))
             .collect();
         // What is shorter comes first, and stays.
@@ -262,13 +266,16 @@ impl Presences {
     }
 }
 
-/// What left of sets at instants, in the order of these.
-pub(super) struct Departures(Vec<((u32, Timestamp), Departure)>);
+/// What left of sets at instants, in the order of these. A version that loses nothing has no part in what another of the same
+/// second loses.
+pub(super) struct Departures(Vec<((u32, Instant), Departure)>);
 
 impl Departures {
     /// Returns what left of a set at an instant; `None` if nothing did.
-    pub fn find(&mut self, set: u32, at: Timestamp) -> Option<&mut Departure> {
-        let found = self.0.binary_search_by_key(&(set, at), |(key, _)| *key);
+    pub fn find(&mut self, set: u32, instant: Instant) -> Option<&mut Departure> {
+        let found = self
+            .0
+            .binary_search_by_key(&(set, instant), |(key, _)| *key);
         found.ok().map(|place| &mut self.0[place].1)
     }
 }

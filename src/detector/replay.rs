@@ -9,7 +9,7 @@ use crate::detector::events::{Event, Pair, Place, Spot, Values, each_event};
 use crate::detector::held::{Became, Held, Presences, Union};
 use crate::detector::sorted::Sorted;
 use crate::detector::timeline::{
-    BULK_7D_MAX, ChangePoint, ChangedHost, Departure, Moment, Replay, Timeline,
+    BULK_7D_MAX, ChangePoint, ChangedHost, Departure, Instant, Moment, NO_VERSION, Replay, Timeline,
 };
 use crate::dns::Name;
 use crate::time::{Span, Timestamp};
@@ -219,11 +219,11 @@ impl<'a> Walk<'a> {
         let mut addresses = self.address_presences.departures(|spot| self.host_of(spot));
         let mut places = self.changed_hosts.iter();
         for point in &mut self.points {
-            let at = point.moment.at;
-            let of_names = names.find(0, at).map(|it| *it);
+            let instant = point.moment.instant();
+            let of_names = names.find(0, instant).map(|it| *it);
             point.names_departure = of_names.unwrap_or_default();
             for (changed, place) in point.changed_hosts.iter_mut().zip(&mut places) {
-                let of_host = addresses.find(*place, at).map(|it| *it);
+                let of_host = addresses.find(*place, instant).map(|it| *it);
                 // The shortest stay counts: what left soonest shows the rotation.
                 changed.departure = changed.departure.min(of_host.unwrap_or_default());
             }
@@ -276,7 +276,7 @@ impl<'a> Walk<'a> {
         self.apply_raw(event);
         if is_beginning {
             self.learn_all();
-            self.record_presences(moment.at);
+            self.record_presences(moment.instant());
         } else {
             let addresses = event.addresses.iter().flatten();
             let touched = addresses.chain(&event.known_addresses);
@@ -284,7 +284,7 @@ impl<'a> Walk<'a> {
             touched.sort_unstable();
             touched.dedup();
             let addresses_after = self.compare(moment, &touched);
-            self.note_presences(&addresses_after, moment.at);
+            self.note_presences(&addresses_after, moment.instant());
         }
     }
 
@@ -293,19 +293,19 @@ impl<'a> Walk<'a> {
         self.is_reset = true;
         self.forget();
         self.learn_all();
-        self.record_presences(at);
+        self.record_presences((at, NO_VERSION));
     }
 
-    /// Notes what is there from `at` on.
-    fn record_presences(&mut self, at: Timestamp) {
+    /// Notes what is there from an instant on.
+    fn record_presences(&mut self, instant: Instant) {
         let addresses = self.active_addresses();
-        self.note_presences(&addresses, at);
+        self.note_presences(&addresses, instant);
     }
 
-    /// Notes that the active names and these addresses are there from `at` on.
-    fn note_presences(&mut self, addresses: &Sorted<Spot>, at: Timestamp) {
-        self.name_presences.note(&self.names.active, at);
-        self.address_presences.note(addresses, at);
+    /// Notes that the active names and these addresses are there from an instant on.
+    fn note_presences(&mut self, addresses: &Sorted<Spot>, instant: Instant) {
+        self.name_presences.note(&self.names.active, instant);
+        self.address_presences.note(addresses, instant);
     }
 
     /// Forgets everything before a new registration.
@@ -484,8 +484,8 @@ impl<'a> Walk<'a> {
         if !matches!(names_became, Became::Same) {
             self.forget_sums();
         }
-        let [changed_hosts, begun_hosts] = self.step_hosts(moment.at, touched);
-        self.end_presences(moment.at, &names_became);
+        let [changed_hosts, begun_hosts] = self.step_hosts(moment.instant(), touched);
+        self.end_presences(moment.instant(), &names_became);
         let names_after = self.names.active.clone();
         let taken_over = self.step_union(moment.at);
         let addresses_after = self.active_addresses();
@@ -520,7 +520,8 @@ impl<'a> Walk<'a> {
     }
 
     /// Moves the addresses of the names that are `touched`. Returns those whose set changed, and those whose set began.
-    fn step_hosts(&mut self, at: Timestamp, touched: &[Place]) -> [Vec<Place>; 2] {
+    fn step_hosts(&mut self, instant: Instant, touched: &[Place]) -> [Vec<Place>; 2] {
+        let at = instant.0;
         let (mut changed_hosts, mut begun_hosts) = (Vec::new(), Vec::new());
         let on_address_plane = self.input.names.is_none();
         for name in touched.iter().copied() {
@@ -543,7 +544,7 @@ impl<'a> Walk<'a> {
                     }
                 }
                 Became::CameBack(ended_at) => {
-                    self.address_presences.leave(ended_at, at, is_of_host);
+                    self.address_presences.leave(ended_at, instant, is_of_host);
                     if on_address_plane {
                         self.absences.insert((at, false));
                     }
@@ -557,7 +558,8 @@ impl<'a> Walk<'a> {
     }
 
     /// Ends what was present before an absence of all names.
-    fn end_presences(&mut self, at: Timestamp, names_became: &Became) {
+    fn end_presences(&mut self, instant: Instant, names_became: &Became) {
+        let at = instant.0;
         match *names_became {
             Became::BeganAnew(ended_at) => {
                 self.name_presences.lapse(ended_at, |_| true);
@@ -565,7 +567,7 @@ impl<'a> Walk<'a> {
                 self.absences.insert((at, true));
             }
             Became::CameBack(ended_at) => {
-                self.name_presences.leave(ended_at, at, |_| true);
+                self.name_presences.leave(ended_at, instant, |_| true);
                 self.address_presences.lapse(ended_at, |_| true);
                 self.absences.insert((at, false));
             }

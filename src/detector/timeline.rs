@@ -24,7 +24,18 @@ pub struct Moment {
     pub shared_count: u32,
 }
 
+/// A version by its time and its row: those of one second are instants of their own.
+pub(super) type Instant = (Timestamp, i64);
+
+/// The row of what happens without a version: a new registration that changes no record.
+pub(super) const NO_VERSION: i64 = i64::MIN;
+
 impl Moment {
+    /// Returns its place among all versions.
+    pub(super) fn instant(&self) -> Instant {
+        (self.at, self.version_id)
+    }
+
     /// Returns whether what changed in it weighs nothing.
     pub fn is_excused(&self) -> bool {
         self.bulk || self.drift
@@ -148,7 +159,16 @@ pub(super) const ABSENCES_30D_MAX: usize = 2;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Presence {
     pub from: Timestamp,
+    /// The version that it began with; [`NO_VERSION`] if it began without one.
+    pub version_id: i64,
     pub to: Option<Timestamp>,
+}
+
+impl Presence {
+    /// Returns the instant at which it began.
+    pub fn began(&self) -> Instant {
+        (self.from, self.version_id)
+    }
 }
 
 /// An entity's history, replayed up to a time.

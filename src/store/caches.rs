@@ -10,11 +10,14 @@ use crate::store::keys::{View, ZoneId};
 use crate::time::Timestamp;
 use crate::zone::Missed;
 
+/// A view of a zone: its row, and when watching it ended.
+pub(super) type ZoneView = (ZoneId, View, Option<Timestamp>);
+
 /// What is known of which zones there are.
 #[derive(Default)]
 pub(super) struct ZonesAt {
     /// By their apexes: rows and views, a zone's own first; empty for a name that is no zone's.
-    pub by_apex: HashMap<Name, Vec<(ZoneId, View)>>,
+    pub by_apex: HashMap<Name, Vec<ZoneView>>,
     /// Whether these are all that there are; `None` before that was looked at.
     pub is_whole: Option<bool>,
 }
@@ -122,8 +125,6 @@ pub(in crate::store) struct Seen {
     pub(in crate::store) shared_counts: HashMap<(i64, i64), u32>,
     /// The times of registrations, by the rows of owners, in order.
     pub(in crate::store) registrations: HashMap<i64, Vec<Timestamp>>,
-    /// Whether owners are delegations or lie below one.
-    pub(in crate::store) below_cut: HashMap<ZoneId, HashMap<Name, bool>>,
     /// Whether domains have many names; of how many that is.
     pub(in crate::store) many_names: HashMap<ZoneId, HashMap<Name, bool>>,
     pub(in crate::store) names_max: usize,

@@ -84,8 +84,6 @@ pub struct Store {
     pub(super) spans: RefCell<Option<Spans>>,
     /// The rows of owners, likewise.
     pub(super) owner_ids: RefCell<Option<HashMap<ZoneId, HashMap<String, i64>>>>,
-    /// Which owners lie at or below a cut, likewise.
-    pub(super) below_cut: RefCell<Option<HashMap<ZoneId, HashMap<Name, bool>>>>,
     /// Versions that the detector has judged and that no zone's row names yet; see [`Lookup::note_judged`](crate::store::Lookup::note_judged).
     pub(super) judged: RefCell<BTreeMap<ZoneId, i64>>,
     /// Names of name servers read lately, by their rows; emptied with `host_rows`.
@@ -225,7 +223,6 @@ impl Store {
         self.moments.replace(Some(Moments::default()));
         self.spans.replace(Some(Spans::default()));
         self.owner_ids.replace(Some(HashMap::new()));
-        self.below_cut.replace(Some(HashMap::new()));
         let reading = StoreTx {
             store: self,
             open: true,
@@ -547,7 +544,6 @@ impl Drop for StoreTx<'_> {
             store.seen.replace(None);
             store.spans.replace(None);
             store.owner_ids.replace(None);
-            store.below_cut.replace(None);
             return;
         }
         if self.kind == Kind::Group {

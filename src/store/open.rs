@@ -270,7 +270,6 @@ impl Store {
             traits: RefCell::default(),
             spans: RefCell::default(),
             owner_ids: RefCell::default(),
-            below_cut: RefCell::default(),
             judged: RefCell::default(),
             rows_read: Cell::new(0),
             host_names: RefCell::default(),

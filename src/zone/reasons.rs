@@ -16,8 +16,9 @@ const fn reason(word: &'static str, what: &'static str, cure: &'static str) -> R
     Reason { word, what, cure }
 }
 
-/// Every word: those of [`Refusal::code`](super::Refusal::code), and that of a zone which left its catalog.
-pub const REASONS: [Reason; 18] = [
+/// Every word: those of [`Refusal::code`](super::Refusal::code), and those of a zone which left its catalog or
+/// whose source is not configured any more.
+pub const REASONS: [Reason; 19] = [
     reason(
         "unreachable",
         "no connection",
@@ -103,6 +104,11 @@ pub const REASONS: [Reason; 18] = [
         "local",
         "this machine could not take the version in: its temporary folder is full or cannot be written",
         "room in `$TMPDIR` (usually /tmp), or another folder there; the other sources go on, and the next look takes the version",
+    ),
+    reason(
+        "unwatched",
+        "no source of the configuration feeds the zone any more; nobody is suspected by what stood in it",
+        "nothing; its history stays. Its source again, if that was not meant",
     ),
     reason(
         "left-catalog",

@@ -392,6 +392,114 @@ fn members_of_a_catalog_appear_move_reset_and_disappear_without_losing_history()
     assert_eq!(changes(&bench, "www.two.example").len(), 2);
 }
 
+/// A member of a catalog in which one name has a name server.
+fn member(apex: &str, serial: u32, host: &str) -> String {
+    format!(
+        "$ORIGIN {apex}\n$TTL 60\n@ IN SOA a.test. b.test. {serial} 60 60 600 0\n@ IN NS ns1.infra.test.\nwww IN NS {host}.\n"
+    )
+}
+
+#[test]
+fn member_that_another_view_or_another_source_has_too_is_transferred_once_a_pass() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let both = "m1.zones IN PTR one.example.\nm2.zones IN PTR two.example.\n";
+    let knot = Knot::start(
+        folder.path(),
+        &[
+            ("cat.test.", &catalog(1, both)),
+            ("one.example.", &member("one.example.", 1, "ns-a.test")),
+            ("two.example.", &member("two.example.", 1, "ns-a.test")),
+        ],
+    );
+    let bench = Bench::new("");
+    let sources = format!(
+        "{}{}",
+        bench.key_section(),
+        catalog_source("cat", "cat.test.", knot.address())
+    );
+    bench.configure(&sources);
+    bench.run(0, &["poll"]);
+    let seen = r#"{"rrname":"www.one.example.","rrtype":"A","rdata":"192.0.2.99","time_first":1700000000,"time_last":1700000100}"#;
+    let path = bench.write("seen.ndjson", seen);
+    bench.run(
+        0,
+        &["import", "pdns", path.to_str().expect("the path is UTF-8")],
+    );
+    let change_both = |serial: u32, host: &str| {
+        for apex in ["one.example.", "two.example."] {
+            knot.replace_zone(apex, &member(apex, serial, host));
+        }
+    };
+    change_both(2, "ns-b.test");
+    bench.run(0, &["poll"]);
+    let history = |name: &str| changes(&bench, name);
+    assert_eq!(history("www.two.example"), ["2:ns-b.test."]);
+    assert!(history("www.one.example").contains(&"2:ns-b.test.".to_owned()));
+    // It gets a source of its own, while the catalog is as it was.
+    let own = format!(
+        "{sources}[[source]]\nname = \"own\"\nkind = \"transfer\"\nzone = \"one.example.\"\nprimaries = [\"{}\"]\nkey = \"transfer.test.\"\n",
+        knot.address()
+    );
+    bench.configure(&own);
+    bench.run(0, &["poll"]);
+    for (serial, host) in [(3, "ns-c.test"), (4, "ns-d.test")] {
+        change_both(serial, host);
+        bench.run(0, &["poll"]);
+        assert_eq!(bench.status("one.example.")["source"], "own");
+    }
+    assert_eq!(history("www.two.example").len(), 3);
+    for step in ["2:ns-b.test.", "3:ns-c.test.", "4:ns-d.test."] {
+        let steps = history("www.one.example");
+        let times = steps.iter().filter(|it| *it == step).count();
+        assert_eq!(times, 1, "{steps:?}");
+    }
+    // The catalog drops it: it is watched all the same.
+    knot.replace_zone("cat.test.", &catalog(2, "m2.zones IN PTR two.example.\n"));
+    bench.run(0, &["poll"]);
+    let row = bench.status("one.example.");
+    assert_eq!(row["refused_reason"], serde_json::Value::Null, "{row}");
+}
+
+#[test]
+fn zone_that_its_catalog_dropped_may_be_taken_over_by_a_feed() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let knot = Knot::start(
+        folder.path(),
+        &[
+            ("cat.test.", &catalog(1, "m1.zones IN PTR one.example.\n")),
+            ("one.example.", &member("one.example.", 1, "ns-a.test")),
+        ],
+    );
+    let bench = Bench::new("");
+    bench.configure(&format!(
+        "{}{}[[source]]\nname = \"feed\"\nkind = \"feed\"\npath = \"f.ndjson\"\n",
+        bench.key_section(),
+        catalog_source("cat", "cat.test.", knot.address())
+    ));
+    let line = |seconds: i64, host: &str| {
+        let at = fluxwatch::time::Clock::now(&fluxwatch::time::WallClock).unix() + seconds;
+        format!(
+            r#"{{"at":{at},"zone":"one.example.","rrname":"www.one.example.","rrtype":"NS","op":"set","ttl":60,"rdata":["{host}."]}}"#
+        ) + "\n"
+    };
+    bench.write("f.ndjson", "");
+    bench.run(0, &["poll"]);
+    let early = line(0, "ns-b.test");
+    bench.write("f.ndjson", &early);
+    let told = bench.run(3, &["poll"]);
+    assert!(told.contains("1 line set aside"), "{told}");
+    assert!(changes(&bench, "www.one.example").is_empty());
+    knot.replace_zone("cat.test.", &catalog(2, ""));
+    bench.run(0, &["poll"]);
+    bench.write("f.ndjson", early + &line(1, "ns-c.test"));
+    bench.run(0, &["poll"]);
+    let steps = changes(&bench, "www.one.example");
+    assert!(
+        steps.iter().any(|it| it.ends_with("ns-c.test.")),
+        "{steps:?}"
+    );
+}
+
 #[test]
 fn catalog_that_knot_generates_is_understood_and_a_broken_one_is_refused() {
     let folder = tempfile::tempdir().expect("a temporary folder");

@@ -254,6 +254,228 @@ fn glue_of_a_delegation_that_was_taken_away_is_no_address_plane() {
     assert_eq!(cases[0]["verdict"], "ns-flux", "{cases:?}");
 }
 
+/// How the delegation of a domain ends, whose glue moves every hour for a day.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum End {
+    TakenAway,
+    PutOnHold,
+    Stays,
+}
+
+/// Follows a parent zone and the domain's own zone, each if it is watched. Returns the case.
+fn taken_down(end: End, with_parent: bool, with_child: bool) -> serde_json::Value {
+    let mut feed = Feed::default();
+    let hosts = ["ns1.bad.example.".to_owned(), "ns2.bad.example.".to_owned()];
+    let zones = ["example.", "bad.example."];
+    let watched = zones.into_iter().zip([with_parent, with_child]);
+    let watched: Vec<&str> = watched.filter(|it| it.1).map(|it| it.0).collect();
+    for zone in &watched {
+        feed.set(0.0, zone, "bad.example.", "NS", &hosts);
+    }
+    for turn in 0..24 {
+        let address = [format!("10.{}.0.1", 20 + turn)];
+        for zone in &watched {
+            let host = &hosts[turn % 2];
+            feed.set(960.0 + turn as f64, zone, host, "A", &address);
+        }
+    }
+    let hold = ["hold1.registrar.test.", "hold2.registrar.test."].map(str::to_owned);
+    let left: &[String] = match end {
+        End::TakenAway => &[],
+        End::PutOnHold => &hold,
+        End::Stays => &hosts,
+    };
+    if with_parent {
+        feed.set(985.0, "example.", "bad.example.", "NS", left);
+    }
+    // A parent that is watched later and never knew the domain says nothing of it.
+    feed.set(985.1, "example.", "other.example.", "NS", &hold);
+    let bench = bench(&feed.0);
+    let config = std::fs::read_to_string(bench.config()).expect("it is there");
+    let hold =
+        "[detect]\nhold_nameservers = [\"hold1.registrar.test.\", \"hold2.registrar.test.\"]\n";
+    bench.write("fluxwatch.toml", format!("{config}{hold}"));
+    bench.run(0, &["poll"]);
+    let cases = bench.cases();
+    assert_eq!(
+        cases.len(),
+        1,
+        "{end:?} {with_parent} {with_child}: {cases:?}"
+    );
+    cases[0].clone()
+}
+
+#[test]
+fn domain_that_its_parent_took_down_is_mitigated_though_its_own_zone_goes_on() {
+    for with_child in [false, true] {
+        for end in [End::TakenAway, End::PutOnHold] {
+            let case = taken_down(end, true, with_child);
+            assert_eq!(case["state"], "mitigated", "{end:?} {with_child}: {case}");
+        }
+        let case = taken_down(End::Stays, true, with_child);
+        assert_eq!(case["state"], "open", "{with_child}: {case}");
+    }
+    let case = taken_down(End::Stays, false, true);
+    assert_eq!(case["state"], "open", "no parent is watched: {case}");
+}
+
+/// Follows a zone in which a name takes three addresses of 22 networks every hour for 4 days, from day 40 on, and has one
+/// name server for five minutes at some hours. Returns the cases.
+fn hourly(zone: &str, name: &str, cuts: &[f64]) -> Vec<serde_json::Value> {
+    let mut lines = Feed::default();
+    let hosts = ["ns1.host.test.".to_owned(), "ns2.host.test.".to_owned()];
+    lines.set(0.0, zone, zone, "NS", &hosts);
+    let mail = format!("mail.{zone}");
+    lines.set(0.0, zone, &mail, "A", &["192.0.2.1".to_owned()]);
+    for hour in cuts {
+        lines.set(*hour, zone, name, "NS", &hosts[..1]);
+        lines.set(hour + 5.0 / 60.0, zone, name, "NS", &[]);
+    }
+    for turn in 0..96 {
+        let network = |n: usize| 20 + (turn * 7 + n * 5) % 22;
+        let set: Vec<String> = (0..3)
+            .map(|n| format!("10.{}.{turn}.{n}", network(n)))
+            .collect();
+        lines.set(960.0 + turn as f64, zone, name, "A", &set);
+    }
+    let bench = bench(&sorted(&lines));
+    bench.run(0, &["poll"]);
+    bench.cases()
+}
+
+/// Returns the lines of a feed in the order of their times.
+fn sorted(feed: &Feed) -> String {
+    let mut lines: Vec<&str> = feed.0.lines().collect();
+    lines.sort_by_key(|line| {
+        let line: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        line["at"].as_i64()
+    });
+    lines.join("\n") + "\n"
+}
+
+#[test]
+fn name_server_for_five_minutes_hides_no_addresses() {
+    let flat = |cases: &[serde_json::Value]| -> Vec<(String, String, String)> {
+        let text = |it: &serde_json::Value| it.as_str().expect("text").to_owned();
+        let line = |it: &serde_json::Value| {
+            (
+                text(&it["domain"]),
+                text(&it["verdict"]),
+                text(&it["peak_level"]),
+            )
+        };
+        cases.iter().map(line).collect()
+    };
+    let single = |domain: &str| {
+        vec![(
+            domain.to_owned(),
+            "single-flux".to_owned(),
+            "report".to_owned(),
+        )]
+    };
+    // A hosted zone, and a name that a zone of many names shows itself.
+    for (zone, name, domain) in [
+        ("bad.example.", "www.bad.example.", "bad.example."),
+        ("example.", "bad.example.", "bad.example."),
+    ] {
+        assert_eq!(flat(&hourly(zone, name, &[])), single(domain), "{name}");
+        // Long before, the day before, and in between.
+        for cuts in [&[480.5][..], &[940.5], &[970.5, 1000.5]] {
+            let cases = hourly(zone, name, cuts);
+            assert_eq!(flat(&cases), single(domain), "{name} {cuts:?}");
+        }
+    }
+}
+
+#[test]
+fn glue_below_a_name_of_a_hosted_zone_is_none_of_its_addresses() {
+    for end in [End::Stays, End::TakenAway] {
+        let mut feed = Feed::default();
+        let hosts = ["ns1.host.test.".to_owned(), "ns2.host.test.".to_owned()];
+        feed.set(0.0, "shop.test.", "shop.test.", "NS", &hosts);
+        let below = ["ns1.sub.shop.test.", "ns2.sub.shop.test."].map(str::to_owned);
+        // The name servers may be told of shortly before the delegation.
+        for (n, host) in below.iter().enumerate() {
+            feed.set(0.1, "shop.test.", host, "A", &[format!("10.{n}.0.9")]);
+        }
+        feed.set(0.11, "shop.test.", "sub.shop.test.", "NS", &below);
+        for turn in 0..30 {
+            let address = [format!("10.{}.0.1", 20 + turn)];
+            let at = 480.0 + turn as f64;
+            feed.set(at, "shop.test.", &below[turn % 2], "A", &address);
+        }
+        if end == End::TakenAway {
+            feed.set(511.0, "shop.test.", "sub.shop.test.", "NS", &[]);
+            feed.set(512.0, "shop.test.", &below[0], "A", &[]);
+        }
+        feed.set(
+            513.0,
+            "shop.test.",
+            "www.shop.test.",
+            "A",
+            &["10.9.0.1".to_owned()],
+        );
+        let bench = bench(&feed.0);
+        bench.run(0, &["poll"]);
+        let cases = bench.cases();
+        let own = cases.iter().filter(|it| it["domain"] == "shop.test.");
+        assert_eq!(own.count(), 0, "{end:?}: {cases:?}");
+        let told = bench.run(0, &["explain", "shop.test"]);
+        assert!(!told.contains("sub.shop.test"), "{end:?}: {told}");
+    }
+}
+
+#[test]
+fn zone_that_no_source_feeds_any_more_accuses_nobody() {
+    let feed_section =
+        "[[source]]\nname = \"feed\"\nkind = \"feed\"\npath = \"f.ndjson\"\ncomplete = true\n";
+    let cust_section = "[[source]]\nname = \"cust\"\nkind = \"zonefile\"\nzone = \"cust.example.\"\npath = \"cust-*.zone\"\ntime_pattern = \"cust-%Y%m%d.zone\"\n";
+    let both = format!("{feed_section}{cust_section}");
+    let hosts = ["ns1.op.test.".to_owned(), "ns2.op.test.".to_owned()];
+    let mut feed = Feed::default();
+    let nic = ["a.nic.test.".to_owned()];
+    feed.set(0.0, "op.test.", "op.test.", "NS", &nic);
+    for (n, host) in hosts.iter().enumerate() {
+        feed.set(0.0, "op.test.", host, "A", &[format!("10.{n}.0.1")]);
+    }
+    let before = feed.0.clone();
+    for turn in 0..48 {
+        let address = [format!("10.{}.0.1", 20 + turn)];
+        let at = 1080.0 + turn as f64;
+        feed.set(at, "op.test.", &hosts[turn % 2], "A", &address);
+    }
+    // It stays configured; it is taken out before the addresses move; it is taken out and put back.
+    for (sections, is_suspected) in [
+        (vec![&both[..], &both], true),
+        (vec![&both, feed_section], false),
+        (vec![&both, feed_section, &both], true),
+    ] {
+        let bench = Bench::new(sections[0]);
+        let zone = "$TTL 60\n@ SOA ns1.op.test. host.op.test. 1 1 1 1 1\n@ NS ns1.op.test.\n@ NS ns2.op.test.\nwww A 10.9.0.1\n";
+        bench.write("cust-20260922.zone", zone);
+        bench.write("f.ndjson", &before);
+        bench.run(0, &["poll"]);
+        for section in &sections[1..] {
+            bench.configure(section);
+            // Passes without anything new change nothing.
+            bench.run(0, &["poll"]);
+        }
+        bench.write("f.ndjson", &feed.0);
+        bench.run(0, &["poll"]);
+        let cases = bench.cases();
+        let found = cases.iter().any(|it| it["domain"] == "cust.example.");
+        assert_eq!(found, is_suspected, "{sections:?}: {cases:?}");
+        let status = bench.status("cust.example.");
+        let reason = status["refused_reason"].as_str();
+        assert_eq!(reason, (!is_suspected).then_some("unwatched"), "{status}");
+        bench.run(0, &["status", "--failed"]);
+        assert_eq!(
+            bench.json(&["history", "cust.example", "--format", "json"])["records"][0]["removed_at"],
+            serde_json::Value::Null
+        );
+    }
+}
+
 #[test]
 fn address_that_moves_between_parent_and_child_in_one_second_never_leaves() {
     let hosts = ["ns1.bad.example.".to_owned(), "ns2.bad.example.".to_owned()];
@@ -291,6 +513,37 @@ fn address_that_moves_between_parent_and_child_in_one_second_never_leaves() {
         assert!(cases.is_empty(), "{order:?}: {cases:?}");
         let why = bench.json(&["explain", "bad.example", "--format", "json"]);
         assert_eq!(why["planes"][0]["changes_7d"], 0, "{order:?}: {why}");
+    }
+}
+
+#[test]
+fn versions_of_one_second_that_only_add_are_no_rotation_because_one_more_takes_back() {
+    // A primary's steps that one transfer brings have one time.
+    let told = |zone: &str, owner: &str, rrtype: &str, values: Vec<String>| {
+        let mut feed = String::new();
+        let mut tell = |at: i64, serial: usize, count: usize| {
+            let set = &values[..count];
+            let line = serde_json::json!({"at": at, "zone": zone, "rrname": owner, "rrtype": rrtype, "op": "set", "ttl": 300, "serial": serial, "rdata": set});
+            writeln!(feed, "{line}").expect("text grows");
+        };
+        tell(1_790_000_000, 1, 1);
+        let day = 1_790_000_000 + 40 * 86_400;
+        let newest = values.len();
+        for count in 2..=newest {
+            tell(day, count, count);
+        }
+        tell(day, newest + 1, newest - 1);
+        feed
+    };
+    let hosts: Vec<String> = (0..9).map(|n| format!("ns.host{n}.net.")).collect();
+    let addresses: Vec<String> = (0..15).map(|n| format!("10.{}.0.1", 20 + n)).collect();
+    for feed in [
+        told("example.", "good.example.", "NS", hosts),
+        told("good.example.", "www.good.example.", "A", addresses),
+    ] {
+        let bench = bench(&feed);
+        bench.run(0, &["poll"]);
+        assert!(bench.cases().is_empty(), "{:?}", bench.cases());
     }
 }
 
@@ -504,6 +757,27 @@ fn secondary_that_lags_does_not_turn_history_back() {
     ahead.restart();
     ahead.replace_zone("example.", &zone(8, "ns1.new.test."));
     assert!(bench.run(0, &["poll"]).contains("went backwards"));
+}
+
+#[test]
+fn lines_that_are_read_once_more_make_no_version() {
+    let line = |seconds: i64, serial: u32, owner: &str| {
+        let at = 1_790_000_000 + seconds;
+        let line = serde_json::json!({"at": at, "zone": "example.", "rrname": owner, "rrtype": "NS", "op": "set", "ttl": 300, "serial": serial, "rdata": ["ns1.host.test."]});
+        format!("{line}\n")
+    };
+    let bench = bench("");
+    let before = line(0, 1, "example.") + &line(100, 2, "a.example.");
+    let more = line(130, 2, "b.example.") + &line(160, 3, "c.example.");
+    let [before, more] = [("before.ndjson", before), ("more.ndjson", more)].map(|(name, text)| {
+        let path = bench.write(name, text);
+        path.to_str().expect("the path is UTF-8").to_owned()
+    });
+    bench.run(0, &["import", "feed", &before]);
+    let first = bench.run(0, &["import", "feed", &more]);
+    assert!(first.contains("version"), "{first}");
+    let again = bench.run(0, &["import", "feed", &more]);
+    assert!(!again.contains("version"), "{again}");
 }
 
 #[test]

@@ -121,7 +121,7 @@ fn configuration_page() -> String {
 }
 
 /// Returns the rows of a page of metrics: name, type and what it is.
-fn metric_rows(page: &str) -> String {
+pub fn metric_rows(page: &str) -> String {
     let mut rows = String::new();
     let mut help = "";
     for line in page.lines() {
@@ -147,9 +147,18 @@ fn metrics_page() -> String {
     bench.run(3, &["poll"]);
     let page = fs::read_to_string(bench.path().join("fluxwatch.prom")).expect("metrics");
     let head = "\n| series | type | what it is |\n|---|---|---|\n";
+    // `engines::standing` has them from the program, with a server and a standby.
+    let how_to = fs::read_to_string(root().join("docs/how-to/run-on-postgresql.md"));
+    let how_to = how_to.expect("a page");
+    let of_a_server = how_to
+        .lines()
+        .filter(|line| line.starts_with("| `fluxwatch_") && line.contains(" gauge "));
+    let of_a_server: String = of_a_server.map(|line| format!("{line}\n")).collect();
     format!(
         "# Metrics\n\nEvery series, from the program itself. A summary has `_sum` (seconds) and `_count`.\n\n\
          ## From the database\n\nAt `[metrics] listen` and in `[metrics] textfile`.\n{head}{}\n\
+         ## From a database on a PostgreSQL server\n\nBeside those of every database, at the same places. The first is there while somebody polls; those of commits and standbys \
+         on a primary, to a role with `pg_read_all_stats`.\n{head}{of_a_server}\n\
          ## Of the running service\n\nAt `[metrics] listen` alone. `fluxwatch_held_up_seconds{{worker}}` is there while a worker is held up.\n{head}{}",
         metric_rows(&page),
         metric_rows(&process_metrics()),

@@ -6,6 +6,7 @@ mod chaos;
 mod checker;
 mod network;
 mod outcome;
+mod packed;
 mod pooler;
 mod promotion;
 mod roles;

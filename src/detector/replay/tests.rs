@@ -76,6 +76,31 @@ fn points(names: &[Stay<Name>], addresses: &[(Name, Stay<IpAddr>)], now: i64) ->
 }
 
 #[test]
+fn version_that_loses_nothing_has_no_part_in_what_another_of_its_second_loses() {
+    let in_one_second = |version_id: i64| Moment {
+        version_id,
+        ..moment(1)
+    };
+    let mut names = vec![stay(name("ns.a.test"), 0, None)];
+    for version in 1..=5 {
+        names.push(Stay {
+            value: name(&format!("ns{version}.b.test")),
+            added: in_one_second(version),
+            removed: (version == 5).then(|| in_one_second(6)),
+            baseline: false,
+        });
+    }
+    let timeline = points(&names, &[], 2);
+    let left: Vec<(i64, bool)> = timeline
+        .points
+        .iter()
+        .map(|it| (it.moment.version_id, it.names_departure.is_some()))
+        .collect();
+    let none = (1..=5).map(|version| (version, false));
+    assert_eq!(left, none.chain([(6, true)]).collect::<Vec<_>>());
+}
+
+#[test]
 fn baseline_and_first_set_are_no_change() {
     let names = [stay(name("a.test"), 0, None)];
     assert_eq!(points(&names, &[], 9).points, []);

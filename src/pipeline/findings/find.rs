@@ -12,7 +12,7 @@ use crate::detector::{
 };
 use crate::dns::Name;
 use crate::pipeline::error::PipelineError;
-use crate::store::{EnclosingZone, View, ZoneId};
+use crate::store::{EnclosingZone, ZoneId};
 use crate::time::Timestamp;
 /// The most closed intervals of a domain that are read at each change. One with more is busy, and is judged in full
 /// only as often as a case without changes. Chosen by hand; see docs/explanation/detection.md, "Busy domains".
@@ -216,7 +216,7 @@ impl Findings<'_> {
         let mut asked: BTreeMap<ZoneId, (EnclosingZone, BTreeSet<Name>)> = BTreeMap::new();
         for host in hosts {
             let mut zones = self.store.zones().zones_enclosing(host)?;
-            zones.retain(|zone| zone.view != View::Passive);
+            zones.retain(|zone| zone.is_judged_at(now));
             for zone in &zones {
                 let known = asked.entry(zone.id);
                 let (_, names) = known.or_insert_with(|| (zone.clone(), BTreeSet::new()));

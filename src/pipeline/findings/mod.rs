@@ -11,7 +11,9 @@ use crate::time::Clock;
 pub(in crate::pipeline) mod beside;
 pub(in crate::pipeline) mod canary;
 pub(in crate::pipeline) mod crowd;
+pub(in crate::pipeline) mod cuts;
 pub(in crate::pipeline) mod find;
+pub(in crate::pipeline) mod remains;
 pub(in crate::pipeline) mod windows;
 
 /// What is computed from history. Nothing here writes.

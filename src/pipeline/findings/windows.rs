@@ -1,6 +1,7 @@
 //! What history says of a domain, loaded for the detector: the newest first, and no more than there is room for.
 
 use crate::pipeline::findings::Findings;
+use crate::pipeline::findings::cuts::{Cuts, were_throughout};
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashSet};
 use std::net::IpAddr;
@@ -29,6 +30,17 @@ pub(in crate::pipeline) struct DomainWindows {
     pub nameservers: Vec<NameserverWindow>,
     pub addresses: Vec<AddressWindow>,
     pub aliases: Vec<AliasWindow>,
+    /// Those of the name servers that the domain itself has, the nearest zone first; the others are its operator's.
+    pub delegations: Vec<Delegation>,
+}
+
+/// The name servers that a domain has in a zone.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::pipeline) struct Delegation {
+    /// Their place among [`DomainWindows::nameservers`].
+    pub place: usize,
+    /// Whether a zone above the domain says it, which alone tells that the domain is gone.
+    pub is_above: bool,
 }
 
 impl DomainWindows {
@@ -129,7 +141,7 @@ impl Findings<'_> {
         let mut counted = Vec::new();
         for name in touched {
             let mut count = 0;
-            for zone in zones.iter().filter(|zone| zone.view != View::Passive) {
+            for zone in zones.iter().filter(|zone| zone.is_judged_at(range.until)) {
                 let key = EntityKey {
                     zone: zone.id,
                     apex: zone.apex.clone(),
@@ -156,7 +168,7 @@ impl Findings<'_> {
     ) -> Result<bool, PipelineError> {
         let mut keys = BTreeSet::new();
         for zone in self.store.zones().zones_enclosing(domain)? {
-            if zone.view == View::Passive {
+            if !zone.is_judged_at(range.until) {
                 continue;
             }
             let key = EntityKey {
@@ -164,12 +176,14 @@ impl Findings<'_> {
                 apex: zone.apex.clone(),
                 owner: domain.clone(),
             };
+            let mut is_delegated = false;
             for stay in self.window_until(&key, range.until, range.until)? {
                 if let Rdata::Ns(host) = stay.value {
-                    keys.extend(self.store.lookup().places_of_host(&host)?);
+                    keys.extend(self.store.lookup().places_of_host(&host, range.until)?);
+                    is_delegated |= zone.apex != *domain;
                 }
             }
-            if zone.view != View::Parent && !self.store.lookup().is_at_or_below_cut(&key)? {
+            if zone.view != View::Parent && !is_delegated {
                 let (apex, since) = (&zone.apex, range.moved_since);
                 let store = self.store;
                 keys.extend(store.lookup().owners_with_new_addresses(
@@ -215,11 +229,11 @@ impl Findings<'_> {
             only_times: range.only_times,
         };
         for zone in self.store.zones().zones_enclosing(domain)? {
-            if zone.view == View::Passive {
-                // Nobody is judged by what others recorded.
+            if !zone.is_judged_at(range.until) {
                 continue;
             }
             let (is_parent, apex) = (zone.view == View::Parent, zone.apex);
+            let is_above = zone.view == View::Zone && apex != *domain;
             let key = EntityKey {
                 zone: zone.id,
                 apex: apex.clone(),
@@ -230,12 +244,20 @@ impl Findings<'_> {
                 Some(own) if !is_parent => self.load_operated(&key, own, range, &mut budget)?,
                 _ => None,
             };
+            if own.is_some() {
+                let place = windows.nameservers.len();
+                (windows.delegations).push(Delegation { place, is_above });
+            }
+            let is_glue_alone = is_parent
+                || (own.as_ref()).is_some_and(|own| {
+                    apex != *domain && were_throughout(&own.names, range.moved_since, range.until)
+                });
             windows.nameservers.extend(own.into_iter().chain(operated));
-            // What the parent's servers say below the domain is glue.
-            if is_parent || self.store.lookup().is_at_or_below_cut(&key)? {
+            // What the parent's servers say below the domain is glue, as what the zone has below a delegation is.
+            if is_glue_alone {
                 continue;
             }
-            let owners = match range.among {
+            let owners: Vec<EntityKey> = match range.among {
                 Some(among) => {
                     let own = among.iter().filter(|name| name.is_at_or_below(&apex));
                     let key = |name: &Name| EntityKey {
@@ -253,17 +275,21 @@ impl Findings<'_> {
                     OWNERS_JUDGED_MAX,
                 )?,
             };
-            for key in owners {
-                let is_own = case_domain(&apex, &key.owner) == *domain
-                    && !self.store.lookup().is_at_or_below_cut(&key)?;
-                if is_own {
-                    let (addresses, aliases) = self.load_owner(&key, &mut budget)?;
-                    windows.addresses.extend(addresses.map(|it| AddressWindow {
-                        lingers: zone.view != View::Zone,
-                        ..it
-                    }));
-                    windows.aliases.extend(aliases);
-                }
+            let own = |key: &EntityKey| case_domain(&apex, &key.owner) == *domain;
+            let owners: Vec<EntityKey> = owners.into_iter().filter(own).collect();
+            let names: Vec<&Name> = owners.iter().map(|key| &key.owner).collect();
+            let extent = Extent {
+                limit: range.limit,
+                ..budget.extent
+            };
+            let cuts = self.cuts_above(zone.id, &apex, &names, &extent)?;
+            for key in &owners {
+                let (addresses, aliases) = self.load_owner(key, &cuts, &mut budget)?;
+                windows.addresses.extend(addresses.map(|it| AddressWindow {
+                    lingers: zone.view != View::Zone,
+                    ..it
+                }));
+                windows.aliases.extend(aliases);
             }
         }
         Ok(windows)
@@ -320,7 +346,7 @@ impl Findings<'_> {
                 part.until = part.until.max(cut.at);
                 let places = match budget.only_times {
                     true => Vec::new(),
-                    false => self.store.lookup().places_of_host(host)?,
+                    false => self.store.lookup().places_of_host(host, until)?,
                 };
                 for place in places {
                     let values = self.store.lookup().values_before(&place, &cut, since)?;
@@ -464,13 +490,16 @@ impl Findings<'_> {
     pub(in crate::pipeline) fn load_owner(
         &self,
         key: &EntityKey,
+        cuts: &Cuts,
         budget: &mut Budget,
     ) -> Result<(Option<AddressWindow>, Option<AliasWindow>), PipelineError> {
         let Extent { since, until, .. } = budget.extent;
         let read = self.store.lookup().newest_intervals(key, &budget.extent)?;
         budget.spend(&read.stays);
         let (mut addresses, mut targets) = (Vec::new(), Vec::new());
-        for interval in read.stays {
+        let (zone, owner) = (&key.apex, &key.owner);
+        let own = (read.stays.into_iter()).filter(|stay| !cuts.is_glue(owner, zone, stay));
+        for interval in own {
             match &interval.value {
                 Rdata::Cname(_) => targets.extend(as_alias(interval)),
                 _ => addresses.extend(as_address(interval)),
@@ -486,7 +515,6 @@ impl Findings<'_> {
             .unwrap_or(until);
         let resets = self.resets(key, budget.registered_at, until)?;
         let left_out = self.left_out(key, read.cut, since, budget)?;
-        let (zone, owner) = (&key.apex, &key.owner);
         let aliases = (!targets.is_empty()).then(|| AliasWindow {
             zone: zone.clone(),
             owner: owner.clone(),

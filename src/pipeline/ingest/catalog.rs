@@ -225,16 +225,8 @@ impl Ingest<'_> {
 
     /// Returns who else has a zone that a catalog lists.
     fn other_holder(&self, job: &CatalogJob, zone: &Name) -> Result<Option<Holder>, PipelineError> {
-        let configured = self
-            .config
-            .sources
-            .iter()
-            .find(|source| source.zone() == Some(zone));
-        if let Some(source) = configured {
-            return Ok(Some(Holder::Stays(source.name.clone())));
-        }
-        let is_catalog = |source: &&Source| matches!(&source.feeding, Feeding::Catalog(it) if it.catalog == *zone);
-        if let Some(source) = self.config.sources.iter().find(is_catalog) {
+        let named = self.config.sources.iter();
+        if let Some(source) = named.clone().find(|it| named_zone(it) == Some(zone)) {
             return Ok(Some(Holder::Stays(source.name.clone())));
         }
         let Some(listing) = self.store.zones().catalog_of(zone)? else {
@@ -259,14 +251,28 @@ impl Ingest<'_> {
         })
     }
 
-    /// Returns the zones that a catalog lists and that are watched.
-    pub fn catalog_zones(&self, source: &Source) -> Result<Vec<Name>, PipelineError> {
+    /// Returns the zones that a catalog lists and that are watched as its members.
+    pub fn catalog_zones(
+        &self,
+        (name, catalog): (&str, &CatalogSource),
+    ) -> Result<Vec<Name>, PipelineError> {
         let id = self
             .store
             .zones()
-            .ensure_source(&source.name, SourceKind::Catalog)?;
+            .ensure_source(name, SourceKind::Catalog)?;
         let members = self.store.zones().catalog_members(id)?;
-        Ok(members.into_values().map(|member| member.zone).collect())
+        let mut zones: Vec<Name> = members.into_values().map(|member| member.zone).collect();
+        let is_its_own = self.is_member_of(catalog);
+        zones.retain(|zone| is_its_own(zone));
+        Ok(zones)
+    }
+
+    /// Returns whether the configuration lets a catalog have a zone: in its scope, and of no source that names it. The catalog
+    /// itself may have been read before the configuration changed.
+    fn is_member_of<'s>(&'s self, catalog: &'s CatalogSource) -> impl Fn(&Name) -> bool + use<'s> {
+        let named: HashSet<&Name> = self.config.sources.iter().filter_map(named_zone).collect();
+        let scope = &catalog.scope;
+        move |zone| !named.contains(zone) && scope.iter().any(|scope| zone.is_at_or_below(scope))
     }
 
     /// Prepares a sweep over the members of a catalog; `None` if its members are asked one by one,
@@ -283,7 +289,10 @@ impl Ingest<'_> {
             .zones()
             .ensure_source(name, SourceKind::Catalog)?;
         let mut members = self.store.zones().member_serials(id)?;
-        members.retain(|(zone, _)| wanted.is_none_or(|wanted| wanted.contains(zone)));
+        let is_its_own = self.is_member_of(catalog);
+        members.retain(|(zone, _)| {
+            is_its_own(zone) && wanted.is_none_or(|wanted| wanted.contains(zone))
+        });
         let due = self.due_members(id, settings)?;
         let (known, new): (Vec<_>, Vec<_>) = members.into_iter().partition(|(zone, serial)| {
             // A sweep asks over UDP, which TLS does not protect, and only what can be compared with a serial that
@@ -401,6 +410,14 @@ impl Ingest<'_> {
             .iter()
             .map(|zone| self.prepare_transfer(source, zone, &catalog.settings, options))
             .collect()
+    }
+}
+
+/// Returns the zone that a source's configuration names: its own, or its catalog.
+fn named_zone(source: &Source) -> Option<&Name> {
+    match &source.feeding {
+        Feeding::Catalog(catalog) => Some(&catalog.catalog),
+        _ => source.zone(),
     }
 }
 

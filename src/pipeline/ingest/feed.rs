@@ -4,7 +4,7 @@
 //! instant. Reading a line twice changes nothing: an RRset that has changed since is compared with
 //! history at the line's time, and any other already is as the line says.
 
-use crate::config::FeedSource;
+use crate::config::{FeedSource, Feeding};
 use crate::pipeline::ingest::Ingest;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs::{self, File};
@@ -593,7 +593,6 @@ impl<'a> Ingest<'a> {
         let Some(follows) = pass.follows else {
             return Ok(None);
         };
-        let configured = |name: &str| self.config.sources.iter().any(|source| source.name == name);
         let named = self
             .config
             .sources
@@ -601,13 +600,27 @@ impl<'a> Ingest<'a> {
             .find(|source| source.zone() == Some(zone));
         let holder = match named {
             Some(source) => Some(source.name.clone()),
-            None => self
-                .store
-                .zones()
-                .source_of_zone(zone)?
-                .filter(|name| configured(name)),
+            None => self.holder_of(zone)?,
         };
         Ok(holder.filter(|name| name != follows))
+    }
+
+    /// Returns the configured source that keeps a zone which no source names. A catalog keeps one for as long as it
+    /// lists it.
+    fn holder_of(&self, zone: &Name) -> Result<Option<String>, PipelineError> {
+        let holder = self.store.zones().source_of_zone(zone)?;
+        let source = holder.and_then(|name| self.config.sources.iter().find(|it| it.name == name));
+        let Some(source) = source else {
+            return Ok(None);
+        };
+        let keeps = match &source.feeding {
+            Feeding::Catalog(it) if it.catalog != *zone => {
+                let listing = self.store.zones().catalog_of(zone)?;
+                listing.is_some_and(|it| it.source_name == source.name)
+            }
+            _ => true,
+        };
+        Ok(keeps.then(|| source.name.clone()))
     }
 
     /// Stores the instants that a line of `zone` at `at` closes: those of the same zone, and those

@@ -35,6 +35,10 @@ impl Judge<'_> {
                 return Ok(());
             }
             let reading = self.store.begin_reading()?;
+            let until = row.case.evaluated_at.max(row.case.last_change_at);
+            if self.has_ended(&row.case, until)? {
+                continue;
+            }
             let peak = self.replay_case(&row.case)?;
             drop(reading);
             if peak < Some(row.case.peak_level) {

@@ -3,10 +3,11 @@
 //! Domains are independent of each other but for what they share, which is read as it is now: who counts
 //! as a provider is told by today's users. So a domain at a time is replayed: owners that changed are read
 //! once, grouped by domain, and only domains that changed as often within 7 days as any rule asks for
-//! are judged, at every change and, while a report is held or a case is open, in between.
+//! are judged, at every change and, while a report is held or a case is open, in between: until they are reported, for
+//! what comes after changes nothing of what a backtest says of a domain.
 
 use crate::pipeline::judge::Judge;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::case::{Case, CaseState, Observation, Standing, observe};
@@ -75,7 +76,8 @@ impl Judge<'_> {
         since: Timestamp,
         until: Timestamp,
     ) -> Result<BTreeMap<Name, Vec<Timestamp>>, PipelineError> {
-        let mut groups: BTreeMap<Name, Vec<Timestamp>> = BTreeMap::new();
+        // Few of all that changed are suspects: those alone are put in order.
+        let mut groups: HashMap<Name, Vec<Timestamp>> = HashMap::new();
         let mut hosts: BTreeMap<Name, Vec<Timestamp>> = BTreeMap::new();
         let add = |changed: ChangedOwner| -> Result<(), PipelineError> {
             let owner = &changed.key.owner;
@@ -106,7 +108,7 @@ impl Judge<'_> {
             times.dedup();
         }
         groups.retain(|_, times| changed_often(times, needed));
-        Ok(groups)
+        Ok(groups.into_iter().collect())
     }
 
     /// Replays one domain.
@@ -124,7 +126,7 @@ impl Judge<'_> {
             policy,
             since,
             until,
-            enough: None,
+            enough: Level::Report,
         };
         let mut replayed = self.replay_windows(domain, &windows, &life)?;
         if let Some(replayed) = &mut replayed {
@@ -153,7 +155,7 @@ impl Judge<'_> {
             policy,
             since,
             until,
-            enough: Some(enough),
+            enough,
         };
         let replayed = self.replay_windows(domain, &windows, &life)?;
         Ok(replayed.map(|replayed| replayed.peak))
@@ -244,18 +246,43 @@ impl Judge<'_> {
             let observation = Observation {
                 finding: finding.as_ref(),
                 last_change_at,
-                standing: standing(&at_now, policy, now),
+                standing: self.standing_then(windows, policy, now)?,
                 now,
             };
             case = observe(case.as_ref(), &observation, policy).map(|(case, _)| case);
             if let (Some(case), Some(finding)) = (&case, &finding) {
                 note(&mut replayed, case, finding, now);
             }
-            if enough.is_some() && replayed.as_ref().map(|it| it.peak) >= enough {
+            if replayed.as_ref().is_some_and(|it| it.peak >= enough) {
                 break;
             }
         }
         Ok(replayed)
+    }
+
+    /// Returns whether a domain was still there at a time, as [`Judge::standing`] says of now.
+    fn standing_then(
+        &self,
+        windows: &DomainWindows,
+        policy: &DetectPolicy,
+        now: Timestamp,
+    ) -> Result<Standing, PipelineError> {
+        let hold = &policy.hold_nameservers;
+        let mut hosts = BTreeSet::new();
+        for delegation in &windows.delegations {
+            let window = &windows.nameservers[delegation.place];
+            let known = window.names.iter().filter(|stay| stay.added.at <= now);
+            let is_known = known.clone().next().is_some();
+            let there = known.filter(|stay| stay.removed.is_none_or(|end| end.at > now));
+            let there: BTreeSet<Name> = there.map(|stay| stay.value.clone()).collect();
+            if delegation.is_above && is_known {
+                let is_gone = there.is_empty()
+                    && !self.findings.has_moving_data(windows, &window.zone, now)?;
+                return Ok(Standing::of(&there, is_gone, hold));
+            }
+            hosts.extend(there);
+        }
+        Ok(Standing::of(&hosts, false, hold))
     }
 }
 
@@ -268,7 +295,7 @@ struct Life<'a> {
     since: Timestamp,
     until: Timestamp,
     /// The level at which no more is asked.
-    enough: Option<Level>,
+    enough: Level,
 }
 
 /// Notes what a judgement says of a domain.
@@ -403,16 +430,58 @@ fn cut(
     cut
 }
 
-/// Returns whether a domain was still there at a time.
-fn standing(windows: &DomainWindows, policy: &DetectPolicy, now: Timestamp) -> Standing {
-    let mut hosts = BTreeSet::new();
-    let mut was_delegated = false;
-    for window in &windows.nameservers {
-        let there = window.names.iter().filter(|stay| {
-            stay.added.at <= now && stay.removed.is_none_or(|removed| removed.at > now)
-        });
-        was_delegated |= window.zone != window.owner;
-        hosts.extend(there.map(|stay| stay.value.clone()));
+#[cfg(test)]
+mod tests {
+    use crate::detector::{Finding, Verdict};
+
+    use super::*;
+
+    #[test]
+    fn what_follows_a_report_changes_nothing_of_what_is_said() {
+        let domain = Name::parse("bad.example").expect("valid");
+        let (policy, mut case, mut replayed) = (DetectPolicy::default(), None, None);
+        let mut at_report = None;
+        // Held for an hour, reported, then worse and worse, then quiet.
+        for (hour, score) in (0..).zip([60.0, 70.0, 90.0, 99.0, 100.0, 0.0, 80.0]) {
+            let now = Timestamp::from_unix(1_790_000_000 + hour * 7200);
+            let finding = Finding {
+                domain: domain.clone(),
+                zone: domain.clone(),
+                verdict: match hour {
+                    0..=2 => Verdict::NsFlux,
+                    _ => Verdict::DoubleFlux,
+                },
+                level: Level::Report,
+                score,
+                last_change_at: now,
+                last_step_at: now,
+                now,
+                nameservers: None,
+                addresses: None,
+                aliases: None,
+            };
+            let finding = Some(finding).filter(|it| it.score > 0.0);
+            let observation = Observation {
+                finding: finding.as_ref(),
+                last_change_at: Some(now),
+                standing: Standing::Active,
+                now,
+            };
+            case = observe(case.as_ref(), &observation, &policy).map(|(case, _)| case);
+            if let (Some(case), Some(finding)) = (&case, &finding) {
+                note(&mut replayed, case, finding, now);
+            }
+            let is_reported = replayed.as_ref().is_some_and(|it| it.peak >= Level::Report);
+            if is_reported && at_report.is_none() {
+                assert!(hour < 3, "reported as soon as it is held no longer");
+                at_report = replayed.clone();
+            }
+        }
+        assert!(
+            at_report
+                .as_ref()
+                .is_some_and(|it| it.reported_at.is_some())
+        );
+        assert_eq!(replayed, at_report);
     }
-    Standing::of(&hosts, was_delegated, &policy.hold_nameservers)
 }

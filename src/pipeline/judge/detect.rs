@@ -275,11 +275,18 @@ impl Judge<'_> {
         let names: Vec<&Name> = domains.iter().map(|(domain, _)| domain).collect();
         let cases = self.store.desk().cases_about(&names)?;
         let _sight = self.sight(&names, at)?;
+        let mut ended = HashSet::new();
+        for row in cases.values() {
+            if self.has_ended(&row.case, at)? {
+                ended.insert(row.id);
+            }
+        }
         for (done, (domain, touched)) in (1..).zip(domains) {
             let case = cases.get(domain);
             match (self.judge_change(domain, touched, case, at)?, case) {
-                (Outcome::Judged(judgement), _)
-                    if judgement.finding.is_some() || case.is_some() =>
+                (Outcome::Judged(judgement), case)
+                    if judgement.finding.is_some()
+                        || case.is_some_and(|row| !ended.contains(&row.id)) =>
                 {
                     judged.add(domain.clone(), *judgement, self.standing(domain, at)?);
                 }
@@ -291,6 +298,18 @@ impl Judge<'_> {
             }
         }
         Ok(domains.len())
+    }
+
+    /// Returns whether the zone of a case is not watched any more at a time: then that nothing is found of it says nothing.
+    pub(in crate::pipeline) fn has_ended(
+        &self,
+        case: &Case,
+        at: Timestamp,
+    ) -> Result<bool, PipelineError> {
+        let zones = self.store.zones().zones_enclosing(&case.domain)?;
+        let mut of_case = zones.iter().filter(|zone| zone.apex == case.zone);
+        let is_watched = of_case.clone().any(|zone| zone.is_judged_at(at));
+        Ok(of_case.next().is_some() && !is_watched)
     }
 
     /// Leaves those of some domains that have a case, or of which something can be found at `at`. The others are
@@ -451,33 +470,51 @@ impl Judge<'_> {
     }
 
     /// Returns whether a domain is still there to be suspected, at `now`.
+    ///
+    /// The nearest zone above that delegates it, or did, says so alone: what the domain's own zone or a probe still
+    /// shows was taken down where the delegation was. Where no zone above is watched, they say it.
     pub(in crate::pipeline) fn standing(
         &self,
         domain: &Name,
         now: Timestamp,
     ) -> Result<Standing, PipelineError> {
-        let (mut was_delegated, mut hosts) = (false, BTreeSet::new());
+        let hold = &self.config.detect.hold_nameservers;
+        let mut hosts = BTreeSet::new();
         for zone in self.store.zones().zones_enclosing(domain)? {
-            if zone.view == View::Passive {
+            if !zone.is_judged_at(now) {
                 continue;
             }
+            // A probe tells what it saw; only the zone itself tells that a delegation is gone.
+            let is_above = zone.view == View::Zone && zone.apex != *domain;
             let key = EntityKey {
                 zone: zone.id,
-                apex: zone.apex.clone(),
+                apex: zone.apex,
                 owner: domain.clone(),
             };
             let there = self.findings.window_until(&key, now, now)?.into_iter();
             let there = there.filter(|stay| stay.removed.is_none_or(|end| end.at > now));
             let there: BTreeSet<Name> =
                 there.filter_map(as_nameserver).map(|it| it.value).collect();
-            // A probe tells what it saw; only the zone itself tells that a delegation is gone.
-            was_delegated |= zone.view == View::Zone
-                && zone.apex != *domain
-                && (there.is_empty() && self.store.lookup().had_nameservers(&key)?);
+            let lookup = self.store.lookup();
+            if is_above && (!there.is_empty() || lookup.had_nameservers(&key, now)?) {
+                let is_gone = there.is_empty() && !self.shows_itself(domain, &key.apex, now)?;
+                return Ok(Standing::of(&there, is_gone, hold));
+            }
             hosts.extend(there);
         }
-        let hold = &self.config.detect.hold_nameservers;
-        Ok(Standing::of(&hosts, was_delegated, hold))
+        Ok(Standing::of(&hosts, false, hold))
+    }
+
+    /// Returns whether a zone that does not delegate a domain any more has data of it itself that moves.
+    fn shows_itself(
+        &self,
+        domain: &Name,
+        apex: &Name,
+        now: Timestamp,
+    ) -> Result<bool, PipelineError> {
+        let range = self.findings.range(now, QUICK_INTERVALS_MAX);
+        let windows = self.findings.load_windows(domain, &range)?;
+        self.findings.has_moving_data(&windows, apex, now)
     }
 
     /// Returns the domains that a version touched, each once, with those of their own names whose addresses moved, and
@@ -502,7 +539,7 @@ impl Judge<'_> {
         let changes = lookup.counts(zone, version)?;
         let others = changes.iter().filter(|it| it.addresses || it.others);
         let others: Vec<&Name> = others.map(|change| &change.key.owner).collect();
-        let below_cut = lookup.at_or_below_cut(zone.id, &zone.apex, &others)?;
+        let below_cut = lookup.below_cut_at(zone.id, &zone.apex, &others, at)?;
         for change in changes {
             let owner = &change.key.owner;
             if change.nameservers {

@@ -19,6 +19,7 @@ pub(in crate::pipeline) mod docket;
 pub(in crate::pipeline) mod look;
 pub(in crate::pipeline) mod turns;
 pub(in crate::pipeline) mod waiting;
+pub(in crate::pipeline) mod watched;
 
 /// From history to cases.
 #[derive(Clone, Copy)]

@@ -129,7 +129,7 @@ impl Ledger<'_> {
 }
 
 /// Appends a number, seven bits an octet, the lowest first.
-fn push_varint(octets: &mut Vec<u8>, mut number: u64) {
+pub(in crate::store) fn push_varint(octets: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
         octets.push(number as u8 | 0x80);
         number >>= 7;
@@ -138,7 +138,7 @@ fn push_varint(octets: &mut Vec<u8>, mut number: u64) {
 }
 
 /// Reads a number that [`push_varint`] wrote.
-fn read_varint(octets: &mut &[u8]) -> Option<u64> {
+pub(in crate::store) fn read_varint(octets: &mut &[u8]) -> Option<u64> {
     let mut number = 0_u64;
     for shift in (0..64).step_by(7) {
         let (&byte, rest) = octets.split_first()?;

@@ -15,6 +15,7 @@ pub(in crate::store) mod passive;
 pub(in crate::store) mod popularity;
 pub(in crate::store) mod probe;
 pub(in crate::store) mod recorders;
+pub(in crate::store) mod shared;
 pub(in crate::store) mod states;
 pub(in crate::store) mod tally;
 pub(in crate::store) mod version;

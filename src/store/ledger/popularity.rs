@@ -567,7 +567,8 @@ mod tests {
             // As schema 5 had it.
             store
                 .db
-                .run("alter table case_event drop column written_at; drop index case_left; alter table abuse_case drop column due_at; drop table desk_event; drop index case_event_by_time; drop index case_queue_by_change;
+                .run("drop table shared_change; create table shared_change (version_id integer not null, owner_id integer not null, shared_count integer not null, primary key (version_id, owner_id)) strict, without rowid;
+                                alter table case_event drop column written_at; drop index case_left; alter table abuse_case drop column due_at; drop table desk_event; drop index case_event_by_time; drop index case_queue_by_change;
                                 drop index case_queue_by_age; drop index case_queue_by_domain; drop index case_by_assignee;
                                 drop table web_session; drop table api_token; drop table api_answer;
                                 alter table notice drop column paragraph; alter table notice drop column edited_by;

@@ -406,11 +406,15 @@ impl VersionTx<'_> {
     fn is_news(&self) -> bool {
         let (zone, draft) = (&self.writing.zone, &self.writing.draft);
         let is_new_serial = draft.serial != zone.serial || zone.version_id.is_none();
+        // An older serial that changes nothing was told before: lines of a feed that are read once more.
+        let is_late = zone
+            .version_at
+            .is_some_and(|newest| draft.observed_at < newest);
         !self.changes.is_empty()
             || !self.leaves.is_empty()
             || self.registrations.is_told
             || self.is_kept
-            || (is_new_serial && !self.writing.is_more())
+            || (is_new_serial && !is_late && !self.writing.is_more())
     }
 
     /// Takes the version's row back. New TTLs may have been written; the version itself says nothing but that the zone is

@@ -193,6 +193,7 @@ impl Lookup<'_> {
                 id: ZoneId(id),
                 apex: self.store.read_name(&apex)?,
                 view: self.store.zones().read_view(&view, name)?,
+                ended_at: None,
             })
         };
         rows.into_iter().map(read).collect()

@@ -4,148 +4,173 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::LazyLock;
 
 use crate::dns::Name;
-use crate::store::door::{Numbers, params};
+use crate::store::door::{Numbers, Texts, params};
 use crate::store::error::StoreError;
 use crate::store::keys::{EntityKey, ZoneId};
 use crate::store::lookup::Lookup;
 use crate::store::ranges::{is_at_or_below, is_below};
-use crate::store::sqlite::dialect::{IN_ORDER, rows_of};
+use crate::store::sqlite::dialect::{IN_ORDER, rows_of, texts_of};
 use crate::store::zones::enclosing::EnclosingZone;
 use crate::time::Timestamp;
 
 /// The newest records of an owner in one month among which its kind is looked for: who changed more often since is no
 /// longer judged by what it was. Chosen by hand.
 const KIND_ROWS_MAX: usize = 1024;
-/// Of how many owners it is kept whether they lie at or below a cut: some 100 octets each.
-const KINDS_KEPT_MAX: usize = 200_000;
-/// Those of some owners that have name servers, or had any lately in one of two months.
-static HAD_NS: LazyLock<String> = LazyLock::new(|| {
-    let had_in = |month: &str| {
+/// Those of some owners that have name servers which came by a time, or were there when watching began.
+static HAS_NS: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "select w.value
+           from {list} w
+          where exists (select 1
+                          from record r {IN_ORDER} version v on v.id = r.added_id
+                         where r.owner_id = w.value and r.rrtype = 2
+                               and (r.baseline = 1 or v.observed_at <= ?2))",
+        list = rows_of("?1")
+    )
+});
+
+/// Returns the statement for those of some owners that have name servers, or had any that went in one of some months.
+fn had_ns(months: &[i64]) -> String {
+    let had_in = |month: &i64| {
         format!(
-            "exists (select 1
-                       from (select rrtype
-                               from past_record
-                              where bucket = {month} and owner_id = w.value
-                              order by removed_id desc limit ?4) as newest
-                      where rrtype = 2)"
+            "
+                or exists (select 1
+                             from (select rrtype
+                                     from past_record
+                                    where bucket = {month} and owner_id = w.value
+                                    order by removed_id desc limit {KIND_ROWS_MAX}) as newest
+                            where rrtype = 2)"
         )
     };
     format!(
         "select w.value
            from {list} w
-          where exists (select 1 from record where owner_id = w.value and rrtype = 2)
-                or {before}
-                or {last}",
+          where exists (select 1 from record where owner_id = w.value and rrtype = 2){past}",
         list = rows_of("?1"),
-        before = had_in("?2"),
-        last = had_in("?3")
+        past = months.iter().map(had_in).collect::<String>()
     )
-});
+}
 
 impl Lookup<'_> {
-    /// Returns whether an owner, or a name between it and the apex, is or was lately a delegation: what
-    /// lies there is glue, not the zone's own data.
-    pub fn is_at_or_below_cut(&self, key: &EntityKey) -> Result<bool, StoreError> {
-        if let Some(known) = self.seen_below_cut(key) {
-            return Ok(known);
-        }
-        let below = self.at_or_below_cut(key.zone, &key.apex, &[&key.owner])?;
-        Ok(below.contains(&key.owner))
+    /// Returns those of some owners of a zone at or above which, below the apex, name servers are that were there at a
+    /// time: what such a name has came while they were there, and is glue.
+    pub fn below_cut_at(
+        &self,
+        zone: ZoneId,
+        apex: &Name,
+        owners: &[&Name],
+        at: Timestamp,
+    ) -> Result<HashSet<Name>, StoreError> {
+        let cuts = self.cuts_among(zone, apex, owners, |ids| {
+            self.store.run(|db| db.values(&HAS_NS, params![ids, at]))
+        })?;
+        Ok(at_or_below(owners, apex, &cuts))
     }
 
-    /// Returns those of some owners of a zone of which [`Lookup::is_at_or_below_cut`] is true. While one state of the
-    /// database is read, each is asked about once.
-    pub fn at_or_below_cut(
+    /// Returns those of some owners of a zone at or above which, below the apex, name servers are, or were lately: in the
+    /// month of the zone's newest version or the one before.
+    pub(in crate::store) fn lately_below_cut(
         &self,
         zone: ZoneId,
         apex: &Name,
         owners: &[&Name],
     ) -> Result<HashSet<Name>, StoreError> {
-        let (mut below, mut unknown) = (HashSet::new(), Vec::new());
-        for owner in owners {
-            match self.kept_below_cut(zone, owner) {
-                Some(true) => _ = below.insert((*owner).clone()),
-                Some(false) => {}
-                None => unknown.push(*owner),
-            }
-        }
-        if unknown.is_empty() {
-            return Ok(below);
-        }
-        let found = self.find_at_or_below_cut(zone, apex, &unknown)?;
-        if let Some(kept) = self.store.below_cut.borrow_mut().as_mut() {
-            if kept.values().map(HashMap::len).sum::<usize>() + unknown.len() > KINDS_KEPT_MAX {
-                kept.clear();
-            }
-            let owners = unknown.into_iter();
-            let known = owners.map(|owner| (owner.clone(), found.contains(owner)));
-            kept.entry(zone).or_default().extend(known);
-        }
-        below.extend(found);
-        Ok(below)
+        let months = self.store.zones().buckets_since(zone, None)?;
+        let last = months.last().copied().unwrap_or(0);
+        let sql = had_ns(&[last - 1, last]);
+        let cuts = self.cuts_among(zone, apex, owners, |ids| {
+            self.store.run(|db| db.values(&sql, params![ids]))
+        })?;
+        Ok(at_or_below(owners, apex, &cuts))
     }
 
-    /// Keeps that owners of a zone are delegations, as far as there is room.
-    pub(in crate::store) fn keep_at_cut<'n>(
-        &self,
-        zone: ZoneId,
-        owners: impl ExactSizeIterator<Item = &'n Name>,
-    ) {
-        if let Some(kept) = self.store.below_cut.borrow_mut().as_mut()
-            && kept.values().map(HashMap::len).sum::<usize>() + owners.len() <= KINDS_KEPT_MAX
-        {
-            let known = owners.map(|owner| (owner.clone(), true));
-            kept.entry(zone).or_default().extend(known);
-        }
-    }
-
-    /// Returns whether an owner is at or below a cut, if that was asked before.
-    fn kept_below_cut(&self, zone: ZoneId, owner: &Name) -> Option<bool> {
-        let kept = self.store.below_cut.borrow();
-        kept.as_ref()?.get(&zone)?.get(owner).copied()
-    }
-
-    /// [`Lookup::at_or_below_cut`] of the database.
-    fn find_at_or_below_cut(
+    /// Returns the names at or above some owners of a zone, below its apex, that have name servers, or had any that went
+    /// in the month of a time or later.
+    pub fn cuts_since(
         &self,
         zone: ZoneId,
         apex: &Name,
         owners: &[&Name],
-    ) -> Result<HashSet<Name>, StoreError> {
+        since: Timestamp,
+    ) -> Result<BTreeSet<Name>, StoreError> {
+        // The bucket 0 stands for what is open.
+        let months = self.store.zones().buckets_since(zone, Some(since))?;
+        let sql = had_ns(&months[1..]);
+        self.cuts_among(zone, apex, owners, |ids| {
+            self.store.run(|db| db.values(&sql, params![ids]))
+        })
+    }
+
+    /// Returns those of the names at or above some owners of a zone, below its apex, whose rows `find` finds.
+    fn cuts_among(
+        &self,
+        zone: ZoneId,
+        apex: &Name,
+        owners: &[&Name],
+        find: impl Fn(Numbers) -> Result<Vec<i64>, StoreError>,
+    ) -> Result<BTreeSet<Name>, StoreError> {
         let above = |owner: &&Name| owner.up_to(apex).filter(|name| name != apex);
         let names: BTreeSet<Name> = owners.iter().flat_map(above).collect();
+        if names.is_empty() {
+            return Ok(BTreeSet::new());
+        }
         let keys: Vec<String> = names
             .iter()
             .filter_map(|it| it.relative_key(apex))
             .collect();
         let ids = self.store.ledger().ids_of_keys(zone, &keys)?;
-        let by_id: HashMap<i64, Name> = ids
+        let mut by_id: HashMap<i64, Name> = ids
             .into_iter()
             .zip(names)
             .filter_map(|(id, name)| Some((id?, name)))
             .collect();
         if by_id.is_empty() {
-            return Ok(HashSet::new());
+            return Ok(BTreeSet::new());
         }
-        // A delegation that was taken away lately leaves glue behind, not data of the zone.
-        let months = self.store.zones().buckets_since(zone, None)?;
-        let last = months.last().copied().unwrap_or(0);
-        let ids: Numbers = by_id.keys().copied().collect();
-        let rows_max = KIND_ROWS_MAX as i64;
-        let cuts: Vec<i64> = self
-            .store
-            .run(|db| db.values(&HAD_NS, params![ids, last - 1, last, rows_max]))?;
-        let cuts: HashSet<&Name> = cuts.iter().filter_map(|id| by_id.get(id)).collect();
-        let is_below = |owner: &&&Name| owner.up_to(apex).any(|it| cuts.contains(&it));
-        Ok(owners
-            .iter()
-            .filter(is_below)
-            .map(|it| (*it).clone())
-            .collect())
+        let found = find(by_id.keys().copied().collect())?;
+        Ok(found.iter().filter_map(|id| by_id.remove(id)).collect())
     }
 
-    /// Returns whether an owner had name servers that are gone.
-    pub fn had_nameservers(&self, key: &EntityKey) -> Result<bool, StoreError> {
+    /// Returns those of some names of a zone at or below which it has addresses or aliases now.
+    pub(in crate::store) fn with_data(
+        &self,
+        zone: ZoneId,
+        apex: &Name,
+        names: &HashSet<Name>,
+    ) -> Result<HashSet<Name>, StoreError> {
+        let by_key: HashMap<String, &Name> = names
+            .iter()
+            .filter_map(|name| Some((name.relative_key(apex)?, name)))
+            .collect();
+        if by_key.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let keys = Texts(by_key.keys().cloned().collect());
+        let found: Vec<String> = self.store.run(|db| {
+            let has = |range: &str| {
+                format!(
+                    "exists (select 1
+                               from owner o {IN_ORDER} record r on r.owner_id = o.id
+                              where o.zone_id = ?1 and {range} and r.rrtype in (1, 5, 28))"
+                )
+            };
+            let sql = format!(
+                "select w.value
+                   from {list} w
+                  where {itself}
+                        or {below}",
+                list = texts_of("?2"),
+                itself = has("o.name = w.value"),
+                below = has(&is_below("o.name", "w.value"))
+            );
+            db.values(&sql, params![zone, keys])
+        })?;
+        let found = found.iter().filter_map(|key| by_key.get(key.as_str()));
+        Ok(found.map(|name| (*name).clone()).collect())
+    }
+
+    /// Returns whether an owner had name servers that were gone by a time.
+    pub fn had_nameservers(&self, key: &EntityKey, by: Timestamp) -> Result<bool, StoreError> {
         let Some(owner_id) = self.owner_row(key)? else {
             return Ok(false);
         };
@@ -158,12 +183,14 @@ impl Lookup<'_> {
         {
             let has_ns: bool = self.store.run(|db| {
                 let sql = "select exists (select 1
-                             from (select rrtype
+                             from (select rrtype, removed_id
                                      from past_record
                                     where bucket = ? and owner_id = ?
                                     order by removed_id desc limit ?) found
-                            where rrtype = 2)";
-                db.value(sql, [bucket, owner_id, KIND_ROWS_MAX as i64])
+                                  join version v on v.id = found.removed_id
+                            where found.rrtype = 2 and v.observed_at <= ?)";
+                let rows_max = KIND_ROWS_MAX as i64;
+                db.value(sql, params![bucket, owner_id, rows_max, by])
             })?;
             if has_ns {
                 return Ok(true);
@@ -280,4 +307,11 @@ impl Lookup<'_> {
         times.drain(..times.len().min(1));
         Ok(times)
     }
+}
+
+/// Returns those of some owners that lie at or below any of some names.
+fn at_or_below(owners: &[&Name], apex: &Name, cuts: &BTreeSet<Name>) -> HashSet<Name> {
+    let is_below = |owner: &&&Name| owner.up_to(apex).any(|it| cuts.contains(&it));
+    let below = owners.iter().filter(is_below);
+    below.map(|owner| (*owner).clone()).collect()
 }

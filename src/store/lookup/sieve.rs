@@ -184,7 +184,8 @@ impl Lookup<'_> {
     }
 
     /// Returns the places of those domains that are delegations, or lie below one. That has name servers now tells of most;
-    /// of the others their past and the names above are asked.
+    /// of the others their past and the names above are asked. One whose delegation is gone and of which the zone has
+    /// something itself is none.
     fn delegated_among(
         &self,
         zone: ZoneId,
@@ -207,14 +208,13 @@ impl Lookup<'_> {
                 false => others.push(*place),
             }
         }
-        self.keep_at_cut(zone, delegated.iter().map(|place| domains[*place]));
         let names: Vec<&Name> = others.iter().map(|place| domains[*place]).collect();
-        let below = self.at_or_below_cut(zone, apex, &names)?;
-        delegated.extend(
-            others
-                .into_iter()
-                .filter(|place| below.contains(domains[*place])),
-        );
+        let below = self.lately_below_cut(zone, apex, &names)?;
+        let with_data = self.with_data(zone, apex, &below)?;
+        delegated.extend(others.into_iter().filter(|place| {
+            let domain = domains[*place];
+            below.contains(domain) && !with_data.contains(domain)
+        }));
         Ok(delegated)
     }
 

@@ -70,7 +70,7 @@ impl<'a> Lookup<'a> {
         self.store.zones().know_zones(domains)?;
         for ((zone, apex), places) in self.by_zone(domains)? {
             let names: Vec<&Name> = places.iter().map(|place| domains[*place]).collect();
-            self.see_kinds(zone, &apex, &names, &mut seen)?;
+            self.see_many_names(zone, &apex, &names, &mut seen)?;
             let above = names.iter().flat_map(|name| name.up_to(&apex));
             self.see_owners(zone, &apex, above.collect(), range.since, &mut seen)?;
         }
@@ -83,17 +83,14 @@ impl<'a> Lookup<'a> {
         Ok(seen)
     }
 
-    /// Reads which of some names of a zone are delegations, and which have many names.
-    fn see_kinds(
+    /// Reads which of some names of a zone have many names.
+    fn see_many_names(
         &self,
         zone: ZoneId,
         apex: &Name,
         names: &[&Name],
         seen: &mut Seen,
     ) -> Result<(), StoreError> {
-        let below = self.at_or_below_cut(zone, apex, names)?;
-        let known = seen.below_cut.entry(zone).or_default();
-        known.extend(names.iter().map(|it| ((*it).clone(), below.contains(*it))));
         // Every name is at or below the apex: that one is asked about by itself.
         let by_key: HashMap<String, &Name> = names
             .iter()
@@ -273,47 +270,25 @@ impl<'a> Lookup<'a> {
         let ids = ids.flat_map(|it| it.all().flat_map(ends)).collect();
         let learned = self.learn_moments(ids, known);
         let is_shared = |id: &i64| known.by_id.get(id).is_some_and(|(_, is_shared)| *is_shared);
-        let mut pairs = HashMap::new();
+        let mut owners: BTreeMap<i64, BTreeSet<i64>> = BTreeMap::new();
         for (owner, intervals) in &seen.intervals {
-            let ends = intervals.all().flat_map(ends).filter(is_shared);
-            pairs.extend(ends.map(|version| ((version, *owner), 0)));
+            for version in intervals.all().flat_map(ends).filter(is_shared) {
+                owners.entry(version).or_default().insert(*owner);
+            }
         }
         self.store.moments.replace(moments);
         learned?;
-        pairs.extend(self.shared_counts(pairs.keys().copied())?);
-        seen.shared_counts = pairs;
-        Ok(())
-    }
-
-    /// Returns how many names made the same move as an owner in a version, of some versions and owners; of those of which
-    /// it is noted.
-    fn shared_counts(
-        &self,
-        pairs: impl Iterator<Item = (i64, i64)>,
-    ) -> Result<Vec<SharedCount>, StoreError> {
-        let mut owners: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
-        for (version, owner) in pairs {
-            owners.entry(version).or_default().push(owner);
-        }
-        let mut counts = Vec::new();
+        let ledger = self.store.ledger();
         for (version, owners) in owners {
-            let read: Vec<(i64, u32)> = self.store.run(|db| {
-                let sql = format!(
-                    "select s.owner_id, s.shared_count
-                       from {list} w {IN_ORDER} shared_change s
-                            on s.version_id = ?1 and s.owner_id = w.value",
-                    list = rows_of("?2")
-                );
-                db.query(&sql, params![version, Numbers(owners)], |row| {
-                    Ok((row.at(0)?, row.at(1)?))
-                })
-            })?;
-            counts.extend(
-                read.into_iter()
-                    .map(|(owner, count)| ((version, owner), count)),
-            );
+            let read = ledger.shared_counts(version, owners.iter().copied().collect())?;
+            let noted: HashMap<i64, u32> = read.into_iter().collect();
+            let counts = owners.into_iter().map(|owner| {
+                let count = noted.get(&owner).copied().unwrap_or(0);
+                ((version, owner), count)
+            });
+            seen.shared_counts.extend(counts);
         }
-        Ok(counts)
+        Ok(())
     }
 
     /// Reads the times of the registrations of the owners that were seen.
@@ -371,9 +346,6 @@ impl<'a> Lookup<'a> {
     }
 }
 
-/// A version and an owner, with how many names made the same move in it.
-type SharedCount = ((i64, i64), u32);
-
 /// What is asked of a sight; each answers `None` where it does not know.
 impl Lookup<'_> {
     /// Returns what is kept, if anything.
@@ -408,15 +380,6 @@ impl Lookup<'_> {
     /// Returns the times of an owner's registrations.
     pub(in crate::store) fn seen_registrations(&self, owner: i64) -> Option<Vec<Timestamp>> {
         self.seen()?.registrations.get(&owner).cloned()
-    }
-
-    /// Returns whether an owner is a delegation or lies below one.
-    pub(in crate::store) fn seen_below_cut(&self, key: &EntityKey) -> Option<bool> {
-        self.seen()?
-            .below_cut
-            .get(&key.zone)?
-            .get(&key.owner)
-            .copied()
     }
 
     /// Returns whether a domain has more names in a zone than so many.
@@ -501,9 +464,8 @@ mod tests {
                     answers.push(format!("{newest:?} {hosts:?}"));
                 }
                 let window = lookup.window(&key, until).expect("read");
-                let cut = lookup.is_at_or_below_cut(&key).expect("read");
                 let anew = lookup.registered_anew(&key, until).expect("read");
-                answers.push(format!("{window:?} {cut} {anew:?}"));
+                answers.push(format!("{window:?} {anew:?}"));
             }
             let many = lookup.has_more_names(zone, domain, 2).expect("read");
             let used = lookup.has_host_used_elsewhere(domain).expect("read");
@@ -530,7 +492,6 @@ mod tests {
                 owner: domain.clone(),
             };
             lookup.newest_intervals(&key, &extent)?;
-            lookup.is_at_or_below_cut(&key)?;
             lookup.registered_anew(&key, until)?;
             lookup.has_more_names(zone, domain, 2)?;
             lookup.has_host_used_elsewhere(domain)

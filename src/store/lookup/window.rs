@@ -10,7 +10,7 @@ use crate::dns::{Name, Rdata};
 use crate::store::caches::{Moments, RawInterval};
 use crate::store::door::{Fault, Numbers, Row, Value, params};
 use crate::store::error::StoreError;
-use crate::store::keys::{EntityKey, View, ZoneId};
+use crate::store::keys::{EntityKey, ZoneId};
 use crate::store::lookup::Lookup;
 use crate::store::sqlite::dialect::{IN_ORDER, rows_of};
 use crate::time::Timestamp;
@@ -322,16 +322,12 @@ impl Lookup<'_> {
         if !has_shared {
             return Ok(moment);
         }
-        let shared_count: Option<u32> = match self.seen_shared_count(version_id, owner_id) {
-            Some(known) => Some(known),
-            None => self.store.run(|db| {
-                let sql =
-                    "select shared_count from shared_change where version_id = ? and owner_id = ?";
-                db.first_value(sql, [version_id, owner_id])
-            })?,
+        let shared_count = match self.seen_shared_count(version_id, owner_id) {
+            Some(known) => known,
+            None => self.store.ledger().shared_count(version_id, owner_id)?,
         };
         Ok(Moment {
-            shared_count: shared_count.unwrap_or(0),
+            shared_count,
             ..moment
         })
     }
@@ -478,7 +474,7 @@ impl Lookup<'_> {
     ) -> Result<NewestIntervals<IpAddr>, StoreError> {
         let mut merged: BTreeMap<IpAddr, Vec<(ZoneId, Stay<IpAddr>)>> = BTreeMap::new();
         let mut cut: Option<Moment> = None;
-        for key in self.places_of_host(host)? {
+        for key in self.places_of_host(host, extent.until)? {
             let read = self.newest_intervals(&key, extent)?;
             let later = read
                 .cut
@@ -500,10 +496,10 @@ impl Lookup<'_> {
         Ok(NewestIntervals { stays, cut })
     }
 
-    /// Returns where the addresses of a name server may stand: in every zone that encloses it and is judged.
-    pub fn places_of_host(&self, host: &Name) -> Result<Vec<EntityKey>, StoreError> {
+    /// Returns where the addresses of a name server may stand: in every zone that encloses it and is judged at a time.
+    pub fn places_of_host(&self, host: &Name, at: Timestamp) -> Result<Vec<EntityKey>, StoreError> {
         let zones = self.store.zones().zones_enclosing(host)?.into_iter();
-        let zones = zones.filter(|zone| zone.view != View::Passive);
+        let zones = zones.filter(|zone| zone.is_judged_at(at));
         let places = zones.map(|zone| EntityKey {
             zone: zone.id,
             apex: zone.apex,

@@ -1,5 +1,6 @@
 //! The tables of a PostgreSQL database: made, brought up to date, and whether they are ours.
 
+use crate::store::frozen::{Part, SharedPacker};
 use crate::store::postgres::db::Db;
 use crate::store::trees::{Pages, REVERSE_INDEXES, Tree};
 use crate::store::value::{Fault, ValueRef};
@@ -11,14 +12,50 @@ const TABLES: &str = include_str!("schema.sql");
 const MADE: i32 = 13;
 
 /// What a migration after [`MADE`] changes, in order.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [Migration; 3] = [
     // 14: by when a case with a change that was left unjudged is judged.
-    "alter table abuse_case add column due_at bigint;
-     create index case_left on abuse_case (due_at) where due_at is not null",
+    Migration::sql(
+        "alter table abuse_case add column due_at bigint;
+         create index case_left on abuse_case (due_at) where due_at is not null",
+    ),
     // 15: when a line of a case's log was written. No release made a database of before.
-    "alter table case_event add column written_at bigint;
-     update case_event set written_at = at where actor <> 'fluxwatch'",
+    Migration::sql(
+        "alter table case_event add column written_at bigint;
+         update case_event set written_at = at where actor <> 'fluxwatch'",
+    ),
+    // 16: owners that moved alike in a version, packed.
+    Migration {
+        sql: "alter table shared_change rename to old_shared_change;
+              alter index shared_change_pkey rename to old_shared_change_pkey;
+              create table shared_change (
+                  version_id bigint not null,
+                  owner_id bigint not null,
+                  octets bytea not null,
+                  primary key (version_id, owner_id)
+              )",
+        finish: pack_shared,
+    },
 ];
+/// How many rows migration 16 reads and writes at a time.
+const ROWS_AT_A_TIME: usize = 50_000;
+
+/// A step from one schema to the next.
+struct Migration {
+    /// What SQL can say.
+    sql: &'static str,
+    /// What it cannot; runs after it.
+    finish: fn(&Db) -> Result<(), Fault>,
+}
+
+impl Migration {
+    /// A step that is SQL alone.
+    const fn sql(sql: &'static str) -> Self {
+        Self {
+            sql,
+            finish: |_| Ok(()),
+        }
+    }
+}
 
 /// How the tables lie, beside what they say: what [`TABLES`] has from the start, and older databases get, in order. Not a
 /// schema, since every program works with each of them.
@@ -137,8 +174,9 @@ impl Db {
             Found::Foreign => return Ok(()),
         };
         let steps = usize::try_from(from - MADE).unwrap_or(0);
-        for sql in MIGRATIONS.iter().skip(steps) {
-            self.run(sql)?;
+        for migration in MIGRATIONS.iter().skip(steps) {
+            self.run(migration.sql)?;
+            (migration.finish)(self)?;
         }
         if from <= SCHEMA {
             self.schema.set(None);
@@ -310,10 +348,67 @@ impl Db {
         let mut rows = statement.rows(())?;
         let row = rows.next()?.ok_or_else(Fault::no_row)?;
         (0..row.width())
-            .map(|place| match row.value_at(place)? {
-                ValueRef::Integer(number) => Ok(number),
-                other => Err(Fault::other(format!("{} for a number", other.type_name()))),
-            })
+            .map(|place| number_of(row.value_at(place)?))
             .collect()
+    }
+}
+
+/// Packs the rows of schema 15 that say which owners moved alike in a version.
+fn pack_shared(db: &Db) -> Result<(), Fault> {
+    let sql = format!(
+        "select version_id, owner_id, shared_count
+           from old_shared_change
+          where (version_id, owner_id) > (?, ?)
+          order by version_id, owner_id limit {ROWS_AT_A_TIME}"
+    );
+    let (mut packer, mut parts) = (SharedPacker::default(), Vec::new());
+    let mut after = [i64::MIN; 2];
+    loop {
+        let mut statement = db.prepare(&sql)?;
+        let mut rows = statement.rows(after)?;
+        let mut count = 0;
+        while let Some(row) = rows.next()? {
+            let mut numbers = [0; 3];
+            for (place, number) in numbers.iter_mut().enumerate() {
+                *number = number_of(row.value_at(place)?)?;
+            }
+            count += 1;
+            after = [numbers[0], numbers[1]];
+            parts.extend(packer.take(numbers));
+        }
+        let is_end = count < ROWS_AT_A_TIME;
+        if is_end {
+            parts.extend(packer.end());
+        }
+        write_parts(db, &parts)?;
+        parts.clear();
+        if is_end {
+            return db.run("drop table old_shared_change");
+        }
+    }
+}
+
+/// Writes parts that migration 16 packed.
+fn write_parts(db: &Db, parts: &[Part]) -> Result<(), Fault> {
+    let values: Vec<ValueRef<'_>> = parts
+        .iter()
+        .flat_map(|(version_id, first, octets)| {
+            let numbers = [*version_id, *first].map(ValueRef::Integer);
+            numbers.into_iter().chain([ValueRef::Octets(octets)])
+        })
+        .collect();
+    db.insert_rows(
+        "shared_change",
+        &["version_id", "owner_id", "octets"],
+        "",
+        &values,
+    )
+}
+
+/// Returns a value that is a number.
+fn number_of(value: ValueRef<'_>) -> Result<i64, Fault> {
+    match value {
+        ValueRef::Integer(number) => Ok(number),
+        other => Err(Fault::other(format!("{} for a number", other.type_name()))),
     }
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use rusqlite::{Connection, OpenFlags, params};
 
 use crate::store::error::StoreError;
+use crate::store::frozen::{Part, SharedPacker};
 use crate::store::sqlite::connection::configure;
 use crate::store::sqlite::db::Db;
 use crate::store::sqlite::frozen::{ChangeCounts, begin_operators, begin_popularity, pack};
@@ -15,7 +16,7 @@ use crate::store::trees::{LAST_REVERSE_INDEX, REVERSE_INDEXES};
 use crate::store::value::Fault;
 
 /// The migrations, in order; the database's `user_version` is how many have run.
-const MIGRATIONS: [Migration; 15] = [
+const MIGRATIONS: [Migration; 16] = [
     Migration::sql(include_str!("migrations/0001_history.sql")),
     Migration::sql(include_str!("migrations/0002_arrivals.sql")),
     Migration {
@@ -40,6 +41,10 @@ const MIGRATIONS: [Migration; 15] = [
     Migration::sql(include_str!("migrations/0013_audit.sql")),
     Migration::sql(include_str!("migrations/0014_due.sql")),
     Migration::sql(include_str!("migrations/0015_written.sql")),
+    Migration {
+        sql: include_str!("migrations/0016_shared.sql"),
+        finish: pack_shared,
+    },
 ];
 
 /// A step from one schema to the next.
@@ -215,6 +220,27 @@ fn pack_changes(connection: &Connection) -> rusqlite::Result<()> {
     close(last, &mut owners)?;
     drop(rows);
     connection.execute_batch("drop table old_change")
+}
+
+/// Packs the rows of schema 15 that say which owners moved alike in a version.
+fn pack_shared(connection: &Connection) -> rusqlite::Result<()> {
+    let mut rows_of = connection.prepare(
+        "select version_id, owner_id, shared_count from old_shared_change order by version_id, owner_id",
+    )?;
+    let mut insert = connection
+        .prepare("insert into shared_change (version_id, owner_id, octets) values (?, ?, ?)")?;
+    let mut write = |part: Option<Part>| match part {
+        Some((version_id, first, octets)) => insert.execute(params![version_id, first, octets]),
+        None => Ok(0),
+    };
+    let mut packer = SharedPacker::default();
+    let mut rows = rows_of.query([])?;
+    while let Some(row) = rows.next()? {
+        write(packer.take([row.get(0)?, row.get(1)?, row.get(2)?]))?;
+    }
+    write(packer.end())?;
+    drop(rows);
+    connection.execute_batch("drop table old_shared_change")
 }
 
 /// Makes or drops the index from RDATA to owners, as configured.

@@ -125,16 +125,18 @@ impl Zones<'_> {
             for (other, label) in &change.taken_over {
                 leave.execute(params![other.0, label, at])?;
             }
+            // Whom another source has taken over is watched by it.
             let sql = "update zone
                           set last_error = ?2, refused_reason = 'left-catalog'
-                        where name = ?1 and view = 'zone'";
+                        where name = ?1 and view = 'zone' and source_id = ?3";
             let mut unwatch = db.prepare(sql)?;
             for (label, (zone, goes_on)) in &change.left {
                 leave.execute(params![source, label, at])?;
                 if !goes_on {
                     unwatch.execute(params![
                         zone.to_string(),
-                        format!("not listed by the catalog {apex} any more")
+                        format!("not listed by the catalog {apex} any more"),
+                        source
                     ])?;
                 }
             }
@@ -212,7 +214,8 @@ impl Zones<'_> {
         let rows = self.store.run(|db| {
             let sql = "select z.name,
                               case when z.version_id is null then null else z.serial end as known_serial
-                         from catalog_member m join zone z on z.name = m.zone_name
+                         from catalog_member m
+                              join zone z on z.name = m.zone_name and z.view = 'zone'
                         where m.source_id = ? and m.removed_at is null
                         order by z.name";
             db.query(sql, [source.0], |row| {

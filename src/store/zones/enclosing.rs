@@ -3,12 +3,13 @@
 use std::collections::{BTreeSet, HashMap};
 
 use crate::dns::Name;
-use crate::store::caches::{ZoneSpan, ZonesAt};
+use crate::store::caches::{ZoneSpan, ZoneView, ZonesAt};
 use crate::store::door::{Texts, params};
 use crate::store::error::StoreError;
 use crate::store::keys::{SourceKind, View, ZoneId};
 use crate::store::sqlite::dialect::{IN_ORDER, texts_of};
 use crate::store::zones::Zones;
+use crate::store::zones::unwatched::ENDED_AT;
 use crate::time::Timestamp;
 
 /// The most names of which it is kept which zones are there.
@@ -37,6 +38,16 @@ pub struct EnclosingZone {
     pub apex: Name,
     /// Who says what stands in it.
     pub view: View,
+    /// When watching it ended, by the time of its own source; `None` while it is watched.
+    pub ended_at: Option<Timestamp>,
+}
+
+impl EnclosingZone {
+    /// Returns whether what stands in it counts when a domain is judged at a time: nobody is judged by what others
+    /// recorded, nor by what stood in a zone when watching it ended.
+    pub fn is_judged_at(&self, at: Timestamp) -> bool {
+        self.view != View::Passive && self.ended_at.is_none_or(|end| at <= end)
+    }
 }
 
 impl Zones<'_> {
@@ -45,13 +56,13 @@ impl Zones<'_> {
         let mut zones = Vec::new();
         let mut apex = Some(name.clone());
         while let Some(candidate) = apex {
-            for (id, view) in self.zones_at(&candidate)? {
-                zones.push(EnclosingZone {
-                    id,
-                    apex: candidate.clone(),
-                    view,
-                });
-            }
+            let at = self.zones_at(&candidate)?.into_iter();
+            zones.extend(at.map(|(id, view, ended_at)| EnclosingZone {
+                id,
+                apex: candidate.clone(),
+                view,
+                ended_at,
+            }));
             apex = candidate.parent();
         }
         Ok(zones)
@@ -59,10 +70,7 @@ impl Zones<'_> {
 
     /// Returns the views of the zone at a name; most names have none. While one state of the database is
     /// read, few zones are read at once, and many are asked for once at each name.
-    pub(in crate::store) fn zones_at(
-        &self,
-        name: &Name,
-    ) -> Result<Vec<(ZoneId, View)>, StoreError> {
+    pub(in crate::store) fn zones_at(&self, name: &Name) -> Result<Vec<ZoneView>, StoreError> {
         self.look_at_zones()?;
         if let Some(known) = &*self.store.zones_at.borrow() {
             match known.by_apex.get(name) {
@@ -71,15 +79,20 @@ impl Zones<'_> {
                 None => {}
             }
         }
-        let rows: Vec<(i64, String)> = self.store.run(|db| {
-            let sql = "select id, view from zone where name = ? order by view = 'zone' desc, view";
-            db.query(sql, [name.to_string()], |row| {
-                Ok((row.get("id")?, row.get("view")?))
+        let rows: Vec<(i64, String, Option<Timestamp>)> = self.store.run(|db| {
+            let sql = format!(
+                "select z.id, z.view, {ENDED_AT} as ended_at
+                   from zone z join source s on s.id = z.source_id
+                  where z.name = ?
+                  order by z.view = 'zone' desc, z.view"
+            );
+            db.query(&sql, [name.to_string()], |row| {
+                Ok((row.get("id")?, row.get("view")?, row.get("ended_at")?))
             })
         })?;
         let views = rows
             .into_iter()
-            .map(|(id, view)| Ok((ZoneId(id), self.read_view(&view, name)?)))
+            .map(|(id, view, ended_at)| Ok((ZoneId(id), self.read_view(&view, name)?, ended_at)))
             .collect::<Result<Vec<_>, StoreError>>()?;
         if let Some(known) = self
             .store
@@ -109,25 +122,31 @@ impl Zones<'_> {
             .map(|name| (name.to_string(), name))
             .collect();
         let keys = Texts(unknown.keys().cloned().collect());
-        let rows: Vec<(String, i64, String)> = self.store.run(|db| {
+        let rows: Vec<(String, i64, String, Option<Timestamp>)> = self.store.run(|db| {
             let sql = format!(
-                "select z.name, z.id, z.view
+                "select z.name, z.id, z.view, {ENDED_AT} as ended_at
                    from {list} w {IN_ORDER} zone z on z.name = w.value
+                        {IN_ORDER} source s on s.id = z.source_id
                   order by z.view = 'zone' desc, z.view",
                 list = texts_of("?")
             );
             db.query(&sql, [keys], |row| {
-                Ok((row.get("name")?, row.get("id")?, row.get("view")?))
+                Ok((
+                    row.get("name")?,
+                    row.get("id")?,
+                    row.get("view")?,
+                    row.get("ended_at")?,
+                ))
             })
         })?;
         for name in unknown.values() {
             known.by_apex.insert(name.clone(), Vec::new());
         }
-        for (key, id, view) in rows {
+        for (key, id, view, ended_at) in rows {
             if let Some(name) = unknown.get(&key) {
                 let view = self.read_view(&view, name)?;
                 let views = known.by_apex.entry(name.clone()).or_default();
-                views.push((ZoneId(id), view));
+                views.push((ZoneId(id), view, ended_at));
             }
         }
         Ok(())
@@ -145,12 +164,20 @@ impl Zones<'_> {
 
     /// Reads which zones there are, if there are few.
     pub(in crate::store) fn load_zones(&self) -> Result<(), StoreError> {
-        let rows: Vec<(i64, String, String)> = self.store.run(|db| {
-            let sql = "select id, name, view
-                         from (select id, name, view from zone limit ?) found
-                        order by view = 'zone' desc, view";
-            db.query(sql, [ZONES_AT_ONCE_MAX + 1], |row| {
-                Ok((row.get("id")?, row.get("name")?, row.get("view")?))
+        let rows: Vec<(i64, String, String, Option<Timestamp>)> = self.store.run(|db| {
+            let sql = format!(
+                "select z.id, z.name, z.view, {ENDED_AT} as ended_at
+                   from (select id, name, view, source_id, refused_reason, last_success_at
+                           from zone limit ?) z join source s on s.id = z.source_id
+                  order by z.view = 'zone' desc, z.view"
+            );
+            db.query(&sql, [ZONES_AT_ONCE_MAX + 1], |row| {
+                Ok((
+                    row.get("id")?,
+                    row.get("name")?,
+                    row.get("view")?,
+                    row.get("ended_at")?,
+                ))
             })
         })?;
         // Of more it is not said which there are.
@@ -162,14 +189,14 @@ impl Zones<'_> {
             is_whole: Some(!rows.is_empty()),
             ..ZonesAt::default()
         };
-        for (id, apex, view) in rows {
+        for (id, apex, view, ended_at) in rows {
             let apex = self.store.read_name(&apex)?;
             let view = self.read_view(&view, &apex)?;
             known
                 .by_apex
                 .entry(apex)
                 .or_default()
-                .push((ZoneId(id), view));
+                .push((ZoneId(id), view, ended_at));
         }
         self.store.zones_at.replace(Some(known));
         Ok(())

@@ -6,6 +6,7 @@ pub(in crate::store) mod catalogs;
 pub(in crate::store) mod enclosing;
 pub(in crate::store) mod feeds;
 pub(in crate::store) mod status;
+pub(in crate::store) mod unwatched;
 pub(in crate::store) mod watched;
 
 /// What is watched.

@@ -6,6 +6,7 @@ use crate::store::error::StoreError;
 use crate::store::keys::{SourceId, SourceKind, ZoneId};
 use crate::store::sqlite::dialect::rows_of;
 use crate::store::zones::Zones;
+use crate::store::zones::unwatched::UNWATCHED;
 use crate::store::zones::watched::EXPIRE_KEY;
 use crate::time::Timestamp;
 
@@ -63,6 +64,16 @@ pub struct ZoneStatus {
     pub fidelity: Fidelity,
     /// The SOA's expire, in seconds; `None` if the zone was never transferred.
     pub expire_s: Option<i64>,
+}
+
+impl ZoneStatus {
+    /// Returns whether the last attempt failed, or a person has to decide. One that no source feeds any more is as its
+    /// administrator wants it.
+    pub fn is_in_trouble(&self) -> bool {
+        let is_ended = self.refused_reason.as_deref() == Some(UNWATCHED);
+        let has_failed = self.refused_reason.is_some() || self.last_error.is_some();
+        self.held || (has_failed && !is_ended)
+    }
 }
 
 /// A source as `status` tells it, for sources that failed before they named a zone.

@@ -107,7 +107,11 @@ impl Zones<'_> {
         }
         self.store.run(|db| {
             let sql = "insert into zone (name, view, source_id) values (?, ?, ?)
-                       on conflict (name, view) do update set source_id = excluded.source_id";
+                       on conflict (name, view)
+                         do update set source_id = excluded.source_id,
+                                       last_error = case when zone.refused_reason = 'unwatched' then null
+                                                         else zone.last_error end,
+                                       refused_reason = nullif(zone.refused_reason, 'unwatched')";
             db.execute(sql, params![apex.to_string(), view.word(), source])
         })?;
         Ok(self.find_view(apex, view)?.expect("the row was just made"))

@@ -465,9 +465,7 @@ pub(in crate::web) async fn status(State(state): State<WebState>) -> Response {
     look(&state, |desk| {
         let store = desk.store();
         let zones = store.zones().status()?;
-        let failed = zones
-            .iter()
-            .filter(|it| it.refused_reason.is_some() || it.last_error.is_some());
+        let failed = zones.iter().filter(|it| it.is_in_trouble());
         let cases = store.desk().case_counts()?.into_iter();
         let cases: serde_json::Map<String, Value> = cases
             .map(|(state, count)| (state.word().to_owned(), json!(count)))
@@ -496,7 +494,7 @@ pub(in crate::web) async fn zones(State(state): State<WebState>, request: Reques
         let now = desk.clock().now();
         let mut rows = desk.store().zones().status()?;
         if fields.find("failed").is_some() {
-            rows.retain(|it| it.held || it.refused_reason.is_some() || it.last_error.is_some());
+            rows.retain(ZoneStatus::is_in_trouble);
         }
         let rows = rows
             .iter()

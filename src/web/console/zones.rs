@@ -30,9 +30,7 @@ async fn zones(visit: &Visit) -> Page {
         let now = desk.clock().now();
         let mut rows = desk.store().zones().status()?;
         let count = rows.len();
-        rows.sort_by_key(|row| {
-            !(row.held || row.refused_reason.is_some() || row.last_error.is_some())
-        });
+        rows.sort_by_key(|row| !row.is_in_trouble());
         let lines: Vec<Value> = rows
             .iter()
             .take(ZONES_MAX)

@@ -3,6 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
+use crate::book::metric_rows;
 use crate::engines::watched::{Pair, wait_until};
 use crate::engines::with_flux;
 use crate::harness::{Bench, Running};
@@ -60,6 +61,20 @@ fn status_metrics_and_log_say_who_polls_and_how_standbys_follow() {
             && page.contains("fluxwatch_database_synchronous_standbys 0")
             && page.contains("fluxwatch_database_commits_wait 0")
     });
+    // The manual says of them what the program does.
+    let page = fs::read_to_string(pair.first.path().join("fluxwatch.prom")).expect("metrics");
+    let manual = include_str!("../../../docs/reference/metrics.md");
+    let rows = metric_rows(&page);
+    let of_a_server = |row: &&str| {
+        ONLY_OF_A_SERVER
+            .iter()
+            .any(|it| row.contains(&format!("`{it}`")))
+    };
+    let of_a_server: Vec<&str> = rows.lines().filter(of_a_server).collect();
+    assert_eq!(of_a_server.len(), ONLY_OF_A_SERVER.len());
+    for row in of_a_server {
+        assert!(manual.contains(row), "{row}");
+    }
     // A commit that waits for a standby that is not there.
     drop(standby);
     primary.set("synchronous_standby_names", "nobody");

@@ -342,3 +342,60 @@ fn standby_alone_is_told_by_poll_and_waited_for_by_the_service() {
     pair.wait_for_newest(&standby, "after the promotion");
     service.stop();
 }
+
+/// Has the database be of a schema in which a table that is written with each version has another name.
+fn migrate_by_hand(server: &Postgres, schema: &str, [from, to]: [&str; 2]) {
+    let writers = 0x666c_7501;
+    server.sql(&format!(
+        "set search_path = one; begin; select pg_advisory_xact_lock({writers}, hashtext('one'));
+         alter table {from} rename to {to};
+         update meta set value = number_as_data({schema}) where key = 'schema'; commit"
+    ));
+}
+
+#[test]
+fn service_that_polls_and_one_that_stands_by_refuse_what_a_newer_program_has_migrated_and_lose_nothing()
+ {
+    if has_no_file() {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let server = Postgres::start(folder.path());
+    let url = server.url("one");
+    let mut pair = Pair::new("one", &url, &url);
+    let polls = Running::start(&pair.first, &["run"]);
+    pair.wait_for_newest(&server, "it polls");
+    let stands_by = Running::start(&pair.second, &["run"]);
+    wait_until("the second stands by", || {
+        stands_by.log().contains("standing by")
+    });
+    let known = server.sql("select value::bit(31)::integer from one.meta where key = 'schema'");
+    migrate_by_hand(&server, "99", ["change", "packed_change"]);
+    let before = pair.versions(&server);
+    pair.change();
+    wait_until("both refuse", || polls.has_ended() && stands_by.has_ended());
+    for service in [polls, stands_by] {
+        let said = service.log();
+        assert_eq!(service.wait(), Some(4), "{said}");
+        assert!(
+            said.contains("schema 99, made by a newer fluxwatch") && said.contains("hint: "),
+            "{said}"
+        );
+        assert!(!said.contains("does not exist"), "{said}");
+    }
+    let words = ["made by a newer fluxwatch", "run the newer fluxwatch"];
+    for command in [
+        &["poll"][..],
+        &["run"],
+        &["status"],
+        &["history", "a.example"],
+        &["cases", "list"],
+        &["db", "verify"],
+    ] {
+        check_said(&pair.first, command, 4, words);
+    }
+    assert_eq!(pair.versions(&server), before);
+    migrate_by_hand(&server, &known, ["packed_change", "change"]);
+    pair.first.run(0, &["poll"]);
+    pair.check(&server);
+}

@@ -35,6 +35,14 @@ pub fn store_lines(folder: &Path) -> String {
     let Some(server) = server() else {
         return "path = \"fluxwatch.db\"\n".to_owned();
     };
+    let schema = schema_of(folder);
+    run(&server, &format!("create schema if not exists {schema}"));
+    // One line, as with a file: tests tell lines by their numbers.
+    format!("url = \"{server}?options=-csearch_path%3D{schema}\"\n")
+}
+
+/// Returns the name of the schema that the databases of a folder are.
+fn schema_of(folder: &Path) -> String {
     let name = folder.file_name().expect("a folder has a name");
     // Capitals are told apart, as in the folder's name.
     let letters = name
@@ -48,15 +56,30 @@ pub fn store_lines(folder: &Path) -> String {
             text.push(letter.to_ascii_lowercase());
             text
         });
-    let schema = format!("t_{letters}");
-    let made = Command::new("psql")
-        .args(["-q", "-d", &server, "-c"])
-        .arg(format!(
-            "set client_min_messages = error; create schema if not exists {schema}"
-        ))
+    format!("t_{letters}")
+}
+
+/// Runs statements on the server.
+fn run(server: &str, sql: &str) {
+    let done = Command::new("psql")
+        .args(["-q", "-d", server, "-c"])
+        .arg(format!("set client_min_messages = error; {sql}"))
         .status()
         .expect("psql is there");
-    assert!(made.success(), "the schema can be made");
-    // One line, as with a file: tests tell lines by their numbers.
-    format!("url = \"{server}?options=-csearch_path%3D{schema}\"\n")
+    assert!(done.success(), "{sql}");
+}
+
+/// Takes the database of a folder away, with all that is in it.
+pub fn forget_everything(folder: &Path) {
+    if let Some(server) = server() {
+        let schema = schema_of(folder);
+        run(
+            &server,
+            &format!("drop schema if exists {schema} cascade; create schema {schema}"),
+        );
+        return;
+    }
+    for ending in ["", "-wal", "-shm"] {
+        let _ = std::fs::remove_file(folder.join(format!("fluxwatch.db{ending}")));
+    }
 }

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::dns::{Name, Rdata, Record, RecordType};
-use crate::store::door::{Table, ValueRef, params};
+use crate::store::door::{Db, params};
 use crate::store::error::StoreError;
 use crate::store::ledger::changes::{ChangeCounts, pack};
 use crate::store::ledger::moves::{BulkKind, BulkMove};
 use crate::store::ledger::open_row::is_ns;
+use crate::store::ledger::shared::SharedCounts;
 use crate::store::ledger::writing::{OwnerEdit, Writing};
 use crate::zone::{BulkMeasure, FirstRecord, OwnerChange, transition_signature, widest_grown};
 
@@ -15,13 +16,6 @@ use crate::zone::{BulkMeasure, FirstRecord, OwnerChange, transition_signature, w
 const MOVED_NAMES_MIN: usize = 10;
 /// How many of them the alert names.
 const MOVED_NAMES_KEPT: usize = 10;
-/// Owners that moved alike.
-const SHARED_CHANGES: Table = Table {
-    name: "shared_change",
-    columns: &["version_id", "owner_id", "shared_count"],
-    on_conflict: "on conflict (version_id, owner_id)
-                    do update set shared_count = excluded.shared_count",
-};
 
 /// How the zone's totals move.
 #[derive(Default, Clone, Copy, PartialEq, Eq)]
@@ -138,23 +132,27 @@ impl Changes {
         }
         let changed = owners.values().filter(|counts| !counts.is_zero()).count();
         let octets = pack(owners.iter().map(|(owner_id, counts)| (*owner_id, counts)));
-        let number = ValueRef::Integer;
-        let mut shared = Vec::new();
+        if !octets.is_empty() {
+            let sql = "insert into change (version_id, octets) values (?, ?)
+                       on conflict (version_id) do update set octets = excluded.octets";
+            let written = |db: &Db| db.execute(sql, params![writing.id, octets]);
+            writing.store.run(written)?;
+        }
+        let (ledger, is_more) = (writing.store.ledger(), writing.is_more());
+        ledger.add_shared(writing.id, is_more, self.shared_counts())?;
+        Ok(changed)
+    }
+
+    /// Returns the owners that made a move which others made, and how many made it.
+    fn shared_counts(&self) -> SharedCounts {
+        let mut shared = SharedCounts::new();
         for moved in self.moves.values().filter(|it| it.owners.len() > 1) {
-            let count = number(moved.owners.len() as i64);
             for owner_id in &moved.owners {
-                shared.extend([number(writing.id), number(*owner_id), count]);
+                let count = shared.entry(*owner_id).or_default();
+                *count = moved.owners.len().max(*count as usize) as u32;
             }
         }
-        writing.store.run(|db| {
-            if !octets.is_empty() {
-                let sql = "insert into change (version_id, octets) values (?, ?)
-                           on conflict (version_id) do update set octets = excluded.octets";
-                db.execute(sql, params![writing.id, octets])?;
-            }
-            db.insert_rows(&SHARED_CHANGES, &shared)
-        })?;
-        Ok(changed)
+        shared
     }
 
     /// Records what the administrator is alerted to: the same move of many names, and a mass change as a whole.
