@@ -448,6 +448,18 @@ fn draft_does_not_leave_once_its_domain_is_exempt_or_its_address_is_not_configur
 }
 
 #[test]
+fn report_to_a_desk_that_is_not_configured_any_more_is_dead_and_counted() {
+    let (bench, clock, _pipeline) = reported(MAILDIR);
+    let config = std::fs::read_to_string(bench.config()).expect("written");
+    std::fs::write(bench.config(), config.replace("abuse-desk@", "new-desk@")).expect("written");
+    let pipeline = bench.pipeline(clock);
+    let summary = deliver(&pipeline);
+    assert_eq!((summary.sent, summary.dead), (0, 1));
+    let reply = messages(&pipeline, 1)[0].last_reply.clone();
+    assert!(reply.is_some_and(|it| it.contains("add the address again")));
+}
+
+#[test]
 fn notice_is_moved_from_where_it_stands_and_from_nowhere_else() {
     let (_bench, clock, pipeline) = reported(&format!("{MAILDIR}{SLOW}"));
     let id = notices(&pipeline, 1)[0].id;

@@ -62,8 +62,10 @@ impl Unsent {
 pub(in crate::pipeline) enum Lease {
     /// It is in hand.
     Taken(Box<MessageRow>),
-    /// It was stopped, or waits behind an earlier one: another may be the oldest now.
+    /// It was dropped, or waits behind an earlier one: another may be the oldest now.
     Moved,
+    /// It is dead: its address is not configured any more.
+    Dead,
     /// Somebody has it, or a cap is reached.
     Busy,
 }
@@ -353,9 +355,12 @@ impl Notify<'_> {
             return Ok(Lease::Busy);
         };
         if let Some(reason) = self.stop_of_message(&row)? {
-            self.stop(&row, reason, now)?;
+            let state = self.stop(&row, reason, now)?;
             tx.commit()?;
-            return Ok(Lease::Moved);
+            return Ok(match state {
+                MessageState::Dead => Lease::Dead,
+                _ => Lease::Moved,
+            });
         }
         // A recipient reads of a case in the order in which it was told, also where the first attempt failed.
         if let Some(at) = desk.earlier_unsent_at(&row)? {
@@ -368,13 +373,13 @@ impl Notify<'_> {
     }
 
     /// Takes a message that may not leave out of the outbox. Mail of the desk to an address that is no longer configured
-    /// is dead and not dropped: the desk is to hear of it.
+    /// is dead and not dropped: the desk is to hear of it. Returns where it stands then.
     fn stop(
         &self,
         row: &MessageRow,
         reason: StopReason,
         now: Timestamp,
-    ) -> Result<(), PipelineError> {
+    ) -> Result<MessageState, PipelineError> {
         let is_of_desk = row.message.kind != MailKind::Notice;
         let state = match reason {
             StopReason::NoAddressee if is_of_desk => MessageState::Dead,
@@ -387,7 +392,8 @@ impl Notify<'_> {
             _ => format!("dropped: {reason}"),
         };
         self.store.desk().stop_message(row.id, state, &note)?;
-        self.note_stop(row, &note, now)
+        self.note_stop(row, &note, now)?;
+        Ok(state)
     }
 
     /// Notes in the log of its case that a message does not leave.
