@@ -259,13 +259,13 @@ impl<'a> Watch<'a> {
     fn know_members(&mut self, index: usize) -> Result<(), PipelineError> {
         let config = self.config.clone();
         let source = &config.sources[index];
-        let Feeding::Catalog(it) = &source.feeding else {
+        let Feeding::Catalog(CatalogSource {
+            catalog, settings, ..
+        }) = &source.feeding
+        else {
             return Ok(());
         };
-        let CatalogSource {
-            catalog, settings, ..
-        } = it;
-        let members = self.pipeline.ingest().catalog_zones((&source.name, it))?;
+        let members = self.pipeline.ingest().catalog_zones(source)?;
         let mut senders = self.senders.write().unwrap_or_else(PoisonError::into_inner);
         // Those that left are not watched any more.
         senders.forget_zones(index as u32);

@@ -252,27 +252,21 @@ impl Ingest<'_> {
     }
 
     /// Returns the zones that a catalog lists and that are watched as its members.
-    pub fn catalog_zones(
-        &self,
-        (name, catalog): (&str, &CatalogSource),
-    ) -> Result<Vec<Name>, PipelineError> {
+    pub fn catalog_zones(&self, source: &Source) -> Result<Vec<Name>, PipelineError> {
         let id = self
             .store
             .zones()
-            .ensure_source(name, SourceKind::Catalog)?;
+            .ensure_source(&source.name, SourceKind::Catalog)?;
         let members = self.store.zones().catalog_members(id)?;
-        let mut zones: Vec<Name> = members.into_values().map(|member| member.zone).collect();
-        let is_its_own = self.is_member_of(catalog);
-        zones.retain(|zone| is_its_own(zone));
-        Ok(zones)
+        let named = self.named_zones();
+        let zones = members.into_values().map(|member| member.zone);
+        Ok(zones.filter(|zone| !named.contains(zone)).collect())
     }
 
-    /// Returns whether the configuration lets a catalog have a zone: in its scope, and of no source that names it. The catalog
-    /// itself may have been read before the configuration changed.
-    fn is_member_of<'s>(&'s self, catalog: &'s CatalogSource) -> impl Fn(&Name) -> bool + use<'s> {
-        let named: HashSet<&Name> = self.config.sources.iter().filter_map(named_zone).collect();
-        let scope = &catalog.scope;
-        move |zone| !named.contains(zone) && scope.iter().any(|scope| zone.is_at_or_below(scope))
+    /// Returns the zones that sources name in the configuration: no catalog has these, though it may have been read before
+    /// they were named.
+    fn named_zones(&self) -> HashSet<&Name> {
+        self.config.sources.iter().filter_map(named_zone).collect()
     }
 
     /// Prepares a sweep over the members of a catalog; `None` if its members are asked one by one,
@@ -289,9 +283,9 @@ impl Ingest<'_> {
             .zones()
             .ensure_source(name, SourceKind::Catalog)?;
         let mut members = self.store.zones().member_serials(id)?;
-        let is_its_own = self.is_member_of(catalog);
+        let named = self.named_zones();
         members.retain(|(zone, _)| {
-            is_its_own(zone) && wanted.is_none_or(|wanted| wanted.contains(zone))
+            !named.contains(zone) && wanted.is_none_or(|wanted| wanted.contains(zone))
         });
         let due = self.due_members(id, settings)?;
         let (known, new): (Vec<_>, Vec<_>) = members.into_iter().partition(|(zone, serial)| {

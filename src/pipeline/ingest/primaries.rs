@@ -118,9 +118,7 @@ impl Ingest<'_> {
                 .transfer()
                 .is_some_and(|it| it.primaries.contains(&primary));
             count += match &source.feeding {
-                Feeding::Catalog(catalog) if is_of_it => {
-                    self.catalog_zones((&source.name, catalog))?.len() as u64 + 1
-                }
+                Feeding::Catalog(_) if is_of_it => self.catalog_zones(source)?.len() as u64 + 1,
                 _ => u64::from(is_of_it),
             };
         }
