@@ -17,7 +17,7 @@ use crate::pipeline::{
     examine_parts, judging_waits, read_held, recorded_tables, recorded_warnings,
 };
 use crate::place::StoreUrl;
-use crate::store::{Fate, LogStanding, Part, SourceKind, Standby, Store, UNWATCHED, ZoneStatus};
+use crate::store::{Fate, LogStanding, Part, SourceKind, Standby, Store, ZoneStatus, is_ended};
 use crate::time::{Clock, Span, Timestamp, WallClock};
 
 /// A zone, as scripts read it.
@@ -49,6 +49,10 @@ struct StatusJson {
     missed_unknown: u64,
     /// Whether a secondary would have stopped to answer for the zone: it was not seen for longer than its SOA's expire.
     expired: bool,
+    /// Whether the last attempt failed, a person has to decide, or the zone is too old to be served. One that is not
+    /// watched any more is as its administrator wants it.
+    #[serde(skip)]
+    has_failed: bool,
 }
 
 impl Row for StatusJson {
@@ -116,14 +120,6 @@ impl Row for StatusJson {
 }
 
 impl StatusJson {
-    /// Returns whether the last attempt failed, a person has to decide, or the zone is too old to be served. One that no
-    /// source feeds any more is as its administrator wants it.
-    fn has_failed(&self) -> bool {
-        let is_ended = self.refused_reason.as_deref() == Some(UNWATCHED);
-        let has_failed = self.refused_reason.is_some() || self.last_error.is_some();
-        self.held || (!is_ended && (self.expired || has_failed))
-    }
-
     /// Says how the zone stands.
     fn state_text(&self) -> String {
         let mut state = match (&self.refused_reason, &self.last_error) {
@@ -199,7 +195,7 @@ pub fn run(config: Option<&Path>, command: &StatusCommand) -> Result<Done, Failu
             .hint("`fluxwatch status` lists every zone"));
     }
     rows.retain(|row| wanted.is_empty() || wanted.iter().any(|zone| is_of(row, zone)));
-    rows.retain(|row| !command.failed || row.has_failed());
+    rows.retain(|row| !command.failed || row.has_failed);
     let nothing = match command.failed {
         true => "no zone has failed",
         false => "nothing to list",
@@ -401,9 +397,11 @@ fn status_json(status: ZoneStatus, now: Timestamp) -> StatusJson {
     );
     let over = |(lag, expire): (i64, i64)| lag > expire;
     let expired = is_transferred && lag_s.zip(status.expire_s).is_some_and(over);
+    let is_watched = !is_ended(status.refused_reason.as_deref());
     StatusJson {
         lag_s,
         expired,
+        has_failed: status.is_in_trouble() || (expired && is_watched),
         zone: status.zone,
         source: status.source,
         source_kind: status.source_kind,
@@ -453,5 +451,6 @@ fn never_polled(source: &crate::config::Source) -> StatusJson {
         missed_versions_max: 0,
         missed_unknown: 0,
         expired: false,
+        has_failed: false,
     }
 }

@@ -76,5 +76,5 @@ pub use zones::catalogs::{CatalogChange, Listing, MemberRow};
 pub use zones::enclosing::EnclosingZone;
 pub use zones::feeds::{FeedPosition, FileMark, RejectKind, RejectedRow, SetAside};
 pub use zones::status::{Fidelity, Gap, SourceStatus, ZoneStatus};
-pub use zones::unwatched::{UNWATCHED, Watched};
+pub use zones::unwatched::{Watched, is_ended};
 pub use zones::watched::ZoneState;

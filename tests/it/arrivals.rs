@@ -1,5 +1,6 @@
 //! Real primaries: every version between two polls, signatures of every strength, TLS, NOTIFY, catalogs.
 
+use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
@@ -315,7 +316,7 @@ fn members_of_a_catalog_appear_move_reset_and_disappear_without_losing_history()
     );
     let bench = Bench::new("");
     bench.configure(&format!(
-        "{}{}{}",
+        "[metrics]\ntextfile = \"m.prom\"\n{}{}{}",
         bench.key_section(),
         catalog_source("cat", "cat.test.", knot.address()),
         catalog_source("other", "other.test.", knot.address())
@@ -389,6 +390,16 @@ fn members_of_a_catalog_appear_move_reset_and_disappear_without_losing_history()
     bench.run(0, &["poll"]);
     let row = bench.status("two.example.");
     assert_eq!(row["refused_reason"], "left-catalog", "{row}");
+    // That is as the catalog's owner wants it: no monitoring wakes anybody.
+    bench.run(0, &["status", "--failed", "two.example."]);
+    let page = fs::read_to_string(bench.path().join("m.prom")).expect("written");
+    for line in [
+        "fluxwatch_source_ended_zones{source=\"other\"} 2",
+        "fluxwatch_source_zones{source=\"other\"} 1",
+    ] {
+        assert!(page.contains(&format!("{line}\n")), "{line}\n{page}");
+    }
+    assert!(!page.contains("fluxwatch_source_refused_zones{"), "{page}");
     assert_eq!(changes(&bench, "www.two.example").len(), 2);
 }
 

@@ -13,13 +13,14 @@ use crate::config::CanaryConfig;
 use crate::file;
 use crate::pipeline::findings::canary::check_canary;
 use crate::pipeline::parts::{WAITS_KEY, made_key};
-use crate::store::{Part, Standby, Store, StoreError, ZoneStatus};
+use crate::store::{Part, Standby, Store, StoreError, ZoneStatus, is_ended};
 use crate::time::Timestamp;
 
 /// Sums over the zones of a source.
 #[derive(Default)]
 struct SourceSums {
     zones: u64,
+    ended: u64,
     held: u64,
     records: u64,
     polls: u64,
@@ -257,12 +258,18 @@ type SourceFamily = (
 );
 
 /// The numbers of a source.
-const SOURCE_FAMILIES: [SourceFamily; 12] = [
+const SOURCE_FAMILIES: [SourceFamily; 13] = [
     (
         "fluxwatch_source_zones",
         "gauge",
         "Zones that the source feeds.",
         |it| it.zones,
+    ),
+    (
+        "fluxwatch_source_ended_zones",
+        "gauge",
+        "Zones that the source fed and that are not watched any more: no source of the configuration feeds them, or no catalog lists them.",
+        |it| it.ended,
     ),
     (
         "fluxwatch_source_held_zones",
@@ -377,8 +384,10 @@ fn sum_sources(rows: &[ZoneStatus], now: Timestamp) -> BTreeMap<&str, SourceSums
     let mut sources: BTreeMap<&str, SourceSums> = BTreeMap::new();
     for row in rows {
         let sums = sources.entry(&row.source).or_default();
-        sums.zones += u64::from(row.zone.is_some());
-        sums.held += u64::from(row.held);
+        let is_ended = is_ended(row.refused_reason.as_deref());
+        sums.zones += u64::from(row.zone.is_some() && !is_ended);
+        sums.ended += u64::from(is_ended);
+        sums.held += u64::from(row.held && !is_ended);
         sums.records += row.records;
         sums.polls += row.attempts;
         sums.refusals += row.failures;
@@ -389,6 +398,10 @@ fn sum_sources(rows: &[ZoneStatus], now: Timestamp) -> BTreeMap<&str, SourceSums
         sums.drift_names += row.fidelity.drift_names;
         sums.missed_max += row.fidelity.missed_max;
         sums.missed_unknown += row.fidelity.missed_unknown;
+        // Nobody looks at those that are not watched any more: that is no failure, and they grow no older.
+        if is_ended {
+            continue;
+        }
         if let Some(reason) = &row.refused_reason {
             *sums.refused.entry(reason.clone()).or_default() += 1;
         }

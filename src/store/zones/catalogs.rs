@@ -7,6 +7,7 @@ use crate::store::door::params;
 use crate::store::error::StoreError;
 use crate::store::keys::SourceId;
 use crate::store::zones::Zones;
+use crate::store::zones::unwatched::LEFT_CATALOG;
 use crate::time::Timestamp;
 
 /// A zone that a catalog lists.
@@ -126,10 +127,12 @@ impl Zones<'_> {
                 leave.execute(params![other.0, label, at])?;
             }
             // Whom another source has taken over is watched by it.
-            let sql = "update zone
-                          set last_error = ?2, refused_reason = 'left-catalog'
-                        where name = ?1 and view = 'zone' and source_id = ?3";
-            let mut unwatch = db.prepare(sql)?;
+            let sql = format!(
+                "update zone
+                    set last_error = ?2, refused_reason = '{LEFT_CATALOG}'
+                  where name = ?1 and view = 'zone' and source_id = ?3"
+            );
+            let mut unwatch = db.prepare(&sql)?;
             for (label, (zone, goes_on)) in &change.left {
                 leave.execute(params![source, label, at])?;
                 if !goes_on {

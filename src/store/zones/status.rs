@@ -6,7 +6,7 @@ use crate::store::error::StoreError;
 use crate::store::keys::{SourceId, SourceKind, ZoneId};
 use crate::store::sqlite::dialect::rows_of;
 use crate::store::zones::Zones;
-use crate::store::zones::unwatched::UNWATCHED;
+use crate::store::zones::unwatched::is_ended;
 use crate::store::zones::watched::EXPIRE_KEY;
 use crate::time::Timestamp;
 
@@ -67,12 +67,12 @@ pub struct ZoneStatus {
 }
 
 impl ZoneStatus {
-    /// Returns whether the last attempt failed, or a person has to decide. One that no source feeds any more is as its
+    /// Returns whether the last attempt failed, or a person has to decide. One that is not watched any more is as its
     /// administrator wants it.
     pub fn is_in_trouble(&self) -> bool {
-        let is_ended = self.refused_reason.as_deref() == Some(UNWATCHED);
-        let has_failed = self.refused_reason.is_some() || self.last_error.is_some();
-        self.held || (has_failed && !is_ended)
+        let reason = self.refused_reason.as_deref();
+        let has_failed = reason.is_some() || self.last_error.is_some();
+        (self.held || has_failed) && !is_ended(reason)
     }
 }
 

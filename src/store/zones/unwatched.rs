@@ -10,16 +10,26 @@ use crate::store::sqlite::dialect::rows_of;
 use crate::store::zones::Zones;
 use crate::time::Timestamp;
 
-/// The word of `refused_reason` for such a zone.
-pub const UNWATCHED: &str = "unwatched";
+/// The word of `refused_reason` for a zone that no source of the configuration feeds any more.
+pub(in crate::store) const UNWATCHED: &str = "unwatched";
+/// That of one that its catalog lists no more (RFC 9432).
+pub(in crate::store) const LEFT_CATALOG: &str = "left-catalog";
 
-/// When watching a zone ended, by the time of its own source: of one that no source feeds any more, or no catalog lists.
-/// Null while it is watched. Of `z` and its source `s`.
-pub(in crate::store) const ENDED_AT: &str = "
-    case when z.refused_reason in ('unwatched', 'left-catalog')
-         then case when s.kind in ('transfer', 'catalog', 'probe')
-                   then coalesce(z.last_success_at, s.last_success_at, 0)
-                   else coalesce(s.last_event_at, 0) end end";
+/// Returns whether a zone is not watched any more, as its administrator wants it: that is no failure.
+pub fn is_ended(refused_reason: Option<&str>) -> bool {
+    matches!(refused_reason, Some(UNWATCHED | LEFT_CATALOG))
+}
+
+/// Returns the SQL of when watching a zone ended, by the time of its own source: of one that no source feeds any more, or
+/// no catalog lists. Null while it is watched. Of `z` and its source `s`.
+pub(in crate::store) fn ended_at() -> String {
+    format!(
+        "case when z.refused_reason in ('{UNWATCHED}', '{LEFT_CATALOG}')
+              then case when s.kind in ('transfer', 'catalog', 'probe')
+                        then coalesce(z.last_success_at, s.last_success_at, 0)
+                        else coalesce(s.last_event_at, 0) end end"
+    )
+}
 
 /// What a configuration watches.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -125,7 +135,7 @@ impl Zones<'_> {
                 || (view == View::Zone.word() && watched.zones.contains(&apex));
             match (is_watched, reason.as_deref()) {
                 (true, Some(UNWATCHED)) => noted.begun.push(id),
-                (false, Some(UNWATCHED | "left-catalog")) | (true, _) => {}
+                (false, Some(UNWATCHED | LEFT_CATALOG)) | (true, _) => {}
                 (false, _) => {
                     noted.ended.push(id);
                     noted.names.push(apex);
