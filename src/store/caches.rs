@@ -89,6 +89,8 @@ pub(in crate::store) struct Spans {
     pub(in crate::store) by_zone: HashMap<ZoneId, ZoneSpan>,
     /// The row of the first version of a zone since a time, if there is one.
     pub(in crate::store) firsts: HashMap<(ZoneId, Timestamp), Option<i64>>,
+    /// Since when nobody had seen a zone at a time.
+    pub(in crate::store) unseen: HashMap<(ZoneId, Timestamp), Option<Timestamp>>,
 }
 
 /// Versions as the ends of intervals, while one state of the database is read: each ends and begins several.

@@ -255,7 +255,7 @@ pub(super) trait FromValue: Sized {
 }
 
 /// Numbers as one parameter, for a statement that reads them as rows.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Numbers(pub Vec<i64>);
 
 impl FromIterator<i64> for Numbers {

@@ -1,8 +1,11 @@
 //! Look-alikes that must not be reported, and faults that once lost or bent history.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
-use crate::harness::{Bench, python};
+use fluxwatch::time::{SetClock, Span, Timestamp};
+
+use crate::harness::{Bench, poll, python};
 use crate::servers::Knot;
 use crate::support::stores::has_no_file;
 
@@ -379,12 +382,103 @@ fn name_server_for_five_minutes_hides_no_addresses() {
         ("example.", "bad.example.", "bad.example."),
     ] {
         assert_eq!(flat(&hourly(zone, name, &[])), single(domain), "{name}");
-        // Long before, the day before, and in between.
-        for cuts in [&[480.5][..], &[940.5], &[970.5, 1000.5]] {
+        // Long before, the day before, in between, and with each set of addresses.
+        let with_each: Vec<f64> = (0..96).map(|turn| 960.0 + f64::from(turn)).collect();
+        for cuts in [&[480.5][..], &[940.5], &[970.5, 1000.5], &with_each] {
             let cases = hourly(zone, name, cuts);
             assert_eq!(flat(&cases), single(domain), "{name} {cuts:?}");
         }
     }
+}
+
+/// A source that follows `f.ndjson`, which need not have begun with the whole zone, and an address table.
+const PARTIAL: &str = "[[source]]\nname = \"feed\"\nkind = \"feed\"\npath = \"f.ndjson\"\n[enrich]\nasn = \"asn.csv\"\nregistrations = \"registrations.csv\"\n";
+
+#[test]
+fn name_server_that_a_partial_feed_tells_first_erases_nothing_of_before() {
+    let mut lines = Feed::default();
+    let hosts = ["ns1.host.test.".to_owned(), "ns2.host.test.".to_owned()];
+    let zone = "bad.example.";
+    lines.set(0.0, zone, zone, "NS", &hosts);
+    let team = "team.bad.example.";
+    for turn in 0..96 {
+        let network = |n: usize| 20 + (turn * 7 + n * 5) % 22;
+        let set: Vec<String> = (0..3)
+            .map(|n| format!("10.{}.{turn}.{n}", network(n)))
+            .collect();
+        lines.set(960.0 + turn as f64, zone, "a.team.bad.example.", "A", &set);
+    }
+    let bench = bench(&lines.0);
+    bench.write("registrations.csv", "other.example,2020-01-01\n");
+    bench.configure(PARTIAL);
+    bench.run(0, &["poll"]);
+    assert_eq!(accused(&bench), [zone]);
+    lines.set(1056.0, zone, team, "NS", &hosts[..1]);
+    lines.set(1056.1, zone, team, "NS", &[]);
+    lines.set(
+        1056.2,
+        zone,
+        "mail.bad.example.",
+        "A",
+        &["10.9.0.1".to_owned()],
+    );
+    bench.write("f.ndjson", &lines.0);
+    bench.run(0, &["poll"]);
+    let why = bench.run(0, &["explain", "bad.example"]);
+    assert!(
+        why.contains("a.team.bad.example in zone bad.example: level review"),
+        "{why}"
+    );
+}
+
+#[test]
+fn domain_below_a_name_server_for_minutes_is_judged_later_as_at_once() {
+    let mut lines = Feed::default();
+    let hosts = ["ns1.host.test.".to_owned(), "ns2.host.test.".to_owned()];
+    let (zone, name) = ("bad.example.", "www.bad.example.");
+    lines.set(0.0, zone, zone, "NS", &hosts);
+    let set = |turn: usize, from: usize| -> Vec<String> {
+        let fresh = (from..6).map(|n| format!("10.{}.{turn}.{n}", 20 + turn * 6 + n));
+        std::iter::once("10.77.1.1".to_owned())
+            .chain(fresh)
+            .collect()
+    };
+    lines.set(200.0, zone, name, "A", &set(0, 6));
+    for (turn, at) in [203.0, 206.0, 209.0].into_iter().enumerate() {
+        lines.set(at, zone, name, "A", &set(turn, 0));
+    }
+    lines.set(210.0, zone, name, "A", &set(2, 1));
+    lines.set(211.0, zone, name, "A", &set(2, 2));
+    lines.set(212.0, zone, name, "NS", &hosts[..1]);
+    lines.set(212.0, zone, name, "A", &set(3, 0));
+    lines.set(212.02, zone, name, "NS", &[]);
+    let told: Vec<Vec<(String, String)>> = [false, true]
+        .into_iter()
+        .map(|is_late| {
+            let bench = bench("");
+            bench.configure(PARTIAL);
+            // Nobody is judged while a table cannot be read.
+            let table = if is_late {
+                ""
+            } else {
+                "other.example,2020-01-01\n"
+            };
+            bench.write("registrations.csv", table);
+            for count in 1..=lines.0.lines().count() {
+                let known: Vec<&str> = lines.0.lines().take(count).collect();
+                bench.write("f.ndjson", known.join("\n") + "\n");
+                bench.run(if is_late { 3 } else { 0 }, &["poll"]);
+            }
+            bench.write("registrations.csv", "other.example,2020-01-01\n");
+            bench.run(0, &["poll"]);
+            let text = |it: &serde_json::Value| it.as_str().expect("text").to_owned();
+            let cases = bench.cases().into_iter();
+            let case = |it: serde_json::Value| (text(&it["domain"]), text(&it["peak_level"]));
+            cases.map(case).collect()
+        })
+        .collect();
+    assert_eq!(told[0], told[1]);
+    assert_eq!(told[0], [(zone.to_owned(), "report".to_owned())]);
 }
 
 #[test]
@@ -473,6 +567,116 @@ fn zone_that_no_source_feeds_any_more_accuses_nobody() {
             bench.json(&["history", "cust.example", "--format", "json"])["records"][0]["removed_at"],
             serde_json::Value::Null
         );
+    }
+}
+
+#[test]
+fn operator_whose_parent_is_not_watched_any_more_still_answers_for_its_customers() {
+    let feed_section = |name: &str, rest: &str| {
+        format!("[[source]]\nname = \"{name}\"\nkind = \"feed\"\ncomplete = true\n{rest}")
+    };
+    let rest = "path = \"f.ndjson\"\n[enrich]\nasn = \"asn.csv\"\n";
+    let followed = feed_section("feed", rest);
+    let above = "zone = \"example.\"\npath = \"example.ndjson\"\n";
+    let with = |name: &str| format!("{}{followed}", feed_section(name, above));
+    let mut parent = Feed::default();
+    let nic = ["a.nic.test.".to_owned(), "b.nic.test.".to_owned()];
+    parent.set(0.0, "example.", "op.example.", "NS", &nic);
+    let hosts = ["ns1.op.example.".to_owned(), "ns2.op.example.".to_owned()];
+    let mut feed = Feed::default();
+    feed.set(0.0, "op.example.", "op.example.", "NS", &nic);
+    for customer in 0..12 {
+        feed.set(0.0, "test.", &format!("c{customer}.test."), "NS", &hosts);
+    }
+    let mut before = String::new();
+    for turn in 0..31 {
+        before.clone_from(&feed.0);
+        for (n, host) in hosts.iter().enumerate() {
+            let address = [format!("10.{}.{turn}.1", 20 + (turn * 2 + n) % 60)];
+            feed.set(3.0 * turn as f64, "op.example.", host, "A", &address);
+        }
+    }
+    // The source of the zone above goes on, is taken out, and gets another name.
+    for (then, is_watched) in [
+        (with("above"), true),
+        (followed.clone(), false),
+        (with("renamed"), true),
+    ] {
+        let bench = bench(&before);
+        bench.configure(&with("above"));
+        bench.write("example.ndjson", &parent.0);
+        bench.run(0, &["poll"]);
+        assert_eq!(accused(&bench), ["op.example."]);
+        bench.configure(&then);
+        bench.write("f.ndjson", &feed.0);
+        bench.run(0, &["poll"]);
+        assert_eq!(accused(&bench), ["op.example."], "{then}");
+        let reason = bench.status("example.")["refused_reason"].clone();
+        assert_eq!(reason.is_null(), is_watched, "{then}: {reason}");
+    }
+}
+
+#[test]
+fn zone_that_is_put_back_accuses_nobody_by_what_it_was_before() {
+    let feed_section = "[[source]]\nname = \"feed\"\nkind = \"feed\"\npath = \"f.ndjson\"\ncomplete = true\n[enrich]\nasn = \"asn.csv\"\n";
+    let both = format!(
+        "[[source]]\nname = \"cust\"\nkind = \"zonefile\"\nzone = \"cust.example.\"\npath = \"cust-*.zone\"\ntime_pattern = \"cust-%Y%m%d.zone\"\n{feed_section}"
+    );
+    let hosts = ["ns1.op.test.".to_owned(), "ns2.op.test.".to_owned()];
+    let mut feed = Feed::default();
+    feed.set(
+        0.0,
+        "op.test.",
+        "op.test.",
+        "NS",
+        &["a.nic.test.".to_owned()],
+    );
+    let before = feed.0.clone();
+    for turn in 0..1080 {
+        let address = [format!("10.{}.{}.1", 20 + turn % 60, turn / 60)];
+        feed.set(
+            24.0 + turn as f64,
+            "op.test.",
+            &hosts[turn % 2],
+            "A",
+            &address,
+        );
+    }
+    let zone = |host: &str| {
+        format!(
+            "$TTL 60\n@ SOA ns1.op.test. host.op.test. 1 1 1 1 1\n@ NS ns1.{host}.\n@ NS ns2.{host}.\nwww A 10.9.0.1\n"
+        )
+    };
+    let later = |hours: i64| Timestamp::from_unix(1_790_000_000) + Span::hours(hours);
+    // Its file has other name servers then; there is none.
+    for has_file in [true, false] {
+        let bench = bench(&before);
+        let clock = Arc::new(SetClock::new(later(20)));
+        let pass = |section: &str, hours: i64| {
+            clock.set(later(hours));
+            bench.configure(section);
+            let pipeline = bench.pipeline(clock.clone());
+            pipeline.judge().note_watched().expect("noted");
+            poll(&pipeline);
+        };
+        bench.write("cust-20260922.zone", zone("op.test"));
+        pass(&both, 20);
+        pass(feed_section, 24);
+        bench.write("f.ndjson", &feed.0);
+        pass(feed_section, 1105);
+        std::fs::remove_file(bench.path().join("cust-20260922.zone")).expect("it was there");
+        if has_file {
+            bench.write("cust-20261106.zone", zone("other.test"));
+        }
+        let address = ["10.8.0.1".to_owned()];
+        let mut more = Feed(feed.0.clone());
+        more.set(1106.5, "op.test.", &hosts[0], "A", &address);
+        bench.write("f.ndjson", &more.0);
+        pass(&both, 1107);
+        assert_eq!(accused(&bench), ["op.test."], "{has_file}");
+        let status = bench.status("cust.example.");
+        let reason = (!has_file).then_some("unreadable");
+        assert_eq!(status["refused_reason"].as_str(), reason, "{status}");
     }
 }
 

@@ -1,7 +1,8 @@
 //! Which of a zone's records are glue, and which are its own data.
 //!
 //! A record at or below a delegation is glue, and no plane of addresses. That is told of each record by when it came:
-//! one name server for five minutes makes no glue of what the zone has before and after.
+//! one name server for five minutes makes no glue of what the zone has before and after. What stays when its delegation is
+//! gone is the zone's own data from then on: else a name server for a second with each address would hide a flux.
 
 use std::collections::BTreeMap;
 
@@ -9,11 +10,14 @@ use crate::detector::{Moment, Stay};
 use crate::dns::{Name, Rdata};
 use crate::pipeline::error::PipelineError;
 use crate::pipeline::findings::Findings;
-use crate::store::{EntityKey, Extent, Interval, ZoneId};
+use crate::store::{EntityKey, Extent, ZoneId};
 use crate::time::{Span, Timestamp};
 
 /// How long before its delegation glue may come: a feed may tell of a name server first. Chosen by hand.
 const GLUE_AHEAD: Span = Span::seconds(600);
+
+/// How long glue may outlast its delegation: the two may leave a zone one after the other. Chosen by hand.
+const GLUE_BEHIND: Span = Span::seconds(60);
 
 /// A version as a place in the order of versions.
 type Place = (Timestamp, i64);
@@ -21,10 +25,29 @@ type Place = (Timestamp, i64);
 /// From when until when a name server was there; `None` for always and for still.
 type Presence = (Option<Place>, Option<Place>);
 
+/// A time in which a name had name servers without a break.
+#[derive(Debug, Clone, Copy)]
+struct Cut {
+    from: Place,
+    /// When the last of them went; `None` while there are any.
+    to: Option<Moment>,
+}
+
 /// When name servers were at names of a zone, which make a cut of each.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(in crate::pipeline) struct Cuts {
-    by_name: BTreeMap<Name, Vec<Presence>>,
+    by_name: BTreeMap<Name, Vec<Cut>>,
+    /// By when that is known.
+    until: Timestamp,
+}
+
+/// What a record is.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Glue,
+    Own,
+    /// Glue until its delegation went, and the zone's own data since.
+    OwnSince(Moment),
 }
 
 /// Returns where a version stands.
@@ -63,34 +86,94 @@ pub(in crate::pipeline) fn were_throughout(
     false
 }
 
-impl Cuts {
-    /// Returns whether a record of an owner is glue: it came while there was a cut at or above the owner, or was there
-    /// shortly before and went with it or earlier. What came when the cut was gone is the zone's own data, as what came
-    /// long before it is.
-    pub(in crate::pipeline) fn is_glue(&self, owner: &Name, apex: &Name, stay: &Interval) -> bool {
-        if self.by_name.is_empty() {
-            return false;
-        }
-        let (added, removed) = (place(&stay.added), stay.removed.as_ref().map(place));
-        let mut above = owner.up_to(apex).filter_map(|name| self.by_name.get(&name));
-        above.any(|there| {
-            there.iter().any(|(from, to)| {
-                let came_before = from.is_some_and(|from| from > added);
-                let came_after = to.is_some_and(|to| to <= added);
-                if !came_before {
-                    return !came_after;
-                }
-                let is_ahead =
-                    stay.baseline || from.is_some_and(|from| from.0.since(added.0) <= GLUE_AHEAD);
-                let met = removed.is_none_or(|end| from.is_none_or(|from| end > from));
-                let went_first = match (removed, to) {
-                    (_, None) => true,
-                    (None, Some(_)) => false,
-                    (Some(end), Some(to)) => end <= *to,
-                };
-                is_ahead && met && went_first
-            })
+/// Returns the times in which a name had any of some name servers. Of one that was there when history met the name first
+/// nobody knows since when: it makes no glue of what came before it was told.
+fn cuts_of<T>(stays: &[Stay<T>]) -> Vec<Cut> {
+    let mut all: Vec<Cut> = (stays.iter())
+        .map(|stay| Cut {
+            from: place(&stay.added),
+            to: stay.removed,
         })
+        .collect();
+    all.sort_unstable_by_key(|cut| cut.from);
+    let mut cuts: Vec<Cut> = Vec::new();
+    for next in all {
+        match cuts.last_mut() {
+            Some(last) if last.to.is_none_or(|to| next.from <= place(&to)) => {
+                let goes_on = last.to.zip(next.to);
+                last.to = goes_on.map(|(one, other)| match place(&one) >= place(&other) {
+                    true => one,
+                    false => other,
+                });
+            }
+            _ => cuts.push(next),
+        }
+    }
+    cuts
+}
+
+impl Cut {
+    /// Returns what a record below the cut is, as far as the cut tells and as was known by a time.
+    fn kind_of<T>(&self, stay: &Stay<T>, until: Timestamp) -> Kind {
+        let removed = stay.removed.filter(|end| end.at <= until);
+        let to = self.to.filter(|end| end.at <= until);
+        let added = place(&stay.added);
+        if self.from <= added {
+            let outlasts = |to: &Moment| {
+                let last = removed.map_or(until, |end| end.at);
+                last.since(to.at) > GLUE_BEHIND
+            };
+            return match to {
+                Some(to) if place(&to) <= added => Kind::Own,
+                Some(to) if outlasts(&to) => Kind::OwnSince(to),
+                _ => Kind::Glue,
+            };
+        }
+        let removed = removed.as_ref().map(place);
+        let is_ahead = stay.baseline || self.from.0.since(added.0) <= GLUE_AHEAD;
+        let met = removed.is_none_or(|end| end > self.from);
+        let went_first = match (removed, to) {
+            (_, None) => true,
+            (None, Some(_)) => false,
+            (Some(end), Some(to)) => end <= place(&to),
+        };
+        match is_ahead && met && went_first {
+            true => Kind::Glue,
+            false => Kind::Own,
+        }
+    }
+}
+
+impl Cuts {
+    /// Returns what a record of an owner is as the zone's own data; `None` if it is glue alone. Glue is what came while
+    /// there was a cut at or above the owner, or was there shortly before and went with it or earlier. What came when the
+    /// cut was gone is the zone's own data, as what came long before it is, and as glue is once its cut is gone.
+    pub(in crate::pipeline) fn own_part<T>(
+        &self,
+        owner: &Name,
+        apex: &Name,
+        mut stay: Stay<T>,
+    ) -> Option<Stay<T>> {
+        if self.by_name.is_empty() {
+            return Some(stay);
+        }
+        let above = owner.up_to(apex).filter_map(|name| self.by_name.get(&name));
+        let mut since: Option<Moment> = None;
+        for cut in above.flatten() {
+            match cut.kind_of(&stay, self.until) {
+                Kind::Glue => return None,
+                Kind::Own => {}
+                Kind::OwnSince(end) => {
+                    let is_later = since.is_none_or(|known| place(&known) < place(&end));
+                    since = if is_later { Some(end) } else { since };
+                }
+            }
+        }
+        if let Some(end) = since {
+            stay.added = end;
+            stay.baseline = false;
+        }
+        Some(stay)
     }
 }
 
@@ -113,9 +196,12 @@ impl Findings<'_> {
             };
             let read = lookup.newest_intervals(&key, extent)?.stays.into_iter();
             let there = read.filter(|stay| matches!(stay.value, Rdata::Ns(_)));
-            by_name.insert(key.owner, there.map(|stay| presence(&stay)).collect());
+            by_name.insert(key.owner, cuts_of(&there.collect::<Vec<_>>()));
         }
-        Ok(Cuts { by_name })
+        Ok(Cuts {
+            by_name,
+            until: extent.until,
+        })
     }
 }
 
@@ -147,37 +233,51 @@ mod tests {
         Name::parse(text).expect("valid")
     }
 
-    /// Whether an address of a.www.bad.test that came and went is glue of a cut at www.bad.test.
-    fn is_glue(cut: (i64, Option<i64>), address: (i64, Option<i64>)) -> bool {
-        let ns = stay(name("ns.host.test."), cut.0, cut.1);
+    /// When an address of a.www.bad.test came as the zone's own data, by which times it and cuts at www.bad.test came and
+    /// went; `None` if it is glue.
+    fn own_since(cuts: &[(i64, Option<i64>)], address: (i64, Option<i64>)) -> Option<i64> {
+        let servers = cuts.iter().map(|(added, removed)| Stay {
+            baseline: true,
+            ..stay(name("ns.host.test."), *added, *removed)
+        });
         let cuts = Cuts {
-            by_name: [(name("www.bad.test."), vec![presence(&ns)])].into(),
+            by_name: [(name("www.bad.test."), cuts_of(&servers.collect::<Vec<_>>()))].into(),
+            until: moment(100_000).at,
         };
         let address = stay(Rdata::A([192, 0, 2, 1].into()), address.0, address.1);
-        cuts.is_glue(&name("a.www.bad.test."), &name("bad.test."), &address)
+        let own = cuts.own_part(&name("a.www.bad.test."), &name("bad.test."), address);
+        own.map(|stay| stay.added.version_id)
     }
 
     #[test]
     fn glue_is_what_came_while_the_cut_was_there() {
         let cut = (10_000, Some(20_000));
         for (address, expected) in [
-            ((10_000, Some(11_000)), true),
-            ((15_000, Some(30_000)), true),
-            ((15_000, None), true),
+            ((10_000, Some(11_000)), None),
+            ((15_000, Some(20_060)), None),
+            // The cut went and the address stayed.
+            ((15_000, Some(20_061)), Some(20_000)),
+            ((15_000, None), Some(20_000)),
             // A feed that tells of the name server first.
-            ((9_990, Some(12_000)), true),
-            ((9_990, Some(20_000)), true),
-            ((9_990, Some(9_995)), false),
-            ((9_990, Some(20_001)), false),
-            ((9_990, None), false),
-            ((1_000, Some(12_000)), false),
-            ((1_000, Some(2_000)), false),
-            ((20_000, Some(30_000)), false),
-            ((25_000, None), false),
+            ((9_990, Some(12_000)), None),
+            ((9_990, Some(20_000)), None),
+            ((9_990, Some(9_995)), Some(9_990)),
+            ((9_990, Some(20_001)), Some(9_990)),
+            ((9_990, None), Some(9_990)),
+            ((1_000, Some(12_000)), Some(1_000)),
+            ((1_000, Some(2_000)), Some(1_000)),
+            ((20_000, Some(30_000)), Some(20_000)),
+            ((25_000, None), Some(25_000)),
         ] {
-            assert_eq!(is_glue(cut, address), expected, "{address:?}");
+            assert_eq!(own_since(&[cut], address), expected, "{address:?}");
         }
-        assert!(is_glue((10_000, None), (9_990, None)));
+        assert_eq!(own_since(&[(10_000, None)], (9_990, None)), None);
+        // Name servers that follow each other are one cut; those that come again make no glue of what stayed between.
+        let followed = [(10_000, Some(20_000)), (20_000, None)];
+        assert_eq!(own_since(&followed, (15_000, None)), None);
+        let again = [(10_000, Some(20_000)), (20_300, None)];
+        assert_eq!(own_since(&again, (15_000, None)), Some(20_000));
+        assert_eq!(own_since(&again, (20_300, None)), None);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::detector::{
 };
 use crate::dns::Name;
 use crate::pipeline::error::PipelineError;
-use crate::store::{EnclosingZone, ZoneId};
+use crate::store::{EnclosingZone, View, ZoneId};
 use crate::time::Timestamp;
 /// The most closed intervals of a domain that are read at each change. One with more is busy, and is judged in full
 /// only as often as a case without changes. Chosen by hand; see docs/explanation/detection.md, "Busy domains".
@@ -216,7 +216,8 @@ impl Findings<'_> {
         let mut asked: BTreeMap<ZoneId, (EnclosingZone, BTreeSet<Name>)> = BTreeMap::new();
         for host in hosts {
             let mut zones = self.store.zones().zones_enclosing(host)?;
-            zones.retain(|zone| zone.is_judged_at(now));
+            // What stood in a zone that is not watched any more accuses nobody, and still excuses.
+            zones.retain(|zone| zone.view != View::Passive);
             for zone in &zones {
                 let known = asked.entry(zone.id);
                 let (_, names) = known.or_insert_with(|| (zone.clone(), BTreeSet::new()));

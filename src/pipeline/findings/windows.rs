@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use crate::detector::{AddressWindow, AliasWindow, LeftOut, Moment, NameserverWindow, Stay};
 use crate::dns::{Name, Rdata, case_domain};
 use crate::pipeline::error::PipelineError;
-use crate::store::{EntityKey, Extent, Interval, StoreError, View};
+use crate::store::{EntityKey, Extent, Interval, StoreError, View, ZoneId};
 use crate::time::{Span, Timestamp};
 /// Of how many instants of an owner the intervals are read in any case: more than any rule asks for to watch it, so
 /// that a set of thousands pushes nothing out.
@@ -354,7 +354,10 @@ impl Findings<'_> {
                         .extend(values.iter().filter_map(Rdata::address));
                 }
             }
-            addresses.extend(read.stays.into_iter().map(|stay| (host.clone(), stay)));
+            let last = self.last_use(key.zone, &names, host)?;
+            let stays = read.stays.into_iter();
+            let stays = stays.filter(|stay| last.is_none_or(|last| stay.added.at <= last));
+            addresses.extend(stays.map(|stay| (host.clone(), stay)));
         }
         Ok(Some(NameserverWindow {
             zone: key.apex.clone(),
@@ -371,6 +374,25 @@ impl Findings<'_> {
             operated: None,
             left_out,
         }))
+    }
+
+    /// Returns when a delegation was last known to use a name server that it does not use any more; `None` for one that it
+    /// uses. What moved while nobody could see the zone is not held against it: it may have left before.
+    fn last_use(
+        &self,
+        zone: ZoneId,
+        names: &[Stay<Name>],
+        host: &Name,
+    ) -> Result<Option<Timestamp>, PipelineError> {
+        let mut last = None;
+        for stay in names.iter().filter(|stay| stay.value == *host) {
+            let Some(end) = stay.removed else {
+                return Ok(None);
+            };
+            let since = self.store.zones().unseen_since(zone, end.at)?;
+            last = last.max(Some(since.unwrap_or(end.at)));
+        }
+        Ok(last)
     }
 
     /// Loads the name servers at or below a domain that others use and whose addresses moved, where the domain does
@@ -498,7 +520,7 @@ impl Findings<'_> {
         budget.spend(&read.stays);
         let (mut addresses, mut targets) = (Vec::new(), Vec::new());
         let (zone, owner) = (&key.apex, &key.owner);
-        let own = (read.stays.into_iter()).filter(|stay| !cuts.is_glue(owner, zone, stay));
+        let own = (read.stays.into_iter()).filter_map(|stay| cuts.own_part(owner, zone, stay));
         for interval in own {
             match &interval.value {
                 Rdata::Cname(_) => targets.extend(as_alias(interval)),

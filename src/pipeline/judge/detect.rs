@@ -10,7 +10,9 @@ use crate::detector::{
 use crate::dns::{Name, case_domain};
 use crate::pipeline::error::PipelineError;
 use crate::pipeline::findings::find::{INTERVALS_MAX, QUICK_INTERVALS_MAX, USERS_JUDGED_MAX};
-use crate::pipeline::findings::windows::{OWNERS_JUDGED_MAX, Range, as_nameserver};
+use crate::pipeline::findings::windows::{
+    ADDRESSES_SINCE, OWNERS_JUDGED_MAX, Range, as_nameserver,
+};
 use crate::pipeline::judge::Judge;
 use crate::pipeline::notify::compose::ACTOR;
 use crate::pipeline::outcome::PollOptions;
@@ -537,13 +539,21 @@ impl Judge<'_> {
         let mut hosts = BTreeSet::new();
         let lookup = self.store.lookup();
         let changes = lookup.counts(zone, version)?;
-        let others = changes.iter().filter(|it| it.addresses || it.others);
+        let is_inner = |owner: &Name| case_domain(&zone.apex, owner) != *owner;
+        let others = changes
+            .iter()
+            .filter(|it| it.addresses || it.others || (it.nameservers && is_inner(&it.key.owner)));
         let others: Vec<&Name> = others.map(|change| &change.key.owner).collect();
         let below_cut = lookup.below_cut_at(zone.id, &zone.apex, &others, at)?;
         for change in changes {
             let owner = &change.key.owner;
             if change.nameservers {
                 domains.entry(owner.clone()).or_default();
+                if is_inner(owner) && !below_cut.contains(owner) {
+                    let domain = case_domain(&zone.apex, owner);
+                    let uncovered = self.uncovered(zone, owner, at)?;
+                    domains.entry(domain).or_default().extend(uncovered);
+                }
             }
             if change.addresses {
                 hosts.insert(owner.clone());
@@ -597,6 +607,25 @@ impl Judge<'_> {
             tracing::warn!(zone = %zone.apex, version_id, left_out, "zone {}: {} changed at {at}; {DOMAINS_JUDGED_MAX} of them are judged, {left_out} are left out until they change again", zone.apex, counted(left_out + DOMAINS_JUDGED_MAX, "domain"));
         }
         Ok((domains, glue))
+    }
+
+    /// Returns the names at and below one whose delegation is gone that have moved lately: what was glue there is the
+    /// zone's own data now.
+    fn uncovered(
+        &self,
+        zone: &ZoneState,
+        owner: &Name,
+        at: Timestamp,
+    ) -> Result<impl Iterator<Item = Name>, PipelineError> {
+        let since = at - ADDRESSES_SINCE;
+        let own = self.store.lookup().owners_with_new_addresses(
+            zone.id,
+            &zone.apex,
+            owner,
+            since,
+            OWNERS_JUDGED_MAX,
+        )?;
+        Ok(own.into_iter().map(|key| key.owner))
     }
 
     /// Leaves out what is more than [`DOMAINS_JUDGED_MAX`] domains: nobody can choose which, and it is others at each

@@ -3,7 +3,7 @@
 use crate::config::Feeding;
 use crate::pipeline::error::PipelineError;
 use crate::pipeline::judge::Judge;
-use crate::store::Watched;
+use crate::store::{SourceKind, Watched};
 
 impl Judge<'_> {
     /// Notes which zones no source of the configuration feeds any more: nothing that stands in them is held against
@@ -12,18 +12,20 @@ impl Judge<'_> {
         let mut watched = Watched::default();
         for source in &self.config.sources {
             match &source.feeding {
-                Feeding::Transfer(transfer) => _ = watched.zones.insert(transfer.zone.clone()),
-                Feeding::Zonefile(files) => _ = watched.zones.insert(files.zone.clone()),
-                Feeding::Catalog(_) | Feeding::Feed(_) | Feeding::Probe(_) => {
+                Feeding::Transfer(transfer) => watched.name(&transfer.zone, SourceKind::Transfer),
+                Feeding::Zonefile(files) => watched.name(&files.zone, SourceKind::Zonefile),
+                Feeding::Feed(feed) => {
+                    watched.sources.insert(source.name.clone());
+                    if let Some(zone) = &feed.zone {
+                        watched.name(zone, SourceKind::Feed);
+                    }
+                }
+                Feeding::Catalog(_) | Feeding::Probe(_) => {
                     watched.sources.insert(source.name.clone());
                 }
             }
         }
-        let ended = self
-            .store
-            .zones()
-            .note_watched(&watched, self.clock.now())?;
-        for zone in ended {
+        for zone in self.store.zones().note_watched(&watched)? {
             tracing::warn!(%zone, "zone {zone}: no source of the configuration feeds it any more; its history stays, and nobody is suspected by it");
         }
         Ok(())

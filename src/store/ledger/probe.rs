@@ -126,14 +126,18 @@ impl Ledger<'_> {
                     .map(|_| ());
             }
             let sql = "insert into gap (zone_id, from_at, to_at, reason)
-                       select id, last_success_at, ?2, coalesce(refused_reason, 'unknown')
+                       select id, last_success_at, ?2,
+                              case when ended is null then coalesce(refused_reason, 'unknown')
+                                   else 'unwatched' end
                          from zone
-                        where id = ?1 and last_error is not null and last_success_at is not null
+                        where id = ?1 and (last_error is not null or ended = 'awaited')
+                              and last_success_at is not null
                        on conflict do nothing";
             db.execute(sql, params![zone, at])?;
             let sql = "update zone
                           set last_attempt_at = ?2, last_success_at = ?2, last_error = null,
-                              refused_reason = null, attempt_count = attempt_count + 1
+                              refused_reason = null, ended = nullif(ended, 'awaited'),
+                              attempt_count = attempt_count + 1
                         where id = ?1";
             db.execute(sql, params![zone, at]).map(|_| ())
         })

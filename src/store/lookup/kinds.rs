@@ -1,7 +1,6 @@
 //! What an owner is: a delegation, glue below one, or the zone's own; and which of a domain's names moved.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::sync::LazyLock;
 
 use crate::dns::Name;
 use crate::store::door::{Numbers, Texts, params};
@@ -16,18 +15,33 @@ use crate::time::Timestamp;
 /// The newest records of an owner in one month among which its kind is looked for: who changed more often since is no
 /// longer judged by what it was. Chosen by hand.
 const KIND_ROWS_MAX: usize = 1024;
-/// Those of some owners that have name servers which came by a time, or were there when watching began.
-static HAS_NS: LazyLock<String> = LazyLock::new(|| {
+/// Returns the statement for those of some owners that have name servers which came by a time, or had any then that went
+/// later, in one of some months.
+fn had_ns_at(months: &[i64]) -> String {
+    let had_in = |month: &i64| {
+        format!(
+            "
+                or exists (select 1
+                             from (select rrtype, added_id, removed_id
+                                     from past_record
+                                    where bucket = {month} and owner_id = w.value
+                                    order by removed_id desc limit {KIND_ROWS_MAX}) as newest
+                                  {IN_ORDER} version a on a.id = newest.added_id
+                                  {IN_ORDER} version e on e.id = newest.removed_id
+                            where newest.rrtype = 2 and a.observed_at <= ?2
+                                  and e.observed_at > ?2)"
+        )
+    };
     format!(
         "select w.value
            from {list} w
           where exists (select 1
                           from record r {IN_ORDER} version v on v.id = r.added_id
-                         where r.owner_id = w.value and r.rrtype = 2
-                               and (r.baseline = 1 or v.observed_at <= ?2))",
-        list = rows_of("?1")
+                         where r.owner_id = w.value and r.rrtype = 2 and v.observed_at <= ?2){past}",
+        list = rows_of("?1"),
+        past = months.iter().map(had_in).collect::<String>()
     )
-});
+}
 
 /// Returns the statement for those of some owners that have name servers, or had any that went in one of some months.
 fn had_ns(months: &[i64]) -> String {
@@ -61,8 +75,18 @@ impl Lookup<'_> {
         owners: &[&Name],
         at: Timestamp,
     ) -> Result<HashSet<Name>, StoreError> {
+        // Of the newest version nothing went later.
+        let months = match self.store.zones().is_newest_at(zone, at)? {
+            true => Vec::new(),
+            false => self
+                .store
+                .zones()
+                .buckets_since(zone, Some(at))?
+                .split_off(1),
+        };
+        let sql = had_ns_at(&months);
         let cuts = self.cuts_among(zone, apex, owners, |ids| {
-            self.store.run(|db| db.values(&HAS_NS, params![ids, at]))
+            self.store.run(|db| db.values(&sql, params![ids, at]))
         })?;
         Ok(at_or_below(owners, apex, &cuts))
     }

@@ -12,7 +12,7 @@ const TABLES: &str = include_str!("schema.sql");
 const MADE: i32 = 13;
 
 /// What a migration after [`MADE`] changes, in order.
-const MIGRATIONS: [Migration; 3] = [
+const MIGRATIONS: [Migration; 4] = [
     // 14: by when a case with a change that was left unjudged is judged.
     Migration::sql(
         "alter table abuse_case add column due_at bigint;
@@ -35,6 +35,12 @@ const MIGRATIONS: [Migration; 3] = [
               )",
         finish: pack_shared,
     },
+    // 17: whether anybody watches a zone.
+    Migration::sql(
+        "alter table zone add column ended text collate \"C\";
+         update zone set ended = refused_reason, refused_reason = null, last_error = null
+          where refused_reason in ('unwatched', 'left-catalog')",
+    ),
 ];
 /// How many rows migration 16 reads and writes at a time.
 const ROWS_AT_A_TIME: usize = 50_000;

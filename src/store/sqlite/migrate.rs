@@ -16,7 +16,7 @@ use crate::store::trees::{LAST_REVERSE_INDEX, REVERSE_INDEXES};
 use crate::store::value::Fault;
 
 /// The migrations, in order; the database's `user_version` is how many have run.
-const MIGRATIONS: [Migration; 16] = [
+const MIGRATIONS: [Migration; 17] = [
     Migration::sql(include_str!("migrations/0001_history.sql")),
     Migration::sql(include_str!("migrations/0002_arrivals.sql")),
     Migration {
@@ -45,6 +45,7 @@ const MIGRATIONS: [Migration; 16] = [
         sql: include_str!("migrations/0016_shared.sql"),
         finish: pack_shared,
     },
+    Migration::sql(include_str!("migrations/0017_ended.sql")),
 ];
 
 /// A step from one schema to the next.

@@ -7,7 +7,7 @@ use crate::store::door::params;
 use crate::store::error::StoreError;
 use crate::store::keys::SourceId;
 use crate::store::zones::Zones;
-use crate::store::zones::unwatched::LEFT_CATALOG;
+use crate::store::zones::unwatched::{AWAITED, LEFT_CATALOG};
 use crate::time::Timestamp;
 
 /// A zone that a catalog lists.
@@ -127,20 +127,14 @@ impl Zones<'_> {
                 leave.execute(params![other.0, label, at])?;
             }
             // Whom another source has taken over is watched by it.
-            let sql = format!(
-                "update zone
-                    set last_error = ?2, refused_reason = '{LEFT_CATALOG}'
-                  where name = ?1 and view = 'zone' and source_id = ?3"
-            );
-            let mut unwatch = db.prepare(&sql)?;
+            let sql = "update zone
+                          set ended = ?2
+                        where name = ?1 and view = 'zone' and source_id = ?3";
+            let mut unwatch = db.prepare(sql)?;
             for (label, (zone, goes_on)) in &change.left {
                 leave.execute(params![source, label, at])?;
                 if !goes_on {
-                    unwatch.execute(params![
-                        zone.to_string(),
-                        format!("not listed by the catalog {apex} any more"),
-                        source
-                    ])?;
+                    unwatch.execute(params![zone.to_string(), LEFT_CATALOG, source])?;
                 }
             }
             let sql = "insert into catalog_member (source_id, label, zone_name, member_group,
@@ -152,8 +146,11 @@ impl Zones<'_> {
                                        change_of_ownership = excluded.change_of_ownership,
                                        removed_at = null";
             let mut join = db.prepare(sql)?;
-            let sql = "insert into zone (name, source_id) values (?, ?)
-                       on conflict (name, view) do update set source_id = excluded.source_id";
+            // Who was not watched is waited for.
+            let sql = "insert into zone (name, source_id) values (?1, ?2)
+                       on conflict (name, view)
+                         do update set source_id = excluded.source_id,
+                                       ended = case when zone.ended is not null then ?3 end";
             let mut own = db.prepare(sql)?;
             for (label, member) in &change.joined {
                 let owner = member.change_of_ownership.as_ref().map(Name::to_string);
@@ -165,7 +162,7 @@ impl Zones<'_> {
                     owner,
                     at
                 ])?;
-                own.execute(params![member.zone.to_string(), source])?;
+                own.execute(params![member.zone.to_string(), source, AWAITED])?;
             }
             let mut reset = db.prepare(
                 "update zone

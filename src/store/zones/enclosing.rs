@@ -9,7 +9,7 @@ use crate::store::error::StoreError;
 use crate::store::keys::{SourceKind, View, ZoneId};
 use crate::store::sqlite::dialect::{IN_ORDER, texts_of};
 use crate::store::zones::Zones;
-use crate::store::zones::unwatched::ended_at;
+use crate::store::zones::unwatched::ENDED_AT;
 use crate::time::Timestamp;
 
 /// The most names of which it is kept which zones are there.
@@ -81,11 +81,10 @@ impl Zones<'_> {
         }
         let rows: Vec<(i64, String, Option<Timestamp>)> = self.store.run(|db| {
             let sql = format!(
-                "select z.id, z.view, {ended_at} as ended_at
+                "select z.id, z.view, {ENDED_AT} as ended_at
                    from zone z join source s on s.id = z.source_id
                   where z.name = ?
-                  order by z.view = 'zone' desc, z.view",
-                ended_at = ended_at()
+                  order by z.view = 'zone' desc, z.view"
             );
             db.query(&sql, [name.to_string()], |row| {
                 Ok((row.get("id")?, row.get("view")?, row.get("ended_at")?))
@@ -125,12 +124,11 @@ impl Zones<'_> {
         let keys = Texts(unknown.keys().cloned().collect());
         let rows: Vec<(String, i64, String, Option<Timestamp>)> = self.store.run(|db| {
             let sql = format!(
-                "select z.name, z.id, z.view, {ended_at} as ended_at
+                "select z.name, z.id, z.view, {ENDED_AT} as ended_at
                    from {list} w {IN_ORDER} zone z on z.name = w.value
                         {IN_ORDER} source s on s.id = z.source_id
                   order by z.view = 'zone' desc, z.view",
-                list = texts_of("?"),
-                ended_at = ended_at()
+                list = texts_of("?")
             );
             db.query(&sql, [keys], |row| {
                 Ok((
@@ -168,11 +166,10 @@ impl Zones<'_> {
     pub(in crate::store) fn load_zones(&self) -> Result<(), StoreError> {
         let rows: Vec<(i64, String, String, Option<Timestamp>)> = self.store.run(|db| {
             let sql = format!(
-                "select z.id, z.name, z.view, {ended_at} as ended_at
-                   from (select id, name, view, source_id, refused_reason, last_success_at
+                "select z.id, z.name, z.view, {ENDED_AT} as ended_at
+                   from (select id, name, view, source_id, ended, last_success_at
                            from zone limit ?) z join source s on s.id = z.source_id
-                  order by z.view = 'zone' desc, z.view",
-                ended_at = ended_at()
+                  order by z.view = 'zone' desc, z.view"
             );
             db.query(&sql, [ZONES_AT_ONCE_MAX + 1], |row| {
                 Ok((
@@ -282,6 +279,16 @@ impl Zones<'_> {
             );
         }
         Ok(buckets)
+    }
+
+    /// Returns whether no version of a zone is newer than a time.
+    pub(in crate::store) fn is_newest_at(
+        &self,
+        zone: ZoneId,
+        at: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let (_, last) = self.span_of(zone)?;
+        Ok(last.is_none_or(|last| last <= at.unix()))
     }
 
     /// Returns the name of a source.

@@ -1,12 +1,12 @@
 //! How the zones and sources stand, for people and for metrics.
 
 use crate::dns::{Name, Serial};
-use crate::store::door::Numbers;
+use crate::store::door::{Numbers, params};
 use crate::store::error::StoreError;
 use crate::store::keys::{SourceId, SourceKind, ZoneId};
 use crate::store::sqlite::dialect::rows_of;
 use crate::store::zones::Zones;
-use crate::store::zones::unwatched::is_ended;
+use crate::store::zones::unwatched::{ending, is_ended};
 use crate::store::zones::watched::EXPIRE_KEY;
 use crate::time::Timestamp;
 
@@ -99,6 +99,39 @@ pub struct Gap {
 }
 
 impl Zones<'_> {
+    /// Returns since when a zone had not been seen at a time, if it could not be seen before: what changed by then may have
+    /// changed at any time since.
+    pub fn unseen_since(
+        &self,
+        zone: ZoneId,
+        at: Timestamp,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        let spans = self.store.spans.borrow();
+        let known = spans
+            .as_ref()
+            .and_then(|it| it.unseen.get(&(zone, at)).copied());
+        drop(spans);
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let since: Option<Timestamp> = self.store.run(|db| {
+            // The last time goes on until the version that ends it is stored and judged.
+            let sql = "select min(since_at)
+                         from (select from_at as since_at
+                                 from gap where zone_id = ?1 and from_at < ?2 and to_at >= ?2
+                               union all
+                               select last_success_at as since_at
+                                 from zone
+                                where id = ?1 and last_success_at < ?2
+                                      and (last_error is not null or ended is not null)) as unseen";
+            db.value(sql, params![zone, at])
+        })?;
+        if let Some(known) = &mut *self.store.spans.borrow_mut() {
+            known.unseen.insert((zone, at), since);
+        }
+        Ok(since)
+    }
+
     /// Returns the times in which a zone could not be seen, in order.
     pub fn gaps(&self, zone: ZoneId) -> Result<Vec<Gap>, StoreError> {
         self.store.run(|db| {
@@ -177,7 +210,7 @@ impl Zones<'_> {
                                    else z.last_success_at end as success_at,
                               coalesce(z.last_attempt_at, s.last_attempt_at) as attempt_at,
                               coalesce(z.last_error, s.last_error) as error,
-                              coalesce(z.refused_reason, s.refused_reason) as refused,
+                              coalesce(z.refused_reason, s.refused_reason) as refused, z.ended,
                               coalesce(z.kept_count, 0) as kept_count, coalesce(z.held, 0) as held,
                               (select count(*) from rejected_line r where r.source_id = s.id) as rejected_count,
                               coalesce(z.attempt_count, 0) as attempt_count,
@@ -200,6 +233,7 @@ impl Zones<'_> {
                 Ok((
                     row.get::<Option<String>>("zone_name")?,
                     row.get::<String>("kind")?,
+                    row.get::<Option<String>>("ended")?,
                     ZoneStatus {
                         zone: None,
                         source: row.get("source_name")?,
@@ -229,9 +263,16 @@ impl Zones<'_> {
                 ))
             })
         })?;
-        let finish = |(name, kind, status): (Option<String>, String, ZoneStatus)| {
+        let finish = |(name, kind, ended, mut status): (_, String, Option<String>, ZoneStatus)| {
+            let name: Option<String> = name;
             let source_kind = SourceKind::parse(&kind)
                 .ok_or_else(|| self.store.damaged(format!("source kind {kind:?}")))?;
+            // Whatever an attempt that ended later said.
+            let ended = ended.filter(|word| is_ended(Some(word)));
+            if let Some(word) = ended {
+                status.last_error = Some(ending(&word).to_owned());
+                status.refused_reason = Some(word);
+            }
             Ok(ZoneStatus {
                 zone: name.map(|name| self.store.read_name(&name)).transpose()?,
                 source_kind,

@@ -1,6 +1,6 @@
 //! Zones that no source of the configuration feeds any more: their records stay open, and accuse nobody.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::dns::Name;
 use crate::store::door::{Numbers, params};
@@ -8,27 +8,44 @@ use crate::store::error::StoreError;
 use crate::store::keys::{SourceKind, View};
 use crate::store::sqlite::dialect::rows_of;
 use crate::store::zones::Zones;
-use crate::time::Timestamp;
 
-/// The word of `refused_reason` for a zone that no source of the configuration feeds any more.
+/// The word of `zone.ended`, and the reason in `status`, of a zone that no source of the configuration feeds any more.
 pub(in crate::store) const UNWATCHED: &str = "unwatched";
 /// That of one that its catalog lists no more (RFC 9432).
 pub(in crate::store) const LEFT_CATALOG: &str = "left-catalog";
+/// The word of `zone.ended` of one that has a source again, which has not shown it yet: what stood in it when watching
+/// ended may be long gone.
+pub(in crate::store) const AWAITED: &str = "awaited";
+
+/// When watching a zone ended, by the time of its own source. Null while it is watched. Of `z` and its source `s`.
+pub(in crate::store) const ENDED_AT: &str = "
+    case when z.ended is not null
+         then case when s.kind in ('transfer', 'catalog', 'probe')
+                   then coalesce(z.last_success_at, s.last_success_at, 0)
+                   else coalesce(s.last_event_at, 0) end end";
 
 /// Returns whether a zone is not watched any more, as its administrator wants it: that is no failure.
 pub fn is_ended(refused_reason: Option<&str>) -> bool {
     matches!(refused_reason, Some(UNWATCHED | LEFT_CATALOG))
 }
 
-/// Returns the SQL of when watching a zone ended, by the time of its own source: of one that no source feeds any more, or
-/// no catalog lists. Null while it is watched. Of `z` and its source `s`.
-pub(in crate::store) fn ended_at() -> String {
-    format!(
-        "case when z.refused_reason in ('{UNWATCHED}', '{LEFT_CATALOG}')
-              then case when s.kind in ('transfer', 'catalog', 'probe')
-                        then coalesce(z.last_success_at, s.last_success_at, 0)
-                        else coalesce(s.last_event_at, 0) end end"
-    )
+/// Returns what `status` says of a zone that is not watched any more.
+pub(in crate::store) fn ending(word: &str) -> &'static str {
+    match word {
+        LEFT_CATALOG => "its catalog does not list it any more",
+        _ => "no source of the configuration feeds it any more",
+    }
+}
+
+/// Returns what stands in `zone.ended` of a zone that gets a source of this kind: only what is looked at shows the whole
+/// zone, and a feed tells of changes alone.
+pub(in crate::store) fn returning(kind: SourceKind) -> Option<&'static str> {
+    match kind {
+        SourceKind::Feed | SourceKind::Import | SourceKind::Passive => None,
+        SourceKind::Transfer | SourceKind::Catalog | SourceKind::Zonefile | SourceKind::Probe => {
+            Some(AWAITED)
+        }
+    }
 }
 
 /// What a configuration watches.
@@ -36,15 +53,24 @@ pub(in crate::store) fn ended_at() -> String {
 pub struct Watched {
     /// The names of sources that say themselves which zones they feed.
     pub sources: BTreeSet<String>,
-    /// The apexes of the zones that the other sources feed.
-    pub zones: BTreeSet<Name>,
+    /// The apexes of the zones that sources name, each with the kind of its source.
+    pub zones: BTreeMap<Name, SourceKind>,
 }
 
-/// Zones that are to be noted: rows of those whose watching ended, and of those that are watched again.
+impl Watched {
+    /// Adds a zone that a source of a kind names.
+    pub fn name(&mut self, zone: &Name, kind: SourceKind) {
+        self.zones.insert(zone.clone(), kind);
+    }
+}
+
+/// Zones that are to be noted: rows of those whose watching ended, of those that are watched again, and of those that will be
+/// when their source has shown them.
 #[derive(Default)]
 struct Noted {
-    ended: Vec<i64>,
-    begun: Vec<i64>,
+    ended: Numbers,
+    begun: Numbers,
+    awaited: Numbers,
     /// The apexes of the former.
     names: Vec<Name>,
 }
@@ -52,43 +78,31 @@ struct Noted {
 impl Zones<'_> {
     /// Notes which zones no source feeds any more, and which are fed again. Returns those that were watched until now. What
     /// was brought in by hand has no source that could end.
-    pub fn note_watched(&self, watched: &Watched, now: Timestamp) -> Result<Vec<Name>, StoreError> {
+    pub fn note_watched(&self, watched: &Watched) -> Result<Vec<Name>, StoreError> {
         let Noted {
             ended,
             begun,
+            awaited,
             names,
         } = self.find_changed(watched)?;
-        if ended.is_empty() && begun.is_empty() {
+        let marks = [
+            (ended, Some(UNWATCHED)),
+            (begun, None),
+            (awaited, Some(AWAITED)),
+        ];
+        if marks.iter().all(|(zones, _)| zones.0.is_empty()) {
             return Ok(names);
         }
         let tx = self.store.begin_batch()?;
         self.store.run(|db| {
-            let mut end = db.prepare(
+            let sql = format!(
                 "update zone
-                    set refused_reason = ?2,
-                        last_error = 'no source of the configuration feeds it any more'
-                  where id = ?1",
-            )?;
-            for id in &ended {
-                end.execute(params![id, UNWATCHED])?;
-            }
-            // Meanwhile nobody looked.
-            let mut gap = db.prepare(
-                "insert into gap (zone_id, from_at, to_at, reason)
-                 select z.id, z.last_success_at, ?2, z.refused_reason
-                   from zone z join source s on s.id = z.source_id
-                  where z.id = ?1 and z.last_success_at < ?2
-                        and s.kind in ('transfer', 'catalog')
-                 on conflict do nothing",
-            )?;
-            let mut begin = db.prepare(
-                "update zone
-                    set refused_reason = null, last_error = null
-                  where id = ?1",
-            )?;
-            for id in &begun {
-                gap.execute(params![id, now])?;
-                begin.execute(params![id])?;
+                    set ended = ?2
+                  where id in (select value from {zones})",
+                zones = rows_of("?1")
+            );
+            for (zones, mark) in marks {
+                db.execute(&sql, params![zones, mark])?;
             }
             Ok(())
         })?;
@@ -109,12 +123,16 @@ impl Zones<'_> {
         });
         let gone: BTreeSet<i64> = gone.map(|(id, ..)| *id).collect();
         let list: Numbers = gone.iter().copied().collect();
+        let feeding = |id: i64| {
+            let (.., kind) = sources.iter().find(|(known, ..)| *known == id)?;
+            SourceKind::parse(kind)
+        };
         let rows: Vec<(i64, String, String, i64, Option<String>)> = self.store.run(|db| {
             let sql = format!(
-                "select id, name, view, source_id, refused_reason
+                "select id, name, view, source_id, ended
                    from zone
                   where view <> 'passive'
-                        and (source_id in (select value from {gone}) or refused_reason = '{UNWATCHED}')
+                        and (source_id in (select value from {gone}) or ended = '{UNWATCHED}')
                   order by name, view",
                 gone = rows_of("?1")
             );
@@ -124,24 +142,104 @@ impl Zones<'_> {
                     row.get("name")?,
                     row.get("view")?,
                     row.get("source_id")?,
-                    row.get("refused_reason")?,
+                    row.get("ended")?,
                 ))
             })
         })?;
         let mut noted = Noted::default();
-        for (id, name, view, source, reason) in rows {
+        for (id, name, view, source, mark) in rows {
             let apex = self.store.read_name(&name)?;
-            let is_watched = !gone.contains(&source)
-                || (view == View::Zone.word() && watched.zones.contains(&apex));
-            match (is_watched, reason.as_deref()) {
-                (true, Some(UNWATCHED)) => noted.begun.push(id),
-                (false, Some(UNWATCHED | LEFT_CATALOG)) | (true, _) => {}
-                (false, _) => {
-                    noted.ended.push(id);
+            let named = watched.zones.get(&apex).copied();
+            let named = named.filter(|_| view == View::Zone.word());
+            let by_source = || feeding(source).filter(|_| !gone.contains(&source));
+            match (named.or_else(by_source), mark.as_deref()) {
+                (Some(kind), Some(UNWATCHED)) => match returning(kind) {
+                    Some(_) => noted.awaited.0.push(id),
+                    None => noted.begun.0.push(id),
+                },
+                (None, Some(UNWATCHED | LEFT_CATALOG)) | (Some(_), _) => {}
+                (None, _) => {
+                    noted.ended.0.push(id);
                     noted.names.push(apex);
                 }
             }
         }
         Ok(noted)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::store::handle::{Store, StoreOptions};
+    use crate::store::zones::catalogs::{CatalogChange, MemberRow};
+    use crate::time::Timestamp;
+    use crate::zone::Refusal;
+
+    use super::*;
+
+    #[test]
+    fn member_that_left_stays_ended_whatever_late_attempts_say_and_begins_when_it_is_seen_again() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let options = StoreOptions {
+            reverse_index: false,
+            create: true,
+        };
+        let store = Store::open(folder.path().join("f.db"), options).expect("made");
+        let zones = store.zones();
+        let source = zones.ensure_source("cat", SourceKind::Catalog);
+        let source = source.expect("made");
+        let name = |text: &str| Name::parse(text).expect("valid");
+        let (catalog, member) = (name("cat.test"), name("one.example"));
+        let at = Timestamp::from_unix;
+        let apply = |change: CatalogChange, at: Timestamp| {
+            let applied = zones.apply_catalog(source, &catalog, None, &change, at);
+            applied.expect("applied");
+        };
+        let row = MemberRow {
+            zone: member.clone(),
+            group: None,
+            change_of_ownership: None,
+        };
+        let joins = || CatalogChange {
+            joined: [("m1".to_owned(), row.clone())].into(),
+            ..CatalogChange::default()
+        };
+        let attempt = |at: Timestamp, refusal: Option<&Refusal>| {
+            let noted = zones.record_zone_attempt(&member, at, refusal);
+            noted.expect("noted");
+        };
+        // What `status` says, and by when what stands in the zone counts.
+        let standing = || {
+            let rows = zones.status().expect("readable");
+            let row = rows
+                .into_iter()
+                .find(|it| it.zone.as_ref() == Some(&member));
+            let found = zones.zones_enclosing(&member).expect("readable");
+            (row.expect("it is there").refused_reason, found[0].ended_at)
+        };
+        apply(joins(), at(1_000));
+        attempt(at(2_000), None);
+        assert_eq!(standing(), (None, None));
+        let left = CatalogChange {
+            left: [("m1".to_owned(), (member.clone(), false))].into(),
+            ..CatalogChange::default()
+        };
+        apply(left, at(3_000));
+        let ended = Some(LEFT_CATALOG.to_owned());
+        assert_eq!(standing(), (ended.clone(), Some(at(2_000))));
+        // A transfer that was in hand succeeds, another is refused.
+        attempt(at(3_500), None);
+        let refusal = Refusal::Timeout("no answer".to_owned());
+        attempt(at(4_000), Some(&refusal));
+        assert_eq!(standing(), (ended, Some(at(3_500))));
+        apply(joins(), at(5_000));
+        assert_eq!(standing().1, Some(at(3_500)), "nobody has seen it yet");
+        attempt(at(6_000), None);
+        assert_eq!(standing(), (None, None));
+        let state = zones.find_zone(&member).expect("readable").expect("known");
+        let gaps = zones.gaps(state.id).expect("readable");
+        assert_eq!(gaps.len(), 1);
+        assert_eq!((gaps[0].from, gaps[0].to), (at(3_500), at(6_000)));
+        assert_eq!(gaps[0].reason, UNWATCHED);
     }
 }

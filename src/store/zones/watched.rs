@@ -5,6 +5,7 @@ use crate::store::door::{Fault, Row, params};
 use crate::store::error::StoreError;
 use crate::store::keys::{SourceId, SourceKind, View, ZoneId};
 use crate::store::zones::Zones;
+use crate::store::zones::unwatched::returning;
 use crate::time::{Span, Timestamp};
 use crate::zone::Refusal;
 
@@ -106,13 +107,13 @@ impl Zones<'_> {
             return Ok(zone);
         }
         self.store.run(|db| {
-            let sql = "insert into zone (name, view, source_id) values (?, ?, ?)
+            let kind: String = db.value("select kind from source where id = ?", [source.0])?;
+            let mark = SourceKind::parse(&kind).and_then(returning);
+            let sql = "insert into zone (name, view, source_id) values (?1, ?2, ?3)
                        on conflict (name, view)
                          do update set source_id = excluded.source_id,
-                                       last_error = case when zone.refused_reason = 'unwatched' then null
-                                                         else zone.last_error end,
-                                       refused_reason = nullif(zone.refused_reason, 'unwatched')";
-            db.execute(sql, params![apex.to_string(), view.word(), source])
+                                       ended = case when zone.ended is not null then ?4 end";
+            db.execute(sql, params![apex.to_string(), view.word(), source, mark])
         })?;
         Ok(self.find_view(apex, view)?.expect("the row was just made"))
     }
@@ -243,20 +244,23 @@ impl Zones<'_> {
                 "insert into gap (zone_id, from_at, to_at, reason)
                  select id, last_success_at,
                         case when last_success_at > ?2 then last_success_at else ?2 end,
-                        coalesce(refused_reason, 'unknown')
+                        case when ended is null then coalesce(refused_reason, 'unknown')
+                             else 'unwatched' end
                    from zone
-                  where name = ?1 and view = 'zone' and last_error is not null
-                        and last_success_at is not null
-                        and not (last_attempt_at = last_success_at
-                                 and source_id in
-                                   (select id
-                                      from source
-                                     where kind in ('zonefile', 'import')))
+                  where name = ?1 and view = 'zone' and last_success_at is not null
+                        and (ended = 'awaited'
+                             or last_error is not null
+                                and not (last_attempt_at = last_success_at
+                                         and source_id in
+                                           (select id
+                                              from source
+                                             where kind in ('zonefile', 'import'))))
                  on conflict do nothing",
             )?;
             let sql = "update zone
                           set last_attempt_at = ?2, last_success_at = ?2, last_error = null,
-                              refused_reason = null, held = 0, accept_requested = 0,
+                              refused_reason = null, ended = nullif(ended, 'awaited'),
+                              held = 0, accept_requested = 0,
                               attempt_count = attempt_count + 1
                         where name = ?1 and view = 'zone'";
             let mut seen = db.prepare(sql)?;
