@@ -162,6 +162,7 @@ cat >"$WORK/yadifad.conf" <<END
     keyspath "$WORK/yadifa"
     listen 127.0.0.1 port $((PORT + 4))
     allow-query any
+    allow-notify any
     queries-log-type 0
 </main>
 <zone>
@@ -169,6 +170,7 @@ cat >"$WORK/yadifad.conf" <<END
     type secondary
     file example
     primary 127.0.0.1 port $PORT
+    allow-notify any
 </zone>
 END
 cat >"$WORK/pdns/pdns.conf" <<END
@@ -253,6 +255,12 @@ are_at() {
     for i in "$@"; do [[ $(serial "$i") == "$wanted" ]] || return 1; done
 }
 
+# Tells whether all secondaries have their first zone. YADIFA now and then gets it only after a NOTIFY.
+have_started() {
+    dig "@127.0.0.1" -p "$((PORT + 4))" +opcode=NOTIFY +norecurse +aaflag +noedns +time=1 +tries=1 SOA example.
+    are_at 101 {1..6}
+}
+
 # Moves the primary to a serial, and waits until these servers follow.
 move() {
     write_zone "$1"
@@ -285,7 +293,7 @@ pdns_server --config-dir="$WORK/pdns" >"$WORK/pdns/out" 2>&1 &
 PIDS+=($!)
 unbound -c "$WORK/unbound.conf" >"$WORK/unbound/out" 2>&1 &
 PIDS+=($!)
-wait_for are_at 101 {1..6}
+wait_for have_started
 
 move 2147483749 0 2 3
 sleep 12 # All ask each few seconds.
