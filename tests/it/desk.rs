@@ -89,7 +89,7 @@ fn thirty_domains_of_one_campaign_are_one_thread() {
         }
     }
     feed.tick(20);
-    live(&bench, &feed, (0..24 * 20).step_by(2));
+    live(&bench, &feed, (0..24 * 20).step_by(4));
     let cases = bench.cases();
     let peaks: Vec<String> = cases
         .iter()

@@ -540,20 +540,21 @@ impl Judge<'_> {
         let lookup = self.store.lookup();
         let changes = lookup.counts(zone, version)?;
         let is_inner = |owner: &Name| case_domain(&zone.apex, owner) != *owner;
-        let others = changes
-            .iter()
-            .filter(|it| it.addresses || it.others || (it.nameservers && is_inner(&it.key.owner)));
-        let others: Vec<&Name> = others.map(|change| &change.key.owner).collect();
-        let below_cut = lookup.below_cut_at(zone.id, &zone.apex, &others, at)?;
+        let cut = changes.iter().filter(|it| it.nameservers);
+        let cut: HashSet<&Name> = cut
+            .map(|it| &it.key.owner)
+            .filter(|it| is_inner(it))
+            .collect();
+        let others = changes.iter().filter(|it| it.addresses || it.others);
+        let others: HashSet<&Name> = others.map(|change| &change.key.owner).collect();
+        let asked: Vec<&Name> = others.union(&cut).copied().collect();
+        let below_cut = lookup.below_cut_at(zone.id, &zone.apex, &asked, at)?;
+        let bare = cut.into_iter().filter(|owner| !below_cut.contains(*owner));
+        self.add_uncovered(zone, &bare.cloned().collect(), at, &mut domains)?;
         for change in changes {
             let owner = &change.key.owner;
             if change.nameservers {
                 domains.entry(owner.clone()).or_default();
-                if is_inner(owner) && !below_cut.contains(owner) {
-                    let domain = case_domain(&zone.apex, owner);
-                    let uncovered = self.uncovered(zone, owner, at)?;
-                    domains.entry(domain).or_default().extend(uncovered);
-                }
             }
             if change.addresses {
                 hosts.insert(owner.clone());
@@ -609,23 +610,26 @@ impl Judge<'_> {
         Ok((domains, glue))
     }
 
-    /// Returns the names at and below one whose delegation is gone that have moved lately: what was glue there is the
+    /// Adds what is at and below some names that lost their delegation and has moved lately: what was glue there is the
     /// zone's own data now.
-    fn uncovered(
+    fn add_uncovered(
         &self,
         zone: &ZoneState,
-        owner: &Name,
+        bare: &HashSet<Name>,
         at: Timestamp,
-    ) -> Result<impl Iterator<Item = Name>, PipelineError> {
-        let since = at - ADDRESSES_SINCE;
-        let own = self.store.lookup().owners_with_new_addresses(
-            zone.id,
-            &zone.apex,
-            owner,
-            since,
-            OWNERS_JUDGED_MAX,
-        )?;
-        Ok(own.into_iter().map(|key| key.owner))
+        domains: &mut Touched,
+    ) -> Result<(), PipelineError> {
+        let (lookup, apex, since) = (self.store.lookup(), &zone.apex, at - ADDRESSES_SINCE);
+        for owner in lookup.with_data(zone.id, apex, bare)? {
+            let most = OWNERS_JUDGED_MAX;
+            let moved = lookup.owners_with_new_addresses(zone.id, apex, &owner, since, most)?;
+            let moved = moved.into_iter().map(|key| key.owner);
+            domains
+                .entry(case_domain(apex, &owner))
+                .or_default()
+                .extend(moved);
+        }
+        Ok(())
     }
 
     /// Leaves out what is more than [`DOMAINS_JUDGED_MAX`] domains: nobody can choose which, and it is others at each

@@ -156,7 +156,7 @@ impl Lookup<'_> {
     }
 
     /// Returns those of some names of a zone at or below which it has addresses or aliases now.
-    pub(in crate::store) fn with_data(
+    pub fn with_data(
         &self,
         zone: ZoneId,
         apex: &Name,
