@@ -281,7 +281,7 @@ impl Notify<'_> {
             }
         };
         let has_beginning = letter != Letter::Closure || {
-            let mut before = self.store.desk().messages_of_case(case.id)?;
+            let mut before = self.store.desk().message_heads(case.id)?;
             before.retain(|it| it.id < row.id);
             has_beginning(&before, &row.message.recipient, is_dropped)
         };
@@ -431,7 +431,7 @@ impl Notify<'_> {
             Some(Letter::Report) => what == Withdrawal::Everything,
             _ => false,
         };
-        let mut messages = desk.messages_of_case(case_id)?;
+        let mut messages = desk.message_heads(case_id)?;
         messages.retain(|row| is_unsent(row) && is_taken(row));
         let mut notices = desk.notices_of_case(case_id)?;
         notices.retain(|it| matches!(it.state, NoticeState::Drafted | NoticeState::Approved));

@@ -433,7 +433,7 @@ impl Notify<'_> {
     ) -> Result<Vec<Addressee>, PipelineError> {
         let mut to = self.desk_addressees(mail.case);
         if mail.kind == MailKind::Closure {
-            let messages = self.store.desk().messages_of_case(case_id)?;
+            let messages = self.store.desk().message_heads(case_id)?;
             to.retain(|to| has_beginning(&messages, &to.address, is_dropped));
         }
         Ok(to)
@@ -621,7 +621,7 @@ impl Notify<'_> {
         }
         let octets = body.to_string().into_bytes();
         let before = match mail.kind {
-            MailKind::Closure => self.store.desk().messages_of_case(row.id)?,
+            MailKind::Closure => self.store.desk().message_heads(row.id)?,
             _ => Vec::new(),
         };
         let heard = |url: &str| has_beginning(&before, url, is_dropped);
@@ -810,7 +810,7 @@ impl Notify<'_> {
         let rules = self.mail().map_or(RULES, |mail| mail.rules);
         Ok(Some(match decide_mail(&row.case, &context, &rules) {
             Decision::Send(_) => {
-                let messages = self.store.desk().messages_of_case(row.id)?;
+                let messages = self.store.desk().message_heads(row.id)?;
                 let to = self.desk_addressees(&row.case).into_iter();
                 let to = to.map(|it| it.address);
                 let heard = to.filter(|to| has_beginning(&messages, to, is_lost));
