@@ -35,6 +35,8 @@ pub struct MailContext {
     pub open_members: u32,
     /// How many name servers and addresses the finding has.
     pub size: u32,
+    /// Whether the case was over before, and is open again.
+    pub was_over: bool,
     /// Whether the hour has room for another mail.
     pub has_room: bool,
     /// The time of the mail.
@@ -59,6 +61,9 @@ pub enum SendReason {
     /// The case was over, and is open again.
     #[error("this case was over and is open again")]
     Again,
+    /// The mail that told what was new was dropped, and what that was is not known any more.
+    #[error("the mail before this one was not sent")]
+    Missed,
     /// What is suspected is not what was told.
     #[error("another kind of flux is suspected now")]
     NewVerdict,
@@ -92,6 +97,16 @@ fn joined_text(count: u32) -> String {
 }
 
 impl SendReason {
+    /// Returns the reason for the first mail about a case since it was opened, or opened again.
+    pub fn first(case: &Case, was_over: bool) -> Self {
+        // Of a revision that was dropped nobody heard.
+        if was_over && case.revision > 0 {
+            Self::Again
+        } else {
+            Self::FirstReport
+        }
+    }
+
     /// Returns whether the mail is the last of its thread.
     pub fn is_end(self) -> bool {
         matches!(self, Self::Mitigated | Self::Closed | Self::Withdrawn)
@@ -213,8 +228,7 @@ fn news(case: &Case, context: &MailContext, rules: &MailRules) -> Result<SendRea
     }
     if !case.reported {
         return match case.state {
-            CaseState::Open if case.revision == 0 => Ok(SendReason::FirstReport),
-            CaseState::Open => Ok(SendReason::Again),
+            CaseState::Open => Ok(SendReason::first(case, context.was_over)),
             _ => Err(HoldReason::NotOpen),
         };
     }
@@ -228,7 +242,9 @@ fn news(case: &Case, context: &MailContext, rules: &MailRules) -> Result<SendRea
             .repeat
             .zip(told.at)
             .is_some_and(|(repeat, at)| context.now.since(at) >= repeat);
-    if !told.verdicts.contains(&case.verdict) {
+    if told.verdicts.is_empty() {
+        Ok(SendReason::Missed)
+    } else if !told.verdicts.contains(&case.verdict) {
         Ok(SendReason::NewVerdict)
     } else if has_grown {
         Ok(SendReason::Growth)
@@ -299,6 +315,7 @@ mod tests {
             joined: 0,
             open_members: 0,
             size: 10,
+            was_over: false,
             has_room: true,
             now: Timestamp::from_unix(0) + Span::days(days),
         }
@@ -353,11 +370,39 @@ mod tests {
             decide(&acknowledged, free),
             Decision::Hold(HoldReason::NotOpen)
         );
-        let again = Case {
+        // Nobody heard of revisions that were dropped.
+        let unsent = Case {
             revision: 4,
             ..case()
         };
-        assert_eq!(decide(&again, free), Decision::Send(SendReason::Again));
+        assert_eq!(
+            decide(&unsent, free),
+            Decision::Send(SendReason::FirstReport)
+        );
+        let again = MailContext {
+            was_over: true,
+            ..free
+        };
+        assert_eq!(decide(&unsent, again), Decision::Send(SendReason::Again));
+    }
+
+    #[test]
+    fn what_a_dropped_update_told_is_told_again_whatever_it_was() {
+        let missed = Case {
+            told: Told {
+                verdicts: Vec::new(),
+                ..told().told
+            },
+            ..told()
+        };
+        assert_eq!(
+            decide_mail(&missed, &context(1), &RULES),
+            Decision::Send(SendReason::Missed)
+        );
+        assert_eq!(
+            decide_mail(&missed, &context(0), &RULES),
+            Decision::Hold(HoldReason::ToldLately)
+        );
     }
 
     #[test]

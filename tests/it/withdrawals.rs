@@ -8,7 +8,7 @@ use fluxwatch::desk::exempt::{WantedExemption, add};
 use fluxwatch::desk::outbox::retry;
 use fluxwatch::desk::step::{Step, Taken};
 use fluxwatch::pipeline::Pipeline;
-use fluxwatch::store::{MailKind, MessageRow, MessageState, NoticeRow, NoticeState};
+use fluxwatch::store::{MailKind, MessageRow, MessageState, NoticeRow, NoticeState, SendingCaps};
 use fluxwatch::time::{Clock, SetClock, Span, Timestamp};
 use serde_json::{Value, json};
 
@@ -16,6 +16,11 @@ use crate::console::{Browser, Desk};
 use crate::harness::{Bench, REPORT, deliver, poll};
 use crate::support::desk::{Feed, MAILDIR, START, bench, read_mails};
 use crate::support::smtp::{Scripted, Session, rows};
+
+/// Words for the name servers of a pool.
+const WORDS: [&str; 8] = [
+    "quail", "otter", "heron", "badger", "marten", "lynx", "stoat", "raven",
+];
 
 /// A registrar who is told without approval.
 const AUTO: &str =
@@ -74,9 +79,14 @@ fn dismiss(pipeline: &Pipeline, id: i64) -> Taken {
 
 /// Exempts a domain. Returns the number.
 fn exempt(pipeline: &Pipeline, domain: &str) -> i64 {
+    exempt_kind(pipeline, "domain", domain)
+}
+
+/// Exempts something. Returns the number.
+fn exempt_kind(pipeline: &Pipeline, kind: &str, value: &str) -> i64 {
     let wanted = WantedExemption {
-        kind: "domain",
-        value: domain,
+        kind,
+        value,
         reason: "ours",
         until: None,
         author: "ada",
@@ -114,12 +124,7 @@ fn log(pipeline: &Pipeline, id: i64) -> String {
 /// Two domains of one campaign: the second rotates through the same pool, some hours later.
 fn campaign() -> Feed {
     let mut feed = Feed::default();
-    let pool = |n: i64| {
-        let words = [
-            "quail", "otter", "heron", "badger", "marten", "lynx", "stoat", "raven",
-        ];
-        format!("ns1.a{}.test.", words[(n % 8) as usize])
-    };
+    let pool = |n: i64| format!("ns1.a{}.test.", WORDS[(n % 8) as usize]);
     feed.set(0, "bad.example.", "NS", &[pool(0), pool(1)]);
     feed.set(0, "worse.example.", "NS", &[pool(3), pool(4)]);
     for turn in 1..18 {
@@ -132,6 +137,37 @@ fn campaign() -> Feed {
     }
     feed.tick(30);
     feed
+}
+
+/// Ends an exemption.
+fn end_exemption(pipeline: &Pipeline, number: i64) {
+    let now = pipeline.clock().now();
+    let removed = pipeline.store().desk().remove_exemption(number, "ada", now);
+    assert!(removed.expect("writable"));
+}
+
+/// Runs a pass over a feed in each hour.
+fn live(
+    bench: &Bench,
+    (clock, pipeline): (&Arc<SetClock>, &Pipeline),
+    feed: &Feed,
+    hours: impl Iterator<Item = i64>,
+) {
+    for hour in hours {
+        clock.set(Timestamp::from_unix(START) + Span::hours(hour));
+        bench.write("f.ndjson", feed.text(hour));
+        poll(pipeline);
+        deliver(pipeline);
+    }
+}
+
+/// Has a server take nothing for now from here on, or everything again.
+fn set_busy(server: &Scripted, is_busy: bool) {
+    let mut script = server.script.lock().expect("alive");
+    script.clear();
+    if is_busy {
+        script.extend(std::iter::repeat_n(Session::Busy, 1000));
+    }
 }
 
 /// Runs passes over a campaign from hour to hour, until `is_over` says so of the case that joined. Returns the hour.
@@ -340,6 +376,159 @@ fn case_whose_report_never_left_is_reported_when_its_exemption_ends() {
             (MailKind::Report, MessageState::Dropped),
             (MailKind::Report, MessageState::Sent)
         ]
+    );
+}
+
+#[test]
+fn report_that_was_in_hand_when_its_case_was_exempted_is_told_when_that_ends() {
+    let dead = dead_port();
+    let smtp = format!("[smtp]\nurl = \"smtp://127.0.0.1:{dead}\"\n");
+    let (bench, clock, pipeline) = reported(&smtp);
+    let caps = SendingCaps {
+        since: clock.now() - Span::hours(1),
+        per_recipient_max: 100,
+        in_all_max: 100,
+    };
+    let id = messages(&pipeline, 1)[0].id;
+    // As while a server takes its time, or after a kill.
+    let leased = pipeline
+        .store()
+        .desk()
+        .lease_message(id, &caps, clock.now());
+    assert!(leased.expect("writable").is_some());
+    clock.set(clock.now() + Span::seconds(5));
+    let number = exempt(&pipeline, "bad.example");
+    assert_eq!(
+        standing(&pipeline, 1),
+        [(MailKind::Report, MessageState::Sending)]
+    );
+    let server = Scripted::start(&[]);
+    clock.set(clock.now() - Span::days(1) + Span::hours(1));
+    let pipeline = revive(&bench, dead, &server, &clock);
+    assert_eq!(deliver(&pipeline).sent, 0);
+    assert_eq!(
+        standing(&pipeline, 1),
+        [(MailKind::Report, MessageState::Dropped)]
+    );
+    end_exemption(&pipeline, number);
+    let mut feed = Feed::default();
+    feed.set(0, "bad.example.", "NS", &["ns1.plain.test.".to_owned()]);
+    feed.flux("bad.example.", 5, 90);
+    live(&bench, (&clock, &pipeline), &feed, 80..90);
+    let states = standing(&pipeline, 1);
+    assert_eq!(
+        states,
+        [
+            (MailKind::Report, MessageState::Dropped),
+            (MailKind::Report, MessageState::Sent)
+        ],
+        "{}",
+        log(&pipeline, 1)
+    );
+    // Nobody read of it before: it was never over, and answers no mail.
+    let mail = server.taken.lock().expect("alive")[0].clone();
+    assert!(mail.contains("mail 2: first report of this case"), "{mail}");
+    assert!(!mail.contains("In-Reply-To") && !mail.contains("References"));
+}
+
+#[test]
+fn case_that_was_told_in_a_mail_that_was_retried_and_dropped_is_reported_itself() {
+    let server = Scripted::start(&[]);
+    let smtp = format!(
+        "digest = \"off\"\n[smtp]\nurl = \"smtp://127.0.0.1:{}\"\n",
+        server.port
+    );
+    let bench = bench(&format!("{REPORT}{smtp}"));
+    let clock = Arc::new(SetClock::new(Timestamp::from_unix(START)));
+    let pipeline = bench.pipeline(clock.clone());
+    let both = (&clock, &pipeline);
+    let hour = live_until(&bench, both, 0..120, waits_for_its_lead);
+    set_busy(&server, true);
+    let hour = live_until(&bench, both, hour + 1..hour + 40, |case| {
+        !case["told_at"].is_null()
+    });
+    let update = messages(&pipeline, 1).pop().expect("an update");
+    assert_eq!(
+        (update.message.kind, update.state),
+        (MailKind::Update, MessageState::Queued)
+    );
+    clock.set(clock.now() + Span::seconds(600));
+    let retried = retry(&pipeline, Some(update.id), "ada", clock.now());
+    assert_eq!(retried.expect("done").count, 1);
+    exempt(&pipeline, "bad.example");
+    set_busy(&server, false);
+    live(&bench, both, &campaign(), hour + 1..hour + 12);
+    let told = standing(&pipeline, 2);
+    assert_eq!(
+        told,
+        [(MailKind::Report, MessageState::Sent)],
+        "{}",
+        log(&pipeline, 2)
+    );
+}
+
+#[test]
+fn what_a_dropped_update_would_have_told_is_told_when_the_exemption_ends() {
+    let server = Scripted::start(&[]);
+    let smtp = format!(
+        "digest = \"off\"\n[smtp]\nurl = \"smtp://127.0.0.1:{}\"\n",
+        server.port
+    );
+    let bench = bench(&format!("{REPORT}{smtp}"));
+    let config = std::fs::read_to_string(bench.config()).expect("written");
+    let config = config.replace("zone = \"example.\"\n", "");
+    std::fs::write(bench.config(), config).expect("written");
+    let mut feed = Feed::default();
+    feed.flux("bad.example.", 5, 150);
+    // From here on the addresses move too: another kind of flux.
+    for hour in 50..150 {
+        let at = START + hour * 3600;
+        let address = |n: i64| format!("10.{}.{}.{}", (hour * 2 + n) * 7 % 256, hour % 256, n + 1);
+        let rdata = [address(0), address(1)];
+        let line = json!({"at": at, "zone": "bad.example.", "rrname": "www.bad.example.", "rrtype": "A", "op": "set", "ttl": 300, "rdata": rdata});
+        feed.0.push((at, line.to_string()));
+    }
+    let name_servers = json!({"at": START + 3600, "zone": "bad.example.", "rrname": "bad.example.", "rrtype": "NS", "op": "set", "ttl": 300, "rdata": ["ns1.fix.test.", "ns2.fix.test."]});
+    feed.0.push((START + 3600, name_servers.to_string()));
+    let clock = Arc::new(SetClock::new(Timestamp::from_unix(START)));
+    let pipeline = bench.pipeline(clock.clone());
+    let both = (&clock, &pipeline);
+    live(&bench, both, &feed, 0..50);
+    assert_eq!(
+        standing(&pipeline, 1),
+        [(MailKind::Report, MessageState::Sent)]
+    );
+    set_busy(&server, true);
+    live(&bench, both, &feed, 50..70);
+    assert_eq!(
+        standing(&pipeline, 1),
+        [
+            (MailKind::Report, MessageState::Sent),
+            (MailKind::Update, MessageState::Queued)
+        ],
+        "{}",
+        log(&pipeline, 1)
+    );
+    let number = exempt(&pipeline, "bad.example");
+    set_busy(&server, false);
+    live(&bench, both, &feed, 70..72);
+    end_exemption(&pipeline, number);
+    live(&bench, both, &feed, 72..110);
+    assert_eq!(
+        standing(&pipeline, 1),
+        [
+            (MailKind::Report, MessageState::Sent),
+            (MailKind::Update, MessageState::Dropped),
+            (MailKind::Update, MessageState::Sent)
+        ],
+        "{}",
+        log(&pipeline, 1)
+    );
+    let mail = server.taken.lock().expect("alive").last().cloned();
+    let mail = mail.unwrap_or_default();
+    assert!(
+        mail.contains("the mail before this one was not sent") && mail.contains("double-flux"),
+        "{mail}"
     );
 }
 

@@ -18,6 +18,7 @@ pub(in crate::pipeline) mod lanes;
 pub(in crate::pipeline) mod notices;
 pub(in crate::pipeline) mod passage;
 pub(in crate::pipeline) mod reports;
+pub(in crate::pipeline) mod told;
 
 /// From a case to mail.
 #[derive(Clone, Copy)]

@@ -4,7 +4,7 @@
 //! a server, a case is dismissed or an exemption is added.
 
 use crate::case::{
-    Case, CaseEvent, CaseState, Circumstances, Exemption, HoldReason, Letter, StopReason, Told,
+    Case, CaseEvent, CaseState, Circumstances, Exemption, HoldReason, Letter, StopReason,
     exemption_of, exemption_of_domain, stop_reason,
 };
 use crate::config::Party;
@@ -89,8 +89,13 @@ fn is_post_of(row: &MessageRow, kind: MailKind) -> bool {
 }
 
 /// Returns whether a message tells somebody of a case for the first time.
-fn is_first(row: &MessageRow) -> bool {
+pub(in crate::pipeline) fn is_first(row: &MessageRow) -> bool {
     row.message.kind == MailKind::Report || is_post_of(row, MailKind::Report)
+}
+
+/// Returns whether a message is a report or an update, or what a webhook hears of either.
+pub(in crate::pipeline) fn is_report(row: &MessageRow) -> bool {
+    letter_of(row) == Some(Letter::Report)
 }
 
 /// Returns whether a message waits: it can be taken out before it is sent.
@@ -99,7 +104,7 @@ fn is_unsent(row: &MessageRow) -> bool {
 }
 
 /// Returns the messages of a case that tell of it since its last end was told, of those that are chosen.
-fn since_closure(
+pub(in crate::pipeline) fn since_closure(
     messages: &[MessageRow],
     is_chosen: impl Fn(&MessageRow) -> bool,
 ) -> Vec<&MessageRow> {
@@ -135,7 +140,7 @@ pub(in crate::pipeline) fn is_dropped(row: &MessageRow) -> bool {
 
 /// Returns whether a message is taken out of the outbox once its case is dismissed.
 pub(in crate::pipeline) fn is_lost_by_dismissal(row: &MessageRow) -> bool {
-    is_dropped(row) || (is_unsent(row) && letter_of(row) == Some(Letter::Report))
+    is_dropped(row) || (is_unsent(row) && is_report(row))
 }
 
 impl Notify<'_> {
@@ -391,8 +396,17 @@ impl Notify<'_> {
             }
             _ => format!("dropped: {reason}"),
         };
-        self.store.desk().stop_message(row.id, state, &note)?;
+        let desk = self.store.desk();
+        desk.stop_message(row.id, state, &note)?;
         self.note_stop(row, &note, now)?;
+        // What was in hand when its case was dismissed or exempted is not among what was dropped then.
+        if state == MessageState::Dropped
+            && is_report(row)
+            && let Some(id) = row.message.case_id
+            && let Some(case) = desk.case_by_id(id)?
+        {
+            self.forget_told(&case, std::slice::from_ref(row))?;
+        }
         Ok(state)
     }
 
@@ -466,66 +480,5 @@ impl Notify<'_> {
             self.forget_told(row, &unsent.messages)?;
         }
         Ok(unsent)
-    }
-
-    /// Returns whether nobody hears of a case any more once what is lost is lost: its first report was among that.
-    pub(in crate::pipeline) fn is_unheard(
-        &self,
-        case_id: i64,
-        is_lost: impl Fn(&MessageRow) -> bool,
-    ) -> Result<bool, PipelineError> {
-        let messages = self.store.desk().messages_of_case(case_id)?;
-        // Each recipient has closures of its own.
-        let mut recipients: Vec<&str> = messages
-            .iter()
-            .map(|it| it.message.recipient.as_str())
-            .collect();
-        recipients.sort_unstable();
-        recipients.dedup();
-        let told = recipients
-            .into_iter()
-            .flat_map(|to| since_closure(&messages, move |row| row.message.recipient == to));
-        let told: Vec<&MessageRow> = told.collect();
-        let by_mail = self.mail().is_some();
-        let mut firsts = told.iter().filter(|row| is_first(row));
-        let has_first = firsts.any(|row| row.message.kind == MailKind::Report || !by_mail);
-        Ok(has_first && told.iter().all(|row| is_lost(row)))
-    }
-
-    /// Notes of a case whose mails were dropped, and of the cases that were told in them, that nobody was told.
-    fn forget_told(&self, row: &CaseRow, dropped: &[MessageRow]) -> Result<(), PipelineError> {
-        let desk = self.store.desk();
-        let is_unheard = self.is_unheard(row.id, is_dropped)?;
-        let messages = desk.messages_of_case(row.id)?;
-        // A mail that reached one of its recipients was told.
-        let is_lost = |it: &&MessageRow| {
-            let revision = it.message.revision;
-            let mut same = messages.iter().filter(|other| {
-                other.message.revision == revision && letter_of(other) == Some(Letter::Report)
-            });
-            same.all(is_dropped)
-        };
-        let lost = dropped.iter().filter(is_lost);
-        let lost_at: Vec<Timestamp> = lost.map(|it| it.queued_at).collect();
-        for member in desk.cases_of_thread(row.id)? {
-            let told_at = member.case.told.at;
-            let was_told_in_it = told_at.is_some_and(|at| is_unheard || lost_at.contains(&at));
-            if member.id != row.id && member.case.reported && was_told_in_it {
-                self.forget_case(&member)?;
-            }
-        }
-        if is_unheard && let Some(now) = desk.case_by_id(row.id)? {
-            self.forget_case(&now)?;
-        }
-        Ok(())
-    }
-
-    /// Notes of a case that nobody was told of it.
-    fn forget_case(&self, row: &CaseRow) -> Result<(), PipelineError> {
-        let mut case = row.case.clone();
-        case.reported = false;
-        case.told = Told::default();
-        self.store.desk().save_case(&case)?;
-        Ok(())
     }
 }

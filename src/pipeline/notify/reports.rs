@@ -25,6 +25,7 @@ use crate::pipeline::notify::compose::{Addressee, CaseMail};
 use crate::pipeline::notify::passage::{
     Withdrawal, has_beginning, is_dropped, is_lost_by_dismissal,
 };
+use crate::pipeline::notify::told::{TOLD_IN_DIGEST, told_in_mail};
 use crate::pipeline::outcome::PollOptions;
 use crate::store::{CaseRow, MailKind, NewMessage, NoticeState, Store};
 use crate::time::{Span, Timestamp};
@@ -184,6 +185,7 @@ impl Notify<'_> {
             joined: joined as u32,
             open_members: members().filter(|it| is_working(&it.case)).count() as u32,
             size: finding.map_or(case.told.size, size_of),
+            was_over: !case.reported && self.first_reason(row)? == SendReason::Again,
             // Once the digest is to tell of a case it does, or the desk would read of it twice.
             has_room: !case.told.digest_due
                 && self.store.desk().cases_told_since(since, notifying.now)? < cap,
@@ -421,7 +423,7 @@ impl Notify<'_> {
         } else if notifying.is_asked {
             Ok(())
         } else {
-            self.report_members(row, notifying)
+            self.report_members(row, case.revision, notifying)
         }
     }
 
@@ -499,10 +501,11 @@ impl Notify<'_> {
         Ok(self.store.desk().keep_dead_message(message, &reason, now)?)
     }
 
-    /// Notes that the cases of a campaign were told in the mail of one of them.
+    /// Notes that the cases of a campaign were told in the mail of one of them, of this number.
     fn report_members(
         &self,
         row: &CaseRow,
+        told_by: u32,
         notifying: &Notifying<'_>,
     ) -> Result<(), PipelineError> {
         let mut members = self.store.desk().cases_of_thread(row.id)?;
@@ -548,15 +551,16 @@ impl Notify<'_> {
                 finding,
                 kind: MailKind::Report,
                 reason: match member.case.reported {
+                    true if member.case.told.verdicts.is_empty() => SendReason::Missed,
                     true => SendReason::NewVerdict,
-                    false => SendReason::FirstReport,
+                    false => self.first_reason(&member)?,
                 },
                 now: notifying.now,
                 paragraph: None,
             };
             self.queue_webhooks(&member, &mail)?;
             self.draft_notices(&mail)?;
-            let note = format!("told: {reason}");
+            let note = told_in_mail(row.id, told_by);
             self.store.desk().append_case_event(
                 member.id,
                 notifying.now,
@@ -733,6 +737,7 @@ impl Notify<'_> {
             return Ok(());
         }
         let finding = self.findings.find(&case.domain, case.evaluated_at)?.finding;
+        let reason = self.first_reason(row)?;
         case.revision += 1;
         case.reported = true;
         case.told.at = Some(now);
@@ -747,17 +752,16 @@ impl Notify<'_> {
             case: &case,
             finding: finding.as_ref(),
             kind: MailKind::Report,
-            reason: SendReason::FirstReport,
+            reason,
             now,
             paragraph: None,
         };
         self.queue_webhooks(row, &mail)?;
         self.draft_notices(&mail)?;
-        let note = "told in the digest";
         Ok(self
             .store
             .desk()
-            .append_case_event(row.id, now, case.state, ACTOR, note)?)
+            .append_case_event(row.id, now, case.state, ACTOR, TOLD_IN_DIGEST)?)
     }
 
     /// Tells the desk of a case once more, because somebody asked. Returns how many messages were queued. The caller

@@ -479,7 +479,8 @@ impl Desk<'_> {
     }
 
     /// Returns the Message-IDs of a case's mails to a recipient that may stand in References: the first
-    /// and the last, if there are any. A mail that could not be composed has none.
+    /// and the last, if there are any. A mail that could not be composed has none, and one that was dropped is known to
+    /// nobody.
     pub fn thread_ids(
         &self,
         case_id: i64,
@@ -490,6 +491,7 @@ impl Desk<'_> {
                          from message
                         where case_id = ? and recipient = ?
                               and kind in ('report', 'update', 'closure') and message_id like '<%'
+                              and state <> 'dropped'
                         order by id";
             db.values(sql, params![case_id, recipient])
         })?;
