@@ -37,6 +37,8 @@ pub struct MailContext {
     pub size: u32,
     /// Whether the case was over before, and is open again.
     pub was_over: bool,
+    /// Whether a person ended it just now; `false` if it ended by itself.
+    pub is_by_person: bool,
     /// Whether the hour has room for another mail.
     pub has_room: bool,
     /// The time of the mail.
@@ -174,10 +176,14 @@ pub fn decide_mail(case: &Case, context: &MailContext, rules: &MailRules) -> Dec
 }
 
 /// Decides on a case that is over.
+///
+/// An exemption holds the end that a case came to by itself. What a person decided is told to whoever read the
+/// accusation: nobody else takes that back.
 fn decide_end(case: &Case, context: &MailContext, reason: SendReason) -> Decision {
+    let exemption = context.exemption.filter(|_| !context.is_by_person);
     if !case.reported {
         Decision::Hold(HoldReason::NeverTold)
-    } else if let Some(exemption) = context.exemption {
+    } else if let Some(exemption) = exemption {
         Decision::Hold(HoldReason::Exempt(exemption))
     } else if let Some(lead) = context.lead {
         Decision::Hold(HoldReason::Campaign(lead))
@@ -316,6 +322,7 @@ mod tests {
             open_members: 0,
             size: 10,
             was_over: false,
+            is_by_person: false,
             has_room: true,
             now: Timestamp::from_unix(0) + Span::days(days),
         }
@@ -403,6 +410,38 @@ mod tests {
             decide_mail(&missed, &context(0), &RULES),
             Decision::Hold(HoldReason::ToldLately)
         );
+    }
+
+    #[test]
+    fn exemption_holds_the_end_that_came_by_itself_and_not_what_a_person_decided() {
+        let exempt = MailContext {
+            exemption: Some(3),
+            ..context(0)
+        };
+        let by_person = MailContext {
+            is_by_person: true,
+            ..exempt
+        };
+        for (state, reason) in [
+            (CaseState::Mitigated, SendReason::Mitigated),
+            (CaseState::Closed, SendReason::Closed),
+            (CaseState::Dismissed, SendReason::Withdrawn),
+        ] {
+            let over = Case { state, ..told() };
+            assert_eq!(
+                decide_mail(&over, &exempt, &RULES),
+                Decision::Hold(HoldReason::Exempt(3))
+            );
+            assert_eq!(
+                decide_mail(&over, &by_person, &RULES),
+                Decision::Send(reason)
+            );
+            let unheard = Case { state, ..case() };
+            assert_eq!(
+                decide_mail(&unheard, &by_person, &RULES),
+                Decision::Hold(HoldReason::NeverTold)
+            );
+        }
     }
 
     #[test]

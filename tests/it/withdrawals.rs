@@ -533,6 +533,31 @@ fn what_a_dropped_update_would_have_told_is_told_when_the_exemption_ends() {
 }
 
 #[test]
+fn accusation_that_somebody_heard_is_withdrawn_whatever_was_exempted_before() {
+    let partner = "[[recipient]]\nzone = \"example.\"\naddress = \"partner@other.example\"\n";
+    let (bench, _clock, pipeline) = reported(&format!("{MAILDIR}{partner}"));
+    assert_eq!(deliver(&pipeline).sent, 2);
+    exempt(&pipeline, "bad.example");
+    let dismissal = [
+        "cases",
+        "dismiss",
+        "1",
+        "--reason",
+        "content-network",
+        "--by",
+        "ada",
+        "--dry-run",
+    ];
+    let would = bench.run_stderr(0, &dismissal);
+    assert!(would.contains("a closure would be mailed to"), "{would}");
+    let words = dismiss(&pipeline, 1).mail_words("is").unwrap_or_default();
+    assert!(words.contains("a closure is mailed to"), "{words}");
+    assert_eq!(deliver(&pipeline).sent, 2, "{}", log(&pipeline, 1));
+    let mut sent = messages(&pipeline, 1).split_off(2).into_iter();
+    assert!(sent.all(|it| it.message.kind == MailKind::Closure));
+}
+
+#[test]
 fn report_that_failed_leaves_before_the_closure_and_what_was_sent_is_closed() {
     let server = Scripted::start(&[Session::Busy]);
     let smtp = format!("[smtp]\nurl = \"smtp://127.0.0.1:{}\"\n", server.port);

@@ -48,6 +48,8 @@ struct Notifying<'a> {
     wanted: bool,
     /// Whether a person asked for the mail: it goes to the desk alone.
     is_asked: bool,
+    /// Whether a person just ended a case.
+    is_by_person: bool,
     now: Timestamp,
     /// The exemptions that cases are known to be held by.
     exempt: RefCell<HashMap<i64, Option<i64>>>,
@@ -117,6 +119,7 @@ impl Notify<'_> {
             judged: &NONE,
             wanted: self.has_way(),
             is_asked: false,
+            is_by_person: false,
             now,
             exempt: RefCell::default(),
             leads: RefCell::default(),
@@ -186,6 +189,7 @@ impl Notify<'_> {
             open_members: members().filter(|it| is_working(&it.case)).count() as u32,
             size: finding.map_or(case.told.size, size_of),
             was_over: !case.reported && self.first_reason(row)? == SendReason::Again,
+            is_by_person: notifying.is_by_person,
             // Once the digest is to tell of a case it does, or the desk would read of it twice.
             has_room: !case.told.digest_due
                 && self.store.desk().cases_told_since(since, notifying.now)? < cap,
@@ -790,7 +794,11 @@ impl Notify<'_> {
         // What is still open waits for its next judgement: only ends are told here.
         if row.is_some_and(|row| !is_working(&row.case)) {
             let findings = BTreeMap::new();
-            self.tell_of(&BTreeSet::from([id]), &self.notifying(&findings)?)
+            let notifying = Notifying {
+                is_by_person: true,
+                ..self.notifying(&findings)?
+            };
+            self.tell_of(&BTreeSet::from([id]), &notifying)
         } else {
             Ok(())
         }
@@ -810,7 +818,11 @@ impl Notify<'_> {
             return Ok(Some(Ending::Held(HoldReason::NeverTold)));
         }
         let findings = BTreeMap::new();
-        let context = self.mail_context(row, None, &self.notifying(&findings)?)?;
+        let notifying = Notifying {
+            is_by_person: true,
+            ..self.notifying(&findings)?
+        };
+        let context = self.mail_context(row, None, &notifying)?;
         let rules = self.mail().map_or(RULES, |mail| mail.rules);
         Ok(Some(match decide_mail(&row.case, &context, &rules) {
             Decision::Send(_) => {
