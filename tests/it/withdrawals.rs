@@ -558,6 +558,62 @@ fn accusation_that_somebody_heard_is_withdrawn_whatever_was_exempted_before() {
 }
 
 #[test]
+fn exempt_domain_is_named_in_no_mail_of_another_case_and_in_no_digest() {
+    let bench = bench(&format!("{REPORT}digest = \"off\"\n{MAILDIR}"));
+    let clock = Arc::new(SetClock::new(Timestamp::from_unix(START)));
+    let pipeline = bench.pipeline(clock.clone());
+    pipeline.notify().last_digest_at().expect("noted");
+    // Both are suspected by the time that the first is reported.
+    let mut feed = Feed::default();
+    for (domain, first, shift) in [("bad.example.", 0, 0), ("worse.example.", 2, 3)] {
+        let host = |n: i64| format!("ns1.a{}.test.", WORDS[(n % 8) as usize]);
+        feed.set(0, domain, "NS", &[host(shift), host(shift + 1)]);
+        for turn in 1..16 {
+            let set = [host(turn + shift), host(turn + shift + 1)];
+            feed.set(first + turn * 6, domain, "NS", &set);
+        }
+    }
+    feed.tick(5);
+    let both = (&clock, &pipeline);
+    live(&bench, both, &feed, 0..3);
+    exempt(&pipeline, "worse.example");
+    live(&bench, both, &feed, 3..100);
+    let cases = bench.cases();
+    let is_suspect = |it: &&Value| it["domain"] == "worse.example." && it["level"] != "watch";
+    assert!(cases.iter().any(|it| is_suspect(&it)), "{cases:#?}");
+    let in_campaign = cases.iter().filter(|it| it["campaign"].is_string());
+    assert_eq!(in_campaign.count(), 2, "{cases:#?}");
+    pipeline.notify().queue_digest().expect("queued");
+    deliver(&pipeline);
+    let mails = read_mails(&bench);
+    let kinds: Vec<&Value> = mails
+        .iter()
+        .map(|mail| &mail["headers"]["X-Fluxwatch-Kind"])
+        .collect();
+    assert!(kinds.contains(&&json!("report")) && kinds.contains(&&json!("digest")));
+    for mail in &mails {
+        let text = mail["parts"].to_string();
+        let at = text.find("worse[.]example");
+        let around = at.map(|at| &text[at.saturating_sub(200)..at]);
+        assert_eq!(around, None, "{}", mail["headers"]["Subject"]);
+    }
+    assert_eq!(mails.len(), 2, "{}", log(&pipeline, 1));
+}
+
+#[test]
+fn domain_that_is_exempted_while_it_waits_for_its_lead_is_no_news() {
+    let bench = bench(&format!("{REPORT}digest = \"off\"\n{MAILDIR}"));
+    let clock = Arc::new(SetClock::new(Timestamp::from_unix(START)));
+    let pipeline = bench.pipeline(clock.clone());
+    let both = (&clock, &pipeline);
+    let hour = live_until(&bench, both, 0..120, waits_for_its_lead);
+    exempt(&pipeline, "worse.example");
+    live(&bench, both, &campaign(), hour + 1..hour + 40);
+    let log = log(&pipeline, 1);
+    assert!(!log.contains("more domain"), "{log}");
+}
+
+#[test]
 fn report_that_failed_leaves_before_the_closure_and_what_was_sent_is_closed() {
     let server = Scripted::start(&[Session::Busy]);
     let smtp = format!("[smtp]\nurl = \"smtp://127.0.0.1:{}\"\n", server.port);

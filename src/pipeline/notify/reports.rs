@@ -177,7 +177,11 @@ impl Notify<'_> {
             _ => Vec::new(),
         };
         let members = || members.iter().filter(|it| it.id != row.id);
-        let joined = members().filter(|it| is_news(&it.case)).count();
+        let mut joined = 0;
+        for member in members().filter(|it| is_news(&it.case)) {
+            // Of an exempt one the mail would say nothing.
+            joined += u32::from(self.exemption_held_by(member, notifying)?.is_none());
+        }
         let since = notifying.now - Span::hours(1);
         let cap = self.mail().map_or(u32::MAX, |mail| mail.cases_per_hour_max);
         Ok(MailContext {
@@ -185,7 +189,7 @@ impl Notify<'_> {
             wanted: notifying.wanted && !self.findings.is_canary(&case.domain),
             exemption: self.exemption_held_by(row, notifying)?,
             lead: self.lead_of(row, notifying)?,
-            joined: joined as u32,
+            joined,
             open_members: members().filter(|it| is_working(&it.case)).count() as u32,
             size: finding.map_or(case.told.size, size_of),
             was_over: !case.reported && self.first_reason(row)? == SendReason::Again,
