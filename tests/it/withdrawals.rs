@@ -4,11 +4,15 @@ use std::net::TcpListener;
 use std::sync::Arc;
 
 use fluxwatch::case::{DeskStep, DismissReason};
+use fluxwatch::config::Config;
 use fluxwatch::desk::exempt::{WantedExemption, add};
+use fluxwatch::desk::notice::NoticeDecision;
 use fluxwatch::desk::outbox::retry;
 use fluxwatch::desk::step::{Step, Taken};
 use fluxwatch::pipeline::Pipeline;
-use fluxwatch::store::{MailKind, MessageRow, MessageState, NoticeRow, NoticeState, SendingCaps};
+use fluxwatch::store::{
+    MailKind, MessageRow, MessageState, NoticeRow, NoticeState, SendingCaps, Store, StoreOptions,
+};
 use fluxwatch::time::{Clock, SetClock, Span, Timestamp};
 use serde_json::{Value, json};
 
@@ -168,6 +172,17 @@ fn set_busy(server: &Scripted, is_busy: bool) {
     if is_busy {
         script.extend(std::iter::repeat_n(Session::Busy, 1000));
     }
+}
+
+/// Makes the pipeline of a poller, which watches on where a table cannot be used.
+fn watcher(bench: &Bench, clock: &Arc<SetClock>) -> Pipeline {
+    let config = Config::load(&bench.config()).expect("sound");
+    let options = StoreOptions {
+        reverse_index: config.reverse_index,
+        create: false,
+    };
+    let store = Store::open(&config.store_url, options).expect("opened");
+    Pipeline::to_watch(store, Arc::new(config), clock.clone()).expect("it watches")
 }
 
 /// Runs passes over a campaign from hour to hour, until `is_over` says so of the case that joined. Returns the hour.
@@ -611,6 +626,50 @@ fn domain_that_is_exempted_while_it_waits_for_its_lead_is_no_news() {
     live(&bench, both, &campaign(), hour + 1..hour + 40);
     let log = log(&pipeline, 1);
     assert!(!log.contains("more domain"), "{log}");
+}
+
+#[test]
+fn approved_notice_and_mail_that_may_be_exempt_wait_for_a_table_that_cannot_be_used() {
+    let (bench, clock, pipeline) = reported(&format!("{MAILDIR}{SLOW}"));
+    let row = pipeline.store().desk().case_by_id(1);
+    let row = row.expect("readable").expect("there");
+    let decision = NoticeDecision {
+        recipient: "slow@other.example",
+        who: "ada",
+        note: None,
+        seen: None,
+    };
+    let table = std::fs::read_to_string(bench.path().join("registrations.csv")).expect("written");
+    // It is written anew just now.
+    bench.write("registrations.csv", "");
+    let waiting = watcher(&bench, &clock);
+    assert_eq!(waiting.waiting_for().len(), 1);
+    let refused = decision.approve(&waiting, &row).expect_err("refused");
+    assert!(
+        refused.to_string().contains("a table cannot be used"),
+        "{refused}"
+    );
+    assert_eq!(notices(&pipeline, 1)[0].state, NoticeState::Drafted);
+    decision.approve(&pipeline, &row).expect("approved");
+    clock.set(clock.now() + Span::seconds(5));
+    let number = exempt_kind(&pipeline, "account", "account-of-others");
+    let summary = deliver(&waiting);
+    assert_eq!((summary.sent, summary.waiting), (0, 1));
+    assert_eq!(notices(&waiting, 1)[0].state, NoticeState::Approved);
+    let report = messages(&waiting, 1).pop().expect("the report");
+    let reply = report.last_reply.unwrap_or_default();
+    assert!(
+        report.state == MessageState::Queued && reply.contains("waits: "),
+        "{reply}"
+    );
+    // Closures, and what no exemption can hold, leave; and all of it once the table is right.
+    end_exemption(&waiting, number);
+    clock.set(clock.now() + Span::seconds(120));
+    assert_eq!(deliver(&waiting).sent, 1);
+    bench.write("registrations.csv", table);
+    let pipeline = watcher(&bench, &clock);
+    assert_eq!(deliver(&pipeline).sent, 1, "{}", log(&pipeline, 1));
+    assert_eq!(notices(&pipeline, 1)[0].state, NoticeState::Queued);
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //! a server, a case is dismissed or an exemption is added.
 
 use crate::case::{
-    Case, CaseEvent, CaseState, Circumstances, Exemption, HoldReason, Letter, StopReason,
+    Case, CaseEvent, CaseState, Circumstances, Exempt, Exemption, HoldReason, Letter, StopReason,
     exemption_of, exemption_of_domain, stop_reason,
 };
 use crate::config::Party;
@@ -15,9 +15,12 @@ use crate::pipeline::error::PipelineError;
 use crate::pipeline::notify::Notify;
 use crate::pipeline::notify::compose::ACTOR;
 use crate::store::{
-    CaseRow, MailKind, MessageRow, MessageState, NoticeRow, NoticeState, SendingCaps,
+    CaseRow, ExemptionRow, MailKind, MessageRow, MessageState, NoticeRow, NoticeState, SendingCaps,
 };
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
+
+/// How long a message waits before it is asked again whether its table can be used.
+const TABLE_AGAIN: Span = Span::seconds(60);
 
 /// How much of what waits about a case is taken back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +67,8 @@ pub(in crate::pipeline) enum Lease {
     Taken(Box<MessageRow>),
     /// It was dropped, or waits behind an earlier one: another may be the oldest now.
     Moved,
+    /// It waits for a table by which it may be exempt: another may be the oldest now.
+    Waits,
     /// It is dead: its address is not configured any more.
     Dead,
     /// Somebody has it, or a cap is reached.
@@ -162,7 +167,8 @@ impl Notify<'_> {
         if let Some(exemption) = of_domain {
             return Ok(Some(exemption.id));
         }
-        if exemptions.iter().all(|it| it.covers.is_of_domain()) {
+        // Without its tables the detector finds something else; whoever has to know waits for them.
+        if self.parts.is_waiting() || exemptions.iter().all(|it| it.covers.is_of_domain()) {
             return Ok(None);
         }
         let computed = match finding {
@@ -367,14 +373,46 @@ impl Notify<'_> {
                 _ => Lease::Moved,
             });
         }
+        if let Some(note) = self.table_waited_for(&row, now)? {
+            desk.defer_message(id, now + TABLE_AGAIN, Some(&note))?;
+            tx.commit()?;
+            return Ok(Lease::Waits);
+        }
         // A recipient reads of a case in the order in which it was told, also where the first attempt failed.
         if let Some(at) = desk.earlier_unsent_at(&row)? {
-            desk.defer_message(id, at)?;
+            desk.defer_message(id, at, None)?;
             tx.commit()?;
             return Ok(Lease::Moved);
         }
         tx.commit()?;
         Ok(Lease::Taken(Box::new(row)))
+    }
+
+    /// Says which table a message about a case waits for: one that cannot be used, where an exemption is in force that asks
+    /// for it and would stop the message. `None` if it waits for none.
+    fn table_waited_for(
+        &self,
+        row: &MessageRow,
+        now: Timestamp,
+    ) -> Result<Option<String>, PipelineError> {
+        let Some(fault) = self.parts.waiting_for.first() else {
+            return Ok(None);
+        };
+        let stops = |it: &ExemptionRow| match letter_of(row) {
+            // What was queued after the exemption was asked for, or nobody was exempt by it then.
+            Some(Letter::Report) => it.created_at > row.queued_at,
+            Some(Letter::Notice) => true,
+            _ => false,
+        };
+        let mut exemptions = self.store.desk().exemptions()?.into_iter();
+        let asks = exemptions.any(|it| {
+            let is_by_name = matches!(it.exemption.covers, Exempt::Domain(_) | Exempt::Subtree(_));
+            it.is_in_force(now) && !is_by_name && stops(&it)
+        });
+        Ok(asks.then(|| {
+            let fault = fault.in_one_line();
+            format!("waits: whether its case is exempt is not known without a table: {fault}")
+        }))
     }
 
     /// Takes a message that may not leave out of the outbox. Mail of the desk to an address that is no longer configured

@@ -717,15 +717,22 @@ impl Desk<'_> {
         Ok(at.map(Timestamp::from_unix))
     }
 
-    /// Takes back the lease of a message that is not the first of its case to its recipient: it is tried at a time.
-    pub fn defer_message(&self, id: i64, at: Timestamp) -> Result<(), StoreError> {
+    /// Takes back the lease of a message that may not leave yet: it is tried at a time. `note` says why, where nothing
+    /// else does.
+    pub fn defer_message(
+        &self,
+        id: i64,
+        at: Timestamp,
+        note: Option<&str>,
+    ) -> Result<(), StoreError> {
         self.store
             .run(|db| {
                 let sql = "update message
                               set state = 'queued', next_attempt_at = ?2,
-                                  attempt_count = attempt_count - 1
+                                  attempt_count = attempt_count - 1,
+                                  last_reply = coalesce(?3, last_reply)
                             where id = ?1 and state = 'sending'";
-                db.execute(sql, params![id, at])
+                db.execute(sql, params![id, at, note])
             })
             .map(|_| ())
     }
