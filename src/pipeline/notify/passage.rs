@@ -171,26 +171,43 @@ impl Notify<'_> {
         if self.parts.is_waiting() || exemptions.iter().all(|it| it.covers.is_of_domain()) {
             return Ok(None);
         }
-        let computed = match finding {
-            Some(_) => None,
-            None => {
-                let found = self.findings.find(&case.domain, case.evaluated_at)?;
-                found.finding
-            }
+        let held_by = |finding: &Finding| {
+            let covering = exemption_of(exemptions, finding, account, now);
+            covering.map(|it| it.id)
         };
-        let finding = finding.or(computed.as_ref());
-        let covering = finding.and_then(|it| exemption_of(exemptions, it, account, now));
-        Ok(covering.map(|it| it.id))
+        if let Some(finding) = finding {
+            return Ok(held_by(finding));
+        }
+        if let Some(known) = self.held_by.borrow_mut().of(exemptions, case) {
+            return Ok(known);
+        }
+        let found = self.findings.find(&case.domain, case.evaluated_at)?;
+        let held_by = found.finding.as_ref().and_then(held_by);
+        self.held_by.borrow_mut().note(case, held_by);
+        Ok(held_by)
     }
 
     /// Returns whether an exemption, added to those in force, holds every mail about a case that none holds yet.
     pub fn would_exempt(&self, row: &CaseRow, added: &Exemption) -> Result<bool, PipelineError> {
         let now = self.clock.now();
         let mut exemptions = self.store.desk().exemptions_in_force(now)?;
-        let before = self.exemption_among(&exemptions, &row.case, None, now)?;
+        if (self.exemption_among(&exemptions, &row.case, None, now)?).is_some() {
+            return Ok(false);
+        }
+        if added.covers.is_of_domain() {
+            let added = std::slice::from_ref(added);
+            let held_by = self.exemption_among(added, &row.case, None, now)?;
+            return Ok(held_by.is_some());
+        }
+        let found = self
+            .findings
+            .find(&row.case.domain, row.case.evaluated_at)?;
+        let Some(finding) = found.finding else {
+            return Ok(false);
+        };
         exemptions.push(added.clone());
-        let after = self.exemption_among(&exemptions, &row.case, None, now)?;
-        Ok(before.is_none() && after.is_some())
+        let held_by = self.exemption_among(&exemptions, &row.case, Some(&finding), now)?;
+        Ok(held_by.is_some())
     }
 
     /// Has the next digest not tell of a case, with a line of its log that says why.
@@ -353,6 +370,26 @@ impl Notify<'_> {
         others.any(|it| is_same_address(&it.address, address))
     }
 
+    /// Computes what was found of the case of a message, if an exemption asks for it: in the transaction that follows nobody
+    /// else can write, and there it is known unless the case was judged meanwhile.
+    fn look_at_exemption(&self, message: i64, now: Timestamp) -> Result<(), PipelineError> {
+        let desk = self.store.desk();
+        let exemptions = desk.exemptions_in_force(now)?;
+        if exemptions.iter().all(|it| it.covers.is_of_domain()) {
+            return Ok(());
+        }
+        let case_id = desk
+            .message_head(message)?
+            .filter(|row| matches!(letter_of(row), Some(Letter::Report | Letter::Notice)));
+        let Some(case_id) = case_id.and_then(|row| row.message.case_id) else {
+            return Ok(());
+        };
+        if let Some(row) = desk.case_by_id(case_id)? {
+            self.exemption_among(&exemptions, &row.case, None, now)?;
+        }
+        Ok(())
+    }
+
     /// Takes a message for delivery, if it may still leave and none before it waits; in one transaction.
     pub(in crate::pipeline) fn lease(
         &self,
@@ -361,6 +398,7 @@ impl Notify<'_> {
         now: Timestamp,
     ) -> Result<Lease, PipelineError> {
         let desk = self.store.desk();
+        self.look_at_exemption(id, now)?;
         let tx = self.store.begin_batch()?;
         let Some(row) = desk.lease_message(id, caps, now)? else {
             return Ok(Lease::Busy);
